@@ -1,0 +1,20 @@
+//! What is said across boundaries: requests, views and paths of the HTTP API, messages between
+//! coordinator and worker, and the traits through which io folders meet without knowing each other.
+//!
+//! Owns shapes. Does no IO, decides nothing.
+
+mod outbox;
+pub mod paths;
+mod problem;
+mod requests;
+mod views;
+mod worker;
+
+pub use outbox::{Outbox, OutboxEntry, Priority};
+pub use problem::{Finding, PROBLEM_JSON, Problem, ProblemKind};
+pub use requests::{
+    Attach, AttachControl, AttachNotice, CreateRun, CreateSession, FollowEvents, InputReceipt, KillSession,
+    ListRuns, ListSessions, ReadLog, RetryRun, SendInput, StopNode, TermSize, hex_bytes,
+};
+pub use views::{Listing, NodeView, RunDetail, RunView, SessionView, TaskCounts, TaskView, WhyView};
+pub use worker::{FromWorker, Program, Refusal, Report, TaskSpec, ToWorker, Worker};

@@ -1,0 +1,78 @@
+//! Paths of the API. All below `/v1`; names in braces are ids or unambiguous short names.
+
+/// `GET`: [`super::NodeView`].
+pub const NODE: &str = "/v1/node";
+/// `POST` [`super::StopNode`]: ends the node.
+pub const NODE_STOP: &str = "/v1/node/stop";
+/// `GET` [`super::ListRuns`]: listing of [`super::RunView`]. `POST` [`super::CreateRun`]: [`super::RunView`].
+pub const RUNS: &str = "/v1/runs";
+/// `GET`: [`super::RunDetail`].
+pub const RUN: &str = "/v1/runs/{run}";
+/// `POST`: starts a created run, or answers with an open or ended one as it is.
+pub const RUN_START: &str = "/v1/runs/{run}/start";
+/// `POST`: stops it.
+pub const RUN_CANCEL: &str = "/v1/runs/{run}/cancel";
+/// `POST`: starts nothing new.
+pub const RUN_PAUSE: &str = "/v1/runs/{run}/pause";
+/// `POST`: goes on.
+pub const RUN_RESUME: &str = "/v1/runs/{run}/resume";
+/// `POST` [`super::RetryRun`].
+pub const RUN_RETRY: &str = "/v1/runs/{run}/retry";
+/// `GET`: [`super::WhyView`].
+pub const WHY: &str = "/v1/runs/{run}/tasks/{task}/why";
+/// `GET` [`super::ReadLog`]: bytes, redacted. The log of a task's newest attempt.
+pub const TASK_LOG: &str = "/v1/runs/{run}/tasks/{task}/log";
+/// `GET` (WebSocket) [`super::FollowEvents`]: text frames, each a JSON array of [`crate::event::Event`].
+pub const EVENTS: &str = "/v1/events";
+/// `GET` [`super::ListSessions`]: listing of [`super::SessionView`]. `POST` [`super::CreateSession`]: [`super::SessionView`].
+pub const SESSIONS: &str = "/v1/sessions";
+/// `GET`: [`super::SessionView`].
+pub const SESSION: &str = "/v1/sessions/{session}";
+/// `POST` [`super::SendInput`]: [`super::InputReceipt`].
+pub const SESSION_INPUT: &str = "/v1/sessions/{session}/input";
+/// `POST` [`super::KillSession`].
+pub const SESSION_KILL: &str = "/v1/sessions/{session}/kill";
+/// `GET` [`super::ReadLog`]: bytes, redacted.
+pub const SESSION_LOG: &str = "/v1/sessions/{session}/log";
+/// `GET` (WebSocket) [`super::Attach`]: binary frames are terminal bytes both ways, text frames
+/// [`super::AttachControl`] from the client and [`super::AttachNotice`] from the node.
+pub const SESSION_ATTACH: &str = "/v1/sessions/{session}/attach";
+/// `GET`: plain text of the present screen.
+pub const SESSION_SCREEN: &str = "/v1/sessions/{session}/screen";
+
+/// `path` with its braces filled, one value each, percent-encoded.
+#[must_use]
+pub fn fill(path: &str, values: &[&str]) -> String {
+    let mut out = String::with_capacity(path.len() + 32);
+    let mut values = values.iter();
+    let mut rest = path;
+    while let Some((before, after)) = rest.split_once('{') {
+        out.push_str(before);
+        if let Some(value) = values.next() {
+            encode(value, &mut out);
+        }
+        rest = after.split_once('}').map_or("", |(_, tail)| tail);
+    }
+    out.push_str(rest);
+    out
+}
+
+/// Percent-encodes all but unreserved characters (RFC 3986, section 2.3).
+pub fn encode(value: &str, out: &mut String) {
+    use std::fmt::Write as _;
+    for byte in value.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            let _ = write!(out, "%{byte:02X}");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn filled_paths_hold_any_name() {
+        assert_eq!(super::fill(super::WHY, &["a/b", "x y"]), "/v1/runs/a%2Fb/tasks/x%20y/why");
+    }
+}

@@ -1,0 +1,219 @@
+//! What clients send.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::event::{ExecutionMode, RetryScope};
+use crate::ids::{InputId, Offset};
+
+/// Makes a run out of a DAG file's text.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CreateRun {
+    /// The TOML text. Bytes, as files may hold invalid UTF-8: then it is refused with the place.
+    #[serde(with = "hex_bytes")]
+    pub text: Vec<u8>,
+    /// Where it came from, for messages: a path as the user gave it, or `<stdin>`.
+    pub source: String,
+    /// Absolute directory that relative `cwd`s start from.
+    pub workdir: String,
+    /// `--param NAME=VALUE`, as typed.
+    pub params: BTreeMap<String, String>,
+    /// The submitter's environment; none: the node's own.
+    pub env: Option<BTreeMap<String, String>>,
+    /// Local unless said otherwise.
+    pub mode: ExecutionMode,
+    /// Start it at once.
+    pub start: bool,
+    /// Only check it: nothing is created, and no run is answered.
+    #[serde(default)]
+    pub validate_only: bool,
+    /// Sent twice, it counts once.
+    pub input: InputId,
+}
+
+/// Query of the listing of runs.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListRuns {
+    /// Only open ones.
+    #[serde(default)]
+    pub open: bool,
+    /// At most so many (default 50, at most 1,000), newest first.
+    pub limit: Option<u32>,
+    /// Continues a listing: its `next`.
+    pub after: Option<String>,
+}
+
+/// Runs tasks of an ended run again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RetryRun {
+    /// Which.
+    #[serde(flatten)]
+    pub scope: RetryScope,
+}
+
+/// Ends the node.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StopNode {
+    /// Also end every live session (otherwise they go on, and the next node adopts them).
+    #[serde(default)]
+    pub kill_sessions: bool,
+}
+
+/// Query of the event stream.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FollowEvents {
+    /// Only those of this run.
+    pub run: Option<String>,
+    /// Those after this offset; 0: from the beginning; none: from now on.
+    pub after: Option<Offset>,
+}
+
+/// Query of the listing of sessions.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListSessions {
+    /// Ended ones too.
+    #[serde(default)]
+    pub all: bool,
+    /// Only those of this run.
+    pub run: Option<String>,
+}
+
+/// Makes a session without a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CreateSession {
+    /// Program and arguments.
+    pub argv: Vec<String>,
+    /// A name to call it by.
+    pub name: Option<String>,
+    /// Absolute directory.
+    pub cwd: String,
+    /// Its environment; none: the node's own.
+    pub env: Option<BTreeMap<String, String>>,
+    /// A PTY of this size, or pipes.
+    pub size: Option<TermSize>,
+    /// Sent twice, it counts once.
+    pub input: InputId,
+}
+
+/// Size of a terminal, in cells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct TermSize {
+    /// Width.
+    pub cols: u16,
+    /// Height.
+    pub rows: u16,
+}
+
+impl Default for TermSize {
+    fn default() -> Self {
+        Self { cols: 80, rows: 24 }
+    }
+}
+
+/// Bytes for a session's terminal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SendInput {
+    /// What is typed: raw bytes, hex.
+    #[serde(with = "hex_bytes")]
+    pub data: Vec<u8>,
+    /// Sent twice, it is typed once.
+    pub input: InputId,
+}
+
+/// Answer to [`SendInput`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InputReceipt {
+    /// Position in the session's output at the time of the write: what the input caused comes after it.
+    pub output_offset: u64,
+}
+
+/// Ends a session.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KillSession {
+    /// Between SIGTERM and SIGKILL, ms; none: as its task says, or 10 s.
+    pub grace_ms: Option<u64>,
+}
+
+/// Query of a log.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReadLog {
+    /// From this byte on.
+    pub from: Option<u64>,
+    /// Go on until the session ends.
+    #[serde(default)]
+    pub follow: bool,
+    /// Without escape sequences, as text.
+    #[serde(default)]
+    pub plain: bool,
+    /// Which attempt of the task; none: the newest.
+    pub attempt: Option<u32>,
+}
+
+/// Query of an attach.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attach {
+    /// Width of the caller's terminal.
+    pub cols: Option<u16>,
+    /// Its height.
+    pub rows: Option<u16>,
+    /// Look, do not type and do not decide the size.
+    #[serde(default)]
+    pub read_only: bool,
+}
+
+/// Text frames of a client that is attached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "type")]
+pub enum AttachControl {
+    /// The caller's terminal has this size now.
+    Resize(TermSize),
+    /// Paint the whole screen again.
+    Repaint,
+}
+
+/// Text frames of the node to a client that is attached.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "type")]
+pub enum AttachNotice {
+    /// First frame: what it is attached to, and the size that the session has.
+    Attached {
+        /// The session.
+        session: String,
+        /// Its size.
+        size: TermSize,
+        /// Whether what is typed counts.
+        read_only: bool,
+    },
+    /// The session has another size now.
+    Resized(TermSize),
+    /// The session ended; the connection closes next.
+    Ended {
+        /// How, in words.
+        detail: String,
+        /// Exit code, where there is one.
+        exit_code: Option<i32>,
+    },
+}
+
+/// Bytes as a hex string in JSON.
+pub mod hex_bytes {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    /// Writes.
+    ///
+    /// # Errors
+    /// The serializer's.
+    pub fn serialize<S: Serializer>(bytes: &[u8], to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&hex::encode(bytes))
+    }
+
+    /// Reads.
+    ///
+    /// # Errors
+    /// Not an even number of hex digits.
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<u8>, D::Error> {
+        let text = std::borrow::Cow::<str>::deserialize(from)?;
+        hex::decode(text.as_bytes()).map_err(serde::de::Error::custom)
+    }
+}

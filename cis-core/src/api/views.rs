@@ -1,0 +1,171 @@
+//! What clients get. The field names are a contract with scripts: they are added to, never changed.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::requests::TermSize;
+use crate::event::{ExecutionMode, RunState, SessionState, TaskState};
+use crate::ids::{Offset, RunId, SessionId, TaskId, TimestampMs};
+
+/// Any listing.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Listing<T> {
+    /// The items of this page.
+    pub items: Vec<T>,
+    /// Give it as `after` for the next page; none: this was the last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+/// A node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeView {
+    /// Whether it runs. The other fields of a node that does not run say what is known.
+    pub running: bool,
+    /// Of its process.
+    pub pid: Option<u32>,
+    /// Of its program.
+    pub version: String,
+    /// Path of its API socket.
+    pub socket: String,
+    /// Its home directory.
+    pub home: String,
+    /// Who it is.
+    pub did: Option<String>,
+    /// Of its session host.
+    pub host_pid: Option<u32>,
+    /// Stays when there is nothing to do (`cis node start`).
+    pub stays: bool,
+    /// When it started, Unix ms.
+    pub started_ms: Option<TimestampMs>,
+    /// Open runs.
+    pub open_runs: u32,
+    /// Live sessions.
+    pub live_sessions: u32,
+    /// At most so many.
+    pub max_sessions: u32,
+    /// What is wrong, where something is (disk full, host lost …).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+}
+
+/// How many tasks of a run are in which state. States without tasks are absent.
+pub type TaskCounts = BTreeMap<TaskState, u32>;
+
+/// A run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunView {
+    /// Its id.
+    pub id: RunId,
+    /// `[dag] id`.
+    pub dag: String,
+    /// Its state.
+    pub state: RunState,
+    /// Local, hybrid or matrix.
+    pub mode: ExecutionMode,
+    /// Where its text came from.
+    pub source: String,
+    /// When it was created, Unix ms.
+    pub created_ms: TimestampMs,
+    /// When it was started.
+    pub started_ms: Option<TimestampMs>,
+    /// When it ended.
+    pub ended_ms: Option<TimestampMs>,
+    /// Its tasks by state.
+    pub counts: TaskCounts,
+    /// Where it did not end well: why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+    /// Cancelling was asked for; sessions are still being ended.
+    #[serde(default)]
+    pub cancelling: bool,
+    /// Newest event of it.
+    pub last_offset: Offset,
+}
+
+/// A run with its tasks.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunDetail {
+    /// The run.
+    pub run: RunView,
+    /// Value of every parameter.
+    pub params: BTreeMap<String, Value>,
+    /// In the order of the file.
+    pub tasks: Vec<TaskView>,
+}
+
+/// A task of a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TaskView {
+    /// Its name.
+    pub id: TaskId,
+    /// Its state.
+    pub state: TaskState,
+    /// What it needs.
+    pub needs: Vec<TaskId>,
+    /// Tries so far.
+    pub attempts: u32,
+    /// Session of the newest try.
+    pub session: Option<SessionId>,
+    /// When that try was granted, Unix ms.
+    pub started_ms: Option<TimestampMs>,
+    /// When that try ended.
+    pub ended_ms: Option<TimestampMs>,
+    /// Exit code of that try.
+    pub exit_code: Option<i32>,
+    /// Why it is in this state, where that is not obvious.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Outputs of its last success, secrets replaced.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub outputs: BTreeMap<String, Value>,
+}
+
+/// A session.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionView {
+    /// Its id.
+    pub id: SessionId,
+    /// The run that it belongs to; none: created alone.
+    pub run: Option<RunId>,
+    /// The task that it works on.
+    pub task: Option<TaskId>,
+    /// Which try.
+    pub attempt: Option<u32>,
+    /// Its name, where it was given one.
+    pub name: Option<String>,
+    /// Its state.
+    pub state: SessionState,
+    /// Of its first process, while that is known.
+    pub pid: Option<u32>,
+    /// PTY, or pipes.
+    pub tty: bool,
+    /// Size of its terminal.
+    pub size: Option<TermSize>,
+    /// What it runs, in one line.
+    pub command: String,
+    /// When it was asked for, Unix ms.
+    pub created_ms: TimestampMs,
+    /// When it ended.
+    pub ended_ms: Option<TimestampMs>,
+    /// Its exit code, where it has one.
+    pub exit_code: Option<i32>,
+}
+
+/// Why a task is where it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WhyView {
+    /// The run.
+    pub run: RunId,
+    /// The task.
+    pub task: TaskId,
+    /// Its state.
+    pub state: TaskState,
+    /// One sentence each, the most important first.
+    pub because: Vec<String>,
+    /// What a person can do, where something can be done.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub try_this: Vec<String>,
+}

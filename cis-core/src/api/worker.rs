@@ -1,0 +1,191 @@
+//! What a coordinator and a worker say to each other. Plain values, each complete in itself: a
+//! worker never reads the coordinator's store. The node's own worker and a remote one are the same.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::dag::{SecretSource, Task, ValueType};
+use crate::event::{AttemptOutcome, ExitStatus, OutputRecord, SessionState};
+use crate::ids::{AttemptId, BlobId, Fence, SessionId, TimestampMs};
+
+/// What a process is started from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Program {
+    /// A program and its arguments.
+    Argv(Vec<String>),
+    /// `shell -c text`; a text too long for an argument goes through a file.
+    Script {
+        /// The shell.
+        shell: String,
+        /// What it runs.
+        text: String,
+    },
+}
+
+/// Everything that a worker needs to run a task.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TaskSpec {
+    /// What is run.
+    pub program: Program,
+    /// On top of the base environment: the file's `env` and the values that `program` refers to.
+    pub env: BTreeMap<String, String>,
+    /// The submitter's environment (a secret blob of the coordinator, own worker only); none: the worker's own.
+    pub base_env: Option<BlobId>,
+    /// Absolute directory.
+    pub cwd: String,
+    /// A PTY, or pipes with stdin from `/dev/null`.
+    pub tty: bool,
+    /// Names and sources, never values: the worker finds those itself.
+    pub secrets: BTreeMap<String, SecretSource>,
+    /// Ended after so long, ms.
+    pub timeout_ms: Option<u64>,
+    /// Between SIGTERM and SIGKILL, ms.
+    pub grace_ms: u64,
+    /// Bytes of output that are kept; what is over is cut from the middle.
+    pub log_limit_bytes: u64,
+    /// Declared outputs.
+    pub outputs: BTreeMap<String, ValueType>,
+    /// Agent profile that reads its screen.
+    pub profile: Option<String>,
+    /// Files that it wants in place before it starts: path below its directory, content.
+    pub inputs: BTreeMap<String, BlobId>,
+}
+
+/// To a worker.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "type")]
+pub enum ToWorker {
+    /// Run this.
+    Grant {
+        /// The try.
+        attempt: AttemptId,
+        /// The session to start.
+        session: SessionId,
+        /// Of this grant.
+        fence: Fence,
+        /// For how long without renewal, ms; none: for ever (own worker).
+        lease_ms: Option<u64>,
+        /// What.
+        spec: Box<TaskSpec>,
+    },
+    /// The grant holds for another `lease_ms`.
+    Renew {
+        /// The try.
+        attempt: AttemptId,
+        /// Of its grant.
+        fence: Fence,
+        /// From now, ms.
+        lease_ms: u64,
+    },
+    /// Stop it: SIGTERM, then SIGKILL.
+    Cancel {
+        /// The try.
+        attempt: AttemptId,
+        /// Of its grant.
+        fence: Fence,
+        /// Between the two, ms.
+        grace_ms: u64,
+    },
+    /// The result is recorded: forget it.
+    Ack {
+        /// The try.
+        attempt: AttemptId,
+        /// Of its grant.
+        fence: Fence,
+    },
+}
+
+/// Why a worker does not take a grant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum Refusal {
+    /// Short of PTYs, descriptors, processes or disk: try again later, here or elsewhere.
+    Resources {
+        /// Of what, and what helps.
+        detail: String,
+    },
+    /// Its own policy forbids it.
+    Policy {
+        /// Which rule.
+        detail: String,
+    },
+}
+
+/// From a worker.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "type")]
+pub enum FromWorker {
+    /// The grant is taken.
+    Claimed {
+        /// The try.
+        attempt: AttemptId,
+        /// Of its grant.
+        fence: Fence,
+    },
+    /// The grant is not taken.
+    Refused {
+        /// The try.
+        attempt: AttemptId,
+        /// Of its grant.
+        fence: Fence,
+        /// Why.
+        reason: Refusal,
+    },
+    /// Its session changed.
+    Session {
+        /// The try.
+        attempt: AttemptId,
+        /// Of its grant.
+        fence: Fence,
+        /// To what.
+        state: SessionState,
+        /// Of its first process, once there is one.
+        pid: Option<u32>,
+    },
+    /// Its session asks for tasks below its own.
+    Child {
+        /// The try that asks.
+        attempt: AttemptId,
+        /// Of its grant.
+        fence: Fence,
+        /// The new task.
+        task: Box<Task>,
+    },
+    /// It ended. Repeated until acknowledged.
+    Result {
+        /// The try.
+        attempt: AttemptId,
+        /// Of its grant.
+        fence: Fence,
+        /// How, and with what.
+        report: Box<Report>,
+    },
+}
+
+/// How an attempt ended, as its worker saw it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// How.
+    #[serde(flatten)]
+    pub outcome: AttemptOutcome,
+    /// How its process ended, where there was one.
+    pub exit: Option<ExitStatus>,
+    /// When its process started, Unix ms; none where none did.
+    pub started_ms: Option<TimestampMs>,
+    /// When it ended, Unix ms.
+    pub ended_ms: TimestampMs,
+    /// What it wrote to `CIS_OUTPUT`, redacted.
+    pub outputs: BTreeMap<String, OutputRecord>,
+    /// Bytes that its terminal or pipe carried, those cut from the log included.
+    pub log_bytes: u64,
+    /// SHA-256 of the kept log, where it was asked for (remote workers).
+    pub log_hash: Option<BlobId>,
+}
+
+/// Who runs attempts. Must not block: answers come back as [`FromWorker`] inputs.
+pub trait Worker {
+    /// Takes one message.
+    fn tell(&mut self, message: ToWorker);
+}

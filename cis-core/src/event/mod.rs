@@ -1,0 +1,20 @@
+//! THE event: every change of a run, a task, a session or a node is one value of [`EventBody`].
+//!
+//! The store keeps it, the API streams it, recovery folds it through the same reducer
+//! ([`crate::scheduler::state`]). This module owns the shapes and names; it decides nothing.
+
+mod body;
+mod row;
+mod states;
+
+pub use body::{
+    AttemptResult, Category, EventBody, GrantRecord, LostBy, OutputRecord, QueueReason, RetryScope,
+    RunCreated, TaskChange,
+};
+pub use row::{Actor, ActorKind, Event, EventDraft, Via};
+pub use states::{
+    AttemptOutcome, EndReason, ExecutionMode, ExitStatus, FailureCause, RunState, SessionState, TaskState,
+};
+
+/// Version of the event schema that this build writes.
+pub const SCHEMA_VERSION: u32 = 1;

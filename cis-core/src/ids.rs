@@ -1,0 +1,229 @@
+//! Names of things: runs, sessions, tasks, attempts, and the counters that order them.
+//!
+//! Owns how each is written and parsed, and nothing else: ids are made by whoever has a clock
+//! and randomness, and are passed in.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use ulid::Ulid;
+
+/// Why a text is not an id.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum IdError {
+    /// The text is not a ULID (26 characters of Crockford's base 32).
+    #[error("`{0}` is not an id: expected 26 characters such as 01JD0V3Z8K6T9W2B5N7Q4R1XEC")]
+    NotUlid(String),
+    /// The text is not a task id.
+    #[error("`{0}` is not a task id: use 1 to 64 of a-z, 0-9, `_` and `-`")]
+    NotTask(String),
+    /// The text is not `run:task#n`.
+    #[error("`{0}` is not an attempt id: expected RUN:TASK#N")]
+    NotAttempt(String),
+}
+
+macro_rules! ulid_id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(pub Ulid);
+
+        impl $name {
+            /// The id made of a time (Unix, ms) and 80 random bits.
+            #[must_use]
+            pub fn from_parts(at_ms: u64, random: u128) -> Self {
+                Self(Ulid::from_parts(at_ms, random))
+            }
+
+            /// The last six characters, in lower case: enough for a person to tell two apart.
+            #[must_use]
+            pub fn short(&self) -> String {
+                self.to_string()[20..].to_ascii_lowercase()
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = IdError;
+            fn from_str(text: &str) -> Result<Self, IdError> {
+                Ulid::from_string(text).map(Self).map_err(|_| IdError::NotUlid(text.to_owned()))
+            }
+        }
+    };
+}
+
+ulid_id!(
+    /// One execution of a DAG.
+    RunId
+);
+ulid_id!(
+    /// The process of an attempt with its whole tree, or one that was created alone.
+    SessionId
+);
+ulid_id!(
+    /// One input to the system: a request, an answer. The same id counts once.
+    InputId
+);
+ulid_id!(
+    /// One life of a session host: sessions of another instance are gone.
+    HostInstance
+);
+
+/// The name of a task: 1 to 64 of `a-z`, `0-9`, `_`, `-`; a foreach item adds `.N`, a spawned child `_tN`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct TaskId(Box<str>);
+
+impl TaskId {
+    /// Checks and takes the name.
+    ///
+    /// # Errors
+    /// [`IdError::NotTask`] where it is empty, too long, or has another character.
+    pub fn new(text: &str) -> Result<Self, IdError> {
+        let plain = |b: u8| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-' | b'.');
+        if text.is_empty() || text.len() > 64 || !text.bytes().all(plain) || text.starts_with('.') {
+            return Err(IdError::NotTask(text.to_owned()));
+        }
+        Ok(Self(text.into()))
+    }
+
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for TaskId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+impl FromStr for TaskId {
+    type Err = IdError;
+    fn from_str(text: &str) -> Result<Self, IdError> {
+        Self::new(text)
+    }
+}
+
+impl TryFrom<String> for TaskId {
+    type Error = IdError;
+    fn try_from(text: String) -> Result<Self, IdError> {
+        Self::new(&text)
+    }
+}
+
+impl From<TaskId> for String {
+    fn from(id: TaskId) -> Self {
+        id.0.into()
+    }
+}
+
+/// One try of a task, written `RUN:TASK#N` with N from 1. Starting is idempotent by it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct AttemptId {
+    /// The run.
+    pub run: RunId,
+    /// The task in it.
+    pub task: TaskId,
+    /// Which try, from 1. Lost tries count here, though not against `retries`.
+    pub number: u32,
+}
+
+impl fmt::Display for AttemptId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}#{}", self.run, self.task, self.number)
+    }
+}
+
+impl FromStr for AttemptId {
+    type Err = IdError;
+    fn from_str(text: &str) -> Result<Self, IdError> {
+        let bad = || IdError::NotAttempt(text.to_owned());
+        let (run, rest) = text.split_once(':').ok_or_else(bad)?;
+        let (task, number) = rest.rsplit_once('#').ok_or_else(bad)?;
+        let number = number.parse().ok().filter(|n| *n > 0).ok_or_else(bad)?;
+        Ok(Self { run: run.parse().map_err(|_| bad())?, task: TaskId::new(task)?, number })
+    }
+}
+
+impl TryFrom<String> for AttemptId {
+    type Error = IdError;
+    fn try_from(text: String) -> Result<Self, IdError> {
+        text.parse()
+    }
+}
+
+impl From<AttemptId> for String {
+    fn from(id: AttemptId) -> Self {
+        id.to_string()
+    }
+}
+
+/// A DID, such as `did:key:z6Mk…`: who a node is.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct NodeDid(pub String);
+
+impl fmt::Display for NodeDid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Row of an event in this store. It never leaves the machine; streams resume by it.
+pub type Offset = u64;
+
+/// Raised by each grant of a task; a result under an older fence changes nothing.
+pub type Fence = u64;
+
+/// Which coordinator's term of a run it is, from 0.
+pub type Epoch = u32;
+
+/// A point in time, Unix milliseconds.
+pub type TimestampMs = i64;
+
+/// A content-addressed file of this store: SHA-256 of its bytes, 64 hex characters; or a random
+/// id of the same shape for bytes whose hash would tell their content (secret values).
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct BlobId(pub String);
+
+impl fmt::Display for BlobId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attempt_ids_read_back_as_written() {
+        let id = AttemptId {
+            run: RunId::from_parts(1_700_000_000_000, 42),
+            task: TaskId::new("build.1").unwrap(),
+            number: 2,
+        };
+        assert_eq!(id.to_string().parse::<AttemptId>().unwrap(), id);
+        let json = serde_json::to_string(&id).unwrap();
+        assert_eq!(serde_json::from_str::<AttemptId>(&json).unwrap(), id);
+    }
+
+    #[test]
+    fn task_names_refuse_what_a_shell_or_path_could_take_for_something_else() {
+        for bad in ["", "A", "a b", "../x", ".hidden", "a/b", "ä", &"x".repeat(65)] {
+            assert!(TaskId::new(bad).is_err(), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! The engine of CIS. `ARCHITECTURE.md` is the map.
+//!
+//! Pure folders (no clock, no randomness, no IO) are always there; io folders sit behind the
+//! features `client` and `node`.
+
+pub mod api;
+pub mod dag;
+pub mod event;
+pub mod identity;
+pub mod ids;
+pub mod policy;
+pub mod scheduler;
+pub mod text;
+
+#[cfg(feature = "node")]
+pub mod session;

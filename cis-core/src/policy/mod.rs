@@ -1,0 +1,185 @@
+//! Who may do what: one door, [`authorize`], that every request passes.
+//!
+//! Owns principals, rights and the decision. Knows nothing of sockets, rooms or processes: whoever
+//! lets a request in says who it is from.
+
+use serde::{Deserialize, Serialize};
+
+use crate::event::{Actor, ActorKind, Via};
+use crate::ids::{RunId, SessionId, TaskId};
+
+/// What a principal may do at most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Rights {
+    /// Nothing: a process of a session that shows no valid token.
+    None,
+    /// What a session may do for itself.
+    OwnSession,
+    /// Look.
+    Viewer,
+    /// Look, run, answer, cancel.
+    Operator,
+    /// Everything.
+    Admin,
+}
+
+/// Who asks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum Who {
+    /// A person, by uid.
+    User {
+        /// The uid of the peer.
+        uid: u32,
+    },
+    /// A process below the session host that showed the token of this session.
+    Session {
+        /// That session.
+        session: SessionId,
+        /// The task that it works on.
+        of: Option<(RunId, TaskId)>,
+    },
+    /// A process below the session host without a valid token.
+    Stray {
+        /// Its pid.
+        pid: u32,
+    },
+}
+
+/// A request's origin.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Principal {
+    /// Who.
+    pub who: Who,
+    /// By which way.
+    pub via: Via,
+    /// At most.
+    pub rights: Rights,
+}
+
+impl Principal {
+    /// As it stands in events.
+    #[must_use]
+    pub fn actor(&self) -> Actor {
+        let (kind, name) = match &self.who {
+            Who::User { uid } => (ActorKind::Human, format!("uid:{uid}")),
+            Who::Session { session, .. } => (ActorKind::Session, session.to_string()),
+            Who::Stray { pid } => (ActorKind::Session, format!("pid:{pid}")),
+        };
+        Actor { kind, name, via: self.via }
+    }
+}
+
+/// What is asked for. `None` as a session or run means: no particular one, or one that does not exist.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// Version, pid and counts of the node.
+    SeeNode,
+    /// Listings, details, events of runs and sessions.
+    See,
+    /// State of one session.
+    SeeSession(Option<SessionId>),
+    /// What a session's terminal shows and showed.
+    ReadSession(Option<SessionId>),
+    /// Create, start, cancel, pause, resume, retry a run.
+    ControlRun(Option<RunId>),
+    /// Create a session.
+    CreateSession,
+    /// Type into a session, answer it, end it.
+    ControlSession(Option<SessionId>),
+    /// Stop the node.
+    StopNode,
+}
+
+/// Why not.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub struct Denied {
+    /// In words.
+    pub reason: String,
+}
+
+/// Decides whether `principal` may do `action`.
+///
+/// # Errors
+/// [`Denied`] with the reason, to be answered and audited.
+pub fn authorize(principal: &Principal, action: Action) -> Result<(), Denied> {
+    let needed = match action {
+        Action::SeeNode => Rights::OwnSession,
+        Action::SeeSession(Some(session)) if is_own(principal, session) => Rights::OwnSession,
+        Action::See | Action::SeeSession(_) | Action::ReadSession(_) => Rights::Viewer,
+        Action::ControlRun(_) | Action::CreateSession | Action::ControlSession(_) => Rights::Operator,
+        Action::StopNode => Rights::Admin,
+    };
+    if principal.rights >= needed {
+        return Ok(());
+    }
+    let reason = match &principal.who {
+        Who::Session { session, .. } => format!(
+            "session {session} may not {}: a process in a session cannot answer, read or control sessions and runs",
+            verb(action)
+        ),
+        Who::Stray { pid } => format!(
+            "process {pid} runs in a session but shows no valid CIS_TOKEN, so it may not {}",
+            verb(action)
+        ),
+        Who::User { uid } => format!("uid {uid} may not {}", verb(action)),
+    };
+    Err(Denied { reason })
+}
+
+fn is_own(principal: &Principal, session: SessionId) -> bool {
+    matches!(&principal.who, Who::Session { session: own, .. } if *own == session)
+}
+
+fn verb(action: Action) -> &'static str {
+    match action {
+        Action::SeeNode => "see the node",
+        Action::See => "see runs and sessions",
+        Action::SeeSession(_) => "see that session",
+        Action::ReadSession(_) => "read that session",
+        Action::ControlRun(_) => "control runs",
+        Action::CreateSession => "create sessions",
+        Action::ControlSession(_) => "control that session",
+        Action::StopNode => "stop the node",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn session(n: u128) -> SessionId {
+        SessionId::from_parts(1, n)
+    }
+
+    #[test]
+    fn a_session_sees_itself_and_touches_nothing() {
+        let me = Principal {
+            who: Who::Session { session: session(1), of: None },
+            via: Via::Socket,
+            rights: Rights::OwnSession,
+        };
+        assert!(authorize(&me, Action::SeeNode).is_ok());
+        assert!(authorize(&me, Action::SeeSession(Some(session(1)))).is_ok());
+        for action in [
+            Action::See,
+            Action::SeeSession(Some(session(2))),
+            Action::ReadSession(Some(session(2))),
+            Action::ReadSession(Some(session(1))),
+            Action::ControlRun(None),
+            Action::CreateSession,
+            Action::ControlSession(Some(session(1))),
+            Action::StopNode,
+        ] {
+            assert!(authorize(&me, action).is_err(), "{action:?}");
+        }
+    }
+
+    #[test]
+    fn a_stray_process_has_no_rights() {
+        let stray = Principal { who: Who::Stray { pid: 7 }, via: Via::Socket, rights: Rights::None };
+        assert!(authorize(&stray, Action::SeeNode).is_err());
+    }
+}

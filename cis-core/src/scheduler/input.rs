@@ -1,0 +1,216 @@
+//! What goes into the scheduler and what comes out. Everything it knows of the world comes this way.
+
+use std::sync::Arc;
+
+use crate::api::FromWorker;
+use crate::dag::{Dag, Task};
+use crate::event::{Actor, ExecutionMode, LostBy, RetryScope, RunCreated};
+use crate::ids::{
+    AttemptId, Epoch, Fence, HostInstance, InputId, NodeDid, RunId, SessionId, TaskId, TimestampMs,
+};
+
+/// One thing that happened, with who caused it.
+#[derive(Debug, Clone)]
+pub struct Input {
+    /// What.
+    pub kind: InputKind,
+    /// Who; none: this node.
+    pub actor: Option<Actor>,
+    /// Under which id; it becomes the cause of the events.
+    pub cause: Option<InputId>,
+}
+
+impl Input {
+    /// An input that nobody asked for from outside.
+    #[must_use]
+    pub fn internal(kind: InputKind) -> Self {
+        Self { kind, actor: None, cause: None }
+    }
+}
+
+/// What happened.
+#[derive(Debug, Clone)]
+pub enum InputKind {
+    /// A run was submitted. `start` starts it at once.
+    Submit {
+        /// Its id.
+        run: RunId,
+        /// Its facts.
+        facts: Box<RunCreated>,
+        /// Its file.
+        dag: Arc<Dag>,
+        /// Start it at once.
+        start: bool,
+    },
+    /// Start a created run.
+    Start {
+        /// Which.
+        run: RunId,
+    },
+    /// Start nothing new.
+    Pause {
+        /// Which.
+        run: RunId,
+    },
+    /// Go on.
+    Resume {
+        /// Which.
+        run: RunId,
+    },
+    /// End it: live sessions are stopped, the rest is not started.
+    Cancel {
+        /// Which.
+        run: RunId,
+    },
+    /// Run tasks of an ended run again.
+    Retry {
+        /// Which.
+        run: RunId,
+        /// Which tasks.
+        scope: RetryScope,
+    },
+    /// A worker said something.
+    Worker(FromWorker),
+    /// A human wants this session's task to end (`cis dag kill`). It ends as cancelled, without another try.
+    KillTask {
+        /// The try.
+        attempt: AttemptId,
+        /// Between SIGTERM and SIGKILL, ms; none: as the task says.
+        grace_ms: Option<u64>,
+    },
+    /// The session of an attempt waits for a human.
+    Blocked {
+        /// The try.
+        attempt: AttemptId,
+        /// Counts the prompts of its session.
+        episode: u32,
+        /// Kind of the prompt.
+        kind: String,
+    },
+    /// It waits no more.
+    Unblocked {
+        /// The try.
+        attempt: AttemptId,
+        /// Which prompt is over.
+        episode: u32,
+    },
+    /// Tasks are added to a run while it runs.
+    TasksAdded {
+        /// The run.
+        run: RunId,
+        /// Who asks.
+        parent: TaskId,
+        /// The new ones.
+        tasks: Vec<Task>,
+    },
+    /// Local, hybrid or matrix from now on.
+    ModeChanged {
+        /// The run.
+        run: RunId,
+        /// The mode.
+        mode: ExecutionMode,
+        /// Its room.
+        room: Option<String>,
+    },
+    /// A node, or the session host of one, is gone with all that it had.
+    NodeLost {
+        /// Whose.
+        node: NodeDid,
+        /// Only attempts granted to this instance; none: all of that node.
+        host: Option<HostInstance>,
+        /// How we know.
+        by: LostBy,
+    },
+    /// One attempt is known to be gone.
+    AttemptLost {
+        /// The try.
+        attempt: AttemptId,
+        /// What is known.
+        detail: String,
+    },
+    /// Another node coordinates the run.
+    TakenOver {
+        /// The run.
+        run: RunId,
+        /// The new coordinator.
+        owner: NodeDid,
+        /// Its term.
+        epoch: Epoch,
+        /// Last journal index of the old term that counts.
+        cut: u64,
+    },
+    /// How many sessions outside of runs are live: they share `max_sessions`.
+    ForeignSessions {
+        /// That many.
+        count: u32,
+    },
+    /// Time passed: whatever is due.
+    Tick,
+}
+
+/// Why an input changed nothing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Rejected {
+    /// No such open run here.
+    #[error("no run {0} on this node")]
+    NoRun(RunId),
+    /// No such task in it.
+    #[error("run {run} has no task `{task}`")]
+    NoTask {
+        /// The run.
+        run: RunId,
+        /// The task.
+        task: TaskId,
+    },
+    /// The run, task or attempt is not in a state for that.
+    #[error("{0}")]
+    State(String),
+    /// An old fence, an unknown attempt, or a second result: ignored.
+    #[error("stale: {0}")]
+    Stale(String),
+}
+
+/// What is to be done after the events are durable, in this order.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Effect {
+    /// Grant the attempt: complete its spec and give it to the worker.
+    Grant {
+        /// The try.
+        attempt: AttemptId,
+        /// The session to start.
+        session: SessionId,
+        /// Of the grant.
+        fence: Fence,
+    },
+    /// Stop the attempt.
+    Cancel {
+        /// The try.
+        attempt: AttemptId,
+        /// Of its grant.
+        fence: Fence,
+        /// Between SIGTERM and SIGKILL, ms.
+        grace_ms: u64,
+    },
+    /// The result is recorded: the worker may forget it.
+    Ack {
+        /// The try.
+        attempt: AttemptId,
+        /// Of its grant.
+        fence: Fence,
+    },
+}
+
+/// Why the machine wants to be woken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WakeReason {
+    /// A try is due.
+    Retry,
+    /// A run has taken too long.
+    RunTimeout,
+}
+
+/// Supplies ids: the machine has no randomness of its own.
+pub trait IdSource {
+    /// A session id that was never given before.
+    fn session_id(&mut self, now_ms: TimestampMs) -> SessionId;
+}

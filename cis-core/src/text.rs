@@ -1,0 +1,40 @@
+//! How figures are written for people: durations and sizes. Pure; knows nothing of terminals.
+
+/// A duration of `ms` milliseconds, as `0.4s`, `12s`, `3m 05s`, `2h 07m`.
+#[must_use]
+pub fn duration(ms: u64) -> String {
+    let seconds = ms / 1000;
+    match seconds {
+        0..=9 => format!("{}.{}s", seconds, ms % 1000 / 100),
+        10..=59 => format!("{seconds}s"),
+        60..=3599 => format!("{}m {:02}s", seconds / 60, seconds % 60),
+        _ => format!("{}h {:02}m", seconds / 3600, seconds / 60 % 60),
+    }
+}
+
+/// A size in bytes, as `512 B`, `4.0 KB`, `1.5 GB` (powers of 1,000).
+#[must_use]
+pub fn bytes(count: u64) -> String {
+    const UNITS: [&str; 4] = ["KB", "MB", "GB", "TB"];
+    if count < 1000 {
+        return format!("{count} B");
+    }
+    let mut tenths = count / 100;
+    let mut unit = 0;
+    while tenths >= 10_000 && unit + 1 < UNITS.len() {
+        tenths /= 1000;
+        unit += 1;
+    }
+    format!("{}.{} {}", tenths / 10, tenths % 10, UNITS[unit])
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn durations_and_sizes_read_well() {
+        let said: Vec<String> = [0, 450, 12_000, 185_000, 7_620_000].map(super::duration).into();
+        assert_eq!(said, ["0.0s", "0.4s", "12s", "3m 05s", "2h 07m"]);
+        let said: Vec<String> = [0, 999, 4000, 1_500_000_000].map(super::bytes).into();
+        assert_eq!(said, ["0 B", "999 B", "4.0 KB", "1.5 GB"]);
+    }
+}
