@@ -12,5 +12,7 @@ pub mod policy;
 pub mod scheduler;
 pub mod text;
 
+#[cfg(feature = "client")]
+pub mod client;
 #[cfg(feature = "node")]
 pub mod session;
