@@ -94,6 +94,14 @@ impl AttachStream<'_> {
         }
     }
 
+    /// Sends what is queued.
+    ///
+    /// # Errors
+    /// [`ClientError::Io`]: the node went away.
+    pub async fn flush(&mut self) -> Result<(), ClientError> {
+        poll_fn(|cx| self.poll_send(cx)).await.map_err(|error| self.client.ws_error(error))
+    }
+
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), tokio_tungstenite::tungstenite::Error>> {
         let mut socket = std::pin::Pin::new(&mut self.socket);
         while !self.queue.is_empty() {

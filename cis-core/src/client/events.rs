@@ -71,16 +71,16 @@ impl EventFrame {
         Ok(events)
     }
 
-    /// Each event's JSON as the node sent it, unknown fields included.
+    /// The JSON of each event after the offset `after` as the node sent it, unknown fields included.
     ///
     /// # Errors
     /// [`ClientError::Protocol`]: not an array of events.
-    pub fn raw(&self) -> Result<Vec<&str>, ClientError> {
+    pub fn raw_after(&self, after: Offset) -> Result<Vec<&str>, ClientError> {
         let events: Vec<&RawValue> = serde_json::from_str(&self.text).map_err(ClientError::protocol)?;
         let mut lines = Vec::with_capacity(events.len());
         for event in events {
             let OffsetOnly { offset } = serde_json::from_str(event.get()).map_err(ClientError::protocol)?;
-            if self.is_new(offset) {
+            if offset > after && self.is_new(offset) {
                 lines.push(event.get());
             }
         }
