@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read};
 
+use cis_core::api::{Problem, ProblemKind};
 use serde::Serialize;
 
 use crate::error::CliError;
@@ -55,7 +56,66 @@ fn whole(file: impl Read) -> io::Result<Vec<u8>> {
     Ok(text)
 }
 
+/// Checks the file as a node would before it makes a run of it. Where `params` are given, so are their values.
 pub(crate) fn check(file: &DagFile, params: &BTreeMap<String, String>) -> Result<Checked, CliError> {
-    let _ = (file, params);
-    Err(CliError::unavailable("INTERIM"))
+    let bad = |detail: String| Problem::new(ProblemKind::BadInput, detail);
+    let dag = cis_core::dag::parse(&file.text, &file.source).map_err(|found| {
+        let count = found.findings.len() + found.left_out;
+        let s = if count == 1 { "" } else { "s" };
+        let mut problem = bad(format!("{} has {count} mistake{s}", file.source));
+        problem.diagnostics = found.findings;
+        CliError::from(problem)
+    })?;
+    if !params.is_empty() {
+        cis_core::dag::resolve_params(&dag, params).map_err(|wrong| bad(wrong.join("\n")))?;
+    }
+    Ok(Checked { dag: dag.id, tasks: dag.tasks.len() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(text: &str) -> DagFile {
+        DagFile { text: text.into(), source: "x.toml".into() }
+    }
+
+    fn problem(result: Result<Checked, CliError>) -> Problem {
+        match result {
+            Err(CliError::Problem(problem)) => *problem,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    const GOOD: &str = "version = 1\n[dag]\nid = \"x\"\nparams = { n = { type = \"integer\" } }\n\
+        [[tasks]]\nid = \"a\"\ncommand = [\"true\"]\n";
+
+    #[test]
+    fn a_good_file_says_what_it_is_and_a_bad_one_where_it_is_wrong() {
+        let checked = check(&file(GOOD), &BTreeMap::new()).unwrap();
+        assert_eq!((checked.dag.as_str(), checked.tasks), ("x", 1));
+        let bad = problem(check(&file(&GOOD.replace("command", "comand")), &BTreeMap::new()));
+        assert_eq!(bad.kind, ProblemKind::BadInput);
+        assert!(bad.diagnostics.iter().any(|finding| finding.line == 7), "{bad:?}");
+        assert!(bad.detail.starts_with("x.toml has "), "{bad}");
+    }
+
+    #[test]
+    fn values_are_checked_where_they_are_given() {
+        let with = |value: &str| check(&file(GOOD), &[("n".to_owned(), value.to_owned())].into());
+        assert!(with("3").is_ok());
+        assert!(problem(with("three")).detail.contains("`n`"));
+    }
+
+    #[test]
+    fn the_sample_of_init_is_valid() {
+        check(&file(include_str!("commands/init/hello.toml")), &BTreeMap::new()).unwrap();
+    }
+
+    #[test]
+    fn a_file_that_is_missing_or_endless_is_bad_input() {
+        assert_eq!(read("/nowhere/x.toml").unwrap_err().exit(), crate::error::Exit(2));
+        let error = whole(io::repeat(b'#')).unwrap_err();
+        assert!(error.to_string().contains("16 MB"));
+    }
 }

@@ -152,6 +152,9 @@ impl AtSession {
                         if self.switches.pass(&bytes, &mut self.output) {
                             stream.control(AttachControl::Repaint)?;
                         }
+                        if self.switches.coloured {
+                            self.terminal.coloured();
+                        }
                     }
                     Ok(AttachFrame::Notice(AttachNotice::Ended { detail, .. })) => {
                         return Ok(Some(Left::Ended(detail)));

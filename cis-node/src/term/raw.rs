@@ -6,6 +6,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal as _, Write as _};
 use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt as _;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, Once, PoisonError};
 
 use cis_core::api::TermSize;
@@ -13,20 +14,26 @@ use rustix::fs::OFlags;
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
 use tokio::net::unix::pipe::{Receiver, Sender};
 
-/// A screen of our own beside the caller's (xterm's 1049), empty, with the cursor at home.
-const ENTER: &[u8] = b"\x1b[?1049h\x1b[H\x1b[2J";
+/// The caller's title is kept aside (XTWINOPS 22), then a screen of our own beside the caller's (xterm's
+/// 1049), empty, with the cursor at home.
+const ENTER: &[u8] = b"\x1b[22;0t\x1b[?1049h\x1b[H\x1b[2J";
 
-/// Undoes what a session may have switched on, then goes back to the caller's screen: colours; scroll
-/// region, origin and insert mode, cursor keys, keypad (DECSTR does not reset all of them everywhere); line wrap; mouse
-/// reports of every kind; focus reports; bracketed paste; synchronised output; kitty's and xterm's
-/// keyboard protocols; character set; cursor form and visibility.
-const LEAVE: &[u8] = b"\x1b[0m\x1b[r\x1b[?6l\x1b[4l\x1b[?1l\x1b>\x1b[?7h\
+/// Undoes what a session may have switched on, then goes back to the caller's screen: an unfinished
+/// string or picture; colours and links; scroll region, origin and insert mode, cursor keys, keypad;
+/// line wrap; mouse reports of every kind; focus reports; bracketed paste; inverse screen;
+/// kitty's and xterm's keyboard protocols; tab stops; character set; cursor form and visibility; title.
+const LEAVE: &[u8] =
+    b"\x18\x1b\\\x1b[?2026l\x1b[0m\x1b]8;;\x1b\\\x1b[r\x1b[?6l\x1b[4l\x1b[20l\x1b[?1l\x1b>\x1b[?7h\
 \x1b[?9l\x1b[?1000l\x1b[?1001l\x1b[?1002l\x1b[?1003l\x1b[?1005l\x1b[?1006l\x1b[?1015l\x1b[?1016l\
-\x1b[?1004l\x1b[?2004l\x1b[?2026l\x1b[?5l\x1b[<99u\x1b[=0u\x1b[>4;0m\x1b(B\x0f\x1b[0 q\x1b[?25h\
-\x1b[?1049l";
+\x1b[?1004l\x1b[?2004l\x1b[?5l\x1b[<99u\x1b[=0u\x1b[>4;0m\x1b[?5W\x1b(B\x0f\x1b[0 q\x1b[?25h\
+\x1b[?1049l\x1b[23;0t";
+/// Palette, foreground, background and cursor as the terminal is configured: only where they were changed,
+/// as the caller may have set some.
+const COLOURS: &[u8] = b"\x1b]104\x1b\\\x1b]110\x1b\\\x1b]111\x1b\\\x1b]112\x1b\\";
 
 /// What a panic has to undo. One terminal at a time is raw.
 static SAVED: Mutex<Option<Saved>> = Mutex::new(None);
+static COLOURED: AtomicBool = AtomicBool::new(false);
 static HOOK: Once = Once::new();
 
 struct Saved {
@@ -83,6 +90,11 @@ impl RawTerminal {
     fn put(&self, bytes: &[u8]) -> io::Result<()> {
         let mut saved = SAVED.lock().unwrap_or_else(PoisonError::into_inner);
         saved.as_mut().map_or(Ok(()), |saved| saved.tty.write_all(bytes))
+    }
+
+    /// The session changed the terminal's colours: they have to be undone as well.
+    pub(crate) fn coloured(&self) {
+        COLOURED.store(true, Ordering::Relaxed);
     }
 
     /// Its size.
@@ -145,6 +157,9 @@ fn restore_on_panic() {
 fn restore() {
     let saved = SAVED.lock().unwrap_or_else(PoisonError::into_inner).take();
     if let Some(mut saved) = saved {
+        if COLOURED.swap(false, Ordering::Relaxed) {
+            let _ = saved.tty.write_all(COLOURS);
+        }
         let _ = saved.tty.write_all(LEAVE);
         // Input that was typed for the session must not reach the shell.
         let _ = tcsetattr(&saved.tty, OptionalActions::Flush, &saved.termios);
