@@ -51,12 +51,12 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
     }
     let client = context.client()?;
     context.block_on(async {
-        let session = match &args.session {
-            Some(name) => name.clone(),
+        let (id, name) = match &args.session {
+            Some(name) => (name.clone(), name.clone()),
             None => choose(&client).await?,
         };
-        let left = Box::pin(attach(context, &client, &session, how)).await?;
-        Ok(say_goodbye(&session, &left))
+        let left = Box::pin(attach(context, &client, &id, how)).await?;
+        Ok(say_goodbye(&name, &left))
     })
 }
 
@@ -74,19 +74,23 @@ fn say_goodbye(session: &str, left: &Left) -> Exit {
     exit
 }
 
-/// The only live session, or the one that the person picks.
-async fn choose(client: &Client) -> Result<String, CliError> {
+/// The only live session, or the one that the person picks: its id, and what to call it.
+async fn choose(client: &Client) -> Result<(String, String), CliError> {
     let mut live = client.sessions(&ListSessions::default()).await?.items;
     live.retain(|session| session.tty);
     match live.as_slice() {
         [] => Err(CliError::bad_input("there is no live session with a terminal")
             .hint("`cis dag sessions --all` lists ended ones too")),
-        [only] => Ok(only.id.to_string()),
+        [only] => Ok(id_and_name(only)),
         several => pick(several),
     }
 }
 
-fn pick(several: &[SessionView]) -> Result<String, CliError> {
+fn id_and_name(session: &SessionView) -> (String, String) {
+    (session.id.to_string(), session.id.short())
+}
+
+fn pick(several: &[SessionView]) -> Result<(String, String), CliError> {
     output::note(&menu(several, now_ms()));
     let mut answer = String::new();
     std::io::stdin()
@@ -107,7 +111,35 @@ fn menu(several: &[SessionView], now: cis_core::ids::TimestampMs) -> String {
     text + &format!("Attach to which, 1 to {}? ", several.len())
 }
 
-fn chosen(several: &[SessionView], answer: &str) -> Option<String> {
+fn chosen(several: &[SessionView], answer: &str) -> Option<(String, String)> {
     let number: usize = answer.trim().parse().ok()?;
-    several.get(number.checked_sub(1)?).map(|session| session.id.to_string())
+    several.get(number.checked_sub(1)?).map(id_and_name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_of_the_list_is_taken_and_nothing_else() {
+        let session = |n: u128| -> SessionView {
+            serde_json::from_value(serde_json::json!({
+                "id": cis_core::ids::SessionId::from_parts(0, n).to_string(), "run": null, "task": null,
+                "attempt": null, "name": format!("s{n}"), "state": "ready", "pid": 7, "tty": true, "size": null,
+                "command": "bash", "created_ms": 0, "ended_ms": null, "exit_code": null,
+            }))
+            .unwrap()
+        };
+        let several = [session(1), session(2)];
+        assert_eq!(chosen(&several, " 2\n").unwrap().0, several[1].id.to_string());
+        for bad in ["", "0", "3", "x", "-1"] {
+            assert!(chosen(&several, bad).is_none(), "{bad}");
+        }
+        insta::assert_snapshot!(anstream::adapter::strip_str(&menu(&several, 5000)).to_string(), @r"
+             SESSION  TASK  RUN  STATE  PID  AGE   COMMAND
+          1  000001   s1         ready  7    5.0s  bash
+          2  000002   s2         ready  7    5.0s  bash
+        Attach to which, 1 to 2?
+        ");
+    }
 }
