@@ -12,5 +12,9 @@ pub mod policy;
 pub mod scheduler;
 pub mod text;
 
+#[cfg(any(feature = "client", feature = "node"))]
+pub mod config;
+#[cfg(feature = "node")]
+pub mod server;
 #[cfg(feature = "node")]
 pub mod session;
