@@ -1,0 +1,367 @@
+//! The node as its API sees it: reads from the store, changes through the driver, streams from the hub.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use axum::body::Bytes;
+use futures_util::stream::BoxStream;
+use futures_util::{Stream, StreamExt as _};
+use tokio::sync::broadcast;
+
+use super::commands::{Command, DriverHandle, NewRun, RunVerb};
+use super::driver::{Shared, now_ms};
+use super::principal::principal;
+use super::streams::{self, Viewer};
+use super::{environment, logs, restore};
+use crate::api::{
+    Attach, CreateRun, CreateSession, FollowEvents, InputReceipt, KillSession, ListRuns, ListSessions, Listing,
+    NodeView, Problem, ProblemKind, ReadLog, RetryRun, RunDetail, RunView, SendInput, SessionView, StopNode,
+    WhyView,
+};
+use crate::config::{Home, Keys};
+use crate::dag;
+use crate::event::{Event, ExecutionMode, RunCreated};
+use crate::ids::{NodeDid, RunId, SessionId, TaskId, TimestampMs};
+use crate::policy::Principal;
+use crate::server::{AttachStreams, EventBatch, NodeApi, Peer};
+use crate::session::hub::{Hub, HubError};
+use crate::store::{BlobError, Blobs, FindError, Readers, StoreError};
+
+/// A longer program name or argument list is a mistake.
+const ARGV_MAX: usize = 10_000;
+
+/// See the module.
+pub(super) struct Node {
+    pub(super) home: Home,
+    pub(super) keys: Arc<Keys>,
+    pub(super) did: NodeDid,
+    pub(super) stays: bool,
+    pub(super) started_ms: TimestampMs,
+    pub(super) max_sessions: u32,
+    pub(super) readers: Arc<Readers>,
+    pub(super) blobs: Arc<Blobs>,
+    pub(super) hub: Hub,
+    pub(super) driver: DriverHandle,
+    pub(super) events: broadcast::Sender<Arc<Vec<Arc<Event>>>>,
+    pub(super) shared: Arc<Shared>,
+}
+
+type Answer<T> = Result<T, Problem>;
+
+impl Node {
+    /// Reads the store on a thread that may wait.
+    async fn read<T, E>(&self, look: impl FnOnce(&Readers) -> Result<T, E> + Send + 'static) -> Answer<T>
+    where
+        T: Send + 'static,
+        E: Into<ReadError> + Send + 'static,
+    {
+        let readers = Arc::clone(&self.readers);
+        let found = tokio::task::spawn_blocking(move || look(&readers).map_err(Into::into)).await;
+        match found {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(error)) => Err(error.problem()),
+            Err(_) => Err(Problem::new(ProblemKind::Internal, "a reader of the store failed")),
+        }
+    }
+
+    async fn run_verb(&self, who: &Principal, run: RunId, verb: RunVerb) -> Answer<RunView> {
+        let actor = who.actor();
+        self.driver.ask(|reply| Command::Run { run, verb, actor, reply }).await?;
+        self.run_view(run).await
+    }
+
+    async fn run_view(&self, run: RunId) -> Answer<RunView> {
+        self.read(move |readers| readers.run(run)).await
+    }
+
+    /// Parses the file and keeps it and the environment. Nothing is in the store before all is right.
+    fn prepare(&self, request: &CreateRun) -> Answer<Option<NewRun>> {
+        let dag = dag::parse(&request.text, &request.source).map_err(|diagnostics| {
+            let mut problem = Problem::new(ProblemKind::BadInput, diagnostics.to_string());
+            problem.diagnostics = diagnostics.findings;
+            problem
+        })?;
+        let params = dag::resolve_params(&dag, &request.params)
+            .map_err(|wrong| Problem::new(ProblemKind::BadInput, wrong.join("\n")))?;
+        if request.validate_only {
+            return Ok(None);
+        }
+        if request.mode != ExecutionMode::Local {
+            return Err(Problem::new(ProblemKind::BadInput, format!("this node runs local runs only, not {}", request.mode)));
+        }
+        if !std::path::Path::new(&request.workdir).is_absolute() {
+            let detail = format!("the directory `{}` is not absolute", request.workdir);
+            return Err(Problem::new(ProblemKind::BadInput, detail));
+        }
+        let spec = self.blobs.put(&request.text).map_err(|e| blob_problem(&e))?;
+        let base_env = match &request.env {
+            Some(vars) => {
+                let vars = environment::inherited(vars.clone());
+                let json = serde_json::to_vec(&vars).map_err(|e| internal(&e))?;
+                Some(self.blobs.put_secret(&json).map_err(|e| blob_problem(&e))?)
+            }
+            None => None,
+        };
+        let cores = std::thread::available_parallelism().map_or(2, usize::from);
+        let facts = RunCreated {
+            dag: dag.id.clone(),
+            source: request.source.clone(),
+            spec,
+            tasks: u32::try_from(dag.tasks.len()).unwrap_or(u32::MAX),
+            params,
+            max_parallel: dag.max_parallel.unwrap_or(u32::try_from(cores).unwrap_or(2)),
+            workdir: request.workdir.clone(),
+            base_env,
+            mode: request.mode,
+            owner: self.did.clone(),
+            room: None,
+            parent: None,
+            epoch: 0,
+        };
+        let (start, input) = (request.start, request.input);
+        Ok(Some(NewRun { run: RunId(ulid::Ulid::new()), facts, dag: Arc::new(dag), start, input }))
+    }
+
+    /// Makes sure that the hub knows a session that is live.
+    async fn expose(&self, session: SessionId) -> Answer<()> {
+        self.driver.ask(|reply| Command::Expose { session, reply }).await
+    }
+}
+
+impl NodeApi for Node {
+    fn principal(&self, peer: Peer, token: Option<&str>) -> Principal {
+        let host = self.shared.host_pid.load(Ordering::Relaxed);
+        principal(peer, token, &self.keys, (host != 0).then_some(host))
+    }
+
+    fn audit_denied(&self, principal: &Principal, action: String, reason: String) {
+        tracing::warn!(action, reason, "refused");
+        self.driver.tell(Command::Denied { action, detail: reason, actor: principal.actor() });
+    }
+
+    async fn find_run(&self, name: String) -> Answer<RunId> {
+        self.read(move |readers| readers.find_run(&name)).await
+    }
+
+    async fn find_session(&self, name: String, ended: bool) -> Answer<SessionId> {
+        self.read(move |readers| readers.find_session(&name, ended)).await
+    }
+
+    async fn node(&self) -> Answer<NodeView> {
+        let status = self.driver.ask(|reply| Command::Status { reply }).await?;
+        Ok(NodeView {
+            running: true,
+            pid: Some(std::process::id()),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            socket: self.home.node_socket().display().to_string(),
+            home: self.home.dir.display().to_string(),
+            did: Some(self.did.0.clone()),
+            host_pid: status.host_pid,
+            stays: self.stays,
+            started_ms: Some(self.started_ms),
+            open_runs: status.open_runs,
+            live_sessions: status.live_sessions,
+            max_sessions: self.max_sessions,
+            warnings: status.warnings,
+        })
+    }
+
+    async fn stop(&self, principal: Principal, request: StopNode) -> Answer<()> {
+        let reason = format!("asked by {}", principal.actor().name);
+        let kill_sessions = request.kill_sessions;
+        self.driver.ask(|reply| Command::Stop { kill_sessions, reason, reply: Some(reply) }).await
+    }
+
+    async fn create_run(&self, principal: Principal, request: CreateRun) -> Answer<Option<RunView>> {
+        let prepared = tokio::task::block_in_place(|| self.prepare(&request))?;
+        let Some(new) = prepared else { return Ok(None) };
+        let actor = principal.actor();
+        let run = self.driver.ask(|reply| Command::Create { new: Box::new(new), actor, reply }).await?;
+        self.run_view(run).await.map(Some)
+    }
+
+    async fn list_runs(&self, query: ListRuns) -> Answer<Listing<RunView>> {
+        self.read(move |readers| readers.list_runs(&query)).await
+    }
+
+    async fn run(&self, run: RunId) -> Answer<RunDetail> {
+        self.read(move |readers| readers.run_detail(run)).await
+    }
+
+    async fn start_run(&self, principal: Principal, run: RunId) -> Answer<RunView> {
+        self.run_verb(&principal, run, RunVerb::Start).await
+    }
+
+    async fn cancel_run(&self, principal: Principal, run: RunId) -> Answer<RunView> {
+        self.run_verb(&principal, run, RunVerb::Cancel).await
+    }
+
+    async fn pause_run(&self, principal: Principal, run: RunId) -> Answer<RunView> {
+        self.run_verb(&principal, run, RunVerb::Pause).await
+    }
+
+    async fn resume_run(&self, principal: Principal, run: RunId) -> Answer<RunView> {
+        self.run_verb(&principal, run, RunVerb::Resume).await
+    }
+
+    async fn retry_run(&self, principal: Principal, run: RunId, request: RetryRun) -> Answer<RunView> {
+        self.run_verb(&principal, run, RunVerb::Retry(request.scope)).await
+    }
+
+    async fn why(&self, run: RunId, task: String) -> Answer<WhyView> {
+        let id = TaskId::new(&task).map_err(|e| Problem::new(ProblemKind::BadInput, e.to_string()))?;
+        let open = {
+            let task = id.clone();
+            self.driver.ask(|reply| Command::Why { run, task, reply }).await?
+        };
+        if let Some(view) = open {
+            return Ok(view);
+        }
+        let (readers, blobs) = (Arc::clone(&self.readers), Arc::clone(&self.blobs));
+        let folded = tokio::task::spawn_blocking(move || restore::load_run(&readers, &blobs, run))
+            .await
+            .map_err(|e| internal(&e))?
+            .map_err(|e| internal(&e))?;
+        folded.why(&id, now_ms()).map_err(|e| Problem::new(ProblemKind::NotFound, e.to_string()))
+    }
+
+    async fn task_session(&self, run: RunId, task: String, attempt: Option<u32>) -> Answer<SessionId> {
+        self.read(move |readers| readers.task_session(run, &task, attempt)).await
+    }
+
+    async fn list_sessions(&self, query: ListSessions) -> Answer<Listing<SessionView>> {
+        let run = match &query.run {
+            Some(name) => Some(self.find_run(name.clone()).await?),
+            None => None,
+        };
+        self.read(move |readers| readers.list_sessions(query.all, run)).await
+    }
+
+    async fn session(&self, session: SessionId) -> Answer<SessionView> {
+        self.read(move |readers| readers.session(session)).await
+    }
+
+    async fn create_session(&self, principal: Principal, request: CreateSession) -> Answer<SessionView> {
+        let sound = !request.argv.is_empty()
+            && request.argv.len() <= ARGV_MAX
+            && request.argv.iter().all(|argument| !argument.contains('\0'));
+        if !sound {
+            return Err(Problem::new(ProblemKind::BadInput, "a session needs a program and arguments without NUL bytes"));
+        }
+        let (session, actor) = (SessionId(ulid::Ulid::new()), principal.actor());
+        let request = Box::new(request);
+        let session =
+            self.driver.ask(|reply| Command::CreateSession { session, request, actor, reply }).await?;
+        self.session(session).await
+    }
+
+    async fn send_input(&self, who: Principal, session: SessionId, request: SendInput) -> Answer<InputReceipt> {
+        self.expose(session).await?;
+        let bytes = u32::try_from(request.data.len()).unwrap_or(u32::MAX);
+        let input = request.input;
+        let receipt = self.hub.input(session, input, request.data.into()).await.map_err(|e| hub_problem(&e))?;
+        self.driver.tell(Command::Typed { session, input, bytes, actor: who.actor() });
+        Ok(receipt)
+    }
+
+    async fn kill_session(&self, who: Principal, session: SessionId, request: KillSession) -> Answer<()> {
+        let (grace_ms, actor) = (request.grace_ms, who.actor());
+        self.driver.ask(|reply| Command::Kill { session, grace_ms, actor, reply }).await
+    }
+
+    async fn screen(&self, session: SessionId) -> Answer<String> {
+        self.expose(session).await?;
+        self.hub.screen_text(session).await.map_err(|e| hub_problem(&e))
+    }
+
+    async fn events(
+        &self,
+        run: Option<RunId>,
+        query: FollowEvents,
+    ) -> Answer<impl Stream<Item = EventBatch> + Send + 'static> {
+        let viewer = Viewer::new(Arc::clone(&self.shared), self.driver.clone());
+        let live = self.events.subscribe();
+        let after = match query.after {
+            Some(after) => after,
+            None => self.read(Readers::last_offset).await?,
+        };
+        Ok(streams::events(Arc::clone(&self.readers), live, run, after, viewer))
+    }
+
+    async fn log(
+        &self,
+        session: SessionId,
+        query: ReadLog,
+    ) -> Answer<impl Stream<Item = Bytes> + Send + 'static> {
+        let place = self.read(move |readers| readers.log_place(session)).await?;
+        let path = match &place.attempt {
+            Some((run, task, number)) => self.home.attempt_log(*run, task, *number),
+            None => self.home.session_log(session),
+        };
+        let bytes: BoxStream<'static, Bytes> = if place.live && query.follow && self.expose(session).await.is_ok() {
+            logs::followed(&self.hub, session, &query)
+        } else {
+            logs::stored(path, &query)
+        };
+        let viewer = Viewer::new(Arc::clone(&self.shared), self.driver.clone());
+        Ok(bytes.map(move |bytes| {
+            let _while_read = &viewer;
+            bytes
+        }))
+    }
+
+    async fn attach(&self, _who: Principal, session: SessionId, query: Attach) -> Answer<AttachStreams> {
+        self.expose(session).await?;
+        let attached = self.hub.attach(session, query).await.map_err(|e| hub_problem(&e))?;
+        let viewer = Viewer::new(Arc::clone(&self.shared), self.driver.clone());
+        Ok(streams::attach(attached, viewer))
+    }
+}
+
+/// Why something cannot be read.
+pub(super) enum ReadError {
+    Store(StoreError),
+    Find(FindError),
+}
+
+impl From<StoreError> for ReadError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<FindError> for ReadError {
+    fn from(error: FindError) -> Self {
+        Self::Find(error)
+    }
+}
+
+impl ReadError {
+    fn problem(&self) -> Problem {
+        match self {
+            Self::Store(error) => internal(error),
+            Self::Find(error) => find_problem(error),
+        }
+    }
+}
+
+fn internal(error: &impl std::fmt::Display) -> Problem {
+    Problem::new(ProblemKind::Internal, error.to_string())
+}
+
+fn blob_problem(error: &BlobError) -> Problem {
+    Problem::new(ProblemKind::Unavailable, error.to_string())
+}
+
+fn hub_problem(error: &HubError) -> Problem {
+    Problem::new(ProblemKind::Conflict, error.to_string())
+}
+
+fn find_problem(error: &FindError) -> Problem {
+    match error {
+        FindError::Store(error) => internal(error),
+        FindError::None { .. } => Problem::new(ProblemKind::NotFound, error.to_string()),
+        FindError::Several { .. } => Problem::new(ProblemKind::Ambiguous, error.to_string()),
+    }
+}
+
