@@ -18,6 +18,9 @@ mod state;
 mod task;
 mod trigger;
 
+#[cfg(test)]
+mod tests;
+
 pub use input::{Effect, IdSource, Input, InputKind, Rejected, WakeReason};
 pub use machine::{LiveAttempt, Machine};
 pub use reduce::ApplyError;
