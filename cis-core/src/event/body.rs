@@ -90,7 +90,7 @@ pub struct TaskChange {
     pub task: TaskId,
     /// Its state from now on.
     pub state: TaskState,
-    /// For terminal states: why.
+    /// For terminal states: why. For running, where it was running before: its attempt is being stopped, for that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub end: Option<EndReason>,
     /// For queued: why it waits.
