@@ -14,3 +14,5 @@ pub mod text;
 
 #[cfg(feature = "node")]
 pub mod session;
+#[cfg(feature = "node")]
+pub mod store;
