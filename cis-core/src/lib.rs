@@ -18,3 +18,5 @@ pub mod config;
 pub mod server;
 #[cfg(feature = "node")]
 pub mod session;
+#[cfg(feature = "node")]
+pub mod store;

@@ -1,0 +1,4 @@
+//! Tests against real files.
+
+mod measure;
+mod support;
