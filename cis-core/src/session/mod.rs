@@ -1,4 +1,5 @@
 //! Sessions: the host process that owns every PTY and pipe, its logs, the terminal models.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "an io folder")]
 
+pub mod filter;
 pub mod protocol;
