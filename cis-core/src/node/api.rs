@@ -25,7 +25,7 @@ use crate::ids::{NodeDid, RunId, SessionId, TaskId, TimestampMs};
 use crate::policy::Principal;
 use crate::server::{AttachStreams, EventBatch, NodeApi, Peer};
 use crate::session::hub::{Hub, HubError};
-use crate::store::{BlobError, Blobs, FindError, Readers, StoreError};
+use crate::store::{BlobError, Blobs, Reader, Readers, StoreError};
 
 /// A longer program name or argument list is a mistake.
 const ARGV_MAX: usize = 10_000;
@@ -38,7 +38,7 @@ pub(super) struct Node {
     pub(super) stays: bool,
     pub(super) started_ms: TimestampMs,
     pub(super) max_sessions: u32,
-    pub(super) readers: Arc<Readers>,
+    pub(super) readers: Readers,
     pub(super) blobs: Arc<Blobs>,
     pub(super) hub: Hub,
     pub(super) driver: DriverHandle,
@@ -50,16 +50,14 @@ type Answer<T> = Result<T, Problem>;
 
 impl Node {
     /// Reads the store on a thread that may wait.
-    async fn read<T, E>(&self, look: impl FnOnce(&Readers) -> Result<T, E> + Send + 'static) -> Answer<T>
-    where
-        T: Send + 'static,
-        E: Into<ReadError> + Send + 'static,
-    {
-        let readers = Arc::clone(&self.readers);
-        let found = tokio::task::spawn_blocking(move || look(&readers).map_err(Into::into)).await;
+    async fn read<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&Reader) -> Result<T, StoreError> + Send + 'static,
+    ) -> Answer<T> {
+        let readers = self.readers.clone();
+        let found = tokio::task::spawn_blocking(move || readers.get().and_then(|reader| look(&reader))).await;
         match found {
-            Ok(Ok(value)) => Ok(value),
-            Ok(Err(error)) => Err(error.problem()),
+            Ok(found) => found.map_err(|error| store_problem(&error)),
             Err(_) => Err(Problem::new(ProblemKind::Internal, "a reader of the store failed")),
         }
     }
@@ -71,7 +69,7 @@ impl Node {
     }
 
     async fn run_view(&self, run: RunId) -> Answer<RunView> {
-        self.read(move |readers| readers.run(run)).await
+        self.read(move |reader| reader.run(run)).await
     }
 
     /// Parses the file and keeps it and the environment. Nothing is in the store before all is right.
@@ -140,11 +138,16 @@ impl NodeApi for Node {
     }
 
     async fn find_run(&self, name: String) -> Answer<RunId> {
-        self.read(move |readers| readers.find_run(&name)).await
+        self.read(move |reader| reader.find_run(&name)).await.map(|run| run.id)
     }
 
     async fn find_session(&self, name: String, ended: bool) -> Answer<SessionId> {
-        self.read(move |readers| readers.find_session(&name, ended)).await
+        let found = self.read(move |reader| reader.find_session(&name)).await?;
+        if !ended && !found.state.is_live() {
+            let detail = format!("session {} has ended", found.id);
+            return Err(Problem::new(ProblemKind::Conflict, detail).hint("`cis dag logs` shows what it wrote"));
+        }
+        Ok(found.id)
     }
 
     async fn node(&self) -> Answer<NodeView> {
@@ -181,11 +184,11 @@ impl NodeApi for Node {
     }
 
     async fn list_runs(&self, query: ListRuns) -> Answer<Listing<RunView>> {
-        self.read(move |readers| readers.list_runs(&query)).await
+        self.read(move |reader| reader.list_runs(&query)).await
     }
 
     async fn run(&self, run: RunId) -> Answer<RunDetail> {
-        self.read(move |readers| readers.run_detail(run)).await
+        self.read(move |reader| reader.run_detail(run)).await
     }
 
     async fn start_run(&self, principal: Principal, run: RunId) -> Answer<RunView> {
@@ -217,7 +220,7 @@ impl NodeApi for Node {
         if let Some(view) = open {
             return Ok(view);
         }
-        let (readers, blobs) = (Arc::clone(&self.readers), Arc::clone(&self.blobs));
+        let (readers, blobs) = (self.readers.clone(), Arc::clone(&self.blobs));
         let folded = tokio::task::spawn_blocking(move || restore::load_run(&readers, &blobs, run))
             .await
             .map_err(|e| internal(&e))?
@@ -226,7 +229,20 @@ impl NodeApi for Node {
     }
 
     async fn task_session(&self, run: RunId, task: String, attempt: Option<u32>) -> Answer<SessionId> {
-        self.read(move |readers| readers.task_session(run, &task, attempt)).await
+        let id = TaskId::new(&task).map_err(|e| Problem::new(ProblemKind::BadInput, e.to_string()))?;
+        let detail = self.read(move |reader| reader.run(run)).await?;
+        let attempts = {
+            let id = id.clone();
+            self.read(move |reader| reader.attempts(run, &id)).await?
+        };
+        let found = match attempt {
+            Some(number) => attempts.iter().find(|tried| tried.number == number),
+            None => attempts.iter().max_by_key(|tried| tried.number),
+        };
+        found.map(|tried| tried.session).ok_or_else(|| {
+            let which = attempt.map_or_else(|| "no attempt yet".to_owned(), |number| format!("no attempt {number}"));
+            Problem::new(ProblemKind::NotFound, format!("task `{id}` of run {} ({}) has {which}", run.short(), detail.dag))
+        })
     }
 
     async fn list_sessions(&self, query: ListSessions) -> Answer<Listing<SessionView>> {
@@ -234,11 +250,11 @@ impl NodeApi for Node {
             Some(name) => Some(self.find_run(name.clone()).await?),
             None => None,
         };
-        self.read(move |readers| readers.list_sessions(query.all, run)).await
+        self.read(move |reader| reader.list_sessions(&query, run)).await
     }
 
     async fn session(&self, session: SessionId) -> Answer<SessionView> {
-        self.read(move |readers| readers.session(session)).await
+        self.read(move |reader| reader.session(session)).await
     }
 
     async fn create_session(&self, principal: Principal, request: CreateSession) -> Answer<SessionView> {
@@ -283,9 +299,9 @@ impl NodeApi for Node {
         let live = self.events.subscribe();
         let after = match query.after {
             Some(after) => after,
-            None => self.read(Readers::last_offset).await?,
+            None => self.read(Reader::last_offset).await?,
         };
-        Ok(streams::events(Arc::clone(&self.readers), live, run, after, viewer))
+        Ok(streams::events(self.readers.clone(), live, run, after, viewer))
     }
 
     async fn log(
@@ -293,12 +309,13 @@ impl NodeApi for Node {
         session: SessionId,
         query: ReadLog,
     ) -> Answer<impl Stream<Item = Bytes> + Send + 'static> {
-        let place = self.read(move |readers| readers.log_place(session)).await?;
-        let path = match &place.attempt {
-            Some((run, task, number)) => self.home.attempt_log(*run, task, *number),
-            None => self.home.session_log(session),
+        let view = self.session(session).await?;
+        let path = match (view.run, &view.task, view.attempt) {
+            (Some(run), Some(task), Some(number)) => self.home.attempt_log(run, task, number),
+            _ => self.home.session_log(session),
         };
-        let bytes: BoxStream<'static, Bytes> = if place.live && query.follow && self.expose(session).await.is_ok() {
+        let live = view.state.is_live();
+        let bytes: BoxStream<'static, Bytes> = if live && query.follow && self.expose(session).await.is_ok() {
             logs::followed(&self.hub, session, &query)
         } else {
             logs::stored(path, &query)
@@ -318,33 +335,6 @@ impl NodeApi for Node {
     }
 }
 
-/// Why something cannot be read.
-pub(super) enum ReadError {
-    Store(StoreError),
-    Find(FindError),
-}
-
-impl From<StoreError> for ReadError {
-    fn from(error: StoreError) -> Self {
-        Self::Store(error)
-    }
-}
-
-impl From<FindError> for ReadError {
-    fn from(error: FindError) -> Self {
-        Self::Find(error)
-    }
-}
-
-impl ReadError {
-    fn problem(&self) -> Problem {
-        match self {
-            Self::Store(error) => internal(error),
-            Self::Find(error) => find_problem(error),
-        }
-    }
-}
-
 fn internal(error: &impl std::fmt::Display) -> Problem {
     Problem::new(ProblemKind::Internal, error.to_string())
 }
@@ -357,11 +347,12 @@ fn hub_problem(error: &HubError) -> Problem {
     Problem::new(ProblemKind::Conflict, error.to_string())
 }
 
-fn find_problem(error: &FindError) -> Problem {
-    match error {
-        FindError::Store(error) => internal(error),
-        FindError::None { .. } => Problem::new(ProblemKind::NotFound, error.to_string()),
-        FindError::Several { .. } => Problem::new(ProblemKind::Ambiguous, error.to_string()),
-    }
+fn store_problem(error: &StoreError) -> Problem {
+    let kind = match error {
+        StoreError::NotFound { .. } => ProblemKind::NotFound,
+        StoreError::Ambiguous { .. } => ProblemKind::Ambiguous,
+        StoreError::Full { .. } | StoreError::ReadOnly { .. } | StoreError::Io { .. } => ProblemKind::Unavailable,
+        _ => ProblemKind::Internal,
+    };
+    Problem::new(kind, error.to_string())
 }
-

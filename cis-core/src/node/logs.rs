@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use super::secret_file;
 use crate::api::ReadLog;
 use crate::ids::SessionId;
-use crate::policy::redact::{RedactStream, Redactor};
+use crate::policy::redact::{Mask, RedactStream, Redactor};
 use crate::session::hub::{FollowChunk, Hub};
 use crate::session::log::{Chunk, LogReader};
 use crate::text;
@@ -26,7 +26,7 @@ const CHUNKS_AHEAD: usize = 4;
 pub(super) fn redactor_of(log: &Path) -> Arc<Redactor> {
     let secrets = secret_file::load(log).unwrap_or_default();
     // Values that were too short were refused when the session was to start.
-    Arc::new(Redactor::new(secrets.values()).unwrap_or_else(|_| Redactor::none()))
+    Arc::new(Redactor::new(secrets.values()).unwrap_or_default())
 }
 
 /// What is in the file.
@@ -35,7 +35,7 @@ pub(super) fn stored(log: PathBuf, query: &ReadLog) -> BoxStream<'static, Bytes>
     let from = query.from.unwrap_or(0);
     let mut form = Form::new(query.plain);
     tokio::task::spawn_blocking(move || {
-        let mut redact = RedactStream::new(redactor_of(&log));
+        let mut redact = RedactStream::new(redactor_of(&log), Mask::Stars);
         let mut reader = match LogReader::open(&log) {
             Ok(reader) => reader,
             // A session without output has no file.
@@ -43,28 +43,29 @@ pub(super) fn stored(log: PathBuf, query: &ReadLog) -> BoxStream<'static, Bytes>
         };
         let mut at = from;
         loop {
-            let bytes = match reader.read(at, CHUNK_BYTES) {
-                Ok(Chunk::Data { offset, bytes }) => {
-                    at = offset + bytes.len() as u64;
-                    redact.push(&bytes)
+            let mut bytes = Vec::new();
+            match reader.read(at, CHUNK_BYTES) {
+                Ok(Chunk::Data { offset, bytes: raw }) => {
+                    at = offset + raw.len() as u64;
+                    redact.push_into(&raw, &mut bytes);
                 }
                 Ok(Chunk::Cut { from, to }) => {
                     at = to;
-                    let mut held = redact.finish();
-                    held.extend_from_slice(cut_mark(to - from).as_bytes());
-                    held
+                    redact.finish(&mut bytes);
+                    bytes.extend_from_slice(cut_mark(to - from).as_bytes());
                 }
                 Ok(Chunk::End) => break,
                 Err(error) => {
                     tracing::warn!(log = %log.display(), %error, "a log cannot be read on");
                     break;
                 }
-            };
+            }
             if to_reader.blocking_send(form.shape(&bytes)).is_err() {
                 return;
             }
         }
-        let rest = redact.finish();
+        let mut rest = Vec::new();
+        redact.finish(&mut rest);
         let _ = to_reader.blocking_send(form.shape(&rest));
     });
     stream::unfold(chunks, |mut chunks| async { chunks.recv().await.map(|bytes| (bytes, chunks)) }).boxed()

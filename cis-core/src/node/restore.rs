@@ -8,6 +8,9 @@ use crate::ids::RunId;
 use crate::scheduler::Run;
 use crate::store::{BlobError, Blobs, Readers, StoreError};
 
+/// Read from the store at a time.
+const EVENTS_AT_ONCE: usize = 10_000;
+
 /// Why a run cannot be rebuilt.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum RestoreError {
@@ -26,10 +29,11 @@ pub(super) enum RestoreError {
 /// Folds the events of a run.
 pub(super) fn load_run(readers: &Readers, blobs: &Blobs, run: RunId) -> Result<Run, RestoreError> {
     let store = |source| RestoreError::Store { run, source };
+    let reader = readers.get().map_err(store)?;
     let mut folded: Option<Run> = None;
     let mut after = 0;
     loop {
-        let events = readers.events_after(after, Some(run)).map_err(store)?;
+        let events = reader.events(after, Some(run), EVENTS_AT_ONCE).map_err(store)?;
         let Some(last) = events.last() else { break };
         after = last.offset;
         for event in events {

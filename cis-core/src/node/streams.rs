@@ -14,6 +14,9 @@ use crate::server::{AttachFrame, AttachInput, AttachStreams, EventBatch};
 use crate::session::hub::{Attached, HubFrame};
 use crate::store::Readers;
 
+/// Read from the store at a time.
+const EVENTS_AT_ONCE: usize = 2_000;
+
 /// Typed bytes on their way to a session.
 const INPUTS_AHEAD: usize = 64;
 
@@ -38,7 +41,7 @@ impl Drop for Viewer {
 }
 
 struct Following {
-    readers: Arc<Readers>,
+    readers: Readers,
     live: broadcast::Receiver<Arc<Vec<Arc<Event>>>>,
     run: Option<RunId>,
     after: Offset,
@@ -50,7 +53,7 @@ struct Following {
 /// Events after an offset: from the store until that is exhausted, then as they become durable. Who is
 /// too slow for the live stream gets what was missed from the store again.
 pub(super) fn events(
-    readers: Arc<Readers>,
+    readers: Readers,
     live: broadcast::Receiver<Arc<Vec<Arc<Event>>>>,
     run: Option<RunId>,
     after: Offset,
@@ -91,8 +94,12 @@ impl Following {
     /// The next events of the store; none where it cannot be read: then the stream ends, and its
     /// client resumes.
     async fn stored(&self) -> Option<EventBatch> {
-        let (readers, after, run) = (Arc::clone(&self.readers), self.after, self.run);
-        let read = tokio::task::spawn_blocking(move || readers.events_after(after, run)).await.ok()?;
+        let (readers, after, run) = (self.readers.clone(), self.after, self.run);
+        let read = tokio::task::spawn_blocking(move || {
+            readers.get()?.events(after, run, EVENTS_AT_ONCE)
+        })
+        .await
+        .ok()?;
         match read {
             Ok(events) => Some(events.into_iter().map(Arc::new).collect()),
             Err(error) => {

@@ -96,7 +96,7 @@ pub fn run(options: NodeOptions, ready: impl FnOnce(Readiness) + Send + 'static)
     options.home.pin_runtime()?;
     let keys = Arc::new(Keys::load_or_make(&options.home.dir)?);
     let writer = Writer::open(&options.home.database())?;
-    let readers = Arc::new(Readers::open(&options.home.database())?);
+    let readers = Readers::open(&options.home.database())?;
     let blobs = Arc::new(Blobs::open(&options.home.blobs())?);
     let checkpointer = Checkpointer::start(&writer)?;
 
@@ -126,7 +126,7 @@ pub fn run(options: NodeOptions, ready: impl FnOnce(Readiness) + Send + 'static)
         stays: options.stays,
         started_ms: super::driver::now_ms(),
         max_sessions,
-        readers: Arc::clone(&readers),
+        readers: readers.clone(),
         blobs: Arc::clone(&blobs),
         hub: hub.clone(),
         driver: driver.clone(),
@@ -204,7 +204,8 @@ fn restored(
     blobs: &Blobs,
 ) -> Result<Machine, NodeError> {
     let mut machine = Machine::new(keys.node.did(), max_sessions);
-    for run in readers.open_runs()? {
+    for open in readers.get()?.open_runs()? {
+        let run = open.run;
         match restore::load_run(readers, blobs, run) {
             Ok(run) => machine.restore(run),
             // One run that cannot be read must not keep the others from going on.

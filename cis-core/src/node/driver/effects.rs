@@ -21,7 +21,7 @@ const LOG_LIMIT_BYTES: u64 = 64 << 20;
 
 impl Driver {
     pub(super) fn perform(&mut self, now: TimestampMs) {
-        for effect in self.parts.machine.drain_effects() {
+        for effect in self.parts.machine.drain_effects().collect::<Vec<_>>() {
             match effect {
                 Effect::Grant { attempt, session, fence } => self.grant(attempt, session, fence, now),
                 Effect::Cancel { attempt, fence, grace_ms } => {

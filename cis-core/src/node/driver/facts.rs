@@ -69,6 +69,7 @@ impl Driver {
 
     fn host_gone(&mut self, now: TimestampMs) {
         let gone = self.host.instance();
+        self.parts.machine.set_host(None);
         self.parts.worker.host_lost();
         self.parts.hub.host_lost();
         self.handle(
@@ -93,7 +94,7 @@ impl Driver {
     fn reconcile(&mut self, greeting: Greeting, now: TimestampMs) {
         let mut known: BTreeMap<SessionId, Known> =
             greeting.sessions.into_iter().map(|known| (known.session, known)).collect();
-        for live in self.parts.machine.live_attempts() {
+        for live in self.parts.machine.live_attempts().collect::<Vec<_>>() {
             let there = known.remove(&live.session);
             if live.host != Some(greeting.instance) && there.is_none() {
                 let detail = "its session host ended".to_owned();
@@ -122,7 +123,7 @@ impl Driver {
                 self.session_exited(live.session, &exit);
             }
         }
-        self.reconcile_loners(&mut known, greeting.instance, now);
+        self.reconcile_loners(&mut known, now);
         for (session, known) in known {
             // Nobody's: its result is recorded, or it was started for a run that is gone.
             let message = match known.exit {

@@ -6,15 +6,15 @@ use std::sync::Arc;
 use super::facts::{ended, loner_ended};
 use super::host_link::HostLink;
 use super::{Beside, Driver, now_ms};
-use crate::api::{CreateSession, Problem, ProblemKind};
+use crate::api::{CreateSession, ListSessions, Problem, ProblemKind, SessionView};
 use crate::event::{Actor, EventBody, EventDraft};
-use crate::ids::{HostInstance, SessionId, TimestampMs};
+use crate::ids::{SessionId, TimestampMs};
 use crate::node::commands::Reply;
 use crate::node::environment;
 use crate::node::exposure::Exposure;
 use crate::policy::redact::Redactor;
 use crate::scheduler::{Input, InputKind};
-use crate::store::SessionFacts;
+use crate::store::{SessionFacts, StoreError};
 use crate::session::protocol::{Exit, Io, Known, Start, StartFailure, ToHost};
 
 /// Output that is kept of a session, bytes.
@@ -145,7 +145,7 @@ impl Driver {
             size,
             log: self.parts.home.session_log(session),
             command,
-            redactor: Arc::new(Redactor::none()),
+            redactor: Arc::new(Redactor::default()),
         });
     }
 
@@ -198,10 +198,9 @@ impl Driver {
     pub(super) fn reconcile_loners(
         &mut self,
         known: &mut BTreeMap<SessionId, Known>,
-        host: HostInstance,
         now: TimestampMs,
     ) {
-        let recorded = match self.parts.readers.live_loners() {
+        let recorded = match self.live_loners() {
             Ok(recorded) => recorded,
             Err(error) => {
                 tracing::error!(%error, "sessions without a run cannot be read");
@@ -214,12 +213,8 @@ impl Driver {
                 continue;
             }
             let Some(there) = known.remove(&row.id) else {
-                let detail = if row.host == Some(host) {
-                    "the node ended before it was started"
-                } else {
-                    "its session host ended"
-                };
-                self.loner_gone(row.id, detail.to_owned(), now);
+                let detail = "its session host ended, or the node did before it was started".to_owned();
+                self.loner_gone(row.id, detail, now);
                 continue;
             };
             let loner = Loner { request: None, reply: None, started: true, exit_recorded: false };
@@ -238,6 +233,11 @@ impl Driver {
             }
         }
         self.count_loners();
+    }
+
+    fn live_loners(&self) -> Result<Vec<SessionView>, StoreError> {
+        let live = self.parts.readers.get()?.list_sessions(&ListSessions::default(), None)?;
+        Ok(live.items.into_iter().filter(|session| session.run.is_none()).collect())
     }
 
     /// They share `max_sessions` with the sessions of runs.

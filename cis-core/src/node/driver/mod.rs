@@ -59,7 +59,7 @@ pub(in crate::node) struct Parts {
     pub(in crate::node) host_command: Vec<String>,
     pub(in crate::node) machine: Machine,
     pub(in crate::node) writer: Writer,
-    pub(in crate::node) readers: Arc<Readers>,
+    pub(in crate::node) readers: Readers,
     pub(in crate::node) blobs: Arc<Blobs>,
     pub(in crate::node) worker: LocalWorker,
     pub(in crate::node) hub: Hub,

@@ -170,21 +170,11 @@ impl Machine {
         self.runs.values().map(|slot| &slot.run).filter(|run| !run.state().is_terminal())
     }
 
-    /// Lets go of the runs that have ended, and says which. A late result of one is [`Rejected::NoRun`]
+    /// Lets go of the runs that have ended, and gives them. A late result of one is [`Rejected::NoRun`]
     /// afterwards: as a run ends only when each of its attempts is recorded, whoever drives the machine
     /// acknowledges it. For `dag retry` such a run is restored first.
-    pub fn forget_ended(&mut self) -> Vec<RunId> {
-        let ended: Vec<RunId> = self
-            .runs
-            .values()
-            .map(|slot| &slot.run)
-            .filter(|run| run.state().is_terminal())
-            .map(Run::id)
-            .collect();
-        for id in &ended {
-            self.runs.remove(id);
-        }
-        ended
+    pub fn forget_ended(&mut self) -> Vec<Run> {
+        self.runs.extract_if(.., |_, slot| slot.run.state().is_terminal()).map(|(_, slot)| slot.run).collect()
     }
 
     /// Attempts under way in all runs, for reconciling with a session host after a restart: those that
