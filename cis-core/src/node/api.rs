@@ -8,24 +8,25 @@ use futures_util::stream::BoxStream;
 use futures_util::{Stream, StreamExt as _};
 use tokio::sync::broadcast;
 
-use super::commands::{Command, DriverHandle, NewRun, RunVerb};
+use super::commands::{Command, DriverHandle, RunVerb};
 use super::driver::{Shared, now_ms};
 use super::principal::principal;
 use super::streams::{self, Viewer};
-use super::{environment, logs, restore};
+use super::submit::prepare;
+use super::{logs, restore};
 use crate::api::{
     Attach, CreateRun, CreateSession, FollowEvents, InputReceipt, KillSession, ListRuns, ListSessions, Listing,
     NodeView, Problem, ProblemKind, ReadLog, RetryRun, RunDetail, RunView, SendInput, SessionView, StopNode,
     WhyView,
 };
 use crate::config::{Home, Keys};
-use crate::dag;
-use crate::event::{Event, ExecutionMode, RunCreated};
+use crate::event::Event;
 use crate::ids::{NodeDid, RunId, SessionId, TaskId, TimestampMs};
 use crate::policy::Principal;
+use crate::scheduler::Machine;
 use crate::server::{AttachStreams, EventBatch, NodeApi, Peer};
 use crate::session::hub::{Hub, HubError};
-use crate::store::{BlobError, Blobs, Reader, Readers, StoreError};
+use crate::store::{Blobs, Reader, Readers, StoreError};
 
 /// A longer program name or argument list is a mistake.
 const ARGV_MAX: usize = 10_000;
@@ -72,59 +73,12 @@ impl Node {
         self.read(move |reader| reader.run(run)).await
     }
 
-    /// Parses the file and keeps it and the environment. Nothing is in the store before all is right.
-    fn prepare(&self, request: &CreateRun) -> Answer<Option<NewRun>> {
-        let dag = dag::parse(&request.text, &request.source).map_err(|diagnostics| {
-            let mut problem = Problem::new(ProblemKind::BadInput, diagnostics.to_string());
-            problem.diagnostics = diagnostics.findings;
-            problem
-        })?;
-        let params = dag::resolve_params(&dag, &request.params)
-            .map_err(|wrong| Problem::new(ProblemKind::BadInput, wrong.join("\n")))?;
-        if request.validate_only {
-            return Ok(None);
-        }
-        if request.mode != ExecutionMode::Local {
-            return Err(Problem::new(ProblemKind::BadInput, format!("this node runs local runs only, not {}", request.mode)));
-        }
-        if !std::path::Path::new(&request.workdir).is_absolute() {
-            let detail = format!("the directory `{}` is not absolute", request.workdir);
-            return Err(Problem::new(ProblemKind::BadInput, detail));
-        }
-        let spec = self.blobs.put(&request.text).map_err(|e| blob_problem(&e))?;
-        let base_env = match &request.env {
-            Some(vars) => {
-                let vars = environment::inherited(vars.clone());
-                let json = serde_json::to_vec(&vars).map_err(|e| internal(&e))?;
-                Some(self.blobs.put_secret(&json).map_err(|e| blob_problem(&e))?)
-            }
-            None => None,
-        };
-        let cores = std::thread::available_parallelism().map_or(2, usize::from);
-        let facts = RunCreated {
-            dag: dag.id.clone(),
-            source: request.source.clone(),
-            spec,
-            tasks: u32::try_from(dag.tasks.len()).unwrap_or(u32::MAX),
-            params,
-            max_parallel: dag.max_parallel.unwrap_or(u32::try_from(cores).unwrap_or(2)),
-            workdir: request.workdir.clone(),
-            base_env,
-            mode: request.mode,
-            owner: self.did.clone(),
-            room: None,
-            parent: None,
-            epoch: 0,
-        };
-        let (start, input) = (request.start, request.input);
-        Ok(Some(NewRun { run: RunId(ulid::Ulid::new()), facts, dag: Arc::new(dag), start, input }))
-    }
-
     /// Makes sure that the hub knows a session that is live.
     async fn expose(&self, session: SessionId) -> Answer<()> {
         self.driver.ask(|reply| Command::Expose { session, reply }).await
     }
 }
+
 
 impl NodeApi for Node {
     fn principal(&self, peer: Peer, token: Option<&str>) -> Principal {
@@ -176,7 +130,10 @@ impl NodeApi for Node {
     }
 
     async fn create_run(&self, principal: Principal, request: CreateRun) -> Answer<Option<RunView>> {
-        let prepared = tokio::task::block_in_place(|| self.prepare(&request))?;
+        let (blobs, did) = (Arc::clone(&self.blobs), self.did.clone());
+        let prepared = tokio::task::spawn_blocking(move || prepare(&request, &blobs, did))
+            .await
+            .map_err(|e| internal(&e))??;
         let Some(new) = prepared else { return Ok(None) };
         let actor = principal.actor();
         let run = self.driver.ask(|reply| Command::Create { new: Box::new(new), actor, reply }).await?;
@@ -225,7 +182,9 @@ impl NodeApi for Node {
             .await
             .map_err(|e| internal(&e))?
             .map_err(|e| internal(&e))?;
-        folded.why(&id, now_ms()).map_err(|e| Problem::new(ProblemKind::NotFound, e.to_string()))
+        let mut machine = Machine::new(self.did.clone(), self.max_sessions);
+        machine.restore(folded);
+        machine.why(&run, &id, now_ms()).map_err(|e| Problem::new(ProblemKind::NotFound, e.to_string()))
     }
 
     async fn task_session(&self, run: RunId, task: String, attempt: Option<u32>) -> Answer<SessionId> {
@@ -335,19 +294,15 @@ impl NodeApi for Node {
     }
 }
 
-fn internal(error: &impl std::fmt::Display) -> Problem {
+pub(super) fn internal(error: &impl std::fmt::Display) -> Problem {
     Problem::new(ProblemKind::Internal, error.to_string())
-}
-
-fn blob_problem(error: &BlobError) -> Problem {
-    Problem::new(ProblemKind::Unavailable, error.to_string())
 }
 
 fn hub_problem(error: &HubError) -> Problem {
     Problem::new(ProblemKind::Conflict, error.to_string())
 }
 
-fn store_problem(error: &StoreError) -> Problem {
+pub(super) fn store_problem(error: &StoreError) -> Problem {
     let kind = match error {
         StoreError::NotFound { .. } => ProblemKind::NotFound,
         StoreError::Ambiguous { .. } => ProblemKind::Ambiguous,

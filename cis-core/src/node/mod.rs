@@ -15,6 +15,7 @@ mod principal;
 mod restore;
 mod secret_file;
 mod streams;
+mod submit;
 mod wiring;
 mod worker;
 

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use crate::dag::{self, Dag};
 use crate::event::{EventBody, RunCreated};
-use crate::ids::RunId;
+use crate::ids::{BlobId, RunId};
 use crate::scheduler::Run;
-use crate::store::{BlobError, Blobs, Readers, StoreError};
+use crate::store::{Blobs, Readers, StoreError};
 
 /// Read from the store at a time.
 const EVENTS_AT_ONCE: usize = 10_000;
@@ -17,7 +17,9 @@ pub(super) enum RestoreError {
     #[error("run {run} cannot be read: {source}")]
     Store { run: RunId, source: StoreError },
     #[error("the file of run {run} cannot be read: {source}")]
-    Spec { run: RunId, source: BlobError },
+    Spec { run: RunId, source: StoreError },
+    #[error("the file of run {run} is gone from the blobs: restore {blob} from a backup")]
+    NoSpec { run: RunId, blob: BlobId },
     #[error("the file of run {run} is not understood any more: {detail}")]
     NotUnderstood { run: RunId, detail: String },
     #[error("run {run} has no `cis.dag.run.created` event; `cis store check` tells what is damaged")]
@@ -68,6 +70,7 @@ fn impossible(run: RunId, offset: u64, error: &impl std::fmt::Display) -> Restor
 /// The file of a run, parsed again.
 pub(super) fn load_dag(blobs: &Blobs, run: RunId, facts: &RunCreated) -> Result<Dag, RestoreError> {
     let text = blobs.get(&facts.spec).map_err(|source| RestoreError::Spec { run, source })?;
+    let text = text.ok_or_else(|| RestoreError::NoSpec { run, blob: facts.spec.clone() })?;
     dag::parse(&text, &facts.source)
         .map_err(|diagnostics| RestoreError::NotUnderstood { run, detail: diagnostics.to_string() })
 }

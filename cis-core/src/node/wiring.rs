@@ -1,6 +1,7 @@
 //! Starting a node and ending it: what is made in which order.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::OwnedFd;
@@ -40,7 +41,7 @@ pub struct NodeOptions {
     /// How it is started again by its session host: program and arguments.
     pub restart: Vec<String>,
     /// How its session host is started: program and arguments.
-    pub host_command: Vec<String>,
+    pub host_command: Vec<OsString>,
     /// What sessions get where no submitter's environment is known.
     pub environment: BTreeMap<String, String>,
 }
@@ -97,7 +98,7 @@ pub fn run(options: NodeOptions, ready: impl FnOnce(Readiness) + Send + 'static)
     let keys = Arc::new(Keys::load_or_make(&options.home.dir)?);
     let writer = Writer::open(&options.home.database())?;
     let readers = Readers::open(&options.home.database())?;
-    let blobs = Arc::new(Blobs::open(&options.home.blobs())?);
+    let blobs = Arc::new(Blobs::new(&options.home.dir));
     let checkpointer = Checkpointer::start(&writer)?;
 
     let runtime = tokio::runtime::Builder::new_multi_thread()

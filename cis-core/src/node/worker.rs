@@ -19,7 +19,7 @@ use crate::event::{AttemptOutcome, FailureCause, OutputRecord, SessionState};
 use crate::ids::{AttemptId, BlobId, Fence, SessionId, TimestampMs};
 use crate::policy::redact::Redactor;
 use crate::session::protocol::{Exit, Io, Known, Start, StartFailure, ToHost};
-use crate::store::Blobs;
+use crate::store::{Blobs, Safety};
 
 /// A session that lives shorter than this is never shown as live: most tasks of a fast run do.
 pub(super) const YOUNG_MS: i64 = 20;
@@ -151,7 +151,11 @@ impl LocalWorker {
         if let Some(known) = self.environments.get(base) {
             return Ok(Arc::clone(known));
         }
-        let bytes = self.blobs.get(base).map_err(|e| format!("the run's environment cannot be read: {e}"))?;
+        let bytes = self
+            .blobs
+            .get(base)
+            .map_err(|e| format!("the run's environment cannot be read: {e}"))?
+            .ok_or_else(|| "the run's environment is gone from the blobs".to_owned())?;
         let vars: BTreeMap<String, String> =
             serde_json::from_slice(&bytes).map_err(|e| format!("the run's environment is damaged: {e}"))?;
         let vars = Arc::new(vars);
@@ -403,7 +407,8 @@ impl LocalWorker {
                 None
             } else {
                 let bytes = serde_json::to_vec(&real).map_err(|e| e.to_string())?;
-                Some(self.blobs.put_secret(&bytes).map_err(|e| format!("output `{name}` cannot be kept: {e}"))?)
+                let kept = self.blobs.put_secret(&bytes, Safety::Processes);
+                Some(kept.map_err(|e| format!("output `{name}` cannot be kept: {e}"))?)
             };
             let hash = hash_of(&value);
             records.insert(name, OutputRecord { value, hash, blob });

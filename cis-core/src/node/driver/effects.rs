@@ -143,7 +143,7 @@ fn needed_outputs(run: &Run, task: &Task, blobs: &Blobs) -> Result<(Outputs, Vec
     let mut found = Outputs::new();
     let mut sensitive = Vec::new();
     for (need, name) in template::referenced_outputs(task) {
-        let Some(record) = run.output(&need, &name) else {
+        let Some(record) = run.task(&need).and_then(|(_, entry)| entry.outputs.get(&name)) else {
             return Err(format!(
                 "it refers to the output `{name}` of `{need}`, which has none (it may have failed or been skipped)"
             ));
@@ -160,6 +160,9 @@ fn needed_outputs(run: &Run, task: &Task, blobs: &Blobs) -> Result<(Outputs, Vec
 
 fn real_value(record: &OutputRecord, blobs: &Blobs) -> Result<Value, String> {
     let Some(blob) = &record.blob else { return Ok(record.value.clone()) };
-    let bytes = blobs.get(blob).map_err(|e| format!("the value of an output cannot be read: {e}"))?;
+    let bytes = blobs
+        .get(blob)
+        .map_err(|e| format!("the value of an output cannot be read: {e}"))?
+        .ok_or_else(|| "the value of an output is gone from the blobs".to_owned())?;
     serde_json::from_slice(&bytes).map_err(|e| format!("the value of an output is damaged: {e}"))
 }

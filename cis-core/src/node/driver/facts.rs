@@ -51,6 +51,8 @@ impl Driver {
             }
             FromHost::NoSuchSession { session } => tracing::debug!(%session, "the host knows no such session"),
             FromHost::Welcome { .. }
+            | FromHost::InputRefused { .. }
+            | FromHost::Refused { .. }
             | FromHost::Written { .. }
             | FromHost::Gap { .. }
             | FromHost::Probed { .. } => {}

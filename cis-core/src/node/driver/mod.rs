@@ -11,6 +11,7 @@ mod loners;
 mod persist;
 mod requests;
 
+use std::ffi::OsString;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
@@ -56,7 +57,7 @@ pub(in crate::node) struct Parts {
     pub(in crate::node) keys: Arc<Keys>,
     pub(in crate::node) stays: bool,
     pub(in crate::node) restart: Vec<String>,
-    pub(in crate::node) host_command: Vec<String>,
+    pub(in crate::node) host_command: Vec<OsString>,
     pub(in crate::node) machine: Machine,
     pub(in crate::node) writer: Writer,
     pub(in crate::node) readers: Readers,
@@ -302,9 +303,6 @@ impl Driver {
         self.draft(EventBody::NodeStopped { reason: stopping.reason });
         self.finish_turn(now);
         self.host.leave(stopping.kill_sessions);
-        if let Err(error) = self.parts.writer.close() {
-            tracing::error!(%error, "the database could not be closed");
-        }
         for confirm in self.confirmations.drain(..) {
             confirm();
         }
