@@ -2,8 +2,19 @@
 //!
 //! Owns the format and its messages. Knows nothing of runs, sessions or time.
 
+mod diagnose;
+mod graph;
 mod model;
+pub mod outputs;
+mod params;
+mod spec;
+pub mod template;
+mod value;
 
+pub use diagnose::Diagnostics;
+pub use graph::{Graph, GraphError};
 pub use model::{
     Action, Backoff, DEFAULT_GRACE_MS, Dag, Param, RetryPolicy, SecretSource, Task, Trigger, ValueType,
 };
+pub use params::resolve_params;
+pub use spec::{MAX_FILE_BYTES, MAX_TASKS, parse};

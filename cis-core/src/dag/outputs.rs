@@ -1,0 +1,246 @@
+//! The file that a task writes its outputs to (`CIS_OUTPUT`): `name=value` lines, and
+//! `name<<WORD` … `WORD` for values of several lines. Knows nothing of where the file lies.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::diagnose::{nearest, quoted};
+use super::model::ValueType;
+use super::value;
+
+/// The longest value, bytes.
+pub const MAX_VALUE_BYTES: usize = 64 * 1024;
+/// The longest file, bytes. A reader needs no more than one byte beyond it.
+pub const MAX_FILE_BYTES: usize = 1024 * 1024;
+
+/// Reads the file's bytes. Outputs that are not declared are strings; of several assignments the last counts.
+///
+/// # Errors
+/// The first thing that is wrong, with its line: not UTF-8, too long, not an assignment, not of the
+/// declared type; or a declared output that is missing.
+pub fn parse(
+    bytes: &[u8],
+    declared: &BTreeMap<String, ValueType>,
+) -> Result<BTreeMap<String, Value>, String> {
+    if bytes.len() > MAX_FILE_BYTES {
+        return Err(
+            "CIS_OUTPUT is longer than 1 MiB: write large results to a file and give its path".to_owned()
+        );
+    }
+    let text = std::str::from_utf8(bytes).map_err(|error| {
+        let line = line_at(bytes, error.valid_up_to());
+        format!("CIS_OUTPUT line {line} is not UTF-8: encode binary values, for example with base64")
+    })?;
+    let mut values = BTreeMap::new();
+    for (name, (line, raw)) in assignments(text)? {
+        let ty = declared.get(name).copied().unwrap_or(ValueType::String);
+        let parsed = value::parse(&raw, ty).map_err(|why| {
+            format!("CIS_OUTPUT line {line}: output `{name}` is declared as {}: {why}", ty.name())
+        })?;
+        values.insert(name.to_owned(), parsed);
+    }
+    for (name, ty) in declared {
+        if !values.contains_key(name) {
+            return Err(missing(name, *ty, &values));
+        }
+    }
+    Ok(values)
+}
+
+fn missing(name: &str, ty: ValueType, written: &BTreeMap<String, Value>) -> String {
+    let mut text = format!("output `{name}` ({}) is declared, but was not written to CIS_OUTPUT", ty.name());
+    if let Some(near) = nearest(name, written.keys().map(String::as_str)) {
+        text.push_str(&format!(" (`{near}` was)"));
+    }
+    text.push_str(&format!(": write it with  echo \"{name}=…\" >> \"$CIS_OUTPUT\""));
+    text
+}
+
+/// Each name with its last value and the line of it, from 1.
+fn assignments(text: &str) -> Result<BTreeMap<&str, (usize, String)>, String> {
+    let mut found = BTreeMap::new();
+    let mut lines = text.split_terminator('\n').enumerate();
+    while let Some((index, line)) = lines.next() {
+        let number = index + 1;
+        if line.trim_ascii().is_empty() {
+            continue;
+        }
+        let Some((name, kind, rest)) = split(line) else {
+            return Err(format!(
+                "CIS_OUTPUT line {number}: expected name=value or name<<WORD, found {}",
+                quoted(line)
+            ));
+        };
+        if !is_output_name(name) {
+            return Err(format!(
+                "CIS_OUTPUT line {number}: {} is not a name: use letters, digits and `_`, no digit first, at most 64",
+                quoted(name)
+            ));
+        }
+        let value = match kind {
+            Kind::Line => rest.to_owned(),
+            Kind::Block => block(name, number, rest, &mut lines)?,
+        };
+        if value.len() > MAX_VALUE_BYTES {
+            return Err(format!(
+                "CIS_OUTPUT line {number}: the value of `{name}` is longer than 64 KiB: \
+                 write it to a file and give its path"
+            ));
+        }
+        if value.contains('\0') {
+            return Err(format!("CIS_OUTPUT line {number}: the value of `{name}` holds a NUL byte"));
+        }
+        found.insert(name, (number, value));
+    }
+    Ok(found)
+}
+
+enum Kind {
+    Line,
+    Block,
+}
+
+/// Whichever of `=` and `<<` comes first decides, so that values may hold the other.
+fn split(line: &str) -> Option<(&str, Kind, &str)> {
+    let equals = line.find('=');
+    match (equals, line.find("<<")) {
+        (Some(at), block) if block.is_none_or(|block| at < block) => {
+            Some((&line[..at], Kind::Line, &line[at + 1..]))
+        }
+        (_, Some(at)) => Some((&line[..at], Kind::Block, &line[at + 2..])),
+        _ => None,
+    }
+}
+
+fn block<'a>(
+    name: &str,
+    number: usize,
+    word: &str,
+    lines: &mut impl Iterator<Item = (usize, &'a str)>,
+) -> Result<String, String> {
+    let word = word.trim_ascii();
+    if word.is_empty() {
+        return Err(format!(
+            "CIS_OUTPUT line {number}: `{name}<<` wants the word that ends the value, such as EOF"
+        ));
+    }
+    let mut value: Option<String> = None;
+    for (_, line) in lines {
+        if line.strip_suffix('\r').unwrap_or(line) == word {
+            return Ok(value.unwrap_or_default());
+        }
+        match &mut value {
+            None => value = Some(line.to_owned()),
+            Some(value) => {
+                value.push('\n');
+                value.push_str(line);
+            }
+        }
+    }
+    Err(format!("CIS_OUTPUT line {number}: the value of `{name}` does not end: no line is {}", quoted(word)))
+}
+
+/// What may be the name of an output or a parameter: what an expression takes for one name.
+pub(super) fn is_output_name(name: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
+    !name.is_empty() && name.len() <= 64 && name.bytes().all(plain) && !name.as_bytes()[0].is_ascii_digit()
+}
+
+fn line_at(bytes: &[u8], at: usize) -> usize {
+    memchr::memchr_iter(b'\n', &bytes[..at]).count() + 1
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    fn declared(list: &[(&str, ValueType)]) -> BTreeMap<String, ValueType> {
+        list.iter().map(|(name, ty)| ((*name).to_owned(), *ty)).collect()
+    }
+
+    fn error(text: &[u8], list: &[(&str, ValueType)]) -> String {
+        parse(text, &declared(list)).unwrap_err()
+    }
+
+    #[test]
+    fn lines_blocks_and_types_are_read() {
+        let text = b"failed=  3 \n\nnote<<EOF\nfirst\n  a=b <<c\n\nlast\nEOF\nok=true\nempty=\nurl=a<<b=c\nfailed=4\nj={\"a\":[1]}\nx=1.5";
+        let types = [
+            ("failed", ValueType::Integer),
+            ("ok", ValueType::Boolean),
+            ("j", ValueType::Json),
+            ("x", ValueType::Number),
+        ];
+        let values = parse(text, &declared(&types)).unwrap();
+        let expected = json!({
+            "failed": 4, "note": "first\n  a=b <<c\n\nlast", "ok": true, "empty": "", "url": "a<<b=c",
+            "j": {"a": [1]}, "x": 1.5,
+        });
+        assert_eq!(json!(values), expected);
+    }
+
+    #[test]
+    fn a_block_may_be_empty_or_one_empty_line() {
+        let values = parse(b"a<<E\nE\nb<<E\n\n\nE\n", &BTreeMap::new()).unwrap();
+        assert_eq!(json!(values), json!({ "a": "", "b": "\n" }));
+    }
+
+    #[test]
+    fn mistakes_say_what_to_write() {
+        use ValueType::{Boolean, Integer, Number, String};
+        let said = [
+            error(b"a=1\nfial=2\n", &[("fail", Integer)]),
+            error(b"fail=two\n", &[("fail", Integer)]),
+            error(b"fail=1.5\n", &[("fail", Integer)]),
+            error(b"x=inf\n", &[("x", Number)]),
+            error(b"ok=yes\n", &[("ok", Boolean)]),
+            error(b"just words\n", &[]),
+            error(b"two words=1\n", &[]),
+            error(b"a<<EOF\nx\n", &[]),
+            error(b"a<<\nx\n", &[]),
+            error(b"a=1\nb=\xff\n", &[("b", String)]),
+            error(b"b=\0\n", &[]),
+        ];
+        insta::assert_snapshot!(said.join("\n"), @r#"
+        output `fail` (integer) is declared, but was not written to CIS_OUTPUT (`fial` was): write it with  echo "fail=…" >> "$CIS_OUTPUT"
+        CIS_OUTPUT line 1: output `fail` is declared as integer: expected an integer, such as 3 (64 bits, no fraction)
+        CIS_OUTPUT line 1: output `fail` is declared as integer: expected an integer, such as 3 (64 bits, no fraction)
+        CIS_OUTPUT line 1: output `x` is declared as number: expected a number, such as 0.5
+        CIS_OUTPUT line 1: output `ok` is declared as boolean: expected true or false
+        CIS_OUTPUT line 1: expected name=value or name<<WORD, found `just words`
+        CIS_OUTPUT line 1: `two words` is not a name: use letters, digits and `_`, no digit first, at most 64
+        CIS_OUTPUT line 1: the value of `a` does not end: no line is `EOF`
+        CIS_OUTPUT line 1: `a<<` wants the word that ends the value, such as EOF
+        CIS_OUTPUT line 2 is not UTF-8: encode binary values, for example with base64
+        CIS_OUTPUT line 1: the value of `b` holds a NUL byte
+        "#);
+    }
+
+    #[test]
+    fn sizes_are_bounded() {
+        let longest = format!("a={}\n", "x".repeat(MAX_VALUE_BYTES));
+        assert!(parse(longest.as_bytes(), &BTreeMap::new()).is_ok());
+        let over = format!("a={}\n", "x".repeat(MAX_VALUE_BYTES + 1));
+        assert!(error(over.as_bytes(), &[]).contains("longer than 64 KiB"));
+        let file = "a=1\n".repeat(MAX_FILE_BYTES / 4 + 1);
+        assert!(error(file.as_bytes(), &[]).contains("longer than 1 MiB"));
+    }
+
+    proptest! {
+        #[test]
+        fn never_panics(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let _ = parse(&bytes, &declared(&[("a", ValueType::Integer)]));
+        }
+
+        #[test]
+        fn any_text_comes_back(value in "\\PC{0,20}(\n\\PC{0,20}){0,4}") {
+            let text = format!("v<<CIS_END_OF_VALUE\n{value}\nCIS_END_OF_VALUE\n");
+            let values = parse(text.as_bytes(), &BTreeMap::new()).unwrap();
+            prop_assert_eq!(&values["v"], &Value::String(value));
+        }
+    }
+}

@@ -1,0 +1,304 @@
+//! The keys that a task shares with `[dag.defaults]`, and how the two are laid over each other.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use toml::de::DeTable;
+
+use super::super::diagnose::{Mistake, quoted};
+use super::super::model::{Backoff, RetryPolicy, SecretSource, Trigger};
+use super::read::{Node, Placed, Reader};
+
+/// Keys of a layer.
+pub(super) const KEYS: &[&str] = &[
+    "env",
+    "cwd",
+    "tty",
+    "shell",
+    "timeout",
+    "grace",
+    "retries",
+    "allow_failure",
+    "secrets",
+    "retry_lost",
+    "trigger",
+];
+
+/// What a task or the defaults say; `None` where they say nothing.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Layer {
+    pub(super) env: BTreeMap<String, Placed<String>>,
+    pub(super) secrets: BTreeMap<String, Placed<SecretSource>>,
+    pub(super) cwd: Option<Placed<String>>,
+    pub(super) shell: Option<Placed<String>>,
+    pub(super) trigger: Option<Placed<Trigger>>,
+    pub(super) tty: Option<bool>,
+    pub(super) timeout_ms: Option<u64>,
+    pub(super) grace_ms: Option<u64>,
+    pub(super) allow_failure: Option<bool>,
+    pub(super) retry_lost: Option<bool>,
+    pub(super) retries: Retries,
+}
+
+/// `retries`, key by key.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Retries {
+    count: Option<u32>,
+    backoff: Option<Backoff>,
+    delay_ms: Option<u64>,
+    max_delay_ms: Option<u64>,
+    jitter: Option<bool>,
+}
+
+impl Layer {
+    /// Reads the keys of a layer out of `table`; other keys are the caller's.
+    pub(super) fn read(reader: &mut Reader, table: &DeTable<'_>) -> Self {
+        let mut layer = Self::default();
+        for (key, node) in table {
+            let key: &str = key.get_ref();
+            match key {
+                "env" => layer.env = env(reader, node),
+                "secrets" => layer.secrets = secrets(reader, node),
+                "cwd" => layer.cwd = filled(reader, key, node, "cwd = \"sub/directory\""),
+                "shell" => layer.shell = shell(reader, node),
+                "trigger" => layer.trigger = trigger(reader, node),
+                "tty" => layer.tty = reader.boolean(key, node),
+                "timeout" => layer.timeout_ms = reader.duration(key, node, false),
+                "grace" => layer.grace_ms = reader.duration(key, node, true),
+                "allow_failure" => layer.allow_failure = reader.boolean(key, node),
+                "retry_lost" => layer.retry_lost = reader.boolean(key, node),
+                "retries" => layer.retries = Retries::read(reader, node),
+                _ => {}
+            }
+        }
+        for (name, secret) in &layer.secrets {
+            if let Some(variable) = layer.env.get(name) {
+                reader.wrong(
+                    Mistake::new(secret.span.clone(), format!("variable {} is set twice", quoted(name)))
+                        .label("here as a secret")
+                        .also(variable.span.clone(), "and here in the open"),
+                );
+            }
+        }
+        layer
+    }
+
+    /// This one where it says something, else `below`. Tables are laid over each other key by key.
+    pub(super) fn over(self, below: &Self) -> Self {
+        let mut env = below.env.clone();
+        let mut secrets = below.secrets.clone();
+        // The nearer one decides also whether a variable is secret.
+        env.retain(|name, _| !self.secrets.contains_key(name));
+        secrets.retain(|name, _| !self.env.contains_key(name));
+        env.extend(self.env);
+        secrets.extend(self.secrets);
+        Self {
+            env,
+            secrets,
+            cwd: self.cwd.or_else(|| below.cwd.clone()),
+            shell: self.shell.or_else(|| below.shell.clone()),
+            trigger: self.trigger.or_else(|| below.trigger.clone()),
+            tty: self.tty.or(below.tty),
+            timeout_ms: self.timeout_ms.or(below.timeout_ms),
+            grace_ms: self.grace_ms.or(below.grace_ms),
+            allow_failure: self.allow_failure.or(below.allow_failure),
+            retry_lost: self.retry_lost.or(below.retry_lost),
+            retries: self.retries.over(&below.retries),
+        }
+    }
+}
+
+impl Retries {
+    fn read(reader: &mut Reader, node: &Node<'_>) -> Self {
+        let mut retries = Self::default();
+        if node.get_ref().is_integer() {
+            retries.count = reader.count("retries", node, 0);
+            return retries;
+        }
+        let example = "retries = 2, or retries = { count = 2, delay = \"1s\" }";
+        let Some(table) = reader.table("retries", node, example) else { return retries };
+        reader.known_keys(table, "`retries`", &["count", "backoff", "delay", "max_delay", "jitter"], &[]);
+        let mut longest = None;
+        for (key, node) in table {
+            let key: &str = key.get_ref();
+            match key {
+                "count" => retries.count = reader.count(key, node, 0),
+                "backoff" => {
+                    let choices = [("fixed", Backoff::Fixed), ("exponential", Backoff::Exponential)];
+                    retries.backoff = reader.choice(key, node, &choices);
+                }
+                "delay" => retries.delay_ms = reader.duration(key, node, true),
+                "max_delay" => {
+                    retries.max_delay_ms = reader.duration(key, node, true);
+                    longest = Some(node.span());
+                }
+                "jitter" => retries.jitter = reader.boolean(key, node),
+                _ => {}
+            }
+        }
+        if let (Some(delay), Some(max), Some(span)) = (retries.delay_ms, retries.max_delay_ms, longest)
+            && max < delay
+        {
+            reader.wrong(
+                Mistake::new(span, "`max_delay` is shorter than `delay`").help("make it as long at least"),
+            );
+        }
+        retries
+    }
+
+    fn over(self, below: &Self) -> Self {
+        Self {
+            count: self.count.or(below.count),
+            backoff: self.backoff.or(below.backoff),
+            delay_ms: self.delay_ms.or(below.delay_ms),
+            max_delay_ms: self.max_delay_ms.or(below.max_delay_ms),
+            jitter: self.jitter.or(below.jitter),
+        }
+    }
+
+    /// With what holds where nothing was said. A longer `delay` lifts the usual `max_delay`.
+    pub(super) fn policy(&self) -> RetryPolicy {
+        let usual = RetryPolicy::default();
+        let delay_ms = self.delay_ms.unwrap_or(usual.delay_ms);
+        RetryPolicy {
+            count: self.count.unwrap_or(usual.count),
+            backoff: self.backoff.unwrap_or(usual.backoff),
+            delay_ms,
+            max_delay_ms: self.max_delay_ms.unwrap_or(usual.max_delay_ms).max(delay_ms),
+            jitter: self.jitter.unwrap_or(usual.jitter),
+        }
+    }
+}
+
+/// A string that is not empty.
+pub(super) fn filled(
+    reader: &mut Reader,
+    key: &str,
+    node: &Node<'_>,
+    example: &str,
+) -> Option<Placed<String>> {
+    let text = reader.string(key, node, example)?;
+    if text.trim().is_empty() {
+        reader.wrong(Mistake::new(node.span(), format!("`{key}` is empty")).help(format!("write {example}")));
+        return None;
+    }
+    Some(Placed { value: text.to_owned(), span: node.span() })
+}
+
+fn shell(reader: &mut Reader, node: &Node<'_>) -> Option<Placed<String>> {
+    let shell = filled(reader, "shell", node, "shell = \"bash\"")?;
+    let text = &shell.value;
+    if text.contains("{{") {
+        reader.wrong(
+            Mistake::new(node.span(), "`shell` cannot be a template")
+                .label("the quoting of values depends on it")
+                .help("write shell = \"bash\""),
+        );
+        return None;
+    }
+    if !text.starts_with('/') && text.contains(char::is_whitespace) {
+        let mut mistake = Mistake::new(node.span(), "`shell` is one program, without arguments");
+        if let Some(name) = text.split_whitespace().next() {
+            mistake =
+                mistake.help(format!("write shell = \"{name}\", and `set -eu` or the like in the script"));
+        }
+        reader.wrong(mistake);
+        return None;
+    }
+    Some(shell)
+}
+
+fn trigger(reader: &mut Reader, node: &Node<'_>) -> Option<Placed<Trigger>> {
+    let choices = [
+        ("all_success", Trigger::AllSuccess),
+        ("all_done", Trigger::AllDone),
+        ("one_failed", Trigger::OneFailed),
+        ("always", Trigger::Always),
+    ];
+    reader.choice("trigger", node, &choices).map(|value| Placed { value, span: node.span() })
+}
+
+/// `env`: names and texts.
+pub(super) fn env(reader: &mut Reader, node: &Node<'_>) -> BTreeMap<String, Placed<String>> {
+    let mut env = BTreeMap::new();
+    let Some(table) = reader.table("env", node, "env = { NAME = \"value\" }") else { return env };
+    for (key, node) in table {
+        let name: &str = key.get_ref();
+        let is_name = variable(reader, name, key.span());
+        let value = reader.string(&format!("env.{name}"), node, &format!("{name} = \"value\""));
+        if let (true, Some(text)) = (is_name, value) {
+            env.insert(name.to_owned(), Placed { value: text.to_owned(), span: node.span() });
+        }
+    }
+    env
+}
+
+fn variable(reader: &mut Reader, name: &str, span: Range<usize>) -> bool {
+    let (label, help) = if name.is_empty() {
+        ("it is empty".to_owned(), "write env = { NAME = \"value\" }".to_owned())
+    } else if name.contains('=') || name.contains('\0') {
+        let c = if name.contains('=') { "`=`" } else { "NUL" };
+        (format!("it holds {c}"), "use letters, digits and `_`".to_owned())
+    } else if name.starts_with("CIS_") {
+        ("names that start with CIS_ are set by CIS".to_owned(), "choose another name".to_owned())
+    } else {
+        return true;
+    };
+    let title = format!("{} cannot be the name of a variable", quoted(name));
+    reader.wrong(Mistake::new(span, title).label(label).help(help));
+    false
+}
+
+fn secrets(reader: &mut Reader, node: &Node<'_>) -> BTreeMap<String, Placed<SecretSource>> {
+    let mut secrets = BTreeMap::new();
+    let example = "secrets = { NPM_TOKEN = { env = \"NPM_TOKEN\" } }";
+    let Some(table) = reader.table("secrets", node, example) else { return secrets };
+    for (key, node) in table {
+        let name: &str = key.get_ref();
+        let is_name = variable(reader, name, key.span());
+        let source = secret(reader, name, node);
+        if let (true, Some(value)) = (is_name, source) {
+            secrets.insert(name.to_owned(), Placed { value, span: node.span() });
+        }
+    }
+    secrets
+}
+
+fn secret(reader: &mut Reader, name: &str, node: &Node<'_>) -> Option<SecretSource> {
+    let key = format!("secrets.{name}");
+    let example = format!("{name} = {{ env = \"{name}\" }} or {name} = {{ file = \"path\" }}");
+    if node.get_ref().is_str() {
+        // The text is not shown: whoever wrote a value here wrote a secret.
+        reader.wrong(
+            Mistake::new(node.span(), format!("`{key}` must say where its value is, not what it is"))
+                .help(format!("write {example}")),
+        );
+        return None;
+    }
+    let table = reader.table(&key, node, &example)?;
+    reader.known_keys(table, "a secret", &["env", "file"], &[]);
+    match (table.get("env"), table.get("file")) {
+        (Some(node), None) => {
+            let text = filled(reader, "env", node, "env = \"NAME\"")?;
+            if text.value.contains('=') {
+                let title = format!("{} cannot be the name of a variable", quoted(&text.value));
+                reader.wrong(Mistake::new(node.span(), title).label("it holds `=`"));
+                return None;
+            }
+            Some(SecretSource::Env(text.value))
+        }
+        (None, Some(node)) => {
+            filled(reader, "file", node, "file = \"path\"").map(|p| SecretSource::File(p.value))
+        }
+        (Some(_), Some(_)) => {
+            let title = format!("`{key}` has both env and file");
+            reader.wrong(Mistake::new(node.span(), title).help(format!("write {example}")));
+            None
+        }
+        (None, None) => {
+            let title = format!("`{key}` does not say where its value is");
+            reader.wrong(Mistake::new(node.span(), title).help(format!("write {example}")));
+            None
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! From the bytes of a DAG file to a checked [`Dag`], or to everything that is wrong with them.
+//!
+//! The TOML tree is walked by hand, not through serde: so every mistake is found in one go, and each
+//! knows its place. The work is linear in the file, and nothing recurses by the file's will.
+
+mod layer;
+mod offsets;
+mod params;
+mod read;
+mod references;
+mod task;
+
+use toml::de::{DeTable, DeValue};
+
+use self::layer::Layer;
+use self::read::{Node, Reader, integer};
+use self::task::Draft;
+use super::diagnose::{Diagnostics, Mistake, Mistakes, quoted};
+use super::model::Dag;
+
+/// The longest file, bytes.
+pub const MAX_FILE_BYTES: usize = 64 * 1024 * 1024;
+/// The most tasks of a file.
+pub const MAX_TASKS: usize = 1_000_000;
+
+/// A file longer than this is not read on after its first mistake in TOML itself, bytes: garbage
+/// would make more mistakes than fit into memory.
+const MAX_RECOVERED_BYTES: usize = 1024 * 1024;
+
+const TOP_KEYS: &[&str] = &["version", "dag", "tasks"];
+const DAG_KEYS: &[&str] = &["id", "params", "max_parallel", "timeout", "env", "cwd", "defaults"];
+
+/// Reads a file. `source` is its name as the user gave it, for messages.
+///
+/// # Errors
+/// At most 20 mistakes, each with its place, and how many more there are.
+pub fn parse(text: &[u8], source: &str) -> Result<Dag, Diagnostics> {
+    let mut mistakes = Mistakes::default();
+    if text.len() > MAX_FILE_BYTES {
+        mistakes.add(
+            Mistake::new(0..0, format!("the file is longer than {} MiB", MAX_FILE_BYTES / 1024 / 1024))
+                .help("move large texts into files of their own"),
+        );
+        return Err(mistakes.finish("", source));
+    }
+    let text = match std::str::from_utf8(text) {
+        Ok(text) => text,
+        Err(error) => return Err(not_utf8(text, error.valid_up_to(), source)),
+    };
+    let tree = toml_tree(text).map_err(|mistakes| mistakes.finish(text, source))?;
+    let mut reader = Reader::default();
+    let dag = file(&mut reader, text, &tree);
+    match dag {
+        Some(dag) if reader.mistakes.is_empty() => Ok(dag),
+        _ => Err(reader.mistakes.finish(text, source)),
+    }
+}
+
+fn not_utf8(bytes: &[u8], at: usize, source: &str) -> Diagnostics {
+    // Only the line of the place is shown; decoding it keeps the bytes before the place as they are.
+    let end = memchr::memchr(b'\n', &bytes[at..]).map_or(bytes.len(), |end| at + end);
+    let text = String::from_utf8_lossy(&bytes[..end.min(at + 200)]);
+    let mut mistakes = Mistakes::default();
+    mistakes.add(
+        Mistake::new(at..at + 3, "the file is not UTF-8")
+            .label(format!("byte 0x{:02x} starts no character", bytes.get(at).copied().unwrap_or_default()))
+            .help("save the file as UTF-8"),
+    );
+    mistakes.finish(&text, source)
+}
+
+fn toml_tree(text: &str) -> Result<DeTable<'_>, Mistakes> {
+    let (tree, errors) = if text.len() > MAX_RECOVERED_BYTES {
+        match DeTable::parse(text) {
+            Ok(tree) => return Ok(tree.into_inner()),
+            Err(error) => (DeTable::new(), vec![error]),
+        }
+    } else {
+        let (tree, errors) = DeTable::parse_recoverable(text);
+        (tree.into_inner(), errors)
+    };
+    if errors.is_empty() {
+        return Ok(tree);
+    }
+    let mut mistakes = Mistakes::default();
+    let mut last_line = None;
+    for error in errors {
+        let span = error.span().unwrap_or(text.len()..text.len());
+        // One mistake often makes several errors of its line; the first says it best.
+        let line_start = text.as_bytes()[..span.start.min(text.len())].iter().rposition(|b| *b == b'\n');
+        if last_line.replace(line_start) != Some(line_start) {
+            mistakes.add(not_toml(text, span, error.message()));
+        }
+    }
+    Err(mistakes)
+}
+
+fn not_toml(text: &str, span: std::ops::Range<usize>, message: &str) -> Mistake {
+    if !message.starts_with("string values must be quoted") {
+        return Mistake::new(span, format!("this is not TOML: {message}"));
+    }
+    match text.get(span.clone()).map(str::trim).filter(|word| !word.is_empty()) {
+        Some(word) => {
+            Mistake::new(span, "this is not TOML: a text stands in quotes").label(format!("write \"{word}\""))
+        }
+        None => Mistake::new(span, "this is not TOML: there is no value"),
+    }
+}
+
+fn file(reader: &mut Reader, text: &str, top: &DeTable<'_>) -> Option<Dag> {
+    if !version(reader, top) {
+        return None;
+    }
+    let others = [("[dag]", DAG_KEYS), ("[dag.defaults]", layer::KEYS), ("a task", task::KEYS)];
+    reader.known_keys(top, "the file", TOP_KEYS, &others);
+    let mut dag = head(reader, text, top);
+    let Some(node) = top.get("tasks") else {
+        reader.wrong(
+            Mistake::new(text.len()..text.len(), "the file has no tasks")
+                .help("add [[tasks]] with id = \"hello\" and command = [\"echo\", \"hello\"]"),
+        );
+        return None;
+    };
+    let drafts = drafts(reader, node, &dag.base)?;
+    dag.dag.tasks = references::resolve(reader, text, &dag, drafts)?;
+    Some(dag.dag)
+}
+
+/// `false`: the rest of the file follows rules that are not known here.
+fn version(reader: &mut Reader, top: &DeTable<'_>) -> bool {
+    let Some(node) = top.get("version") else {
+        reader.wrong(
+            Mistake::new(0..0, "the file does not say its version").help("add version = 1 at its top"),
+        );
+        return true;
+    };
+    if integer(node.get_ref()) == Some(1) {
+        return true;
+    }
+    let is_number = node.get_ref().is_integer();
+    let mistake = if is_number {
+        Mistake::new(node.span(), "this version of the format is not known here")
+            .help("write version = 1, or use a newer cis")
+    } else {
+        Mistake::new(node.span(), "`version` must be 1, without quotes").help("write version = 1")
+    };
+    reader.wrong(mistake);
+    !is_number
+}
+
+/// `[dag]`, and what it says for every task.
+struct Head {
+    dag: Dag,
+    base: Layer,
+}
+
+fn head(reader: &mut Reader, text: &str, top: &DeTable<'_>) -> Head {
+    let dag = Dag {
+        id: String::new(),
+        params: indexmap::IndexMap::new(),
+        max_parallel: None,
+        timeout_ms: None,
+        tasks: Vec::new(),
+    };
+    let mut head = Head { dag, base: Layer::default() };
+    let Some(node) = top.get("dag") else {
+        let end = top.get("tasks").map_or(text.len(), |tasks| tasks.span().start);
+        reader.wrong(
+            Mistake::new(end..end, "the file has no [dag]").help("add [dag] with id = \"name-of-this-dag\""),
+        );
+        return head;
+    };
+    let Some(table) = reader.table("dag", node, "[dag]") else { return head };
+    let others = [("[dag.defaults]", layer::KEYS), ("a task", task::KEYS), ("the top of the file", TOP_KEYS)];
+    reader.known_keys(table, "[dag]", DAG_KEYS, &others);
+    match table.get("id") {
+        Some(node) => head.dag.id = dag_id(reader, node),
+        None => {
+            reader.wrong(Mistake::new(node.span(), "[dag] has no id").help("add id = \"name-of-this-dag\""))
+        }
+    }
+    for (key, node) in table {
+        let key: &str = key.get_ref();
+        match key {
+            "params" => head.dag.params = params::params(reader, node),
+            "max_parallel" => head.dag.max_parallel = reader.count(key, node, 1),
+            "timeout" => head.dag.timeout_ms = reader.duration(key, node, false),
+            "env" => head.base.env = layer::env(reader, node),
+            "cwd" => head.base.cwd = layer::filled(reader, key, node, "cwd = \"sub/directory\""),
+            _ => {}
+        }
+    }
+    if let Some(defaults) = table.get("defaults")
+        && let Some(table) = reader.table("defaults", defaults, "[dag.defaults]")
+    {
+        let others = [("each task", task::KEYS), ("[dag]", DAG_KEYS)];
+        reader.known_keys(table, "[dag.defaults]", layer::KEYS, &others);
+        head.base = Layer::read(reader, table).over(&head.base);
+    }
+    head
+}
+
+fn dag_id(reader: &mut Reader, node: &Node<'_>) -> String {
+    let Some(text) = reader.string("id", node, "id = \"name-of-this-dag\"") else { return String::new() };
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.');
+    let starts_well = text.as_bytes().first().is_some_and(u8::is_ascii_alphanumeric);
+    if !starts_well || text.len() > 64 || !text.bytes().all(plain) {
+        reader.wrong(
+            Mistake::new(node.span(), format!("{} cannot be the id of a DAG", quoted(text)))
+                .help("use 1 to 64 letters, digits, `_`, `-` and `.`, a letter or digit first"),
+        );
+    }
+    text.to_owned()
+}
+
+fn drafts(reader: &mut Reader, node: &Node<'_>, base: &Layer) -> Option<Vec<Draft>> {
+    let example = "[[tasks]] before the keys of each task";
+    let items = match node.get_ref() {
+        DeValue::Array(items) => items,
+        DeValue::Table(_) => {
+            reader.wrong(
+                Mistake::new(node.span(), "`tasks` is one table, not a list")
+                    .help("write [[tasks]], with two brackets"),
+            );
+            return None;
+        }
+        _ => {
+            reader.wrong(
+                Mistake::new(node.span(), "`tasks` must be a list of tables")
+                    .help(format!("write {example}")),
+            );
+            return None;
+        }
+    };
+    if items.is_empty() || items.len() > MAX_TASKS {
+        let title = if items.is_empty() {
+            "there are no tasks in it".to_owned()
+        } else {
+            format!("there are {} tasks, and {MAX_TASKS} are the most", items.len())
+        };
+        reader.wrong(Mistake::new(node.span(), title).help(format!("write {example}")));
+        return None;
+    }
+    let mut drafts = Vec::with_capacity(items.len());
+    for item in items {
+        if let Some(table) = reader.table("each of tasks", item, example) {
+            drafts.push(task::draft(reader, item.span(), table, base));
+        }
+    }
+    Some(drafts)
+}
+
+#[cfg(test)]
+mod fuzz;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,284 @@
+//! `{{ … }}` in commands, scripts, environments and directories: from a task and values to what a
+//! session runs.
+//!
+//! Owns the promise that **a value never becomes code**. In a script each expression becomes a
+//! reference to a variable `CIS_V1`, `CIS_V2` …, quoted for where it stands; in a command each element
+//! stays one argument. What a command then does with its arguments (`eval`, `sh -c "…"`, `ssh`) is the
+//! author's. Knows nothing of files and their places: [`super::parse`] adds those.
+
+mod eval;
+mod expr;
+mod heredoc;
+mod parser;
+mod position;
+mod scan;
+mod shell;
+mod words;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+
+use serde_json::Value;
+
+use super::model::{Action, Task};
+use crate::api::Program;
+use crate::ids::TaskId;
+
+pub(super) use expr::{ExprError, Name, Reference};
+use scan::{Form, Scan, scan};
+pub(super) use scan::{Site, has_template};
+
+/// The longest script, bytes.
+pub const MAX_SCRIPT_BYTES: usize = 1024 * 1024;
+/// The longest argument or `NAME=value`, bytes: Linux takes 128 KiB with the NUL at its end (`execve(2)`).
+pub const MAX_ARGUMENT_BYTES: usize = 128 * 1024 - 1;
+
+/// What expressions can refer to.
+#[derive(Debug, Clone, Copy)]
+pub struct Values<'a> {
+    /// `run.id`.
+    pub run: &'a str,
+    /// `dag.id`.
+    pub dag: &'a str,
+    /// `attempt`, from 1.
+    pub attempt: u32,
+    /// `params.NAME`: every parameter of the run.
+    pub params: &'a BTreeMap<String, Value>,
+    /// `tasks.ID.outputs.NAME`: at least what [`referenced_outputs`] names, as far as it exists.
+    pub outputs: &'a BTreeMap<TaskId, BTreeMap<String, Value>>,
+}
+
+/// A task with its values in place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rendered {
+    /// What is run.
+    pub program: Program,
+    /// The task's environment, and the variables that its script refers to.
+    pub env: BTreeMap<String, String>,
+    /// Its directory.
+    pub cwd: Option<String>,
+}
+
+/// Why a task cannot be rendered. The task fails with it; trying again does not help.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RenderError {
+    /// An expression is wrong or has no value.
+    #[error("{place}: {expression}: {message}")]
+    Expression {
+        /// `script`, `command[1]`, `env.NAME`, `cwd`.
+        place: String,
+        /// As written.
+        expression: String,
+        /// What is wrong.
+        message: String,
+    },
+    /// Too long.
+    #[error(
+        "{place} is {bytes} bytes long with its values in place, and at most {limit} are possible: pass a file"
+    )]
+    TooLong {
+        /// As above.
+        place: String,
+        /// How long it is.
+        bytes: usize,
+        /// How long it may be.
+        limit: usize,
+    },
+    /// No argument and no variable can hold it.
+    #[error("{place} holds a NUL byte")]
+    Nul {
+        /// As above.
+        place: String,
+    },
+}
+
+/// Puts the values in place.
+///
+/// # Errors
+/// [`RenderError`]. A task of a checked file only fails on values: missing, too long, holding a NUL.
+pub fn render(task: &Task, values: &Values<'_>) -> Result<Rendered, RenderError> {
+    let mut env = BTreeMap::new();
+    for (name, text) in &task.env {
+        let value = plain(text, task, values, MAX_ARGUMENT_BYTES - name.len() - 1, || format!("env.{name}"))?;
+        env.insert(name.clone(), value);
+    }
+    let cwd = match &task.cwd {
+        Some(text) => Some(plain(text, task, values, MAX_ARGUMENT_BYTES, || "cwd".to_owned())?),
+        None => None,
+    };
+    let program = match &task.action {
+        Action::Command(argv) => {
+            let argument = |(index, text): (usize, &String)| {
+                plain(text, task, values, MAX_ARGUMENT_BYTES, || format!("command[{index}]"))
+            };
+            Program::Argv(argv.iter().enumerate().map(argument).collect::<Result<_, _>>()?)
+        }
+        Action::Script { text, shell } => {
+            let mut text = script(text, shell, task, values, &mut env)?;
+            if text.starts_with(['-', '+']) && position::Dialect::of(shell).is_some() {
+                // `sh -c -x` would take it for an option.
+                text.insert(0, ' ');
+            }
+            Program::Script { shell: shell.clone(), text }
+        }
+    };
+    Ok(Rendered { program, env, cwd })
+}
+
+/// The outputs of other tasks that this one refers to, each once. Names that are no task ids are left out.
+#[must_use]
+pub fn referenced_outputs(task: &Task) -> Vec<(TaskId, String)> {
+    let mut names = BTreeSet::new();
+    let mut add = |text: &str, site: Site<'_>| {
+        if has_template(text) {
+            let references = scan(text, site).found.into_iter().flat_map(|found| found.expr.references);
+            names.extend(references.filter_map(|reference| match reference.name {
+                Name::Output { task, output } => Some((TaskId::new(&task).ok()?, output)),
+                _ => None,
+            }));
+        }
+    };
+    match &task.action {
+        Action::Command(argv) => argv.iter().for_each(|text| add(text, Site::Plain)),
+        Action::Script { text, shell } => add(text, Site::Script(shell)),
+    }
+    task.env.values().chain(&task.cwd).for_each(|text| add(text, Site::Plain));
+    names.into_iter().collect()
+}
+
+/// All names in a text, and what is wrong with it.
+pub(super) fn check(text: &str, site: Site<'_>) -> (Vec<Reference>, Vec<ExprError>) {
+    let Scan { found, mut errors } = scan(text, site);
+    let mut references = Vec::new();
+    for found in found {
+        if let Err(message) = eval::check(&found.expr) {
+            let range = found.expr.range.clone();
+            errors.push(ExprError { range, message, help: None, resume: None });
+        }
+        references.extend(found.expr.references);
+    }
+    errors.extend(block(text).map(|range| ExprError {
+        message: "only {{ … }} can stand here, no blocks and no comments".to_owned(),
+        help: Some(format!("to have this text itself, write {{{{ \"{}\" }}}}", &text[range.clone()])),
+        range,
+        resume: None,
+    }));
+    (references, errors)
+}
+
+/// The start of a `{% … %}` or `{# … #}`. `${#name}` is the shell's.
+fn block(text: &str) -> Option<Range<usize>> {
+    let start = |open: &str, close: &str| {
+        let last = text.rfind(close)?;
+        let opens = |(at, _): &(usize, &str)| !text[..*at].ends_with('$') && at + 2 <= last;
+        text.match_indices(open).find(opens).map(|(at, _)| at..at + 2)
+    };
+    start("{%", "%}").or_else(|| start("{#", "#}"))
+}
+
+/// Whether a text has a block as [`check`] refuses it.
+pub(super) fn has_block(text: &str) -> bool {
+    block(text).is_some()
+}
+
+fn plain(
+    text: &str,
+    task: &Task,
+    values: &Values<'_>,
+    limit: usize,
+    place: impl Fn() -> String,
+) -> Result<String, RenderError> {
+    if !has_template(text) {
+        return bounded(text.to_owned(), limit, place);
+    }
+    let Scan { found, errors } = scan(text, Site::Plain);
+    refuse(text, &errors, &place)?;
+    let mut out = String::with_capacity(text.len());
+    let mut at = 0;
+    for found in found {
+        out.push_str(&text[at..found.expr.range.start]);
+        out.push_str(&value(text, &found, task, values, &place)?);
+        at = found.expr.range.end;
+    }
+    out.push_str(&text[at..]);
+    bounded(out, limit, place)
+}
+
+fn script(
+    text: &str,
+    shell: &str,
+    task: &Task,
+    values: &Values<'_>,
+    env: &mut BTreeMap<String, String>,
+) -> Result<String, RenderError> {
+    let place = || "script".to_owned();
+    if !has_template(text) {
+        return bounded(text.to_owned(), MAX_SCRIPT_BYTES, place);
+    }
+    let Scan { found, errors } = scan(text, Site::Script(shell));
+    refuse(text, &errors, &place)?;
+    let mut out = String::with_capacity(text.len());
+    let mut at = 0;
+    // The same expression travels once.
+    let mut variables: BTreeMap<&str, String> = BTreeMap::new();
+    for found in &found {
+        let range = found.expr.range.clone();
+        out.push_str(&text[at..range.start]);
+        at = range.end;
+        if found.form == Form::Text {
+            out.push_str(&value(text, found, task, values, &place)?);
+            continue;
+        }
+        let source = &text[range];
+        if !variables.contains_key(source) {
+            let name = format!("CIS_V{}", variables.len() + 1);
+            let value = value(text, found, task, values, &place)?;
+            let limit = MAX_ARGUMENT_BYTES - name.len() - 1;
+            env.insert(name.clone(), bounded(value, limit, || format!("the value of {source} in script"))?);
+            variables.insert(source, name);
+        }
+        let name = &variables[source];
+        match found.form {
+            Form::Bare => out.push_str(&format!("\"${{{name}}}\"")),
+            Form::Quoted | Form::Text => out.push_str(&format!("${{{name}}}")),
+        }
+    }
+    out.push_str(&text[at..]);
+    bounded(out, MAX_SCRIPT_BYTES, place)
+}
+
+fn refuse(text: &str, errors: &[ExprError], place: &impl Fn() -> String) -> Result<(), RenderError> {
+    let Some(error) = errors.first() else { return Ok(()) };
+    let mut message = error.message.clone();
+    if let Some(help) = &error.help {
+        message.push_str(&format!("; {help}"));
+    }
+    Err(RenderError::Expression { place: place(), expression: text[error.range.clone()].to_owned(), message })
+}
+
+fn value(
+    text: &str,
+    found: &scan::Found,
+    task: &Task,
+    values: &Values<'_>,
+    place: &impl Fn() -> String,
+) -> Result<String, RenderError> {
+    eval::text(&found.expr, task, values).map_err(|message| RenderError::Expression {
+        place: place(),
+        expression: text[found.expr.range.clone()].to_owned(),
+        message,
+    })
+}
+
+fn bounded(text: String, limit: usize, place: impl Fn() -> String) -> Result<String, RenderError> {
+    if text.len() > limit {
+        return Err(RenderError::TooLong { place: place(), bytes: text.len(), limit });
+    }
+    if memchr::memchr(0, text.as_bytes()).is_some() {
+        return Err(RenderError::Nul { place: place() });
+    }
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests;

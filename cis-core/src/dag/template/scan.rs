@@ -1,0 +1,300 @@
+//! All templates of one text, each with what its place allows. The same reading serves checking a
+//! file, finding out what a task refers to, and rendering it.
+
+use super::expr::{Expr, ExprError};
+use super::parser;
+use super::position::{Dialect, Position};
+use super::shell::Lexer;
+
+/// What a text is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::dag) enum Site<'a> {
+    /// A script for this shell.
+    Script(&'a str),
+    /// Anything else: the value becomes part of the text.
+    Plain,
+}
+
+/// One template and what to do with its value.
+#[derive(Debug, Clone)]
+pub(super) struct Found {
+    pub(super) expr: Expr,
+    pub(super) form: Form,
+}
+
+/// What a template is replaced with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    /// The value itself.
+    Text,
+    /// `"${CIS_Vn}"`.
+    Bare,
+    /// `${CIS_Vn}`.
+    Quoted,
+}
+
+/// What was found in a text.
+#[derive(Debug, Default)]
+pub(super) struct Scan {
+    pub(super) found: Vec<Found>,
+    pub(super) errors: Vec<ExprError>,
+}
+
+/// Whether there is anything to scan.
+pub(in crate::dag) fn has_template(text: &str) -> bool {
+    memchr::memmem::find(text.as_bytes(), b"{{").is_some()
+}
+
+/// Reads all templates of `text`.
+pub(super) fn scan(text: &str, site: Site<'_>) -> Scan {
+    let mut scan = Scan::default();
+    match site {
+        Site::Plain => walk(&mut scan, text, Walker::Anywhere(0), |expr, _| Ok(plain(expr))),
+        Site::Script(shell) => match Dialect::of(shell) {
+            Some(dialect) => {
+                let walker = Walker::Shell(Lexer::new(text, dialect));
+                walk(&mut scan, text, walker, |expr, position| in_shell(text, expr, position));
+            }
+            None => walk(&mut scan, text, Walker::Anywhere(0), |expr, _| in_other_language(shell, expr)),
+        },
+    }
+    scan
+}
+
+enum Walker<'a> {
+    Shell(Lexer<'a>),
+    Anywhere(usize),
+}
+
+impl Walker<'_> {
+    fn next(&mut self, text: &str) -> Option<(usize, Position)> {
+        match self {
+            Self::Shell(lexer) => lexer.next_template(),
+            Self::Anywhere(at) => {
+                let found = memchr::memmem::find(&text.as_bytes()[*at..], b"{{")?;
+                Some((*at + found, Position::Bare))
+            }
+        }
+    }
+
+    fn resume(&mut self, end: usize) {
+        match self {
+            Self::Shell(lexer) => lexer.resume(end),
+            Self::Anywhere(at) => *at = end,
+        }
+    }
+}
+
+fn walk(
+    scan: &mut Scan,
+    text: &str,
+    mut walker: Walker<'_>,
+    place: impl Fn(Expr, Position) -> Result<Found, ExprError>,
+) {
+    while let Some((start, position)) = walker.next(text) {
+        match parser::parse_at(text, start) {
+            Ok(expr) => {
+                walker.resume(expr.range.end);
+                match place(expr, position) {
+                    Ok(found) => scan.found.push(found),
+                    Err(error) => scan.errors.push(error),
+                }
+            }
+            Err(error) => {
+                let resume = error.resume;
+                scan.errors.push(error);
+                match resume {
+                    Some(end) => walker.resume(end),
+                    None => return,
+                }
+            }
+        }
+    }
+}
+
+fn plain(expr: Expr) -> Found {
+    Found { expr, form: Form::Text }
+}
+
+fn in_shell(text: &str, expr: Expr, position: Position) -> Result<Found, ExprError> {
+    if expr.raw {
+        return Ok(plain(expr));
+    }
+    let refusal = match position {
+        Position::Bare => return Ok(Found { expr, form: Form::Bare }),
+        Position::Quoted => return Ok(Found { expr, form: Form::Quoted }),
+        Position::Refused(refusal) => refusal,
+    };
+    // The author's own text, if it cannot end the quotes that it stands in.
+    if expr.literal().is_some_and(|literal| !literal.contains(['\'', '"', '`', '\\', '$', '\n'])) {
+        return Ok(plain(expr));
+    }
+    let (message, help) = refusal.explain(text, expr.range.start);
+    Err(ExprError { range: expr.range, message, help: Some(help), resume: None })
+}
+
+fn in_other_language(shell: &str, expr: Expr) -> Result<Found, ExprError> {
+    if expr.raw || expr.literal().is_some() {
+        return Ok(plain(expr));
+    }
+    let message = format!("a value cannot stand in a script for `{shell}`, whose quoting is not known here");
+    let help = "pass it as a variable: env = { VALUE = \"{{ … }}\" }, and read VALUE in the script; \
+                or write {{ … | raw }} if the value may become code";
+    Err(ExprError { range: expr.range, message, help: Some(help.to_owned()), resume: None })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn forms(shell: &str, script: &str) -> String {
+        let scan = scan(script, Site::Script(shell));
+        let mut all: Vec<(usize, String)> =
+            scan.found.iter().map(|f| (f.expr.range.start, format!("{:?}", f.form))).collect();
+        all.extend(scan.errors.iter().map(|e| (e.range.start, e.message.clone())));
+        all.sort();
+        all.into_iter().map(|(_, said)| said).collect::<Vec<_>>().join("\n")
+    }
+
+    #[test]
+    fn positions_in_posix_scripts() {
+        for (script, form) in [
+            ("echo {{ attempt }}", "Bare"),
+            ("echo \"{{ attempt }}\"", "Quoted"),
+            ("echo 'a'{{ attempt }}'b'", "Bare"),
+            ("echo \\'{{ attempt }}\\'", "Bare"),
+            ("echo \"$(cat {{ attempt }})\"", "Bare"),
+            ("echo $(cat \"{{ attempt }}\")", "Quoted"),
+            ("echo a#b'{' # don't\necho {{ attempt }}", "Bare"),
+            ("# {{ nothing }} is read here\n", ""),
+            ("echo \\\n# it's a comment\necho {{ attempt }}", "Bare"),
+            ("echo $# {{ attempt }}", "Bare"),
+            ("echo ${#x} ${x:-'}'} \"${x%%-*}\" {{ attempt }}", "Bare"),
+            ("echo $((1 << 2)) $(( $(id -u) + ${#x} )) {{ attempt }}", "Bare"),
+            ("cat <<EOF\n$HOME's ${x} {{ attempt }}\n\\$(x)\nEOF\necho {{ attempt }}", "Quoted\nBare"),
+            (
+                "cat <<-E; cat <<'F' # x\n\tit's {{ attempt }}\n\tE\n'\nF\necho \"{{ attempt }}\"",
+                "Quoted\nQuoted",
+            ),
+            ("x=$(cat <<E\n{{ attempt }}\nE\n)\n# it's\necho {{ attempt }}", "Quoted\nBare"),
+            ("case x in\na) echo {{ attempt }};;\n(b) echo \"{{ attempt }}\";;\nesac", "Bare\nQuoted"),
+            ("[ {{ attempt }} = 1 ] && x={{ attempt }}", "Bare\nBare"),
+            ("f() { echo {{ attempt }}; }; (f; echo \"{{ attempt }}\")", "Bare\nQuoted"),
+            ("echo '{{ attempt | raw }}' '{{ \"{{.Names}}\" }}'", "Text\nText"),
+            ("echo $'a b' {{ attempt }}", "Bare"),
+            ("v=$x{{ attempt }} \"$x{{ attempt }}\"", "Bare\nQuoted"),
+        ] {
+            assert_eq!(forms("sh", script), form, "{script}");
+        }
+    }
+
+    #[test]
+    fn positions_that_shells_do_not_share_are_refused() {
+        let said: Vec<String> = [
+            "echo '{{ attempt }}'",
+            "echo `cat {{ attempt }}`",
+            "echo $((1 + {{ attempt }}))",
+            "echo ${x:-{{ attempt }}}",
+            "echo \"${x:-{{ attempt }}}\"",
+            "[[ {{ attempt }} -gt 1 ]]",
+            "[[ \"{{ attempt }}\" -gt 1 ]]",
+            "eval {{ attempt }}; echo {{ attempt }}",
+            "eval \"echo $(echo {{ attempt }}) {{ attempt }}\"",
+            "let x=1 y={{ attempt }}",
+            "a[{{ attempt }}]=1",
+            "a[\"{{ attempt }}\"]=1",
+            "echo \\{{ attempt }}",
+            "echo \"\\{{ attempt }}\"",
+            "echo ${{ attempt }}",
+            "echo \"${{ attempt }}\"",
+            "cat <<'EOF'\n{{ attempt }}\nEOF",
+            "cat <<EOF\n`x`{{ attempt }}\nEOF",
+            "cat <<EOF\n\\{{ attempt }}\nEOF",
+            "cat <<EOF\n{{ attempt }}",
+            "cat <<EO\"F\"\n{{ attempt }}\nEOF",
+            "cat <<{{ attempt }}",
+            "echo $(cat <<E)\nE\n{{ attempt }}",
+            "(case x in x) echo {{ attempt }};; esac)",
+            "echo $'it\\'s' {{ attempt }}",
+            "echo \"${x#'}'}\" {{ attempt }}",
+            "((x = 1))\necho {{ attempt }}",
+            "echo $[1] {{ attempt }}",
+        ]
+        .map(|script| format!("{script:?}\n    {}", forms("sh", script)))
+        .into();
+        insta::assert_snapshot!(said.join("\n"), @r#"
+        "echo '{{ attempt }}'"
+            a value cannot stand inside single quotes, where the shell expands nothing
+        "echo `cat {{ attempt }}`"
+            a value cannot stand inside backticks
+        "echo $((1 + {{ attempt }}))"
+            a value cannot stand in arithmetic, where shells evaluate it as code
+        "echo ${x:-{{ attempt }}}"
+            a value cannot stand inside ${ … }
+        "echo \"${x:-{{ attempt }}}\""
+            a value cannot stand inside ${ … }
+        "[[ {{ attempt }} -gt 1 ]]"
+            a value cannot stand inside [[ … ]], where shells may evaluate it as arithmetic
+        "[[ \"{{ attempt }}\" -gt 1 ]]"
+            a value cannot stand inside [[ … ]], where shells may evaluate it as arithmetic
+        "eval {{ attempt }}; echo {{ attempt }}"
+            a value cannot stand in the arguments of eval or let, which run them as code
+        Bare
+        "eval \"echo $(echo {{ attempt }}) {{ attempt }}\""
+            Bare
+        a value cannot stand in the arguments of eval or let, which run them as code
+        "let x=1 y={{ attempt }}"
+            a value cannot stand in the arguments of eval or let, which run them as code
+        "a[{{ attempt }}]=1"
+            a value cannot stand after an open [ of the same word: shells evaluate subscripts
+        "a[\"{{ attempt }}\"]=1"
+            a value cannot stand after an open [ of the same word: shells evaluate subscripts
+        "echo \\{{ attempt }}"
+            a value cannot stand right after a backslash
+        "echo \"\\{{ attempt }}\""
+            a value cannot stand right after a backslash
+        "echo ${{ attempt }}"
+            a value cannot stand right after a dollar sign
+        "echo \"${{ attempt }}\""
+            a value cannot stand right after a dollar sign
+        "cat <<'EOF'\n{{ attempt }}\nEOF"
+            a value cannot stand in a here-document whose word is quoted, where the shell expands nothing
+        "cat <<EOF\n`x`{{ attempt }}\nEOF"
+            a value cannot stand in a here-document with substitutions other than $name and ${name}
+        "cat <<EOF\n\\{{ attempt }}\nEOF"
+            a value cannot stand right after a backslash
+        "cat <<EOF\n{{ attempt }}"
+            a value cannot stand here: the quoting cannot be followed from line 1 of the script on
+        "cat <<EO\"F\"\n{{ attempt }}\nEOF"
+            a value cannot stand here: the quoting cannot be followed from line 1 of the script on
+        "cat <<{{ attempt }}"
+            a value cannot stand here: the quoting cannot be followed from line 1 of the script on
+        "echo $(cat <<E)\nE\n{{ attempt }}"
+            a value cannot stand here: the quoting cannot be followed from line 1 of the script on
+        "(case x in x) echo {{ attempt }};; esac)"
+            a value cannot stand here: the quoting cannot be followed from line 1 of the script on
+        "echo $'it\\'s' {{ attempt }}"
+            a value cannot stand here: the quoting cannot be followed from line 1 of the script on
+        "echo \"${x#'}'}\" {{ attempt }}"
+            a value cannot stand here: the quoting cannot be followed from line 1 of the script on
+        "((x = 1))\necho {{ attempt }}"
+            a value cannot stand here: the quoting cannot be followed from line 1 of the script on
+        "echo $[1] {{ attempt }}"
+            a value cannot stand here: the quoting cannot be followed from line 1 of the script on
+        "#);
+    }
+
+    #[test]
+    fn other_shells_have_more_or_nothing() {
+        assert_eq!(forms("/bin/bash", "((x = 1)); echo $'it\\'s' {{ attempt }}"), "Bare");
+        assert_eq!(forms("zsh", "for ((i = 0; i < 3; i++)); do echo {{ attempt }}; done"), "Bare");
+        assert_eq!(
+            forms("bash", "(( {{ attempt }} > 1 ))").split_once(',').map(|x| x.0),
+            Some("a value cannot stand in arithmetic")
+        );
+        assert_eq!(
+            forms("python3", "print({{ attempt }}, '{{ attempt | raw }}', f\"{{ '{{' }}x}}\")"),
+            "a value cannot stand in a script for `python3`, whose quoting is not known here\nText\nText"
+        );
+    }
+}

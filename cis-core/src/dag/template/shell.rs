@@ -1,0 +1,440 @@
+//! Where in a shell script a `{{` stands: outside quotes, inside double quotes, in a here-document,
+//! or where no reference to a variable would give its value verbatim.
+//!
+//! Follows the quoting of POSIX shells (POSIX.1-2024, XCU 2.2 to 2.7) and of bash, zsh and ksh. Where
+//! shells disagree, or the text is past what is followed here, the position is refused: a value must
+//! arrive as it is or not at all. The value itself is never in the script, so a wrong answer here
+//! could split a value into words, never run it. Knows nothing of expressions.
+
+use super::heredoc;
+use super::position::{Dialect, Position, Refusal};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Frame {
+    /// `(`, `$(`, `<(`; with what to go back to.
+    Paren {
+        word: Word,
+        within: Within,
+    },
+    Double,
+    Single,
+    /// `$'…'`.
+    Ansi,
+    /// `${…}`.
+    Param {
+        quoted: bool,
+    },
+    Arithmetic {
+        depth: u32,
+    },
+    Backtick,
+    Heredoc {
+        end: usize,
+        refusal: Option<Refusal>,
+    },
+}
+
+/// What the words of a command are taken for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Within {
+    Command,
+    /// `[[ … ]]`.
+    Condition,
+    /// After `eval` or `let`.
+    Evaluated,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Word {
+    start: Option<usize>,
+    brackets: u32,
+}
+
+/// Reads a script from template to template.
+#[derive(Debug)]
+pub(super) struct Lexer<'a> {
+    bytes: &'a [u8],
+    dialect: Dialect,
+    at: usize,
+    stack: Vec<Frame>,
+    word: Word,
+    within: Within,
+    /// Here-documents whose bodies start at the next newline, and how deep their commands stand.
+    pending: Vec<heredoc::Heredoc>,
+    pending_depth: usize,
+    lost: Option<usize>,
+}
+
+impl<'a> Lexer<'a> {
+    pub(super) fn new(script: &'a str, dialect: Dialect) -> Self {
+        Self {
+            bytes: script.as_bytes(),
+            dialect,
+            at: 0,
+            stack: Vec::new(),
+            word: Word::default(),
+            within: Within::Command,
+            pending: Vec::new(),
+            pending_depth: 0,
+            lost: None,
+        }
+    }
+
+    /// The next `{{` outside of comments.
+    pub(super) fn next_template(&mut self) -> Option<(usize, Position)> {
+        while self.at < self.bytes.len() {
+            if let Some(since) = self.lost {
+                let found = memchr::memmem::find(&self.bytes[self.at..], b"{{")?;
+                self.at += found;
+                return Some((self.at, Position::Refused(Refusal::Lost(since))));
+            }
+            if self.is_template(0) {
+                return Some((self.at, self.position()));
+            }
+            if let Some(refusal) = self.step() {
+                return Some((self.at, Position::Refused(refusal)));
+            }
+        }
+        None
+    }
+
+    /// Goes on after the template, which ends at `end`.
+    pub(super) fn resume(&mut self, end: usize) {
+        if matches!(self.stack.last(), None | Some(Frame::Paren { .. })) {
+            self.word.start.get_or_insert(self.at);
+        }
+        self.at = end;
+    }
+
+    fn position(&self) -> Position {
+        match self.within {
+            Within::Command => {}
+            Within::Condition => return Position::Refused(Refusal::Condition),
+            Within::Evaluated => return Position::Refused(Refusal::Evaluated),
+        }
+        if self.word.brackets > 0 {
+            return Position::Refused(Refusal::Subscript);
+        }
+        // What encloses the innermost quotes counts too, up to the innermost command.
+        let mut position = Position::Bare;
+        for frame in self.stack.iter().rev() {
+            let refusal = match frame {
+                Frame::Paren { .. } => break,
+                Frame::Double => {
+                    position = Position::Quoted;
+                    continue;
+                }
+                Frame::Heredoc { refusal: None, .. } => return Position::Quoted,
+                Frame::Heredoc { refusal: Some(refusal), .. } => *refusal,
+                Frame::Single | Frame::Ansi => Refusal::SingleQuotes,
+                Frame::Param { .. } => Refusal::Parameter,
+                Frame::Arithmetic { .. } => Refusal::Arithmetic,
+                Frame::Backtick => Refusal::Backticks,
+            };
+            return Position::Refused(refusal);
+        }
+        position
+    }
+
+    /// Takes one thing. Some: a template comes next, in a place that the thing before it spoils.
+    fn step(&mut self) -> Option<Refusal> {
+        let byte = self.bytes[self.at];
+        match self.stack.last().copied() {
+            None | Some(Frame::Paren { .. }) => return self.command(byte),
+            Some(Frame::Heredoc { end, .. }) => return self.heredoc(byte, end),
+            Some(Frame::Single) => self.until(byte, b'\''),
+            Some(Frame::Ansi) if byte == b'\\' => return self.escape(),
+            Some(Frame::Ansi) => self.until(byte, b'\''),
+            Some(Frame::Backtick) if byte == b'\\' => return self.escape(),
+            Some(Frame::Backtick) => self.until(byte, b'`'),
+            Some(Frame::Double) => return self.double(byte),
+            Some(Frame::Param { quoted }) => return self.parameter(byte, quoted),
+            Some(Frame::Arithmetic { depth }) => return self.arithmetic(byte, depth),
+        }
+        None
+    }
+
+    fn command(&mut self, byte: u8) -> Option<Refusal> {
+        match byte {
+            b' ' | b'\t' => self.separator(),
+            // A line goes on: neither part of a word nor the end of one.
+            b'\\' if self.byte(1) == Some(b'\n') => self.at += 2,
+            b'\n' => {
+                self.end_command();
+                self.newline();
+            }
+            b';' | b'&' | b'|' => {
+                self.end_command();
+                self.at += 1;
+            }
+            b'>' => self.separator(),
+            b'<' => {
+                self.end_word();
+                self.less();
+            }
+            b'#' if self.word.start.is_none() => {
+                self.at +=
+                    memchr::memchr(b'\n', &self.bytes[self.at..]).unwrap_or(self.bytes.len() - self.at);
+            }
+            b'(' if self.word.start.is_none() && self.byte(1) == Some(b'(') => match self.dialect {
+                Dialect::Extended => self.push(Frame::Arithmetic { depth: 2 }, 2),
+                Dialect::Posix => self.lose(),
+            },
+            b'(' => {
+                self.end_word();
+                self.open_command(1, self.within);
+            }
+            b')' => {
+                self.end_word();
+                self.close_command();
+            }
+            _ => {
+                self.word.start.get_or_insert(self.at);
+                return self.word_byte(byte);
+            }
+        }
+        None
+    }
+
+    fn word_byte(&mut self, byte: u8) -> Option<Refusal> {
+        match byte {
+            b'\\' => return self.escape(),
+            b'\'' => self.push(Frame::Single, 1),
+            b'"' => self.push(Frame::Double, 1),
+            b'`' => self.push(Frame::Backtick, 1),
+            b'$' => return self.dollar(false),
+            b'[' => {
+                self.word.brackets += 1;
+                self.at += 1;
+            }
+            b']' => {
+                self.word.brackets = self.word.brackets.saturating_sub(1);
+                self.at += 1;
+            }
+            _ => self.at += 1,
+        }
+        None
+    }
+
+    fn separator(&mut self) {
+        self.end_word();
+        self.at += 1;
+    }
+
+    fn end_command(&mut self) {
+        self.end_word();
+        if self.within == Within::Evaluated {
+            self.within = Within::Command;
+        }
+    }
+
+    fn end_word(&mut self) {
+        let Word { start: Some(start), .. } = std::mem::take(&mut self.word) else { return };
+        match &self.bytes[start..self.at] {
+            b"[[" => self.within = Within::Condition,
+            b"]]" => self.within = Within::Command,
+            b"eval" | b"let" if self.within == Within::Command => self.within = Within::Evaluated,
+            // Its patterns may end in a `)` that nothing opened.
+            b"case" if !self.stack.is_empty() => self.lose(),
+            _ => {}
+        }
+    }
+
+    /// `<`, `<<`, `<<<`, `<<-`.
+    fn less(&mut self) {
+        if self.byte(1) != Some(b'<') {
+            self.at += 1;
+        } else if self.byte(2) == Some(b'<') {
+            self.at += 3;
+        } else if let Some((found, end)) = heredoc::operator(self.bytes, self.at) {
+            if self.pending.is_empty() {
+                self.pending_depth = self.stack.len();
+            }
+            if self.pending_depth != self.stack.len() {
+                return self.lose();
+            }
+            self.pending.push(found);
+            self.at = end;
+        } else {
+            self.lose();
+        }
+    }
+
+    fn newline(&mut self) {
+        if self.pending.is_empty() {
+            self.at += 1;
+            return;
+        }
+        if self.pending_depth != self.stack.len() {
+            return self.lose();
+        }
+        let mut from = self.at + 1;
+        let mut bodies: Vec<Frame> = Vec::with_capacity(self.pending.len());
+        for found in std::mem::take(&mut self.pending) {
+            let Some(body) = found.body(self.bytes, from) else {
+                return self.lose();
+            };
+            bodies.push(Frame::Heredoc { end: body.end, refusal: body.refusal });
+            from = body.end;
+        }
+        // The first body is read first.
+        self.stack.extend(bodies.into_iter().rev());
+        self.at += 1;
+    }
+
+    fn heredoc(&mut self, byte: u8, end: usize) -> Option<Refusal> {
+        if self.at >= end {
+            self.stack.pop();
+            return None;
+        }
+        if self.is_template(1) && byte == b'$' {
+            self.at += 1;
+            return Some(Refusal::Dollar);
+        }
+        if byte == b'\\' {
+            return self.escape();
+        }
+        self.at += 1;
+        None
+    }
+
+    fn double(&mut self, byte: u8) -> Option<Refusal> {
+        match byte {
+            b'"' => self.pop(1),
+            b'\\' => return self.escape(),
+            b'$' => return self.dollar(true),
+            b'`' => self.push(Frame::Backtick, 1),
+            _ => self.quoted_byte(byte),
+        }
+        None
+    }
+
+    fn parameter(&mut self, byte: u8, quoted: bool) -> Option<Refusal> {
+        match byte {
+            b'}' => self.pop(1),
+            b'\\' => return self.escape(),
+            b'$' => return self.dollar(quoted),
+            b'`' => self.push(Frame::Backtick, 1),
+            // Inside double quotes shells disagree whether these still quote.
+            b'\'' | b'"' if quoted => self.lose(),
+            b'\'' => self.push(Frame::Single, 1),
+            b'"' => self.push(Frame::Double, 1),
+            b'{' => self.lose(),
+            _ => self.quoted_byte(byte),
+        }
+        None
+    }
+
+    fn arithmetic(&mut self, byte: u8, depth: u32) -> Option<Refusal> {
+        let set = |lexer: &mut Self, depth| {
+            if let Some(top) = lexer.stack.last_mut() {
+                *top = Frame::Arithmetic { depth };
+            }
+            lexer.at += 1;
+        };
+        match byte {
+            b'(' => set(self, depth + 1),
+            b')' if depth == 2 && self.byte(1) == Some(b')') => self.pop(2),
+            // `$( (…) )` written as `$((…) )`: not arithmetic after all.
+            b')' if depth == 2 => self.lose(),
+            b')' => set(self, depth - 1),
+            b'$' => return self.dollar(true),
+            b'\'' | b'"' | b'`' | b'\\' => self.lose(),
+            _ => self.quoted_byte(byte),
+        }
+        None
+    }
+
+    fn until(&mut self, byte: u8, end: u8) {
+        if byte == end { self.pop(1) } else { self.quoted_byte(byte) }
+    }
+
+    /// A byte that means nothing; but a newline before the body of a here-document is not followed.
+    fn quoted_byte(&mut self, byte: u8) {
+        if byte == b'\n' && !self.pending.is_empty() {
+            return self.lose();
+        }
+        self.at += 1;
+    }
+
+    /// A backslash and what it quotes.
+    fn escape(&mut self) -> Option<Refusal> {
+        if self.is_template(1) {
+            self.at += 1;
+            return Some(Refusal::Backslash);
+        }
+        self.at = (self.at + 2).min(self.bytes.len());
+        None
+    }
+
+    fn dollar(&mut self, in_quotes: bool) -> Option<Refusal> {
+        if self.is_template(1) {
+            self.at += 1;
+            return Some(Refusal::Dollar);
+        }
+        match self.byte(1) {
+            Some(b'(') if self.byte(2) == Some(b'(') => self.push(Frame::Arithmetic { depth: 2 }, 3),
+            Some(b'(') => self.open_command(2, Within::Command),
+            Some(b'{') => self.push(Frame::Param { quoted: in_quotes }, 2),
+            // Arithmetic in bash, text in others.
+            Some(b'[') => self.lose(),
+            Some(b'\'') if !in_quotes => self.ansi(),
+            Some(b'@' | b'*' | b'#' | b'?' | b'-' | b'$' | b'!' | b'0'..=b'9') => self.at += 2,
+            _ => self.at += 1,
+        }
+        None
+    }
+
+    /// `$'…'`: with escapes in some shells, `$` and plain quotes in others.
+    fn ansi(&mut self) {
+        let inner = &self.bytes[self.at + 2..];
+        let length = memchr::memchr(b'\'', inner).unwrap_or(inner.len());
+        if !inner[..length].contains(&b'\\') {
+            self.push(Frame::Single, 2);
+        } else if self.dialect == Dialect::Extended {
+            self.push(Frame::Ansi, 2);
+        } else {
+            self.lose();
+        }
+    }
+
+    fn open_command(&mut self, length: usize, within: Within) {
+        self.push(Frame::Paren { word: self.word, within: self.within }, length);
+        self.word = Word::default();
+        self.within = within;
+    }
+
+    fn close_command(&mut self) {
+        if !self.pending.is_empty() && self.pending_depth == self.stack.len() && !self.stack.is_empty() {
+            return self.lose();
+        }
+        self.at += 1;
+        if let Some(Frame::Paren { word, within }) = self.stack.last().copied() {
+            self.stack.pop();
+            self.word = word;
+            self.within = within;
+        }
+    }
+
+    fn push(&mut self, frame: Frame, length: usize) {
+        self.stack.push(frame);
+        self.at += length;
+    }
+
+    fn pop(&mut self, length: usize) {
+        self.stack.pop();
+        self.at += length;
+    }
+
+    fn lose(&mut self) {
+        self.lost = Some(self.at.min(self.bytes.len().saturating_sub(1)));
+    }
+
+    fn byte(&self, ahead: usize) -> Option<u8> {
+        self.bytes.get(self.at + ahead).copied()
+    }
+
+    fn is_template(&self, ahead: usize) -> bool {
+        self.bytes[self.at + ahead..].starts_with(b"{{")
+    }
+}

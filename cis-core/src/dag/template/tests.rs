@@ -1,0 +1,203 @@
+//! Rendered tasks.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::dag::{RetryPolicy, Trigger};
+
+mod shells;
+
+fn task(action: Action) -> Task {
+    Task {
+        id: TaskId::new("my-task").unwrap(),
+        needs: Vec::new(),
+        trigger: Trigger::AllSuccess,
+        action,
+        env: BTreeMap::new(),
+        cwd: None,
+        tty: true,
+        secrets: BTreeMap::new(),
+        timeout_ms: None,
+        grace_ms: 0,
+        retries: RetryPolicy::default(),
+        allow_failure: false,
+        outputs: BTreeMap::new(),
+        retry_lost: true,
+    }
+}
+
+fn script(shell: &str, text: &str) -> Task {
+    task(Action::Script { text: text.into(), shell: shell.into() })
+}
+
+fn command(argv: &[&str]) -> Task {
+    task(Action::Command(argv.iter().map(|text| (*text).into()).collect()))
+}
+
+fn params(v: &str) -> BTreeMap<String, Value> {
+    let all = json!({ "v": v, "n": 3, "half": 0.5, "yes": true, "j": { "b": [1, null], "a": "x" } });
+    serde_json::from_value(all).unwrap()
+}
+
+fn with<T>(params: &BTreeMap<String, Value>, use_it: impl FnOnce(&Values<'_>) -> T) -> T {
+    let written = BTreeMap::from([("x".to_owned(), json!("out")), ("list".to_owned(), json!(["a", "b"]))]);
+    let outputs = BTreeMap::from([(TaskId::new("a-1").unwrap(), written)]);
+    use_it(&Values { run: "RUN", dag: "ship", attempt: 2, params, outputs: &outputs })
+}
+
+fn rendered(task: &Task, v: &str) -> Result<Rendered, RenderError> {
+    with(&params(v), |values| render(task, values))
+}
+
+fn argv(task: &Task, v: &str) -> Vec<String> {
+    match rendered(task, v).unwrap().program {
+        Program::Argv(argv) => argv,
+        Program::Script { .. } => panic!("a script"),
+    }
+}
+
+#[test]
+fn each_element_stays_one_argument() {
+    let task = command(&[
+        "echo",
+        "a{{ params.v }}b",
+        "{{ params.n }} {{ params.half }} {{ params.yes }}",
+        "{{params.j}}",
+        "}}",
+    ]);
+    assert_eq!(
+        argv(&task, "x y; $(z)\n'"),
+        ["echo", "ax y; $(z)\n'b", "3 0.5 true", r#"{"a":"x","b":[1,null]}"#, "}}"]
+    );
+}
+
+#[test]
+fn expressions_are_those_of_the_engine() {
+    for (expression, value) in [
+        ("{{ run.id }}/{{ dag.id }}/{{ task.id }}#{{ attempt }}", "RUN/ship/my-task#2"),
+        ("{{ tasks.a-1.outputs.x }}{{ tasks['a-1'].outputs[\"x\"] | upper }}", "outOUT"),
+        ("{{ tasks.a-1.outputs.list | join(\",\") }} {{ tasks.a-1.outputs.list[0] }}", "a,b a"),
+        ("{{ tasks.a-1.outputs.missing | default('none') }}", "none"),
+        ("{{ 'v0' ~ params.v ~ (params.n - 1) }}", "v0V2"),
+        (
+            "{{ params.n * 2 + 1.5 }} {{ -1 }} {{ [1, 'a'] }} {{ {'k': none} }} {{ none }}",
+            r#"7.5 -1 [1,"a"] {"k":null} null"#,
+        ),
+        ("{{ 'a' if params.v == 'V' and params.n is odd else 'b' }}", "a"),
+        ("{{ params.j.a }}{{ params.j['b'][0] }}", "x1"),
+        ("{{ params.v | replace(from='V', to='W') if false else dict(a=1) }}", r#"{"a":1}"#),
+        ("{{ \"{{ }} {%\" }} {{ params.v | raw }}", "{{ }} {% V"),
+    ] {
+        assert_eq!(argv(&command(&[expression]), "V"), [value], "{expression}");
+    }
+}
+
+#[test]
+fn what_has_no_value_is_an_error() {
+    let said: Vec<String> = [
+        "{{ tasks.a-1.outputs.missing }}",
+        "{{ tasks.a-1.outputs.missing ~ 'x' }}",
+        "{{ tasks.gone.outputs.x }}",
+        "{{ params.gone }}",
+        "{{ params.j.gone }}",
+        "{{ params.j.gone.further }}",
+        "{{ 1 / 0 }}",
+        "{{ params.v + 1 }}",
+        "{{ foo }}",
+        "{{ params }}",
+        "{{ tasks.a-1.x }}",
+        "{{ run.foo }}",
+        "{{ params.v | raw | upper }}",
+        "{{ (params.v | raw) }}",
+        "{{- params.v }}",
+        "{{ params.v -}}",
+        "{{ 'x }}",
+        "{{ }}",
+        "{{ params.v params.n }}",
+        "{{ params.v | nope }} ",
+        "{{ params.v is nope }}",
+        "{{ (params.v ]}}",
+        "{{ pärams }}",
+        "{{ range(params.n }}",
+    ]
+    .map(|text| rendered(&command(&[text]), "V").unwrap_err().to_string())
+    .into();
+    insta::assert_snapshot!(said.join("\n"), @r#"
+        command[0]: {{ tasks.a-1.outputs.missing }}: task `a-1` left no output `missing`; add `| default(…)` if that can be
+        command[0]: {{ tasks.a-1.outputs.missing ~ 'x' }}: task `a-1` left no output `missing`; add `| default(…)` if that can be
+        command[0]: {{ tasks.gone.outputs.x }}: task `gone` left no output `x`; add `| default(…)` if that can be
+        command[0]: {{ params.gone }}: parameter `gone` has no value
+        command[0]: {{ params.j.gone }}: it has no value; add `| default(…)` if that can be
+        command[0]: {{ params.j.gone.further }}: undefined value
+        command[0]: {{ 1 / 0 }}: invalid operation (unable to calculate 1 / 0)
+        command[0]: {{ params.v + 1 }}: invalid operation (tried to use + operator on unsupported types string and number)
+        command[0]: foo: unknown name `foo`; there are params.NAME, tasks.ID.outputs.NAME, run.id, dag.id, task.id and attempt; a text stands in quotes
+        command[0]: params: `params` is not a value; write params.NAME
+        command[0]: tasks.a-1.x: `tasks.a-1.x` is not a value; write tasks.ID.outputs.NAME
+        command[0]: run.foo: `run.foo` is not a value; write run.id
+        command[0]: raw: `raw` is not the last filter; write it last: {{ … | raw }}
+        command[0]: raw: `raw` stands inside brackets; write it last: {{ … | raw }}
+        command[0]: -: templates have no whitespace control; to have the two braces themselves, write {{ "{{" }}
+        command[0]: {{ params.v -}}: syntax error (unexpected end of input, expected expression)
+        command[0]: ': this string does not end; to have the two braces themselves, write {{ "{{" }}
+        command[0]: {{ }}: there is nothing in it; to have the two braces themselves, write {{ "{{" }}
+        command[0]: {{ params.v params.n }}: syntax error (unexpected input after expression)
+        command[0]: nope: no filter `nope`; there are abs, attr, batch, bool, capitalize, chain, count, d, default, dictsort, first, float, format, groupby, indent, int, items, join, last, length, lines, list, lower, map, max, min, pprint, reject, rejectattr, replace, reverse, round, select, selectattr, slice, sort, split, string, sum, title, trim, unique, upper, zip
+        command[0]: nope: no test `nope`; did you mean `none`?
+        command[0]: ]: unexpected `]`; to have the two braces themselves, write {{ "{{" }}
+        command[0]: p: unknown name `p`; there are params.NAME, tasks.ID.outputs.NAME, run.id, dag.id, task.id and attempt; a text stands in quotes
+        command[0]: {{ range(params.n }}: syntax error (unexpected end of input, expected `,`)
+        "#);
+}
+
+#[test]
+fn environment_and_directory_are_plain_text() {
+    let mut task = script("sh", "echo {{ params.v }} \"{{ params.v }}\" {{ params.n }} {{ params.v }}");
+    task.env.insert("A".into(), "'{{ params.v }}'".into());
+    task.cwd = Some("sub/{{ dag.id }}".into());
+    let rendered = rendered(&task, "x y").unwrap();
+    let text = "echo \"${CIS_V1}\" \"${CIS_V1}\" \"${CIS_V2}\" \"${CIS_V1}\"".to_owned();
+    assert_eq!(rendered.program, Program::Script { shell: "sh".into(), text });
+    assert_eq!(json!(rendered.env), json!({ "A": "'x y'", "CIS_V1": "x y", "CIS_V2": "3" }));
+    assert_eq!(rendered.cwd.as_deref(), Some("sub/ship"));
+}
+
+#[test]
+fn sizes_and_nul_are_refused() {
+    let long = "x".repeat(MAX_ARGUMENT_BYTES);
+    assert!(rendered(&command(&["{{ params.v }}"]), &long).is_ok());
+    let said: Vec<String> = [
+        rendered(&command(&["a", "{{ params.v }}y"]), &long),
+        rendered(&script("sh", "echo {{ params.v }}"), &long),
+        rendered(&script("sh", &"#".repeat(MAX_SCRIPT_BYTES + 1)), ""),
+        rendered(&script("sh", "{{ params.v | raw }}"), &"x".repeat(MAX_SCRIPT_BYTES + 1)),
+        rendered(&command(&["{{ params.v }}"]), "a\0b"),
+        rendered(&script("sh", "echo \"{{ params.v }}\""), "a\0b"),
+        rendered(&script("sh", "echo '{{ params.v }}'"), "a"),
+    ]
+    .map(|result| result.unwrap_err().to_string())
+    .into();
+    insta::assert_snapshot!(said.join("\n"), @r#"
+        command[1] is 131072 bytes long with its values in place, and at most 131071 are possible: pass a file
+        the value of {{ params.v }} in script is 131071 bytes long with its values in place, and at most 131064 are possible: pass a file
+        script is 1048577 bytes long with its values in place, and at most 1048576 are possible: pass a file
+        script is 1048577 bytes long with its values in place, and at most 1048576 are possible: pass a file
+        command[0] holds a NUL byte
+        the value of {{ params.v }} in script holds a NUL byte
+        script: {{ params.v }}: a value cannot stand inside single quotes, where the shell expands nothing; use double quotes, or leave the single ones: 'before '{{ … }}' after'; or pass it as a variable: env = { VALUE = "{{ … }}" }, and "$VALUE" in the script
+        "#);
+}
+
+#[test]
+fn outputs_that_are_needed_are_named_once() {
+    let mut task = script(
+        "sh",
+        "# {{ tasks.no.outputs.x }}\necho {{ tasks.b.outputs.y }} {{ tasks.a-1.outputs.x ~ tasks.b.outputs.y }}",
+    );
+    task.env.insert("A".into(), "{{ tasks['c'].outputs.z }}{{ params.v }}".into());
+    let named: Vec<String> =
+        referenced_outputs(&task).into_iter().map(|(id, name)| format!("{id}.{name}")).collect();
+    assert_eq!(named, ["a-1.x", "b.y", "c.z"]);
+}
