@@ -16,18 +16,25 @@ use super::error::StoreError;
 use super::schema;
 use super::writer::Writer;
 
-/// After so many appended events the log is copied. An event costs about 3 pages of it.
-const EVENTS_BETWEEN: usize = 2000;
+/// When the log is copied.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pace {
+    /// After so many appended events. Each costs about 3 pages of the log.
+    pub(super) events: usize,
+    /// From so many pages on the writer is asked to help the log start over.
+    pub(super) pages_long: i64,
+    /// After so long without a commit everything is copied and the log cut to nothing.
+    pub(super) idle: Duration,
+}
 
-/// From so many pages on (32 MB) the writer is asked to help the log start over.
-const PAGES_LONG: i64 = 8192;
-
-/// After so long without a commit everything is copied and the log cut to nothing.
-const IDLE: Duration = Duration::from_secs(2);
+/// 64 MB of log are long.
+const PACE: Pace = Pace { events: 4000, pages_long: 16_384, idle: Duration::from_secs(2) };
 
 /// What writer and checkpointer tell each other.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Pulse {
+    /// [`Pace::events`].
+    every: AtomicUsize,
     /// Events since the last copy.
     events: AtomicUsize,
     /// The checkpointer sleeps until the next commit.
@@ -38,11 +45,25 @@ pub(super) struct Pulse {
     wake: Condvar,
 }
 
+impl Default for Pulse {
+    fn default() -> Self {
+        Self {
+            every: AtomicUsize::new(usize::MAX),
+            events: AtomicUsize::new(0),
+            asleep: AtomicBool::new(false),
+            request: AtomicBool::new(false),
+            stop: Mutex::new(false),
+            wake: Condvar::new(),
+        }
+    }
+}
+
 impl Pulse {
     /// The writer committed that many events. Cheap: it wakes the other only when there is work.
     pub(super) fn beat(&self, events: usize) {
         let before = self.events.fetch_add(events.max(1), Ordering::SeqCst);
-        let due = before < EVENTS_BETWEEN && before + events.max(1) >= EVENTS_BETWEEN;
+        let every = self.every.load(Ordering::Relaxed);
+        let due = before < every && before + events.max(1) >= every;
         if due || self.asleep.load(Ordering::SeqCst) {
             // Taking the lock keeps the wake from falling between the other's look and its sleep.
             drop(self.stop.lock().unwrap_or_else(PoisonError::into_inner));
@@ -56,8 +77,13 @@ impl Pulse {
         self.request.load(Ordering::Relaxed) && self.request.swap(false, Ordering::Relaxed)
     }
 
+    #[cfg(test)]
+    pub(super) fn is_due(&self) -> bool {
+        self.events.load(Ordering::SeqCst) >= self.every.load(Ordering::Relaxed)
+    }
+
     /// Sleeps until there is something to copy. None: it is to end. Some(true): nobody writes now.
-    fn next(&self) -> Option<bool> {
+    fn next(&self, pace: Pace) -> Option<bool> {
         let mut stop = self.stop.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
             if *stop {
@@ -71,10 +97,11 @@ impl Pulse {
                 continue;
             }
             self.asleep.store(false, Ordering::SeqCst);
-            if events >= EVENTS_BETWEEN {
+            if events >= pace.events {
                 return Some(false);
             }
-            let (guard, timeout) = self.wake.wait_timeout(stop, IDLE).unwrap_or_else(PoisonError::into_inner);
+            let (guard, timeout) =
+                self.wake.wait_timeout(stop, pace.idle).unwrap_or_else(PoisonError::into_inner);
             stop = guard;
             if timeout.timed_out() && self.events.load(Ordering::SeqCst) == events && !*stop {
                 return Some(true);
@@ -96,13 +123,18 @@ impl Checkpointer {
     /// # Errors
     /// No connection or thread can be had.
     pub fn start(writer: &Writer) -> Result<Self, StoreError> {
+        Self::start_at(writer, PACE)
+    }
+
+    pub(super) fn start_at(writer: &Writer, pace: Pace) -> Result<Self, StoreError> {
         let path = writer.path().to_owned();
         let conn = schema::open_checkpointer(&path)?;
         let pulse = writer.pulse();
+        pulse.every.store(pace.events, Ordering::Relaxed);
         let of_thread = Arc::clone(&pulse);
         let thread = thread::Builder::new()
             .name("checkpoint".to_owned())
-            .spawn(move || work(&conn, &of_thread))
+            .spawn(move || work(&conn, &of_thread, pace))
             .map_err(|e| StoreError::io(&path, &e))?;
         Ok(Self { pulse, thread: Some(thread) })
     }
@@ -118,8 +150,8 @@ impl Drop for Checkpointer {
     }
 }
 
-fn work(conn: &Connection, pulse: &Pulse) {
-    while let Some(idle) = pulse.next() {
+fn work(conn: &Connection, pulse: &Pulse, pace: Pace) {
+    while let Some(idle) = pulse.next(pace) {
         pulse.events.store(0, Ordering::SeqCst);
         match checkpoint(conn, "PRAGMA wal_checkpoint(PASSIVE)") {
             Ok((pages, copied)) if idle && copied >= pages => {
@@ -127,7 +159,7 @@ fn work(conn: &Connection, pulse: &Pulse) {
                 cut(conn);
             }
             Ok((pages, _)) => {
-                if pages >= PAGES_LONG {
+                if pages >= pace.pages_long {
                     pulse.request.store(true, Ordering::Relaxed);
                 }
             }

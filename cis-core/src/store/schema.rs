@@ -26,7 +26,7 @@ const STATEMENTS_KEPT: usize = 64;
 const BUSY: Duration = Duration::from_secs(10);
 
 /// WAL bytes that stay on disk after a checkpoint, to be written over again without growing the file.
-const WAL_KEPT_BYTES: u32 = 32 << 20;
+const WAL_KEPT_BYTES: u32 = 64 << 20;
 
 /// The newest version that this build knows.
 pub(super) fn newest() -> u32 {

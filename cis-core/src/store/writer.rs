@@ -354,6 +354,12 @@ impl Writer {
         self.newest = self.committed;
     }
 
+    /// Whether the checkpointer has nothing to do that was asked of it.
+    #[cfg(test)]
+    pub(super) fn pulse_is_idle(&self) -> bool {
+        !self.pulse.is_due()
+    }
+
     #[cfg(test)]
     pub(super) fn connection(&self) -> &Connection {
         &self.conn

@@ -41,9 +41,13 @@ impl Projector {
         if made == 0 {
             return Ok(());
         }
+        let mut run = Run { key, tasks: HashMap::new() };
+        if let Beside::Tasks(seeds) = beside {
+            tasks::seed(conn, &mut run, seeds.iter().map(|seed| (&seed.id, seed.needs.as_slice())))?;
+        }
         conn.prepare_cached(
-            "INSERT INTO run_facts (run, spec, params, workdir, base_env, max_parallel)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            "INSERT INTO run_facts (run, spec, params, workdir, base_env, max_parallel, seeded)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
         )?
         .execute(params![
             key,
@@ -52,11 +56,8 @@ impl Projector {
             facts.workdir,
             facts.base_env.as_ref().map(|blob| &blob.0),
             facts.max_parallel,
+            run.tasks.len(),
         ])?;
-        let mut run = Run { key, tasks: HashMap::new() };
-        if let Beside::Tasks(seeds) = beside {
-            tasks::seed(conn, &mut run, seeds.iter().map(|seed| (&seed.id, seed.needs.as_slice())))?;
-        }
         self.runs.insert(id, run);
         Ok(())
     }
