@@ -83,7 +83,8 @@ impl Pulse {
     }
 
     /// Sleeps until there is something to copy. None: it is to end. Some(true): nobody writes now.
-    fn next(&self, pace: Pace) -> Option<bool> {
+    /// `cut`: the log is empty, so without a commit there is nothing to do, ever.
+    fn next(&self, pace: Pace, cut: bool) -> Option<bool> {
         let mut stop = self.stop.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
             if *stop {
@@ -92,7 +93,7 @@ impl Pulse {
             // Said before the look: either the writer sees it, or the look sees the writer's events.
             self.asleep.store(true, Ordering::SeqCst);
             let events = self.events.load(Ordering::SeqCst);
-            if events == 0 {
+            if events == 0 && cut {
                 stop = self.wake.wait(stop).unwrap_or_else(PoisonError::into_inner);
                 continue;
             }
@@ -151,13 +152,14 @@ impl Drop for Checkpointer {
 }
 
 fn work(conn: &Connection, pulse: &Pulse, pace: Pace) {
-    while let Some(idle) = pulse.next(pace) {
+    // What an earlier process left is cut, too, once nobody writes.
+    let mut is_cut = false;
+    while let Some(idle) = pulse.next(pace, is_cut) {
         pulse.events.store(0, Ordering::SeqCst);
+        is_cut = false;
         match checkpoint(conn, "PRAGMA wal_checkpoint(PASSIVE)") {
-            Ok((pages, copied)) if idle && copied >= pages => {
-                // All is copied: cutting the log takes microseconds.
-                cut(conn);
-            }
+            // All is copied: cutting the log takes microseconds.
+            Ok((pages, copied)) if idle && copied >= pages => is_cut = cut(conn),
             Ok((pages, _)) => {
                 if pages >= pace.pages_long {
                     pulse.request.store(true, Ordering::Relaxed);
@@ -169,11 +171,12 @@ fn work(conn: &Connection, pulse: &Pulse, pace: Pace) {
     cut(conn);
 }
 
-/// Cuts the log if nobody uses it just now; otherwise the next time.
-fn cut(conn: &Connection) {
-    if conn.busy_timeout(Duration::ZERO).is_ok() {
-        let _ = checkpoint(conn, "PRAGMA wal_checkpoint(TRUNCATE)");
-    }
+/// Cuts the log if nobody uses it just now. Says whether it did.
+fn cut(conn: &Connection) -> bool {
+    let busy = |row: &rusqlite::Row<'_>| row.get::<_, i64>(0);
+    conn.busy_timeout(Duration::ZERO)
+        .and_then(|()| conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), busy))
+        .is_ok_and(|busy| busy == 0)
 }
 
 /// Pages in the log, and how many of them are copied.

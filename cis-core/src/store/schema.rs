@@ -112,6 +112,16 @@ pub(super) fn open_checkpointer(path: &Path) -> Result<Connection, StoreError> {
     Ok(conn)
 }
 
+/// A connection for saving what can be read of a damaged store; it changes no row. It may write, as the
+/// write-ahead log that a crash left is read through it.
+pub(super) fn open_damaged(path: &Path) -> Result<Connection, StoreError> {
+    let conn = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    // Lets it be read although its end is cut off, or one of its tables is in pieces.
+    conn.execute_batch("PRAGMA writable_schema=ON").map_err(|e| StoreError::sql(path, "open it", &e))?;
+    conn.execute_batch("PRAGMA wal_autocheckpoint=0").map_err(|e| StoreError::sql(path, "open it", &e))?;
+    Ok(conn)
+}
+
 fn open(path: &Path, flags: OpenFlags) -> Result<Connection, StoreError> {
     let conn = Connection::open_with_flags(path, flags).map_err(|e| StoreError::sql(path, "open it", &e))?;
     conn.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);

@@ -23,6 +23,8 @@ pub struct RebuildReport {
     pub events: u64,
     /// Offsets of events that could not be read, as ranges, ends included.
     pub lost_events: Vec<(Offset, Offset)>,
+    /// The last events could not be read, either; how many they were is not known.
+    pub end_lost: bool,
     /// Events that are kept, but whose body says nothing to this version.
     pub silent_events: u64,
     /// Tables that no event can make anew and of which something is lost.
@@ -71,6 +73,7 @@ pub fn rebuild(
     Ok(RebuildReport {
         events: saved.events,
         lost_events: saved.lost,
+        end_lost: saved.end_lost,
         silent_events: folded.unknown + folded.bad.len() as u64,
         torn_tables,
         kept,
@@ -79,10 +82,7 @@ pub fn rebuild(
 
 /// The old store, where it can be opened at all.
 fn open_old(path: &Path) -> Result<Option<Connection>, StoreError> {
-    // A connection that may write, as the write-ahead log of a crash is read through it; it changes nothing.
-    // `writable_schema` lets it be read although its end is cut off or an index of it is in pieces.
-    let old = schema::open_checkpointer(path).and_then(|conn| {
-        conn.execute_batch("PRAGMA writable_schema=ON").map_err(|e| StoreError::sql(path, "open it", &e))?;
+    let old = schema::open_damaged(path).and_then(|conn| {
         schema::version(path, &conn)?;
         Ok(conn)
     });

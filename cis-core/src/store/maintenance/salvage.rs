@@ -9,7 +9,7 @@ use crate::store::writer::insert_stored;
 
 /// So far beyond the last event that was found others are looked for one by one, when the end of the
 /// table cannot be read.
-const BLIND_MAX: i64 = 1_000_000;
+const BLIND_MAX: i64 = 200_000;
 
 /// Which events were saved.
 #[derive(Debug, Default)]
@@ -17,6 +17,8 @@ pub(super) struct Saved {
     pub(super) events: u64,
     /// Offsets that cannot be read, as ranges.
     pub(super) lost: Vec<(Offset, Offset)>,
+    /// The end of the table cannot be read: nobody knows how many came after.
+    pub(super) end_lost: bool,
 }
 
 /// Copies events in the order of their offsets; where a page stops that, from the other end; and
@@ -28,6 +30,7 @@ pub(super) fn events(from: &Connection, to: &Connection) -> Result<Saved, RowErr
         return Ok(saved);
     }
     let (high, _) = sweep(from, to, "ORDER BY offset DESC", low, &mut saved)?;
+    saved.end_lost = high == 0;
     let end = if high == 0 { low.saturating_add(BLIND_MAX) } else { high };
     let mut read = match from.prepare(&format!("SELECT {EVENT_COLUMNS} FROM events WHERE offset = ?1")) {
         Ok(read) => read,

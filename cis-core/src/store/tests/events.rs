@@ -134,8 +134,8 @@ fn body((kind, a, b, c): Step, at: i64) -> EventBody {
             2 => EventBody::NodeLost { did: NodeDid("d".to_owned()), by: LostBy::Host, host: None },
             _ => EventBody::SessionEnded {
                 session,
-                exit: (a % 2 == 0).then_some(ExitStatus::Code(1)),
-                detail: (b % 2 == 0).then(|| "killed".to_owned()),
+                exit: a.is_multiple_of(2).then_some(ExitStatus::Code(1)),
+                detail: b.is_multiple_of(2).then(|| "killed".to_owned()),
                 ended_ms: at,
                 log_bytes: 3,
             },
@@ -159,7 +159,7 @@ fn write(writer: &mut Writer, n: usize, step: Step) {
         _ => {
             let body = body(step, at);
             let draft = draft(run, at, body);
-            if step.1 % 2 == 0 {
+            if step.1.is_multiple_of(2) {
                 writer.append_session(&draft, id, &facts("cmd")).map(|_| ())
             } else {
                 writer.append(&draft, id).map(|_| ())
