@@ -7,6 +7,7 @@
 //! Knows nothing of who asks or why: it decides nothing.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "an io folder")]
 
+mod append;
 mod blobs;
 mod checkpoint;
 mod error;

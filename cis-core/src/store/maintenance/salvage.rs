@@ -3,9 +3,9 @@
 use rusqlite::{Connection, Row, params, params_from_iter, types::Value};
 
 use crate::ids::Offset;
+use crate::store::append::insert_stored;
 use crate::store::error::RowError;
 use crate::store::reader::{EVENT_COLUMNS, event};
-use crate::store::writer::insert_stored;
 
 /// So far beyond the last event that was found others are looked for one by one, when the end of the
 /// table cannot be read.

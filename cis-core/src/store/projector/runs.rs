@@ -99,8 +99,11 @@ pub(super) fn changed(
         EventBody::RunPaused {} => set_state(conn, key, RunState::Paused)?,
         EventBody::RunResumed {} => set_state(conn, key, RunState::Running)?,
         EventBody::RunCancelling { reason } => {
-            conn.prepare_cached("UPDATE runs SET cancelling = 1, detail = ?2 WHERE key = ?1")?
-                .execute(params![key, reason.to_string()])?;
+            // Asked for twice, the first reason stays.
+            conn.prepare_cached(
+                "UPDATE runs SET cancelling = 1, detail = ?2 WHERE key = ?1 AND cancelling = 0",
+            )?
+            .execute(params![key, reason.to_string()])?;
         }
         EventBody::RunCompleted {} => return end(conn, key, at, RunState::Succeeded, None),
         EventBody::RunFailed { detail } => return end(conn, key, at, RunState::Failed, Some(detail)),
@@ -108,10 +111,11 @@ pub(super) fn changed(
         EventBody::RunCancelled {} => return end(conn, key, at, RunState::Cancelled, None),
         EventBody::RunRetried { changes, .. } => {
             conn.prepare_cached(
-                "UPDATE runs SET state = ?2, ended_ms = NULL, detail = NULL, cancelling = 0, counts = NULL
+                "UPDATE runs SET state = ?2, started_ms = coalesce(started_ms, ?3), ended_ms = NULL,
+                    detail = NULL, cancelling = 0, counts = NULL
                  WHERE key = ?1",
             )?
-            .execute(params![key, RunState::Running.as_str()])?;
+            .execute(params![key, RunState::Running.as_str(), at.at_ms])?;
             tasks::changed(conn, run, at, changes)?;
         }
         EventBody::RunModeChanged { mode, room } => {

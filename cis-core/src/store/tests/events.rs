@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use rusqlite::types::Value;
 
 use super::support::{
-    Home, assigned, created, draft, facts, run_id, seeds, session_id, succeeded, task, ulid,
+    Home, assigned, created, draft, facts, run_id, seeds_of_dag, session_id, succeeded, task, ulid,
 };
 use crate::dag::{Action, RetryPolicy, Task, Trigger};
 use crate::event::{
@@ -14,8 +14,8 @@ use crate::event::{
     RetryScope, TaskChange, TaskState,
 };
 use crate::ids::{HostInstance, NodeDid, TaskId};
+use crate::store::Writer;
 use crate::store::maintenance::{PROJECTED, check, rebuild};
-use crate::store::{TaskSeed, Writer};
 
 /// Every projected row, facts beside events included.
 pub(super) fn tables(home: &Home) -> BTreeMap<&'static str, Vec<Vec<Value>>> {
@@ -37,10 +37,6 @@ pub(super) fn tables(home: &Home) -> BTreeMap<&'static str, Vec<Vec<Value>>> {
 type Step = (u8, u8, u8, u8);
 
 const TASKS: [&str; 4] = ["a", "b", "c", "d"];
-
-pub(super) fn seeds_of_dag() -> Vec<TaskSeed> {
-    seeds(&[("a", &[]), ("b", &["a"]), ("c", &["a", "b"])])
-}
 
 fn name(n: u8) -> &'static str {
     TASKS[usize::from(n) % TASKS.len()]

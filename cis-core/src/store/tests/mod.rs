@@ -1,5 +1,7 @@
 //! Tests against real files.
 
+mod crowd;
+mod damage;
 mod events;
 mod faults;
 mod find;

@@ -179,6 +179,34 @@ fn attempts_of_a_task_are_kept_one_by_one() {
 }
 
 #[test]
+fn a_grant_that_is_not_taken_leaves_no_live_session() {
+    let home = Home::new();
+    let mut writer = home.writer();
+    started(&mut writer);
+    let run = Some(run_id(1));
+    let short = QueueReason::Resources { at_ms: 1012, detail: "no PTY is left".to_owned() };
+    let back = TaskChange { queued: Some(short), ..change("build", TaskState::Queued) };
+    writer.append(&draft(run, 12, EventBody::TaskStatus { changes: vec![back] }), ulid(5)).unwrap();
+    writer.append(&draft(run, 1012, assigned("build", 2, session_id(2))), ulid(6)).unwrap();
+    let end = Some(EndReason::RunCancelled);
+    let stop = TaskChange { end, ..change("build", TaskState::Cancelled) };
+    let changes = vec![stop, change("test", TaskState::Cancelled)];
+    writer.append(&draft(run, 1013, EventBody::TaskStatus { changes }), ulid(7)).unwrap();
+    writer.commit().unwrap();
+    let attempts = home.readers().get().unwrap().attempts(run_id(1), &task("build")).unwrap();
+    let seen: Vec<_> =
+        attempts.iter().map(|a| (a.state, a.outcome.as_deref(), a.detail.as_deref(), a.ended_ms)).collect();
+    let gone = SessionState::Terminated;
+    assert_eq!(
+        seen,
+        [
+            (gone, Some("cancelled"), Some("the run was cancelled"), Some(1013)),
+            (gone, Some("error"), Some("not started: no PTY is left"), Some(12)),
+        ]
+    );
+}
+
+#[test]
 fn sessions_alone_have_names_and_facts() {
     let home = Home::new();
     let mut writer = home.writer();
