@@ -16,18 +16,25 @@ use super::error::StoreError;
 use super::schema;
 use super::writer::Writer;
 
-/// After so many appended events the log is copied. An event costs about 3 pages of it.
-const EVENTS_BETWEEN: usize = 2000;
+/// When the log is copied.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pace {
+    /// After so many appended events. Each costs about 3 pages of the log.
+    pub(super) events: usize,
+    /// From so many pages on the writer is asked to help the log start over.
+    pub(super) pages_long: i64,
+    /// After so long without a commit everything is copied and the log cut to nothing.
+    pub(super) idle: Duration,
+}
 
-/// From so many pages on (32 MB) the writer is asked to help the log start over.
-const PAGES_LONG: i64 = 8192;
-
-/// After so long without a commit everything is copied and the log cut to nothing.
-const IDLE: Duration = Duration::from_secs(2);
+/// 64 MB of log are long.
+const PACE: Pace = Pace { events: 4000, pages_long: 16_384, idle: Duration::from_secs(2) };
 
 /// What writer and checkpointer tell each other.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Pulse {
+    /// [`Pace::events`].
+    every: AtomicUsize,
     /// Events since the last copy.
     events: AtomicUsize,
     /// The checkpointer sleeps until the next commit.
@@ -38,11 +45,25 @@ pub(super) struct Pulse {
     wake: Condvar,
 }
 
+impl Default for Pulse {
+    fn default() -> Self {
+        Self {
+            every: AtomicUsize::new(usize::MAX),
+            events: AtomicUsize::new(0),
+            asleep: AtomicBool::new(false),
+            request: AtomicBool::new(false),
+            stop: Mutex::new(false),
+            wake: Condvar::new(),
+        }
+    }
+}
+
 impl Pulse {
     /// The writer committed that many events. Cheap: it wakes the other only when there is work.
     pub(super) fn beat(&self, events: usize) {
         let before = self.events.fetch_add(events.max(1), Ordering::SeqCst);
-        let due = before < EVENTS_BETWEEN && before + events.max(1) >= EVENTS_BETWEEN;
+        let every = self.every.load(Ordering::Relaxed);
+        let due = before < every && before + events.max(1) >= every;
         if due || self.asleep.load(Ordering::SeqCst) {
             // Taking the lock keeps the wake from falling between the other's look and its sleep.
             drop(self.stop.lock().unwrap_or_else(PoisonError::into_inner));
@@ -56,8 +77,14 @@ impl Pulse {
         self.request.load(Ordering::Relaxed) && self.request.swap(false, Ordering::Relaxed)
     }
 
+    #[cfg(test)]
+    pub(super) fn is_due(&self) -> bool {
+        self.events.load(Ordering::SeqCst) >= self.every.load(Ordering::Relaxed)
+    }
+
     /// Sleeps until there is something to copy. None: it is to end. Some(true): nobody writes now.
-    fn next(&self) -> Option<bool> {
+    /// `cut`: the log is empty, so without a commit there is nothing to do, ever.
+    fn next(&self, pace: Pace, cut: bool) -> Option<bool> {
         let mut stop = self.stop.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
             if *stop {
@@ -66,15 +93,16 @@ impl Pulse {
             // Said before the look: either the writer sees it, or the look sees the writer's events.
             self.asleep.store(true, Ordering::SeqCst);
             let events = self.events.load(Ordering::SeqCst);
-            if events == 0 {
+            if events == 0 && cut {
                 stop = self.wake.wait(stop).unwrap_or_else(PoisonError::into_inner);
                 continue;
             }
             self.asleep.store(false, Ordering::SeqCst);
-            if events >= EVENTS_BETWEEN {
+            if events >= pace.events {
                 return Some(false);
             }
-            let (guard, timeout) = self.wake.wait_timeout(stop, IDLE).unwrap_or_else(PoisonError::into_inner);
+            let (guard, timeout) =
+                self.wake.wait_timeout(stop, pace.idle).unwrap_or_else(PoisonError::into_inner);
             stop = guard;
             if timeout.timed_out() && self.events.load(Ordering::SeqCst) == events && !*stop {
                 return Some(true);
@@ -96,13 +124,18 @@ impl Checkpointer {
     /// # Errors
     /// No connection or thread can be had.
     pub fn start(writer: &Writer) -> Result<Self, StoreError> {
+        Self::start_at(writer, PACE)
+    }
+
+    pub(super) fn start_at(writer: &Writer, pace: Pace) -> Result<Self, StoreError> {
         let path = writer.path().to_owned();
         let conn = schema::open_checkpointer(&path)?;
         let pulse = writer.pulse();
+        pulse.every.store(pace.events, Ordering::Relaxed);
         let of_thread = Arc::clone(&pulse);
         let thread = thread::Builder::new()
             .name("checkpoint".to_owned())
-            .spawn(move || work(&conn, &of_thread))
+            .spawn(move || work(&conn, &of_thread, pace))
             .map_err(|e| StoreError::io(&path, &e))?;
         Ok(Self { pulse, thread: Some(thread) })
     }
@@ -118,16 +151,17 @@ impl Drop for Checkpointer {
     }
 }
 
-fn work(conn: &Connection, pulse: &Pulse) {
-    while let Some(idle) = pulse.next() {
+fn work(conn: &Connection, pulse: &Pulse, pace: Pace) {
+    // What an earlier process left is cut, too, once nobody writes.
+    let mut is_cut = false;
+    while let Some(idle) = pulse.next(pace, is_cut) {
         pulse.events.store(0, Ordering::SeqCst);
+        is_cut = false;
         match checkpoint(conn, "PRAGMA wal_checkpoint(PASSIVE)") {
-            Ok((pages, copied)) if idle && copied >= pages => {
-                // All is copied: cutting the log takes microseconds.
-                cut(conn);
-            }
+            // All is copied: cutting the log takes microseconds.
+            Ok((pages, copied)) if idle && copied >= pages => is_cut = cut(conn),
             Ok((pages, _)) => {
-                if pages >= PAGES_LONG {
+                if pages >= pace.pages_long {
                     pulse.request.store(true, Ordering::Relaxed);
                 }
             }
@@ -137,11 +171,12 @@ fn work(conn: &Connection, pulse: &Pulse) {
     cut(conn);
 }
 
-/// Cuts the log if nobody uses it just now; otherwise the next time.
-fn cut(conn: &Connection) {
-    if conn.busy_timeout(Duration::ZERO).is_ok() {
-        let _ = checkpoint(conn, "PRAGMA wal_checkpoint(TRUNCATE)");
-    }
+/// Cuts the log if nobody uses it just now. Says whether it did.
+fn cut(conn: &Connection) -> bool {
+    let busy = |row: &rusqlite::Row<'_>| row.get::<_, i64>(0);
+    conn.busy_timeout(Duration::ZERO)
+        .and_then(|()| conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), busy))
+        .is_ok_and(|busy| busy == 0)
 }
 
 /// Pages in the log, and how many of them are copied.

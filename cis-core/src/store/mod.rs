@@ -7,15 +7,19 @@
 //! Knows nothing of who asks or why: it decides nothing.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "an io folder")]
 
+mod append;
+mod blobs;
 mod checkpoint;
 mod error;
 mod facts;
+pub mod maintenance;
 mod outbox;
 mod projector;
 mod reader;
 mod schema;
 mod writer;
 
+pub use blobs::{Blobs, Safety};
 pub use checkpoint::Checkpointer;
 pub use error::StoreError;
 pub use facts::{SessionFacts, TaskSeed};

@@ -26,7 +26,7 @@ const STATEMENTS_KEPT: usize = 64;
 const BUSY: Duration = Duration::from_secs(10);
 
 /// WAL bytes that stay on disk after a checkpoint, to be written over again without growing the file.
-const WAL_KEPT_BYTES: u32 = 32 << 20;
+const WAL_KEPT_BYTES: u32 = 64 << 20;
 
 /// The newest version that this build knows.
 pub(super) fn newest() -> u32 {
@@ -109,6 +109,16 @@ pub(super) fn open_checkpointer(path: &Path) -> Result<Connection, StoreError> {
         "PRAGMA wal_autocheckpoint=0; PRAGMA synchronous=NORMAL; PRAGMA journal_size_limit={WAL_KEPT_BYTES}"
     ))
     .map_err(|e| StoreError::sql(path, "set up the checkpointer", &e))?;
+    Ok(conn)
+}
+
+/// A connection for saving what can be read of a damaged store; it changes no row. It may write, as the
+/// write-ahead log that a crash left is read through it.
+pub(super) fn open_damaged(path: &Path) -> Result<Connection, StoreError> {
+    let conn = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    // Lets it be read although its end is cut off, or one of its tables is in pieces.
+    conn.execute_batch("PRAGMA writable_schema=ON").map_err(|e| StoreError::sql(path, "open it", &e))?;
+    conn.execute_batch("PRAGMA wal_autocheckpoint=0").map_err(|e| StoreError::sql(path, "open it", &e))?;
     Ok(conn)
 }
 

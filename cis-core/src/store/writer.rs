@@ -13,16 +13,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension, params};
-use serde_json::value::RawValue;
 use ulid::Ulid;
 
+use super::append::{insert_event, newest};
 use super::checkpoint::Pulse;
 use super::error::{RowError, StoreError};
 use super::facts::{SessionFacts, TaskSeed, one_line};
 use super::projector::{Beside, Place, Projector};
 use super::schema;
 use crate::api::Priority;
-use crate::event::{Event, EventDraft, SCHEMA_VERSION};
+use crate::event::{Event, EventDraft};
 use crate::ids::{InputId, Offset, SessionId};
 
 /// Where the present transaction stands.
@@ -354,6 +354,12 @@ impl Writer {
         self.newest = self.committed;
     }
 
+    /// Whether the checkpointer has nothing to do that was asked of it.
+    #[cfg(test)]
+    pub(super) fn pulse_is_idle(&self) -> bool {
+        !self.pulse.is_due()
+    }
+
     #[cfg(test)]
     pub(super) fn connection(&self) -> &Connection {
         &self.conn
@@ -362,46 +368,4 @@ impl Writer {
 
 fn run(conn: &Connection, sql: &'static str) -> rusqlite::Result<()> {
     conn.prepare_cached(sql)?.execute(()).map(|_| ())
-}
-
-/// Offset of the newest event.
-pub(super) fn newest(conn: &Connection) -> rusqlite::Result<Offset> {
-    conn.query_row("SELECT coalesce(max(offset), 0) FROM events", (), |row| row.get(0))
-}
-
-fn insert_event(conn: &Connection, offset: Offset, draft: &EventDraft, id: Ulid) -> Result<Event, RowError> {
-    let event = Event {
-        offset,
-        id,
-        run: draft.run,
-        v: SCHEMA_VERSION,
-        type_name: draft.body.type_name().to_owned(),
-        at_ms: draft.at_ms,
-        actor: draft.actor.clone(),
-        cause: draft.cause,
-        body: RawValue::from_string(draft.body.body_json()?)?,
-    };
-    insert_stored(conn, &event)?;
-    Ok(event)
-}
-
-/// Puts an event where it says it is.
-pub(super) fn insert_stored(conn: &Connection, event: &Event) -> Result<(), RowError> {
-    let actor = event.actor.as_ref().map(serde_json::to_string).transpose()?;
-    conn.prepare_cached(
-        "INSERT INTO events (offset, id, run, v, type, at_ms, actor, cause, body)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
-    )?
-    .execute(params![
-        event.offset,
-        event.id.to_bytes(),
-        event.run.map(|run| run.0.to_bytes()),
-        event.v,
-        event.type_name,
-        event.at_ms,
-        actor,
-        event.cause.map(|cause| cause.0.to_bytes()),
-        event.body.get(),
-    ])?;
-    Ok(())
 }

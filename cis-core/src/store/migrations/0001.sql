@@ -52,7 +52,8 @@ CREATE TABLE run_facts (
     params       TEXT    NOT NULL,      -- JSON
     workdir      TEXT    NOT NULL,
     base_env     TEXT,                  -- secret blob
-    max_parallel INTEGER NOT NULL
+    max_parallel INTEGER NOT NULL,
+    seeded       INTEGER NOT NULL       -- how many of its tasks came with its file: the first ones
 ) STRICT;
 
 CREATE TABLE tasks (

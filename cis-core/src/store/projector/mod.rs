@@ -9,6 +9,7 @@ mod sessions;
 mod tasks;
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use rusqlite::Connection;
 
@@ -92,9 +93,8 @@ fn known<'a>(
     conn: &Connection,
     id: RunId,
 ) -> Result<Option<&'a mut Run>, RowError> {
-    if !runs.contains_key(&id) {
-        let Some(run) = runs::load(conn, id)? else { return Ok(None) };
-        runs.insert(id, run);
+    match runs.entry(id) {
+        Entry::Occupied(run) => Ok(Some(run.into_mut())),
+        Entry::Vacant(slot) => Ok(runs::load(conn, id)?.map(|run| slot.insert(run))),
     }
-    Ok(runs.get_mut(&id))
 }

@@ -41,9 +41,13 @@ impl Projector {
         if made == 0 {
             return Ok(());
         }
+        let mut run = Run { key, tasks: HashMap::new() };
+        if let Beside::Tasks(seeds) = beside {
+            tasks::seed(conn, &mut run, seeds.iter().map(|seed| (&seed.id, seed.needs.as_slice())))?;
+        }
         conn.prepare_cached(
-            "INSERT INTO run_facts (run, spec, params, workdir, base_env, max_parallel)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            "INSERT INTO run_facts (run, spec, params, workdir, base_env, max_parallel, seeded)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
         )?
         .execute(params![
             key,
@@ -52,11 +56,8 @@ impl Projector {
             facts.workdir,
             facts.base_env.as_ref().map(|blob| &blob.0),
             facts.max_parallel,
+            run.tasks.len(),
         ])?;
-        let mut run = Run { key, tasks: HashMap::new() };
-        if let Beside::Tasks(seeds) = beside {
-            tasks::seed(conn, &mut run, seeds.iter().map(|seed| (&seed.id, seed.needs.as_slice())))?;
-        }
         self.runs.insert(id, run);
         Ok(())
     }
@@ -98,8 +99,11 @@ pub(super) fn changed(
         EventBody::RunPaused {} => set_state(conn, key, RunState::Paused)?,
         EventBody::RunResumed {} => set_state(conn, key, RunState::Running)?,
         EventBody::RunCancelling { reason } => {
-            conn.prepare_cached("UPDATE runs SET cancelling = 1, detail = ?2 WHERE key = ?1")?
-                .execute(params![key, reason.to_string()])?;
+            // Asked for twice, the first reason stays.
+            conn.prepare_cached(
+                "UPDATE runs SET cancelling = 1, detail = ?2 WHERE key = ?1 AND cancelling = 0",
+            )?
+            .execute(params![key, reason.to_string()])?;
         }
         EventBody::RunCompleted {} => return end(conn, key, at, RunState::Succeeded, None),
         EventBody::RunFailed { detail } => return end(conn, key, at, RunState::Failed, Some(detail)),
@@ -107,10 +111,11 @@ pub(super) fn changed(
         EventBody::RunCancelled {} => return end(conn, key, at, RunState::Cancelled, None),
         EventBody::RunRetried { changes, .. } => {
             conn.prepare_cached(
-                "UPDATE runs SET state = ?2, ended_ms = NULL, detail = NULL, cancelling = 0, counts = NULL
+                "UPDATE runs SET state = ?2, started_ms = coalesce(started_ms, ?3), ended_ms = NULL,
+                    detail = NULL, cancelling = 0, counts = NULL
                  WHERE key = ?1",
             )?
-            .execute(params![key, RunState::Running.as_str()])?;
+            .execute(params![key, RunState::Running.as_str(), at.at_ms])?;
             tasks::changed(conn, run, at, changes)?;
         }
         EventBody::RunModeChanged { mode, room } => {

@@ -60,10 +60,38 @@ pub(super) fn changed(
         conn.prepare_cached("UPDATE tasks SET state = ?3, reason = ?4 WHERE run = ?1 AND idx = ?2")?;
     for change in changes {
         let idx = index(conn, run, &change.task)?;
+        if let Some((outcome, detail)) = refused(change) {
+            conn.prepare_cached(
+                "UPDATE sessions SET state = ?3, pid = NULL, ended_ms = ?4, outcome = ?5, detail = ?6
+                 WHERE id = (SELECT session FROM tasks WHERE run = ?1 AND idx = ?2) AND ended_ms IS NULL",
+            )?
+            .execute(params![
+                run.key,
+                idx,
+                SessionState::Terminated.as_str(),
+                at.at_ms,
+                outcome,
+                detail
+            ])?;
+        }
         let reason = reason(change.end.as_ref(), change.queued.as_ref(), at.at_ms);
         update.execute(params![run.key, idx, change.state.as_str(), reason])?;
     }
     Ok(())
+}
+
+/// A change that may end an attempt whose grant was not taken: no result comes for it. Gives the outcome
+/// and detail of that attempt.
+fn refused(change: &TaskChange) -> Option<(&'static str, String)> {
+    match (&change.queued, change.state) {
+        (Some(QueueReason::Resources { detail, .. }), TaskState::Queued) => {
+            Some(("error", format!("not started: {detail}")))
+        }
+        (_, TaskState::Cancelled) => {
+            Some(("cancelled", change.end.as_ref().map(ToString::to_string).unwrap_or_default()))
+        }
+        _ => None,
+    }
 }
 
 /// A grant: a new attempt with its session.

@@ -50,7 +50,7 @@ impl Reader {
     /// # Errors
     /// The store cannot be read.
     pub fn last_offset(&self) -> Result<Offset, StoreError> {
-        self.view("find the newest event", |conn| Ok(crate::store::writer::newest(conn)?))
+        self.view("find the newest event", |conn| Ok(crate::store::append::newest(conn)?))
     }
 
     /// What an input made, where it was taken.

@@ -90,10 +90,17 @@ fn find_session(conn: &Connection, name: &str) -> Result<Found, RowError> {
         found.append(&mut collect(conn, sql, params![low.to_bytes(), high.to_bytes()])?);
     }
     if let Some(tails) = tails(name) {
-        let sql = "SELECT id, coalesce(name, ''), state FROM sessions
-                   WHERE substr(id, 13) IN (?1, ?2, ?3, ?4) LIMIT 100";
-        found.append(&mut collect(conn, sql, params![tails[0], tails[1], tails[2], tails[3]])?);
-        found.retain(|id, _| fits(*id, name));
+        // An index for this would cost every attempt a page; the newest are looked at first.
+        for newest in [100_000, i64::MAX] {
+            let sql = "SELECT id, coalesce(name, ''), state FROM
+                           (SELECT id, name, state FROM sessions ORDER BY id DESC LIMIT ?5)
+                       WHERE substr(id, 13) IN (?1, ?2, ?3, ?4) LIMIT 100";
+            found.append(&mut collect(conn, sql, params![tails[0], tails[1], tails[2], tails[3], newest])?);
+            found.retain(|id, _| fits(*id, name));
+            if !found.is_empty() {
+                break;
+            }
+        }
     }
     if found.is_empty() || name.len() < ULID_CHARS {
         let live = format!(

@@ -17,8 +17,12 @@ use rusqlite::Connection;
 use super::error::{RowError, StoreError};
 use super::schema;
 
+pub(super) use events::{EVENT_COLUMNS, event};
 pub use runs::OpenRun;
 pub use sessions::AttemptView;
+#[cfg(test)]
+pub(super) use sessions::LIVE;
+pub(super) use values::{json, task};
 
 /// Connections that wait for the next reader; more are opened when needed, and closed again.
 const IDLE_CONNECTIONS: usize = 8;

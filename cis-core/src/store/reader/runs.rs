@@ -59,15 +59,16 @@ impl Reader {
             let mut read =
                 conn.prepare_cached(&format!("{RUN} WHERE key < ?1 {open} ORDER BY key DESC LIMIT ?2"))?;
             let mut rows = read.query([before, i64::from(limit) + 1])?;
-            let mut page = Page::new(limit);
+            let (mut items, mut last, mut more) = (Vec::new(), 0, false);
             while let Some(row) = rows.next()? {
-                if page.is_full() {
+                if items.len() >= limit as usize {
+                    more = true;
                     break;
                 }
-                page.push(row.get::<_, i64>(0)?, run_view(row)?);
+                last = row.get::<_, i64>(0)?;
+                items.push(run_view(row)?);
             }
-            let more = page.is_full() && rows.next()?.is_some();
-            Ok(page.close(more))
+            Ok(Listing { items, next: more.then(|| last.to_string()) })
         })
     }
 
@@ -123,32 +124,6 @@ impl Reader {
             }
             Ok(open)
         })
-    }
-}
-
-/// A page that is being filled.
-struct Page<T> {
-    items: Vec<T>,
-    last: i64,
-    limit: usize,
-}
-
-impl<T> Page<T> {
-    fn new(limit: u32) -> Self {
-        Self { items: Vec::new(), last: 0, limit: limit as usize }
-    }
-
-    fn is_full(&self) -> bool {
-        self.items.len() >= self.limit
-    }
-
-    fn push(&mut self, key: i64, item: T) {
-        self.last = key;
-        self.items.push(item);
-    }
-
-    fn close(self, more: bool) -> Listing<T> {
-        Listing { items: self.items, next: more.then(|| self.last.to_string()) }
     }
 }
 

@@ -18,8 +18,10 @@ const FROM: &str =
     "sessions s LEFT JOIN runs r ON r.key = s.run LEFT JOIN tasks t ON t.run = s.run AND t.idx = s.task";
 
 /// Ids of all live sessions. Those of attempts are found through the tasks of open runs, so that starting
-/// and ending an attempt touches no index for it.
-pub(super) const LIVE: &str = "SELECT x.session FROM runs y JOIN tasks x ON x.run = y.key
+/// and ending an attempt touches no index for it. The cross join keeps SQLite from looking at the tasks of
+/// every run there ever was.
+pub(in crate::store) const LIVE: &str =
+    "SELECT x.session FROM runs y INDEXED BY runs_open CROSS JOIN tasks x ON x.run = y.key
         WHERE y.ended_ms IS NULL AND x.state IN ('running', 'processing')
     UNION ALL SELECT id FROM sessions WHERE run IS NULL AND ended_ms IS NULL";
 

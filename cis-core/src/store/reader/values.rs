@@ -28,12 +28,15 @@ pub(super) fn named<T>(
 }
 
 /// A task's name.
-pub(super) fn task(row: &Row<'_>, column: usize) -> Result<TaskId, RowError> {
+pub(in crate::store) fn task(row: &Row<'_>, column: usize) -> Result<TaskId, RowError> {
     TaskId::new(text(row, column)?).map_err(|e| RowError::Shape(e.to_string()))
 }
 
 /// A JSON value; the default where there is none.
-pub(super) fn json<T: DeserializeOwned + Default>(row: &Row<'_>, column: usize) -> Result<T, RowError> {
+pub(in crate::store) fn json<T: DeserializeOwned + Default>(
+    row: &Row<'_>,
+    column: usize,
+) -> Result<T, RowError> {
     match row.get_ref(column)?.as_str_or_null() {
         Ok(Some(text)) => Ok(serde_json::from_str(text)?),
         Ok(None) => Ok(T::default()),

@@ -1,7 +1,7 @@
 //! What the tests of the store build their stores from.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 use ulid::Ulid;
@@ -11,7 +11,8 @@ use crate::event::{
     TaskState,
 };
 use crate::ids::{BlobId, HostInstance, NodeDid, RunId, SessionId, TaskId};
-use crate::store::{Checkpointer, Readers, SessionFacts, TaskSeed, Writer};
+use crate::store::maintenance::check;
+use crate::store::{Checkpointer, Readers, SessionFacts, StoreError, TaskSeed, Writer};
 
 /// A store in a directory of its own.
 pub(super) struct Home {
@@ -63,6 +64,11 @@ pub(super) fn seeds(tasks: &[(&str, &[&str])]) -> Vec<TaskSeed> {
         .iter()
         .map(|(id, needs)| TaskSeed { id: task(id), needs: needs.iter().map(|need| task(need)).collect() })
         .collect()
+}
+
+/// What the runs of [`turn`] have.
+pub(super) fn seeds_of_dag() -> Vec<TaskSeed> {
+    seeds(&[("a", &[]), ("b", &["a"]), ("c", &["a", "b"])])
 }
 
 pub(super) fn draft(run: Option<RunId>, at_ms: i64, body: EventBody) -> EventDraft {
@@ -120,4 +126,28 @@ pub(super) fn succeeded(id: &str, attempt: u32, session: SessionId, ended_ms: i6
 
 pub(super) fn facts(command: &str) -> SessionFacts {
     SessionFacts { tty: false, size: None, command: command.to_owned(), log: None }
+}
+
+/// A turn of three events that belong together: a run that is created, started and ended.
+pub(super) fn turn(writer: &mut Writer, n: u64) -> Result<(), StoreError> {
+    let n = u128::from(n);
+    let run = Some(run_id(n));
+    writer.append_run(&draft(run, 1, created("ship", 3)), ulid(3 * n), &seeds_of_dag())?;
+    writer.append(&draft(run, 2, EventBody::RunStarted {}), ulid(3 * n + 1))?;
+    writer.append(&draft(run, 3, EventBody::RunFailed { detail: "x".repeat(500) }), ulid(3 * n + 2))?;
+    writer.commit().map(|events| assert_eq!(events.len(), 3))
+}
+
+pub(super) fn assert_sound(path: &Path) {
+    assert_eq!(check(path, false).unwrap().findings, Vec::<String>::new());
+}
+
+/// A store of so many turns, closed.
+pub(super) fn store(turns: u64) -> Home {
+    let home = Home::new();
+    let mut writer = home.writer();
+    for n in 1..=turns {
+        turn(&mut writer, n).unwrap();
+    }
+    home
 }
