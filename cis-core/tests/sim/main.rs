@@ -1,7 +1,12 @@
 //! The scheduler in a simulated world: random DAGs, random faults, owned time, and checks after every step.
 //!
 //! `CIS_SIM_SEED=N cargo nextest run -p cis-core --test sim` replays one seed; `CIS_SIM_SEEDS=N` runs more of them.
-#![allow(clippy::disallowed_methods, reason = "the seed comes from the environment")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::print_stderr,
+    clippy::unwrap_used,
+    reason = "a test: its seed comes from the environment and is printed, and a panic is its way to fail"
+)]
 
 mod dags;
 mod faults;

@@ -132,7 +132,8 @@ impl World {
         if let InputKind::ForeignSessions { count } = kind {
             self.reference.foreign = count;
         }
-        let taken = self.machine.handle(Input::internal(kind.clone()), self.now, &mut self.ids);
+        let asked = kind.clone();
+        let taken = self.machine.handle(Input::internal(kind), self.now, &mut self.ids);
         let events: Vec<EventDraft> = self.machine.drain_events().collect();
         let effects: Vec<Effect> = self.machine.drain_effects().collect();
         if let Err(rejected) = &taken {
@@ -140,7 +141,7 @@ impl World {
             let same =
                 before.is_none_or(|old| self.dags.keys().all(|id| old.run(id) == self.machine.run(id)));
             if !events.is_empty() || !acks || !same || is_a_bug(rejected) {
-                return Err(format!("{kind:?} rejected ({rejected}) with {events:?} {effects:?}"));
+                return Err(format!("{asked:?} rejected ({rejected}) with {events:?} {effects:?}"));
             }
         }
         match self.crash.take() {
