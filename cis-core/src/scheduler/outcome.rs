@@ -48,9 +48,9 @@ pub(super) fn judge(run: &Run, index: u32, outcome: &AttemptOutcome, now: Timest
     if stopping.is_some() {
         return Verdict::ended(TaskState::Cancelled, stopping, false);
     }
-    if matches!(outcome, AttemptOutcome::Lost { .. }) {
+    if let AttemptOutcome::Lost { detail: known } = outcome {
         if spec.retry_lost && entry.lost < LOST_RETRIES_MAX {
-            return Verdict::again(QueueReason::Lost { detail }, false);
+            return Verdict::again(QueueReason::Lost { detail: known.clone() }, false);
         }
         return Verdict::ended(TaskState::Error, Some(EndReason::Attempt { detail }), false);
     }

@@ -1,0 +1,95 @@
+//! The scheduler in a simulated world: random DAGs, random faults, owned time, and checks after every step.
+//!
+//! `CIS_SIM_SEED=N cargo nextest run -p cis-core --test sim` replays one seed; `CIS_SIM_SEEDS=N` runs more of them.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::print_stderr,
+    clippy::unwrap_used,
+    reason = "a test: its seed comes from the environment and is printed, and a panic is its way to fail"
+)]
+
+mod dags;
+mod faults;
+mod host;
+mod laws;
+mod reference;
+mod rng;
+mod world;
+
+use rng::Rng;
+use world::World;
+
+/// Seeds of each test, unless the environment says otherwise.
+const SEEDS: u64 = 100;
+
+/// Steps with faults; then the world gets quiet and every run has to end.
+const STEPS: u32 = 160;
+
+/// Says on any panic, the machine's own too, which seed it was.
+struct Seed(u64);
+
+impl Drop for Seed {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("replay: CIS_SIM_SEED={} cargo nextest run -p cis-core --test sim", self.0);
+        }
+    }
+}
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
+fn seeds(first: u64) -> Vec<u64> {
+    match number("CIS_SIM_SEED") {
+        Some(seed) => vec![seed],
+        None => (first..first + number("CIS_SIM_SEEDS").unwrap_or(SEEDS)).collect(),
+    }
+}
+
+/// What a world is like follows from its seed, so that one number replays it.
+fn simulate(seed: u64) {
+    let _guard = Seed(seed);
+    let mut world = World::new(Rng::new(seed));
+    for step in 0..STEPS {
+        if let Err(wrong) = faults::step(&mut world) {
+            panic!("seed {seed}, step {step}: {wrong}\n{}", world.history());
+        }
+    }
+    if let Err(wrong) = faults::quiet_until_all_end(&mut world) {
+        panic!("seed {seed}, after the faults: {wrong}\n{}", world.history());
+    }
+}
+
+#[test]
+fn every_run_ends_as_it_should_first() {
+    seeds(0).into_iter().for_each(simulate);
+}
+
+#[test]
+fn every_run_ends_as_it_should_second() {
+    seeds(1_000_000).into_iter().for_each(simulate);
+}
+
+#[test]
+fn every_run_ends_as_it_should_third() {
+    seeds(2_000_000).into_iter().for_each(simulate);
+}
+
+#[test]
+fn every_run_ends_as_it_should_fourth() {
+    seeds(3_000_000).into_iter().for_each(simulate);
+}
+
+#[test]
+fn a_seed_is_a_whole_story() {
+    let story = |seed| {
+        let mut world = World::new(Rng::new(seed));
+        for _ in 0..STEPS {
+            faults::step(&mut world).unwrap();
+        }
+        world.history()
+    };
+    assert_eq!(story(7), story(7));
+    assert_ne!(story(7), story(8));
+}
