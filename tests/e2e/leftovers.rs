@@ -127,7 +127,7 @@ fn create_and_end(cis: &Cis, count: u32) {
             cis.ok(["session", "terminate", id]);
         } else {
             // Ended by its own will: end of file.
-            cis.ok(["dag", "unblock", id, "--keys", "ctrl-d"]);
+            cis.ok(["dag", "unblock", id, "--keys", "C-d"]);
         }
         eventually("the session is over", || {
             let live = cis.json(&["session", "list"]);
