@@ -29,4 +29,5 @@ mod rights;
 mod run;
 mod secrets;
 mod sessions;
+mod soak;
 mod storage;

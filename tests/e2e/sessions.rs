@@ -31,7 +31,7 @@ fn keys_are_sent_by_name() {
     let cis = Cis::new();
     let run = cis.start(ASK);
     let id = cis.session_of("ask")["id"].as_str().unwrap().to_owned();
-    cis.ok(["dag", "unblock", &id, "--keys", "a b enter"]);
+    cis.ok(["dag", "unblock", &id, "--keys", "a b Enter"]);
     cis.wait_run(&run, "succeeded");
     assert_eq!(cis.read("answered"), "hello ab\n");
     cis.run(["dag", "unblock", &id, "--text", "late"]).expect(3);

@@ -165,3 +165,19 @@ fn echo(cis: &Cis, report: &mut Report) -> Outcome {
     report.add(row.beside(beside));
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bare_terminal_echoes_every_key() {
+        let mut command = Command::new(ECHO[0]);
+        command.args(&ECHO[1..]);
+        let mut screen = Screen::open(command).unwrap();
+        screen.wait_for(b"READY").unwrap();
+        let times = screen.echoes(52).unwrap();
+        assert_eq!(times.len(), 52);
+        assert!(times.iter().all(|ms| *ms > 0.0), "an echo was seen before its key was typed");
+    }
+}

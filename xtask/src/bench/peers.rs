@@ -100,3 +100,31 @@ pub(crate) fn ninja_ms(folder: &Path) -> Outcome<f64> {
     let ms = began.elapsed().as_secs_f64() * 1e3;
     if status.success() { Ok(ms) } else { Err(format!("ninja ended with {status}")) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bench::work::{Scratch, Terminal, write_dag};
+
+    #[test]
+    fn the_floor_compiles_and_measures() {
+        let scratch = Scratch::new().unwrap();
+        let ms = Floor::compile(scratch.path()).unwrap().ms_each(20).unwrap();
+        assert!(ms > 0.01 && ms < 1000.0, "{ms} ms for a process");
+    }
+
+    #[test]
+    fn both_peers_get_the_same_work() {
+        let scratch = Scratch::new().unwrap();
+        for (shape, needs) in [(Shape::Wide(7), 0), (Shape::Chain(7), 6)] {
+            let dag =
+                std::fs::read_to_string(write_dag(scratch.path(), shape, Terminal::Pipes).unwrap()).unwrap();
+            write_ninja(scratch.path(), shape).unwrap();
+            let ninja = std::fs::read_to_string(scratch.path().join("build.ninja")).unwrap();
+            assert_eq!(dag.matches("[[tasks]]").count(), 7);
+            assert_eq!(ninja.matches("\nbuild ").count(), 7);
+            assert_eq!(dag.matches("needs = ").count(), needs);
+            assert_eq!(ninja.lines().filter(|line| line.contains(": run t")).count(), needs);
+        }
+    }
+}

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::Outcome;
 
@@ -75,8 +76,10 @@ pub(crate) struct Scratch(PathBuf);
 impl Scratch {
     /// Makes it.
     pub(crate) fn new() -> Outcome<Self> {
-        let path = std::env::temp_dir().join(format!("cis-bench-{}", std::process::id()));
-        std::fs::create_dir_all(&path).map_err(|e| format!("cannot make {}: {e}", path.display()))?;
+        static MADE: AtomicU32 = AtomicU32::new(0);
+        let number = MADE.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("cis-bench-{}-{number}", std::process::id()));
+        std::fs::create_dir(&path).map_err(|e| format!("cannot make {}: {e}", path.display()))?;
         Ok(Self(path))
     }
 

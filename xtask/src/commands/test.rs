@@ -25,7 +25,7 @@ pub(crate) fn test_all(extra: &[String]) -> Outcome {
     prepare()?;
     let mut command = nextest(&[]);
     command.args(["--run-ignored", "all", "--profile", "heavy"]).args(extra);
-    command.env("PROPTEST_CASES", "4096");
+    command.env("PROPTEST_CASES", "4096").env("CIS_SIM_SEEDS", "3000");
     run(command)?;
     run(doc_tests())
 }
