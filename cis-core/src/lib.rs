@@ -12,8 +12,12 @@ pub mod policy;
 pub mod scheduler;
 pub mod text;
 
+#[cfg(feature = "client")]
+pub mod client;
 #[cfg(any(feature = "client", feature = "node"))]
 pub mod config;
+#[cfg(feature = "node")]
+pub mod node;
 #[cfg(feature = "node")]
 pub mod server;
 #[cfg(feature = "node")]

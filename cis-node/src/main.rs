@@ -1,1 +1,33 @@
-fn main() {}
+//! The `cis` command. It parses its arguments, hands them to one verb, and turns what comes back
+//! into output and an exit code; whatever it does, it does through a node's API.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "the binary is all io")]
+
+mod cli;
+mod commands;
+mod context;
+mod dag_file;
+mod error;
+mod follow;
+mod home;
+mod input_id;
+mod keys;
+mod node_start;
+mod output;
+mod progress;
+mod signals;
+mod term;
+mod wait;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+fn main() -> ExitCode {
+    // Version, help and usage errors end in here: nothing is read or started before.
+    let cli = cli::Cli::parse();
+    let json = cli.globals.json;
+    match commands::run(cli) {
+        Ok(exit) => exit.into(),
+        Err(error) => error.report(json).into(),
+    }
+}

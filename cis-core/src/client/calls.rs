@@ -1,0 +1,118 @@
+//! Every call of the API, typed. Names of runs, tasks and sessions go as they were typed: the node
+//! resolves short ones.
+
+use hyper::Method;
+use hyper::body::Bytes;
+
+use super::query::ToQuery as _;
+use super::{Client, ClientError, LogStream};
+use crate::api::{
+    CreateRun, CreateSession, InputReceipt, KillSession, ListRuns, ListSessions, Listing, NodeView, ReadLog,
+    RetryRun, RunDetail, RunView, SendInput, SessionView, StopNode, WhyView, paths,
+};
+
+/// All of them fail alike: [`ClientError::Problem`] is the node's answer, the others say that there was none.
+#[allow(clippy::missing_errors_doc, reason = "said once, above")]
+impl Client {
+    /// The node itself.
+    pub async fn node(&self) -> Result<NodeView, ClientError> {
+        self.get(paths::NODE).await
+    }
+
+    /// Ends the node. It answers before it goes.
+    pub async fn stop_node(&self, how: &StopNode) -> Result<(), ClientError> {
+        self.post_raw(paths::NODE_STOP, how).await.map(drop)
+    }
+
+    /// Runs, newest first.
+    pub async fn runs(&self, which: &ListRuns) -> Result<Listing<RunView>, ClientError> {
+        self.get(&which.on(paths::RUNS.to_owned())).await
+    }
+
+    /// Makes a run. Sent twice with the same input id, it is made once.
+    pub async fn create_run(&self, run: &CreateRun) -> Result<RunView, ClientError> {
+        self.post(paths::RUNS, run).await
+    }
+
+    /// A run with its tasks.
+    pub async fn run(&self, run: &str) -> Result<RunDetail, ClientError> {
+        self.get(&paths::fill(paths::RUN, &[run])).await
+    }
+
+    /// Starts a created run; an open or ended one is answered as it is.
+    pub async fn start_run(&self, run: &str) -> Result<RunView, ClientError> {
+        self.act(paths::RUN_START, run).await
+    }
+
+    /// Ends a run: live sessions are stopped, the rest is not started.
+    pub async fn cancel_run(&self, run: &str) -> Result<RunView, ClientError> {
+        self.act(paths::RUN_CANCEL, run).await
+    }
+
+    /// Starts nothing new in it.
+    pub async fn pause_run(&self, run: &str) -> Result<RunView, ClientError> {
+        self.act(paths::RUN_PAUSE, run).await
+    }
+
+    /// Goes on with it.
+    pub async fn resume_run(&self, run: &str) -> Result<RunView, ClientError> {
+        self.act(paths::RUN_RESUME, run).await
+    }
+
+    /// Runs tasks of an ended run again.
+    pub async fn retry_run(&self, run: &str, how: &RetryRun) -> Result<RunView, ClientError> {
+        self.post(&paths::fill(paths::RUN_RETRY, &[run]), how).await
+    }
+
+    /// Why a task is where it is.
+    pub async fn why(&self, run: &str, task: &str) -> Result<WhyView, ClientError> {
+        self.get(&paths::fill(paths::WHY, &[run, task])).await
+    }
+
+    /// The log of a task's newest attempt, or of the one asked for.
+    pub async fn task_log(&self, run: &str, task: &str, how: &ReadLog) -> Result<LogStream<'_>, ClientError> {
+        self.log(&how.on(paths::fill(paths::TASK_LOG, &[run, task]))).await
+    }
+
+    /// Sessions, newest first.
+    pub async fn sessions(&self, which: &ListSessions) -> Result<Listing<SessionView>, ClientError> {
+        self.get(&which.on(paths::SESSIONS.to_owned())).await
+    }
+
+    /// Makes a session without a run.
+    pub async fn create_session(&self, session: &CreateSession) -> Result<SessionView, ClientError> {
+        self.post(paths::SESSIONS, session).await
+    }
+
+    /// A session.
+    pub async fn session(&self, session: &str) -> Result<SessionView, ClientError> {
+        self.get(&paths::fill(paths::SESSION, &[session])).await
+    }
+
+    /// Types into it. Sent twice with the same input id, it is typed once.
+    pub async fn send_input(&self, session: &str, input: &SendInput) -> Result<InputReceipt, ClientError> {
+        self.post(&paths::fill(paths::SESSION_INPUT, &[session]), input).await
+    }
+
+    /// Ends its whole tree.
+    pub async fn kill_session(&self, session: &str, how: &KillSession) -> Result<(), ClientError> {
+        self.post_raw(&paths::fill(paths::SESSION_KILL, &[session]), how).await.map(drop)
+    }
+
+    /// What it wrote.
+    pub async fn session_log(&self, session: &str, how: &ReadLog) -> Result<LogStream<'_>, ClientError> {
+        self.log(&how.on(paths::fill(paths::SESSION_LOG, &[session]))).await
+    }
+
+    /// The text of its screen.
+    pub async fn screen(&self, session: &str) -> Result<String, ClientError> {
+        let path = paths::fill(paths::SESSION_SCREEN, &[session]);
+        let bytes = self.call(Method::GET, &path, Bytes::new()).await?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    async fn act(&self, path: &str, run: &str) -> Result<RunView, ClientError> {
+        let bytes = self.call(Method::POST, &paths::fill(path, &[run]), Bytes::new()).await?;
+        serde_json::from_slice(&bytes).map_err(ClientError::protocol)
+    }
+}

@@ -1,0 +1,205 @@
+//! The connection: one HTTP/1 connection, made at the first call, kept for the next ones, and
+//! made again when the node closed it.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::body::{Bytes, Incoming};
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper::header::{CONTENT_TYPE, HOST, HeaderValue};
+use hyper::{Method, Request, Response};
+use hyper_util::rt::TokioIo;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::net::UnixStream;
+use tokio::sync::Mutex;
+
+use super::ClientError;
+use crate::api::{Problem, ProblemKind};
+
+/// An answer that is no stream may have so many bytes.
+const ANSWER_BYTES_MAX: usize = 64 << 20;
+/// A call that is no stream is answered within this time.
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(30);
+/// Carries the token of the session that asks.
+pub(super) const TOKEN_HEADER: &str = "x-cis-token";
+
+/// A body that was read whole before it is sent.
+pub(super) type Body = Full<Bytes>;
+
+/// A client of one node. Calls share one connection and wait for each other; streams (logs, events,
+/// attached terminals) have one each.
+#[derive(Debug)]
+pub struct Client {
+    socket: PathBuf,
+    token: Option<HeaderValue>,
+    kept: Mutex<Option<SendRequest<Body>>>,
+}
+
+impl Client {
+    /// A client of the node that listens at `socket`; `token` is that of the session it acts for, if
+    /// any. Connects with its first call. A token that no header can carry is left out, which gives
+    /// the caller no rights instead of wrong ones.
+    #[must_use]
+    pub fn new(socket: impl Into<PathBuf>, token: Option<&str>) -> Self {
+        let token = token.and_then(|token| HeaderValue::from_str(token).ok()).map(|mut value| {
+            value.set_sensitive(true);
+            value
+        });
+        Self { socket: socket.into(), token, kept: Mutex::new(None) }
+    }
+
+    /// Where the node listens.
+    #[must_use]
+    pub fn socket(&self) -> &Path {
+        &self.socket
+    }
+
+    pub(super) fn token(&self) -> Option<&HeaderValue> {
+        self.token.as_ref()
+    }
+
+    /// A call without a body whose answer is `T`.
+    pub(super) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
+        let bytes = self.call(Method::GET, path, Bytes::new()).await?;
+        decode(&bytes)
+    }
+
+    /// A call with a JSON body whose answer is `T`.
+    pub(super) async fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, ClientError> {
+        let bytes = self.post_raw(path, body).await?;
+        decode(&bytes)
+    }
+
+    /// A call with a JSON body whose answer says nothing beyond "done".
+    pub(super) async fn post_raw(&self, path: &str, body: &impl Serialize) -> Result<Bytes, ClientError> {
+        let body = serde_json::to_vec(body).map_err(ClientError::protocol)?;
+        self.call(Method::POST, path, body.into()).await
+    }
+
+    /// One call over the kept connection: the bytes of an answer that is no problem.
+    pub(super) async fn call(&self, method: Method, path: &str, body: Bytes) -> Result<Bytes, ClientError> {
+        let answer = async {
+            let mut kept = self.kept.lock().await;
+            let response = self.send_kept(&mut kept, self.request(method, path, body)?).await?;
+            let answer = self.whole(response).await;
+            if answer.as_ref().is_err_and(|error| !matches!(error, ClientError::Problem(_))) {
+                *kept = None;
+            }
+            answer
+        };
+        tokio::time::timeout(ANSWER_TIME_MAX, answer)
+            .await
+            .unwrap_or(Err(ClientError::Timeout { seconds: ANSWER_TIME_MAX.as_secs() }))
+    }
+
+    /// A call over a connection of its own whose answer is read piece by piece.
+    pub(super) async fn open(&self, path: &str) -> Result<(Incoming, SendRequest<Body>), ClientError> {
+        let mut sender = self.connect().await?;
+        let request = self.request(Method::GET, path, Bytes::new())?;
+        let response = sender.send_request(request).await.map_err(|error| self.broken(error))?;
+        if response.status().is_success() {
+            return Ok((response.into_body(), sender));
+        }
+        match self.whole(response).await {
+            Err(error) => Err(error),
+            Ok(_) => Err(ClientError::protocol("a failed call without a problem")),
+        }
+    }
+
+    fn request(&self, method: Method, path: &str, body: Bytes) -> Result<Request<Body>, ClientError> {
+        let mut request = Request::builder().method(method).uri(path).header(HOST, "localhost");
+        if !body.is_empty() {
+            request = request.header(CONTENT_TYPE, "application/json");
+        }
+        if let Some(token) = &self.token {
+            request = request.header(TOKEN_HEADER, token);
+        }
+        request.body(Full::new(body)).map_err(ClientError::protocol)
+    }
+
+    /// Sends over the kept connection. Where the node closed that one meanwhile, and the request did
+    /// not leave, over a new one; a request that may have arrived is never sent twice.
+    async fn send_kept(
+        &self,
+        kept: &mut Option<SendRequest<Body>>,
+        mut request: Request<Body>,
+    ) -> Result<Response<Incoming>, ClientError> {
+        if let Some(sender) = kept.as_mut().filter(|sender| !sender.is_closed())
+            && sender.ready().await.is_ok()
+        {
+            match sender.try_send_request(request).await {
+                Ok(response) => return Ok(response),
+                Err(mut error) => match error.take_message() {
+                    Some(unsent) => request = unsent,
+                    None => {
+                        *kept = None;
+                        return Err(self.broken(error.into_error()));
+                    }
+                },
+            }
+        }
+        let sender = kept.insert(self.connect().await?);
+        sender.send_request(request).await.map_err(|error| self.broken(error))
+    }
+
+    async fn connect(&self) -> Result<SendRequest<Body>, ClientError> {
+        let stream = self.stream().await?;
+        let (sender, connection) =
+            http1::handshake(TokioIo::new(stream)).await.map_err(|error| self.broken(error))?;
+        tokio::spawn(async move {
+            // Whoever waits for an answer is told; without one nobody cares.
+            let _ = connection.await;
+        });
+        Ok(sender)
+    }
+
+    pub(super) async fn stream(&self) -> Result<UnixStream, ClientError> {
+        UnixStream::connect(&self.socket).await.map_err(|source| match source.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
+                ClientError::NotRunning { socket: self.socket.clone() }
+            }
+            _ => ClientError::Io { socket: self.socket.clone(), source },
+        })
+    }
+
+    async fn whole(&self, response: Response<Incoming>) -> Result<Bytes, ClientError> {
+        let status = response.status().as_u16();
+        let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX);
+        let bytes = body.collect().await.map_err(|error| self.io(io::Error::other(error)))?.to_bytes();
+        if (200..300).contains(&status) { Ok(bytes) } else { Err(problem_of(status, &bytes).into()) }
+    }
+
+    pub(super) fn broken(&self, error: hyper::Error) -> ClientError {
+        self.io(io::Error::other(error))
+    }
+
+    pub(super) fn io(&self, source: io::Error) -> ClientError {
+        ClientError::Io { socket: self.socket.clone(), source }
+    }
+}
+
+/// The problem in the body of a failed call; where there is none that can be read, one made of the status.
+pub(super) fn problem_of(status: u16, body: &[u8]) -> Problem {
+    serde_json::from_slice(body).unwrap_or_else(|_| {
+        let kind = match status {
+            400 => ProblemKind::BadInput,
+            403 => ProblemKind::Denied,
+            404 => ProblemKind::NotFound,
+            409 => ProblemKind::Conflict,
+            503 => ProblemKind::Unavailable,
+            _ => ProblemKind::Internal,
+        };
+        Problem::new(kind, format!("the node answered with HTTP status {status}"))
+    })
+}
+
+fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ClientError> {
+    serde_json::from_slice(bytes).map_err(ClientError::protocol)
+}

@@ -1,0 +1,24 @@
+//! The client of a node's API: HTTP/1 and WebSocket over its Unix socket.
+//!
+//! Owns connections, typed calls, and streams that ride over a node's restart. Knows nothing of
+//! terminals, the environment or where a node lives: path and token are arguments, and starting a
+//! node is the caller's.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "an io folder")]
+
+mod attach;
+mod calls;
+mod error;
+mod events;
+mod http;
+mod log;
+mod query;
+mod ws;
+
+#[cfg(test)]
+mod tests;
+
+pub use attach::{AttachFrame, AttachStream};
+pub use error::ClientError;
+pub use events::{EventFollower, EventFrame, EventRef, Followed};
+pub use http::Client;
+pub use log::LogStream;

@@ -1,0 +1,116 @@
+//! Query strings, written by hand: the few fields there are do not need another serializer.
+
+use std::fmt::Write as _;
+
+use crate::api::paths::encode;
+use crate::api::{Attach, FollowEvents, ListRuns, ListSessions, ReadLog};
+
+/// A path with its query under construction.
+pub(super) struct Query {
+    text: String,
+    filled: bool,
+}
+
+impl Query {
+    fn new(path: String) -> Self {
+        Self { text: path, filled: false }
+    }
+
+    fn name(&mut self, name: &str) {
+        self.text.push(if self.filled { '&' } else { '?' });
+        self.filled = true;
+        self.text.push_str(name);
+        self.text.push('=');
+    }
+
+    fn flag(mut self, name: &str, on: bool) -> Self {
+        if on {
+            self.name(name);
+            self.text.push_str("true");
+        }
+        self
+    }
+
+    fn number(mut self, name: &str, value: Option<impl Into<u64>>) -> Self {
+        if let Some(value) = value {
+            self.name(name);
+            let _ = write!(self.text, "{}", value.into());
+        }
+        self
+    }
+
+    fn text(mut self, name: &str, value: Option<&str>) -> Self {
+        if let Some(value) = value {
+            self.name(name);
+            encode(value, &mut self.text);
+        }
+        self
+    }
+}
+
+/// A request's query, appended to its path.
+pub(super) trait ToQuery {
+    /// `path?name=value&…`, or `path` where nothing is asked for.
+    fn on(&self, path: String) -> String;
+}
+
+impl ToQuery for ListRuns {
+    fn on(&self, path: String) -> String {
+        Query::new(path)
+            .flag("open", self.open)
+            .number("limit", self.limit)
+            .text("after", self.after.as_deref())
+            .text
+    }
+}
+
+impl ToQuery for ListSessions {
+    fn on(&self, path: String) -> String {
+        Query::new(path).flag("all", self.all).text("run", self.run.as_deref()).text
+    }
+}
+
+impl ToQuery for ReadLog {
+    fn on(&self, path: String) -> String {
+        Query::new(path)
+            .number("from", self.from)
+            .flag("follow", self.follow)
+            .flag("plain", self.plain)
+            .number("attempt", self.attempt)
+            .text
+    }
+}
+
+impl ToQuery for FollowEvents {
+    fn on(&self, path: String) -> String {
+        Query::new(path).text("run", self.run.as_deref()).number("after", self.after).text
+    }
+}
+
+impl ToQuery for Attach {
+    fn on(&self, path: String) -> String {
+        Query::new(path)
+            .number("cols", self.cols)
+            .number("rows", self.rows)
+            .flag("read_only", self.read_only)
+            .text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_asked_for_is_written_and_any_text_is_encoded() {
+        assert_eq!(ListRuns::default().on("/v1/runs".into()), "/v1/runs");
+        let asked = ListRuns { open: true, limit: Some(5), after: Some("a&b=ä".into()) };
+        assert_eq!(asked.on("/v1/runs".into()), "/v1/runs?open=true&limit=5&after=a%26b%3D%C3%A4");
+        let log = ReadLog { from: Some(7), follow: true, plain: true, attempt: Some(2) };
+        assert_eq!(log.on("/l".into()), "/l?from=7&follow=true&plain=true&attempt=2");
+        let attach = Attach { cols: Some(80), rows: Some(24), read_only: true };
+        assert_eq!(attach.on("/a".into()), "/a?cols=80&rows=24&read_only=true");
+        let follow = FollowEvents { run: Some("x".into()), after: Some(0) };
+        assert_eq!(follow.on("/e".into()), "/e?run=x&after=0");
+    }
+}

@@ -1,0 +1,52 @@
+//! WebSockets over the node's socket.
+
+use tokio::net::UnixStream;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::client::ClientRequestBuilder;
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::tungstenite::{Error, http::Uri};
+
+use super::http::{TOKEN_HEADER, problem_of};
+use super::{Client, ClientError};
+
+pub(super) type Socket = WebSocketStream<UnixStream>;
+
+/// No message of a node is longer.
+const MESSAGE_BYTES_MAX: usize = 64 << 20;
+
+impl Client {
+    /// A WebSocket to `path`, which may have a query.
+    pub(super) async fn upgrade(&self, path: &str) -> Result<Socket, ClientError> {
+        let uri: Uri = format!("ws://localhost{path}").parse().map_err(ClientError::protocol)?;
+        let mut request = ClientRequestBuilder::new(uri);
+        if let Some(token) = self.token().and_then(|token| token.to_str().ok()) {
+            request = request.with_header(TOKEN_HEADER, token);
+        }
+        let config = WebSocketConfig::default()
+            .max_message_size(Some(MESSAGE_BYTES_MAX))
+            .max_frame_size(Some(MESSAGE_BYTES_MAX));
+        let stream = self.stream().await?;
+        tokio_tungstenite::client_async_with_config(request, stream, Some(config))
+            .await
+            .map(|(socket, _)| socket)
+            .map_err(|error| self.ws_error(error))
+    }
+
+    pub(super) fn ws_error(&self, error: Error) -> ClientError {
+        match error {
+            Error::Http(response) => {
+                let body = response.body().as_deref().unwrap_or_default();
+                problem_of(response.status().as_u16(), body).into()
+            }
+            Error::Io(source) => self.io(source),
+            Error::ConnectionClosed | Error::AlreadyClosed => {
+                self.io(std::io::ErrorKind::ConnectionReset.into())
+            }
+            Error::Protocol(
+                tokio_tungstenite::tungstenite::error::ProtocolError::ResetWithoutClosingHandshake
+                | tokio_tungstenite::tungstenite::error::ProtocolError::HandshakeIncomplete,
+            ) => self.io(std::io::ErrorKind::ConnectionReset.into()),
+            other => ClientError::protocol(other),
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! The tree of commands. What each verb takes and says of itself stands in its own file.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::commands::{dag, doctor, init, node, session, status};
+
+/// Runs DAGs of commands and agents in sessions that survive.
+///
+/// Work is written as tasks in a TOML file; every task runs in a terminal session of its own, to which you can
+/// attach from anywhere, and which goes on when the node or this command ends.
+#[derive(Debug, Parser)]
+#[command(name = "cis", version, propagate_version = false, max_term_width = 100)]
+#[command(after_help = "\
+Exit codes: 0 done or succeeded, 1 the run failed, 2 bad input, 3 error, 4 cancelled,
+128+N left because of signal N.
+
+Start with `cis init --sample`, then `cis dag run hello.toml`.")]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) globals: Globals,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What every command takes.
+#[derive(Debug, Args)]
+pub(crate) struct Globals {
+    /// Answers for programs: one JSON document, or a line each for streams
+    #[arg(long, global = true, help_heading = "Global options")]
+    pub(crate) json: bool,
+    /// Directory of the node's files [default: ~/.cis]
+    #[arg(long, global = true, value_name = "DIR", env = "CIS_HOME", hide_env_values = true)]
+    #[arg(help_heading = "Global options")]
+    pub(crate) home: Option<PathBuf>,
+    /// No colours; NO_COLOR in the environment does the same
+    #[arg(long, global = true, help_heading = "Global options")]
+    pub(crate) no_color: bool,
+}
+
+/// What can be done.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Runs, their tasks and sessions
+    #[command(subcommand)]
+    Dag(dag::Command),
+    /// Sessions without a run
+    #[command(subcommand)]
+    Session(session::Command),
+    /// The node: the process that does the work
+    #[command(subcommand)]
+    Node(node::Command),
+    Status(status::Args),
+    Init(init::Args),
+    Doctor(doctor::Args),
+    // Here: `#[command(hide = true)] SessionHost(session_host::Args)`, which a node starts.
+}
+
+#[cfg(test)]
+mod tests;

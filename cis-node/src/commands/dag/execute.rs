@@ -1,0 +1,76 @@
+//! `cis dag execute`.
+
+use cis_core::event::RunState;
+
+use super::run::{Params, follow_from_here, print_id, request};
+use crate::context::Context;
+use crate::error::{CliError, Exit};
+use crate::{dag_file, follow};
+
+/// Starts or resumes a run and follows it to its end
+///
+/// A created run is started, a paused one resumed, an open one followed; of one that ended, the outcome is shown.
+/// The exit code is the run's outcome in every case. With a FILE, a new run is made of it.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  id=$(cis dag run ship.toml --create-only)
+  cis dag execute --run-id \"$id\"
+  cis dag execute ship.toml --local")]
+#[command(group = clap::ArgGroup::new("what").required(true).args(["file", "run_id"]))]
+pub(crate) struct Args {
+    /// The DAG file of a new run; `-` reads it from standard input
+    #[arg(value_name = "FILE")]
+    file: Option<String>,
+    /// The run: its id, the beginning or the last characters of it
+    #[arg(long, value_name = "RUN")]
+    run_id: Option<String>,
+    #[command(flatten)]
+    params: Params,
+    /// Execute here, and tell nobody else; this is the default
+    #[arg(long)]
+    local: bool,
+    /// Do not follow it
+    #[arg(long)]
+    detach: bool,
+}
+
+pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
+    if let Some(name) = &args.run_id {
+        return existing(context, name, args);
+    }
+    let file = dag_file::read(args.file.as_deref().unwrap_or("-"))?;
+    let request = request(file, &args.params, true)?;
+    let client = context.client()?;
+    context.block_on(async {
+        let run = client.create_run(&request).await?;
+        if args.detach {
+            return print_id(context, &run);
+        }
+        Box::pin(follow::follow(context, &client, &run, 0)).await
+    })
+}
+
+fn existing(context: &Context, name: &str, args: &Args) -> Result<Exit, CliError> {
+    if !args.params.by_name()?.is_empty() {
+        return Err(CliError::bad_input("a run that exists has its parameters already")
+            .hint("leave --param out, or give a FILE for a new run"));
+    }
+    let client = context.client()?;
+    context.block_on(async {
+        let before = client.run(name).await?.run;
+        let id = before.id.to_string();
+        let run = match before.state {
+            RunState::Created => client.start_run(&id).await?,
+            RunState::Paused => client.resume_run(&id).await?,
+            _ => before.clone(),
+        };
+        if args.detach {
+            return print_id(context, &run);
+        }
+        if before.state == RunState::Created {
+            return Box::pin(follow::follow(context, &client, &run, before.last_offset)).await;
+        }
+        follow_from_here(context, &client, &run).await
+    })
+}

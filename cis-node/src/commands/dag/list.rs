@@ -1,0 +1,49 @@
+//! `cis dag list`.
+
+use cis_core::api::ListRuns;
+
+use crate::context::Context;
+use crate::error::{CliError, Exit};
+use crate::input_id::now_ms;
+use crate::output::{self, human};
+
+/// Lists runs, newest first
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  cis dag list
+  cis dag list --open --json | jq -r '.items[].id'")]
+pub(crate) struct Args {
+    /// At most so many
+    #[arg(long, value_name = "N", default_value_t = 20, conflicts_with = "all")]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=1000))]
+    limit: u32,
+    /// All there are
+    #[arg(long)]
+    all: bool,
+    /// Only those that have not ended
+    #[arg(long)]
+    open: bool,
+    /// Continue a listing: the `next` of its JSON
+    #[arg(long, value_name = "NEXT", conflicts_with = "all")]
+    after: Option<String>,
+}
+
+const PAGE: u32 = 1000;
+
+pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
+    let client = context.client()?;
+    context.block_on(async {
+        let limit = if args.all { PAGE } else { args.limit };
+        let mut which = ListRuns { open: args.open, limit: Some(limit), after: args.after.clone() };
+        let mut listing = client.runs(&which).await?;
+        while args.all && listing.next.is_some() {
+            which.after = listing.next.take();
+            let mut page = client.runs(&which).await?;
+            listing.items.append(&mut page.items);
+            listing.next = page.next;
+        }
+        output::show(context, &listing, |listing| human::runs(&listing.items, now_ms()))?;
+        Ok(Exit::OK)
+    })
+}

@@ -1,0 +1,86 @@
+//! `cis dag`: runs, their tasks and sessions.
+
+mod attach;
+mod cancel;
+mod execute;
+pub(crate) mod kill;
+mod list;
+mod logs;
+mod pause;
+mod resume;
+mod retry;
+mod run;
+pub(crate) mod sessions;
+mod show;
+mod unblock;
+mod validate;
+mod why;
+
+use cis_core::api::{ListRuns, RunView};
+use cis_core::client::Client;
+use clap::Subcommand;
+
+use crate::context::Context;
+use crate::error::{CliError, Exit};
+use crate::output::clean::clean;
+
+/// What can be done with runs, tasks and their sessions.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Run(run::Args),
+    Execute(execute::Args),
+    List(list::Args),
+    Show(show::Args),
+    Validate(validate::Args),
+    Cancel(cancel::Args),
+    Pause(pause::Args),
+    Resume(resume::Args),
+    Retry(retry::Args),
+    Why(why::Args),
+    Sessions(sessions::Args),
+    Attach(attach::Args),
+    Logs(logs::Args),
+    Kill(kill::Args),
+    Unblock(unblock::Args),
+}
+
+pub(crate) fn run(context: &Context, command: Command) -> Result<Exit, CliError> {
+    match command {
+        Command::Run(args) => run::run(context, &args),
+        Command::Execute(args) => execute::run(context, &args),
+        Command::List(args) => list::run(context, &args),
+        Command::Show(args) => show::run(context, &args),
+        Command::Validate(args) => validate::run(context, &args),
+        Command::Cancel(args) => cancel::run(context, &args),
+        Command::Pause(args) => pause::run(context, &args),
+        Command::Resume(args) => resume::run(context, &args),
+        Command::Retry(args) => retry::run(context, &args),
+        Command::Why(args) => why::run(context, &args),
+        Command::Sessions(args) => sessions::run(context, &args),
+        Command::Attach(args) => attach::run(context, &args),
+        Command::Logs(args) => logs::run(context, &args),
+        Command::Kill(args) => kill::run(context, &args),
+        Command::Unblock(args) => unblock::run(context, &args),
+    }
+}
+
+/// The run that was named, or the newest.
+async fn run_or_newest(client: &Client, named: Option<&str>) -> Result<String, CliError> {
+    match named {
+        Some(name) => Ok(name.to_owned()),
+        None => newest(client).await.map(|run| run.id.to_string()),
+    }
+}
+
+async fn newest(client: &Client) -> Result<RunView, CliError> {
+    let which = ListRuns { limit: Some(1), ..ListRuns::default() };
+    let first = client.runs(&which).await?.items.into_iter().next();
+    first.ok_or_else(|| CliError::bad_input("there is no run yet").hint("`cis dag run FILE` starts one"))
+}
+
+/// One sentence about a run that something was done with; an ended one is said to be that.
+fn said(run: &RunView, what: &str) -> String {
+    let state = run.state;
+    let what = if state.is_terminal() { format!("has ended: {state}") } else { what.to_owned() };
+    format!("Run {} ({}) {what}.\n", run.id.short(), clean(&run.dag))
+}

@@ -1,0 +1,51 @@
+//! `cis dag retry`.
+
+use cis_core::api::RetryRun;
+use cis_core::event::RetryScope;
+use cis_core::ids::TaskId;
+
+use crate::context::Context;
+use crate::error::{CliError, Exit};
+use crate::{follow, output};
+
+/// Runs tasks of an ended run again
+///
+/// Without an option all tasks run again.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  cis dag retry 4r1xec --failed --follow
+  cis dag retry 4r1xec --from build")]
+pub(crate) struct Args {
+    /// The run: its id, the beginning or the last characters of it
+    #[arg(value_name = "RUN")]
+    run: String,
+    /// Only tasks that did not succeed
+    #[arg(long, conflicts_with = "from")]
+    failed: bool,
+    /// Only this task and those that need it
+    #[arg(long, value_name = "TASK")]
+    from: Option<TaskId>,
+    /// Follow the run to its end
+    #[arg(long)]
+    follow: bool,
+}
+
+pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
+    let scope = match &args.from {
+        Some(task) => RetryScope::From { task: task.clone() },
+        None if args.failed => RetryScope::Failed,
+        None => RetryScope::All,
+    };
+    let client = context.client()?;
+    context.block_on(async {
+        // Everything up to here is history: also an end of the run that came before.
+        let before = client.run(&args.run).await?.run;
+        let run = client.retry_run(&before.id.to_string(), &RetryRun { scope }).await?;
+        if args.follow {
+            return Box::pin(follow::follow(context, &client, &run, before.last_offset)).await;
+        }
+        output::show(context, &run, |run| super::said(run, "runs again"))?;
+        Ok(Exit::OK)
+    })
+}

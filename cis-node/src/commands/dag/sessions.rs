@@ -1,0 +1,33 @@
+//! `cis dag sessions`.
+
+use cis_core::api::ListSessions;
+
+use crate::context::Context;
+use crate::error::{CliError, Exit};
+use crate::input_id::now_ms;
+use crate::output::{self, human};
+
+/// Lists sessions: those that are live, or all
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Ended ones too
+    #[arg(long)]
+    all: bool,
+    /// Only those of this run
+    #[arg(long, value_name = "RUN")]
+    run: Option<String>,
+}
+
+pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
+    list(context, &ListSessions { all: args.all, run: args.run.clone() })
+}
+
+/// Lists them; `cis session list` does the same for all runs.
+pub(crate) fn list(context: &Context, which: &ListSessions) -> Result<Exit, CliError> {
+    let client = context.client()?;
+    context.block_on(async {
+        let listing = client.sessions(which).await?;
+        output::show(context, &listing, |listing| human::sessions(&listing.items, now_ms()))?;
+        Ok(Exit::OK)
+    })
+}

@@ -1,0 +1,25 @@
+//! `cis dag show`.
+
+use super::run_or_newest;
+use crate::context::Context;
+use crate::error::{CliError, Exit};
+use crate::input_id::now_ms;
+use crate::output::{self, human};
+
+/// Shows a run and its tasks
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The run [default: the newest]
+    #[arg(value_name = "RUN")]
+    run: Option<String>,
+}
+
+pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
+    let client = context.client()?;
+    context.block_on(async {
+        let run = run_or_newest(&client, args.run.as_deref()).await?;
+        let detail = client.run(&run).await?;
+        output::show(context, &detail, |detail| human::run(detail, now_ms()))?;
+        Ok(Exit::OK)
+    })
+}

@@ -1,0 +1,26 @@
+//! The verbs. Each file holds one: its arguments, whose doc comments are the help, and what it does.
+
+pub(crate) mod dag;
+pub(crate) mod doctor;
+pub(crate) mod init;
+pub(crate) mod node;
+pub(crate) mod session;
+pub(crate) mod status;
+
+use crate::cli::{Cli, Command};
+use crate::context::Context;
+use crate::error::{CliError, Exit};
+
+/// Runs what was asked for.
+pub(crate) fn run(cli: Cli) -> Result<Exit, CliError> {
+    let context = Context::new(cli.globals)?;
+    match cli.command {
+        Command::Dag(command) => dag::run(&context, command),
+        Command::Session(command) => session::run(&context, command),
+        Command::Node(command) => node::run(&context, command),
+        Command::Status(args) => status::run(&context, &args),
+        Command::Init(args) => init::run(&context, &args),
+        Command::Doctor(args) => doctor::run(&context, &args),
+        // Here: the session host, which needs no context.
+    }
+}

@@ -1,0 +1,29 @@
+//! `cis node`: the process that does the work.
+
+mod start;
+mod status;
+mod stop;
+
+use clap::Subcommand;
+
+use crate::context::Context;
+use crate::error::{CliError, Exit};
+
+pub(crate) use status::view;
+
+/// What can be done with a node.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Start(start::Args),
+    Stop(stop::Args),
+    Status(status::Args),
+    // Here: `#[command(hide = true)] Serve(serve::Args)`, the node itself.
+}
+
+pub(crate) fn run(context: &Context, command: Command) -> Result<Exit, CliError> {
+    match command {
+        Command::Start(args) => start::run(context, &args),
+        Command::Stop(args) => stop::run(context, &args),
+        Command::Status(_) => status::run(context),
+    }
+}

@@ -1,0 +1,52 @@
+//! `cis node start`.
+
+use std::os::unix::process::CommandExt as _;
+
+use cis_core::api::StopNode;
+
+use super::{status, stop};
+use crate::context::Context;
+use crate::error::{CliError, Exit};
+use crate::node_start::{self, Found};
+use crate::output;
+
+/// Starts a node that stays until it is stopped
+///
+/// Other commands start one by themselves where none runs; such a node ends when there is nothing to do. One that
+/// runs already is replaced by one that stays; its sessions go on.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Run in the background; otherwise this command becomes the node
+    #[arg(long)]
+    detach: bool,
+}
+
+pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
+    if !context.may_start_node() {
+        return Err(CliError::bad_input("inside of a session no node is started")
+            .hint("a node that a session started would end with it: start it outside"));
+    }
+    let running = context.block_on(async { Ok(context.client_of_running().node().await.ok()) })?;
+    match running {
+        Some(node) if node.stays => {
+            return Err(CliError::bad_input(format!(
+                "a node runs already, pid {}",
+                node.pid.unwrap_or_default()
+            ))
+            .hint("`cis node stop` ends it"));
+        }
+        Some(node) => context.block_on(async {
+            stop::stop_and_wait(&context.client_of_running(), &node, &StopNode::default()).await
+        })?,
+        None => {}
+    }
+    if args.detach {
+        if node_start::ensure(&context.home, true)? == Found::Running {
+            output::note("Somebody else started a node at the same moment; it may not be one that stays.\n");
+        }
+        return status::run(context);
+    }
+    let mut command = node_start::serve_command(&context.home, true);
+    // On success this process is the node, and Ctrl+C is its own affair.
+    Err(CliError::unavailable(format!("the node cannot be started: {}", command.exec())))
+}

@@ -1,0 +1,42 @@
+//! `cis node status`.
+
+use cis_core::api::NodeView;
+use cis_core::client::ClientError;
+
+use crate::context::Context;
+use crate::error::{CliError, Exit};
+use crate::input_id::now_ms;
+use crate::output::{self, human};
+
+/// Says whether a node runs, and where; starts none
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {}
+
+pub(super) fn run(context: &Context) -> Result<Exit, CliError> {
+    let node = context.block_on(view(context))?;
+    output::show(context, &node, |node| human::node(node, now_ms()))?;
+    Ok(Exit::OK)
+}
+
+/// The node as it says itself; where none runs, what is known without one.
+pub(crate) async fn view(context: &Context) -> Result<NodeView, CliError> {
+    match context.client_of_running().node().await {
+        Ok(node) => Ok(node),
+        Err(ClientError::NotRunning { socket }) => Ok(NodeView {
+            running: false,
+            pid: None,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            socket: socket.display().to_string(),
+            home: context.home.dir.display().to_string(),
+            did: None,
+            host_pid: None,
+            stays: false,
+            started_ms: None,
+            open_runs: 0,
+            live_sessions: 0,
+            max_sessions: 0,
+            warnings: Vec::new(),
+        }),
+        Err(error) => Err(error.into()),
+    }
+}

@@ -1,0 +1,72 @@
+//! `cis node stop`.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use cis_core::api::{NodeView, StopNode};
+use cis_core::client::{Client, ClientError};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+
+use crate::context::Context;
+use crate::error::{CliError, Exit};
+use crate::{output, wait};
+
+/// A node ends within this time, whatever it has to write.
+const STOP_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// Stops the node
+///
+/// Sessions go on, and the next node has them again, unless --kill-sessions is given. Runs go on when a node does.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// End every session as well
+    #[arg(long)]
+    kill_sessions: bool,
+}
+
+pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
+    let how = StopNode { kill_sessions: args.kill_sessions };
+    let stopped = context.block_on(async {
+        let client = context.client_of_running();
+        match client.node().await {
+            Ok(node) => stop_and_wait(&client, &node, &how).await.map(|()| true),
+            Err(ClientError::NotRunning { .. }) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    })?;
+    let answer = serde_json::json!({ "running": false, "stopped": stopped });
+    output::show(context, &answer, |_| {
+        if stopped { "The node has stopped.\n".to_owned() } else { "No node was running.\n".to_owned() }
+    })?;
+    Ok(Exit::OK)
+}
+
+/// Stops the node and waits until its process is gone.
+pub(super) async fn stop_and_wait(client: &Client, node: &NodeView, how: &StopNode) -> Result<(), CliError> {
+    // Opened before it is told: afterwards the number may be another process's.
+    let process = node
+        .pid
+        .and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?))
+        .and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
+    match client.stop_node(how).await {
+        // It may be gone before its answer is read.
+        Ok(()) | Err(ClientError::Io { .. }) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let Some(process) = process else { return Ok(()) };
+    // A pidfd becomes readable when its process has ended: pidfd_open(2).
+    match wait::readable(&process, Instant::now() + STOP_TIME_MAX) {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(CliError::unavailable(format!(
+            "the node (pid {}) was told to stop, but did not within {} s",
+            node.pid.unwrap_or_default(),
+            STOP_TIME_MAX.as_secs()
+        ))
+        .hint("its log tells why; its sessions outlive `kill -9` of it")),
+        Err(error) => Err(unknown(&error)),
+    }
+}
+
+fn unknown(error: &io::Error) -> CliError {
+    CliError::unavailable(format!("the node was told to stop; whether it did is not known: {error}"))
+}

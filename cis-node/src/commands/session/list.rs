@@ -1,0 +1,19 @@
+//! `cis session list`.
+
+use cis_core::api::ListSessions;
+
+use crate::commands::dag::sessions::list;
+use crate::context::Context;
+use crate::error::{CliError, Exit};
+
+/// Lists sessions, those of runs included
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Ended ones too
+    #[arg(long)]
+    all: bool,
+}
+
+pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
+    list(context, &ListSessions { all: args.all, run: None })
+}

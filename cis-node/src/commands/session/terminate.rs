@@ -1,0 +1,22 @@
+//! `cis session terminate`.
+
+use std::time::Duration;
+
+use crate::commands::dag::kill::kill;
+use crate::context::Context;
+use crate::error::{CliError, Exit};
+
+/// Ends a session with all its processes
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The session: its id or the beginning or last characters of it, its name, or its task
+    #[arg(value_name = "SESSION")]
+    session: String,
+    /// Between SIGTERM and SIGKILL [default: as the task says, or 10s]
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    grace: Option<Duration>,
+}
+
+pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
+    kill(context, &args.session, args.grace)
+}

@@ -1,0 +1,138 @@
+//! What every verb has: the global flags, the part of the environment that counts, and the way to the node.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use cis_core::client::Client;
+
+use crate::cli::Globals;
+use crate::error::CliError;
+use crate::home::Home;
+use crate::node_start;
+
+/// How long a command inside of a session waits for its node to be back.
+const SESSION_PATIENCE: Duration = Duration::from_secs(30);
+/// Variables that belong to one session and must not reach another through a submitted environment.
+const OF_SESSIONS: [&str; 6] =
+    ["CIS_RUN_ID", "CIS_TASK_ID", "CIS_ATTEMPT", "CIS_SOCKET", "CIS_TOKEN", "CIS_OUTPUT"];
+
+/// What a verb works with.
+pub(crate) struct Context {
+    /// Output for programs.
+    pub(crate) json: bool,
+    /// Where the node's files are.
+    pub(crate) home: Home,
+    session: Option<InSession>,
+}
+
+/// We run inside of a session.
+struct InSession {
+    socket: Option<PathBuf>,
+    token: Option<String>,
+}
+
+impl Context {
+    pub(crate) fn new(globals: Globals) -> Result<Self, CliError> {
+        if globals.no_color {
+            anstream::ColorChoice::Never.write_global();
+        }
+        let var = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+        let session = (var("CIS_TOKEN").is_some() || var("CIS_ATTEMPT").is_some()).then(|| InSession {
+            socket: var("CIS_SOCKET").map(PathBuf::from),
+            token: var("CIS_TOKEN").and_then(|token| token.into_string().ok()),
+        });
+        let home = globals.home.map(OsString::from);
+        let home = Home::locate(home, var("HOME"), var("XDG_RUNTIME_DIR"))?;
+        Ok(Self { json: globals.json, home, session })
+    }
+
+    /// Where the node listens.
+    pub(crate) fn socket(&self) -> PathBuf {
+        let of_session = self.session.as_ref().and_then(|session| session.socket.clone());
+        of_session.unwrap_or_else(|| self.home.node_socket())
+    }
+
+    /// Whether a node may be started from here.
+    pub(crate) fn may_start_node(&self) -> bool {
+        self.session.is_none()
+    }
+
+    /// A client of the node, which is started where none runs. Inside of a session it is waited for instead:
+    /// a node that a session started would be a process of that session.
+    pub(crate) fn client(&self) -> Result<Client, CliError> {
+        if self.session.is_some() {
+            self.wait_for_node()?;
+        } else {
+            node_start::ensure(&self.home, false)?;
+        }
+        Ok(self.client_of_running())
+    }
+
+    /// A client of a node that is known to run, or may be away.
+    pub(crate) fn client_of_running(&self) -> Client {
+        let token = self.session.as_ref().and_then(|session| session.token.as_deref());
+        Client::new(self.socket(), token)
+    }
+
+    fn wait_for_node(&self) -> Result<(), CliError> {
+        let socket = self.socket();
+        let give_up = Instant::now() + SESSION_PATIENCE;
+        // Nothing tells when somebody begins to listen at a path: the condition is polled.
+        while UnixStream::connect(&socket).is_err() {
+            if Instant::now() >= give_up {
+                let waited = SESSION_PATIENCE.as_secs();
+                return Err(CliError::unavailable(format!(
+                    "the node of this session did not answer at {} for {waited} s",
+                    socket.display()
+                ))
+                .hint("inside of a session no node is started; outside, `cis node start --detach` does it"));
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        Ok(())
+    }
+
+    /// Runs a verb's future to its end.
+    pub(crate) fn block_on<T>(&self, verb: impl Future<Output = Result<T, CliError>>) -> Result<T, CliError> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| CliError::unavailable(format!("cannot set up waiting for events: {error}")))?;
+        let result = runtime.block_on(verb);
+        // A read of standard input or a node's start may still be under way: do not wait for it.
+        runtime.shutdown_background();
+        result
+    }
+}
+
+/// The environment that a submitted run or session gets: ours, without what is a session's own. Variables
+/// that are not UTF-8 cannot be sent and are left out.
+pub(crate) fn submitted_env() -> BTreeMap<String, String> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .filter(|(name, _)| !OF_SESSIONS.contains(&name.as_str()))
+        .collect()
+}
+
+/// The absolute current directory as text.
+pub(crate) fn current_dir() -> Result<String, CliError> {
+    let dir = std::env::current_dir()
+        .map_err(|error| CliError::bad_input(format!("the current directory is gone: {error}")))?;
+    utf8(dir)
+}
+
+/// `path`, made absolute, as text.
+pub(crate) fn absolute(path: &std::path::Path) -> Result<String, CliError> {
+    let path = std::path::absolute(path)
+        .map_err(|error| CliError::bad_input(format!("`{}` is no path: {error}", path.display())))?;
+    utf8(path)
+}
+
+fn utf8(path: PathBuf) -> Result<String, CliError> {
+    path.into_os_string()
+        .into_string()
+        .map_err(|path| CliError::bad_input(format!("`{}` is not UTF-8", path.display())))
+}

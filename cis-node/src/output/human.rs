@@ -1,0 +1,193 @@
+//! Answers as people read them. Pure: values and the time in, text out.
+
+use std::fmt::Write as _;
+
+use cis_core::api::{NodeView, RunDetail, RunView, SessionView, TaskCounts, TaskView, WhyView};
+use cis_core::event::TaskState;
+use cis_core::ids::TimestampMs;
+use cis_core::text;
+
+use super::clean::{clean, clean_lines};
+use super::style::{self, ATTENTION, BOLD, DIM};
+use super::table::{Table, cell, plain};
+
+/// Between two times, in words; never negative, as clocks are set.
+pub(crate) fn span(from: TimestampMs, to: TimestampMs) -> String {
+    text::duration(u64::try_from(to - from).unwrap_or(0))
+}
+
+fn took(started: Option<TimestampMs>, ended: Option<TimestampMs>, now: TimestampMs) -> String {
+    started.map_or_else(String::new, |started| span(started, ended.unwrap_or(now)))
+}
+
+fn done_of(counts: &TaskCounts) -> String {
+    let done: u32 = counts.iter().filter(|(state, _)| state.is_terminal()).map(|(_, count)| count).sum();
+    format!("{done}/{}", counts.values().sum::<u32>())
+}
+
+/// `cis dag list`.
+pub(crate) fn runs(runs: &[RunView], now: TimestampMs) -> String {
+    if runs.is_empty() {
+        return "No runs. `cis dag run FILE` starts one.\n".to_owned();
+    }
+    let mut table = Table::new(&["RUN", "DAG", "STATE", "DONE", "TOOK", "CREATED", "NOTE"]);
+    for run in runs {
+        table.row(vec![
+            cell(run.id.short(), BOLD),
+            plain(&run.dag),
+            cell(run.state.as_str(), style::run(run.state)),
+            plain(done_of(&run.counts)),
+            plain(took(run.started_ms, run.ended_ms, now)),
+            plain(span(run.created_ms, now) + " ago"),
+            plain(run_note(run)),
+        ]);
+    }
+    table.render()
+}
+
+fn run_note(run: &RunView) -> String {
+    if run.cancelling && !run.state.is_terminal() {
+        return "being cancelled".to_owned();
+    }
+    run.detail.clone().unwrap_or_default()
+}
+
+/// `cis dag show`.
+pub(crate) fn run(detail: &RunDetail, now: TimestampMs) -> String {
+    let RunDetail { run, params, tasks } = detail;
+    let (state, mut out) = (style::run(run.state), String::new());
+    let _ = write!(out, "{BOLD}{}{BOLD:#} {state}{}{state:#}", clean(&run.dag), run.state);
+    let took = took(run.started_ms, run.ended_ms, now);
+    if !took.is_empty() {
+        let _ = write!(out, " ({took})");
+    }
+    let note = run_note(run);
+    if !note.is_empty() {
+        let _ = write!(out, ": {}", clean(&note));
+    }
+    let _ = writeln!(out, "\n  run     {} {DIM}(short: {}){DIM:#}", run.id, run.id.short());
+    let _ = writeln!(out, "  source  {} {DIM}({}){DIM:#}", clean(&run.source), run.mode);
+    let _ = writeln!(out, "  created {} ago", span(run.created_ms, now));
+    for (name, value) in params {
+        let _ = writeln!(out, "  param   {} = {}", clean(name), clean(&value.to_string()));
+    }
+    out.push('\n');
+    let mut table = Table::new(&["TASK", "STATE", "TRIES", "TOOK", "NOTE"]);
+    for task in tasks {
+        table.row(vec![
+            plain(task.id.as_str()),
+            cell(task.state.as_str(), style::task(task.state)),
+            plain(if task.attempts == 0 { String::new() } else { task.attempts.to_string() }),
+            plain(self::took(task.started_ms, task.ended_ms, now)),
+            plain(task_note(task)),
+        ]);
+    }
+    out + &table.render()
+}
+
+fn task_note(task: &TaskView) -> String {
+    if let Some(reason) = &task.reason {
+        return reason.clone();
+    }
+    match task.state {
+        TaskState::Pending if !task.needs.is_empty() => {
+            let needs: Vec<&str> = task.needs.iter().map(|need| need.as_str()).collect();
+            format!("needs {}", needs.join(", "))
+        }
+        _ if !task.outputs.is_empty() => {
+            let outputs: Vec<String> =
+                task.outputs.iter().map(|(name, value)| format!("{name}={value}")).collect();
+            outputs.join(" ")
+        }
+        _ => String::new(),
+    }
+}
+
+/// `cis dag sessions`, `cis session list`.
+pub(crate) fn sessions(sessions: &[SessionView], now: TimestampMs) -> String {
+    if sessions.is_empty() {
+        return "No live sessions.\n".to_owned();
+    }
+    let mut table = Table::new(&["SESSION", "TASK", "RUN", "STATE", "PID", "AGE", "COMMAND"]);
+    for session in sessions {
+        table.row(vec![
+            cell(session.id.short(), BOLD),
+            plain(session_name(session)),
+            plain(session.run.map(|run| run.short()).unwrap_or_default()),
+            cell(session_state(session), style::session(session.state)),
+            plain(session.pid.map(|pid| pid.to_string()).unwrap_or_default()),
+            plain(span(session.created_ms, session.ended_ms.unwrap_or(now))),
+            plain(&session.command),
+        ]);
+    }
+    table.render()
+}
+
+fn session_state(session: &SessionView) -> String {
+    match session.exit_code {
+        Some(code) if code != 0 => format!("{} ({code})", session.state),
+        _ => session.state.to_string(),
+    }
+}
+
+/// What a person calls it: its name, or its task with the try.
+pub(crate) fn session_name(session: &SessionView) -> String {
+    match (&session.name, &session.task, session.attempt) {
+        (Some(name), _, _) => clean(name).into_owned(),
+        (None, Some(task), Some(attempt)) if attempt > 1 => format!("{task}#{attempt}"),
+        (None, Some(task), _) => task.to_string(),
+        (None, None, _) => String::new(),
+    }
+}
+
+/// `cis dag why`.
+pub(crate) fn why(why: &WhyView) -> String {
+    let (state, mut out) = (style::task(why.state), String::new());
+    let _ = writeln!(out, "{BOLD}{}{BOLD:#} is {state}{}{state:#}", why.task, why.state);
+    for sentence in &why.because {
+        let _ = writeln!(out, "  {}", clean_lines(sentence));
+    }
+    if !why.try_this.is_empty() {
+        let _ = writeln!(out, "You can:");
+        for sentence in &why.try_this {
+            let _ = writeln!(out, "  {}", clean_lines(sentence));
+        }
+    }
+    out
+}
+
+/// `cis node status`.
+pub(crate) fn node(node: &NodeView, now: TimestampMs) -> String {
+    let mut out = String::new();
+    match node.pid.filter(|_| node.running) {
+        Some(pid) => {
+            let up =
+                node.started_ms.map(|started| format!(", up {}", span(started, now))).unwrap_or_default();
+            let stays = if node.stays { "stays" } else { "ends when there is nothing to do" };
+            let _ = writeln!(out, "{BOLD}node{BOLD:#} running, pid {pid}{up} ({stays})");
+        }
+        None => {
+            let _ = writeln!(out, "{BOLD}node{BOLD:#} not running; commands that need one start it");
+        }
+    }
+    let _ = writeln!(out, "  version  {}", clean(&node.version));
+    let _ = writeln!(out, "  home     {}", clean(&node.home));
+    let _ = writeln!(out, "  socket   {}", clean(&node.socket));
+    if let Some(did) = &node.did {
+        let _ = writeln!(out, "  identity {}", clean(did));
+    }
+    if node.running {
+        if let Some(host) = node.host_pid {
+            let _ = writeln!(out, "  host     pid {host}");
+        }
+        let _ = writeln!(out, "  runs     {} open", node.open_runs);
+        let _ = writeln!(out, "  sessions {} live, at most {}", node.live_sessions, node.max_sessions);
+    }
+    for warning in &node.warnings {
+        let _ = writeln!(out, "{ATTENTION}warning{ATTENTION:#}: {}", clean(warning));
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests;

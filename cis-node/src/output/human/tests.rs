@@ -1,0 +1,132 @@
+//! What people read, as snapshots.
+
+use std::collections::BTreeMap;
+
+use cis_core::api::{TermSize, WhyView};
+use cis_core::event::{ExecutionMode, RunState, SessionState};
+use cis_core::ids::{RunId, SessionId, TaskId};
+
+use super::*;
+
+const NOW: TimestampMs = 1_700_000_100_000;
+
+fn plain_text(text: &str) -> String {
+    anstream::adapter::strip_str(text).to_string()
+}
+
+fn a_run(n: u128, state: RunState) -> RunView {
+    RunView {
+        id: RunId::from_parts(1_700_000_000_000, n),
+        dag: "ship".into(),
+        state,
+        mode: ExecutionMode::Local,
+        source: "dags/ship.toml".into(),
+        created_ms: NOW - 100_000,
+        started_ms: (state != RunState::Created).then_some(NOW - 90_000),
+        ended_ms: state.is_terminal().then_some(NOW - 30_500),
+        counts: [(TaskState::Succeeded, 3), (TaskState::Failed, 1), (TaskState::Pending, 2)].into(),
+        detail: (state == RunState::Failed).then(|| "`test` failed: exit code 1".into()),
+        cancelling: false,
+        last_offset: 9,
+    }
+}
+
+fn a_task(name: &str, state: TaskState) -> TaskView {
+    TaskView {
+        id: TaskId::new(name).unwrap(),
+        state,
+        needs: vec![],
+        attempts: u32::from(state != TaskState::Pending),
+        session: None,
+        started_ms: (state != TaskState::Pending).then_some(NOW - 12_000),
+        ended_ms: state.is_terminal().then_some(NOW - 11_600),
+        exit_code: None,
+        reason: None,
+        outputs: BTreeMap::new(),
+    }
+}
+
+#[test]
+fn listing_of_runs() {
+    let mut cancelling = a_run(2, RunState::Running);
+    cancelling.cancelling = true;
+    let all = [a_run(3, RunState::Created), cancelling, a_run(1, RunState::Failed)];
+    insta::assert_snapshot!(plain_text(&runs(&all, NOW)));
+    insta::assert_snapshot!(runs(&[], NOW), @"No runs. `cis dag run FILE` starts one.");
+}
+
+#[test]
+fn one_run() {
+    let mut done = a_task("build", TaskState::Succeeded);
+    done.outputs.insert("failed".into(), 3.into());
+    let mut waiting = a_task("deploy", TaskState::Pending);
+    waiting.needs = vec![TaskId::new("build").unwrap(), TaskId::new("test").unwrap()];
+    let mut retried = a_task("test", TaskState::Queued);
+    retried.attempts = 2;
+    retried.reason = Some("next try in 4s after exit code 1\x1b[31m".into());
+    let detail = RunDetail {
+        run: a_run(1, RunState::Running),
+        params: [("branch".to_owned(), "main".into())].into(),
+        tasks: vec![done, retried, waiting],
+    };
+    insta::assert_snapshot!(plain_text(&run(&detail, NOW)));
+}
+
+#[test]
+fn listing_of_sessions() {
+    let session = |n, task: Option<&str>, state| SessionView {
+        id: SessionId::from_parts(1_700_000_000_000, n),
+        run: task.map(|_| RunId::from_parts(1_700_000_000_000, 1)),
+        task: task.map(|task| TaskId::new(task).unwrap()),
+        attempt: task.map(|_| 2),
+        name: task.is_none().then(|| "shell".into()),
+        state,
+        pid: Some(4711),
+        tty: true,
+        size: Some(TermSize::default()),
+        command: "sh -c 'read x'\n\x1b[2J".into(),
+        created_ms: NOW - 65_000,
+        ended_ms: None,
+        exit_code: (state == SessionState::Exited).then_some(7),
+    };
+    let all = [
+        session(1, Some("ask"), SessionState::Blocked),
+        session(2, None, SessionState::Ready),
+        session(3, Some("old"), SessionState::Exited),
+    ];
+    insta::assert_snapshot!(plain_text(&sessions(&all, NOW)));
+}
+
+#[test]
+fn why_a_task_is_where_it_is() {
+    let view = WhyView {
+        run: RunId::from_parts(0, 1),
+        task: TaskId::new("deploy").unwrap(),
+        state: TaskState::Queued,
+        because: vec!["it waits for a slot: 2 of 2 sessions are running".into()],
+        try_this: vec!["cis dag sessions".into()],
+    };
+    insta::assert_snapshot!(plain_text(&why(&view)));
+}
+
+#[test]
+fn a_node_that_runs_and_one_that_does_not() {
+    let mut view = NodeView {
+        running: true,
+        pid: Some(99),
+        version: "0.1.0".into(),
+        socket: "/run/user/7/cis/node.sock".into(),
+        home: "/home/ann/.cis".into(),
+        did: Some("did:key:z6Mk".into()),
+        host_pid: Some(98),
+        stays: true,
+        started_ms: Some(NOW - 7_000_000),
+        open_runs: 1,
+        live_sessions: 2,
+        max_sessions: 100,
+        warnings: vec!["the disk is full".into()],
+    };
+    insta::assert_snapshot!("node_running", plain_text(&node(&view, NOW)));
+    view = NodeView { running: false, pid: None, warnings: vec![], ..view };
+    insta::assert_snapshot!("node_absent", plain_text(&node(&view, NOW)));
+}

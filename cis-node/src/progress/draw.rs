@@ -1,0 +1,83 @@
+//! The part of the terminal that changes while a run runs: a line per running task, and one of the whole.
+//! Pure: the model, the time and the terminal's size in, lines out.
+
+use std::fmt::Write as _;
+
+use cis_core::api::TermSize;
+use cis_core::event::TaskState;
+use cis_core::ids::TimestampMs;
+
+use super::model::Model;
+use crate::output::clean::clean;
+use crate::output::human::span;
+use crate::output::style::{self, ATTENTION, BOLD, DIM};
+
+/// Lines for running tasks at most, whatever the terminal's height.
+const LINES_MAX: usize = 12;
+
+/// Lines for a terminal of that size, none longer than it is wide.
+pub(crate) fn frame(model: &Model, now: TimestampMs, size: TermSize, away: bool) -> Vec<String> {
+    let room = usize::from(size.rows).saturating_sub(3).clamp(1, LINES_MAX);
+    let width = usize::from(size.cols).saturating_sub(1).max(20);
+    let mut lines = Vec::new();
+    // Those that wait for a human are what a person can do something about: first.
+    let blocked = model.running.iter().filter(|index| model.task(**index).blocked.is_some());
+    let others = model.running.iter().filter(|index| model.task(**index).blocked.is_none());
+    let shown = if model.running.len() > room { room.saturating_sub(1) } else { room };
+    for index in blocked.chain(others).take(shown) {
+        lines.push(task(model, *index, now, width));
+    }
+    if model.running.len() > shown {
+        lines.push(format!("           {DIM}and {} more{DIM:#}", model.running.len() - shown));
+    }
+    lines.push(whole(model, now, width, away));
+    lines
+}
+
+fn task(model: &Model, index: usize, now: TimestampMs, width: usize) -> String {
+    let line = model.task(index);
+    let (word, style) = match line.blocked {
+        Some(_) => ("blocked", ATTENTION),
+        None => (line.state.as_str(), style::task(line.state)),
+    };
+    let mut rest = format!("{} {}", line.name, span(line.started_ms, now));
+    if line.attempt > 1 {
+        let _ = write!(rest, ", try {}", line.attempt);
+    }
+    if let Some(kind) = &line.blocked {
+        let _ = write!(rest, ", waits for a human ({}): cis dag attach {}", clean(kind), line.name);
+    }
+    format!("{style}{word:>10}{style:#} {}", cut(&rest, width - 11))
+}
+
+fn whole(model: &Model, now: TimestampMs, width: usize, away: bool) -> String {
+    let word = if away {
+        "node away"
+    } else if model.cancelling {
+        "cancelling"
+    } else {
+        model.state.as_str()
+    };
+    let style = if away || model.cancelling { ATTENTION } else { style::run(model.state) };
+    let mut rest = format!("{}/{} done", model.done(), model.total());
+    for state in [TaskState::Failed, TaskState::Error, TaskState::Cancelled, TaskState::Queued] {
+        let count = model.count(state);
+        if count > 0 {
+            let _ = write!(rest, ", {count} {state}");
+        }
+    }
+    if let Some(started) = model.started_ms {
+        let _ = write!(rest, ", {}", span(started, now));
+    }
+    let name = cut(&clean(&model.dag), 30);
+    let left = width.saturating_sub(12 + name.chars().count());
+    format!("{style}{word:>10}{style:#} {BOLD}{name}{BOLD:#} {}", cut(&rest, left))
+}
+
+/// At most `width` characters, the last an ellipsis where some are missing.
+fn cut(text: &str, width: usize) -> String {
+    if text.chars().count() <= width {
+        return text.to_owned();
+    }
+    text.chars().take(width.saturating_sub(1)).chain(['…']).collect()
+}

@@ -1,0 +1,7 @@
+//! The caller's terminal: raw mode that is always undone, and filters for what is shown on it and typed at it.
+
+pub(crate) mod attach;
+pub(crate) mod colours;
+pub(crate) mod detach;
+pub(crate) mod raw;
+pub(crate) mod switch;

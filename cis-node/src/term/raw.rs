@@ -1,0 +1,152 @@
+//! Raw mode, and the way back from it in every case: normal end, error, panic.
+//!
+//! Signals are the caller's to catch; it then ends normally.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, IsTerminal as _, Write as _};
+use std::os::fd::AsFd;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::sync::{Mutex, Once, PoisonError};
+
+use cis_core::api::TermSize;
+use rustix::fs::OFlags;
+use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
+use tokio::net::unix::pipe::{Receiver, Sender};
+
+/// A screen of our own beside the caller's (xterm's 1049), empty, with the cursor at home.
+const ENTER: &[u8] = b"\x1b[?1049h\x1b[H\x1b[2J";
+
+/// Undoes what a session may have switched on, then goes back to the caller's screen: colours; scroll
+/// region, origin and insert mode, cursor keys, keypad (DECSTR does not reset all of them everywhere); line wrap; mouse
+/// reports of every kind; focus reports; bracketed paste; synchronised output; kitty's and xterm's
+/// keyboard protocols; character set; cursor form and visibility.
+const LEAVE: &[u8] = b"\x1b[0m\x1b[r\x1b[?6l\x1b[4l\x1b[?1l\x1b>\x1b[?7h\
+\x1b[?9l\x1b[?1000l\x1b[?1001l\x1b[?1002l\x1b[?1003l\x1b[?1005l\x1b[?1006l\x1b[?1015l\x1b[?1016l\
+\x1b[?1004l\x1b[?2004l\x1b[?2026l\x1b[?5l\x1b[<99u\x1b[=0u\x1b[>4;0m\x1b(B\x0f\x1b[0 q\x1b[?25h\
+\x1b[?1049l";
+
+/// What a panic has to undo. One terminal at a time is raw.
+static SAVED: Mutex<Option<Saved>> = Mutex::new(None);
+static HOOK: Once = Once::new();
+
+struct Saved {
+    /// A description of its own of the same terminal, blocking.
+    tty: File,
+    termios: Termios,
+}
+
+/// The caller's terminal in raw mode, for as long as this lives. A terminal is read and written as a pipe is:
+/// when it is ready, as much as there is.
+pub(crate) struct RawTerminal {
+    input: Receiver,
+    output: Sender,
+}
+
+impl RawTerminal {
+    /// Makes the terminal raw and goes to a screen of our own.
+    pub(crate) fn enter() -> io::Result<Self> {
+        // Opened anew: not blocking is a property of the open file, which our parent shares otherwise.
+        let open = |flags: OFlags| {
+            let flags = i32::try_from(flags.bits()).map_err(io::Error::other)?;
+            OpenOptions::new().read(true).write(true).custom_flags(flags).open("/dev/tty")
+        };
+        let tty = open(OFlags::NOCTTY)?;
+        let termios = tcgetattr(&tty)?;
+        let terminal = Self {
+            input: Receiver::from_file_unchecked(open(OFlags::NONBLOCK | OFlags::NOCTTY)?)?,
+            output: Sender::from_file_unchecked(open(OFlags::NONBLOCK | OFlags::NOCTTY)?)?,
+        };
+        HOOK.call_once(restore_on_panic);
+        *SAVED.lock().unwrap_or_else(PoisonError::into_inner) = Some(Saved { tty, termios });
+        terminal.make_raw()?;
+        terminal.put(ENTER)?;
+        Ok(terminal)
+    }
+
+    /// Raw again, after a stop in which the shell changed the modes.
+    pub(crate) fn reenter(&self) -> io::Result<()> {
+        self.make_raw()?;
+        self.put(ENTER)
+    }
+
+    fn make_raw(&self) -> io::Result<()> {
+        let saved = SAVED.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(saved) = saved.as_ref() {
+            let mut raw = saved.termios.clone();
+            raw.make_raw();
+            tcsetattr(&saved.tty, OptionalActions::Now, &raw)?;
+        }
+        Ok(())
+    }
+
+    /// Writes a few bytes in any case, waiting where that is needed.
+    fn put(&self, bytes: &[u8]) -> io::Result<()> {
+        let mut saved = SAVED.lock().unwrap_or_else(PoisonError::into_inner);
+        saved.as_mut().map_or(Ok(()), |saved| saved.tty.write_all(bytes))
+    }
+
+    /// Its size.
+    pub(crate) fn size(&self) -> TermSize {
+        size(&self.input)
+    }
+
+    /// Waits for typed bytes; none when the terminal is gone. Loses none when dropped.
+    pub(crate) async fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            self.input.readable().await?;
+            match self.input.try_read(buffer) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                result => return result,
+            }
+        }
+    }
+
+    /// Writes as much as fits; how much that was. Loses nothing when dropped.
+    pub(crate) async fn write(&self, bytes: &[u8]) -> io::Result<usize> {
+        loop {
+            self.output.writable().await?;
+            match self.output.try_write(bytes) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                result => return result,
+            }
+        }
+    }
+}
+
+impl Drop for RawTerminal {
+    fn drop(&mut self) {
+        restore();
+    }
+}
+
+/// Size of a terminal; 80 × 24 where it does not say.
+pub(crate) fn size(fd: impl AsFd) -> TermSize {
+    tcgetwinsize(fd)
+        .ok()
+        .filter(|size| size.ws_col > 0 && size.ws_row > 0)
+        .map_or(TermSize::default(), |size| TermSize { cols: size.ws_col, rows: size.ws_row })
+}
+
+/// Whether somebody sits there: both what is typed and what is shown are a terminal.
+pub(crate) fn is_interactive() -> bool {
+    io::stdin().is_terminal() && io::stdout().is_terminal()
+}
+
+fn restore_on_panic() {
+    let before = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        // First, so that the message is read on the caller's screen.
+        restore();
+        before(panic);
+    }));
+}
+
+/// Once; the second time there is nothing to undo.
+fn restore() {
+    let saved = SAVED.lock().unwrap_or_else(PoisonError::into_inner).take();
+    if let Some(mut saved) = saved {
+        let _ = saved.tty.write_all(LEAVE);
+        // Input that was typed for the session must not reach the shell.
+        let _ = tcsetattr(&saved.tty, OptionalActions::Flush, &saved.termios);
+    }
+}
