@@ -145,6 +145,12 @@ impl Home {
         self.dir.join("host.lock")
     }
 
+    /// Seed of the node's key.
+    #[must_use]
+    pub fn identity_key(&self) -> PathBuf {
+        self.dir.join("identity.key")
+    }
+
     /// What a detached node has to say.
     #[must_use]
     pub fn node_log(&self) -> PathBuf {
