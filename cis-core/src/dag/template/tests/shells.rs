@@ -196,7 +196,9 @@ proptest! {
     ) {
         let text = format!(":\n{}", pieces.concat());
         // The shell's own process id is another one each time.
-        prop_assume!(!text.contains("$$"));
+        if text.contains("$$") {
+            return Ok(());
+        }
         for shell in shells() {
             let Ok(rendered) = rendered(&script(shell, &text), "+q") else { continue };
             let typed = Rendered {
