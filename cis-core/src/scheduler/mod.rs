@@ -5,6 +5,7 @@
 //! durable before it performs the effects. Recovery folds the stored events by [`Run::apply`], which is
 //! also the only way by which the machine changes a run.
 
+mod apply_error;
 mod ending;
 mod index;
 mod input;
@@ -21,8 +22,8 @@ mod trigger;
 #[cfg(test)]
 mod tests;
 
+pub use apply_error::ApplyError;
 pub use input::{Effect, IdSource, Input, InputKind, Rejected, WakeReason};
 pub use machine::{LiveAttempt, Machine};
-pub use reduce::ApplyError;
 pub use state::Run;
 pub use task::{Ended, Live, Prompt, Tally, TaskEntry};

@@ -3,76 +3,17 @@
 //! It decides nothing: which event comes next is the machine's matter. `TaskStatus` with a task that is
 //! running and stays running, and an `end`, says that its attempt is being stopped for that reason.
 
+use std::collections::BTreeSet;
+
+use super::apply_error::ApplyError;
 use super::state::{Cancelling, Run, narrow};
 use super::task::{Ended, Live, Prompt, Tally, TaskEntry};
 use crate::dag::Task;
 use crate::event::{
-    AttemptResult, EndReason, EventBody, GrantRecord, QueueReason, RunState, TaskChange, TaskState,
+    AttemptOutcome, AttemptResult, EndReason, EventBody, GrantRecord, QueueReason, RunState, TaskChange,
+    TaskState,
 };
-use crate::ids::{RunId, SessionId, TaskId, TimestampMs};
-
-/// An event that does not follow from those before it.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ApplyError {
-    /// The file is not the one that the run was created with.
-    #[error("run {run} does not fit its file: {detail}; restore the file, or submit it as a new run")]
-    Dag {
-        /// The run.
-        run: RunId,
-        /// What differs.
-        detail: String,
-    },
-    /// The run is not in a state for it.
-    #[error("run {run} is {state}: `{event}` cannot follow; `cis store check` looks for missing events")]
-    RunState {
-        /// The run.
-        run: RunId,
-        /// Its state.
-        state: RunState,
-        /// The event's type.
-        event: &'static str,
-    },
-    /// It names a task that the run does not have.
-    #[error("run {run} has no task `{task}`; `cis store check` looks for missing events")]
-    NoTask {
-        /// The run.
-        run: RunId,
-        /// The task.
-        task: TaskId,
-    },
-    /// The task may not go there.
-    #[error(
-        "task `{task}` of run {run} is {from} and cannot become {to}; `cis store check` looks for missing events"
-    )]
-    TaskState {
-        /// The run.
-        run: RunId,
-        /// The task.
-        task: TaskId,
-        /// Its state.
-        from: TaskState,
-        /// The state that it was to have.
-        to: TaskState,
-    },
-    /// It is about an attempt or session that is not the one under way.
-    #[error("task `{task}` of run {run}: {detail}; `cis store check` looks for missing events")]
-    Attempt {
-        /// The run.
-        run: RunId,
-        /// The task.
-        task: TaskId,
-        /// What does not fit.
-        detail: String,
-    },
-    /// Its list of tasks is not one: out of order, doubled, or a name is taken.
-    #[error("a list of tasks for run {run} cannot be taken: {detail}; correct it and send it again")]
-    List {
-        /// The run.
-        run: RunId,
-        /// What does not fit.
-        detail: String,
-    },
-}
+use crate::ids::{SessionId, TaskId, TimestampMs};
 
 impl Run {
     /// Takes one event of this run into account. Events that are about no run change nothing.
@@ -350,7 +291,7 @@ impl Run {
         let entry = &mut self.tasks[index as usize];
         entry.refusals = 0;
         entry.failures += u32::from(result.counts);
-        entry.lost += u32::from(matches!(result.outcome, crate::event::AttemptOutcome::Lost { .. }));
+        entry.lost += u32::from(matches!(result.outcome, AttemptOutcome::Lost { .. }));
         entry.last = Some(Box::new(Ended {
             attempt: result.attempt,
             fence: result.fence,
@@ -378,8 +319,9 @@ impl Run {
     ) -> Result<(), ApplyError> {
         self.require(body, !self.phase.state.is_terminal())?;
         let parent = self.index_of(parent)?;
-        for (i, task) in tasks.iter().enumerate() {
-            let known = |name: &TaskId| self.names.contains(name) || tasks[..i].iter().any(|t| t.id == *name);
+        let mut before: BTreeSet<&TaskId> = BTreeSet::new();
+        for task in tasks {
+            let known = |name: &TaskId| self.names.contains(name) || before.contains(name);
             let list = |detail| Err(ApplyError::List { run: self.id, detail });
             if known(&task.id) {
                 return list(format!("a task `{}` is there already", task.id));
@@ -387,6 +329,7 @@ impl Run {
             if let Some(need) = task.needs.iter().find(|need| !known(need)) {
                 return list(format!("`{}` needs `{need}`, which is not there before it", task.id));
             }
+            before.insert(&task.id);
         }
         for task in tasks {
             let index = narrow(self.tasks.len());

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use indexmap::IndexSet;
 
+use super::apply_error::ApplyError;
 use super::index::Index;
 use super::links::Links;
-use super::reduce::ApplyError;
 use super::task::{Tally, TaskEntry};
 use crate::api::TaskCounts;
 use crate::dag::{Dag, Task, Trigger};

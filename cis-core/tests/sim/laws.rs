@@ -117,7 +117,7 @@ fn event() -> impl Strategy<Value = EventBody> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn an_event_is_taken_whole_or_refused_without_a_trace(seed in any::<u64>(), events in prop::collection::vec(event(), 0..120)) {

@@ -9,7 +9,7 @@ use cis_core::event::{
     AttemptOutcome, AttemptResult, EndReason, EventBody, EventDraft, GrantRecord, QueueReason, RetryScope,
     RunState, TaskChange, TaskState,
 };
-use cis_core::ids::{Fence, HostInstance, RunId, SessionId, TaskId, TimestampMs};
+use cis_core::ids::{AttemptId, Fence, HostInstance, RunId, SessionId, TaskId, TimestampMs};
 
 type Check = Result<(), String>;
 
@@ -259,6 +259,13 @@ impl Reference {
     /// A node that starts again does not know that the machine was short a moment ago.
     pub(crate) fn restarted(&mut self) {
         self.held_until = 0;
+    }
+
+    /// A kill that was accepted is stored before the signal is sent.
+    pub(crate) fn must_be_stopping(&self, attempt: &AttemptId) -> Check {
+        let task = self.runs[&attempt.run].task(&attempt.task)?;
+        let known = task.live.as_ref().is_some_and(|live| live.killed || live.swept);
+        ensure(known, || format!("{attempt} is killed, but no event says so"))
     }
 
     /// What must hold between inputs: nothing that is due was left undone.

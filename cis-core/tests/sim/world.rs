@@ -117,6 +117,14 @@ impl World {
         self.dags.len()
     }
 
+    /// What kinds of things happened: types of events, and for results what they made of the task.
+    pub(crate) fn kinds(&self) -> impl Iterator<Item = String> + '_ {
+        self.store.iter().map(|event| match &event.body {
+            EventBody::TaskResult(r) => format!("{} makes {}", r.outcome.word(), r.state),
+            other => other.type_name().trim_start_matches("cis.dag.").to_owned(),
+        })
+    }
+
     /// How many events are stored.
     pub(crate) fn stored(&self) -> usize {
         self.store.len()
@@ -159,6 +167,9 @@ impl World {
             None => {}
         }
         self.persist(events)?;
+        if let (InputKind::KillTask { attempt, .. }, Ok(())) = (&asked, &taken) {
+            self.reference.must_be_stopping(attempt)?;
+        }
         self.perform(effects)?;
         self.check(taken.is_ok())
     }

@@ -7,6 +7,9 @@ use crate::ids::{AttemptId, RunId, TaskId};
 use crate::scheduler::input::{Effect, Rejected};
 use crate::scheduler::retry::selection;
 
+/// A session that asks for tasks without end is stopped here.
+const ADDED_TASKS_MAX: usize = 100_000;
+
 impl Machine {
     pub(super) fn start(&mut self, id: RunId, turn: &Turn) -> Result<(), Rejected> {
         let run = self.own(id)?;
@@ -147,6 +150,11 @@ impl Machine {
         if run.state().is_terminal() || run.cancelling().is_some() {
             return Err(Rejected::State(format!(
                 "run {id} is over or being cancelled: it takes no more tasks"
+            )));
+        }
+        if run.added.len() + tasks.len() > ADDED_TASKS_MAX {
+            return Err(Rejected::State(format!(
+                "run {id} takes no more than {ADDED_TASKS_MAX} added tasks"
             )));
         }
         let first = run.len();

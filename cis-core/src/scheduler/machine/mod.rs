@@ -10,6 +10,7 @@
 
 mod control;
 mod grant;
+mod losses;
 mod why;
 mod worker;
 
@@ -22,7 +23,7 @@ use super::input::{Effect, IdSource, Input, InputKind, Rejected, WakeReason};
 use super::settle::settle;
 use super::state::Run;
 use crate::dag::Dag;
-use crate::event::{Actor, EndReason, EventBody, EventDraft, LostBy, RunCreated, RunState};
+use crate::event::{Actor, EndReason, EventBody, EventDraft, RunCreated, RunState};
 use crate::ids::{AttemptId, Fence, HostInstance, InputId, NodeDid, RunId, SessionId, TimestampMs};
 
 /// All runs that a node coordinates.
@@ -218,22 +219,8 @@ impl Machine {
                 self.emit(run, EventBody::RunModeChanged { mode, room }, turn)
             }
             InputKind::NodeLost { node, host, by } => self.node_lost(&node, host, by, turn),
-            InputKind::AttemptLost { attempt, detail } => {
-                let index = self.live_index(&attempt, None)?;
-                self.lose(attempt.run, index, detail, turn)?;
-                self.finish(attempt.run, self.dependents(attempt.run, index), turn)
-            }
-            InputKind::TakenOver { run, owner, epoch, cut } => {
-                let known = self.known(run)?.facts().epoch;
-                if epoch <= known {
-                    return Err(Rejected::Stale(format!(
-                        "run {run} is in epoch {known}, not before {epoch}"
-                    )));
-                }
-                self.emit(run, EventBody::RunTakenOver { owner, epoch, cut }, turn)?;
-                self.touch(run);
-                Ok(())
-            }
+            InputKind::AttemptLost { attempt, detail } => self.attempt_lost(&attempt, detail, turn),
+            InputKind::TakenOver { run, owner, epoch, cut } => self.taken_over(run, owner, epoch, cut, turn),
             InputKind::ForeignSessions { count } => {
                 self.foreign = count;
                 Ok(())
@@ -263,40 +250,6 @@ impl Machine {
         self.put(run);
         self.push(Some(id), EventBody::RunCreated(Box::new(facts)), turn);
         if start { self.start(id, turn) } else { Ok(()) }
-    }
-
-    fn node_lost(
-        &mut self,
-        node: &NodeDid,
-        host: Option<HostInstance>,
-        by: LostBy,
-        turn: &Turn,
-    ) -> Result<(), Rejected> {
-        self.push(None, EventBody::NodeLost { did: node.clone(), by, host }, turn);
-        let detail = match by {
-            LostBy::Host => "its session host ended",
-            LostBy::Heartbeat => "its node stopped answering",
-        };
-        let touched: Vec<RunId> = self.runs.values().filter(|s| s.live > 0).map(|s| s.run.id()).collect();
-        for id in touched {
-            let run = self.known(id)?;
-            let gone: Vec<u32> = run
-                .live()
-                .filter(|index| {
-                    let of = |live: &super::task::Live| {
-                        live.node == *node && (host.is_none() || live.host == host)
-                    };
-                    run.entry(*index).live.as_deref().is_some_and(of)
-                })
-                .collect();
-            let mut seeds = Vec::new();
-            for index in gone {
-                self.lose(id, index, detail.to_owned(), turn)?;
-                seeds.extend(self.dependents(id, index));
-            }
-            self.finish(id, seeds, turn)?;
-        }
-        Ok(())
     }
 
     /// Timers that are due, timeouts of runs, and runs that were just restored.

@@ -55,7 +55,7 @@ impl Machine {
     }
 
     /// Puts the end of the attempt under way into an event.
-    fn record(
+    pub(super) fn record(
         &mut self,
         id: RunId,
         index: u32,
@@ -84,22 +84,6 @@ impl Machine {
             queued: verdict.queued,
         };
         self.emit(id, EventBody::TaskResult(Box::new(result)), turn)
-    }
-
-    /// Records that the attempt under way is gone. The caller draws the consequences.
-    pub(super) fn lose(
-        &mut self,
-        id: RunId,
-        index: u32,
-        detail: String,
-        turn: &Turn,
-    ) -> Result<(), Rejected> {
-        let run = self.known(id)?;
-        let started_ms = run.entry(index).live.as_ref().and_then(|live| live.started_ms);
-        let outcome = AttemptOutcome::Lost { detail };
-        let verdict = judge(run, index, &outcome, turn.now);
-        self.held_until = None;
-        self.record(id, index, without_process(outcome, started_ms, turn), verdict, turn)
     }
 
     fn refused(
@@ -203,7 +187,7 @@ impl Machine {
     }
 }
 
-fn without_process(outcome: AttemptOutcome, started_ms: Option<i64>, turn: &Turn) -> Report {
+pub(super) fn without_process(outcome: AttemptOutcome, started_ms: Option<i64>, turn: &Turn) -> Report {
     Report {
         outcome,
         exit: None,

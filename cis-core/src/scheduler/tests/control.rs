@@ -289,6 +289,8 @@ fn added_tasks_are_checked() {
     {
         assert!(matches!(bench.refused(add(bad)).0, Rejected::State(_)));
     }
+    let endless = (0..=100_000).map(|n| task(&format!("x{n}"))).collect();
+    assert!(matches!(bench.refused(add(endless)).0, Rejected::State(_)));
     bench.ends("b", exit(1));
     let said = bench.does(add(vec![task("c: b"), when(Trigger::AllDone, "d: c b"), task("e: d")]));
     assert_eq!(
