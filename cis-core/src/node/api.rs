@@ -15,9 +15,9 @@ use super::streams::{self, Viewer};
 use super::submit::prepare;
 use super::{logs, restore};
 use crate::api::{
-    Attach, CreateRun, CreateSession, FollowEvents, InputReceipt, KillSession, ListRuns, ListSessions, Listing,
-    NodeView, Problem, ProblemKind, ReadLog, RetryRun, RunDetail, RunView, SendInput, SessionView, StopNode,
-    WhyView,
+    Attach, CreateRun, CreateSession, FollowEvents, InputReceipt, KillSession, ListRuns, ListSessions,
+    Listing, NodeView, Problem, ProblemKind, ReadLog, RetryRun, RunDetail, RunView, SendInput, SessionView,
+    StopNode, WhyView,
 };
 use crate::config::{Home, Keys};
 use crate::event::Event;
@@ -79,7 +79,6 @@ impl Node {
     }
 }
 
-
 impl NodeApi for Node {
     fn principal(&self, peer: Peer, token: Option<&str>) -> Principal {
         let host = self.shared.host_pid.load(Ordering::Relaxed);
@@ -99,7 +98,9 @@ impl NodeApi for Node {
         let found = self.read(move |reader| reader.find_session(&name)).await?;
         if !ended && !found.state.is_live() {
             let detail = format!("session {} has ended", found.id);
-            return Err(Problem::new(ProblemKind::Conflict, detail).hint("`cis dag logs` shows what it wrote"));
+            return Err(
+                Problem::new(ProblemKind::Conflict, detail).hint("`cis dag logs` shows what it wrote")
+            );
         }
         Ok(found.id)
     }
@@ -199,8 +200,12 @@ impl NodeApi for Node {
             None => attempts.iter().max_by_key(|tried| tried.number),
         };
         found.map(|tried| tried.session).ok_or_else(|| {
-            let which = attempt.map_or_else(|| "no attempt yet".to_owned(), |number| format!("no attempt {number}"));
-            Problem::new(ProblemKind::NotFound, format!("task `{id}` of run {} ({}) has {which}", run.short(), detail.dag))
+            let which =
+                attempt.map_or_else(|| "no attempt yet".to_owned(), |number| format!("no attempt {number}"));
+            Problem::new(
+                ProblemKind::NotFound,
+                format!("task `{id}` of run {} ({}) has {which}", run.short(), detail.dag),
+            )
         })
     }
 
@@ -221,7 +226,10 @@ impl NodeApi for Node {
             && request.argv.len() <= ARGV_MAX
             && request.argv.iter().all(|argument| !argument.contains('\0'));
         if !sound {
-            return Err(Problem::new(ProblemKind::BadInput, "a session needs a program and arguments without NUL bytes"));
+            return Err(Problem::new(
+                ProblemKind::BadInput,
+                "a session needs a program and arguments without NUL bytes",
+            ));
         }
         let (session, actor) = (SessionId(ulid::Ulid::new()), principal.actor());
         let request = Box::new(request);
@@ -230,11 +238,16 @@ impl NodeApi for Node {
         self.session(session).await
     }
 
-    async fn send_input(&self, who: Principal, session: SessionId, request: SendInput) -> Answer<InputReceipt> {
+    async fn send_input(
+        &self,
+        who: Principal,
+        session: SessionId,
+        request: SendInput,
+    ) -> Answer<InputReceipt> {
         self.expose(session).await?;
         let bytes = u32::try_from(request.data.len()).unwrap_or(u32::MAX);
         let input = request.input;
-        let receipt = self.hub.input(session, input, request.data.into()).await.map_err(|e| hub_problem(&e))?;
+        let receipt = self.hub.input(session, input, request.data).await.map_err(|e| hub_problem(&e))?;
         self.driver.tell(Command::Typed { session, input, bytes, actor: who.actor() });
         Ok(receipt)
     }
@@ -274,11 +287,13 @@ impl NodeApi for Node {
             _ => self.home.session_log(session),
         };
         let live = view.state.is_live();
-        let bytes: BoxStream<'static, Bytes> = if live && query.follow && self.expose(session).await.is_ok() {
-            logs::followed(&self.hub, session, &query)
-        } else {
-            logs::stored(path, &query)
+        let follows = live && query.follow && self.expose(session).await.is_ok();
+        let followed = match follows {
+            // One that ends in this moment is read from its file.
+            true => logs::followed(&self.hub, session, &query).await.ok(),
+            false => None,
         };
+        let bytes: BoxStream<'static, Bytes> = followed.unwrap_or_else(|| logs::stored(path, &query));
         let viewer = Viewer::new(Arc::clone(&self.shared), self.driver.clone());
         Ok(bytes.map(move |bytes| {
             let _while_read = &viewer;
@@ -306,7 +321,9 @@ pub(super) fn store_problem(error: &StoreError) -> Problem {
     let kind = match error {
         StoreError::NotFound { .. } => ProblemKind::NotFound,
         StoreError::Ambiguous { .. } => ProblemKind::Ambiguous,
-        StoreError::Full { .. } | StoreError::ReadOnly { .. } | StoreError::Io { .. } => ProblemKind::Unavailable,
+        StoreError::Full { .. } | StoreError::ReadOnly { .. } | StoreError::Io { .. } => {
+            ProblemKind::Unavailable
+        }
         _ => ProblemKind::Internal,
     };
     Problem::new(kind, error.to_string())

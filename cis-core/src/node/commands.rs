@@ -38,19 +38,60 @@ pub(super) struct NewRun {
 #[derive(Debug)]
 pub(super) enum Command {
     /// Answers with the run: an earlier one, where the same input made one before.
-    Create { new: Box<NewRun>, actor: Actor, reply: Reply<RunId> },
-    Run { run: RunId, verb: RunVerb, actor: Actor, reply: Reply<()> },
+    Create {
+        new: Box<NewRun>,
+        actor: Actor,
+        reply: Reply<RunId>,
+    },
+    Run {
+        run: RunId,
+        verb: RunVerb,
+        actor: Actor,
+        reply: Reply<()>,
+    },
     /// Answers none where the run is not open.
-    Why { run: RunId, task: TaskId, reply: Reply<Option<WhyView>> },
-    CreateSession { session: SessionId, request: Box<CreateSession>, actor: Actor, reply: Reply<SessionId> },
-    Kill { session: SessionId, grace_ms: Option<u64>, actor: Actor, reply: Reply<()> },
+    Why {
+        run: RunId,
+        task: TaskId,
+        reply: Reply<Option<WhyView>>,
+    },
+    CreateSession {
+        session: SessionId,
+        request: Box<CreateSession>,
+        actor: Actor,
+        reply: Reply<SessionId>,
+    },
+    Kill {
+        session: SessionId,
+        grace_ms: Option<u64>,
+        actor: Actor,
+        reply: Reply<()>,
+    },
     /// Makes the hub know a session that lives but was too young for that.
-    Expose { session: SessionId, reply: Reply<()> },
+    Expose {
+        session: SessionId,
+        reply: Reply<()>,
+    },
     /// An input was typed: record it.
-    Typed { session: SessionId, input: InputId, bytes: u32, actor: Actor },
-    Denied { action: String, detail: String, actor: Actor },
-    Status { reply: Reply<DriverStatus> },
-    Stop { kill_sessions: bool, reason: String, reply: Option<Reply<()>> },
+    Typed {
+        session: SessionId,
+        input: InputId,
+        bytes: u32,
+        actor: Actor,
+    },
+    Denied {
+        action: String,
+        detail: String,
+        actor: Actor,
+    },
+    Status {
+        reply: Reply<DriverStatus>,
+    },
+    Stop {
+        kill_sessions: bool,
+        reason: String,
+        reply: Option<Reply<()>>,
+    },
 }
 
 /// What only the driver knows of the node.
@@ -92,7 +133,8 @@ impl DriverHandle {
         let (reply, answer) = oneshot::channel();
         self.tell(command(reply));
         answer.await.unwrap_or_else(|_| {
-            Err(Problem::new(ProblemKind::Unavailable, "the node is stopping").hint("try again: a new one starts by itself"))
+            Err(Problem::new(ProblemKind::Unavailable, "the node is stopping")
+                .hint("try again: a new one starts by itself"))
         })
     }
 }

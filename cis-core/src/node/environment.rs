@@ -11,7 +11,9 @@ use crate::ids::{AttemptId, SessionId};
 /// Why a secret has no value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum SecretError {
-    #[error("the secret `{name}` comes from the variable {variable}, which is not set; set it where `cis dag run` is called")]
+    #[error(
+        "the secret `{name}` comes from the variable {variable}, which is not set; set it where `cis dag run` is called"
+    )]
     NotSet { name: String, variable: String },
     #[error("the secret `{name}` comes from the file {path}, which cannot be read: {why}")]
     Unreadable { name: String, path: String, why: String },
@@ -37,7 +39,8 @@ pub(super) fn secrets(
                     path: path.clone(),
                     why: e.to_string(),
                 })?;
-                let mut text = String::from_utf8(bytes).map_err(|_| SecretError::NotText { name: name.clone() })?;
+                let mut text =
+                    String::from_utf8(bytes).map_err(|_| SecretError::NotText { name: name.clone() })?;
                 if text.ends_with('\n') {
                     text.pop();
                 }
@@ -85,13 +88,12 @@ pub(super) fn task_variables(
 
 /// Variables of a caller or of this process that may reach a session: everything but our own, and but
 /// those that describe the caller's terminal.
-pub(super) fn inherited(
-    vars: impl IntoIterator<Item = (String, String)>,
-) -> BTreeMap<String, String> {
+pub(super) fn inherited(vars: impl IntoIterator<Item = (String, String)>) -> BTreeMap<String, String> {
     vars.into_iter()
         .filter(|(name, value)| {
             let ours = name.starts_with("CIS_");
-            let terminal = matches!(name.as_str(), "COLUMNS" | "LINES" | "TERMCAP" | "TMUX" | "TMUX_PANE" | "STY");
+            let terminal =
+                matches!(name.as_str(), "COLUMNS" | "LINES" | "TERMCAP" | "TMUX" | "TMUX_PANE" | "STY");
             let sound = !name.is_empty() && !name.contains(['=', '\0']) && !value.contains('\0');
             !ours && !terminal && sound
         })

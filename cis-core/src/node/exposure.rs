@@ -11,6 +11,8 @@ use crate::policy::redact::Redactor;
 pub(super) struct Exposure {
     pub(super) session: SessionId,
     pub(super) tty: bool,
+    /// An earlier life of this node started it: what it said before is not answered again.
+    pub(super) adopted: bool,
     pub(super) size: Option<TermSize>,
     pub(super) log: PathBuf,
     pub(super) command: String,

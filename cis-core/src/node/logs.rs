@@ -12,7 +12,7 @@ use super::secret_file;
 use crate::api::ReadLog;
 use crate::ids::SessionId;
 use crate::policy::redact::{Mask, RedactStream, Redactor};
-use crate::session::hub::{FollowChunk, Hub};
+use crate::session::hub::{FollowChunk, Hub, HubError};
 use crate::session::log::{Chunk, LogReader};
 use crate::text;
 
@@ -72,15 +72,20 @@ pub(super) fn stored(log: PathBuf, query: &ReadLog) -> BoxStream<'static, Bytes>
 }
 
 /// What is in the file and what comes, until the session ends.
-pub(super) fn followed(hub: &Hub, session: SessionId, query: &ReadLog) -> BoxStream<'static, Bytes> {
+pub(super) async fn followed(
+    hub: &Hub,
+    session: SessionId,
+    query: &ReadLog,
+) -> Result<BoxStream<'static, Bytes>, HubError> {
     let mut form = Form::new(query.plain);
-    hub.follow(session, query.from.unwrap_or(0))
-        .map(move |chunk| match chunk {
-            FollowChunk::Data { bytes, .. } => form.shape(&bytes),
-            FollowChunk::Gap { from, to } => form.shape(cut_mark(to - from).as_bytes()),
-            FollowChunk::End => Bytes::new(),
-        })
-        .boxed()
+    let chunks = hub.follow(session, query.from.unwrap_or(0)).await?;
+    let bytes = chunks.map(move |chunk| match chunk {
+        FollowChunk::Data { bytes, .. } => form.shape(&bytes),
+        FollowChunk::Gap { from, to } => form.shape(cut_mark(to - from).as_bytes()),
+        FollowChunk::End(_) => Bytes::new(),
+        FollowChunk::Lost(error) => form.shape(format!("\r\n[cis: {error}]\r\n").as_bytes()),
+    });
+    Ok(bytes.boxed())
 }
 
 fn cut_mark(bytes: u64) -> String {

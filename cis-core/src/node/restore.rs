@@ -24,7 +24,9 @@ pub(super) enum RestoreError {
     NotUnderstood { run: RunId, detail: String },
     #[error("run {run} has no `cis.dag.run.created` event; `cis store check` tells what is damaged")]
     NoBeginning { run: RunId },
-    #[error("event {offset} of run {run} does not follow from those before it: {detail}; `cis store check` tells more")]
+    #[error(
+        "event {offset} of run {run} does not follow from those before it: {detail}; `cis store check` tells more"
+    )]
     Impossible { run: RunId, offset: u64, detail: String },
 }
 

@@ -11,7 +11,7 @@ use super::driver::Shared;
 use crate::event::Event;
 use crate::ids::{Offset, RunId};
 use crate::server::{AttachFrame, AttachInput, AttachStreams, EventBatch};
-use crate::session::hub::{Attached, HubFrame};
+use crate::session::hub::{AttachOutput, Attached, HubError};
 use crate::store::Readers;
 
 /// Read from the store at a time.
@@ -95,11 +95,9 @@ impl Following {
     /// client resumes.
     async fn stored(&self) -> Option<EventBatch> {
         let (readers, after, run) = (self.readers.clone(), self.after, self.run);
-        let read = tokio::task::spawn_blocking(move || {
-            readers.get()?.events(after, run, EVENTS_AT_ONCE)
-        })
-        .await
-        .ok()?;
+        let read = tokio::task::spawn_blocking(move || readers.get()?.events(after, run, EVENTS_AT_ONCE))
+            .await
+            .ok()?;
         match read {
             Ok(events) => Some(events.into_iter().map(Arc::new).collect()),
             Err(error) => {
@@ -112,23 +110,32 @@ impl Following {
 
 /// An attach as the API pumps it.
 pub(super) fn attach(attached: Attached, viewer: Viewer) -> AttachStreams {
-    let Attached { frames, handle, .. } = attached;
+    let typing = attached.typing();
     let (input, mut typed) = mpsc::channel::<AttachInput>(INPUTS_AHEAD);
     tokio::spawn(async move {
-        // Ends when the API drops its half; the handle goes with it, which detaches.
+        // Ends when the API drops its half.
         while let Some(input) = typed.recv().await {
-            match input {
-                AttachInput::Typed(bytes) => handle.typed(bytes),
-                AttachInput::Control(control) => handle.control(control),
+            let taken = match input {
+                AttachInput::Typed(bytes) => typing.type_bytes(&bytes).await,
+                AttachInput::Control(control) => typing.control(control),
+            };
+            match taken {
+                // What a read-only viewer types goes nowhere.
+                Ok(()) | Err(HubError::ReadOnly { .. }) => {}
+                Err(_) => return,
             }
         }
     });
-    let output = frames.map(move |frame| {
-        let _while_attached = &viewer;
-        match frame {
-            HubFrame::Output(bytes) => AttachFrame::Output(bytes),
-            HubFrame::Notice(notice) => AttachFrame::Notice(notice),
-        }
+    let output = stream::unfold((attached, viewer), |(mut attached, viewer)| async move {
+        let frame = match attached.next().await? {
+            AttachOutput::Bytes(bytes) => AttachFrame::Output(bytes.into()),
+            AttachOutput::Notice(notice) => AttachFrame::Notice(notice),
+            AttachOutput::Lost(error) => {
+                tracing::debug!(%error, "a viewer lost its session");
+                return None;
+            }
+        };
+        Some((frame, (attached, viewer)))
     });
     AttachStreams { output: output.boxed(), input }
 }

@@ -24,7 +24,10 @@ pub(super) fn prepare(request: &CreateRun, blobs: &Blobs, did: NodeDid) -> Resul
         return Ok(None);
     }
     if request.mode != ExecutionMode::Local {
-        return Err(Problem::new(ProblemKind::BadInput, format!("this node runs local runs only, not {}", request.mode)));
+        return Err(Problem::new(
+            ProblemKind::BadInput,
+            format!("this node runs local runs only, not {}", request.mode),
+        ));
     }
     if !std::path::Path::new(&request.workdir).is_absolute() {
         let detail = format!("the directory `{}` is not absolute", request.workdir);

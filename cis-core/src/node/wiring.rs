@@ -110,10 +110,10 @@ pub fn run(options: NodeOptions, ready: impl FnOnce(Readiness) + Send + 'static)
     let _entered = runtime.enter();
     let listener = listen(&options.home)?;
     let hub = Hub::spawn(runtime.handle(), options.home.host_socket());
-    let wake = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).map_err(|e| NodeError::System {
-        what: "make an eventfd",
-        source: e.into(),
-    })?);
+    let wake = Arc::new(
+        eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
+            .map_err(|e| NodeError::System { what: "make an eventfd", source: e.into() })?,
+    );
     let (to_driver, commands) = mpsc::channel();
     let driver = DriverHandle::new(to_driver, Arc::clone(&wake));
     let (events, _) = broadcast::channel(EVENT_BATCHES_KEPT);
@@ -134,7 +134,8 @@ pub fn run(options: NodeOptions, ready: impl FnOnce(Readiness) + Send + 'static)
         events: events.clone(),
         shared: Arc::clone(&shared),
     });
-    let worker = LocalWorker::new(options.home.clone(), Arc::clone(&keys), Arc::clone(&blobs), options.environment);
+    let worker =
+        LocalWorker::new(options.home.clone(), Arc::clone(&keys), Arc::clone(&blobs), options.environment);
     let machine = restored(&keys, max_sessions, &readers, &blobs)?;
     let parts = Parts {
         home: options.home.clone(),
@@ -162,7 +163,10 @@ pub fn run(options: NodeOptions, ready: impl FnOnce(Readiness) + Send + 'static)
 }
 
 /// Runs the driver on a thread of its own. The receiver completes when it has ended.
-fn drive(parts: Parts, ready: impl FnOnce(Readiness) + Send + 'static) -> Result<oneshot::Receiver<()>, NodeError> {
+fn drive(
+    parts: Parts,
+    ready: impl FnOnce(Readiness) + Send + 'static,
+) -> Result<oneshot::Receiver<()>, NodeError> {
     let (over, ended) = oneshot::channel();
     thread::Builder::new()
         .name("cis-driver".to_owned())
@@ -198,12 +202,7 @@ async fn serve(
     .await
 }
 
-fn restored(
-    keys: &Keys,
-    max_sessions: u32,
-    readers: &Readers,
-    blobs: &Blobs,
-) -> Result<Machine, NodeError> {
+fn restored(keys: &Keys, max_sessions: u32, readers: &Readers, blobs: &Blobs) -> Result<Machine, NodeError> {
     let mut machine = Machine::new(keys.node.did(), max_sessions);
     for open in readers.get()?.open_runs()? {
         let run = open.run;

@@ -45,6 +45,8 @@ struct Live {
     log: PathBuf,
     script: Option<PathBuf>,
     pid: Option<u32>,
+    /// An earlier life of this node started it.
+    adopted: bool,
     exposed: bool,
     /// A result was given; the acknowledgement is awaited.
     reported: bool,
@@ -178,7 +180,8 @@ impl LocalWorker {
         }
         let named = environment::secrets(spec, base).map_err(|e: SecretError| e.to_string())?;
         let secrets = Secrets { named, sensitive: spec.sensitive.clone() };
-        secret_file::keep(log, &secrets).map_err(|e| format!("the secrets cannot be kept beside the log: {e}"))?;
+        secret_file::keep(log, &secrets)
+            .map_err(|e| format!("the secrets cannot be kept beside the log: {e}"))?;
         Ok(secrets)
     }
 
@@ -191,7 +194,8 @@ impl LocalWorker {
     ) -> Result<(BTreeMap<String, String>, Arc<BTreeMap<String, String>>), String> {
         let dir = self.home.run_logs(attempt.run);
         if !self.log_dirs.contains(&dir) {
-            fs::create_dir_all(&dir).map_err(|e| format!("cannot make the log directory {}: {e}", dir.display()))?;
+            fs::create_dir_all(&dir)
+                .map_err(|e| format!("cannot make the log directory {}: {e}", dir.display()))?;
             self.log_dirs.insert(dir);
         }
         let log = self.home.attempt_log(attempt.run, &attempt.task, attempt.number);
@@ -208,6 +212,7 @@ impl LocalWorker {
             log,
             script: None,
             pid: None,
+            adopted: false,
             exposed: false,
             reported: false,
             redactor: Arc::new(redactor),
@@ -284,6 +289,9 @@ impl LocalWorker {
         if let Err(detail) = self.enter(attempt, session, fence, &spec) {
             tracing::warn!(%attempt, detail, "a live session was taken over without its secrets");
         }
+        if let Some(live) = self.live.get_mut(&session) {
+            live.adopted = true;
+        }
         if known.exit.is_none() {
             self.started(session, known.pid);
         }
@@ -334,6 +342,7 @@ impl LocalWorker {
             self.exposed.push(Exposure {
                 session,
                 tty: live.tty,
+                adopted: live.adopted,
                 size: live.tty.then(TermSize::default),
                 log: live.log.clone(),
                 command: live.command.clone(),
@@ -452,7 +461,9 @@ impl LocalWorker {
 impl Worker for LocalWorker {
     fn tell(&mut self, message: ToWorker) {
         match message {
-            ToWorker::Grant { attempt, session, fence, spec, .. } => self.grant(&attempt, session, fence, *spec),
+            ToWorker::Grant { attempt, session, fence, spec, .. } => {
+                self.grant(&attempt, session, fence, *spec)
+            }
             // The own worker's grants end with the node, not with a lease.
             ToWorker::Renew { .. } => {}
             ToWorker::Cancel { attempt, fence: _, grace_ms } => {

@@ -75,7 +75,7 @@ impl Driver {
                 tty: exposure.tty,
                 size: exposure.size.unwrap_or_default(),
                 log: exposure.log,
-                live_from: None,
+                live_from: (!exposure.adopted).then_some(0),
                 redactor: exposure.redactor,
             });
         }
@@ -97,7 +97,10 @@ impl Driver {
 /// The spec of an attempt, complete in itself: values filled in, paths absolute.
 pub(super) fn complete(run: &Run, attempt: &AttemptId, blobs: &Blobs) -> Result<TaskSpec, String> {
     let facts = run.facts();
-    let task = run.task(&attempt.task).map(|(spec, _)| spec).ok_or_else(|| format!("the run has no task `{}`", attempt.task))?;
+    let task = run
+        .task(&attempt.task)
+        .map(|(spec, _)| spec)
+        .ok_or_else(|| format!("the run has no task `{}`", attempt.task))?;
     let (outputs, sensitive) = needed_outputs(run, task, blobs)?;
     let rendered = template::render(
         task,

@@ -49,7 +49,9 @@ impl Driver {
                 tracing::warn!(%session, detail, "the log of a session has gaps");
                 self.log_trouble = Some(format!("the log of session {session} has gaps: {detail}"));
             }
-            FromHost::NoSuchSession { session } => tracing::debug!(%session, "the host knows no such session"),
+            FromHost::NoSuchSession { session } => {
+                tracing::debug!(%session, "the host knows no such session")
+            }
             FromHost::Welcome { .. }
             | FromHost::InputRefused { .. }
             | FromHost::Refused { .. }
@@ -73,9 +75,12 @@ impl Driver {
         let gone = self.host.instance();
         self.parts.machine.set_host(None);
         self.parts.worker.host_lost();
-        self.parts.hub.host_lost();
         self.handle(
-            Input::internal(InputKind::NodeLost { node: self.parts.did.clone(), host: gone, by: LostBy::Host }),
+            Input::internal(InputKind::NodeLost {
+                node: self.parts.did.clone(),
+                host: gone,
+                by: LostBy::Host,
+            }),
             now,
         );
         self.loners_lost(now);
@@ -88,7 +93,7 @@ impl Driver {
         self.parts.shared.host_pid.store(self.host.pid().unwrap_or(0), Ordering::Relaxed);
         self.supervised = None;
         self.parts.worker.host_connected();
-        self.parts.hub.host_connected();
+        self.parts.hub.host_changed();
         self.parts.machine.set_host(Some(greeting.instance));
         self.reconcile(greeting, now);
     }
@@ -98,7 +103,8 @@ impl Driver {
             greeting.sessions.into_iter().map(|known| (known.session, known)).collect();
         for live in self.parts.machine.live_attempts().collect::<Vec<_>>() {
             let there = known.remove(&live.session);
-            if live.host != Some(greeting.instance) && there.is_none() {
+            // One that was to be stopped and never started is not started now.
+            if there.is_none() && (live.host != Some(greeting.instance) || live.cancelling) {
                 let detail = "its session host ended".to_owned();
                 self.handle(Input::internal(InputKind::AttemptLost { attempt: live.attempt, detail }), now);
                 continue;
@@ -117,7 +123,10 @@ impl Driver {
                     }
                 }
                 Err(detail) => {
-                    self.handle(Input::internal(InputKind::AttemptLost { attempt: live.attempt, detail }), now);
+                    self.handle(
+                        Input::internal(InputKind::AttemptLost { attempt: live.attempt, detail }),
+                        now,
+                    );
                     continue;
                 }
             }
@@ -143,7 +152,9 @@ pub(super) fn ended(exit: &Exit) -> Ended {
     let (detail, exit_code) = match exit.status {
         ExitStatus::Code(code) if exit.timed_out => (format!("timed out, exit code {code}"), Some(code)),
         ExitStatus::Code(code) => (format!("exit code {code}"), Some(code)),
-        ExitStatus::Signal(signal) if exit.timed_out => (format!("timed out, ended by signal {signal}"), None),
+        ExitStatus::Signal(signal) if exit.timed_out => {
+            (format!("timed out, ended by signal {signal}"), None)
+        }
         ExitStatus::Signal(signal) => (format!("ended by signal {signal}"), None),
     };
     Ended { detail, exit_code }

@@ -38,7 +38,16 @@ pub(super) struct HostLink {
 
 impl HostLink {
     pub(super) fn new(home: Home, command: Vec<OsString>) -> Self {
-        Self { home, command, client: None, child: None, instance: None, pid: None, retry_at: None, trouble: None }
+        Self {
+            home,
+            command,
+            client: None,
+            child: None,
+            instance: None,
+            pid: None,
+            retry_at: None,
+            trouble: None,
+        }
     }
 
     pub(super) fn instance(&self) -> Option<HostInstance> {

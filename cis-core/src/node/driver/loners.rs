@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::facts::{ended, loner_ended};
 use super::host_link::HostLink;
 use super::{Beside, Driver, now_ms};
-use crate::api::{CreateSession, ListSessions, Problem, ProblemKind, SessionView};
+use crate::api::{CreateSession, ListSessions, Problem, ProblemKind, SessionView, TermSize};
 use crate::event::{Actor, EventBody, EventDraft};
 use crate::ids::{SessionId, TimestampMs};
 use crate::node::commands::Reply;
@@ -14,8 +14,9 @@ use crate::node::environment;
 use crate::node::exposure::Exposure;
 use crate::policy::redact::Redactor;
 use crate::scheduler::{Input, InputKind};
-use crate::store::{SessionFacts, StoreError};
+use crate::session::hub::Ended;
 use crate::session::protocol::{Exit, Io, Known, Start, StartFailure, ToHost};
+use crate::store::{SessionFacts, StoreError};
 
 /// Output that is kept of a session, bytes.
 const LOG_LIMIT_BYTES: u64 = 64 << 20;
@@ -118,7 +119,8 @@ impl Driver {
         if request.env.is_some() {
             self.loners.queue(ToHost::DropEnv { name: session.to_string() });
         }
-        let loner = Loner { request: Some(request), reply: Some(reply), started: false, exit_recorded: false };
+        let loner =
+            Loner { request: Some(request), reply: Some(reply), started: false, exit_recorded: false };
         self.loners.live.insert(session, loner);
         self.count_loners();
     }
@@ -129,7 +131,7 @@ impl Driver {
         let (request, reply) = (loner.request.take(), loner.reply.take());
         self.draft(EventBody::SessionStarted { session, task: None, pid });
         if let Some(request) = request {
-            self.show_loner(session, request.size, request.argv.join(" "));
+            self.show_loner(session, request.size, request.argv.join(" "), false);
         }
         if let Some(reply) = reply {
             self.confirmations.push(Box::new(move || {
@@ -138,10 +140,11 @@ impl Driver {
         }
     }
 
-    fn show_loner(&mut self, session: SessionId, size: Option<crate::api::TermSize>, command: String) {
+    fn show_loner(&mut self, session: SessionId, size: Option<TermSize>, command: String, adopted: bool) {
         self.parts.worker.exposed.push(Exposure {
             session,
             tty: size.is_some(),
+            adopted,
             size,
             log: self.parts.home.session_log(session),
             command,
@@ -185,7 +188,7 @@ impl Driver {
     pub(super) fn loners_lost(&mut self, now: TimestampMs) {
         for (session, mut loner) in std::mem::take(&mut self.loners.live) {
             let detail = "its session host ended".to_owned();
-            self.parts.hub.close(session, crate::session::hub::Ended { detail: detail.clone(), exit_code: None });
+            self.parts.hub.close(session, Ended { detail: detail.clone(), exit_code: None });
             self.loner_gone(session, detail.clone(), now);
             if let Some(reply) = loner.reply.take() {
                 let _ = reply.send(Err(Problem::new(ProblemKind::Unavailable, detail)));
@@ -195,11 +198,7 @@ impl Driver {
     }
 
     /// After a start of the node: what became of those that an earlier life of it had.
-    pub(super) fn reconcile_loners(
-        &mut self,
-        known: &mut BTreeMap<SessionId, Known>,
-        now: TimestampMs,
-    ) {
+    pub(super) fn reconcile_loners(&mut self, known: &mut BTreeMap<SessionId, Known>, now: TimestampMs) {
         let recorded = match self.live_loners() {
             Ok(recorded) => recorded,
             Err(error) => {
@@ -228,7 +227,7 @@ impl Driver {
                     if row.pid.is_none() {
                         self.draft(EventBody::SessionStarted { session: row.id, task: None, pid: there.pid });
                     }
-                    self.show_loner(row.id, row.size, row.command);
+                    self.show_loner(row.id, row.size, row.command, true);
                 }
             }
         }

@@ -36,7 +36,9 @@ impl Driver {
             Command::CreateSession { session, request, actor, reply } => {
                 self.create_session(session, request, actor, reply);
             }
-            Command::Kill { session, grace_ms, actor, reply } => self.kill(session, grace_ms, actor, reply, now),
+            Command::Kill { session, grace_ms, actor, reply } => {
+                self.kill(session, grace_ms, actor, reply, now)
+            }
             Command::Expose { session, reply } => self.expose(session, reply),
             Command::Typed { session, input, bytes, actor } => {
                 let attempt = self.parts.worker.attempt_of(session).cloned();
@@ -65,9 +67,19 @@ impl Driver {
             let _ = reply.send(Ok(earlier));
             return;
         }
-        let tasks = new.dag.tasks.iter().map(|task| TaskSeed { id: task.id.clone(), needs: task.needs.clone() }).collect();
+        let tasks = new
+            .dag
+            .tasks
+            .iter()
+            .map(|task| TaskSeed { id: task.id.clone(), needs: task.needs.clone() })
+            .collect();
         let input = Input {
-            kind: InputKind::Submit { run: new.run, facts: Box::new(new.facts), dag: new.dag, start: new.start },
+            kind: InputKind::Submit {
+                run: new.run,
+                facts: Box::new(new.facts),
+                dag: new.dag,
+                start: new.start,
+            },
             actor: Some(actor),
             cause: Some(new.input),
         };
