@@ -14,5 +14,13 @@ pub mod text;
 
 #[cfg(feature = "client")]
 pub mod client;
+#[cfg(any(feature = "client", feature = "node"))]
+pub mod config;
+#[cfg(feature = "node")]
+pub mod node;
+#[cfg(feature = "node")]
+pub mod server;
 #[cfg(feature = "node")]
 pub mod session;
+#[cfg(feature = "node")]
+pub mod store;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::commands::{dag, doctor, init, node, session, status};
+use crate::commands::{dag, doctor, init, node, session, session_host, status};
 
 /// Runs DAGs of commands and agents in sessions that survive.
 ///
@@ -54,7 +54,8 @@ pub(crate) enum Command {
     Status(status::Args),
     Init(init::Args),
     Doctor(doctor::Args),
-    // Here: `#[command(hide = true)] SessionHost(session_host::Args)`, which a node starts.
+    #[command(hide = true)]
+    SessionHost(session_host::Args),
 }
 
 #[cfg(test)]

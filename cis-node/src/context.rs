@@ -10,7 +10,7 @@ use cis_core::client::Client;
 
 use crate::cli::Globals;
 use crate::error::CliError;
-use crate::home::Home;
+use crate::home::{self, Home};
 use crate::node_start;
 
 /// How long a command inside of a session waits for its node to be back.
@@ -45,7 +45,7 @@ impl Context {
             token: var("CIS_TOKEN").and_then(|token| token.into_string().ok()),
         });
         let home = globals.home.map(OsString::from);
-        let home = Home::locate(home, var("HOME"), var("XDG_RUNTIME_DIR"))?;
+        let home = home::locate(home, var("HOME"), var("XDG_RUNTIME_DIR"))?;
         Ok(Self { json: globals.json, home, session })
     }
 

@@ -12,7 +12,7 @@ use std::process::{ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::error::CliError;
-use crate::home::Home;
+use crate::home::{self, Home};
 use crate::output::clean::clean_lines;
 use crate::wait;
 
@@ -77,7 +77,7 @@ pub(crate) fn serve_command(home: &Home, stays: bool) -> Command {
 }
 
 fn spawn(home: &Home, stays: bool) -> io::Result<ChildStdout> {
-    home.create()?;
+    home::create(home)?;
     let log = OpenOptions::new().append(true).create(true).mode(0o600).open(home.node_log())?;
     let mut child = serve_command(home, stays)
         .arg("--ready-stdout")

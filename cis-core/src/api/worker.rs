@@ -39,6 +39,8 @@ pub struct TaskSpec {
     pub tty: bool,
     /// Names and sources, never values: the worker finds those itself.
     pub secrets: BTreeMap<String, SecretSource>,
+    /// Values among `env` and `program` that hold a secret of an earlier task: redacted like the others.
+    pub sensitive: Vec<String>,
     /// Ended after so long, ms.
     pub timeout_ms: Option<u64>,
     /// Between SIGTERM and SIGKILL, ms.

@@ -1,7 +1,7 @@
 //! THE event: every change of a run, a task, a session or a node is one value of [`EventBody`].
 //!
 //! The store keeps it, the API streams it, recovery folds it through the same reducer
-//! ([`crate::scheduler::state`]). This module owns the shapes and names; it decides nothing.
+//! ([`crate::scheduler::Run::apply`]). This module owns the shapes and names; it decides nothing.
 
 mod body;
 mod row;

@@ -3,6 +3,8 @@
 //! Owns principals, rights and the decision. Knows nothing of sockets, rooms or processes: whoever
 //! lets a request in says who it is from.
 
+pub mod redact;
+
 use serde::{Deserialize, Serialize};
 
 use crate::event::{Actor, ActorKind, Via};

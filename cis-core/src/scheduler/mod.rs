@@ -2,8 +2,28 @@
 //!
 //! Owns the state of runs and tasks and all moves between them. Does no IO and reads no clock:
 //! inputs come with their time, events and effects go out, and whoever drives it makes the events
-//! durable before it performs the effects.
+//! durable before it performs the effects. Recovery folds the stored events by [`Run::apply`], which is
+//! also the only way by which the machine changes a run.
 
+mod apply_error;
+mod ending;
+mod index;
 mod input;
+mod links;
+mod machine;
+mod outcome;
+mod reduce;
+mod retry;
+mod settle;
+mod state;
+mod task;
+mod trigger;
 
+#[cfg(test)]
+mod tests;
+
+pub use apply_error::ApplyError;
 pub use input::{Effect, IdSource, Input, InputKind, Rejected, WakeReason};
+pub use machine::{LiveAttempt, Machine};
+pub use state::Run;
+pub use task::{Ended, Live, Prompt, Tally, TaskEntry};

@@ -39,9 +39,10 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
         CliError::unavailable(format!("cannot make {what}: {error}"))
             .hint("`cis doctor` checks the home directory; --home DIR takes another one")
     };
-    let home_made = home.create().map_err(|error| cannot(&home.dir.display().to_string(), &error))?;
+    let home_made =
+        crate::home::create(home).map_err(|error| cannot(&home.dir.display().to_string(), &error))?;
     let (did, key_made) =
-        home.key().map_err(|error| cannot(&home.key_file().display().to_string(), &error))?;
+        crate::home::key(home).map_err(|error| cannot(&home.identity_key().display().to_string(), &error))?;
     if let Some(path) = &args.sample {
         write_sample(path)?;
     }

@@ -5,6 +5,7 @@ pub(crate) mod doctor;
 pub(crate) mod init;
 pub(crate) mod node;
 pub(crate) mod session;
+pub(crate) mod session_host;
 pub(crate) mod status;
 
 use crate::cli::{Cli, Command};
@@ -21,6 +22,6 @@ pub(crate) fn run(cli: Cli) -> Result<Exit, CliError> {
         Command::Status(args) => status::run(&context, &args),
         Command::Init(args) => init::run(&context, &args),
         Command::Doctor(args) => doctor::run(&context, &args),
-        // Here: the session host, which needs no context.
+        Command::SessionHost(args) => session_host::run(&context, &args),
     }
 }

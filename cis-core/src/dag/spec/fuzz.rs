@@ -66,9 +66,8 @@ const PIECES: &[&str] = &[
 ];
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(
-        option_env!("CIS_FUZZ_CASES").and_then(|n| n.parse().ok()).unwrap_or(400)
-    ))]
+    // PROPTEST_CASES says how many.
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn any_bytes(bytes in prop::collection::vec(any::<u8>(), 0..300)) {

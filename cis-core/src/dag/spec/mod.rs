@@ -49,7 +49,7 @@ pub fn parse(text: &[u8], source: &str) -> Result<Dag, Diagnostics> {
     };
     let tree = toml_tree(text).map_err(|mistakes| mistakes.finish(text, source))?;
     let mut reader = Reader::default();
-    let dag = file(&mut reader, text, &tree);
+    let dag = file(&mut reader, text, tree);
     match dag {
         Some(dag) if reader.mistakes.is_empty() => Ok(dag),
         _ => Err(reader.mistakes.finish(text, source)),
@@ -107,7 +107,8 @@ fn not_toml(text: &str, span: std::ops::Range<usize>, message: &str) -> Mistake 
     }
 }
 
-fn file(reader: &mut Reader, text: &str, top: &DeTable<'_>) -> Option<Dag> {
+fn file(reader: &mut Reader, text: &str, tree: DeTable<'_>) -> Option<Dag> {
+    let top = &tree;
     if !version(reader, top) {
         return None;
     }
@@ -122,6 +123,8 @@ fn file(reader: &mut Reader, text: &str, top: &DeTable<'_>) -> Option<Dag> {
         return None;
     };
     let drafts = drafts(reader, node, &dag.base)?;
+    // The largest thing here, and all that is needed of it is in the drafts.
+    drop(tree);
     dag.dag.tasks = references::resolve(reader, text, &dag, drafts)?;
     Some(dag.dag)
 }

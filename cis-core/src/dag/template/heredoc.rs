@@ -1,8 +1,8 @@
 //! Here-documents (POSIX.1-2024, XCU 2.7.4) as far as they are followed: a plain word, and a body in
 //! which nothing but variables is expanded.
 
-use super::expr;
-use super::shell::Refusal;
+use super::parser;
+use super::position::Refusal;
 
 /// A here-document whose body is still to come.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,7 +90,7 @@ fn refusal(body: &[u8]) -> Option<Refusal> {
                 at += name + 2;
             }
             b'{' if body.get(at + 1) == Some(&b'{') => {
-                let Ok(expr) = expr::parse_at(text, at) else {
+                let Ok(expr) = parser::parse_at(text, at) else {
                     return Some(Refusal::Heredoc);
                 };
                 if text[expr.range.clone()].contains('\n') {

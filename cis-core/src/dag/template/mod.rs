@@ -9,6 +9,8 @@
 mod eval;
 mod expr;
 mod heredoc;
+mod parser;
+mod position;
 mod scan;
 mod shell;
 mod words;
@@ -113,7 +115,7 @@ pub fn render(task: &Task, values: &Values<'_>) -> Result<Rendered, RenderError>
         }
         Action::Script { text, shell } => {
             let mut text = script(text, shell, task, values, &mut env)?;
-            if text.starts_with(['-', '+']) && shell::Dialect::of(shell).is_some() {
+            if text.starts_with(['-', '+']) && position::Dialect::of(shell).is_some() {
                 // `sh -c -x` would take it for an option.
                 text.insert(0, ' ');
             }

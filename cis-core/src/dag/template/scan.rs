@@ -1,8 +1,10 @@
 //! All templates of one text, each with what its place allows. The same reading serves checking a
 //! file, finding out what a task refers to, and rendering it.
 
-use super::expr::{self, Expr, ExprError};
-use super::shell::{Dialect, Lexer, Position, Refusal};
+use super::expr::{Expr, ExprError};
+use super::parser;
+use super::position::{Dialect, Position};
+use super::shell::Lexer;
 
 /// What a text is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,7 +92,7 @@ fn walk(
     place: impl Fn(Expr, Position) -> Result<Found, ExprError>,
 ) {
     while let Some((start, position)) = walker.next(text) {
-        match expr::parse_at(text, start) {
+        match parser::parse_at(text, start) {
             Ok(expr) => {
                 walker.resume(expr.range.end);
                 match place(expr, position) {
@@ -127,7 +129,7 @@ fn in_shell(text: &str, expr: Expr, position: Position) -> Result<Found, ExprErr
     if expr.literal().is_some_and(|literal| !literal.contains(['\'', '"', '`', '\\', '$', '\n'])) {
         return Ok(plain(expr));
     }
-    let (message, help) = explain(refusal, text, expr.range.start);
+    let (message, help) = refusal.explain(text, expr.range.start);
     Err(ExprError { range: expr.range, message, help: Some(help), resume: None })
 }
 
@@ -139,54 +141,6 @@ fn in_other_language(shell: &str, expr: Expr) -> Result<Found, ExprError> {
     let help = "pass it as a variable: env = { VALUE = \"{{ … }}\" }, and read VALUE in the script; \
                 or write {{ … | raw }} if the value may become code";
     Err(ExprError { range: expr.range, message, help: Some(help.to_owned()), resume: None })
-}
-
-fn explain(refusal: Refusal, text: &str, at: usize) -> (String, String) {
-    let by_env = "or pass it as a variable: env = { VALUE = \"{{ … }}\" }, and \"$VALUE\" in the script";
-    let (message, help) = match refusal {
-        Refusal::SingleQuotes => (
-            "a value cannot stand inside single quotes, where the shell expands nothing",
-            "use double quotes, or leave the single ones: 'before '{{ … }}' after'",
-        ),
-        Refusal::Backticks => ("a value cannot stand inside backticks", "write $( … ) instead of backticks"),
-        Refusal::Arithmetic => (
-            "a value cannot stand in arithmetic, where shells evaluate it as code",
-            "put it into a variable first: n={{ … }}, and check it before you calculate",
-        ),
-        Refusal::Parameter => {
-            ("a value cannot stand inside ${ … }", "put it into a variable first: v={{ … }}")
-        }
-        Refusal::Condition => (
-            "a value cannot stand inside [[ … ]], where shells may evaluate it as arithmetic",
-            "use [ … ] or case",
-        ),
-        Refusal::Subscript => (
-            "a value cannot stand after an open [ of the same word: shells evaluate subscripts",
-            "close the bracket first, or quote it",
-        ),
-        Refusal::Backslash => ("a value cannot stand right after a backslash", "leave the backslash out"),
-        Refusal::Dollar => {
-            ("a value cannot stand right after a dollar sign", "write \\$ for a dollar sign itself")
-        }
-        Refusal::LiteralHeredoc => (
-            "a value cannot stand in a here-document whose word is quoted, where the shell expands nothing",
-            "write the word without quotes (<<EOF)",
-        ),
-        Refusal::Heredoc => (
-            "a value cannot stand in a here-document with substitutions other than $name and ${name}",
-            "put those into variables before it",
-        ),
-        Refusal::Lost(since) => {
-            let line = memchr::memchr_iter(b'\n', &text.as_bytes()[..since.min(at)]).count() + 1;
-            return (
-                format!(
-                    "a value cannot stand here: the quoting cannot be followed from line {line} of the script on"
-                ),
-                format!("put it into a variable on the first line: v={{{{ … }}}}; {by_env}"),
-            );
-        }
-    };
-    (message.to_owned(), format!("{help}; {by_env}"))
 }
 
 #[cfg(test)]
@@ -244,6 +198,9 @@ mod tests {
             "echo \"${x:-{{ attempt }}}\"",
             "[[ {{ attempt }} -gt 1 ]]",
             "[[ \"{{ attempt }}\" -gt 1 ]]",
+            "eval {{ attempt }}; echo {{ attempt }}",
+            "eval \"echo $(echo {{ attempt }}) {{ attempt }}\"",
+            "let x=1 y={{ attempt }}",
             "a[{{ attempt }}]=1",
             "a[\"{{ attempt }}\"]=1",
             "echo \\{{ attempt }}",
@@ -280,6 +237,14 @@ mod tests {
             a value cannot stand inside [[ … ]], where shells may evaluate it as arithmetic
         "[[ \"{{ attempt }}\" -gt 1 ]]"
             a value cannot stand inside [[ … ]], where shells may evaluate it as arithmetic
+        "eval {{ attempt }}; echo {{ attempt }}"
+            a value cannot stand in the arguments of eval or let, which run them as code
+        Bare
+        "eval \"echo $(echo {{ attempt }}) {{ attempt }}\""
+            Bare
+        a value cannot stand in the arguments of eval or let, which run them as code
+        "let x=1 y={{ attempt }}"
+            a value cannot stand in the arguments of eval or let, which run them as code
         "a[{{ attempt }}]=1"
             a value cannot stand after an open [ of the same word: shells evaluate subscripts
         "a[\"{{ attempt }}\"]=1"

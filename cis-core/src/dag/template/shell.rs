@@ -7,71 +7,14 @@
 //! could split a value into words, never run it. Knows nothing of expressions.
 
 use super::heredoc;
-
-/// What the position asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Position {
-    /// Outside quotes: `"${V}"`.
-    Bare,
-    /// Inside double quotes, or in a here-document that expands: `${V}`.
-    Quoted,
-    /// No way.
-    Refused(Refusal),
-}
-
-/// Why not.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Refusal {
-    /// Between `'` and `'`.
-    SingleQuotes,
-    /// Between `` ` `` and `` ` ``.
-    Backticks,
-    /// In `$(( ))` or `(( ))`.
-    Arithmetic,
-    /// In `${ }`.
-    Parameter,
-    /// In `[[ ]]`.
-    Condition,
-    /// After an open `[` of the same word: an array's subscript.
-    Subscript,
-    /// After `\`.
-    Backslash,
-    /// After `$`.
-    Dollar,
-    /// In a here-document whose word is quoted.
-    LiteralHeredoc,
-    /// In a here-document with substitutions.
-    Heredoc,
-    /// The quoting of what comes before is not followed; where that began, bytes.
-    Lost(usize),
-}
-
-/// Which rules.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Dialect {
-    /// `sh`, `dash`, `ash`: any POSIX shell.
-    Posix,
-    /// `bash`, `zsh`, `ksh`.
-    Extended,
-}
-
-impl Dialect {
-    /// Of a shell as a task names it; none where it is no POSIX shell.
-    pub(super) fn of(shell: &str) -> Option<Self> {
-        match shell.rsplit('/').next()? {
-            "sh" | "dash" | "ash" => Some(Self::Posix),
-            "bash" | "zsh" | "ksh" => Some(Self::Extended),
-            _ => None,
-        }
-    }
-}
+use super::position::{Dialect, Position, Refusal};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Frame {
     /// `(`, `$(`, `<(`; with what to go back to.
     Paren {
         word: Word,
-        condition: bool,
+        within: Within,
     },
     Double,
     Single,
@@ -91,6 +34,16 @@ enum Frame {
     },
 }
 
+/// What the words of a command are taken for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Within {
+    Command,
+    /// `[[ … ]]`.
+    Condition,
+    /// After `eval` or `let`.
+    Evaluated,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 struct Word {
     start: Option<usize>,
@@ -105,7 +58,7 @@ pub(super) struct Lexer<'a> {
     at: usize,
     stack: Vec<Frame>,
     word: Word,
-    condition: bool,
+    within: Within,
     /// Here-documents whose bodies start at the next newline, and how deep their commands stand.
     pending: Vec<heredoc::Heredoc>,
     pending_depth: usize,
@@ -120,7 +73,7 @@ impl<'a> Lexer<'a> {
             at: 0,
             stack: Vec::new(),
             word: Word::default(),
-            condition: false,
+            within: Within::Command,
             pending: Vec::new(),
             pending_depth: 0,
             lost: None,
@@ -154,8 +107,10 @@ impl<'a> Lexer<'a> {
     }
 
     fn position(&self) -> Position {
-        if self.condition {
-            return Position::Refused(Refusal::Condition);
+        match self.within {
+            Within::Command => {}
+            Within::Condition => return Position::Refused(Refusal::Condition),
+            Within::Evaluated => return Position::Refused(Refusal::Evaluated),
         }
         if self.word.brackets > 0 {
             return Position::Refused(Refusal::Subscript);
@@ -205,10 +160,14 @@ impl<'a> Lexer<'a> {
             // A line goes on: neither part of a word nor the end of one.
             b'\\' if self.byte(1) == Some(b'\n') => self.at += 2,
             b'\n' => {
-                self.end_word();
+                self.end_command();
                 self.newline();
             }
-            b';' | b'&' | b'|' | b'>' => self.separator(),
+            b';' | b'&' | b'|' => {
+                self.end_command();
+                self.at += 1;
+            }
+            b'>' => self.separator(),
             b'<' => {
                 self.end_word();
                 self.less();
@@ -223,7 +182,7 @@ impl<'a> Lexer<'a> {
             },
             b'(' => {
                 self.end_word();
-                self.open_command(1, self.condition);
+                self.open_command(1, self.within);
             }
             b')' => {
                 self.end_word();
@@ -262,11 +221,19 @@ impl<'a> Lexer<'a> {
         self.at += 1;
     }
 
+    fn end_command(&mut self) {
+        self.end_word();
+        if self.within == Within::Evaluated {
+            self.within = Within::Command;
+        }
+    }
+
     fn end_word(&mut self) {
         let Word { start: Some(start), .. } = std::mem::take(&mut self.word) else { return };
         match &self.bytes[start..self.at] {
-            b"[[" => self.condition = true,
-            b"]]" => self.condition = false,
+            b"[[" => self.within = Within::Condition,
+            b"]]" => self.within = Within::Command,
+            b"eval" | b"let" if self.within == Within::Command => self.within = Within::Evaluated,
             // Its patterns may end in a `)` that nothing opened.
             b"case" if !self.stack.is_empty() => self.lose(),
             _ => {}
@@ -407,7 +374,7 @@ impl<'a> Lexer<'a> {
         }
         match self.byte(1) {
             Some(b'(') if self.byte(2) == Some(b'(') => self.push(Frame::Arithmetic { depth: 2 }, 3),
-            Some(b'(') => self.open_command(2, false),
+            Some(b'(') => self.open_command(2, Within::Command),
             Some(b'{') => self.push(Frame::Param { quoted: in_quotes }, 2),
             // Arithmetic in bash, text in others.
             Some(b'[') => self.lose(),
@@ -431,10 +398,10 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    fn open_command(&mut self, length: usize, condition: bool) {
-        self.push(Frame::Paren { word: self.word, condition: self.condition }, length);
+    fn open_command(&mut self, length: usize, within: Within) {
+        self.push(Frame::Paren { word: self.word, within: self.within }, length);
         self.word = Word::default();
-        self.condition = condition;
+        self.within = within;
     }
 
     fn close_command(&mut self) {
@@ -442,10 +409,10 @@ impl<'a> Lexer<'a> {
             return self.lose();
         }
         self.at += 1;
-        if let Some(Frame::Paren { word, condition }) = self.stack.last().copied() {
+        if let Some(Frame::Paren { word, within }) = self.stack.last().copied() {
             self.stack.pop();
             self.word = word;
-            self.condition = condition;
+            self.within = within;
         }
     }
 

@@ -1,5 +1,6 @@
 //! `cis node`: the process that does the work.
 
+mod serve;
 mod start;
 mod status;
 mod stop;
@@ -17,13 +18,15 @@ pub(crate) enum Command {
     Start(start::Args),
     Stop(stop::Args),
     Status(status::Args),
-    // Here: `#[command(hide = true)] Serve(serve::Args)`, the node itself.
+    #[command(hide = true)]
+    Serve(serve::Args),
 }
 
 pub(crate) fn run(context: &Context, command: Command) -> Result<Exit, CliError> {
     match command {
         Command::Start(args) => start::run(context, &args),
         Command::Stop(args) => stop::run(context, &args),
+        Command::Serve(args) => serve::run(context, &args),
         Command::Status(_) => status::run(context),
     }
 }

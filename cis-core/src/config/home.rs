@@ -1,0 +1,301 @@
+//! The home directory of a node and the places in it.
+
+use std::ffi::OsString;
+use std::fs;
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest as _, Sha256};
+
+use crate::ids::{RunId, SessionId, TaskId};
+
+/// Length of `sun_path` less the final NUL (unix(7)).
+const SOCKET_PATH_BYTES_MAX: usize = 107;
+
+/// Name of the file that says where the sockets are.
+const RUNTIME_PIN: &str = "runtime-dir";
+
+/// Why there is no usable home.
+#[derive(Debug, thiserror::Error)]
+pub enum HomeError {
+    /// Neither `CIS_HOME` nor `HOME` says where it is.
+    #[error("cannot tell where to keep state: set CIS_HOME or HOME")]
+    Nowhere,
+    /// A directory could not be made.
+    #[error("cannot make the directory {}: {source}; set CIS_HOME to a place that you can write", path.display())]
+    Make {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A directory for sockets belongs to somebody else, or others can enter it.
+    #[error("{} is not safe for sockets: {why}; set XDG_RUNTIME_DIR to a directory of your own (mode 0700)", path.display())]
+    Unsafe {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A socket's path would be longer than a Unix socket's address can be.
+    #[error("the socket path {} is longer than {SOCKET_PATH_BYTES_MAX} bytes: set XDG_RUNTIME_DIR to a shorter one", path.display())]
+    SocketPathTooLong {
+        /// Which.
+        path: PathBuf,
+    },
+}
+
+/// Where a node keeps its state (`CIS_HOME`, else `~/.cis`) and its sockets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Home {
+    /// State, absolute.
+    pub dir: PathBuf,
+    /// Sockets, absolute; differs for every home.
+    pub runtime: PathBuf,
+}
+
+impl Home {
+    /// Finds it from the values of `CIS_HOME`, `HOME` and `XDG_RUNTIME_DIR`. Makes nothing.
+    ///
+    /// # Errors
+    /// [`HomeError::Nowhere`], or a path that is too long for sockets.
+    pub fn locate(
+        cis_home: Option<OsString>,
+        home: Option<OsString>,
+        xdg_runtime: Option<OsString>,
+    ) -> Result<Self, HomeError> {
+        let set = |value: Option<OsString>| value.filter(|v| !v.is_empty()).map(PathBuf::from);
+        let dir = match (set(cis_home), set(home)) {
+            (Some(dir), _) => dir,
+            (None, Some(home)) => home.join(".cis"),
+            (None, None) => return Err(HomeError::Nowhere),
+        };
+        let dir = std::path::absolute(&dir).map_err(|source| HomeError::Make { path: dir, source })?;
+        // Two homes must never share a socket, and a path given in two ways is one home.
+        let real = canonical(&dir);
+        if let Some(runtime) = pinned_runtime(&real) {
+            return Ok(Self { dir: real, runtime });
+        }
+        let digest = Sha256::digest(real.as_os_str().as_encoded_bytes());
+        let base = set(xdg_runtime).filter(|path| path.is_absolute() && path.is_dir()).map_or_else(
+            || PathBuf::from(format!("/tmp/cis-{}", rustix::process::getuid().as_raw())),
+            |path| path.join("cis"),
+        );
+        let runtime = base.join(hex::encode(&digest[..6]));
+        let home = Self { dir: real, runtime };
+        let longest = home.host_socket();
+        if longest.as_os_str().len() > SOCKET_PATH_BYTES_MAX {
+            return Err(HomeError::SocketPathTooLong { path: longest });
+        }
+        Ok(home)
+    }
+
+    /// Makes the directories (0700) and checks that those for sockets are ours alone.
+    ///
+    /// # Errors
+    /// A directory cannot be made, or is not safe.
+    pub fn make(&self) -> Result<(), HomeError> {
+        for dir in [self.dir.clone(), self.logs(), self.outputs(), self.blobs()] {
+            make_private(&dir)?;
+        }
+        if let Some(parent) = self.runtime.parent() {
+            make_private(parent)?;
+            check_private(parent)?;
+        }
+        make_private(&self.runtime)?;
+        check_private(&self.runtime)
+    }
+
+    /// Says in the home where the sockets are, so that a caller whose `XDG_RUNTIME_DIR` differs (cron,
+    /// ssh, su) finds the same node.
+    ///
+    /// # Errors
+    /// The home cannot be written.
+    pub fn pin_runtime(&self) -> Result<(), HomeError> {
+        let path = self.dir.join(RUNTIME_PIN);
+        let text = self.runtime.as_os_str().as_encoded_bytes();
+        if fs::read(&path).is_ok_and(|old| old == text) {
+            return Ok(());
+        }
+        fs::write(&path, text).map_err(|source| HomeError::Make { path, source })
+    }
+
+    /// The API's socket.
+    #[must_use]
+    pub fn node_socket(&self) -> PathBuf {
+        self.runtime.join("node.sock")
+    }
+
+    /// The session host's socket.
+    #[must_use]
+    pub fn host_socket(&self) -> PathBuf {
+        self.runtime.join("host.sock")
+    }
+
+    /// Held by the running node.
+    #[must_use]
+    pub fn node_lock(&self) -> PathBuf {
+        self.dir.join("node.lock")
+    }
+
+    /// Held by the running session host.
+    #[must_use]
+    pub fn host_lock(&self) -> PathBuf {
+        self.dir.join("host.lock")
+    }
+
+    /// Seed of the node's key.
+    #[must_use]
+    pub fn identity_key(&self) -> PathBuf {
+        self.dir.join("identity.key")
+    }
+
+    /// What a detached node has to say.
+    #[must_use]
+    pub fn node_log(&self) -> PathBuf {
+        self.dir.join("node.log")
+    }
+
+    /// What its session host has to say.
+    #[must_use]
+    pub fn host_log(&self) -> PathBuf {
+        self.dir.join("host.log")
+    }
+
+    /// The database.
+    #[must_use]
+    pub fn database(&self) -> PathBuf {
+        self.dir.join("cis.db")
+    }
+
+    /// Content-addressed files.
+    #[must_use]
+    pub fn blobs(&self) -> PathBuf {
+        self.dir.join("blobs")
+    }
+
+    /// Logs of sessions.
+    #[must_use]
+    pub fn logs(&self) -> PathBuf {
+        self.dir.join("logs")
+    }
+
+    /// Logs of a run's sessions.
+    #[must_use]
+    pub fn run_logs(&self, run: RunId) -> PathBuf {
+        self.logs().join(run.to_string())
+    }
+
+    /// Log of an attempt.
+    #[must_use]
+    pub fn attempt_log(&self, run: RunId, task: &TaskId, attempt: u32) -> PathBuf {
+        self.run_logs(run).join(format!("{task}.{attempt}.log"))
+    }
+
+    /// Log of a session without a run.
+    #[must_use]
+    pub fn session_log(&self, session: SessionId) -> PathBuf {
+        self.logs().join(format!("{session}.log"))
+    }
+
+    /// `CIS_OUTPUT` files of live sessions.
+    #[must_use]
+    pub fn outputs(&self) -> PathBuf {
+        self.dir.join("outputs")
+    }
+
+    /// `CIS_OUTPUT` of a session.
+    #[must_use]
+    pub fn output_file(&self, session: SessionId) -> PathBuf {
+        self.outputs().join(session.to_string())
+    }
+}
+
+/// The real path of a directory that may not be there yet.
+fn canonical(dir: &Path) -> PathBuf {
+    let mut missing = Vec::new();
+    let mut at = dir;
+    loop {
+        if let Ok(real) = fs::canonicalize(at) {
+            return missing.iter().rev().fold(real, |path, name| path.join(name));
+        }
+        let (Some(parent), Some(name)) = (at.parent(), at.file_name()) else { return dir.to_owned() };
+        missing.push(name);
+        at = parent;
+    }
+}
+
+/// Where the newest node of this home put its sockets, while that directory is there.
+fn pinned_runtime(home: &Path) -> Option<PathBuf> {
+    use std::os::unix::ffi::OsStringExt as _;
+    let path = PathBuf::from(OsString::from_vec(fs::read(home.join(RUNTIME_PIN)).ok()?));
+    (path.is_absolute() && check_private(&path).is_ok()).then_some(path)
+}
+
+fn make_private(path: &Path) -> Result<(), HomeError> {
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(|source| HomeError::Make { path: path.to_owned(), source })
+}
+
+/// A directory that another user could write to, or swap, would let them stand in for the node.
+fn check_private(path: &Path) -> Result<(), HomeError> {
+    let not_safe = |why: String| HomeError::Unsafe { path: path.to_owned(), why };
+    let meta =
+        fs::symlink_metadata(path).map_err(|source| HomeError::Make { path: path.to_owned(), source })?;
+    if !meta.is_dir() {
+        return Err(not_safe("it is not a directory".to_owned()));
+    }
+    let me = rustix::process::geteuid().as_raw();
+    if meta.uid() != me {
+        return Err(not_safe(format!("it belongs to uid {}, not to {me}", meta.uid())));
+    }
+    if meta.permissions().mode() & 0o077 != 0 {
+        return Err(not_safe(format!("its mode is {:o}", meta.permissions().mode() & 0o777)));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_home_has_sockets_of_its_own_below_a_private_directory() {
+        let tmp = tempfile::tempdir().unwrap();
+        let at = |name: &str| {
+            Home::locate(Some(tmp.path().join(name).into()), None, Some(tmp.path().as_os_str().to_owned()))
+                .unwrap()
+        };
+        let (a, b) = (at("a"), at("b"));
+        assert_ne!(a.node_socket(), b.node_socket());
+        a.make().unwrap();
+        assert_eq!(fs::metadata(&a.runtime).unwrap().permissions().mode() & 0o777, 0o700);
+        assert_eq!(at("a"), a, "the same before and after it is made");
+    }
+
+    #[test]
+    fn a_caller_with_another_runtime_directory_finds_the_same_sockets() {
+        let tmp = tempfile::tempdir().unwrap();
+        let home: OsString = tmp.path().join("h").into();
+        let first = Home::locate(Some(home.clone()), None, Some(tmp.path().as_os_str().to_owned())).unwrap();
+        first.make().unwrap();
+        first.pin_runtime().unwrap();
+        assert_eq!(Home::locate(Some(home), None, None).unwrap(), first);
+    }
+
+    #[test]
+    fn a_runtime_directory_that_others_can_enter_is_refused() {
+        let tmp = tempfile::tempdir().unwrap();
+        let home =
+            Home::locate(Some(tmp.path().join("h").into()), None, Some(tmp.path().as_os_str().to_owned()))
+                .unwrap();
+        let parent = home.runtime.parent().unwrap();
+        fs::create_dir(parent).unwrap();
+        fs::set_permissions(parent, fs::Permissions::from_mode(0o777)).unwrap();
+        assert!(matches!(home.make(), Err(HomeError::Unsafe { .. })));
+    }
+}

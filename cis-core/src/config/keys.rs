@@ -1,0 +1,117 @@
+//! The node's keys: its identity, and the secret under which session tokens are made.
+
+use std::fs;
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use hmac::{Hmac, Mac as _};
+use sha2::Sha256;
+
+use crate::identity::NodeKey;
+use crate::ids::SessionId;
+
+/// Why the keys cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyError {
+    /// A key file cannot be read or written.
+    #[error("cannot use the key file {}: {source}", path.display())]
+    Io {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A key file does not hold 32 bytes.
+    #[error("the key file {} is damaged ({bytes} bytes instead of 32): restore it from a backup", path.display())]
+    Damaged {
+        /// Which.
+        path: PathBuf,
+        /// Its size.
+        bytes: usize,
+    },
+    /// The system gave no random bytes.
+    #[error("the system gives no random bytes: {0}")]
+    Random(String),
+}
+
+/// The keys of a node, made at its first start.
+pub struct Keys {
+    /// Who it is.
+    pub node: NodeKey,
+    token_secret: [u8; 32],
+}
+
+impl Keys {
+    /// Reads `identity.key` and `token.key` (32 bytes each, 0600) in `home`; makes what is missing.
+    ///
+    /// # Errors
+    /// See [`KeyError`].
+    pub fn load_or_make(home: &Path) -> Result<Self, KeyError> {
+        let seed = load_or_make(&home.join("identity.key"))?;
+        let token_secret = load_or_make(&home.join("token.key"))?;
+        Ok(Self { node: NodeKey::from_seed(&seed), token_secret })
+    }
+
+    /// `CIS_TOKEN` of a session: `SESSION.MAC`. Made again at will, so it is kept nowhere.
+    #[must_use]
+    pub fn token(&self, session: SessionId) -> String {
+        format!("{session}.{}", hex::encode(self.mac(session).finalize().into_bytes()))
+    }
+
+    /// The session whose token this is; none: it is nobody's.
+    #[must_use]
+    pub fn session_of(&self, token: &str) -> Option<SessionId> {
+        let (session, mac) = token.split_once('.')?;
+        let session: SessionId = session.parse().ok()?;
+        let mac = hex::decode(mac).ok()?;
+        self.mac(session).verify_slice(&mac).ok().map(|()| session)
+    }
+
+    fn mac(&self, session: SessionId) -> Hmac<Sha256> {
+        // A key of any length is allowed, so this cannot fail.
+        let mut mac = Hmac::<Sha256>::new_from_slice(&self.token_secret).unwrap_or_else(|_| unreachable!());
+        mac.update(&session.0.to_bytes());
+        mac
+    }
+}
+
+fn load_or_make(path: &Path) -> Result<[u8; 32], KeyError> {
+    let io = |source| KeyError::Io { path: path.to_owned(), source };
+    match fs::read(path) {
+        Ok(bytes) => <[u8; 32]>::try_from(bytes.as_slice())
+            .map_err(|_| KeyError::Damaged { path: path.to_owned(), bytes: bytes.len() }),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {
+            let mut seed = [0; 32];
+            getrandom::fill(&mut seed).map_err(|e| KeyError::Random(e.to_string()))?;
+            // A crash in between leaves no half key under the real name.
+            let tmp = path.with_extension("key.new");
+            let _ = fs::remove_file(&tmp);
+            let mut file =
+                fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&tmp).map_err(io)?;
+            file.write_all(&seed).map_err(io)?;
+            fs::rename(&tmp, path).map_err(io)?;
+            Ok(seed)
+        }
+        Err(e) => Err(io(e)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_stay_and_tokens_belong_to_one_session() {
+        let tmp = tempfile::tempdir().unwrap();
+        let keys = Keys::load_or_make(tmp.path()).unwrap();
+        let again = Keys::load_or_make(tmp.path()).unwrap();
+        assert_eq!(keys.node.did(), again.node.did());
+        let session = SessionId::from_parts(1, 2);
+        let token = keys.token(session);
+        assert_eq!(again.session_of(&token), Some(session));
+        let other = token.replace(&session.to_string(), &SessionId::from_parts(1, 3).to_string());
+        assert_eq!(again.session_of(&other), None);
+        assert_eq!(again.session_of("x"), None);
+    }
+}

@@ -1,0 +1,381 @@
+//! One `{{ … }}`: where it ends, which names it uses, and the same expression over plain variables.
+//!
+//! Owns the syntax of names (`params.x`, `tasks.my-task.outputs.x` …). All names are known before
+//! anything is evaluated: what is not a name, a literal, a filter or an operator is refused here.
+//! Does not know which parameters and tasks there are.
+
+use std::ops::Range;
+
+use super::expr::{Expr, ExprError, Kind, Name, Reference};
+use super::words::{FILTERS, FUNCTIONS, KEYWORDS, ROOTS, TESTS};
+use crate::dag::diagnose::{nearest, quoted};
+
+const LITERAL_HELP: &str = "to have the two braces themselves, write {{ \"{{\" }}";
+
+/// Reads the expression whose `{{` stands at `start`.
+pub(in crate::dag) fn parse_at(text: &str, start: usize) -> Result<Expr, ExprError> {
+    let mut parser = Parser::new(text, start);
+    let result = parser.run();
+    result.map_err(|mut error| {
+        // A mistake inside must not hide what is wrong after it.
+        error.resume =
+            error.resume.or_else(|| text[error.range.end..].find("}}").map(|at| error.range.end + at + 2));
+        error
+    })
+}
+
+/// What the token before the present one was.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Before {
+    Other,
+    Dot,
+    Pipe,
+    Is,
+    Operand,
+}
+
+struct Parser<'a> {
+    text: &'a str,
+    start: usize,
+    at: usize,
+    open: Vec<u8>,
+    before: Before,
+    references: Vec<Reference>,
+    raw: Option<usize>,
+    last_pipe: usize,
+    tokens: usize,
+    literal: Option<Range<usize>>,
+}
+
+impl<'a> Parser<'a> {
+    fn new(text: &'a str, start: usize) -> Self {
+        Self {
+            text,
+            start,
+            at: start + 2,
+            open: Vec::new(),
+            before: Before::Other,
+            references: Vec::new(),
+            raw: None,
+            last_pipe: 0,
+            tokens: 0,
+            literal: None,
+        }
+    }
+
+    fn run(&mut self) -> Result<Expr, ExprError> {
+        if matches!(self.byte(0), Some(b'-' | b'+')) && !self.byte(1).is_some_and(|b| b.is_ascii_digit()) {
+            return Err(self.error(
+                self.at..self.at + 1,
+                "templates have no whitespace control",
+                LITERAL_HELP,
+            ));
+        }
+        loop {
+            self.skip_blanks();
+            let Some(byte) = self.byte(0) else {
+                let range = self.start..self.start + 2;
+                return Err(self.error(range, "this {{ has no }}", LITERAL_HELP));
+            };
+            if byte == b'}' && self.byte(1) == Some(b'}') && self.open.last() != Some(&b'{') {
+                return self.finish();
+            }
+            if let Some(at) = self.raw {
+                return Err(self.error(
+                    at..at + 3,
+                    "`raw` is not the last filter",
+                    "write it last: {{ … | raw }}",
+                ));
+            }
+            self.tokens += 1;
+            self.token(byte)?;
+        }
+    }
+
+    fn token(&mut self, byte: u8) -> Result<(), ExprError> {
+        match byte {
+            b'"' | b'\'' => {
+                let range = self.string(byte)?;
+                self.literal = Some(range);
+                self.before = Before::Operand;
+            }
+            b'a'..=b'z' | b'A'..=b'Z' | b'_' => return self.word(),
+            b'0'..=b'9' => {
+                let plain = |b: &u8| b.is_ascii_alphanumeric() || *b == b'_';
+                self.at += self.rest().iter().take_while(|b| plain(b)).count();
+                self.before = Before::Operand;
+            }
+            b'(' | b'[' | b'{' => {
+                self.open.push(byte);
+                self.at += 1;
+                self.before = Before::Other;
+            }
+            b')' | b']' | b'}' => {
+                let wanted = match byte {
+                    b')' => b'(',
+                    b']' => b'[',
+                    _ => b'{',
+                };
+                if self.open.pop() != Some(wanted) {
+                    let said = format!("unexpected `{}`", byte as char);
+                    return Err(self.error(self.at..self.at + 1, said, LITERAL_HELP));
+                }
+                self.at += 1;
+                self.before = Before::Operand;
+            }
+            b'|' => {
+                self.last_pipe = self.at;
+                self.at += 1;
+                self.before = Before::Pipe;
+            }
+            b'.' if self.before == Before::Operand => {
+                self.at += 1;
+                self.before = Before::Dot;
+            }
+            b'.' => return Err(self.foreign()),
+            b'+' | b'-' | b'*' | b'/' | b'%' | b'~' | b'=' | b'!' | b'<' | b'>' | b',' | b':' => {
+                self.at += 1;
+                self.before = Before::Other;
+            }
+            _ => {
+                let c = self.text[self.at..].chars().next().map_or(1, char::len_utf8);
+                let range = self.at..self.at + c;
+                let said = format!("unexpected {}", quoted(&self.text[range.clone()]));
+                return Err(self.error(range, said, LITERAL_HELP));
+            }
+        }
+        Ok(())
+    }
+
+    fn word(&mut self) -> Result<(), ExprError> {
+        let range = self.at..self.at + identifier(self.rest());
+        let word = &self.text[range.clone()];
+        let before = std::mem::replace(&mut self.before, Before::Operand);
+        self.at = range.end;
+        match before {
+            Before::Dot => Ok(()),
+            Before::Pipe if word == "raw" => {
+                if !self.open.is_empty() {
+                    return Err(self.error(
+                        range,
+                        "`raw` stands inside brackets",
+                        "write it last: {{ … | raw }}",
+                    ));
+                }
+                self.raw = Some(range.start);
+                Ok(())
+            }
+            Before::Pipe => self.one_of(range, "filter", FILTERS),
+            Before::Is if word == "not" => {
+                self.before = Before::Is;
+                Ok(())
+            }
+            Before::Is => self.one_of(range, "test", TESTS),
+            _ if KEYWORDS.contains(&word) => {
+                self.before = if word == "is" { Before::Is } else { Before::Other };
+                Ok(())
+            }
+            _ if ROOTS.contains(&word) => self.path(range),
+            _ if self.is_keyword_argument() || (FUNCTIONS.contains(&word) && self.peek() == Some(b'(')) => {
+                Ok(())
+            }
+            _ => Err(self.unknown_word(range)),
+        }
+    }
+
+    /// `name=` inside a call; not `==`.
+    fn is_keyword_argument(&self) -> bool {
+        let rest = self.text[self.at..].trim_start().as_bytes();
+        self.open.last() == Some(&b'(') && rest.first() == Some(&b'=') && rest.get(1) != Some(&b'=')
+    }
+
+    fn one_of(&self, range: Range<usize>, what: &str, known: &[&str]) -> Result<(), ExprError> {
+        let word = &self.text[range.clone()];
+        if known.contains(&word) {
+            return Ok(());
+        }
+        let help = match nearest(word, known.iter().copied()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("there are {}", known.join(", ")),
+        };
+        Err(self.error(range, format!("no {what} {}", quoted(word)), help))
+    }
+
+    /// The templates of other programs start with a dot.
+    fn foreign(&self) -> ExprError {
+        let end = self.text[self.at..].find("}}").map_or(self.at + 1, |at| self.at + at + 2);
+        let whole = &self.text[self.start..end];
+        let help = if whole.ends_with("}}") && !whole.contains(['"', '\\', '\n']) {
+            format!("if it is for another program, write {{{{ \"{whole}\" }}}}")
+        } else {
+            LITERAL_HELP.to_owned()
+        };
+        self.error(self.at..self.at + 1, "an expression cannot start with a dot", help)
+    }
+
+    fn unknown_word(&self, range: Range<usize>) -> ExprError {
+        let word = &self.text[range.clone()];
+        let help = match nearest(word, ROOTS.iter().copied()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => "there are params.NAME, tasks.ID.outputs.NAME, run.id, dag.id, task.id and attempt; \
+                     a text stands in quotes"
+                .to_owned(),
+        };
+        self.error(range, format!("unknown name {}", quoted(word)), help)
+    }
+
+    fn path(&mut self, root: Range<usize>) -> Result<(), ExprError> {
+        let name = match &self.text[root.clone()] {
+            "attempt" => Some(Name::Attempt),
+            "params" => self.step(false).map(Name::Param),
+            "tasks" => self.output_path(),
+            "run" => self.fixed("id").then_some(Name::RunId),
+            "dag" => self.fixed("id").then_some(Name::DagId),
+            _ => self.fixed("id").then_some(Name::TaskId),
+        };
+        let range = root.start..self.at;
+        let Some(name) = name else {
+            let said = format!("{} is not a value", quoted(&self.text[range.clone()]));
+            let help = match &self.text[root] {
+                "params" => "write params.NAME",
+                "tasks" => "write tasks.ID.outputs.NAME",
+                "run" => "write run.id",
+                "dag" => "write dag.id",
+                _ => "write task.id",
+            };
+            return Err(self.error(range, said, help));
+        };
+        self.references.push(Reference { range, name });
+        Ok(())
+    }
+
+    fn output_path(&mut self) -> Option<Name> {
+        let task = self.step(true)?;
+        self.fixed("outputs").then_some(())?;
+        let output = self.step(false)?;
+        Some(Name::Output { task, output })
+    }
+
+    fn fixed(&mut self, wanted: &str) -> bool {
+        let before = self.at;
+        let found = self.step(false).is_some_and(|step| step == wanted);
+        if !found {
+            self.at = self.at.max(before);
+        }
+        found
+    }
+
+    /// One `.name` or `["name"]`. Ids of tasks may hold dashes.
+    fn step(&mut self, dashes: bool) -> Option<String> {
+        let from = self.at;
+        self.skip_blanks();
+        let found = match self.byte(0) {
+            Some(b'.') => {
+                self.at += 1;
+                self.skip_blanks();
+                let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || (dashes && b == b'-');
+                let length = self.rest().iter().take_while(|b| plain(**b)).count();
+                let word = &self.text[self.at..self.at + length];
+                self.at += length;
+                (!word.is_empty()).then(|| word.to_owned())
+            }
+            Some(b'[') => self.subscript(),
+            _ => None,
+        };
+        if found.is_none() {
+            self.at = from;
+        }
+        found
+    }
+
+    fn subscript(&mut self) -> Option<String> {
+        self.at += 1;
+        self.skip_blanks();
+        let quote = self.byte(0).filter(|b| matches!(b, b'"' | b'\''))?;
+        let inner = self.string(quote).ok()?;
+        let word = &self.text[inner];
+        self.skip_blanks();
+        (self.byte(0) == Some(b']') && !word.contains('\\')).then_some(())?;
+        self.at += 1;
+        Some(word.to_owned())
+    }
+
+    /// Skips a string; what is between its quotes.
+    fn string(&mut self, quote: u8) -> Result<Range<usize>, ExprError> {
+        let start = self.at;
+        let mut at = start + 1;
+        let bytes = self.text.as_bytes();
+        loop {
+            match bytes.get(at) {
+                Some(b'\\') => at += 2,
+                Some(b) if *b == quote => break,
+                Some(_) => at += 1,
+                None => return Err(self.error(start..start + 1, "this string does not end", LITERAL_HELP)),
+            }
+        }
+        self.at = at + 1;
+        Ok(start + 1..at)
+    }
+
+    fn finish(&mut self) -> Result<Expr, ExprError> {
+        let end = self.at + 2;
+        let range = self.start..end;
+        let inner_start = self.start + 2;
+        let inner_end = if self.raw.is_some() { self.last_pipe } else { self.at };
+        let inner = self.text[inner_start..inner_end].trim();
+        if inner.is_empty() {
+            return Err(ExprError {
+                resume: Some(end),
+                ..self.error(range, "there is nothing in it", LITERAL_HELP)
+            });
+        }
+        let whole = |range: &Range<usize>| self.text[range.clone()].len() == inner.len();
+        let plain_tokens = self.tokens - if self.raw.is_some() { 2 } else { 0 };
+        let kind = match (&self.references[..], &self.literal) {
+            ([only], _) if whole(&only.range) => Kind::Name(only.name.clone()),
+            ([], Some(text)) if plain_tokens == 1 && !self.text[text.clone()].contains('\\') => {
+                Kind::Literal(self.text[text.clone()].to_owned())
+            }
+            _ => Kind::Code(self.rewritten(inner_start..inner_end)),
+        };
+        let references = std::mem::take(&mut self.references);
+        Ok(Expr { range, references, raw: self.raw.is_some(), kind })
+    }
+
+    /// The source with each name replaced by a variable that minijinja can read.
+    fn rewritten(&self, range: Range<usize>) -> String {
+        let mut code = String::with_capacity(range.len());
+        let mut at = range.start;
+        for (index, reference) in self.references.iter().enumerate() {
+            code.push_str(&self.text[at..reference.range.start]);
+            code.push_str(&format!("v{index}"));
+            at = reference.range.end;
+        }
+        code.push_str(&self.text[at..range.end]);
+        code.trim().to_owned()
+    }
+
+    fn error(&self, range: Range<usize>, message: impl Into<String>, help: impl Into<String>) -> ExprError {
+        ExprError { range, message: message.into(), help: Some(help.into()), resume: None }
+    }
+
+    fn rest(&self) -> &'a [u8] {
+        &self.text.as_bytes()[self.at..]
+    }
+
+    fn byte(&self, ahead: usize) -> Option<u8> {
+        self.text.as_bytes().get(self.at + ahead).copied()
+    }
+
+    fn peek(&self) -> Option<u8> {
+        self.rest().iter().copied().find(|b| !b.is_ascii_whitespace())
+    }
+
+    fn skip_blanks(&mut self) {
+        self.at += self.rest().iter().take_while(|b| b.is_ascii_whitespace()).count();
+    }
+}
+
+fn identifier(bytes: &[u8]) -> usize {
+    bytes.iter().take_while(|b| b.is_ascii_alphanumeric() || **b == b'_').count()
+}

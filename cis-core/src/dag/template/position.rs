@@ -1,0 +1,120 @@
+//! Places of a script, and what to say of those where no value can stand.
+//!
+//! Knows nothing of how they are found.
+
+/// What the position asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Position {
+    /// Outside quotes: `"${V}"`.
+    Bare,
+    /// Inside double quotes, or in a here-document that expands: `${V}`.
+    Quoted,
+    /// No way.
+    Refused(Refusal),
+}
+
+/// Why not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// Between `'` and `'`.
+    SingleQuotes,
+    /// Between `` ` `` and `` ` ``.
+    Backticks,
+    /// In `$(( ))` or `(( ))`.
+    Arithmetic,
+    /// In `${ }`.
+    Parameter,
+    /// In `[[ ]]`.
+    Condition,
+    /// In the arguments of `eval` or `let`.
+    Evaluated,
+    /// After an open `[` of the same word: an array's subscript.
+    Subscript,
+    /// After `\`.
+    Backslash,
+    /// After `$`.
+    Dollar,
+    /// In a here-document whose word is quoted.
+    LiteralHeredoc,
+    /// In a here-document with substitutions.
+    Heredoc,
+    /// The quoting of what comes before is not followed; where that began, bytes.
+    Lost(usize),
+}
+
+/// Which rules.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Dialect {
+    /// `sh`, `dash`, `ash`: any POSIX shell.
+    Posix,
+    /// `bash`, `zsh`, `ksh`.
+    Extended,
+}
+
+impl Dialect {
+    /// Of a shell as a task names it; none where it is no POSIX shell.
+    pub(super) fn of(shell: &str) -> Option<Self> {
+        match shell.rsplit('/').next()? {
+            "sh" | "dash" | "ash" => Some(Self::Posix),
+            "bash" | "zsh" | "ksh" => Some(Self::Extended),
+            _ => None,
+        }
+    }
+}
+
+impl Refusal {
+    /// What is wrong with a template at `at` of the script `text`, and what to write instead.
+    pub(super) fn explain(self, text: &str, at: usize) -> (String, String) {
+        let by_env = "or pass it as a variable: env = { VALUE = \"{{ … }}\" }, and \"$VALUE\" in the script";
+        let (message, help) = match self {
+            Refusal::SingleQuotes => (
+                "a value cannot stand inside single quotes, where the shell expands nothing",
+                "use double quotes, or leave the single ones: 'before '{{ … }}' after'",
+            ),
+            Refusal::Backticks => {
+                ("a value cannot stand inside backticks", "write $( … ) instead of backticks")
+            }
+            Refusal::Arithmetic => (
+                "a value cannot stand in arithmetic, where shells evaluate it as code",
+                "put it into a variable first: n={{ … }}, and check it before you calculate",
+            ),
+            Refusal::Parameter => {
+                ("a value cannot stand inside ${ … }", "put it into a variable first: v={{ … }}")
+            }
+            Refusal::Condition => (
+                "a value cannot stand inside [[ … ]], where shells may evaluate it as arithmetic",
+                "use [ … ] or case",
+            ),
+            Refusal::Evaluated => (
+                "a value cannot stand in the arguments of eval or let, which run them as code",
+                "leave eval or let out",
+            ),
+            Refusal::Subscript => (
+                "a value cannot stand after an open [ of the same word: shells evaluate subscripts",
+                "close the bracket first, or quote it",
+            ),
+            Refusal::Backslash => ("a value cannot stand right after a backslash", "leave the backslash out"),
+            Refusal::Dollar => {
+                ("a value cannot stand right after a dollar sign", "write \\$ for a dollar sign itself")
+            }
+            Refusal::LiteralHeredoc => (
+                "a value cannot stand in a here-document whose word is quoted, where the shell expands nothing",
+                "write the word without quotes (<<EOF)",
+            ),
+            Refusal::Heredoc => (
+                "a value cannot stand in a here-document with substitutions other than $name and ${name}",
+                "put those into variables before it",
+            ),
+            Refusal::Lost(since) => {
+                let line = memchr::memchr_iter(b'\n', &text.as_bytes()[..since.min(at)]).count() + 1;
+                return (
+                    format!(
+                        "a value cannot stand here: the quoting cannot be followed from line {line} of the script on"
+                    ),
+                    format!("put it into a variable on the first line: v={{{{ … }}}}; {by_env}"),
+                );
+            }
+        };
+        (message.to_owned(), format!("{help}; {by_env}"))
+    }
+}

@@ -1,0 +1,330 @@
+//! The node as its API sees it: reads from the store, changes through the driver, streams from the hub.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use axum::body::Bytes;
+use futures_util::stream::BoxStream;
+use futures_util::{Stream, StreamExt as _};
+use tokio::sync::broadcast;
+
+use super::commands::{Command, DriverHandle, RunVerb};
+use super::driver::{Shared, now_ms};
+use super::principal::principal;
+use super::streams::{self, Viewer};
+use super::submit::prepare;
+use super::{logs, restore};
+use crate::api::{
+    Attach, CreateRun, CreateSession, FollowEvents, InputReceipt, KillSession, ListRuns, ListSessions,
+    Listing, NodeView, Problem, ProblemKind, ReadLog, RetryRun, RunDetail, RunView, SendInput, SessionView,
+    StopNode, WhyView,
+};
+use crate::config::{Home, Keys};
+use crate::event::Event;
+use crate::ids::{NodeDid, RunId, SessionId, TaskId, TimestampMs};
+use crate::policy::Principal;
+use crate::scheduler::Machine;
+use crate::server::{AttachStreams, EventBatch, NodeApi, Peer};
+use crate::session::hub::{Hub, HubError};
+use crate::store::{Blobs, Reader, Readers, StoreError};
+
+/// A longer program name or argument list is a mistake.
+const ARGV_MAX: usize = 10_000;
+
+/// See the module.
+pub(super) struct Node {
+    pub(super) home: Home,
+    pub(super) keys: Arc<Keys>,
+    pub(super) did: NodeDid,
+    pub(super) stays: bool,
+    pub(super) started_ms: TimestampMs,
+    pub(super) max_sessions: u32,
+    pub(super) readers: Readers,
+    pub(super) blobs: Arc<Blobs>,
+    pub(super) hub: Hub,
+    pub(super) driver: DriverHandle,
+    pub(super) events: broadcast::Sender<Arc<Vec<Arc<Event>>>>,
+    pub(super) shared: Arc<Shared>,
+}
+
+type Answer<T> = Result<T, Problem>;
+
+impl Node {
+    /// Reads the store on a thread that may wait.
+    async fn read<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&Reader) -> Result<T, StoreError> + Send + 'static,
+    ) -> Answer<T> {
+        let readers = self.readers.clone();
+        let found = tokio::task::spawn_blocking(move || readers.get().and_then(|reader| look(&reader))).await;
+        match found {
+            Ok(found) => found.map_err(|error| store_problem(&error)),
+            Err(_) => Err(Problem::new(ProblemKind::Internal, "a reader of the store failed")),
+        }
+    }
+
+    async fn run_verb(&self, who: &Principal, run: RunId, verb: RunVerb) -> Answer<RunView> {
+        let actor = who.actor();
+        self.driver.ask(|reply| Command::Run { run, verb, actor, reply }).await?;
+        self.run_view(run).await
+    }
+
+    async fn run_view(&self, run: RunId) -> Answer<RunView> {
+        self.read(move |reader| reader.run(run)).await
+    }
+
+    /// Makes sure that the hub knows a session that is live.
+    async fn expose(&self, session: SessionId) -> Answer<()> {
+        self.driver.ask(|reply| Command::Expose { session, reply }).await
+    }
+}
+
+impl NodeApi for Node {
+    fn principal(&self, peer: Peer, token: Option<&str>) -> Principal {
+        let host = self.shared.host_pid.load(Ordering::Relaxed);
+        principal(peer, token, &self.keys, (host != 0).then_some(host))
+    }
+
+    fn audit_denied(&self, principal: &Principal, action: String, reason: String) {
+        tracing::warn!(action, reason, "refused");
+        self.driver.tell(Command::Denied { action, detail: reason, actor: principal.actor() });
+    }
+
+    async fn find_run(&self, name: String) -> Answer<RunId> {
+        self.read(move |reader| reader.find_run(&name)).await.map(|run| run.id)
+    }
+
+    async fn find_session(&self, name: String, ended: bool) -> Answer<SessionId> {
+        let found = self.read(move |reader| reader.find_session(&name)).await?;
+        if !ended && !found.state.is_live() {
+            let detail = format!("session {} has ended", found.id);
+            return Err(
+                Problem::new(ProblemKind::Conflict, detail).hint("`cis dag logs` shows what it wrote")
+            );
+        }
+        Ok(found.id)
+    }
+
+    async fn node(&self) -> Answer<NodeView> {
+        let status = self.driver.ask(|reply| Command::Status { reply }).await?;
+        Ok(NodeView {
+            running: true,
+            pid: Some(std::process::id()),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            socket: self.home.node_socket().display().to_string(),
+            home: self.home.dir.display().to_string(),
+            did: Some(self.did.0.clone()),
+            host_pid: status.host_pid,
+            stays: self.stays,
+            started_ms: Some(self.started_ms),
+            open_runs: status.open_runs,
+            live_sessions: status.live_sessions,
+            max_sessions: self.max_sessions,
+            warnings: status.warnings,
+        })
+    }
+
+    async fn stop(&self, principal: Principal, request: StopNode) -> Answer<()> {
+        let reason = format!("asked by {}", principal.actor().name);
+        let kill_sessions = request.kill_sessions;
+        self.driver.ask(|reply| Command::Stop { kill_sessions, reason, reply: Some(reply) }).await
+    }
+
+    async fn create_run(&self, principal: Principal, request: CreateRun) -> Answer<Option<RunView>> {
+        let (blobs, did) = (Arc::clone(&self.blobs), self.did.clone());
+        let prepared = tokio::task::spawn_blocking(move || prepare(&request, &blobs, did))
+            .await
+            .map_err(|e| internal(&e))??;
+        let Some(new) = prepared else { return Ok(None) };
+        let actor = principal.actor();
+        let run = self.driver.ask(|reply| Command::Create { new: Box::new(new), actor, reply }).await?;
+        self.run_view(run).await.map(Some)
+    }
+
+    async fn list_runs(&self, query: ListRuns) -> Answer<Listing<RunView>> {
+        self.read(move |reader| reader.list_runs(&query)).await
+    }
+
+    async fn run(&self, run: RunId) -> Answer<RunDetail> {
+        self.read(move |reader| reader.run_detail(run)).await
+    }
+
+    async fn start_run(&self, principal: Principal, run: RunId) -> Answer<RunView> {
+        self.run_verb(&principal, run, RunVerb::Start).await
+    }
+
+    async fn cancel_run(&self, principal: Principal, run: RunId) -> Answer<RunView> {
+        self.run_verb(&principal, run, RunVerb::Cancel).await
+    }
+
+    async fn pause_run(&self, principal: Principal, run: RunId) -> Answer<RunView> {
+        self.run_verb(&principal, run, RunVerb::Pause).await
+    }
+
+    async fn resume_run(&self, principal: Principal, run: RunId) -> Answer<RunView> {
+        self.run_verb(&principal, run, RunVerb::Resume).await
+    }
+
+    async fn retry_run(&self, principal: Principal, run: RunId, request: RetryRun) -> Answer<RunView> {
+        self.run_verb(&principal, run, RunVerb::Retry(request.scope)).await
+    }
+
+    async fn why(&self, run: RunId, task: String) -> Answer<WhyView> {
+        let id = TaskId::new(&task).map_err(|e| Problem::new(ProblemKind::BadInput, e.to_string()))?;
+        let open = {
+            let task = id.clone();
+            self.driver.ask(|reply| Command::Why { run, task, reply }).await?
+        };
+        if let Some(view) = open {
+            return Ok(view);
+        }
+        let (readers, blobs) = (self.readers.clone(), Arc::clone(&self.blobs));
+        let folded = tokio::task::spawn_blocking(move || restore::load_run(&readers, &blobs, run))
+            .await
+            .map_err(|e| internal(&e))?
+            .map_err(|e| internal(&e))?;
+        let mut machine = Machine::new(self.did.clone(), self.max_sessions);
+        machine.restore(folded);
+        machine.why(&run, &id, now_ms()).map_err(|e| Problem::new(ProblemKind::NotFound, e.to_string()))
+    }
+
+    async fn task_session(&self, run: RunId, task: String, attempt: Option<u32>) -> Answer<SessionId> {
+        let id = TaskId::new(&task).map_err(|e| Problem::new(ProblemKind::BadInput, e.to_string()))?;
+        let detail = self.read(move |reader| reader.run(run)).await?;
+        let attempts = {
+            let id = id.clone();
+            self.read(move |reader| reader.attempts(run, &id)).await?
+        };
+        let found = match attempt {
+            Some(number) => attempts.iter().find(|tried| tried.number == number),
+            None => attempts.iter().max_by_key(|tried| tried.number),
+        };
+        found.map(|tried| tried.session).ok_or_else(|| {
+            let which =
+                attempt.map_or_else(|| "no attempt yet".to_owned(), |number| format!("no attempt {number}"));
+            Problem::new(
+                ProblemKind::NotFound,
+                format!("task `{id}` of run {} ({}) has {which}", run.short(), detail.dag),
+            )
+        })
+    }
+
+    async fn list_sessions(&self, query: ListSessions) -> Answer<Listing<SessionView>> {
+        let run = match &query.run {
+            Some(name) => Some(self.find_run(name.clone()).await?),
+            None => None,
+        };
+        self.read(move |reader| reader.list_sessions(&query, run)).await
+    }
+
+    async fn session(&self, session: SessionId) -> Answer<SessionView> {
+        self.read(move |reader| reader.session(session)).await
+    }
+
+    async fn create_session(&self, principal: Principal, request: CreateSession) -> Answer<SessionView> {
+        let sound = !request.argv.is_empty()
+            && request.argv.len() <= ARGV_MAX
+            && request.argv.iter().all(|argument| !argument.contains('\0'));
+        if !sound {
+            return Err(Problem::new(
+                ProblemKind::BadInput,
+                "a session needs a program and arguments without NUL bytes",
+            ));
+        }
+        let (session, actor) = (SessionId(ulid::Ulid::new()), principal.actor());
+        let request = Box::new(request);
+        let session =
+            self.driver.ask(|reply| Command::CreateSession { session, request, actor, reply }).await?;
+        self.session(session).await
+    }
+
+    async fn send_input(
+        &self,
+        who: Principal,
+        session: SessionId,
+        request: SendInput,
+    ) -> Answer<InputReceipt> {
+        self.expose(session).await?;
+        let bytes = u32::try_from(request.data.len()).unwrap_or(u32::MAX);
+        let input = request.input;
+        let receipt = self.hub.input(session, input, request.data).await.map_err(|e| hub_problem(&e))?;
+        self.driver.tell(Command::Typed { session, input, bytes, actor: who.actor() });
+        Ok(receipt)
+    }
+
+    async fn kill_session(&self, who: Principal, session: SessionId, request: KillSession) -> Answer<()> {
+        let (grace_ms, actor) = (request.grace_ms, who.actor());
+        self.driver.ask(|reply| Command::Kill { session, grace_ms, actor, reply }).await
+    }
+
+    async fn screen(&self, session: SessionId) -> Answer<String> {
+        self.expose(session).await?;
+        self.hub.screen_text(session).await.map_err(|e| hub_problem(&e))
+    }
+
+    async fn events(
+        &self,
+        run: Option<RunId>,
+        query: FollowEvents,
+    ) -> Answer<impl Stream<Item = EventBatch> + Send + 'static> {
+        let viewer = Viewer::new(Arc::clone(&self.shared), self.driver.clone());
+        let live = self.events.subscribe();
+        let after = match query.after {
+            Some(after) => after,
+            None => self.read(Reader::last_offset).await?,
+        };
+        Ok(streams::events(self.readers.clone(), live, run, after, viewer))
+    }
+
+    async fn log(
+        &self,
+        session: SessionId,
+        query: ReadLog,
+    ) -> Answer<impl Stream<Item = Bytes> + Send + 'static> {
+        let view = self.session(session).await?;
+        let path = match (view.run, &view.task, view.attempt) {
+            (Some(run), Some(task), Some(number)) => self.home.attempt_log(run, task, number),
+            _ => self.home.session_log(session),
+        };
+        let live = view.state.is_live();
+        let follows = live && query.follow && self.expose(session).await.is_ok();
+        let followed = match follows {
+            // One that ends in this moment is read from its file.
+            true => logs::followed(&self.hub, session, &query).await.ok(),
+            false => None,
+        };
+        let bytes: BoxStream<'static, Bytes> = followed.unwrap_or_else(|| logs::stored(path, &query));
+        let viewer = Viewer::new(Arc::clone(&self.shared), self.driver.clone());
+        Ok(bytes.map(move |bytes| {
+            let _while_read = &viewer;
+            bytes
+        }))
+    }
+
+    async fn attach(&self, _who: Principal, session: SessionId, query: Attach) -> Answer<AttachStreams> {
+        self.expose(session).await?;
+        let attached = self.hub.attach(session, query).await.map_err(|e| hub_problem(&e))?;
+        let viewer = Viewer::new(Arc::clone(&self.shared), self.driver.clone());
+        Ok(streams::attach(attached, viewer))
+    }
+}
+
+pub(super) fn internal(error: &impl std::fmt::Display) -> Problem {
+    Problem::new(ProblemKind::Internal, error.to_string())
+}
+
+fn hub_problem(error: &HubError) -> Problem {
+    Problem::new(ProblemKind::Conflict, error.to_string())
+}
+
+pub(super) fn store_problem(error: &StoreError) -> Problem {
+    let kind = match error {
+        StoreError::NotFound { .. } => ProblemKind::NotFound,
+        StoreError::Ambiguous { .. } => ProblemKind::Ambiguous,
+        StoreError::Full { .. } | StoreError::ReadOnly { .. } | StoreError::Io { .. } => {
+            ProblemKind::Unavailable
+        }
+        _ => ProblemKind::Internal,
+    };
+    Problem::new(kind, error.to_string())
+}

@@ -1,0 +1,140 @@
+//! What the API's threads ask of the driver, and the handle by which they do.
+
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+
+use tokio::sync::oneshot;
+
+use crate::api::{CreateSession, Problem, ProblemKind, WhyView};
+use crate::dag::Dag;
+use crate::event::{Actor, RetryScope, RunCreated};
+use crate::ids::{InputId, RunId, SessionId, TaskId};
+
+/// Where an answer goes once what it says is durable.
+pub(super) type Reply<T> = oneshot::Sender<Result<T, Problem>>;
+
+/// What can be done to a run that exists.
+#[derive(Debug, Clone)]
+pub(super) enum RunVerb {
+    Start,
+    Pause,
+    Resume,
+    Cancel,
+    Retry(RetryScope),
+}
+
+/// A run that was read, checked and stored as a blob; only its creation is missing.
+#[derive(Debug)]
+pub(super) struct NewRun {
+    pub(super) run: RunId,
+    pub(super) facts: RunCreated,
+    pub(super) dag: Arc<Dag>,
+    pub(super) start: bool,
+    pub(super) input: InputId,
+}
+
+/// One request to the driver.
+#[derive(Debug)]
+pub(super) enum Command {
+    /// Answers with the run: an earlier one, where the same input made one before.
+    Create {
+        new: Box<NewRun>,
+        actor: Actor,
+        reply: Reply<RunId>,
+    },
+    Run {
+        run: RunId,
+        verb: RunVerb,
+        actor: Actor,
+        reply: Reply<()>,
+    },
+    /// Answers none where the run is not open.
+    Why {
+        run: RunId,
+        task: TaskId,
+        reply: Reply<Option<WhyView>>,
+    },
+    CreateSession {
+        session: SessionId,
+        request: Box<CreateSession>,
+        actor: Actor,
+        reply: Reply<SessionId>,
+    },
+    Kill {
+        session: SessionId,
+        grace_ms: Option<u64>,
+        actor: Actor,
+        reply: Reply<()>,
+    },
+    /// Makes the hub know a session that lives but was too young for that.
+    Expose {
+        session: SessionId,
+        reply: Reply<()>,
+    },
+    /// An input was typed: record it.
+    Typed {
+        session: SessionId,
+        input: InputId,
+        bytes: u32,
+        actor: Actor,
+    },
+    Denied {
+        action: String,
+        detail: String,
+        actor: Actor,
+    },
+    Status {
+        reply: Reply<DriverStatus>,
+    },
+    Stop {
+        kill_sessions: bool,
+        reason: String,
+        reply: Option<Reply<()>>,
+    },
+}
+
+/// What only the driver knows of the node.
+#[derive(Debug, Clone, Default)]
+pub(super) struct DriverStatus {
+    pub(super) host_pid: Option<u32>,
+    pub(super) open_runs: u32,
+    pub(super) live_sessions: u32,
+    pub(super) warnings: Vec<String>,
+}
+
+/// Asks the driver; may be cloned into any thread.
+#[derive(Clone)]
+pub(super) struct DriverHandle {
+    commands: Sender<Command>,
+    wake: Arc<OwnedFd>,
+}
+
+impl DriverHandle {
+    pub(super) fn new(commands: Sender<Command>, wake: Arc<OwnedFd>) -> Self {
+        Self { commands, wake }
+    }
+
+    /// Sends without waiting. A driver that is gone hears nothing, and its node is ending.
+    pub(super) fn tell(&self, command: Command) {
+        if self.commands.send(command).is_ok() {
+            self.wake();
+        }
+    }
+
+    /// Lets it look around.
+    pub(super) fn wake(&self) {
+        // The counter of an eventfd cannot overflow by ones in our lifetime (eventfd(2)).
+        let _ = rustix::io::write(&self.wake, &1u64.to_ne_bytes());
+    }
+
+    /// Sends and waits for the durable answer.
+    pub(super) async fn ask<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, Problem> {
+        let (reply, answer) = oneshot::channel();
+        self.tell(command(reply));
+        answer.await.unwrap_or_else(|_| {
+            Err(Problem::new(ProblemKind::Unavailable, "the node is stopping")
+                .hint("try again: a new one starts by itself"))
+        })
+    }
+}

@@ -1,0 +1,171 @@
+//! Performing what the scheduler decided, after it is durable.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::atomic::Ordering;
+
+use serde_json::Value;
+
+use super::Driver;
+use crate::api::{FromWorker, Report, TaskSpec, ToWorker, Worker as _};
+use crate::dag::{SecretSource, Task, template};
+use crate::event::{AttemptOutcome, FailureCause, OutputRecord};
+use crate::ids::{AttemptId, Fence, SessionId, TaskId, TimestampMs};
+use crate::scheduler::{Effect, Run};
+use crate::session::hub::SessionInfo;
+use crate::session::protocol::ToHost;
+use crate::store::Blobs;
+
+/// Output that is kept of a session, bytes.
+const LOG_LIMIT_BYTES: u64 = 64 << 20;
+
+impl Driver {
+    pub(super) fn perform(&mut self, now: TimestampMs) {
+        for effect in self.parts.machine.drain_effects().collect::<Vec<_>>() {
+            match effect {
+                Effect::Grant { attempt, session, fence } => self.grant(attempt, session, fence, now),
+                Effect::Cancel { attempt, fence, grace_ms } => {
+                    self.parts.worker.tell(ToWorker::Cancel { attempt, fence, grace_ms });
+                }
+                Effect::Ack { attempt, fence } => self.parts.worker.tell(ToWorker::Ack { attempt, fence }),
+            }
+        }
+        self.forget_ended();
+        for message in self.parts.worker.to_host.drain(..) {
+            self.host.send(&message);
+        }
+        self.loners.send_waiting(&mut self.host);
+    }
+
+    fn forget_ended(&mut self) {
+        for run in self.parts.machine.forget_ended() {
+            if let Some(base) = &run.facts().base_env {
+                self.parts.worker.drop_environment(base);
+            }
+        }
+    }
+
+    fn grant(&mut self, attempt: AttemptId, session: SessionId, fence: Fence, now: TimestampMs) {
+        let Some(run) = self.parts.machine.run(&attempt.run) else { return };
+        match complete(run, &attempt, &self.parts.blobs) {
+            Ok(spec) => {
+                let spec = Box::new(spec);
+                self.parts.worker.tell(ToWorker::Grant { attempt, session, fence, lease_ms: None, spec });
+            }
+            Err(detail) => {
+                let report = Report {
+                    outcome: AttemptOutcome::Failed { cause: FailureCause::Input { detail } },
+                    exit: None,
+                    started_ms: None,
+                    ended_ms: now,
+                    outputs: BTreeMap::new(),
+                    log_bytes: 0,
+                    log_hash: None,
+                };
+                self.parts.worker.said.push(FromWorker::Result { attempt, fence, report: Box::new(report) });
+            }
+        }
+    }
+
+    /// Sessions that have become visible: their terminals are read from now on.
+    pub(super) fn open_exposed(&mut self) {
+        for exposure in self.parts.worker.exposed.drain(..) {
+            self.parts.hub.open(SessionInfo {
+                id: exposure.session,
+                tty: exposure.tty,
+                size: exposure.size.unwrap_or_default(),
+                log: exposure.log,
+                live_from: (!exposure.adopted).then_some(0),
+                redactor: exposure.redactor,
+            });
+        }
+    }
+
+    /// Tells the host whether this node is to be started again when it dies.
+    pub(super) fn supervise(&mut self) {
+        let wanted = self.parts.machine.open_runs().next().is_some();
+        if self.supervised == Some(wanted) {
+            return;
+        }
+        self.supervised = Some(wanted);
+        let restart = wanted.then(|| self.parts.restart.clone());
+        self.host.send(&ToHost::Supervise { restart });
+        self.parts.shared.host_pid.store(self.host.pid().unwrap_or(0), Ordering::Relaxed);
+    }
+}
+
+/// The spec of an attempt, complete in itself: values filled in, paths absolute.
+pub(super) fn complete(run: &Run, attempt: &AttemptId, blobs: &Blobs) -> Result<TaskSpec, String> {
+    let facts = run.facts();
+    let task = run
+        .task(&attempt.task)
+        .map(|(spec, _)| spec)
+        .ok_or_else(|| format!("the run has no task `{}`", attempt.task))?;
+    let (outputs, sensitive) = needed_outputs(run, task, blobs)?;
+    let rendered = template::render(
+        task,
+        &template::Values {
+            run: &attempt.run.to_string(),
+            dag: &facts.dag,
+            attempt: attempt.number,
+            params: &facts.params,
+            outputs: &outputs,
+        },
+    )
+    .map_err(|e| e.to_string())?;
+    let workdir = Path::new(&facts.workdir);
+    let cwd = rendered.cwd.map_or_else(|| workdir.to_owned(), |cwd| workdir.join(cwd));
+    let secrets = task.secrets.iter().map(|(name, source)| {
+        let source = match source {
+            SecretSource::Env(variable) => SecretSource::Env(variable.clone()),
+            SecretSource::File(path) => SecretSource::File(workdir.join(path).display().to_string()),
+        };
+        (name.clone(), source)
+    });
+    Ok(TaskSpec {
+        program: rendered.program,
+        env: rendered.env,
+        base_env: facts.base_env.clone(),
+        cwd: cwd.display().to_string(),
+        tty: task.tty,
+        secrets: secrets.collect(),
+        sensitive,
+        timeout_ms: task.timeout_ms,
+        grace_ms: task.grace_ms,
+        log_limit_bytes: LOG_LIMIT_BYTES,
+        outputs: task.outputs.clone(),
+        profile: None,
+        inputs: BTreeMap::new(),
+    })
+}
+
+type Outputs = BTreeMap<TaskId, BTreeMap<String, Value>>;
+
+/// Real values of the outputs that the task's texts refer to, and those among them that hold secrets.
+fn needed_outputs(run: &Run, task: &Task, blobs: &Blobs) -> Result<(Outputs, Vec<String>), String> {
+    let mut found = Outputs::new();
+    let mut sensitive = Vec::new();
+    for (need, name) in template::referenced_outputs(task) {
+        let Some(record) = run.task(&need).and_then(|(_, entry)| entry.outputs.get(&name)) else {
+            return Err(format!(
+                "it refers to the output `{name}` of `{need}`, which has none (it may have failed or been skipped)"
+            ));
+        };
+        let value = real_value(record, blobs)?;
+        if record.blob.is_some() {
+            // As text it reaches the task in this form.
+            sensitive.push(value.as_str().map_or_else(|| value.to_string(), str::to_owned));
+        }
+        found.entry(need).or_default().insert(name, value);
+    }
+    Ok((found, sensitive))
+}
+
+fn real_value(record: &OutputRecord, blobs: &Blobs) -> Result<Value, String> {
+    let Some(blob) = &record.blob else { return Ok(record.value.clone()) };
+    let bytes = blobs
+        .get(blob)
+        .map_err(|e| format!("the value of an output cannot be read: {e}"))?
+        .ok_or_else(|| "the value of an output is gone from the blobs".to_owned())?;
+    serde_json::from_slice(&bytes).map_err(|e| format!("the value of an output is damaged: {e}"))
+}

@@ -1,0 +1,172 @@
+//! What the session host says, and finding out after a restart what became of its sessions.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
+
+use super::Driver;
+use super::effects::complete;
+use super::host_link::Greeting;
+use crate::event::{EventBody, ExitStatus, LostBy};
+use crate::ids::{SessionId, TimestampMs};
+use crate::scheduler::{Input, InputKind};
+use crate::session::hub::Ended;
+use crate::session::protocol::{Exit, FromHost, Known, ToHost};
+
+impl Driver {
+    /// Takes what the host has said; notices that it is gone.
+    pub(super) fn host_turn(&mut self, now: TimestampMs) {
+        if self.host.retry_at().is_some_and(|at| at <= now) {
+            self.connect_host(now);
+        }
+        match self.host.receive() {
+            Some(messages) => {
+                for message in messages {
+                    self.host_said(message, now);
+                }
+            }
+            None => self.host_gone(now),
+        }
+    }
+
+    fn host_said(&mut self, message: FromHost, now: TimestampMs) {
+        match message {
+            FromHost::Started { session, pid, .. } => {
+                if self.parts.worker.attempt_of(session).is_some() {
+                    self.parts.worker.started(session, pid);
+                } else {
+                    self.loner_started(session, pid);
+                }
+            }
+            FromHost::StartFailed { session, why } => {
+                if self.parts.worker.attempt_of(session).is_some() {
+                    self.parts.worker.start_failed(session, why);
+                } else {
+                    self.loner_failed(session, &why, now);
+                }
+            }
+            FromHost::Exited { session, exit } => self.session_exited(session, &exit),
+            FromHost::LogTrouble { session, detail } => {
+                tracing::warn!(%session, detail, "the log of a session has gaps");
+                self.log_trouble = Some(format!("the log of session {session} has gaps: {detail}"));
+            }
+            FromHost::NoSuchSession { session } => {
+                tracing::debug!(%session, "the host knows no such session")
+            }
+            FromHost::Welcome { .. }
+            | FromHost::InputRefused { .. }
+            | FromHost::Refused { .. }
+            | FromHost::Written { .. }
+            | FromHost::Gap { .. }
+            | FromHost::Probed { .. } => {}
+        }
+    }
+
+    fn session_exited(&mut self, session: SessionId, exit: &Exit) {
+        let ours = self.parts.worker.exited(session, exit) || self.loner_exited(session, exit);
+        if ours {
+            self.parts.hub.close(session, ended(exit));
+        } else {
+            // Its result is recorded already, or its run is not ours any more.
+            self.host.send(&ToHost::AckExit { session });
+        }
+    }
+
+    fn host_gone(&mut self, now: TimestampMs) {
+        let gone = self.host.instance();
+        self.parts.machine.set_host(None);
+        self.parts.worker.host_lost();
+        self.handle(
+            Input::internal(InputKind::NodeLost {
+                node: self.parts.did.clone(),
+                host: gone,
+                by: LostBy::Host,
+            }),
+            now,
+        );
+        self.loners_lost(now);
+        self.connect_host(now);
+    }
+
+    /// Connects, and settles what became of every session that was live when the line broke.
+    pub(super) fn connect_host(&mut self, now: TimestampMs) {
+        let Some(greeting) = self.host.connect(now) else { return };
+        self.parts.shared.host_pid.store(self.host.pid().unwrap_or(0), Ordering::Relaxed);
+        self.supervised = None;
+        self.parts.worker.host_connected();
+        self.parts.hub.host_changed();
+        self.parts.machine.set_host(Some(greeting.instance));
+        self.reconcile(greeting, now);
+    }
+
+    fn reconcile(&mut self, greeting: Greeting, now: TimestampMs) {
+        let mut known: BTreeMap<SessionId, Known> =
+            greeting.sessions.into_iter().map(|known| (known.session, known)).collect();
+        for live in self.parts.machine.live_attempts().collect::<Vec<_>>() {
+            let there = known.remove(&live.session);
+            // One that was to be stopped and never started is not started now.
+            if there.is_none() && (live.host != Some(greeting.instance) || live.cancelling) {
+                let detail = "its session host ended".to_owned();
+                self.handle(Input::internal(InputKind::AttemptLost { attempt: live.attempt, detail }), now);
+                continue;
+            }
+            let spec = match self.parts.machine.run(&live.attempt.run) {
+                Some(run) => complete(run, &live.attempt, &self.parts.blobs),
+                None => continue,
+            };
+            match spec {
+                Ok(spec) => {
+                    let worker = &mut self.parts.worker;
+                    worker.adopt(&live.attempt, live.session, live.fence, spec, there.as_ref());
+                    if live.cancelling {
+                        let grace_ms = live.grace_ms;
+                        worker.to_host.push(ToHost::Kill { session: live.session, grace_ms: Some(grace_ms) });
+                    }
+                }
+                Err(detail) => {
+                    self.handle(
+                        Input::internal(InputKind::AttemptLost { attempt: live.attempt, detail }),
+                        now,
+                    );
+                    continue;
+                }
+            }
+            if let Some(exit) = there.and_then(|known| known.exit) {
+                self.session_exited(live.session, &exit);
+            }
+        }
+        self.reconcile_loners(&mut known, now);
+        for (session, known) in known {
+            // Nobody's: its result is recorded, or it was started for a run that is gone.
+            let message = match known.exit {
+                Some(_) => ToHost::AckExit { session },
+                None => ToHost::Kill { session, grace_ms: None },
+            };
+            self.host.send(&message);
+        }
+        self.worker_said(now);
+    }
+}
+
+/// How a session ended, for those who look at it.
+pub(super) fn ended(exit: &Exit) -> Ended {
+    let (detail, exit_code) = match exit.status {
+        ExitStatus::Code(code) if exit.timed_out => (format!("timed out, exit code {code}"), Some(code)),
+        ExitStatus::Code(code) => (format!("exit code {code}"), Some(code)),
+        ExitStatus::Signal(signal) if exit.timed_out => {
+            (format!("timed out, ended by signal {signal}"), None)
+        }
+        ExitStatus::Signal(signal) => (format!("ended by signal {signal}"), None),
+    };
+    Ended { detail, exit_code }
+}
+
+/// The event that a session without a run ended.
+pub(super) fn loner_ended(session: SessionId, exit: &Exit) -> EventBody {
+    EventBody::SessionEnded {
+        session,
+        exit: Some(exit.status),
+        detail: exit.killed.then(|| "terminated".to_owned()),
+        ended_ms: exit.ended_ms,
+        log_bytes: exit.output_bytes,
+    }
+}

@@ -1,0 +1,193 @@
+//! The line to the session host: found, started, lost, found again.
+
+use std::ffi::OsString;
+use std::os::fd::{AsFd as _, BorrowedFd};
+use std::process::Child;
+use std::time::{Duration, Instant};
+
+use crate::config::Home;
+use crate::ids::{HostInstance, TimestampMs};
+use crate::session::control::{HostClient, HostClientError, spawn_host};
+use crate::session::protocol::{FromHost, Known, Role, ToHost};
+
+/// Between tries to start a host that does not come up, ms.
+const RETRY_MS: i64 = 1_000;
+
+/// A host that is there answers within this time, however busy.
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// What a new connection brings.
+pub(super) struct Greeting {
+    pub(super) instance: HostInstance,
+    pub(super) sessions: Vec<Known>,
+}
+
+/// See the module.
+pub(super) struct HostLink {
+    home: Home,
+    command: Vec<OsString>,
+    client: Option<HostClient>,
+    /// One that we started: waited for when it ends, so that it leaves no zombie.
+    child: Option<Child>,
+    instance: Option<HostInstance>,
+    pid: Option<u32>,
+    retry_at: Option<TimestampMs>,
+    /// Why there is no host, for people.
+    pub(super) trouble: Option<String>,
+}
+
+impl HostLink {
+    pub(super) fn new(home: Home, command: Vec<OsString>) -> Self {
+        Self {
+            home,
+            command,
+            client: None,
+            child: None,
+            instance: None,
+            pid: None,
+            retry_at: None,
+            trouble: None,
+        }
+    }
+
+    pub(super) fn instance(&self) -> Option<HostInstance> {
+        self.instance
+    }
+
+    pub(super) fn pid(&self) -> Option<u32> {
+        self.pid
+    }
+
+    pub(super) fn retry_at(&self) -> Option<TimestampMs> {
+        self.retry_at
+    }
+
+    pub(super) fn fd(&self) -> Option<BorrowedFd<'_>> {
+        self.client.as_ref().map(HostClient::as_fd)
+    }
+
+    pub(super) fn wants_write(&self) -> bool {
+        self.client.as_ref().is_some_and(HostClient::wants_write)
+    }
+
+    /// Connects to the host that is there, or starts one.
+    pub(super) fn connect(&mut self, now: TimestampMs) -> Option<Greeting> {
+        self.client = None;
+        match self.try_connect() {
+            Ok(greeting) => {
+                self.retry_at = None;
+                self.trouble = None;
+                Some(greeting)
+            }
+            Err(error) => {
+                tracing::error!(%error, "no session host");
+                self.trouble = Some(format!("no session host: {error}"));
+                self.pid = None;
+                self.retry_at = Some(now + RETRY_MS);
+                None
+            }
+        }
+    }
+
+    fn try_connect(&mut self) -> Result<Greeting, HostClientError> {
+        self.reap();
+        let socket = self.home.host_socket();
+        // One that is there but cannot be spoken to is not replaced: it has sessions.
+        let mut client = match HostClient::connect(&socket, Role::Control) {
+            Err(HostClientError::Connect { .. }) => {
+                self.child = Some(spawn_host(&self.command, ANSWER_TIME_MAX)?);
+                HostClient::connect(&socket, Role::Control)?
+            }
+            connected => connected?,
+        };
+        let greeting = self.greeted(&mut client)?;
+        self.client = Some(client);
+        Ok(greeting)
+    }
+
+    /// Waits for the welcome, which is the first message.
+    fn greeted(&mut self, client: &mut HostClient) -> Result<Greeting, HostClientError> {
+        let until = Instant::now() + ANSWER_TIME_MAX;
+        loop {
+            for message in client.receive_messages()? {
+                match message {
+                    FromHost::Welcome { instance, pid, sessions, .. } => {
+                        self.instance = Some(instance);
+                        self.pid = Some(pid);
+                        return Ok(Greeting { instance, sessions });
+                    }
+                    other => tracing::warn!(?other, "the session host spoke before it was greeted"),
+                }
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(HostClientError::NotReady { detail: "it does not answer".to_owned() });
+            }
+            client.wait(left)?;
+        }
+    }
+
+    fn reap(&mut self) {
+        if let Some(child) = &mut self.child
+            && !matches!(child.try_wait(), Ok(None))
+        {
+            self.child = None;
+        }
+    }
+
+    /// What the host has said since; `None`: it is gone.
+    pub(super) fn receive(&mut self) -> Option<Vec<FromHost>> {
+        let Some(client) = &mut self.client else { return Some(Vec::new()) };
+        match client.receive_messages() {
+            Ok(messages) => Some(messages),
+            Err(error) => {
+                tracing::error!(%error, "the session host is gone");
+                self.client = None;
+                self.pid = None;
+                None
+            }
+        }
+    }
+
+    pub(super) fn send(&mut self, message: &ToHost) {
+        if let Some(client) = &mut self.client {
+            // Too long for a frame: an environment or a script of 16 MiB, which no kernel takes either.
+            if let Err(error) = client.send(message) {
+                tracing::error!(%error, "a message to the session host was not sent");
+            }
+        }
+    }
+
+    /// Writes what is buffered, as far as the socket takes it.
+    pub(super) fn flush(&mut self) {
+        // A broken connection shows at the next receive, which also tells the scheduler.
+        if let Some(client) = &mut self.client
+            && let Err(error) = client.flush()
+        {
+            tracing::debug!(%error, "the session host takes nothing");
+        }
+    }
+
+    /// The node ends: its sessions go on, or end with it.
+    pub(super) fn leave(&mut self, kill_sessions: bool) {
+        self.send(&ToHost::Supervise { restart: None });
+        if kill_sessions {
+            self.send(&ToHost::Shutdown {});
+        }
+        if let Some(mut client) = self.client.take()
+            && let Err(error) = flush_all(&mut client)
+        {
+            tracing::error!(%error, "the session host could not be told that this node ends");
+        }
+    }
+}
+
+fn flush_all(client: &mut HostClient) -> Result<(), HostClientError> {
+    let until = Instant::now() + ANSWER_TIME_MAX;
+    client.flush()?;
+    while client.wants_write() && Instant::now() < until {
+        client.wait(until.saturating_duration_since(Instant::now()))?;
+        client.flush()?;
+    }
+    Ok(())
+}

@@ -1,0 +1,247 @@
+//! Sessions without a run (`cis session create`): their life from request to end.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::facts::{ended, loner_ended};
+use super::host_link::HostLink;
+use super::{Beside, Driver, now_ms};
+use crate::api::{CreateSession, ListSessions, Problem, ProblemKind, SessionView, TermSize};
+use crate::event::{Actor, EventBody, EventDraft};
+use crate::ids::{SessionId, TimestampMs};
+use crate::node::commands::Reply;
+use crate::node::environment;
+use crate::node::exposure::Exposure;
+use crate::policy::redact::Redactor;
+use crate::scheduler::{Input, InputKind};
+use crate::session::hub::Ended;
+use crate::session::protocol::{Exit, Io, Known, Start, StartFailure, ToHost};
+use crate::store::{SessionFacts, StoreError};
+
+/// Output that is kept of a session, bytes.
+const LOG_LIMIT_BYTES: u64 = 64 << 20;
+
+/// Between SIGTERM and SIGKILL, ms.
+const GRACE_MS: u64 = 10_000;
+
+struct Loner {
+    request: Option<Box<CreateSession>>,
+    reply: Option<Reply<SessionId>>,
+    started: bool,
+    exit_recorded: bool,
+}
+
+/// The live ones.
+#[derive(Default)]
+pub(super) struct Loners {
+    live: BTreeMap<SessionId, Loner>,
+    /// For the host, once the turn is durable.
+    waiting: Vec<ToHost>,
+}
+
+impl Loners {
+    pub(super) fn live_count(&self) -> usize {
+        self.live.len()
+    }
+
+    pub(super) fn contains(&self, session: SessionId) -> bool {
+        self.live.contains_key(&session)
+    }
+
+    pub(super) fn queue(&mut self, message: ToHost) {
+        self.waiting.push(message);
+    }
+
+    pub(super) fn send_waiting(&mut self, host: &mut HostLink) {
+        for message in self.waiting.drain(..) {
+            host.send(&message);
+        }
+    }
+}
+
+impl Driver {
+    /// Takes the request; the caller hears of it when the first process is there, or why it is not.
+    pub(super) fn create_session(
+        &mut self,
+        session: SessionId,
+        request: Box<CreateSession>,
+        actor: Actor,
+        reply: Reply<SessionId>,
+    ) {
+        let (Some(host), true) = (self.host.instance(), self.host.fd().is_some()) else {
+            let why = self.host.trouble.clone().unwrap_or_else(|| "no session host".to_owned());
+            let _ = reply.send(Err(Problem::new(ProblemKind::Unavailable, why)));
+            return;
+        };
+        if let Ok(Some(made)) = self.parts.writer.find_input(request.input)
+            && let Ok(earlier) = made.parse()
+        {
+            let _ = reply.send(Ok(earlier));
+            return;
+        }
+        let body = EventBody::SessionCreated {
+            session,
+            argv: request.argv.clone(),
+            name: request.name.clone(),
+            host,
+        };
+        let cause = Some(request.input);
+        let facts = SessionFacts {
+            tty: request.size.is_some(),
+            size: request.size,
+            command: request.argv.join(" "),
+            log: Some(self.parts.home.session_log(session).display().to_string()),
+        };
+        let draft = EventDraft { run: None, at_ms: now_ms(), actor: Some(actor), cause, body };
+        self.drafts.push((draft, Beside::Session(facts)));
+        let env_base = match &request.env {
+            Some(vars) => self.parts.worker.place_given_environment(session.to_string(), vars.clone()),
+            None => self.parts.worker.place_own_environment(),
+        };
+        let mut env = BTreeMap::new();
+        let (home, keys) = (&self.parts.home, &self.parts.keys);
+        let label = session.to_string();
+        environment::session_variables(&mut env, home, keys, session, &label, request.size.is_some());
+        self.loners.queue(ToHost::Start(Box::new(Start {
+            session,
+            label,
+            argv: request.argv.clone(),
+            cwd: request.cwd.clone(),
+            env_base: Some(env_base),
+            env,
+            io: request.size.map_or(Io::Pipes { stdin: true }, Io::Pty),
+            log: home.session_log(session).display().to_string(),
+            log_limit_bytes: LOG_LIMIT_BYTES,
+            timeout_ms: None,
+            grace_ms: GRACE_MS,
+            files: BTreeMap::new(),
+        })));
+        if request.env.is_some() {
+            self.loners.queue(ToHost::DropEnv { name: session.to_string() });
+        }
+        let loner =
+            Loner { request: Some(request), reply: Some(reply), started: false, exit_recorded: false };
+        self.loners.live.insert(session, loner);
+        self.count_loners();
+    }
+
+    pub(super) fn loner_started(&mut self, session: SessionId, pid: u32) {
+        let Some(loner) = self.loners.live.get_mut(&session) else { return };
+        loner.started = true;
+        let (request, reply) = (loner.request.take(), loner.reply.take());
+        self.draft(EventBody::SessionStarted { session, task: None, pid });
+        if let Some(request) = request {
+            self.show_loner(session, request.size, request.argv.join(" "), false);
+        }
+        if let Some(reply) = reply {
+            self.confirmations.push(Box::new(move || {
+                let _ = reply.send(Ok(session));
+            }));
+        }
+    }
+
+    fn show_loner(&mut self, session: SessionId, size: Option<TermSize>, command: String, adopted: bool) {
+        self.parts.worker.exposed.push(Exposure {
+            session,
+            tty: size.is_some(),
+            adopted,
+            size,
+            log: self.parts.home.session_log(session),
+            command,
+            redactor: Arc::new(Redactor::default()),
+        });
+    }
+
+    pub(super) fn loner_failed(&mut self, session: SessionId, why: &StartFailure, now: TimestampMs) {
+        let Some(mut loner) = self.loners.live.remove(&session) else { return };
+        let (kind, detail) = match why {
+            StartFailure::Resources { detail } => (ProblemKind::Unavailable, detail.clone()),
+            StartFailure::Program { detail } => (ProblemKind::BadInput, detail.clone()),
+        };
+        self.loner_gone(session, detail.clone(), now);
+        if let Some(reply) = loner.reply.take() {
+            self.confirmations.push(Box::new(move || {
+                let _ = reply.send(Err(Problem::new(kind, detail)));
+            }));
+        }
+    }
+
+    fn loner_gone(&mut self, session: SessionId, detail: String, now: TimestampMs) {
+        let detail = Some(detail);
+        self.draft(EventBody::SessionEnded { session, exit: None, detail, ended_ms: now, log_bytes: 0 });
+        self.count_loners();
+    }
+
+    /// Records the end. Answers whether the session is one of these.
+    pub(super) fn loner_exited(&mut self, session: SessionId, exit: &Exit) -> bool {
+        let Some(loner) = self.loners.live.get_mut(&session) else { return false };
+        if !loner.exit_recorded {
+            loner.exit_recorded = true;
+            self.loners.live.remove(&session);
+            self.draft(loner_ended(session, exit));
+            self.loners.queue(ToHost::AckExit { session });
+            self.count_loners();
+        }
+        true
+    }
+
+    pub(super) fn loners_lost(&mut self, now: TimestampMs) {
+        for (session, mut loner) in std::mem::take(&mut self.loners.live) {
+            let detail = "its session host ended".to_owned();
+            self.parts.hub.close(session, Ended { detail: detail.clone(), exit_code: None });
+            self.loner_gone(session, detail.clone(), now);
+            if let Some(reply) = loner.reply.take() {
+                let _ = reply.send(Err(Problem::new(ProblemKind::Unavailable, detail)));
+            }
+        }
+        self.loners.waiting.clear();
+    }
+
+    /// After a start of the node: what became of those that an earlier life of it had.
+    pub(super) fn reconcile_loners(&mut self, known: &mut BTreeMap<SessionId, Known>, now: TimestampMs) {
+        let recorded = match self.live_loners() {
+            Ok(recorded) => recorded,
+            Err(error) => {
+                tracing::error!(%error, "sessions without a run cannot be read");
+                return;
+            }
+        };
+        for row in recorded {
+            if self.loners.contains(row.id) {
+                known.remove(&row.id);
+                continue;
+            }
+            let Some(there) = known.remove(&row.id) else {
+                let detail = "its session host ended, or the node did before it was started".to_owned();
+                self.loner_gone(row.id, detail, now);
+                continue;
+            };
+            let loner = Loner { request: None, reply: None, started: true, exit_recorded: false };
+            self.loners.live.insert(row.id, loner);
+            match there.exit {
+                Some(exit) => {
+                    self.loner_exited(row.id, &exit);
+                    self.parts.hub.close(row.id, ended(&exit));
+                }
+                None => {
+                    if row.pid.is_none() {
+                        self.draft(EventBody::SessionStarted { session: row.id, task: None, pid: there.pid });
+                    }
+                    self.show_loner(row.id, row.size, row.command, true);
+                }
+            }
+        }
+        self.count_loners();
+    }
+
+    fn live_loners(&self) -> Result<Vec<SessionView>, StoreError> {
+        let live = self.parts.readers.get()?.list_sessions(&ListSessions::default(), None)?;
+        Ok(live.items.into_iter().filter(|session| session.run.is_none()).collect())
+    }
+
+    /// They share `max_sessions` with the sessions of runs.
+    fn count_loners(&mut self) {
+        let count = u32::try_from(self.loners.live_count()).unwrap_or(u32::MAX);
+        self.handle(Input::internal(InputKind::ForeignSessions { count }), now_ms());
+    }
+}

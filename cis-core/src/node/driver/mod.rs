@@ -1,0 +1,310 @@
+//! The driver: one thread that owns the scheduler, the store's writer and the line to the session host.
+//!
+//! A turn gathers what the host and the API have said, lets the scheduler handle it, makes the events
+//! durable in one transaction, and only then performs the effects and confirms. One thread, because
+//! a task of a fast run costs less than handing it from thread to thread would.
+
+mod effects;
+mod facts;
+mod host_link;
+mod loners;
+mod persist;
+mod requests;
+
+use std::ffi::OsString;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::mpsc::Receiver;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use tokio::sync::broadcast;
+
+use self::host_link::HostLink;
+use self::loners::Loners;
+use super::commands::Command;
+use super::worker::LocalWorker;
+use crate::api::Outbox as _;
+use crate::config::{Home, Keys};
+use crate::event::{Event, EventBody, EventDraft};
+use crate::ids::{NodeDid, SessionId, TimestampMs};
+use crate::scheduler::{IdSource, Input, InputKind, Machine};
+use crate::session::hub::Hub;
+use crate::store::{Blobs, Readers, SessionFacts, TaskSeed, Writer};
+
+/// Commands handled in one turn at most, so that a flood of requests delays no task for long.
+const COMMANDS_PER_TURN_MAX: usize = 256;
+
+/// A node that was started by a command ends after so long without anything to do, ms.
+const IDLE_EXIT_MS: i64 = 10_000;
+
+/// Between tries to write what could not be written, ms.
+const STUCK_RETRY_MS: i64 = 500;
+
+/// What the driver shares with the API's threads.
+#[derive(Debug, Default)]
+pub(in crate::node) struct Shared {
+    /// Pid of the session host; 0: none.
+    pub(in crate::node) host_pid: AtomicU32,
+    /// Open streams: somebody is looking.
+    pub(in crate::node) viewers: AtomicUsize,
+}
+
+/// Everything a driver is made of.
+pub(in crate::node) struct Parts {
+    pub(in crate::node) home: Home,
+    pub(in crate::node) did: NodeDid,
+    pub(in crate::node) keys: Arc<Keys>,
+    pub(in crate::node) stays: bool,
+    pub(in crate::node) restart: Vec<String>,
+    pub(in crate::node) host_command: Vec<OsString>,
+    pub(in crate::node) machine: Machine,
+    pub(in crate::node) writer: Writer,
+    pub(in crate::node) readers: Readers,
+    pub(in crate::node) blobs: Arc<Blobs>,
+    pub(in crate::node) worker: LocalWorker,
+    pub(in crate::node) hub: Hub,
+    pub(in crate::node) commands: Receiver<Command>,
+    pub(in crate::node) wake: Arc<OwnedFd>,
+    pub(in crate::node) events: broadcast::Sender<Arc<Vec<Arc<Event>>>>,
+    pub(in crate::node) shared: Arc<Shared>,
+}
+
+type Confirmation = Box<dyn FnOnce() + Send>;
+
+/// What the store is told beside an event.
+enum Beside {
+    Nothing,
+    /// The tasks of a run that is created.
+    Tasks(Vec<TaskSeed>),
+    /// What is known of a session that is created.
+    Session(SessionFacts),
+}
+
+/// See the module.
+pub(in crate::node) struct Driver {
+    parts: Parts,
+    host: HostLink,
+    loners: Loners,
+    ids: SessionIds,
+    drafts: Vec<(EventDraft, Beside)>,
+    confirmations: Vec<Confirmation>,
+    /// Why nothing can be written, and when it is tried again.
+    stuck: Option<(String, TimestampMs)>,
+    /// Troubles of logs, for `node status`.
+    log_trouble: Option<String>,
+    idle_since: Option<TimestampMs>,
+    supervised: Option<bool>,
+    stopping: Option<Stopping>,
+}
+
+struct Stopping {
+    kill_sessions: bool,
+    reason: String,
+}
+
+/// Session ids from the clock and the system's randomness.
+#[derive(Default)]
+struct SessionIds(ulid::Generator);
+
+impl IdSource for SessionIds {
+    fn session_id(&mut self, _now_ms: TimestampMs) -> SessionId {
+        SessionId(self.next())
+    }
+}
+
+impl SessionIds {
+    fn next(&mut self) -> ulid::Ulid {
+        // Fails only where 2^80 ids fall into one millisecond.
+        self.0.generate().unwrap_or_else(|_| ulid::Ulid::new())
+    }
+}
+
+/// Unix ms.
+pub(in crate::node) fn now_ms() -> TimestampMs {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    TimestampMs::try_from(since.as_millis()).unwrap_or(TimestampMs::MAX)
+}
+
+impl Driver {
+    pub(in crate::node) fn new(parts: Parts) -> Self {
+        Self {
+            host: HostLink::new(parts.home.clone(), parts.host_command.clone()),
+            parts,
+            loners: Loners::default(),
+            ids: SessionIds::default(),
+            drafts: Vec::new(),
+            confirmations: Vec::new(),
+            stuck: None,
+            log_trouble: None,
+            idle_since: None,
+            supervised: None,
+            stopping: None,
+        }
+    }
+
+    /// Runs until the node is stopped or has had nothing to do for long enough. `ready` is called once
+    /// open runs go on and the host is there.
+    pub(in crate::node) fn run(mut self, ready: impl FnOnce()) {
+        self.begin();
+        ready();
+        while !self.finished() {
+            self.wait();
+            self.turn();
+        }
+        self.end();
+    }
+
+    fn begin(&mut self) {
+        let now = now_ms();
+        self.parts.worker.set_now(now);
+        self.connect_host(now);
+        self.draft(EventBody::NodeStarted {
+            did: self.parts.did.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            host: self.host.instance(),
+        });
+        self.handle(Input::internal(InputKind::Tick), now);
+        self.finish_turn(now);
+    }
+
+    fn turn(&mut self) {
+        let now = now_ms();
+        self.parts.worker.set_now(now);
+        if let Some((_, retry_at)) = self.stuck {
+            self.refuse_commands();
+            if now >= retry_at {
+                self.finish_turn(now);
+            }
+            return;
+        }
+        self.host_turn(now);
+        self.parts.worker.come_of_age();
+        self.take_commands(now);
+        self.worker_said(now);
+        if self.parts.machine.poll_timeout().is_some_and(|(at, _)| at <= now) {
+            self.handle(Input::internal(InputKind::Tick), now);
+        }
+        self.finish_turn(now);
+    }
+
+    /// Makes the turn durable, then performs and confirms it. What performing brings about at once (a
+    /// secret that is missing) is a turn of its own.
+    fn finish_turn(&mut self, now: TimestampMs) {
+        loop {
+            if !self.persist(now) {
+                return;
+            }
+            self.perform(now);
+            for confirm in self.confirmations.drain(..) {
+                confirm();
+            }
+            if self.parts.worker.said.is_empty() {
+                break;
+            }
+            self.worker_said(now);
+        }
+        self.supervise();
+        self.host.flush();
+        if let Err(error) = self.parts.writer.maintain() {
+            tracing::warn!(%error, "the write-ahead log could not be shortened; it is tried again");
+        }
+        self.watch_idleness(now);
+    }
+
+    /// Lets the scheduler handle one input; a refusal of an internal one is only noted.
+    fn handle(&mut self, input: Input, now: TimestampMs) {
+        if let Err(rejected) = self.parts.machine.handle(input, now, &mut self.ids) {
+            tracing::debug!(%rejected, "an input changed nothing");
+        }
+        self.collect();
+    }
+
+    fn collect(&mut self) {
+        self.drafts.extend(self.parts.machine.drain_events().map(|draft| (draft, Beside::Nothing)));
+    }
+
+    /// An event of this node's own, outside of runs.
+    fn draft(&mut self, body: EventBody) {
+        let draft = EventDraft { run: None, at_ms: now_ms(), actor: None, cause: None, body };
+        self.drafts.push((draft, Beside::Nothing));
+    }
+
+    fn worker_said(&mut self, now: TimestampMs) {
+        for message in std::mem::take(&mut self.parts.worker.said) {
+            self.handle(Input::internal(InputKind::Worker(message)), now);
+        }
+    }
+
+    fn wait(&mut self) {
+        let now = now_ms();
+        let deadline = [
+            self.parts.machine.poll_timeout().map(|(at, _)| at),
+            self.parts.worker.poll_timeout(),
+            self.stuck.as_ref().map(|(_, at)| *at),
+            self.idle_since.map(|since| since + IDLE_EXIT_MS),
+            self.host.retry_at(),
+        ]
+        .into_iter()
+        .flatten()
+        .min();
+        let timeout = deadline.map(|at| {
+            let ms = (at - now).max(0);
+            Timespec { tv_sec: ms / 1000, tv_nsec: (ms % 1000) * 1_000_000 }
+        });
+        let mut fds = vec![PollFd::from_borrowed_fd(self.parts.wake.as_fd(), PollFlags::IN)];
+        // Nothing more is taken from the host while what it said cannot be made durable.
+        if self.stuck.is_none()
+            && let Some(fd) = self.host.fd()
+        {
+            let mut flags = PollFlags::IN;
+            if self.host.wants_write() {
+                flags |= PollFlags::OUT;
+            }
+            fds.push(PollFd::from_borrowed_fd(fd, flags));
+        }
+        match poll(&mut fds, timeout.as_ref()) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => tracing::error!(%error, "poll failed"),
+        }
+        let woken = fds[0].revents().contains(PollFlags::IN);
+        if woken {
+            let _ = rustix::io::read(&self.parts.wake, &mut [0; 8]);
+        }
+    }
+
+    /// Notes since when there has been nothing to do.
+    fn watch_idleness(&mut self, now: TimestampMs) {
+        let busy = self.parts.stays
+            || self.parts.machine.open_runs().next().is_some()
+            || self.parts.worker.live_count() > 0
+            || self.loners.live_count() > 0
+            || self.parts.shared.viewers.load(Ordering::Relaxed) > 0
+            || self.parts.writer.due(TimestampMs::MAX, 1).is_ok_and(|entries| !entries.is_empty());
+        match (busy, self.idle_since) {
+            (true, _) => self.idle_since = None,
+            (false, None) => self.idle_since = Some(now),
+            (false, Some(since)) if now - since >= IDLE_EXIT_MS => {
+                self.stopping =
+                    Some(Stopping { kill_sessions: false, reason: "nothing left to do".to_owned() });
+            }
+            (false, Some(_)) => {}
+        }
+    }
+
+    fn finished(&self) -> bool {
+        self.stopping.is_some()
+    }
+
+    fn end(mut self) {
+        let Some(stopping) = self.stopping.take() else { return };
+        let now = now_ms();
+        self.draft(EventBody::NodeStopped { reason: stopping.reason });
+        self.finish_turn(now);
+        self.host.leave(stopping.kill_sessions);
+        for confirm in self.confirmations.drain(..) {
+            confirm();
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! Making a turn durable, and what happens while that cannot be done.
+
+use std::sync::Arc;
+
+use super::{Beside, Driver, STUCK_RETRY_MS};
+use crate::event::{Event, EventBody, EventDraft};
+use crate::ids::TimestampMs;
+use crate::store::{SessionFacts, StoreError};
+
+impl Driver {
+    /// Writes the events of this turn in one transaction and tells the streams. Answers whether the
+    /// turn may go on: after a failure everything is kept, nothing is performed, and it is tried again.
+    pub(super) fn persist(&mut self, now: TimestampMs) -> bool {
+        if self.drafts.is_empty() && self.parts.worker.exposed.is_empty() {
+            self.stuck = None;
+            return true;
+        }
+        match self.write() {
+            Ok(events) => {
+                if self.stuck.take().is_some() {
+                    tracing::info!("the database can be written again");
+                }
+                self.drafts.clear();
+                self.open_exposed();
+                if !events.is_empty() {
+                    // No receiver is no trouble: nobody is looking.
+                    let _ = self.parts.events.send(Arc::new(events));
+                }
+                true
+            }
+            Err(error) => {
+                self.parts.writer.rollback();
+                if self.stuck.is_none() {
+                    tracing::error!(%error, "the database cannot be written; nothing starts until it can");
+                }
+                self.stuck = Some((error.to_string(), now + STUCK_RETRY_MS));
+                false
+            }
+        }
+    }
+
+    fn write(&mut self) -> Result<Vec<Arc<Event>>, StoreError> {
+        for (draft, beside) in &self.drafts {
+            append(&mut self.parts.writer, draft, beside, self.ids.next())?;
+        }
+        for exposure in &self.parts.worker.exposed {
+            let facts = SessionFacts {
+                tty: exposure.tty,
+                size: exposure.size,
+                command: exposure.command.clone(),
+                log: Some(exposure.log.display().to_string()),
+            };
+            self.parts.writer.session_facts(exposure.session, &facts)?;
+        }
+        self.parts.writer.commit()
+    }
+}
+
+fn append(
+    writer: &mut crate::store::Writer,
+    draft: &EventDraft,
+    beside: &Beside,
+    id: ulid::Ulid,
+) -> Result<(), StoreError> {
+    match beside {
+        Beside::Nothing => writer.append(draft, id)?,
+        Beside::Tasks(tasks) => writer.append_run(draft, id, tasks)?,
+        Beside::Session(facts) => writer.append_session(draft, id, facts)?,
+    };
+    // What an input made is known as soon as it is made: sent again, it makes nothing.
+    match (&draft.body, draft.cause, draft.run) {
+        (EventBody::RunCreated(_), Some(input), Some(run)) => writer.remember_input(input, &run.to_string()),
+        (EventBody::SessionCreated { session, .. }, Some(input), _) => {
+            writer.remember_input(input, &session.to_string())
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,235 @@
+//! What the API asks of the driver.
+
+use super::{Beside, COMMANDS_PER_TURN_MAX, Driver, Stopping};
+use crate::api::{Problem, ProblemKind};
+use crate::event::{Actor, EventBody, EventDraft};
+use crate::ids::{RunId, SessionId, TimestampMs};
+use crate::node::commands::{Command, DriverStatus, NewRun, Reply, RunVerb};
+use crate::node::restore;
+use crate::scheduler::{Input, InputKind, Rejected};
+use crate::session::protocol::ToHost;
+use crate::store::TaskSeed;
+
+impl Driver {
+    pub(super) fn take_commands(&mut self, now: TimestampMs) {
+        for taken in 0..=COMMANDS_PER_TURN_MAX {
+            if taken == COMMANDS_PER_TURN_MAX {
+                // More may wait: come back at once.
+                let _ = rustix::io::write(&self.parts.wake, &1u64.to_ne_bytes());
+                return;
+            }
+            match self.parts.commands.try_recv() {
+                Ok(command) => self.obey(command, now),
+                Err(_) => return,
+            }
+        }
+    }
+
+    fn obey(&mut self, command: Command, now: TimestampMs) {
+        match command {
+            Command::Create { new, actor, reply } => self.create_run(*new, actor, reply, now),
+            Command::Run { run, verb, actor, reply } => self.run_verb(run, verb, actor, reply, now),
+            Command::Why { run, task, reply } => {
+                let why = self.parts.machine.run(&run).map(|_| self.parts.machine.why(&run, &task, now));
+                let _ = reply.send(why.transpose().map_err(|rejected| problem(&rejected)));
+            }
+            Command::CreateSession { session, request, actor, reply } => {
+                self.create_session(session, request, actor, reply);
+            }
+            Command::Kill { session, grace_ms, actor, reply } => {
+                self.kill(session, grace_ms, actor, reply, now)
+            }
+            Command::Expose { session, reply } => self.expose(session, reply),
+            Command::Typed { session, input, bytes, actor } => {
+                let attempt = self.parts.worker.attempt_of(session).cloned();
+                let task = attempt.as_ref().map(|attempt| attempt.task.clone());
+                let body = EventBody::SessionInput { session, task, input, bytes };
+                let run = attempt.map(|attempt| attempt.run);
+                let draft = EventDraft { run, at_ms: now, actor: Some(actor), cause: Some(input), body };
+                self.drafts.push((draft, Beside::Nothing));
+            }
+            Command::Denied { action, detail, actor } => {
+                let body = EventBody::AccessDenied { action, detail };
+                let draft = EventDraft { run: None, at_ms: now, actor: Some(actor), cause: None, body };
+                self.drafts.push((draft, Beside::Nothing));
+            }
+            Command::Status { reply } => {
+                let _ = reply.send(Ok(self.status()));
+            }
+            Command::Stop { kill_sessions, reason, reply } => self.stop(kill_sessions, reason, reply),
+        }
+    }
+
+    fn create_run(&mut self, new: NewRun, actor: Actor, reply: Reply<RunId>, now: TimestampMs) {
+        if let Ok(Some(made)) = self.parts.writer.find_input(new.input)
+            && let Ok(earlier) = made.parse()
+        {
+            let _ = reply.send(Ok(earlier));
+            return;
+        }
+        let tasks = new
+            .dag
+            .tasks
+            .iter()
+            .map(|task| TaskSeed { id: task.id.clone(), needs: task.needs.clone() })
+            .collect();
+        let input = Input {
+            kind: InputKind::Submit {
+                run: new.run,
+                facts: Box::new(new.facts),
+                dag: new.dag,
+                start: new.start,
+            },
+            actor: Some(actor),
+            cause: Some(new.input),
+        };
+        match self.parts.machine.handle(input, now, &mut self.ids) {
+            Ok(()) => {
+                let first = self.drafts.len();
+                self.collect();
+                if let Some((_, slot)) = self.drafts.get_mut(first) {
+                    *slot = Beside::Tasks(tasks);
+                }
+                let run = new.run;
+                self.confirmations.push(Box::new(move || {
+                    let _ = reply.send(Ok(run));
+                }));
+            }
+            Err(rejected) => {
+                let _ = reply.send(Err(problem(&rejected)));
+            }
+        }
+    }
+
+    fn run_verb(&mut self, run: RunId, verb: RunVerb, actor: Actor, reply: Reply<()>, now: TimestampMs) {
+        if let RunVerb::Retry(_) = verb
+            && self.parts.machine.run(&run).is_none()
+        {
+            match restore::load_run(&self.parts.readers, &self.parts.blobs, run) {
+                Ok(folded) => self.parts.machine.restore(folded),
+                Err(error) => {
+                    let _ = reply.send(Err(Problem::new(ProblemKind::Internal, error.to_string())));
+                    return;
+                }
+            }
+        }
+        let kind = match verb {
+            RunVerb::Start => InputKind::Start { run },
+            RunVerb::Pause => InputKind::Pause { run },
+            RunVerb::Resume => InputKind::Resume { run },
+            RunVerb::Cancel => InputKind::Cancel { run },
+            RunVerb::Retry(scope) => InputKind::Retry { run, scope },
+        };
+        let input = Input { kind, actor: Some(actor), cause: None };
+        self.handle_for(input, reply, now);
+    }
+
+    /// Handles an input that somebody waits for.
+    fn handle_for(&mut self, input: Input, reply: Reply<()>, now: TimestampMs) {
+        match self.parts.machine.handle(input, now, &mut self.ids) {
+            Ok(()) => {
+                self.collect();
+                self.confirmations.push(Box::new(move || {
+                    let _ = reply.send(Ok(()));
+                }));
+            }
+            Err(rejected) => {
+                let _ = reply.send(Err(problem(&rejected)));
+            }
+        }
+    }
+
+    fn kill(
+        &mut self,
+        session: SessionId,
+        grace_ms: Option<u64>,
+        actor: Actor,
+        reply: Reply<()>,
+        now: TimestampMs,
+    ) {
+        if let Some(attempt) = self.parts.worker.attempt_of(session).cloned() {
+            let kind = InputKind::KillTask { attempt, grace_ms };
+            self.handle_for(Input { kind, actor: Some(actor), cause: None }, reply, now);
+        } else if self.loners.contains(session) {
+            self.loners.queue(ToHost::Kill { session, grace_ms });
+            let _ = reply.send(Ok(()));
+        } else {
+            let detail = format!("session {session} has ended");
+            let _ = reply.send(Err(Problem::new(ProblemKind::Conflict, detail)));
+        }
+    }
+
+    fn expose(&mut self, session: SessionId, reply: Reply<()>) {
+        let known = self.parts.worker.expose(session) || self.loners.contains(session);
+        self.confirmations.push(Box::new(move || {
+            let _ = reply.send(if known {
+                Ok(())
+            } else {
+                Err(Problem::new(ProblemKind::Conflict, format!("session {session} is not live")))
+            });
+        }));
+    }
+
+    fn status(&self) -> DriverStatus {
+        let live = self.parts.worker.live_count() + self.loners.live_count();
+        let mut warnings = Vec::new();
+        warnings.extend(self.stuck.as_ref().map(|(why, _)| format!("nothing starts: {why}")));
+        warnings.extend(self.host.trouble.clone());
+        warnings.extend(self.log_trouble.clone());
+        DriverStatus {
+            host_pid: self.host.pid(),
+            open_runs: u32::try_from(self.parts.machine.open_runs().count()).unwrap_or(u32::MAX),
+            live_sessions: u32::try_from(live).unwrap_or(u32::MAX),
+            warnings,
+        }
+    }
+
+    fn stop(&mut self, kill_sessions: bool, reason: String, reply: Option<Reply<()>>) {
+        self.stopping = Some(Stopping { kill_sessions, reason });
+        if let Some(reply) = reply {
+            self.confirmations.push(Box::new(move || {
+                let _ = reply.send(Ok(()));
+            }));
+        }
+    }
+
+    /// While nothing can be made durable, nothing is promised.
+    pub(super) fn refuse_commands(&mut self) {
+        let why = self.stuck.as_ref().map(|(why, _)| why.clone()).unwrap_or_default();
+        while let Ok(command) = self.parts.commands.try_recv() {
+            let problem = || {
+                Problem::new(ProblemKind::Unavailable, why.clone())
+                    .hint("the node goes on by itself once the database can be written again")
+            };
+            match command {
+                Command::Status { reply } => {
+                    let _ = reply.send(Ok(self.status()));
+                }
+                Command::Stop { kill_sessions, reason, reply } => {
+                    self.stopping = Some(Stopping { kill_sessions, reason });
+                    if let Some(reply) = reply {
+                        let _ = reply.send(Ok(()));
+                    }
+                }
+                Command::Create { reply, .. } => drop(reply.send(Err(problem()))),
+                Command::Run { reply, .. } | Command::Kill { reply, .. } | Command::Expose { reply, .. } => {
+                    drop(reply.send(Err(problem())));
+                }
+                Command::Why { reply, .. } => drop(reply.send(Err(problem()))),
+                Command::CreateSession { reply, .. } => drop(reply.send(Err(problem()))),
+                Command::Typed { .. } | Command::Denied { .. } => {
+                    tracing::warn!(?command, "not recorded: the database cannot be written");
+                }
+            }
+        }
+    }
+}
+
+/// What the scheduler refuses, as the API says it.
+fn problem(rejected: &Rejected) -> Problem {
+    let kind = match rejected {
+        Rejected::NoRun(_) | Rejected::NoTask { .. } => ProblemKind::NotFound,
+        Rejected::State(_) | Rejected::Stale(_) => ProblemKind::Conflict,
+    };
+    Problem::new(kind, rejected.to_string())
+}

@@ -1,0 +1,101 @@
+//! The environment of a session: what is told to its processes, and which secrets they get.
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use crate::api::TaskSpec;
+use crate::config::{Home, Keys};
+use crate::dag::SecretSource;
+use crate::ids::{AttemptId, SessionId};
+
+/// Why a secret has no value.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum SecretError {
+    #[error(
+        "the secret `{name}` comes from the variable {variable}, which is not set; set it where `cis dag run` is called"
+    )]
+    NotSet { name: String, variable: String },
+    #[error("the secret `{name}` comes from the file {path}, which cannot be read: {why}")]
+    Unreadable { name: String, path: String, why: String },
+    #[error("the secret `{name}` is not text without NUL bytes, so it cannot be an environment variable")]
+    NotText { name: String },
+}
+
+/// Values of a task's secrets, by name.
+pub(super) fn secrets(
+    spec: &TaskSpec,
+    base: &BTreeMap<String, String>,
+) -> Result<BTreeMap<String, String>, SecretError> {
+    let mut values = BTreeMap::new();
+    for (name, source) in &spec.secrets {
+        let value = match source {
+            SecretSource::Env(variable) => base
+                .get(variable)
+                .cloned()
+                .ok_or_else(|| SecretError::NotSet { name: name.clone(), variable: variable.clone() })?,
+            SecretSource::File(path) => {
+                let bytes = fs::read(path).map_err(|e| SecretError::Unreadable {
+                    name: name.clone(),
+                    path: path.clone(),
+                    why: e.to_string(),
+                })?;
+                let mut text =
+                    String::from_utf8(bytes).map_err(|_| SecretError::NotText { name: name.clone() })?;
+                if text.ends_with('\n') {
+                    text.pop();
+                }
+                text
+            }
+        };
+        if value.contains('\0') {
+            return Err(SecretError::NotText { name: name.clone() });
+        }
+        values.insert(name.clone(), value);
+    }
+    Ok(values)
+}
+
+/// What every session is told beside its own variables.
+pub(super) fn session_variables(
+    env: &mut BTreeMap<String, String>,
+    home: &Home,
+    keys: &Keys,
+    session: SessionId,
+    label: &str,
+    tty: bool,
+) {
+    env.insert("CIS_ATTEMPT".to_owned(), label.to_owned());
+    env.insert("CIS_SOCKET".to_owned(), home.node_socket().display().to_string());
+    env.insert("CIS_TOKEN".to_owned(), keys.token(session));
+    if tty {
+        // What the terminal model understands, whatever terminal the submitter had.
+        env.insert("TERM".to_owned(), "xterm-256color".to_owned());
+        env.insert("COLORTERM".to_owned(), "truecolor".to_owned());
+    }
+}
+
+/// What the sessions of a task are told beside that.
+pub(super) fn task_variables(
+    env: &mut BTreeMap<String, String>,
+    home: &Home,
+    attempt: &AttemptId,
+    session: SessionId,
+) {
+    env.insert("CIS_RUN_ID".to_owned(), attempt.run.to_string());
+    env.insert("CIS_TASK_ID".to_owned(), attempt.task.to_string());
+    env.insert("CIS_OUTPUT".to_owned(), home.output_file(session).display().to_string());
+}
+
+/// Variables of a caller or of this process that may reach a session: everything but our own, and but
+/// those that describe the caller's terminal.
+pub(super) fn inherited(vars: impl IntoIterator<Item = (String, String)>) -> BTreeMap<String, String> {
+    vars.into_iter()
+        .filter(|(name, value)| {
+            let ours = name.starts_with("CIS_");
+            let terminal =
+                matches!(name.as_str(), "COLUMNS" | "LINES" | "TERMCAP" | "TMUX" | "TMUX_PANE" | "STY");
+            let sound = !name.is_empty() && !name.contains(['=', '\0']) && !value.contains('\0');
+            !ours && !terminal && sound
+        })
+        .collect()
+}

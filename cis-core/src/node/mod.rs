@@ -1,0 +1,22 @@
+//! The node: where scheduler, sessions, store and API meet.
+//!
+//! Owns the driver (the only loop that changes anything: gather, handle, persist, perform, confirm),
+//! the wiring of everything else, restoring after a crash, and shutting down. Nothing in this crate
+//! imports this folder.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "an io folder")]
+
+mod api;
+mod commands;
+mod driver;
+mod environment;
+mod exposure;
+mod logs;
+mod principal;
+mod restore;
+mod secret_file;
+mod streams;
+mod submit;
+mod wiring;
+mod worker;
+
+pub use wiring::{NodeError, NodeOptions, Readiness, run};

@@ -1,0 +1,63 @@
+//! From a DAG file's text to a run that can be created.
+
+use std::sync::Arc;
+
+use super::api::{internal, store_problem};
+use super::commands::NewRun;
+use super::environment;
+use crate::api::{CreateRun, Problem, ProblemKind};
+use crate::dag;
+use crate::event::{ExecutionMode, RunCreated};
+use crate::ids::{NodeDid, RunId};
+use crate::store::{Blobs, Safety};
+
+/// Parses the file and keeps it and the environment. Nothing is in the store before all is right.
+pub(super) fn prepare(request: &CreateRun, blobs: &Blobs, did: NodeDid) -> Result<Option<NewRun>, Problem> {
+    let dag = dag::parse(&request.text, &request.source).map_err(|diagnostics| {
+        let mut problem = Problem::new(ProblemKind::BadInput, diagnostics.to_string());
+        problem.diagnostics = diagnostics.findings;
+        problem
+    })?;
+    let params = dag::resolve_params(&dag, &request.params)
+        .map_err(|wrong| Problem::new(ProblemKind::BadInput, wrong.join("\n")))?;
+    if request.validate_only {
+        return Ok(None);
+    }
+    if request.mode != ExecutionMode::Local {
+        return Err(Problem::new(
+            ProblemKind::BadInput,
+            format!("this node runs local runs only, not {}", request.mode),
+        ));
+    }
+    if !std::path::Path::new(&request.workdir).is_absolute() {
+        let detail = format!("the directory `{}` is not absolute", request.workdir);
+        return Err(Problem::new(ProblemKind::BadInput, detail));
+    }
+    let spec = blobs.put(&request.text, Safety::Processes).map_err(|e| store_problem(&e))?;
+    let base_env = match &request.env {
+        Some(vars) => {
+            let vars = environment::inherited(vars.clone());
+            let json = serde_json::to_vec(&vars).map_err(|e| internal(&e))?;
+            Some(blobs.put_secret(&json, Safety::Processes).map_err(|e| store_problem(&e))?)
+        }
+        None => None,
+    };
+    let cores = std::thread::available_parallelism().map_or(2, usize::from);
+    let facts = RunCreated {
+        dag: dag.id.clone(),
+        source: request.source.clone(),
+        spec,
+        tasks: u32::try_from(dag.tasks.len()).unwrap_or(u32::MAX),
+        params,
+        max_parallel: dag.max_parallel.unwrap_or(u32::try_from(cores).unwrap_or(2)),
+        workdir: request.workdir.clone(),
+        base_env,
+        mode: request.mode,
+        owner: did,
+        room: None,
+        parent: None,
+        epoch: 0,
+    };
+    let (start, input) = (request.start, request.input);
+    Ok(Some(NewRun { run: RunId(ulid::Ulid::new()), facts, dag: Arc::new(dag), start, input }))
+}

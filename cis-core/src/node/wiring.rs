@@ -1,0 +1,247 @@
+//! Starting a node and ending it: what is made in which order.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::sync::{Arc, mpsc};
+use std::thread;
+
+use rustix::event::{EventfdFlags, eventfd};
+use rustix::fs::{FlockOperation, Mode, flock};
+use tokio::net::UnixListener;
+use tokio::sync::{broadcast, oneshot};
+
+use super::api::Node;
+use super::commands::{Command, DriverHandle};
+use super::driver::{Driver, Parts, Shared};
+use super::restore;
+use super::worker::LocalWorker;
+use crate::config::{Home, HomeError, KeyError, Keys};
+use crate::scheduler::Machine;
+use crate::server;
+use crate::session::hub::Hub;
+use crate::store::{Blobs, Checkpointer, Readers, StoreError, Writer};
+
+/// Events that a slow stream may lag behind before it reads them from the store again.
+const EVENT_BATCHES_KEPT: usize = 1024;
+
+/// Live and blocked sessions of a node together at most, where the descriptor limit allows it.
+const SESSIONS_MAX: u64 = 1000;
+
+/// How a node is started.
+#[derive(Debug, Clone)]
+pub struct NodeOptions {
+    /// Its home.
+    pub home: Home,
+    /// It stays when there is nothing to do.
+    pub stays: bool,
+    /// How it is started again by its session host: program and arguments.
+    pub restart: Vec<String>,
+    /// How its session host is started: program and arguments.
+    pub host_command: Vec<OsString>,
+    /// What sessions get where no submitter's environment is known.
+    pub environment: BTreeMap<String, String>,
+}
+
+/// What became of a start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Readiness {
+    /// It listens, and open runs go on.
+    Ready,
+}
+
+/// Why a node cannot run.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    /// Another one has this home.
+    #[error("a node runs already in {}", home.display())]
+    AlreadyRunning {
+        /// The home.
+        home: PathBuf,
+    },
+    /// The home is not usable.
+    #[error(transparent)]
+    Home(#[from] HomeError),
+    /// The keys are not usable.
+    #[error(transparent)]
+    Keys(#[from] KeyError),
+    /// The store is not usable.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Something of the system is not usable.
+    #[error("cannot {what}: {source}")]
+    System {
+        /// What was tried.
+        what: &'static str,
+        /// Why it failed.
+        source: io::Error,
+    },
+}
+
+fn system(what: &'static str) -> impl FnOnce(io::Error) -> NodeError {
+    move |source| NodeError::System { what, source }
+}
+
+/// Runs a node until it is stopped, gets SIGTERM or SIGINT, or has had nothing to do for 10 s.
+///
+/// # Errors
+/// It could not start. Once `ready` was called it ends in good order.
+pub fn run(options: NodeOptions, ready: impl FnOnce(Readiness) + Send + 'static) -> Result<(), NodeError> {
+    // Whatever is made from here on is ours alone.
+    rustix::process::umask(Mode::from_raw_mode(0o077));
+    options.home.make()?;
+    let _lock = lock(&options.home)?;
+    options.home.pin_runtime()?;
+    let keys = Arc::new(Keys::load_or_make(&options.home.dir)?);
+    let writer = Writer::open(&options.home.database())?;
+    let readers = Readers::open(&options.home.database())?;
+    let blobs = Arc::new(Blobs::new(&options.home.dir));
+    let checkpointer = Checkpointer::start(&writer)?;
+
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .thread_name("cis-api")
+        .enable_all()
+        .build()
+        .map_err(system("start the API's threads"))?;
+    let _entered = runtime.enter();
+    let listener = listen(&options.home)?;
+    let hub = Hub::spawn(runtime.handle(), options.home.host_socket());
+    let wake = Arc::new(
+        eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
+            .map_err(|e| NodeError::System { what: "make an eventfd", source: e.into() })?,
+    );
+    let (to_driver, commands) = mpsc::channel();
+    let driver = DriverHandle::new(to_driver, Arc::clone(&wake));
+    let (events, _) = broadcast::channel(EVENT_BATCHES_KEPT);
+    let shared = Arc::new(Shared::default());
+    let max_sessions = sessions_max();
+
+    let node = Arc::new(Node {
+        home: options.home.clone(),
+        keys: Arc::clone(&keys),
+        did: keys.node.did(),
+        stays: options.stays,
+        started_ms: super::driver::now_ms(),
+        max_sessions,
+        readers: readers.clone(),
+        blobs: Arc::clone(&blobs),
+        hub: hub.clone(),
+        driver: driver.clone(),
+        events: events.clone(),
+        shared: Arc::clone(&shared),
+    });
+    let worker =
+        LocalWorker::new(options.home.clone(), Arc::clone(&keys), Arc::clone(&blobs), options.environment);
+    let machine = restored(&keys, max_sessions, &readers, &blobs)?;
+    let parts = Parts {
+        home: options.home.clone(),
+        did: keys.node.did(),
+        keys,
+        stays: options.stays,
+        restart: options.restart,
+        host_command: options.host_command,
+        machine,
+        writer,
+        readers,
+        blobs,
+        worker,
+        hub,
+        commands,
+        wake,
+        events,
+        shared,
+    };
+    let ended = drive(parts, ready)?;
+    runtime.block_on(serve(listener, node, driver, ended)).map_err(system("serve the API"))?;
+    let _ = fs::remove_file(options.home.node_socket());
+    drop(checkpointer);
+    Ok(())
+}
+
+/// Runs the driver on a thread of its own. The receiver completes when it has ended.
+fn drive(
+    parts: Parts,
+    ready: impl FnOnce(Readiness) + Send + 'static,
+) -> Result<oneshot::Receiver<()>, NodeError> {
+    let (over, ended) = oneshot::channel();
+    thread::Builder::new()
+        .name("cis-driver".to_owned())
+        .spawn(move || {
+            Driver::new(parts).run(|| ready(Readiness::Ready));
+            let _ = over.send(());
+        })
+        .map_err(system("start the driver's thread"))?;
+    Ok(ended)
+}
+
+async fn serve(
+    listener: UnixListener,
+    node: Arc<Node>,
+    driver: DriverHandle,
+    ended: oneshot::Receiver<()>,
+) -> io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    // A node outlives the terminal that it was started from.
+    let _hangup = signal(SignalKind::hangup())?;
+    tokio::spawn(async move {
+        let name = tokio::select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
+        };
+        driver.tell(Command::Stop { kill_sessions: false, reason: name.to_owned(), reply: None });
+    });
+    server::serve(listener, node, async {
+        let _ = ended.await;
+    })
+    .await
+}
+
+fn restored(keys: &Keys, max_sessions: u32, readers: &Readers, blobs: &Blobs) -> Result<Machine, NodeError> {
+    let mut machine = Machine::new(keys.node.did(), max_sessions);
+    for open in readers.get()?.open_runs()? {
+        let run = open.run;
+        match restore::load_run(readers, blobs, run) {
+            Ok(run) => machine.restore(run),
+            // One run that cannot be read must not keep the others from going on.
+            Err(error) => tracing::error!(%run, %error, "a run cannot go on"),
+        }
+    }
+    Ok(machine)
+}
+
+/// At most one node per home.
+fn lock(home: &Home) -> Result<OwnedFd, NodeError> {
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(home.node_lock())
+        .map_err(system("open the lock of the home"))?;
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(file.into()),
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(NodeError::AlreadyRunning { home: home.dir.clone() }),
+        Err(error) => Err(NodeError::System { what: "lock the home", source: error.into() }),
+    }
+}
+
+fn listen(home: &Home) -> Result<UnixListener, NodeError> {
+    let socket = home.node_socket();
+    match fs::remove_file(&socket) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(system("remove the old API socket")(e)),
+        _ => {}
+    }
+    UnixListener::bind(&socket).map_err(system("listen on the API socket"))
+}
+
+/// Each session costs the host up to three descriptors, and the node none.
+fn sessions_max() -> u32 {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    let descriptors = limit.maximum.or(limit.current).unwrap_or(u64::MAX);
+    u32::try_from((descriptors.saturating_sub(64) / 3).clamp(1, SESSIONS_MAX)).unwrap_or(1)
+}

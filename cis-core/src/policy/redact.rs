@@ -1,0 +1,375 @@
+//! The one redactor: what leaves a session's own log has its secrets replaced by `***` here.
+//!
+//! Owns the search for secret values in text, in JSON and in byte streams of any chunking. Knows
+//! nothing of where the values come from, nor of terminals.
+//!
+//! A secret is found as it is, as one of its lines (of at least 8 bytes), with line ends as a terminal
+//! writes them, as a JSON string, percent-encoded, and in base64 at each of the three alignments.
+//! **Limits**: bytes between its bytes hide it, so a value that a program wraps by itself, colours in
+//! parts, or encodes in another way passes. A value that the terminal wraps is whole in the byte
+//! stream; on a screen it is found where the rows are joined (see `session::screen`).
+
+mod forms;
+mod trie;
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use trie::{ROOT, Trie};
+
+/// Shorter values would be found everywhere, bytes.
+pub const SECRET_BYTES_MIN: usize = 4;
+/// Longer values are refused, bytes.
+pub const SECRET_BYTES_MAX: usize = 16 << 10;
+/// All values of one redactor together, bytes.
+pub const SECRETS_BYTES_MAX: usize = 64 << 10;
+
+/// What stands for a secret.
+const STARS: &str = "***";
+
+/// Why a value cannot be a secret. No message shows the value.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RedactError {
+    /// It would be found everywhere.
+    #[error(
+        "secret number {index} has {bytes} bytes without the blanks around it: use at least {SECRET_BYTES_MIN}"
+    )]
+    TooShort {
+        /// Which of those given, from 1.
+        index: usize,
+        /// Its length.
+        bytes: usize,
+    },
+    /// It would take too much memory.
+    #[error(
+        "secret number {index} has {bytes} bytes: use at most {SECRET_BYTES_MAX}, or pass a file's path instead"
+    )]
+    TooLong {
+        /// Which of those given, from 1.
+        index: usize,
+        /// Its length.
+        bytes: usize,
+    },
+    /// They would take too much memory together.
+    #[error("the secrets have more than {SECRETS_BYTES_MAX} bytes together: give this task fewer")]
+    TooMany,
+}
+
+/// How a secret is replaced.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Mask {
+    /// `***`: for text.
+    #[default]
+    Stars,
+    /// One `*` for each character, so that what follows stays in its column: for terminals.
+    SameWidth,
+}
+
+/// Finds and replaces a set of secret values. Its `Debug` shows none of them.
+#[derive(Clone, Default)]
+pub struct Redactor {
+    trie: Trie,
+}
+
+impl fmt::Debug for Redactor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Redactor").field("empty", &self.is_empty()).finish_non_exhaustive()
+    }
+}
+
+/// Where secrets are in a text.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Spans {
+    /// Byte ranges in order, none touching the inside of another.
+    pub found: Vec<Range<usize>>,
+    /// So many bytes at the end are the beginning of a secret, more of it than may be shown.
+    pub open: usize,
+}
+
+impl Redactor {
+    /// A redactor of these values. Blanks and line ends around a value do not belong to it.
+    ///
+    /// # Errors
+    /// [`RedactError`] where a value is shorter than [`SECRET_BYTES_MIN`] or longer than
+    /// [`SECRET_BYTES_MAX`], or all are longer than [`SECRETS_BYTES_MAX`].
+    pub fn new(secrets: impl IntoIterator<Item = String>) -> Result<Self, RedactError> {
+        let mut trie = Trie::default();
+        let mut total = 0;
+        for (at, secret) in secrets.into_iter().enumerate() {
+            let (index, value) = (at + 1, secret.trim());
+            if value.len() < SECRET_BYTES_MIN {
+                return Err(RedactError::TooShort { index, bytes: value.len() });
+            }
+            if value.len() > SECRET_BYTES_MAX {
+                return Err(RedactError::TooLong { index, bytes: value.len() });
+            }
+            total += value.len();
+            if total > SECRETS_BYTES_MAX {
+                return Err(RedactError::TooMany);
+            }
+            for form in forms::of(value) {
+                trie.insert(&form);
+            }
+        }
+        trie.link();
+        Ok(Self { trie })
+    }
+
+    /// There is nothing to look for.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.trie.is_empty()
+    }
+
+    /// Length of the longest form of a secret, bytes; 0 where there is none.
+    #[must_use]
+    pub fn longest(&self) -> usize {
+        self.trie.longest()
+    }
+
+    /// The text with every secret replaced.
+    #[must_use]
+    pub fn redact(&self, text: &str) -> String {
+        if self.is_empty() {
+            return text.to_owned();
+        }
+        let mut out = Vec::with_capacity(text.len());
+        let mut search = Search::default();
+        search.push(&self.trie, Mask::Stars, text.as_bytes(), &mut out);
+        search.finish(Mask::Stars, &mut out);
+        // Secrets are whole characters, so what is left between them is too.
+        String::from_utf8(out).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned())
+    }
+
+    /// Replaces secrets in every string, key and number of a JSON value.
+    pub fn redact_json(&self, value: &mut Value) {
+        if self.is_empty() {
+            return;
+        }
+        match value {
+            Value::Null | Value::Bool(_) => {}
+            Value::Number(number) => {
+                let text = number.to_string();
+                if !self.spans(&text).found.is_empty() {
+                    *value = Value::String(STARS.to_owned());
+                }
+            }
+            Value::String(text) => *text = self.redact(text),
+            Value::Array(items) => items.iter_mut().for_each(|item| self.redact_json(item)),
+            Value::Object(map) => {
+                let old = std::mem::take(map);
+                for (key, mut item) in old {
+                    self.redact_json(&mut item);
+                    map.insert(self.redact(&key), item);
+                }
+            }
+        }
+    }
+
+    /// Where secrets are in `text`.
+    #[must_use]
+    pub fn spans(&self, text: &str) -> Spans {
+        let mut found: Vec<Range<usize>> = Vec::new();
+        let mut state = ROOT;
+        for (at, byte) in text.bytes().enumerate() {
+            state = self.trie.step(state, byte);
+            let length = self.trie.matched(state);
+            if length > 0 {
+                let (mut start, end) = (at + 1 - length, at + 1);
+                while let Some(last) = found.pop_if(|last| last.end > start) {
+                    start = start.min(last.start);
+                }
+                found.push(start..end);
+            }
+        }
+        let depth = self.trie.depth(state);
+        let open = if depth > self.trie.may_show(state) { depth } else { 0 };
+        Spans { found, open }
+    }
+}
+
+/// Replaces secrets in a stream of bytes; where the stream is cut into chunks makes no difference.
+///
+/// It holds bytes back only while they are the beginning of a secret: never more than one byte less
+/// than the longest form of one.
+#[derive(Debug, Clone)]
+pub struct RedactStream {
+    redactor: Arc<Redactor>,
+    mask: Mask,
+    search: Search,
+}
+
+impl RedactStream {
+    /// A stream from its beginning.
+    #[must_use]
+    pub fn new(redactor: Arc<Redactor>, mask: Mask) -> Self {
+        Self { redactor, mask, search: Search::default() }
+    }
+
+    /// Takes bytes that came before and were shown already: a secret that began in them is still
+    /// recognised, and what is left of it replaced. Call it before the first `push`.
+    pub fn prime(&mut self, before: &[u8]) {
+        self.search.prime(&self.redactor.trie, before);
+    }
+
+    /// Takes bytes and gives those that can go out.
+    #[must_use]
+    pub fn push(&mut self, bytes: &[u8]) -> Vec<u8> {
+        let mut out = Vec::with_capacity(bytes.len() + self.held());
+        self.push_into(bytes, &mut out);
+        out
+    }
+
+    /// The same, appended to `out`.
+    pub fn push_into(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
+        if self.redactor.is_empty() {
+            out.extend_from_slice(bytes);
+        } else {
+            self.search.push(&self.redactor.trie, self.mask, bytes, out);
+        }
+    }
+
+    /// For a person who waits for an echo: lets the first quarter (at most three bytes) of what is
+    /// held go, although it is the beginning of a secret. The rest stays until bytes come that decide,
+    /// or the end; if they complete the secret, its rest is replaced. Repeated calls let no more go.
+    pub fn flush_idle(&mut self, out: &mut Vec<u8>) {
+        self.search.flush_idle(&self.redactor.trie, self.mask, out);
+    }
+
+    /// The stream ends: lets the rest go.
+    pub fn finish(&mut self, out: &mut Vec<u8>) {
+        self.search.finish(self.mask, out);
+    }
+
+    /// So many bytes are held back.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.search.held.len()
+    }
+}
+
+/// State of a search. Positions count the bytes taken so far.
+#[derive(Debug, Clone, Default)]
+struct Search {
+    state: u32,
+    /// Bytes taken.
+    at: u64,
+    /// First byte that was neither let go nor replaced.
+    base: u64,
+    /// Bytes from `base` to `at`.
+    held: VecDeque<u8>,
+    /// Secrets found from `base` on that a longer one might still swallow, in order, apart.
+    found: VecDeque<(u64, u64)>,
+    /// End of the newest secret that was replaced.
+    masked: u64,
+}
+
+impl Search {
+    fn prime(&mut self, trie: &Trie, before: &[u8]) {
+        for byte in before {
+            self.state = trie.step(self.state, *byte);
+        }
+        self.at += before.len() as u64;
+        self.base = self.at;
+    }
+
+    fn push(&mut self, trie: &Trie, mask: Mask, bytes: &[u8], out: &mut Vec<u8>) {
+        let mut rest = bytes;
+        while let Some(first) = rest.first() {
+            if self.state == ROOT && self.held.is_empty() {
+                let plain = trie.skip(rest);
+                if plain > 0 {
+                    out.extend_from_slice(&rest[..plain]);
+                    self.at += plain as u64;
+                    self.base = self.at;
+                    rest = &rest[plain..];
+                    continue;
+                }
+            }
+            self.held.push_back(*first);
+            self.at += 1;
+            self.state = trie.step(self.state, *first);
+            let length = trie.matched(self.state);
+            if length > 0 {
+                self.add(self.at.saturating_sub(length as u64), mask, out);
+            }
+            self.release(self.at - trie.depth(self.state) as u64, mask, out);
+            rest = &rest[1..];
+        }
+    }
+
+    /// A secret ends at `at` and began at `start`.
+    fn add(&mut self, start: u64, mask: Mask, out: &mut Vec<u8>) {
+        if start < self.masked {
+            // It overlaps one that was replaced: nothing after that was let go yet.
+            self.found.clear();
+            if mask == Mask::SameWidth {
+                stars(self.held.iter(), out);
+            }
+            self.held.clear();
+            (self.base, self.masked) = (self.at, self.at);
+            return;
+        }
+        let mut from = start.max(self.base);
+        while let Some((earlier, _)) = self.found.pop_back_if(|(_, end)| *end > start) {
+            from = from.min(earlier);
+        }
+        self.found.push_back((from, self.at));
+    }
+
+    /// No secret that is still to be found begins before `settled`.
+    fn release(&mut self, settled: u64, mask: Mask, out: &mut Vec<u8>) {
+        while let Some((start, end)) = self.found.pop_front_if(|(start, _)| *start <= settled) {
+            self.let_go(start, out);
+            let length = usize::try_from(end - self.base).unwrap_or(usize::MAX).min(self.held.len());
+            match mask {
+                Mask::Stars => {
+                    out.extend_from_slice(STARS.as_bytes());
+                    self.held.drain(..length);
+                }
+                Mask::SameWidth => {
+                    stars(self.held.iter().take(length), out);
+                    self.held.drain(..length);
+                }
+            }
+            (self.base, self.masked) = (end, end);
+        }
+        self.let_go(settled, out);
+    }
+
+    fn let_go(&mut self, to: u64, out: &mut Vec<u8>) {
+        if to > self.base {
+            let length = usize::try_from(to - self.base).unwrap_or(usize::MAX).min(self.held.len());
+            out.extend(self.held.drain(..length));
+            self.base = to;
+        }
+    }
+
+    fn flush_idle(&mut self, trie: &Trie, mask: Mask, out: &mut Vec<u8>) {
+        if self.held.is_empty() {
+            return;
+        }
+        let mut settled = self.at - trie.depth(self.state) as u64 + trie.may_show(self.state) as u64;
+        if let Some((start, _)) = self.found.front() {
+            settled = settled.min(*start);
+        }
+        self.release(settled, mask, out);
+    }
+
+    fn finish(&mut self, mask: Mask, out: &mut Vec<u8>) {
+        self.release(self.at, mask, out);
+        self.state = ROOT;
+    }
+}
+
+/// One star for each character that begins in `bytes`.
+fn stars<'a>(bytes: impl Iterator<Item = &'a u8>, out: &mut Vec<u8>) {
+    out.extend(bytes.filter(|byte| (**byte & 0xC0) != 0x80).map(|_| b'*'));
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,165 @@
+//! What people ask of a run: start, pause, resume, cancel, retry, kill, more tasks.
+
+use super::{Machine, Turn};
+use crate::dag::Task;
+use crate::event::{EndReason, EventBody, RetryScope, RunState, TaskChange, TaskState};
+use crate::ids::{AttemptId, RunId, TaskId};
+use crate::scheduler::input::{Effect, Rejected};
+use crate::scheduler::retry::selection;
+
+/// A session that asks for tasks without end is stopped here.
+const ADDED_TASKS_MAX: usize = 100_000;
+
+impl Machine {
+    pub(super) fn start(&mut self, id: RunId, turn: &Turn) -> Result<(), Rejected> {
+        let run = self.own(id)?;
+        match run.state() {
+            RunState::Created => {}
+            RunState::Paused => {
+                return Err(Rejected::State(format!("run {id} is paused: `cis dag resume {id}`")));
+            }
+            state if state.is_terminal() => {
+                return Err(Rejected::State(format!("run {id} has ended ({state}): `cis dag retry {id}`")));
+            }
+            state => return Err(Rejected::State(format!("run {id} is {state} already"))),
+        }
+        let all = 0..run.len();
+        self.emit(id, EventBody::RunStarted {}, turn)?;
+        self.finish(id, all, turn)
+    }
+
+    pub(super) fn pause(&mut self, id: RunId, turn: &Turn) -> Result<(), Rejected> {
+        let run = self.own(id)?;
+        if run.cancelling().is_some() {
+            return Err(Rejected::State(format!("run {id} is being cancelled and cannot be paused")));
+        }
+        if run.state() != RunState::Running {
+            return Err(Rejected::State(format!(
+                "run {id} is {}: only a running one can be paused",
+                run.state()
+            )));
+        }
+        self.emit(id, EventBody::RunPaused {}, turn)?;
+        self.touch(id);
+        Ok(())
+    }
+
+    pub(super) fn resume(&mut self, id: RunId, turn: &Turn) -> Result<(), Rejected> {
+        let run = self.own(id)?;
+        if run.state() != RunState::Paused {
+            return Err(Rejected::State(format!(
+                "run {id} is {}: only a paused one can be resumed",
+                run.state()
+            )));
+        }
+        self.emit(id, EventBody::RunResumed {}, turn)?;
+        self.touch(id);
+        Ok(())
+    }
+
+    pub(super) fn cancel(&mut self, id: RunId, turn: &Turn) -> Result<(), Rejected> {
+        let run = self.own(id)?;
+        if run.state().is_terminal() {
+            return Err(Rejected::State(format!("run {id} has ended already ({})", run.state())));
+        }
+        self.cancel_for(id, &EndReason::RunCancelled, turn)
+    }
+
+    /// Ends an open run before its time. Asked for a second time, `always` tasks are not spared either;
+    /// after that only the sessions are told again.
+    pub(super) fn cancel_for(&mut self, id: RunId, reason: &EndReason, turn: &Turn) -> Result<(), Rejected> {
+        if self.known(id)?.state() == RunState::Paused {
+            // What `always` tasks are to clean up cannot wait for somebody to resume it.
+            self.emit(id, EventBody::RunResumed {}, turn)?;
+        }
+        if self.known(id)?.phase.cancelling.as_ref().is_none_or(|c| !c.at_once) {
+            self.emit(id, EventBody::RunCancelling { reason: reason.clone() }, turn)?;
+        }
+        let run = self.known(id)?;
+        let stops: Vec<Effect> = run
+            .live()
+            .filter_map(|index| {
+                let live = run.entry(index).live.as_ref().filter(|live| live.stopping.is_some())?;
+                let attempt = super::attempt_id(run, index, live.attempt);
+                Some(Effect::Cancel { attempt, fence: live.fence, grace_ms: run.spec(index).grace_ms })
+            })
+            .collect();
+        let all = 0..run.len();
+        self.effects.extend(stops);
+        self.finish(id, all, turn)
+    }
+
+    pub(super) fn retry(&mut self, id: RunId, scope: RetryScope, turn: &Turn) -> Result<(), Rejected> {
+        let run = self.own(id)?;
+        if !run.state().is_terminal() {
+            return Err(Rejected::State(format!(
+                "run {id} is {}: only an ended one can be retried; `cis dag cancel {id}` ends it",
+                run.state()
+            )));
+        }
+        let chosen = selection(run, &scope)?;
+        let pending = |index: &u32| TaskChange {
+            task: run.spec(*index).id.clone(),
+            state: TaskState::Pending,
+            end: None,
+            queued: None,
+        };
+        let changes = chosen.iter().map(pending).collect();
+        self.emit(id, EventBody::RunRetried { scope, changes }, turn)?;
+        self.finish(id, chosen, turn)
+    }
+
+    pub(super) fn kill(
+        &mut self,
+        attempt: &AttemptId,
+        grace_ms: Option<u64>,
+        turn: &Turn,
+    ) -> Result<(), Rejected> {
+        let id = attempt.run;
+        self.own(id)?;
+        let index = self.live_index(attempt, None)?;
+        let run = self.known(id)?;
+        let Some(live) = &run.entry(index).live else { return Ok(()) };
+        let grace_ms = grace_ms.unwrap_or(run.spec(index).grace_ms);
+        let effect = Effect::Cancel { attempt: attempt.clone(), fence: live.fence, grace_ms };
+        if live.stopping.is_none() {
+            // The intent is durable before the signal: after a crash in between it is a kill, not a failure.
+            let change = TaskChange {
+                task: attempt.task.clone(),
+                state: TaskState::Running,
+                end: Some(EndReason::Killed),
+                queued: None,
+            };
+            self.emit(id, EventBody::TaskStatus { changes: vec![change] }, turn)?;
+        }
+        self.effects.push(effect);
+        Ok(())
+    }
+
+    pub(super) fn add_tasks(
+        &mut self,
+        id: RunId,
+        parent: TaskId,
+        tasks: Vec<Task>,
+        turn: &Turn,
+    ) -> Result<(), Rejected> {
+        let run = self.own(id)?;
+        if run.find(&parent).is_none() {
+            return Err(Rejected::NoTask { run: id, task: parent });
+        }
+        if run.state().is_terminal() || run.cancelling().is_some() {
+            return Err(Rejected::State(format!(
+                "run {id} is over or being cancelled: it takes no more tasks"
+            )));
+        }
+        if run.added.len() + tasks.len() > ADDED_TASKS_MAX {
+            return Err(Rejected::State(format!(
+                "run {id} takes no more than {ADDED_TASKS_MAX} added tasks"
+            )));
+        }
+        let first = run.len();
+        self.emit(id, EventBody::TasksAdded { parent, tasks }, turn)?;
+        let all = first..self.known(id)?.len();
+        self.finish(id, all, turn)
+    }
+}

@@ -1,0 +1,81 @@
+//! What is gone: an attempt, a session host, a node, or the right to decide on a run.
+
+use super::worker::without_process;
+use super::{Machine, Turn};
+use crate::event::{AttemptOutcome, EventBody, LostBy};
+use crate::ids::{AttemptId, Epoch, HostInstance, NodeDid, RunId};
+use crate::scheduler::input::Rejected;
+use crate::scheduler::outcome::judge;
+use crate::scheduler::task::Live;
+
+impl Machine {
+    pub(super) fn attempt_lost(
+        &mut self,
+        attempt: &AttemptId,
+        detail: String,
+        turn: &Turn,
+    ) -> Result<(), Rejected> {
+        let index = self.live_index(attempt, None)?;
+        self.lose(attempt.run, index, detail, turn)?;
+        self.finish(attempt.run, self.dependents(attempt.run, index), turn)
+    }
+
+    pub(super) fn node_lost(
+        &mut self,
+        node: &NodeDid,
+        host: Option<HostInstance>,
+        by: LostBy,
+        turn: &Turn,
+    ) -> Result<(), Rejected> {
+        self.push(None, EventBody::NodeLost { did: node.clone(), by, host }, turn);
+        let detail = match by {
+            LostBy::Host => "its session host ended",
+            LostBy::Heartbeat => "its node stopped answering",
+        };
+        let touched: Vec<RunId> = self.runs.values().filter(|s| s.live > 0).map(|s| s.run.id()).collect();
+        for id in touched {
+            let run = self.known(id)?;
+            let gone: Vec<u32> = run
+                .live()
+                .filter(|index| {
+                    let of = |live: &Live| live.node == *node && (host.is_none() || live.host == host);
+                    run.entry(*index).live.as_deref().is_some_and(of)
+                })
+                .collect();
+            let mut seeds = Vec::new();
+            for index in gone {
+                self.lose(id, index, detail.to_owned(), turn)?;
+                seeds.extend(self.dependents(id, index));
+            }
+            self.finish(id, seeds, turn)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn taken_over(
+        &mut self,
+        id: RunId,
+        owner: NodeDid,
+        epoch: Epoch,
+        cut: u64,
+        turn: &Turn,
+    ) -> Result<(), Rejected> {
+        let known = self.known(id)?.facts().epoch;
+        if epoch <= known {
+            return Err(Rejected::Stale(format!("run {id} is in epoch {known}, not before {epoch}")));
+        }
+        self.emit(id, EventBody::RunTakenOver { owner, epoch, cut }, turn)?;
+        self.touch(id);
+        Ok(())
+    }
+
+    /// Records that the attempt under way is gone. The caller draws the consequences.
+    fn lose(&mut self, id: RunId, index: u32, detail: String, turn: &Turn) -> Result<(), Rejected> {
+        let run = self.known(id)?;
+        let started_ms = run.entry(index).live.as_ref().and_then(|live| live.started_ms);
+        let outcome = AttemptOutcome::Lost { detail };
+        let verdict = judge(run, index, &outcome, turn.now);
+        self.held_until = None;
+        self.record(id, index, without_process(outcome, started_ms, turn), verdict, turn)
+    }
+}

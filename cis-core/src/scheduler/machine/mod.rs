@@ -1,0 +1,379 @@
+//! The machine: inputs in, events and effects out.
+//!
+//! Owns the open runs of a node and what they share: `max_sessions` and whose turn it is. Every input is
+//! decided, put into events, and the events are folded into the runs by the same reducer that recovery
+//! uses; then whatever may start is granted. Whoever drives it makes the events durable first and
+//! performs the effects then. It keeps nothing that the events do not say, but for turns and short holds.
+//!
+//! Between runs the turn goes round: each run that could start something gets one grant, then the next.
+//! Within a run the order of the file decides.
+
+mod control;
+mod grant;
+mod losses;
+mod why;
+mod worker;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::vec::Drain;
+
+use super::ending::ending;
+use super::input::{Effect, IdSource, Input, InputKind, Rejected, WakeReason};
+use super::settle::settle;
+use super::state::Run;
+use crate::dag::Dag;
+use crate::event::{Actor, EndReason, EventBody, EventDraft, RunCreated, RunState};
+use crate::ids::{AttemptId, Fence, HostInstance, InputId, NodeDid, RunId, SessionId, TimestampMs};
+
+/// All runs that a node coordinates.
+#[derive(Debug, Clone)]
+pub struct Machine {
+    node: NodeDid,
+    host: Option<HostInstance>,
+    max_sessions: u32,
+    /// Sessions outside of runs.
+    foreign: u32,
+    runs: BTreeMap<RunId, Slot>,
+    /// Attempts under way in all runs.
+    live: u32,
+    /// Runs that could start something if there is room.
+    hungry: BTreeSet<RunId>,
+    /// When which run wants to be woken.
+    wakes: BTreeSet<(TimestampMs, RunId)>,
+    /// Whose turn it was.
+    served: Option<RunId>,
+    /// The machine was short of something a moment ago.
+    held_until: Option<TimestampMs>,
+    /// Runs that were restored and not looked at yet.
+    restored: Vec<RunId>,
+    events: Vec<EventDraft>,
+    effects: Vec<Effect>,
+}
+
+/// A run, and what of it is counted in the indexes above.
+#[derive(Debug, Clone)]
+struct Slot {
+    run: Run,
+    wake: Option<TimestampMs>,
+    live: u32,
+}
+
+/// One attempt that is under way as far as the events say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LiveAttempt {
+    /// The try.
+    pub attempt: AttemptId,
+    /// Its session.
+    pub session: SessionId,
+    /// Of its grant.
+    pub fence: Fence,
+    /// Who works on it.
+    pub node: NodeDid,
+    /// The session host that has it: where that is gone, so is the attempt.
+    pub host: Option<HostInstance>,
+    /// It is being stopped: [`Effect::Cancel`] may not have been performed.
+    pub cancelling: bool,
+    /// Between SIGTERM and SIGKILL, ms.
+    pub grace_ms: u64,
+    /// Its process was reported. Where not, [`Effect::Grant`] may not have been performed.
+    pub started: bool,
+    /// It waits for a human, at this prompt.
+    pub blocked_episode: Option<u32>,
+}
+
+/// What all events of one input have in common.
+struct Turn {
+    now: TimestampMs,
+    actor: Option<Actor>,
+    cause: Option<InputId>,
+}
+
+impl Machine {
+    /// A machine without runs. Nothing is granted before [`Self::set_host`] names a session host.
+    #[must_use]
+    pub fn new(node: NodeDid, max_sessions: u32) -> Self {
+        Self {
+            node,
+            host: None,
+            max_sessions,
+            foreign: 0,
+            runs: BTreeMap::new(),
+            live: 0,
+            hungry: BTreeSet::new(),
+            wakes: BTreeSet::new(),
+            served: None,
+            held_until: None,
+            restored: Vec::new(),
+            events: Vec::new(),
+            effects: Vec::new(),
+        }
+    }
+
+    /// The session host that grants go to from now on; none: there is none, and nothing is granted.
+    /// The next input (a [`InputKind::Tick`], say) grants what was waiting for it.
+    pub fn set_host(&mut self, host: Option<HostInstance>) {
+        self.host = host;
+    }
+
+    /// Takes back a run that was folded from stored events, open or ended. The next input goes on with it.
+    pub fn restore(&mut self, run: Run) {
+        let id = run.id();
+        self.put(run);
+        self.restored.push(id);
+    }
+
+    /// Takes one input. Drain events and effects after every call, also a rejected one: a result that
+    /// comes a second time is rejected and acknowledged.
+    ///
+    /// # Errors
+    /// [`Rejected`]: no run has changed.
+    pub fn handle(&mut self, input: Input, now: TimestampMs, ids: &mut dyn IdSource) -> Result<(), Rejected> {
+        let turn = Turn { now, actor: input.actor, cause: input.cause };
+        self.act(input.kind, &turn)?;
+        self.pass_time(now)?;
+        self.grant_all(now, ids)
+    }
+
+    /// What happened since the last call, in order: one transaction.
+    pub fn drain_events(&mut self) -> Drain<'_, EventDraft> {
+        self.events.drain(..)
+    }
+
+    /// What is to be done once those events are durable, in order.
+    pub fn drain_effects(&mut self) -> Drain<'_, Effect> {
+        self.effects.drain(..)
+    }
+
+    /// When a [`InputKind::Tick`] is due, and why. Always later than the last input.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<(TimestampMs, WakeReason)> {
+        let run = self.wakes.first().map(|(at_ms, id)| {
+            let deadline = self.run(id).and_then(Run::deadline_ms);
+            (*at_ms, if deadline == Some(*at_ms) { WakeReason::RunTimeout } else { WakeReason::Retry })
+        });
+        let held =
+            self.held_until.filter(|_| !self.hungry.is_empty()).map(|at_ms| (at_ms, WakeReason::Retry));
+        match (run, held) {
+            (Some(a), Some(b)) => Some(if b.0 < a.0 { b } else { a }),
+            (a, b) => a.or(b),
+        }
+    }
+
+    /// A run that it knows.
+    #[must_use]
+    pub fn run(&self, id: &RunId) -> Option<&Run> {
+        self.runs.get(id).map(|slot| &slot.run)
+    }
+
+    /// Runs that have not ended, oldest first.
+    pub fn open_runs(&self) -> impl Iterator<Item = &Run> {
+        self.runs.values().map(|slot| &slot.run).filter(|run| !run.state().is_terminal())
+    }
+
+    /// Lets go of the runs that have ended, and gives them. A late result of one is [`Rejected::NoRun`]
+    /// afterwards: as a run ends only when each of its attempts is recorded, whoever drives the machine
+    /// acknowledges it. For `dag retry` such a run is restored first.
+    pub fn forget_ended(&mut self) -> Vec<Run> {
+        self.runs.extract_if(.., |_, slot| slot.run.state().is_terminal()).map(|(_, slot)| slot.run).collect()
+    }
+
+    /// Attempts under way in all runs, for reconciling with a session host after a restart: those that
+    /// it does not know are granted to it again (same session, same fence) or, where `host` is another
+    /// instance, lost.
+    pub fn live_attempts(&self) -> impl Iterator<Item = LiveAttempt> + '_ {
+        self.runs.values().flat_map(|slot| {
+            let run = &slot.run;
+            run.live().filter_map(|index| {
+                let live = run.entry(index).live.as_ref()?;
+                Some(LiveAttempt {
+                    attempt: attempt_id(run, index, live.attempt),
+                    session: live.session,
+                    fence: live.fence,
+                    node: live.node.clone(),
+                    host: live.host,
+                    cancelling: live.stopping.is_some(),
+                    grace_ms: run.spec(index).grace_ms,
+                    started: live.pid.is_some(),
+                    blocked_episode: live.blocked.as_ref().map(|_| live.episode),
+                })
+            })
+        })
+    }
+
+    fn act(&mut self, kind: InputKind, turn: &Turn) -> Result<(), Rejected> {
+        match kind {
+            InputKind::Submit { run, facts, dag, start } => self.submit(run, *facts, dag, start, turn),
+            InputKind::Start { run } => self.start(run, turn),
+            InputKind::Pause { run } => self.pause(run, turn),
+            InputKind::Resume { run } => self.resume(run, turn),
+            InputKind::Cancel { run } => self.cancel(run, turn),
+            InputKind::Retry { run, scope } => self.retry(run, scope, turn),
+            InputKind::Worker(message) => self.hear(message, turn),
+            InputKind::KillTask { attempt, grace_ms } => self.kill(&attempt, grace_ms, turn),
+            InputKind::Blocked { attempt, episode, kind } => self.blocked(&attempt, episode, kind, turn),
+            InputKind::Unblocked { attempt, episode } => self.unblocked(&attempt, episode, turn),
+            InputKind::TasksAdded { run, parent, tasks } => self.add_tasks(run, parent, tasks, turn),
+            InputKind::ModeChanged { run, mode, room } => {
+                self.known(run)?;
+                self.emit(run, EventBody::RunModeChanged { mode, room }, turn)
+            }
+            InputKind::NodeLost { node, host, by } => self.node_lost(&node, host, by, turn),
+            InputKind::AttemptLost { attempt, detail } => self.attempt_lost(&attempt, detail, turn),
+            InputKind::TakenOver { run, owner, epoch, cut } => self.taken_over(run, owner, epoch, cut, turn),
+            InputKind::ForeignSessions { count } => {
+                self.foreign = count;
+                Ok(())
+            }
+            InputKind::Tick => Ok(()),
+        }
+    }
+
+    fn submit(
+        &mut self,
+        id: RunId,
+        facts: RunCreated,
+        dag: Arc<Dag>,
+        start: bool,
+        turn: &Turn,
+    ) -> Result<(), Rejected> {
+        if self.runs.contains_key(&id) {
+            return Err(Rejected::State(format!("run {id} is there already: submit it under a new id")));
+        }
+        if facts.owner != self.node {
+            return Err(Rejected::State(format!(
+                "run {id} is coordinated by {}, not by this node",
+                facts.owner
+            )));
+        }
+        let run = Run::new(id, &facts, dag, turn.now).map_err(|e| Rejected::State(e.to_string()))?;
+        self.put(run);
+        self.push(Some(id), EventBody::RunCreated(Box::new(facts)), turn);
+        if start { self.start(id, turn) } else { Ok(()) }
+    }
+
+    /// Timers that are due, timeouts of runs, and runs that were just restored.
+    fn pass_time(&mut self, now: TimestampMs) -> Result<(), Rejected> {
+        let turn = Turn { now, actor: None, cause: None };
+        for id in std::mem::take(&mut self.restored) {
+            if let Some(run) = self.run(&id).filter(|run| self.is_ours(run)) {
+                let all = 0..run.len();
+                self.finish(id, all, &turn)?;
+            }
+        }
+        while let Some((_, id)) = self.wakes.first().copied().filter(|(at_ms, _)| *at_ms <= now) {
+            let Some(slot) = self.runs.get_mut(&id) else { break };
+            slot.run.index.wake(now);
+            if slot.run.deadline_ms().is_some_and(|at_ms| at_ms <= now) {
+                self.cancel_for(id, &EndReason::RunTimeout, &turn)?;
+            }
+            self.touch(id);
+        }
+        Ok(())
+    }
+
+    fn known(&self, id: RunId) -> Result<&Run, Rejected> {
+        self.run(&id).ok_or(Rejected::NoRun(id))
+    }
+
+    /// The run, where it is this node's to decide on.
+    fn own(&self, id: RunId) -> Result<&Run, Rejected> {
+        let run = self.known(id)?;
+        if self.is_ours(run) {
+            return Ok(run);
+        }
+        Err(Rejected::State(format!("run {id} is coordinated by {}, not by this node", run.facts().owner)))
+    }
+
+    fn is_ours(&self, run: &Run) -> bool {
+        run.facts().owner == self.node
+    }
+
+    /// Index of the task whose attempt under way is `attempt`, granted with `fence` where that is known.
+    fn live_index(&self, attempt: &AttemptId, fence: Option<Fence>) -> Result<u32, Rejected> {
+        let run = self.known(attempt.run)?;
+        let task = || attempt.task.clone();
+        let index =
+            run.find(&attempt.task).ok_or_else(|| Rejected::NoTask { run: attempt.run, task: task() })?;
+        match &run.entry(index).live {
+            Some(live) if live.attempt == attempt.number && fence.is_none_or(|fence| fence == live.fence) => {
+                Ok(index)
+            }
+            _ => Err(Rejected::Stale(format!("attempt {attempt} is not under way"))),
+        }
+    }
+
+    fn dependents(&self, id: RunId, index: u32) -> Vec<u32> {
+        self.run(&id).map(|run| run.links.dependents(index).collect()).unwrap_or_default()
+    }
+
+    /// Folds an event into its run and keeps it for the store.
+    fn emit(&mut self, id: RunId, body: EventBody, turn: &Turn) -> Result<(), Rejected> {
+        let slot = self.runs.get_mut(&id).ok_or(Rejected::NoRun(id))?;
+        slot.run.apply(&body, turn.now).map_err(|e| Rejected::State(e.to_string()))?;
+        self.push(Some(id), body, turn);
+        Ok(())
+    }
+
+    fn push(&mut self, run: Option<RunId>, body: EventBody, turn: &Turn) {
+        let (actor, cause) = (turn.actor.clone(), turn.cause);
+        self.events.push(EventDraft { run, at_ms: turn.now, actor, cause, body });
+    }
+
+    /// Draws the consequences for waiting tasks (one event), then for the run.
+    fn finish(
+        &mut self,
+        id: RunId,
+        seeds: impl IntoIterator<Item = u32>,
+        turn: &Turn,
+    ) -> Result<(), Rejected> {
+        let changes = settle(self.known(id)?, seeds);
+        if !changes.is_empty() {
+            self.emit(id, EventBody::TaskStatus { changes }, turn)?;
+        }
+        if let Some(end) = ending(self.known(id)?) {
+            self.emit(id, end, turn)?;
+        }
+        self.touch(id);
+        Ok(())
+    }
+
+    fn put(&mut self, run: Run) {
+        let id = run.id();
+        if let Some(old) = self.runs.remove(&id) {
+            self.live -= old.live;
+            self.wakes.retain(|(_, other)| *other != id);
+        }
+        self.runs.insert(id, Slot { run, wake: None, live: 0 });
+        self.touch(id);
+    }
+
+    /// Brings the indexes over all runs up to date with this one.
+    fn touch(&mut self, id: RunId) {
+        let Some(slot) = self.runs.get_mut(&id) else { return };
+        let ours = slot.run.facts().owner == self.node;
+        let wake = slot.run.next_wake().filter(|_| ours);
+        if wake != slot.wake {
+            if let Some(at_ms) = slot.wake {
+                self.wakes.remove(&(at_ms, id));
+            }
+            self.wakes.extend(wake.map(|at_ms| (at_ms, id)));
+            slot.wake = wake;
+        }
+        let live = slot.run.live_count();
+        self.live = self.live + live - slot.live;
+        slot.live = live;
+        let run = &slot.run;
+        let hungry =
+            ours && run.state() == RunState::Running && !run.index.ready.is_empty() && run.free_slots() > 0;
+        if hungry {
+            self.hungry.insert(id);
+        } else {
+            self.hungry.remove(&id);
+        }
+    }
+}
+
+fn attempt_id(run: &Run, index: u32, number: u32) -> AttemptId {
+    AttemptId { run: run.id(), task: run.spec(index).id.clone(), number }
+}

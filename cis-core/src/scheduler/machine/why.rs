@@ -1,0 +1,301 @@
+//! Why a task is where it is, in sentences for a person, the most important first.
+
+use super::Machine;
+use crate::api::WhyView;
+use crate::dag::Trigger;
+use crate::event::{EndReason, QueueReason, RunState, TaskState};
+use crate::ids::{RunId, TaskId, TimestampMs};
+use crate::scheduler::input::Rejected;
+use crate::scheduler::state::Run;
+use crate::scheduler::task::{Live, TaskEntry};
+use crate::text::duration;
+
+/// So many tasks are named in one sentence.
+const NAMED_MAX: usize = 3;
+
+#[derive(Default)]
+struct Answer {
+    because: Vec<String>,
+    try_this: Vec<String>,
+}
+
+impl Answer {
+    fn say(&mut self, sentence: String) {
+        self.because.push(sentence);
+    }
+
+    fn try_command(&mut self, command: String) {
+        if !self.try_this.contains(&command) {
+            self.try_this.push(command);
+        }
+    }
+}
+
+impl Machine {
+    /// Says why a task is where it is at `now`, and what a person can do.
+    ///
+    /// # Errors
+    /// [`Rejected::NoRun`] and [`Rejected::NoTask`].
+    pub fn why(&self, run: &RunId, task: &TaskId, now: TimestampMs) -> Result<WhyView, Rejected> {
+        let known = self.known(*run)?;
+        let index = known.find(task).ok_or_else(|| Rejected::NoTask { run: *run, task: task.clone() })?;
+        let entry = known.entry(index);
+        let mut answer = Answer::default();
+        match entry.state {
+            TaskState::Pending => pending(known, index, now, &mut answer),
+            TaskState::Queued => self.queued(known, index, now, &mut answer),
+            TaskState::Running | TaskState::Processing => running(known, index, now, &mut answer),
+            _ => ended(known, index, &mut answer),
+        }
+        let Answer { because, try_this } = answer;
+        Ok(WhyView { run: *run, task: task.clone(), state: entry.state, because, try_this })
+    }
+
+    fn queued(&self, run: &Run, index: u32, now: TimestampMs, answer: &mut Answer) {
+        let entry = run.entry(index);
+        let waits_ms = entry.not_before_ms().map_or(0, |at_ms| at_ms.saturating_sub(now)).max(0);
+        match &entry.queued {
+            Some(QueueReason::RetryAt { after, .. }) if waits_ms > 0 => {
+                answer.say(format!(
+                    "Attempt {} ended with: {after}. Attempt {} starts in {}.",
+                    entry.attempts,
+                    entry.attempts + 1,
+                    span(waits_ms)
+                ));
+                answer.try_command(format!("cis dag logs {}", run.spec(index).id));
+            }
+            Some(QueueReason::Resources { detail, .. }) if waits_ms > 0 => {
+                answer.say(format!(
+                    "The machine was short: {detail}. It is tried again in {}.",
+                    span(waits_ms)
+                ));
+                answer.try_command("cis doctor".to_owned());
+            }
+            Some(QueueReason::Lost { detail }) => {
+                answer.say(format!(
+                    "Its session was lost ({detail}), so it starts again; that does not count as a failure."
+                ));
+            }
+            _ => {}
+        }
+        paused(run, answer);
+        if waits_ms == 0 && run.state() == RunState::Running {
+            self.no_room(run, index, now, answer);
+        }
+    }
+
+    /// Which limit stands in the way of a task that could start.
+    fn no_room(&self, run: &Run, index: u32, now: TimestampMs, answer: &mut Answer) {
+        if !self.is_ours(run) {
+            answer
+                .say(format!("The run is coordinated by {}: it decides when it starts.", run.facts().owner));
+            return;
+        }
+        if self.host.is_none() {
+            answer.say(
+                "No session host is there at the moment: nothing can start before the node has one."
+                    .to_owned(),
+            );
+            answer.try_command("cis doctor".to_owned());
+        }
+        if run.free_slots() == 0 {
+            let holders = run.live().filter(|i| live_of(run, *i).is_some_and(|live| live.blocked.is_none()));
+            let list = names(run, holders, |entry| {
+                entry.live.as_ref().map(|live| format!("for {}", span(now - live.granted_ms)))
+            });
+            answer
+                .say(format!("All slots of max_parallel = {} are taken: {list}.", run.facts().max_parallel));
+        }
+        if !self.has_room() {
+            let here = run.live_count();
+            let waiting: u32 = self.runs.values().map(|slot| slot.run.blocked_count()).sum();
+            answer.say(format!(
+                "This node has all the {} sessions that it may have: {here} in this run, {} in other runs, {} outside of runs.",
+                self.max_sessions,
+                self.live.saturating_sub(here),
+                self.foreign
+            ));
+            if waiting > 0 {
+                answer.say(format!("{waiting} of them wait for a human."));
+            }
+            answer.try_command("cis dag sessions".to_owned());
+        }
+        if let Some(until_ms) = self.held_until.filter(|until_ms| *until_ms > now) {
+            answer.say(format!(
+                "The machine was short of something a moment ago: the next start is tried in {}.",
+                span(until_ms - now)
+            ));
+        }
+        let before = run.index.ready.range(..index).count();
+        if before > 0 {
+            let list = names(run, run.index.ready.range(..index).copied(), |_| None);
+            answer.say(format!("It starts after those that come before it in the file: {list}."));
+        }
+        if answer.because.is_empty() {
+            answer.say("Nothing stands in its way: it starts next.".to_owned());
+        }
+    }
+}
+
+fn pending(run: &Run, index: u32, now: TimestampMs, answer: &mut Answer) {
+    let (spec, entry) = (run.spec(index), run.entry(index));
+    if entry.needs.open > 0 {
+        let open = spec.needs.iter().filter_map(|need| run.find(need));
+        let open = open.filter(|need| !run.entry(*need).state.is_terminal());
+        let list = names(run, open.clone(), |entry| {
+            Some(match entry.live.as_ref().and_then(|live| live.blocked.as_ref()) {
+                Some(prompt) => format!(
+                    "{} and waits for a human ({}) for {}",
+                    entry.state,
+                    prompt.kind,
+                    span(now - prompt.since_ms)
+                ),
+                None => entry.state.to_string(),
+            })
+        });
+        let all = spec.needs.len();
+        answer.say(format!(
+            "{} of its {all} needs {} not ended: {list}.",
+            entry.needs.open,
+            have(entry.needs.open)
+        ));
+        for need in open.take(NAMED_MAX) {
+            if let Some(live) = live_of(run, need).filter(|live| live.blocked.is_some()) {
+                answer.try_command(format!("cis dag attach {}", live.session));
+            }
+        }
+    }
+    match spec.trigger {
+        Trigger::OneFailed => answer.say("It runs only when one of its needs fails.".to_owned()),
+        Trigger::AllDone => {
+            answer.say("It runs when all of its needs have ended, however they end.".to_owned())
+        }
+        Trigger::Always => {
+            answer
+                .say("It runs when all of its needs have ended, also when the run is cancelled.".to_owned());
+        }
+        Trigger::AllSuccess => {}
+    }
+    if run.state() == RunState::Created {
+        answer.because.insert(0, "The run was not started yet.".to_owned());
+        answer.try_command(format!("cis dag execute --run-id {}", run.id()));
+    }
+    paused(run, answer);
+}
+
+fn paused(run: &Run, answer: &mut Answer) {
+    if run.state() == RunState::Paused {
+        answer.because.insert(0, "The run is paused: nothing new starts in it.".to_owned());
+        answer.try_command(format!("cis dag resume {}", run.id()));
+    }
+}
+
+fn running(run: &Run, index: u32, now: TimestampMs, answer: &mut Answer) {
+    let Some(live) = live_of(run, index) else { return };
+    let since = span(now - live.granted_ms);
+    if let Some(prompt) = &live.blocked {
+        let kind = &prompt.kind;
+        let waits = span(now - prompt.since_ms);
+        answer
+            .say(format!("Its session waits for a human ({kind}) for {waits}; it holds no slot meanwhile."));
+        answer.try_command(format!("cis dag attach {}", live.session));
+        answer.try_command(format!("cis dag unblock {} --text TEXT", live.session));
+    }
+    if let Some(reason) = &live.stopping {
+        answer.say(format!("It is being stopped: {reason}."));
+    }
+    match live.pid {
+        Some(pid) => {
+            answer.say(format!("Attempt {} has been running for {since}, as process {pid}.", live.attempt));
+        }
+        None => answer
+            .say(format!("Attempt {} was granted {since} ago; its process is being started.", live.attempt)),
+    }
+    answer.try_command(format!("cis dag logs -f {}", run.spec(index).id));
+}
+
+fn ended(run: &Run, index: u32, answer: &mut Answer) {
+    let (spec, entry) = (run.spec(index), run.entry(index));
+    let attempts = match entry.attempts {
+        0 => "without an attempt".to_owned(),
+        n => format!("with attempt {n}"),
+    };
+    match (&entry.end, entry.state) {
+        (Some(EndReason::NeedFailed { .. }), _) => {
+            let root = root_cause(run, index);
+            answer.say(format!("It was not started: {}.", end_of(entry)));
+            if let Some(root) = root {
+                let (root_spec, root) = (run.spec(root), run.entry(root));
+                answer.say(format!("`{}` is {}: {}.", root_spec.id, root.state, end_of(root)));
+                if root.attempts > 0 {
+                    answer.try_command(format!("cis dag logs {}", root_spec.id));
+                }
+            }
+        }
+        (Some(_), state) => answer.say(format!("It is {state} {attempts}: {}.", end_of(entry))),
+        (None, state) => answer.say(format!("It is {state} {attempts}.")),
+    }
+    if entry.attempts > 0 && entry.state != TaskState::Succeeded {
+        answer.try_command(format!("cis dag logs {}", spec.id));
+    }
+    if !entry.state.counts_as_success() {
+        if run.state().is_terminal() {
+            answer.try_command(format!("cis dag retry {} --failed", run.id()));
+        } else {
+            answer.say("The run goes on; it can be retried once that has ended.".to_owned());
+        }
+    }
+}
+
+fn end_of(entry: &TaskEntry) -> String {
+    entry.end.as_ref().map_or_else(|| entry.state.to_string(), ToString::to_string)
+}
+
+/// Follows `NeedFailed` to the task that began it.
+fn root_cause(run: &Run, index: u32) -> Option<u32> {
+    let mut root = None;
+    let mut at = index;
+    // No chain is longer than the run.
+    for _ in 0..run.len() {
+        let Some(EndReason::NeedFailed { need }) = &run.entry(at).end else { break };
+        at = TaskId::new(need).ok().and_then(|need| run.find(&need))?;
+        root = Some(at);
+    }
+    root
+}
+
+fn live_of(run: &Run, index: u32) -> Option<&Live> {
+    run.entry(index).live.as_deref()
+}
+
+fn have(n: u32) -> &'static str {
+    if n == 1 { "has" } else { "have" }
+}
+
+fn span(ms: i64) -> String {
+    duration(u64::try_from(ms).unwrap_or(0))
+}
+
+/// ``` `a` (running), `b`, 4 more ```, with what `note` says of each.
+fn names(
+    run: &Run,
+    indexes: impl Iterator<Item = u32>,
+    note: impl Fn(&TaskEntry) -> Option<String>,
+) -> String {
+    let mut list = Vec::new();
+    let mut more = 0u32;
+    for index in indexes {
+        if list.len() == NAMED_MAX {
+            more += 1;
+            continue;
+        }
+        let id = &run.spec(index).id;
+        list.push(
+            note(run.entry(index)).map_or_else(|| format!("`{id}`"), |note| format!("`{id}` ({note})")),
+        );
+    }
+    if more > 0 {
+        list.push(format!("{more} more"));
+    }
+    list.join(", ")
+}

@@ -1,0 +1,216 @@
+//! What workers and the monitor report: sessions, prompts, results, losses.
+
+use super::{Machine, Turn};
+use crate::api::{FromWorker, Refusal, Report};
+use crate::dag::Task;
+use crate::event::{AttemptOutcome, AttemptResult, EndReason, EventBody, QueueReason, TaskChange, TaskState};
+use crate::ids::{AttemptId, Fence, RunId, TaskId};
+use crate::scheduler::input::{Effect, Rejected};
+use crate::scheduler::outcome::{Verdict, judge, refused_delay_ms};
+use crate::scheduler::state::Run;
+
+impl Machine {
+    pub(super) fn hear(&mut self, message: FromWorker, turn: &Turn) -> Result<(), Rejected> {
+        match message {
+            FromWorker::Claimed { attempt, fence } => self.live_index(&attempt, Some(fence)).map(|_| ()),
+            FromWorker::Refused { attempt, fence, reason } => self.refused(&attempt, fence, reason, turn),
+            FromWorker::Session { attempt, fence, pid, .. } => self.session(&attempt, fence, pid, turn),
+            FromWorker::Child { attempt, fence, task } => self.child(&attempt, fence, *task, turn),
+            FromWorker::Result { attempt, fence, report } => self.result(attempt, fence, *report, turn),
+        }
+    }
+
+    fn result(
+        &mut self,
+        attempt: AttemptId,
+        fence: Fence,
+        report: Report,
+        turn: &Turn,
+    ) -> Result<(), Rejected> {
+        let id = attempt.run;
+        let index = match self.live_index(&attempt, Some(fence)) {
+            Ok(index) => index,
+            Err(rejected) => {
+                if self.is_recorded(&attempt, fence) {
+                    self.effects.push(Effect::Ack { attempt, fence });
+                }
+                return Err(rejected);
+            }
+        };
+        let verdict = judge(self.own(id)?, index, &report.outcome, turn.now);
+        self.record(id, index, report, verdict, turn)?;
+        self.effects.push(Effect::Ack { attempt, fence });
+        self.held_until = None;
+        self.finish(id, self.dependents(id, index), turn)
+    }
+
+    /// Whether the attempt was granted once and is over: then its worker may forget it. The fence is the
+    /// task's newest at most; one that was never given is nobody's.
+    fn is_recorded(&self, attempt: &AttemptId, fence: Fence) -> bool {
+        let entry = self.run(&attempt.run).and_then(|run| run.task(&attempt.task)).map(|(_, entry)| entry);
+        entry.is_some_and(|entry| {
+            let over = entry.live.as_ref().is_none_or(|live| attempt.number < live.attempt);
+            over && (1..=entry.attempts).contains(&attempt.number) && (1..=entry.fence).contains(&fence)
+        })
+    }
+
+    /// Puts the end of the attempt under way into an event.
+    pub(super) fn record(
+        &mut self,
+        id: RunId,
+        index: u32,
+        report: Report,
+        verdict: Verdict,
+        turn: &Turn,
+    ) -> Result<(), Rejected> {
+        let run = self.known(id)?;
+        let Some(live) = &run.entry(index).live else {
+            return Err(Rejected::Stale(format!("task `{}` is not at work", run.spec(index).id)));
+        };
+        let result = AttemptResult {
+            task: run.spec(index).id.clone(),
+            attempt: live.attempt,
+            fence: live.fence,
+            session: live.session,
+            outcome: report.outcome,
+            exit: report.exit,
+            started_ms: report.started_ms,
+            ended_ms: report.ended_ms,
+            outputs: report.outputs,
+            log_bytes: report.log_bytes,
+            counts: verdict.counts,
+            state: verdict.state,
+            end: verdict.end,
+            queued: verdict.queued,
+        };
+        self.emit(id, EventBody::TaskResult(Box::new(result)), turn)
+    }
+
+    fn refused(
+        &mut self,
+        attempt: &AttemptId,
+        fence: Fence,
+        reason: Refusal,
+        turn: &Turn,
+    ) -> Result<(), Rejected> {
+        let index = self.live_index(attempt, Some(fence))?;
+        let run = self.own(attempt.run)?;
+        let entry = run.entry(index);
+        let stopping = entry.live.as_ref().and_then(|live| live.stopping.clone());
+        let change = |state, end, queued| TaskChange { task: attempt.task.clone(), state, end, queued };
+        let change = match (stopping, reason) {
+            (Some(reason), _) => change(TaskState::Cancelled, Some(reason), None),
+            (None, Refusal::Resources { detail }) => {
+                let at_ms = turn.now.saturating_add(refused_delay_ms(entry.refusals));
+                self.hold(turn.now);
+                change(TaskState::Queued, None, Some(QueueReason::Resources { at_ms, detail }))
+            }
+            (None, Refusal::Policy { detail }) => {
+                // Asking the same worker again would not change its mind.
+                let detail = format!("refused by the worker's policy: {detail}");
+                let end = EndReason::Attempt { detail: detail.clone() };
+                let verdict = Verdict::ended(TaskState::Error, Some(end), true);
+                let report = without_process(AttemptOutcome::SpawnError { detail }, None, turn);
+                self.record(attempt.run, index, report, verdict, turn)?;
+                return self.finish(attempt.run, self.dependents(attempt.run, index), turn);
+            }
+        };
+        self.emit(attempt.run, EventBody::TaskStatus { changes: vec![change] }, turn)?;
+        self.finish(attempt.run, self.dependents(attempt.run, index), turn)
+    }
+
+    fn session(
+        &mut self,
+        attempt: &AttemptId,
+        fence: Fence,
+        pid: Option<u32>,
+        turn: &Turn,
+    ) -> Result<(), Rejected> {
+        let index = self.live_index(attempt, Some(fence))?;
+        let live = self.known(attempt.run)?.entry(index).live.as_ref();
+        match (live, pid) {
+            (Some(live), Some(pid)) if live.pid != Some(pid) => {
+                let (session, task) = (live.session, Some(attempt.task.clone()));
+                self.emit(attempt.run, EventBody::SessionStarted { session, task, pid }, turn)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn child(
+        &mut self,
+        attempt: &AttemptId,
+        fence: Fence,
+        mut task: Task,
+        turn: &Turn,
+    ) -> Result<(), Rejected> {
+        let index = self.live_index(attempt, Some(fence))?;
+        task.id = child_name(self.own(attempt.run)?, index)?;
+        self.add_tasks(attempt.run, attempt.task.clone(), vec![task], turn)
+    }
+
+    pub(super) fn blocked(
+        &mut self,
+        attempt: &AttemptId,
+        episode: u32,
+        kind: String,
+        turn: &Turn,
+    ) -> Result<(), Rejected> {
+        let index = self.live_index(attempt, None)?;
+        let Some(live) = &self.own(attempt.run)?.entry(index).live else { return Ok(()) };
+        if episode <= live.episode {
+            let detail =
+                format!("prompt {episode} of attempt {attempt} is known, the newest is {}", live.episode);
+            return Err(Rejected::Stale(detail));
+        }
+        let (session, task) = (live.session, Some(attempt.task.clone()));
+        self.emit(attempt.run, EventBody::SessionBlocked { session, task, episode, kind }, turn)?;
+        self.touch(attempt.run);
+        Ok(())
+    }
+
+    pub(super) fn unblocked(
+        &mut self,
+        attempt: &AttemptId,
+        episode: u32,
+        turn: &Turn,
+    ) -> Result<(), Rejected> {
+        let index = self.live_index(attempt, None)?;
+        let Some(live) = &self.own(attempt.run)?.entry(index).live else { return Ok(()) };
+        if live.blocked.is_none() || live.episode != episode {
+            return Err(Rejected::Stale(format!("attempt {attempt} does not wait at prompt {episode}")));
+        }
+        let (session, task) = (live.session, Some(attempt.task.clone()));
+        self.emit(attempt.run, EventBody::SessionRecovered { session, task, episode }, turn)?;
+        self.touch(attempt.run);
+        Ok(())
+    }
+}
+
+pub(super) fn without_process(outcome: AttemptOutcome, started_ms: Option<i64>, turn: &Turn) -> Report {
+    Report {
+        outcome,
+        exit: None,
+        started_ms,
+        ended_ms: turn.now,
+        outputs: Default::default(),
+        log_bytes: 0,
+        log_hash: None,
+    }
+}
+
+/// `build_t1`, `build_t2` … below a task of the file, `build_t1.1`, `build_t1.2` … below one of those.
+fn child_name(run: &Run, parent: u32) -> Result<TaskId, Rejected> {
+    let name = &run.spec(parent).id;
+    let mark = if (parent as usize) < run.dag().tasks.len() { "_t" } else { "." };
+    let mut number = run.entry(parent).children + 1;
+    loop {
+        let id = TaskId::new(&format!("{name}{mark}{number}")).map_err(|_| {
+            Rejected::State(format!("a task below `{name}` would have a name of more than 64 characters"))
+        })?;
+        if run.find(&id).is_none() {
+            return Ok(id);
+        }
+        number += 1;
+    }
+}

@@ -1,0 +1,152 @@
+//! What the end of an attempt means for its task: over, or another try, and when.
+
+use super::state::Run;
+use crate::dag::{Backoff, RetryPolicy};
+use crate::event::{AttemptOutcome, EndReason, QueueReason, TaskState};
+use crate::ids::{RunId, TaskId, TimestampMs};
+
+/// A session that is lost is started again so often.
+pub(super) const LOST_RETRIES_MAX: u32 = 3;
+
+/// A grant that was refused for want of resources is repeated after 1, 2, 4 … and at most so long, ms.
+const REFUSED_DELAY_MAX_MS: i64 = 30_000;
+
+/// What is to become of a task.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Verdict {
+    pub(super) state: TaskState,
+    pub(super) end: Option<EndReason>,
+    pub(super) queued: Option<QueueReason>,
+    /// Whether the try counts against `retries`.
+    pub(super) counts: bool,
+}
+
+impl Verdict {
+    pub(super) fn ended(state: TaskState, end: Option<EndReason>, counts: bool) -> Self {
+        Self { state, end, queued: None, counts }
+    }
+
+    fn again(queued: QueueReason, counts: bool) -> Self {
+        Self { state: TaskState::Queued, end: None, queued: Some(queued), counts }
+    }
+}
+
+/// Judges an `outcome` of the attempt under way of the task at `index`.
+pub(super) fn judge(run: &Run, index: u32, outcome: &AttemptOutcome, now: TimestampMs) -> Verdict {
+    let (spec, entry) = (run.spec(index), run.entry(index));
+    let stopping = entry.live.as_ref().and_then(|live| live.stopping.clone());
+    let detail = outcome.detail();
+    match outcome {
+        AttemptOutcome::Succeeded => return Verdict::ended(TaskState::Succeeded, None, false),
+        AttemptOutcome::Cancelled => {
+            // Without a word of ours somebody ended the session beside us: as much as a kill.
+            let end = stopping.unwrap_or(EndReason::Killed);
+            return Verdict::ended(TaskState::Cancelled, Some(end), false);
+        }
+        _ => {}
+    }
+    if stopping.is_some() {
+        return Verdict::ended(TaskState::Cancelled, stopping, false);
+    }
+    if let AttemptOutcome::Lost { detail: known } = outcome {
+        if spec.retry_lost && entry.lost < LOST_RETRIES_MAX {
+            return Verdict::again(QueueReason::Lost { detail: known.clone() }, false);
+        }
+        return Verdict::ended(TaskState::Error, Some(EndReason::Attempt { detail }), false);
+    }
+    let failures = entry.failures + 1;
+    if failures <= spec.retries.count {
+        let attempt = entry.attempts;
+        let delay_ms = delay_ms(&spec.retries, failures, run.id(), &spec.id, attempt);
+        let at_ms = now.saturating_add(i64::try_from(delay_ms).unwrap_or(i64::MAX));
+        return Verdict::again(QueueReason::RetryAt { at_ms, after: detail }, true);
+    }
+    match outcome {
+        AttemptOutcome::Failed { .. } if spec.allow_failure => {
+            Verdict::ended(TaskState::Completed, Some(EndReason::AllowedFailure { detail }), true)
+        }
+        AttemptOutcome::Failed { .. } => {
+            Verdict::ended(TaskState::Failed, Some(EndReason::Attempt { detail }), true)
+        }
+        _ => Verdict::ended(TaskState::Error, Some(EndReason::Attempt { detail }), true),
+    }
+}
+
+/// How long a task waits whose grant was refused `refusals` times before this one, ms.
+pub(super) fn refused_delay_ms(refusals: u32) -> i64 {
+    (1000 << refusals.min(5)).min(REFUSED_DELAY_MAX_MS)
+}
+
+/// How long to wait after the `failures`th counted failure (from 1), ms.
+pub(super) fn delay_ms(policy: &RetryPolicy, failures: u32, run: RunId, task: &TaskId, attempt: u32) -> u64 {
+    let whole = match policy.backoff {
+        Backoff::Fixed => policy.delay_ms,
+        Backoff::Exponential => {
+            let factor = 1u64.checked_shl(failures.saturating_sub(1)).unwrap_or(u64::MAX);
+            policy.delay_ms.saturating_mul(factor)
+        }
+    };
+    let whole = whole.min(policy.max_delay_ms);
+    if !policy.jitter {
+        return whole;
+    }
+    let half = whole / 2;
+    half + scatter(run, task, attempt) % (whole - half + 1)
+}
+
+/// A number that differs from attempt to attempt and is the same on every machine: FNV-1a, its bits then
+/// mixed, since the low ones of neighbouring attempts are alike.
+fn scatter(run: RunId, task: &TaskId, attempt: u32) -> u64 {
+    let run = run.0.0.to_be_bytes();
+    let bytes = run.iter().chain(task.as_str().as_bytes()).copied().chain(attempt.to_be_bytes());
+    let hash = bytes
+        .fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    let mixed = (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
+    mixed ^ (mixed >> 33)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn policy(backoff: Backoff, jitter: bool) -> RetryPolicy {
+        RetryPolicy { count: 9, backoff, delay_ms: 1000, max_delay_ms: 10_000, jitter }
+    }
+
+    fn delays(policy: &RetryPolicy) -> Vec<u64> {
+        let (run, task) = (RunId::from_parts(1, 1), TaskId::new("a").unwrap());
+        (1..=6).map(|n| delay_ms(policy, n, run, &task, n)).collect()
+    }
+
+    #[test]
+    fn delays_grow_to_their_limit() {
+        assert_eq!(delays(&policy(Backoff::Fixed, false)), [1000; 6]);
+        assert_eq!(delays(&policy(Backoff::Exponential, false)), [1000, 2000, 4000, 8000, 10_000, 10_000]);
+        assert_eq!(
+            [0, 1, 2, 3, 4, 5, 6, 99].map(refused_delay_ms),
+            [1000, 2000, 4000, 8000, 16_000, 30_000, 30_000, 30_000]
+        );
+    }
+
+    #[test]
+    fn jitter_scatters_and_repeats() {
+        let jittered = delays(&policy(Backoff::Fixed, true));
+        assert_eq!(jittered, delays(&policy(Backoff::Fixed, true)));
+        assert!(jittered.windows(2).any(|pair| pair[0] != pair[1]), "{jittered:?}");
+    }
+
+    proptest! {
+        #[test]
+        fn a_delay_lies_in_its_second_half(
+            delay_ms in any::<u64>(), max_delay_ms in any::<u64>(), failures in 1u32..200, attempt in 1u32.., seed in any::<u64>(),
+        ) {
+            let (run, task) = (RunId::from_parts(seed, u128::from(seed)), TaskId::new("a").unwrap());
+            let plain = RetryPolicy { count: 1, backoff: Backoff::Exponential, delay_ms, max_delay_ms, jitter: false };
+            let whole = super::delay_ms(&plain, failures, run, &task, attempt);
+            let drawn = super::delay_ms(&RetryPolicy { jitter: true, ..plain }, failures, run, &task, attempt);
+            prop_assert!(whole <= max_delay_ms);
+            prop_assert!((whole / 2..=whole).contains(&drawn), "{drawn} of {whole}");
+        }
+    }
+}

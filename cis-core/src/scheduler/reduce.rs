@@ -1,0 +1,389 @@
+//! The reducer: what an event makes of a run. Checks first, then changes; a refused event changes nothing.
+//!
+//! It decides nothing: which event comes next is the machine's matter. `TaskStatus` with a task that is
+//! running and stays running, and an `end`, says that its attempt is being stopped for that reason.
+
+use std::collections::BTreeSet;
+
+use super::apply_error::ApplyError;
+use super::state::{Cancelling, Run, narrow};
+use super::task::{Ended, Live, Prompt, Tally, TaskEntry};
+use crate::dag::Task;
+use crate::event::{
+    AttemptOutcome, AttemptResult, EndReason, EventBody, GrantRecord, QueueReason, RunState, TaskChange,
+    TaskState,
+};
+use crate::ids::{SessionId, TaskId, TimestampMs};
+
+impl Run {
+    /// Takes one event of this run into account. Events that are about no run change nothing.
+    ///
+    /// # Errors
+    /// [`ApplyError`] where the event cannot follow those before it; nothing has changed then.
+    pub fn apply(&mut self, body: &EventBody, at_ms: TimestampMs) -> Result<(), ApplyError> {
+        match body {
+            EventBody::RunCreated(_) => return Err(self.refuse(body)),
+            EventBody::RunStarted {} => {
+                self.require(body, self.phase.state == RunState::Created)?;
+                self.phase.state = RunState::Running;
+                self.phase.started_ms = Some(at_ms);
+                self.phase.clock_from_ms = Some(at_ms);
+            }
+            EventBody::RunPaused {} => {
+                self.require(body, self.phase.state == RunState::Running && self.cancelling().is_none())?;
+                self.phase.state = RunState::Paused;
+            }
+            EventBody::RunResumed {} => {
+                self.require(body, self.phase.state == RunState::Paused)?;
+                self.phase.state = RunState::Running;
+            }
+            EventBody::RunCancelling { reason } => self.cancel(body, reason)?,
+            EventBody::RunCompleted {} => self.end(body, RunState::Succeeded, None, at_ms)?,
+            EventBody::RunFailed { detail } => self.end(body, RunState::Failed, Some(detail), at_ms)?,
+            EventBody::RunErrored { detail } => self.end(body, RunState::Error, Some(detail), at_ms)?,
+            EventBody::RunCancelled {} => self.end(body, RunState::Cancelled, None, at_ms)?,
+            EventBody::RunRetried { changes, .. } => self.retry(body, changes, at_ms)?,
+            EventBody::RunModeChanged { mode, room } => {
+                self.facts.mode = *mode;
+                self.facts.room.clone_from(room);
+            }
+            EventBody::RunTakenOver { owner, epoch, .. } => {
+                self.require(body, *epoch > self.facts.epoch)?;
+                self.facts.owner = owner.clone();
+                self.facts.epoch = *epoch;
+            }
+            EventBody::TaskStatus { changes } => self.status(body, changes, at_ms)?,
+            EventBody::TaskAssigned(grant) => self.assign(body, grant, at_ms)?,
+            EventBody::TaskResult(result) => self.result(body, result, at_ms)?,
+            EventBody::TasksAdded { parent, tasks } => self.add(body, parent, tasks, at_ms)?,
+            EventBody::SessionStarted { session, task: Some(task), pid } => {
+                let index = self.live_session(task, *session)?;
+                let entry = &mut self.tasks[index as usize];
+                entry.refusals = 0;
+                if let Some(live) = &mut entry.live {
+                    live.pid = Some(*pid);
+                    live.started_ms = Some(at_ms);
+                }
+            }
+            EventBody::SessionBlocked { session, task: Some(task), episode, kind } => {
+                let index = self.live_session(task, *session)?;
+                if let Some(live) = &mut self.tasks[index as usize].live {
+                    self.index.blocked += u32::from(live.blocked.is_none());
+                    live.blocked = Some(Prompt { kind: kind.clone(), since_ms: at_ms });
+                    live.episode = *episode;
+                }
+            }
+            EventBody::SessionRecovered { session, task: Some(task), .. } => {
+                let index = self.live_session(task, *session)?;
+                if let Some(live) = &mut self.tasks[index as usize].live {
+                    self.index.blocked -= u32::from(live.blocked.is_some());
+                    live.blocked = None;
+                }
+            }
+            EventBody::SessionCreated { .. }
+            | EventBody::SessionStarted { task: None, .. }
+            | EventBody::SessionBlocked { task: None, .. }
+            | EventBody::SessionRecovered { task: None, .. }
+            | EventBody::SessionInput { .. }
+            | EventBody::SessionEnded { .. }
+            | EventBody::NodeStarted { .. }
+            | EventBody::NodeStopped { .. }
+            | EventBody::NodeLost { .. }
+            | EventBody::AccessDenied { .. } => {}
+        }
+        Ok(())
+    }
+
+    fn refuse(&self, body: &EventBody) -> ApplyError {
+        ApplyError::RunState { run: self.id, state: self.phase.state, event: body.type_name() }
+    }
+
+    fn require(&self, body: &EventBody, holds: bool) -> Result<(), ApplyError> {
+        if holds { Ok(()) } else { Err(self.refuse(body)) }
+    }
+
+    fn index_of(&self, task: &TaskId) -> Result<u32, ApplyError> {
+        self.find(task).ok_or_else(|| ApplyError::NoTask { run: self.id, task: task.clone() })
+    }
+
+    fn live_session(&self, task: &TaskId, session: SessionId) -> Result<u32, ApplyError> {
+        let index = self.index_of(task)?;
+        match &self.entry(index).live {
+            Some(live) if live.session == session => Ok(index),
+            _ => Err(self.attempt_error(task, format!("session {session} is not at work on it"))),
+        }
+    }
+
+    fn attempt_error(&self, task: &TaskId, detail: String) -> ApplyError {
+        ApplyError::Attempt { run: self.id, task: task.clone(), detail }
+    }
+
+    fn task_error(&self, index: u32, to: TaskState) -> ApplyError {
+        let task = self.spec(index).id.clone();
+        ApplyError::TaskState { run: self.id, task, from: self.entry(index).state, to }
+    }
+
+    fn cancel(&mut self, body: &EventBody, reason: &EndReason) -> Result<(), ApplyError> {
+        self.require(body, matches!(self.phase.state, RunState::Created | RunState::Running))?;
+        self.phase.cancelling = Some(match self.phase.cancelling.take() {
+            Some(first) => Cancelling { at_once: true, ..first },
+            None => Cancelling { reason: reason.clone(), at_once: false },
+        });
+        let swept: Vec<(u32, EndReason)> =
+            self.live().filter_map(|i| self.swept(i).map(|reason| (i, reason.clone()))).collect();
+        for (index, reason) in swept {
+            if let Some(live) = &mut self.tasks[index as usize].live {
+                live.stopping.get_or_insert(reason);
+            }
+        }
+        Ok(())
+    }
+
+    fn end(
+        &mut self,
+        body: &EventBody,
+        state: RunState,
+        detail: Option<&String>,
+        at_ms: TimestampMs,
+    ) -> Result<(), ApplyError> {
+        self.require(body, !self.phase.state.is_terminal() && self.index.open() == 0)?;
+        self.phase.state = state;
+        self.phase.detail = detail.cloned();
+        self.phase.ended_ms = Some(at_ms);
+        self.phase.cancelling = None;
+        Ok(())
+    }
+
+    /// The tasks of `changes`, which stand in the order of the file, each once.
+    fn listed(&self, changes: &[TaskChange]) -> Result<Vec<u32>, ApplyError> {
+        let mut indexes: Vec<u32> = Vec::with_capacity(changes.len());
+        for change in changes {
+            let index = self.index_of(&change.task)?;
+            if indexes.last().is_some_and(|last| *last >= index) {
+                let detail = format!("`{}` stands after a task that it comes before", change.task);
+                return Err(ApplyError::List { run: self.id, detail });
+            }
+            indexes.push(index);
+        }
+        Ok(indexes)
+    }
+
+    fn retry(
+        &mut self,
+        body: &EventBody,
+        changes: &[TaskChange],
+        at_ms: TimestampMs,
+    ) -> Result<(), ApplyError> {
+        self.require(body, self.phase.state.is_terminal())?;
+        let indexes = self.listed(changes)?;
+        for (index, change) in indexes.iter().zip(changes) {
+            if !matches!(change.state, TaskState::Pending | TaskState::Queued) {
+                return Err(self.task_error(*index, change.state));
+            }
+        }
+        for (index, change) in indexes.into_iter().zip(changes) {
+            let entry = &mut self.tasks[index as usize];
+            (entry.failures, entry.lost, entry.refusals) = (0, 0, 0);
+            entry.outputs.clear();
+            self.move_task(index, change.state, None, change.queued.clone(), at_ms);
+        }
+        let phase = &mut self.phase;
+        phase.state = RunState::Running;
+        phase.started_ms.get_or_insert(at_ms);
+        phase.clock_from_ms = Some(at_ms);
+        (phase.ended_ms, phase.detail, phase.cancelling) = (None, None, None);
+        Ok(())
+    }
+
+    fn status(
+        &mut self,
+        body: &EventBody,
+        changes: &[TaskChange],
+        at_ms: TimestampMs,
+    ) -> Result<(), ApplyError> {
+        self.require(body, !self.phase.state.is_terminal())?;
+        let indexes = self.listed(changes)?;
+        for (index, change) in indexes.iter().zip(changes) {
+            let from = self.entry(*index).state;
+            let legal = match change.state {
+                TaskState::Running => from == TaskState::Running && change.end.is_some(),
+                to => !from.is_terminal() && from.may_become(to),
+            };
+            if !legal {
+                return Err(self.task_error(*index, change.state));
+            }
+        }
+        for (index, change) in indexes.into_iter().zip(changes) {
+            let entry = &mut self.tasks[index as usize];
+            if change.state == TaskState::Running {
+                if let (Some(live), Some(reason)) = (&mut entry.live, &change.end) {
+                    live.stopping.get_or_insert(reason.clone());
+                }
+                continue;
+            }
+            if matches!(change.queued, Some(QueueReason::Resources { .. })) {
+                entry.refusals += 1;
+            }
+            self.move_task(index, change.state, change.end.clone(), change.queued.clone(), at_ms);
+        }
+        Ok(())
+    }
+
+    fn assign(
+        &mut self,
+        body: &EventBody,
+        grant: &GrantRecord,
+        at_ms: TimestampMs,
+    ) -> Result<(), ApplyError> {
+        self.require(body, self.phase.state == RunState::Running)?;
+        let index = self.index_of(&grant.task)?;
+        let entry = self.entry(index);
+        if entry.state != TaskState::Queued {
+            return Err(self.task_error(index, TaskState::Running));
+        }
+        if grant.attempt <= entry.attempts || grant.fence <= entry.fence {
+            let detail = format!(
+                "grant #{} with fence {} comes after #{} with fence {}",
+                grant.attempt, grant.fence, entry.attempts, entry.fence
+            );
+            return Err(self.attempt_error(&grant.task, detail));
+        }
+        self.move_task(index, TaskState::Running, None, None, at_ms);
+        let entry = &mut self.tasks[index as usize];
+        entry.attempts = grant.attempt;
+        entry.fence = grant.fence;
+        entry.live = Some(Box::new(Live {
+            attempt: grant.attempt,
+            fence: grant.fence,
+            session: grant.session,
+            node: grant.node.clone(),
+            host: grant.host,
+            granted_ms: at_ms,
+            started_ms: None,
+            pid: None,
+            blocked: None,
+            episode: 0,
+            stopping: None,
+        }));
+        Ok(())
+    }
+
+    fn result(
+        &mut self,
+        body: &EventBody,
+        result: &AttemptResult,
+        at_ms: TimestampMs,
+    ) -> Result<(), ApplyError> {
+        self.require(body, !self.phase.state.is_terminal())?;
+        let index = self.live_session(&result.task, result.session)?;
+        let entry = self.entry(index);
+        let granted_ms = match &entry.live {
+            Some(live) if live.attempt == result.attempt && live.fence == result.fence => live.granted_ms,
+            _ => {
+                let detail = format!("#{} with fence {} is not under way", result.attempt, result.fence);
+                return Err(self.attempt_error(&result.task, detail));
+            }
+        };
+        let ends = result.state == TaskState::Queued || result.state.is_terminal();
+        if !ends || !entry.state.may_become(result.state) {
+            return Err(self.task_error(index, result.state));
+        }
+        let entry = &mut self.tasks[index as usize];
+        entry.refusals = 0;
+        entry.failures += u32::from(result.counts);
+        entry.lost += u32::from(matches!(result.outcome, AttemptOutcome::Lost { .. }));
+        entry.last = Some(Box::new(Ended {
+            attempt: result.attempt,
+            fence: result.fence,
+            session: result.session,
+            outcome: result.outcome.clone(),
+            exit: result.exit,
+            granted_ms,
+            started_ms: result.started_ms,
+            ended_ms: result.ended_ms,
+            log_bytes: result.log_bytes,
+        }));
+        if result.state.counts_as_success() {
+            entry.outputs.clone_from(&result.outputs);
+        }
+        self.move_task(index, result.state, result.end.clone(), result.queued.clone(), at_ms);
+        Ok(())
+    }
+
+    fn add(
+        &mut self,
+        body: &EventBody,
+        parent: &TaskId,
+        tasks: &[Task],
+        at_ms: TimestampMs,
+    ) -> Result<(), ApplyError> {
+        self.require(body, !self.phase.state.is_terminal())?;
+        let parent = self.index_of(parent)?;
+        let mut before: BTreeSet<&TaskId> = BTreeSet::new();
+        for task in tasks {
+            let known = |name: &TaskId| self.names.contains(name) || before.contains(name);
+            let list = |detail| Err(ApplyError::List { run: self.id, detail });
+            if known(&task.id) {
+                return list(format!("a task `{}` is there already", task.id));
+            }
+            if let Some(need) = task.needs.iter().find(|need| !known(need)) {
+                return list(format!("`{}` needs `{need}`, which is not there before it", task.id));
+            }
+            before.insert(&task.id);
+        }
+        for task in tasks {
+            let index = narrow(self.tasks.len());
+            let mut tally = Tally::default();
+            for need in &task.needs {
+                if let Some(need) = self.find(need) {
+                    tally.add(self.entry(need).state);
+                    self.links.add(need, index);
+                }
+            }
+            self.names.insert(task.id.clone());
+            self.added.push(task.clone());
+            self.tasks.push(TaskEntry::new(tally, at_ms));
+            self.index.entered(TaskState::Pending);
+        }
+        self.tasks[parent as usize].children += narrow(tasks.len());
+        Ok(())
+    }
+
+    /// The one place where a task's state changes, with all that follows from it.
+    fn move_task(
+        &mut self,
+        index: u32,
+        to: TaskState,
+        end: Option<EndReason>,
+        queued: Option<QueueReason>,
+        at_ms: TimestampMs,
+    ) {
+        let entry = &mut self.tasks[index as usize];
+        let from = entry.state;
+        if from == TaskState::Queued {
+            self.index.dequeue(index, entry.not_before_ms());
+        }
+        if from.is_active() && !to.is_active() {
+            let live = entry.live.take();
+            self.index.blocked -= u32::from(live.is_some_and(|live| live.blocked.is_some()));
+            self.index.live.remove(&index);
+        }
+        entry.state = to;
+        entry.since_ms = at_ms;
+        entry.end = end;
+        entry.queued = if to == TaskState::Queued { queued } else { None };
+        if to == TaskState::Queued {
+            self.index.enqueue(index, entry.not_before_ms());
+        }
+        if to.is_active() {
+            self.index.live.insert(index);
+        }
+        self.index.left(from);
+        self.index.entered(to);
+        if from.is_terminal() || to.is_terminal() {
+            for dependent in self.links.dependents(index) {
+                self.tasks[dependent as usize].needs.moved(from, to);
+            }
+        }
+    }
+}

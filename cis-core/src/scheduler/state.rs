@@ -1,0 +1,321 @@
+//! The state of one run: what the events so far say, and nothing else.
+//!
+//! [`Run::apply`] (in `reduce`) is the only way to change it, for recovery and for the live machine alike.
+
+use std::sync::Arc;
+
+use indexmap::IndexSet;
+
+use super::apply_error::ApplyError;
+use super::index::Index;
+use super::links::Links;
+use super::task::{Tally, TaskEntry};
+use crate::api::TaskCounts;
+use crate::dag::{Dag, Task, Trigger};
+use crate::event::{EndReason, RunCreated, RunState, TaskState};
+use crate::ids::{RunId, TaskId, TimestampMs};
+
+/// One execution of a DAG. Tasks are known by their index: the order of the file, then those added.
+#[derive(Debug, Clone)]
+pub struct Run {
+    pub(super) id: RunId,
+    pub(super) facts: RunCreated,
+    pub(super) dag: Arc<Dag>,
+    pub(super) added: Vec<Task>,
+    pub(super) names: IndexSet<TaskId>,
+    pub(super) links: Links,
+    pub(super) tasks: Vec<TaskEntry>,
+    pub(super) index: Index,
+    pub(super) phase: Phase,
+}
+
+/// What is known of the run itself.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Phase {
+    pub(super) state: RunState,
+    pub(super) created_ms: TimestampMs,
+    pub(super) started_ms: Option<TimestampMs>,
+    /// From when its timeout counts: the start, or the last `dag retry`.
+    pub(super) clock_from_ms: Option<TimestampMs>,
+    pub(super) ended_ms: Option<TimestampMs>,
+    pub(super) cancelling: Option<Cancelling>,
+    pub(super) detail: Option<String>,
+}
+
+/// It is being ended before its time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Cancelling {
+    /// The first reason stays.
+    pub(super) reason: EndReason,
+    /// Asked for twice: `always` tasks do not run either.
+    pub(super) at_once: bool,
+}
+
+/// Two runs are equal when the same was said of them. Indexes are left out: they follow from the tasks,
+/// which [`Run::audit`] checks.
+impl PartialEq for Run {
+    fn eq(&self, other: &Self) -> bool {
+        self.id == other.id
+            && self.facts == other.facts
+            && (Arc::ptr_eq(&self.dag, &other.dag) || self.dag == other.dag)
+            && self.added == other.added
+            && self.phase == other.phase
+            && self.tasks == other.tasks
+    }
+}
+
+impl Run {
+    /// A run as its [`RunCreated`] of `at_ms` says: created, every task pending.
+    ///
+    /// # Errors
+    /// [`ApplyError::Dag`] where `dag` is not the checked file that `facts` speaks of.
+    pub fn new(id: RunId, facts: &RunCreated, dag: Arc<Dag>, at_ms: TimestampMs) -> Result<Self, ApplyError> {
+        let wrong = |detail: String| ApplyError::Dag { run: id, detail };
+        let count = dag.tasks.len();
+        if facts.tasks as usize != count {
+            return Err(wrong(format!("it was created with {} tasks, the file has {count}", facts.tasks)));
+        }
+        let mut names = IndexSet::with_capacity(count);
+        for task in &dag.tasks {
+            if !names.insert(task.id.clone()) {
+                return Err(wrong(format!("two tasks are called `{}`", task.id)));
+            }
+        }
+        let mut edges = Vec::new();
+        let mut tasks = Vec::with_capacity(count);
+        for (i, task) in dag.tasks.iter().enumerate() {
+            let mut tally = Tally::default();
+            for need in &task.needs {
+                let Some(from) = names.get_index_of(need) else {
+                    return Err(wrong(format!("task `{}` needs `{need}`, which is not there", task.id)));
+                };
+                edges.push((narrow(from), narrow(i)));
+                tally.add(TaskState::Pending);
+            }
+            tasks.push(TaskEntry::new(tally, at_ms));
+        }
+        let mut index = Index::default();
+        for _ in 0..count {
+            index.entered(TaskState::Pending);
+        }
+        let phase = Phase {
+            state: RunState::Created,
+            created_ms: at_ms,
+            started_ms: None,
+            clock_from_ms: None,
+            ended_ms: None,
+            cancelling: None,
+            detail: None,
+        };
+        let links = Links::new(count, &edges);
+        Ok(Self { id, facts: facts.clone(), dag, added: Vec::new(), names, links, tasks, index, phase })
+    }
+
+    /// Its id.
+    #[must_use]
+    pub fn id(&self) -> RunId {
+        self.id
+    }
+
+    /// Its facts; mode, room, owner and epoch are the present ones.
+    #[must_use]
+    pub fn facts(&self) -> &RunCreated {
+        &self.facts
+    }
+
+    /// Its file.
+    #[must_use]
+    pub fn dag(&self) -> &Arc<Dag> {
+        &self.dag
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn state(&self) -> RunState {
+        self.phase.state
+    }
+
+    /// Why it is being ended before its time, where it is.
+    #[must_use]
+    pub fn cancelling(&self) -> Option<&EndReason> {
+        self.phase.cancelling.as_ref().map(|c| &c.reason)
+    }
+
+    /// Why it did not end well.
+    #[must_use]
+    pub fn detail(&self) -> Option<&str> {
+        self.phase.detail.as_deref()
+    }
+
+    /// When it was created, Unix ms.
+    #[must_use]
+    pub fn created_ms(&self) -> TimestampMs {
+        self.phase.created_ms
+    }
+
+    /// When it was started.
+    #[must_use]
+    pub fn started_ms(&self) -> Option<TimestampMs> {
+        self.phase.started_ms
+    }
+
+    /// When it ended.
+    #[must_use]
+    pub fn ended_ms(&self) -> Option<TimestampMs> {
+        self.phase.ended_ms
+    }
+
+    /// When its timeout passes; none where it has none, has ended, or is being ended already.
+    #[must_use]
+    pub fn deadline_ms(&self) -> Option<TimestampMs> {
+        if self.phase.state.is_terminal() || self.phase.cancelling.is_some() {
+            return None;
+        }
+        let limit = i64::try_from(self.dag.timeout_ms?).unwrap_or(i64::MAX);
+        Some(self.phase.clock_from_ms?.saturating_add(limit))
+    }
+
+    /// How many tasks it has, added ones included.
+    #[must_use]
+    pub fn len(&self) -> u32 {
+        narrow(self.tasks.len())
+    }
+
+    /// Whether it has no task at all.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.tasks.is_empty()
+    }
+
+    /// Index of a task.
+    #[must_use]
+    pub fn find(&self, task: &TaskId) -> Option<u32> {
+        self.names.get_index_of(task).map(narrow)
+    }
+
+    /// What the file says of the task at `index`.
+    ///
+    /// # Panics
+    /// Not for an index below [`Self::len`].
+    #[must_use]
+    pub fn spec(&self, index: u32) -> &Task {
+        let i = index as usize;
+        self.dag.tasks.get(i).unwrap_or_else(|| &self.added[i - self.dag.tasks.len()])
+    }
+
+    /// What is known of the task at `index`.
+    ///
+    /// # Panics
+    /// Not for an index below [`Self::len`].
+    #[must_use]
+    pub fn entry(&self, index: u32) -> &TaskEntry {
+        &self.tasks[index as usize]
+    }
+
+    /// A task by its name.
+    #[must_use]
+    pub fn task(&self, task: &TaskId) -> Option<(&Task, &TaskEntry)> {
+        self.find(task).map(|i| (self.spec(i), self.entry(i)))
+    }
+
+    /// All tasks, in the order of the file.
+    pub fn tasks(&self) -> impl Iterator<Item = (&Task, &TaskEntry)> {
+        self.dag.tasks.iter().chain(&self.added).zip(&self.tasks)
+    }
+
+    /// Indexes of the tasks with an attempt under way, in the order of the file.
+    pub fn live(&self) -> impl Iterator<Item = u32> + '_ {
+        self.index.live.iter().copied()
+    }
+
+    /// How many those are.
+    #[must_use]
+    pub fn live_count(&self) -> u32 {
+        narrow(self.index.live.len())
+    }
+
+    /// How many of those wait for a human.
+    #[must_use]
+    pub fn blocked_count(&self) -> u32 {
+        self.index.blocked
+    }
+
+    /// How many tasks are in `state`.
+    #[must_use]
+    pub fn count(&self, state: TaskState) -> u32 {
+        self.index.count(state)
+    }
+
+    /// Its tasks by state.
+    #[must_use]
+    pub fn counts(&self) -> TaskCounts {
+        TaskState::ALL.iter().map(|s| (*s, self.count(*s))).filter(|(_, n)| *n > 0).collect()
+    }
+
+    /// Slots of `max_parallel` that are free: sessions that wait for a human hold none.
+    pub(super) fn free_slots(&self) -> u32 {
+        let working = self.live_count() - self.blocked_count();
+        self.facts.max_parallel.max(1).saturating_sub(working)
+    }
+
+    /// Whether cancelling takes the task at `index`: an `always` task still runs where something
+    /// may be there for it to clean up, unless cancelling was asked for twice.
+    pub(super) fn swept(&self, index: u32) -> Option<&EndReason> {
+        let cancelling = self.phase.cancelling.as_ref()?;
+        let spared = self.spec(index).trigger == Trigger::Always
+            && !cancelling.at_once
+            && self.phase.started_ms.is_some();
+        (!spared).then_some(&cancelling.reason)
+    }
+
+    /// When time alone changes something.
+    pub(super) fn next_wake(&self) -> Option<TimestampMs> {
+        let timer = self.index.timers.first().map(|(at_ms, _)| *at_ms);
+        match (timer, self.deadline_ms()) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        }
+    }
+
+    /// Checks what is derived against the tasks themselves.
+    ///
+    /// # Errors
+    /// The first difference, in words.
+    pub fn audit(&self) -> Result<(), String> {
+        let mut expected = Index::default();
+        for i in 0..self.len() {
+            let entry = self.entry(i);
+            expected.entered(entry.state);
+            let mut tally = Tally::default();
+            for need in &self.spec(i).needs {
+                let state = self.task(need).ok_or_else(|| format!("{need} is gone"))?.1.state;
+                tally.add(state);
+            }
+            if tally != entry.needs {
+                return Err(format!("{}: needs {:?}, counted {tally:?}", self.spec(i).id, entry.needs));
+            }
+            if entry.state.is_active() != entry.live.is_some() {
+                return Err(format!("{}: {} with live {:?}", self.spec(i).id, entry.state, entry.live));
+            }
+            if entry.live.is_some() {
+                expected.live.insert(i);
+            }
+            expected.blocked += u32::from(entry.live.as_ref().is_some_and(|l| l.blocked.is_some()));
+            let timed = entry.not_before_ms().filter(|at| self.index.timers.contains(&(*at, i)));
+            if entry.state == TaskState::Queued {
+                expected.enqueue(i, timed);
+            }
+        }
+        let same = TaskState::ALL.iter().all(|s| expected.count(*s) == self.count(*s))
+            && expected.ready == self.index.ready
+            && expected.timers == self.index.timers
+            && expected.live == self.index.live
+            && expected.blocked == self.index.blocked;
+        if same { Ok(()) } else { Err(format!("indexes are {:?}, should be {expected:?}", self.index)) }
+    }
+}
+
+/// Task counts fit: a file of 4 billion tasks is refused long before.
+pub(super) fn narrow(n: usize) -> u32 {
+    u32::try_from(n).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,10 @@
+//! The machine, read from outside: inputs in, exact events and effects out.
+
+mod bench;
+mod control;
+mod limits;
+mod losses;
+mod outcomes;
+mod reducing;
+mod triggers;
+mod why;

@@ -1,0 +1,108 @@
+//! What `cis dag why` says.
+
+use super::bench::*;
+use crate::dag::{Dag, Trigger};
+use crate::scheduler::{InputKind, Rejected};
+
+fn why(bench: &Bench, task: &str) -> Vec<String> {
+    let view = bench.machine.why(&run_id(1), &id(task), bench.now).unwrap();
+    let run = run_id(1).to_string();
+    let tries = view.try_this.into_iter().map(|line| format!("$ {}", line.replace(&run, "RUN")));
+    view.because.into_iter().chain(tries).collect()
+}
+
+#[test]
+fn of_a_task_that_waits_for_its_needs() {
+    let mut bench = Bench::new(100);
+    bench.submit(1, dag(vec![task("a"), task("b"), task("c: a b"), when(Trigger::OneFailed, "d: a b")]), 1);
+    assert_eq!(why(&bench, "c"), ["2 of its 2 needs have not ended: `a` (running), `b` (queued)."]);
+    bench.now += 12_000;
+    assert_eq!(why(&bench, "b"), ["All slots of max_parallel = 1 are taken: `a` (for 12s)."]);
+    bench.blocks("a", 1);
+    bench.now += 3000;
+    assert_eq!(
+        why(&bench, "d"),
+        [
+            "2 of its 2 needs have not ended: `a` (running and waits for a human (question) for 3.0s), `b` (running).",
+            "It runs only when one of its needs fails.",
+            &format!("$ cis dag attach {}", session(1))
+        ]
+    );
+    assert_eq!(
+        why(&bench, "a"),
+        [
+            "Its session waits for a human (question) for 3.0s; it holds no slot meanwhile.",
+            "Attempt 1 was granted 15s ago; its process is being started.",
+            &format!("$ cis dag attach {}", session(1)),
+            &format!("$ cis dag unblock {} --text TEXT", session(1)),
+            "$ cis dag logs -f a"
+        ]
+    );
+}
+
+#[test]
+fn of_a_task_that_waits_for_its_turn() {
+    let mut bench = Bench::new(2);
+    bench.does(InputKind::ForeignSessions { count: 1 });
+    bench.submit(1, dag(vec![task("a"), task("b"), task("c"), task("d"), task("e"), task("f")]), 9);
+    assert_eq!(
+        why(&bench, "f"),
+        [
+            "This node has all the 2 sessions that it may have: 1 in this run, 0 in other runs, 1 outside of runs.",
+            "It starts after those that come before it in the file: `b`, `c`, `d`, 1 more.",
+            "$ cis dag sessions"
+        ]
+    );
+    bench.does(InputKind::Pause { run: run_id(1) });
+    assert_eq!(why(&bench, "f"), ["The run is paused: nothing new starts in it.", "$ cis dag resume RUN"]);
+    bench.does(InputKind::Resume { run: run_id(1) });
+    bench.machine.set_host(None);
+    assert!(why(&bench, "b")[0].starts_with("No session host"));
+}
+
+#[test]
+fn of_a_task_that_waits_for_its_next_try() {
+    let mut bench = Bench::started(vec![retried(1, "a"), task("b")]);
+    bench.ends("a", exit(3));
+    assert_eq!(
+        why(&bench, "a"),
+        ["Attempt 1 ended with: exit code 3. Attempt 2 starts in 1.0s.", "$ cis dag logs a"]
+    );
+    bench.short_of_ptys("b");
+    bench.now += 500;
+    assert_eq!(why(&bench, "b")[0], "The machine was short: no PTY is left. It is tried again in 0.5s.");
+}
+
+#[test]
+fn of_a_run_that_was_not_started() {
+    let mut bench = Bench::new(1);
+    let dag: Dag = dag(vec![task("a")]);
+    let facts = Box::new(facts(&dag, 1));
+    bench.tries(InputKind::Submit { run: run_id(1), facts, dag: dag.into(), start: false }).unwrap();
+    assert_eq!(why(&bench, "a"), ["The run was not started yet.", "$ cis dag execute --run-id RUN"]);
+}
+
+#[test]
+fn of_tasks_that_ended() {
+    let mut bench = Bench::started(vec![task("a"), task("b: a"), task("c: b"), task("d")]);
+    bench.comes_up("d", 42);
+    bench.ends("a", exit(9));
+    assert_eq!(
+        why(&bench, "c"),
+        [
+            "It was not started: needs `b`, which did not succeed.",
+            "`a` is failed: exit code 9.",
+            "The run goes on; it can be retried once that has ended.",
+            "$ cis dag logs a"
+        ]
+    );
+    assert_eq!(why(&bench, "d")[0], "Attempt 1 has been running for 0.0s, as process 42.");
+    bench.ends("d", exit(0));
+    assert_eq!(why(&bench, "d"), ["It is succeeded with attempt 1."]);
+    assert_eq!(
+        why(&bench, "a"),
+        ["It is failed with attempt 1: exit code 9.", "$ cis dag logs a", "$ cis dag retry RUN --failed"]
+    );
+    let nowhere = bench.machine.why(&run_id(1), &id("nowhere"), 0).unwrap_err();
+    assert!(matches!(nowhere, Rejected::NoTask { .. }));
+}

@@ -1,0 +1,15 @@
+//! The API: HTTP and WebSocket over the node's Unix socket.
+//!
+//! Owns routes, decoding, and the order authorize → act → answer. What is acted on stands behind
+//! [`NodeApi`]; this folder knows no store, no session and no scheduler.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "an io folder")]
+
+mod errors;
+mod node_api;
+mod peer;
+mod routes;
+mod streams;
+
+pub use node_api::{AttachFrame, AttachInput, AttachStreams, EventBatch, NodeApi};
+pub use peer::Peer;
+pub use routes::serve;

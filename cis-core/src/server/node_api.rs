@@ -1,0 +1,151 @@
+//! What the API needs of the node behind it.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use futures_util::Stream;
+use futures_util::stream::BoxStream;
+use tokio::sync::mpsc;
+
+use super::peer::Peer;
+use crate::api::{
+    Attach, AttachControl, AttachNotice, CreateRun, CreateSession, FollowEvents, InputReceipt, KillSession,
+    ListRuns, ListSessions, Listing, NodeView, Problem, ReadLog, RetryRun, RunDetail, RunView, SendInput,
+    SessionView, StopNode, WhyView,
+};
+use crate::event::Event;
+use crate::ids::{RunId, SessionId};
+use crate::policy::Principal;
+
+/// Events that became durable together, in order.
+pub type EventBatch = Vec<Arc<Event>>;
+
+/// From an attached session to its viewer.
+#[derive(Debug)]
+pub enum AttachFrame {
+    /// Terminal bytes.
+    Output(Bytes),
+    /// Something else to know.
+    Notice(AttachNotice),
+}
+
+/// From a viewer to the session that it is attached to.
+#[derive(Debug)]
+pub enum AttachInput {
+    /// Typed bytes.
+    Typed(Bytes),
+    /// A control message.
+    Control(AttachControl),
+}
+
+/// Both directions of an attach. Dropping them detaches.
+pub struct AttachStreams {
+    /// To the viewer; ends when the session does.
+    pub output: BoxStream<'static, AttachFrame>,
+    /// From the viewer.
+    pub input: mpsc::Sender<AttachInput>,
+}
+
+type Answer<T> = Result<T, Problem>;
+
+/// A node, as its API sees it. Names of runs and sessions are as people typed them until resolved.
+pub trait NodeApi: Send + Sync + 'static {
+    /// Who is behind a connection, by its peer and the token that it showed.
+    fn principal(&self, peer: Peer, token: Option<&str>) -> Principal;
+    /// Records that `principal` was refused.
+    fn audit_denied(&self, principal: &Principal, action: String, reason: String);
+
+    /// The run that a name means.
+    fn find_run(&self, name: String) -> impl Future<Output = Answer<RunId>> + Send;
+    /// The session that a name means; ended ones only where their id is given or `ended` is set.
+    fn find_session(&self, name: String, ended: bool) -> impl Future<Output = Answer<SessionId>> + Send;
+
+    /// The node itself.
+    fn node(&self) -> impl Future<Output = Answer<NodeView>> + Send;
+    /// Ends it.
+    fn stop(&self, principal: Principal, request: StopNode) -> impl Future<Output = Answer<()>> + Send;
+
+    /// Makes (or only checks) a run; checking answers none.
+    fn create_run(
+        &self,
+        principal: Principal,
+        request: CreateRun,
+    ) -> impl Future<Output = Answer<Option<RunView>>> + Send;
+    /// Lists runs.
+    fn list_runs(&self, query: ListRuns) -> impl Future<Output = Answer<Listing<RunView>>> + Send;
+    /// One run.
+    fn run(&self, run: RunId) -> impl Future<Output = Answer<RunDetail>> + Send;
+    /// Starts a created run.
+    fn start_run(&self, principal: Principal, run: RunId) -> impl Future<Output = Answer<RunView>> + Send;
+    /// Cancels a run.
+    fn cancel_run(&self, principal: Principal, run: RunId) -> impl Future<Output = Answer<RunView>> + Send;
+    /// Pauses a run.
+    fn pause_run(&self, principal: Principal, run: RunId) -> impl Future<Output = Answer<RunView>> + Send;
+    /// Resumes a run.
+    fn resume_run(&self, principal: Principal, run: RunId) -> impl Future<Output = Answer<RunView>> + Send;
+    /// Runs tasks of an ended run again.
+    fn retry_run(
+        &self,
+        principal: Principal,
+        run: RunId,
+        request: RetryRun,
+    ) -> impl Future<Output = Answer<RunView>> + Send;
+    /// Why a task is where it is.
+    fn why(&self, run: RunId, task: String) -> impl Future<Output = Answer<WhyView>> + Send;
+    /// The session of an attempt of a task.
+    fn task_session(
+        &self,
+        run: RunId,
+        task: String,
+        attempt: Option<u32>,
+    ) -> impl Future<Output = Answer<SessionId>> + Send;
+
+    /// Lists sessions.
+    fn list_sessions(&self, query: ListSessions)
+    -> impl Future<Output = Answer<Listing<SessionView>>> + Send;
+    /// One session.
+    fn session(&self, session: SessionId) -> impl Future<Output = Answer<SessionView>> + Send;
+    /// Makes a session without a run.
+    fn create_session(
+        &self,
+        principal: Principal,
+        request: CreateSession,
+    ) -> impl Future<Output = Answer<SessionView>> + Send;
+    /// Types into a session.
+    fn send_input(
+        &self,
+        principal: Principal,
+        session: SessionId,
+        request: SendInput,
+    ) -> impl Future<Output = Answer<InputReceipt>> + Send;
+    /// Ends a session.
+    fn kill_session(
+        &self,
+        principal: Principal,
+        session: SessionId,
+        request: KillSession,
+    ) -> impl Future<Output = Answer<()>> + Send;
+    /// Text of its present screen.
+    fn screen(&self, session: SessionId) -> impl Future<Output = Answer<String>> + Send;
+
+    /// Events, past and coming.
+    fn events(
+        &self,
+        run: Option<RunId>,
+        query: FollowEvents,
+    ) -> impl Future<Output = Answer<impl Stream<Item = EventBatch> + Send + 'static>> + Send;
+    /// A session's log, redacted.
+    fn log(
+        &self,
+        session: SessionId,
+        query: ReadLog,
+    ) -> impl Future<Output = Answer<impl Stream<Item = Bytes> + Send + 'static>> + Send;
+    /// Both directions of a session's terminal.
+    fn attach(
+        &self,
+        principal: Principal,
+        session: SessionId,
+        query: Attach,
+    ) -> impl Future<Output = Answer<AttachStreams>> + Send;
+}

@@ -1,0 +1,274 @@
+//! Routes and handlers: decode, authorize, act, answer.
+
+use std::sync::Arc;
+
+use axum::extract::rejection::{JsonRejection, QueryRejection};
+use axum::extract::{ConnectInfo, DefaultBodyLimit, FromRequestParts, Path, Query, State};
+use axum::http::request::Parts;
+use axum::http::{StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use tokio::net::UnixListener;
+
+use super::errors::Failure;
+use super::node_api::NodeApi;
+use super::peer::Peer;
+use super::streams;
+use crate::api::{
+    CreateRun, CreateSession, KillSession, ListRuns, ListSessions, Problem, ProblemKind, RetryRun, SendInput,
+    StopNode, paths,
+};
+use crate::ids::{RunId, SessionId};
+use crate::policy::{Action, Principal, authorize};
+
+/// Request bodies are no longer (a DAG file of 64 MiB travels as hex).
+const BODY_BYTES_MAX: usize = 160 << 20;
+
+/// Header by which a process in a session shows its token.
+pub(super) const TOKEN_HEADER: &str = "x-cis-token";
+
+/// Serves the API until `stop` completes; open streams are then cut.
+///
+/// # Errors
+/// The listener broke.
+pub async fn serve<N: NodeApi>(
+    listener: UnixListener,
+    node: Arc<N>,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> std::io::Result<()> {
+    let service = router(node).into_make_service_with_connect_info::<Peer>();
+    let server = axum::serve(listener, service);
+    tokio::select! {
+        result = async { server.await } => result,
+        () = stop => Ok(()),
+    }
+}
+
+fn router<N: NodeApi>(node: Arc<N>) -> Router {
+    Router::new()
+        .route(paths::NODE, get(get_node::<N>))
+        .route(paths::NODE_STOP, post(stop_node::<N>))
+        .route(paths::RUNS, get(list_runs::<N>).post(create_run::<N>))
+        .route(paths::RUN, get(get_run::<N>))
+        .route(paths::RUN_START, post(start_run::<N>))
+        .route(paths::RUN_CANCEL, post(cancel_run::<N>))
+        .route(paths::RUN_PAUSE, post(pause_run::<N>))
+        .route(paths::RUN_RESUME, post(resume_run::<N>))
+        .route(paths::RUN_RETRY, post(retry_run::<N>))
+        .route(paths::WHY, get(why::<N>))
+        .route(paths::TASK_LOG, get(streams::task_log::<N>))
+        .route(paths::EVENTS, get(streams::events::<N>))
+        .route(paths::SESSIONS, get(list_sessions::<N>).post(create_session::<N>))
+        .route(paths::SESSION, get(get_session::<N>))
+        .route(paths::SESSION_INPUT, post(send_input::<N>))
+        .route(paths::SESSION_KILL, post(kill_session::<N>))
+        .route(paths::SESSION_LOG, get(streams::session_log::<N>))
+        .route(paths::SESSION_ATTACH, get(streams::attach::<N>))
+        .route(paths::SESSION_SCREEN, get(screen::<N>))
+        .fallback(no_such_path)
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .with_state(node)
+}
+
+async fn no_such_path(uri: Uri) -> Failure {
+    let detail = format!("the API has no path {}", uri.path());
+    Failure(
+        Problem::new(ProblemKind::NotFound, detail)
+            .hint("is the node of another version than this client? `cis node status` tells"),
+    )
+}
+
+/// The principal of a request: the first thing that every handler takes.
+pub(super) struct Caller(pub Principal);
+
+impl<N: NodeApi> FromRequestParts<Arc<N>> for Caller {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, node: &Arc<N>) -> Result<Self, Failure> {
+        let ConnectInfo(peer) = ConnectInfo::<Peer>::from_request_parts(parts, node)
+            .await
+            .map_err(|_| Failure(Problem::new(ProblemKind::Internal, "the connection has no peer")))?;
+        let token = parts.headers.get(TOKEN_HEADER).and_then(|value| value.to_str().ok());
+        Ok(Self(node.principal(peer, token)))
+    }
+}
+
+/// Lets `principal` do `action`, or audits that it may not.
+pub(super) fn admit<N: NodeApi>(node: &Arc<N>, principal: &Principal, action: Action) -> Result<(), Failure> {
+    authorize(principal, action).map_err(|denied| {
+        node.audit_denied(principal, format!("{action:?}"), denied.reason.clone());
+        Failure(Problem::new(ProblemKind::Denied, denied.reason))
+    })
+}
+
+/// Resolves a run's name for somebody who may do `action` to runs at all.
+async fn run_for<N: NodeApi>(
+    node: &Arc<N>,
+    principal: &Principal,
+    name: String,
+    action: fn(Option<RunId>) -> Action,
+) -> Result<RunId, Failure> {
+    admit(node, principal, action(None))?;
+    Ok(node.find_run(name).await?)
+}
+
+/// Resolves a session's name. Who may not do `action` to any session learns nothing about names:
+/// only a full id can turn out to be the caller's own.
+pub(super) async fn session_for<N: NodeApi>(
+    node: &Arc<N>,
+    principal: &Principal,
+    name: String,
+    ended: bool,
+    action: fn(Option<SessionId>) -> Action,
+) -> Result<SessionId, Failure> {
+    if let Ok(id) = name.parse::<SessionId>() {
+        admit(node, principal, action(Some(id)))?;
+    } else {
+        admit(node, principal, action(None))?;
+    }
+    Ok(node.find_session(name, ended).await?)
+}
+
+type Outcome<T> = Result<Json<T>, Failure>;
+type Body<T> = Result<Json<T>, JsonRejection>;
+type Args<T> = Result<Query<T>, QueryRejection>;
+
+async fn get_node<N: NodeApi>(State(node): State<Arc<N>>, Caller(who): Caller) -> Result<Response, Failure> {
+    admit(&node, &who, Action::SeeNode)?;
+    Ok(Json(node.node().await?).into_response())
+}
+
+async fn stop_node<N: NodeApi>(
+    State(node): State<Arc<N>>,
+    Caller(who): Caller,
+    body: Body<StopNode>,
+) -> Result<StatusCode, Failure> {
+    admit(&node, &who, Action::StopNode)?;
+    node.stop(who, body?.0).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn list_runs<N: NodeApi>(
+    State(node): State<Arc<N>>,
+    Caller(who): Caller,
+    query: Args<ListRuns>,
+) -> Result<Response, Failure> {
+    admit(&node, &who, Action::See)?;
+    Ok(Json(node.list_runs(query?.0).await?).into_response())
+}
+
+async fn create_run<N: NodeApi>(
+    State(node): State<Arc<N>>,
+    Caller(who): Caller,
+    body: Body<CreateRun>,
+) -> Result<Response, Failure> {
+    admit(&node, &who, Action::ControlRun(None))?;
+    Ok(match node.create_run(who, body?.0).await? {
+        Some(run) => (StatusCode::CREATED, Json(run)).into_response(),
+        None => StatusCode::NO_CONTENT.into_response(),
+    })
+}
+
+async fn get_run<N: NodeApi>(
+    State(node): State<Arc<N>>,
+    Caller(who): Caller,
+    Path(name): Path<String>,
+) -> Result<Response, Failure> {
+    let run = run_for(&node, &who, name, |_| Action::See).await?;
+    Ok(Json(node.run(run).await?).into_response())
+}
+
+/// A handler that resolves a run and does one thing to it.
+macro_rules! run_verb {
+    ($name:ident) => {
+        async fn $name<N: NodeApi>(
+            State(node): State<Arc<N>>,
+            Caller(who): Caller,
+            Path(name): Path<String>,
+        ) -> Outcome<crate::api::RunView> {
+            let run = run_for(&node, &who, name, Action::ControlRun).await?;
+            Ok(Json(node.$name(who, run).await?))
+        }
+    };
+}
+run_verb!(start_run);
+run_verb!(cancel_run);
+run_verb!(pause_run);
+run_verb!(resume_run);
+
+async fn retry_run<N: NodeApi>(
+    State(node): State<Arc<N>>,
+    Caller(who): Caller,
+    Path(name): Path<String>,
+    body: Body<RetryRun>,
+) -> Outcome<crate::api::RunView> {
+    let run = run_for(&node, &who, name, Action::ControlRun).await?;
+    Ok(Json(node.retry_run(who, run, body?.0).await?))
+}
+
+async fn why<N: NodeApi>(
+    State(node): State<Arc<N>>,
+    Caller(who): Caller,
+    Path((run, task)): Path<(String, String)>,
+) -> Outcome<crate::api::WhyView> {
+    let run = run_for(&node, &who, run, |_| Action::See).await?;
+    Ok(Json(node.why(run, task).await?))
+}
+
+async fn list_sessions<N: NodeApi>(
+    State(node): State<Arc<N>>,
+    Caller(who): Caller,
+    query: Args<ListSessions>,
+) -> Result<Response, Failure> {
+    admit(&node, &who, Action::See)?;
+    Ok(Json(node.list_sessions(query?.0).await?).into_response())
+}
+
+async fn get_session<N: NodeApi>(
+    State(node): State<Arc<N>>,
+    Caller(who): Caller,
+    Path(name): Path<String>,
+) -> Outcome<crate::api::SessionView> {
+    let session = session_for(&node, &who, name, true, Action::SeeSession).await?;
+    Ok(Json(node.session(session).await?))
+}
+
+async fn create_session<N: NodeApi>(
+    State(node): State<Arc<N>>,
+    Caller(who): Caller,
+    body: Body<CreateSession>,
+) -> Result<Response, Failure> {
+    admit(&node, &who, Action::CreateSession)?;
+    Ok((StatusCode::CREATED, Json(node.create_session(who, body?.0).await?)).into_response())
+}
+
+async fn send_input<N: NodeApi>(
+    State(node): State<Arc<N>>,
+    Caller(who): Caller,
+    Path(name): Path<String>,
+    body: Body<SendInput>,
+) -> Outcome<crate::api::InputReceipt> {
+    let session = session_for(&node, &who, name, false, Action::ControlSession).await?;
+    Ok(Json(node.send_input(who, session, body?.0).await?))
+}
+
+async fn kill_session<N: NodeApi>(
+    State(node): State<Arc<N>>,
+    Caller(who): Caller,
+    Path(name): Path<String>,
+    body: Body<KillSession>,
+) -> Result<StatusCode, Failure> {
+    let session = session_for(&node, &who, name, false, Action::ControlSession).await?;
+    node.kill_session(who, session, body?.0).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn screen<N: NodeApi>(
+    State(node): State<Arc<N>>,
+    Caller(who): Caller,
+    Path(name): Path<String>,
+) -> Result<String, Failure> {
+    let session = session_for(&node, &who, name, false, Action::ReadSession).await?;
+    Ok(node.screen(session).await?)
+}

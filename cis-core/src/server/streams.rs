@@ -1,0 +1,165 @@
+//! Answers without a known end: events, logs, terminals.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
+use axum::extract::{Path, Query, State};
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use futures_util::{SinkExt as _, Stream, StreamExt as _};
+use tokio::time::Instant;
+
+use super::errors::Failure;
+use super::node_api::{AttachFrame, AttachInput, AttachStreams, EventBatch, NodeApi};
+use super::routes::{Caller, admit, session_for};
+use crate::api::{Attach, FollowEvents, ReadLog};
+use crate::policy::Action;
+
+/// A client is told of events at most this often: one that follows a fast run would otherwise cost
+/// the run a wake-up and a write per task. The first batch after a pause goes out at once.
+const EVENT_FRAMES_APART: Duration = Duration::from_millis(20);
+
+/// Events in one frame at most.
+const EVENTS_PER_FRAME_MAX: usize = 4096;
+
+type Args<T> = Result<Query<T>, QueryRejection>;
+
+pub(super) async fn events<N: NodeApi>(
+    State(node): State<Arc<N>>,
+    Caller(who): Caller,
+    query: Args<FollowEvents>,
+    upgrade: WebSocketUpgrade,
+) -> Result<Response, Failure> {
+    admit(&node, &who, Action::See)?;
+    let query = query?.0;
+    let run = match query.run.clone() {
+        Some(name) => Some(node.find_run(name).await?),
+        None => None,
+    };
+    let batches = node.events(run, query).await?;
+    Ok(upgrade.on_upgrade(move |socket| send_events(socket, batches)))
+}
+
+async fn send_events(socket: WebSocket, batches: impl Stream<Item = EventBatch> + Send) {
+    let (mut to_client, mut from_client) = socket.split();
+    let mut batches = std::pin::pin!(batches);
+    let mut held: EventBatch = Vec::new();
+    let mut next_frame = Instant::now();
+    loop {
+        let full = held.len() >= EVENTS_PER_FRAME_MAX;
+        tokio::select! {
+            biased;
+            said = from_client.next() => match said {
+                Some(Ok(Message::Close(_)) | Err(_)) | None => return,
+                Some(Ok(_)) => {}
+            },
+            () = tokio::time::sleep_until(next_frame), if !held.is_empty() => {
+                let Ok(text) = serde_json::to_string(&held) else { return };
+                held.clear();
+                if to_client.send(Message::Text(text.into())).await.is_err() {
+                    return;
+                }
+                next_frame = Instant::now() + EVENT_FRAMES_APART;
+            }
+            batch = batches.next(), if !full => match batch {
+                Some(batch) => held.extend(batch),
+                None => {
+                    // The node stops: what is held still counts.
+                    if let Ok(text) = serde_json::to_string(&held) && !held.is_empty() {
+                        let _ = to_client.send(Message::Text(text.into())).await;
+                    }
+                    let _ = to_client.close().await;
+                    return;
+                }
+            },
+        }
+    }
+}
+
+pub(super) async fn task_log<N: NodeApi>(
+    State(node): State<Arc<N>>,
+    Caller(who): Caller,
+    Path((run, task)): Path<(String, String)>,
+    query: Args<ReadLog>,
+) -> Result<Response, Failure> {
+    admit(&node, &who, Action::ReadSession(None))?;
+    let query = query?.0;
+    let run = node.find_run(run).await?;
+    let session = node.task_session(run, task, query.attempt).await?;
+    let bytes = node.log(session, query).await?;
+    Ok(byte_stream(bytes))
+}
+
+pub(super) async fn session_log<N: NodeApi>(
+    State(node): State<Arc<N>>,
+    Caller(who): Caller,
+    Path(name): Path<String>,
+    query: Args<ReadLog>,
+) -> Result<Response, Failure> {
+    let session = session_for(&node, &who, name, true, Action::ReadSession).await?;
+    let bytes = node.log(session, query?.0).await?;
+    Ok(byte_stream(bytes))
+}
+
+fn byte_stream(bytes: impl Stream<Item = Bytes> + Send + 'static) -> Response {
+    let body = Body::from_stream(bytes.map(Ok::<_, std::convert::Infallible>));
+    ([(header::CONTENT_TYPE, "application/octet-stream")], body).into_response()
+}
+
+pub(super) async fn attach<N: NodeApi>(
+    State(node): State<Arc<N>>,
+    Caller(who): Caller,
+    Path(name): Path<String>,
+    query: Args<Attach>,
+    upgrade: WebSocketUpgrade,
+) -> Result<Response, Failure> {
+    let query = query?.0;
+    let action = if query.read_only { Action::ReadSession } else { Action::ControlSession };
+    let session = session_for(&node, &who, name, false, action).await?;
+    let streams = node.attach(who, session, query).await?;
+    Ok(upgrade.on_upgrade(move |socket| pump(socket, streams)))
+}
+
+async fn pump(socket: WebSocket, streams: AttachStreams) {
+    let (mut to_client, mut from_client) = socket.split();
+    let AttachStreams { mut output, input } = streams;
+    let outward = async {
+        while let Some(frame) = output.next().await {
+            let message = match frame {
+                AttachFrame::Output(bytes) => Message::Binary(bytes),
+                AttachFrame::Notice(notice) => match serde_json::to_string(&notice) {
+                    Ok(text) => Message::Text(text.into()),
+                    Err(_) => continue,
+                },
+            };
+            if to_client.send(message).await.is_err() {
+                return;
+            }
+        }
+        let _ = to_client.close().await;
+    };
+    let inward = async {
+        while let Some(Ok(message)) = from_client.next().await {
+            let typed = match message {
+                Message::Binary(bytes) => AttachInput::Typed(bytes),
+                Message::Text(text) => match serde_json::from_str(&text) {
+                    Ok(control) => AttachInput::Control(control),
+                    // A control message of a newer client: nothing that this node can do.
+                    Err(_) => continue,
+                },
+                Message::Close(_) => return,
+                Message::Ping(_) | Message::Pong(_) => continue,
+            };
+            if input.send(typed).await.is_err() {
+                return;
+            }
+        }
+    };
+    tokio::select! {
+        () = outward => {}
+        () = inward => {}
+    }
+}

@@ -1,0 +1,225 @@
+//! Where escape sequences begin and end in a stream of bytes, and of which kind they are.
+//!
+//! The states are those of Paul Williams' parser for DEC terminals (vt100.net/emu/dec_ansi_parser),
+//! without the meaning. Holds no bytes.
+
+/// Kinds of sequences.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::session) enum Kind {
+    /// ESC, intermediates, one final byte; or a C1 control; or a character that looked like one.
+    Esc,
+    /// `ESC [`.
+    Csi,
+    /// `ESC ]`, ended by BEL too.
+    Osc,
+    /// `ESC P`.
+    Dcs,
+    /// `ESC _`.
+    Apc,
+    /// `ESC X` and `ESC ^`: strings that terminals ignore.
+    Other,
+}
+
+/// What a byte does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::session) struct Step {
+    /// So many of the last bytes, this one included, begin a new sequence (0: none). What was open
+    /// before them ends without its end.
+    pub(in crate::session) fresh: u8,
+    /// What the byte is.
+    pub(in crate::session) now: Now,
+}
+
+/// What a byte is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::session) enum Now {
+    /// Not in a sequence.
+    Text,
+    /// In one, which goes on.
+    More,
+    /// In a string: the next byte tells whether it belongs to it, ends it, or began another sequence.
+    Maybe,
+    /// The last one of a sequence of this kind.
+    End(Kind),
+    /// CAN or SUB: ends a sequence without effect.
+    Abort,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Ground,
+    /// `C2` outside of sequences: a C1 control, or a character.
+    C2,
+    Esc,
+    EscInter,
+    Csi,
+    Str(Kind),
+    /// ESC in a string.
+    StrEsc(Kind),
+    /// `C2` in a string.
+    StrC2(Kind),
+}
+
+/// The state between bytes.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::session) struct Lexer {
+    state: State,
+    c1: bool,
+}
+
+const fn step(now: Now) -> Step {
+    Step { fresh: 0, now }
+}
+
+const fn fresh(fresh: u8, now: Now) -> Step {
+    Step { fresh, now }
+}
+
+impl Lexer {
+    /// For terminals that know C1 controls in UTF-8.
+    pub(in crate::session) const fn utf8() -> Self {
+        Self { state: State::Ground, c1: true }
+    }
+
+    /// For those that know ESC alone, such as the model.
+    pub(in crate::session) const fn seven_bit() -> Self {
+        Self { state: State::Ground, c1: false }
+    }
+
+    pub(in crate::session) fn is_ground(&self) -> bool {
+        self.state == State::Ground
+    }
+
+    /// The kind of the open sequence, as far as known; none outside of sequences.
+    pub(in crate::session) fn kind(&self) -> Option<Kind> {
+        match self.state {
+            State::Ground => None,
+            State::C2 | State::Esc | State::EscInter => Some(Kind::Esc),
+            State::Csi => Some(Kind::Csi),
+            State::Str(kind) | State::StrEsc(kind) | State::StrC2(kind) => Some(kind),
+        }
+    }
+
+    /// Forgets an open sequence.
+    pub(in crate::session) fn reset(&mut self) {
+        self.state = State::Ground;
+    }
+
+    pub(in crate::session) fn step(&mut self, byte: u8) -> Step {
+        match self.state {
+            State::Ground => self.ground(byte),
+            State::C2 => match byte {
+                0x80..=0x9F => self.c1(byte, 0),
+                0x1B | 0xC2 => self.ground(byte),
+                _ => self.end(Kind::Esc),
+            },
+            State::Esc => self.esc(byte),
+            State::EscInter => match byte {
+                0x30..=0x7E => self.end(Kind::Esc),
+                _ => self.in_sequence(byte),
+            },
+            State::Csi => match byte {
+                0x40..=0x7E => self.end(Kind::Csi),
+                _ => self.in_sequence(byte),
+            },
+            State::Str(kind) => self.string(kind, byte),
+            State::StrEsc(kind) => match byte {
+                b'\\' => self.end(kind),
+                0x1B => {
+                    self.state = State::Esc;
+                    fresh(1, Now::More)
+                }
+                _ => {
+                    let now = self.esc(byte).now;
+                    fresh(2, now)
+                }
+            },
+            State::StrC2(kind) => match byte {
+                0x9C => self.end(kind),
+                0x90 | 0x98 | 0x9A | 0x9B | 0x9D..=0x9F => self.c1(byte, 2),
+                _ => self.string(kind, byte),
+            },
+        }
+    }
+
+    fn end(&mut self, kind: Kind) -> Step {
+        self.state = State::Ground;
+        step(Now::End(kind))
+    }
+
+    fn ground(&mut self, byte: u8) -> Step {
+        self.state = match byte {
+            0x1B => State::Esc,
+            0xC2 if self.c1 => State::C2,
+            _ => return step(Now::Text),
+        };
+        fresh(1, Now::More)
+    }
+
+    /// The second byte of a C1 control.
+    fn c1(&mut self, byte: u8, new: u8) -> Step {
+        self.state = match byte {
+            0x90 => State::Str(Kind::Dcs),
+            0x98 | 0x9E => State::Str(Kind::Other),
+            0x9B => State::Csi,
+            0x9D => State::Str(Kind::Osc),
+            0x9F => State::Str(Kind::Apc),
+            _ => {
+                self.state = State::Ground;
+                return fresh(new, Now::End(Kind::Esc));
+            }
+        };
+        fresh(new, Now::More)
+    }
+
+    fn esc(&mut self, byte: u8) -> Step {
+        self.state = match byte {
+            b'[' => State::Csi,
+            b']' => State::Str(Kind::Osc),
+            b'P' => State::Str(Kind::Dcs),
+            b'_' => State::Str(Kind::Apc),
+            b'X' | b'^' => State::Str(Kind::Other),
+            0x20..=0x2F => State::EscInter,
+            0x30..=0x7E => return self.end(Kind::Esc),
+            _ => {
+                self.state = State::Esc;
+                return self.in_sequence(byte);
+            }
+        };
+        step(Now::More)
+    }
+
+    fn in_sequence(&mut self, byte: u8) -> Step {
+        match byte {
+            0x18 | 0x1A => {
+                self.state = State::Ground;
+                step(Now::Abort)
+            }
+            0x1B => {
+                self.state = State::Esc;
+                fresh(1, Now::More)
+            }
+            _ => step(Now::More),
+        }
+    }
+
+    fn string(&mut self, kind: Kind, byte: u8) -> Step {
+        self.state = State::Str(kind);
+        match byte {
+            0x07 if kind == Kind::Osc => self.end(kind),
+            0x18 | 0x1A => {
+                self.state = State::Ground;
+                step(Now::Abort)
+            }
+            0x1B => {
+                self.state = State::StrEsc(kind);
+                step(Now::Maybe)
+            }
+            0xC2 if self.c1 => {
+                self.state = State::StrC2(kind);
+                step(Now::Maybe)
+            }
+            _ => step(Now::More),
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! Rows of tasks and their attempts.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use rusqlite::{Connection, params};
+
+use super::sessions::{self, Places};
+use super::{Beside, Place, Run};
+use crate::dag::Task;
+use crate::event::{
+    AttemptOutcome, AttemptResult, EndReason, ExitStatus, FailureCause, GrantRecord, QueueReason,
+    SessionState, TaskChange, TaskState,
+};
+use crate::ids::{TaskId, TimestampMs};
+use crate::store::error::RowError;
+use crate::text;
+
+/// Adds tasks, pending, behind those that are there. Names that are there already stay as they are.
+pub(super) fn seed<'a>(
+    conn: &Connection,
+    run: &mut Run,
+    tasks: impl Iterator<Item = (&'a TaskId, &'a [TaskId])> + Clone,
+) -> Result<(), RowError> {
+    let mut fresh = Vec::new();
+    let mut insert =
+        conn.prepare_cached("INSERT INTO tasks (run, idx, id, state) VALUES (?1, ?2, ?3, ?4)")?;
+    for (id, needs) in tasks {
+        if !run.tasks.contains_key(id) {
+            let idx = next_index(run)?;
+            insert.execute(params![run.key, idx, id.as_str(), TaskState::Pending.as_str()])?;
+            run.tasks.insert(id.clone(), idx);
+            fresh.push((idx, needs));
+        }
+    }
+    // Only now has every name of the list its index.
+    let mut insert = conn.prepare_cached("INSERT INTO task_needs (run, idx, needs) VALUES (?1, ?2, ?3)")?;
+    for (idx, needs) in fresh {
+        let indices: Vec<i64> = needs.iter().filter_map(|need| run.tasks.get(need)).copied().collect();
+        if !indices.is_empty() {
+            insert.execute(params![run.key, idx, serde_json::to_string(&indices)?])?;
+        }
+    }
+    Ok(())
+}
+
+/// Tasks that a session of the run asked for.
+pub(super) fn added(conn: &Connection, run: &mut Run, tasks: &[Task]) -> Result<(), RowError> {
+    seed(conn, run, tasks.iter().map(|task| (&task.id, task.needs.as_slice())))
+}
+
+/// Changes that no grant and no result explains: one statement, however many.
+pub(super) fn changed(
+    conn: &Connection,
+    run: &mut Run,
+    at: Place,
+    changes: &[TaskChange],
+) -> Result<(), RowError> {
+    let mut update =
+        conn.prepare_cached("UPDATE tasks SET state = ?3, reason = ?4 WHERE run = ?1 AND idx = ?2")?;
+    for change in changes {
+        let idx = index(conn, run, &change.task)?;
+        if let Some((outcome, detail)) = refused(change) {
+            conn.prepare_cached(
+                "UPDATE sessions SET state = ?3, pid = NULL, ended_ms = ?4, outcome = ?5, detail = ?6
+                 WHERE id = (SELECT session FROM tasks WHERE run = ?1 AND idx = ?2) AND ended_ms IS NULL",
+            )?
+            .execute(params![
+                run.key,
+                idx,
+                SessionState::Terminated.as_str(),
+                at.at_ms,
+                outcome,
+                detail
+            ])?;
+        }
+        let reason = reason(change.end.as_ref(), change.queued.as_ref(), at.at_ms);
+        update.execute(params![run.key, idx, change.state.as_str(), reason])?;
+    }
+    Ok(())
+}
+
+/// A change that may end an attempt whose grant was not taken: no result comes for it. Gives the outcome
+/// and detail of that attempt.
+fn refused(change: &TaskChange) -> Option<(&'static str, String)> {
+    match (&change.queued, change.state) {
+        (Some(QueueReason::Resources { detail, .. }), TaskState::Queued) => {
+            Some(("error", format!("not started: {detail}")))
+        }
+        (_, TaskState::Cancelled) => {
+            Some(("cancelled", change.end.as_ref().map(ToString::to_string).unwrap_or_default()))
+        }
+        _ => None,
+    }
+}
+
+/// A grant: a new attempt with its session.
+pub(super) fn assigned(
+    conn: &Connection,
+    at: Place,
+    run: &mut Run,
+    places: &mut Option<Places>,
+    grant: &GrantRecord,
+    beside: Beside<'_>,
+) -> Result<(), RowError> {
+    let idx = index(conn, run, &grant.task)?;
+    let place = sessions::place(places, conn, &grant.node.0, grant.host)?;
+    sessions::insert(
+        conn,
+        &sessions::Fresh {
+            id: grant.session,
+            attempt: Some((run.key, idx, grant)),
+            place,
+            name: None,
+            argv: &[],
+            at_ms: at.at_ms,
+        },
+        beside,
+    )?;
+    conn.prepare_cached(
+        "UPDATE tasks SET state = ?3, attempts = ?4, session = ?5, reason = NULL WHERE run = ?1 AND idx = ?2",
+    )?
+    .execute(params![
+        run.key,
+        idx,
+        TaskState::Running.as_str(),
+        grant.attempt,
+        grant.session.0.to_bytes()
+    ])?;
+    Ok(())
+}
+
+/// The end of an attempt.
+pub(super) fn ended(
+    conn: &Connection,
+    run: &mut Run,
+    at: Place,
+    result: &AttemptResult,
+) -> Result<(), RowError> {
+    let idx = index(conn, run, &result.task)?;
+    let detail = result.outcome.detail();
+    conn.prepare_cached(
+        "UPDATE sessions SET state = ?2, pid = NULL, started_ms = coalesce(?3, started_ms), ended_ms = ?4,
+            exit_code = ?5, outcome = ?6, detail = ?7, log_bytes = ?8
+         WHERE id = ?1",
+    )?
+    .execute(params![
+        result.session.0.to_bytes(),
+        session_state(result).as_str(),
+        result.started_ms,
+        result.ended_ms,
+        exit_code(result.exit),
+        result.outcome.word(),
+        (!detail.is_empty()).then_some(&detail),
+        sessions::count(result.log_bytes),
+    ])?;
+    let why = reason(result.end.as_ref(), result.queued.as_ref(), at.at_ms)
+        .or_else(|| (!detail.is_empty() && result.state.is_terminal()).then_some(detail));
+    conn.prepare_cached("UPDATE tasks SET state = ?3, reason = ?4 WHERE run = ?1 AND idx = ?2")?
+        .execute(params![run.key, idx, result.state.as_str(), why])?;
+    if result.state.counts_as_success() { keep_outputs(conn, run.key, idx, result) } else { Ok(()) }
+}
+
+/// The outputs of a success replace those of an earlier one.
+fn keep_outputs(conn: &Connection, run: i64, idx: i64, result: &AttemptResult) -> Result<(), RowError> {
+    if !result.outputs.is_empty() {
+        let values: BTreeMap<_, _> =
+            result.outputs.iter().map(|(name, record)| (name, &record.value)).collect();
+        conn.prepare_cached("INSERT OR REPLACE INTO task_outputs (run, idx, outputs) VALUES (?1, ?2, ?3)")?
+            .execute(params![run, idx, serde_json::to_string(&values)?])?;
+    } else if result.attempt > 1 {
+        conn.prepare_cached("DELETE FROM task_outputs WHERE run = ?1 AND idx = ?2")?
+            .execute(params![run, idx])?;
+    }
+    Ok(())
+}
+
+/// Exit code where the process called exit; a signal's number is no exit code.
+pub(super) fn exit_code(exit: Option<ExitStatus>) -> Option<i32> {
+    match exit {
+        Some(ExitStatus::Code(code)) => Some(code),
+        Some(ExitStatus::Signal(_)) | None => None,
+    }
+}
+
+fn session_state(result: &AttemptResult) -> SessionState {
+    let by_us = matches!(
+        result.outcome,
+        AttemptOutcome::Cancelled
+            | AttemptOutcome::Lost { .. }
+            | AttemptOutcome::SpawnError { .. }
+            | AttemptOutcome::Failed { cause: FailureCause::Timeout { .. } }
+    );
+    if by_us || result.exit.is_none() { SessionState::Terminated } else { SessionState::Exited }
+}
+
+/// Index of a task. One that the run is not known to have (its file is lost) comes last.
+fn index(conn: &Connection, run: &mut Run, task: &TaskId) -> Result<i64, RowError> {
+    if let Some(idx) = run.tasks.get(task) {
+        return Ok(*idx);
+    }
+    seed(conn, run, [(task, [].as_slice())].into_iter())?;
+    run.tasks.get(task).copied().ok_or_else(|| RowError::Shape(format!("task {task} has no row")))
+}
+
+fn next_index(run: &Run) -> Result<i64, RowError> {
+    i64::try_from(run.tasks.len()).map_err(|e| RowError::Shape(e.to_string()))
+}
+
+/// Why a task is in its state, for people. That it waits for its turn goes without saying: it is what
+/// thousands of rows would hold, so the readers say it.
+fn reason(end: Option<&EndReason>, queued: Option<&QueueReason>, now_ms: TimestampMs) -> Option<String> {
+    if let Some(end) = end {
+        return Some(end.to_string());
+    }
+    let delay = |at_ms: TimestampMs| text::duration(u64::try_from(at_ms.saturating_sub(now_ms)).unwrap_or(0));
+    let mut out = String::new();
+    // Writing to a String does not fail.
+    let _ = match queued? {
+        QueueReason::Slot => return None,
+        QueueReason::RetryAt { at_ms, after } => {
+            write!(out, "{after}; the next try comes {} later", delay(*at_ms))
+        }
+        QueueReason::Resources { at_ms, detail } => {
+            write!(out, "the machine is short of something ({detail}); tried again {} later", delay(*at_ms))
+        }
+        QueueReason::Lost { detail } => write!(out, "its session was lost ({detail}); it runs again"),
+    };
+    Some(out)
+}

@@ -1,0 +1,100 @@
+//! Events as they were stored, in chunks; bodies are not parsed.
+
+use rusqlite::types::ToSql;
+use rusqlite::{OptionalExtension, Row};
+use serde_json::value::RawValue;
+
+use super::Reader;
+use super::values::{maybe_ulid, text, ulid};
+use crate::event::{Actor, Event};
+use crate::ids::{InputId, Offset, RunId};
+use crate::store::error::{RowError, StoreError};
+
+/// The columns that [`event`] reads.
+pub(in crate::store) const EVENT_COLUMNS: &str = "offset, id, run, v, type, at_ms, actor, cause, body";
+
+impl Reader {
+    /// At most `limit` events after an offset, of one run or of all, in order. Fewer than `limit`: these
+    /// were the last.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn events(&self, after: Offset, run: Option<RunId>, limit: usize) -> Result<Vec<Event>, StoreError> {
+        let after = i64::try_from(after).unwrap_or(i64::MAX);
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        match run {
+            Some(run) => {
+                let id = run.0.to_bytes();
+                self.rows("WHERE run = ?1 AND offset > ?2 ORDER BY offset LIMIT ?3", &[&id, &after, &limit])
+            }
+            None => self.rows("WHERE offset > ?1 ORDER BY offset LIMIT ?2", &[&after, &limit]),
+        }
+    }
+
+    /// What somebody asked for or was refused, newest first: at most `limit` before an offset (none: from
+    /// the newest on).
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn audit(&self, before: Option<Offset>, limit: usize) -> Result<Vec<Event>, StoreError> {
+        let before = before.and_then(|offset| i64::try_from(offset).ok()).unwrap_or(i64::MAX);
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        self.rows(
+            "WHERE actor IS NOT NULL AND offset < ?1 ORDER BY at_ms DESC, offset DESC LIMIT ?2",
+            &[&before, &limit],
+        )
+    }
+
+    /// Offset of the newest event; 0: there is none.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn last_offset(&self) -> Result<Offset, StoreError> {
+        self.view("find the newest event", |conn| Ok(crate::store::append::newest(conn)?))
+    }
+
+    /// What an input made, where it was taken.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn find_input(&self, input: InputId) -> Result<Option<String>, StoreError> {
+        self.view("look an input up", |conn| {
+            Ok(conn
+                .prepare_cached("SELECT what FROM inputs WHERE id = ?1")?
+                .query_row([input.0.to_bytes()], |row| row.get(0))
+                .optional()?)
+        })
+    }
+
+    fn rows(&self, which: &str, params: &[&dyn ToSql]) -> Result<Vec<Event>, StoreError> {
+        self.view("read events", |conn| {
+            let mut read = conn.prepare_cached(&format!("SELECT {EVENT_COLUMNS} FROM events {which}"))?;
+            let mut rows = read.query(params)?;
+            let mut events = Vec::new();
+            while let Some(row) = rows.next()? {
+                events.push(event(row)?);
+            }
+            Ok(events)
+        })
+    }
+}
+
+/// The event of a row.
+pub(in crate::store) fn event(row: &Row<'_>) -> Result<Event, RowError> {
+    let actor: Option<Actor> = match row.get_ref(6)?.as_str_or_null() {
+        Ok(Some(text)) => Some(serde_json::from_str(text)?),
+        Ok(None) => None,
+        Err(error) => return Err(RowError::Shape(error.to_string())),
+    };
+    Ok(Event {
+        offset: row.get(0)?,
+        id: ulid(row, 1)?,
+        run: maybe_ulid(row, 2)?.map(RunId),
+        v: row.get(3)?,
+        type_name: text(row, 4)?.to_owned(),
+        at_ms: row.get(5)?,
+        actor,
+        cause: maybe_ulid(row, 7)?.map(InputId),
+        body: RawValue::from_string(text(row, 8)?.to_owned())?,
+    })
+}

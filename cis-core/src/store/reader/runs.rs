@@ -1,0 +1,203 @@
+//! Runs and their tasks, as clients get them.
+
+use std::collections::BTreeMap;
+
+use rusqlite::{Connection, OptionalExtension, Row};
+use serde_json::Value;
+
+use super::values::{json, maybe_ulid, named, task, text, ulid};
+use super::{PAGE_MAX, Reader};
+use crate::api::{ListRuns, Listing, RunDetail, RunView, TaskCounts, TaskView};
+use crate::event::{ExecutionMode, RunState, TaskState};
+use crate::ids::{BlobId, Offset, RunId, SessionId, TaskId};
+use crate::store::error::{RowError, StoreError};
+
+/// Runs of a page where nobody says how many.
+const PAGE_RUNS: u32 = 50;
+
+/// What a view of a run is read from. Open runs are counted here; ended ones were counted at their end.
+const RUN: &str =
+    "SELECT key, id, dag, state, mode, source, created_ms, started_ms, ended_ms, detail, cancelling,
+        CASE WHEN counts IS NOT NULL THEN counts ELSE
+            (SELECT json_group_object(state, n) FROM
+                (SELECT state, count(*) AS n FROM tasks WHERE tasks.run = runs.key GROUP BY state)) END,
+        (SELECT max(offset) FROM events WHERE events.run = runs.id)
+    FROM runs";
+
+/// A run that has not ended: what its restoring begins with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenRun {
+    /// It.
+    pub run: RunId,
+    /// Its state.
+    pub state: RunState,
+    /// The text it was made from.
+    pub spec: BlobId,
+    /// The environment it was submitted with (a secret blob).
+    pub base_env: Option<BlobId>,
+    /// The directory it was submitted from.
+    pub workdir: String,
+    /// Offset of the event that made it: its events are this one and later ones.
+    pub created: Offset,
+}
+
+impl Reader {
+    /// Runs, newest first.
+    ///
+    /// # Errors
+    /// The store cannot be read; or `after` is not one that a listing gave.
+    pub fn list_runs(&self, query: &ListRuns) -> Result<Listing<RunView>, StoreError> {
+        let limit = query.limit.unwrap_or(PAGE_RUNS).clamp(1, PAGE_MAX);
+        let before = match &query.after {
+            Some(after) => after
+                .parse::<i64>()
+                .map_err(|_| StoreError::NotFound { what: "page of runs at", name: after.clone() })?,
+            None => i64::MAX,
+        };
+        let open = if query.open { "AND ended_ms IS NULL" } else { "" };
+        self.view("list runs", |conn| {
+            let mut read =
+                conn.prepare_cached(&format!("{RUN} WHERE key < ?1 {open} ORDER BY key DESC LIMIT ?2"))?;
+            let mut rows = read.query([before, i64::from(limit) + 1])?;
+            let (mut items, mut last, mut more) = (Vec::new(), 0, false);
+            while let Some(row) = rows.next()? {
+                if items.len() >= limit as usize {
+                    more = true;
+                    break;
+                }
+                last = row.get::<_, i64>(0)?;
+                items.push(run_view(row)?);
+            }
+            Ok(Listing { items, next: more.then(|| last.to_string()) })
+        })
+    }
+
+    /// One run.
+    ///
+    /// # Errors
+    /// The store cannot be read; or has no such run.
+    pub fn run(&self, id: RunId) -> Result<RunView, StoreError> {
+        let found = self.view("read a run", |conn| run_by_id(conn, id))?;
+        found.map(|(_, run)| run).ok_or_else(|| not_found(id))
+    }
+
+    /// One run with its tasks.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub fn run_detail(&self, id: RunId) -> Result<RunDetail, StoreError> {
+        let found = self.view("read a run", |conn| {
+            let Some((key, run)) = run_by_id(conn, id)? else { return Ok(None) };
+            let params: BTreeMap<String, Value> = conn
+                .prepare_cached("SELECT params FROM run_facts WHERE run = ?1")?
+                .query_row([key], |row| Ok(json(row, 0)))
+                .optional()?
+                .transpose()?
+                .unwrap_or_default();
+            Ok(Some(RunDetail { run, params, tasks: tasks(conn, key)? }))
+        })?;
+        found.ok_or_else(|| not_found(id))
+    }
+
+    /// Every run that has not ended, oldest first.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn open_runs(&self) -> Result<Vec<OpenRun>, StoreError> {
+        self.view("find open runs", |conn| {
+            let mut read = conn.prepare_cached(
+                "SELECT id, state, spec, base_env, workdir, key
+                 FROM runs JOIN run_facts ON run_facts.run = runs.key
+                 WHERE ended_ms IS NULL ORDER BY key",
+            )?;
+            let mut rows = read.query(())?;
+            let mut open = Vec::new();
+            while let Some(row) = rows.next()? {
+                open.push(OpenRun {
+                    run: RunId(ulid(row, 0)?),
+                    state: named(row, 1, RunState::parse)?,
+                    spec: BlobId(row.get(2)?),
+                    base_env: row.get::<_, Option<String>>(3)?.map(BlobId),
+                    workdir: row.get(4)?,
+                    created: row.get(5)?,
+                });
+            }
+            Ok(open)
+        })
+    }
+}
+
+fn not_found(id: RunId) -> StoreError {
+    StoreError::NotFound { what: "run", name: id.to_string() }
+}
+
+fn run_by_id(conn: &Connection, id: RunId) -> Result<Option<(i64, RunView)>, RowError> {
+    let mut read = conn.prepare_cached(&format!("{RUN} WHERE id = ?1"))?;
+    let mut rows = read.query([id.0.to_bytes()])?;
+    let Some(row) = rows.next()? else { return Ok(None) };
+    Ok(Some((row.get(0)?, run_view(row)?)))
+}
+
+fn run_view(row: &Row<'_>) -> Result<RunView, RowError> {
+    Ok(RunView {
+        id: RunId(ulid(row, 1)?),
+        dag: row.get(2)?,
+        state: named(row, 3, RunState::parse)?,
+        mode: named(row, 4, ExecutionMode::parse)?,
+        source: row.get(5)?,
+        created_ms: row.get(6)?,
+        started_ms: row.get(7)?,
+        ended_ms: row.get(8)?,
+        detail: row.get(9)?,
+        cancelling: row.get(10)?,
+        counts: json::<TaskCounts>(row, 11)?,
+        last_offset: row.get::<_, Option<Offset>>(12)?.unwrap_or(0),
+    })
+}
+
+fn tasks(conn: &Connection, key: i64) -> Result<Vec<TaskView>, RowError> {
+    let mut read = conn.prepare_cached(
+        "SELECT t.id, t.state, t.attempts, t.session, t.reason, s.created_ms, s.ended_ms, s.exit_code,
+            o.outputs, n.needs
+         FROM tasks t LEFT JOIN sessions s ON s.id = t.session
+            LEFT JOIN task_outputs o ON o.run = t.run AND o.idx = t.idx
+            LEFT JOIN task_needs n ON n.run = t.run AND n.idx = t.idx
+         WHERE t.run = ?1 ORDER BY t.idx",
+    )?;
+    let mut rows = read.query([key])?;
+    let mut tasks = Vec::new();
+    let mut needs: Vec<Vec<usize>> = Vec::new();
+    while let Some(row) = rows.next()? {
+        tasks.push(task_view(row)?);
+        needs.push(json(row, 9)?);
+    }
+    let names: Vec<TaskId> = tasks.iter().map(|task| task.id.clone()).collect();
+    for (task, needs) in tasks.iter_mut().zip(needs) {
+        task.needs = needs.into_iter().filter_map(|idx| names.get(idx)).cloned().collect();
+    }
+    Ok(tasks)
+}
+
+/// A task without its needs.
+fn task_view(row: &Row<'_>) -> Result<TaskView, RowError> {
+    let state = named(row, 1, TaskState::parse)?;
+    let reason: Option<String> = row.get(4)?;
+    Ok(TaskView {
+        id: task(row, 0)?,
+        state,
+        needs: Vec::new(),
+        attempts: row.get(2)?,
+        session: maybe_ulid(row, 3)?.map(SessionId),
+        started_ms: row.get(5)?,
+        ended_ms: row.get(6)?,
+        exit_code: row.get(7)?,
+        reason: reason.or_else(|| (state == TaskState::Queued).then(|| "waits for its turn".to_owned())),
+        outputs: json(row, 8)?,
+    })
+}
+
+/// A run as a candidate: its short name with what tells it from others.
+pub(super) fn describe(row: &Row<'_>) -> Result<String, RowError> {
+    let id = RunId(ulid(row, 0)?);
+    Ok(format!("{} ({}, {})", id, text(row, 1)?, text(row, 2)?))
+}

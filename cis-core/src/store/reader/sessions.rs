@@ -1,0 +1,195 @@
+//! Sessions and attempts, as clients get them.
+
+use rusqlite::{Connection, Row, ToSql, params};
+
+use super::values::{maybe_ulid, named, task, ulid};
+use super::{PAGE_MAX, Reader};
+use crate::api::{ListSessions, Listing, SessionView, TermSize};
+use crate::event::SessionState;
+use crate::ids::{Fence, RunId, SessionId, TaskId, TimestampMs};
+use crate::store::error::{RowError, StoreError};
+
+/// What a view of a session is read from.
+const COLUMNS: &str = "s.id, r.id, t.id, s.attempt, s.name, s.state, s.pid, s.tty, s.cols, s.rows, s.command,
+    s.created_ms, s.ended_ms, s.exit_code";
+
+/// Its tables.
+const FROM: &str =
+    "sessions s LEFT JOIN runs r ON r.key = s.run LEFT JOIN tasks t ON t.run = s.run AND t.idx = s.task";
+
+/// Ids of all live sessions. Those of attempts are found through the tasks of open runs, so that starting
+/// and ending an attempt touches no index for it. The cross join keeps SQLite from looking at the tasks of
+/// every run there ever was.
+pub(in crate::store) const LIVE: &str =
+    "SELECT x.session FROM runs y INDEXED BY runs_open CROSS JOIN tasks x ON x.run = y.key
+        WHERE y.ended_ms IS NULL AND x.state IN ('running', 'processing')
+    UNION ALL SELECT id FROM sessions WHERE run IS NULL AND ended_ms IS NULL";
+
+/// An attempt of a task.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AttemptView {
+    /// Which try, from 1.
+    pub number: u32,
+    /// Of its grant.
+    pub fence: Fence,
+    /// Its session.
+    pub session: SessionId,
+    /// DID of the node that it was granted to.
+    pub node: String,
+    /// State of its session.
+    pub state: SessionState,
+    /// succeeded, failed, error or cancelled; none: it has not ended.
+    pub outcome: Option<String>,
+    /// What there is to say about that.
+    pub detail: Option<String>,
+    /// Where its process called exit.
+    pub exit_code: Option<i32>,
+    /// When it was granted, Unix ms.
+    pub granted_ms: TimestampMs,
+    /// When its process started.
+    pub started_ms: Option<TimestampMs>,
+    /// When it ended.
+    pub ended_ms: Option<TimestampMs>,
+    /// Bytes of output, those cut from the log included.
+    pub log_bytes: Option<u64>,
+    /// Path of the log, where one was set.
+    pub log: Option<String>,
+}
+
+impl Reader {
+    /// Sessions, newest first, at most 1,000: the live ones, or with `all` every one, of all runs and
+    /// those without, or of `run` alone (`query.run` is a name: whoever calls has found its id).
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn list_sessions(
+        &self,
+        query: &ListSessions,
+        run: Option<RunId>,
+    ) -> Result<Listing<SessionView>, StoreError> {
+        let id = run.map(|run| run.0.to_bytes());
+        let items = self.view("list sessions", |conn| match (query.all, id) {
+            (false, None) => select(conn, &format!("s.id IN ({LIVE}) AND s.ended_ms IS NULL"), &[]),
+            (false, Some(run)) => {
+                select(conn, &format!("s.id IN ({LIVE}) AND s.ended_ms IS NULL AND r.id = ?1"), &[&run])
+            }
+            (true, None) => select(conn, "1", &[]),
+            (true, Some(run)) => of_run(conn, &run),
+        })?;
+        Ok(Listing { items, next: None })
+    }
+
+    /// One session.
+    ///
+    /// # Errors
+    /// The store cannot be read; or has no such session.
+    pub fn session(&self, id: SessionId) -> Result<SessionView, StoreError> {
+        let bytes = id.0.to_bytes();
+        let mut found = self.view("read a session", |conn| select(conn, "s.id = ?1", &[&bytes]))?;
+        found.pop().ok_or_else(|| StoreError::NotFound { what: "session", name: id.to_string() })
+    }
+
+    /// Path of a session's log, where one was set.
+    ///
+    /// # Errors
+    /// As [`Self::session`].
+    pub fn session_log(&self, id: SessionId) -> Result<Option<String>, StoreError> {
+        let found = self.view("read a session", |conn| {
+            let mut read = conn.prepare_cached("SELECT log FROM sessions WHERE id = ?1")?;
+            let mut rows = read.query([id.0.to_bytes()])?;
+            rows.next()?.map(|row| row.get::<_, Option<String>>(0)).transpose().map_err(RowError::from)
+        })?;
+        found.ok_or_else(|| StoreError::NotFound { what: "session", name: id.to_string() })
+    }
+
+    /// The attempts of a task, newest first; empty where the task was never granted or is not there.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn attempts(&self, run: RunId, task: &TaskId) -> Result<Vec<AttemptView>, StoreError> {
+        self.view("read attempts", |conn| {
+            let mut read = conn.prepare_cached(
+                "WITH RECURSIVE chain (id) AS (
+                    SELECT t.session FROM tasks t JOIN runs r ON r.key = t.run WHERE r.id = ?1 AND t.id = ?2
+                    UNION SELECT s.prev FROM chain c JOIN sessions s ON s.id = c.id)
+                 SELECT s.attempt, s.fence, s.id, p.node, s.state, s.outcome, s.detail, s.exit_code,
+                    s.created_ms, s.started_ms, s.ended_ms, s.log_bytes, s.log
+                 FROM chain c JOIN sessions s ON s.id = c.id LEFT JOIN places p ON p.key = s.place
+                 ORDER BY s.attempt DESC LIMIT ?3",
+            )?;
+            let mut rows = read.query(params![run.0.to_bytes(), task.as_str(), PAGE_MAX])?;
+            let mut attempts = Vec::new();
+            while let Some(row) = rows.next()? {
+                attempts.push(attempt_view(row)?);
+            }
+            Ok(attempts)
+        })
+    }
+}
+
+/// Every session of a run: those of its tasks' newest attempts, and the ones before them.
+fn of_run(conn: &Connection, run: &[u8; 16]) -> Result<Vec<SessionView>, RowError> {
+    select(
+        conn,
+        "s.id IN (WITH RECURSIVE chain (id) AS (
+                SELECT x.session FROM tasks x JOIN runs y ON y.key = x.run WHERE y.id = ?1
+                UNION SELECT z.prev FROM chain c JOIN sessions z ON z.id = c.id)
+            SELECT id FROM chain WHERE id IS NOT NULL)",
+        &[run],
+    )
+}
+
+/// Sessions that `which` is true of, newest first.
+pub(super) fn select(
+    conn: &Connection,
+    which: &str,
+    params: &[&dyn ToSql],
+) -> Result<Vec<SessionView>, RowError> {
+    let mut read = conn.prepare_cached(&format!(
+        "SELECT {COLUMNS} FROM {FROM} WHERE {which} ORDER BY s.id DESC LIMIT {PAGE_MAX}"
+    ))?;
+    let mut rows = read.query(params)?;
+    let mut sessions = Vec::new();
+    while let Some(row) = rows.next()? {
+        sessions.push(session_view(row)?);
+    }
+    Ok(sessions)
+}
+
+fn session_view(row: &Row<'_>) -> Result<SessionView, RowError> {
+    let (cols, rows): (Option<u16>, Option<u16>) = (row.get(8)?, row.get(9)?);
+    let has_task = row.get_ref(2)? != rusqlite::types::ValueRef::Null;
+    Ok(SessionView {
+        id: SessionId(ulid(row, 0)?),
+        run: maybe_ulid(row, 1)?.map(RunId),
+        task: has_task.then(|| task(row, 2)).transpose()?,
+        attempt: row.get(3)?,
+        name: row.get(4)?,
+        state: named(row, 5, SessionState::parse)?,
+        pid: row.get(6)?,
+        tty: row.get(7)?,
+        size: cols.zip(rows).map(|(cols, rows)| TermSize { cols, rows }),
+        command: row.get::<_, Option<String>>(10)?.unwrap_or_default(),
+        created_ms: row.get(11)?,
+        ended_ms: row.get(12)?,
+        exit_code: row.get(13)?,
+    })
+}
+
+fn attempt_view(row: &Row<'_>) -> Result<AttemptView, RowError> {
+    Ok(AttemptView {
+        number: row.get(0)?,
+        fence: row.get(1)?,
+        session: SessionId(ulid(row, 2)?),
+        node: row.get::<_, Option<String>>(3)?.unwrap_or_default(),
+        state: named(row, 4, SessionState::parse)?,
+        outcome: row.get(5)?,
+        detail: row.get(6)?,
+        exit_code: row.get(7)?,
+        granted_ms: row.get(8)?,
+        started_ms: row.get(9)?,
+        ended_ms: row.get(10)?,
+        log_bytes: row.get(11)?,
+        log: row.get(12)?,
+    })
+}

@@ -1,0 +1,11 @@
+//! Tests against real files.
+
+mod crowd;
+mod damage;
+mod events;
+mod faults;
+mod find;
+mod measure;
+mod open;
+mod support;
+mod write;

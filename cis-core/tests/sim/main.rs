@@ -1,0 +1,139 @@
+//! The scheduler in a simulated world: random DAGs, random faults, owned time, and checks after every step.
+//!
+//! `CIS_SIM_SEED=N cargo nextest run -p cis-core --test sim` replays one seed; `CIS_SIM_SEEDS=N` runs more of them.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::print_stderr,
+    clippy::unwrap_used,
+    reason = "a test: its seed comes from the environment and is printed, and a panic is its way to fail"
+)]
+
+mod dags;
+mod faults;
+mod host;
+mod laws;
+mod reference;
+mod rng;
+mod world;
+
+use std::collections::BTreeSet;
+
+use rng::Rng;
+use world::World;
+
+/// Seeds of each test, unless the environment says otherwise.
+const SEEDS: u64 = 90;
+
+/// Steps with faults; then the world gets quiet and every run has to end.
+const STEPS: u32 = 160;
+
+/// Says on any panic, the machine's own too, which seed it was.
+struct Seed(u64);
+
+impl Drop for Seed {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("replay: CIS_SIM_SEED={} cargo nextest run -p cis-core --test sim", self.0);
+        }
+    }
+}
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
+fn seeds(first: u64) -> Vec<u64> {
+    match number("CIS_SIM_SEED") {
+        Some(seed) => vec![seed],
+        None => (first..first + number("CIS_SIM_SEEDS").unwrap_or(SEEDS)).collect(),
+    }
+}
+
+/// What a world is like follows from its seed, so that one number replays it.
+fn simulate(seed: u64) -> World {
+    let _guard = Seed(seed);
+    let mut world = World::new(Rng::new(seed));
+    for step in 0..STEPS {
+        if let Err(wrong) = faults::step(&mut world) {
+            panic!("seed {seed}, step {step}: {wrong}\n{}", world.history());
+        }
+    }
+    if let Err(wrong) = faults::quiet_until_all_end(&mut world) {
+        panic!("seed {seed}, after the faults: {wrong}\n{}", world.history());
+    }
+    world
+}
+
+fn simulate_all(first: u64) {
+    for seed in seeds(first) {
+        simulate(seed);
+    }
+}
+
+#[test]
+fn every_run_ends_as_it_should_first() {
+    simulate_all(0);
+}
+
+#[test]
+fn every_run_ends_as_it_should_second() {
+    simulate_all(1_000_000);
+}
+
+#[test]
+fn every_run_ends_as_it_should_third() {
+    simulate_all(2_000_000);
+}
+
+#[test]
+fn every_run_ends_as_it_should_fourth() {
+    simulate_all(3_000_000);
+}
+
+/// A simulation that no longer gets anywhere would find nothing.
+#[test]
+fn the_faults_reach_every_event_and_every_outcome() {
+    let reached: BTreeSet<String> =
+        (0..60).flat_map(|n| simulate(4_000_000 + n).kinds().collect::<Vec<_>>()).collect();
+    let runs = [
+        "created",
+        "started",
+        "paused",
+        "resumed",
+        "cancelling",
+        "completed",
+        "failed",
+        "error",
+        "cancelled",
+    ];
+    let others = ["run.retried", "run.mode", "task.status", "task.assigned", "task.added", "node.lost"];
+    let sessions = ["session.started", "session.blocked", "session.recovered"];
+    let results = [
+        "succeeded makes succeeded",
+        "failed makes queued",
+        "failed makes failed",
+        "failed makes completed",
+        "failed makes cancelled",
+        "error makes queued",
+        "error makes error",
+        "error makes cancelled",
+        "cancelled makes cancelled",
+    ];
+    let all = runs.iter().map(|name| format!("run.{name}"));
+    let all = all.chain(others.iter().chain(&sessions).chain(&results).map(ToString::to_string));
+    let missing: Vec<String> = all.filter(|kind| !reached.contains(kind)).collect();
+    assert!(missing.is_empty(), "never happened: {missing:?}");
+}
+
+#[test]
+fn a_seed_is_a_whole_story() {
+    let story = |seed| {
+        let mut world = World::new(Rng::new(seed));
+        for _ in 0..STEPS {
+            faults::step(&mut world).unwrap();
+        }
+        world.history()
+    };
+    assert_eq!(story(7), story(7));
+    assert_ne!(story(7), story(8));
+}

@@ -1,0 +1,344 @@
+//! A node with its store, its session host, the messages between them, and time.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use cis_core::api::FromWorker;
+use cis_core::dag::Dag;
+use cis_core::event::{EventBody, EventDraft, ExecutionMode, LostBy, RunCreated};
+use cis_core::ids::{BlobId, NodeDid, RunId, SessionId, TimestampMs};
+use cis_core::scheduler::{Effect, IdSource, Input, InputKind, Machine, Rejected, Run};
+
+use crate::dags;
+use crate::host::Host;
+use crate::reference::Reference;
+use crate::rng::Rng;
+
+pub(crate) type Step = Result<(), String>;
+
+/// When the node dies within the handling of one input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Crash {
+    BeforeStore,
+    BeforeEffects,
+    BetweenEffects,
+}
+
+pub(crate) struct World {
+    pub(crate) rng: Rng,
+    pub(crate) now: TimestampMs,
+    pub(crate) machine: Machine,
+    pub(crate) host: Host,
+    /// Said by workers, not heard yet.
+    pub(crate) wire: Vec<FromWorker>,
+    pub(crate) reference: Reference,
+    pub(crate) crash: Option<Crash>,
+    dags: BTreeMap<RunId, Arc<Dag>>,
+    store: Vec<EventDraft>,
+    /// The stored events, folded from what the store would give back.
+    folded: BTreeMap<RunId, Run>,
+    ids: Ids,
+}
+
+struct Ids(u128);
+
+impl IdSource for Ids {
+    fn session_id(&mut self, now_ms: TimestampMs) -> SessionId {
+        self.0 += 1;
+        SessionId::from_parts(u64::try_from(now_ms).unwrap(), self.0)
+    }
+}
+
+fn node() -> NodeDid {
+    NodeDid("did:key:here".into())
+}
+
+impl World {
+    pub(crate) fn new(mut rng: Rng) -> Self {
+        let max_sessions = u32::try_from(rng.between(1, 6)).unwrap();
+        let host = Host { short_percent: rng.below(12), ..Host::new(1) };
+        let mut machine = Machine::new(node(), max_sessions);
+        machine.set_host(Some(host.instance));
+        let reference = Reference::new(max_sessions, host.instance);
+        Self {
+            rng,
+            now: 1_000_000,
+            machine,
+            host,
+            wire: Vec::new(),
+            reference,
+            crash: None,
+            dags: BTreeMap::new(),
+            store: Vec::new(),
+            folded: BTreeMap::new(),
+            ids: Ids(0),
+        }
+    }
+
+    /// What happened, for the message of a failed check.
+    pub(crate) fn history(&self) -> String {
+        let line = |e: &EventDraft| {
+            let run = e.run.map(|run| run.short()).unwrap_or_default();
+            format!("{} {run} {}", e.at_ms, serde_json::to_string(&e.body).unwrap())
+        };
+        let head = self.dags.iter().map(|(id, dag)| format!("{}: {dag:?}", id.short()));
+        head.chain(self.store.iter().map(line)).collect::<Vec<_>>().join("\n")
+    }
+
+    pub(crate) fn submit(&mut self) -> Step {
+        let dag = dags::random(&mut self.rng);
+        let run = RunId::from_parts(u64::try_from(self.now).unwrap(), self.dags.len() as u128);
+        let facts = RunCreated {
+            dag: dag.id.clone(),
+            source: "random".into(),
+            spec: BlobId("00".into()),
+            tasks: u32::try_from(dag.tasks.len()).unwrap(),
+            params: BTreeMap::new(),
+            max_parallel: u32::try_from(self.rng.between(1, 4)).unwrap(),
+            workdir: "/".into(),
+            base_env: None,
+            mode: ExecutionMode::Local,
+            owner: node(),
+            room: None,
+            parent: None,
+            epoch: 0,
+        };
+        let dag = Arc::new(dag);
+        self.dags.insert(run, Arc::clone(&dag));
+        let start = self.rng.percent(85);
+        self.feed(InputKind::Submit { run, facts: Box::new(facts), dag, start })?;
+        if self.machine.run(&run).is_none() {
+            self.dags.remove(&run); // a crash came before it was stored
+        }
+        Ok(())
+    }
+
+    pub(crate) fn run_count(&self) -> usize {
+        self.dags.len()
+    }
+
+    /// What kinds of things happened: types of events, and for results what they made of the task.
+    pub(crate) fn kinds(&self) -> impl Iterator<Item = String> + '_ {
+        self.store.iter().map(|event| match &event.body {
+            EventBody::TaskResult(r) => format!("{} makes {}", r.outcome.word(), r.state),
+            other => other.type_name().trim_start_matches("cis.dag.").to_owned(),
+        })
+    }
+
+    /// How many events are stored.
+    pub(crate) fn stored(&self) -> usize {
+        self.store.len()
+    }
+
+    pub(crate) fn run_ids(&self) -> Vec<RunId> {
+        self.dags.keys().copied().collect()
+    }
+
+    /// Drives the machine as a node does: handle, store, perform. Then everything is checked.
+    pub(crate) fn feed(&mut self, kind: InputKind) -> Step {
+        let before = self.rng.percent(10).then(|| self.machine.clone());
+        if let InputKind::ForeignSessions { count } = kind {
+            self.reference.foreign = count;
+        }
+        let asked = kind.clone();
+        let taken = self.machine.handle(Input::internal(kind), self.now, &mut self.ids);
+        let events: Vec<EventDraft> = self.machine.drain_events().collect();
+        let effects: Vec<Effect> = self.machine.drain_effects().collect();
+        if let Err(rejected) = &taken {
+            let acks = effects.iter().all(|e| matches!(e, Effect::Ack { .. }));
+            let same =
+                before.is_none_or(|old| self.dags.keys().all(|id| old.run(id) == self.machine.run(id)));
+            if !events.is_empty() || !acks || !same || is_a_bug(rejected) {
+                return Err(format!("{asked:?} rejected ({rejected}) with {events:?} {effects:?}"));
+            }
+        }
+        match self.crash.take() {
+            Some(Crash::BeforeStore) => return self.restart(),
+            Some(Crash::BeforeEffects) => {
+                self.persist(events)?;
+                return self.restart();
+            }
+            Some(Crash::BetweenEffects) => {
+                self.persist(events)?;
+                let some = self.rng.below(effects.len() as u64 + 1);
+                self.perform(effects.into_iter().take(usize::try_from(some).unwrap()))?;
+                return self.restart();
+            }
+            None => {}
+        }
+        self.persist(events)?;
+        if let (InputKind::KillTask { attempt, .. }, Ok(())) = (&asked, &taken) {
+            self.reference.must_be_stopping(attempt)?;
+        }
+        self.perform(effects)?;
+        self.check(taken.is_ok())
+    }
+
+    fn persist(&mut self, events: Vec<EventDraft>) -> Step {
+        self.reference.see(&events, &self.dags)?;
+        for event in events {
+            self.fold(&event)?;
+            self.store.push(event);
+        }
+        Ok(())
+    }
+
+    /// Through the form in which events are stored.
+    fn fold(&mut self, event: &EventDraft) -> Step {
+        let Some(id) = event.run else { return Ok(()) };
+        let json = event.body.body_json().map_err(|e| e.to_string())?;
+        let body =
+            EventBody::from_parts(event.body.type_name(), &json).map_err(|e| format!("{json}: {e}"))?;
+        if body != event.body {
+            return Err(format!("{:?} is read back as {body:?}", event.body));
+        }
+        if let EventBody::RunCreated(facts) = &body {
+            let run = Run::new(id, facts, Arc::clone(&self.dags[&id]), event.at_ms);
+            self.folded.insert(id, run.map_err(|e| e.to_string())?);
+            return Ok(());
+        }
+        let run = self.folded.get_mut(&id).ok_or("an event of an unknown run")?;
+        run.apply(&body, event.at_ms).map_err(|e| e.to_string())
+    }
+
+    fn perform(&mut self, effects: impl IntoIterator<Item = Effect>) -> Step {
+        for effect in effects {
+            match effect {
+                Effect::Grant { attempt, session, fence } => {
+                    let said = self.host.start(&mut self.rng, self.now, &attempt, session, fence);
+                    self.wire.extend(said);
+                }
+                Effect::Cancel { attempt, grace_ms, .. } => {
+                    self.host.cancel(&mut self.rng, self.now, &attempt, grace_ms);
+                }
+                Effect::Ack { attempt, .. } => self.host.acknowledged(&attempt)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn check(&self, accepted: bool) -> Step {
+        for (id, folded) in &self.folded {
+            let live = self.machine.run(id).ok_or_else(|| format!("{id} is gone"))?;
+            if live != folded {
+                return Err(format!("the machine has {live:#?}, the events say {folded:#?}"));
+            }
+            live.audit()?;
+        }
+        if let Some((at_ms, why)) =
+            self.machine.poll_timeout().filter(|(at_ms, _)| accepted && *at_ms <= self.now)
+        {
+            return Err(format!("wants to be woken at {at_ms} ({why:?}), but it is {}", self.now));
+        }
+        if accepted { self.reference.settled(self.now) } else { Ok(()) }
+    }
+
+    /// The node dies and starts again: folds what is stored, then asks the host what it has.
+    pub(crate) fn restart(&mut self) -> Step {
+        self.machine = Machine::new(node(), self.reference.max_sessions);
+        self.reference.restarted();
+        self.machine.set_host(Some(self.host.instance));
+        for run in self.folded.values() {
+            self.machine.restore(run.clone());
+        }
+        // Most of what was said and not heard dies with the node; some comes late.
+        let keep = self.rng.below(100);
+        let mut rng = self.rng.clone();
+        self.wire.retain(|_| rng.percent(keep));
+        self.rng = rng;
+        self.feed(InputKind::ForeignSessions { count: self.reference.foreign })?;
+        self.reconcile()?;
+        self.wire.extend(self.host.repeat());
+        self.feed(InputKind::Tick)
+    }
+
+    fn reconcile(&mut self) -> Step {
+        for live in self.machine.live_attempts().collect::<Vec<_>>() {
+            if live.host != Some(self.host.instance) {
+                self.feed(InputKind::NodeLost { node: node(), host: live.host, by: LostBy::Host })?;
+                continue;
+            }
+            let known = self.host.sessions.get(&live.session).cloned();
+            match known {
+                None if live.cancelling => {
+                    let detail = "never started".to_owned();
+                    self.feed(InputKind::AttemptLost { attempt: live.attempt, detail })?;
+                }
+                None => self.perform([Effect::Grant {
+                    attempt: live.attempt,
+                    session: live.session,
+                    fence: live.fence,
+                }])?,
+                Some(session) => {
+                    if live.cancelling {
+                        self.host.cancel(&mut self.rng, self.now, &live.attempt, live.grace_ms);
+                    }
+                    match (live.blocked_episode, session.blocked) {
+                        (Some(episode), false) => {
+                            self.feed(InputKind::Unblocked { attempt: live.attempt, episode })?;
+                        }
+                        (seen, true) if seen != Some(session.episode) => self.feed(InputKind::Blocked {
+                            attempt: live.attempt,
+                            episode: session.episode,
+                            kind: "question".into(),
+                        })?,
+                        _ => {}
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The session host dies with all its sessions; the node may learn of the new one first.
+    pub(crate) fn lose_host(&mut self) -> Step {
+        let old = self.host.instance;
+        self.host.dies();
+        let lost = InputKind::NodeLost { node: node(), host: Some(old), by: LostBy::Host };
+        if self.rng.percent(50) {
+            self.reference.host = self.host.instance;
+            self.machine.set_host(Some(self.host.instance));
+            return self.feed(lost);
+        }
+        self.machine.set_host(None);
+        let taken = self.machine.handle(Input::internal(lost), self.now, &mut self.ids);
+        taken.map_err(|rejected| rejected.to_string())?;
+        let events: Vec<EventDraft> = self.machine.drain_events().collect();
+        if events.iter().any(|e| matches!(e.body, EventBody::TaskAssigned(_))) {
+            return Err("granted without a session host".to_owned());
+        }
+        self.persist(events)?;
+        self.reference.host = self.host.instance;
+        self.machine.set_host(Some(self.host.instance));
+        self.feed(InputKind::Tick)
+    }
+
+    /// To the next moment at which something happens by itself, or a random way there.
+    pub(crate) fn pass_time(&mut self) -> Step {
+        let wake = self.machine.poll_timeout().map(|(at_ms, _)| at_ms);
+        let next = [wake, self.host.next_end()].into_iter().flatten().min();
+        let next = next.unwrap_or(self.now + 100).max(self.now);
+        let ahead = u64::try_from(next - self.now).unwrap();
+        let part = if self.rng.percent(70) { ahead } else { self.rng.below(ahead + 1) };
+        self.now += i64::try_from(part).unwrap();
+        let said = self.host.pass_time(self.now);
+        self.wire.extend(said);
+        self.feed(InputKind::Tick)
+    }
+
+    /// One message arrives: any of them, and sometimes it will arrive again.
+    pub(crate) fn deliver(&mut self, again_percent: u64) -> Step {
+        if self.wire.is_empty() {
+            return self.pass_time();
+        }
+        let at = usize::try_from(self.rng.below(self.wire.len() as u64)).unwrap();
+        let message =
+            if self.rng.percent(again_percent) { self.wire[at].clone() } else { self.wire.swap_remove(at) };
+        self.feed(InputKind::Worker(message))
+    }
+}
+
+/// The machine decided on an event that its own reducer refused.
+fn is_a_bug(rejected: &Rejected) -> bool {
+    matches!(rejected, Rejected::State(text) if text.contains("cis store check"))
+}

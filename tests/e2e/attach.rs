@@ -1,0 +1,169 @@
+//! `cis dag attach`, at a real terminal.
+
+use super::harness::{Cis, eventually, kill_9};
+
+/// Shows a banner, then echoes lines in angle brackets.
+const ECHO: &str = r#"
+version = 1
+[dag]
+id = "echo"
+[[tasks]]
+id = "echo"
+script = 'printf "banner\n"; while read -r line; do printf "<%s>\n" "$line"; done'
+"#;
+
+const DETACH: &str = "\x1cd";
+
+#[test]
+fn the_screen_is_painted_first_and_keys_reach_the_program() {
+    let cis = Cis::new();
+    cis.start(ECHO);
+    cis.session_of("echo");
+    let mut terminal = cis.terminal(&["dag", "attach", "echo"]);
+    terminal.wait_for("banner");
+    terminal.type_keys("hello\r");
+    terminal.wait_for("<hello>");
+    terminal.type_keys(DETACH);
+    assert_eq!(terminal.wait_exit(), 0);
+    // Somebody who comes later sees the same screen.
+    let later = cis.terminal(&["dag", "attach", "echo"]);
+    later.wait_for("<hello>");
+    assert!(later.screen().contains("banner"));
+}
+
+#[test]
+fn the_terminal_is_as_before_after_detaching() {
+    let cis = Cis::new();
+    cis.start(
+        &ECHO.replace(
+            "printf \"banner\\n\"",
+            "printf \"\\033[?1049h\\033[?1000h\\033[?2004h\\033[?25lbanner\"",
+        ),
+    );
+    cis.session_of("echo");
+    let mut terminal = cis.terminal(&["dag", "attach", "echo"]);
+    let before = terminal.settings();
+    terminal.wait_for("banner");
+    assert_ne!(terminal.settings(), before, "attach did not go into raw mode");
+    terminal.type_keys(DETACH);
+    assert_eq!(terminal.wait_exit(), 0);
+    assert_eq!(terminal.settings(), before);
+    assert!(terminal.odd_modes().is_empty(), "left on: {:?}", terminal.odd_modes());
+}
+
+#[test]
+fn the_terminal_is_as_before_when_the_session_ends_or_attach_is_terminated() {
+    let cis = Cis::new();
+    cis.start(ECHO);
+    cis.session_of("echo");
+    let mut first = cis.terminal(&["dag", "attach", "echo"]);
+    let mut second = cis.terminal(&["dag", "attach", "echo"]);
+    let before = first.settings();
+    first.wait_for("banner");
+    second.wait_for("banner");
+    super::harness::signal(second.pid(), rustix::process::Signal::TERM);
+    second.wait_exit();
+    assert_eq!(second.settings(), before);
+    first.type_keys("\x04");
+    first.wait_exit();
+    assert_eq!(first.settings(), before);
+    assert!(first.odd_modes().is_empty(), "left on: {:?}", first.odd_modes());
+}
+
+#[test]
+fn several_attach_at_once_and_a_reader_cannot_type() {
+    let cis = Cis::new();
+    cis.start(ECHO);
+    cis.session_of("echo");
+    let mut typist = cis.terminal(&["dag", "attach", "echo"]);
+    let mut reader = cis.terminal(&["dag", "attach", "--read-only", "echo"]);
+    typist.wait_for("banner");
+    reader.wait_for("banner");
+    reader.type_keys("from the reader\r");
+    typist.type_keys("from the typist\r");
+    for terminal in [&typist, &reader] {
+        terminal.wait_for("<from the typist>");
+        assert!(!terminal.screen().contains("from the reader"), "{}", terminal.screen());
+    }
+    reader.type_keys(DETACH);
+    assert_eq!(reader.wait_exit(), 0);
+    typist.type_keys("still here\r");
+    typist.wait_for("<still here>");
+}
+
+#[test]
+fn the_program_gets_the_size_of_the_terminal() {
+    let cis = Cis::new();
+    cis.start(&ECHO.replace("<%s>\\n\" \"$line\"", "%s\\n\" \"$(stty size)\""));
+    cis.session_of("echo");
+    let mut terminal = cis.terminal(&["dag", "attach", "echo"]);
+    terminal.wait_for("banner");
+    terminal.resize(100, 30);
+    eventually("the program sees 30 rows and 100 columns", || {
+        terminal.type_keys("\r");
+        terminal.screen().contains("30 100").then_some(())
+    });
+}
+
+#[test]
+fn only_the_nodes_terminal_answers_queries() {
+    let cis = Cis::new();
+    // Asks for the cursor's position and the kind of the terminal, and shows what came back.
+    let text = ECHO.replace(
+        "while read",
+        "stty raw -echo; printf \"\\033[6n\\033[c\"; reply=$(dd bs=1 count=6 2>/dev/null | tr -d \"\\033\"); stty sane; echo \"reply:$reply\"; while read",
+    );
+    cis.start(&text);
+    cis.session_of("echo");
+    let terminal = cis.terminal(&["dag", "attach", "echo"]);
+    terminal.wait_for("reply:[");
+    assert_eq!(terminal.answers_to_queries(), Vec::<String>::new(), "a query reached the person's terminal");
+}
+
+#[test]
+fn without_an_argument_the_only_session_or_a_picker() {
+    let cis = Cis::new();
+    cis.start(ECHO);
+    cis.session_of("echo");
+    let other = ECHO.replace("id = \"echo\"", "id = \"other\"").replace("banner", "second");
+    cis.start(&other);
+    cis.session_of("other");
+    let mut terminal = cis.terminal(&["dag", "attach"]);
+    terminal.wait_for("other");
+    terminal.wait_for("echo");
+    terminal.type_keys("\r");
+    eventually("one of the two is shown", || {
+        let screen = terminal.screen();
+        (screen.contains("banner") || screen.contains("second")).then_some(())
+    });
+}
+
+#[test]
+fn when_the_node_dies_attach_goes_on_or_gives_the_terminal_back() {
+    let cis = Cis::new();
+    cis.start(ECHO);
+    let pid = cis.session_of("echo")["pid"].clone();
+    let mut terminal = cis.terminal(&["dag", "attach", "echo"]);
+    let before = terminal.settings();
+    terminal.wait_for("banner");
+    kill_9(cis.node_pid().unwrap());
+    // Either it comes back to the session through the next node, or it ends; never a dead raw terminal.
+    terminal.type_keys("after\r");
+    eventually("the session has its pid under the next node", || {
+        (cis.session_of("echo")["pid"] == pid).then_some(())
+    });
+    eventually("it is attached again, or has ended with the terminal restored", || {
+        terminal.type_keys("again\r");
+        (terminal.screen().contains("<again>") || terminal.settings() == before).then_some(())
+    });
+}
+
+#[test]
+fn attach_needs_a_terminal_and_a_session() {
+    let cis = Cis::new();
+    cis.start(ECHO);
+    cis.session_of("echo");
+    let out = cis.run(["dag", "attach", "echo"]);
+    assert!(matches!(out.code, Some(2 | 3)) && out.stderr.contains("terminal"), "{out:?}");
+    cis.run(["dag", "attach", "no-such-session"]).expect(2);
+}

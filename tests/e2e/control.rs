@@ -1,0 +1,208 @@
+//! What is done to runs from outside: create, start, look, cancel, pause, resume, retry, why.
+
+use rustix::process::Signal;
+
+use super::harness::{Cis, eventually, signal, ulid_in};
+
+const GATE: &str = r#"
+version = 1
+[dag]
+id = "gate"
+max_parallel = 1
+[[tasks]]
+id = "first"
+tty = false
+script = 'echo x >> "$E2E_WORK/first"; while [ ! -e "$E2E_WORK/open" ]; do sleep 0.02; done'
+[[tasks]]
+id = "second"
+needs = ["first"]
+tty = false
+script = 'echo x >> "$E2E_WORK/second"; test -e "$E2E_WORK/good"'
+[[tasks]]
+id = "third"
+needs = ["second"]
+tty = false
+script = 'echo x >> "$E2E_WORK/third"'
+"#;
+
+fn open(cis: &Cis) {
+    cis.write("open", "");
+}
+
+#[test]
+fn a_created_run_waits_until_it_is_executed() {
+    let cis = Cis::new();
+    let file = cis.write("gate.toml", GATE);
+    let printed = cis.ok(["dag", "run", "--create-only", file.to_str().unwrap()]);
+    let run = printed.trim();
+    assert_eq!(run, ulid_in(run), "the id alone is printed: {printed:?}");
+    assert_eq!(cis.show(run)["run"]["state"], "created");
+    assert!(cis.read("first").is_empty());
+    open(&cis);
+    cis.write("good", "");
+    cis.run(["dag", "execute", "--run-id", run]).expect(0);
+    assert_eq!(cis.show(run)["run"]["state"], "succeeded");
+    // A finished run: its outcome again, and nothing runs.
+    cis.run(["dag", "execute", "--run-id", run]).expect(0);
+    assert_eq!(cis.read("third").lines().count(), 1);
+}
+
+#[test]
+fn execute_takes_a_file_and_detach_returns_at_once() {
+    let cis = Cis::new();
+    let file = cis.write("gate.toml", GATE);
+    let run = ulid_in(&cis.ok(["dag", "execute", "--local", "--detach", file.to_str().unwrap()]));
+    cis.wait_task(&run, "first", "running");
+    open(&cis);
+    cis.write("good", "");
+    cis.wait_run(&run, "succeeded");
+}
+
+#[test]
+fn executing_an_open_run_follows_it_and_short_ids_are_taken() {
+    let cis = Cis::new();
+    let run = cis.start(GATE);
+    cis.wait_task(&run, "first", "running");
+    let follower = cis.spawn(["dag", "execute", "--run-id", &run[..run.len() - 2]]);
+    open(&cis);
+    follower.wait().expect(1);
+    assert_eq!(cis.read("first").lines().count(), 1, "following started it again");
+}
+
+#[test]
+fn runs_are_listed_and_shown() {
+    let cis = Cis::new();
+    let run = cis.start(GATE);
+    cis.wait_task(&run, "first", "running");
+    let listing = cis.json(&["dag", "list"]);
+    assert_eq!(listing["items"][0]["id"], run.as_str());
+    assert_eq!(listing["items"][0]["dag"], "gate");
+    assert_eq!(listing["items"][0]["state"], "running");
+    let table = cis.ok(["dag", "list"]);
+    assert!(table.contains("gate") && table.contains("running"), "{table}");
+    let shown = cis.ok(["dag", "show", &run]);
+    assert!(["first", "second", "third"].iter().all(|task| shown.contains(task)), "{shown}");
+    cis.run(["dag", "show", "01JD0V3Z8K6T9W2B5N7Q4R1XEC"]).expect(2);
+}
+
+#[test]
+fn cancel_ends_the_sessions_and_the_run() {
+    let cis = Cis::new();
+    let run = cis.start(GATE);
+    let pid = cis.session_of("first")["pid"].as_u64().unwrap();
+    cis.ok(["dag", "cancel", &run]);
+    let detail = cis.wait_run(&run, "cancelled");
+    assert!(detail["tasks"].as_array().unwrap().iter().all(|task| task["state"] == "cancelled"), "{detail}");
+    assert!(!super::harness::is_alive(u32::try_from(pid).unwrap()));
+    cis.run(["dag", "execute", "--run-id", &run]).expect(4);
+}
+
+#[test]
+fn ctrl_c_cancels_that_run_and_nothing_else() {
+    let cis = Cis::new();
+    let other = cis.start(GATE);
+    cis.wait_task(&other, "first", "running");
+    let file = cis.write(
+        "mine.toml",
+        "version = 1\n[dag]\nid = \"mine\"\n[[tasks]]\nid = \"long\"\ncommand = [\"sleep\", \"300\"]\n",
+    );
+    let mut terminal = cis.terminal(&["dag", "run", file.to_str().unwrap()]);
+    terminal.wait_for("long");
+    cis.session_of("long");
+    terminal.type_keys("\x03");
+    assert_eq!(terminal.wait_exit(), 4);
+    let listing = cis.json(&["dag", "list"]);
+    let state = |dag: &str| {
+        listing["items"].as_array().unwrap().iter().find(|run| run["dag"] == dag).unwrap()["state"].clone()
+    };
+    assert_eq!((state("mine"), state("gate")), ("cancelled".into(), "running".into()));
+}
+
+#[test]
+fn sigint_without_a_terminal_cancels_too() {
+    let cis = Cis::new();
+    let file = cis.write(
+        "mine.toml",
+        "version = 1\n[dag]\nid = \"mine\"\n[[tasks]]\nid = \"long\"\ncommand = [\"sleep\", \"300\"]\n",
+    );
+    let running = cis.spawn(["dag", "run", file.to_str().unwrap()]);
+    cis.session_of("long");
+    signal(running.pid(), Signal::INT);
+    running.wait().expect(4);
+}
+
+#[test]
+fn a_closed_terminal_detaches_from_the_run() {
+    let cis = Cis::new();
+    let file = cis.write("gate.toml", GATE);
+    // script(1) owns the terminal; with its end by SIGKILL the kernel hangs up.
+    let line = format!("exec {} dag run {}", cis.binary().display(), file.display());
+    let mut command = std::process::Command::new("script");
+    command
+        .args(["-q", "-e", "-c", &line, "/dev/null"])
+        .current_dir(cis.work())
+        .env_clear()
+        .envs(cis.environment());
+    let window = super::harness::Running::start(command);
+    cis.session_of("first");
+    let run = ulid_in(&cis.ok(["dag", "list", "--json"]));
+    super::harness::kill_9(window.pid());
+    eventually("the client of a closed terminal ends", || {
+        (!cis.processes().iter().any(|process| process.command.contains("dag run"))).then_some(())
+    });
+    assert_eq!(cis.show(&run)["run"]["state"], "running");
+    open(&cis);
+    cis.write("good", "");
+    cis.wait_run(&run, "succeeded");
+}
+
+#[test]
+fn a_paused_run_starts_nothing_and_stops_nothing() {
+    let cis = Cis::new();
+    let run = cis.start(GATE);
+    let pid = cis.session_of("first")["pid"].clone();
+    cis.ok(["dag", "pause", &run]);
+    assert_eq!(cis.show(&run)["run"]["state"], "paused");
+    assert_eq!(cis.session_of("first")["pid"], pid);
+    open(&cis);
+    cis.write("good", "");
+    cis.wait_task(&run, "first", "succeeded");
+    let why = cis.ok(["dag", "why", "second"]);
+    assert!(why.contains("paused"), "{why}");
+    assert!(cis.read("second").is_empty(), "a paused run started a task");
+    cis.ok(["dag", "resume", &run]);
+    cis.wait_run(&run, "succeeded");
+}
+
+#[test]
+fn retry_runs_what_failed_or_from_a_task_or_all() {
+    let cis = Cis::new();
+    open(&cis);
+    let run = cis.start(GATE);
+    cis.wait_run(&run, "failed");
+    let counts = || ["first", "second", "third"].map(|name| cis.read(name).lines().count());
+    assert_eq!(counts(), [1, 1, 0]);
+    cis.write("good", "");
+    cis.ok(["dag", "retry", &run, "--failed"]);
+    cis.wait_run(&run, "succeeded");
+    assert_eq!(counts(), [1, 2, 1]);
+    cis.ok(["dag", "retry", &run, "--from", "second"]);
+    eventually("third ran again", || (counts() == [1, 3, 2]).then_some(()));
+    cis.wait_run(&run, "succeeded");
+    cis.ok(["dag", "retry", &run]);
+    eventually("all ran again", || (counts() == [2, 4, 3]).then_some(()));
+    cis.wait_run(&run, "succeeded");
+    cis.run(["dag", "retry", &run, "--from", "no-such-task"]).expect(2);
+}
+
+#[test]
+fn why_says_what_a_task_waits_for() {
+    let cis = Cis::new();
+    let run = cis.start(&GATE.replace("needs = [\"second\"]\n", ""));
+    cis.wait_task(&run, "first", "running");
+    let why = cis.ok(["dag", "why", "second"]);
+    assert!(why.contains("first"), "it needs `first`: {why}");
+    let why = cis.ok(["dag", "why", "third"]);
+    assert!(why.contains("max_parallel") || why.contains("slot"), "the only slot is taken: {why}");
+    cis.run(["dag", "why", "no-such-task"]).expect(2);
+}

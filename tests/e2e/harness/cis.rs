@@ -1,0 +1,294 @@
+//! A `cis` with a home, a runtime directory and a working directory of its own.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::fs::{PermissionsExt as _, chown};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::output::{Output, Running};
+use super::processes::{Process, kill_9, processes_with};
+use super::terminal::Terminal;
+use super::wait::{eventually, eventually_within};
+
+/// A user without rights: `nobody`.
+pub const NOBODY: u32 = 65534;
+
+/// One installation. Dropping it ends all of it, and panics where something is left.
+pub struct Cis {
+    root: tempfile::TempDir,
+    binary: PathBuf,
+    env: Vec<(String, String)>,
+    uid: Option<u32>,
+}
+
+impl Cis {
+    /// An empty home, no node.
+    pub fn new() -> Self {
+        Self::make(None)
+    }
+
+    /// The same for another user; needs root.
+    pub fn as_nobody() -> Self {
+        Self::make(Some(NOBODY))
+    }
+
+    fn make(uid: Option<u32>) -> Self {
+        let root = tempfile::Builder::new().prefix("cis-e2e-").tempdir().unwrap();
+        let mut binary = PathBuf::from(env!("CARGO_BIN_EXE_cis"));
+        if let Some(uid) = uid {
+            // The build directory need not be open to others.
+            fs::set_permissions(root.path(), fs::Permissions::from_mode(0o755)).unwrap();
+            let copy = root.path().join("cis");
+            fs::copy(&binary, &copy).unwrap();
+            binary = copy;
+            for folder in ["run", "work", "user"] {
+                fs::create_dir(root.path().join(folder)).unwrap();
+                chown(root.path().join(folder), Some(uid), Some(uid)).unwrap();
+            }
+        } else {
+            for folder in ["run", "work", "user"] {
+                fs::create_dir(root.path().join(folder)).unwrap();
+            }
+        }
+        fs::set_permissions(root.path().join("run"), fs::Permissions::from_mode(0o700)).unwrap();
+        Self { root, binary, env: Vec::new(), uid }
+    }
+
+    /// Another variable for everything that is started from now on.
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.env.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// `CIS_HOME`. It does not exist before the first command.
+    pub fn home(&self) -> PathBuf {
+        self.root.path().join("user/.cis")
+    }
+
+    /// `XDG_RUNTIME_DIR`.
+    pub fn runtime(&self) -> PathBuf {
+        self.root.path().join("run")
+    }
+
+    /// Where commands are started.
+    pub fn work(&self) -> PathBuf {
+        self.root.path().join("work")
+    }
+
+    /// The program under test.
+    pub fn binary(&self) -> &Path {
+        &self.binary
+    }
+
+    /// Writes a file into [`Self::work`].
+    pub fn write(&self, name: &str, text: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.work().join(name);
+        fs::write(&path, text).unwrap();
+        if let Some(uid) = self.uid {
+            chown(&path, Some(uid), Some(uid)).unwrap();
+        }
+        path
+    }
+
+    /// A file of [`Self::work`]; empty where it is not there.
+    pub fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.work().join(name)).unwrap_or_default()
+    }
+
+    /// The text by which our processes are known.
+    pub fn mark(&self) -> String {
+        format!("E2E_MARK={}", self.root.path().display())
+    }
+
+    /// The variables that everything of ours gets, and no other.
+    pub fn environment(&self) -> Vec<(String, String)> {
+        let path = std::env::var("PATH").unwrap_or_else(|_| "/usr/local/bin:/usr/bin:/bin".to_owned());
+        let text = |path: &Path| path.display().to_string();
+        let mut all = vec![
+            ("PATH".to_owned(), path),
+            ("LANG".to_owned(), "C.UTF-8".to_owned()),
+            ("HOME".to_owned(), text(&self.root.path().join("user"))),
+            ("CIS_HOME".to_owned(), text(&self.home())),
+            ("XDG_RUNTIME_DIR".to_owned(), text(&self.runtime())),
+            ("E2E_MARK".to_owned(), text(self.root.path())),
+            ("E2E_CIS".to_owned(), text(&self.binary)),
+            ("E2E_WORK".to_owned(), text(&self.work())),
+        ];
+        all.extend(self.env.clone());
+        all
+    }
+
+    /// `cis ARGUMENTS`, not started.
+    pub fn command<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Command {
+        let mut command = match self.uid {
+            None => Command::new(&self.binary),
+            Some(uid) => {
+                let mut command = Command::new("setpriv");
+                command
+                    .arg(format!("--reuid={uid}"))
+                    .arg(format!("--regid={uid}"))
+                    .args(["--clear-groups", "--"]);
+                command.arg(&self.binary);
+                command
+            }
+        };
+        command
+            .args(arguments)
+            .current_dir(self.work())
+            .env_clear()
+            .envs(self.environment())
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Runs it to its end, whatever that is.
+    #[track_caller]
+    pub fn run<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Output {
+        self.spawn(arguments).wait()
+    }
+
+    /// Runs it; it must succeed. Gives stdout.
+    #[track_caller]
+    pub fn ok<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> String {
+        self.run(arguments).expect(0).stdout
+    }
+
+    /// Runs it with `--json`; it must succeed. Gives the document.
+    #[track_caller]
+    pub fn json(&self, arguments: &[&str]) -> Value {
+        self.run(arguments.iter().chain(&["--json"])).expect(0).json()
+    }
+
+    /// Starts it.
+    pub fn spawn<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Running {
+        Running::start(self.command(arguments))
+    }
+
+    /// Starts it on a terminal of 80 × 24.
+    pub fn terminal(&self, arguments: &[&str]) -> Terminal {
+        let mut words = vec![self.binary.display().to_string()];
+        words.extend(arguments.iter().map(|&word| word.to_owned()));
+        Terminal::start(&words, &self.work(), self.environment())
+    }
+
+    /// Starts a run of this text and gives its id.
+    #[track_caller]
+    pub fn start(&self, text: &str) -> String {
+        let file = self.write("started.toml", text);
+        ulid_in(&self.ok([OsStr::new("dag"), "run".as_ref(), "--detach".as_ref(), file.as_os_str()]))
+    }
+
+    /// Runs this text to its end.
+    #[track_caller]
+    pub fn dag(&self, text: &str, more: &[&str]) -> Output {
+        let file = self.write("dag.toml", text);
+        let mut arguments = vec!["dag", "run", file.to_str().unwrap()];
+        arguments.extend(more);
+        self.run(arguments)
+    }
+
+    /// What `dag show` says of a run.
+    #[track_caller]
+    pub fn show(&self, run: &str) -> Value {
+        self.json(&["dag", "show", run])
+    }
+
+    /// One task of it.
+    #[track_caller]
+    pub fn task(&self, run: &str, task: &str) -> Value {
+        let detail = self.show(run);
+        let tasks = detail["tasks"].as_array().unwrap_or_else(|| panic!("no tasks in {detail}"));
+        tasks.iter().find(|t| t["id"] == task).unwrap_or_else(|| panic!("no task {task} in {detail}")).clone()
+    }
+
+    /// Waits until a task is in a state.
+    #[track_caller]
+    pub fn wait_task(&self, run: &str, task: &str, state: &str) -> Value {
+        eventually(&format!("task {task} is {state}: {}", self.show(run)), || {
+            Some(self.task(run, task)).filter(|task| task["state"] == state)
+        })
+    }
+
+    /// Waits until a run is in a state.
+    #[track_caller]
+    pub fn wait_run(&self, run: &str, state: &str) -> Value {
+        eventually(&format!("run {run} is {state}: {}", self.show(run)), || {
+            Some(self.show(run)).filter(|detail| detail["run"]["state"] == state)
+        })
+    }
+
+    /// The only live session of a task.
+    #[track_caller]
+    pub fn session_of(&self, task: &str) -> Value {
+        eventually(&format!("task {task} has a live session with a pid"), || {
+            let listing = self.json(&["dag", "sessions"]);
+            listing["items"].as_array()?.iter().find(|s| s["task"] == task && s["pid"].is_u64()).cloned()
+        })
+    }
+
+    /// `node status`.
+    #[track_caller]
+    pub fn status(&self) -> Value {
+        self.json(&["node", "status"])
+    }
+
+    /// Pid of the node, where one runs.
+    pub fn node_pid(&self) -> Option<u32> {
+        let status = self.status();
+        if status["running"] == false { None } else { pid_in(&status["pid"]) }
+    }
+
+    /// Pid of the session host, where one runs.
+    pub fn host_pid(&self) -> Option<u32> {
+        pid_in(&self.status()["host_pid"])
+    }
+
+    /// Everything of ours that is alive.
+    pub fn processes(&self) -> Vec<Process> {
+        processes_with(&self.mark())
+    }
+
+    /// Ends node, host and sessions, as a person would.
+    pub fn stop(&self) {
+        self.ok(["node", "stop", "--kill-sessions"]);
+    }
+}
+
+impl Drop for Cis {
+    fn drop(&mut self) {
+        if !self.processes().is_empty() && !std::thread::panicking() {
+            // A test may have broken the home on purpose: what counts is what is left.
+            let _ = self.spawn(["node", "stop", "--kill-sessions"]).wait_within(Duration::from_secs(30));
+            eventually_within(
+                Duration::from_secs(20),
+                &format!("nothing is left, but there is {:?}", self.processes()),
+                || self.processes().is_empty().then_some(()),
+            );
+        }
+        // After a failure. Again and again, as the host starts a node that is killed.
+        for _ in 0..50 {
+            let left = self.processes();
+            if left.is_empty() {
+                break;
+            }
+            left.iter().for_each(|process| kill_9(process.pid));
+        }
+    }
+}
+
+fn pid_in(value: &Value) -> Option<u32> {
+    value.as_u64().and_then(|pid| u32::try_from(pid).ok())
+}
+
+/// The first id in a text.
+#[track_caller]
+pub fn ulid_in(text: &str) -> String {
+    text.split(|c: char| !c.is_ascii_alphanumeric())
+        .find(|word| word.len() == 26)
+        .unwrap_or_else(|| panic!("no id in: {text}"))
+        .to_owned()
+}

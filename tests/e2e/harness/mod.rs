@@ -1,0 +1,14 @@
+//! What the tests stand on: a `cis` with a home of its own, terminals to drive it through, a view of
+//! the processes it left behind, and waiting with deadlines.
+
+mod cis;
+mod output;
+mod processes;
+mod terminal;
+mod wait;
+
+pub use cis::{Cis, ulid_in};
+pub use output::Running;
+pub use processes::{is_alive, kill_9, signal};
+pub use terminal::Terminal;
+pub use wait::{Seeded, eventually, eventually_within, is_root, pause};

@@ -1,0 +1,67 @@
+//! The processes of a test, found by a variable that all of them inherit.
+
+use std::path::Path;
+
+use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+
+/// One that is alive (zombies are not).
+#[derive(Debug, Clone)]
+pub struct Process {
+    pub pid: u32,
+    pub command: String,
+}
+
+/// All whose environment has this text, but for this process itself.
+pub fn processes_with(mark: &str) -> Vec<Process> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir("/proc").unwrap().map_while(Result::ok) {
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {
+            continue;
+        };
+        if pid == std::process::id() {
+            continue;
+        }
+        // A process may end while we look, and others' environments cannot be read: both are not ours.
+        let Ok(environ) = std::fs::read(entry.path().join("environ")) else { continue };
+        if memchr_find(&environ, mark.as_bytes()) {
+            found.push(Process { pid, command: command_of(&entry.path()) });
+        }
+    }
+    found
+}
+
+fn memchr_find(haystack: &[u8], needle: &[u8]) -> bool {
+    haystack.windows(needle.len()).any(|window| window == needle)
+}
+
+fn command_of(folder: &Path) -> String {
+    let line = std::fs::read(folder.join("cmdline")).unwrap_or_default();
+    String::from_utf8_lossy(&line).replace('\0', " ").trim_end().to_owned()
+}
+
+/// Whether a process of that pid is there and no zombie.
+pub fn is_alive(pid: u32) -> bool {
+    let there = test_kill_process(pid_of(pid)).is_ok();
+    there
+        && !std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| {
+            // The name, in parentheses, may hold anything; the state follows it (proc_pid_stat(5)).
+            stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('Z'))
+        })
+}
+
+/// SIGKILL; a process that is gone already is fine.
+pub fn kill_9(pid: u32) {
+    signal(pid, Signal::KILL);
+}
+
+/// Sends a signal; a process that is gone already is fine.
+pub fn signal(pid: u32, signal: Signal) {
+    match kill_process(pid_of(pid), signal) {
+        Ok(()) | Err(rustix::io::Errno::SRCH) => {}
+        Err(e) => panic!("cannot send {signal:?} to {pid}: {e}"),
+    }
+}
+
+fn pid_of(pid: u32) -> Pid {
+    Pid::from_raw(i32::try_from(pid).unwrap()).expect("pid 0 is no process")
+}

@@ -1,0 +1,69 @@
+//! `cis dag logs`: what a task printed, now and as it comes.
+
+use super::harness::Cis;
+
+const SLOW: &str = r#"
+version = 1
+[dag]
+id = "slow"
+[[tasks]]
+id = "say"
+script = 'printf "\033[31mred\033[0m one\n"; while [ ! -e "$E2E_WORK/open" ]; do sleep 0.02; done; echo two'
+"#;
+
+#[test]
+fn plain_leaves_escapes_out_and_raw_keeps_them() {
+    let cis = Cis::new();
+    cis.write("open", "");
+    cis.dag(SLOW, &[]).expect(0);
+    assert_eq!(cis.ok(["dag", "logs", "--plain", "say"]), "red one\ntwo\n");
+    assert!(cis.ok(["dag", "logs", "say"]).contains("\x1b[31mred"));
+    cis.run(["dag", "logs", "no-such-task"]).expect(2);
+}
+
+#[test]
+fn follow_shows_what_comes_and_ends_with_the_session() {
+    let cis = Cis::new();
+    cis.start(SLOW);
+    cis.session_of("say");
+    let follower = cis.spawn(["dag", "logs", "-f", "--plain", "say"]);
+    follower.wait_for("red one");
+    assert!(!follower.stdout().contains("two"));
+    cis.write("open", "");
+    let out = follower.wait().expect(0);
+    assert_eq!(out.stdout, "red one\ntwo\n");
+}
+
+#[test]
+fn following_survives_the_node() {
+    let cis = Cis::new();
+    let run = cis.start(SLOW);
+    cis.session_of("say");
+    let follower = cis.spawn(["dag", "logs", "-f", "--plain", "say"]);
+    follower.wait_for("red one");
+    super::harness::kill_9(cis.node_pid().unwrap());
+    cis.write("open", "");
+    cis.wait_run(&run, "succeeded");
+    let out = follower.wait();
+    // It may have to say that the node went away, but never shows a byte twice or leaves one out.
+    if out.code == Some(0) {
+        assert_eq!(out.stdout, "red one\ntwo\n");
+    } else {
+        assert!(out.stderr.contains("node"), "{out:?}");
+    }
+    assert_eq!(cis.ok(["dag", "logs", "--plain", "say"]), "red one\ntwo\n");
+}
+
+#[test]
+fn a_session_without_output_has_no_file() {
+    let cis = Cis::new();
+    cis.dag("version = 1\n[dag]\nid = \"quiet\"\n[[tasks]]\nid = \"a\"\ncommand = [\"true\"]\n", &[])
+        .expect(0);
+    assert_eq!(cis.ok(["dag", "logs", "a"]), "");
+    let logs = || super::storage::files_below(&cis.home().join("logs"));
+    assert_eq!(logs(), Vec::<std::path::PathBuf>::new());
+    // The same place does hold the log of a task that says something.
+    cis.write("open", "");
+    cis.dag(SLOW, &[]).expect(0);
+    assert_eq!(logs().len(), 1, "{:?}", logs());
+}

@@ -1,0 +1,33 @@
+//! End to end: the real `cis` binary, real terminals, a real SQLite file, real signals.
+//!
+//! Every test has a home and a runtime directory of its own and checks at its end that no process is
+//! left. Tests that are too long for everybody are `#[ignore]`d; `cargo xtask test-all` runs them. Tests
+//! whose name has `alone_` need the whole machine (nextest's configuration gives it to them).
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    unreachable_pub,
+    clippy::print_stderr,
+    reason = "tests read clocks and files, poll conditions with deadlines, and fail by panicking"
+)]
+
+mod harness;
+
+mod attach;
+mod control;
+mod crash_host;
+mod crash_node;
+mod examples;
+mod files;
+mod harness_check;
+mod json;
+mod leftovers;
+mod logs;
+mod node;
+mod permissions;
+mod rights;
+mod run;
+mod secrets;
+mod sessions;
+mod soak;
+mod storage;

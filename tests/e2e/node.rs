@@ -1,0 +1,105 @@
+//! The node's life: started by whoever needs it, ended by itself, stopped, started for good.
+
+use std::time::{Duration, Instant};
+
+use super::harness::{Cis, eventually, eventually_within, is_alive, kill_9};
+
+#[test]
+fn a_node_started_on_demand_ends_after_10_idle_seconds() {
+    let cis = Cis::new();
+    cis.ok(["dag", "list"]);
+    let pid = cis.node_pid().expect("a command that needs a node starts one");
+    let began = Instant::now();
+    eventually_within(Duration::from_secs(30), "the idle node ends", || (!is_alive(pid)).then_some(()));
+    let lived = began.elapsed();
+    assert!(lived > Duration::from_secs(7), "it ended after {lived:?}");
+    assert!(cis.processes().is_empty(), "{:?}", cis.processes());
+    // Asking for its state starts none.
+    assert_eq!(cis.status()["running"], false);
+    assert!(cis.processes().is_empty(), "{:?}", cis.processes());
+}
+
+#[test]
+fn a_node_started_on_purpose_stays_and_stops() {
+    let cis = Cis::new();
+    cis.ok(["node", "start", "--detach"]);
+    let status = cis.status();
+    assert_eq!(status["running"], true);
+    assert_eq!(status["stays"], true);
+    let pid = cis.node_pid().unwrap();
+    cis.ok(["node", "start", "--detach"]);
+    assert_eq!(cis.node_pid(), Some(pid), "a second one was started");
+    cis.ok(["node", "stop"]);
+    eventually("it ends", || (!is_alive(pid)).then_some(()));
+}
+
+#[test]
+fn a_node_in_the_foreground_ends_on_sigterm() {
+    let cis = Cis::new();
+    let node = cis.spawn(["node", "start"]);
+    eventually("it answers", || (cis.status()["running"] == true).then_some(()));
+    assert_eq!(cis.node_pid(), Some(node.pid()));
+    super::harness::signal(node.pid(), rustix::process::Signal::TERM);
+    node.wait().expect(0);
+}
+
+#[test]
+fn sessions_go_on_when_the_node_is_stopped_and_started() {
+    let cis = Cis::new();
+    let text = "version = 1\n[dag]\nid = \"long\"\n[[tasks]]\nid = \"a\"\nscript = 'while [ ! -e \"$E2E_WORK/open\" ]; do sleep 0.02; done'\n";
+    let run = cis.start(text);
+    let before = cis.session_of("a");
+    cis.ok(["node", "stop"]);
+    assert!(is_alive(u32::try_from(before["pid"].as_u64().unwrap()).unwrap()));
+    cis.ok(["node", "start", "--detach"]);
+    assert_eq!(cis.session_of("a")["pid"], before["pid"]);
+    cis.write("open", "");
+    cis.wait_run(&run, "succeeded");
+    assert_eq!(cis.task(&run, "a")["attempts"], 1);
+}
+
+#[test]
+fn the_host_starts_a_node_that_died_with_an_open_run() {
+    let cis = Cis::new();
+    let text = "version = 1\n[dag]\nid = \"two\"\n[[tasks]]\nid = \"a\"\nscript = 'while [ ! -e \"$E2E_WORK/open\" ]; do sleep 0.02; done'\n[[tasks]]\nid = \"b\"\nneeds = [\"a\"]\nscript = 'touch \"$E2E_WORK/done\"'\n";
+    cis.start(text);
+    cis.session_of("a");
+    kill_9(cis.node_pid().unwrap());
+    cis.write("open", "");
+    // Nobody types anything from here on.
+    eventually("the run goes on", || cis.work().join("done").exists().then_some(()));
+}
+
+#[test]
+fn many_commands_at_once_start_one_node() {
+    let cis = Cis::new();
+    let started: Vec<_> = (0..12).map(|_| cis.spawn(["dag", "list", "--json"])).collect();
+    for command in started {
+        let out = command.wait().expect(0);
+        assert!(!out.stderr.contains("locked"), "{}", out.stderr);
+    }
+    let nodes = cis.processes().iter().filter(|p| p.command.contains(" node ")).count();
+    assert!(nodes <= 1, "{:?}", cis.processes());
+}
+
+#[test]
+fn init_doctor_and_status_work_on_an_empty_home() {
+    let cis = Cis::new();
+    cis.ok(["init"]);
+    cis.ok(["init"]);
+    let said = cis.ok(["doctor"]);
+    assert!(!said.is_empty());
+    cis.ok(["status"]);
+    assert!(cis.status()["did"].as_str().is_none_or(|did| did.starts_with("did:key:z6Mk")));
+}
+
+#[test]
+fn a_node_keeps_its_identity() {
+    let cis = Cis::new();
+    cis.ok(["node", "start", "--detach"]);
+    let first = cis.status()["did"].clone();
+    assert!(first.as_str().unwrap().starts_with("did:key:z6Mk"), "{first}");
+    cis.stop();
+    cis.ok(["node", "start", "--detach"]);
+    assert_eq!(cis.status()["did"], first);
+}

@@ -1,0 +1,85 @@
+//! Secrets: they reach the task, and nothing else shows them.
+
+use std::path::Path;
+
+use super::harness::{Cis, ulid_in};
+
+const SECRET: &str = "hunter2-correct-horse";
+
+const DAG: &str = r#"
+version = 1
+[dag]
+id = "secrets"
+[[tasks]]
+id = "show"
+secrets = { TOKEN = { env = "MY_TOKEN" }, KEY = { file = "key" } }
+script = '''
+test "$TOKEN" = hunter2-correct-horse && test "$KEY" = key-of-a-file && touch "$E2E_WORK/reached"
+echo "the token is $TOKEN"
+echo "leak=$TOKEN!" >> "$CIS_OUTPUT"
+'''
+outputs = { leak = { type = "string" } }
+[[tasks]]
+id = "later"
+needs = ["show"]
+tty = false
+script = 'printf "%s" {{ tasks.show.outputs.leak }} > "$E2E_WORK/later"'
+"#;
+
+#[test]
+fn a_secret_reaches_the_task_and_nothing_else_shows_it() {
+    let cis = Cis::new().env("MY_TOKEN", SECRET);
+    cis.write("key", "key-of-a-file\n");
+    let out = cis.dag(DAG, &["--json"]).expect(0);
+    assert!(cis.work().join("reached").exists());
+    assert_eq!(cis.read("later"), format!("{SECRET}!"), "a later task gets the real value");
+    let run = ulid_in(&cis.ok(["dag", "list", "--json"]));
+    let said = [
+        out.stdout,
+        out.stderr,
+        cis.ok(["dag", "logs", "show"]),
+        cis.ok(["dag", "logs", "--plain", "show"]),
+        cis.show(&run).to_string(),
+        cis.json(&["dag", "sessions"]).to_string(),
+        cis.ok(["dag", "why", "show"]),
+    ];
+    for text in said {
+        assert!(!text.contains(SECRET), "{text}");
+    }
+    let log = cis.ok(["dag", "logs", "--plain", "show"]);
+    assert!(log.contains("the token is "), "{log}");
+    cis.stop();
+    let shown = files_with(&cis.home(), SECRET);
+    assert!(shown.iter().all(|(_, mode)| mode & 0o077 == 0), "others may read the secret: {shown:?}");
+    let database = |name: &str| name.contains(".db") || name.contains(".sqlite");
+    assert!(shown.iter().all(|(name, _)| !database(name)), "the database has the secret: {shown:?}");
+}
+
+#[test]
+fn a_secret_without_a_value_fails_the_task_by_its_name() {
+    let cis = Cis::new();
+    cis.write("key", "x");
+    let out = cis.dag(DAG, &[]).expect(1);
+    assert!(format!("{}{}", out.stdout, out.stderr).contains("MY_TOKEN"), "{out:?}");
+    assert!(!cis.work().join("reached").exists());
+}
+
+/// Files below `folder` that hold `text`, with their modes.
+fn files_with(folder: &Path, text: &str) -> Vec<(String, u32)> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap().map_while(Result::ok) {
+        let path = entry.path();
+        let kind = entry.file_type().unwrap();
+        if kind.is_dir() {
+            found.extend(files_with(&path, text));
+        } else if kind.is_file() {
+            let bytes = std::fs::read(&path).unwrap();
+            if bytes.windows(text.len()).any(|window| window == text.as_bytes()) {
+                let mode = entry.metadata().unwrap().permissions().mode();
+                found.push((path.display().to_string(), mode));
+            }
+        }
+    }
+    found
+}

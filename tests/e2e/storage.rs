@@ -1,0 +1,233 @@
+//! Disks and files that fail: full, read-only, corrupted; programs that write without end.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::harness::{Cis, eventually, is_root};
+
+/// Files below a folder.
+pub fn files_below(folder: &Path) -> Vec<PathBuf> {
+    entries_below(folder).into_iter().filter(|path| path.is_file()).collect()
+}
+
+/// Files, folders, sockets below a folder, and itself.
+pub fn entries_below(folder: &Path) -> Vec<PathBuf> {
+    let mut found = vec![folder.to_owned()];
+    let Ok(entries) = std::fs::read_dir(folder) else { return found };
+    for entry in entries.map_while(Result::ok) {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            found.extend(entries_below(&entry.path()));
+        } else {
+            found.push(entry.path());
+        }
+    }
+    found
+}
+
+/// The database of a home.
+pub fn database(cis: &Cis) -> PathBuf {
+    let is_database = |path: &PathBuf| {
+        let head = std::fs::read(path).unwrap_or_default();
+        head.starts_with(b"SQLite format 3\0")
+    };
+    files_below(&cis.home()).into_iter().find(is_database).expect("a home has a database")
+}
+
+/// A small file system, mounted at `CIS_HOME`; unmounted at the end.
+struct Mounted(PathBuf);
+
+impl Mounted {
+    /// None where we may not mount.
+    fn at(path: &Path, size: &str) -> Option<Self> {
+        std::fs::create_dir_all(path).unwrap();
+        let options = format!("size={size},mode=0700");
+        let mount = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &options, "cis-e2e"])
+            .arg(path)
+            .output()
+            .unwrap();
+        if !is_root() || !mount.status.success() {
+            eprintln!("skipped: mounting needs root: {}", String::from_utf8_lossy(&mount.stderr));
+            return None;
+        }
+        Some(Self(path.to_owned()))
+    }
+
+    fn read_only(&self, yes: bool) {
+        let options = if yes { "remount,ro" } else { "remount,rw" };
+        assert!(Command::new("mount").args(["-o", options]).arg(&self.0).status().unwrap().success());
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        // Lazily: a process that is being ended may still stand in it.
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+#[test]
+fn a_full_disk_stops_nothing_that_runs_and_is_said() {
+    let cis = Cis::new();
+    let Some(_mounted) = Mounted::at(&cis.home(), "24m") else { return };
+    let text = r#"
+version = 1
+[dag]
+id = "full"
+[[tasks]]
+id = "talks"
+script = '''
+i=0
+while [ ! -e "$E2E_WORK/open" ]; do
+  i=$((i+1)); echo "line $i of a program that goes on while the disk is full"; echo $i > "$E2E_WORK/progress"; sleep 0.01
+done
+'''
+[[tasks]]
+id = "after"
+needs = ["talks"]
+script = 'touch "$E2E_WORK/after"'
+"#;
+    let run = cis.start(text);
+    cis.session_of("talks");
+    fill(&cis.home().join("ballast"));
+    let progress = || cis.read("progress").trim().parse::<u64>().unwrap_or_default();
+    let at_full = progress();
+    eventually("the program goes on", || (progress() > at_full + 200).then_some(()));
+    cis.write("open", "");
+    super::harness::pause(std::time::Duration::from_secs(2));
+    let said = format!("{}{}", cis.run(["node", "status"]).stdout, cis.run(["dag", "why", "after"]).stdout);
+    std::fs::remove_file(cis.home().join("ballast")).unwrap();
+    cis.wait_run(&run, "succeeded");
+    assert!(cis.work().join("after").exists());
+    assert!(said.contains("disk") || said.contains("space"), "nobody was told: {said}");
+    cis.stop();
+}
+
+/// Takes all space that there is.
+fn fill(path: &Path) {
+    use std::io::Write as _;
+    let mut file = std::fs::File::create(path).unwrap();
+    for block in [1 << 16, 1 << 12, 1] {
+        while file.write_all(&vec![b'x'; block]).and_then(|()| file.flush()).is_ok() {}
+    }
+}
+
+#[test]
+fn a_read_only_home_is_said() {
+    let cis = Cis::new();
+    let Some(mounted) = Mounted::at(&cis.home(), "8m") else { return };
+    mounted.read_only(true);
+    let out = cis
+        .dag("version = 1\n[dag]\nid = \"x\"\n[[tasks]]\nid = \"a\"\ncommand = [\"true\"]\n", &[])
+        .expect(3);
+    let said = out.stderr.to_lowercase();
+    assert!(said.contains("read-only") && said.contains(cis.home().to_str().unwrap()), "{}", out.stderr);
+    mounted.read_only(false);
+    cis.dag("version = 1\n[dag]\nid = \"x\"\n[[tasks]]\nid = \"a\"\ncommand = [\"true\"]\n", &[]).expect(0);
+    cis.stop();
+}
+
+#[test]
+fn a_corrupted_database_is_said_and_left_as_it_is() {
+    let cis = Cis::new();
+    cis.dag("version = 1\n[dag]\nid = \"x\"\n[[tasks]]\nid = \"a\"\ncommand = [\"true\"]\n", &[]).expect(0);
+    cis.stop();
+    let path = database(&cis);
+    let good = std::fs::read(&path).unwrap();
+    let mut bad = good.clone();
+    // Page 2 and what follows; the header stays, so that it still looks like a database.
+    let end = bad.len().min(40_000);
+    bad[4096..end].fill(0xA5);
+    std::fs::write(&path, &bad).unwrap();
+    for suffix in ["-wal", "-shm"] {
+        let _ = std::fs::remove_file(format!("{}{suffix}", path.display())); // Gone after a clean stop.
+    }
+    let out = cis.run(["dag", "list"]).expect(3);
+    assert!(
+        out.stderr.contains("cis store check") && out.stderr.contains("cis store rebuild"),
+        "{}",
+        out.stderr
+    );
+    assert_eq!(std::fs::read(&path).unwrap()[4096..end], bad[4096..end], "the evidence was changed");
+    cis.run(["store", "check"]).expect(3);
+    std::fs::write(&path, &good).unwrap();
+    cis.ok(["store", "check"]);
+    cis.ok(["store", "rebuild"]);
+    assert_eq!(cis.json(&["dag", "list"])["items"][0]["state"], "succeeded");
+}
+
+#[test]
+fn a_file_that_is_no_database_is_said() {
+    let cis = Cis::new();
+    cis.ok(["dag", "list"]);
+    cis.stop();
+    std::fs::write(database(&cis), "not a database at all, but long enough to be read as one").unwrap();
+    let out = cis.run(["dag", "list"]).expect(3);
+    assert!(out.stderr.contains("cis store check"), "{}", out.stderr);
+}
+
+/// Writes `megabytes` of lines and checks what is kept of them.
+fn writes_without_end(megabytes: u32) {
+    let cis = Cis::new();
+    let text = format!(
+        "version = 1\n[dag]\nid = \"loud\"\n[[tasks]]\nid = \"a\"\ntty = false\nscript = 'echo first; yes 0123456789abcdef | head -c {megabytes}000000; echo; echo last'\n"
+    );
+    let file = cis.write("loud.toml", text);
+    let running = cis.spawn(["dag", "run", file.to_str().unwrap()]);
+    cis.session_of("a");
+    let pids = [cis.node_pid().unwrap(), cis.host_pid().unwrap()];
+    running.wait_within(std::time::Duration::from_secs(600)).expect(0);
+    let kept: u64 =
+        files_below(&cis.home()).iter().filter_map(|path| path.metadata().ok()).map(|meta| meta.len()).sum();
+    assert!(kept < 150_000_000, "{kept} bytes are on the disk");
+    for pid in pids {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or(" 0 kB");
+        let kilobytes: u64 = peak.trim().split(' ').next().unwrap().parse().unwrap();
+        assert!(kilobytes < 300_000, "process {pid} grew to {kilobytes} KB");
+    }
+    let log = cis.ok(["dag", "logs", "--plain", "a"]);
+    assert!(log.starts_with("first\n"), "{}", &log[..40]);
+    assert!(log.ends_with("last\n"), "{}", &log[log.len() - 40..]);
+    let marked = log.lines().any(|line| line.contains("cut") && !line.starts_with("0123"));
+    assert!(marked, "the cut is not marked");
+}
+
+#[test]
+fn a_program_that_writes_300_mb_fills_neither_memory_nor_disk() {
+    writes_without_end(300);
+}
+
+#[test]
+#[ignore = "10 GB take minutes: cargo xtask test-all"]
+fn a_program_that_writes_10_gb_fills_neither_memory_nor_disk() {
+    writes_without_end(10_000);
+}
+
+#[test]
+fn without_descriptors_tasks_wait_with_the_reason() {
+    let cis = Cis::new();
+    let mut text = "version = 1\n[dag]\nid = \"short\"\nmax_parallel = 60\n".to_owned();
+    for n in 0..60 {
+        text += &format!(
+            "[[tasks]]\nid = \"t{n}\"\nscript = 'while [ ! -e \"$E2E_WORK/open\" ]; do sleep 0.05; done'\n"
+        );
+    }
+    let file = cis.write("short.toml", text);
+    // Both node and host inherit it: room for some sessions, not for all.
+    let line = format!("ulimit -n 60; exec {} dag run --detach {}", cis.binary().display(), file.display());
+    let mut command = Command::new("sh");
+    command.args(["-c", &line]).current_dir(cis.work()).env_clear().envs(cis.environment());
+    let run = super::harness::ulid_in(&super::harness::Running::start(command).wait().expect(0).stdout);
+    let reason = eventually("a task waits because something is short", || {
+        let detail = cis.show(&run);
+        let tasks = detail["tasks"].as_array()?.clone();
+        tasks.iter().filter(|task| task["state"] == "queued").find_map(|task| {
+            let reason = task["reason"].as_str()?.to_lowercase();
+            (reason.contains("descriptor") || reason.contains("open files")).then_some(reason)
+        })
+    });
+    assert!(!reason.is_empty());
+    cis.write("open", "");
+    cis.wait_run(&run, "succeeded");
+}

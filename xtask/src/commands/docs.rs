@@ -1,0 +1,18 @@
+//! `docs`: documentation of the code, and the links of the written one.
+
+use super::links;
+use crate::Outcome;
+use crate::process::{cargo, run};
+
+/// Warnings of rustdoc (missing texts, broken links) are errors.
+pub(crate) fn docs() -> Outcome {
+    links::check()?;
+    let mut command = cargo(&["doc", "--workspace", "--no-deps", "--locked", "--lib"]);
+    command.env("RUSTDOCFLAGS", "-D warnings");
+    run(command)?;
+    // The binary's pages would overwrite those of a library with the same name: a pass of its own.
+    let mut command =
+        cargo(&["doc", "-p", "cis-node", "--no-deps", "--locked", "--bins", "--document-private-items"]);
+    command.env("RUSTDOCFLAGS", "-D warnings -A rustdoc::private-intra-doc-links");
+    run(command)
+}

@@ -1,0 +1,48 @@
+//! The commands, one file each.
+
+mod ci;
+mod deny;
+mod docs;
+mod fuzz;
+mod layers;
+mod links;
+mod lint;
+mod test;
+
+use crate::Outcome;
+
+const HELP: &str = "\
+cargo xtask COMMAND
+
+  test [ARGS]  build, then run every test (installs cargo-nextest where it is missing);
+               ARGS go to `cargo nextest run`
+  test-all     the same with the heavy tests: long simulations, soak, many random kills
+  lint         rustfmt, clippy, the line between pure and io, who may import whom
+  deny         licences, sources, banned and unused dependencies
+  docs         the code's documentation without warnings, and links of the written one
+  fuzz [SECONDS]
+               every fuzzer for so long (60 s)
+  bench [--update]
+               the figures of docs/benchmarks.md; --update writes them there
+  ci           what .ci/run calls: test, lint, deny, docs
+";
+
+/// Runs the command that `arguments` name.
+pub(crate) fn dispatch(arguments: &[String]) -> Outcome {
+    let rest = arguments.get(1..).unwrap_or_default();
+    match arguments.first().map(String::as_str) {
+        Some("test") => test::test(rest),
+        Some("test-all") => test::test_all(rest),
+        Some("lint") => lint::lint(),
+        Some("deny") => deny::deny(),
+        Some("docs") => docs::docs(),
+        Some("fuzz") => fuzz::fuzz(rest),
+        Some("bench") => crate::bench::bench(rest),
+        Some("ci") => ci::ci(),
+        None | Some("help" | "--help" | "-h") => {
+            print!("{HELP}");
+            Ok(())
+        }
+        Some(other) => Err(format!("there is no command `{other}`\n\n{HELP}")),
+    }
+}

@@ -1,0 +1,47 @@
+//! `test` and `test-all`: everything that proves something.
+
+use crate::Outcome;
+use crate::process::{cargo, run, run_keeping};
+use crate::tools::NEXTEST;
+
+/// The tests that everybody runs.
+pub(crate) fn test(extra: &[String]) -> Outcome {
+    prepare()?;
+    run(nextest(extra))?;
+    run(doc_tests())
+}
+
+/// The same, and gives back nextest's summary, also when a test failed.
+pub(crate) fn test_with_summary() -> (Outcome, Vec<String>) {
+    if let Err(e) = prepare() {
+        return (Err(e), Vec::new());
+    }
+    let (outcome, summary) = run_keeping(nextest(&[]), |line| line.trim_start().starts_with("Summary"));
+    (outcome.and_then(|()| run(doc_tests())), summary)
+}
+
+/// All tests, the heavy ones (marked `#[ignore]`) too, with more cases for the generated ones.
+pub(crate) fn test_all(extra: &[String]) -> Outcome {
+    prepare()?;
+    let mut command = nextest(&[]);
+    command.args(["--run-ignored", "all", "--profile", "heavy"]).args(extra);
+    command.env("PROPTEST_CASES", "4096").env("CIS_SIM_SEEDS", "3000");
+    run(command)?;
+    run(doc_tests())
+}
+
+fn prepare() -> Outcome {
+    NEXTEST.ensure()?;
+    // Tests on the real binary start it by its path; a build that fails is said before any test.
+    run(cargo(&["build", "--workspace", "--locked"]))
+}
+
+fn nextest(extra: &[String]) -> std::process::Command {
+    let mut command = cargo(&["nextest", "run", "--workspace", "--locked", "--no-fail-fast"]);
+    command.args(extra);
+    command
+}
+
+fn doc_tests() -> std::process::Command {
+    cargo(&["test", "--workspace", "--locked", "--doc", "--quiet"])
+}
