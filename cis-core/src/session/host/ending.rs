@@ -1,0 +1,152 @@
+//! The end of a session: its leader ends, what it left behind is ended, what they wrote is drained;
+//! only then the exit is told.
+
+use rustix::io::Errno;
+use rustix::process::{Pid, WaitOptions, WaitStatus, test_kill_process, wait};
+
+use super::server::Host;
+use super::session::{Descriptors, Session};
+use crate::event::ExitStatus;
+use crate::session::os::Processes;
+use crate::session::protocol::{Exit, FromHost};
+
+/// A session older than this is not looked through by pid numbers: they may have gone round since, ms.
+const YOUNG_MS: u64 = 500;
+/// No more numbers than this are tried.
+const NUMBERS_MAX: u32 = 256;
+/// After an orphan ended, its session is looked at again at the earliest so much later, ms.
+const RECHECK_MS: u64 = 10;
+
+impl Host {
+    /// Waits for every child that ended.
+    pub(super) fn reap(&mut self) {
+        let mut orphans = false;
+        while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
+            let pid = pid.as_raw_nonzero().get().unsigned_abs();
+            if let Some(slot) = self.by_pid.remove(&pid) {
+                if let Some(session) = self.sessions.get_mut(slot) {
+                    session.leader_end = Some((exit_status(status), self.now_unix));
+                }
+                self.ended.push(slot);
+            } else if self.supervise.ended(pid) {
+                self.restart_node_if_due();
+            } else {
+                orphans = true;
+            }
+        }
+        if orphans {
+            self.orphan_ended();
+        }
+    }
+
+    /// Sessions that are being ended may be over now.
+    fn orphan_ended(&mut self) {
+        let ending: Vec<usize> = self
+            .sessions
+            .iter()
+            .filter(|(_, one)| one.lives() && one.kill.is_some())
+            .map(|(slot, _)| slot)
+            .collect();
+        for slot in ending {
+            let soon = self.now + RECHECK_MS;
+            if let Some(kill) = self.sessions.get_mut(slot).and_then(|session| session.kill.as_mut())
+                && kill.next > soon
+            {
+                kill.next = soon;
+                self.wish(slot);
+            }
+        }
+    }
+
+    /// Brings the sessions whose leader ended to their end, as far as it goes now.
+    pub(super) fn settle_ended(&mut self) {
+        for slot in std::mem::take(&mut self.ended) {
+            self.settle(slot);
+        }
+    }
+
+    fn settle(&mut self, slot: usize) {
+        let Some(session) = self.sessions.get(slot) else { return };
+        if session.leader_end.is_none() || !session.lives() {
+            return;
+        }
+        if !session.tree_gone {
+            if session.kill.is_some() {
+                return;
+            }
+            if !self.is_surely_alone(slot) {
+                self.end_leftovers(slot);
+            } else if let Some(session) = self.sessions.get_mut(slot) {
+                session.tree_gone = true;
+            }
+        }
+        if self.sessions.get(slot).is_some_and(|session| session.tree_gone) {
+            if self.drain_dry(slot) {
+                self.finish(slot);
+            } else {
+                // The rest in the next turn, after the others had theirs.
+                self.ended.push(slot);
+            }
+        }
+    }
+
+    /// A leader that just ended left nothing behind. Cheap: what it started has a higher pid than its
+    /// own, and pids are given out in order, so for a young session there are few numbers to try.
+    /// False where that cannot be said.
+    fn is_surely_alone(&self, slot: usize) -> bool {
+        let Some(session) = self.sessions.get(slot) else { return true };
+        let Some(newest) = self.processes.newest_pid() else { return false };
+        let few = newest >= session.pid && newest - session.pid <= NUMBERS_MAX;
+        if !few || self.now - session.started > YOUNG_MS {
+            return false;
+        }
+        (session.pid + 1..=newest).all(|pid| {
+            let known = self.by_pid.contains_key(&pid) || self.supervise.node == Some(pid);
+            let raw = Pid::from_raw(pid.cast_signed());
+            let there = || raw.is_some_and(|raw| test_kill_process(raw) != Err(Errno::SRCH));
+            // An orphan, also one that ended: then its children have just come to us.
+            let orphan = || self.processes.one(pid).is_some_and(|process| process.parent == self.own_pid);
+            known || !there() || !orphan()
+        })
+    }
+
+    /// Nothing of it is left: tells of its exit.
+    fn finish(&mut self, slot: usize) {
+        let Some(session) = self.sessions.get_mut(slot) else { return };
+        let Some((status, ended_ms)) = session.leader_end else { return };
+        session.descriptors = Descriptors::Closed;
+        session.inputs.discard();
+        session.log.finish();
+        (session.kill, session.freeze_next, session.seen) = (None, None, Vec::new());
+        let exit = Exit {
+            status,
+            started_ms: session.started_ms,
+            ended_ms,
+            timed_out: session.timed_out,
+            killed: session.killed,
+            output_bytes: session.log.total(),
+            cut_bytes: session.log.cut(),
+        };
+        session.exit = Some(exit.clone());
+        let (id, watchers) = (session.id, session.watchers.clone());
+        self.say_to_control(&FromHost::Exited { session: id, exit });
+        for at in watchers {
+            self.list(at);
+        }
+    }
+}
+
+impl Session {
+    /// Its leader is there, as a process or as one to be waited for: its pid is no other's.
+    pub(super) fn leader(&self) -> Option<Pid> {
+        if self.leader_end.is_some() { None } else { Pid::from_raw(self.pid.cast_signed()) }
+    }
+}
+
+fn exit_status(status: WaitStatus) -> ExitStatus {
+    match (status.exit_status(), status.terminating_signal()) {
+        (Some(code), _) => ExitStatus::Code(code),
+        (None, Some(signal)) => ExitStatus::Signal(signal),
+        (None, None) => ExitStatus::Code(-1),
+    }
+}

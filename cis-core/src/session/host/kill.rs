@@ -1,0 +1,241 @@
+//! Ending and stopping whole trees. Processes that ignore signals, make sessions of their own, lose
+//! their parents on purpose or multiply do not escape.
+
+use std::collections::BTreeSet;
+
+use rustix::io::Errno;
+use rustix::process::{Signal, kill_process_group};
+
+use super::server::Host;
+use super::session::Session;
+use super::tree::{Claim, tree};
+use crate::session::os::{Process, ProcessKey, Processes, signal_exactly};
+use crate::session::protocol::AtDeadline;
+
+/// Between two looks while processes have time to end by themselves, ms: from, to.
+const TERM_PAUSE_MS: (u64, u64) = (20, 500);
+/// The same while they are killed: what does not go then sleeps in the kernel.
+const KILL_PAUSE_MS: (u64, u64) = (5, 1000);
+/// So often in a row a tree is looked at for processes that are not stopped yet.
+const STOP_ROUNDS: usize = 32;
+
+/// A tree that is being ended.
+#[derive(Debug)]
+pub(super) struct Kill {
+    /// From then on with SIGKILL.
+    hard_from: u64,
+    /// The next look.
+    pub(super) next: u64,
+    pause: u64,
+    /// They got SIGTERM.
+    told: BTreeSet<ProcessKey>,
+    /// They are another user's: nothing can be done about them.
+    beyond: BTreeSet<ProcessKey>,
+}
+
+impl Host {
+    /// A peer wants it ended.
+    pub(super) fn kill_asked(&mut self, slot: usize, grace_ms: Option<u64>) {
+        let Some(session) = self.sessions.get_mut(slot) else { return };
+        session.killed |= session.leader_end.is_none();
+        let grace = grace_ms.unwrap_or(session.grace_ms);
+        self.end_tree(slot, grace);
+    }
+
+    /// Its leader ended and left processes behind.
+    pub(super) fn end_leftovers(&mut self, slot: usize) {
+        let Some(session) = self.sessions.get(slot) else { return };
+        let grace = session.grace_ms;
+        self.end_tree(slot, grace);
+        self.wish(slot);
+    }
+
+    /// Some deadline of the session came.
+    pub(super) fn session_due(&mut self, slot: usize) {
+        let now = self.now;
+        let there = |session: &&mut Session| session.lives() && !session.tree_gone;
+        let Some(session) = self.sessions.get_mut(slot).filter(there) else { return };
+        if let Some(kill) = &session.kill {
+            if kill.next <= now {
+                self.end_round(slot);
+            }
+        } else if session.timeout_at.is_some_and(|at| at <= now) {
+            session.timed_out = true;
+            let grace = session.grace_ms;
+            self.end_tree(slot, grace);
+        } else if let Some(deadline) = session.deadline.take_if(|deadline| deadline.at_ms <= now) {
+            match deadline.action {
+                AtDeadline::Kill { grace_ms } => {
+                    session.timed_out = true;
+                    self.end_tree(slot, grace_ms);
+                }
+                AtDeadline::Freeze => self.freeze(slot),
+            }
+        } else if session.freeze_next.is_some_and(|at| at <= now) {
+            self.freeze(slot);
+        }
+        self.wish(slot);
+    }
+
+    /// Begins to end a tree; where that has begun, the shorter grace counts.
+    fn end_tree(&mut self, slot: usize, grace_ms: u64) {
+        let now = self.now;
+        let Some(session) = self.sessions.get_mut(slot).filter(|session| !session.tree_gone) else { return };
+        session.freeze_next = None;
+        let hard_from = now.saturating_add(grace_ms);
+        match &mut session.kill {
+            Some(kill) => kill.hard_from = kill.hard_from.min(hard_from),
+            kill => {
+                let (told, beyond) = (BTreeSet::new(), BTreeSet::new());
+                *kill = Some(Kill { hard_from, next: now, pause: TERM_PAUSE_MS.0, told, beyond });
+            }
+        }
+        self.end_round(slot);
+    }
+
+    /// One look at a tree that is being ended, and what is to be done to what is there.
+    fn end_round(&mut self, slot: usize) {
+        let (mut live, unreaped) = self.look(slot);
+        let now = self.now;
+        let Some(session) = self.sessions.get_mut(slot) else { return };
+        let Some(mut kill) = session.kill.take() else { return };
+        live.retain(|process| !kill.beyond.contains(&process.key()));
+        if live.is_empty() && !unreaped && session.leader_end.is_some() {
+            session.tree_gone = true;
+            self.ended.push(slot);
+            return;
+        }
+        if now >= kill.hard_from {
+            if !kill.told.is_empty() {
+                kill.told.clear();
+                kill.pause = KILL_PAUSE_MS.0;
+            }
+            self.kill_hard(slot, &mut kill, live);
+            kill.next = now + kill.pause;
+            kill.pause = (kill.pause * 2).min(KILL_PAUSE_MS.1);
+        } else {
+            let terminal = session.descriptors.terminal().is_some();
+            self.ask_to_end(&mut kill, &live, terminal);
+            kill.next = (now + kill.pause).min(kill.hard_from);
+            kill.pause = (kill.pause * 2).min(TERM_PAUSE_MS.1);
+        }
+        if let Some(session) = self.sessions.get_mut(slot) {
+            session.kill = Some(kill);
+        }
+    }
+
+    /// SIGTERM to those that have not had it. On a terminal, what ignores it gets SIGHUP as well, as an
+    /// interactive shell does, for which that is the way to end. SIGCONT, for who is stopped hears nothing.
+    fn ask_to_end(&self, kill: &mut Kill, live: &[Process], terminal: bool) {
+        for process in live {
+            let key = process.key();
+            if !kill.told.insert(key) {
+                continue;
+            }
+            let deaf = terminal && self.processes.ignores(process.pid, Signal::TERM);
+            let signals: &[Signal] =
+                if deaf { &[Signal::TERM, Signal::HUP, Signal::CONT] } else { &[Signal::TERM, Signal::CONT] };
+            if signal_exactly(&self.processes, key, signals) == Err(Errno::PERM) {
+                kill.beyond.insert(key);
+            }
+        }
+    }
+
+    /// SIGKILL to all, who are stopped first: what is killed one by one could multiply meanwhile.
+    fn kill_hard(&mut self, slot: usize, kill: &mut Kill, live: Vec<Process>) {
+        let (stopped, _) = self.stop_all(slot, live, &mut kill.beyond);
+        if let Some(group) = self.sessions.get(slot).and_then(Session::leader) {
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+        for key in stopped {
+            if signal_exactly(&self.processes, key, &[Signal::KILL]) == Err(Errno::PERM) {
+                kill.beyond.insert(key);
+            }
+        }
+    }
+
+    /// SIGSTOP until a look finds none that did not have it. All that were stopped, and whether none
+    /// was left.
+    fn stop_all(
+        &mut self,
+        slot: usize,
+        mut live: Vec<Process>,
+        beyond: &mut BTreeSet<ProcessKey>,
+    ) -> (BTreeSet<ProcessKey>, bool) {
+        let mut stopped = BTreeSet::new();
+        for _ in 0..STOP_ROUNDS {
+            let mut fresh = false;
+            for process in &live {
+                let key = process.key();
+                if beyond.contains(&key) || !stopped.insert(key) {
+                    continue;
+                }
+                fresh = true;
+                if !process.stopped
+                    && signal_exactly(&self.processes, key, &[Signal::STOP]) == Err(Errno::PERM)
+                {
+                    beyond.insert(key);
+                    stopped.remove(&key);
+                }
+            }
+            if !fresh {
+                return (stopped, true);
+            }
+            live = self.look(slot).0;
+        }
+        (stopped, false)
+    }
+
+    /// Stops the whole tree, until it is thawed.
+    pub(super) fn freeze(&mut self, slot: usize) {
+        /// A tree that grew faster than it could be stopped is looked at again so soon, ms.
+        const AGAIN_MS: u64 = 10;
+        let (live, _) = self.look(slot);
+        let (_, all) = self.stop_all(slot, live, &mut BTreeSet::new());
+        let again = (!all).then_some(self.now + AGAIN_MS);
+        if let Some(session) = self.sessions.get_mut(slot) {
+            session.freeze_next = again;
+        }
+    }
+
+    /// Lets the whole tree go on.
+    pub(super) fn thaw(&mut self, slot: usize) {
+        if let Some(session) = self.sessions.get_mut(slot) {
+            session.freeze_next = None;
+        }
+        let (live, _) = self.look(slot);
+        for process in live {
+            // One that is gone or another user's is not ours to thaw.
+            let _ = signal_exactly(&self.processes, process.key(), &[Signal::CONT]);
+        }
+    }
+
+    /// The live processes of a session, and whether there are orphans that the host has yet to wait for.
+    pub(super) fn look(&mut self, slot: usize) -> (Vec<Process>, bool) {
+        let all = self.processes.all();
+        self.look_in(slot, &all)
+    }
+
+    /// The same, in a list of all processes.
+    pub(super) fn look_in(&mut self, slot: usize, all: &[Process]) -> (Vec<Process>, bool) {
+        let ticks = self.processes.ticks_per_second();
+        let living = self.sessions.iter().filter(|(_, session)| session.lives());
+        let claims: Vec<Claim<'_>> = living
+            .map(|(slot, session)| Claim {
+                slot,
+                leader: session.pid,
+                leader_gone: session.leader_end.is_some(),
+                started: session.started * ticks / 1000,
+                label: &session.label,
+                seen: &session.seen,
+            })
+            .collect();
+        let label = |pid| self.processes.variable(pid, super::environment::LABEL);
+        let found = tree(all, self.own_pid, self.supervise.node, &claims, slot, label);
+        let live: Vec<Process> = found.live.into_iter().filter_map(|at| all.get(at).cloned()).collect();
+        if let Some(session) = self.sessions.get_mut(slot) {
+            session.seen = live.iter().map(Process::key).collect();
+        }
+        (live, found.unreaped)
+    }
+}

@@ -1,0 +1,401 @@
+//! The loop: what happened, what it means, what is said about it.
+
+use std::collections::HashMap;
+use std::fs::{File, OpenOptions};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::net::UnixListener;
+
+use rustix::buffer::spare_capacity;
+use rustix::event::{Timespec, epoll};
+use rustix::io::Errno;
+use rustix::net::{SocketFlags, accept_with};
+
+use super::config::{HostConfig, HostError, READY};
+use super::connection::{Connection, Read};
+use super::environment::{Base, Programs};
+use super::listener;
+use super::session::Session;
+use super::slab::Slab;
+use super::supervise::Supervise;
+use super::timers::{Timers, Wake};
+use crate::ids::{HostInstance, SessionId, TimestampMs};
+use crate::session::os::{self, Limits, Nofile, ProcFs, SignalFd, Spawner};
+use crate::session::protocol::FromHost;
+
+/// So much of a session's output is read in one turn, bytes: a flood does not hold up the others.
+pub(super) const OUTPUT_PER_TURN: usize = 64 << 10;
+/// Peers at a time.
+const CONNECTIONS_MAX: usize = 256;
+/// A crash report of earlier lives is dropped above this, bytes.
+const CRASH_LOG_BYTES_MAX: u64 = 1 << 20;
+/// What has ended everything waits so long for its peers to read about it, ms.
+const LAST_WORDS_MS: u64 = 1000;
+
+/// What an epoll event is about; its number is in the event's data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Source {
+    Listener,
+    Signals,
+    Timers,
+    Connection(usize),
+    /// Output of a session; of a PTY also room for input.
+    Output(usize),
+    /// Room in the stdin pipe of a session.
+    Input(usize),
+}
+
+impl Source {
+    const BITS: u32 = 56;
+
+    pub(super) fn data(self) -> epoll::EventData {
+        let (kind, number) = match self {
+            Self::Listener => (0, 0),
+            Self::Signals => (1, 0),
+            Self::Timers => (2, 0),
+            Self::Connection(at) => (3, at),
+            Self::Output(at) => (4, at),
+            Self::Input(at) => (5, at),
+        };
+        epoll::EventData::new_u64(kind << Self::BITS | number as u64)
+    }
+
+    fn of(data: epoll::EventData) -> Self {
+        let at = usize::try_from(data.u64() & ((1 << Self::BITS) - 1)).unwrap_or(usize::MAX);
+        match data.u64() >> Self::BITS {
+            0 => Self::Listener,
+            1 => Self::Signals,
+            2 => Self::Timers,
+            3 => Self::Connection(at),
+            4 => Self::Output(at),
+            _ => Self::Input(at),
+        }
+    }
+}
+
+/// All that a host has.
+pub(super) struct Host {
+    pub(super) config: HostConfig,
+    pub(super) poll: OwnedFd,
+    pub(super) processes: ProcFs,
+    pub(super) timers: Timers,
+    pub(super) instance: HostInstance,
+    pub(super) own_pid: u32,
+    pub(super) nofile: Nofile,
+    pub(super) limits: Limits,
+    pub(super) spawner: Spawner,
+    pub(super) programs: Programs,
+    pub(super) bases: HashMap<String, Base>,
+    pub(super) sessions: Slab<Session>,
+    pub(super) by_id: HashMap<SessionId, usize>,
+    /// Leaders that were not waited for yet.
+    pub(super) by_pid: HashMap<u32, usize>,
+    /// Sessions whose leader ended, to be looked at in this turn.
+    pub(super) ended: Vec<usize>,
+    pub(super) connections: Slab<Connection>,
+    pub(super) control: Option<usize>,
+    /// Connections with something to do at the end of this turn.
+    pub(super) listed: Vec<usize>,
+    pub(super) supervise: Supervise,
+    pub(super) shutting_down: bool,
+    /// Of the boot clock, ms, read once a turn.
+    pub(super) now: u64,
+    pub(super) now_unix: TimestampMs,
+    pub(super) buffer: Vec<u8>,
+    signals: SignalFd,
+    listener: UnixListener,
+    /// Given up for a moment where descriptors have run out, to take a peer in and send it away.
+    spare: Option<OwnedFd>,
+    idle_since: Option<u64>,
+    over_since: Option<u64>,
+    _lock: File,
+}
+
+/// Runs a host until it has nothing left to do, was told to shut down, or cannot go on. Says
+/// [`READY`] on stdout once it listens; stdin and stdout are `/dev/null` from then on.
+///
+/// The process must be the host's alone, with one thread and no descriptor above 2: it gives up its
+/// session, its signals and its descriptors.
+///
+/// # Errors
+/// [`HostError`]. Sessions are then gone with it.
+pub fn run(config: HostConfig) -> Result<(), HostError> {
+    os::close_all_above_stderr();
+    // Fails where the spawner has made it a session's leader: as good.
+    let _ = rustix::process::setsid();
+    let mut host = Host::new(config.absolute()?)?;
+    host.announce()?;
+    // Nobody may come.
+    host.look_whether_idle();
+    host.timers.arm(host.now);
+    let mut events = Vec::with_capacity(64);
+    while !host.is_over() {
+        host.turn(&mut events)?;
+    }
+    // Before the lock is given up, so that it is never the socket of the next host.
+    let _ = std::fs::remove_file(&host.config.socket);
+    Ok(())
+}
+
+impl Host {
+    fn new(config: HostConfig) -> Result<Self, HostError> {
+        let lock = listener::lock(&config.lock)?;
+        let nofile = os::raise_nofile();
+        rustix::process::set_child_subreaper(rustix::process::Pid::from_raw(1))
+            .map_err(HostError::system("become the reaper of orphans"))?;
+        let signals = os::watch_signals().map_err(HostError::system("watch its signals"))?;
+        let processes = ProcFs::open().map_err(HostError::system("read /proc"))?;
+        let poll =
+            epoll::create(epoll::CreateFlags::CLOEXEC).map_err(HostError::system("create an epoll"))?;
+        let timers = Timers::new().map_err(HostError::system("create a timer"))?;
+        let mut random = [0; 16];
+        getrandom::fill(&mut random)
+            .map_err(|error| HostError::System { action: "get random bytes", source: error.into() })?;
+        let now_unix = os::unix_ms();
+        let limits = Limits { nofile: nofile.child_limit(), umask: config.umask };
+        let listener = listener::bind(&config.socket)?;
+        let host = Self {
+            instance: HostInstance::from_parts(now_unix.unsigned_abs(), u128::from_le_bytes(random)),
+            own_pid: std::process::id(),
+            spawner: Spawner::new(),
+            programs: Programs::default(),
+            bases: HashMap::new(),
+            sessions: Slab::new(),
+            by_id: HashMap::new(),
+            by_pid: HashMap::new(),
+            ended: Vec::new(),
+            connections: Slab::new(),
+            control: None,
+            listed: Vec::new(),
+            supervise: Supervise::default(),
+            shutting_down: false,
+            now: os::boot_ms(),
+            buffer: vec![0; OUTPUT_PER_TURN],
+            spare: os::null_device().ok(),
+            idle_since: None,
+            over_since: None,
+            _lock: lock,
+            now_unix,
+            limits,
+            nofile,
+            processes,
+            poll,
+            timers,
+            signals,
+            listener,
+            config,
+        };
+        host.watch(host.listener.as_fd(), Source::Listener)?;
+        host.watch(host.signals.as_fd(), Source::Signals)?;
+        host.watch(host.timers.as_fd(), Source::Timers)?;
+        Ok(host)
+    }
+
+    fn watch(&self, descriptor: BorrowedFd<'_>, source: Source) -> Result<(), HostError> {
+        epoll::add(&self.poll, descriptor, source.data(), epoll::EventFlags::IN)
+            .map_err(HostError::system("poll its descriptors"))
+    }
+
+    /// Says that it listens, and lets go of the streams and the directory it was born with.
+    fn announce(&self) -> Result<(), HostError> {
+        let line = format!("{READY}\n");
+        // The spawner may be gone: that is what a host is for.
+        let _ = rustix::io::write(rustix::stdio::stdout(), line.as_bytes());
+        let null = os::null_device().map_err(HostError::system("open /dev/null"))?;
+        os::onto_null(&null).map_err(HostError::system("let go of its standard streams"))?;
+        let _ = std::env::set_current_dir(&self.config.home);
+        let log = self.config.home.join("host.log");
+        let large = std::fs::metadata(&log).is_ok_and(|log| log.len() > CRASH_LOG_BYTES_MAX);
+        let mut options = OpenOptions::new();
+        options.create(true).mode(0o600);
+        let opened = if large { options.write(true).truncate(true) } else { options.append(true) }.open(log);
+        let redirected = opened.and_then(os::stderr_to);
+        redirected
+            .or_else(|_| os::stderr_to(&null))
+            .map_err(HostError::system("let go of its standard streams"))
+    }
+
+    /// Waits for something to happen, and deals with all that did.
+    fn turn(&mut self, events: &mut Vec<epoll::Event>) -> Result<(), HostError> {
+        const AT_ONCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let timeout = if self.listed.is_empty() && self.ended.is_empty() { None } else { Some(&AT_ONCE) };
+        events.clear();
+        match epoll::wait(&self.poll, spare_capacity(events), timeout) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => return Err(HostError::system("wait for its descriptors")(error)),
+        }
+        self.now = os::boot_ms();
+        self.now_unix = os::unix_ms();
+        for event in events.iter() {
+            let flags = event.flags;
+            match Source::of(event.data) {
+                Source::Listener => self.accept_all(),
+                Source::Signals => self.take_signals(),
+                Source::Timers => {}
+                Source::Connection(at) => self.connection_ready(at, flags),
+                Source::Output(at) => self.output_ready(at, flags),
+                Source::Input(at) => self.write_input(at),
+            }
+        }
+        self.settle_ended();
+        while let Some(who) = self.timers.due(self.now) {
+            match who {
+                Wake::Session(at) => self.session_due(at),
+                Wake::Host => self.restart_node_if_due(),
+            }
+        }
+        self.settle_ended();
+        self.serve_listed();
+        self.look_whether_idle();
+        self.timers.arm(self.now);
+        Ok(())
+    }
+
+    fn take_signals(&mut self) {
+        let pending = self.signals.take();
+        if pending.child {
+            self.reap();
+        }
+        if pending.terminate {
+            self.shut_down();
+        }
+    }
+
+    fn accept_all(&mut self) {
+        loop {
+            match accept_with(&self.listener, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC) {
+                Ok(stream) => self.admit(stream),
+                Err(Errno::INTR | Errno::CONNABORTED) => {}
+                Err(Errno::MFILE | Errno::NFILE) => {
+                    // Or epoll would tell of the waiting peer for ever.
+                    self.spare = None;
+                    drop(accept_with(&self.listener, SocketFlags::CLOEXEC));
+                    self.spare = os::null_device().ok();
+                    return;
+                }
+                Err(_) => return,
+            }
+        }
+    }
+
+    fn admit(&mut self, stream: OwnedFd) {
+        let full = self.connections.len() >= CONNECTIONS_MAX;
+        if full || !listener::admits(&stream, &self.processes, self.supervise.node) {
+            return;
+        }
+        let at = self.connections.insert(Connection::new(stream));
+        let connection = self.connections.get(at).map(AsFd::as_fd);
+        let added = connection.map(|stream| {
+            epoll::add(&self.poll, stream, Source::Connection(at).data(), epoll::EventFlags::IN)
+        });
+        if !matches!(added, Some(Ok(()))) {
+            self.connections.remove(at);
+        }
+    }
+
+    fn connection_ready(&mut self, at: usize, flags: epoll::EventFlags) {
+        let Some(connection) = self.connections.get_mut(at) else { return };
+        if flags.intersects(epoll::EventFlags::IN | epoll::EventFlags::HUP | epoll::EventFlags::ERR) {
+            match connection.read(&mut self.buffer) {
+                Read::Bytes(_) => {
+                    self.take_frames(at);
+                }
+                Read::Nothing => {}
+                Read::Gone => return self.close(at),
+            }
+        }
+        self.list(at);
+    }
+
+    /// The connection has something to do at the end of the turn.
+    pub(super) fn list(&mut self, at: usize) {
+        if let Some(connection) = self.connections.get_mut(at)
+            && !connection.listed
+        {
+            connection.listed = true;
+            self.listed.push(at);
+        }
+    }
+
+    /// Says something to one peer.
+    pub(super) fn say(&mut self, at: usize, message: &FromHost) {
+        if let Some(connection) = self.connections.get_mut(at) {
+            connection.say(message);
+            self.list(at);
+        }
+    }
+
+    /// Says something to the node, where there is one.
+    pub(super) fn say_to_control(&mut self, message: &FromHost) {
+        if let Some(at) = self.control {
+            self.say(at, message);
+        }
+    }
+
+    /// One write for each connection, with all that this turn brought.
+    fn serve_listed(&mut self) {
+        for at in std::mem::take(&mut self.listed) {
+            let Some(connection) = self.connections.get_mut(at) else { continue };
+            connection.listed = false;
+            let behind = self.pump(at);
+            let Some(connection) = self.connections.get_mut(at) else { continue };
+            if !connection.flush() {
+                self.close(at);
+                continue;
+            }
+            connection.poll(&self.poll, Source::Connection(at).data());
+            let has_room = connection.has_room();
+            if has_room && connection.decoder.waiting() > 0 && self.take_frames(at) || has_room && behind {
+                self.list(at);
+            }
+        }
+    }
+
+    /// Forgets a peer.
+    pub(super) fn close(&mut self, at: usize) {
+        let Some(connection) = self.connections.remove(at) else { return };
+        for watch in &connection.watches {
+            self.unwatch_session(watch.slot, at);
+        }
+        if self.control == Some(at) {
+            self.control = None;
+            self.control_lost();
+        }
+    }
+
+    /// Wishes for the next wake-up of a session.
+    pub(super) fn wish(&mut self, slot: usize) {
+        if let Some(at_ms) = self.sessions.get(slot).and_then(Session::next_wake) {
+            self.timers.wish(at_ms, Wake::Session(slot));
+        }
+        self.timers.compact(&self.sessions);
+    }
+
+    fn look_whether_idle(&mut self) {
+        let busy = self.sessions.len() > 0 || self.connections.len() > 0 || self.supervise.wants_node();
+        if busy {
+            self.idle_since = None;
+        } else if self.idle_since.is_none() {
+            self.idle_since = Some(self.now);
+            self.timers.wish(self.now + self.linger_ms(), Wake::Host);
+        }
+        if self.shutting_down
+            && self.over_since.is_none()
+            && !self.sessions.iter().any(|(_, one)| one.lives())
+        {
+            self.over_since = Some(self.now);
+            self.timers.wish(self.now + LAST_WORDS_MS, Wake::Host);
+        }
+    }
+
+    fn linger_ms(&self) -> u64 {
+        u64::try_from(self.config.linger.as_millis()).unwrap_or(u64::MAX / 2)
+    }
+
+    fn is_over(&self) -> bool {
+        let idle = self.idle_since.is_some_and(|since| self.now >= since + self.linger_ms());
+        let all_said = || self.connections.iter().all(|(_, peer)| peer.is_drained());
+        let shut_down = self.over_since.is_some_and(|since| self.now >= since + LAST_WORDS_MS || all_said());
+        idle || shut_down
+    }
+}

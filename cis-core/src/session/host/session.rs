@@ -1,0 +1,132 @@
+//! One session: what the host keeps of it. No behaviour beyond its own fields.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use super::inputs::Inputs;
+use super::kill::Kill;
+use crate::event::ExitStatus;
+use crate::ids::{SessionId, TimestampMs};
+use crate::session::log::LogWriter;
+use crate::session::os::ProcessKey;
+use crate::session::protocol::{AtDeadline, Exit, Known};
+
+/// Its descriptors.
+#[derive(Debug)]
+pub(super) enum Descriptors {
+    /// Both directions through the master of a PTY.
+    Pty(OwnedFd),
+    /// One pipe each way; each is gone once it is at its end.
+    Pipes { output: Option<OwnedFd>, stdin: Option<OwnedFd> },
+    /// The session ended.
+    Closed,
+}
+
+impl Descriptors {
+    pub(super) fn output(&self) -> Option<BorrowedFd<'_>> {
+        match self {
+            Self::Pty(master) => Some(master.as_fd()),
+            Self::Pipes { output, .. } => output.as_ref().map(AsFd::as_fd),
+            Self::Closed => None,
+        }
+    }
+
+    pub(super) fn input(&self) -> Option<BorrowedFd<'_>> {
+        match self {
+            Self::Pty(master) => Some(master.as_fd()),
+            Self::Pipes { stdin, .. } => stdin.as_ref().map(AsFd::as_fd),
+            Self::Closed => None,
+        }
+    }
+
+    pub(super) fn terminal(&self) -> Option<BorrowedFd<'_>> {
+        match self {
+            Self::Pty(master) => Some(master.as_fd()),
+            Self::Pipes { .. } | Self::Closed => None,
+        }
+    }
+}
+
+/// Whether more output can come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Flow {
+    /// Readers wait for it.
+    Open,
+    /// A terminal that nobody has open at the moment; a process may open it again.
+    HungUp,
+    /// No writer is left.
+    Ended,
+}
+
+/// A deadline beside the timeout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Deadline {
+    pub(super) at_ms: u64,
+    pub(super) action: AtDeadline,
+}
+
+/// One session. Times without other word are ms of the boot clock.
+#[derive(Debug)]
+pub(super) struct Session {
+    pub(super) id: SessionId,
+    pub(super) label: Box<str>,
+    /// Of its first process, its leader.
+    pub(super) pid: u32,
+    pub(super) started_ms: TimestampMs,
+    pub(super) started: u64,
+    pub(super) descriptors: Descriptors,
+    pub(super) flow: Flow,
+    pub(super) inputs: Inputs,
+    pub(super) log: LogWriter,
+    pub(super) last_output: u64,
+    pub(super) grace_ms: u64,
+    pub(super) timeout_at: Option<u64>,
+    pub(super) deadline: Option<Deadline>,
+    /// Of its leader, once that was waited for.
+    pub(super) leader_end: Option<(ExitStatus, TimestampMs)>,
+    pub(super) kill: Option<Kill>,
+    /// The whole tree is being kept stopped; the next look for what is not stopped yet.
+    pub(super) freeze_next: Option<u64>,
+    /// Processes that were once seen to be of this session.
+    pub(super) seen: Vec<ProcessKey>,
+    /// Nothing of its tree is left; what it wrote may still be read.
+    pub(super) tree_gone: bool,
+    pub(super) killed: bool,
+    pub(super) timed_out: bool,
+    /// Set once its whole tree is gone.
+    pub(super) exit: Option<Exit>,
+    /// The exit is recorded by somebody; the session stays only for those who still read its output.
+    pub(super) acknowledged: bool,
+    /// Connections that watch it.
+    pub(super) watchers: Vec<usize>,
+}
+
+impl Session {
+    /// It has, or may have, processes.
+    pub(super) fn lives(&self) -> bool {
+        self.exit.is_none()
+    }
+
+    pub(super) fn known(&self) -> Known {
+        Known {
+            session: self.id,
+            label: self.label.to_string(),
+            pid: self.pid,
+            started_ms: self.started_ms,
+            exit: self.exit.clone(),
+        }
+    }
+
+    /// When it wants to be looked at.
+    pub(super) fn next_wake(&self) -> Option<u64> {
+        if !self.lives() || self.tree_gone {
+            return None;
+        }
+        let kill = self.kill.as_ref().map(|kill| kill.next);
+        // A session that is being ended needs no second reason.
+        let (timeout, deadline) = match kill {
+            Some(_) => (None, None),
+            None => (self.timeout_at, self.deadline.map(|deadline| deadline.at_ms)),
+        };
+        [kill, timeout, deadline, self.freeze_next].into_iter().flatten().min()
+    }
+}

@@ -1,0 +1,81 @@
+//! Input on its way into a session.
+
+use rustix::event::epoll::{self, EventFlags};
+use rustix::io::Errno;
+
+use super::server::{Host, Source};
+use super::session::Descriptors;
+use crate::ids::{InputId, SessionId};
+use crate::session::protocol::FromHost;
+
+impl Host {
+    /// Bytes that a peer wants typed. With an id that was taken before, nothing is typed.
+    pub(super) fn take_input(&mut self, at: usize, id: SessionId, input: Option<InputId>, data: &[u8]) {
+        let slot = self.by_id.get(&id).copied();
+        let Some((slot, session)) = slot.and_then(|slot| Some((slot, self.sessions.get_mut(slot)?))) else {
+            return self.say(at, &FromHost::NoSuchSession { session: id });
+        };
+        if let Some(input) = input
+            && let Some(output_bytes) = session.inputs.taken_at(input)
+        {
+            return self.say(at, &FromHost::Written { session: id, input, output_bytes });
+        }
+        if session.descriptors.input().is_none() || session.inputs.close {
+            return self.say(at, &FromHost::NoSuchSession { session: id });
+        }
+        if !session.inputs.has_room(data.len()) {
+            let waiting_bytes = session.inputs.waiting() as u64;
+            return self.say(at, &FromHost::InputRefused { session: id, input, waiting_bytes });
+        }
+        session.inputs.push(data);
+        if let Some(input) = input {
+            let output_bytes = session.log.total();
+            session.inputs.remember(input, output_bytes);
+            self.say(at, &FromHost::Written { session: id, input, output_bytes });
+        }
+        self.write_input(slot);
+    }
+
+    /// End of file on stdin, once what waits is written. A terminal has none.
+    pub(super) fn close_input(&mut self, slot: usize) {
+        if let Some(session) = self.sessions.get_mut(slot) {
+            session.inputs.close = matches!(session.descriptors, Descriptors::Pipes { .. });
+        }
+        self.write_input(slot);
+    }
+
+    /// Writes what waits, as far as it is taken; epoll tells when to go on.
+    pub(super) fn write_input(&mut self, slot: usize) {
+        let Some(session) = self.sessions.get_mut(slot) else { return };
+        let Some(stdin) = session.descriptors.input() else { return };
+        let mut gone = false;
+        while !session.inputs.front().is_empty() {
+            match rustix::io::write(stdin, session.inputs.front()) {
+                Ok(written) => session.inputs.written(written),
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => break,
+                Err(_) => {
+                    gone = true;
+                    break;
+                }
+            }
+        }
+        if gone {
+            session.inputs.discard();
+        }
+        let waits = session.inputs.waiting() > 0;
+        let changed = waits != session.inputs.polled;
+        session.inputs.polled = waits;
+        match &mut session.descriptors {
+            Descriptors::Pty(_) if changed => self.poll_output(slot),
+            Descriptors::Pipes { stdin, .. } if gone || session.inputs.close && !waits => *stdin = None,
+            Descriptors::Pipes { stdin: Some(stdin), .. } if changed && waits => {
+                let _ = epoll::add(&self.poll, &*stdin, Source::Input(slot).data(), EventFlags::OUT);
+            }
+            Descriptors::Pipes { stdin: Some(stdin), .. } if changed => {
+                let _ = epoll::delete(&self.poll, &*stdin);
+            }
+            _ => {}
+        }
+    }
+}

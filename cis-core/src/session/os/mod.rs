@@ -1,0 +1,23 @@
+//! What the operating system does for sessions: processes, signals, terminals, evidence.
+//!
+//! Owns all `unsafe` of this crate, each behind a safe function. Knows no session and no protocol.
+//! Linux is complete. What tells a platform's processes apart is the trait [`Processes`]; another unix
+//! answers it from what it has, and its sessions then lack the kernel's evidence.
+
+mod clock;
+mod descriptors;
+mod processes;
+mod procfs;
+mod pty;
+mod signals;
+mod spawn;
+
+pub(crate) use clock::{boot_ms, unix_ms};
+pub(crate) use descriptors::{
+    Nofile, close_all_above_stderr, null_device, onto_null, raise_nofile, stderr_to,
+};
+pub(crate) use processes::{Process, ProcessKey, Processes, signal_exactly};
+pub(crate) use procfs::ProcFs;
+pub(crate) use pty::{open_pty, resize};
+pub(crate) use signals::{SignalFd, watch_signals};
+pub(crate) use spawn::{Limits, Spawn, SpawnError, Spawner, Step, Streams};

@@ -1,0 +1,74 @@
+//! What is asked of a platform about its processes, and signals that hit the right one.
+
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+
+/// One process, as it was when it was looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Process {
+    pub(crate) pid: u32,
+    pub(crate) parent: u32,
+    pub(crate) group: u32,
+    /// Its session in the sense of setsid.
+    pub(crate) session: u32,
+    /// Foreground process group of its controlling terminal.
+    pub(crate) terminal_group: Option<u32>,
+    /// In clock ticks since boot.
+    pub(crate) started: u64,
+    /// Clock ticks of CPU, of it and of its children that were waited for.
+    pub(crate) cpu: u64,
+    /// It ended and is not waited for yet.
+    pub(crate) zombie: bool,
+    /// It is stopped by a signal.
+    pub(crate) stopped: bool,
+    pub(crate) name: String,
+}
+
+/// A process told from a later one of the same pid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct ProcessKey {
+    pub(crate) pid: u32,
+    pub(crate) started: u64,
+}
+
+impl Process {
+    pub(crate) fn key(&self) -> ProcessKey {
+        ProcessKey { pid: self.pid, started: self.started }
+    }
+}
+
+/// What a platform tells of processes.
+pub(crate) trait Processes {
+    /// All that can be seen.
+    fn all(&self) -> Vec<Process>;
+    /// One, where it is there.
+    fn one(&self, pid: u32) -> Option<Process>;
+    /// The pid that was given out last; none where the platform does not tell.
+    fn newest_pid(&self) -> Option<u32>;
+    /// The value of a variable in the environment that the process was started with.
+    fn variable(&self, pid: u32, name: &str) -> Option<Vec<u8>>;
+    /// It ignores this signal.
+    fn ignores(&self, pid: u32, signal: Signal) -> bool;
+    /// A thread of it sleeps in a read of a terminal.
+    fn reads_terminal(&self, pid: u32) -> bool;
+    /// Clock ticks a second.
+    fn ticks_per_second(&self) -> u64;
+}
+
+/// Sends a signal to the process that was seen, not to one that got its pid since: the descriptor is
+/// opened first, then the start is compared, so that both mean the same process.
+///
+/// # Errors
+/// `SRCH` where it is gone, `PERM` where it is another user's.
+pub(crate) fn signal_exactly(
+    processes: &impl Processes,
+    target: ProcessKey,
+    signals: &[Signal],
+) -> Result<(), Errno> {
+    let pid = i32::try_from(target.pid).ok().and_then(Pid::from_raw).ok_or(Errno::SRCH)?;
+    let handle = pidfd_open(pid, PidfdFlags::empty())?;
+    if processes.one(target.pid).map(|now| now.started) != Some(target.started) {
+        return Err(Errno::SRCH);
+    }
+    signals.iter().try_for_each(|signal| pidfd_send_signal(&handle, *signal))
+}

@@ -1,0 +1,37 @@
+//! Pseudo-terminals.
+
+use std::ffi::CString;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::{InputModes, OptionalActions, Winsize, tcgetattr, tcsetattr, tcsetwinsize};
+
+/// A new pseudo-terminal.
+#[derive(Debug)]
+pub(crate) struct Pty {
+    /// Our end, non-blocking.
+    pub(crate) master: OwnedFd,
+    /// Where the other end is opened.
+    pub(crate) slave: CString,
+}
+
+/// Makes a pseudo-terminal of this size. Erasing a character erases all bytes of it (IUTF8).
+pub(crate) fn open_pty(cols: u16, rows: u16) -> io::Result<Pty> {
+    let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)?;
+    grantpt(&master)?;
+    unlockpt(&master)?;
+    resize(&master, cols, rows)?;
+    let mut modes = tcgetattr(&master)?;
+    modes.input_modes |= InputModes::IUTF8;
+    tcsetattr(&master, OptionalActions::Now, &modes)?;
+    rustix::io::ioctl_fionbio(&master, true)?;
+    let slave = ptsname(&master, Vec::new())?;
+    Ok(Pty { master, slave })
+}
+
+/// Gives the terminal another size; its foreground processes get SIGWINCH where it is new.
+pub(crate) fn resize(master: impl AsFd, cols: u16, rows: u16) -> io::Result<()> {
+    let size = Winsize { ws_row: rows, ws_col: cols, ws_xpixel: 0, ws_ypixel: 0 };
+    Ok(tcsetwinsize(master, size)?)
+}
