@@ -2,10 +2,8 @@
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "an io folder")]
 
 pub mod control;
-pub mod filter;
 pub mod frames;
 pub mod host;
-pub mod hub;
 pub mod log;
 mod os;
 pub mod protocol;

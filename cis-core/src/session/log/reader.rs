@@ -7,6 +7,9 @@ use std::path::{Path, PathBuf};
 
 use super::layout::{self, TAIL_HEADER, TAILS};
 
+/// More is not read at once, bytes.
+const READ_BYTES_MAX: usize = 64 << 20;
+
 /// What stands at an offset.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Chunk {
@@ -71,11 +74,12 @@ impl LogReader {
         Ok(total)
     }
 
-    /// What stands at `offset`: at most `max` bytes, fewer where a file ends.
+    /// What stands at `offset`: at most `max` bytes (up to 64 MiB), fewer where a file ends.
     ///
     /// # Errors
     /// Of opening and reading the files.
     pub fn read(&mut self, offset: u64, max: usize) -> io::Result<Chunk> {
+        let max = max.min(READ_BYTES_MAX);
         if let Some(chunk) = self.read_present(offset, max)? {
             return Ok(chunk);
         }
@@ -107,7 +111,7 @@ impl LogReader {
         // The newest that begins at or before the offset has it, if any has.
         let tail = self.tails.iter().filter(|tail| tail.start <= offset).max_by_key(|tail| tail.start);
         let Some(tail) = tail else { return Ok(None) };
-        read_at(&tail.file, offset - tail.start + TAIL_HEADER, offset, max)
+        read_at(&tail.file, (offset - tail.start).saturating_add(TAIL_HEADER), offset, max)
     }
 
     fn look_for_tails(&mut self) -> io::Result<()> {
@@ -131,7 +135,12 @@ fn if_there(opened: io::Result<File>) -> io::Result<Option<File>> {
     }
 }
 
+/// Bytes at a position of a file; none at its end and beyond.
 fn read_at(file: &File, position: u64, offset: u64, max: usize) -> io::Result<Option<Chunk>> {
+    // No file is so long; the system calls such a position invalid.
+    if position > i64::MAX as u64 - max as u64 {
+        return Ok(None);
+    }
     let mut bytes = vec![0; max];
     loop {
         match file.read_at(&mut bytes, position) {

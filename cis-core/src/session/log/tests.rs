@@ -80,9 +80,9 @@ proptest! {
         let (_folder, path) = folder();
         std::fs::write(&path, head).unwrap();
         for (slot, tail) in tails.iter().enumerate() {
-            std::fs::write(super::layout::tail(&path, slot), tail).unwrap();
+            std::fs::write(layout::tail(&path, slot), tail).unwrap();
         }
-        std::fs::write(super::layout::times(&path), times).unwrap();
+        std::fs::write(layout::times(&path), times).unwrap();
         let mut reader = LogReader::open(&path).unwrap();
         let _ = reader.total().unwrap();
         if let Chunk::Cut { from, to } = reader.read(offset, 10).unwrap() {
@@ -134,7 +134,7 @@ fn a_full_disk_is_told_once_counted_and_tried_again() {
     let (folder, _) = folder();
     let inner = folder.path().join("inner");
     let path = inner.join("log");
-    let mut writer = LogWriter::new(path.clone(), 1 << 20);
+    let mut writer = LogWriter::new(path, 1 << 20);
     assert!(writer.append(b"lost", 0).is_some());
     assert!(writer.append(b"lost", 1000).is_none(), "tried again, in vain, and not told again");
     std::fs::create_dir(&inner).unwrap();

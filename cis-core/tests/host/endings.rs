@@ -1,0 +1,203 @@
+//! Ends: nothing of a session stays behind.
+
+use std::fs;
+
+use cis_core::event::ExitStatus;
+use cis_core::session::protocol::{AtDeadline, FromHost, Start, ToHost};
+
+use crate::support::{Host, processes_with, until};
+
+/// Starts it, waits until it says ready, kills it; nothing may be left.
+#[track_caller]
+fn is_killed_whole(script: &str, grace_ms: u64) -> ExitStatus {
+    let host = Host::start();
+    let mut control = host.control();
+    // A live neighbour must not be touched.
+    let neighbour = host.shell("while :; do sleep 0.05; done");
+    let neighbour_pid = control.start(&neighbour);
+    let start = host.shell_on_pty(script);
+    control.start(&start);
+    until("it is ready", || host.path("ready").exists());
+    control.send(&ToHost::Kill { session: start.session, grace_ms: Some(grace_ms) });
+    let exit = control.exit(start.session);
+    assert!(exit.killed && !exit.timed_out);
+    assert_eq!(processes_with(&start.label), [0; 0]);
+    assert!(processes_with(&neighbour.label).contains(&neighbour_pid));
+    exit.status
+}
+
+#[test]
+fn sigterm_is_enough_for_most() {
+    assert_eq!(is_killed_whole("touch ready; sleep 1000", 60_000), ExitStatus::Signal(15));
+    assert_eq!(
+        is_killed_whole("trap 'exit 3' TERM; touch ready; while :; do sleep 0.01; done", 60_000),
+        ExitStatus::Code(3)
+    );
+}
+
+#[test]
+fn an_interactive_shell_ends_by_sighup_within_the_grace() {
+    let status = is_killed_whole("touch ready; exec bash --norc --noprofile -i", 60_000);
+    assert_eq!(status, ExitStatus::Signal(1));
+}
+
+#[test]
+fn what_ignores_signals_is_killed_after_the_grace() {
+    let script = "trap '' TERM HUP INT; (trap '' TERM HUP; while :; do sleep 1; done) & touch ready; while :; do sleep 1; done";
+    assert_eq!(is_killed_whole(script, 200), ExitStatus::Signal(9));
+}
+
+#[test]
+fn a_session_of_its_own_is_no_escape() {
+    is_killed_whole("setsid sh -c 'trap \"\" TERM HUP; while :; do sleep 1; done' & touch ready; wait", 200);
+}
+
+#[test]
+fn a_double_fork_is_no_escape() {
+    is_killed_whole(
+        "(setsid sh -c '(trap \"\" TERM HUP; touch ready; while :; do sleep 1; done) &' &); while :; do sleep 1; done",
+        200,
+    );
+}
+
+#[test]
+fn a_double_fork_that_empties_its_environment_is_no_escape() {
+    let host = Host::start();
+    let mut control = host.control();
+    let folder = host.folder.path().to_str().unwrap().to_owned();
+    let script = "(setsid env -i sh -c 'trap \"\" TERM HUP; echo $$ > ready; while :; do sleep 1; done' &); while :; do sleep 1; done";
+    let start = host.shell(script);
+    control.start(&start);
+    until("it is ready", || fs::read_to_string(host.path("ready")).is_ok_and(|pid| pid.ends_with('\n')));
+    let daemon: u32 = fs::read_to_string(host.path("ready")).unwrap().trim().parse().unwrap();
+    assert!(processes_with(&folder).contains(&daemon));
+    control.send(&ToHost::Kill { session: start.session, grace_ms: Some(100) });
+    control.exit(start.session);
+    assert!(!processes_with(&folder).contains(&daemon));
+}
+
+#[test]
+fn a_tree_that_multiplies_is_killed() {
+    let bomb = "trap '' TERM HUP; f() { [ $(ls /proc | grep -c '^[0-9]') -gt 400 ] || { f & f & }; sleep 0.01; f; }; touch ready; f";
+    is_killed_whole(bomb, 100);
+}
+
+#[test]
+fn what_stays_behind_is_ended_before_the_exit_is_told() {
+    let host = Host::start();
+    let mut control = host.control();
+    for script in [
+        "sleep 1000 & exit 4",
+        "sleep 1000 </dev/null >/dev/null 2>&1 & exit 4",
+        "(setsid sleep 1000 &) ; exit 4",
+        "(setsid sh -c 'trap \"\" TERM; while :; do sleep 1; done' </dev/null >/dev/null 2>&1 &); exit 4",
+    ] {
+        for start in [host.shell(script), host.shell_on_pty(script)] {
+            let exit = control.run(&start);
+            assert_eq!((exit.status, exit.killed), (ExitStatus::Code(4), false), "{script}");
+            assert_eq!(processes_with(&start.label), [0; 0], "{script}");
+        }
+    }
+}
+
+#[test]
+fn last_words_of_what_stayed_behind_are_kept() {
+    let host = Host::start();
+    let mut control = host.control();
+    let script = "sh -c 'trap \"echo bye; exit\" TERM; touch ready; while :; do sleep 0.01; done' & while [ ! -e ready ]; do sleep 0.01; done; echo end";
+    let start = Start { grace_ms: 30_000, ..host.shell(script) };
+    assert!(control.run(&start).status.is_success());
+    let log = host.log(start.session);
+    // Between the two the shell may tell of its sleep that was ended.
+    assert!(log.starts_with("end\n") && log.ends_with("bye\n"), "{log}");
+}
+
+#[test]
+fn a_timeout_ends_the_tree_and_is_told() {
+    let host = Host::start();
+    let mut control = host.control();
+    let start = Start {
+        timeout_ms: Some(200),
+        grace_ms: 100,
+        ..host.shell("trap '' TERM; sleep 1000 & while :; do sleep 1; done")
+    };
+    let exit = control.run(&start);
+    assert!(exit.timed_out && !exit.killed);
+    assert_eq!(exit.status, ExitStatus::Signal(9));
+    let took = exit.ended_ms - exit.started_ms;
+    assert!((300..20_000).contains(&took), "{took} ms");
+    assert_eq!(processes_with(&start.label), [0; 0]);
+}
+
+#[test]
+fn a_deadline_can_be_moved_removed_and_kills() {
+    let host = Host::start();
+    let mut control = host.control();
+    let start = host.shell("while :; do sleep 0.02; done");
+    control.start(&start);
+    let action = AtDeadline::Kill { grace_ms: 100 };
+    let session = start.session;
+    control.send(&ToHost::Deadline { session, after_ms: Some(60_000), action });
+    control.send(&ToHost::Deadline { session, after_ms: None, action });
+    control.send(&ToHost::Probe { session });
+    control.expect("evidence", |message| matches!(message, FromHost::Probed { .. }).then_some(()));
+    control.send(&ToHost::Deadline { session, after_ms: Some(50), action });
+    assert!(control.exit(session).timed_out);
+}
+
+#[test]
+fn a_signal_goes_to_the_foreground() {
+    let host = Host::start();
+    let mut control = host.control();
+    let start =
+        host.shell_on_pty("trap 'echo interrupted; exit 5' INT; echo ready; while :; do sleep 0.01; done");
+    control.start(&start);
+    control.send(&ToHost::Watch { session: start.session, from: 0 });
+    control.wait_for_output(start.session, "ready");
+    control.send(&ToHost::Signal { session: start.session, signal: 2 });
+    assert_eq!(control.exit(start.session).status, ExitStatus::Code(5));
+    control.send(&ToHost::Signal { session: start.session, signal: 2 });
+    control.expect("it is over", |message| matches!(message, FromHost::NoSuchSession { .. }).then_some(()));
+}
+
+#[test]
+fn shutdown_ends_every_session_and_the_host() {
+    let mut host = Host::start();
+    let mut control = host.control();
+    let starts = [host.shell("sleep 1000"), host.shell_on_pty("trap '' TERM HUP; while :; do sleep 1; done")];
+    for start in &starts {
+        control.start(start);
+    }
+    control.send(&ToHost::Shutdown {});
+    for start in &starts {
+        assert!(control.exit(start.session).killed);
+    }
+    host.wait_for_end();
+    assert!(!host.path("socket").exists());
+}
+
+#[test]
+fn a_hundred_sessions_leave_nothing() {
+    let host = Host::start();
+    let mut control = host.control();
+    control.run(&host.shell_on_pty("echo warm"));
+    control.welcome();
+    let (descriptors, threads) = (host.descriptors(), host.threads());
+    for round in 0..50 {
+        let pipes = host.shell(&format!("echo {round}; sleep 1000 & exit 0"));
+        let pty = host.shell_on_pty(&format!("echo {round}"));
+        control.start(&pipes);
+        control.start(&pty);
+        control.send(&ToHost::Watch { session: pty.session, from: 0 });
+        for start in [pipes, pty] {
+            control.exit(start.session);
+            control.send(&ToHost::AckExit { session: start.session });
+        }
+    }
+    until("its descriptors are closed", || host.descriptors() == descriptors);
+    assert_eq!(host.threads(), threads);
+    control.send(&ToHost::Probe { session: crate::support::new_id() });
+    control.expect("it listens", |message| matches!(message, FromHost::NoSuchSession { .. }).then_some(()));
+    let children: Vec<u32> = processes_with(host.folder.path().to_str().unwrap());
+    assert_eq!(children, [host.pid()]);
+}

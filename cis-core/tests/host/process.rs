@@ -1,0 +1,28 @@
+//! A session host by itself: what `cis session-host` runs, for tests and measurements.
+//!
+//! `session-host-alone SOCKET LOCK HOME [LINGER_MS]`
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, clippy::print_stderr, reason = "a program")]
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use cis_core::session::host::{HostConfig, run};
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args_os().skip(1);
+    let mut next = || arguments.next().map(PathBuf::from);
+    let (Some(socket), Some(lock), Some(home)) = (next(), next(), next()) else {
+        eprintln!("usage: session-host-alone SOCKET LOCK HOME [LINGER_MS]");
+        return ExitCode::from(2);
+    };
+    let linger = next().and_then(|text| text.to_str()?.parse().ok()).unwrap_or(5000);
+    let config = HostConfig { socket, lock, home, umask: None, linger: Duration::from_millis(linger) };
+    match run(config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! Who restarts the node, and when the host ends by itself.
+
+use std::fs;
+
+use cis_core::session::protocol::ToHost;
+
+use crate::support::{Host, until};
+
+/// What stands for a node: it notes that it was started.
+fn note(host: &Host, then: &str) -> Vec<String> {
+    let file = host.path("starts");
+    let script = format!("echo started >> {}; {then}", file.display());
+    ["sh", "-c", &script].map(str::to_owned).into()
+}
+
+fn starts(host: &Host) -> usize {
+    fs::read_to_string(host.path("starts")).unwrap_or_default().lines().count()
+}
+
+#[test]
+fn a_node_that_goes_away_without_a_word_is_started_again_until_one_stays() {
+    let host = Host::start();
+    let mut control = host.control();
+    control.welcome();
+    control.send(&ToHost::Supervise { restart: Some(note(&host, "exit 1")) });
+    drop(control);
+    until("it is started again and again", || starts(&host) == 2);
+    let mut control = host.control();
+    control.welcome();
+    control.send(&ToHost::Supervise { restart: None });
+    control.send(&ToHost::Probe { session: crate::support::new_id() });
+    control.expect("it is heard", |_| Some(()));
+    let before = starts(&host);
+    drop(control);
+    let mut control = host.control();
+    control.welcome();
+    assert_eq!(starts(&host), before, "a node that says good-bye is not restarted");
+}
+
+#[test]
+fn a_node_that_was_started_and_has_not_connected_yet_is_left_alone() {
+    let host = Host::start();
+    let mut control = host.control();
+    control.welcome();
+    let script = "while [ ! -e done ]; do sleep 0.01; done";
+    control.send(&ToHost::Supervise { restart: Some(note(&host, script)) });
+    drop(control);
+    until("it is started", || starts(&host) == 1);
+    // The next attempt would come two seconds later.
+    std::thread::sleep(std::time::Duration::from_millis(2500));
+    assert_eq!(starts(&host), 1);
+    fs::write(host.path("done"), "").unwrap();
+    until("it ended, and the next one is started", || starts(&host) == 2);
+    let mut control = host.control();
+    control.send(&ToHost::Supervise { restart: None });
+    control.welcome();
+}
+
+#[test]
+fn a_host_without_anything_to_do_ends_and_with_an_exit_to_tell_does_not() {
+    let mut host = Host::start_with_linger("100");
+    let mut control = host.control();
+    let start = host.shell("exit 1");
+    control.run(&start);
+    drop(control);
+    std::thread::sleep(std::time::Duration::from_millis(400));
+    let mut control = host.control();
+    assert_eq!(control.welcome().len(), 1, "the exit is still known");
+    control.send(&ToHost::AckExit { session: start.session });
+    drop(control);
+    host.wait_for_end();
+    assert!(!host.path("socket").exists());
+}
+
+#[test]
+fn signals_of_a_terminal_do_not_end_the_host_and_sigterm_does() {
+    use rustix::process::{Pid, Signal, kill_process};
+    let mut host = Host::start();
+    let mut control = host.control();
+    let pid = Pid::from_raw(host.pid().cast_signed()).unwrap();
+    for signal in [Signal::HUP, Signal::INT, Signal::QUIT, Signal::PIPE, Signal::USR1] {
+        kill_process(pid, signal).unwrap();
+    }
+    let start = host.shell("sleep 1000");
+    control.start(&start);
+    kill_process(pid, Signal::TERM).unwrap();
+    assert!(control.exit(start.session).killed);
+    host.wait_for_end();
+}
