@@ -216,6 +216,13 @@ impl ViewerFilter {
     }
 }
 
+/// The first parameter of a control sequence, whole or not; 0 where it has none, or a prefix or
+/// intermediates.
+pub(in crate::session) fn csi_first_param(sequence: &[u8]) -> u32 {
+    let csi = judge::Csi::parse(sequence);
+    if csi.prefix.is_some() || csi.inter.is_some() { 0 } else { csi.params[0].unwrap_or(0) }
+}
+
 fn too_long(length: usize, limit: usize) -> Mode {
     if length > limit { Mode::Drop } else { Mode::Hold }
 }

@@ -1,0 +1,299 @@
+use std::fmt::Write as _;
+
+use alacritty_terminal::grid::{Cursor, Grid};
+use alacritty_terminal::index::{Column, Line};
+use alacritty_terminal::term::cell::{Cell, Flags};
+use proptest::prelude::*;
+
+use super::text::glyph;
+use super::*;
+use crate::policy::redact::Redactor;
+use crate::session::filter::ViewerFilter;
+
+fn size(cols: u16, rows: u16) -> TermSize {
+    TermSize { cols, rows }
+}
+
+fn screen(cols: u16, rows: u16, bytes: &[u8]) -> Screen {
+    let mut screen = Screen::new(size(cols, rows));
+    screen.replay(bytes);
+    screen
+}
+
+fn pen(cell: &Cell) -> String {
+    let marks =
+        Flags::WRAPLINE | Flags::WIDE_CHAR | Flags::WIDE_CHAR_SPACER | Flags::LEADING_WIDE_CHAR_SPACER;
+    let link = cell.hyperlink().map(|link| (link.id().to_owned(), link.uri().to_owned()));
+    format!("{:?} {:?} {:?} {:?} {link:?}", cell.fg, cell.bg, cell.flags - marks, cell.underline_color())
+}
+
+fn cursor(cursor: &Cursor<Cell>) -> String {
+    let Cursor { point, template, charsets, input_needs_wrap } = cursor;
+    format!("{point:?} {} {charsets:?} {input_needs_wrap}", pen(template))
+}
+
+fn grid(grid: &Grid<Cell>) -> String {
+    let mut out = String::new();
+    for line in 0..grid.screen_lines() {
+        let row = &grid[Line(line as i32)];
+        let mut col = 0;
+        while col < grid.columns() {
+            let glyph = glyph(row, col, grid.columns());
+            let _ = writeln!(out, "{line} {col} {glyph:?} {}", pen(&row[Column(col)]));
+            col += glyph.width();
+        }
+    }
+    out + &cursor(&grid.cursor) + "\n"
+}
+
+/// Everything that a paint restores.
+fn everything(screen: &mut Screen) -> String {
+    let mut out = grid(screen.term.grid());
+    out += &cursor(&screen.term.grid().saved_cursor);
+    let side = &screen.side;
+    let tabs: Vec<bool> =
+        side.tabs.clone().unwrap_or_else(|| (0..screen.term.columns()).map(|c| c % 8 == 0).collect());
+    let style = side.cursor_styled.then(|| screen.term.cursor_style());
+    let _ = writeln!(
+        out,
+        "\n{:?} {:?} {:?} {tabs:?} {style:?} {:?} {}",
+        screen.term.mode(),
+        side.region,
+        side.charset,
+        side.title,
+        side.modify_other_keys,
+    );
+    for index in 0..259 {
+        if let Some(color) = screen.term.colors()[index] {
+            let _ = writeln!(out, "{index} {color:?}");
+        }
+    }
+    if screen.is_alternate() {
+        out += "below:\n";
+        out += &grid(&screen.primary());
+    }
+    out
+}
+
+fn assert_paints_itself(bytes: &[u8], cols: u16, rows: u16) {
+    let mut model = screen(cols, rows, bytes);
+    let before = everything(&mut model);
+    let paint = model.paint();
+    assert_eq!(everything(&mut model), before, "painting changes nothing");
+    // A fresh terminal, and one in some other state.
+    for other in
+        [b"".as_slice(), b"\x1b[31;44mrest\x1b[2;3r\x1b[?6h\x1b[?1049hxx\x1b(0\x1b[4h\x1b]0;unfinished"]
+    {
+        let mut viewer = screen(cols, rows, other);
+        viewer.replay(&paint);
+        if other.is_empty() {
+            let after = everything(&mut viewer);
+            let differ = before.lines().zip(after.lines()).find(|(a, b)| a != b);
+            assert!(
+                before == after,
+                "{differ:#?}\nof {}\nfrom {}",
+                bytes.escape_ascii(),
+                paint.escape_ascii()
+            );
+        }
+        let shown = (viewer.text(), viewer.cursor());
+        assert!(shown == (model.text(), model.cursor()), "{shown:?} of {}", bytes.escape_ascii());
+    }
+    // What a viewer's filter lets pass of a paint is the paint.
+    assert_eq!(ViewerFilter::default().push(&paint), paint);
+}
+
+#[test]
+fn a_shell_a_full_screen_program_and_a_wide_text_paint_themselves() {
+    assert_paints_itself(b"$ ls\r\n\x1b[1;34mdir\x1b[0m file\r\n$ ", 20, 5);
+    assert_paints_itself(
+        b"$ vi\r\n\x1b[?1049h\x1b[?1h\x1b=\x1b[?2004h\x1b[?1006h\x1b[?1002h\x1b[H\x1b[7mstatus\x1b[27m\x1b[2;4r\x1b[3;3H\x1b[5 q\x1b]2;vi\x07",
+        20, 5,
+    );
+    assert_paints_itself("漢字かな交じり文e\u{301}🙂 a".as_bytes(), 7, 5);
+    assert_paints_itself(
+        b"\x1b[38:2::1:2:3;48;5;200;4:3;58:5:9mx\x1b]8;id=a;http://x/\x1b\\link\x1b]8;;\x1b\\",
+        20,
+        5,
+    );
+    assert_paints_itself(
+        b"\x1b[3g\x1b[4G\x1bH\x1b]4;1;#102030\x07\x1b]11;#000000\x07\x1b[>4;2m\x1b[=5u\x1b[?25l",
+        20,
+        5,
+    );
+}
+
+#[test]
+fn rows_that_were_wrapped_are_wrapped_again() {
+    let mut model = screen(5, 4, "abcdefgh\r\n1234漢x".as_bytes());
+    let mut viewer = Screen::new(size(5, 4));
+    viewer.replay(&model.paint());
+    model.resize(size(12, 4));
+    viewer.resize(size(12, 4));
+    assert_eq!(viewer.text(), model.text());
+    assert!(viewer.text().contains("abcdefgh\n1234漢x"), "{}", viewer.text());
+}
+
+#[test]
+fn queries_are_answered_live_and_never_in_replay() {
+    let queries = b"\x1b[2;3H\x1b[c\x1b[>c\x1b[5n\x1b[6n\x1b[?25$p\x1b[?2026$p\x1b[4$p\x1b[18t\x1b]11;?\x07\x1b]4;1;?\x1b\\\x1b[?u\x1bZ\x05";
+    let mut model = Screen::new(size(80, 24));
+    let want = "\x1b[?62;22c\x1b[>1;10;0c\x1b[0n\x1b[2;3R\x1b[?25;1$y\x1b[?2026;2$y\x1b[4;2$y\x1b[8;24;80t\
+        \x1b]11;rgb:0000/0000/0000\x07\x1b]4;1;rgb:cdcd/0000/0000\x1b\\\x1b[?0u\x1b[?62;22c";
+    assert_eq!(
+        String::from_utf8(model.feed(queries)).unwrap().escape_debug().to_string(),
+        want.escape_debug().to_string()
+    );
+    model.replay(queries);
+    assert!(model.feed(b"text").is_empty());
+    // A query that began in replay and ends live is answered: nobody has seen it whole before.
+    model.replay(b"\x1b[5");
+    assert_eq!(model.feed(b"n"), b"\x1b[0n");
+    // Its answers are of the kinds that a viewer's answers are, which are dropped.
+    let mut typed = crate::session::filter::TypedFilter::default();
+    assert!(typed.push(&Screen::new(size(80, 24)).feed(queries)).is_empty());
+}
+
+#[test]
+fn answers_count_from_the_scroll_region_in_origin_mode() {
+    let mut model = Screen::new(size(20, 10));
+    assert_eq!(model.feed(b"\x1b[3;8r\x1b[?6h\x1b[2;5H\x1b[6n"), b"\x1b[2;5R");
+    let flood = model.feed(&b"\x1b[c".repeat(10_000));
+    assert!(flood.len() <= 16 << 10);
+}
+
+#[test]
+fn text_is_what_a_person_sees() {
+    let model =
+        screen(20, 5, "a\tb  \r\n\x1b[8mhidden\x1b[0m!\r\n\u{202E}漢\u{200B}e\u{301}  \r\n\r\n".as_bytes());
+    assert_eq!(model.text(), "a       b\n      !\n漢e\u{301}");
+    assert_eq!(screen(20, 5, b"").text(), "");
+}
+
+#[test]
+fn secrets_are_masked_where_the_terminal_wraps_them() {
+    let redactor = Redactor::new(["hunter2-hunter2".to_owned()]).unwrap();
+    let mut model = screen(10, 5, b"key hunter2-hunter2 end\r\n\x1b]2;hunter2-hunter2\x07");
+    assert_eq!(model.text(), "key hunter\n2-hunter2\nend");
+    assert_eq!(model.text_redacted(&redactor), "key ***\n\nend");
+    let paint = model.paint_for(&Look { redactor: Some(&redactor), ..Look::default() });
+    let mut viewer = Screen::new(size(10, 5));
+    viewer.replay(&paint);
+    assert_eq!(viewer.text(), "key ******\n*********\nend");
+    assert_eq!(viewer.title(), Some("***"));
+    assert_eq!(viewer.cursor(), model.cursor());
+    assert!(!String::from_utf8_lossy(&paint).contains("hunter"));
+}
+
+#[test]
+fn the_beginning_of_a_secret_at_the_cursor_is_masked() {
+    let redactor = Redactor::new(["hunter2-hunter2".to_owned()]).unwrap();
+    let model = screen(20, 5, b"password: hunter2");
+    assert_eq!(model.before_cursor(), "password: hunter2");
+    assert_eq!(model.text_redacted(&redactor), "password: ***");
+    assert_eq!(screen(20, 5, b"password: hunter2\r\n").text_redacted(&redactor), "password: hunter2");
+}
+
+#[test]
+fn a_smaller_viewer_sees_the_part_with_the_cursor_and_a_larger_one_is_blank_around_it() {
+    let mut model = screen(10, 4, "one\r\ntwo\r\nthree漢字x\r\nfour".as_bytes());
+    let look = |cols, rows| Look { viewer: Some(size(cols, rows)), again: true, ..Look::default() };
+    let mut small = screen(6, 2, b"old text that is there");
+    small.replay(&model.paint_for(&look(6, 2)));
+    assert_eq!(small.text(), "three\nfour");
+    assert_eq!((small.cursor().row, small.cursor().col), (1, 4));
+    let mut large = screen(14, 6, &b"old text that is there".repeat(5));
+    large.replay(&model.paint_for(&look(14, 6)));
+    assert_eq!(large.text(), "one\ntwo\nthree漢字x\nfour");
+    assert_eq!((large.cursor().row, large.cursor().col), (3, 4));
+}
+
+#[test]
+fn hostile_output_costs_little() {
+    let mut model = Screen::new(size(80, 24));
+    for _ in 0..1000 {
+        model.replay(b"\x1b[65535b\x1b[?1049h\x1b[>31u\x1b[22t\x1b[65535S\x1b[65535L\x1b[65535@");
+    }
+    model.replay("a".as_bytes());
+    model.replay("\u{301}".repeat(100_000).as_bytes());
+    model.replay(b"\x1b]2;");
+    for _ in 0..100 {
+        model.replay(&[b'x'; 10_000]);
+    }
+    model.replay(b"\x07\x1b]8;;http://");
+    model.replay(&[b'x'; 10_000]);
+    model.replay(b"\x07\x1b[30;40r\x1b[99999;99999H\x1bD\x1bM");
+    assert!(model.text().chars().count() < 80 * 24 * 10);
+    assert!(model.title().unwrap().len() <= 1024);
+    assert!(model.paint().len() < 100_000);
+    assert_eq!(Screen::new(size(0, 0)).size(), size(2, 1));
+    assert_eq!(Screen::new(size(u16::MAX, u16::MAX)).size(), size(COLS_MAX, ROWS_MAX));
+}
+
+fn piece() -> impl Strategy<Value = String> {
+    let n = || 0..12_u16;
+    prop_oneof![
+        8 => "[a-c #]{1,7}",
+        3 => prop::sample::select(vec!["漢", "🙂", "e\u{301}", "\u{301}", "│", "ß", "\t", "\r\n", "\n", "\r", "\x08"]).prop_map(str::to_owned),
+        3 => (n(), n()).prop_map(|(a, b)| format!("\x1b[{a};{b}H")),
+        4 => prop::sample::select(vec![
+            "0", "1", "2", "3", "4", "4:3", "21", "22", "7", "8", "9", "31", "42", "95", "104", "38;5;9", "48;2;1;2;3",
+            "58:5:7", "39", "49", "24",
+        ])
+        .prop_map(|sgr| format!("\x1b[{sgr}m")),
+        3 => (n(), prop::sample::select("@ABCDGJKLMPSTXZbdE".chars().collect::<Vec<_>>())).prop_map(|(a, c)| format!("\x1b[{a}{c}")),
+        1 => (n(), n()).prop_map(|(a, b)| format!("\x1b[{a};{b}r")),
+        2 => (prop::sample::select(vec![1, 7, 12, 25, 1000, 1002, 1003, 1004, 1005, 1006, 1007, 1049, 2004]), any::<bool>())
+            .prop_map(|(mode, set)| format!("\x1b[?{mode}{}", if set { 'h' } else { 'l' })),
+        1 => (prop::sample::select(vec![4, 20]), any::<bool>()).prop_map(|(mode, set)| format!("\x1b[{mode}{}", if set { 'h' } else { 'l' })),
+        2 => prop::sample::select(vec![
+            "\x1b7", "\x1b8", "\x1bM", "\x1bD", "\x1b(0", "\x1b(B", "\x1b)0", "\x0e", "\x0f", "\x1b=", "\x1b>", "\x1bH",
+            "\x1b[g", "\x1b[3g", "\x1b[4 q", "\x1b[5 q", "\x1b[0 q", "\x1b]2;t1\x07", "\x1b]0;\x07", "\x1b[22t", "\x1b[23t",
+            "\x1b]8;id=k;http://l/\x1b\\", "\x1b]8;;http://m/\x1b\\", "\x1b]8;;\x1b\\", "\x1b]4;5;#010203\x07", "\x1b]104\x07", "\x1b]10;#ffffff\x07",
+            "\x1b#8", "\x1bc", "\x1b[>4;1m", "\x1b[=3u", "\x1b[>1u", "\x1b[<u",
+        ])
+        .prop_map(str::to_owned),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn a_paint_shows_the_same_on_a_fresh_terminal(
+        pieces in prop::collection::vec(piece(), 0..40),
+        cols in 2..12_u16,
+        rows in 1..6_u16,
+    ) {
+        assert_paints_itself(pieces.concat().as_bytes(), cols, rows);
+    }
+
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn any_bytes_and_sizes_leave_the_model_alive(
+        pieces in prop::collection::vec(
+            prop_oneof![
+                piece().prop_map(String::into_bytes),
+                prop::collection::vec(any::<u8>(), 0..20),
+                Just(b"\x1b[?6h".to_vec()),
+            ],
+            0..40,
+        ),
+        sizes in prop::collection::vec((0..20_u16, 0..10_u16), 1..6),
+        secret in "[a-c]{4}",
+    ) {
+        let redactor = Redactor::new([secret.clone()]).unwrap();
+        let mut model = Screen::with_history(size(7, 3), 5);
+        for (at, piece) in pieces.iter().enumerate() {
+            let _ = model.feed(piece);
+            let (cols, rows) = sizes[at % sizes.len()];
+            model.resize(size(cols, rows));
+            let text = model.text_redacted(&redactor);
+            prop_assert!(!text.contains(&secret));
+            let _ = model.paint_for(&Look { redactor: Some(&redactor), viewer: Some(size(rows, cols)), again: false });
+        }
+        prop_assert!(!model.text().chars().any(|c| c.is_control() && c != '\n'));
+    }
+}

@@ -1,0 +1,203 @@
+//! The screen as text, and where on it secrets stand.
+
+use std::ops::Range;
+
+use alacritty_terminal::grid::{Dimensions, Grid, Row};
+use alacritty_terminal::index::{Column, Line};
+use alacritty_terminal::term::cell::{Cell, Flags};
+
+use super::Screen;
+use crate::policy::redact::Redactor;
+
+/// What a cell shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Glyph<'a> {
+    pub(super) c: char,
+    /// It covers the next cell too.
+    pub(super) wide: bool,
+    /// Combining characters.
+    pub(super) marks: &'a [char],
+}
+
+impl Glyph<'_> {
+    pub(super) fn width(&self) -> usize {
+        if self.wide { 2 } else { 1 }
+    }
+}
+
+/// What the cell shows, in a row that is cut to `cols` cells. Halves of wide characters, which erasing
+/// leaves behind, and tabs are blanks.
+pub(super) fn glyph(row: &Row<Cell>, col: usize, cols: usize) -> Glyph<'_> {
+    const BLANK: Glyph<'_> = Glyph { c: ' ', wide: false, marks: &[] };
+    let cell = &row[Column(col)];
+    let half = Flags::WIDE_CHAR_SPACER | Flags::LEADING_WIDE_CHAR_SPACER;
+    if cell.c == '\t' || cell.flags.intersects(half) {
+        return BLANK;
+    }
+    let wide = cell.flags.contains(Flags::WIDE_CHAR);
+    if wide && !(col + 1 < cols && row[Column(col + 1)].flags.contains(Flags::WIDE_CHAR_SPACER)) {
+        return BLANK;
+    }
+    Glyph { c: cell.c, wide, marks: cell.zerowidth().unwrap_or_default() }
+}
+
+/// Neither a control character nor one that changes how others are read: overrides of the writing
+/// direction, invisible separators, tags.
+fn is_plain(c: char) -> bool {
+    !c.is_control()
+        && !matches!(c,
+            '\u{61C}' | '\u{180E}' | '\u{200B}' | '\u{200E}' | '\u{200F}' | '\u{2028}'..='\u{202E}'
+            | '\u{2060}'..='\u{206F}' | '\u{FEFF}' | '\u{FFF9}'..='\u{FFFB}' | '\u{E0000}'..='\u{E0FFF}')
+}
+
+/// Cells that show secrets.
+#[derive(Debug, Default)]
+pub(super) struct Mask {
+    cols: usize,
+    /// Empty where there is none.
+    cells: Vec<Masked>,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Masked {
+    #[default]
+    No,
+    /// The first cell of a secret.
+    Start,
+    /// The others.
+    Rest,
+}
+
+impl Mask {
+    pub(super) fn at(&self, row: usize, col: usize) -> Masked {
+        self.cells.get(row * self.cols + col).copied().unwrap_or_default()
+    }
+}
+
+/// The text of a screen in one piece, with the cell of each character. Rows that are full to the last
+/// column go on in the next one, so that what the terminal wrapped is whole.
+struct Joined {
+    text: String,
+    /// Byte, row, column.
+    cells: Vec<(usize, usize, usize)>,
+    /// Bytes before the cursor.
+    to_cursor: usize,
+}
+
+fn join(grid: &Grid<Cell>) -> Joined {
+    let (rows, cols) = (grid.screen_lines(), grid.columns());
+    let mut joined = Joined { text: String::new(), cells: Vec::new(), to_cursor: 0 };
+    let cursor = &grid.cursor;
+    for line in 0..rows {
+        let row = &grid[Line(line as i32)];
+        let mut col = 0;
+        let mut full = false;
+        while col < cols {
+            let at_cursor = cursor.point.line.0 as usize == line && cursor.point.column.0 == col;
+            if at_cursor && !cursor.input_needs_wrap {
+                joined.to_cursor = joined.text.len();
+            }
+            let glyph = glyph(row, col, cols);
+            if is_plain(glyph.c) {
+                joined.cells.push((joined.text.len(), line, col));
+                joined.text.push(glyph.c);
+            }
+            full = glyph.c != ' ';
+            col += glyph.width();
+        }
+        if cursor.point.line.0 as usize == line && cursor.input_needs_wrap {
+            joined.to_cursor = joined.text.len();
+        }
+        if !full && !row[Column(cols - 1)].flags.contains(Flags::WRAPLINE) {
+            joined.text.push('\n');
+        }
+    }
+    joined
+}
+
+pub(super) fn mask(grid: &Grid<Cell>, redactor: &Redactor) -> Mask {
+    if redactor.is_empty() {
+        return Mask::default();
+    }
+    let joined = join(grid);
+    let mut spans = redactor.spans(&joined.text).found;
+    // The beginning of a secret before the cursor: its rest may come next.
+    let open = redactor.spans(&joined.text[..joined.to_cursor]).open;
+    if open > 0 {
+        spans.push(joined.to_cursor - open..joined.to_cursor);
+    }
+    let cols = grid.columns();
+    let mut mask = Mask { cols, cells: Vec::new() };
+    for span in spans {
+        mask.cells.resize(cols * grid.screen_lines(), Masked::No);
+        cover(&mut mask, &joined, &span, grid);
+    }
+    mask
+}
+
+fn cover(mask: &mut Mask, joined: &Joined, span: &Range<usize>, grid: &Grid<Cell>) {
+    let first = joined.cells.partition_point(|(byte, ..)| *byte < span.start);
+    let mut kind = Masked::Start;
+    for (byte, row, col) in &joined.cells[first..] {
+        if *byte >= span.end {
+            break;
+        }
+        let width = glyph(&grid[Line(*row as i32)], *col, mask.cols).width();
+        for cell in &mut mask.cells[row * mask.cols + col..][..width] {
+            *cell = kind;
+            kind = Masked::Rest;
+        }
+    }
+}
+
+impl Screen {
+    /// What a person sees, as lines without the blanks at their ends and without empty lines at the
+    /// end. No control characters, no characters that turn or hide text; what the program hides
+    /// (SGR 8) is blank.
+    #[must_use]
+    pub fn text(&self) -> String {
+        self.lines(&Mask::default())
+    }
+
+    /// The same with every secret, and the beginning of one at the cursor, replaced by `***`. A secret
+    /// that a program itself breaks into several rows is found where each row is full to its end.
+    #[must_use]
+    pub fn text_redacted(&self, redactor: &Redactor) -> String {
+        self.lines(&mask(self.term.grid(), redactor))
+    }
+
+    /// What stands before the cursor, as far as it belongs together: the end of what was written last.
+    #[must_use]
+    pub fn before_cursor(&self) -> String {
+        let mut joined = join(self.term.grid());
+        joined.text.truncate(joined.to_cursor);
+        joined.text
+    }
+
+    fn lines(&self, mask: &Mask) -> String {
+        let grid = self.term.grid();
+        let mut text = String::new();
+        for line in 0..grid.screen_lines() {
+            let row = &grid[Line(line as i32)];
+            let start = text.len();
+            let mut col = 0;
+            while col < grid.columns() {
+                let glyph = glyph(row, col, grid.columns());
+                match mask.at(line, col) {
+                    Masked::No if row[Column(col)].flags.contains(Flags::HIDDEN) => text.push(' '),
+                    Masked::No => {
+                        let marks = glyph.marks.iter().copied();
+                        text.extend(std::iter::once(glyph.c).chain(marks).filter(|c| is_plain(*c)));
+                    }
+                    Masked::Start => text.push_str("***"),
+                    Masked::Rest => {}
+                }
+                col += glyph.width();
+            }
+            text.truncate(start + text[start..].trim_end_matches(' ').len());
+            text.push('\n');
+        }
+        text.truncate(text.trim_end_matches('\n').len());
+        text
+    }
+}
