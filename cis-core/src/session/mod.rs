@@ -2,5 +2,6 @@
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "an io folder")]
 
 pub mod filter;
+pub mod hub;
 pub mod protocol;
 pub mod screen;

@@ -1,0 +1,237 @@
+//! Output of one session from any byte on, for `logs -f`, on a connection of its own.
+
+use std::collections::VecDeque;
+use std::path::Path;
+use std::sync::Arc;
+
+use futures_util::Stream;
+use futures_util::stream::unfold;
+
+use super::wire::{self, Filled, Frame, Wire};
+use super::{Ended, HubError};
+use crate::ids::SessionId;
+use crate::policy::redact::{Mask, RedactStream, Redactor};
+use crate::session::filter::ViewerFilter;
+use crate::session::protocol::{FromHost, ToHost};
+
+/// A piece of output.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FollowChunk {
+    /// Bytes, secrets replaced.
+    Data {
+        /// First byte of the output that they stand for.
+        offset: u64,
+        /// First byte of the output that they do not stand for: follow again from there.
+        next: u64,
+        /// As many as that, unless secrets were replaced.
+        bytes: Vec<u8>,
+    },
+    /// Bytes that are in no log.
+    Gap {
+        /// The first.
+        from: u64,
+        /// The first one after them.
+        to: u64,
+    },
+    /// The session ended, and this was all.
+    End(Ended),
+    /// It cannot be followed further; it may still run.
+    Lost(HubError),
+}
+
+/// State of a follower.
+#[derive(Debug)]
+pub(super) struct Follow {
+    wire: Wire,
+    socket: Arc<Path>,
+    id: SessionId,
+    /// First byte that is wanted.
+    from: u64,
+    /// The next byte that comes.
+    at: u64,
+    /// Everything before it was handed out.
+    done: u64,
+    /// For a viewer's terminal.
+    filter: Option<ViewerFilter>,
+    redact: RedactStream,
+    redactor: Arc<Redactor>,
+    ready: VecDeque<FollowChunk>,
+    over: bool,
+}
+
+impl Follow {
+    /// Connects, and asks for the output from `from` on; a bit earlier, to know a secret that stands there.
+    pub(super) async fn start(
+        socket: &Arc<Path>,
+        id: SessionId,
+        from: u64,
+        redactor: Arc<Redactor>,
+    ) -> Result<Self, HubError> {
+        let mut follow = Self::connect(socket, id, redactor).await?;
+        follow.watch(from).await?;
+        Ok(follow)
+    }
+
+    /// Connects only.
+    pub(super) async fn connect(
+        socket: &Arc<Path>,
+        id: SessionId,
+        redactor: Arc<Redactor>,
+    ) -> Result<Self, HubError> {
+        Ok(Self {
+            wire: Wire::connect(socket).await?,
+            socket: Arc::clone(socket),
+            id,
+            from: 0,
+            at: 0,
+            done: 0,
+            filter: None,
+            redact: RedactStream::new(Arc::clone(&redactor), Mask::Stars),
+            redactor,
+            ready: VecDeque::new(),
+            over: false,
+        })
+    }
+
+    /// What is given is for a terminal.
+    pub(super) fn for_terminal(&mut self) {
+        self.filter = Some(ViewerFilter::default());
+    }
+
+    /// How much output there is; none where the session has ended.
+    pub(super) async fn probe(&mut self) -> Result<Option<u64>, HubError> {
+        self.say(&ToHost::Probe { session: self.id }).await?;
+        loop {
+            if let Some(Frame::Json(json)) =
+                self.wire.decoder.next().map_err(|e| wire::lost(&self.socket, e))?
+            {
+                match wire::message(json) {
+                    Some(FromHost::Probed { evidence, .. }) => return Ok(Some(evidence.output_bytes)),
+                    Some(FromHost::NoSuchSession { .. }) => return Ok(None),
+                    _ => continue,
+                }
+            }
+            self.fill().await?;
+        }
+    }
+
+    pub(super) async fn watch(&mut self, from: u64) -> Result<(), HubError> {
+        (self.from, self.done) = (from, from);
+        self.at = from.saturating_sub(self.redactor.longest() as u64);
+        self.say(&ToHost::Watch { session: self.id, from: self.at }).await
+    }
+
+    async fn say(&self, message: &ToHost) -> Result<(), HubError> {
+        let mut out = Vec::new();
+        wire::put_json(&mut out, message);
+        self.wire.send(&out).await.map_err(|error| wire::lost(&self.socket, error))
+    }
+
+    async fn fill(&mut self) -> Result<(), HubError> {
+        loop {
+            let ready = self.wire.stream.readable().await;
+            match ready.and_then(|()| self.wire.fill()) {
+                Ok(Filled::Bytes) => return Ok(()),
+                Ok(Filled::NotNow) => {}
+                Err(error) => return Err(wire::lost(&self.socket, error)),
+            }
+        }
+    }
+
+    /// The next piece; none after the end. May be dropped while it waits without losing anything.
+    pub(super) async fn next(&mut self) -> Option<FollowChunk> {
+        loop {
+            if let Some(chunk) = self.ready.pop_front() {
+                self.over |= matches!(chunk, FollowChunk::End(_) | FollowChunk::Lost(_));
+                return Some(chunk);
+            }
+            if self.over {
+                return None;
+            }
+            if let Err(error) = self.step().await {
+                self.ready.push_back(FollowChunk::Lost(error));
+            }
+        }
+    }
+
+    /// Takes one frame, or waits for more bytes.
+    async fn step(&mut self) -> Result<(), HubError> {
+        let mut decoder = std::mem::take(&mut self.wire.decoder);
+        let frame = decoder.next().map_err(|error| wire::lost(&self.socket, error));
+        let more = match frame {
+            Ok(Some(Frame::Bytes { session, offset, data })) if session == self.id => {
+                self.bytes(offset, data);
+                false
+            }
+            Ok(Some(Frame::Json(json))) => {
+                if let Some(message) = wire::message(json) {
+                    self.message(message);
+                }
+                false
+            }
+            Ok(Some(Frame::Bytes { .. } | Frame::Unknown)) => false,
+            Ok(None) => true,
+            Err(error) => return Err(error),
+        };
+        self.wire.decoder = decoder;
+        if more { self.fill().await } else { Ok(()) }
+    }
+
+    fn bytes(&mut self, offset: u64, data: &[u8]) {
+        if offset != self.at {
+            // The host streams without holes but those it tells of.
+            return;
+        }
+        self.at += data.len() as u64;
+        let known = self.from.saturating_sub(offset).min(data.len() as u64) as usize;
+        let (known, new) = data.split_at(known);
+        self.redact.prime(known);
+        let mut out = Vec::with_capacity(new.len());
+        match &mut self.filter {
+            Some(filter) => self.redact.push_into(&filter.push(new), &mut out),
+            None => self.redact.push_into(new, &mut out),
+        }
+        self.redact.flush_idle(&mut out);
+        self.give(self.at - self.redact.held() as u64, out);
+    }
+
+    fn give(&mut self, next: u64, bytes: Vec<u8>) {
+        if !bytes.is_empty() {
+            let offset = std::mem::replace(&mut self.done, next);
+            self.ready.push_back(FollowChunk::Data { offset, next, bytes });
+        }
+    }
+
+    /// What was held back goes out: nothing follows it directly.
+    fn finish(&mut self) {
+        let mut out = Vec::new();
+        self.redact.finish(&mut out);
+        self.give(self.at, out);
+        self.redact = RedactStream::new(Arc::clone(&self.redactor), Mask::Stars);
+    }
+
+    fn message(&mut self, message: FromHost) {
+        match message {
+            FromHost::Gap { session, from, to } if session == self.id && to > self.at => {
+                self.finish();
+                self.at = to;
+                if to > self.from {
+                    self.ready.push_back(FollowChunk::Gap { from: from.max(self.from), to });
+                    self.done = to;
+                }
+            }
+            FromHost::Exited { session, exit } if session == self.id => {
+                self.finish();
+                self.ready.push_back(FollowChunk::End(super::run::ended(&exit)));
+            }
+            FromHost::NoSuchSession { session } if session == self.id => {
+                self.ready.push_back(FollowChunk::Lost(HubError::NoSuchSession { id: self.id }));
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn into_stream(self) -> impl Stream<Item = FollowChunk> + Send + use<> {
+        unfold(self, |mut follow| async move { Some((follow.next().await?, follow)) })
+    }
+}

@@ -1,0 +1,348 @@
+//! The node's side of sessions: their output, their models, and those who watch and type.
+//!
+//! Owns one stream connection to the session host and everything that hangs on it: a model for each
+//! session with a terminal (it answers terminal queries, and is what `attach` paints first), viewers,
+//! inputs with their receipts, followers of output. Does not start, end or judge sessions, and knows
+//! neither the API's transport nor the store.
+//!
+//! One task holds all state, [`Hub`] is a handle to it. Nothing waits for a viewer: a viewer who does
+//! not keep up gets a picture of the screen in place of what it missed. Followers have a connection
+//! of their own each, so that a slow one is the host's log to wait for, and nobody else's.
+//!
+//! **Size.** The smallest terminal of those who may type decides, in each direction; read-only viewers
+//! never do. When the last one who types goes, the size stays. A viewer whose terminal has another size
+//! than the session gets pictures, cut to its terminal, instead of the session's bytes.
+//!
+//! **Queries** are answered once: by the model, for bytes that come after the point where this node
+//! took over (`live_from`, or what the host had when it was asked). Bytes before it are replayed.
+
+mod attached;
+mod follow;
+mod pipe;
+mod queue;
+mod run;
+mod saved;
+mod session;
+mod viewer;
+mod wire;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::Stream;
+use tokio::runtime::Handle;
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+
+use crate::api::{Attach, AttachControl, InputReceipt, TermSize};
+use crate::ids::{InputId, SessionId};
+use crate::policy::redact::Redactor;
+
+pub use attached::{AttachOutput, Attached, Typing};
+pub use follow::FollowChunk;
+
+/// Why something did not work.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum HubError {
+    /// The hub does not know it, or the host does not any more.
+    #[error("session {id} is not live: `cis dag sessions` lists those that are")]
+    NoSuchSession {
+        /// Which.
+        id: SessionId,
+    },
+    /// It has pipes.
+    #[error(
+        "session {id} has no terminal (tty = false), so it has no screen: `cis dag logs` shows its output"
+    )]
+    NotATerminal {
+        /// Which.
+        id: SessionId,
+    },
+    /// Typing was not asked for, or is not possible.
+    #[error("session {id} is attached read-only: attach again without --read-only to type")]
+    ReadOnly {
+        /// Which.
+        id: SessionId,
+    },
+    /// Too much at once, or more waits for the program than it reads.
+    #[error("input for session {id} was not typed: {detail}; send it again in smaller parts, or later")]
+    InputRefused {
+        /// Which.
+        id: SessionId,
+        /// Why.
+        detail: String,
+    },
+    /// The connection to the session host broke, or could not be made.
+    #[error(
+        "no connection to the session host at {socket}: {detail}; sessions may still run, and `cis node status` says whether the host does"
+    )]
+    HostLost {
+        /// Path of its socket.
+        socket: String,
+        /// What happened.
+        detail: String,
+    },
+    /// The host is of another version.
+    #[error(
+        "the session host speaks version {version} of the protocol, this node another one: end its sessions, or start the node that belongs to it"
+    )]
+    OtherVersion {
+        /// The host's.
+        version: u32,
+    },
+    /// The hub has ended: the node stops.
+    #[error("the node is stopping: try again when it runs")]
+    Stopped,
+}
+
+/// How a session ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ended {
+    /// In words.
+    pub detail: String,
+    /// Exit code, where it has one.
+    pub exit_code: Option<i32>,
+}
+
+/// A session that the host has started.
+#[derive(Debug, Clone)]
+pub struct SessionInfo {
+    /// Its id.
+    pub id: SessionId,
+    /// It has a terminal.
+    pub tty: bool,
+    /// Size of that terminal.
+    pub size: TermSize,
+    /// Its log. The saved screen stands beside it.
+    pub log: PathBuf,
+    /// Queries in its output are answered from this byte on: 0 for a session that this node starts.
+    /// None: from what the host has when it is asked, for one that was adopted.
+    pub live_from: Option<u64>,
+    /// What must not be shown of it.
+    pub redactor: Arc<Redactor>,
+}
+
+/// How much the hub holds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Sessions that were opened and not closed.
+    pub sessions: usize,
+    /// Of them, those with a model in memory.
+    pub models: usize,
+    /// Viewers of terminals.
+    pub viewers: usize,
+}
+
+/// Limits. The defaults are for production.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// A model without output and viewers for so long is saved and dropped.
+    pub idle: Duration,
+    /// A model is saved after so much output, bytes.
+    pub save_every_bytes: u64,
+    /// So much waits for a viewer, bytes, before it gets a picture instead.
+    pub viewer_bytes: usize,
+    /// A session that was closed while somebody watches stays so long for its last output.
+    pub last_output: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            idle: Duration::from_secs(120),
+            save_every_bytes: 4 << 20,
+            viewer_bytes: 256 << 10,
+            last_output: Duration::from_secs(1),
+        }
+    }
+}
+
+/// What the handle and the viewers tell the hub's task.
+#[derive(Debug)]
+enum Command {
+    Open(Box<SessionInfo>),
+    Close {
+        id: SessionId,
+        ended: Ended,
+    },
+    Attach {
+        id: SessionId,
+        how: Attach,
+        reply: oneshot::Sender<Result<Attaching, HubError>>,
+    },
+    Detach {
+        id: SessionId,
+        viewer: u64,
+    },
+    Typed {
+        id: SessionId,
+        viewer: u64,
+        bytes: Vec<u8>,
+        _room: OwnedSemaphorePermit,
+    },
+    Control {
+        id: SessionId,
+        viewer: u64,
+        control: AttachControl,
+    },
+    Ask {
+        id: SessionId,
+    },
+    Input {
+        id: SessionId,
+        input: InputId,
+        bytes: Vec<u8>,
+        reply: oneshot::Sender<Result<InputReceipt, HubError>>,
+    },
+    ScreenText {
+        id: SessionId,
+        reply: oneshot::Sender<Result<String, HubError>>,
+    },
+    Lookup {
+        id: SessionId,
+        reply: oneshot::Sender<Result<Arc<Redactor>, HubError>>,
+    },
+    Saved {
+        id: SessionId,
+        log: PathBuf,
+        offset: u64,
+        worked: bool,
+    },
+    Counts {
+        reply: oneshot::Sender<Result<Counts, HubError>>,
+    },
+    Reconnect {
+        reply: oneshot::Sender<Result<(), HubError>>,
+    },
+}
+
+/// What an attach came to.
+#[derive(Debug)]
+enum Attaching {
+    /// A viewer of a terminal, with its number.
+    Terminal { viewer: u64, queue: Arc<queue::Queue> },
+    /// The session has pipes: the caller follows its output.
+    Pipes { redactor: Arc<Redactor> },
+}
+
+/// A handle to the hub. It ends when the last handle and the last viewer are gone.
+#[derive(Debug, Clone)]
+pub struct Hub {
+    commands: mpsc::UnboundedSender<Command>,
+    socket: Arc<Path>,
+}
+
+impl Hub {
+    /// Starts the hub on this runtime (it needs its IO and time drivers) and connects to the host.
+    #[must_use]
+    pub fn spawn(runtime: &Handle, host_socket: PathBuf) -> Self {
+        Self::spawn_with(runtime, host_socket, Limits::default())
+    }
+
+    /// The same with other limits.
+    #[must_use]
+    pub fn spawn_with(runtime: &Handle, host_socket: PathBuf, limits: Limits) -> Self {
+        let (commands, receiver) = mpsc::unbounded_channel();
+        let socket: Arc<Path> = host_socket.into();
+        let task = run::Task::new(Arc::clone(&socket), limits, receiver, commands.downgrade());
+        runtime.spawn(task.run());
+        Self { commands, socket }
+    }
+
+    fn tell(&self, command: Command) -> Result<(), HubError> {
+        self.commands.send(command).map_err(|_| HubError::Stopped)
+    }
+
+    async fn ask<T>(
+        &self,
+        command: impl FnOnce(oneshot::Sender<Result<T, HubError>>) -> Command,
+    ) -> Result<T, HubError> {
+        let (reply, answer) = oneshot::channel();
+        self.tell(command(reply))?;
+        answer.await.unwrap_or(Err(HubError::Stopped))
+    }
+
+    /// Takes a session under care, once the host has said that it started, or knows it. Never waits;
+    /// callable from any thread. A second time changes nothing.
+    pub fn open(&self, info: SessionInfo) {
+        // A hub that has ended needs no sessions.
+        let _ = self.tell(Command::Open(Box::new(info)));
+    }
+
+    /// Lets go of a session that ended. Viewers get what is left of its output, and then its end. Never
+    /// waits; callable from any thread.
+    pub fn close(&self, id: SessionId, ended: Ended) {
+        let _ = self.tell(Command::Close { id, ended });
+    }
+
+    /// Connects again after the connection broke, or to a host that was started anew. Sessions of the
+    /// same host go on where they were; sessions of an earlier one are over.
+    ///
+    /// # Errors
+    /// [`HubError::HostLost`], [`HubError::OtherVersion`], [`HubError::Stopped`].
+    pub async fn reconnect(&self) -> Result<(), HubError> {
+        self.ask(|reply| Command::Reconnect { reply }).await
+    }
+
+    /// Attaches a terminal: first what it is attached to, then the screen, then what comes. A session
+    /// with pipes is shown from the end of its output on, read-only.
+    ///
+    /// # Errors
+    /// [`HubError::NoSuchSession`], [`HubError::HostLost`], [`HubError::Stopped`].
+    pub async fn attach(&self, id: SessionId, how: Attach) -> Result<Attached, HubError> {
+        match self.ask(|reply| Command::Attach { id, how, reply }).await? {
+            Attaching::Terminal { viewer, queue } => {
+                Ok(Attached::terminal(self.commands.clone(), id, viewer, queue, how.read_only))
+            }
+            Attaching::Pipes { redactor } => pipe::attach(self, id, how, redactor).await,
+        }
+    }
+
+    /// Types into a session, once for each `input`, and says where its output was then. For pipes: to
+    /// its stdin.
+    ///
+    /// # Errors
+    /// [`HubError::NoSuchSession`] (also for a session that takes no input), [`HubError::HostLost`] (it
+    /// may have been typed; repeating it with the same `input` is safe), [`HubError::Stopped`].
+    pub async fn input(
+        &self,
+        id: SessionId,
+        input: InputId,
+        bytes: Vec<u8>,
+    ) -> Result<InputReceipt, HubError> {
+        self.ask(|reply| Command::Input { id, input, bytes, reply }).await
+    }
+
+    /// The text of its screen, secrets replaced.
+    ///
+    /// # Errors
+    /// [`HubError::NoSuchSession`], [`HubError::NotATerminal`], [`HubError::Stopped`].
+    pub async fn screen_text(&self, id: SessionId) -> Result<String, HubError> {
+        self.ask(|reply| Command::ScreenText { id, reply }).await
+    }
+
+    /// How much the hub holds now.
+    ///
+    /// # Errors
+    /// [`HubError::Stopped`].
+    pub async fn counts(&self) -> Result<Counts, HubError> {
+        self.ask(|reply| Command::Counts { reply }).await
+    }
+
+    /// Its output from this byte on, secrets replaced, until it ends.
+    ///
+    /// # Errors
+    /// [`HubError::NoSuchSession`], [`HubError::HostLost`], [`HubError::OtherVersion`], [`HubError::Stopped`].
+    pub async fn follow(
+        &self,
+        id: SessionId,
+        from: u64,
+    ) -> Result<impl Stream<Item = FollowChunk> + Send + use<>, HubError> {
+        let redactor = self.ask(|reply| Command::Lookup { id, reply }).await?;
+        let follow = follow::Follow::start(&self.socket, id, from, redactor).await?;
+        Ok(follow.into_stream())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,475 @@
+//! The hub's task: the one loop that reads the host, takes commands and keeps time.
+
+use std::collections::BTreeMap;
+use std::future::{Future, pending};
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::net::UnixStream;
+use tokio::select;
+use tokio::sync::{mpsc, oneshot};
+
+use super::saved;
+use super::session::{Env, Session, Watch};
+use super::wire::{self, Filled, Frame, Wire};
+use super::{Attaching, Command, Counts, Ended, HubError, Limits};
+use crate::api::InputReceipt;
+use crate::event::ExitStatus;
+use crate::ids::{HostInstance, InputId, SessionId};
+use crate::session::protocol::{Exit, FromHost, ToHost};
+
+/// Output is taken in pieces of this size; between them others get their turn.
+const PIECE_BYTES: usize = 16 << 10;
+/// With so much on its way to the host, commands wait, bytes.
+const OUT_BYTES_MAX: usize = 1 << 20;
+/// A longer input is refused, bytes: so much waits in the host for a program that does not read.
+const INPUT_BYTES_MAX: usize = 1 << 20;
+/// So many commands are taken in a row.
+const COMMANDS_MAX: usize = 256;
+
+type Reply<T> = oneshot::Sender<Result<T, HubError>>;
+
+pub(super) struct Task {
+    socket: Arc<Path>,
+    commands: mpsc::UnboundedReceiver<Command>,
+    env: Env,
+    link: Option<Wire>,
+    instance: Option<HostInstance>,
+    /// Why there is no connection.
+    lost: HubError,
+    sessions: BTreeMap<SessionId, Session>,
+    inputs: BTreeMap<(SessionId, InputId), Vec<Reply<InputReceipt>>>,
+    reconnects: Vec<Reply<()>>,
+    /// Number of the newest viewer.
+    viewers: u64,
+    /// When models are looked at next.
+    rest_at: Option<Instant>,
+    /// Sessions whose last output is waited for, until when.
+    endings: Vec<(Instant, SessionId)>,
+}
+
+enum Event {
+    Command(Option<Command>),
+    Readable,
+    Writable,
+    Time,
+}
+
+impl Task {
+    pub(super) fn new(
+        socket: Arc<Path>,
+        limits: Limits,
+        commands: mpsc::UnboundedReceiver<Command>,
+        own: mpsc::WeakUnboundedSender<Command>,
+    ) -> Self {
+        let lost = wire::lost(&socket, "it was not connected yet");
+        Self {
+            socket,
+            commands,
+            env: Env { out: Vec::new(), limits, own, dirty: Vec::new(), models: false },
+            link: None,
+            instance: None,
+            lost,
+            sessions: BTreeMap::new(),
+            inputs: BTreeMap::new(),
+            reconnects: Vec::new(),
+            viewers: 0,
+            rest_at: None,
+            endings: Vec::new(),
+        }
+    }
+
+    pub(super) async fn run(mut self) {
+        let _ = self.connect().await;
+        loop {
+            self.settle();
+            let wake = self.endings.iter().map(|(at, _)| *at).chain(self.rest_at).min();
+            let stream = self.link.as_ref().map(|link| &link.stream);
+            let event = select! {
+                command = self.commands.recv(), if self.env.out.len() < OUT_BYTES_MAX => Event::Command(command),
+                () = ready(stream.map(UnixStream::readable)) => Event::Readable,
+                () = ready(stream.filter(|_| !self.env.out.is_empty()).map(UnixStream::writable)) => Event::Writable,
+                () = at(wake) => Event::Time,
+            };
+            match event {
+                Event::Command(None) => return,
+                Event::Command(Some(command)) => {
+                    self.command(command);
+                    self.take_commands();
+                }
+                Event::Readable => self.read().await,
+                // `settle` writes.
+                Event::Writable => {}
+                Event::Time => self.keep_time(Instant::now()),
+            }
+            if !self.reconnects.is_empty() {
+                let result = self.connect().await;
+                for reply in self.reconnects.drain(..) {
+                    let _ = reply.send(result.clone());
+                }
+            }
+        }
+    }
+
+    async fn connect(&mut self) -> Result<(), HubError> {
+        if self.link.is_some() {
+            self.disconnect(wire::lost(&self.socket, "it was left for a new connection"));
+        }
+        match Wire::connect(&self.socket).await {
+            Ok(link) => {
+                let other_host = self.instance.is_some_and(|instance| instance != link.instance);
+                self.instance = Some(link.instance);
+                self.link = Some(link);
+                for session in self.sessions.values_mut() {
+                    if other_host {
+                        let detail = "the session host that ran it is gone".to_owned();
+                        session.end(Ended { detail, exit_code: None });
+                    } else {
+                        session.connect(&mut self.env);
+                    }
+                }
+                Ok(())
+            }
+            Err(error) => {
+                tracing::warn!(%error, "no connection to the session host");
+                self.lost = error.clone();
+                Err(error)
+            }
+        }
+    }
+
+    /// The connection is of no use any more: everybody who waits for it is told.
+    fn disconnect(&mut self, why: HubError) {
+        self.link = None;
+        self.env.out = Vec::new();
+        self.sessions.values_mut().for_each(|session| session.lost(&why));
+        for (_, replies) in std::mem::take(&mut self.inputs) {
+            replies.into_iter().for_each(|reply| drop(reply.send(Err(why.clone()))));
+        }
+        self.lost = why;
+    }
+
+    fn broken(&mut self, why: impl std::fmt::Display) {
+        let error = wire::lost(&self.socket, why);
+        tracing::warn!(%error, "the connection to the session host broke");
+        self.disconnect(error);
+    }
+
+    /// What is due after each turn: pictures, writing, and the time of the next look at models.
+    fn settle(&mut self) {
+        for id in std::mem::take(&mut self.env.dirty) {
+            if let Some(session) = self.sessions.get_mut(&id) {
+                session.refresh(&mut self.env);
+            }
+        }
+        if std::mem::take(&mut self.env.models) && self.rest_at.is_none() {
+            self.rest_at = Some(Instant::now() + self.env.limits.idle);
+        }
+        self.write();
+    }
+
+    fn write(&mut self) {
+        let Some(link) = &self.link else { return self.env.out.clear() };
+        while !self.env.out.is_empty() {
+            match link.stream.try_write(&self.env.out) {
+                Ok(sent) => drop(self.env.out.drain(..sent)),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) => return self.broken(error),
+            }
+        }
+    }
+
+    async fn read(&mut self) {
+        let Some(link) = &mut self.link else { return };
+        match link.fill() {
+            Ok(Filled::Bytes) => {}
+            Ok(Filled::NotNow) => return,
+            Err(error) => return self.broken(error),
+        }
+        let mut decoder = std::mem::take(&mut link.decoder);
+        loop {
+            match decoder.next() {
+                Ok(Some(Frame::Bytes { session, offset, data })) => self.output(session, offset, data).await,
+                Ok(Some(Frame::Json(json))) => {
+                    if let Some(message) = wire::message(json) {
+                        self.message(message);
+                    }
+                }
+                Ok(Some(Frame::Unknown)) => {}
+                Ok(None) => break,
+                Err(error) => return self.broken(error),
+            }
+            if self.link.is_none() {
+                return;
+            }
+        }
+        if let Some(link) = &mut self.link {
+            link.decoder = decoder;
+        }
+    }
+
+    async fn output(&mut self, id: SessionId, offset: u64, data: &[u8]) {
+        let mut offset = offset;
+        for piece in data.chunks(PIECE_BYTES) {
+            if offset > 0 && piece.len() == PIECE_BYTES {
+                // Much comes: whoever typed or attached meanwhile, and other tasks, are not to wait.
+                self.take_commands();
+                self.settle();
+                tokio::task::yield_now().await;
+            }
+            if let Some(session) = self.sessions.get_mut(&id) {
+                session.output(offset, piece, &mut self.env);
+            }
+            offset += piece.len() as u64;
+        }
+    }
+
+    fn message(&mut self, message: FromHost) {
+        match message {
+            FromHost::Written { session, input, output_bytes } => {
+                let receipt = InputReceipt { output_offset: output_bytes };
+                for reply in self.inputs.remove(&(session, input)).into_iter().flatten() {
+                    let _ = reply.send(Ok(receipt.clone()));
+                }
+            }
+            FromHost::Exited { session: id, exit } => {
+                self.fail_inputs(id);
+                if let Some(session) = self.sessions.get_mut(&id) {
+                    session.end(ended(&exit));
+                    if session.closing.is_some() {
+                        self.forget(id);
+                    }
+                }
+            }
+            FromHost::Gap { session, from, to } => {
+                if let Some(session) = self.sessions.get_mut(&session) {
+                    session.gap(from, to, &mut self.env);
+                }
+            }
+            FromHost::Probed { session, evidence } => {
+                if let Some(session) = self.sessions.get_mut(&session) {
+                    session.probed(evidence.output_bytes, &mut self.env);
+                }
+            }
+            FromHost::NoSuchSession { session } => self.no_such_session(session),
+            FromHost::Welcome { .. }
+            | FromHost::Started { .. }
+            | FromHost::StartFailed { .. }
+            | FromHost::LogTrouble { .. } => {}
+        }
+    }
+
+    /// It ended, or is forgotten, or takes no input. The host tells the end of a session that it
+    /// streams; where nothing has come of this one, it was the watch that failed.
+    fn no_such_session(&mut self, id: SessionId) {
+        self.fail_inputs(id);
+        let Some(session) = self.sessions.get_mut(&id) else { return };
+        match session.watch {
+            Watch::Probing => session.probed(u64::MAX, &mut self.env),
+            Watch::On if !session.is_confirmed() => self.expect_end(id),
+            Watch::On | Watch::Off => {}
+        }
+    }
+
+    /// Ends a session after a while if the host does not say more about it.
+    fn expect_end(&mut self, id: SessionId) {
+        if !self.endings.iter().any(|(_, ending)| *ending == id) {
+            self.endings.push((Instant::now() + self.env.limits.last_output, id));
+        }
+    }
+
+    fn fail_inputs(&mut self, id: SessionId) {
+        let first = (id, InputId(ulid::Ulid(0)));
+        let last = (id, InputId(ulid::Ulid(u128::MAX)));
+        let keys: Vec<_> = self.inputs.range(first..=last).map(|(key, _)| *key).collect();
+        for reply in keys.iter().filter_map(|key| self.inputs.remove(key)).flatten() {
+            let _ = reply.send(Err(HubError::NoSuchSession { id }));
+        }
+    }
+
+    fn take_commands(&mut self) {
+        for _ in 0..COMMANDS_MAX {
+            if self.env.out.len() >= OUT_BYTES_MAX {
+                return;
+            }
+            let Ok(command) = self.commands.try_recv() else { return };
+            self.command(command);
+        }
+    }
+
+    fn command(&mut self, command: Command) {
+        let env = &mut self.env;
+        match command {
+            Command::Open(info) => {
+                let connected = self.link.is_some();
+                self.sessions.entry(info.id).or_insert_with(|| {
+                    let mut session = Session::new(*info);
+                    if connected {
+                        session.connect(env);
+                    }
+                    session
+                });
+            }
+            Command::Close { id, ended } => self.close(id, ended),
+            Command::Attach { id, how, reply } => {
+                let result = self.attach(id, how);
+                let attached = match &result {
+                    Ok(Attaching::Terminal { viewer, .. }) => Some(*viewer),
+                    _ => None,
+                };
+                if reply.send(result).is_err()
+                    && let Some(viewer) = attached
+                {
+                    self.command(Command::Detach { id, viewer });
+                }
+            }
+            Command::Detach { id, viewer } => {
+                if let Some(session) = self.sessions.get_mut(&id) {
+                    session.detach(viewer, env);
+                }
+            }
+            Command::Typed { id, viewer, bytes, .. } => {
+                if let Some(session) = self.sessions.get_mut(&id) {
+                    session.typed(viewer, &bytes, env);
+                }
+            }
+            Command::Control { id, viewer, control } => {
+                if let Some(session) = self.sessions.get_mut(&id) {
+                    session.control(viewer, control, env);
+                }
+            }
+            Command::Ask { id } => env.dirty.push(id),
+            Command::Input { id, input, bytes, reply } => self.input(id, input, &bytes, reply),
+            Command::ScreenText { id, reply } => {
+                let session = self.sessions.get_mut(&id).ok_or(HubError::NoSuchSession { id });
+                let _ = reply.send(session.and_then(|session| session.text(env)));
+            }
+            Command::Lookup { id, reply } => {
+                let session = self.sessions.get(&id).ok_or(HubError::NoSuchSession { id });
+                let _ = reply.send(session.map(|session| Arc::clone(&session.redactor)));
+            }
+            Command::Saved { id, log, offset, worked } => match self.sessions.get_mut(&id) {
+                Some(session) => session.saved(offset, worked, env),
+                // It was closed meanwhile.
+                None => drop(tokio::task::spawn_blocking(move || saved::remove(&log))),
+            },
+            Command::Counts { reply } => {
+                let mut counts = Counts { sessions: self.sessions.len(), ..Counts::default() };
+                for session in self.sessions.values() {
+                    counts.models += usize::from(session.has_model());
+                    counts.viewers += session.viewers();
+                }
+                let _ = reply.send(Ok(counts));
+            }
+            Command::Reconnect { reply } => self.reconnects.push(reply),
+        }
+    }
+
+    fn attach(&mut self, id: SessionId, how: crate::api::Attach) -> Result<Attaching, HubError> {
+        let session = self.sessions.get_mut(&id).ok_or(HubError::NoSuchSession { id })?;
+        if !session.tty {
+            return Ok(Attaching::Pipes { redactor: Arc::clone(&session.redactor) });
+        }
+        if self.link.is_none() && session.ended.is_none() {
+            return Err(self.lost.clone());
+        }
+        self.viewers += 1;
+        let queue = session.attach(self.viewers, how, &mut self.env);
+        Ok(Attaching::Terminal { viewer: self.viewers, queue })
+    }
+
+    fn input(&mut self, id: SessionId, input: InputId, bytes: &[u8], reply: Reply<InputReceipt>) {
+        let refused = match self.sessions.get(&id) {
+            _ if bytes.len() > INPUT_BYTES_MAX => {
+                Some(HubError::InputRefused { id, detail: format!("it has {} bytes", bytes.len()) })
+            }
+            None => Some(HubError::NoSuchSession { id }),
+            Some(session) if session.ended.is_some() => Some(HubError::NoSuchSession { id }),
+            Some(_) if self.link.is_none() => Some(self.lost.clone()),
+            Some(_) => None,
+        };
+        if let Some(error) = refused {
+            let _ = reply.send(Err(error));
+            return;
+        }
+        self.env.say(&ToHost::Input { session: id, input });
+        // One frame: the id is of the next frame alone.
+        wire::put_bytes(&mut self.env.out, crate::session::protocol::frame::INPUT, id, 0, bytes);
+        self.inputs.entry((id, input)).or_default().push(reply);
+    }
+
+    fn close(&mut self, id: SessionId, ended: Ended) {
+        let Some(session) = self.sessions.get_mut(&id) else { return };
+        if session.viewers() > 0 && session.watch == Watch::On {
+            session.closing = Some(ended);
+            return self.expect_end(id);
+        }
+        if session.watch == Watch::On {
+            self.env.say(&ToHost::Unwatch { session: id });
+        }
+        session.end(ended);
+        self.fail_inputs(id);
+        self.forget(id);
+    }
+
+    fn forget(&mut self, id: SessionId) {
+        if let Some(session) = self.sessions.remove(&id) {
+            session.forget();
+        }
+        self.endings.retain(|(_, ending)| *ending != id);
+    }
+
+    fn keep_time(&mut self, now: Instant) {
+        for (_, id) in self.endings.extract_if(.., |(at, _)| *at <= now).collect::<Vec<_>>() {
+            let Some(session) = self.sessions.get_mut(&id) else { continue };
+            if session.watch == Watch::On {
+                self.env.say(&ToHost::Unwatch { session: id });
+            }
+            let gone = || Ended { detail: "the session host does not know it".to_owned(), exit_code: None };
+            let closing = session.closing.take();
+            let closed = closing.is_some();
+            session.end(closing.unwrap_or_else(gone));
+            if closed {
+                self.fail_inputs(id);
+                self.forget(id);
+            }
+        }
+        if self.rest_at.is_some_and(|at| at <= now) {
+            self.sessions.values_mut().for_each(|session| session.rest(now, &mut self.env));
+            let limits = &self.env.limits;
+            // Where a viewer or a file on its way keeps a model, their end sets the time.
+            self.rest_at = self.sessions.values().filter_map(|session| session.idle_at(limits)).min();
+        }
+    }
+}
+
+pub(super) fn ended(exit: &Exit) -> Ended {
+    let mut detail = exit.status.to_string();
+    if exit.timed_out {
+        detail.push_str(" after its timeout");
+    } else if exit.killed {
+        detail.push_str(" after it was told to end");
+    }
+    let exit_code = match exit.status {
+        ExitStatus::Code(code) => Some(code),
+        ExitStatus::Signal(_) => None,
+    };
+    Ended { detail, exit_code }
+}
+
+/// Waits for a socket, or for ever. What is wrong with it shows in the read or write that follows.
+async fn ready(socket: Option<impl Future<Output = io::Result<()>>>) {
+    match socket {
+        Some(socket) => drop(socket.await),
+        None => pending().await,
+    }
+}
+
+async fn at(time: Option<Instant>) {
+    match time {
+        Some(time) => tokio::time::sleep_until(time.into()).await,
+        None => pending().await,
+    }
+}

@@ -1,0 +1,441 @@
+//! One session, as the hub sees it: its model, and those who watch.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::mpsc;
+
+use super::saved::{self, Saved};
+use super::viewer::Viewer;
+use super::{AttachOutput, Command, Ended, HubError, Limits, SessionInfo, wire};
+use crate::api::{Attach, AttachControl, AttachNotice, TermSize};
+use crate::ids::SessionId;
+use crate::policy::redact::Redactor;
+use crate::session::protocol::ToHost;
+use crate::session::screen::{self, Screen};
+
+/// With so much on its way to the host, answers of models are dropped, bytes: a program that asks and
+/// does not read cannot fill memory.
+const REPLIES_OUT_MAX: usize = 1 << 20;
+
+/// What a session needs of the hub.
+#[derive(Debug)]
+pub(super) struct Env {
+    /// To the host.
+    pub(super) out: Vec<u8>,
+    pub(super) limits: Limits,
+    pub(super) own: mpsc::WeakUnboundedSender<Command>,
+    /// Sessions with viewers that need a picture.
+    pub(super) dirty: Vec<SessionId>,
+    /// A model is there that is not saved and dropped yet.
+    pub(super) models: bool,
+}
+
+impl Env {
+    pub(super) fn say(&mut self, message: &ToHost) {
+        wire::put_json(&mut self.out, message);
+    }
+}
+
+/// How far it is with the host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Watch {
+    /// Nothing was asked (pipes), or there is no connection.
+    Off,
+    /// The host was asked how much output there is.
+    Probing,
+    /// Output comes.
+    On,
+}
+
+#[derive(Debug)]
+struct Model {
+    screen: Screen,
+    /// Last output or viewer.
+    touched: Instant,
+    /// Output that the newest file shows, or is being written to show.
+    saved: u64,
+    /// A file is being written.
+    saving: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct Session {
+    pub(super) id: SessionId,
+    pub(super) tty: bool,
+    size: TermSize,
+    log: PathBuf,
+    pub(super) redactor: Arc<Redactor>,
+    /// Queries are answered from this byte on; none: it is not known yet.
+    live_from: Option<u64>,
+    /// The next byte of output.
+    next: u64,
+    pub(super) watch: Watch,
+    confirmed: bool,
+    model: Option<Box<Model>>,
+    /// A file shows the output up to here.
+    on_disk: Option<u64>,
+    /// There may be a file, of whatever kind.
+    file: bool,
+    viewers: Vec<Viewer>,
+    pub(super) ended: Option<Ended>,
+    /// It was closed, and stays for its last output.
+    pub(super) closing: Option<Ended>,
+}
+
+impl Session {
+    pub(super) fn new(info: SessionInfo) -> Self {
+        let SessionInfo { id, tty, size, log, live_from, redactor } = info;
+        // One that this node starts has no screen of earlier.
+        let earlier = if tty && live_from != Some(0) { saved::read(&log) } else { None };
+        let on_disk = earlier.map(|saved| saved.offset);
+        Self {
+            id,
+            tty,
+            size: screen::clamp(size),
+            log,
+            redactor,
+            live_from,
+            next: on_disk.unwrap_or(0),
+            watch: Watch::Off,
+            confirmed: false,
+            model: None,
+            on_disk,
+            file: tty && live_from != Some(0),
+            viewers: Vec::new(),
+            ended: None,
+            closing: None,
+        }
+    }
+
+    /// Whether the host has shown that it knows the session since the connection was made.
+    pub(super) fn is_confirmed(&self) -> bool {
+        self.confirmed
+    }
+
+    /// Asks the host for its output. Without `live_from` the first question is how much there is.
+    pub(super) fn connect(&mut self, env: &mut Env) {
+        self.confirmed = false;
+        if !self.tty || self.ended.is_some() {
+            return;
+        }
+        if self.live_from.is_none() {
+            self.watch = Watch::Probing;
+            env.say(&ToHost::Probe { session: self.id });
+        } else {
+            self.watch = Watch::On;
+            env.say(&ToHost::Watch { session: self.id, from: self.next });
+        }
+    }
+
+    /// There was so much output when this node took over; `u64::MAX`: the session is over.
+    pub(super) fn probed(&mut self, output_bytes: u64, env: &mut Env) {
+        if self.watch == Watch::Probing {
+            self.live_from = Some(output_bytes);
+            if self.next > output_bytes {
+                // The file is not of this output.
+                (self.next, self.on_disk, self.model) = (0, None, None);
+                self.viewers.iter_mut().for_each(Viewer::repaint);
+            }
+            self.connect(env);
+        }
+    }
+
+    pub(super) fn has_model(&self) -> bool {
+        self.model.is_some()
+    }
+
+    pub(super) fn viewers(&self) -> usize {
+        self.viewers.len()
+    }
+
+    pub(super) fn output(&mut self, offset: u64, data: &[u8], env: &mut Env) {
+        self.confirmed = true;
+        let skip = self.next.saturating_sub(offset);
+        if self.watch != Watch::On || offset > self.next || skip >= data.len() as u64 {
+            // Of a watch that was replaced: what is missing comes.
+            return;
+        }
+        let Some(model) = self.ready(env) else { return };
+        let (from, data) = (self.next, &data[skip as usize..]);
+        let live_from = self.live_from.unwrap_or(u64::MAX);
+        let earlier = live_from.saturating_sub(from).min(data.len() as u64) as usize;
+        let (earlier, now) = data.split_at(earlier);
+        let model = self.model.insert(model);
+        model.touched = Instant::now();
+        let mut stale = false;
+        if !earlier.is_empty() {
+            model.screen.replay(earlier);
+            self.viewers.iter_mut().for_each(Viewer::missed);
+            stale = !self.viewers.is_empty();
+        }
+        if !now.is_empty() {
+            let replies = model.screen.feed(now);
+            if !replies.is_empty() && env.out.len() < REPLIES_OUT_MAX {
+                wire::put_typed(&mut env.out, self.id, &replies);
+            }
+            for viewer in &mut self.viewers {
+                stale |= viewer.bytes(now, env.limits.viewer_bytes);
+            }
+        }
+        self.next = from + data.len() as u64;
+        let due = self.next - model.saved >= env.limits.save_every_bytes;
+        if stale {
+            self.mark_dirty(env);
+        }
+        if due {
+            self.save(env);
+        }
+    }
+
+    /// Bytes that are in no log.
+    pub(super) fn gap(&mut self, from: u64, to: u64, env: &mut Env) {
+        self.confirmed = true;
+        if self.watch != Watch::On || from != self.next || to <= from {
+            return;
+        }
+        if let Some(mut model) = self.ready(env) {
+            // What they would have ended is over.
+            model.screen.replay(b"\x18");
+            self.model = Some(model);
+            self.next = to;
+            self.viewers.iter_mut().for_each(Viewer::repaint);
+            self.mark_dirty(env);
+        }
+    }
+
+    fn mark_dirty(&self, env: &mut Env) {
+        if env.dirty.last() != Some(&self.id) {
+            env.dirty.push(self.id);
+        }
+    }
+
+    /// Takes the model out, made or made again if need be; none where the host is asked for the
+    /// output from its beginning.
+    fn ready(&mut self, env: &mut Env) -> Option<Box<Model>> {
+        env.models = true;
+        if let Some(model) = self.model.take() {
+            return Some(model);
+        }
+        let mut screen = Screen::new(self.size);
+        if self.next > 0 {
+            let saved = if self.on_disk == Some(self.next) { saved::read(&self.log) } else { None };
+            let Some(saved) = saved.filter(|saved| saved.offset == self.next) else {
+                self.start_over(env);
+                return None;
+            };
+            screen = Screen::new(saved.size);
+            screen.replay(&saved.paint);
+            screen.resize(self.size);
+        }
+        let (touched, saved) = (Instant::now(), self.next);
+        Some(Box::new(Model { screen, touched, saved, saving: false }))
+    }
+
+    /// The file is gone or damaged: everything is read again, silently, since its queries were answered.
+    fn start_over(&mut self, env: &mut Env) {
+        self.live_from = self.live_from.map(|live| live.max(self.next));
+        (self.next, self.on_disk) = (0, None);
+        if self.watch == Watch::On {
+            env.say(&ToHost::Watch { session: self.id, from: 0 });
+        }
+    }
+
+    fn model(&mut self, env: &mut Env) -> &mut Model {
+        let model = match self.ready(env) {
+            Some(model) => model,
+            // From the beginning: now it is empty.
+            None => Box::new(Model {
+                screen: Screen::new(self.size),
+                touched: Instant::now(),
+                saved: 0,
+                saving: false,
+            }),
+        };
+        self.model.insert(model)
+    }
+
+    pub(super) fn text(&mut self, env: &mut Env) -> Result<String, HubError> {
+        if !self.tty {
+            return Err(HubError::NotATerminal { id: self.id });
+        }
+        let redactor = Arc::clone(&self.redactor);
+        let model = self.model(env);
+        model.touched = Instant::now();
+        Ok(model.screen.text_redacted(&redactor))
+    }
+
+    pub(super) fn attach(&mut self, number: u64, how: Attach, env: &mut Env) -> Arc<super::queue::Queue> {
+        let size = how.cols.zip(how.rows).map(|(cols, rows)| screen::clamp(TermSize { cols, rows }));
+        let viewer = Viewer::new(number, how.read_only, size, &self.redactor);
+        let queue = Arc::clone(&viewer.queue);
+        self.viewers.push(viewer);
+        self.fit(env, Some(number));
+        queue.notice(AttachNotice::Attached {
+            session: self.id.to_string(),
+            size: self.size,
+            read_only: how.read_only,
+        });
+        let (redactor, session_size) = (Arc::clone(&self.redactor), self.size);
+        self.model(env);
+        if let (Some(model), Some(viewer)) = (&mut self.model, self.viewers.last_mut()) {
+            viewer.resized(session_size);
+            viewer.paint(&mut model.screen, &redactor);
+        }
+        if let Some(ended) = self.ended.clone() {
+            self.end_viewers(&ended);
+        }
+        queue
+    }
+
+    pub(super) fn detach(&mut self, number: u64, env: &mut Env) {
+        self.viewers.retain(|viewer| viewer.number != number);
+        if let Some(model) = &mut self.model {
+            model.touched = Instant::now();
+            env.models = true;
+        }
+        self.fit(env, None);
+    }
+
+    /// Gives the session the size that those who type need. `quiet`: is not told, it learns otherwise.
+    fn fit(&mut self, env: &mut Env, quiet: Option<u64>) {
+        let typing =
+            || self.viewers.iter().filter(|viewer| !viewer.read_only).filter_map(|viewer| viewer.size);
+        let Some(cols) = typing().map(|size| size.cols).min() else { return };
+        let Some(rows) = typing().map(|size| size.rows).min() else { return };
+        let size = TermSize { cols, rows };
+        if size == self.size || self.ended.is_some() {
+            return;
+        }
+        self.size = size;
+        env.say(&ToHost::Resize { session: self.id, size });
+        self.model(env).screen.resize(size);
+        for viewer in &mut self.viewers {
+            if quiet != Some(viewer.number) {
+                viewer.queue.notice(AttachNotice::Resized(size));
+                viewer.resized(size);
+            }
+        }
+        self.mark_dirty(env);
+    }
+
+    pub(super) fn control(&mut self, number: u64, control: AttachControl, env: &mut Env) {
+        let session = self.size;
+        let Some(viewer) = self.viewers.iter_mut().find(|viewer| viewer.number == number) else { return };
+        match control {
+            AttachControl::Repaint => viewer.repaint(),
+            AttachControl::Resize(size) => {
+                viewer.size = Some(screen::clamp(size));
+                viewer.resized(session);
+                self.fit(env, None);
+            }
+        }
+        self.mark_dirty(env);
+    }
+
+    /// What a viewer typed, without what its terminal answered.
+    pub(super) fn typed(&mut self, number: u64, bytes: &[u8], env: &mut Env) {
+        let viewer = self.viewers.iter_mut().find(|viewer| viewer.number == number && !viewer.read_only);
+        if let Some(viewer) = viewer.filter(|_| self.ended.is_none()) {
+            let typed = viewer.typed.push(bytes);
+            wire::put_typed(&mut env.out, self.id, &typed);
+        }
+    }
+
+    /// Paints for the viewers that need it.
+    pub(super) fn refresh(&mut self, env: &mut Env) {
+        let redactor = Arc::clone(&self.redactor);
+        if self.viewers.is_empty() {
+            return;
+        }
+        self.model(env);
+        if let Some(model) = &mut self.model {
+            self.viewers.iter_mut().for_each(|viewer| viewer.refresh(&mut model.screen, &redactor));
+        }
+    }
+
+    /// It ended, and all its output is here.
+    pub(super) fn end(&mut self, ended: Ended) {
+        if self.ended.is_none() {
+            self.end_viewers(&ended);
+            self.ended = Some(ended);
+        }
+        self.watch = Watch::Off;
+    }
+
+    fn end_viewers(&mut self, ended: &Ended) {
+        for mut viewer in self.viewers.drain(..) {
+            viewer.end(self.model.as_mut().map(|model| &mut model.screen), &self.redactor, ended);
+        }
+    }
+
+    /// The connection to the host broke.
+    pub(super) fn lost(&mut self, why: &HubError) {
+        self.watch = Watch::Off;
+        for viewer in self.viewers.drain(..) {
+            viewer.queue.close(AttachOutput::Lost(why.clone()));
+        }
+    }
+
+    /// When its model is to be dropped, if nothing happens until then.
+    pub(super) fn idle_at(&self, limits: &Limits) -> Option<Instant> {
+        let model = self.model.as_ref().filter(|model| !model.saving && self.viewers.is_empty())?;
+        Some(model.touched + limits.idle)
+    }
+
+    /// Drops a model that is idle, or saves it first.
+    pub(super) fn rest(&mut self, now: Instant, env: &mut Env) {
+        if self.idle_at(&env.limits).is_some_and(|at| at <= now) {
+            let saved = self.next == 0 || self.on_disk == Some(self.next);
+            if saved { self.model = None } else { self.save(env) }
+        }
+    }
+
+    /// Writes the screen to its file, on a thread for such work.
+    fn save(&mut self, env: &Env) {
+        let (Some(model), Some(own)) = (&mut self.model, env.own.upgrade()) else { return };
+        if model.saving {
+            return;
+        }
+        (model.saving, model.saved) = (true, self.next);
+        let mut paint = model.screen.paint();
+        paint.extend_from_slice(model.screen.unfinished());
+        let (id, log) = (self.id, self.log.clone());
+        let saved = Saved { offset: self.next, size: model.screen.size(), paint };
+        tokio::task::spawn_blocking(move || {
+            let written = saved::write(&log, &saved);
+            if let Err(error) = &written {
+                tracing::warn!(session = %id, %error, "a screen could not be saved");
+            }
+            // Nobody is interested any more if this fails.
+            let _ = own.send(Command::Saved { id, log, offset: saved.offset, worked: written.is_ok() });
+        });
+    }
+
+    /// A file was written, or not.
+    pub(super) fn saved(&mut self, offset: u64, worked: bool, env: &mut Env) {
+        if worked {
+            (self.on_disk, self.file) = (Some(offset), true);
+        }
+        if let Some(model) = &mut self.model {
+            model.saving = false;
+            env.models = true;
+            if worked {
+                self.rest(Instant::now(), env);
+            } else {
+                // Tried again after as long a rest as before.
+                model.touched = Instant::now();
+            }
+        }
+    }
+
+    /// It is closed: its file is of no use any more.
+    pub(super) fn forget(self) {
+        // One that is being written is removed once it is.
+        if self.file {
+            let log = self.log;
+            tokio::task::spawn_blocking(move || saved::remove(&log));
+        }
+    }
+}

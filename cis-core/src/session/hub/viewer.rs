@@ -1,0 +1,132 @@
+//! One viewer of a terminal, as the hub sees it: what it may see, and whether it keeps up.
+
+use std::sync::Arc;
+
+use super::queue::Queue;
+use super::{AttachOutput, Ended};
+use crate::api::{AttachNotice, TermSize};
+use crate::policy::redact::{Mask, RedactStream, Redactor};
+use crate::session::filter::{TypedFilter, ViewerFilter};
+use crate::session::screen::{Look, Screen};
+
+#[derive(Debug)]
+pub(super) struct Viewer {
+    pub(super) number: u64,
+    pub(super) queue: Arc<Queue>,
+    pub(super) read_only: bool,
+    /// Of its terminal, where it is known.
+    pub(super) size: Option<TermSize>,
+    pub(super) typed: TypedFilter,
+    filter: ViewerFilter,
+    redact: RedactStream,
+    /// It gets pictures, never bytes: its terminal has another size than the session.
+    mirror: bool,
+    /// It needs a picture before anything else.
+    stale: bool,
+    /// Its terminal shows a picture of this screen (alternate or not), and got nothing else since.
+    shows: Option<bool>,
+}
+
+impl Viewer {
+    pub(super) fn new(
+        number: u64,
+        read_only: bool,
+        size: Option<TermSize>,
+        redactor: &Arc<Redactor>,
+    ) -> Self {
+        Self {
+            number,
+            queue: Arc::default(),
+            read_only,
+            size,
+            typed: TypedFilter::default(),
+            filter: ViewerFilter::default(),
+            redact: RedactStream::new(Arc::clone(redactor), Mask::SameWidth),
+            mirror: false,
+            stale: true,
+            shows: None,
+        }
+    }
+
+    /// It needs a picture; none of what it shows now is relied on.
+    pub(super) fn repaint(&mut self) {
+        self.stale = true;
+        self.shows = None;
+    }
+
+    /// The session has this size now.
+    pub(super) fn resized(&mut self, session: TermSize) {
+        self.mirror = self.size.is_some_and(|own| own != session);
+        self.repaint();
+    }
+
+    /// Bytes of the session that come now. True where it needs a picture instead.
+    pub(super) fn bytes(&mut self, bytes: &[u8], limit: usize) -> bool {
+        if self.mirror || self.stale {
+            self.stale = true;
+            return true;
+        }
+        let out = self.pass(bytes);
+        if !out.is_empty() {
+            self.shows = None;
+        }
+        self.stale = !self.queue.push(out, limit);
+        self.stale
+    }
+
+    /// Bytes of the session of earlier: it does not see them run by.
+    pub(super) fn missed(&mut self) {
+        self.stale = true;
+    }
+
+    fn pass(&mut self, bytes: &[u8]) -> Vec<u8> {
+        let filtered = self.filter.push(bytes);
+        let mut out = Vec::with_capacity(filtered.len());
+        self.redact.push_into(&filtered, &mut out);
+        self.redact.flush_idle(&mut out);
+        out
+    }
+
+    /// Gives it the picture that it needs, if it has taken what came before.
+    pub(super) fn refresh(&mut self, screen: &mut Screen, redactor: &Arc<Redactor>) {
+        if self.stale && self.queue.is_ready() {
+            self.paint(screen, redactor);
+        }
+    }
+
+    /// Adds a picture. Bytes go on from there: what the picture's last line begins (a secret, an escape
+    /// sequence, a character) is known to the filters.
+    pub(super) fn paint(&mut self, screen: &mut Screen, redactor: &Arc<Redactor>) {
+        let alternate = screen.is_alternate();
+        let viewer = self.size.filter(|_| self.mirror);
+        let again = self.shows == Some(alternate);
+        let mut out = screen.paint_for(&Look { redactor: Some(redactor), viewer, again });
+        self.stale = false;
+        self.shows = Some(alternate);
+        self.filter = ViewerFilter::default();
+        self.redact = RedactStream::new(Arc::clone(redactor), Mask::SameWidth);
+        if !self.mirror {
+            if !redactor.is_empty() {
+                let before = screen.before_cursor();
+                self.redact.prime(&before.as_bytes()[before.len().saturating_sub(redactor.longest())..]);
+            }
+            let begun = self.pass(screen.unfinished());
+            out.extend_from_slice(&begun);
+        }
+        self.queue.push(out, usize::MAX);
+    }
+
+    /// The session ended: the rest, and the last word.
+    pub(super) fn end(&mut self, screen: Option<&mut Screen>, redactor: &Arc<Redactor>, ended: &Ended) {
+        let mut rest = Vec::new();
+        match screen {
+            Some(screen) if self.stale => self.paint(screen, redactor),
+            _ => self.redact.finish(&mut rest),
+        }
+        self.queue.push(rest, usize::MAX);
+        self.queue.close(AttachOutput::Notice(AttachNotice::Ended {
+            detail: ended.detail.clone(),
+            exit_code: ended.exit_code,
+        }));
+    }
+}
