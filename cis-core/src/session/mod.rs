@@ -1,10 +1,7 @@
 //! Sessions: the host process that owns every PTY and pipe, its logs, the terminal models.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "an io folder")]
 
-pub mod control;
-pub mod frames;
-pub mod host;
-pub mod log;
-mod os;
+pub mod filter;
+pub mod hub;
 pub mod protocol;
 pub mod screen;

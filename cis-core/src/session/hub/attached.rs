@@ -65,7 +65,7 @@ impl Attached {
             match queue.next() {
                 Next::Item(item) => return Some(item),
                 Next::Closed => return None,
-                Next::Ask => self.typing.tell(|id, viewer| Command::Ask { id, viewer }).ok()?,
+                Next::Ask => self.typing.tell(|id, _| Command::Ask { id }).ok()?,
                 Next::Wait => queue.changed().await,
             }
         }

@@ -72,16 +72,6 @@ pub enum HubError {
         /// Why.
         detail: String,
     },
-    /// Its program does not read, and what waits for it is as much as is kept.
-    #[error(
-        "session {id} does not read its input ({waiting_bytes} bytes wait): nothing was typed, try again when it does"
-    )]
-    NotReading {
-        /// Which.
-        id: SessionId,
-        /// What waits already, bytes.
-        waiting_bytes: u64,
-    },
     /// The connection to the session host broke, or could not be made.
     #[error(
         "no connection to the session host at {socket}: {detail}; sessions may still run, and `cis node status` says whether the host does"
@@ -130,6 +120,17 @@ pub struct SessionInfo {
     pub live_from: Option<u64>,
     /// What must not be shown of it.
     pub redactor: Arc<Redactor>,
+}
+
+/// How much the hub holds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Sessions that were opened and not closed.
+    pub sessions: usize,
+    /// Of them, those with a model in memory.
+    pub models: usize,
+    /// Viewers of terminals.
+    pub viewers: usize,
 }
 
 /// Limits. The defaults are for production.
@@ -186,7 +187,6 @@ enum Command {
     },
     Ask {
         id: SessionId,
-        viewer: u64,
     },
     Input {
         id: SessionId,
@@ -204,8 +204,12 @@ enum Command {
     },
     Saved {
         id: SessionId,
+        log: PathBuf,
         offset: u64,
         worked: bool,
+    },
+    Counts {
+        reply: oneshot::Sender<Result<Counts, HubError>>,
     },
     Reconnect {
         reply: oneshot::Sender<Result<(), HubError>>,
@@ -280,13 +284,6 @@ impl Hub {
         self.ask(|reply| Command::Reconnect { reply }).await
     }
 
-    /// The same without waiting for the outcome; sessions opened after this belong to the new
-    /// connection. Callable from any thread.
-    pub fn host_changed(&self) {
-        let (reply, _) = oneshot::channel();
-        let _ = self.tell(Command::Reconnect { reply });
-    }
-
     /// Attaches a terminal: first what it is attached to, then the screen, then what comes. A session
     /// with pipes is shown from the end of its output on, read-only.
     ///
@@ -322,6 +319,14 @@ impl Hub {
     /// [`HubError::NoSuchSession`], [`HubError::NotATerminal`], [`HubError::Stopped`].
     pub async fn screen_text(&self, id: SessionId) -> Result<String, HubError> {
         self.ask(|reply| Command::ScreenText { id, reply }).await
+    }
+
+    /// How much the hub holds now.
+    ///
+    /// # Errors
+    /// [`HubError::Stopped`].
+    pub async fn counts(&self) -> Result<Counts, HubError> {
+        self.ask(|reply| Command::Counts { reply }).await
     }
 
     /// Its output from this byte on, secrets replaced, until it ends.

@@ -11,9 +11,10 @@ use tokio::net::UnixStream;
 use tokio::select;
 use tokio::sync::{mpsc, oneshot};
 
+use super::saved;
 use super::session::{Env, Session, Watch};
 use super::wire::{self, Filled, Frame, Wire};
-use super::{Attaching, Command, Ended, HubError, Limits};
+use super::{Attaching, Command, Counts, Ended, HubError, Limits};
 use crate::api::InputReceipt;
 use crate::event::ExitStatus;
 use crate::ids::{HostInstance, InputId, SessionId};
@@ -253,14 +254,7 @@ impl Task {
                 }
             }
             FromHost::NoSuchSession { session } => self.no_such_session(session),
-            FromHost::InputRefused { session, input, waiting_bytes } => {
-                let replies = input.and_then(|input| self.inputs.remove(&(session, input)));
-                for reply in replies.into_iter().flatten() {
-                    let _ = reply.send(Err(HubError::NotReading { id: session, waiting_bytes }));
-                }
-            }
-            FromHost::Refused { .. }
-            | FromHost::Welcome { .. }
+            FromHost::Welcome { .. }
             | FromHost::Started { .. }
             | FromHost::StartFailed { .. }
             | FromHost::LogTrouble { .. } => {}
@@ -346,7 +340,7 @@ impl Task {
                     session.control(viewer, control, env);
                 }
             }
-            Command::Ask { id, .. } => env.dirty.push(id),
+            Command::Ask { id } => env.dirty.push(id),
             Command::Input { id, input, bytes, reply } => self.input(id, input, &bytes, reply),
             Command::ScreenText { id, reply } => {
                 let session = self.sessions.get_mut(&id).ok_or(HubError::NoSuchSession { id });
@@ -356,10 +350,19 @@ impl Task {
                 let session = self.sessions.get(&id).ok_or(HubError::NoSuchSession { id });
                 let _ = reply.send(session.map(|session| Arc::clone(&session.redactor)));
             }
-            Command::Saved { id, offset, worked } => match self.sessions.get_mut(&id) {
+            Command::Saved { id, log, offset, worked } => match self.sessions.get_mut(&id) {
                 Some(session) => session.saved(offset, worked, env),
-                None => {}
+                // It was closed meanwhile.
+                None => drop(tokio::task::spawn_blocking(move || saved::remove(&log))),
             },
+            Command::Counts { reply } => {
+                let mut counts = Counts { sessions: self.sessions.len(), ..Counts::default() };
+                for session in self.sessions.values() {
+                    counts.models += usize::from(session.has_model());
+                    counts.viewers += session.viewers();
+                }
+                let _ = reply.send(Ok(counts));
+            }
             Command::Reconnect { reply } => self.reconnects.push(reply),
         }
     }
@@ -399,7 +402,7 @@ impl Task {
 
     fn close(&mut self, id: SessionId, ended: Ended) {
         let Some(session) = self.sessions.get_mut(&id) else { return };
-        if session.is_watched() && session.watch == Watch::On {
+        if session.viewers() > 0 && session.watch == Watch::On {
             session.closing = Some(ended);
             return self.expect_end(id);
         }

@@ -76,6 +76,8 @@ pub(super) struct Session {
     model: Option<Box<Model>>,
     /// A file shows the output up to here.
     on_disk: Option<u64>,
+    /// There may be a file, of whatever kind.
+    file: bool,
     viewers: Vec<Viewer>,
     pub(super) ended: Option<Ended>,
     /// It was closed, and stays for its last output.
@@ -100,6 +102,7 @@ impl Session {
             confirmed: false,
             model: None,
             on_disk,
+            file: tty && live_from != Some(0),
             viewers: Vec::new(),
             ended: None,
             closing: None,
@@ -139,8 +142,12 @@ impl Session {
         }
     }
 
-    pub(super) fn is_watched(&self) -> bool {
-        !self.viewers.is_empty()
+    pub(super) fn has_model(&self) -> bool {
+        self.model.is_some()
+    }
+
+    pub(super) fn viewers(&self) -> usize {
+        self.viewers.len()
     }
 
     pub(super) fn output(&mut self, offset: u64, data: &[u8], env: &mut Env) {
@@ -402,14 +409,14 @@ impl Session {
                 tracing::warn!(session = %id, %error, "a screen could not be saved");
             }
             // Nobody is interested any more if this fails.
-            let _ = own.send(Command::Saved { id, offset: saved.offset, worked: written.is_ok() });
+            let _ = own.send(Command::Saved { id, log, offset: saved.offset, worked: written.is_ok() });
         });
     }
 
     /// A file was written, or not.
     pub(super) fn saved(&mut self, offset: u64, worked: bool, env: &mut Env) {
         if worked {
-            self.on_disk = Some(offset);
+            (self.on_disk, self.file) = (Some(offset), true);
         }
         if let Some(model) = &mut self.model {
             model.saving = false;
@@ -425,8 +432,8 @@ impl Session {
 
     /// It is closed: its file is of no use any more.
     pub(super) fn forget(self) {
-        let saving = self.model.is_some_and(|model| model.saving);
-        if self.on_disk.is_some() || saving {
+        // One that is being written is removed once it is.
+        if self.file {
             let log = self.log;
             tokio::task::spawn_blocking(move || saved::remove(&log));
         }
