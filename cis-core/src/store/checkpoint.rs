@@ -41,6 +41,8 @@ pub(super) struct Pulse {
     asleep: AtomicBool,
     /// The writer is asked to copy the rest.
     request: AtomicBool,
+    /// Counts the copies.
+    passes: AtomicUsize,
     stop: Mutex<bool>,
     wake: Condvar,
 }
@@ -52,6 +54,7 @@ impl Default for Pulse {
             events: AtomicUsize::new(0),
             asleep: AtomicBool::new(false),
             request: AtomicBool::new(false),
+            passes: AtomicUsize::new(0),
             stop: Mutex::new(false),
             wake: Condvar::new(),
         }
@@ -77,9 +80,15 @@ impl Pulse {
         self.request.load(Ordering::Relaxed) && self.request.swap(false, Ordering::Relaxed)
     }
 
+    /// Asks the writer.
+    pub(super) fn ask(&self) {
+        self.request.store(true, Ordering::Relaxed);
+    }
+
+    /// How often the log was copied.
     #[cfg(test)]
-    pub(super) fn is_due(&self) -> bool {
-        self.events.load(Ordering::SeqCst) >= self.every.load(Ordering::Relaxed)
+    pub(super) fn passes(&self) -> usize {
+        self.passes.load(Ordering::SeqCst)
     }
 
     /// Sleeps until there is something to copy. None: it is to end. Some(true): nobody writes now.
@@ -162,11 +171,12 @@ fn work(conn: &Connection, pulse: &Pulse, pace: Pace) {
             Ok((pages, copied)) if idle && copied >= pages => is_cut = cut(conn),
             Ok((pages, _)) => {
                 if pages >= pace.pages_long {
-                    pulse.request.store(true, Ordering::Relaxed);
+                    pulse.ask();
                 }
             }
             Err(error) => tracing::warn!(%error, "cannot checkpoint the store; it is tried again"),
         }
+        pulse.passes.fetch_add(1, Ordering::SeqCst);
     }
     cut(conn);
 }

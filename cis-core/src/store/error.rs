@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::ErrorCode;
 
+use crate::api::{Problem, ProblemKind};
+
 /// Why the store could not do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -149,6 +151,18 @@ impl StoreError {
     #[must_use]
     pub fn may_pass(&self) -> bool {
         matches!(self, Self::Full { .. } | Self::Io { .. } | Self::ReadOnly { .. } | Self::InUse { .. })
+    }
+}
+
+impl From<&StoreError> for Problem {
+    fn from(error: &StoreError) -> Self {
+        let kind = match error {
+            StoreError::NotFound { .. } => ProblemKind::NotFound,
+            StoreError::Ambiguous { .. } => ProblemKind::Ambiguous,
+            error if error.may_pass() => ProblemKind::Unavailable,
+            _ => ProblemKind::Internal,
+        };
+        Self::new(kind, error.to_string())
     }
 }
 

@@ -59,15 +59,16 @@ fn private(path: &Path) -> io::Result<File> {
 
 /// Makes the database file where there is none, so that it has its mode from the first moment on
 /// (SQLite gives -wal and -shm the same). An existing one is not opened, for the reason at [`lock`].
-fn prepare_file(path: &Path) -> io::Result<()> {
+/// Says whether it is new.
+fn prepare_file(path: &Path) -> io::Result<bool> {
     match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
-        Ok(_) => Ok(()),
+        Ok(_) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             let mode = fs::metadata(path)?.permissions().mode();
             if mode & 0o077 != 0 {
                 fs::set_permissions(path, Permissions::from_mode(0o600))?;
             }
-            Ok(())
+            Ok(false)
         }
         Err(error) => Err(error),
     }
@@ -75,10 +76,13 @@ fn prepare_file(path: &Path) -> io::Result<()> {
 
 /// The connection that writes: makes the database where there is none, and brings it to the newest version.
 pub(super) fn open_writer(path: &Path) -> Result<Connection, StoreError> {
-    prepare_file(path).map_err(|e| StoreError::io(path, &e))?;
+    let fresh = prepare_file(path).map_err(|e| StoreError::io(path, &e))?;
     let mut conn = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     let sql = |e: rusqlite::Error| StoreError::sql(path, "set it up", &e);
-    conn.execute_batch("PRAGMA synchronous=NORMAL").map_err(sql)?;
+    // Nothing in a new file is worth a wait for the disk (its first checkpoint waits): a power cut before
+    // that leaves an empty database, which is made again.
+    conn.execute_batch(if fresh { "PRAGMA synchronous=OFF" } else { "PRAGMA synchronous=NORMAL" })
+        .map_err(sql)?;
     version(path, &conn)?;
     let mode: String = conn.query_row("PRAGMA journal_mode=WAL", (), |row| row.get(0)).map_err(sql)?;
     if mode != "wal" {
@@ -91,6 +95,7 @@ pub(super) fn open_writer(path: &Path) -> Result<Connection, StoreError> {
     ))
     .map_err(sql)?;
     migrate(path, &mut conn, MIGRATIONS)?;
+    conn.execute_batch("PRAGMA synchronous=NORMAL").map_err(sql)?;
     Ok(conn)
 }
 

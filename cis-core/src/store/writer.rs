@@ -36,6 +36,16 @@ enum Turn {
     Undone,
 }
 
+/// What a checkpoint did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Copied {
+    All,
+    /// What no reader still looks at the old state of.
+    Some,
+    /// The checkpointer is at it just now.
+    Nothing,
+}
+
 /// The only writer of a store.
 #[derive(Debug)]
 pub struct Writer {
@@ -266,11 +276,10 @@ impl Writer {
     /// # Errors
     /// The disk refuses.
     pub fn sync(&mut self) -> Result<(), StoreError> {
-        if !self.grounded {
-            // The first time the database file, too; a checkpoint leaves both in a safe state.
-            self.checkpoint()?;
-            self.grounded = true;
-            return Ok(());
+        if !self.grounded && self.turn == Turn::Idle {
+            // The first time the database file, too. A reader may keep that from being done: then the next
+            // time, and the log alone will do for now.
+            self.grounded = self.checkpoint()? == Copied::All;
         }
         let wal = schema::beside(&self.path, "-wal");
         File::open(&wal).and_then(|file| file.sync_data()).map_err(|e| StoreError::io(&wal, &e))
@@ -283,16 +292,27 @@ impl Writer {
     /// # Errors
     /// The disk refuses; nothing is lost, and it is tried again.
     pub fn maintain(&mut self) -> Result<(), StoreError> {
-        if self.turn == Turn::Idle && self.pulse.take_request() { self.checkpoint() } else { Ok(()) }
+        if self.turn == Turn::Idle && self.pulse.take_request() && self.checkpoint()? == Copied::Nothing {
+            self.pulse.ask();
+        }
+        Ok(())
     }
 
     pub(super) fn pulse(&self) -> Arc<Pulse> {
         Arc::clone(&self.pulse)
     }
 
-    fn checkpoint(&self) -> Result<(), StoreError> {
+    /// Copies the log into the database file, and waits until both are on the disk.
+    fn checkpoint(&self) -> Result<Copied, StoreError> {
         self.conn
-            .query_row("PRAGMA wal_checkpoint(PASSIVE)", (), |_| Ok(()))
+            .query_row("PRAGMA wal_checkpoint(PASSIVE)", (), |row| {
+                let (busy, pages, copied): (i64, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
+                Ok(match busy {
+                    0 if pages == copied => Copied::All,
+                    0 => Copied::Some,
+                    _ => Copied::Nothing,
+                })
+            })
             .map_err(|e| StoreError::sql(&self.path, "checkpoint", &e))
     }
 
@@ -352,12 +372,6 @@ impl Writer {
         self.projector.forget();
         self.appended.clear();
         self.newest = self.committed;
-    }
-
-    /// Whether the checkpointer has nothing to do that was asked of it.
-    #[cfg(test)]
-    pub(super) fn pulse_is_idle(&self) -> bool {
-        !self.pulse.is_due()
     }
 
     #[cfg(test)]

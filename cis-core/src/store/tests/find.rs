@@ -1,7 +1,7 @@
 //! Names that people type, and pages of listings.
 
 use super::support::{Home, assigned, created, draft, run_id, seeds, session_id, succeeded, ulid};
-use crate::api::ListRuns;
+use crate::api::{ListRuns, Problem, ProblemKind};
 use crate::event::EventBody;
 use crate::ids::{HostInstance, RunId};
 use crate::store::{Reader, StoreError, Writer};
@@ -78,6 +78,7 @@ fn an_ambiguous_name_is_answered_with_what_it_fits() {
     assert_eq!(candidates.len(), 9);
     assert!(candidates[0].contains("(ship, running)"), "{candidates:?}");
     assert_eq!(candidates[8], "…");
+    assert_eq!(Problem::from(&error).kind, ProblemKind::Ambiguous);
 }
 
 #[test]
