@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::commands::{dag, doctor, init, node, session, session_host, status};
+use crate::commands::{dag, doctor, init, node, session, session_host, status, store};
 
 /// Runs DAGs of commands and agents in sessions that survive.
 ///
@@ -51,6 +51,9 @@ pub(crate) enum Command {
     /// The node: the process that does the work
     #[command(subcommand)]
     Node(node::Command),
+    /// The database of the node: check it, make it anew
+    #[command(subcommand)]
+    Store(store::Command),
     Status(status::Args),
     Init(init::Args),
     Doctor(doctor::Args),

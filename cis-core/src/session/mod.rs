@@ -1,7 +1,12 @@
 //! Sessions: the host process that owns every PTY and pipe, its logs, the terminal models.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "an io folder")]
 
+pub mod control;
 pub mod filter;
+pub mod frames;
+pub mod host;
 pub mod hub;
+pub mod log;
+mod os;
 pub mod protocol;
 pub mod screen;

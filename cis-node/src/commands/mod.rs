@@ -7,6 +7,7 @@ pub(crate) mod node;
 pub(crate) mod session;
 pub(crate) mod session_host;
 pub(crate) mod status;
+pub(crate) mod store;
 
 use crate::cli::{Cli, Command};
 use crate::context::Context;
@@ -19,6 +20,7 @@ pub(crate) fn run(cli: Cli) -> Result<Exit, CliError> {
         Command::Dag(command) => dag::run(&context, command),
         Command::Session(command) => session::run(&context, command),
         Command::Node(command) => node::run(&context, command),
+        Command::Store(command) => store::run(&context, command),
         Command::Status(args) => status::run(&context, &args),
         Command::Init(args) => init::run(&context, &args),
         Command::Doctor(args) => doctor::run(&context, &args),

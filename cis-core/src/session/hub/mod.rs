@@ -72,6 +72,14 @@ pub enum HubError {
         /// Why.
         detail: String,
     },
+    /// Its program does not read, and what waits for it is as much as is kept.
+    #[error("session {id} does not read its input ({waiting_bytes} bytes wait): nothing was typed, try again when it does")]
+    NotReading {
+        /// Which.
+        id: SessionId,
+        /// What waits already, bytes.
+        waiting_bytes: u64,
+    },
     /// The connection to the session host broke, or could not be made.
     #[error(
         "no connection to the session host at {socket}: {detail}; sessions may still run, and `cis node status` says whether the host does"
@@ -282,6 +290,14 @@ impl Hub {
     /// [`HubError::HostLost`], [`HubError::OtherVersion`], [`HubError::Stopped`].
     pub async fn reconnect(&self) -> Result<(), HubError> {
         self.ask(|reply| Command::Reconnect { reply }).await
+    }
+
+    /// The same without waiting for the outcome; sessions opened after this belong to the new
+    /// connection. Callable from any thread.
+    pub fn host_changed(&self) {
+        let (reply, _) = oneshot::channel();
+        // A hub that has ended needs no connection.
+        let _ = self.tell(Command::Reconnect { reply });
     }
 
     /// Attaches a terminal: first what it is attached to, then the screen, then what comes. A session

@@ -133,7 +133,7 @@ impl Task {
                 Ok(())
             }
             Err(error) => {
-                tracing::warn!(%error, "no connection to the session host");
+                tracing::debug!(%error, "no connection to the session host");
                 self.lost = error.clone();
                 Err(error)
             }
@@ -254,7 +254,14 @@ impl Task {
                 }
             }
             FromHost::NoSuchSession { session } => self.no_such_session(session),
-            FromHost::Welcome { .. }
+            FromHost::InputRefused { session, input, waiting_bytes } => {
+                let replies = input.and_then(|input| self.inputs.remove(&(session, input)));
+                for reply in replies.into_iter().flatten() {
+                    let _ = reply.send(Err(HubError::NotReading { id: session, waiting_bytes }));
+                }
+            }
+            FromHost::Refused { .. }
+            | FromHost::Welcome { .. }
             | FromHost::Started { .. }
             | FromHost::StartFailed { .. }
             | FromHost::LogTrouble { .. } => {}

@@ -1,6 +1,7 @@
 //! `cis node stop`.
 
 use std::io;
+use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use cis_core::api::{NodeView, StopNode};
@@ -9,7 +10,7 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use crate::context::Context;
 use crate::error::{CliError, Exit};
-use crate::{output, wait};
+use crate::{node_start, output, wait};
 
 /// A node ends within this time, whatever it has to write.
 const STOP_TIME_MAX: Duration = Duration::from_secs(30);
@@ -26,6 +27,10 @@ pub(crate) struct Args {
 
 pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
     let how = StopNode { kill_sessions: args.kill_sessions };
+    if args.kill_sessions && UnixStream::connect(context.home.host_socket()).is_ok() {
+        // Sessions can be without a node, but only a node can end them in good order.
+        node_start::ensure(&context.home, false)?;
+    }
     let stopped = context.block_on(async {
         let client = context.client_of_running();
         match client.node().await {

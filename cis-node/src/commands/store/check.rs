@@ -1,0 +1,43 @@
+//! `cis store check`.
+
+use std::fmt::Write as _;
+
+use cis_core::store::maintenance;
+use serde_json::json;
+
+use crate::context::Context;
+use crate::error::{CliError, Exit};
+use crate::output::{self, clean::clean_lines};
+
+/// Checks the store: the file, every event, and that the tables say what the events say
+///
+/// It reads only, and may run beside a node. Exit code 0: sound; 3: something is wrong.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Only the structure of the file, which is fast
+    #[arg(long)]
+    quick: bool,
+}
+
+pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
+    let path = context.home.database();
+    let report = maintenance::check(&path, args.quick).map_err(|error| super::failed(&error))?;
+    let sound = report.findings.is_empty();
+    let answer = json!({
+        "path": path.display().to_string(),
+        "sound": sound,
+        "events": report.events,
+        "unknown_events": report.unknown_events,
+        "findings": report.findings,
+    });
+    output::show(context, &answer, |_| {
+        let mut text = String::new();
+        for finding in &report.findings {
+            let _ = writeln!(text, "- {}", clean_lines(finding));
+        }
+        let verdict = if sound { "sound" } else { "damaged; `cis store rebuild` saves what can be read" };
+        let _ = writeln!(text, "{} events; the store is {verdict}", report.events);
+        text
+    })?;
+    Ok(if sound { Exit::OK } else { Exit(3) })
+}
