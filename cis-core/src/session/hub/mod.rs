@@ -73,7 +73,9 @@ pub enum HubError {
         detail: String,
     },
     /// Its program does not read, and what waits for it is as much as is kept.
-    #[error("session {id} does not read its input ({waiting_bytes} bytes wait): nothing was typed, try again when it does")]
+    #[error(
+        "session {id} does not read its input ({waiting_bytes} bytes wait): nothing was typed, try again when it does"
+    )]
     NotReading {
         /// Which.
         id: SessionId,
