@@ -120,8 +120,8 @@ fn a_read_only_home_is_said() {
     let out = cis
         .dag("version = 1\n[dag]\nid = \"x\"\n[[tasks]]\nid = \"a\"\ncommand = [\"true\"]\n", &[])
         .expect(3);
-    let said = out.stderr.to_lowercase();
-    assert!(said.contains("read-only") && said.contains(cis.home().to_str().unwrap()), "{}", out.stderr);
+    let said = &out.stderr;
+    assert!(said.contains("Read-only") && said.contains(cis.home().to_str().unwrap()), "{said}");
     mounted.read_only(false);
     cis.dag("version = 1\n[dag]\nid = \"x\"\n[[tasks]]\nid = \"a\"\ncommand = [\"true\"]\n", &[]).expect(0);
     cis.stop();

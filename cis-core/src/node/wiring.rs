@@ -28,8 +28,8 @@ use crate::store::{Blobs, Checkpointer, Readers, StoreError, Writer};
 /// Events that a slow stream may lag behind before it reads them from the store again.
 const EVENT_BATCHES_KEPT: usize = 1024;
 
-/// Live and blocked sessions of a node together at most, where the descriptor limit allows it.
-const SESSIONS_MAX: u64 = 1000;
+/// Live and blocked sessions of a node together at most.
+const SESSIONS_MAX: u32 = 1000;
 
 /// How a node is started.
 #[derive(Debug, Clone)]
@@ -118,7 +118,7 @@ pub fn run(options: NodeOptions, ready: impl FnOnce(Readiness) + Send + 'static)
     let driver = DriverHandle::new(to_driver, Arc::clone(&wake));
     let (events, _) = broadcast::channel(EVENT_BATCHES_KEPT);
     let shared = Arc::new(Shared::default());
-    let max_sessions = sessions_max();
+    let max_sessions = SESSIONS_MAX;
 
     let node = Arc::new(Node {
         home: options.home.clone(),
@@ -237,11 +237,4 @@ fn listen(home: &Home) -> Result<UnixListener, NodeError> {
         _ => {}
     }
     UnixListener::bind(&socket).map_err(system("listen on the API socket"))
-}
-
-/// Each session costs the host up to three descriptors, and the node none.
-fn sessions_max() -> u32 {
-    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
-    let descriptors = limit.maximum.or(limit.current).unwrap_or(u64::MAX);
-    u32::try_from((descriptors.saturating_sub(64) / 3).clamp(1, SESSIONS_MAX)).unwrap_or(1)
 }

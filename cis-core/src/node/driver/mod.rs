@@ -302,7 +302,8 @@ impl Driver {
         let now = now_ms();
         self.draft(EventBody::NodeStopped { reason: stopping.reason });
         self.finish_turn(now);
-        self.host.leave(stopping.kill_sessions);
+        let alone = self.parts.worker.live_count() == 0 && self.loners.live_count() == 0;
+        self.host.leave(stopping.kill_sessions || alone);
         for confirm in self.confirmations.drain(..) {
             confirm();
         }

@@ -22,7 +22,7 @@ const ANCESTORS_MAX: usize = 4096;
 
 /// Takes the lock; it is held as long as the file is open.
 pub(super) fn lock(path: &Path) -> Result<File, HostError> {
-    let opened = File::options().write(true).create(true).truncate(false).mode(0o600).open(path);
+    let opened = File::options().read(true).write(true).create(true).truncate(false).mode(0o600).open(path);
     let file =
         opened.map_err(|source| HostError::File { action: "open the lock", path: path.into(), source })?;
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {

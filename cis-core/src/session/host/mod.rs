@@ -10,6 +10,7 @@ mod ending;
 mod environment;
 mod inputs;
 mod kill;
+mod leftovers;
 mod listener;
 mod output;
 mod probe;

@@ -14,11 +14,11 @@ use rustix::net::{SocketFlags, accept_with};
 use super::config::{HostConfig, HostError, READY};
 use super::connection::{Connection, Read};
 use super::environment::{Base, Programs};
-use super::listener;
 use super::session::Session;
 use super::slab::Slab;
 use super::supervise::Supervise;
 use super::timers::{Timers, Wake};
+use super::{leftovers, listener};
 use crate::ids::{HostInstance, SessionId, TimestampMs};
 use crate::session::os::{self, Limits, Nofile, ProcFs, SignalFd, Spawner};
 use crate::session::protocol::FromHost;
@@ -108,7 +108,7 @@ pub(super) struct Host {
     spare: Option<OwnedFd>,
     idle_since: Option<u64>,
     over_since: Option<u64>,
-    _lock: File,
+    lock: File,
 }
 
 /// Runs a host until it has nothing left to do, was told to shut down, or cannot go on. Says
@@ -134,17 +134,24 @@ pub fn run(config: HostConfig) -> Result<(), HostError> {
     }
     // Before the lock is given up, so that it is never the socket of the next host.
     let _ = std::fs::remove_file(&host.config.socket);
+    // Where that fails the next host looks for processes, and finds none.
+    let _ = leftovers::leave(&mut host.lock);
     Ok(())
 }
 
 impl Host {
     fn new(config: HostConfig) -> Result<Self, HostError> {
-        let lock = listener::lock(&config.lock)?;
+        let mut lock = listener::lock(&config.lock)?;
         let nofile = os::raise_nofile();
         rustix::process::set_child_subreaper(rustix::process::Pid::from_raw(1))
             .map_err(HostError::system("become the reaper of orphans"))?;
         let signals = os::watch_signals().map_err(HostError::system("watch its signals"))?;
         let processes = ProcFs::open().map_err(HostError::system("read /proc"))?;
+        leftovers::take_over(&mut lock, &config.socket, &processes).map_err(|source| HostError::File {
+            action: "note its life in",
+            path: config.lock.clone(),
+            source,
+        })?;
         let poll =
             epoll::create(epoll::CreateFlags::CLOEXEC).map_err(HostError::system("create an epoll"))?;
         let timers = Timers::new().map_err(HostError::system("create a timer"))?;
@@ -174,7 +181,7 @@ impl Host {
             spare: os::null_device().ok(),
             idle_since: None,
             over_since: None,
-            _lock: lock,
+            lock,
             now_unix,
             limits,
             nofile,

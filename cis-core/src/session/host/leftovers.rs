@@ -1,0 +1,86 @@
+//! Processes of a host that was killed: its sessions are lost, and what still runs of them must end
+//! before another host starts the same work again.
+//!
+//! A host notes in its lock file that it lives, and takes the note back when it ends in good order.
+//! Who finds the note ends every process that carries a session's marks of the same node. What
+//! cleaned its environment and lost its parents is not found.
+
+use std::collections::HashSet;
+use std::fs::File;
+use std::io::{self, Read as _, Seek as _, Write as _};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+
+use rustix::process::Signal;
+
+use crate::session::os::{Process, Processes, signal_exactly};
+
+/// In the lock file of a host that lives.
+const NOTE: &[u8] = b"live\n";
+
+/// Looked at so often: each look finds what was forked during the one before.
+const LOOKS_MAX: usize = 1000;
+
+/// Ends what an earlier host left behind, and notes that this one lives. `lock` is held.
+pub(super) fn take_over(lock: &mut File, socket: &Path, processes: &impl Processes) -> io::Result<()> {
+    let mut note = Vec::new();
+    lock.read_to_end(&mut note)?;
+    if note.is_empty() {
+        return lock.write_all(NOTE);
+    }
+    if let Some(directory) = socket.parent() {
+        end_all(directory.as_os_str().as_bytes(), processes);
+    }
+    Ok(())
+}
+
+/// Notes that this host ended in good order.
+pub(super) fn leave(lock: &mut File) -> io::Result<()> {
+    lock.rewind()?;
+    lock.set_len(0)
+}
+
+fn end_all(directory: &[u8], processes: &impl Processes) {
+    for _ in 0..LOOKS_MAX {
+        let left = left_behind(directory, processes);
+        if left.is_empty() {
+            return;
+        }
+        // Stopped first, so that nothing forks while the others end.
+        for signal in [Signal::STOP, Signal::KILL] {
+            for process in &left {
+                // One that has ended meanwhile is what is wanted.
+                let _ = signal_exactly(processes, process.key(), &[signal]);
+            }
+        }
+    }
+}
+
+/// Live processes with the marks of a session of this node, and their descendants.
+fn left_behind(directory: &[u8], processes: &impl Processes) -> Vec<Process> {
+    let all = processes.all();
+    let mut found: HashSet<u32> = all
+        .iter()
+        .filter(|process| !process.zombie && is_marked(process.pid, directory, processes))
+        .map(|process| process.pid)
+        .collect();
+    loop {
+        let before = found.len();
+        let children = all.iter().filter(|process| !process.zombie && found.contains(&process.parent));
+        let children: Vec<u32> = children.map(|process| process.pid).collect();
+        found.extend(children);
+        if found.len() == before {
+            break;
+        }
+    }
+    all.into_iter().filter(|process| found.contains(&process.pid)).collect()
+}
+
+fn is_marked(pid: u32, directory: &[u8], processes: &impl Processes) -> bool {
+    // The node's socket stands beside the host's.
+    let socket = processes.variable(pid, "CIS_SOCKET");
+    let beside = socket.is_some_and(|socket| {
+        socket.rsplitn(2, |byte| *byte == b'/').nth(1).is_some_and(|parent| parent == directory)
+    });
+    beside && processes.variable(pid, "CIS_ATTEMPT").is_some()
+}
