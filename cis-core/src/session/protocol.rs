@@ -3,8 +3,9 @@
 //! A frame is `length: u32 LE` (of what follows), `kind: u8`, payload. Kind 0: a JSON message.
 //! Kind 1 (host → node) and 2 (node → host): bytes of a session: `session: 16 bytes` (the ULID, big
 //! endian), `offset: u64 LE`, data. For kind 2 the offset field holds 0.
-//! Requests are idempotent: a start by its session, an input by its id. Unknown fields are ignored, so
-//! that a host and a node of neighbouring versions understand each other.
+//! Requests are idempotent: a start by its session, an input by its id. Unknown fields and kinds of
+//! frames are ignored, so that a host and a node of neighbouring versions understand each other; a
+//! message of an unknown type is answered with `Refused` and the connection is closed.
 
 use std::collections::BTreeMap;
 
@@ -19,6 +20,9 @@ pub const VERSION: u32 = 1;
 
 /// No frame is longer; a peer that announces one is cut off.
 pub const FRAME_BYTES_MAX: usize = 16 << 20;
+
+/// So much input of a session waits in the host for a program that does not read, bytes.
+pub const INPUT_BYTES_MAX: usize = 1 << 20;
 
 /// What a connection is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,7 +51,7 @@ pub enum Io {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "kind")]
 pub enum AtDeadline {
-    /// SIGTERM, after `grace_ms` SIGKILL; the exit says that the deadline did it.
+    /// SIGTERM, after `grace_ms` SIGKILL; the exit says so by `timed_out`.
     Kill {
         /// Between the two, ms.
         grace_ms: u64,
@@ -61,7 +65,8 @@ pub enum AtDeadline {
 pub struct Start {
     /// Its id: a second start of the same changes nothing and is answered with what is known.
     pub session: SessionId,
-    /// `CIS_ATTEMPT` of its processes, by which their orphans are known: `RUN:TASK#N`, or the session id.
+    /// `CIS_ATTEMPT` of its processes (the host sets it), by which their orphans are known:
+    /// `RUN:TASK#N`, or the session id.
     pub label: String,
     /// Program and arguments. A program without `/` is looked up in the `PATH` of the session's environment.
     pub argv: Vec<String>,
@@ -204,7 +209,7 @@ pub struct Exit {
     pub started_ms: TimestampMs,
     /// When it ended, Unix ms.
     pub ended_ms: TimestampMs,
-    /// The timeout of its start ended it.
+    /// The timeout of its start ended it, or a deadline with `Kill`.
     pub timed_out: bool,
     /// A `Kill` ended it.
     pub killed: bool,
@@ -244,7 +249,8 @@ pub struct Evidence {
     pub echo: bool,
     /// Foreground process group of the terminal.
     pub foreground_pgid: Option<u32>,
-    /// Processes of that group that sleep in a read of a terminal: pid and command name.
+    /// Processes of the tree that are in the foreground of their terminal (this one or one nested in
+    /// it) and sleep in a read of a terminal: pid and command name.
     pub readers: Vec<(u32, String)>,
     /// CPU time of the whole tree, ms.
     pub cpu_ms: u64,
@@ -299,8 +305,8 @@ pub enum FromHost {
         /// Why.
         why: StartFailure,
     },
-    /// It ended; repeated at every new control connection until acknowledged. On a stream connection:
-    /// sent after the last byte of a watched session.
+    /// It ended, its whole tree with it. Every later `Welcome` of a control connection says so again
+    /// until it is acknowledged. On a stream connection: sent after the last byte of a watched session.
     Exited {
         /// The session.
         session: SessionId,
@@ -314,8 +320,23 @@ pub enum FromHost {
         session: SessionId,
         /// The id.
         input: InputId,
-        /// Output so far at the moment of the first write.
+        /// Output so far at the moment when it was taken the first time.
         output_bytes: u64,
+    },
+    /// An input was not taken: the program does not read, and what waits for it is as much as the host
+    /// keeps ([`INPUT_BYTES_MAX`]). Nothing of it was typed; it may be sent again.
+    InputRefused {
+        /// The session.
+        session: SessionId,
+        /// The id, where the input had one.
+        input: Option<InputId>,
+        /// What waits already, bytes.
+        waiting_bytes: u64,
+    },
+    /// The connection is closed after this: what came is not of this protocol.
+    Refused {
+        /// What, and why.
+        detail: String,
     },
     /// Bytes of a watched session that are in no log: the stream goes on at `to`.
     Gap {
