@@ -229,8 +229,8 @@ enum Command {
 /// What an attach came to.
 #[derive(Debug)]
 enum Attaching {
-    /// A viewer of a terminal, with its number.
-    Terminal { viewer: u64, queue: Arc<queue::Queue> },
+    /// A viewer of a terminal. Dropped on its way, it detaches.
+    Terminal(Attached),
     /// The session has pipes: the caller follows its output.
     Pipes { redactor: Arc<Redactor> },
 }
@@ -309,9 +309,7 @@ impl Hub {
     /// [`HubError::NoSuchSession`], [`HubError::HostLost`], [`HubError::Stopped`].
     pub async fn attach(&self, id: SessionId, how: Attach) -> Result<Attached, HubError> {
         match self.ask(|reply| Command::Attach { id, how, reply }).await? {
-            Attaching::Terminal { viewer, queue } => {
-                Ok(Attached::terminal(self.commands.clone(), id, viewer, queue, how.read_only))
-            }
+            Attaching::Terminal(attached) => Ok(attached),
             Attaching::Pipes { redactor } => pipe::attach(self, id, how, redactor).await,
         }
     }

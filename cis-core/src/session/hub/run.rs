@@ -1,5 +1,7 @@
 //! The hub's task: the one loop that reads the host, takes commands and keeps time.
 
+mod commands;
+
 use std::collections::BTreeMap;
 use std::future::{Future, pending};
 use std::io;
@@ -11,10 +13,9 @@ use tokio::net::UnixStream;
 use tokio::select;
 use tokio::sync::{mpsc, oneshot};
 
-use super::saved;
 use super::session::{Env, Session, Watch};
 use super::wire::{self, Filled, Frame, Wire};
-use super::{Attaching, Command, Counts, Ended, HubError, Limits};
+use super::{Command, Ended, HubError, Limits};
 use crate::api::InputReceipt;
 use crate::event::ExitStatus;
 use crate::ids::{HostInstance, InputId, SessionId};
@@ -24,10 +25,6 @@ use crate::session::protocol::{Exit, FromHost, ToHost};
 const PIECE_BYTES: usize = 16 << 10;
 /// With so much on its way to the host, commands wait, bytes.
 const OUT_BYTES_MAX: usize = 1 << 20;
-/// A longer input is refused, bytes: so much waits in the host for a program that does not read.
-const INPUT_BYTES_MAX: usize = 1 << 20;
-/// So many commands are taken in a row.
-const COMMANDS_MAX: usize = 256;
 
 type Reply<T> = oneshot::Sender<Result<T, HubError>>;
 
@@ -212,8 +209,8 @@ impl Task {
 
     async fn output(&mut self, id: SessionId, offset: u64, data: &[u8]) {
         let mut offset = offset;
-        for piece in data.chunks(PIECE_BYTES) {
-            if offset > 0 && piece.len() == PIECE_BYTES {
+        for (n, piece) in data.chunks(PIECE_BYTES).enumerate() {
+            if n > 0 {
                 // Much comes: whoever typed or attached meanwhile, and other tasks, are not to wait.
                 self.take_commands();
                 self.settle();
@@ -294,138 +291,6 @@ impl Task {
         for reply in keys.iter().filter_map(|key| self.inputs.remove(key)).flatten() {
             let _ = reply.send(Err(HubError::NoSuchSession { id }));
         }
-    }
-
-    fn take_commands(&mut self) {
-        for _ in 0..COMMANDS_MAX {
-            if self.env.out.len() >= OUT_BYTES_MAX {
-                return;
-            }
-            let Ok(command) = self.commands.try_recv() else { return };
-            self.command(command);
-        }
-    }
-
-    fn command(&mut self, command: Command) {
-        let env = &mut self.env;
-        match command {
-            Command::Open(info) => {
-                let connected = self.link.is_some();
-                self.sessions.entry(info.id).or_insert_with(|| {
-                    let mut session = Session::new(*info);
-                    if connected {
-                        session.connect(env);
-                    }
-                    session
-                });
-            }
-            Command::Close { id, ended } => self.close(id, ended),
-            Command::Attach { id, how, reply } => {
-                let result = self.attach(id, how);
-                let attached = match &result {
-                    Ok(Attaching::Terminal { viewer, .. }) => Some(*viewer),
-                    _ => None,
-                };
-                if reply.send(result).is_err()
-                    && let Some(viewer) = attached
-                {
-                    self.command(Command::Detach { id, viewer });
-                }
-            }
-            Command::Detach { id, viewer } => {
-                if let Some(session) = self.sessions.get_mut(&id) {
-                    session.detach(viewer, env);
-                }
-            }
-            Command::Typed { id, viewer, bytes, .. } => {
-                if let Some(session) = self.sessions.get_mut(&id) {
-                    session.typed(viewer, &bytes, env);
-                }
-            }
-            Command::Control { id, viewer, control } => {
-                if let Some(session) = self.sessions.get_mut(&id) {
-                    session.control(viewer, control, env);
-                }
-            }
-            Command::Ask { id } => env.dirty.push(id),
-            Command::Input { id, input, bytes, reply } => self.input(id, input, &bytes, reply),
-            Command::ScreenText { id, reply } => {
-                let session = self.sessions.get_mut(&id).ok_or(HubError::NoSuchSession { id });
-                let _ = reply.send(session.and_then(|session| session.text(env)));
-            }
-            Command::Lookup { id, reply } => {
-                let session = self.sessions.get(&id).ok_or(HubError::NoSuchSession { id });
-                let _ = reply.send(session.map(|session| Arc::clone(&session.redactor)));
-            }
-            Command::Saved { id, log, offset, worked } => match self.sessions.get_mut(&id) {
-                Some(session) => session.saved(offset, worked, env),
-                // It was closed meanwhile.
-                None => drop(tokio::task::spawn_blocking(move || saved::remove(&log))),
-            },
-            Command::Counts { reply } => {
-                let mut counts = Counts { sessions: self.sessions.len(), ..Counts::default() };
-                for session in self.sessions.values() {
-                    counts.models += usize::from(session.has_model());
-                    counts.viewers += session.viewers();
-                }
-                let _ = reply.send(Ok(counts));
-            }
-            Command::Reconnect { reply } => self.reconnects.push(reply),
-        }
-    }
-
-    fn attach(&mut self, id: SessionId, how: crate::api::Attach) -> Result<Attaching, HubError> {
-        let session = self.sessions.get_mut(&id).ok_or(HubError::NoSuchSession { id })?;
-        if !session.tty {
-            return Ok(Attaching::Pipes { redactor: Arc::clone(&session.redactor) });
-        }
-        if self.link.is_none() && session.ended.is_none() {
-            return Err(self.lost.clone());
-        }
-        self.viewers += 1;
-        let queue = session.attach(self.viewers, how, &mut self.env);
-        Ok(Attaching::Terminal { viewer: self.viewers, queue })
-    }
-
-    fn input(&mut self, id: SessionId, input: InputId, bytes: &[u8], reply: Reply<InputReceipt>) {
-        let refused = match self.sessions.get(&id) {
-            _ if bytes.len() > INPUT_BYTES_MAX => {
-                Some(HubError::InputRefused { id, detail: format!("it has {} bytes", bytes.len()) })
-            }
-            None => Some(HubError::NoSuchSession { id }),
-            Some(session) if session.ended.is_some() => Some(HubError::NoSuchSession { id }),
-            Some(_) if self.link.is_none() => Some(self.lost.clone()),
-            Some(_) => None,
-        };
-        if let Some(error) = refused {
-            let _ = reply.send(Err(error));
-            return;
-        }
-        self.env.say(&ToHost::Input { session: id, input });
-        // One frame: the id is of the next frame alone.
-        wire::put_bytes(&mut self.env.out, crate::session::protocol::frame::INPUT, id, 0, bytes);
-        self.inputs.entry((id, input)).or_default().push(reply);
-    }
-
-    fn close(&mut self, id: SessionId, ended: Ended) {
-        let Some(session) = self.sessions.get_mut(&id) else { return };
-        if session.viewers() > 0 && session.watch == Watch::On {
-            session.closing = Some(ended);
-            return self.expect_end(id);
-        }
-        if session.watch == Watch::On {
-            self.env.say(&ToHost::Unwatch { session: id });
-        }
-        session.end(ended);
-        self.fail_inputs(id);
-        self.forget(id);
-    }
-
-    fn forget(&mut self, id: SessionId) {
-        if let Some(session) = self.sessions.remove(&id) {
-            session.forget();
-        }
-        self.endings.retain(|(_, ending)| *ending != id);
     }
 
     fn keep_time(&mut self, now: Instant) {

@@ -3,6 +3,8 @@
 //! Not restored, since the model does not know them: modes that the emulator does not have, pictures,
 //! the keyboard stack below its top, saved titles.
 
+mod pen;
+
 use std::fmt::Write as _;
 
 use alacritty_terminal::grid::{Cursor, Dimensions, Grid};
@@ -10,7 +12,7 @@ use alacritty_terminal::index::{Column, Line};
 use alacritty_terminal::term::TermMode;
 use alacritty_terminal::term::cell::{Cell, Flags, Hyperlink};
 use alacritty_terminal::vte::ansi::{
-    CharsetIndex, Color, CursorShape, Handler, KeyboardModes, KeyboardModesApplyBehavior, NamedColor,
+    CharsetIndex, CursorShape, Handler, KeyboardModes, KeyboardModesApplyBehavior, NamedColor,
     StandardCharset,
 };
 
@@ -19,21 +21,13 @@ use super::text::{Glyph, Mask, Masked, glyph, mask};
 use super::{Screen, clamp};
 use crate::api::TermSize;
 use crate::policy::redact::Redactor;
+use pen::Pen;
 
 /// Ends what the terminal may be in the midst of, holds its drawing, and sets what paints rely on.
 const BEGIN: &str = "\x18\x1b\\\x1b[?2026h\x1b[?25l\x1b[0m\x1b]8;;\x1b\\\x1b[r\x1b[?6l\x1b[?7h\x1b[4l\x1b[20l\
     \x1b(B\x1b)B\x1b*B\x1b+B\x0f\x1b>\x1b[?1l\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1004l\x1b[?1005l\x1b[?1006l\
     \x1b[?2004l";
 const END: &str = "\x1b[?2026l";
-
-/// What belongs to the pen.
-const PEN: Flags = Flags::INVERSE
-    .union(Flags::BOLD)
-    .union(Flags::DIM)
-    .union(Flags::ITALIC)
-    .union(Flags::HIDDEN)
-    .union(Flags::STRIKEOUT)
-    .union(Flags::ALL_UNDERLINES);
 
 /// For whom a screen is painted.
 #[derive(Debug, Clone, Copy, Default)]
@@ -56,32 +50,6 @@ struct View {
     cols: usize,
     /// Size of the viewer's terminal.
     outer: (usize, usize),
-}
-
-#[derive(Debug, Clone, Copy, PartialEq)]
-struct Pen {
-    fg: Color,
-    bg: Color,
-    flags: Flags,
-    underline: Option<Color>,
-}
-
-impl Pen {
-    const PLAIN: Self = Self {
-        fg: Color::Named(NamedColor::Foreground),
-        bg: Color::Named(NamedColor::Background),
-        flags: Flags::empty(),
-        underline: None,
-    };
-
-    fn of(cell: &Cell) -> Self {
-        Self {
-            fg: cell.fg,
-            bg: cell.bg,
-            flags: cell.flags.intersection(PEN),
-            underline: cell.underline_color(),
-        }
-    }
 }
 
 struct Painter<'a> {
@@ -360,55 +328,6 @@ impl Painter<'_> {
             }
         }
         self.link = link;
-    }
-
-    fn set_pen(&mut self, pen: Pen) {
-        if pen == self.pen {
-            return;
-        }
-        self.pen = pen;
-        self.out.push_str("\x1b[0");
-        for (flag, code) in [
-            (Flags::BOLD, ";1"),
-            (Flags::DIM, ";2"),
-            (Flags::ITALIC, ";3"),
-            (Flags::UNDERLINE, ";4"),
-            (Flags::DOUBLE_UNDERLINE, ";4:2"),
-            (Flags::UNDERCURL, ";4:3"),
-            (Flags::DOTTED_UNDERLINE, ";4:4"),
-            (Flags::DASHED_UNDERLINE, ";4:5"),
-            (Flags::INVERSE, ";7"),
-            (Flags::HIDDEN, ";8"),
-            (Flags::STRIKEOUT, ";9"),
-        ] {
-            if pen.flags.contains(flag) {
-                self.out.push_str(code);
-            }
-        }
-        self.color(pen.fg, 30);
-        self.color(pen.bg, 40);
-        match pen.underline {
-            Some(Color::Spec(rgb)) => {
-                let _ = write!(self.out, ";58:2::{}:{}:{}", rgb.r, rgb.g, rgb.b);
-            }
-            Some(Color::Indexed(index)) => {
-                let _ = write!(self.out, ";58:5:{index}");
-            }
-            Some(Color::Named(_)) | None => {}
-        }
-        self.out.push('m');
-    }
-
-    fn color(&mut self, color: Color, base: usize) {
-        let _ = match color {
-            Color::Named(name) => match name as usize {
-                n @ 0..8 => write!(self.out, ";{}", base + n),
-                n @ 8..16 => write!(self.out, ";{}", base + 60 + n - 8),
-                _ => Ok(()),
-            },
-            Color::Indexed(index) => write!(self.out, ";{};5;{index}", base + 8),
-            Color::Spec(rgb) => write!(self.out, ";{};2;{};{};{}", base + 8, rgb.r, rgb.g, rgb.b),
-        };
     }
 }
 

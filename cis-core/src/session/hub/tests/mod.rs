@@ -192,6 +192,13 @@ async fn inputs_are_answered_with_their_place_in_the_output() {
     host.say(&FromHost::NoSuchSession { session: id(1) }).await;
     assert_eq!(soon(second).await.unwrap(), Err(HubError::NoSuchSession { id: id(1) }));
 
+    let third = hub.clone();
+    let third = tokio::spawn(async move { third.input(id(1), input, b"no\r".to_vec()).await });
+    host.expect(ToHost::Input { session: id(1), input }).await;
+    host.expect_typed(1, "no\r").await;
+    host.say(&FromHost::InputRefused { session: id(1), input: Some(input), waiting_bytes: 1 << 20 }).await;
+    assert!(matches!(soon(third).await.unwrap(), Err(HubError::InputRefused { .. })));
+
     let unknown = soon(hub.input(id(5), input, b"x".to_vec())).await;
     assert_eq!(unknown, Err(HubError::NoSuchSession { id: id(5) }));
     let much = soon(hub.input(id(1), input, vec![b'x'; 2 << 20])).await;
@@ -415,6 +422,23 @@ async fn bytes_that_are_lost_do_not_spoil_what_follows() {
     host.say(&FromHost::Gap { session: id(1), from: 12, to: 5000 }).await;
     host.output(1, 5000, "bc").await;
     viewer.until_text("abc").await;
+}
+
+#[tokio::test]
+async fn an_attach_that_is_given_up_leaves_no_viewer() {
+    let peer = Peer::new();
+    let hub = peer.hub(Limits::default());
+    let mut host = peer.accept().await;
+    hub.open(peer.info(1));
+    host.expect_watch(1, 0).await;
+    for _ in 0..50 {
+        let attaching = hub.attach(id(1), looking(40, 6));
+        let _ = tokio::time::timeout(Duration::ZERO, attaching).await;
+    }
+    until_counts(&hub, |counts| counts.viewers == 0).await;
+    drop(Watcher::new(&hub, 1, looking(40, 6)).await);
+    until_counts(&hub, |counts| counts.viewers == 0).await;
+    assert!(size_of::<session::Session>() < 300, "an idle session is small");
 }
 
 #[tokio::test]
