@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cis_core::client::Client;
@@ -68,7 +69,12 @@ impl Context {
         } else {
             node_start::ensure(&self.home, false)?;
         }
-        Ok(self.client_of_running())
+        let client = self.client_of_running();
+        if self.session.is_some() {
+            return Ok(client);
+        }
+        let home = self.home.clone();
+        Ok(client.with_revive(Arc::new(move || node_start::ensure(&home, false).is_ok())))
     }
 
     /// A client of a node that is known to run, or may be away.

@@ -31,7 +31,7 @@ impl Client {
 
     /// Makes a run. Sent twice with the same input id, it is made once.
     pub async fn create_run(&self, run: &CreateRun) -> Result<RunView, ClientError> {
-        self.post(paths::RUNS, run).await
+        self.post_once(paths::RUNS, run).await
     }
 
     /// A run with its tasks.
@@ -81,7 +81,7 @@ impl Client {
 
     /// Makes a session without a run.
     pub async fn create_session(&self, session: &CreateSession) -> Result<SessionView, ClientError> {
-        self.post(paths::SESSIONS, session).await
+        self.post_once(paths::SESSIONS, session).await
     }
 
     /// A session.
@@ -91,7 +91,7 @@ impl Client {
 
     /// Types into it. Sent twice with the same input id, it is typed once.
     pub async fn send_input(&self, session: &str, input: &SendInput) -> Result<InputReceipt, ClientError> {
-        self.post(&paths::fill(paths::SESSION_INPUT, &[session]), input).await
+        self.post_once(&paths::fill(paths::SESSION_INPUT, &[session]), input).await
     }
 
     /// Ends its whole tree.

@@ -1,8 +1,10 @@
 //! The connection: one HTTP/1 connection, made at the first call, kept for the next ones, and
 //! made again when the node closed it.
 
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use http_body_util::{BodyExt as _, Full, Limited};
@@ -29,13 +31,25 @@ pub(super) const TOKEN_HEADER: &str = "x-cis-token";
 /// A body that was read whole before it is sent.
 pub(super) type Body = Full<Bytes>;
 
+/// Brings a node back that went away: true once one listens again. May wait.
+pub type Revive = dyn Fn() -> bool + Send + Sync;
+
+/// A call that can be repeated is tried so often while the node goes away and comes back.
+const TRIES_MAX: u32 = 3;
+
 /// A client of one node. Calls share one connection and wait for each other; streams (logs, events,
 /// attached terminals) have one each.
-#[derive(Debug)]
 pub struct Client {
     socket: PathBuf,
     token: Option<HeaderValue>,
+    revive: Option<Arc<Revive>>,
     kept: Mutex<Option<SendRequest<Body>>>,
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("socket", &self.socket).finish_non_exhaustive()
+    }
 }
 
 impl Client {
@@ -48,7 +62,15 @@ impl Client {
             value.set_sensitive(true);
             value
         });
-        Self { socket: socket.into(), token, kept: Mutex::new(None) }
+        Self { socket: socket.into(), token, revive: None, kept: Mutex::new(None) }
+    }
+
+    /// The same, with a way to bring the node back: calls that may be repeated (those that only look,
+    /// and those that count once by their input id) survive a node that dies under them.
+    #[must_use]
+    pub fn with_revive(mut self, revive: Arc<Revive>) -> Self {
+        self.revive = Some(revive);
+        self
     }
 
     /// Where the node listens.
@@ -63,7 +85,7 @@ impl Client {
 
     /// A call without a body whose answer is `T`.
     pub(super) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
-        let bytes = self.call(Method::GET, path, Bytes::new()).await?;
+        let bytes = self.repeat(|| self.call(Method::GET, path, Bytes::new())).await?;
         decode(&bytes)
     }
 
@@ -75,6 +97,37 @@ impl Client {
     ) -> Result<T, ClientError> {
         let bytes = self.post_raw(path, body).await?;
         decode(&bytes)
+    }
+
+    /// A call with a JSON body that counts once, however often it is sent.
+    pub(super) async fn post_once<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, ClientError> {
+        let body: Bytes = serde_json::to_vec(body).map_err(ClientError::protocol)?.into();
+        let bytes = self.repeat(|| self.call(Method::POST, path, body.clone())).await?;
+        decode(&bytes)
+    }
+
+    /// Does it again while the node goes away under it and can be brought back.
+    async fn repeat<T, F: Future<Output = Result<T, ClientError>>>(
+        &self,
+        attempt: impl Fn() -> F,
+    ) -> Result<T, ClientError> {
+        let mut tries = 1;
+        loop {
+            let error = match attempt().await {
+                Err(error @ (ClientError::Io { .. } | ClientError::NotRunning { .. })) => error,
+                answer => return answer,
+            };
+            let Some(revive) = self.revive.clone().filter(|_| tries < TRIES_MAX) else { return Err(error) };
+            tries += 1;
+            let back = tokio::task::spawn_blocking(move || revive()).await;
+            if !back.unwrap_or(false) {
+                return Err(error);
+            }
+        }
     }
 
     /// A call with a JSON body whose answer says nothing beyond "done".
@@ -101,6 +154,10 @@ impl Client {
 
     /// A call over a connection of its own whose answer is read piece by piece.
     pub(super) async fn open(&self, path: &str) -> Result<(Incoming, SendRequest<Body>), ClientError> {
+        self.repeat(|| self.open_once(path)).await
+    }
+
+    async fn open_once(&self, path: &str) -> Result<(Incoming, SendRequest<Body>), ClientError> {
         let mut sender = self.connect().await?;
         let request = self.request(Method::GET, path, Bytes::new())?;
         let response = sender.send_request(request).await.map_err(|error| self.broken(error))?;

@@ -20,5 +20,5 @@ mod tests;
 pub use attach::{AttachFrame, AttachStream};
 pub use error::ClientError;
 pub use events::{EventFollower, EventFrame, EventRef, Followed};
-pub use http::Client;
+pub use http::{Client, Revive};
 pub use log::LogStream;

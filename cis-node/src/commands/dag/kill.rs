@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use cis_core::api::KillSession;
+use cis_core::client::{EventFollower, Followed};
+use cis_core::ids::SessionId;
 
 use crate::context::Context;
 use crate::error::{CliError, Exit};
@@ -10,7 +12,8 @@ use crate::output::{self, clean::clean};
 
 /// Ends a session with all its processes
 ///
-/// They get SIGTERM, and SIGKILL when the grace is over. The task ends as cancelled and is not tried again.
+/// They get SIGTERM, and SIGKILL when the grace is over; the command returns when the last is gone. The task
+/// ends as cancelled and is not tried again.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The session: its id or the beginning or last characters of it, its task, or its name
@@ -30,9 +33,28 @@ pub(crate) fn kill(context: &Context, session: &str, grace: Option<Duration>) ->
     let grace_ms = grace.map(|grace| u64::try_from(grace.as_millis()).unwrap_or(u64::MAX));
     let client = context.client()?;
     context.block_on(async {
-        client.kill_session(session, &KillSession { grace_ms }).await?;
-        let answer = serde_json::json!({ "session": session, "terminating": true });
-        output::show(context, &answer, |_| format!("Session {} is being ended.\n", clean(session)))?;
+        let id = client.session(session).await?.id;
+        // Opened before it is told: what comes after cannot be missed.
+        let mut events = client.events(None, None).await?;
+        client.kill_session(&id.to_string(), &KillSession { grace_ms }).await?;
+        until_ended(&mut events, id).await?;
+        let answer = serde_json::json!({ "session": id, "ended": true });
+        output::show(context, &answer, |_| format!("Session {} has ended.\n", clean(session)))?;
         Ok(Exit::OK)
     })
+}
+
+/// Waits until the end of the session is recorded. Ctrl+C leaves; the session ends all the same.
+async fn until_ended(events: &mut EventFollower<'_>, session: SessionId) -> Result<(), CliError> {
+    let id = session.to_string();
+    loop {
+        let Followed::Frame(frame) = events.next().await? else { continue };
+        let ended = frame.views()?.iter().any(|event| {
+            let ends = matches!(&*event.type_name, "cis.dag.task.result" | "cis.dag.session.ended");
+            ends && event.body.get().contains(&id)
+        });
+        if ended {
+            return Ok(());
+        }
+    }
 }

@@ -28,6 +28,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
     }
     let running = context.block_on(async { Ok(context.client_of_running().node().await.ok()) })?;
     match running {
+        Some(node) if node.stays && args.detach => return status::run(context),
         Some(node) if node.stays => {
             return Err(CliError::bad_input(format!(
                 "a node runs already, pid {}",
