@@ -7,8 +7,9 @@ use cis_core::api::StopNode;
 use super::{status, stop};
 use crate::context::Context;
 use crate::error::{CliError, Exit};
+use crate::input_id::now_ms;
 use crate::node_start::{self, Found};
-use crate::output;
+use crate::output::{self, human};
 
 /// Starts a node that stays until it is stopped
 ///
@@ -28,7 +29,10 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
     }
     let running = context.block_on(async { Ok(context.client_of_running().node().await.ok()) })?;
     match running {
-        Some(node) if node.stays && args.detach => return status::run(context),
+        Some(node) if node.stays && args.detach => {
+            output::show(context, &node, |node| human::node(node, now_ms()))?;
+            return Ok(Exit::OK);
+        }
         Some(node) if node.stays => {
             return Err(CliError::bad_input(format!(
                 "a node runs already, pid {}",

@@ -93,6 +93,7 @@ async fn exec(context: &Context, client: &Client, args: &Args) -> Result<Exit, C
         undecoded: Vec::new(),
         start: None,
         printed: 0,
+        settled: false,
         searched: 0,
     };
     let end = reader.read(log).await?;
@@ -133,6 +134,8 @@ struct Reader<'a> {
     /// Where the echo ends, once that is known.
     start: Option<usize>,
     printed: usize,
+    /// What stands between the echo and the output was dealt with.
+    settled: bool,
     /// Up to where a match was looked for.
     searched: usize,
 }
@@ -203,9 +206,18 @@ impl Reader<'_> {
                 Echo::None => Some(0),
             };
         }
+        self.skip_empty_line();
         self.show()?;
         self.forget();
         Ok(())
+    }
+
+    /// Line editors return the cursor once more after the echo, which is an empty line in plain text.
+    fn skip_empty_line(&mut self) {
+        if let Some(start) = self.start.as_mut().filter(|start| !self.settled && **start < self.text.len()) {
+            self.settled = true;
+            *start += usize::from(*start > 0 && self.text.as_bytes()[*start] == b'\n');
+        }
     }
 
     /// Prints what was not yet printed.

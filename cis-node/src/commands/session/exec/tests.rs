@@ -20,6 +20,7 @@ fn reader(args: &Args) -> Reader<'_> {
         undecoded: vec![],
         start: None,
         printed: 0,
+        settled: false,
         searched: 0,
     }
 }
@@ -39,6 +40,15 @@ fn a_pattern_does_not_match_the_echo_and_characters_may_be_split() {
     assert_eq!(reader.text, "echo ä\n1\nä\n");
     // With the second byte of the second ä, not before.
     assert_eq!(matched_at, Some(came.len() - 2));
+}
+
+#[test]
+fn the_line_editors_empty_line_is_no_output() {
+    let args = args(None);
+    let mut reader = reader(&args);
+    reader.take("echo ä\n".as_bytes()).unwrap();
+    reader.take("\n\nä\n".as_bytes()).unwrap();
+    assert_eq!(&reader.text[reader.start.unwrap()..], "\nä\n");
 }
 
 #[test]
