@@ -100,6 +100,11 @@ fn log_to_stderr() {
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
     let ansi = io::IsTerminal::is_terminal(&io::stderr());
     // A second subscriber cannot be: this is the only place that makes one.
-    let _ =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(ansi).try_init();
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(ansi)
+        // Its log may be on a full disk: complaining about that to the same place would end the node.
+        .log_internal_errors(false)
+        .try_init();
 }
