@@ -3,7 +3,7 @@
 use cis_core::api::FromWorker;
 use cis_core::event::{ExecutionMode, RetryScope, RunState};
 use cis_core::ids::{AttemptId, RunId, TaskId};
-use cis_core::scheduler::InputKind;
+use cis_core::scheduler::{InputKind, Run};
 
 use crate::dags;
 use crate::world::{Crash, Step, World};
@@ -199,6 +199,6 @@ fn all_ended(world: &mut World) -> Step {
     }
     // What ended stays ended, also for a node that starts again.
     world.restart()?;
-    let forgotten = world.machine.forget_ended();
+    let forgotten: Vec<_> = world.machine.forget_ended().iter().map(Run::id).collect();
     if forgotten == world.run_ids() { Ok(()) } else { Err(format!("forgot {forgotten:?}")) }
 }

@@ -6,7 +6,7 @@ use super::bench::*;
 use crate::dag::Task;
 use crate::event::{LostBy, RunState};
 use crate::ids::NodeDid;
-use crate::scheduler::{Input, InputKind, Machine, Rejected};
+use crate::scheduler::{Input, InputKind, Machine, Rejected, Run};
 
 fn lost(bench: &Bench, task: &str) -> InputKind {
     InputKind::AttemptLost { attempt: bench.attempt(task), detail: "its log says nothing".into() }
