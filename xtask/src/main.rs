@@ -12,6 +12,7 @@
 mod bench;
 mod commands;
 mod process;
+mod reference;
 mod tools;
 mod workspace;
 

@@ -299,7 +299,7 @@ pub enum EventBody {
         /// The session host that is to start it.
         host: HostInstance,
     },
-    /// Its process is there.
+    /// Its process is there. Sessions of tasks that were over after 20 ms have no such event.
     #[serde(rename = "cis.dag.session.started")]
     SessionStarted {
         /// It.

@@ -33,6 +33,9 @@ const OUTPUT_FILE_BYTES_MAX: u64 = 1 << 20;
 /// Name of the node's own environment at the host.
 const NODE_ENVIRONMENT: &str = "node";
 
+/// Environment variables by name.
+type Variables = BTreeMap<String, String>;
+
 /// An attempt whose session may be alive.
 struct Live {
     attempt: AttemptId,
@@ -59,8 +62,8 @@ pub(super) struct LocalWorker {
     home: Home,
     keys: Arc<Keys>,
     blobs: Arc<Blobs>,
-    own_environment: BTreeMap<String, String>,
-    environments: HashMap<BlobId, Arc<BTreeMap<String, String>>>,
+    own_environment: Variables,
+    environments: HashMap<BlobId, Arc<Variables>>,
     /// Names of environments that the present host has.
     placed: HashSet<String>,
     log_dirs: HashSet<PathBuf>,
@@ -77,7 +80,7 @@ pub(super) struct LocalWorker {
 }
 
 impl LocalWorker {
-    pub(super) fn new(home: Home, keys: Arc<Keys>, blobs: Arc<Blobs>, own: BTreeMap<String, String>) -> Self {
+    pub(super) fn new(home: Home, keys: Arc<Keys>, blobs: Arc<Blobs>, own: Variables) -> Self {
         Self {
             home,
             keys,
@@ -129,12 +132,12 @@ impl LocalWorker {
     }
 
     /// An environment given as it is, for one session; the host is told to forget it by its name.
-    pub(super) fn place_given_environment(&mut self, name: String, vars: BTreeMap<String, String>) -> String {
+    pub(super) fn place_given_environment(&mut self, name: String, vars: Variables) -> String {
         self.to_host.push(ToHost::Env { name: name.clone(), vars: environment::inherited(vars) });
         name
     }
 
-    fn place(&mut self, name: String, vars: Option<&BTreeMap<String, String>>) -> String {
+    fn place(&mut self, name: String, vars: Option<&Variables>) -> String {
         if self.placed.insert(name.clone()) {
             let vars = vars.unwrap_or(&self.own_environment).clone();
             self.to_host.push(ToHost::Env { name: name.clone(), vars });
@@ -150,7 +153,7 @@ impl LocalWorker {
         }
     }
 
-    fn base_environment(&mut self, base: Option<&BlobId>) -> Result<Arc<BTreeMap<String, String>>, String> {
+    fn base_environment(&mut self, base: Option<&BlobId>) -> Result<Arc<Variables>, String> {
         let Some(base) = base else { return Ok(Arc::new(self.own_environment.clone())) };
         if let Some(known) = self.environments.get(base) {
             return Ok(Arc::clone(known));
@@ -160,7 +163,7 @@ impl LocalWorker {
             .get(base)
             .map_err(|e| format!("the run's environment cannot be read: {e}"))?
             .ok_or_else(|| "the run's environment is gone from the blobs".to_owned())?;
-        let vars: BTreeMap<String, String> =
+        let vars: Variables =
             serde_json::from_slice(&bytes).map_err(|e| format!("the run's environment is damaged: {e}"))?;
         let vars = Arc::new(vars);
         self.environments.insert(base.clone(), Arc::clone(&vars));
@@ -168,12 +171,7 @@ impl LocalWorker {
     }
 
     /// Values of secrets: those kept from the first grant, or found now.
-    fn secrets_of(
-        &self,
-        spec: &TaskSpec,
-        log: &Path,
-        base: &BTreeMap<String, String>,
-    ) -> Result<Secrets, String> {
+    fn secrets_of(&self, spec: &TaskSpec, log: &Path, base: &Variables) -> Result<Secrets, String> {
         if spec.secrets.is_empty() && spec.sensitive.is_empty() {
             return Ok(Secrets::default());
         }
@@ -193,7 +191,7 @@ impl LocalWorker {
         session: SessionId,
         fence: Fence,
         spec: &TaskSpec,
-    ) -> Result<(BTreeMap<String, String>, Arc<BTreeMap<String, String>>), String> {
+    ) -> Result<(Variables, Arc<Variables>), String> {
         let dir = self.home.run_logs(attempt.run);
         if !self.log_dirs.contains(&dir) {
             fs::create_dir_all(&dir)

@@ -31,6 +31,57 @@ fn every_help() {
     visit(&mut root, "cis");
 }
 
+/// Words of a line as a shell splits it: quotes group, nothing is replaced.
+fn words(line: &str) -> Vec<String> {
+    let (mut words, mut word, mut quote) = (Vec::new(), None::<String>, None);
+    for c in line.chars() {
+        match quote {
+            Some(open) if c == open => quote = None,
+            None if c == '"' || c == '\'' => {
+                quote = Some(c);
+                word.get_or_insert_default();
+            }
+            None if c == ' ' => words.extend(word.take()),
+            _ => word.get_or_insert_default().push(c),
+        }
+    }
+    words.extend(word);
+    words
+}
+
+#[test]
+fn every_command_shows_examples_and_understands_them() {
+    fn visit(command: &clap::Command, path: &str) {
+        let below: Vec<_> =
+            command.get_subcommands().filter(|c| !c.is_hide_set() && c.get_name() != "help").collect();
+        for sub in &below {
+            visit(sub, &format!("{path} {}", sub.get_name()));
+        }
+        if !below.is_empty() {
+            return;
+        }
+        let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+        let (_, examples) =
+            help.split_once("Examples:\n").unwrap_or_else(|| panic!("{path} has no examples"));
+        let mut own = 0;
+        for line in examples.lines() {
+            let Some(at) = line.find("cis ") else { continue };
+            let call: Vec<_> = words(&line[at..].replace(')', " "))
+                .into_iter()
+                .take_while(|word| word != "|" && word != ">")
+                .collect();
+            own += usize::from(call.join(" ").starts_with(path));
+            if let Err(error) = Cli::try_parse_from(&call) {
+                panic!("{path}: `{line}`: {error}");
+            }
+        }
+        assert!(own > 0, "{path} shows no example of itself");
+    }
+    let mut root = Cli::command();
+    root.build();
+    visit(&root, "cis");
+}
+
 #[test]
 fn arguments_are_read() {
     let cli = |line: &str| Cli::try_parse_from(line.split_whitespace());

@@ -18,6 +18,10 @@ use crate::output::{self, style};
 ///
 /// Ends with exit code 3 where something does not work, with 0 where there are warnings at most.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  cis doctor
+  cis doctor --json | jq '.items[] | select(.outcome != \"ok\")'")]
 pub(crate) struct Args {}
 
 /// How a check came out.

@@ -18,6 +18,11 @@ const SAMPLE: &str = include_str!("init/hello.toml");
 ///
 /// It changes nothing that is there. Other commands make what they need as well; this one shows it.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  cis init
+  cis init --sample
+  cis init --sample ship.toml")]
 pub(crate) struct Args {
     /// Write a DAG file to start from
     #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "hello.toml")]

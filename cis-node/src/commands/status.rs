@@ -11,6 +11,10 @@ use crate::output::{self, human};
 
 /// Shows the node, open runs and live sessions on one screen; starts no node
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  cis status
+  cis status --json | jq .node")]
 pub(crate) struct Args {
     /// At most so many runs
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1000))]

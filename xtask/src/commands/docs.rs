@@ -1,12 +1,13 @@
-//! `docs`: documentation of the code, and the links of the written one.
+//! `docs`: documentation of the code, the links of the written one, and the reference made from the code.
 
 use super::links;
-use crate::Outcome;
 use crate::process::{cargo, run};
+use crate::{Outcome, reference};
 
 /// Warnings of rustdoc (missing texts, broken links) are errors.
 pub(crate) fn docs() -> Outcome {
     links::check()?;
+    reference::check()?;
     let mut command = cargo(&["doc", "--workspace", "--no-deps", "--locked", "--lib"]);
     command.env("RUSTDOCFLAGS", "-D warnings");
     run(command)?;

@@ -19,7 +19,10 @@ cargo xtask COMMAND
   test-all     the same with the heavy tests: long simulations, soak, many random kills
   lint         rustfmt, clippy, the line between pure and io, who may import whom
   deny         licences, sources, banned and unused dependencies
-  docs         the code's documentation without warnings, and links of the written one
+  docs         the code's documentation without warnings, links of the written one, and whether
+               the generated reference is up to date
+  reference [--update]
+               the pages of docs/reference that are made from the code; --update writes them
   fuzz [SECONDS]
                every fuzzer for so long (60 s)
   bench [--update]
@@ -36,6 +39,7 @@ pub(crate) fn dispatch(arguments: &[String]) -> Outcome {
         Some("lint") => lint::lint(),
         Some("deny") => deny::deny(),
         Some("docs") => docs::docs(),
+        Some("reference") => crate::reference::reference(rest),
         Some("fuzz") => fuzz::fuzz(rest),
         Some("bench") => crate::bench::bench(rest),
         Some("ci") => ci::ci(),

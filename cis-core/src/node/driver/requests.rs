@@ -102,9 +102,8 @@ impl Driver {
     }
 
     fn run_verb(&mut self, run: RunId, verb: RunVerb, actor: Actor, reply: Reply<()>, now: TimestampMs) {
-        if let RunVerb::Retry(_) = verb
-            && self.parts.machine.run(&run).is_none()
-        {
+        // The machine has let go of runs that ended: only with its state it can say so, or retry it.
+        if self.parts.machine.run(&run).is_none() {
             match restore::load_run(&self.parts.readers, &self.parts.blobs, run) {
                 Ok(folded) => self.parts.machine.restore(folded),
                 Err(error) => {

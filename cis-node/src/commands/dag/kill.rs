@@ -15,6 +15,10 @@ use crate::output::{self, clean::clean};
 /// They get SIGTERM, and SIGKILL when the grace is over; the command returns when the last is gone. The task
 /// ends as cancelled and is not tried again.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  cis dag kill build
+  cis dag kill 4r1xec --grace 1s")]
 pub(crate) struct Args {
     /// The session: its id or the beginning or last characters of it, its task, or its name
     #[arg(value_name = "SESSION")]

@@ -6,6 +6,9 @@ use crate::output;
 
 /// Pauses a run: what runs goes on, nothing new is started
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  cis dag pause 4r1xec")]
 pub(crate) struct Args {
     /// The run: its id, the beginning or the last characters of it
     #[arg(value_name = "RUN")]

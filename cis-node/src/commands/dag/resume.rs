@@ -6,6 +6,9 @@ use crate::output;
 
 /// Goes on with a paused run
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  cis dag resume 4r1xec")]
 pub(crate) struct Args {
     /// The run: its id, the beginning or the last characters of it
     #[arg(value_name = "RUN")]

@@ -9,6 +9,11 @@ use crate::output::{self, human};
 
 /// Lists sessions: those that are live, or all
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  cis dag sessions
+  cis dag sessions --all --run 4r1xec
+  cis dag sessions --json | jq -r '.items[].pid'")]
 pub(crate) struct Args {
     /// Ended ones too
     #[arg(long)]

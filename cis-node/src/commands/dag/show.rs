@@ -8,6 +8,10 @@ use crate::output::{self, human};
 
 /// Shows a run and its tasks
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  cis dag show
+  cis dag show 4r1xec --json | jq .tasks")]
 pub(crate) struct Args {
     /// The run [default: the newest]
     #[arg(value_name = "RUN")]

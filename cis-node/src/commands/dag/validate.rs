@@ -12,6 +12,11 @@ use crate::output;
 ///
 /// Every mistake is shown with its line and column. With --param, their values are checked as well.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  cis dag validate ship.toml
+  cis dag validate ship.toml --param branch=main
+  generate-dag | cis dag validate -")]
 pub(crate) struct Args {
     /// The DAG file; `-` reads it from standard input
     #[arg(value_name = "FILE")]

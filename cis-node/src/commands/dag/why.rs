@@ -7,6 +7,10 @@ use crate::output::{self, human};
 
 /// Says why a task is where it is, and what can be done
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  cis dag why deploy
+  cis dag why deploy --run 4r1xec")]
 pub(crate) struct Args {
     /// The task
     #[arg(value_name = "TASK")]

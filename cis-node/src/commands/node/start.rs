@@ -16,6 +16,10 @@ use crate::output::{self, human};
 /// Other commands start one by themselves where none runs; such a node ends when there is nothing to do. One that
 /// runs already is replaced by one that stays; its sessions go on.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  cis node start --detach
+  cis node start")]
 pub(crate) struct Args {
     /// Run in the background; otherwise this command becomes the node
     #[arg(long)]

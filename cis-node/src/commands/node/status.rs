@@ -10,6 +10,10 @@ use crate::output::{self, human};
 
 /// Says whether a node runs, and where; starts none
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  cis node status
+  cis node status --json | jq -r .socket")]
 pub(crate) struct Args {}
 
 pub(super) fn run(context: &Context) -> Result<Exit, CliError> {

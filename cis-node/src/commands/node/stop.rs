@@ -19,6 +19,10 @@ const STOP_TIME_MAX: Duration = Duration::from_secs(30);
 ///
 /// Sessions go on, and the next node has them again, unless --kill-sessions is given. Runs go on when a node does.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  cis node stop
+  cis node stop --kill-sessions")]
 pub(crate) struct Args {
     /// End every session as well
     #[arg(long)]

@@ -8,6 +8,10 @@ use crate::error::{CliError, Exit};
 
 /// Lists sessions, those of runs included
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  cis session list
+  cis session list --all --json")]
 pub(crate) struct Args {
     /// Ended ones too
     #[arg(long)]

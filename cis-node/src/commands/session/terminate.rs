@@ -8,6 +8,10 @@ use crate::error::{CliError, Exit};
 
 /// Ends a session with all its processes
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  cis session terminate build
+  cis session terminate 4r1xec --grace 1s")]
 pub(crate) struct Args {
     /// The session: its id or the beginning or last characters of it, its name, or its task
     #[arg(value_name = "SESSION")]

@@ -13,6 +13,10 @@ use crate::output::{self, clean::clean_lines};
 ///
 /// It reads only, and may run beside a node. Exit code 0: sound; 3: something is wrong.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  cis store check
+  cis store check --quick")]
 pub(crate) struct Args {
     /// Only the structure of the file, which is fast
     #[arg(long)]

@@ -15,6 +15,10 @@ use crate::output::{self, clean::clean};
 ///
 /// The old file stays beside the new one. No node may run: `cis node stop` ends it; its sessions go on.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  cis node stop
+  cis store rebuild")]
 pub(crate) struct Args {}
 
 pub(super) fn run(context: &Context, _args: &Args) -> Result<Exit, CliError> {
