@@ -289,7 +289,7 @@ pub enum FromHost {
         /// What it knows; for streams empty.
         sessions: Vec<Known>,
     },
-    /// The first process is there.
+    /// The first process is there. Said within a few ms, for short sessions together with the exit.
     Started {
         /// The session.
         session: SessionId,

@@ -18,14 +18,15 @@ pub(crate) struct Pty {
 
 /// Makes a pseudo-terminal of this size. Erasing a character erases all bytes of it (IUTF8).
 pub(crate) fn open_pty(cols: u16, rows: u16) -> io::Result<Pty> {
-    let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)?;
+    // Non-blocking as well: on Linux the flags are those of open(2), and it saves a call.
+    let non_blocking = OpenptFlags::from_bits_retain(rustix::fs::OFlags::NONBLOCK.bits());
+    let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC | non_blocking)?;
     grantpt(&master)?;
     unlockpt(&master)?;
     resize(&master, cols, rows)?;
     let mut modes = tcgetattr(&master)?;
     modes.input_modes |= InputModes::IUTF8;
     tcsetattr(&master, OptionalActions::Now, &modes)?;
-    rustix::io::ioctl_fionbio(&master, true)?;
     let slave = ptsname(&master, Vec::new())?;
     Ok(Pty { master, slave })
 }
