@@ -33,7 +33,7 @@ struct Plumbing {
 }
 
 enum Ends {
-    Terminal(CString),
+    Terminal(OwnedFd),
     Pipes { stdin: Option<OwnedFd>, output: OwnedFd },
 }
 
@@ -144,7 +144,7 @@ impl Host {
         let arguments = arguments?;
         let name = &start.argv[0];
         let streams = match childs {
-            Ends::Terminal(path) => Streams::Terminal(path),
+            Ends::Terminal(slave) => Streams::Terminal(slave.as_fd()),
             Ends::Pipes { stdin, output } => Streams::Files {
                 stdin: stdin.as_ref().map(AsFd::as_fd),
                 stdout: output.as_fd(),
@@ -220,7 +220,7 @@ fn open_plumbing(io: Io, descriptors_max: u64) -> Result<Plumbing, StartFailure>
         match io {
             Io::Pty(size) => {
                 let pty = os::open_pty(size.cols, size.rows)?;
-                kept(&pty.master)?;
+                kept(&pty.slave)?;
                 Ok(Plumbing { ours: Descriptors::Pty(pty.master), childs: Ends::Terminal(pty.slave) })
             }
             Io::Pipes { stdin } => {

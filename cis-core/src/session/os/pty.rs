@@ -1,10 +1,9 @@
 //! Pseudo-terminals.
 
-use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
-use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
 use rustix::termios::{InputModes, OptionalActions, Winsize, tcgetattr, tcsetattr, tcsetwinsize};
 
 /// A new pseudo-terminal.
@@ -12,8 +11,8 @@ use rustix::termios::{InputModes, OptionalActions, Winsize, tcgetattr, tcsetattr
 pub(crate) struct Pty {
     /// Our end, non-blocking.
     pub(crate) master: OwnedFd,
-    /// Where the other end is opened.
-    pub(crate) slave: CString,
+    /// The other end, for the session.
+    pub(crate) slave: OwnedFd,
 }
 
 /// Makes a pseudo-terminal of this size. Erasing a character erases all bytes of it (IUTF8).
@@ -27,7 +26,8 @@ pub(crate) fn open_pty(cols: u16, rows: u16) -> io::Result<Pty> {
     let mut modes = tcgetattr(&master)?;
     modes.input_modes |= InputModes::IUTF8;
     tcsetattr(&master, OptionalActions::Now, &modes)?;
-    let slave = ptsname(&master, Vec::new())?;
+    // Not by its path, which in a container may lead nowhere or elsewhere (TIOCGPTPEER, ioctl_tty(2)).
+    let slave = ioctl_tiocgptpeer(&master, OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)?;
     Ok(Pty { master, slave })
 }
 
