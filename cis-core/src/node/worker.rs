@@ -51,6 +51,8 @@ struct Live {
     /// An earlier life of this node started it.
     adopted: bool,
     exposed: bool,
+    /// It wrote to `CIS_OUTPUT`, or may have.
+    wrote_output: bool,
     /// A result was given; the acknowledgement is awaited.
     reported: bool,
 }
@@ -212,6 +214,7 @@ impl LocalWorker {
             pid: None,
             adopted: false,
             exposed: false,
+            wrote_output: true,
             reported: false,
             redactor: Arc::new(redactor),
         };
@@ -379,8 +382,7 @@ impl LocalWorker {
         } else if exit.killed && !exit.status.is_success() {
             AttemptOutcome::Cancelled
         } else {
-            let collected = self.collect(session, live);
-            match collected {
+            match self.collect(session) {
                 Ok(outputs) => {
                     values = outputs;
                     if exit.status.is_success() {
@@ -400,8 +402,11 @@ impl LocalWorker {
         true
     }
 
-    fn collect(&self, session: SessionId, live: &Live) -> Result<BTreeMap<String, OutputRecord>, String> {
+    fn collect(&mut self, session: SessionId) -> Result<BTreeMap<String, OutputRecord>, String> {
         let bytes = read_output(&self.home.output_file(session))?;
+        let Some(live) = self.live.get_mut(&session) else { return Ok(BTreeMap::new()) };
+        live.wrote_output = bytes.is_some();
+        let bytes = bytes.unwrap_or_default();
         if bytes.is_empty() && live.declared.is_empty() {
             return Ok(BTreeMap::new());
         }
@@ -449,7 +454,9 @@ impl LocalWorker {
     fn forget(&mut self, session: SessionId) {
         let Some(live) = self.live.remove(&session) else { return };
         self.by_attempt.remove(&live.attempt);
-        remove(&self.home.output_file(session));
+        if live.wrote_output {
+            remove(&self.home.output_file(session));
+        }
         if let Some(script) = live.script {
             remove(&script);
         }
@@ -479,10 +486,11 @@ impl Worker for LocalWorker {
     }
 }
 
-fn read_output(path: &Path) -> Result<Vec<u8>, String> {
+/// What a task wrote; none: it made no file.
+fn read_output(path: &Path) -> Result<Option<Vec<u8>>, String> {
     let file = match fs::File::open(path) {
         Ok(file) => file,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(e) => return Err(format!("CIS_OUTPUT cannot be read: {e}")),
     };
     // A task may have put anything there, a pipe that never ends included.
@@ -493,7 +501,7 @@ fn read_output(path: &Path) -> Result<Vec<u8>, String> {
     file.take(OUTPUT_FILE_BYTES_MAX + 1)
         .read_to_end(&mut bytes)
         .map_err(|e| format!("CIS_OUTPUT cannot be read: {e}"))?;
-    Ok(bytes)
+    Ok(Some(bytes))
 }
 
 fn hash_of(value: &serde_json::Value) -> String {

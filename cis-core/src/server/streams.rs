@@ -1,7 +1,6 @@
 //! Answers without a known end: events, logs, terminals.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::rejection::QueryRejection;
@@ -10,17 +9,12 @@ use axum::extract::{Path, Query, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use futures_util::{SinkExt as _, Stream, StreamExt as _};
-use tokio::time::Instant;
 
 use super::errors::Failure;
 use super::node_api::{AttachFrame, AttachInput, AttachStreams, EventBatch, NodeApi};
 use super::routes::{Caller, admit, session_for};
 use crate::api::{Attach, FollowEvents, ReadLog};
 use crate::policy::Action;
-
-/// A client is told of events at most this often: one that follows a fast run would otherwise cost
-/// the run a wake-up and a write per task. The first batch after a pause goes out at once.
-const EVENT_FRAMES_APART: Duration = Duration::from_millis(20);
 
 /// Events in one frame at most.
 const EVENTS_PER_FRAME_MAX: usize = 4096;
@@ -46,35 +40,26 @@ pub(super) async fn events<N: NodeApi>(
 async fn send_events(socket: WebSocket, batches: impl Stream<Item = EventBatch> + Send) {
     let (mut to_client, mut from_client) = socket.split();
     let mut batches = std::pin::pin!(batches);
-    let mut held: EventBatch = Vec::new();
-    let mut next_frame = Instant::now();
     loop {
-        let full = held.len() >= EVENTS_PER_FRAME_MAX;
         tokio::select! {
             biased;
             said = from_client.next() => match said {
                 Some(Ok(Message::Close(_)) | Err(_)) | None => return,
                 Some(Ok(_)) => {}
             },
-            () = tokio::time::sleep_until(next_frame), if !held.is_empty() => {
-                let Ok(text) = serde_json::to_string(&held) else { return };
-                held.clear();
-                if to_client.send(Message::Text(text.into())).await.is_err() {
-                    return;
-                }
-                next_frame = Instant::now() + EVENT_FRAMES_APART;
-            }
-            batch = batches.next(), if !full => match batch {
-                Some(batch) => held.extend(batch),
-                None => {
-                    // The node stops: what is held still counts.
-                    if let Ok(text) = serde_json::to_string(&held) && !held.is_empty() {
-                        let _ = to_client.send(Message::Text(text.into())).await;
-                    }
+            batch = batches.next() => {
+                let Some(batch) = batch else {
+                    // The node stops: a close tells that nothing was cut off.
                     let _ = to_client.close().await;
                     return;
+                };
+                for part in batch.chunks(EVENTS_PER_FRAME_MAX) {
+                    let Ok(text) = serde_json::to_string(part) else { return };
+                    if to_client.send(Message::Text(text.into())).await.is_err() {
+                        return;
+                    }
                 }
-            },
+            }
         }
     }
 }

@@ -105,6 +105,71 @@ fn what_is_not_this_protocol_is_refused_and_harms_nobody() {
 }
 
 #[test]
+fn arbitrary_and_broken_frames_do_not_end_the_host() {
+    use proptest::prelude::*;
+    use proptest::test_runner::{Config, TestRunner};
+    let host = Host::start();
+    let mut control = host.control();
+    let living = host.shell("while :; do sleep 0.05; done");
+    control.start(&living);
+    let session = living.session;
+    let messages = [
+        ToHost::Watch { session, from: u64::MAX },
+        ToHost::Watch { session, from: 0 },
+        ToHost::Probe { session },
+        ToHost::Resize { session, size: cis_core::api::TermSize { cols: 0, rows: u16::MAX } },
+        ToHost::Signal { session, signal: -5 },
+        ToHost::Thaw { session },
+        ToHost::Unwatch { session },
+    ];
+    let mut valid = Vec::new();
+    put_json(&mut valid, &ToHost::Hello { version: 1, role: Role::Stream }).unwrap();
+    let after_hello = valid.len();
+    for message in &messages {
+        put_json(&mut valid, message).unwrap();
+    }
+    let changes = proptest::collection::vec((0..valid.len(), any::<u8>()), 0..4);
+    let noise = proptest::collection::vec(any::<u8>(), 0..60);
+    let mut runner = TestRunner::new(Config { cases: 300, failure_persistence: None, ..Config::default() });
+    let outcome = runner.run(&(changes, noise, any::<bool>()), |(changes, noise, whole)| {
+        let mut bytes = valid.clone();
+        for (at, byte) in changes {
+            if at >= after_hello || whole {
+                bytes[at] = byte;
+            }
+        }
+        bytes.extend(noise);
+        let mut stream = UnixStream::connect(host.path("socket")).unwrap();
+        // The host may have hung up already.
+        let _ = stream.write_all(&bytes);
+        Ok(())
+    });
+    outcome.unwrap();
+    assert!(control.run(&host.command(&["true"])).status.is_success());
+    control.send(&ToHost::Probe { session });
+    control.expect("the session lives", |message| matches!(message, FromHost::Probed { .. }).then_some(()));
+    drop(control);
+    until("all connections are closed", || host.descriptors() < 16);
+}
+
+#[test]
+fn another_user_is_not_served() {
+    // Root passes every file permission, so that only the host's own check is left; others cannot start
+    // a host for somebody else.
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let host = Host::start_as("65534");
+    // It may have hung up before the hello was sent.
+    let error = HostClient::connect(&host.path("socket"), Role::Control).and_then(|mut client| {
+        client.wait(PATIENCE)?;
+        client.receive(|received| panic!("{received:?}"))
+    });
+    let error = error.unwrap_err();
+    assert!(matches!(error, HostClientError::Closed), "{error}");
+}
+
+#[test]
 fn what_runs_in_a_session_cannot_speak_to_the_host() {
     let host = Host::start();
     let mut control = host.control();

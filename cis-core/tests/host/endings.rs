@@ -36,9 +36,24 @@ fn sigterm_is_enough_for_most() {
 }
 
 #[test]
-fn an_interactive_shell_ends_by_sighup_within_the_grace() {
-    let status = is_killed_whole("touch ready; exec bash --norc --noprofile -i", 60_000);
-    assert_eq!(status, ExitStatus::Signal(1));
+fn an_interactive_shell_ends_within_the_grace() {
+    let host = Host::start();
+    let mut control = host.control();
+    for at_its_prompt in [true, false] {
+        let start = host.shell_on_pty("PS1=prompt exec bash --norc --noprofile -i");
+        control.start(&start);
+        if at_its_prompt {
+            control.send(&ToHost::Watch { session: start.session, from: 0 });
+            control.wait_for_output(start.session, "prompt");
+        }
+        control.send(&ToHost::Kill { session: start.session, grace_ms: Some(600_000) });
+        let status = control.exit(start.session).status;
+        // Before it ignores SIGTERM, that ends it.
+        assert!(
+            status == ExitStatus::Signal(1) || !at_its_prompt && status == ExitStatus::Signal(15),
+            "{status}"
+        );
+    }
 }
 
 #[test]
@@ -98,6 +113,21 @@ fn what_stays_behind_is_ended_before_the_exit_is_told() {
             assert_eq!(processes_with(&start.label), [0; 0], "{script}");
         }
     }
+}
+
+#[test]
+fn waiting_for_what_stayed_behind_costs_nothing() {
+    let host = Host::start();
+    let mut control = host.control();
+    // It has let go of the terminal, whose end is then to be seen for the whole grace.
+    let daemon = "trap '' TERM HUP; touch ready; exec sleep 1000";
+    let script = format!(
+        "(setsid sh -c \"{daemon}\" </dev/null >/dev/null 2>&1 &); while [ ! -e ready ]; do sleep 0.01; done"
+    );
+    let start = Start { grace_ms: 2000, ..host.shell_on_pty(&script) };
+    control.run(&start);
+    assert!(host.cpu_ms() <= 300, "{} ms", host.cpu_ms());
+    assert_eq!(processes_with(&start.label), [0; 0]);
 }
 
 #[test]

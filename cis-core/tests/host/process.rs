@@ -1,6 +1,6 @@
 //! A session host by itself: what `cis session-host` runs, for tests and measurements.
 //!
-//! `session-host-alone SOCKET LOCK HOME [LINGER_MS]`
+//! `session-host-alone SOCKET LOCK HOME [LINGER_MS [UMASK]]`
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, clippy::print_stderr, reason = "a program")]
 
 use std::path::PathBuf;
@@ -13,11 +13,12 @@ fn main() -> ExitCode {
     let mut arguments = std::env::args_os().skip(1);
     let mut next = || arguments.next().map(PathBuf::from);
     let (Some(socket), Some(lock), Some(home)) = (next(), next(), next()) else {
-        eprintln!("usage: session-host-alone SOCKET LOCK HOME [LINGER_MS]");
+        eprintln!("usage: session-host-alone SOCKET LOCK HOME [LINGER_MS [UMASK]]");
         return ExitCode::from(2);
     };
     let linger = next().and_then(|text| text.to_str()?.parse().ok()).unwrap_or(5000);
-    let config = HostConfig { socket, lock, home, umask: None, linger: Duration::from_millis(linger) };
+    let umask = next().and_then(|text| u32::from_str_radix(text.to_str()?, 8).ok());
+    let config = HostConfig { socket, lock, home, umask, linger: Duration::from_millis(linger) };
     match run(config) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

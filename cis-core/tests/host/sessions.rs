@@ -112,6 +112,15 @@ fn signals_umask_and_descriptors_are_as_for_any_program() {
 }
 
 #[test]
+fn sessions_get_the_umask_that_the_host_is_given() {
+    let host = Host::start_with_settings(&["30000", "027"]);
+    let mut control = host.control();
+    let start = host.shell("umask");
+    control.run(&start);
+    assert_eq!(host.log(start.session), "0027\n");
+}
+
+#[test]
 fn files_are_placed_first_and_are_private() {
     let host = Host::start();
     let mut control = host.control();

@@ -58,7 +58,7 @@ fn a_node_that_was_started_and_has_not_connected_yet_is_left_alone() {
 
 #[test]
 fn a_host_without_anything_to_do_ends_and_with_an_exit_to_tell_does_not() {
-    let mut host = Host::start_with_linger("100");
+    let mut host = Host::start_with_settings(&["100"]);
     let mut control = host.control();
     let start = host.shell("exit 1");
     control.run(&start);

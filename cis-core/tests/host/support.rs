@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Child;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -57,9 +58,29 @@ impl Host {
         Self { folder, child }
     }
 
-    pub fn start_with_linger(linger_ms: &str) -> Self {
+    /// With these after its other arguments: linger in ms, umask.
+    pub fn start_with_settings(settings: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let child = spawn_host(&command(folder.path(), &[], linger_ms), PATIENCE).unwrap();
+        let mut argv = command(folder.path(), &[], "");
+        argv.pop();
+        argv.extend(settings.iter().map(OsString::from));
+        let child = spawn_host(&argv, PATIENCE).unwrap();
+        Self { folder, child }
+    }
+
+    /// As another user, of a host that root starts.
+    pub fn start_as(uid: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
+        // Where the tests are built, that user may have no way in.
+        let program = folder.path().join("host");
+        fs::copy(env!("CARGO_BIN_EXE_session-host-alone"), &program).unwrap();
+        let user = [format!("--reuid={uid}"), format!("--regid={uid}"), "--clear-groups".to_owned()];
+        let mut argv: Vec<OsString> =
+            [OsString::from("setpriv")].into_iter().chain(user.map(OsString::from)).collect();
+        argv.push(program.into_os_string());
+        argv.extend(["socket", "lock", "."].map(|name| folder.path().join(name).into_os_string()));
+        let child = spawn_host(&argv, PATIENCE).unwrap();
         Self { folder, child }
     }
 
@@ -125,6 +146,22 @@ impl Host {
 
     pub fn descriptors(&self) -> usize {
         fs::read_dir(format!("/proc/{}/fd", self.pid())).unwrap().count()
+    }
+
+    /// CPU time so far, ms.
+    pub fn cpu_ms(&self) -> u64 {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid())).unwrap();
+        let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+        // Fields 14 and 15 (proc(5)), where the state is field 3.
+        let ticks: u64 = fields[11..13].iter().map(|ticks| ticks.parse::<u64>().unwrap()).sum();
+        ticks * 1000 / rustix::param::clock_ticks_per_second()
+    }
+
+    /// Memory in use, KB.
+    pub fn memory_kb(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.split_whitespace().next().unwrap().parse().unwrap()
     }
 
     pub fn threads(&self) -> usize {

@@ -38,6 +38,10 @@ const COMMANDS_PER_TURN_MAX: usize = 256;
 /// A node that was started by a command ends after so long without anything to do, ms.
 const IDLE_EXIT_MS: i64 = 10_000;
 
+/// Streams hear of events at most this often, ms: one that follows a fast run would otherwise cost it
+/// two thread switches a task. What comes after a pause is told at once.
+const PUBLISH_APART_MS: i64 = 20;
+
 /// Between tries to write what could not be written, ms.
 const STUCK_RETRY_MS: i64 = 500;
 
@@ -89,6 +93,9 @@ pub(in crate::node) struct Driver {
     ids: SessionIds,
     drafts: Vec<(EventDraft, Beside)>,
     confirmations: Vec<Confirmation>,
+    /// Durable, but not told to the streams yet.
+    unpublished: Vec<Arc<Event>>,
+    published_ms: TimestampMs,
     /// Why nothing can be written, and when it is tried again.
     stuck: Option<(String, TimestampMs)>,
     /// Troubles of logs, for `node status`.
@@ -135,6 +142,8 @@ impl Driver {
             ids: SessionIds::default(),
             drafts: Vec::new(),
             confirmations: Vec::new(),
+            unpublished: Vec::new(),
+            published_ms: 0,
             stuck: None,
             log_trouble: None,
             idle_since: None,
@@ -207,6 +216,7 @@ impl Driver {
         }
         self.supervise();
         self.host.flush();
+        self.publish(now);
         if let Err(error) = self.parts.writer.maintain() {
             tracing::warn!(%error, "the write-ahead log could not be shortened; it is tried again");
         }
@@ -245,6 +255,7 @@ impl Driver {
             self.stuck.as_ref().map(|(_, at)| *at),
             self.idle_since.map(|since| since + IDLE_EXIT_MS),
             self.host.retry_at(),
+            (!self.unpublished.is_empty()).then_some(self.published_ms + PUBLISH_APART_MS),
         ]
         .into_iter()
         .flatten()
@@ -272,6 +283,18 @@ impl Driver {
         if woken {
             let _ = rustix::io::read(&self.parts.wake, &mut [0; 8]);
         }
+    }
+
+    /// Tells the streams what is durable, unless they were told just now.
+    fn publish(&mut self, now: TimestampMs) {
+        // A clock that was set back must not silence the streams.
+        let early = (self.published_ms..self.published_ms + PUBLISH_APART_MS).contains(&now);
+        if self.unpublished.is_empty() || (early && self.stopping.is_none()) {
+            return;
+        }
+        self.published_ms = now;
+        // No receiver is no trouble: nobody is looking.
+        let _ = self.parts.events.send(Arc::new(std::mem::take(&mut self.unpublished)));
     }
 
     /// Notes since when there has been nothing to do.

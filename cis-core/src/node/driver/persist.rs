@@ -22,10 +22,7 @@ impl Driver {
                 }
                 self.drafts.clear();
                 self.open_exposed();
-                if !events.is_empty() {
-                    // No receiver is no trouble: nobody is looking.
-                    let _ = self.parts.events.send(Arc::new(events));
-                }
+                self.unpublished.extend(events);
                 true
             }
             Err(error) => {

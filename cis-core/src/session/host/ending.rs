@@ -114,7 +114,7 @@ impl Host {
     fn finish(&mut self, slot: usize) {
         let Some(session) = self.sessions.get_mut(slot) else { return };
         let Some((status, ended_ms)) = session.leader_end else { return };
-        session.descriptors = Descriptors::Closed;
+        let descriptors = std::mem::replace(&mut session.descriptors, Descriptors::Closed);
         session.inputs.discard();
         session.log.finish();
         (session.kill, session.freeze_next, session.seen) = (None, None, Vec::new());
@@ -129,6 +129,9 @@ impl Host {
         };
         session.exit = Some(exit.clone());
         let (id, watchers) = (session.id, session.watchers.clone());
+        for descriptor in descriptors.into_open() {
+            self.poll_no_more(descriptor);
+        }
         self.say_to_control(&FromHost::Exited { session: id, exit });
         for at in watchers {
             self.list(at);

@@ -7,7 +7,7 @@ use rustix::io::Errno;
 use rustix::process::{Signal, kill_process_group};
 
 use super::server::Host;
-use super::session::Session;
+use super::session::{Flow, Session};
 use super::tree::{Claim, tree};
 use crate::session::os::{Process, ProcessKey, Processes, signal_exactly};
 use crate::session::protocol::AtDeadline;
@@ -29,6 +29,8 @@ pub(super) struct Kill {
     pause: u64,
     /// They got SIGTERM.
     told: BTreeSet<ProcessKey>,
+    /// They got SIGHUP.
+    hung_up: BTreeSet<ProcessKey>,
     /// They are another user's: nothing can be done about them.
     beyond: BTreeSet<ProcessKey>,
 }
@@ -86,8 +88,11 @@ impl Host {
         match &mut session.kill {
             Some(kill) => kill.hard_from = kill.hard_from.min(hard_from),
             kill => {
-                let (told, beyond) = (BTreeSet::new(), BTreeSet::new());
-                *kill = Some(Kill { hard_from, next: now, pause: TERM_PAUSE_MS.0, told, beyond });
+                let (told, hung_up, beyond) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+                *kill = Some(Kill { hard_from, next: now, pause: TERM_PAUSE_MS.0, told, hung_up, beyond });
+                if session.flow == Flow::HungUp {
+                    self.poll_output(slot);
+                }
             }
         }
         self.end_round(slot);
@@ -125,17 +130,26 @@ impl Host {
     }
 
     /// SIGTERM to those that have not had it. On a terminal, what ignores it gets SIGHUP as well, as an
-    /// interactive shell does, for which that is the way to end. SIGCONT, for who is stopped hears nothing.
+    /// interactive shell does, for which that is the way to end; looked at again and again, for a shell
+    /// that is just starting ignores it a moment later. SIGCONT, for who is stopped hears nothing.
     fn ask_to_end(&self, kill: &mut Kill, live: &[Process], terminal: bool) {
         for process in live {
             let key = process.key();
-            if !kill.told.insert(key) {
+            let mut signals = Vec::new();
+            if kill.told.insert(key) {
+                signals.push(Signal::TERM);
+            }
+            let deaf =
+                terminal && !kill.hung_up.contains(&key) && self.processes.ignores(process.pid, Signal::TERM);
+            if deaf {
+                kill.hung_up.insert(key);
+                signals.push(Signal::HUP);
+            }
+            if signals.is_empty() {
                 continue;
             }
-            let deaf = terminal && self.processes.ignores(process.pid, Signal::TERM);
-            let signals: &[Signal] =
-                if deaf { &[Signal::TERM, Signal::HUP, Signal::CONT] } else { &[Signal::TERM, Signal::CONT] };
-            if signal_exactly(&self.processes, key, signals) == Err(Errno::PERM) {
+            signals.push(Signal::CONT);
+            if signal_exactly(&self.processes, key, &signals) == Err(Errno::PERM) {
                 kill.beyond.insert(key);
             }
         }
@@ -190,6 +204,10 @@ impl Host {
     pub(super) fn freeze(&mut self, slot: usize) {
         /// A tree that grew faster than it could be stopped is looked at again so soon, ms.
         const AGAIN_MS: u64 = 10;
+        // What is being ended must be able to end.
+        if self.sessions.get(slot).is_none_or(|session| session.kill.is_some()) {
+            return;
+        }
         let (live, _) = self.look(slot);
         let (_, all) = self.stop_all(slot, live, &mut BTreeSet::new());
         let again = (!all).then_some(self.now + AGAIN_MS);

@@ -95,19 +95,23 @@ impl Host {
         };
         let before = std::mem::replace(&mut session.flow, flow);
         if flow == Flow::Ended {
-            if let Descriptors::Pipes { output, .. } = &mut session.descriptors {
-                *output = None;
+            match &mut session.descriptors {
+                Descriptors::Pipes { output, .. } => {
+                    if let Some(output) = output.take() {
+                        self.poll_no_more(output);
+                    }
+                }
+                Descriptors::Pty(master) => drop(epoll::delete(&self.poll, master)),
+                Descriptors::Closed => {}
             }
-        } else if flow == Flow::HungUp && before == Flow::Open && session.leader_end.is_none() {
-            // Level-triggered, epoll would tell of it for ever; edge-triggered, it tells of what comes
-            // when a process opens its terminal again.
-            self.poll_output(slot);
-        } else if flow == Flow::Open && before == Flow::HungUp {
+        } else if flow != before && session.stays_open() {
             self.poll_output(slot);
         }
     }
 
-    /// Asks epoll for output, and for room where input waits.
+    /// Asks epoll for output, and for room where input waits. A terminal that nobody has open is asked
+    /// for edge-triggered: otherwise epoll would tell of its end for ever, and so it tells of what comes
+    /// when a process opens it again.
     pub(super) fn poll_output(&mut self, slot: usize) {
         let Some(session) = self.sessions.get(slot) else { return };
         let Some(master) = session.descriptors.terminal() else { return };

@@ -9,7 +9,11 @@ use crate::session::protocol::{Evidence, FromHost};
 impl Host {
     /// Answers with the evidence of this moment.
     pub(super) fn probe(&mut self, at: usize, slot: usize) {
-        let (live, _) = self.look(slot);
+        // What it wrote before it began to wait is part of the evidence.
+        self.drain_dry(slot);
+        let all = self.probed.take().unwrap_or_else(|| self.processes.all());
+        let (live, _) = self.look_in(slot, &all);
+        self.probed = Some(all);
         let Some(session) = self.sessions.get(slot) else { return };
         let terminal = session.descriptors.terminal();
         let modes = terminal.and_then(|master| tcgetattr(master).ok()).map(|modes| modes.local_modes);

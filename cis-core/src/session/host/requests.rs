@@ -133,9 +133,7 @@ impl Host {
         if role == Role::Control && version == VERSION {
             if let Some(old) = self.control.replace(at) {
                 // Not `close`: the node is not lost, it is another one.
-                self.connections.remove(old).into_iter().flat_map(|old| old.watches).for_each(|watch| {
-                    self.unwatch_session(watch.slot, old);
-                });
+                self.drop_connection(old);
             }
             self.supervise.connected(self.now);
             let open = self.sessions.iter().filter(|(_, session)| !session.acknowledged);

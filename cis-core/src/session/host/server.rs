@@ -20,7 +20,7 @@ use super::supervise::Supervise;
 use super::timers::{Timers, Wake};
 use super::{leftovers, listener};
 use crate::ids::{HostInstance, SessionId, TimestampMs};
-use crate::session::os::{self, Limits, Nofile, ProcFs, SignalFd, Spawner};
+use crate::session::os::{self, Limits, Nofile, ProcFs, Process, SignalFd, Spawner};
 use crate::session::protocol::FromHost;
 
 /// So much of a session's output is read in one turn, bytes: a flood does not hold up the others.
@@ -97,6 +97,8 @@ pub(super) struct Host {
     /// Connections with something to do at the end of this turn.
     pub(super) listed: Vec<usize>,
     pub(super) supervise: Supervise,
+    /// All processes, for the other probes of this turn: a node probes many sessions at a time.
+    pub(super) probed: Option<Vec<Process>>,
     pub(super) shutting_down: bool,
     /// Of the boot clock, ms, read once a turn.
     pub(super) now: u64,
@@ -175,6 +177,7 @@ impl Host {
             control: None,
             listed: Vec::new(),
             supervise: Supervise::default(),
+            probed: None,
             shutting_down: false,
             now: os::boot_ms(),
             buffer: vec![0; OUTPUT_PER_TURN],
@@ -233,6 +236,7 @@ impl Host {
         }
         self.now = os::boot_ms();
         self.now_unix = os::unix_ms();
+        self.probed = None;
         for event in events.iter() {
             let flags = event.flags;
             match Source::of(event.data) {
@@ -358,12 +362,26 @@ impl Host {
         }
     }
 
-    /// Forgets a peer.
-    pub(super) fn close(&mut self, at: usize) {
+    /// Hangs up.
+    pub(super) fn drop_connection(&mut self, at: usize) {
         let Some(connection) = self.connections.remove(at) else { return };
+        self.poll_no_more(&connection);
         for watch in &connection.watches {
             self.unwatch_session(watch.slot, at);
         }
+    }
+
+    /// Takes a descriptor out of the epoll that is about to be closed. Closing does not do it at once:
+    /// a child that was just started holds copies of all descriptors until the middle of its execve,
+    /// which the host does not wait for, and epoll would go on telling of them.
+    pub(super) fn poll_no_more(&self, descriptor: impl AsFd) {
+        // Where it was not polled, there is nothing to do.
+        let _ = epoll::delete(&self.poll, descriptor);
+    }
+
+    /// A peer went away.
+    pub(super) fn close(&mut self, at: usize) {
+        self.drop_connection(at);
         if self.control == Some(at) {
             self.control = None;
             self.control_lost();

@@ -38,6 +38,16 @@ impl Descriptors {
         }
     }
 
+    /// Those that are open.
+    pub(super) fn into_open(self) -> impl Iterator<Item = OwnedFd> {
+        let both = match self {
+            Self::Pty(master) => [Some(master), None],
+            Self::Pipes { output, stdin } => [output, stdin],
+            Self::Closed => [None, None],
+        };
+        both.into_iter().flatten()
+    }
+
     pub(super) fn terminal(&self) -> Option<BorrowedFd<'_>> {
         match self {
             Self::Pty(master) => Some(master.as_fd()),
@@ -104,6 +114,11 @@ impl Session {
     /// It has, or may have, processes.
     pub(super) fn lives(&self) -> bool {
         self.exit.is_none()
+    }
+
+    /// It is not at its end in this turn: its leader lives, or what it left behind is being ended.
+    pub(super) fn stays_open(&self) -> bool {
+        self.leader_end.is_none() || self.kill.is_some()
     }
 
     pub(super) fn known(&self) -> Known {

@@ -67,6 +67,7 @@ impl Host {
         }
         let plumbing = open_plumbing(start.io, self.nofile.soft)?;
         let pid = self.spawn_leader(&start, &plumbing.childs)?;
+        self.probed = None;
         let now = self.now;
         let timeout_at = start.timeout_ms.map(|timeout| now.saturating_add(timeout));
         let slot = self.sessions.insert(Session {

@@ -68,7 +68,11 @@ impl Host {
         session.inputs.polled = waits;
         match &mut session.descriptors {
             Descriptors::Pty(_) if changed => self.poll_output(slot),
-            Descriptors::Pipes { stdin, .. } if gone || session.inputs.close && !waits => *stdin = None,
+            Descriptors::Pipes { stdin, .. } if gone || session.inputs.close && !waits => {
+                if let Some(stdin) = stdin.take() {
+                    self.poll_no_more(stdin);
+                }
+            }
             Descriptors::Pipes { stdin: Some(stdin), .. } if changed && waits => {
                 let _ = epoll::add(&self.poll, &*stdin, Source::Input(slot).data(), EventFlags::OUT);
             }

@@ -65,17 +65,18 @@ impl Host {
         }
     }
 
-    /// Fills a connection's room from the logs; tells of exits. True where it could go on at once.
+    /// Fills a connection's room from the logs; tells of exits. True where more is there, for which
+    /// there was no room or no time in this turn.
     pub(super) fn pump(&mut self, at: usize) -> bool {
         let mut budget = REPLAY_PER_TURN;
         let mut idle = 0;
         loop {
             let Some(connection) = self.connections.get_mut(at) else { return false };
             let count = connection.watches.len();
-            if idle >= count || !connection.has_room() {
+            if idle >= count {
                 return false;
             }
-            if budget == 0 {
+            if budget == 0 || !connection.has_room() {
                 return true;
             }
             let index = connection.next_watch % count;
