@@ -31,7 +31,8 @@ fn dags_in_pages() -> Vec<(String, String)> {
             let block = piece.split("```").next().unwrap();
             if block.contains("[[tasks]]") {
                 // A part of a file stands for a file with nothing else in it.
-                let head = if block.contains("version =") { "" } else { "version = 1\n[dag]\nid = \"part\"\n" };
+                let head =
+                    if block.contains("version =") { "" } else { "version = 1\n[dag]\nid = \"part\"\n" };
                 let name = page.file_name().unwrap().to_str().unwrap();
                 found.push((format!("{name}, block {}", number + 1), format!("{head}{block}")));
             }
