@@ -42,7 +42,7 @@ fn the_terminal_is_as_before_after_detaching() {
     );
     cis.session_of("echo");
     let mut terminal = cis.terminal(&["dag", "attach", "echo"]);
-    let before = terminal.settings();
+    let before = terminal.settings_before().to_owned();
     terminal.wait_for("banner");
     assert_ne!(terminal.settings(), before, "attach did not go into raw mode");
     terminal.type_keys(DETACH);
@@ -58,7 +58,7 @@ fn the_terminal_is_as_before_when_the_session_ends_or_attach_is_terminated() {
     cis.session_of("echo");
     let mut first = cis.terminal(&["dag", "attach", "echo"]);
     let mut second = cis.terminal(&["dag", "attach", "echo"]);
-    let before = first.settings();
+    let before = first.settings_before().to_owned();
     first.wait_for("banner");
     second.wait_for("banner");
     super::harness::signal(second.pid(), rustix::process::Signal::TERM);
@@ -144,7 +144,7 @@ fn when_the_node_dies_attach_goes_on_or_gives_the_terminal_back() {
     cis.start(ECHO);
     let pid = cis.session_of("echo")["pid"].clone();
     let mut terminal = cis.terminal(&["dag", "attach", "echo"]);
-    let before = terminal.settings();
+    let before = terminal.settings_before().to_owned();
     terminal.wait_for("banner");
     kill_9(cis.node_pid().unwrap());
     // Either it comes back to the session through the next node, or it ends; never a dead raw terminal.

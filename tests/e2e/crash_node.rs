@@ -143,7 +143,7 @@ fn a_node_killed_in_the_middle_of_many_small_tasks_runs_each_once() {
 fn a_cancel_that_the_node_took_is_finished_by_the_next_node() {
     let cis = Cis::new();
     // It takes SIGTERM with 2 s of patience: time enough to kill the node in between.
-    let text = "version = 1\n[dag]\nid = \"stubborn\"\n[[tasks]]\nid = \"a\"\ngrace = \"2s\"\nscript = 'trap \"\" TERM; echo ready; while :; do sleep 0.05; done'\n";
+    let text = "version = 1\n[dag]\nid = \"stubborn\"\n[[tasks]]\nid = \"a\"\ngrace = \"2s\"\nscript = 'trap \"\" TERM HUP; echo ready; while :; do sleep 0.05; done'\n";
     let run = cis.start(text);
     cis.session_of("a");
     eventually("it ignores SIGTERM", || cis.ok(["dag", "logs", "a"]).contains("ready").then_some(()));

@@ -61,6 +61,7 @@ pub struct Terminal {
     shown: Arc<(Mutex<Shown>, Condvar)>,
     replies: Replies,
     line: String,
+    before: String,
 }
 
 impl Terminal {
@@ -76,6 +77,7 @@ impl Terminal {
             command.env(name, value);
         }
         command.env("TERM", "xterm-256color");
+        let before = format!("{:?}", pty.master.get_termios().expect("a PTY has settings"));
         let child = pty.slave.spawn_command(command).unwrap();
         let replies = Replies::default();
         let term = Term::new(Config::default(), &size, replies.clone());
@@ -100,7 +102,7 @@ impl Terminal {
         });
         let writer = pty.master.take_writer().unwrap();
         let line = words.join(" ");
-        Self { master: pty.master, _slave: pty.slave, writer, child, shown, replies, line }
+        Self { master: pty.master, _slave: pty.slave, writer, child, shown, replies, line, before }
     }
 
     fn lock(&self) -> MutexGuard<'_, Shown> {
@@ -152,6 +154,11 @@ impl Terminal {
     /// The line discipline's settings.
     pub fn settings(&self) -> String {
         format!("{:?}", self.master.get_termios().expect("a PTY has settings"))
+    }
+
+    /// Its settings before the program was started.
+    pub fn settings_before(&self) -> &str {
+        &self.before
     }
 
     /// Types.

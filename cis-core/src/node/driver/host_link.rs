@@ -10,8 +10,10 @@ use crate::ids::{HostInstance, TimestampMs};
 use crate::session::control::{HostClient, HostClientError, spawn_host};
 use crate::session::protocol::{FromHost, Known, Role, ToHost};
 
-/// Between tries to start a host that does not come up, ms.
-const RETRY_MS: i64 = 1_000;
+/// Between tries to start a host that does not come up, ms: it doubles from the first to the last. One
+/// that was just killed may hold its lock for some ms yet.
+const RETRY_FIRST_MS: i64 = 20;
+const RETRY_LAST_MS: i64 = 5_000;
 
 /// A host that is there answers within this time, however busy.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(10);
@@ -32,6 +34,7 @@ pub(super) struct HostLink {
     instance: Option<HostInstance>,
     pid: Option<u32>,
     retry_at: Option<TimestampMs>,
+    retry_ms: i64,
     /// Why there is no host, for people.
     pub(super) trouble: Option<String>,
 }
@@ -46,6 +49,7 @@ impl HostLink {
             instance: None,
             pid: None,
             retry_at: None,
+            retry_ms: RETRY_FIRST_MS,
             trouble: None,
         }
     }
@@ -76,6 +80,7 @@ impl HostLink {
         match self.try_connect() {
             Ok(greeting) => {
                 self.retry_at = None;
+                self.retry_ms = RETRY_FIRST_MS;
                 self.trouble = None;
                 Some(greeting)
             }
@@ -83,7 +88,8 @@ impl HostLink {
                 tracing::error!(%error, "no session host");
                 self.trouble = Some(format!("no session host: {error}"));
                 self.pid = None;
-                self.retry_at = Some(now + RETRY_MS);
+                self.retry_at = Some(now + self.retry_ms);
+                self.retry_ms = (self.retry_ms * 2).min(RETRY_LAST_MS);
                 None
             }
         }

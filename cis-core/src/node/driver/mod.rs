@@ -325,6 +325,10 @@ impl Driver {
         let now = now_ms();
         self.draft(EventBody::NodeStopped { reason: stopping.reason });
         self.finish_turn(now);
+        if self.host.fd().is_none() {
+            // A host that died may have left processes: the next one ends them before it says hello.
+            let _ = self.host.connect(now);
+        }
         let alone = self.parts.worker.live_count() == 0 && self.loners.live_count() == 0;
         self.host.leave(stopping.kill_sessions || alone);
         for confirm in self.confirmations.drain(..) {

@@ -72,16 +72,6 @@ pub enum HubError {
         /// Why.
         detail: String,
     },
-    /// Its program does not read, and what waits for it is as much as is kept.
-    #[error(
-        "session {id} does not read its input ({waiting_bytes} bytes wait): nothing was typed, try again when it does"
-    )]
-    NotReading {
-        /// Which.
-        id: SessionId,
-        /// What waits already, bytes.
-        waiting_bytes: u64,
-    },
     /// The connection to the session host broke, or could not be made.
     #[error(
         "no connection to the session host at {socket}: {detail}; sessions may still run, and `cis node status` says whether the host does"

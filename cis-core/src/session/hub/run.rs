@@ -251,13 +251,15 @@ impl Task {
                 }
             }
             FromHost::NoSuchSession { session } => self.no_such_session(session),
-            FromHost::InputRefused { session, input, waiting_bytes } => {
-                let replies = input.and_then(|input| self.inputs.remove(&(session, input)));
-                for reply in replies.into_iter().flatten() {
-                    let _ = reply.send(Err(HubError::NotReading { id: session, waiting_bytes }));
+            FromHost::InputRefused { session: id, input: Some(input), waiting_bytes } => {
+                let detail = format!("{waiting_bytes} bytes wait that its program does not read");
+                for reply in self.inputs.remove(&(id, input)).into_iter().flatten() {
+                    let _ = reply.send(Err(HubError::InputRefused { id, detail: detail.clone() }));
                 }
             }
-            FromHost::Refused { .. }
+            FromHost::Refused { detail } => self.broken(detail),
+            // What is typed at a terminal is lost when nobody reads it, as at every terminal.
+            FromHost::InputRefused { input: None, .. }
             | FromHost::Welcome { .. }
             | FromHost::Started { .. }
             | FromHost::StartFailed { .. }
