@@ -39,7 +39,7 @@ impl Client {
         self.get(&paths::fill(paths::RUN, &[run])).await
     }
 
-    /// Starts a created run; an open or ended one is answered as it is.
+    /// Starts a created run. One that was started before is a problem that says so.
     pub async fn start_run(&self, run: &str) -> Result<RunView, ClientError> {
         self.act(paths::RUN_START, run).await
     }

@@ -24,7 +24,13 @@ pub(super) fn run(context: &Context) -> Result<Exit, CliError> {
 
 /// The node as it says itself; where none runs, what is known without one.
 pub(crate) async fn view(context: &Context) -> Result<NodeView, CliError> {
-    match context.client_of_running().node().await {
+    let client = context.client_of_running();
+    let mut answer = client.node().await;
+    if let Err(ClientError::Io { .. }) = answer {
+        // It died while it was asked: what is true now?
+        answer = client.node().await;
+    }
+    match answer {
         Ok(node) => Ok(node),
         Err(ClientError::NotRunning { socket }) => Ok(NodeView {
             running: false,
