@@ -126,6 +126,11 @@ impl LocalWorker {
         self.live.get(&session).map(|live| &live.attempt)
     }
 
+    /// Whether it was shown to the rest of the node.
+    pub(super) fn is_exposed(&self, session: SessionId) -> bool {
+        self.live.get(&session).is_some_and(|live| live.exposed)
+    }
+
     /// The environment that sessions without a submitter's get.
     pub(super) fn place_own_environment(&mut self) -> String {
         self.place(NODE_ENVIRONMENT.to_owned(), None)

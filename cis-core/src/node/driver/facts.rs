@@ -62,10 +62,13 @@ impl Driver {
     }
 
     fn session_exited(&mut self, session: SessionId, exit: &Exit) {
+        // The hub knows those that were shown, and waking it for each of many short ones would cost more
+        // than everything else that is done for them.
+        let shown = self.parts.worker.is_exposed(session) || self.loners.contains(session);
         let ours = self.parts.worker.exited(session, exit) || self.loner_exited(session, exit);
-        if ours {
+        if ours && shown {
             self.parts.hub.close(session, ended(exit));
-        } else {
+        } else if !ours {
             // Its result is recorded already, or its run is not ours any more.
             self.host.send(&ToHost::AckExit { session });
         }
