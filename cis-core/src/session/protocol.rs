@@ -289,7 +289,7 @@ pub enum FromHost {
         /// What it knows; for streams empty.
         sessions: Vec<Known>,
     },
-    /// The first process is there.
+    /// The first process is there. Said within a few ms, for short sessions together with the exit.
     Started {
         /// The session.
         session: SessionId,
@@ -379,4 +379,130 @@ pub mod frame {
     pub const INPUT: u8 = 2;
     /// Bytes before the data in frames of bytes: session and offset.
     pub const BYTES_HEADER: usize = 24;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn session() -> SessionId {
+        SessionId::from_parts(1_700_000_000_000, 5)
+    }
+
+    fn exit() -> Exit {
+        let status = ExitStatus::Signal(9);
+        Exit {
+            status,
+            started_ms: 1,
+            ended_ms: 2,
+            timed_out: true,
+            killed: false,
+            output_bytes: 3,
+            cut_bytes: 0,
+        }
+    }
+
+    fn to_host() -> Vec<ToHost> {
+        let session = session();
+        let start = Start {
+            session,
+            label: "label".to_owned(),
+            argv: vec!["sh".to_owned()],
+            cwd: "/".to_owned(),
+            env_base: Some("base".to_owned()),
+            env: BTreeMap::from([("A".to_owned(), "1".to_owned())]),
+            io: Io::Pty(TermSize::default()),
+            log: "/log".to_owned(),
+            log_limit_bytes: 1,
+            timeout_ms: None,
+            grace_ms: 2,
+            files: BTreeMap::from([("/f".to_owned(), "text".to_owned())]),
+        };
+        let pipes = Start { io: Io::Pipes { stdin: true }, files: BTreeMap::new(), ..start.clone() };
+        vec![
+            ToHost::Hello { version: VERSION, role: Role::Control },
+            ToHost::Env { name: "base".to_owned(), vars: BTreeMap::new() },
+            ToHost::DropEnv { name: "base".to_owned() },
+            ToHost::Start(Box::new(start)),
+            ToHost::Start(Box::new(pipes)),
+            ToHost::Input { session, input: InputId::from_parts(1, 2) },
+            ToHost::CloseStdin { session },
+            ToHost::Resize { session, size: TermSize::default() },
+            ToHost::Signal { session, signal: 2 },
+            ToHost::Kill { session, grace_ms: None },
+            ToHost::Freeze { session },
+            ToHost::Thaw { session },
+            ToHost::Deadline { session, after_ms: Some(1), action: AtDeadline::Kill { grace_ms: 1 } },
+            ToHost::Deadline { session, after_ms: None, action: AtDeadline::Freeze },
+            ToHost::Probe { session },
+            ToHost::Watch { session, from: u64::MAX },
+            ToHost::Unwatch { session },
+            ToHost::AckExit { session },
+            ToHost::Supervise { restart: None },
+            ToHost::Shutdown {},
+        ]
+    }
+
+    fn from_host() -> Vec<FromHost> {
+        let session = session();
+        let known = Known { session, label: "label".to_owned(), pid: 7, started_ms: 1, exit: Some(exit()) };
+        let evidence = Evidence {
+            at_ms: 1,
+            output_bytes: 2,
+            quiet_ms: 3,
+            canonical: true,
+            echo: false,
+            foreground_pgid: None,
+            readers: vec![(7, "sh".to_owned())],
+            cpu_ms: 4,
+            processes: 5,
+        };
+        let input = InputId::from_parts(1, 2);
+        let detail = "why".to_owned();
+        vec![
+            FromHost::Welcome {
+                version: 1,
+                instance: HostInstance::from_parts(1, 2),
+                pid: 3,
+                sessions: vec![known],
+            },
+            FromHost::Started { session, pid: 7, at_ms: 1 },
+            FromHost::StartFailed { session, why: StartFailure::Resources { detail: detail.clone() } },
+            FromHost::StartFailed { session, why: StartFailure::Program { detail: detail.clone() } },
+            FromHost::Exited { session, exit: exit() },
+            FromHost::Written { session, input, output_bytes: 1 },
+            FromHost::InputRefused { session, input: None, waiting_bytes: 1 },
+            FromHost::Refused { detail: detail.clone() },
+            FromHost::Gap { session, from: 1, to: 2 },
+            FromHost::Probed { session, evidence },
+            FromHost::NoSuchSession { session },
+            FromHost::LogTrouble { session, detail },
+        ]
+    }
+
+    #[test]
+    fn messages_read_back_as_written() {
+        for message in to_host() {
+            let text = serde_json::to_vec(&message).unwrap();
+            assert_eq!(serde_json::from_slice::<ToHost>(&text).unwrap(), message);
+        }
+        for message in from_host() {
+            let text = serde_json::to_vec(&message).unwrap();
+            assert_eq!(serde_json::from_slice::<FromHost>(&text).unwrap(), message);
+        }
+    }
+
+    #[test]
+    fn fields_of_a_later_version_are_ignored() {
+        for message in to_host() {
+            let mut value = serde_json::to_value(&message).unwrap();
+            value["later"] = serde_json::json!({ "x": [1] });
+            assert_eq!(serde_json::from_value::<ToHost>(value).unwrap(), message);
+        }
+        for message in from_host() {
+            let mut value = serde_json::to_value(&message).unwrap();
+            value["later"] = serde_json::json!({ "x": [1] });
+            assert_eq!(serde_json::from_value::<FromHost>(value).unwrap(), message);
+        }
+    }
 }

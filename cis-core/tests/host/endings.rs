@@ -39,7 +39,7 @@ fn sigterm_is_enough_for_most() {
 fn an_interactive_shell_ends_within_the_grace() {
     let host = Host::start();
     let mut control = host.control();
-    for at_its_prompt in [true, false] {
+    for at_its_prompt in [true, false, false, false, false] {
         let start = host.shell_on_pty("PS1=prompt exec bash --norc --noprofile -i");
         control.start(&start);
         if at_its_prompt {

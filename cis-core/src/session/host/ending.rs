@@ -1,8 +1,7 @@
 //! The end of a session: its leader ends, what it left behind is ended, what they wrote is drained;
 //! only then the exit is told.
 
-use rustix::io::Errno;
-use rustix::process::{Pid, WaitOptions, WaitStatus, test_kill_process, wait};
+use rustix::process::{Pid, WaitId, WaitIdOptions, WaitOptions, WaitStatus, wait, waitid};
 
 use super::server::Host;
 use super::session::{Descriptors, Session};
@@ -102,11 +101,11 @@ impl Host {
         }
         (session.pid + 1..=newest).all(|pid| {
             let known = self.by_pid.contains_key(&pid) || self.supervise.node == Some(pid);
-            let raw = Pid::from_raw(pid.cast_signed());
-            let there = || raw.is_some_and(|raw| test_kill_process(raw) != Err(Errno::SRCH));
-            // An orphan, also one that ended: then its children have just come to us.
-            let orphan = || self.processes.one(pid).is_some_and(|process| process.parent == self.own_pid);
-            known || !there() || !orphan()
+            // Only of a child this does not fail. An orphan is one; also one that ended, whose own
+            // children have then just come to us.
+            let looks = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+            let child = |pid| waitid(WaitId::Pid(pid), looks).is_ok();
+            known || !Pid::from_raw(pid.cast_signed()).is_some_and(child)
         })
     }
 
@@ -129,8 +128,11 @@ impl Host {
         };
         session.exit = Some(exit.clone());
         let (id, watchers) = (session.id, session.watchers.clone());
-        for descriptor in descriptors.into_open() {
-            self.poll_no_more(descriptor);
+        let polled = session.polled || session.inputs.polled;
+        if polled {
+            for descriptor in descriptors.into_open() {
+                self.poll_no_more(descriptor);
+            }
         }
         self.say_to_control(&FromHost::Exited { session: id, exit });
         for at in watchers {

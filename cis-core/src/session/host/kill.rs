@@ -1,7 +1,7 @@
 //! Ending and stopping whole trees. Processes that ignore signals, make sessions of their own, lose
 //! their parents on purpose or multiply do not escape.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rustix::io::Errno;
 use rustix::process::{Signal, kill_process_group};
@@ -16,6 +16,8 @@ use crate::session::protocol::AtDeadline;
 const TERM_PAUSE_MS: (u64, u64) = (20, 500);
 /// The same while they are killed: what does not go then sleeps in the kernel.
 const KILL_PAUSE_MS: (u64, u64) = (5, 1000);
+/// No process gets SIGHUP more often than this.
+const HANGUPS_MAX: u8 = 8;
 /// So often in a row a tree is looked at for processes that are not stopped yet.
 const STOP_ROUNDS: usize = 32;
 
@@ -29,8 +31,8 @@ pub(super) struct Kill {
     pause: u64,
     /// They got SIGTERM.
     told: BTreeSet<ProcessKey>,
-    /// They got SIGHUP.
-    hung_up: BTreeSet<ProcessKey>,
+    /// They got SIGHUP so many times.
+    hung_up: BTreeMap<ProcessKey, u8>,
     /// They are another user's: nothing can be done about them.
     beyond: BTreeSet<ProcessKey>,
 }
@@ -88,7 +90,7 @@ impl Host {
         match &mut session.kill {
             Some(kill) => kill.hard_from = kill.hard_from.min(hard_from),
             kill => {
-                let (told, hung_up, beyond) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+                let (told, hung_up, beyond) = (BTreeSet::new(), BTreeMap::new(), BTreeSet::new());
                 *kill = Some(Kill { hard_from, next: now, pause: TERM_PAUSE_MS.0, told, hung_up, beyond });
                 if session.flow == Flow::HungUp {
                     self.poll_output(slot);
@@ -130,8 +132,9 @@ impl Host {
     }
 
     /// SIGTERM to those that have not had it. On a terminal, what ignores it gets SIGHUP as well, as an
-    /// interactive shell does, for which that is the way to end; looked at again and again, for a shell
-    /// that is just starting ignores it a moment later. SIGCONT, for who is stopped hears nothing.
+    /// interactive shell does, for which that is the way to end. Several times: a shell that is just
+    /// starting ignores SIGTERM only a moment later, and bash forgets a SIGHUP of that moment as well.
+    /// SIGCONT, for who is stopped hears nothing.
     fn ask_to_end(&self, kill: &mut Kill, live: &[Process], terminal: bool) {
         for process in live {
             let key = process.key();
@@ -139,10 +142,9 @@ impl Host {
             if kill.told.insert(key) {
                 signals.push(Signal::TERM);
             }
-            let deaf =
-                terminal && !kill.hung_up.contains(&key) && self.processes.ignores(process.pid, Signal::TERM);
-            if deaf {
-                kill.hung_up.insert(key);
+            let hung_up = kill.hung_up.entry(key).or_default();
+            if terminal && *hung_up < HANGUPS_MAX && self.processes.ignores(process.pid, Signal::TERM) {
+                *hung_up += 1;
                 signals.push(Signal::HUP);
             }
             if signals.is_empty() {

@@ -97,7 +97,8 @@ impl Host {
         if flow == Flow::Ended {
             match &mut session.descriptors {
                 Descriptors::Pipes { output, .. } => {
-                    if let Some(output) = output.take() {
+                    let polled = std::mem::take(&mut session.polled);
+                    if let Some(output) = output.take().filter(|_| polled) {
                         self.poll_no_more(output);
                     }
                 }
@@ -113,15 +114,20 @@ impl Host {
     /// for edge-triggered: otherwise epoll would tell of its end for ever, and so it tells of what comes
     /// when a process opens it again.
     pub(super) fn poll_output(&mut self, slot: usize) {
-        let Some(session) = self.sessions.get(slot) else { return };
-        let Some(master) = session.descriptors.terminal() else { return };
+        let Some(session) = self.sessions.get_mut(slot) else { return };
+        let Some(output) = session.descriptors.output() else { return };
         let mut flags = EventFlags::IN;
-        if session.inputs.polled {
+        if session.inputs.polled && session.descriptors.terminal().is_some() {
             flags |= EventFlags::OUT;
         }
         if session.flow == Flow::HungUp {
             flags |= EventFlags::ET;
         }
-        let _ = epoll::modify(&self.poll, master, Source::Output(slot).data(), flags);
+        let data = Source::Output(slot).data();
+        if session.polled {
+            let _ = epoll::modify(&self.poll, output, data, flags);
+        } else {
+            session.polled = epoll::add(&self.poll, output, data, flags).is_ok();
+        }
     }
 }

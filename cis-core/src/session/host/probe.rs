@@ -9,11 +9,13 @@ use crate::session::protocol::{Evidence, FromHost};
 impl Host {
     /// Answers with the evidence of this moment.
     pub(super) fn probe(&mut self, at: usize, slot: usize) {
-        // What it wrote before it began to wait is part of the evidence.
-        self.drain_dry(slot);
         let all = self.probed.take().unwrap_or_else(|| self.processes.all());
         let (live, _) = self.look_in(slot, &all);
         self.probed = Some(all);
+        let waiting = live.iter().filter(|process| self.waits_at_terminal(process));
+        let readers = waiting.map(|process| (process.pid, process.name.clone())).collect();
+        // Only now: what they wrote before they began to wait is part of the evidence.
+        self.drain_dry(slot);
         let Some(session) = self.sessions.get(slot) else { return };
         let terminal = session.descriptors.terminal();
         let modes = terminal.and_then(|master| tcgetattr(master).ok()).map(|modes| modes.local_modes);
@@ -26,11 +28,7 @@ impl Host {
             canonical: modes.is_some_and(|modes| modes.contains(LocalModes::ICANON)),
             echo: modes.is_some_and(|modes| modes.contains(LocalModes::ECHO)),
             foreground_pgid: foreground.map(|group| group.as_raw_nonzero().get().unsigned_abs()),
-            readers: live
-                .iter()
-                .filter(|process| self.waits_at_terminal(process))
-                .map(|process| (process.pid, process.name.clone()))
-                .collect(),
+            readers,
             cpu_ms: ticks * 1000 / self.processes.ticks_per_second(),
             processes: u32::try_from(live.len()).unwrap_or(u32::MAX),
         };

@@ -1,6 +1,6 @@
 //! The loop: what happened, what it means, what is said about it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::fs::{File, OpenOptions};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
@@ -92,6 +92,8 @@ pub(super) struct Host {
     pub(super) by_pid: HashMap<u32, usize>,
     /// Sessions whose leader ended, to be looked at in this turn.
     pub(super) ended: Vec<usize>,
+    /// Sessions that were started a moment ago and are not polled yet, in the order of their start.
+    pub(super) fresh: VecDeque<usize>,
     pub(super) connections: Slab<Connection>,
     pub(super) control: Option<usize>,
     /// Connections with something to do at the end of this turn.
@@ -173,6 +175,7 @@ impl Host {
             by_id: HashMap::new(),
             by_pid: HashMap::new(),
             ended: Vec::new(),
+            fresh: VecDeque::new(),
             connections: Slab::new(),
             control: None,
             listed: Vec::new(),
@@ -228,7 +231,12 @@ impl Host {
     /// Waits for something to happen, and deals with all that did.
     fn turn(&mut self, events: &mut Vec<epoll::Event>) -> Result<(), HostError> {
         const AT_ONCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
-        let timeout = if self.listed.is_empty() && self.ended.is_empty() { None } else { Some(&AT_ONCE) };
+        const SOON: Timespec = Timespec { tv_sec: 0, tv_nsec: 1_000_000 };
+        let timeout = match (self.listed.is_empty() && self.ended.is_empty(), self.fresh.is_empty()) {
+            (false, _) => Some(&AT_ONCE),
+            (true, false) => Some(&SOON),
+            (true, true) => None,
+        };
         events.clear();
         match epoll::wait(&self.poll, spare_capacity(events), timeout) {
             Ok(_) | Err(Errno::INTR) => {}
@@ -256,6 +264,7 @@ impl Host {
             }
         }
         self.settle_ended();
+        self.poll_fresh();
         self.serve_listed();
         self.look_whether_idle();
         self.timers.arm(self.now);
@@ -315,7 +324,10 @@ impl Host {
                 Read::Gone => return self.close(at),
             }
         }
-        self.list(at);
+        // Where nothing was said and nothing waits, there is nothing to send: see `say_soon`.
+        if flags.contains(epoll::EventFlags::OUT) || !connection_rests(self.connections.get(at)) {
+            self.list(at);
+        }
     }
 
     /// The connection has something to do at the end of the turn.
@@ -333,6 +345,13 @@ impl Host {
         if let Some(connection) = self.connections.get_mut(at) {
             connection.say(message);
             self.list(at);
+        }
+    }
+
+    /// Says something to one peer, with what is said next or when [`FRESH_MS`] are over.
+    pub(super) fn say_soon(&mut self, at: usize, message: &FromHost) {
+        if let Some(connection) = self.connections.get_mut(at) {
+            connection.say(message);
         }
     }
 
@@ -423,4 +442,9 @@ impl Host {
         let shut_down = self.over_since.is_some_and(|since| self.now >= since + LAST_WORDS_MS || all_said());
         idle || shut_down
     }
+}
+
+/// Whether a peer can wait for the next turn that has something to say to it.
+fn connection_rests(connection: Option<&Connection>) -> bool {
+    connection.is_none_or(|peer| peer.has_room() && !peer.closing && peer.decoder.waiting() == 0)
 }

@@ -85,6 +85,8 @@ pub(super) struct Session {
     pub(super) started: u64,
     pub(super) descriptors: Descriptors,
     pub(super) flow: Flow,
+    /// epoll tells of its output.
+    pub(super) polled: bool,
     pub(super) inputs: Inputs,
     pub(super) log: LogWriter,
     pub(super) last_output: u64,

@@ -7,14 +7,13 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::event::epoll;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
 
 use super::environment::{Environment, NotFound};
 use super::inputs::Inputs;
-use super::server::{Host, Source};
+use super::server::Host;
 use super::session::{Descriptors, Flow, Session};
 use crate::session::log::LogWriter;
 use crate::session::os::{self, Spawn, SpawnError, Step, Streams};
@@ -23,6 +22,10 @@ use crate::session::protocol::{FromHost, Io, Start, StartFailure};
 /// So many descriptors are kept for connections and logs.
 const DESCRIPTORS_KEPT: u64 = 24;
 
+/// Sessions that end within this time are never polled, and their start is told with their end, ms:
+/// for a node that runs many short commands, a wake-up and a message less for each.
+const FRESH_MS: u64 = 2;
+
 /// Our ends, and those that the child gets.
 struct Plumbing {
     ours: Descriptors,
@@ -30,7 +33,7 @@ struct Plumbing {
 }
 
 enum Ends {
-    Terminal(CString),
+    Terminal(OwnedFd),
     Pipes { stdin: Option<OwnedFd>, output: OwnedFd },
 }
 
@@ -50,7 +53,7 @@ impl Host {
             Ok(slot) => {
                 let Some(session) = self.sessions.get(slot) else { return };
                 let (pid, at_ms) = (session.pid, session.started_ms);
-                self.say(at, &FromHost::Started { session: id, pid, at_ms });
+                self.say_soon(at, &FromHost::Started { session: id, pid, at_ms });
                 self.wish(slot);
             }
             Err(why) => self.say(at, &FromHost::StartFailed { session: id, why }),
@@ -78,6 +81,7 @@ impl Host {
             started: now,
             descriptors: plumbing.ours,
             flow: Flow::Open,
+            polled: false,
             inputs: Inputs::default(),
             log: LogWriter::new(PathBuf::from(start.log), start.log_limit_bytes),
             last_output: now,
@@ -97,11 +101,34 @@ impl Host {
         });
         self.by_id.insert(start.session, slot);
         self.by_pid.insert(pid, slot);
-        if let Some(output) = self.sessions.get(slot).and_then(|session| session.descriptors.output()) {
-            // Fails only for want of memory; then the session is drained when it ends.
-            let _ = epoll::add(&self.poll, output, Source::Output(slot).data(), epoll::EventFlags::IN);
-        }
+        self.fresh.push_back(slot);
         Ok(slot)
+    }
+
+    /// Begins to poll the sessions that did not end at once, and tells of their start.
+    pub(super) fn poll_fresh(&mut self) {
+        while let Some(slot) = self.fresh.front().copied() {
+            if let Some(session) =
+                self.sessions.get(slot).filter(|session| session.lives() && !session.polled)
+            {
+                if self.now - session.started < FRESH_MS {
+                    return;
+                }
+                self.poll_output(slot);
+                if self
+                    .sessions
+                    .get(slot)
+                    .is_some_and(|session| !session.polled && session.flow != Flow::Ended)
+                {
+                    // For want of memory: again in a moment.
+                    return;
+                }
+                if let Some(at) = self.control {
+                    self.list(at);
+                }
+            }
+            self.fresh.pop_front();
+        }
     }
 
     fn spawn_leader(&mut self, start: &Start, childs: &Ends) -> Result<u32, StartFailure> {
@@ -117,7 +144,7 @@ impl Host {
         let arguments = arguments?;
         let name = &start.argv[0];
         let streams = match childs {
-            Ends::Terminal(path) => Streams::Terminal(path),
+            Ends::Terminal(slave) => Streams::Terminal(slave.as_fd()),
             Ends::Pipes { stdin, output } => Streams::Files {
                 stdin: stdin.as_ref().map(AsFd::as_fd),
                 stdout: output.as_fd(),
@@ -193,7 +220,7 @@ fn open_plumbing(io: Io, descriptors_max: u64) -> Result<Plumbing, StartFailure>
         match io {
             Io::Pty(size) => {
                 let pty = os::open_pty(size.cols, size.rows)?;
-                kept(&pty.master)?;
+                kept(&pty.slave)?;
                 Ok(Plumbing { ours: Descriptors::Pty(pty.master), childs: Ends::Terminal(pty.slave) })
             }
             Io::Pipes { stdin } => {

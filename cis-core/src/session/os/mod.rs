@@ -4,6 +4,9 @@
 //! Linux is complete. What tells a platform's processes apart is the trait [`Processes`]; another unix
 //! answers it from what it has, and its sessions then lack the kernel's evidence.
 
+#[cfg(not(target_os = "linux"))]
+compile_error!("sessions are written for Linux so far; build without the feature `node` (client only)");
+
 mod clock;
 mod descriptors;
 mod processes;

@@ -15,11 +15,11 @@ use rustix::process::{Pid, WaitOptions, waitpid};
 /// Of the child's stack until it runs its program. glibc takes as much.
 const STACK_BYTES: usize = 64 << 10;
 
-/// Standard streams of the child.
+/// Standard streams of the child. Descriptors are above 2, or what they are to become.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Streams<'a> {
     /// This terminal, which becomes its controlling one.
-    Terminal(&'a CStr),
+    Terminal(BorrowedFd<'a>),
     /// Descriptors. stdin none: this process's own, which is `/dev/null`.
     Files { stdin: Option<BorrowedFd<'a>>, stdout: BorrowedFd<'a>, stderr: BorrowedFd<'a> },
 }
@@ -53,7 +53,7 @@ pub(crate) enum Step {
     Process,
     /// No session, limits or streams for it.
     Streams,
-    /// The terminal could not be opened.
+    /// The terminal could not be made the controlling one.
     Terminal,
     /// The directory could not be entered.
     Directory,
@@ -79,7 +79,8 @@ struct Orders {
     arguments: *const *const c_char,
     environment: *const *const c_char,
     directory: *const c_char,
-    terminal: *const c_char,
+    /// The first of the descriptors becomes the controlling terminal.
+    terminal: bool,
     descriptors: [RawFd; 3],
     nofile: *const libc::rlimit,
     umask: Option<libc::mode_t>,
@@ -102,10 +103,10 @@ impl Spawner {
         let environment = null_terminated(spawn.environment.iter().copied());
         let nofile = spawn.limits.nofile.map(|(rlim_cur, rlim_max)| libc::rlimit { rlim_cur, rlim_max });
         let (terminal, descriptors) = match spawn.streams {
-            Streams::Terminal(path) => (path.as_ptr(), [-1; 3]),
+            Streams::Terminal(terminal) => (true, [terminal.as_raw_fd(); 3]),
             Streams::Files { stdin, stdout, stderr } => {
                 let stdin = stdin.map_or(0, |stdin| stdin.as_raw_fd());
-                (ptr::null(), [stdin, stdout.as_raw_fd(), stderr.as_raw_fd()])
+                (false, [stdin, stdout.as_raw_fd(), stderr.as_raw_fd()])
             }
         };
         let mut orders = Orders {
@@ -168,16 +169,10 @@ fn obey(orders: &Orders) -> Step {
         if libc::setsid() < 0 {
             return Step::Streams;
         }
-        let mut from = orders.descriptors;
-        if !orders.terminal.is_null() {
-            // The first terminal that a session's leader opens becomes its controlling one (tty(4)).
-            let terminal = libc::open(orders.terminal, libc::O_RDWR | libc::O_CLOEXEC);
-            if terminal < 0 {
-                return Step::Terminal;
-            }
-            from = [terminal; 3];
+        if orders.terminal && libc::ioctl(orders.descriptors[0], libc::TIOCSCTTY, 0) < 0 {
+            return Step::Terminal;
         }
-        for (to, from) in (0..).zip(from) {
+        for (to, from) in (0..).zip(orders.descriptors) {
             // Equal ones would keep their close-on-exec: they are this process's own standard streams.
             if from != to && libc::dup2(from, to) < 0 {
                 return Step::Streams;
