@@ -36,9 +36,8 @@ fn a_terminal_shows_keeps_settings_and_knows_queries() {
     ];
     let mut terminal =
         super::harness::Terminal::start(&words.map(str::to_owned), &cis.work(), cis.environment());
-    let before = terminal.settings();
     terminal.wait_for("red");
-    assert_ne!(terminal.settings(), before, "-echo is not seen");
+    assert_ne!(terminal.settings(), terminal.settings_before(), "-echo is not seen");
     assert_eq!(terminal.answers_to_queries(), ["\u{1b}[1;5R"]);
     assert!(terminal.odd_modes().is_empty());
     terminal.resize(132, 50);
