@@ -10,6 +10,9 @@ mod requests;
 mod views;
 mod worker;
 
+#[cfg(test)]
+mod fuzz;
+
 pub use outbox::{Outbox, OutboxEntry, Priority};
 pub use problem::{Finding, PROBLEM_JSON, Problem, ProblemKind};
 pub use requests::{

@@ -10,3 +10,6 @@ pub mod log;
 mod os;
 pub mod protocol;
 pub mod screen;
+
+#[cfg(test)]
+mod fuzz;
