@@ -14,6 +14,7 @@ mod logs;
 mod principal;
 mod restore;
 mod secret_file;
+mod small_file;
 mod streams;
 mod submit;
 mod wiring;
