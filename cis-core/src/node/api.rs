@@ -290,7 +290,7 @@ impl NodeApi for Node {
         let follows = live && query.follow && self.expose(session).await.is_ok();
         let followed = match follows {
             // One that ends in this moment is read from its file.
-            true => logs::followed(&self.hub, session, &query).await.ok(),
+            true => logs::followed(&self.hub, session, path.clone(), &query).await.ok(),
             false => None,
         };
         let bytes: BoxStream<'static, Bytes> = followed.unwrap_or_else(|| logs::stored(path, &query));
