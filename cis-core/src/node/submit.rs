@@ -52,6 +52,7 @@ pub(super) fn prepare(request: &CreateRun, blobs: &Blobs, did: NodeDid) -> Resul
         max_parallel: dag.max_parallel.unwrap_or(u32::try_from(cores).unwrap_or(2)),
         workdir: request.workdir.clone(),
         base_env,
+        umask: request.umask,
         mode: request.mode,
         owner: did,
         room: None,

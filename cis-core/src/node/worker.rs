@@ -265,6 +265,7 @@ impl LocalWorker {
             cwd: spec.cwd,
             env_base: Some(env_base),
             env,
+            umask: spec.umask,
             io,
             log: log.display().to_string(),
             log_limit_bytes: spec.log_limit_bytes,
