@@ -14,7 +14,7 @@ use crate::store::{Blobs, Safety};
 /// Parses the file and keeps it and the environment. Nothing is in the store before all is right.
 pub(super) fn prepare(request: &CreateRun, blobs: &Blobs, did: NodeDid) -> Result<Option<NewRun>, Problem> {
     let dag = dag::parse(&request.text, &request.source).map_err(|diagnostics| {
-        let mut problem = Problem::new(ProblemKind::BadInput, diagnostics.to_string());
+        let mut problem = Problem::new(ProblemKind::BadInput, diagnostics.summary(&request.source));
         problem.diagnostics = diagnostics.findings;
         problem
     })?;
