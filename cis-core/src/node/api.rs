@@ -10,6 +10,7 @@ use tokio::sync::broadcast;
 
 use super::commands::{Command, DriverHandle, RunVerb};
 use super::driver::{Shared, now_ms};
+use super::environments::Environments;
 use super::principal::principal;
 use super::streams::{self, Viewer};
 use super::submit::prepare;
@@ -41,6 +42,7 @@ pub(super) struct Node {
     pub(super) max_sessions: u32,
     pub(super) readers: Readers,
     pub(super) blobs: Arc<Blobs>,
+    pub(super) environments: Arc<Environments>,
     pub(super) hub: Hub,
     pub(super) driver: DriverHandle,
     pub(super) events: broadcast::Sender<Arc<Vec<Arc<Event>>>>,
@@ -132,7 +134,8 @@ impl NodeApi for Node {
 
     async fn create_run(&self, principal: Principal, request: CreateRun) -> Answer<Option<RunView>> {
         let (blobs, did) = (Arc::clone(&self.blobs), self.did.clone());
-        let prepared = tokio::task::spawn_blocking(move || prepare(&request, &blobs, did))
+        let environments = Arc::clone(&self.environments);
+        let prepared = tokio::task::spawn_blocking(move || prepare(&request, &blobs, &environments, did))
             .await
             .map_err(|e| internal(&e))??;
         let Some(new) = prepared else { return Ok(None) };

@@ -9,6 +9,7 @@ mod api;
 mod commands;
 mod driver;
 mod environment;
+mod environments;
 mod exposure;
 mod logs;
 mod principal;
