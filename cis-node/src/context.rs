@@ -123,6 +123,14 @@ pub(crate) fn submitted_env() -> BTreeMap<String, String> {
         .collect()
 }
 
+/// The file mode creation mask that what we ask for is to have: ours.
+pub(crate) fn submitted_umask() -> u32 {
+    // Read by setting it, as there is no other way everywhere (umask(2)). For a moment it is the tightest.
+    let mask = rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o777));
+    rustix::process::umask(mask);
+    mask.as_raw_mode()
+}
+
 /// The absolute current directory as text.
 pub(crate) fn current_dir() -> Result<String, CliError> {
     let dir = std::env::current_dir()

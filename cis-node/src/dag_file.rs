@@ -60,9 +60,7 @@ fn whole(file: impl Read) -> io::Result<Vec<u8>> {
 pub(crate) fn check(file: &DagFile, params: &BTreeMap<String, String>) -> Result<Checked, CliError> {
     let bad = |detail: String| Problem::new(ProblemKind::BadInput, detail);
     let dag = cis_core::dag::parse(&file.text, &file.source).map_err(|found| {
-        let count = found.findings.len() + found.left_out;
-        let s = if count == 1 { "" } else { "s" };
-        let mut problem = bad(format!("{} has {count} mistake{s}", file.source));
+        let mut problem = bad(found.summary(&file.source));
         problem.diagnostics = found.findings;
         CliError::from(problem)
     })?;

@@ -206,3 +206,28 @@ fn why_says_what_a_task_waits_for() {
     assert!(why.contains("max_parallel") || why.contains("slot"), "the only slot is taken: {why}");
     cis.run(["dag", "why", "no-such-task"]).expect(2);
 }
+
+#[test]
+fn what_is_asked_of_an_ended_run_is_told_so() {
+    let cis = Cis::new();
+    cis.dag("version = 1\n[dag]\nid = \"one\"\n[[tasks]]\nid = \"a\"\ncommand = [\"true\"]\n", &[]).expect(0);
+    let run = ulid_in(&cis.ok(["dag", "list", "--json"]));
+    for verb in ["cancel", "pause", "resume"] {
+        let out = cis.run(["dag", verb, &run]).expect(3);
+        assert!(out.stderr.contains("has ended (succeeded)"), "{verb}: {out:?}");
+    }
+    cis.run(["dag", "execute", "--run-id", &run]).expect(0);
+    cis.stop();
+    assert!(cis.run(["dag", "cancel", &run]).expect(3).stderr.contains("has ended (succeeded)"));
+}
+
+#[test]
+fn what_is_typed_into_a_task_without_stdin_is_told_why_not() {
+    let cis = Cis::new();
+    let run = cis.start("version = 1\n[dag]\nid = \"one\"\n[[tasks]]\nid = \"pipe\"\ntty = false\nscript = 'while [ ! -e \"$E2E_WORK/open\" ]; do sleep 0.02; done'\n");
+    cis.session_of("pipe");
+    let out = cis.run(["dag", "unblock", "pipe", "--text", "x"]).expect(3);
+    assert!(out.stderr.contains("takes no input (tty = false)"), "{out:?}");
+    cis.write("open", "");
+    cis.wait_run(&run, "succeeded");
+}

@@ -63,3 +63,14 @@ fn a_good_file_is_valid_without_a_run() {
     cis.run(["dag", "validate", file.to_str().unwrap()]).expect(0);
     assert_eq!(cis.json(&["dag", "list"])["items"], serde_json::json!([]));
 }
+
+#[test]
+fn a_mistake_is_told_once() {
+    let cis = Cis::new();
+    let file = cis.write("key.toml", BAD[0].1);
+    for verb in ["run", "validate"] {
+        let said = cis.run(["dag", verb, file.to_str().unwrap()]).expect(2).stderr;
+        assert_eq!(said.matches("unknown key").count(), 1, "{said}");
+        assert!(!said.contains("error: error:"), "{said}");
+    }
+}

@@ -67,3 +67,17 @@ fn a_session_without_output_has_no_file() {
     cis.dag(SLOW, &[]).expect(0);
     assert_eq!(logs().len(), 1, "{:?}", logs());
 }
+
+#[test]
+fn a_task_that_is_not_there_is_told_from_one_that_has_not_run() {
+    let cis = Cis::new();
+    let run =
+        cis.start(&format!("{SLOW}[[tasks]]\nid = \"later\"\nneeds = [\"say\"]\ncommand = [\"true\"]\n"));
+    cis.session_of("say");
+    let out = cis.run(["dag", "logs", "latr"]).expect(2);
+    assert!(out.stderr.contains("no task `latr`") && out.stderr.contains("did you mean `later`"), "{out:?}");
+    let out = cis.run(["dag", "logs", "later"]).expect(2);
+    assert!(out.stderr.contains("no attempt yet"), "{out:?}");
+    cis.write("open", "");
+    cis.wait_run(&run, "succeeded");
+}

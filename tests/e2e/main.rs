@@ -20,6 +20,7 @@ mod crash_node;
 mod examples;
 mod files;
 mod harness_check;
+mod http;
 mod json;
 mod leftovers;
 mod logs;

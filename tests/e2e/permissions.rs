@@ -72,3 +72,26 @@ fn a_home_that_others_could_write_to_is_said() {
     let text = format!("{}{}", said.stdout, said.stderr);
     assert!(text.contains(cis.home().to_str().unwrap()), "doctor does not mention the open home:\n{text}");
 }
+
+#[test]
+fn each_run_and_session_has_the_umask_of_its_own_caller() {
+    let cis = Cis::new();
+    let dag = cis.write("one.toml", ONE);
+    let with = |umask: &str, rest: &[&str]| {
+        let mut command = std::process::Command::new("sh");
+        command.args(["-c", &format!("umask {umask}; exec \"$@\""), "sh"]).arg(cis.binary()).args(rest);
+        command.current_dir(cis.work()).env_clear().envs(cis.environment());
+        super::harness::Running::start(command).wait().expect(0)
+    };
+    with("000", &["node", "start", "--detach"]);
+    for umask in ["077", "022", "007"] {
+        with(umask, &["dag", "run", dag.to_str().unwrap()]);
+        let log = cis.ok(["dag", "logs", "--plain", "a"]);
+        assert_eq!(log.lines().next(), Some(format!("0{umask}").as_str()));
+        let file = cis.work().join(format!("umask-{umask}"));
+        let script = format!("umask > {0}.new && mv {0}.new {0}", file.display());
+        with(umask, &["session", "create", "--", "sh", "-c", &script]);
+        let told = super::harness::eventually("the session has told", || std::fs::read_to_string(&file).ok());
+        assert_eq!(told.trim(), format!("0{umask}"));
+    }
+}

@@ -326,3 +326,28 @@ fn a_file_can_come_through_stdin() {
     super::harness::Running::start(command).wait().expect(0);
     assert!(cis.work().join("ran").exists());
 }
+
+#[test]
+fn outputs_that_are_no_file_fail_the_task_and_hold_nothing_up() {
+    let cis = Cis::new();
+    let text = r#"
+version = 1
+[dag]
+id = "odd"
+[[tasks]]
+id = "pipe"
+script = 'rm -f "$CIS_OUTPUT"; mkfifo "$CIS_OUTPUT"'
+[[tasks]]
+id = "link"
+script = 'echo stolen=1 > "$E2E_WORK/elsewhere"; ln -sf "$E2E_WORK/elsewhere" "$CIS_OUTPUT"'
+"#;
+    let file = cis.write("odd.toml", text);
+    let run = cis.spawn(["dag", "run", file.to_str().unwrap()]);
+    let out = run.wait_within(std::time::Duration::from_secs(20)).expect(1);
+    for task in ["pipe", "link"] {
+        let wanted = format!("failed {task} (");
+        let line = out.stderr.lines().find(|line| line.contains(&wanted)).unwrap();
+        assert!(line.contains("no longer a regular file"), "{line}");
+    }
+    assert_eq!(cis.status()["running"], true);
+}

@@ -83,3 +83,60 @@ fn files_with(folder: &Path, text: &str) -> Vec<(String, u32)> {
     }
     found
 }
+
+#[test]
+fn a_secret_file_that_is_none_fails_its_task_alone() {
+    let cis = Cis::new();
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        cis.work().join("pipe"),
+        rustix::fs::FileType::Fifo,
+        rustix::fs::Mode::from_raw_mode(0o600),
+        0,
+    )
+    .unwrap();
+    cis.write("long", vec![b'x'; (64 << 10) + 1]);
+    for (file, wanted) in [("pipe", "not a regular file"), ("long", "64 KiB")] {
+        let text = format!(
+            "version = 1\n[dag]\nid = \"s\"\n[[tasks]]\nid = \"a\"\nsecrets = {{ T = {{ file = \"{file}\" }} }}\ncommand = [\"true\"]\n"
+        );
+        let file = cis.write("s.toml", text);
+        let run = cis.spawn(["dag", "run", file.to_str().unwrap()]);
+        let out = run.wait_within(std::time::Duration::from_secs(20)).expect(1);
+        assert!(out.stderr.contains(wanted), "{out:?}");
+    }
+    assert_eq!(cis.status()["running"], true);
+}
+
+#[test]
+fn plain_text_shows_no_secret_that_escapes_took_apart() {
+    let cis = Cis::new().env("MY_TOKEN", SECRET);
+    let text = r#"
+version = 1
+[dag]
+id = "parts"
+[[tasks]]
+id = "show"
+secrets = { TOKEN = { env = "MY_TOKEN" } }
+script = '''
+printf 'it is \033[1m%s\033[0m%s!\n' "${TOKEN%-correct-horse}" -correct-horse
+while [ ! -e "$E2E_WORK/open" ]; do sleep 0.02; done
+exit 1
+'''
+"#;
+    let file = cis.write("parts.toml", text);
+    let run = cis.spawn(["dag", "run", file.to_str().unwrap()]);
+    cis.session_of("show");
+    let follower = cis.spawn(["dag", "logs", "-f", "--plain", "show"]);
+    follower.wait_for("it is ");
+    cis.write("open", "");
+    let followed = follower.wait().expect(0).stdout;
+    let said = run.wait().expect(1).stderr;
+    let stored = cis.ok(["dag", "logs", "--plain", "show"]);
+    assert_eq!(stored, "it is ***!\n");
+    assert_eq!(followed, stored);
+    assert!(said.contains("it is ***!"), "the tail is shown: {said}");
+    for text in [said, followed, stored] {
+        assert!(!text.contains(SECRET), "{text}");
+    }
+}

@@ -231,3 +231,29 @@ fn without_descriptors_tasks_wait_with_the_reason() {
     cis.write("open", "");
     cis.wait_run(&run, "succeeded");
 }
+
+#[test]
+fn runs_of_one_environment_share_one_copy_of_it() {
+    let cis = Cis::new();
+    let text = "version = 1\n[dag]\nid = \"x\"\n[[tasks]]\nid = \"a\"\ncommand = [\"true\"]\n";
+    let file = cis.write("x.toml", text);
+    cis.ok(["node", "start", "--detach"]);
+    for _ in 0..3 {
+        cis.ok(["dag", "run", file.to_str().unwrap()]);
+    }
+    let secrets = cis.home().join("secrets");
+    assert_eq!(files_below(&secrets).len(), 1, "{:?}", files_below(&secrets));
+    let other = |value: &str| {
+        let mut command = cis.command(["dag", "run", file.to_str().unwrap()]);
+        command.env("OTHER", value);
+        super::harness::Running::start(command).wait().expect(0);
+    };
+    other("1");
+    assert_eq!(files_below(&secrets).len(), 2, "another environment has its own");
+    // A copy that was lost in the meantime is made again.
+    for file in files_below(&secrets) {
+        std::fs::remove_file(file).unwrap();
+    }
+    other("1");
+    assert_eq!(files_below(&secrets).len(), 1);
+}

@@ -21,6 +21,9 @@ pub struct CreateRun {
     pub params: BTreeMap<String, String>,
     /// The submitter's environment; none: the node's own.
     pub env: Option<BTreeMap<String, String>>,
+    /// The submitter's file mode creation mask (umask(2)); none: the node's first caller's.
+    #[serde(default)]
+    pub umask: Option<u32>,
     /// Local unless said otherwise.
     pub mode: ExecutionMode,
     /// Start it at once.
@@ -90,6 +93,9 @@ pub struct CreateSession {
     pub cwd: String,
     /// Its environment; none: the node's own.
     pub env: Option<BTreeMap<String, String>>,
+    /// Its file mode creation mask (umask(2)); none: the node's first caller's.
+    #[serde(default)]
+    pub umask: Option<u32>,
     /// A PTY of this size, or pipes.
     pub size: Option<TermSize>,
     /// Sent twice, it counts once.

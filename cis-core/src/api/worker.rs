@@ -33,6 +33,9 @@ pub struct TaskSpec {
     pub env: BTreeMap<String, String>,
     /// The submitter's environment (a secret blob of the coordinator, own worker only); none: the worker's own.
     pub base_env: Option<BlobId>,
+    /// The submitter's file mode creation mask (own worker only); none: the worker's own.
+    #[serde(default)]
+    pub umask: Option<u32>,
     /// Absolute directory.
     pub cwd: String,
     /// A PTY, or pipes with stdin from `/dev/null`.

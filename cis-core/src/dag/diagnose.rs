@@ -35,6 +35,13 @@ impl Diagnostics {
         self.joined(self.styled.iter().map(String::as_str))
     }
 
+    /// How many there are in `source`, in a sentence for those who show the findings beside it.
+    #[must_use]
+    pub fn summary(&self, source: &str) -> String {
+        let count = self.findings.len() + self.left_out;
+        format!("{source} has {count} mistake{}", if count == 1 { "" } else { "s" })
+    }
+
     fn joined<'a>(&self, parts: impl Iterator<Item = &'a str>) -> String {
         let mut text = parts.collect::<Vec<_>>().join("\n\n");
         if self.left_out > 0 {
@@ -259,7 +266,7 @@ pub(super) fn listed<'a>(items: impl IntoIterator<Item = &'a str>) -> String {
 }
 
 /// The candidate that `text` was probably meant to be, if one is near enough.
-pub(super) fn nearest<'a>(text: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(text: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     // A third of the letters, as rustc allows; one at least, so that `ids` finds `id`.
     let allowed = (text.chars().count() / 3).clamp(1, 4);
     let distance = |candidate: &'a str| {

@@ -12,6 +12,8 @@ pub mod template;
 mod value;
 
 pub use diagnose::Diagnostics;
+#[cfg(feature = "node")]
+pub(crate) use diagnose::nearest;
 pub use graph::{Graph, GraphError};
 pub use model::{
     Action, Backoff, DEFAULT_GRACE_MS, Dag, Param, RetryPolicy, SecretSource, Task, Trigger, ValueType,

@@ -44,6 +44,9 @@ pub struct RunCreated {
     pub workdir: String,
     /// The submitter's environment as a secret blob (JSON object of strings); none: the node's own.
     pub base_env: Option<BlobId>,
+    /// The submitter's file mode creation mask (umask(2)); none: the session host's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub umask: Option<u32>,
     /// Local, hybrid or matrix.
     pub mode: ExecutionMode,
     /// The node that coordinates it.

@@ -10,6 +10,7 @@ use tokio::sync::broadcast;
 
 use super::commands::{Command, DriverHandle, RunVerb};
 use super::driver::{Shared, now_ms};
+use super::environments::Environments;
 use super::principal::principal;
 use super::streams::{self, Viewer};
 use super::submit::prepare;
@@ -20,6 +21,7 @@ use crate::api::{
     StopNode, WhyView,
 };
 use crate::config::{Home, Keys};
+use crate::dag::nearest;
 use crate::event::Event;
 use crate::ids::{NodeDid, RunId, SessionId, TaskId, TimestampMs};
 use crate::policy::Principal;
@@ -41,6 +43,7 @@ pub(super) struct Node {
     pub(super) max_sessions: u32,
     pub(super) readers: Readers,
     pub(super) blobs: Arc<Blobs>,
+    pub(super) environments: Arc<Environments>,
     pub(super) hub: Hub,
     pub(super) driver: DriverHandle,
     pub(super) events: broadcast::Sender<Arc<Vec<Arc<Event>>>>,
@@ -132,7 +135,8 @@ impl NodeApi for Node {
 
     async fn create_run(&self, principal: Principal, request: CreateRun) -> Answer<Option<RunView>> {
         let (blobs, did) = (Arc::clone(&self.blobs), self.did.clone());
-        let prepared = tokio::task::spawn_blocking(move || prepare(&request, &blobs, did))
+        let environments = Arc::clone(&self.environments);
+        let prepared = tokio::task::spawn_blocking(move || prepare(&request, &blobs, &environments, did))
             .await
             .map_err(|e| internal(&e))??;
         let Some(new) = prepared else { return Ok(None) };
@@ -190,7 +194,6 @@ impl NodeApi for Node {
 
     async fn task_session(&self, run: RunId, task: String, attempt: Option<u32>) -> Answer<SessionId> {
         let id = TaskId::new(&task).map_err(|e| Problem::new(ProblemKind::BadInput, e.to_string()))?;
-        let detail = self.read(move |reader| reader.run(run)).await?;
         let attempts = {
             let id = id.clone();
             self.read(move |reader| reader.attempts(run, &id)).await?
@@ -199,14 +202,10 @@ impl NodeApi for Node {
             Some(number) => attempts.iter().find(|tried| tried.number == number),
             None => attempts.iter().max_by_key(|tried| tried.number),
         };
-        found.map(|tried| tried.session).ok_or_else(|| {
-            let which =
-                attempt.map_or_else(|| "no attempt yet".to_owned(), |number| format!("no attempt {number}"));
-            Problem::new(
-                ProblemKind::NotFound,
-                format!("task `{id}` of run {} ({}) has {which}", run.short(), detail.dag),
-            )
-        })
+        match found {
+            Some(tried) => Ok(tried.session),
+            None => Err(no_attempt(&self.run(run).await?, &id, attempt)),
+        }
     }
 
     async fn list_sessions(&self, query: ListSessions) -> Answer<Listing<SessionView>> {
@@ -245,6 +244,12 @@ impl NodeApi for Node {
         request: SendInput,
     ) -> Answer<InputReceipt> {
         self.expose(session).await?;
+        let view = self.session(session).await?;
+        // Tasks read from /dev/null then; a session made alone has a pipe.
+        if let (Some(task), false) = (&view.task, view.tty) {
+            let detail = format!("session {session} of task `{task}` takes no input (tty = false)");
+            return Err(Problem::new(ProblemKind::Conflict, detail));
+        }
         let bytes = u32::try_from(request.data.len()).unwrap_or(u32::MAX);
         let input = request.input;
         let receipt = self.hub.input(session, input, request.data).await.map_err(|e| hub_problem(&e))?;
@@ -290,7 +295,7 @@ impl NodeApi for Node {
         let follows = live && query.follow && self.expose(session).await.is_ok();
         let followed = match follows {
             // One that ends in this moment is read from its file.
-            true => logs::followed(&self.hub, session, &query).await.ok(),
+            true => logs::followed(&self.hub, session, path.clone(), &query).await.ok(),
             false => None,
         };
         let bytes: BoxStream<'static, Bytes> = followed.unwrap_or_else(|| logs::stored(path, &query));
@@ -306,6 +311,22 @@ impl NodeApi for Node {
         let attached = self.hub.attach(session, query).await.map_err(|e| hub_problem(&e))?;
         let viewer = Viewer::new(Arc::clone(&self.shared), self.driver.clone());
         Ok(streams::attach(attached, viewer))
+    }
+}
+
+/// Why there is no session of a task.
+fn no_attempt(detail: &RunDetail, task: &TaskId, attempt: Option<u32>) -> Problem {
+    let run = format!("run {} ({})", detail.run.id.short(), detail.run.dag);
+    let not_found = |text: String| Problem::new(ProblemKind::NotFound, text);
+    if detail.tasks.iter().any(|known| known.id == *task) {
+        let which =
+            attempt.map_or_else(|| "no attempt yet".to_owned(), |number| format!("no attempt {number}"));
+        return not_found(format!("task `{task}` of {run} has {which}"));
+    }
+    let problem = not_found(format!("{run} has no task `{task}`"));
+    match nearest(task.as_str(), detail.tasks.iter().map(|known| known.id.as_str())) {
+        Some(near) => problem.hint(format!("did you mean `{near}`?")),
+        None => problem,
     }
 }
 

@@ -1,12 +1,16 @@
 //! The environment of a session: what is told to its processes, and which secrets they get.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::path::Path;
 
+use super::small_file::{self, Links};
 use crate::api::TaskSpec;
 use crate::config::{Home, Keys};
 use crate::dag::SecretSource;
 use crate::ids::{AttemptId, SessionId};
+
+/// A secret's file is read no further: as much as all secrets of a task may have together.
+const SECRET_FILE_BYTES_MAX: usize = crate::policy::redact::SECRETS_BYTES_MAX;
 
 /// Why a secret has no value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -17,6 +21,11 @@ pub(super) enum SecretError {
     NotSet { name: String, variable: String },
     #[error("the secret `{name}` comes from the file {path}, which cannot be read: {why}")]
     Unreadable { name: String, path: String, why: String },
+    #[error(
+        "the secret `{name}` comes from the file {path}, which is longer than {} KiB: give the task the file's path instead",
+        SECRET_FILE_BYTES_MAX >> 10
+    )]
+    TooLong { name: String, path: String },
     #[error("the secret `{name}` is not text without NUL bytes, so it cannot be an environment variable")]
     NotText { name: String },
 }
@@ -33,19 +42,7 @@ pub(super) fn secrets(
                 .get(variable)
                 .cloned()
                 .ok_or_else(|| SecretError::NotSet { name: name.clone(), variable: variable.clone() })?,
-            SecretSource::File(path) => {
-                let bytes = fs::read(path).map_err(|e| SecretError::Unreadable {
-                    name: name.clone(),
-                    path: path.clone(),
-                    why: e.to_string(),
-                })?;
-                let mut text =
-                    String::from_utf8(bytes).map_err(|_| SecretError::NotText { name: name.clone() })?;
-                if text.ends_with('\n') {
-                    text.pop();
-                }
-                text
-            }
+            SecretSource::File(path) => from_file(name, path)?,
         };
         if value.contains('\0') {
             return Err(SecretError::NotText { name: name.clone() });
@@ -53,6 +50,22 @@ pub(super) fn secrets(
         values.insert(name.clone(), value);
     }
     Ok(values)
+}
+
+fn from_file(name: &str, path: &str) -> Result<String, SecretError> {
+    let (name, path) = (name.to_owned(), path.to_owned());
+    let bytes = match small_file::read(Path::new(&path), SECRET_FILE_BYTES_MAX as u64, Links::Follow) {
+        Ok(bytes) => bytes,
+        Err(why) => return Err(SecretError::Unreadable { name, path, why: why.to_string() }),
+    };
+    if bytes.len() > SECRET_FILE_BYTES_MAX {
+        return Err(SecretError::TooLong { name, path });
+    }
+    let mut text = String::from_utf8(bytes).map_err(|_| SecretError::NotText { name })?;
+    if text.ends_with('\n') {
+        text.pop();
+    }
+    Ok(text)
 }
 
 /// What every session is told beside its own variables.

@@ -19,6 +19,9 @@ use crate::text;
 /// Read from the file at a time, bytes.
 const CHUNK_BYTES: usize = 64 << 10;
 
+/// Between two bytes of a secret so much may be left out of plain text, bytes.
+const ESCAPES_BYTES: u64 = 4 << 10;
+
 /// Chunks on their way to a slow reader.
 const CHUNKS_AHEAD: usize = 4;
 
@@ -32,81 +35,214 @@ pub(super) fn redactor_of(log: &Path) -> Arc<Redactor> {
 /// What is in the file.
 pub(super) fn stored(log: PathBuf, query: &ReadLog) -> BoxStream<'static, Bytes> {
     let (to_reader, chunks) = mpsc::channel(CHUNKS_AHEAD);
-    let from = query.from.unwrap_or(0);
-    let mut form = Form::new(query.plain);
+    let (from, plain) = (query.from.unwrap_or(0), query.plain);
     tokio::task::spawn_blocking(move || {
-        let mut redact = RedactStream::new(redactor_of(&log), Mask::Stars);
-        let mut reader = match LogReader::open(&log) {
-            Ok(reader) => reader,
-            // A session without output has no file.
-            Err(_) => return,
-        };
-        let mut at = from;
+        let redactor = redactor_of(&log);
+        // A session without output has no file.
+        let Ok(reader) = LogReader::open(&log) else { return };
+        let mut file = Stored::new(reader, &redactor, from, plain);
         loop {
-            let mut bytes = Vec::new();
-            match reader.read(at, CHUNK_BYTES) {
-                Ok(Chunk::Data { offset, bytes: raw }) => {
-                    at = offset + raw.len() as u64;
-                    redact.push_into(&raw, &mut bytes);
-                }
-                Ok(Chunk::Cut { from, to }) => {
-                    at = to;
-                    redact.finish(&mut bytes);
-                    bytes.extend_from_slice(cut_mark(to - from).as_bytes());
-                }
-                Ok(Chunk::End) => break,
-                Err(error) => {
-                    tracing::warn!(log = %log.display(), %error, "a log cannot be read on");
-                    break;
-                }
-            }
-            if to_reader.blocking_send(form.shape(&bytes)).is_err() {
+            let (bytes, more) = file.next(&log);
+            if to_reader.blocking_send(bytes).is_err() || !more {
                 return;
             }
         }
-        let mut rest = Vec::new();
-        redact.finish(&mut rest);
-        let _ = to_reader.blocking_send(form.shape(&rest));
     });
     stream::unfold(chunks, |mut chunks| async { chunks.recv().await.map(|bytes| (bytes, chunks)) }).boxed()
+}
+
+/// A log that is read from its file.
+struct Stored {
+    reader: LogReader,
+    shape: Shape,
+    /// First byte that is wanted.
+    from: u64,
+    /// The next byte that is read; at first one before `from`, as a secret may have begun there.
+    at: u64,
+    /// Bytes before this one are read and not shown.
+    show_from: u64,
+    /// Bytes from `from` on that were not shown since the last that was.
+    cut: u64,
+    /// After a cut so many bytes may be the end of a secret whose beginning is gone.
+    unsure: u64,
+}
+
+impl Stored {
+    fn new(reader: LogReader, redactor: &Arc<Redactor>, from: u64, plain: bool) -> Self {
+        let at = from.saturating_sub(context_bytes(redactor, plain));
+        let unsure = (redactor.longest() as u64).saturating_sub(1);
+        let shape = Shape::new(Arc::clone(redactor), plain);
+        Self { reader, shape, from, at, show_from: from, cut: 0, unsure }
+    }
+
+    /// The next bytes for the reader, and whether more may come.
+    fn next(&mut self, log: &Path) -> (Bytes, bool) {
+        let mut out = Vec::new();
+        match self.reader.read(self.at, CHUNK_BYTES) {
+            Ok(Chunk::Data { offset, bytes: raw }) => {
+                self.at = offset + raw.len() as u64;
+                let hidden = self.show_from.saturating_sub(offset).min(raw.len() as u64);
+                self.cut += (offset + hidden).saturating_sub(self.from.max(offset));
+                let (hidden, shown) = raw.split_at(usize::try_from(hidden).unwrap_or(raw.len()));
+                self.shape.prime(hidden);
+                if !shown.is_empty() {
+                    self.mark(&mut out);
+                    self.shape.push(shown, &mut out);
+                }
+                return (out.into(), true);
+            }
+            Ok(Chunk::Cut { from, to }) => {
+                self.at = to;
+                self.shape.restart(&mut out);
+                self.cut += to.saturating_sub(self.from.max(from));
+                self.show_from = self.show_from.max(to.saturating_add(self.unsure));
+                return (out.into(), true);
+            }
+            Ok(Chunk::End) => {}
+            Err(error) => tracing::warn!(log = %log.display(), %error, "a log cannot be read on"),
+        }
+        self.shape.restart(&mut out);
+        self.mark(&mut out);
+        (out.into(), false)
+    }
+
+    fn mark(&mut self, out: &mut Vec<u8>) {
+        if self.cut > 0 {
+            out.extend_from_slice(self.shape.line(&cut_text(self.cut)).as_bytes());
+            self.cut = 0;
+        }
+    }
+}
+
+/// So many bytes before the first that is wanted are read as well: a secret, or for plain text an
+/// escape sequence, may have begun in them.
+fn context_bytes(redactor: &Redactor, plain: bool) -> u64 {
+    redactor.longest() as u64 + if plain { ESCAPES_BYTES } else { 0 }
 }
 
 /// What is in the file and what comes, until the session ends.
 pub(super) async fn followed(
     hub: &Hub,
     session: SessionId,
+    log: PathBuf,
     query: &ReadLog,
 ) -> Result<BoxStream<'static, Bytes>, HubError> {
-    let mut form = Form::new(query.plain);
-    let chunks = hub.follow(session, query.from.unwrap_or(0)).await?;
-    let bytes = chunks.map(move |chunk| match chunk {
-        FollowChunk::Data { bytes, .. } => form.shape(&bytes),
-        FollowChunk::Gap { from, to } => form.shape(cut_mark(to - from).as_bytes()),
-        FollowChunk::End(_) => Bytes::new(),
-        FollowChunk::Lost(error) => form.shape(format!("\r\n[cis: {error}]\r\n").as_bytes()),
+    let (from, plain) = (query.from.unwrap_or(0), query.plain);
+    let chunks = hub.follow(session, from).await?;
+    // The hub gives bytes whose secrets are replaced already. Those of plain text are looked at a second
+    // time: what stood apart may stand together once the escape sequences are gone.
+    let mut shape = if plain {
+        let made = tokio::task::spawn_blocking(move || primed(&log, from)).await;
+        made.map_err(|_| HubError::Stopped)?
+    } else {
+        Shape::new(Arc::default(), false)
+    };
+    let bytes = chunks.map(move |chunk| {
+        let mut out = Vec::new();
+        match chunk {
+            FollowChunk::Data { bytes, .. } => {
+                shape.push(&bytes, &mut out);
+                shape.flush_idle(&mut out);
+            }
+            FollowChunk::Gap { from, to } => {
+                shape.restart(&mut out);
+                out.extend_from_slice(shape.line(&cut_text(to - from)).as_bytes());
+            }
+            FollowChunk::End(_) => shape.restart(&mut out),
+            FollowChunk::Lost(error) => {
+                shape.restart(&mut out);
+                out.extend_from_slice(shape.line(&format!("[cis: {error}]")).as_bytes());
+            }
+        }
+        out.into()
     });
     Ok(bytes.boxed())
 }
 
-fn cut_mark(bytes: u64) -> String {
-    format!("\r\n[cis: {} of output were cut here]\r\n", text::bytes(bytes))
+/// The shape of plain text that knows what stands before `from`.
+fn primed(log: &Path, from: u64) -> Shape {
+    let redactor = redactor_of(log);
+    let mut at = from.saturating_sub(context_bytes(&redactor, true));
+    let mut shape = Shape::new(redactor, true);
+    let Ok(mut reader) = LogReader::open(log) else { return shape };
+    while at < from {
+        let wanted = usize::try_from(from - at).unwrap_or(CHUNK_BYTES).min(CHUNK_BYTES);
+        match reader.read(at, wanted) {
+            Ok(Chunk::Data { offset, bytes }) => {
+                shape.prime(&bytes);
+                at = offset + bytes.len() as u64;
+            }
+            Ok(Chunk::Cut { to, .. }) => {
+                shape.restart(&mut Vec::new());
+                at = to;
+            }
+            Ok(Chunk::End) | Err(_) => break,
+        }
+    }
+    shape
 }
 
-/// Bytes as they are, or as plain text.
-struct Form {
-    strip: Option<StripBytes>,
+fn cut_text(bytes: u64) -> String {
+    format!("[cis: {} of output were cut here]", text::bytes(bytes))
+}
+
+/// Bytes as they are, or as plain text; either way without secrets. What is redacted is what is shown:
+/// text is made plain first, as escape sequences may stand between the bytes of a secret.
+struct Shape {
+    plain: Option<Plain>,
+    redactor: Arc<Redactor>,
+    redact: RedactStream,
+}
+
+impl Shape {
+    fn new(redactor: Arc<Redactor>, plain: bool) -> Self {
+        let redact = RedactStream::new(Arc::clone(&redactor), Mask::Stars);
+        Self { plain: plain.then(Plain::default), redactor, redact }
+    }
+
+    /// Takes bytes that are not shown, but may hold the beginning of what is.
+    fn prime(&mut self, raw: &[u8]) {
+        match &mut self.plain {
+            Some(plain) => self.redact.prime(&plain.strip(raw)),
+            None => self.redact.prime(raw),
+        }
+    }
+
+    fn push(&mut self, raw: &[u8], out: &mut Vec<u8>) {
+        match &mut self.plain {
+            Some(plain) => self.redact.push_into(&plain.strip(raw), out),
+            None => self.redact.push_into(raw, out),
+        }
+    }
+
+    fn flush_idle(&mut self, out: &mut Vec<u8>) {
+        self.redact.flush_idle(out);
+    }
+
+    /// What was held back goes out; what comes next does not follow directly.
+    fn restart(&mut self, out: &mut Vec<u8>) {
+        self.redact.finish(out);
+        *self = Self::new(Arc::clone(&self.redactor), self.plain.is_some());
+    }
+
+    /// A line of our own.
+    fn line(&self, text: &str) -> String {
+        let end = if self.plain.is_some() { "\n" } else { "\r\n" };
+        format!("{end}{text}{end}")
+    }
+}
+
+/// Makes text plain.
+#[derive(Default)]
+struct Plain {
+    strip: StripBytes,
     after_cr: bool,
 }
 
-impl Form {
-    fn new(plain: bool) -> Self {
-        Self { strip: plain.then(StripBytes::new), after_cr: false }
-    }
-
-    fn shape(&mut self, bytes: &[u8]) -> Bytes {
-        let Some(strip) = &mut self.strip else { return Bytes::copy_from_slice(bytes) };
+impl Plain {
+    fn strip(&mut self, bytes: &[u8]) -> Vec<u8> {
         let mut out = Vec::with_capacity(bytes.len());
-        for part in strip.strip_next(bytes) {
+        for part in self.strip.strip_next(bytes) {
             for &byte in part {
                 // A terminal's line ends are CR LF; a lone CR is a progress bar's next state.
                 match (self.after_cr, byte) {
@@ -119,21 +255,82 @@ impl Form {
                 self.after_cr = byte == b'\r';
             }
         }
-        out.into()
+        out
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::session::log::LogWriter;
+
+    const SECRET: &str = "hunter2SECRETvalue";
 
     #[test]
     fn plain_text_has_no_escapes_whatever_the_splits() {
         let raw = b"\x1b[31mred\x1b[0m\r\n10%\r20%\r\n\x07end";
-        let mut whole = Form::new(true);
-        assert_eq!(whole.shape(raw), "red\n10%\n20%\nend");
-        let mut split = Form::new(true);
-        let out: Vec<u8> = raw.iter().flat_map(|byte| split.shape(&[*byte])).collect();
+        let mut whole = Plain::default();
+        assert_eq!(whole.strip(raw), b"red\n10%\n20%\nend");
+        let mut split = Plain::default();
+        let out: Vec<u8> = raw.iter().flat_map(|byte| split.strip(&[*byte])).collect();
         assert_eq!(String::from_utf8(out).unwrap(), "red\n10%\n20%\nend");
+    }
+
+    /// A log of these bytes with its secret beside it.
+    fn log(limit: u64, bytes: &[u8]) -> (tempfile::TempDir, PathBuf) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        let mut writer = LogWriter::new(path.clone(), limit);
+        assert!(writer.append(bytes, 0).is_none());
+        writer.finish();
+        let named = [("T".to_owned(), SECRET.to_owned())].into();
+        secret_file::keep(&path, &secret_file::Secrets { named, sensitive: Vec::new() }).unwrap();
+        (dir, path)
+    }
+
+    async fn read(path: &Path, from: u64, plain: bool) -> String {
+        let query = ReadLog { from: Some(from), plain, ..ReadLog::default() };
+        let parts: Vec<Bytes> = stored(path.to_owned(), &query).collect().await;
+        String::from_utf8(parts.concat()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_log_read_from_within_a_secret_shows_nothing_of_it() {
+        let (_dir, path) = log(1 << 20, format!("plain {SECRET} end").as_bytes());
+        for plain in [false, true] {
+            for from in 0..6u64 {
+                let before = "plain ".get(usize::try_from(from).unwrap()..).unwrap();
+                assert_eq!(read(&path, from, plain).await, format!("{before}*** end"));
+            }
+            for from in 6..24 {
+                assert_eq!(read(&path, from, plain).await, "*** end", "from {from}");
+            }
+            assert_eq!(read(&path, 24, plain).await, " end");
+            assert_eq!(read(&path, 28, plain).await, "");
+            assert_eq!(read(&path, 99, plain).await, "");
+        }
+    }
+
+    #[tokio::test]
+    async fn plain_text_is_redacted_as_it_is_shown() {
+        let (_dir, path) = log(1 << 20, b"a \x1b[1mhunter2\x1b[0mSECRET\x1b[31mvalue b");
+        assert_eq!(read(&path, 0, true).await, "a *** b");
+        for from in 2..33 {
+            assert_eq!(read(&path, from, true).await, "*** b", "from {from}");
+        }
+        assert_eq!(read(&path, 33, true).await, " b");
+        // Bytes as they are hide it from us, and from whoever searches for it.
+        assert!(read(&path, 0, false).await.contains("hunter2\x1b[0mSECRET"));
+    }
+
+    #[tokio::test]
+    async fn the_end_of_a_secret_that_was_cut_is_cut_as_well() {
+        let all: String = std::iter::repeat_n(SECRET, 40_000).collect();
+        let (_dir, path) = log(1 << 18, all.as_bytes());
+        for plain in [false, true] {
+            let text = read(&path, 0, plain).await;
+            assert!(text.contains("were cut here]"), "{text}");
+            assert!(!text.contains("value"), "the end of a secret is shown: {text}");
+        }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::api::{internal, store_problem};
 use super::commands::NewRun;
 use super::environment;
+use super::environments::Environments;
 use crate::api::{CreateRun, Problem, ProblemKind};
 use crate::dag;
 use crate::event::{ExecutionMode, RunCreated};
@@ -12,9 +13,14 @@ use crate::ids::{NodeDid, RunId};
 use crate::store::{Blobs, Safety};
 
 /// Parses the file and keeps it and the environment. Nothing is in the store before all is right.
-pub(super) fn prepare(request: &CreateRun, blobs: &Blobs, did: NodeDid) -> Result<Option<NewRun>, Problem> {
+pub(super) fn prepare(
+    request: &CreateRun,
+    blobs: &Blobs,
+    environments: &Environments,
+    did: NodeDid,
+) -> Result<Option<NewRun>, Problem> {
     let dag = dag::parse(&request.text, &request.source).map_err(|diagnostics| {
-        let mut problem = Problem::new(ProblemKind::BadInput, diagnostics.to_string());
+        let mut problem = Problem::new(ProblemKind::BadInput, diagnostics.summary(&request.source));
         problem.diagnostics = diagnostics.findings;
         problem
     })?;
@@ -38,7 +44,7 @@ pub(super) fn prepare(request: &CreateRun, blobs: &Blobs, did: NodeDid) -> Resul
         Some(vars) => {
             let vars = environment::inherited(vars.clone());
             let json = serde_json::to_vec(&vars).map_err(|e| internal(&e))?;
-            Some(blobs.put_secret(&json, Safety::Processes).map_err(|e| store_problem(&e))?)
+            Some(environments.keep(&json, blobs).map_err(|e| store_problem(&e))?)
         }
         None => None,
     };
@@ -52,6 +58,7 @@ pub(super) fn prepare(request: &CreateRun, blobs: &Blobs, did: NodeDid) -> Resul
         max_parallel: dag.max_parallel.unwrap_or(u32::try_from(cores).unwrap_or(2)),
         workdir: request.workdir.clone(),
         base_env,
+        umask: request.umask,
         mode: request.mode,
         owner: did,
         room: None,

@@ -129,6 +129,7 @@ pub fn run(options: NodeOptions, ready: impl FnOnce(Readiness) + Send + 'static)
         max_sessions,
         readers: readers.clone(),
         blobs: Arc::clone(&blobs),
+        environments: Arc::default(),
         hub: hub.clone(),
         driver: driver.clone(),
         events: events.clone(),

@@ -5,13 +5,14 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::fs;
-use std::io::{self, Read as _};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::environment::{self, SecretError};
 use super::exposure::{Exposure, command_line};
 use super::secret_file::{self, Secrets};
+use super::small_file::{self, Links, ReadError};
 use crate::api::{FromWorker, Program, Refusal, Report, TaskSpec, TermSize, ToWorker, Worker};
 use crate::config::{Home, Keys};
 use crate::dag::{ValueType, outputs};
@@ -269,6 +270,7 @@ impl LocalWorker {
             cwd: spec.cwd,
             env_base: Some(env_base),
             env,
+            umask: spec.umask,
             io,
             log: log.display().to_string(),
             log_limit_bytes: spec.log_limit_bytes,
@@ -493,20 +495,14 @@ impl Worker for LocalWorker {
 
 /// What a task wrote; none: it made no file.
 fn read_output(path: &Path) -> Result<Option<Vec<u8>>, String> {
-    let file = match fs::File::open(path) {
-        Ok(file) => file,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(e) => return Err(format!("CIS_OUTPUT cannot be read: {e}")),
-    };
-    // A task may have put anything there, a pipe that never ends included.
-    if !file.metadata().is_ok_and(|meta| meta.is_file()) {
-        return Err("CIS_OUTPUT is no longer a regular file".to_owned());
+    match small_file::read(path, OUTPUT_FILE_BYTES_MAX, Links::Refuse) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(ReadError::Io(e)) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(ReadError::NotRegular) => {
+            Err("CIS_OUTPUT is no longer a regular file: write to it, do not replace it".to_owned())
+        }
+        Err(ReadError::Io(e)) => Err(format!("CIS_OUTPUT cannot be read: {e}")),
     }
-    let mut bytes = Vec::new();
-    file.take(OUTPUT_FILE_BYTES_MAX + 1)
-        .read_to_end(&mut bytes)
-        .map_err(|e| format!("CIS_OUTPUT cannot be read: {e}"))?;
-    Ok(Some(bytes))
 }
 
 fn hash_of(value: &serde_json::Value) -> String {

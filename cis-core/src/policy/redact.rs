@@ -4,7 +4,8 @@
 //! nothing of where the values come from, nor of terminals.
 //!
 //! A secret is found as it is, as one of its lines (of at least 8 bytes), with line ends as a terminal
-//! writes them, as a JSON string, percent-encoded, and in base64 at each of the three alignments.
+//! writes them, without control characters, as a JSON string, percent-encoded, in hex, and in base64 at
+//! each of the three alignments.
 //! **Limits**: bytes between its bytes hide it, so a value that a program wraps by itself, colours in
 //! parts, or encodes in another way passes. A value that the terminal wraps is whole in the byte
 //! stream; on a screen it is found where the rows are joined (see `session::screen`).

@@ -1,8 +1,9 @@
 //! Problems as HTTP answers.
 
 use axum::Json;
-use axum::extract::rejection::{JsonRejection, QueryRejection};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
+use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use crate::api::{PROBLEM_JSON, Problem, ProblemKind};
@@ -31,6 +32,29 @@ impl From<QueryRejection> for Failure {
             ProblemKind::BadInput,
             format!("the query is not right: {}", rejection.body_text()),
         ))
+    }
+}
+
+impl From<PathRejection> for Failure {
+    fn from(rejection: PathRejection) -> Self {
+        Self(Problem::new(ProblemKind::BadInput, format!("the path is not right: {}", rejection.body_text())))
+    }
+}
+
+impl From<WebSocketUpgradeRejection> for Failure {
+    fn from(rejection: WebSocketUpgradeRejection) -> Self {
+        let detail = format!("this path speaks WebSocket (RFC 6455) only: {}", rejection.body_text());
+        Self(Problem::new(ProblemKind::BadInput, detail))
+    }
+}
+
+impl Failure {
+    /// The path is there, the method is not (RFC 9110, 15.5.6).
+    pub(super) fn method(method: &Method, path: &str) -> Self {
+        let detail = format!("{path} of the API does not take {method}");
+        let mut problem = Problem::new(ProblemKind::BadInput, detail);
+        problem.status = StatusCode::METHOD_NOT_ALLOWED.as_u16();
+        Self(problem)
     }
 }
 

@@ -9,6 +9,7 @@ mod node_api;
 mod peer;
 mod routes;
 mod streams;
+mod unread;
 
 pub use node_api::{AttachFrame, AttachInput, AttachStreams, EventBatch, NodeApi};
 pub use peer::Peer;

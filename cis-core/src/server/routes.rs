@@ -5,16 +5,17 @@ use std::sync::Arc;
 use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{ConnectInfo, DefaultBodyLimit, FromRequestParts, Path, Query, State};
 use axum::http::request::Parts;
-use axum::http::{StatusCode, Uri};
+use axum::http::{Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use axum::{Json, Router};
+use axum::{Json, Router, middleware};
+use serde::de::DeserializeOwned;
 use tokio::net::UnixListener;
 
 use super::errors::Failure;
 use super::node_api::NodeApi;
 use super::peer::Peer;
-use super::streams;
+use super::{streams, unread};
 use crate::api::{
     CreateRun, CreateSession, KillSession, ListRuns, ListSessions, Problem, ProblemKind, RetryRun, SendInput,
     StopNode, paths,
@@ -23,7 +24,7 @@ use crate::ids::{RunId, SessionId};
 use crate::policy::{Action, Principal, authorize};
 
 /// Request bodies are no longer (a DAG file of 64 MiB travels as hex).
-const BODY_BYTES_MAX: usize = 160 << 20;
+pub(super) const BODY_BYTES_MAX: usize = 160 << 20;
 
 /// Header by which a process in a session shows its token.
 pub(super) const TOKEN_HEADER: &str = "x-cis-token";
@@ -67,6 +68,8 @@ fn router<N: NodeApi>(node: Arc<N>) -> Router {
         .route(paths::SESSION_ATTACH, get(streams::attach::<N>))
         .route(paths::SESSION_SCREEN, get(screen::<N>))
         .fallback(no_such_path)
+        .method_not_allowed_fallback(no_such_method)
+        .layer(middleware::from_fn(unread::read_to_its_end))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .with_state(node)
 }
@@ -77,6 +80,22 @@ async fn no_such_path(uri: Uri) -> Failure {
         Problem::new(ProblemKind::NotFound, detail)
             .hint("is the node of another version than this client? `cis node status` tells"),
     )
+}
+
+async fn no_such_method(method: Method, uri: Uri) -> Failure {
+    Failure::method(&method, uri.path())
+}
+
+/// The names in a path.
+pub(super) struct Name<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Name<T> {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {
+        let Path(names) = Path::<T>::from_request_parts(parts, state).await?;
+        Ok(Self(names))
+    }
 }
 
 /// The principal of a request: the first thing that every handler takes.
@@ -173,7 +192,7 @@ async fn create_run<N: NodeApi>(
 async fn get_run<N: NodeApi>(
     State(node): State<Arc<N>>,
     Caller(who): Caller,
-    Path(name): Path<String>,
+    Name(name): Name<String>,
 ) -> Result<Response, Failure> {
     let run = run_for(&node, &who, name, |_| Action::See).await?;
     Ok(Json(node.run(run).await?).into_response())
@@ -185,7 +204,7 @@ macro_rules! run_verb {
         async fn $name<N: NodeApi>(
             State(node): State<Arc<N>>,
             Caller(who): Caller,
-            Path(name): Path<String>,
+            Name(name): Name<String>,
         ) -> Outcome<crate::api::RunView> {
             let run = run_for(&node, &who, name, Action::ControlRun).await?;
             Ok(Json(node.$name(who, run).await?))
@@ -200,7 +219,7 @@ run_verb!(resume_run);
 async fn retry_run<N: NodeApi>(
     State(node): State<Arc<N>>,
     Caller(who): Caller,
-    Path(name): Path<String>,
+    Name(name): Name<String>,
     body: Body<RetryRun>,
 ) -> Outcome<crate::api::RunView> {
     let run = run_for(&node, &who, name, Action::ControlRun).await?;
@@ -210,7 +229,7 @@ async fn retry_run<N: NodeApi>(
 async fn why<N: NodeApi>(
     State(node): State<Arc<N>>,
     Caller(who): Caller,
-    Path((run, task)): Path<(String, String)>,
+    Name((run, task)): Name<(String, String)>,
 ) -> Outcome<crate::api::WhyView> {
     let run = run_for(&node, &who, run, |_| Action::See).await?;
     Ok(Json(node.why(run, task).await?))
@@ -228,7 +247,7 @@ async fn list_sessions<N: NodeApi>(
 async fn get_session<N: NodeApi>(
     State(node): State<Arc<N>>,
     Caller(who): Caller,
-    Path(name): Path<String>,
+    Name(name): Name<String>,
 ) -> Outcome<crate::api::SessionView> {
     let session = session_for(&node, &who, name, true, Action::SeeSession).await?;
     Ok(Json(node.session(session).await?))
@@ -246,7 +265,7 @@ async fn create_session<N: NodeApi>(
 async fn send_input<N: NodeApi>(
     State(node): State<Arc<N>>,
     Caller(who): Caller,
-    Path(name): Path<String>,
+    Name(name): Name<String>,
     body: Body<SendInput>,
 ) -> Outcome<crate::api::InputReceipt> {
     let session = session_for(&node, &who, name, false, Action::ControlSession).await?;
@@ -256,7 +275,7 @@ async fn send_input<N: NodeApi>(
 async fn kill_session<N: NodeApi>(
     State(node): State<Arc<N>>,
     Caller(who): Caller,
-    Path(name): Path<String>,
+    Name(name): Name<String>,
     body: Body<KillSession>,
 ) -> Result<StatusCode, Failure> {
     let session = session_for(&node, &who, name, false, Action::ControlSession).await?;
@@ -267,7 +286,7 @@ async fn kill_session<N: NodeApi>(
 async fn screen<N: NodeApi>(
     State(node): State<Arc<N>>,
     Caller(who): Caller,
-    Path(name): Path<String>,
+    Name(name): Name<String>,
 ) -> Result<String, Failure> {
     let session = session_for(&node, &who, name, false, Action::ReadSession).await?;
     Ok(node.screen(session).await?)

@@ -4,15 +4,16 @@ use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
 use axum::extract::rejection::QueryRejection;
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
-use axum::extract::{Path, Query, State};
+use axum::extract::{Query, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use futures_util::{SinkExt as _, Stream, StreamExt as _};
 
 use super::errors::Failure;
 use super::node_api::{AttachFrame, AttachInput, AttachStreams, EventBatch, NodeApi};
-use super::routes::{Caller, admit, session_for};
+use super::routes::{Caller, Name, admit, session_for};
 use crate::api::{Attach, FollowEvents, ReadLog};
 use crate::policy::Action;
 
@@ -20,15 +21,16 @@ use crate::policy::Action;
 const EVENTS_PER_FRAME_MAX: usize = 4096;
 
 type Args<T> = Result<Query<T>, QueryRejection>;
+type Upgrade = Result<WebSocketUpgrade, WebSocketUpgradeRejection>;
 
 pub(super) async fn events<N: NodeApi>(
     State(node): State<Arc<N>>,
     Caller(who): Caller,
     query: Args<FollowEvents>,
-    upgrade: WebSocketUpgrade,
+    upgrade: Upgrade,
 ) -> Result<Response, Failure> {
     admit(&node, &who, Action::See)?;
-    let query = query?.0;
+    let (query, upgrade) = (query?.0, upgrade?);
     let run = match query.run.clone() {
         Some(name) => Some(node.find_run(name).await?),
         None => None,
@@ -67,7 +69,7 @@ async fn send_events(socket: WebSocket, batches: impl Stream<Item = EventBatch> 
 pub(super) async fn task_log<N: NodeApi>(
     State(node): State<Arc<N>>,
     Caller(who): Caller,
-    Path((run, task)): Path<(String, String)>,
+    Name((run, task)): Name<(String, String)>,
     query: Args<ReadLog>,
 ) -> Result<Response, Failure> {
     admit(&node, &who, Action::ReadSession(None))?;
@@ -81,7 +83,7 @@ pub(super) async fn task_log<N: NodeApi>(
 pub(super) async fn session_log<N: NodeApi>(
     State(node): State<Arc<N>>,
     Caller(who): Caller,
-    Path(name): Path<String>,
+    Name(name): Name<String>,
     query: Args<ReadLog>,
 ) -> Result<Response, Failure> {
     let session = session_for(&node, &who, name, true, Action::ReadSession).await?;
@@ -97,13 +99,14 @@ fn byte_stream(bytes: impl Stream<Item = Bytes> + Send + 'static) -> Response {
 pub(super) async fn attach<N: NodeApi>(
     State(node): State<Arc<N>>,
     Caller(who): Caller,
-    Path(name): Path<String>,
+    Name(name): Name<String>,
     query: Args<Attach>,
-    upgrade: WebSocketUpgrade,
+    upgrade: Upgrade,
 ) -> Result<Response, Failure> {
     let query = query?.0;
     let action = if query.read_only { Action::ReadSession } else { Action::ControlSession };
     let session = session_for(&node, &who, name, false, action).await?;
+    let upgrade = upgrade?;
     let streams = node.attach(who, session, query).await?;
     Ok(upgrade.on_upgrade(move |socket| pump(socket, streams)))
 }

@@ -76,6 +76,9 @@ pub struct Start {
     pub env_base: Option<String>,
     /// On top of that.
     pub env: BTreeMap<String, String>,
+    /// File mode creation mask (umask(2)); none: as the host was told when it was started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub umask: Option<u32>,
     /// PTY or pipes.
     pub io: Io,
     /// Where its output goes: an absolute path whose directory exists. The file is made with the first byte.
@@ -411,6 +414,7 @@ mod tests {
             cwd: "/".to_owned(),
             env_base: Some("base".to_owned()),
             env: BTreeMap::from([("A".to_owned(), "1".to_owned())]),
+            umask: Some(0o027),
             io: Io::Pty(TermSize::default()),
             log: "/log".to_owned(),
             log_limit_bytes: 1,

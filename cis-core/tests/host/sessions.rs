@@ -112,12 +112,15 @@ fn signals_umask_and_descriptors_are_as_for_any_program() {
 }
 
 #[test]
-fn sessions_get_the_umask_that_the_host_is_given() {
+fn sessions_get_their_own_umask_or_the_one_that_the_host_is_given() {
     let host = Host::start_with_settings(&["30000", "027"]);
     let mut control = host.control();
     let start = host.shell("umask");
     control.run(&start);
     assert_eq!(host.log(start.session), "0027\n");
+    let own = Start { umask: Some(0o006), ..host.shell("umask") };
+    control.run(&own);
+    assert_eq!(host.log(own.session), "0006\n", "a session may have its own");
 }
 
 #[test]

@@ -25,6 +25,7 @@ fn fresh(seed: u64) -> Run {
         max_parallel: 1,
         workdir: "/".into(),
         base_env: None,
+        umask: None,
         mode: ExecutionMode::Local,
         owner: NodeDid(String::new()),
         room: None,

@@ -97,6 +97,7 @@ impl World {
             max_parallel: u32::try_from(self.rng.between(1, 4)).unwrap(),
             workdir: "/".into(),
             base_env: None,
+            umask: None,
             mode: ExecutionMode::Local,
             owner: node(),
             room: None,

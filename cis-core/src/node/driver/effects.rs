@@ -126,6 +126,7 @@ pub(super) fn complete(run: &Run, attempt: &AttemptId, blobs: &Blobs) -> Result<
         program: rendered.program,
         env: rendered.env,
         base_env: facts.base_env.clone(),
+        umask: facts.umask,
         cwd: cwd.display().to_string(),
         tty: task.tty,
         secrets: secrets.collect(),

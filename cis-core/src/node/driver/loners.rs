@@ -109,6 +109,7 @@ impl Driver {
             cwd: request.cwd.clone(),
             env_base: Some(env_base),
             env,
+            umask: request.umask,
             io: request.size.map_or(Io::Pipes { stdin: true }, Io::Pty),
             log: home.session_log(session).display().to_string(),
             log_limit_bytes: LOG_LIMIT_BYTES,

@@ -22,6 +22,11 @@ pub(super) fn of(value: &str) -> Vec<Vec<u8>> {
             add(line.as_bytes().to_vec());
         }
     }
+    // Plain text leaves control characters out.
+    let plain = value.replace(|c: char| c.is_ascii_control() && !matches!(c, '\n' | '\t'), "");
+    if plain.len() >= super::SECRET_BYTES_MIN {
+        add(plain.into_bytes());
+    }
     if let Ok(json) = serde_json::to_string(value) {
         add(json.as_bytes()[1..json.len() - 1].to_vec());
     }
@@ -30,6 +35,8 @@ pub(super) fn of(value: &str) -> Vec<Vec<u8>> {
     {
         add(percent(value, digits, blank));
     }
+    add(hex::encode(value).into_bytes());
+    add(hex::encode_upper(value).into_bytes());
     for alphabet in [STANDARD, URL_SAFE] {
         for shift in 0..3 {
             let piece = base64_inner(value.as_bytes(), shift, alphabet);
@@ -93,5 +100,13 @@ mod tests {
     fn percent_encoding_keeps_what_is_unreserved() {
         let upper = percent("a/b c~é", b"0123456789ABCDEF", "%20");
         assert_eq!(text(&upper), "a%2Fb%20c~%C3%A9");
+    }
+
+    #[test]
+    fn hex_and_what_plain_text_leaves_of_it_are_forms() {
+        let forms = of("ab\x1bc\rd");
+        let has = |form: &str| forms.iter().any(|known| known == form.as_bytes());
+        assert!(has("abcd") && has("61621b630d64") && has("61621B630D64"), "{forms:?}");
+        assert!(!of("a\x01\x02\x03b").contains(&b"ab".to_vec()), "it would be found everywhere");
     }
 }

@@ -4,6 +4,7 @@ use super::{Machine, Turn};
 use crate::dag::Task;
 use crate::event::{EndReason, EventBody, RetryScope, RunState, TaskChange, TaskState};
 use crate::ids::{AttemptId, RunId, TaskId};
+use crate::scheduler::Run;
 use crate::scheduler::input::{Effect, Rejected};
 use crate::scheduler::retry::selection;
 
@@ -33,6 +34,7 @@ impl Machine {
         if run.cancelling().is_some() {
             return Err(Rejected::State(format!("run {id} is being cancelled and cannot be paused")));
         }
+        not_ended(run)?;
         if run.state() != RunState::Running {
             return Err(Rejected::State(format!(
                 "run {id} is {}: only a running one can be paused",
@@ -46,6 +48,7 @@ impl Machine {
 
     pub(super) fn resume(&mut self, id: RunId, turn: &Turn) -> Result<(), Rejected> {
         let run = self.own(id)?;
+        not_ended(run)?;
         if run.state() != RunState::Paused {
             return Err(Rejected::State(format!(
                 "run {id} is {}: only a paused one can be resumed",
@@ -58,10 +61,7 @@ impl Machine {
     }
 
     pub(super) fn cancel(&mut self, id: RunId, turn: &Turn) -> Result<(), Rejected> {
-        let run = self.own(id)?;
-        if run.state().is_terminal() {
-            return Err(Rejected::State(format!("run {id} has ended already ({})", run.state())));
-        }
+        not_ended(self.own(id)?)?;
         self.cancel_for(id, &EndReason::RunCancelled, turn)
     }
 
@@ -162,4 +162,11 @@ impl Machine {
         let all = first..self.known(id)?.len();
         self.finish(id, all, turn)
     }
+}
+
+fn not_ended(run: &Run) -> Result<(), Rejected> {
+    if run.state().is_terminal() {
+        return Err(Rejected::State(format!("run {} has ended ({})", run.id(), run.state())));
+    }
+    Ok(())
 }

@@ -74,6 +74,7 @@ pub(super) fn facts(dag: &Dag, max_parallel: u32) -> RunCreated {
         max_parallel,
         workdir: "/w".into(),
         base_env: None,
+        umask: None,
         mode: ExecutionMode::Local,
         owner: node(),
         room: None,

@@ -16,7 +16,7 @@ pub struct HostConfig {
     pub lock: PathBuf,
     /// A directory that stays: the host's own working directory, and where `host.log` tells of a crash.
     pub home: PathBuf,
-    /// umask of sessions; none: the host's own, as inherited.
+    /// umask of sessions whose start names none; none: the host's own, as inherited.
     pub umask: Option<u32>,
     /// A host without sessions, connections and node to restart ends after this time.
     pub linger: Duration,

@@ -16,7 +16,7 @@ use super::inputs::Inputs;
 use super::server::Host;
 use super::session::{Descriptors, Flow, Session};
 use crate::session::log::LogWriter;
-use crate::session::os::{self, Spawn, SpawnError, Step, Streams};
+use crate::session::os::{self, Limits, Spawn, SpawnError, Step, Streams};
 use crate::session::protocol::{FromHost, Io, Start, StartFailure};
 
 /// So many descriptors are kept for connections and logs.
@@ -151,6 +151,9 @@ impl Host {
                 stderr: output.as_fd(),
             },
         };
+        // Only the bits of permissions mean anything (umask(2)).
+        let umask = start.umask.map(|mask| mask & 0o777).or(self.limits.umask);
+        let limits = Limits { umask, ..self.limits };
         // Twice: what was found a moment ago may be gone.
         for fresh in [false, true] {
             let found = self.programs.find(name, environment.path(), &start.cwd, self.now);
@@ -161,7 +164,7 @@ impl Host {
                 environment: &environment.entries(),
                 directory: Some(&directory),
                 streams,
-                limits: self.limits,
+                limits,
             });
             match spawned {
                 Ok(pid) => return Ok(pid),

@@ -85,6 +85,7 @@ pub(super) fn created(dag: &str, tasks: usize) -> EventBody {
         max_parallel: 2,
         workdir: "/somewhere".to_owned(),
         base_env: None,
+        umask: None,
         mode: ExecutionMode::Local,
         owner: NodeDid("did:key:z6MkhaXgBZDvotDkL5257faiztiGiC2QtKLGpbnnEGta2doK".to_owned()),
         room: None,

@@ -6,7 +6,7 @@ use cis_core::api::{CreateRun, RunView};
 use cis_core::client::Client;
 use cis_core::event::ExecutionMode;
 
-use crate::context::{Context, current_dir, submitted_env};
+use crate::context::{Context, current_dir, submitted_env, submitted_umask};
 use crate::dag_file::{self, DagFile};
 use crate::error::{CliError, Exit};
 use crate::{follow, input_id, output};
@@ -86,6 +86,7 @@ pub(super) fn request(file: DagFile, params: &Params, start: bool) -> Result<Cre
         workdir: current_dir()?,
         params: params.by_name()?,
         env: Some(submitted_env()),
+        umask: Some(submitted_umask()),
         mode: ExecutionMode::Local,
         start,
         validate_only: false,

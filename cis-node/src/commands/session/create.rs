@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use cis_core::api::CreateSession;
 
-use crate::context::{Context, absolute, current_dir, submitted_env};
+use crate::context::{Context, absolute, current_dir, submitted_env, submitted_umask};
 use crate::error::{CliError, Exit};
 use crate::term::raw;
 use crate::{input_id, output};
@@ -40,6 +40,7 @@ pub(super) fn run(context: &Context, args: Args) -> Result<Exit, CliError> {
         name: args.name,
         cwd,
         env: Some(submitted_env()),
+        umask: Some(submitted_umask()),
         size: (!args.no_tty).then(|| raw::size(rustix::stdio::stdout())),
         input: input_id::new()?,
     };

@@ -1,0 +1,49 @@
+//! What a handler leaves of a request's body is read and thrown away before the answer goes out.
+//!
+//! A connection that is closed with unread bytes in it is reset (unix(7)), and its client, which may
+//! still be writing, would see a broken pipe in place of the answer that says why it was refused.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::{Body, BodyDataStream, HttpBody as _};
+use axum::extract::Request;
+use axum::middleware::Next;
+use axum::response::Response;
+use futures_util::{StreamExt as _, stream};
+use tokio::sync::Mutex;
+
+use super::routes::BODY_BYTES_MAX;
+
+/// A client that writes more slowly is not waited for.
+const WAIT_MAX: Duration = Duration::from_secs(10);
+
+type Shared = Arc<Mutex<BodyDataStream>>;
+
+/// Middleware: see the module.
+pub(super) async fn read_to_its_end(request: Request, next: Next) -> Response {
+    if request.body().is_end_stream() {
+        return next.run(request).await;
+    }
+    let (head, body) = request.into_parts();
+    let shared: Shared = Arc::new(Mutex::new(body.into_data_stream()));
+    let parts = stream::unfold(Arc::clone(&shared), |shared| async move {
+        let part = shared.lock().await.next().await;
+        part.map(|part| (part, shared))
+    });
+    let response = next.run(Request::from_parts(head, Body::from_stream(parts))).await;
+    // Whatever comes of it, there is an answer.
+    let _ = tokio::time::timeout(WAIT_MAX, discard(&shared)).await;
+    response
+}
+
+async fn discard(shared: &Shared) {
+    let mut body = shared.lock().await;
+    let mut bytes = 0;
+    while let Some(Ok(part)) = body.next().await {
+        bytes += part.len();
+        if bytes > BODY_BYTES_MAX {
+            return;
+        }
+    }
+}
