@@ -13,7 +13,7 @@ use crate::event::{AttemptOutcome, FailureCause, OutputRecord};
 use crate::ids::{AttemptId, Fence, SessionId, TaskId, TimestampMs};
 use crate::scheduler::{Effect, Run};
 use crate::session::hub::SessionInfo;
-use crate::session::protocol::ToHost;
+use crate::session::protocol::{StartFailure, ToHost};
 use crate::store::Blobs;
 
 /// Output that is kept of a session, bytes.
@@ -31,10 +31,24 @@ impl Driver {
             }
         }
         self.forget_ended();
-        for message in self.parts.worker.to_host.drain(..) {
-            self.host.send(&message);
+        let mut messages = std::mem::take(&mut self.parts.worker.to_host);
+        for message in messages.drain(..).chain(self.loners.take_waiting()) {
+            self.deliver(&message, now);
         }
-        self.loners.send_waiting(&mut self.host);
+        // Its memory is used again by the next turn.
+        messages.append(&mut self.parts.worker.to_host);
+        self.parts.worker.to_host = messages;
+    }
+
+    /// Sends a message; a start that no frame can carry has failed.
+    fn deliver(&mut self, message: &ToHost, now: TimestampMs) {
+        let (Err(too_long), ToHost::Start(start)) = (self.host.send(message), message) else { return };
+        let (session, why) = (start.session, StartFailure::Program { detail: too_long.to_string() });
+        if self.parts.worker.attempt_of(session).is_some() {
+            self.parts.worker.start_failed(session, why);
+        } else {
+            self.loner_failed(session, &why, now);
+        }
     }
 
     fn forget_ended(&mut self) {
@@ -89,7 +103,7 @@ impl Driver {
         }
         self.supervised = Some(wanted);
         let restart = wanted.then(|| self.parts.restart.clone());
-        self.host.send(&ToHost::Supervise { restart });
+        self.tell_host(&ToHost::Supervise { restart });
         self.parts.shared.host_pid.store(self.host.pid().unwrap_or(0), Ordering::Relaxed);
     }
 }

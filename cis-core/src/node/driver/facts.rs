@@ -67,7 +67,7 @@ impl Driver {
             self.parts.hub.close(session, ended(exit));
         } else {
             // Its result is recorded already, or its run is not ours any more.
-            self.host.send(&ToHost::AckExit { session });
+            self.tell_host(&ToHost::AckExit { session });
         }
     }
 
@@ -85,6 +85,13 @@ impl Driver {
         );
         self.loners_lost(now);
         self.connect_host(now);
+    }
+
+    /// Tells the host something short.
+    pub(super) fn tell_host(&mut self, message: &ToHost) {
+        if let Err(error) = self.host.send(message) {
+            tracing::error!(%error, "a message to the session host was not sent");
+        }
     }
 
     /// Connects, and settles what became of every session that was live when the line broke.
@@ -141,7 +148,7 @@ impl Driver {
                 Some(_) => ToHost::AckExit { session },
                 None => ToHost::Kill { session, grace_ms: None },
             };
-            self.host.send(&message);
+            self.tell_host(&message);
         }
         self.worker_said(now);
     }

@@ -4,6 +4,7 @@
 //! durable in one transaction, and only then performs the effects and confirms. One thread, because
 //! a task of a fast run costs less than handing it from thread to thread would.
 
+mod denials;
 mod effects;
 mod facts;
 mod host_link;
@@ -11,6 +12,7 @@ mod loners;
 mod persist;
 mod requests;
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::Arc;
@@ -20,14 +22,15 @@ use std::sync::mpsc::Receiver;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::sync::broadcast;
 
+use self::denials::Denials;
 use self::host_link::HostLink;
 use self::loners::Loners;
-use super::commands::Command;
+use super::commands::{Command, Reply};
 use super::worker::LocalWorker;
-use crate::api::Outbox as _;
+use crate::api::{Outbox as _, Problem, ProblemKind};
 use crate::config::{Home, Keys};
 use crate::event::{Event, EventBody, EventDraft};
-use crate::ids::{NodeDid, SessionId, TimestampMs};
+use crate::ids::{InputId, NodeDid, SessionId, TimestampMs};
 use crate::scheduler::{IdSource, Input, InputKind, Machine};
 use crate::session::hub::Hub;
 use crate::store::{Blobs, Readers, SessionFacts, TaskSeed, Writer};
@@ -74,7 +77,16 @@ pub(in crate::node) struct Parts {
     pub(in crate::node) shared: Arc<Shared>,
 }
 
-type Confirmation = Box<dyn FnOnce() + Send>;
+/// Tells a caller what became of its request: it is durable, or why it never will be.
+type Confirmation = Box<dyn FnOnce(Result<(), Problem>) + Send>;
+
+/// Gives `answer` once the turn is durable.
+fn confirmation<T: Send + 'static>(reply: Reply<T>, answer: Result<T, Problem>) -> Confirmation {
+    Box::new(move |durable| {
+        // Whoever asked may be gone.
+        let _ = reply.send(durable.and(answer));
+    })
+}
 
 /// What the store is told beside an event.
 enum Beside {
@@ -93,6 +105,9 @@ pub(in crate::node) struct Driver {
     ids: SessionIds,
     drafts: Vec<(EventDraft, Beside)>,
     confirmations: Vec<Confirmation>,
+    /// What the inputs of this turn made: the store knows of them once the turn is durable.
+    made: BTreeMap<InputId, String>,
+    denials: Denials,
     /// Durable, but not told to the streams yet.
     unpublished: Vec<Arc<Event>>,
     published_ms: TimestampMs,
@@ -142,6 +157,8 @@ impl Driver {
             ids: SessionIds::default(),
             drafts: Vec::new(),
             confirmations: Vec::new(),
+            made: BTreeMap::new(),
+            denials: Denials::default(),
             unpublished: Vec::new(),
             published_ms: 0,
             stuck: None,
@@ -192,6 +209,7 @@ impl Driver {
         self.parts.worker.come_of_age();
         self.take_commands(now);
         self.worker_said(now);
+        self.tell_withheld(now);
         if self.parts.machine.poll_timeout().is_some_and(|(at, _)| at <= now) {
             self.handle(Input::internal(InputKind::Tick), now);
         }
@@ -205,11 +223,10 @@ impl Driver {
             if !self.persist(now) {
                 return;
             }
+            let durable = std::mem::take(&mut self.confirmations);
             self.perform(now);
-            for confirm in self.confirmations.drain(..) {
-                confirm();
-            }
-            if self.parts.worker.said.is_empty() {
+            durable.into_iter().for_each(|confirm| confirm(Ok(())));
+            if self.parts.worker.said.is_empty() && self.drafts.is_empty() && self.confirmations.is_empty() {
                 break;
             }
             self.worker_said(now);
@@ -249,17 +266,11 @@ impl Driver {
 
     fn wait(&mut self) {
         let now = now_ms();
-        let deadline = [
-            self.parts.machine.poll_timeout().map(|(at, _)| at),
-            self.parts.worker.poll_timeout(),
-            self.stuck.as_ref().map(|(_, at)| *at),
-            self.idle_since.map(|since| since + IDLE_EXIT_MS),
-            self.host.retry_at(),
-            (!self.unpublished.is_empty()).then_some(self.published_ms + PUBLISH_APART_MS),
-        ]
-        .into_iter()
-        .flatten()
-        .min();
+        // While nothing can be written, whatever else is due stays due: it must not keep us awake.
+        let deadline = match &self.stuck {
+            Some((_, retry_at)) => Some(*retry_at),
+            None => self.next_deadline(),
+        };
         let timeout = deadline.map(|at| {
             let ms = (at - now).max(0);
             Timespec { tv_sec: ms / 1000, tv_nsec: (ms % 1000) * 1_000_000 }
@@ -283,6 +294,21 @@ impl Driver {
         if woken {
             let _ = rustix::io::read(&self.parts.wake, &mut [0; 8]);
         }
+    }
+
+    /// When the next turn is due by itself.
+    fn next_deadline(&mut self) -> Option<TimestampMs> {
+        [
+            self.parts.machine.poll_timeout().map(|(at, _)| at),
+            self.parts.worker.poll_timeout(),
+            self.idle_since.map(|since| since + IDLE_EXIT_MS),
+            self.host.retry_at(),
+            self.denials.poll_timeout(),
+            (!self.unpublished.is_empty()).then_some(self.published_ms + PUBLISH_APART_MS),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     /// Tells the streams what is durable, unless they were told just now.
@@ -331,8 +357,11 @@ impl Driver {
         }
         let alone = self.parts.worker.live_count() == 0 && self.loners.live_count() == 0;
         self.host.leave(stopping.kill_sessions || alone);
+        // Only where the last turn could not be written: nobody may believe that it counts.
+        let why = self.stuck.take().map(|(why, _)| why).unwrap_or_default();
         for confirm in self.confirmations.drain(..) {
-            confirm();
+            let detail = format!("nothing was recorded, and the node is stopping: {why}");
+            confirm(Err(Problem::new(ProblemKind::Unavailable, detail)));
         }
     }
 }
