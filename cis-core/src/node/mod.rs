@@ -11,6 +11,7 @@ mod driver;
 mod environment;
 mod exposure;
 mod logs;
+mod own_log;
 mod principal;
 mod restore;
 mod secret_file;

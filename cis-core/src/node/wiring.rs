@@ -8,6 +8,7 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::{Arc, mpsc};
 use std::thread;
+use std::time::Duration;
 
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::fs::{FlockOperation, Mode, flock};
@@ -17,8 +18,8 @@ use tokio::sync::{broadcast, oneshot};
 use super::api::Node;
 use super::commands::{Command, DriverHandle};
 use super::driver::{Driver, Parts, Shared};
-use super::restore;
 use super::worker::LocalWorker;
+use super::{own_log, restore};
 use crate::config::{Home, HomeError, KeyError, Keys};
 use crate::scheduler::Machine;
 use crate::server;
@@ -27,6 +28,9 @@ use crate::store::{Blobs, Checkpointer, Readers, StoreError, Writer};
 
 /// Events that a slow stream may lag behind before it reads them from the store again.
 const EVENT_BATCHES_KEPT: usize = 1024;
+
+/// A node that was told to end by a signal ends by itself within this time, or at once after it.
+const END_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// Live and blocked sessions of a node together at most.
 const SESSIONS_MAX: u32 = 1000;
@@ -94,6 +98,7 @@ pub fn run(options: NodeOptions, ready: impl FnOnce(Readiness) + Send + 'static)
     rustix::process::umask(Mode::from_raw_mode(0o077));
     options.home.make()?;
     let _lock = lock(&options.home)?;
+    own_log::bound(&options.home.node_log());
     options.home.pin_runtime()?;
     let keys = Arc::new(Keys::load_or_make(&options.home.dir)?);
     let writer = Writer::open(&options.home.database())?;
@@ -195,6 +200,14 @@ async fn serve(
             _ = interrupt.recv() => "SIGINT",
         };
         driver.tell(Command::Stop { kill_sessions: false, reason: name.to_owned(), reply: None });
+        let again = tokio::select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
+            () = tokio::time::sleep(END_TIME_MAX) => "nothing for 10 s",
+        };
+        // Its driver hangs: whatever is durable is safe, and sessions are the host's.
+        tracing::error!(name, again, "this node does not end in good order, so it ends as it is");
+        std::process::exit(i32::from(u8::MAX));
     });
     server::serve(listener, node, async {
         let _ = ended.await;
