@@ -21,6 +21,7 @@ use super::driver::{Driver, Parts, Shared};
 use super::worker::LocalWorker;
 use super::{own_log, restore};
 use crate::config::{Home, HomeError, KeyError, Keys};
+use crate::ids::RunId;
 use crate::scheduler::Machine;
 use crate::server;
 use crate::session::hub::Hub;
@@ -141,7 +142,7 @@ pub fn run(options: NodeOptions, ready: impl FnOnce(Readiness) + Send + 'static)
     });
     let worker =
         LocalWorker::new(options.home.clone(), Arc::clone(&keys), Arc::clone(&blobs), options.environment);
-    let machine = restored(&keys, max_sessions, &readers, &blobs)?;
+    let (machine, unreadable) = restored(&keys, max_sessions, &readers, &blobs)?;
     let parts = Parts {
         home: options.home.clone(),
         did: keys.node.did(),
@@ -150,6 +151,7 @@ pub fn run(options: NodeOptions, ready: impl FnOnce(Readiness) + Send + 'static)
         restart: options.restart,
         host_command: options.host_command,
         machine,
+        unreadable,
         writer,
         readers,
         blobs,
@@ -215,17 +217,27 @@ async fn serve(
     .await
 }
 
-fn restored(keys: &Keys, max_sessions: u32, readers: &Readers, blobs: &Blobs) -> Result<Machine, NodeError> {
+/// The open runs, and those that cannot be read, with the reason.
+fn restored(
+    keys: &Keys,
+    max_sessions: u32,
+    readers: &Readers,
+    blobs: &Blobs,
+) -> Result<(Machine, BTreeMap<RunId, String>), NodeError> {
+    let mut unreadable = BTreeMap::new();
     let mut machine = Machine::new(keys.node.did(), max_sessions);
     for open in readers.get()?.open_runs()? {
         let run = open.run;
         match restore::load_run(readers, blobs, run) {
             Ok(run) => machine.restore(run),
             // One run that cannot be read must not keep the others from going on.
-            Err(error) => tracing::error!(%run, %error, "a run cannot go on"),
+            Err(error) => {
+                tracing::error!(%run, %error, "a run cannot go on");
+                unreadable.insert(run, error.to_string());
+            }
         }
     }
-    Ok(machine)
+    Ok((machine, unreadable))
 }
 
 /// At most one node per home.

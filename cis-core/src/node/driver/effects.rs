@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use serde_json::Value;
 
 use super::Driver;
-use crate::api::{FromWorker, Report, TaskSpec, ToWorker, Worker as _};
+use crate::api::{FromWorker, Program, Report, TaskSpec, ToWorker, Worker as _};
 use crate::dag::{SecretSource, Task, template};
 use crate::event::{AttemptOutcome, FailureCause, OutputRecord};
 use crate::ids::{AttemptId, Fence, SessionId, TaskId, TimestampMs};
@@ -97,7 +97,8 @@ impl Driver {
 
     /// Tells the host whether this node is to be started again when it dies.
     pub(super) fn supervise(&mut self) {
-        let wanted = self.parts.machine.open_runs().next().is_some();
+        // What could not be read may be open as well.
+        let wanted = self.parts.machine.open_runs().next().is_some() || !self.unread.sessions.is_empty();
         if self.supervised == Some(wanted) {
             return;
         }
@@ -127,8 +128,25 @@ pub(super) fn complete(run: &Run, attempt: &AttemptId, blobs: &Blobs) -> Result<
         },
     )
     .map_err(|e| e.to_string())?;
+    let mut spec = outlined(run, task);
     let workdir = Path::new(&facts.workdir);
     let cwd = rendered.cwd.map_or_else(|| workdir.to_owned(), |cwd| workdir.join(cwd));
+    spec.program = rendered.program;
+    spec.env = rendered.env;
+    spec.cwd = cwd.display().to_string();
+    spec.sensitive = sensitive;
+    Ok(spec)
+}
+
+/// The spec of an attempt whose session runs already, without what only a start needs: program,
+/// environment, and the values of earlier tasks.
+pub(super) fn outline(run: &Run, attempt: &AttemptId) -> Option<TaskSpec> {
+    run.task(&attempt.task).map(|(task, _)| outlined(run, task))
+}
+
+fn outlined(run: &Run, task: &Task) -> TaskSpec {
+    let facts = run.facts();
+    let workdir = Path::new(&facts.workdir);
     let secrets = task.secrets.iter().map(|(name, source)| {
         let source = match source {
             SecretSource::Env(variable) => SecretSource::Env(variable.clone()),
@@ -136,21 +154,21 @@ pub(super) fn complete(run: &Run, attempt: &AttemptId, blobs: &Blobs) -> Result<
         };
         (name.clone(), source)
     });
-    Ok(TaskSpec {
-        program: rendered.program,
-        env: rendered.env,
+    TaskSpec {
+        program: Program::Argv(vec![task.id.to_string()]),
+        env: BTreeMap::new(),
         base_env: facts.base_env.clone(),
-        cwd: cwd.display().to_string(),
+        cwd: facts.workdir.clone(),
         tty: task.tty,
         secrets: secrets.collect(),
-        sensitive,
+        sensitive: Vec::new(),
         timeout_ms: task.timeout_ms,
         grace_ms: task.grace_ms,
         log_limit_bytes: LOG_LIMIT_BYTES,
         outputs: task.outputs.clone(),
         profile: None,
         inputs: BTreeMap::new(),
-    })
+    }
 }
 
 type Outputs = BTreeMap<TaskId, BTreeMap<String, Value>>;

@@ -14,7 +14,7 @@ use crate::node::exposure::Exposure;
 use crate::policy::redact::Redactor;
 use crate::scheduler::{Input, InputKind};
 use crate::session::hub::Ended;
-use crate::session::protocol::{Exit, Io, Known, Start, StartFailure, ToHost};
+use crate::session::protocol::{Exit, Io, Start, StartFailure, ToHost};
 use crate::store::{SessionFacts, StoreError};
 
 /// Output that is kept of a session, bytes.
@@ -208,20 +208,22 @@ impl Driver {
     }
 
     /// After a start of the node: what became of those that an earlier life of it had.
-    pub(super) fn reconcile_loners(&mut self, known: &mut BTreeMap<SessionId, Known>, now: TimestampMs) {
+    pub(super) fn reconcile_loners(&mut self, now: TimestampMs) {
         let recorded = match self.live_loners() {
             Ok(recorded) => recorded,
             Err(error) => {
-                tracing::error!(%error, "sessions without a run cannot be read");
-                return;
+                tracing::error!(%error, "sessions without a run cannot be read: they are left alone");
+                self.unread.loners = Some(error.to_string());
+                return self.count_loners();
             }
         };
+        self.unread.loners = None;
         for row in recorded {
             if self.loners.contains(row.id) {
-                known.remove(&row.id);
+                self.unread.sessions.remove(&row.id);
                 continue;
             }
-            let Some(there) = known.remove(&row.id) else {
+            let Some(there) = self.unread.sessions.remove(&row.id) else {
                 let detail = "its session host ended, or the node did before it was started".to_owned();
                 self.loner_gone(row.id, detail, now);
                 continue;
@@ -251,7 +253,8 @@ impl Driver {
 
     /// They share `max_sessions` with the sessions of runs.
     fn count_loners(&mut self) {
-        let count = u32::try_from(self.loners.live_count()).unwrap_or(u32::MAX);
+        let count = self.loners.live_count() + self.unread.sessions.len();
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
         self.handle(Input::internal(InputKind::ForeignSessions { count }), now_ms());
     }
 }

@@ -11,6 +11,7 @@ mod host_link;
 mod loners;
 mod persist;
 mod requests;
+mod unread;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -25,12 +26,13 @@ use tokio::sync::broadcast;
 use self::denials::Denials;
 use self::host_link::HostLink;
 use self::loners::Loners;
+use self::unread::Unread;
 use super::commands::{Command, Reply};
 use super::worker::LocalWorker;
 use crate::api::{Outbox as _, Problem, ProblemKind};
 use crate::config::{Home, Keys};
 use crate::event::{Event, EventBody, EventDraft};
-use crate::ids::{InputId, NodeDid, SessionId, TimestampMs};
+use crate::ids::{InputId, NodeDid, RunId, SessionId, TimestampMs};
 use crate::scheduler::{IdSource, Input, InputKind, Machine};
 use crate::session::hub::Hub;
 use crate::store::{Blobs, Readers, SessionFacts, TaskSeed, Writer};
@@ -66,6 +68,8 @@ pub(in crate::node) struct Parts {
     pub(in crate::node) restart: Vec<String>,
     pub(in crate::node) host_command: Vec<OsString>,
     pub(in crate::node) machine: Machine,
+    /// Open runs that could not be read, and why.
+    pub(in crate::node) unreadable: BTreeMap<RunId, String>,
     pub(in crate::node) writer: Writer,
     pub(in crate::node) readers: Readers,
     pub(in crate::node) blobs: Arc<Blobs>,
@@ -102,6 +106,7 @@ pub(in crate::node) struct Driver {
     parts: Parts,
     host: HostLink,
     loners: Loners,
+    unread: Unread,
     ids: SessionIds,
     drafts: Vec<(EventDraft, Beside)>,
     confirmations: Vec<Confirmation>,
@@ -149,11 +154,13 @@ pub(in crate::node) fn now_ms() -> TimestampMs {
 }
 
 impl Driver {
-    pub(in crate::node) fn new(parts: Parts) -> Self {
+    pub(in crate::node) fn new(mut parts: Parts) -> Self {
+        let unreadable = std::mem::take(&mut parts.unreadable);
         Self {
             host: HostLink::new(parts.home.clone(), parts.host_command.clone()),
             parts,
             loners: Loners::default(),
+            unread: Unread::new(unreadable),
             ids: SessionIds::default(),
             drafts: Vec::new(),
             confirmations: Vec::new(),
@@ -206,6 +213,7 @@ impl Driver {
             return;
         }
         self.host_turn(now);
+        self.retry_unread(now);
         self.parts.worker.come_of_age();
         self.take_commands(now);
         self.worker_said(now);
@@ -304,6 +312,7 @@ impl Driver {
             self.idle_since.map(|since| since + IDLE_EXIT_MS),
             self.host.retry_at(),
             self.denials.poll_timeout(),
+            self.unread.retry_at(),
             (!self.unpublished.is_empty()).then_some(self.published_ms + PUBLISH_APART_MS),
         ]
         .into_iter()
@@ -329,6 +338,7 @@ impl Driver {
             || self.parts.machine.open_runs().next().is_some()
             || self.parts.worker.live_count() > 0
             || self.loners.live_count() > 0
+            || !self.unread.sessions.is_empty()
             || self.parts.shared.viewers.load(Ordering::Relaxed) > 0
             || self.parts.writer.due(TimestampMs::MAX, 1).is_ok_and(|entries| !entries.is_empty());
         match (busy, self.idle_since) {
@@ -355,7 +365,9 @@ impl Driver {
             // A host that died may have left processes: the next one ends them before it says hello.
             let _ = self.host.connect(now);
         }
-        let alone = self.parts.worker.live_count() == 0 && self.loners.live_count() == 0;
+        let alone = self.parts.worker.live_count() == 0
+            && self.loners.live_count() == 0
+            && self.unread.sessions.is_empty();
         self.host.leave(stopping.kill_sessions || alone);
         // Only where the last turn could not be written: nobody may believe that it counts.
         let why = self.stuck.take().map(|(why, _)| why).unwrap_or_default();

@@ -106,12 +106,15 @@ impl Driver {
     fn run_verb(&mut self, run: RunId, verb: RunVerb, actor: Actor, reply: Reply<()>, now: TimestampMs) {
         // The machine has let go of runs that ended: only with its state it can say so, or retry it.
         if self.parts.machine.run(&run).is_none() {
-            match restore::load_run(&self.parts.readers, &self.parts.blobs, run) {
-                Ok(folded) => self.parts.machine.restore(folded),
-                Err(error) => {
-                    let _ = reply.send(Err(Problem::new(ProblemKind::Internal, error.to_string())));
-                    return;
-                }
+            let loaded = if self.unread.has_run(run) {
+                self.read_again(run, now)
+            } else {
+                restore::load_run(&self.parts.readers, &self.parts.blobs, run)
+                    .map(|folded| self.parts.machine.restore(folded))
+            };
+            if let Err(error) = loaded {
+                let _ = reply.send(Err(error.problem()));
+                return;
             }
         }
         let kind = match verb {
@@ -149,7 +152,7 @@ impl Driver {
         if let Some(attempt) = self.parts.worker.attempt_of(session).cloned() {
             let kind = InputKind::KillTask { attempt, grace_ms };
             self.handle_for(Input { kind, actor: Some(actor), cause: None }, reply, now);
-        } else if self.loners.contains(session) {
+        } else if self.loners.contains(session) || self.unread.sessions.contains_key(&session) {
             self.loners.queue(ToHost::Kill { session, grace_ms });
             let _ = reply.send(Ok(()));
         } else {
@@ -160,7 +163,10 @@ impl Driver {
 
     fn expose(&mut self, session: SessionId, reply: Reply<()>) {
         let known = self.parts.worker.expose(session) || self.loners.contains(session);
-        let answer = if known {
+        let answer = if let Some(why) = self.parts.worker.withheld(session) {
+            let detail = format!("what session {session} shows is withheld: {why}");
+            Err(Problem::new(ProblemKind::Unavailable, detail))
+        } else if known {
             Ok(())
         } else {
             Err(Problem::new(ProblemKind::Conflict, format!("session {session} is not live")))
@@ -222,14 +228,16 @@ impl Driver {
     }
 
     fn status(&self) -> DriverStatus {
-        let live = self.parts.worker.live_count() + self.loners.live_count();
+        let live = self.parts.worker.live_count() + self.loners.live_count() + self.unread.sessions.len();
+        let open = self.parts.machine.open_runs().count() + self.unread.run_count();
         let mut warnings = Vec::new();
         warnings.extend(self.stuck.as_ref().map(|(why, _)| format!("nothing starts: {why}")));
         warnings.extend(self.host.trouble.clone());
         warnings.extend(self.log_trouble.clone());
+        warnings.extend(self.unread.warnings());
         DriverStatus {
             host_pid: self.host.pid(),
-            open_runs: u32::try_from(self.parts.machine.open_runs().count()).unwrap_or(u32::MAX),
+            open_runs: u32::try_from(open).unwrap_or(u32::MAX),
             live_sessions: u32::try_from(live).unwrap_or(u32::MAX),
             warnings,
         }
