@@ -153,3 +153,78 @@ fn a_cancel_that_the_node_took_is_finished_by_the_next_node() {
     cis.wait_run(&run, "cancelled");
     drop(cancel);
 }
+
+/// A task that reads and writes secrets of its own, and ends when told to.
+const KEPT: &str = r#"
+version = 1
+[dag]
+id = "kept"
+[[tasks]]
+id = "a"
+secrets = { PASS = { env = "E2E_PASS" } }
+outputs = { said = { type = "string" } }
+script = 'while [ ! -e "$E2E_WORK/open" ]; do sleep 0.02; done; echo "said=$PASS" > "$CIS_OUTPUT"'
+[[tasks]]
+id = "b"
+needs = ["a"]
+script = 'touch "$E2E_WORK/after"'
+"#;
+
+#[test]
+fn a_run_whose_file_cannot_be_read_for_a_while_loses_nothing() {
+    let cis = Cis::new().env("E2E_PASS", "correct horse battery");
+    let run = cis.start(KEPT);
+    let before = cis.session_of("a");
+    let alone = ulid_in(&cis.ok(["session", "create", "--json", "--", "sleep", "300"]));
+    let (blobs, away) = (cis.home().join("blobs"), cis.home().join("away"));
+    kill_9(cis.node_pid().unwrap());
+    std::fs::rename(&blobs, &away).unwrap();
+    eventually("a node is back", || (cis.status()["running"] == true).then_some(()));
+    let status = cis.status();
+    assert!(status["warnings"].to_string().contains("cannot go on"), "{status}");
+    assert_eq!(status["open_runs"], 1, "{status}");
+    for verb in [&["dag", "cancel"][..], &["dag", "retry"], &["dag", "execute", "--run-id"]] {
+        let out = cis.run(verb.iter().copied().chain([run.as_str()]));
+        assert_eq!(out.code, Some(3), "{}: {}", out.line, out.stderr);
+        assert!(out.stderr.contains("is gone from the blobs"), "{}", out.stderr);
+    }
+    // Also through another start of the node.
+    kill_9(cis.node_pid().unwrap());
+    eventually("a node is back", || (cis.status()["running"] == true).then_some(()));
+    let pid = u32::try_from(before["pid"].as_u64().unwrap()).unwrap();
+    assert!(super::harness::is_alive(pid), "its session was killed");
+    std::fs::remove_dir_all(&blobs).ok();
+    std::fs::rename(&away, &blobs).unwrap();
+    cis.write("open", "");
+    cis.wait_run(&run, "succeeded");
+    assert_eq!(cis.task(&run, "a")["attempts"], 1);
+    assert!(cis.work().join("after").exists());
+    assert!(!cis.status().to_string().contains("cannot go on"), "{}", cis.status());
+    let sessions = cis.json(&["dag", "sessions"]);
+    assert!(sessions.to_string().contains(&alone), "the session without a run is gone: {sessions}");
+}
+
+#[test]
+fn a_session_whose_secrets_cannot_be_read_goes_on_and_shows_nothing() {
+    let cis = Cis::new().env("E2E_PASS", "correct horse battery");
+    let run = cis.start(KEPT);
+    let before = cis.session_of("a");
+    let kept: Vec<_> = super::storage::files_below(&cis.home().join("logs"))
+        .into_iter()
+        .filter(|path| path.extension().is_some_and(|end| end == "secrets"))
+        .collect();
+    assert_eq!(kept.len(), 1);
+    let good = std::fs::read(&kept[0]).unwrap();
+    std::fs::write(&kept[0], "damaged").unwrap();
+    kill_9(cis.node_pid().unwrap());
+    eventually("a node is back", || (cis.status()["running"] == true).then_some(()));
+    let id = before["id"].as_str().unwrap();
+    let out = cis.run(["dag", "unblock", id, "--text", "x"]);
+    assert!(out.stderr.contains("withheld"), "{}", out.stderr);
+    std::fs::write(&kept[0], good).unwrap();
+    cis.write("open", "");
+    cis.wait_run(&run, "succeeded");
+    let task = cis.task(&run, "a");
+    assert_eq!(task["attempts"], 1, "its exit was lost: {task}");
+    assert!(!cis.show(&run).to_string().contains("correct horse"), "{task}");
+}

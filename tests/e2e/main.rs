@@ -26,6 +26,7 @@ mod leftovers;
 mod logs;
 mod node;
 mod permissions;
+mod requests;
 mod rights;
 mod run;
 mod secrets;

@@ -103,3 +103,60 @@ fn a_node_keeps_its_identity() {
     cis.ok(["node", "start", "--detach"]);
     assert_eq!(cis.status()["did"], first);
 }
+
+#[test]
+fn a_node_that_does_not_answer_is_said_and_stopped_and_its_sessions_go_on() {
+    let cis = Cis::new();
+    let text = "version = 1\n[dag]\nid = \"long\"\n[[tasks]]\nid = \"a\"\nscript = 'while [ ! -e \"$E2E_WORK/open\" ]; do sleep 0.02; done'\n";
+    let run = cis.start(text);
+    let before = cis.session_of("a");
+    let node = cis.node_pid().unwrap();
+    // Whoever connects is queued by the kernel; nobody answers.
+    super::harness::signal(node, rustix::process::Signal::STOP);
+    for verb in [&["node", "status"][..], &["status"]] {
+        let began = Instant::now();
+        let out = cis.run(verb).expect(3);
+        assert!(out.stderr.contains("does not answer"), "{}", out.stderr);
+        assert!(out.stderr.contains("cis node stop"), "{}", out.stderr);
+        assert!(began.elapsed() < Duration::from_secs(7), "{:?}", began.elapsed());
+    }
+    let out = cis.run(["node", "stop"]).expect(0);
+    assert!(out.stderr.contains("sessions go on"), "{}", out.stderr);
+    assert!(!is_alive(node));
+    // Longer than the host takes to start a node that died.
+    super::harness::pause(Duration::from_secs(3));
+    let nodes = || cis.processes().iter().filter(|p| p.command.contains("node serve")).count();
+    assert_eq!(nodes(), 0, "the host started it again");
+    assert!(is_alive(u32::try_from(before["pid"].as_u64().unwrap()).unwrap()));
+    assert_eq!(cis.task(&run, "a")["attempts"], 1);
+    assert_eq!(cis.session_of("a")["pid"], before["pid"]);
+    cis.write("open", "");
+    cis.wait_run(&run, "succeeded");
+}
+
+#[test]
+fn sigterm_ends_a_node_whose_driver_hangs() {
+    let cis = Cis::new();
+    cis.ok(["node", "start", "--detach"]);
+    let text = "version = 1\n[dag]\nid = \"x\"\n[[tasks]]\nid = \"a\"\nscript = 'exit 1'\n";
+    cis.dag(text, &[]).expect(1);
+    let run = super::harness::ulid_in(&cis.ok(["dag", "list", "--json"]));
+    // Where the run's file was there is a pipe that nobody writes: reading it never ends.
+    let is_spec = |path: &std::path::PathBuf| std::fs::read(path).is_ok_and(|found| found == text.as_bytes());
+    let spec = super::storage::files_below(&cis.home().join("blobs")).into_iter().find(is_spec).unwrap();
+    std::fs::remove_file(&spec).unwrap();
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        &spec,
+        rustix::fs::FileType::Fifo,
+        rustix::fs::Mode::from_raw_mode(0o600),
+        0,
+    )
+    .unwrap();
+    let node = cis.node_pid().unwrap();
+    let retry = cis.spawn(["dag", "retry", &run]);
+    eventually("it hangs", || (cis.run(["node", "status"]).code == Some(3)).then_some(()));
+    super::harness::signal(node, rustix::process::Signal::TERM);
+    eventually_within(Duration::from_secs(15), "it ends", || (!is_alive(node)).then_some(()));
+    drop(retry);
+}

@@ -103,6 +103,71 @@ script = 'touch "$E2E_WORK/after"'
     cis.stop();
 }
 
+#[test]
+fn what_a_full_disk_kept_from_being_recorded_is_not_confirmed_by_a_stop() {
+    let cis = Cis::new();
+    let Some(_mounted) = Mounted::at(&cis.home(), "24m") else { return };
+    let run = cis.start("version = 1\n[dag]\nid = \"stays\"\n[[tasks]]\nid = \"a\"\nscript = 'while [ ! -e \"$E2E_WORK/open\" ]; do sleep 0.02; done'\n");
+    cis.session_of("a");
+    fill(&cis.home().join("ballast"));
+    let cancel = cis.spawn(["dag", "cancel", &run]);
+    eventually("it cannot be recorded", || {
+        let said = cis.run(["node", "status"]).stdout;
+        (said.contains("disk") || said.contains("space")).then_some(())
+    });
+    cis.ok(["node", "stop"]);
+    let out = cancel.wait();
+    assert_ne!(out.code, Some(0), "{}{}", out.stdout, out.stderr);
+    std::fs::remove_file(cis.home().join("ballast")).unwrap();
+    cis.write("open", "");
+    cis.wait_run(&run, "succeeded");
+    cis.stop();
+}
+
+#[test]
+fn a_full_disk_costs_no_cpu() {
+    let cis = Cis::new();
+    let Some(_mounted) = Mounted::at(&cis.home(), "24m") else { return };
+    let text = r#"
+version = 1
+[dag]
+id = "again"
+[[tasks]]
+id = "a"
+retries = { count = 5, delay = "500ms" }
+script = 'exit $(cat "$E2E_WORK/code")'
+[[tasks]]
+id = "b"
+script = 'while [ ! -e "$E2E_WORK/open" ]; do sleep 0.02; done'
+"#;
+    cis.write("code", "1");
+    let run = cis.start(text);
+    cis.session_of("b");
+    fill(&cis.home().join("ballast"));
+    eventually("nothing can be recorded", || {
+        cis.ok(["node", "status"]).contains("nothing starts").then_some(())
+    });
+    let node = cis.node_pid().unwrap();
+    // Time to come and go for every deadline that there is.
+    super::harness::pause(std::time::Duration::from_secs(1));
+    let before = cpu_ticks(node);
+    super::harness::pause(std::time::Duration::from_secs(2));
+    let used = cpu_ticks(node) - before;
+    std::fs::remove_file(cis.home().join("ballast")).unwrap();
+    cis.write("code", "0");
+    cis.write("open", "");
+    cis.wait_run(&run, "succeeded");
+    cis.stop();
+    assert!(used < 20, "{used} ticks of 10 ms in 2 s without anything to do");
+}
+
+/// Processor time of a process in ticks of 10 ms: fields 14 and 15 of proc_pid_stat(5).
+fn cpu_ticks(pid: u32) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let (_, rest) = stat.rsplit_once(") ").unwrap();
+    rest.split(' ').skip(11).take(2).map(|field| field.parse::<u64>().unwrap()).sum()
+}
+
 /// Takes all space that there is.
 fn fill(path: &Path) {
     use std::io::Write as _;

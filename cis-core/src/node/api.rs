@@ -89,7 +89,6 @@ impl NodeApi for Node {
     }
 
     fn audit_denied(&self, principal: &Principal, action: String, reason: String) {
-        tracing::warn!(action, reason, "refused");
         self.driver.tell(Command::Denied { action, detail: reason, actor: principal.actor() });
     }
 
@@ -252,9 +251,9 @@ impl NodeApi for Node {
         }
         let bytes = u32::try_from(request.data.len()).unwrap_or(u32::MAX);
         let input = request.input;
-        let receipt = self.hub.input(session, input, request.data).await.map_err(|e| hub_problem(&e))?;
-        self.driver.tell(Command::Typed { session, input, bytes, actor: who.actor() });
-        Ok(receipt)
+        let actor = who.actor();
+        self.driver.ask(|reply| Command::Typing { session, input, bytes, actor, reply }).await?;
+        self.hub.input(session, input, request.data).await.map_err(|e| hub_problem(&e))
     }
 
     async fn kill_session(&self, who: Principal, session: SessionId, request: KillSession) -> Answer<()> {

@@ -72,12 +72,13 @@ pub(super) enum Command {
         session: SessionId,
         reply: Reply<()>,
     },
-    /// An input was typed: record it.
-    Typed {
+    /// An input is about to be typed: record it, once for each id.
+    Typing {
         session: SessionId,
         input: InputId,
         bytes: u32,
         actor: Actor,
+        reply: Reply<()>,
     },
     Denied {
         action: String,

@@ -12,6 +12,7 @@ mod environment;
 mod environments;
 mod exposure;
 mod logs;
+mod own_log;
 mod principal;
 mod restore;
 mod secret_file;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::api::{Problem, ProblemKind};
 use crate::dag::{self, Dag};
 use crate::event::{EventBody, RunCreated};
 use crate::ids::{BlobId, RunId};
@@ -28,6 +29,20 @@ pub(super) enum RestoreError {
         "event {offset} of run {run} does not follow from those before it: {detail}; `cis store check` tells more"
     )]
     Impossible { run: RunId, offset: u64, detail: String },
+}
+
+impl RestoreError {
+    /// As the API says it.
+    pub(super) fn problem(&self) -> Problem {
+        let problem = |kind| Problem::new(kind, self.to_string());
+        match self {
+            Self::Store { .. } | Self::Spec { .. } | Self::NoSpec { .. } => problem(ProblemKind::Unavailable)
+                .hint(
+                    "once it can be read the run goes on by itself; its sessions are left alone until then",
+                ),
+            _ => problem(ProblemKind::Internal),
+        }
+    }
 }
 
 /// Folds the events of a run.

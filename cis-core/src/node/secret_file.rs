@@ -43,7 +43,16 @@ pub(super) fn keep(log: &Path, secrets: &Secrets) -> io::Result<()> {
     fs::rename(&tmp, &path)
 }
 
-/// The kept values; none where there are none.
+/// The kept values; none where there are none, or they cannot be read.
 pub(super) fn load(log: &Path) -> Option<Secrets> {
-    serde_json::from_slice(&fs::read(path(log)).ok()?).ok()
+    try_load(log).ok().flatten()
+}
+
+/// The kept values; none where there are none.
+pub(super) fn try_load(log: &Path) -> io::Result<Option<Secrets>> {
+    match fs::read(path(log)) {
+        Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(io::Error::other),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(e),
+    }
 }

@@ -8,6 +8,7 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::{Arc, mpsc};
 use std::thread;
+use std::time::Duration;
 
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::fs::{FlockOperation, Mode, flock};
@@ -17,9 +18,10 @@ use tokio::sync::{broadcast, oneshot};
 use super::api::Node;
 use super::commands::{Command, DriverHandle};
 use super::driver::{Driver, Parts, Shared};
-use super::restore;
 use super::worker::LocalWorker;
+use super::{own_log, restore};
 use crate::config::{Home, HomeError, KeyError, Keys};
+use crate::ids::RunId;
 use crate::scheduler::Machine;
 use crate::server;
 use crate::session::hub::Hub;
@@ -27,6 +29,9 @@ use crate::store::{Blobs, Checkpointer, Readers, StoreError, Writer};
 
 /// Events that a slow stream may lag behind before it reads them from the store again.
 const EVENT_BATCHES_KEPT: usize = 1024;
+
+/// A node that was told to end by a signal ends by itself within this time, or at once after it.
+const END_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// Live and blocked sessions of a node together at most.
 const SESSIONS_MAX: u32 = 1000;
@@ -94,6 +99,7 @@ pub fn run(options: NodeOptions, ready: impl FnOnce(Readiness) + Send + 'static)
     rustix::process::umask(Mode::from_raw_mode(0o077));
     options.home.make()?;
     let _lock = lock(&options.home)?;
+    own_log::bound(&options.home.node_log());
     options.home.pin_runtime()?;
     let keys = Arc::new(Keys::load_or_make(&options.home.dir)?);
     let writer = Writer::open(&options.home.database())?;
@@ -137,7 +143,7 @@ pub fn run(options: NodeOptions, ready: impl FnOnce(Readiness) + Send + 'static)
     });
     let worker =
         LocalWorker::new(options.home.clone(), Arc::clone(&keys), Arc::clone(&blobs), options.environment);
-    let machine = restored(&keys, max_sessions, &readers, &blobs)?;
+    let (machine, unreadable) = restored(&keys, max_sessions, &readers, &blobs)?;
     let parts = Parts {
         home: options.home.clone(),
         did: keys.node.did(),
@@ -146,6 +152,7 @@ pub fn run(options: NodeOptions, ready: impl FnOnce(Readiness) + Send + 'static)
         restart: options.restart,
         host_command: options.host_command,
         machine,
+        unreadable,
         writer,
         readers,
         blobs,
@@ -196,6 +203,14 @@ async fn serve(
             _ = interrupt.recv() => "SIGINT",
         };
         driver.tell(Command::Stop { kill_sessions: false, reason: name.to_owned(), reply: None });
+        let again = tokio::select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
+            () = tokio::time::sleep(END_TIME_MAX) => "nothing for 10 s",
+        };
+        // Its driver hangs: whatever is durable is safe, and sessions are the host's.
+        tracing::error!(name, again, "this node does not end in good order, so it ends as it is");
+        std::process::exit(i32::from(u8::MAX));
     });
     server::serve(listener, node, async {
         let _ = ended.await;
@@ -203,17 +218,27 @@ async fn serve(
     .await
 }
 
-fn restored(keys: &Keys, max_sessions: u32, readers: &Readers, blobs: &Blobs) -> Result<Machine, NodeError> {
+/// The open runs, and those that cannot be read, with the reason.
+fn restored(
+    keys: &Keys,
+    max_sessions: u32,
+    readers: &Readers,
+    blobs: &Blobs,
+) -> Result<(Machine, BTreeMap<RunId, String>), NodeError> {
+    let mut unreadable = BTreeMap::new();
     let mut machine = Machine::new(keys.node.did(), max_sessions);
     for open in readers.get()?.open_runs()? {
         let run = open.run;
         match restore::load_run(readers, blobs, run) {
             Ok(run) => machine.restore(run),
             // One run that cannot be read must not keep the others from going on.
-            Err(error) => tracing::error!(%run, %error, "a run cannot go on"),
+            Err(error) => {
+                tracing::error!(%run, %error, "a run cannot go on");
+                unreadable.insert(run, error.to_string());
+            }
         }
     }
-    Ok(machine)
+    Ok((machine, unreadable))
 }
 
 /// At most one node per home.

@@ -43,6 +43,8 @@ struct Live {
     fence: Fence,
     declared: BTreeMap<String, ValueType>,
     redactor: Arc<Redactor>,
+    /// Why its secrets are not known, and what is needed to find them: until then nothing of it is shown.
+    withheld: Option<(String, Box<TaskSpec>)>,
     timeout_ms: Option<u64>,
     tty: bool,
     command: String,
@@ -181,7 +183,7 @@ impl LocalWorker {
         if spec.secrets.is_empty() && spec.sensitive.is_empty() {
             return Ok(Secrets::default());
         }
-        if let Some(kept) = secret_file::load(log) {
+        if let Some(kept) = kept(log)? {
             return Ok(kept);
         }
         let named = environment::secrets(spec, base).map_err(|e: SecretError| e.to_string())?;
@@ -208,6 +210,18 @@ impl LocalWorker {
         let base = self.base_environment(spec.base_env.as_ref())?;
         let secrets = self.secrets_of(spec, &log, &base)?;
         let redactor = Redactor::new(secrets.values()).map_err(|e| e.to_string())?;
+        self.insert(attempt, session, fence, spec, redactor);
+        Ok((secrets.named, base))
+    }
+
+    fn insert(
+        &mut self,
+        attempt: &AttemptId,
+        session: SessionId,
+        fence: Fence,
+        spec: &TaskSpec,
+        redactor: Redactor,
+    ) {
         let live = Live {
             attempt: attempt.clone(),
             fence,
@@ -215,7 +229,7 @@ impl LocalWorker {
             timeout_ms: spec.timeout_ms,
             tty: spec.tty,
             command: redactor.redact(&command_line(&spec.program)),
-            log,
+            log: self.home.attempt_log(attempt.run, &attempt.task, attempt.number),
             script: None,
             pid: None,
             adopted: false,
@@ -223,10 +237,50 @@ impl LocalWorker {
             wrote_output: true,
             reported: false,
             redactor: Arc::new(redactor),
+            withheld: None,
         };
         self.by_attempt.insert(attempt.clone(), session);
         self.live.insert(session, live);
-        Ok((secrets.named, base))
+    }
+
+    /// What must not be seen of a session that was started in an earlier life of this node.
+    fn redactor_again(&mut self, spec: &TaskSpec, log: &Path) -> Result<Redactor, String> {
+        // The file is there where it was granted with secrets, whatever they were.
+        let secrets = match kept(log)? {
+            Some(kept) => kept,
+            None if spec.secrets.is_empty() => {
+                Secrets { sensitive: spec.sensitive.clone(), ..Secrets::default() }
+            }
+            None => {
+                let base = self.base_environment(spec.base_env.as_ref())?;
+                self.secrets_of(spec, log, &base)?
+            }
+        };
+        Redactor::new(secrets.values()).map_err(|e| e.to_string())
+    }
+
+    /// Tries again to find the secrets of a session that is withheld.
+    fn reveal(&mut self, session: SessionId) {
+        let Some((spec, log)) = self.live.get_mut(&session).and_then(|live| {
+            let (_, spec) = live.withheld.take()?;
+            Some((spec, live.log.clone()))
+        }) else {
+            return;
+        };
+        let found = self.redactor_again(&spec, &log);
+        let Some(live) = self.live.get_mut(&session) else { return };
+        match found {
+            Ok(redactor) => {
+                live.command = redactor.redact(&command_line(&spec.program));
+                live.redactor = Arc::new(redactor);
+            }
+            Err(why) => live.withheld = Some((why, spec)),
+        }
+    }
+
+    /// Why nothing of a session may be shown.
+    pub(super) fn withheld(&self, session: SessionId) -> Option<&str> {
+        self.live.get(&session)?.withheld.as_ref().map(|(why, _)| why.as_str())
     }
 
     fn grant(&mut self, attempt: &AttemptId, session: SessionId, fence: Fence, spec: TaskSpec) {
@@ -294,11 +348,16 @@ impl LocalWorker {
             self.grant(attempt, session, fence, spec);
             return;
         };
-        if let Err(detail) = self.enter(attempt, session, fence, &spec) {
-            tracing::warn!(%attempt, detail, "a live session was taken over without its secrets");
-        }
+        // Its secrets are looked for at once; where they cannot be read it lives on, and is not shown.
+        self.insert(attempt, session, fence, &spec, Redactor::default());
         if let Some(live) = self.live.get_mut(&session) {
             live.adopted = true;
+            live.command = "(not known: its secrets cannot be read)".to_owned();
+            live.withheld = Some((String::new(), Box::new(spec)));
+        }
+        self.reveal(session);
+        if let Some(why) = self.withheld(session) {
+            tracing::warn!(%attempt, why, "a live session was taken over, but cannot be shown");
         }
         if known.exit.is_none() {
             self.started(session, known.pid);
@@ -337,9 +396,10 @@ impl LocalWorker {
 
     /// Shows a session now. Answers whether it is (or was) one of ours that can be shown.
     pub(super) fn expose(&mut self, session: SessionId) -> bool {
+        self.reveal(session);
         let Some(live) = self.live.get_mut(&session) else { return false };
         let (Some(pid), false) = (live.pid, live.reported) else { return live.exposed };
-        if !live.exposed {
+        if !live.exposed && live.withheld.is_none() {
             live.exposed = true;
             self.said.push(FromWorker::Session {
                 attempt: live.attempt.clone(),
@@ -411,11 +471,15 @@ impl LocalWorker {
 
     fn collect(&mut self, session: SessionId) -> Result<BTreeMap<String, OutputRecord>, String> {
         let bytes = read_output(&self.home.output_file(session))?;
+        self.reveal(session);
         let Some(live) = self.live.get_mut(&session) else { return Ok(BTreeMap::new()) };
         live.wrote_output = bytes.is_some();
         let bytes = bytes.unwrap_or_default();
         if bytes.is_empty() && live.declared.is_empty() {
             return Ok(BTreeMap::new());
+        }
+        if let Some((why, _)) = &live.withheld {
+            return Err(format!("they may hold secrets that are not known: {why}"));
         }
         let values = outputs::parse(&bytes, &live.declared)?;
         let mut records = BTreeMap::new();
@@ -491,6 +555,10 @@ impl Worker for LocalWorker {
             }
         }
     }
+}
+
+fn kept(log: &Path) -> Result<Option<Secrets>, String> {
+    secret_file::try_load(log).map_err(|e| format!("the secrets kept beside its log cannot be read: {e}"))
 }
 
 /// What a task wrote; none: it made no file.

@@ -7,13 +7,13 @@ use std::sync::atomic::Ordering;
 use serde_json::Value;
 
 use super::Driver;
-use crate::api::{FromWorker, Report, TaskSpec, ToWorker, Worker as _};
+use crate::api::{FromWorker, Program, Report, TaskSpec, ToWorker, Worker as _};
 use crate::dag::{SecretSource, Task, template};
 use crate::event::{AttemptOutcome, FailureCause, OutputRecord};
 use crate::ids::{AttemptId, Fence, SessionId, TaskId, TimestampMs};
 use crate::scheduler::{Effect, Run};
 use crate::session::hub::SessionInfo;
-use crate::session::protocol::ToHost;
+use crate::session::protocol::{StartFailure, ToHost};
 use crate::store::Blobs;
 
 /// Output that is kept of a session, bytes.
@@ -31,10 +31,24 @@ impl Driver {
             }
         }
         self.forget_ended();
-        for message in self.parts.worker.to_host.drain(..) {
-            self.host.send(&message);
+        let mut messages = std::mem::take(&mut self.parts.worker.to_host);
+        for message in messages.drain(..).chain(self.loners.take_waiting()) {
+            self.deliver(&message, now);
         }
-        self.loners.send_waiting(&mut self.host);
+        // Its memory is used again by the next turn.
+        messages.append(&mut self.parts.worker.to_host);
+        self.parts.worker.to_host = messages;
+    }
+
+    /// Sends a message; a start that no frame can carry has failed.
+    fn deliver(&mut self, message: &ToHost, now: TimestampMs) {
+        let (Err(too_long), ToHost::Start(start)) = (self.host.send(message), message) else { return };
+        let (session, why) = (start.session, StartFailure::Program { detail: too_long.to_string() });
+        if self.parts.worker.attempt_of(session).is_some() {
+            self.parts.worker.start_failed(session, why);
+        } else {
+            self.loner_failed(session, &why, now);
+        }
     }
 
     fn forget_ended(&mut self) {
@@ -83,13 +97,14 @@ impl Driver {
 
     /// Tells the host whether this node is to be started again when it dies.
     pub(super) fn supervise(&mut self) {
-        let wanted = self.parts.machine.open_runs().next().is_some();
+        // What could not be read may be open as well.
+        let wanted = self.parts.machine.open_runs().next().is_some() || !self.unread.sessions.is_empty();
         if self.supervised == Some(wanted) {
             return;
         }
         self.supervised = Some(wanted);
         let restart = wanted.then(|| self.parts.restart.clone());
-        self.host.send(&ToHost::Supervise { restart });
+        self.tell_host(&ToHost::Supervise { restart });
         self.parts.shared.host_pid.store(self.host.pid().unwrap_or(0), Ordering::Relaxed);
     }
 }
@@ -113,8 +128,25 @@ pub(super) fn complete(run: &Run, attempt: &AttemptId, blobs: &Blobs) -> Result<
         },
     )
     .map_err(|e| e.to_string())?;
+    let mut spec = outlined(run, task);
     let workdir = Path::new(&facts.workdir);
     let cwd = rendered.cwd.map_or_else(|| workdir.to_owned(), |cwd| workdir.join(cwd));
+    spec.program = rendered.program;
+    spec.env = rendered.env;
+    spec.cwd = cwd.display().to_string();
+    spec.sensitive = sensitive;
+    Ok(spec)
+}
+
+/// The spec of an attempt whose session runs already, without what only a start needs: program,
+/// environment, and the values of earlier tasks.
+pub(super) fn outline(run: &Run, attempt: &AttemptId) -> Option<TaskSpec> {
+    run.task(&attempt.task).map(|(task, _)| outlined(run, task))
+}
+
+fn outlined(run: &Run, task: &Task) -> TaskSpec {
+    let facts = run.facts();
+    let workdir = Path::new(&facts.workdir);
     let secrets = task.secrets.iter().map(|(name, source)| {
         let source = match source {
             SecretSource::Env(variable) => SecretSource::Env(variable.clone()),
@@ -122,22 +154,22 @@ pub(super) fn complete(run: &Run, attempt: &AttemptId, blobs: &Blobs) -> Result<
         };
         (name.clone(), source)
     });
-    Ok(TaskSpec {
-        program: rendered.program,
-        env: rendered.env,
+    TaskSpec {
+        program: Program::Argv(vec![task.id.to_string()]),
+        env: BTreeMap::new(),
         base_env: facts.base_env.clone(),
         umask: facts.umask,
-        cwd: cwd.display().to_string(),
+        cwd: facts.workdir.clone(),
         tty: task.tty,
         secrets: secrets.collect(),
-        sensitive,
+        sensitive: Vec::new(),
         timeout_ms: task.timeout_ms,
         grace_ms: task.grace_ms,
         log_limit_bytes: LOG_LIMIT_BYTES,
         outputs: task.outputs.clone(),
         profile: None,
         inputs: BTreeMap::new(),
-    })
+    }
 }
 
 type Outputs = BTreeMap<TaskId, BTreeMap<String, Value>>;

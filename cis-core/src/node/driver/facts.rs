@@ -1,16 +1,15 @@
 //! What the session host says, and finding out after a restart what became of its sessions.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
 use super::Driver;
-use super::effects::complete;
+use super::effects::{complete, outline};
 use super::host_link::Greeting;
 use crate::event::{EventBody, ExitStatus, LostBy};
-use crate::ids::{SessionId, TimestampMs};
-use crate::scheduler::{Input, InputKind};
+use crate::ids::{AttemptId, SessionId, TimestampMs};
+use crate::scheduler::{Input, InputKind, LiveAttempt};
 use crate::session::hub::Ended;
-use crate::session::protocol::{Exit, FromHost, Known, ToHost};
+use crate::session::protocol::{Exit, FromHost, ToHost};
 
 impl Driver {
     /// Takes what the host has said; notices that it is gone.
@@ -62,6 +61,11 @@ impl Driver {
     }
 
     fn session_exited(&mut self, session: SessionId, exit: &Exit) {
+        if let Some(known) = self.unread.sessions.get_mut(&session) {
+            // Whose it is will be known when everything can be read: the host keeps it until then.
+            known.exit = Some(exit.clone());
+            return;
+        }
         // The hub knows those that were shown, and waking it for each of many short ones would cost more
         // than everything else that is done for them.
         let shown = self.parts.worker.is_exposed(session) || self.loners.contains(session);
@@ -70,7 +74,7 @@ impl Driver {
             self.parts.hub.close(session, ended(exit));
         } else if !ours {
             // Its result is recorded already, or its run is not ours any more.
-            self.host.send(&ToHost::AckExit { session });
+            self.tell_host(&ToHost::AckExit { session });
         }
     }
 
@@ -78,6 +82,7 @@ impl Driver {
         let gone = self.host.instance();
         self.parts.machine.set_host(None);
         self.parts.worker.host_lost();
+        self.unread.sessions.clear();
         self.handle(
             Input::internal(InputKind::NodeLost {
                 node: self.parts.did.clone(),
@@ -88,6 +93,13 @@ impl Driver {
         );
         self.loners_lost(now);
         self.connect_host(now);
+    }
+
+    /// Tells the host something short.
+    pub(super) fn tell_host(&mut self, message: &ToHost) {
+        if let Err(error) = self.host.send(message) {
+            tracing::error!(%error, "a message to the session host was not sent");
+        }
     }
 
     /// Connects, and settles what became of every session that was live when the line broke.
@@ -102,51 +114,48 @@ impl Driver {
     }
 
     fn reconcile(&mut self, greeting: Greeting, now: TimestampMs) {
-        let mut known: BTreeMap<SessionId, Known> =
-            greeting.sessions.into_iter().map(|known| (known.session, known)).collect();
+        self.unread.sessions = greeting.sessions.into_iter().map(|known| (known.session, known)).collect();
         for live in self.parts.machine.live_attempts().collect::<Vec<_>>() {
-            let there = known.remove(&live.session);
-            // One that was to be stopped and never started is not started now.
-            if there.is_none() && (live.host != Some(greeting.instance) || live.cancelling) {
-                let detail = "its session host ended".to_owned();
-                self.handle(Input::internal(InputKind::AttemptLost { attempt: live.attempt, detail }), now);
-                continue;
-            }
-            let spec = match self.parts.machine.run(&live.attempt.run) {
-                Some(run) => complete(run, &live.attempt, &self.parts.blobs),
-                None => continue,
-            };
-            match spec {
-                Ok(spec) => {
-                    let worker = &mut self.parts.worker;
-                    worker.adopt(&live.attempt, live.session, live.fence, spec, there.as_ref());
-                    if live.cancelling {
-                        let grace_ms = live.grace_ms;
-                        worker.to_host.push(ToHost::Kill { session: live.session, grace_ms: Some(grace_ms) });
-                    }
-                }
-                Err(detail) => {
-                    self.handle(
-                        Input::internal(InputKind::AttemptLost { attempt: live.attempt, detail }),
-                        now,
-                    );
-                    continue;
-                }
-            }
-            if let Some(exit) = there.and_then(|known| known.exit) {
-                self.session_exited(live.session, &exit);
-            }
+            self.settle(live, now);
         }
-        self.reconcile_loners(&mut known, now);
-        for (session, known) in known {
-            // Nobody's: its result is recorded, or it was started for a run that is gone.
-            let message = match known.exit {
-                Some(_) => ToHost::AckExit { session },
-                None => ToHost::Kill { session, grace_ms: None },
-            };
-            self.host.send(&message);
-        }
+        self.reconcile_loners(now);
+        self.let_go_of_nobodys();
         self.worker_said(now);
+    }
+
+    /// Settles what became of an attempt that was live: its session goes on here, has ended, or is lost.
+    pub(super) fn settle(&mut self, live: LiveAttempt, now: TimestampMs) {
+        let there = self.unread.sessions.remove(&live.session);
+        // One that was to be stopped and never started is not started now.
+        if there.is_none() && (live.host != self.host.instance() || live.cancelling) {
+            return self.lost(live.attempt, "its session host ended".to_owned(), now);
+        }
+        let Some(run) = self.parts.machine.run(&live.attempt.run) else { return };
+        let spec = match (complete(run, &live.attempt, &self.parts.blobs), &there) {
+            (Ok(spec), _) => spec,
+            (Err(detail), None) => return self.lost(live.attempt, detail, now),
+            // What runs already needs its program no more.
+            (Err(detail), Some(_)) => {
+                tracing::warn!(attempt = %live.attempt, detail, "a live session is taken over as it is");
+                match outline(run, &live.attempt) {
+                    Some(spec) => spec,
+                    None => return self.lost(live.attempt, detail, now),
+                }
+            }
+        };
+        let worker = &mut self.parts.worker;
+        worker.adopt(&live.attempt, live.session, live.fence, spec, there.as_ref());
+        if live.cancelling {
+            let grace_ms = Some(live.grace_ms);
+            worker.to_host.push(ToHost::Kill { session: live.session, grace_ms });
+        }
+        if let Some(exit) = there.and_then(|known| known.exit) {
+            self.session_exited(live.session, &exit);
+        }
+    }
+
+    fn lost(&mut self, attempt: AttemptId, detail: String, now: TimestampMs) {
+        self.handle(Input::internal(InputKind::AttemptLost { attempt, detail }), now);
     }
 }
 

@@ -1,5 +1,6 @@
 //! The line to the session host: found, started, lost, found again.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::process::Child;
@@ -24,6 +25,14 @@ pub(super) struct Greeting {
     pub(super) sessions: Vec<Known>,
 }
 
+/// A message that does not fit into a frame of 16 MiB. No kernel would take such an environment or
+/// command line either (execve(2)).
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "its environment and script are larger than the 16 MiB that a session can be started with: give it less"
+)]
+pub(super) struct TooLong;
+
 /// See the module.
 pub(super) struct HostLink {
     home: Home,
@@ -35,6 +44,8 @@ pub(super) struct HostLink {
     pid: Option<u32>,
     retry_at: Option<TimestampMs>,
     retry_ms: i64,
+    /// Environments that the present host could not be given.
+    too_long: BTreeSet<String>,
     /// Why there is no host, for people.
     pub(super) trouble: Option<String>,
 }
@@ -50,6 +61,7 @@ impl HostLink {
             pid: None,
             retry_at: None,
             retry_ms: RETRY_FIRST_MS,
+            too_long: BTreeSet::new(),
             trouble: None,
         }
     }
@@ -75,8 +87,12 @@ impl HostLink {
     }
 
     /// Connects to the host that is there, or starts one.
+    ///
+    /// The driver waits meanwhile, at worst for a start and a greeting ([`ANSWER_TIME_MAX`] each): without
+    /// a host nothing starts and nothing can end, so that only questions and changes wait with it.
     pub(super) fn connect(&mut self, now: TimestampMs) -> Option<Greeting> {
         self.client = None;
+        self.too_long.clear();
         match self.try_connect() {
             Ok(greeting) => {
                 self.retry_at = None;
@@ -155,13 +171,32 @@ impl HostLink {
         }
     }
 
-    pub(super) fn send(&mut self, message: &ToHost) {
-        if let Some(client) = &mut self.client {
-            // Too long for a frame: an environment or a script of 16 MiB, which no kernel takes either.
-            if let Err(error) = client.send(message) {
-                tracing::error!(%error, "a message to the session host was not sent");
-            }
+    /// Puts a message behind what is to be sent. Without a host it is nobody's: a new connection
+    /// settles everything anew.
+    ///
+    /// # Errors
+    /// It is too long for a frame, or a start that needs an environment that was.
+    pub(super) fn send(&mut self, message: &ToHost) -> Result<(), TooLong> {
+        let Some(client) = &mut self.client else { return Ok(()) };
+        if let ToHost::Start(start) = message
+            && start.env_base.as_ref().is_some_and(|name| self.too_long.contains(name))
+        {
+            return Err(TooLong);
         }
+        let sent = client.send(message).map_err(|error| {
+            tracing::error!(%error, "a message to the session host was not sent");
+            TooLong
+        });
+        match message {
+            ToHost::Env { name, .. } if sent.is_err() => {
+                self.too_long.insert(name.clone());
+            }
+            ToHost::Env { name, .. } | ToHost::DropEnv { name } => {
+                self.too_long.remove(name);
+            }
+            _ => {}
+        }
+        sent
     }
 
     /// Writes what is buffered, as far as the socket takes it.
@@ -176,9 +211,10 @@ impl HostLink {
 
     /// The node ends: its sessions go on, or end with it.
     pub(super) fn leave(&mut self, kill_sessions: bool) {
-        self.send(&ToHost::Supervise { restart: None });
+        // Both fit into any frame.
+        let _ = self.send(&ToHost::Supervise { restart: None });
         if kill_sessions {
-            self.send(&ToHost::Shutdown {});
+            let _ = self.send(&ToHost::Shutdown {});
         }
         if let Some(mut client) = self.client.take()
             && let Err(error) = flush_all(&mut client)

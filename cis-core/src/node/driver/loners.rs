@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::facts::{ended, loner_ended};
-use super::host_link::HostLink;
-use super::{Beside, Driver, now_ms};
+use super::{Beside, Driver, confirmation, now_ms};
 use crate::api::{CreateSession, ListSessions, Problem, ProblemKind, SessionView, TermSize};
 use crate::event::{Actor, EventBody, EventDraft};
 use crate::ids::{SessionId, TimestampMs};
@@ -15,7 +14,7 @@ use crate::node::exposure::Exposure;
 use crate::policy::redact::Redactor;
 use crate::scheduler::{Input, InputKind};
 use crate::session::hub::Ended;
-use crate::session::protocol::{Exit, Io, Known, Start, StartFailure, ToHost};
+use crate::session::protocol::{Exit, Io, Start, StartFailure, ToHost};
 use crate::store::{SessionFacts, StoreError};
 
 /// Output that is kept of a session, bytes.
@@ -26,7 +25,8 @@ const GRACE_MS: u64 = 10_000;
 
 struct Loner {
     request: Option<Box<CreateSession>>,
-    reply: Option<Reply<SessionId>>,
+    /// Who waits for its first process: the same input may have come more than once.
+    replies: Vec<Reply<SessionId>>,
     started: bool,
     exit_recorded: bool,
 }
@@ -52,10 +52,9 @@ impl Loners {
         self.waiting.push(message);
     }
 
-    pub(super) fn send_waiting(&mut self, host: &mut HostLink) {
-        for message in self.waiting.drain(..) {
-            host.send(&message);
-        }
+    /// What the host is to be told.
+    pub(super) fn take_waiting(&mut self) -> Vec<ToHost> {
+        std::mem::take(&mut self.waiting)
     }
 }
 
@@ -73,12 +72,15 @@ impl Driver {
             let _ = reply.send(Err(Problem::new(ProblemKind::Unavailable, why)));
             return;
         };
-        if let Ok(Some(made)) = self.parts.writer.find_input(request.input)
-            && let Ok(earlier) = made.parse()
-        {
-            let _ = reply.send(Ok(earlier));
-            return;
+        match self.made_by(request.input) {
+            Ok(None) => {}
+            Ok(Some(made)) => return self.created_before(&made, reply),
+            Err(problem) => {
+                let _ = reply.send(Err(problem));
+                return;
+            }
         }
+        self.made.insert(request.input, session.to_string());
         let body = EventBody::SessionCreated {
             session,
             argv: request.argv.clone(),
@@ -121,24 +123,33 @@ impl Driver {
             self.loners.queue(ToHost::DropEnv { name: session.to_string() });
         }
         let loner =
-            Loner { request: Some(request), reply: Some(reply), started: false, exit_recorded: false };
+            Loner { request: Some(request), replies: vec![reply], started: false, exit_recorded: false };
         self.loners.live.insert(session, loner);
         self.count_loners();
+    }
+
+    /// The same input again: whoever sent it hears what the first one hears.
+    fn created_before(&mut self, made: &str, reply: Reply<SessionId>) {
+        let Ok(session) = made.parse::<SessionId>() else {
+            let problem = Problem::new(ProblemKind::Conflict, "this input id was used for something else");
+            let _ = reply.send(Err(problem.hint("give each request an id of its own")));
+            return;
+        };
+        match self.loners.live.get_mut(&session).filter(|loner| !loner.started) {
+            Some(loner) => loner.replies.push(reply),
+            None => self.confirmations.push(confirmation(reply, Ok(session))),
+        }
     }
 
     pub(super) fn loner_started(&mut self, session: SessionId, pid: u32) {
         let Some(loner) = self.loners.live.get_mut(&session) else { return };
         loner.started = true;
-        let (request, reply) = (loner.request.take(), loner.reply.take());
+        let (request, replies) = (loner.request.take(), std::mem::take(&mut loner.replies));
         self.draft(EventBody::SessionStarted { session, task: None, pid });
         if let Some(request) = request {
             self.show_loner(session, request.size, request.argv.join(" "), false);
         }
-        if let Some(reply) = reply {
-            self.confirmations.push(Box::new(move || {
-                let _ = reply.send(Ok(session));
-            }));
-        }
+        self.confirmations.extend(replies.into_iter().map(|reply| confirmation(reply, Ok(session))));
     }
 
     fn show_loner(&mut self, session: SessionId, size: Option<TermSize>, command: String, adopted: bool) {
@@ -154,16 +165,15 @@ impl Driver {
     }
 
     pub(super) fn loner_failed(&mut self, session: SessionId, why: &StartFailure, now: TimestampMs) {
-        let Some(mut loner) = self.loners.live.remove(&session) else { return };
+        let Some(loner) = self.loners.live.remove(&session) else { return };
         let (kind, detail) = match why {
             StartFailure::Resources { detail } => (ProblemKind::Unavailable, detail.clone()),
             StartFailure::Program { detail } => (ProblemKind::BadInput, detail.clone()),
         };
         self.loner_gone(session, detail.clone(), now);
-        if let Some(reply) = loner.reply.take() {
-            self.confirmations.push(Box::new(move || {
-                let _ = reply.send(Err(Problem::new(kind, detail)));
-            }));
+        for reply in loner.replies {
+            let problem = Problem::new(kind, detail.clone());
+            self.confirmations.push(confirmation(reply, Err(problem)));
         }
     }
 
@@ -187,37 +197,39 @@ impl Driver {
     }
 
     pub(super) fn loners_lost(&mut self, now: TimestampMs) {
-        for (session, mut loner) in std::mem::take(&mut self.loners.live) {
+        for (session, loner) in std::mem::take(&mut self.loners.live) {
             let detail = "its session host ended".to_owned();
             self.parts.hub.close(session, Ended { detail: detail.clone(), exit_code: None });
             self.loner_gone(session, detail.clone(), now);
-            if let Some(reply) = loner.reply.take() {
-                let _ = reply.send(Err(Problem::new(ProblemKind::Unavailable, detail)));
+            for reply in loner.replies {
+                let _ = reply.send(Err(Problem::new(ProblemKind::Unavailable, detail.clone())));
             }
         }
         self.loners.waiting.clear();
     }
 
     /// After a start of the node: what became of those that an earlier life of it had.
-    pub(super) fn reconcile_loners(&mut self, known: &mut BTreeMap<SessionId, Known>, now: TimestampMs) {
+    pub(super) fn reconcile_loners(&mut self, now: TimestampMs) {
         let recorded = match self.live_loners() {
             Ok(recorded) => recorded,
             Err(error) => {
-                tracing::error!(%error, "sessions without a run cannot be read");
-                return;
+                tracing::error!(%error, "sessions without a run cannot be read: they are left alone");
+                self.unread.loners = Some(error.to_string());
+                return self.count_loners();
             }
         };
+        self.unread.loners = None;
         for row in recorded {
             if self.loners.contains(row.id) {
-                known.remove(&row.id);
+                self.unread.sessions.remove(&row.id);
                 continue;
             }
-            let Some(there) = known.remove(&row.id) else {
+            let Some(there) = self.unread.sessions.remove(&row.id) else {
                 let detail = "its session host ended, or the node did before it was started".to_owned();
                 self.loner_gone(row.id, detail, now);
                 continue;
             };
-            let loner = Loner { request: None, reply: None, started: true, exit_recorded: false };
+            let loner = Loner { request: None, replies: Vec::new(), started: true, exit_recorded: false };
             self.loners.live.insert(row.id, loner);
             match there.exit {
                 Some(exit) => {
@@ -242,7 +254,8 @@ impl Driver {
 
     /// They share `max_sessions` with the sessions of runs.
     fn count_loners(&mut self) {
-        let count = u32::try_from(self.loners.live_count()).unwrap_or(u32::MAX);
+        let count = self.loners.live_count() + self.unread.sessions.len();
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
         self.handle(Input::internal(InputKind::ForeignSessions { count }), now_ms());
     }
 }

@@ -4,13 +4,16 @@
 //! durable in one transaction, and only then performs the effects and confirms. One thread, because
 //! a task of a fast run costs less than handing it from thread to thread would.
 
+mod denials;
 mod effects;
 mod facts;
 mod host_link;
 mod loners;
 mod persist;
 mod requests;
+mod unread;
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::Arc;
@@ -20,14 +23,16 @@ use std::sync::mpsc::Receiver;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::sync::broadcast;
 
+use self::denials::Denials;
 use self::host_link::HostLink;
 use self::loners::Loners;
-use super::commands::Command;
+use self::unread::Unread;
+use super::commands::{Command, Reply};
 use super::worker::LocalWorker;
-use crate::api::Outbox as _;
+use crate::api::{Outbox as _, Problem, ProblemKind};
 use crate::config::{Home, Keys};
 use crate::event::{Event, EventBody, EventDraft};
-use crate::ids::{NodeDid, SessionId, TimestampMs};
+use crate::ids::{InputId, NodeDid, RunId, SessionId, TimestampMs};
 use crate::scheduler::{IdSource, Input, InputKind, Machine};
 use crate::session::hub::Hub;
 use crate::store::{Blobs, Readers, SessionFacts, TaskSeed, Writer};
@@ -63,6 +68,8 @@ pub(in crate::node) struct Parts {
     pub(in crate::node) restart: Vec<String>,
     pub(in crate::node) host_command: Vec<OsString>,
     pub(in crate::node) machine: Machine,
+    /// Open runs that could not be read, and why.
+    pub(in crate::node) unreadable: BTreeMap<RunId, String>,
     pub(in crate::node) writer: Writer,
     pub(in crate::node) readers: Readers,
     pub(in crate::node) blobs: Arc<Blobs>,
@@ -74,7 +81,16 @@ pub(in crate::node) struct Parts {
     pub(in crate::node) shared: Arc<Shared>,
 }
 
-type Confirmation = Box<dyn FnOnce() + Send>;
+/// Tells a caller what became of its request: it is durable, or why it never will be.
+type Confirmation = Box<dyn FnOnce(Result<(), Problem>) + Send>;
+
+/// Gives `answer` once the turn is durable.
+fn confirmation<T: Send + 'static>(reply: Reply<T>, answer: Result<T, Problem>) -> Confirmation {
+    Box::new(move |durable| {
+        // Whoever asked may be gone.
+        let _ = reply.send(durable.and(answer));
+    })
+}
 
 /// What the store is told beside an event.
 enum Beside {
@@ -90,9 +106,13 @@ pub(in crate::node) struct Driver {
     parts: Parts,
     host: HostLink,
     loners: Loners,
+    unread: Unread,
     ids: SessionIds,
     drafts: Vec<(EventDraft, Beside)>,
     confirmations: Vec<Confirmation>,
+    /// What the inputs of this turn made: the store knows of them once the turn is durable.
+    made: BTreeMap<InputId, String>,
+    denials: Denials,
     /// Durable, but not told to the streams yet.
     unpublished: Vec<Arc<Event>>,
     published_ms: TimestampMs,
@@ -134,14 +154,18 @@ pub(in crate::node) fn now_ms() -> TimestampMs {
 }
 
 impl Driver {
-    pub(in crate::node) fn new(parts: Parts) -> Self {
+    pub(in crate::node) fn new(mut parts: Parts) -> Self {
+        let unreadable = std::mem::take(&mut parts.unreadable);
         Self {
             host: HostLink::new(parts.home.clone(), parts.host_command.clone()),
             parts,
             loners: Loners::default(),
+            unread: Unread::new(unreadable),
             ids: SessionIds::default(),
             drafts: Vec::new(),
             confirmations: Vec::new(),
+            made: BTreeMap::new(),
+            denials: Denials::default(),
             unpublished: Vec::new(),
             published_ms: 0,
             stuck: None,
@@ -189,9 +213,11 @@ impl Driver {
             return;
         }
         self.host_turn(now);
+        self.retry_unread(now);
         self.parts.worker.come_of_age();
         self.take_commands(now);
         self.worker_said(now);
+        self.tell_withheld(now);
         if self.parts.machine.poll_timeout().is_some_and(|(at, _)| at <= now) {
             self.handle(Input::internal(InputKind::Tick), now);
         }
@@ -205,11 +231,10 @@ impl Driver {
             if !self.persist(now) {
                 return;
             }
+            let durable = std::mem::take(&mut self.confirmations);
             self.perform(now);
-            for confirm in self.confirmations.drain(..) {
-                confirm();
-            }
-            if self.parts.worker.said.is_empty() {
+            durable.into_iter().for_each(|confirm| confirm(Ok(())));
+            if self.parts.worker.said.is_empty() && self.drafts.is_empty() && self.confirmations.is_empty() {
                 break;
             }
             self.worker_said(now);
@@ -249,17 +274,11 @@ impl Driver {
 
     fn wait(&mut self) {
         let now = now_ms();
-        let deadline = [
-            self.parts.machine.poll_timeout().map(|(at, _)| at),
-            self.parts.worker.poll_timeout(),
-            self.stuck.as_ref().map(|(_, at)| *at),
-            self.idle_since.map(|since| since + IDLE_EXIT_MS),
-            self.host.retry_at(),
-            (!self.unpublished.is_empty()).then_some(self.published_ms + PUBLISH_APART_MS),
-        ]
-        .into_iter()
-        .flatten()
-        .min();
+        // While nothing can be written, whatever else is due stays due: it must not keep us awake.
+        let deadline = match &self.stuck {
+            Some((_, retry_at)) => Some(*retry_at),
+            None => self.next_deadline(),
+        };
         let timeout = deadline.map(|at| {
             let ms = (at - now).max(0);
             Timespec { tv_sec: ms / 1000, tv_nsec: (ms % 1000) * 1_000_000 }
@@ -285,6 +304,22 @@ impl Driver {
         }
     }
 
+    /// When the next turn is due by itself.
+    fn next_deadline(&mut self) -> Option<TimestampMs> {
+        [
+            self.parts.machine.poll_timeout().map(|(at, _)| at),
+            self.parts.worker.poll_timeout(),
+            self.idle_since.map(|since| since + IDLE_EXIT_MS),
+            self.host.retry_at(),
+            self.denials.poll_timeout(),
+            self.unread.retry_at(),
+            (!self.unpublished.is_empty()).then_some(self.published_ms + PUBLISH_APART_MS),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
     /// Tells the streams what is durable, unless they were told just now.
     fn publish(&mut self, now: TimestampMs) {
         // A clock that was set back must not silence the streams.
@@ -303,6 +338,7 @@ impl Driver {
             || self.parts.machine.open_runs().next().is_some()
             || self.parts.worker.live_count() > 0
             || self.loners.live_count() > 0
+            || !self.unread.sessions.is_empty()
             || self.parts.shared.viewers.load(Ordering::Relaxed) > 0
             || self.parts.writer.due(TimestampMs::MAX, 1).is_ok_and(|entries| !entries.is_empty());
         match (busy, self.idle_since) {
@@ -329,10 +365,15 @@ impl Driver {
             // A host that died may have left processes: the next one ends them before it says hello.
             let _ = self.host.connect(now);
         }
-        let alone = self.parts.worker.live_count() == 0 && self.loners.live_count() == 0;
+        let alone = self.parts.worker.live_count() == 0
+            && self.loners.live_count() == 0
+            && self.unread.sessions.is_empty();
         self.host.leave(stopping.kill_sessions || alone);
+        // Only where the last turn could not be written: nobody may believe that it counts.
+        let why = self.stuck.take().map(|(why, _)| why).unwrap_or_default();
         for confirm in self.confirmations.drain(..) {
-            confirm();
+            let detail = format!("nothing was recorded, and the node is stopping: {why}");
+            confirm(Err(Problem::new(ProblemKind::Unavailable, detail)));
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::requests::typed_into;
 use super::{Beside, Driver, STUCK_RETRY_MS};
 use crate::event::{Event, EventBody, EventDraft};
 use crate::ids::TimestampMs;
@@ -21,6 +22,7 @@ impl Driver {
                     tracing::info!("the database can be written again");
                 }
                 self.drafts.clear();
+                self.made.clear();
                 self.open_exposed();
                 self.unpublished.extend(events);
                 true
@@ -69,6 +71,9 @@ fn append(
         (EventBody::RunCreated(_), Some(input), Some(run)) => writer.remember_input(input, &run.to_string()),
         (EventBody::SessionCreated { session, .. }, Some(input), _) => {
             writer.remember_input(input, &session.to_string())
+        }
+        (EventBody::SessionInput { session, .. }, Some(input), _) => {
+            writer.remember_input(input, &typed_into(*session))
         }
         _ => Ok(()),
     }

@@ -1,9 +1,10 @@
 //! What the API asks of the driver.
 
-use super::{Beside, COMMANDS_PER_TURN_MAX, Driver, Stopping};
+use super::{Beside, COMMANDS_PER_TURN_MAX, Driver, Stopping, confirmation, now_ms};
 use crate::api::{Problem, ProblemKind};
 use crate::event::{Actor, EventBody, EventDraft};
-use crate::ids::{RunId, SessionId, TimestampMs};
+use crate::ids::{InputId, RunId, SessionId, TimestampMs};
+use crate::node::api::store_problem;
 use crate::node::commands::{Command, DriverStatus, NewRun, Reply, RunVerb};
 use crate::node::restore;
 use crate::scheduler::{Input, InputKind, Rejected};
@@ -40,18 +41,14 @@ impl Driver {
                 self.kill(session, grace_ms, actor, reply, now)
             }
             Command::Expose { session, reply } => self.expose(session, reply),
-            Command::Typed { session, input, bytes, actor } => {
-                let attempt = self.parts.worker.attempt_of(session).cloned();
-                let task = attempt.as_ref().map(|attempt| attempt.task.clone());
-                let body = EventBody::SessionInput { session, task, input, bytes };
-                let run = attempt.map(|attempt| attempt.run);
-                let draft = EventDraft { run, at_ms: now, actor: Some(actor), cause: Some(input), body };
-                self.drafts.push((draft, Beside::Nothing));
+            Command::Typing { session, input, bytes, actor, reply } => {
+                self.typing(session, input, bytes, actor, reply, now);
             }
             Command::Denied { action, detail, actor } => {
-                let body = EventBody::AccessDenied { action, detail };
-                let draft = EventDraft { run: None, at_ms: now, actor: Some(actor), cause: None, body };
-                self.drafts.push((draft, Beside::Nothing));
+                if self.denials.admit(&actor, &action, now) {
+                    tracing::warn!(action, detail, who = actor.name, "refused");
+                    self.draft_denied(action, detail, actor, now);
+                }
             }
             Command::Status { reply } => {
                 let _ = reply.send(Ok(self.status()));
@@ -61,11 +58,18 @@ impl Driver {
     }
 
     fn create_run(&mut self, new: NewRun, actor: Actor, reply: Reply<RunId>, now: TimestampMs) {
-        if let Ok(Some(made)) = self.parts.writer.find_input(new.input)
-            && let Ok(earlier) = made.parse()
-        {
-            let _ = reply.send(Ok(earlier));
-            return;
+        match self.made_by(new.input) {
+            Ok(None) => {}
+            Ok(Some(made)) => {
+                // It may be of this very turn: then it is not durable yet.
+                let answer = made.parse().map_err(|_| taken(new.input));
+                self.confirmations.push(confirmation(reply, answer));
+                return;
+            }
+            Err(problem) => {
+                let _ = reply.send(Err(problem));
+                return;
+            }
         }
         let tasks = new
             .dag
@@ -90,10 +94,8 @@ impl Driver {
                 if let Some((_, slot)) = self.drafts.get_mut(first) {
                     *slot = Beside::Tasks(tasks);
                 }
-                let run = new.run;
-                self.confirmations.push(Box::new(move || {
-                    let _ = reply.send(Ok(run));
-                }));
+                self.made.insert(new.input, new.run.to_string());
+                self.confirmations.push(confirmation(reply, Ok(new.run)));
             }
             Err(rejected) => {
                 let _ = reply.send(Err(problem(&rejected)));
@@ -104,12 +106,15 @@ impl Driver {
     fn run_verb(&mut self, run: RunId, verb: RunVerb, actor: Actor, reply: Reply<()>, now: TimestampMs) {
         // The machine has let go of runs that ended: only with its state it can say so, or retry it.
         if self.parts.machine.run(&run).is_none() {
-            match restore::load_run(&self.parts.readers, &self.parts.blobs, run) {
-                Ok(folded) => self.parts.machine.restore(folded),
-                Err(error) => {
-                    let _ = reply.send(Err(Problem::new(ProblemKind::Internal, error.to_string())));
-                    return;
-                }
+            let loaded = if self.unread.has_run(run) {
+                self.read_again(run, now)
+            } else {
+                restore::load_run(&self.parts.readers, &self.parts.blobs, run)
+                    .map(|folded| self.parts.machine.restore(folded))
+            };
+            if let Err(error) = loaded {
+                let _ = reply.send(Err(error.problem()));
+                return;
             }
         }
         let kind = match verb {
@@ -128,9 +133,7 @@ impl Driver {
         match self.parts.machine.handle(input, now, &mut self.ids) {
             Ok(()) => {
                 self.collect();
-                self.confirmations.push(Box::new(move || {
-                    let _ = reply.send(Ok(()));
-                }));
+                self.confirmations.push(confirmation(reply, Ok(())));
             }
             Err(rejected) => {
                 let _ = reply.send(Err(problem(&rejected)));
@@ -149,7 +152,7 @@ impl Driver {
         if let Some(attempt) = self.parts.worker.attempt_of(session).cloned() {
             let kind = InputKind::KillTask { attempt, grace_ms };
             self.handle_for(Input { kind, actor: Some(actor), cause: None }, reply, now);
-        } else if self.loners.contains(session) {
+        } else if self.loners.contains(session) || self.unread.sessions.contains_key(&session) {
             self.loners.queue(ToHost::Kill { session, grace_ms });
             let _ = reply.send(Ok(()));
         } else {
@@ -160,24 +163,81 @@ impl Driver {
 
     fn expose(&mut self, session: SessionId, reply: Reply<()>) {
         let known = self.parts.worker.expose(session) || self.loners.contains(session);
-        self.confirmations.push(Box::new(move || {
-            let _ = reply.send(if known {
+        let answer = if let Some(why) = self.parts.worker.withheld(session) {
+            let detail = format!("what session {session} shows is withheld: {why}");
+            Err(Problem::new(ProblemKind::Unavailable, detail))
+        } else if known {
+            Ok(())
+        } else {
+            Err(Problem::new(ProblemKind::Conflict, format!("session {session} is not live")))
+        };
+        self.confirmations.push(confirmation(reply, answer));
+    }
+
+    /// Records what is about to be typed: the answer comes before the first byte is, so that none is
+    /// ever typed without a trace. The same input again is typed once by the host, and recorded once.
+    fn typing(
+        &mut self,
+        session: SessionId,
+        input: InputId,
+        bytes: u32,
+        actor: Actor,
+        reply: Reply<()>,
+        now: TimestampMs,
+    ) {
+        let answer = match self.made_by(input) {
+            Ok(None) => {
+                let attempt = self.parts.worker.attempt_of(session).cloned();
+                let task = attempt.as_ref().map(|attempt| attempt.task.clone());
+                let body = EventBody::SessionInput { session, task, input, bytes };
+                let run = attempt.map(|attempt| attempt.run);
+                let draft = EventDraft { run, at_ms: now, actor: Some(actor), cause: Some(input), body };
+                self.drafts.push((draft, Beside::Nothing));
+                self.made.insert(input, typed_into(session));
                 Ok(())
-            } else {
-                Err(Problem::new(ProblemKind::Conflict, format!("session {session} is not live")))
-            });
-        }));
+            }
+            Ok(Some(made)) if made == typed_into(session) => Ok(()),
+            Ok(Some(_)) => Err(taken(input)),
+            Err(problem) => Err(problem),
+        };
+        self.confirmations.push(confirmation(reply, answer));
+    }
+
+    /// What an input made before, in this turn too.
+    pub(super) fn made_by(&self, input: InputId) -> Result<Option<String>, Problem> {
+        if let Some(made) = self.made.get(&input) {
+            return Ok(Some(made.clone()));
+        }
+        // Without the answer nothing may be made: it could be the second.
+        self.parts.writer.find_input(input).map_err(|error| store_problem(&error))
+    }
+
+    fn draft_denied(&mut self, action: String, detail: String, actor: Actor, now: TimestampMs) {
+        let body = EventBody::AccessDenied { action, detail };
+        let draft = EventDraft { run: None, at_ms: now, actor: Some(actor), cause: None, body };
+        self.drafts.push((draft, Beside::Nothing));
+    }
+
+    /// Records how many refusals were not recorded one by one.
+    pub(super) fn tell_withheld(&mut self, now: TimestampMs) {
+        for withheld in self.denials.close(now) {
+            let detail = withheld.detail();
+            tracing::warn!(action = withheld.action, detail, who = withheld.actor.name, "refused");
+            self.draft_denied(withheld.action, detail, withheld.actor, now);
+        }
     }
 
     fn status(&self) -> DriverStatus {
-        let live = self.parts.worker.live_count() + self.loners.live_count();
+        let live = self.parts.worker.live_count() + self.loners.live_count() + self.unread.sessions.len();
+        let open = self.parts.machine.open_runs().count() + self.unread.run_count();
         let mut warnings = Vec::new();
         warnings.extend(self.stuck.as_ref().map(|(why, _)| format!("nothing starts: {why}")));
         warnings.extend(self.host.trouble.clone());
         warnings.extend(self.log_trouble.clone());
+        warnings.extend(self.unread.warnings());
         DriverStatus {
             host_pid: self.host.pid(),
-            open_runs: u32::try_from(self.parts.machine.open_runs().count()).unwrap_or(u32::MAX),
+            open_runs: u32::try_from(open).unwrap_or(u32::MAX),
             live_sessions: u32::try_from(live).unwrap_or(u32::MAX),
             warnings,
         }
@@ -186,7 +246,8 @@ impl Driver {
     fn stop(&mut self, kill_sessions: bool, reason: String, reply: Option<Reply<()>>) {
         self.stopping = Some(Stopping { kill_sessions, reason });
         if let Some(reply) = reply {
-            self.confirmations.push(Box::new(move || {
+            // It stops in every case, also where that cannot be recorded.
+            self.confirmations.push(Box::new(move |_| {
                 let _ = reply.send(Ok(()));
             }));
         }
@@ -211,17 +272,27 @@ impl Driver {
                     }
                 }
                 Command::Create { reply, .. } => drop(reply.send(Err(problem()))),
-                Command::Run { reply, .. } | Command::Kill { reply, .. } | Command::Expose { reply, .. } => {
-                    drop(reply.send(Err(problem())));
-                }
+                Command::Run { reply, .. }
+                | Command::Kill { reply, .. }
+                | Command::Expose { reply, .. }
+                | Command::Typing { reply, .. } => drop(reply.send(Err(problem()))),
                 Command::Why { reply, .. } => drop(reply.send(Err(problem()))),
                 Command::CreateSession { reply, .. } => drop(reply.send(Err(problem()))),
-                Command::Typed { .. } | Command::Denied { .. } => {
-                    tracing::warn!(?command, "not recorded: the database cannot be written");
-                }
+                // Counted, and told when the database can be written again.
+                Command::Denied { action, actor, .. } => self.denials.withhold(&actor, &action, now_ms()),
             }
         }
     }
+}
+
+/// What the store remembers of an input that was typed.
+pub(super) fn typed_into(session: SessionId) -> String {
+    format!("typed into {session}")
+}
+
+fn taken(input: InputId) -> Problem {
+    Problem::new(ProblemKind::Conflict, format!("the input id {} was used for something else", input.0))
+        .hint("give each request an id of its own")
 }
 
 /// What the scheduler refuses, as the API says it.

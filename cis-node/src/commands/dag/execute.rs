@@ -1,5 +1,7 @@
 //! `cis dag execute`.
 
+use cis_core::api::ProblemKind;
+use cis_core::client::ClientError;
 use cis_core::event::RunState;
 
 use super::run::{Params, follow_from_here, print_id, request};
@@ -63,6 +65,12 @@ fn existing(context: &Context, name: &str, args: &Args) -> Result<Exit, CliError
         let run = match before.state {
             RunState::Created => client.start_run(&id).await?,
             RunState::Paused => client.resume_run(&id).await?,
+            RunState::Running => match client.resume_run(&id).await {
+                // There is nothing to resume: it goes on already.
+                Err(ClientError::Problem(problem)) if problem.kind == ProblemKind::Conflict => before.clone(),
+                // It cannot go on, and this says why.
+                answer => answer?,
+            },
             _ => before.clone(),
         };
         if args.detach {

@@ -1,5 +1,7 @@
 //! `cis node`: the process that does the work.
 
+mod force;
+mod probe;
 mod serve;
 mod start;
 mod status;

@@ -4,6 +4,7 @@ use std::os::unix::process::CommandExt as _;
 
 use cis_core::api::StopNode;
 
+use super::probe::{Probe, probe};
 use super::{status, stop};
 use crate::context::Context;
 use crate::error::{CliError, Exit};
@@ -31,7 +32,11 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
         return Err(CliError::bad_input("inside of a session no node is started")
             .hint("a node that a session started would end with it: start it outside"));
     }
-    let running = context.block_on(async { Ok(context.client_of_running().node().await.ok()) })?;
+    let running = match context.block_on(probe(context))? {
+        Probe::Running(node) => Some(*node),
+        Probe::Absent => None,
+        Probe::Silent(silent) => return Err(silent.problem(context)),
+    };
     match running {
         Some(node) if node.stays && args.detach => {
             output::show(context, &node, |node| human::node(node, now_ms()))?;
@@ -44,9 +49,9 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
             ))
             .hint("`cis node stop` ends it"));
         }
-        Some(node) => context.block_on(async {
-            stop::stop_and_wait(&context.client_of_running(), &node, &StopNode::default()).await
-        })?,
+        Some(node) => {
+            context.block_on(async { stop::stop_and_wait(context, &node, &StopNode::default()).await })?
+        }
         None => {}
     }
     if args.detach {

@@ -1,8 +1,8 @@
 //! `cis node status`.
 
 use cis_core::api::NodeView;
-use cis_core::client::ClientError;
 
+use super::probe::{Probe, probe};
 use crate::context::Context;
 use crate::error::{CliError, Exit};
 use crate::input_id::now_ms;
@@ -24,19 +24,14 @@ pub(super) fn run(context: &Context) -> Result<Exit, CliError> {
 
 /// The node as it says itself; where none runs, what is known without one.
 pub(crate) async fn view(context: &Context) -> Result<NodeView, CliError> {
-    let client = context.client_of_running();
-    let mut answer = client.node().await;
-    if let Err(ClientError::Io { .. }) = answer {
-        // It died while it was asked: what is true now?
-        answer = client.node().await;
-    }
-    match answer {
-        Ok(node) => Ok(node),
-        Err(ClientError::NotRunning { socket }) => Ok(NodeView {
+    match probe(context).await? {
+        Probe::Running(node) => Ok(*node),
+        Probe::Silent(silent) => Err(silent.problem(context)),
+        Probe::Absent => Ok(NodeView {
             running: false,
             pid: None,
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            socket: socket.display().to_string(),
+            socket: context.socket().display().to_string(),
             home: context.home.dir.display().to_string(),
             did: None,
             host_pid: None,
@@ -47,6 +42,5 @@ pub(crate) async fn view(context: &Context) -> Result<NodeView, CliError> {
             max_sessions: 0,
             warnings: Vec::new(),
         }),
-        Err(error) => Err(error.into()),
     }
 }

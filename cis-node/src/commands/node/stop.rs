@@ -5,9 +5,11 @@ use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use cis_core::api::{NodeView, StopNode};
-use cis_core::client::{Client, ClientError};
+use cis_core::client::ClientError;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
+use super::force;
+use super::probe::{self, Probe, probe};
 use crate::context::Context;
 use crate::error::{CliError, Exit};
 use crate::{node_start, output, wait};
@@ -36,11 +38,10 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
         node_start::ensure(&context.home, false)?;
     }
     let stopped = context.block_on(async {
-        let client = context.client_of_running();
-        match client.node().await {
-            Ok(node) => stop_and_wait(&client, &node, &how).await.map(|()| true),
-            Err(ClientError::NotRunning { .. }) => Ok(false),
-            Err(error) => Err(error.into()),
+        match probe(context).await? {
+            Probe::Running(node) => stop_and_wait(context, &node, &how).await.map(|()| true),
+            Probe::Absent => Ok(false),
+            Probe::Silent(silent) => force::end(context, &silent, how.kill_sessions).map(|()| true),
         }
     })?;
     let answer = serde_json::json!({ "running": false, "stopped": stopped });
@@ -51,15 +52,24 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
 }
 
 /// Stops the node and waits until its process is gone.
-pub(super) async fn stop_and_wait(client: &Client, node: &NodeView, how: &StopNode) -> Result<(), CliError> {
+pub(super) async fn stop_and_wait(
+    context: &Context,
+    node: &NodeView,
+    how: &StopNode,
+) -> Result<(), CliError> {
     // Opened before it is told: afterwards the number may be another process's.
     let process = node
         .pid
         .and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?))
         .and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
+    let client = context.client_of_running();
     match client.stop_node(how).await {
         // It may be gone before its answer is read.
         Ok(()) | Err(ClientError::Io { .. }) => {}
+        // It answered a moment ago, and hangs now.
+        Err(ClientError::Timeout { .. }) => {
+            return force::end(context, &probe::silent(context), how.kill_sessions);
+        }
         Err(error) => return Err(error.into()),
     }
     let Some(process) = process else { return Ok(()) };
