@@ -125,6 +125,9 @@ mod tests {
         fn variable(&self, _: u32, _: &str) -> Option<Vec<u8>> {
             None
         }
+        fn stamp(&self, _: u32) -> Option<u64> {
+            None
+        }
         fn ignores(&self, _: u32, _: Signal) -> bool {
             false
         }
