@@ -16,10 +16,17 @@ use crate::session::protocol::AtDeadline;
 const TERM_PAUSE_MS: (u64, u64) = (20, 500);
 /// The same while they are killed: what does not go then sleeps in the kernel.
 const KILL_PAUSE_MS: (u64, u64) = (5, 1000);
-/// No process gets SIGHUP more often than this.
-const HANGUPS_MAX: u8 = 8;
+/// Between the first two times that a process gets SIGHUP; then twice as long, and so on, ms.
+const HANGUP_PAUSE_MS: u64 = 20;
 /// So often in a row a tree is looked at for processes that are not stopped yet.
 const STOP_ROUNDS: usize = 32;
+
+/// When a process gets SIGHUP again at the earliest, and how long after that once more.
+#[derive(Debug)]
+struct HangUp {
+    next: u64,
+    pause: u64,
+}
 
 /// A tree that is being ended.
 #[derive(Debug)]
@@ -31,8 +38,8 @@ pub(super) struct Kill {
     pause: u64,
     /// They got SIGTERM.
     told: BTreeSet<ProcessKey>,
-    /// They got SIGHUP so many times.
-    hung_up: BTreeMap<ProcessKey, u8>,
+    /// They got SIGHUP.
+    hung_up: BTreeMap<ProcessKey, HangUp>,
     /// They are another user's: nothing can be done about them.
     beyond: BTreeSet<ProcessKey>,
 }
@@ -136,8 +143,9 @@ impl Host {
     }
 
     /// SIGTERM to those that have not had it. On a terminal, what ignores it gets SIGHUP as well, as an
-    /// interactive shell does, for which that is the way to end. Several times: a shell that is just
-    /// starting ignores SIGTERM only a moment later, and bash forgets a SIGHUP of that moment as well.
+    /// interactive shell does, for which that is the way to end. Again and again, ever more seldom: a
+    /// shell that is just starting ignores SIGTERM only a moment later, bash forgets a SIGHUP of that
+    /// moment as well, and on a busy machine the moment lasts for seconds.
     /// SIGCONT, for who is stopped hears nothing.
     fn ask_to_end(&self, kill: &mut Kill, live: &[Process], terminal: bool) {
         for process in live {
@@ -146,9 +154,10 @@ impl Host {
             if kill.told.insert(key) {
                 signals.push(Signal::TERM);
             }
-            let hung_up = kill.hung_up.entry(key).or_default();
-            if terminal && *hung_up < HANGUPS_MAX && self.processes.ignores(process.pid, Signal::TERM) {
-                *hung_up += 1;
+            let first = HangUp { next: self.now, pause: HANGUP_PAUSE_MS };
+            let hang_up = kill.hung_up.entry(key).or_insert(first);
+            if terminal && hang_up.next <= self.now && self.processes.ignores(process.pid, Signal::TERM) {
+                *hang_up = HangUp { next: self.now + hang_up.pause, pause: hang_up.pause * 2 };
                 signals.push(Signal::HUP);
             }
             if signals.is_empty() {
