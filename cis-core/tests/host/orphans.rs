@@ -94,6 +94,26 @@ fn one_that_nobody_can_be_told_of_costs_no_session_its_grace_and_does_not_stay()
 }
 
 #[test]
+fn one_of_a_host_that_was_killed_cannot_speak_to_the_next() {
+    // The line of its parents ends at the first process, as a person's does: the stamp tells.
+    let host = Host::start();
+    let mut control = host.control();
+    let pid = control.start(&host.shell("while :; do sleep 0.05; done"));
+    let limits = fs::read_to_string(format!("/proc/{pid}/limits")).unwrap();
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max realtime timeout")).unwrap();
+    let stamp = format!("--rttime={}", line.split_whitespace().nth(1).unwrap());
+    let script = "import socket,sys\ns=socket.socket(socket.AF_UNIX)\ns.connect(sys.argv[1])\ns.settimeout(1)\ntry: print(s.recv(9))\nexcept TimeoutError: print('served')";
+    let socket = host.path("socket");
+    let ask = |limit: &str| {
+        let mut prlimit = std::process::Command::new("prlimit");
+        let arguments = [limit, "env", "-i", "python3", "-c", script, socket.to_str().unwrap()];
+        String::from_utf8(prlimit.args(arguments).output().unwrap().stdout).unwrap()
+    };
+    assert_eq!(ask(&stamp), "b''\n");
+    assert_eq!(ask("--core=0"), "served\n");
+}
+
+#[test]
 fn the_next_host_ends_what_a_killed_one_left_without_an_environment() {
     let mut host = Host::start();
     let mut control = host.control();

@@ -303,7 +303,7 @@ impl Host {
 
     fn admit(&mut self, stream: OwnedFd) {
         let full = self.connections.len() >= CONNECTIONS_MAX;
-        if full || !listener::admits(&stream, &self.processes, self.supervise.node) {
+        if full || !listener::admits(&stream, &self.processes, &self.stamps, self.supervise.node) {
             return;
         }
         let at = self.connections.insert(Connection::new(stream));
