@@ -4,12 +4,14 @@
 //! [`NodeApi`]; this folder knows no store, no session and no scheduler.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "an io folder")]
 
+mod descent;
 mod errors;
 mod node_api;
 mod peer;
 mod routes;
 mod streams;
 
+pub use descent::Descent;
 pub use node_api::{AttachFrame, AttachInput, AttachStreams, EventBatch, NodeApi};
 pub use peer::Peer;
 pub use routes::serve;
