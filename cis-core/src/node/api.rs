@@ -85,7 +85,7 @@ impl Node {
 impl NodeApi for Node {
     fn principal(&self, peer: Peer, token: Option<&str>) -> Principal {
         let host = self.shared.host_pid.load(Ordering::Relaxed);
-        principal(peer, token, &self.keys, (host != 0).then_some(host))
+        principal(&peer, token, &self.keys, &self.home, (host != 0).then_some(host))
     }
 
     fn audit_denied(&self, principal: &Principal, action: String, reason: String) {

@@ -1,30 +1,35 @@
 //! Who a connection's peer is: a person, or a process of a session with that session's rights alone.
 //!
-//! An agent must not answer itself: whatever descends from the session host gets the rights of the
-//! session whose token it shows, and none without one. What this cannot see: a process that a
-//! session starts through somebody else of the same uid (cron, ssh, a systemd user unit).
+//! An agent must not answer itself. A peer gets the rights of the session whose token it shows, and
+//! none without one, where it comes from a session: it descends from the session host; or it or an
+//! ancestor was started with a session's environment of this node; or it carries the stamp of sessions,
+//! which outlives the host (`docs/decisions/0010-stamps.md`).
+//!
+//! Not contained, as it has the same uid as the node, whose files it could as well change: what a
+//! session starts through somebody else (cron, ssh, a systemd user unit); and what runs as root (or with
+//! CAP_SYS_RESOURCE), raises its limits, cleans its environment, leaves its parents and kills the host.
 
-use std::fs;
-
-use crate::config::Keys;
+use crate::config::{Home, Keys};
 use crate::event::Via;
 use crate::policy::{Principal, Rights, Who};
-use crate::server::Peer;
-
-/// Parents looked at before we give up: deeper trees are refused, not trusted.
-const DEPTH_MAX: u32 = 4096;
+use crate::server::{Descent, Peer};
 
 /// Classifies the peer of the main socket.
-pub(super) fn principal(peer: Peer, token: Option<&str>, keys: &Keys, host_pid: Option<u32>) -> Principal {
+pub(super) fn principal(
+    peer: &Peer,
+    token: Option<&str>,
+    keys: &Keys,
+    home: &Home,
+    host_pid: Option<u32>,
+) -> Principal {
     let via = Via::Socket;
     // A token is honoured wherever it is shown: it can only lessen what its bearer may do.
     if let Some(session) = token.and_then(|token| keys.session_of(token)) {
         return Principal { who: Who::Session { session, of: None }, via, rights: Rights::OwnSession };
     }
-    let Some(pid) = peer.pid else {
-        return Principal { who: Who::Stray { pid: 0 }, via, rights: Rights::None };
-    };
-    if host_pid.is_some_and(|host| !is_outside(pid, host)) {
+    let outside = |descent: &Descent| is_outside(descent, home, host_pid);
+    if !peer.descent.as_ref().is_some_and(outside) {
+        let pid = peer.pid.unwrap_or(0);
         return Principal { who: Who::Stray { pid }, via, rights: Rights::None };
     }
     let me = rustix::process::geteuid().as_raw();
@@ -32,43 +37,114 @@ pub(super) fn principal(peer: Peer, token: Option<&str>, keys: &Keys, host_pid: 
     Principal { who: Who::User { uid: peer.uid }, via, rights }
 }
 
-/// Whether `pid` is surely no descendant of `host`. A process that is gone could have been one: a
-/// session's process that connects, hands the connection on and ends must not pass for a person.
-fn is_outside(pid: u32, host: u32) -> bool {
-    let mut at = pid;
-    for _ in 0..DEPTH_MAX {
-        if at == host {
-            return false;
-        }
-        if at <= 1 {
-            return true;
-        }
-        match parent(at) {
-            Some(next) => at = next,
-            None => return false,
-        }
-    }
-    false
-}
-
-/// Field 4 of `/proc/PID/stat` (proc_pid_stat(5)); the name before it may hold anything, `)` too.
-fn parent(pid: u32) -> Option<u32> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    let (_, rest) = stat.rsplit_once(") ")?;
-    rest.split(' ').nth(1)?.parse().ok()
+/// Whether it is surely of no session. The host is the present one: what came from an earlier one is
+/// known by its marks.
+fn is_outside(descent: &Descent, home: &Home, host_pid: Option<u32>) -> bool {
+    !host_pid.is_some_and(|host| descent.passes(host))
+        && !descent.is_marked_for(&home.node_socket())
+        && !descent.is_stamped(&home.dir)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::process::{Child, Command, Stdio};
+    use std::time::{Duration, Instant};
+
     use super::*;
 
+    /// A process that ends with the test.
+    struct Started(Child);
+
+    impl Started {
+        fn new(command: &mut Command) -> Self {
+            Self(command.stdin(Stdio::piped()).spawn().unwrap())
+        }
+
+        /// Of the `cat` that it is, or that runs below it, once that runs.
+        fn rights(&self, home: &Home, host: Option<u32>) -> Rights {
+            let deadline = Instant::now() + Duration::from_secs(20);
+            let runs = |pid| std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap() == "cat\n";
+            let mut pid = lowest(self.0.id());
+            while !runs(pid) {
+                assert!(Instant::now() < deadline, "it does not come to run");
+                std::thread::sleep(Duration::from_millis(5));
+                pid = lowest(self.0.id());
+            }
+            let uid = rustix::process::geteuid().as_raw();
+            let peer = Peer { uid, pid: Some(pid), descent: Descent::of(pid) };
+            let keys = Keys::load_or_make(&home.dir).unwrap();
+            principal(&peer, None, &keys, home, host).rights
+        }
+    }
+
+    impl Drop for Started {
+        fn drop(&mut self) {
+            // Its stdin ends, and so does all that reads it.
+            drop(self.0.stdin.take());
+            self.0.wait().unwrap();
+        }
+    }
+
+    fn lowest(pid: u32) -> u32 {
+        let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
+        children.split_whitespace().next().map_or(pid, |child| lowest(child.parse().unwrap()))
+    }
+
+    fn home(folder: &tempfile::TempDir) -> Home {
+        let dir = folder.path().canonicalize().unwrap();
+        Home { runtime: dir.join("runtime"), dir }
+    }
+
     #[test]
-    fn a_child_of_the_host_is_inside_and_its_parent_is_not() {
-        let me = std::process::id();
-        let up = parent(me).unwrap();
-        assert!(!is_outside(me, me));
-        assert!(!is_outside(me, up), "a child");
-        assert!(is_outside(up, me), "a parent");
-        assert!(!is_outside(u32::MAX - 1, me), "gone means not trusted");
+    fn a_person_is_one_beside_the_host_and_below_it_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = home(&folder);
+        let cat = Started::new(&mut Command::new("cat"));
+        assert_eq!(cat.rights(&home, None), Rights::Admin);
+        assert_eq!(cat.rights(&home, Some(std::process::id())), Rights::None);
+    }
+
+    #[test]
+    fn what_has_a_sessions_environment_of_this_node_or_descends_from_it_is_of_a_session() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = home(&folder);
+        let (socket, other) = (home.node_socket(), folder.path().join("other.sock"));
+        for mark in ["CIS_ATTEMPT", "CIS_TOKEN"] {
+            let start = |socket: &std::path::Path, script: &str| {
+                let mut shell = Command::new("sh");
+                Started::new(shell.args(["-c", script]).env(mark, "x").env("CIS_SOCKET", socket))
+            };
+            assert_eq!(start(&socket, "exec cat").rights(&home, None), Rights::None, "{mark}");
+            let cleaned = start(&socket, "env -i cat; :");
+            assert_eq!(cleaned.rights(&home, None), Rights::None, "{mark} of a parent");
+            assert_eq!(
+                start(&other, "exec cat").rights(&home, None),
+                Rights::Admin,
+                "{mark} of another node"
+            );
+        }
+        let mut shown = Command::new("cat");
+        let shown = Started::new(shown.env("CIS_SOCKET", &socket));
+        assert_eq!(shown.rights(&home, None), Rights::Admin, "a person may name the socket");
+    }
+
+    #[test]
+    fn what_a_host_stamped_is_of_a_session_also_without_the_host() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = home(&folder);
+        let stamp = |limit: &str| {
+            let mut prlimit = Command::new("prlimit");
+            Started::new(prlimit.args([limit, "setsid", "env", "-i", "cat"]))
+        };
+        assert_eq!(stamp("--rttime=4611686014132420609").rights(&home, None), Rights::None);
+        assert_eq!(stamp("--rttime=7").rights(&home, None), Rights::None, "lowered further");
+        let below_a_host = |directory: &std::path::Path| {
+            let mut shell = Command::new("sh");
+            let script = "prlimit --rttime=4611686014132420609 env -i cat; :";
+            Started::new(shell.args(["-c", script, "session-host"]).current_dir(directory))
+        };
+        let elsewhere = tempfile::tempdir().unwrap();
+        assert_eq!(below_a_host(&home.dir).rights(&home, None), Rights::None, "of this home");
+        assert_eq!(below_a_host(elsewhere.path()).rights(&home, None), Rights::Admin, "of another");
     }
 }

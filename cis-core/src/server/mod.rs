@@ -4,6 +4,7 @@
 //! [`NodeApi`]; this folder knows no store, no session and no scheduler.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "an io folder")]
 
+mod descent;
 mod errors;
 mod node_api;
 mod peer;
@@ -11,6 +12,7 @@ mod routes;
 mod streams;
 mod unread;
 
+pub use descent::Descent;
 pub use node_api::{AttachFrame, AttachInput, AttachStreams, EventBatch, NodeApi};
 pub use peer::Peer;
 pub use routes::serve;

@@ -57,6 +57,19 @@ fn an_interactive_shell_ends_within_the_grace() {
 }
 
 #[test]
+fn a_shell_that_forgets_hang_ups_while_it_starts_slowly_ends_within_the_grace() {
+    let host = Host::start();
+    let mut control = host.control();
+    // On a busy machine a shell takes seconds to start.
+    let script = "trap '' TERM; trap : HUP; touch ready; end=$(($(date +%s) + 5)); while [ $(date +%s) -lt $end ]; do sleep 0.05; done; trap 'exit 7' HUP; while :; do sleep 0.05; done";
+    let start = host.shell_on_pty(script);
+    control.start(&start);
+    until("it is ready", || host.path("ready").exists());
+    control.send(&ToHost::Kill { session: start.session, grace_ms: Some(30_000) });
+    assert_eq!(control.exit(start.session).status, ExitStatus::Code(7));
+}
+
+#[test]
 fn what_ignores_signals_is_killed_after_the_grace() {
     let script = "trap '' TERM HUP INT; (trap '' TERM HUP; while :; do sleep 1; done) & touch ready; while :; do sleep 1; done";
     assert_eq!(is_killed_whole(script, 200), ExitStatus::Signal(9));

@@ -8,18 +8,25 @@ use rustix::process::{Signal, kill_process_group};
 
 use super::server::Host;
 use super::session::{Flow, Session};
-use super::tree::{Claim, tree};
-use crate::session::os::{Process, ProcessKey, Processes, signal_exactly};
+use super::tree::{Claim, Marks, tree};
+use crate::session::os::{ProcFs, Process, ProcessKey, Processes, signal_exactly};
 use crate::session::protocol::AtDeadline;
 
 /// Between two looks while processes have time to end by themselves, ms: from, to.
 const TERM_PAUSE_MS: (u64, u64) = (20, 500);
 /// The same while they are killed: what does not go then sleeps in the kernel.
 const KILL_PAUSE_MS: (u64, u64) = (5, 1000);
-/// No process gets SIGHUP more often than this.
-const HANGUPS_MAX: u8 = 8;
+/// Between the first two times that a process gets SIGHUP; then twice as long, and so on, ms.
+const HANGUP_PAUSE_MS: u64 = 20;
 /// So often in a row a tree is looked at for processes that are not stopped yet.
 const STOP_ROUNDS: usize = 32;
+
+/// When a process gets SIGHUP again at the earliest, and how long after that once more.
+#[derive(Debug)]
+struct HangUp {
+    next: u64,
+    pause: u64,
+}
 
 /// A tree that is being ended.
 #[derive(Debug)]
@@ -31,8 +38,8 @@ pub(super) struct Kill {
     pause: u64,
     /// They got SIGTERM.
     told: BTreeSet<ProcessKey>,
-    /// They got SIGHUP so many times.
-    hung_up: BTreeMap<ProcessKey, u8>,
+    /// They got SIGHUP.
+    hung_up: BTreeMap<ProcessKey, HangUp>,
     /// They are another user's: nothing can be done about them.
     beyond: BTreeSet<ProcessKey>,
 }
@@ -102,12 +109,16 @@ impl Host {
 
     /// One look at a tree that is being ended, and what is to be done to what is there.
     fn end_round(&mut self, slot: usize) {
-        let (mut live, unreaped) = self.look(slot);
+        let Look { mut live, mut strays, unreaped } = self.look(slot);
         let now = self.now;
         let Some(session) = self.sessions.get_mut(slot) else { return };
         let Some(mut kill) = session.kill.take() else { return };
         live.retain(|process| !kill.beyond.contains(&process.key()));
-        if live.is_empty() && !unreaped && session.leader_end.is_some() {
+        strays.retain(|process| !kill.beyond.contains(&process.key()));
+        if live.is_empty() && session.leader_end.is_some() && !strays.is_empty() {
+            // Perhaps not this session's: its grace is over when its own processes are gone.
+            (kill.hard_from, live) = (now, strays);
+        } else if live.is_empty() && !unreaped && session.leader_end.is_some() {
             session.tree_gone = true;
             self.ended.push(slot);
             return;
@@ -132,8 +143,9 @@ impl Host {
     }
 
     /// SIGTERM to those that have not had it. On a terminal, what ignores it gets SIGHUP as well, as an
-    /// interactive shell does, for which that is the way to end. Several times: a shell that is just
-    /// starting ignores SIGTERM only a moment later, and bash forgets a SIGHUP of that moment as well.
+    /// interactive shell does, for which that is the way to end. Again and again, ever more seldom: a
+    /// shell that is just starting ignores SIGTERM only a moment later, bash forgets a SIGHUP of that
+    /// moment as well, and on a busy machine the moment lasts for seconds.
     /// SIGCONT, for who is stopped hears nothing.
     fn ask_to_end(&self, kill: &mut Kill, live: &[Process], terminal: bool) {
         for process in live {
@@ -142,9 +154,10 @@ impl Host {
             if kill.told.insert(key) {
                 signals.push(Signal::TERM);
             }
-            let hung_up = kill.hung_up.entry(key).or_default();
-            if terminal && *hung_up < HANGUPS_MAX && self.processes.ignores(process.pid, Signal::TERM) {
-                *hung_up += 1;
+            let first = HangUp { next: self.now, pause: HANGUP_PAUSE_MS };
+            let hang_up = kill.hung_up.entry(key).or_insert(first);
+            if terminal && hang_up.next <= self.now && self.processes.ignores(process.pid, Signal::TERM) {
+                *hang_up = HangUp { next: self.now + hang_up.pause, pause: hang_up.pause * 2 };
                 signals.push(Signal::HUP);
             }
             if signals.is_empty() {
@@ -197,7 +210,8 @@ impl Host {
             if !fresh {
                 return (stopped, true);
             }
-            live = self.look(slot).0;
+            let look = self.look(slot);
+            live = if look.live.is_empty() { look.strays } else { look.live };
         }
         (stopped, false)
     }
@@ -210,7 +224,7 @@ impl Host {
         if self.sessions.get(slot).is_none_or(|session| session.kill.is_some()) {
             return;
         }
-        let (live, _) = self.look(slot);
+        let live = self.look(slot).live;
         let (_, all) = self.stop_all(slot, live, &mut BTreeSet::new());
         let again = (!all).then_some(self.now + AGAIN_MS);
         if let Some(session) = self.sessions.get_mut(slot) {
@@ -223,21 +237,21 @@ impl Host {
         if let Some(session) = self.sessions.get_mut(slot) {
             session.freeze_next = None;
         }
-        let (live, _) = self.look(slot);
+        let live = self.look(slot).live;
         for process in live {
             // One that is gone or another user's is not ours to thaw.
             let _ = signal_exactly(&self.processes, process.key(), &[Signal::CONT]);
         }
     }
 
-    /// The live processes of a session, and whether there are orphans that the host has yet to wait for.
-    pub(super) fn look(&mut self, slot: usize) -> (Vec<Process>, bool) {
+    /// What there is of a session.
+    pub(super) fn look(&mut self, slot: usize) -> Look {
         let all = self.processes.all();
         self.look_in(slot, &all)
     }
 
     /// The same, in a list of all processes.
-    pub(super) fn look_in(&mut self, slot: usize, all: &[Process]) -> (Vec<Process>, bool) {
+    pub(super) fn look_in(&mut self, slot: usize, all: &[Process]) -> Look {
         let ticks = self.processes.ticks_per_second();
         let living = self.sessions.iter().filter(|(_, session)| session.lives());
         let claims: Vec<Claim<'_>> = living
@@ -247,15 +261,38 @@ impl Host {
                 leader_gone: session.leader_end.is_some(),
                 started: session.started * ticks / 1000,
                 label: &session.label,
+                stamp: session.stamp,
                 seen: &session.seen,
             })
             .collect();
-        let label = |pid| self.processes.variable(pid, super::environment::LABEL);
-        let found = tree(all, self.own_pid, self.supervise.node, &claims, slot, label);
-        let live: Vec<Process> = found.live.into_iter().filter_map(|at| all.get(at).cloned()).collect();
+        let found = tree(all, self.own_pid, self.supervise.node, &claims, slot, &self.processes);
+        let those = |numbers: Vec<usize>| -> Vec<Process> {
+            numbers.into_iter().filter_map(|at| all.get(at).cloned()).collect()
+        };
+        let (live, strays) = (those(found.live), those(found.strays));
         if let Some(session) = self.sessions.get_mut(slot) {
             session.seen = live.iter().map(Process::key).collect();
         }
-        (live, found.unreaped)
+        Look { live, strays, unreaped: found.unreaped }
+    }
+}
+
+/// What a look at a session finds.
+pub(super) struct Look {
+    /// Its processes.
+    pub(super) live: Vec<Process>,
+    /// Those that most probably come from it, and cannot be told from others'.
+    strays: Vec<Process>,
+    /// There are orphans that the host has yet to wait for.
+    unreaped: bool,
+}
+
+impl Marks for ProcFs {
+    fn stamp(&self, pid: u32) -> Option<u64> {
+        Processes::stamp(self, pid)
+    }
+
+    fn label(&self, pid: u32) -> Option<Vec<u8>> {
+        self.variable(pid, super::environment::LABEL)
     }
 }

@@ -2,18 +2,17 @@
 //! before another host starts the same work again.
 //!
 //! A host notes in its lock file that it lives, and takes the note back when it ends in good order.
-//! Who finds the note ends every process that carries a session's marks of the same node. What
-//! cleaned its environment and lost its parents is not found.
+//! Who finds the note ends every process that carries the stamp of a session of this directory, or a
+//! session's marks of the same node in its environment. Not found is what hid both: who cleans its
+//! environment, loses its parents and changes its hard limit of realtime CPU time.
 
 use std::collections::HashSet;
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, Write as _};
-use std::os::unix::ffi::OsStrExt as _;
-use std::path::Path;
 
 use rustix::process::Signal;
 
-use crate::session::os::{Process, Processes, signal_exactly};
+use crate::session::os::{Process, Processes, Stamps, signal_exactly};
 
 /// In the lock file of a host that lives.
 const NOTE: &[u8] = b"live\n";
@@ -22,15 +21,19 @@ const NOTE: &[u8] = b"live\n";
 const LOOKS_MAX: usize = 1000;
 
 /// Ends what an earlier host left behind, and notes that this one lives. `lock` is held.
-pub(super) fn take_over(lock: &mut File, socket: &Path, processes: &impl Processes) -> io::Result<()> {
+/// `directory` is that of its socket.
+pub(super) fn take_over(
+    lock: &mut File,
+    directory: &[u8],
+    stamps: &Stamps,
+    processes: &impl Processes,
+) -> io::Result<()> {
     let mut note = Vec::new();
     lock.read_to_end(&mut note)?;
     if note.is_empty() {
         return lock.write_all(NOTE);
     }
-    if let Some(directory) = socket.parent() {
-        end_all(directory.as_os_str().as_bytes(), processes);
-    }
+    end_all(directory, stamps, processes);
     Ok(())
 }
 
@@ -40,9 +43,9 @@ pub(super) fn leave(lock: &mut File) -> io::Result<()> {
     lock.set_len(0)
 }
 
-fn end_all(directory: &[u8], processes: &impl Processes) {
+fn end_all(directory: &[u8], stamps: &Stamps, processes: &impl Processes) {
     for _ in 0..LOOKS_MAX {
-        let left = left_behind(directory, processes);
+        let left = left_behind(directory, stamps, processes);
         if left.is_empty() {
             return;
         }
@@ -57,11 +60,14 @@ fn end_all(directory: &[u8], processes: &impl Processes) {
 }
 
 /// Live processes with the marks of a session of this node, and their descendants.
-fn left_behind(directory: &[u8], processes: &impl Processes) -> Vec<Process> {
+fn left_behind(directory: &[u8], stamps: &Stamps, processes: &impl Processes) -> Vec<Process> {
+    let stamped = |pid| processes.stamp(pid).is_some_and(|limit| stamps.is_ours(limit));
     let all = processes.all();
     let mut found: HashSet<u32> = all
         .iter()
-        .filter(|process| !process.zombie && is_marked(process.pid, directory, processes))
+        .filter(|process| {
+            !process.zombie && (stamped(process.pid) || is_marked(process.pid, directory, processes))
+        })
         .map(|process| process.pid)
         .collect();
     loop {

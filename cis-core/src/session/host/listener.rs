@@ -14,7 +14,7 @@ use rustix::net::sockopt::socket_peercred;
 use rustix::process::{Pid, geteuid, test_kill_process, umask};
 
 use super::config::HostError;
-use crate::session::os::Processes;
+use crate::session::os::{Processes, Stamps};
 
 /// `sun_path` has 108 bytes, the last of them a null (unix(7)).
 const SOCKET_PATH_BYTES_MAX: usize = 107;
@@ -53,12 +53,19 @@ pub(super) fn bind(path: &Path) -> Result<UnixListener, HostError> {
 }
 
 /// Whether this peer may speak to the host: a process of the same user that does not run inside a
-/// session. `node`, the one that the host itself started, may.
-pub(super) fn admits(stream: impl AsFd, processes: &impl Processes, node: Option<u32>) -> bool {
+/// session, of this host or of one before it. `node`, the one that the host itself started, may.
+pub(super) fn admits(
+    stream: impl AsFd,
+    processes: &impl Processes,
+    stamps: &Stamps,
+    node: Option<u32>,
+) -> bool {
     let Ok(peer) = socket_peercred(&stream) else { return false };
     let pid = peer.pid.as_raw_nonzero().get().unsigned_abs();
+    let stamped = || processes.stamp(pid).is_some_and(|limit| stamps.is_ours(limit));
     // Again where a parent went away while its line was followed.
-    peer.uid == geteuid() && (0..3).find_map(|_| is_outside(pid, processes, node)).unwrap_or(false)
+    let outside = || (0..3).find_map(|_| is_outside(pid, processes, node)).unwrap_or(false);
+    peer.uid == geteuid() && outside() && !stamped()
 }
 
 /// Follows the line of parents: none where it was broken.
@@ -123,6 +130,9 @@ mod tests {
             None
         }
         fn variable(&self, _: u32, _: &str) -> Option<Vec<u8>> {
+            None
+        }
+        fn stamp(&self, _: u32) -> Option<u64> {
             None
         }
         fn ignores(&self, _: u32, _: Signal) -> bool {

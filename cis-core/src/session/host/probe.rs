@@ -10,7 +10,7 @@ impl Host {
     /// Answers with the evidence of this moment.
     pub(super) fn probe(&mut self, at: usize, slot: usize) {
         let all = self.probed.take().unwrap_or_else(|| self.processes.all());
-        let (live, _) = self.look_in(slot, &all);
+        let live = self.look_in(slot, &all).live;
         self.probed = Some(all);
         let waiting = live.iter().filter(|process| self.waits_at_terminal(process));
         let readers = waiting.map(|process| (process.pid, process.name.clone())).collect();

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::fs::{File, OpenOptions};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixListener;
 
@@ -20,7 +21,7 @@ use super::supervise::Supervise;
 use super::timers::{Timers, Wake};
 use super::{leftovers, listener};
 use crate::ids::{HostInstance, SessionId, TimestampMs};
-use crate::session::os::{self, Limits, Nofile, ProcFs, Process, SignalFd, Spawner};
+use crate::session::os::{self, Limits, Nofile, ProcFs, Process, SignalFd, Spawner, Stamps};
 use crate::session::protocol::FromHost;
 
 /// So much of a session's output is read in one turn, bytes: a flood does not hold up the others.
@@ -84,6 +85,7 @@ pub(super) struct Host {
     pub(super) nofile: Nofile,
     pub(super) limits: Limits,
     pub(super) spawner: Spawner,
+    pub(super) stamps: Stamps,
     pub(super) programs: Programs,
     pub(super) bases: HashMap<String, Base>,
     pub(super) sessions: Slab<Session>,
@@ -151,10 +153,10 @@ impl Host {
             .map_err(HostError::system("become the reaper of orphans"))?;
         let signals = os::watch_signals().map_err(HostError::system("watch its signals"))?;
         let processes = ProcFs::open().map_err(HostError::system("read /proc"))?;
-        leftovers::take_over(&mut lock, &config.socket, &processes).map_err(|source| HostError::File {
-            action: "note its life in",
-            path: config.lock.clone(),
-            source,
+        let directory = config.socket.parent().unwrap_or(&config.socket).as_os_str().as_bytes();
+        let stamps = Stamps::new(directory);
+        leftovers::take_over(&mut lock, directory, &stamps, &processes).map_err(|source| {
+            HostError::File { action: "note its life in", path: config.lock.clone(), source }
         })?;
         let poll =
             epoll::create(epoll::CreateFlags::CLOEXEC).map_err(HostError::system("create an epoll"))?;
@@ -163,12 +165,13 @@ impl Host {
         getrandom::fill(&mut random)
             .map_err(|error| HostError::System { action: "get random bytes", source: error.into() })?;
         let now_unix = os::unix_ms();
-        let limits = Limits { nofile: nofile.child_limit(), umask: config.umask };
+        let limits = Limits { nofile: nofile.child_limit(), umask: config.umask, stamp: None };
         let listener = listener::bind(&config.socket)?;
         let host = Self {
             instance: HostInstance::from_parts(now_unix.unsigned_abs(), u128::from_le_bytes(random)),
             own_pid: std::process::id(),
             spawner: Spawner::new(),
+            stamps,
             programs: Programs::default(),
             bases: HashMap::new(),
             sessions: Slab::new(),
@@ -300,7 +303,7 @@ impl Host {
 
     fn admit(&mut self, stream: OwnedFd) {
         let full = self.connections.len() >= CONNECTIONS_MAX;
-        if full || !listener::admits(&stream, &self.processes, self.supervise.node) {
+        if full || !listener::admits(&stream, &self.processes, &self.stamps, self.supervise.node) {
             return;
         }
         let at = self.connections.insert(Connection::new(stream));

@@ -7,7 +7,7 @@ use super::kill::Kill;
 use crate::event::ExitStatus;
 use crate::ids::{SessionId, TimestampMs};
 use crate::session::log::LogWriter;
-use crate::session::os::ProcessKey;
+use crate::session::os::{ProcessKey, Stamp};
 use crate::session::protocol::{AtDeadline, Exit, Known};
 
 /// Its descriptors.
@@ -79,6 +79,8 @@ pub(super) struct Deadline {
 pub(super) struct Session {
     pub(super) id: SessionId,
     pub(super) label: Box<str>,
+    /// What its processes cannot take off; none where the system leaves no room for it.
+    pub(super) stamp: Option<Stamp>,
     /// Of its first process, its leader.
     pub(super) pid: u32,
     pub(super) started_ms: TimestampMs,

@@ -16,7 +16,7 @@ use super::inputs::Inputs;
 use super::server::Host;
 use super::session::{Descriptors, Flow, Session};
 use crate::session::log::LogWriter;
-use crate::session::os::{self, Limits, Spawn, SpawnError, Step, Streams};
+use crate::session::os::{self, Limits, Spawn, SpawnError, Stamp, Step, Streams};
 use crate::session::protocol::{FromHost, Io, Start, StartFailure};
 
 /// So many descriptors are kept for connections and logs.
@@ -69,13 +69,15 @@ impl Host {
             place_file(Path::new(path), content)?;
         }
         let plumbing = open_plumbing(start.io, self.nofile.soft)?;
-        let pid = self.spawn_leader(&start, &plumbing.childs)?;
+        let stamp = self.stamps.give();
+        let pid = self.spawn_leader(&start, &plumbing.childs, stamp)?;
         self.probed = None;
         let now = self.now;
         let timeout_at = start.timeout_ms.map(|timeout| now.saturating_add(timeout));
         let slot = self.sessions.insert(Session {
             id: start.session,
             label: start.label.into(),
+            stamp,
             pid,
             started_ms: self.now_unix,
             started: now,
@@ -131,7 +133,12 @@ impl Host {
         }
     }
 
-    fn spawn_leader(&mut self, start: &Start, childs: &Ends) -> Result<u32, StartFailure> {
+    fn spawn_leader(
+        &mut self,
+        start: &Start,
+        childs: &Ends,
+        stamp: Option<Stamp>,
+    ) -> Result<u32, StartFailure> {
         let base = match &start.env_base {
             Some(name) => Some(self.bases.get(name).ok_or_else(|| {
                 program(format!("the environment `{name}` was not sent to the session host; send it again"))
@@ -164,7 +171,7 @@ impl Host {
                 environment: &environment.entries(),
                 directory: Some(&directory),
                 streams,
-                limits,
+                limits: Limits { stamp: stamp.map(|stamp| stamp.top), ..limits },
             });
             match spawned {
                 Ok(pid) => return Ok(pid),

@@ -1,12 +1,17 @@
 //! Whose process is it? A session's tree is its leader with all descendants, and its orphans: what
 //! lost its parent and came to the host, the subreaper (prctl(2)).
 //!
-//! Owns the decision, over a list of processes. Sends nothing, reads nothing but through the closure
-//! that tells a label.
+//! An orphan is known by the session id it kept, by an earlier look, by the stamp that it cannot take
+//! off, by the label in its environment. One that has none of them went to some length (it changed its
+//! own limits, too): a stray. It costs no session its grace, and ends with the one that most probably
+//! made it, the youngest that is older.
+//!
+//! Owns the decision, over a list of processes. Sends nothing, reads nothing but through
+//! [`Marks`].
 
 use std::collections::HashMap;
 
-use crate::session::os::{Process, ProcessKey};
+use crate::session::os::{Process, ProcessKey, Stamp};
 
 /// What a session is known by.
 #[derive(Debug, Clone)]
@@ -19,6 +24,7 @@ pub(super) struct Claim<'a> {
     /// Clock ticks since boot, not after its leader's.
     pub(super) started: u64,
     pub(super) label: &'a str,
+    pub(super) stamp: Option<Stamp>,
     pub(super) seen: &'a [ProcessKey],
 }
 
@@ -27,21 +33,23 @@ pub(super) struct Claim<'a> {
 pub(super) struct Tree {
     /// Those that live: numbers in the list.
     pub(super) live: Vec<usize>,
+    /// Strays that most probably come from it, with their descendants: numbers in the list.
+    pub(super) strays: Vec<usize>,
     /// Some ended, and the host has yet to wait for them: their children may just have come to it.
     pub(super) unreaped: bool,
 }
 
 /// The tree of `of`, one of `claims` (every session that lives).
 ///
-/// `own` is the host's pid, `node` a child of it that belongs to no session. `label` reads the label
-/// of a process from its environment.
+/// `own` is the host's pid, `node` a child of it that belongs to no session. `marks` tell what a
+/// process carries.
 pub(super) fn tree(
     all: &[Process],
     own: u32,
     node: Option<u32>,
     claims: &[Claim<'_>],
     of: usize,
-    label: impl Fn(u32) -> Option<Vec<u8>>,
+    marks: &impl Marks,
 ) -> Tree {
     let mut children: HashMap<u32, Vec<usize>> = HashMap::with_capacity(all.len());
     for (at, process) in all.iter().enumerate() {
@@ -49,59 +57,85 @@ pub(super) fn tree(
     }
     let Some(claim) = claims.iter().find(|claim| claim.slot == of) else { return Tree::default() };
     let mut tree = Tree::default();
-    let mut walk: Vec<usize> = Vec::new();
+    let (mut walk, mut strays): (Vec<usize>, Vec<usize>) = (Vec::new(), Vec::new());
     for &at in children.get(&own).into_iter().flatten() {
         let process = &all[at];
         if Some(process.pid) == node {
             continue;
         }
         let leads = claims.iter().find(|claim| !claim.leader_gone && claim.leader == process.pid);
-        let mine = match leads {
-            Some(leads) => leads.slot == of,
-            None if process.zombie => {
-                // Whose it was cannot be read any more, and its children are orphans already.
-                tree.unreaped = true;
-                false
-            }
-            None => owner(process, claims, &label) == Some(claim.slot),
-        };
-        if mine {
-            walk.push(at);
+        match leads {
+            Some(leads) if leads.slot == of => walk.push(at),
+            Some(_) => {}
+            // Whose it was cannot be read any more, and its children are orphans already.
+            None if process.zombie => tree.unreaped = true,
+            None => match owner(process, claims, marks) {
+                Some(Owner::Known(slot)) if slot == claim.slot => walk.push(at),
+                Some(Owner::Guessed(slot)) if slot == claim.slot => strays.push(at),
+                _ => {}
+            },
         }
     }
-    while let Some(at) = walk.pop() {
-        if !all[at].zombie {
-            tree.live.push(at);
-        }
-        walk.extend(children.get(&all[at].pid).into_iter().flatten());
+    for (walk, found) in [(walk, &mut tree.live), (strays, &mut tree.strays)] {
+        *found = living(all, &children, walk);
     }
     tree
 }
 
+/// Those of the list that live, with all their descendants.
+fn living(all: &[Process], children: &HashMap<u32, Vec<usize>>, mut walk: Vec<usize>) -> Vec<usize> {
+    let mut live = Vec::new();
+    while let Some(at) = walk.pop() {
+        if !all[at].zombie {
+            live.push(at);
+        }
+        walk.extend(children.get(&all[at].pid).into_iter().flatten());
+    }
+    live
+}
+
+/// What a process carries.
+pub(super) trait Marks {
+    /// The limit that stamps are in.
+    fn stamp(&self, pid: u32) -> Option<u64>;
+    /// The label in its environment.
+    fn label(&self, pid: u32) -> Option<Vec<u8>>;
+}
+
 /// The session that an orphan belongs to.
-fn owner(orphan: &Process, claims: &[Claim<'_>], label: impl Fn(u32) -> Option<Vec<u8>>) -> Option<usize> {
+enum Owner {
+    Known(usize),
+    Guessed(usize),
+}
+
+fn owner(orphan: &Process, claims: &[Claim<'_>], marks: &impl Marks) -> Option<Owner> {
     let older = || claims.iter().filter(|claim| claim.started <= orphan.started);
     // A session id cannot be another's as long as it has members; only one that ended before this
     // process started could be confused, and the start tells.
     if let Some(claim) = older().find(|claim| claim.leader == orphan.session) {
-        return Some(claim.slot);
+        return Some(Owner::Known(claim.slot));
     }
     if let Some(claim) = older().find(|claim| claim.seen.contains(&orphan.key())) {
-        return Some(claim.slot);
+        return Some(Owner::Known(claim.slot));
     }
-    let label = label(orphan.pid);
+    // Before the label, which anybody can change.
+    let limit = marks.stamp(orphan.pid);
+    let stamped =
+        |claim: &&Claim<'_>| claim.stamp.is_some_and(|stamp| limit.is_some_and(|limit| stamp.is_on(limit)));
+    if let Some(claim) = older().find(stamped) {
+        return Some(Owner::Known(claim.slot));
+    }
+    let label = marks.label(orphan.pid);
     if let Some(claim) = label.and_then(|label| older().find(|claim| claim.label.as_bytes() == label)) {
-        return Some(claim.slot);
+        return Some(Owner::Known(claim.slot));
     }
-    // It emptied its environment. If only one session can have started it, it is that one's.
-    let mut candidates = older();
-    let only = candidates.next()?;
-    candidates.next().is_none().then_some(only.slot)
+    older().max_by_key(|claim| (claim.started, claim.leader)).map(|claim| Owner::Guessed(claim.slot))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::session::os::Stamps;
 
     const HOST: u32 = 100;
 
@@ -121,16 +155,35 @@ mod tests {
     }
 
     fn claim(slot: usize, leader: u32, label: &'static str) -> Claim<'static> {
-        Claim { slot, leader, leader_gone: false, started: u64::from(leader), label, seen: &[] }
+        let started = u64::from(leader);
+        Claim { slot, leader, leader_gone: false, started, label, stamp: None, seen: &[] }
+    }
+
+    /// Labels and limits by pid.
+    #[derive(Default)]
+    struct Carried<'a> {
+        labels: &'a [(u32, &'a str)],
+        limits: &'a [(u32, u64)],
+    }
+
+    impl Marks for Carried<'_> {
+        fn stamp(&self, pid: u32) -> Option<u64> {
+            self.limits.iter().find(|(of, _)| *of == pid).map(|(_, limit)| *limit)
+        }
+        fn label(&self, pid: u32) -> Option<Vec<u8>> {
+            self.labels.iter().find(|(of, _)| *of == pid).map(|(_, label)| label.as_bytes().to_vec())
+        }
+    }
+
+    fn sorted(all: &[Process], numbers: Vec<usize>) -> Vec<u32> {
+        let mut pids: Vec<u32> = numbers.into_iter().map(|at| all[at].pid).collect();
+        pids.sort_unstable();
+        pids
     }
 
     fn pids(all: &[Process], claims: &[Claim<'_>], of: usize, labels: &[(u32, &str)]) -> Vec<u32> {
-        let label =
-            |pid| labels.iter().find(|(of, _)| *of == pid).map(|(_, label)| label.as_bytes().to_vec());
-        let mut pids: Vec<u32> =
-            tree(all, HOST, Some(101), claims, of, label).live.into_iter().map(|at| all[at].pid).collect();
-        pids.sort_unstable();
-        pids
+        let marks = Carried { labels, ..Carried::default() };
+        sorted(all, tree(all, HOST, Some(101), claims, of, &marks).live)
     }
 
     #[test]
@@ -165,17 +218,36 @@ mod tests {
     }
 
     #[test]
-    fn an_orphan_without_a_label_is_of_the_only_session_that_is_older() {
+    fn a_stamp_counts_more_than_a_label() {
+        let all = [process(110, HOST, 110), process(120, HOST, 120), process(130, HOST, 130)];
+        let mut stamps = Stamps::new(b"/run/a");
+        let mut claims = [claim(0, 110, "a"), claim(1, 120, "b")];
+        for claim in &mut claims {
+            claim.stamp = stamps.give();
+        }
+        let limits = [(130, claims[0].stamp.unwrap().top)];
+        let marks = Carried { labels: &[(130, "b")], limits: &limits };
+        let live = |of| sorted(&all, tree(&all, HOST, None, &claims, of, &marks).live);
+        assert_eq!((live(0), live(1)), (vec![110, 130], vec![120]));
+    }
+
+    #[test]
+    fn a_stray_is_of_the_youngest_session_that_is_older_and_not_among_its_live_ones() {
         let all = [
             process(110, HOST, 110),
             process(115, HOST, 115),
+            process(116, 115, 115),
             process(120, HOST, 120),
             process(125, HOST, 125),
         ];
         let both = [claim(0, 110, "a"), claim(1, 120, "b")];
-        assert_eq!(pids(&all, &both, 0, &[]), [110, 115]);
-        assert_eq!(pids(&all, &both, 1, &[]), [120]);
-        assert_eq!(pids(&all, &both[..1], 0, &[(120, "b")]), [110, 115, 120, 125]);
+        let found = |claims: &[Claim<'_>], of| {
+            let found = tree(&all, HOST, None, claims, of, &Carried::default());
+            (sorted(&all, found.live), sorted(&all, found.strays))
+        };
+        assert_eq!(found(&both, 0), (vec![110], vec![115, 116]));
+        assert_eq!(found(&both, 1), (vec![120], vec![125]));
+        assert_eq!(found(&both[..1], 0), (vec![110], vec![115, 116, 120, 125]));
     }
 
     #[test]
@@ -197,12 +269,12 @@ mod tests {
     fn an_orphan_that_ended_says_that_one_must_look_again() {
         let mut all = [process(110, HOST, 110), process(130, HOST, 110)];
         all[1].zombie = true;
-        let found = tree(&all, HOST, None, &[claim(0, 110, "a")], 0, |_| None);
-        assert_eq!(found, Tree { live: vec![0], unreaped: true });
+        let found = tree(&all, HOST, None, &[claim(0, 110, "a")], 0, &Carried::default());
+        assert_eq!(found, Tree { live: vec![0], unreaped: true, ..Tree::default() });
         all[0].zombie = true;
         let mut claims = [claim(0, 110, "a")];
         claims[0].leader_gone = true;
-        let found = tree(&all[..1], HOST, None, &claims, 0, |_| None);
+        let found = tree(&all[..1], HOST, None, &claims, 0, &Carried::default());
         assert!(found.live.is_empty() && found.unreaped);
     }
 }

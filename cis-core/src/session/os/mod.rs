@@ -14,6 +14,7 @@ mod procfs;
 mod pty;
 mod signals;
 mod spawn;
+mod stamp;
 
 pub(crate) use clock::{boot_ms, unix_ms};
 pub(crate) use descriptors::{
@@ -24,3 +25,4 @@ pub(crate) use procfs::ProcFs;
 pub(crate) use pty::{open_pty, resize};
 pub(crate) use signals::{SignalFd, watch_signals};
 pub(crate) use spawn::{Limits, Spawn, SpawnError, Spawner, Step, Streams};
+pub(crate) use stamp::{Stamp, Stamps};

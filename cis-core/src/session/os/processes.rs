@@ -47,6 +47,8 @@ pub(crate) trait Processes {
     fn newest_pid(&self) -> Option<u32>;
     /// The value of a variable in the environment that the process was started with.
     fn variable(&self, pid: u32, name: &str) -> Option<Vec<u8>>;
+    /// The hard limit of its realtime CPU time, µs, where stamps are: see [`super::Stamps`].
+    fn stamp(&self, pid: u32) -> Option<u64>;
     /// It ignores this signal.
     fn ignores(&self, pid: u32, signal: Signal) -> bool;
     /// A thread of it sleeps in a read of a terminal.

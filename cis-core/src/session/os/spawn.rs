@@ -10,7 +10,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::ptr;
 
 use rustix::io::Errno;
-use rustix::process::{Pid, WaitOptions, waitpid};
+use rustix::process::{Pid, Resource, WaitOptions, getrlimit, waitpid};
 
 /// Of the child's stack until it runs its program. glibc takes as much.
 const STACK_BYTES: usize = 64 << 10;
@@ -31,6 +31,8 @@ pub(crate) struct Limits {
     pub(crate) nofile: Option<(u64, u64)>,
     /// File mode creation mask.
     pub(crate) umask: Option<u32>,
+    /// Hard limit of realtime CPU time, µs: what a session is known by.
+    pub(crate) stamp: Option<u64>,
 }
 
 /// What is to be started.
@@ -83,6 +85,7 @@ struct Orders {
     terminal: bool,
     descriptors: [RawFd; 3],
     nofile: *const libc::rlimit,
+    rttime: *const libc::rlimit,
     umask: Option<libc::mode_t>,
     failed: Option<(Step, c_int)>,
 }
@@ -102,6 +105,11 @@ impl Spawner {
         let arguments = null_terminated(spawn.arguments.iter().map(CString::as_c_str));
         let environment = null_terminated(spawn.environment.iter().copied());
         let nofile = spawn.limits.nofile.map(|(rlim_cur, rlim_max)| libc::rlimit { rlim_cur, rlim_max });
+        // The soft limit as well: one above the hard one is refused.
+        let rttime = spawn.limits.stamp.map(|stamp| {
+            let soft = getrlimit(Resource::Rttime).current.map_or(stamp, |soft| soft.min(stamp));
+            libc::rlimit { rlim_cur: soft, rlim_max: stamp }
+        });
         let (terminal, descriptors) = match spawn.streams {
             Streams::Terminal(terminal) => (true, [terminal.as_raw_fd(); 3]),
             Streams::Files { stdin, stdout, stderr } => {
@@ -117,6 +125,7 @@ impl Spawner {
             terminal,
             descriptors,
             nofile: nofile.as_ref().map_or(ptr::null(), ptr::from_ref),
+            rttime: rttime.as_ref().map_or(ptr::null(), ptr::from_ref),
             umask: spawn.limits.umask,
             failed: None,
         };
@@ -179,6 +188,9 @@ fn obey(orders: &Orders) -> Step {
             }
         }
         if !orders.nofile.is_null() && libc::setrlimit(libc::RLIMIT_NOFILE, orders.nofile) < 0 {
+            return Step::Streams;
+        }
+        if !orders.rttime.is_null() && libc::setrlimit(libc::RLIMIT_RTTIME, orders.rttime) < 0 {
             return Step::Streams;
         }
         if let Some(mask) = orders.umask {

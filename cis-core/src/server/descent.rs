@@ -1,0 +1,173 @@
+//! Whom a process descends from, as /proc shows it at one moment, and what the session hosts among its
+//! ancestors have left on it.
+//!
+//! Owns the reading. Does not know which node asks: what follows from it is decided in `node`.
+
+use std::fs::{self, File};
+use std::io::Read as _;
+use std::os::unix::ffi::OsStringExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustix::io::Errno;
+use rustix::process::{Pid, Resource, getrlimit, test_kill_process};
+
+/// Parents looked at before we give up: deeper trees are refused, not trusted.
+const DEPTH_MAX: usize = 4096;
+/// An environment beyond this is not read further, bytes.
+const ENVIRONMENT_BYTES_MAX: u64 = 4 << 20;
+/// A line that breaks because a parent ends meanwhile is followed again so often.
+const TRIES: usize = 3;
+
+/// The line of a process and of its parents, and the marks of sessions on it.
+#[derive(Debug, Clone)]
+pub struct Descent(Arc<Found>);
+
+#[derive(Debug, Default)]
+struct Found {
+    pids: Vec<u32>,
+    /// `CIS_SOCKET` of those that also have `CIS_ATTEMPT` or `CIS_TOKEN`.
+    sockets: Vec<PathBuf>,
+    stamped: Stamped,
+}
+
+/// Whether a session host has lowered the process's limit of realtime CPU time, which nobody but root
+/// can raise again (`docs/decisions/0010-stamps.md`).
+#[derive(Debug, Default, PartialEq, Eq)]
+enum Stamped {
+    #[default]
+    No,
+    /// By a session host that lives, of this home.
+    By(PathBuf),
+    /// The limit is lower than this process's own, and no host is there that did it.
+    BySomebody,
+}
+
+/// One process of a line.
+struct Forebear {
+    pid: u32,
+    /// Hard limit; none where that cannot be read.
+    limit: Option<u64>,
+}
+
+impl Descent {
+    /// None where the process is gone, or a line of parents cannot be followed to its end.
+    #[must_use]
+    pub fn of(pid: u32) -> Option<Self> {
+        let pids = (0..TRIES).find_map(|_| line(pid))?;
+        let sockets = pids.iter().filter_map(|pid| marked_for(*pid)).collect();
+        let stamped = stamped(&pids);
+        Some(Self(Arc::new(Found { pids, sockets, stamped })))
+    }
+
+    /// Whether the process is this one, or descends from it.
+    #[must_use]
+    pub fn passes(&self, pid: u32) -> bool {
+        self.0.pids.contains(&pid)
+    }
+
+    /// Whether it or an ancestor that lives was started as part of a session of the node with this socket.
+    #[must_use]
+    pub fn is_marked_for(&self, socket: &Path) -> bool {
+        self.0.sockets.iter().any(|marked| marked == socket)
+    }
+
+    /// Whether a session host stamped it, other than one that lives and is of another home.
+    #[must_use]
+    pub fn is_stamped(&self, home: &Path) -> bool {
+        match &self.0.stamped {
+            Stamped::No => false,
+            Stamped::By(of) => of == home,
+            Stamped::BySomebody => true,
+        }
+    }
+}
+
+/// The process, its parent, and so on. A parent that started later than its child is another process,
+/// which has got the pid meanwhile.
+fn line(pid: u32) -> Option<Vec<u32>> {
+    let mut pids = Vec::with_capacity(8);
+    let (mut at, mut younger) = (pid, u64::MAX);
+    while pids.len() < DEPTH_MAX {
+        match parent(at) {
+            Some((_, started)) if started > younger => return None,
+            Some((parent, started)) => {
+                pids.push(at);
+                // Parent 0: the first process, or one whose parent is in another namespace.
+                if parent == 0 || at == 1 {
+                    return Some(pids);
+                }
+                (at, younger) = (parent, started);
+            }
+            // Where /proc hides other users' processes (hidepid), the line ends at one of those.
+            None => {
+                let there = i32::try_from(at).ok().and_then(Pid::from_raw).map(test_kill_process);
+                return (at != pid && there == Some(Err(Errno::PERM))).then_some(pids);
+            }
+        }
+    }
+    None
+}
+
+/// Fields 4 and 22 of `/proc/PID/stat` (proc_pid_stat(5)): parent, and start in clock ticks since boot.
+/// The name before them may hold anything, `)` too.
+fn parent(pid: u32) -> Option<(u32, u64)> {
+    let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
+    let close = stat.iter().rposition(|byte| *byte == b')')?;
+    let mut fields = std::str::from_utf8(&stat[close + 1..]).ok()?.split_ascii_whitespace();
+    let parent = fields.nth(1)?.parse().ok()?;
+    Some((parent, fields.nth(17)?.parse().ok()?))
+}
+
+/// The socket in the environment that it was started with, where that is a session's.
+fn marked_for(pid: u32) -> Option<PathBuf> {
+    let mut environment = Vec::new();
+    let file = File::open(format!("/proc/{pid}/environ")).ok()?;
+    file.take(ENVIRONMENT_BYTES_MAX).read_to_end(&mut environment).ok()?;
+    let value = |name: &[u8]| environment.split(|byte| *byte == 0).find_map(|one| one.strip_prefix(name));
+    value(b"CIS_ATTEMPT=").or_else(|| value(b"CIS_TOKEN="))?;
+    Some(std::ffi::OsString::from_vec(value(b"CIS_SOCKET=")?.to_vec()).into())
+}
+
+fn stamped(line: &[u32]) -> Stamped {
+    let own = getrlimit(Resource::Rttime).maximum.unwrap_or(u64::MAX);
+    let mut line = line.iter().map(|pid| Forebear { pid: *pid, limit: hard_realtime_limit(*pid) });
+    let is_lower = |one: &Forebear| one.limit.is_some_and(|limit| limit < own);
+    if !line.next().as_ref().is_some_and(is_lower) {
+        return Stamped::No;
+    }
+    // What is above it has not been stamped: it is the host, or what took the orphan in.
+    let above = line.find(|one| !is_lower(one));
+    above.and_then(|one| home_of_host(one.pid)).map_or(Stamped::BySomebody, Stamped::By)
+}
+
+/// The line of RLIMIT_RTTIME in `/proc/PID/limits` (proc_pid_limits(5)), µs.
+fn hard_realtime_limit(pid: u32) -> Option<u64> {
+    let limits = fs::read_to_string(format!("/proc/{pid}/limits")).ok()?;
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max realtime timeout"))?;
+    let hard = line.split_ascii_whitespace().nth(1)?;
+    if hard == "unlimited" { Some(u64::MAX) } else { hard.parse().ok() }
+}
+
+/// A session host works in its home. That it is called one cannot be pretended here: what descends from
+/// a session is stamped, and this one is not.
+fn home_of_host(pid: u32) -> Option<PathBuf> {
+    let arguments = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+    arguments.split(|byte| *byte == 0).find(|one| *one == b"session-host")?;
+    fs::read_link(format!("/proc/{pid}/cwd")).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_has_the_process_and_its_parents() {
+        let me = std::process::id();
+        let up = parent(me).unwrap().0;
+        let mine = Descent::of(me).unwrap();
+        assert!(mine.passes(me) && mine.passes(up));
+        assert!(!Descent::of(up).unwrap().passes(me), "a parent");
+        assert!(Descent::of(u32::MAX - 1).is_none(), "gone means not trusted");
+    }
+}
