@@ -228,3 +228,37 @@ fn a_session_whose_secrets_cannot_be_read_goes_on_and_shows_nothing() {
     assert_eq!(task["attempts"], 1, "its exit was lost: {task}");
     assert!(!cis.show(&run).to_string().contains("correct horse"), "{task}");
 }
+
+#[test]
+fn a_session_whose_spec_cannot_be_made_again_is_taken_over_as_it_is() {
+    let cis = Cis::new().env("E2E_PASS", "correct horse battery");
+    let text = r#"
+version = 1
+[dag]
+id = "values"
+[[tasks]]
+id = "a"
+secrets = { PASS = { env = "E2E_PASS" } }
+outputs = { said = { type = "string" } }
+script = 'echo "said=$PASS" > "$CIS_OUTPUT"'
+[[tasks]]
+id = "b"
+needs = ["a"]
+outputs = { word = { type = "string" } }
+script = 'echo {{ tasks.a.outputs.said }}; while [ ! -e "$E2E_WORK/open" ]; do sleep 0.02; done; echo "word={{ tasks.a.outputs.said }}" > "$CIS_OUTPUT"'
+"#;
+    let run = cis.start(text);
+    let before = cis.session_of("b");
+    // The value that its script refers to lies there.
+    let (secrets, away) = (cis.home().join("secrets"), cis.home().join("away"));
+    kill_9(cis.node_pid().unwrap());
+    std::fs::rename(&secrets, &away).unwrap();
+    eventually("a node is back", || (cis.status()["running"] == true).then_some(()));
+    assert_eq!(cis.session_of("b")["pid"], before["pid"]);
+    let log = cis.ok(["dag", "logs", "b"]);
+    assert!(!log.contains("correct horse"), "{log}");
+    cis.write("open", "");
+    cis.wait_run(&run, "succeeded");
+    assert_eq!(cis.task(&run, "b")["attempts"], 1);
+    assert!(!cis.show(&run).to_string().contains("correct horse"), "{}", cis.show(&run));
+}
