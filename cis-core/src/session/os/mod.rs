@@ -1,6 +1,7 @@
 //! What the operating system does for sessions: processes, signals, terminals, evidence.
 //!
-//! Owns all `unsafe` of this crate, each behind a safe function. Knows no session and no protocol.
+//! Owns the `unsafe` of this crate, each behind a safe function (but for one socket option of `server`).
+//! Knows no session and no protocol.
 //! Linux is complete. What tells a platform's processes apart is the trait [`Processes`]; another unix
 //! answers it from what it has, and its sessions then lack the kernel's evidence.
 
