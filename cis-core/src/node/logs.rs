@@ -25,19 +25,34 @@ const ESCAPES_BYTES: u64 = 4 << 10;
 /// Chunks on their way to a slow reader.
 const CHUNKS_AHEAD: usize = 4;
 
-/// The redactor of a log whose session is not known any more.
-pub(super) fn redactor_of(log: &Path) -> Arc<Redactor> {
-    let secrets = secret_file::load(log).unwrap_or_default();
-    // Values that were too short were refused when the session was to start.
-    Arc::new(Redactor::new(secrets.values()).unwrap_or_default())
+/// The redactor of a log whose session is not known any more; none where it is not known any more,
+/// either, what must not be shown: then nothing is.
+fn redactor_of(log: &Path) -> Option<Arc<Redactor>> {
+    let kept = secret_file::try_load(log).map_err(|e| e.to_string());
+    let made =
+        kept.and_then(|kept| Redactor::new(kept.unwrap_or_default().values()).map_err(|e| e.to_string()));
+    match made {
+        Ok(redactor) => Some(Arc::new(redactor)),
+        Err(error) => {
+            tracing::warn!(log = %log.display(), error, "a log is withheld: the secrets kept beside it cannot be read");
+            None
+        }
+    }
 }
+
+/// What is shown in place of a log that must not be.
+const WITHHELD: &str =
+    "[cis: this log is withheld: the secrets kept beside it cannot be read, so they could not be hidden]\n";
 
 /// What is in the file.
 pub(super) fn stored(log: PathBuf, query: &ReadLog) -> BoxStream<'static, Bytes> {
     let (to_reader, chunks) = mpsc::channel(CHUNKS_AHEAD);
     let (from, plain) = (query.from.unwrap_or(0), query.plain);
     tokio::task::spawn_blocking(move || {
-        let redactor = redactor_of(&log);
+        let Some(redactor) = redactor_of(&log) else {
+            let _ = to_reader.blocking_send(Bytes::from_static(WITHHELD.as_bytes()));
+            return;
+        };
         // A session without output has no file.
         let Ok(reader) = LogReader::open(&log) else { return };
         let mut file = Stored::new(reader, &redactor, from, plain);
@@ -133,7 +148,10 @@ pub(super) async fn followed(
     // time: what stood apart may stand together once the escape sequences are gone.
     let mut shape = if plain {
         let made = tokio::task::spawn_blocking(move || primed(&log, from)).await;
-        made.map_err(|_| HubError::Stopped)?
+        match made.map_err(|_| HubError::Stopped)? {
+            Some(shape) => shape,
+            None => return Ok(stream::iter([Bytes::from_static(WITHHELD.as_bytes())]).boxed()),
+        }
     } else {
         Shape::new(Arc::default(), false)
     };
@@ -160,11 +178,11 @@ pub(super) async fn followed(
 }
 
 /// The shape of plain text that knows what stands before `from`.
-fn primed(log: &Path, from: u64) -> Shape {
-    let redactor = redactor_of(log);
+fn primed(log: &Path, from: u64) -> Option<Shape> {
+    let redactor = redactor_of(log)?;
     let mut at = from.saturating_sub(context_bytes(&redactor, true));
     let mut shape = Shape::new(redactor, true);
-    let Ok(mut reader) = LogReader::open(log) else { return shape };
+    let Ok(mut reader) = LogReader::open(log) else { return Some(shape) };
     while at < from {
         let wanted = usize::try_from(from - at).unwrap_or(CHUNK_BYTES).min(CHUNK_BYTES);
         match reader.read(at, wanted) {
@@ -179,7 +197,7 @@ fn primed(log: &Path, from: u64) -> Shape {
             Ok(Chunk::End) | Err(_) => break,
         }
     }
-    shape
+    Some(shape)
 }
 
 fn cut_text(bytes: u64) -> String {
@@ -332,5 +350,15 @@ mod tests {
             assert!(text.contains("were cut here]"), "{text}");
             assert!(!text.contains("value"), "the end of a secret is shown: {text}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_log_whose_secrets_cannot_be_read_is_withheld() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = dir.path().join("a.1.log");
+        std::fs::write(&log, "the value is hunter2-secret\n").unwrap();
+        std::fs::write(dir.path().join("a.1.log.secrets"), "{ damaged").unwrap();
+        let shown: Vec<Bytes> = stored(log, &ReadLog::default()).collect().await;
+        assert_eq!(shown, [WITHHELD]);
     }
 }

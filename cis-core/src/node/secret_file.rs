@@ -43,11 +43,6 @@ pub(super) fn keep(log: &Path, secrets: &Secrets) -> io::Result<()> {
     fs::rename(&tmp, &path)
 }
 
-/// The kept values; none where there are none, or they cannot be read.
-pub(super) fn load(log: &Path) -> Option<Secrets> {
-    try_load(log).ok().flatten()
-}
-
 /// The kept values; none where there are none.
 pub(super) fn try_load(log: &Path) -> io::Result<Option<Secrets>> {
     match fs::read(path(log)) {
