@@ -2,16 +2,19 @@
 //!
 //! Signals are the caller's to catch; it then ends normally.
 
+use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal as _, Write as _};
 use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStringExt as _;
 use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, Once, PoisonError};
 
 use cis_core::api::TermSize;
 use rustix::fs::OFlags;
-use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
+use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr, ttyname};
 use tokio::net::unix::pipe::{Receiver, Sender};
 
 /// The caller's title is kept aside (XTWINOPS 22), then a screen of our own beside the caller's (xterm's
@@ -49,13 +52,27 @@ pub(crate) struct RawTerminal {
     output: Sender,
 }
 
+/// The controlling terminal, or, for a process that has none, the one that it reads from.
+fn terminal_path() -> io::Result<PathBuf> {
+    let controlling = PathBuf::from("/dev/tty");
+    // ENXIO where there is none (tty(4)).
+    match OpenOptions::new().read(true).open(&controlling) {
+        Ok(_) => Ok(controlling),
+        Err(error) => match ttyname(io::stdin(), Vec::new()) {
+            Ok(name) => Ok(PathBuf::from(OsString::from_vec(name.into_bytes()))),
+            Err(_) => Err(error),
+        },
+    }
+}
+
 impl RawTerminal {
     /// Makes the terminal raw and goes to a screen of our own.
     pub(crate) fn enter() -> io::Result<Self> {
         // Opened anew: not blocking is a property of the open file, which our parent shares otherwise.
+        let path = terminal_path()?;
         let open = |flags: OFlags| {
             let flags = i32::try_from(flags.bits()).map_err(io::Error::other)?;
-            OpenOptions::new().read(true).write(true).custom_flags(flags).open("/dev/tty")
+            OpenOptions::new().read(true).write(true).custom_flags(flags).open(&path)
         };
         let tty = open(OFlags::NOCTTY)?;
         let termios = tcgetattr(&tty)?;

@@ -54,7 +54,7 @@ impl Cis {
     /// Wall time of `cis dag run FILE`, which must succeed, ms.
     pub(crate) fn dag_run_ms(&self, file: &Path) -> Outcome<f64> {
         let mut command = self.command(["dag".as_ref(), "run".as_ref(), file.as_os_str()]);
-        self.time(command.stdout(Stdio::null()))
+        self.time(command.stdout(Stdio::null()).stderr(Stdio::null()))
     }
 
     /// Wall time of a command, which must succeed, ms.
