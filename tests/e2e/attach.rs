@@ -48,7 +48,8 @@ fn the_terminal_is_as_before_after_detaching() {
     terminal.type_keys(DETACH);
     assert_eq!(terminal.wait_exit(), 0);
     assert_eq!(terminal.settings(), before);
-    assert!(terminal.odd_modes().is_empty(), "left on: {:?}", terminal.odd_modes());
+    // Its last bytes may still be on their way to the emulator.
+    eventually("the modes are as before", || terminal.odd_modes().is_empty().then_some(()));
 }
 
 #[test]
@@ -67,7 +68,7 @@ fn the_terminal_is_as_before_when_the_session_ends_or_attach_is_terminated() {
     first.type_keys("\x04");
     first.wait_exit();
     assert_eq!(first.settings(), before);
-    assert!(first.odd_modes().is_empty(), "left on: {:?}", first.odd_modes());
+    eventually("the modes are as before", || first.odd_modes().is_empty().then_some(()));
 }
 
 #[test]

@@ -10,7 +10,8 @@ mod sessions;
 mod values;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Duration;
 
 use rusqlite::Connection;
 
@@ -24,9 +25,12 @@ pub use sessions::AttemptView;
 pub(super) use sessions::LIVE;
 pub(super) use values::{json, task};
 
-/// Connections that wait for the next reader; more are opened when needed (0.1 ms), and closed again, so
-/// that a node at rest holds as few descriptors as it did when it started.
-const IDLE_CONNECTIONS: usize = 1;
+/// Connections of a pool, all opened at the start: a node at rest holds as many descriptors as it did
+/// then. (SQLite keeps the descriptor of a connection that is closed while others read.)
+const CONNECTIONS: usize = 3;
+
+/// When all are in use for so long, another one is opened for the moment.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Listings give at most so many items at once.
 const PAGE_MAX: u32 = 1000;
@@ -41,6 +45,7 @@ pub struct Readers {
 struct Pool {
     path: PathBuf,
     idle: Mutex<Vec<Connection>>,
+    returned: Condvar,
 }
 
 /// One connection that reads.
@@ -56,19 +61,28 @@ impl Readers {
     /// # Errors
     /// There is none, or it is not one that this build can read.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        let conn = schema::open_reader(path)?;
-        schema::version(path, &conn)?;
-        let pool = Pool { path: path.to_owned(), idle: Mutex::new(vec![conn]) };
+        let mut idle = Vec::with_capacity(CONNECTIONS);
+        for _ in 0..CONNECTIONS {
+            let conn = schema::open_reader(path)?;
+            schema::version(path, &conn)?;
+            idle.push(conn);
+        }
+        let pool = Pool { path: path.to_owned(), idle: Mutex::new(idle), returned: Condvar::new() };
         Ok(Self { pool: Arc::new(pool) })
     }
 
-    /// A connection of the pool, or a new one. It may be used from any thread that may block.
+    /// A connection of the pool, waited for where all are in use. It may be used from any thread that may
+    /// block.
     ///
     /// # Errors
     /// No connection can be opened (descriptors, memory).
     pub fn get(&self) -> Result<Reader, StoreError> {
-        let idle = self.pool.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let conn = match idle {
+        let idle = self.pool.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self.pool.returned.wait_timeout_while(idle, PATIENCE, |idle| idle.is_empty());
+        let (mut idle, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        let conn = idle.pop();
+        drop(idle);
+        let conn = match conn {
             Some(conn) => conn,
             None => schema::open_reader(&self.pool.path)?,
         };
@@ -108,8 +122,9 @@ impl Drop for Reader {
     fn drop(&mut self) {
         if let Some(conn) = self.conn.take() {
             let mut idle = self.pool.idle.lock().unwrap_or_else(PoisonError::into_inner);
-            if idle.len() < IDLE_CONNECTIONS {
+            if idle.len() < CONNECTIONS {
                 idle.push(conn);
+                self.pool.returned.notify_one();
             }
         }
     }
