@@ -12,6 +12,8 @@ use sha2::{Digest, Sha256};
 const BASE: u64 = 1 << 62;
 /// So far apart are theirs: a host that runs in a session divides what lies between.
 const APART: u64 = 1 << 32;
+/// And so far those of such a host. One deeper still counts in ones, and cannot tell its own again.
+const APART_NESTED: u64 = 1 << 16;
 
 /// The mark of one session: its own processes have `top`, and none above it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,11 +31,15 @@ impl Stamp {
     }
 }
 
-/// Gives stamps out, in turn; after a thousand million sessions anew.
+/// Gives stamps out, in turn; after a thousand million sessions anew (65,000 for a host in a session).
 #[derive(Debug)]
 pub(crate) struct Stamps {
-    /// Limit of the host itself.
-    own: u64,
+    /// The values below this are the host's to give.
+    above: u64,
+    /// So many of them.
+    room: u64,
+    apart: u64,
+    /// Where in each step of `apart` this directory's are.
     home: u64,
     given: u64,
 }
@@ -41,31 +47,40 @@ pub(crate) struct Stamps {
 impl Stamps {
     /// For the host of this directory.
     pub(crate) fn new(directory: &[u8]) -> Self {
-        let own = getrlimit(Resource::Rttime).maximum.unwrap_or(u64::MAX);
-        let digest = Sha256::digest(directory);
-        let home = digest.first_chunk().map_or(0, |bytes| u64::from(u32::from_le_bytes(*bytes)));
-        Self { own, home, given: 0 }
+        Self::below(getrlimit(Resource::Rttime).maximum.unwrap_or(u64::MAX), directory)
     }
 
-    /// The host runs in no session of another host.
-    fn is_outermost(&self) -> bool {
-        self.own >= BASE
+    /// For one whose own hard limit is this.
+    fn below(own: u64, directory: &[u8]) -> Self {
+        let digest = Sha256::digest(directory);
+        let home = digest.first_chunk().map_or(0, |bytes| u64::from(u32::from_le_bytes(*bytes)));
+        // Even below an outermost host, odd in its sessions: so a host knows how deep it is.
+        let (above, room, apart, home) = match own {
+            BASE.. => (BASE, BASE, APART, home & !1),
+            stamp if stamp > APART && stamp % 2 == 0 => {
+                (stamp, APART, APART_NESTED, (home % APART_NESTED) | 1)
+            }
+            stamp if stamp > APART => (stamp, APART_NESTED, 2, 0),
+            few => (few, few, 1, 0),
+        };
+        Self { above, room, apart, home, given: 0 }
     }
 
     /// One for a new session; none where the host's own limit leaves no room.
     pub(crate) fn give(&mut self) -> Option<Stamp> {
         self.given += 1;
-        if self.is_outermost() {
-            let number = self.given % (BASE / APART - 2) + 1;
-            return Some(Stamp { top: BASE - number * APART - self.home, width: APART });
-        }
-        let room = self.own.min(APART).checked_sub(2).filter(|room| *room > 0)?;
-        Some(Stamp { top: self.own - 1 - self.given % room, width: 1 })
+        let steps = (self.room / self.apart).checked_sub(2).filter(|steps| *steps > 0)?;
+        let number = self.given % steps + 1;
+        Some(Stamp { top: self.above - number * self.apart - self.home, width: self.apart })
     }
 
     /// Whether a process with this hard limit, of no host that lives, was one of this directory's.
     pub(crate) fn is_ours(&self, limit: u64) -> bool {
-        self.is_outermost() && limit < BASE && limit > 0 && (BASE - limit) % APART == self.home
+        let has_a_home = self.apart >= APART_NESTED && limit > 0;
+        has_a_home
+            && self.above.checked_sub(limit).is_some_and(|below| {
+                (self.apart..self.room).contains(&below) && below % self.apart == self.home
+            })
     }
 }
 
@@ -74,7 +89,7 @@ mod tests {
     use super::*;
 
     fn stamps(own: u64) -> Stamps {
-        Stamps { own, ..Stamps::new(b"/run/a") }
+        Stamps::below(own, b"/run/a")
     }
 
     #[test]
@@ -86,11 +101,13 @@ mod tests {
         let (c, d) = (inner.give().unwrap(), inner.give().unwrap());
         assert!(a.is_on(c.top) && a.is_on(d.top) && !b.is_on(c.top));
         assert!(c.is_on(c.top) && !c.is_on(d.top) && !c.is_on(a.top));
+        let deepest = stamps(c.top).give().unwrap();
+        assert!(c.is_on(deepest.top) && !d.is_on(deepest.top), "{c:?} {deepest:?}");
     }
 
     #[test]
     fn all_are_below_the_hosts_own_limit_however_many_there_were() {
-        for own in [u64::MAX, BASE, BASE - 1, APART, 1000, 3] {
+        for own in [u64::MAX, BASE, BASE - 1, BASE - APART, APART + 1, APART, 1000, 3] {
             for given in [0, 1, APART, u64::MAX / 2] {
                 let top = Stamps { given, ..stamps(own) }.give().unwrap().top;
                 assert!(top < own && top > 0, "{own} {given}");
@@ -101,14 +118,18 @@ mod tests {
 
     #[test]
     fn they_are_known_as_this_directorys() {
-        let mut ours = stamps(u64::MAX);
-        let theirs = Stamps { own: u64::MAX, ..Stamps::new(b"/run/b") }.give().unwrap();
-        let (given, next) = (ours.give().unwrap(), ours.give().unwrap());
-        assert!(ours.is_ours(given.top) && ours.is_ours(next.top));
-        assert!(!ours.is_ours(theirs.top));
-        for limit in [0, 200_000, BASE, u64::MAX] {
-            assert!(!ours.is_ours(limit), "{limit}");
+        let session = stamps(u64::MAX).give().unwrap();
+        for own in [u64::MAX, session.top] {
+            let mut ours = stamps(own);
+            let theirs = Stamps::below(own, b"/run/b").give().unwrap();
+            let (given, next) = (ours.give().unwrap(), ours.give().unwrap());
+            assert!(ours.is_ours(given.top) && ours.is_ours(next.top), "{own}");
+            assert!(!ours.is_ours(theirs.top));
+            for limit in [0, 200_000, own.min(BASE), BASE, u64::MAX] {
+                assert!(!ours.is_ours(limit), "{own} {limit}");
+            }
         }
-        assert!(!stamps(given.top).is_ours(given.top), "a nested host's are not told from another's");
+        let deepest = stamps(stamps(session.top).give().unwrap().top);
+        assert!(!stamps(1000).is_ours(999), "{deepest:?}");
     }
 }
