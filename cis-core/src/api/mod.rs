@@ -16,8 +16,12 @@ mod fuzz;
 pub use outbox::{Outbox, OutboxEntry, Priority};
 pub use problem::{Finding, PROBLEM_JSON, Problem, ProblemKind};
 pub use requests::{
-    Attach, AttachControl, AttachNotice, CreateRun, CreateSession, FollowEvents, InputReceipt, KillSession,
-    ListRuns, ListSessions, ReadLog, RetryRun, SendInput, StopNode, TermSize, hex_bytes,
+    Attach, AttachControl, AttachNotice, CreateRun, CreateSession, Decide, FollowEvents, InputReceipt,
+    KillSession, ListRuns, ListSessions, ReadLog, RetryRun, SendInput, StopNode, TermSize, hex_bytes,
 };
-pub use views::{Listing, NodeView, RunDetail, RunView, SessionView, TaskCounts, TaskView, WhyView};
-pub use worker::{FromWorker, Program, Refusal, Report, TaskSpec, ToWorker, Worker};
+pub use views::{
+    GroupView, Listing, NodeView, RunDetail, RunView, SessionView, TaskCounts, TaskView, WhyView,
+};
+pub use worker::{
+    CacheUse, FromWorker, NeedContext, Program, Refusal, Report, TaskContext, TaskSpec, ToWorker, Worker,
+};

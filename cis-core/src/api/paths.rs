@@ -20,6 +20,14 @@ pub const RUN_RESUME: &str = "/v1/runs/{run}/resume";
 pub const RUN_RETRY: &str = "/v1/runs/{run}/retry";
 /// `GET`: [`super::WhyView`].
 pub const WHY: &str = "/v1/runs/{run}/tasks/{task}/why";
+/// `POST` [`super::Decide`]: approves or rejects a task that waits for it.
+pub const TASK_APPROVAL: &str = "/v1/runs/{run}/tasks/{task}/approval";
+/// `GET`: [`super::TaskContext`], secrets replaced: what the task would get now.
+pub const TASK_CONTEXT: &str = "/v1/runs/{run}/tasks/{task}/context";
+/// `GET`: listing of [`super::GroupView`].
+pub const GROUPS: &str = "/v1/groups";
+/// `PUT` [`crate::dag::Group`] makes or changes a group of the node; `DELETE` removes it.
+pub const GROUP: &str = "/v1/groups/{group}";
 /// `GET` [`super::ReadLog`]: bytes, redacted. The log of a task's newest attempt.
 pub const TASK_LOG: &str = "/v1/runs/{run}/tasks/{task}/log";
 /// `GET` (WebSocket) [`super::FollowEvents`]: text frames, each a JSON array of [`crate::event::Event`].

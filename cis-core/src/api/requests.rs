@@ -28,6 +28,9 @@ pub struct CreateRun {
     pub mode: ExecutionMode,
     /// Start it at once.
     pub start: bool,
+    /// Takes no results of earlier runs from the cache.
+    #[serde(default)]
+    pub no_cache: bool,
     /// Only check it: nothing is created, and no run is answered.
     #[serde(default)]
     pub validate_only: bool,
@@ -53,6 +56,16 @@ pub struct RetryRun {
     /// Which.
     #[serde(flatten)]
     pub scope: RetryScope,
+}
+
+/// A human's decision about a task that waits for approval.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Decide {
+    /// It may start; otherwise it fails.
+    pub approve: bool,
+    /// Why, in their words.
+    #[serde(default)]
+    pub reason: Option<String>,
 }
 
 /// Ends the node.
@@ -98,6 +111,12 @@ pub struct CreateSession {
     pub umask: Option<u32>,
     /// A PTY of this size, or pipes.
     pub size: Option<TermSize>,
+    /// Ended after so long without activity, ms.
+    #[serde(default)]
+    pub idle_ms: Option<u64>,
+    /// Ended after so long, ms.
+    #[serde(default)]
+    pub lifetime_ms: Option<u64>,
     /// Sent twice, it counts once.
     pub input: InputId,
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::requests::TermSize;
-use crate::event::{ExecutionMode, RunState, SessionState, TaskState};
+use crate::event::{ArtifactRecord, ExecutionMode, RunState, SessionState, TaskState};
 use crate::ids::{Offset, RunId, SessionId, TaskId, TimestampMs};
 
 /// Any listing.
@@ -121,6 +121,28 @@ pub struct TaskView {
     /// Outputs of its last success, secrets replaced.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub outputs: BTreeMap<String, Value>,
+    /// Files of its last success.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub artifacts: Vec<ArtifactRecord>,
+}
+
+/// A concurrency group.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupView {
+    /// Its name.
+    pub name: String,
+    /// The run whose file makes it; none: the node's.
+    pub run: Option<RunId>,
+    /// At most so many at a time.
+    pub limit: u32,
+    /// Sessions that wait for a human leave their places.
+    pub frees_when_blocked: bool,
+    /// Places taken now.
+    pub active: u32,
+    /// Tasks that wait for one.
+    pub waiting: u32,
+    /// `file`, `configuration`, or `command` (`cis group set`).
+    pub origin: String,
 }
 
 /// A session.

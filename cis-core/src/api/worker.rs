@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::dag::{SecretSource, Task, ValueType};
-use crate::event::{AttemptOutcome, ExitStatus, OutputRecord, SessionState};
-use crate::ids::{AttemptId, BlobId, Fence, SessionId, TimestampMs};
+use crate::dag::{CacheKey, SecretSource, Task, ValueType};
+use crate::event::{ArtifactRecord, AttemptOutcome, ExitStatus, OutputRecord, SessionState, TaskState};
+use crate::ids::{AttemptId, BlobId, Fence, SessionId, TaskId, TimestampMs};
 
 /// What a process is started from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,16 +46,70 @@ pub struct TaskSpec {
     pub sensitive: Vec<String>,
     /// Ended after so long, ms.
     pub timeout_ms: Option<u64>,
+    /// Ended after so long without activity, ms.
+    #[serde(default)]
+    pub idle_ms: Option<u64>,
     /// Between SIGTERM and SIGKILL, ms.
     pub grace_ms: u64,
     /// Bytes of output that are kept; what is over is cut from the middle.
     pub log_limit_bytes: u64,
     /// Declared outputs.
     pub outputs: BTreeMap<String, ValueType>,
+    /// Globs below `cwd` of files that are kept.
+    #[serde(default)]
+    pub artifacts: Vec<String>,
+    /// Its result may come from an earlier one, or serve a later one.
+    #[serde(default)]
+    pub cache: Option<CacheUse>,
+    /// Its variables `CIS_NEEDS` and `CIS_NEED_…`, and the file behind `CIS_CONTEXT`; none: it needs nothing.
+    #[serde(default)]
+    pub context: Option<TaskContext>,
     /// Agent profile that reads its screen.
     pub profile: Option<String>,
     /// Files that it wants in place before it starts: path below its directory, content.
     pub inputs: BTreeMap<String, BlobId>,
+}
+
+/// How a task uses the cache.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CacheUse {
+    /// With its values in place.
+    pub key: CacheKey,
+    /// Globs below `cwd` of files whose content is part of the key.
+    pub inputs: Vec<String>,
+    /// Older results are not taken, ms.
+    pub ttl_ms: Option<u64>,
+    /// Only keep the result, take none.
+    pub refresh: bool,
+}
+
+/// What a task gets to know of those that it needs: the JSON of the file `CIS_CONTEXT`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TaskContext {
+    /// The run.
+    pub run: String,
+    /// `[dag] id`.
+    pub dag: String,
+    /// The task.
+    pub task: TaskId,
+    /// What it needs.
+    pub needs: BTreeMap<TaskId, NeedContext>,
+}
+
+/// What a task gets to know of one that it needs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct NeedContext {
+    /// How it ended.
+    pub state: TaskState,
+    /// Its outputs, real values.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub outputs: BTreeMap<String, serde_json::Value>,
+    /// The end of its log as text, redacted; at most 64 KiB.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub output: String,
+    /// Paths of its artifacts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub artifacts: Vec<String>,
 }
 
 /// To a worker.
@@ -183,6 +237,12 @@ pub struct Report {
     pub ended_ms: TimestampMs,
     /// What it wrote to `CIS_OUTPUT`, redacted.
     pub outputs: BTreeMap<String, OutputRecord>,
+    /// Files that it left, in the order of their paths.
+    #[serde(default)]
+    pub artifacts: Vec<ArtifactRecord>,
+    /// The attempt whose result was taken from the cache; nothing ran.
+    #[serde(default)]
+    pub cached: Option<String>,
     /// Bytes that its terminal or pipe carried, those cut from the log included.
     pub log_bytes: u64,
     /// SHA-256 of the kept log, where it was asked for (remote workers).

@@ -268,29 +268,15 @@ pub(super) fn circle<T: std::fmt::Display>(path: &[T]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use proptest::prelude::*;
 
     use super::*;
-    use crate::dag::{Action, RetryPolicy, Trigger};
+    use crate::dag::Action;
 
     fn task(id: &str, needs: &[&str]) -> Task {
         Task {
-            id: TaskId::new(id).unwrap(),
             needs: needs.iter().map(|need| TaskId::new(need).unwrap()).collect(),
-            trigger: Trigger::AllSuccess,
-            action: Action::Command(vec!["true".into()]),
-            env: BTreeMap::new(),
-            cwd: None,
-            tty: true,
-            secrets: BTreeMap::new(),
-            timeout_ms: None,
-            grace_ms: 0,
-            retries: RetryPolicy::default(),
-            allow_failure: false,
-            outputs: BTreeMap::new(),
-            retry_lost: true,
+            ..Task::new(TaskId::new(id).unwrap(), Action::Command(vec!["true".into()]))
         }
     }
 

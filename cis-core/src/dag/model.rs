@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::ids::TaskId;
 
 /// A whole file.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Dag {
     /// `[dag] id`.
     pub id: String,
@@ -20,8 +20,36 @@ pub struct Dag {
     pub max_parallel: Option<u32>,
     /// The whole run may take so long, ms.
     pub timeout_ms: Option<u64>,
+    /// `[dag.groups]`: groups of this DAG alone.
+    pub groups: BTreeMap<String, Group>,
+    /// `[dag.on]`.
+    pub on: Handlers,
     /// In the order of the file. Every `needs` names a task of this list, and no cycle exists.
     pub tasks: Vec<Task>,
+}
+
+/// So many tasks of a concurrency group may have a session at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Group {
+    /// At least 1.
+    pub limit: u32,
+    /// A session that waits for a human leaves its place to another; it takes it again above the limit.
+    #[serde(default)]
+    pub frees_when_blocked: bool,
+}
+
+/// Tasks that run only when all others have ended, each at one kind of end. They need nothing, and no
+/// task needs them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Handlers {
+    /// None ended badly.
+    pub success: Option<TaskId>,
+    /// A task failed or could not be run, or the run took too long.
+    pub failure: Option<TaskId>,
+    /// Somebody cancelled the run.
+    pub cancel: Option<TaskId>,
+    /// However it went; after the others.
+    pub always: Option<TaskId>,
 }
 
 /// A parameter of a file.
@@ -60,6 +88,33 @@ pub struct Task {
     pub needs: Vec<TaskId>,
     /// Which endings of those let it start.
     pub trigger: Trigger,
+    /// `if`: an expression without braces. Where it is not true the task is skipped (completed).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub condition: Option<String>,
+    /// Once for each of these: its items are tasks `ID.1`, `ID.2` … that are added when it is its turn.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub foreach: Option<Foreach>,
+    /// It is an item of another task. Never in a file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub item: Option<Item>,
+    /// Higher ones start first; then the order of the file.
+    #[serde(default)]
+    pub priority: i32,
+    /// Concurrency group, of the DAG or of the node; the DAG's hides the node's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
+    /// A human must approve before it starts: once, for all its items.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval: Option<Approval>,
+    /// Globs of files below its directory that are kept when it ends well.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub artifacts: Vec<String>,
+    /// Globs of files below its directory that its result depends on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub inputs: Vec<String>,
+    /// Its result is taken from an earlier success with the same key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache: Option<Cache>,
     /// What it runs.
     pub action: Action,
     /// Environment on top of the run's; values are templates.
@@ -72,6 +127,9 @@ pub struct Task {
     pub secrets: BTreeMap<String, SecretSource>,
     /// Ended after so long, ms.
     pub timeout_ms: Option<u64>,
+    /// Ended after so long without activity, ms: bytes in either direction, or CPU time of its processes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idle_ms: Option<u64>,
     /// Between SIGTERM and SIGKILL, ms.
     pub grace_ms: u64,
     /// What happens when it fails.
@@ -82,6 +140,90 @@ pub struct Task {
     pub outputs: BTreeMap<String, ValueType>,
     /// A lost session is started again (at most 3 times).
     pub retry_lost: bool,
+}
+
+impl Task {
+    /// A task as a file makes it that says nothing else.
+    #[must_use]
+    pub fn new(id: TaskId, action: Action) -> Self {
+        Self {
+            id,
+            action,
+            needs: Vec::new(),
+            trigger: Trigger::default(),
+            condition: None,
+            foreach: None,
+            item: None,
+            priority: 0,
+            group: None,
+            approval: None,
+            artifacts: Vec::new(),
+            inputs: Vec::new(),
+            cache: None,
+            env: BTreeMap::new(),
+            cwd: None,
+            tty: true,
+            secrets: BTreeMap::new(),
+            timeout_ms: None,
+            idle_ms: None,
+            grace_ms: DEFAULT_GRACE_MS,
+            retries: RetryPolicy::default(),
+            allow_failure: false,
+            outputs: BTreeMap::new(),
+            retry_lost: true,
+        }
+    }
+}
+
+/// What a task is repeated over.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Foreach {
+    /// A list in the file.
+    Items(Vec<Value>),
+    /// An expression without braces whose value is a list when it is the task's turn.
+    Expression(String),
+}
+
+/// Which item of a task it is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Item {
+    /// The task with `foreach`.
+    pub of: TaskId,
+    /// From 1.
+    pub number: u32,
+    /// `item`, secrets replaced.
+    pub value: Value,
+}
+
+/// What is asked of a human before a task starts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Approval {
+    /// The question, a template.
+    pub prompt: String,
+    /// The task fails when nobody has decided after so long, ms.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout_ms: Option<u64>,
+}
+
+/// When an earlier result may stand for a new one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cache {
+    /// What must be the same.
+    pub key: CacheKey,
+    /// Results older than this are not taken, ms.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttl_ms: Option<u64>,
+}
+
+/// What must be the same for a result to be taken from the cache.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CacheKey {
+    /// The command with its values and environment, and the content of the files of `inputs`.
+    Auto,
+    /// This text, a template, and the files of `inputs`.
+    Text(String),
 }
 
 /// Which endings of its needs let a task start.
@@ -137,11 +279,37 @@ pub struct RetryPolicy {
     pub max_delay_ms: u64,
     /// Each delay is drawn from its second half (so that many tasks do not come back at once).
     pub jitter: bool,
+    /// Only these endings are repeated; empty: all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub on: Vec<RetryOn>,
+}
+
+/// A kind of ending that is repeated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RetryOn {
+    /// `exit:N`: this exit code.
+    Exit(i32),
+    /// `timeout`: it ran or was idle for too long.
+    Timeout,
+    /// `signal`: a signal ended it.
+    Signal,
+    /// `outputs`: declared outputs or artifacts were not there or not as declared.
+    Outputs,
+    /// `error`: it could not be started.
+    Error,
 }
 
 impl Default for RetryPolicy {
     fn default() -> Self {
-        Self { count: 0, backoff: Backoff::Exponential, delay_ms: 1000, max_delay_ms: 60_000, jitter: true }
+        Self {
+            count: 0,
+            backoff: Backoff::Exponential,
+            delay_ms: 1000,
+            max_delay_ms: 60_000,
+            jitter: true,
+            on: Vec::new(),
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::states::{AttemptOutcome, EndReason, ExecutionMode, ExitStatus, TaskState};
-use crate::dag::Task;
+use crate::dag::{Group, Task};
 use crate::ids::{
     AttemptId, BlobId, Epoch, Fence, HostInstance, InputId, NodeDid, SessionId, TaskId, TimestampMs,
 };
@@ -57,6 +57,9 @@ pub struct RunCreated {
     pub parent: Option<AttemptId>,
     /// The coordinator's term.
     pub epoch: Epoch,
+    /// No result of an earlier run is taken (`--no-cache`).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub no_cache: bool,
 }
 
 /// Why a queued task does not run yet.
@@ -83,6 +86,24 @@ pub enum QueueReason {
     Lost {
         /// What is known.
         detail: String,
+    },
+    /// All places of its concurrency group are taken.
+    Group {
+        /// The group.
+        name: String,
+    },
+    /// A human must approve it first.
+    Approval {
+        /// The question.
+        prompt: String,
+        /// It fails then, Unix ms.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        until_ms: Option<TimestampMs>,
+    },
+    /// Its items are at work.
+    Items {
+        /// How many there are.
+        count: u32,
     },
 }
 
@@ -133,6 +154,20 @@ pub struct OutputRecord {
     pub blob: Option<BlobId>,
 }
 
+/// A file that a task left.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ArtifactRecord {
+    /// Below the task's directory, with `/` between names.
+    pub path: String,
+    /// Its content.
+    pub blob: BlobId,
+    /// Bytes.
+    pub size: u64,
+    /// Somebody may execute it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub executable: bool,
+}
+
 /// An attempt ended (`cis.dag.task.result`), and what its task is from now on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AttemptResult {
@@ -158,6 +193,12 @@ pub struct AttemptResult {
     /// What it wrote to `CIS_OUTPUT`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub outputs: BTreeMap<String, OutputRecord>,
+    /// Files that it left, in the order of their paths.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub artifacts: Vec<ArtifactRecord>,
+    /// The attempt whose result was taken from the cache; nothing ran.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cached: Option<String>,
     /// Bytes that its terminal or pipe carried, those cut from the log included.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub log_bytes: u64,
@@ -191,6 +232,16 @@ pub enum RetryScope {
         /// The task.
         task: TaskId,
     },
+}
+
+/// Which limit a session is about to reach.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SessionLimit {
+    /// No activity.
+    Idle,
+    /// Its life as a whole; a task's timeout.
+    Lifetime,
 }
 
 /// What was lost.
@@ -290,6 +341,23 @@ pub enum EventBody {
         /// The new ones.
         tasks: Vec<Task>,
     },
+    /// A task with `foreach` became its items, which are added as `ID.1`, `ID.2` …
+    #[serde(rename = "cis.dag.task.expanded")]
+    TaskExpanded {
+        /// The task.
+        task: TaskId,
+        /// Their values, secrets replaced.
+        items: Vec<Value>,
+    },
+    /// A human approved a task; who is the event's actor.
+    #[serde(rename = "cis.dag.task.approved")]
+    TaskApproved {
+        /// The task.
+        task: TaskId,
+        /// In their words.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        comment: Option<String>,
+    },
     /// A session without a run was asked for.
     #[serde(rename = "cis.dag.session.created")]
     SessionCreated {
@@ -333,6 +401,18 @@ pub enum EventBody {
         task: Option<TaskId>,
         /// Which prompt is over.
         episode: u32,
+    },
+    /// It will be ended soon, unless it becomes active (idle).
+    #[serde(rename = "cis.dag.session.expiring")]
+    SessionExpiring {
+        /// It.
+        session: SessionId,
+        /// The task it works on.
+        task: Option<TaskId>,
+        /// Which limit.
+        limit: SessionLimit,
+        /// When, Unix ms.
+        at_ms: TimestampMs,
     },
     /// Somebody sent it input through CIS, other than by typing into an attached terminal.
     #[serde(rename = "cis.dag.session.input")]
@@ -388,6 +468,14 @@ pub enum EventBody {
         /// The session host that is gone.
         host: Option<HostInstance>,
     },
+    /// A concurrency group of this node was made, changed or removed.
+    #[serde(rename = "cis.dag.node.group")]
+    NodeGroup {
+        /// Its name.
+        name: String,
+        /// What holds from now on; none: it was removed.
+        group: Option<Group>,
+    },
     /// A request was refused.
     #[serde(rename = "cis.dag.node.denied")]
     AccessDenied {
@@ -419,15 +507,19 @@ impl EventBody {
             Self::TaskAssigned(_) => "cis.dag.task.assigned",
             Self::TaskResult(_) => "cis.dag.task.result",
             Self::TasksAdded { .. } => "cis.dag.task.added",
+            Self::TaskExpanded { .. } => "cis.dag.task.expanded",
+            Self::TaskApproved { .. } => "cis.dag.task.approved",
             Self::SessionCreated { .. } => "cis.dag.session.created",
             Self::SessionStarted { .. } => "cis.dag.session.started",
             Self::SessionBlocked { .. } => "cis.dag.session.blocked",
             Self::SessionRecovered { .. } => "cis.dag.session.recovered",
+            Self::SessionExpiring { .. } => "cis.dag.session.expiring",
             Self::SessionInput { .. } => "cis.dag.session.input",
             Self::SessionEnded { .. } => "cis.dag.session.ended",
             Self::NodeStarted { .. } => "cis.dag.node.started",
             Self::NodeStopped { .. } => "cis.dag.node.stopped",
             Self::NodeLost { .. } => "cis.dag.node.lost",
+            Self::NodeGroup { .. } => "cis.dag.node.group",
             Self::AccessDenied { .. } => "cis.dag.node.denied",
         }
     }

@@ -8,8 +8,8 @@ mod row;
 mod states;
 
 pub use body::{
-    AttemptResult, Category, EventBody, GrantRecord, LostBy, OutputRecord, QueueReason, RetryScope,
-    RunCreated, TaskChange,
+    ArtifactRecord, AttemptResult, Category, EventBody, GrantRecord, LostBy, OutputRecord, QueueReason,
+    RetryScope, RunCreated, SessionLimit, TaskChange,
 };
 pub use row::{Actor, ActorKind, Event, EventDraft, Via};
 pub use states::{

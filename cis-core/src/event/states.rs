@@ -240,7 +240,12 @@ pub enum FailureCause {
         /// The limit, ms.
         limit_ms: u64,
     },
-    /// It exited with 0, but a declared output is missing or of another type.
+    /// It showed no activity for longer than its `idle`.
+    Idle {
+        /// The limit, ms.
+        limit_ms: u64,
+    },
+    /// It exited with 0, but a declared output is missing or of another type, or its artifacts cannot be kept.
     Outputs {
         /// Which, and what was found.
         detail: String,
@@ -258,6 +263,9 @@ impl fmt::Display for FailureCause {
             Self::Exit { status } => status.fmt(f),
             Self::Timeout { limit_ms } => {
                 write!(f, "timed out after {}", crate::text::duration(*limit_ms))
+            }
+            Self::Idle { limit_ms } => {
+                write!(f, "was idle for {}", crate::text::duration(*limit_ms))
             }
             Self::Outputs { detail } | Self::Input { detail } => f.write_str(detail),
         }
@@ -339,6 +347,33 @@ pub enum EndReason {
     RunTimeout,
     /// A human ended this task's session with `cis dag kill` (cancelled).
     Killed,
+    /// `if`, `foreach` or the question of an approval could not be made (failed).
+    Expression {
+        /// Which, and why.
+        detail: String,
+    },
+    /// A human said no (failed).
+    Rejected {
+        /// Who.
+        by: String,
+        /// In their words; may be empty.
+        reason: String,
+    },
+    /// Nobody decided in time (failed).
+    ApprovalTimeout {
+        /// For so long it was waited, ms.
+        limit_ms: u64,
+    },
+    /// An earlier result stands for it (completed).
+    CacheHit {
+        /// The attempt that made it.
+        from: String,
+    },
+    /// Of its items (failed, error, cancelled; the task with `foreach`).
+    Items {
+        /// How many did not end well, and the first of them.
+        detail: String,
+    },
     /// The last try's outcome.
     Attempt {
         /// In words.
@@ -355,7 +390,15 @@ impl fmt::Display for EndReason {
             Self::RunCancelled => f.write_str("the run was cancelled"),
             Self::RunTimeout => f.write_str("the run took longer than its timeout"),
             Self::Killed => f.write_str("killed"),
-            Self::Attempt { detail } => f.write_str(detail),
+            Self::Expression { detail } | Self::Items { detail } | Self::Attempt { detail } => {
+                f.write_str(detail)
+            }
+            Self::Rejected { by, reason } if reason.is_empty() => write!(f, "rejected by {by}"),
+            Self::Rejected { by, reason } => write!(f, "rejected by {by}: {reason}"),
+            Self::ApprovalTimeout { limit_ms } => {
+                write!(f, "nobody approved it within {}", crate::text::duration(*limit_ms))
+            }
+            Self::CacheHit { from } => write!(f, "cached: the result of {from}"),
         }
     }
 }

@@ -64,6 +64,7 @@ pub(super) fn prepare(
         room: None,
         parent: None,
         epoch: 0,
+        no_cache: request.no_cache,
     };
     let (start, input) = (request.start, request.input);
     Ok(Some(NewRun { run: RunId(ulid::Ulid::new()), facts, dag: Arc::new(dag), start, input }))

@@ -516,6 +516,8 @@ impl LocalWorker {
             started_ms: exit.map(|exit| exit.started_ms),
             ended_ms: exit.map_or(self.now_ms, |exit| exit.ended_ms),
             outputs,
+            artifacts: Vec::new(),
+            cached: None,
             log_bytes: exit.map_or(0, |exit| exit.output_bytes),
             log_hash: None,
         };

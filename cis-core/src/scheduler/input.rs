@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::api::FromWorker;
-use crate::dag::{Dag, Task};
+use crate::dag::{Dag, Group, Task};
 use crate::event::{Actor, ExecutionMode, LostBy, RetryScope, RunCreated};
 use crate::ids::{
     AttemptId, Epoch, Fence, HostInstance, InputId, NodeDid, RunId, SessionId, TaskId, TimestampMs,
@@ -68,6 +68,24 @@ pub enum InputKind {
         run: RunId,
         /// Which tasks.
         scope: RetryScope,
+    },
+    /// A human decided about a task that waits for approval.
+    Decide {
+        /// Which.
+        run: RunId,
+        /// The task.
+        task: TaskId,
+        /// It may start; otherwise it fails.
+        approve: bool,
+        /// In their words.
+        reason: Option<String>,
+    },
+    /// A concurrency group of the node is made, changed, or removed (none).
+    SetGroup {
+        /// Its name.
+        name: String,
+        /// What holds from now on.
+        group: Option<Group>,
     },
     /// A worker said something.
     Worker(FromWorker),

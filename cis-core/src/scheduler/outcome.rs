@@ -111,7 +111,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn policy(backoff: Backoff, jitter: bool) -> RetryPolicy {
-        RetryPolicy { count: 9, backoff, delay_ms: 1000, max_delay_ms: 10_000, jitter }
+        RetryPolicy { count: 9, backoff, delay_ms: 1000, max_delay_ms: 10_000, jitter, on: Vec::new() }
     }
 
     fn delays(policy: &RetryPolicy) -> Vec<u64> {
@@ -142,9 +142,9 @@ mod tests {
             delay_ms in any::<u64>(), max_delay_ms in any::<u64>(), failures in 1u32..200, attempt in 1u32.., seed in any::<u64>(),
         ) {
             let (run, task) = (RunId::from_parts(seed, u128::from(seed)), TaskId::new("a").unwrap());
-            let plain = RetryPolicy { count: 1, backoff: Backoff::Exponential, delay_ms, max_delay_ms, jitter: false };
+            let plain = RetryPolicy { count: 1, backoff: Backoff::Exponential, delay_ms, max_delay_ms, jitter: false, on: Vec::new() };
             let whole = super::delay_ms(&plain, failures, run, &task, attempt);
-            let drawn = super::delay_ms(&RetryPolicy { jitter: true, ..plain }, failures, run, &task, attempt);
+            let drawn = super::delay_ms(&RetryPolicy { jitter: true, ..plain.clone() }, failures, run, &task, attempt);
             prop_assert!(whole <= max_delay_ms);
             prop_assert!((whole / 2..=whole).contains(&drawn), "{drawn} of {whole}");
         }

@@ -80,7 +80,11 @@ impl Run {
                     live.blocked = None;
                 }
             }
-            EventBody::SessionCreated { .. }
+            EventBody::TaskExpanded { .. }
+            | EventBody::TaskApproved { .. }
+            | EventBody::SessionExpiring { .. }
+            | EventBody::NodeGroup { .. }
+            | EventBody::SessionCreated { .. }
             | EventBody::SessionStarted { task: None, .. }
             | EventBody::SessionBlocked { task: None, .. }
             | EventBody::SessionRecovered { task: None, .. }

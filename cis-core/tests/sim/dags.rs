@@ -1,7 +1,5 @@
 //! Random files.
 
-use std::collections::BTreeMap;
-
 use cis_core::dag::{Action, Backoff, Dag, RetryPolicy, Task, Trigger};
 use cis_core::ids::TaskId;
 
@@ -23,22 +21,16 @@ pub(crate) fn random(rng: &mut Rng) -> Dag {
         })
         .collect();
     let timeout_ms = rng.percent(20).then(|| rng.between(500, 20_000));
-    Dag { id: "random".into(), params: Default::default(), max_parallel: None, timeout_ms, tasks }
+    Dag { id: "random".into(), timeout_ms, tasks, ..Dag::default() }
 }
 
 pub(crate) fn task(rng: &mut Rng, id: TaskId, needs: Vec<TaskId>) -> Task {
     let triggers = [Trigger::AllSuccess, Trigger::AllDone, Trigger::OneFailed, Trigger::Always];
     let backoff = *rng.pick(&[Backoff::Fixed, Backoff::Exponential]).unwrap();
     Task {
-        id,
         needs,
         trigger: triggers[rng.weighted(&[60, 14, 13, 13])],
-        action: Action::Command(vec!["true".into()]),
-        env: BTreeMap::new(),
-        cwd: None,
         tty: rng.percent(50),
-        secrets: BTreeMap::new(),
-        timeout_ms: None,
         grace_ms: rng.below(1000),
         retries: RetryPolicy {
             count: u32::try_from(rng.weighted(&[50, 30, 20])).unwrap(),
@@ -46,9 +38,10 @@ pub(crate) fn task(rng: &mut Rng, id: TaskId, needs: Vec<TaskId>) -> Task {
             delay_ms: rng.below(3000),
             max_delay_ms: 4000,
             jitter: rng.percent(50),
+            on: Vec::new(),
         },
         allow_failure: rng.percent(15),
-        outputs: BTreeMap::new(),
         retry_lost: rng.percent(85),
+        ..Task::new(id, Action::Command(vec!["true".into()]))
     }
 }

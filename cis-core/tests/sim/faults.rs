@@ -122,6 +122,8 @@ fn nonsense(world: &mut World) -> Step {
         started_ms: None,
         ended_ms: world.now,
         outputs: Default::default(),
+        artifacts: Vec::new(),
+        cached: None,
         log_bytes: 0,
         log_hash: None,
     };

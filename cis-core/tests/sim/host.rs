@@ -162,6 +162,8 @@ fn report(session: &Session) -> Report {
         started_ms: Some(session.started_ms),
         ended_ms: session.ends_ms,
         outputs: BTreeMap::from([("pid".to_owned(), output)]),
+        artifacts: Vec::new(),
+        cached: None,
         log_bytes: 10,
         log_hash: None,
     }

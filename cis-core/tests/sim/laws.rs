@@ -31,6 +31,7 @@ fn fresh(seed: u64) -> Run {
         room: None,
         parent: None,
         epoch: 0,
+        no_cache: false,
     };
     Run::new(RunId::from_parts(1, 1), &facts, Arc::new(dag), 0).unwrap()
 }
@@ -80,6 +81,8 @@ fn event() -> impl Strategy<Value = EventBody> {
                 started_ms: None,
                 ended_ms: 0,
                 outputs: BTreeMap::new(),
+                artifacts: Vec::new(),
+                cached: None,
                 log_bytes: 0,
                 counts,
                 state,

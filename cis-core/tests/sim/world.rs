@@ -103,6 +103,7 @@ impl World {
             room: None,
             parent: None,
             epoch: 0,
+            no_cache: false,
         };
         let dag = Arc::new(dag);
         self.dags.insert(run, Arc::clone(&dag));

@@ -301,7 +301,7 @@ impl Model {
         };
         let retry_at_ms = match result.queued {
             Some(QueueReason::RetryAt { at_ms, .. } | QueueReason::Resources { at_ms, .. }) => Some(at_ms),
-            Some(QueueReason::Lost { .. } | QueueReason::Slot) => Some(head.ended_ms),
+            Some(_) => Some(head.ended_ms),
             None => None,
         };
         let failure = Failure {

@@ -166,6 +166,7 @@ impl Retries {
             delay_ms,
             max_delay_ms: self.max_delay_ms.unwrap_or(usual.max_delay_ms).max(delay_ms),
             jitter: self.jitter.unwrap_or(usual.jitter),
+            on: usual.on,
         }
     }
 }

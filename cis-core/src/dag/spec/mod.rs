@@ -158,14 +158,7 @@ struct Head {
 }
 
 fn head(reader: &mut Reader, text: &str, top: &DeTable<'_>) -> Head {
-    let dag = Dag {
-        id: String::new(),
-        params: indexmap::IndexMap::new(),
-        max_parallel: None,
-        timeout_ms: None,
-        tasks: Vec::new(),
-    };
-    let mut head = Head { dag, base: Layer::default() };
+    let mut head = Head { dag: Dag::default(), base: Layer::default() };
     let Some(node) = top.get("dag") else {
         let end = top.get("tasks").map_or(text.len(), |tasks| tasks.span().start);
         reader.wrong(

@@ -264,10 +264,8 @@ fn finished(draft: Draft) -> Option<Task> {
     };
     let layer = draft.layer;
     Some(Task {
-        id: TaskId::new(&id.value).ok()?,
         needs,
         trigger: layer.trigger.map(|trigger| trigger.value).unwrap_or_default(),
-        action,
         env: layer.env.into_iter().map(|(name, placed)| (name, placed.value)).collect(),
         cwd: layer.cwd.map(|cwd| cwd.value),
         tty: layer.tty.unwrap_or(true),
@@ -278,5 +276,6 @@ fn finished(draft: Draft) -> Option<Task> {
         allow_failure: layer.allow_failure.unwrap_or(false),
         outputs: draft.outputs,
         retry_lost: layer.retry_lost.unwrap_or(true),
+        ..Task::new(TaskId::new(&id.value).ok()?, action)
     })
 }

@@ -99,6 +99,7 @@ retry_lost = false
         delay_ms: 120_000,
         max_delay_ms: 180_000,
         jitter: false,
+        on: Vec::new(),
     };
     assert_eq!(fix.retries, retries);
     assert_eq!((fix.trigger, fix.tty, fix.grace_ms), (Trigger::OneFailed, true, 90_000));

@@ -46,6 +46,10 @@ pub struct Values<'a> {
     pub params: &'a BTreeMap<String, Value>,
     /// `tasks.ID.outputs.NAME`: at least what [`referenced_outputs`] names, as far as it exists.
     pub outputs: &'a BTreeMap<TaskId, BTreeMap<String, Value>>,
+    /// `tasks.ID.output`: at least what [`referenced_tails`] names, as far as it exists.
+    pub tails: &'a BTreeMap<TaskId, String>,
+    /// `item`: its real value, for an item of a task with `foreach`.
+    pub item: Option<&'a Value>,
 }
 
 /// A task with its values in place.

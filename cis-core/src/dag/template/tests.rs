@@ -5,27 +5,11 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::dag::{RetryPolicy, Trigger};
 
 mod shells;
 
 fn task(action: Action) -> Task {
-    Task {
-        id: TaskId::new("my-task").unwrap(),
-        needs: Vec::new(),
-        trigger: Trigger::AllSuccess,
-        action,
-        env: BTreeMap::new(),
-        cwd: None,
-        tty: true,
-        secrets: BTreeMap::new(),
-        timeout_ms: None,
-        grace_ms: 0,
-        retries: RetryPolicy::default(),
-        allow_failure: false,
-        outputs: BTreeMap::new(),
-        retry_lost: true,
-    }
+    Task::new(TaskId::new("my-task").unwrap(), action)
 }
 
 fn script(shell: &str, text: &str) -> Task {
@@ -44,7 +28,15 @@ fn params(v: &str) -> BTreeMap<String, Value> {
 fn with<T>(params: &BTreeMap<String, Value>, use_it: impl FnOnce(&Values<'_>) -> T) -> T {
     let written = BTreeMap::from([("x".to_owned(), json!("out")), ("list".to_owned(), json!(["a", "b"]))]);
     let outputs = BTreeMap::from([(TaskId::new("a-1").unwrap(), written)]);
-    use_it(&Values { run: "RUN", dag: "ship", attempt: 2, params, outputs: &outputs })
+    use_it(&Values {
+        run: "RUN",
+        dag: "ship",
+        attempt: 2,
+        params,
+        outputs: &outputs,
+        tails: &BTreeMap::new(),
+        item: None,
+    })
 }
 
 fn rendered(task: &Task, v: &str) -> Result<Rendered, RenderError> {

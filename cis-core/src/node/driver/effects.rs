@@ -73,6 +73,8 @@ impl Driver {
                     started_ms: None,
                     ended_ms: now,
                     outputs: BTreeMap::new(),
+                    artifacts: Vec::new(),
+                    cached: None,
                     log_bytes: 0,
                     log_hash: None,
                 };
@@ -125,6 +127,8 @@ pub(super) fn complete(run: &Run, attempt: &AttemptId, blobs: &Blobs) -> Result<
             attempt: attempt.number,
             params: &facts.params,
             outputs: &outputs,
+            tails: &BTreeMap::new(),
+            item: None,
         },
     )
     .map_err(|e| e.to_string())?;
@@ -164,9 +168,13 @@ fn outlined(run: &Run, task: &Task) -> TaskSpec {
         secrets: secrets.collect(),
         sensitive: Vec::new(),
         timeout_ms: task.timeout_ms,
+        idle_ms: task.idle_ms,
         grace_ms: task.grace_ms,
         log_limit_bytes: LOG_LIMIT_BYTES,
         outputs: task.outputs.clone(),
+        artifacts: Vec::new(),
+        cache: None,
+        context: None,
         profile: None,
         inputs: BTreeMap::new(),
     }

@@ -221,6 +221,7 @@ impl Machine {
             InputKind::NodeLost { node, host, by } => self.node_lost(&node, host, by, turn),
             InputKind::AttemptLost { attempt, detail } => self.attempt_lost(&attempt, detail, turn),
             InputKind::TakenOver { run, owner, epoch, cut } => self.taken_over(run, owner, epoch, cut, turn),
+            InputKind::Decide { .. } | InputKind::SetGroup { .. } => Ok(()),
             InputKind::ForeignSessions { count } => {
                 self.foreign = count;
                 Ok(())

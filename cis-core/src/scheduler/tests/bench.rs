@@ -23,20 +23,10 @@ pub(super) fn id(name: &str) -> TaskId {
 pub(super) fn task(text: &str) -> Task {
     let (name, needs) = text.split_once(':').unwrap_or((text, ""));
     Task {
-        id: id(name),
         needs: needs.split_whitespace().map(id).collect(),
-        trigger: Trigger::AllSuccess,
-        action: Action::Command(vec!["true".into()]),
-        env: BTreeMap::new(),
-        cwd: None,
         tty: false,
-        secrets: BTreeMap::new(),
-        timeout_ms: None,
         grace_ms: 5000,
-        retries: RetryPolicy::default(),
-        allow_failure: false,
-        outputs: BTreeMap::new(),
-        retry_lost: true,
+        ..Task::new(id(name), Action::Command(vec!["true".into()]))
     }
 }
 
@@ -49,7 +39,7 @@ pub(super) fn retried(count: u32, text: &str) -> Task {
 }
 
 pub(super) fn dag(tasks: Vec<Task>) -> Dag {
-    Dag { id: "test".into(), params: Default::default(), max_parallel: None, timeout_ms: None, tasks }
+    Dag { id: "test".into(), tasks, ..Dag::default() }
 }
 
 pub(super) fn run_id(n: u128) -> RunId {
@@ -80,6 +70,7 @@ pub(super) fn facts(dag: &Dag, max_parallel: u32) -> RunCreated {
         room: None,
         parent: None,
         epoch: 0,
+        no_cache: false,
     }
 }
 
@@ -110,6 +101,8 @@ pub(super) fn report(outcome: AttemptOutcome) -> Report {
         started_ms: None,
         ended_ms: 0,
         outputs: BTreeMap::new(),
+        artifacts: Vec::new(),
+        cached: None,
         log_bytes: 0,
         log_hash: None,
     }
@@ -332,6 +325,9 @@ fn brief_state(
             format!("(short, again at +{})", at_ms - START_MS)
         }
         (None, Some(QueueReason::Lost { .. })) => "(lost)".to_owned(),
+        (None, Some(QueueReason::Group { name })) => format!("(group {name})"),
+        (None, Some(QueueReason::Approval { .. })) => "(approval)".to_owned(),
+        (None, Some(QueueReason::Items { count })) => format!("({count} items)"),
         (None, Some(QueueReason::Slot) | None) => String::new(),
     };
     format!("{state}{why}")

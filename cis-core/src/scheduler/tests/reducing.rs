@@ -35,6 +35,8 @@ fn result(attempt: u32, fence: u64, state: TaskState) -> EventBody {
         started_ms: None,
         ended_ms: 9,
         outputs: Default::default(),
+        artifacts: Vec::new(),
+        cached: None,
         log_bytes: 0,
         counts: false,
         state,

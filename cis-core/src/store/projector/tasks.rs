@@ -225,6 +225,9 @@ fn reason(end: Option<&EndReason>, queued: Option<&QueueReason>, now_ms: Timesta
             write!(out, "the machine is short of something ({detail}); tried again {} later", delay(*at_ms))
         }
         QueueReason::Lost { detail } => write!(out, "its session was lost ({detail}); it runs again"),
+        QueueReason::Group { name } => write!(out, "waits for a place in the group `{name}`"),
+        QueueReason::Approval { prompt, .. } => write!(out, "waits for approval: {prompt}"),
+        QueueReason::Items { count } => write!(out, "its {count} items are at work"),
     };
     Some(out)
 }

@@ -193,6 +193,7 @@ fn task_view(row: &Row<'_>) -> Result<TaskView, RowError> {
         exit_code: row.get(7)?,
         reason: reason.or_else(|| (state == TaskState::Queued).then(|| "waits for its turn".to_owned())),
         outputs: json(row, 8)?,
+        artifacts: Vec::new(),
     })
 }
 

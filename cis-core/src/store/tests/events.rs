@@ -8,7 +8,7 @@ use rusqlite::types::Value;
 use super::support::{
     Home, assigned, created, draft, facts, run_id, seeds_of_dag, session_id, succeeded, task, ulid,
 };
-use crate::dag::{Action, RetryPolicy, Task, Trigger};
+use crate::dag::{Action, Task};
 use crate::event::{
     AttemptOutcome, EndReason, EventBody, ExecutionMode, ExitStatus, LostBy, OutputRecord, QueueReason,
     RetryScope, TaskChange, TaskState,
@@ -54,22 +54,9 @@ fn change(n: u8, kind: u8) -> TaskChange {
 }
 
 fn child(n: u8) -> Task {
-    Task {
-        id: TaskId::new(&format!("a_t{n}")).unwrap(),
-        needs: vec![task("a"), task("d")],
-        trigger: Trigger::AllSuccess,
-        action: Action::Command(vec!["true".to_owned()]),
-        env: BTreeMap::new(),
-        cwd: None,
-        tty: true,
-        secrets: BTreeMap::new(),
-        timeout_ms: None,
-        grace_ms: 1,
-        retries: RetryPolicy::default(),
-        allow_failure: false,
-        outputs: BTreeMap::new(),
-        retry_lost: true,
-    }
+    let id = TaskId::new(&format!("a_t{n}")).unwrap();
+    let action = Action::Command(vec!["true".to_owned()]);
+    Task { needs: vec![task("a"), task("d")], ..Task::new(id, action) }
 }
 
 fn result(n: u8, attempt: u8, kind: u8, at: i64) -> EventBody {

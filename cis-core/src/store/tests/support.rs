@@ -91,6 +91,7 @@ pub(super) fn created(dag: &str, tasks: usize) -> EventBody {
         room: None,
         parent: None,
         epoch: 0,
+        no_cache: false,
     }))
 }
 
@@ -117,6 +118,8 @@ pub(super) fn succeeded(id: &str, attempt: u32, session: SessionId, ended_ms: i6
         started_ms: Some(ended_ms - 3),
         ended_ms,
         outputs: BTreeMap::new(),
+        artifacts: Vec::new(),
+        cached: None,
         log_bytes: 0,
         counts: true,
         state: TaskState::Succeeded,

@@ -89,6 +89,7 @@ pub(super) fn request(file: DagFile, params: &Params, start: bool) -> Result<Cre
         umask: Some(submitted_umask()),
         mode: ExecutionMode::Local,
         start,
+        no_cache: false,
         validate_only: false,
         input: input_id::new()?,
     })

@@ -42,6 +42,8 @@ pub(super) fn run(context: &Context, args: Args) -> Result<Exit, CliError> {
         env: Some(submitted_env()),
         umask: Some(submitted_umask()),
         size: (!args.no_tty).then(|| raw::size(rustix::stdio::stdout())),
+        idle_ms: None,
+        lifetime_ms: None,
         input: input_id::new()?,
     };
     let client = context.client()?;

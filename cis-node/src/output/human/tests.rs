@@ -43,6 +43,7 @@ fn a_task(name: &str, state: TaskState) -> TaskView {
         exit_code: None,
         reason: None,
         outputs: BTreeMap::new(),
+        artifacts: vec![],
     }
 }
 

@@ -68,6 +68,8 @@ impl Story {
             started_ms: Some(ended_ms - 400),
             ended_ms,
             outputs: BTreeMap::new(),
+            artifacts: Vec::new(),
+            cached: None,
             log_bytes: 10,
             counts: true,
             state,
