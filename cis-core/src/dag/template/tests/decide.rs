@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::super::*;
-use super::{command, task, with};
+use super::{command, with};
 use crate::dag::model::{Approval, Cache, CacheKey, Foreach};
 
 fn params() -> BTreeMap<String, Value> {
