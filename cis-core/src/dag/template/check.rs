@@ -1,5 +1,6 @@
 //! What can be said of a text of a file before there are values: the names in it, and what is wrong with it.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use super::expr::{Expr, ExprError, Kind, Name};
@@ -33,8 +34,34 @@ pub(in crate::dag) struct Used {
     pub(in crate::dag) whole: bool,
 }
 
+/// Code that the engine takes, names left out: many tasks of a file have the same few.
+#[derive(Debug, Default)]
+pub(in crate::dag) struct Compiled(BTreeSet<String>);
+
+impl Compiled {
+    fn check(&mut self, expr: &Expr) -> Result<(), String> {
+        match &expr.kind {
+            Kind::Code(code) if !self.0.contains(code) => {
+                eval::check(expr)?;
+                if self.0.len() < MAX_COMPILED {
+                    self.0.insert(code.clone());
+                }
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// More kinds of code than a file of people has.
+const MAX_COMPILED: usize = 10_000;
+
 /// All names in a text, and what is wrong with it.
-pub(in crate::dag) fn check(text: &str, place: Place<'_>) -> (Vec<Used>, Vec<ExprError>) {
+pub(in crate::dag) fn check(
+    text: &str,
+    place: Place<'_>,
+    compiled: &mut Compiled,
+) -> (Vec<Used>, Vec<ExprError>) {
     let (exprs, mut errors) = match place {
         Place::Start(site) => texts(text, site),
         Place::Question => texts(text, Site::Plain),
@@ -45,7 +72,7 @@ pub(in crate::dag) fn check(text: &str, place: Place<'_>) -> (Vec<Used>, Vec<Exp
     };
     let mut used = Vec::new();
     for expr in exprs {
-        if let Err(message) = eval::check(&expr).and_then(|()| constant(&expr, place)) {
+        if let Err(message) = compiled.check(&expr).and_then(|()| constant(&expr, place)) {
             errors.push(ExprError { range: expr.range.clone(), message, help: None, resume: None });
         }
         if !matches!(place, Place::Start(_)) {

@@ -25,7 +25,7 @@ use super::model::{Action, Cache, CacheKey, Task};
 use crate::api::Program;
 use crate::ids::TaskId;
 
-pub(super) use check::{Place, Used, check, has_block, mismatch};
+pub(super) use check::{Compiled, Place, Used, check, has_block, mismatch};
 pub(super) use decide::MAX_ITEMS_BYTES;
 pub use decide::{MAX_ITEMS, condition, decision_outputs, items};
 pub(super) use expr::{ExprError, Name};

@@ -37,13 +37,14 @@ pub(super) struct Known<'a> {
 /// Checks all texts for what can be said without looking at other tasks; the rest is returned.
 pub(super) fn uses<'d>(reader: &mut Reader, text: &str, head: &Head, drafts: &'d [Draft]) -> Vec<Use<'d>> {
     let mut uses = Vec::new();
+    let mut compiled = template::Compiled::default();
     for (draft, user) in drafts.iter().zip(0u32..) {
         each_text(draft, |placed, place| {
             let braces = matches!(place, Place::Start(_) | Place::Question);
             if braces && !template::has_template(&placed.value) && !template::has_block(&placed.value) {
                 return;
             }
-            let (used, errors) = template::check(&placed.value, place);
+            let (used, errors) = template::check(&placed.value, place, &mut compiled);
             let at = |range: &Range<usize>| offsets::in_file(text, &placed.span, &placed.value, range);
             for ExprError { range, message, help, .. } in errors {
                 let mut mistake = Mistake::new(at(&range), message);
