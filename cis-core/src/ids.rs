@@ -3,10 +3,12 @@
 //! Owns how each is written and parsed, and nothing else: ids are made by whoever has a clock
 //! and randomness, and are passed in.
 
+use std::borrow::Borrow;
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use ulid::Ulid;
 
 /// Why a text is not an id.
@@ -77,9 +79,10 @@ ulid_id!(
 );
 
 /// The name of a task: 1 to 64 of `a-z`, `0-9`, `_`, `-`; a foreach item adds `.N`, a spawned child `_tN`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct TaskId(Box<str>);
+/// Copies share their text: a task is named in many places.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[serde(try_from = "String")]
+pub struct TaskId(Arc<str>);
 
 impl TaskId {
     /// Checks and takes the name.
@@ -114,6 +117,19 @@ impl FromStr for TaskId {
     }
 }
 
+/// It is ordered and hashed as its text.
+impl Borrow<str> for TaskId {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Serialize for TaskId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
 impl TryFrom<String> for TaskId {
     type Error = IdError;
     fn try_from(text: String) -> Result<Self, IdError> {
@@ -123,7 +139,7 @@ impl TryFrom<String> for TaskId {
 
 impl From<TaskId> for String {
     fn from(id: TaskId) -> Self {
-        id.0.into()
+        id.as_str().to_owned()
     }
 }
 

@@ -110,15 +110,14 @@ fn not_toml(text: &str, span: std::ops::Range<usize>, message: &str) -> Mistake 
     }
 }
 
-fn file(reader: &mut Reader, text: &str, tree: DeTable<'_>) -> Option<Dag> {
-    let top = &tree;
-    if !version(reader, top) {
+fn file(reader: &mut Reader, text: &str, mut top: DeTable<'_>) -> Option<Dag> {
+    if !version(reader, &top) {
         return None;
     }
     let others = [("[dag]", keys::DAG), ("[dag.defaults]", keys::DEFAULTS), ("a task", keys::TASK)];
-    reader.known_keys(top, "the file", keys::TOP, &others);
-    let mut head = head::head(reader, text, top);
-    let Some(node) = top.get("tasks") else {
+    reader.known_keys(&top, "the file", keys::TOP, &others);
+    let mut head = head::head(reader, text, &top);
+    let Some(node) = top.remove("tasks") else {
         reader.wrong(
             Mistake::new(text.len()..text.len(), "the file has no tasks")
                 .help("add [[tasks]] with id = \"hello\" and command = [\"echo\", \"hello\"]"),
@@ -126,8 +125,6 @@ fn file(reader: &mut Reader, text: &str, tree: DeTable<'_>) -> Option<Dag> {
         return None;
     };
     let drafts = drafts(reader, node, &head.base)?;
-    // The largest thing here, and all that is needed of it is in the drafts.
-    drop(tree);
     references::resolve(reader, text, &mut head, drafts)?;
     Some(head.dag)
 }
@@ -154,21 +151,22 @@ fn version(reader: &mut Reader, top: &DeTable<'_>) -> bool {
     !is_number
 }
 
-fn drafts(reader: &mut Reader, node: &Node<'_>, base: &Layer) -> Option<Vec<Draft>> {
+/// Each table is gone when its draft is made: together they are by far the largest thing here.
+fn drafts(reader: &mut Reader, node: Node<'_>, base: &Layer) -> Option<Vec<Draft>> {
     let example = "[[tasks]] before the keys of each task";
-    let items = match node.get_ref() {
+    let span = node.span();
+    let items = match node.into_inner() {
         DeValue::Array(items) => items,
         DeValue::Table(_) => {
             reader.wrong(
-                Mistake::new(node.span(), "`tasks` is one table, not a list")
+                Mistake::new(span, "`tasks` is one table, not a list")
                     .help("write [[tasks]], with two brackets"),
             );
             return None;
         }
         _ => {
             reader.wrong(
-                Mistake::new(node.span(), "`tasks` must be a list of tables")
-                    .help(format!("write {example}")),
+                Mistake::new(span, "`tasks` must be a list of tables").help(format!("write {example}")),
             );
             return None;
         }
@@ -179,12 +177,12 @@ fn drafts(reader: &mut Reader, node: &Node<'_>, base: &Layer) -> Option<Vec<Draf
         } else {
             format!("there are {} tasks, and {MAX_TASKS} are the most", items.len())
         };
-        reader.wrong(Mistake::new(node.span(), title).help(format!("write {example}")));
+        reader.wrong(Mistake::new(span, title).help(format!("write {example}")));
         return None;
     }
     let mut drafts = Vec::with_capacity(items.len());
     for item in items {
-        if let Some(table) = reader.table("each of tasks", item, example) {
+        if let Some(table) = reader.table("each of tasks", &item, example) {
             drafts.push(task::draft(reader, item.span(), table, base));
         }
     }

@@ -32,7 +32,7 @@ pub(super) fn resolve(reader: &mut Reader, text: &str, head: &mut Head, drafts: 
         return None;
     }
     head.dag.on = handlers::named(&head.on)?;
-    head.dag.tasks = drafts.into_iter().map(finish::finished).collect::<Option<_>>()?;
+    head.dag.tasks = finish::all(drafts)?;
     Some(())
 }
 

@@ -24,7 +24,7 @@ pub(super) struct Draft {
     pub(super) needs: Vec<Placed<String>>,
     pub(super) action: Option<DraftAction>,
     pub(super) outputs: BTreeMap<String, ValueType>,
-    pub(super) layer: Layer,
+    pub(super) layer: Box<Layer>,
     pub(super) extras: Option<Box<Extras>>,
 }
 
@@ -67,7 +67,7 @@ pub(super) fn draft(reader: &mut Reader, span: Range<usize>, table: &DeTable<'_>
                 .also(foreach.span.clone(), "it has foreach here"),
         );
     }
-    Draft { id, needs, action, outputs, layer: own.over(base), extras }
+    Draft { id, needs, action, outputs, layer: Box::new(own.over(base)), extras }
 }
 
 fn id(reader: &mut Reader, span: &Range<usize>, table: &DeTable<'_>) -> Option<Placed<String>> {

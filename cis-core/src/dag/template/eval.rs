@@ -233,11 +233,8 @@ pub(super) fn lookup<'a>(name: &Name, task: &Task, values: &Values<'a>) -> Optio
     let text = |text: &str| Some(Cow::Owned(Value::String(text.to_owned())));
     match name {
         Name::Param(name) => values.params.get(name).map(Cow::Borrowed),
-        Name::Output { task, output } => {
-            let id = task.parse().ok()?;
-            values.outputs.get(&id)?.get(output).map(Cow::Borrowed)
-        }
-        Name::Tail(task) => values.tails.get(&task.parse().ok()?).and_then(|tail| text(tail)),
+        Name::Output { task, output } => values.outputs.get(task.as_str())?.get(output).map(Cow::Borrowed),
+        Name::Tail(task) => values.tails.get(task.as_str()).and_then(|tail| text(tail)),
         Name::Item => values.item.map(Cow::Borrowed),
         Name::RunId => text(values.run),
         Name::DagId => text(values.dag),

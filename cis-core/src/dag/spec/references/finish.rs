@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use indexmap::IndexSet;
+
 use super::super::super::model::{Action, Approval, Cache, CacheKey, DEFAULT_GRACE_MS, Foreach, Task};
 use super::super::extras::Items;
 use super::super::task::{Draft, DraftAction, is_id};
@@ -14,15 +16,25 @@ impl Draft {
     }
 }
 
-/// The task; none where something in the draft was wrong.
-pub(super) fn finished(draft: Draft) -> Option<Task> {
+/// The tasks, which share the texts of their ids; none where something in a draft was wrong.
+pub(super) fn all(drafts: Vec<Draft>) -> Option<Vec<Task>> {
+    let good = |draft: &Draft| TaskId::new(&draft.id.as_ref().filter(|id| is_id(&id.value))?.value).ok();
+    let ids = drafts.iter().map(good).collect::<Option<IndexSet<TaskId>>>()?;
+    let mut tasks = Vec::with_capacity(drafts.len());
+    for draft in drafts {
+        tasks.push(finished(draft, &ids)?);
+    }
+    Some(tasks)
+}
+
+fn finished(draft: Draft, ids: &IndexSet<TaskId>) -> Option<Task> {
     let shell = draft.shell().to_owned();
-    let id = draft.id.filter(|id| is_id(&id.value))?;
+    let id = ids.get(draft.id?.value.as_str())?.clone();
     let mut needs: Vec<TaskId> = Vec::with_capacity(draft.needs.len());
     let mut once = BTreeSet::new();
     for need in &draft.needs {
         if once.insert(need.value.as_str()) {
-            needs.push(TaskId::new(&need.value).ok()?);
+            needs.push(ids.get(need.value.as_str())?.clone());
         }
     }
     let action = match draft.action? {
@@ -31,7 +43,7 @@ pub(super) fn finished(draft: Draft) -> Option<Task> {
         }
         DraftAction::Script(script) => Action::Script { text: script.value, shell },
     };
-    let layer = draft.layer;
+    let layer = *draft.layer;
     let mut task = Task {
         needs,
         trigger: layer.trigger.map(|trigger| trigger.value).unwrap_or_default(),
@@ -48,7 +60,7 @@ pub(super) fn finished(draft: Draft) -> Option<Task> {
         allow_failure: layer.allow_failure.unwrap_or(false),
         outputs: draft.outputs,
         retry_lost: layer.retry_lost.unwrap_or(true),
-        ..Task::new(TaskId::new(&id.value).ok()?, action)
+        ..Task::new(id, action)
     };
     if let Some(extras) = draft.extras {
         task.condition = extras.condition.map(|condition| condition.value);
