@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::commands::{dag, doctor, init, node, session, session_host, status, store};
+use crate::commands::{dag, doctor, group, init, node, session, session_host, status, store};
 
 /// Runs DAGs of commands and agents in sessions that survive.
 ///
@@ -54,6 +54,9 @@ pub(crate) enum Command {
     /// The database of the node: check it, make it anew
     #[command(subcommand)]
     Store(store::Command),
+    /// Concurrency groups: how many tasks of a kind may work at a time
+    #[command(subcommand)]
+    Group(group::Command),
     Status(status::Args),
     Init(init::Args),
     Doctor(doctor::Args),

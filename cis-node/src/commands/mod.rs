@@ -2,6 +2,7 @@
 
 pub(crate) mod dag;
 pub(crate) mod doctor;
+pub(crate) mod group;
 pub(crate) mod init;
 pub(crate) mod node;
 pub(crate) mod session;
@@ -21,6 +22,7 @@ pub(crate) fn run(cli: Cli) -> Result<Exit, CliError> {
         Command::Session(command) => session::run(&context, command),
         Command::Node(command) => node::run(&context, command),
         Command::Store(command) => store::run(&context, command),
+        Command::Group(command) => group::run(&context, command),
         Command::Status(args) => status::run(&context, &args),
         Command::Init(args) => init::run(&context, &args),
         Command::Doctor(args) => doctor::run(&context, &args),

@@ -1,5 +1,6 @@
 //! `cis dag`: runs, their tasks and sessions.
 
+mod approve;
 mod attach;
 mod cancel;
 mod execute;
@@ -7,6 +8,7 @@ pub(crate) mod kill;
 mod list;
 mod logs;
 mod pause;
+mod reject;
 mod resume;
 mod retry;
 mod run;
@@ -39,6 +41,8 @@ pub(crate) enum Command {
     Resume(resume::Args),
     Retry(retry::Args),
     Why(why::Args),
+    Approve(approve::Args),
+    Reject(reject::Args),
     Sessions(sessions::Args),
     Attach(attach::Args),
     Logs(logs::Args),
@@ -59,6 +63,8 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<Exit, CliError>
         Command::Resume(args) => resume::run(context, &args),
         Command::Retry(args) => retry::run(context, &args),
         Command::Why(args) => why::run(context, &args),
+        Command::Approve(args) => approve::run(context, &args),
+        Command::Reject(args) => reject::run(context, &args),
         Command::Sessions(args) => sessions::run(context, &args),
         Command::Attach(args) => attach::run(context, &args),
         Command::Logs(args) => logs::run(context, &args),
