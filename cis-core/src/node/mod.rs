@@ -7,6 +7,8 @@
 
 mod api;
 mod artifacts;
+pub mod cache;
+mod chores;
 mod commands;
 mod driver;
 mod environment;
