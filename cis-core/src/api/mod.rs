@@ -3,6 +3,7 @@
 //!
 //! Owns shapes. Does no IO, decides nothing.
 
+mod context;
 mod outbox;
 pub mod paths;
 mod problem;
@@ -13,6 +14,7 @@ mod worker;
 #[cfg(test)]
 mod fuzz;
 
+pub use context::{NeedContext, TaskContext};
 pub use outbox::{Outbox, OutboxEntry, Priority};
 pub use problem::{Finding, PROBLEM_JSON, Problem, ProblemKind};
 pub use requests::{
@@ -22,6 +24,4 @@ pub use requests::{
 pub use views::{
     GroupView, Listing, NodeView, RunDetail, RunView, SessionView, TaskCounts, TaskView, WhyView,
 };
-pub use worker::{
-    CacheUse, FromWorker, NeedContext, Program, Refusal, Report, TaskContext, TaskSpec, ToWorker, Worker,
-};
+pub use worker::{CacheUse, FromWorker, Program, Refusal, Report, TaskSpec, ToWorker, Worker};

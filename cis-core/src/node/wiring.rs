@@ -141,8 +141,13 @@ pub fn run(options: NodeOptions, ready: impl FnOnce(Readiness) + Send + 'static)
         events: events.clone(),
         shared: Arc::clone(&shared),
     });
-    let worker =
-        LocalWorker::new(options.home.clone(), Arc::clone(&keys), Arc::clone(&blobs), options.environment);
+    let worker = LocalWorker::new(
+        options.home.clone(),
+        Arc::clone(&keys),
+        Arc::clone(&blobs),
+        options.environment,
+        Arc::clone(&wake),
+    );
     let (machine, unreadable) = restored(&keys, max_sessions, &readers, &blobs)?;
     let parts = Parts {
         home: options.home.clone(),

@@ -214,6 +214,7 @@ impl Driver {
         }
         self.host_turn(now);
         self.retry_unread(now);
+        self.parts.worker.take_found();
         self.parts.worker.come_of_age();
         self.take_commands(now);
         self.worker_said(now);
