@@ -10,6 +10,7 @@ mod pause;
 mod resume;
 mod retry;
 mod run;
+mod schema;
 pub(crate) mod sessions;
 mod show;
 mod unblock;
@@ -32,6 +33,7 @@ pub(crate) enum Command {
     List(list::Args),
     Show(show::Args),
     Validate(validate::Args),
+    Schema(schema::Args),
     Cancel(cancel::Args),
     Pause(pause::Args),
     Resume(resume::Args),
@@ -51,6 +53,7 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<Exit, CliError>
         Command::List(args) => list::run(context, &args),
         Command::Show(args) => show::run(context, &args),
         Command::Validate(args) => validate::run(context, &args),
+        Command::Schema(args) => schema::run(context, &args),
         Command::Cancel(args) => cancel::run(context, &args),
         Command::Pause(args) => pause::run(context, &args),
         Command::Resume(args) => resume::run(context, &args),
