@@ -8,7 +8,7 @@ use super::query::ToQuery as _;
 use super::{Client, ClientError, LogStream};
 use crate::api::{
     CreateRun, CreateSession, InputReceipt, KillSession, ListRuns, ListSessions, Listing, NodeView, ReadLog,
-    RetryRun, RunDetail, RunView, SendInput, SessionView, StopNode, WhyView, paths,
+    RetryRun, RunDetail, RunView, SendInput, SessionView, StopNode, TaskContext, WhyView, paths,
 };
 
 /// All of them fail alike: [`ClientError::Problem`] is the node's answer, the others say that there was none.
@@ -67,6 +67,11 @@ impl Client {
     /// Why a task is where it is.
     pub async fn why(&self, run: &str, task: &str) -> Result<WhyView, ClientError> {
         self.get(&paths::fill(paths::WHY, &[run, task])).await
+    }
+
+    /// What a task would get now of those that it needs, secrets replaced.
+    pub async fn task_context(&self, run: &str, task: &str) -> Result<TaskContext, ClientError> {
+        self.get(&paths::fill(paths::TASK_CONTEXT, &[run, task])).await
     }
 
     /// The log of a task's newest attempt, or of the one asked for.

@@ -14,11 +14,11 @@ use super::environments::Environments;
 use super::principal::principal;
 use super::streams::{self, Viewer};
 use super::submit::prepare;
-use super::{logs, restore};
+use super::{context, logs, restore};
 use crate::api::{
     Attach, CreateRun, CreateSession, FollowEvents, InputReceipt, KillSession, ListRuns, ListSessions,
     Listing, NodeView, Problem, ProblemKind, ReadLog, RetryRun, RunDetail, RunView, SendInput, SessionView,
-    StopNode, WhyView,
+    StopNode, TaskContext, WhyView,
 };
 use crate::config::{Home, Keys};
 use crate::dag::nearest;
@@ -191,6 +191,21 @@ impl NodeApi for Node {
         machine.why(&run, &id, now_ms()).map_err(|e| Problem::new(ProblemKind::NotFound, e.to_string()))
     }
 
+    async fn task_context(&self, run: RunId, task: String) -> Answer<TaskContext> {
+        let id = TaskId::new(&task).map_err(|e| Problem::new(ProblemKind::BadInput, e.to_string()))?;
+        let (readers, blobs, home) = (self.readers.clone(), Arc::clone(&self.blobs), self.home.clone());
+        let found = tokio::task::spawn_blocking(move || {
+            // As the events of the store have it: an open run is read as well as one that ended.
+            let run = restore::load_run(&readers, &blobs, run).map_err(|error| error.problem())?;
+            let Some((task, _)) = run.task(&id) else {
+                let known = run.tasks().map(|(task, _)| task.id.as_str());
+                return Err(no_task(&run_name(run.id(), &run.facts().dag), &id, known));
+            };
+            Ok(context::shown(&run, task, &home))
+        });
+        found.await.map_err(|e| internal(&e))?
+    }
+
     async fn task_session(&self, run: RunId, task: String, attempt: Option<u32>) -> Answer<SessionId> {
         let id = TaskId::new(&task).map_err(|e| Problem::new(ProblemKind::BadInput, e.to_string()))?;
         let attempts = {
@@ -315,15 +330,23 @@ impl NodeApi for Node {
 
 /// Why there is no session of a task.
 fn no_attempt(detail: &RunDetail, task: &TaskId, attempt: Option<u32>) -> Problem {
-    let run = format!("run {} ({})", detail.run.id.short(), detail.run.dag);
+    let run = run_name(detail.run.id, &detail.run.dag);
     let not_found = |text: String| Problem::new(ProblemKind::NotFound, text);
     if detail.tasks.iter().any(|known| known.id == *task) {
         let which =
             attempt.map_or_else(|| "no attempt yet".to_owned(), |number| format!("no attempt {number}"));
         return not_found(format!("task `{task}` of {run} has {which}"));
     }
-    let problem = not_found(format!("{run} has no task `{task}`"));
-    match nearest(task.as_str(), detail.tasks.iter().map(|known| known.id.as_str())) {
+    no_task(&run, task, detail.tasks.iter().map(|known| known.id.as_str()))
+}
+
+fn run_name(run: RunId, dag: &str) -> String {
+    format!("run {} ({dag})", run.short())
+}
+
+fn no_task<'a>(run: &str, task: &TaskId, known: impl Iterator<Item = &'a str>) -> Problem {
+    let problem = Problem::new(ProblemKind::NotFound, format!("{run} has no task `{task}`"));
+    match nearest(task.as_str(), known) {
         Some(near) => problem.hint(format!("did you mean `{near}`?")),
         None => problem,
     }

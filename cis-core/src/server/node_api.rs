@@ -12,7 +12,7 @@ use super::peer::Peer;
 use crate::api::{
     Attach, AttachControl, AttachNotice, CreateRun, CreateSession, FollowEvents, InputReceipt, KillSession,
     ListRuns, ListSessions, Listing, NodeView, Problem, ReadLog, RetryRun, RunDetail, RunView, SendInput,
-    SessionView, StopNode, WhyView,
+    SessionView, StopNode, TaskContext, WhyView,
 };
 use crate::event::Event;
 use crate::ids::{RunId, SessionId};
@@ -93,6 +93,8 @@ pub trait NodeApi: Send + Sync + 'static {
     ) -> impl Future<Output = Answer<RunView>> + Send;
     /// Why a task is where it is.
     fn why(&self, run: RunId, task: String) -> impl Future<Output = Answer<WhyView>> + Send;
+    /// What a task would get now of those that it needs, secrets replaced.
+    fn task_context(&self, run: RunId, task: String) -> impl Future<Output = Answer<TaskContext>> + Send;
     /// The session of an attempt of a task.
     fn task_session(
         &self,

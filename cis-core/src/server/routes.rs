@@ -58,6 +58,7 @@ fn router<N: NodeApi>(node: Arc<N>) -> Router {
         .route(paths::RUN_RESUME, post(resume_run::<N>))
         .route(paths::RUN_RETRY, post(retry_run::<N>))
         .route(paths::WHY, get(why::<N>))
+        .route(paths::TASK_CONTEXT, get(task_context::<N>))
         .route(paths::TASK_LOG, get(streams::task_log::<N>))
         .route(paths::EVENTS, get(streams::events::<N>))
         .route(paths::SESSIONS, get(list_sessions::<N>).post(create_session::<N>))
@@ -233,6 +234,17 @@ async fn why<N: NodeApi>(
 ) -> Outcome<crate::api::WhyView> {
     let run = run_for(&node, &who, run, |_| Action::See).await?;
     Ok(Json(node.why(run, task).await?))
+}
+
+async fn task_context<N: NodeApi>(
+    State(node): State<Arc<N>>,
+    Caller(who): Caller,
+    Name((run, task)): Name<(String, String)>,
+) -> Outcome<crate::api::TaskContext> {
+    // It shows the ends of logs.
+    admit(&node, &who, Action::ReadSession(None))?;
+    let run = node.find_run(run).await?;
+    Ok(Json(node.task_context(run, task).await?))
 }
 
 async fn list_sessions<N: NodeApi>(

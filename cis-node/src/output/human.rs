@@ -1,5 +1,7 @@
 //! Answers as people read them. Pure: values and the time in, text out.
 
+mod context;
+
 use std::fmt::Write as _;
 
 use cis_core::api::{NodeView, RunDetail, RunView, SessionView, TaskCounts, TaskView, WhyView};
@@ -10,6 +12,8 @@ use cis_core::text;
 use super::clean::{clean, clean_lines};
 use super::style::{self, ATTENTION, BOLD, DIM};
 use super::table::{Table, cell, plain};
+
+pub(crate) use context::context;
 
 /// Between two times, in words; never negative, as clocks are set.
 pub(crate) fn span(from: TimestampMs, to: TimestampMs) -> String {

@@ -122,6 +122,16 @@ pub(super) fn context(run: &Run, task: &Task, home: &Home, mut values: Values<'_
     Some(TaskContext { run: run_id, dag, task: task.id.clone(), needs: all })
 }
 
+/// The context of `task` for whoever looks: secrets replaced.
+pub(super) fn shown(run: &Run, task: &Task, home: &Home) -> TaskContext {
+    context(run, task, home, Values::Shown).unwrap_or_else(|| TaskContext {
+        run: run.id().to_string(),
+        dag: run.facts().dag.clone(),
+        task: task.id.clone(),
+        needs: BTreeMap::new(),
+    })
+}
+
 /// What there is still room for.
 struct Left {
     values: usize,

@@ -2,6 +2,7 @@
 
 mod attach;
 mod cancel;
+mod context;
 mod execute;
 pub(crate) mod kill;
 mod list;
@@ -39,6 +40,7 @@ pub(crate) enum Command {
     Resume(resume::Args),
     Retry(retry::Args),
     Why(why::Args),
+    Context(context::Args),
     Sessions(sessions::Args),
     Attach(attach::Args),
     Logs(logs::Args),
@@ -59,6 +61,7 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<Exit, CliError>
         Command::Resume(args) => resume::run(context, &args),
         Command::Retry(args) => retry::run(context, &args),
         Command::Why(args) => why::run(context, &args),
+        Command::Context(args) => context::run(context, &args),
         Command::Sessions(args) => sessions::run(context, &args),
         Command::Attach(args) => attach::run(context, &args),
         Command::Logs(args) => logs::run(context, &args),

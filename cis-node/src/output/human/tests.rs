@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use cis_core::api::{TermSize, WhyView};
+use cis_core::api::{NeedContext, TaskContext, TermSize, WhyView};
 use cis_core::event::{ExecutionMode, RunState, SessionState};
 use cis_core::ids::{RunId, SessionId, TaskId};
 
@@ -108,6 +108,29 @@ fn why_a_task_is_where_it_is() {
         try_this: vec!["cis dag sessions".into()],
     };
     insta::assert_snapshot!(plain_text(&why(&view)));
+}
+
+#[test]
+fn what_a_task_gets() {
+    let need = |state, outputs: &[(&str, serde_json::Value)], output: &str, artifacts: usize| NeedContext {
+        state,
+        outputs: outputs.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect(),
+        output: output.to_owned(),
+        artifacts: (1..=artifacts).map(|n| format!("out/{n}\x1b[31m")).collect(),
+        incomplete: artifacts > 0,
+    };
+    let mut found = TaskContext {
+        run: "r".into(),
+        dag: "ship".into(),
+        task: TaskId::new("deploy").unwrap(),
+        needs: BTreeMap::new(),
+    };
+    insta::assert_snapshot!(plain_text(&context(&found)), @"Task deploy needs nothing, so it gets nothing of other tasks.");
+    let log: String = (1..=12).map(|n| format!("line {n}\n")).collect();
+    let build = need(TaskState::Succeeded, &[("size", 3.into()), ("notes", "a\nb".into())], &log, 12);
+    found.needs.insert(TaskId::new("build-it").unwrap(), build);
+    found.needs.insert(TaskId::new("lint").unwrap(), need(TaskState::Completed, &[], "", 0));
+    insta::assert_snapshot!(plain_text(&context(&found)));
 }
 
 #[test]
