@@ -115,7 +115,9 @@ impl Driver {
             io: request.size.map_or(Io::Pipes { stdin: true }, Io::Pty),
             log: home.session_log(session).display().to_string(),
             log_limit_bytes: LOG_LIMIT_BYTES,
-            timeout_ms: None,
+            timeout_ms: request.lifetime_ms,
+            idle_ms: request.idle_ms,
+            warn_ms: warning(&self.parts.settings, request.lifetime_ms, request.idle_ms),
             grace_ms: GRACE_MS,
             files: BTreeMap::new(),
         })));

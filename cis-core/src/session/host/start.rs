@@ -13,6 +13,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 
 use super::environment::{Environment, NotFound};
 use super::inputs::Inputs;
+use super::patience::Patience;
 use super::server::Host;
 use super::session::{Descriptors, Flow, Session};
 use crate::session::log::LogWriter;
@@ -87,8 +88,10 @@ impl Host {
             inputs: Inputs::default(),
             log: LogWriter::new(PathBuf::from(start.log), start.log_limit_bytes),
             last_output: now,
+            last_input: now,
             grace_ms: start.grace_ms,
             timeout_at,
+            patience: Patience::of(&start, now),
             deadline: None,
             leader_end: None,
             kill: None,
@@ -97,6 +100,7 @@ impl Host {
             tree_gone: false,
             killed: false,
             timed_out: false,
+            idle: false,
             exit: None,
             acknowledged: false,
             watchers: Vec::new(),
