@@ -2,9 +2,9 @@
 
 use std::sync::atomic::Ordering;
 
-use super::{Beside, Driver};
 use super::effects::{complete, outline};
 use super::host_link::Greeting;
+use super::{Beside, Driver};
 use crate::event::{EventBody, EventDraft, ExitStatus, LostBy, SessionLimit};
 use crate::ids::{AttemptId, SessionId, TimestampMs};
 use crate::scheduler::{Input, InputKind, LiveAttempt};

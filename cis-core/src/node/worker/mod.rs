@@ -15,7 +15,7 @@ use std::sync::Arc;
 use super::environment;
 use super::exposure::Exposure;
 use crate::api::{FromWorker, TaskSpec, TermSize, ToWorker, Worker};
-use crate::config::{Home, Keys};
+use crate::config::{Home, Keys, Settings};
 use crate::dag::ValueType;
 use crate::event::SessionState;
 use crate::ids::{AttemptId, BlobId, Fence, SessionId, TimestampMs};
@@ -25,9 +25,6 @@ use crate::store::Blobs;
 
 /// A session that lives shorter than this is never shown as live: most tasks of a fast run do.
 pub(super) const YOUNG_MS: i64 = 20;
-
-/// Output that is kept of a session, bytes.
-pub(super) const LOG_LIMIT_BYTES: u64 = 64 << 20;
 
 /// Name of the node's own environment at the host.
 const NODE_ENVIRONMENT: &str = "node";
@@ -44,6 +41,7 @@ struct Live {
     /// Why its secrets are not known, and what is needed to find them: until then nothing of it is shown.
     withheld: Option<(String, Box<TaskSpec>)>,
     timeout_ms: Option<u64>,
+    idle_ms: Option<u64>,
     tty: bool,
     command: String,
     log: PathBuf,
@@ -64,6 +62,7 @@ pub(super) struct LocalWorker {
     keys: Arc<Keys>,
     blobs: Arc<Blobs>,
     own_environment: Variables,
+    settings: Arc<Settings>,
     environments: HashMap<BlobId, Arc<Variables>>,
     /// Names of environments that the present host has.
     placed: HashSet<String>,
@@ -81,12 +80,19 @@ pub(super) struct LocalWorker {
 }
 
 impl LocalWorker {
-    pub(super) fn new(home: Home, keys: Arc<Keys>, blobs: Arc<Blobs>, own: Variables) -> Self {
+    pub(super) fn new(
+        home: Home,
+        keys: Arc<Keys>,
+        blobs: Arc<Blobs>,
+        own: Variables,
+        settings: Arc<Settings>,
+    ) -> Self {
         Self {
             home,
             keys,
             blobs,
             own_environment: environment::inherited(own),
+            settings,
             environments: HashMap::new(),
             placed: HashSet::new(),
             log_dirs: HashSet::new(),

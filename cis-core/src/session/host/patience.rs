@@ -207,8 +207,9 @@ impl Host {
 
     fn say_expiring(&mut self, slot: usize, limit: SessionLimit, ends_at: u64) {
         let Some(session) = self.sessions.get(slot).map(|session| session.id) else { return };
-        let left = TimestampMs::try_from(ends_at.saturating_sub(self.now)).unwrap_or(TimestampMs::MAX / 2);
-        self.say_to_control(&FromHost::Expiring { session, limit, at_ms: self.now_unix + left });
+        let left = TimestampMs::try_from(ends_at.saturating_sub(self.now)).unwrap_or(TimestampMs::MAX);
+        let at_ms = self.now_unix.saturating_add(left);
+        self.say_to_control(&FromHost::Expiring { session, limit, at_ms });
     }
 
     /// Tells a new node what no node was there for, as far as it is still true.
@@ -249,7 +250,11 @@ mod tests {
 
     const NOTHING: Seen = Seen { cpu: 1, processes: 1 };
 
-    fn patience(idle_ms: Option<u64>, timeout_ms: Option<u64>, warn_ms: Option<u64>) -> Option<Box<Patience>> {
+    fn patience(
+        idle_ms: Option<u64>,
+        timeout_ms: Option<u64>,
+        warn_ms: Option<u64>,
+    ) -> Option<Box<Patience>> {
         let start = Start {
             session: SessionId::from_parts(1, 1),
             label: String::new(),

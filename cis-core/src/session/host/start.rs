@@ -74,6 +74,7 @@ impl Host {
         let pid = self.spawn_leader(&start, &plumbing.childs, stamp)?;
         self.probed = None;
         let now = self.now;
+        let patience = Patience::of(&start, now);
         let timeout_at = start.timeout_ms.map(|timeout| now.saturating_add(timeout));
         let slot = self.sessions.insert(Session {
             id: start.session,
@@ -91,7 +92,7 @@ impl Host {
             last_input: now,
             grace_ms: start.grace_ms,
             timeout_at,
-            patience: Patience::of(&start, now),
+            patience,
             deadline: None,
             leader_end: None,
             kill: None,
