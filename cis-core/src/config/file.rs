@@ -94,15 +94,17 @@ fn check_trust(path: &Path, file: &File) -> Result<(), FileError> {
             "use a file of your own".to_owned(),
         );
     }
-    if meta.mode() & 0o022 != 0 {
-        let why = format!("others can write it (mode {:o})", meta.mode() & 0o777);
-        return refuse(why, format!("chmod go-w {}", path.display()));
-    }
-    let Some(dir) = path.parent() else { return Ok(()) };
-    let meta = std::fs::metadata(dir).map_err(io)?;
-    if !own(meta.uid()) || meta.mode() & 0o022 != 0 {
+    let dir = path.parent().unwrap_or(path);
+    let dir_meta = std::fs::metadata(dir).map_err(io)?;
+    if !own(dir_meta.uid()) || dir_meta.mode() & 0o022 != 0 {
         let why = format!("others can replace it in {}", dir.display());
         return refuse(why, format!("chmod go-w {}", dir.display()));
+    }
+    // Below a directory that nobody else can enter its own mode does not matter: umask 002 is usual.
+    let hidden = dir_meta.mode() & 0o077 == 0 && !path.is_symlink();
+    if meta.mode() & 0o022 != 0 && !hidden {
+        let why = format!("others can write it (mode {:o})", meta.mode() & 0o777);
+        return refuse(why, format!("chmod go-w {}", path.display()));
     }
     Ok(())
 }
@@ -324,7 +326,10 @@ mod tests {
         assert_eq!(read(&path).unwrap().values.len(), 1);
         for writable in [0o664, 0o646] {
             mode(&path, writable);
+            mode(dir.path(), 0o755);
             assert!(matches!(read(&path), Err(FileError::Unsafe { .. })), "{writable:o}");
+            mode(dir.path(), 0o700);
+            assert!(read(&path).is_ok(), "nobody else can come to it");
         }
         mode(&path, 0o600);
         mode(dir.path(), 0o777);
