@@ -3,6 +3,7 @@
 //! Owns the format and its messages. Knows nothing of runs, sessions or time.
 
 pub(crate) mod diagnose;
+mod globs;
 mod graph;
 mod model;
 pub mod outputs;
@@ -20,4 +21,4 @@ pub use model::{
     RetryOn, RetryPolicy, SecretSource, Task, Trigger, ValueType,
 };
 pub use params::resolve_params;
-pub use spec::{MAX_FILE_BYTES, MAX_TASKS, parse};
+pub use spec::{MAX_FILE_BYTES, MAX_TASKS, parse, schema};
