@@ -14,6 +14,7 @@
 mod harness;
 
 mod attach;
+mod config;
 mod control;
 mod crash_host;
 mod crash_node;
@@ -23,6 +24,7 @@ mod harness_check;
 mod http;
 mod json;
 mod leftovers;
+mod limits;
 mod logs;
 mod node;
 mod permissions;

@@ -128,8 +128,11 @@ pub(crate) fn sessions(sessions: &[SessionView], now: TimestampMs) -> String {
 }
 
 fn session_state(session: &SessionView) -> String {
-    match session.exit_code {
-        Some(code) if code != 0 => format!("{} ({code})", session.state),
+    match (session.exit_code, &session.detail) {
+        (_, Some(why)) if session.task.is_none() && session.state == SessionState::Terminated => {
+            format!("{} ({why})", session.state)
+        }
+        (Some(code), _) if code != 0 => format!("{} ({code})", session.state),
         _ => session.state.to_string(),
     }
 }

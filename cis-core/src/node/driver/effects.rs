@@ -11,7 +11,6 @@ use crate::dag::{CacheKey, SecretSource, Task, template};
 use crate::event::{AttemptOutcome, FailureCause};
 use crate::ids::{AttemptId, Fence, SessionId, TimestampMs};
 use crate::node::context;
-use crate::node::worker::LOG_LIMIT_BYTES;
 use crate::scheduler::{Effect, Run};
 use crate::session::hub::SessionInfo;
 use crate::session::protocol::{StartFailure, ToHost};
@@ -217,7 +216,8 @@ fn outlined(run: &Run, task: &Task) -> TaskSpec {
         timeout_ms: task.timeout_ms,
         idle_ms: task.idle_ms,
         grace_ms: task.grace_ms,
-        log_limit_bytes: LOG_LIMIT_BYTES,
+        // The worker's own limit counts.
+        log_limit_bytes: u64::MAX,
         outputs: task.outputs.clone(),
         artifacts: task.artifacts.clone(),
         cache: None,

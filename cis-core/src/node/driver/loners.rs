@@ -11,7 +11,6 @@ use crate::ids::{SessionId, TimestampMs};
 use crate::node::commands::Reply;
 use crate::node::environment;
 use crate::node::exposure::Exposure;
-use crate::node::worker::LOG_LIMIT_BYTES;
 use crate::policy::redact::Redactor;
 use crate::scheduler::{Input, InputKind};
 use crate::session::hub::Ended;
@@ -99,7 +98,7 @@ impl Driver {
             None => self.parts.worker.place_own_environment(),
         };
         let mut env = BTreeMap::new();
-        let (home, keys) = (&self.parts.home, &self.parts.keys);
+        let (home, keys, settings) = (&self.parts.home, &self.parts.keys, &self.parts.config.settings);
         let label = session.to_string();
         environment::session_variables(&mut env, home, keys, session, &label, request.size.is_some());
         self.loners.queue(ToHost::Start(Box::new(Start {
@@ -112,8 +111,10 @@ impl Driver {
             umask: request.umask,
             io: request.size.map_or(Io::Pipes { stdin: true }, Io::Pty),
             log: home.session_log(session).display().to_string(),
-            log_limit_bytes: LOG_LIMIT_BYTES,
-            timeout_ms: None,
+            log_limit_bytes: settings.node.log_limit_bytes,
+            timeout_ms: request.lifetime_ms,
+            idle_ms: request.idle_ms,
+            warn_ms: settings.timeouts.warning(request.lifetime_ms, request.idle_ms),
             grace_ms: GRACE_MS,
             files: BTreeMap::new(),
         })));

@@ -19,7 +19,7 @@ use super::chores::Chores;
 use super::environment;
 use super::exposure::Exposure;
 use crate::api::{FromWorker, TaskSpec, TermSize, ToWorker, Worker};
-use crate::config::{Home, Keys};
+use crate::config::{Home, Keys, Settings};
 use crate::dag::ValueType;
 use crate::event::SessionState;
 use crate::ids::{AttemptId, BlobId, Fence, SessionId, TimestampMs};
@@ -29,9 +29,6 @@ use crate::store::Blobs;
 
 /// A session that lives shorter than this is never shown as live: most tasks of a fast run do.
 pub(super) const YOUNG_MS: i64 = 20;
-
-/// Output that is kept of a session, bytes.
-pub(super) const LOG_LIMIT_BYTES: u64 = 64 << 20;
 
 /// Name of the node's own environment at the host.
 const NODE_ENVIRONMENT: &str = "node";
@@ -48,6 +45,7 @@ struct Live {
     /// Why its secrets are not known, and what is needed to find them: until then nothing of it is shown.
     withheld: Option<(String, Box<TaskSpec>)>,
     timeout_ms: Option<u64>,
+    idle_ms: Option<u64>,
     tty: bool,
     command: String,
     log: PathBuf,
@@ -81,6 +79,7 @@ pub(super) struct LocalWorker {
     keys: Arc<Keys>,
     blobs: Arc<Blobs>,
     own_environment: Variables,
+    settings: Arc<Settings>,
     environments: HashMap<BlobId, Arc<Variables>>,
     /// Names of environments that the present host has.
     placed: HashSet<String>,
@@ -108,12 +107,14 @@ impl LocalWorker {
         blobs: Arc<Blobs>,
         own: Variables,
         wake: Arc<OwnedFd>,
+        settings: Arc<Settings>,
     ) -> Self {
         Self {
             home,
             keys,
             blobs,
             own_environment: environment::inherited(own),
+            settings,
             environments: HashMap::new(),
             placed: HashSet::new(),
             log_dirs: HashSet::new(),

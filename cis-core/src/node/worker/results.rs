@@ -45,7 +45,10 @@ impl LocalWorker {
         }
         let (attempt, fence) = (live.attempt.clone(), live.fence);
         let mut values = BTreeMap::new();
-        let outcome = if exit.timed_out {
+        let outcome = if exit.idle {
+            let limit_ms = live.idle_ms.unwrap_or_default();
+            AttemptOutcome::Failed { cause: FailureCause::Idle { limit_ms } }
+        } else if exit.timed_out {
             let limit_ms = live.timeout_ms.unwrap_or_default();
             AttemptOutcome::Failed { cause: FailureCause::Timeout { limit_ms } }
         } else if exit.killed && !exit.status.is_success() {

@@ -89,11 +89,13 @@ fn listing_of_sessions() {
         created_ms: NOW - 65_000,
         ended_ms: None,
         exit_code: (state == SessionState::Exited).then_some(7),
+        detail: (state == SessionState::Terminated).then(|| "idle for too long".into()),
     };
     let all = [
         session(1, Some("ask"), SessionState::Blocked),
         session(2, None, SessionState::Ready),
         session(3, Some("old"), SessionState::Exited),
+        session(4, None, SessionState::Terminated),
     ];
     insta::assert_snapshot!(plain_text(&sessions(&all, NOW)));
 }
