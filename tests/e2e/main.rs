@@ -13,8 +13,11 @@
 
 mod harness;
 
+mod artifacts;
 mod attach;
+mod cache;
 mod config;
+mod context;
 mod control;
 mod crash_host;
 mod crash_node;
