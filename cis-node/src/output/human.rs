@@ -5,7 +5,7 @@ mod context;
 use std::fmt::Write as _;
 
 use cis_core::api::{NodeView, RunDetail, RunView, SessionView, TaskCounts, TaskView, WhyView};
-use cis_core::event::TaskState;
+use cis_core::event::{SessionState, TaskState};
 use cis_core::ids::TimestampMs;
 use cis_core::text;
 
