@@ -140,6 +140,7 @@ tty = false
 id = "build"
 secrets = { TOKEN = { env = "MY_TOKEN" } }
 cache = { key = "v1" }
+outputs = { leak = { type = "string" } }
 script = 'echo ran >> "$E2E_WORK/ran"; echo "leak=$TOKEN!" >> "$CIS_OUTPUT"'
 [[tasks]]
 id = "use"
@@ -171,10 +172,12 @@ cwd = "."
 [[tasks]]
 id = "a"
 cache = { key = "{{ params.branch }}" }
+outputs = { who = { type = "string" } }
 script = 'echo a >> "$E2E_WORK/ran"; echo who=a >> "$CIS_OUTPUT"'
 [[tasks]]
 id = "b"
 cache = { key = "{{ params.branch }}" }
+outputs = { who = { type = "string" } }
 script = 'echo b >> "$E2E_WORK/ran"; echo who=b >> "$CIS_OUTPUT"'
 [[tasks]]
 id = "use"
