@@ -298,7 +298,8 @@ fn taken(input: InputId) -> Problem {
 /// What the scheduler refuses, as the API says it.
 fn problem(rejected: &Rejected) -> Problem {
     let kind = match rejected {
-        Rejected::NoRun(_) | Rejected::NoTask { .. } => ProblemKind::NotFound,
+        Rejected::NoRun(_) | Rejected::NoTask { .. } | Rejected::NoGroup(_) => ProblemKind::NotFound,
+        Rejected::Invalid(_) => ProblemKind::BadInput,
         Rejected::State(_) | Rejected::Stale(_) => ProblemKind::Conflict,
     };
     Problem::new(kind, rejected.to_string())
