@@ -65,6 +65,48 @@ fn a_task_that_fails_leaves_nothing() {
     assert_eq!(result["cause"]["kind"], "exit", "the exit code is what counts: {result}");
 }
 
+#[test]
+fn kept_files_are_listed_and_copied_out_and_nothing_is_written_over() {
+    let cis = Cis::new();
+    let script = "mkdir -p out && echo text > out/a && echo '#!/bin/sh' > out/run && chmod +x out/run";
+    cis.dag(&dag(script, "[\"out/**\"]"), &[]).expect(0);
+    std::fs::remove_dir_all(cis.work().join("out")).unwrap();
+    let listed = cis.json(&["dag", "artifacts"]);
+    let paths: Vec<_> =
+        listed["items"].as_array().unwrap().iter().map(|a| a["path"].as_str().unwrap()).collect();
+    assert_eq!(paths, ["out/a", "out/run"]);
+    assert_eq!(listed["items"][0]["task"], "a");
+    assert!(cis.ok(["dag", "artifacts", "a"]).contains("out/run"));
+    cis.ok(["dag", "artifacts", "a", "--to", "one"]);
+    assert_eq!(cis.read("one/out/a"), "text\n");
+    assert!(std::process::Command::new(cis.work().join("one/out/run")).status().unwrap().success());
+    cis.ok(["dag", "artifacts", "--to", "all"]);
+    assert_eq!(cis.read("all/a/out/a"), "text\n");
+    // A file that is there stays, and so does everything else.
+    cis.write("one/out/run", "mine");
+    std::fs::remove_file(cis.work().join("one/out/a")).unwrap();
+    let refused = cis.run(["dag", "artifacts", "a", "--to", "one"]).expect(3);
+    assert!(refused.stderr.contains("one/out/run is there already"), "{}", refused.stderr);
+    assert!(!cis.work().join("one/out/a").exists());
+    cis.ok(["dag", "artifacts", "a", "--to", "one", "--force"]);
+    assert_eq!(cis.read("one/out/run"), "#!/bin/sh\n");
+    // No link leads out of it.
+    std::fs::create_dir_all(cis.work().join("two")).unwrap();
+    std::fs::create_dir(cis.work().join("elsewhere")).unwrap();
+    symlink(cis.work().join("elsewhere"), cis.work().join("two/out")).unwrap();
+    let refused = cis.run(["dag", "artifacts", "a", "--to", "two", "--force"]).expect(3);
+    assert!(refused.stderr.contains("outside of the directory"), "{}", refused.stderr);
+    assert_eq!(std::fs::read_dir(cis.work().join("elsewhere")).unwrap().count(), 0);
+    // What is damaged is not passed on.
+    let blob = listed["items"][0]["blob"].as_str().unwrap();
+    std::fs::write(cis.home().join("blobs").join(&blob[..2]).join(blob), "tixt\n").unwrap();
+    let damaged = cis.run(["dag", "artifacts", "a", "--to", "three"]).expect(3);
+    assert!(damaged.stderr.contains("damaged"), "{}", damaged.stderr);
+    assert!(!cis.work().join("three/out/a").exists());
+    let other = cis.run(["dag", "artifacts", "b"]).expect(2);
+    assert!(other.stderr.contains("has no task `b`"), "{}", other.stderr);
+}
+
 /// Large enough for the tests' slow hashing to take a while.
 const LARGE: &str = "head -c 60000000 /dev/zero > large";
 
@@ -84,6 +126,7 @@ fn a_node_that_dies_while_files_are_kept_keeps_them_in_its_next_life() {
     let cis = Cis::new();
     let run = cis.start(&waiting());
     wait_keeping(&cis);
+    cis.wait_task(&run, "a", "processing");
     kill_9(cis.node_pid().unwrap());
     cis.wait_run(&run, "succeeded");
     assert_eq!(cis.task(&run, "a")["attempts"], 1, "it ran once");

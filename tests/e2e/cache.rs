@@ -87,6 +87,55 @@ fn the_same_inputs_give_the_result_without_running() {
 }
 
 #[test]
+fn a_cached_result_is_shown_as_such_and_can_be_refused() {
+    let cis = project();
+    build(&cis, DAG);
+    let again = cis.dag(DAG, &[]).expect(0);
+    assert!(again.stderr.contains("cached"), "the progress says it: {}", again.stderr);
+    let shown = cis.ok(["dag", "show"]);
+    assert!(shown.contains("completed") && shown.contains("cached: the result of"), "{shown}");
+    assert!(cis.ok(["dag", "why", "build"]).contains("cached"));
+    cis.dag(DAG, &["--no-cache"]).expect(0);
+    assert_eq!(runs(&cis), 2);
+    assert!(build(&cis, DAG)["cached"].as_str().is_some(), "what ran without is kept as well");
+}
+
+#[test]
+fn items_are_cached_each_by_its_own_values() {
+    let cis = Cis::new();
+    let text = r#"
+version = 1
+[dag]
+id = "each"
+params = { names = { type = "string", default = "a,b" } }
+[dag.defaults]
+tty = false
+[[tasks]]
+id = "names"
+script = 'echo list={{ params.names }} >> "$CIS_OUTPUT"'
+outputs = { list = { type = "string" } }
+[[tasks]]
+id = "each"
+needs = ["names"]
+foreach = "tasks.names.outputs.list | split(',')"
+cache = { key = "v1" }
+artifacts = ["*.txt"]
+script = 'echo {{ item }} >> "$E2E_WORK/ran"; touch "$(printf %s {{ item }}).txt"; echo who={{ item }} >> "$CIS_OUTPUT"'
+outputs = { who = { type = "string" } }
+[[tasks]]
+id = "all"
+needs = ["each"]
+script = 'printf "%s" "$CIS_NEED_EACH_WHO" > "$E2E_WORK/used"; cat "$CIS_CONTEXT" > "$E2E_WORK/context.json"'
+"#;
+    cis.dag(text, &[]).expect(0);
+    assert_eq!((runs(&cis), cis.read("used").as_str()), (2, r#"["a","b"]"#));
+    let context: Value = serde_json::from_str(&cis.read("context.json")).unwrap();
+    assert!(context["needs"]["each"]["artifacts"].as_array().unwrap().contains(&"a.txt".into()));
+    cis.dag(text, &["--param", "names=c,b"]).expect(0);
+    assert_eq!((runs(&cis), cis.read("used").as_str()), (3, r#"["c","b"]"#), "only c is new");
+}
+
+#[test]
 fn what_is_too_old_or_failed_is_not_taken() {
     let cis = project();
     let short = DAG.replace("key = \"auto\"", "key = \"auto\", ttl = \"1ms\"");

@@ -74,6 +74,11 @@ impl Client {
         self.get(&paths::fill(paths::TASK_CONTEXT, &[run, task])).await
     }
 
+    /// The bytes of a file that a task left, by its blob. Whoever reads them compares their hash with it.
+    pub async fn artifact(&self, run: &str, task: &str, blob: &str) -> Result<LogStream<'_>, ClientError> {
+        self.log(&paths::fill(paths::TASK_ARTIFACT, &[run, task, blob])).await
+    }
+
     /// The log of a task's newest attempt, or of the one asked for.
     pub async fn task_log(&self, run: &str, task: &str, how: &ReadLog) -> Result<LogStream<'_>, ClientError> {
         self.log(&how.on(paths::fill(paths::TASK_LOG, &[run, task]))).await

@@ -14,7 +14,7 @@ use super::environments::Environments;
 use super::principal::principal;
 use super::streams::{self, Viewer};
 use super::submit::prepare;
-use super::{context, logs, restore};
+use super::{artifacts, context, logs, restore};
 use crate::api::{
     Attach, CreateRun, CreateSession, FollowEvents, InputReceipt, KillSession, ListRuns, ListSessions,
     Listing, NodeView, Problem, ProblemKind, ReadLog, RetryRun, RunDetail, RunView, SendInput, SessionView,
@@ -23,7 +23,7 @@ use crate::api::{
 use crate::config::{Config, Home, Keys};
 use crate::dag::nearest;
 use crate::event::Event;
-use crate::ids::{NodeDid, RunId, SessionId, TaskId, TimestampMs};
+use crate::ids::{BlobId, NodeDid, RunId, SessionId, TaskId, TimestampMs};
 use crate::policy::Principal;
 use crate::scheduler::Machine;
 use crate::server::{AttachStreams, EventBatch, NodeApi, Peer};
@@ -214,6 +214,28 @@ impl NodeApi for Node {
             Ok(context::shown(&run, task, &home))
         });
         found.await.map_err(|e| internal(&e))?
+    }
+
+    async fn artifact(
+        &self,
+        run: RunId,
+        task: String,
+        blob: BlobId,
+    ) -> Answer<impl Stream<Item = Bytes> + Send + 'static> {
+        let id = TaskId::new(&task).map_err(|e| Problem::new(ProblemKind::BadInput, e.to_string()))?;
+        let wanted = blob.clone();
+        if !self.read(move |reader| reader.has_artifact(run, &id, &wanted)).await? {
+            let detail = format!("task `{task}` has no artifact with the content {}", blob.0);
+            return Err(Problem::new(ProblemKind::NotFound, detail).hint("`cis dag artifacts` lists them"));
+        }
+        let blobs = Arc::clone(&self.blobs);
+        let kept = blob.clone();
+        let file = tokio::task::spawn_blocking(move || blobs.open(&kept)).await.map_err(|e| internal(&e))?;
+        let file = file.map_err(|error| store_problem(&error))?.ok_or_else(|| {
+            Problem::new(ProblemKind::NotFound, format!("the content {} is gone from the blobs", blob.0))
+                .hint("it was cleaned: `cis dag retry` makes it again")
+        })?;
+        Ok(artifacts::read(file))
     }
 
     async fn task_session(&self, run: RunId, task: String, attempt: Option<u32>) -> Answer<SessionId> {

@@ -15,7 +15,7 @@ use crate::api::{
     SessionView, StopNode, TaskContext, WhyView,
 };
 use crate::event::Event;
-use crate::ids::{RunId, SessionId};
+use crate::ids::{BlobId, RunId, SessionId};
 use crate::policy::Principal;
 
 /// Events that became durable together, in order.
@@ -95,6 +95,13 @@ pub trait NodeApi: Send + Sync + 'static {
     fn why(&self, run: RunId, task: String) -> impl Future<Output = Answer<WhyView>> + Send;
     /// What a task would get now of those that it needs, secrets replaced.
     fn task_context(&self, run: RunId, task: String) -> impl Future<Output = Answer<TaskContext>> + Send;
+    /// Bytes of a file that a task left.
+    fn artifact(
+        &self,
+        run: RunId,
+        task: String,
+        blob: BlobId,
+    ) -> impl Future<Output = Answer<impl Stream<Item = Bytes> + Send + 'static>> + Send;
     /// The session of an attempt of a task.
     fn task_session(
         &self,

@@ -59,6 +59,7 @@ fn router<N: NodeApi>(node: Arc<N>) -> Router {
         .route(paths::RUN_RETRY, post(retry_run::<N>))
         .route(paths::WHY, get(why::<N>))
         .route(paths::TASK_CONTEXT, get(task_context::<N>))
+        .route(paths::TASK_ARTIFACT, get(streams::artifact::<N>))
         .route(paths::TASK_LOG, get(streams::task_log::<N>))
         .route(paths::EVENTS, get(streams::events::<N>))
         .route(paths::SESSIONS, get(list_sessions::<N>).post(create_session::<N>))

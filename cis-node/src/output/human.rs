@@ -1,5 +1,6 @@
 //! Answers as people read them. Pure: values and the time in, text out.
 
+mod artifacts;
 mod context;
 
 use std::fmt::Write as _;
@@ -13,6 +14,7 @@ use super::clean::{clean, clean_lines};
 use super::style::{self, ATTENTION, BOLD, DIM};
 use super::table::{Table, cell, plain};
 
+pub(crate) use artifacts::artifacts;
 pub(crate) use context::context;
 
 /// Between two times, in words; never negative, as clocks are set.

@@ -21,10 +21,10 @@ use crate::dag::{Task, template};
 use crate::event::EndReason;
 use crate::ids::{AttemptId, TaskId};
 use crate::policy::redact::{SECRET_BYTES_MAX, SECRETS_BYTES_MAX};
-use crate::scheduler::{Run, TaskEntry};
+use crate::scheduler::{Output, Run, TaskEntry};
 use crate::store::Blobs;
 
-use self::upstream::{Record, artifacts, item_value, items, needs, output, output_names};
+use self::upstream::{is_hidden, item_value, needs, real};
 
 /// The end of a log that a task gets, bytes.
 pub(super) const TAIL_BYTES: usize = 64 << 10;
@@ -58,9 +58,11 @@ pub(super) fn given(run: &Run, task: &Task, home: &Home, blobs: &Blobs) -> Resul
     let mut given =
         Given { outputs: BTreeMap::new(), tails: BTreeMap::new(), item: None, sensitive: Vec::new() };
     for (need, name) in template::referenced_outputs(task) {
-        if let Some(record) = output(run, &need, &name) {
-            let value = record.real(blobs)?;
-            hidden::parts(&value, &record.shown(), &mut given.sensitive);
+        if let Some(output) = run.output(&need, &name) {
+            let value = real(&output, blobs)?;
+            if is_hidden(&output) {
+                hidden::parts(&value, &output.redacted(), &mut given.sensitive);
+            }
             given.outputs.entry(need).or_default().insert(name, value);
         }
     }
@@ -103,12 +105,14 @@ pub(super) fn context(run: &Run, task: &Task, home: &Home, mut values: Values<'_
             artifacts: Vec::new(),
             incomplete: false,
         };
-        for name in output_names(run, need) {
-            if let Some(record) = output(run, need, name) {
-                add_output(&mut of, name, &record, &mut values, &mut left);
+        for name in run.output_names(need) {
+            if let Some(output) = run.output(need, name) {
+                add_output(&mut of, name, &output, &mut values, &mut left);
             }
         }
-        for artifact in artifacts(run, entry) {
+        let items = run.items(need).unwrap_or_default();
+        let of_items = items.iter().flat_map(|item| run.entry(*item).artifacts());
+        for artifact in entry.artifacts().iter().chain(of_items) {
             if left.take_value(artifact.path.len()) {
                 of.artifacts.push(artifact.path.clone());
             } else {
@@ -151,13 +155,13 @@ impl Left {
 fn add_output(
     of: &mut NeedContext,
     name: &str,
-    record: &Record<'_>,
+    output: &Output<'_>,
     values: &mut Values<'_>,
     left: &mut Left,
 ) {
-    let shown = record.shown();
+    let shown = output.redacted();
     let value = match values {
-        Values::Real(blobs, sensitive) if record.is_hidden() => match record.real(blobs) {
+        Values::Real(blobs, sensitive) if is_hidden(output) => match real(output, blobs) {
             Ok(real) if hide(&real, &shown, sensitive, left) => real,
             _ => {
                 of.incomplete = true;
@@ -218,7 +222,7 @@ fn add_tail(of: &mut NeedContext, run: &Run, need: &TaskId, home: &Home, left: &
 
 /// How many logs the end of a task's output is read from.
 fn log_count(run: &Run, task: &TaskId, entry: &TaskEntry) -> usize {
-    match items(run, entry) {
+    match run.items(task) {
         Some(items) => items.len(),
         None => usize::from(log_of(run, task, entry).is_some()),
     }
@@ -227,13 +231,13 @@ fn log_count(run: &Run, task: &TaskId, entry: &TaskEntry) -> usize {
 /// The end of what a task wrote, as text. Outer none: it did not run; inner none: it must not be shown.
 fn tail_of(run: &Run, task: &TaskId, home: &Home, bytes: usize) -> Option<Option<String>> {
     let (spec, entry) = run.task(task)?;
-    let Some(items) = items(run, entry) else {
+    let Some(items) = run.items(task) else {
         return own_tail(run, spec, entry, home, bytes);
     };
     // The last items, as many as there is room for.
     let (mut parts, mut left) = (Vec::new(), bytes);
-    for item in items.into_iter().rev() {
-        if let Some(tail) = own_tail(run, run.spec(item), run.entry(item), home, left).flatten() {
+    for item in items.iter().rev() {
+        if let Some(tail) = own_tail(run, run.spec(*item), run.entry(*item), home, left).flatten() {
             left = left.saturating_sub(tail.len());
             parts.push(tail);
         }

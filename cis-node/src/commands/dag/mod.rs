@@ -1,5 +1,6 @@
 //! `cis dag`: runs, their tasks and sessions.
 
+pub(crate) mod artifacts;
 mod attach;
 mod cancel;
 mod context;
@@ -41,6 +42,7 @@ pub(crate) enum Command {
     Retry(retry::Args),
     Why(why::Args),
     Context(context::Args),
+    Artifacts(artifacts::Args),
     Sessions(sessions::Args),
     Attach(attach::Args),
     Logs(logs::Args),
@@ -62,6 +64,7 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<Exit, CliError>
         Command::Retry(args) => retry::run(context, &args),
         Command::Why(args) => why::run(context, &args),
         Command::Context(args) => context::run(context, &args),
+        Command::Artifacts(args) => artifacts::run(context, &args),
         Command::Sessions(args) => sessions::run(context, &args),
         Command::Attach(args) => attach::run(context, &args),
         Command::Logs(args) => logs::run(context, &args),
