@@ -105,6 +105,51 @@ fn what_a_task_of_many_needs_gets_is_bounded_and_says_so() {
 }
 
 #[test]
+fn items_of_a_list_with_secrets_get_the_real_ones() {
+    let cis = Cis::new().env("MY_TOKEN", SECRET);
+    let text = r#"
+version = 1
+[dag]
+id = "items"
+[dag.defaults]
+tty = false
+[[tasks]]
+id = "plan"
+secrets = { TOKEN = { env = "MY_TOKEN" } }
+script = 'printf "list=[\"eu\", \"us-%s\"]\n" "$TOKEN" >> "$CIS_OUTPUT"'
+outputs = { list = { type = "json" } }
+[[tasks]]
+id = "each"
+needs = ["plan"]
+foreach = "tasks.plan.outputs.list"
+script = 'echo "at {{ item }}"; echo "to={{ item }}" >> "$CIS_OUTPUT"; echo "{{ item }} $CIS_NEEDS" >> "$E2E_WORK/each"'
+outputs = { to = { type = "string" } }
+[[tasks]]
+id = "all"
+needs = ["each"]
+script = 'printf %s "$CIS_NEED_EACH_TO" > "$E2E_WORK/all"; printf %s "{{ tasks.each.outputs.to }}" > "$E2E_WORK/text"; echo "it is $CIS_NEED_EACH_TO"'
+"#;
+    let out = cis.dag(text, &["--json"]).expect(0);
+    let mut lines: Vec<String> = cis.read("each").lines().map(str::to_owned).collect();
+    lines.sort();
+    assert_eq!(lines, ["eu plan".to_owned(), format!("us-{SECRET} plan")]);
+    let list = format!(r#"["eu","us-{SECRET}"]"#);
+    assert_eq!((cis.read("all"), cis.read("text")), (list.clone(), list));
+    let shown = [
+        out.stdout,
+        cis.ok(["dag", "logs", "each.2"]),
+        cis.ok(["dag", "logs", "all"]),
+        cis.ok(["dag", "context", "all"]),
+        cis.show(&ulid_in(&cis.ok(["dag", "list", "--json"]))).to_string(),
+    ];
+    assert_eq!(shown[1], "at ***\n");
+    assert!(shown[3].contains("log      at eu") && shown[3].contains("at ***"), "{}", shown[3]);
+    for text in shown {
+        assert!(!text.contains(SECRET), "{text}");
+    }
+}
+
+#[test]
 fn files_of_a_session_go_also_when_another_life_of_the_node_sees_its_end() {
     let cis = Cis::new();
     let text = r#"
