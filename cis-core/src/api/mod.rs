@@ -3,6 +3,7 @@
 //!
 //! Owns shapes. Does no IO, decides nothing.
 
+mod context;
 mod outbox;
 pub mod paths;
 mod problem;
@@ -13,6 +14,7 @@ mod worker;
 #[cfg(test)]
 mod fuzz;
 
+pub use context::{NeedContext, TaskContext};
 pub use outbox::{Outbox, OutboxEntry, Priority};
 pub use problem::{Finding, PROBLEM_JSON, Problem, ProblemKind};
 pub use requests::{
@@ -24,6 +26,4 @@ pub use views::{
     ApprovalView, GroupView, Listing, NodeView, RunDetail, RunView, SessionView, TaskCounts, TaskTime,
     TaskView, TimeSplit, TimeStep, TimeView, WhyView,
 };
-pub use worker::{
-    CacheUse, FromWorker, NeedContext, Program, Refusal, Report, TaskContext, TaskSpec, ToWorker, Worker,
-};
+pub use worker::{CacheUse, FromWorker, Program, Refusal, Report, TaskSpec, ToWorker, Worker};

@@ -190,6 +190,9 @@ pub struct SessionView {
     pub ended_ms: Option<TimestampMs>,
     /// Its exit code, where it has one.
     pub exit_code: Option<i32>,
+    /// Why it ended, where it did not by itself; how its try came out, of one with a task.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
 }
 
 /// Why a task is where it is.

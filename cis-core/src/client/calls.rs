@@ -8,8 +8,8 @@ use super::query::ToQuery as _;
 use super::{Client, ClientError, LogStream};
 use crate::api::{
     CreateRun, CreateSession, Decide, GroupView, InputReceipt, KillSession, ListRuns, ListSessions, Listing,
-    NodeView, ReadLog, ReadTime, RetryRun, RunDetail, RunView, SendInput, SessionView, StopNode, TimeView,
-    WhyView, paths,
+    NodeView, ReadLog, ReadTime, RetryRun, RunDetail, RunView, SendInput, SessionView, StopNode, TaskContext,
+    TimeView, WhyView, paths,
 };
 use crate::dag::Group;
 
@@ -95,6 +95,16 @@ impl Client {
     /// Removes a group that [`Self::set_group`] made.
     pub async fn remove_group(&self, name: &str) -> Result<(), ClientError> {
         self.call(Method::DELETE, &paths::fill(paths::GROUP, &[name]), Bytes::new()).await.map(drop)
+    }
+
+    /// What a task would get now of those that it needs, secrets replaced.
+    pub async fn task_context(&self, run: &str, task: &str) -> Result<TaskContext, ClientError> {
+        self.get(&paths::fill(paths::TASK_CONTEXT, &[run, task])).await
+    }
+
+    /// The bytes of a file that a task left, by its blob. Whoever reads them compares their hash with it.
+    pub async fn artifact(&self, run: &str, task: &str, blob: &str) -> Result<LogStream<'_>, ClientError> {
+        self.log(&paths::fill(paths::TASK_ARTIFACT, &[run, task, blob])).await
     }
 
     /// The log of a task's newest attempt, or of the one asked for.

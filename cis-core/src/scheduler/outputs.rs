@@ -66,6 +66,13 @@ impl Run {
         names
     }
 
+    /// Indexes of the items of a task's present list; none: it has none.
+    #[must_use]
+    pub fn items(&self, task: &TaskId) -> Option<&[u32]> {
+        let expansion = self.task(task)?.1.expansion().filter(|expansion| expansion.count > 0)?;
+        expansion.items.get(..expansion.count as usize)
+    }
+
     /// The items of its present list, where all of them have ended well.
     fn ended_items<'a>(&self, entry: &'a super::TaskEntry) -> Option<&'a [u32]> {
         let expansion = entry.expansion().filter(|expansion| expansion.count > 0)?;

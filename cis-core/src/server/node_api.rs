@@ -12,11 +12,11 @@ use super::peer::Peer;
 use crate::api::{
     Attach, AttachControl, AttachNotice, CreateRun, CreateSession, Decide, FollowEvents, GroupView,
     InputReceipt, KillSession, ListRuns, ListSessions, Listing, NodeView, Problem, ReadLog, ReadTime,
-    RetryRun, RunDetail, RunView, SendInput, SessionView, StopNode, TimeView, WhyView,
+    RetryRun, RunDetail, RunView, SendInput, SessionView, StopNode, TaskContext, TimeView, WhyView,
 };
 use crate::dag::Group;
 use crate::event::Event;
-use crate::ids::{RunId, SessionId};
+use crate::ids::{BlobId, RunId, SessionId};
 use crate::policy::Principal;
 
 /// Events that became durable together, in order.
@@ -113,6 +113,15 @@ pub trait NodeApi: Send + Sync + 'static {
         name: String,
         group: Option<Group>,
     ) -> impl Future<Output = Answer<()>> + Send;
+    /// What a task would get now of those that it needs, secrets replaced.
+    fn task_context(&self, run: RunId, task: String) -> impl Future<Output = Answer<TaskContext>> + Send;
+    /// Bytes of a file that a task left.
+    fn artifact(
+        &self,
+        run: RunId,
+        task: String,
+        blob: BlobId,
+    ) -> impl Future<Output = Answer<impl Stream<Item = Bytes> + Send + 'static>> + Send;
     /// The session of an attempt of a task.
     fn task_session(
         &self,

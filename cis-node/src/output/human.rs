@@ -1,11 +1,13 @@
 //! Answers as people read them. Pure: values and the time in, text out.
 
+mod artifacts;
+mod context;
 mod work;
 
 use std::fmt::Write as _;
 
 use cis_core::api::{NodeView, RunDetail, RunView, SessionView, TaskCounts, TaskView, WhyView};
-use cis_core::event::TaskState;
+use cis_core::event::{SessionState, TaskState};
 use cis_core::ids::TimestampMs;
 use cis_core::text;
 
@@ -13,6 +15,8 @@ use super::clean::{clean, clean_lines};
 use super::style::{self, ATTENTION, BOLD, DIM};
 use super::table::{Table, cell, plain};
 
+pub(crate) use artifacts::artifacts;
+pub(crate) use context::context;
 pub(crate) use work::{groups, sum, times};
 
 /// Between two times, in words; never negative, as clocks are set.
@@ -136,8 +140,11 @@ pub(crate) fn sessions(sessions: &[SessionView], now: TimestampMs) -> String {
 }
 
 fn session_state(session: &SessionView) -> String {
-    match session.exit_code {
-        Some(code) if code != 0 => format!("{} ({code})", session.state),
+    match (session.exit_code, &session.detail) {
+        (_, Some(why)) if session.task.is_none() && session.state == SessionState::Terminated => {
+            format!("{} ({why})", session.state)
+        }
+        (Some(code), _) if code != 0 => format!("{} ({code})", session.state),
         _ => session.state.to_string(),
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use cis_core::api::TimeView;
-use cis_core::event::{RunState, TaskState};
+use cis_core::event::{RunState, SessionLimit, TaskState};
 use cis_core::ids::{RunId, TimestampMs};
 use cis_core::text;
 
@@ -53,6 +53,14 @@ pub(crate) fn change(model: &Model, change: &Change, quiet: bool) -> Option<Stri
                 clean(prompt),
                 line.name
             )
+        }
+        Change::Expiring { task, limit, left_ms } => {
+            let (name, left) = (&model.task(*task).name, text::duration(*left_ms));
+            let why = match limit {
+                SessionLimit::Idle => format!("is idle, and ends in {left} unless something happens"),
+                SessionLimit::Lifetime => format!("reaches its timeout in {left}"),
+            };
+            format!("{ATTENTION}{:>10}{ATTENTION:#} {name} {why}: cis dag attach {name}", "expiring")
         }
         Change::Cancelling { reason } => {
             format!(

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 
 use cis_core::client::EventRef;
-use cis_core::event::{AttemptResult, EndReason, QueueReason, RunCreated, RunState, TaskState};
+use cis_core::event::{AttemptResult, EndReason, QueueReason, RunCreated, RunState, SessionLimit, TaskState};
 use cis_core::ids::TimestampMs;
 use serde::Deserialize;
 
@@ -68,6 +68,8 @@ pub(crate) enum Change {
     Blocked { task: Index },
     /// A task waits for a human's approval.
     Asked { task: Index },
+    /// A limit ends its session soon.
+    Expiring { task: Index, limit: SessionLimit, left_ms: u64 },
     /// The run is being cancelled.
     Cancelling { reason: String },
     /// It starts nothing new.
@@ -170,6 +172,14 @@ struct Prompt<'a> {
 }
 
 #[derive(Deserialize)]
+struct Expiring<'a> {
+    #[serde(borrow)]
+    task: Option<Cow<'a, str>>,
+    limit: SessionLimit,
+    at_ms: TimestampMs,
+}
+
+#[derive(Deserialize)]
 struct Added<'a> {
     #[serde(borrow)]
     tasks: Vec<&'a serde_json::value::RawValue>,
@@ -254,6 +264,7 @@ impl Model {
             }
             "cis.dag.session.blocked" => self.prompt(body, true, changes)?,
             "cis.dag.session.recovered" => self.prompt(body, false, changes)?,
+            "cis.dag.session.expiring" => self.expiring(body, event.at_ms, changes)?,
             "cis.dag.task.added" => {
                 let added: Added<'_> = serde_json::from_str(body)?;
                 self.counts[TaskState::Pending as usize] += u32::try_from(added.tasks.len()).unwrap_or(0);
@@ -393,6 +404,19 @@ impl Model {
         if blocked {
             changes.push(Change::Blocked { task: index });
         }
+        Ok(())
+    }
+
+    fn expiring(
+        &mut self,
+        body: &str,
+        now: TimestampMs,
+        changes: &mut Vec<Change>,
+    ) -> Result<(), serde_json::Error> {
+        let expiring: Expiring<'_> = serde_json::from_str(body)?;
+        let Some(task) = expiring.task else { return Ok(()) };
+        let left_ms = u64::try_from(expiring.at_ms.saturating_sub(now)).unwrap_or(0);
+        changes.push(Change::Expiring { task: self.find(&task), limit: expiring.limit, left_ms });
         Ok(())
     }
 

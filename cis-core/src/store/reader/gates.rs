@@ -2,12 +2,15 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use rusqlite::params;
 use serde_json::Value;
 
 use super::Reader;
+use super::values::json;
 use crate::api::TaskView;
 use crate::dag::Group;
-use crate::event::TaskState;
+use crate::event::{ArtifactRecord, TaskState};
+use crate::ids::{BlobId, RunId, TaskId};
 use crate::store::error::StoreError;
 
 impl Reader {
@@ -22,6 +25,24 @@ impl Reader {
                 Ok((row.get(0)?, Group { limit: row.get(1)?, frees_when_blocked: row.get(2)? }))
             })?;
             Ok(rows.collect::<Result<_, _>>()?)
+        })
+    }
+
+    /// Whether a file that a task left has this content.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn has_artifact(&self, run: RunId, task: &TaskId, blob: &BlobId) -> Result<bool, StoreError> {
+        self.view("read the artifacts of a task", |conn| {
+            let mut read = conn.prepare_cached(
+                "SELECT f.artifacts FROM tasks t JOIN runs r ON r.key = t.run
+                    JOIN task_artifacts f ON f.run = t.run AND f.idx = t.idx
+                 WHERE r.id = ?1 AND t.id = ?2",
+            )?;
+            let mut rows = read.query(params![run.0.to_bytes(), task.as_str()])?;
+            let Some(row) = rows.next()? else { return Ok(false) };
+            let kept: Vec<ArtifactRecord> = json(row, 0)?;
+            Ok(kept.iter().any(|artifact| artifact.blob == *blob))
         })
     }
 }
