@@ -13,7 +13,11 @@
 
 mod harness;
 
+mod artifacts;
 mod attach;
+mod cache;
+mod config;
+mod context;
 mod control;
 mod crash_host;
 mod crash_node;
@@ -23,6 +27,7 @@ mod harness_check;
 mod http;
 mod json;
 mod leftovers;
+mod limits;
 mod logs;
 mod node;
 mod permissions;

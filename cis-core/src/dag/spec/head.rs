@@ -58,7 +58,7 @@ pub(super) fn head(reader: &mut Reader, text: &str, top: &DeTable<'_>) -> Head {
             "timeout" => head.dag.timeout_ms = reader.duration(key, node, false),
             "env" => head.base.env = layer::env(reader, node),
             "cwd" => head.base.cwd = layer::filled(reader, key, node, "cwd = \"sub/directory\""),
-            "groups" => head.dag.groups = groups(reader, node),
+            "groups" => head.dag.groups = groups(reader, "[dag.groups.NAME] with limit = 1", node),
             "on" => head.on = on(reader, node),
             _ => {}
         }
@@ -97,9 +97,10 @@ fn good_name(reader: &mut Reader, text: &str, span: std::ops::Range<usize>, what
     }
 }
 
-fn groups(reader: &mut Reader, node: &Node<'_>) -> BTreeMap<String, Group> {
+/// Concurrency groups, of a DAG or of a node; `example` shows where one stands.
+pub(crate) fn groups(reader: &mut Reader, example: &str, node: &Node<'_>) -> BTreeMap<String, Group> {
     let mut groups = BTreeMap::new();
-    let Some(table) = reader.table("groups", node, "[dag.groups.NAME] with limit = 1") else { return groups };
+    let Some(table) = reader.table("groups", node, example) else { return groups };
     for (key, node) in table {
         let name: &str = key.get_ref();
         good_name(reader, name, key.span(), "a group");

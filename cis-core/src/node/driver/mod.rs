@@ -13,7 +13,7 @@ mod persist;
 mod requests;
 mod unread;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::ffi::OsString;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::Arc;
@@ -29,8 +29,8 @@ use self::loners::Loners;
 use self::unread::Unread;
 use super::commands::{Command, Reply};
 use super::worker::LocalWorker;
-use crate::api::{Outbox as _, Problem, ProblemKind};
-use crate::config::{Home, Keys};
+use crate::api::{Outbox as _, Problem, ProblemKind, TimeView};
+use crate::config::{Config, Home, Keys};
 use crate::event::{Event, EventBody, EventDraft};
 use crate::ids::{InputId, NodeDid, RunId, SessionId, TimestampMs};
 use crate::scheduler::{IdSource, Input, InputKind, Machine};
@@ -40,12 +40,12 @@ use crate::store::{Blobs, Readers, SessionFacts, TaskSeed, Writer};
 /// Commands handled in one turn at most, so that a flood of requests delays no task for long.
 const COMMANDS_PER_TURN_MAX: usize = 256;
 
-/// A node that was started by a command ends after so long without anything to do, ms.
-const IDLE_EXIT_MS: i64 = 10_000;
-
 /// Streams hear of events at most this often, ms: one that follows a fast run would otherwise cost it
 /// two thread switches a task. What comes after a pause is told at once.
 const PUBLISH_APART_MS: i64 = 20;
+
+/// So many ended runs are remembered with where their time went.
+const ENDED_TIMES_MAX: usize = 32;
 
 /// Between tries to write what could not be written, ms.
 const STUCK_RETRY_MS: i64 = 500;
@@ -62,6 +62,7 @@ pub(in crate::node) struct Shared {
 /// Everything a driver is made of.
 pub(in crate::node) struct Parts {
     pub(in crate::node) home: Home,
+    pub(in crate::node) config: Arc<Config>,
     pub(in crate::node) did: NodeDid,
     pub(in crate::node) keys: Arc<Keys>,
     pub(in crate::node) stays: bool,
@@ -113,6 +114,8 @@ pub(in crate::node) struct Driver {
     /// What the inputs of this turn made: the store knows of them once the turn is durable.
     made: BTreeMap<InputId, String>,
     denials: Denials,
+    /// Where the time of the runs went that ended last: whoever followed one asks at once.
+    ended_times: VecDeque<TimeView>,
     /// Durable, but not told to the streams yet.
     unpublished: Vec<Arc<Event>>,
     published_ms: TimestampMs,
@@ -166,6 +169,7 @@ impl Driver {
             confirmations: Vec::new(),
             made: BTreeMap::new(),
             denials: Denials::default(),
+            ended_times: VecDeque::new(),
             unpublished: Vec::new(),
             published_ms: 0,
             stuck: None,
@@ -214,6 +218,7 @@ impl Driver {
         }
         self.host_turn(now);
         self.retry_unread(now);
+        self.parts.worker.take_found();
         self.parts.worker.come_of_age();
         self.take_commands(now);
         self.worker_said(now);
@@ -309,7 +314,7 @@ impl Driver {
         [
             self.parts.machine.poll_timeout().map(|(at, _)| at),
             self.parts.worker.poll_timeout(),
-            self.idle_since.map(|since| since + IDLE_EXIT_MS),
+            self.idle_since.map(|since| since.saturating_add(self.idle_exit_ms())),
             self.host.retry_at(),
             self.denials.poll_timeout(),
             self.unread.retry_at(),
@@ -344,12 +349,17 @@ impl Driver {
         match (busy, self.idle_since) {
             (true, _) => self.idle_since = None,
             (false, None) => self.idle_since = Some(now),
-            (false, Some(since)) if now - since >= IDLE_EXIT_MS => {
+            (false, Some(since)) if now - since >= self.idle_exit_ms() => {
                 self.stopping =
                     Some(Stopping { kill_sessions: false, reason: "nothing left to do".to_owned() });
             }
             (false, Some(_)) => {}
         }
+    }
+
+    /// A node that was started by a command ends after so long without anything to do, ms.
+    fn idle_exit_ms(&self) -> i64 {
+        i64::try_from(self.parts.config.settings.node.idle_exit_ms).unwrap_or(i64::MAX)
     }
 
     fn finished(&self) -> bool {

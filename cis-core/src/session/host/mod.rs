@@ -13,6 +13,7 @@ mod kill;
 mod leftovers;
 mod listener;
 mod output;
+mod patience;
 mod probe;
 mod requests;
 mod server;

@@ -1,12 +1,16 @@
 //! `cis dag`: runs, their tasks and sessions.
 
+mod approve;
+pub(crate) mod artifacts;
 mod attach;
 mod cancel;
+mod context;
 mod execute;
 pub(crate) mod kill;
 mod list;
 mod logs;
 mod pause;
+mod reject;
 mod resume;
 mod retry;
 mod run;
@@ -39,6 +43,10 @@ pub(crate) enum Command {
     Resume(resume::Args),
     Retry(retry::Args),
     Why(why::Args),
+    Approve(approve::Args),
+    Reject(reject::Args),
+    Context(context::Args),
+    Artifacts(artifacts::Args),
     Sessions(sessions::Args),
     Attach(attach::Args),
     Logs(logs::Args),
@@ -59,6 +67,10 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<Exit, CliError>
         Command::Resume(args) => resume::run(context, &args),
         Command::Retry(args) => retry::run(context, &args),
         Command::Why(args) => why::run(context, &args),
+        Command::Approve(args) => approve::run(context, &args),
+        Command::Reject(args) => reject::run(context, &args),
+        Command::Context(args) => context::run(context, &args),
+        Command::Artifacts(args) => artifacts::run(context, &args),
         Command::Sessions(args) => sessions::run(context, &args),
         Command::Attach(args) => attach::run(context, &args),
         Command::Logs(args) => logs::run(context, &args),

@@ -1,0 +1,221 @@
+//! Grants into sessions of the host, and sessions that an earlier life of the node started.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::apart::{Apart, Held};
+use super::{Live, LocalWorker, Variables};
+use crate::api::{FromWorker, Program, Refusal, TaskContext, TaskSpec, TermSize};
+use crate::config::Home;
+use crate::event::{AttemptOutcome, FailureCause};
+use crate::ids::{AttemptId, Fence, SessionId};
+use crate::node::exposure::command_line;
+use crate::node::{context, environment};
+use crate::policy::redact::Redactor;
+use crate::session::protocol::{Io, Known, Start, ToHost};
+
+/// A longer script goes through a file: one argument has at most 128 KiB (execve(2)).
+const SCRIPT_ARGUMENT_BYTES_MAX: usize = 100_000;
+
+impl LocalWorker {
+    fn enter(
+        &mut self,
+        attempt: &AttemptId,
+        session: SessionId,
+        fence: Fence,
+        spec: &TaskSpec,
+    ) -> Result<(Variables, Arc<Variables>), String> {
+        let dir = self.home.run_logs(attempt.run);
+        if !self.log_dirs.contains(&dir) {
+            fs::create_dir_all(&dir)
+                .map_err(|e| format!("cannot make the log directory {}: {e}", dir.display()))?;
+            self.log_dirs.insert(dir);
+        }
+        let log = self.home.attempt_log(attempt.run, &attempt.task, attempt.number);
+        let base = self.base_environment(spec.base_env.as_ref())?;
+        let secrets = self.secrets_of(spec, &log, &base)?;
+        let redactor = Redactor::new(secrets.values()).map_err(|e| e.to_string())?;
+        self.insert(attempt, session, fence, spec, redactor);
+        Ok((secrets.named, base))
+    }
+
+    fn insert(
+        &mut self,
+        attempt: &AttemptId,
+        session: SessionId,
+        fence: Fence,
+        spec: &TaskSpec,
+        redactor: Redactor,
+    ) {
+        let live = Live {
+            attempt: attempt.clone(),
+            fence,
+            declared: spec.outputs.clone(),
+            timeout_ms: spec.timeout_ms,
+            idle_ms: spec.idle_ms,
+            tty: spec.tty,
+            command: redactor.redact(&command_line(&spec.program)),
+            log: self.home.attempt_log(attempt.run, &attempt.task, attempt.number),
+            script: None,
+            pid: None,
+            adopted: false,
+            exposed: false,
+            wrote_output: true,
+            reported: false,
+            asked: false,
+            has_context: false,
+            apart: Apart::of(spec),
+            redactor: Arc::new(redactor),
+            withheld: None,
+        };
+        self.by_attempt.insert(attempt.clone(), session);
+        self.live.insert(session, live);
+    }
+
+    pub(super) fn grant(&mut self, attempt: &AttemptId, session: SessionId, fence: Fence, spec: TaskSpec) {
+        let (secrets, base) = match self.enter(attempt, session, fence, &spec) {
+            Ok(entered) => entered,
+            Err(detail) => {
+                let outcome = AttemptOutcome::Failed { cause: FailureCause::Input { detail } };
+                self.say_result(attempt.clone(), fence, outcome, None, BTreeMap::new());
+                return;
+            }
+        };
+        if let Some(held) = self.look_up(session, Held { spec, secrets, base }) {
+            self.start(attempt, session, held);
+        }
+    }
+
+    /// Asks the host for its session.
+    pub(super) fn start(&mut self, attempt: &AttemptId, session: SessionId, held: Held) {
+        let Held { spec, secrets, base } = held;
+        let mut env = spec.env;
+        if let Some(context) = &spec.context
+            && !self.give_context(attempt, session, context, &mut env)
+        {
+            return;
+        }
+        let env_base = match &spec.base_env {
+            Some(id) => self.place(id.0.clone(), Some(&base)),
+            None => self.place_own_environment(),
+        };
+        env.extend(secrets);
+        environment::task_variables(&mut env, &self.home, attempt, session);
+        let label = attempt.to_string();
+        environment::session_variables(&mut env, &self.home, &self.keys, session, &label, spec.tty);
+        let mut files = BTreeMap::new();
+        let argv = match spec.program {
+            Program::Argv(argv) => argv,
+            Program::Script { shell, text } if text.len() > SCRIPT_ARGUMENT_BYTES_MAX => {
+                let path = script_file(&self.home, session);
+                files.insert(path.display().to_string(), text);
+                let argv = vec![shell, path.display().to_string()];
+                if let Some(live) = self.live.get_mut(&session) {
+                    live.script = Some(path);
+                }
+                argv
+            }
+            Program::Script { shell, text } => vec![shell, "-c".to_owned(), text],
+        };
+        if let Some(live) = self.live.get_mut(&session) {
+            live.asked = true;
+        }
+        let io = if spec.tty { Io::Pty(TermSize::default()) } else { Io::Pipes { stdin: false } };
+        let log = self.home.attempt_log(attempt.run, &attempt.task, attempt.number);
+        self.to_host.push(ToHost::Start(Box::new(Start {
+            session,
+            label,
+            argv,
+            cwd: spec.cwd,
+            env_base: Some(env_base),
+            env,
+            umask: spec.umask,
+            io,
+            log: log.display().to_string(),
+            log_limit_bytes: spec.log_limit_bytes.min(self.settings.node.log_limit_bytes),
+            timeout_ms: spec.timeout_ms,
+            idle_ms: spec.idle_ms,
+            warn_ms: self.settings.timeouts.warning(spec.timeout_ms, spec.idle_ms),
+            grace_ms: spec.grace_ms,
+            files,
+        })));
+    }
+
+    /// Gives it what it gets of those that it needs. Answers false where that cannot be; then it was said.
+    fn give_context(
+        &mut self,
+        attempt: &AttemptId,
+        session: SessionId,
+        context: &TaskContext,
+        env: &mut Variables,
+    ) -> bool {
+        env.extend(context.variables());
+        if !context.left_something() {
+            return true;
+        }
+        let path = context_file(&self.home, session);
+        let written = context::write_file(&path, context);
+        env.insert("CIS_CONTEXT".to_owned(), path.display().to_string());
+        let Some(live) = self.live.get_mut(&session) else { return false };
+        live.has_context = true;
+        let Err(error) = written else { return true };
+        let detail = format!("what it gets of its needs cannot be written to {}: {error}", path.display());
+        let (attempt, fence) = (attempt.clone(), live.fence);
+        if error.kind() == io::ErrorKind::StorageFull || error.kind() == io::ErrorKind::QuotaExceeded {
+            self.forget(session);
+            self.said.push(FromWorker::Refused { attempt, fence, reason: Refusal::Resources { detail } });
+        } else {
+            let outcome = AttemptOutcome::Failed { cause: FailureCause::Input { detail } };
+            self.say_result(attempt, fence, outcome, None, BTreeMap::new());
+        }
+        false
+    }
+
+    /// Takes over an attempt that an earlier life of this node granted. One that the host does not
+    /// know never reached it: it is started now.
+    pub(in crate::node) fn adopt(
+        &mut self,
+        attempt: &AttemptId,
+        session: SessionId,
+        fence: Fence,
+        spec: TaskSpec,
+        known: Option<&Known>,
+    ) {
+        let Some(known) = known else {
+            self.grant(attempt, session, fence, spec);
+            return;
+        };
+        // Its secrets are looked for at once; where they cannot be read it lives on, and is not shown.
+        self.insert(attempt, session, fence, &spec, Redactor::default());
+        let script = script_file(&self.home, session);
+        if let Some(live) = self.live.get_mut(&session) {
+            live.adopted = true;
+            live.asked = true;
+            // Which files it was given is not known any more.
+            live.has_context = true;
+            live.script = Some(script);
+            live.command = "(not known: its secrets cannot be read)".to_owned();
+            live.withheld = Some((String::new(), Box::new(spec)));
+        }
+        self.reveal(session);
+        if let Some(why) = self.withheld(session) {
+            tracing::warn!(%attempt, why, "a live session was taken over, but cannot be shown");
+        }
+        if known.exit.is_none() {
+            self.started(session, known.pid);
+        }
+    }
+}
+
+/// Behind `CIS_CONTEXT`.
+pub(super) fn context_file(home: &Home, session: SessionId) -> PathBuf {
+    home.output_file(session).with_extension("context")
+}
+
+/// A script that is too long for an argument.
+fn script_file(home: &Home, session: SessionId) -> PathBuf {
+    home.output_file(session).with_extension("script")
+}
