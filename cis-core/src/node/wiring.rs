@@ -235,6 +235,7 @@ fn restored(
 ) -> Result<(Machine, BTreeMap<RunId, String>), NodeError> {
     let mut unreadable = BTreeMap::new();
     let mut machine = Machine::new(keys.node.did(), max_sessions);
+    machine.restore_groups(readers.get()?.node_groups()?);
     for open in readers.get()?.open_runs()? {
         let run = open.run;
         match restore::load_run(readers, blobs, run) {

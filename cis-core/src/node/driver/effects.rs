@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::Ordering;
 
-use super::Driver;
+use super::{Driver, ENDED_TIMES_MAX};
 use crate::api::{CacheUse, FromWorker, Program, Report, TaskSpec, ToWorker, Worker as _};
 use crate::config::Home;
 use crate::dag::{CacheKey, SecretSource, Task, template};
@@ -27,7 +27,7 @@ impl Driver {
                 Effect::Ack { attempt, fence } => self.parts.worker.tell(ToWorker::Ack { attempt, fence }),
             }
         }
-        self.forget_ended();
+        self.forget_ended(now);
         let mut messages = std::mem::take(&mut self.parts.worker.to_host);
         for message in messages.drain(..).chain(self.loners.take_waiting()) {
             self.deliver(&message, now);
@@ -48,8 +48,11 @@ impl Driver {
         }
     }
 
-    fn forget_ended(&mut self) {
+    fn forget_ended(&mut self, now: TimestampMs) {
         for run in self.parts.machine.forget_ended() {
+            self.ended_times.retain(|known| known.run != run.id());
+            self.ended_times.truncate(ENDED_TIMES_MAX - 1);
+            self.ended_times.push_front(run.times(now, true));
             if let Some(base) = &run.facts().base_env {
                 self.parts.worker.drop_environment(base);
             }

@@ -1,5 +1,6 @@
 //! `cis dag`: runs, their tasks and sessions.
 
+mod approve;
 pub(crate) mod artifacts;
 mod attach;
 mod cancel;
@@ -9,6 +10,7 @@ pub(crate) mod kill;
 mod list;
 mod logs;
 mod pause;
+mod reject;
 mod resume;
 mod retry;
 mod run;
@@ -43,6 +45,8 @@ pub(crate) enum Command {
     Why(why::Args),
     Context(context::Args),
     Artifacts(artifacts::Args),
+    Approve(approve::Args),
+    Reject(reject::Args),
     Sessions(sessions::Args),
     Attach(attach::Args),
     Logs(logs::Args),
@@ -65,6 +69,8 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<Exit, CliError>
         Command::Why(args) => why::run(context, &args),
         Command::Context(args) => context::run(context, &args),
         Command::Artifacts(args) => artifacts::run(context, &args),
+        Command::Approve(args) => approve::run(context, &args),
+        Command::Reject(args) => reject::run(context, &args),
         Command::Sessions(args) => sessions::run(context, &args),
         Command::Attach(args) => attach::run(context, &args),
         Command::Logs(args) => logs::run(context, &args),

@@ -32,7 +32,7 @@ pub(super) fn human_or_items(run: &Run, index: u32, now: TimestampMs, answer: &m
     answer.say(format!("{} of its {} items have not ended: {list}.", expansion.stand.open, items.len()));
     let first = items.iter().find(|item| !run.entry(**item).state.is_terminal());
     if let Some(item) = first {
-        answer.try_command(format!("cis dag why {} {}", run.id(), run.spec(*item).id));
+        answer.try_command(format!("cis dag why {} --run {}", run.spec(*item).id, run.id()));
     }
 }
 
