@@ -51,7 +51,6 @@ pub(crate) fn change(model: &Model, change: &Change, quiet: bool) -> Option<Stri
             };
             format!("{ATTENTION}{:>10}{ATTENTION:#} {name} {why}: cis dag attach {name}", "expiring")
         }
-
         Change::Asked { task } => {
             let line = model.task(*task);
             let prompt = line.approval.as_deref().unwrap_or_default();
