@@ -71,16 +71,6 @@ impl Client {
         self.get(&paths::fill(paths::WHY, &[run, task])).await
     }
 
-    /// What a task would get now of those that it needs, secrets replaced.
-    pub async fn task_context(&self, run: &str, task: &str) -> Result<TaskContext, ClientError> {
-        self.get(&paths::fill(paths::TASK_CONTEXT, &[run, task])).await
-    }
-
-    /// The bytes of a file that a task left, by its blob. Whoever reads them compares their hash with it.
-    pub async fn artifact(&self, run: &str, task: &str, blob: &str) -> Result<LogStream<'_>, ClientError> {
-        self.log(&paths::fill(paths::TASK_ARTIFACT, &[run, task, blob])).await
-    }
-
     /// Approves or rejects a task that waits for it. The first decision counts.
     pub async fn decide(&self, run: &str, task: &str, what: &Decide) -> Result<RunView, ClientError> {
         self.post(&paths::fill(paths::TASK_APPROVAL, &[run, task]), what).await
@@ -105,6 +95,16 @@ impl Client {
     /// Removes a group that [`Self::set_group`] made.
     pub async fn remove_group(&self, name: &str) -> Result<(), ClientError> {
         self.call(Method::DELETE, &paths::fill(paths::GROUP, &[name]), Bytes::new()).await.map(drop)
+    }
+
+    /// What a task would get now of those that it needs, secrets replaced.
+    pub async fn task_context(&self, run: &str, task: &str) -> Result<TaskContext, ClientError> {
+        self.get(&paths::fill(paths::TASK_CONTEXT, &[run, task])).await
+    }
+
+    /// The bytes of a file that a task left, by its blob. Whoever reads them compares their hash with it.
+    pub async fn artifact(&self, run: &str, task: &str, blob: &str) -> Result<LogStream<'_>, ClientError> {
+        self.log(&paths::fill(paths::TASK_ARTIFACT, &[run, task, blob])).await
     }
 
     /// The log of a task's newest attempt, or of the one asked for.

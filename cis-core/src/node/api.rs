@@ -206,6 +206,30 @@ impl NodeApi for Node {
         machine.why(&run, &id, now_ms()).map_err(|e| Problem::new(ProblemKind::NotFound, e.to_string()))
     }
 
+    async fn decide(&self, who: Principal, run: RunId, task: String, request: Decide) -> Answer<RunView> {
+        let task = TaskId::new(&task).map_err(|e| Problem::new(ProblemKind::BadInput, e.to_string()))?;
+        self.run_verb(&who, run, RunVerb::Decide(task, request)).await
+    }
+
+    async fn times(&self, run: RunId, query: ReadTime) -> Answer<TimeView> {
+        let totals = query.totals;
+        let known = self.driver.ask(|reply| Command::Times { run, totals, reply }).await?;
+        match known {
+            Some(view) => Ok(view),
+            None => Ok(self.folded(run).await?.times(now_ms(), totals)),
+        }
+    }
+
+    async fn groups(&self) -> Answer<Listing<GroupView>> {
+        let items = self.driver.ask(|reply| Command::Groups { reply }).await?;
+        Ok(Listing { items, next: None })
+    }
+
+    async fn set_group(&self, who: Principal, name: String, group: Option<Group>) -> Answer<()> {
+        let actor = who.actor();
+        self.driver.ask(|reply| Command::SetGroup { name, group, actor, reply }).await
+    }
+
     async fn task_context(&self, run: RunId, task: String) -> Answer<TaskContext> {
         let id = TaskId::new(&task).map_err(|e| Problem::new(ProblemKind::BadInput, e.to_string()))?;
         let (readers, blobs, home) = (self.readers.clone(), Arc::clone(&self.blobs), self.home.clone());
@@ -241,30 +265,6 @@ impl NodeApi for Node {
                 .hint("it was cleaned: `cis dag retry` makes it again")
         })?;
         Ok(artifacts::read(file))
-    }
-
-    async fn decide(&self, who: Principal, run: RunId, task: String, request: Decide) -> Answer<RunView> {
-        let task = TaskId::new(&task).map_err(|e| Problem::new(ProblemKind::BadInput, e.to_string()))?;
-        self.run_verb(&who, run, RunVerb::Decide(task, request)).await
-    }
-
-    async fn times(&self, run: RunId, query: ReadTime) -> Answer<TimeView> {
-        let totals = query.totals;
-        let known = self.driver.ask(|reply| Command::Times { run, totals, reply }).await?;
-        match known {
-            Some(view) => Ok(view),
-            None => Ok(self.folded(run).await?.times(now_ms(), totals)),
-        }
-    }
-
-    async fn groups(&self) -> Answer<Listing<GroupView>> {
-        let items = self.driver.ask(|reply| Command::Groups { reply }).await?;
-        Ok(Listing { items, next: None })
-    }
-
-    async fn set_group(&self, who: Principal, name: String, group: Option<Group>) -> Answer<()> {
-        let actor = who.actor();
-        self.driver.ask(|reply| Command::SetGroup { name, group, actor, reply }).await
     }
 
     async fn task_session(&self, run: RunId, task: String, attempt: Option<u32>) -> Answer<SessionId> {

@@ -94,15 +94,6 @@ pub trait NodeApi: Send + Sync + 'static {
     ) -> impl Future<Output = Answer<RunView>> + Send;
     /// Why a task is where it is.
     fn why(&self, run: RunId, task: String) -> impl Future<Output = Answer<WhyView>> + Send;
-    /// What a task would get now of those that it needs, secrets replaced.
-    fn task_context(&self, run: RunId, task: String) -> impl Future<Output = Answer<TaskContext>> + Send;
-    /// Bytes of a file that a task left.
-    fn artifact(
-        &self,
-        run: RunId,
-        task: String,
-        blob: BlobId,
-    ) -> impl Future<Output = Answer<impl Stream<Item = Bytes> + Send + 'static>> + Send;
     /// Approves or rejects a task.
     fn decide(
         &self,
@@ -122,6 +113,15 @@ pub trait NodeApi: Send + Sync + 'static {
         name: String,
         group: Option<Group>,
     ) -> impl Future<Output = Answer<()>> + Send;
+    /// What a task would get now of those that it needs, secrets replaced.
+    fn task_context(&self, run: RunId, task: String) -> impl Future<Output = Answer<TaskContext>> + Send;
+    /// Bytes of a file that a task left.
+    fn artifact(
+        &self,
+        run: RunId,
+        task: String,
+        blob: BlobId,
+    ) -> impl Future<Output = Answer<impl Stream<Item = Bytes> + Send + 'static>> + Send;
     /// The session of an attempt of a task.
     fn task_session(
         &self,

@@ -59,12 +59,12 @@ fn router<N: NodeApi>(node: Arc<N>) -> Router {
         .route(paths::RUN_RESUME, post(resume_run::<N>))
         .route(paths::RUN_RETRY, post(retry_run::<N>))
         .route(paths::WHY, get(why::<N>))
-        .route(paths::TASK_CONTEXT, get(task_context::<N>))
-        .route(paths::TASK_ARTIFACT, get(streams::artifact::<N>))
         .route(paths::TASK_APPROVAL, post(decide::<N>))
         .route(paths::RUN_TIME, get(times::<N>))
         .route(paths::GROUPS, get(groups::<N>))
         .route(paths::GROUP, put(put_group::<N>).delete(remove_group::<N>))
+        .route(paths::TASK_CONTEXT, get(task_context::<N>))
+        .route(paths::TASK_ARTIFACT, get(streams::artifact::<N>))
         .route(paths::TASK_LOG, get(streams::task_log::<N>))
         .route(paths::EVENTS, get(streams::events::<N>))
         .route(paths::SESSIONS, get(list_sessions::<N>).post(create_session::<N>))
@@ -242,17 +242,6 @@ async fn why<N: NodeApi>(
     Ok(Json(node.why(run, task).await?))
 }
 
-async fn task_context<N: NodeApi>(
-    State(node): State<Arc<N>>,
-    Caller(who): Caller,
-    Name((run, task)): Name<(String, String)>,
-) -> Outcome<crate::api::TaskContext> {
-    // It shows the ends of logs.
-    admit(&node, &who, Action::ReadSession(None))?;
-    let run = node.find_run(run).await?;
-    Ok(Json(node.task_context(run, task).await?))
-}
-
 async fn decide<N: NodeApi>(
     State(node): State<Arc<N>>,
     Caller(who): Caller,
@@ -297,6 +286,17 @@ async fn remove_group<N: NodeApi>(
     admit(&node, &who, Action::ControlGroups)?;
     node.set_group(who, name, None).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+async fn task_context<N: NodeApi>(
+    State(node): State<Arc<N>>,
+    Caller(who): Caller,
+    Name((run, task)): Name<(String, String)>,
+) -> Outcome<crate::api::TaskContext> {
+    // It shows the ends of logs.
+    admit(&node, &who, Action::ReadSession(None))?;
+    let run = node.find_run(run).await?;
+    Ok(Json(node.task_context(run, task).await?))
 }
 
 async fn list_sessions<N: NodeApi>(

@@ -43,14 +43,6 @@ pub(crate) fn change(model: &Model, change: &Change, quiet: bool) -> Option<Stri
                 line.name
             )
         }
-        Change::Expiring { task, limit, left_ms } => {
-            let (name, left) = (&model.task(*task).name, text::duration(*left_ms));
-            let why = match limit {
-                SessionLimit::Idle => format!("is idle, and ends in {left} unless something happens"),
-                SessionLimit::Lifetime => format!("reaches its timeout in {left}"),
-            };
-            format!("{ATTENTION}{:>10}{ATTENTION:#} {name} {why}: cis dag attach {name}", "expiring")
-        }
         Change::Asked { task } => {
             let line = model.task(*task);
             let prompt = line.approval.as_deref().unwrap_or_default();
@@ -61,6 +53,14 @@ pub(crate) fn change(model: &Model, change: &Change, quiet: bool) -> Option<Stri
                 clean(prompt),
                 line.name
             )
+        }
+        Change::Expiring { task, limit, left_ms } => {
+            let (name, left) = (&model.task(*task).name, text::duration(*left_ms));
+            let why = match limit {
+                SessionLimit::Idle => format!("is idle, and ends in {left} unless something happens"),
+                SessionLimit::Lifetime => format!("reaches its timeout in {left}"),
+            };
+            format!("{ATTENTION}{:>10}{ATTENTION:#} {name} {why}: cis dag attach {name}", "expiring")
         }
         Change::Cancelling { reason } => {
             format!(

@@ -66,10 +66,10 @@ pub(crate) enum Change {
     Ended { task: Index, reason: String },
     /// A session waits for a human.
     Blocked { task: Index },
-    /// A limit ends its session soon.
-    Expiring { task: Index, limit: SessionLimit, left_ms: u64 },
     /// A task waits for a human's approval.
     Asked { task: Index },
+    /// A limit ends its session soon.
+    Expiring { task: Index, limit: SessionLimit, left_ms: u64 },
     /// The run is being cancelled.
     Cancelling { reason: String },
     /// It starts nothing new.
