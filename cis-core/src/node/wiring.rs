@@ -150,7 +150,8 @@ pub fn run(options: NodeOptions, ready: impl FnOnce(Readiness) + Send + 'static)
         Arc::clone(&wake),
         Arc::new(config.settings.clone()),
     );
-    let (machine, unreadable) = restored(&keys, max_sessions, &readers, &blobs)?;
+    let (mut machine, unreadable) = restored(&keys, max_sessions, &readers, &blobs)?;
+    machine.configure_groups(config.settings.groups.clone());
     let parts = Parts {
         home: options.home.clone(),
         config,

@@ -1,32 +1,55 @@
-//! Random files.
+//! Random files, with everything that the language has.
 
-use cis_core::dag::{Action, Backoff, Dag, RetryPolicy, Task, Trigger};
+use std::collections::BTreeMap;
+
+use cis_core::dag::{
+    Action, Approval, Backoff, Dag, Foreach, Group, Handlers, RetryOn, RetryPolicy, Task, Trigger,
+};
 use cis_core::ids::TaskId;
+use serde_json::Value;
 
 use crate::rng::Rng;
 
+/// A group that every file makes, and one that the node has.
+pub(crate) const OWN: &str = "own";
+pub(crate) const SHARED: &str = "shared";
+
 pub(crate) fn random(rng: &mut Rng) -> Dag {
     let count = rng.between(1, 14);
-    let tasks = (0..count)
-        .map(|n| {
-            let id = TaskId::new(&format!("t{n}")).unwrap();
-            let mut needs: Vec<TaskId> = Vec::new();
-            for _ in 0..rng.below(4) {
-                let need = TaskId::new(&format!("t{}", rng.below(n))).unwrap();
-                if n > 0 && !needs.contains(&need) {
-                    needs.push(need);
-                }
+    let mut tasks: Vec<Task> = Vec::new();
+    for n in 0..count {
+        let mut needs: Vec<TaskId> = Vec::new();
+        for _ in 0..rng.below(4) {
+            let need = id(&format!("t{}", rng.below(n)));
+            if n > 0 && !needs.contains(&need) {
+                needs.push(need);
             }
-            task(rng, id, needs)
-        })
-        .collect();
+        }
+        let mut task = task(rng, id(&format!("t{n}")), needs);
+        decide(rng, &mut task, &tasks);
+        tasks.push(task);
+    }
+    let on = if rng.percent(30) { handlers(rng, &mut tasks) } else { Handlers::default() };
     let timeout_ms = rng.percent(20).then(|| rng.between(500, 20_000));
-    Dag { id: "random".into(), timeout_ms, tasks, ..Dag::default() }
+    let groups = BTreeMap::from([(OWN.to_owned(), group(rng))]);
+    Dag { id: "random".into(), timeout_ms, groups, on, tasks, ..Dag::default() }
+}
+
+fn id(name: &str) -> TaskId {
+    TaskId::new(name).unwrap()
+}
+
+pub(crate) fn group(rng: &mut Rng) -> Group {
+    Group { limit: u32::try_from(rng.between(1, 3)).unwrap(), frees_when_blocked: rng.percent(50) }
 }
 
 pub(crate) fn task(rng: &mut Rng, id: TaskId, needs: Vec<TaskId>) -> Task {
     let triggers = [Trigger::AllSuccess, Trigger::AllDone, Trigger::OneFailed, Trigger::Always];
     let backoff = *rng.pick(&[Backoff::Fixed, Backoff::Exponential]).unwrap();
+    let group = [None, Some(OWN), Some(SHARED)][rng.weighted(&[70, 15, 15])];
+    let on = [vec![], vec![RetryOn::Exit(1)], vec![RetryOn::Timeout, RetryOn::Error]];
+    let limit = rng.percent(50).then(|| rng.between(500, 8000));
+    let approval = Approval { prompt: "Go on with {{ task.id }}?".into(), timeout_ms: limit };
     Task {
         needs,
         trigger: triggers[rng.weighted(&[60, 14, 13, 13])],
@@ -38,10 +61,49 @@ pub(crate) fn task(rng: &mut Rng, id: TaskId, needs: Vec<TaskId>) -> Task {
             delay_ms: rng.below(3000),
             max_delay_ms: 4000,
             jitter: rng.percent(50),
-            on: Vec::new(),
+            on: on[rng.weighted(&[80, 10, 10])].clone(),
         },
         allow_failure: rng.percent(15),
         retry_lost: rng.percent(85),
+        priority: i32::try_from(rng.weighted(&[70, 15, 15])).unwrap() - 1,
+        group: group.map(str::to_owned),
+        approval: rng.percent(8).then_some(approval),
         ..Task::new(id, Action::Command(vec!["true".into()]))
     }
+}
+
+/// `if` and `foreach`, some of them over what a need left.
+fn decide(rng: &mut Rng, task: &mut Task, earlier: &[Task]) {
+    let need = rng.pick(&task.needs).cloned();
+    let need = need.and_then(|need| earlier.iter().find(|task| task.id == need));
+    if rng.percent(15) {
+        task.condition = Some(match need {
+            Some(need) if need.foreach.is_some() => format!("(tasks.{}.outputs.pid | length) > 1", need.id),
+            Some(need) => format!("tasks.{}.outputs.pid % 2 == 0", need.id),
+            None => (*rng.pick(&["1 == 1", "1 == 2"]).unwrap()).to_owned(),
+        });
+    }
+    if rng.percent(15) {
+        task.foreach = Some(match need {
+            Some(need) if need.foreach.is_none() => {
+                Foreach::Expression(format!("range(tasks.{}.outputs.pid % 4)", need.id))
+            }
+            _ => Foreach::Items((0..rng.below(4)).map(Value::from).collect()),
+        });
+    }
+}
+
+fn handlers(rng: &mut Rng, tasks: &mut Vec<Task>) -> Handlers {
+    let mut some = |name: &str| {
+        rng.percent(70).then(|| {
+            let task =
+                Task { approval: None, trigger: Trigger::AllSuccess, ..task(rng, id(name), Vec::new()) };
+            tasks.push(task);
+            id(name)
+        })
+    };
+    let (success, failure, cancel, always) = (some("good"), some("bad"), some("stop"), some("last"));
+    // One task may serve two kinds of end.
+    let cancel = cancel.or_else(|| failure.clone());
+    Handlers { success, failure, cancel, always }
 }

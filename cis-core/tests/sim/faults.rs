@@ -54,7 +54,7 @@ fn some_live(world: &mut World) -> Option<AttemptId> {
 
 fn person(world: &mut World) -> Step {
     let Some(run) = some_run(world) else { return world.submit() };
-    let kind = match world.rng.weighted(&[20, 20, 15, 8, 25, 10, 4]) {
+    let kind = match world.rng.weighted(&[20, 20, 15, 8, 25, 10, 4, 25, 5]) {
         0 => InputKind::Pause { run },
         1 => InputKind::Resume { run },
         2 => InputKind::Start { run },
@@ -71,9 +71,33 @@ fn person(world: &mut World) -> Step {
             let Some(attempt) = some_live(world) else { return Ok(()) };
             InputKind::KillTask { attempt, grace_ms: world.rng.percent(50).then_some(5) }
         }
+        7 => {
+            let task = match asked(world, run) {
+                Some(task) if world.rng.percent(80) => task,
+                _ => some_task(world, run),
+            };
+            let approve = world.rng.percent(70);
+            InputKind::Decide { run, task, approve, reason: Some("x".into()) }
+        }
+        8 => {
+            let group = Some(dags::group(&mut world.rng));
+            InputKind::SetGroup { name: dags::SHARED.to_owned(), group }
+        }
         _ => InputKind::ModeChanged { run, mode: ExecutionMode::Hybrid, room: Some("!r:example.org".into()) },
     };
     world.feed(kind)
+}
+
+/// A task that waits for approval.
+fn asked(world: &mut World, run: RunId) -> Option<TaskId> {
+    let waiting: Vec<TaskId> = world
+        .machine
+        .run(&run)?
+        .tasks()
+        .filter(|(_, entry)| entry.waits_for_approval())
+        .map(|(spec, _)| spec.id.clone())
+        .collect();
+    world.rng.pick(&waiting).cloned()
 }
 
 /// A session begins or ceases to wait for a human.
@@ -166,14 +190,16 @@ pub(crate) fn quiet_until_all_end(world: &mut World) -> Step {
         if let Some(id) = world.host.sessions.iter().find(|(_, s)| s.blocked).map(|(id, _)| *id) {
             turn_prompt(world, id)?;
         }
-        let waiting: Vec<(RunId, RunState)> = world
-            .machine
-            .open_runs()
-            .filter(|run| run.cancelling().is_none())
-            .map(|run| (run.id(), run.state()))
-            .collect();
+        let waiting: Vec<(RunId, RunState)> =
+            world.machine.open_runs().map(|run| (run.id(), run.state())).collect();
         for (run, state) in waiting {
+            if let Some(task) = asked(world, run) {
+                let approve = world.rng.percent(70);
+                world.feed(InputKind::Decide { run, task, approve, reason: None })?;
+            }
+            let cancelled = world.machine.run(&run).is_some_and(|run| run.cancelling().is_some());
             match state {
+                _ if cancelled => {}
                 RunState::Created => world.feed(InputKind::Start { run })?,
                 RunState::Paused => world.feed(InputKind::Resume { run })?,
                 _ => {}

@@ -106,10 +106,29 @@ fn the_faults_reach_every_event_and_every_outcome() {
         "error",
         "cancelled",
     ];
-    let others = ["run.retried", "run.mode", "task.status", "task.assigned", "task.added", "node.lost"];
+    let others = [
+        "run.retried",
+        "run.mode",
+        "task.status",
+        "task.assigned",
+        "task.added",
+        "task.expanded",
+        "task.approved",
+        "node.lost",
+        "node.group",
+        "approval",
+        "items",
+        "group",
+        "rejected",
+        "approval_timeout",
+        "expression",
+        "skipped",
+        "processing",
+    ];
     let sessions = ["session.started", "session.blocked", "session.recovered"];
     let results = [
         "succeeded makes succeeded",
+        "succeeded makes completed",
         "failed makes queued",
         "failed makes failed",
         "failed makes completed",

@@ -1,15 +1,21 @@
 //! What must hold, worked out again from the events alone and as plainly as possible: no index, no
 //! tally, no code of the scheduler. Every event is checked against all that came before it.
 
+mod changes;
+mod due;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use cis_core::dag::{Dag, Task, Trigger};
+use cis_core::dag::{Dag, Group, Handlers, Task};
 use cis_core::event::{
-    AttemptOutcome, AttemptResult, EndReason, EventBody, EventDraft, GrantRecord, QueueReason, RetryScope,
-    RunState, TaskChange, TaskState,
+    AttemptOutcome, EndReason, EventBody, EventDraft, GrantRecord, QueueReason, RunState, TaskChange,
+    TaskState,
 };
 use cis_core::ids::{AttemptId, Fence, HostInstance, RunId, SessionId, TaskId, TimestampMs};
+
+use self::changes::{approved, expanded, result, retried, status};
+use self::due::Due;
 
 type Check = Result<(), String>;
 
@@ -23,6 +29,8 @@ pub(crate) struct Reference {
     pub(crate) max_sessions: u32,
     pub(crate) foreign: u32,
     pub(crate) host: HostInstance,
+    /// Groups of the node.
+    pub(crate) groups: BTreeMap<String, Group>,
     sessions_given: BTreeSet<SessionId>,
     /// Nothing is granted before then, or before a session ends.
     held_until: TimestampMs,
@@ -33,6 +41,8 @@ pub(crate) struct RefRun {
     pub(crate) state: RunState,
     pub(crate) max_parallel: u32,
     tasks: Vec<RefTask>,
+    on: Handlers,
+    groups: BTreeMap<String, Group>,
     /// The reason, and whether it was asked for twice.
     pub(crate) cancelling: Option<(EndReason, bool)>,
     started: bool,
@@ -50,6 +60,19 @@ struct RefTask {
     failures: u32,
     lost: u32,
     not_before_ms: TimestampMs,
+    waits: Option<Waits>,
+    approved: Option<String>,
+    /// How many items its present list has.
+    items: Option<usize>,
+    /// What it left.
+    pid: Option<i64>,
+}
+
+/// What a queued task waits for, other than its turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Waits {
+    Human(Option<TimestampMs>),
+    Items(usize),
 }
 
 #[derive(Debug)]
@@ -71,17 +94,17 @@ impl RefTask {
             failures: 0,
             lost: 0,
             not_before_ms: 0,
+            waits: None,
+            approved: None,
+            items: None,
+            pid: None,
         }
     }
-}
 
-/// What its trigger makes of a pending task.
-#[derive(Debug, PartialEq, Eq)]
-enum Due {
-    Nothing,
-    Queue,
-    Skip,
-    NeedFailed,
+    /// Higher priority first, then the order of the file.
+    fn could_start(&self, now: TimestampMs) -> bool {
+        self.state == TaskState::Queued && self.waits.is_none() && self.not_before_ms <= now
+    }
 }
 
 impl RefRun {
@@ -91,31 +114,6 @@ impl RefRun {
 
     fn task_mut(&mut self, id: &TaskId) -> Result<&mut RefTask, String> {
         self.tasks.iter_mut().find(|t| t.spec.id == *id).ok_or_else(|| format!("no task {id}"))
-    }
-
-    fn needs(&self, task: &RefTask) -> Vec<TaskState> {
-        task.spec.needs.iter().map(|need| self.task(need).unwrap().state).collect()
-    }
-
-    fn due(&self, task: &RefTask) -> Due {
-        let needs = self.needs(task);
-        let ended = needs.iter().all(|s| s.is_terminal());
-        let failed = needs.iter().any(|s| matches!(s, TaskState::Failed | TaskState::Error));
-        let bad = needs.iter().any(|s| s.is_terminal() && !s.counts_as_success());
-        match task.spec.trigger {
-            Trigger::AllSuccess if bad => Due::NeedFailed,
-            Trigger::OneFailed if failed => Due::Queue,
-            _ if !ended => Due::Nothing,
-            Trigger::OneFailed => Due::Skip,
-            _ => Due::Queue,
-        }
-    }
-
-    fn swept(&self, task: &RefTask) -> bool {
-        match &self.cancelling {
-            Some((_, twice)) => task.spec.trigger != Trigger::Always || *twice || !self.started,
-            None => false,
-        }
     }
 
     fn holding_slots(&self) -> usize {
@@ -133,14 +131,39 @@ impl RefRun {
 
 impl Reference {
     pub(crate) fn new(max_sessions: u32, host: HostInstance) -> Self {
-        let (runs, sessions_given) = (BTreeMap::new(), BTreeSet::new());
-        Self { runs, max_sessions, foreign: 0, host, sessions_given, held_until: 0 }
+        let (runs, sessions_given, groups) = (BTreeMap::new(), BTreeSet::new(), BTreeMap::new());
+        Self { runs, max_sessions, foreign: 0, host, groups, sessions_given, held_until: 0 }
+    }
+
+    /// Whether the group of a task has a place left.
+    fn has_place(&self, run: &RefRun, task: &RefTask) -> bool {
+        let Some(name) = &task.spec.group else { return true };
+        let taken = |run: &RefRun, group: Group| {
+            let holds = |task: &&RefTask| {
+                task.spec.group.as_ref() == Some(name)
+                    && task.live.as_ref().is_some_and(|live| !(live.blocked && group.frees_when_blocked))
+            };
+            run.tasks.iter().filter(holds).count()
+        };
+        match (run.groups.get(name), self.groups.get(name)) {
+            (Some(own), _) => taken(run, *own) < own.limit as usize,
+            (None, Some(group)) => {
+                self.runs.values().map(|run| taken(run, *group)).sum::<usize>() < group.limit as usize
+            }
+            (None, None) => false,
+        }
     }
 
     /// All events of one input, in order.
     pub(crate) fn see(&mut self, events: &[EventDraft], dags: &BTreeMap<RunId, Arc<Dag>>) -> Check {
         let mut lists: BTreeSet<RunId> = BTreeSet::new();
         for event in events {
+            if let EventBody::NodeGroup { name, group } = &event.body {
+                match group {
+                    Some(group) => self.groups.insert(name.clone(), *group),
+                    None => self.groups.remove(name),
+                };
+            }
             let Some(id) = event.run else { continue };
             if let EventBody::RunCreated(facts) = &event.body {
                 let dag = &dags[&id];
@@ -148,6 +171,8 @@ impl Reference {
                     state: RunState::Created,
                     max_parallel: facts.max_parallel,
                     tasks: dag.tasks.iter().map(RefTask::new).collect(),
+                    on: dag.on.clone(),
+                    groups: dag.groups.clone(),
                     cancelling: None,
                     started: false,
                     timeout_ms: dag.timeout_ms.map(|ms| i64::try_from(ms).unwrap()),
@@ -157,10 +182,17 @@ impl Reference {
                 continue;
             }
             // What an input entails for waiting tasks is one list. Two are in order where one of them is about
-            // the attempt itself (a kill, a refusal), or where the run's time is over at the same moment.
+            // the attempt itself (a kill, a refusal), or where the run's time is over at the same moment, or
+            // that of an approval. Handlers come after all others.
             match &event.body {
-                EventBody::RunCancelling { .. } => drop(lists.remove(&id)),
-                EventBody::TaskStatus { changes } if !self.is_about_an_attempt(id, changes) => {
+                EventBody::RunCancelling { .. } => {
+                    lists.remove(&id);
+                }
+                EventBody::TaskStatus { changes } if is_decision(changes) => {
+                    lists.remove(&id);
+                }
+                EventBody::TaskStatus { changes } if self.is_apart(id, changes) => {}
+                EventBody::TaskStatus { .. } => {
                     ensure(lists.insert(id), || format!("two lists of {id} for one input"))?;
                 }
                 _ => {}
@@ -171,9 +203,11 @@ impl Reference {
         Ok(())
     }
 
-    fn is_about_an_attempt(&self, id: RunId, changes: &[TaskChange]) -> bool {
-        let active = |c: &TaskChange| self.runs[&id].task(&c.task).is_ok_and(|task| task.live.is_some());
-        changes.iter().any(active)
+    /// About an attempt, or about handlers alone.
+    fn is_apart(&self, id: RunId, changes: &[TaskChange]) -> bool {
+        let run = &self.runs[&id];
+        let active = |c: &TaskChange| run.task(&c.task).is_ok_and(|task| task.live.is_some());
+        changes.iter().any(active) || changes.iter().all(|c| run.is_handler(&c.task))
     }
 
     fn event(&mut self, id: RunId, body: &EventBody, now: TimestampMs) -> Check {
@@ -208,8 +242,10 @@ impl Reference {
                 if short(changes) {
                     self.held_until = now + 1000;
                 }
-                status(run, changes)?;
+                status(run, changes, now)?;
             }
+            EventBody::TaskExpanded { task, items } => expanded(run, task, items)?,
+            EventBody::TaskApproved { task, by, .. } => approved(run, task, by)?,
             EventBody::TaskResult(r) => result(run, r)?,
             EventBody::TasksAdded { tasks, .. } => run.tasks.extend(tasks.iter().map(RefTask::new)),
             EventBody::SessionStarted { session, task: Some(task), .. } => {
@@ -233,7 +269,7 @@ impl Reference {
         ensure(now >= self.held_until || self.held_until - now > 1000, || "the machine is short".to_owned())?;
         ensure(self.sessions_given.insert(grant.session), || format!("{} given twice", grant.session))?;
         ensure(grant.host == Some(self.host), || "granted to a host that is gone".to_owned())?;
-        let run = self.runs.get_mut(&id).ok_or("an unknown run")?;
+        let run = self.runs.get(&id).ok_or("an unknown run")?;
         ensure(run.state == RunState::Running, || format!("the run is {}", run.state))?;
         let slots = run.holding_slots();
         ensure(slots < run.max_parallel as usize, || {
@@ -243,13 +279,26 @@ impl Reference {
         let name = &grant.task;
         ensure(task.live.is_none(), || format!("{name} has a live grant"))?;
         ensure(task.state == TaskState::Queued, || format!("{name} is {}", task.state))?;
-        ensure(run.due(task) == Due::Queue, || format!("{name} starts with needs {:?}", run.needs(task)))?;
+        ensure(task.waits.is_none(), || format!("{name} starts, but waits for {:?}", task.waits))?;
+        let due = if task.approved.is_some() { run.list(task) } else { run.due(task) };
+        // A handler's turn was decided when all others had ended; its session may have asked for more since.
+        let due = if run.is_handler(name) { Due::Queue } else { due };
+        ensure(due == Due::Queue, || format!("{name} starts with needs {:?}", run.needs(task)))?;
+        let gate = task.spec.approval.is_none() || task.approved.is_some();
+        ensure(gate, || format!("{name} starts, and nobody has approved it"))?;
+        ensure(self.has_place(run, task), || format!("{name} starts above the limit of its group"))?;
+        let mut others =
+            run.tasks.iter().filter(|other| other.could_start(now) && self.has_place(run, other));
+        let first = others.clone().map(|other| other.spec.priority).max();
+        let first = others.find(|other| Some(other.spec.priority) == first).map(|other| &other.spec.id);
+        ensure(first == Some(name), || format!("{name} starts before {first:?}"))?;
         ensure(!run.swept(task), || format!("{name} starts in a cancelled run"))?;
         ensure(now >= task.not_before_ms, || format!("{name} starts before {}", task.not_before_ms))?;
         ensure(grant.fence > task.fence, || format!("{name}: fence {} after {}", grant.fence, task.fence))?;
         ensure(grant.attempt == task.attempt + 1, || {
             format!("{name}: #{} after #{}", grant.attempt, task.attempt)
         })?;
+        let run = self.runs.get_mut(&id).ok_or("an unknown run")?;
         let task = run.task_mut(&grant.task)?;
         (task.attempt, task.fence, task.state) = (grant.attempt, grant.fence, TaskState::Running);
         task.live = Some(RefLive { session: grant.session, blocked: false, killed: false, swept: false });
@@ -279,27 +328,40 @@ impl Reference {
             }
             let overdue = run.timeout_ms.is_some_and(|ms| run.started && now >= run.clock_from_ms + ms);
             ensure(!overdue || run.cancelling.is_some(), || format!("{id} is over its time"))?;
-            let started = run.state != RunState::Created || run.cancelling.is_some();
-            ensure(!started || run.tasks.iter().any(|t| !t.state.is_terminal()), || {
+            ensure(!run.goes() || run.tasks.iter().any(|t| !t.state.is_terminal()), || {
                 format!("{id} does not end")
             })?;
             for task in &run.tasks {
                 let name = &task.spec.id;
-                let waits = matches!(task.state, TaskState::Pending | TaskState::Queued);
+                let goes_on = task.items.is_some() && task.state == TaskState::Queued;
+                let waits = matches!(task.state, TaskState::Pending | TaskState::Queued) && !goes_on;
                 ensure(!(waits && run.swept(task)), || format!("{name} waits in a cancelled run"))?;
                 if task.state == TaskState::Pending && run.state != RunState::Created {
                     let due = run.due(task);
                     ensure(due == Due::Nothing, || format!("{name} is pending, but {due:?} is due"))?;
                 }
-                let could = task.state == TaskState::Queued
+                if let Some(count) = task.items.filter(|_| goes_on) {
+                    let verdict = run.verdict(name, count);
+                    ensure(verdict.is_none(), || format!("{name} waits, but its items make it {verdict:?}"))?;
+                }
+                if let Some(Waits::Human(Some(until_ms))) = task.waits {
+                    ensure(until_ms > now, || format!("{name} waits for approval beyond {until_ms}"))?;
+                }
+                let could = task.could_start(now)
                     && run.state == RunState::Running
-                    && task.not_before_ms <= now
+                    && self.has_place(run, task)
                     && run.holding_slots() < run.max_parallel as usize;
                 ensure(!(could && room), || format!("{id}: {name} could start and does not"))?;
             }
         }
         Ok(())
     }
+}
+
+fn is_decision(changes: &[TaskChange]) -> bool {
+    let by_human =
+        |end: &EndReason| matches!(end, EndReason::Rejected { .. } | EndReason::ApprovalTimeout { .. });
+    changes.iter().any(|change| change.end.as_ref().is_some_and(by_human))
 }
 
 fn short(changes: &[TaskChange]) -> bool {
@@ -353,115 +415,5 @@ fn ended(run: &mut RefRun, state: RunState) -> Check {
     };
     ensure(state == expected, || format!("ended as {state}, should be {expected}"))?;
     (run.state, run.cancelling) = (state, None);
-    Ok(())
-}
-
-fn retried(run: &mut RefRun, scope: &RetryScope, changes: &[TaskChange], now: TimestampMs) -> Check {
-    ensure(run.state.is_terminal(), || "retried before its end".to_owned())?;
-    let mut chosen: BTreeSet<TaskId> = BTreeSet::new();
-    // In the order of the file each need stands before what needs it, so one pass finds all descendants.
-    for task in &run.tasks {
-        let begins = match scope {
-            RetryScope::All => true,
-            RetryScope::Failed => !task.state.counts_as_success(),
-            RetryScope::From { task: from } => task.spec.id == *from,
-        };
-        if begins || task.spec.needs.iter().any(|need| chosen.contains(need)) {
-            chosen.insert(task.spec.id.clone());
-        }
-    }
-    let said: BTreeSet<TaskId> = changes.iter().map(|c| c.task.clone()).collect();
-    ensure(said == chosen && !said.is_empty(), || format!("retries {said:?}, should be {chosen:?}"))?;
-    for change in changes {
-        let task = run.task_mut(&change.task)?;
-        task.state = change.state;
-        (task.failures, task.lost, task.not_before_ms) = (0, 0, 0);
-    }
-    (run.state, run.cancelling, run.started, run.clock_from_ms) = (RunState::Running, None, true, now);
-    Ok(())
-}
-
-fn status(run: &mut RefRun, changes: &[TaskChange]) -> Check {
-    for change in changes {
-        let name = &change.task;
-        let task = run.task_mut(name)?;
-        let from = task.state;
-        if let (TaskState::Running, Some(EndReason::Killed), Some(live)) =
-            (change.state, &change.end, &mut task.live)
-        {
-            live.killed = true;
-            continue;
-        }
-        ensure(from.may_become(change.state) && !from.is_terminal(), || {
-            format!("{name}: {from} to {}", change.state)
-        })?;
-        if from.is_active() {
-            // A grant that was refused: the task waits again, or is over if it was being stopped.
-            let live = task.live.take().ok_or("active without a session")?;
-            let stopped = live.killed || live.swept;
-            let expected = if stopped { TaskState::Cancelled } else { TaskState::Queued };
-            ensure(change.state == expected, || format!("{name}: refused and {}", change.state))?;
-        }
-        task.state = change.state;
-        if let Some(QueueReason::Resources { at_ms, .. }) = change.queued {
-            task.not_before_ms = at_ms;
-        }
-    }
-    // The list is one step: its reasons must hold once all of it is done.
-    for change in changes {
-        let task = run.task(&change.task)?;
-        let fits = match (&change.end, change.state) {
-            (None, TaskState::Queued) => run.due(task) == Due::Queue && !run.swept(task),
-            (Some(EndReason::NeedFailed { need }), TaskState::Cancelled) => {
-                let need = run.task(&TaskId::new(need).map_err(|e| e.to_string())?)?;
-                need.state.is_terminal()
-                    && !need.state.counts_as_success()
-                    && task.spec.needs.contains(&need.spec.id)
-            }
-            (Some(EndReason::Skipped { .. }), TaskState::Completed) => run.due(task) == Due::Skip,
-            (Some(EndReason::RunCancelled | EndReason::RunTimeout), TaskState::Cancelled) => {
-                run.cancelling.is_some()
-            }
-            (Some(EndReason::Killed), TaskState::Running | TaskState::Cancelled) => true,
-            _ => false,
-        };
-        ensure(fits, || format!("{change:?} with needs {:?}", run.needs(task)))?;
-    }
-    Ok(())
-}
-
-fn result(run: &mut RefRun, r: &AttemptResult) -> Check {
-    let task = run.task_mut(&r.task)?;
-    let name = &r.task;
-    let live = task.live.take().ok_or_else(|| format!("{name}: a result without a live attempt"))?;
-    let same = live.session == r.session && task.attempt == r.attempt && task.fence == r.fence;
-    ensure(same, || format!("{name}: a result of another attempt"))?;
-    let stopped = live.killed || live.swept;
-    task.failures += u32::from(r.counts);
-    let left = task.failures <= task.spec.retries.count;
-    let lost = task.lost;
-    let expected = match &r.outcome {
-        AttemptOutcome::Succeeded => TaskState::Succeeded,
-        AttemptOutcome::Cancelled => TaskState::Cancelled,
-        _ if stopped => TaskState::Cancelled,
-        AttemptOutcome::Lost { .. } if task.spec.retry_lost && lost < 3 => TaskState::Queued,
-        AttemptOutcome::Lost { .. } => TaskState::Error,
-        outcome if by_policy(outcome) => TaskState::Error,
-        _ if left => TaskState::Queued,
-        AttemptOutcome::SpawnError { .. } => TaskState::Error,
-        AttemptOutcome::Failed { .. } if task.spec.allow_failure => TaskState::Completed,
-        AttemptOutcome::Failed { .. } => TaskState::Failed,
-    };
-    ensure(r.state == expected, || {
-        format!("{name}: {} makes it {}, should be {expected}", r.outcome.word(), r.state)
-    })?;
-    let fault = matches!(r.outcome, AttemptOutcome::Failed { .. } | AttemptOutcome::SpawnError { .. });
-    ensure(r.counts == (fault && !stopped), || format!("{name}: counts {}", r.counts))?;
-    task.lost += u32::from(matches!(r.outcome, AttemptOutcome::Lost { .. }));
-    task.not_before_ms = match r.queued {
-        Some(QueueReason::RetryAt { at_ms, .. }) => at_ms,
-        _ => 0,
-    };
-    task.state = r.state;
     Ok(())
 }

@@ -54,7 +54,15 @@ fn node() -> NodeDid {
 }
 
 impl World {
-    pub(crate) fn new(mut rng: Rng) -> Self {
+    pub(crate) fn new(rng: Rng) -> Self {
+        let mut world = Self::empty(rng);
+        let group = dags::group(&mut world.rng);
+        let set = InputKind::SetGroup { name: dags::SHARED.to_owned(), group: Some(group) };
+        world.feed(set).unwrap();
+        world
+    }
+
+    fn empty(mut rng: Rng) -> Self {
         let max_sessions = u32::try_from(rng.between(1, 6)).unwrap();
         let host = Host { short_percent: rng.below(12), ..Host::new(1) };
         let mut machine = Machine::new(node(), max_sessions);
@@ -121,9 +129,17 @@ impl World {
 
     /// What kinds of things happened: types of events, and for results what they made of the task.
     pub(crate) fn kinds(&self) -> impl Iterator<Item = String> + '_ {
-        self.store.iter().map(|event| match &event.body {
-            EventBody::TaskResult(r) => format!("{} makes {}", r.outcome.word(), r.state),
-            other => other.type_name().trim_start_matches("cis.dag.").to_owned(),
+        self.store.iter().flat_map(|event| match &event.body {
+            EventBody::TaskResult(r) => vec![format!("{} makes {}", r.outcome.word(), r.state)],
+            EventBody::TaskStatus { changes } => {
+                let kind = |of: serde_json::Value| of["kind"].as_str().unwrap_or("processing").to_owned();
+                let why = changes.iter().map(|change| match (&change.end, &change.queued) {
+                    (Some(end), _) => kind(serde_json::to_value(end).unwrap()),
+                    (None, queued) => kind(serde_json::to_value(queued).unwrap()),
+                });
+                why.chain(["task.status".to_owned()]).collect()
+            }
+            other => vec![other.type_name().trim_start_matches("cis.dag.").to_owned()],
         })
     }
 
@@ -226,6 +242,11 @@ impl World {
                 return Err(format!("the machine has {live:#?}, the events say {folded:#?}"));
             }
             live.audit()?;
+            let times = live.times(self.now, true);
+            let split = times.critical;
+            if split.queue_ms + split.machine_ms + split.human_ms != times.wall_ms {
+                return Err(format!("{id}: the parts of its time make not the whole: {times:?}"));
+            }
         }
         if let Some((at_ms, why)) =
             self.machine.poll_timeout().filter(|(at_ms, _)| accepted && *at_ms <= self.now)
@@ -240,9 +261,13 @@ impl World {
         self.machine = Machine::new(node(), self.reference.max_sessions);
         self.reference.restarted();
         self.machine.set_host(Some(self.host.instance));
+        if self.rng.percent(50) {
+            self.machine.restore_groups(self.reference.groups.clone());
+        }
         for run in self.folded.values() {
             self.machine.restore(run.clone());
         }
+        self.machine.restore_groups(self.reference.groups.clone());
         // Most of what was said and not heard dies with the node; some comes late.
         let keep = self.rng.below(100);
         let mut rng = self.rng.clone();

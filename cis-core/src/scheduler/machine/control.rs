@@ -156,6 +156,16 @@ impl Machine {
                 task.id
             )));
         }
+        // Handlers wait for all others, so this would wait for itself.
+        let waits_for_handler = |task: &&Task| {
+            task.needs.iter().any(|need| run.find(need).is_some_and(|need| run.handler(need).is_some()))
+        };
+        if let Some(task) = tasks.iter().find(waits_for_handler) {
+            return Err(Rejected::Invalid(format!(
+                "`{}` needs a task of [dag.on], which runs only when all others have ended",
+                task.id
+            )));
+        }
         self.check_groups(run.dag(), &tasks)?;
         let first = run.len();
         self.emit(id, EventBody::TasksAdded { parent, tasks }, turn)?;
