@@ -100,7 +100,7 @@ pub struct Setting {
     /// Who reads it.
     pub scope: Scope,
     pub(super) get: fn(&Settings) -> Value,
-    pub(super) set: fn(&mut Settings, Value),
+    pub(super) set: fn(&mut Settings, &Value),
 }
 
 impl Setting {
@@ -135,7 +135,7 @@ pub(super) fn find(key: &str) -> Option<&'static Setting> {
     SETTINGS.iter().find(|setting| setting.key == key)
 }
 
-/// One line of the table: the field is a number (`.as_number()` fills it).
+/// One row of the table: where the value stands, how it is read into its field and shown again.
 macro_rules! setting {
     ($key:literal, $kind:expr, $default:literal, $scope:ident, $field:ident . $name:ident, $read:ident, $write:expr, $doc:literal) => {
         Setting {
@@ -284,20 +284,20 @@ pub static SETTINGS: &[Setting] = &[
     ),
 ];
 
-fn number(value: Value) -> u64 {
+fn number(value: &Value) -> u64 {
     optional(value).unwrap_or_default()
 }
 
-fn count(value: Value) -> u32 {
+fn count(value: &Value) -> u32 {
     u32::try_from(number(value)).unwrap_or(u32::MAX)
 }
 
-fn optional(value: Value) -> Option<u64> {
-    if let Value::Number(number) = value { number } else { None }
+fn optional(value: &Value) -> Option<u64> {
+    if let Value::Number(number) = value { *number } else { None }
 }
 
-fn text(value: Value) -> String {
-    if let Value::Text(text) = value { text } else { String::new() }
+fn text(value: &Value) -> String {
+    if let Value::Text(text) = value { text.clone() } else { String::new() }
 }
 
 fn of_number(number: &u64) -> Value {
@@ -312,8 +312,8 @@ fn of_optional(number: &Option<u64>) -> Value {
     Value::Number(*number)
 }
 
-fn of_text(text: &String) -> Value {
-    Value::Text(text.clone())
+fn of_text(text: &str) -> Value {
+    Value::Text(text.to_owned())
 }
 
 impl Settings {
@@ -324,7 +324,7 @@ impl Settings {
         for setting in SETTINGS {
             // The table's own texts; a test reads each.
             if let Ok(value) = setting.kind.read(setting.default) {
-                (setting.set)(&mut settings, value);
+                (setting.set)(&mut settings, &value);
             }
         }
         settings
@@ -358,7 +358,7 @@ mod tests {
                 Kind::Time | Kind::TimeOrUnlimited => "77s",
                 Kind::Size { .. } | Kind::SizeOrUnlimited => "77MB",
             };
-            (one.set)(&mut settings, one.kind.read(other).unwrap());
+            (one.set)(&mut settings, &one.kind.read(other).unwrap());
             for setting in SETTINGS {
                 let changed = setting.text(&settings) != setting.text(&Settings::usual());
                 assert_eq!(changed, setting.key == one.key, "{} by {}", setting.key, one.key);

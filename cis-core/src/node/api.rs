@@ -33,6 +33,9 @@ use crate::store::{Blobs, Reader, Readers, StoreError};
 /// A longer program name or argument list is a mistake.
 const ARGV_MAX: usize = 10_000;
 
+/// Longer limits of time are mistakes, ms.
+const LIMIT_MS_MAX: u64 = 10 * 365 * 24 * 3600 * 1000;
+
 /// See the module.
 pub(super) struct Node {
     pub(super) home: Home,
@@ -238,6 +241,11 @@ impl NodeApi for Node {
                 ProblemKind::BadInput,
                 "a session needs a program and arguments without NUL bytes",
             ));
+        }
+        let limits = [request.idle_ms, request.lifetime_ms];
+        if limits.into_iter().flatten().any(|limit| !(1..=LIMIT_MS_MAX).contains(&limit)) {
+            let detail = "a limit of a session is longer than nothing and at most ten years";
+            return Err(Problem::new(ProblemKind::BadInput, detail));
         }
         let (session, actor) = (SessionId(ulid::Ulid::new()), principal.actor());
         let request = Box::new(request);
