@@ -3,6 +3,7 @@
 //!
 //! Owns shapes. Does no IO, decides nothing.
 
+pub mod log_pieces;
 mod outbox;
 pub mod paths;
 mod problem;

@@ -71,7 +71,7 @@ impl Client {
 
     /// The log of a task's newest attempt, or of the one asked for.
     pub async fn task_log(&self, run: &str, task: &str, how: &ReadLog) -> Result<LogStream<'_>, ClientError> {
-        self.log(&how.on(paths::fill(paths::TASK_LOG, &[run, task]))).await
+        self.log(paths::fill(paths::TASK_LOG, &[run, task]), how).await
     }
 
     /// Sessions, newest first.
@@ -101,7 +101,7 @@ impl Client {
 
     /// What it wrote.
     pub async fn session_log(&self, session: &str, how: &ReadLog) -> Result<LogStream<'_>, ClientError> {
-        self.log(&how.on(paths::fill(paths::SESSION_LOG, &[session]))).await
+        self.log(paths::fill(paths::SESSION_LOG, &[session]), how).await
     }
 
     /// The text of its screen.

@@ -15,6 +15,7 @@ use super::principal::principal;
 use super::streams::{self, Viewer};
 use super::submit::prepare;
 use super::{logs, restore};
+use crate::api::log_pieces::LogPiece;
 use crate::api::{
     Attach, CreateRun, CreateSession, FollowEvents, InputReceipt, KillSession, ListRuns, ListSessions,
     Listing, NodeView, Problem, ProblemKind, ReadLog, RetryRun, RunDetail, RunView, SendInput, SessionView,
@@ -315,11 +316,12 @@ impl NodeApi for Node {
             true => logs::followed(&self.hub, session, path.clone(), &query).await.ok(),
             false => None,
         };
-        let bytes: BoxStream<'static, Bytes> = followed.unwrap_or_else(|| logs::stored(path, &query));
+        let pieces: BoxStream<'static, LogPiece> = followed.unwrap_or_else(|| logs::stored(path, &query));
         let viewer = Viewer::new(Arc::clone(&self.shared), self.driver.clone());
-        Ok(bytes.map(move |bytes| {
+        let marks = query.marks;
+        Ok(pieces.map(move |piece| {
             let _while_read = &viewer;
-            bytes
+            if marks { piece.encode().into() } else { piece.bytes.into() }
         }))
     }
 

@@ -14,7 +14,9 @@ use futures_util::{SinkExt as _, Stream, StreamExt as _};
 use super::errors::Failure;
 use super::node_api::{AttachFrame, AttachInput, AttachStreams, EventBatch, NodeApi};
 use super::routes::{Caller, Name, admit, session_for};
+use crate::api::log_pieces::SESSION_HEADER;
 use crate::api::{Attach, FollowEvents, ReadLog};
+use crate::ids::SessionId;
 use crate::policy::Action;
 
 /// Events in one frame at most.
@@ -77,7 +79,7 @@ pub(super) async fn task_log<N: NodeApi>(
     let run = node.find_run(run).await?;
     let session = node.task_session(run, task, query.attempt).await?;
     let bytes = node.log(session, query).await?;
-    Ok(byte_stream(bytes))
+    Ok(byte_stream(session, bytes))
 }
 
 pub(super) async fn session_log<N: NodeApi>(
@@ -88,12 +90,13 @@ pub(super) async fn session_log<N: NodeApi>(
 ) -> Result<Response, Failure> {
     let session = session_for(&node, &who, name, true, Action::ReadSession).await?;
     let bytes = node.log(session, query?.0).await?;
-    Ok(byte_stream(bytes))
+    Ok(byte_stream(session, bytes))
 }
 
-fn byte_stream(bytes: impl Stream<Item = Bytes> + Send + 'static) -> Response {
+fn byte_stream(session: SessionId, bytes: impl Stream<Item = Bytes> + Send + 'static) -> Response {
     let body = Body::from_stream(bytes.map(Ok::<_, std::convert::Infallible>));
-    ([(header::CONTENT_TYPE, "application/octet-stream")], body).into_response()
+    let session = [(SESSION_HEADER, session.to_string())];
+    (session, [(header::CONTENT_TYPE, "application/octet-stream")], body).into_response()
 }
 
 pub(super) async fn attach<N: NodeApi>(
