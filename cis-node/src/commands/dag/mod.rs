@@ -1,17 +1,15 @@
 //! `cis dag`: runs, their tasks and sessions.
 
 mod attach;
-mod cancel;
 mod execute;
 pub(crate) mod kill;
 mod list;
 mod logs;
-mod pause;
-mod resume;
 mod retry;
 mod run;
 pub(crate) mod sessions;
 mod show;
+mod steer;
 mod unblock;
 mod validate;
 mod why;
@@ -20,6 +18,7 @@ use cis_core::api::{ListRuns, RunView};
 use cis_core::client::Client;
 use clap::Subcommand;
 
+use self::steer::Word;
 use crate::context::Context;
 use crate::error::{CliError, Exit};
 use crate::output::clean::clean;
@@ -32,9 +31,15 @@ pub(crate) enum Command {
     List(list::Args),
     Show(show::Args),
     Validate(validate::Args),
-    Cancel(cancel::Args),
-    Pause(pause::Args),
-    Resume(resume::Args),
+    /// Cancels a run: ends its sessions, starts nothing more of it
+    #[command(after_help = "Examples:\n  cis dag cancel 4r1xec")]
+    Cancel(steer::Args),
+    /// Pauses a run: what runs goes on, nothing new is started
+    #[command(after_help = "Examples:\n  cis dag pause 4r1xec")]
+    Pause(steer::Args),
+    /// Goes on with a paused run
+    #[command(after_help = "Examples:\n  cis dag resume 4r1xec")]
+    Resume(steer::Args),
     Retry(retry::Args),
     Why(why::Args),
     Sessions(sessions::Args),
@@ -51,9 +56,9 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<Exit, CliError>
         Command::List(args) => list::run(context, &args),
         Command::Show(args) => show::run(context, &args),
         Command::Validate(args) => validate::run(context, &args),
-        Command::Cancel(args) => cancel::run(context, &args),
-        Command::Pause(args) => pause::run(context, &args),
-        Command::Resume(args) => resume::run(context, &args),
+        Command::Cancel(args) => steer::run(context, &args, Word::Cancel),
+        Command::Pause(args) => steer::run(context, &args, Word::Pause),
+        Command::Resume(args) => steer::run(context, &args, Word::Resume),
         Command::Retry(args) => retry::run(context, &args),
         Command::Why(args) => why::run(context, &args),
         Command::Sessions(args) => sessions::run(context, &args),
