@@ -31,6 +31,7 @@ mod permissions;
 mod requests;
 mod rights;
 mod run;
+mod schema;
 mod secrets;
 mod sessions;
 mod soak;

@@ -18,10 +18,12 @@ pub use outbox::{Outbox, OutboxEntry, Priority};
 pub use problem::{Finding, PROBLEM_JSON, Problem, ProblemKind};
 pub use requests::{
     Attach, AttachControl, AttachNotice, CreateRun, CreateSession, Decide, FollowEvents, InputReceipt,
-    KillSession, ListRuns, ListSessions, ReadLog, RetryRun, SendInput, StopNode, TermSize, hex_bytes,
+    KillSession, ListRuns, ListSessions, ReadLog, ReadTime, RetryRun, SendInput, StopNode, TermSize,
+    hex_bytes,
 };
 pub use views::{
-    GroupView, Listing, NodeView, RunDetail, RunView, SessionView, TaskCounts, TaskView, WhyView,
+    ApprovalView, GroupView, Listing, NodeView, RunDetail, RunView, SessionView, TaskCounts, TaskTime,
+    TaskView, TimeSplit, TimeStep, TimeView, WhyView,
 };
 pub use worker::{
     CacheUse, FromWorker, NeedContext, Program, Refusal, Report, TaskContext, TaskSpec, ToWorker, Worker,

@@ -17,16 +17,16 @@ use super::submit::prepare;
 use super::{logs, restore};
 use crate::api::log_pieces::LogPiece;
 use crate::api::{
-    Attach, CreateRun, CreateSession, FollowEvents, InputReceipt, KillSession, ListRuns, ListSessions,
-    Listing, NodeView, Problem, ProblemKind, ReadLog, RetryRun, RunDetail, RunView, SendInput, SessionView,
-    StopNode, WhyView,
+    Attach, CreateRun, CreateSession, Decide, FollowEvents, GroupView, InputReceipt, KillSession, ListRuns,
+    ListSessions, Listing, NodeView, Problem, ProblemKind, ReadLog, ReadTime, RetryRun, RunDetail, RunView,
+    SendInput, SessionView, StopNode, TimeView, WhyView,
 };
 use crate::config::{Config, Home, Keys};
-use crate::dag::nearest;
+use crate::dag::{Group, nearest};
 use crate::event::Event;
 use crate::ids::{NodeDid, RunId, SessionId, TaskId, TimestampMs};
 use crate::policy::Principal;
-use crate::scheduler::Machine;
+use crate::scheduler::{Machine, Run};
 use crate::server::{AttachStreams, EventBatch, NodeApi, Peer};
 use crate::session::hub::{Hub, HubError};
 use crate::store::{Blobs, Reader, Readers, StoreError};
@@ -87,6 +87,15 @@ impl Node {
 
     async fn run_view(&self, run: RunId) -> Answer<RunView> {
         self.read(move |reader| reader.run(run)).await
+    }
+
+    /// A run as its events say it is.
+    async fn folded(&self, run: RunId) -> Answer<Run> {
+        let (readers, blobs) = (self.readers.clone(), Arc::clone(&self.blobs));
+        tokio::task::spawn_blocking(move || restore::load_run(&readers, &blobs, run))
+            .await
+            .map_err(|e| internal(&e))?
+            .map_err(|e| internal(&e))
     }
 
     /// Makes sure that the hub knows a session that is live.
@@ -195,14 +204,34 @@ impl NodeApi for Node {
         if let Some(view) = open {
             return Ok(view);
         }
-        let (readers, blobs) = (self.readers.clone(), Arc::clone(&self.blobs));
-        let folded = tokio::task::spawn_blocking(move || restore::load_run(&readers, &blobs, run))
-            .await
-            .map_err(|e| internal(&e))?
-            .map_err(|e| internal(&e))?;
+        let folded = self.folded(run).await?;
         let mut machine = Machine::new(self.did.clone(), self.max_sessions);
         machine.restore(folded);
         machine.why(&run, &id, now_ms()).map_err(|e| Problem::new(ProblemKind::NotFound, e.to_string()))
+    }
+
+    async fn decide(&self, who: Principal, run: RunId, task: String, request: Decide) -> Answer<RunView> {
+        let task = TaskId::new(&task).map_err(|e| Problem::new(ProblemKind::BadInput, e.to_string()))?;
+        self.run_verb(&who, run, RunVerb::Decide(task, request)).await
+    }
+
+    async fn times(&self, run: RunId, query: ReadTime) -> Answer<TimeView> {
+        let totals = query.totals;
+        let known = self.driver.ask(|reply| Command::Times { run, totals, reply }).await?;
+        match known {
+            Some(view) => Ok(view),
+            None => Ok(self.folded(run).await?.times(now_ms(), totals)),
+        }
+    }
+
+    async fn groups(&self) -> Answer<Listing<GroupView>> {
+        let items = self.driver.ask(|reply| Command::Groups { reply }).await?;
+        Ok(Listing { items, next: None })
+    }
+
+    async fn set_group(&self, who: Principal, name: String, group: Option<Group>) -> Answer<()> {
+        let actor = who.actor();
+        self.driver.ask(|reply| Command::SetGroup { name, group, actor, reply }).await
     }
 
     async fn task_session(&self, run: RunId, task: String, attempt: Option<u32>) -> Answer<SessionId> {

@@ -80,6 +80,28 @@ pub(super) fn names(keys: Keys) -> impl Iterator<Item = &'static str> + Clone {
     keys.iter().flat_map(|part| part.iter()).map(|key| key.name)
 }
 
+/// The names of all keys of all tables, some more than once.
+#[cfg(test)]
+pub(super) fn every_name() -> Vec<&'static str> {
+    fn below(shape: &Shape, found: &mut Vec<&'static str>) {
+        match shape {
+            Shape::Map(_, shape) => below(shape, found),
+            Shape::Either(shapes) => shapes.iter().for_each(|shape| below(shape, found)),
+            Shape::Table(keys, _) | Shape::Tables(keys, _) => {
+                for key in keys.iter().flat_map(|part| part.iter()) {
+                    found.push(key.name);
+                    below(&key.shape, found);
+                }
+            }
+            _ => {}
+        }
+    }
+    let mut found = Vec::new();
+    below(&Shape::Table(TOP, NOTHING), &mut found);
+    found.retain(|key| !matches!(*key, "dag" | "tasks" | "defaults"));
+    found
+}
+
 const DAG_ID: &str = "^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$";
 const TASK_ID: &str = "^[a-z0-9_-]{1,64}$";
 const NAME: &str = "^[A-Za-z_][A-Za-z0-9_]{0,63}$";

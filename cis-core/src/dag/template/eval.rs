@@ -64,7 +64,7 @@ pub(super) fn not_boolean(found: &str) -> String {
         "a list" | "an object" | "none" => "`… is defined` or `(… | length) > 0`",
         _ => "`… == \"text\"`",
     };
-    format!("its value is {found}, and only true or false decides: compare it, as in {example}")
+    format!("this is {found}, and only true or false decides: compare it, as in {example}")
 }
 
 /// The elements of a list. What is longer than `most` is not built.
@@ -73,7 +73,7 @@ pub(super) fn list(
     known: &Known<'_, '_>,
     (most, most_bytes): (usize, usize),
 ) -> Result<Vec<Value>, String> {
-    let too_many = || format!("it has more than {most} items: split the work, or have one item do more");
+    let too_many = || format!("there are more than {most} items: split the work, or have one item do more");
     let evaluated = evaluate(expr, known).map_err(|message| {
         // The engine's own limit, of `range` and of repeated lists.
         if message.contains("too many elements") || message.contains("too large") {
@@ -100,7 +100,7 @@ pub(super) fn list(
             return Err(too_many());
         }
         let too_long =
-            || format!("its items are longer than {most_bytes} bytes in all: have each name a file");
+            || format!("the items are longer than {most_bytes} bytes in all: have each name a file");
         let item = json(&item, left, too_long)?;
         left = left.saturating_sub(to_text(&item).len());
         items.push(item);
@@ -111,7 +111,7 @@ pub(super) fn list(
 /// What to say of an expression that is no list.
 pub(super) fn not_list(found: &str) -> String {
     let help = if found == "a text" { ": `… | split(\",\")` or `… | lines` make one of it" } else { "" };
-    format!("its value is {found}, and foreach goes over a list{help}")
+    format!("this is {found}, and foreach goes over a list{help}")
 }
 
 enum Evaluated<'a> {

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 
 use serde_json::Value;
 
-use super::Driver;
+use super::{Driver, ENDED_TIMES_MAX};
 use crate::api::{FromWorker, Program, Report, TaskSpec, ToWorker, Worker as _};
 use crate::dag::{SecretSource, Task, template};
 use crate::event::{AttemptOutcome, FailureCause, OutputRecord};
@@ -27,7 +27,7 @@ impl Driver {
                 Effect::Ack { attempt, fence } => self.parts.worker.tell(ToWorker::Ack { attempt, fence }),
             }
         }
-        self.forget_ended();
+        self.forget_ended(now);
         let mut messages = std::mem::take(&mut self.parts.worker.to_host);
         for message in messages.drain(..).chain(self.loners.take_waiting()) {
             self.deliver(&message, now);
@@ -48,8 +48,11 @@ impl Driver {
         }
     }
 
-    fn forget_ended(&mut self) {
+    fn forget_ended(&mut self, now: TimestampMs) {
         for run in self.parts.machine.forget_ended() {
+            self.ended_times.retain(|known| known.run != run.id());
+            self.ended_times.truncate(ENDED_TIMES_MAX - 1);
+            self.ended_times.push_front(run.times(now, true));
             if let Some(base) = &run.facts().base_env {
                 self.parts.worker.drop_environment(base);
             }

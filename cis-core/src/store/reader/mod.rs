@@ -5,6 +5,7 @@
 
 mod events;
 mod find;
+mod gates;
 mod runs;
 mod sessions;
 mod values;

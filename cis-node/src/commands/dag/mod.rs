@@ -1,12 +1,15 @@
 //! `cis dag`: runs, their tasks and sessions.
 
+mod approve;
 mod attach;
 mod execute;
 pub(crate) mod kill;
 mod list;
 mod logs;
+mod reject;
 mod retry;
 mod run;
+mod schema;
 pub(crate) mod sessions;
 mod show;
 mod steer;
@@ -31,6 +34,7 @@ pub(crate) enum Command {
     List(list::Args),
     Show(show::Args),
     Validate(validate::Args),
+    Schema(schema::Args),
     /// Cancels a run: ends its sessions, starts nothing more of it
     #[command(after_help = "Examples:\n  cis dag cancel 4r1xec")]
     Cancel(steer::Args),
@@ -42,6 +46,8 @@ pub(crate) enum Command {
     Resume(steer::Args),
     Retry(retry::Args),
     Why(why::Args),
+    Approve(approve::Args),
+    Reject(reject::Args),
     Sessions(sessions::Args),
     Attach(attach::Args),
     Logs(logs::Args),
@@ -56,11 +62,14 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<Exit, CliError>
         Command::List(args) => list::run(context, &args),
         Command::Show(args) => show::run(context, &args),
         Command::Validate(args) => validate::run(context, &args),
+        Command::Schema(args) => schema::run(context, &args),
         Command::Cancel(args) => steer::run(context, &args, Word::Cancel),
         Command::Pause(args) => steer::run(context, &args, Word::Pause),
         Command::Resume(args) => steer::run(context, &args, Word::Resume),
         Command::Retry(args) => retry::run(context, &args),
         Command::Why(args) => why::run(context, &args),
+        Command::Approve(args) => approve::run(context, &args),
+        Command::Reject(args) => reject::run(context, &args),
         Command::Sessions(args) => sessions::run(context, &args),
         Command::Attach(args) => attach::run(context, &args),
         Command::Logs(args) => logs::run(context, &args),

@@ -27,6 +27,7 @@ fn a_run(n: u128, state: RunState) -> RunView {
         counts: [(TaskState::Succeeded, 3), (TaskState::Failed, 1), (TaskState::Pending, 2)].into(),
         detail: (state == RunState::Failed).then(|| "`test` failed: exit code 1".into()),
         cancelling: false,
+        approvals: vec![],
         last_offset: 9,
     }
 }
@@ -44,6 +45,7 @@ fn a_task(name: &str, state: TaskState) -> TaskView {
         reason: None,
         outputs: BTreeMap::new(),
         artifacts: vec![],
+        approval: None,
     }
 }
 
