@@ -154,3 +154,25 @@ fn completions_know_the_commands_and_manual_pages_are_written() {
     assert!(pages > 30 && dir.join("cis-config-show.1").exists(), "{pages}");
     assert!(!cis.home().exists(), "neither needs a home");
 }
+
+#[test]
+fn groups_of_the_configuration_hold_for_every_run_of_the_node() {
+    let cis = configured("[groups.account]\nlimit = 1\n");
+    let text = "version = 1\n[dag]\nid = \"g\"\n[dag.defaults]\nconcurrency = { group = \"account\" }\n[[tasks]]\nid = \"a\"\nscript = 'while [ ! -e \"$E2E_WORK/go\" ]; do sleep 0.02; done'\n";
+    let first = cis.start(text);
+    cis.session_of("a");
+    let second = cis.start(text);
+    let why = eventually("the second waits for the group", || {
+        let why = cis.json(&["dag", "why", "a", "--run", &second]);
+        why["because"].to_string().contains("account").then_some(why)
+    });
+    assert_eq!(why["state"], "queued");
+    let groups = cis.json(&["group", "list"]);
+    assert_eq!(
+        (&groups["items"][0]["origin"], &groups["items"][0]["limit"]),
+        (&"configuration".into(), &1.into())
+    );
+    cis.write("go", "");
+    cis.wait_run(&first, "succeeded");
+    cis.wait_run(&second, "succeeded");
+}

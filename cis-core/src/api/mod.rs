@@ -4,6 +4,7 @@
 //! Owns shapes. Does no IO, decides nothing.
 
 mod context;
+pub mod log_pieces;
 mod outbox;
 pub mod paths;
 mod problem;

@@ -179,6 +179,9 @@ pub struct ReadLog {
     /// Without escape sequences, as text.
     #[serde(default)]
     pub plain: bool,
+    /// In pieces that tell their place, see [`super::log_pieces`].
+    #[serde(default)]
+    pub marks: bool,
     /// Which attempt of the task; none: the newest.
     pub attempt: Option<u32>,
 }

@@ -104,12 +104,12 @@ impl Client {
 
     /// The bytes of a file that a task left, by its blob. Whoever reads them compares their hash with it.
     pub async fn artifact(&self, run: &str, task: &str, blob: &str) -> Result<LogStream<'_>, ClientError> {
-        self.log(&paths::fill(paths::TASK_ARTIFACT, &[run, task, blob])).await
+        self.log(paths::fill(paths::TASK_ARTIFACT, &[run, task, blob]), &ReadLog::default()).await
     }
 
     /// The log of a task's newest attempt, or of the one asked for.
     pub async fn task_log(&self, run: &str, task: &str, how: &ReadLog) -> Result<LogStream<'_>, ClientError> {
-        self.log(&how.on(paths::fill(paths::TASK_LOG, &[run, task]))).await
+        self.log(paths::fill(paths::TASK_LOG, &[run, task]), how).await
     }
 
     /// Sessions, newest first.
@@ -139,7 +139,7 @@ impl Client {
 
     /// What it wrote.
     pub async fn session_log(&self, session: &str, how: &ReadLog) -> Result<LogStream<'_>, ClientError> {
-        self.log(&how.on(paths::fill(paths::SESSION_LOG, &[session]))).await
+        self.log(paths::fill(paths::SESSION_LOG, &[session]), how).await
     }
 
     /// The text of its screen.

@@ -31,6 +31,9 @@ pub(super) const TOKEN_HEADER: &str = "x-cis-token";
 /// A body that was read whole before it is sent.
 pub(super) type Body = Full<Bytes>;
 
+/// An answer whose body is still to be read, and its connection.
+pub(super) type Opened = (Response<Incoming>, SendRequest<Body>);
+
 /// Brings a node back that went away: true once one listens again. May wait.
 pub type Revive = dyn Fn() -> bool + Send + Sync;
 
@@ -153,16 +156,17 @@ impl Client {
     }
 
     /// A call over a connection of its own whose answer is read piece by piece.
-    pub(super) async fn open(&self, path: &str) -> Result<(Incoming, SendRequest<Body>), ClientError> {
+    pub(super) async fn open(&self, path: &str) -> Result<Opened, ClientError> {
         self.repeat(|| self.open_once(path)).await
     }
 
-    async fn open_once(&self, path: &str) -> Result<(Incoming, SendRequest<Body>), ClientError> {
+    /// The same, without bringing a node back.
+    pub(super) async fn open_once(&self, path: &str) -> Result<Opened, ClientError> {
         let mut sender = self.connect().await?;
         let request = self.request(Method::GET, path, Bytes::new())?;
         let response = sender.send_request(request).await.map_err(|error| self.broken(error))?;
         if response.status().is_success() {
-            return Ok((response.into_body(), sender));
+            return Ok((response, sender));
         }
         match self.whole(response).await {
             Err(error) => Err(error),

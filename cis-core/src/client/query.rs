@@ -76,6 +76,7 @@ impl ToQuery for ReadLog {
             .number("from", self.from)
             .flag("follow", self.follow)
             .flag("plain", self.plain)
+            .flag("marks", self.marks)
             .number("attempt", self.attempt)
             .text
     }
@@ -112,8 +113,8 @@ mod tests {
         assert_eq!(ListRuns::default().on("/v1/runs".into()), "/v1/runs");
         let asked = ListRuns { open: true, limit: Some(5), after: Some("a&b=ä".into()) };
         assert_eq!(asked.on("/v1/runs".into()), "/v1/runs?open=true&limit=5&after=a%26b%3D%C3%A4");
-        let log = ReadLog { from: Some(7), follow: true, plain: true, attempt: Some(2) };
-        assert_eq!(log.on("/l".into()), "/l?from=7&follow=true&plain=true&attempt=2");
+        let log = ReadLog { from: Some(7), follow: true, plain: true, marks: true, attempt: Some(2) };
+        assert_eq!(log.on("/l".into()), "/l?from=7&follow=true&plain=true&marks=true&attempt=2");
         let attach = Attach { cols: Some(80), rows: Some(24), read_only: true };
         assert_eq!(attach.on("/a".into()), "/a?cols=80&rows=24&read_only=true");
         let follow = FollowEvents { run: Some("x".into()), after: Some(0) };

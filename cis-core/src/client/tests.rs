@@ -11,6 +11,7 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
 
 use super::{AttachFrame, Client, ClientError, Followed};
+use crate::api::log_pieces::LogPiece;
 use crate::api::{Attach, AttachControl, AttachNotice, ProblemKind, ReadLog, TermSize};
 
 struct Place {
@@ -136,10 +137,53 @@ async fn a_log_that_breaks_off_is_no_complete_log() {
         let _ = stream.read(&mut ignored).await.unwrap();
     });
     let client = Client::new(&place.path, None);
-    let how = ReadLog { follow: true, ..ReadLog::default() };
-    let mut log = client.session_log("x", &how).await.unwrap();
+    let mut log = client.session_log("x", &ReadLog::default()).await.unwrap();
     assert_eq!(log.next().await.unwrap().unwrap(), "hello");
     assert!(matches!(log.next().await, Err(ClientError::Io { .. })));
+}
+
+/// Answers one request for a log with these pieces, and hangs up. Gives the request's path.
+async fn serve_log(listener: &UnixListener, pieces: &[(&str, Option<u64>, bool)]) -> String {
+    let (mut stream, _) = listener.accept().await.unwrap();
+    let mut asked = vec![0; 1024];
+    let length = stream.read(&mut asked).await.unwrap();
+    let asked = String::from_utf8_lossy(&asked[..length]).into_owned();
+    let mut answer = b"HTTP/1.1 200 OK\r\ncis-session: S\r\ntransfer-encoding: chunked\r\n\r\n".to_vec();
+    for (text, next, last) in pieces {
+        let piece = LogPiece { bytes: text.as_bytes().to_vec(), next: *next, last: *last }.encode();
+        answer.extend_from_slice(format!("{:x}\r\n", piece.len()).as_bytes());
+        answer.extend_from_slice(&piece);
+        answer.extend_from_slice(b"\r\n");
+    }
+    stream.write_all(&answer).await.unwrap();
+    stream.shutdown().await.unwrap();
+    asked.split_whitespace().nth(1).unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn a_followed_log_goes_on_where_it_was_when_the_node_comes_back() {
+    let place = Place::new();
+    let listener = place.listen();
+    let path = place.path.clone();
+    let server = tokio::spawn(async move {
+        let asked = serve_log(&listener, &[("one ", Some(4), false), ("tw", None, false)]).await;
+        assert_eq!(asked, "/v1/runs/r/tasks/t/log?follow=true&marks=true");
+        drop(listener);
+        // The node is away; a client that tries now finds nobody.
+        std::fs::remove_file(&path).unwrap();
+        tokio::time::sleep(Duration::from_millis(40)).await;
+        let listener = UnixListener::bind(&path).unwrap();
+        // The session, not the task: its newest attempt may be another one by now.
+        let asked = serve_log(&listener, &[("two th", None, false)]).await;
+        assert_eq!(asked, "/v1/sessions/S/log?from=4&follow=true&marks=true");
+        let asked = serve_log(&listener, &[("two three", Some(13), false), ("", None, true)]).await;
+        assert_eq!(asked, "/v1/sessions/S/log?from=4&follow=true&marks=true");
+    });
+    let client = Client::new(&place.path, None);
+    let how = ReadLog { follow: true, ..ReadLog::default() };
+    let mut log = client.task_log("r", "t", &how).await.unwrap();
+    assert_eq!(log.read_to_end(1000).await.unwrap(), b"one two three");
+    server.await.unwrap();
 }
 
 #[tokio::test]

@@ -98,7 +98,7 @@ pub fn load(
         let from_flag = from_flag.map(|(_, value)| (value.clone(), Origin::Flag));
         let mut origin = Origin::Default;
         if let Some((value, from)) = from_flag.or(from_variable).or(from_file) {
-            (setting.set)(&mut settings, value);
+            (setting.set)(&mut settings, &value);
             origin = from;
         }
         entries.push(entry(setting, &settings, origin));

@@ -47,7 +47,7 @@ pub struct Timeouts {
     pub exec_max_ms: u64,
 }
 
-/// `[retention]`: what `cis store gc` keeps; none: all.
+/// `[retention]`: what cleaning keeps; none: all.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Retention {
     /// Logs and artifacts of runs that ended longer ago are removed, ms.
@@ -100,7 +100,7 @@ pub struct Setting {
     /// Who reads it.
     pub scope: Scope,
     pub(super) get: fn(&Settings) -> Value,
-    pub(super) set: fn(&mut Settings, Value),
+    pub(super) set: fn(&mut Settings, &Value),
 }
 
 impl Setting {
@@ -135,7 +135,7 @@ pub(super) fn find(key: &str) -> Option<&'static Setting> {
     SETTINGS.iter().find(|setting| setting.key == key)
 }
 
-/// One line of the table: the field is a number (`.as_number()` fills it).
+/// One row of the table: where the value stands, how it is read into its field and shown again.
 macro_rules! setting {
     ($key:literal, $kind:expr, $default:literal, $scope:ident, $field:ident . $name:ident, $read:ident, $write:expr, $doc:literal) => {
         Setting {
@@ -236,41 +236,41 @@ pub static SETTINGS: &[Setting] = &[
         "retention.max_age",
         Kind::TimeOrUnlimited,
         "unlimited",
-        Command,
+        Node,
         retention.max_age_ms,
         optional,
         of_optional,
-        "Logs and artifacts of runs that ended longer ago are removed by `cis store gc`."
+        "Logs and artifacts of runs that ended longer ago are removed, once a day and by `cis store gc`."
     ),
     setting!(
         "retention.max_bytes",
         Kind::SizeOrUnlimited,
         "unlimited",
-        Command,
+        Node,
         retention.max_bytes,
         optional,
         of_optional,
-        "Of logs and artifacts together `cis store gc` keeps so much, the newest."
+        "Of logs and artifacts together so much is kept, the newest."
     ),
     setting!(
         "retention.cache_max_age",
         Kind::TimeOrUnlimited,
         "unlimited",
-        Command,
+        Node,
         retention.cache_max_age_ms,
         optional,
         of_optional,
-        "Results in the cache that are older are removed by `cis store gc`."
+        "Results in the cache that are older are removed."
     ),
     setting!(
         "retention.cache_max_bytes",
         Kind::SizeOrUnlimited,
         "unlimited",
-        Command,
+        Node,
         retention.cache_max_bytes,
         optional,
         of_optional,
-        "Of the cache `cis store gc` keeps so much, the newest."
+        "Of the cache so much is kept, the newest."
     ),
     setting!(
         "attach.detach_keys",
@@ -284,20 +284,20 @@ pub static SETTINGS: &[Setting] = &[
     ),
 ];
 
-fn number(value: Value) -> u64 {
+fn number(value: &Value) -> u64 {
     optional(value).unwrap_or_default()
 }
 
-fn count(value: Value) -> u32 {
+fn count(value: &Value) -> u32 {
     u32::try_from(number(value)).unwrap_or(u32::MAX)
 }
 
-fn optional(value: Value) -> Option<u64> {
-    if let Value::Number(number) = value { number } else { None }
+fn optional(value: &Value) -> Option<u64> {
+    if let Value::Number(number) = value { *number } else { None }
 }
 
-fn text(value: Value) -> String {
-    if let Value::Text(text) = value { text } else { String::new() }
+fn text(value: &Value) -> String {
+    if let Value::Text(text) = value { text.clone() } else { String::new() }
 }
 
 fn of_number(number: &u64) -> Value {
@@ -312,8 +312,8 @@ fn of_optional(number: &Option<u64>) -> Value {
     Value::Number(*number)
 }
 
-fn of_text(text: &String) -> Value {
-    Value::Text(text.clone())
+fn of_text(text: &str) -> Value {
+    Value::Text(text.to_owned())
 }
 
 impl Settings {
@@ -324,7 +324,7 @@ impl Settings {
         for setting in SETTINGS {
             // The table's own texts; a test reads each.
             if let Ok(value) = setting.kind.read(setting.default) {
-                (setting.set)(&mut settings, value);
+                (setting.set)(&mut settings, &value);
             }
         }
         settings
@@ -358,7 +358,7 @@ mod tests {
                 Kind::Time | Kind::TimeOrUnlimited => "77s",
                 Kind::Size { .. } | Kind::SizeOrUnlimited => "77MB",
             };
-            (one.set)(&mut settings, one.kind.read(other).unwrap());
+            (one.set)(&mut settings, &one.kind.read(other).unwrap());
             for setting in SETTINGS {
                 let changed = setting.text(&settings) != setting.text(&Settings::usual());
                 assert_eq!(changed, setting.key == one.key, "{} by {}", setting.key, one.key);

@@ -15,6 +15,7 @@ use super::principal::principal;
 use super::streams::{self, Viewer};
 use super::submit::prepare;
 use super::{artifacts, context, logs, restore};
+use crate::api::log_pieces::LogPiece;
 use crate::api::{
     Attach, CreateRun, CreateSession, Decide, FollowEvents, GroupView, InputReceipt, KillSession, ListRuns,
     ListSessions, Listing, NodeView, Problem, ProblemKind, ReadLog, ReadTime, RetryRun, RunDetail, RunView,
@@ -32,6 +33,9 @@ use crate::store::{Blobs, Reader, Readers, StoreError};
 
 /// A longer program name or argument list is a mistake.
 const ARGV_MAX: usize = 10_000;
+
+/// Longer limits of time are mistakes, ms.
+const LIMIT_MS_MAX: u64 = 10 * 365 * 24 * 3600 * 1000;
 
 /// See the module.
 pub(super) struct Node {
@@ -305,6 +309,11 @@ impl NodeApi for Node {
                 "a session needs a program and arguments without NUL bytes",
             ));
         }
+        let limits = [request.idle_ms, request.lifetime_ms];
+        if limits.into_iter().flatten().any(|limit| !(1..=LIMIT_MS_MAX).contains(&limit)) {
+            let detail = "a limit of a session is longer than nothing and at most ten years";
+            return Err(Problem::new(ProblemKind::BadInput, detail));
+        }
         let (session, actor) = (SessionId(ulid::Ulid::new()), principal.actor());
         let request = Box::new(request);
         let session =
@@ -373,11 +382,12 @@ impl NodeApi for Node {
             true => logs::followed(&self.hub, session, path.clone(), &query).await.ok(),
             false => None,
         };
-        let bytes: BoxStream<'static, Bytes> = followed.unwrap_or_else(|| logs::stored(path, &query));
+        let pieces: BoxStream<'static, LogPiece> = followed.unwrap_or_else(|| logs::stored(path, &query));
         let viewer = Viewer::new(Arc::clone(&self.shared), self.driver.clone());
-        Ok(bytes.map(move |bytes| {
+        let marks = query.marks;
+        Ok(pieces.map(move |piece| {
             let _while_read = &viewer;
-            bytes
+            if marks { piece.encode().into() } else { piece.bytes.into() }
         }))
     }
 

@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anstream::adapter::StripBytes;
-use axum::body::Bytes;
 use futures_util::stream::{self, BoxStream, StreamExt as _};
 use tokio::sync::mpsc;
 
 use super::secret_file;
 use crate::api::ReadLog;
+use crate::api::log_pieces::LogPiece;
 use crate::ids::SessionId;
 use crate::policy::redact::{Mask, RedactStream, Redactor};
 use crate::session::hub::{FollowChunk, Hub, HubError};
@@ -44,26 +44,34 @@ fn redactor_of(log: &Path) -> Option<Arc<Redactor>> {
 const WITHHELD: &str =
     "[cis: this log is withheld: the secrets kept beside it cannot be read, so they could not be hidden]\n";
 
+fn withheld() -> LogPiece {
+    LogPiece { bytes: WITHHELD.into(), next: None, last: true }
+}
+
 /// What is in the file.
-pub(super) fn stored(log: PathBuf, query: &ReadLog) -> BoxStream<'static, Bytes> {
+pub(super) fn stored(log: PathBuf, query: &ReadLog) -> BoxStream<'static, LogPiece> {
     let (to_reader, chunks) = mpsc::channel(CHUNKS_AHEAD);
     let (from, plain) = (query.from.unwrap_or(0), query.plain);
     tokio::task::spawn_blocking(move || {
         let Some(redactor) = redactor_of(&log) else {
-            let _ = to_reader.blocking_send(Bytes::from_static(WITHHELD.as_bytes()));
+            let _ = to_reader.blocking_send(withheld());
             return;
         };
         // A session without output has no file.
-        let Ok(reader) = LogReader::open(&log) else { return };
+        let Ok(reader) = LogReader::open(&log) else {
+            let _ = to_reader.blocking_send(LogPiece { last: true, ..LogPiece::default() });
+            return;
+        };
         let mut file = Stored::new(reader, &redactor, from, plain);
         loop {
-            let (bytes, more) = file.next(&log);
-            if to_reader.blocking_send(bytes).is_err() || !more {
+            let piece = file.next(&log);
+            let last = piece.last;
+            if to_reader.blocking_send(piece).is_err() || last {
                 return;
             }
         }
     });
-    stream::unfold(chunks, |mut chunks| async { chunks.recv().await.map(|bytes| (bytes, chunks)) }).boxed()
+    stream::unfold(chunks, |mut chunks| async { chunks.recv().await.map(|piece| (piece, chunks)) }).boxed()
 }
 
 /// The last `bytes` of what a session wrote, `total` bytes in all (none: not known), as plain text without
@@ -76,10 +84,10 @@ pub(super) fn tail(log: &Path, total: Option<u64>, bytes: usize) -> Option<Strin
     let mut file = Stored::new(reader, &redactor, from, true);
     let mut all = Vec::new();
     loop {
-        let (piece, more) = file.next(log);
-        all.extend_from_slice(&piece);
+        let piece = file.next(log);
+        all.extend_from_slice(&piece.bytes);
         // What is cut is named in the text, so it may be longer than what was asked for; never by much.
-        if !more || all.len() > 2 * bytes {
+        if piece.last || all.len() > 2 * bytes {
             break;
         }
     }
@@ -118,8 +126,8 @@ impl Stored {
         Self { reader, shape, from, at, show_from: from, cut: 0, unsure }
     }
 
-    /// The next bytes for the reader, and whether more may come.
-    fn next(&mut self, log: &Path) -> (Bytes, bool) {
+    /// The next bytes for the reader.
+    fn next(&mut self, log: &Path) -> LogPiece {
         let mut out = Vec::new();
         match self.reader.read(self.at, CHUNK_BYTES) {
             Ok(Chunk::Data { offset, bytes: raw }) => {
@@ -132,21 +140,22 @@ impl Stored {
                     self.mark(&mut out);
                     self.shape.push(shown, &mut out);
                 }
-                return (out.into(), true);
+                let settled = self.cut == 0 && self.shape.is_settled() && self.at >= self.from;
+                return LogPiece { bytes: out, next: settled.then_some(self.at), last: false };
             }
             Ok(Chunk::Cut { from, to }) => {
                 self.at = to;
                 self.shape.restart(&mut out);
                 self.cut += to.saturating_sub(self.from.max(from));
                 self.show_from = self.show_from.max(to.saturating_add(self.unsure));
-                return (out.into(), true);
+                return LogPiece { bytes: out, next: None, last: false };
             }
             Ok(Chunk::End) => {}
             Err(error) => tracing::warn!(log = %log.display(), %error, "a log cannot be read on"),
         }
         self.shape.restart(&mut out);
         self.mark(&mut out);
-        (out.into(), false)
+        LogPiece { bytes: out, next: None, last: true }
     }
 
     fn mark(&mut self, out: &mut Vec<u8>) {
@@ -169,8 +178,8 @@ pub(super) async fn followed(
     session: SessionId,
     log: PathBuf,
     query: &ReadLog,
-) -> Result<BoxStream<'static, Bytes>, HubError> {
-    let (from, plain) = (query.from.unwrap_or(0), query.plain);
+) -> Result<BoxStream<'static, LogPiece>, HubError> {
+    let (from, plain, marks) = (query.from.unwrap_or(0), query.plain, query.marks);
     let chunks = hub.follow(session, from).await?;
     // The hub gives bytes whose secrets are replaced already. Those of plain text are looked at a second
     // time: what stood apart may stand together once the escape sequences are gone.
@@ -178,29 +187,37 @@ pub(super) async fn followed(
         let made = tokio::task::spawn_blocking(move || primed(&log, from)).await;
         match made.map_err(|_| HubError::Stopped)? {
             Some(shape) => shape,
-            None => return Ok(stream::iter([Bytes::from_static(WITHHELD.as_bytes())]).boxed()),
+            None => return Ok(stream::iter([withheld()]).boxed()),
         }
     } else {
         Shape::new(Arc::default(), false)
     };
     let bytes = chunks.map(move |chunk| {
-        let mut out = Vec::new();
+        let (mut out, mut place, mut last) = (Vec::new(), None, false);
         match chunk {
-            FollowChunk::Data { bytes, .. } => {
+            FollowChunk::Data { bytes, next, .. } => {
                 shape.push(&bytes, &mut out);
                 shape.flush_idle(&mut out);
+                place = shape.is_settled().then_some(next);
             }
             FollowChunk::Gap { from, to } => {
                 shape.restart(&mut out);
                 out.extend_from_slice(shape.line(&cut_text(to - from)).as_bytes());
+                place = Some(to);
             }
-            FollowChunk::End(_) => shape.restart(&mut out),
+            FollowChunk::End(_) => {
+                shape.restart(&mut out);
+                last = true;
+            }
+            // Without a last piece the reader comes again: to the next node, or to the file.
+            FollowChunk::Lost(HubError::Stopped | HubError::NoSuchSession { .. }) if marks => {}
             FollowChunk::Lost(error) => {
                 shape.restart(&mut out);
                 out.extend_from_slice(shape.line(&format!("[cis: {error}]")).as_bytes());
+                last = true;
             }
         }
-        out.into()
+        LogPiece { bytes: out, next: place, last }
     });
     Ok(bytes.boxed())
 }
@@ -259,6 +276,11 @@ impl Shape {
             Some(plain) => self.redact.push_into(&plain.strip(raw), out),
             None => self.redact.push_into(raw, out),
         }
+    }
+
+    /// Nothing is held back.
+    fn is_settled(&self) -> bool {
+        self.redact.held() == 0
     }
 
     fn flush_idle(&mut self, out: &mut Vec<u8>) {
@@ -336,8 +358,8 @@ mod tests {
 
     async fn read(path: &Path, from: u64, plain: bool) -> String {
         let query = ReadLog { from: Some(from), plain, ..ReadLog::default() };
-        let parts: Vec<Bytes> = stored(path.to_owned(), &query).collect().await;
-        String::from_utf8(parts.concat()).unwrap()
+        let parts: Vec<LogPiece> = stored(path.to_owned(), &query).collect().await;
+        String::from_utf8(parts.into_iter().flat_map(|piece| piece.bytes).collect()).unwrap()
     }
 
     #[tokio::test]
@@ -400,7 +422,7 @@ mod tests {
         let log = dir.path().join("a.1.log");
         std::fs::write(&log, "the value is hunter2-secret\n").unwrap();
         std::fs::write(dir.path().join("a.1.log.secrets"), "{ damaged").unwrap();
-        let shown: Vec<Bytes> = stored(log, &ReadLog::default()).collect().await;
-        assert_eq!(shown, [WITHHELD]);
+        let shown: Vec<LogPiece> = stored(log, &ReadLog::default()).collect().await;
+        assert_eq!(shown, [withheld()]);
     }
 }

@@ -20,7 +20,7 @@ use super::commands::{Command, DriverHandle};
 use super::driver::{Driver, Parts, Shared};
 use super::worker::LocalWorker;
 use super::{own_log, restore};
-use crate::config::{Config, Home, HomeError, KeyError, Keys};
+use crate::config::{Config, Home, HomeError, KeyError, Keys, Settings};
 use crate::ids::RunId;
 use crate::scheduler::Machine;
 use crate::server;
@@ -150,8 +150,7 @@ pub fn run(options: NodeOptions, ready: impl FnOnce(Readiness) + Send + 'static)
         Arc::clone(&wake),
         Arc::new(config.settings.clone()),
     );
-    let (mut machine, unreadable) = restored(&keys, max_sessions, &readers, &blobs)?;
-    machine.configure_groups(config.settings.groups.clone());
+    let (machine, unreadable) = restored(&keys, &config.settings, &readers, &blobs)?;
     let parts = Parts {
         home: options.home.clone(),
         config,
@@ -230,12 +229,13 @@ async fn serve(
 /// The open runs, and those that cannot be read, with the reason.
 fn restored(
     keys: &Keys,
-    max_sessions: u32,
+    settings: &Settings,
     readers: &Readers,
     blobs: &Blobs,
 ) -> Result<(Machine, BTreeMap<RunId, String>), NodeError> {
     let mut unreadable = BTreeMap::new();
-    let mut machine = Machine::new(keys.node.did(), max_sessions);
+    let mut machine = Machine::new(keys.node.did(), settings.node.max_sessions);
+    machine.configure_groups(settings.groups.clone());
     machine.restore_groups(readers.get()?.node_groups()?);
     for open in readers.get()?.open_runs()? {
         let run = open.run;

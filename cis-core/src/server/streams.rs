@@ -14,8 +14,9 @@ use futures_util::{SinkExt as _, Stream, StreamExt as _};
 use super::errors::Failure;
 use super::node_api::{AttachFrame, AttachInput, AttachStreams, EventBatch, NodeApi};
 use super::routes::{Caller, Name, admit, session_for};
+use crate::api::log_pieces::SESSION_HEADER;
 use crate::api::{Attach, FollowEvents, ReadLog};
-use crate::ids::BlobId;
+use crate::ids::{BlobId, SessionId};
 use crate::policy::Action;
 
 /// Events in one frame at most.
@@ -78,7 +79,7 @@ pub(super) async fn task_log<N: NodeApi>(
     let run = node.find_run(run).await?;
     let session = node.task_session(run, task, query.attempt).await?;
     let bytes = node.log(session, query).await?;
-    Ok(byte_stream(bytes))
+    Ok(log_stream(session, bytes))
 }
 
 pub(super) async fn session_log<N: NodeApi>(
@@ -89,7 +90,7 @@ pub(super) async fn session_log<N: NodeApi>(
 ) -> Result<Response, Failure> {
     let session = session_for(&node, &who, name, true, Action::ReadSession).await?;
     let bytes = node.log(session, query?.0).await?;
-    Ok(byte_stream(bytes))
+    Ok(log_stream(session, bytes))
 }
 
 pub(super) async fn artifact<N: NodeApi>(
@@ -102,6 +103,11 @@ pub(super) async fn artifact<N: NodeApi>(
     let run = node.find_run(run).await?;
     let bytes = node.artifact(run, task, BlobId(blob)).await?;
     Ok(byte_stream(bytes))
+}
+
+/// A log, and of which session it is: a task may have another one by the next request.
+fn log_stream(session: SessionId, bytes: impl Stream<Item = Bytes> + Send + 'static) -> Response {
+    ([(SESSION_HEADER, session.to_string())], byte_stream(bytes)).into_response()
 }
 
 fn byte_stream(bytes: impl Stream<Item = Bytes> + Send + 'static) -> Response {

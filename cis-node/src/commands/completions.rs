@@ -39,7 +39,9 @@ pub(crate) fn run(args: &Args) -> Result<Exit, CliError> {
 /// The tree without what is hidden: commands of ours that nobody types.
 fn visible(command: &Command) -> Command {
     let shown = command.get_subcommands().filter(|one| !one.is_hide_set()).map(visible);
-    let copy = Command::new(command.get_name().to_owned()).args(command.get_arguments().cloned());
+    let copy = Command::new(command.get_name().to_owned())
+        .allow_missing_positional(command.is_allow_missing_positional_set())
+        .args(command.get_arguments().cloned());
     let copy = command.get_about().map_or(copy.clone(), |about| copy.about(about.clone()));
     copy.subcommands(shown)
 }

@@ -12,6 +12,13 @@ const HEAD: &str = "\
 What `--help` says. This page is made from the program: `cargo xtask reference --update`.
 ";
 
+const SETTINGS_HEAD: &str = "\
+# Settings
+
+What `cis config default` prints; [the guide](../guide/configuration.md) says how they work. This page is made from the
+program: `cargo xtask reference --update`.
+";
+
 /// Builds `cis` and asks it.
 pub(super) fn page() -> Outcome<String> {
     run(cargo(&["build", "--package", "cis-node", "--bin", "cis", "--locked", "--quiet"]))?;
@@ -19,6 +26,16 @@ pub(super) fn page() -> Outcome<String> {
     let mut page = HEAD.to_owned();
     add(&mut page, &cis, &mut Vec::new())?;
     Ok(page)
+}
+
+/// The page of the settings: what `cis config default` prints.
+pub(super) fn settings() -> Outcome<String> {
+    let cis = target_dir()?.join("debug/cis");
+    let mut command = program(&cis.to_string_lossy(), &["config", "default"]);
+    // Only where a home would be; nothing of it is read.
+    command.env("HOME", "/");
+    let file = stdout_of(command)?;
+    Ok(format!("{SETTINGS_HEAD}\n```toml\n{}\n```\n", file.trim_end()))
 }
 
 /// The help of `cis VERBS`, then that of each command below it.

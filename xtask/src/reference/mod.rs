@@ -30,6 +30,10 @@ pub(crate) fn check() -> Outcome {
     Ok(())
 }
 
-fn pages() -> Outcome<[(&'static str, String); 2]> {
-    Ok([("docs/reference/cli.md", cli::page()?), ("docs/reference/events.md", events::page()?)])
+fn pages() -> Outcome<[(&'static str, String); 3]> {
+    Ok([
+        ("docs/reference/cli.md", cli::page()?),
+        ("docs/reference/config.md", cli::settings()?),
+        ("docs/reference/events.md", events::page()?),
+    ])
 }

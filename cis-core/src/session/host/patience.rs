@@ -59,7 +59,7 @@ impl Patience {
             start.timeout_ms.is_some_and(is_long) || start.idle_ms.is_some_and(is_long)
         });
         let warned_timeout =
-            !warn_ms.zip(start.timeout_ms).is_some_and(|(warn, limit)| limit > warn.saturating_mul(2));
+            warn_ms.zip(start.timeout_ms).is_none_or(|(warn, limit)| limit <= warn.saturating_mul(2));
         (start.idle_ms.is_some() || warn_ms.is_some()).then(|| {
             Box::new(Self {
                 idle_ms: start.idle_ms,

@@ -51,7 +51,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
 
 /// The log of the task in the run; without a run, that of a session may be meant as well.
 async fn open<'a>(client: &'a Client, args: &Args) -> Result<LogStream<'a>, CliError> {
-    let how = ReadLog { from: None, follow: args.follow, plain: args.plain, attempt: args.attempt };
+    let how = ReadLog { follow: args.follow, plain: args.plain, attempt: args.attempt, ..ReadLog::default() };
     if let Some(run) = &args.run {
         return Ok(client.task_log(run, &args.task, &how).await?);
     }

@@ -3,20 +3,18 @@
 mod approve;
 pub(crate) mod artifacts;
 mod attach;
-mod cancel;
 mod context;
 mod execute;
 pub(crate) mod kill;
 mod list;
 mod logs;
-mod pause;
 mod reject;
-mod resume;
 mod retry;
 mod run;
 mod schema;
 pub(crate) mod sessions;
 mod show;
+mod steer;
 mod unblock;
 mod validate;
 mod why;
@@ -25,6 +23,7 @@ use cis_core::api::{ListRuns, RunView};
 use cis_core::client::Client;
 use clap::Subcommand;
 
+use self::steer::Word;
 use crate::context::Context;
 use crate::error::{CliError, Exit};
 use crate::output::clean::clean;
@@ -38,9 +37,15 @@ pub(crate) enum Command {
     Show(show::Args),
     Validate(validate::Args),
     Schema(schema::Args),
-    Cancel(cancel::Args),
-    Pause(pause::Args),
-    Resume(resume::Args),
+    /// Cancels a run: ends its sessions, starts nothing more of it
+    #[command(after_help = "Examples:\n  cis dag cancel 4r1xec")]
+    Cancel(steer::Args),
+    /// Pauses a run: what runs goes on, nothing new is started
+    #[command(after_help = "Examples:\n  cis dag pause 4r1xec")]
+    Pause(steer::Args),
+    /// Goes on with a paused run
+    #[command(after_help = "Examples:\n  cis dag resume 4r1xec")]
+    Resume(steer::Args),
     Retry(retry::Args),
     Why(why::Args),
     Approve(approve::Args),
@@ -62,9 +67,9 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<Exit, CliError>
         Command::Show(args) => show::run(context, &args),
         Command::Validate(args) => validate::run(context, &args),
         Command::Schema(args) => schema::run(context, &args),
-        Command::Cancel(args) => cancel::run(context, &args),
-        Command::Pause(args) => pause::run(context, &args),
-        Command::Resume(args) => resume::run(context, &args),
+        Command::Cancel(args) => steer::run(context, &args, Word::Cancel),
+        Command::Pause(args) => steer::run(context, &args, Word::Pause),
+        Command::Resume(args) => steer::run(context, &args, Word::Resume),
         Command::Retry(args) => retry::run(context, &args),
         Command::Why(args) => why::run(context, &args),
         Command::Approve(args) => approve::run(context, &args),
