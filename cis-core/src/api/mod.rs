@@ -7,6 +7,7 @@ mod outbox;
 pub mod paths;
 mod problem;
 mod requests;
+mod upkeep;
 mod views;
 mod worker;
 
@@ -19,6 +20,7 @@ pub use requests::{
     Attach, AttachControl, AttachNotice, CreateRun, CreateSession, Decide, FollowEvents, InputReceipt,
     KillSession, ListRuns, ListSessions, ReadLog, RetryRun, SendInput, StopNode, TermSize, hex_bytes,
 };
+pub use upkeep::{CleanReport, CleanStore};
 pub use views::{
     GroupView, Listing, NodeView, RunDetail, RunView, SessionView, TaskCounts, TaskView, WhyView,
 };

@@ -7,7 +7,7 @@ use hyper::body::Bytes;
 use super::query::ToQuery as _;
 use super::{Client, ClientError, LogStream};
 use crate::api::{
-    CreateRun, CreateSession, InputReceipt, KillSession, ListRuns, ListSessions, Listing, NodeView, ReadLog,
+    CleanReport, CleanStore, CreateRun, CreateSession, InputReceipt, KillSession, ListRuns, ListSessions, Listing, NodeView, ReadLog,
     RetryRun, RunDetail, RunView, SendInput, SessionView, StopNode, WhyView, paths,
 };
 
@@ -22,6 +22,11 @@ impl Client {
     /// Ends the node. It answers before it goes.
     pub async fn stop_node(&self, how: &StopNode) -> Result<(), ClientError> {
         self.post_raw(paths::NODE_STOP, how).await.map(drop)
+    }
+
+    /// Removes what ended runs left. May take minutes.
+    pub async fn clean_store(&self, what: &CleanStore) -> Result<CleanReport, ClientError> {
+        self.post_long(paths::STORE_CLEAN, what).await
     }
 
     /// Runs, newest first.

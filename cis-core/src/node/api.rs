@@ -14,9 +14,10 @@ use super::environments::Environments;
 use super::principal::principal;
 use super::streams::{self, Viewer};
 use super::submit::prepare;
+use super::upkeep::auto::Upkeep;
 use super::{logs, restore};
 use crate::api::{
-    Attach, CreateRun, CreateSession, FollowEvents, InputReceipt, KillSession, ListRuns, ListSessions,
+    Attach, CleanReport, CleanStore, CreateRun, CreateSession, FollowEvents, InputReceipt, KillSession, ListRuns, ListSessions,
     Listing, NodeView, Problem, ProblemKind, ReadLog, RetryRun, RunDetail, RunView, SendInput, SessionView,
     StopNode, WhyView,
 };
@@ -48,6 +49,7 @@ pub(super) struct Node {
     pub(super) driver: DriverHandle,
     pub(super) events: broadcast::Sender<Arc<Vec<Arc<Event>>>>,
     pub(super) shared: Arc<Shared>,
+    pub(super) upkeep: Upkeep,
 }
 
 type Answer<T> = Result<T, Problem>;
@@ -74,6 +76,15 @@ impl Node {
 
     async fn run_view(&self, run: RunId) -> Answer<RunView> {
         self.read(move |reader| reader.run(run)).await
+    }
+
+    /// A problem that says so, where the log of a session was removed.
+    async fn not_cleaned(&self, run: Option<RunId>, session: SessionId) -> Answer<()> {
+        let alone = run.is_none().then_some(session);
+        match self.read(move |reader| reader.cleaned(run, alone)).await? {
+            Some(cleaned) => Err(restore::removed(&format!("the log of session {session}"), &cleaned)),
+            None => Ok(()),
+        }
     }
 
     /// Makes sure that the hub knows a session that is live.
@@ -132,6 +143,10 @@ impl NodeApi for Node {
         self.driver.ask(|reply| Command::Stop { kill_sessions, reason, reply: Some(reply) }).await
     }
 
+    async fn clean_store(&self, principal: Principal, request: CleanStore) -> Answer<CleanReport> {
+        self.upkeep.clone().clean(request, principal.actor()).await
+    }
+
     async fn create_run(&self, principal: Principal, request: CreateRun) -> Answer<Option<RunView>> {
         let (blobs, did) = (Arc::clone(&self.blobs), self.did.clone());
         let environments = Arc::clone(&self.environments);
@@ -185,7 +200,7 @@ impl NodeApi for Node {
         let folded = tokio::task::spawn_blocking(move || restore::load_run(&readers, &blobs, run))
             .await
             .map_err(|e| internal(&e))?
-            .map_err(|e| internal(&e))?;
+            .map_err(|e| e.problem())?;
         let mut machine = Machine::new(self.did.clone(), self.max_sessions);
         machine.restore(folded);
         machine.why(&run, &id, now_ms()).map_err(|e| Problem::new(ProblemKind::NotFound, e.to_string()))
@@ -291,6 +306,9 @@ impl NodeApi for Node {
             _ => self.home.session_log(session),
         };
         let live = view.state.is_live();
+        if !live && std::fs::symlink_metadata(&path).is_err() {
+            self.not_cleaned(view.run, session).await?;
+        }
         let follows = live && query.follow && self.expose(session).await.is_ok();
         let followed = match follows {
             // One that ends in this moment is read from its file.

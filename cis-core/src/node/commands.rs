@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 
 use crate::api::{CreateSession, Problem, ProblemKind, WhyView};
 use crate::dag::Dag;
+use super::upkeep::Victims;
 use crate::event::{Actor, RetryScope, RunCreated};
 use crate::ids::{InputId, RunId, SessionId, TaskId};
 
@@ -85,6 +86,13 @@ pub(super) enum Command {
         detail: String,
         actor: Actor,
     },
+    /// Makes it durable that what these left is about to be removed. Answers without those that are open
+    /// again: nothing of them may go.
+    Cleaning {
+        victims: Vec<Victims>,
+        actor: Actor,
+        reply: Reply<Vec<Victims>>,
+    },
     Status {
         reply: Reply<DriverStatus>,
     },
@@ -133,9 +141,17 @@ impl DriverHandle {
     pub(super) async fn ask<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, Problem> {
         let (reply, answer) = oneshot::channel();
         self.tell(command(reply));
-        answer.await.unwrap_or_else(|_| {
-            Err(Problem::new(ProblemKind::Unavailable, "the node is stopping")
-                .hint("try again: a new one starts by itself"))
-        })
+        answer.await.unwrap_or_else(|_| Err(stopping()))
     }
+
+    /// The same on a thread that may wait.
+    pub(super) fn ask_blocking<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, Problem> {
+        let (reply, answer) = oneshot::channel();
+        self.tell(command(reply));
+        answer.blocking_recv().unwrap_or_else(|_| Err(stopping()))
+    }
+}
+
+fn stopping() -> Problem {
+    Problem::new(ProblemKind::Unavailable, "the node is stopping").hint("try again: a new one starts by itself")
 }

@@ -18,6 +18,8 @@ use tokio::sync::{broadcast, oneshot};
 use super::api::Node;
 use super::commands::{Command, DriverHandle};
 use super::driver::{Driver, Parts, Shared};
+use super::upkeep::Rules;
+use super::upkeep::auto::Upkeep;
 use super::worker::LocalWorker;
 use super::{own_log, restore};
 use crate::config::{Home, HomeError, KeyError, Keys};
@@ -126,6 +128,13 @@ pub fn run(options: NodeOptions, ready: impl FnOnce(Readiness) + Send + 'static)
     let shared = Arc::new(Shared::default());
     let max_sessions = SESSIONS_MAX;
 
+    let upkeep = Upkeep {
+        home: options.home.clone(),
+        blobs: Arc::clone(&blobs),
+        rules: Rules::default(),
+        driver: driver.clone(),
+        shared: Arc::clone(&shared),
+    };
     let node = Arc::new(Node {
         home: options.home.clone(),
         keys: Arc::clone(&keys),
@@ -140,6 +149,7 @@ pub fn run(options: NodeOptions, ready: impl FnOnce(Readiness) + Send + 'static)
         driver: driver.clone(),
         events: events.clone(),
         shared: Arc::clone(&shared),
+        upkeep: upkeep.clone(),
     });
     let worker =
         LocalWorker::new(options.home.clone(), Arc::clone(&keys), Arc::clone(&blobs), options.environment);
@@ -164,9 +174,10 @@ pub fn run(options: NodeOptions, ready: impl FnOnce(Readiness) + Send + 'static)
         shared,
     };
     let ended = drive(parts, ready)?;
+    let daily = upkeep.daily();
     runtime.block_on(serve(listener, node, driver, ended)).map_err(system("serve the API"))?;
     let _ = fs::remove_file(options.home.node_socket());
-    drop(checkpointer);
+    drop((daily, checkpointer));
     Ok(())
 }
 

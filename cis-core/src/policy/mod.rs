@@ -90,6 +90,8 @@ pub enum Action {
     CreateSession,
     /// Type into a session, answer it, end it.
     ControlSession(Option<SessionId>),
+    /// Remove what ended runs left.
+    CleanStore,
     /// Stop the node.
     StopNode,
 }
@@ -112,7 +114,7 @@ pub fn authorize(principal: &Principal, action: Action) -> Result<(), Denied> {
         Action::SeeSession(Some(session)) if is_own(principal, session) => Rights::OwnSession,
         Action::See | Action::SeeSession(_) | Action::ReadSession(_) => Rights::Viewer,
         Action::ControlRun(_) | Action::CreateSession | Action::ControlSession(_) => Rights::Operator,
-        Action::StopNode => Rights::Admin,
+        Action::CleanStore | Action::StopNode => Rights::Admin,
     };
     if principal.rights >= needed {
         return Ok(());
@@ -144,6 +146,7 @@ fn verb(action: Action) -> &'static str {
         Action::ControlRun(_) => "control runs",
         Action::CreateSession => "create sessions",
         Action::ControlSession(_) => "control that session",
+        Action::CleanStore => "clean the store",
         Action::StopNode => "stop the node",
     }
 }
@@ -173,6 +176,7 @@ mod tests {
             Action::ControlRun(None),
             Action::CreateSession,
             Action::ControlSession(Some(session(1))),
+            Action::CleanStore,
             Action::StopNode,
         ] {
             assert!(authorize(&me, action).is_err(), "{action:?}");

@@ -93,6 +93,7 @@ impl Run {
             | EventBody::NodeStarted { .. }
             | EventBody::NodeStopped { .. }
             | EventBody::NodeLost { .. }
+            | EventBody::NodeCleaned { .. }
             | EventBody::AccessDenied { .. } => {}
         }
         Ok(())

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 
 use super::peer::Peer;
 use crate::api::{
-    Attach, AttachControl, AttachNotice, CreateRun, CreateSession, FollowEvents, InputReceipt, KillSession,
+    Attach, AttachControl, AttachNotice, CleanReport, CleanStore, CreateRun, CreateSession, FollowEvents, InputReceipt, KillSession,
     ListRuns, ListSessions, Listing, NodeView, Problem, ReadLog, RetryRun, RunDetail, RunView, SendInput,
     SessionView, StopNode, WhyView,
 };
@@ -65,6 +65,13 @@ pub trait NodeApi: Send + Sync + 'static {
     fn node(&self) -> impl Future<Output = Answer<NodeView>> + Send;
     /// Ends it.
     fn stop(&self, principal: Principal, request: StopNode) -> impl Future<Output = Answer<()>> + Send;
+
+    /// Removes what ended runs left.
+    fn clean_store(
+        &self,
+        principal: Principal,
+        request: CleanStore,
+    ) -> impl Future<Output = Answer<CleanReport>> + Send;
 
     /// Makes (or only checks) a run; checking answers none.
     fn create_run(

@@ -50,6 +50,7 @@ impl Driver {
                     self.draft_denied(action, detail, actor, now);
                 }
             }
+            Command::Cleaning { victims, actor, reply } => self.cleaning(victims, &actor, reply, now),
             Command::Status { reply } => {
                 let _ = reply.send(Ok(self.status()));
             }
@@ -116,6 +117,12 @@ impl Driver {
                 let _ = reply.send(Err(error.problem()));
                 return;
             }
+        }
+        if let (RunVerb::Retry(_), Some(folded)) = (&verb, self.parts.machine.run(&run))
+            && let Some(gone) = restore::not_again(&self.parts.readers, &self.parts.blobs, folded, run)
+        {
+            let _ = reply.send(Err(gone));
+            return;
         }
         let kind = match verb {
             RunVerb::Start => InputKind::Start { run },
@@ -212,6 +219,19 @@ impl Driver {
         self.parts.writer.find_input(input).map_err(|error| store_problem(&error))
     }
 
+    fn cleaning(&mut self, mut all: Vec<Victims>, actor: &Actor, reply: Reply<Vec<Victims>>, now: TimestampMs) {
+        // Somebody may have asked for a retry since they were chosen.
+        let open: BTreeSet<RunId> = self.parts.machine.open_runs().map(Run::id).collect();
+        for victims in &mut all {
+            victims.runs.retain(|run| !open.contains(run));
+            for body in victims.events() {
+                let draft = EventDraft { run: None, at_ms: now, actor: Some(actor.clone()), cause: None, body };
+                self.drafts.push((draft, Beside::Nothing));
+            }
+        }
+        self.confirmations.push(confirmation(reply, Ok(all)));
+    }
+
     fn draft_denied(&mut self, action: String, detail: String, actor: Actor, now: TimestampMs) {
         let body = EventBody::AccessDenied { action, detail };
         let draft = EventDraft { run: None, at_ms: now, actor: Some(actor), cause: None, body };
@@ -276,6 +296,7 @@ impl Driver {
                 | Command::Kill { reply, .. }
                 | Command::Expose { reply, .. }
                 | Command::Typing { reply, .. } => drop(reply.send(Err(problem()))),
+                Command::Cleaning { reply, .. } => drop(reply.send(Err(problem()))),
                 Command::Why { reply, .. } => drop(reply.send(Err(problem()))),
                 Command::CreateSession { reply, .. } => drop(reply.send(Err(problem()))),
                 // Counted, and told when the database can be written again.
