@@ -45,6 +45,8 @@ fn main() {
         log: folder.join(format!("log-{n}")).to_str().unwrap().to_owned(),
         log_limit_bytes: 64 << 20,
         timeout_ms: None,
+        idle_ms: None,
+        warn_ms: None,
         grace_ms: 10_000,
         files: BTreeMap::new(),
     };

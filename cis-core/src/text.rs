@@ -28,6 +28,34 @@ pub fn bytes(count: u64) -> String {
     format!("{}.{} {}", tenths / 10, tenths % 10, UNITS[unit])
 }
 
+/// The byte that a terminal sends for Ctrl with a character: ECMA-48's C0 set, by the low five bits.
+#[must_use]
+pub fn control_byte(c: char) -> Option<u8> {
+    let byte = u8::try_from(c).ok()?.to_ascii_uppercase();
+    match byte {
+        b'@'..=b'_' => Some(byte & 0x1f),
+        b'?' => Some(0x7f),
+        b' ' => Some(0),
+        _ => None,
+    }
+}
+
+/// The words of `text` in lines of at most `width` characters; a longer word has a line of its own.
+#[must_use]
+pub fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}
+
 #[cfg(test)]
 mod tests {
     #[test]

@@ -4,7 +4,14 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::commands::{dag, doctor, init, node, session, session_host, status, store};
+use crate::commands::{
+    completions, config, dag, doctor, init, man, node, session, session_host, status, store,
+};
+
+/// How commands end, for their help.
+pub(crate) const EXIT_CODES: &str = "\
+Exit codes: 0 done or succeeded, 1 the run failed, 2 bad input, 3 error, 4 cancelled,
+128+N left because of signal N.";
 
 /// Runs DAGs of commands and agents in sessions that survive.
 ///
@@ -12,14 +19,15 @@ use crate::commands::{dag, doctor, init, node, session, session_host, status, st
 /// attach from anywhere, and which goes on when the node or this command ends.
 #[derive(Debug, Parser)]
 #[command(name = "cis", version, propagate_version = false, max_term_width = 100)]
-#[command(after_help = "\
-Exit codes: 0 done or succeeded, 1 the run failed, 2 bad input, 3 error, 4 cancelled,
-128+N left because of signal N.
-
-Start with `cis init --sample`, then `cis dag run hello.toml`.")]
+#[command(after_help = format!(
+    "{EXIT_CODES}\n\nStart with `cis init --sample`, then `cis dag run hello.toml`."
+))]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) globals: Globals,
+    /// Sets a setting for this call, before variables and the file (`cis config show` lists them)
+    #[arg(short = 'c', long = "config", value_name = "KEY=VALUE", help_heading = "Global options")]
+    pub(crate) overrides: Vec<String>,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
@@ -57,6 +65,11 @@ pub(crate) enum Command {
     Status(status::Args),
     Init(init::Args),
     Doctor(doctor::Args),
+    /// What is configured, and from where
+    #[command(subcommand)]
+    Config(config::Command),
+    Completions(completions::Args),
+    Man(man::Args),
     #[command(hide = true)]
     SessionHost(session_host::Args),
 }

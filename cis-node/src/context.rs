@@ -8,11 +8,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cis_core::client::Client;
+use cis_core::config::Config;
 
 use crate::cli::Globals;
 use crate::error::CliError;
 use crate::home::{self, Home};
-use crate::node_start;
+use crate::{node_start, settings};
 
 /// How long a command inside of a session waits for its node to be back.
 const SESSION_PATIENCE: Duration = Duration::from_secs(30);
@@ -26,6 +27,8 @@ pub(crate) struct Context {
     pub(crate) json: bool,
     /// Where the node's files are.
     pub(crate) home: Home,
+    /// Settings of this call, `KEY=VALUE`.
+    pub(crate) overrides: Vec<String>,
     session: Option<InSession>,
 }
 
@@ -36,7 +39,7 @@ struct InSession {
 }
 
 impl Context {
-    pub(crate) fn new(globals: Globals) -> Result<Self, CliError> {
+    pub(crate) fn new(globals: Globals, overrides: Vec<String>) -> Result<Self, CliError> {
         if globals.no_color {
             anstream::ColorChoice::Never.write_global();
         }
@@ -47,13 +50,18 @@ impl Context {
         });
         let home = globals.home.map(OsString::from);
         let home = home::locate(home, var("HOME"), var("XDG_RUNTIME_DIR"))?;
-        Ok(Self { json: globals.json, home, session })
+        Ok(Self { json: globals.json, home, overrides, session })
     }
 
     /// Where the node listens.
     pub(crate) fn socket(&self) -> PathBuf {
         let of_session = self.session.as_ref().and_then(|session| session.socket.clone());
         of_session.unwrap_or_else(|| self.home.node_socket())
+    }
+
+    /// What is configured.
+    pub(crate) fn config(&self) -> Result<Config, CliError> {
+        settings::load(&self.home, &self.overrides)
     }
 
     /// Whether a node may be started from here.
@@ -67,14 +75,14 @@ impl Context {
         if self.session.is_some() {
             self.wait_for_node()?;
         } else {
-            node_start::ensure(&self.home, false)?;
+            node_start::ensure(&self.home, &self.overrides, false)?;
         }
         let client = self.client_of_running();
         if self.session.is_some() {
             return Ok(client);
         }
-        let home = self.home.clone();
-        Ok(client.with_revive(Arc::new(move || node_start::ensure(&home, false).is_ok())))
+        let (home, overrides) = (self.home.clone(), self.overrides.clone());
+        Ok(client.with_revive(Arc::new(move || node_start::ensure(&home, &overrides, false).is_ok())))
     }
 
     /// A client of a node that is known to run, or may be away.

@@ -182,9 +182,9 @@ impl<'a> Steering<'a> {
             None => std::future::pending().await,
         }
         self.start_node_at = None;
-        let home = self.context.home.clone();
+        let (home, overrides) = (self.context.home.clone(), self.context.overrides.clone());
         // Its failure shows in the stream, which gives up by itself.
-        drop(tokio::task::spawn_blocking(move || crate::node_start::ensure(&home, false)));
+        drop(tokio::task::spawn_blocking(move || crate::node_start::ensure(&home, &overrides, false)));
         Ok(())
     }
 }

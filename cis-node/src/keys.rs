@@ -1,6 +1,8 @@
 //! Names of keys, as tmux's users know them (`C-c`, `M-x`, `Down`, `Enter`), and the bytes that a
 //! terminal sends for them.
 
+use cis_core::text::control_byte;
+
 use crate::error::CliError;
 
 /// Keys without a letter of their own, and their bytes: xterm's, in normal cursor mode, which programs take
@@ -74,24 +76,13 @@ fn one(key: &str, out: &mut Vec<u8>) -> Result<(), CliError> {
         out.push(0x1b);
     }
     match (ctrl, c) {
-        (true, c) => out.push(control(c).ok_or_else(|| unknown(key, rest))?),
+        (true, c) => out.push(control_byte(c).ok_or_else(|| unknown(key, rest))?),
         (false, c) => {
             let upper = c.to_uppercase().next().filter(|_| shift).unwrap_or(c);
             out.extend_from_slice(upper.encode_utf8(&mut [0; 4]).as_bytes());
         }
     }
     Ok(())
-}
-
-/// The byte of Ctrl with a character: ECMA-48's C0 set, by the low five bits.
-fn control(c: char) -> Option<u8> {
-    let byte = u8::try_from(c).ok()?.to_ascii_uppercase();
-    match byte {
-        b'@'..=b'_' => Some(byte & 0x1f),
-        b'?' => Some(0x7f),
-        b' ' => Some(0),
-        _ => None,
-    }
 }
 
 /// A named key with modifiers: xterm's `CSI 1 ; m X` and `CSI n ; m ~`.

@@ -14,6 +14,7 @@ mod keys;
 mod node_start;
 mod output;
 mod progress;
+mod settings;
 mod signals;
 mod term;
 mod wait;

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use crate::error::CliError;
 use crate::home::{self, Home};
 use crate::output::clean::clean_lines;
-use crate::wait;
+use crate::{settings, wait};
 
 /// A node says its line within this time, whatever it has to recover.
 const READY_TIME_MAX: Duration = Duration::from_secs(60);
@@ -42,13 +42,16 @@ enum Said {
     Nothing,
 }
 
-/// Makes sure that a node listens at the socket of `home`. `stays`: one that we start does not end by itself.
-pub(crate) fn ensure(home: &Home, stays: bool) -> Result<Found, CliError> {
+/// Makes sure that a node listens at the socket of `home`. `overrides`: settings of one that we start;
+/// `stays`: it does not end by itself.
+pub(crate) fn ensure(home: &Home, overrides: &[String], stays: bool) -> Result<Found, CliError> {
     let socket = home.node_socket();
     if UnixStream::connect(&socket).is_ok() {
         return Ok(Found::Running);
     }
-    let mut line = spawn(home, stays)
+    // Here its mistakes can be shown whole.
+    settings::load(home, overrides)?;
+    let mut line = spawn(home, overrides, stays)
         .map_err(|error| CliError::unavailable(format!("a node cannot be started: {error}")))?;
     match read_line(&mut line).map_err(|error| {
         CliError::unavailable(format!("the node that was started does not answer: {error}"))
@@ -64,22 +67,26 @@ pub(crate) fn ensure(home: &Home, stays: bool) -> Result<Found, CliError> {
     }
 }
 
-/// Command line of a node of `home`.
-pub(crate) fn serve_command(home: &Home, stays: bool) -> Command {
+/// Command line of a node of `home` with these settings.
+pub(crate) fn serve_command(home: &Home, overrides: &[String], stays: bool) -> Command {
     // An upgrade may have replaced our file while we run: then its path is no longer ours.
     let exe = std::env::current_exe().ok().filter(|path| path.exists());
     let mut command = Command::new(exe.unwrap_or_else(|| PathBuf::from("/proc/self/exe")));
-    command.arg("--home").arg(&home.dir).args(["node", "serve"]);
+    command.arg("--home").arg(&home.dir);
+    for setting in overrides {
+        command.arg("-c").arg(setting);
+    }
+    command.args(["node", "serve"]);
     if stays {
         command.arg("--stays");
     }
     command
 }
 
-fn spawn(home: &Home, stays: bool) -> io::Result<ChildStdout> {
+fn spawn(home: &Home, overrides: &[String], stays: bool) -> io::Result<ChildStdout> {
     home::create(home)?;
     let log = OpenOptions::new().append(true).create(true).mode(0o600).open(home.node_log())?;
-    let mut child = serve_command(home, stays)
+    let mut child = serve_command(home, overrides, stays)
         .arg("--ready-stdout")
         // A node must not hold the directory in which somebody happened to call it.
         .current_dir(&home.dir)

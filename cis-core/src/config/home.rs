@@ -169,6 +169,12 @@ impl Home {
         self.dir.join("cis.db")
     }
 
+    /// What is configured; it need not be there.
+    #[must_use]
+    pub fn config_file(&self) -> PathBuf {
+        self.dir.join("config.toml")
+    }
+
     /// Content-addressed files.
     #[must_use]
     pub fn blobs(&self) -> PathBuf {

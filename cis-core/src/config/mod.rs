@@ -1,12 +1,23 @@
-//! Files and environment of a node: where its home is, its keys.
+//! Files and environment of a node: where its home is, its keys, what is configured.
 //!
-//! Owns paths and the making of them. Knows nothing of what is written there by others.
+//! Owns paths and the making of them, and the one table of settings. Knows nothing of what is written there
+//! by others, nor of who reads a setting.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "an io folder")]
 
+mod file;
 mod home;
 #[cfg(feature = "node")]
 mod keys;
+mod kind;
+mod load;
+mod pages;
+mod settings;
 
+pub use file::FileError;
 pub use home::{Home, HomeError};
 #[cfg(feature = "node")]
 pub use keys::{KeyError, Keys};
+pub use kind::{Kind, Value, detach_keys};
+pub use load::{Config, ConfigError, Entry, Origin, load};
+pub use pages::default_file;
+pub use settings::{AttachSettings, NodeSettings, Retention, SETTINGS, Scope, Setting, Settings, Timeouts};

@@ -12,7 +12,7 @@ use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Origin, Render
 use crate::api::Finding;
 
 /// At most so many mistakes are told: who has more reads a wall of text otherwise.
-pub(super) const MAX_FINDINGS: usize = 20;
+pub(crate) const MAX_FINDINGS: usize = 20;
 
 /// A longer line is cut around the marked text, bytes.
 const MAX_LINE: usize = 400;
@@ -62,7 +62,7 @@ impl std::error::Error for Diagnostics {}
 
 /// One mistake.
 #[derive(Debug, Clone)]
-pub(super) struct Mistake {
+pub(crate) struct Mistake {
     span: Range<usize>,
     title: String,
     label: String,
@@ -72,24 +72,24 @@ pub(super) struct Mistake {
 
 impl Mistake {
     /// `title` says what is wrong; `span` is the place, bytes of the text.
-    pub(super) fn new(span: Range<usize>, title: impl Into<String>) -> Self {
+    pub(crate) fn new(span: Range<usize>, title: impl Into<String>) -> Self {
         Self { span, title: shown(&title.into()), label: String::new(), also: None, helps: Vec::new() }
     }
 
     /// What stands beside the mark.
-    pub(super) fn label(mut self, label: impl Into<String>) -> Self {
+    pub(crate) fn label(mut self, label: impl Into<String>) -> Self {
         self.label = shown(&label.into());
         self
     }
 
     /// Another place that matters.
-    pub(super) fn also(mut self, span: Range<usize>, label: impl Into<String>) -> Self {
+    pub(crate) fn also(mut self, span: Range<usize>, label: impl Into<String>) -> Self {
         self.also = Some((span, shown(&label.into())));
         self
     }
 
     /// What to do.
-    pub(super) fn help(mut self, help: impl Into<String>) -> Self {
+    pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
         self.helps.push(shown(&help.into()));
         self
     }
@@ -97,7 +97,7 @@ impl Mistake {
 
 /// Collects mistakes of one text.
 #[derive(Debug, Default)]
-pub(super) struct Mistakes {
+pub(crate) struct Mistakes {
     list: Vec<Mistake>,
     seen: BTreeSet<(usize, String)>,
     left_out: usize,
@@ -105,7 +105,7 @@ pub(super) struct Mistakes {
 
 impl Mistakes {
     /// Adds one. The same title at the same place counts once (a default is checked with every task).
-    pub(super) fn add(&mut self, mistake: Mistake) {
+    pub(crate) fn add(&mut self, mistake: Mistake) {
         if self.is_full() {
             self.left_out += 1;
         } else if self.seen.insert((mistake.span.start, mistake.title.clone())) {
@@ -114,17 +114,17 @@ impl Mistakes {
     }
 
     /// Further ones are only counted: do not spend time on suggestions.
-    pub(super) fn is_full(&self) -> bool {
+    pub(crate) fn is_full(&self) -> bool {
         self.list.len() >= MAX_FINDINGS
     }
 
     /// Nothing is wrong so far.
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.list.is_empty()
     }
 
     /// Renders all of them.
-    pub(super) fn finish(mut self, text: &str, file: &str) -> Diagnostics {
+    pub(crate) fn finish(mut self, text: &str, file: &str) -> Diagnostics {
         self.list.sort_by_key(|mistake| mistake.span.start);
         let file = printable(file);
         let mut findings = Vec::with_capacity(self.list.len());
@@ -225,7 +225,7 @@ fn place(text: &str, at: usize) -> (u32, u32) {
 }
 
 /// A text of the user between backticks, short and without control characters.
-pub(super) fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     const LONGEST: usize = 60;
     if text.is_empty() {
         return "\"\"".to_owned();
@@ -256,7 +256,7 @@ fn printable(text: &str) -> Cow<'_, str> {
 }
 
 /// `a, b and c`.
-pub(super) fn listed<'a>(items: impl IntoIterator<Item = &'a str>) -> String {
+pub(crate) fn listed<'a>(items: impl IntoIterator<Item = &'a str>) -> String {
     let items: Vec<&str> = items.into_iter().collect();
     match items.split_last() {
         None => String::new(),

@@ -2,12 +2,12 @@
 //!
 //! Owns the format and its messages. Knows nothing of runs, sessions or time.
 
-mod diagnose;
+pub(crate) mod diagnose;
 mod graph;
 mod model;
 pub mod outputs;
 mod params;
-mod spec;
+pub(crate) mod spec;
 pub mod template;
 mod value;
 

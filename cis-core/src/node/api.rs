@@ -21,7 +21,7 @@ use crate::api::{
     Listing, NodeView, Problem, ProblemKind, ReadLog, RetryRun, RunDetail, RunView, SendInput, SessionView,
     StopNode, WhyView,
 };
-use crate::config::{Home, Keys};
+use crate::config::{Config, Home, Keys};
 use crate::dag::nearest;
 use crate::event::Event;
 use crate::ids::{NodeDid, RunId, SessionId, TaskId, TimestampMs};
@@ -37,6 +37,7 @@ const ARGV_MAX: usize = 10_000;
 /// See the module.
 pub(super) struct Node {
     pub(super) home: Home,
+    pub(super) config: Arc<Config>,
     pub(super) keys: Arc<Keys>,
     pub(super) did: NodeDid,
     pub(super) stays: bool,
@@ -66,6 +67,14 @@ impl Node {
             Ok(found) => found.map_err(|error| store_problem(&error)),
             Err(_) => Err(Problem::new(ProblemKind::Internal, "a reader of the store failed")),
         }
+    }
+
+    /// What the configuration says otherwise since this node started.
+    async fn config_changes(&self) -> Vec<String> {
+        let (config, home) = (Arc::clone(&self.config), self.home.clone());
+        let looked = tokio::task::spawn_blocking(move || config.changed_since(&home)).await;
+        // A thread that failed is no news about the configuration.
+        looked.unwrap_or_default()
     }
 
     async fn run_verb(&self, who: &Principal, run: RunId, verb: RunVerb) -> Answer<RunView> {
@@ -119,7 +128,8 @@ impl NodeApi for Node {
     }
 
     async fn node(&self) -> Answer<NodeView> {
-        let status = self.driver.ask(|reply| Command::Status { reply }).await?;
+        let mut status = self.driver.ask(|reply| Command::Status { reply }).await?;
+        status.warnings.extend(self.config_changes().await);
         Ok(NodeView {
             running: true,
             pid: Some(std::process::id()),

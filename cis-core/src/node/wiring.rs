@@ -22,7 +22,7 @@ use super::upkeep::Rules;
 use super::upkeep::auto::Upkeep;
 use super::worker::LocalWorker;
 use super::{own_log, restore};
-use crate::config::{Home, HomeError, KeyError, Keys};
+use crate::config::{Config, Home, HomeError, KeyError, Keys};
 use crate::ids::RunId;
 use crate::scheduler::Machine;
 use crate::server;
@@ -35,14 +35,13 @@ const EVENT_BATCHES_KEPT: usize = 1024;
 /// A node that was told to end by a signal ends by itself within this time, or at once after it.
 const END_TIME_MAX: Duration = Duration::from_secs(10);
 
-/// Live and blocked sessions of a node together at most.
-const SESSIONS_MAX: u32 = 1000;
-
 /// How a node is started.
 #[derive(Debug, Clone)]
 pub struct NodeOptions {
     /// Its home.
     pub home: Home,
+    /// What was configured when it started.
+    pub config: Config,
     /// It stays when there is nothing to do.
     pub stays: bool,
     /// How it is started again by its session host: program and arguments.
@@ -126,7 +125,8 @@ pub fn run(options: NodeOptions, ready: impl FnOnce(Readiness) + Send + 'static)
     let driver = DriverHandle::new(to_driver, Arc::clone(&wake));
     let (events, _) = broadcast::channel(EVENT_BATCHES_KEPT);
     let shared = Arc::new(Shared::default());
-    let max_sessions = SESSIONS_MAX;
+    let config = Arc::new(options.config);
+    let max_sessions = config.settings.node.max_sessions;
 
     let upkeep = Upkeep {
         home: options.home.clone(),
@@ -137,6 +137,7 @@ pub fn run(options: NodeOptions, ready: impl FnOnce(Readiness) + Send + 'static)
     };
     let node = Arc::new(Node {
         home: options.home.clone(),
+        config: Arc::clone(&config),
         keys: Arc::clone(&keys),
         did: keys.node.did(),
         stays: options.stays,
@@ -151,11 +152,17 @@ pub fn run(options: NodeOptions, ready: impl FnOnce(Readiness) + Send + 'static)
         shared: Arc::clone(&shared),
         upkeep: upkeep.clone(),
     });
-    let worker =
-        LocalWorker::new(options.home.clone(), Arc::clone(&keys), Arc::clone(&blobs), options.environment);
+    let worker = LocalWorker::new(
+        options.home.clone(),
+        Arc::clone(&keys),
+        Arc::clone(&blobs),
+        options.environment,
+        Arc::new(config.settings.clone()),
+    );
     let (machine, unreadable) = restored(&keys, max_sessions, &readers, &blobs)?;
     let parts = Parts {
         home: options.home.clone(),
+        config,
         did: keys.node.did(),
         keys,
         stays: options.stays,

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::api::TermSize;
-use crate::event::ExitStatus;
+use crate::event::{ExitStatus, SessionLimit};
 use crate::ids::{HostInstance, InputId, SessionId, TimestampMs};
 
 /// Version of this protocol. A host of another one is refused with its number.
@@ -87,6 +87,13 @@ pub struct Start {
     pub log_limit_bytes: u64,
     /// Ended after so long, ms from its start.
     pub timeout_ms: Option<u64>,
+    /// Ended after so long without activity, ms: bytes in either direction, or CPU time of its tree.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idle_ms: Option<u64>,
+    /// `Expiring` is said so long before the timeout or the end by idleness, where those are longer
+    /// than twice as much, ms; none: not at all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warn_ms: Option<u64>,
     /// Between SIGTERM and SIGKILL, where a kill does not say it, ms.
     pub grace_ms: u64,
     /// Files to make first (0600), absolute path to content.
@@ -214,6 +221,9 @@ pub struct Exit {
     pub ended_ms: TimestampMs,
     /// The timeout of its start ended it, or a deadline with `Kill`.
     pub timed_out: bool,
+    /// Its idleness ended it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub idle: bool,
     /// A `Kill` ended it.
     pub killed: bool,
     /// Bytes of output, the cut ones included.
@@ -317,6 +327,16 @@ pub enum FromHost {
         #[serde(flatten)]
         exit: Exit,
     },
+    /// It will be ended soon; one that is idle only if it stays so. Said where its start asks for it
+    /// (`warn_ms`), to the next node where none is there.
+    Expiring {
+        /// The session.
+        session: SessionId,
+        /// Which limit.
+        limit: SessionLimit,
+        /// When, Unix ms.
+        at_ms: TimestampMs,
+    },
     /// An input with an id was taken (now or at an earlier time).
     Written {
         /// The session.
@@ -399,6 +419,7 @@ mod tests {
             started_ms: 1,
             ended_ms: 2,
             timed_out: true,
+            idle: false,
             killed: false,
             output_bytes: 3,
             cut_bytes: 0,
@@ -419,6 +440,8 @@ mod tests {
             log: "/log".to_owned(),
             log_limit_bytes: 1,
             timeout_ms: None,
+            idle_ms: Some(2),
+            warn_ms: Some(1),
             grace_ms: 2,
             files: BTreeMap::from([("/f".to_owned(), "text".to_owned())]),
         };
@@ -474,6 +497,7 @@ mod tests {
             FromHost::StartFailed { session, why: StartFailure::Resources { detail: detail.clone() } },
             FromHost::StartFailed { session, why: StartFailure::Program { detail: detail.clone() } },
             FromHost::Exited { session, exit: exit() },
+            FromHost::Expiring { session, limit: SessionLimit::Idle, at_ms: 1 },
             FromHost::Written { session, input, output_bytes: 1 },
             FromHost::InputRefused { session, input: None, waiting_bytes: 1 },
             FromHost::Refused { detail: detail.clone() },

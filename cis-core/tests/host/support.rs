@@ -115,6 +115,8 @@ impl Host {
             log: self.log_path(session).to_str().unwrap().to_owned(),
             log_limit_bytes: 1 << 20,
             timeout_ms: None,
+            idle_ms: None,
+            warn_ms: None,
             grace_ms: 500,
             files: BTreeMap::new(),
         }

@@ -97,6 +97,10 @@ fn arguments_are_read() {
         "cis session exec s text --wait-for done --timeout 30m",
         "cis node stop --kill-sessions",
         "cis --home /x status --no-color",
+        "cis session create --idle --lifetime 1h -- bash",
+        "cis -c node.max_sessions=3 node start",
+        "cis completions zsh",
+        "cis man dag run",
     ] {
         assert!(cli(good).is_ok(), "{good}: {}", cli(good).unwrap_err());
     }
@@ -111,7 +115,8 @@ fn arguments_are_read() {
         "cis dag unblock s",
         "cis dag unblock s --text a --keys b",
         "cis session create",
-        "cis session exec s text --timeout 31m",
+        "cis session exec s text --timeout much",
+        "cis session create --idle 0s -- bash",
     ] {
         assert_eq!(cli(bad).unwrap_err().exit_code(), 2, "{bad}");
     }

@@ -1,8 +1,11 @@
 //! The verbs. Each file holds one: its arguments, whose doc comments are the help, and what it does.
 
+pub(crate) mod completions;
+pub(crate) mod config;
 pub(crate) mod dag;
 pub(crate) mod doctor;
 pub(crate) mod init;
+pub(crate) mod man;
 pub(crate) mod node;
 pub(crate) mod session;
 pub(crate) mod session_host;
@@ -15,7 +18,13 @@ use crate::error::{CliError, Exit};
 
 /// Runs what was asked for.
 pub(crate) fn run(cli: Cli) -> Result<Exit, CliError> {
-    let context = Context::new(cli.globals)?;
+    // What needs neither a home nor a node.
+    match &cli.command {
+        Command::Completions(args) => return completions::run(args),
+        Command::Man(args) => return man::run(args),
+        _ => {}
+    }
+    let context = Context::new(cli.globals, cli.overrides)?;
     match cli.command {
         Command::Dag(command) => dag::run(&context, command),
         Command::Session(command) => session::run(&context, command),
@@ -24,6 +33,9 @@ pub(crate) fn run(cli: Cli) -> Result<Exit, CliError> {
         Command::Status(args) => status::run(&context, &args),
         Command::Init(args) => init::run(&context, &args),
         Command::Doctor(args) => doctor::run(&context, &args),
+        Command::Config(command) => config::run(&context, &command),
+        Command::Completions(args) => completions::run(&args),
+        Command::Man(args) => man::run(&args),
         Command::SessionHost(args) => session_host::run(&context, &args),
     }
 }

@@ -208,9 +208,9 @@ impl AtSession {
             }
             if start_node && lost.elapsed() >= HOST_RESTARTS_WITHIN {
                 start_node = false;
-                let home = context.home.clone();
+                let (home, overrides) = (context.home.clone(), context.overrides.clone());
                 // Its failure shows as the node's staying away.
-                drop(tokio::task::spawn_blocking(move || node_start::ensure(&home, false)));
+                drop(tokio::task::spawn_blocking(move || node_start::ensure(&home, &overrides, false)));
             }
             if let Some(left) = self.wait(pause, signals).await {
                 return Ok(Err(left));

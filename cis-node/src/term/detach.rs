@@ -4,11 +4,9 @@
 //! arrives as `CSI 92 ; 5 u` (kitty's) or `CSI 27 ; 5 ; 92 ~` (xterm's modifyOtherKeys): those count as well.
 //! The first key twice sends it once.
 
-use crate::error::CliError;
-use crate::keys;
+use cis_core::config::detach_keys;
 
-/// Longer sequences of keys are not taken.
-const KEYS_MAX: usize = 8;
+use crate::error::CliError;
 
 /// What to do with typed bytes.
 #[derive(Debug, PartialEq, Eq)]
@@ -42,12 +40,9 @@ struct Key<'a> {
 impl Detach {
     /// A sequence given by the names of its keys; each must be a character or Ctrl with one.
     pub(crate) fn new(names: &str) -> Result<Self, CliError> {
-        let keys = keys::parse(names)?;
-        let one_byte_each = keys.len() == names.split_whitespace().count() && keys.is_ascii();
-        if !one_byte_each || keys.len() > KEYS_MAX {
-            return Err(CliError::bad_input(format!("`{names}` cannot be the keys that detach"))
-                .hint("use characters and C-x, such as \"C-\\ d\" or \"C-b d\""));
-        }
+        let keys = detach_keys(names).map_err(|why| {
+            CliError::bad_input(format!("`{names}` cannot be the keys that detach: they {why}"))
+        })?;
         Ok(Self { keys, matched: 0, held: Vec::new() })
     }
 

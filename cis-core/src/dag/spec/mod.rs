@@ -6,7 +6,7 @@
 mod layer;
 mod offsets;
 mod params;
-mod read;
+pub(crate) mod read;
 mod references;
 mod task;
 
@@ -56,7 +56,7 @@ pub fn parse(text: &[u8], source: &str) -> Result<Dag, Diagnostics> {
     }
 }
 
-fn not_utf8(bytes: &[u8], at: usize, source: &str) -> Diagnostics {
+pub(crate) fn not_utf8(bytes: &[u8], at: usize, source: &str) -> Diagnostics {
     // Only the line of the place is shown; decoding it keeps the bytes before the place as they are.
     let end = memchr::memchr(b'\n', &bytes[at..]).map_or(bytes.len(), |end| at + end);
     let text = String::from_utf8_lossy(&bytes[..end.min(at + 200)]);
@@ -69,7 +69,7 @@ fn not_utf8(bytes: &[u8], at: usize, source: &str) -> Diagnostics {
     mistakes.finish(&text, source)
 }
 
-fn toml_tree(text: &str) -> Result<DeTable<'_>, Mistakes> {
+pub(crate) fn toml_tree(text: &str) -> Result<DeTable<'_>, Mistakes> {
     let (tree, errors) = if text.len() > MAX_RECOVERED_BYTES {
         match DeTable::parse(text) {
             Ok(tree) => return Ok(tree.into_inner()),

@@ -10,13 +10,13 @@ use toml::de::{DeTable, DeValue};
 use super::super::diagnose::{Mistake, Mistakes, listed, nearest, quoted};
 
 /// A value and where it stands, bytes.
-pub(super) type Node<'i> = Spanned<DeValue<'i>>;
+pub(crate) type Node<'i> = Spanned<DeValue<'i>>;
 
 /// Something read, and where it stands, bytes.
 #[derive(Debug, Clone)]
-pub(super) struct Placed<T> {
-    pub(super) value: T,
-    pub(super) span: Range<usize>,
+pub(crate) struct Placed<T> {
+    pub(crate) value: T,
+    pub(crate) span: Range<usize>,
 }
 
 /// Ten years, ms: longer is a mistake, and sums of such times must not overflow.
@@ -24,12 +24,12 @@ const LONGEST_MS: u128 = 10 * 365 * 24 * 3600 * 1000;
 
 /// Records mistakes.
 #[derive(Debug, Default)]
-pub(super) struct Reader {
-    pub(super) mistakes: Mistakes,
+pub(crate) struct Reader {
+    pub(crate) mistakes: Mistakes,
 }
 
 impl Reader {
-    pub(super) fn wrong(&mut self, mistake: Mistake) {
+    pub(crate) fn wrong(&mut self, mistake: Mistake) {
         self.mistakes.add(mistake);
     }
 
@@ -43,7 +43,7 @@ impl Reader {
         );
     }
 
-    pub(super) fn table<'n, 'i>(
+    pub(crate) fn table<'n, 'i>(
         &mut self,
         key: &str,
         node: &'n Node<'i>,
@@ -57,7 +57,7 @@ impl Reader {
     }
 
     /// A string without NUL.
-    pub(super) fn string<'n>(&mut self, key: &str, node: &'n Node<'_>, example: &str) -> Option<&'n str> {
+    pub(crate) fn string<'n>(&mut self, key: &str, node: &'n Node<'_>, example: &str) -> Option<&'n str> {
         let Some(text) = node.get_ref().as_str() else {
             let example = match written_scalar(node.get_ref()) {
                 Some(scalar) => format!("it in quotes: \"{scalar}\""),
@@ -77,7 +77,7 @@ impl Reader {
         Some(text)
     }
 
-    pub(super) fn boolean(&mut self, key: &str, node: &Node<'_>) -> Option<bool> {
+    pub(crate) fn boolean(&mut self, key: &str, node: &Node<'_>) -> Option<bool> {
         let value = node.get_ref().as_bool();
         if value.is_none() {
             self.wrong_type(key, node, "true or false", &format!("{key} = true, without quotes"));
@@ -86,7 +86,7 @@ impl Reader {
     }
 
     /// A whole number from `least` to `u32::MAX`.
-    pub(super) fn count(&mut self, key: &str, node: &Node<'_>, least: u32) -> Option<u32> {
+    pub(crate) fn count(&mut self, key: &str, node: &Node<'_>, least: u32) -> Option<u32> {
         let example = format!("{key} = 3");
         if node.get_ref().as_integer().is_none() {
             self.wrong_type(key, node, "a whole number", &example);
@@ -103,7 +103,7 @@ impl Reader {
     }
 
     /// A time such as `"30s"`, ms.
-    pub(super) fn duration(&mut self, key: &str, node: &Node<'_>, may_be_zero: bool) -> Option<u64> {
+    pub(crate) fn duration(&mut self, key: &str, node: &Node<'_>, may_be_zero: bool) -> Option<u64> {
         let forms = "`500ms`, `30s`, `5m`, `2h` or `1h 30m`";
         let Some(text) = node.get_ref().as_str() else {
             let example = match node.get_ref() {
@@ -139,7 +139,7 @@ impl Reader {
     }
 
     /// One of a few words.
-    pub(super) fn choice<T: Copy>(&mut self, key: &str, node: &Node<'_>, choices: &[(&str, T)]) -> Option<T> {
+    pub(crate) fn choice<T: Copy>(&mut self, key: &str, node: &Node<'_>, choices: &[(&str, T)]) -> Option<T> {
         let names = || choices.iter().map(|(name, _)| *name);
         let example = format!("one of {}", listed(names()));
         let text = self.string(key, node, &example)?;
@@ -156,7 +156,7 @@ impl Reader {
     }
 
     /// Refuses keys that a table does not have. `others` are tables that a key may have been meant for.
-    pub(super) fn known_keys(
+    pub(crate) fn known_keys(
         &mut self,
         table: &DeTable<'_>,
         place: &str,
@@ -186,7 +186,7 @@ impl Reader {
 }
 
 /// The integer of a value, if it fits.
-pub(super) fn integer(value: &DeValue<'_>) -> Option<i64> {
+pub(crate) fn integer(value: &DeValue<'_>) -> Option<i64> {
     let number = value.as_integer()?;
     i64::from_str_radix(number.as_str(), number.radix()).ok()
 }

@@ -16,9 +16,6 @@ use crate::session::hub::SessionInfo;
 use crate::session::protocol::{StartFailure, ToHost};
 use crate::store::Blobs;
 
-/// Output that is kept of a session, bytes.
-const LOG_LIMIT_BYTES: u64 = 64 << 20;
-
 impl Driver {
     pub(super) fn perform(&mut self, now: TimestampMs) {
         for effect in self.parts.machine.drain_effects().collect::<Vec<_>>() {
@@ -170,7 +167,8 @@ fn outlined(run: &Run, task: &Task) -> TaskSpec {
         timeout_ms: task.timeout_ms,
         idle_ms: task.idle_ms,
         grace_ms: task.grace_ms,
-        log_limit_bytes: LOG_LIMIT_BYTES,
+        // The worker's own limit counts.
+        log_limit_bytes: u64::MAX,
         outputs: task.outputs.clone(),
         artifacts: Vec::new(),
         cache: None,

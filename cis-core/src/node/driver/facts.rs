@@ -2,10 +2,10 @@
 
 use std::sync::atomic::Ordering;
 
-use super::Driver;
 use super::effects::{complete, outline};
 use super::host_link::Greeting;
-use crate::event::{EventBody, ExitStatus, LostBy};
+use super::{Beside, Driver};
+use crate::event::{EventBody, EventDraft, ExitStatus, LostBy, SessionLimit};
 use crate::ids::{AttemptId, SessionId, TimestampMs};
 use crate::scheduler::{Input, InputKind, LiveAttempt};
 use crate::session::hub::Ended;
@@ -44,6 +44,7 @@ impl Driver {
                 }
             }
             FromHost::Exited { session, exit } => self.session_exited(session, &exit),
+            FromHost::Expiring { session, limit, at_ms } => self.session_expires(session, limit, at_ms, now),
             FromHost::LogTrouble { session, detail } => {
                 tracing::warn!(%session, detail, "the log of a session has gaps");
                 self.log_trouble = Some(format!("the log of session {session} has gaps: {detail}"));
@@ -58,6 +59,20 @@ impl Driver {
             | FromHost::Gap { .. }
             | FromHost::Probed { .. } => {}
         }
+    }
+
+    fn session_expires(
+        &mut self,
+        session: SessionId,
+        limit: SessionLimit,
+        at_ms: TimestampMs,
+        now: TimestampMs,
+    ) {
+        let attempt = self.parts.worker.attempt_of(session);
+        let (run, task) = attempt.map(|attempt| (attempt.run, attempt.task.clone())).unzip();
+        let body = EventBody::SessionExpiring { session, task, limit, at_ms };
+        let draft = EventDraft { run, at_ms: now, actor: None, cause: None, body };
+        self.drafts.push((draft, Beside::Nothing));
     }
 
     fn session_exited(&mut self, session: SessionId, exit: &Exit) {
@@ -162,6 +177,10 @@ impl Driver {
 /// How a session ended, for those who look at it.
 pub(super) fn ended(exit: &Exit) -> Ended {
     let (detail, exit_code) = match exit.status {
+        ExitStatus::Code(code) if exit.idle => (format!("idle for too long, exit code {code}"), Some(code)),
+        ExitStatus::Signal(signal) if exit.idle => {
+            (format!("idle for too long, ended by signal {signal}"), None)
+        }
         ExitStatus::Code(code) if exit.timed_out => (format!("timed out, exit code {code}"), Some(code)),
         ExitStatus::Code(code) => (format!("exit code {code}"), Some(code)),
         ExitStatus::Signal(signal) if exit.timed_out => {
@@ -174,10 +193,16 @@ pub(super) fn ended(exit: &Exit) -> Ended {
 
 /// The event that a session without a run ended.
 pub(super) fn loner_ended(session: SessionId, exit: &Exit) -> EventBody {
+    let why = match exit {
+        Exit { idle: true, .. } => Some("idle for too long"),
+        Exit { timed_out: true, .. } => Some("its lifetime was over"),
+        Exit { killed: true, .. } => Some("terminated"),
+        _ => None,
+    };
     EventBody::SessionEnded {
         session,
         exit: Some(exit.status),
-        detail: exit.killed.then(|| "terminated".to_owned()),
+        detail: why.map(str::to_owned),
         ended_ms: exit.ended_ms,
         log_bytes: exit.output_bytes,
     }

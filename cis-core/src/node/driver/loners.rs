@@ -17,9 +17,6 @@ use crate::session::hub::Ended;
 use crate::session::protocol::{Exit, Io, Start, StartFailure, ToHost};
 use crate::store::{SessionFacts, StoreError};
 
-/// Output that is kept of a session, bytes.
-const LOG_LIMIT_BYTES: u64 = 64 << 20;
-
 /// Between SIGTERM and SIGKILL, ms.
 const GRACE_MS: u64 = 10_000;
 
@@ -101,7 +98,7 @@ impl Driver {
             None => self.parts.worker.place_own_environment(),
         };
         let mut env = BTreeMap::new();
-        let (home, keys) = (&self.parts.home, &self.parts.keys);
+        let (home, keys, settings) = (&self.parts.home, &self.parts.keys, &self.parts.config.settings);
         let label = session.to_string();
         environment::session_variables(&mut env, home, keys, session, &label, request.size.is_some());
         self.loners.queue(ToHost::Start(Box::new(Start {
@@ -114,8 +111,10 @@ impl Driver {
             umask: request.umask,
             io: request.size.map_or(Io::Pipes { stdin: true }, Io::Pty),
             log: home.session_log(session).display().to_string(),
-            log_limit_bytes: LOG_LIMIT_BYTES,
-            timeout_ms: None,
+            log_limit_bytes: settings.node.log_limit_bytes,
+            timeout_ms: request.lifetime_ms,
+            idle_ms: request.idle_ms,
+            warn_ms: settings.timeouts.warning(request.lifetime_ms, request.idle_ms),
             grace_ms: GRACE_MS,
             files: BTreeMap::new(),
         })));

@@ -30,7 +30,7 @@ use self::unread::Unread;
 use super::commands::{Command, Reply};
 use super::worker::LocalWorker;
 use crate::api::{Outbox as _, Problem, ProblemKind};
-use crate::config::{Home, Keys};
+use crate::config::{Config, Home, Keys};
 use crate::event::{Event, EventBody, EventDraft};
 use crate::ids::{InputId, NodeDid, RunId, SessionId, TimestampMs};
 use crate::scheduler::{IdSource, Input, InputKind, Machine};
@@ -39,9 +39,6 @@ use crate::store::{Blobs, Readers, SessionFacts, TaskSeed, Writer};
 
 /// Commands handled in one turn at most, so that a flood of requests delays no task for long.
 const COMMANDS_PER_TURN_MAX: usize = 256;
-
-/// A node that was started by a command ends after so long without anything to do, ms.
-const IDLE_EXIT_MS: i64 = 10_000;
 
 /// Streams hear of events at most this often, ms: one that follows a fast run would otherwise cost it
 /// two thread switches a task. What comes after a pause is told at once.
@@ -62,6 +59,7 @@ pub(in crate::node) struct Shared {
 /// Everything a driver is made of.
 pub(in crate::node) struct Parts {
     pub(in crate::node) home: Home,
+    pub(in crate::node) config: Arc<Config>,
     pub(in crate::node) did: NodeDid,
     pub(in crate::node) keys: Arc<Keys>,
     pub(in crate::node) stays: bool,
@@ -309,7 +307,7 @@ impl Driver {
         [
             self.parts.machine.poll_timeout().map(|(at, _)| at),
             self.parts.worker.poll_timeout(),
-            self.idle_since.map(|since| since + IDLE_EXIT_MS),
+            self.idle_since.map(|since| since.saturating_add(self.idle_exit_ms())),
             self.host.retry_at(),
             self.denials.poll_timeout(),
             self.unread.retry_at(),
@@ -344,12 +342,17 @@ impl Driver {
         match (busy, self.idle_since) {
             (true, _) => self.idle_since = None,
             (false, None) => self.idle_since = Some(now),
-            (false, Some(since)) if now - since >= IDLE_EXIT_MS => {
+            (false, Some(since)) if now - since >= self.idle_exit_ms() => {
                 self.stopping =
                     Some(Stopping { kill_sessions: false, reason: "nothing left to do".to_owned() });
             }
             (false, Some(_)) => {}
         }
+    }
+
+    /// A node that was started by a command ends after so long without anything to do, ms.
+    fn idle_exit_ms(&self) -> i64 {
+        i64::try_from(self.parts.config.settings.node.idle_exit_ms).unwrap_or(i64::MAX)
     }
 
     fn finished(&self) -> bool {

@@ -122,6 +122,7 @@ impl Host {
             started_ms: session.started_ms,
             ended_ms,
             timed_out: session.timed_out,
+            idle: session.idle,
             killed: session.killed,
             output_bytes: session.log.total(),
             cut_bytes: session.log.cut(),

@@ -84,12 +84,14 @@ impl Host {
             }
         } else if session.freeze_next.is_some_and(|at| at <= now) {
             self.freeze(slot);
+        } else {
+            self.patience_due(slot);
         }
         self.wish(slot);
     }
 
     /// Begins to end a tree; where that has begun, the shorter grace counts.
-    fn end_tree(&mut self, slot: usize, grace_ms: u64) {
+    pub(super) fn end_tree(&mut self, slot: usize, grace_ms: u64) {
         let now = self.now;
         let Some(session) = self.sessions.get_mut(slot).filter(|session| !session.tree_gone) else { return };
         session.freeze_next = None;

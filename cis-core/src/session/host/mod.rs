@@ -14,6 +14,7 @@ mod leftovers;
 mod listener;
 mod output;
 mod peers;
+mod patience;
 mod probe;
 mod requests;
 mod server;

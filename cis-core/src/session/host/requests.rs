@@ -141,6 +141,9 @@ impl Host {
         }
         let (instance, pid) = (self.instance, self.own_pid);
         self.say(at, &FromHost::Welcome { version: VERSION, instance, pid, sessions });
+        if self.control == Some(at) {
+            self.say_unsaid_warnings();
+        }
     }
 
     /// Does it to a session that lives; says so where it does not.

@@ -4,6 +4,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use super::inputs::Inputs;
 use super::kill::Kill;
+use super::patience::Patience;
 use crate::event::ExitStatus;
 use crate::ids::{SessionId, TimestampMs};
 use crate::session::log::LogWriter;
@@ -92,8 +93,11 @@ pub(super) struct Session {
     pub(super) inputs: Inputs,
     pub(super) log: LogWriter,
     pub(super) last_output: u64,
+    pub(super) last_input: u64,
     pub(super) grace_ms: u64,
     pub(super) timeout_at: Option<u64>,
+    /// Limits that it is warned of, and its idleness; none: it has no such limit.
+    pub(super) patience: Option<Box<Patience>>,
     pub(super) deadline: Option<Deadline>,
     /// Of its leader, once that was waited for.
     pub(super) leader_end: Option<(ExitStatus, TimestampMs)>,
@@ -106,6 +110,8 @@ pub(super) struct Session {
     pub(super) tree_gone: bool,
     pub(super) killed: bool,
     pub(super) timed_out: bool,
+    /// Its idleness ended it.
+    pub(super) idle: bool,
     /// Set once its whole tree is gone.
     pub(super) exit: Option<Exit>,
     /// The exit is recorded by somebody; the session stays only for those who still read its output.
@@ -142,10 +148,10 @@ impl Session {
         }
         let kill = self.kill.as_ref().map(|kill| kill.next);
         // A session that is being ended needs no second reason.
-        let (timeout, deadline) = match kill {
-            Some(_) => (None, None),
-            None => (self.timeout_at, self.deadline.map(|deadline| deadline.at_ms)),
+        let (timeout, deadline, patience) = match kill {
+            Some(_) => (None, None, None),
+            None => (self.timeout_at, self.deadline.map(|deadline| deadline.at_ms), self.patience_wake()),
         };
-        [kill, timeout, deadline, self.freeze_next].into_iter().flatten().min()
+        [kill, timeout, deadline, patience, self.freeze_next].into_iter().flatten().min()
     }
 }

@@ -13,6 +13,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 
 use super::environment::{Environment, NotFound};
 use super::inputs::Inputs;
+use super::patience::Patience;
 use super::server::Host;
 use super::session::{Descriptors, Flow, Session};
 use crate::session::log::LogWriter;
@@ -73,6 +74,7 @@ impl Host {
         let pid = self.spawn_leader(&start, &plumbing.childs, stamp)?;
         self.probed = None;
         let now = self.now;
+        let patience = Patience::of(&start, now);
         let timeout_at = start.timeout_ms.map(|timeout| now.saturating_add(timeout));
         let slot = self.sessions.insert(Session {
             id: start.session,
@@ -87,8 +89,10 @@ impl Host {
             inputs: Inputs::default(),
             log: LogWriter::new(PathBuf::from(start.log), start.log_limit_bytes),
             last_output: now,
+            last_input: now,
             grace_ms: start.grace_ms,
             timeout_at,
+            patience,
             deadline: None,
             leader_end: None,
             kill: None,
@@ -97,6 +101,7 @@ impl Host {
             tree_gone: false,
             killed: false,
             timed_out: false,
+            idle: false,
             exit: None,
             acknowledged: false,
             watchers: Vec::new(),

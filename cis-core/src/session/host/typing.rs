@@ -28,6 +28,7 @@ impl Host {
             let waiting_bytes = session.inputs.waiting() as u64;
             return self.say(at, &FromHost::InputRefused { session: id, input, waiting_bytes });
         }
+        session.last_input = self.now;
         session.inputs.push(data);
         if let Some(input) = input {
             let output_bytes = session.log.total();

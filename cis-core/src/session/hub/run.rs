@@ -266,7 +266,8 @@ impl Task {
             | FromHost::Welcome { .. }
             | FromHost::Started { .. }
             | FromHost::StartFailed { .. }
-            | FromHost::LogTrouble { .. } => {}
+            | FromHost::LogTrouble { .. }
+            | FromHost::Expiring { .. } => {}
         }
     }
 

@@ -19,7 +19,7 @@ use crate::term::raw;
 /// live one is taken, or one is chosen from a list. The session goes on when you detach or the terminal closes.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Keys: Ctrl-\\ then d detaches; Ctrl-\\ twice sends it once. With --read-only, Ctrl-C detaches as well.
+Keys: Ctrl-\\ then d detaches, where nothing else is configured; Ctrl-\\ twice sends it once. With --read-only, Ctrl-C detaches as well.
 
 Examples:
   cis dag attach
@@ -32,19 +32,15 @@ pub(crate) struct Args {
     /// Look, do not type
     #[arg(long)]
     read_only: bool,
-    /// Names of the keys that detach [default: C-\ d]
-    #[arg(
-        long,
-        value_name = "KEYS",
-        default_value = "C-\\ d",
-        env = "CIS_DETACH_KEYS",
-        hide_env_values = true
-    )]
-    detach_keys: String,
+    /// Names of the keys that detach [default: attach.detach_keys of the configuration]
+    #[arg(long, value_name = "KEYS")]
+    detach_keys: Option<String>,
 }
 
 pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
-    let how = How { read_only: args.read_only, detach: Detach::new(&args.detach_keys)? };
+    let configured = || context.config().map(|config| config.settings.attach.detach_keys);
+    let keys = args.detach_keys.clone().map_or_else(configured, Ok)?;
+    let how = How { read_only: args.read_only, detach: Detach::new(&keys)? };
     if !raw::is_interactive() {
         return Err(CliError::bad_input("attach needs a terminal for input and output")
             .hint("`cis dag logs -f SESSION` follows a session without one"));

@@ -5,12 +5,14 @@ use std::fs::OpenOptions;
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 
+use cis_core::config;
 use cis_core::node::{self, NodeError, NodeOptions};
 use rustix::fs::Mode;
 
 use crate::commands::session_host::umask;
 use crate::context::Context;
 use crate::error::{CliError, Exit};
+use crate::settings;
 
 /// The node itself; commands and session hosts start it
 #[derive(Debug, clap::Args)]
@@ -24,6 +26,9 @@ pub(crate) struct Args {
     /// umask of sessions, octal
     #[arg(long, value_parser = umask)]
     session_umask: Option<u32>,
+    /// Settings come from the file and -c alone: a node that is started again has those of its first start
+    #[arg(long)]
+    no_variables: bool,
 }
 
 pub(crate) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
@@ -35,18 +40,30 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
         let _ = rustix::process::setsid();
     }
     log_to_stderr();
+    let variable = |name: &str| std::env::var_os(name).filter(|_| !args.no_variables);
+    let config = match config::load(&context.home, variable, &context.overrides) {
+        Ok(config) => config,
+        Err(error) => {
+            if args.ready_stdout {
+                say(&format!("error: {error}; `cis config check` shows all"));
+            }
+            return Err(settings::error(error));
+        }
+    };
     let exe = program();
     let home = context.home.dir.as_os_str();
     let words = |words: &[&str]| words.iter().map(OsString::from).collect::<Vec<_>>();
     let mut host_command = vec![exe.clone().into_os_string(), "--home".into(), home.to_owned()];
     host_command.extend(words(&["session-host", "--session-umask", &session_umask]));
     let mut restart = vec![exe.into_os_string(), "--home".into(), home.to_owned()];
-    restart.extend(words(&["node", "serve", "--session-umask", &session_umask]));
+    restart.extend(config.node_flags().into_iter().flat_map(|flag| [OsString::from("-c"), flag.into()]));
+    restart.extend(words(&["node", "serve", "--no-variables", "--session-umask", &session_umask]));
     if args.stays {
         restart.push("--stays".into());
     }
     let options = NodeOptions {
         home: context.home.clone(),
+        config,
         stays: args.stays,
         restart: restart.into_iter().map(|word| word.to_string_lossy().into_owned()).collect(),
         host_command,

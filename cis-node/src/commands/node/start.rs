@@ -20,7 +20,7 @@ use crate::output::{self, human};
 #[command(after_help = "\
 Examples:
   cis node start --detach
-  cis node start")]
+  cis -c node.max_sessions=50 node start")]
 pub(crate) struct Args {
     /// Run in the background; otherwise this command becomes the node
     #[arg(long)]
@@ -55,12 +55,13 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
         None => {}
     }
     if args.detach {
-        if node_start::ensure(&context.home, true)? == Found::Running {
+        if node_start::ensure(&context.home, &context.overrides, true)? == Found::Running {
             output::note("Somebody else started a node at the same moment; it may not be one that stays.\n");
         }
         return status::run(context);
     }
-    let mut command = node_start::serve_command(&context.home, true);
+    context.config()?;
+    let mut command = node_start::serve_command(&context.home, &context.overrides, true);
     // On success this process is the node, and Ctrl+C is its own affair.
     Err(CliError::unavailable(format!("the node cannot be started: {}", command.exec())))
 }

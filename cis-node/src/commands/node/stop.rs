@@ -35,7 +35,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
     let how = StopNode { kill_sessions: args.kill_sessions };
     if args.kill_sessions && UnixStream::connect(context.home.host_socket()).is_ok() {
         // Sessions can be without a node, but only a node can end them in good order.
-        node_start::ensure(&context.home, false)?;
+        node_start::ensure(&context.home, &context.overrides, false)?;
     }
     let stopped = context.block_on(async {
         match probe(context).await? {

@@ -1,8 +1,10 @@
 //! `cis session create`.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use cis_core::api::CreateSession;
+use cis_core::config::Timeouts;
 
 use crate::context::{Context, absolute, current_dir, submitted_env, submitted_umask};
 use crate::error::{CliError, Exit};
@@ -17,6 +19,7 @@ use crate::{input_id, output};
 Examples:
   cis session create -- bash
   cis session create --name build --cwd src -- make -j2
+  cis session create --idle 10m --lifetime 8h -- bash
   cis dag attach build")]
 pub(crate) struct Args {
     /// A name to call it by
@@ -25,6 +28,13 @@ pub(crate) struct Args {
     /// Its directory [default: the current one]
     #[arg(long, value_name = "DIR")]
     cwd: Option<PathBuf>,
+    /// End it after so long without activity: no byte in either direction, no CPU time [without TIME:
+    /// timeouts.session_idle of the configuration]
+    #[arg(long, value_name = "TIME", num_args = 0..=1, value_parser = limit)]
+    idle: Option<Option<Duration>>,
+    /// End it after so long [without TIME: timeouts.session_lifetime of the configuration]
+    #[arg(long, value_name = "TIME", num_args = 0..=1, value_parser = limit)]
+    lifetime: Option<Option<Duration>>,
     /// Pipes instead of a terminal
     #[arg(long)]
     no_tty: bool,
@@ -33,7 +43,22 @@ pub(crate) struct Args {
     command: Vec<String>,
 }
 
+/// A limit in which something can happen.
+fn limit(text: &str) -> Result<Duration, String> {
+    let time = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    if time < Duration::from_millis(1) { Err("it must be longer than nothing".to_owned()) } else { Ok(time) }
+}
+
+/// The limit that was given, or the configured one where only the option was; ms.
+fn limit_ms(given: Option<Option<Duration>>, configured_ms: u64) -> Option<u64> {
+    given.map(|time| time.map_or(configured_ms, |time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX)))
+}
+
 pub(super) fn run(context: &Context, args: Args) -> Result<Exit, CliError> {
+    let timeouts = match (args.idle, args.lifetime) {
+        (Some(None), _) | (_, Some(None)) => context.config()?.settings.timeouts,
+        _ => Timeouts::default(),
+    };
     let cwd = args.cwd.as_deref().map_or_else(current_dir, absolute)?;
     let request = CreateSession {
         argv: args.command,
@@ -42,8 +67,8 @@ pub(super) fn run(context: &Context, args: Args) -> Result<Exit, CliError> {
         env: Some(submitted_env()),
         umask: Some(submitted_umask()),
         size: (!args.no_tty).then(|| raw::size(rustix::stdio::stdout())),
-        idle_ms: None,
-        lifetime_ms: None,
+        idle_ms: limit_ms(args.idle, timeouts.session_idle_ms),
+        lifetime_ms: limit_ms(args.lifetime, timeouts.session_lifetime_ms),
         input: input_id::new()?,
     };
     let client = context.client()?;

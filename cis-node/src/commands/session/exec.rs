@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use cis_core::api::{ReadLog, SendInput};
 use cis_core::client::{Client, LogStream};
+use cis_core::config::Timeouts;
 use regex::Regex;
 use serde::Serialize;
 use tokio::time::{Instant, sleep_until};
@@ -16,7 +17,6 @@ use crate::error::{CliError, Exit};
 use crate::output::clean::clean_lines;
 use crate::{input_id, output};
 
-const TIMEOUT_MAX: Duration = Duration::from_secs(1800);
 /// An echo that is not complete after so much time, with nothing more coming, is taken for output.
 const ECHO_TIME_MAX: Duration = Duration::from_secs(1);
 /// A match has at most so many bytes, where it comes in pieces.
@@ -46,18 +46,29 @@ pub(crate) struct Args {
     /// Without --wait-for: end when nothing came for so long
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = humantime::parse_duration)]
     quiet: Duration,
-    /// Wait at most so long (30m at most)
-    #[arg(long, value_name = "TIME", default_value = "300s", value_parser = time_limit)]
-    timeout: Duration,
+    /// Wait at most so long [default: timeouts.exec_default of the configuration, 5m; at most
+    /// timeouts.exec_max, 30m]
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    timeout: Option<Duration>,
 }
 
 fn pattern(text: &str) -> Result<Regex, String> {
     regex::RegexBuilder::new(text).multi_line(true).build().map_err(|error| error.to_string())
 }
 
-fn time_limit(text: &str) -> Result<Duration, String> {
-    let time = humantime::parse_duration(text).map_err(|error| error.to_string())?;
-    if time > TIMEOUT_MAX { Err("at most 30m".to_owned()) } else { Ok(time) }
+/// How long is waited: as was asked for, or as is configured.
+fn time_limit(asked: Option<Duration>, timeouts: &Timeouts) -> Result<Duration, CliError> {
+    let max = Duration::from_millis(timeouts.exec_max_ms);
+    let usual = Duration::from_millis(timeouts.exec_default_ms).min(max);
+    let limit = asked.unwrap_or(usual);
+    if limit > max {
+        let (limit, max) = (humantime::format_duration(limit), humantime::format_duration(max));
+        return Err(CliError::bad_input(format!(
+            "--timeout {limit} is longer than {max}, the longest allowed"
+        ))
+        .hint("`timeouts.exec_max` of the configuration allows more"));
+    }
+    Ok(limit)
 }
 
 /// What `--json` prints.
@@ -77,17 +88,19 @@ enum End {
 }
 
 pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
+    let limit = time_limit(args.timeout, &context.config()?.settings.timeouts)?;
     let client = context.client()?;
-    context.block_on(Box::pin(exec(context, &client, args)))
+    context.block_on(Box::pin(exec(context, &client, args, limit)))
 }
 
-async fn exec(context: &Context, client: &Client, args: &Args) -> Result<Exit, CliError> {
+async fn exec(context: &Context, client: &Client, args: &Args, limit: Duration) -> Result<Exit, CliError> {
     let data = [args.text.as_bytes(), b"\r"].concat();
     let receipt = client.send_input(&args.session, &SendInput { data, input: input_id::new()? }).await?;
     let how = ReadLog { from: Some(receipt.output_offset), follow: true, plain: true, ..ReadLog::default() };
     let log = client.session_log(&args.session, &how).await?;
     let mut reader = Reader {
         args,
+        limit,
         print: !context.json,
         text: String::new(),
         undecoded: Vec::new(),
@@ -105,11 +118,12 @@ async fn exec(context: &Context, client: &Client, args: &Args) -> Result<Exit, C
             matched: args.wait_for.as_ref().map(|_| end == End::Matched),
         })?;
     }
-    let limit = humantime::format_duration(args.timeout);
+    let limit = humantime::format_duration(limit);
     match (end, &args.wait_for) {
         (End::TimedOut, Some(pattern)) => Err(CliError::Failed {
             detail: format!("nothing matched `{pattern}` within {limit}"),
-            hint: "the session goes on; --timeout waits longer, at most 30m".to_owned(),
+            hint: "the session goes on; --timeout waits longer, `cis dag logs -f` shows what it writes"
+                .to_owned(),
         }),
         (End::TimedOut, None) => Err(CliError::Failed {
             detail: format!("the output did not end within {limit}"),
@@ -126,6 +140,7 @@ async fn exec(context: &Context, client: &Client, args: &Args) -> Result<Exit, C
 /// Collects, looks for the end, and prints meanwhile.
 struct Reader<'a> {
     args: &'a Args,
+    limit: Duration,
     print: bool,
     /// All that came.
     text: String,
@@ -151,7 +166,7 @@ impl Reader<'_> {
             let silence = match (&self.args.wait_for, self.start) {
                 (_, None) => ECHO_TIME_MAX,
                 (None, Some(_)) => self.args.quiet,
-                (Some(_), Some(_)) => TIMEOUT_MAX,
+                (Some(_), Some(_)) => self.limit,
             };
             tokio::select! {
                 bytes = log.next() => match bytes? {
@@ -164,7 +179,7 @@ impl Reader<'_> {
                         return Ok(if self.matches() { End::Matched } else { End::SessionEnded });
                     }
                 },
-                () = sleep_until(begun + self.args.timeout) => return Ok(End::TimedOut),
+                () = sleep_until(begun + self.limit) => return Ok(End::TimedOut),
                 () = sleep_until(newest + silence) => {
                     if self.start.is_some() && self.args.wait_for.is_none() {
                         return Ok(End::Quiet);

@@ -122,6 +122,7 @@ impl Conn {
             started_ms: 0,
             ended_ms: 0,
             timed_out: false,
+            idle: false,
             killed: false,
             output_bytes: 0,
             cut_bytes: 0,

@@ -8,13 +8,14 @@ fn args(wait_for: Option<&str>) -> Args {
         text: "echo ä".into(),
         wait_for: wait_for.map(|text| pattern(text).unwrap()),
         quiet: Duration::from_secs(1),
-        timeout: Duration::from_secs(1),
+        timeout: None,
     }
 }
 
 fn reader(args: &Args) -> Reader<'_> {
     Reader {
         args,
+        limit: Duration::from_secs(1),
         print: false,
         text: String::new(),
         undecoded: vec![],
@@ -62,7 +63,12 @@ fn bytes_that_are_no_text_are_replaced() {
 
 #[test]
 fn limits_are_kept() {
-    assert!(time_limit("30m").is_ok());
-    assert!(time_limit("30m 1s").is_err());
+    let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
+    let mut timeouts = cis_core::config::Settings::usual().timeouts;
+    assert_eq!(time_limit(None, &timeouts).unwrap(), minutes(5));
+    assert_eq!(time_limit(Some(minutes(30)), &timeouts).unwrap(), minutes(30));
+    assert!(time_limit(Some(minutes(31)), &timeouts).is_err());
+    timeouts.exec_max_ms = 60_000;
+    assert_eq!(time_limit(None, &timeouts).unwrap(), minutes(1));
     assert!(pattern("(").is_err());
 }

@@ -1,0 +1,243 @@
+//! Kinds of settings: how a value is written in a file, a variable or a flag, and what it must be.
+
+use std::time::Duration;
+
+use crate::text::control_byte;
+
+/// The word for no limit.
+const UNLIMITED: &str = "unlimited";
+/// Ten years, ms: longer is a mistake, and sums of such times must not overflow.
+const LONGEST_MS: u128 = 10 * 365 * 24 * 3600 * 1000;
+/// Longer sequences of keys are not taken.
+const KEYS_MAX: usize = 8;
+/// Units of sizes, the longest suffixes first.
+const UNITS: [(&str, u64); 9] = [
+    ("TiB", 1 << 40),
+    ("GiB", 1 << 30),
+    ("MiB", 1 << 20),
+    ("KiB", 1 << 10),
+    ("TB", 1_000_000_000_000),
+    ("GB", 1_000_000_000),
+    ("MB", 1_000_000),
+    ("KB", 1000),
+    ("B", 1),
+];
+
+/// What a value of a setting is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A whole number, from this one to `u32::MAX`.
+    Count {
+        /// The smallest.
+        least: u32,
+    },
+    /// A time with its unit, longer than nothing.
+    Time,
+    /// The same, or `unlimited`.
+    TimeOrUnlimited,
+    /// A size in bytes, with or without a unit; at least this one.
+    Size {
+        /// The smallest, bytes.
+        least: u64,
+    },
+    /// The same, or `unlimited`.
+    SizeOrUnlimited,
+    /// Names of keys: ASCII characters, and `C-x` for Ctrl with one.
+    Keys,
+}
+
+/// A value of a setting.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Value {
+    /// A count, ms, or bytes; none: unlimited.
+    Number(Option<u64>),
+    /// Text.
+    Text(String),
+}
+
+impl Kind {
+    /// What can be written, in words.
+    #[must_use]
+    pub fn form(self) -> &'static str {
+        match self {
+            Self::Count { .. } => "a whole number",
+            Self::Time => "a time such as `30s`, `5m` or `1h 30m`",
+            Self::TimeOrUnlimited => "a time such as `12h` or `30d`, or `unlimited`",
+            Self::Size { .. } => "a size such as `64MiB` or `1GB`",
+            Self::SizeOrUnlimited => "a size such as `500MB` or `20GiB`, or `unlimited`",
+            Self::Keys => "characters and C-x with spaces between them, such as `C-\\ d` or `C-b d`",
+        }
+    }
+
+    /// Reads a value as a variable or a flag gives it.
+    ///
+    /// # Errors
+    /// What is wrong with it, without the value.
+    pub fn read(self, text: &str) -> Result<Value, String> {
+        let trimmed = text.trim();
+        match self {
+            Self::Count { least } => {
+                let wrong = || format!("must be a whole number from {least} to {}", u32::MAX);
+                let count = trimmed.parse::<u32>().ok().filter(|count| *count >= least).ok_or_else(wrong)?;
+                Ok(Value::Number(Some(count.into())))
+            }
+            Self::TimeOrUnlimited | Self::SizeOrUnlimited if trimmed == UNLIMITED => Ok(Value::Number(None)),
+            Self::Time | Self::TimeOrUnlimited => self.time(trimmed),
+            Self::Size { least } => self.size(trimmed, least),
+            Self::SizeOrUnlimited => self.size(trimmed, 0),
+            Self::Keys => detach_keys(text).map(|_| Value::Text(trimmed.to_owned())),
+        }
+    }
+
+    fn time(self, text: &str) -> Result<Value, String> {
+        if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(format!("has no unit: write `{text}s` for seconds"));
+        }
+        let time = humantime::parse_duration(text).map_err(|_| format!("must be {}", self.form()))?;
+        match time.as_millis() {
+            0 => Err("must be longer than nothing".to_owned()),
+            ms if ms > LONGEST_MS => Err("is longer than ten years".to_owned()),
+            ms => Ok(Value::Number(u64::try_from(ms).ok())),
+        }
+    }
+
+    fn size(self, text: &str, least: u64) -> Result<Value, String> {
+        let wrong = || format!("must be {}", self.form());
+        let unit = UNITS.iter().find(|(unit, _)| {
+            text.len() > unit.len()
+                && text.get(text.len() - unit.len()..).is_some_and(|end| end.eq_ignore_ascii_case(unit))
+        });
+        let (number, factor) =
+            unit.map_or((text, 1), |(unit, factor)| (&text[..text.len() - unit.len()], *factor));
+        let number: u64 = number.trim().parse().map_err(|_| wrong())?;
+        let bytes = number.checked_mul(factor).filter(|bytes| i64::try_from(*bytes).is_ok());
+        let bytes = bytes.ok_or("is larger than any disk")?;
+        if bytes < least {
+            return Err(format!("must be at least {}", size_text(least)));
+        }
+        Ok(Value::Number(Some(bytes)))
+    }
+
+    /// A value as [`Self::read`] takes it.
+    #[must_use]
+    pub fn write(self, value: &Value) -> String {
+        match (self, value) {
+            (_, Value::Text(text)) => text.clone(),
+            (_, Value::Number(None)) => UNLIMITED.to_owned(),
+            (Self::Time | Self::TimeOrUnlimited, Value::Number(Some(ms))) => {
+                humantime::format_duration(Duration::from_millis(*ms)).to_string()
+            }
+            (Self::Size { .. } | Self::SizeOrUnlimited, Value::Number(Some(bytes))) => size_text(*bytes),
+            (_, Value::Number(Some(number))) => number.to_string(),
+        }
+    }
+
+    /// A value as it stands in TOML.
+    #[must_use]
+    pub fn toml(self, value: &Value) -> String {
+        let text = self.write(value);
+        match self {
+            Self::Count { .. } => text,
+            _ if text.contains(['\\', '"']) => format!("'{text}'"),
+            _ => format!("\"{text}\""),
+        }
+    }
+}
+
+/// The size with the largest unit that says it exactly.
+fn size_text(bytes: u64) -> String {
+    let unit = UNITS.iter().filter(|(_, factor)| bytes > 0 && bytes.is_multiple_of(*factor));
+    match unit.max_by_key(|(_, factor)| *factor) {
+        Some((unit, factor)) => format!("{}{unit}", bytes / factor),
+        None => bytes.to_string(),
+    }
+}
+
+/// The bytes of keys that detach a terminal: one for each name.
+///
+/// # Errors
+/// What is wrong with the names.
+pub fn detach_keys(names: &str) -> Result<Vec<u8>, String> {
+    let wrong = || format!("must be {}", Kind::Keys.form());
+    let one = |name: &str| {
+        let (ctrl, rest) = match name.strip_prefix("C-").or_else(|| name.strip_prefix("c-")) {
+            Some(rest) if !rest.is_empty() => (true, rest),
+            _ => (false, name),
+        };
+        let mut chars = rest.chars();
+        match (chars.next().filter(char::is_ascii_graphic), chars.next(), ctrl) {
+            (Some(c), None, true) => control_byte(c).ok_or_else(wrong),
+            (Some(c), None, false) => u8::try_from(c).map_err(|_| wrong()),
+            _ => Err(wrong()),
+        }
+    };
+    let keys = names.split_whitespace().map(one).collect::<Result<Vec<_>, _>>()?;
+    match keys.len() {
+        0 => Err(wrong()),
+        1..=KEYS_MAX => Ok(keys),
+        _ => Err(format!("are more than {KEYS_MAX} keys")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_read_is_written_so_that_it_reads_the_same() {
+        let count = Kind::Count { least: 1 };
+        let size = Kind::Size { least: 1 };
+        for (kind, text, written) in [
+            (count, "1000", "1000"),
+            (Kind::Time, "90s", "1m 30s"),
+            (Kind::Time, "5m", "5m"),
+            (Kind::TimeOrUnlimited, "unlimited", "unlimited"),
+            (size, "64 MiB", "64MiB"),
+            (size, "65536", "64KiB"),
+            (size, "1500000", "1500KB"),
+            (size, "7", "7B"),
+            (Kind::SizeOrUnlimited, "20gib", "20GiB"),
+            (Kind::SizeOrUnlimited, "0", "0"),
+            (Kind::Keys, r"C-\ d", r"C-\ d"),
+        ] {
+            let value = kind.read(text).unwrap_or_else(|why| panic!("{text}: {why}"));
+            assert_eq!(kind.write(&value), written, "{text}");
+            assert_eq!(kind.read(written).unwrap(), value, "{text}");
+            let document: toml::Table = format!("x = {}", kind.toml(&value)).parse().unwrap();
+            let in_toml = document["x"].as_str().map_or_else(|| document["x"].to_string(), str::to_owned);
+            assert_eq!(kind.read(&in_toml).unwrap(), value, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_value_is_refused() {
+        for (kind, text) in [
+            (Kind::Count { least: 1 }, "0"),
+            (Kind::Count { least: 1 }, "4294967296"),
+            (Kind::Count { least: 1 }, "many"),
+            (Kind::Time, "5"),
+            (Kind::Time, "0s"),
+            (Kind::Time, "unlimited"),
+            (Kind::Time, "20years"),
+            (Kind::Size { least: 10 }, "9"),
+            (Kind::Size { least: 1 }, "MiB"),
+            (Kind::Size { least: 1 }, "-1"),
+            (Kind::Size { least: 1 }, "99999999TiB"),
+            (Kind::SizeOrUnlimited, "ä"),
+            (Kind::Keys, ""),
+            (Kind::Keys, "Up"),
+            (Kind::Keys, "ä"),
+            (Kind::Keys, "M-d"),
+            (Kind::Keys, "a b c d e f g h i"),
+        ] {
+            assert!(kind.read(text).is_err(), "{kind:?} {text}");
+        }
+    }
+
+    #[test]
+    fn keys_are_one_byte_each() {
+        assert_eq!(detach_keys(r"C-\ d").unwrap(), b"\x1cd");
+        assert_eq!(detach_keys("C-b - c-").unwrap_err(), detach_keys("").unwrap_err());
+        assert_eq!(detach_keys("C-? x").unwrap(), b"\x7fx");
+    }
+}

@@ -1,0 +1,377 @@
+//! Everything that can be set: the types that the program reads, and the one table from which files,
+//! variables, flags, listings and pages are made.
+
+use std::collections::BTreeMap;
+
+use super::kind::{Kind, Value};
+use crate::dag::Group;
+
+/// What holds.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// `[node]`.
+    pub node: NodeSettings,
+    /// `[timeouts]`.
+    pub timeouts: Timeouts,
+    /// `[retention]`.
+    pub retention: Retention,
+    /// `[attach]`.
+    pub attach: AttachSettings,
+    /// `[groups.NAME]`: concurrency groups of the node.
+    pub groups: BTreeMap<String, Group>,
+}
+
+/// `[node]`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NodeSettings {
+    /// Live sessions at most, those of runs and others together.
+    pub max_sessions: u32,
+    /// A node that a command started ends after so long without anything to do, ms.
+    pub idle_exit_ms: u64,
+    /// Output that is kept of a session, bytes.
+    pub log_limit_bytes: u64,
+}
+
+/// `[timeouts]`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Timeouts {
+    /// `cis session create --idle` without a time, ms.
+    pub session_idle_ms: u64,
+    /// `cis session create --lifetime` without a time, ms.
+    pub session_lifetime_ms: u64,
+    /// So long before a limit ends a session this is told, ms.
+    pub session_warning_ms: u64,
+    /// `cis session exec` without `--timeout`, ms.
+    pub exec_default_ms: u64,
+    /// `cis session exec --timeout` at most, ms.
+    pub exec_max_ms: u64,
+}
+
+/// `[retention]`: what `cis store gc` keeps; none: all.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Retention {
+    /// Logs and artifacts of runs that ended longer ago are removed, ms.
+    pub max_age_ms: Option<u64>,
+    /// Of logs and artifacts together so much is kept, the newest, bytes.
+    pub max_bytes: Option<u64>,
+    /// Older results in the cache are removed, ms.
+    pub cache_max_age_ms: Option<u64>,
+    /// Of the cache so much is kept, the newest, bytes.
+    pub cache_max_bytes: Option<u64>,
+}
+
+/// `[attach]`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AttachSettings {
+    /// Names of the keys that detach.
+    pub detach_keys: String,
+}
+
+impl Timeouts {
+    /// How long before its limits a session is warned of them; none where no limit is long enough for
+    /// that: shorter than twice as much.
+    #[must_use]
+    pub fn warning(&self, lifetime_ms: Option<u64>, idle_ms: Option<u64>) -> Option<u64> {
+        let warning = self.session_warning_ms;
+        let is_long = |limit: u64| limit > warning.saturating_mul(2);
+        (lifetime_ms.is_some_and(is_long) || idle_ms.is_some_and(is_long)).then_some(warning)
+    }
+}
+
+/// Who reads a setting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// The node, when it starts.
+    Node,
+    /// Each command.
+    Command,
+}
+
+/// One thing that can be set.
+pub struct Setting {
+    /// Table and key in the file, with a point between them.
+    pub key: &'static str,
+    /// What its value is.
+    pub kind: Kind,
+    /// Its value where nobody says another.
+    pub default: &'static str,
+    /// What it is for; one sentence.
+    pub doc: &'static str,
+    /// Who reads it.
+    pub scope: Scope,
+    pub(super) get: fn(&Settings) -> Value,
+    pub(super) set: fn(&mut Settings, Value),
+}
+
+impl Setting {
+    /// Its table in the file.
+    #[must_use]
+    pub fn table(&self) -> &'static str {
+        self.key.split_once('.').map_or("", |(table, _)| table)
+    }
+
+    /// Its name in the table.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        self.key.split_once('.').map_or(self.key, |(_, name)| name)
+    }
+
+    /// Its environment variable.
+    #[must_use]
+    pub fn variable(&self) -> String {
+        format!("CIS_{}", self.key.replace('.', "_").to_ascii_uppercase())
+    }
+
+    /// Its value in `settings`, as it is written.
+    #[must_use]
+    pub fn text(&self, settings: &Settings) -> String {
+        self.kind.write(&(self.get)(settings))
+    }
+}
+
+/// The setting with this key.
+#[must_use]
+pub(super) fn find(key: &str) -> Option<&'static Setting> {
+    SETTINGS.iter().find(|setting| setting.key == key)
+}
+
+/// One line of the table: the field is a number (`.as_number()` fills it).
+macro_rules! setting {
+    ($key:literal, $kind:expr, $default:literal, $scope:ident, $field:ident . $name:ident, $read:ident, $write:expr, $doc:literal) => {
+        Setting {
+            key: $key,
+            kind: $kind,
+            default: $default,
+            doc: $doc,
+            scope: Scope::$scope,
+            get: |settings| $write(&settings.$field.$name),
+            set: |settings, value| settings.$field.$name = $read(value),
+        }
+    };
+}
+
+/// All of them, by table, in the order in which they are shown.
+pub static SETTINGS: &[Setting] = &[
+    setting!(
+        "node.max_sessions",
+        Kind::Count { least: 1 },
+        "1000",
+        Node,
+        node.max_sessions,
+        count,
+        of_count,
+        "Live sessions at most, those of runs and those created alone together."
+    ),
+    setting!(
+        "node.idle_exit",
+        Kind::Time,
+        "10s",
+        Node,
+        node.idle_exit_ms,
+        number,
+        of_number,
+        "A node that a command started ends after so long without anything to do; one from `cis node start` stays."
+    ),
+    setting!(
+        "node.log_limit",
+        Kind::Size { least: 64 << 10 },
+        "64MiB",
+        Node,
+        node.log_limit_bytes,
+        number,
+        of_number,
+        "Output that is kept of a session; of more, the first half and the newest part."
+    ),
+    setting!(
+        "timeouts.session_idle",
+        Kind::Time,
+        "5m",
+        Command,
+        timeouts.session_idle_ms,
+        number,
+        of_number,
+        "`cis session create --idle` without a time: the session ends after so long without activity."
+    ),
+    setting!(
+        "timeouts.session_lifetime",
+        Kind::Time,
+        "1h",
+        Command,
+        timeouts.session_lifetime_ms,
+        number,
+        of_number,
+        "`cis session create --lifetime` without a time: the session ends after so long."
+    ),
+    setting!(
+        "timeouts.session_warning",
+        Kind::Time,
+        "30s",
+        Node,
+        timeouts.session_warning_ms,
+        number,
+        of_number,
+        "So long before `idle`, `timeout` or a lifetime ends a session this is told, where that limit is longer than twice as much."
+    ),
+    setting!(
+        "timeouts.exec_default",
+        Kind::Time,
+        "5m",
+        Command,
+        timeouts.exec_default_ms,
+        number,
+        of_number,
+        "`cis session exec` waits so long where --timeout is not given; at most `exec_max`."
+    ),
+    setting!(
+        "timeouts.exec_max",
+        Kind::Time,
+        "30m",
+        Command,
+        timeouts.exec_max_ms,
+        number,
+        of_number,
+        "`cis session exec --timeout` takes no longer time."
+    ),
+    setting!(
+        "retention.max_age",
+        Kind::TimeOrUnlimited,
+        "unlimited",
+        Command,
+        retention.max_age_ms,
+        optional,
+        of_optional,
+        "Logs and artifacts of runs that ended longer ago are removed by `cis store gc`."
+    ),
+    setting!(
+        "retention.max_bytes",
+        Kind::SizeOrUnlimited,
+        "unlimited",
+        Command,
+        retention.max_bytes,
+        optional,
+        of_optional,
+        "Of logs and artifacts together `cis store gc` keeps so much, the newest."
+    ),
+    setting!(
+        "retention.cache_max_age",
+        Kind::TimeOrUnlimited,
+        "unlimited",
+        Command,
+        retention.cache_max_age_ms,
+        optional,
+        of_optional,
+        "Results in the cache that are older are removed by `cis store gc`."
+    ),
+    setting!(
+        "retention.cache_max_bytes",
+        Kind::SizeOrUnlimited,
+        "unlimited",
+        Command,
+        retention.cache_max_bytes,
+        optional,
+        of_optional,
+        "Of the cache `cis store gc` keeps so much, the newest."
+    ),
+    setting!(
+        "attach.detach_keys",
+        Kind::Keys,
+        r"C-\ d",
+        Command,
+        attach.detach_keys,
+        text,
+        of_text,
+        "Keys that detach `cis dag attach`."
+    ),
+];
+
+fn number(value: Value) -> u64 {
+    optional(value).unwrap_or_default()
+}
+
+fn count(value: Value) -> u32 {
+    u32::try_from(number(value)).unwrap_or(u32::MAX)
+}
+
+fn optional(value: Value) -> Option<u64> {
+    if let Value::Number(number) = value { number } else { None }
+}
+
+fn text(value: Value) -> String {
+    if let Value::Text(text) = value { text } else { String::new() }
+}
+
+fn of_number(number: &u64) -> Value {
+    Value::Number(Some(*number))
+}
+
+fn of_count(count: &u32) -> Value {
+    Value::Number(Some((*count).into()))
+}
+
+fn of_optional(number: &Option<u64>) -> Value {
+    Value::Number(*number)
+}
+
+fn of_text(text: &String) -> Value {
+    Value::Text(text.clone())
+}
+
+impl Settings {
+    /// What holds where nobody says anything else.
+    #[must_use]
+    pub fn usual() -> Self {
+        let mut settings = Self::default();
+        for setting in SETTINGS {
+            // The table's own texts; a test reads each.
+            if let Ok(value) = setting.kind.read(setting.default) {
+                (setting.set)(&mut settings, value);
+            }
+        }
+        settings
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_default_is_a_value_that_its_field_holds() {
+        let usual = Settings::usual();
+        for setting in SETTINGS {
+            let value =
+                setting.kind.read(setting.default).unwrap_or_else(|why| panic!("{}: {why}", setting.key));
+            assert_eq!((setting.get)(&usual), value, "{}", setting.key);
+            assert_eq!(setting.text(&usual), setting.default, "{}", setting.key);
+        }
+        assert_eq!(usual.timeouts.exec_max_ms, 1_800_000);
+        assert_eq!(usual.node.log_limit_bytes, 64 << 20);
+    }
+
+    #[test]
+    fn every_setting_has_a_field_of_its_own() {
+        for one in SETTINGS {
+            let mut settings = Settings::usual();
+            let other = match one.kind {
+                Kind::Keys => "x y",
+                Kind::Count { .. } => "7",
+                Kind::Time | Kind::TimeOrUnlimited => "77s",
+                Kind::Size { .. } | Kind::SizeOrUnlimited => "77MB",
+            };
+            (one.set)(&mut settings, one.kind.read(other).unwrap());
+            for setting in SETTINGS {
+                let changed = setting.text(&settings) != setting.text(&Settings::usual());
+                assert_eq!(changed, setting.key == one.key, "{} by {}", setting.key, one.key);
+            }
+        }
+    }
+
+    #[test]
+    fn short_limits_are_not_warned_of() {
+        let timeouts = Settings::usual().timeouts;
+        assert_eq!(timeouts.warning(None, None), None);
+        assert_eq!(timeouts.warning(Some(60_000), Some(60_000)), None);
+        assert_eq!(timeouts.warning(Some(60_001), None), Some(30_000));
+        assert_eq!(timeouts.warning(None, Some(300_000)), Some(30_000));
+    }
+}

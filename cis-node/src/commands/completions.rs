@@ -1,0 +1,37 @@
+//! `cis completions`.
+
+use clap::CommandFactory as _;
+use clap_complete::Shell;
+
+use crate::cli::Cli;
+use crate::error::{CliError, Exit};
+use crate::output;
+
+/// Prints what completes `cis` commands and options in a shell
+///
+/// The script knows commands and options as of this version: make it again after an upgrade.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Where it goes:
+  bash        ~/.local/share/bash-completion/completions/cis
+  zsh         a file _cis in a directory of $fpath, before compinit runs
+  fish        ~/.config/fish/completions/cis.fish
+  elvish      ~/.config/elvish/lib/cis.elv, and `use cis` in rc.elv
+  powershell  at the end of the file that $PROFILE names
+
+Examples:
+  cis completions bash > ~/.local/share/bash-completion/completions/cis
+  cis completions zsh > ~/.zfunc/_cis
+  cis completions fish > ~/.config/fish/completions/cis.fish")]
+pub(crate) struct Args {
+    /// The shell
+    #[arg(value_name = "SHELL")]
+    shell: Shell,
+}
+
+pub(crate) fn run(args: &Args) -> Result<Exit, CliError> {
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut Cli::command(), "cis", &mut script);
+    output::bytes(&script)?;
+    Ok(Exit::OK)
+}
