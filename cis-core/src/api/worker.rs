@@ -81,6 +81,12 @@ pub struct CacheUse {
     pub ttl_ms: Option<u64>,
     /// Only keep the result, take none.
     pub refresh: bool,
+    /// The task's directory, relative to the run's.
+    #[serde(default)]
+    pub cwd: String,
+    /// Which task of which file, and which item, it is: a key that is a text belongs to that alone.
+    #[serde(default)]
+    pub scope: String,
 }
 
 /// What a task gets to know of those that it needs: the JSON of the file `CIS_CONTEXT`.

@@ -7,8 +7,9 @@ use hyper::body::Bytes;
 use super::query::ToQuery as _;
 use super::{Client, ClientError, LogStream};
 use crate::api::{
-    CleanReport, CleanStore, CreateRun, CreateSession, InputReceipt, KillSession, ListRuns, ListSessions, Listing, NodeView, ReadLog,
-    RetryRun, RunDetail, RunView, SendInput, SessionView, StopNode, WhyView, paths,
+    CleanReport, CleanStore, CreateRun, CreateSession, InputReceipt, KillSession, ListRuns, ListSessions,
+    Listing, NodeView, ReadLog, RetryRun, RunDetail, RunView, SendInput, SessionView, StopNode, WhyView,
+    paths,
 };
 
 /// All of them fail alike: [`ClientError::Problem`] is the node's answer, the others say that there was none.

@@ -17,9 +17,9 @@ use super::submit::prepare;
 use super::upkeep::auto::Upkeep;
 use super::{logs, restore};
 use crate::api::{
-    Attach, CleanReport, CleanStore, CreateRun, CreateSession, FollowEvents, InputReceipt, KillSession, ListRuns, ListSessions,
-    Listing, NodeView, Problem, ProblemKind, ReadLog, RetryRun, RunDetail, RunView, SendInput, SessionView,
-    StopNode, WhyView,
+    Attach, CleanReport, CleanStore, CreateRun, CreateSession, FollowEvents, InputReceipt, KillSession,
+    ListRuns, ListSessions, Listing, NodeView, Problem, ProblemKind, ReadLog, RetryRun, RunDetail, RunView,
+    SendInput, SessionView, StopNode, WhyView,
 };
 use crate::config::{Config, Home, Keys};
 use crate::dag::nearest;

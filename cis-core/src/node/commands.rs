@@ -6,9 +6,9 @@ use std::sync::mpsc::Sender;
 
 use tokio::sync::oneshot;
 
+use super::upkeep::Victims;
 use crate::api::{CreateSession, Problem, ProblemKind, WhyView};
 use crate::dag::Dag;
-use super::upkeep::Victims;
 use crate::event::{Actor, RetryScope, RunCreated};
 use crate::ids::{InputId, RunId, SessionId, TaskId};
 
@@ -153,5 +153,6 @@ impl DriverHandle {
 }
 
 fn stopping() -> Problem {
-    Problem::new(ProblemKind::Unavailable, "the node is stopping").hint("try again: a new one starts by itself")
+    Problem::new(ProblemKind::Unavailable, "the node is stopping")
+        .hint("try again: a new one starts by itself")
 }

@@ -6,11 +6,15 @@
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "an io folder")]
 
 mod api;
+mod artifacts;
+pub mod cache;
+mod chores;
 mod commands;
 mod driver;
 mod environment;
 mod environments;
 mod exposure;
+mod files;
 mod logs;
 mod own_log;
 mod principal;

@@ -101,7 +101,10 @@ pub(super) fn not_again(readers: &Readers, blobs: &Blobs, run: &Run, id: RunId) 
     let gone = format!("the environment of run {id}");
     match readers.get().and_then(|reader| reader.cleaned(Some(id), None)) {
         Ok(Some(cleaned)) => Some(removed(&gone, &cleaned)),
-        _ => Some(Problem::new(ProblemKind::Unavailable, format!("{gone} is gone: restore {base} from a backup"))),
+        _ => Some(Problem::new(
+            ProblemKind::Unavailable,
+            format!("{gone} is gone: restore {base} from a backup"),
+        )),
     }
 }
 
@@ -110,7 +113,8 @@ pub(super) fn removed(what: &str, cleaned: &Cleaned) -> Problem {
     let ms = u64::try_from(cleaned.at_ms).unwrap_or(0);
     let at = humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_millis(ms));
     let detail = format!("{what} was removed at {at}: {}", cleaned.rule);
-    Problem::new(ProblemKind::Conflict, detail).hint("a backup made before may have it (`cis store restore` in another home)")
+    Problem::new(ProblemKind::Conflict, detail)
+        .hint("a backup made before may have it (`cis store restore` in another home)")
 }
 
 fn impossible(run: RunId, offset: u64, error: &impl std::fmt::Display) -> RestoreError {

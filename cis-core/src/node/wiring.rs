@@ -18,7 +18,6 @@ use tokio::sync::{broadcast, oneshot};
 use super::api::Node;
 use super::commands::{Command, DriverHandle};
 use super::driver::{Driver, Parts, Shared};
-use super::upkeep::Rules;
 use super::upkeep::auto::Upkeep;
 use super::worker::LocalWorker;
 use super::{own_log, restore};
@@ -131,7 +130,7 @@ pub fn run(options: NodeOptions, ready: impl FnOnce(Readiness) + Send + 'static)
     let upkeep = Upkeep {
         home: options.home.clone(),
         blobs: Arc::clone(&blobs),
-        rules: Rules::default(),
+        rules: config.settings.retention.clone(),
         driver: driver.clone(),
         shared: Arc::clone(&shared),
     };

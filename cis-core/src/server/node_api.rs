@@ -10,9 +10,9 @@ use tokio::sync::mpsc;
 
 use super::peer::Peer;
 use crate::api::{
-    Attach, AttachControl, AttachNotice, CleanReport, CleanStore, CreateRun, CreateSession, FollowEvents, InputReceipt, KillSession,
-    ListRuns, ListSessions, Listing, NodeView, Problem, ReadLog, RetryRun, RunDetail, RunView, SendInput,
-    SessionView, StopNode, WhyView,
+    Attach, AttachControl, AttachNotice, CleanReport, CleanStore, CreateRun, CreateSession, FollowEvents,
+    InputReceipt, KillSession, ListRuns, ListSessions, Listing, NodeView, Problem, ReadLog, RetryRun,
+    RunDetail, RunView, SendInput, SessionView, StopNode, WhyView,
 };
 use crate::event::Event;
 use crate::ids::{RunId, SessionId};

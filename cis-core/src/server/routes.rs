@@ -17,8 +17,8 @@ use super::node_api::NodeApi;
 use super::peer::Peer;
 use super::{streams, unread};
 use crate::api::{
-    CleanStore, CreateRun, CreateSession, KillSession, ListRuns, ListSessions, Problem, ProblemKind, RetryRun, SendInput,
-    StopNode, paths,
+    CleanStore, CreateRun, CreateSession, KillSession, ListRuns, ListSessions, Problem, ProblemKind,
+    RetryRun, SendInput, StopNode, paths,
 };
 use crate::ids::{RunId, SessionId};
 use crate::policy::{Action, Principal, authorize};

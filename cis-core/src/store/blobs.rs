@@ -96,6 +96,34 @@ impl Blobs {
         self.read(Kind::Secret, id)
     }
 
+    /// A blob that is written piece by piece, for what may be larger than the memory.
+    ///
+    /// # Errors
+    /// Its file cannot be made.
+    pub fn writer(&self) -> Result<BlobWriter<'_>, StoreError> {
+        let dir = self.home.join(Kind::Content.dir());
+        let io = |e: io::Error| StoreError::io(&dir, &e);
+        DirBuilder::new().recursive(true).mode(0o700).create(&dir).map_err(io)?;
+        let temporary = dir.join(format!(".{}", random().map_err(io)?));
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary);
+        let file = file.map_err(|e| StoreError::io(&temporary, &e))?;
+        Ok(BlobWriter { blobs: self, file, temporary, hash: Sha256::new() })
+    }
+
+    /// The file of a content-addressed blob; none: it is not here. Nothing was checked: whoever reads it
+    /// compares its hash with the name.
+    ///
+    /// # Errors
+    /// It cannot be opened.
+    pub fn open(&self, id: &BlobId) -> Result<Option<File>, StoreError> {
+        let Some(path) = self.path(Kind::Content, id) else { return Ok(None) };
+        match File::open(&path) {
+            Ok(file) => Ok(Some(file)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(StoreError::io(&path, &error)),
+        }
+    }
+
     /// Removes a secret that nobody needs any more. Says whether it was there.
     ///
     /// # Errors
@@ -155,6 +183,52 @@ impl Blobs {
         // One of that name may be there and be swept at this moment.
         let _nobody_sweeps = self.sweeping.read().unwrap_or_else(PoisonError::into_inner);
         fs::rename(temporary, path)
+    }
+}
+
+/// See [`Blobs::writer`]. Dropped before [`Self::finish`], it leaves nothing behind.
+#[derive(Debug)]
+pub struct BlobWriter<'a> {
+    blobs: &'a Blobs,
+    file: File,
+    temporary: PathBuf,
+    hash: Sha256,
+}
+
+impl BlobWriter<'_> {
+    /// Appends `bytes`.
+    ///
+    /// # Errors
+    /// They cannot be written.
+    pub fn write(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
+        self.hash.update(bytes);
+        self.file.write_all(bytes).map_err(|e| StoreError::io(&self.temporary, &e))
+    }
+
+    /// Keeps what was written. It survives kill -9 of everything, as with [`Safety::Processes`].
+    ///
+    /// # Errors
+    /// It cannot be put in its place.
+    pub fn finish(mut self) -> Result<BlobId, StoreError> {
+        let id = BlobId(hex::encode(self.hash.finalize_reset()));
+        let path = self.blobs.path(Kind::Content, &id);
+        let path = path.ok_or_else(|| StoreError::BlobDamaged { id: id.0.clone() })?;
+        let io = |e: io::Error| StoreError::io(&path, &e);
+        if let Some(dir) = path.parent() {
+            DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(io)?;
+        }
+        // Over one that is there already: what is damaged is mended so.
+        self.blobs.place(&self.temporary, &path).map_err(io)?;
+        self.temporary.clear();
+        Ok(id)
+    }
+}
+
+impl Drop for BlobWriter<'_> {
+    fn drop(&mut self) {
+        if !self.temporary.as_os_str().is_empty() {
+            let _ = fs::remove_file(&self.temporary);
+        }
     }
 }
 
@@ -229,6 +303,26 @@ mod tests {
         assert!(matches!(blobs.get(&id), Err(StoreError::BlobDamaged { .. })));
         blobs.put(b"whole", Safety::Processes).unwrap();
         assert_eq!(blobs.get(&id).unwrap().unwrap(), b"whole");
+    }
+
+    #[test]
+    fn what_is_written_in_pieces_is_the_same_blob_and_what_is_given_up_leaves_nothing() {
+        let (dir, blobs) = blobs();
+        let mut writer = blobs.writer().unwrap();
+        writer.write(b"ab").unwrap();
+        writer.write(b"c").unwrap();
+        let id = writer.finish().unwrap();
+        assert_eq!(id, blobs.put(b"abc", Safety::Processes).unwrap());
+        assert_eq!(files(dir.path()), [dir.path().join("blobs/ba").join(&id.0)]);
+        let mut given_up = blobs.writer().unwrap();
+        given_up.write(b"x").unwrap();
+        assert_eq!(files(dir.path()).len(), 2);
+        drop(given_up);
+        assert_eq!(files(dir.path()).len(), 1);
+        let mut text = String::new();
+        blobs.open(&id).unwrap().unwrap().read_to_string(&mut text).unwrap();
+        assert_eq!(text, "abc");
+        assert!(blobs.open(&BlobId("../key".to_owned())).unwrap().is_none());
     }
 
     #[test]

@@ -19,7 +19,7 @@ mod reader;
 mod schema;
 mod writer;
 
-pub use blobs::{Blobs, Safety, Stored, Swept};
+pub use blobs::{BlobWriter, Blobs, Safety, Stored, Swept};
 pub use checkpoint::Checkpointer;
 pub use error::StoreError;
 pub use facts::{SessionFacts, TaskSeed};

@@ -3,12 +3,12 @@
 use std::borrow::Cow;
 use std::sync::LazyLock;
 
-use minijinja::value::Serde;
+use minijinja::value::{Serde, ValueKind};
 use minijinja::{Environment, UndefinedBehavior};
 use serde_json::Value;
 
-use super::Values;
 use super::expr::{Expr, Kind, Name};
+use super::{MAX_SCRIPT_BYTES, Values};
 use crate::dag::model::Task;
 use crate::dag::value::to_text;
 
@@ -28,17 +28,106 @@ pub(super) fn check(expr: &Expr) -> Result<(), String> {
 
 /// The text of an expression's value.
 pub(super) fn text(expr: &Expr, task: &Task, values: &Values<'_>) -> Result<String, String> {
-    match &expr.kind {
-        Kind::Literal(text) => Ok(text.clone()),
-        Kind::Name(name) => match lookup(name, task, values) {
-            Some(value) => Ok(to_text(&value)),
-            None => Err(missing(name)),
+    let value = match evaluate(expr, task, values)? {
+        Evaluated::Known(value) => return Ok(to_text(&value)),
+        Evaluated::Made(value) => value,
+    };
+    if let Some(text) = value.as_str() {
+        return Ok(text.to_owned());
+    }
+    let too_long = || format!("its value is longer than {MAX_SCRIPT_BYTES} bytes: pass a file");
+    Ok(to_text(&json(&value, MAX_SCRIPT_BYTES, too_long)?))
+}
+
+/// The value of an expression that is true or false.
+pub(super) fn boolean(expr: &Expr, task: &Task, values: &Values<'_>) -> Result<bool, String> {
+    let found = match evaluate(expr, task, values)? {
+        Evaluated::Known(value) => match &*value {
+            Value::Bool(value) => return Ok(*value),
+            other => kind_of(other),
         },
-        Kind::Code(code) => code_text(code, expr, task, values),
+        Evaluated::Made(value) => match value.kind() {
+            ValueKind::Bool => return Ok(value.is_true()),
+            kind => kind_made(kind),
+        },
+    };
+    Err(not_boolean(found))
+}
+
+/// What to say of an expression that is neither true nor false.
+pub(super) fn not_boolean(found: &str) -> String {
+    let example = match found {
+        "a number" => "`… > 0`",
+        "a list" | "an object" | "none" => "`… is defined` or `(… | length) > 0`",
+        _ => "`… == \"text\"`",
+    };
+    format!("its value is {found}, and only true or false decides: compare it, as in {example}")
+}
+
+/// The elements of a list. What is longer than `most` is not built.
+pub(super) fn list(
+    expr: &Expr,
+    task: &Task,
+    values: &Values<'_>,
+    (most, most_bytes): (usize, usize),
+) -> Result<Vec<Value>, String> {
+    let too_many = || format!("it has more than {most} items: split the work, or have one item do more");
+    let evaluated = evaluate(expr, task, values).map_err(|message| {
+        // The engine's own limit, of `range` and of repeated lists.
+        if message.contains("too many elements") || message.contains("too large") {
+            too_many()
+        } else {
+            message
+        }
+    })?;
+    let value = match evaluated {
+        Evaluated::Known(value) => match &*value {
+            Value::Array(items) if items.len() > most => return Err(too_many()),
+            Value::Array(items) => return Ok(items.clone()),
+            other => return Err(not_list(kind_of(other))),
+        },
+        Evaluated::Made(value) => value,
+    };
+    if !matches!(value.kind(), ValueKind::Seq | ValueKind::Iterable) {
+        return Err(not_list(kind_made(value.kind())));
+    }
+    let mut items = Vec::new();
+    let mut left = most_bytes;
+    for item in value.try_iter().map_err(|error| describe(&error))? {
+        if items.len() == most {
+            return Err(too_many());
+        }
+        let too_long =
+            || format!("its items are longer than {most_bytes} bytes in all: have each name a file");
+        let item = json(&item, left, too_long)?;
+        left = left.saturating_sub(to_text(&item).len());
+        items.push(item);
+    }
+    Ok(items)
+}
+
+/// What to say of an expression that is no list.
+pub(super) fn not_list(found: &str) -> String {
+    let help = if found == "a text" { ": `… | split(\",\")` or `… | lines` make one of it" } else { "" };
+    format!("its value is {found}, and foreach goes over a list{help}")
+}
+
+enum Evaluated<'a> {
+    /// As it was given.
+    Known(Cow<'a, Value>),
+    /// By the engine.
+    Made(minijinja::Value),
+}
+
+fn evaluate<'a>(expr: &Expr, task: &Task, values: &Values<'a>) -> Result<Evaluated<'a>, String> {
+    match &expr.kind {
+        Kind::Literal(text) => Ok(Evaluated::Known(Cow::Owned(Value::String(text.clone())))),
+        Kind::Name(name) => lookup(name, task, values).map(Evaluated::Known).ok_or_else(|| missing(name)),
+        Kind::Code(code) => made(code, expr, task, values).map(Evaluated::Made),
     }
 }
 
-fn code_text(code: &str, expr: &Expr, task: &Task, values: &Values<'_>) -> Result<String, String> {
+fn made(code: &str, expr: &Expr, task: &Task, values: &Values<'_>) -> Result<minijinja::Value, String> {
     // What has no value stays undefined, so that `| default(…)` can supply one.
     let known = |(index, name)| {
         let value = lookup(name, task, values)?;
@@ -59,15 +148,68 @@ fn code_text(code: &str, expr: &Expr, task: &Task, values: &Values<'_>) -> Resul
     if value.is_undefined() {
         return Err("it has no value; add `| default(…)` if that can be".to_owned());
     }
-    if let Some(text) = value.as_str() {
-        return Ok(text.to_owned());
+    Ok(value)
+}
+
+/// The JSON form, which is refused where its text would be longer than `most` bytes.
+fn json(value: &minijinja::Value, most: usize, too_long: impl Fn() -> String) -> Result<Value, String> {
+    let mut text = Bounded { text: Vec::new(), left: most, full: false };
+    let written = serde_json::to_writer(&mut text, value);
+    if text.full {
+        return Err(too_long());
     }
-    let json =
-        serde_json::to_value(&value).map_err(|error| format!("its value has no JSON form: {error}"))?;
+    let json: Value = written
+        .and_then(|()| serde_json::from_slice(&text.text))
+        .map_err(|error| format!("its value has no JSON form: {error}"))?;
     if json.is_null() && !value.is_none() {
         return Err(format!("its value is {value}, which is not a number of JSON"));
     }
-    Ok(to_text(&json))
+    Ok(json)
+}
+
+struct Bounded {
+    text: Vec<u8>,
+    left: usize,
+    full: bool,
+}
+
+impl std::io::Write for Bounded {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let Some(left) = self.left.checked_sub(bytes.len()) else {
+            self.full = true;
+            return Err(std::io::ErrorKind::FileTooLarge.into());
+        };
+        self.left = left;
+        self.text.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A value's kind in a sentence.
+pub(super) fn kind_of(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "none",
+        Value::Bool(_) => "true or false",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a text",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "an object",
+    }
+}
+
+fn kind_made(kind: ValueKind) -> &'static str {
+    match kind {
+        ValueKind::None | ValueKind::Undefined => "none",
+        ValueKind::Bool => "true or false",
+        ValueKind::Number => "a number",
+        ValueKind::String | ValueKind::Bytes => "a text",
+        ValueKind::Seq | ValueKind::Iterable => "a list",
+        _ => "an object",
+    }
 }
 
 fn missing(name: &Name) -> String {
@@ -75,6 +217,10 @@ fn missing(name: &Name) -> String {
         Name::Output { task, output } => {
             format!("task `{task}` left no output `{output}`; add `| default(…)` if that can be")
         }
+        Name::Tail(task) => {
+            format!("the log of task `{task}` is not there; add `| default(…)` if that can be")
+        }
+        Name::Item => "only a task with foreach has an item".to_owned(),
         Name::Param(name) => format!("parameter `{name}` has no value"),
         _ => "it has no value".to_owned(),
     }
@@ -88,6 +234,8 @@ fn lookup<'a>(name: &Name, task: &Task, values: &Values<'a>) -> Option<Cow<'a, V
             let id = task.parse().ok()?;
             values.outputs.get(&id)?.get(output).map(Cow::Borrowed)
         }
+        Name::Tail(task) => values.tails.get(&task.parse().ok()?).and_then(|tail| text(tail)),
+        Name::Item => values.item.map(Cow::Borrowed),
         Name::RunId => text(values.run),
         Name::DagId => text(values.dag),
         Name::TaskId => text(task.id.as_str()),

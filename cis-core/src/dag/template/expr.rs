@@ -1,4 +1,4 @@
-//! What is known of one `{{ … }}` once it is read. Knows nothing of how it is read or evaluated.
+//! What is known of one expression once it is read. Knows nothing of how it is read or evaluated.
 
 use std::ops::Range;
 
@@ -14,6 +14,10 @@ pub(in crate::dag) enum Name {
         /// The output.
         output: String,
     },
+    /// `tasks.ID.output`: the end of its log. The task's id as written.
+    Tail(String),
+    /// `item`; what follows it is the engine's.
+    Item,
     /// `run.id`.
     RunId,
     /// `dag.id`.
@@ -36,12 +40,14 @@ pub(in crate::dag) struct Reference {
 /// An expression.
 #[derive(Debug, Clone)]
 pub(in crate::dag) struct Expr {
-    /// With its braces, bytes of the whole text.
+    /// With its braces where it has them, bytes of the whole text.
     pub(in crate::dag) range: Range<usize>,
     /// The names in it, in order.
     pub(in crate::dag) references: Vec<Reference>,
     /// It ends in `| raw`.
     pub(in crate::dag) raw: bool,
+    /// It says what holds where a name has no value: `default`, `is defined`.
+    pub(in crate::dag) guarded: bool,
     /// What it evaluates.
     pub(super) kind: Kind,
 }

@@ -6,6 +6,7 @@
 //! stays one argument. What a command then does with its arguments (`eval`, `sh -c "…"`, `ssh`) is the
 //! author's. Knows nothing of files and their places: [`super::parse`] adds those.
 
+mod decide;
 mod eval;
 mod expr;
 mod heredoc;
@@ -20,10 +21,11 @@ use std::ops::Range;
 
 use serde_json::Value;
 
-use super::model::{Action, Task};
+use super::model::{Action, Cache, CacheKey, Task};
 use crate::api::Program;
 use crate::ids::TaskId;
 
+pub use decide::{MAX_ITEMS, condition, decision_outputs, items};
 pub(super) use expr::{ExprError, Name, Reference};
 use scan::{Form, Scan, scan};
 pub(super) use scan::{Site, has_template};
@@ -69,7 +71,7 @@ pub enum RenderError {
     /// An expression is wrong or has no value.
     #[error("{place}: {expression}: {message}")]
     Expression {
-        /// `script`, `command[1]`, `env.NAME`, `cwd`.
+        /// `script`, `command[1]`, `env.NAME`, `cwd`, `if`, `foreach` …
         place: String,
         /// As written.
         expression: String,
@@ -129,25 +131,54 @@ pub fn render(task: &Task, values: &Values<'_>) -> Result<Rendered, RenderError>
     Ok(Rendered { program, env, cwd })
 }
 
-/// The outputs of other tasks that this one refers to, each once. Names that are no task ids are left out.
+/// The value of a text with templates: the question of an approval, the key of a cache. `place` is
+/// what the file calls it, for messages.
+///
+/// # Errors
+/// [`RenderError`].
+pub fn text(text: &str, task: &Task, values: &Values<'_>, place: &str) -> Result<String, RenderError> {
+    plain(text, task, values, MAX_ARGUMENT_BYTES, || place.to_owned())
+}
+
+/// The outputs of other tasks that a try of this one needs when it starts (program, environment,
+/// directory, key of its cache), each once. Names that are no task ids are left out.
 #[must_use]
 pub fn referenced_outputs(task: &Task) -> Vec<(TaskId, String)> {
     let mut names = BTreeSet::new();
-    let mut add = |text: &str, site: Site<'_>| {
+    each_name(task, |name| match name {
+        Name::Output { task, output } => names.extend(TaskId::new(&task).ok().map(|id| (id, output))),
+        _ => {}
+    });
+    names.into_iter().collect()
+}
+
+/// The tasks whose logs a try of this one needs when it starts, each once.
+#[must_use]
+pub fn referenced_tails(task: &Task) -> Vec<TaskId> {
+    let mut ids = BTreeSet::new();
+    each_name(task, |name| match name {
+        Name::Tail(task) => ids.extend(TaskId::new(&task)),
+        _ => {}
+    });
+    ids.into_iter().collect()
+}
+
+/// All names in what is rendered at the start of a try.
+fn each_name(task: &Task, mut use_it: impl FnMut(Name)) {
+    let mut scan_text = |text: &str, site: Site<'_>| {
         if has_template(text) {
             let references = scan(text, site).found.into_iter().flat_map(|found| found.expr.references);
-            names.extend(references.filter_map(|reference| match reference.name {
-                Name::Output { task, output } => Some((TaskId::new(&task).ok()?, output)),
-                _ => None,
-            }));
+            references.for_each(|reference| use_it(reference.name));
         }
     };
     match &task.action {
-        Action::Command(argv) => argv.iter().for_each(|text| add(text, Site::Plain)),
-        Action::Script { text, shell } => add(text, Site::Script(shell)),
+        Action::Command(argv) => argv.iter().for_each(|text| scan_text(text, Site::Plain)),
+        Action::Script { text, shell } => scan_text(text, Site::Script(shell)),
     }
-    task.env.values().chain(&task.cwd).for_each(|text| add(text, Site::Plain));
-    names.into_iter().collect()
+    task.env.values().chain(&task.cwd).for_each(|text| scan_text(text, Site::Plain));
+    if let Some(Cache { key: CacheKey::Text(text), .. }) = &task.cache {
+        scan_text(text, Site::Plain);
+    }
 }
 
 /// All names in a text, and what is wrong with it.

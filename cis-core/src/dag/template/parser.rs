@@ -1,4 +1,5 @@
-//! One `{{ … }}`: where it ends, which names it uses, and the same expression over plain variables.
+//! One expression, in `{{ … }}` or alone: where it ends, which names it uses, and the same expression
+//! over plain variables.
 //!
 //! Owns the syntax of names (`params.x`, `tasks.my-task.outputs.x` …). All names are known before
 //! anything is evaluated: what is not a name, a literal, a filter or an operator is refused here.
@@ -24,6 +25,22 @@ pub(in crate::dag) fn parse_at(text: &str, start: usize) -> Result<Expr, ExprErr
     })
 }
 
+/// Reads a text that is one expression, without braces.
+pub(in crate::dag) fn parse_bare(text: &str) -> Result<Expr, ExprError> {
+    let mut parser = Parser { at: 0, bare: true, ..Parser::new(text, 0) };
+    let start = text.len() - text.trim_start().len();
+    if text[start..].starts_with("{{") {
+        let help = "write it without the braces";
+        return Err(parser.error(start..start + 2, "this is an expression already", help));
+    }
+    let expr = parser.run()?;
+    if let Some(at) = parser.raw {
+        let help = "leave it out: no shell reads this value";
+        return Err(parser.error(at..at + 3, "`raw` is for scripts", help));
+    }
+    Ok(expr)
+}
+
 /// What the token before the present one was.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Before {
@@ -38,10 +55,13 @@ struct Parser<'a> {
     text: &'a str,
     start: usize,
     at: usize,
+    /// The text is nothing but the expression.
+    bare: bool,
     open: Vec<u8>,
     before: Before,
     references: Vec<Reference>,
     raw: Option<usize>,
+    guarded: bool,
     last_pipe: usize,
     tokens: usize,
     literal: Option<Range<usize>>,
@@ -53,10 +73,12 @@ impl<'a> Parser<'a> {
             text,
             start,
             at: start + 2,
+            bare: false,
             open: Vec::new(),
             before: Before::Other,
             references: Vec::new(),
             raw: None,
+            guarded: false,
             last_pipe: 0,
             tokens: 0,
             literal: None,
@@ -64,7 +86,10 @@ impl<'a> Parser<'a> {
     }
 
     fn run(&mut self) -> Result<Expr, ExprError> {
-        if matches!(self.byte(0), Some(b'-' | b'+')) && !self.byte(1).is_some_and(|b| b.is_ascii_digit()) {
+        if !self.bare
+            && matches!(self.byte(0), Some(b'-' | b'+'))
+            && !self.byte(1).is_some_and(|b| b.is_ascii_digit())
+        {
             return Err(self.error(
                 self.at..self.at + 1,
                 "templates have no whitespace control",
@@ -74,10 +99,13 @@ impl<'a> Parser<'a> {
         loop {
             self.skip_blanks();
             let Some(byte) = self.byte(0) else {
+                if self.bare {
+                    return self.finish();
+                }
                 let range = self.start..self.start + 2;
                 return Err(self.error(range, "this {{ has no }}", LITERAL_HELP));
             };
-            if byte == b'}' && self.byte(1) == Some(b'}') && self.open.last() != Some(&b'{') {
+            if !self.bare && byte == b'}' && self.byte(1) == Some(b'}') && self.open.last() != Some(&b'{') {
                 return self.finish();
             }
             if let Some(at) = self.raw {
@@ -165,12 +193,18 @@ impl<'a> Parser<'a> {
                 self.raw = Some(range.start);
                 Ok(())
             }
-            Before::Pipe => self.one_of(range, "filter", FILTERS),
+            Before::Pipe => {
+                self.guarded |= matches!(word, "default" | "d");
+                self.one_of(range, "filter", FILTERS)
+            }
             Before::Is if word == "not" => {
                 self.before = Before::Is;
                 Ok(())
             }
-            Before::Is => self.one_of(range, "test", TESTS),
+            Before::Is => {
+                self.guarded |= matches!(word, "defined" | "undefined");
+                self.one_of(range, "test", TESTS)
+            }
             _ if KEYWORDS.contains(&word) => {
                 self.before = if word == "is" { Before::Is } else { Before::Other };
                 Ok(())
@@ -203,6 +237,10 @@ impl<'a> Parser<'a> {
 
     /// The templates of other programs start with a dot.
     fn foreign(&self) -> ExprError {
+        if self.bare {
+            let range = self.at..self.at + 1;
+            return self.error(range, "nothing stands before this dot", LITERAL_HELP);
+        }
         let end = self.text[self.at..].find("}}").map_or(self.at + 1, |at| self.at + at + 2);
         let whole = &self.text[self.start..end];
         let help = if whole.ends_with("}}") && !whole.contains(['"', '\\', '\n']) {
@@ -217,8 +255,8 @@ impl<'a> Parser<'a> {
         let word = &self.text[range.clone()];
         let help = match nearest(word, ROOTS.iter().copied()) {
             Some(near) => format!("did you mean `{near}`?"),
-            None => "there are params.NAME, tasks.ID.outputs.NAME, run.id, dag.id, task.id and attempt; \
-                     a text stands in quotes"
+            None => "there are params.NAME, tasks.ID.outputs.NAME, tasks.ID.output, item, run.id, dag.id, \
+                     task.id and attempt; a text stands in quotes"
                 .to_owned(),
         };
         self.error(range, format!("unknown name {}", quoted(word)), help)
@@ -227,6 +265,7 @@ impl<'a> Parser<'a> {
     fn path(&mut self, root: Range<usize>) -> Result<(), ExprError> {
         let name = match &self.text[root.clone()] {
             "attempt" => Some(Name::Attempt),
+            "item" => Some(Name::Item),
             "params" => self.step(false).map(Name::Param),
             "tasks" => self.output_path(),
             "run" => self.fixed("id").then_some(Name::RunId),
@@ -238,7 +277,7 @@ impl<'a> Parser<'a> {
             let said = format!("{} is not a value", quoted(&self.text[range.clone()]));
             let help = match &self.text[root] {
                 "params" => "write params.NAME",
-                "tasks" => "write tasks.ID.outputs.NAME",
+                "tasks" => "write tasks.ID.outputs.NAME, or tasks.ID.output for the end of its log",
                 "run" => "write run.id",
                 "dag" => "write dag.id",
                 _ => "write task.id",
@@ -251,9 +290,11 @@ impl<'a> Parser<'a> {
 
     fn output_path(&mut self) -> Option<Name> {
         let task = self.step(true)?;
-        self.fixed("outputs").then_some(())?;
-        let output = self.step(false)?;
-        Some(Name::Output { task, output })
+        match self.step(false)?.as_str() {
+            "outputs" => Some(Name::Output { task, output: self.step(false)? }),
+            "output" => Some(Name::Tail(task)),
+            _ => None,
+        }
     }
 
     fn fixed(&mut self, wanted: &str) -> bool {
@@ -318,9 +359,10 @@ impl<'a> Parser<'a> {
     }
 
     fn finish(&mut self) -> Result<Expr, ExprError> {
-        let end = self.at + 2;
+        let braces = if self.bare { 0 } else { 2 };
+        let end = self.at + braces;
         let range = self.start..end;
-        let inner_start = self.start + 2;
+        let inner_start = self.start + braces;
         let inner_end = if self.raw.is_some() { self.last_pipe } else { self.at };
         let inner = self.text[inner_start..inner_end].trim();
         if inner.is_empty() {
@@ -339,7 +381,7 @@ impl<'a> Parser<'a> {
             _ => Kind::Code(self.rewritten(inner_start..inner_end)),
         };
         let references = std::mem::take(&mut self.references);
-        Ok(Expr { range, references, raw: self.raw.is_some(), kind })
+        Ok(Expr { range, references, raw: self.raw.is_some(), guarded: self.guarded, kind })
     }
 
     /// The source with each name replaced by a variable that minijinja can read.
@@ -356,7 +398,11 @@ impl<'a> Parser<'a> {
     }
 
     fn error(&self, range: Range<usize>, message: impl Into<String>, help: impl Into<String>) -> ExprError {
-        ExprError { range, message: message.into(), help: Some(help.into()), resume: None }
+        let mut help = help.into();
+        if self.bare && help == LITERAL_HELP {
+            help = "there are names, numbers, texts in quotes, operators and filters".to_owned();
+        }
+        ExprError { range, message: message.into(), help: Some(help), resume: None }
     }
 
     fn rest(&self) -> &'a [u8] {

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::*;
 
+mod decide;
 mod shells;
 
 fn task(action: Action) -> Task {
@@ -125,9 +126,9 @@ fn what_has_no_value_is_an_error() {
         command[0]: {{ params.j.gone.further }}: undefined value
         command[0]: {{ 1 / 0 }}: invalid operation (unable to calculate 1 / 0)
         command[0]: {{ params.v + 1 }}: invalid operation (tried to use + operator on unsupported types string and number)
-        command[0]: foo: unknown name `foo`; there are params.NAME, tasks.ID.outputs.NAME, run.id, dag.id, task.id and attempt; a text stands in quotes
+        command[0]: foo: unknown name `foo`; there are params.NAME, tasks.ID.outputs.NAME, tasks.ID.output, item, run.id, dag.id, task.id and attempt; a text stands in quotes
         command[0]: params: `params` is not a value; write params.NAME
-        command[0]: tasks.a-1.x: `tasks.a-1.x` is not a value; write tasks.ID.outputs.NAME
+        command[0]: tasks.a-1.x: `tasks.a-1.x` is not a value; write tasks.ID.outputs.NAME, or tasks.ID.output for the end of its log
         command[0]: run.foo: `run.foo` is not a value; write run.id
         command[0]: raw: `raw` is not the last filter; write it last: {{ … | raw }}
         command[0]: raw: `raw` stands inside brackets; write it last: {{ … | raw }}
@@ -139,7 +140,7 @@ fn what_has_no_value_is_an_error() {
         command[0]: nope: no filter `nope`; there are abs, attr, batch, bool, capitalize, chain, count, d, default, dictsort, first, float, format, groupby, indent, int, items, join, last, length, lines, list, lower, map, max, min, pprint, reject, rejectattr, replace, reverse, round, select, selectattr, slice, sort, split, string, sum, title, trim, unique, upper, zip
         command[0]: nope: no test `nope`; did you mean `none`?
         command[0]: ]: unexpected `]`; to have the two braces themselves, write {{ "{{" }}
-        command[0]: p: unknown name `p`; there are params.NAME, tasks.ID.outputs.NAME, run.id, dag.id, task.id and attempt; a text stands in quotes
+        command[0]: p: unknown name `p`; there are params.NAME, tasks.ID.outputs.NAME, tasks.ID.output, item, run.id, dag.id, task.id and attempt; a text stands in quotes
         command[0]: {{ range(params.n }}: syntax error (unexpected end of input, expected `,`)
         "#);
 }

@@ -1,7 +1,7 @@
 //! The words of expressions. A test holds them against the template engine.
 
 /// Names start with one of these.
-pub(super) const ROOTS: &[&str] = &["params", "tasks", "run", "dag", "task", "attempt"];
+pub(super) const ROOTS: &[&str] = &["params", "tasks", "run", "dag", "task", "attempt", "item"];
 
 /// Words that stand for themselves.
 pub(super) const KEYWORDS: &[&str] =

@@ -50,6 +50,7 @@ impl Driver {
 
     fn forget_ended(&mut self) {
         for run in self.parts.machine.forget_ended() {
+            self.parts.worker.forget_logs(run.id());
             if let Some(base) = &run.facts().base_env {
                 self.parts.worker.drop_environment(base);
             }

@@ -1,5 +1,7 @@
 //! What the API asks of the driver.
 
+use std::collections::BTreeSet;
+
 use super::{Beside, COMMANDS_PER_TURN_MAX, Driver, Stopping, confirmation, now_ms};
 use crate::api::{Problem, ProblemKind};
 use crate::event::{Actor, EventBody, EventDraft};
@@ -7,7 +9,8 @@ use crate::ids::{InputId, RunId, SessionId, TimestampMs};
 use crate::node::api::store_problem;
 use crate::node::commands::{Command, DriverStatus, NewRun, Reply, RunVerb};
 use crate::node::restore;
-use crate::scheduler::{Input, InputKind, Rejected};
+use crate::node::upkeep::Victims;
+use crate::scheduler::{Input, InputKind, Rejected, Run};
 use crate::session::protocol::ToHost;
 use crate::store::TaskSeed;
 
@@ -219,13 +222,20 @@ impl Driver {
         self.parts.writer.find_input(input).map_err(|error| store_problem(&error))
     }
 
-    fn cleaning(&mut self, mut all: Vec<Victims>, actor: &Actor, reply: Reply<Vec<Victims>>, now: TimestampMs) {
+    fn cleaning(
+        &mut self,
+        mut all: Vec<Victims>,
+        actor: &Actor,
+        reply: Reply<Vec<Victims>>,
+        now: TimestampMs,
+    ) {
         // Somebody may have asked for a retry since they were chosen.
         let open: BTreeSet<RunId> = self.parts.machine.open_runs().map(Run::id).collect();
         for victims in &mut all {
             victims.runs.retain(|run| !open.contains(run));
             for body in victims.events() {
-                let draft = EventDraft { run: None, at_ms: now, actor: Some(actor.clone()), cause: None, body };
+                let draft =
+                    EventDraft { run: None, at_ms: now, actor: Some(actor.clone()), cause: None, body };
                 self.drafts.push((draft, Beside::Nothing));
             }
         }

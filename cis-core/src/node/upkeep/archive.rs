@@ -51,9 +51,7 @@ pub(super) fn is_allowed(name: &str) -> bool {
         }
         ["logs", file] | ["logs", _, file] => {
             let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
-            let sound = |part: &str| {
-                !part.is_empty() && !part.starts_with('.') && part.bytes().all(plain)
-            };
+            let sound = |part: &str| !part.is_empty() && !part.starts_with('.') && part.bytes().all(plain);
             name.len() <= NAME_BYTES_MAX && sound(file) && parts.iter().all(|part| sound(part))
         }
         _ => false,
@@ -174,8 +172,22 @@ mod tests {
         let wrong_dir = blob.replace("/ab/", "/cd/");
         let long = format!("logs/{}", "a".repeat(300));
         for bad in [
-            "", "/etc/passwd", "cis.db/x", "../cis.db", "logs/../identity.key", "logs/./x", "logs//x", "logs/",
-            "logs/a/b/c", "logs/.hidden", "blobs/ab/x", "node.lock", "./cis.db", "logs/a\0b", "logs/a\\b", &wrong_dir,
+            "",
+            "/etc/passwd",
+            "cis.db/x",
+            "../cis.db",
+            "logs/../identity.key",
+            "logs/./x",
+            "logs//x",
+            "logs/",
+            "logs/a/b/c",
+            "logs/.hidden",
+            "blobs/ab/x",
+            "node.lock",
+            "./cis.db",
+            "logs/a\0b",
+            "logs/a\\b",
+            &wrong_dir,
             &long,
         ] {
             assert!(!is_allowed(bad), "{bad}");
@@ -195,9 +207,13 @@ mod tests {
         let names: Vec<_> =
             tar.entries().unwrap().map(|e| e.unwrap().path().unwrap().display().to_string()).collect();
         assert_eq!(names, [HEAD, "cis.db", SUMS]);
-        let sums = read_sums("ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad  cis.db\n").unwrap();
+        let sums =
+            read_sums("ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad  cis.db\n").unwrap();
         assert!(sums.contains_key("cis.db"));
-        assert!(String::from_utf8_lossy(&bytes).contains("ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad  cis.db\n"));
+        assert!(
+            String::from_utf8_lossy(&bytes)
+                .contains("ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad  cis.db\n")
+        );
         assert!(read_sums("x  cis.db").is_err() && read_sums("nonsense").is_err());
     }
 }

@@ -10,9 +10,9 @@ use tokio::sync::oneshot;
 
 use super::clean::Cleaner;
 use super::hold;
-use super::rules::Rules;
+use super::rules::with_request;
 use crate::api::{CleanReport, CleanStore, Problem, ProblemKind};
-use crate::config::Home;
+use crate::config::{Home, Retention};
 use crate::event::{Actor, ActorKind, Via};
 use crate::node::commands::{Command, DriverHandle};
 use crate::node::driver::Shared;
@@ -32,7 +32,7 @@ const AGAIN: Duration = Duration::from_secs(60 * 60);
 pub(in crate::node) struct Upkeep {
     pub(in crate::node) home: Home,
     pub(in crate::node) blobs: Arc<Blobs>,
-    pub(in crate::node) rules: Rules,
+    pub(in crate::node) rules: Retention,
     pub(in crate::node) driver: DriverHandle,
     pub(in crate::node) shared: Arc<Shared>,
 }
@@ -44,7 +44,11 @@ pub(in crate::node) struct Daily {
 
 impl Upkeep {
     /// Cleans as somebody asked, on a thread of its own: it may take minutes.
-    pub(in crate::node) async fn clean(self, request: CleanStore, actor: Actor) -> Result<CleanReport, Problem> {
+    pub(in crate::node) async fn clean(
+        self,
+        request: CleanStore,
+        actor: Actor,
+    ) -> Result<CleanReport, Problem> {
         let (done, report) = oneshot::channel();
         let spawned = thread::Builder::new().name("cis-upkeep".to_owned()).spawn(move || {
             // Whoever asked may have gone meanwhile.
@@ -60,7 +64,7 @@ impl Upkeep {
         let cleaner = Cleaner {
             home: &self.home,
             blobs: &self.blobs,
-            rules: self.rules.with(&request),
+            rules: with_request(&self.rules, &request),
             now: SystemTime::now(),
         };
         let mut record = |victims| {
@@ -100,8 +104,7 @@ impl Upkeep {
 
     /// Gives the least time until it is tried again.
     fn clean_by_rule(&self) -> Duration {
-        let actor =
-            Actor { kind: ActorKind::Policy, name: "retention".to_owned(), via: Via::Internal };
+        let actor = Actor { kind: ActorKind::Policy, name: "retention".to_owned(), via: Via::Internal };
         match self.clean_now(CleanStore::default(), &actor) {
             Ok(report) => {
                 for failed in &report.failed {

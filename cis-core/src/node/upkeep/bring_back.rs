@@ -73,7 +73,8 @@ pub fn restore(
 
 /// Taken for as long as the file is open: neither can start meanwhile.
 fn lock(path: &Path, who: &'static str, home: &Path) -> Result<File, UpkeepError> {
-    let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path);
+    let opened =
+        OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path);
     let file = opened.map_err(UpkeepError::file("open the lock", path))?;
     match file.try_lock() {
         Ok(()) => Ok(file),

@@ -13,13 +13,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use self::choice::Choice;
 use super::error::UpkeepError;
 use super::hold::Hold;
-use super::rules::Rules;
+use super::rules::with_request;
 use super::stock::Logs;
-use crate::api::{CleanReport, Problem, ProblemKind};
-use crate::config::Home;
+use crate::api::{CleanReport, CleanStore, Problem, ProblemKind};
+use crate::config::{Home, Retention};
 use crate::event::{Actor, EventBody, EventDraft};
 use crate::ids::{RunId, SessionId, TimestampMs};
-use crate::store::maintenance::Census;
+use crate::node::cache;
+use crate::store::maintenance::{Census, Needs};
 use crate::store::{Blobs, Swept, Writer};
 
 /// Names in one event.
@@ -44,7 +45,7 @@ pub(super) struct Cleaner<'a> {
     /// Its blobs; the node's own where one runs.
     pub(super) blobs: &'a Blobs,
     /// What is kept.
-    pub(super) rules: Rules,
+    pub(super) rules: Retention,
     /// The time.
     pub(super) now: SystemTime,
 }
@@ -66,7 +67,14 @@ impl Cleaner<'_> {
             sessions: choice.victims.iter().map(|one| one.sessions.len() as u64).sum(),
             ..CleanReport::default()
         };
+        let rules = &self.rules;
+        let cache = |dry_run| {
+            let (age, bytes) = (rules.cache_max_age_ms, rules.cache_max_bytes);
+            cache::sweep(&self.home.dir, self.now, age, bytes, dry_run)
+                .map_err(UpkeepError::file("clean the cache in", &self.home.dir))
+        };
         if dry_run {
+            report.cache_entries = cache(true)?.entries;
             report.log_bytes = choice.log_bytes;
             (report.blobs, report.blob_bytes) = (choice.blobs, choice.blob_bytes);
             report.kept_bytes = choice.left_bytes;
@@ -84,6 +92,7 @@ impl Cleaner<'_> {
         };
         report.runs = certain.iter().map(|victims| victims.runs.len() as u64).sum();
         self.remove_logs(&certain, &logs, &mut report);
+        report.cache_entries = cache(false)?.entries;
         self.sweep(&mut report)?;
         report.kept_bytes = report.kept_bytes.saturating_add(Logs::take(&self.home.logs())?.bytes());
         hold.cleaned(self.now).map_err(UpkeepError::file("note the time in", &self.home.dir))?;
@@ -111,7 +120,7 @@ impl Cleaner<'_> {
     /// Removes blobs that nobody needs as the store stands now, and what crashes left.
     fn sweep(&self, report: &mut CleanReport) -> Result<(), UpkeepError> {
         let census = Census::take(&self.home.database())?;
-        let needs = census.needs();
+        let needs = needs(&census, self.home)?;
         for stored in self.blobs.list()? {
             let patience = match &stored.id {
                 Some(id) if needs.has(id) => {
@@ -122,11 +131,8 @@ impl Cleaner<'_> {
                 _ => ORPHANED,
             };
             let before = self.ago(patience);
-            let swept = if stored.modified > before {
-                Ok(Swept::InUse)
-            } else {
-                self.blobs.sweep(&stored, before)
-            };
+            let swept =
+                if stored.modified > before { Ok(Swept::InUse) } else { self.blobs.sweep(&stored, before) };
             match swept {
                 Ok(Swept::Gone) => {
                     report.blobs += 1;
@@ -152,6 +158,14 @@ impl Cleaner<'_> {
     }
 }
 
+/// Runs, and entries of the cache.
+fn needs(census: &Census, home: &Home) -> Result<Needs, UpkeepError> {
+    let mut needs = census.needs();
+    let cached = cache::living_blobs(&home.dir).map_err(UpkeepError::file("read the cache in", &home.dir))?;
+    cached.iter().for_each(|id| needs.add(id));
+    Ok(needs)
+}
+
 fn record_again(victims: &[Victims], record: &mut Record<'_>) -> Result<Vec<Victims>, UpkeepError> {
     let mut tries = RECORD_TRIES;
     loop {
@@ -173,16 +187,16 @@ fn record_again(victims: &[Victims], record: &mut Record<'_>) -> Result<Vec<Vict
 /// As [`Cleaner::clean`]; or a node runs ([`crate::store::StoreError::InUse`]).
 pub fn clean_without_node(
     home: &Home,
-    rules: Rules,
-    dry_run: bool,
+    configured: &Retention,
+    request: &CleanStore,
     actor: &Actor,
 ) -> Result<CleanReport, UpkeepError> {
     let now = SystemTime::now();
     let blobs = Blobs::new(&home.dir);
-    let cleaner = Cleaner { home, blobs: &blobs, rules, now };
+    let cleaner = Cleaner { home, blobs: &blobs, rules: with_request(configured, request), now };
     let at_ms = cleaner.now_ms();
     let mut writer = Writer::open(&home.database())?;
-    cleaner.clean(dry_run, &mut |all| {
+    cleaner.clean(request.dry_run, &mut |all| {
         let mut keep = || {
             for body in all.iter().flat_map(Victims::events) {
                 let draft = EventDraft { run: None, at_ms, actor: Some(actor.clone()), cause: None, body };

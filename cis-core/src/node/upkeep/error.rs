@@ -43,7 +43,9 @@ pub enum UpkeepError {
     #[error("the backup is damaged or was tampered with: {0}; nothing was changed")]
     Damaged(String),
     /// There is something in the home.
-    #[error("{home} is not empty: `--force` puts the backup into its place, and keeps what is there beside it")]
+    #[error(
+        "{home} is not empty: `--force` puts the backup into its place, and keeps what is there beside it"
+    )]
     Occupied {
         /// The home.
         home: PathBuf,
@@ -57,7 +59,9 @@ pub enum UpkeepError {
         home: PathBuf,
     },
     /// The old home cannot be put aside.
-    #[error("{home} cannot be put aside ({source}): it may be a mount; move what is in it away, then restore into the empty directory")]
+    #[error(
+        "{home} cannot be put aside ({source}): it may be a mount; move what is in it away, then restore into the empty directory"
+    )]
     NotAside {
         /// The home.
         home: PathBuf,

@@ -19,11 +19,10 @@ mod tests;
 
 pub use backup::{BackupReport, backup};
 pub use bring_back::{RestoreReport, restore};
-pub use clean::clean_without_node;
 pub(in crate::node) use clean::Victims;
+pub use clean::clean_without_node;
 pub use deep::deep_check;
 pub use error::UpkeepError;
-pub use rules::Rules;
 
 /// How far something is, bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -117,7 +117,11 @@ pub(super) fn entries(dir: &Path) -> Result<Vec<(String, Found)>, UpkeepError> {
 fn measure(entry: &DirEntry) -> io::Result<Option<Found>> {
     let Some(meta) = if_there(entry.metadata())? else { return Ok(None) };
     let mut found = Found { path: entry.path(), bytes: 0, modified: meta.modified()? };
-    if meta.is_dir() { add_all(&entry.path(), &mut found)? } else { found.bytes = meta.len() }
+    if meta.is_dir() {
+        add_all(&entry.path(), &mut found)?
+    } else {
+        found.bytes = meta.len()
+    }
     Ok(Some(found))
 }
 
@@ -139,7 +143,6 @@ fn add_all(dir: &Path, found: &mut Found) -> io::Result<()> {
     }
     Ok(())
 }
-
 
 fn if_there<T>(looked: io::Result<T>) -> io::Result<Option<T>> {
     match looked {

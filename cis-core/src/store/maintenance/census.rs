@@ -276,7 +276,8 @@ fn names_in(text: &str) -> impl Iterator<Item = (Name, bool)> + '_ {
     let bytes = text.as_bytes();
     memchr::memchr_iter(b'"', bytes).filter_map(|quote| {
         let end = quote + 1 + NAME_CHARS;
-        let name = (bytes.get(end) == Some(&b'"')).then(|| text.get(quote + 1..end).and_then(name_of)).flatten()?;
+        let name =
+            (bytes.get(end) == Some(&b'"')).then(|| text.get(quote + 1..end).and_then(name_of)).flatten()?;
         Some((name, BLOB_KEYS.iter().any(|key| text[..quote].ends_with(key))))
     })
 }
@@ -294,8 +295,14 @@ mod tests {
     #[test]
     fn names_are_found_wherever_they_stand() {
         let (a, b) = ("a".repeat(64), "0123456789abcdef".repeat(4));
-        let text = format!(r#"{{"spec":"{a}","x":["{b}","{}","{a}0"],"{}":1,"y":"é{}"}}"#, "g".repeat(64), "A".repeat(64), "a".repeat(62));
-        let found: Vec<(String, bool)> = names_in(&text).map(|(name, sure)| (hex::encode(name), sure)).collect();
+        let text = format!(
+            r#"{{"spec":"{a}","x":["{b}","{}","{a}0"],"{}":1,"y":"é{}"}}"#,
+            "g".repeat(64),
+            "A".repeat(64),
+            "a".repeat(62)
+        );
+        let found: Vec<(String, bool)> =
+            names_in(&text).map(|(name, sure)| (hex::encode(name), sure)).collect();
         assert_eq!(found, [(a, true), (b, false)]);
         assert_eq!(names_in("\"").count(), 0);
     }

@@ -256,7 +256,7 @@ script = "print({{ attempt }})"
         13 | command = ["echo", "{{ tasks.plan.outputs.regions }}", "{{ branch }}", "{% if x %}", "{{ 1 +"]
            |                                                            ^^^^^^
            |
-           = help: there are params.NAME, tasks.ID.outputs.NAME, run.id, dag.id, task.id and attempt; a text stands in quotes
+           = help: there are params.NAME, tasks.ID.outputs.NAME, tasks.ID.output, item, run.id, dag.id, task.id and attempt; a text stands in quotes
 
         error: only {{ … }} can stand here, no blocks and no comments
           --> x.toml:13:73

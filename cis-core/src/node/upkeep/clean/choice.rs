@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use super::{Cleaner, Victims};
+use crate::config::Retention;
 use crate::ids::{BlobId, RunId, SessionId, TimestampMs};
 use crate::node::upkeep::error::UpkeepError;
-use crate::node::upkeep::rules::Rules;
 use crate::node::upkeep::stock::{Found, Logs};
 use crate::store::maintenance::{Census, Needs};
 use crate::text;
@@ -33,12 +33,8 @@ enum Candidate {
 }
 
 impl Choice {
-    pub(super) fn make(
-        cleaner: &Cleaner<'_>,
-        census: &Census,
-        logs: &Logs,
-    ) -> Result<Self, UpkeepError> {
-        let mut needs = census.needs();
+    pub(super) fn make(cleaner: &Cleaner<'_>, census: &Census, logs: &Logs) -> Result<Self, UpkeepError> {
+        let mut needs = super::needs(census, cleaner.home)?;
         let sizes = sizes(cleaner)?;
         let mut choice = Self { left_bytes: logs.bytes(), ..Self::default() };
         for (id, bytes) in &sizes {
@@ -52,7 +48,7 @@ impl Choice {
             let age = TimestampMs::try_from(age).unwrap_or(TimestampMs::MAX);
             cleaner.now_ms().saturating_sub(age)
         });
-        let [mut aged_ones, mut crowding] = rules(cleaner.rules).map(Victims::new);
+        let [mut aged_ones, mut crowding] = rules(&cleaner.rules).map(Victims::new);
         for (ended_ms, candidate) in candidates(census, logs) {
             let aged = oldest_kept.is_some_and(|oldest| ended_ms <= oldest);
             let crowded = cleaner.rules.max_bytes.is_some_and(|max| choice.left_bytes > max);
@@ -101,7 +97,7 @@ impl Choice {
 }
 
 /// In words.
-fn rules(rules: Rules) -> [String; 2] {
+fn rules(rules: &Retention) -> [String; 2] {
     let age = humantime::format_duration(Duration::from_millis(rules.max_age_ms.unwrap_or_default()));
     let size = text::bytes(rules.max_bytes.unwrap_or_default());
     [

@@ -1,0 +1,162 @@
+//! Conditions, lists, and texts that are rendered before a task starts.
+
+use serde_json::{Value, json};
+
+use super::super::*;
+use super::{command, task, with};
+use crate::dag::model::{Approval, Cache, CacheKey, Foreach};
+
+fn params() -> BTreeMap<String, Value> {
+    serde_json::from_value(json!({
+        "n": 3, "yes": true, "v": "eu,us", "list": ["a", { "b": 1 }], "long": vec![0; MAX_ITEMS + 1],
+    }))
+    .unwrap()
+}
+
+fn decided(text: &str) -> Result<bool, RenderError> {
+    with(&params(), |values| condition(text, &command(&["true"]), values))
+}
+
+fn listed(text: &str) -> Result<Vec<Value>, RenderError> {
+    with(&params(), |values| items(text, &command(&["true"]), values))
+}
+
+#[test]
+fn conditions() {
+    for (text, value) in [
+        ("true", true),
+        (" params.yes ", true),
+        ("not params.yes", false),
+        ("params.n > 2 and tasks.a-1.outputs.x == \"out\"", true),
+        ("tasks['a-1'].outputs.list | length == 1", false),
+        ("tasks.a-1.outputs.gone | default(false)", false),
+        ("tasks.a-1.outputs.gone is defined or {'a': {}}.a is mapping", true),
+        ("{'}}': true}['}}']", true),
+    ] {
+        assert_eq!(decided(text), Ok(value), "{text}");
+    }
+}
+
+#[test]
+fn what_is_neither_true_nor_false_is_refused() {
+    let said: Vec<String> = [
+        "params.n",
+        "params.v",
+        "params.n + 1",
+        "params.list",
+        "none",
+        "'yes'",
+        "tasks.a-1.outputs.gone > 1",
+        "tasks.a-1.outputs.gone == 1",
+        "{{ params.yes }}",
+        "params.yes | raw",
+        "tasks.a-1.output == ''",
+        "item == 1",
+        "attempt > 1",
+        "params.n > ",
+        "(params.yes",
+        "params.yes }}",
+        ".x",
+        "",
+    ]
+    .map(|text| decided(text).unwrap_err().to_string())
+    .into();
+    insta::assert_snapshot!(said.join("\n"), @r#"
+        if: params.n: its value is a number, and only true or false decides: compare it, as in `… > 0`
+        if: params.v: its value is a text, and only true or false decides: compare it, as in `… == "text"`
+        if: params.n + 1: its value is a number, and only true or false decides: compare it, as in `… > 0`
+        if: params.list: its value is a list, and only true or false decides: compare it, as in `… is defined` or `(… | length) > 0`
+        if: none: its value is none, and only true or false decides: compare it, as in `… is defined` or `(… | length) > 0`
+        if: 'yes': its value is a text, and only true or false decides: compare it, as in `… == "text"`
+        if: tasks.a-1.outputs.gone > 1: task `a-1` left no output `gone`; add `| default(…)` if that can be
+        if: tasks.a-1.outputs.gone == 1: task `a-1` left no output `gone`; add `| default(…)` if that can be
+        if: {{ params.yes }}: this is an expression already; write it without the braces
+        if: params.yes | raw: `raw` is for scripts; leave it out: no shell reads this value
+        if: tasks.a-1.output == '': logs are not read for what is decided before a task starts; have that task write what matters to $CIS_OUTPUT, and use tasks.ID.outputs.NAME
+        if: item == 1: this is decided once, before there are items; choose the items in foreach, as in `… | reject("equalto", "x")`
+        if: attempt > 1: this is decided before the first try; leave `attempt` out
+        if: params.n > : syntax error (unexpected end of input, expected expression)
+        if: (params.yes: syntax error (unexpected end of input, expected `)`)
+        if: params.yes }}: unexpected `}`; there are names, numbers, texts in quotes, operators and filters
+        if: .x: nothing stands before this dot; there are names, numbers, texts in quotes, operators and filters
+        if: : there is nothing in it; there are names, numbers, texts in quotes, operators and filters
+        "#);
+}
+
+#[test]
+fn lists() {
+    assert_eq!(listed("params.list").unwrap(), [json!("a"), json!({ "b": 1 })]);
+    assert_eq!(listed("params.v | split(',')").unwrap(), [json!("eu"), json!("us")]);
+    assert_eq!(listed("range(params.n)").unwrap(), [json!(0), json!(1), json!(2)]);
+    assert_eq!(listed("[]").unwrap(), Vec::<Value>::new());
+    assert_eq!(listed(&format!("range({MAX_ITEMS})")).unwrap().len(), MAX_ITEMS);
+    let said: Vec<String> = [
+        "params.n",
+        "params.v",
+        "{'a': 1}",
+        "range(10_001)",
+        "range(10_000_000)",
+        "[0] * 1000000",
+        "[0] * 1000000000",
+        "params.long",
+        "['x' * 1000000] * 100",
+        "[range(100000)] * 100",
+        "tasks.a-1.output | lines",
+    ]
+    .map(|text| listed(text).unwrap_err().to_string())
+    .into();
+    insta::assert_snapshot!(said.join("\n"), @r#"
+        foreach: params.n: its value is a number, and foreach goes over a list
+        foreach: params.v: its value is a text, and foreach goes over a list: `… | split(",")` or `… | lines` make one of it
+        foreach: {'a': 1}: its value is an object, and foreach goes over a list
+        foreach: range(10_001): it has more than 10000 items: split the work, or have one item do more
+        foreach: range(10_000_000): it has more than 10000 items: split the work, or have one item do more
+        foreach: [0] * 1000000: it has more than 10000 items: split the work, or have one item do more
+        foreach: [0] * 1000000000: it has more than 10000 items: split the work, or have one item do more
+        foreach: params.long: it has more than 10000 items: split the work, or have one item do more
+        foreach: ['x' * 1000000] * 100: its items are longer than 4194304 bytes in all: have each name a file
+        foreach: [range(100000)] * 100: its items are longer than 4194304 bytes in all: have each name a file
+        foreach: tasks.a-1.output | lines: logs are not read for what is decided before a task starts; have that task write what matters to $CIS_OUTPUT, and use tasks.ID.outputs.NAME
+        "#);
+}
+
+#[test]
+fn items_and_logs_stand_in_texts() {
+    let task = command(&["{{ item }} {{ item.name }} {{ item.sizes[0] + 1 }} {{ tasks.a-1.output | trim }}"]);
+    let item = json!({ "name": "eu", "sizes": [2] });
+    let tails = BTreeMap::from([(TaskId::new("a-1").unwrap(), "done\n".to_owned())]);
+    let rendered =
+        with(&params(), |values| render(&task, &Values { item: Some(&item), tails: &tails, ..*values }));
+    let wanted = r#"{"name":"eu","sizes":[2]} eu 3 done"#.to_owned();
+    assert_eq!(rendered.unwrap().program, Program::Argv(vec![wanted]));
+
+    let said: Vec<String> = ["{{ item }}", "{{ item.x }}", "{{ tasks.b.output }}", "{{ tasks.a-1.outputs }}"]
+        .map(|text| with(&params(), |values| render(&command(&[text]), values)).unwrap_err().to_string())
+        .into();
+    insta::assert_snapshot!(said.join("\n"), @r#"
+        command[0]: {{ item }}: only a task with foreach has an item
+        command[0]: {{ item.x }}: only a task with foreach has an item
+        command[0]: {{ tasks.b.output }}: the log of task `b` is not there; add `| default(…)` if that can be
+        command[0]: tasks.a-1.outputs: `tasks.a-1.outputs` is not a value; write tasks.ID.outputs.NAME, or tasks.ID.output for the end of its log
+        "#);
+    let question = with(&params(), |values| text("Deploy {{ params.v }}?", &task, values, "approval"));
+    assert_eq!(question.unwrap(), "Deploy eu,us?");
+}
+
+#[test]
+fn what_a_decision_and_what_a_start_refer_to() {
+    let task = Task {
+        condition: Some("tasks.a.outputs.x > 1".into()),
+        foreach: Some(Foreach::Expression("tasks.b.outputs.y".into())),
+        approval: Some(Approval { prompt: "{{ tasks.c.outputs.z }}?".into(), timeout_ms: None }),
+        cache: Some(Cache { key: CacheKey::Text("{{ tasks.d.outputs.k }}".into()), ttl_ms: None }),
+        ..command(&["{{ tasks.e.outputs.v }}{{ tasks.f.output }}{{ tasks.f.output | upper }}{{ item }}"])
+    };
+    let names = |found: Vec<(TaskId, String)>| -> Vec<String> {
+        found.into_iter().map(|(id, name)| format!("{id}.{name}")).collect()
+    };
+    assert_eq!(names(decision_outputs(&task)), ["a.x", "b.y", "c.z"]);
+    assert_eq!(names(referenced_outputs(&task)), ["d.k", "e.v"]);
+    assert_eq!(referenced_tails(&task), [TaskId::new("f").unwrap()]);
+    assert!(decision_outputs(&super::task(Action::Command(vec!["true".into()]))).is_empty());
+}
