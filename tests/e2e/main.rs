@@ -33,3 +33,4 @@ mod secrets;
 mod sessions;
 mod soak;
 mod storage;
+mod upkeep;

@@ -6,7 +6,7 @@ use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use serde::de::DeserializeOwned;
@@ -22,6 +22,9 @@ use crate::store::Writer;
 pub(super) const ASIDE: &str = ".restoring-";
 /// Names in a home that say nothing of what was done in it.
 const NOTHING: &[&str] = &["node.lock", "host.lock", "upkeep.lock", "runtime-dir", "node.log", "host.log"];
+/// A session host that was told to end does so within this time.
+const ENDING: Duration = Duration::from_secs(2);
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// The head and the hashes are no longer, bytes.
 const TEXT_BYTES_MAX: u64 = 256 << 20;
 
@@ -76,10 +79,15 @@ fn lock(path: &Path, who: &'static str, home: &Path) -> Result<File, UpkeepError
     let opened =
         OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path);
     let file = opened.map_err(UpkeepError::file("open the lock", path))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(UpkeepError::InUse { who, home: home.to_owned() }),
-        Err(TryLockError::Error(source)) => Err(UpkeepError::file("lock", path)(source)),
+    let give_up = Instant::now() + ENDING;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            // One that was told to end may take a moment, and nothing tells when it has.
+            Err(TryLockError::WouldBlock) if Instant::now() < give_up => std::thread::sleep(LOOK_EVERY),
+            Err(TryLockError::WouldBlock) => return Err(UpkeepError::InUse { who, home: home.to_owned() }),
+            Err(TryLockError::Error(source)) => return Err(UpkeepError::file("lock", path)(source)),
+        }
     }
 }
 

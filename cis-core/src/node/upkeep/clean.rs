@@ -81,14 +81,12 @@ impl Cleaner<'_> {
             return Ok(report);
         }
         let victims = choice.victims;
-        let certain = match record(victims.clone()) {
-            Ok(certain) => certain,
-            // No space to say it: then first the space. Nothing can be asked for meanwhile, either.
-            Err(problem) if problem.kind == ProblemKind::Unavailable && self.disk_is_full() => {
-                self.remove_logs(&victims, &logs, &mut report);
-                record_again(&victims, record)?
-            }
-            Err(problem) => return Err(UpkeepError::NotRecorded(problem)),
+        let certain = if self.disk_is_full() {
+            // No space to record it: then first the space. Nothing can be retried meanwhile, either.
+            self.remove_logs(&victims, &logs, &mut report);
+            record_again(&victims, record)?
+        } else {
+            record(victims).map_err(UpkeepError::NotRecorded)?
         };
         report.runs = certain.iter().map(|victims| victims.runs.len() as u64).sum();
         self.remove_logs(&certain, &logs, &mut report);

@@ -87,7 +87,9 @@ impl From<&UpkeepError> for Problem {
             UpkeepError::Busy { .. } | UpkeepError::Occupied { .. } | UpkeepError::InUse { .. } => {
                 ProblemKind::Conflict
             }
-            UpkeepError::NotABackup(_) | UpkeepError::Damaged(_) => ProblemKind::BadInput,
+            UpkeepError::NotABackup(_) | UpkeepError::Damaged(_) | UpkeepError::Read(_) => {
+                ProblemKind::BadInput
+            }
             _ => ProblemKind::Unavailable,
         };
         Self::new(kind, error.to_string())

@@ -3,6 +3,7 @@
 mod attach;
 mod cancel;
 mod execute;
+mod graph;
 pub(crate) mod kill;
 mod list;
 mod logs;
@@ -32,6 +33,7 @@ pub(crate) enum Command {
     List(list::Args),
     Show(show::Args),
     Validate(validate::Args),
+    Graph(graph::Args),
     Cancel(cancel::Args),
     Pause(pause::Args),
     Resume(resume::Args),
@@ -51,6 +53,7 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<Exit, CliError>
         Command::List(args) => list::run(context, &args),
         Command::Show(args) => show::run(context, &args),
         Command::Validate(args) => validate::run(context, &args),
+        Command::Graph(args) => graph::run(context, &args),
         Command::Cancel(args) => cancel::run(context, &args),
         Command::Pause(args) => pause::run(context, &args),
         Command::Resume(args) => resume::run(context, &args),
