@@ -196,14 +196,14 @@ mod tests {
 
     #[test]
     fn drawings_of_small_nets() {
-        insta::assert_snapshot!(drawn("a b<a c<b"), @r"
-        o a
-        o b
-        o c
-        ");
-        insta::assert_snapshot!(drawn("fetch lint<fetch build<fetch test<build ship<lint,test"), @"");
-        insta::assert_snapshot!(drawn("s t1<s t2<s t3<s end<t1,t2,t3 x<s,end"), @"");
-        insta::assert_snapshot!(drawn("a b c<a d<a,b e<b,c f<d,e g"), @"");
+        let nets = [
+            "a b<a c<b",
+            "fetch lint<fetch build<fetch test<build ship<lint,test",
+            "s t1<s t2<s t3<s end<t1,t2,t3 x<s,end",
+            "a b c<a d<a,b e<b,c f<d,e g",
+        ];
+        let all: Vec<String> = nets.iter().map(|net| format!("{net}\n{}", drawn(net))).collect();
+        insta::assert_snapshot!(all.join("\n"));
     }
 
     #[test]

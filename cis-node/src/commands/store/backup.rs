@@ -23,7 +23,7 @@ use crate::output::{self, clean::clean};
 #[command(after_help = "\
 Examples:
   cis store backup cis.tar
-  cis store backup --logs /backups/cis-$(date +%F).tar
+  cis store backup --logs all.tar
   cis store backup - | zstd | ssh backup 'cat > cis.tar.zst'")]
 pub(crate) struct Args {
     /// The new file; `-` writes to standard output

@@ -88,7 +88,7 @@ fn human(report: &CleanReport) -> String {
             );
         }
     };
-    line(report.runs + report.sessions, "the logs of {n} run{s} and sessions", report.log_bytes);
+    line(report.runs + report.sessions, "the logs of {n} run{s} or single session{s}", report.log_bytes);
     line(report.blobs, "{n} file{s} that nothing refers to any more", report.blob_bytes);
     line(report.leftovers, "{n} leftover{s} of crashes", report.leftover_bytes);
     if report.cache_entries > 0 {
@@ -129,7 +129,7 @@ mod tests {
         let text = human(&report);
         assert_eq!(
             text,
-            "Removed the logs of 1 run and sessions (2.0 KB)\n5 B that nothing refers to are too new to be removed: again in 10 minutes\n7 B of logs and files are kept.\n"
+            "Removed the logs of 1 run or single session (2.0 KB)\n5 B that nothing refers to are too new to be removed: again in 10 minutes\n7 B of logs and files are kept.\n"
         );
         assert!(human(&CleanReport::default()).starts_with("Nothing to remove.\n"));
     }
