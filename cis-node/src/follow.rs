@@ -8,7 +8,7 @@ use std::io::IsTerminal as _;
 use std::pin::{Pin, pin};
 use std::time::Duration;
 
-use cis_core::api::{ReadLog, RunView};
+use cis_core::api::{ReadLog, ReadTime, RunView};
 use cis_core::client::{Client, ClientError, EventFollower, EventFrame, Followed};
 use cis_core::event::TaskState;
 use cis_core::ids::{Offset, RunId};
@@ -35,6 +35,8 @@ const HOST_RESTARTS_WITHIN: Duration = Duration::from_millis(1500);
 const TAILS_MAX: u32 = 20;
 const TAIL_TIME_MAX: Duration = Duration::from_secs(2);
 const TAIL_BYTES: u64 = 4096;
+/// Where the time went is said of runs that took so long, ms.
+const TIMED_FROM_MS: i64 = 1000;
 
 /// Follows `run` to its end. What happened up to the offset `history` is taken in without being told.
 pub(crate) async fn follow(
@@ -55,7 +57,7 @@ pub(crate) async fn follow(
         match step {
             Step::Said(Ok(Followed::Frame(frame))) => {
                 if report.take(&frame, client).await? {
-                    return Ok(report.end());
+                    return Ok(report.end(client).await);
                 }
             }
             Step::Said(Ok(Followed::Lost { stopped })) => {
@@ -356,15 +358,29 @@ impl Report {
         self.screen.draw("", &[]);
     }
 
-    fn end(&mut self) -> Exit {
+    async fn end(&mut self, client: &Client) -> Exit {
         if self.form != Form::Json {
-            let summary = lines::summary(&self.model, self.run, now_ms());
+            let mut summary = lines::summary(&self.model, self.run, now_ms());
+            summary.push_str(&self.time_line(client).await);
             match self.form {
                 Form::Drawn => self.screen.draw(&summary, &[]),
                 Form::Lines | Form::Json => output::note(&summary),
             }
         }
         self.model.state.exit_code().map_or(Exit::ERROR, Exit)
+    }
+
+    /// Where the time of a run went that was not over at once; nothing where that cannot be had quickly.
+    async fn time_line(&self, client: &Client) -> String {
+        let wall_ms = self.model.started_ms.zip(self.model.ended_ms).map_or(0, |(from, to)| to - from);
+        if wall_ms < TIMED_FROM_MS {
+            return String::new();
+        }
+        let run = self.run.to_string();
+        match timeout(TAIL_TIME_MAX, client.run_time(&run, &ReadTime { totals: true })).await {
+            Ok(Ok(view)) => lines::times(&view),
+            Ok(Err(_)) | Err(_) => String::new(),
+        }
     }
 
     fn leave(&mut self, exit: Exit, run: RunId) {

@@ -13,6 +13,7 @@ mod input_id;
 mod keys;
 mod node_start;
 mod output;
+mod place;
 mod progress;
 mod settings;
 mod signals;

@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use super::harness::Cis;
+use super::harness::{Cis, eventually};
 
 /// Files of a folder of the repository whose name ends so, sorted.
 fn files(folder: &str, ending: &str) -> Vec<PathBuf> {
@@ -14,38 +14,55 @@ fn files(folder: &str, ending: &str) -> Vec<PathBuf> {
     found
 }
 
-fn examples() -> Vec<PathBuf> {
+pub(super) fn examples() -> Vec<PathBuf> {
     let found = files("dags", "toml");
-    assert!(found.len() >= 8, "examples are missing: {found:?}");
+    assert!(found.len() >= 17, "examples are missing: {found:?}");
     found
 }
 
-/// Every block of TOML with tasks in the README and the guide: its place, and its text as a whole file.
-fn dags_in_pages() -> Vec<(String, String)> {
+/// Every block of TOML in the README and the guide that is a DAG, and every one of the page about the
+/// format, as a whole file: its place, and its text.
+pub(super) fn dags_in_pages() -> Vec<(String, String)> {
     let mut pages = files("docs/guide", "md");
     pages.extend(files(".", "md"));
     let mut found = Vec::new();
     for page in pages {
         let text = std::fs::read_to_string(&page).unwrap();
+        let name = page.file_name().unwrap().to_str().unwrap();
         for (number, piece) in text.split("```toml\n").skip(1).enumerate() {
             let block = piece.split("```").next().unwrap();
-            if block.contains("[[tasks]]") {
-                // A part of a file stands for a file with nothing else in it.
-                let head =
-                    if block.contains("version =") { "" } else { "version = 1\n[dag]\nid = \"part\"\n" };
-                let name = page.file_name().unwrap().to_str().unwrap();
-                found.push((format!("{name}, block {}", number + 1), format!("{head}{block}")));
+            if block.contains("[[tasks]]") || name == "dag-file.md" {
+                found.push((format!("{name}, block {}", number + 1), whole(block)));
             }
         }
     }
     found
 }
 
+/// A part of a file stands for a file with little else in it: what it says of `[dag]`, or of one task.
+fn whole(block: &str) -> String {
+    const HEAD: &str = "version = 1\n[dag]\nid = \"part\"\n";
+    const TEST: &str =
+        "[[tasks]]\nid = \"test\"\nscript = \"true\"\noutputs = { failed = { type = \"integer\" } }\n";
+    let has = |key: &str| block.lines().any(|line| line.starts_with(key));
+    if has("version =") {
+        return block.to_owned();
+    }
+    if has("[[tasks]]") {
+        return format!("{HEAD}{block}");
+    }
+    if has("[dag.") {
+        return format!("{HEAD}{block}{TEST}[[tasks]]\nid = \"report\"\nscript = \"true\"\n");
+    }
+    let action = if has("script =") || has("command =") { "" } else { "script = \"true\"\n" };
+    format!("{HEAD}{TEST}[[tasks]]\nid = \"part\"\nneeds = [\"test\"]\n{action}{block}")
+}
+
 #[test]
 fn every_dag_in_the_documentation_is_valid() {
     let cis = Cis::new();
     let dags = dags_in_pages();
-    assert!(dags.len() >= 3, "the guide has lost its examples: {dags:?}");
+    assert!(dags.len() >= 14, "the guide has lost its examples: {dags:?}");
     for (place, text) in dags {
         let file = cis.write("page.toml", &text);
         let checked = cis.run(["dag", "validate", file.to_str().unwrap()]);
@@ -81,6 +98,12 @@ fn every_example_runs_as_its_head_says() {
         let text = std::fs::read_to_string(&path).unwrap();
         let code = if text.contains("# Exit code: 1") { 1 } else { 0 };
         let copy = cis.write(&name, &text);
-        cis.run(["dag", "run", copy.to_str().unwrap()]).expect(code);
+        let run = cis.spawn(["dag", "run", copy.to_str().unwrap()]);
+        for task in text.lines().filter_map(|line| line.strip_prefix("# Approve: ")) {
+            eventually(&format!("{name}: the approval of {task}"), || {
+                (cis.run(["dag", "approve", task]).code == Some(0)).then_some(())
+            });
+        }
+        run.wait().expect(code);
     }
 }

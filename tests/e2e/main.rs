@@ -13,7 +13,11 @@
 
 mod harness;
 
+mod artifacts;
 mod attach;
+mod cache;
+mod config;
+mod context;
 mod control;
 mod crash_host;
 mod crash_node;
@@ -23,12 +27,14 @@ mod harness_check;
 mod http;
 mod json;
 mod leftovers;
+mod limits;
 mod logs;
 mod node;
 mod permissions;
 mod requests;
 mod rights;
 mod run;
+mod schema;
 mod secrets;
 mod sessions;
 mod soak;

@@ -3,6 +3,7 @@
 //!
 //! Owns shapes. Does no IO, decides nothing.
 
+mod context;
 mod outbox;
 pub mod paths;
 mod problem;
@@ -14,16 +15,17 @@ mod worker;
 #[cfg(test)]
 mod fuzz;
 
+pub use context::{NeedContext, TaskContext};
 pub use outbox::{Outbox, OutboxEntry, Priority};
 pub use problem::{Finding, PROBLEM_JSON, Problem, ProblemKind};
 pub use requests::{
     Attach, AttachControl, AttachNotice, CreateRun, CreateSession, Decide, FollowEvents, InputReceipt,
-    KillSession, ListRuns, ListSessions, ReadLog, RetryRun, SendInput, StopNode, TermSize, hex_bytes,
+    KillSession, ListRuns, ListSessions, ReadLog, ReadTime, RetryRun, SendInput, StopNode, TermSize,
+    hex_bytes,
 };
 pub use upkeep::{CleanReport, CleanStore};
 pub use views::{
-    GroupView, Listing, NodeView, RunDetail, RunView, SessionView, TaskCounts, TaskView, WhyView,
+    ApprovalView, GroupView, Listing, NodeView, RunDetail, RunView, SessionView, TaskCounts, TaskTime,
+    TaskView, TimeSplit, TimeStep, TimeView, WhyView,
 };
-pub use worker::{
-    CacheUse, FromWorker, NeedContext, Program, Refusal, Report, TaskContext, TaskSpec, ToWorker, Worker,
-};
+pub use worker::{CacheUse, FromWorker, Program, Refusal, Report, TaskSpec, ToWorker, Worker};

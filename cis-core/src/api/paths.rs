@@ -26,6 +26,10 @@ pub const TASK_APPROVAL: &str = "/v1/runs/{run}/tasks/{task}/approval";
 pub const TASK_CONTEXT: &str = "/v1/runs/{run}/tasks/{task}/context";
 /// `POST` [`super::CleanStore`]: removes what ended runs left.
 pub const STORE_CLEAN: &str = "/v1/store/clean";
+/// `GET` [`super::ReadTime`]: [`super::TimeView`].
+pub const RUN_TIME: &str = "/v1/runs/{run}/time";
+/// `GET`: bytes of an artifact of a task, by its blob.
+pub const TASK_ARTIFACT: &str = "/v1/runs/{run}/tasks/{task}/artifacts/{blob}";
 /// `GET`: listing of [`super::GroupView`].
 pub const GROUPS: &str = "/v1/groups";
 /// `PUT` [`crate::dag::Group`] makes or changes a group of the node; `DELETE` removes it.

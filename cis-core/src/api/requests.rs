@@ -68,6 +68,14 @@ pub struct Decide {
     pub reason: Option<String>,
 }
 
+/// Query of where the time of a run went.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReadTime {
+    /// Only the totals, not every task.
+    #[serde(default)]
+    pub totals: bool,
+}
+
 /// Ends the node.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StopNode {

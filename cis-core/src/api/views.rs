@@ -81,6 +81,9 @@ pub struct RunView {
     /// Cancelling was asked for; sessions are still being ended.
     #[serde(default)]
     pub cancelling: bool,
+    /// Tasks that wait for a human's approval.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub approvals: Vec<TaskId>,
     /// Newest event of it.
     pub last_offset: Offset,
 }
@@ -124,6 +127,19 @@ pub struct TaskView {
     /// Files of its last success.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub artifacts: Vec<ArtifactRecord>,
+    /// What a human is asked, while it waits for approval.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval: Option<ApprovalView>,
+}
+
+/// What a human is asked before a task starts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApprovalView {
+    /// The question.
+    pub prompt: String,
+    /// The task fails then, Unix ms.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until_ms: Option<TimestampMs>,
 }
 
 /// A concurrency group.
@@ -174,6 +190,9 @@ pub struct SessionView {
     pub ended_ms: Option<TimestampMs>,
     /// Its exit code, where it has one.
     pub exit_code: Option<i32>,
+    /// Why it ended, where it did not by itself; how its try came out, of one with a task.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
 }
 
 /// Why a task is where it is.
@@ -190,4 +209,64 @@ pub struct WhyView {
     /// What a person can do, where something can be done.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub try_this: Vec<String>,
+}
+
+/// Where time went, ms.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TimeSplit {
+    /// Waited for a slot, a group, the next try, or a run that was paused.
+    pub queue_ms: i64,
+    /// An attempt was under way and did not wait for a human.
+    pub machine_ms: i64,
+    /// A human was waited for: approvals, prompts.
+    pub human_ms: i64,
+}
+
+/// Where the time of a run went, since its start or the last `dag retry`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TimeView {
+    /// The run.
+    pub run: RunId,
+    /// Its state.
+    pub state: RunState,
+    /// When it was started, or retried; none: not yet.
+    pub from_ms: Option<TimestampMs>,
+    /// Until it ended, or now, ms.
+    pub wall_ms: i64,
+    /// On the critical path: the three make up `wall_ms`.
+    pub critical: TimeSplit,
+    /// The tasks that its end waited for, first to last. Empty where only totals were asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub path: Vec<TimeStep>,
+    /// Every task that has had its turn, in the order of the file. Empty where only totals were asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tasks: Vec<TaskTime>,
+}
+
+/// A part of a critical path.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TimeStep {
+    /// The task; none: no task of the path was at its turn.
+    pub task: Option<TaskId>,
+    /// From then, Unix ms.
+    pub from_ms: TimestampMs,
+    /// To then.
+    pub to_ms: TimestampMs,
+    /// Where it went.
+    #[serde(flatten)]
+    pub split: TimeSplit,
+}
+
+/// Where the time of a task went since it was last free to start.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskTime {
+    /// The task.
+    pub task: TaskId,
+    /// Its state.
+    pub state: TaskState,
+    /// It is on the critical path.
+    pub critical: bool,
+    /// Where it went. The time of its items is theirs.
+    #[serde(flatten)]
+    pub split: TimeSplit,
 }

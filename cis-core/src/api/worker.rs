@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::context::TaskContext;
 use crate::dag::{CacheKey, SecretSource, Task, ValueType};
-use crate::event::{ArtifactRecord, AttemptOutcome, ExitStatus, OutputRecord, SessionState, TaskState};
-use crate::ids::{AttemptId, BlobId, Fence, SessionId, TaskId, TimestampMs};
+use crate::event::{ArtifactRecord, AttemptOutcome, ExitStatus, OutputRecord, SessionState};
+use crate::ids::{AttemptId, BlobId, Fence, SessionId, TimestampMs};
 
 /// What a process is started from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -87,35 +88,6 @@ pub struct CacheUse {
     /// Which task of which file, and which item, it is: a key that is a text belongs to that alone.
     #[serde(default)]
     pub scope: String,
-}
-
-/// What a task gets to know of those that it needs: the JSON of the file `CIS_CONTEXT`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct TaskContext {
-    /// The run.
-    pub run: String,
-    /// `[dag] id`.
-    pub dag: String,
-    /// The task.
-    pub task: TaskId,
-    /// What it needs.
-    pub needs: BTreeMap<TaskId, NeedContext>,
-}
-
-/// What a task gets to know of one that it needs.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct NeedContext {
-    /// How it ended.
-    pub state: TaskState,
-    /// Its outputs, real values.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub outputs: BTreeMap<String, serde_json::Value>,
-    /// The end of its log as text, redacted; at most 64 KiB.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub output: String,
-    /// Paths of its artifacts.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub artifacts: Vec<String>,
 }
 
 /// To a worker.

@@ -7,10 +7,11 @@ use hyper::body::Bytes;
 use super::query::ToQuery as _;
 use super::{Client, ClientError, LogStream};
 use crate::api::{
-    CleanReport, CleanStore, CreateRun, CreateSession, InputReceipt, KillSession, ListRuns, ListSessions,
-    Listing, NodeView, ReadLog, RetryRun, RunDetail, RunView, SendInput, SessionView, StopNode, WhyView,
-    paths,
+    CleanReport, CleanStore, CreateRun, CreateSession, Decide, GroupView, InputReceipt, KillSession,
+    ListRuns, ListSessions, Listing, NodeView, ReadLog, ReadTime, RetryRun, RunDetail, RunView, SendInput,
+    SessionView, StopNode, TaskContext, TimeView, WhyView, paths,
 };
+use crate::dag::Group;
 
 /// All of them fail alike: [`ClientError::Problem`] is the node's answer, the others say that there was none.
 #[allow(clippy::missing_errors_doc, reason = "said once, above")]
@@ -73,6 +74,42 @@ impl Client {
     /// Why a task is where it is.
     pub async fn why(&self, run: &str, task: &str) -> Result<WhyView, ClientError> {
         self.get(&paths::fill(paths::WHY, &[run, task])).await
+    }
+
+    /// What a task would get now of those that it needs, secrets replaced.
+    pub async fn task_context(&self, run: &str, task: &str) -> Result<TaskContext, ClientError> {
+        self.get(&paths::fill(paths::TASK_CONTEXT, &[run, task])).await
+    }
+
+    /// The bytes of a file that a task left, by its blob. Whoever reads them compares their hash with it.
+    pub async fn artifact(&self, run: &str, task: &str, blob: &str) -> Result<LogStream<'_>, ClientError> {
+        self.log(&paths::fill(paths::TASK_ARTIFACT, &[run, task, blob])).await
+    }
+
+    /// Approves or rejects a task that waits for it. The first decision counts.
+    pub async fn decide(&self, run: &str, task: &str, what: &Decide) -> Result<RunView, ClientError> {
+        self.post(&paths::fill(paths::TASK_APPROVAL, &[run, task]), what).await
+    }
+
+    /// Where the time of a run went.
+    pub async fn run_time(&self, run: &str, how: &ReadTime) -> Result<TimeView, ClientError> {
+        self.get(&how.on(paths::fill(paths::RUN_TIME, &[run]))).await
+    }
+
+    /// Concurrency groups: the node's, and those of the files of open runs.
+    pub async fn groups(&self) -> Result<Listing<GroupView>, ClientError> {
+        self.get(paths::GROUPS).await
+    }
+
+    /// Makes or changes a group of the node.
+    pub async fn set_group(&self, name: &str, group: &Group) -> Result<(), ClientError> {
+        let body = serde_json::to_vec(group).map_err(ClientError::protocol)?;
+        self.call(Method::PUT, &paths::fill(paths::GROUP, &[name]), body.into()).await.map(drop)
+    }
+
+    /// Removes a group that [`Self::set_group`] made.
+    pub async fn remove_group(&self, name: &str) -> Result<(), ClientError> {
+        self.call(Method::DELETE, &paths::fill(paths::GROUP, &[name]), Bytes::new()).await.map(drop)
     }
 
     /// The log of a task's newest attempt, or of the one asked for.

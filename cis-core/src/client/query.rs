@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::api::paths::encode;
-use crate::api::{Attach, FollowEvents, ListRuns, ListSessions, ReadLog};
+use crate::api::{Attach, FollowEvents, ListRuns, ListSessions, ReadLog, ReadTime};
 
 /// A path with its query under construction.
 pub(super) struct Query {
@@ -78,6 +78,12 @@ impl ToQuery for ReadLog {
             .flag("plain", self.plain)
             .number("attempt", self.attempt)
             .text
+    }
+}
+
+impl ToQuery for ReadTime {
+    fn on(&self, path: String) -> String {
+        Query::new(path).flag("totals", self.totals).text
     }
 }
 

@@ -12,17 +12,13 @@ use toml::de::{DeTable, DeValue};
 use super::kind::{Kind, Value};
 use super::settings::{SETTINGS, Setting, find};
 use crate::dag::Group;
-use crate::dag::diagnose::{Diagnostics, Mistake, Mistakes, nearest, quoted};
+use crate::dag::diagnose::{Diagnostics, Mistake, listed, nearest, quoted};
+use crate::dag::spec::head::groups;
 use crate::dag::spec::read::{Node, Reader};
 use crate::dag::spec::{not_utf8, toml_tree};
 
 /// A longer file is a mistake, bytes.
 const FILE_BYTES_MAX: u64 = 1 << 20;
-/// Keys of `[groups.NAME]`.
-const GROUP_KEYS: &[&str] = &["limit", "frees_when_blocked"];
-/// A name of a group has no more characters.
-const GROUP_NAME_MAX: usize = 64;
-
 /// Why a file is not read at all.
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
@@ -118,12 +114,8 @@ pub(super) fn parse(bytes: &[u8], source: &str) -> Result<Layer, Diagnostics> {
     let tree = toml_tree(text).map_err(|mistakes| mistakes.finish(text, source))?;
     let mut parser = Parser { reader: Reader::default(), text, layer: Layer::default() };
     parser.top(&tree);
-    let Parser { reader: Reader { mistakes }, layer, .. } = parser;
-    if mistakes.is_empty() { Ok(layer) } else { Err(finish(mistakes, text, source)) }
-}
-
-fn finish(mistakes: Mistakes, text: &str, source: &str) -> Diagnostics {
-    mistakes.finish(text, source)
+    let (mistakes, layer) = (parser.reader.mistakes, parser.layer);
+    if mistakes.is_empty() { Ok(layer) } else { Err(mistakes.finish(text, source)) }
 }
 
 struct Parser<'t> {
@@ -137,24 +129,20 @@ impl Parser<'_> {
         let mut tables: Vec<&str> = SETTINGS.iter().map(Setting::table).collect();
         tables.dedup();
         tables.push("groups");
-        // A key at the top was meant for a table.
-        let keys: Vec<(String, Vec<&str>)> =
-            tables.iter().map(|table| (format!("[{table}]"), names_of(table))).collect();
-        let others: Vec<(&str, &[&str])> = keys.iter().map(|(t, k)| (t.as_str(), k.as_slice())).collect();
-        self.reader.known_keys(tree, "the configuration", &tables, &others);
+        self.known_keys(tree, "the configuration", &tables);
         for (key, node) in tree {
             let name: &str = key.get_ref();
             match name {
                 "groups" => self.groups(node),
-                table if tables.contains(&table) => self.table(table, node, &others),
+                table if tables.contains(&table) => self.table(table, node),
                 _ => {}
             }
         }
     }
 
-    fn table(&mut self, name: &str, node: &Node<'_>, others: &[(&str, &[&str])]) {
+    fn table(&mut self, name: &str, node: &Node<'_>) {
         let Some(table) = self.reader.table(name, node, &format!("[{name}]")) else { return };
-        self.reader.known_keys(table, &format!("[{name}]"), &names_of(name), others);
+        self.known_keys(table, &format!("[{name}]"), &names_of(name));
         for (key, node) in table {
             let Some(setting) = find(&format!("{name}.{}", key.get_ref())) else { continue };
             if let Some(value) = self.value(setting, node) {
@@ -197,36 +185,31 @@ impl Parser<'_> {
     }
 
     fn groups(&mut self, node: &Node<'_>) {
-        let example = "[groups.NAME]";
-        let Some(groups) = self.reader.table("groups", node, example) else { return };
-        for (key, node) in groups {
+        let groups = groups(&mut self.reader, "[groups.NAME] with limit = 1", node);
+        for (key, _) in node.get_ref().as_table().into_iter().flatten() {
             let name: &str = key.get_ref();
-            if !is_group_name(name) {
-                self.reader.wrong(
-                    Mistake::new(key.span(), format!("{} cannot be the name of a group", quoted(name)))
-                        .help(format!("use 1 to {GROUP_NAME_MAX} letters (a-z), digits, `-` and `_`")),
-                );
+            if let Some(group) = groups.get(name) {
+                self.layer.groups.insert(name.to_owned(), (*group, self.line(&key.span())));
+            }
+        }
+    }
+
+    /// Refuses keys that a table does not have. A key may have been meant for another table.
+    fn known_keys(&mut self, table: &DeTable<'_>, place: &str, keys: &[&str]) {
+        for (key, _) in table {
+            let name: &str = key.get_ref();
+            if keys.contains(&name) {
                 continue;
             }
-            let Some(table) = self.reader.table(name, node, example) else { continue };
-            self.reader.known_keys(table, "a group", GROUP_KEYS, &[]);
-            let limit = match table.get("limit") {
-                Some(node) => self.reader.count("limit", node, 1),
-                None => {
-                    self.reader.wrong(
-                        Mistake::new(key.span(), format!("the group {} has no `limit`", quoted(name)))
-                            .help("write limit = 2: so many of its tasks at a time"),
-                    );
-                    None
-                }
-            };
-            let frees = table.get("frees_when_blocked");
-            let frees = frees.map(|node| self.reader.boolean("frees_when_blocked", node));
-            if let (Some(limit), frees) = (limit, frees.flatten().unwrap_or(false)) {
-                let line = self.line(&key.span());
-                let group = Group { limit, frees_when_blocked: frees };
-                self.layer.groups.insert(name.to_owned(), (group, line));
+            let mut mistake = Mistake::new(key.span(), format!("unknown key {} in {place}", quoted(name)));
+            if let Some(near) = nearest(name, keys.iter().copied()) {
+                mistake = mistake.label(format!("did you mean `{near}`?"));
+            } else if let Some(other) = SETTINGS.iter().find(|setting| setting.name() == name) {
+                mistake = mistake.label(format!("it belongs in [{}]", other.table()));
+            } else {
+                mistake = mistake.help(format!("{place} has {}", listed(keys.iter().copied())));
             }
+            self.reader.wrong(mistake);
         }
     }
 
@@ -238,11 +221,6 @@ impl Parser<'_> {
 
 fn names_of(table: &str) -> Vec<&'static str> {
     SETTINGS.iter().filter(|setting| setting.table() == table).map(Setting::name).collect()
-}
-
-fn is_group_name(name: &str) -> bool {
-    let is_one = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-' || c == b'_';
-    (1..=GROUP_NAME_MAX).contains(&name.len()) && name.bytes().all(is_one)
 }
 
 /// The key that was probably meant.
@@ -282,7 +260,7 @@ mod tests {
 
     #[test]
     fn all_mistakes_are_told_with_their_places_and_what_was_meant() {
-        let text = "max_sessions = 3\n[nodes]\n[node]\nmax_session = 7\nlog_limit = \"huge\"\nidle_exit = 5\n[timeouts]\nexec_max = \"0s\"\n[groups.Bad]\nlimit = 1\n[groups.a]\nlimt = 1\n[groups.b]\nlimit = 0\n[attach]\ndetach_keys = \"Up\"\n";
+        let text = "max_sessions = 3\n[nodes]\n[node]\nmax_session = 7\nlog_limit = \"huge\"\nidle_exit = 5\n[timeouts]\nexec_max = \"0s\"\n[groups._bad]\nlimit = 1\n[groups.a]\nlimt = 1\n[groups.b]\nlimit = 0\n[attach]\ndetach_keys = \"Up\"\n";
         let all = parse(text.as_bytes(), "config.toml").unwrap_err();
         insta::assert_snapshot!(
             all.findings
@@ -296,8 +274,8 @@ mod tests {
             config.toml:5:13 `log_limit` must be a size such as `64MiB` or `1GB`: `huge`
             config.toml:6:13 `idle_exit` must be a time with its unit, as a string: this is an integer
             config.toml:8:12 `exec_max` is not a time: must be longer than nothing
-            config.toml:9:9 `Bad` cannot be the name of a group
-            config.toml:11:9 the group `a` has no `limit`
+            config.toml:9:9 `_bad` cannot be the id of a group
+            config.toml:11:9 `groups.a` has no limit
             config.toml:12:1 unknown key `limt` in a group: did you mean `limit`?
             config.toml:14:9 `limit` must be from 1 to 4294967295
             config.toml:16:15 `detach_keys` must be characters and C-x with spaces between them, such as `C-\ d` or `C-b d`: `Up`

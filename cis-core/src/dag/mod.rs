@@ -4,6 +4,7 @@
 
 pub(crate) mod diagnose;
 pub mod drawing;
+mod globs;
 mod graph;
 mod model;
 pub mod outputs;
@@ -21,4 +22,4 @@ pub use model::{
     RetryOn, RetryPolicy, SecretSource, Task, Trigger, ValueType,
 };
 pub use params::resolve_params;
-pub use spec::{MAX_FILE_BYTES, MAX_TASKS, parse};
+pub use spec::{MAX_FILE_BYTES, MAX_TASKS, parse, schema};

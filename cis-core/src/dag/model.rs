@@ -75,6 +75,8 @@ pub enum ValueType {
     Number,
     /// `true` or `false`.
     Boolean,
+    /// A JSON array.
+    List,
     /// Any JSON.
     Json,
 }

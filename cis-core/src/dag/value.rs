@@ -13,6 +13,7 @@ impl ValueType {
             Self::Integer => "integer",
             Self::Number => "number",
             Self::Boolean => "boolean",
+            Self::List => "list",
             Self::Json => "json",
         }
     }
@@ -36,6 +37,10 @@ pub(super) fn parse(text: &str, ty: ValueType) -> Result<Value, String> {
             "false" => Ok(Value::Bool(false)),
             _ => Err("expected true or false".to_owned()),
         },
+        ValueType::List => serde_json::from_str(trimmed)
+            .ok()
+            .filter(Value::is_array)
+            .ok_or_else(|| "expected a list as JSON, such as [\"a\", 3]".to_owned()),
         ValueType::Json => serde_json::from_str(trimmed).map_err(|error| format!("expected JSON: {error}")),
     }
 }

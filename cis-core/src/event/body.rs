@@ -349,11 +349,13 @@ pub enum EventBody {
         /// Their values, secrets replaced.
         items: Vec<Value>,
     },
-    /// A human approved a task; who is the event's actor.
+    /// A human approved a task.
     #[serde(rename = "cis.dag.task.approved")]
     TaskApproved {
         /// The task.
         task: TaskId,
+        /// Who: the name of the event's actor.
+        by: String,
         /// In their words.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         comment: Option<String>,

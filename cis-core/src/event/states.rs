@@ -36,10 +36,11 @@ macro_rules! named {
 /// ```text
 /// pending ─▶ queued ─▶ running ─▶ processing ─▶ succeeded
 ///    │         │ ▲        │            ├──────▶ completed   (allow_failure; or skipped, from pending)
-///    │         │ └────────┴─ retry ────┤──────▶ failed
+///    │         │ └────────┴─ retry ────┤──────▶ failed      (or its `if` could not be decided, from pending)
 ///    │         │                       └──────▶ error
 ///    └─────────┴─────────────────────────────▶ cancelled
 /// ```
+/// A task with `foreach` stays queued while its items work, and ends from there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TaskState {
@@ -95,8 +96,10 @@ impl TaskState {
             Cancelled, Completed, Error, Failed, Pending, Processing, Queued, Running, Succeeded,
         };
         match self {
-            Pending => matches!(next, Queued | Completed | Cancelled),
-            Queued => matches!(next, Running | Completed | Failed | Error | Cancelled | Pending),
+            Pending => matches!(next, Queued | Completed | Failed | Cancelled),
+            Queued => {
+                matches!(next, Running | Succeeded | Completed | Failed | Error | Cancelled | Pending)
+            }
             Running => {
                 matches!(next, Processing | Queued | Succeeded | Completed | Failed | Error | Cancelled)
             }

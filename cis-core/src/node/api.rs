@@ -15,18 +15,18 @@ use super::principal::principal;
 use super::streams::{self, Viewer};
 use super::submit::prepare;
 use super::upkeep::auto::Upkeep;
-use super::{logs, restore};
+use super::{artifacts, context, logs, restore};
 use crate::api::{
-    Attach, CleanReport, CleanStore, CreateRun, CreateSession, FollowEvents, InputReceipt, KillSession,
-    ListRuns, ListSessions, Listing, NodeView, Problem, ProblemKind, ReadLog, RetryRun, RunDetail, RunView,
-    SendInput, SessionView, StopNode, WhyView,
+    Attach, CleanReport, CleanStore, CreateRun, CreateSession, Decide, FollowEvents, GroupView, InputReceipt,
+    KillSession, ListRuns, ListSessions, Listing, NodeView, Problem, ProblemKind, ReadLog, ReadTime,
+    RetryRun, RunDetail, RunView, SendInput, SessionView, StopNode, TaskContext, TimeView, WhyView,
 };
 use crate::config::{Config, Home, Keys};
-use crate::dag::nearest;
+use crate::dag::{Group, nearest};
 use crate::event::Event;
-use crate::ids::{NodeDid, RunId, SessionId, TaskId, TimestampMs};
+use crate::ids::{BlobId, NodeDid, RunId, SessionId, TaskId, TimestampMs};
 use crate::policy::Principal;
-use crate::scheduler::Machine;
+use crate::scheduler::{Machine, Run};
 use crate::server::{AttachStreams, EventBatch, NodeApi, Peer};
 use crate::session::hub::{Hub, HubError};
 use crate::store::{Blobs, Reader, Readers, StoreError};
@@ -94,6 +94,15 @@ impl Node {
             Some(cleaned) => Err(restore::removed(&format!("the log of session {session}"), &cleaned)),
             None => Ok(()),
         }
+    }
+
+    /// A run as its events say it is.
+    async fn folded(&self, run: RunId) -> Answer<Run> {
+        let (readers, blobs) = (self.readers.clone(), Arc::clone(&self.blobs));
+        tokio::task::spawn_blocking(move || restore::load_run(&readers, &blobs, run))
+            .await
+            .map_err(|e| internal(&e))?
+            .map_err(|e| e.problem())
     }
 
     /// Makes sure that the hub knows a session that is live.
@@ -206,14 +215,71 @@ impl NodeApi for Node {
         if let Some(view) = open {
             return Ok(view);
         }
-        let (readers, blobs) = (self.readers.clone(), Arc::clone(&self.blobs));
-        let folded = tokio::task::spawn_blocking(move || restore::load_run(&readers, &blobs, run))
-            .await
-            .map_err(|e| internal(&e))?
-            .map_err(|e| e.problem())?;
+        let folded = self.folded(run).await?;
         let mut machine = Machine::new(self.did.clone(), self.max_sessions);
         machine.restore(folded);
         machine.why(&run, &id, now_ms()).map_err(|e| Problem::new(ProblemKind::NotFound, e.to_string()))
+    }
+
+    async fn task_context(&self, run: RunId, task: String) -> Answer<TaskContext> {
+        let id = TaskId::new(&task).map_err(|e| Problem::new(ProblemKind::BadInput, e.to_string()))?;
+        let (readers, blobs, home) = (self.readers.clone(), Arc::clone(&self.blobs), self.home.clone());
+        let found = tokio::task::spawn_blocking(move || {
+            // As the events of the store have it: an open run is read as well as one that ended.
+            let run = restore::load_run(&readers, &blobs, run).map_err(|error| error.problem())?;
+            let Some((task, _)) = run.task(&id) else {
+                let known = run.tasks().map(|(task, _)| task.id.as_str());
+                return Err(no_task(&run_name(run.id(), &run.facts().dag), &id, known));
+            };
+            Ok(context::shown(&run, task, &home))
+        });
+        found.await.map_err(|e| internal(&e))?
+    }
+
+    async fn artifact(
+        &self,
+        run: RunId,
+        task: String,
+        blob: BlobId,
+    ) -> Answer<impl Stream<Item = Bytes> + Send + 'static> {
+        let id = TaskId::new(&task).map_err(|e| Problem::new(ProblemKind::BadInput, e.to_string()))?;
+        let wanted = blob.clone();
+        if !self.read(move |reader| reader.has_artifact(run, &id, &wanted)).await? {
+            let detail = format!("task `{task}` has no artifact with the content {}", blob.0);
+            return Err(Problem::new(ProblemKind::NotFound, detail).hint("`cis dag artifacts` lists them"));
+        }
+        let blobs = Arc::clone(&self.blobs);
+        let kept = blob.clone();
+        let file = tokio::task::spawn_blocking(move || blobs.open(&kept)).await.map_err(|e| internal(&e))?;
+        let file = file.map_err(|error| store_problem(&error))?.ok_or_else(|| {
+            Problem::new(ProblemKind::NotFound, format!("the content {} is gone from the blobs", blob.0))
+                .hint("it was cleaned: `cis dag retry` makes it again")
+        })?;
+        Ok(artifacts::read(file))
+    }
+
+    async fn decide(&self, who: Principal, run: RunId, task: String, request: Decide) -> Answer<RunView> {
+        let task = TaskId::new(&task).map_err(|e| Problem::new(ProblemKind::BadInput, e.to_string()))?;
+        self.run_verb(&who, run, RunVerb::Decide(task, request)).await
+    }
+
+    async fn times(&self, run: RunId, query: ReadTime) -> Answer<TimeView> {
+        let totals = query.totals;
+        let known = self.driver.ask(|reply| Command::Times { run, totals, reply }).await?;
+        match known {
+            Some(view) => Ok(view),
+            None => Ok(self.folded(run).await?.times(now_ms(), totals)),
+        }
+    }
+
+    async fn groups(&self) -> Answer<Listing<GroupView>> {
+        let items = self.driver.ask(|reply| Command::Groups { reply }).await?;
+        Ok(Listing { items, next: None })
+    }
+
+    async fn set_group(&self, who: Principal, name: String, group: Option<Group>) -> Answer<()> {
+        let actor = who.actor();
+        self.driver.ask(|reply| Command::SetGroup { name, group, actor, reply }).await
     }
 
     async fn task_session(&self, run: RunId, task: String, attempt: Option<u32>) -> Answer<SessionId> {
@@ -343,15 +409,23 @@ impl NodeApi for Node {
 
 /// Why there is no session of a task.
 fn no_attempt(detail: &RunDetail, task: &TaskId, attempt: Option<u32>) -> Problem {
-    let run = format!("run {} ({})", detail.run.id.short(), detail.run.dag);
+    let run = run_name(detail.run.id, &detail.run.dag);
     let not_found = |text: String| Problem::new(ProblemKind::NotFound, text);
     if detail.tasks.iter().any(|known| known.id == *task) {
         let which =
             attempt.map_or_else(|| "no attempt yet".to_owned(), |number| format!("no attempt {number}"));
         return not_found(format!("task `{task}` of {run} has {which}"));
     }
-    let problem = not_found(format!("{run} has no task `{task}`"));
-    match nearest(task.as_str(), detail.tasks.iter().map(|known| known.id.as_str())) {
+    no_task(&run, task, detail.tasks.iter().map(|known| known.id.as_str()))
+}
+
+fn run_name(run: RunId, dag: &str) -> String {
+    format!("run {} ({dag})", run.short())
+}
+
+fn no_task<'a>(run: &str, task: &TaskId, known: impl Iterator<Item = &'a str>) -> Problem {
+    let problem = Problem::new(ProblemKind::NotFound, format!("{run} has no task `{task}`"));
+    match nearest(task.as_str(), known) {
         Some(near) => problem.hint(format!("did you mean `{near}`?")),
         None => problem,
     }

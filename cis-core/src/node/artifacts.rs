@@ -4,11 +4,15 @@
 //! Works on threads of its own ([`super::chores`]). Knows nothing of runs.
 
 use std::fs::File;
+use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
+use axum::body::Bytes;
+use futures_util::{Stream, stream};
 use rustix::fs::fchmod;
 use sha2::{Digest as _, Sha256};
+use tokio::sync::mpsc;
 
 use super::files::{FilesError, Globs, Limits, Staging, Stop, Tree, find, fits, mode, pieces, stays_below};
 use crate::event::ArtifactRecord;
@@ -23,6 +27,12 @@ pub(super) const BYTES_MAX: u64 = 10 << 30;
 
 /// So many entries of directories are looked at for them.
 pub(super) const SEEN_MAX: usize = 1_000_000;
+
+/// Read at a time for somebody who wants a file, bytes.
+const PIECE_BYTES: usize = 64 << 10;
+
+/// Pieces on their way to a slow reader.
+const PIECES_AHEAD: usize = 4;
 
 /// Keeps the files below `cwd` that the globs match, sorted by path. Each glob must match one.
 pub(super) fn collect(
@@ -114,6 +124,30 @@ pub(super) fn restore(
         staged.place(number, Path::new(&record.path), umask)?;
     }
     Ok(())
+}
+
+/// Bytes of a file, read on a thread that may wait.
+pub(super) fn read(mut file: File) -> impl Stream<Item = Bytes> + Send + 'static {
+    let (to_reader, pieces) = mpsc::channel(PIECES_AHEAD);
+    tokio::task::spawn_blocking(move || {
+        loop {
+            let mut piece = vec![0; PIECE_BYTES];
+            match file.read(&mut piece) {
+                Ok(0) => return,
+                Ok(read) => piece.truncate(read),
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+                Err(error) => {
+                    // Whoever reads compares the hash, and sees that something is missing.
+                    tracing::warn!(%error, "an artifact cannot be read to its end");
+                    return;
+                }
+            }
+            if to_reader.blocking_send(Bytes::from(piece)).is_err() {
+                return;
+            }
+        }
+    });
+    stream::unfold(pieces, |mut pieces| async { pieces.recv().await.map(|piece| (piece, pieces)) })
 }
 
 fn damaged(blob: &BlobId) -> FilesError {

@@ -7,8 +7,8 @@ use std::sync::mpsc::Sender;
 use tokio::sync::oneshot;
 
 use super::upkeep::Victims;
-use crate::api::{CreateSession, Problem, ProblemKind, WhyView};
-use crate::dag::Dag;
+use crate::api::{CreateSession, Decide, GroupView, Problem, ProblemKind, TimeView, WhyView};
+use crate::dag::{Dag, Group};
 use crate::event::{Actor, RetryScope, RunCreated};
 use crate::ids::{InputId, RunId, SessionId, TaskId};
 
@@ -23,6 +23,7 @@ pub(super) enum RunVerb {
     Resume,
     Cancel,
     Retry(RetryScope),
+    Decide(TaskId, Decide),
 }
 
 /// A run that was read, checked and stored as a blob; only its creation is missing.
@@ -55,6 +56,21 @@ pub(super) enum Command {
         run: RunId,
         task: TaskId,
         reply: Reply<Option<WhyView>>,
+    },
+    /// Answers none where the run is not open, and was not a moment ago where totals are enough.
+    Times {
+        run: RunId,
+        totals: bool,
+        reply: Reply<Option<TimeView>>,
+    },
+    Groups {
+        reply: Reply<Vec<GroupView>>,
+    },
+    SetGroup {
+        name: String,
+        group: Option<Group>,
+        actor: Actor,
+        reply: Reply<()>,
     },
     CreateSession {
         session: SessionId,

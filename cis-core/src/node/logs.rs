@@ -66,6 +66,34 @@ pub(super) fn stored(log: PathBuf, query: &ReadLog) -> BoxStream<'static, Bytes>
     stream::unfold(chunks, |mut chunks| async { chunks.recv().await.map(|bytes| (bytes, chunks)) }).boxed()
 }
 
+/// The last `bytes` of what a session wrote, `total` bytes in all (none: not known), as plain text without
+/// secrets, in at most as many bytes. None: it must not be shown.
+pub(super) fn tail(log: &Path, total: Option<u64>, bytes: usize) -> Option<String> {
+    let redactor = redactor_of(log)?;
+    let Ok(mut reader) = LogReader::open(log) else { return Some(String::new()) };
+    let total = total.or_else(|| reader.total().ok()).unwrap_or(0);
+    let from = total.saturating_sub(bytes as u64);
+    let mut file = Stored::new(reader, &redactor, from, true);
+    let mut all = Vec::new();
+    loop {
+        let (piece, more) = file.next(log);
+        all.extend_from_slice(&piece);
+        // What is cut is named in the text, so it may be longer than what was asked for; never by much.
+        if !more || all.len() > 2 * bytes {
+            break;
+        }
+    }
+    // A character may have begun before `from`.
+    let begins =
+        if from > 0 { all.iter().take(3).take_while(|byte| (**byte & 0xC0) == 0x80).count() } else { 0 };
+    let text = String::from_utf8_lossy(&all[begins..]);
+    let mut start = text.len().saturating_sub(bytes);
+    while !text.is_char_boundary(start) {
+        start += 1;
+    }
+    Some(text[start..].to_owned())
+}
+
 /// A log that is read from its file.
 struct Stored {
     reader: LogReader,
@@ -350,6 +378,20 @@ mod tests {
             assert!(text.contains("were cut here]"), "{text}");
             assert!(!text.contains("value"), "the end of a secret is shown: {text}");
         }
+    }
+
+    #[test]
+    fn the_end_of_a_log_is_plain_and_begins_with_a_whole_character() {
+        let text = format!("first line\n\x1b[31mgr\u{fc}n {SECRET} \u{fc}\u{fc}\x1b[0m\r\n");
+        let (_dir, path) = log(1 << 20, text.as_bytes());
+        let whole = "first line\ngr\u{fc}n *** \u{fc}\u{fc}\n";
+        assert_eq!(tail(&path, None, 1000).unwrap(), whole);
+        let total = Some(text.len() as u64);
+        for bytes in 0..=text.len() {
+            let end = tail(&path, total, bytes).unwrap();
+            assert!(end.len() <= bytes && whole.ends_with(&end), "{bytes}: {end:?}");
+        }
+        assert_eq!(tail(&path.with_extension("none"), total, 10).unwrap(), "");
     }
 
     #[tokio::test]

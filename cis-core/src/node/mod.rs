@@ -10,6 +10,7 @@ mod artifacts;
 pub mod cache;
 mod chores;
 mod commands;
+mod context;
 mod driver;
 mod environment;
 mod environments;

@@ -156,6 +156,7 @@ pub fn run(options: NodeOptions, ready: impl FnOnce(Readiness) + Send + 'static)
         Arc::clone(&keys),
         Arc::clone(&blobs),
         options.environment,
+        Arc::clone(&wake),
         Arc::new(config.settings.clone()),
     );
     let (machine, unreadable) = restored(&keys, max_sessions, &readers, &blobs)?;
@@ -244,6 +245,7 @@ fn restored(
 ) -> Result<(Machine, BTreeMap<RunId, String>), NodeError> {
     let mut unreadable = BTreeMap::new();
     let mut machine = Machine::new(keys.node.did(), max_sessions);
+    machine.restore_groups(readers.get()?.node_groups()?);
     for open in readers.get()?.open_runs()? {
         let run = open.run;
         match restore::load_run(readers, blobs, run) {

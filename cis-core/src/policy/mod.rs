@@ -86,6 +86,8 @@ pub enum Action {
     ReadSession(Option<SessionId>),
     /// Create, start, cancel, pause, resume, retry a run.
     ControlRun(Option<RunId>),
+    /// Make, change and remove concurrency groups of the node.
+    ControlGroups,
     /// Create a session.
     CreateSession,
     /// Type into a session, answer it, end it.
@@ -113,7 +115,9 @@ pub fn authorize(principal: &Principal, action: Action) -> Result<(), Denied> {
         Action::SeeNode => Rights::OwnSession,
         Action::SeeSession(Some(session)) if is_own(principal, session) => Rights::OwnSession,
         Action::See | Action::SeeSession(_) | Action::ReadSession(_) => Rights::Viewer,
-        Action::ControlRun(_) | Action::CreateSession | Action::ControlSession(_) => Rights::Operator,
+        Action::ControlRun(_) | Action::ControlGroups | Action::CreateSession | Action::ControlSession(_) => {
+            Rights::Operator
+        }
         Action::CleanStore | Action::StopNode => Rights::Admin,
     };
     if principal.rights >= needed {
@@ -144,6 +148,7 @@ fn verb(action: Action) -> &'static str {
         Action::SeeSession(_) => "see that session",
         Action::ReadSession(_) => "read that session",
         Action::ControlRun(_) => "control runs",
+        Action::ControlGroups => "change groups",
         Action::CreateSession => "create sessions",
         Action::ControlSession(_) => "control that session",
         Action::CleanStore => "clean the store",
@@ -174,6 +179,7 @@ mod tests {
             Action::ReadSession(Some(session(2))),
             Action::ReadSession(Some(session(1))),
             Action::ControlRun(None),
+            Action::ControlGroups,
             Action::CreateSession,
             Action::ControlSession(Some(session(1))),
             Action::CleanStore,

@@ -41,20 +41,28 @@ pub(super) fn ending(run: &Run) -> Option<EventBody> {
 }
 
 /// ``2 tasks failed: `a` (exit code 1), `b` (timed out after 5.0s)``; empty where no task is in `state`.
+/// Items are left out, as their task says how they stand.
 fn named(run: &Run, state: TaskState, verb: &str) -> String {
-    let count = run.count(state) as usize;
+    if run.count(state) == 0 {
+        return String::new();
+    }
+    let mut list = Vec::new();
+    let mut count = 0;
+    for (spec, entry) in run.tasks().filter(|(spec, entry)| entry.state == state && spec.item.is_none()) {
+        count += 1;
+        if list.len() < NAMED_MAX {
+            list.push(match &entry.end {
+                Some(EndReason::RunCancelled | EndReason::RunTimeout | EndReason::NeedFailed { .. })
+                | None => {
+                    format!("`{}`", spec.id)
+                }
+                Some(end) => format!("`{}` ({end})", spec.id),
+            });
+        }
+    }
     if count == 0 {
         return String::new();
     }
-    let mut list: Vec<String> = run
-        .tasks()
-        .filter(|(_, entry)| entry.state == state)
-        .take(NAMED_MAX)
-        .map(|(spec, entry)| match &entry.end {
-            Some(EndReason::Attempt { detail }) => format!("`{}` ({detail})", spec.id),
-            _ => format!("`{}`", spec.id),
-        })
-        .collect();
     if count > list.len() {
         list.push(format!("{} more", count - list.len()));
     }

@@ -180,6 +180,12 @@ pub enum Rejected {
         /// The task.
         task: TaskId,
     },
+    /// The node has no such group.
+    #[error("this node has no group `{0}`: `cis group list` shows those that it has")]
+    NoGroup(String),
+    /// What was asked for makes no sense, whatever the state.
+    #[error("{0}")]
+    Invalid(String),
     /// The run, task or attempt is not in a state for that.
     #[error("{0}")]
     State(String),
@@ -225,6 +231,8 @@ pub enum WakeReason {
     Retry,
     /// A run has taken too long.
     RunTimeout,
+    /// Nobody has approved a task in time.
+    Approval,
 }
 
 /// Supplies ids: the machine has no randomness of its own.

@@ -6,17 +6,22 @@
 //! also the only way by which the machine changes a run.
 
 mod apply_error;
+mod begin;
 mod ending;
+mod grow;
+mod handlers;
 mod index;
 mod input;
 mod links;
 mod machine;
 mod outcome;
+mod outputs;
 mod reduce;
 mod retry;
 mod settle;
 mod state;
 mod task;
+mod time;
 mod trigger;
 
 #[cfg(test)]
@@ -25,5 +30,6 @@ mod tests;
 pub use apply_error::ApplyError;
 pub use input::{Effect, IdSource, Input, InputKind, Rejected, WakeReason};
 pub use machine::{LiveAttempt, Machine};
+pub use outputs::Output;
 pub use state::Run;
-pub use task::{Ended, Live, Prompt, Tally, TaskEntry};
+pub use task::{Ended, Live, Prompt, Spent, Tally, TaskEntry};

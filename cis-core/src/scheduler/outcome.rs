@@ -1,8 +1,8 @@
 //! What the end of an attempt means for its task: over, or another try, and when.
 
 use super::state::Run;
-use crate::dag::{Backoff, RetryPolicy};
-use crate::event::{AttemptOutcome, EndReason, QueueReason, TaskState};
+use crate::dag::{Backoff, RetryOn, RetryPolicy};
+use crate::event::{AttemptOutcome, EndReason, ExitStatus, FailureCause, QueueReason, TaskState};
 use crate::ids::{RunId, TaskId, TimestampMs};
 
 /// A session that is lost is started again so often.
@@ -31,13 +31,24 @@ impl Verdict {
     }
 }
 
-/// Judges an `outcome` of the attempt under way of the task at `index`.
-pub(super) fn judge(run: &Run, index: u32, outcome: &AttemptOutcome, now: TimestampMs) -> Verdict {
+/// Judges an `outcome` of the attempt under way of the task at `index`; `cached` is the attempt whose
+/// result was taken for it.
+pub(super) fn judge(
+    run: &Run,
+    index: u32,
+    outcome: &AttemptOutcome,
+    cached: Option<&str>,
+    now: TimestampMs,
+) -> Verdict {
     let (spec, entry) = (run.spec(index), run.entry(index));
     let stopping = entry.live.as_ref().and_then(|live| live.stopping.clone());
     let detail = outcome.detail();
     match outcome {
-        AttemptOutcome::Succeeded => return Verdict::ended(TaskState::Succeeded, None, false),
+        AttemptOutcome::Succeeded => {
+            let end = cached.map(|from| EndReason::CacheHit { from: from.to_owned() });
+            let state = if end.is_some() { TaskState::Completed } else { TaskState::Succeeded };
+            return Verdict::ended(state, end, false);
+        }
         AttemptOutcome::Cancelled => {
             // Without a word of ours somebody ended the session beside us: as much as a kill.
             let end = stopping.unwrap_or(EndReason::Killed);
@@ -55,7 +66,7 @@ pub(super) fn judge(run: &Run, index: u32, outcome: &AttemptOutcome, now: Timest
         return Verdict::ended(TaskState::Error, Some(EndReason::Attempt { detail }), false);
     }
     let failures = entry.failures + 1;
-    if failures <= spec.retries.count {
+    if failures <= spec.retries.count && is_repeated(&spec.retries, outcome) {
         let attempt = entry.attempts;
         let delay_ms = delay_ms(&spec.retries, failures, run.id(), &spec.id, attempt);
         let at_ms = now.saturating_add(i64::try_from(delay_ms).unwrap_or(i64::MAX));
@@ -70,6 +81,22 @@ pub(super) fn judge(run: &Run, index: u32, outcome: &AttemptOutcome, now: Timest
         }
         _ => Verdict::ended(TaskState::Error, Some(EndReason::Attempt { detail }), true),
     }
+}
+
+/// Whether such an end is one that the policy repeats.
+fn is_repeated(policy: &RetryPolicy, outcome: &AttemptOutcome) -> bool {
+    let matches = |on: &RetryOn| match (on, outcome) {
+        (RetryOn::Error, AttemptOutcome::SpawnError { .. }) => true,
+        (_, AttemptOutcome::Failed { cause }) => match (on, cause) {
+            (RetryOn::Exit(code), FailureCause::Exit { status }) => *status == ExitStatus::Code(*code),
+            (RetryOn::Signal, FailureCause::Exit { status: ExitStatus::Signal(_) })
+            | (RetryOn::Timeout, FailureCause::Timeout { .. } | FailureCause::Idle { .. })
+            | (RetryOn::Outputs, FailureCause::Outputs { .. }) => true,
+            _ => false,
+        },
+        _ => false,
+    };
+    policy.on.is_empty() || policy.on.iter().any(matches)
 }
 
 /// How long a task waits whose grant was refused `refusals` times before this one, ms.

@@ -1,14 +1,11 @@
 //! The reducer: what an event makes of a run. Checks first, then changes; a refused event changes nothing.
 //!
 //! It decides nothing: which event comes next is the machine's matter. `TaskStatus` with a task that is
-//! running and stays running, and an `end`, says that its attempt is being stopped for that reason.
-
-use std::collections::BTreeSet;
+//! active and stays as it is, and an `end`, says that its attempt is being stopped for that reason.
 
 use super::apply_error::ApplyError;
-use super::state::{Cancelling, Run, narrow};
-use super::task::{Ended, Live, Prompt, Tally, TaskEntry};
-use crate::dag::Task;
+use super::state::{Cancelling, Run};
+use super::task::{Ended, Live, Prompt, Waits};
 use crate::event::{
     AttemptOutcome, AttemptResult, EndReason, EventBody, GrantRecord, QueueReason, RunState, TaskChange,
     TaskState,
@@ -67,22 +64,22 @@ impl Run {
             }
             EventBody::SessionBlocked { session, task: Some(task), episode, kind } => {
                 let index = self.live_session(task, *session)?;
+                self.unblock(index, at_ms);
                 if let Some(live) = &mut self.tasks[index as usize].live {
-                    self.index.blocked += u32::from(live.blocked.is_none());
                     live.blocked = Some(Prompt { kind: kind.clone(), since_ms: at_ms });
                     live.episode = *episode;
                 }
+                self.index.blocked += 1;
+                let lane = self.seat(index).lane;
+                self.index.load(lane, |load| load.blocked += 1);
             }
             EventBody::SessionRecovered { session, task: Some(task), .. } => {
                 let index = self.live_session(task, *session)?;
-                if let Some(live) = &mut self.tasks[index as usize].live {
-                    self.index.blocked -= u32::from(live.blocked.is_some());
-                    live.blocked = None;
-                }
+                self.unblock(index, at_ms);
             }
-            EventBody::TaskExpanded { .. }
-            | EventBody::TaskApproved { .. }
-            | EventBody::SessionExpiring { .. }
+            EventBody::TaskExpanded { task, items } => self.expand(body, task, items, at_ms)?,
+            EventBody::TaskApproved { task, by, .. } => self.approve(body, task, by, at_ms)?,
+            EventBody::SessionExpiring { .. }
             | EventBody::NodeGroup { .. }
             | EventBody::SessionCreated { .. }
             | EventBody::SessionStarted { task: None, .. }
@@ -99,15 +96,15 @@ impl Run {
         Ok(())
     }
 
-    fn refuse(&self, body: &EventBody) -> ApplyError {
+    pub(super) fn refuse(&self, body: &EventBody) -> ApplyError {
         ApplyError::RunState { run: self.id, state: self.phase.state, event: body.type_name() }
     }
 
-    fn require(&self, body: &EventBody, holds: bool) -> Result<(), ApplyError> {
+    pub(super) fn require(&self, body: &EventBody, holds: bool) -> Result<(), ApplyError> {
         if holds { Ok(()) } else { Err(self.refuse(body)) }
     }
 
-    fn index_of(&self, task: &TaskId) -> Result<u32, ApplyError> {
+    pub(super) fn index_of(&self, task: &TaskId) -> Result<u32, ApplyError> {
         self.find(task).ok_or_else(|| ApplyError::NoTask { run: self.id, task: task.clone() })
     }
 
@@ -123,7 +120,7 @@ impl Run {
         ApplyError::Attempt { run: self.id, task: task.clone(), detail }
     }
 
-    fn task_error(&self, index: u32, to: TaskState) -> ApplyError {
+    pub(super) fn task_error(&self, index: u32, to: TaskState) -> ApplyError {
         let task = self.spec(index).id.clone();
         ApplyError::TaskState { run: self.id, task, from: self.entry(index).state, to }
     }
@@ -182,7 +179,14 @@ impl Run {
         self.require(body, self.phase.state.is_terminal())?;
         let indexes = self.listed(changes)?;
         for (index, change) in indexes.iter().zip(changes) {
-            if !matches!(change.state, TaskState::Pending | TaskState::Queued) {
+            let goes_on = matches!(change.queued, Some(QueueReason::Items { .. }));
+            let has_items = self.entry(*index).items().is_some();
+            let legal = match change.state {
+                TaskState::Pending => true,
+                TaskState::Queued => has_items || !goes_on,
+                _ => false,
+            };
+            if !legal {
                 return Err(self.task_error(*index, change.state));
             }
         }
@@ -190,6 +194,11 @@ impl Run {
             let entry = &mut self.tasks[index as usize];
             (entry.failures, entry.lost, entry.refusals) = (0, 0, 0);
             entry.outputs.clear();
+            if !matches!(change.queued, Some(QueueReason::Items { .. }))
+                && let Some(more) = &mut entry.more
+            {
+                more.begin_anew();
+            }
             self.move_task(index, change.state, None, change.queued.clone(), at_ms);
         }
         let phase = &mut self.phase;
@@ -211,7 +220,10 @@ impl Run {
         for (index, change) in indexes.iter().zip(changes) {
             let from = self.entry(*index).state;
             let legal = match change.state {
-                TaskState::Running => from == TaskState::Running && change.end.is_some(),
+                to if to == from && to.is_active() => change.end.is_some(),
+                TaskState::Running => false,
+                TaskState::Queued if matches!(change.queued, Some(QueueReason::Items { .. })) => false,
+                TaskState::Succeeded if from == TaskState::Queued => self.items_are_done(*index),
                 to => !from.is_terminal() && from.may_become(to),
             };
             if !legal {
@@ -220,7 +232,7 @@ impl Run {
         }
         for (index, change) in indexes.into_iter().zip(changes) {
             let entry = &mut self.tasks[index as usize];
-            if change.state == TaskState::Running {
+            if change.state == entry.state && change.state.is_active() {
                 if let (Some(live), Some(reason)) = (&mut entry.live, &change.end) {
                     live.stopping.get_or_insert(reason.clone());
                 }
@@ -310,52 +322,16 @@ impl Run {
         }));
         if result.state.counts_as_success() {
             entry.outputs.clone_from(&result.outputs);
+            if !result.artifacts.is_empty() || entry.more.is_some() {
+                entry.more.get_or_insert_default().artifacts.clone_from(&result.artifacts);
+            }
         }
         self.move_task(index, result.state, result.end.clone(), result.queued.clone(), at_ms);
         Ok(())
     }
 
-    fn add(
-        &mut self,
-        body: &EventBody,
-        parent: &TaskId,
-        tasks: &[Task],
-        at_ms: TimestampMs,
-    ) -> Result<(), ApplyError> {
-        self.require(body, !self.phase.state.is_terminal())?;
-        let parent = self.index_of(parent)?;
-        let mut before: BTreeSet<&TaskId> = BTreeSet::new();
-        for task in tasks {
-            let known = |name: &TaskId| self.names.contains(name) || before.contains(name);
-            let list = |detail| Err(ApplyError::List { run: self.id, detail });
-            if known(&task.id) {
-                return list(format!("a task `{}` is there already", task.id));
-            }
-            if let Some(need) = task.needs.iter().find(|need| !known(need)) {
-                return list(format!("`{}` needs `{need}`, which is not there before it", task.id));
-            }
-            before.insert(&task.id);
-        }
-        for task in tasks {
-            let index = narrow(self.tasks.len());
-            let mut tally = Tally::default();
-            for need in &task.needs {
-                if let Some(need) = self.find(need) {
-                    tally.add(self.entry(need).state);
-                    self.links.add(need, index);
-                }
-            }
-            self.names.insert(task.id.clone());
-            self.added.push(task.clone());
-            self.tasks.push(TaskEntry::new(tally, at_ms));
-            self.index.entered(TaskState::Pending);
-        }
-        self.tasks[parent as usize].children += narrow(tasks.len());
-        Ok(())
-    }
-
     /// The one place where a task's state changes, with all that follows from it.
-    fn move_task(
+    pub(super) fn move_task(
         &mut self,
         index: u32,
         to: TaskState,
@@ -363,25 +339,44 @@ impl Run {
         queued: Option<QueueReason>,
         at_ms: TimestampMs,
     ) {
+        let seat = self.seat(index);
         let entry = &mut self.tasks[index as usize];
         let from = entry.state;
-        if from == TaskState::Queued {
-            self.index.dequeue(index, entry.not_before_ms());
+        let passed = at_ms.saturating_sub(entry.since_ms);
+        match from {
+            TaskState::Queued => {
+                let waits = entry.waits();
+                match waits {
+                    Waits::Turn | Waits::Until(_) => entry.spent.queue_ms += passed,
+                    Waits::Human(_) => entry.spent.human_ms += passed,
+                    // The items' own.
+                    Waits::Items => {}
+                }
+                self.index.dequeue(seat, waits);
+            }
+            TaskState::Running | TaskState::Processing => entry.spent.machine_ms += passed,
+            _ => entry.begins(at_ms),
         }
-        if from.is_active() && !to.is_active() {
-            let live = entry.live.take();
-            self.index.blocked -= u32::from(live.is_some_and(|live| live.blocked.is_some()));
-            self.index.live.remove(&index);
+        if from.is_active() && to != TaskState::Running {
+            // Nobody can be waited for once its session is over.
+            self.unblock(index, at_ms);
         }
+        let entry = &mut self.tasks[index as usize];
         entry.state = to;
         entry.since_ms = at_ms;
         entry.end = end;
         entry.queued = if to == TaskState::Queued { queued } else { None };
-        if to == TaskState::Queued {
-            self.index.enqueue(index, entry.not_before_ms());
+        if from.is_active() && !to.is_active() {
+            entry.live = None;
+            self.index.live.remove(&index);
+            self.index.load(seat.lane, |load| load.live -= 1);
         }
-        if to.is_active() {
+        if to == TaskState::Queued {
+            self.index.enqueue(seat, entry.waits());
+        }
+        if to.is_active() && !from.is_active() {
             self.index.live.insert(index);
+            self.index.load(seat.lane, |load| load.live += 1);
         }
         self.index.left(from);
         self.index.entered(to);
@@ -389,6 +384,18 @@ impl Run {
             for dependent in self.links.dependents(index) {
                 self.tasks[dependent as usize].needs.moved(from, to);
             }
+        }
+        self.item_moved(index, from, to);
+    }
+
+    /// Its session does not wait for a human any more, if it did.
+    fn unblock(&mut self, index: u32, at_ms: TimestampMs) {
+        let lane = self.seat(index).lane;
+        let entry = &mut self.tasks[index as usize];
+        if entry.live.as_ref().is_some_and(|live| live.blocked.is_some()) {
+            entry.answered(at_ms);
+            self.index.blocked -= 1;
+            self.index.load(lane, |load| load.blocked -= 1);
         }
     }
 }

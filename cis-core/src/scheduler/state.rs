@@ -7,12 +7,13 @@ use std::sync::Arc;
 use indexmap::IndexSet;
 
 use super::apply_error::ApplyError;
-use super::index::Index;
+use super::handlers::Handler;
+use super::index::{Index, Seat};
 use super::links::Links;
-use super::task::{Tally, TaskEntry};
+use super::task::{Stand, Tally, TaskEntry};
 use crate::api::TaskCounts;
-use crate::dag::{Dag, Task, Trigger};
-use crate::event::{EndReason, RunCreated, RunState, TaskState};
+use crate::dag::{Dag, Item, Task, Trigger};
+use crate::event::{EndReason, QueueReason, RunCreated, RunState, TaskState};
 use crate::ids::{RunId, TaskId, TimestampMs};
 
 /// One execution of a DAG. Tasks are known by their index: the order of the file, then those added.
@@ -25,6 +26,7 @@ pub struct Run {
     pub(super) names: IndexSet<TaskId>,
     pub(super) links: Links,
     pub(super) tasks: Vec<TaskEntry>,
+    pub(super) handlers: Vec<Handler>,
     pub(super) index: Index,
     pub(super) phase: Phase,
 }
@@ -94,9 +96,14 @@ impl Run {
             }
             tasks.push(TaskEntry::new(tally, at_ms));
         }
+        let handlers = super::handlers::of(&dag.on, &names)
+            .map_err(|id| wrong(format!("[dag.on] names `{id}`, which is not there")))?;
         let mut index = Index::default();
-        for _ in 0..count {
+        for task in &dag.tasks {
             index.entered(TaskState::Pending);
+            if let Some(group) = &task.group {
+                index.add_lane(group, dag.groups.get(group).copied());
+            }
         }
         let phase = Phase {
             state: RunState::Created,
@@ -108,7 +115,8 @@ impl Run {
             detail: None,
         };
         let links = Links::new(count, &edges);
-        Ok(Self { id, facts: facts.clone(), dag, added: Vec::new(), names, links, tasks, index, phase })
+        let (facts, added) = (facts.clone(), Vec::new());
+        Ok(Self { id, facts, dag, added, names, links, tasks, handlers, index, phase })
     }
 
     /// Its id.
@@ -258,23 +266,62 @@ impl Run {
         self.facts.max_parallel.max(1).saturating_sub(working)
     }
 
-    /// Whether cancelling takes the task at `index`: an `always` task still runs where something
-    /// may be there for it to clean up, unless cancelling was asked for twice.
+    /// Whether cancelling takes the task at `index`: an `always` task and the handler of such an end still
+    /// run where something may be there for them to clean up, unless cancelling was asked for twice.
     pub(super) fn swept(&self, index: u32) -> Option<&EndReason> {
         let cancelling = self.phase.cancelling.as_ref()?;
-        let spared = self.spec(index).trigger == Trigger::Always
-            && !cancelling.at_once
-            && self.phase.started_ms.is_some();
+        let meant = match self.handler(index) {
+            Some(handler) => handler.survives(&cancelling.reason),
+            None => self.spec(index).trigger == Trigger::Always,
+        };
+        let spared = meant && !cancelling.at_once && self.phase.started_ms.is_some();
         (!spared).then_some(&cancelling.reason)
     }
 
     /// When time alone changes something.
     pub(super) fn next_wake(&self) -> Option<TimestampMs> {
-        let timer = self.index.timers.first().map(|(at_ms, _)| *at_ms);
-        match (timer, self.deadline_ms()) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
+        let first = |times: &std::collections::BTreeSet<(TimestampMs, u32)>| times.first().map(|(at, _)| *at);
+        [first(&self.index.timers), first(&self.index.expiries), self.deadline_ms()]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// Tasks whose time has come are free to start.
+    pub(super) fn wake(&mut self, now: TimestampMs) {
+        while let Some(task) = self.index.due(now) {
+            let seat = self.seat(task);
+            self.index.enqueue(seat, super::task::Waits::Turn);
         }
+    }
+
+    /// Where the task at `index` stands in line.
+    pub(super) fn seat(&self, index: u32) -> Seat {
+        let spec = self.spec(index);
+        let lane = self.index.lane_of(spec.group.as_deref());
+        Seat { lane, rank: (std::cmp::Reverse(spec.priority), index) }
+    }
+
+    /// Why a task waits that is free to start.
+    pub(super) fn turn(spec: &Task) -> QueueReason {
+        match &spec.group {
+            Some(name) => QueueReason::Group { name: name.clone() },
+            None => QueueReason::Slot,
+        }
+    }
+
+    /// Which item of which task it is. The tasks of the file are none.
+    pub(super) fn item_of(&self, index: u32) -> Option<(u32, &Item)> {
+        let added = (index as usize).checked_sub(self.dag.tasks.len())?;
+        let item = self.added.get(added)?.item.as_ref()?;
+        Some((self.find(&item.of)?, item))
+    }
+
+    /// What the task at `index` needs; an item needs what its task needs.
+    #[must_use]
+    pub fn needs_of(&self, index: u32) -> &[TaskId] {
+        let of = self.item_of(index).map_or(index, |(parent, _)| parent);
+        &self.spec(of).needs
     }
 
     /// Checks what is derived against the tasks themselves.
@@ -283,6 +330,11 @@ impl Run {
     /// The first difference, in words.
     pub fn audit(&self) -> Result<(), String> {
         let mut expected = Index::default();
+        for lane in self.index.lanes() {
+            if let Some(group) = &lane.group {
+                expected.add_lane(group, lane.own);
+            }
+        }
         for i in 0..self.len() {
             let entry = self.entry(i);
             expected.entered(entry.state);
@@ -300,18 +352,45 @@ impl Run {
             if entry.live.is_some() {
                 expected.live.insert(i);
             }
-            expected.blocked += u32::from(entry.live.as_ref().is_some_and(|l| l.blocked.is_some()));
-            let timed = entry.not_before_ms().filter(|at| self.index.timers.contains(&(*at, i)));
+            let blocked = entry.live.as_ref().is_some_and(|l| l.blocked.is_some());
+            expected.blocked += u32::from(blocked);
+            let seat = self.seat(i);
+            expected.load(seat.lane, |load| {
+                load.live += u32::from(entry.live.is_some());
+                load.blocked += u32::from(blocked);
+            });
             if entry.state == TaskState::Queued {
-                expected.enqueue(i, timed);
+                let woken = entry.not_before_ms().is_some_and(|at| !self.index.timers.contains(&(at, i)));
+                let waits = if woken { super::task::Waits::Turn } else { entry.waits() };
+                expected.enqueue(seat, waits);
+            }
+            self.audit_items(i)?;
+        }
+        if self.index.agrees(&expected) {
+            Ok(())
+        } else {
+            Err(format!("indexes are {:?}, should be {expected:?}", self.index))
+        }
+    }
+
+    fn audit_items(&self, index: u32) -> Result<(), String> {
+        let Some(expansion) = self.entry(index).expansion() else { return Ok(()) };
+        let id = &self.spec(index).id;
+        let mut stand = Stand::default();
+        for (number, item) in (1..).zip(&expansion.items) {
+            let known = self.item_of(*item).map(|(of, item)| (of, item.number));
+            if known != Some((index, number)) {
+                return Err(format!("{id}: item {number} is {known:?}"));
+            }
+            if number <= expansion.count {
+                stand.add(self.entry(*item).state);
             }
         }
-        let same = TaskState::ALL.iter().all(|s| expected.count(*s) == self.count(*s))
-            && expected.ready == self.index.ready
-            && expected.timers == self.index.timers
-            && expected.live == self.index.live
-            && expected.blocked == self.index.blocked;
-        if same { Ok(()) } else { Err(format!("indexes are {:?}, should be {expected:?}", self.index)) }
+        if stand == expansion.stand {
+            Ok(())
+        } else {
+            Err(format!("{id}: items stand {stand:?}, counted {:?}", expansion.stand))
+        }
     }
 }
 

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::event::{AttemptOutcome, EndReason, ExitStatus, OutputRecord, QueueReason, TaskState};
+use crate::event::{
+    ArtifactRecord, AttemptOutcome, EndReason, ExitStatus, OutputRecord, QueueReason, TaskState,
+};
 use crate::ids::{Fence, HostInstance, NodeDid, SessionId, TimestampMs};
 
 /// A task's state in a run.
@@ -36,6 +38,109 @@ pub struct TaskEntry {
     pub last: Option<Box<Ended>>,
     /// Outputs of the attempt with which it ended well.
     pub outputs: BTreeMap<String, OutputRecord>,
+    /// Where its time went since it was last free to start.
+    pub spent: Spent,
+    /// What few tasks have.
+    pub(super) more: Option<Box<More>>,
+}
+
+/// Where the time of a task went, ms. It begins when its needs are done; what is not over yet is missing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Spent {
+    /// When its needs were done, Unix ms.
+    pub ready_ms: TimestampMs,
+    /// Waited for a slot, a group, the next try, or a run that was paused.
+    pub queue_ms: i64,
+    /// An attempt was under way and did not wait for a human.
+    pub machine_ms: i64,
+    /// A human was waited for: approval, prompts.
+    pub human_ms: i64,
+}
+
+/// What few tasks have.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct More {
+    /// Who approved it.
+    pub(super) approved_by: Option<String>,
+    /// Files of the attempt with which it ended well.
+    pub(super) artifacts: Vec<ArtifactRecord>,
+    /// Its items, where it has `foreach` and had its turn once.
+    pub(super) expansion: Option<Expansion>,
+}
+
+impl More {
+    /// `dag retry` voids what came of its last life. The names of its items stay taken.
+    pub(super) fn begin_anew(&mut self) {
+        self.approved_by = None;
+        self.artifacts.clear();
+        if let Some(expansion) = &mut self.expansion {
+            (expansion.count, expansion.stand) = (0, Stand::default());
+        }
+    }
+}
+
+/// The items of a task with `foreach`.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Expansion {
+    /// Indexes of `ID.1`, `ID.2` …: those of an earlier, longer list too.
+    pub(super) items: Vec<u32>,
+    /// So many of them are of the present list; 0: it has not had its turn since the last `dag retry`.
+    pub(super) count: u32,
+    /// Since when, Unix ms.
+    pub(super) at_ms: TimestampMs,
+    /// How those stand.
+    pub(super) stand: Stand,
+}
+
+/// How the items of a list stand.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Stand {
+    pub(super) open: u32,
+    pub(super) failed: u32,
+    pub(super) error: u32,
+    pub(super) cancelled: u32,
+}
+
+impl Stand {
+    /// An item was in `from` and is in `to`.
+    pub(super) fn moved(&mut self, from: TaskState, to: TaskState) {
+        self.count(from, false);
+        self.count(to, true);
+    }
+
+    /// One more item.
+    pub(super) fn add(&mut self, state: TaskState) {
+        self.count(state, true);
+    }
+
+    fn count(&mut self, state: TaskState, more: bool) {
+        let place = match state {
+            TaskState::Failed => &mut self.failed,
+            TaskState::Error => &mut self.error,
+            TaskState::Cancelled => &mut self.cancelled,
+            TaskState::Succeeded | TaskState::Completed => return,
+            _ => &mut self.open,
+        };
+        *place = if more { *place + 1 } else { *place - 1 };
+    }
+
+    /// What the task itself ends as, once none is open.
+    pub(super) fn verdict(self) -> TaskState {
+        if self.error > 0 {
+            TaskState::Error
+        } else if self.failed > 0 {
+            TaskState::Failed
+        } else if self.cancelled > 0 {
+            TaskState::Cancelled
+        } else {
+            TaskState::Succeeded
+        }
+    }
+
+    /// How many did not end well.
+    pub(super) fn bad(self) -> u32 {
+        self.failed + self.error + self.cancelled
+    }
 }
 
 impl TaskEntry {
@@ -55,7 +160,67 @@ impl TaskEntry {
             live: None,
             last: None,
             outputs: BTreeMap::new(),
+            spent: Spent { ready_ms: at_ms, ..Spent::default() },
+            more: None,
         }
+    }
+
+    /// Files of the attempt with which it ended well.
+    #[must_use]
+    pub fn artifacts(&self) -> &[ArtifactRecord] {
+        self.more.as_ref().map_or(&[], |more| &more.artifacts)
+    }
+
+    /// Who approved it, since it was last free to start.
+    #[must_use]
+    pub fn approved_by(&self) -> Option<&str> {
+        self.more.as_ref()?.approved_by.as_deref()
+    }
+
+    /// How many items its present list has, where its items are at work or have ended.
+    #[must_use]
+    pub fn items(&self) -> Option<u32> {
+        self.expansion().map(|expansion| expansion.count).filter(|count| *count > 0)
+    }
+
+    /// It waits for a human's approval.
+    #[must_use]
+    pub fn waits_for_approval(&self) -> bool {
+        matches!(self.queued, Some(QueueReason::Approval { .. }))
+    }
+
+    /// Its items are at work, or about to be made.
+    pub(super) fn waits_for_items(&self) -> bool {
+        matches!(self.queued, Some(QueueReason::Items { .. }))
+    }
+
+    pub(super) fn expansion(&self) -> Option<&Expansion> {
+        self.more.as_ref()?.expansion.as_ref()
+    }
+
+    /// What it waits for, while it is queued.
+    pub(super) fn waits(&self) -> Waits {
+        match &self.queued {
+            Some(QueueReason::RetryAt { at_ms, .. } | QueueReason::Resources { at_ms, .. }) => {
+                Waits::Until(*at_ms)
+            }
+            Some(QueueReason::Approval { until_ms, .. }) => Waits::Human(*until_ms),
+            Some(QueueReason::Items { .. }) => Waits::Items,
+            _ => Waits::Turn,
+        }
+    }
+
+    /// A life of it begins: free to start for the first time, or again after it had ended.
+    pub(super) fn begins(&mut self, at_ms: TimestampMs) {
+        self.spent = Spent { ready_ms: at_ms, ..Spent::default() };
+    }
+
+    /// Its session does not wait for a human any more.
+    pub(super) fn answered(&mut self, at_ms: TimestampMs) {
+        let Some(prompt) = self.live.as_mut().and_then(|live| live.blocked.take()) else { return };
+        let waited = at_ms.saturating_sub(prompt.since_ms);
+        self.spent.human_ms += waited;
+        self.spent.machine_ms -= waited;
     }
 
     /// Not before then, while it is queued and waits for a time.
@@ -66,6 +231,16 @@ impl TaskEntry {
             _ => None,
         }
     }
+}
+
+/// What a queued task waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Waits {
+    Turn,
+    Until(TimestampMs),
+    /// Approval; it fails then.
+    Human(Option<TimestampMs>),
+    Items,
 }
 
 /// How the needs of a task stand.

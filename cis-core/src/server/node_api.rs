@@ -10,12 +10,14 @@ use tokio::sync::mpsc;
 
 use super::peer::Peer;
 use crate::api::{
-    Attach, AttachControl, AttachNotice, CleanReport, CleanStore, CreateRun, CreateSession, FollowEvents,
-    InputReceipt, KillSession, ListRuns, ListSessions, Listing, NodeView, Problem, ReadLog, RetryRun,
-    RunDetail, RunView, SendInput, SessionView, StopNode, WhyView,
+    Attach, AttachControl, AttachNotice, CleanReport, CleanStore, CreateRun, CreateSession, Decide,
+    FollowEvents, GroupView, InputReceipt, KillSession, ListRuns, ListSessions, Listing, NodeView, Problem,
+    ReadLog, ReadTime, RetryRun, RunDetail, RunView, SendInput, SessionView, StopNode, TaskContext, TimeView,
+    WhyView,
 };
+use crate::dag::Group;
 use crate::event::Event;
-use crate::ids::{RunId, SessionId};
+use crate::ids::{BlobId, RunId, SessionId};
 use crate::policy::Principal;
 
 /// Events that became durable together, in order.
@@ -100,6 +102,34 @@ pub trait NodeApi: Send + Sync + 'static {
     ) -> impl Future<Output = Answer<RunView>> + Send;
     /// Why a task is where it is.
     fn why(&self, run: RunId, task: String) -> impl Future<Output = Answer<WhyView>> + Send;
+    /// What a task would get now of those that it needs, secrets replaced.
+    fn task_context(&self, run: RunId, task: String) -> impl Future<Output = Answer<TaskContext>> + Send;
+    /// Bytes of a file that a task left.
+    fn artifact(
+        &self,
+        run: RunId,
+        task: String,
+        blob: BlobId,
+    ) -> impl Future<Output = Answer<impl Stream<Item = Bytes> + Send + 'static>> + Send;
+    /// Approves or rejects a task.
+    fn decide(
+        &self,
+        principal: Principal,
+        run: RunId,
+        task: String,
+        request: Decide,
+    ) -> impl Future<Output = Answer<RunView>> + Send;
+    /// Where the time of a run went.
+    fn times(&self, run: RunId, query: ReadTime) -> impl Future<Output = Answer<TimeView>> + Send;
+    /// Concurrency groups: the node's, and those of open runs.
+    fn groups(&self) -> impl Future<Output = Answer<Listing<GroupView>>> + Send;
+    /// Makes, changes or (none) removes a group of the node.
+    fn set_group(
+        &self,
+        principal: Principal,
+        name: String,
+        group: Option<Group>,
+    ) -> impl Future<Output = Answer<()>> + Send;
     /// The session of an attempt of a task.
     fn task_session(
         &self,

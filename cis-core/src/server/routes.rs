@@ -7,7 +7,7 @@ use axum::extract::{ConnectInfo, DefaultBodyLimit, FromRequestParts, Path, Query
 use axum::http::request::Parts;
 use axum::http::{Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{get, post, put};
 use axum::{Json, Router, middleware};
 use serde::de::DeserializeOwned;
 use tokio::net::UnixListener;
@@ -17,9 +17,10 @@ use super::node_api::NodeApi;
 use super::peer::Peer;
 use super::{streams, unread};
 use crate::api::{
-    CleanStore, CreateRun, CreateSession, KillSession, ListRuns, ListSessions, Problem, ProblemKind,
-    RetryRun, SendInput, StopNode, paths,
+    CleanStore, CreateRun, CreateSession, Decide, KillSession, ListRuns, ListSessions, Problem, ProblemKind,
+    ReadTime, RetryRun, SendInput, StopNode, paths,
 };
+use crate::dag::Group;
 use crate::ids::{RunId, SessionId};
 use crate::policy::{Action, Principal, authorize};
 
@@ -59,6 +60,12 @@ fn router<N: NodeApi>(node: Arc<N>) -> Router {
         .route(paths::RUN_RESUME, post(resume_run::<N>))
         .route(paths::RUN_RETRY, post(retry_run::<N>))
         .route(paths::WHY, get(why::<N>))
+        .route(paths::TASK_CONTEXT, get(task_context::<N>))
+        .route(paths::TASK_ARTIFACT, get(streams::artifact::<N>))
+        .route(paths::TASK_APPROVAL, post(decide::<N>))
+        .route(paths::RUN_TIME, get(times::<N>))
+        .route(paths::GROUPS, get(groups::<N>))
+        .route(paths::GROUP, put(put_group::<N>).delete(remove_group::<N>))
         .route(paths::TASK_LOG, get(streams::task_log::<N>))
         .route(paths::EVENTS, get(streams::events::<N>))
         .route(paths::SESSIONS, get(list_sessions::<N>).post(create_session::<N>))
@@ -243,6 +250,63 @@ async fn why<N: NodeApi>(
 ) -> Outcome<crate::api::WhyView> {
     let run = run_for(&node, &who, run, |_| Action::See).await?;
     Ok(Json(node.why(run, task).await?))
+}
+
+async fn task_context<N: NodeApi>(
+    State(node): State<Arc<N>>,
+    Caller(who): Caller,
+    Name((run, task)): Name<(String, String)>,
+) -> Outcome<crate::api::TaskContext> {
+    // It shows the ends of logs.
+    admit(&node, &who, Action::ReadSession(None))?;
+    let run = node.find_run(run).await?;
+    Ok(Json(node.task_context(run, task).await?))
+}
+
+async fn decide<N: NodeApi>(
+    State(node): State<Arc<N>>,
+    Caller(who): Caller,
+    Name((run, task)): Name<(String, String)>,
+    body: Body<Decide>,
+) -> Outcome<crate::api::RunView> {
+    let run = run_for(&node, &who, run, Action::ControlRun).await?;
+    Ok(Json(node.decide(who, run, task, body?.0).await?))
+}
+
+async fn times<N: NodeApi>(
+    State(node): State<Arc<N>>,
+    Caller(who): Caller,
+    Name(name): Name<String>,
+    query: Args<ReadTime>,
+) -> Outcome<crate::api::TimeView> {
+    let run = run_for(&node, &who, name, |_| Action::See).await?;
+    Ok(Json(node.times(run, query?.0).await?))
+}
+
+async fn groups<N: NodeApi>(State(node): State<Arc<N>>, Caller(who): Caller) -> Result<Response, Failure> {
+    admit(&node, &who, Action::See)?;
+    Ok(Json(node.groups().await?).into_response())
+}
+
+async fn put_group<N: NodeApi>(
+    State(node): State<Arc<N>>,
+    Caller(who): Caller,
+    Name(name): Name<String>,
+    body: Body<Group>,
+) -> Result<StatusCode, Failure> {
+    admit(&node, &who, Action::ControlGroups)?;
+    node.set_group(who, name, Some(body?.0)).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn remove_group<N: NodeApi>(
+    State(node): State<Arc<N>>,
+    Caller(who): Caller,
+    Name(name): Name<String>,
+) -> Result<StatusCode, Failure> {
+    admit(&node, &who, Action::ControlGroups)?;
+    node.set_group(who, name, None).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 async fn list_sessions<N: NodeApi>(

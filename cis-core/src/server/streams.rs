@@ -15,6 +15,7 @@ use super::errors::Failure;
 use super::node_api::{AttachFrame, AttachInput, AttachStreams, EventBatch, NodeApi};
 use super::routes::{Caller, Name, admit, session_for};
 use crate::api::{Attach, FollowEvents, ReadLog};
+use crate::ids::BlobId;
 use crate::policy::Action;
 
 /// Events in one frame at most.
@@ -88,6 +89,18 @@ pub(super) async fn session_log<N: NodeApi>(
 ) -> Result<Response, Failure> {
     let session = session_for(&node, &who, name, true, Action::ReadSession).await?;
     let bytes = node.log(session, query?.0).await?;
+    Ok(byte_stream(bytes))
+}
+
+pub(super) async fn artifact<N: NodeApi>(
+    State(node): State<Arc<N>>,
+    Caller(who): Caller,
+    Name((run, task, blob)): Name<(String, String, String)>,
+) -> Result<Response, Failure> {
+    // It may hold anything, as a log may.
+    admit(&node, &who, Action::ReadSession(None))?;
+    let run = node.find_run(run).await?;
+    let bytes = node.artifact(run, task, BlobId(blob)).await?;
     Ok(byte_stream(bytes))
 }
 

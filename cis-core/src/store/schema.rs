@@ -13,7 +13,8 @@ use rusqlite::{Connection, OpenFlags};
 use super::error::StoreError;
 
 /// `MIGRATIONS[n]` leads from version n to n + 1. What was released is never edited.
-pub(super) const MIGRATIONS: &[&str] = &[include_str!("migrations/0001.sql")];
+pub(super) const MIGRATIONS: &[&str] =
+    &[include_str!("migrations/0001.sql"), include_str!("migrations/0002.sql")];
 
 /// "CISS": tells our databases from others (`PRAGMA application_id`).
 const APPLICATION_ID: i32 = 0x4349_5353;

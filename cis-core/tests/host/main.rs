@@ -4,6 +4,7 @@
 
 mod adoption;
 mod endings;
+mod idle;
 mod limits;
 mod orphans;
 mod sessions;

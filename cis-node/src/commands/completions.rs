@@ -1,6 +1,6 @@
 //! `cis completions`.
 
-use clap::CommandFactory as _;
+use clap::{Command, CommandFactory as _};
 use clap_complete::Shell;
 
 use crate::cli::Cli;
@@ -31,7 +31,15 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Result<Exit, CliError> {
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), "cis", &mut script);
+    clap_complete::generate(args.shell, &mut visible(&Cli::command()), "cis", &mut script);
     output::bytes(&script)?;
     Ok(Exit::OK)
+}
+
+/// The tree without what is hidden: commands of ours that nobody types.
+fn visible(command: &Command) -> Command {
+    let shown = command.get_subcommands().filter(|one| !one.is_hide_set()).map(visible);
+    let copy = Command::new(command.get_name().to_owned()).args(command.get_arguments().cloned());
+    let copy = command.get_about().map_or(copy.clone(), |about| copy.about(about.clone()));
+    copy.subcommands(shown)
 }

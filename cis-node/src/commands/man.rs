@@ -72,7 +72,8 @@ fn page(command: &clap::Command, name: &str) -> Result<Vec<u8>, CliError> {
 fn render(command: &clap::Command, name: &str) -> io::Result<Vec<u8>> {
     let after = command.get_after_help().map(ToString::to_string).unwrap_or_default();
     let bare = command.clone().after_help("");
-    let man = Man::new(bare).title(name.to_ascii_uppercase()).section("1").manual("CIS");
+    let source = concat!("CIS ", env!("CARGO_PKG_VERSION"));
+    let man = Man::new(bare).title(name.to_ascii_uppercase()).section("1").manual("CIS").source(source);
     let mut out = Vec::new();
     man.render_title(&mut out)?;
     man.render_name_section(&mut out)?;

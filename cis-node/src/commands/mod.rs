@@ -4,6 +4,7 @@ pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod dag;
 pub(crate) mod doctor;
+pub(crate) mod group;
 pub(crate) mod init;
 pub(crate) mod man;
 pub(crate) mod node;
@@ -30,6 +31,7 @@ pub(crate) fn run(cli: Cli) -> Result<Exit, CliError> {
         Command::Session(command) => session::run(&context, command),
         Command::Node(command) => node::run(&context, command),
         Command::Store(command) => store::run(&context, command),
+        Command::Group(command) => group::run(&context, command),
         Command::Status(args) => status::run(&context, &args),
         Command::Init(args) => init::run(&context, &args),
         Command::Doctor(args) => doctor::run(&context, &args),

@@ -1,15 +1,23 @@
 //! Answers as people read them. Pure: values and the time in, text out.
 
+mod artifacts;
+mod context;
+mod work;
+
 use std::fmt::Write as _;
 
 use cis_core::api::{NodeView, RunDetail, RunView, SessionView, TaskCounts, TaskView, WhyView};
-use cis_core::event::TaskState;
+use cis_core::event::{SessionState, TaskState};
 use cis_core::ids::TimestampMs;
 use cis_core::text;
 
 use super::clean::{clean, clean_lines};
 use super::style::{self, ATTENTION, BOLD, DIM};
 use super::table::{Table, cell, plain};
+
+pub(crate) use artifacts::artifacts;
+pub(crate) use context::context;
+pub(crate) use work::{groups, sum, times};
 
 /// Between two times, in words; never negative, as clocks are set.
 pub(crate) fn span(from: TimestampMs, to: TimestampMs) -> String {
@@ -49,6 +57,10 @@ fn run_note(run: &RunView) -> String {
     if run.cancelling && !run.state.is_terminal() {
         return "being cancelled".to_owned();
     }
+    if let [first, rest @ ..] = run.approvals.as_slice() {
+        let more = if rest.is_empty() { String::new() } else { format!(" (and {} more)", rest.len()) };
+        return format!("waits for approval{more}: cis dag approve {} {first}", run.id.short());
+    }
     run.detail.clone().unwrap_or_default()
 }
 
@@ -79,13 +91,17 @@ pub(crate) fn run(detail: &RunDetail, now: TimestampMs) -> String {
             cell(task.state.as_str(), style::task(task.state)),
             plain(if task.attempts == 0 { String::new() } else { task.attempts.to_string() }),
             plain(self::took(task.started_ms, task.ended_ms, now)),
-            plain(task_note(task)),
+            plain(task_note(run, task)),
         ]);
     }
     out + &table.render()
 }
 
-fn task_note(task: &TaskView) -> String {
+fn task_note(run: &RunView, task: &TaskView) -> String {
+    if let Some(approval) = &task.approval {
+        let (run, id) = (run.id.short(), &task.id);
+        return format!("waits for approval: {} (cis dag approve {run} {id})", approval.prompt);
+    }
     if let Some(reason) = &task.reason {
         return reason.clone();
     }
@@ -124,8 +140,11 @@ pub(crate) fn sessions(sessions: &[SessionView], now: TimestampMs) -> String {
 }
 
 fn session_state(session: &SessionView) -> String {
-    match session.exit_code {
-        Some(code) if code != 0 => format!("{} ({code})", session.state),
+    match (session.exit_code, &session.detail) {
+        (_, Some(why)) if session.task.is_none() && session.state == SessionState::Terminated => {
+            format!("{} ({why})", session.state)
+        }
+        (Some(code), _) if code != 0 => format!("{} ({code})", session.state),
         _ => session.state.to_string(),
     }
 }

@@ -21,6 +21,10 @@ pub(crate) fn frame(model: &Model, now: TimestampMs, size: TermSize, away: bool)
     let width = usize::from(size.cols).saturating_sub(1).max(20);
     let mut lines = Vec::new();
     // Those that wait for a human are what a person can do something about: first.
+    for index in model.asked.iter().take(room.saturating_sub(1).max(1)) {
+        lines.push(asked(model, *index, width));
+    }
+    let room = room.saturating_sub(lines.len()).max(1);
     let blocked = model.running.iter().filter(|index| model.task(**index).blocked.is_some());
     let others = model.running.iter().filter(|index| model.task(**index).blocked.is_none());
     let shown = if model.running.len() > room { room.saturating_sub(1) } else { room };
@@ -48,6 +52,13 @@ fn task(model: &Model, index: usize, now: TimestampMs, width: usize) -> String {
         let _ = write!(rest, ", waits for a human ({}): cis dag attach {}", clean(kind), line.name);
     }
     format!("{style}{word:>10}{style:#} {}", cut(&rest, width - 11))
+}
+
+fn asked(model: &Model, index: usize, width: usize) -> String {
+    let line = model.task(index);
+    let prompt = line.approval.as_deref().unwrap_or_default();
+    let rest = format!("{}: {}: cis dag approve {}", line.name, clean(prompt), line.name);
+    format!("{ATTENTION}{:>10}{ATTENTION:#} {}", "approve?", cut(&rest, width - 11))
 }
 
 fn whole(model: &Model, now: TimestampMs, width: usize, away: bool) -> String {

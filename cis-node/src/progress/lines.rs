@@ -2,13 +2,14 @@
 
 use std::fmt::Write as _;
 
-use cis_core::event::{RunState, TaskState};
+use cis_core::api::TimeView;
+use cis_core::event::{RunState, SessionLimit, TaskState};
 use cis_core::ids::{RunId, TimestampMs};
 use cis_core::text;
 
 use super::model::{Change, Failure, Model};
 use crate::output::clean::{clean, clean_lines};
-use crate::output::human::span;
+use crate::output::human::{span, sum};
 use crate::output::style::{self, ATTENTION, BOLD, DIM};
 
 /// A task that runs longer is mentioned where nothing is drawn, ms.
@@ -39,6 +40,25 @@ pub(crate) fn change(model: &Model, change: &Change, quiet: bool) -> Option<Stri
                 "blocked",
                 line.name,
                 clean(kind),
+                line.name
+            )
+        }
+        Change::Expiring { task, limit, left_ms } => {
+            let (name, left) = (&model.task(*task).name, text::duration(*left_ms));
+            let why = match limit {
+                SessionLimit::Idle => format!("is idle, and ends in {left} unless something happens"),
+                SessionLimit::Lifetime => format!("reaches its timeout in {left}"),
+            };
+            format!("{ATTENTION}{:>10}{ATTENTION:#} {name} {why}: cis dag attach {name}", "expiring")
+        }
+        Change::Asked { task } => {
+            let line = model.task(*task);
+            let prompt = line.approval.as_deref().unwrap_or_default();
+            format!(
+                "{ATTENTION}{:>10}{ATTENTION:#} {} waits for approval: {} {DIM}(cis dag approve {}){DIM:#}",
+                "approve?",
+                line.name,
+                clean(prompt),
                 line.name
             )
         }
@@ -135,6 +155,15 @@ pub(crate) fn summary(model: &Model, run: RunId, now: TimestampMs) -> String {
         let _ = writeln!(out, "           {DIM}again: cis dag retry {} --failed{DIM:#}", run.short());
     }
     out
+}
+
+/// Where its time went.
+pub(crate) fn times(view: &TimeView) -> String {
+    format!(
+        "           {DIM}time:{DIM:#} {} {DIM}(cis dag show {} --time){DIM:#}\n",
+        sum(view),
+        view.run.short()
+    )
 }
 
 /// `5 tasks, 3 succeeded, 2 failed`.

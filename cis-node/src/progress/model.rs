@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 
 use cis_core::client::EventRef;
-use cis_core::event::{AttemptResult, EndReason, QueueReason, RunCreated, RunState, TaskState};
+use cis_core::event::{AttemptResult, EndReason, QueueReason, RunCreated, RunState, SessionLimit, TaskState};
 use cis_core::ids::TimestampMs;
 use serde::Deserialize;
 
@@ -30,6 +30,8 @@ pub(crate) struct Line {
     pub(crate) started_ms: TimestampMs,
     /// Kind of the prompt at which its session waits for a human.
     pub(crate) blocked: Option<Box<str>>,
+    /// What a human is asked before it starts.
+    pub(crate) approval: Option<Box<str>>,
 }
 
 /// A try that did not succeed.
@@ -64,6 +66,10 @@ pub(crate) enum Change {
     Ended { task: Index, reason: String },
     /// A session waits for a human.
     Blocked { task: Index },
+    /// A limit ends its session soon.
+    Expiring { task: Index, limit: SessionLimit, left_ms: u64 },
+    /// A task waits for a human's approval.
+    Asked { task: Index },
     /// The run is being cancelled.
     Cancelling { reason: String },
     /// It starts nothing new.
@@ -91,6 +97,8 @@ pub(crate) struct Model {
     pub(crate) detail: String,
     /// Tasks that are running, oldest first.
     pub(crate) running: Vec<Index>,
+    /// Tasks that wait for approval, oldest first.
+    pub(crate) asked: Vec<Index>,
     /// First failures, by task.
     pub(crate) failures: BTreeMap<Box<str>, Failure>,
     tasks: Vec<Line>,
@@ -128,6 +136,31 @@ struct StateChange<'a> {
     state: TaskState,
     #[serde(default)]
     end: Option<EndReason>,
+    #[serde(default, borrow)]
+    queued: Option<Queued<'a>>,
+}
+
+/// What is read of why a task waits.
+#[derive(Deserialize)]
+struct Queued<'a> {
+    #[serde(borrow)]
+    kind: Cow<'a, str>,
+    #[serde(default, borrow)]
+    prompt: Option<Cow<'a, str>>,
+}
+
+#[derive(Deserialize)]
+struct Named<'a> {
+    #[serde(borrow)]
+    task: Cow<'a, str>,
+}
+
+#[derive(Deserialize)]
+struct Expanded<'a> {
+    #[serde(borrow)]
+    task: Cow<'a, str>,
+    #[serde(borrow)]
+    items: Vec<&'a serde_json::value::RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -136,6 +169,14 @@ struct Prompt<'a> {
     task: Option<Cow<'a, str>>,
     #[serde(default, borrow)]
     kind: Cow<'a, str>,
+}
+
+#[derive(Deserialize)]
+struct Expiring<'a> {
+    #[serde(borrow)]
+    task: Option<Cow<'a, str>>,
+    limit: SessionLimit,
+    at_ms: TimestampMs,
 }
 
 #[derive(Deserialize)]
@@ -166,6 +207,7 @@ impl Model {
             ended_ms: None,
             detail: String::new(),
             running: Vec::new(),
+            asked: Vec::new(),
             failures: BTreeMap::new(),
             tasks: Vec::new(),
             index: HashMap::new(),
@@ -212,8 +254,17 @@ impl Model {
                 self.tasks[index].started_ms = event.at_ms;
             }
             "cis.dag.task.status" => self.statuses(body, changes)?,
+            "cis.dag.task.expanded" => {
+                let expanded: Expanded<'_> = serde_json::from_str(body)?;
+                self.expanded(&expanded.task, expanded.items.len());
+            }
+            "cis.dag.task.approved" => {
+                let named: Named<'_> = serde_json::from_str(body)?;
+                self.set(&named.task, TaskState::Queued);
+            }
             "cis.dag.session.blocked" => self.prompt(body, true, changes)?,
             "cis.dag.session.recovered" => self.prompt(body, false, changes)?,
+            "cis.dag.session.expiring" => self.expiring(body, event.at_ms, changes)?,
             "cis.dag.task.added" => {
                 let added: Added<'_> = serde_json::from_str(body)?;
                 self.counts[TaskState::Pending as usize] += u32::try_from(added.tasks.len()).unwrap_or(0);
@@ -325,7 +376,11 @@ impl Model {
         let all: Changes<'_> = serde_json::from_str(body)?;
         for change in all.changes {
             let index = self.set(&change.task, change.state);
-            if change.state.is_terminal() {
+            if let Some(Queued { kind, prompt }) = change.queued.filter(|queued| queued.kind == "approval") {
+                self.tasks[index].approval = Some(prompt.unwrap_or(kind).as_ref().into());
+                self.asked.push(index);
+                changes.push(Change::Asked { task: index });
+            } else if change.state.is_terminal() {
                 let reason = change.end.map(|end| end.to_string()).unwrap_or_default();
                 changes.push(Change::Ended { task: index, reason });
             } else {
@@ -352,6 +407,19 @@ impl Model {
         Ok(())
     }
 
+    fn expiring(
+        &mut self,
+        body: &str,
+        now: TimestampMs,
+        changes: &mut Vec<Change>,
+    ) -> Result<(), serde_json::Error> {
+        let expiring: Expiring<'_> = serde_json::from_str(body)?;
+        let Some(task) = expiring.task else { return Ok(()) };
+        let left_ms = u64::try_from(expiring.at_ms.saturating_sub(now)).unwrap_or(0);
+        changes.push(Change::Expiring { task: self.find(&task), limit: expiring.limit, left_ms });
+        Ok(())
+    }
+
     fn find(&mut self, name: &str) -> Index {
         if let Some(index) = self.index.get(name) {
             return *index;
@@ -364,14 +432,32 @@ impl Model {
             attempt: 0,
             started_ms: 0,
             blocked: None,
+            approval: None,
         });
         index
+    }
+
+    /// A task became items, `NAME.1` and so on; some may be there from an earlier list.
+    fn expanded(&mut self, name: &str, count: usize) {
+        self.set(name, TaskState::Queued);
+        for number in 1.. {
+            let item = format!("{name}.{number}");
+            let known = self.index.contains_key(item.as_str());
+            if number > count && !known {
+                break;
+            }
+            self.counts[TaskState::Pending as usize] += u32::from(!known);
+            self.set(&item, if number > count { TaskState::Completed } else { TaskState::Queued });
+        }
     }
 
     fn set(&mut self, name: &str, state: TaskState) -> Index {
         let index = self.find(name);
         let line = &mut self.tasks[index];
         let before = std::mem::replace(&mut line.state, state);
+        if line.approval.take().is_some() {
+            self.asked.retain(|other| *other != index);
+        }
         if before.is_active() != state.is_active() {
             if state.is_active() {
                 self.running.push(index);

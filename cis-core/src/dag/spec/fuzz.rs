@@ -7,12 +7,20 @@ use super::parse;
 const VALID: &str = r#"version = 1
 [dag]
 id = "ship"
-params = { branch = { type = "string", default = "main" } }
+params = { branch = { type = "string", default = "main", description = "what" }, zones = { type = "list", default = [1, { a = 0.5 }] } }
 max_parallel = 8
 timeout = "2h"
 env = { A = "{{ run.id }}" }
+cwd = "."
+groups = { account = { limit = 2, frees_when_blocked = true } }
+on = { success = "good", failure = "report", cancel = "stopped", always = "clean" }
 [dag.defaults]
-retries = { count = 1, delay = "1s" }
+retries = { count = 1, delay = "1s", max_delay = "2s", backoff = "fixed", jitter = false, on = ["exit:75", "timeout"] }
+idle = "5m"
+grace = "1s"
+tty = false
+shell = "sh"
+retry_lost = false
 [[tasks]]
 id = "test"
 script = """
@@ -22,14 +30,42 @@ echo "\u00e4 {{ params.branch }}" \
 EOF
 ) '{{ task.id | raw }}'
 """
-outputs = { failed = { type = "integer" } }
-secrets = { T = { env = "T" } }
+outputs = { failed = { type = "integer" }, zones = { type = "list" } }
+secrets = { T = { env = "T" }, U = { file = "u" } }
+inputs = ["src/**", "{a,b}/*.[ch]"]
+cache = { key = "auto", ttl = "7d" }
+allow_failure = true
+priority = -5
+timeout = "1m"
 [[tasks]]
 id = "fix-it"
 needs = ["test"]
 trigger = "all_done"
-command = ["echo", "{{ tasks.test.outputs.failed | default(3) }}"]
+if = "tasks.test.outputs.failed > 0 and 'a' in params.branch"
+foreach = "tasks.test.outputs.zones | default([1, \"}}\"])"
+approval = { prompt = "Fix {{ tasks.test.outputs.failed }}?", timeout = "1d" }
+command = ["echo", "{{ tasks.test.outputs.failed | default(3) }}", "{{ item.a }} {{ tasks.test.output }}"]
 cwd = "{{ dag.id }}"
+concurrency = { group = "account" }
+artifacts = ["out/**"]
+cache = { key = "{{ item }}" }
+[[tasks]]
+id = "all"
+needs = ["fix-it"]
+foreach = ["a", 1, 1979-05-27T00:00:00Z, [true], { k = 'v' }]
+script = "echo {{ item }}"
+[[tasks]]
+id = "good"
+script = "true"
+[[tasks]]
+id = "report"
+script = "echo {{ tasks.test.outputs.failed | default('none') }}"
+[[tasks]]
+id = "stopped"
+script = "true"
+[[tasks]]
+id = "clean"
+script = "true"
 "#;
 
 /// What is most likely to hit something when put anywhere.
@@ -63,6 +99,17 @@ const PIECES: &[&str] = &[
     "[[tasks]]\n",
     "needs = [\"test\"]\n",
     "#",
+    "item",
+    "{{ item }}",
+    "tasks.test.output",
+    "foreach = [[[1]]]\n",
+    "foreach = \"range(9)\"\n",
+    "if = \"\"\n",
+    "../",
+    "exit:",
+    "(",
+    ")",
+    " | default(1)",
 ];
 
 proptest! {
@@ -99,4 +146,8 @@ proptest! {
 #[test]
 fn the_file_that_is_changed_is_right() {
     parse(VALID.as_bytes(), "x").unwrap();
+
+    for key in super::keys::every_name() {
+        assert!(VALID.contains(&format!("{key} = ")), "it has no {key}");
+    }
 }

@@ -5,24 +5,10 @@ use std::ops::Range;
 
 use toml::de::DeTable;
 
-use super::super::diagnose::{Mistake, quoted};
-use super::super::model::{Backoff, RetryPolicy, SecretSource, Trigger};
+use super::super::diagnose::{Mistake, nearest, quoted};
+use super::super::model::{Backoff, RetryOn, RetryPolicy, SecretSource, Trigger};
 use super::read::{Node, Placed, Reader};
-
-/// Keys of a layer.
-pub(super) const KEYS: &[&str] = &[
-    "env",
-    "cwd",
-    "tty",
-    "shell",
-    "timeout",
-    "grace",
-    "retries",
-    "allow_failure",
-    "secrets",
-    "retry_lost",
-    "trigger",
-];
+use super::{head, keys};
 
 /// What a task or the defaults say; `None` where they say nothing.
 #[derive(Debug, Clone, Default)]
@@ -34,7 +20,10 @@ pub(super) struct Layer {
     pub(super) trigger: Option<Placed<Trigger>>,
     pub(super) tty: Option<bool>,
     pub(super) timeout_ms: Option<u64>,
+    pub(super) idle_ms: Option<u64>,
     pub(super) grace_ms: Option<u64>,
+    pub(super) priority: Option<i32>,
+    pub(super) group: Option<String>,
     pub(super) allow_failure: Option<bool>,
     pub(super) retry_lost: Option<bool>,
     pub(super) retries: Retries,
@@ -48,6 +37,7 @@ pub(super) struct Retries {
     delay_ms: Option<u64>,
     max_delay_ms: Option<u64>,
     jitter: Option<bool>,
+    on: Option<Vec<RetryOn>>,
 }
 
 impl Layer {
@@ -64,6 +54,9 @@ impl Layer {
                 "trigger" => layer.trigger = trigger(reader, node),
                 "tty" => layer.tty = reader.boolean(key, node),
                 "timeout" => layer.timeout_ms = reader.duration(key, node, false),
+                "idle" => layer.idle_ms = reader.duration(key, node, false),
+                "priority" => layer.priority = reader.number(key, node),
+                "concurrency" => layer.group = concurrency(reader, node),
                 "grace" => layer.grace_ms = reader.duration(key, node, true),
                 "allow_failure" => layer.allow_failure = reader.boolean(key, node),
                 "retry_lost" => layer.retry_lost = reader.boolean(key, node),
@@ -100,7 +93,10 @@ impl Layer {
             trigger: self.trigger.or_else(|| below.trigger.clone()),
             tty: self.tty.or(below.tty),
             timeout_ms: self.timeout_ms.or(below.timeout_ms),
+            idle_ms: self.idle_ms.or(below.idle_ms),
             grace_ms: self.grace_ms.or(below.grace_ms),
+            priority: self.priority.or(below.priority),
+            group: self.group.or_else(|| below.group.clone()),
             allow_failure: self.allow_failure.or(below.allow_failure),
             retry_lost: self.retry_lost.or(below.retry_lost),
             retries: self.retries.over(&below.retries),
@@ -117,7 +113,7 @@ impl Retries {
         }
         let example = "retries = 2, or retries = { count = 2, delay = \"1s\" }";
         let Some(table) = reader.table("retries", node, example) else { return retries };
-        reader.known_keys(table, "`retries`", &["count", "backoff", "delay", "max_delay", "jitter"], &[]);
+        reader.known_keys(table, "`retries`", keys::RETRIES, &[]);
         let mut longest = None;
         for (key, node) in table {
             let key: &str = key.get_ref();
@@ -133,6 +129,7 @@ impl Retries {
                     longest = Some(node.span());
                 }
                 "jitter" => retries.jitter = reader.boolean(key, node),
+                "on" => retries.on = Some(endings(reader, node)),
                 _ => {}
             }
         }
@@ -153,11 +150,12 @@ impl Retries {
             delay_ms: self.delay_ms.or(below.delay_ms),
             max_delay_ms: self.max_delay_ms.or(below.max_delay_ms),
             jitter: self.jitter.or(below.jitter),
+            on: self.on.or_else(|| below.on.clone()),
         }
     }
 
     /// With what holds where nothing was said. A longer `delay` lifts the usual `max_delay`.
-    pub(super) fn policy(&self) -> RetryPolicy {
+    pub(super) fn policy(self) -> RetryPolicy {
         let usual = RetryPolicy::default();
         let delay_ms = self.delay_ms.unwrap_or(usual.delay_ms);
         RetryPolicy {
@@ -166,7 +164,60 @@ impl Retries {
             delay_ms,
             max_delay_ms: self.max_delay_ms.unwrap_or(usual.max_delay_ms).max(delay_ms),
             jitter: self.jitter.unwrap_or(usual.jitter),
-            on: usual.on,
+            on: self.on.unwrap_or(usual.on),
+        }
+    }
+}
+
+/// `on` of `retries`: kinds of ending, each once.
+fn endings(reader: &mut Reader, node: &Node<'_>) -> Vec<RetryOn> {
+    const WORDS: &[(&str, RetryOn)] = &[
+        ("timeout", RetryOn::Timeout),
+        ("signal", RetryOn::Signal),
+        ("outputs", RetryOn::Outputs),
+        ("error", RetryOn::Error),
+    ];
+    let example = "on = [\"exit:75\", \"timeout\"]";
+    let items = reader.list("on", node, |text| format!("on = [\"{text}\"]"), example);
+    if items.is_empty() && node.get_ref().is_array() {
+        let title = "`on` names no ending";
+        reader.wrong(Mistake::new(node.span(), title).help("leave it out to try again after all of them"));
+    }
+    let mut endings = Vec::with_capacity(items.len());
+    for item in items {
+        let Some(text) = reader.string("on", item, example) else { continue };
+        let ending = match text.strip_prefix("exit:") {
+            Some(code) => code.parse().ok().filter(|code| (1..=255).contains(code)).map(RetryOn::Exit),
+            None => WORDS.iter().find(|(word, _)| *word == text).map(|(_, ending)| *ending),
+        };
+        match ending {
+            Some(ending) if !endings.contains(&ending) => endings.push(ending),
+            Some(_) => {}
+            None => {
+                let mut mistake =
+                    Mistake::new(item.span(), format!("{} is no ending that is tried again", quoted(text)));
+                mistake = match nearest(text, WORDS.iter().map(|(word, _)| *word)) {
+                    Some(near) => mistake.label(format!("did you mean \"{near}\"?")),
+                    None => mistake
+                        .help("there are exit:N with N from 1 to 255, timeout, signal, outputs and error"),
+                };
+                reader.wrong(mistake);
+            }
+        }
+    }
+    endings
+}
+
+fn concurrency(reader: &mut Reader, node: &Node<'_>) -> Option<String> {
+    let example = "concurrency = { group = \"name\" }";
+    let table = reader.table("concurrency", node, example)?;
+    reader.known_keys(table, "`concurrency`", keys::CONCURRENCY, &[]);
+    match table.get("group") {
+        Some(node) => head::named(reader, "group", node, "a group", "group = \"name\""),
+        None => {
+            let title = "`concurrency` names no group";
+            reader.wrong(Mistake::new(node.span(), title).help(format!("write {example}")));
+            None
         }
     }
 }
@@ -277,7 +328,7 @@ fn secret(reader: &mut Reader, name: &str, node: &Node<'_>) -> Option<SecretSour
         return None;
     }
     let table = reader.table(&key, node, &example)?;
-    reader.known_keys(table, "a secret", &["env", "file"], &[]);
+    reader.known_keys(table, "a secret", keys::SECRET, &[]);
     match (table.get("env"), table.get("file")) {
         (Some(node), None) => {
             let text = filled(reader, "env", node, "env = \"NAME\"")?;

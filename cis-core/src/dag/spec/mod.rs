@@ -3,19 +3,25 @@
 //! The TOML tree is walked by hand, not through serde: so every mistake is found in one go, and each
 //! knows its place. The work is linear in the file, and nothing recurses by the file's will.
 
+mod extras;
+pub(crate) mod head;
+mod keys;
 mod layer;
 mod offsets;
 mod params;
 pub(crate) mod read;
 mod references;
+mod schema;
 mod task;
+
+pub use schema::schema;
 
 use toml::de::{DeTable, DeValue};
 
 use self::layer::Layer;
 use self::read::{Node, Reader, integer};
 use self::task::Draft;
-use super::diagnose::{Diagnostics, Mistake, Mistakes, quoted};
+use super::diagnose::{Diagnostics, Mistake, Mistakes};
 use super::model::Dag;
 
 /// The longest file, bytes.
@@ -26,9 +32,6 @@ pub const MAX_TASKS: usize = 1_000_000;
 /// A file longer than this is not read on after its first mistake in TOML itself, bytes: garbage
 /// would make more mistakes than fit into memory.
 const MAX_RECOVERED_BYTES: usize = 1024 * 1024;
-
-const TOP_KEYS: &[&str] = &["version", "dag", "tasks"];
-const DAG_KEYS: &[&str] = &["id", "params", "max_parallel", "timeout", "env", "cwd", "defaults"];
 
 /// Reads a file. `source` is its name as the user gave it, for messages.
 ///
@@ -112,9 +115,9 @@ fn file(reader: &mut Reader, text: &str, tree: DeTable<'_>) -> Option<Dag> {
     if !version(reader, top) {
         return None;
     }
-    let others = [("[dag]", DAG_KEYS), ("[dag.defaults]", layer::KEYS), ("a task", task::KEYS)];
-    reader.known_keys(top, "the file", TOP_KEYS, &others);
-    let mut dag = head(reader, text, top);
+    let others = [("[dag]", keys::DAG), ("[dag.defaults]", keys::DEFAULTS), ("a task", keys::TASK)];
+    reader.known_keys(top, "the file", keys::TOP, &others);
+    let mut head = head::head(reader, text, top);
     let Some(node) = top.get("tasks") else {
         reader.wrong(
             Mistake::new(text.len()..text.len(), "the file has no tasks")
@@ -122,11 +125,11 @@ fn file(reader: &mut Reader, text: &str, tree: DeTable<'_>) -> Option<Dag> {
         );
         return None;
     };
-    let drafts = drafts(reader, node, &dag.base)?;
+    let drafts = drafts(reader, node, &head.base)?;
     // The largest thing here, and all that is needed of it is in the drafts.
     drop(tree);
-    dag.dag.tasks = references::resolve(reader, text, &dag, drafts)?;
-    Some(dag.dag)
+    references::resolve(reader, text, &mut head, drafts)?;
+    Some(head.dag)
 }
 
 /// `false`: the rest of the file follows rules that are not known here.
@@ -149,64 +152,6 @@ fn version(reader: &mut Reader, top: &DeTable<'_>) -> bool {
     };
     reader.wrong(mistake);
     !is_number
-}
-
-/// `[dag]`, and what it says for every task.
-struct Head {
-    dag: Dag,
-    base: Layer,
-}
-
-fn head(reader: &mut Reader, text: &str, top: &DeTable<'_>) -> Head {
-    let mut head = Head { dag: Dag::default(), base: Layer::default() };
-    let Some(node) = top.get("dag") else {
-        let end = top.get("tasks").map_or(text.len(), |tasks| tasks.span().start);
-        reader.wrong(
-            Mistake::new(end..end, "the file has no [dag]").help("add [dag] with id = \"name-of-this-dag\""),
-        );
-        return head;
-    };
-    let Some(table) = reader.table("dag", node, "[dag]") else { return head };
-    let others = [("[dag.defaults]", layer::KEYS), ("a task", task::KEYS), ("the top of the file", TOP_KEYS)];
-    reader.known_keys(table, "[dag]", DAG_KEYS, &others);
-    match table.get("id") {
-        Some(node) => head.dag.id = dag_id(reader, node),
-        None => {
-            reader.wrong(Mistake::new(node.span(), "[dag] has no id").help("add id = \"name-of-this-dag\""))
-        }
-    }
-    for (key, node) in table {
-        let key: &str = key.get_ref();
-        match key {
-            "params" => head.dag.params = params::params(reader, node),
-            "max_parallel" => head.dag.max_parallel = reader.count(key, node, 1),
-            "timeout" => head.dag.timeout_ms = reader.duration(key, node, false),
-            "env" => head.base.env = layer::env(reader, node),
-            "cwd" => head.base.cwd = layer::filled(reader, key, node, "cwd = \"sub/directory\""),
-            _ => {}
-        }
-    }
-    if let Some(defaults) = table.get("defaults")
-        && let Some(table) = reader.table("defaults", defaults, "[dag.defaults]")
-    {
-        let others = [("each task", task::KEYS), ("[dag]", DAG_KEYS)];
-        reader.known_keys(table, "[dag.defaults]", layer::KEYS, &others);
-        head.base = Layer::read(reader, table).over(&head.base);
-    }
-    head
-}
-
-fn dag_id(reader: &mut Reader, node: &Node<'_>) -> String {
-    let Some(text) = reader.string("id", node, "id = \"name-of-this-dag\"") else { return String::new() };
-    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.');
-    let starts_well = text.as_bytes().first().is_some_and(u8::is_ascii_alphanumeric);
-    if !starts_well || text.len() > 64 || !text.bytes().all(plain) {
-        reader.wrong(
-            Mistake::new(node.span(), format!("{} cannot be the id of a DAG", quoted(text)))
-                .help("use 1 to 64 letters, digits, `_`, `-` and `.`, a letter or digit first"),
-        );
-    }
-    text.to_owned()
 }
 
 fn drafts(reader: &mut Reader, node: &Node<'_>, base: &Layer) -> Option<Vec<Draft>> {

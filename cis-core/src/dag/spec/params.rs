@@ -10,18 +10,21 @@ use super::super::diagnose::{Mistake, quoted};
 use super::super::model::{Param, ValueType};
 use super::super::outputs::is_output_name;
 use super::read::{Node, Reader, integer};
+use super::{extras, keys};
 
 const PARAM_TYPES: &[(&str, ValueType)] = &[
     ("string", ValueType::String),
     ("integer", ValueType::Integer),
     ("number", ValueType::Number),
     ("boolean", ValueType::Boolean),
+    ("list", ValueType::List),
 ];
 const OUTPUT_TYPES: &[(&str, ValueType)] = &[
     ("string", ValueType::String),
     ("integer", ValueType::Integer),
     ("number", ValueType::Number),
     ("boolean", ValueType::Boolean),
+    ("list", ValueType::List),
     ("json", ValueType::Json),
 ];
 
@@ -59,7 +62,7 @@ fn param(reader: &mut Reader, name: &str, node: &Node<'_>) -> Param {
     let Some(table) = reader.table(&key, node, &format!("{name} = {{ type = \"string\" }}")) else {
         return param;
     };
-    reader.known_keys(table, "a parameter", &["type", "default", "description"], &[]);
+    reader.known_keys(table, "a parameter", keys::PARAM, &[]);
     if let Some(node) = table.get("description") {
         param.description = reader.string("description", node, "description = \"…\"").map(str::to_owned);
     }
@@ -96,6 +99,7 @@ fn default(reader: &mut Reader, key: &str, node: &Node<'_>, ty: ValueType) -> Op
         }
         (ValueType::Number, value) => integer(value).map(Value::from),
         (ValueType::Boolean, DeValue::Boolean(b)) => Some(Value::Bool(*b)),
+        (ValueType::List, DeValue::Array(_)) => return extras::json(reader, "default", node),
         _ => None,
     };
     if value.is_none() {
@@ -103,6 +107,7 @@ fn default(reader: &mut Reader, key: &str, node: &Node<'_>, ty: ValueType) -> Op
             ValueType::Integer => ("an integer of 64 bits", "3"),
             ValueType::Number => ("a number that is neither inf nor nan", "0.5"),
             ValueType::Boolean => ("true or false", "true"),
+            ValueType::List => ("a list", "[\"a\", \"b\"]"),
             ValueType::String | ValueType::Json => ("a string", "\"text\""),
         };
         reader.wrong(
@@ -125,7 +130,7 @@ pub(super) fn outputs(reader: &mut Reader, node: &Node<'_>) -> BTreeMap<String, 
         let path = format!("outputs.{output}");
         let mut ty = None;
         if let Some(table) = reader.table(&path, node, &format!("{output} = {{ type = \"string\" }}")) {
-            reader.known_keys(table, "an output", &["type"], &[]);
+            reader.known_keys(table, "an output", keys::OUTPUT, &[]);
             ty = value_type(reader, table, node, &path, OUTPUT_TYPES);
         }
         outputs.insert(output.to_owned(), ty.unwrap_or(ValueType::String));

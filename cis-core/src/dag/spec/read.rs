@@ -2,12 +2,15 @@
 //!
 //! Every method answers `None` after it has recorded a mistake, so that reading goes on.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::super::diagnose::{Mistake, Mistakes, listed, nearest, quoted};
+use super::super::globs;
+use super::keys::{self, Keys};
 
 /// A value and where it stands, bytes.
 pub(crate) type Node<'i> = Spanned<DeValue<'i>>;
@@ -26,6 +29,7 @@ const LONGEST_MS: u128 = 10 * 365 * 24 * 3600 * 1000;
 #[derive(Debug, Default)]
 pub(crate) struct Reader {
     pub(crate) mistakes: Mistakes,
+    good_globs: BTreeSet<String>,
 }
 
 impl Reader {
@@ -85,6 +89,20 @@ impl Reader {
         value
     }
 
+    /// A whole number of 32 bits.
+    pub(super) fn number(&mut self, key: &str, node: &Node<'_>) -> Option<i32> {
+        if node.get_ref().as_integer().is_none() {
+            self.wrong_type(key, node, "a whole number", &format!("{key} = 5"));
+            return None;
+        }
+        let value = integer(node.get_ref()).and_then(|n| i32::try_from(n).ok());
+        if value.is_none() {
+            let title = format!("`{key}` must be from {} to {}", i32::MIN, i32::MAX);
+            self.wrong(Mistake::new(node.span(), title).help(format!("write {key} = 5")));
+        }
+        value
+    }
+
     /// A whole number from `least` to `u32::MAX`.
     pub(crate) fn count(&mut self, key: &str, node: &Node<'_>, least: u32) -> Option<u32> {
         let example = format!("{key} = 3");
@@ -138,6 +156,38 @@ impl Reader {
         None
     }
 
+    /// The items of an array of strings. `fix` writes a lone string as one.
+    pub(super) fn list<'n, 'i>(
+        &mut self,
+        key: &str,
+        node: &'n Node<'i>,
+        fix: impl Fn(&str) -> String,
+        example: &str,
+    ) -> &'n [Node<'i>] {
+        match node.get_ref() {
+            DeValue::Array(items) => items,
+            other => {
+                let mut mistake = Mistake::new(node.span(), format!("`{key}` must be an array of strings"));
+                mistake = match other.as_str() {
+                    Some(text) => mistake.label("this is a string").help(format!("write {}", fix(text))),
+                    None => mistake.help(format!("write {example}")),
+                };
+                self.wrong(mistake);
+                &[]
+            }
+        }
+    }
+
+    /// What is wrong with a glob, and what to write.
+    pub(super) fn glob(&mut self, glob: &str) -> Result<(), (String, String)> {
+        // Many tasks have the same few.
+        if !self.good_globs.contains(glob) {
+            globs::check(glob)?;
+            self.good_globs.insert(glob.to_owned());
+        }
+        Ok(())
+    }
+
     /// One of a few words.
     pub(crate) fn choice<T: Copy>(&mut self, key: &str, node: &Node<'_>, choices: &[(&str, T)]) -> Option<T> {
         let names = || choices.iter().map(|(name, _)| *name);
@@ -156,16 +206,16 @@ impl Reader {
     }
 
     /// Refuses keys that a table does not have. `others` are tables that a key may have been meant for.
-    pub(crate) fn known_keys(
+    pub(super) fn known_keys(
         &mut self,
         table: &DeTable<'_>,
         place: &str,
-        keys: &[&str],
-        others: &[(&str, &[&str])],
+        keys: Keys,
+        others: &[(&str, Keys)],
     ) {
         for (key, _) in table {
             let name: &str = key.get_ref();
-            if keys.contains(&name) {
+            if keys::has(keys, name) {
                 continue;
             }
             if self.mistakes.is_full() {
@@ -173,12 +223,12 @@ impl Reader {
                 continue;
             }
             let mut mistake = Mistake::new(key.span(), format!("unknown key {} in {place}", quoted(name)));
-            if let Some(near) = nearest(name, keys.iter().copied()) {
+            if let Some(near) = nearest(name, keys::names(keys)) {
                 mistake = mistake.label(format!("did you mean `{near}`?"));
-            } else if let Some((other, _)) = others.iter().find(|(_, keys)| keys.contains(&name)) {
+            } else if let Some((other, _)) = others.iter().find(|(_, keys)| keys::has(keys, name)) {
                 mistake = mistake.label(format!("it belongs in {other}"));
             } else {
-                mistake = mistake.help(format!("{place} has {}", listed(keys.iter().copied())));
+                mistake = mistake.help(format!("{place} has {}", listed(keys::names(keys))));
             }
             self.wrong(mistake);
         }

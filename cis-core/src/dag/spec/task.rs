@@ -3,34 +3,18 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use toml::de::{DeTable, DeValue};
+use toml::de::DeTable;
 
 use super::super::diagnose::{Mistake, quoted};
 use super::super::model::{Trigger, ValueType};
 use super::super::template::{MAX_ARGUMENT_BYTES, MAX_SCRIPT_BYTES};
+use super::extras::{self, Extras};
 use super::layer::{self, Layer};
-use super::params;
 use super::read::{Node, Placed, Reader};
+use super::{keys, params};
 
-/// Keys of a task.
-pub(super) const KEYS: &[&str] = &[
-    "id",
-    "needs",
-    "trigger",
-    "command",
-    "script",
-    "shell",
-    "env",
-    "cwd",
-    "tty",
-    "secrets",
-    "timeout",
-    "grace",
-    "retries",
-    "allow_failure",
-    "outputs",
-    "retry_lost",
-];
+/// So that the ids of 10,000 items are ids of tasks too.
+const MAX_FOREACH_ID: usize = 64 - ".10000".len();
 
 /// A task before its names are resolved.
 #[derive(Debug)]
@@ -41,6 +25,7 @@ pub(super) struct Draft {
     pub(super) action: Option<DraftAction>,
     pub(super) outputs: BTreeMap<String, ValueType>,
     pub(super) layer: Layer,
+    pub(super) extras: Option<Box<Extras>>,
 }
 
 /// `command` or `script`.
@@ -52,8 +37,7 @@ pub(super) enum DraftAction {
 
 /// Reads one task; `span` is where it begins.
 pub(super) fn draft(reader: &mut Reader, span: Range<usize>, table: &DeTable<'_>, base: &Layer) -> Draft {
-    let others: [(&str, &[&str]); 1] = [("[dag]", &["max_parallel", "params"])];
-    reader.known_keys(table, "a task", KEYS, &others);
+    reader.known_keys(table, "a task", keys::TASK, &[("[dag]", keys::DAG)]);
     let own = Layer::read(reader, table);
     let id = id(reader, &span, table);
     let needs = table.get("needs").map(|node| needs(reader, node)).unwrap_or_default();
@@ -72,7 +56,18 @@ pub(super) fn draft(reader: &mut Reader, span: Range<usize>, table: &DeTable<'_>
         reader.wrong(Mistake::new(span.clone(), title).help("add needs = [\"the task that may fail\"]"));
     }
     let outputs = table.get("outputs").map(|node| params::outputs(reader, node)).unwrap_or_default();
-    Draft { id, needs, action, outputs, layer: own.over(base) }
+    let extras = extras::extras(reader, table);
+    if let (Some(id), Some(foreach)) = (&id, extras.as_ref().and_then(|extras| extras.foreach.as_ref()))
+        && id.value.len() > MAX_FOREACH_ID
+    {
+        let title = format!("the id of a task with foreach has at most {MAX_FOREACH_ID} characters");
+        reader.wrong(
+            Mistake::new(id.span.clone(), title)
+                .label("its items are called `….1`, `….2` and so on")
+                .also(foreach.span.clone(), "it has foreach here"),
+        );
+    }
+    Draft { id, needs, action, outputs, layer: own.over(base), extras }
 }
 
 fn id(reader: &mut Reader, span: &Range<usize>, table: &DeTable<'_>) -> Option<Placed<String>> {
@@ -106,34 +101,12 @@ fn near_id(text: &str) -> String {
 
 fn needs(reader: &mut Reader, node: &Node<'_>) -> Vec<Placed<String>> {
     let mut needs: Vec<Placed<String>> = Vec::new();
-    for item in list(reader, "needs", node, |text| format!("needs = [\"{text}\"]"), "needs = [\"build\"]") {
+    for item in reader.list("needs", node, |text| format!("needs = [\"{text}\"]"), "needs = [\"build\"]") {
         if let Some(text) = reader.string("needs", item, "needs = [\"build\"]") {
             needs.push(Placed { value: text.to_owned(), span: item.span() });
         }
     }
     needs
-}
-
-/// The items of an array. `fix` writes a lone string as one.
-fn list<'n, 'i>(
-    reader: &mut Reader,
-    key: &str,
-    node: &'n Node<'i>,
-    fix: impl Fn(&str) -> String,
-    example: &str,
-) -> &'n [Node<'i>] {
-    match node.get_ref() {
-        DeValue::Array(items) => items,
-        other => {
-            let mut mistake = Mistake::new(node.span(), format!("`{key}` must be an array of strings"));
-            mistake = match other.as_str() {
-                Some(text) => mistake.label("this is a string").help(format!("write {}", fix(text))),
-                None => mistake.help(format!("write {example}")),
-            };
-            reader.wrong(mistake);
-            &[]
-        }
-    }
 }
 
 fn action(reader: &mut Reader, span: &Range<usize>, table: &DeTable<'_>) -> Option<DraftAction> {
@@ -178,7 +151,7 @@ fn command(reader: &mut Reader, node: &Node<'_>) -> Option<DraftAction> {
             format!("{example}; or script = \"…\" to have a shell run it")
         }
     };
-    let items = list(reader, "command", node, fix, example);
+    let items = reader.list("command", node, fix, example);
     node.get_ref().as_array()?;
     let mut argv = Vec::with_capacity(items.len());
     for item in items {

@@ -7,6 +7,7 @@ use crate::dag::{Action, Backoff, Dag, Param, RetryPolicy, SecretSource, Trigger
 
 mod head;
 mod keys;
+mod language;
 mod names;
 mod text;
 

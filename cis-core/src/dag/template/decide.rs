@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::expr::{Expr, ExprError, Name};
+use super::expr::{Expr, ExprError, Name, Reference};
 use super::scan::{Site, has_template, scan};
 use super::{RenderError, Values, eval, parser};
 use crate::dag::model::{Foreach, Task};
@@ -16,7 +16,7 @@ use crate::ids::TaskId;
 /// The most items of a task with `foreach`.
 pub const MAX_ITEMS: usize = 10_000;
 /// The most bytes of all items' values as JSON: they stand in one event.
-const MAX_ITEMS_BYTES: usize = 4 * 1024 * 1024;
+pub(in crate::dag) const MAX_ITEMS_BYTES: usize = 4 * 1024 * 1024;
 
 /// Whether a task with `if = text` runs.
 ///
@@ -24,7 +24,8 @@ const MAX_ITEMS_BYTES: usize = 4 * 1024 * 1024;
 /// [`RenderError::Expression`]: it is no expression, a name in it has no value, or it is neither true nor false.
 pub fn condition(text: &str, task: &Task, values: &Values<'_>) -> Result<bool, RenderError> {
     let expr = read(text).map_err(|error| refused("if", text, &error))?;
-    eval::boolean(&expr, task, values).map_err(|message| failed("if", text, message))
+    eval::boolean(&expr, &|name| eval::lookup(name, task, values))
+        .map_err(|message| failed("if", text, message))
 }
 
 /// The items of a task with `foreach = text`; none is a list too.
@@ -34,7 +35,7 @@ pub fn condition(text: &str, task: &Task, values: &Values<'_>) -> Result<bool, R
 /// than [`MAX_ITEMS`] items or 4 MiB.
 pub fn items(text: &str, task: &Task, values: &Values<'_>) -> Result<Vec<Value>, RenderError> {
     let expr = read(text).map_err(|error| refused("foreach", text, &error))?;
-    eval::list(&expr, task, values, (MAX_ITEMS, MAX_ITEMS_BYTES))
+    eval::list(&expr, &|name| eval::lookup(name, task, values), (MAX_ITEMS, MAX_ITEMS_BYTES))
         .map_err(|message| failed("foreach", text, message))
 }
 
@@ -66,33 +67,34 @@ pub fn decision_outputs(task: &Task) -> Vec<(TaskId, String)> {
 }
 
 /// Reads an expression without braces whose names are known before a task starts.
-pub(super) fn read(text: &str) -> Result<Expr, ExprError> {
+fn read(text: &str) -> Result<Expr, ExprError> {
     let expr = parser::parse_bare(text)?;
-    match expr.references.iter().find_map(|reference| Some((reference, too_early(&reference.name)?))) {
-        Some((reference, (message, help))) => Err(ExprError {
-            range: reference.range.clone(),
-            message: message.to_owned(),
-            help: Some(help.to_owned()),
-            resume: None,
-        }),
+    match expr.references.iter().find_map(too_early) {
+        Some(error) => Err(error),
         None => Ok(expr),
     }
 }
 
-/// Why a name has no value yet, and what to write.
-pub(super) fn too_early(name: &Name) -> Option<(&'static str, &'static str)> {
-    match name {
-        Name::Tail(_) => Some((
+/// What is wrong with a name that has no value yet.
+pub(super) fn too_early(reference: &Reference) -> Option<ExprError> {
+    let (message, help) = match &reference.name {
+        Name::Tail(_) => (
             "logs are not read for what is decided before a task starts",
             "have that task write what matters to $CIS_OUTPUT, and use tasks.ID.outputs.NAME",
-        )),
-        Name::Item => Some((
+        ),
+        Name::Item => (
             "this is decided once, before there are items",
             "choose the items in foreach, as in `… | reject(\"equalto\", \"x\")`",
-        )),
-        Name::Attempt => Some(("this is decided before the first try", "leave `attempt` out")),
-        _ => None,
-    }
+        ),
+        Name::Attempt => ("this is decided before the first try", "leave `attempt` out"),
+        _ => return None,
+    };
+    Some(ExprError {
+        range: reference.range.clone(),
+        message: message.to_owned(),
+        help: Some(help.to_owned()),
+        resume: None,
+    })
 }
 
 fn refused(place: &str, text: &str, error: &ExprError) -> RenderError {

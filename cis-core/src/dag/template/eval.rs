@@ -18,6 +18,9 @@ static ENGINE: LazyLock<Environment<'static>> = LazyLock::new(|| {
     engine
 });
 
+/// Gives the value of a name; none where it has none.
+pub(super) type Known<'k, 'v> = dyn Fn(&Name) -> Option<Cow<'v, Value>> + 'k;
+
 /// Whether the engine takes the expression; what it says where not.
 pub(super) fn check(expr: &Expr) -> Result<(), String> {
     match &expr.kind {
@@ -27,8 +30,8 @@ pub(super) fn check(expr: &Expr) -> Result<(), String> {
 }
 
 /// The text of an expression's value.
-pub(super) fn text(expr: &Expr, task: &Task, values: &Values<'_>) -> Result<String, String> {
-    let value = match evaluate(expr, task, values)? {
+pub(super) fn text(expr: &Expr, known: &Known<'_, '_>) -> Result<String, String> {
+    let value = match evaluate(expr, known)? {
         Evaluated::Known(value) => return Ok(to_text(&value)),
         Evaluated::Made(value) => value,
     };
@@ -40,8 +43,8 @@ pub(super) fn text(expr: &Expr, task: &Task, values: &Values<'_>) -> Result<Stri
 }
 
 /// The value of an expression that is true or false.
-pub(super) fn boolean(expr: &Expr, task: &Task, values: &Values<'_>) -> Result<bool, String> {
-    let found = match evaluate(expr, task, values)? {
+pub(super) fn boolean(expr: &Expr, known: &Known<'_, '_>) -> Result<bool, String> {
+    let found = match evaluate(expr, known)? {
         Evaluated::Known(value) => match &*value {
             Value::Bool(value) => return Ok(*value),
             other => kind_of(other),
@@ -61,18 +64,17 @@ pub(super) fn not_boolean(found: &str) -> String {
         "a list" | "an object" | "none" => "`… is defined` or `(… | length) > 0`",
         _ => "`… == \"text\"`",
     };
-    format!("its value is {found}, and only true or false decides: compare it, as in {example}")
+    format!("this is {found}, and only true or false decides: compare it, as in {example}")
 }
 
 /// The elements of a list. What is longer than `most` is not built.
 pub(super) fn list(
     expr: &Expr,
-    task: &Task,
-    values: &Values<'_>,
+    known: &Known<'_, '_>,
     (most, most_bytes): (usize, usize),
 ) -> Result<Vec<Value>, String> {
-    let too_many = || format!("it has more than {most} items: split the work, or have one item do more");
-    let evaluated = evaluate(expr, task, values).map_err(|message| {
+    let too_many = || format!("there are more than {most} items: split the work, or have one item do more");
+    let evaluated = evaluate(expr, known).map_err(|message| {
         // The engine's own limit, of `range` and of repeated lists.
         if message.contains("too many elements") || message.contains("too large") {
             too_many()
@@ -98,7 +100,7 @@ pub(super) fn list(
             return Err(too_many());
         }
         let too_long =
-            || format!("its items are longer than {most_bytes} bytes in all: have each name a file");
+            || format!("the items are longer than {most_bytes} bytes in all: have each name a file");
         let item = json(&item, left, too_long)?;
         left = left.saturating_sub(to_text(&item).len());
         items.push(item);
@@ -109,7 +111,7 @@ pub(super) fn list(
 /// What to say of an expression that is no list.
 pub(super) fn not_list(found: &str) -> String {
     let help = if found == "a text" { ": `… | split(\",\")` or `… | lines` make one of it" } else { "" };
-    format!("its value is {found}, and foreach goes over a list{help}")
+    format!("this is {found}, and foreach goes over a list{help}")
 }
 
 enum Evaluated<'a> {
@@ -119,25 +121,25 @@ enum Evaluated<'a> {
     Made(minijinja::Value),
 }
 
-fn evaluate<'a>(expr: &Expr, task: &Task, values: &Values<'a>) -> Result<Evaluated<'a>, String> {
+fn evaluate<'a>(expr: &Expr, known: &Known<'_, 'a>) -> Result<Evaluated<'a>, String> {
     match &expr.kind {
         Kind::Literal(text) => Ok(Evaluated::Known(Cow::Owned(Value::String(text.clone())))),
-        Kind::Name(name) => lookup(name, task, values).map(Evaluated::Known).ok_or_else(|| missing(name)),
-        Kind::Code(code) => made(code, expr, task, values).map(Evaluated::Made),
+        Kind::Name(name) => known(name).map(Evaluated::Known).ok_or_else(|| missing(name)),
+        Kind::Code(code) => made(code, expr, known).map(Evaluated::Made),
     }
 }
 
-fn made(code: &str, expr: &Expr, task: &Task, values: &Values<'_>) -> Result<minijinja::Value, String> {
+fn made(code: &str, expr: &Expr, known: &Known<'_, '_>) -> Result<minijinja::Value, String> {
     // What has no value stays undefined, so that `| default(…)` can supply one.
-    let known = |(index, name)| {
-        let value = lookup(name, task, values)?;
+    let variable = |(index, name)| {
+        let value = known(name)?;
         Some((format!("v{index}"), minijinja::Value::from(Serde(&*value))))
     };
     let names = expr.references.iter().map(|reference| &reference.name);
-    let context = minijinja::Value::from_pairs(names.enumerate().filter_map(known));
+    let context = minijinja::Value::from_pairs(names.enumerate().filter_map(variable));
     let compiled = ENGINE.compile_expression(code).map_err(|error| describe(&error))?;
     let value = compiled.eval(context).map_err(|error| {
-        let absent = expr.references.iter().find(|r| lookup(&r.name, task, values).is_none());
+        let absent = expr.references.iter().find(|r| known(&r.name).is_none());
         match absent {
             Some(reference) if error.kind() == minijinja::ErrorKind::UndefinedError => {
                 missing(&reference.name)
@@ -226,7 +228,8 @@ fn missing(name: &Name) -> String {
     }
 }
 
-fn lookup<'a>(name: &Name, task: &Task, values: &Values<'a>) -> Option<Cow<'a, Value>> {
+/// The value of a name, for a task.
+pub(super) fn lookup<'a>(name: &Name, task: &Task, values: &Values<'a>) -> Option<Cow<'a, Value>> {
     let text = |text: &str| Some(Cow::Owned(Value::String(text.to_owned())));
     match name {
         Name::Param(name) => values.params.get(name).map(Cow::Borrowed),

@@ -6,6 +6,7 @@
 //! stays one argument. What a command then does with its arguments (`eval`, `sh -c "…"`, `ssh`) is the
 //! author's. Knows nothing of files and their places: [`super::parse`] adds those.
 
+mod check;
 mod decide;
 mod eval;
 mod expr;
@@ -17,7 +18,6 @@ mod shell;
 mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Range;
 
 use serde_json::Value;
 
@@ -25,8 +25,10 @@ use super::model::{Action, Cache, CacheKey, Task};
 use crate::api::Program;
 use crate::ids::TaskId;
 
+pub(super) use check::{Place, Used, check, has_block, mismatch};
+pub(super) use decide::MAX_ITEMS_BYTES;
 pub use decide::{MAX_ITEMS, condition, decision_outputs, items};
-pub(super) use expr::{ExprError, Name, Reference};
+pub(super) use expr::{ExprError, Name};
 use scan::{Form, Scan, scan};
 pub(super) use scan::{Site, has_template};
 
@@ -181,41 +183,6 @@ fn each_name(task: &Task, mut use_it: impl FnMut(Name)) {
     }
 }
 
-/// All names in a text, and what is wrong with it.
-pub(super) fn check(text: &str, site: Site<'_>) -> (Vec<Reference>, Vec<ExprError>) {
-    let Scan { found, mut errors } = scan(text, site);
-    let mut references = Vec::new();
-    for found in found {
-        if let Err(message) = eval::check(&found.expr) {
-            let range = found.expr.range.clone();
-            errors.push(ExprError { range, message, help: None, resume: None });
-        }
-        references.extend(found.expr.references);
-    }
-    errors.extend(block(text).map(|range| ExprError {
-        message: "only {{ … }} can stand here, no blocks and no comments".to_owned(),
-        help: Some(format!("to have this text itself, write {{{{ \"{}\" }}}}", &text[range.clone()])),
-        range,
-        resume: None,
-    }));
-    (references, errors)
-}
-
-/// The start of a `{% … %}` or `{# … #}`. `${#name}` is the shell's.
-fn block(text: &str) -> Option<Range<usize>> {
-    let start = |open: &str, close: &str| {
-        let last = text.rfind(close)?;
-        let opens = |(at, _): &(usize, &str)| !text[..*at].ends_with('$') && at + 2 <= last;
-        text.match_indices(open).find(opens).map(|(at, _)| at..at + 2)
-    };
-    start("{%", "%}").or_else(|| start("{#", "#}"))
-}
-
-/// Whether a text has a block as [`check`] refuses it.
-pub(super) fn has_block(text: &str) -> bool {
-    block(text).is_some()
-}
-
 fn plain(
     text: &str,
     task: &Task,
@@ -298,10 +265,12 @@ fn value(
     values: &Values<'_>,
     place: &impl Fn() -> String,
 ) -> Result<String, RenderError> {
-    eval::text(&found.expr, task, values).map_err(|message| RenderError::Expression {
-        place: place(),
-        expression: text[found.expr.range.clone()].to_owned(),
-        message,
+    eval::text(&found.expr, &|name| eval::lookup(name, task, values)).map_err(|message| {
+        RenderError::Expression {
+            place: place(),
+            expression: text[found.expr.range.clone()].to_owned(),
+            message,
+        }
     })
 }
 

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::Ordering;
 
-use serde_json::Value;
-
-use super::Driver;
-use crate::api::{FromWorker, Program, Report, TaskSpec, ToWorker, Worker as _};
-use crate::dag::{SecretSource, Task, template};
-use crate::event::{AttemptOutcome, FailureCause, OutputRecord};
-use crate::ids::{AttemptId, Fence, SessionId, TaskId, TimestampMs};
+use super::{Driver, ENDED_TIMES_MAX};
+use crate::api::{CacheUse, FromWorker, Program, Report, TaskSpec, ToWorker, Worker as _};
+use crate::config::Home;
+use crate::dag::{CacheKey, SecretSource, Task, template};
+use crate::event::{AttemptOutcome, FailureCause};
+use crate::ids::{AttemptId, Fence, SessionId, TimestampMs};
+use crate::node::context;
 use crate::scheduler::{Effect, Run};
 use crate::session::hub::SessionInfo;
 use crate::session::protocol::{StartFailure, ToHost};
@@ -27,7 +27,7 @@ impl Driver {
                 Effect::Ack { attempt, fence } => self.parts.worker.tell(ToWorker::Ack { attempt, fence }),
             }
         }
-        self.forget_ended();
+        self.forget_ended(now);
         let mut messages = std::mem::take(&mut self.parts.worker.to_host);
         for message in messages.drain(..).chain(self.loners.take_waiting()) {
             self.deliver(&message, now);
@@ -48,9 +48,12 @@ impl Driver {
         }
     }
 
-    fn forget_ended(&mut self) {
+    fn forget_ended(&mut self, now: TimestampMs) {
         for run in self.parts.machine.forget_ended() {
             self.parts.worker.forget_logs(run.id());
+            self.ended_times.retain(|known| known.run != run.id());
+            self.ended_times.truncate(ENDED_TIMES_MAX - 1);
+            self.ended_times.push_front(run.times(now, true));
             if let Some(base) = &run.facts().base_env {
                 self.parts.worker.drop_environment(base);
             }
@@ -59,7 +62,7 @@ impl Driver {
 
     fn grant(&mut self, attempt: AttemptId, session: SessionId, fence: Fence, now: TimestampMs) {
         let Some(run) = self.parts.machine.run(&attempt.run) else { return };
-        match complete(run, &attempt, &self.parts.blobs) {
+        match complete(run, &attempt, &self.parts.home, &self.parts.blobs, Moment::Start) {
             Ok(spec) => {
                 let spec = Box::new(spec);
                 self.parts.worker.tell(ToWorker::Grant { attempt, session, fence, lease_ms: None, spec });
@@ -109,35 +112,84 @@ impl Driver {
     }
 }
 
+/// When a spec is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Moment {
+    /// Its session is to be started.
+    Start,
+    /// Its session runs already: it has read what it was given.
+    Running,
+}
+
 /// The spec of an attempt, complete in itself: values filled in, paths absolute.
-pub(super) fn complete(run: &Run, attempt: &AttemptId, blobs: &Blobs) -> Result<TaskSpec, String> {
+pub(super) fn complete(
+    run: &Run,
+    attempt: &AttemptId,
+    home: &Home,
+    blobs: &Blobs,
+    moment: Moment,
+) -> Result<TaskSpec, String> {
     let facts = run.facts();
     let task = run
         .task(&attempt.task)
         .map(|(spec, _)| spec)
         .ok_or_else(|| format!("the run has no task `{}`", attempt.task))?;
-    let (outputs, sensitive) = needed_outputs(run, task, blobs)?;
-    let rendered = template::render(
-        task,
-        &template::Values {
-            run: &attempt.run.to_string(),
-            dag: &facts.dag,
-            attempt: attempt.number,
-            params: &facts.params,
-            outputs: &outputs,
-            tails: &BTreeMap::new(),
-            item: None,
-        },
-    )
-    .map_err(|e| e.to_string())?;
+    let mut given = context::given(run, task, home, blobs)?;
+    let run_id = attempt.run.to_string();
+    let values = template::Values {
+        run: &run_id,
+        dag: &facts.dag,
+        attempt: attempt.number,
+        params: &facts.params,
+        outputs: &given.outputs,
+        tails: &given.tails,
+        item: given.item.as_ref(),
+    };
+    let rendered = template::render(task, &values).map_err(|e| e.to_string())?;
     let mut spec = outlined(run, task);
     let workdir = Path::new(&facts.workdir);
+    spec.cache = cache_use(run, task, &values, rendered.cwd.as_deref())?;
     let cwd = rendered.cwd.map_or_else(|| workdir.to_owned(), |cwd| workdir.join(cwd));
     spec.program = rendered.program;
     spec.env = rendered.env;
     spec.cwd = cwd.display().to_string();
-    spec.sensitive = sensitive;
+    if moment == Moment::Start {
+        let real = context::Values::Real(blobs, &mut given.sensitive);
+        spec.context = context::context(run, task, home, real);
+    }
+    // The same value may come by two ways, and a redactor takes only so much.
+    given.sensitive.sort_unstable();
+    given.sensitive.dedup();
+    spec.sensitive = given.sensitive;
     Ok(spec)
+}
+
+/// How a task uses the cache, its values in place.
+fn cache_use(
+    run: &Run,
+    task: &Task,
+    values: &template::Values<'_>,
+    cwd: Option<&str>,
+) -> Result<Option<CacheUse>, String> {
+    let Some(cache) = &task.cache else { return Ok(None) };
+    let key = match &cache.key {
+        CacheKey::Auto => CacheKey::Auto,
+        CacheKey::Text(text) => {
+            CacheKey::Text(template::text(text, task, values, "cache.key").map_err(|e| e.to_string())?)
+        }
+    };
+    let scope = match &task.item {
+        Some(item) => serde_json::json!([run.facts().dag, item.of, values.item]),
+        None => serde_json::json!([run.facts().dag, task.id]),
+    };
+    Ok(Some(CacheUse {
+        key,
+        inputs: task.inputs.clone(),
+        ttl_ms: cache.ttl_ms,
+        refresh: run.facts().no_cache,
+        cwd: cwd.unwrap_or(".").to_owned(),
+        scope: scope.to_string(),
+    }))
 }
 
 /// The spec of an attempt whose session runs already, without what only a start needs: program,
@@ -171,41 +223,10 @@ fn outlined(run: &Run, task: &Task) -> TaskSpec {
         // The worker's own limit counts.
         log_limit_bytes: u64::MAX,
         outputs: task.outputs.clone(),
-        artifacts: Vec::new(),
+        artifacts: task.artifacts.clone(),
         cache: None,
         context: None,
         profile: None,
         inputs: BTreeMap::new(),
     }
-}
-
-type Outputs = BTreeMap<TaskId, BTreeMap<String, Value>>;
-
-/// Real values of the outputs that the task's texts refer to, and those among them that hold secrets.
-fn needed_outputs(run: &Run, task: &Task, blobs: &Blobs) -> Result<(Outputs, Vec<String>), String> {
-    let mut found = Outputs::new();
-    let mut sensitive = Vec::new();
-    for (need, name) in template::referenced_outputs(task) {
-        let Some(record) = run.task(&need).and_then(|(_, entry)| entry.outputs.get(&name)) else {
-            return Err(format!(
-                "it refers to the output `{name}` of `{need}`, which has none (it may have failed or been skipped)"
-            ));
-        };
-        let value = real_value(record, blobs)?;
-        if record.blob.is_some() {
-            // As text it reaches the task in this form.
-            sensitive.push(value.as_str().map_or_else(|| value.to_string(), str::to_owned));
-        }
-        found.entry(need).or_default().insert(name, value);
-    }
-    Ok((found, sensitive))
-}
-
-fn real_value(record: &OutputRecord, blobs: &Blobs) -> Result<Value, String> {
-    let Some(blob) = &record.blob else { return Ok(record.value.clone()) };
-    let bytes = blobs
-        .get(blob)
-        .map_err(|e| format!("the value of an output cannot be read: {e}"))?
-        .ok_or_else(|| "the value of an output is gone from the blobs".to_owned())?;
-    serde_json::from_slice(&bytes).map_err(|e| format!("the value of an output is damaged: {e}"))
 }

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use super::effects::{complete, outline};
+use super::effects::{Moment, complete, outline};
 use super::host_link::Greeting;
 use super::{Beside, Driver};
 use crate::event::{EventBody, EventDraft, ExitStatus, LostBy, SessionLimit};
@@ -146,7 +146,9 @@ impl Driver {
             return self.lost(live.attempt, "its session host ended".to_owned(), now);
         }
         let Some(run) = self.parts.machine.run(&live.attempt.run) else { return };
-        let spec = match (complete(run, &live.attempt, &self.parts.blobs), &there) {
+        let moment = if there.is_some() { Moment::Running } else { Moment::Start };
+        let completed = complete(run, &live.attempt, &self.parts.home, &self.parts.blobs, moment);
+        let spec = match (completed, &there) {
             (Ok(spec), _) => spec,
             (Err(detail), None) => return self.lost(live.attempt, detail, now),
             // What runs already needs its program no more.

@@ -13,7 +13,7 @@ mod persist;
 mod requests;
 mod unread;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::ffi::OsString;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::Arc;
@@ -29,7 +29,7 @@ use self::loners::Loners;
 use self::unread::Unread;
 use super::commands::{Command, Reply};
 use super::worker::LocalWorker;
-use crate::api::{Outbox as _, Problem, ProblemKind};
+use crate::api::{Outbox as _, Problem, ProblemKind, TimeView};
 use crate::config::{Config, Home, Keys};
 use crate::event::{Event, EventBody, EventDraft};
 use crate::ids::{InputId, NodeDid, RunId, SessionId, TimestampMs};
@@ -43,6 +43,9 @@ const COMMANDS_PER_TURN_MAX: usize = 256;
 /// Streams hear of events at most this often, ms: one that follows a fast run would otherwise cost it
 /// two thread switches a task. What comes after a pause is told at once.
 const PUBLISH_APART_MS: i64 = 20;
+
+/// So many ended runs are remembered with where their time went.
+const ENDED_TIMES_MAX: usize = 32;
 
 /// Between tries to write what could not be written, ms.
 const STUCK_RETRY_MS: i64 = 500;
@@ -111,6 +114,8 @@ pub(in crate::node) struct Driver {
     /// What the inputs of this turn made: the store knows of them once the turn is durable.
     made: BTreeMap<InputId, String>,
     denials: Denials,
+    /// Where the time of the runs went that ended last: whoever followed one asks at once.
+    ended_times: VecDeque<TimeView>,
     /// Durable, but not told to the streams yet.
     unpublished: Vec<Arc<Event>>,
     published_ms: TimestampMs,
@@ -164,6 +169,7 @@ impl Driver {
             confirmations: Vec::new(),
             made: BTreeMap::new(),
             denials: Denials::default(),
+            ended_times: VecDeque::new(),
             unpublished: Vec::new(),
             published_ms: 0,
             stuck: None,
@@ -212,6 +218,7 @@ impl Driver {
         }
         self.host_turn(now);
         self.retry_unread(now);
+        self.parts.worker.take_found();
         self.parts.worker.come_of_age();
         self.take_commands(now);
         self.worker_said(now);

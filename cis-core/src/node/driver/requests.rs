@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{Beside, COMMANDS_PER_TURN_MAX, Driver, Stopping, confirmation, now_ms};
-use crate::api::{Problem, ProblemKind};
+use crate::api::{Decide, Problem, ProblemKind, TimeView};
 use crate::event::{Actor, EventBody, EventDraft};
 use crate::ids::{InputId, RunId, SessionId, TimestampMs};
 use crate::node::api::store_problem;
@@ -36,6 +36,16 @@ impl Driver {
             Command::Why { run, task, reply } => {
                 let why = self.parts.machine.run(&run).map(|_| self.parts.machine.why(&run, &task, now));
                 let _ = reply.send(why.transpose().map_err(|rejected| problem(&rejected)));
+            }
+            Command::Times { run, totals, reply } => {
+                let _ = reply.send(Ok(self.times(run, totals, now)));
+            }
+            Command::Groups { reply } => {
+                let _ = reply.send(Ok(self.parts.machine.group_views()));
+            }
+            Command::SetGroup { name, group, actor, reply } => {
+                let kind = InputKind::SetGroup { name, group };
+                self.handle_for(Input { kind, actor: Some(actor), cause: None }, reply, now);
             }
             Command::CreateSession { session, request, actor, reply } => {
                 self.create_session(session, request, actor, reply);
@@ -133,9 +143,19 @@ impl Driver {
             RunVerb::Resume => InputKind::Resume { run },
             RunVerb::Cancel => InputKind::Cancel { run },
             RunVerb::Retry(scope) => InputKind::Retry { run, scope },
+            RunVerb::Decide(task, Decide { approve, reason }) => {
+                InputKind::Decide { run, task, approve, reason }
+            }
         };
         let input = Input { kind, actor: Some(actor), cause: None };
         self.handle_for(input, reply, now);
+    }
+
+    fn times(&self, run: RunId, totals: bool, now: TimestampMs) -> Option<TimeView> {
+        if let Some(run) = self.parts.machine.run(&run) {
+            return Some(run.times(now, totals));
+        }
+        self.ended_times.iter().find(|view| totals && view.run == run).cloned()
     }
 
     /// Handles an input that somebody waits for.
@@ -302,7 +322,10 @@ impl Driver {
                     }
                 }
                 Command::Create { reply, .. } => drop(reply.send(Err(problem()))),
+                Command::Times { reply, .. } => drop(reply.send(Err(problem()))),
+                Command::Groups { reply } => drop(reply.send(Err(problem()))),
                 Command::Run { reply, .. }
+                | Command::SetGroup { reply, .. }
                 | Command::Kill { reply, .. }
                 | Command::Expose { reply, .. }
                 | Command::Typing { reply, .. } => drop(reply.send(Err(problem()))),
@@ -329,7 +352,8 @@ fn taken(input: InputId) -> Problem {
 /// What the scheduler refuses, as the API says it.
 fn problem(rejected: &Rejected) -> Problem {
     let kind = match rejected {
-        Rejected::NoRun(_) | Rejected::NoTask { .. } => ProblemKind::NotFound,
+        Rejected::NoRun(_) | Rejected::NoTask { .. } | Rejected::NoGroup(_) => ProblemKind::NotFound,
+        Rejected::Invalid(_) => ProblemKind::BadInput,
         Rejected::State(_) | Rejected::Stale(_) => ProblemKind::Conflict,
     };
     Problem::new(kind, rejected.to_string())

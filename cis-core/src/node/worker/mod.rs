@@ -3,15 +3,19 @@
 //! Owns what is known of live attempts here. Talks to the host only through [`LocalWorker::to_host`],
 //! which the driver sends after the events of the turn are durable. Decides nothing about runs.
 
+mod apart;
 mod bases;
 mod results;
 mod secrets;
 mod start;
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use self::apart::{Apart, Found, Tickets};
+use super::chores::Chores;
 use super::environment;
 use super::exposure::Exposure;
 use crate::api::{FromWorker, TaskSpec, TermSize, ToWorker, Worker};
@@ -54,6 +58,19 @@ struct Live {
     wrote_output: bool,
     /// A result was given; the acknowledgement is awaited.
     reported: bool,
+    /// The host was asked to start it.
+    asked: bool,
+    /// It has a file with what it got of those that it needs, or may have.
+    has_context: bool,
+    /// What of its work is done apart from the driver.
+    apart: Option<Box<Apart>>,
+}
+
+impl Live {
+    /// As far as is known its session is there, or is about to be.
+    fn has_session(&self) -> bool {
+        !self.reported && !self.apart.as_ref().is_some_and(|apart| apart.has_no_session())
+    }
 }
 
 /// See the module.
@@ -70,6 +87,10 @@ pub(super) struct LocalWorker {
     live: HashMap<SessionId, Live>,
     by_attempt: HashMap<AttemptId, SessionId>,
     young: VecDeque<(TimestampMs, SessionId)>,
+    /// Ended sessions whose files are being kept, and when that is shown.
+    slow: VecDeque<(TimestampMs, SessionId)>,
+    chores: Chores<Found>,
+    tickets: Tickets,
     /// For the host, in order.
     pub(super) to_host: Vec<ToHost>,
     /// For the scheduler, in order.
@@ -85,6 +106,7 @@ impl LocalWorker {
         keys: Arc<Keys>,
         blobs: Arc<Blobs>,
         own: Variables,
+        wake: Arc<OwnedFd>,
         settings: Arc<Settings>,
     ) -> Self {
         Self {
@@ -99,6 +121,9 @@ impl LocalWorker {
             live: HashMap::new(),
             by_attempt: HashMap::new(),
             young: VecDeque::new(),
+            slow: VecDeque::new(),
+            chores: Chores::new(wake),
+            tickets: Tickets::new(),
             to_host: Vec::new(),
             said: Vec::new(),
             exposed: Vec::new(),
@@ -121,6 +146,8 @@ impl LocalWorker {
         self.live.clear();
         self.by_attempt.clear();
         self.young.clear();
+        self.slow.clear();
+        self.tickets.clear();
         self.to_host.clear();
         self.host_connected();
     }
@@ -148,16 +175,18 @@ impl LocalWorker {
     /// When the next young session comes of age.
     pub(super) fn poll_timeout(&mut self) -> Option<TimestampMs> {
         while let Some((due, session)) = self.young.front() {
-            if self.live.get(session).is_some_and(|live| !live.exposed && !live.reported) {
-                return Some(*due);
+            if self.live.get(session).is_some_and(|live| !live.exposed && live.has_session()) {
+                let slow = self.slow.front().map(|(slow, _)| *slow);
+                return Some(slow.map_or(*due, |slow| slow.min(*due)));
             }
             self.young.pop_front();
         }
-        None
+        self.next_slow()
     }
 
     /// Shows the sessions that have lived long enough.
     pub(super) fn come_of_age(&mut self) {
+        self.show_slow();
         while let Some((due, session)) = self.young.front().copied() {
             if due > self.now_ms {
                 return;
@@ -171,7 +200,7 @@ impl LocalWorker {
     pub(super) fn expose(&mut self, session: SessionId) -> bool {
         self.reveal(session);
         let Some(live) = self.live.get_mut(&session) else { return false };
-        let (Some(pid), false) = (live.pid, live.reported) else { return live.exposed };
+        let (Some(pid), true) = (live.pid, live.has_session()) else { return live.exposed };
         if !live.exposed && live.withheld.is_none() {
             live.exposed = true;
             self.said.push(FromWorker::Session {
@@ -203,13 +232,16 @@ impl Worker for LocalWorker {
             // The own worker's grants end with the node, not with a lease.
             ToWorker::Renew { .. } => {}
             ToWorker::Cancel { attempt, fence: _, grace_ms } => {
-                if let Some(session) = self.by_attempt.get(&attempt) {
-                    self.to_host.push(ToHost::Kill { session: *session, grace_ms: Some(grace_ms) });
+                if let Some(session) = self.by_attempt.get(&attempt).copied() {
+                    self.stop_apart(session);
+                    self.to_host.push(ToHost::Kill { session, grace_ms: Some(grace_ms) });
                 }
             }
             ToWorker::Ack { attempt, fence: _ } => {
                 if let Some(session) = self.by_attempt.get(&attempt).copied() {
-                    self.to_host.push(ToHost::AckExit { session });
+                    if self.live.get(&session).is_some_and(|live| live.asked) {
+                        self.to_host.push(ToHost::AckExit { session });
+                    }
                     self.forget(session);
                 }
             }

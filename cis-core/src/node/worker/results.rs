@@ -4,8 +4,12 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
+
+use serde_json::Value;
 
 use super::LocalWorker;
+use super::start::context_file;
 use crate::api::{FromWorker, Refusal, Report};
 use crate::dag::outputs;
 use crate::event::{AttemptOutcome, FailureCause, OutputRecord};
@@ -36,7 +40,7 @@ impl LocalWorker {
     /// It ended. Answers whether it is one of ours: if so it was shown to the hub before or not.
     pub(in crate::node) fn exited(&mut self, session: SessionId, exit: &Exit) -> bool {
         let Some(live) = self.live.get(&session) else { return false };
-        if live.reported {
+        if live.reported || live.keeps_files() {
             return true;
         }
         let (attempt, fence) = (live.attempt.clone(), live.fence);
@@ -51,13 +55,16 @@ impl LocalWorker {
             AttemptOutcome::Cancelled
         } else {
             match self.collect(session) {
+                Ok(outputs) if exit.status.is_success() => {
+                    match self.keep_apart(session, exit, outputs) {
+                        Some(outputs) => values = outputs,
+                        None => return true,
+                    }
+                    AttemptOutcome::Succeeded
+                }
                 Ok(outputs) => {
                     values = outputs;
-                    if exit.status.is_success() {
-                        AttemptOutcome::Succeeded
-                    } else {
-                        AttemptOutcome::Failed { cause: FailureCause::Exit { status: exit.status } }
-                    }
+                    AttemptOutcome::Failed { cause: FailureCause::Exit { status: exit.status } }
                 }
                 // A task that failed need not have written its outputs.
                 Err(_) if !exit.status.is_success() => {
@@ -83,21 +90,31 @@ impl LocalWorker {
             return Err(format!("they may hold secrets that are not known: {why}"));
         }
         let values = outputs::parse(&bytes, &live.declared)?;
+        let redactor = Arc::clone(&live.redactor);
         let mut records = BTreeMap::new();
         for (name, real) in values {
             let mut value = real.clone();
-            live.redactor.redact_json(&mut value);
-            let blob = if value == real {
-                None
-            } else {
-                let bytes = serde_json::to_vec(&real).map_err(|e| e.to_string())?;
-                let kept = self.blobs.put_secret(&bytes, Safety::Processes);
-                Some(kept.map_err(|e| format!("output `{name}` cannot be kept: {e}"))?)
-            };
-            let hash = hash_of(&value);
-            records.insert(name, OutputRecord { value, hash, blob });
+            redactor.redact_json(&mut value);
+            records.insert(name.clone(), self.output_record(&name, &real, value)?);
         }
         Ok(records)
+    }
+
+    /// An output of which `value` is what may be seen: the real one goes into a blob where it is another.
+    pub(super) fn output_record(
+        &self,
+        name: &str,
+        real: &Value,
+        value: Value,
+    ) -> Result<OutputRecord, String> {
+        let blob = if value == *real {
+            None
+        } else {
+            let bytes = serde_json::to_vec(real).map_err(|e| e.to_string())?;
+            let kept = self.blobs.put_secret(&bytes, Safety::Processes);
+            Some(kept.map_err(|e| format!("output `{name}` cannot be kept: {e}"))?)
+        };
+        Ok(OutputRecord { hash: hash_of(&value), value, blob })
     }
 
     pub(super) fn say_result(
@@ -108,10 +125,18 @@ impl LocalWorker {
         exit: Option<&Exit>,
         outputs: BTreeMap<String, OutputRecord>,
     ) {
-        if let Some(live) = self.by_attempt.get(&attempt).and_then(|session| self.live.get_mut(session)) {
-            live.reported = true;
-        }
-        let report = Report {
+        let report = self.report(outcome, exit, outputs);
+        self.say(attempt, fence, report);
+    }
+
+    /// What is said of an attempt that ended now, or with this exit.
+    pub(super) fn report(
+        &self,
+        outcome: AttemptOutcome,
+        exit: Option<&Exit>,
+        outputs: BTreeMap<String, OutputRecord>,
+    ) -> Report {
+        Report {
             outcome,
             exit: exit.map(|exit| exit.status),
             started_ms: exit.map(|exit| exit.started_ms),
@@ -121,7 +146,13 @@ impl LocalWorker {
             cached: None,
             log_bytes: exit.map_or(0, |exit| exit.output_bytes),
             log_hash: None,
-        };
+        }
+    }
+
+    pub(super) fn say(&mut self, attempt: AttemptId, fence: Fence, report: Report) {
+        if let Some(live) = self.by_attempt.get(&attempt).and_then(|session| self.live.get_mut(session)) {
+            live.reported = true;
+        }
         self.said.push(FromWorker::Result { attempt, fence, report: Box::new(report) });
     }
 
@@ -131,9 +162,13 @@ impl LocalWorker {
         if live.wrote_output {
             remove(&self.home.output_file(session));
         }
-        if let Some(script) = live.script {
-            remove(&script);
+        if let Some(script) = &live.script {
+            remove(script);
         }
+        if live.has_context {
+            remove(&context_file(&self.home, session));
+        }
+        self.forget_apart(session, &live);
     }
 }
 
@@ -149,12 +184,12 @@ fn read_output(path: &Path) -> Result<Option<Vec<u8>>, String> {
     }
 }
 
-fn hash_of(value: &serde_json::Value) -> String {
+pub(super) fn hash_of(value: &Value) -> String {
     use sha2::Digest as _;
     hex::encode(sha2::Sha256::digest(value.to_string().as_bytes()))
 }
 
-fn remove(path: &Path) {
+pub(super) fn remove(path: &Path) {
     if let Err(e) = fs::remove_file(path)
         && e.kind() != io::ErrorKind::NotFound
     {

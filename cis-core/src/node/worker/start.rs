@@ -2,14 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::apart::{Apart, Held};
 use super::{Live, LocalWorker, Variables};
-use crate::api::{Program, TaskSpec, TermSize};
+use crate::api::{FromWorker, Program, Refusal, TaskContext, TaskSpec, TermSize};
+use crate::config::Home;
 use crate::event::{AttemptOutcome, FailureCause};
 use crate::ids::{AttemptId, Fence, RunId, SessionId};
-use crate::node::environment;
 use crate::node::exposure::command_line;
+use crate::node::{context, environment};
 use crate::policy::redact::Redactor;
 use crate::session::protocol::{Io, Known, Start, ToHost};
 
@@ -66,6 +70,9 @@ impl LocalWorker {
             exposed: false,
             wrote_output: true,
             reported: false,
+            asked: false,
+            has_context: false,
+            apart: Apart::of(spec),
             redactor: Arc::new(redactor),
             withheld: None,
         };
@@ -82,11 +89,24 @@ impl LocalWorker {
                 return;
             }
         };
+        if let Some(held) = self.look_up(session, Held { spec, secrets, base }) {
+            self.start(attempt, session, held);
+        }
+    }
+
+    /// Asks the host for its session.
+    pub(super) fn start(&mut self, attempt: &AttemptId, session: SessionId, held: Held) {
+        let Held { spec, secrets, base } = held;
+        let mut env = spec.env;
+        if let Some(context) = &spec.context
+            && !self.give_context(attempt, session, context, &mut env)
+        {
+            return;
+        }
         let env_base = match &spec.base_env {
             Some(id) => self.place(id.0.clone(), Some(&base)),
             None => self.place_own_environment(),
         };
-        let mut env = spec.env;
         env.extend(secrets);
         environment::task_variables(&mut env, &self.home, attempt, session);
         let label = attempt.to_string();
@@ -95,7 +115,7 @@ impl LocalWorker {
         let argv = match spec.program {
             Program::Argv(argv) => argv,
             Program::Script { shell, text } if text.len() > SCRIPT_ARGUMENT_BYTES_MAX => {
-                let path = self.home.outputs().join(format!("{session}.script"));
+                let path = script_file(&self.home, session);
                 files.insert(path.display().to_string(), text);
                 let argv = vec![shell, path.display().to_string()];
                 if let Some(live) = self.live.get_mut(&session) {
@@ -105,6 +125,9 @@ impl LocalWorker {
             }
             Program::Script { shell, text } => vec![shell, "-c".to_owned(), text],
         };
+        if let Some(live) = self.live.get_mut(&session) {
+            live.asked = true;
+        }
         let io = if spec.tty { Io::Pty(TermSize::default()) } else { Io::Pipes { stdin: false } };
         let log = self.home.attempt_log(attempt.run, &attempt.task, attempt.number);
         self.to_host.push(ToHost::Start(Box::new(Start {
@@ -126,6 +149,36 @@ impl LocalWorker {
         })));
     }
 
+    /// Gives it what it gets of those that it needs. Answers false where that cannot be; then it was said.
+    fn give_context(
+        &mut self,
+        attempt: &AttemptId,
+        session: SessionId,
+        context: &TaskContext,
+        env: &mut Variables,
+    ) -> bool {
+        env.extend(context.variables());
+        if !context.left_something() {
+            return true;
+        }
+        let path = context_file(&self.home, session);
+        let written = context::write_file(&path, context);
+        env.insert("CIS_CONTEXT".to_owned(), path.display().to_string());
+        let Some(live) = self.live.get_mut(&session) else { return false };
+        live.has_context = true;
+        let Err(error) = written else { return true };
+        let detail = format!("what it gets of its needs cannot be written to {}: {error}", path.display());
+        let (attempt, fence) = (attempt.clone(), live.fence);
+        if error.kind() == io::ErrorKind::StorageFull || error.kind() == io::ErrorKind::QuotaExceeded {
+            self.forget(session);
+            self.said.push(FromWorker::Refused { attempt, fence, reason: Refusal::Resources { detail } });
+        } else {
+            let outcome = AttemptOutcome::Failed { cause: FailureCause::Input { detail } };
+            self.say_result(attempt, fence, outcome, None, BTreeMap::new());
+        }
+        false
+    }
+
     /// Takes over an attempt that an earlier life of this node granted. One that the host does not
     /// know never reached it: it is started now.
     pub(in crate::node) fn adopt(
@@ -142,8 +195,13 @@ impl LocalWorker {
         };
         // Its secrets are looked for at once; where they cannot be read it lives on, and is not shown.
         self.insert(attempt, session, fence, &spec, Redactor::default());
+        let script = script_file(&self.home, session);
         if let Some(live) = self.live.get_mut(&session) {
             live.adopted = true;
+            live.asked = true;
+            // Which files it was given is not known any more.
+            live.has_context = true;
+            live.script = Some(script);
             live.command = "(not known: its secrets cannot be read)".to_owned();
             live.withheld = Some((String::new(), Box::new(spec)));
         }
@@ -155,4 +213,14 @@ impl LocalWorker {
             self.started(session, known.pid);
         }
     }
+}
+
+/// Behind `CIS_CONTEXT`.
+pub(super) fn context_file(home: &Home, session: SessionId) -> PathBuf {
+    home.output_file(session).with_extension("context")
+}
+
+/// A script that is too long for an argument.
+fn script_file(home: &Home, session: SessionId) -> PathBuf {
+    home.output_file(session).with_extension("script")
 }

@@ -2,14 +2,12 @@
 
 use super::{Machine, Turn};
 use crate::dag::Task;
-use crate::event::{EndReason, EventBody, RetryScope, RunState, TaskChange, TaskState};
+use crate::event::{EndReason, EventBody, RetryScope, RunState, TaskChange};
 use crate::ids::{AttemptId, RunId, TaskId};
 use crate::scheduler::Run;
+use crate::scheduler::begin::ADDED_TASKS_MAX;
 use crate::scheduler::input::{Effect, Rejected};
 use crate::scheduler::retry::selection;
-
-/// A session that asks for tasks without end is stopped here.
-const ADDED_TASKS_MAX: usize = 100_000;
 
 impl Machine {
     pub(super) fn start(&mut self, id: RunId, turn: &Turn) -> Result<(), Rejected> {
@@ -97,14 +95,9 @@ impl Machine {
                 run.state()
             )));
         }
-        let chosen = selection(run, &scope)?;
-        let pending = |index: &u32| TaskChange {
-            task: run.spec(*index).id.clone(),
-            state: TaskState::Pending,
-            end: None,
-            queued: None,
-        };
-        let changes = chosen.iter().map(pending).collect();
+        let changes = selection(run, &scope)?;
+        let chosen: Vec<u32> = changes.iter().filter_map(|change| run.find(&change.task)).collect();
+        self.check_groups(run.dag(), &run.dag().tasks)?;
         self.emit(id, EventBody::RunRetried { scope, changes }, turn)?;
         self.finish(id, chosen, turn)
     }
@@ -126,7 +119,7 @@ impl Machine {
             // The intent is durable before the signal: after a crash in between it is a kill, not a failure.
             let change = TaskChange {
                 task: attempt.task.clone(),
-                state: TaskState::Running,
+                state: run.entry(index).state,
                 end: Some(EndReason::Killed),
                 queued: None,
             };
@@ -157,6 +150,13 @@ impl Machine {
                 "run {id} takes no more than {ADDED_TASKS_MAX} added tasks"
             )));
         }
+        if let Some(task) = tasks.iter().find(|task| task.foreach.is_some()) {
+            return Err(Rejected::Invalid(format!(
+                "`{}` has foreach, which a task that is added while the run runs cannot have: add a task for each item",
+                task.id
+            )));
+        }
+        self.check_groups(run.dag(), &tasks)?;
         let first = run.len();
         self.emit(id, EventBody::TasksAdded { parent, tasks }, turn)?;
         let all = first..self.known(id)?.len();

@@ -54,7 +54,7 @@ impl Machine {
         ids: &mut dyn IdSource,
     ) -> Result<(), Rejected> {
         let run = self.known(id)?;
-        let Some(index) = run.index.ready.first().copied() else {
+        let Some(index) = run.index.next() else {
             self.touch(id);
             return Ok(());
         };

@@ -17,7 +17,7 @@ impl Machine {
     ) -> Result<(), Rejected> {
         let index = self.live_index(attempt, None)?;
         self.lose(attempt.run, index, detail, turn)?;
-        self.finish(attempt.run, self.dependents(attempt.run, index), turn)
+        self.finish(attempt.run, self.affected(attempt.run, index), turn)
     }
 
     pub(super) fn node_lost(
@@ -45,7 +45,7 @@ impl Machine {
             let mut seeds = Vec::new();
             for index in gone {
                 self.lose(id, index, detail.to_owned(), turn)?;
-                seeds.extend(self.dependents(id, index));
+                seeds.extend(self.affected(id, index));
             }
             self.finish(id, seeds, turn)?;
         }
@@ -74,7 +74,7 @@ impl Machine {
         let run = self.known(id)?;
         let started_ms = run.entry(index).live.as_ref().and_then(|live| live.started_ms);
         let outcome = AttemptOutcome::Lost { detail };
-        let verdict = judge(run, index, &outcome, turn.now);
+        let verdict = judge(run, index, &outcome, None, turn.now);
         self.held_until = None;
         self.record(id, index, without_process(outcome, started_ms, turn), verdict, turn)
     }

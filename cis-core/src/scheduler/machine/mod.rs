@@ -1,15 +1,18 @@
 //! The machine: inputs in, events and effects out.
 //!
-//! Owns the open runs of a node and what they share: `max_sessions` and whose turn it is. Every input is
+//! Owns the open runs of a node and what they share: `max_sessions`, groups, and whose turn it is. Every input is
 //! decided, put into events, and the events are folded into the runs by the same reducer that recovery
 //! uses; then whatever may start is granted. Whoever drives it makes the events durable first and
 //! performs the effects then. It keeps nothing that the events do not say, but for turns and short holds.
 //!
 //! Between runs the turn goes round: each run that could start something gets one grant, then the next.
-//! Within a run the order of the file decides.
+//! Within a run priority decides, then the order of the file; who waits for a group that is full holds up
+//! nobody.
 
 mod control;
+mod decide;
 mod grant;
+mod groups;
 mod losses;
 mod why;
 mod worker;
@@ -18,9 +21,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::vec::Drain;
 
+use self::groups::Groups;
 use super::ending::ending;
+use super::handlers;
 use super::input::{Effect, IdSource, Input, InputKind, Rejected, WakeReason};
-use super::settle::settle;
+use super::settle::{Settled, settle};
 use super::state::Run;
 use crate::dag::Dag;
 use crate::event::{Actor, EndReason, EventBody, EventDraft, RunCreated, RunState};
@@ -41,6 +46,9 @@ pub struct Machine {
     hungry: BTreeSet<RunId>,
     /// When which run wants to be woken.
     wakes: BTreeSet<(TimestampMs, RunId)>,
+    groups: Groups,
+    /// Runs that have ended and are still here.
+    ended: BTreeSet<RunId>,
     /// Whose turn it was.
     served: Option<RunId>,
     /// The machine was short of something a moment ago.
@@ -102,6 +110,8 @@ impl Machine {
             live: 0,
             hungry: BTreeSet::new(),
             wakes: BTreeSet::new(),
+            groups: Groups::default(),
+            ended: BTreeSet::new(),
             served: None,
             held_until: None,
             restored: Vec::new(),
@@ -149,8 +159,16 @@ impl Machine {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<(TimestampMs, WakeReason)> {
         let run = self.wakes.first().map(|(at_ms, id)| {
-            let deadline = self.run(id).and_then(Run::deadline_ms);
-            (*at_ms, if deadline == Some(*at_ms) { WakeReason::RunTimeout } else { WakeReason::Retry })
+            let run = self.run(id);
+            let expiry = run.and_then(|run| run.index.expiries.first()).map(|(at_ms, _)| *at_ms);
+            let why = if run.and_then(Run::deadline_ms) == Some(*at_ms) {
+                WakeReason::RunTimeout
+            } else if expiry == Some(*at_ms) {
+                WakeReason::Approval
+            } else {
+                WakeReason::Retry
+            };
+            (*at_ms, why)
         });
         let held =
             self.held_until.filter(|_| !self.hungry.is_empty()).map(|at_ms| (at_ms, WakeReason::Retry));
@@ -175,7 +193,8 @@ impl Machine {
     /// afterwards: as a run ends only when each of its attempts is recorded, whoever drives the machine
     /// acknowledges it. For `dag retry` such a run is restored first.
     pub fn forget_ended(&mut self) -> Vec<Run> {
-        self.runs.extract_if(.., |_, slot| slot.run.state().is_terminal()).map(|(_, slot)| slot.run).collect()
+        let ended = std::mem::take(&mut self.ended);
+        ended.into_iter().filter_map(|id| self.take(id)).collect()
     }
 
     /// Attempts under way in all runs, for reconciling with a session host after a restart: those that
@@ -221,7 +240,10 @@ impl Machine {
             InputKind::NodeLost { node, host, by } => self.node_lost(&node, host, by, turn),
             InputKind::AttemptLost { attempt, detail } => self.attempt_lost(&attempt, detail, turn),
             InputKind::TakenOver { run, owner, epoch, cut } => self.taken_over(run, owner, epoch, cut, turn),
-            InputKind::Decide { .. } | InputKind::SetGroup { .. } => Ok(()),
+            InputKind::Decide { run, task, approve, reason } => {
+                self.decide(run, &task, approve, reason, turn)
+            }
+            InputKind::SetGroup { name, group } => self.set_group(&name, group, turn),
             InputKind::ForeignSessions { count } => {
                 self.foreign = count;
                 Ok(())
@@ -247,6 +269,7 @@ impl Machine {
                 facts.owner
             )));
         }
+        self.check_groups(&dag, &dag.tasks)?;
         let run = Run::new(id, &facts, dag, turn.now).map_err(|e| Rejected::State(e.to_string()))?;
         self.put(run);
         self.push(Some(id), EventBody::RunCreated(Box::new(facts)), turn);
@@ -264,10 +287,11 @@ impl Machine {
         }
         while let Some((_, id)) = self.wakes.first().copied().filter(|(at_ms, _)| *at_ms <= now) {
             let Some(slot) = self.runs.get_mut(&id) else { break };
-            slot.run.index.wake(now);
+            slot.run.wake(now);
             if slot.run.deadline_ms().is_some_and(|at_ms| at_ms <= now) {
                 self.cancel_for(id, &EndReason::RunTimeout, &turn)?;
             }
+            self.expire(id, &turn)?;
             self.touch(id);
         }
         Ok(())
@@ -304,8 +328,12 @@ impl Machine {
         }
     }
 
-    fn dependents(&self, id: RunId, index: u32) -> Vec<u32> {
-        self.run(&id).map(|run| run.links.dependents(index).collect()).unwrap_or_default()
+    /// Those to whom it matters how a task ends: what needs it, the task whose item it is, and its own items.
+    fn affected(&self, id: RunId, index: u32) -> Vec<u32> {
+        let Some(run) = self.run(&id) else { return Vec::new() };
+        let items = run.entry(index).expansion().map_or(&[][..], |expansion| &expansion.items);
+        let parent = run.item_of(index).map(|(parent, _)| parent);
+        run.links.dependents(index).chain(parent).chain(items.iter().copied()).collect()
     }
 
     /// Folds an event into its run and keeps it for the store.
@@ -328,9 +356,19 @@ impl Machine {
         seeds: impl IntoIterator<Item = u32>,
         turn: &Turn,
     ) -> Result<(), Rejected> {
-        let changes = settle(self.known(id)?, seeds);
-        if !changes.is_empty() {
-            self.emit(id, EventBody::TaskStatus { changes }, turn)?;
+        let mut settled = settle(self.known(id)?, seeds, turn.now);
+        loop {
+            let Settled { changes, expansions } = settled;
+            if !changes.is_empty() {
+                self.emit(id, EventBody::TaskStatus { changes }, turn)?;
+            }
+            for (task, items) in expansions {
+                self.emit(id, EventBody::TaskExpanded { task, items }, turn)?;
+            }
+            settled = handlers::turn(self.known(id)?, turn.now);
+            if settled.is_empty() {
+                break;
+            }
         }
         if let Some(end) = ending(self.known(id)?) {
             self.emit(id, end, turn)?;
@@ -339,14 +377,25 @@ impl Machine {
         Ok(())
     }
 
-    fn put(&mut self, run: Run) {
+    fn put(&mut self, mut run: Run) {
         let id = run.id();
-        if let Some(old) = self.runs.remove(&id) {
-            self.live -= old.live;
-            self.wakes.retain(|(_, other)| *other != id);
-        }
+        self.take(id);
+        run.index.untold();
         self.runs.insert(id, Slot { run, wake: None, live: 0 });
         self.touch(id);
+    }
+
+    /// Lets go of a run.
+    fn take(&mut self, id: RunId) -> Option<Run> {
+        let mut slot = self.runs.remove(&id)?;
+        self.live -= slot.live;
+        if let Some(at_ms) = slot.wake {
+            self.wakes.remove(&(at_ms, id));
+        }
+        self.hungry.remove(&id);
+        self.ended.remove(&id);
+        self.uncount_groups(&mut slot.run);
+        Some(slot.run)
     }
 
     /// Brings the indexes over all runs up to date with this one.
@@ -364,9 +413,23 @@ impl Machine {
         let live = slot.run.live_count();
         self.live = self.live + live - slot.live;
         slot.live = live;
+        if slot.run.state().is_terminal() {
+            self.ended.insert(id);
+        } else {
+            self.ended.remove(&id);
+        }
+        self.count_groups(id);
+        self.look_for_hunger(id);
+    }
+
+    /// Notes whether a run could start something.
+    fn look_for_hunger(&mut self, id: RunId) {
+        let Some(slot) = self.runs.get(&id) else { return };
         let run = &slot.run;
-        let hungry =
-            ours && run.state() == RunState::Running && !run.index.ready.is_empty() && run.free_slots() > 0;
+        let hungry = run.facts().owner == self.node
+            && run.state() == RunState::Running
+            && run.index.next().is_some()
+            && run.free_slots() > 0;
         if hungry {
             self.hungry.insert(id);
         } else {

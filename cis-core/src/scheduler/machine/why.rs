@@ -1,5 +1,7 @@
 //! Why a task is where it is, in sentences for a person, the most important first.
 
+mod waiting;
+
 use super::Machine;
 use crate::api::WhyView;
 use crate::dag::Trigger;
@@ -53,6 +55,10 @@ impl Machine {
 
     fn queued(&self, run: &Run, index: u32, now: TimestampMs, answer: &mut Answer) {
         let entry = run.entry(index);
+        if entry.waits_for_approval() || entry.waits_for_items() {
+            waiting::human_or_items(run, index, now, answer);
+            return;
+        }
         let waits_ms = entry.not_before_ms().map_or(0, |at_ms| at_ms.saturating_sub(now)).max(0);
         match &entry.queued {
             Some(QueueReason::RetryAt { after, .. }) if waits_ms > 0 => {
@@ -126,11 +132,7 @@ impl Machine {
                 span(until_ms - now)
             ));
         }
-        let before = run.index.ready.range(..index).count();
-        if before > 0 {
-            let list = names(run, run.index.ready.range(..index).copied(), |_| None);
-            answer.say(format!("It starts after those that come before it in the file: {list}."));
-        }
+        self.no_place(run, index, now, answer);
         if answer.because.is_empty() {
             answer.say("Nothing stands in its way: it starts next.".to_owned());
         }
@@ -139,6 +141,7 @@ impl Machine {
 
 fn pending(run: &Run, index: u32, now: TimestampMs, answer: &mut Answer) {
     let (spec, entry) = (run.spec(index), run.entry(index));
+    waiting::before_its_time(run, index, answer);
     if entry.needs.open > 0 {
         let open = spec.needs.iter().filter_map(|need| run.find(need));
         let open = open.filter(|need| !run.entry(*need).state.is_terminal());
@@ -150,6 +153,7 @@ fn pending(run: &Run, index: u32, now: TimestampMs, answer: &mut Answer) {
                     prompt.kind,
                     span(now - prompt.since_ms)
                 ),
+                None if entry.waits_for_approval() => "waits for approval".to_owned(),
                 None => entry.state.to_string(),
             })
         });
@@ -162,6 +166,9 @@ fn pending(run: &Run, index: u32, now: TimestampMs, answer: &mut Answer) {
         for need in open.take(NAMED_MAX) {
             if let Some(live) = live_of(run, need).filter(|live| live.blocked.is_some()) {
                 answer.try_command(format!("cis dag attach {}", live.session));
+            }
+            if run.entry(need).waits_for_approval() {
+                answer.try_command(waiting::approve(run, need));
             }
         }
     }

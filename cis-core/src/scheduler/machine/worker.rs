@@ -3,7 +3,9 @@
 use super::{Machine, Turn};
 use crate::api::{FromWorker, Refusal, Report};
 use crate::dag::Task;
-use crate::event::{AttemptOutcome, AttemptResult, EndReason, EventBody, QueueReason, TaskChange, TaskState};
+use crate::event::{
+    AttemptOutcome, AttemptResult, EndReason, EventBody, QueueReason, SessionState, TaskChange, TaskState,
+};
 use crate::ids::{AttemptId, Fence, RunId, TaskId};
 use crate::scheduler::input::{Effect, Rejected};
 use crate::scheduler::outcome::{Verdict, judge, refused_delay_ms};
@@ -14,6 +16,9 @@ impl Machine {
         match message {
             FromWorker::Claimed { attempt, fence } => self.live_index(&attempt, Some(fence)).map(|_| ()),
             FromWorker::Refused { attempt, fence, reason } => self.refused(&attempt, fence, reason, turn),
+            FromWorker::Session { attempt, fence, state: SessionState::Exited, .. } => {
+                self.processing(&attempt, fence, turn)
+            }
             FromWorker::Session { attempt, fence, pid, .. } => self.session(&attempt, fence, pid, turn),
             FromWorker::Child { attempt, fence, task } => self.child(&attempt, fence, *task, turn),
             FromWorker::Result { attempt, fence, report } => self.result(attempt, fence, *report, turn),
@@ -37,11 +42,11 @@ impl Machine {
                 return Err(rejected);
             }
         };
-        let verdict = judge(self.own(id)?, index, &report.outcome, turn.now);
+        let verdict = judge(self.own(id)?, index, &report.outcome, report.cached.as_deref(), turn.now);
         self.record(id, index, report, verdict, turn)?;
         self.effects.push(Effect::Ack { attempt, fence });
         self.held_until = None;
-        self.finish(id, self.dependents(id, index), turn)
+        self.finish(id, self.affected(id, index), turn)
     }
 
     /// Whether the attempt was granted once and is over: then its worker may forget it. The fence is the
@@ -114,11 +119,11 @@ impl Machine {
                 let verdict = Verdict::ended(TaskState::Error, Some(end), true);
                 let report = without_process(AttemptOutcome::SpawnError { detail }, None, turn);
                 self.record(attempt.run, index, report, verdict, turn)?;
-                return self.finish(attempt.run, self.dependents(attempt.run, index), turn);
+                return self.finish(attempt.run, self.affected(attempt.run, index), turn);
             }
         };
         self.emit(attempt.run, EventBody::TaskStatus { changes: vec![change] }, turn)?;
-        self.finish(attempt.run, self.dependents(attempt.run, index), turn)
+        self.finish(attempt.run, self.affected(attempt.run, index), turn)
     }
 
     fn session(
@@ -137,6 +142,19 @@ impl Machine {
             }
             _ => Ok(()),
         }
+    }
+
+    /// The session is over, and collecting what it left takes a while.
+    fn processing(&mut self, attempt: &AttemptId, fence: Fence, turn: &Turn) -> Result<(), Rejected> {
+        let index = self.live_index(attempt, Some(fence))?;
+        if self.own(attempt.run)?.entry(index).state == TaskState::Processing {
+            return Ok(());
+        }
+        let (task, state) = (attempt.task.clone(), TaskState::Processing);
+        let changes = vec![TaskChange { task, state, end: None, queued: None }];
+        self.emit(attempt.run, EventBody::TaskStatus { changes }, turn)?;
+        self.touch(attempt.run);
+        Ok(())
     }
 
     fn child(

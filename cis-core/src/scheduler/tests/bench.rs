@@ -113,7 +113,7 @@ pub(super) struct Bench {
     pub(super) machine: Machine,
     pub(super) now: TimestampMs,
     ids: Count,
-    dags: BTreeMap<RunId, Arc<Dag>>,
+    pub(super) dags: BTreeMap<RunId, Arc<Dag>>,
     pub(super) stored: Vec<EventDraft>,
     fresh: Vec<String>,
 }
@@ -135,12 +135,31 @@ impl Bench {
 
     pub(super) fn submit(&mut self, n: u128, dag: Dag, max_parallel: u32) -> Vec<String> {
         let (facts, dag, run) = (Box::new(facts(&dag, max_parallel)), Arc::new(dag), run_id(n));
-        self.dags.insert(run, Arc::clone(&dag));
         self.does(InputKind::Submit { run, facts, dag, start: true })
+    }
+
+    pub(super) fn submission(&self, n: u128, dag: Dag) -> InputKind {
+        InputKind::Submit {
+            run: run_id(n),
+            facts: Box::new(facts(&dag, 10)),
+            dag: Arc::new(dag),
+            start: true,
+        }
+    }
+
+    /// The machine dies; another one folds what is stored.
+    pub(super) fn restart(&mut self) {
+        let runs: Vec<Run> = self.dags.keys().map(|run| self.folded(*run)).collect();
+        self.machine = Machine::new(node(), 100);
+        self.machine.set_host(Some(host(1)));
+        runs.into_iter().for_each(|run| self.machine.restore(run));
     }
 
     /// Gives the input, which must be taken, and returns what was said: events, then effects.
     pub(super) fn does(&mut self, kind: InputKind) -> Vec<String> {
+        if let InputKind::Submit { run, dag, .. } = &kind {
+            self.dags.insert(*run, Arc::clone(dag));
+        }
         let said = self.tries(kind).unwrap();
         self.check();
         said
@@ -225,7 +244,21 @@ impl Bench {
     }
 
     pub(super) fn ends_with(&mut self, task: &str, outcome: AttemptOutcome, key: &str) -> Vec<String> {
-        let output = OutputRecord { value: key.into(), hash: "00".into(), blob: None };
+        self.ends_leaving(task, outcome, key, key.into())
+    }
+
+    pub(super) fn ends_with_value(&mut self, task: &str, key: &str, value: serde_json::Value) -> Vec<String> {
+        self.ends_leaving(task, exit(0), key, value)
+    }
+
+    fn ends_leaving(
+        &mut self,
+        task: &str,
+        outcome: AttemptOutcome,
+        key: &str,
+        value: serde_json::Value,
+    ) -> Vec<String> {
+        let output = OutputRecord { value, hash: "00".into(), blob: None };
         let outputs = BTreeMap::from([(key.to_owned(), output)]);
         let attempt = self.attempt(task);
         let (fence, report) = (self.fence(&attempt), Report { outputs, ..report(outcome) });
@@ -293,6 +326,8 @@ pub(super) fn brief(body: &EventBody) -> String {
         EventBody::TasksAdded { parent, tasks } => {
             format!("added {parent}: {}", tasks.iter().map(|t| t.id.as_str()).collect::<Vec<_>>().join(" "))
         }
+        EventBody::TaskExpanded { task, items } => format!("expanded {task} into {}", items.len()),
+        EventBody::TaskApproved { task, by, .. } => format!("approved {task} by {by}"),
         EventBody::SessionStarted { task, pid, .. } => {
             format!("session of {} is {pid}", task.as_ref().unwrap())
         }

@@ -191,3 +191,68 @@ fn a_killed_grant_that_is_refused_is_over() {
     assert_eq!(said[1], "> cancel a#1 f1 77");
     assert_eq!(bench.short_of_ptys("a"), ["status a=cancelled(killed)", "run cancelled"]);
 }
+
+#[test]
+fn only_the_endings_that_are_named_are_repeated() {
+    use crate::dag::RetryOn;
+    use crate::event::{ExitStatus, FailureCause};
+    let failed = |cause| AttemptOutcome::Failed { cause };
+    let ends = || {
+        vec![
+            exit(75),
+            exit(1),
+            failed(FailureCause::Timeout { limit_ms: 1 }),
+            failed(FailureCause::Idle { limit_ms: 1 }),
+            failed(FailureCause::Exit { status: ExitStatus::Signal(9) }),
+            failed(FailureCause::Outputs { detail: "x".into() }),
+            failed(FailureCause::Input { detail: "x".into() }),
+            AttemptOutcome::SpawnError { detail: "x".into() },
+        ]
+    };
+    let table = [
+        (vec![], [true; 8]),
+        (vec![RetryOn::Exit(75)], [true, false, false, false, false, false, false, false]),
+        (vec![RetryOn::Timeout], [false, false, true, true, false, false, false, false]),
+        (vec![RetryOn::Signal], [false, false, false, false, true, false, false, false]),
+        (vec![RetryOn::Outputs, RetryOn::Error], [false, false, false, false, false, true, false, true]),
+    ];
+    for (on, expected) in table {
+        let again = ends().into_iter().map(|end| {
+            let mut task = retried(1, "a");
+            task.retries.on.clone_from(&on);
+            Bench::started(vec![task]).ends("a", end)[0].contains("again at")
+        });
+        assert_eq!(again.collect::<Vec<_>>(), expected, "{on:?}");
+    }
+}
+
+#[test]
+fn a_result_from_the_cache_counts_as_success() {
+    let mut bench = Bench::started(vec![task("a"), task("b: a")]);
+    let attempt = bench.attempt("a");
+    let report = crate::api::Report { cached: Some("X:a#1".into()), ..report(AttemptOutcome::Succeeded) };
+    let said =
+        bench.does(InputKind::Worker(FromWorker::Result { attempt, fence: 1, report: Box::new(report) }));
+    assert_eq!(
+        said[..2],
+        ["result a#1 succeeded: completed(cached: the result of X:a#1)", "status b=queued"]
+    );
+}
+
+#[test]
+fn what_a_session_left_is_collected_before_it_ends() {
+    let mut bench = Bench::new(100);
+    bench.submit(1, dag(vec![task("a"), task("b")]), 1);
+    bench.blocks("a", 1);
+    let attempt = bench.attempt("a");
+    let exited = || {
+        let (fence, state) = (1, crate::event::SessionState::Exited);
+        InputKind::Worker(FromWorker::Session { attempt: attempt.clone(), fence, state, pid: None })
+    };
+    assert_eq!(bench.does(exited()), ["status a=processing"]);
+    assert_eq!(bench.run().blocked_count(), 0, "nobody can be waited for any more");
+    assert_eq!(bench.does(exited()), [""; 0]);
+    let said = bench.does(InputKind::KillTask { attempt: attempt.clone(), grace_ms: Some(1) });
+    assert_eq!(said, ["status a=processing(killed)", "> cancel a#1 f1 1"]);
+    assert_eq!(bench.ends("a", AttemptOutcome::Cancelled)[0], "result a#1 cancelled: cancelled(killed)");
+}

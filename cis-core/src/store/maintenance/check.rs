@@ -22,6 +22,10 @@ pub(in crate::store) const PROJECTED: &[(&str, &str)] = &[
     ("tasks", "run, idx, id, state, attempts, session, reason"),
     ("task_needs", "run, idx, needs"),
     ("task_outputs", "run, idx, outputs"),
+    ("task_artifacts", "run, idx, artifacts"),
+    ("task_items", "run, idx, count"),
+    ("approvals", "run, idx, prompt, until_ms"),
+    ("node_groups", "name, places, frees_when_blocked"),
     (
         "sessions",
         "id, run, task, attempt, fence, prev, place, name, state, pid, created_ms, started_ms, ended_ms,

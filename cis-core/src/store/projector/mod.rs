@@ -4,12 +4,13 @@
 //! result depends on nothing but the events (and what stands beside them, [`Beside`]). It never
 //! refuses an event: one about a run or session that is not there changes nothing.
 
+mod gates;
 mod runs;
 mod sessions;
 mod tasks;
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 
 use rusqlite::Connection;
 
@@ -39,6 +40,8 @@ pub(super) enum Beside<'a> {
 struct Run {
     key: i64,
     tasks: HashMap<TaskId, i64>,
+    /// Those that wait for approval.
+    asked: HashSet<i64>,
 }
 
 /// Turns events into rows. Keeps the names of what is being worked on; [`Self::forget`] makes it read them anew.
@@ -65,6 +68,9 @@ impl Projector {
         if let EventBody::RunCreated(facts) = body {
             return self.create_run(conn, at, facts, beside);
         }
+        if let EventBody::NodeGroup { name, group } = body {
+            return gates::group(conn, name, *group);
+        }
         if self.apply_to_session(conn, at, body, beside)? {
             return Ok(());
         }
@@ -76,6 +82,8 @@ impl Projector {
             EventBody::TaskResult(result) => tasks::ended(conn, run, at, result),
             EventBody::TaskStatus { changes } => tasks::changed(conn, run, at, changes),
             EventBody::TasksAdded { tasks, .. } => tasks::added(conn, run, tasks),
+            EventBody::TaskApproved { task, .. } => gates::approved(conn, run, task),
+            EventBody::TaskExpanded { task, items } => gates::expanded(conn, run, task, items.len()),
             _ => {
                 let over = runs::changed(conn, run, at, body)?;
                 if over {

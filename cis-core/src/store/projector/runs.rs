@@ -1,6 +1,6 @@
 //! Rows of runs.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -41,7 +41,7 @@ impl Projector {
         if made == 0 {
             return Ok(());
         }
-        let mut run = Run { key, tasks: HashMap::new() };
+        let mut run = Run { key, tasks: HashMap::new(), asked: HashSet::new() };
         if let Beside::Tasks(seeds) = beside {
             tasks::seed(conn, &mut run, seeds.iter().map(|seed| (&seed.id, seed.needs.as_slice())))?;
         }
@@ -78,7 +78,9 @@ pub(super) fn load(conn: &Connection, id: RunId) -> Result<Option<Run>, RowError
             .map_err(|e| RowError::Shape(e.to_string()))?;
         tasks.insert(id, row.get(1)?);
     }
-    Ok(Some(Run { key, tasks }))
+    let mut read = conn.prepare_cached("SELECT idx FROM approvals WHERE run = ?1")?;
+    let asked = read.query_map([key], |row| row.get(0))?.collect::<Result<_, _>>()?;
+    Ok(Some(Run { key, tasks, asked }))
 }
 
 /// An event of a run as a whole. Says whether the run has ended with it.

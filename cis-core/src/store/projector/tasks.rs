@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use rusqlite::{Connection, params};
 
 use super::sessions::{self, Places};
-use super::{Beside, Place, Run};
+use super::{Beside, Place, Run, gates};
 use crate::dag::Task;
 use crate::event::{
     AttemptOutcome, AttemptResult, EndReason, ExitStatus, FailureCause, GrantRecord, QueueReason,
@@ -76,6 +76,7 @@ pub(super) fn changed(
         }
         let reason = reason(change.end.as_ref(), change.queued.as_ref(), at.at_ms);
         update.execute(params![run.key, idx, change.state.as_str(), reason])?;
+        gates::asked(conn, run, idx, change.queued.as_ref())?;
     }
     Ok(())
 }
@@ -158,7 +159,11 @@ pub(super) fn ended(
         .or_else(|| (!detail.is_empty() && result.state.is_terminal()).then_some(detail));
     conn.prepare_cached("UPDATE tasks SET state = ?3, reason = ?4 WHERE run = ?1 AND idx = ?2")?
         .execute(params![run.key, idx, result.state.as_str(), why])?;
-    if result.state.counts_as_success() { keep_outputs(conn, run.key, idx, result) } else { Ok(()) }
+    if result.state.counts_as_success() {
+        keep_outputs(conn, run.key, idx, result)?;
+        gates::keep_artifacts(conn, run.key, idx, result)?;
+    }
+    Ok(())
 }
 
 /// The outputs of a success replace those of an earlier one.
@@ -195,7 +200,7 @@ fn session_state(result: &AttemptResult) -> SessionState {
 }
 
 /// Index of a task. One that the run is not known to have (its file is lost) comes last.
-fn index(conn: &Connection, run: &mut Run, task: &TaskId) -> Result<i64, RowError> {
+pub(super) fn index(conn: &Connection, run: &mut Run, task: &TaskId) -> Result<i64, RowError> {
     if let Some(idx) = run.tasks.get(task) {
         return Ok(*idx);
     }
@@ -225,7 +230,7 @@ fn reason(end: Option<&EndReason>, queued: Option<&QueueReason>, now_ms: Timesta
             write!(out, "the machine is short of something ({detail}); tried again {} later", delay(*at_ms))
         }
         QueueReason::Lost { detail } => write!(out, "its session was lost ({detail}); it runs again"),
-        QueueReason::Group { name } => write!(out, "waits for a place in the group `{name}`"),
+        QueueReason::Group { name } => write!(out, "waits for its turn in group `{name}`"),
         QueueReason::Approval { prompt, .. } => write!(out, "waits for approval: {prompt}"),
         QueueReason::Items { count } => write!(out, "its {count} items are at work"),
     };

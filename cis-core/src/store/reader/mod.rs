@@ -6,6 +6,7 @@
 mod cleaned;
 mod events;
 mod find;
+mod gates;
 mod runs;
 mod sessions;
 mod values;

@@ -6,8 +6,8 @@ use rusqlite::{Connection, OptionalExtension, Row};
 use serde_json::Value;
 
 use super::values::{json, maybe_ulid, named, task, text, ulid};
-use super::{PAGE_MAX, Reader};
-use crate::api::{ListRuns, Listing, RunDetail, RunView, TaskCounts, TaskView};
+use super::{PAGE_MAX, Reader, gates};
+use crate::api::{ApprovalView, ListRuns, Listing, RunDetail, RunView, TaskCounts, TaskView};
 use crate::event::{ExecutionMode, RunState, TaskState};
 use crate::ids::{BlobId, Offset, RunId, SessionId, TaskId};
 use crate::store::error::{RowError, StoreError};
@@ -21,7 +21,9 @@ const RUN: &str =
         CASE WHEN counts IS NOT NULL THEN counts ELSE
             (SELECT json_group_object(state, n) FROM
                 (SELECT state, count(*) AS n FROM tasks WHERE tasks.run = runs.key GROUP BY state)) END,
-        (SELECT max(offset) FROM events WHERE events.run = runs.id)
+        (SELECT max(offset) FROM events WHERE events.run = runs.id),
+        (SELECT json_group_array(t.id) FROM approvals a JOIN tasks t ON t.run = a.run AND t.idx = a.idx
+            WHERE a.run = runs.key)
     FROM runs";
 
 /// A run that has not ended: what its restoring begins with.
@@ -151,6 +153,7 @@ fn run_view(row: &Row<'_>) -> Result<RunView, RowError> {
         detail: row.get(9)?,
         cancelling: row.get(10)?,
         counts: json::<TaskCounts>(row, 11)?,
+        approvals: json(row, 13)?,
         last_offset: row.get::<_, Option<Offset>>(12)?.unwrap_or(0),
     })
 }
@@ -158,19 +161,25 @@ fn run_view(row: &Row<'_>) -> Result<RunView, RowError> {
 fn tasks(conn: &Connection, key: i64) -> Result<Vec<TaskView>, RowError> {
     let mut read = conn.prepare_cached(
         "SELECT t.id, t.state, t.attempts, t.session, t.reason, s.created_ms, s.ended_ms, s.exit_code,
-            o.outputs, n.needs
+            o.outputs, n.needs, f.artifacts, i.count, a.prompt, a.until_ms
          FROM tasks t LEFT JOIN sessions s ON s.id = t.session
             LEFT JOIN task_outputs o ON o.run = t.run AND o.idx = t.idx
             LEFT JOIN task_needs n ON n.run = t.run AND n.idx = t.idx
+            LEFT JOIN task_artifacts f ON f.run = t.run AND f.idx = t.idx
+            LEFT JOIN task_items i ON i.run = t.run AND i.idx = t.idx
+            LEFT JOIN approvals a ON a.run = t.run AND a.idx = t.idx
          WHERE t.run = ?1 ORDER BY t.idx",
     )?;
     let mut rows = read.query([key])?;
     let mut tasks = Vec::new();
     let mut needs: Vec<Vec<usize>> = Vec::new();
+    let mut lists: Vec<(usize, u32)> = Vec::new();
     while let Some(row) = rows.next()? {
+        lists.extend(row.get::<_, Option<u32>>(11)?.map(|count| (tasks.len(), count)));
         tasks.push(task_view(row)?);
         needs.push(json(row, 9)?);
     }
+    gates::gather_outputs(&mut tasks, &lists);
     let names: Vec<TaskId> = tasks.iter().map(|task| task.id.clone()).collect();
     for (task, needs) in tasks.iter_mut().zip(needs) {
         task.needs = needs.into_iter().filter_map(|idx| names.get(idx)).cloned().collect();
@@ -193,7 +202,11 @@ fn task_view(row: &Row<'_>) -> Result<TaskView, RowError> {
         exit_code: row.get(7)?,
         reason: reason.or_else(|| (state == TaskState::Queued).then(|| "waits for its turn".to_owned())),
         outputs: json(row, 8)?,
-        artifacts: Vec::new(),
+        artifacts: json(row, 10)?,
+        approval: row
+            .get::<_, Option<String>>(12)?
+            .map(|prompt| Ok::<_, RowError>(ApprovalView { prompt, until_ms: row.get(13)? }))
+            .transpose()?,
     })
 }
 

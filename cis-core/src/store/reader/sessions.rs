@@ -11,7 +11,7 @@ use crate::store::error::{RowError, StoreError};
 
 /// What a view of a session is read from.
 const COLUMNS: &str = "s.id, r.id, t.id, s.attempt, s.name, s.state, s.pid, s.tty, s.cols, s.rows, s.command,
-    s.created_ms, s.ended_ms, s.exit_code";
+    s.created_ms, s.ended_ms, s.exit_code, s.detail";
 
 /// Its tables.
 const FROM: &str =
@@ -173,6 +173,7 @@ fn session_view(row: &Row<'_>) -> Result<SessionView, RowError> {
         created_ms: row.get(11)?,
         ended_ms: row.get(12)?,
         exit_code: row.get(13)?,
+        detail: row.get(14)?,
     })
 }
 

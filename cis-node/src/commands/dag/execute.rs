@@ -4,7 +4,7 @@ use cis_core::api::ProblemKind;
 use cis_core::client::ClientError;
 use cis_core::event::RunState;
 
-use super::run::{Params, follow_from_here, print_id, request};
+use super::run::{NoCache, Params, follow_from_here, print_id, request};
 use crate::context::Context;
 use crate::error::{CliError, Exit};
 use crate::{dag_file, follow};
@@ -29,6 +29,8 @@ pub(crate) struct Args {
     run_id: Option<String>,
     #[command(flatten)]
     params: Params,
+    #[command(flatten)]
+    cache: NoCache,
     /// Execute here, and tell nobody else; this is the default
     #[arg(long)]
     local: bool,
@@ -42,7 +44,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
         return existing(context, name, args);
     }
     let file = dag_file::read(args.file.as_deref().unwrap_or("-"))?;
-    let request = request(file, &args.params, true)?;
+    let request = request(file, &args.params, args.cache, true)?;
     let client = context.client()?;
     context.block_on(async {
         let run = client.create_run(&request).await?;

@@ -1,16 +1,21 @@
 //! `cis dag`: runs, their tasks and sessions.
 
+mod approve;
+pub(crate) mod artifacts;
 mod attach;
 mod cancel;
+mod context;
 mod execute;
 mod graph;
 pub(crate) mod kill;
 mod list;
 mod logs;
 mod pause;
+mod reject;
 mod resume;
 mod retry;
 mod run;
+mod schema;
 pub(crate) mod sessions;
 mod show;
 mod unblock;
@@ -34,11 +39,16 @@ pub(crate) enum Command {
     Show(show::Args),
     Validate(validate::Args),
     Graph(graph::Args),
+    Schema(schema::Args),
     Cancel(cancel::Args),
     Pause(pause::Args),
     Resume(resume::Args),
     Retry(retry::Args),
     Why(why::Args),
+    Context(context::Args),
+    Artifacts(artifacts::Args),
+    Approve(approve::Args),
+    Reject(reject::Args),
     Sessions(sessions::Args),
     Attach(attach::Args),
     Logs(logs::Args),
@@ -54,11 +64,16 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<Exit, CliError>
         Command::Show(args) => show::run(context, &args),
         Command::Validate(args) => validate::run(context, &args),
         Command::Graph(args) => graph::run(context, &args),
+        Command::Schema(args) => schema::run(context, &args),
         Command::Cancel(args) => cancel::run(context, &args),
         Command::Pause(args) => pause::run(context, &args),
         Command::Resume(args) => resume::run(context, &args),
         Command::Retry(args) => retry::run(context, &args),
         Command::Why(args) => why::run(context, &args),
+        Command::Context(args) => context::run(context, &args),
+        Command::Artifacts(args) => artifacts::run(context, &args),
+        Command::Approve(args) => approve::run(context, &args),
+        Command::Reject(args) => reject::run(context, &args),
         Command::Sessions(args) => sessions::run(context, &args),
         Command::Attach(args) => attach::run(context, &args),
         Command::Logs(args) => logs::run(context, &args),

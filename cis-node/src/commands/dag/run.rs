@@ -28,6 +28,8 @@ pub(crate) struct Args {
     file: String,
     #[command(flatten)]
     params: Params,
+    #[command(flatten)]
+    cache: NoCache,
     /// Create the run without starting it, and print its id alone
     #[arg(long, conflicts_with = "detach")]
     create_only: bool,
@@ -42,6 +44,14 @@ pub(crate) struct Params {
     /// Value of a parameter of the file; may be given several times
     #[arg(long = "param", value_name = "NAME=VALUE", value_parser = name_and_value)]
     params: Vec<(String, String)>,
+}
+
+/// `--no-cache`, wherever a file is taken.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub(crate) struct NoCache {
+    /// Take no result of an earlier run from the cache
+    #[arg(long)]
+    no_cache: bool,
 }
 
 fn name_and_value(text: &str) -> Result<(String, String), String> {
@@ -66,7 +76,7 @@ impl Params {
 
 pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
     let file = dag_file::read(&args.file)?;
-    let request = request(file, &args.params, !args.create_only)?;
+    let request = request(file, &args.params, args.cache, !args.create_only)?;
     let client = context.client()?;
     context.block_on(async {
         let run = client.create_run(&request).await?;
@@ -79,7 +89,12 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
 }
 
 /// The request that makes a run of the file here.
-pub(super) fn request(file: DagFile, params: &Params, start: bool) -> Result<CreateRun, CliError> {
+pub(super) fn request(
+    file: DagFile,
+    params: &Params,
+    cache: NoCache,
+    start: bool,
+) -> Result<CreateRun, CliError> {
     Ok(CreateRun {
         text: file.text,
         source: file.source,
@@ -89,7 +104,7 @@ pub(super) fn request(file: DagFile, params: &Params, start: bool) -> Result<Cre
         umask: Some(submitted_umask()),
         mode: ExecutionMode::Local,
         start,
-        no_cache: false,
+        no_cache: cache.no_cache,
         validate_only: false,
         input: input_id::new()?,
     })

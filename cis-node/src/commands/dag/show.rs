@@ -1,5 +1,7 @@
 //! `cis dag show`.
 
+use cis_core::api::ReadTime;
+
 use super::run_or_newest;
 use crate::context::Context;
 use crate::error::{CliError, Exit};
@@ -11,17 +13,26 @@ use crate::output::{self, human};
 #[command(after_help = "\
 Examples:
   cis dag show
+  cis dag show --time
   cis dag show 4r1xec --json | jq .tasks")]
 pub(crate) struct Args {
     /// The run [default: the newest]
     #[arg(value_name = "RUN")]
     run: Option<String>,
+    /// Where its time went: queue, machine and human, per task and on the critical path
+    #[arg(long)]
+    time: bool,
 }
 
 pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
     let client = context.client()?;
     context.block_on(async {
         let run = run_or_newest(&client, args.run.as_deref()).await?;
+        if args.time {
+            let times = client.run_time(&run, &ReadTime::default()).await?;
+            output::show(context, &times, human::times)?;
+            return Ok(Exit::OK);
+        }
         let detail = client.run(&run).await?;
         output::show(context, &detail, |detail| human::run(detail, now_ms()))?;
         Ok(Exit::OK)

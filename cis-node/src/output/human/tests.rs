@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use cis_core::api::{TermSize, WhyView};
+use cis_core::api::{NeedContext, TaskContext, TermSize, WhyView};
 use cis_core::event::{ExecutionMode, RunState, SessionState};
 use cis_core::ids::{RunId, SessionId, TaskId};
 
@@ -27,6 +27,7 @@ fn a_run(n: u128, state: RunState) -> RunView {
         counts: [(TaskState::Succeeded, 3), (TaskState::Failed, 1), (TaskState::Pending, 2)].into(),
         detail: (state == RunState::Failed).then(|| "`test` failed: exit code 1".into()),
         cancelling: false,
+        approvals: vec![],
         last_offset: 9,
     }
 }
@@ -44,6 +45,7 @@ fn a_task(name: &str, state: TaskState) -> TaskView {
         reason: None,
         outputs: BTreeMap::new(),
         artifacts: vec![],
+        approval: None,
     }
 }
 
@@ -89,11 +91,13 @@ fn listing_of_sessions() {
         created_ms: NOW - 65_000,
         ended_ms: None,
         exit_code: (state == SessionState::Exited).then_some(7),
+        detail: (state == SessionState::Terminated).then(|| "idle for too long".into()),
     };
     let all = [
         session(1, Some("ask"), SessionState::Blocked),
         session(2, None, SessionState::Ready),
         session(3, Some("old"), SessionState::Exited),
+        session(4, None, SessionState::Terminated),
     ];
     insta::assert_snapshot!(plain_text(&sessions(&all, NOW)));
 }
@@ -108,6 +112,29 @@ fn why_a_task_is_where_it_is() {
         try_this: vec!["cis dag sessions".into()],
     };
     insta::assert_snapshot!(plain_text(&why(&view)));
+}
+
+#[test]
+fn what_a_task_gets() {
+    let need = |state, outputs: &[(&str, serde_json::Value)], output: &str, artifacts: usize| NeedContext {
+        state,
+        outputs: outputs.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect(),
+        output: output.to_owned(),
+        artifacts: (1..=artifacts).map(|n| format!("out/{n}\x1b[31m")).collect(),
+        incomplete: artifacts > 0,
+    };
+    let mut found = TaskContext {
+        run: "r".into(),
+        dag: "ship".into(),
+        task: TaskId::new("deploy").unwrap(),
+        needs: BTreeMap::new(),
+    };
+    insta::assert_snapshot!(plain_text(&context(&found)), @"Task deploy needs nothing, so it gets nothing of other tasks.");
+    let log: String = (1..=12).map(|n| format!("line {n}\n")).collect();
+    let build = need(TaskState::Succeeded, &[("size", 3.into()), ("notes", "a\nb".into())], &log, 12);
+    found.needs.insert(TaskId::new("build-it").unwrap(), build);
+    found.needs.insert(TaskId::new("lint").unwrap(), need(TaskState::Completed, &[], "", 0));
+    insta::assert_snapshot!(plain_text(&context(&found)));
 }
 
 #[test]

@@ -186,7 +186,7 @@ script = "true"
         8 | c = { type = "text" }
           |              ^^^^^^
           |
-          = help: there are string, integer, number and boolean
+          = help: there are string, integer, number, boolean and list
 
         error: the default of `params.d` must be a number that is neither inf nor nan
          --> x.toml:9:34

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::super::*;
-use super::{command, task, with};
+use super::{command, with};
 use crate::dag::model::{Approval, Cache, CacheKey, Foreach};
 
 fn params() -> BTreeMap<String, Value> {
@@ -62,12 +62,12 @@ fn what_is_neither_true_nor_false_is_refused() {
     .map(|text| decided(text).unwrap_err().to_string())
     .into();
     insta::assert_snapshot!(said.join("\n"), @r#"
-        if: params.n: its value is a number, and only true or false decides: compare it, as in `… > 0`
-        if: params.v: its value is a text, and only true or false decides: compare it, as in `… == "text"`
-        if: params.n + 1: its value is a number, and only true or false decides: compare it, as in `… > 0`
-        if: params.list: its value is a list, and only true or false decides: compare it, as in `… is defined` or `(… | length) > 0`
-        if: none: its value is none, and only true or false decides: compare it, as in `… is defined` or `(… | length) > 0`
-        if: 'yes': its value is a text, and only true or false decides: compare it, as in `… == "text"`
+        if: params.n: this is a number, and only true or false decides: compare it, as in `… > 0`
+        if: params.v: this is a text, and only true or false decides: compare it, as in `… == "text"`
+        if: params.n + 1: this is a number, and only true or false decides: compare it, as in `… > 0`
+        if: params.list: this is a list, and only true or false decides: compare it, as in `… is defined` or `(… | length) > 0`
+        if: none: this is none, and only true or false decides: compare it, as in `… is defined` or `(… | length) > 0`
+        if: 'yes': this is a text, and only true or false decides: compare it, as in `… == "text"`
         if: tasks.a-1.outputs.gone > 1: task `a-1` left no output `gone`; add `| default(…)` if that can be
         if: tasks.a-1.outputs.gone == 1: task `a-1` left no output `gone`; add `| default(…)` if that can be
         if: {{ params.yes }}: this is an expression already; write it without the braces
@@ -106,16 +106,16 @@ fn lists() {
     .map(|text| listed(text).unwrap_err().to_string())
     .into();
     insta::assert_snapshot!(said.join("\n"), @r#"
-        foreach: params.n: its value is a number, and foreach goes over a list
-        foreach: params.v: its value is a text, and foreach goes over a list: `… | split(",")` or `… | lines` make one of it
-        foreach: {'a': 1}: its value is an object, and foreach goes over a list
-        foreach: range(10_001): it has more than 10000 items: split the work, or have one item do more
-        foreach: range(10_000_000): it has more than 10000 items: split the work, or have one item do more
-        foreach: [0] * 1000000: it has more than 10000 items: split the work, or have one item do more
-        foreach: [0] * 1000000000: it has more than 10000 items: split the work, or have one item do more
-        foreach: params.long: it has more than 10000 items: split the work, or have one item do more
-        foreach: ['x' * 1000000] * 100: its items are longer than 4194304 bytes in all: have each name a file
-        foreach: [range(100000)] * 100: its items are longer than 4194304 bytes in all: have each name a file
+        foreach: params.n: this is a number, and foreach goes over a list
+        foreach: params.v: this is a text, and foreach goes over a list: `… | split(",")` or `… | lines` make one of it
+        foreach: {'a': 1}: this is an object, and foreach goes over a list
+        foreach: range(10_001): there are more than 10000 items: split the work, or have one item do more
+        foreach: range(10_000_000): there are more than 10000 items: split the work, or have one item do more
+        foreach: [0] * 1000000: there are more than 10000 items: split the work, or have one item do more
+        foreach: [0] * 1000000000: there are more than 10000 items: split the work, or have one item do more
+        foreach: params.long: there are more than 10000 items: split the work, or have one item do more
+        foreach: ['x' * 1000000] * 100: the items are longer than 4194304 bytes in all: have each name a file
+        foreach: [range(100000)] * 100: the items are longer than 4194304 bytes in all: have each name a file
         foreach: tasks.a-1.output | lines: logs are not read for what is decided before a task starts; have that task write what matters to $CIS_OUTPUT, and use tasks.ID.outputs.NAME
         "#);
 }

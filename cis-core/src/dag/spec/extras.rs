@@ -1,0 +1,203 @@
+//! Keys that most tasks do without: `if`, `foreach`, `approval`, `artifacts`, `inputs` and `cache`.
+
+use serde_json::{Map, Number, Value};
+use toml::de::{DeTable, DeValue};
+
+use super::super::diagnose::{Mistake, quoted};
+use super::super::globs;
+use super::super::template::{MAX_ITEMS, MAX_ITEMS_BYTES};
+use super::read::{Node, Placed, Reader, integer};
+use super::{keys, layer};
+
+/// The longest expression, question or key, bytes.
+const MAX_TEXT_BYTES: usize = 64 * 1024;
+
+/// What a task says with these keys.
+#[derive(Debug, Default)]
+pub(super) struct Extras {
+    pub(super) condition: Option<Placed<String>>,
+    pub(super) foreach: Option<Placed<Items>>,
+    pub(super) approval: Option<Approval>,
+    pub(super) artifacts: Vec<String>,
+    pub(super) inputs: Vec<String>,
+    pub(super) cache: Option<Cache>,
+}
+
+/// `foreach`.
+#[derive(Debug)]
+pub(super) enum Items {
+    List(Vec<Value>),
+    Expression(Placed<String>),
+}
+
+/// `approval`.
+#[derive(Debug)]
+pub(super) struct Approval {
+    pub(super) prompt: Placed<String>,
+    pub(super) timeout_ms: Option<u64>,
+}
+
+/// `cache`.
+#[derive(Debug)]
+pub(super) struct Cache {
+    /// None: `"auto"`.
+    pub(super) key: Option<Placed<String>>,
+    pub(super) ttl_ms: Option<u64>,
+}
+
+/// Reads these keys of a task; none where it has none of them.
+pub(super) fn extras(reader: &mut Reader, table: &DeTable<'_>) -> Option<Box<Extras>> {
+    let mut extras: Option<Box<Extras>> = None;
+    for (key, node) in table {
+        let key: &str = key.get_ref();
+        if !matches!(key, "if" | "foreach" | "approval" | "artifacts" | "inputs" | "cache") {
+            continue;
+        }
+        let to = extras.get_or_insert_default();
+        match key {
+            "if" => to.condition = text(reader, key, node, "if = \"tasks.test.outputs.failed > 0\""),
+            "foreach" => to.foreach = foreach(reader, node),
+            "approval" => to.approval = approval(reader, node),
+            "artifacts" => to.artifacts = globs(reader, key, node, "artifacts = [\"out/**\"]"),
+            "inputs" => to.inputs = globs(reader, key, node, "inputs = [\"src/**\"]"),
+            "cache" => to.cache = cache(reader, node, table.contains_key("inputs")),
+            _ => {}
+        }
+    }
+    extras
+}
+
+fn text(reader: &mut Reader, key: &str, node: &Node<'_>, example: &str) -> Option<Placed<String>> {
+    let text = layer::filled(reader, key, node, example)?;
+    if text.value.len() > MAX_TEXT_BYTES {
+        let title = format!("`{key}` is {} bytes long, and {MAX_TEXT_BYTES} are the most", text.value.len());
+        reader.wrong(Mistake::new(node.span(), title).help("shorten it, or use the output of a task"));
+        return None;
+    }
+    Some(text)
+}
+
+fn foreach(reader: &mut Reader, node: &Node<'_>) -> Option<Placed<Items>> {
+    let example = "foreach = [\"eu\", \"us\"], or foreach = \"tasks.plan.outputs.regions\"";
+    let value = match node.get_ref() {
+        DeValue::String(_) => Items::Expression(text(reader, "foreach", node, example)?),
+        DeValue::Array(items) if items.len() > MAX_ITEMS => {
+            let title = format!("`foreach` has {} items, and {MAX_ITEMS} are the most", items.len());
+            reader.wrong(Mistake::new(node.span(), title).help("split the work, or have one item do more"));
+            return None;
+        }
+        DeValue::Array(items) => {
+            let mut values = Vec::with_capacity(items.len());
+            let mut bytes = 0;
+            for item in items {
+                let value = json(reader, "foreach", item)?;
+                bytes += value.as_str().map_or_else(|| value.to_string().len(), str::len);
+                values.push(value);
+            }
+            if bytes > MAX_ITEMS_BYTES {
+                let title = format!(
+                    "the items of `foreach` are {bytes} bytes long, and {MAX_ITEMS_BYTES} are the most"
+                );
+                reader.wrong(Mistake::new(node.span(), title).help("have each name a file"));
+                return None;
+            }
+            Items::List(values)
+        }
+        _ => {
+            let title = "`foreach` must be a list or an expression in quotes";
+            reader.wrong(Mistake::new(node.span(), title).help(format!("write {example}")));
+            return None;
+        }
+    };
+    Some(Placed { value, span: node.span() })
+}
+
+/// Any value as JSON; a date is its text. TOML's reader has limited how deep it goes.
+pub(super) fn json(reader: &mut Reader, key: &str, node: &Node<'_>) -> Option<Value> {
+    let mut wrong = |what: &str| {
+        reader.wrong(Mistake::new(node.span(), format!("`{key}` holds {what}")).help("write it as a string"));
+        None
+    };
+    match node.get_ref() {
+        DeValue::String(_) => reader.string(key, node, "").map(Value::from),
+        DeValue::Boolean(value) => Some(Value::Bool(*value)),
+        DeValue::Integer(_) => match integer(node.get_ref()) {
+            Some(value) => Some(Value::from(value)),
+            None => wrong("an integer that does not fit 64 bits"),
+        },
+        DeValue::Float(float) => match float.as_str().parse().ok().and_then(Number::from_f64) {
+            Some(value) => Some(Value::Number(value)),
+            None => wrong("inf or nan, which no JSON has"),
+        },
+        DeValue::Datetime(date) => Some(Value::String(date.to_string())),
+        DeValue::Array(items) => items.iter().map(|item| json(reader, key, item)).collect(),
+        DeValue::Table(table) => {
+            let pairs = table.iter().map(|(name, node)| {
+                let name = name.get_ref().clone().into_owned();
+                json(reader, key, node).map(|value| (name, value))
+            });
+            pairs.collect::<Option<Map<_, _>>>().map(Value::Object)
+        }
+    }
+}
+
+fn approval(reader: &mut Reader, node: &Node<'_>) -> Option<Approval> {
+    let example = "approval = { prompt = \"Deploy?\" }";
+    let table = reader.table("approval", node, example)?;
+    reader.known_keys(table, "`approval`", keys::APPROVAL, &[]);
+    let timeout_ms = table.get("timeout").and_then(|node| reader.duration("timeout", node, false));
+    let Some(prompt) = table.get("prompt") else {
+        let title = "`approval` does not say what is asked";
+        reader.wrong(Mistake::new(node.span(), title).help(format!("write {example}")));
+        return None;
+    };
+    let prompt = text(reader, "prompt", prompt, "prompt = \"Deploy?\"")?;
+    Some(Approval { prompt, timeout_ms })
+}
+
+fn globs(reader: &mut Reader, key: &str, node: &Node<'_>, example: &str) -> Vec<String> {
+    let items = reader.list(key, node, |text| format!("{key} = [\"{text}\"]"), example);
+    if items.len() > globs::MAX_GLOBS {
+        let title = format!("`{key}` has {} globs, and {} are the most", items.len(), globs::MAX_GLOBS);
+        reader.wrong(Mistake::new(node.span(), title).help("use wider ones, such as \"out/**\""));
+        return Vec::new();
+    }
+    let mut globs = Vec::with_capacity(items.len());
+    for item in items {
+        let Some(glob) = reader.string(key, item, example) else { continue };
+        if let Err((why, help)) = reader.glob(glob) {
+            let title = format!("{} cannot be a glob of `{key}`", quoted(glob));
+            reader.wrong(Mistake::new(item.span(), title).label(why).help(help));
+        }
+        globs.push(glob.to_owned());
+    }
+    globs
+}
+
+fn cache(reader: &mut Reader, node: &Node<'_>, has_inputs: bool) -> Option<Cache> {
+    let mut cache = Cache { key: None, ttl_ms: None };
+    let mut span = node.span();
+    match node.get_ref() {
+        DeValue::Boolean(false) => return None,
+        DeValue::Boolean(true) => {}
+        _ => {
+            let example = "cache = true, or cache = { key = \"auto\", ttl = \"7d\" }";
+            let table = reader.table("cache", node, example)?;
+            reader.known_keys(table, "`cache`", keys::CACHE, &[]);
+            cache.ttl_ms = table.get("ttl").and_then(|node| reader.duration("ttl", node, false));
+            if let Some(node) = table.get("key") {
+                let key = text(reader, "key", node, "key = \"auto\"")?;
+                span = node.span();
+                cache.key = Some(key).filter(|key| key.value != "auto");
+            }
+        }
+    }
+    if cache.key.is_none() && !has_inputs {
+        reader.wrong(
+            Mistake::new(span, "this cache does not know what the result depends on")
+                .label("\"auto\" needs `inputs`")
+                .help("add inputs = [\"src/**\"]; [] if it reads no files; or write key = \"a text with {{ … }}\""),
+        );
+    }
+    Some(cache)
+}

@@ -1,0 +1,70 @@
+//! From a draft to a task. All names in it are checked by now.
+
+use std::collections::BTreeSet;
+
+use super::super::super::model::{Action, Approval, Cache, CacheKey, DEFAULT_GRACE_MS, Foreach, Task};
+use super::super::extras::Items;
+use super::super::task::{Draft, DraftAction, is_id};
+use crate::ids::TaskId;
+
+impl Draft {
+    /// What a script is for.
+    pub(super) fn shell(&self) -> &str {
+        self.layer.shell.as_ref().map_or("sh", |shell| shell.value.as_str())
+    }
+}
+
+/// The task; none where something in the draft was wrong.
+pub(super) fn finished(draft: Draft) -> Option<Task> {
+    let shell = draft.shell().to_owned();
+    let id = draft.id.filter(|id| is_id(&id.value))?;
+    let mut needs: Vec<TaskId> = Vec::with_capacity(draft.needs.len());
+    let mut once = BTreeSet::new();
+    for need in &draft.needs {
+        if once.insert(need.value.as_str()) {
+            needs.push(TaskId::new(&need.value).ok()?);
+        }
+    }
+    let action = match draft.action? {
+        DraftAction::Command(argv) => {
+            Action::Command(argv.into_iter().map(|argument| argument.value).collect())
+        }
+        DraftAction::Script(script) => Action::Script { text: script.value, shell },
+    };
+    let layer = draft.layer;
+    let mut task = Task {
+        needs,
+        trigger: layer.trigger.map(|trigger| trigger.value).unwrap_or_default(),
+        priority: layer.priority.unwrap_or(0),
+        group: layer.group,
+        env: layer.env.into_iter().map(|(name, placed)| (name, placed.value)).collect(),
+        cwd: layer.cwd.map(|cwd| cwd.value),
+        tty: layer.tty.unwrap_or(true),
+        secrets: layer.secrets.into_iter().map(|(name, placed)| (name, placed.value)).collect(),
+        timeout_ms: layer.timeout_ms,
+        idle_ms: layer.idle_ms,
+        grace_ms: layer.grace_ms.unwrap_or(DEFAULT_GRACE_MS),
+        retries: layer.retries.policy(),
+        allow_failure: layer.allow_failure.unwrap_or(false),
+        outputs: draft.outputs,
+        retry_lost: layer.retry_lost.unwrap_or(true),
+        ..Task::new(TaskId::new(&id.value).ok()?, action)
+    };
+    if let Some(extras) = draft.extras {
+        task.condition = extras.condition.map(|condition| condition.value);
+        task.foreach = extras.foreach.map(|foreach| match foreach.value {
+            Items::List(items) => Foreach::Items(items),
+            Items::Expression(text) => Foreach::Expression(text.value),
+        });
+        task.approval = extras
+            .approval
+            .map(|asked| Approval { prompt: asked.prompt.value, timeout_ms: asked.timeout_ms });
+        task.artifacts = extras.artifacts;
+        task.inputs = extras.inputs;
+        task.cache = extras.cache.map(|cache| Cache {
+            key: cache.key.map_or(CacheKey::Auto, |key| CacheKey::Text(key.value)),
+            ttl_ms: cache.ttl_ms,
+        });
+    }
+    Some(task)
+}

@@ -1,0 +1,114 @@
+//! What can be said of a text of a file before there are values: the names in it, and what is wrong with it.
+
+use std::ops::Range;
+
+use super::expr::{Expr, ExprError, Kind, Name};
+use super::scan::{Scan, Site, scan};
+use super::{MAX_ITEMS, MAX_ITEMS_BYTES, decide, eval, parser};
+use crate::dag::model::ValueType;
+
+/// Where in a task a text stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::dag) enum Place<'a> {
+    /// What is rendered at the start of a try.
+    Start(Site<'a>),
+    /// The question of an approval.
+    Question,
+    /// `if`: no braces.
+    Condition,
+    /// `foreach`: no braces.
+    List,
+}
+
+/// A name in a text.
+#[derive(Debug)]
+pub(in crate::dag) struct Used {
+    /// Bytes of the text.
+    pub(in crate::dag) range: Range<usize>,
+    /// It.
+    pub(in crate::dag) name: Name,
+    /// The expression says what holds where it has no value.
+    pub(in crate::dag) guarded: bool,
+    /// The expression is this name and nothing else.
+    pub(in crate::dag) whole: bool,
+}
+
+/// All names in a text, and what is wrong with it.
+pub(in crate::dag) fn check(text: &str, place: Place<'_>) -> (Vec<Used>, Vec<ExprError>) {
+    let (exprs, mut errors) = match place {
+        Place::Start(site) => texts(text, site),
+        Place::Question => texts(text, Site::Plain),
+        Place::Condition | Place::List => match parser::parse_bare(text) {
+            Ok(expr) => (vec![expr], Vec::new()),
+            Err(error) => (Vec::new(), vec![error]),
+        },
+    };
+    let mut used = Vec::new();
+    for expr in exprs {
+        if let Err(message) = eval::check(&expr).and_then(|()| constant(&expr, place)) {
+            errors.push(ExprError { range: expr.range.clone(), message, help: None, resume: None });
+        }
+        if !matches!(place, Place::Start(_)) {
+            errors.extend(expr.references.iter().filter_map(decide::too_early));
+        }
+        let whole = matches!(expr.kind, Kind::Name(_));
+        let guarded = expr.guarded;
+        let names = expr.references.into_iter();
+        used.extend(names.map(|it| Used { range: it.range, name: it.name, guarded, whole }));
+    }
+    (used, errors)
+}
+
+fn texts(text: &str, site: Site<'_>) -> (Vec<Expr>, Vec<ExprError>) {
+    let Scan { found, mut errors } = scan(text, site);
+    errors.extend(block(text).map(|range| ExprError {
+        message: "only {{ … }} can stand here, no blocks and no comments".to_owned(),
+        help: Some(format!("to have this text itself, write {{{{ \"{}\" }}}}", &text[range.clone()])),
+        range,
+        resume: None,
+    }));
+    (found.into_iter().map(|found| found.expr).collect(), errors)
+}
+
+/// What has no names has its value already, and fails now if ever.
+fn constant(expr: &Expr, place: Place<'_>) -> Result<(), String> {
+    if !expr.references.is_empty() {
+        return Ok(());
+    }
+    match place {
+        Place::Start(_) | Place::Question => eval::text(expr, &|_| None).map(drop),
+        Place::Condition => eval::boolean(expr, &|_| None).map(drop),
+        Place::List => eval::list(expr, &|_| None, (MAX_ITEMS, MAX_ITEMS_BYTES)).map(drop),
+    }
+}
+
+/// What is wrong with a value of this type being the whole of an expression.
+pub(in crate::dag) fn mismatch(ty: ValueType, place: Place<'_>) -> Option<String> {
+    let found = match ty {
+        ValueType::String => "a text",
+        ValueType::Integer | ValueType::Number => "a number",
+        ValueType::Boolean => "true or false",
+        ValueType::List => "a list",
+        ValueType::Json => return None,
+    };
+    match place {
+        Place::Condition if ty != ValueType::Boolean => Some(eval::not_boolean(found)),
+        Place::List if ty != ValueType::List => Some(eval::not_list(found)),
+        _ => None,
+    }
+}
+
+/// The start of a `{% … %}` or `{# … #}`. `${#name}` is the shell's.
+fn block(text: &str) -> Option<Range<usize>> {
+    let start = |open: &str, close: &str| {
+        let last = text.rfind(close)?;
+        let opens = |(at, _): &(usize, &str)| !text[..*at].ends_with('$') && at + 2 <= last;
+        text.match_indices(open).find(opens).map(|(at, _)| at..at + 2)
+    };
+    start("{%", "%}").or_else(|| start("{#", "#}"))
+}
+
+/// Whether a text has a block as [`check`] refuses it.
+pub(in crate::dag) fn has_block(text: &str) -> bool {
+    block(text).is_some()
+}

@@ -1,0 +1,156 @@
+//! `cis config`: files, variables and flags, what is wrong with them, and what a node has of them.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
+
+use super::harness::{Cis, eventually, kill_9};
+
+/// A home with this configuration.
+fn configured(text: &str) -> Cis {
+    let cis = Cis::new();
+    configure(&cis, text);
+    cis
+}
+
+fn configure(cis: &Cis, text: &str) -> PathBuf {
+    fs::create_dir_all(cis.home()).unwrap();
+    fs::set_permissions(cis.home(), fs::Permissions::from_mode(0o700)).unwrap();
+    let path = cis.home().join("config.toml");
+    fs::write(&path, text).unwrap();
+    path
+}
+
+#[test]
+fn show_says_where_every_value_comes_from_and_starts_no_node() {
+    let cis = configured("[timeouts]\nexec_default = \"1m\"\n\n[groups.account]\nlimit = 2\n")
+        .env("CIS_TIMEOUTS_SESSION_IDLE", "9m");
+    let shown = cis.run(["-c", "timeouts.exec_max=1h", "config", "show", "--json"]).expect(0).json();
+    let item = |key: &str| {
+        let items = shown["items"].as_array().unwrap();
+        items.iter().find(|item| item["key"] == key).unwrap_or_else(|| panic!("no {key} in {shown}")).clone()
+    };
+    assert_eq!(
+        item("node.max_sessions"),
+        serde_json::json!({ "key": "node.max_sessions", "value": "1000", "origin": "default" })
+    );
+    assert_eq!(
+        (&item("timeouts.exec_default")["value"], &item("timeouts.exec_default")["line"]),
+        (&"1m".into(), &2.into())
+    );
+    assert_eq!(item("timeouts.session_idle")["variable"], "CIS_TIMEOUTS_SESSION_IDLE");
+    assert_eq!(
+        (&item("timeouts.exec_max")["value"], &item("timeouts.exec_max")["origin"]),
+        (&"1h".into(), &"flag".into())
+    );
+    assert_eq!(item("groups.account.limit")["line"], 4);
+    let table = cis.ok(["config", "show", "timeouts"]);
+    assert!(table.contains("config.toml:2") && !table.contains("max_sessions"), "{table}");
+    cis.run(["config", "show", "timeout"]).expect(2);
+    assert_eq!(cis.ok(["config", "path"]).trim(), cis.home().join("config.toml").display().to_string());
+    assert!(cis.processes().is_empty(), "{:?}", cis.processes());
+}
+
+#[test]
+fn check_tells_every_mistake_with_its_place_and_nothing_starts_with_one() {
+    let cis = configured("[node]\nmax_session = 3\n\n[timeouts]\nexec_max = 5\n");
+    for arguments in
+        [&["config", "check"][..], &["dag", "list"], &["config", "show"], &["node", "start", "--detach"]]
+    {
+        let out = cis.run(arguments).expect(2);
+        assert!(out.stderr.contains("config.toml:2:1"), "{arguments:?}: {}", out.stderr);
+        assert!(out.stderr.contains("did you mean `max_sessions`?"), "{}", out.stderr);
+        assert!(out.stderr.contains("config.toml:5:12"), "{}", out.stderr);
+    }
+    let json = cis.run(["config", "check", "--json"]).expect(2);
+    assert!(json.stderr.contains("\"line\":5"), "{}", json.stderr);
+    configure(&cis, "[node]\nmax_sessions = 3\n");
+    cis.ok(["config", "check"]);
+    let out = cis.run(["-c", "node.max_sesions=4", "config", "check"]).expect(2);
+    assert!(out.stderr.contains("did you mean `node.max_sessions`?"), "{}", out.stderr);
+    let wrong = configured("").env("CIS_NODE_MAX_SESSIONS", "no");
+    assert!(wrong.run(["config", "check"]).expect(2).stderr.contains("CIS_NODE_MAX_SESSIONS=no"));
+}
+
+#[test]
+fn a_file_that_others_can_write_is_refused() {
+    let cis = Cis::new();
+    let path = configure(&cis, "[node]\nmax_sessions = 3\n");
+    fs::set_permissions(cis.home(), fs::Permissions::from_mode(0o755)).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).unwrap();
+    let out = cis.run(["dag", "list"]).expect(2);
+    assert!(out.stderr.contains("chmod go-w"), "{}", out.stderr);
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    cis.ok(["dag", "list"]);
+}
+
+#[test]
+fn the_default_file_is_a_configuration() {
+    let cis = Cis::new();
+    let text = cis.ok(["config", "default"]);
+    configure(&cis, &text);
+    cis.ok(["config", "check"]);
+    let shown = cis.json(&["config", "show"]);
+    assert!(shown["items"].as_array().unwrap().iter().all(|item| item["origin"] == "default"), "{shown}");
+}
+
+#[test]
+fn a_node_keeps_what_it_was_started_with_and_says_what_changed() {
+    let cis = configured("[node]\nmax_sessions = 5\n").env("CIS_NODE_LOG_LIMIT", "1MiB");
+    let text = "version = 1\n[dag]\nid = \"k\"\n[[tasks]]\nid = \"a\"\ncommand = [\"sleep\", \"600\"]\n";
+    let file = cis.write("k.toml", text);
+    cis.ok(["-c", "node.max_sessions=7", "dag", "run", "--detach", file.to_str().unwrap()]);
+    let status = cis.status();
+    assert_eq!((&status["max_sessions"], &status["warnings"]), (&7.into(), &serde_json::Value::Null));
+    configure(&cis, "[node]\nmax_sessions = 6\nidle_exit = \"11s\"\n");
+    let warning = cis.status()["warnings"][0].as_str().unwrap().to_owned();
+    assert!(warning.contains("node.idle_exit is 10s here and 11s"), "{warning}");
+    assert!(!warning.contains("max_sessions"), "the flag still decides: {warning}");
+    cis.session_of("a");
+    // One that its host starts again has the flags and variables of the first, and the file of now.
+    kill_9(cis.node_pid().unwrap());
+    let again = eventually("the host has started a node", || {
+        Some(cis.status()).filter(|status| status["running"] == true)
+    });
+    assert_eq!((&again["max_sessions"], &again["warnings"]), (&7.into(), &serde_json::Value::Null));
+    let argv = cis.processes().into_iter().find(|process| process.command.contains("--no-variables"));
+    let argv = argv.expect("a node that was started again").command;
+    assert!(argv.contains("-c node.log_limit=1MiB -c") || argv.contains("-c node.log_limit=1MiB"), "{argv}");
+    cis.stop();
+}
+
+#[test]
+fn max_sessions_and_the_idle_exit_come_from_the_configuration() {
+    let cis = configured("[node]\nmax_sessions = 1\nidle_exit = \"300ms\"\n");
+    let text = "version = 1\n[dag]\nid = \"two\"\nmax_parallel = 2\n[[tasks]]\nid = \"a\"\nscript = 'while [ ! -e \"$E2E_WORK/go\" ]; do sleep 0.02; done'\n[[tasks]]\nid = \"b\"\nscript = 'true'\n";
+    let run = cis.start(text);
+    cis.session_of("a");
+    assert_eq!(cis.task(&run, "b")["state"], "queued", "there is one session at a time");
+    cis.write("go", "");
+    cis.wait_run(&run, "succeeded");
+    eventually("the node has ended by itself", || cis.processes().is_empty().then_some(()));
+}
+
+#[test]
+fn completions_know_the_commands_and_manual_pages_are_written() {
+    let cis = Cis::new();
+    for (shell, text) in [
+        ("bash", "_cis"),
+        ("zsh", "#compdef cis"),
+        ("fish", "complete -c cis"),
+        ("elvish", "cis"),
+        ("powershell", "cis"),
+    ] {
+        let script = cis.ok(["completions", shell]);
+        assert!(script.contains(text) && script.contains("validate"), "{shell}");
+        assert!(!script.contains("session-host"), "{shell} offers what is hidden");
+    }
+    cis.run(["completions", "csh"]).expect(2);
+    assert!(cis.ok(["man", "dag", "run"]).contains("dag run ship.toml"));
+    cis.run(["man", "dag", "walk"]).expect(2);
+    let dir = cis.work().join("man1");
+    cis.ok(["man", "--to", dir.to_str().unwrap()]);
+    let pages = fs::read_dir(&dir).unwrap().count();
+    assert!(pages > 30 && dir.join("cis-config-show.1").exists(), "{pages}");
+    assert!(!cis.home().exists(), "neither needs a home");
+}
