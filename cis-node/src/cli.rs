@@ -59,7 +59,7 @@ pub(crate) enum Command {
     /// The node: the process that does the work
     #[command(subcommand)]
     Node(node::Command),
-    /// The database of the node: check it, make it anew
+    /// The database of the node and its files: check, clean, back up
     #[command(subcommand)]
     Store(store::Command),
     /// Concurrency groups: how many tasks of a kind may work at a time

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{self, Read};
 
 use cis_core::api::{Problem, ProblemKind};
+use cis_core::dag::Dag;
 use serde::Serialize;
 
 use crate::error::CliError;
@@ -56,14 +57,19 @@ fn whole(file: impl Read) -> io::Result<Vec<u8>> {
     Ok(text)
 }
 
+/// What the file says.
+pub(crate) fn parse(file: &DagFile) -> Result<Dag, CliError> {
+    cis_core::dag::parse(&file.text, &file.source).map_err(|found| {
+        let mut problem = Problem::new(ProblemKind::BadInput, found.summary(&file.source));
+        problem.diagnostics = found.findings;
+        CliError::from(problem)
+    })
+}
+
 /// Checks the file as a node would before it makes a run of it. Where `params` are given, so are their values.
 pub(crate) fn check(file: &DagFile, params: &BTreeMap<String, String>) -> Result<Checked, CliError> {
     let bad = |detail: String| Problem::new(ProblemKind::BadInput, detail);
-    let dag = cis_core::dag::parse(&file.text, &file.source).map_err(|found| {
-        let mut problem = bad(found.summary(&file.source));
-        problem.diagnostics = found.findings;
-        CliError::from(problem)
-    })?;
+    let dag = parse(file)?;
     if !params.is_empty() {
         cis_core::dag::resolve_params(&dag, params).map_err(|wrong| bad(wrong.join("\n")))?;
     }

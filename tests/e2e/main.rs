@@ -39,3 +39,4 @@ mod secrets;
 mod sessions;
 mod soak;
 mod storage;
+mod upkeep;

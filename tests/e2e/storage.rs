@@ -34,11 +34,11 @@ pub fn database(cis: &Cis) -> PathBuf {
 }
 
 /// A small file system, mounted at `CIS_HOME`; unmounted at the end.
-struct Mounted(PathBuf);
+pub struct Mounted(PathBuf);
 
 impl Mounted {
     /// None where we may not mount.
-    fn at(path: &Path, size: &str) -> Option<Self> {
+    pub fn at(path: &Path, size: &str) -> Option<Self> {
         std::fs::create_dir_all(path).unwrap();
         let options = format!("size={size},mode=0700");
         let mount = Command::new("mount")
@@ -169,7 +169,7 @@ fn cpu_ticks(pid: u32) -> u64 {
 }
 
 /// Takes all space that there is.
-fn fill(path: &Path) {
+pub fn fill(path: &Path) {
     use std::io::Write as _;
     let mut file = std::fs::File::create(path).unwrap();
     for block in [1 << 16, 1 << 12, 1] {

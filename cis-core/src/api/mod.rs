@@ -9,6 +9,7 @@ mod outbox;
 pub mod paths;
 mod problem;
 mod requests;
+mod upkeep;
 mod views;
 mod worker;
 
@@ -23,6 +24,7 @@ pub use requests::{
     KillSession, ListRuns, ListSessions, ReadLog, ReadTime, RetryRun, SendInput, StopNode, TermSize,
     hex_bytes,
 };
+pub use upkeep::{CleanReport, CleanStore};
 pub use views::{
     ApprovalView, GroupView, Listing, NodeView, RunDetail, RunView, SessionView, TaskCounts, TaskTime,
     TaskView, TimeSplit, TimeStep, TimeView, WhyView,

@@ -24,6 +24,8 @@ pub const WHY: &str = "/v1/runs/{run}/tasks/{task}/why";
 pub const TASK_APPROVAL: &str = "/v1/runs/{run}/tasks/{task}/approval";
 /// `GET`: [`super::TaskContext`], secrets replaced: what the task would get now.
 pub const TASK_CONTEXT: &str = "/v1/runs/{run}/tasks/{task}/context";
+/// `POST` [`super::CleanStore`]: removes what ended runs left.
+pub const STORE_CLEAN: &str = "/v1/store/clean";
 /// `GET` [`super::ReadTime`]: [`super::TimeView`].
 pub const RUN_TIME: &str = "/v1/runs/{run}/time";
 /// `GET`: bytes of an artifact of a task, by its blob.

@@ -7,9 +7,9 @@ use hyper::body::Bytes;
 use super::query::ToQuery as _;
 use super::{Client, ClientError, LogStream};
 use crate::api::{
-    CreateRun, CreateSession, Decide, GroupView, InputReceipt, KillSession, ListRuns, ListSessions, Listing,
-    NodeView, ReadLog, ReadTime, RetryRun, RunDetail, RunView, SendInput, SessionView, StopNode, TaskContext,
-    TimeView, WhyView, paths,
+    CleanReport, CleanStore, CreateRun, CreateSession, Decide, GroupView, InputReceipt, KillSession,
+    ListRuns, ListSessions, Listing, NodeView, ReadLog, ReadTime, RetryRun, RunDetail, RunView, SendInput,
+    SessionView, StopNode, TaskContext, TimeView, WhyView, paths,
 };
 use crate::dag::Group;
 
@@ -24,6 +24,11 @@ impl Client {
     /// Ends the node. It answers before it goes.
     pub async fn stop_node(&self, how: &StopNode) -> Result<(), ClientError> {
         self.post_raw(paths::NODE_STOP, how).await.map(drop)
+    }
+
+    /// Removes what ended runs left. May take minutes.
+    pub async fn clean_store(&self, what: &CleanStore) -> Result<CleanReport, ClientError> {
+        self.post_long(paths::STORE_CLEAN, what).await
     }
 
     /// Runs, newest first.

@@ -139,6 +139,19 @@ impl Client {
         self.call(Method::POST, path, body.into()).await
     }
 
+    /// A call with a JSON body that takes as long as it takes, over a connection of its own.
+    pub(super) async fn post_long<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, ClientError> {
+        let body = serde_json::to_vec(body).map_err(ClientError::protocol)?;
+        let request = self.request(Method::POST, path, body.into())?;
+        let mut sender = self.connect().await?;
+        let response = sender.send_request(request).await.map_err(|error| self.broken(error))?;
+        decode(&self.whole(response).await?)
+    }
+
     /// One call over the kept connection: the bytes of an answer that is no problem.
     pub(super) async fn call(&self, method: Method, path: &str, body: Bytes) -> Result<Bytes, ClientError> {
         let answer = async {

@@ -47,7 +47,7 @@ pub struct Timeouts {
     pub exec_max_ms: u64,
 }
 
-/// `[retention]`: what cleaning keeps; none: all.
+/// `[retention]`: what is kept of ended runs; none: all.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Retention {
     /// Logs and artifacts of runs that ended longer ago are removed, ms.
@@ -235,7 +235,7 @@ pub static SETTINGS: &[Setting] = &[
     setting!(
         "retention.max_age",
         Kind::TimeOrUnlimited,
-        "unlimited",
+        "30d",
         Node,
         retention.max_age_ms,
         optional,
@@ -245,32 +245,32 @@ pub static SETTINGS: &[Setting] = &[
     setting!(
         "retention.max_bytes",
         Kind::SizeOrUnlimited,
-        "unlimited",
+        "10GB",
         Node,
         retention.max_bytes,
         optional,
         of_optional,
-        "Of logs and artifacts together so much is kept, the newest."
+        "Of logs and artifacts together so much is kept, of the newest runs."
     ),
     setting!(
         "retention.cache_max_age",
         Kind::TimeOrUnlimited,
-        "unlimited",
+        "30d",
         Node,
         retention.cache_max_age_ms,
         optional,
         of_optional,
-        "Results in the cache that are older are removed."
+        "Results in the cache that were not used for so long are removed."
     ),
     setting!(
         "retention.cache_max_bytes",
         Kind::SizeOrUnlimited,
-        "unlimited",
+        "5GB",
         Node,
         retention.cache_max_bytes,
         optional,
         of_optional,
-        "Of the cache so much is kept, the newest."
+        "Of the cache so much is kept, what was used last."
     ),
     setting!(
         "attach.detach_keys",

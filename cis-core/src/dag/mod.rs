@@ -3,6 +3,7 @@
 //! Owns the format and its messages. Knows nothing of runs, sessions or time.
 
 pub(crate) mod diagnose;
+pub mod drawing;
 mod globs;
 mod graph;
 mod model;

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::states::{AttemptOutcome, EndReason, ExecutionMode, ExitStatus, TaskState};
 use crate::dag::{Group, Task};
 use crate::ids::{
-    AttemptId, BlobId, Epoch, Fence, HostInstance, InputId, NodeDid, SessionId, TaskId, TimestampMs,
+    AttemptId, BlobId, Epoch, Fence, HostInstance, InputId, NodeDid, RunId, SessionId, TaskId, TimestampMs,
 };
 
 /// What an event is about.
@@ -478,6 +478,18 @@ pub enum EventBody {
         /// What holds from now on; none: it was removed.
         group: Option<Group>,
     },
+    /// What ended runs and sessions had left was removed: logs, and blobs that nothing else refers to.
+    #[serde(rename = "cis.dag.node.cleaned")]
+    NodeCleaned {
+        /// By which rule, in words.
+        rule: String,
+        /// Whose.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        runs: Vec<RunId>,
+        /// Sessions without a run.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        sessions: Vec<SessionId>,
+    },
     /// A request was refused.
     #[serde(rename = "cis.dag.node.denied")]
     AccessDenied {
@@ -522,6 +534,7 @@ impl EventBody {
             Self::NodeStopped { .. } => "cis.dag.node.stopped",
             Self::NodeLost { .. } => "cis.dag.node.lost",
             Self::NodeGroup { .. } => "cis.dag.node.group",
+            Self::NodeCleaned { .. } => "cis.dag.node.cleaned",
             Self::AccessDenied { .. } => "cis.dag.node.denied",
         }
     }

@@ -14,12 +14,13 @@ use super::environments::Environments;
 use super::principal::principal;
 use super::streams::{self, Viewer};
 use super::submit::prepare;
+use super::upkeep::auto::Upkeep;
 use super::{artifacts, context, logs, restore};
 use crate::api::log_pieces::LogPiece;
 use crate::api::{
-    Attach, CreateRun, CreateSession, Decide, FollowEvents, GroupView, InputReceipt, KillSession, ListRuns,
-    ListSessions, Listing, NodeView, Problem, ProblemKind, ReadLog, ReadTime, RetryRun, RunDetail, RunView,
-    SendInput, SessionView, StopNode, TaskContext, TimeView, WhyView,
+    Attach, CleanReport, CleanStore, CreateRun, CreateSession, Decide, FollowEvents, GroupView, InputReceipt,
+    KillSession, ListRuns, ListSessions, Listing, NodeView, Problem, ProblemKind, ReadLog, ReadTime,
+    RetryRun, RunDetail, RunView, SendInput, SessionView, StopNode, TaskContext, TimeView, WhyView,
 };
 use crate::config::{Config, Home, Keys};
 use crate::dag::{Group, nearest};
@@ -53,6 +54,7 @@ pub(super) struct Node {
     pub(super) driver: DriverHandle,
     pub(super) events: broadcast::Sender<Arc<Vec<Arc<Event>>>>,
     pub(super) shared: Arc<Shared>,
+    pub(super) upkeep: Upkeep,
 }
 
 type Answer<T> = Result<T, Problem>;
@@ -89,13 +91,22 @@ impl Node {
         self.read(move |reader| reader.run(run)).await
     }
 
+    /// A problem that says so, where the log of a session was removed.
+    async fn not_cleaned(&self, run: Option<RunId>, session: SessionId) -> Answer<()> {
+        let alone = run.is_none().then_some(session);
+        match self.read(move |reader| reader.cleaned(run, alone)).await? {
+            Some(cleaned) => Err(restore::removed(&format!("the log of session {session}"), &cleaned)),
+            None => Ok(()),
+        }
+    }
+
     /// A run as its events say it is.
     async fn folded(&self, run: RunId) -> Answer<Run> {
         let (readers, blobs) = (self.readers.clone(), Arc::clone(&self.blobs));
         tokio::task::spawn_blocking(move || restore::load_run(&readers, &blobs, run))
             .await
             .map_err(|e| internal(&e))?
-            .map_err(|e| internal(&e))
+            .map_err(|e| e.problem())
     }
 
     /// Makes sure that the hub knows a session that is live.
@@ -153,6 +164,10 @@ impl NodeApi for Node {
         let reason = format!("asked by {}", principal.actor().name);
         let kill_sessions = request.kill_sessions;
         self.driver.ask(|reply| Command::Stop { kill_sessions, reason, reply: Some(reply) }).await
+    }
+
+    async fn clean_store(&self, principal: Principal, request: CleanStore) -> Answer<CleanReport> {
+        self.upkeep.clone().clean(request, principal.actor()).await
     }
 
     async fn create_run(&self, principal: Principal, request: CreateRun) -> Answer<Option<RunView>> {
@@ -376,6 +391,9 @@ impl NodeApi for Node {
             _ => self.home.session_log(session),
         };
         let live = view.state.is_live();
+        if !live && std::fs::symlink_metadata(&path).is_err() {
+            self.not_cleaned(view.run, session).await?;
+        }
         let follows = live && query.follow && self.expose(session).await.is_ok();
         let followed = match follows {
             // One that ends in this moment is read from its file.

@@ -6,6 +6,7 @@ use std::sync::mpsc::Sender;
 
 use tokio::sync::oneshot;
 
+use super::upkeep::Victims;
 use crate::api::{CreateSession, Decide, GroupView, Problem, ProblemKind, TimeView, WhyView};
 use crate::dag::{Dag, Group};
 use crate::event::{Actor, RetryScope, RunCreated};
@@ -101,6 +102,13 @@ pub(super) enum Command {
         detail: String,
         actor: Actor,
     },
+    /// Makes it durable that what these left is about to be removed. Answers without those that are open
+    /// again: nothing of them may go.
+    Cleaning {
+        victims: Vec<Victims>,
+        actor: Actor,
+        reply: Reply<Vec<Victims>>,
+    },
     Status {
         reply: Reply<DriverStatus>,
     },
@@ -149,9 +157,18 @@ impl DriverHandle {
     pub(super) async fn ask<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, Problem> {
         let (reply, answer) = oneshot::channel();
         self.tell(command(reply));
-        answer.await.unwrap_or_else(|_| {
-            Err(Problem::new(ProblemKind::Unavailable, "the node is stopping")
-                .hint("try again: a new one starts by itself"))
-        })
+        answer.await.unwrap_or_else(|_| Err(stopping()))
     }
+
+    /// The same on a thread that may wait.
+    pub(super) fn ask_blocking<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, Problem> {
+        let (reply, answer) = oneshot::channel();
+        self.tell(command(reply));
+        answer.blocking_recv().unwrap_or_else(|_| Err(stopping()))
+    }
+}
+
+fn stopping() -> Problem {
+    Problem::new(ProblemKind::Unavailable, "the node is stopping")
+        .hint("try again: a new one starts by itself")
 }

@@ -32,6 +32,7 @@ impl Environments {
         // The file may have been lost or damaged in the meantime; then the run would not start.
         if let Some(id) = kept.get(&hash)
             && matches!(blobs.get(id), Ok(Some(there)) if there == json)
+            && blobs.refresh(id)?
         {
             return Ok(id.clone());
         }

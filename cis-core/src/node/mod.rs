@@ -24,6 +24,7 @@ mod secret_file;
 mod small_file;
 mod streams;
 mod submit;
+pub mod upkeep;
 mod wiring;
 mod worker;
 

@@ -1,13 +1,14 @@
 //! Runs as they were: their events folded through the same reducer that the scheduler uses.
 
 use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
 
 use crate::api::{Problem, ProblemKind};
 use crate::dag::{self, Dag};
 use crate::event::{EventBody, RunCreated};
 use crate::ids::{BlobId, RunId};
 use crate::scheduler::Run;
-use crate::store::{Blobs, Readers, StoreError};
+use crate::store::{Blobs, Cleaned, Reader, Readers, StoreError};
 
 /// Read from the store at a time.
 const EVENTS_AT_ONCE: usize = 10_000;
@@ -21,6 +22,8 @@ pub(super) enum RestoreError {
     Spec { run: RunId, source: StoreError },
     #[error("the file of run {run} is gone from the blobs: restore {blob} from a backup")]
     NoSpec { run: RunId, blob: BlobId },
+    #[error("{}", .0.detail)]
+    Removed(Problem),
     #[error("the file of run {run} is not understood any more: {detail}")]
     NotUnderstood { run: RunId, detail: String },
     #[error("run {run} has no `cis.dag.run.created` event; `cis store check` tells what is damaged")]
@@ -36,6 +39,7 @@ impl RestoreError {
     pub(super) fn problem(&self) -> Problem {
         let problem = |kind| Problem::new(kind, self.to_string());
         match self {
+            Self::Removed(problem) => problem.clone(),
             Self::Store { .. } | Self::Spec { .. } | Self::NoSpec { .. } => problem(ProblemKind::Unavailable)
                 .hint(
                     "once it can be read the run goes on by itself; its sessions are left alone until then",
@@ -66,7 +70,8 @@ pub(super) fn load_run(readers: &Readers, blobs: &Blobs, run: RunId) -> Result<R
             };
             match (&mut folded, body) {
                 (None, EventBody::RunCreated(facts)) => {
-                    let dag = Arc::new(load_dag(blobs, run, &facts)?);
+                    let dag = load_dag(blobs, run, &facts);
+                    let dag = Arc::new(dag.map_err(|error| or_removed(error, &reader, run))?);
                     let new = Run::new(run, &facts, dag, event.at_ms);
                     folded = Some(new.map_err(|e| impossible(run, event.offset, &e))?);
                 }
@@ -78,6 +83,38 @@ pub(super) fn load_run(readers: &Readers, blobs: &Blobs, run: RunId) -> Result<R
         }
     }
     folded.ok_or(RestoreError::NoBeginning { run })
+}
+
+/// A file that is gone because it was removed is no damage.
+fn or_removed(error: RestoreError, reader: &Reader, run: RunId) -> RestoreError {
+    match (&error, reader.cleaned(Some(run), None)) {
+        (RestoreError::NoSpec { .. }, Ok(Some(cleaned))) => {
+            RestoreError::Removed(removed(&format!("the file of run {run}"), &cleaned))
+        }
+        _ => error,
+    }
+}
+
+/// Why an ended run cannot be run again; none: nothing that it needs was removed.
+pub(super) fn not_again(readers: &Readers, blobs: &Blobs, run: &Run, id: RunId) -> Option<Problem> {
+    let base = run.facts().base_env.as_ref().filter(|base| !blobs.has(base))?;
+    let gone = format!("the environment of run {id}");
+    match readers.get().and_then(|reader| reader.cleaned(Some(id), None)) {
+        Ok(Some(cleaned)) => Some(removed(&gone, &cleaned)),
+        _ => Some(Problem::new(
+            ProblemKind::Unavailable,
+            format!("{gone} is gone: restore {base} from a backup"),
+        )),
+    }
+}
+
+/// What a cleaning removed is not there, and will not come back.
+pub(super) fn removed(what: &str, cleaned: &Cleaned) -> Problem {
+    let ms = u64::try_from(cleaned.at_ms).unwrap_or(0);
+    let at = humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_millis(ms));
+    let detail = format!("{what} was removed at {at}: {}", cleaned.rule);
+    Problem::new(ProblemKind::Conflict, detail)
+        .hint("a backup made before may have it (`cis store restore` in another home)")
 }
 
 fn impossible(run: RunId, offset: u64, error: &impl std::fmt::Display) -> RestoreError {

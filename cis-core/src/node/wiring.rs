@@ -18,6 +18,7 @@ use tokio::sync::{broadcast, oneshot};
 use super::api::Node;
 use super::commands::{Command, DriverHandle};
 use super::driver::{Driver, Parts, Shared};
+use super::upkeep::auto::Upkeep;
 use super::worker::LocalWorker;
 use super::{own_log, restore};
 use crate::config::{Config, Home, HomeError, KeyError, Keys, Settings};
@@ -126,6 +127,13 @@ pub fn run(options: NodeOptions, ready: impl FnOnce(Readiness) + Send + 'static)
     let config = Arc::new(options.config);
     let max_sessions = config.settings.node.max_sessions;
 
+    let upkeep = Upkeep {
+        home: options.home.clone(),
+        blobs: Arc::clone(&blobs),
+        rules: config.settings.retention.clone(),
+        driver: driver.clone(),
+        shared: Arc::clone(&shared),
+    };
     let node = Arc::new(Node {
         home: options.home.clone(),
         config: Arc::clone(&config),
@@ -141,6 +149,7 @@ pub fn run(options: NodeOptions, ready: impl FnOnce(Readiness) + Send + 'static)
         driver: driver.clone(),
         events: events.clone(),
         shared: Arc::clone(&shared),
+        upkeep: upkeep.clone(),
     });
     let worker = LocalWorker::new(
         options.home.clone(),
@@ -172,9 +181,10 @@ pub fn run(options: NodeOptions, ready: impl FnOnce(Readiness) + Send + 'static)
         shared,
     };
     let ended = drive(parts, ready)?;
+    let daily = upkeep.daily();
     runtime.block_on(serve(listener, node, driver, ended)).map_err(system("serve the API"))?;
     let _ = fs::remove_file(options.home.node_socket());
-    drop(checkpointer);
+    drop((daily, checkpointer));
     Ok(())
 }
 

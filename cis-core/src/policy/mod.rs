@@ -92,6 +92,8 @@ pub enum Action {
     CreateSession,
     /// Type into a session, answer it, end it.
     ControlSession(Option<SessionId>),
+    /// Remove what ended runs left.
+    CleanStore,
     /// Stop the node.
     StopNode,
 }
@@ -116,7 +118,7 @@ pub fn authorize(principal: &Principal, action: Action) -> Result<(), Denied> {
         Action::ControlRun(_) | Action::ControlGroups | Action::CreateSession | Action::ControlSession(_) => {
             Rights::Operator
         }
-        Action::StopNode => Rights::Admin,
+        Action::CleanStore | Action::StopNode => Rights::Admin,
     };
     if principal.rights >= needed {
         return Ok(());
@@ -149,6 +151,7 @@ fn verb(action: Action) -> &'static str {
         Action::ControlGroups => "change groups",
         Action::CreateSession => "create sessions",
         Action::ControlSession(_) => "control that session",
+        Action::CleanStore => "clean the store",
         Action::StopNode => "stop the node",
     }
 }
@@ -179,6 +182,7 @@ mod tests {
             Action::ControlGroups,
             Action::CreateSession,
             Action::ControlSession(Some(session(1))),
+            Action::CleanStore,
             Action::StopNode,
         ] {
             assert!(authorize(&me, action).is_err(), "{action:?}");

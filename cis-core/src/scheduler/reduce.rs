@@ -90,6 +90,7 @@ impl Run {
             | EventBody::NodeStarted { .. }
             | EventBody::NodeStopped { .. }
             | EventBody::NodeLost { .. }
+            | EventBody::NodeCleaned { .. }
             | EventBody::AccessDenied { .. } => {}
         }
         Ok(())

@@ -10,9 +10,10 @@ use tokio::sync::mpsc;
 
 use super::peer::Peer;
 use crate::api::{
-    Attach, AttachControl, AttachNotice, CreateRun, CreateSession, Decide, FollowEvents, GroupView,
-    InputReceipt, KillSession, ListRuns, ListSessions, Listing, NodeView, Problem, ReadLog, ReadTime,
-    RetryRun, RunDetail, RunView, SendInput, SessionView, StopNode, TaskContext, TimeView, WhyView,
+    Attach, AttachControl, AttachNotice, CleanReport, CleanStore, CreateRun, CreateSession, Decide,
+    FollowEvents, GroupView, InputReceipt, KillSession, ListRuns, ListSessions, Listing, NodeView, Problem,
+    ReadLog, ReadTime, RetryRun, RunDetail, RunView, SendInput, SessionView, StopNode, TaskContext, TimeView,
+    WhyView,
 };
 use crate::dag::Group;
 use crate::event::Event;
@@ -66,6 +67,13 @@ pub trait NodeApi: Send + Sync + 'static {
     fn node(&self) -> impl Future<Output = Answer<NodeView>> + Send;
     /// Ends it.
     fn stop(&self, principal: Principal, request: StopNode) -> impl Future<Output = Answer<()>> + Send;
+
+    /// Removes what ended runs left.
+    fn clean_store(
+        &self,
+        principal: Principal,
+        request: CleanStore,
+    ) -> impl Future<Output = Answer<CleanReport>> + Send;
 
     /// Makes (or only checks) a run; checking answers none.
     fn create_run(

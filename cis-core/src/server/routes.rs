@@ -17,8 +17,8 @@ use super::node_api::NodeApi;
 use super::peer::Peer;
 use super::{streams, unread};
 use crate::api::{
-    CreateRun, CreateSession, Decide, KillSession, ListRuns, ListSessions, Problem, ProblemKind, ReadTime,
-    RetryRun, SendInput, StopNode, paths,
+    CleanStore, CreateRun, CreateSession, Decide, KillSession, ListRuns, ListSessions, Problem, ProblemKind,
+    ReadTime, RetryRun, SendInput, StopNode, paths,
 };
 use crate::dag::Group;
 use crate::ids::{RunId, SessionId};
@@ -51,6 +51,7 @@ fn router<N: NodeApi>(node: Arc<N>) -> Router {
     Router::new()
         .route(paths::NODE, get(get_node::<N>))
         .route(paths::NODE_STOP, post(stop_node::<N>))
+        .route(paths::STORE_CLEAN, post(clean_store::<N>))
         .route(paths::RUNS, get(list_runs::<N>).post(create_run::<N>))
         .route(paths::RUN, get(get_run::<N>))
         .route(paths::RUN_START, post(start_run::<N>))
@@ -173,6 +174,15 @@ async fn stop_node<N: NodeApi>(
     admit(&node, &who, Action::StopNode)?;
     node.stop(who, body?.0).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+async fn clean_store<N: NodeApi>(
+    State(node): State<Arc<N>>,
+    Caller(who): Caller,
+    body: Body<CleanStore>,
+) -> Result<Response, Failure> {
+    admit(&node, &who, Action::CleanStore)?;
+    Ok(Json(node.clean_store(who, body?.0).await?).into_response())
 }
 
 async fn list_runs<N: NodeApi>(

@@ -3,15 +3,20 @@
 //!
 //! Owns `HOME/blobs/xx/…` and `HOME/secrets/xx/…` (0700, files 0600). Knows nothing of what is in them.
 
+mod keeping;
+
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use sha2::{Digest, Sha256};
 
 use super::error::StoreError;
 use crate::ids::BlobId;
+
+pub use keeping::{Stored, Swept};
 
 /// How safe a blob is once it is put.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +31,8 @@ pub enum Safety {
 #[derive(Debug, Clone)]
 pub struct Blobs {
     home: PathBuf,
+    /// See [`keeping`].
+    sweeping: Arc<RwLock<()>>,
 }
 
 /// Which of the two directories.
@@ -48,7 +55,7 @@ impl Blobs {
     /// The blobs below `home`. Directories are made with the first blob.
     #[must_use]
     pub fn new(home: &Path) -> Self {
-        Self { home: home.to_owned() }
+        Self { home: home.to_owned(), sweeping: Arc::default() }
     }
 
     /// Keeps `bytes`, once, however often they come. Readers see all of them or no file.
@@ -58,7 +65,7 @@ impl Blobs {
     pub fn put(&self, bytes: &[u8], safety: Safety) -> Result<BlobId, StoreError> {
         let id = BlobId(hex::encode(Sha256::digest(bytes)));
         // A file cut short by a power cut is written again.
-        if self.read(Kind::Content, &id)?.is_some_and(|kept| kept == bytes) {
+        if self.read(Kind::Content, &id)?.is_some_and(|kept| kept == bytes) && self.refresh(&id)? {
             return Ok(id);
         }
         self.write(Kind::Content, &id, bytes, safety)?;
@@ -155,7 +162,7 @@ impl Blobs {
         let io = |e: io::Error| StoreError::io(&path, &e);
         DirBuilder::new().recursive(true).mode(0o700).create(&dir).map_err(io)?;
         let temporary = dir.join(format!(".{}", random().map_err(io)?));
-        let written = write_file(&temporary, bytes, safety).and_then(|()| fs::rename(&temporary, &path));
+        let written = write_file(&temporary, bytes, safety).and_then(|()| self.place(&temporary, &path));
         if let Err(error) = written {
             let _ = fs::remove_file(&temporary);
             return Err(io(error));
@@ -167,6 +174,15 @@ impl Blobs {
             }
         }
         Ok(())
+    }
+}
+
+impl Blobs {
+    /// Gives a file that is whole its name.
+    fn place(&self, temporary: &Path, path: &Path) -> io::Result<()> {
+        // One of that name may be there and be swept at this moment.
+        let _nobody_sweeps = self.sweeping.read().unwrap_or_else(PoisonError::into_inner);
+        fs::rename(temporary, path)
     }
 }
 
@@ -202,7 +218,7 @@ impl BlobWriter<'_> {
             DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(io)?;
         }
         // Over one that is there already: what is damaged is mended so.
-        fs::rename(&self.temporary, &path).map_err(io)?;
+        self.blobs.place(&self.temporary, &path).map_err(io)?;
         self.temporary.clear();
         Ok(id)
     }

@@ -19,11 +19,11 @@ mod reader;
 mod schema;
 mod writer;
 
-pub use blobs::{BlobWriter, Blobs, Safety};
+pub use blobs::{BlobWriter, Blobs, Safety, Stored, Swept};
 pub use checkpoint::Checkpointer;
 pub use error::StoreError;
 pub use facts::{SessionFacts, TaskSeed};
-pub use reader::{AttemptView, OpenRun, Reader, Readers};
+pub use reader::{AttemptView, Cleaned, OpenRun, Reader, Readers};
 pub use writer::Writer;
 
 #[cfg(test)]

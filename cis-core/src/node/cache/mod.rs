@@ -99,6 +99,13 @@ fn take(entry: &Entry, search: &Search, blobs: &Blobs, stop: &Stop) -> Result<()
             return Err(StoreError::BlobDamaged { id: blob.0.clone() }.into());
         }
     }
+    // The entry may go before its blobs are named by an event.
+    let outputs = entry.outputs.values().filter_map(|record| record.blob.as_ref());
+    for blob in outputs.chain(entry.artifacts.iter().map(|record| &record.blob)) {
+        if !blobs.refresh(blob)? {
+            return Err(StoreError::BlobDamaged { id: blob.0.clone() }.into());
+        }
+    }
     let staging = search.staging.clone();
     artifacts::restore(&search.cwd, &entry.artifacts, blobs, search.umask, staging, stop)
 }

@@ -50,6 +50,7 @@ impl Driver {
 
     fn forget_ended(&mut self, now: TimestampMs) {
         for run in self.parts.machine.forget_ended() {
+            self.parts.worker.forget_logs(run.id());
             self.ended_times.retain(|known| known.run != run.id());
             self.ended_times.truncate(ENDED_TIMES_MAX - 1);
             self.ended_times.push_front(run.times(now, true));

@@ -1,5 +1,7 @@
 //! What the API asks of the driver.
 
+use std::collections::BTreeSet;
+
 use super::{Beside, COMMANDS_PER_TURN_MAX, Driver, Stopping, confirmation, now_ms};
 use crate::api::{Decide, Problem, ProblemKind, TimeView};
 use crate::event::{Actor, EventBody, EventDraft};
@@ -7,7 +9,8 @@ use crate::ids::{InputId, RunId, SessionId, TimestampMs};
 use crate::node::api::store_problem;
 use crate::node::commands::{Command, DriverStatus, NewRun, Reply, RunVerb};
 use crate::node::restore;
-use crate::scheduler::{Input, InputKind, Rejected};
+use crate::node::upkeep::Victims;
+use crate::scheduler::{Input, InputKind, Rejected, Run};
 use crate::session::protocol::ToHost;
 use crate::store::TaskSeed;
 
@@ -60,6 +63,7 @@ impl Driver {
                     self.draft_denied(action, detail, actor, now);
                 }
             }
+            Command::Cleaning { victims, actor, reply } => self.cleaning(victims, &actor, reply, now),
             Command::Status { reply } => {
                 let _ = reply.send(Ok(self.status()));
             }
@@ -126,6 +130,12 @@ impl Driver {
                 let _ = reply.send(Err(error.problem()));
                 return;
             }
+        }
+        if let (RunVerb::Retry(_), Some(folded)) = (&verb, self.parts.machine.run(&run))
+            && let Some(gone) = restore::not_again(&self.parts.readers, &self.parts.blobs, folded, run)
+        {
+            let _ = reply.send(Err(gone));
+            return;
         }
         let kind = match verb {
             RunVerb::Start => InputKind::Start { run },
@@ -232,6 +242,26 @@ impl Driver {
         self.parts.writer.find_input(input).map_err(|error| store_problem(&error))
     }
 
+    fn cleaning(
+        &mut self,
+        mut all: Vec<Victims>,
+        actor: &Actor,
+        reply: Reply<Vec<Victims>>,
+        now: TimestampMs,
+    ) {
+        // Somebody may have asked for a retry since they were chosen.
+        let open: BTreeSet<RunId> = self.parts.machine.open_runs().map(Run::id).collect();
+        for victims in &mut all {
+            victims.runs.retain(|run| !open.contains(run));
+            for body in victims.events() {
+                let draft =
+                    EventDraft { run: None, at_ms: now, actor: Some(actor.clone()), cause: None, body };
+                self.drafts.push((draft, Beside::Nothing));
+            }
+        }
+        self.confirmations.push(confirmation(reply, Ok(all)));
+    }
+
     fn draft_denied(&mut self, action: String, detail: String, actor: Actor, now: TimestampMs) {
         let body = EventBody::AccessDenied { action, detail };
         let draft = EventDraft { run: None, at_ms: now, actor: Some(actor), cause: None, body };
@@ -299,6 +329,7 @@ impl Driver {
                 | Command::Kill { reply, .. }
                 | Command::Expose { reply, .. }
                 | Command::Typing { reply, .. } => drop(reply.send(Err(problem()))),
+                Command::Cleaning { reply, .. } => drop(reply.send(Err(problem()))),
                 Command::Why { reply, .. } => drop(reply.send(Err(problem()))),
                 Command::CreateSession { reply, .. } => drop(reply.send(Err(problem()))),
                 // Counted, and told when the database can be written again.

@@ -11,7 +11,7 @@ use super::{Live, LocalWorker, Variables};
 use crate::api::{FromWorker, Program, Refusal, TaskContext, TaskSpec, TermSize};
 use crate::config::Home;
 use crate::event::{AttemptOutcome, FailureCause};
-use crate::ids::{AttemptId, Fence, SessionId};
+use crate::ids::{AttemptId, Fence, RunId, SessionId};
 use crate::node::exposure::command_line;
 use crate::node::{context, environment};
 use crate::policy::redact::Redactor;
@@ -21,6 +21,11 @@ use crate::session::protocol::{Io, Known, Start, ToHost};
 const SCRIPT_ARGUMENT_BYTES_MAX: usize = 100_000;
 
 impl LocalWorker {
+    /// A run ended: its logs may be cleaned before it is run again.
+    pub(in crate::node) fn forget_logs(&mut self, run: RunId) {
+        self.log_dirs.remove(&self.home.run_logs(run));
+    }
+
     fn enter(
         &mut self,
         attempt: &AttemptId,

@@ -1,9 +1,11 @@
-//! Looking after a store: is it sound, and if not, what of it can be saved.
+//! Looking after a store: is it sound, and if not, what of it can be saved; what it needs, and a copy of it.
 //!
-//! Both stand on the same ground: the events are the truth, so projecting them anew must give the
+//! Checking and saving stand on the same ground: the events are the truth, so projecting them anew must give the
 //! tables that are there.
 
+mod census;
 mod check;
+mod copy;
 mod rebuild;
 mod salvage;
 
@@ -16,9 +18,11 @@ use super::reader::{EVENT_COLUMNS, event};
 use crate::event::{Event, EventBody, RunCreated};
 use crate::ids::Offset;
 
+pub use census::{Census, LogRecord, Needs, RunUse, live_sessions, logs};
 #[cfg(test)]
 pub(super) use check::PROJECTED;
 pub use check::{CheckReport, check};
+pub use copy::copy;
 pub use rebuild::{RebuildReport, rebuild};
 
 /// What went by while events were projected anew.

@@ -3,6 +3,7 @@
 //! [`Readers`] is a small pool; a [`Reader`] taken from it can go to another thread and returns by
 //! being dropped. Each method sees one moment of the store, whatever is committed meanwhile.
 
+mod cleaned;
 mod events;
 mod find;
 mod gates;
@@ -19,12 +20,13 @@ use rusqlite::Connection;
 use super::error::{RowError, StoreError};
 use super::schema;
 
+pub use cleaned::Cleaned;
 pub(super) use events::{EVENT_COLUMNS, event};
 pub use runs::OpenRun;
 pub use sessions::AttemptView;
 #[cfg(test)]
 pub(super) use sessions::LIVE;
-pub(super) use values::{json, task};
+pub(super) use values::{json, maybe_ulid, task, ulid};
 
 /// Connections of a pool, all opened at the start: a node at rest holds as many descriptors as it did
 /// then. (SQLite keeps the descriptor of a connection that is closed while others read.)

@@ -8,12 +8,12 @@ use crate::ids::TaskId;
 use crate::store::error::RowError;
 
 /// A ULID.
-pub(super) fn ulid(row: &Row<'_>, column: usize) -> Result<Ulid, RowError> {
+pub(in crate::store) fn ulid(row: &Row<'_>, column: usize) -> Result<Ulid, RowError> {
     Ok(Ulid::from_bytes(row.get(column)?))
 }
 
 /// A ULID, where there is one.
-pub(super) fn maybe_ulid(row: &Row<'_>, column: usize) -> Result<Option<Ulid>, RowError> {
+pub(in crate::store) fn maybe_ulid(row: &Row<'_>, column: usize) -> Result<Option<Ulid>, RowError> {
     Ok(row.get::<_, Option<[u8; 16]>>(column)?.map(Ulid::from_bytes))
 }
 

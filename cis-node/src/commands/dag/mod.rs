@@ -5,6 +5,7 @@ pub(crate) mod artifacts;
 mod attach;
 mod context;
 mod execute;
+mod graph;
 pub(crate) mod kill;
 mod list;
 mod logs;
@@ -36,6 +37,7 @@ pub(crate) enum Command {
     List(list::Args),
     Show(show::Args),
     Validate(validate::Args),
+    Graph(graph::Args),
     Schema(schema::Args),
     /// Cancels a run: ends its sessions, starts nothing more of it
     #[command(after_help = "Examples:\n  cis dag cancel 4r1xec")]
@@ -66,6 +68,7 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<Exit, CliError>
         Command::List(args) => list::run(context, &args),
         Command::Show(args) => show::run(context, &args),
         Command::Validate(args) => validate::run(context, &args),
+        Command::Graph(args) => graph::run(context, &args),
         Command::Schema(args) => schema::run(context, &args),
         Command::Cancel(args) => steer::run(context, &args, Word::Cancel),
         Command::Pause(args) => steer::run(context, &args, Word::Pause),

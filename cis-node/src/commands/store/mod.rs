@@ -1,7 +1,11 @@
 //! `cis store`: the database of the node.
 
+mod backup;
 mod check;
+mod gc;
+mod meter;
 mod rebuild;
+mod restore;
 
 use clap::Subcommand;
 
@@ -13,16 +17,33 @@ use crate::error::{CliError, Exit};
 pub(crate) enum Command {
     Check(check::Args),
     Rebuild(rebuild::Args),
+    Gc(gc::Args),
+    Backup(backup::Args),
+    Restore(restore::Args),
 }
 
 pub(crate) fn run(context: &Context, command: Command) -> Result<Exit, CliError> {
     match command {
         Command::Check(args) => check::run(context, &args),
         Command::Rebuild(args) => rebuild::run(context, &args),
+        Command::Gc(args) => gc::run(context, &args),
+        Command::Backup(args) => backup::run(context, &args),
+        Command::Restore(args) => restore::run(context, &args),
     }
 }
 
 /// An error of the store as a command reports it.
 fn failed(error: &cis_core::store::StoreError) -> CliError {
     CliError::unavailable(error.to_string())
+}
+
+/// An error of looking after the home as a command reports it.
+fn upkeep_failed(error: cis_core::node::upkeep::UpkeepError) -> CliError {
+    match &error {
+        // Somebody at the end of a pipe had enough.
+        cis_core::node::upkeep::UpkeepError::Write(why) if why.kind() == std::io::ErrorKind::BrokenPipe => {
+            CliError::OutputClosed
+        }
+        error => cis_core::api::Problem::from(error).into(),
+    }
 }

@@ -1,0 +1,208 @@
+//! Backups made while a node works, restores in other homes, and cleaning beside live runs.
+
+use std::fs::{self, File};
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
+use super::harness::{Cis, eventually};
+use super::storage::{Mounted, files_below, fill};
+
+/// A task that waits, and says something before.
+const GATE: &str = r#"
+[[tasks]]
+id = "gate"
+script = 'echo gate is live; while [ ! -e "$E2E_WORK/open" ]; do sleep 0.02; done'
+"#;
+
+fn many(count: usize) -> String {
+    let mut text = "version = 1\n[dag]\nid = \"many\"\nmax_parallel = 4\n".to_owned() + GATE;
+    for n in 0..count {
+        text += &format!("[[tasks]]\nid = \"t{n}\"\nscript = 'echo {n}'\n");
+    }
+    text
+}
+
+fn ended(id: &str) -> String {
+    format!("version = 1\n[dag]\nid = \"{id}\"\n[[tasks]]\nid = \"a\"\nscript = 'echo said by {id}'\n")
+}
+
+fn backup(cis: &Cis, name: &str) -> PathBuf {
+    let file = cis.work().join(name);
+    cis.ok(["store", "backup", file.to_str().unwrap()]);
+    file
+}
+
+#[test]
+fn a_backup_made_at_work_is_a_home_in_which_the_run_goes_on() {
+    let cis = Cis::new();
+    let run = cis.start(&many(200));
+    cis.session_of("gate");
+    // Some of it is done and some is not, whenever this is looked at.
+    let files: Vec<PathBuf> = (0..3).map(|n| backup(&cis, &format!("{n}.tar"))).collect();
+    let leaves = files_below(&cis.work());
+    assert!(!leaves.iter().any(|path| path.to_string_lossy().contains("partial")), "{leaves:?}");
+
+    let other = Cis::new();
+    for (n, file) in files.iter().enumerate() {
+        let force: &[&str] = if n == 0 { &[] } else { &["--force"] };
+        let words = ["store", "restore", file.to_str().unwrap()];
+        other.run(words.iter().chain(force)).expect(0);
+        other.run(["store", "check", "--deep"]).expect(0);
+    }
+    assert_eq!(other.run(["dag", "logs", "gate", "--attempt", "1"]).stdout.trim(), "gate is live");
+    eventually("what lived at the backup is lost, and runs again", || {
+        let task = other.task(&run, "gate");
+        (task["attempts"] == 2 && task["state"] == "running").then_some(())
+    });
+    cis.write("open", "");
+    cis.wait_run(&run, "succeeded");
+    let detail = other.wait_run(&run, "succeeded");
+    assert_eq!(detail["run"]["counts"]["succeeded"], 201);
+    let did = |cis: &Cis| cis.status()["did"].clone();
+    assert_eq!(did(&cis), did(&other), "it is the same node");
+    other.stop();
+    cis.stop();
+}
+
+#[test]
+fn a_restore_needs_a_quiet_home_and_a_sound_backup() {
+    let cis = Cis::new();
+    let run = cis.start(&many(1));
+    cis.session_of("gate");
+    let file = backup(&cis, "whole.tar");
+    let restore = |file: &PathBuf| cis.run(["store", "restore", "--force", file.to_str().unwrap()]);
+    assert!(restore(&file).expect(3).stderr.contains("a node uses"));
+    cis.ok(["node", "stop"]);
+    assert!(restore(&file).expect(3).stderr.contains("a session host uses"), "its sessions live on");
+    cis.ok(["node", "stop", "--kill-sessions"]);
+
+    let mut bytes = fs::read(&file).unwrap();
+    let at = bytes.windows(12).position(|window| window == b"gate is live").expect("the log of an open run");
+    bytes[at] ^= 1;
+    let damaged = cis.write("damaged.tar", &bytes);
+    assert!(restore(&damaged).expect(2).stderr.contains("is not what was written"));
+    let cut = cis.write("cut.tar", &bytes[..bytes.len() / 2]);
+    restore(&cut).expect(2);
+    cis.run(["store", "check"]).expect(0);
+
+    cis.write("open", "");
+    let said = restore(&file).expect(0).stdout;
+    let kept = said.split_once("What was there before is ").expect(&said).1.lines().next().unwrap();
+    assert!(PathBuf::from(kept).join("cis.db").exists(), "{said}");
+    cis.wait_run(&run, "succeeded");
+    cis.stop();
+}
+
+#[test]
+fn a_backup_is_private_replaces_nothing_unasked_and_goes_through_a_pipe() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let cis = Cis::new();
+    cis.dag(&ended("x"), &[]).expect(0);
+    let file = backup(&cis, "x.tar");
+    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    let again = cis.run(["store", "backup", file.to_str().unwrap()]).expect(2);
+    assert!(again.stderr.contains("there already"), "{}", again.stderr);
+    cis.stop();
+    let line = "$E2E_CIS store backup --logs - | $E2E_CIS --home \"$E2E_WORK/other\" store restore - --json";
+    let mut command = std::process::Command::new("sh");
+    command.args(["-c", line]).current_dir(cis.work()).env_clear().envs(cis.environment());
+    let report = super::harness::Running::start(command).wait().expect(0).json();
+    assert_eq!(report["kept"], serde_json::Value::Null);
+    let logs = cis.work().join("other/logs");
+    assert_eq!(files_below(&logs).len(), 1, "with --logs those of ended runs are in it");
+}
+
+/// Makes every file that may be in use look as if it were put long ago.
+fn age(cis: &Cis) {
+    for folder in ["blobs", "secrets"] {
+        for path in files_below(&cis.home().join(folder)) {
+            let file = File::options().append(true).open(path).unwrap();
+            file.set_modified(SystemTime::now() - Duration::from_secs(3600)).unwrap();
+        }
+    }
+}
+
+#[test]
+fn cleaning_takes_what_ended_runs_left_and_nothing_of_an_open_one() {
+    let cis = Cis::new();
+    // An environment of its own: nothing of it is shared with the open run.
+    let gone = {
+        let file = cis.write("gone.toml", ended("gone"));
+        let mut command = cis.command(["dag", "run", file.to_str().unwrap()]);
+        command.env("OTHER", "1");
+        super::harness::Running::start(command).wait().expect(0);
+        cis.json(&["dag", "list"])["items"][0]["id"].as_str().unwrap().to_owned()
+    };
+    let open = cis.start(&many(2));
+    cis.session_of("gate");
+    cis.wait_task(&open, "t1", "succeeded");
+    age(&cis);
+    let log_of_open = || cis.ok(["dag", "logs", "t1", "--run", &open]);
+    let dry = cis.json(&["store", "gc", "--older-than", "1ms", "--dry-run"]);
+    assert_eq!((&dry["runs"], &dry["dry_run"]), (&1.into(), &true.into()), "{dry}");
+    assert_eq!(cis.ok(["dag", "logs", "a", "--run", &gone]).trim(), "said by gone");
+    let report = cis.json(&["store", "gc", "--older-than", "1ms"]);
+    assert_eq!((&report["runs"], &report["blobs"]), (&1.into(), &2.into()), "{report}");
+    assert_eq!(report["log_bytes"], dry["log_bytes"]);
+    let said = cis.run(["dag", "logs", "a", "--run", &gone]).expect(3).stderr;
+    assert!(said.contains("was removed at 2") && said.contains("more than 1ms ago"), "{said}");
+    let said = cis.run(["dag", "retry", &gone]).expect(3).stderr;
+    assert!(said.contains("was removed at"), "{said}");
+    assert_eq!(cis.show(&gone)["tasks"][0]["state"], "succeeded", "what is known of it stays");
+    assert_eq!(log_of_open().trim(), "1");
+
+    let report = cis.json(&["store", "gc", "--max-size", "0"]);
+    assert_eq!(report["runs"], 0, "an open run is not cleaned, however little may be kept");
+    assert_eq!(log_of_open().trim(), "1");
+    cis.write("open", "");
+    cis.wait_run(&open, "succeeded");
+    cis.run(["store", "check", "--deep"]).expect(0);
+    cis.stop();
+
+    age(&cis);
+    let report = cis.json(&["store", "gc", "--max-size", "0"]);
+    assert_eq!((&report["runs"], &report["kept_bytes"]), (&1.into(), &0.into()), "without a node: {report}");
+    cis.run(["store", "check", "--deep"]).expect(0);
+    cis.run(["store", "rebuild"]).expect(0);
+    let said = cis.run(["dag", "logs", "t1", "--run", &open]).expect(3).stderr;
+    assert!(said.contains("at most 0 B are kept"), "{said}");
+    cis.stop();
+}
+
+#[test]
+fn a_run_that_was_cleaned_can_be_run_again_while_its_file_is_there() {
+    let cis = Cis::new();
+    cis.ok(["node", "start", "--detach"]);
+    cis.dag(&ended("twice"), &[]).expect(0);
+    assert_eq!(cis.json(&["store", "gc", "--older-than", "1ms"])["runs"], 1);
+    let run = cis.json(&["dag", "list"])["items"][0]["id"].as_str().unwrap().to_owned();
+    cis.run(["dag", "retry", &run]).expect(0);
+    eventually("it ran again", || (cis.task(&run, "a")["attempts"] == 2).then_some(()));
+    cis.wait_run(&run, "succeeded");
+    assert_eq!(cis.ok(["dag", "logs", "a", "--run", &run]).trim(), "said by twice");
+    assert!(
+        cis.run(["dag", "logs", "a", "--run", &run, "--attempt", "1"]).expect(3).stderr.contains("removed")
+    );
+    assert_eq!(cis.json(&["store", "gc", "--older-than", "1ms"])["runs"], 1, "and can be cleaned again");
+    cis.stop();
+}
+
+#[test]
+fn a_full_disk_is_cleaned_without_space() {
+    let cis = Cis::new();
+    let Some(_mounted) = Mounted::at(&cis.home(), "24m") else { return };
+    let loud = "version = 1\n[dag]\nid = \"loud\"\n[[tasks]]\nid = \"a\"\ntty = false\nscript = 'yes | head -c 4000000'\n";
+    cis.dag(loud, &[]).expect(0);
+    let open = cis.start(&many(1));
+    cis.session_of("gate");
+    fill(&cis.home().join("ballast"));
+    cis.write("open", "");
+    eventually("nothing can be recorded", || {
+        cis.ok(["node", "status"]).contains("nothing starts").then_some(())
+    });
+    let report = cis.json(&["store", "gc", "--older-than", "1ms"]);
+    assert!(report["log_bytes"].as_u64().unwrap() >= 4_000_000, "{report}");
+    cis.wait_run(&open, "succeeded");
+    assert!(cis.home().join("ballast").exists(), "nobody else made room");
+    cis.stop();
+}
