@@ -64,7 +64,7 @@ fn whatever_a_result_depends_on_changes_the_key_and_nothing_else_does() {
     ];
     assert!(unchanged.iter().all(|other| *other == same));
     let mut changed = vec![
-        same.clone(),
+        same,
         change(|spec, _| spec.program = Program::Argv(vec!["make all".to_owned()])),
         change(|spec, _| spec.program = Program::Script { shell: "make".to_owned(), text: "all".to_owned() }),
         change(|_, cache| cache.cwd = "sub".to_owned()),
