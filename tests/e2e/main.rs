@@ -23,6 +23,7 @@ mod crash_host;
 mod crash_node;
 mod examples;
 mod files;
+mod gates;
 mod harness_check;
 mod http;
 mod json;

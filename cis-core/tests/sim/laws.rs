@@ -37,7 +37,10 @@ fn fresh(seed: u64) -> Run {
 }
 
 fn task() -> impl Strategy<Value = TaskId> {
-    (0..6u32).prop_map(|n| TaskId::new(&format!("t{n}")).unwrap())
+    prop_oneof![
+        6 => (0..6u32).prop_map(|n| TaskId::new(&format!("t{n}")).unwrap()),
+        2 => (0..6u32, 1..4u32).prop_map(|(n, item)| TaskId::new(&format!("t{n}.{item}")).unwrap()),
+    ]
 }
 
 fn state() -> impl Strategy<Value = TaskState> {
@@ -50,6 +53,11 @@ fn changes() -> impl Strategy<Value = Vec<TaskChange>> {
         Just(Some(QueueReason::Slot)),
         (0..9i64).prop_map(|at_ms| Some(QueueReason::RetryAt { at_ms, after: String::new() })),
         (0..9i64).prop_map(|at_ms| Some(QueueReason::Resources { at_ms, detail: String::new() })),
+        (0..9i64).prop_map(|at_ms| {
+            let until_ms = (at_ms > 2).then_some(at_ms);
+            Some(QueueReason::Approval { prompt: String::new(), until_ms })
+        }),
+        (0..4u32).prop_map(|count| Some(QueueReason::Items { count })),
     ];
     let change = (task(), state(), any::<bool>(), queued).prop_map(|(task, state, end, queued)| TaskChange {
         task,
@@ -103,6 +111,11 @@ fn event() -> impl Strategy<Value = EventBody> {
         EventBody::TasksAdded { parent, tasks: vec![dags::task(&mut Rng::new(1), id, vec![need])] }
     });
     let retried = changes().prop_map(|changes| EventBody::RunRetried { scope: RetryScope::All, changes });
+    let expanded = (task(), 0..4u64).prop_map(|(task, count)| EventBody::TaskExpanded {
+        task,
+        items: (0..count).map(Into::into).collect(),
+    });
+    let approved = task().prop_map(|task| EventBody::TaskApproved { task, by: "x".into(), comment: None });
     let detail = String::new;
     prop_oneof![
         4 => Just(EventBody::RunStarted {}),
@@ -115,6 +128,8 @@ fn event() -> impl Strategy<Value = EventBody> {
         20 => grant,
         20 => result,
         4 => prompt,
+        6 => expanded,
+        4 => approved,
         2 => added,
         2 => retried,
     ]

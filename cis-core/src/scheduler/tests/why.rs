@@ -1,7 +1,7 @@
 //! What `cis dag why` says.
 
 use super::bench::*;
-use crate::dag::{Dag, Trigger};
+use crate::dag::{Dag, Task, Trigger};
 use crate::scheduler::{InputKind, Rejected};
 
 fn why(bench: &Bench, task: &str) -> Vec<String> {
@@ -38,6 +38,57 @@ fn of_a_task_that_waits_for_its_needs() {
             "$ cis dag logs -f a"
         ]
     );
+}
+
+#[test]
+fn of_a_task_that_waits_for_a_human_for_items_or_for_its_group() {
+    use crate::dag::{Approval, Foreach, Group, Handlers};
+    let gate =
+        Task { approval: Some(Approval { prompt: "Go?".into(), timeout_ms: Some(5000) }), ..task("gate") };
+    let each = Task {
+        foreach: Some(Foreach::Items(vec![1.into(), 2.into()])),
+        group: Some("lock".into()),
+        ..task("each")
+    };
+    let chosen = Task { condition: Some("1 == 1".into()), ..task("chosen: gate") };
+    let lock = ("lock".to_owned(), Group { limit: 1, frees_when_blocked: false });
+    let on = Handlers { always: Some(id("last")), ..Handlers::default() };
+    let tasks = vec![gate, each, chosen, task("last")];
+    let mut bench = Bench::new(100);
+    bench.submit(1, Dag { groups: [lock].into(), on, ..dag(tasks) }, 10);
+    bench.now += 2000;
+    assert_eq!(
+        why(&bench, "gate"),
+        [
+            "It waits for a human's approval for 2.0s: Go?",
+            "It fails when nobody has decided in 3.0s.",
+            "$ cis dag approve RUN gate",
+            "$ cis dag reject RUN gate --reason TEXT"
+        ]
+    );
+    assert_eq!(
+        why(&bench, "each"),
+        [
+            "2 of its 2 items have not ended: `each.1` (running), `each.2` (queued).",
+            "$ cis dag why each.1 --run RUN"
+        ]
+    );
+    assert_eq!(
+        why(&bench, "each.2"),
+        [
+            "All places of group `lock` are taken (1 of 1); in this run: `each.1` (for 2.0s).",
+            "$ cis group list"
+        ]
+    );
+    assert_eq!(
+        why(&bench, "chosen"),
+        [
+            "When its needs have ended, `if` decides whether it runs: 1 == 1",
+            "1 of its 1 needs has not ended: `gate` (waits for approval).",
+            "$ cis dag approve RUN gate"
+        ]
+    );
+    assert!(why(&bench, "last")[0].ends_with("and after the other handlers. 5 have not."));
 }
 
 #[test]

@@ -194,7 +194,7 @@ fn session_state(result: &AttemptResult) -> SessionState {
         AttemptOutcome::Cancelled
             | AttemptOutcome::Lost { .. }
             | AttemptOutcome::SpawnError { .. }
-            | AttemptOutcome::Failed { cause: FailureCause::Timeout { .. } }
+            | AttemptOutcome::Failed { cause: FailureCause::Timeout { .. } | FailureCause::Idle { .. } }
     );
     if by_us || result.exit.is_none() { SessionState::Terminated } else { SessionState::Exited }
 }

@@ -8,10 +8,10 @@ use rusqlite::types::Value;
 use super::support::{
     Home, assigned, created, draft, facts, run_id, seeds_of_dag, session_id, succeeded, task, ulid,
 };
-use crate::dag::{Action, Task};
+use crate::dag::{Action, Group, Task};
 use crate::event::{
-    AttemptOutcome, EndReason, EventBody, ExecutionMode, ExitStatus, LostBy, OutputRecord, QueueReason,
-    RetryScope, TaskChange, TaskState,
+    ArtifactRecord, AttemptOutcome, EndReason, EventBody, ExecutionMode, ExitStatus, LostBy, OutputRecord,
+    QueueReason, RetryScope, TaskChange, TaskState,
 };
 use crate::ids::{HostInstance, NodeDid, TaskId};
 use crate::store::Writer;
@@ -45,8 +45,10 @@ fn name(n: u8) -> &'static str {
 fn change(n: u8, kind: u8) -> TaskChange {
     let state = TaskState::ALL[usize::from(kind) % TaskState::ALL.len()];
     let end = state.is_terminal().then(|| EndReason::Attempt { detail: "x".to_owned() });
-    let queued = match kind % 3 {
+    let queued = match kind % 5 {
         0 => Some(QueueReason::Slot),
+        3 => Some(QueueReason::Approval { prompt: "?".to_owned(), until_ms: Some(i64::from(kind)) }),
+        4 => Some(QueueReason::Group { name: "g".to_owned() }),
         1 => Some(QueueReason::RetryAt { at_ms: i64::from(kind) * 1000, after: "exit code 1".to_owned() }),
         _ => None,
     };
@@ -68,6 +70,9 @@ fn result(n: u8, attempt: u8, kind: u8, at: i64) -> EventBody {
         0 => {
             let value = OutputRecord { value: kind.into(), hash: "h".to_owned(), blob: None };
             result.outputs.insert("o".to_owned(), value);
+            let blob = crate::ids::BlobId("b".to_owned());
+            result.artifacts =
+                vec![ArtifactRecord { path: "p".to_owned(), blob, size: 1, executable: false }];
         }
         1 => {
             result.outcome = AttemptOutcome::Lost { detail: "gone".to_owned() };
@@ -89,7 +94,13 @@ fn result(n: u8, attempt: u8, kind: u8, at: i64) -> EventBody {
 fn body((kind, a, b, c): Step, at: i64) -> EventBody {
     let session = session_id(u128::from(a) * 16 + u128::from(b));
     let host = HostInstance(ulid(u128::from(c % 2)));
-    match kind % 20 {
+    match kind % 23 {
+        20 => EventBody::TaskExpanded { task: task(name(a)), items: vec![1.into(); usize::from(b % 4)] },
+        21 => EventBody::TaskApproved { task: task(name(a)), by: "x".to_owned(), comment: None },
+        22 => {
+            let group = (b % 3 > 0).then(|| Group { limit: u32::from(c), frees_when_blocked: b % 2 == 0 });
+            EventBody::NodeGroup { name: name(a).to_owned(), group }
+        }
         0 => EventBody::RunStarted {},
         1 => EventBody::RunPaused {},
         2 => EventBody::RunResumed {},

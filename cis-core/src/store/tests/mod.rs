@@ -5,6 +5,7 @@ mod damage;
 mod events;
 mod faults;
 mod find;
+mod gates;
 mod measure;
 mod open;
 mod support;

@@ -83,6 +83,14 @@ impl Story {
         self.tell(&EventBody::TaskStatus { changes: vec![change] });
     }
 
+    fn asks(&mut self, name: &str) {
+        let queued = QueueReason::Approval { prompt: "Go\x1b[2J?".into(), until_ms: None };
+        let (task, state, end) = (task(name), TaskState::Queued, None);
+        self.tell(&EventBody::TaskStatus {
+            changes: vec![TaskChange { task, state, end, queued: Some(queued) }],
+        });
+    }
+
     fn counts(&self) -> String {
         let with_tasks = TaskState::ALL.iter().filter(|state| self.model.count(**state) > 0);
         let parts: Vec<String> =
@@ -217,4 +225,22 @@ fn ten_thousand_tasks_are_folded_quickly() {
     assert_eq!(story.counts(), "10000 succeeded");
     // Writing the events is most of it; the bound is for a loaded machine and an unoptimised build.
     assert!(begun.elapsed().as_secs() < 10, "{:?}", begun.elapsed());
+}
+
+#[test]
+fn a_question_stands_until_it_is_decided_and_items_are_counted_once() {
+    let mut story = Story::new(2);
+    story.asks("deploy");
+    assert_eq!(story.said(false), "  approve? deploy waits for approval: Go?[2J? (cis dag approve deploy)\n");
+    assert!(story.drawn(80, 24, false).contains("approve? deploy: Go"), "{}", story.drawn(80, 24, false));
+    story.tell(&EventBody::TaskApproved { task: task("deploy"), by: "x".into(), comment: None });
+    assert!(!story.drawn(80, 24, false).contains("approve?"));
+    let expanded =
+        |n: u64| EventBody::TaskExpanded { task: task("deploy"), items: (0..n).map(Into::into).collect() };
+    story.tell(&expanded(2));
+    assert_eq!(story.counts(), "1 pending, 3 queued");
+    story.status("deploy.1", TaskState::Pending, None);
+    story.status("deploy.2", TaskState::Pending, None);
+    story.tell(&expanded(1));
+    assert_eq!(story.counts(), "1 pending, 2 queued, 1 completed");
 }
