@@ -9,6 +9,7 @@ pub mod event;
 pub mod identity;
 pub mod ids;
 pub mod policy;
+pub mod proc;
 pub mod scheduler;
 pub mod text;
 

@@ -141,12 +141,9 @@ fn stamped(line: &[u32]) -> Stamped {
     above.and_then(|one| home_of_host(one.pid)).map_or(Stamped::BySomebody, Stamped::By)
 }
 
-/// The line of RLIMIT_RTTIME in `/proc/PID/limits` (proc_pid_limits(5)), µs.
+/// As `/proc/PID/limits` says, µs.
 fn hard_realtime_limit(pid: u32) -> Option<u64> {
-    let limits = fs::read_to_string(format!("/proc/{pid}/limits")).ok()?;
-    let line = limits.lines().find_map(|line| line.strip_prefix("Max realtime timeout"))?;
-    let hard = line.split_ascii_whitespace().nth(1)?;
-    if hard == "unlimited" { Some(u64::MAX) } else { hard.parse().ok() }
+    crate::proc::hard_realtime_limit(&fs::read(format!("/proc/{pid}/limits")).ok()?)
 }
 
 /// A session host works in its home. That it is called one cannot be pretended here: what descends from

@@ -73,6 +73,11 @@ pub struct Decoder {
 impl Decoder {
     /// Takes what was read.
     pub fn feed(&mut self, bytes: &[u8]) {
+        self.room(bytes.len()).extend_from_slice(bytes);
+    }
+
+    /// Where what is read next is to be appended, with room for so many bytes at least.
+    pub fn room(&mut self, bytes: usize) -> &mut Vec<u8> {
         if self.at == self.held.len() {
             self.held.clear();
             self.at = 0;
@@ -81,7 +86,8 @@ impl Decoder {
             self.held.drain(..self.at);
             self.at = 0;
         }
-        self.held.extend_from_slice(bytes);
+        self.held.reserve(bytes);
+        &mut self.held
     }
 
     /// The next whole frame; none where more bytes are needed.

@@ -8,7 +8,8 @@ use std::path::Path;
 use crate::Outcome;
 use crate::workspace::{files_below, root};
 
-const PURE: &[&str] = &["api", "dag", "event", "identity", "ids", "monitor", "policy", "scheduler", "text"];
+const PURE: &[&str] =
+    &["api", "dag", "event", "identity", "ids", "monitor", "policy", "proc", "scheduler", "text"];
 const IO: &[&str] = &["client", "config", "link", "matrix", "server", "session", "store"];
 /// Protocols that are plain values though they lie in an io folder.
 const PLAIN: &[&str] = &["session::protocol"];

@@ -11,13 +11,11 @@ use crate::api::{FromWorker, Program, Report, TaskSpec, ToWorker, Worker as _};
 use crate::dag::{SecretSource, Task, template};
 use crate::event::{AttemptOutcome, FailureCause, OutputRecord};
 use crate::ids::{AttemptId, Fence, SessionId, TaskId, TimestampMs};
+use crate::node::worker::LOG_LIMIT_BYTES;
 use crate::scheduler::{Effect, Run};
 use crate::session::hub::SessionInfo;
 use crate::session::protocol::{StartFailure, ToHost};
 use crate::store::Blobs;
-
-/// Output that is kept of a session, bytes.
-const LOG_LIMIT_BYTES: u64 = 64 << 20;
 
 impl Driver {
     pub(super) fn perform(&mut self, now: TimestampMs) {

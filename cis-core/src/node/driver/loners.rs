@@ -11,14 +11,12 @@ use crate::ids::{SessionId, TimestampMs};
 use crate::node::commands::Reply;
 use crate::node::environment;
 use crate::node::exposure::Exposure;
+use crate::node::worker::LOG_LIMIT_BYTES;
 use crate::policy::redact::Redactor;
 use crate::scheduler::{Input, InputKind};
 use crate::session::hub::Ended;
 use crate::session::protocol::{Exit, Io, Start, StartFailure, ToHost};
 use crate::store::{SessionFacts, StoreError};
-
-/// Output that is kept of a session, bytes.
-const LOG_LIMIT_BYTES: u64 = 64 << 20;
 
 /// Between SIGTERM and SIGKILL, ms.
 const GRACE_MS: u64 = 10_000;

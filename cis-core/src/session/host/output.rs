@@ -3,8 +3,9 @@
 use rustix::event::epoll::{self, EventFlags};
 use rustix::io::Errno;
 
-use super::server::{Host, OUTPUT_PER_TURN, Source};
+use super::server::{Host, OUTPUT_PER_TURN};
 use super::session::{Descriptors, Flow};
+use super::source::Source;
 use crate::session::protocol::FromHost;
 
 /// A read that brings less has most likely emptied it; the next look would cost a call for nothing.

@@ -10,69 +10,25 @@ use std::os::unix::net::UnixListener;
 use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
 use rustix::io::Errno;
-use rustix::net::{SocketFlags, accept_with};
 
 use super::config::{HostConfig, HostError, READY};
-use super::connection::{Connection, Read};
+use super::connection::Connection;
 use super::environment::{Base, Programs};
 use super::session::Session;
 use super::slab::Slab;
+use super::source::Source;
 use super::supervise::Supervise;
 use super::timers::{Timers, Wake};
 use super::{leftovers, listener};
 use crate::ids::{HostInstance, SessionId, TimestampMs};
 use crate::session::os::{self, Limits, Nofile, ProcFs, Process, SignalFd, Spawner, Stamps};
-use crate::session::protocol::FromHost;
 
 /// So much of a session's output is read in one turn, bytes: a flood does not hold up the others.
 pub(super) const OUTPUT_PER_TURN: usize = 64 << 10;
-/// Peers at a time.
-const CONNECTIONS_MAX: usize = 256;
 /// A crash report of earlier lives is dropped above this, bytes.
 const CRASH_LOG_BYTES_MAX: u64 = 1 << 20;
 /// What has ended everything waits so long for its peers to read about it, ms.
 const LAST_WORDS_MS: u64 = 1000;
-
-/// What an epoll event is about; its number is in the event's data.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Source {
-    Listener,
-    Signals,
-    Timers,
-    Connection(usize),
-    /// Output of a session; of a PTY also room for input.
-    Output(usize),
-    /// Room in the stdin pipe of a session.
-    Input(usize),
-}
-
-impl Source {
-    const BITS: u32 = 56;
-
-    pub(super) fn data(self) -> epoll::EventData {
-        let (kind, number) = match self {
-            Self::Listener => (0, 0),
-            Self::Signals => (1, 0),
-            Self::Timers => (2, 0),
-            Self::Connection(at) => (3, at),
-            Self::Output(at) => (4, at),
-            Self::Input(at) => (5, at),
-        };
-        epoll::EventData::new_u64(kind << Self::BITS | number as u64)
-    }
-
-    fn of(data: epoll::EventData) -> Self {
-        let at = usize::try_from(data.u64() & ((1 << Self::BITS) - 1)).unwrap_or(usize::MAX);
-        match data.u64() >> Self::BITS {
-            0 => Self::Listener,
-            1 => Self::Signals,
-            2 => Self::Timers,
-            3 => Self::Connection(at),
-            4 => Self::Output(at),
-            _ => Self::Input(at),
-        }
-    }
-}
 
 /// All that a host has.
 pub(super) struct Host {
@@ -109,9 +65,9 @@ pub(super) struct Host {
     pub(super) now_unix: TimestampMs,
     pub(super) buffer: Vec<u8>,
     signals: SignalFd,
-    listener: UnixListener,
+    pub(super) listener: UnixListener,
     /// Given up for a moment where descriptors have run out, to take a peer in and send it away.
-    spare: Option<OwnedFd>,
+    pub(super) spare: Option<OwnedFd>,
     idle_since: Option<u64>,
     over_since: Option<u64>,
     lock: File,
@@ -284,130 +240,12 @@ impl Host {
         }
     }
 
-    fn accept_all(&mut self) {
-        loop {
-            match accept_with(&self.listener, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC) {
-                Ok(stream) => self.admit(stream),
-                Err(Errno::INTR | Errno::CONNABORTED) => {}
-                Err(Errno::MFILE | Errno::NFILE) => {
-                    // Or epoll would tell of the waiting peer for ever.
-                    self.spare = None;
-                    drop(accept_with(&self.listener, SocketFlags::CLOEXEC));
-                    self.spare = os::null_device().ok();
-                    return;
-                }
-                Err(_) => return,
-            }
-        }
-    }
-
-    fn admit(&mut self, stream: OwnedFd) {
-        let full = self.connections.len() >= CONNECTIONS_MAX;
-        if full || !listener::admits(&stream, &self.processes, &self.stamps, self.supervise.node) {
-            return;
-        }
-        let at = self.connections.insert(Connection::new(stream));
-        let connection = self.connections.get(at).map(AsFd::as_fd);
-        let added = connection.map(|stream| {
-            epoll::add(&self.poll, stream, Source::Connection(at).data(), epoll::EventFlags::IN)
-        });
-        if !matches!(added, Some(Ok(()))) {
-            self.connections.remove(at);
-        }
-    }
-
-    fn connection_ready(&mut self, at: usize, flags: epoll::EventFlags) {
-        let Some(connection) = self.connections.get_mut(at) else { return };
-        if flags.intersects(epoll::EventFlags::IN | epoll::EventFlags::HUP | epoll::EventFlags::ERR) {
-            match connection.read(&mut self.buffer) {
-                Read::Bytes(_) => {
-                    self.take_frames(at);
-                }
-                Read::Nothing => {}
-                Read::Gone => return self.close(at),
-            }
-        }
-        // Where nothing was said and nothing waits, there is nothing to send: see `say_soon`.
-        if flags.contains(epoll::EventFlags::OUT) || !connection_rests(self.connections.get(at)) {
-            self.list(at);
-        }
-    }
-
-    /// The connection has something to do at the end of the turn.
-    pub(super) fn list(&mut self, at: usize) {
-        if let Some(connection) = self.connections.get_mut(at)
-            && !connection.listed
-        {
-            connection.listed = true;
-            self.listed.push(at);
-        }
-    }
-
-    /// Says something to one peer.
-    pub(super) fn say(&mut self, at: usize, message: &FromHost) {
-        if let Some(connection) = self.connections.get_mut(at) {
-            connection.say(message);
-            self.list(at);
-        }
-    }
-
-    /// Says something to one peer, with what is said next or when [`FRESH_MS`] are over.
-    pub(super) fn say_soon(&mut self, at: usize, message: &FromHost) {
-        if let Some(connection) = self.connections.get_mut(at) {
-            connection.say(message);
-        }
-    }
-
-    /// Says something to the node, where there is one.
-    pub(super) fn say_to_control(&mut self, message: &FromHost) {
-        if let Some(at) = self.control {
-            self.say(at, message);
-        }
-    }
-
-    /// One write for each connection, with all that this turn brought.
-    fn serve_listed(&mut self) {
-        for at in std::mem::take(&mut self.listed) {
-            let Some(connection) = self.connections.get_mut(at) else { continue };
-            connection.listed = false;
-            let behind = self.pump(at);
-            let Some(connection) = self.connections.get_mut(at) else { continue };
-            if !connection.flush() {
-                self.close(at);
-                continue;
-            }
-            connection.poll(&self.poll, Source::Connection(at).data());
-            let has_room = connection.has_room();
-            if has_room && connection.decoder.waiting() > 0 && self.take_frames(at) || has_room && behind {
-                self.list(at);
-            }
-        }
-    }
-
-    /// Hangs up.
-    pub(super) fn drop_connection(&mut self, at: usize) {
-        let Some(connection) = self.connections.remove(at) else { return };
-        self.poll_no_more(&connection);
-        for watch in &connection.watches {
-            self.unwatch_session(watch.slot, at);
-        }
-    }
-
     /// Takes a descriptor out of the epoll that is about to be closed. Closing does not do it at once:
     /// a child that was just started holds copies of all descriptors until the middle of its execve,
     /// which the host does not wait for, and epoll would go on telling of them.
     pub(super) fn poll_no_more(&self, descriptor: impl AsFd) {
         // Where it was not polled, there is nothing to do.
         let _ = epoll::delete(&self.poll, descriptor);
-    }
-
-    /// A peer went away.
-    pub(super) fn close(&mut self, at: usize) {
-        self.drop_connection(at);
-        if self.control == Some(at) {
-            self.control = None;
-            self.control_lost();
-        }
     }
 
     /// Wishes for the next wake-up of a session.
@@ -445,9 +283,4 @@ impl Host {
         let shut_down = self.over_since.is_some_and(|since| self.now >= since + LAST_WORDS_MS || all_said());
         idle || shut_down
     }
-}
-
-/// Whether a peer can wait for the next turn that has something to say to it.
-fn connection_rests(connection: Option<&Connection>) -> bool {
-    connection.is_none_or(|peer| peer.has_room() && !peer.closing && peer.decoder.waiting() == 0)
 }

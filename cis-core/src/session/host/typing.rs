@@ -3,8 +3,9 @@
 use rustix::event::epoll::{self, EventFlags};
 use rustix::io::Errno;
 
-use super::server::{Host, Source};
+use super::server::Host;
 use super::session::Descriptors;
+use super::source::Source;
 use crate::ids::{InputId, SessionId};
 use crate::session::protocol::FromHost;
 

@@ -7,11 +7,12 @@ use std::sync::Arc;
 use futures_util::Stream;
 use futures_util::stream::unfold;
 
-use super::wire::{self, Filled, Frame, Wire};
+use super::wire::{self, Filled, Wire};
 use super::{Ended, HubError};
 use crate::ids::SessionId;
 use crate::policy::redact::{Mask, RedactStream, Redactor};
 use crate::session::filter::ViewerFilter;
+use crate::session::frames::Frame;
 use crate::session::protocol::{FromHost, ToHost};
 
 /// A piece of output.
@@ -103,7 +104,7 @@ impl Follow {
         self.say(&ToHost::Probe { session: self.id }).await?;
         loop {
             if let Some(Frame::Json(json)) =
-                self.wire.decoder.next().map_err(|e| wire::lost(&self.socket, e))?
+                self.wire.decoder.next_frame().map_err(|e| wire::lost(&self.socket, e))?
             {
                 match wire::message(json) {
                     Some(FromHost::Probed { evidence, .. }) => return Ok(Some(evidence.output_bytes)),
@@ -123,7 +124,7 @@ impl Follow {
 
     async fn say(&self, message: &ToHost) -> Result<(), HubError> {
         let mut out = Vec::new();
-        wire::put_json(&mut out, message);
+        wire::put_message(&mut out, message);
         self.wire.send(&out).await.map_err(|error| wire::lost(&self.socket, error))
     }
 
@@ -157,9 +158,9 @@ impl Follow {
     /// Takes one frame, or waits for more bytes.
     async fn step(&mut self) -> Result<(), HubError> {
         let mut decoder = std::mem::take(&mut self.wire.decoder);
-        let frame = decoder.next().map_err(|error| wire::lost(&self.socket, error));
+        let frame = decoder.next_frame().map_err(|error| wire::lost(&self.socket, error));
         let more = match frame {
-            Ok(Some(Frame::Bytes { session, offset, data })) if session == self.id => {
+            Ok(Some(Frame::Bytes { session, offset, data, .. })) if session == self.id => {
                 self.bytes(offset, data);
                 false
             }
@@ -169,7 +170,7 @@ impl Follow {
                 }
                 false
             }
-            Ok(Some(Frame::Bytes { .. } | Frame::Unknown)) => false,
+            Ok(Some(Frame::Bytes { .. } | Frame::Unknown { .. })) => false,
             Ok(None) => true,
             Err(error) => return Err(error),
         };

@@ -14,11 +14,12 @@ use tokio::select;
 use tokio::sync::{mpsc, oneshot};
 
 use super::session::{Env, Session, Watch};
-use super::wire::{self, Filled, Frame, Wire};
+use super::wire::{self, Filled, Wire};
 use super::{Command, Ended, HubError, Limits};
 use crate::api::InputReceipt;
 use crate::event::ExitStatus;
 use crate::ids::{HostInstance, InputId, SessionId};
+use crate::session::frames::Frame;
 use crate::session::protocol::{Exit, FromHost, ToHost};
 
 /// Output is taken in pieces of this size; between them others get their turn.
@@ -187,14 +188,16 @@ impl Task {
         }
         let mut decoder = std::mem::take(&mut link.decoder);
         loop {
-            match decoder.next() {
-                Ok(Some(Frame::Bytes { session, offset, data })) => self.output(session, offset, data).await,
+            match decoder.next_frame() {
+                Ok(Some(Frame::Bytes { session, offset, data, .. })) => {
+                    self.output(session, offset, data).await
+                }
                 Ok(Some(Frame::Json(json))) => {
                     if let Some(message) = wire::message(json) {
                         self.message(message);
                     }
                 }
-                Ok(Some(Frame::Unknown)) => {}
+                Ok(Some(Frame::Unknown { .. })) => {}
                 Ok(None) => break,
                 Err(error) => return self.broken(error),
             }

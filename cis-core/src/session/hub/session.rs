@@ -36,7 +36,7 @@ pub(super) struct Env {
 
 impl Env {
     pub(super) fn say(&mut self, message: &ToHost) {
-        wire::put_json(&mut self.out, message);
+        wire::put_message(&mut self.out, message);
     }
 }
 

@@ -101,7 +101,7 @@ impl Processes for ProcFs {
     }
 
     fn stamp(&self, pid: u32) -> Option<u64> {
-        hard_realtime_limit(&self.read(&format!("{pid}/limits"), 16 << 10)?)
+        crate::proc::hard_realtime_limit(&self.read(&format!("{pid}/limits"), 16 << 10)?)
     }
 
     fn ignores(&self, pid: u32, signal: Signal) -> bool {
@@ -130,16 +130,6 @@ fn descriptor_of_read(call: &[u8]) -> Option<u64> {
     let reads = [libc::SYS_read, libc::SYS_readv].contains(&number);
     let descriptor = u64::from_str_radix(words.next()?.strip_prefix("0x")?, 16).ok()?;
     reads.then_some(descriptor)
-}
-
-/// Of `/proc/PID/limits`, the hard limit in the line of RLIMIT_RTTIME (proc_pid_limits(5)).
-fn hard_realtime_limit(limits: &[u8]) -> Option<u64> {
-    let limits = std::str::from_utf8(limits).ok()?;
-    let line = limits.lines().find_map(|line| line.strip_prefix("Max realtime timeout"))?;
-    match line.split_ascii_whitespace().nth(1)? {
-        "unlimited" => Some(u64::MAX),
-        number => number.parse().ok(),
-    }
 }
 
 /// A line of `/proc/PID/stat`. The name stands in parentheses and may hold any character.
@@ -194,12 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn the_hard_limit_is_the_second_number() {
-        let limits = b"Limit  Soft Limit  Hard Limit  Units\nMax realtime priority 0 0\nMax realtime timeout      9     12    us\n";
-        assert_eq!(hard_realtime_limit(limits), Some(12));
-        assert_eq!(hard_realtime_limit(b"Max realtime timeout  9  unlimited  us\n"), Some(u64::MAX));
-        assert_eq!(hard_realtime_limit(b"Max realtime timeout  9"), None);
-        assert_eq!(hard_realtime_limit(b""), None);
+    fn this_process_has_the_stamp_of_its_own_limit() {
         let own = rustix::process::getrlimit(rustix::process::Resource::Rttime).maximum;
         let proc = ProcFs::open().unwrap();
         assert_eq!(proc.stamp(std::process::id()), Some(own.unwrap_or(u64::MAX)));

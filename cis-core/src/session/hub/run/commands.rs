@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use super::super::session::{Session, Watch};
-use super::super::{Attached, Attaching, Command, Counts, Ended, HubError, saved, wire};
+use super::super::{Attached, Attaching, Command, Counts, Ended, HubError, saved};
 use super::{OUT_BYTES_MAX, Reply, Task};
 use crate::api::{Attach, InputReceipt};
 use crate::ids::{InputId, SessionId};
+use crate::session::frames;
 use crate::session::protocol::{INPUT_BYTES_MAX, ToHost, frame};
 
 /// So many commands are taken in a row.
@@ -112,7 +113,7 @@ impl Task {
         }
         self.env.say(&ToHost::Input { session: id, input });
         // One frame: the id is of the next frame alone.
-        wire::put_bytes(&mut self.env.out, frame::INPUT, id, 0, bytes);
+        frames::put_bytes(&mut self.env.out, frame::INPUT, id, 0, bytes);
         self.inputs.entry((id, input)).or_default().push(reply);
     }
 

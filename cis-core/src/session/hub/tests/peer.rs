@@ -13,7 +13,8 @@ use crate::api::{Attach, AttachNotice, TermSize};
 use crate::event::ExitStatus;
 use crate::ids::{HostInstance, SessionId};
 use crate::policy::redact::Redactor;
-use crate::session::hub::wire::{Decoder, Frame, Wire, put_bytes, put_json};
+use crate::session::frames::{Decoder, Frame, put_bytes, put_json};
+use crate::session::hub::wire::Wire;
 use crate::session::hub::{AttachOutput, Attached, Hub, Limits, SessionInfo};
 use crate::session::protocol::{Evidence, Exit, FromHost, Role, ToHost, VERSION, frame};
 use crate::session::screen::Screen;
@@ -100,7 +101,7 @@ impl Conn {
 
     pub(super) async fn say(&self, message: &FromHost) {
         let mut out = Vec::new();
-        put_json(&mut out, message);
+        put_json(&mut out, message).unwrap();
         self.send(&out).await;
     }
 
@@ -146,10 +147,10 @@ impl Conn {
     pub(super) async fn heard(&mut self) -> Said {
         soon(async {
             loop {
-                match self.wire.decoder.next().unwrap() {
+                match self.wire.decoder.next_frame().unwrap() {
                     Some(Frame::Json(json)) => return Said::Message(serde_json::from_slice(json).unwrap()),
                     Some(Frame::Bytes { session, data, .. }) => return Said::Typed(session, data.to_vec()),
-                    Some(Frame::Unknown) => panic!("a frame of an unknown kind"),
+                    Some(Frame::Unknown { .. }) => panic!("a frame of an unknown kind"),
                     None => {}
                 }
                 self.wire.stream.readable().await.unwrap();

@@ -1,0 +1,212 @@
+//! The node's own worker: turns grants into sessions of the session host, and exits into results.
+//!
+//! Owns what is known of live attempts here. Talks to the host only through [`LocalWorker::to_host`],
+//! which the driver sends after the events of the turn are durable. Decides nothing about runs.
+
+mod bases;
+mod results;
+mod secrets;
+mod start;
+
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::environment;
+use super::exposure::Exposure;
+use crate::api::{FromWorker, TaskSpec, TermSize, ToWorker, Worker};
+use crate::config::{Home, Keys};
+use crate::dag::ValueType;
+use crate::event::SessionState;
+use crate::ids::{AttemptId, BlobId, Fence, SessionId, TimestampMs};
+use crate::policy::redact::Redactor;
+use crate::session::protocol::ToHost;
+use crate::store::Blobs;
+
+/// A session that lives shorter than this is never shown as live: most tasks of a fast run do.
+pub(super) const YOUNG_MS: i64 = 20;
+
+/// Output that is kept of a session, bytes.
+pub(super) const LOG_LIMIT_BYTES: u64 = 64 << 20;
+
+/// Name of the node's own environment at the host.
+const NODE_ENVIRONMENT: &str = "node";
+
+/// Environment variables by name.
+type Variables = BTreeMap<String, String>;
+
+/// An attempt whose session may be alive.
+struct Live {
+    attempt: AttemptId,
+    fence: Fence,
+    declared: BTreeMap<String, ValueType>,
+    redactor: Arc<Redactor>,
+    /// Why its secrets are not known, and what is needed to find them: until then nothing of it is shown.
+    withheld: Option<(String, Box<TaskSpec>)>,
+    timeout_ms: Option<u64>,
+    tty: bool,
+    command: String,
+    log: PathBuf,
+    script: Option<PathBuf>,
+    pid: Option<u32>,
+    /// An earlier life of this node started it.
+    adopted: bool,
+    exposed: bool,
+    /// It wrote to `CIS_OUTPUT`, or may have.
+    wrote_output: bool,
+    /// A result was given; the acknowledgement is awaited.
+    reported: bool,
+}
+
+/// See the module.
+pub(super) struct LocalWorker {
+    home: Home,
+    keys: Arc<Keys>,
+    blobs: Arc<Blobs>,
+    own_environment: Variables,
+    environments: HashMap<BlobId, Arc<Variables>>,
+    /// Names of environments that the present host has.
+    placed: HashSet<String>,
+    log_dirs: HashSet<PathBuf>,
+    live: HashMap<SessionId, Live>,
+    by_attempt: HashMap<AttemptId, SessionId>,
+    young: VecDeque<(TimestampMs, SessionId)>,
+    /// For the host, in order.
+    pub(super) to_host: Vec<ToHost>,
+    /// For the scheduler, in order.
+    pub(super) said: Vec<FromWorker>,
+    /// Sessions that have lived long enough to be shown.
+    pub(super) exposed: Vec<Exposure>,
+    now_ms: TimestampMs,
+}
+
+impl LocalWorker {
+    pub(super) fn new(home: Home, keys: Arc<Keys>, blobs: Arc<Blobs>, own: Variables) -> Self {
+        Self {
+            home,
+            keys,
+            blobs,
+            own_environment: environment::inherited(own),
+            environments: HashMap::new(),
+            placed: HashSet::new(),
+            log_dirs: HashSet::new(),
+            live: HashMap::new(),
+            by_attempt: HashMap::new(),
+            young: VecDeque::new(),
+            to_host: Vec::new(),
+            said: Vec::new(),
+            exposed: Vec::new(),
+            now_ms: 0,
+        }
+    }
+
+    /// The time of the turn.
+    pub(super) fn set_now(&mut self, now_ms: TimestampMs) {
+        self.now_ms = now_ms;
+    }
+
+    /// The connection is new: the host may not have our environments.
+    pub(super) fn host_connected(&mut self) {
+        self.placed.clear();
+    }
+
+    /// Every session of the host is gone; the scheduler is told by somebody else.
+    pub(super) fn host_lost(&mut self) {
+        self.live.clear();
+        self.by_attempt.clear();
+        self.young.clear();
+        self.to_host.clear();
+        self.host_connected();
+    }
+
+    pub(super) fn live_count(&self) -> usize {
+        self.live.len()
+    }
+
+    pub(super) fn attempt_of(&self, session: SessionId) -> Option<&AttemptId> {
+        self.live.get(&session).map(|live| &live.attempt)
+    }
+
+    /// Whether it was shown to the rest of the node.
+    pub(super) fn is_exposed(&self, session: SessionId) -> bool {
+        self.live.get(&session).is_some_and(|live| live.exposed)
+    }
+    /// The session's first process is there.
+    pub(super) fn started(&mut self, session: SessionId, pid: u32) {
+        if let Some(live) = self.live.get_mut(&session) {
+            live.pid = Some(pid);
+            self.young.push_back((self.now_ms + YOUNG_MS, session));
+        }
+    }
+
+    /// When the next young session comes of age.
+    pub(super) fn poll_timeout(&mut self) -> Option<TimestampMs> {
+        while let Some((due, session)) = self.young.front() {
+            if self.live.get(session).is_some_and(|live| !live.exposed && !live.reported) {
+                return Some(*due);
+            }
+            self.young.pop_front();
+        }
+        None
+    }
+
+    /// Shows the sessions that have lived long enough.
+    pub(super) fn come_of_age(&mut self) {
+        while let Some((due, session)) = self.young.front().copied() {
+            if due > self.now_ms {
+                return;
+            }
+            self.young.pop_front();
+            self.expose(session);
+        }
+    }
+
+    /// Shows a session now. Answers whether it is (or was) one of ours that can be shown.
+    pub(super) fn expose(&mut self, session: SessionId) -> bool {
+        self.reveal(session);
+        let Some(live) = self.live.get_mut(&session) else { return false };
+        let (Some(pid), false) = (live.pid, live.reported) else { return live.exposed };
+        if !live.exposed && live.withheld.is_none() {
+            live.exposed = true;
+            self.said.push(FromWorker::Session {
+                attempt: live.attempt.clone(),
+                fence: live.fence,
+                state: SessionState::Working,
+                pid: Some(pid),
+            });
+            self.exposed.push(Exposure {
+                session,
+                tty: live.tty,
+                adopted: live.adopted,
+                size: live.tty.then(TermSize::default),
+                log: live.log.clone(),
+                command: live.command.clone(),
+                redactor: Arc::clone(&live.redactor),
+            });
+        }
+        true
+    }
+}
+
+impl Worker for LocalWorker {
+    fn tell(&mut self, message: ToWorker) {
+        match message {
+            ToWorker::Grant { attempt, session, fence, spec, .. } => {
+                self.grant(&attempt, session, fence, *spec)
+            }
+            // The own worker's grants end with the node, not with a lease.
+            ToWorker::Renew { .. } => {}
+            ToWorker::Cancel { attempt, fence: _, grace_ms } => {
+                if let Some(session) = self.by_attempt.get(&attempt) {
+                    self.to_host.push(ToHost::Kill { session: *session, grace_ms: Some(grace_ms) });
+                }
+            }
+            ToWorker::Ack { attempt, fence: _ } => {
+                if let Some(session) = self.by_attempt.get(&attempt).copied() {
+                    self.to_host.push(ToHost::AckExit { session });
+                    self.forget(session);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! Ends of sessions into results: outcome and outputs.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use super::LocalWorker;
+use crate::api::{FromWorker, Refusal, Report};
+use crate::dag::outputs;
+use crate::event::{AttemptOutcome, FailureCause, OutputRecord};
+use crate::ids::{AttemptId, Fence, SessionId};
+use crate::node::small_file::{self, Links, ReadError};
+use crate::session::protocol::{Exit, StartFailure};
+use crate::store::Safety;
+
+/// A `CIS_OUTPUT` file is read no further.
+const OUTPUT_FILE_BYTES_MAX: u64 = 1 << 20;
+
+impl LocalWorker {
+    /// It could not be started.
+    pub(in crate::node) fn start_failed(&mut self, session: SessionId, why: StartFailure) {
+        let Some(live) = self.live.get(&session) else { return };
+        let (attempt, fence) = (live.attempt.clone(), live.fence);
+        match why {
+            StartFailure::Resources { detail } => {
+                self.forget(session);
+                self.said.push(FromWorker::Refused { attempt, fence, reason: Refusal::Resources { detail } });
+            }
+            StartFailure::Program { detail } => {
+                self.say_result(attempt, fence, AttemptOutcome::SpawnError { detail }, None, BTreeMap::new());
+            }
+        }
+    }
+
+    /// It ended. Answers whether it is one of ours: if so it was shown to the hub before or not.
+    pub(in crate::node) fn exited(&mut self, session: SessionId, exit: &Exit) -> bool {
+        let Some(live) = self.live.get(&session) else { return false };
+        if live.reported {
+            return true;
+        }
+        let (attempt, fence) = (live.attempt.clone(), live.fence);
+        let mut values = BTreeMap::new();
+        let outcome = if exit.timed_out {
+            let limit_ms = live.timeout_ms.unwrap_or_default();
+            AttemptOutcome::Failed { cause: FailureCause::Timeout { limit_ms } }
+        } else if exit.killed && !exit.status.is_success() {
+            AttemptOutcome::Cancelled
+        } else {
+            match self.collect(session) {
+                Ok(outputs) => {
+                    values = outputs;
+                    if exit.status.is_success() {
+                        AttemptOutcome::Succeeded
+                    } else {
+                        AttemptOutcome::Failed { cause: FailureCause::Exit { status: exit.status } }
+                    }
+                }
+                // A task that failed need not have written its outputs.
+                Err(_) if !exit.status.is_success() => {
+                    AttemptOutcome::Failed { cause: FailureCause::Exit { status: exit.status } }
+                }
+                Err(detail) => AttemptOutcome::Failed { cause: FailureCause::Outputs { detail } },
+            }
+        };
+        self.say_result(attempt, fence, outcome, Some(exit), values);
+        true
+    }
+
+    fn collect(&mut self, session: SessionId) -> Result<BTreeMap<String, OutputRecord>, String> {
+        let bytes = read_output(&self.home.output_file(session))?;
+        self.reveal(session);
+        let Some(live) = self.live.get_mut(&session) else { return Ok(BTreeMap::new()) };
+        live.wrote_output = bytes.is_some();
+        let bytes = bytes.unwrap_or_default();
+        if bytes.is_empty() && live.declared.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        if let Some((why, _)) = &live.withheld {
+            return Err(format!("they may hold secrets that are not known: {why}"));
+        }
+        let values = outputs::parse(&bytes, &live.declared)?;
+        let mut records = BTreeMap::new();
+        for (name, real) in values {
+            let mut value = real.clone();
+            live.redactor.redact_json(&mut value);
+            let blob = if value == real {
+                None
+            } else {
+                let bytes = serde_json::to_vec(&real).map_err(|e| e.to_string())?;
+                let kept = self.blobs.put_secret(&bytes, Safety::Processes);
+                Some(kept.map_err(|e| format!("output `{name}` cannot be kept: {e}"))?)
+            };
+            let hash = hash_of(&value);
+            records.insert(name, OutputRecord { value, hash, blob });
+        }
+        Ok(records)
+    }
+
+    pub(super) fn say_result(
+        &mut self,
+        attempt: AttemptId,
+        fence: Fence,
+        outcome: AttemptOutcome,
+        exit: Option<&Exit>,
+        outputs: BTreeMap<String, OutputRecord>,
+    ) {
+        if let Some(live) = self.by_attempt.get(&attempt).and_then(|session| self.live.get_mut(session)) {
+            live.reported = true;
+        }
+        let report = Report {
+            outcome,
+            exit: exit.map(|exit| exit.status),
+            started_ms: exit.map(|exit| exit.started_ms),
+            ended_ms: exit.map_or(self.now_ms, |exit| exit.ended_ms),
+            outputs,
+            artifacts: Vec::new(),
+            cached: None,
+            log_bytes: exit.map_or(0, |exit| exit.output_bytes),
+            log_hash: None,
+        };
+        self.said.push(FromWorker::Result { attempt, fence, report: Box::new(report) });
+    }
+
+    pub(super) fn forget(&mut self, session: SessionId) {
+        let Some(live) = self.live.remove(&session) else { return };
+        self.by_attempt.remove(&live.attempt);
+        if live.wrote_output {
+            remove(&self.home.output_file(session));
+        }
+        if let Some(script) = live.script {
+            remove(&script);
+        }
+    }
+}
+
+/// What a task wrote; none: it made no file.
+fn read_output(path: &Path) -> Result<Option<Vec<u8>>, String> {
+    match small_file::read(path, OUTPUT_FILE_BYTES_MAX, Links::Refuse) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(ReadError::Io(e)) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(ReadError::NotRegular) => {
+            Err("CIS_OUTPUT is no longer a regular file: write to it, do not replace it".to_owned())
+        }
+        Err(ReadError::Io(e)) => Err(format!("CIS_OUTPUT cannot be read: {e}")),
+    }
+}
+
+fn hash_of(value: &serde_json::Value) -> String {
+    use sha2::Digest as _;
+    hex::encode(sha2::Sha256::digest(value.to_string().as_bytes()))
+}
+
+fn remove(path: &Path) {
+    if let Err(e) = fs::remove_file(path)
+        && e.kind() != io::ErrorKind::NotFound
+    {
+        tracing::warn!(path = %path.display(), error = %e, "a session's file could not be removed");
+    }
+}

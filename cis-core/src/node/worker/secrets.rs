@@ -1,0 +1,78 @@
+//! What must not be seen of a session: values of its secrets, and those that it got from earlier tasks.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::{LocalWorker, Variables};
+use crate::api::TaskSpec;
+use crate::ids::SessionId;
+use crate::node::environment::{self, SecretError};
+use crate::node::exposure::command_line;
+use crate::node::secret_file::{self, Secrets};
+use crate::policy::redact::Redactor;
+
+impl LocalWorker {
+    /// Values of secrets: those kept from the first grant, or found now.
+    pub(super) fn secrets_of(
+        &self,
+        spec: &TaskSpec,
+        log: &Path,
+        base: &Variables,
+    ) -> Result<Secrets, String> {
+        if spec.secrets.is_empty() && spec.sensitive.is_empty() {
+            return Ok(Secrets::default());
+        }
+        if let Some(kept) = kept(log)? {
+            return Ok(kept);
+        }
+        let named = environment::secrets(spec, base).map_err(|e: SecretError| e.to_string())?;
+        let secrets = Secrets { named, sensitive: spec.sensitive.clone() };
+        secret_file::keep(log, &secrets)
+            .map_err(|e| format!("the secrets cannot be kept beside the log: {e}"))?;
+        Ok(secrets)
+    }
+
+    /// What must not be seen of a session that was started in an earlier life of this node.
+    pub(super) fn redactor_again(&mut self, spec: &TaskSpec, log: &Path) -> Result<Redactor, String> {
+        // The file is there where it was granted with secrets, whatever they were.
+        let secrets = match kept(log)? {
+            Some(kept) => kept,
+            None if spec.secrets.is_empty() => {
+                Secrets { sensitive: spec.sensitive.clone(), ..Secrets::default() }
+            }
+            None => {
+                let base = self.base_environment(spec.base_env.as_ref())?;
+                self.secrets_of(spec, log, &base)?
+            }
+        };
+        Redactor::new(secrets.values()).map_err(|e| e.to_string())
+    }
+
+    /// Tries again to find the secrets of a session that is withheld.
+    pub(super) fn reveal(&mut self, session: SessionId) {
+        let Some((spec, log)) = self.live.get_mut(&session).and_then(|live| {
+            let (_, spec) = live.withheld.take()?;
+            Some((spec, live.log.clone()))
+        }) else {
+            return;
+        };
+        let found = self.redactor_again(&spec, &log);
+        let Some(live) = self.live.get_mut(&session) else { return };
+        match found {
+            Ok(redactor) => {
+                live.command = redactor.redact(&command_line(&spec.program));
+                live.redactor = Arc::new(redactor);
+            }
+            Err(why) => live.withheld = Some((why, spec)),
+        }
+    }
+
+    /// Why nothing of a session may be shown.
+    pub(in crate::node) fn withheld(&self, session: SessionId) -> Option<&str> {
+        self.live.get(&session)?.withheld.as_ref().map(|(why, _)| why.as_str())
+    }
+}
+
+fn kept(log: &Path) -> Result<Option<Secrets>, String> {
+    secret_file::try_load(log).map_err(|e| format!("the secrets kept beside its log cannot be read: {e}"))
+}
