@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use ulid::Ulid;
@@ -77,9 +78,17 @@ ulid_id!(
 );
 
 /// The name of a task: 1 to 64 of `a-z`, `0-9`, `_`, `-`; a foreach item adds `.N`, a spawned child `_tN`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct TaskId(Box<str>);
+///
+/// A clone is cheap: it shares the text.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[serde(try_from = "String")]
+pub struct TaskId(Arc<str>);
+
+impl Serialize for TaskId {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
 
 impl TaskId {
     /// Checks and takes the name.
@@ -123,7 +132,7 @@ impl TryFrom<String> for TaskId {
 
 impl From<TaskId> for String {
     fn from(id: TaskId) -> Self {
-        id.0.into()
+        (*id.0).to_owned()
     }
 }
 

@@ -27,6 +27,8 @@ pub struct Run {
     pub(super) tasks: Vec<TaskEntry>,
     pub(super) index: Index,
     pub(super) phase: Phase,
+    /// So many may be granted ahead of their turn: the worker's wish, which no event holds.
+    pub(super) ahead: u32,
 }
 
 /// What is known of the run itself.
@@ -108,7 +110,18 @@ impl Run {
             detail: None,
         };
         let links = Links::new(count, &edges);
-        Ok(Self { id, facts: facts.clone(), dag, added: Vec::new(), names, links, tasks, index, phase })
+        Ok(Self {
+            id,
+            facts: facts.clone(),
+            dag,
+            added: Vec::new(),
+            names,
+            links,
+            tasks,
+            index,
+            phase,
+            ahead: 0,
+        })
     }
 
     /// Its id.
@@ -256,6 +269,12 @@ impl Run {
     pub(super) fn free_slots(&self) -> u32 {
         let working = self.live_count() - self.blocked_count();
         self.facts.max_parallel.max(1).saturating_sub(working)
+    }
+
+    /// How many may be granted now: slots that are free, and what the worker takes ahead.
+    pub(super) fn room(&self) -> u32 {
+        let working = self.live_count() - self.blocked_count();
+        self.facts.max_parallel.max(1).saturating_add(self.ahead).saturating_sub(working)
     }
 
     /// Whether cancelling takes the task at `index`: an `always` task still runs where something

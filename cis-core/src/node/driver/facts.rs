@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use super::Driver;
-use super::effects::{complete, outline};
+use super::effects::{complete, outline, slots};
 use super::host_link::Greeting;
 use crate::event::{EventBody, ExitStatus, LostBy};
 use crate::ids::{AttemptId, SessionId, TimestampMs};
@@ -131,6 +131,7 @@ impl Driver {
             return self.lost(live.attempt, "its session host ended".to_owned(), now);
         }
         let Some(run) = self.parts.machine.run(&live.attempt.run) else { return };
+        let slots = slots(run);
         let spec = match (complete(run, &live.attempt, &self.parts.blobs), &there) {
             (Ok(spec), _) => spec,
             (Err(detail), None) => return self.lost(live.attempt, detail, now),
@@ -144,7 +145,7 @@ impl Driver {
             }
         };
         let worker = &mut self.parts.worker;
-        worker.adopt(&live.attempt, live.session, live.fence, spec, there.as_ref());
+        worker.adopt(&live.attempt, live.session, live.fence, slots, spec, there.as_ref());
         if live.cancelling {
             let grace_ms = Some(live.grace_ms);
             worker.to_host.push(ToHost::Kill { session: live.session, grace_ms });

@@ -4,21 +4,25 @@
 //! which the driver sends after the events of the turn are durable. Decides nothing about runs.
 
 mod bases;
+mod pace;
 mod results;
 mod secrets;
 mod start;
+mod written;
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use self::pace::Pace;
+use self::written::Written;
 use super::environment;
 use super::exposure::Exposure;
 use crate::api::{FromWorker, TaskSpec, TermSize, ToWorker, Worker};
 use crate::config::{Home, Keys};
 use crate::dag::ValueType;
 use crate::event::SessionState;
-use crate::ids::{AttemptId, BlobId, Fence, SessionId, TimestampMs};
+use crate::ids::{AttemptId, BlobId, Fence, RunId, SessionId, TimestampMs};
 use crate::policy::redact::Redactor;
 use crate::session::protocol::ToHost;
 use crate::store::Blobs;
@@ -52,6 +56,8 @@ struct Live {
     /// An earlier life of this node started it.
     adopted: bool,
     exposed: bool,
+    /// It may have begun before its file of outputs was watched for.
+    unwatched: bool,
     /// It wrote to `CIS_OUTPUT`, or may have.
     wrote_output: bool,
     /// A result was given; the acknowledgement is awaited.
@@ -67,10 +73,13 @@ pub(super) struct LocalWorker {
     environments: HashMap<BlobId, Arc<Variables>>,
     /// Names of environments that the present host has.
     placed: HashSet<String>,
-    log_dirs: HashSet<PathBuf>,
+    /// Runs whose folder of logs is there.
+    log_dirs: HashSet<RunId>,
+    written: Written,
     live: HashMap<SessionId, Live>,
     by_attempt: HashMap<AttemptId, SessionId>,
     young: VecDeque<(TimestampMs, SessionId)>,
+    paces: HashMap<RunId, Pace>,
     /// For the host, in order.
     pub(super) to_host: Vec<ToHost>,
     /// For the scheduler, in order.
@@ -82,6 +91,7 @@ pub(super) struct LocalWorker {
 
 impl LocalWorker {
     pub(super) fn new(home: Home, keys: Arc<Keys>, blobs: Arc<Blobs>, own: Variables) -> Self {
+        let written = Written::new(&home.outputs());
         Self {
             home,
             keys,
@@ -90,9 +100,11 @@ impl LocalWorker {
             environments: HashMap::new(),
             placed: HashSet::new(),
             log_dirs: HashSet::new(),
+            written,
             live: HashMap::new(),
             by_attempt: HashMap::new(),
             young: VecDeque::new(),
+            paces: HashMap::new(),
             to_host: Vec::new(),
             said: Vec::new(),
             exposed: Vec::new(),
@@ -115,6 +127,7 @@ impl LocalWorker {
         self.live.clear();
         self.by_attempt.clear();
         self.young.clear();
+        self.paces.clear();
         self.to_host.clear();
         self.host_connected();
     }
@@ -157,6 +170,9 @@ impl LocalWorker {
                 return;
             }
             self.young.pop_front();
+            if let Some(run) = self.attempt_of(session).map(|attempt| attempt.run) {
+                self.pace_slows(run);
+            }
             self.expose(session);
         }
     }
@@ -191,8 +207,8 @@ impl LocalWorker {
 impl Worker for LocalWorker {
     fn tell(&mut self, message: ToWorker) {
         match message {
-            ToWorker::Grant { attempt, session, fence, spec, .. } => {
-                self.grant(&attempt, session, fence, *spec)
+            ToWorker::Grant { attempt, session, fence, slots, spec, .. } => {
+                self.grant(&attempt, session, fence, slots, *spec)
             }
             // The own worker's grants end with the node, not with a lease.
             ToWorker::Renew { .. } => {}

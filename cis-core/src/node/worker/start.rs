@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::{Live, LocalWorker, Variables};
@@ -23,19 +24,20 @@ impl LocalWorker {
         session: SessionId,
         fence: Fence,
         spec: &TaskSpec,
-    ) -> Result<(Variables, Arc<Variables>), String> {
-        let dir = self.home.run_logs(attempt.run);
-        if !self.log_dirs.contains(&dir) {
+    ) -> Result<(Variables, Arc<Variables>, String), String> {
+        if !self.log_dirs.contains(&attempt.run) {
+            let dir = self.home.run_logs(attempt.run);
             fs::create_dir_all(&dir)
                 .map_err(|e| format!("cannot make the log directory {}: {e}", dir.display()))?;
-            self.log_dirs.insert(dir);
+            self.log_dirs.insert(attempt.run);
         }
         let log = self.home.attempt_log(attempt.run, &attempt.task, attempt.number);
         let base = self.base_environment(spec.base_env.as_ref())?;
         let secrets = self.secrets_of(spec, &log, &base)?;
         let redactor = Redactor::new(secrets.values()).map_err(|e| e.to_string())?;
-        self.insert(attempt, session, fence, spec, redactor);
-        Ok((secrets.named, base))
+        let path = log.display().to_string();
+        self.insert(attempt, session, fence, spec, log, redactor);
+        Ok((secrets.named, base, path))
     }
 
     fn insert(
@@ -44,6 +46,7 @@ impl LocalWorker {
         session: SessionId,
         fence: Fence,
         spec: &TaskSpec,
+        log: PathBuf,
         redactor: Redactor,
     ) {
         let live = Live {
@@ -53,22 +56,32 @@ impl LocalWorker {
             timeout_ms: spec.timeout_ms,
             tty: spec.tty,
             command: redactor.redact(&command_line(&spec.program)),
-            log: self.home.attempt_log(attempt.run, &attempt.task, attempt.number),
+            log,
             script: None,
             pid: None,
             adopted: false,
             exposed: false,
+            unwatched: false,
             wrote_output: true,
             reported: false,
             redactor: Arc::new(redactor),
             withheld: None,
         };
         self.by_attempt.insert(attempt.clone(), session);
-        self.live.insert(session, live);
+        if self.live.insert(session, live).is_none() {
+            self.pace_enters(attempt.run);
+        }
     }
 
-    pub(super) fn grant(&mut self, attempt: &AttemptId, session: SessionId, fence: Fence, spec: TaskSpec) {
-        let (secrets, base) = match self.enter(attempt, session, fence, &spec) {
+    pub(super) fn grant(
+        &mut self,
+        attempt: &AttemptId,
+        session: SessionId,
+        fence: Fence,
+        slots: u32,
+        spec: TaskSpec,
+    ) {
+        let (secrets, base, log) = match self.enter(attempt, session, fence, &spec) {
             Ok(entered) => entered,
             Err(detail) => {
                 let outcome = AttemptOutcome::Failed { cause: FailureCause::Input { detail } };
@@ -100,7 +113,7 @@ impl LocalWorker {
             Program::Script { shell, text } => vec![shell, "-c".to_owned(), text],
         };
         let io = if spec.tty { Io::Pty(TermSize::default()) } else { Io::Pipes { stdin: false } };
-        let log = self.home.attempt_log(attempt.run, &attempt.task, attempt.number);
+        let line = Some(self.line(attempt.run, slots));
         self.to_host.push(ToHost::Start(Box::new(Start {
             session,
             label,
@@ -109,8 +122,9 @@ impl LocalWorker {
             env_base: Some(env_base),
             env,
             umask: spec.umask,
+            line,
             io,
-            log: log.display().to_string(),
+            log,
             log_limit_bytes: spec.log_limit_bytes,
             timeout_ms: spec.timeout_ms,
             grace_ms: spec.grace_ms,
@@ -125,16 +139,23 @@ impl LocalWorker {
         attempt: &AttemptId,
         session: SessionId,
         fence: Fence,
+        slots: u32,
         spec: TaskSpec,
         known: Option<&Known>,
     ) {
         let Some(known) = known else {
-            self.grant(attempt, session, fence, spec);
+            self.grant(attempt, session, fence, slots, spec);
+            // It may wait at the host, or have begun there just now.
+            if let Some(live) = self.live.get_mut(&session) {
+                live.unwatched = true;
+            }
             return;
         };
         // Its secrets are looked for at once; where they cannot be read it lives on, and is not shown.
-        self.insert(attempt, session, fence, &spec, Redactor::default());
+        let log = self.home.attempt_log(attempt.run, &attempt.task, attempt.number);
+        self.insert(attempt, session, fence, &spec, log, Redactor::default());
         if let Some(live) = self.live.get_mut(&session) {
+            live.unwatched = true;
             live.adopted = true;
             live.command = "(not known: its secrets cannot be read)".to_owned();
             live.withheld = Some((String::new(), Box::new(spec)));
