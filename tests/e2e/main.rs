@@ -13,6 +13,7 @@
 
 mod harness;
 
+mod ahead;
 mod attach;
 mod control;
 mod crash_host;

@@ -517,10 +517,12 @@ mod tests {
         for message in to_host() {
             let text = serde_json::to_vec(&message).unwrap();
             assert_eq!(serde_json::from_slice::<ToHost>(&text).unwrap(), message);
+            assert_eq!(crate::session::quick::to_host(&text).unwrap(), message);
         }
         for message in from_host() {
             let text = serde_json::to_vec(&message).unwrap();
             assert_eq!(serde_json::from_slice::<FromHost>(&text).unwrap(), message);
+            assert_eq!(crate::session::quick::from_host(&text).unwrap(), message);
         }
     }
 

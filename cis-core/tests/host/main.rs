@@ -5,6 +5,7 @@
 mod adoption;
 mod endings;
 mod limits;
+mod lines;
 mod orphans;
 mod sessions;
 mod streams;
