@@ -41,6 +41,7 @@ fn main() {
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .into(),
         umask: None,
+        line: None,
         io,
         log: folder.join(format!("log-{n}")).to_str().unwrap().to_owned(),
         log_limit_bytes: 64 << 20,

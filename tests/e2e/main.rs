@@ -13,6 +13,7 @@
 
 mod harness;
 
+mod ahead;
 mod artifacts;
 mod attach;
 mod cache;

@@ -55,7 +55,8 @@ impl CargoTool {
 
 /// Installs Debian's `package` where `command` cannot be run.
 pub(crate) fn ensure_debian(command: &str, package: &str) -> Outcome {
-    if works(program(command, &["--version"])) {
+    // Not every program knows `--version` (tmux).
+    if works(program("sh", &["-c", &format!("command -v {command}")])) {
         return Ok(());
     }
     eprintln!("xtask: installing Debian's package {package}");

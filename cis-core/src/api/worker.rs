@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::context::TaskContext;
 use crate::dag::{CacheKey, SecretSource, Task, ValueType};
 use crate::event::{ArtifactRecord, AttemptOutcome, ExitStatus, OutputRecord, SessionState};
-use crate::ids::{AttemptId, BlobId, Fence, SessionId, TimestampMs};
+use crate::ids::{AttemptId, BlobId, Fence, RunId, SessionId, TimestampMs};
 
 /// What a process is started from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -104,6 +104,8 @@ pub enum ToWorker {
         fence: Fence,
         /// For how long without renewal, ms; none: for ever (own worker).
         lease_ms: Option<u64>,
+        /// How many sessions of its run may run at once: a worker that was given more lets them wait.
+        slots: u32,
         /// What.
         spec: Box<TaskSpec>,
     },
@@ -134,7 +136,7 @@ pub enum ToWorker {
     },
 }
 
-/// Why a worker does not take a grant.
+/// Why a worker does not take a grant, or gives it back.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "kind")]
 pub enum Refusal {
@@ -143,6 +145,8 @@ pub enum Refusal {
         /// Of what, and what helps.
         detail: String,
     },
+    /// It waited at the worker for its turn, and was taken back: nothing was started.
+    Withdrawn {},
     /// Its own policy forbids it.
     Policy {
         /// Which rule.
@@ -180,6 +184,14 @@ pub enum FromWorker {
         state: SessionState,
         /// Of its first process, once there is one.
         pid: Option<u32>,
+    },
+    /// Sessions of this run are short: so many more than may run at once are welcome, to be begun the
+    /// moment that one ends. None: all that wait are given back.
+    Ahead {
+        /// The run.
+        run: RunId,
+        /// How many.
+        count: u32,
     },
     /// Its session asks for tasks below its own.
     Child {

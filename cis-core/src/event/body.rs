@@ -82,6 +82,8 @@ pub enum QueueReason {
         /// What was short.
         detail: String,
     },
+    /// It was given to a worker ahead of its turn, and taken back before it began; the try does not count.
+    Withdrawn,
     /// A session was lost; runs again at once, and the try does not count.
     Lost {
         /// What is known.
@@ -140,6 +142,10 @@ pub struct GrantRecord {
     /// For how long without renewal, ms; none for the node's own worker.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lease_ms: Option<u64>,
+    /// Given before a slot was free: the worker lets it begin the moment that one is, and people see it
+    /// queued until it is known to have begun.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ahead: bool,
 }
 
 /// An output as everybody may see it.

@@ -215,6 +215,11 @@ pub enum Effect {
         /// Between SIGTERM and SIGKILL, ms.
         grace_ms: u64,
     },
+    /// What the run's worker holds ahead of its turn is to be given back.
+    Withdraw {
+        /// The run.
+        run: RunId,
+    },
     /// The result is recorded: the worker may forget it.
     Ack {
         /// The try.

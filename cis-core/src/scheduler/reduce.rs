@@ -241,6 +241,10 @@ impl Run {
             if matches!(change.queued, Some(QueueReason::Resources { .. })) {
                 entry.refusals += 1;
             }
+            if change.queued == Some(QueueReason::Withdrawn) {
+                // Nothing ever knew of this try but its grant: the next one has its number, and a new fence.
+                entry.attempts = entry.attempts.saturating_sub(1);
+            }
             self.move_task(index, change.state, change.end.clone(), change.queued.clone(), at_ms);
         }
         Ok(())

@@ -29,6 +29,8 @@ pub struct Run {
     pub(super) handlers: Vec<Handler>,
     pub(super) index: Index,
     pub(super) phase: Phase,
+    /// So many may be granted ahead of their turn: the worker's wish, which no event holds.
+    pub(super) ahead: u32,
 }
 
 /// What is known of the run itself.
@@ -116,7 +118,7 @@ impl Run {
         };
         let links = Links::new(count, &edges);
         let (facts, added) = (facts.clone(), Vec::new());
-        Ok(Self { id, facts, dag, added, names, links, tasks, handlers, index, phase })
+        Ok(Self { id, facts, dag, added, names, links, tasks, handlers, index, phase, ahead: 0 })
     }
 
     /// Its id.
@@ -264,6 +266,12 @@ impl Run {
     pub(super) fn free_slots(&self) -> u32 {
         let working = self.live_count() - self.blocked_count();
         self.facts.max_parallel.max(1).saturating_sub(working)
+    }
+
+    /// How many may be granted now: slots that are free, and what the worker takes ahead.
+    pub(super) fn room(&self) -> u32 {
+        let working = self.live_count() - self.blocked_count();
+        self.facts.max_parallel.max(1).saturating_add(self.ahead).saturating_sub(working)
     }
 
     /// Whether cancelling takes the task at `index`: an `always` task and the handler of such an end still

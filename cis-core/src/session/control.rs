@@ -15,6 +15,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use super::frames::{self, Decoder, Frame, FrameError};
 use super::host::READY;
 use super::protocol::{FromHost, Role, ToHost, VERSION, frame};
+use super::quick;
 use crate::ids::{InputId, SessionId};
 
 /// Read from the socket at once, bytes.
@@ -223,7 +224,7 @@ impl HostClient {
     fn take_frames(&mut self, take: &mut impl FnMut(Received<'_>)) -> Result<(), HostClientError> {
         while let Some(frame) = self.decoder.next_frame()? {
             match frame {
-                Frame::Json(text) => match serde_json::from_slice(text).map_err(HostClientError::Message)? {
+                Frame::Json(text) => match quick::from_host(text).map_err(HostClientError::Message)? {
                     FromHost::Refused { detail } => return Err(HostClientError::Refused { detail }),
                     FromHost::Welcome { version, .. } if version != VERSION => {
                         return Err(HostClientError::Version { host: version });

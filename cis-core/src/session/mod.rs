@@ -9,6 +9,7 @@ pub mod hub;
 pub mod log;
 mod os;
 pub mod protocol;
+pub mod quick;
 pub mod screen;
 
 #[cfg(test)]

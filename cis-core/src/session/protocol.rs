@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::api::TermSize;
 use crate::event::{ExitStatus, SessionLimit};
-use crate::ids::{HostInstance, InputId, SessionId, TimestampMs};
+use crate::ids::{HostInstance, InputId, RunId, SessionId, TimestampMs};
 
 /// Version of this protocol. A host of another one is refused with its number.
 pub const VERSION: u32 = 1;
@@ -60,6 +60,18 @@ pub enum AtDeadline {
     Freeze,
 }
 
+/// A session's place among those that are not to run all at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Line {
+    /// Whose line: that of a run.
+    pub of: RunId,
+    /// So many sessions of the line run at once at most; others wait in the host, in the order in which
+    /// they came. The newest start decides for the whole line.
+    pub at_once: u32,
+    /// While more than so many wait, an end is told with what is said next.
+    pub lazy_above: u32,
+}
+
 /// A session to be started.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Start {
@@ -79,6 +91,10 @@ pub struct Start {
     /// File mode creation mask (umask(2)); none: as the host was told when it was started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub umask: Option<u32>,
+    /// It may have to wait for its turn; none: it starts at once. The start of one that waits, and of one
+    /// that ends within a few ms, is not told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line: Option<Line>,
     /// PTY or pipes.
     pub io: Io,
     /// Where its output goes: an absolute path whose directory exists. The file is made with the first byte.
@@ -126,6 +142,12 @@ pub enum ToHost {
     },
     /// Start a session.
     Start(Box<Start>),
+    /// Do not start a session that waits in its line. Answered with `StartFailed`; one that has begun
+    /// goes on.
+    Withdraw {
+        /// The session.
+        session: SessionId,
+    },
     /// The next frame of kind 2 for this session is this input. Without an id it is typed in any case
     /// (an attached terminal); with one it is typed once, and answered with `Written`.
     Input {
@@ -280,6 +302,8 @@ pub enum StartFailure {
         /// Of what.
         detail: String,
     },
+    /// It waited in its line, and was taken out of it.
+    Withdrawn {},
     /// The program or directory is not there, is not executable, or an argument is too long.
     Program {
         /// What, and what to do.
@@ -436,6 +460,7 @@ mod tests {
             env_base: Some("base".to_owned()),
             env: BTreeMap::from([("A".to_owned(), "1".to_owned())]),
             umask: Some(0o027),
+            line: Some(Line { of: RunId::from_parts(1, 2), at_once: 3, lazy_above: 4 }),
             io: Io::Pty(TermSize::default()),
             log: "/log".to_owned(),
             log_limit_bytes: 1,
@@ -445,13 +470,15 @@ mod tests {
             grace_ms: 2,
             files: BTreeMap::from([("/f".to_owned(), "text".to_owned())]),
         };
-        let pipes = Start { io: Io::Pipes { stdin: true }, files: BTreeMap::new(), ..start.clone() };
+        let pipes =
+            Start { io: Io::Pipes { stdin: true }, files: BTreeMap::new(), line: None, ..start.clone() };
         vec![
             ToHost::Hello { version: VERSION, role: Role::Control },
             ToHost::Env { name: "base".to_owned(), vars: BTreeMap::new() },
             ToHost::DropEnv { name: "base".to_owned() },
             ToHost::Start(Box::new(start)),
             ToHost::Start(Box::new(pipes)),
+            ToHost::Withdraw { session },
             ToHost::Input { session, input: InputId::from_parts(1, 2) },
             ToHost::CloseStdin { session },
             ToHost::Resize { session, size: TermSize::default() },
@@ -494,6 +521,7 @@ mod tests {
                 sessions: vec![known],
             },
             FromHost::Started { session, pid: 7, at_ms: 1 },
+            FromHost::StartFailed { session, why: StartFailure::Withdrawn {} },
             FromHost::StartFailed { session, why: StartFailure::Resources { detail: detail.clone() } },
             FromHost::StartFailed { session, why: StartFailure::Program { detail: detail.clone() } },
             FromHost::Exited { session, exit: exit() },
@@ -513,10 +541,12 @@ mod tests {
         for message in to_host() {
             let text = serde_json::to_vec(&message).unwrap();
             assert_eq!(serde_json::from_slice::<ToHost>(&text).unwrap(), message);
+            assert_eq!(crate::session::quick::to_host(&text).unwrap(), message);
         }
         for message in from_host() {
             let text = serde_json::to_vec(&message).unwrap();
             assert_eq!(serde_json::from_slice::<FromHost>(&text).unwrap(), message);
+            assert_eq!(crate::session::quick::from_host(&text).unwrap(), message);
         }
     }
 

@@ -6,6 +6,7 @@ mod adoption;
 mod endings;
 mod idle;
 mod limits;
+mod lines;
 mod orphans;
 mod sessions;
 mod streams;

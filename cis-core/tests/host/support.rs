@@ -111,6 +111,7 @@ impl Host {
             env_base: None,
             env: BTreeMap::from([("PATH".to_owned(), std::env::var("PATH").unwrap())]),
             umask: None,
+            line: None,
             io: Io::Pipes { stdin: false },
             log: self.log_path(session).to_str().unwrap().to_owned(),
             log_limit_bytes: 1 << 20,

@@ -75,7 +75,16 @@ fn event() -> impl Strategy<Value = EventBody> {
     let session = || (0..4u128).prop_map(|n| SessionId::from_parts(1, n));
     let grant = (task(), 0..5u32, 0..5u64, session()).prop_map(|(task, attempt, fence, session)| {
         let (node, host) = (NodeDid(String::new()), None);
-        EventBody::TaskAssigned(GrantRecord { task, attempt, fence, session, node, host, lease_ms: None })
+        EventBody::TaskAssigned(GrantRecord {
+            task,
+            attempt,
+            fence,
+            session,
+            node,
+            host,
+            lease_ms: None,
+            ahead: false,
+        })
     });
     let result = (task(), 0..5u32, 0..5u64, session(), state(), any::<bool>()).prop_map(
         |(task, attempt, fence, session, state, counts)| {

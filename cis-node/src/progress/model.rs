@@ -121,6 +121,14 @@ struct Grant<'a> {
     #[serde(borrow)]
     task: Cow<'a, str>,
     attempt: u32,
+    #[serde(default)]
+    ahead: bool,
+}
+
+#[derive(Deserialize)]
+struct Began<'a> {
+    #[serde(default, borrow)]
+    task: Option<Cow<'a, str>>,
 }
 
 #[derive(Deserialize)]
@@ -249,9 +257,17 @@ impl Model {
             "cis.dag.task.result" => self.result(body, changes)?,
             "cis.dag.task.assigned" => {
                 let grant: Grant<'_> = serde_json::from_str(body)?;
-                let index = self.set(&grant.task, TaskState::Running);
+                let state = if grant.ahead { TaskState::Queued } else { TaskState::Running };
+                let index = self.set(&grant.task, state);
                 self.tasks[index].attempt = grant.attempt;
                 self.tasks[index].started_ms = event.at_ms;
+            }
+            "cis.dag.session.started" => {
+                let began: Began<'_> = serde_json::from_str(body)?;
+                if let Some(task) = began.task {
+                    let index = self.set(&task, TaskState::Running);
+                    self.tasks[index].started_ms = event.at_ms;
+                }
             }
             "cis.dag.task.status" => self.statuses(body, changes)?,
             "cis.dag.task.expanded" => {

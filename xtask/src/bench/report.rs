@@ -17,13 +17,28 @@ pub(crate) struct Row {
     unit: &'static str,
     gate: f64,
     goal: f64,
+    /// More is better.
+    least: bool,
     beside: String,
 }
 
 impl Row {
     /// A ratio of ours to theirs. `limits`: gate, goal.
     pub(crate) fn ratio(what: &str, value: f64, limits: (f64, f64), beside: String) -> Self {
-        Self { what: what.to_owned(), value, unit: "×", gate: limits.0, goal: limits.1, beside }
+        Self {
+            what: what.to_owned(), value, unit: "×", gate: limits.0, goal: limits.1, least: false, beside
+        }
+    }
+
+    /// An absolute figure. `limits`: gate, goal.
+    pub(crate) fn figure(
+        what: &str,
+        value: f64,
+        unit: &'static str,
+        limits: (f64, f64),
+        beside: String,
+    ) -> Self {
+        Self { what: what.to_owned(), value, unit, gate: limits.0, goal: limits.1, least: false, beside }
     }
 
     /// An absolute figure out of `samples`. `limits`: gate, goal.
@@ -34,8 +49,13 @@ impl Row {
         limits: (f64, f64),
         samples: u32,
     ) -> Self {
-        let beside = format!("{samples} samples");
-        Self { what: what.to_owned(), value, unit, gate: limits.0, goal: limits.1, beside }
+        Self::figure(what, value, unit, limits, format!("{samples} samples"))
+    }
+
+    /// The limits are the least that must be reached.
+    pub(crate) fn at_least(mut self) -> Self {
+        self.least = true;
+        self
     }
 
     /// More to be said beside it.
@@ -44,11 +64,18 @@ impl Row {
         self
     }
 
+    /// Three digits that count, at least two behind the point.
+    fn rounded(&self) -> String {
+        if self.value.abs() < 0.995 { format!("{:.3}", self.value) } else { format!("{:.2}", self.value) }
+    }
+
     fn verdict(&self) -> &'static str {
-        match self.value {
-            value if value <= self.goal => "goal",
-            value if value <= self.gate => "gate",
-            _ => "MISSED",
+        let holds = |limit| if self.least { self.value >= limit } else { self.value <= limit };
+        // The goal may hold where the gate, held against another peer, does not.
+        match (holds(self.gate), holds(self.goal)) {
+            (true, true) => "goal",
+            (true, false) => "gate",
+            (false, _) => "MISSED",
         }
     }
 }
@@ -68,7 +95,7 @@ impl Report {
 
     /// One more, said at once.
     pub(crate) fn add(&mut self, row: Row) {
-        eprintln!("{:<7} {:>8.2} {}  {} ({})", row.verdict(), row.value, row.unit, row.what, row.beside);
+        eprintln!("{:<7} {:>8} {}  {} ({})", row.verdict(), row.rounded(), row.unit, row.what, row.beside);
         self.rows.push(row);
     }
 
@@ -83,11 +110,12 @@ impl Report {
             String::from("\n| what | figure | gate | goal | reached | beside |\n|---|---|---|---|---|---|\n");
         for row in &self.rows {
             let unit = row.unit;
+            let bound = if row.least { "≥ " } else { "" };
             let _ = writeln!(
                 out,
-                "| {} | {:.2} {unit} | {} {unit} | {} {unit} | {} | {} |",
+                "| {} | {} {unit} | {bound}{} {unit} | {bound}{} {unit} | {} | {} |",
                 row.what,
-                row.value,
+                row.rounded(),
                 row.gate,
                 row.goal,
                 row.verdict(),
@@ -127,11 +155,11 @@ impl Report {
         for row in &self.rows {
             let _ = writeln!(
                 new,
-                "| {} | {} | {} | {:.2} {} | {} | {} |",
+                "| {} | {} | {} | {} {} | {} | {} |",
                 date.trim(),
                 commit.trim(),
                 row.what,
-                row.value,
+                row.rounded(),
                 row.unit,
                 row.verdict(),
                 row.beside
@@ -163,6 +191,8 @@ mod tests {
     fn a_figure_is_held_against_goal_and_gate() {
         let row = |value| Row::ratio("x", value, (2.0, 1.2), String::new()).verdict();
         assert_eq!([row(1.2), row(2.0), row(2.01), row(f64::NAN)], ["goal", "gate", "MISSED", "MISSED"]);
+        let row = |value| Row::ratio("x", value, (0.8, 1.0), String::new()).at_least().verdict();
+        assert_eq!([row(1.0), row(0.8), row(0.79), row(f64::NAN)], ["goal", "gate", "MISSED", "MISSED"]);
     }
 
     #[test]

@@ -5,14 +5,13 @@ use std::time::{Duration, Instant};
 use super::cis::Cis;
 use super::report::{Report, Row};
 use super::stats::percentile;
+use super::usage::{cpu_ms, resident_kb};
 use crate::Outcome;
 
 /// Sessions that are alive together.
 const SESSIONS: u32 = 100;
 /// For how long their processor time is counted.
 const SPAN: Duration = Duration::from_secs(5);
-/// `/proc/PID/stat` counts in these (`sysconf(_SC_CLK_TCK)`, 100 on every Linux).
-const TICKS_PER_SECOND: f64 = 100.0;
 
 /// Creates them, looks at node and host, and ends them.
 pub(crate) fn measure(cis: &Cis, report: &mut Report) -> Outcome {
@@ -23,11 +22,10 @@ pub(crate) fn measure(cis: &Cis, report: &mut Report) -> Outcome {
         times.push(began.elapsed().as_secs_f64() * 1e3);
     }
     let pids = [cis.node_number("pid")?, cis.node_number("host_pid")?];
-    let before = ticks(pids)?;
+    let before = cpu_ms(&pids)?;
     std::thread::sleep(SPAN);
-    let percent =
-        (ticks(pids)? - before) / TICKS_PER_SECOND / SPAN.as_secs_f64() * 100.0 / f64::from(SESSIONS);
-    let megabytes = (resident_mb(pids[0])? + resident_mb(pids[1])?) / f64::from(SESSIONS);
+    let percent = (cpu_ms(&pids)? - before) / (SPAN.as_secs_f64() * 1e3) * 100.0 / f64::from(SESSIONS);
+    let megabytes = resident_kb(&pids)? / 1e3 / f64::from(SESSIONS);
     for id in ids {
         cis.run(["session", "terminate", &id])?;
     }
@@ -48,29 +46,4 @@ pub(crate) fn measure(cis: &Cis, report: &mut Report) -> Outcome {
         SESSIONS,
     ));
     Ok(())
-}
-
-/// Processor time of both so far.
-fn ticks(pids: [u32; 2]) -> Outcome<f64> {
-    let mut total = 0.0;
-    for pid in pids {
-        let text = proc_file(pid, "stat")?;
-        // The name, in parentheses, may hold anything; fields 14 and 15 are utime and stime (proc_pid_stat(5)).
-        let fields: Vec<&str> = text.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-        for field in [11, 12] {
-            total += fields.get(field).and_then(|f| f.parse::<f64>().ok()).unwrap_or_default();
-        }
-    }
-    Ok(total)
-}
-
-fn resident_mb(pid: u32) -> Outcome<f64> {
-    let text = proc_file(pid, "status")?;
-    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default();
-    let kilobytes: f64 = line.split_whitespace().next().and_then(|n| n.parse().ok()).unwrap_or(f64::NAN);
-    Ok(kilobytes / 1e3)
-}
-
-fn proc_file(pid: u32, name: &str) -> Outcome<String> {
-    std::fs::read_to_string(format!("/proc/{pid}/{name}")).map_err(|e| format!("process {pid} is gone: {e}"))
 }

@@ -25,8 +25,9 @@ cargo xtask COMMAND
                the pages of docs/reference that are made from the code; --update writes them
   fuzz [SECONDS]
                every fuzzer for so long (60 s)
-  bench [--update]
-               the figures of docs/benchmarks.md; --update writes them there
+  bench [PART …] [--update]
+               the figures of docs/benchmarks.md, all or some parts of them (`bench help` lists
+               those); --update writes them there
   ci           what .ci/run calls: test, lint, deny, docs
 ";
 

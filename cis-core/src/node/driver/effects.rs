@@ -24,6 +24,7 @@ impl Driver {
                 Effect::Cancel { attempt, fence, grace_ms } => {
                     self.parts.worker.tell(ToWorker::Cancel { attempt, fence, grace_ms });
                 }
+                Effect::Withdraw { run } => self.parts.worker.withdraw(run),
                 Effect::Ack { attempt, fence } => self.parts.worker.tell(ToWorker::Ack { attempt, fence }),
             }
         }
@@ -64,8 +65,9 @@ impl Driver {
         let Some(run) = self.parts.machine.run(&attempt.run) else { return };
         match complete(run, &attempt, &self.parts.home, &self.parts.blobs, Moment::Start) {
             Ok(spec) => {
-                let spec = Box::new(spec);
-                self.parts.worker.tell(ToWorker::Grant { attempt, session, fence, lease_ms: None, spec });
+                let (spec, slots) = (Box::new(spec), slots(run));
+                let grant = ToWorker::Grant { attempt, session, fence, lease_ms: None, slots, spec };
+                self.parts.worker.tell(grant);
             }
             Err(detail) => {
                 let report = Report {
@@ -190,6 +192,11 @@ fn cache_use(
         cwd: cwd.unwrap_or(".").to_owned(),
         scope: scope.to_string(),
     }))
+}
+
+/// How many sessions of a run may run at once: one that waits for a human holds no slot.
+pub(super) fn slots(run: &Run) -> u32 {
+    run.facts().max_parallel.max(1).saturating_add(run.blocked_count())
 }
 
 /// The spec of an attempt whose session runs already, without what only a start needs: program,

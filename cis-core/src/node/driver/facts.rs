@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use super::effects::{Moment, complete, outline};
+use super::effects::{Moment, complete, outline, slots};
 use super::host_link::Greeting;
 use super::{Beside, Driver};
 use crate::event::{EventBody, EventDraft, ExitStatus, LostBy, SessionLimit};
@@ -147,6 +147,7 @@ impl Driver {
         }
         let Some(run) = self.parts.machine.run(&live.attempt.run) else { return };
         let moment = if there.is_some() { Moment::Running } else { Moment::Start };
+        let slots = slots(run);
         let completed = complete(run, &live.attempt, &self.parts.home, &self.parts.blobs, moment);
         let spec = match (completed, &there) {
             (Ok(spec), _) => spec,
@@ -161,7 +162,7 @@ impl Driver {
             }
         };
         let worker = &mut self.parts.worker;
-        worker.adopt(&live.attempt, live.session, live.fence, spec, there.as_ref());
+        worker.adopt(&live.attempt, live.session, live.fence, slots, spec, there.as_ref());
         if live.cancelling {
             let grace_ms = Some(live.grace_ms);
             worker.to_host.push(ToHost::Kill { session: live.session, grace_ms });

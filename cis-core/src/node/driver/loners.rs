@@ -109,6 +109,7 @@ impl Driver {
             env_base: Some(env_base),
             env,
             umask: request.umask,
+            line: None,
             io: request.size.map_or(Io::Pipes { stdin: true }, Io::Pty),
             log: home.session_log(session).display().to_string(),
             log_limit_bytes: settings.node.log_limit_bytes,
@@ -168,6 +169,7 @@ impl Driver {
         let (kind, detail) = match why {
             StartFailure::Resources { detail } => (ProblemKind::Unavailable, detail.clone()),
             StartFailure::Program { detail } => (ProblemKind::BadInput, detail.clone()),
+            StartFailure::Withdrawn {} => (ProblemKind::Unavailable, "it was taken back".to_owned()),
         };
         self.loner_gone(session, detail.clone(), now);
         for reply in loner.replies {

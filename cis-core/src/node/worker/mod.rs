@@ -5,9 +5,11 @@
 
 mod apart;
 mod bases;
+mod pace;
 mod results;
 mod secrets;
 mod start;
+mod written;
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::os::fd::OwnedFd;
@@ -15,6 +17,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use self::apart::{Apart, Found, Tickets};
+use self::pace::Pace;
+use self::written::Written;
 use super::chores::Chores;
 use super::environment;
 use super::exposure::Exposure;
@@ -22,7 +26,7 @@ use crate::api::{FromWorker, TaskSpec, TermSize, ToWorker, Worker};
 use crate::config::{Home, Keys, Settings};
 use crate::dag::ValueType;
 use crate::event::SessionState;
-use crate::ids::{AttemptId, BlobId, Fence, SessionId, TimestampMs};
+use crate::ids::{AttemptId, BlobId, Fence, RunId, SessionId, TimestampMs};
 use crate::policy::redact::Redactor;
 use crate::session::protocol::ToHost;
 use crate::store::Blobs;
@@ -54,6 +58,8 @@ struct Live {
     /// An earlier life of this node started it.
     adopted: bool,
     exposed: bool,
+    /// It may have begun before its file of outputs was watched for.
+    unwatched: bool,
     /// It wrote to `CIS_OUTPUT`, or may have.
     wrote_output: bool,
     /// A result was given; the acknowledgement is awaited.
@@ -83,7 +89,9 @@ pub(super) struct LocalWorker {
     environments: HashMap<BlobId, Arc<Variables>>,
     /// Names of environments that the present host has.
     placed: HashSet<String>,
-    log_dirs: HashSet<PathBuf>,
+    /// Runs whose folder of logs is there.
+    log_dirs: HashSet<RunId>,
+    written: Written,
     live: HashMap<SessionId, Live>,
     by_attempt: HashMap<AttemptId, SessionId>,
     young: VecDeque<(TimestampMs, SessionId)>,
@@ -91,6 +99,7 @@ pub(super) struct LocalWorker {
     slow: VecDeque<(TimestampMs, SessionId)>,
     chores: Chores<Found>,
     tickets: Tickets,
+    paces: HashMap<RunId, Pace>,
     /// For the host, in order.
     pub(super) to_host: Vec<ToHost>,
     /// For the scheduler, in order.
@@ -109,6 +118,7 @@ impl LocalWorker {
         wake: Arc<OwnedFd>,
         settings: Arc<Settings>,
     ) -> Self {
+        let written = Written::new(&home.outputs());
         Self {
             home,
             keys,
@@ -118,12 +128,14 @@ impl LocalWorker {
             environments: HashMap::new(),
             placed: HashSet::new(),
             log_dirs: HashSet::new(),
+            written,
             live: HashMap::new(),
             by_attempt: HashMap::new(),
             young: VecDeque::new(),
             slow: VecDeque::new(),
             chores: Chores::new(wake),
             tickets: Tickets::new(),
+            paces: HashMap::new(),
             to_host: Vec::new(),
             said: Vec::new(),
             exposed: Vec::new(),
@@ -148,6 +160,7 @@ impl LocalWorker {
         self.young.clear();
         self.slow.clear();
         self.tickets.clear();
+        self.paces.clear();
         self.to_host.clear();
         self.host_connected();
     }
@@ -192,6 +205,9 @@ impl LocalWorker {
                 return;
             }
             self.young.pop_front();
+            if let Some(run) = self.attempt_of(session).map(|attempt| attempt.run) {
+                self.pace_slows(run);
+            }
             self.expose(session);
         }
     }
@@ -226,8 +242,8 @@ impl LocalWorker {
 impl Worker for LocalWorker {
     fn tell(&mut self, message: ToWorker) {
         match message {
-            ToWorker::Grant { attempt, session, fence, spec, .. } => {
-                self.grant(&attempt, session, fence, *spec)
+            ToWorker::Grant { attempt, session, fence, slots, spec, .. } => {
+                self.grant(&attempt, session, fence, slots, *spec)
             }
             // The own worker's grants end with the node, not with a lease.
             ToWorker::Renew { .. } => {}

@@ -31,6 +31,10 @@ impl LocalWorker {
                 self.forget(session);
                 self.said.push(FromWorker::Refused { attempt, fence, reason: Refusal::Resources { detail } });
             }
+            StartFailure::Withdrawn {} => {
+                self.forget(session);
+                self.said.push(FromWorker::Refused { attempt, fence, reason: Refusal::Withdrawn {} });
+            }
             StartFailure::Program { detail } => {
                 self.say_result(attempt, fence, AttemptOutcome::SpawnError { detail }, None, BTreeMap::new());
             }
@@ -44,12 +48,14 @@ impl LocalWorker {
             return true;
         }
         let (attempt, fence) = (live.attempt.clone(), live.fence);
+        let (timeout_ms, idle_ms) = (live.timeout_ms, live.idle_ms);
+        self.pace_ended(attempt.run, exit);
         let mut values = BTreeMap::new();
         let outcome = if exit.idle {
-            let limit_ms = live.idle_ms.unwrap_or_default();
+            let limit_ms = idle_ms.unwrap_or_default();
             AttemptOutcome::Failed { cause: FailureCause::Idle { limit_ms } }
         } else if exit.timed_out {
-            let limit_ms = live.timeout_ms.unwrap_or_default();
+            let limit_ms = timeout_ms.unwrap_or_default();
             AttemptOutcome::Failed { cause: FailureCause::Timeout { limit_ms } }
         } else if exit.killed && !exit.status.is_success() {
             AttemptOutcome::Cancelled
@@ -78,7 +84,10 @@ impl LocalWorker {
     }
 
     fn collect(&mut self, session: SessionId) -> Result<BTreeMap<String, OutputRecord>, String> {
-        let bytes = read_output(&self.home.output_file(session))?;
+        let (live, written) = (&self.live, &mut self.written);
+        let unwatched = live.get(&session).is_none_or(|live| live.unwatched);
+        let look = unwatched || written.may_have(session, |other| live.contains_key(&other));
+        let bytes = if look { read_output(&self.home.output_file(session))? } else { None };
         self.reveal(session);
         let Some(live) = self.live.get_mut(&session) else { return Ok(BTreeMap::new()) };
         live.wrote_output = bytes.is_some();
@@ -159,6 +168,8 @@ impl LocalWorker {
     pub(super) fn forget(&mut self, session: SessionId) {
         let Some(live) = self.live.remove(&session) else { return };
         self.by_attempt.remove(&live.attempt);
+        self.pace_leaves(live.attempt.run);
+        self.written.forget(session);
         if live.wrote_output {
             remove(&self.home.output_file(session));
         }

@@ -23,7 +23,7 @@ const SCRIPT_ARGUMENT_BYTES_MAX: usize = 100_000;
 impl LocalWorker {
     /// A run ended: its logs may be cleaned before it is run again.
     pub(in crate::node) fn forget_logs(&mut self, run: RunId) {
-        self.log_dirs.remove(&self.home.run_logs(run));
+        self.log_dirs.remove(&run);
     }
 
     fn enter(
@@ -32,19 +32,20 @@ impl LocalWorker {
         session: SessionId,
         fence: Fence,
         spec: &TaskSpec,
-    ) -> Result<(Variables, Arc<Variables>), String> {
-        let dir = self.home.run_logs(attempt.run);
-        if !self.log_dirs.contains(&dir) {
+    ) -> Result<(Variables, Arc<Variables>, String), String> {
+        if !self.log_dirs.contains(&attempt.run) {
+            let dir = self.home.run_logs(attempt.run);
             fs::create_dir_all(&dir)
                 .map_err(|e| format!("cannot make the log directory {}: {e}", dir.display()))?;
-            self.log_dirs.insert(dir);
+            self.log_dirs.insert(attempt.run);
         }
         let log = self.home.attempt_log(attempt.run, &attempt.task, attempt.number);
         let base = self.base_environment(spec.base_env.as_ref())?;
         let secrets = self.secrets_of(spec, &log, &base)?;
         let redactor = Redactor::new(secrets.values()).map_err(|e| e.to_string())?;
-        self.insert(attempt, session, fence, spec, redactor);
-        Ok((secrets.named, base))
+        let path = log.display().to_string();
+        self.insert(attempt, session, fence, spec, log, redactor);
+        Ok((secrets.named, base, path))
     }
 
     fn insert(
@@ -53,6 +54,7 @@ impl LocalWorker {
         session: SessionId,
         fence: Fence,
         spec: &TaskSpec,
+        log: PathBuf,
         redactor: Redactor,
     ) {
         let live = Live {
@@ -63,11 +65,12 @@ impl LocalWorker {
             idle_ms: spec.idle_ms,
             tty: spec.tty,
             command: redactor.redact(&command_line(&spec.program)),
-            log: self.home.attempt_log(attempt.run, &attempt.task, attempt.number),
+            log,
             script: None,
             pid: None,
             adopted: false,
             exposed: false,
+            unwatched: false,
             wrote_output: true,
             reported: false,
             asked: false,
@@ -77,11 +80,20 @@ impl LocalWorker {
             withheld: None,
         };
         self.by_attempt.insert(attempt.clone(), session);
-        self.live.insert(session, live);
+        if self.live.insert(session, live).is_none() {
+            self.pace_enters(attempt.run);
+        }
     }
 
-    pub(super) fn grant(&mut self, attempt: &AttemptId, session: SessionId, fence: Fence, spec: TaskSpec) {
-        let (secrets, base) = match self.enter(attempt, session, fence, &spec) {
+    pub(super) fn grant(
+        &mut self,
+        attempt: &AttemptId,
+        session: SessionId,
+        fence: Fence,
+        slots: u32,
+        spec: TaskSpec,
+    ) {
+        let (secrets, base, log) = match self.enter(attempt, session, fence, &spec) {
             Ok(entered) => entered,
             Err(detail) => {
                 let outcome = AttemptOutcome::Failed { cause: FailureCause::Input { detail } };
@@ -89,14 +101,14 @@ impl LocalWorker {
                 return;
             }
         };
-        if let Some(held) = self.look_up(session, Held { spec, secrets, base }) {
+        if let Some(held) = self.look_up(session, Held { spec, secrets, base, log, slots }) {
             self.start(attempt, session, held);
         }
     }
 
     /// Asks the host for its session.
     pub(super) fn start(&mut self, attempt: &AttemptId, session: SessionId, held: Held) {
-        let Held { spec, secrets, base } = held;
+        let Held { spec, secrets, base, log, slots } = held;
         let mut env = spec.env;
         if let Some(context) = &spec.context
             && !self.give_context(attempt, session, context, &mut env)
@@ -129,7 +141,7 @@ impl LocalWorker {
             live.asked = true;
         }
         let io = if spec.tty { Io::Pty(TermSize::default()) } else { Io::Pipes { stdin: false } };
-        let log = self.home.attempt_log(attempt.run, &attempt.task, attempt.number);
+        let line = Some(self.line(attempt.run, slots));
         self.to_host.push(ToHost::Start(Box::new(Start {
             session,
             label,
@@ -138,8 +150,9 @@ impl LocalWorker {
             env_base: Some(env_base),
             env,
             umask: spec.umask,
+            line,
             io,
-            log: log.display().to_string(),
+            log,
             log_limit_bytes: spec.log_limit_bytes.min(self.settings.node.log_limit_bytes),
             timeout_ms: spec.timeout_ms,
             idle_ms: spec.idle_ms,
@@ -186,17 +199,24 @@ impl LocalWorker {
         attempt: &AttemptId,
         session: SessionId,
         fence: Fence,
+        slots: u32,
         spec: TaskSpec,
         known: Option<&Known>,
     ) {
         let Some(known) = known else {
-            self.grant(attempt, session, fence, spec);
+            self.grant(attempt, session, fence, slots, spec);
+            // It may wait at the host, or have begun there just now.
+            if let Some(live) = self.live.get_mut(&session) {
+                live.unwatched = true;
+            }
             return;
         };
         // Its secrets are looked for at once; where they cannot be read it lives on, and is not shown.
-        self.insert(attempt, session, fence, &spec, Redactor::default());
+        let log = self.home.attempt_log(attempt.run, &attempt.task, attempt.number);
+        self.insert(attempt, session, fence, &spec, log, Redactor::default());
         let script = script_file(&self.home, session);
         if let Some(live) = self.live.get_mut(&session) {
+            live.unwatched = true;
             live.adopted = true;
             live.asked = true;
             // Which files it was given is not known any more.

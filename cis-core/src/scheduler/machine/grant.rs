@@ -67,6 +67,7 @@ impl Machine {
             node: self.node.clone(),
             host: Some(host),
             lease_ms: None,
+            ahead: run.free_slots() == 0,
         };
         let attempt = attempt_id(run, index, grant.attempt);
         let effect = Effect::Grant { attempt, session: grant.session, fence: grant.fence };

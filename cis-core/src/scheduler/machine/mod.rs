@@ -297,6 +297,14 @@ impl Machine {
         Ok(())
     }
 
+    /// So many grants of a run may be given ahead of their turn from now on. Gives how many might before.
+    fn set_ahead(&mut self, id: RunId, count: u32) -> u32 {
+        let Some(slot) = self.runs.get_mut(&id) else { return 0 };
+        let before = std::mem::replace(&mut slot.run.ahead, count);
+        self.touch(id);
+        before
+    }
+
     fn known(&self, id: RunId) -> Result<&Run, Rejected> {
         self.run(&id).ok_or(Rejected::NoRun(id))
     }
@@ -429,7 +437,7 @@ impl Machine {
         let hungry = run.facts().owner == self.node
             && run.state() == RunState::Running
             && run.index.next().is_some()
-            && run.free_slots() > 0;
+            && run.room() > 0;
         if hungry {
             self.hungry.insert(id);
         } else {

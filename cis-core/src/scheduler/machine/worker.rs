@@ -4,7 +4,8 @@ use super::{Machine, Turn};
 use crate::api::{FromWorker, Refusal, Report};
 use crate::dag::Task;
 use crate::event::{
-    AttemptOutcome, AttemptResult, EndReason, EventBody, QueueReason, SessionState, TaskChange, TaskState,
+    AttemptOutcome, AttemptResult, EndReason, EventBody, QueueReason, RunState, SessionState, TaskChange,
+    TaskState,
 };
 use crate::ids::{AttemptId, Fence, RunId, TaskId};
 use crate::scheduler::input::{Effect, Rejected};
@@ -20,6 +21,12 @@ impl Machine {
                 self.processing(&attempt, fence, turn)
             }
             FromWorker::Session { attempt, fence, pid, .. } => self.session(&attempt, fence, pid, turn),
+            FromWorker::Ahead { run, count } => {
+                // A paused run starts nothing, so it has nothing ahead.
+                let runs = self.own(run)?.state() == RunState::Running;
+                self.set_ahead(run, if runs { count } else { 0 });
+                Ok(())
+            }
             FromWorker::Child { attempt, fence, task } => self.child(&attempt, fence, *task, turn),
             FromWorker::Result { attempt, fence, report } => self.result(attempt, fence, *report, turn),
         }
@@ -112,6 +119,7 @@ impl Machine {
                 self.hold(turn.now);
                 change(TaskState::Queued, None, Some(QueueReason::Resources { at_ms, detail }))
             }
+            (None, Refusal::Withdrawn {}) => change(TaskState::Queued, None, Some(QueueReason::Withdrawn)),
             (None, Refusal::Policy { detail }) => {
                 // Asking the same worker again would not change its mind.
                 let detail = format!("refused by the worker's policy: {detail}");

@@ -359,6 +359,7 @@ fn brief_state(
         (None, Some(QueueReason::Resources { at_ms, .. })) => {
             format!("(short, again at +{})", at_ms - START_MS)
         }
+        (None, Some(QueueReason::Withdrawn)) => "(withdrawn)".to_owned(),
         (None, Some(QueueReason::Lost { .. })) => "(lost)".to_owned(),
         (None, Some(QueueReason::Group { name })) => format!("(group {name})"),
         (None, Some(QueueReason::Approval { .. })) => "(approval)".to_owned(),
@@ -375,6 +376,7 @@ fn brief_effect(effect: &Effect) -> String {
         Effect::Cancel { attempt, fence, grace_ms } => {
             format!("> cancel {} f{fence} {grace_ms}", name(attempt))
         }
+        Effect::Withdraw { .. } => "> withdraw".to_owned(),
         Effect::Ack { attempt, fence } => format!("> ack {} f{fence}", name(attempt)),
     }
 }

@@ -1,5 +1,6 @@
 //! The machine, read from outside: inputs in, exact events and effects out.
 
+mod ahead;
 mod approval;
 mod bench;
 mod control;

@@ -21,7 +21,16 @@ fn status(changes: Vec<TaskChange>) -> EventBody {
 
 fn grant(attempt: u32, fence: u64) -> EventBody {
     let (task, session, node, host) = (id("a"), session(1), node(), Some(host(1)));
-    EventBody::TaskAssigned(GrantRecord { task, attempt, fence, session, node, host, lease_ms: None })
+    EventBody::TaskAssigned(GrantRecord {
+        task,
+        attempt,
+        fence,
+        session,
+        node,
+        host,
+        lease_ms: None,
+        ahead: false,
+    })
 }
 
 fn result(attempt: u32, fence: u64, state: TaskState) -> EventBody {

@@ -128,14 +128,19 @@ impl Host {
             cut_bytes: session.log.cut(),
         };
         session.exit = Some(exit.clone());
-        let (id, watchers) = (session.id, session.watchers.clone());
+        let (id, line, watchers) = (session.id, session.line, session.watchers.clone());
         let polled = session.polled || session.inputs.polled;
         if polled {
             for descriptor in descriptors.into_open() {
                 self.poll_no_more(descriptor);
             }
         }
-        self.say_to_control(&FromHost::Exited { session: id, exit });
+        // Its place in a line is free before the end is told: the next one need not wait for that.
+        let lazy = line.is_some_and(|of| self.leave_line(of));
+        match self.control {
+            Some(at) if lazy => self.say_soon(at, &FromHost::Exited { session: id, exit }),
+            _ => self.say_to_control(&FromHost::Exited { session: id, exit }),
+        }
         for at in watchers {
             self.list(at);
         }

@@ -11,6 +11,7 @@ mod environment;
 mod inputs;
 mod kill;
 mod leftovers;
+mod line;
 mod listener;
 mod output;
 mod patience;

@@ -263,6 +263,7 @@ mod tests {
             env_base: None,
             env: BTreeMap::new(),
             umask: None,
+            line: None,
             io: Io::Pipes { stdin: false },
             log: String::new(),
             log_limit_bytes: 0,

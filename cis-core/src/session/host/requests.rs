@@ -11,6 +11,7 @@ use crate::ids::SessionId;
 use crate::session::frames::Frame;
 use crate::session::os;
 use crate::session::protocol::{AtDeadline, FromHost, Role, ToHost, VERSION, frame};
+use crate::session::quick;
 
 impl Host {
     /// Deals with the whole frames that came from a peer, as long as there is room for replies. True
@@ -26,7 +27,7 @@ impl Host {
             }
             let outcome = match decoder.next_frame() {
                 Ok(None) => break None,
-                Ok(Some(Frame::Json(text))) => match serde_json::from_slice::<ToHost>(text) {
+                Ok(Some(Frame::Json(text))) => match quick::to_host(text) {
                     Ok(message) => self.request(at, message),
                     Err(error) => Err(format!("a message cannot be understood: {error}")),
                 },
@@ -89,6 +90,7 @@ impl Host {
             }
             ToHost::DropEnv { name } => drop(self.bases.remove(&name)),
             ToHost::Start(start) => self.start(at, *start),
+            ToHost::Withdraw { session } => drop(self.withdraw(session)),
             ToHost::Supervise { restart } => self.supervise.set(restart),
             ToHost::Shutdown {} => self.shut_down(),
             ToHost::AckExit { session } => self.acknowledge(session),
@@ -102,6 +104,7 @@ impl Host {
             ToHost::Signal { session, signal } => {
                 self.on_session(at, session, |host, slot| host.signal_foreground(slot, signal));
             }
+            ToHost::Kill { session, .. } if self.withdraw(session) => {}
             ToHost::Kill { session, grace_ms } => {
                 self.on_session(at, session, |host, slot| host.kill_asked(slot, grace_ms));
             }
@@ -203,6 +206,7 @@ impl Host {
     pub(super) fn shut_down(&mut self) {
         self.shutting_down = true;
         self.supervise.set(None);
+        self.empty_lines();
         let living: Vec<usize> =
             self.sessions.iter().filter(|(_, session)| session.lives()).map(|(slot, _)| slot).collect();
         for slot in living {
@@ -219,6 +223,7 @@ fn is_for_control(message: &ToHost) -> bool {
         ToHost::Env { .. }
             | ToHost::DropEnv { .. }
             | ToHost::Start(_)
+            | ToHost::Withdraw { .. }
             | ToHost::AckExit { .. }
             | ToHost::Supervise { .. }
             | ToHost::Shutdown {}

@@ -14,6 +14,7 @@ use rustix::io::Errno;
 use super::config::{HostConfig, HostError, READY};
 use super::connection::Connection;
 use super::environment::{Base, Programs};
+use super::line::Lines;
 use super::session::Session;
 use super::slab::Slab;
 use super::source::Source;
@@ -46,6 +47,8 @@ pub(super) struct Host {
     pub(super) bases: HashMap<String, Base>,
     pub(super) sessions: Slab<Session>,
     pub(super) by_id: HashMap<SessionId, usize>,
+    /// Sessions that wait for their turn.
+    pub(super) lines: Lines,
     /// Leaders that were not waited for yet.
     pub(super) by_pid: HashMap<u32, usize>,
     /// Sessions whose leader ended, to be looked at in this turn.
@@ -132,6 +135,7 @@ impl Host {
             bases: HashMap::new(),
             sessions: Slab::new(),
             by_id: HashMap::new(),
+            lines: Lines::default(),
             by_pid: HashMap::new(),
             ended: Vec::new(),
             fresh: VecDeque::new(),

@@ -6,7 +6,7 @@ use super::inputs::Inputs;
 use super::kill::Kill;
 use super::patience::Patience;
 use crate::event::ExitStatus;
-use crate::ids::{SessionId, TimestampMs};
+use crate::ids::{RunId, SessionId, TimestampMs};
 use crate::session::log::LogWriter;
 use crate::session::os::{ProcessKey, Stamp};
 use crate::session::protocol::{AtDeadline, Exit, Known};
@@ -80,6 +80,10 @@ pub(super) struct Deadline {
 pub(super) struct Session {
     pub(super) id: SessionId,
     pub(super) label: Box<str>,
+    /// The line that it counts in.
+    pub(super) line: Option<RunId>,
+    /// Its start was told.
+    pub(super) told: bool,
     /// What its processes cannot take off; none where the system leaves no room for it.
     pub(super) stamp: Option<Stamp>,
     /// Of its first process, its leader.

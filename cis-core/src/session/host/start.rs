@@ -50,6 +50,9 @@ impl Host {
             }
             return;
         }
+        if let Some(line) = start.line {
+            return self.start_in_line(line, start);
+        }
         match self.spawn_session(start) {
             Ok(slot) => {
                 let Some(session) = self.sessions.get(slot) else { return };
@@ -61,7 +64,7 @@ impl Host {
         }
     }
 
-    fn spawn_session(&mut self, start: Start) -> Result<usize, StartFailure> {
+    pub(super) fn spawn_session(&mut self, start: Start) -> Result<usize, StartFailure> {
         if self.shutting_down {
             return Err(resources("the session host is shutting down"));
         }
@@ -79,6 +82,8 @@ impl Host {
         let slot = self.sessions.insert(Session {
             id: start.session,
             label: start.label.into(),
+            line: start.line.map(|line| line.of),
+            told: start.line.is_none(),
             stamp,
             pid,
             started_ms: self.now_unix,
@@ -130,11 +135,22 @@ impl Host {
                     // For want of memory: again in a moment.
                     return;
                 }
+                self.tell_start(slot);
                 if let Some(at) = self.control {
                     self.list(at);
                 }
             }
             self.fresh.pop_front();
+        }
+    }
+
+    /// Tells of the start of a session, where that was not done at once.
+    fn tell_start(&mut self, slot: usize) {
+        let Some(session) = self.sessions.get_mut(slot).filter(|session| !session.told) else { return };
+        session.told = true;
+        let (id, pid, at_ms) = (session.id, session.pid, session.started_ms);
+        if let Some(at) = self.control {
+            self.say_soon(at, &FromHost::Started { session: id, pid, at_ms });
         }
     }
 

@@ -138,6 +138,10 @@ pub struct Counts {
 pub struct Limits {
     /// A model without output and viewers for so long is saved and dropped.
     pub idle: Duration,
+    /// With more models than this, one without output and viewers for [`Self::idle_crowded`] goes already.
+    pub models: usize,
+    /// See [`Self::models`].
+    pub idle_crowded: Duration,
     /// A model is saved after so much output, bytes.
     pub save_every_bytes: u64,
     /// So much waits for a viewer, bytes, before it gets a picture instead.
@@ -150,6 +154,8 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             idle: Duration::from_secs(120),
+            models: 32,
+            idle_crowded: Duration::from_secs(5),
             save_every_bytes: 4 << 20,
             viewer_bytes: 256 << 10,
             last_output: Duration::from_secs(1),

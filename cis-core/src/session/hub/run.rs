@@ -1,6 +1,7 @@
 //! The hub's task: the one loop that reads the host, takes commands and keeps time.
 
 mod commands;
+mod resting;
 
 use std::collections::BTreeMap;
 use std::future::{Future, pending};
@@ -44,6 +45,8 @@ pub(super) struct Task {
     viewers: u64,
     /// When models are looked at next.
     rest_at: Option<Instant>,
+    /// The most models there were since memory was given back.
+    most_models: usize,
     /// Sessions whose last output is waited for, until when.
     endings: Vec<(Instant, SessionId)>,
 }
@@ -75,6 +78,7 @@ impl Task {
             reconnects: Vec::new(),
             viewers: 0,
             rest_at: None,
+            most_models: 0,
             endings: Vec::new(),
         }
     }
@@ -162,8 +166,9 @@ impl Task {
                 session.refresh(&mut self.env);
             }
         }
-        if std::mem::take(&mut self.env.models) && self.rest_at.is_none() {
-            self.rest_at = Some(Instant::now() + self.env.limits.idle);
+        if std::mem::take(&mut self.env.models) {
+            let soon = Instant::now() + self.env.limits.idle_crowded.min(self.env.limits.idle);
+            self.rest_at = Some(self.rest_at.map_or(soon, |at| at.min(soon)));
         }
         self.write();
     }
@@ -315,10 +320,7 @@ impl Task {
             }
         }
         if self.rest_at.is_some_and(|at| at <= now) {
-            self.sessions.values_mut().for_each(|session| session.rest(now, &mut self.env));
-            let limits = &self.env.limits;
-            // Where a viewer or a file on its way keeps a model, their end sets the time.
-            self.rest_at = self.sessions.values().filter_map(|session| session.idle_at(limits)).min();
+            self.rest(now);
         }
     }
 }

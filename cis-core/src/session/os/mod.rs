@@ -10,6 +10,7 @@ compile_error!("sessions are written for Linux so far; build without the feature
 
 mod clock;
 mod descriptors;
+mod memory;
 mod processes;
 mod procfs;
 mod pty;
@@ -21,6 +22,7 @@ pub(crate) use clock::{boot_ms, unix_ms};
 pub(crate) use descriptors::{
     Nofile, close_all_above_stderr, null_device, onto_null, raise_nofile, stderr_to,
 };
+pub(crate) use memory::give_memory_back;
 pub(crate) use processes::{Process, ProcessKey, Processes, signal_exactly};
 pub(crate) use procfs::ProcFs;
 pub(crate) use pty::{open_pty, resize};

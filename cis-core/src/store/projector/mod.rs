@@ -71,7 +71,9 @@ impl Projector {
         if let EventBody::NodeGroup { name, group } = body {
             return gates::group(conn, name, *group);
         }
-        if self.apply_to_session(conn, at, body, beside)? {
+        if self.apply_to_session(conn, at, body, beside)?
+            && !matches!(body, EventBody::SessionStarted { task: Some(_), .. })
+        {
             return Ok(());
         }
         let Some(id) = at.run else { return Ok(()) };
@@ -79,6 +81,7 @@ impl Projector {
         let Some(run) = known(runs, conn, id)? else { return Ok(()) };
         match body {
             EventBody::TaskAssigned(grant) => tasks::assigned(conn, at, run, places, grant, beside),
+            EventBody::SessionStarted { task: Some(task), .. } => tasks::began(conn, run, task),
             EventBody::TaskResult(result) => tasks::ended(conn, run, at, result),
             EventBody::TaskStatus { changes } => tasks::changed(conn, run, at, changes),
             EventBody::TasksAdded { tasks, .. } => tasks::added(conn, run, tasks),

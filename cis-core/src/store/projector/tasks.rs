@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::sessions::{self, Places};
 use super::{Beside, Place, Run, gates};
@@ -60,6 +60,9 @@ pub(super) fn changed(
         conn.prepare_cached("UPDATE tasks SET state = ?3, reason = ?4 WHERE run = ?1 AND idx = ?2")?;
     for change in changes {
         let idx = index(conn, run, &change.task)?;
+        if change.queued == Some(QueueReason::Withdrawn) {
+            withdrawn(conn, run.key, idx)?;
+        }
         if let Some((outcome, detail)) = refused(change) {
             conn.prepare_cached(
                 "UPDATE sessions SET state = ?3, pid = NULL, ended_ms = ?4, outcome = ?5, detail = ?6
@@ -78,6 +81,32 @@ pub(super) fn changed(
         update.execute(params![run.key, idx, change.state.as_str(), reason])?;
         gates::asked(conn, run, idx, change.queued.as_ref())?;
     }
+    Ok(())
+}
+
+/// The session of an attempt has a process: a task that was given ahead of its turn has begun.
+pub(super) fn began(conn: &Connection, run: &mut Run, task: &TaskId) -> Result<(), RowError> {
+    let idx = index(conn, run, task)?;
+    conn.prepare_cached("UPDATE tasks SET state = ?3 WHERE run = ?1 AND idx = ?2 AND state = ?4")?
+        .execute(params![run.key, idx, TaskState::Running.as_str(), TaskState::Queued.as_str()])?;
+    Ok(())
+}
+
+/// A grant was taken back before anything began: there was no such attempt.
+fn withdrawn(conn: &Connection, run: i64, idx: i64) -> Result<(), RowError> {
+    conn.prepare_cached(
+        "DELETE FROM sessions WHERE id = (SELECT session FROM tasks WHERE run = ?1 AND idx = ?2)
+         RETURNING prev",
+    )?
+    .query_row(params![run, idx], |row| row.get::<_, Option<Vec<u8>>>(0))
+    .optional()?
+    .map(|before| {
+        conn.prepare_cached(
+            "UPDATE tasks SET attempts = max(attempts - 1, 0), session = ?3 WHERE run = ?1 AND idx = ?2",
+        )?
+        .execute(params![run, idx, before])
+    })
+    .transpose()?;
     Ok(())
 }
 
@@ -118,16 +147,12 @@ pub(super) fn assigned(
         },
         beside,
     )?;
+    // One that waits at the worker is where it was for all who look, until it is known to have begun.
+    let state = if grant.ahead { TaskState::Queued } else { TaskState::Running };
     conn.prepare_cached(
         "UPDATE tasks SET state = ?3, attempts = ?4, session = ?5, reason = NULL WHERE run = ?1 AND idx = ?2",
     )?
-    .execute(params![
-        run.key,
-        idx,
-        TaskState::Running.as_str(),
-        grant.attempt,
-        grant.session.0.to_bytes()
-    ])?;
+    .execute(params![run.key, idx, state.as_str(), grant.attempt, grant.session.0.to_bytes()])?;
     Ok(())
 }
 
@@ -222,7 +247,7 @@ fn reason(end: Option<&EndReason>, queued: Option<&QueueReason>, now_ms: Timesta
     let mut out = String::new();
     // Writing to a String does not fail.
     let _ = match queued? {
-        QueueReason::Slot => return None,
+        QueueReason::Slot | QueueReason::Withdrawn => return None,
         QueueReason::RetryAt { at_ms, after } => {
             write!(out, "{after}; the next try comes {} later", delay(*at_ms))
         }

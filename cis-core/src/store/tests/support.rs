@@ -104,6 +104,7 @@ pub(super) fn assigned(id: &str, attempt: u32, session: SessionId) -> EventBody 
         node: NodeDid("did:key:z6MkhaXgBZDvotDkL5257faiztiGiC2QtKLGpbnnEGta2doK".to_owned()),
         host: Some(HostInstance(ulid(99))),
         lease_ms: None,
+        ahead: false,
     })
 }
 

@@ -329,3 +329,32 @@ fn a_batch_of_10000_changes_is_one_event() {
     let run = home.readers().get().unwrap().run(run_id(1)).unwrap();
     assert_eq!(run.counts, BTreeMap::from([(TaskState::Queued, 10_000)]));
 }
+
+#[test]
+fn a_task_given_ahead_is_seen_queued_until_it_began_and_leaves_no_trace_when_taken_back() {
+    let home = Home::new();
+    let mut writer = home.writer();
+    started(&mut writer);
+    let run = Some(run_id(1));
+    let ahead = |attempt, session| match assigned("test", attempt, session_id(session)) {
+        EventBody::TaskAssigned(grant) => {
+            EventBody::TaskAssigned(crate::event::GrantRecord { ahead: true, ..grant })
+        }
+        other => other,
+    };
+    let mut id = 100;
+    let mut tell = |writer: &mut Writer, body: EventBody| {
+        id += 1;
+        writer.append(&draft(run, 20, body), ulid(id)).unwrap();
+        writer.commit().unwrap();
+        let reader = home.readers().get().unwrap();
+        let task = reader.run_detail(run_id(1)).unwrap().tasks[1].clone();
+        (task.state, reader.attempts(run_id(1), &task.id).unwrap().len())
+    };
+    assert_eq!(tell(&mut writer, ahead(1, 7)), (TaskState::Queued, 1));
+    let back = TaskChange { queued: Some(QueueReason::Withdrawn), ..change("test", TaskState::Queued) };
+    assert_eq!(tell(&mut writer, EventBody::TaskStatus { changes: vec![back] }), (TaskState::Queued, 0));
+    assert_eq!(tell(&mut writer, ahead(1, 8)), (TaskState::Queued, 1));
+    let began = EventBody::SessionStarted { session: session_id(8), task: Some(task("test")), pid: 5 };
+    assert_eq!(tell(&mut writer, began), (TaskState::Running, 1));
+}

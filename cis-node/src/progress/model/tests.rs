@@ -48,6 +48,7 @@ impl Story {
             node: NodeDid("did:key:z".into()),
             host: None,
             lease_ms: None,
+            ahead: false,
         }));
     }
 

@@ -1,21 +1,26 @@
 //! When a session's model is saved, and when it is dropped.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use super::super::Command;
 use super::super::saved::{self, Saved};
-use super::super::{Command, Limits};
 use super::{Env, Session};
 
 impl Session {
     /// When its model is to be dropped, if nothing happens until then.
-    pub(in crate::session::hub) fn idle_at(&self, limits: &Limits) -> Option<Instant> {
+    pub(in crate::session::hub) fn idle_at(&self, patience: Duration) -> Option<Instant> {
         let model = self.model.as_ref().filter(|model| !model.saving && self.viewers.is_empty())?;
-        Some(model.touched + limits.idle)
+        Some(model.touched + patience)
+    }
+
+    /// Whether a file of it is being written.
+    pub(in crate::session::hub) fn is_saving(&self) -> bool {
+        self.model.as_ref().is_some_and(|model| model.saving)
     }
 
     /// Drops a model that is idle, or saves it first.
-    pub(in crate::session::hub) fn rest(&mut self, now: Instant, env: &mut Env) {
-        if self.idle_at(&env.limits).is_some_and(|at| at <= now) {
+    pub(in crate::session::hub) fn rest(&mut self, now: Instant, patience: Duration, env: &mut Env) {
+        if self.idle_at(patience).is_some_and(|at| at <= now) {
             let saved = self.next == 0 || self.on_disk == Some(self.next);
             if saved { self.model = None } else { self.save(env) }
         }
@@ -51,7 +56,12 @@ impl Session {
             model.saving = false;
             env.models = true;
             if worked {
-                self.rest(Instant::now(), env);
+                // What came meanwhile is not in the file: then it stays.
+                let now = Instant::now();
+                let patience = env.limits.idle_crowded.min(env.limits.idle);
+                if self.on_disk == Some(self.next) {
+                    self.rest(now, patience, env);
+                }
             } else {
                 // Tried again after as long a rest as before.
                 model.touched = Instant::now();

@@ -206,6 +206,25 @@ async fn inputs_are_answered_with_their_place_in_the_output() {
 }
 
 #[tokio::test]
+async fn of_many_models_those_that_rest_go_early_and_their_screens_stay() {
+    const MANY: u64 = 40;
+    let peer = Peer::new();
+    let limits = Limits { models: 8, idle_crowded: Duration::from_millis(30), ..Limits::default() };
+    let hub = peer.hub(limits);
+    let mut host = peer.accept().await;
+    for n in 1..=MANY {
+        hub.open(peer.info(n.into()));
+        host.expect_watch(n.into(), 0).await;
+        host.output(n.into(), 0, &format!("screen {n}")).await;
+    }
+    // The last few may stay for the long time.
+    until_counts(&hub, |counts| counts.models <= 8).await;
+    for n in 1..=MANY {
+        until_text(&hub, n.into(), &format!("screen {n}")).await;
+    }
+}
+
+#[tokio::test]
 async fn an_idle_model_is_saved_dropped_and_made_again() {
     let peer = Peer::new();
     let limits = Limits { idle: Duration::from_millis(30), ..Limits::default() };

@@ -1,0 +1,84 @@
+//! Many short tasks go ahead of their turn; nobody may see that but by its speed.
+
+use super::harness::{Cis, eventually, ulid_in};
+
+/// Short ones first, so that the run is a fast one when the others come; each notes how many run with it.
+fn file(short: u32, long: u32) -> String {
+    let mut text =
+        "version = 1\n[dag]\nid = \"ahead\"\nmax_parallel = 2\n[dag.defaults]\ntty = false\n".to_owned();
+    for n in 0..short {
+        text += &format!("[[tasks]]\nid = \"s{n}\"\nscript = \"{COUNT}\"\n");
+    }
+    for n in 0..long {
+        text += &format!(
+            "[[tasks]]\nid = \"l{n}\"\nscript = \"{COUNT}; echo $CIS_ATTEMPT >> $E2E_WORK/begun; while [ ! -e $E2E_WORK/open ]; do sleep 0.02; done\"\n"
+        );
+    }
+    text
+}
+
+/// Directories are made and removed in one step, so a count of them is never too high.
+const COUNT: &str = "mkdir $E2E_WORK/now/$CIS_TASK_ID; ls $E2E_WORK/now | wc -l >> $E2E_WORK/most; rmdir $E2E_WORK/now/$CIS_TASK_ID";
+
+fn start(cis: &Cis, text: &str) -> String {
+    std::fs::create_dir(cis.work().join("now")).unwrap();
+    let file = cis.write("ahead.toml", text);
+    ulid_in(&cis.ok(["dag", "run", "--detach", file.to_str().unwrap()]))
+}
+
+fn states(cis: &Cis, run: &str, wanted: &str) -> usize {
+    let detail = cis.show(run);
+    let tasks = detail["tasks"].as_array().unwrap();
+    tasks.iter().filter(|task| task["state"] == wanted).count()
+}
+
+#[test]
+fn tasks_that_turn_out_long_are_seen_where_they_wait_and_each_starts_once() {
+    let cis = Cis::new();
+    let run = start(&cis, &file(60, 12));
+    eventually("two long ones have begun", || (cis.read("begun").lines().count() == 2).then_some(()));
+    // What was sent ahead comes back within the moment for which nobody sees it.
+    eventually("two run and ten wait", || {
+        (states(&cis, &run, "running") == 2 && states(&cis, &run, "queued") == 10).then_some(())
+    });
+    let detail = cis.show(&run);
+    let waiting = detail["tasks"].as_array().unwrap().iter().filter(|task| task["state"] == "queued");
+    assert!(waiting.clone().all(|task| task["attempts"] == 0), "{:?}", waiting.collect::<Vec<_>>());
+    assert_eq!(cis.read("begun").lines().count(), 2, "no more than max_parallel");
+    cis.write("open", "");
+    cis.wait_run(&run, "succeeded");
+    let most: Vec<u32> = cis.read("most").lines().map(|n| n.trim().parse().unwrap()).collect();
+    assert_eq!(most.len(), 72, "each of them once");
+    assert!(most.iter().all(|n| *n <= 2), "{most:?}");
+    let begun = cis.read("begun");
+    assert!(begun.lines().all(|attempt| attempt.ends_with("#1")), "{begun}");
+}
+
+#[test]
+fn a_pause_in_a_fast_run_holds_and_nothing_is_lost() {
+    let cis = Cis::new();
+    let run = start(&cis, &file(1500, 0));
+    eventually("it is under way", || (cis.read("most").lines().count() > 100).then_some(()));
+    cis.ok(["dag", "pause", &run]);
+    eventually("what had begun has ended, and all the others wait", || {
+        (cis.read("most").lines().count() + states(&cis, &run, "queued") == 1500).then_some(())
+    });
+    let after = cis.read("most").lines().count();
+    assert!(after < 1500, "it was over before the pause");
+    assert_eq!((cis.show(&run)["run"]["state"].as_str(), states(&cis, &run, "running")), (Some("paused"), 0));
+    cis.run(["dag", "resume", &run]).expect(0);
+    cis.wait_run(&run, "succeeded");
+    assert_eq!(cis.read("most").lines().count(), 1500, "each of them once");
+}
+
+#[test]
+fn a_fast_run_can_be_cancelled() {
+    let cis = Cis::new();
+    let run = start(&cis, &file(3000, 0));
+    eventually("it is under way", || (cis.read("most").lines().count() > 100).then_some(()));
+    cis.ok(["dag", "cancel", &run]);
+    cis.wait_run(&run, "cancelled");
+    let ran = cis.read("most").lines().count();
+    assert_eq!(states(&cis, &run, "succeeded") + states(&cis, &run, "cancelled"), 3000);
+    assert!(ran < 3000 && ran >= states(&cis, &run, "succeeded"), "{ran} ran");
+}
