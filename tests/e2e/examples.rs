@@ -107,3 +107,30 @@ fn every_example_runs_as_its_head_says() {
         run.wait().expect(code);
     }
 }
+
+#[test]
+fn what_examples_print_is_what_their_comments_say() {
+    let cis = Cis::new();
+    let run = |name: &str, more: &[&str], code: i32| {
+        let path = examples().into_iter().find(|path| path.ends_with(name)).unwrap();
+        cis.write(name, std::fs::read_to_string(path).unwrap());
+        cis.run([&["dag", "run", name], more].concat()).expect(code).stderr
+    };
+    let log = |task: &str| cis.ok(["dag", "logs", task]).trim_end().replace("\r\n", "\n");
+
+    run("foreach.toml", &[], 0);
+    assert_eq!(log("greet.2"), "hello Bob\nhello Bob");
+    let urls = "3 regions: https://eu.example.org https://us.example.org https://ap.example.org";
+    assert_eq!(log("report"), urls);
+
+    let said = run("conditions.toml", &[], 0);
+    assert!(said.contains("2 succeeded, 1 completed"), "{said}");
+    assert_eq!(log("fix"), "2 to mend");
+    run("conditions.toml", &["--param", "deploy=true"], 0);
+    assert_eq!(log("deploy"), "deploying");
+
+    run("handlers.toml", &[], 1);
+    assert_eq!(log("report"), "the build said:\n3 errors");
+    let said = run("limits.toml", &[], 0);
+    assert!(said.contains("timed out after 1.0s") && said.contains("was idle for 1.0s"), "{said}");
+}

@@ -147,9 +147,10 @@ pub fn text(text: &str, task: &Task, values: &Values<'_>, place: &str) -> Result
 #[must_use]
 pub fn referenced_outputs(task: &Task) -> Vec<(TaskId, String)> {
     let mut names = BTreeSet::new();
-    each_name(task, |name| match name {
-        Name::Output { task, output } => names.extend(TaskId::new(&task).ok().map(|id| (id, output))),
-        _ => {}
+    each_name(task, |name| {
+        if let Name::Output { task, output } = name {
+            names.extend(TaskId::new(&task).ok().map(|id| (id, output)));
+        }
     });
     names.into_iter().collect()
 }
@@ -158,9 +159,10 @@ pub fn referenced_outputs(task: &Task) -> Vec<(TaskId, String)> {
 #[must_use]
 pub fn referenced_tails(task: &Task) -> Vec<TaskId> {
     let mut ids = BTreeSet::new();
-    each_name(task, |name| match name {
-        Name::Tail(task) => ids.extend(TaskId::new(&task)),
-        _ => {}
+    each_name(task, |name| {
+        if let Name::Tail(task) = name {
+            ids.extend(TaskId::new(&task));
+        }
     });
     ids.into_iter().collect()
 }
