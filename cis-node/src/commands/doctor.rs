@@ -69,6 +69,7 @@ pub(crate) fn run(context: &Context, _: &Args) -> Result<Exit, CliError> {
     let mut items = vec![
         kernel::version(),
         checks::home(&context.home.dir),
+        checks::configuration(context.config()),
         checks::disk(&context.home.dir),
         checks::socket_path(&context.home.node_socket()),
         checks::runtime_dir(runtime_dir.as_deref()),

@@ -7,6 +7,7 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 use cis_core::api::NodeView;
+use cis_core::config::Config;
 use cis_core::text;
 use rustix::fs::statvfs;
 
@@ -56,6 +57,19 @@ pub(super) fn home(dir: &Path) -> Check {
         );
     }
     Check::ok(NAME, shown.to_string())
+}
+
+/// Without a configuration that can be read no node starts.
+pub(super) fn configuration(config: Result<Config, CliError>) -> Check {
+    const NAME: &str = "config";
+    match config {
+        Ok(config) if config.path.exists() => Check::ok(NAME, config.path.display().to_string()),
+        Ok(_) => Check::ok(NAME, "no file; the defaults hold"),
+        Err(CliError::Problem(problem)) => {
+            Check::failed(NAME, problem.detail, "`cis config check` shows every mistake with its place")
+        }
+        Err(_) => Check::failed(NAME, "it cannot be read", "`cis config check` tells why"),
+    }
 }
 
 /// Writes a file and removes it: the only test that knows of read-only mounts, quotas and ACLs alike.
