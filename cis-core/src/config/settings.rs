@@ -235,7 +235,7 @@ pub static SETTINGS: &[Setting] = &[
     setting!(
         "retention.max_age",
         Kind::TimeOrUnlimited,
-        "30d",
+        "30days",
         Node,
         retention.max_age_ms,
         optional,
@@ -255,7 +255,7 @@ pub static SETTINGS: &[Setting] = &[
     setting!(
         "retention.cache_max_age",
         Kind::TimeOrUnlimited,
-        "30d",
+        "30days",
         Node,
         retention.cache_max_age_ms,
         optional,

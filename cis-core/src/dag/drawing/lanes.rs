@@ -57,10 +57,10 @@ fn groups(net: &Net) -> Vec<Group> {
         groups[group].members.push(task);
         of_task[task] = group;
     }
-    for at in 0..groups.len() {
-        let Some(first) = groups[at].members.first().copied() else { continue };
-        groups[at].needs = mapped(net.needs(first), &of_task);
-        groups[at].dependents = mapped(net.dependents(first), &of_task);
+    for group in &mut groups {
+        let Some(first) = group.members.first().copied() else { continue };
+        group.needs = mapped(net.needs(first), &of_task);
+        group.dependents = mapped(net.dependents(first), &of_task);
     }
     groups
 }
@@ -148,7 +148,7 @@ fn row(lanes: &[Option<Lane>], comes: &[usize], ends: &[usize], column: usize, t
     let low = comes.first().copied().unwrap_or(column).min(column);
     let high = comes.last().copied().unwrap_or(column).max(column);
     let mut line = Line { task, before: String::new(), after: String::new() };
-    for x in 0..lanes.len() {
+    for (x, lane) in lanes.iter().enumerate() {
         let across = low < x && x < high;
         let drawn = match (comes.contains(&x), ends.contains(&x)) {
             (true, false) if x == low && x < column => '├',
@@ -157,7 +157,7 @@ fn row(lanes: &[Option<Lane>], comes: &[usize], ends: &[usize], column: usize, t
             (true, true) if x == low && x < column => '╰',
             (true, true) if x == high && x > column => '╯',
             (true, true) => '┴',
-            (false, _) if lanes[x].is_some() => '│',
+            (false, _) if lane.is_some() => '│',
             (false, _) if across => '─',
             (false, _) => ' ',
         };

@@ -122,15 +122,15 @@ fn unpack(
     let mut sums: Option<BTreeMap<String, String>> = None;
     let mut bytes = 0;
     // Raw: an entry is what its own header says, without extensions that could give it another name or size.
-    for entry in archive.entries().map_err(not_tar)?.raw(true) {
-        let entry = entry.map_err(|e| if head.is_none() { not_tar(e) } else { UpkeepError::Read(e) })?;
+    for entry in archive.entries().map_err(|e| not_tar(&e))?.raw(true) {
+        let entry = entry.map_err(|e| if head.is_none() { not_tar(&e) } else { UpkeepError::Read(e) })?;
         let name = plain_name(&entry)?;
         if sums.is_some() {
             return Err(UpkeepError::Damaged("something follows its hashes".to_owned()));
         }
         let mut content = Hashed::new(entry);
         match (&head, name.as_str()) {
-            (None, HEAD) => head = Some(understood(small(&mut content, HEAD)?)?),
+            (None, HEAD) => head = Some(understood(&small(&mut content, HEAD)?)?),
             (None, other) => {
                 return Err(UpkeepError::NotABackup(format!("it begins with `{}`", other.escape_debug())));
             }
@@ -177,7 +177,7 @@ fn compare(found: &BTreeMap<String, String>, sums: &BTreeMap<String, String>) ->
     }
 }
 
-fn not_tar(error: io::Error) -> UpkeepError {
+fn not_tar(error: &io::Error) -> UpkeepError {
     UpkeepError::NotABackup(error.to_string())
 }
 
@@ -199,17 +199,17 @@ fn small(content: &mut impl Read, name: &str) -> Result<Vec<u8>, UpkeepError> {
     Ok(bytes)
 }
 
-fn understood(json: Vec<u8>) -> Result<Head, UpkeepError> {
+fn understood(json: &[u8]) -> Result<Head, UpkeepError> {
     #[derive(serde::Deserialize)]
     struct Format {
         format: u32,
     }
-    let Format { format } = parsed(&json)?;
+    let Format { format } = parsed(json)?;
     if format > FORMAT {
         let detail = format!("it has format {format}, this version knows up to {FORMAT}: use a newer cis");
         return Err(UpkeepError::NotABackup(detail));
     }
-    parsed(&json)
+    parsed(json)
 }
 
 fn parsed<T: DeserializeOwned>(json: &[u8]) -> Result<T, UpkeepError> {

@@ -39,11 +39,11 @@ fn failed(error: &cis_core::store::StoreError) -> CliError {
 
 /// An error of looking after the home as a command reports it.
 fn upkeep_failed(error: cis_core::node::upkeep::UpkeepError) -> CliError {
-    match &error {
+    match error {
         // Somebody at the end of a pipe had enough.
         cis_core::node::upkeep::UpkeepError::Write(why) if why.kind() == std::io::ErrorKind::BrokenPipe => {
             CliError::OutputClosed
         }
-        error => cis_core::api::Problem::from(error).into(),
+        error => cis_core::api::Problem::from(&error).into(),
     }
 }
