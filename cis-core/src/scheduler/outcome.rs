@@ -171,7 +171,7 @@ mod tests {
             let (run, task) = (RunId::from_parts(seed, u128::from(seed)), TaskId::new("a").unwrap());
             let plain = RetryPolicy { count: 1, backoff: Backoff::Exponential, delay_ms, max_delay_ms, jitter: false, on: Vec::new() };
             let whole = super::delay_ms(&plain, failures, run, &task, attempt);
-            let drawn = super::delay_ms(&RetryPolicy { jitter: true, ..plain.clone() }, failures, run, &task, attempt);
+            let drawn = super::delay_ms(&RetryPolicy { jitter: true, ..plain }, failures, run, &task, attempt);
             prop_assert!(whole <= max_delay_ms);
             prop_assert!((whole / 2..=whole).contains(&drawn), "{drawn} of {whole}");
         }
