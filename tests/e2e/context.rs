@@ -150,6 +150,34 @@ script = 'printf %s "$CIS_NEED_EACH_TO" > "$E2E_WORK/all"; printf %s "{{ tasks.e
 }
 
 #[test]
+fn a_long_value_with_a_secret_reaches_only_whom_names_it() {
+    let cis = Cis::new().env("MY_TOKEN", SECRET);
+    let text = r#"
+version = 1
+[dag]
+id = "long"
+[dag.defaults]
+tty = false
+[[tasks]]
+id = "a"
+secrets = { TOKEN = { env = "MY_TOKEN" } }
+script = '''
+printf 'long=%s %s\n' "$TOKEN" "$(head -c 20000 /dev/zero | tr '\0' x)" >> "$CIS_OUTPUT"
+'''
+[[tasks]]
+id = "b"
+needs = ["a"]
+script = 'cat "$CIS_CONTEXT" > "$E2E_WORK/context.json"; env > "$E2E_WORK/env"'
+"#;
+    cis.dag(text, &[]).expect(0);
+    let context: Value = serde_json::from_str(&cis.read("context.json")).unwrap();
+    let need = &context["needs"]["a"];
+    assert!(need["outputs"]["long"].as_str().unwrap().starts_with("*** xxx"), "no redactor takes it");
+    assert_eq!(need["incomplete"], true);
+    assert!(!cis.read("env").contains("CIS_NEED_A_LONG"), "it is too long for a variable");
+}
+
+#[test]
 fn files_of_a_session_go_also_when_another_life_of_the_node_sees_its_end() {
     let cis = Cis::new();
     let text = r#"

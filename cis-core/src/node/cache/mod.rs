@@ -47,7 +47,7 @@ pub(super) struct Search {
 }
 
 /// Makes the key and looks for its result.
-pub(super) fn look_up(search: Search, cache: &Cache, blobs: &Blobs, stop: &Stop) -> Looked {
+pub(super) fn look_up(search: &Search, cache: &Cache, blobs: &Blobs, stop: &Stop) -> Looked {
     if !search.cwd.is_dir() {
         // The start of the session says it better.
         return Looked::Miss { key: None };
@@ -68,7 +68,7 @@ pub(super) fn look_up(search: Search, cache: &Cache, blobs: &Blobs, stop: &Stop)
             return Looked::Miss { key: Some(key) };
         }
     };
-    match take(&entry, &search, blobs, stop) {
+    match take(&entry, search, blobs, stop) {
         Ok(()) => {
             cache.touch(&key);
             Looked::Hit(Box::new(entry))

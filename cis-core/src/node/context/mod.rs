@@ -35,6 +35,9 @@ const TAILS_BYTES_MAX: usize = 1 << 20;
 /// So many logs are read for one context.
 const TAILS_MAX: usize = 256;
 
+/// Of a task with `foreach` the logs of its last items are read, so many at most.
+const ITEMS_MAX: usize = 64;
+
 /// Outputs and names of artifacts in one context together, bytes.
 const VALUES_BYTES_MAX: usize = 4 << 20;
 
@@ -223,7 +226,7 @@ fn add_tail(of: &mut NeedContext, run: &Run, need: &TaskId, home: &Home, left: &
 /// How many logs the end of a task's output is read from.
 fn log_count(run: &Run, task: &TaskId, entry: &TaskEntry) -> usize {
     match run.items(task) {
-        Some(items) => items.len(),
+        Some(items) => items.len().min(ITEMS_MAX),
         None => usize::from(log_of(run, task, entry).is_some()),
     }
 }
@@ -236,7 +239,7 @@ fn tail_of(run: &Run, task: &TaskId, home: &Home, bytes: usize) -> Option<Option
     };
     // The last items, as many as there is room for.
     let (mut parts, mut left) = (Vec::new(), bytes);
-    for item in items.iter().rev() {
+    for item in items.iter().rev().take(ITEMS_MAX) {
         if let Some(tail) = own_tail(run, run.spec(*item), run.entry(*item), home, left).flatten() {
             left = left.saturating_sub(tail.len());
             parts.push(tail);
@@ -250,9 +253,7 @@ fn tail_of(run: &Run, task: &TaskId, home: &Home, bytes: usize) -> Option<Option
 }
 
 fn own_tail(run: &Run, spec: &Task, entry: &TaskEntry, home: &Home, bytes: usize) -> Option<Option<String>> {
-    if entry.last.is_none() {
-        return None;
-    }
+    entry.last.as_ref()?;
     let Some((attempt, total)) = log_of(run, &spec.id, entry) else { return Some(Some(String::new())) };
     let log = home.attempt_log(attempt.run, &attempt.task, attempt.number);
     Some(logs::tail(&log, total, bytes))

@@ -18,6 +18,9 @@ pub(super) use place::{Staging, fits, mode};
 pub(super) use tree::Tree;
 pub(super) use walk::{Found, Kind, Limits, find};
 
+/// Directories in which files wait for their places begin so; no search looks into them.
+pub(super) const STAGING: &str = ".cis-restore-";
+
 /// Read at a time, bytes.
 const PIECE_BYTES: usize = 256 << 10;
 

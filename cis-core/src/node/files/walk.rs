@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, openat, statat};
 use rustix::io::Errno;
 
-use super::{FilesError, Globs, Stop, Tree};
+use super::{FilesError, Globs, STAGING, Stop, Tree};
 
 /// Directories below each other at most.
 const DEPTH_MAX: usize = 128;
@@ -107,7 +107,7 @@ impl Walk<'_> {
         while let Some(entry) = dir.read() {
             let entry = entry.map_err(unreadable)?;
             let name = OsStr::from_bytes(entry.file_name().to_bytes());
-            if name == "." || name == ".." {
+            if name == "." || name == ".." || name.as_bytes().starts_with(STAGING.as_bytes()) {
                 continue;
             }
             self.seen += 1;

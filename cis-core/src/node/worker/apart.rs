@@ -16,7 +16,7 @@ use crate::event::{ArtifactRecord, AttemptOutcome, FailureCause, OutputRecord, S
 use crate::ids::{AttemptId, Fence, SessionId, TimestampMs};
 use crate::node::artifacts;
 use crate::node::cache::{self, Cache, Entry, Looked, Search};
-use crate::node::files::{FilesError, Stop};
+use crate::node::files::{FilesError, STAGING, Stop};
 use crate::node::small_file::{self, Links};
 use crate::session::protocol::Exit;
 
@@ -105,7 +105,7 @@ impl LocalWorker {
                 ttl_ms: cache.ttl_ms,
                 refresh: cache.refresh,
                 umask: apart.umask,
-                staging: format!(".cis-restore-{session}"),
+                staging: format!("{STAGING}{session}"),
                 now_ms: self.now_ms,
             };
             Some((search, apart.stop.clone()))
@@ -114,7 +114,7 @@ impl LocalWorker {
         let (cache, blobs) = (Cache::new(&self.home.dir), Arc::clone(&self.blobs));
         let key_file = key_file(&self.home.output_file(session));
         self.do_apart(session, move || {
-            let looked = cache::look_up(search, &cache, &blobs, &stop);
+            let looked = cache::look_up(&search, &cache, &blobs, &stop);
             if let Looked::Miss { key: Some(key) } = &looked
                 && let Err(error) = write_key(&key_file, key)
             {

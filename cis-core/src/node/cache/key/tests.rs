@@ -63,21 +63,29 @@ fn whatever_a_result_depends_on_changes_the_key_and_nothing_else_does() {
         change(|_, cache| cache.scope = "other".to_owned()),
     ];
     assert!(unchanged.iter().all(|other| *other == same));
-    let env = |spec: &mut TaskSpec| spec.env.insert("A".to_owned(), "1".to_owned());
     let mut changed = vec![
-        same.clone(),
+        same,
         change(|spec, _| spec.program = Program::Argv(vec!["make all".to_owned()])),
         change(|spec, _| spec.program = Program::Script { shell: "make".to_owned(), text: "all".to_owned() }),
         change(|_, cache| cache.cwd = "sub".to_owned()),
-        change(|spec, _| drop(spec.outputs.insert("n".to_owned(), ValueType::Integer))),
-        change(|spec, _| drop(spec.outputs.insert("n".to_owned(), ValueType::String))),
+        change(|spec, _| {
+            spec.outputs.insert("n".to_owned(), ValueType::Integer);
+        }),
+        change(|spec, _| {
+            spec.outputs.insert("n".to_owned(), ValueType::String);
+        }),
         change(|spec, _| spec.artifacts.push("out/*".to_owned())),
-        change(|spec, _| drop(spec.secrets.insert("T".to_owned(), SecretSource::Env("T".to_owned())))),
+        change(|spec, _| {
+            spec.secrets.insert("T".to_owned(), SecretSource::Env("T".to_owned()));
+        }),
         change(|_, cache| cache.key = CacheKey::Text("v1".to_owned())),
-        change(|_, cache| (cache.key, cache.scope) = (CacheKey::Text("v1".to_owned()), "x".to_owned())),
+        change(|_, cache| {
+            cache.key = CacheKey::Text("v1".to_owned());
+            cache.scope = "x".to_owned();
+        }),
     ];
     let mut with_env = base.clone();
-    env(&mut with_env);
+    with_env.env.insert("A".to_owned(), "1".to_owned());
     changed.push(key(&with_env, &auto(), nowhere).unwrap());
     let all = changed.len();
     changed.sort();
