@@ -6,6 +6,7 @@
 //! also the only way by which the machine changes a run.
 
 mod apply_error;
+mod audit;
 mod begin;
 mod ending;
 mod grow;

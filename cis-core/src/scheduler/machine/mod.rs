@@ -9,6 +9,7 @@
 //! Within a run priority decides, then the order of the file; who waits for a group that is full holds up
 //! nobody.
 
+mod book;
 mod control;
 mod decide;
 mod grant;
@@ -28,7 +29,7 @@ use super::input::{Effect, IdSource, Input, InputKind, Rejected, WakeReason};
 use super::settle::{Settled, settle};
 use super::state::Run;
 use crate::dag::Dag;
-use crate::event::{Actor, EndReason, EventBody, EventDraft, RunCreated, RunState};
+use crate::event::{Actor, EndReason, EventBody, EventDraft, RunCreated};
 use crate::ids::{AttemptId, Fence, HostInstance, InputId, NodeDid, RunId, SessionId, TimestampMs};
 
 /// All runs that a node coordinates.
@@ -383,66 +384,6 @@ impl Machine {
         }
         self.touch(id);
         Ok(())
-    }
-
-    fn put(&mut self, mut run: Run) {
-        let id = run.id();
-        self.take(id);
-        run.index.untold();
-        self.runs.insert(id, Slot { run, wake: None, live: 0 });
-        self.touch(id);
-    }
-
-    /// Lets go of a run.
-    fn take(&mut self, id: RunId) -> Option<Run> {
-        let mut slot = self.runs.remove(&id)?;
-        self.live -= slot.live;
-        if let Some(at_ms) = slot.wake {
-            self.wakes.remove(&(at_ms, id));
-        }
-        self.hungry.remove(&id);
-        self.ended.remove(&id);
-        self.uncount_groups(&mut slot.run);
-        Some(slot.run)
-    }
-
-    /// Brings the indexes over all runs up to date with this one.
-    fn touch(&mut self, id: RunId) {
-        let Some(slot) = self.runs.get_mut(&id) else { return };
-        let ours = slot.run.facts().owner == self.node;
-        let wake = slot.run.next_wake().filter(|_| ours);
-        if wake != slot.wake {
-            if let Some(at_ms) = slot.wake {
-                self.wakes.remove(&(at_ms, id));
-            }
-            self.wakes.extend(wake.map(|at_ms| (at_ms, id)));
-            slot.wake = wake;
-        }
-        let live = slot.run.live_count();
-        self.live = self.live + live - slot.live;
-        slot.live = live;
-        if slot.run.state().is_terminal() {
-            self.ended.insert(id);
-        } else {
-            self.ended.remove(&id);
-        }
-        self.count_groups(id);
-        self.look_for_hunger(id);
-    }
-
-    /// Notes whether a run could start something.
-    fn look_for_hunger(&mut self, id: RunId) {
-        let Some(slot) = self.runs.get(&id) else { return };
-        let run = &slot.run;
-        let hungry = run.facts().owner == self.node
-            && run.state() == RunState::Running
-            && run.index.next().is_some()
-            && run.room() > 0;
-        if hungry {
-            self.hungry.insert(id);
-        } else {
-            self.hungry.remove(&id);
-        }
     }
 }
 

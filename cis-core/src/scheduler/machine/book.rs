@@ -1,0 +1,68 @@
+//! Runs come and go, and what is counted over all of them: sessions, wakes, who could start something.
+
+use super::{Machine, Slot};
+use crate::event::RunState;
+use crate::ids::RunId;
+use crate::scheduler::state::Run;
+
+impl Machine {
+    pub(super) fn put(&mut self, mut run: Run) {
+        let id = run.id();
+        self.take(id);
+        run.index.untold();
+        self.runs.insert(id, Slot { run, wake: None, live: 0 });
+        self.touch(id);
+    }
+
+    /// Lets go of a run.
+    pub(super) fn take(&mut self, id: RunId) -> Option<Run> {
+        let mut slot = self.runs.remove(&id)?;
+        self.live -= slot.live;
+        if let Some(at_ms) = slot.wake {
+            self.wakes.remove(&(at_ms, id));
+        }
+        self.hungry.remove(&id);
+        self.ended.remove(&id);
+        self.uncount_groups(&mut slot.run);
+        Some(slot.run)
+    }
+
+    /// Brings the indexes over all runs up to date with this one.
+    pub(super) fn touch(&mut self, id: RunId) {
+        let Some(slot) = self.runs.get_mut(&id) else { return };
+        let ours = slot.run.facts().owner == self.node;
+        let wake = slot.run.next_wake().filter(|_| ours);
+        if wake != slot.wake {
+            if let Some(at_ms) = slot.wake {
+                self.wakes.remove(&(at_ms, id));
+            }
+            self.wakes.extend(wake.map(|at_ms| (at_ms, id)));
+            slot.wake = wake;
+        }
+        let live = slot.run.live_count();
+        self.live = self.live + live - slot.live;
+        slot.live = live;
+        if slot.run.state().is_terminal() {
+            self.ended.insert(id);
+        } else {
+            self.ended.remove(&id);
+        }
+        self.count_groups(id);
+        self.look_for_hunger(id);
+    }
+
+    /// Notes whether a run could start something.
+    pub(super) fn look_for_hunger(&mut self, id: RunId) {
+        let Some(slot) = self.runs.get(&id) else { return };
+        let run = &slot.run;
+        let hungry = run.facts().owner == self.node
+            && run.state() == RunState::Running
+            && run.index.next().is_some()
+            && run.room() > 0;
+        if hungry {
+            self.hungry.insert(id);
+        } else {
+            self.hungry.remove(&id);
+        }
+    }
+}
