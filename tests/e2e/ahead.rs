@@ -57,28 +57,28 @@ fn tasks_that_turn_out_long_are_seen_where_they_wait_and_each_starts_once() {
 #[test]
 fn a_pause_in_a_fast_run_holds_and_nothing_is_lost() {
     let cis = Cis::new();
-    let run = start(&cis, &file(1500, 0));
+    let run = start(&cis, &file(400, 0));
     eventually("it is under way", || (cis.read("most").lines().count() > 100).then_some(()));
     cis.ok(["dag", "pause", &run]);
     eventually("what had begun has ended, and all the others wait", || {
-        (cis.read("most").lines().count() + states(&cis, &run, "queued") == 1500).then_some(())
+        (cis.read("most").lines().count() + states(&cis, &run, "queued") == 400).then_some(())
     });
     let after = cis.read("most").lines().count();
-    assert!(after < 1500, "it was over before the pause");
+    assert!(after < 400, "it was over before the pause");
     assert_eq!((cis.show(&run)["run"]["state"].as_str(), states(&cis, &run, "running")), (Some("paused"), 0));
     cis.run(["dag", "resume", &run]).expect(0);
     cis.wait_run(&run, "succeeded");
-    assert_eq!(cis.read("most").lines().count(), 1500, "each of them once");
+    assert_eq!(cis.read("most").lines().count(), 400, "each of them once");
 }
 
 #[test]
 fn a_fast_run_can_be_cancelled() {
     let cis = Cis::new();
-    let run = start(&cis, &file(3000, 0));
+    let run = start(&cis, &file(1000, 0));
     eventually("it is under way", || (cis.read("most").lines().count() > 100).then_some(()));
     cis.ok(["dag", "cancel", &run]);
     cis.wait_run(&run, "cancelled");
     let ran = cis.read("most").lines().count();
-    assert_eq!(states(&cis, &run, "succeeded") + states(&cis, &run, "cancelled"), 3000);
-    assert!(ran < 3000 && ran >= states(&cis, &run, "succeeded"), "{ran} ran");
+    assert_eq!(states(&cis, &run, "succeeded") + states(&cis, &run, "cancelled"), 1000);
+    assert!(ran < 1000 && ran >= states(&cis, &run, "succeeded"), "{ran} ran");
 }

@@ -120,13 +120,13 @@ impl Host {
     /// Begins to poll the sessions that did not end at once, and tells of their start.
     pub(super) fn poll_fresh(&mut self) {
         while let Some(slot) = self.fresh.front().copied() {
-            if let Some(session) =
-                self.sessions.get(slot).filter(|session| session.lives() && !session.polled)
-            {
+            if let Some(session) = self.sessions.get(slot).filter(|session| session.lives()) {
                 if self.now - session.started < FRESH_MS {
                     return;
                 }
-                self.poll_output(slot);
+                if !session.polled {
+                    self.poll_output(slot);
+                }
                 if self
                     .sessions
                     .get(slot)
