@@ -129,10 +129,11 @@ impl Page<'_> {
         }
         Ok(match of {
             "String" | "TaskId" | "AttemptId" | "NodeDid" | "BlobId" | "SessionId" | "InputId"
-            | "HostInstance" => "string".to_owned(),
+            | "HostInstance" | "RunId" => "string".to_owned(),
             "u32" | "u64" | "i32" | "i64" | "TimestampMs" | "Fence" | "Epoch" => "number".to_owned(),
             "bool" => "bool".to_owned(),
             "Value" => "any".to_owned(),
+            "Group" => "`{limit: number, frees_when_blocked: bool}`".to_owned(),
             "Task" => "task of a [DAG file](../guide/dag-file.md)".to_owned(),
             shape if self.shapes.iter().any(|known| known.name == shape) => {
                 if !self.named.iter().any(|named| named == shape) {
