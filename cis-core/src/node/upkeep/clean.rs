@@ -182,7 +182,7 @@ fn record_again(victims: &[Victims], record: &mut Record<'_>) -> Result<Vec<Vict
 /// Cleans a home in which no node runs. Until it is done none can start.
 ///
 /// # Errors
-/// As [`Cleaner::clean`]; or a node runs ([`crate::store::StoreError::InUse`]).
+/// As `Cleaner::clean`; or a node runs ([`crate::store::StoreError::InUse`]).
 pub fn clean_without_node(
     home: &Home,
     configured: &Retention,

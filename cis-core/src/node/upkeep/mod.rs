@@ -1,7 +1,7 @@
 //! Looking after a home: removing what ended runs left, backups and restores, and a deep look.
 //!
 //! Owns what is more than the store: logs, blobs and leftovers together with the rows that refer to them.
-//! Works beside a node or without one; only [`auto`] is a part of it.
+//! Works beside a node or without one; only `auto` is a part of it.
 
 mod archive;
 pub(super) mod auto;
