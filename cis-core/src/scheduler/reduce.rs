@@ -244,6 +244,7 @@ impl Run {
             if change.queued == Some(QueueReason::Withdrawn) {
                 // Nothing ever knew of this try but its grant: the next one has its number, and a new fence.
                 entry.attempts = entry.attempts.saturating_sub(1);
+                entry.spent.queued_not_run(at_ms.saturating_sub(entry.since_ms));
             }
             self.move_task(index, change.state, change.end.clone(), change.queued.clone(), at_ms);
         }
@@ -310,6 +311,8 @@ impl Run {
             return Err(self.task_error(index, result.state));
         }
         let entry = &mut self.tasks[index as usize];
+        let ahead_ms = result.started_ms.map_or(0, |started_ms| started_ms.saturating_sub(granted_ms));
+        entry.spent.queued_not_run(ahead_ms.clamp(0, at_ms.saturating_sub(granted_ms).max(0)));
         entry.refusals = 0;
         entry.failures += u32::from(result.counts);
         entry.lost += u32::from(matches!(result.outcome, AttemptOutcome::Lost { .. }));

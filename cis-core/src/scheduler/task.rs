@@ -57,6 +57,14 @@ pub struct Spent {
     pub human_ms: i64,
 }
 
+impl Spent {
+    /// So long, ms, it was granted and waited at the host for its turn.
+    pub(super) fn queued_not_run(&mut self, waited_ms: i64) {
+        self.queue_ms += waited_ms;
+        self.machine_ms -= waited_ms;
+    }
+}
+
 /// What few tasks have.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct More {
