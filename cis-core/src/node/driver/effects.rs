@@ -55,7 +55,10 @@ impl Driver {
             self.ended_times.retain(|known| known.run != run.id());
             self.ended_times.truncate(ENDED_TIMES_MAX - 1);
             self.ended_times.push_front(run.times(now, true));
-            if let Some(base) = &run.facts().base_env {
+            // Runs of one submitter share their environment, and what waits at the host still needs it.
+            let base = run.facts().base_env.as_ref();
+            let is_shared = self.parts.machine.open_runs().any(|open| open.facts().base_env.as_ref() == base);
+            if let Some(base) = base.filter(|_| !is_shared) {
                 self.parts.worker.drop_environment(base);
             }
         }

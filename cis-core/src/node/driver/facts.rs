@@ -5,7 +5,8 @@ use std::sync::atomic::Ordering;
 use super::effects::{Moment, complete, outline, slots};
 use super::host_link::Greeting;
 use super::{Beside, Driver};
-use crate::event::{EventBody, EventDraft, ExitStatus, LostBy, SessionLimit};
+use crate::api::{FromWorker, Refusal};
+use crate::event::{EventBody, EventDraft, ExitStatus, LostBy, RunState, SessionLimit};
 use crate::ids::{AttemptId, SessionId, TimestampMs};
 use crate::scheduler::{Input, InputKind, LiveAttempt};
 use crate::session::hub::Ended;
@@ -146,6 +147,12 @@ impl Driver {
             return self.lost(live.attempt, "its session host ended".to_owned(), now);
         }
         let Some(run) = self.parts.machine.run(&live.attempt.run) else { return };
+        if there.is_none() && run.state() == RunState::Paused {
+            // It was granted ahead, and has not begun: a paused run starts nothing.
+            let (attempt, fence) = (live.attempt, live.fence);
+            let withdrawn = FromWorker::Refused { attempt, fence, reason: Refusal::Withdrawn {} };
+            return self.handle(Input::internal(InputKind::Worker(withdrawn)), now);
+        }
         let moment = if there.is_some() { Moment::Running } else { Moment::Start };
         let slots = slots(run);
         let completed = complete(run, &live.attempt, &self.parts.home, &self.parts.blobs, moment);

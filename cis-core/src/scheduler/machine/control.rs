@@ -40,9 +40,9 @@ impl Machine {
             )));
         }
         self.emit(id, EventBody::RunPaused {}, turn)?;
-        if self.set_ahead(id, 0) > 0 {
-            self.effects.push(Effect::Withdraw { run: id });
-        }
+        // Also where none is wished for any more, some may wait at the host.
+        self.set_ahead(id, 0);
+        self.effects.push(Effect::Withdraw { run: id });
         self.touch(id);
         Ok(())
     }

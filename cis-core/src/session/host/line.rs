@@ -70,6 +70,14 @@ impl Lines {
         })
     }
 
+    /// Forgets all that wait.
+    fn clear(&mut self) {
+        self.places.retain(|_, place| {
+            place.waiting.clear();
+            place.alive > 0
+        });
+    }
+
     /// So many wait that the node need not hurry to send more.
     fn is_full(&self, of: RunId) -> bool {
         self.places.get(&of).is_some_and(|place| place.waiting.len() > place.lazy_above as usize)
@@ -111,6 +119,12 @@ impl Host {
             self.say_to_control(&FromHost::StartFailed { session, why: StartFailure::Withdrawn {} });
         }
         withdrawn
+    }
+
+    /// A node came. What waits is not among the sessions that it is told of, and what it still wants of it it
+    /// sends again: kept, it could begin after its attempt was over.
+    pub(super) fn forget_waiting(&mut self) {
+        self.lines.clear();
     }
 
     /// Nothing that waits begins any more.
