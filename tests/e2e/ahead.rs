@@ -82,3 +82,19 @@ fn a_fast_run_can_be_cancelled() {
     assert_eq!(states(&cis, &run, "succeeded") + states(&cis, &run, "cancelled"), 1000);
     assert!(ran < 1000 && ran >= states(&cis, &run, "succeeded"), "{ran} ran");
 }
+
+#[test]
+fn the_end_of_a_run_takes_nothing_from_another_of_the_same_environment() {
+    let cis = Cis::new();
+    let run = start(&cis, &file(600, 0));
+    eventually("it is under way", || (cis.read("most").lines().count() > 60).then_some(()));
+    let short =
+        "version = 1\n[dag]\nid = \"short\"\n[[tasks]]\nid = \"a\"\ntty = false\ncommand = [\"true\"]\n";
+    let mut beside = 0;
+    while cis.read("most").lines().count() < 500 {
+        cis.dag(short, &[]).expect(0);
+        beside += 1;
+    }
+    cis.wait_run(&run, "succeeded");
+    assert!(beside > 0);
+}
