@@ -8,6 +8,7 @@ use minijinja::{Environment, UndefinedBehavior};
 use serde_json::Value;
 
 use super::expr::{Expr, Kind, Name};
+use super::words::UNBOUNDED;
 use super::{MAX_SCRIPT_BYTES, Values};
 use crate::dag::model::Task;
 use crate::dag::value::to_text;
@@ -15,8 +16,46 @@ use crate::dag::value::to_text;
 static ENGINE: LazyLock<Environment<'static>> = LazyLock::new(|| {
     let mut engine = Environment::new();
     engine.set_undefined_behavior(UndefinedBehavior::Strict);
+    // `map` takes names of filters, so that it is not enough that they cannot be written.
+    for name in UNBOUNDED {
+        engine.remove_filter(name);
+    }
+    engine.add_filter("replace", replace);
+    engine.add_filter("join", join);
     engine
 });
+
+fn too_long() -> minijinja::Error {
+    let said = format!("this makes a text of more than {MAX_SCRIPT_BYTES} bytes");
+    minijinja::Error::new(minijinja::ErrorKind::InvalidOperation, said)
+}
+
+/// The engine's own has no bound.
+fn replace(text: &str, from: &str, to: &str) -> Result<String, minijinja::Error> {
+    let added = text.matches(from).count().saturating_mul(to.len());
+    if text.len().saturating_add(added) > MAX_SCRIPT_BYTES {
+        return Err(too_long());
+    }
+    Ok(text.replace(from, to))
+}
+
+/// The engine's own has no bound.
+fn join(list: &minijinja::Value, between: Option<&str>) -> Result<String, minijinja::Error> {
+    let mut out = String::new();
+    for (index, item) in list.try_iter()?.enumerate() {
+        if index > 0 {
+            out.push_str(between.unwrap_or_default());
+        }
+        match item.as_str() {
+            Some(text) => out.push_str(text),
+            None => out.push_str(&item.to_string()),
+        }
+        if out.len() > MAX_SCRIPT_BYTES {
+            return Err(too_long());
+        }
+    }
+    Ok(out)
+}
 
 /// Gives the value of a name; none where it has none.
 pub(super) type Known<'k, 'v> = dyn Fn(&Name) -> Option<Cow<'v, Value>> + 'k;
@@ -253,7 +292,7 @@ fn describe(error: &minijinja::Error) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::words::{FILTERS, FUNCTIONS, TESTS};
+    use super::super::words::{FILTERS, FUNCTIONS, TESTS, UNBOUNDED};
     use super::*;
 
     /// Every word that the checker lets through is one that the engine has.
@@ -276,5 +315,8 @@ mod tests {
             assert!(!unknown(format!("{function}()")), "{function}");
         }
         assert!(unknown("'' | nothing".to_owned()) && unknown("1 is nothing".to_owned()));
+        for filter in UNBOUNDED {
+            assert!(unknown(format!("'' | {filter}")), "{filter}");
+        }
     }
 }

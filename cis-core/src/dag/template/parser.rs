@@ -11,6 +11,10 @@ use super::expr::{Expr, ExprError, Kind, Name, Reference};
 use super::words::{FILTERS, FUNCTIONS, KEYWORDS, ROOTS, TESTS};
 use crate::dag::diagnose::{nearest, quoted};
 
+/// Operators, filters and brackets in one expression: the engine recurses over them, and each may build
+/// something.
+const MAX_OPERATIONS: usize = 100;
+
 const LITERAL_HELP: &str = "to have the two braces themselves, write {{ \"{{\" }}";
 
 /// Reads the expression whose `{{` stands at `start`.
@@ -64,6 +68,7 @@ struct Parser<'a> {
     guarded: bool,
     last_pipe: usize,
     tokens: usize,
+    operations: usize,
     literal: Option<Range<usize>>,
 }
 
@@ -81,6 +86,7 @@ impl<'a> Parser<'a> {
             guarded: false,
             last_pipe: 0,
             tokens: 0,
+            operations: 0,
             literal: None,
         }
     }
@@ -134,6 +140,7 @@ impl<'a> Parser<'a> {
                 self.before = Before::Operand;
             }
             b'(' | b'[' | b'{' => {
+                self.operation()?;
                 self.open.push(byte);
                 self.at += 1;
                 self.before = Before::Other;
@@ -152,16 +159,28 @@ impl<'a> Parser<'a> {
                 self.before = Before::Operand;
             }
             b'|' => {
+                self.operation()?;
                 self.last_pipe = self.at;
                 self.at += 1;
                 self.before = Before::Pipe;
             }
             b'.' if self.before == Before::Operand => {
+                self.operation()?;
                 self.at += 1;
                 self.before = Before::Dot;
             }
             b'.' => return Err(self.foreign()),
-            b'+' | b'-' | b'*' | b'/' | b'%' | b'~' | b'=' | b'!' | b'<' | b'>' | b',' | b':' => {
+            b'*' => {
+                // It would repeat texts and lists as well, a hundred million times.
+                let help = "let the task that makes the number multiply it";
+                return Err(self.error(self.at..self.at + 1, "expressions do not multiply", help));
+            }
+            b',' | b':' => {
+                self.at += 1;
+                self.before = Before::Other;
+            }
+            b'+' | b'-' | b'/' | b'%' | b'~' | b'=' | b'!' | b'<' | b'>' => {
+                self.operation()?;
                 self.at += 1;
                 self.before = Before::Other;
             }
@@ -173,6 +192,15 @@ impl<'a> Parser<'a> {
             }
         }
         Ok(())
+    }
+
+    fn operation(&mut self) -> Result<(), ExprError> {
+        self.operations += 1;
+        if self.operations <= MAX_OPERATIONS {
+            return Ok(());
+        }
+        let said = format!("there are more than {MAX_OPERATIONS} operators, filters and brackets in it");
+        Err(self.error(self.at..self.at + 1, said, "let a task work it out, and use its output"))
     }
 
     fn word(&mut self) -> Result<(), ExprError> {
@@ -206,6 +234,7 @@ impl<'a> Parser<'a> {
                 self.one_of(range, "test", TESTS)
             }
             _ if KEYWORDS.contains(&word) => {
+                self.operation()?;
                 self.before = if word == "is" { Before::Is } else { Before::Other };
                 Ok(())
             }

@@ -75,7 +75,7 @@ fn expressions_are_those_of_the_engine() {
         ("{{ tasks.a-1.outputs.missing | default('none') }}", "none"),
         ("{{ 'v0' ~ params.v ~ (params.n - 1) }}", "v0V2"),
         (
-            "{{ params.n * 2 + 1.5 }} {{ -1 }} {{ [1, 'a'] }} {{ {'k': none} }} {{ none }}",
+            "{{ params.n + params.n + 1.5 }} {{ -1 }} {{ [1, 'a'] }} {{ {'k': none} }} {{ none }}",
             r#"7.5 -1 [1,"a"] {"k":null} null"#,
         ),
         ("{{ 'a' if params.v == 'V' and params.n is odd else 'b' }}", "a"),
@@ -137,7 +137,7 @@ fn what_has_no_value_is_an_error() {
         command[0]: ': this string does not end; to have the two braces themselves, write {{ "{{" }}
         command[0]: {{ }}: there is nothing in it; to have the two braces themselves, write {{ "{{" }}
         command[0]: {{ params.v params.n }}: syntax error (unexpected input after expression)
-        command[0]: nope: no filter `nope`; there are abs, attr, batch, bool, capitalize, chain, count, d, default, dictsort, first, float, format, groupby, indent, int, items, join, last, length, lines, list, lower, map, max, min, pprint, reject, rejectattr, replace, reverse, round, select, selectattr, slice, sort, split, string, sum, title, trim, unique, upper, zip
+        command[0]: nope: no filter `nope`; there are abs, attr, bool, capitalize, chain, count, d, default, dictsort, first, float, groupby, int, items, join, last, length, lines, list, lower, map, max, min, reject, rejectattr, replace, reverse, round, select, selectattr, sort, split, string, sum, title, trim, unique, upper, zip
         command[0]: nope: no test `nope`; did you mean `none`?
         command[0]: ]: unexpected `]`; to have the two braces themselves, write {{ "{{" }}
         command[0]: p: unknown name `p`; there are params.NAME, tasks.ID.outputs.NAME, tasks.ID.output, item, run.id, dag.id, task.id and attempt; a text stands in quotes
@@ -193,4 +193,58 @@ fn outputs_that_are_needed_are_named_once() {
     let named: Vec<String> =
         referenced_outputs(&task).into_iter().map(|(id, name)| format!("{id}.{name}")).collect();
     assert_eq!(named, ["a-1.x", "b.y", "c.z"]);
+}
+
+#[test]
+fn no_expression_makes_much_of_little() {
+    let outputs = [("x".to_owned(), serde_json::Value::from("a".repeat(60_000)))];
+    let outputs = BTreeMap::from([(TaskId::new("p").unwrap(), BTreeMap::from(outputs))]);
+    let (params, tails) = (BTreeMap::new(), BTreeMap::new());
+    let values = Values {
+        run: "R",
+        dag: "d",
+        attempt: 1,
+        params: &params,
+        outputs: &outputs,
+        tails: &tails,
+        item: None,
+    };
+    let refused = |text: &str| items(text, &command(&["true"]), &values).expect_err(text).to_string();
+    let x = "tasks.p.outputs.x";
+    assert!(refused(&format!("{x} | replace('a', {x}) | list")).contains("more than 1048576 bytes"));
+    assert!(
+        refused(&format!("[range(90000) | map('string') | join({x})]")).contains("more than 1048576 bytes")
+    );
+    assert!(refused("[1] | map('batch', 1000000000) | list").contains("unknown filter"));
+    for text in ["[1] * 1000000000", "'a' * 1000000000 | list"] {
+        assert!(refused(text).contains("do not multiply"), "{text}");
+    }
+    for filter in ["batch(1000000000, 0)", "slice(1000000000)", "indent(1000000000)"] {
+        assert!(refused(&format!("[1] | {filter}")).contains("no filter"), "{filter}");
+    }
+}
+
+#[test]
+fn no_expression_is_deeper_than_the_engine_stands() {
+    let values_are_not_asked =
+        |text: String| check(&text, Place::Start(Site::Plain), &mut Compiled::default()).1;
+    for (head, again, tail) in [
+        ("", "not ", "true"),
+        ("1", "+1", ""),
+        ("", "-", "1"),
+        ("true", "|string", ""),
+        ("item", ".a", ""),
+        ("item", "[0]", ""),
+        ("", "[", "]"),
+        ("1 if true else ", "1 if true else ", "1"),
+    ] {
+        let deep = |count: usize| format!("{{{{ {head}{}{tail} }}}}", again.repeat(count));
+        let errors = values_are_not_asked(deep(5000));
+        assert!(errors[0].message.contains("more than 100 operators"), "{again}: {errors:?}");
+        if again != "[" {
+            assert_eq!(values_are_not_asked(deep(20)), [], "{again}");
+        }
+    }
+    let list = (0..3000).map(|n| format!("\"{n}\"")).collect::<Vec<_>>().join(", ");
+    assert_eq!(values_are_not_asked(format!("{{{{ [{list}] }}}}")), [], "a long list is not deep");
 }

@@ -14,7 +14,6 @@ pub(super) const FUNCTIONS: &[&str] = &["dict", "range"];
 pub(super) const FILTERS: &[&str] = &[
     "abs",
     "attr",
-    "batch",
     "bool",
     "capitalize",
     "chain",
@@ -24,9 +23,7 @@ pub(super) const FILTERS: &[&str] = &[
     "dictsort",
     "first",
     "float",
-    "format",
     "groupby",
-    "indent",
     "int",
     "items",
     "join",
@@ -38,7 +35,6 @@ pub(super) const FILTERS: &[&str] = &[
     "map",
     "max",
     "min",
-    "pprint",
     "reject",
     "rejectattr",
     "replace",
@@ -46,7 +42,6 @@ pub(super) const FILTERS: &[&str] = &[
     "round",
     "select",
     "selectattr",
-    "slice",
     "sort",
     "split",
     "string",
@@ -57,6 +52,10 @@ pub(super) const FILTERS: &[&str] = &[
     "upper",
     "zip",
 ];
+
+/// Filters of the engine that make much of little, or are for other uses: it does not have them here.
+pub(super) const UNBOUNDED: &[&str] =
+    &["batch", "e", "escape", "format", "indent", "pprint", "safe", "slice", "tojson", "urlencode"];
 
 /// What can follow `is`.
 pub(super) const TESTS: &[&str] = &[

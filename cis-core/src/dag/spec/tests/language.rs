@@ -497,7 +497,7 @@ fn wrong_expressions() {
         9 | if = "tasks.a.outputs.list | nothing > 1"
           |                              ^^^^^^^
           |
-          = help: there are abs, attr, batch, bool, capitalize, chain, count, d, default, dictsort, first, float, format, groupby, indent, int, items, join, last, length, lines, list, lower, map, max, min, pprint, reject, rejectattr, replace, reverse, round, select, selectattr, slice, sort, split, string, sum, title, trim, unique, upper, zip
+          = help: there are abs, attr, bool, capitalize, chain, count, d, default, dictsort, first, float, groupby, int, items, join, last, length, lines, list, lower, map, max, min, reject, rejectattr, replace, reverse, round, select, selectattr, sort, split, string, sum, title, trim, unique, upper, zip
 
         ----
         error: logs are not read for what is decided before a task starts

@@ -111,11 +111,11 @@ fn lists() {
         foreach: {'a': 1}: this is an object, and foreach goes over a list
         foreach: range(10_001): there are more than 10000 items: split the work, or have one item do more
         foreach: range(10_000_000): there are more than 10000 items: split the work, or have one item do more
-        foreach: [0] * 1000000: there are more than 10000 items: split the work, or have one item do more
-        foreach: [0] * 1000000000: there are more than 10000 items: split the work, or have one item do more
+        foreach: [0] * 1000000: expressions do not multiply; let the task that makes the number multiply it
+        foreach: [0] * 1000000000: expressions do not multiply; let the task that makes the number multiply it
         foreach: params.long: there are more than 10000 items: split the work, or have one item do more
-        foreach: ['x' * 1000000] * 100: the items are longer than 4194304 bytes in all: have each name a file
-        foreach: [range(100000)] * 100: the items are longer than 4194304 bytes in all: have each name a file
+        foreach: ['x' * 1000000] * 100: expressions do not multiply; let the task that makes the number multiply it
+        foreach: [range(100000)] * 100: expressions do not multiply; let the task that makes the number multiply it
         foreach: tasks.a-1.output | lines: logs are not read for what is decided before a task starts; have that task write what matters to $CIS_OUTPUT, and use tasks.ID.outputs.NAME
         "#);
 }
