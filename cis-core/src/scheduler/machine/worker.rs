@@ -193,7 +193,7 @@ impl Machine {
         }
         let (session, task) = (live.session, Some(attempt.task.clone()));
         self.emit(attempt.run, EventBody::SessionBlocked { session, task, episode, kind }, turn)?;
-        self.touch(attempt.run);
+        self.take_back(attempt.run);
         Ok(())
     }
 
@@ -211,6 +211,9 @@ impl Machine {
         let (session, task) = (live.session, Some(attempt.task.clone()));
         self.emit(attempt.run, EventBody::SessionRecovered { session, task, episode }, turn)?;
         self.touch(attempt.run);
+        if let Some(group) = self.known(attempt.run)?.spec(index).group.clone() {
+            self.take_back_above(&group);
+        }
         Ok(())
     }
 }
