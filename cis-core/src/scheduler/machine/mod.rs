@@ -298,18 +298,18 @@ impl Machine {
         Ok(())
     }
 
-    /// So many grants of a run may be given ahead of their turn from now on.
-    fn set_ahead(&mut self, id: RunId, count: u32) {
-        let Some(slot) = self.runs.get_mut(&id) else { return };
-        slot.run.ahead = count;
+    /// So many grants of a run may be given ahead of their turn from now on. Gives how many might before.
+    fn set_ahead(&mut self, id: RunId, count: u32) -> u32 {
+        let Some(slot) = self.runs.get_mut(&id) else { return 0 };
+        let before = std::mem::replace(&mut slot.run.ahead, count);
         self.touch(id);
+        before
     }
 
     /// Nothing of a run may wait at its worker any more. That something does is not seen from the worker's
     /// wish: it may have changed since, or been forgotten with an earlier life of this node.
     fn take_back(&mut self, id: RunId) {
-        self.set_ahead(id, 0);
-        if self.run(&id).is_some_and(Run::may_wait_at_worker) {
+        if self.set_ahead(id, 0) > 0 || self.run(&id).is_some_and(Run::may_wait_at_worker) {
             self.effects.push(Effect::Withdraw { run: id });
         }
     }

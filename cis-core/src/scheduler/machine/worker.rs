@@ -25,6 +25,10 @@ impl Machine {
                 // A paused run starts nothing, so it has nothing ahead.
                 let runs = self.own(run)?.state() == RunState::Running;
                 self.set_ahead(run, if runs { count } else { 0 });
+                if !runs && count > 0 {
+                    // So that it says so again when the run goes on.
+                    self.effects.push(Effect::Withdraw { run });
+                }
                 Ok(())
             }
             FromWorker::Child { attempt, fence, task } => self.child(&attempt, fence, *task, turn),
