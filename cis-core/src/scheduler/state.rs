@@ -268,10 +268,19 @@ impl Run {
         self.facts.max_parallel.max(1).saturating_sub(working)
     }
 
-    /// How many may be granted now: slots that are free, and what the worker takes ahead.
+    /// How many may be granted now: slots that are free, and what the worker takes ahead. While a session
+    /// waits for a human there is one slot more than when it ends, and what waits at the worker could take
+    /// that: then nothing goes ahead.
     pub(super) fn room(&self) -> u32 {
-        let working = self.live_count() - self.blocked_count();
-        self.facts.max_parallel.max(1).saturating_add(self.ahead).saturating_sub(working)
+        if self.blocked_count() > 0 {
+            return self.free_slots();
+        }
+        self.facts.max_parallel.max(1).saturating_add(self.ahead).saturating_sub(self.live_count())
+    }
+
+    /// Whether some of its grants may wait at the worker: one that waits has all slots before it.
+    pub(super) fn may_wait_at_worker(&self) -> bool {
+        self.live_count() > self.facts.max_parallel.max(1)
     }
 
     /// Whether cancelling takes the task at `index`: an `always` task and the handler of such an end still

@@ -118,3 +118,23 @@ fn the_line_goes_on_while_no_node_is_there() {
         assert!(known.iter().any(|known| known.session == start.session), "its end is still to be told");
     }
 }
+
+#[test]
+fn what_waits_when_another_node_comes_begins_only_if_that_one_asks_for_it() {
+    let host = Host::start();
+    let mut control = host.control();
+    let gate = Start { line: line(1, 9), ..host.shell("while [ ! -e open ]; do sleep 0.01; done") };
+    control.start(&gate);
+    let waiting = [0, 1].map(|n| Start { line: line(1, 9), ..host.shell(&format!("echo {n} >> ran")) });
+    waiting.iter().for_each(|start| ask(&mut control, start));
+    control.start(&host.shell("exit 0"));
+    let mut next = host.connect(Role::Control);
+    let known = next.welcome();
+    assert!(known.iter().any(|known| known.session == gate.session));
+    assert!(waiting.iter().all(|start| known.iter().all(|known| known.session != start.session)));
+    ask(&mut next, &waiting[1]);
+    std::fs::write(host.path("open"), "").unwrap();
+    next.exit(gate.session);
+    next.exit(waiting[1].session);
+    assert_eq!(std::fs::read_to_string(host.path("ran")).unwrap(), "1\n");
+}

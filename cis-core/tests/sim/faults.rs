@@ -19,7 +19,7 @@ pub(crate) fn step(world: &mut World) -> Step {
         let crashes = [Crash::BeforeStore, Crash::BeforeEffects, Crash::BetweenEffects];
         world.crash = world.rng.pick(&crashes).copied();
     }
-    match world.rng.weighted(&[50, 24, 5, 6, 4, 1, 2, 4, 2, 1]) {
+    match world.rng.weighted(&[50, 24, 5, 6, 4, 1, 2, 4, 2, 1, 7]) {
         0 => world.deliver(10),
         1 => world.pass_time(),
         2 if world.run_count() < RUNS_MAX => world.submit(),
@@ -29,6 +29,7 @@ pub(crate) fn step(world: &mut World) -> Step {
         6 => lose_session(world),
         7 => nonsense(world),
         8 => child(world),
+        10 => wish(world),
         _ => {
             let count = u32::try_from(world.rng.below(3)).unwrap();
             world.feed(InputKind::ForeignSessions { count })
@@ -127,7 +128,23 @@ fn lose_session(world: &mut World) -> Step {
         return Ok(());
     };
     let gone = world.host.sessions.remove(&id).unwrap();
-    world.feed(InputKind::AttemptLost { attempt: gone.attempt, detail: "gone".into() })
+    let run = gone.attempt.run;
+    world.lines.vanished(&gone.attempt);
+    world.feed(InputKind::AttemptLost { attempt: gone.attempt, detail: "gone".into() })?;
+    world.go_on(run)
+}
+
+/// The worker wants more or less of a run ahead; where it wants none, it takes back what waits.
+fn wish(world: &mut World) -> Step {
+    let Some(run) = some_run(world) else { return Ok(()) };
+    let most = *world.rng.pick(&[0, 3, 64]).unwrap();
+    let count = u32::try_from(world.rng.between(0, most)).unwrap();
+    world.wire.push(FromWorker::Ahead { run, count });
+    if count == 0 {
+        let withdrawn = world.host.withdraw(run);
+        world.wire.extend(withdrawn);
+    }
+    Ok(())
 }
 
 /// Messages that nobody should believe: old ones repeated, wrong fences, unknown attempts.
@@ -206,7 +223,7 @@ pub(crate) fn quiet_until_all_end(world: &mut World) -> Step {
             }
         }
         if world.wire.is_empty() {
-            if world.machine.open_runs().next().is_none() && world.host.sessions.is_empty() {
+            if world.machine.open_runs().next().is_none() && world.host.is_idle() {
                 return all_ended(world);
             }
             world.pass_time()?;

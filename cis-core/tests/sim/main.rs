@@ -12,6 +12,7 @@ mod dags;
 mod faults;
 mod host;
 mod laws;
+mod lines;
 mod reference;
 mod rng;
 mod world;
@@ -123,6 +124,8 @@ fn the_faults_reach_every_event_and_every_outcome() {
         "approval_timeout",
         "expression",
         "skipped",
+        "ahead",
+        "withdrawn",
         "processing",
     ];
     let sessions = ["session.started", "session.blocked", "session.recovered"];

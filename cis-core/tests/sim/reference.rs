@@ -32,6 +32,8 @@ pub(crate) struct Reference {
     /// Groups of the node.
     pub(crate) groups: BTreeMap<String, Group>,
     sessions_given: BTreeSet<SessionId>,
+    /// So many of a run were welcome ahead, at most.
+    ahead: BTreeMap<RunId, u32>,
     /// Nothing is granted before then, or before a session ends.
     held_until: TimestampMs,
 }
@@ -116,6 +118,17 @@ impl RefRun {
         self.tasks.iter_mut().find(|t| t.spec.id == *id).ok_or_else(|| format!("no task {id}"))
     }
 
+    /// The session under way of a task, and whether it is to stop.
+    pub(crate) fn stands(&self, id: &TaskId) -> (Option<SessionId>, bool) {
+        let live = self.task(id).ok().and_then(|task| task.live.as_ref());
+        (live.map(|live| live.session), live.is_some_and(|live| live.killed || live.swept))
+    }
+
+    pub(crate) fn is_blocked(&self, attempt: &AttemptId) -> bool {
+        let task = self.task(&attempt.task).ok().filter(|task| task.attempt == attempt.number);
+        task.and_then(|task| task.live.as_ref()).is_some_and(|live| live.blocked)
+    }
+
     fn holding_slots(&self) -> usize {
         self.tasks.iter().filter(|t| t.live.as_ref().is_some_and(|live| !live.blocked)).count()
     }
@@ -132,7 +145,23 @@ impl RefRun {
 impl Reference {
     pub(crate) fn new(max_sessions: u32, host: HostInstance) -> Self {
         let (runs, sessions_given, groups) = (BTreeMap::new(), BTreeSet::new(), BTreeMap::new());
-        Self { runs, max_sessions, foreign: 0, host, groups, sessions_given, held_until: 0 }
+        let ahead = BTreeMap::new();
+        Self { runs, max_sessions, foreign: 0, host, groups, sessions_given, ahead, held_until: 0 }
+    }
+
+    /// The worker's wish arrives.
+    pub(crate) fn wished(&mut self, id: RunId, count: u32) {
+        let runs = self.runs.get(&id).is_some_and(|run| run.state == RunState::Running);
+        self.ahead.insert(id, if runs { count } else { 0 });
+    }
+
+    /// The group of an attempt's task: its name, and whether it is the run's own.
+    pub(crate) fn group_of(&self, attempt: &AttemptId) -> Result<Option<(&str, Group, bool)>, String> {
+        let run = &self.runs[&attempt.run];
+        let Some(name) = &run.task(&attempt.task)?.spec.group else { return Ok(None) };
+        let own = run.groups.get(name);
+        let group = own.or_else(|| self.groups.get(name)).ok_or_else(|| format!("no group {name}"))?;
+        Ok(Some((name, *group, own.is_some())))
     }
 
     /// Whether the group of a task has a place left.
@@ -230,7 +259,10 @@ impl Reference {
                 ensure(run.state == RunState::Created, || "started twice".to_owned())?;
                 (run.state, run.started, run.clock_from_ms) = (RunState::Running, true, now);
             }
-            EventBody::RunPaused {} => run.state = RunState::Paused,
+            EventBody::RunPaused {} => {
+                run.state = RunState::Paused;
+                self.ahead.remove(&id);
+            }
             EventBody::RunResumed {} => run.state = RunState::Running,
             EventBody::RunCancelling { reason } => cancelling(run, reason, now)?,
             EventBody::RunCompleted {} => ended(run, RunState::Succeeded)?,
@@ -272,9 +304,11 @@ impl Reference {
         let run = self.runs.get(&id).ok_or("an unknown run")?;
         ensure(run.state == RunState::Running, || format!("the run is {}", run.state))?;
         let slots = run.holding_slots();
-        ensure(slots < run.max_parallel as usize, || {
-            format!("{slots} of {} slots are taken", run.max_parallel)
-        })?;
+        let most = run.max_parallel as usize;
+        let blocked = run.tasks.iter().any(|t| t.live.as_ref().is_some_and(|live| live.blocked));
+        let ahead = self.ahead.get(&id).filter(|_| !blocked).map_or(0, |count| *count as usize);
+        ensure(slots < most + ahead, || format!("{slots} of {most} slots and {ahead} ahead are taken"))?;
+        ensure(grant.ahead == (slots >= most), || format!("says {}, with {slots} of {most}", grant.ahead))?;
         let task = run.task(&grant.task)?;
         let name = &grant.task;
         ensure(task.live.is_none(), || format!("{name} has a live grant"))?;
@@ -305,9 +339,11 @@ impl Reference {
         Ok(())
     }
 
-    /// A node that starts again does not know that the machine was short a moment ago.
+    /// A node that starts again does not know that the machine was short a moment ago, nor what its worker
+    /// wished for.
     pub(crate) fn restarted(&mut self) {
         self.held_until = 0;
+        self.ahead.clear();
     }
 
     /// A kill that was accepted is stored before the signal is sent.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use cis_core::api::FromWorker;
+use cis_core::api::{FromWorker, Refusal};
 use cis_core::dag::Dag;
 use cis_core::event::{EventBody, EventDraft, ExecutionMode, LostBy, RunCreated};
 use cis_core::ids::{BlobId, NodeDid, RunId, SessionId, TimestampMs};
@@ -11,6 +11,7 @@ use cis_core::scheduler::{Effect, IdSource, Input, InputKind, Machine, Rejected,
 
 use crate::dags;
 use crate::host::Host;
+use crate::lines::{Lines, Node};
 use crate::reference::Reference;
 use crate::rng::Rng;
 
@@ -33,6 +34,7 @@ pub(crate) struct World {
     pub(crate) wire: Vec<FromWorker>,
     pub(crate) reference: Reference,
     pub(crate) crash: Option<Crash>,
+    pub(crate) lines: Lines,
     dags: BTreeMap<RunId, Arc<Dag>>,
     store: Vec<EventDraft>,
     /// The stored events, folded from what the store would give back.
@@ -63,7 +65,8 @@ impl World {
     }
 
     fn empty(mut rng: Rng) -> Self {
-        let max_sessions = u32::try_from(rng.between(1, 6)).unwrap();
+        let most = if rng.percent(60) { 6 } else { 40 };
+        let max_sessions = u32::try_from(rng.between(1, most)).unwrap();
         let host = Host { short_percent: rng.below(12), ..Host::new(1) };
         let mut machine = Machine::new(node(), max_sessions);
         machine.set_host(Some(host.instance));
@@ -76,6 +79,7 @@ impl World {
             wire: Vec::new(),
             reference,
             crash: None,
+            lines: Lines::default(),
             dags: BTreeMap::new(),
             store: Vec::new(),
             folded: BTreeMap::new(),
@@ -139,6 +143,7 @@ impl World {
                 });
                 why.chain(["task.status".to_owned()]).collect()
             }
+            EventBody::TaskAssigned(grant) if grant.ahead => vec!["ahead".to_owned()],
             other => vec![other.type_name().trim_start_matches("cis.dag.").to_owned()],
         })
     }
@@ -157,6 +162,9 @@ impl World {
         let before = self.rng.percent(10).then(|| self.machine.clone());
         if let InputKind::ForeignSessions { count } = kind {
             self.reference.foreign = count;
+        }
+        if let InputKind::Worker(FromWorker::Ahead { run, count }) = kind {
+            self.reference.wished(run, count);
         }
         let asked = kind.clone();
         let taken = self.machine.handle(Input::internal(kind), self.now, &mut self.ids);
@@ -223,16 +231,23 @@ impl World {
         for effect in effects {
             match effect {
                 Effect::Grant { attempt, session, fence } => {
-                    let said = self.host.start(&mut self.rng, self.now, &attempt, session, fence);
+                    let run = self.machine.run(&attempt.run).ok_or("granted in an unknown run")?;
+                    let slots = run.facts().max_parallel + run.blocked_count();
+                    let grant = (&attempt, session, fence);
+                    let said = self.host.start(&mut self.rng, self.now, grant, slots);
                     self.wire.extend(said);
                 }
                 Effect::Cancel { attempt, grace_ms, .. } => {
-                    self.host.cancel(&mut self.rng, self.now, &attempt, grace_ms);
+                    let said = self.host.cancel(&mut self.rng, self.now, &attempt, grace_ms);
+                    self.wire.extend(said);
                 }
-                // Its worker takes nothing ahead, so nothing waits.
-                Effect::Withdraw { .. } => {}
+                Effect::Withdraw { run } => {
+                    let withdrawn = self.host.withdraw(run);
+                    self.wire.extend(withdrawn);
+                }
                 Effect::Ack { attempt, .. } => self.host.acknowledged(&attempt)?,
             }
+            self.look_at_begun(Node::Up)?;
         }
         Ok(())
     }
@@ -260,6 +275,14 @@ impl World {
 
     /// The node dies and starts again: folds what is stored, then asks the host what it has.
     pub(crate) fn restart(&mut self) -> Step {
+        if self.rng.percent(50) {
+            // Sessions end and begin while it is away.
+            self.now += i64::try_from(self.rng.below(2000)).unwrap();
+            let said = self.host.pass_time(&mut self.rng, self.now);
+            self.wire.extend(said);
+            self.look_at_begun(Node::Away)?;
+        }
+        self.host.welcome();
         self.machine = Machine::new(node(), self.reference.max_sessions);
         self.reference.restarted();
         self.machine.set_host(Some(self.host.instance));
@@ -289,18 +312,18 @@ impl World {
             }
             let known = self.host.sessions.get(&live.session).cloned();
             match known {
-                None if live.cancelling => {
+                None if live.cancelling || live.started => {
                     let detail = "never started".to_owned();
                     self.feed(InputKind::AttemptLost { attempt: live.attempt, detail })?;
                 }
-                None => self.perform([Effect::Grant {
-                    attempt: live.attempt,
-                    session: live.session,
-                    fence: live.fence,
-                }])?,
+                None => {
+                    let (attempt, fence, reason) = (live.attempt, live.fence, Refusal::Withdrawn {});
+                    self.feed(InputKind::Worker(FromWorker::Refused { attempt, fence, reason }))?;
+                }
                 Some(session) => {
                     if live.cancelling {
-                        self.host.cancel(&mut self.rng, self.now, &live.attempt, live.grace_ms);
+                        let said = self.host.cancel(&mut self.rng, self.now, &live.attempt, live.grace_ms);
+                        self.wire.extend(said);
                     }
                     match (live.blocked_episode, session.blocked) {
                         (Some(episode), false) => {
@@ -342,6 +365,17 @@ impl World {
         self.feed(InputKind::Tick)
     }
 
+    /// A session of the run is gone: those behind it begin.
+    pub(crate) fn go_on(&mut self, run: RunId) -> Step {
+        let said = self.host.go_on(&mut self.rng, self.now, run);
+        self.wire.extend(said);
+        self.look_at_begun(Node::Up)
+    }
+
+    fn look_at_begun(&mut self, node: Node) -> Step {
+        self.lines.look(&mut self.host, &self.reference, node)
+    }
+
     /// To the next moment at which something happens by itself, or a random way there.
     pub(crate) fn pass_time(&mut self) -> Step {
         let wake = self.machine.poll_timeout().map(|(at_ms, _)| at_ms);
@@ -350,8 +384,9 @@ impl World {
         let ahead = u64::try_from(next - self.now).unwrap();
         let part = if self.rng.percent(70) { ahead } else { self.rng.below(ahead + 1) };
         self.now += i64::try_from(part).unwrap();
-        let said = self.host.pass_time(self.now);
+        let said = self.host.pass_time(&mut self.rng, self.now);
         self.wire.extend(said);
+        self.look_at_begun(Node::Up)?;
         self.feed(InputKind::Tick)
     }
 

@@ -6,7 +6,7 @@ use super::effects::{Moment, complete, outline, slots};
 use super::host_link::Greeting;
 use super::{Beside, Driver};
 use crate::api::{FromWorker, Refusal};
-use crate::event::{EventBody, EventDraft, ExitStatus, LostBy, RunState, SessionLimit};
+use crate::event::{EventBody, EventDraft, ExitStatus, LostBy, SessionLimit};
 use crate::ids::{AttemptId, SessionId, TimestampMs};
 use crate::scheduler::{Input, InputKind, LiveAttempt};
 use crate::session::hub::Ended;
@@ -141,26 +141,22 @@ impl Driver {
 
     /// Settles what became of an attempt that was live: its session goes on here, has ended, or is lost.
     pub(super) fn settle(&mut self, live: LiveAttempt, now: TimestampMs) {
-        let there = self.unread.sessions.remove(&live.session);
-        // One that was to be stopped and never started is not started now.
-        if there.is_none() && (live.host != self.host.instance() || live.cancelling) {
-            return self.lost(live.attempt, "its session host ended".to_owned(), now);
-        }
+        let Some(there) = self.unread.sessions.remove(&live.session) else {
+            if live.host != self.host.instance() || live.cancelling || live.started {
+                return self.lost(live.attempt, "its session host ended".to_owned(), now);
+            }
+            // It never began, and whether its turn is still to come is for the scheduler to say.
+            let (attempt, fence, reason) = (live.attempt, live.fence, Refusal::Withdrawn {});
+            let refused = FromWorker::Refused { attempt, fence, reason };
+            return self.handle(Input::internal(InputKind::Worker(refused)), now);
+        };
         let Some(run) = self.parts.machine.run(&live.attempt.run) else { return };
-        if there.is_none() && run.state() == RunState::Paused {
-            // It was granted ahead, and has not begun: a paused run starts nothing.
-            let (attempt, fence) = (live.attempt, live.fence);
-            let withdrawn = FromWorker::Refused { attempt, fence, reason: Refusal::Withdrawn {} };
-            return self.handle(Input::internal(InputKind::Worker(withdrawn)), now);
-        }
-        let moment = if there.is_some() { Moment::Running } else { Moment::Start };
         let slots = slots(run);
-        let completed = complete(run, &live.attempt, &self.parts.home, &self.parts.blobs, moment);
-        let spec = match (completed, &there) {
-            (Ok(spec), _) => spec,
-            (Err(detail), None) => return self.lost(live.attempt, detail, now),
+        let completed = complete(run, &live.attempt, &self.parts.home, &self.parts.blobs, Moment::Running);
+        let spec = match completed {
+            Ok(spec) => spec,
             // What runs already needs its program no more.
-            (Err(detail), Some(_)) => {
+            Err(detail) => {
                 tracing::warn!(attempt = %live.attempt, detail, "a live session is taken over as it is");
                 match outline(run, &live.attempt) {
                     Some(spec) => spec,
@@ -169,12 +165,12 @@ impl Driver {
             }
         };
         let worker = &mut self.parts.worker;
-        worker.adopt(&live.attempt, live.session, live.fence, slots, spec, there.as_ref());
+        worker.adopt(&live.attempt, live.session, live.fence, slots, spec, &there);
         if live.cancelling {
             let grace_ms = Some(live.grace_ms);
             worker.to_host.push(ToHost::Kill { session: live.session, grace_ms });
         }
-        if let Some(exit) = there.and_then(|known| known.exit) {
+        if let Some(exit) = there.exit {
             self.session_exited(live.session, &exit);
         }
     }

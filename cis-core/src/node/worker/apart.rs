@@ -53,8 +53,6 @@ pub(super) struct Held {
     pub(super) secrets: Variables,
     pub(super) base: Arc<Variables>,
     pub(super) log: String,
-    /// So many sessions of its run may run at once.
-    pub(super) slots: u32,
 }
 
 /// What a thread for files has found.

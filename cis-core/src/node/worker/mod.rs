@@ -66,6 +66,8 @@ struct Live {
     reported: bool,
     /// The host was asked to start it.
     asked: bool,
+    /// It is given back rather than asked for.
+    taken_back: bool,
     /// It has a file with what it got of those that it needs, or may have.
     has_context: bool,
     /// What of its work is done apart from the driver.

@@ -53,11 +53,17 @@ impl Pace {
 
 impl LocalWorker {
     /// A session of the run is about to be asked for: its place in the line at the host.
-    pub(super) fn line(&mut self, of: RunId, slots: u32) -> Line {
+    pub(super) fn line(&mut self, of: RunId) -> Line {
         let pace = self.paces.entry(of).or_default();
-        pace.slots = slots;
         // Half of what is ahead is enough time to send more.
-        Line { of, at_once: slots, lazy_above: pace.ahead / 2 }
+        Line { of, at_once: pace.slots, lazy_above: pace.ahead / 2 }
+    }
+
+    /// So many of its sessions may run at once, by the newest grant: an older one may still be on its way.
+    pub(super) fn pace_slots(&mut self, of: RunId, slots: u32) {
+        if let Some(pace) = self.paces.get_mut(&of) {
+            pace.slots = slots;
+        }
     }
 
     pub(super) fn pace_enters(&mut self, of: RunId) {
@@ -68,7 +74,12 @@ impl LocalWorker {
         if let Some(pace) = self.paces.get_mut(&of) {
             pace.live = pace.live.saturating_sub(1);
             if pace.live == 0 {
+                let wished = pace.ahead > 0;
                 self.paces.remove(&of);
+                if wished {
+                    // Nobody knows how long those that come next will be.
+                    self.said.push(FromWorker::Ahead { run: of, count: 0 });
+                }
             }
         }
     }
@@ -77,6 +88,9 @@ impl LocalWorker {
     pub(super) fn pace_ended(&mut self, of: RunId, exit: &Exit) {
         let Some(pace) = self.paces.get_mut(&of) else { return };
         let count = pace.ended(exit.ended_ms - exit.started_ms);
+        if count == 0 && pace.ahead > 0 {
+            return self.pace_slows(of);
+        }
         // Small changes are not worth a word.
         if count >= pace.ahead.max(1) * 2 || count * 2 <= pace.ahead && count != pace.ahead {
             pace.ahead = count;
@@ -88,10 +102,11 @@ impl LocalWorker {
     pub(super) fn pace_slows(&mut self, of: RunId) {
         let Some(pace) = self.paces.get_mut(&of) else { return };
         pace.streak = 0;
-        if std::mem::take(&mut pace.ahead) > 0 {
+        let waits = pace.live > pace.slots;
+        if std::mem::take(&mut pace.ahead) > 0 || waits {
             self.said.push(FromWorker::Ahead { run: of, count: 0 });
         }
-        if pace.live > pace.slots {
+        if waits {
             self.withdraw(of);
         }
     }
@@ -107,6 +122,9 @@ impl LocalWorker {
             .filter(|(_, live)| live.attempt.run == of && live.asked && live.pid.is_none() && !live.reported)
             .map(|(session, _)| *session)
             .collect();
+        for live in self.live.values_mut().filter(|live| live.attempt.run == of && !live.asked) {
+            live.taken_back = true;
+        }
         // The newest first, so that none of them takes the place of one that is taken back.
         waiting.sort_unstable_by(|a, b| b.cmp(a));
         self.to_host.extend(waiting.into_iter().map(|session| ToHost::Withdraw { session }));

@@ -15,7 +15,7 @@ use crate::ids::{AttemptId, Fence, RunId, SessionId};
 use crate::node::exposure::command_line;
 use crate::node::{context, environment};
 use crate::policy::redact::Redactor;
-use crate::session::protocol::{Io, Known, Start, ToHost};
+use crate::session::protocol::{Io, Known, Start, StartFailure, ToHost};
 
 /// A longer script goes through a file: one argument has at most 128 KiB (execve(2)).
 const SCRIPT_ARGUMENT_BYTES_MAX: usize = 100_000;
@@ -74,6 +74,7 @@ impl LocalWorker {
             wrote_output: true,
             reported: false,
             asked: false,
+            taken_back: false,
             has_context: false,
             apart: Apart::of(spec),
             redactor: Arc::new(redactor),
@@ -101,14 +102,18 @@ impl LocalWorker {
                 return;
             }
         };
-        if let Some(held) = self.look_up(session, Held { spec, secrets, base, log, slots }) {
+        self.pace_slots(attempt.run, slots);
+        if let Some(held) = self.look_up(session, Held { spec, secrets, base, log }) {
             self.start(attempt, session, held);
         }
     }
 
     /// Asks the host for its session.
     pub(super) fn start(&mut self, attempt: &AttemptId, session: SessionId, held: Held) {
-        let Held { spec, secrets, base, log, slots } = held;
+        let Held { spec, secrets, base, log } = held;
+        if self.live.get(&session).is_some_and(|live| live.taken_back) {
+            return self.start_failed(session, StartFailure::Withdrawn {});
+        }
         let mut env = spec.env;
         if let Some(context) = &spec.context
             && !self.give_context(attempt, session, context, &mut env)
@@ -141,7 +146,7 @@ impl LocalWorker {
             live.asked = true;
         }
         let io = if spec.tty { Io::Pty(TermSize::default()) } else { Io::Pipes { stdin: false } };
-        let line = Some(self.line(attempt.run, slots));
+        let line = Some(self.line(attempt.run));
         self.to_host.push(ToHost::Start(Box::new(Start {
             session,
             label,
@@ -192,8 +197,7 @@ impl LocalWorker {
         false
     }
 
-    /// Takes over an attempt that an earlier life of this node granted. One that the host does not
-    /// know never reached it: it is started now.
+    /// Takes over an attempt that an earlier life of this node granted, and whose session the host has.
     pub(in crate::node) fn adopt(
         &mut self,
         attempt: &AttemptId,
@@ -201,19 +205,12 @@ impl LocalWorker {
         fence: Fence,
         slots: u32,
         spec: TaskSpec,
-        known: Option<&Known>,
+        known: &Known,
     ) {
-        let Some(known) = known else {
-            self.grant(attempt, session, fence, slots, spec);
-            // It may wait at the host, or have begun there just now.
-            if let Some(live) = self.live.get_mut(&session) {
-                live.unwatched = true;
-            }
-            return;
-        };
         // Its secrets are looked for at once; where they cannot be read it lives on, and is not shown.
         let log = self.home.attempt_log(attempt.run, &attempt.task, attempt.number);
         self.insert(attempt, session, fence, &spec, log, Redactor::default());
+        self.pace_slots(attempt.run, slots);
         let script = script_file(&self.home, session);
         if let Some(live) = self.live.get_mut(&session) {
             live.unwatched = true;

@@ -40,10 +40,7 @@ impl Machine {
             )));
         }
         self.emit(id, EventBody::RunPaused {}, turn)?;
-        // Also where none is wished for any more, some may wait at the host.
-        self.set_ahead(id, 0);
-        self.effects.push(Effect::Withdraw { run: id });
-        self.touch(id);
+        self.take_back(id);
         Ok(())
     }
 

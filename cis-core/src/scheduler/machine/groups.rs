@@ -87,7 +87,17 @@ impl Machine {
         };
         self.push(None, EventBody::NodeGroup { name: name.to_owned(), group }, turn);
         self.refill(name);
+        self.take_back_above(name);
         Ok(())
+    }
+
+    /// Where a group of the node has more sessions than it may have now, at least those that have not begun
+    /// are to wait here.
+    pub(super) fn take_back_above(&mut self, name: &str) {
+        let (Some(group), Some(used)) = (self.groups.limit(name), self.groups.used.get(name)) else { return };
+        if used.load.taken(group) > group.limit {
+            used.runs.clone().into_iter().for_each(|id| self.take_back(id));
+        }
     }
 
     fn may_remove(&self, name: &str) -> Result<(), Rejected> {

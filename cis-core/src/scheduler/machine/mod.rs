@@ -198,9 +198,9 @@ impl Machine {
         ended.into_iter().filter_map(|id| self.take(id)).collect()
     }
 
-    /// Attempts under way in all runs, for reconciling with a session host after a restart: those that
-    /// it does not know are granted to it again (same session, same fence) or, where `host` is another
-    /// instance, lost.
+    /// Attempts under way in all runs, for reconciling with a session host after a restart. Those that it
+    /// does not know never began: they are withdrawn, or lost where `host` is another instance, or they
+    /// are known to have begun.
     pub fn live_attempts(&self) -> impl Iterator<Item = LiveAttempt> + '_ {
         self.runs.values().flat_map(|slot| {
             let run = &slot.run;
@@ -304,6 +304,14 @@ impl Machine {
         let before = std::mem::replace(&mut slot.run.ahead, count);
         self.touch(id);
         before
+    }
+
+    /// Nothing of a run may wait at its worker any more. That something does is not seen from the worker's
+    /// wish: it may have changed since, or been forgotten with an earlier life of this node.
+    fn take_back(&mut self, id: RunId) {
+        if self.set_ahead(id, 0) > 0 || self.run(&id).is_some_and(Run::may_wait_at_worker) {
+            self.effects.push(Effect::Withdraw { run: id });
+        }
     }
 
     fn known(&self, id: RunId) -> Result<&Run, Rejected> {

@@ -25,6 +25,10 @@ impl Machine {
                 // A paused run starts nothing, so it has nothing ahead.
                 let runs = self.own(run)?.state() == RunState::Running;
                 self.set_ahead(run, if runs { count } else { 0 });
+                if !runs && count > 0 {
+                    // So that it says so again when the run goes on.
+                    self.effects.push(Effect::Withdraw { run });
+                }
                 Ok(())
             }
             FromWorker::Child { attempt, fence, task } => self.child(&attempt, fence, *task, turn),
@@ -193,7 +197,7 @@ impl Machine {
         }
         let (session, task) = (live.session, Some(attempt.task.clone()));
         self.emit(attempt.run, EventBody::SessionBlocked { session, task, episode, kind }, turn)?;
-        self.touch(attempt.run);
+        self.take_back(attempt.run);
         Ok(())
     }
 
@@ -211,6 +215,9 @@ impl Machine {
         let (session, task) = (live.session, Some(attempt.task.clone()));
         self.emit(attempt.run, EventBody::SessionRecovered { session, task, episode }, turn)?;
         self.touch(attempt.run);
+        if let Some(group) = self.known(attempt.run)?.spec(index).group.clone() {
+            self.take_back_above(&group);
+        }
         Ok(())
     }
 }

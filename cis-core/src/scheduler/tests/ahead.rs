@@ -2,6 +2,7 @@
 
 use super::bench::*;
 use crate::api::{FromWorker, Refusal};
+use crate::dag::{Group, Task};
 use crate::event::EventBody;
 use crate::scheduler::InputKind;
 
@@ -78,4 +79,45 @@ fn one_that_waits_can_be_cancelled() {
     bench.refuses("t2", Refusal::Withdrawn {});
     bench.ends("t1", crate::event::AttemptOutcome::Cancelled);
     assert_eq!(bench.states(), "t1=cancelled t2=cancelled t3=cancelled");
+}
+
+fn takes_back(said: &[String]) -> bool {
+    said.iter().any(|line| line == "> withdraw")
+}
+
+#[test]
+fn a_pause_takes_back_what_an_earlier_life_of_the_node_sent_ahead() {
+    let mut bench = bench(5, 1);
+    bench.does(wish(2));
+    bench.restart();
+    assert!(takes_back(&bench.does(InputKind::Pause { run: run_id(1) })));
+}
+
+#[test]
+fn nothing_waits_at_the_worker_while_a_session_waits_for_a_human() {
+    let mut bench = bench(7, 2);
+    bench.does(wish(2));
+    let said = bench.blocks("t1", 1);
+    assert!(takes_back(&said) && granted(&said).is_empty(), "{said:?}");
+    bench.refuses("t4", Refusal::Withdrawn {});
+    assert_eq!(granted(&bench.refuses("t3", Refusal::Withdrawn {})), ["t3#1 f2"], "in the slot that is free");
+    assert!(granted(&bench.does(wish(3))).is_empty(), "its slot is gone when it goes on or ends");
+    assert_eq!(granted(&bench.unblocks("t1", 1)), ["t4#1 f2", "t5#1 f1"], "three of two slots are taken");
+}
+
+#[test]
+fn a_limit_that_is_lowered_takes_back_what_waits() {
+    let mut bench = Bench::new(100);
+    let set = |limit| InputKind::SetGroup {
+        name: "db".into(),
+        group: Some(Group { limit, frees_when_blocked: true }),
+    };
+    bench.does(set(4));
+    let grouped = |name: &str| Task { group: Some("db".into()), ..task(name) };
+    bench.submit(1, dag(["t1", "t2", "t3", "t4"].map(grouped).into()), 1);
+    assert_eq!(granted(&bench.does(wish(2))), ["t2#1 f1", "t3#1 f1"]);
+    assert!(!takes_back(&bench.does(set(3))), "as many as there are");
+    assert!(takes_back(&bench.does(set(1))));
+    bench.refuses("t3", Refusal::Withdrawn {});
+    assert!(granted(&bench.refuses("t2", Refusal::Withdrawn {})).is_empty());
 }

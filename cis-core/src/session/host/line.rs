@@ -4,6 +4,8 @@
 //! nothing would run meanwhile. So it may send some ahead; each begins here when one of the same line
 //! ends, and never more at once than the line allows. A session counts from its first process until its
 //! exit is there to be told.
+//!
+//! The lines go on while no node is there. What still waits when the next one comes is forgotten.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -70,12 +72,12 @@ impl Lines {
         })
     }
 
-    /// Forgets all that wait.
-    fn clear(&mut self) {
-        self.places.retain(|_, place| {
-            place.waiting.clear();
-            place.alive > 0
-        });
+    /// Nothing waits any more. Gives what did.
+    fn clear(&mut self) -> Vec<SessionId> {
+        let waiting = self.places.values_mut().flat_map(|place| place.waiting.drain(..));
+        let waiting = waiting.map(|start| start.session).collect();
+        self.places.retain(|_, place| place.alive > 0);
+        waiting
     }
 
     /// So many wait that the node need not hurry to send more.
@@ -121,22 +123,15 @@ impl Host {
         withdrawn
     }
 
-    /// A node came. What waits is not among the sessions that it is told of, and what it still wants of it it
-    /// sends again: kept, it could begin after its attempt was over.
-    pub(super) fn forget_waiting(&mut self) {
-        self.lines.clear();
+    /// Another node is told which sessions are there. What waits is not among them, so it must not begin
+    /// behind its back: that node has it granted anew, or not.
+    pub(super) fn leave_lines_to_node(&mut self) {
+        drop(self.lines.clear());
     }
 
     /// Nothing that waits begins any more.
     pub(super) fn empty_lines(&mut self) {
-        let waiting: Vec<SessionId> = self
-            .lines
-            .places
-            .values_mut()
-            .flat_map(|place| place.waiting.drain(..))
-            .map(|start| start.session)
-            .collect();
-        for session in waiting {
+        for session in self.lines.clear() {
             self.say_to_control(&FromHost::StartFailed { session, why: StartFailure::Withdrawn {} });
         }
     }

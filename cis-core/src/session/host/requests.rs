@@ -138,7 +138,7 @@ impl Host {
                 // Not `close`: the node is not lost, it is another one.
                 self.drop_connection(old);
             }
-            self.forget_waiting();
+            self.leave_lines_to_node();
             self.supervise.connected(self.now);
             let open = self.sessions.iter().filter(|(_, session)| !session.acknowledged);
             sessions = open.map(|(_, session)| session.known()).collect();

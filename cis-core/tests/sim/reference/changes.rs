@@ -42,6 +42,10 @@ pub(super) fn status(run: &mut RefRun, changes: &[TaskChange], now: TimestampMs)
             let expected = if stopped { TaskState::Cancelled } else { TaskState::Queued };
             ensure(change.state == expected, || format!("{name}: refused and {}", change.state))?;
         }
+        if change.queued == Some(QueueReason::Withdrawn) {
+            ensure(from == TaskState::Running, || format!("{name}: taken back from {from}"))?;
+            task.attempt -= 1;
+        }
         if matches!(task.waits, Some(Waits::Human(_))) {
             asked.insert(name.clone());
         }
@@ -78,7 +82,7 @@ fn fits(
     let group = |name: &String| task.spec.group.as_ref() == Some(name);
     let first = task.approved.is_none();
     Ok(match (&change.end, &change.queued, change.state) {
-        (None, Some(QueueReason::Resources { .. }), TaskState::Queued) => true,
+        (None, Some(QueueReason::Resources { .. } | QueueReason::Withdrawn), TaskState::Queued) => true,
         (None, Some(QueueReason::Approval { prompt, until_ms }), TaskState::Queued) => {
             let limit = task.spec.approval.as_ref().ok_or("asked without an approval")?.timeout_ms;
             let until = limit.map(|ms| now + i64::try_from(ms).unwrap());
