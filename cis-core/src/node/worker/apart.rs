@@ -140,7 +140,8 @@ impl LocalWorker {
         let Some(live) = self.live.get(&session) else { return Some(outputs) };
         let Some(apart) = &live.apart else { return Some(outputs) };
         let (cwd, globs, stop) = (apart.cwd.clone(), apart.artifacts.clone(), apart.stop.clone());
-        let entry = apart.cache.as_ref().map(|_| Entry {
+        // One that was told to end did so in its own way, but its work may be half done.
+        let entry = apart.cache.as_ref().filter(|_| !exit.killed).map(|_| Entry {
             key: apart.key.clone().unwrap_or_default(),
             from: live.attempt.to_string(),
             made_ms: exit.ended_ms,
