@@ -35,6 +35,8 @@ pub(super) struct Apart {
     key: Option<String>,
     umask: u32,
     stop: Stop,
+    /// It was taken back while a cached result is looked for: without one it does not start.
+    withdrawn: bool,
     phase: Phase,
 }
 
@@ -79,6 +81,7 @@ impl Apart {
             key: None,
             umask: spec.umask.unwrap_or(USUAL_UMASK),
             stop: Stop::default(),
+            withdrawn: false,
             phase: Phase::Session,
         }))
     }
@@ -86,6 +89,11 @@ impl Apart {
     /// Its session is over, or not there yet.
     pub(super) fn has_no_session(&self) -> bool {
         !matches!(self.phase, Phase::Session)
+    }
+
+    /// Takes it back, if nothing of it has begun but the search for an earlier result.
+    pub(super) fn withdraw(&mut self) {
+        self.withdrawn |= matches!(self.phase, Phase::Looking(_));
     }
 }
 
@@ -207,8 +215,8 @@ impl LocalWorker {
     }
 
     fn looked(&mut self, session: SessionId, attempt: AttemptId, fence: Fence, held: Held, looked: Looked) {
-        let stopped =
-            self.live.get(&session).and_then(|live| live.apart.as_ref()).is_some_and(|a| a.stop.is_set());
+        let apart = self.live.get(&session).and_then(|live| live.apart.as_ref());
+        let (stopped, withdrawn) = apart.map_or((false, false), |a| (a.stop.is_set(), a.withdrawn));
         let outcome = match looked {
             Looked::Hit(entry) if !stopped => match self.outputs_of(session, &entry) {
                 Ok(outputs) => {
@@ -218,6 +226,7 @@ impl LocalWorker {
                 }
                 Err(detail) => AttemptOutcome::Failed { cause: FailureCause::Outputs { detail } },
             },
+            Looked::Miss { .. } if withdrawn && !stopped => return self.withdrawn(session),
             Looked::Miss { key } if !stopped => {
                 if let Some(apart) = self.live.get_mut(&session).and_then(|live| live.apart.as_mut()) {
                     apart.key = key;

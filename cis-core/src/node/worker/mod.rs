@@ -9,6 +9,8 @@ mod pace;
 mod results;
 mod secrets;
 mod start;
+#[cfg(test)]
+mod tests;
 mod written;
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
@@ -243,7 +245,7 @@ impl Worker for LocalWorker {
     fn tell(&mut self, message: ToWorker) {
         match message {
             ToWorker::Grant { attempt, session, fence, slots, spec, .. } => {
-                self.grant(&attempt, session, fence, slots, *spec)
+                self.grant(&attempt, session, fence, slots, *spec, false)
             }
             // The own worker's grants end with the node, not with a lease.
             ToWorker::Renew { .. } => {}

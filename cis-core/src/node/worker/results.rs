@@ -14,6 +14,7 @@ use crate::api::{FromWorker, Refusal, Report};
 use crate::dag::outputs;
 use crate::event::{AttemptOutcome, FailureCause, OutputRecord};
 use crate::ids::{AttemptId, Fence, SessionId};
+use crate::node::secret_file;
 use crate::node::small_file::{self, Links, ReadError};
 use crate::session::protocol::{Exit, StartFailure};
 use crate::store::Safety;
@@ -31,14 +32,22 @@ impl LocalWorker {
                 self.forget(session);
                 self.said.push(FromWorker::Refused { attempt, fence, reason: Refusal::Resources { detail } });
             }
-            StartFailure::Withdrawn {} => {
-                self.forget(session);
-                self.said.push(FromWorker::Refused { attempt, fence, reason: Refusal::Withdrawn {} });
-            }
+            StartFailure::Withdrawn {} => self.withdrawn(session),
             StartFailure::Program { detail } => {
                 self.say_result(attempt, fence, AttemptOutcome::SpawnError { detail }, None, BTreeMap::new());
             }
         }
+    }
+
+    /// It was taken back before it began: nothing is left of it, its secrets neither.
+    pub(super) fn withdrawn(&mut self, session: SessionId) {
+        let Some(live) = self.live.get(&session) else { return };
+        let (attempt, fence) = (live.attempt.clone(), live.fence);
+        if !live.redactor.is_empty() {
+            remove(&secret_file::path(&live.log));
+        }
+        self.forget(session);
+        self.said.push(FromWorker::Refused { attempt, fence, reason: Refusal::Withdrawn {} });
     }
 
     /// It ended. Answers whether it is one of ours: if so it was shown to the hub before or not.

@@ -12,17 +12,20 @@ use crate::node::secret_file::{self, Secrets};
 use crate::policy::redact::Redactor;
 
 impl LocalWorker {
-    /// Values of secrets: those kept from the first grant, or found now.
+    /// Values of secrets, found now. Of an attempt that was granted in an earlier life (`again`) they are
+    /// those that were kept then; what a grant kept that was taken back is of no use to the next one, which
+    /// has the same number.
     pub(super) fn secrets_of(
         &self,
         spec: &TaskSpec,
         log: &Path,
         base: &Variables,
+        again: bool,
     ) -> Result<Secrets, String> {
         if spec.secrets.is_empty() && spec.sensitive.is_empty() {
             return Ok(Secrets::default());
         }
-        if let Some(kept) = kept(log)? {
+        if again && let Some(kept) = kept(log)? {
             return Ok(kept);
         }
         let named = environment::secrets(spec, base).map_err(|e: SecretError| e.to_string())?;
@@ -42,7 +45,7 @@ impl LocalWorker {
             }
             None => {
                 let base = self.base_environment(spec.base_env.as_ref())?;
-                self.secrets_of(spec, log, &base)?
+                self.secrets_of(spec, log, &base, true)?
             }
         };
         Redactor::new(secrets.values()).map_err(|e| e.to_string())

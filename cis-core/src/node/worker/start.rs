@@ -32,6 +32,7 @@ impl LocalWorker {
         session: SessionId,
         fence: Fence,
         spec: &TaskSpec,
+        again: bool,
     ) -> Result<(Variables, Arc<Variables>, String), String> {
         if !self.log_dirs.contains(&attempt.run) {
             let dir = self.home.run_logs(attempt.run);
@@ -41,7 +42,7 @@ impl LocalWorker {
         }
         let log = self.home.attempt_log(attempt.run, &attempt.task, attempt.number);
         let base = self.base_environment(spec.base_env.as_ref())?;
-        let secrets = self.secrets_of(spec, &log, &base)?;
+        let secrets = self.secrets_of(spec, &log, &base, again)?;
         let redactor = Redactor::new(secrets.values()).map_err(|e| e.to_string())?;
         let path = log.display().to_string();
         self.insert(attempt, session, fence, spec, log, redactor);
@@ -92,8 +93,9 @@ impl LocalWorker {
         fence: Fence,
         slots: u32,
         spec: TaskSpec,
+        again: bool,
     ) {
-        let (secrets, base, log) = match self.enter(attempt, session, fence, &spec) {
+        let (secrets, base, log) = match self.enter(attempt, session, fence, &spec, again) {
             Ok(entered) => entered,
             Err(detail) => {
                 let outcome = AttemptOutcome::Failed { cause: FailureCause::Input { detail } };
@@ -204,7 +206,7 @@ impl LocalWorker {
         known: Option<&Known>,
     ) {
         let Some(known) = known else {
-            self.grant(attempt, session, fence, slots, spec);
+            self.grant(attempt, session, fence, slots, spec, true);
             // It may wait at the host, or have begun there just now.
             if let Some(live) = self.live.get_mut(&session) {
                 live.unwatched = true;
