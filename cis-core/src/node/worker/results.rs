@@ -16,6 +16,7 @@ use crate::event::{AttemptOutcome, FailureCause, OutputRecord};
 use crate::ids::{AttemptId, Fence, SessionId};
 use crate::node::secret_file;
 use crate::node::small_file::{self, Links, ReadError};
+use crate::policy::redact::Redactor;
 use crate::session::protocol::{Exit, StartFailure};
 use crate::store::Safety;
 
@@ -167,9 +168,10 @@ impl LocalWorker {
         }
     }
 
-    pub(super) fn say(&mut self, attempt: AttemptId, fence: Fence, report: Report) {
+    pub(super) fn say(&mut self, attempt: AttemptId, fence: Fence, mut report: Report) {
         if let Some(live) = self.by_attempt.get(&attempt).and_then(|session| self.live.get_mut(session)) {
             live.reported = true;
+            hide(&live.redactor, &mut report.outcome);
         }
         self.said.push(FromWorker::Result { attempt, fence, report: Box::new(report) });
     }
@@ -189,6 +191,20 @@ impl LocalWorker {
             remove(&context_file(&self.home, session));
         }
         self.forget_apart(session, &live);
+    }
+}
+
+/// What is said of a failure may quote what the task wrote, or names of its files.
+fn hide(redactor: &Redactor, outcome: &mut AttemptOutcome) {
+    if redactor.is_empty() {
+        return;
+    }
+    if let AttemptOutcome::SpawnError { detail }
+    | AttemptOutcome::Failed {
+        cause: FailureCause::Input { detail } | FailureCause::Outputs { detail },
+    } = outcome
+    {
+        *detail = redactor.redact(detail);
     }
 }
 

@@ -88,7 +88,7 @@ impl Bench {
 
     fn assert_withdrawn(&mut self, fence: u64) {
         let said = std::mem::take(&mut self.worker.said);
-        let back = FromWorker::Refused { attempt: attempt(), fence: fence, reason: Refusal::Withdrawn {} };
+        let back = FromWorker::Refused { attempt: attempt(), fence, reason: Refusal::Withdrawn {} };
         assert_eq!(said, [back]);
         assert_eq!(self.worker.live_count(), 0);
     }
