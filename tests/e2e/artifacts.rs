@@ -4,7 +4,7 @@ use std::os::unix::fs::symlink;
 
 use serde_json::Value;
 
-use super::harness::{Cis, eventually, is_alive, kill_9};
+use super::harness::{Cis, eventually, is_alive, kill_9, ulid_in};
 
 fn dag(script: &str, globs: &str) -> String {
     format!(
@@ -54,6 +54,29 @@ fn what_cannot_be_kept_fails_the_task_in_words() {
     let left = "[[tasks]]\nid = \"b\"\ncommand = [\"true\"]\nartifacts = [\"../x\"]\n";
     let refused = cis.dag(&format!("{}{left}", dag("true", "[\"*\"]")), &[]).expect(2);
     assert!(refused.stderr.contains("leaves the task's directory"), "{}", refused.stderr);
+}
+
+#[test]
+fn a_secret_in_the_name_of_a_file_is_not_shown() {
+    const SECRET: &str = "hunter2-correct-horse";
+    let cis = Cis::new().env("MY_TOKEN", SECRET);
+    for (script, globs, said) in [
+        ("mkdir -p out && touch \"out/$TOKEN\"", "[\"out/**\"]", "the name out/*** holds a secret"),
+        ("mkdir -p out && touch \"$(printf 'out/%s\\377' \"$TOKEN\")\"", "[\"out/**\"]", "not UTF-8"),
+        ("echo \"$TOKEN is it\" >> \"$CIS_OUTPUT\"; touch x", "[\"x\"]", "expected name=value"),
+    ] {
+        let text = dag(script, globs)
+            .replace("artifacts", "secrets = { TOKEN = { env = \"MY_TOKEN\" } }\nartifacts");
+        let cached = text.replace("artifacts", "cache = { key = \"v1\" }\nartifacts");
+        let out = cis.dag(&cached, &[]).expect(1);
+        assert!(out.stderr.contains(said), "{said}: {}", out.stderr);
+        let run = ulid_in(&cis.ok(["dag", "list", "--json"]));
+        for shown in [out.stderr, out.stdout, cis.show(&run).to_string(), cis.ok(["dag", "why", "a"])] {
+            assert!(!shown.contains(SECRET), "{shown}");
+        }
+        assert!(!cis.home().join("cache").exists(), "nothing of it is taken later");
+        let _ = std::fs::remove_dir_all(cis.work().join("out"));
+    }
 }
 
 #[test]

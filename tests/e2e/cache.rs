@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
-use super::harness::{Cis, kill_9};
+use super::harness::{Cis, eventually, kill_9};
 
 const DAG: &str = r#"
 version = 1
@@ -263,4 +263,51 @@ fn a_result_is_kept_under_the_key_of_its_start_also_by_another_life_of_the_node(
     std::fs::remove_file(cis.work().join("src/b")).unwrap();
     assert!(build(&cis, &text)["cached"].is_string());
     assert_eq!(runs(&cis), 2);
+}
+
+/// Waits for a file of the test, and for nothing else once it is told to end; then it ends well.
+const ENDS_WELL: &str = r#"
+version = 1
+[dag]
+id = "polite"
+[[tasks]]
+id = "build"
+tty = false
+cache = { key = "v1" }
+script = '''
+trap 'while [ ! -e "$E2E_WORK/let-go" ]; do sleep 0.02; done; echo half > out.txt; exit 0' TERM
+echo ran >> "$E2E_WORK/ran"
+while [ ! -e "$E2E_WORK/open" ]; do sleep 0.02; done
+echo whole > out.txt
+'''
+"#;
+
+#[test]
+fn a_task_that_was_told_to_end_and_ends_well_is_not_kept() {
+    let cis = Cis::new();
+    let run = cis.start(ENDS_WELL);
+    eventually("its trap is set", || (runs(&cis) == 1).then_some(()));
+    cis.write("let-go", "");
+    cis.ok(["dag", "cancel", &run]);
+    cis.wait_run(&run, "cancelled");
+    assert_eq!((cis.read("out.txt").as_str(), entries(&cis).len()), ("half\n", 0));
+    cis.write("open", "");
+    assert!(build(&cis, ENDS_WELL)["cached"].is_null(), "half a result was taken for a whole one");
+    assert!(build(&cis, ENDS_WELL)["cached"].is_string());
+}
+
+#[test]
+fn a_task_that_was_told_to_end_leaves_nothing_also_after_a_restart_of_the_node() {
+    let cis = Cis::new();
+    let run = cis.start(&ENDS_WELL.replace("cache =", "artifacts = [\"out.txt\"]\ncache ="));
+    eventually("its trap is set", || (runs(&cis) == 1).then_some(()));
+    cis.session_of("build");
+    cis.ok(["dag", "cancel", &run]);
+    kill_9(cis.node_pid().unwrap());
+    cis.json(&["dag", "list"]);
+    cis.write("let-go", "");
+    cis.wait_run(&run, "cancelled");
+    assert_eq!(cis.task(&run, "build")["state"], "cancelled", "as without the restart");
+    assert_eq!(cis.json(&["dag", "artifacts", "--run", &run])["items"].as_array().unwrap().len(), 0);
+    assert_eq!((cis.read("out.txt").as_str(), entries(&cis).len()), ("half\n", 0));
 }

@@ -104,6 +104,18 @@ script = 'touch "$E2E_WORK/after"'
 }
 
 #[test]
+fn files_that_a_full_disk_cannot_keep_are_not_the_fault_of_their_task() {
+    let cis = Cis::new();
+    let Some(_mounted) = Mounted::at(&cis.home(), "24m") else { return };
+    let text = "version = 1\n[dag]\nid = \"large\"\n[[tasks]]\nid = \"a\"\ntty = false\nartifacts = [\"large\"]\nscript = 'head -c 40000000 /dev/zero > large'\n";
+    let run = cis.start(text);
+    cis.wait_run(&run, "error");
+    let why = cis.ok(["dag", "why", "a"]);
+    assert!(why.contains("its artifacts cannot be kept: no space left"), "{why}");
+    cis.stop();
+}
+
+#[test]
 fn what_a_full_disk_kept_from_being_recorded_is_not_confirmed_by_a_stop() {
     let cis = Cis::new();
     let Some(_mounted) = Mounted::at(&cis.home(), "24m") else { return };

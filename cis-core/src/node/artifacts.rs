@@ -17,6 +17,7 @@ use tokio::sync::mpsc;
 use super::files::{FilesError, Globs, Limits, Staging, Stop, Tree, find, fits, mode, pieces, stays_below};
 use crate::event::ArtifactRecord;
 use crate::ids::BlobId;
+use crate::policy::redact::Redactor;
 use crate::store::{Blobs, StoreError};
 
 /// A task leaves no more files.
@@ -77,6 +78,20 @@ fn collect_at_most(
         kept.push(ArtifactRecord { path, blob: blob.finish()?, size: read, executable });
     }
     Ok(kept)
+}
+
+/// That no name of them holds a secret.
+pub(super) fn check_names(records: &[ArtifactRecord], redactor: &Redactor) -> Result<(), FilesError> {
+    if redactor.is_empty() {
+        return Ok(());
+    }
+    for record in records {
+        let name = redactor.redact(&record.path);
+        if name != record.path {
+            return Err(FilesError::SecretName { name });
+        }
+    }
+    Ok(())
 }
 
 fn is_executable(file: &File) -> std::io::Result<bool> {

@@ -26,7 +26,8 @@ impl Secrets {
     }
 }
 
-fn path(log: &Path) -> PathBuf {
+/// Where they are kept.
+pub(super) fn path(log: &Path) -> PathBuf {
     let mut name = log.as_os_str().to_owned();
     name.push(".secrets");
     PathBuf::from(name)

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use super::effects::{Moment, complete, outline, slots};
 use super::host_link::Greeting;
 use super::{Beside, Driver};
-use crate::api::{FromWorker, Refusal};
+use crate::api::{FromWorker, Refusal, ToWorker, Worker as _};
 use crate::event::{EventBody, EventDraft, ExitStatus, LostBy, SessionLimit};
 use crate::ids::{AttemptId, SessionId, TimestampMs};
 use crate::scheduler::{Input, InputKind, LiveAttempt};
@@ -167,8 +167,8 @@ impl Driver {
         let worker = &mut self.parts.worker;
         worker.adopt(&live.attempt, live.session, live.fence, slots, spec, &there);
         if live.cancelling {
-            let grace_ms = Some(live.grace_ms);
-            worker.to_host.push(ToHost::Kill { session: live.session, grace_ms });
+            let LiveAttempt { attempt, fence, grace_ms, .. } = live;
+            worker.tell(ToWorker::Cancel { attempt, fence, grace_ms });
         }
         if let Some(exit) = there.exit {
             self.session_exited(live.session, &exit);

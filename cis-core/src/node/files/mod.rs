@@ -68,6 +68,10 @@ pub(super) enum FilesError {
     NotRegular { path: PathBuf },
     #[error("the name {} is not UTF-8: rename the file", path.display())]
     NotUtf8 { path: PathBuf },
+    #[error("the name {name} holds a secret, and names are shown: name the file otherwise")]
+    SecretName { name: String },
+    #[error("their names may hold secrets that are not known: {why}")]
+    Withheld { why: String },
     #[error("{} cannot be put in place: {why}", path.display())]
     Place { path: PathBuf, why: String },
     #[error(transparent)]

@@ -11,11 +11,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::{Live, LocalWorker, Variables, YOUNG_MS};
-use crate::api::{CacheUse, FromWorker, Report, TaskSpec};
+use crate::api::{CacheUse, FromWorker, Refusal, Report, TaskSpec};
 use crate::event::{ArtifactRecord, AttemptOutcome, FailureCause, OutputRecord, SessionState};
 use crate::ids::{AttemptId, Fence, SessionId, TimestampMs};
 use crate::node::artifacts;
 use crate::node::cache::{self, Cache, Entry, Looked, Search};
+use crate::node::chores::Undone;
 use crate::node::files::{FilesError, STAGING, Stop};
 use crate::node::small_file::{self, Links};
 use crate::session::protocol::Exit;
@@ -35,6 +36,8 @@ pub(super) struct Apart {
     key: Option<String>,
     umask: u32,
     stop: Stop,
+    /// It was taken back while a cached result is looked for: without one it does not start.
+    withdrawn: bool,
     phase: Phase,
 }
 
@@ -77,6 +80,7 @@ impl Apart {
             key: None,
             umask: spec.umask.unwrap_or(USUAL_UMASK),
             stop: Stop::default(),
+            withdrawn: false,
             phase: Phase::Session,
         }))
     }
@@ -84,6 +88,11 @@ impl Apart {
     /// Its session is over, or not there yet.
     pub(super) fn has_no_session(&self) -> bool {
         !matches!(self.phase, Phase::Session)
+    }
+
+    /// Takes it back, if nothing of it has begun but the search for an earlier result.
+    pub(super) fn withdraw(&mut self) {
+        self.withdrawn |= matches!(self.phase, Phase::Looking(_));
     }
 }
 
@@ -138,7 +147,12 @@ impl LocalWorker {
         let Some(live) = self.live.get(&session) else { return Some(outputs) };
         let Some(apart) = &live.apart else { return Some(outputs) };
         let (cwd, globs, stop) = (apart.cwd.clone(), apart.artifacts.clone(), apart.stop.clone());
-        let entry = apart.cache.as_ref().map(|_| Entry {
+        let hidden = match &live.withheld {
+            Some((why, _)) => Err(why.clone()),
+            None => Ok(Arc::clone(&live.redactor)),
+        };
+        // One that was told to end did so in its own way, but its work may be half done.
+        let entry = apart.cache.as_ref().filter(|_| !exit.killed).map(|_| Entry {
             key: apart.key.clone().unwrap_or_default(),
             from: live.attempt.to_string(),
             made_ms: exit.ended_ms,
@@ -148,10 +162,13 @@ impl LocalWorker {
         let (cache, blobs) = (Cache::new(&self.home.dir), Arc::clone(&self.blobs));
         let key_file = key_file(&self.home.output_file(session));
         self.do_apart(session, move || {
-            let kept = match globs.is_empty() {
-                true => Ok(Vec::new()),
-                false => artifacts::collect(&cwd, &globs, &blobs, &stop),
+            let collect = || {
+                let redactor = hidden.map_err(|why| FilesError::Withheld { why })?;
+                let kept = artifacts::collect(&cwd, &globs, &blobs, &stop)?;
+                artifacts::check_names(&kept, &redactor)?;
+                Ok(kept)
             };
+            let kept = if globs.is_empty() { Ok(Vec::new()) } else { collect() };
             if let (Ok(kept), Some(entry)) = (&kept, entry) {
                 keep_entry(&cache, entry, kept, &key_file);
             }
@@ -183,11 +200,18 @@ impl LocalWorker {
             let (attempt, fence) = (live.attempt.clone(), live.fence);
             let Some(apart) = live.apart.as_mut() else { continue };
             match (std::mem::replace(&mut apart.phase, Phase::Session), found) {
-                (Phase::Looking(held), Some(Found::Looked(looked))) => {
+                (Phase::Looking(held), Ok(Found::Looked(looked))) => {
                     self.looked(session, attempt, fence, *held, looked);
                 }
-                (Phase::Keeping { exit, outputs }, Some(Found::Kept(kept))) => {
+                (Phase::Keeping { exit, outputs }, Ok(Found::Kept(kept))) => {
                     self.kept(attempt, fence, &exit, outputs, kept);
+                }
+                // Nothing of it has begun: it can wait.
+                (Phase::Looking(_), Err(Undone::NoThread)) => {
+                    self.forget(session);
+                    let detail = "no thread can be started to look for its cached result".to_owned();
+                    let reason = Refusal::Resources { detail };
+                    self.said.push(FromWorker::Refused { attempt, fence, reason });
                 }
                 _ => {
                     let detail = "its files could not be worked on: the node's log says more".to_owned();
@@ -204,8 +228,8 @@ impl LocalWorker {
     }
 
     fn looked(&mut self, session: SessionId, attempt: AttemptId, fence: Fence, held: Held, looked: Looked) {
-        let stopped =
-            self.live.get(&session).and_then(|live| live.apart.as_ref()).is_some_and(|a| a.stop.is_set());
+        let apart = self.live.get(&session).and_then(|live| live.apart.as_ref());
+        let (stopped, withdrawn) = apart.map_or((false, false), |a| (a.stop.is_set(), a.withdrawn));
         let outcome = match looked {
             Looked::Hit(entry) if !stopped => match self.outputs_of(session, &entry) {
                 Ok(outputs) => {
@@ -215,6 +239,7 @@ impl LocalWorker {
                 }
                 Err(detail) => AttemptOutcome::Failed { cause: FailureCause::Outputs { detail } },
             },
+            Looked::Miss { .. } if withdrawn && !stopped => return self.withdrawn(session),
             Looked::Miss { key } if !stopped => {
                 if let Some(apart) = self.live.get_mut(&session).and_then(|live| live.apart.as_mut()) {
                     apart.key = key;
@@ -227,7 +252,8 @@ impl LocalWorker {
         self.say_result(attempt, fence, outcome, None, BTreeMap::new());
     }
 
-    /// Outputs of an entry, with the secrets of this attempt replaced too: they may be others now.
+    /// Outputs of an entry, with the secrets of this attempt replaced too: they may be others now. What its
+    /// artifacts are called cannot be replaced.
     fn outputs_of(
         &mut self,
         session: SessionId,
@@ -236,6 +262,8 @@ impl LocalWorker {
         let Some(redactor) = self.live.get(&session).map(|live| Arc::clone(&live.redactor)) else {
             return Ok(BTreeMap::new());
         };
+        artifacts::check_names(&entry.artifacts, &redactor)
+            .map_err(|error| format!("its artifacts cannot be kept: {error}"))?;
         let mut outputs = BTreeMap::new();
         for (name, record) in &entry.outputs {
             let mut value = record.value.clone();
@@ -267,7 +295,11 @@ impl LocalWorker {
             Err(FilesError::Stopped) => self.report(AttemptOutcome::Cancelled, Some(exit), BTreeMap::new()),
             Err(error) => {
                 let detail = format!("its artifacts cannot be kept: {error}");
-                let outcome = AttemptOutcome::Failed { cause: FailureCause::Outputs { detail } };
+                let outcome = match error {
+                    // A full disk, say: that is not the task's fault.
+                    FilesError::Store(_) => AttemptOutcome::SpawnError { detail },
+                    _ => AttemptOutcome::Failed { cause: FailureCause::Outputs { detail } },
+                };
                 self.report(outcome, Some(exit), BTreeMap::new())
             }
         };

@@ -9,6 +9,8 @@ mod pace;
 mod results;
 mod secrets;
 mod start;
+#[cfg(test)]
+mod tests;
 mod written;
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
@@ -66,8 +68,6 @@ struct Live {
     reported: bool,
     /// The host was asked to start it.
     asked: bool,
-    /// It is given back rather than asked for.
-    taken_back: bool,
     /// It has a file with what it got of those that it needs, or may have.
     has_context: bool,
     /// What of its work is done apart from the driver.

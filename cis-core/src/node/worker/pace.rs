@@ -111,19 +111,21 @@ impl LocalWorker {
         }
     }
 
-    /// Takes back what waits at the host. What has begun there goes on.
+    /// Takes back what waits at the host, or is on its way there. What has begun there goes on.
     pub(in crate::node) fn withdraw(&mut self, of: RunId) {
         if let Some(pace) = self.paces.get_mut(&of) {
             (pace.streak, pace.ahead) = (0, 0);
         }
-        let mut waiting: Vec<SessionId> = self
-            .live
-            .iter()
-            .filter(|(_, live)| live.attempt.run == of && live.asked && live.pid.is_none() && !live.reported)
-            .map(|(session, _)| *session)
-            .collect();
-        for live in self.live.values_mut().filter(|live| live.attempt.run == of && !live.asked) {
-            live.taken_back = true;
+        let mut waiting: Vec<SessionId> = Vec::new();
+        for (session, live) in &mut self.live {
+            if live.attempt.run != of || live.reported {
+                continue;
+            }
+            if live.asked && live.pid.is_none() {
+                waiting.push(*session);
+            } else if let Some(apart) = &mut live.apart {
+                apart.withdraw();
+            }
         }
         // The newest first, so that none of them takes the place of one that is taken back.
         waiting.sort_unstable_by(|a, b| b.cmp(a));

@@ -14,7 +14,9 @@ use crate::api::{FromWorker, Refusal, Report};
 use crate::dag::outputs;
 use crate::event::{AttemptOutcome, FailureCause, OutputRecord};
 use crate::ids::{AttemptId, Fence, SessionId};
+use crate::node::secret_file;
 use crate::node::small_file::{self, Links, ReadError};
+use crate::policy::redact::Redactor;
 use crate::session::protocol::{Exit, StartFailure};
 use crate::store::Safety;
 
@@ -31,14 +33,22 @@ impl LocalWorker {
                 self.forget(session);
                 self.said.push(FromWorker::Refused { attempt, fence, reason: Refusal::Resources { detail } });
             }
-            StartFailure::Withdrawn {} => {
-                self.forget(session);
-                self.said.push(FromWorker::Refused { attempt, fence, reason: Refusal::Withdrawn {} });
-            }
+            StartFailure::Withdrawn {} => self.withdrawn(session),
             StartFailure::Program { detail } => {
                 self.say_result(attempt, fence, AttemptOutcome::SpawnError { detail }, None, BTreeMap::new());
             }
         }
+    }
+
+    /// It was taken back before it began: nothing is left of it, its secrets neither.
+    pub(super) fn withdrawn(&mut self, session: SessionId) {
+        let Some(live) = self.live.get(&session) else { return };
+        let (attempt, fence) = (live.attempt.clone(), live.fence);
+        if !live.redactor.is_empty() {
+            remove(&secret_file::path(&live.log));
+        }
+        self.forget(session);
+        self.said.push(FromWorker::Refused { attempt, fence, reason: Refusal::Withdrawn {} });
     }
 
     /// It ended. Answers whether it is one of ours: if so it was shown to the hub before or not.
@@ -158,9 +168,10 @@ impl LocalWorker {
         }
     }
 
-    pub(super) fn say(&mut self, attempt: AttemptId, fence: Fence, report: Report) {
+    pub(super) fn say(&mut self, attempt: AttemptId, fence: Fence, mut report: Report) {
         if let Some(live) = self.by_attempt.get(&attempt).and_then(|session| self.live.get_mut(session)) {
             live.reported = true;
+            hide(&live.redactor, &mut report.outcome);
         }
         self.said.push(FromWorker::Result { attempt, fence, report: Box::new(report) });
     }
@@ -180,6 +191,20 @@ impl LocalWorker {
             remove(&context_file(&self.home, session));
         }
         self.forget_apart(session, &live);
+    }
+}
+
+/// What is said of a failure may quote what the task wrote, or names of its files.
+fn hide(redactor: &Redactor, outcome: &mut AttemptOutcome) {
+    if redactor.is_empty() {
+        return;
+    }
+    if let AttemptOutcome::SpawnError { detail }
+    | AttemptOutcome::Failed {
+        cause: FailureCause::Input { detail } | FailureCause::Outputs { detail },
+    } = outcome
+    {
+        *detail = redactor.redact(detail);
     }
 }
 

@@ -12,7 +12,8 @@ use crate::node::secret_file::{self, Secrets};
 use crate::policy::redact::Redactor;
 
 impl LocalWorker {
-    /// Values of secrets: those kept from the first grant, or found now.
+    /// Values of secrets, found now: what a grant kept that was taken back is of no use to the next one, which
+    /// has the same number.
     pub(super) fn secrets_of(
         &self,
         spec: &TaskSpec,
@@ -21,9 +22,6 @@ impl LocalWorker {
     ) -> Result<Secrets, String> {
         if spec.secrets.is_empty() && spec.sensitive.is_empty() {
             return Ok(Secrets::default());
-        }
-        if let Some(kept) = kept(log)? {
-            return Ok(kept);
         }
         let named = environment::secrets(spec, base).map_err(|e: SecretError| e.to_string())?;
         let secrets = Secrets { named, sensitive: spec.sensitive.clone() };

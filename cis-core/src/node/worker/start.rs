@@ -15,7 +15,7 @@ use crate::ids::{AttemptId, Fence, RunId, SessionId};
 use crate::node::exposure::command_line;
 use crate::node::{context, environment};
 use crate::policy::redact::Redactor;
-use crate::session::protocol::{Io, Known, Start, StartFailure, ToHost};
+use crate::session::protocol::{Io, Known, Start, ToHost};
 
 /// A longer script goes through a file: one argument has at most 128 KiB (execve(2)).
 const SCRIPT_ARGUMENT_BYTES_MAX: usize = 100_000;
@@ -74,7 +74,6 @@ impl LocalWorker {
             wrote_output: true,
             reported: false,
             asked: false,
-            taken_back: false,
             has_context: false,
             apart: Apart::of(spec),
             redactor: Arc::new(redactor),
@@ -111,9 +110,6 @@ impl LocalWorker {
     /// Asks the host for its session.
     pub(super) fn start(&mut self, attempt: &AttemptId, session: SessionId, held: Held) {
         let Held { spec, secrets, base, log } = held;
-        if self.live.get(&session).is_some_and(|live| live.taken_back) {
-            return self.start_failed(session, StartFailure::Withdrawn {});
-        }
         let mut env = spec.env;
         if let Some(context) = &spec.context
             && !self.give_context(attempt, session, context, &mut env)

@@ -1,0 +1,155 @@
+use std::time::{Duration, Instant};
+
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
+
+use super::*;
+use crate::api::{CacheUse, Program, Refusal};
+use crate::dag::{CacheKey, SecretSource};
+use crate::node::secret_file;
+use crate::session::protocol::{Start, StartFailure};
+
+const TOKEN: &str = "the-token-of-now";
+
+/// A worker with a home of its own, and what wakes it.
+struct Bench {
+    worker: LocalWorker,
+    wake: Arc<OwnedFd>,
+    dir: tempfile::TempDir,
+}
+
+fn bench(own: &[(&str, &str)]) -> Bench {
+    let dir = tempfile::tempdir().unwrap();
+    let home = Home { dir: dir.path().join("home"), runtime: dir.path().join("run/node") };
+    home.make().unwrap();
+    let keys = Arc::new(Keys::load_or_make(&home.dir).unwrap());
+    let blobs = Arc::new(Blobs::new(&home.dir));
+    let own = own.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    let wake = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).unwrap());
+    let settings = Arc::new(Settings::usual());
+    let worker = LocalWorker::new(home, keys, blobs, own, Arc::clone(&wake), settings);
+    Bench { worker, wake, dir }
+}
+
+impl Bench {
+    fn spec(&self, script: &str) -> TaskSpec {
+        TaskSpec {
+            program: Program::Script { shell: "/bin/sh".to_owned(), text: script.to_owned() },
+            env: BTreeMap::new(),
+            base_env: None,
+            umask: None,
+            cwd: self.dir.path().display().to_string(),
+            tty: false,
+            secrets: BTreeMap::new(),
+            sensitive: Vec::new(),
+            timeout_ms: None,
+            idle_ms: None,
+            grace_ms: 1,
+            log_limit_bytes: 1,
+            outputs: BTreeMap::new(),
+            artifacts: Vec::new(),
+            cache: None,
+            context: None,
+            profile: None,
+            inputs: BTreeMap::new(),
+        }
+    }
+
+    /// Grants try 1 of the task; each grant has a fence and a session of its own.
+    fn grant(&mut self, fence: u64, spec: TaskSpec) -> SessionId {
+        let session = SessionId::from_parts(fence, 1);
+        let spec = Box::new(spec);
+        self.worker.tell(ToWorker::Grant {
+            attempt: attempt(),
+            session,
+            fence,
+            lease_ms: None,
+            slots: 1,
+            spec,
+        });
+        session
+    }
+
+    fn starts(&mut self) -> Vec<Start> {
+        let of_start = |message| if let ToHost::Start(start) = message { Some(*start) } else { None };
+        self.worker.to_host.drain(..).filter_map(of_start).collect()
+    }
+
+    /// Lets the threads for files end what they do.
+    fn wait_found(&mut self) {
+        let until = Instant::now() + Duration::from_secs(10);
+        while !self.worker.tickets.is_empty() {
+            assert!(Instant::now() < until, "nothing is found");
+            let mut fds = [PollFd::new(&*self.wake, PollFlags::IN)];
+            poll(&mut fds, Some(&Timespec { tv_sec: 10, tv_nsec: 0 })).unwrap();
+            let _ = rustix::io::read(&self.wake, &mut [0; 8]);
+            self.worker.take_found();
+        }
+    }
+
+    fn assert_withdrawn(&mut self, fence: u64) {
+        let said = std::mem::take(&mut self.worker.said);
+        let back = FromWorker::Refused { attempt: attempt(), fence, reason: Refusal::Withdrawn {} };
+        assert_eq!(said, [back]);
+        assert_eq!(self.worker.live_count(), 0);
+    }
+}
+
+fn run() -> RunId {
+    RunId::from_parts(1, 1)
+}
+
+fn attempt() -> AttemptId {
+    AttemptId { run: run(), task: "task".parse().unwrap(), number: 1 }
+}
+
+fn cached(spec: TaskSpec) -> TaskSpec {
+    let cache = CacheUse {
+        key: CacheKey::Auto,
+        inputs: Vec::new(),
+        ttl_ms: None,
+        refresh: false,
+        cwd: ".".to_owned(),
+        scope: "dag/task".to_owned(),
+    };
+    TaskSpec { cache: Some(cache), ..spec }
+}
+
+#[test]
+fn secrets_of_a_grant_that_was_taken_back_are_not_those_of_the_next_one() {
+    let mut bench = bench(&[("FROM", TOKEN)]);
+    let given = |bench: &Bench, value: &str| {
+        let secrets = [("TOKEN".to_owned(), SecretSource::Env("FROM".to_owned()))].into();
+        let sensitive = vec![value.to_owned()];
+        TaskSpec { secrets, sensitive, ..bench.spec("echo") }
+    };
+    let log = bench.worker.home.attempt_log(run(), &attempt().task, 1);
+    let first = given(&bench, "of-the-first-run");
+    let session = bench.grant(1, first.clone());
+    assert_eq!(bench.starts()[0].env["TOKEN"], TOKEN);
+    assert_eq!(secret_file::try_load(&log).unwrap().unwrap().sensitive, ["of-the-first-run"]);
+    bench.worker.start_failed(session, StartFailure::Withdrawn {});
+    bench.assert_withdrawn(1);
+    assert_eq!(secret_file::try_load(&log).unwrap(), None, "a secret is left of what never ran");
+    // Also where the node died before it could remove them.
+    let old = secret_file::Secrets { sensitive: first.sensitive, ..secret_file::Secrets::default() };
+    secret_file::keep(&log, &old).unwrap();
+    let session = bench.grant(2, given(&bench, "of-the-second-run"));
+    assert_eq!(bench.starts()[0].env["TOKEN"], TOKEN);
+    let redactor = Arc::clone(&bench.worker.live[&session].redactor);
+    assert_eq!(redactor.redact("of-the-second-run and the-token-of-now"), "*** and ***");
+    assert_eq!(secret_file::try_load(&log).unwrap().unwrap().sensitive, ["of-the-second-run"]);
+}
+
+#[test]
+fn what_is_looked_up_in_the_cache_is_taken_back_too() {
+    let mut bench = bench(&[]);
+    let spec = cached(bench.spec("echo"));
+    bench.grant(1, spec.clone());
+    bench.worker.withdraw(run());
+    bench.wait_found();
+    bench.assert_withdrawn(1);
+    assert_eq!(bench.starts().len(), 0, "it waits at the host behind others");
+    bench.grant(2, spec);
+    bench.wait_found();
+    assert_eq!((bench.starts().len(), bench.worker.said.len()), (1, 0), "its next grant starts it");
+}
