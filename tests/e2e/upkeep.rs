@@ -1,6 +1,7 @@
 //! Backups made while a node works, restores in other homes, and cleaning beside live runs.
 
 use std::fs::{self, File};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
@@ -95,7 +96,6 @@ fn a_restore_needs_a_quiet_home_and_a_sound_backup() {
 
 #[test]
 fn a_backup_is_private_replaces_nothing_unasked_and_goes_through_a_pipe() {
-    use std::os::unix::fs::PermissionsExt as _;
     let cis = Cis::new();
     cis.dag(&ended("x"), &[]).expect(0);
     let file = backup(&cis, "x.tar");
@@ -204,5 +204,47 @@ fn a_full_disk_is_cleaned_without_space() {
     assert!(report["log_bytes"].as_u64().unwrap() >= 4_000_000, "{report}");
     cis.wait_run(&open, "succeeded");
     assert!(cis.home().join("ballast").exists(), "nobody else made room");
+    cis.stop();
+}
+
+#[test]
+fn a_retry_that_needs_a_secret_of_a_cleaned_run_is_refused_and_one_that_makes_it_anew_is_not() {
+    let cis = Cis::new().env("MY_TOKEN", "hunter2-correct-horse");
+    let text = "version = 1\n[dag]\nid = \"login\"\n".to_owned()
+        + GATE
+        + r#"
+[[tasks]]
+id = "login"
+secrets = { TOKEN = { env = "MY_TOKEN" } }
+outputs = { token = { type = "string" } }
+script = 'echo "token=$TOKEN" >> "$CIS_OUTPUT"'
+[[tasks]]
+id = "deploy"
+needs = ["login"]
+script = 'test -n "{{ tasks.login.outputs.token }}" && test -e "$E2E_WORK/ready"'
+"#;
+    let cleaned = cis.start(&text);
+    cis.write("open", "");
+    cis.wait_run(&cleaned, "failed");
+    fs::remove_file(cis.work().join("open")).unwrap();
+    // It has the same file and the same environment, so these stay.
+    let open = cis.start(&text);
+    cis.session_of("gate");
+    cis.wait_task(&open, "deploy", "failed");
+    age(&cis);
+    let report = cis.json(&["store", "gc", "--older-than", "1ms"]);
+    assert_eq!((&report["runs"], &report["blobs"]), (&1.into(), &1.into()), "{report}");
+    cis.write("ready", "");
+    cis.write("open", "");
+    let said = cis.run(["dag", "retry", &cleaned, "--failed"]).expect(3).stderr;
+    assert!(said.contains("the secret output `token` of task `login` was removed at"), "{said}");
+    assert!(said.contains(&format!("`cis dag retry {cleaned}` runs `login` again")), "{said}");
+    assert_eq!(cis.show(&cleaned)["run"]["state"], "failed");
+    cis.run(["dag", "retry", &cleaned]).expect(0);
+    cis.wait_run(&cleaned, "succeeded");
+    cis.wait_run(&open, "failed");
+    cis.run(["dag", "retry", &open, "--failed"]).expect(0);
+    cis.wait_run(&open, "succeeded");
+    cis.run(["store", "check", "--deep"]).expect(0);
     cis.stop();
 }
