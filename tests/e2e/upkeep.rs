@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
-use super::harness::{Cis, eventually};
+use super::harness::{Cis, eventually, is_root};
 use super::storage::{Mounted, files_below, fill};
 
 /// A task that waits, and says something before.
@@ -247,4 +247,23 @@ script = 'test -n "{{ tasks.login.outputs.token }}" && test -e "$E2E_WORK/ready"
     cis.wait_run(&open, "succeeded");
     cis.run(["store", "check", "--deep"]).expect(0);
     cis.stop();
+}
+
+#[test]
+fn a_directory_that_cannot_be_read_stops_no_cleaning() {
+    // Root reads everything.
+    let cis = if is_root() { Cis::as_nobody() } else { Cis::new() };
+    cis.dag(&ended("x"), &[]).expect(0);
+    cis.ok(["node", "stop"]);
+    let closed = ["lost+found", "logs/lost+found", "blobs/lost+found"].map(|name| cis.home().join(name));
+    for dir in &closed {
+        fs::create_dir(dir).unwrap();
+        fs::set_permissions(dir, fs::Permissions::from_mode(0)).unwrap();
+    }
+    assert_eq!(cis.json(&["store", "gc", "--older-than", "1ms"])["runs"], 1);
+    cis.run(["store", "backup", "x.tar"]).expect(0);
+    cis.run(["store", "check", "--deep"]).expect(0);
+    for dir in &closed {
+        fs::set_permissions(dir, fs::Permissions::from_mode(0o700)).unwrap();
+    }
 }

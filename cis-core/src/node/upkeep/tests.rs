@@ -191,6 +191,43 @@ fn leftovers_go_once_they_are_old_and_their_session_is_gone() {
     assert!(at("note").exists(), "not ours to remove");
 }
 
+#[test]
+fn what_is_not_ours_in_a_home_is_not_looked_into() {
+    let place = place();
+    place.run(1, Some(40), "x");
+    let elsewhere =
+        ["lost+found", "logs/lost+found", "outputs/lost+found", "blobs/lost+found", "cache/lost+found"];
+    for dir in elsewhere {
+        let dir = place.home.dir.join(dir);
+        fs::create_dir_all(&dir).unwrap();
+        fs::write(dir.join("found"), vec![b'x'; 100_000]).unwrap();
+        // Root reads it nevertheless: then only the sizes below tell.
+        fs::set_permissions(&dir, fs::Permissions::from_mode(0)).unwrap();
+    }
+    let report = place.clean(Some(30), Some(0), false);
+    assert_eq!((report.runs, report.log_bytes, report.blobs, report.kept_bytes), (1, 1000, 1, 0));
+    for dir in elsewhere {
+        fs::set_permissions(place.home.dir.join(dir), fs::Permissions::from_mode(0o700)).unwrap();
+        assert!(place.home.dir.join(dir).join("found").exists(), "{dir}");
+    }
+}
+
+#[test]
+fn a_backup_comes_back_into_a_new_mount() {
+    let from = place();
+    from.run(1, None, "x");
+    let (_, bytes) = backup(&from.home, Vec::new(), false, &mut |_| {}).unwrap();
+    let to = place();
+    let found = to.home.dir.join("lost+found");
+    fs::create_dir_all(&found).unwrap();
+    fs::write(found.join("#12"), "of the file system").unwrap();
+    fs::set_permissions(&found, fs::Permissions::from_mode(0)).unwrap();
+    let restored = restore(&to.home, bytes.as_slice(), false, &mut |_| {}).unwrap();
+    fs::set_permissions(&found, fs::Permissions::from_mode(0o700)).unwrap();
+    assert_eq!(restored.kept, None);
+    assert!(to.home.database().exists() && found.join("#12").exists());
+}
+
 fn archive(files: &[(&str, &[u8])]) -> Vec<u8> {
     let head = Head { format: FORMAT, cis: "0".into(), made_ms: 7, all_logs: false };
     let mut archive = ArchiveWriter::begin(Vec::new(), &head).unwrap();
