@@ -228,6 +228,29 @@ fn a_backup_comes_back_into_a_new_mount() {
     assert!(to.home.database().exists() && found.join("#12").exists());
 }
 
+#[test]
+fn a_log_that_is_cut_while_it_is_read_leaves_a_sound_backup() {
+    let from = place();
+    let (run, _) = from.run(1, None, "x");
+    let log = from.home.run_logs(run).join("a.1.log");
+    fs::write(&log, vec![b'y'; 3_000_000]).unwrap();
+    let mut cut = false;
+    let (report, bytes) = backup(&from.home, Vec::new(), false, &mut |at| {
+        // Logs come last. A piece of it was read: all that follows goes.
+        if !cut && at.total.is_some_and(|total| at.done + 3_000_000 > total && at.done < total) {
+            File::options().write(true).open(&log).unwrap().set_len(10).unwrap();
+            cut = true;
+        }
+    })
+    .unwrap();
+    assert!(cut && report.missing.is_empty());
+    let to = place();
+    restore(&to.home, bytes.as_slice(), false, &mut |_| {}).unwrap();
+    let back = fs::read(to.home.run_logs(run).join("a.1.log")).unwrap();
+    assert_eq!(back.len(), 3_000_000, "as long as the archive says");
+    assert!(back.starts_with(b"yyyyyyyyyy") && back.ends_with(&[0; 1_000_000]), "what went is blank");
+}
+
 fn archive(files: &[(&str, &[u8])]) -> Vec<u8> {
     let head = Head { format: FORMAT, cis: "0".into(), made_ms: 7, all_logs: false };
     let mut archive = ArchiveWriter::begin(Vec::new(), &head).unwrap();
