@@ -258,7 +258,7 @@ fn a_directory_that_cannot_be_read_stops_no_cleaning() {
     let closed = ["lost+found", "logs/lost+found", "blobs/lost+found"].map(|name| cis.home().join(name));
     for dir in &closed {
         fs::create_dir(dir).unwrap();
-        fs::set_permissions(dir, fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(dir, fs::Permissions::from_mode(0o000)).unwrap();
     }
     assert_eq!(cis.json(&["store", "gc", "--older-than", "1ms"])["runs"], 1);
     cis.run(["store", "backup", "x.tar"]).expect(0);
