@@ -64,6 +64,11 @@ impl Context {
         settings::load(&self.home, &self.overrides)
     }
 
+    /// Whether we run inside of a session.
+    pub(crate) fn in_session(&self) -> bool {
+        self.session.is_some()
+    }
+
     /// Whether a node may be started from here.
     pub(crate) fn may_start_node(&self) -> bool {
         self.session.is_none()

@@ -24,6 +24,11 @@ try "$E2E_CIS" dag kill other
 try "$E2E_CIS" dag logs other
 try "$E2E_CIS" session create -- true
 try "$E2E_CIS" node stop
+try "$E2E_CIS" store gc
+try "$E2E_CIS" store backup "$E2E_WORK/keys.tar"
+try "$E2E_CIS" --home "$E2E_WORK/other" store restore --force "$E2E_WORK/keys.tar"
+try "$E2E_CIS" store rebuild
+try env -u CIS_TOKEN "$E2E_CIS" store backup "$E2E_WORK/keys.tar"
 try env -u CIS_TOKEN "$E2E_CIS" dag cancel "$CIS_RUN_ID"
 try env CIS_TOKEN=0000 "$E2E_CIS" dag cancel "$CIS_RUN_ID"
 try env -u CIS_TOKEN -u CIS_SOCKET -u CIS_ATTEMPT -u CIS_RUN_ID setsid "$E2E_CIS" dag unblock other --text hello
@@ -39,14 +44,15 @@ fn a_session_that_answers_cancels_or_reads_is_refused_and_audited() {
     cis.write("go", "");
     cis.wait_task(&run, "sly", "succeeded");
     let tries = cis.read("tries");
-    assert_eq!(tries.lines().count(), 10, "{tries}");
+    assert_eq!(tries.lines().count(), 15, "{tries}");
+    assert!(!cis.work().join("keys.tar").exists() && !cis.work().join("other").exists());
     assert!(!tries.lines().any(|line| line.starts_with("0 ")), "something was allowed:\n{tries}");
     let said = cis.read("all-said");
     assert!(!said.contains("private words"), "{said}");
     assert!(said.contains("may not"), "{said}");
     assert_eq!(cis.task(&run, "other")["state"], "running", "it was answered or killed");
     assert_eq!(cis.show(&run)["run"]["state"], "running");
-    assert!(denials(&cis) >= 10, "each refusal is an event");
+    assert!(denials(&cis) >= 11, "each refusal is an event");
     cis.ok(["dag", "unblock", "other", "--text", "by a human"]);
     cis.wait_run(&run, "succeeded");
 }

@@ -1,10 +1,11 @@
 //! Backups made while a node works, restores in other homes, and cleaning beside live runs.
 
 use std::fs::{self, File};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
-use super::harness::{Cis, eventually};
+use super::harness::{Cis, eventually, is_root};
 use super::storage::{Mounted, files_below, fill};
 
 /// A task that waits, and says something before.
@@ -95,7 +96,6 @@ fn a_restore_needs_a_quiet_home_and_a_sound_backup() {
 
 #[test]
 fn a_backup_is_private_replaces_nothing_unasked_and_goes_through_a_pipe() {
-    use std::os::unix::fs::PermissionsExt as _;
     let cis = Cis::new();
     cis.dag(&ended("x"), &[]).expect(0);
     let file = backup(&cis, "x.tar");
@@ -205,4 +205,65 @@ fn a_full_disk_is_cleaned_without_space() {
     cis.wait_run(&open, "succeeded");
     assert!(cis.home().join("ballast").exists(), "nobody else made room");
     cis.stop();
+}
+
+#[test]
+fn a_retry_that_needs_a_secret_of_a_cleaned_run_is_refused_and_one_that_makes_it_anew_is_not() {
+    let cis = Cis::new().env("MY_TOKEN", "hunter2-correct-horse");
+    let text = "version = 1\n[dag]\nid = \"login\"\n".to_owned()
+        + GATE
+        + r#"
+[[tasks]]
+id = "login"
+secrets = { TOKEN = { env = "MY_TOKEN" } }
+outputs = { token = { type = "string" } }
+script = 'echo "token=$TOKEN" >> "$CIS_OUTPUT"'
+[[tasks]]
+id = "deploy"
+needs = ["login"]
+script = 'test -n "{{ tasks.login.outputs.token }}" && test -e "$E2E_WORK/ready"'
+"#;
+    let cleaned = cis.start(&text);
+    cis.write("open", "");
+    cis.wait_run(&cleaned, "failed");
+    fs::remove_file(cis.work().join("open")).unwrap();
+    // It has the same file and the same environment, so these stay.
+    let open = cis.start(&text);
+    cis.session_of("gate");
+    cis.wait_task(&open, "deploy", "failed");
+    age(&cis);
+    let report = cis.json(&["store", "gc", "--older-than", "1ms"]);
+    assert_eq!((&report["runs"], &report["blobs"]), (&1.into(), &1.into()), "{report}");
+    cis.write("ready", "");
+    cis.write("open", "");
+    let said = cis.run(["dag", "retry", &cleaned, "--failed"]).expect(3).stderr;
+    assert!(said.contains("the secret output `token` of task `login` was removed at"), "{said}");
+    assert!(said.contains(&format!("`cis dag retry {cleaned}` runs `login` again")), "{said}");
+    assert_eq!(cis.show(&cleaned)["run"]["state"], "failed");
+    cis.run(["dag", "retry", &cleaned]).expect(0);
+    cis.wait_run(&cleaned, "succeeded");
+    cis.wait_run(&open, "failed");
+    cis.run(["dag", "retry", &open, "--failed"]).expect(0);
+    cis.wait_run(&open, "succeeded");
+    cis.run(["store", "check", "--deep"]).expect(0);
+    cis.stop();
+}
+
+#[test]
+fn a_directory_that_cannot_be_read_stops_no_cleaning() {
+    // Root reads everything.
+    let cis = if is_root() { Cis::as_nobody() } else { Cis::new() };
+    cis.dag(&ended("x"), &[]).expect(0);
+    cis.ok(["node", "stop"]);
+    let closed = ["lost+found", "logs/lost+found", "blobs/lost+found"].map(|name| cis.home().join(name));
+    for dir in &closed {
+        fs::create_dir(dir).unwrap();
+        fs::set_permissions(dir, fs::Permissions::from_mode(0o000)).unwrap();
+    }
+    assert_eq!(cis.json(&["store", "gc", "--older-than", "1ms"])["runs"], 1);
+    cis.run(["store", "backup", "x.tar"]).expect(0);
+    cis.run(["store", "check", "--deep"]).expect(0);
+    for dir in &closed {
+        fs::set_permissions(dir, fs::Permissions::from_mode(0o700)).unwrap();
+    }
 }

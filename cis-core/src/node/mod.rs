@@ -5,6 +5,7 @@
 //! imports this folder.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "an io folder")]
 
+mod again;
 mod api;
 mod artifacts;
 pub mod cache;

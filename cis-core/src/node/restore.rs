@@ -95,19 +95,6 @@ fn or_removed(error: RestoreError, reader: &Reader, run: RunId) -> RestoreError 
     }
 }
 
-/// Why an ended run cannot be run again; none: nothing that it needs was removed.
-pub(super) fn not_again(readers: &Readers, blobs: &Blobs, run: &Run, id: RunId) -> Option<Problem> {
-    let base = run.facts().base_env.as_ref().filter(|base| !blobs.has(base))?;
-    let gone = format!("the environment of run {id}");
-    match readers.get().and_then(|reader| reader.cleaned(Some(id), None)) {
-        Ok(Some(cleaned)) => Some(removed(&gone, &cleaned)),
-        _ => Some(Problem::new(
-            ProblemKind::Unavailable,
-            format!("{gone} is gone: restore {base} from a backup"),
-        )),
-    }
-}
-
 /// What a cleaning removed is not there, and will not come back.
 pub(super) fn removed(what: &str, cleaned: &Cleaned) -> Problem {
     let ms = u64::try_from(cleaned.at_ms).unwrap_or(0);

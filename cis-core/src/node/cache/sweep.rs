@@ -91,7 +91,8 @@ fn size_of_files(entry: &Entry) -> u64 {
 fn files(home: &Path) -> io::Result<Vec<(PathBuf, fs::Metadata)>> {
     let mut found = Vec::new();
     for dir in list(&super::directory(home))? {
-        if dir.is_dir() {
+        // Of another name it is not ours: the `lost+found` of a mount, perhaps, which cannot be read.
+        if dir.file_name().is_some_and(|name| name.len() == 2) && dir.is_dir() {
             for path in list(&dir)? {
                 match fs::symlink_metadata(&path) {
                     Ok(metadata) if metadata.is_file() => found.push((path, metadata)),

@@ -6,6 +6,7 @@ use super::{Beside, COMMANDS_PER_TURN_MAX, Driver, Stopping, confirmation, now_m
 use crate::api::{Decide, Problem, ProblemKind, TimeView};
 use crate::event::{Actor, EventBody, EventDraft};
 use crate::ids::{InputId, RunId, SessionId, TimestampMs};
+use crate::node::again;
 use crate::node::api::store_problem;
 use crate::node::commands::{Command, DriverStatus, NewRun, Reply, RunVerb};
 use crate::node::restore;
@@ -131,8 +132,8 @@ impl Driver {
                 return;
             }
         }
-        if let (RunVerb::Retry(_), Some(folded)) = (&verb, self.parts.machine.run(&run))
-            && let Some(gone) = restore::not_again(&self.parts.readers, &self.parts.blobs, folded, run)
+        if let (RunVerb::Retry(scope), Some(folded)) = (&verb, self.parts.machine.run(&run))
+            && let Err(gone) = again::keep_for(&self.parts.readers, &self.parts.blobs, folded, scope)
         {
             let _ = reply.send(Err(gone));
             return;

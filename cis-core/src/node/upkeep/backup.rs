@@ -172,17 +172,14 @@ fn add<W: Write>(
         Err(error) if item.grows && error.kind() == io::ErrorKind::NotFound => return Ok(None),
         opened => opened.map_err(UpkeepError::file("read", &item.path))?,
     };
+    let mut length = file.metadata().map_err(UpkeepError::file("read", &item.path))?.len();
+    let mut from: Box<dyn Read> = Box::new(file);
     if item.grows {
-        // It may be cut while it is read: what is in the archive must be as long as it says.
-        let mut bytes = Vec::new();
-        let read = (&file).take(item.bytes).read_to_end(&mut bytes);
-        read.map_err(UpkeepError::file("read", &item.path))?;
-        archive.add(&item.name, bytes.len() as u64, bytes.as_slice())?;
-        progress(bytes.len() as u64);
-        return Ok(Some(bytes.len() as u64));
+        length = length.min(item.bytes);
+        // Whoever cuts it now does not make the archive shorter than it says: blank is what is not there.
+        from = Box::new(from.chain(io::repeat(0)));
     }
-    let length = file.metadata().map_err(UpkeepError::file("read", &item.path))?.len();
-    archive.add(&item.name, length, Told { from: file, count: 0, tell: progress })?;
+    archive.add(&item.name, length, Told { from: from.take(length), count: 0, tell: progress })?;
     Ok(Some(length))
 }
 

@@ -22,6 +22,8 @@ use crate::store::Writer;
 pub(super) const ASIDE: &str = ".restoring-";
 /// Names in a home that say nothing of what was done in it.
 const NOTHING: &[&str] = &["node.lock", "host.lock", "upkeep.lock", "runtime-dir", "node.log", "host.log"];
+/// A directory that a new ext file system has at its top: nobody's, and often not to be read.
+const OF_MOUNT: &str = "lost+found";
 /// A session host that was told to end does so within this time.
 const ENDING: Duration = Duration::from_secs(2);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -100,7 +102,7 @@ fn is_occupied(home: &Path) -> Result<bool, UpkeepError> {
             let half = name.to_str().is_some_and(|name| name.starts_with(ASIDE));
             let nothing = half
                 || NOTHING.iter().any(|known| name == *known)
-                || (entry.file_type()?.is_dir() && fs::read_dir(entry.path())?.next().is_none());
+                || (entry.file_type()?.is_dir() && (name == OF_MOUNT || is_empty(&entry.path())));
             if !nothing {
                 return Ok(true);
             }
@@ -108,6 +110,11 @@ fn is_occupied(home: &Path) -> Result<bool, UpkeepError> {
         Ok(false)
     };
     look().map_err(UpkeepError::file("read", home))
+}
+
+/// One that cannot be read may have anything in it.
+fn is_empty(dir: &Path) -> bool {
+    fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_none())
 }
 
 /// Reads the whole archive into `dir`, and compares it with its hashes.

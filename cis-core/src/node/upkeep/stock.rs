@@ -67,7 +67,8 @@ pub(super) struct Logs {
 impl Logs {
     pub(super) fn take(dir: &Path) -> Result<Self, UpkeepError> {
         let mut logs = Self::default();
-        for (name, found) in entries(dir)? {
+        for (name, found) in entries(dir, |name| name.parse::<RunId>().is_ok() || session_of(name).is_some())?
+        {
             if let Ok(run) = name.parse() {
                 logs.runs.insert(run, found);
             } else if let Some(session) = session_of(&name) {
@@ -85,7 +86,7 @@ impl Logs {
 
 /// Files beside sessions (`CIS_OUTPUT`, scripts, contexts), by the session that their name begins with.
 pub(super) fn beside_sessions(dir: &Path) -> Result<Vec<(SessionId, Found)>, UpkeepError> {
-    let all = entries(dir)?.into_iter();
+    let all = entries(dir, |name| session_of(name).is_some())?.into_iter();
     Ok(all.filter_map(|(name, found)| Some((session_of(&name)?, found))).collect())
 }
 
@@ -93,8 +94,9 @@ fn session_of(name: &str) -> Option<SessionId> {
     name.get(..ID_CHARS)?.parse().ok()
 }
 
-/// What stands in a directory, by name; nothing where it is not there.
-pub(super) fn entries(dir: &Path) -> Result<Vec<(String, Found)>, UpkeepError> {
+/// What stands in a directory under a name that is `ours`; nothing where it is not there. Into what is not
+/// ours nobody looks: it may be somebody else's, as the `lost+found` of a mount is.
+pub(super) fn entries(dir: &Path, ours: impl Fn(&str) -> bool) -> Result<Vec<(String, Found)>, UpkeepError> {
     let look = || -> io::Result<Vec<(String, Found)>> {
         let mut all = Vec::new();
         let read = match fs::read_dir(dir) {
@@ -104,6 +106,9 @@ pub(super) fn entries(dir: &Path) -> Result<Vec<(String, Found)>, UpkeepError> {
         for entry in read {
             let entry = entry?;
             let Ok(name) = entry.file_name().into_string() else { continue };
+            if !ours(&name) {
+                continue;
+            }
             if let Some(found) = measure(&entry)? {
                 all.push((name, found));
             }
@@ -125,11 +130,16 @@ fn measure(entry: &DirEntry) -> io::Result<Option<Found>> {
     Ok(Some(found))
 }
 
-/// Logs lie flat in the directory of their run; what else somebody put there counts as well.
+/// Logs lie flat in the directory of their run; what else somebody put there counts as well, but for
+/// what cannot be read.
 fn add_all(dir: &Path, found: &mut Found) -> io::Result<()> {
     let mut open = vec![dir.to_owned()];
     while let Some(dir) = open.pop() {
-        let Some(entries) = if_there(fs::read_dir(&dir))? else { continue };
+        let entries = match fs::read_dir(&dir) {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => continue,
+            entries => entries,
+        };
+        let Some(entries) = if_there(entries)? else { continue };
         for entry in entries {
             let entry = entry?;
             let Some(meta) = if_there(entry.metadata())? else { continue };

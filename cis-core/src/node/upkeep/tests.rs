@@ -14,8 +14,12 @@ use super::clean::Cleaner;
 use super::*;
 use crate::api::CleanReport;
 use crate::config::{Home, Retention};
-use crate::event::{EventBody, EventDraft, ExecutionMode, RunCreated};
-use crate::ids::{BlobId, NodeDid, RunId};
+use crate::event::{
+    EndReason, EventBody, EventDraft, ExecutionMode, RetryScope, RunCreated, TaskChange, TaskState,
+};
+use crate::ids::{BlobId, NodeDid, RunId, TaskId};
+use crate::node::again::keep_for;
+use crate::node::restore::load_run;
 use crate::store::{Blobs, Readers, Safety, TaskSeed, Writer};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -38,12 +42,13 @@ impl Place {
     /// A run with a log, made now, that ended so many days ago, or has not.
     fn run(&self, n: u128, ended: Option<u32>, spec: &str) -> (RunId, BlobId) {
         let run = RunId::from_parts(1, n);
+        let tasks = spec.matches("[[tasks]]").count() as u32;
         let spec = self.blobs.put(spec.as_bytes(), Safety::Processes).unwrap();
         let facts = RunCreated {
             dag: "x".into(),
             source: "x.toml".into(),
             spec: spec.clone(),
-            tasks: 0,
+            tasks,
             params: BTreeMap::new(),
             max_parallel: 1,
             workdir: "/".into(),
@@ -58,14 +63,30 @@ impl Place {
         };
         let mut writer = Writer::open(&self.home.database()).unwrap();
         let draft = |at_ms, body| EventDraft { run: Some(run), at_ms, actor: None, cause: None, body };
-        let seeds: [TaskSeed; 0] = [];
+        let a = || TaskId::new("a").unwrap();
+        let seeds: Vec<TaskSeed> = (0..tasks).map(|_| TaskSeed { id: a(), needs: Vec::new() }).collect();
         let id = ulid::Ulid::from_parts(n as u64, 1);
         writer.append_run(&draft(1, EventBody::RunCreated(facts.into())), id, &seeds).unwrap();
         if let Some(days) = ended {
             let at = now().checked_sub(DAY * days).unwrap();
             let at_ms = at.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_millis() as i64;
+            let started = draft(at_ms, EventBody::RunStarted {});
+            writer.append(&started, ulid::Ulid::from_parts(n as u64, 2)).unwrap();
+            let end = Some(EndReason::RunCancelled);
+            let changes: Vec<TaskChange> = (0..tasks)
+                .map(|_| TaskChange {
+                    task: a(),
+                    state: TaskState::Cancelled,
+                    end: end.clone(),
+                    queued: None,
+                })
+                .collect();
+            if !changes.is_empty() {
+                let change = draft(at_ms, EventBody::TaskStatus { changes });
+                writer.append(&change, ulid::Ulid::from_parts(n as u64, 3)).unwrap();
+            }
             let ended = draft(at_ms, EventBody::RunCompleted {});
-            writer.append(&ended, ulid::Ulid::from_parts(n as u64, 2)).unwrap();
+            writer.append(&ended, ulid::Ulid::from_parts(n as u64, 4)).unwrap();
         }
         writer.commit().unwrap();
         let logs = self.home.run_logs(run);
@@ -85,6 +106,17 @@ impl Place {
     }
 
     fn clean(&self, max_age_days: Option<u64>, max_bytes: Option<u64>, dry_run: bool) -> CleanReport {
+        self.clean_while(max_age_days, max_bytes, dry_run, &mut || {})
+    }
+
+    /// `recorded` happens once it is durable what goes, and before anything has gone.
+    fn clean_while(
+        &self,
+        max_age_days: Option<u64>,
+        max_bytes: Option<u64>,
+        dry_run: bool,
+        recorded: &mut dyn FnMut(),
+    ) -> CleanReport {
         let rules = Retention {
             max_age_ms: max_age_days.map(|days| days * 86_400_000),
             max_bytes,
@@ -103,6 +135,7 @@ impl Place {
                 writer.append(&draft, ulid::Ulid::new()).unwrap();
             }
             writer.commit().unwrap();
+            recorded();
             Ok(victims)
         };
         cleaner.clean(dry_run, &mut record).unwrap()
@@ -158,6 +191,28 @@ fn of_too_much_the_oldest_end_goes_first_and_no_more_than_needed() {
 }
 
 #[test]
+fn a_retry_that_is_accepted_before_the_sweep_keeps_what_it_needs() {
+    let place = place();
+    let text = "version = 1\n[dag]\nid = \"x\"\n[[tasks]]\nid = \"a\"\ncommand = [\"true\"]\n";
+    let (run, spec) = place.run(1, Some(40), text);
+    let (_, other) = place.run(2, Some(40), "other");
+    let readers = Readers::open(&place.home.database()).unwrap();
+    let folded = load_run(&readers, &place.blobs, run).unwrap();
+    let report = place.clean_while(Some(30), None, false, &mut || {
+        keep_for(&readers, &place.blobs, &folded, &RetryScope::All).unwrap();
+    });
+    assert_eq!((report.runs, report.blobs), (2, 1));
+    assert!(place.blobs.has(&spec) && !place.blobs.has(&other));
+    place.age();
+    place.clean(Some(30), None, false);
+    let refused = keep_for(&readers, &place.blobs, &folded, &RetryScope::All).unwrap_err();
+    assert!(
+        refused.detail.contains("the file of run") && refused.detail.contains("was removed"),
+        "{refused:?}"
+    );
+}
+
+#[test]
 fn what_was_put_just_now_stays() {
     let place = place();
     place.run(1, Some(40), "text");
@@ -189,6 +244,66 @@ fn leftovers_go_once_they_are_old_and_their_session_is_gone() {
     let report = place.clean(None, None, false);
     assert_eq!((report.leftovers, report.leftover_bytes), (3, 8));
     assert!(at("note").exists(), "not ours to remove");
+}
+
+#[test]
+fn what_is_not_ours_in_a_home_is_not_looked_into() {
+    let place = place();
+    place.run(1, Some(40), "x");
+    let elsewhere =
+        ["lost+found", "logs/lost+found", "outputs/lost+found", "blobs/lost+found", "cache/lost+found"];
+    for dir in elsewhere {
+        let dir = place.home.dir.join(dir);
+        fs::create_dir_all(&dir).unwrap();
+        fs::write(dir.join("found"), vec![b'x'; 100_000]).unwrap();
+        // Root reads it nevertheless: then only the sizes below tell.
+        fs::set_permissions(&dir, fs::Permissions::from_mode(0o000)).unwrap();
+    }
+    let report = place.clean(Some(30), Some(0), false);
+    assert_eq!((report.runs, report.log_bytes, report.blobs, report.kept_bytes), (1, 1000, 1, 0));
+    for dir in elsewhere {
+        fs::set_permissions(place.home.dir.join(dir), fs::Permissions::from_mode(0o700)).unwrap();
+        assert!(place.home.dir.join(dir).join("found").exists(), "{dir}");
+    }
+}
+
+#[test]
+fn a_backup_comes_back_into_a_new_mount() {
+    let from = place();
+    from.run(1, None, "x");
+    let (_, bytes) = backup(&from.home, Vec::new(), false, &mut |_| {}).unwrap();
+    let to = place();
+    let found = to.home.dir.join("lost+found");
+    fs::create_dir_all(&found).unwrap();
+    fs::write(found.join("#12"), "of the file system").unwrap();
+    fs::set_permissions(&found, fs::Permissions::from_mode(0o000)).unwrap();
+    let restored = restore(&to.home, bytes.as_slice(), false, &mut |_| {}).unwrap();
+    fs::set_permissions(&found, fs::Permissions::from_mode(0o700)).unwrap();
+    assert_eq!(restored.kept, None);
+    assert!(to.home.database().exists() && found.join("#12").exists());
+}
+
+#[test]
+fn a_log_that_is_cut_while_it_is_read_leaves_a_sound_backup() {
+    let from = place();
+    let (run, _) = from.run(1, None, "x");
+    let log = from.home.run_logs(run).join("a.1.log");
+    fs::write(&log, vec![b'y'; 3_000_000]).unwrap();
+    let mut cut = false;
+    let (report, bytes) = backup(&from.home, Vec::new(), false, &mut |at| {
+        // Logs come last. A piece of it was read: all that follows goes.
+        if !cut && at.total.is_some_and(|total| at.done + 3_000_000 > total && at.done < total) {
+            File::options().write(true).open(&log).unwrap().set_len(10).unwrap();
+            cut = true;
+        }
+    })
+    .unwrap();
+    assert!(cut && report.missing.is_empty());
+    let to = place();
+    restore(&to.home, bytes.as_slice(), false, &mut |_| {}).unwrap();
+    let back = fs::read(to.home.run_logs(run).join("a.1.log")).unwrap();
+    assert_eq!(back.len(), 3_000_000, "as long as the archive says");
+    assert!(back.starts_with(b"yyyyyyyyyy") && back.ends_with(&[0; 1_000_000]), "what went is blank");
 }
 
 fn archive(files: &[(&str, &[u8])]) -> Vec<u8> {

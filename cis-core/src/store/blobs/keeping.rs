@@ -14,6 +14,9 @@ use super::{Blobs, Kind};
 use crate::ids::BlobId;
 use crate::store::error::StoreError;
 
+/// Bytes of the name of a directory with blobs.
+const DIR_CHARS: usize = 2;
+
 /// The file of a blob, or of one that was not finished.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stored {
@@ -107,6 +110,10 @@ fn list(dir: &Path, depth: u8, found: &mut Vec<Stored>) -> io::Result<()> {
         let entry = entry?;
         let kind = entry.file_type()?;
         if kind.is_dir() && depth > 0 {
+            if entry.file_name().len() != DIR_CHARS {
+                // Not ours: the `lost+found` of a mount, perhaps, which cannot be read.
+                continue;
+            }
             list(&entry.path(), depth - 1, found)?;
         } else if kind.is_file() {
             // One that is gone meanwhile is none.

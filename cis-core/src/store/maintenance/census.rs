@@ -26,7 +26,18 @@ pub struct RunUse {
     pub cleaned: bool,
     /// What it left was removed at some time.
     pub was_cleaned: bool,
-    names: BTreeSet<Name>,
+    names: BTreeMap<Name, Named>,
+}
+
+/// When a run named a blob.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Named {
+    /// At its beginning: it cannot run without.
+    First,
+    /// Since its last cleaning.
+    Since,
+    /// Before that: it may be gone, and a run that was run again need not miss it.
+    Before,
 }
 
 /// What is needed, and by whom.
@@ -55,6 +66,15 @@ pub struct LogRecord {
     pub bytes: u64,
 }
 
+impl RunUse {
+    fn name(&mut self, name: Name, when: Named) {
+        let named = self.names.entry(name).or_insert(when);
+        if *named == Named::Before {
+            *named = when;
+        }
+    }
+}
+
 impl Census {
     /// Takes it from the store at `path`, at one moment, also while a node writes. Reads every event once.
     ///
@@ -80,27 +100,31 @@ impl Census {
     pub fn needs(&self) -> Needs {
         let mut needs = Needs::default();
         for run in self.runs.values().filter(|run| !run.cleaned) {
-            for name in &run.names {
+            for name in run.names.keys() {
                 *needs.count.entry(*name).or_default() += 1;
             }
         }
         for name in &self.others {
             *needs.count.entry(*name).or_default() += 1;
         }
-        needs.known = self.runs.values().flat_map(|run| &run.names).copied().collect();
+        needs.known = self.runs.values().flat_map(|run| run.names.keys()).copied().collect();
         needs
     }
 
     /// The blobs that this run names.
     pub fn of_run(&self, run: RunId) -> impl Iterator<Item = BlobId> + '_ {
-        self.runs.get(&run).into_iter().flat_map(|run| &run.names).map(|name| BlobId(hex::encode(name)))
+        self.runs.get(&run).into_iter().flat_map(|run| run.names.keys()).map(|name| BlobId(hex::encode(name)))
     }
 
-    /// Whether events name it as a blob. Of what else looks like one (a hash among a task's outputs) nobody
+    /// Whether it should be there: events name it as a blob, and not only before a cleaning. Of what else looks like one (a hash among a task's outputs) nobody
     /// can say that it should be there.
     #[must_use]
     pub fn is_blob(&self, id: &BlobId) -> bool {
-        name_of(&id.0).is_some_and(|name| self.sure.contains(&name))
+        let should = |name: &Name| {
+            let by = |run: &RunUse| run.names.get(name).is_some_and(|named| *named != Named::Before);
+            self.others.contains(name) || self.runs.values().any(|run| !run.cleaned && by(run))
+        };
+        name_of(&id.0).is_some_and(|name| self.sure.contains(&name) && should(&name))
     }
 
     /// Ids of runs, and of sessions without a run, that have not ended.
@@ -140,11 +164,12 @@ impl Census {
             if let ("cis.dag.run.retried", Some(run)) = (kind, &mut run) {
                 run.cleaned = false;
             }
+            let when = if kind == "cis.dag.run.created" { Named::First } else { Named::Since };
             for (name, sure) in names_in(body) {
                 match &mut run {
-                    Some(run) => run.names.insert(name),
-                    None => self.others.insert(name),
-                };
+                    Some(run) => run.name(name, when),
+                    None => drop(self.others.insert(name)),
+                }
                 if sure {
                     self.sure.insert(name);
                 }
@@ -160,6 +185,8 @@ impl Census {
         for run in runs {
             if let Some(run) = self.runs.get_mut(&run) {
                 (run.cleaned, run.was_cleaned) = (true, true);
+                let since = run.names.values_mut().filter(|named| **named == Named::Since);
+                since.for_each(|named| *named = Named::Before);
             }
         }
         self.cleaned_sessions.extend(sessions);

@@ -38,6 +38,7 @@ pub(crate) struct Args {
 }
 
 pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
+    super::not_in_session(context, "store backup")?;
     if args.file.as_os_str() == "-" {
         return to_stdout(context, args);
     }

@@ -32,6 +32,15 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<Exit, CliError>
     }
 }
 
+/// What works on the files of the home asks no node who may do it: a session may not.
+fn not_in_session(context: &Context, verb: &str) -> Result<(), CliError> {
+    if context.in_session() {
+        return Err(CliError::bad_input(format!("inside of a session `cis {verb}` is not allowed"))
+            .hint("it has the rights of its own task alone: do it outside"));
+    }
+    Ok(())
+}
+
 /// An error of the store as a command reports it.
 fn failed(error: &cis_core::store::StoreError) -> CliError {
     CliError::unavailable(error.to_string())

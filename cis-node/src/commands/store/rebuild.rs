@@ -22,6 +22,7 @@ Examples:
 pub(crate) struct Args {}
 
 pub(super) fn run(context: &Context, _args: &Args) -> Result<Exit, CliError> {
+    super::not_in_session(context, "store rebuild")?;
     let blobs = Blobs::new(&context.home.dir);
     let report = maintenance::rebuild(&context.home.database(), |facts| tasks_of(&blobs, facts))
         .map_err(|error| super::failed(&error))?;

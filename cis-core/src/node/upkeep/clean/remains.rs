@@ -22,9 +22,10 @@ pub(super) fn remove(
         one(&found, report);
     }
     // Whoever makes a backup has the hold that we have.
-    for (name, found) in entries(&cleaner.home.dir)? {
+    let ours = |name: &str| name.starts_with(backup::ASIDE) || name.starts_with(bring_back::ASIDE);
+    for (name, found) in entries(&cleaner.home.dir, ours)? {
         let old = found.modified < cleaner.ago(ORPHANED);
-        if name.starts_with(backup::ASIDE) || (old && name.starts_with(bring_back::ASIDE)) {
+        if old || name.starts_with(backup::ASIDE) {
             one(&found, report);
         }
     }

@@ -1,0 +1,128 @@
+//! What an ended run must still have before it is run again.
+//!
+//! Knows which blobs a retry reads, and keeps them from a cleaning that is under way. What runs again the
+//! scheduler decides.
+
+use std::collections::HashMap;
+
+use super::restore::removed;
+use crate::api::{Problem, ProblemKind};
+use crate::event::{OutputRecord, RetryScope, TaskState};
+use crate::ids::{BlobId, TaskId};
+use crate::scheduler::Run;
+use crate::store::{Blobs, Cleaned, Readers, StoreError};
+
+/// Makes every blob new that `run` needs to run again: a cleaning that counted before the retry was durable
+/// takes no new one.
+///
+/// # Errors
+/// One is not there, or cannot be made new.
+pub(super) fn keep_for(
+    readers: &Readers,
+    blobs: &Blobs,
+    run: &Run,
+    scope: &RetryScope,
+) -> Result<(), Problem> {
+    if !run.state().is_terminal() {
+        // Nothing of an open run is cleaned, and it cannot be retried anyway.
+        return Ok(());
+    }
+    let id = run.id();
+    let cleaned = readers.get().and_then(|reader| reader.cleaned(Some(id), None));
+    let cleaned = cleaned.map_err(|error| Problem::from(&error))?;
+    let keep = |what: &dyn Fn() -> String, blob: &BlobId| match blobs.refresh(blob) {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(gone(&what(), blob, cleaned.as_ref())),
+        Err(error) => Err(unsure(&what(), &error)),
+    };
+    keep(&|| format!("the file of run {id}"), &run.facts().spec)?;
+    if let Some(base) = &run.facts().base_env {
+        keep(&|| format!("the environment of run {id}"), base)?;
+    }
+    for (task, name, blob) in outputs_read(run, scope) {
+        let what = || format!("the secret output `{name}` of task `{task}`");
+        keep(&what, blob)
+            .map_err(|problem| problem.hint(format!("`cis dag retry {id}` runs `{task}` again as well")))?;
+    }
+    if cleaned.is_some() {
+        keep_the_rest(blobs, run)?;
+    }
+    Ok(())
+}
+
+/// What no task reads, but people may: what is left of it stays.
+fn keep_the_rest(blobs: &Blobs, run: &Run) -> Result<(), Problem> {
+    for (task, entry) in run.tasks() {
+        let outputs = entry.outputs.values().filter_map(|record| record.blob.as_ref());
+        for blob in outputs.chain(entry.artifacts().iter().map(|artifact| &artifact.blob)) {
+            let refreshed = blobs.refresh(blob);
+            refreshed.map_err(|error| unsure(&format!("what task `{}` left", task.id), &error))?;
+        }
+    }
+    Ok(())
+}
+
+fn gone(what: &str, blob: &BlobId, cleaned: Option<&Cleaned>) -> Problem {
+    match cleaned {
+        Some(cleaned) => removed(what, cleaned),
+        None => {
+            Problem::new(ProblemKind::Unavailable, format!("{what} is gone: restore {blob} from a backup"))
+        }
+    }
+}
+
+fn unsure(what: &str, error: &StoreError) -> Problem {
+    Problem::new(ProblemKind::Unavailable, format!("{what} cannot be kept from being cleaned: {error}"))
+}
+
+/// The real values that stay and that tasks which run again are given.
+fn outputs_read<'a>(run: &'a Run, scope: &RetryScope) -> Vec<(&'a TaskId, &'a str, &'a BlobId)> {
+    let again = runs_again(run, scope);
+    let is_read = |index: u32| again[index as usize];
+    let mut givers: Vec<u32> = (0..run.len())
+        .filter(|index| is_read(*index))
+        .flat_map(|index| run.needs_of(index))
+        .flat_map(|need| run.find(need).into_iter().chain(run.items(need).into_iter().flatten().copied()))
+        .filter(|giver| !is_read(*giver))
+        .collect();
+    givers.sort_unstable();
+    givers.dedup();
+    let secret =
+        |(name, record): (&'a String, &'a OutputRecord)| Some((name.as_str(), record.blob.as_ref()?));
+    let of = |giver| {
+        let (task, outputs) = (&run.spec(giver).id, &run.entry(giver).outputs);
+        outputs.iter().filter_map(secret).map(move |(name, blob)| (task, name, blob))
+    };
+    givers.into_iter().flat_map(of).collect()
+}
+
+/// Which tasks surely run again: what they left is void, and nobody reads it.
+fn runs_again(run: &Run, scope: &RetryScope) -> Vec<bool> {
+    let mut again = vec![false; run.len() as usize];
+    let mut work: Vec<u32> = match scope {
+        RetryScope::All => return vec![true; again.len()],
+        RetryScope::Failed => {
+            let bad = |state| matches!(state, TaskState::Failed | TaskState::Error | TaskState::Cancelled);
+            (0..run.len()).filter(|index| bad(run.entry(*index).state)).collect()
+        }
+        RetryScope::From { task } => {
+            run.find(task).into_iter().chain(run.items(task).into_iter().flatten().copied()).collect()
+        }
+    };
+    let mut dependents: HashMap<&TaskId, Vec<u32>> = HashMap::new();
+    for index in 0..run.len() {
+        for need in run.needs_of(index) {
+            dependents.entry(need).or_default().push(index);
+        }
+    }
+    while let Some(index) = work.pop() {
+        if std::mem::replace(&mut again[index as usize], true) {
+            continue;
+        }
+        let spec = run.spec(index);
+        work.extend(dependents.get(&spec.id).into_iter().flatten());
+        // The task of an item waits for it; the other items keep what they left.
+        work.extend(spec.item.as_ref().and_then(|item| run.find(&item.of)));
+    }
+    again
+}
