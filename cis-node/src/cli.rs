@@ -38,8 +38,9 @@ pub(crate) struct Globals {
     /// Answers for programs: one JSON document, or a line each for streams
     #[arg(long, global = true, help_heading = "Global options")]
     pub(crate) json: bool,
-    /// Directory of the node's files [default: ~/.cis]
-    #[arg(long, global = true, value_name = "DIR", env = "CIS_HOME", hide_env_values = true)]
+    /// Directory of the node's files [default: ~/.cis] [env: CIS_HOME]
+    // The variable is read where the home is found: as clap's own it would stand in every usage line.
+    #[arg(long, global = true, value_name = "DIR")]
     #[arg(help_heading = "Global options")]
     pub(crate) home: Option<PathBuf>,
     /// No colours; NO_COLOR in the environment does the same

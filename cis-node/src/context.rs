@@ -48,7 +48,7 @@ impl Context {
             socket: var("CIS_SOCKET").map(PathBuf::from),
             token: var("CIS_TOKEN").and_then(|token| token.into_string().ok()),
         });
-        let home = globals.home.map(OsString::from);
+        let home = globals.home.map(OsString::from).or_else(|| std::env::var_os("CIS_HOME"));
         let home = home::locate(home, var("HOME"), var("XDG_RUNTIME_DIR"))?;
         Ok(Self { json: globals.json, home, overrides, session })
     }

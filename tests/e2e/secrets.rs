@@ -56,6 +56,29 @@ fn a_secret_reaches_the_task_and_nothing_else_shows_it() {
 }
 
 #[test]
+fn a_template_that_fails_on_a_secret_does_not_quote_it() {
+    let cis = Cis::new().env("MY_TOKEN", SECRET);
+    let mut text = String::from(
+        "version = 1\n[dag]\nid = \"quoted\"\n[[tasks]]\nid = \"make\"\nsecrets = { TOKEN = { env = \"MY_TOKEN\" } }\n\
+         outputs = { leak = { type = \"string\" } }\nscript = 'echo \"leak=$TOKEN\" >> \"$CIS_OUTPUT\"'\n",
+    );
+    let wrong = ["L | int", "L + 1", "1 / L", "L | round", "{'a': 1}[L].b", "L | float", "L | sum", "[1][L]"];
+    for (index, expression) in wrong.iter().enumerate() {
+        let expression = expression.replace('L', "tasks.make.outputs.leak");
+        text += &format!(
+            "[[tasks]]\nid = \"t{index}\"\nneeds = [\"make\"]\ncommand = [\"echo\", \"{{{{ {expression} }}}}\"]\n"
+        );
+    }
+    let out = cis.dag(&text, &["--json"]).expect(1);
+    let run = ulid_in(&cis.ok(["dag", "list", "--json"]));
+    let shown = cis.show(&run);
+    assert!(shown["tasks"].as_array().unwrap().iter().any(|task| task["state"] == "failed"), "{shown}");
+    for text in [out.stdout, out.stderr, shown.to_string()] {
+        assert!(!text.contains(SECRET), "{text}");
+    }
+}
+
+#[test]
 fn a_secret_without_a_value_fails_the_task_by_its_name() {
     let cis = Cis::new();
     cis.write("key", "x");

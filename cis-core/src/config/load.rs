@@ -9,6 +9,7 @@ use super::home::Home;
 use super::kind::Value;
 use super::settings::{SETTINGS, Scope, Setting, Settings, find};
 use crate::dag::Group;
+use crate::dag::diagnose::nearest;
 
 /// Where a value comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -112,6 +113,23 @@ pub fn load(
     } else {
         Err(error)
     }
+}
+
+/// What is wrong with the variables of these names: those that begin as settings do and are none.
+#[must_use]
+pub fn unknown_variables(names: impl Iterator<Item = String>) -> Vec<String> {
+    let known: Vec<String> = SETTINGS.iter().map(Setting::variable).collect();
+    let tables: Vec<String> =
+        SETTINGS.iter().map(|one| format!("CIS_{}_", one.table().to_ascii_uppercase())).collect();
+    let mut wrong: Vec<String> = names
+        .filter(|name| tables.iter().any(|table| name.starts_with(table)) && !known.contains(name))
+        .map(|name| match nearest(&name, known.iter().map(String::as_str)) {
+            Some(near) => format!("{name} is no setting: did you mean {near}?"),
+            None => format!("{name} is no setting: `cis config show` lists all"),
+        })
+        .collect();
+    wrong.sort_unstable();
+    wrong
 }
 
 fn entry(setting: &Setting, settings: &Settings, origin: Origin) -> Entry {
@@ -239,6 +257,19 @@ mod tests {
     fn origin<'c>(config: &'c Config, key: &str) -> (&'c str, &'c Origin) {
         let entry = config.entries.iter().find(|entry| entry.key == key).unwrap();
         (&entry.value, &entry.origin)
+    }
+
+    #[test]
+    fn variables_that_look_like_settings_and_are_none_are_told() {
+        let names = ["CIS_NODE_MAX_SESIONS", "CIS_NODE_MAX_SESSIONS", "CIS_TIMEOUTS_X", "CIS_HOME", "PATH"];
+        let wrong = unknown_variables(names.iter().map(|name| (*name).to_owned()));
+        assert_eq!(
+            wrong,
+            [
+                "CIS_NODE_MAX_SESIONS is no setting: did you mean CIS_NODE_MAX_SESSIONS?",
+                "CIS_TIMEOUTS_X is no setting: `cis config show` lists all",
+            ]
+        );
     }
 
     #[test]

@@ -18,6 +18,6 @@ pub use home::{Home, HomeError};
 #[cfg(feature = "node")]
 pub use keys::{KeyError, Keys};
 pub use kind::{Kind, Value, detach_keys};
-pub use load::{Config, ConfigError, Entry, Origin, load};
+pub use load::{Config, ConfigError, Entry, Origin, load, unknown_variables};
 pub use pages::default_file;
 pub use settings::{AttachSettings, NodeSettings, Retention, SETTINGS, Scope, Setting, Settings, Timeouts};

@@ -11,6 +11,7 @@ use crate::dag::{CacheKey, SecretSource, Task, template};
 use crate::event::{AttemptOutcome, FailureCause};
 use crate::ids::{AttemptId, Fence, SessionId, TimestampMs};
 use crate::node::context;
+use crate::policy::redact::Redactor;
 use crate::scheduler::{Effect, Run};
 use crate::session::hub::SessionInfo;
 use crate::session::protocol::{StartFailure, ToHost};
@@ -150,10 +151,11 @@ pub(super) fn complete(
         tails: &given.tails,
         item: given.item.as_ref(),
     };
-    let rendered = template::render(task, &values).map_err(|e| e.to_string())?;
+    let hidden = |said: String| without(&given.sensitive, &said);
+    let rendered = template::render(task, &values).map_err(|e| hidden(e.to_string()))?;
     let mut spec = outlined(run, task);
     let workdir = Path::new(&facts.workdir);
-    spec.cache = cache_use(run, task, &values, rendered.cwd.as_deref())?;
+    spec.cache = cache_use(run, task, &values, rendered.cwd.as_deref()).map_err(hidden)?;
     let cwd = rendered.cwd.map_or_else(|| workdir.to_owned(), |cwd| workdir.join(cwd));
     spec.program = rendered.program;
     spec.env = rendered.env;
@@ -167,6 +169,12 @@ pub(super) fn complete(
     given.sensitive.dedup();
     spec.sensitive = given.sensitive;
     Ok(spec)
+}
+
+/// What the template engine says may quote a value.
+fn without(sensitive: &[String], said: &str) -> String {
+    Redactor::new(sensitive.iter().cloned())
+        .map_or_else(|_| "a value cannot be put in its place".to_owned(), |redactor| redactor.redact(said))
 }
 
 /// How a task uses the cache, its values in place.

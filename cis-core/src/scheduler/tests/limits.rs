@@ -81,7 +81,7 @@ fn runs_take_turns() {
 fn a_pause_starts_nothing_and_stops_nothing() {
     let mut bench = Bench::new(100);
     bench.submit(1, dag(vec![task("a"), task("b: a")]), 1);
-    assert_eq!(bench.does(InputKind::Pause { run: run_id(1) }), ["run paused", "> withdraw"]);
+    assert_eq!(bench.does(InputKind::Pause { run: run_id(1) }), ["run paused"]);
     assert!(matches!(bench.refused(InputKind::Pause { run: run_id(1) }).0, Rejected::State(_)));
     let said = bench.ends("a", exit(0));
     assert_eq!(said, ["result a#1 succeeded: succeeded", "status b=queued", "> ack a#1 f1"]);

@@ -16,6 +16,11 @@ pub(crate) struct Args {}
 
 pub(super) fn run(context: &Context) -> Result<Exit, CliError> {
     let config = context.config()?;
+    let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    let unknown = cis_core::config::unknown_variables(names);
+    if !unknown.is_empty() {
+        return Err(CliError::bad_input(unknown.join("; ")));
+    }
     let (path, exists) = (config.path.display().to_string(), config.path.exists());
     let answer = serde_json::json!({ "path": path, "exists": exists, "valid": true });
     output::show(context, &answer, |_| {
