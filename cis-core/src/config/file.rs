@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::ops::Range;
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use toml::de::{DeTable, DeValue};
@@ -57,7 +57,9 @@ pub(super) struct Layer {
 /// Reads a file. One that is not there says nothing.
 pub(super) fn read(path: &Path) -> Result<Layer, FileError> {
     let io = |source| FileError::Io { path: path.to_owned(), source };
-    let file = match File::open(path) {
+    // A pipe without a writer would be waited for.
+    let no_wait = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+    let file = match File::options().read(true).custom_flags(no_wait).open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Layer::default()),
         Err(error) => return Err(io(error)),

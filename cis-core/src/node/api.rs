@@ -38,6 +38,9 @@ const ARGV_MAX: usize = 10_000;
 /// Longer limits of time are mistakes, ms.
 const LIMIT_MS_MAX: u64 = 10 * 365 * 24 * 3600 * 1000;
 
+/// A decision's reason stands in an event for ever.
+const REASON_BYTES_MAX: usize = 16 * 1024;
+
 /// See the module.
 pub(super) struct Node {
     pub(super) home: Home,
@@ -227,6 +230,12 @@ impl NodeApi for Node {
 
     async fn decide(&self, who: Principal, run: RunId, task: String, request: Decide) -> Answer<RunView> {
         let task = TaskId::new(&task).map_err(|e| Problem::new(ProblemKind::BadInput, e.to_string()))?;
+        if request.reason.as_ref().is_some_and(|reason| reason.len() > REASON_BYTES_MAX) {
+            let said = format!("the reason is longer than {REASON_BYTES_MAX} bytes");
+            return Err(
+                Problem::new(ProblemKind::BadInput, said).hint("say it shorter, or where it can be read")
+            );
+        }
         self.run_verb(&who, run, RunVerb::Decide(task, request)).await
     }
 
