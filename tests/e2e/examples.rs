@@ -71,6 +71,21 @@ fn every_dag_in_the_documentation_is_valid() {
 }
 
 #[test]
+fn every_configuration_in_the_guide_is_right() {
+    let page = files("docs/guide", "md").into_iter().find(|page| page.ends_with("configuration.md")).unwrap();
+    let text = std::fs::read_to_string(page).unwrap();
+    let blocks: Vec<_> =
+        text.split("```toml\n").skip(1).map(|piece| piece.split("```").next().unwrap()).collect();
+    assert!(!blocks.is_empty());
+    for block in blocks {
+        let cis = Cis::new();
+        std::fs::create_dir_all(cis.home()).unwrap();
+        std::fs::write(cis.home().join("config.toml"), block).unwrap();
+        cis.run(["config", "check"]).expect(0);
+    }
+}
+
+#[test]
 fn the_first_run_of_the_guide_ends_as_it_says() {
     let cis = Cis::new();
     let (_, text) = dags_in_pages().into_iter().find(|(place, _)| place.starts_with("first-run.md")).unwrap();

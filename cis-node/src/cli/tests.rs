@@ -82,6 +82,34 @@ fn every_command_shows_examples_and_understands_them() {
     visit(&root, "cis");
 }
 
+/// Lines of the blocks of shell in a page that call cis, without what the shell does with them.
+fn calls(page: &str) -> Vec<String> {
+    let blocks = page.split("```sh\n").skip(1).filter_map(|piece| piece.split("```").next());
+    let lines = blocks.flat_map(str::lines).map(|line| line.trim_start_matches("$ "));
+    lines.filter(|line| line.starts_with("cis ")).map(str::to_owned).collect()
+}
+
+#[test]
+fn every_command_in_the_guide_is_understood() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut pages = vec![root.join("README.md"), root.join("docs/runbook.md")];
+    pages.extend(std::fs::read_dir(root.join("docs/guide")).unwrap().map(|entry| entry.unwrap().path()));
+    let mut seen = 0;
+    for page in pages {
+        for line in calls(&std::fs::read_to_string(&page).unwrap()) {
+            let ends = |word: &String| {
+                ["|", ">", "&&", ";", "&", "<"].contains(&word.as_str()) || word.starts_with('#')
+            };
+            let call: Vec<_> = words(&line).into_iter().take_while(|word| !ends(word)).collect();
+            let read = Cli::try_parse_from(&call);
+            let is_fine = read.as_ref().err().is_none_or(|error| error.exit_code() == 0);
+            assert!(is_fine, "{}: `{line}`: {}", page.display(), read.unwrap_err());
+            seen += 1;
+        }
+    }
+    assert!(seen > 50, "the guide has lost its commands: {seen}");
+}
+
 #[test]
 fn arguments_are_read() {
     let cli = |line: &str| Cli::try_parse_from(line.split_whitespace());
