@@ -3,11 +3,9 @@
 //! Knows which blobs a retry reads, and keeps them from a cleaning that is under way. What runs again the
 //! scheduler decides.
 
-use std::collections::HashMap;
-
 use super::restore::removed;
 use crate::api::{Problem, ProblemKind};
-use crate::event::{OutputRecord, RetryScope, TaskState};
+use crate::event::{OutputRecord, RetryScope};
 use crate::ids::{BlobId, TaskId};
 use crate::scheduler::Run;
 use crate::store::{Blobs, Cleaned, Readers, StoreError};
@@ -77,7 +75,8 @@ fn unsure(what: &str, error: &StoreError) -> Problem {
 
 /// The real values that stay and that tasks which run again are given.
 fn outputs_read<'a>(run: &'a Run, scope: &RetryScope) -> Vec<(&'a TaskId, &'a str, &'a BlobId)> {
-    let again = runs_again(run, scope);
+    // One that the scheduler refuses reads nothing.
+    let Ok(again) = run.runs_again(scope) else { return Vec::new() };
     let is_read = |index: u32| again[index as usize];
     let mut givers: Vec<u32> = (0..run.len())
         .filter(|index| is_read(*index))
@@ -94,35 +93,4 @@ fn outputs_read<'a>(run: &'a Run, scope: &RetryScope) -> Vec<(&'a TaskId, &'a st
         outputs.iter().filter_map(secret).map(move |(name, blob)| (task, name, blob))
     };
     givers.into_iter().flat_map(of).collect()
-}
-
-/// Which tasks surely run again: what they left is void, and nobody reads it.
-fn runs_again(run: &Run, scope: &RetryScope) -> Vec<bool> {
-    let mut again = vec![false; run.len() as usize];
-    let mut work: Vec<u32> = match scope {
-        RetryScope::All => return vec![true; again.len()],
-        RetryScope::Failed => {
-            let bad = |state| matches!(state, TaskState::Failed | TaskState::Error | TaskState::Cancelled);
-            (0..run.len()).filter(|index| bad(run.entry(*index).state)).collect()
-        }
-        RetryScope::From { task } => {
-            run.find(task).into_iter().chain(run.items(task).into_iter().flatten().copied()).collect()
-        }
-    };
-    let mut dependents: HashMap<&TaskId, Vec<u32>> = HashMap::new();
-    for index in 0..run.len() {
-        for need in run.needs_of(index) {
-            dependents.entry(need).or_default().push(index);
-        }
-    }
-    while let Some(index) = work.pop() {
-        if std::mem::replace(&mut again[index as usize], true) {
-            continue;
-        }
-        let spec = run.spec(index);
-        work.extend(dependents.get(&spec.id).into_iter().flatten());
-        // The task of an item waits for it; the other items keep what they left.
-        work.extend(spec.item.as_ref().and_then(|item| run.find(&item.of)));
-    }
-    again
 }

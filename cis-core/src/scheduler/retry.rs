@@ -23,8 +23,26 @@ enum Again {
     Whole,
 }
 
+impl Run {
+    /// Which tasks `dag retry` runs again, in the order of the file.
+    ///
+    /// # Errors
+    /// The retry would be refused for this.
+    pub fn runs_again(&self, scope: &RetryScope) -> Result<Vec<bool>, Rejected> {
+        Ok(chosen(self, scope)?.again.into_iter().map(|again| again > Again::No).collect())
+    }
+}
+
 /// Those tasks, in the order of the file, with the states that they go to.
 pub(super) fn selection(run: &Run, scope: &RetryScope) -> Result<Vec<TaskChange>, Rejected> {
+    let changes = chosen(run, scope)?.changes();
+    if changes.is_empty() {
+        return Err(Rejected::State(format!("run {} has no task to run again", run.id())));
+    }
+    Ok(changes)
+}
+
+fn chosen<'a>(run: &'a Run, scope: &RetryScope) -> Result<Chosen<'a>, Rejected> {
     let mut chosen = Chosen { run, again: vec![Again::No; run.len() as usize] };
     match scope {
         RetryScope::All => chosen.again.fill(Again::Whole),
@@ -49,11 +67,7 @@ pub(super) fn selection(run: &Run, scope: &RetryScope) -> Result<Vec<TaskChange>
         }
     }
     chosen.handlers();
-    let changes = chosen.changes();
-    if changes.is_empty() {
-        return Err(Rejected::State(format!("run {} has no task to run again", run.id())));
-    }
-    Ok(changes)
+    Ok(chosen)
 }
 
 struct Chosen<'a> {

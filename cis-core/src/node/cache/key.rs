@@ -146,4 +146,4 @@ fn file(tree: &mut Tree, found: &Found, parts: &mut Parts, stop: &Stop) -> Resul
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

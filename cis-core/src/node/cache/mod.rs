@@ -16,6 +16,8 @@ use crate::ids::TimestampMs;
 use crate::store::{Blobs, StoreError};
 
 pub(super) use entry::{Cache, Entry};
+#[cfg(test)]
+pub(super) use key::tests::spec as plain_spec;
 pub(super) use key::{Recipe, recipe};
 pub use sweep::{Swept, living_blobs, sweep};
 

@@ -5,6 +5,7 @@ use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use super::*;
 use crate::api::{CacheUse, Program, Refusal};
 use crate::dag::{CacheKey, SecretSource};
+use crate::node::cache::plain_spec;
 use crate::node::secret_file;
 use crate::session::protocol::{Start, StartFailure};
 
@@ -34,23 +35,8 @@ impl Bench {
     fn spec(&self, script: &str) -> TaskSpec {
         TaskSpec {
             program: Program::Script { shell: "/bin/sh".to_owned(), text: script.to_owned() },
-            env: BTreeMap::new(),
-            base_env: None,
-            umask: None,
             cwd: self.dir.path().display().to_string(),
-            tty: false,
-            secrets: BTreeMap::new(),
-            sensitive: Vec::new(),
-            timeout_ms: None,
-            idle_ms: None,
-            grace_ms: 1,
-            log_limit_bytes: 1,
-            outputs: BTreeMap::new(),
-            artifacts: Vec::new(),
-            cache: None,
-            context: None,
-            profile: None,
-            inputs: BTreeMap::new(),
+            ..plain_spec(&[])
         }
     }
 
