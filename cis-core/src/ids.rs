@@ -202,6 +202,52 @@ pub type Offset = u64;
 /// Raised by each grant of a task; a result under an older fence changes nothing.
 pub type Fence = u64;
 
+/// An item of the inbox, as people type it: six letters. Made of what the item is about, so that every
+/// node calls it the same. Two of the many at a time may share one, rarely; then more must be said.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct InboxId(pub String);
+
+impl InboxId {
+    /// How long one is, letters.
+    pub const LETTERS: usize = 6;
+
+    /// Of a prompt of a session.
+    #[must_use]
+    pub fn of_prompt(session: SessionId, episode: u32) -> Self {
+        Self::made_of("prompt", &[&session.to_string(), &episode.to_string()])
+    }
+
+    /// Of something that a session asked.
+    #[must_use]
+    pub fn of_ask(session: SessionId, ask: InputId) -> Self {
+        Self::made_of("ask", &[&session.to_string(), &ask.to_string()])
+    }
+
+    /// Of the approval of a task that has waited for it since then (Unix ms).
+    #[must_use]
+    pub fn of_approval(run: RunId, task: &TaskId, since_ms: TimestampMs) -> Self {
+        Self::made_of("approval", &[&run.to_string(), task.as_str(), &since_ms.to_string()])
+    }
+
+    fn made_of(what: &str, parts: &[&str]) -> Self {
+        use sha2::{Digest as _, Sha256};
+        let mut hash = Sha256::new();
+        for part in std::iter::once(&what).chain(parts) {
+            hash.update(part.as_bytes());
+            hash.update([0]);
+        }
+        let letter = |byte: &u8| char::from(b'a' + byte % 26);
+        Self(hash.finalize().iter().take(Self::LETTERS).map(letter).collect())
+    }
+}
+
+impl fmt::Display for InboxId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
 /// Which coordinator's term of a run it is, from 0.
 pub type Epoch = u32;
 

@@ -8,6 +8,7 @@ pub mod dag;
 pub mod event;
 pub mod identity;
 pub mod ids;
+pub mod monitor;
 pub mod policy;
 pub mod proc;
 pub mod scheduler;

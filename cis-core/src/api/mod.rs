@@ -4,6 +4,7 @@
 //! Owns shapes. Does no IO, decides nothing.
 
 mod context;
+mod inbox;
 pub mod log_pieces;
 mod outbox;
 pub mod paths;
@@ -17,6 +18,10 @@ mod worker;
 mod fuzz;
 
 pub use context::{NeedContext, TaskContext};
+pub use inbox::{
+    Answer, AnswerReceipt, AnswerWith, Ask, AskAnswer, AskView, ExplainView, HandIn, InboxItem, ListInbox,
+    ReadAsk, Say, ThreadMessage,
+};
 pub use outbox::{Outbox, OutboxEntry, Priority};
 pub use problem::{Finding, PROBLEM_JSON, Problem, ProblemKind};
 pub use requests::{

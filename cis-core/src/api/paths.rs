@@ -53,6 +53,24 @@ pub const SESSION_LOG: &str = "/v1/sessions/{session}/log";
 pub const SESSION_ATTACH: &str = "/v1/sessions/{session}/attach";
 /// `GET`: plain text of the present screen.
 pub const SESSION_SCREEN: &str = "/v1/sessions/{session}/screen";
+/// `GET`: [`super::ExplainView`]: why the monitor thinks of it what it does.
+pub const SESSION_EXPLAIN: &str = "/v1/sessions/{session}/explain";
+/// `GET` [`super::ListInbox`]: listing of [`super::InboxItem`], oldest first.
+pub const INBOX: &str = "/v1/inbox";
+/// `GET`: [`super::InboxItem`].
+pub const INBOX_ITEM: &str = "/v1/inbox/{item}";
+/// `POST` [`super::Answer`]: [`super::AnswerReceipt`].
+pub const INBOX_ANSWER: &str = "/v1/inbox/{item}/answer";
+/// `GET`: listing of [`super::ThreadMessage`], oldest first.
+pub const THREAD: &str = "/v1/threads/{item}";
+/// `POST` [`super::Ask`]: [`super::AskView`]. The session's own right.
+pub const SESSION_ASKS: &str = "/v1/sessions/{session}/asks";
+/// `GET` [`super::ReadAsk`]: [`super::AskView`]. The session's own right.
+pub const SESSION_ASK: &str = "/v1/sessions/{session}/asks/{item}";
+/// `POST` [`super::Say`]. The session's own right.
+pub const SESSION_SAY: &str = "/v1/sessions/{session}/say";
+/// `POST` [`super::HandIn`]. The session's own right.
+pub const SESSION_HAND_IN: &str = "/v1/sessions/{session}/hand-in";
 
 /// `path` with its braces filled, one value each, percent-encoded.
 #[must_use]

@@ -5,10 +5,12 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::prompt::{AnswerRecord, AskRecord, PromptRecord, SaidRecord};
 use super::states::{AttemptOutcome, EndReason, ExecutionMode, ExitStatus, TaskState};
 use crate::dag::{Group, Task};
 use crate::ids::{
-    AttemptId, BlobId, Epoch, Fence, HostInstance, InputId, NodeDid, RunId, SessionId, TaskId, TimestampMs,
+    AttemptId, BlobId, Epoch, Fence, HostInstance, InboxId, InputId, NodeDid, RunId, SessionId, TaskId,
+    TimestampMs,
 };
 
 /// What an event is about.
@@ -355,6 +357,17 @@ pub enum EventBody {
         /// Their values, secrets replaced.
         items: Vec<Value>,
     },
+    /// The session of a task handed in its result: it is being ended, and counts as a success.
+    #[serde(rename = "cis.dag.task.handed_in")]
+    TaskHandedIn {
+        /// The task.
+        task: TaskId,
+        /// Its session.
+        session: SessionId,
+        /// The result in words, redacted; it becomes the task's output.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        text: Option<String>,
+    },
     /// A human approved a task.
     #[serde(rename = "cis.dag.task.approved")]
     TaskApproved {
@@ -395,10 +408,9 @@ pub enum EventBody {
         session: SessionId,
         /// The task it works on.
         task: Option<TaskId>,
-        /// Counts the prompts of this session, from 1.
-        episode: u32,
-        /// What kind of answer is wanted, in one word.
-        kind: String,
+        /// The prompt.
+        #[serde(flatten)]
+        prompt: Box<PromptRecord>,
     },
     /// It waits no more.
     #[serde(rename = "cis.dag.session.recovered")]
@@ -409,6 +421,81 @@ pub enum EventBody {
         task: Option<TaskId>,
         /// Which prompt is over.
         episode: u32,
+    },
+    /// It has waited for too long: people are told again, more of them where the file says so.
+    #[serde(rename = "cis.dag.session.escalated")]
+    SessionEscalated {
+        /// It.
+        session: SessionId,
+        /// The task it works on.
+        task: Option<TaskId>,
+        /// The prompt.
+        item: InboxId,
+        /// For so long it has waited, ms.
+        after_ms: u64,
+    },
+    /// It asks people something by itself.
+    #[serde(rename = "cis.dag.session.asked")]
+    SessionAsked {
+        /// It.
+        session: SessionId,
+        /// The task it works on.
+        task: Option<TaskId>,
+        /// What.
+        #[serde(flatten)]
+        ask: Box<AskRecord>,
+    },
+    /// Nobody needs to answer any more what it asked.
+    #[serde(rename = "cis.dag.session.ask_withdrawn")]
+    AskWithdrawn {
+        /// It.
+        session: SessionId,
+        /// The task it works on.
+        task: Option<TaskId>,
+        /// The ask.
+        item: InboxId,
+        /// Why.
+        detail: String,
+    },
+    /// It tells people something.
+    #[serde(rename = "cis.dag.session.said")]
+    SessionSaid {
+        /// It.
+        session: SessionId,
+        /// The task it works on.
+        task: Option<TaskId>,
+        /// What.
+        #[serde(flatten)]
+        said: Box<SaidRecord>,
+    },
+    /// Somebody answered it. Of a prompt on its screen: what is typed is typed after this, once.
+    #[serde(rename = "cis.dag.session.answered")]
+    SessionAnswered {
+        /// It.
+        session: SessionId,
+        /// The task it works on.
+        task: Option<TaskId>,
+        /// What was answered.
+        item: InboxId,
+        /// Idempotency key of the answer.
+        input: InputId,
+        /// What.
+        #[serde(flatten)]
+        answer: Box<AnswerRecord>,
+    },
+    /// An answer did not reach it: nothing of it was typed, and the prompt, if it is still there, waits.
+    #[serde(rename = "cis.dag.session.answer_void")]
+    AnswerVoid {
+        /// It.
+        session: SessionId,
+        /// The task it works on.
+        task: Option<TaskId>,
+        /// What was answered.
+        item: InboxId,
+        /// Of the answer.
+        input: InputId,
+        /// Why.
+        detail: String,
     },
     /// It will be ended soon, unless it becomes active (idle).
     #[serde(rename = "cis.dag.session.expiring")]
@@ -532,6 +619,13 @@ impl EventBody {
             Self::SessionCreated { .. } => "cis.dag.session.created",
             Self::SessionStarted { .. } => "cis.dag.session.started",
             Self::SessionBlocked { .. } => "cis.dag.session.blocked",
+            Self::SessionEscalated { .. } => "cis.dag.session.escalated",
+            Self::SessionAsked { .. } => "cis.dag.session.asked",
+            Self::AskWithdrawn { .. } => "cis.dag.session.ask_withdrawn",
+            Self::SessionSaid { .. } => "cis.dag.session.said",
+            Self::SessionAnswered { .. } => "cis.dag.session.answered",
+            Self::AnswerVoid { .. } => "cis.dag.session.answer_void",
+            Self::TaskHandedIn { .. } => "cis.dag.task.handed_in",
             Self::SessionRecovered { .. } => "cis.dag.session.recovered",
             Self::SessionExpiring { .. } => "cis.dag.session.expiring",
             Self::SessionInput { .. } => "cis.dag.session.input",

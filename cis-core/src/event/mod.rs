@@ -4,12 +4,17 @@
 //! ([`crate::scheduler::Run::apply`]). This module owns the shapes and names; it decides nothing.
 
 mod body;
+mod prompt;
 mod row;
 mod states;
 
 pub use body::{
     ArtifactRecord, AttemptResult, Category, EventBody, GrantRecord, LostBy, OutputRecord, QueueReason,
     RetryScope, RunCreated, SessionLimit, TaskChange,
+};
+pub use prompt::{
+    AnswerRecord, AskRecord, AskType, LABEL_CHARS_MAX, Layer, Meaning, OPTIONS_MAX, PromptKind, PromptOption,
+    PromptRecord, QUESTION_CHARS_MAX, SCREEN_CHARS_MAX, SaidKind, SaidRecord, Urgency,
 };
 pub use row::{Actor, ActorKind, Event, EventDraft, Via};
 pub use states::{

@@ -16,20 +16,22 @@ macro_rules! named {
                 match self { $(Self::$variant => $text),+ }
             }
 
-            /// The state of that name, where there is one.
+            /// The one of that name, where there is one.
             #[must_use]
             pub fn parse(text: &str) -> Option<Self> {
                 match text { $($text => Some(Self::$variant),)+ _ => None }
             }
         }
 
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.pad(self.as_str())
             }
         }
     };
 }
+
+pub(super) use named;
 
 /// State of a task: the one canonical list.
 ///

@@ -92,6 +92,8 @@ pub enum Action {
     CreateSession,
     /// Type into a session, answer it, end it.
     ControlSession(Option<SessionId>),
+    /// Ask people, tell them something, hand in a result, as this session.
+    SpeakAs(Option<SessionId>),
     /// Remove what ended runs left.
     CleanStore,
     /// Stop the node.
@@ -114,6 +116,11 @@ pub fn authorize(principal: &Principal, action: Action) -> Result<(), Denied> {
     let needed = match action {
         Action::SeeNode => Rights::OwnSession,
         Action::SeeSession(Some(session)) if is_own(principal, session) => Rights::OwnSession,
+        Action::SpeakAs(Some(session)) if is_own(principal, session) => Rights::OwnSession,
+        // Nobody speaks for a session but itself: words of a person in its name would deceive others.
+        Action::SpeakAs(_) => {
+            return Err(Denied { reason: format!("only the session itself may {}", verb(action)) });
+        }
         Action::See | Action::SeeSession(_) | Action::ReadSession(_) => Rights::Viewer,
         Action::ControlRun(_) | Action::ControlGroups | Action::CreateSession | Action::ControlSession(_) => {
             Rights::Operator
@@ -151,6 +158,7 @@ fn verb(action: Action) -> &'static str {
         Action::ControlGroups => "change groups",
         Action::CreateSession => "create sessions",
         Action::ControlSession(_) => "control that session",
+        Action::SpeakAs(_) => "ask, tell and hand in as that session",
         Action::CleanStore => "clean the store",
         Action::StopNode => "stop the node",
     }
@@ -173,6 +181,7 @@ mod tests {
         };
         assert!(authorize(&me, Action::SeeNode).is_ok());
         assert!(authorize(&me, Action::SeeSession(Some(session(1)))).is_ok());
+        assert!(authorize(&me, Action::SpeakAs(Some(session(1)))).is_ok());
         for action in [
             Action::See,
             Action::SeeSession(Some(session(2))),
@@ -182,11 +191,19 @@ mod tests {
             Action::ControlGroups,
             Action::CreateSession,
             Action::ControlSession(Some(session(1))),
+            Action::SpeakAs(Some(session(2))),
+            Action::SpeakAs(None),
             Action::CleanStore,
             Action::StopNode,
         ] {
             assert!(authorize(&me, action).is_err(), "{action:?}");
         }
+    }
+
+    #[test]
+    fn nobody_speaks_for_a_session() {
+        let admin = Principal { who: Who::User { uid: 0 }, via: Via::Socket, rights: Rights::Admin };
+        assert!(authorize(&admin, Action::SpeakAs(Some(session(1)))).is_err());
     }
 
     #[test]

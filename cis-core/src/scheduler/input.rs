@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::api::FromWorker;
 use crate::dag::{Dag, Group, Task};
-use crate::event::{Actor, ExecutionMode, LostBy, RetryScope, RunCreated};
+use crate::event::{Actor, ExecutionMode, LostBy, PromptRecord, RetryScope, RunCreated};
 use crate::ids::{
     AttemptId, Epoch, Fence, HostInstance, InputId, NodeDid, RunId, SessionId, TaskId, TimestampMs,
 };
@@ -100,10 +100,8 @@ pub enum InputKind {
     Blocked {
         /// The try.
         attempt: AttemptId,
-        /// Counts the prompts of its session.
-        episode: u32,
-        /// Kind of the prompt.
-        kind: String,
+        /// The prompt.
+        prompt: Box<PromptRecord>,
     },
     /// It waits no more.
     Unblocked {

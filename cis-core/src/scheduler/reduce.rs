@@ -62,12 +62,12 @@ impl Run {
                     live.started_ms = Some(at_ms);
                 }
             }
-            EventBody::SessionBlocked { session, task: Some(task), episode, kind } => {
+            EventBody::SessionBlocked { session, task: Some(task), prompt } => {
                 let index = self.live_session(task, *session)?;
                 self.unblock(index, at_ms);
                 if let Some(live) = &mut self.tasks[index as usize].live {
-                    live.blocked = Some(Prompt { kind: kind.clone(), since_ms: at_ms });
-                    live.episode = *episode;
+                    live.blocked = Some(Prompt { kind: prompt.kind, since_ms: at_ms });
+                    live.episode = prompt.episode;
                 }
                 self.index.blocked += 1;
                 let lane = self.seat(index).lane;
@@ -85,6 +85,13 @@ impl Run {
             | EventBody::SessionStarted { task: None, .. }
             | EventBody::SessionBlocked { task: None, .. }
             | EventBody::SessionRecovered { task: None, .. }
+            | EventBody::SessionEscalated { .. }
+            | EventBody::SessionAsked { .. }
+            | EventBody::AskWithdrawn { .. }
+            | EventBody::SessionSaid { .. }
+            | EventBody::SessionAnswered { .. }
+            | EventBody::AnswerVoid { .. }
+            | EventBody::TaskHandedIn { .. }
             | EventBody::SessionInput { .. }
             | EventBody::SessionEnded { .. }
             | EventBody::NodeStarted { .. }

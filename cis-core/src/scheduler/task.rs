@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::event::{
-    ArtifactRecord, AttemptOutcome, EndReason, ExitStatus, OutputRecord, QueueReason, TaskState,
+    ArtifactRecord, AttemptOutcome, EndReason, ExitStatus, OutputRecord, PromptKind, QueueReason, TaskState,
 };
 use crate::ids::{Fence, HostInstance, NodeDid, SessionId, TimestampMs};
 
@@ -313,8 +313,8 @@ pub struct Live {
 /// A prompt that a session waits at.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Prompt {
-    /// Its kind, one word.
-    pub kind: String,
+    /// What it waits for.
+    pub kind: PromptKind,
     /// Since when, Unix ms.
     pub since_ms: TimestampMs,
 }

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::api::TermSize;
 use crate::event::{ExitStatus, SessionLimit};
 use crate::ids::{HostInstance, InputId, RunId, SessionId, TimestampMs};
+use crate::monitor::KernelEvidence;
 
 /// Version of this protocol. A host of another one is refused with its number.
 pub const VERSION: u32 = 1;
@@ -269,30 +270,6 @@ pub struct Known {
     pub exit: Option<Exit>,
 }
 
-/// What the kernel says about a session's terminal.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Evidence {
-    /// When, Unix ms.
-    pub at_ms: TimestampMs,
-    /// Output so far.
-    pub output_bytes: u64,
-    /// ms since the last output byte; since the start, where there was none.
-    pub quiet_ms: u64,
-    /// The terminal's line discipline collects lines (ICANON).
-    pub canonical: bool,
-    /// It echoes (ECHO).
-    pub echo: bool,
-    /// Foreground process group of the terminal.
-    pub foreground_pgid: Option<u32>,
-    /// Processes of the tree that are in the foreground of their terminal (this one or one nested in
-    /// it) and sleep in a read of a terminal: pid and command name.
-    pub readers: Vec<(u32, String)>,
-    /// CPU time of the whole tree, ms.
-    pub cpu_ms: u64,
-    /// Live processes of the tree.
-    pub processes: u32,
-}
-
 /// Why a start did not happen.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "kind")]
@@ -399,7 +376,7 @@ pub enum FromHost {
         /// The session.
         session: SessionId,
         /// What the kernel says.
-        evidence: Evidence,
+        evidence: KernelEvidence,
     },
     /// The request named a session that is not there, or ended.
     NoSuchSession {
@@ -431,6 +408,7 @@ pub mod frame {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::monitor::{Modes, Reader, ReaderHow};
 
     fn session() -> SessionId {
         SessionId::from_parts(1_700_000_000_000, 5)
@@ -500,14 +478,23 @@ mod tests {
     fn from_host() -> Vec<FromHost> {
         let session = session();
         let known = Known { session, label: "label".to_owned(), pid: 7, started_ms: 1, exit: Some(exit()) };
-        let evidence = Evidence {
+        let modes = Some(Modes { canonical: true, echo: false });
+        let reader = Reader {
+            pid: 7,
+            name: "sh".to_owned(),
+            how: ReaderHow::Read,
+            nested: true,
+            foreign: false,
+            modes,
+        };
+        let evidence = KernelEvidence {
             at_ms: 1,
             output_bytes: 2,
             quiet_ms: 3,
-            canonical: true,
-            echo: false,
-            foreground_pgid: None,
-            readers: vec![(7, "sh".to_owned())],
+            modes,
+            foreground: vec!["sh".to_owned()],
+            opaque: true,
+            readers: vec![reader],
             cpu_ms: 4,
             processes: 5,
         };

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use cis_core::monitor::Modes;
 use cis_core::session::protocol::{AtDeadline, FromHost, INPUT_BYTES_MAX, Io, Role, Start, ToHost};
 
 use crate::support::{Host, input_id, until};
@@ -186,16 +187,17 @@ fn evidence_names_who_reads_the_terminal() {
         evidence = probe();
         !evidence.readers.is_empty()
     });
-    assert_eq!(evidence.readers, [(pid, "sh".to_owned())]);
-    assert_eq!((evidence.canonical, evidence.echo), (true, false));
-    assert_eq!((evidence.foreground_pgid, evidence.processes), (Some(pid), 1));
+    let readers: Vec<_> = evidence.readers.iter().map(|r| (r.pid, r.name.as_str())).collect();
+    assert_eq!(readers, [(pid, "sh")]);
+    assert_eq!(evidence.modes, Some(Modes { canonical: true, echo: false }));
+    assert_eq!((evidence.foreground.clone(), evidence.processes), (vec!["sh".to_owned()], 1));
     assert_eq!(evidence.output_bytes, 8);
     let mut typing = host.connect(Role::Stream);
     typing.client.send_input(start.session, None, b"hidden\n").unwrap();
     typing.client.flush().unwrap();
     until("it sleeps", || {
         evidence = probe();
-        evidence.readers.is_empty() && evidence.echo && evidence.processes == 2
+        evidence.readers.is_empty() && evidence.modes.is_some_and(|m| m.echo) && evidence.processes == 2
     });
     until("it is quiet", || probe().quiet_ms > 300);
     control.send(&ToHost::Kill { session: start.session, grace_ms: None });

@@ -1,7 +1,7 @@
 //! What people do and what goes wrong, drawn at random; and the quiet time after it.
 
 use cis_core::api::FromWorker;
-use cis_core::event::{ExecutionMode, RetryScope, RunState};
+use cis_core::event::{ExecutionMode, PromptKind, PromptRecord, RetryScope, RunState};
 use cis_core::ids::{AttemptId, RunId, TaskId};
 use cis_core::scheduler::{InputKind, Run};
 
@@ -115,8 +115,8 @@ fn turn_prompt(world: &mut World, id: cis_core::ids::SessionId) -> Step {
     session.blocked = !session.blocked;
     if session.blocked {
         session.episode += 1;
-        let episode = session.episode;
-        return world.feed(InputKind::Blocked { attempt, episode, kind: "question".into() });
+        let prompt = Box::new(PromptRecord::bare(id, session.episode, PromptKind::Question));
+        return world.feed(InputKind::Blocked { attempt, prompt });
     }
     session.ends_ms = session.ends_ms.max(world.now);
     let episode = session.episode;

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use cis_core::event::{
-    AttemptOutcome, AttemptResult, EndReason, EventBody, ExecutionMode, GrantRecord, QueueReason, RetryScope,
-    RunCreated, TaskChange, TaskState,
+    AttemptOutcome, AttemptResult, EndReason, EventBody, ExecutionMode, GrantRecord, PromptKind,
+    PromptRecord, QueueReason, RetryScope, RunCreated, TaskChange, TaskState,
 };
 use cis_core::ids::{BlobId, NodeDid, RunId, SessionId, TaskId};
 use cis_core::scheduler::Run;
@@ -111,7 +111,10 @@ fn event() -> impl Strategy<Value = EventBody> {
     let prompt = (task(), session(), 0..3u32, any::<bool>()).prop_map(|(task, session, episode, blocked)| {
         let task = Some(task);
         match blocked {
-            true => EventBody::SessionBlocked { session, task, episode, kind: String::new() },
+            true => {
+                let prompt = Box::new(PromptRecord::bare(session, episode, PromptKind::Unknown));
+                EventBody::SessionBlocked { session, task, prompt }
+            }
             false => EventBody::SessionRecovered { session, task, episode },
         }
     });

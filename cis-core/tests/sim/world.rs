@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use cis_core::api::{FromWorker, Refusal};
 use cis_core::dag::Dag;
-use cis_core::event::{EventBody, EventDraft, ExecutionMode, LostBy, RunCreated};
+use cis_core::event::{EventBody, EventDraft, ExecutionMode, LostBy, PromptKind, PromptRecord, RunCreated};
 use cis_core::ids::{BlobId, NodeDid, RunId, SessionId, TimestampMs};
 use cis_core::scheduler::{Effect, IdSource, Input, InputKind, Machine, Rejected, Run};
 
@@ -329,11 +329,12 @@ impl World {
                         (Some(episode), false) => {
                             self.feed(InputKind::Unblocked { attempt: live.attempt, episode })?;
                         }
-                        (seen, true) if seen != Some(session.episode) => self.feed(InputKind::Blocked {
-                            attempt: live.attempt,
-                            episode: session.episode,
-                            kind: "question".into(),
-                        })?,
+                        (seen, true) if seen != Some(session.episode) => {
+                            let prompt =
+                                PromptRecord::bare(live.session, session.episode, PromptKind::Question);
+                            let (attempt, prompt) = (live.attempt, Box::new(prompt));
+                            self.feed(InputKind::Blocked { attempt, prompt })?;
+                        }
                         _ => {}
                     }
                 }

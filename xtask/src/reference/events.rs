@@ -16,7 +16,8 @@ not know.
 ";
 
 /// Files of the event's shapes.
-const SOURCES: [&str; 2] = ["cis-core/src/event/body.rs", "cis-core/src/event/states.rs"];
+const SOURCES: [&str; 3] =
+    ["cis-core/src/event/body.rs", "cis-core/src/event/prompt.rs", "cis-core/src/event/states.rs"];
 /// THE enum.
 const EVENT: &str = "EventBody";
 
@@ -129,8 +130,8 @@ impl Page<'_> {
         }
         Ok(match of {
             "String" | "TaskId" | "AttemptId" | "NodeDid" | "BlobId" | "SessionId" | "InputId"
-            | "HostInstance" | "RunId" => "string".to_owned(),
-            "u32" | "u64" | "i32" | "i64" | "TimestampMs" | "Fence" | "Epoch" => "number".to_owned(),
+            | "HostInstance" | "RunId" | "InboxId" => "string".to_owned(),
+            "u8" | "u32" | "u64" | "i32" | "i64" | "TimestampMs" | "Fence" | "Epoch" => "number".to_owned(),
             "bool" => "bool".to_owned(),
             "Value" => "any".to_owned(),
             "Group" => "`{limit: number, frees_when_blocked: bool}`".to_owned(),

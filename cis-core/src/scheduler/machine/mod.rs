@@ -231,7 +231,7 @@ impl Machine {
             InputKind::Retry { run, scope } => self.retry(run, scope, turn),
             InputKind::Worker(message) => self.hear(message, turn),
             InputKind::KillTask { attempt, grace_ms } => self.kill(&attempt, grace_ms, turn),
-            InputKind::Blocked { attempt, episode, kind } => self.blocked(&attempt, episode, kind, turn),
+            InputKind::Blocked { attempt, prompt } => self.blocked(&attempt, prompt, turn),
             InputKind::Unblocked { attempt, episode } => self.unblocked(&attempt, episode, turn),
             InputKind::TasksAdded { run, parent, tasks } => self.add_tasks(run, parent, tasks, turn),
             InputKind::ModeChanged { run, mode, room } => {

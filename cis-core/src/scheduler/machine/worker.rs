@@ -4,8 +4,8 @@ use super::{Machine, Turn};
 use crate::api::{FromWorker, Refusal, Report};
 use crate::dag::Task;
 use crate::event::{
-    AttemptOutcome, AttemptResult, EndReason, EventBody, QueueReason, RunState, SessionState, TaskChange,
-    TaskState,
+    AttemptOutcome, AttemptResult, EndReason, EventBody, PromptRecord, QueueReason, RunState, SessionState,
+    TaskChange, TaskState,
 };
 use crate::ids::{AttemptId, Fence, RunId, TaskId};
 use crate::scheduler::input::{Effect, Rejected};
@@ -184,19 +184,18 @@ impl Machine {
     pub(super) fn blocked(
         &mut self,
         attempt: &AttemptId,
-        episode: u32,
-        kind: String,
+        prompt: Box<PromptRecord>,
         turn: &Turn,
     ) -> Result<(), Rejected> {
         let index = self.live_index(attempt, None)?;
         let Some(live) = &self.own(attempt.run)?.entry(index).live else { return Ok(()) };
-        if episode <= live.episode {
-            let detail =
-                format!("prompt {episode} of attempt {attempt} is known, the newest is {}", live.episode);
+        if prompt.episode <= live.episode {
+            let (episode, newest) = (prompt.episode, live.episode);
+            let detail = format!("prompt {episode} of attempt {attempt} is known, the newest is {newest}");
             return Err(Rejected::Stale(detail));
         }
         let (session, task) = (live.session, Some(attempt.task.clone()));
-        self.emit(attempt.run, EventBody::SessionBlocked { session, task, episode, kind }, turn)?;
+        self.emit(attempt.run, EventBody::SessionBlocked { session, task, prompt }, turn)?;
         self.take_back(attempt.run);
         Ok(())
     }

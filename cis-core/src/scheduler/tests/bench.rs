@@ -7,7 +7,7 @@ use crate::api::{FromWorker, Refusal, Report};
 use crate::dag::{Action, Dag, RetryPolicy, Task, Trigger};
 use crate::event::{
     AttemptOutcome, EndReason, EventBody, EventDraft, ExecutionMode, ExitStatus, FailureCause, OutputRecord,
-    QueueReason, RunCreated, SessionState, TaskChange,
+    PromptKind, PromptRecord, QueueReason, RunCreated, SessionState, TaskChange,
 };
 use crate::ids::{AttemptId, BlobId, HostInstance, NodeDid, RunId, SessionId, TaskId, TimestampMs};
 use crate::scheduler::{Effect, IdSource, Input, InputKind, Machine, Rejected, Run};
@@ -224,6 +224,11 @@ impl Bench {
         AttemptId { run: run_id(run), task: id(task), number: entry.attempts }
     }
 
+    /// Of the attempt under way.
+    pub(super) fn session(&self, task: &str) -> SessionId {
+        self.run().task(&id(task)).unwrap().1.live.as_ref().unwrap().session
+    }
+
     fn fence(&self, attempt: &AttemptId) -> u64 {
         self.machine.run(&attempt.run).unwrap().task(&attempt.task).unwrap().1.fence
     }
@@ -288,7 +293,8 @@ impl Bench {
     }
 
     pub(super) fn blocks(&mut self, task: &str, episode: u32) -> Vec<String> {
-        self.does(InputKind::Blocked { attempt: self.attempt(task), episode, kind: "question".into() })
+        let prompt = PromptRecord::bare(self.session(task), episode, PromptKind::Question);
+        self.does(InputKind::Blocked { attempt: self.attempt(task), prompt: Box::new(prompt) })
     }
 
     pub(super) fn unblocks(&mut self, task: &str, episode: u32) -> Vec<String> {
@@ -331,8 +337,8 @@ pub(super) fn brief(body: &EventBody) -> String {
         EventBody::SessionStarted { task, pid, .. } => {
             format!("session of {} is {pid}", task.as_ref().unwrap())
         }
-        EventBody::SessionBlocked { task, episode, .. } => {
-            format!("blocked {} {episode}", task.as_ref().unwrap())
+        EventBody::SessionBlocked { task, prompt, .. } => {
+            format!("blocked {} {}", task.as_ref().unwrap(), prompt.episode)
         }
         EventBody::SessionRecovered { task, episode, .. } => {
             format!("recovered {} {episode}", task.as_ref().unwrap())

@@ -1,6 +1,7 @@
 //! max_parallel, max_sessions, prompts, and whose turn it is.
 
 use super::bench::*;
+use crate::event::{PromptKind, PromptRecord};
 use crate::scheduler::{InputKind, Rejected};
 
 fn numbered(count: u32) -> Vec<crate::dag::Task> {
@@ -39,7 +40,11 @@ fn prompts_are_counted_and_old_ones_are_stale() {
     let mut bench = Bench::started(vec![task("a")]);
     bench.blocks("a", 2);
     let attempt = bench.attempt("a");
-    let asked = |episode| InputKind::Blocked { attempt: attempt.clone(), episode, kind: "password".into() };
+    let session = bench.session("a");
+    let asked = |episode| {
+        let prompt = Box::new(PromptRecord::bare(session, episode, PromptKind::Password));
+        InputKind::Blocked { attempt: attempt.clone(), prompt }
+    };
     let over = |episode| InputKind::Unblocked { attempt: attempt.clone(), episode };
     for stale in [asked(1), asked(2), over(1), over(3)] {
         assert!(matches!(bench.refused(stale).0, Rejected::Stale(_)));

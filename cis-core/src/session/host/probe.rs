@@ -3,8 +3,9 @@
 use rustix::termios::{LocalModes, tcgetattr, tcgetpgrp};
 
 use super::server::Host;
+use crate::monitor::{KernelEvidence, Modes, Reader, ReaderHow};
 use crate::session::os::{Process, Processes};
-use crate::session::protocol::{Evidence, FromHost};
+use crate::session::protocol::FromHost;
 
 impl Host {
     /// Answers with the evidence of this moment.
@@ -13,21 +14,32 @@ impl Host {
         let live = self.look_in(slot, &all).live;
         self.probed = Some(all);
         let waiting = live.iter().filter(|process| self.waits_at_terminal(process));
-        let readers = waiting.map(|process| (process.pid, process.name.clone())).collect();
+        let mut readers: Vec<Reader> = waiting.map(reader).collect();
         // Only now: what they wrote before they began to wait is part of the evidence.
         self.drain_dry(slot);
         let Some(session) = self.sessions.get(slot) else { return };
         let terminal = session.descriptors.terminal();
         let modes = terminal.and_then(|master| tcgetattr(master).ok()).map(|modes| modes.local_modes);
-        let foreground = terminal.and_then(|master| tcgetpgrp(master).ok());
+        let modes = modes.map(|modes| Modes {
+            canonical: modes.contains(LocalModes::ICANON),
+            echo: modes.contains(LocalModes::ECHO),
+        });
+        let group = terminal.and_then(|master| tcgetpgrp(master).ok());
+        let group = group.map(|group| group.as_raw_nonzero().get().unsigned_abs());
+        for reader in &mut readers {
+            let process = live.iter().find(|process| process.pid == reader.pid);
+            reader.nested = process.is_some_and(|process| process.terminal_group != group);
+            reader.modes = modes.filter(|_| !reader.nested);
+        }
+        let foreground = live.iter().filter(|process| Some(process.group) == group);
         let ticks: u64 = live.iter().map(|process| process.cpu).sum();
-        let evidence = Evidence {
+        let evidence = KernelEvidence {
             at_ms: self.now_unix,
             output_bytes: session.log.total(),
             quiet_ms: self.now.saturating_sub(session.last_output),
-            canonical: modes.is_some_and(|modes| modes.contains(LocalModes::ICANON)),
-            echo: modes.is_some_and(|modes| modes.contains(LocalModes::ECHO)),
-            foreground_pgid: foreground.map(|group| group.as_raw_nonzero().get().unsigned_abs()),
+            modes,
+            foreground: foreground.map(|process| process.name.clone()).collect(),
+            opaque: false,
             readers,
             cpu_ms: ticks * 1000 / self.processes.ticks_per_second(),
             processes: u32::try_from(live.len()).unwrap_or(u32::MAX),
@@ -40,5 +52,16 @@ impl Host {
     fn waits_at_terminal(&self, process: &Process) -> bool {
         let foreground = process.terminal_group == Some(process.group);
         foreground && !process.stopped && self.processes.reads_terminal(process.pid)
+    }
+}
+
+fn reader(process: &Process) -> Reader {
+    Reader {
+        pid: process.pid,
+        name: process.name.clone(),
+        how: ReaderHow::Read,
+        nested: false,
+        foreign: false,
+        modes: None,
     }
 }

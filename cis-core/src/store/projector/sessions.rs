@@ -4,7 +4,7 @@ use rusqlite::{Connection, params};
 
 use super::tasks::exit_code;
 use super::{Beside, Place, Projector};
-use crate::event::{EventBody, GrantRecord, SessionState};
+use crate::event::{EventBody, GrantRecord, PromptKind, SessionState};
 use crate::ids::{HostInstance, SessionId, TimestampMs};
 use crate::store::error::RowError;
 use crate::store::facts::one_line;
@@ -48,7 +48,11 @@ impl Projector {
                 )?
                 .execute(params![session.0.to_bytes(), state.as_str(), pid, at.at_ms])?;
             }
-            EventBody::SessionBlocked { session, .. } => set_state(conn, *session, SessionState::Blocked)?,
+            EventBody::SessionBlocked { session, prompt, .. } => {
+                let stalled = prompt.kind == PromptKind::Stalled;
+                let state = if stalled { SessionState::Stalled } else { SessionState::Blocked };
+                set_state(conn, *session, state)?;
+            }
             EventBody::SessionRecovered { session, .. } => set_state(conn, *session, SessionState::Working)?,
             EventBody::SessionEnded { session, exit, detail, ended_ms, log_bytes } => {
                 let by_itself = exit.is_some() && detail.is_none();

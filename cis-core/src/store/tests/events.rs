@@ -11,7 +11,7 @@ use super::support::{
 use crate::dag::{Action, Group, Task};
 use crate::event::{
     ArtifactRecord, AttemptOutcome, EndReason, EventBody, ExecutionMode, ExitStatus, LostBy, OutputRecord,
-    QueueReason, RetryScope, TaskChange, TaskState,
+    PromptKind, PromptRecord, QueueReason, RetryScope, TaskChange, TaskState,
 };
 use crate::ids::{HostInstance, NodeDid, TaskId};
 use crate::store::Writer;
@@ -123,7 +123,10 @@ fn body((kind, a, b, c): Step, at: i64) -> EventBody {
             host,
         },
         _ => match c % 4 {
-            0 => EventBody::SessionBlocked { session, task: None, episode: 1, kind: "q".to_owned() },
+            0 => {
+                let prompt = Box::new(PromptRecord::bare(session, 1, PromptKind::Question));
+                EventBody::SessionBlocked { session, task: None, prompt }
+            }
             1 => EventBody::SessionRecovered { session, task: None, episode: 1 },
             2 => EventBody::NodeLost { did: NodeDid("d".to_owned()), by: LostBy::Host, host: None },
             _ => EventBody::SessionEnded {

@@ -8,7 +8,7 @@ use super::support::{
 use crate::api::{ListRuns, ListSessions, Outbox, Priority, TermSize};
 use crate::event::{
     Actor, ActorKind, AttemptOutcome, EndReason, EventBody, ExitStatus, FailureCause, OutputRecord,
-    QueueReason, RetryScope, RunState, SessionState, TaskChange, TaskState, Via,
+    PromptKind, PromptRecord, QueueReason, RetryScope, RunState, SessionState, TaskChange, TaskState, Via,
 };
 use crate::ids::{HostInstance, InputId};
 use crate::store::{SessionFacts, StoreError, Writer};
@@ -93,8 +93,7 @@ fn a_run_is_seen_as_it_goes_on() {
     let body = EventBody::SessionBlocked {
         session: session_id(1),
         task: None,
-        episode: 1,
-        kind: "question".to_owned(),
+        prompt: Box::new(PromptRecord::bare(session_id(1), 1, PromptKind::Question)),
     };
     writer.append(&draft(run, 14, body), ulid(6)).unwrap();
     writer.commit().unwrap();
@@ -243,8 +242,8 @@ fn sessions_alone_have_names_and_facts() {
     };
     writer.append(&draft(None, 9, body), ulid(3)).unwrap();
     // What comes late changes nothing.
-    let body =
-        EventBody::SessionBlocked { session: session_id(1), task: None, episode: 1, kind: "x".to_owned() };
+    let prompt = Box::new(PromptRecord::bare(session_id(1), 1, PromptKind::Question));
+    let body = EventBody::SessionBlocked { session: session_id(1), task: None, prompt };
     writer.append(&draft(None, 10, body), ulid(4)).unwrap();
     writer.commit().unwrap();
     let ended = reader.session(session_id(1)).unwrap();

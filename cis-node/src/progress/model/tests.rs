@@ -1,6 +1,8 @@
 //! The fold against events as the node writes them.
 
-use cis_core::event::{AttemptOutcome, EventBody, ExitStatus, FailureCause, GrantRecord, TaskChange};
+use cis_core::event::{
+    AttemptOutcome, EventBody, ExitStatus, FailureCause, GrantRecord, PromptKind, PromptRecord, TaskChange,
+};
 use cis_core::ids::{NodeDid, RunId, SessionId, TaskId};
 use serde_json::value::RawValue;
 
@@ -191,13 +193,9 @@ fn what_is_drawn_fits_the_terminal_and_shows_who_waits_first() {
     story.tell(&EventBody::SessionBlocked {
         session,
         task: Some(task("task-7")),
-        episode: 1,
-        kind: "permission\x1b[2J".into(),
+        prompt: Box::new(PromptRecord::bare(session, 1, PromptKind::Permission)),
     });
-    assert_eq!(
-        story.said(true),
-        "   blocked task-7 waits for a human (permission?[2J): cis dag attach task-7\n"
-    );
+    assert_eq!(story.said(true), "   blocked task-7 waits for a human (permission): cis dag attach task-7\n");
     insta::assert_snapshot!(story.drawn(70, 8, false));
     assert!(story.drawn(40, 24, true).lines().all(|line| line.chars().count() < 40));
     assert_eq!(story.drawn(80, 24, false).lines().count(), 13);

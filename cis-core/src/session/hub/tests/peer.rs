@@ -12,11 +12,12 @@ use tokio::time::timeout;
 use crate::api::{Attach, AttachNotice, TermSize};
 use crate::event::ExitStatus;
 use crate::ids::{HostInstance, SessionId};
+use crate::monitor::{KernelEvidence, Modes};
 use crate::policy::redact::Redactor;
 use crate::session::frames::{Decoder, Frame, put_bytes, put_json};
 use crate::session::hub::wire::Wire;
 use crate::session::hub::{AttachOutput, Attached, Hub, Limits, SessionInfo};
-use crate::session::protocol::{Evidence, Exit, FromHost, Role, ToHost, VERSION, frame};
+use crate::session::protocol::{Exit, FromHost, Role, ToHost, VERSION, frame};
 use crate::session::screen::Screen;
 
 /// Nothing in a test takes so long.
@@ -131,13 +132,13 @@ impl Conn {
     }
 
     pub(super) async fn probed(&self, n: u128, output_bytes: u64) {
-        let evidence = Evidence {
+        let evidence = KernelEvidence {
             at_ms: 0,
             output_bytes,
             quiet_ms: 0,
-            canonical: true,
-            echo: true,
-            foreground_pgid: None,
+            modes: Some(Modes { canonical: true, echo: true }),
+            foreground: Vec::new(),
+            opaque: false,
             readers: Vec::new(),
             cpu_ms: 0,
             processes: 1,

@@ -1,0 +1,235 @@
+//! The inbox: what waits for a human, answers to it, and what a session says for itself.
+
+use serde::{Deserialize, Serialize};
+
+use super::requests::hex_bytes;
+use crate::event::{AskType, Layer, PromptKind, PromptOption, SaidKind, Urgency};
+use crate::ids::{InboxId, InputId, RunId, SessionId, TaskId, TimestampMs};
+use crate::monitor::Explanation;
+
+/// Something that waits for a human. The field names are a contract with scripts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InboxItem {
+    /// What it is called when it is answered.
+    pub id: InboxId,
+    /// The run; none: of a session created alone.
+    pub run: Option<RunId>,
+    /// The task.
+    pub task: Option<TaskId>,
+    /// The session; none: an approval, whose task has not begun.
+    pub session: Option<SessionId>,
+    /// What is wanted.
+    pub kind: PromptKind,
+    /// The question; may be empty.
+    pub question: String,
+    /// What can be answered, where that is known.
+    pub options: Vec<PromptOption>,
+    /// Since when, Unix ms.
+    pub since: TimestampMs,
+    /// How sure it is that somebody is waited for, percent. 100: it was asked.
+    pub confidence: u8,
+    /// Where that is known from; none: an approval.
+    pub layer: Option<Layer>,
+    /// Which prompt of its session; none: an ask that does not wait, or an approval.
+    pub episode: Option<u32>,
+    /// Of the part of the screen that asks. An answer names it.
+    pub hash: String,
+    /// What the screen shows, its lowest rows.
+    pub screen: String,
+    /// Why the session asks, where it asked by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ask_type: Option<AskType>,
+    /// How much it matters.
+    pub urgency: Urgency,
+    /// The thread that it belongs to, where the session asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub thread: Option<InboxId>,
+    /// Somebody answered it, and the prompt stays: not sent again by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answered_by: Option<String>,
+    /// What happens then by itself, Unix ms (`deadline`, the timeout of an approval).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until_ms: Option<TimestampMs>,
+}
+
+/// Query of the inbox.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListInbox {
+    /// Only of this run.
+    pub run: Option<String>,
+    /// Only of this session.
+    pub session: Option<String>,
+}
+
+/// What is answered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "with")]
+pub enum AnswerWith {
+    /// One of the options, by its id, label or meaning.
+    Option {
+        /// Which.
+        option: String,
+    },
+    /// Words. Of a prompt on a screen they are typed, and Enter after them.
+    Text {
+        /// Without line ends and control characters.
+        text: String,
+    },
+    /// Raw bytes for the terminal, hex. Only for prompts on a screen.
+    Keys {
+        /// The bytes.
+        #[serde(with = "hex_bytes")]
+        data: Vec<u8>,
+        /// How people call them (`Down Enter`).
+        names: String,
+    },
+}
+
+/// Answers an item of the inbox.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answer {
+    /// What.
+    #[serde(flatten)]
+    pub with: AnswerWith,
+    /// A reason beside it (of a rejection).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Hash of the prompt that the answer is meant for; none: whatever this item shows now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hash: Option<String>,
+    /// Sent twice, it counts once.
+    pub input: InputId,
+}
+
+/// What became of an answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AnswerReceipt {
+    /// Of this item.
+    pub item: InboxId,
+    /// Who answered.
+    pub by: String,
+    /// The answer in words.
+    pub text: String,
+    /// So much was typed, bytes.
+    pub bytes: u32,
+    /// Position in the session's output at that time; none: nothing was typed.
+    pub output_offset: Option<u64>,
+}
+
+/// A session asks people something.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ask {
+    /// Why.
+    pub ask_type: AskType,
+    /// In its words.
+    pub text: String,
+    /// What can be answered; empty: any words.
+    #[serde(default)]
+    pub options: Vec<String>,
+    /// How much it matters.
+    #[serde(default)]
+    pub urgency: Urgency,
+    /// Continues this thread.
+    #[serde(default)]
+    pub thread: Option<InboxId>,
+    /// It does nothing until it is answered.
+    pub waits: bool,
+    /// Sent twice, it is asked once.
+    pub input: InputId,
+}
+
+/// How an ask stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AskView {
+    /// Its id.
+    pub id: InboxId,
+    /// Its thread.
+    pub thread: InboxId,
+    /// What was asked.
+    pub text: String,
+    /// The answer; none: nobody has given one.
+    pub answer: Option<AskAnswer>,
+    /// Why nobody will, where that is so.
+    pub withdrawn: Option<String>,
+}
+
+/// An answer as the session gets it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AskAnswer {
+    /// Which option, where one was chosen.
+    pub option: Option<String>,
+    /// In words.
+    pub text: String,
+    /// Beside it, where something was said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Who.
+    pub by: String,
+    /// When, Unix ms.
+    pub at_ms: TimestampMs,
+}
+
+/// Query of an ask.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReadAsk {
+    /// Answer only once it is answered or withdrawn, or after so long, ms (at most 60,000).
+    pub wait_ms: Option<u64>,
+}
+
+/// A session tells people something.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Say {
+    /// What it is.
+    pub kind: SaidKind,
+    /// In its words.
+    pub text: String,
+    /// How much it matters.
+    #[serde(default)]
+    pub urgency: Urgency,
+    /// How far it is, percent.
+    #[serde(default)]
+    pub percent: Option<u8>,
+    /// Continues this thread.
+    #[serde(default)]
+    pub thread: Option<InboxId>,
+    /// Sent twice, it is said once.
+    pub input: InputId,
+}
+
+/// A session hands in the result of its task: it is ended then.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HandIn {
+    /// In words.
+    #[serde(default)]
+    pub text: Option<String>,
+    /// Sent twice, it counts once.
+    pub input: InputId,
+}
+
+/// One message of a thread.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ThreadMessage {
+    /// When, Unix ms.
+    pub at_ms: TimestampMs,
+    /// Who: the session, or the name of whoever answered.
+    pub by: String,
+    /// `asked`, `answered`, `notice`, `progress`, `response`, `withdrawn`.
+    pub what: String,
+    /// In words.
+    pub text: String,
+    /// The item, of asks and answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub item: Option<InboxId>,
+}
+
+/// Why the monitor thinks of a session what it does.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExplainView {
+    /// The session.
+    pub session: SessionId,
+    /// The item of the inbox, where it waits.
+    pub item: Option<InboxId>,
+    /// Verdict and evidence.
+    #[serde(flatten)]
+    pub explanation: Explanation,
+}

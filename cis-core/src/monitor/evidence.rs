@@ -1,0 +1,126 @@
+//! What is known of a session at a moment, as it is gathered.
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::TimestampMs;
+
+/// How a terminal treats what is typed (termios(3)).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Modes {
+    /// It collects lines (ICANON).
+    pub canonical: bool,
+    /// It shows what is typed (ECHO).
+    pub echo: bool,
+}
+
+/// How a process waits for its terminal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReaderHow {
+    /// Asleep in a read of it: exact.
+    Read,
+    /// Asleep in poll, select or epoll with it among what is waited for: also listeners that do not mind.
+    Poll,
+}
+
+/// A process that waits for input from a terminal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reader {
+    /// Its pid.
+    pub pid: u32,
+    /// Its command name.
+    pub name: String,
+    /// How it waits.
+    pub how: ReaderHow,
+    /// The terminal is nested: one that a program of the session made (script, tmux, an agent's shell).
+    pub nested: bool,
+    /// It is no process of the session's tree (a pinentry of an agent daemon).
+    pub foreign: bool,
+    /// Modes of the terminal that it reads, where they can be known.
+    pub modes: Option<Modes>,
+}
+
+/// What the kernel shows of a session's terminal at one moment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KernelEvidence {
+    /// When, Unix ms.
+    pub at_ms: TimestampMs,
+    /// Output so far.
+    pub output_bytes: u64,
+    /// ms since the last output byte; since the start, where there was none.
+    pub quiet_ms: u64,
+    /// Modes of the session's own terminal; none: it has pipes.
+    pub modes: Option<Modes>,
+    /// Command names of the processes in the foreground of the session's terminal.
+    #[serde(default)]
+    pub foreground: Vec<String>,
+    /// Some process of the foreground cannot be looked into: it runs as somebody else (sudo).
+    #[serde(default)]
+    pub opaque: bool,
+    /// Who waits for a terminal: in the foreground of the session's, of one nested in it, or foreign.
+    pub readers: Vec<Reader>,
+    /// CPU time of the whole tree, ms.
+    pub cpu_ms: u64,
+    /// Live processes of the tree.
+    pub processes: u32,
+}
+
+/// Something that the program said to its terminal beside text. Untrusted text, bounded and without
+/// control characters by whoever found it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "signal")]
+pub enum Signal {
+    /// OSC 0 or 2.
+    Title {
+        /// The title.
+        text: String,
+    },
+    /// OSC 9 or 777: a notification.
+    Notification {
+        /// Its text.
+        text: String,
+    },
+    /// BEL outside of sequences.
+    Bell,
+    /// OSC 133: `A` prompt, `B` command line, `C` output, `D` end of a command.
+    Shell {
+        /// The letter.
+        mark: char,
+        /// Of `D`: the exit code, where it is given.
+        code: Option<i32>,
+    },
+    /// OSC 7501: the program's status.
+    Status {
+        /// `idle`, `working`, `blocked`, `done`, `error`, or what else it says.
+        state: String,
+        /// Who says so.
+        app: Option<String>,
+        /// `permission`, `question` …
+        kind: Option<String>,
+        /// In words.
+        message: Option<String>,
+    },
+    /// OSC 7501 with `?`: it asks whether this terminal understands such reports. Whoever answers the
+    /// terminal's queries answers this one too, in its order.
+    StatusQuery,
+}
+
+/// Rows of a screen from the top, without blanks at their ends.
+pub type Lines = Vec<String>;
+
+/// A screen as text, sanitised. Rows are as the terminal shows them.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ScreenView {
+    /// All rows.
+    pub lines: Lines,
+    /// Cells of a row.
+    pub cols: u16,
+    /// Cursor, from 0.
+    pub cursor_row: u16,
+    /// Cursor, from 0, in cells.
+    pub cursor_col: u16,
+    /// The program shows the cursor.
+    pub cursor_visible: bool,
+    /// The alternate screen, as full-screen programs use it.
+    pub alternate: bool,
+}

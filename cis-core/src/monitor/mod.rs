@@ -1,0 +1,11 @@
+//! The monitor: does a session wait for a human, for what, and on what evidence?
+//!
+//! Owns the evidence's shapes, the reading of terminal signals and of screens by rules, and the arbiter
+//! that draws a verdict from them. Pure: whoever gathers evidence gives it with its time, asks when to
+//! come back, and acts on what changed. Knows nothing of PTYs, processes, hubs or stores.
+
+mod evidence;
+mod verdict;
+
+pub use evidence::{KernelEvidence, Lines, Modes, Reader, ReaderHow, ScreenView, Signal};
+pub use verdict::{Change, Explanation, LayerReport, Verdict, Want};
