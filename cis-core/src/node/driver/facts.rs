@@ -55,6 +55,7 @@ impl Driver {
             }
             FromHost::Welcome { .. }
             | FromHost::InputRefused { .. }
+            | FromHost::InputMoved { .. }
             | FromHost::Refused { .. }
             | FromHost::Written { .. }
             | FromHost::Gap { .. }
