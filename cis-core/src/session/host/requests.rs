@@ -7,6 +7,7 @@ use rustix::termios::tcgetpgrp;
 use super::environment::Base;
 use super::server::Host;
 use super::session::Deadline;
+use super::typing::Named;
 use crate::ids::SessionId;
 use crate::session::frames::Frame;
 use crate::session::os;

@@ -78,7 +78,9 @@ pub enum HubError {
         detail: String,
     },
     /// An answer was for a prompt that is not there any more.
-    #[error("session {id} does not show that prompt any more: nothing was typed; `cis inbox` says what waits now")]
+    #[error(
+        "session {id} does not show that prompt any more: nothing was typed; `cis inbox` says what waits now"
+    )]
     PromptMoved {
         /// Which.
         id: SessionId,

@@ -18,8 +18,9 @@ use crate::monitor::{
 use crate::policy::redact::Redactor;
 use crate::session::protocol::ToHost;
 
+pub use answers::Answer;
 use answers::Pending;
-pub use answers::{Answer, Tell};
+pub(in crate::session::hub) use answers::Tell;
 
 /// A session that ends within this time is not judged, ms: most tasks do, and nobody could answer them.
 const YOUNG_MS: i64 = 250;

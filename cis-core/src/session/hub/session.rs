@@ -8,8 +8,8 @@ use std::time::Instant;
 
 use tokio::sync::mpsc;
 
-use super::saved;
 use super::monitored::{Clock, Monitored, Sighting, Wakes};
+use super::saved;
 use super::viewer::Viewer;
 use super::{AttachOutput, Command, Ended, HubError, Limits, SessionInfo, wire};
 use crate::api::{Attach, AttachControl, AttachNotice, TermSize};

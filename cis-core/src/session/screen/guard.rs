@@ -172,7 +172,8 @@ mod tests {
     #[test]
     fn a_query_of_the_status_is_told_in_its_place_however_it_is_cut() {
         let stream = b"a\x1b]7501;?\x07b\x1b]7501;?\x1b\\c\x1b]7501;state=idle\x07\x1b]7501;?x\x07";
-        let want = b"a\x1b]7501;?\x07<query>b\x1b]7501;?\x1b\\<query>c\x1b]7501;state=idle\x07\x1b]7501;?x\x07";
+        let want =
+            b"a\x1b]7501;?\x07<query>b\x1b]7501;?\x1b\\<query>c\x1b]7501;state=idle\x07\x1b]7501;?x\x07";
         for cut in 0..stream.len() {
             let mut guard = Guard::default();
             let mut out = run(&mut guard, &stream[..cut]);

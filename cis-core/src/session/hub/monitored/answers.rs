@@ -32,7 +32,7 @@ pub struct Answer {
 }
 
 /// Hears what became of an answer.
-pub struct Tell(Box<dyn FnOnce(Result<InputReceipt, HubError>) + Send>);
+pub(in crate::session::hub) struct Tell(Box<dyn FnOnce(Result<InputReceipt, HubError>) + Send>);
 
 impl Tell {
     pub(in crate::session::hub) fn new(
@@ -61,6 +61,15 @@ enum Stage {
     Sent,
 }
 
+/// Whether an answer is the one that counts.
+enum Claim {
+    Granted,
+    /// Another one was first.
+    Taken,
+    /// Its prompt is over.
+    Moved,
+}
+
 #[derive(Debug)]
 pub(super) struct Pending {
     answer: Answer,
@@ -81,6 +90,20 @@ impl Monitored {
         self.verdict().is_some_and(|verdict| same(verdict.episode, &verdict.hash)) && self.arbiter.holds(view)
     }
 
+    /// Whether this answer may be typed. The same one again may: the host knows whether it typed it.
+    fn claim(&mut self, answer: &Answer) -> Claim {
+        let own = (answer.episode, answer.input);
+        match self.answered {
+            Some(first) if first == own => Claim::Granted,
+            Some((episode, _)) if episode == answer.episode => Claim::Taken,
+            _ if self.verdict().is_none_or(|verdict| verdict.episode != answer.episode) => Claim::Moved,
+            _ => {
+                self.answered = Some(own);
+                Claim::Granted
+            }
+        }
+    }
+
     /// Nothing of it was typed: another one may come.
     fn release(&mut self, answer: &Answer) {
         if self.answered == Some((answer.episode, answer.input)) {
@@ -96,22 +119,18 @@ impl Session {
         let Some(monitored) = &mut self.monitored else {
             return tell.tell(Err(HubError::NotATerminal { id }));
         };
-        let is_present = monitored.verdict().is_some_and(|verdict| verdict.episode == answer.episode);
-        match monitored.answered {
-            Some((episode, input)) if episode == answer.episode && input != answer.input => {
-                return tell.tell(Err(HubError::Answered { id }));
-            }
-            // The host knows whether it typed it.
-            Some((episode, input)) if episode == answer.episode && input == answer.input => {}
-            _ if !is_present => {
+        match monitored.claim(&answer) {
+            Claim::Taken => tell.tell(Err(HubError::Answered { id })),
+            Claim::Moved => {
                 let screen = self.lowest_rows(env);
-                return tell.tell(Err(HubError::PromptMoved { id, screen }));
+                tell.tell(Err(HubError::PromptMoved { id, screen }));
             }
-            _ => monitored.answered = Some((answer.episode, answer.input)),
+            Claim::Granted => {
+                let until = env.clock.now() + RESTLESS_MS;
+                monitored.answers.push(Pending { answer, tell, stage: Stage::Due(self.next), until });
+                env.judge.push(id);
+            }
         }
-        let until = env.clock.now() + RESTLESS_MS;
-        monitored.answers.push(Pending { answer, tell, stage: Stage::Due(self.next), until });
-        env.judge.push(id);
     }
 
     /// Looks at what can be decided now.

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::super::session::{Session, Watch};
 use super::super::monitored::Tell;
+use super::super::session::{Session, Watch};
 use super::super::{Answer, Attached, Attaching, Command, Counts, Ended, HubError, saved};
 use super::{OUT_BYTES_MAX, Reply, Task};
 use crate::api::{Attach, InputReceipt};
@@ -63,9 +63,9 @@ impl Task {
             Command::Explain { id, reply } => {
                 let now = env.clock.now();
                 let session = self.sessions.get(&id).ok_or(HubError::NoSuchSession { id });
-                let _ = reply.send(session.and_then(|session| {
-                    session.explain(now).ok_or(HubError::NotATerminal { id })
-                }));
+                let _ = reply.send(
+                    session.and_then(|session| session.explain(now).ok_or(HubError::NotATerminal { id })),
+                );
             }
             Command::ScreenText { id, reply } => {
                 let session = self.sessions.get_mut(&id).ok_or(HubError::NoSuchSession { id });
