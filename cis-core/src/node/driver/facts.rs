@@ -134,6 +134,7 @@ impl Driver {
 
     fn reconcile(&mut self, greeting: Greeting, now: TimestampMs) {
         self.unread.sessions = greeting.sessions.into_iter().map(|known| (known.session, known)).collect();
+        self.recall();
         for live in self.parts.machine.live_attempts().collect::<Vec<_>>() {
             self.settle(live, now);
         }
