@@ -7,8 +7,8 @@ use hyper::body::Bytes;
 use super::query::ToQuery as _;
 use super::{Client, ClientError, LogStream};
 use crate::api::{
-    Answer, AnswerReceipt, Ask, AskView, CleanReport, CleanStore, CreateRun, CreateSession, Decide,
-    GroupView, InboxItem, InputReceipt, KillSession, ListInbox, ListRuns, ListSessions, Listing, NodeView,
+    Answer, AnswerReceipt, Ask, AskView, CleanReport, CleanStore, CreateRun, CreateSession, Decide, ExplainView,
+    GroupView, HandIn, InboxItem, InputReceipt, KillSession, ListInbox, ListRuns, ListSessions, Listing, NodeView,
     ReadAsk, ReadLog, ReadTime, RetryRun, RunDetail, RunView, Say, SendInput, SessionView, StopNode,
     TaskContext, ThreadMessage, TimeView, WhyView, paths,
 };
@@ -191,6 +191,16 @@ impl Client {
     /// Tells people something, as that session.
     pub async fn say(&self, say: &Say) -> Result<(), ClientError> {
         self.post_once_raw(&paths::fill(paths::SESSION_SAY, &[SELF]), say).await.map(drop)
+    }
+
+    /// Hands in the result of its task: that session is ended.
+    pub async fn hand_in(&self, result: &HandIn) -> Result<(), ClientError> {
+        self.post_once_raw(&paths::fill(paths::SESSION_HAND_IN, &[SELF]), result).await.map(drop)
+    }
+
+    /// Why it is thought to wait for a human, or not.
+    pub async fn explain(&self, session: &str) -> Result<ExplainView, ClientError> {
+        self.get(&paths::fill(paths::SESSION_EXPLAIN, &[session])).await
     }
 
     async fn act(&self, path: &str, run: &str) -> Result<RunView, ClientError> {

@@ -2,6 +2,7 @@
 
 mod artifacts;
 mod context;
+mod explain;
 mod inbox;
 mod work;
 
@@ -18,6 +19,7 @@ use super::table::{Table, cell, plain};
 
 pub(crate) use artifacts::artifacts;
 pub(crate) use context::context;
+pub(crate) use explain::explain;
 pub(crate) use inbox::{inbox, inbox_details, inbox_item, screen};
 pub(crate) use work::{groups, sum, times};
 
