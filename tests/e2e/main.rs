@@ -16,6 +16,7 @@ mod harness;
 mod ahead;
 mod artifacts;
 mod attach;
+mod blocked;
 mod cache;
 mod config;
 mod context;
