@@ -27,7 +27,10 @@ impl Driver {
                 }
                 Effect::Withdraw { run } => self.parts.worker.withdraw(run),
                 Effect::Ack { attempt, fence } => self.parts.worker.tell(ToWorker::Ack { attempt, fence }),
-                effect @ (Effect::Answer { .. } | Effect::Escalate { .. } | Effect::RunCommand { .. }) => {
+                Effect::Answer { attempt, session, item, answer } => {
+                    self.answer_by_default(attempt, session, item, answer, now);
+                }
+                effect @ (Effect::Escalate { .. } | Effect::RunCommand { .. }) => {
                     tracing::warn!(?effect, "this node does not perform it");
                 }
             }
@@ -87,6 +90,7 @@ impl Driver {
     /// Sessions that have become visible: their terminals are read from now on.
     pub(super) fn open_exposed(&mut self) {
         for exposure in self.parts.worker.exposed.drain(..) {
+            let monitor = Some(self.attention.monitoring(exposure.session));
             self.parts.hub.open(SessionInfo {
                 id: exposure.session,
                 tty: exposure.tty,
@@ -94,6 +98,7 @@ impl Driver {
                 log: exposure.log,
                 live_from: (!exposure.adopted).then_some(0),
                 redactor: exposure.redactor,
+                monitor,
             });
         }
     }
