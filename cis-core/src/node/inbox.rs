@@ -1,7 +1,7 @@
 //! The inbox of a node: what waits is read from the store, answers go through the driver, and what they type
 //! through the hub, into the prompt that they are for or nowhere.
 
-mod given;
+pub(super) mod given;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -27,7 +27,10 @@ impl Driver {
                 }
                 Effect::Withdraw { run } => self.parts.worker.withdraw(run),
                 Effect::Ack { attempt, fence } => self.parts.worker.tell(ToWorker::Ack { attempt, fence }),
-                effect @ (Effect::Answer { .. } | Effect::Escalate { .. } | Effect::RunCommand { .. }) => {
+                Effect::Answer { attempt, session, item, answer } => {
+                    self.answer_by_default(attempt, session, item, answer, now);
+                }
+                effect @ (Effect::Escalate { .. } | Effect::RunCommand { .. }) => {
                     tracing::warn!(?effect, "this node does not perform it");
                 }
             }
