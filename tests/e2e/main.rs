@@ -15,6 +15,7 @@ mod harness;
 
 mod ahead;
 mod artifacts;
+mod asking;
 mod attach;
 mod blocked;
 mod cache;
@@ -28,6 +29,7 @@ mod files;
 mod gates;
 mod harness_check;
 mod http;
+mod inbox;
 mod json;
 mod leftovers;
 mod limits;
