@@ -15,7 +15,9 @@ mod harness;
 
 mod ahead;
 mod artifacts;
+mod asking;
 mod attach;
+mod blocked;
 mod cache;
 mod config;
 mod context;
@@ -27,6 +29,7 @@ mod files;
 mod gates;
 mod harness_check;
 mod http;
+mod inbox;
 mod json;
 mod leftovers;
 mod limits;

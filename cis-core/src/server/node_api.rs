@@ -8,12 +8,13 @@ use futures_util::Stream;
 use futures_util::stream::BoxStream;
 use tokio::sync::mpsc;
 
+use super::inbox_api::InboxApi;
 use super::peer::Peer;
 use crate::api::{
     Attach, AttachControl, AttachNotice, CleanReport, CleanStore, CreateRun, CreateSession, Decide,
-    FollowEvents, GroupView, InputReceipt, KillSession, ListRuns, ListSessions, Listing, NodeView, Problem,
-    ReadLog, ReadTime, RetryRun, RunDetail, RunView, SendInput, SessionView, StopNode, TaskContext, TimeView,
-    WhyView,
+    ExplainView, FollowEvents, GroupView, InputReceipt, KillSession, ListRuns, ListSessions, Listing,
+    NodeView, Problem, ReadLog, ReadTime, RetryRun, RunDetail, RunView, SendInput, SessionView, StopNode,
+    TaskContext, TimeView, WhyView,
 };
 use crate::dag::Group;
 use crate::event::Event;
@@ -52,7 +53,7 @@ pub struct AttachStreams {
 type Answer<T> = Result<T, Problem>;
 
 /// A node, as its API sees it. Names of runs and sessions are as people typed them until resolved.
-pub trait NodeApi: Send + Sync + 'static {
+pub trait NodeApi: InboxApi {
     /// Who is behind a connection, by its peer and the token that it showed.
     fn principal(&self, peer: Peer, token: Option<&str>) -> Principal;
     /// Records that `principal` was refused.
@@ -165,6 +166,8 @@ pub trait NodeApi: Send + Sync + 'static {
     ) -> impl Future<Output = Answer<()>> + Send;
     /// Text of its present screen.
     fn screen(&self, session: SessionId) -> impl Future<Output = Answer<String>> + Send;
+    /// Why it is thought to wait for a human, or not.
+    fn explain(&self, session: SessionId) -> impl Future<Output = Answer<ExplainView>> + Send;
 
     /// Events, past and coming.
     fn events(

@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used, unreachable_pub, reason = "helpers of tests, in a program of their own")]
 
 mod adoption;
+mod answers;
 mod endings;
+mod evidence;
 mod idle;
 mod limits;
 mod lines;

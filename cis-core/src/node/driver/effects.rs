@@ -22,11 +22,17 @@ impl Driver {
         for effect in self.parts.machine.drain_effects().collect::<Vec<_>>() {
             match effect {
                 Effect::Grant { attempt, session, fence } => self.grant(attempt, session, fence, now),
-                Effect::Cancel { attempt, fence, grace_ms } => {
-                    self.parts.worker.tell(ToWorker::Cancel { attempt, fence, grace_ms });
+                Effect::Cancel { attempt, fence, grace_ms, keep } => {
+                    self.parts.worker.tell(ToWorker::Cancel { attempt, fence, grace_ms, keep });
                 }
                 Effect::Withdraw { run } => self.parts.worker.withdraw(run),
                 Effect::Ack { attempt, fence } => self.parts.worker.tell(ToWorker::Ack { attempt, fence }),
+                Effect::Answer { attempt, session, item, answer } => {
+                    self.answer_by_default(attempt, session, item, answer, now);
+                }
+                effect @ (Effect::Escalate { .. } | Effect::RunCommand { .. }) => {
+                    tracing::warn!(?effect, "this node does not perform it");
+                }
             }
         }
         self.forget_ended(now);
@@ -74,17 +80,8 @@ impl Driver {
                 self.parts.worker.tell(grant);
             }
             Err(detail) => {
-                let report = Report {
-                    outcome: AttemptOutcome::Failed { cause: FailureCause::Input { detail } },
-                    exit: None,
-                    started_ms: None,
-                    ended_ms: now,
-                    outputs: BTreeMap::new(),
-                    artifacts: Vec::new(),
-                    cached: None,
-                    log_bytes: 0,
-                    log_hash: None,
-                };
+                let outcome = AttemptOutcome::Failed { cause: FailureCause::Input { detail } };
+                let report = Report::bare(outcome, None, now);
                 self.parts.worker.said.push(FromWorker::Result { attempt, fence, report: Box::new(report) });
             }
         }
@@ -93,6 +90,7 @@ impl Driver {
     /// Sessions that have become visible: their terminals are read from now on.
     pub(super) fn open_exposed(&mut self) {
         for exposure in self.parts.worker.exposed.drain(..) {
+            let monitor = Some(self.attention.monitoring(exposure.session));
             self.parts.hub.open(SessionInfo {
                 id: exposure.session,
                 tty: exposure.tty,
@@ -100,6 +98,7 @@ impl Driver {
                 log: exposure.log,
                 live_from: (!exposure.adopted).then_some(0),
                 redactor: exposure.redactor,
+                monitor,
             });
         }
     }

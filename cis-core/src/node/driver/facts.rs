@@ -55,6 +55,7 @@ impl Driver {
             }
             FromHost::Welcome { .. }
             | FromHost::InputRefused { .. }
+            | FromHost::InputMoved { .. }
             | FromHost::Refused { .. }
             | FromHost::Written { .. }
             | FromHost::Gap { .. }
@@ -84,6 +85,8 @@ impl Driver {
         }
         // The hub knows those that were shown, and waking it for each of many short ones would cost more
         // than everything else that is done for them.
+        self.attention.forget(session);
+        self.inbox.forget(session);
         let shown = self.parts.worker.is_exposed(session) || self.loners.contains(session);
         let ours = self.parts.worker.exited(session, exit) || self.loner_exited(session, exit);
         if ours && shown {
@@ -108,6 +111,8 @@ impl Driver {
             now,
         );
         self.loners_lost(now);
+        self.attention.clear();
+        self.inbox.clear();
         self.connect_host(now);
     }
 
@@ -131,6 +136,7 @@ impl Driver {
 
     fn reconcile(&mut self, greeting: Greeting, now: TimestampMs) {
         self.unread.sessions = greeting.sessions.into_iter().map(|known| (known.session, known)).collect();
+        self.recall();
         for live in self.parts.machine.live_attempts().collect::<Vec<_>>() {
             self.settle(live, now);
         }
@@ -167,8 +173,8 @@ impl Driver {
         let worker = &mut self.parts.worker;
         worker.adopt(&live.attempt, live.session, live.fence, slots, spec, &there);
         if live.cancelling {
-            let LiveAttempt { attempt, fence, grace_ms, .. } = live;
-            worker.tell(ToWorker::Cancel { attempt, fence, grace_ms });
+            let LiveAttempt { attempt, fence, grace_ms, handed_in: keep, .. } = live;
+            worker.tell(ToWorker::Cancel { attempt, fence, grace_ms, keep });
         }
         if let Some(exit) = there.exit {
             self.session_exited(live.session, &exit);

@@ -7,9 +7,11 @@ mod cleaned;
 mod events;
 mod find;
 mod gates;
+mod inbox;
 mod runs;
 mod sessions;
 mod values;
+mod waiting;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -22,11 +24,13 @@ use super::schema;
 
 pub use cleaned::Cleaned;
 pub(super) use events::{EVENT_COLUMNS, event};
+pub use inbox::{InboxFilter, KnownItem};
 pub use runs::OpenRun;
 pub use sessions::AttemptView;
 #[cfg(test)]
 pub(super) use sessions::LIVE;
 pub(super) use values::{json, maybe_ulid, task, ulid};
+pub use waiting::Waited;
 
 /// Connections of a pool, all opened at the start: a node at rest holds as many descriptors as it did
 /// then. (SQLite keeps the descriptor of a connection that is closed while others read.)
