@@ -19,7 +19,7 @@ pub(crate) use diagnose::nearest;
 pub use graph::{Graph, GraphError};
 pub use model::{
     Action, Approval, Backoff, Cache, CacheKey, DEFAULT_GRACE_MS, Dag, Foreach, Group, Handlers, Item, Param,
-    RetryOn, RetryPolicy, SecretSource, Task, Trigger, ValueType,
+    Prompt, RetryOn, RetryPolicy, SecretSource, Task, Trigger, ValueType,
 };
 pub use params::resolve_params;
 pub use spec::{MAX_FILE_BYTES, MAX_TASKS, parse, schema};

@@ -7,6 +7,7 @@ use std::sync::mpsc::Sender;
 use tokio::sync::oneshot;
 
 use super::upkeep::Victims;
+use crate::agent::Launch;
 use crate::api::{CreateSession, Decide, GroupView, Problem, ProblemKind, TimeView, WhyView};
 use crate::dag::{Dag, Group};
 use crate::event::{Actor, RetryScope, RunCreated};
@@ -34,6 +35,14 @@ pub(super) struct NewRun {
     pub(super) dag: Arc<Dag>,
     pub(super) start: bool,
     pub(super) input: InputId,
+}
+
+/// A session that is to be made alone, its command in place.
+#[derive(Debug)]
+pub(super) struct NewSession {
+    pub(super) request: CreateSession,
+    /// Of an agent: how it gets its prompt, where that is no argument.
+    pub(super) launch: Launch,
 }
 
 /// One request to the driver.
@@ -74,7 +83,7 @@ pub(super) enum Command {
     },
     CreateSession {
         session: SessionId,
-        request: Box<CreateSession>,
+        new: Box<NewSession>,
         actor: Actor,
         reply: Reply<SessionId>,
     },

@@ -26,9 +26,12 @@ const COMMAND_CHARS_MAX: usize = 200;
 pub(super) fn command_line(program: &Program) -> String {
     let line = match program {
         Program::Argv(argv) => argv.join(" "),
-        Program::Script { text, .. } => {
-            text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default().to_owned()
-        }
+        Program::Script { text, .. } => first_line(text).to_owned(),
+        Program::Agent { agent, prompt } => format!("{agent}: {}", first_line(prompt)),
     };
     line.chars().map(|c| if c.is_control() { ' ' } else { c }).take(COMMAND_CHARS_MAX).collect()
+}
+
+fn first_line(text: &str) -> &str {
+    text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default()
 }

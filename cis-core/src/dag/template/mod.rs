@@ -21,7 +21,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::model::{Action, Cache, CacheKey, Task};
+use super::model::{Action, Cache, CacheKey, Prompt, Task};
+use crate::agent::PROMPT_BYTES_MAX;
 use crate::api::Program;
 use crate::ids::TaskId;
 
@@ -65,6 +66,8 @@ pub struct Rendered {
     pub env: BTreeMap<String, String>,
     /// Its directory.
     pub cwd: Option<String>,
+    /// Where the prompt of an agent stands, which `program` then lacks; relative to the run's directory.
+    pub prompt_file: Option<String>,
 }
 
 /// Why a task cannot be rendered. The task fails with it; trying again does not help.
@@ -114,6 +117,7 @@ pub fn render(task: &Task, values: &Values<'_>) -> Result<Rendered, RenderError>
         Some(text) => Some(plain(text, task, values, MAX_ARGUMENT_BYTES, || "cwd".to_owned())?),
         None => None,
     };
+    let mut prompt_file = None;
     let program = match &task.action {
         Action::Command(argv) => {
             let argument = |(index, text): (usize, &String)| {
@@ -129,8 +133,19 @@ pub fn render(task: &Task, values: &Values<'_>) -> Result<Rendered, RenderError>
             }
             Program::Script { shell: shell.clone(), text }
         }
+        Action::Agent { agent, prompt } => {
+            let prompt = match prompt {
+                Prompt::Text(text) => plain(text, task, values, PROMPT_BYTES_MAX, || "prompt".to_owned())?,
+                Prompt::File(path) => {
+                    let place = || "prompt_file".to_owned();
+                    prompt_file = Some(plain(path, task, values, MAX_ARGUMENT_BYTES, place)?);
+                    String::new()
+                }
+            };
+            Program::Agent { agent: agent.clone(), prompt }
+        }
     };
-    Ok(Rendered { program, env, cwd })
+    Ok(Rendered { program, env, cwd, prompt_file })
 }
 
 /// The value of a text with templates: the question of an approval, the key of a cache. `place` is
@@ -178,6 +193,7 @@ fn each_name(task: &Task, mut use_it: impl FnMut(Name)) {
     match &task.action {
         Action::Command(argv) => argv.iter().for_each(|text| scan_text(text, Site::Plain)),
         Action::Script { text, shell } => scan_text(text, Site::Script(shell)),
+        Action::Agent { prompt: Prompt::Text(text) | Prompt::File(text), .. } => scan_text(text, Site::Plain),
     }
     task.env.values().chain(&task.cwd).for_each(|text| scan_text(text, Site::Plain));
     if let Some(Cache { key: CacheKey::Text(text), .. }) = &task.cache {

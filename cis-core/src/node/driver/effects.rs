@@ -7,10 +7,12 @@ use std::sync::atomic::Ordering;
 use super::{Driver, ENDED_TIMES_MAX};
 use crate::api::{CacheUse, FromWorker, Program, Report, TaskSpec, ToWorker, Worker as _};
 use crate::config::Home;
-use crate::dag::{CacheKey, SecretSource, Task, template};
+use crate::agent::PROMPT_BYTES_MAX;
+use crate::dag::{Action, CacheKey, SecretSource, Task, template};
 use crate::event::{AttemptOutcome, FailureCause};
 use crate::ids::{AttemptId, Fence, SessionId, TimestampMs};
 use crate::node::context;
+use crate::node::small_file::{self, Links};
 use crate::policy::redact::Redactor;
 use crate::scheduler::{Effect, Run};
 use crate::session::hub::SessionInfo;
@@ -158,6 +160,11 @@ pub(super) fn complete(
     spec.cache = cache_use(run, task, &values, rendered.cwd.as_deref()).map_err(hidden)?;
     let cwd = rendered.cwd.map_or_else(|| workdir.to_owned(), |cwd| workdir.join(cwd));
     spec.program = rendered.program;
+    if let (Some(path), Program::Agent { prompt, .. }, Moment::Start) =
+        (&rendered.prompt_file, &mut spec.program, moment)
+    {
+        *prompt = read_prompt(&workdir.join(path))?;
+    }
     spec.env = rendered.env;
     spec.cwd = cwd.display().to_string();
     if moment == Moment::Start {
@@ -169,6 +176,26 @@ pub(super) fn complete(
     given.sensitive.dedup();
     spec.sensitive = given.sensitive;
     Ok(spec)
+}
+
+/// The profile that a task names.
+pub(super) fn agent_of(task: &Task) -> Option<&str> {
+    match &task.action {
+        Action::Agent { agent, .. } => Some(agent),
+        Action::Command(_) | Action::Script { .. } => None,
+    }
+}
+
+/// The content of a file, as the prompt of an agent.
+fn read_prompt(path: &Path) -> Result<String, String> {
+    let shown = path.display();
+    let bytes = small_file::read(path, PROMPT_BYTES_MAX as u64, Links::Follow)
+        .map_err(|error| format!("prompt_file: {shown} cannot be read: {error}"))?;
+    if bytes.len() > PROMPT_BYTES_MAX {
+        let limit = PROMPT_BYTES_MAX >> 10;
+        return Err(format!("prompt_file: {shown} is longer than {limit} KiB: let the agent read it by itself"));
+    }
+    String::from_utf8(bytes).map_err(|_| format!("prompt_file: {shown} is not UTF-8"))
 }
 
 /// What the template engine says may quote a value.
@@ -244,7 +271,7 @@ fn outlined(run: &Run, task: &Task) -> TaskSpec {
         artifacts: task.artifacts.clone(),
         cache: None,
         context: None,
-        profile: None,
+        profile: agent_of(task).map(str::to_owned),
         inputs: BTreeMap::new(),
     }
 }

@@ -8,9 +8,10 @@ use super::{Beside, Driver, confirmation, now_ms};
 use crate::api::{CreateSession, ListSessions, Problem, ProblemKind, SessionView, TermSize};
 use crate::event::{Actor, EventBody, EventDraft};
 use crate::ids::{SessionId, TimestampMs};
-use crate::node::commands::Reply;
+use crate::node::commands::{NewSession, Reply};
 use crate::node::environment;
 use crate::node::exposure::Exposure;
+use crate::node::worker::{prompt_file, remove};
 use crate::policy::redact::Redactor;
 use crate::scheduler::{Input, InputKind};
 use crate::session::hub::Ended;
@@ -21,7 +22,9 @@ use crate::store::{SessionFacts, StoreError};
 const GRACE_MS: u64 = 10_000;
 
 struct Loner {
-    request: Option<Box<CreateSession>>,
+    request: Option<CreateSession>,
+    /// What is typed once it waits for input: the prompt of an agent that takes it so.
+    typed: Option<String>,
     /// Who waits for its first process: the same input may have come more than once.
     replies: Vec<Reply<SessionId>>,
     started: bool,
@@ -60,7 +63,7 @@ impl Driver {
     pub(super) fn create_session(
         &mut self,
         session: SessionId,
-        request: Box<CreateSession>,
+        new: Box<NewSession>,
         actor: Actor,
         reply: Reply<SessionId>,
     ) {
@@ -69,6 +72,7 @@ impl Driver {
             let _ = reply.send(Err(Problem::new(ProblemKind::Unavailable, why)));
             return;
         };
+        let NewSession { request, launch } = *new;
         match self.made_by(request.input) {
             Ok(None) => {}
             Ok(Some(made)) => return self.created_before(&made, reply),
@@ -100,7 +104,11 @@ impl Driver {
         let mut env = BTreeMap::new();
         let (home, keys, settings) = (&self.parts.home, &self.parts.keys, &self.parts.config.settings);
         let label = session.to_string();
+        let agent = request.agent.as_ref().and_then(|asked| settings.agents.get(&asked.profile));
+        env.extend(agent.into_iter().flat_map(|agent| agent.env.clone()));
         environment::session_variables(&mut env, home, keys, session, &label, request.size.is_some());
+        let stdin = launch.stdin.map(|content| (prompt_file(home, session), content));
+        let files = stdin.iter().map(|(path, content)| (path.display().to_string(), content.clone()));
         self.loners.queue(ToHost::Start(Box::new(Start {
             session,
             label,
@@ -117,13 +125,14 @@ impl Driver {
             idle_ms: request.idle_ms,
             warn_ms: settings.timeouts.warning(request.lifetime_ms, request.idle_ms),
             grace_ms: GRACE_MS,
-            files: BTreeMap::new(),
+            files: files.collect(),
+            stdin: stdin.as_ref().map(|(path, _)| path.display().to_string()),
         })));
         if request.env.is_some() {
             self.loners.queue(ToHost::DropEnv { name: session.to_string() });
         }
         let loner =
-            Loner { request: Some(request), replies: vec![reply], started: false, exit_recorded: false };
+            Loner { request: Some(request), replies: vec![reply], typed: launch.typed, started: false, exit_recorded: false };
         self.loners.live.insert(session, loner);
         self.count_loners();
     }
@@ -190,6 +199,7 @@ impl Driver {
         if !loner.exit_recorded {
             loner.exit_recorded = true;
             self.loners.live.remove(&session);
+            remove(&prompt_file(&self.parts.home, session));
             self.draft(loner_ended(session, exit));
             self.loners.queue(ToHost::AckExit { session });
             self.count_loners();
@@ -230,7 +240,7 @@ impl Driver {
                 self.loner_gone(row.id, detail, now);
                 continue;
             };
-            let loner = Loner { request: None, replies: Vec::new(), started: true, exit_recorded: false };
+            let loner = Loner { request: None, replies: Vec::new(), typed: None, started: true, exit_recorded: false };
             self.loners.live.insert(row.id, loner);
             match there.exit {
                 Some(exit) => {

@@ -48,8 +48,8 @@ impl Driver {
                 let kind = InputKind::SetGroup { name, group };
                 self.handle_for(Input { kind, actor: Some(actor), cause: None }, reply, now);
             }
-            Command::CreateSession { session, request, actor, reply } => {
-                self.create_session(session, request, actor, reply);
+            Command::CreateSession { session, new, actor, reply } => {
+                self.create_session(session, new, actor, reply);
             }
             Command::Kill { session, grace_ms, actor, reply } => {
                 self.kill(session, grace_ms, actor, reply, now)

@@ -3,6 +3,7 @@
 //! Owns what is known of live attempts here. Talks to the host only through [`LocalWorker::to_host`],
 //! which the driver sends after the events of the turn are durable. Decides nothing about runs.
 
+mod agents;
 mod apart;
 mod bases;
 mod pace;
@@ -12,6 +13,9 @@ mod start;
 #[cfg(test)]
 mod tests;
 mod written;
+
+pub(in crate::node) use results::remove;
+pub(in crate::node) use start::prompt_file;
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::os::fd::OwnedFd;
@@ -56,6 +60,8 @@ struct Live {
     command: String,
     log: PathBuf,
     script: Option<PathBuf>,
+    /// The file that its standard input is, where it has one or may have.
+    prompt: Option<PathBuf>,
     pid: Option<u32>,
     /// An earlier life of this node started it.
     adopted: bool,
@@ -70,6 +76,10 @@ struct Live {
     asked: bool,
     /// It has a file with what it got of those that it needs, or may have.
     has_context: bool,
+    /// What is typed once it waits for input: the prompt of an agent that takes it so.
+    typed: Option<String>,
+    /// The profile that reads its screen.
+    profile: Option<String>,
     /// What of its work is done apart from the driver.
     apart: Option<Box<Apart>>,
 }

@@ -272,6 +272,7 @@ mod tests {
             warn_ms,
             grace_ms: 0,
             files: BTreeMap::new(),
+            stdin: None,
         };
         Patience::of(&start, 0)
     }

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use indexmap::IndexSet;
 
-use super::super::super::model::{Action, Approval, Cache, CacheKey, DEFAULT_GRACE_MS, Foreach, Task};
+use super::super::super::model::{Action, Approval, Cache, CacheKey, DEFAULT_GRACE_MS, Foreach, Prompt, Task};
 use super::super::extras::Items;
-use super::super::task::{Draft, DraftAction, is_id};
+use super::super::task::{Draft, DraftAction, DraftPrompt, is_id};
 use crate::ids::TaskId;
 
 impl Draft {
@@ -42,8 +42,17 @@ fn finished(draft: Draft, ids: &IndexSet<TaskId>) -> Option<Task> {
             Action::Command(argv.into_iter().map(|argument| argument.value).collect())
         }
         DraftAction::Script(script) => Action::Script { text: script.value, shell },
+        DraftAction::Agent { agent, prompt } => {
+            let prompt = match prompt {
+                DraftPrompt::Text(text) => Prompt::Text(text.value),
+                DraftPrompt::File(path) => Prompt::File(path.value),
+            };
+            Action::Agent { agent, prompt }
+        }
     };
     let layer = *draft.layer;
+    // What holds for the other tasks of the file does not take an agent's terminal away.
+    let needs_tty = matches!(action, Action::Agent { .. });
     let mut task = Task {
         needs,
         trigger: layer.trigger.map(|trigger| trigger.value).unwrap_or_default(),
@@ -51,7 +60,7 @@ fn finished(draft: Draft, ids: &IndexSet<TaskId>) -> Option<Task> {
         group: layer.group,
         env: layer.env.into_iter().map(|(name, placed)| (name, placed.value)).collect(),
         cwd: layer.cwd.map(|cwd| cwd.value),
-        tty: layer.tty.unwrap_or(true),
+        tty: needs_tty || layer.tty.unwrap_or(true),
         secrets: layer.secrets.into_iter().map(|(name, placed)| (name, placed.value)).collect(),
         timeout_ms: layer.timeout_ms,
         idle_ms: layer.idle_ms,

@@ -11,7 +11,7 @@ use super::super::extras::Items;
 use super::super::head::Head;
 use super::super::offsets;
 use super::super::read::{Placed, Reader};
-use super::super::task::{Draft, DraftAction};
+use super::super::task::{Draft, DraftAction, DraftPrompt};
 use super::{Numbers, reach};
 
 /// What a text of a task says of another task.
@@ -75,6 +75,9 @@ fn each_text<'d>(draft: &'d Draft, mut use_it: impl FnMut(&'d Placed<String>, Pl
     match &draft.action {
         Some(DraftAction::Command(argv)) => argv.iter().for_each(|argument| use_it(argument, plain)),
         Some(DraftAction::Script(script)) => use_it(script, Place::Start(Site::Script(draft.shell()))),
+        Some(DraftAction::Agent { prompt: DraftPrompt::Text(text) | DraftPrompt::File(text), .. }) => {
+            use_it(text, plain);
+        }
         None => {}
     }
     draft.layer.env.values().chain(&draft.layer.cwd).for_each(|placed| use_it(placed, plain));
