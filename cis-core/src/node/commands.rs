@@ -10,8 +10,9 @@ use super::upkeep::Victims;
 use crate::agent::Launch;
 use crate::api::{CreateSession, Decide, GroupView, Problem, ProblemKind, TimeView, WhyView};
 use crate::dag::{Dag, Group};
-use crate::event::{Actor, RetryScope, RunCreated};
+use crate::event::{Actor, PromptRecord, RetryScope, RunCreated};
 use crate::ids::{InputId, RunId, SessionId, TaskId};
+use crate::session::hub::Sighting;
 
 /// Where an answer goes once what it says is durable.
 pub(super) type Reply<T> = oneshot::Sender<Result<T, Problem>>;
@@ -105,6 +106,13 @@ pub(super) enum Command {
         bytes: u32,
         actor: Actor,
         reply: Reply<()>,
+    },
+    /// The monitor saw something.
+    Seen(Box<Sighting>),
+    /// What a session waits at, as people were told.
+    Waiting {
+        session: SessionId,
+        reply: Reply<Option<Box<PromptRecord>>>,
     },
     Denied {
         action: String,

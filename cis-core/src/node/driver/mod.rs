@@ -4,6 +4,7 @@
 //! durable in one transaction, and only then performs the effects and confirms. One thread, because
 //! a task of a fast run costs less than handing it from thread to thread would.
 
+mod attention;
 mod denials;
 mod effects;
 mod facts;
@@ -23,6 +24,7 @@ use std::sync::mpsc::Receiver;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::sync::broadcast;
 
+use self::attention::Attentions;
 use self::denials::Denials;
 use self::host_link::HostLink;
 use self::loners::Loners;
@@ -107,6 +109,7 @@ pub(in crate::node) struct Driver {
     parts: Parts,
     host: HostLink,
     loners: Loners,
+    attention: Attentions,
     unread: Unread,
     ids: SessionIds,
     drafts: Vec<(EventDraft, Beside)>,
@@ -163,6 +166,7 @@ impl Driver {
             host: HostLink::new(parts.home.clone(), parts.host_command.clone()),
             parts,
             loners: Loners::default(),
+            attention: Attentions::default(),
             unread: Unread::new(unreadable),
             ids: SessionIds::default(),
             drafts: Vec::new(),
@@ -222,6 +226,7 @@ impl Driver {
         self.parts.worker.come_of_age();
         self.take_commands(now);
         self.worker_said(now);
+        self.attend(now);
         self.tell_withheld(now);
         if self.parts.machine.poll_timeout().is_some_and(|(at, _)| at <= now) {
             self.handle(Input::internal(InputKind::Tick), now);

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::attention::Attention;
 use super::{Beside, COMMANDS_PER_TURN_MAX, Driver, Stopping, confirmation, now_ms};
 use crate::api::{Decide, Problem, ProblemKind, TimeView};
 use crate::event::{Actor, EventBody, EventDraft};
@@ -57,6 +58,11 @@ impl Driver {
             Command::Expose { session, reply } => self.expose(session, reply),
             Command::Typing { session, input, bytes, actor, reply } => {
                 self.typing(session, input, bytes, actor, reply, now);
+            }
+            Command::Seen(sighting) => self.seen(*sighting, now),
+            Command::Waiting { session, reply } => {
+                let told = self.attention.get(session).and_then(Attention::told);
+                let _ = reply.send(Ok(told.map(|told| told.prompt.clone())));
             }
             Command::Denied { action, detail, actor } => {
                 if self.denials.admit(&actor, &action, now) {
@@ -333,6 +339,9 @@ impl Driver {
                 Command::Cleaning { reply, .. } => drop(reply.send(Err(problem()))),
                 Command::Why { reply, .. } => drop(reply.send(Err(problem()))),
                 Command::CreateSession { reply, .. } => drop(reply.send(Err(problem()))),
+                Command::Waiting { reply, .. } => drop(reply.send(Err(problem()))),
+                // Made known when the database can be written again.
+                Command::Seen(sighting) => self.seen(*sighting, now_ms()),
                 // Counted, and told when the database can be written again.
                 Command::Denied { action, actor, .. } => self.denials.withhold(&actor, &action, now_ms()),
             }
