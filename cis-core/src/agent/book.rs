@@ -19,6 +19,9 @@ const BUILTIN: &[(&str, &str)] = &[
     ("shell", include_str!("../../../config/agents/shell.toml")),
 ];
 
+/// The profile of shells.
+const SHELL: &str = "shell";
+
 /// Profiles by name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Agents(BTreeMap<String, Agent>);
@@ -41,6 +44,20 @@ impl Agents {
         self.0.values()
     }
 
+    /// The profile of a command that names none: the one whose command it begins with, the longest; or whose
+    /// program it runs. What runs in a shell is no agent.
+    #[must_use]
+    pub fn of_command(&self, argv: &[String]) -> Option<&Agent> {
+        let program = program_of(argv)?;
+        let known = self.0.values().filter(|agent| agent.name != SHELL);
+        let fits = known.filter_map(|agent| {
+            let begins = argv.starts_with(&agent.command).then_some(agent.command.len() + 1);
+            let runs = (program_of(&agent.command) == Some(program)).then_some(0);
+            begins.or(runs).map(|rank| (rank, agent))
+        });
+        fits.max_by_key(|(rank, _)| *rank).map(|(_, agent)| agent)
+    }
+
     /// What to say where a profile is wanted that is not there.
     #[must_use]
     pub fn unknown(&self, name: &str) -> String {
@@ -54,6 +71,11 @@ impl Agents {
             ),
         }
     }
+}
+
+/// The last part of the path of a command's program.
+fn program_of(argv: &[String]) -> Option<&str> {
+    argv.first()?.rsplit('/').next()
 }
 
 /// The files that are part of the program.

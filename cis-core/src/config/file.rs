@@ -212,14 +212,24 @@ impl Parser<'_> {
             let Some(keys) = self.reader.table(&format!("agents.{name}"), node, example) else { continue };
             let (extends, layer) = agent::read(&mut self.reader, name, keys);
             resolver.add(Placed { value: name.to_owned(), span: key.span() }, extends, layer);
-            for (key, node) in keys {
-                let written = self.text.get(node.span()).unwrap_or_default();
-                let value = written.split_whitespace().collect::<Vec<_>>().join(" ");
-                let line = self.line(&key.span());
-                self.layer.agent_keys.push((format!("agents.{name}.{}", key.get_ref()), value, line));
-            }
+            self.agent_keys(&format!("agents.{name}"), keys);
         }
         self.layer.agents = resolver.finish(&mut self.reader);
+    }
+
+    /// Every value below a table as it stands there, on one line.
+    fn agent_keys(&mut self, place: &str, table: &DeTable<'_>) {
+        for (key, node) in table {
+            let place = format!("{place}.{}", key.get_ref());
+            if let Some(table) = node.get_ref().as_table() {
+                self.agent_keys(&place, table);
+                continue;
+            }
+            let written = self.text.get(node.span()).unwrap_or_default();
+            let value = written.split_whitespace().collect::<Vec<_>>().join(" ");
+            let line = self.line(&key.span());
+            self.layer.agent_keys.push((place, value, line));
+        }
     }
 
     /// Refuses keys that a table does not have. A key may have been meant for another table.
