@@ -7,9 +7,9 @@ use hyper::body::Bytes;
 use super::query::ToQuery as _;
 use super::{Client, ClientError, LogStream};
 use crate::api::{
-    CleanReport, CleanStore, CreateRun, CreateSession, Decide, GroupView, InputReceipt, KillSession,
-    ListRuns, ListSessions, Listing, NodeView, ReadLog, ReadTime, RetryRun, RunDetail, RunView, SendInput,
-    SessionView, StopNode, TaskContext, TimeView, WhyView, paths,
+    CleanReport, CleanStore, CreateRun, CreateSession, Decide, ExplainView, GroupView, InputReceipt,
+    KillSession, ListRuns, ListSessions, Listing, NodeView, ReadLog, ReadTime, RetryRun, RunDetail, RunView,
+    SendInput, SessionView, StopNode, TaskContext, TimeView, WhyView, paths,
 };
 use crate::dag::Group;
 
@@ -152,6 +152,11 @@ impl Client {
         let path = paths::fill(paths::SESSION_SCREEN, &[session]);
         let bytes = self.call(Method::GET, &path, Bytes::new()).await?;
         Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    /// Why it is thought to wait for a human, or not.
+    pub async fn explain(&self, session: &str) -> Result<ExplainView, ClientError> {
+        self.get(&paths::fill(paths::SESSION_EXPLAIN, &[session])).await
     }
 
     async fn act(&self, path: &str, run: &str) -> Result<RunView, ClientError> {

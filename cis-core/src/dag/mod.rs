@@ -18,6 +18,7 @@ pub use diagnose::Diagnostics;
 pub(crate) use diagnose::nearest;
 pub use graph::{Graph, GraphError};
 pub use model::{
+    BlockedAction, OnBlocked,
     Action, Approval, Backoff, Cache, CacheKey, DEFAULT_GRACE_MS, Dag, Foreach, Group, Handlers, Item, Param,
     Prompt, RetryOn, RetryPolicy, SecretSource, Task, Trigger, ValueType,
 };

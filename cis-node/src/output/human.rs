@@ -2,6 +2,7 @@
 
 mod artifacts;
 mod context;
+mod explain;
 mod work;
 
 use std::fmt::Write as _;
@@ -17,6 +18,7 @@ use super::table::{Table, cell, plain};
 
 pub(crate) use artifacts::artifacts;
 pub(crate) use context::context;
+pub(crate) use explain::explain;
 pub(crate) use work::{groups, sum, times};
 
 /// Between two times, in words; never negative, as clocks are set.
