@@ -19,6 +19,7 @@ mod environments;
 mod explain;
 mod exposure;
 mod files;
+mod inbox;
 mod logs;
 mod own_log;
 mod principal;

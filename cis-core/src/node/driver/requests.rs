@@ -64,6 +64,14 @@ impl Driver {
                 let told = self.attention.get(session).and_then(Attention::told);
                 let _ = reply.send(Ok(told.map(|told| told.prompt.clone())));
             }
+            Command::Ask { session, ask, actor, reply } => self.ask(session, *ask, actor, reply, now),
+            Command::StillWaiting { session, item } => self.inbox.renew(session, &item, now),
+            Command::Say { session, say, actor, reply } => self.say(session, *say, actor, reply, now),
+            Command::Answer { given, actor, reply } => self.answer(*given, actor, reply, now),
+            Command::AnswerVoid { session, item, input, detail, reply } => {
+                self.answer_void(session, item, input, detail, now);
+                self.confirmations.push(confirmation(reply, Ok(())));
+            }
             Command::Denied { action, detail, actor } => {
                 if self.denials.admit(&actor, &action, now) {
                     tracing::warn!(action, detail, who = actor.name, "refused");
@@ -340,6 +348,12 @@ impl Driver {
                 Command::Why { reply, .. } => drop(reply.send(Err(problem()))),
                 Command::CreateSession { reply, .. } => drop(reply.send(Err(problem()))),
                 Command::Waiting { reply, .. } => drop(reply.send(Err(problem()))),
+                Command::Ask { reply, .. } => drop(reply.send(Err(problem()))),
+                Command::Say { reply, .. } | Command::AnswerVoid { reply, .. } => {
+                    drop(reply.send(Err(problem())));
+                }
+                Command::Answer { reply, .. } => drop(reply.send(Err(problem()))),
+                Command::StillWaiting { session, item } => self.inbox.renew(session, &item, now_ms()),
                 // Made known when the database can be written again.
                 Command::Seen(sighting) => self.seen(*sighting, now_ms()),
                 // Counted, and told when the database can be written again.
@@ -354,7 +368,7 @@ pub(super) fn typed_into(session: SessionId) -> String {
     format!("typed into {session}")
 }
 
-fn taken(input: InputId) -> Problem {
+pub(super) fn taken(input: InputId) -> Problem {
     Problem::new(ProblemKind::Conflict, format!("the input id {} was used for something else", input.0))
         .hint("give each request an id of its own")
 }
