@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
 
 use super::{Agent, Layer, read};
+use crate::dag::{Action, Task};
 use crate::dag::diagnose::{Mistake, listed, nearest, quoted};
 use crate::dag::spec::read::{Placed, Reader};
 use crate::dag::spec::toml_tree;
@@ -58,6 +59,15 @@ impl Agents {
         fits.max_by_key(|(rank, _)| *rank).map(|(_, agent)| agent)
     }
 
+    /// Gives every task of an agent the account that its profile uses here.
+    pub fn assign_accounts(&self, tasks: &mut [Task]) {
+        for task in tasks {
+            if let Action::Agent { agent, .. } = &task.action {
+                task.account = self.get(agent).map(|agent| agent.account.clone());
+            }
+        }
+    }
+
     /// What to say where a profile is wanted that is not there.
     #[must_use]
     pub fn unknown(&self, name: &str) -> String {
@@ -102,6 +112,8 @@ fn finished(name: &str, layer: &Layer) -> Agent {
         env: layer.env,
         account: layer.account.unwrap_or_else(|| name.to_owned()),
         idle: layer.idle.unwrap_or_default(),
+        login: layer.login.unwrap_or_default(),
+        login_final: layer.login_final.unwrap_or_default(),
         exit: layer.exit.unwrap_or_default(),
         timeout_ms: layer.timeout_ms,
     }

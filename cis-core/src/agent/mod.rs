@@ -50,6 +50,17 @@ pub enum Idle {
     Ask,
 }
 
+/// What happens when a task's agent turns out not to be logged in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Login {
+    /// It is ended and started again a little later, a few times.
+    #[default]
+    Retry,
+    /// It waits for a human, who logs it in.
+    Ask,
+}
+
 /// A profile with everything in place.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Agent {
@@ -67,6 +78,10 @@ pub struct Agent {
     pub account: String,
     /// What idleness means.
     pub idle: Idle,
+    /// What happens when it is not logged in.
+    pub login: Login,
+    /// Words of a screen that asks for a login by which another try is of no use.
+    pub login_final: Vec<String>,
     /// What is typed, one after the other, so that it ends by itself.
     pub exit: Vec<String>,
     /// A task of it takes so long at most where the file does not say, ms.

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use toml::de::DeTable;
 
-use super::{Delivery, Idle, PROMPT_PLACE};
+use super::{Delivery, Idle, Login, PROMPT_PLACE};
 use crate::dag::diagnose::{Mistake, listed, nearest, quoted};
 use crate::dag::spec::read::{Node, Placed, Reader};
 
 /// What a profile can say of its start; what its screen means is said beside.
 pub(crate) const KEYS: &[&str] =
-    &["extends", "command", "prompt", "prompt_args", "env", "account", "idle", "exit", "timeout"];
+    &["extends", "command", "prompt", "prompt_args", "env", "account", "idle", "login", "login_final", "exit", "timeout"];
 
 /// More steps to end an agent are a mistake.
 const EXIT_STEPS_MAX: usize = 8;
@@ -24,6 +24,8 @@ pub(crate) struct Layer {
     pub(crate) env: BTreeMap<String, String>,
     pub(crate) account: Option<String>,
     pub(crate) idle: Option<Idle>,
+    pub(crate) login: Option<Login>,
+    pub(crate) login_final: Option<Vec<String>>,
     pub(crate) exit: Option<Vec<String>>,
     pub(crate) timeout_ms: Option<u64>,
 }
@@ -45,6 +47,8 @@ impl Layer {
             env,
             account: self.account.or_else(|| below.account.clone()),
             idle: self.idle.or(below.idle),
+            login: self.login.or(below.login),
+            login_final: self.login_final.or_else(|| below.login_final.clone()),
             exit: self.exit.or_else(|| below.exit.clone()),
             timeout_ms: self.timeout_ms.or(below.timeout_ms),
         }
@@ -76,6 +80,8 @@ pub(crate) fn read(
             "env" => layer.env = env(reader, node),
             "account" => layer.account = filled(reader, key, node, "account = \"work\""),
             "idle" => layer.idle = reader.choice(key, node, &[("done", Idle::Done), ("ask", Idle::Ask)]),
+            "login" => layer.login = reader.choice(key, node, &[("retry", Login::Retry), ("ask", Login::Ask)]),
+            "login_final" => layer.login_final = texts(reader, key, node, "login_final = [\"invalid API key\"]"),
             "exit" => layer.exit = exit(reader, node),
             "timeout" => layer.timeout_ms = reader.duration(key, node, false),
             _ => {}

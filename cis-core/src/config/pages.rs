@@ -35,6 +35,8 @@ const AGENTS: &str = "
 # env = {}                          # on top of the session's environment
 # account = \"gemini\"               # whose login it uses: sessions of an account share what a logout teaches
 # idle = \"done\"                    # with nothing more to do it is done, or it asks: ask
+# login = \"retry\"                 # not logged in, a task tries a few times, or it waits for you: ask
+# login_final = []                  # words of its login screen by which another try is of no use
 # exit = [\"/quit\", \"\\r\"]          # what is typed to end it, one after the other
 # timeout = \"4h\"                   # a task of it takes so long at most
 ";

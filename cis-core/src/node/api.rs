@@ -107,7 +107,8 @@ impl Node {
     /// A run as its events say it is.
     async fn folded(&self, run: RunId) -> Answer<Run> {
         let (readers, blobs) = (self.readers.clone(), Arc::clone(&self.blobs));
-        tokio::task::spawn_blocking(move || restore::load_run(&readers, &blobs, run))
+        let config = Arc::clone(&self.config);
+        tokio::task::spawn_blocking(move || restore::load_run(&readers, &blobs, &config.settings.agents, run))
             .await
             .map_err(|e| internal(&e))?
             .map_err(|e| e.problem())
@@ -263,9 +264,10 @@ impl NodeApi for Node {
     async fn task_context(&self, run: RunId, task: String) -> Answer<TaskContext> {
         let id = TaskId::new(&task).map_err(|e| Problem::new(ProblemKind::BadInput, e.to_string()))?;
         let (readers, blobs, home) = (self.readers.clone(), Arc::clone(&self.blobs), self.home.clone());
+        let config = Arc::clone(&self.config);
         let found = tokio::task::spawn_blocking(move || {
             // As the events of the store have it: an open run is read as well as one that ended.
-            let run = restore::load_run(&readers, &blobs, run).map_err(|error| error.problem())?;
+            let run = restore::load_run(&readers, &blobs, &config.settings.agents, run).map_err(|error| error.problem())?;
             let Some((task, _)) = run.task(&id) else {
                 let known = run.tasks().map(|(task, _)| task.id.as_str());
                 return Err(no_task(&run_name(run.id(), &run.facts().dag), &id, known));

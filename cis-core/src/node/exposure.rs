@@ -17,6 +17,8 @@ pub(super) struct Exposure {
     pub(super) log: PathBuf,
     pub(super) command: String,
     pub(super) redactor: Arc<Redactor>,
+    /// Of an agent: its name.
+    pub(super) profile: Option<String>,
 }
 
 /// Longest command line that is shown.

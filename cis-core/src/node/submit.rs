@@ -23,13 +23,14 @@ pub(super) fn prepare(
     agents: &Agents,
     did: NodeDid,
 ) -> Result<Option<NewRun>, Problem> {
-    let dag = dag::parse(&request.text, &request.source).map_err(|diagnostics| {
+    let mut dag = dag::parse(&request.text, &request.source).map_err(|diagnostics| {
         let mut problem = Problem::new(ProblemKind::BadInput, diagnostics.summary(&request.source));
         problem.diagnostics = diagnostics.findings;
         problem
     })?;
     let params = dag::resolve_params(&dag, &request.params)
         .map_err(|wrong| Problem::new(ProblemKind::BadInput, wrong.join("\n")))?;
+    agents.assign_accounts(&mut dag.tasks);
     let missing = missing_agents(&dag, agents, request.env.as_ref(), Path::new(&request.workdir));
     if !missing.is_empty() {
         return Err(Problem::new(ProblemKind::BadInput, missing.join("\n")));

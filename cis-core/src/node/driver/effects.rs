@@ -2,15 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::{Driver, ENDED_TIMES_MAX};
 use crate::api::{CacheUse, FromWorker, Program, Report, TaskSpec, ToWorker, Worker as _};
 use crate::config::Home;
-use crate::agent::PROMPT_BYTES_MAX;
+use crate::agent::{Agent, PROMPT_BYTES_MAX};
 use crate::dag::{Action, CacheKey, SecretSource, Task, template};
 use crate::event::{AttemptOutcome, FailureCause};
-use crate::ids::{AttemptId, Fence, SessionId, TimestampMs};
+use crate::ids::{AttemptId, Fence, InputId, SessionId, TimestampMs};
+use crate::monitor::Profile;
 use crate::node::context;
 use crate::node::small_file::{self, Links};
 use crate::policy::redact::Redactor;
@@ -35,6 +37,9 @@ impl Driver {
             }
         }
         self.forget_ended(now);
+        for (session, text) in self.parts.worker.to_type.drain(..) {
+            self.parts.hub.type_soon(session, InputId(ulid::Ulid::new()), text.into_bytes());
+        }
         let mut messages = std::mem::take(&mut self.parts.worker.to_host);
         for message in messages.drain(..).chain(self.loners.take_waiting()) {
             self.deliver(&message, now);
@@ -89,7 +94,9 @@ impl Driver {
     /// Sessions that have become visible: their terminals are read from now on.
     pub(super) fn open_exposed(&mut self) {
         for exposure in self.parts.worker.exposed.drain(..) {
-            let monitor = Some(self.attention.monitoring(exposure.session));
+            let agent = exposure.profile.and_then(|name| self.parts.config.settings.agents.get(&name));
+            let profile = agent.map_or_else(Profile::plain, screen_profile);
+            let monitor = Some(self.attention.monitoring(exposure.session, profile));
             self.parts.hub.open(SessionInfo {
                 id: exposure.session,
                 tty: exposure.tty,
@@ -114,6 +121,11 @@ impl Driver {
         self.tell_host(&ToHost::Supervise { restart });
         self.parts.shared.host_pid.store(self.host.pid().unwrap_or(0), Ordering::Relaxed);
     }
+}
+
+/// How the screen of an agent is read.
+fn screen_profile(agent: &Agent) -> Arc<Profile> {
+    Profile::builtin(&agent.name).unwrap_or_else(Profile::plain)
 }
 
 /// When a spec is asked for.

@@ -48,6 +48,11 @@ impl Loners {
         self.live.contains_key(&session)
     }
 
+    /// The prompt of an agent that is to be typed, once.
+    pub(super) fn take_typed(&mut self, session: SessionId) -> Option<String> {
+        self.live.get_mut(&session)?.typed.take()
+    }
+
     pub(super) fn queue(&mut self, message: ToHost) {
         self.waiting.push(message);
     }
@@ -156,12 +161,22 @@ impl Driver {
         let (request, replies) = (loner.request.take(), std::mem::take(&mut loner.replies));
         self.draft(EventBody::SessionStarted { session, task: None, pid });
         if let Some(request) = request {
-            self.show_loner(session, request.size, request.argv.join(" "), false);
+            let agents = &self.parts.config.settings.agents;
+            let asked = request.agent.map(|asked| asked.profile);
+            let profile = asked.or_else(|| agents.of_command(&request.argv).map(|agent| agent.name.clone()));
+            self.show_loner(session, request.size, request.argv.join(" "), profile, false);
         }
         self.confirmations.extend(replies.into_iter().map(|reply| confirmation(reply, Ok(session))));
     }
 
-    fn show_loner(&mut self, session: SessionId, size: Option<TermSize>, command: String, adopted: bool) {
+    fn show_loner(
+        &mut self,
+        session: SessionId,
+        size: Option<TermSize>,
+        command: String,
+        profile: Option<String>,
+        adopted: bool,
+    ) {
         self.parts.worker.exposed.push(Exposure {
             session,
             tty: size.is_some(),
@@ -170,6 +185,7 @@ impl Driver {
             log: self.parts.home.session_log(session),
             command,
             redactor: Arc::new(Redactor::default()),
+            profile,
         });
     }
 
@@ -251,7 +267,11 @@ impl Driver {
                     if row.pid.is_none() {
                         self.draft(EventBody::SessionStarted { session: row.id, task: None, pid: there.pid });
                     }
-                    self.show_loner(row.id, row.size, row.command, true);
+                    // Which profile was asked for is not known any more, but what runs is.
+                    let argv: Vec<String> = row.command.split(' ').map(str::to_owned).collect();
+                    let agents = &self.parts.config.settings.agents;
+                    let profile = agents.of_command(&argv).map(|agent| agent.name.clone());
+                    self.show_loner(row.id, row.size, row.command, profile, true);
                 }
             }
         }

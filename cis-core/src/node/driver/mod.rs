@@ -6,6 +6,7 @@
 
 mod answers;
 mod asks;
+mod agents;
 mod attention;
 mod denials;
 mod effects;

@@ -138,7 +138,8 @@ impl Driver {
             let loaded = if self.unread.has_run(run) {
                 self.read_again(run, now)
             } else {
-                restore::load_run(&self.parts.readers, &self.parts.blobs, run)
+                let agents = &self.parts.config.settings.agents;
+                restore::load_run(&self.parts.readers, &self.parts.blobs, agents, run)
                     .map(|folded| self.parts.machine.restore(folded))
             };
             if let Err(error) = loaded {
