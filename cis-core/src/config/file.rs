@@ -317,6 +317,8 @@ mod tests {
             config.toml:12:1 unknown key `limt` in a group: did you mean `limit`?
             config.toml:14:9 `limit` must be from 1 to 4294967295
             config.toml:16:15 `detach_keys` must be characters and C-x with spaces between them, such as `C-\ d` or `C-b d`: `Up`
+            config.toml:18:1 unknown key `prompts` in agent `gemini`: did you mean `prompt`?
+            config.toml:19:9 agent `mine` has no command
             "
         );
     }

@@ -32,7 +32,7 @@ const AGENTS: &str = "
 # command = [\"gemini\", \"--debug\"]  # program and arguments
 # prompt = \"argument\"              # how it gets its prompt: argument, stdin, or typed at its own prompt
 # prompt_args = [\"-i\"]             # arguments before the prompt; {prompt} in one of them stands for it
-# env = {}                          # on top of the session's environment
+# env = { EDITOR = \"true\" }        # on top of the session's environment
 # account = \"gemini\"               # whose login it uses: sessions of an account share what a logout teaches
 # idle = \"done\"                    # with nothing more to do it is done, or it asks: ask
 # login = \"retry\"                 # not logged in, a task tries a few times, or it waits for you: ask
@@ -91,7 +91,7 @@ mod tests {
         let layer = file::parse(on.as_bytes(), "default").unwrap_or_else(|wrong| panic!("{wrong}"));
         assert_eq!(layer.values.len(), SETTINGS.len());
         assert_eq!(layer.groups.len(), 1);
-        let keys: Vec<&str> = layer.agent_keys.iter().filter_map(|(key, ..)| key.rsplit('.').next()).collect();
+        let keys: Vec<&str> = layer.agent_keys.iter().filter_map(|(key, ..)| key.split('.').nth(2)).collect();
         assert!(crate::agent::KEYS.iter().all(|key| keys.contains(key)), "{keys:?}");
         for setting in SETTINGS {
             assert_eq!(setting.kind.write(&layer.values[setting.key].0), setting.default, "{}", setting.key);

@@ -66,6 +66,15 @@ script = "true"
 [[tasks]]
 id = "clean"
 script = "true"
+[[tasks]]
+id = "agent"
+needs = ["test"]
+agent = "gemini"
+prompt = "Look at {{ tasks.test.output }}"
+[[tasks]]
+id = "other"
+agent = "my.own"
+prompt_file = "prompts/{{ params.branch }}.md"
 "#;
 
 /// What is most likely to hit something when put anywhere.

@@ -77,11 +77,11 @@ pub(super) fn draft(reader: &mut Reader, span: Range<usize>, table: &DeTable<'_>
 fn unfit(reader: &mut Reader, table: &DeTable<'_>, own: &Layer, action: Option<&DraftAction>) {
     let is_agent = matches!(action, Some(DraftAction::Agent { .. }));
     if let (Some(shell), Some(DraftAction::Command(_) | DraftAction::Agent { .. })) = (&own.shell, action) {
-        let what = if is_agent { "an agent" } else { "a command" };
+        let (what, key) = if is_agent { ("an agent", "agent") } else { ("a command", "command") };
         reader.wrong(
             Mistake::new(shell.span.clone(), "`shell` is for scripts")
                 .label(format!("this task has {what}, which runs without a shell"))
-                .help("leave it out, or write script instead"),
+                .help(format!("leave it out, or write script instead of {key}")),
         );
     }
     if is_agent && let (Some(false), Some(node)) = (own.tty, table.get("tty")) {
@@ -160,14 +160,8 @@ fn action(reader: &mut Reader, span: &Range<usize>, table: &DeTable<'_>) -> Opti
         },
         [(first, _), (second, _), ..] => {
             let with_article = |key: &str| if key == "agent" { "an agent".to_owned() } else { format!("a {key}") };
-            let title = match (first.get_ref().as_ref(), second.get_ref().as_ref()) {
-                ("command" | "script", "command" | "script") => {
-                    "this task has a command and a script".to_owned()
-                }
-                (first, second) => {
-                    format!("this task has {} and {}", with_article(first), with_article(second))
-                }
-            };
+            let (first_has, second_has) = (with_article(first.get_ref()), with_article(second.get_ref()));
+            let title = format!("this task has {first_has} and {second_has}");
             reader.wrong(
                 Mistake::new(second.span(), title)
                     .label("leave one of them out")
