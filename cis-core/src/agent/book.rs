@@ -3,22 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
 
-use super::{Agent, Layer, read};
+use super::{Agent, Layer, Screen, read};
 use crate::dag::{Action, Task};
 use crate::dag::diagnose::{Mistake, listed, nearest, quoted};
 use crate::dag::spec::read::{Placed, Reader};
 use crate::dag::spec::toml_tree;
-
-/// Name and text of each that is built in.
-const BUILTIN: &[(&str, &str)] = &[
-    ("aider", include_str!("../../../config/agents/aider.toml")),
-    ("claude", include_str!("../../../config/agents/claude.toml")),
-    ("codex", include_str!("../../../config/agents/codex.toml")),
-    ("gemini", include_str!("../../../config/agents/gemini.toml")),
-    ("llm", include_str!("../../../config/agents/llm.toml")),
-    ("opencode", include_str!("../../../config/agents/opencode.toml")),
-    ("shell", include_str!("../../../config/agents/shell.toml")),
-];
+use crate::monitor::Profile;
 
 /// The profile of shells.
 const SHELL: &str = "shell";
@@ -92,14 +82,19 @@ fn program_of(argv: &[String]) -> Option<&str> {
 fn builtin() -> &'static BTreeMap<&'static str, Layer> {
     static LAYERS: OnceLock<BTreeMap<&'static str, Layer>> = OnceLock::new();
     LAYERS.get_or_init(|| {
-        let layers = BUILTIN.iter().map(|(name, text)| {
+        let files = builtin_files().map(|(name, text)| {
             let mut reader = Reader::default();
             // A test reads each without a mistake.
             let layer = toml_tree(text).map(|tree| read(&mut reader, name, &tree).1).unwrap_or_default();
-            (*name, layer)
+            (name, layer)
         });
-        layers.collect()
+        files.filter(|(_, layer)| layer.command.is_some()).collect()
     })
+}
+
+/// Name and text of each.
+pub(super) fn builtin_files() -> impl Iterator<Item = (&'static str, &'static str)> {
+    Profile::builtin_names().into_iter().filter_map(|name| Some((name, Profile::builtin_text(name)?)))
 }
 
 fn finished(name: &str, layer: &Layer) -> Agent {
@@ -116,6 +111,7 @@ fn finished(name: &str, layer: &Layer) -> Agent {
         login_final: layer.login_final.unwrap_or_default(),
         exit: layer.exit.unwrap_or_default(),
         timeout_ms: layer.timeout_ms,
+        screen: Screen::builtin(name),
     }
 }
 
@@ -152,7 +148,8 @@ impl Resolver {
             }
             // The same program for the same user has the same login, until somebody says otherwise.
             let account = layer.account.clone().unwrap_or_else(|| root.to_owned());
-            agents.0.insert(name.clone(), Agent { account, ..finished(name, &layer) });
+            let Some(screen) = self.screen(reader, written) else { continue };
+            agents.0.insert(name.clone(), Agent { account, screen, ..finished(name, &layer) });
         }
         agents
     }
@@ -188,6 +185,25 @@ impl Resolver {
         Some((root, layer))
     }
 
+    /// How its screen is read: what is built in, and over that what those that it extends say.
+    fn screen(&self, reader: &mut Reader, written: &Written) -> Option<Screen> {
+        let name = &written.name.value;
+        let base = written.extends.as_ref().map_or(name, |extends| &extends.value);
+        let below = match self.written.get(base).filter(|_| base != name) {
+            Some(base) => self.screen(reader, base)?,
+            None => Screen::builtin(base),
+        };
+        let Some(table) = &written.layer.screen else { return Some(below) };
+        match below.with(name, table) {
+            Ok(screen) => Some(screen),
+            Err(error) => {
+                let title = format!("the screen of agent {} cannot be read so", quoted(name));
+                reader.wrong(Mistake::new(written.name.span.clone(), title).label(error.to_string()));
+                None
+            }
+        }
+    }
+
     fn no_base(&self, extends: &Placed<String>) -> Mistake {
         let names = || builtin().keys().copied().chain(self.written.keys().map(String::as_str));
         let title = format!("there is no agent {}", quoted(&extends.value));
@@ -196,9 +212,4 @@ impl Resolver {
             None => Mistake::new(extends.span.clone(), title).help(format!("there are {}", listed(names()))),
         }
     }
-}
-
-#[cfg(test)]
-pub(super) fn builtin_files() -> &'static [(&'static str, &'static str)] {
-    BUILTIN
 }

@@ -1,20 +1,24 @@
 //! Agent profiles: how the program of an agent is started, how it gets its prompt, and how it is ended.
 //!
 //! Owns the profiles that are built in, the reading of others, and the argument list that a profile and a
-//! prompt make. Pure: it starts nothing and looks for no program. How the screen of an agent is read is
-//! [`crate::monitor`]'s.
+//! prompt make. Pure: it starts nothing and looks for no program. What the screen of an agent says is
+//! for [`crate::monitor`] to read.
 
 mod book;
 mod launch;
 mod read;
+mod screen;
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::monitor::Idle;
+
 pub use book::Agents;
 pub(crate) use book::Resolver;
 pub use launch::{Launch, LaunchError};
+pub use screen::Screen;
 #[cfg(test)]
 pub(crate) use read::KEYS;
 pub(crate) use read::{Layer, read};
@@ -37,17 +41,6 @@ pub enum Delivery {
     Stdin,
     /// Typed into its terminal when it waits for input.
     Typed,
-}
-
-/// What it means that an agent which was given a prompt has nothing more to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Idle {
-    /// Its work is done: its last answer is the task's output, and it is ended.
-    Done,
-    /// It waits for a human.
-    #[default]
-    Ask,
 }
 
 /// What happens when a task's agent turns out not to be logged in.
@@ -76,8 +69,10 @@ pub struct Agent {
     pub env: BTreeMap<String, String>,
     /// Whose login it uses: what one session of an account learns holds for the others.
     pub account: String,
-    /// What idleness means.
+    /// What being at its prompt means, where it was given one.
     pub idle: Idle,
+    /// How its screen is read.
+    pub screen: Screen,
     /// What happens when it is not logged in.
     pub login: Login,
     /// Words of a screen that asks for a login by which another try is of no use.

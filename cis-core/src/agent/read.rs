@@ -2,21 +2,23 @@
 
 use std::collections::BTreeMap;
 
-use toml::de::DeTable;
+use serde::Deserialize as _;
+use toml::de::{DeTable, ValueDeserializer};
 
-use super::{Delivery, Idle, Login, PROMPT_PLACE};
+use super::{Delivery, Login, PROMPT_PLACE};
 use crate::dag::diagnose::{Mistake, listed, nearest, quoted};
 use crate::dag::spec::read::{Node, Placed, Reader};
+use crate::monitor::Idle;
 
 /// What a profile can say of its start; what its screen means is said beside.
 pub(crate) const KEYS: &[&str] =
-    &["extends", "command", "prompt", "prompt_args", "env", "account", "idle", "login", "login_final", "exit", "timeout"];
+    &["extends", "command", "prompt", "prompt_args", "env", "account", "idle", "login", "login_final", "exit", "timeout", "screen"];
 
 /// More steps to end an agent are a mistake.
 const EXIT_STEPS_MAX: usize = 8;
 
 /// What one table says; none where it says nothing.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Layer {
     pub(crate) command: Option<Vec<String>>,
     pub(crate) prompt: Option<Delivery>,
@@ -28,6 +30,8 @@ pub(crate) struct Layer {
     pub(crate) login_final: Option<Vec<String>>,
     pub(crate) exit: Option<Vec<String>>,
     pub(crate) timeout_ms: Option<u64>,
+    /// What it says of its screen, to be laid over what it extends.
+    pub(crate) screen: Option<toml::Table>,
 }
 
 impl Layer {
@@ -51,6 +55,8 @@ impl Layer {
             login_final: self.login_final.or_else(|| below.login_final.clone()),
             exit: self.exit.or_else(|| below.exit.clone()),
             timeout_ms: self.timeout_ms.or(below.timeout_ms),
+            // Laid over each other by whoever knows what the keys mean.
+            screen: None,
         }
     }
 }
@@ -83,6 +89,7 @@ pub(crate) fn read(
             "login" => layer.login = reader.choice(key, node, &[("retry", Login::Retry), ("ask", Login::Ask)]),
             "login_final" => layer.login_final = texts(reader, key, node, "login_final = [\"invalid API key\"]"),
             "exit" => layer.exit = exit(reader, node),
+            "screen" => layer.screen = screen(reader, node),
             "timeout" => layer.timeout_ms = reader.duration(key, node, false),
             _ => {}
         }
@@ -151,6 +158,18 @@ fn filled(reader: &mut Reader, key: &str, node: &Node<'_>, example: &str) -> Opt
         return None;
     }
     Some(text.to_owned())
+}
+
+/// As it stands there: what its keys may be is the monitor's to say.
+fn screen(reader: &mut Reader, node: &Node<'_>) -> Option<toml::Table> {
+    reader.table("screen", node, "[agents.NAME.screen] with rules")?;
+    match toml::Table::deserialize(ValueDeserializer::from(node.clone())) {
+        Ok(table) => Some(table),
+        Err(error) => {
+            reader.wrong(Mistake::new(node.span(), "`screen` cannot be read").label(error.message()));
+            None
+        }
+    }
 }
 
 fn env(reader: &mut Reader, node: &Node<'_>) -> BTreeMap<String, String> {

@@ -252,11 +252,7 @@ pub struct Report {
 impl Report {
     /// Of an attempt that has no more to tell than how it ended: no process did, or nobody saw what it left.
     #[must_use]
-    pub fn bare(
-        outcome: AttemptOutcome,
-        started_ms: Option<TimestampMs>,
-        ended_ms: TimestampMs,
-    ) -> Self {
+    pub fn bare(outcome: AttemptOutcome, started_ms: Option<TimestampMs>, ended_ms: TimestampMs) -> Self {
         Self {
             outcome,
             exit: None,

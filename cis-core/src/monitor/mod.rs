@@ -8,11 +8,12 @@ mod arbiter;
 mod clean;
 mod evidence;
 mod profile;
+mod screen;
 mod tap;
 mod verdict;
 
 pub use arbiter::{Arbiter, Seed};
 pub use evidence::{KernelEvidence, Lines, Modes, Reader, ReaderHow, ScreenView, Signal};
-pub use profile::Profile;
+pub use profile::{Idle, Profile, ProfileError};
 pub use tap::Tap;
 pub use verdict::{Change, Explanation, LayerReport, Verdict, Want};

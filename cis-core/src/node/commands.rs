@@ -6,6 +6,7 @@ use std::sync::mpsc::Sender;
 
 use tokio::sync::oneshot;
 
+use super::driver::NotTyped;
 use super::upkeep::Victims;
 use crate::agent::Launch;
 use crate::api::{Ask, CreateSession, Decide, GroupView, Problem, ProblemKind, Say, TimeView, WhyView};
@@ -139,6 +140,8 @@ pub(super) enum Command {
     },
     /// The monitor saw something.
     Seen(Box<Sighting>),
+    /// What the file answers by itself was not typed.
+    DefaultNotTyped(Box<NotTyped>),
     /// What a session waits at, as people were told.
     Waiting {
         session: SessionId,

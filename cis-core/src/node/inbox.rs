@@ -1,7 +1,7 @@
 //! The inbox of a node: what waits is read from the store, answers go through the driver, and what they type
 //! through the hub, into the prompt that they are for or nowhere.
 
-mod given;
+pub(super) mod given;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{Instant, sleep_until};
 
 use super::api::{Node, internal};
-use super::commands::{Command, Taken, Typed};
+use super::commands::{Command, Taken};
 use crate::api::{
     Answer, AnswerReceipt, Ask, AskView, Decide, InboxItem, ListInbox, Listing, Problem, ProblemKind,
     ReadAsk, Say, ThreadMessage,

@@ -178,6 +178,7 @@ pub fn run(options: NodeOptions, ready: impl FnOnce(Readiness) + Send + 'static)
         worker,
         hub,
         commands,
+        handle: driver.clone(),
         wake,
         events,
         shared,

@@ -136,7 +136,9 @@ fn handed_in(spec: &Task, report: &Report) -> AttemptOutcome {
             known @ (AttemptOutcome::Succeeded
             | AttemptOutcome::Lost { .. }
             | AttemptOutcome::SpawnError { .. }
-            | AttemptOutcome::Failed { cause: FailureCause::Outputs { .. } | FailureCause::Input { .. } }),
+            | AttemptOutcome::Failed {
+                cause: FailureCause::Outputs { .. } | FailureCause::Input { .. },
+            }),
             _,
         ) => known.clone(),
         (_, None) => AttemptOutcome::Succeeded,

@@ -338,7 +338,8 @@ impl Run {
         }));
         if login {
             entry.more.get_or_insert_default().logins += 1;
-        } else if let Some(more) = entry.more.as_mut().filter(|_| result.counts || result.state.is_terminal()) {
+        } else if let Some(more) = entry.more.as_mut().filter(|_| result.counts || result.state.is_terminal())
+        {
             more.logins = 0;
         }
         if result.state.counts_as_success() {

@@ -4,6 +4,7 @@
 //! Judges no screen; what people are told of a session is [`super::attention`]'s.
 
 use super::Driver;
+use super::attention::HANDED_IN_BYTES_MAX;
 use crate::agent::Login;
 use crate::event::{PromptKind, SaidKind};
 use crate::ids::{AttemptId, InputId, SessionId, TimestampMs};
@@ -62,6 +63,7 @@ impl Driver {
     }
 
     fn hand_in(&mut self, attempt: AttemptId, text: String, now: TimestampMs) {
+        let text = text[..text.floor_char_boundary(HANDED_IN_BYTES_MAX)].to_owned();
         let text = Some(text).filter(|text| !text.trim().is_empty());
         self.handle(Input::internal(InputKind::HandIn { attempt, text }), now);
     }

@@ -26,6 +26,9 @@ use crate::session::protocol::ToHost;
 const MARKERS_AT_ONCE: i64 = 20;
 const MARKER_EVERY_MS: i64 = 3_000;
 
+/// A longer result is cut, bytes.
+pub(super) const HANDED_IN_BYTES_MAX: usize = 64 << 10;
+
 /// Where a prompt comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Source {
@@ -65,7 +68,7 @@ pub(super) struct Attention {
 
 impl Attention {
     /// As an earlier life of the node left it.
-    pub(super) fn restored(newest: u32, waiting: Option<PromptRecord>, asks: Vec<AskRecord>) -> Self {
+    pub(super) fn restored(newest: u32, waiting: Option<PromptRecord>) -> Self {
         // The monitor goes on counting where this node did, and says of this one only that it is over.
         let seen = waiting.as_ref().filter(|prompt| prompt.ask.is_none());
         let seen = seen.map(|prompt| (verdict_of(newest, prompt), prompt.screen.clone()));
@@ -73,7 +76,7 @@ impl Attention {
             source: prompt.ask.map_or(Source::Screen(newest), Source::Ask),
             prompt: Box::new(prompt),
         });
-        Self { newest, seen, asks, told, ..Self::default() }
+        Self { newest, seen, told, ..Self::default() }
     }
 
     /// What the monitor is to know of it.

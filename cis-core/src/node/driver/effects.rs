@@ -2,17 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::{Driver, ENDED_TIMES_MAX};
 use crate::api::{CacheUse, FromWorker, Program, Report, TaskSpec, ToWorker, Worker as _};
 use crate::config::Home;
-use crate::agent::{Agent, PROMPT_BYTES_MAX};
+use crate::agent::PROMPT_BYTES_MAX;
 use crate::dag::{Action, CacheKey, SecretSource, Task, template};
 use crate::event::{AttemptOutcome, FailureCause};
 use crate::ids::{AttemptId, Fence, InputId, SessionId, TimestampMs};
-use crate::monitor::Profile;
+use crate::monitor::{Idle, Profile};
 use crate::node::context;
 use crate::node::small_file::{self, Links};
 use crate::policy::redact::Redactor;
@@ -31,7 +30,10 @@ impl Driver {
                 }
                 Effect::Withdraw { run } => self.parts.worker.withdraw(run),
                 Effect::Ack { attempt, fence } => self.parts.worker.tell(ToWorker::Ack { attempt, fence }),
-                effect @ (Effect::Answer { .. } | Effect::Escalate { .. } | Effect::RunCommand { .. }) => {
+                Effect::Answer { attempt, session, item, answer } => {
+                    self.answer_by_default(attempt, session, item, answer, now);
+                }
+                effect @ (Effect::Escalate { .. } | Effect::RunCommand { .. }) => {
                     tracing::warn!(?effect, "this node does not perform it");
                 }
             }
@@ -93,9 +95,15 @@ impl Driver {
 
     /// Sessions that have become visible: their terminals are read from now on.
     pub(super) fn open_exposed(&mut self) {
-        for exposure in self.parts.worker.exposed.drain(..) {
+        for exposure in std::mem::take(&mut self.parts.worker.exposed) {
             let agent = exposure.profile.and_then(|name| self.parts.config.settings.agents.get(&name));
-            let profile = agent.map_or_else(Profile::plain, screen_profile);
+            // Who was given nothing to do waits for it, and so does whoever was started by a person.
+            let is_task = self.parts.worker.attempt_of(exposure.session).is_some();
+            let profile = match agent {
+                Some(agent) if is_task => agent.screen.profile().with_idle(agent.idle),
+                Some(agent) => agent.screen.profile().with_idle(Idle::Ask),
+                None => Profile::plain(),
+            };
             let monitor = Some(self.attention.monitoring(exposure.session, profile));
             self.parts.hub.open(SessionInfo {
                 id: exposure.session,
@@ -121,11 +129,6 @@ impl Driver {
         self.tell_host(&ToHost::Supervise { restart });
         self.parts.shared.host_pid.store(self.host.pid().unwrap_or(0), Ordering::Relaxed);
     }
-}
-
-/// How the screen of an agent is read.
-fn screen_profile(agent: &Agent) -> Arc<Profile> {
-    Profile::builtin(&agent.name).unwrap_or_else(Profile::plain)
 }
 
 /// When a spec is asked for.

@@ -8,6 +8,7 @@ mod answers;
 mod asks;
 mod agents;
 mod attention;
+mod defaults;
 mod denials;
 mod effects;
 mod facts;
@@ -29,12 +30,13 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::sync::broadcast;
 
 use self::attention::Attentions;
+pub(in crate::node) use self::defaults::NotTyped;
 use self::denials::Denials;
 use self::host_link::HostLink;
 use self::inbox::Inbox;
 use self::loners::Loners;
 use self::unread::Unread;
-use super::commands::{Command, Reply};
+use super::commands::{Command, DriverHandle, Reply};
 use super::worker::LocalWorker;
 use crate::api::{Outbox as _, Problem, ProblemKind, TimeView};
 use crate::config::{Config, Home, Keys};
@@ -84,6 +86,8 @@ pub(in crate::node) struct Parts {
     pub(in crate::node) worker: LocalWorker,
     pub(in crate::node) hub: Hub,
     pub(in crate::node) commands: Receiver<Command>,
+    /// For those who have something to tell later.
+    pub(in crate::node) handle: DriverHandle,
     pub(in crate::node) wake: Arc<OwnedFd>,
     pub(in crate::node) events: broadcast::Sender<Arc<Vec<Arc<Event>>>>,
     pub(in crate::node) shared: Arc<Shared>,

@@ -60,6 +60,7 @@ impl Driver {
                 self.typing(session, input, bytes, actor, reply, now);
             }
             Command::Seen(sighting) => self.seen(*sighting, now),
+            Command::DefaultNotTyped(lost) => self.default_not_typed(*lost, now),
             Command::Waiting { session, reply } => {
                 let told = self.attention.get(session).and_then(Attention::told);
                 let _ = reply.send(Ok(told.map(|told| told.prompt.clone())));
@@ -357,6 +358,7 @@ impl Driver {
                 Command::StillWaiting { session, item } => self.inbox.renew(session, &item, now_ms()),
                 // Made known when the database can be written again.
                 Command::Seen(sighting) => self.seen(*sighting, now_ms()),
+                Command::DefaultNotTyped(lost) => self.default_not_typed(*lost, now_ms()),
                 // Counted, and told when the database can be written again.
                 Command::Denied { action, actor, .. } => self.denials.withhold(&actor, &action, now_ms()),
             }

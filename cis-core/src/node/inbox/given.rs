@@ -30,7 +30,7 @@ pub(super) fn check_open(item: &InboxItem, now: TimestampMs) -> Outcome<()> {
 }
 
 /// An answer to a session, ready for the driver.
-pub(super) fn given(item: &InboxItem, answer: &Answer) -> Outcome<Given> {
+pub(in crate::node) fn given(item: &InboxItem, answer: &Answer) -> Outcome<Given> {
     let Some(session) = item.session else {
         return Err(bad(format!("{} is of no session", item.id)));
     };

@@ -160,9 +160,7 @@ impl Machine {
             if run.state().is_terminal() || !self.is_ours(run) {
                 continue;
             }
-            let held = |index: &u32| {
-                matches!(&run.entry(*index).queued, Some(QueueReason::Account { name, .. }) if name == account)
-            };
+            let held = |index: &u32| matches!(&run.entry(*index).queued, Some(QueueReason::Account { name, .. }) if name == account);
             let changes: Vec<TaskChange> = (0..run.len())
                 .filter(held)
                 .map(|index| queued(run, index, Run::turn(run.spec(index))))

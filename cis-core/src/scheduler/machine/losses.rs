@@ -5,8 +5,8 @@ use crate::api::Report;
 use crate::event::{AttemptOutcome, EventBody, LostBy};
 use crate::ids::{AttemptId, Epoch, HostInstance, NodeDid, RunId};
 use crate::scheduler::input::Rejected;
-use crate::scheduler::outcome::judge;
 use crate::scheduler::live::Live;
+use crate::scheduler::outcome::judge;
 
 impl Machine {
     pub(super) fn attempt_lost(

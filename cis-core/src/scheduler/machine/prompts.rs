@@ -174,14 +174,9 @@ impl Machine {
         self.fail_blocked(attempt.run, index, detail, turn)
     }
 
-    fn fail_blocked(
-        &mut self,
-        id: RunId,
-        index: u32,
-        detail: String,
-        turn: &Turn,
-    ) -> Result<(), Rejected> {
-        let prompt = waiting(self.known(id)?, index).map_or(PromptKind::Unknown, |(_, prompt, _)| prompt.kind);
+    fn fail_blocked(&mut self, id: RunId, index: u32, detail: String, turn: &Turn) -> Result<(), Rejected> {
+        let prompt =
+            waiting(self.known(id)?, index).map_or(PromptKind::Unknown, |(_, prompt, _)| prompt.kind);
         self.stop(id, index, EndReason::Blocked { prompt, detail }, turn)
     }
 
@@ -192,7 +187,8 @@ impl Machine {
         let Some(live) = entry.live.as_ref().filter(|live| live.stopping.is_none()) else { return Ok(()) };
         let (attempt, fence) = (attempt_id(run, index, live.attempt), live.fence);
         let effect = Effect::Cancel { attempt, fence, grace_ms: spec.grace_ms, keep: false };
-        let change = TaskChange { task: spec.id.clone(), state: entry.state, end: Some(reason), queued: None };
+        let change =
+            TaskChange { task: spec.id.clone(), state: entry.state, end: Some(reason), queued: None };
         self.emit(id, EventBody::TaskStatus { changes: vec![change] }, turn)?;
         self.effects.push(effect);
         self.touch(id);
@@ -265,7 +261,9 @@ impl Run {
         let words = prompt.words();
         if self.index.defaults.contains_key(&index) {
             let waited = duration(u64::try_from(now.saturating_sub(prompt.since_ms)).unwrap_or(0));
-            return format!("nobody answered within {within}, and the default did not help: it still waits after {waited} ({words})");
+            return format!(
+                "nobody answered within {within}, and the default did not help: it still waits after {waited} ({words})"
+            );
         }
         if prompt.kind == PromptKind::Password && rule.default.is_some() {
             return format!("nobody typed its password within {within}: no default does that");

@@ -84,7 +84,8 @@ impl Machine {
                     "Sessions of account `{name}` were logged out: none of it starts for {}, then one tries.",
                     span(waits_ms)
                 ));
-                answer.say("Log in to it in a terminal of this machine, and the next one gets on.".to_owned());
+                answer
+                    .say("Log in to it in a terminal of this machine, and the next one gets on.".to_owned());
             }
             Some(QueueReason::Lost { detail }) => {
                 answer.say(format!(

@@ -85,7 +85,9 @@ fn an_account_that_fails_again_and_again_is_left_alone_for_a_while() {
     bench.ends("c", exit(1));
     assert_eq!(
         bench.ticks_after(1000),
-        ["status a=queued(account acme until +60000) b=queued(account acme until +60000) c=queued(account acme until +60000)"]
+        [
+            "status a=queued(account acme until +60000) b=queued(account acme until +60000) c=queued(account acme until +60000)"
+        ]
     );
     let view = bench.machine.why(&run_id(1), &id("a"), bench.now).unwrap();
     assert!(view.because[0].starts_with("Sessions of account `acme` were logged out"), "{view:?}");
@@ -93,7 +95,10 @@ fn an_account_that_fails_again_and_again_is_left_alone_for_a_while() {
     bench.ends("e", exit(0));
     assert_eq!(
         bench.ticks_after(59_000)[..2],
-        ["assigned a#2 f2", "status b=queued(account acme until +120000) c=queued(account acme until +120000)"],
+        [
+            "assigned a#2 f2",
+            "status b=queued(account acme until +120000) c=queued(account acme until +120000)"
+        ],
         "one tries"
     );
     let said = bench.does(InputKind::LoginWorked { account: "acme".into() });

@@ -1,10 +1,9 @@
 //! What an earlier life of the node knew of the sessions that are taken over: the same prompt is the same
-//! item of the inbox, under the same number.
+//! item of the inbox, under the same number. Asks that are open are the inbox's to bring back.
 
 use super::super::Driver;
 use super::Attention;
-use crate::event::{AskRecord, Layer, PromptRecord};
-use crate::ids::InboxId;
+use crate::event::{Layer, PromptRecord};
 use crate::session::protocol::ToHost;
 use crate::store::{KnownItem, Waited};
 
@@ -35,15 +34,13 @@ impl Driver {
 fn restored(waited: Waited) -> Attention {
     let Waited { newest, open } = waited;
     let mut waiting: Option<PromptRecord> = None;
-    let mut asks = Vec::new();
     for known in open.iter().filter(|known| known.waits) {
-        asks.extend(ask(known));
         let newer = known.item.episode > waiting.as_ref().map(|prompt| prompt.episode);
         if let Some(episode) = known.item.episode.filter(|_| newer) {
             waiting = Some(prompt(known, episode));
         }
     }
-    Attention::restored(newest, waiting, asks)
+    Attention::restored(newest, waiting)
 }
 
 fn prompt(known: &KnownItem, episode: u32) -> PromptRecord {
@@ -60,20 +57,4 @@ fn prompt(known: &KnownItem, episode: u32) -> PromptRecord {
         screen: item.screen.clone(),
         ask: known.ask,
     }
-}
-
-fn ask(known: &KnownItem) -> Option<AskRecord> {
-    let item = &known.item;
-    let (ask, ask_type) = known.ask.zip(item.ask_type)?;
-    let thread: InboxId = item.thread.clone().unwrap_or_else(|| item.id.clone());
-    Some(AskRecord {
-        item: item.id.clone(),
-        ask,
-        ask_type,
-        text: item.question.clone(),
-        options: item.options.clone(),
-        urgency: item.urgency,
-        thread,
-        waits: known.waits,
-    })
 }

@@ -94,7 +94,7 @@ fn a_prompt_outlives_the_node() {
         before.settle(session());
     }
     let told = (*before.told().unwrap().prompt).clone();
-    let mut after = Attention::restored(3, Some(told.clone()), Vec::new());
+    let mut after = Attention::restored(3, Some(told.clone()));
     assert!(steps(&mut after).is_empty());
     assert_eq!(after.seed(), Seed { episode: 3, waiting: Some("a".to_owned()) });
     assert_eq!(after.told().unwrap().prompt.item, told.item);
@@ -102,7 +102,7 @@ fn a_prompt_outlives_the_node() {
     after.is_over(3);
     assert_eq!(steps(&mut after), ["3 over"]);
     // Or another one is seen.
-    let mut other = Attention::restored(3, Some(told), Vec::new());
+    let mut other = Attention::restored(3, Some(told));
     other.waits(verdict(4, "b"), String::new());
     assert_eq!(steps(&mut other), ["3 over", "4 question b?"]);
     // An ask is the same one as before.
@@ -110,7 +110,8 @@ fn a_prompt_outlives_the_node() {
     asking.asks(ask(1));
     asking.settle(session());
     let told = (*asking.told().unwrap().prompt).clone();
-    let mut after = Attention::restored(1, Some(told), vec![ask(1)]);
+    let mut after = Attention::restored(1, Some(told));
+    after.asks(ask(1));
     assert_eq!(after.seed(), Seed { episode: 1, waiting: None });
     assert!(steps(&mut after).is_empty());
 }

@@ -29,7 +29,8 @@ pub(super) fn commands(live: &Live, prompt: &Prompt, answer: &mut Answer) {
 /// The prompt that the session of a task waits at, and what is due of it.
 pub(super) fn waits(run: &Run, index: u32, live: &Live, now: TimestampMs, answer: &mut Answer) {
     let Some(prompt) = &live.blocked else { return };
-    let quoted = if prompt.question.is_empty() { String::new() } else { format!(": “{}”", prompt.question) };
+    let quoted =
+        if prompt.question.is_empty() { String::new() } else { format!(": “{}”", prompt.question) };
     let slot = if prompt.kind.frees_slot() { "it holds no slot meanwhile" } else { "it keeps its slot" };
     answer.say(format!(
         "Its session {} for {} ({}; item {}; {slot}){quoted}.",
@@ -49,7 +50,9 @@ pub(super) fn waits(run: &Run, index: u32, live: &Live, now: TimestampMs, answer
             let default = rule.and_then(|rule| rule.default.as_deref()).unwrap_or_default();
             format!("When nobody has answered in {left}, the answer is its default: {default}.")
         }
-        PromptDue::Fail if given => format!("Its default was given; when it still waits in {left}, it fails."),
+        PromptDue::Fail if given => {
+            format!("Its default was given; when it still waits in {left}, it fails.")
+        }
         PromptDue::Fail => format!("It fails when nobody has answered in {left}."),
     });
     if rule.is_some_and(|rule| matches!(rule.action, BlockedAction::Run(_))) {
@@ -62,7 +65,8 @@ pub(super) fn stopping(live: &Live, answer: &mut Answer) {
     match &live.stopping {
         Some(Stop::For(reason)) => answer.say(format!("It is being stopped: {reason}.")),
         Some(Stop::HandedIn(_)) => {
-            answer.say("It has handed in its result: its session is being ended, and it succeeds.".to_owned());
+            answer
+                .say("It has handed in its result: its session is being ended, and it succeeds.".to_owned());
         }
         None => {}
     }

@@ -42,7 +42,9 @@ pub(super) fn before_its_time(run: &Run, index: u32, answer: &mut Answer) {
     let spec = run.spec(index);
     if let Some(handler) = run.handler(index) {
         if handler.when == When::Blocked {
-            answer.say("It stands in [dag.on]: it runs when a session of the run waits for a human.".to_owned());
+            answer.say(
+                "It stands in [dag.on]: it runs when a session of the run waits for a human.".to_owned(),
+            );
             return;
         }
         let last = if handler.is_last() { ", however they end, and after the other handlers" } else { "" };
