@@ -67,7 +67,9 @@ pub(crate) fn ensure(heavy: bool) -> Outcome {
 impl Agent {
     fn ensure(&self, folder: &Path) -> Outcome {
         let (note, said) = (folder.join("installed"), self.packages.join(" "));
-        if std::fs::read_to_string(&note).is_ok_and(|there| there == said) && folder.join(self.binary).exists() {
+        if std::fs::read_to_string(&note).is_ok_and(|there| there == said)
+            && folder.join(self.binary).exists()
+        {
             return Ok(());
         }
         eprintln!("xtask: installing {said} into {} ({})", folder.display(), self.takes);
@@ -99,8 +101,15 @@ impl Agent {
     fn install_npm(&self, folder: &Path) -> Outcome {
         let folder = folder.display().to_string();
         ensure_debian("npm", "npm")?;
-        let mut arguments =
-            vec!["install", "--prefix", &folder, "--no-audit", "--no-fund", "--no-update-notifier", "--loglevel=error"];
+        let mut arguments = vec![
+            "install",
+            "--prefix",
+            &folder,
+            "--no-audit",
+            "--no-fund",
+            "--no-update-notifier",
+            "--loglevel=error",
+        ];
         arguments.extend(self.packages);
         run(program("npm", &arguments))
     }

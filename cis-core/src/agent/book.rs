@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
 
 use super::{Agent, Layer, Screen, read};
-use crate::dag::{Action, Task};
 use crate::dag::diagnose::{Mistake, listed, nearest, quoted};
 use crate::dag::spec::read::{Placed, Reader};
 use crate::dag::spec::toml_tree;
+use crate::dag::{Action, Task};
 use crate::monitor::Profile;
 
 /// The profile of shells.
@@ -163,7 +163,11 @@ impl Resolver {
             let Some(extends) = &last.extends else { break };
             let base = extends.value.as_str();
             if base != last.name.value && !seen.insert(base) {
-                let title = format!("agent {} extends itself by way of {}", quoted(&written.name.value), quoted(base));
+                let title = format!(
+                    "agent {} extends itself by way of {}",
+                    quoted(&written.name.value),
+                    quoted(base)
+                );
                 reader.wrong(Mistake::new(extends.span.clone(), title).help("leave one of these out"));
                 return None;
             }
@@ -208,7 +212,9 @@ impl Resolver {
         let names = || builtin().keys().copied().chain(self.written.keys().map(String::as_str));
         let title = format!("there is no agent {}", quoted(&extends.value));
         match nearest(&extends.value, names()) {
-            Some(near) => Mistake::new(extends.span.clone(), title).label(format!("did you mean \"{near}\"?")),
+            Some(near) => {
+                Mistake::new(extends.span.clone(), title).label(format!("did you mean \"{near}\"?"))
+            }
             None => Mistake::new(extends.span.clone(), title).help(format!("there are {}", listed(names()))),
         }
     }

@@ -18,10 +18,10 @@ use crate::monitor::Idle;
 pub use book::Agents;
 pub(crate) use book::Resolver;
 pub use launch::{Launch, LaunchError};
-pub use screen::Screen;
 #[cfg(test)]
 pub(crate) use read::KEYS;
 pub(crate) use read::{Layer, read};
+pub use screen::Screen;
 
 /// Stands in an argument for the prompt: `--message={prompt}` is one argument.
 pub const PROMPT_PLACE: &str = "{prompt}";

@@ -11,8 +11,20 @@ use crate::dag::spec::read::{Node, Placed, Reader};
 use crate::monitor::Idle;
 
 /// What a profile can say of its start; what its screen means is said beside.
-pub(crate) const KEYS: &[&str] =
-    &["extends", "command", "prompt", "prompt_args", "env", "account", "idle", "login", "login_final", "exit", "timeout", "screen"];
+pub(crate) const KEYS: &[&str] = &[
+    "extends",
+    "command",
+    "prompt",
+    "prompt_args",
+    "env",
+    "account",
+    "idle",
+    "login",
+    "login_final",
+    "exit",
+    "timeout",
+    "screen",
+];
 
 /// More steps to end an agent are a mistake.
 const EXIT_STEPS_MAX: usize = 8;
@@ -62,11 +74,7 @@ impl Layer {
 }
 
 /// Reads a profile's table: what it extends, and what it says. Keys that are not known are mistakes.
-pub(crate) fn read(
-    reader: &mut Reader,
-    name: &str,
-    table: &DeTable<'_>,
-) -> (Option<Placed<String>>, Layer) {
+pub(crate) fn read(reader: &mut Reader, name: &str, table: &DeTable<'_>) -> (Option<Placed<String>>, Layer) {
     known_keys(reader, name, table);
     let (mut extends, mut layer) = (None, Layer::default());
     for (key, node) in table {
@@ -78,16 +86,23 @@ pub(crate) fn read(
             }
             "command" => layer.command = command(reader, node),
             "prompt" => {
-                let choices =
-                    [("argument", Delivery::Argument), ("stdin", Delivery::Stdin), ("typed", Delivery::Typed)];
+                let choices = [
+                    ("argument", Delivery::Argument),
+                    ("stdin", Delivery::Stdin),
+                    ("typed", Delivery::Typed),
+                ];
                 layer.prompt = reader.choice(key, node, &choices);
             }
             "prompt_args" => layer.prompt_args = prompt_args(reader, node),
             "env" => layer.env = env(reader, node),
             "account" => layer.account = filled(reader, key, node, "account = \"work\""),
             "idle" => layer.idle = reader.choice(key, node, &[("done", Idle::Done), ("ask", Idle::Ask)]),
-            "login" => layer.login = reader.choice(key, node, &[("retry", Login::Retry), ("ask", Login::Ask)]),
-            "login_final" => layer.login_final = texts(reader, key, node, "login_final = [\"invalid API key\"]"),
+            "login" => {
+                layer.login = reader.choice(key, node, &[("retry", Login::Retry), ("ask", Login::Ask)])
+            }
+            "login_final" => {
+                layer.login_final = texts(reader, key, node, "login_final = [\"invalid API key\"]")
+            }
             "exit" => layer.exit = exit(reader, node),
             "screen" => layer.screen = screen(reader, node),
             "timeout" => layer.timeout_ms = reader.duration(key, node, false),

@@ -325,7 +325,8 @@ mod tests {
 
     #[test]
     fn profiles_of_agents_are_read_over_those_that_are_built_in() {
-        let text = "[agents.gemini]\ncommand = [\"/opt/gemini\",\n  \"--x\"]\n[agents.mine]\nextends = \"gemini\"\n";
+        let text =
+            "[agents.gemini]\ncommand = [\"/opt/gemini\",\n  \"--x\"]\n[agents.mine]\nextends = \"gemini\"\n";
         let layer = parse(text.as_bytes(), "config.toml").unwrap();
         assert_eq!(layer.agents.get("mine").unwrap().command, ["/opt/gemini", "--x"]);
         assert!(layer.agents.get("codex").is_some());

@@ -70,7 +70,9 @@ fn directory(task: &Task, workdir: &Path) -> Option<PathBuf> {
 pub fn find_program(agent: &Agent, path: Option<&str>, cwd: Option<&Path>) -> Result<(), String> {
     let Some(program) = agent.command.first() else { return Ok(()) };
     let name = &agent.name;
-    let help = format!("install it, or say where it is: [agents.{name}] command = [\"/path/to/it\"] in the configuration");
+    let help = format!(
+        "install it, or say where it is: [agents.{name}] command = [\"/path/to/it\"] in the configuration"
+    );
     if program.contains('/') {
         let place = match (Path::new(program).is_absolute(), cwd) {
             (true, _) => Path::new(program).to_owned(),

@@ -267,7 +267,8 @@ impl NodeApi for Node {
         let config = Arc::clone(&self.config);
         let found = tokio::task::spawn_blocking(move || {
             // As the events of the store have it: an open run is read as well as one that ended.
-            let run = restore::load_run(&readers, &blobs, &config.settings.agents, run).map_err(|error| error.problem())?;
+            let run = restore::load_run(&readers, &blobs, &config.settings.agents, run)
+                .map_err(|error| error.problem())?;
             let Some((task, _)) = run.task(&id) else {
                 let known = run.tasks().map(|(task, _)| task.id.as_str());
                 return Err(no_task(&run_name(run.id(), &run.facts().dag), &id, known));

@@ -51,7 +51,12 @@ impl RestoreError {
 }
 
 /// Folds the events of a run.
-pub(super) fn load_run(readers: &Readers, blobs: &Blobs, agents: &Agents, run: RunId) -> Result<Run, RestoreError> {
+pub(super) fn load_run(
+    readers: &Readers,
+    blobs: &Blobs,
+    agents: &Agents,
+    run: RunId,
+) -> Result<Run, RestoreError> {
     let store = |source| RestoreError::Store { run, source };
     let reader = readers.get().map_err(store)?;
     let mut folded: Option<Run> = None;

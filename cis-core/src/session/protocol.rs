@@ -482,8 +482,13 @@ mod tests {
             files: BTreeMap::from([("/f".to_owned(), "text".to_owned())]),
             stdin: Some("/f".to_owned()),
         };
-        let pipes =
-            Start { io: Io::Pipes { stdin: true }, files: BTreeMap::new(), stdin: None, line: None, ..start.clone() };
+        let pipes = Start {
+            io: Io::Pipes { stdin: true },
+            files: BTreeMap::new(),
+            stdin: None,
+            line: None,
+            ..start.clone()
+        };
         vec![
             ToHost::Hello { version: VERSION, role: Role::Control },
             ToHost::Env { name: "base".to_owned(), vars: BTreeMap::new() },

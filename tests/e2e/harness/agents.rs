@@ -24,7 +24,11 @@ pub fn installed(agent: Installed) -> PathBuf {
     // The tested binary is TARGET/PROFILE/cis.
     let target = Path::new(env!("CARGO_BIN_EXE_cis")).ancestors().nth(2).unwrap();
     let path = target.join("agents").join(name).join(program);
-    assert!(path.exists(), "{} is not there: `cargo xtask agents --all` installs the agents of the tests", path.display());
+    assert!(
+        path.exists(),
+        "{} is not there: `cargo xtask agents --all` installs the agents of the tests",
+        path.display()
+    );
     path
 }
 
@@ -67,6 +71,8 @@ impl Cis {
             "telemetry": { "enabled": false },
         });
         fs::write(home.join(".gemini/settings.json"), settings.to_string()).unwrap();
+        let trusted = serde_json::json!({ self.work().display().to_string(): "TRUST_FOLDER" });
+        fs::write(home.join(".gemini/trustedFolders.json"), trusted.to_string()).unwrap();
         // Its node, as Debian's is too old.
         let path = format!("{}:/usr/local/bin:/usr/bin:/bin", program.parent().unwrap().display());
         self.configure(&format!(

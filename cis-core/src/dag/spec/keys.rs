@@ -149,7 +149,11 @@ pub(super) const TASK: Keys = &[
         key("needs", Shape::Texts, "Tasks that end before it starts."),
         key("command", Shape::Texts, "Program and arguments; each element stays one argument."),
         key("script", Shape::Text, "A text that a shell gets; values travel as environment variables."),
-        key("agent", Shape::Pattern(DAG_ID), "Profile of an agent: claude, codex, gemini …, or of [agents.NAME]."),
+        key(
+            "agent",
+            Shape::Pattern(DAG_ID),
+            "Profile of an agent: claude, codex, gemini …, or of [agents.NAME].",
+        ),
         key("prompt", Shape::Text, "What the agent is to do; may hold {{ … }}."),
         key(
             "prompt_file",

@@ -159,7 +159,8 @@ fn action(reader: &mut Reader, span: &Range<usize>, table: &DeTable<'_>) -> Opti
             }
         },
         [(first, _), (second, _), ..] => {
-            let with_article = |key: &str| if key == "agent" { "an agent".to_owned() } else { format!("a {key}") };
+            let with_article =
+                |key: &str| if key == "agent" { "an agent".to_owned() } else { format!("a {key}") };
             let (first_has, second_has) = (with_article(first.get_ref()), with_article(second.get_ref()));
             let title = format!("this task has {first_has} and {second_has}");
             reader.wrong(

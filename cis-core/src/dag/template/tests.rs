@@ -69,7 +69,9 @@ fn each_element_stays_one_argument() {
 #[test]
 fn a_prompt_is_text_and_its_file_is_named() {
     let agent = |prompt| task(Action::Agent { agent: "gemini".into(), prompt });
-    let rendered_ = rendered(&agent(Prompt::Text("Do {{ params.v }}, it's {{ tasks.a-1.outputs.x }}.".into())), "$(z)").unwrap();
+    let rendered_ =
+        rendered(&agent(Prompt::Text("Do {{ params.v }}, it's {{ tasks.a-1.outputs.x }}.".into())), "$(z)")
+            .unwrap();
     let program = Program::Agent { agent: "gemini".into(), prompt: "Do $(z), it's out.".into() };
     assert_eq!((rendered_.program, rendered_.prompt_file, rendered_.env.len()), (program, None, 0));
     let of_file = rendered(&agent(Prompt::File("prompts/{{ params.v }}.md".into())), "x").unwrap();

@@ -300,7 +300,13 @@ impl Driver {
     }
 
     /// A line of its screen began with a marker. Whoever prints too many of them is not heard each time.
-    pub(super) fn said_on_screen(&mut self, session: SessionId, kind: SaidKind, text: &str, now: TimestampMs) {
+    pub(super) fn said_on_screen(
+        &mut self,
+        session: SessionId,
+        kind: SaidKind,
+        text: &str,
+        now: TimestampMs,
+    ) {
         if !self.attention.of(session).admits_marker(now) {
             return;
         }
@@ -317,5 +323,4 @@ impl Driver {
         let draft = EventDraft { run, at_ms: now, actor: None, cause: None, body };
         self.drafts.push((draft, Beside::Nothing));
     }
-
 }

@@ -5,9 +5,9 @@ use std::path::Path;
 use std::sync::atomic::Ordering;
 
 use super::{Driver, ENDED_TIMES_MAX};
+use crate::agent::PROMPT_BYTES_MAX;
 use crate::api::{CacheUse, FromWorker, Program, Report, TaskSpec, ToWorker, Worker as _};
 use crate::config::Home;
-use crate::agent::PROMPT_BYTES_MAX;
 use crate::dag::{Action, CacheKey, SecretSource, Task, template};
 use crate::event::{AttemptOutcome, FailureCause};
 use crate::ids::{AttemptId, Fence, InputId, SessionId, TimestampMs};
@@ -204,7 +204,9 @@ fn read_prompt(path: &Path) -> Result<String, String> {
         .map_err(|error| format!("prompt_file: {shown} cannot be read: {error}"))?;
     if bytes.len() > PROMPT_BYTES_MAX {
         let limit = PROMPT_BYTES_MAX >> 10;
-        return Err(format!("prompt_file: {shown} is longer than {limit} KiB: let the agent read it by itself"));
+        return Err(format!(
+            "prompt_file: {shown} is longer than {limit} KiB: let the agent read it by itself"
+        ));
     }
     String::from_utf8(bytes).map_err(|_| format!("prompt_file: {shown} is not UTF-8"))
 }

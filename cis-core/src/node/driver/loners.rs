@@ -136,8 +136,13 @@ impl Driver {
         if request.env.is_some() {
             self.loners.queue(ToHost::DropEnv { name: session.to_string() });
         }
-        let loner =
-            Loner { request: Some(request), replies: vec![reply], typed: launch.typed, started: false, exit_recorded: false };
+        let loner = Loner {
+            request: Some(request),
+            replies: vec![reply],
+            typed: launch.typed,
+            started: false,
+            exit_recorded: false,
+        };
         self.loners.live.insert(session, loner);
         self.count_loners();
     }
@@ -256,7 +261,13 @@ impl Driver {
                 self.loner_gone(row.id, detail, now);
                 continue;
             };
-            let loner = Loner { request: None, replies: Vec::new(), typed: None, started: true, exit_recorded: false };
+            let loner = Loner {
+                request: None,
+                replies: Vec::new(),
+                typed: None,
+                started: true,
+                exit_recorded: false,
+            };
             self.loners.live.insert(row.id, loner);
             match there.exit {
                 Some(exit) => {

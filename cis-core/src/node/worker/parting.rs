@@ -24,7 +24,8 @@ impl LocalWorker {
     pub(super) fn part(&mut self, session: SessionId, grace_ms: u64) {
         let profile = self.live.get(&session).and_then(|live| live.profile.as_deref());
         let agent = profile.and_then(|name| self.settings.agents.get(name));
-        let steps: VecDeque<String> = agent.map(|agent| agent.exit.iter().cloned().collect()).unwrap_or_default();
+        let steps: VecDeque<String> =
+            agent.map(|agent| agent.exit.iter().cloned().collect()).unwrap_or_default();
         if steps.is_empty() {
             self.to_host.push(ToHost::Kill { session, grace_ms: Some(grace_ms) });
             return;

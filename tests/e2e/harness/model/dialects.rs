@@ -90,7 +90,10 @@ fn plain_value(field: &Value) -> Value {
         "array" => json!([]),
         "object" => json!({}),
         // Of who speaks next it is the user.
-        _ => choices.and_then(|choices| choices.iter().find(|one| **one == "user").or(choices.first())).cloned().unwrap_or(json!("so")),
+        _ => choices
+            .and_then(|choices| choices.iter().find(|one| **one == "user").or(choices.first()))
+            .cloned()
+            .unwrap_or(json!("so")),
     }
 }
 
@@ -113,7 +116,10 @@ fn names(list: &Value, name: impl Fn(&Value) -> &Value) -> Vec<String> {
 fn command_tool(turn: &Turn, command: &str) -> (String, Value) {
     let known: [(&str, fn(&str) -> Value); 4] = [
         ("run_shell_command", |command| json!({ "command": command, "description": "scripted" })),
-        ("exec_command", |command| json!({ "cmd": command, "sandbox_permissions": "require_escalated", "justification": "scripted" })),
+        (
+            "exec_command",
+            |command| json!({ "cmd": command, "sandbox_permissions": "require_escalated", "justification": "scripted" }),
+        ),
         ("shell_command", |command| json!({ "command": command })),
         ("run", |command| json!({ "command": command })),
     ];
@@ -148,7 +154,9 @@ fn chat_call(reply: &Reply, turn: &Turn) -> Option<Value> {
     let Reply::Run(command) = reply else { return None };
     let (name, arguments) = command_tool(turn, command);
     let id = format!("call_{}", turn.results.len());
-    Some(json!([{ "index": 0, "id": id, "type": "function", "function": { "name": name, "arguments": arguments.to_string() } }]))
+    Some(
+        json!([{ "index": 0, "id": id, "type": "function", "function": { "name": name, "arguments": arguments.to_string() } }]),
+    )
 }
 
 fn chat_stream(reply: &Reply, turn: &Turn) -> Vec<SentEvent> {
@@ -179,8 +187,13 @@ fn chat_whole(reply: &Reply, turn: &Turn) -> Value {
 }
 
 fn responses_turn(body: &Value) -> Turn {
-    let name = |tool: &Value| if tool["name"].is_string() { tool["name"].clone() } else { tool["type"].clone() };
-    let tools = body["tools"].as_array().into_iter().flatten().filter_map(|tool| name(tool).as_str().map(str::to_owned));
+    let name =
+        |tool: &Value| if tool["name"].is_string() { tool["name"].clone() } else { tool["type"].clone() };
+    let tools = body["tools"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|tool| name(tool).as_str().map(str::to_owned));
     let mut turn = Turn { tools: tools.collect(), ..Turn::default() };
     for item in body["input"].as_array().into_iter().flatten() {
         if item["role"] == "user" {
@@ -200,7 +213,9 @@ fn responses_stream(reply: &Reply, turn: &Turn) -> Vec<SentEvent> {
             let call = format!("call_{}", turn.results.len());
             json!({ "type": "function_call", "id": format!("f{call}"), "call_id": call, "name": name, "arguments": arguments.to_string() })
         }
-        _ => json!({ "type": "message", "id": "m", "role": "assistant", "content": [{ "type": "output_text", "text": words(reply) }] }),
+        _ => {
+            json!({ "type": "message", "id": "m", "role": "assistant", "content": [{ "type": "output_text", "text": words(reply) }] })
+        }
     };
     let event = |name: &'static str, mut data: Value| {
         data["type"] = json!(name);
@@ -219,10 +234,16 @@ fn gemini_turn(body: &Value) -> Turn {
     for tool in body["tools"].as_array().into_iter().flatten() {
         turn.tools.extend(names(&tool["functionDeclarations"], |function| &function["name"]));
     }
-    for content in body["contents"].as_array().into_iter().flatten().filter(|content| content["role"] == "user") {
+    for content in
+        body["contents"].as_array().into_iter().flatten().filter(|content| content["role"] == "user")
+    {
         let parts = content["parts"].as_array().map(Vec::as_slice).unwrap_or_default();
-        let results: Vec<String> =
-            parts.iter().map(|part| &part["functionResponse"]).filter(|result| !result.is_null()).map(|result| result["response"].to_string()).collect();
+        let results: Vec<String> = parts
+            .iter()
+            .map(|part| &part["functionResponse"])
+            .filter(|result| !result.is_null())
+            .map(|result| result["response"].to_string())
+            .collect();
         if results.is_empty() {
             turn.user = text_of(&content["parts"]);
             turn.results.clear();

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use indexmap::IndexSet;
 
-use super::super::super::model::{Action, Approval, Cache, CacheKey, DEFAULT_GRACE_MS, Foreach, Prompt, Task};
+use super::super::super::model::{
+    Action, Approval, Cache, CacheKey, DEFAULT_GRACE_MS, Foreach, Prompt, Task,
+};
 use super::super::extras::Items;
 use super::super::task::{Draft, DraftAction, DraftPrompt, is_id};
 use crate::ids::TaskId;
