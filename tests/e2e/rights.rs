@@ -83,7 +83,7 @@ fn inside_a_session_no_node_is_started() {
 }
 
 /// How many refusals the database of this home tells of.
-fn denials(cis: &Cis) -> usize {
+pub fn denials(cis: &Cis) -> usize {
     let path = super::storage::database(cis);
     let database =
         rusqlite::Connection::open_with_flags(path, rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();

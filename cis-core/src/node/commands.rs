@@ -9,7 +9,9 @@ use tokio::sync::oneshot;
 use super::driver::NotTyped;
 use super::upkeep::Victims;
 use crate::agent::Launch;
-use crate::api::{Ask, CreateSession, Decide, GroupView, Problem, ProblemKind, Say, TimeView, WhyView};
+use crate::api::{
+    Ask, CreateSession, Decide, GroupView, HandIn, Problem, ProblemKind, Say, TimeView, WhyView,
+};
 use crate::dag::{Dag, Group};
 use crate::event::{Actor, PromptRecord, RetryScope, RunCreated};
 use crate::ids::{InboxId, InputId, RunId, SessionId, TaskId};
@@ -163,6 +165,13 @@ pub(super) enum Command {
     Say {
         session: SessionId,
         say: Box<Say>,
+        actor: Actor,
+        reply: Reply<()>,
+    },
+    /// A session hands in the result of its task.
+    HandIn {
+        session: SessionId,
+        result: HandIn,
         actor: Actor,
         reply: Reply<()>,
     },

@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep_until};
 use super::api::{Node, internal};
 use super::commands::{Command, Taken};
 use crate::api::{
-    Answer, AnswerReceipt, Ask, AskView, Decide, InboxItem, ListInbox, Listing, Problem, ProblemKind,
+    Answer, AnswerReceipt, Ask, AskView, Decide, HandIn, InboxItem, ListInbox, Listing, Problem, ProblemKind,
     ReadAsk, Say, ThreadMessage,
 };
 use crate::event::{Event, PromptKind};
@@ -140,6 +140,12 @@ impl InboxApi for Node {
         }
         let (say, actor) = (Box::new(say), who.actor());
         self.driver.ask(|reply| Command::Say { session, say, actor, reply }).await
+    }
+
+    async fn hand_in(&self, who: Principal, session: SessionId, result: HandIn) -> Outcome<()> {
+        given::check_result(result.text.as_deref())?;
+        let actor = who.actor();
+        self.driver.ask(|reply| Command::HandIn { session, result, actor, reply }).await
     }
 }
 

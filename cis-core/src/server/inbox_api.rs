@@ -3,7 +3,8 @@
 use std::future::Future;
 
 use crate::api::{
-    Answer, AnswerReceipt, Ask, AskView, InboxItem, ListInbox, Listing, Problem, ReadAsk, Say, ThreadMessage,
+    Answer, AnswerReceipt, Ask, AskView, HandIn, InboxItem, ListInbox, Listing, Problem, ReadAsk, Say,
+    ThreadMessage,
 };
 use crate::ids::{InboxId, SessionId};
 use crate::policy::Principal;
@@ -45,5 +46,12 @@ pub trait InboxApi: Send + Sync + 'static {
         principal: Principal,
         session: SessionId,
         say: Say,
+    ) -> impl Future<Output = Outcome<()>> + Send;
+    /// A session hands in the result of its task.
+    fn hand_in(
+        &self,
+        principal: Principal,
+        session: SessionId,
+        result: HandIn,
     ) -> impl Future<Output = Outcome<()>> + Send;
 }

@@ -11,7 +11,8 @@ use super::errors::Failure;
 use super::node_api::NodeApi;
 use super::routes::{Args, Body, Caller, Name, Outcome, admit, session_for};
 use crate::api::{
-    Answer, AnswerReceipt, Ask, AskView, InboxItem, ListInbox, Listing, ReadAsk, Say, ThreadMessage, paths,
+    Answer, AnswerReceipt, Ask, AskView, HandIn, InboxItem, ListInbox, Listing, ReadAsk, Say, ThreadMessage,
+    paths,
 };
 use crate::ids::{InboxId, SessionId};
 use crate::policy::{Action, Principal, Who};
@@ -28,6 +29,7 @@ pub(super) fn routes<N: NodeApi>() -> Router<Arc<N>> {
         .route(paths::SESSION_ASKS, post(ask::<N>))
         .route(paths::SESSION_ASK, get(read_ask::<N>))
         .route(paths::SESSION_SAY, post(say::<N>))
+        .route(paths::SESSION_HAND_IN, post(hand_in::<N>))
 }
 
 async fn inbox<N: NodeApi>(
@@ -104,6 +106,17 @@ async fn say<N: NodeApi>(
 ) -> Result<StatusCode, Failure> {
     let session = speaker(&node, &who, name).await?;
     node.say(who, session, body?.0).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn hand_in<N: NodeApi>(
+    State(node): State<Arc<N>>,
+    Caller(who): Caller,
+    Name(name): Name<String>,
+    body: Body<HandIn>,
+) -> Result<StatusCode, Failure> {
+    let session = speaker(&node, &who, name).await?;
+    node.hand_in(who, session, body?.0).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -7,7 +7,7 @@ use super::Driver;
 use super::attention::HANDED_IN_BYTES_MAX;
 use crate::agent::Login;
 use crate::event::{PromptKind, SaidKind};
-use crate::ids::{AttemptId, InputId, SessionId, TimestampMs};
+use crate::ids::{InputId, SessionId, TimestampMs};
 use crate::monitor::Verdict;
 use crate::scheduler::{Input, InputKind};
 
@@ -59,10 +59,6 @@ impl Driver {
         self.said_on_screen(session, SaidKind::Response, &text, now);
         let Some(attempt) = self.parts.worker.attempt_of(session).cloned() else { return };
         self.login_works(session, now);
-        self.hand_in(attempt, text, now);
-    }
-
-    fn hand_in(&mut self, attempt: AttemptId, text: String, now: TimestampMs) {
         let text = text[..text.floor_char_boundary(HANDED_IN_BYTES_MAX)].to_owned();
         let text = Some(text).filter(|text| !text.trim().is_empty());
         self.handle(Input::internal(InputKind::HandIn { attempt, text }), now);

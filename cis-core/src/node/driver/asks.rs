@@ -1,11 +1,12 @@
 //! What sessions say by themselves: asks, and what they tell.
 
 use super::{Beside, Driver, confirmation};
-use crate::api::{Ask, Problem, ProblemKind, Say};
+use crate::api::{Ask, HandIn, Problem, ProblemKind, Say};
 use crate::event::{Actor, AskRecord, AskType, EventBody, EventDraft, PromptOption, SaidRecord};
 use crate::ids::{InboxId, InputId, RunId, SessionId, TaskId, TimestampMs};
 use crate::node::commands::Reply;
 use crate::policy::redact::Redactor;
+use crate::scheduler::{Input, InputKind};
 use crate::store::{InboxFilter, KnownItem};
 
 impl Driver {
@@ -113,6 +114,48 @@ impl Driver {
         self.made.insert(say.input, said(session));
         let body = EventBody::SessionSaid { session, task, said: Box::new(said_now) };
         self.say_as(run, actor, say.input, body, now);
+        Ok(())
+    }
+
+    /// A session hands in the result of its task: it is ended.
+    pub(super) fn hand_in(
+        &mut self,
+        session: SessionId,
+        result: HandIn,
+        actor: Actor,
+        reply: Reply<()>,
+        now: TimestampMs,
+    ) {
+        let input = result.input;
+        let answer = match self.made_by(input) {
+            Ok(None) => self.hand_in_now(session, result, actor, now),
+            Ok(Some(made)) if made == handed_in(session) => Ok(()),
+            Ok(Some(_)) => Err(super::requests::taken(input)),
+            Err(problem) => Err(problem),
+        };
+        self.confirmations.push(confirmation(reply, answer));
+    }
+
+    fn hand_in_now(
+        &mut self,
+        session: SessionId,
+        result: HandIn,
+        actor: Actor,
+        now: TimestampMs,
+    ) -> Result<(), Problem> {
+        self.speaker(session, now)?;
+        let Some(attempt) = self.parts.worker.attempt_of(session).cloned() else {
+            let detail = format!("session {session} works on no task: there is nothing to hand in");
+            return Err(Problem::new(ProblemKind::Conflict, detail)
+                .hint("it ends by itself, or with `cis session terminate`"));
+        };
+        let text = result.text.map(|text| self.redactor_of(session).redact(&text));
+        let kind = InputKind::HandIn { attempt, text };
+        let input = Input { kind, actor: Some(actor), cause: Some(result.input) };
+        let handled = self.parts.machine.handle(input, now, &mut self.ids);
+        self.collect();
+        handled.map_err(|rejected| super::requests::problem(&rejected))?;
+        self.made.insert(result.input, handed_in(session));
         Ok(())
     }
 
@@ -244,4 +287,9 @@ pub(super) fn asked(session: SessionId, item: &InboxId) -> String {
 /// Of one that told something.
 pub(super) fn said(session: SessionId) -> String {
     format!("said by {session}")
+}
+
+/// Of one that handed in a result.
+pub(super) fn handed_in(session: SessionId) -> String {
+    format!("handed in by {session}")
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::answers::answered;
-use super::asks::{asked, said};
+use super::asks::{asked, handed_in, said};
 use super::requests::typed_into;
 use super::{Beside, Driver, STUCK_RETRY_MS};
 use crate::event::{Event, EventBody, EventDraft};
@@ -82,6 +82,9 @@ fn append(
         }
         (EventBody::SessionSaid { session, .. }, Some(input), _) => {
             writer.remember_input(input, &said(*session))
+        }
+        (EventBody::TaskHandedIn { session, .. }, Some(input), _) => {
+            writer.remember_input(input, &handed_in(*session))
         }
         (EventBody::SessionAnswered { session, item, .. }, Some(input), _) => {
             writer.remember_input(input, &answered(*session, item))

@@ -68,6 +68,9 @@ impl Driver {
             Command::Ask { session, ask, actor, reply } => self.ask(session, *ask, actor, reply, now),
             Command::StillWaiting { session, item } => self.inbox.renew(session, &item, now),
             Command::Say { session, say, actor, reply } => self.say(session, *say, actor, reply, now),
+            Command::HandIn { session, result, actor, reply } => {
+                self.hand_in(session, result, actor, reply, now);
+            }
             Command::Answer { given, actor, reply } => self.answer(*given, actor, reply, now),
             Command::AnswerVoid { session, item, input, detail, reply } => {
                 self.answer_void(session, item, input, detail, now);
@@ -351,7 +354,9 @@ impl Driver {
                 Command::CreateSession { reply, .. } => drop(reply.send(Err(problem()))),
                 Command::Waiting { reply, .. } => drop(reply.send(Err(problem()))),
                 Command::Ask { reply, .. } => drop(reply.send(Err(problem()))),
-                Command::Say { reply, .. } | Command::AnswerVoid { reply, .. } => {
+                Command::Say { reply, .. }
+                | Command::HandIn { reply, .. }
+                | Command::AnswerVoid { reply, .. } => {
                     drop(reply.send(Err(problem())));
                 }
                 Command::Answer { reply, .. } => drop(reply.send(Err(problem()))),
@@ -377,7 +382,7 @@ pub(super) fn taken(input: InputId) -> Problem {
 }
 
 /// What the scheduler refuses, as the API says it.
-fn problem(rejected: &Rejected) -> Problem {
+pub(super) fn problem(rejected: &Rejected) -> Problem {
     let kind = match rejected {
         Rejected::NoRun(_) | Rejected::NoTask { .. } | Rejected::NoGroup(_) => ProblemKind::NotFound,
         Rejected::Invalid(_) => ProblemKind::BadInput,

@@ -1,6 +1,7 @@
 //! What people and sessions send, checked: options that are there, text that types nothing else.
 
 use crate::api::{Answer, AnswerWith, Ask, InboxItem, Problem, ProblemKind, Say};
+use crate::dag::outputs::MAX_VALUE_BYTES;
 use crate::event::{AskType, LABEL_CHARS_MAX, OPTIONS_MAX, PromptKind, PromptOption};
 use crate::ids::TimestampMs;
 use crate::node::commands::{Given, Typed};
@@ -197,6 +198,19 @@ pub(super) fn check_say(say: &Say) -> Outcome<()> {
         return Err(bad("a percentage is 0 to 100"));
     }
     check_lines("what is told", &say.text)
+}
+
+/// What a session hands in: as long as an output of a task may be.
+pub(super) fn check_result(text: Option<&str>) -> Outcome<()> {
+    let Some(text) = text else { return Ok(()) };
+    if text.contains('\0') {
+        return Err(bad("the result holds a NUL byte"));
+    }
+    if text.len() > MAX_VALUE_BYTES {
+        return Err(bad(format!("the result is longer than {} KiB", MAX_VALUE_BYTES >> 10))
+            .hint("write it to a file, and hand in its path"));
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -25,7 +25,7 @@ fn skip_ends_it_without_a_failure() {
     let why = "skipped: it waited for a human (permission: “Run it?”), and on_blocked = \"skip\"";
     assert_eq!(
         said,
-        ["blocked a 1".to_owned(), format!("status a=running({why})"), "> cancel a#1 f1 5000 ms".to_owned()]
+        ["blocked a 1".to_owned(), format!("status a=running({why})"), "> cancel a#1 f1 5000".to_owned()]
     );
     bench.restart();
     let said = bench.ends("a", AttemptOutcome::Cancelled);
@@ -121,10 +121,11 @@ fn a_deadline_without_a_default_fails_it() {
     let mut bench = Bench::started(vec![asks(rule)]);
     bench.blocks_as("a", 1, PromptKind::Trust);
     bench.restart();
+    assert!(bench.does(InputKind::Tick).is_empty());
     assert!(bench.ticks_after(59_999).is_empty());
     assert_eq!(
         bench.ticks_after(1),
-        ["status a=running(nobody answered within 1m 00s (trust: “Run it?”))", "> cancel a#1 f1 5000 ms"]
+        ["status a=running(nobody answered within 1m 00s (trust: “Run it?”))", "> cancel a#1 f1 5000"]
     );
     assert_eq!(bench.machine.poll_timeout(), None);
     assert_eq!(

@@ -1,6 +1,7 @@
 //! `cis task`: what a program in a session says by itself, with the rights of that session alone.
 
 mod ask;
+mod complete;
 mod output;
 mod review;
 mod say;
@@ -23,6 +24,7 @@ pub(crate) enum Command {
     Progress(say::Progress),
     Respond(say::Respond),
     Output(output::Args),
+    Complete(complete::Args),
 }
 
 pub(crate) fn run(context: &Context, command: &Command) -> Result<Exit, CliError> {
@@ -38,6 +40,7 @@ pub(crate) fn run(context: &Context, command: &Command) -> Result<Exit, CliError
         Command::Progress(args) => say::progress(context, args),
         Command::Respond(args) => say::respond(context, args),
         Command::Output(args) => output::run(args),
+        Command::Complete(args) => complete::run(context, args),
     }
 }
 

@@ -18,6 +18,22 @@ impl Draft {
     }
 }
 
+impl DraftAction {
+    /// What it is once its names are known to be right; `shell` is for scripts.
+    pub(in crate::dag::spec) fn finish(self, shell: &str) -> Action {
+        match self {
+            Self::Command(argv) => Action::Command(argv.into_iter().map(|argument| argument.value).collect()),
+            Self::Script(script) => Action::Script { text: script.value, shell: shell.to_owned() },
+            Self::Agent { agent, prompt: DraftPrompt::Text(text) } => {
+                Action::Agent { agent, prompt: Prompt::Text(text.value) }
+            }
+            Self::Agent { agent, prompt: DraftPrompt::File(path) } => {
+                Action::Agent { agent, prompt: Prompt::File(path.value) }
+            }
+        }
+    }
+}
+
 /// The tasks, which share the texts of their ids; none where something in a draft was wrong.
 pub(super) fn all(drafts: Vec<Draft>) -> Option<Vec<Task>> {
     let good = |draft: &Draft| TaskId::new(&draft.id.as_ref().filter(|id| is_id(&id.value))?.value).ok();
@@ -39,22 +55,11 @@ fn finished(draft: Draft, ids: &IndexSet<TaskId>) -> Option<Task> {
             needs.push(ids.get(need.value.as_str())?.clone());
         }
     }
-    let action = match draft.action? {
-        DraftAction::Command(argv) => {
-            Action::Command(argv.into_iter().map(|argument| argument.value).collect())
-        }
-        DraftAction::Script(script) => Action::Script { text: script.value, shell },
-        DraftAction::Agent { agent, prompt } => {
-            let prompt = match prompt {
-                DraftPrompt::Text(text) => Prompt::Text(text.value),
-                DraftPrompt::File(path) => Prompt::File(path.value),
-            };
-            Action::Agent { agent, prompt }
-        }
-    };
+    let action = draft.action?.finish(&shell);
     let layer = *draft.layer;
     // What holds for the other tasks of the file does not take an agent's terminal away.
     let needs_tty = matches!(action, Action::Agent { .. });
+    let on_blocked = layer.on_blocked.finish(&shell);
     let mut task = Task {
         needs,
         trigger: layer.trigger.map(|trigger| trigger.value).unwrap_or_default(),
@@ -71,6 +76,7 @@ fn finished(draft: Draft, ids: &IndexSet<TaskId>) -> Option<Task> {
         allow_failure: layer.allow_failure.unwrap_or(false),
         outputs: draft.outputs,
         retry_lost: layer.retry_lost.unwrap_or(true),
+        on_blocked,
         ..Task::new(id, action)
     };
     if let Some(extras) = draft.extras {

@@ -1,0 +1,51 @@
+//! `cis task complete`.
+
+use std::io::Read as _;
+
+use cis_core::api::HandIn;
+
+use crate::context::Context;
+use crate::error::{CliError, Exit};
+use crate::{input_id, output};
+
+/// Longer results are refused anyway.
+const TEXT_BYTES_MAX: u64 = 1 << 20;
+
+/// Hands in the result of the task: its session is ended, and the task has succeeded
+///
+/// For programs that go on waiting when their work is done, such as agents. Outputs that the task declares must be
+/// there by then.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  cis task complete
+  cis task complete --text \"12 of 12 tests pass\"
+  cis task complete --text - < report.md")]
+pub(crate) struct Args {
+    /// The result in words, the task's output for those that need it; `-` reads it from standard input
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
+    text: Option<String>,
+}
+
+pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
+    let text = match args.text.as_deref() {
+        Some("-") => {
+            let mut text = String::new();
+            std::io::stdin()
+                .lock()
+                .take(TEXT_BYTES_MAX)
+                .read_to_string(&mut text)
+                .map_err(|error| CliError::bad_input(format!("no text could be read: {error}")))?;
+            Some(text)
+        }
+        text => text.map(str::to_owned),
+    };
+    let client = context.client()?;
+    context.block_on(async {
+        client.hand_in(&HandIn { text, input: input_id::new()? }).await?;
+        if context.json {
+            output::json_line(&serde_json::json!({ "handed_in": true }))?;
+        }
+        Ok(Exit::OK)
+    })
+}

@@ -1,0 +1,262 @@
+//! What sessions say by themselves, and people's answers to it: asks, permissions, reviews, results.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::harness::{Cis, Running, eventually, kill_9, pause};
+use super::rights::denials;
+
+/// A run of one task whose session does this. `$E2E_WORK` is the directory of the test's files.
+fn task(script: &str) -> String {
+    format!(
+        "version = 1\n[dag]\nid = \"ask\"\n[[tasks]]\nid = \"a\"\ntty = false\nscript = '''\ncis() {{ \"$E2E_CIS\" \"$@\"; }}\n{script}\n'''\n"
+    )
+}
+
+/// The only item that waits, once there is one.
+#[track_caller]
+pub fn item(cis: &Cis) -> Value {
+    eventually("something waits", || cis.json(&["inbox"])["items"].as_array()?.first().cloned())
+}
+
+fn id(item: &Value) -> String {
+    item["id"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_session_asks_and_gets_the_answer_of_whoever_was_first() {
+    let cis = Cis::new();
+    let run = cis.start(&task(
+        r#"cis task ask "Which database?" --option staging --option production > "$E2E_WORK/said""#,
+    ));
+    let asked = item(&cis);
+    assert_eq!(asked["question"], "Which database?");
+    assert_eq!((&asked["kind"], &asked["ask_type"]), (&"question".into(), &"clarification".into()));
+    assert_eq!((&asked["task"], &asked["run"]), (&"a".into(), &run.as_str().into()));
+    assert_eq!(asked["options"][1]["label"], "production");
+    eventually("its session is blocked", || {
+        (cis.json(&["dag", "sessions"])["items"][0]["state"] == "blocked").then_some(())
+    });
+    let shown = cis.ok(["inbox"]);
+    assert!(
+        shown.contains("2. production") && shown.contains(&format!("cis answer {} 1", id(&asked))),
+        "{shown}"
+    );
+    for bad in [&["maybe"][..], &["3"], &["--keys", "y"], &["--text", "a\u{7}b"], &["--text", ""]] {
+        cis.run([&["answer", &id(&asked)], bad].concat()).expect(2);
+    }
+    let long = "x".repeat(4097);
+    cis.run(["answer", &id(&asked), "--text", &long]).expect(2);
+    let said = cis.ok(["answer", &id(&asked).to_uppercase()[..4], "prod"]);
+    assert_eq!(said, format!("Answered {}: production\n", id(&asked)));
+    cis.wait_run(&run, "succeeded");
+    assert_eq!(cis.read("said"), "production\n");
+    let late = cis.run(["answer", &id(&asked), "staging"]).expect(3).stderr;
+    assert!(late.contains(&format!("{} was answered by uid:", id(&asked))), "{late}");
+    let closed = cis.json(&["inbox", "show", &id(&asked)]);
+    assert_eq!(
+        (&closed["closed"]["how"], &closed["closed"]["text"]),
+        (&"answered".into(), &"production".into())
+    );
+    assert_eq!(cis.ok(["inbox"]), "Nothing waits for you.\n");
+}
+
+#[test]
+fn of_many_answers_at_once_one_counts() {
+    let cis = Cis::new();
+    let run = cis.start(&task(r#"cis task ask "Who?" > "$E2E_WORK/said""#));
+    let asked = id(&item(&cis));
+    let names: Vec<String> = (0..12).map(|n| format!("number {n}")).collect();
+    let answers: Vec<Running> =
+        names.iter().map(|name| cis.spawn(["answer", &asked, "--text", name])).collect();
+    let ended: Vec<_> = answers.into_iter().map(Running::wait).collect();
+    let first: Vec<usize> = (0..12).filter(|n| ended[*n].code == Some(0)).collect();
+    assert_eq!(first.len(), 1, "{ended:?}");
+    for late in ended.iter().filter(|late| late.code != Some(0)) {
+        assert!(late.stderr.contains("was answered by uid:"), "{late:?}");
+    }
+    cis.wait_run(&run, "succeeded");
+    assert_eq!(cis.read("said"), format!("{}\n", names[first[0]]));
+}
+
+#[test]
+fn a_question_outlives_the_node_and_a_thread_goes_on() {
+    let cis = Cis::new();
+    let run = cis.start(&task(
+        r#"
+id=$(cis task ask "First?" --no-wait); echo "$id" > "$E2E_WORK/id"
+cis task progress "half way" --percent 50 --thread "$id"
+cis task ask --wait-for "$id" > "$E2E_WORK/first"
+cis task ask "Second?" --thread "$id" > "$E2E_WORK/second"
+"#,
+    ));
+    let first = id(&item(&cis));
+    eventually("progress is shown", || cis.ok(["dag", "show", &run]).contains("50 % half way").then_some(()));
+    assert_eq!(cis.task(&run, "a")["said"]["percent"], 50);
+    kill_9(cis.node_pid().unwrap());
+    cis.ok(["answer", &first, "--text", "one"]);
+    eventually("the second question", || (item(&cis)["question"] == "Second?").then_some(()));
+    let second = id(&item(&cis));
+    kill_9(cis.node_pid().unwrap());
+    eventually("it waits still", || (id(&item(&cis)) == second).then_some(()));
+    cis.ok(["answer", &second, "--text", "two", "--reason", "after some thought"]);
+    cis.wait_run(&run, "succeeded");
+    assert_eq!((cis.read("first"), cis.read("second")), ("one\n".into(), "two\n".into()));
+    let shown = cis.ok(["inbox", "show", &first]);
+    for line in
+        ["asked: First?", "progress: half way", "answered: one", "asked: Second?", "two: after some thought"]
+    {
+        assert!(shown.contains(line), "{line}: {shown}");
+    }
+}
+
+#[test]
+fn permissions_and_reviews_are_exit_codes() {
+    let cis = Cis::new();
+    let run = cis.start(&task(
+        r#"
+say() { cis "$@" 2>> "$E2E_WORK/why"; echo $? >> "$E2E_WORK/codes"; }
+say task request-permission "Drop the table?"
+say task request-permission "Drop the other?"
+say task review "Look at db/42.sql"
+say task review "And now?"
+"#,
+    ));
+    let wait =
+        |question: &str| eventually(question, || (item(&cis)["question"] == question).then(|| item(&cis)));
+    let first = wait("Drop the table?");
+    assert_eq!((&first["kind"], &first["options"][0]["id"]), (&"permission".into(), &"allow".into()));
+    cis.run(["answer", &id(&first), "--text", "well"]).expect(2);
+    cis.ok(["answer", &id(&first), "allow_once"]);
+    cis.ok(["answer", &id(&wait("Drop the other?")), "deny", "--reason", "it is in use"]);
+    assert_eq!(wait("Look at db/42.sql")["kind"], "review");
+    let said = cis.ok(["dag", "reject", "a", "--reason", "no index"]);
+    assert!(said.starts_with("The work of task a of run ") && said.ends_with("is rejected.\n"), "{said}");
+    wait("And now?");
+    cis.ok(["dag", "approve", &run, "a"]);
+    cis.wait_run(&run, "succeeded");
+    assert_eq!(cis.read("codes"), "0\n1\n1\n0\n");
+    let why = cis.read("why");
+    assert!(why.contains("denied by uid:") && why.contains(": it is in use\n"), "{why}");
+    assert!(why.contains("rejected by uid:") && why.contains(": no index\n"), "{why}");
+}
+
+#[test]
+fn results_are_handed_in_and_outputs_written() {
+    let cis = Cis::new();
+    let text = r#"
+version = 1
+[dag]
+id = "result"
+[[tasks]]
+id = "a"
+tty = false
+outputs = { version = { type = "string" }, notes = { type = "string" } }
+script = '''
+"$E2E_CIS" task output version=1.4.2 "notes=two
+lines"
+"$E2E_CIS" task complete --text "all is well"
+sleep 300
+'''
+[[tasks]]
+id = "b"
+needs = ["a"]
+tty = false
+command = ["printf", "%s|%s", "{{ tasks.a.outputs.version }}", "{{ tasks.a.outputs.notes }}"]
+"#;
+    let run = cis.start(text);
+    cis.wait_run(&run, "succeeded");
+    assert_eq!(cis.ok(["dag", "logs", "b"]).replace('\r', ""), "1.4.2|two\nlines");
+}
+
+#[test]
+fn what_a_session_may_not_say_is_refused_and_audited() {
+    let cis = Cis::new();
+    // Another session, whose token the first one has got hold of.
+    let other = "version = 1\n[dag]\nid = \"o\"\n[[tasks]]\nid = \"o\"\ntty = false\nscript = 'echo \"$CIS_TOKEN\" > \"$E2E_WORK/foreign\"; while [ ! -e \"$E2E_WORK/done\" ]; do sleep 0.05; done'\n";
+    let other = cis.start(other);
+    eventually("the other one is there", || (!cis.read("foreign").is_empty()).then_some(()));
+    let run = cis.start(&task(
+        r#"
+cis task ask "Please?" --no-wait > "$E2E_WORK/id"; id=$(cat "$E2E_WORK/id")
+try() { "$@" >> "$E2E_WORK/all" 2>&1; echo "$? $*" >> "$E2E_WORK/tries"; }
+try "$E2E_CIS" answer "$id" --text "yes, myself"
+try "$E2E_CIS" inbox
+try "$E2E_CIS" inbox show "$id"
+try "$E2E_CIS" dag unblock "$CIS_RUN_ID/a" --text yes
+try env CIS_TOKEN=0000 "$E2E_CIS" task ask "forged?" --no-wait
+try env -u CIS_TOKEN "$E2E_CIS" task notify "without"
+try env CIS_TOKEN="$(cat "$E2E_WORK/foreign")" "$E2E_CIS" task ask --wait-for "$id" --timeout 1s
+try env -u CIS_TOKEN -u CIS_SOCKET -u CIS_ATTEMPT -u CIS_RUN_ID setsid "$E2E_CIS" answer "$id" --text "as somebody"
+echo done > "$E2E_WORK/done"
+cis task ask --wait-for "$id" > "$E2E_WORK/said"
+"#,
+    ));
+    eventually("it has tried everything", || (!cis.read("done").is_empty()).then_some(()));
+    let tries = cis.read("tries");
+    assert_eq!(tries.lines().count(), 8, "{tries}");
+    assert!(!tries.lines().any(|line| line.starts_with("0 ")), "something was allowed:\n{tries}");
+    let denied = denials(&cis);
+    assert!(denied >= 7, "{denied} refusals are events; {tries}{}", cis.read("all"));
+    let asked = item(&cis);
+    assert_eq!((id(&asked), &asked["answered_by"]), (cis.read("id").trim().to_owned(), &Value::Null));
+    cis.ok(["answer", &id(&asked), "--text", "by a human"]);
+    cis.wait_run(&run, "succeeded");
+    assert_eq!(cis.read("said"), "by a human\n");
+    cis.wait_run(&other, "succeeded");
+}
+
+#[test]
+fn what_is_asked_is_text_and_people_use_other_commands() {
+    let cis = Cis::new();
+    let run = cis.start(&task(
+        r#"
+no() { cis "$@" > /dev/null 2>> "$E2E_WORK/why"; echo $? >> "$E2E_WORK/codes"; }
+no task ask "$(printf 'a\033]0;x\007b')" --no-wait
+no task ask "$(head -c 5000 /dev/zero | tr '\0' x)" --no-wait
+no task ask "x" --option a --option a --no-wait
+no task ask "x" --thread zzzzzz --no-wait
+no task notify ""
+no task progress "$(printf 'a\033b')"
+no task output 1x=2
+no task output nothing
+no task ask "In time?" --timeout 100ms
+"#,
+    ));
+    cis.wait_run(&run, "succeeded");
+    assert_eq!(cis.read("codes"), "2\n".repeat(8) + "1\n", "{}", cis.read("why"));
+    let outside = cis.run(["task", "ask", "x"]).expect(2).stderr;
+    assert!(outside.contains("this is no session"), "{outside}");
+    // The question whose asker gave up is not there any more once its session has ended.
+    assert_eq!(cis.ok(["inbox"]), "Nothing waits for you.\n");
+    for (name, code) in [("zzzzzz", 2), ("0", 2), ("", 2)] {
+        cis.run(["answer", name, "--text", "x"]).expect(code);
+    }
+}
+
+#[test]
+fn a_question_is_withdrawn_when_its_asker_is_gone() {
+    let cis = Cis::new();
+    let run = cis.start(&task(
+        r#"
+"$E2E_CIS" task ask "Anybody?" & asker=$!
+while [ ! -e "$E2E_WORK/kill" ]; do sleep 0.05; done
+kill -9 $asker; wait $asker
+while [ ! -e "$E2E_WORK/end" ]; do sleep 0.05; done
+"#,
+    ));
+    let asked = id(&item(&cis));
+    cis.write("kill", "");
+    // It has a lease of 30 s.
+    pause(Duration::from_secs(20));
+    assert_eq!(id(&item(&cis)), asked);
+    eventually("it is withdrawn", || {
+        (cis.json(&["inbox", "show", &asked])["closed"]["how"] == "withdrawn").then_some(())
+    });
+    eventually("its session works again", || {
+        (cis.json(&["dag", "sessions"])["items"][0]["state"] == "working").then_some(())
+    });
+    cis.write("end", "");
+    cis.wait_run(&run, "succeeded");
+}
