@@ -202,7 +202,7 @@ impl Arbiter {
     fn by_rule(&self, now: TimestampMs) -> Option<Candidate> {
         let (found, kind, since) = self.prompt_found()?;
         let idle = kind == PromptKind::Idle;
-        if idle && self.terminal.works() {
+        if idle && self.terminal.says_working() {
             return None;
         }
         let mut hold = found.hold_ms;

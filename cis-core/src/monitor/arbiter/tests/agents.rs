@@ -123,6 +123,21 @@ fn a_title_raises_what_the_rules_then_read() {
 }
 
 #[test]
+fn a_title_that_says_nothing_any_more_keeps_nobody_from_being_done() {
+    let done = "✦ It is done.\n\n────────\n >   Type your message\n";
+    for last in ["✦  Working… (x)", "✋  Action Required (x)"] {
+        let mut story = Story::of(Profile::builtin("gemini").expect("built in").with_idle(Idle::Done));
+        story
+            .title("✦  Working… (x)")
+            .shows(" ⠙ Thinking... (esc to cancel, 2s)\n >   Type your message\n")
+            .pass(2000);
+        story.title(last).pass(500).title("◇  Ready (x)").shows(done).pass(30_000);
+        let told = story.take();
+        assert!(told.ends_with("done: It is done.\n"), "{last}: {told}");
+    }
+}
+
+#[test]
 fn a_blinking_title_is_no_output() {
     let mut story = Story::plain();
     story.shows("Name: ").reads("bash", ReaderHow::Read, LINES);
