@@ -50,6 +50,7 @@ fn main() {
         warn_ms: None,
         grace_ms: 10_000,
         files: BTreeMap::new(),
+        stdin: None,
     };
     let began = Instant::now();
     let (mut started, mut ended) = (0, 0);

@@ -3,6 +3,7 @@
 //! Pure folders (no clock, no randomness, no IO) are always there; io folders sit behind the
 //! features `client` and `node`.
 
+pub mod agent;
 pub mod api;
 pub mod dag;
 pub mod event;

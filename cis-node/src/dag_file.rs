@@ -29,6 +29,9 @@ pub(crate) struct Checked {
     pub(crate) dag: String,
     /// How many tasks there are.
     pub(crate) tasks: usize,
+    /// All of it.
+    #[serde(skip)]
+    pub(crate) file: Dag,
 }
 
 /// Reads `name`; `-` is standard input.
@@ -73,7 +76,7 @@ pub(crate) fn check(file: &DagFile, params: &BTreeMap<String, String>) -> Result
     if !params.is_empty() {
         cis_core::dag::resolve_params(&dag, params).map_err(|wrong| bad(wrong.join("\n")))?;
     }
-    Ok(Checked { dag: dag.id, tasks: dag.tasks.len() })
+    Ok(Checked { dag: dag.id.clone(), tasks: dag.tasks.len(), file: dag })
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@
 
 mod harness;
 
+mod agents;
 mod ahead;
 mod artifacts;
 mod asking;

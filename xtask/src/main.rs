@@ -9,6 +9,7 @@
     reason = "a tool for the terminal: it reads clock, files and environment, and prints"
 )]
 
+mod agents;
 mod bench;
 mod commands;
 mod process;

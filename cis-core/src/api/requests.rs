@@ -106,8 +106,11 @@ pub struct ListSessions {
 /// Makes a session without a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CreateSession {
-    /// Program and arguments.
+    /// Program and arguments; of an agent none: its profile says what is run.
     pub argv: Vec<String>,
+    /// It is an agent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<StartAgent>,
     /// A name to call it by.
     pub name: Option<String>,
     /// Absolute directory.
@@ -127,6 +130,16 @@ pub struct CreateSession {
     pub lifetime_ms: Option<u64>,
     /// Sent twice, it counts once.
     pub input: InputId,
+}
+
+/// Which agent a session is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StartAgent {
+    /// Its profile, of those of the node.
+    pub profile: String,
+    /// What it is to do; none: it waits to be told.
+    #[serde(default)]
+    pub prompt: Option<String>,
 }
 
 /// Size of a terminal, in cells.

@@ -23,6 +23,13 @@ pub enum Program {
         /// What it runs.
         text: String,
     },
+    /// An agent: the worker's own profile of that name says what is run.
+    Agent {
+        /// The profile.
+        agent: String,
+        /// What it is to do.
+        prompt: String,
+    },
 }
 
 /// Everything that a worker needs to run a task.

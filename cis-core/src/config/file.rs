@@ -11,10 +11,11 @@ use toml::de::{DeTable, DeValue};
 
 use super::kind::{Kind, Value};
 use super::settings::{SETTINGS, Setting, find};
+use crate::agent::{self, Agents, Resolver};
 use crate::dag::Group;
 use crate::dag::diagnose::{Diagnostics, Mistake, listed, nearest, quoted};
-use crate::dag::spec::head::groups;
-use crate::dag::spec::read::{Node, Reader};
+use crate::dag::spec::head::{self, groups};
+use crate::dag::spec::read::{Node, Placed, Reader};
 use crate::dag::spec::{not_utf8, toml_tree};
 
 /// A longer file is a mistake, bytes.
@@ -52,6 +53,10 @@ pub(super) struct Layer {
     pub(super) values: BTreeMap<&'static str, (Value, u32)>,
     /// By name: the group, and its line.
     pub(super) groups: BTreeMap<String, (Group, u32)>,
+    /// The profiles of agents, with those that are built in.
+    pub(super) agents: Agents,
+    /// What the file says of them: key, value as written, line.
+    pub(super) agent_keys: Vec<(String, String, u32)>,
 }
 
 /// Reads a file. One that is not there says nothing.
@@ -130,12 +135,13 @@ impl Parser<'_> {
     fn top(&mut self, tree: &DeTable<'_>) {
         let mut tables: Vec<&str> = SETTINGS.iter().map(Setting::table).collect();
         tables.dedup();
-        tables.push("groups");
+        tables.extend(["groups", "agents"]);
         self.known_keys(tree, "the configuration", &tables);
         for (key, node) in tree {
             let name: &str = key.get_ref();
             match name {
                 "groups" => self.groups(node),
+                "agents" => self.agents(node),
                 table if tables.contains(&table) => self.table(table, node),
                 _ => {}
             }
@@ -193,6 +199,36 @@ impl Parser<'_> {
             if let Some(group) = groups.get(name) {
                 self.layer.groups.insert(name.to_owned(), (*group, self.line(&key.span())));
             }
+        }
+    }
+
+    fn agents(&mut self, node: &Node<'_>) {
+        let example = "[agents.NAME] with command = [\"program\"] or extends = \"gemini\"";
+        let Some(table) = self.reader.table("agents", node, example) else { return };
+        let mut resolver = Resolver::default();
+        for (key, node) in table {
+            let name: &str = key.get_ref();
+            head::good_name(&mut self.reader, name, key.span(), "an agent");
+            let Some(keys) = self.reader.table(&format!("agents.{name}"), node, example) else { continue };
+            let (extends, layer) = agent::read(&mut self.reader, name, keys);
+            resolver.add(Placed { value: name.to_owned(), span: key.span() }, extends, layer);
+            self.agent_keys(&format!("agents.{name}"), keys);
+        }
+        self.layer.agents = resolver.finish(&mut self.reader);
+    }
+
+    /// Every value below a table as it stands there, on one line.
+    fn agent_keys(&mut self, place: &str, table: &DeTable<'_>) {
+        for (key, node) in table {
+            let place = format!("{place}.{}", key.get_ref());
+            if let Some(table) = node.get_ref().as_table() {
+                self.agent_keys(&place, table);
+                continue;
+            }
+            let written = self.text.get(node.span()).unwrap_or_default();
+            let value = written.split_whitespace().collect::<Vec<_>>().join(" ");
+            let line = self.line(&key.span());
+            self.layer.agent_keys.push((place, value, line));
         }
     }
 
@@ -262,7 +298,7 @@ mod tests {
 
     #[test]
     fn all_mistakes_are_told_with_their_places_and_what_was_meant() {
-        let text = "max_sessions = 3\n[nodes]\n[node]\nmax_session = 7\nlog_limit = \"huge\"\nidle_exit = 5\n[timeouts]\nexec_max = \"0s\"\n[groups._bad]\nlimit = 1\n[groups.a]\nlimt = 1\n[groups.b]\nlimit = 0\n[attach]\ndetach_keys = \"Up\"\n";
+        let text = "max_sessions = 3\n[nodes]\n[node]\nmax_session = 7\nlog_limit = \"huge\"\nidle_exit = 5\n[timeouts]\nexec_max = \"0s\"\n[groups._bad]\nlimit = 1\n[groups.a]\nlimt = 1\n[groups.b]\nlimit = 0\n[attach]\ndetach_keys = \"Up\"\n[agents.gemini]\nprompts = \"typed\"\n[agents.mine]\nidle = \"ask\"\n";
         let all = parse(text.as_bytes(), "config.toml").unwrap_err();
         insta::assert_snapshot!(
             all.findings
@@ -281,8 +317,23 @@ mod tests {
             config.toml:12:1 unknown key `limt` in a group: did you mean `limit`?
             config.toml:14:9 `limit` must be from 1 to 4294967295
             config.toml:16:15 `detach_keys` must be characters and C-x with spaces between them, such as `C-\ d` or `C-b d`: `Up`
+            config.toml:18:1 unknown key `prompts` in agent `gemini`: did you mean `prompt`?
+            config.toml:19:9 agent `mine` has no command
             "
         );
+    }
+
+    #[test]
+    fn profiles_of_agents_are_read_over_those_that_are_built_in() {
+        let text =
+            "[agents.gemini]\ncommand = [\"/opt/gemini\",\n  \"--x\"]\n[agents.mine]\nextends = \"gemini\"\n";
+        let layer = parse(text.as_bytes(), "config.toml").unwrap();
+        assert_eq!(layer.agents.get("mine").unwrap().command, ["/opt/gemini", "--x"]);
+        assert!(layer.agents.get("codex").is_some());
+        let told: Vec<String> =
+            layer.agent_keys.iter().map(|(key, value, line)| format!("{key} = {value} in {line}")).collect();
+        let command = r#"agents.gemini.command = ["/opt/gemini", "--x"] in 2"#;
+        assert_eq!(told, [command, r#"agents.mine.extends = "gemini" in 5"#]);
     }
 
     #[test]

@@ -108,6 +108,10 @@ pub fn load(
         entries.extend(group_entries(&name, group, line));
         settings.groups.insert(name, group);
     }
+    for (key, value, line) in layer.agent_keys {
+        entries.push(Entry { key, value, origin: Origin::File { line }, scope: Scope::Node });
+    }
+    settings.agents = layer.agents;
     if error.file.is_none() && error.others.is_empty() {
         Ok(Config { settings, path, entries })
     } else {
@@ -184,6 +188,7 @@ fn read_flags(flags: &[String], wrong: &mut Vec<String>) -> Vec<(&'static Settin
                     None if key.starts_with("groups.") => {
                         "groups stand in the file, or are made by `cis group set`".to_owned()
                     }
+                    None if key.starts_with("agents.") => "profiles of agents stand in the file".to_owned(),
                     None => "`cis config show` lists the settings".to_owned(),
                 };
                 wrong.push(format!("-c {}: there is no such setting; {hint}", flag.escape_debug()));

@@ -11,6 +11,7 @@ mod keys;
 mod kind;
 mod load;
 mod pages;
+mod programs;
 mod settings;
 
 pub use file::FileError;
@@ -20,4 +21,5 @@ pub use keys::{KeyError, Keys};
 pub use kind::{Kind, Value, detach_keys};
 pub use load::{Config, ConfigError, Entry, Origin, load, unknown_variables};
 pub use pages::default_file;
+pub use programs::{find_program, inherited_path, missing_agents};
 pub use settings::{AttachSettings, NodeSettings, Retention, SETTINGS, Scope, Setting, Settings, Timeouts};

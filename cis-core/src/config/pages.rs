@@ -22,6 +22,25 @@ const GROUPS: &str = "
 # frees_when_blocked = false   # one that waits for a human leaves its place to another
 ";
 
+const AGENTS: &str = "
+# Profiles of agents, for `agent = \"NAME\"` in a DAG and `cis session create --agent NAME`. Built in are aider,
+# claude, codex, gemini, llm, opencode and shell; a table of such a name says only what is other than
+# there. Read when the node starts.
+
+# [agents.NAME]
+# extends = \"gemini\"               # another profile, whose keys hold where this one has none
+# command = [\"gemini\", \"--debug\"]  # program and arguments
+# prompt = \"argument\"              # how it gets its prompt: argument, stdin, or typed at its own prompt
+# prompt_args = [\"-i\"]             # arguments before the prompt; {prompt} in one of them stands for it
+# env = { EDITOR = \"true\" }        # on top of the session's environment
+# account = \"gemini\"               # whose login it uses: sessions of an account share what a logout teaches
+# idle = \"done\"                    # with nothing more to do it is done, or it asks: ask
+# login = \"retry\"                 # not logged in, a task tries a few times, or it waits for you: ask
+# login_final = []                  # words of its login screen by which another try is of no use
+# exit = [\"/quit\", \"\\r\"]          # what is typed to end it, one after the other
+# timeout = \"4h\"                   # a task of it takes so long at most
+";
+
 /// A file in which everything stands as it is without a file.
 #[must_use]
 pub fn default_file() -> String {
@@ -41,6 +60,7 @@ pub fn default_file() -> String {
         let _ = writeln!(out, "# {} = {}", setting.name(), default.unwrap_or_default());
     }
     out.push_str(GROUPS);
+    out.push_str(AGENTS);
     out
 }
 
@@ -59,6 +79,7 @@ mod tests {
             .map(|line| match line.strip_prefix("# ") {
                 Some(rest)
                     if rest.starts_with("[groups")
+                        || rest.starts_with("[agents")
                         || rest.split_once(" = ").is_some_and(|(key, _)| !key.contains(' ')) =>
                 {
                     rest
@@ -70,6 +91,8 @@ mod tests {
         let layer = file::parse(on.as_bytes(), "default").unwrap_or_else(|wrong| panic!("{wrong}"));
         assert_eq!(layer.values.len(), SETTINGS.len());
         assert_eq!(layer.groups.len(), 1);
+        let keys: Vec<&str> = layer.agent_keys.iter().filter_map(|(key, ..)| key.split('.').nth(2)).collect();
+        assert!(crate::agent::KEYS.iter().all(|key| keys.contains(key)), "{keys:?}");
         for setting in SETTINGS {
             assert_eq!(setting.kind.write(&layer.values[setting.key].0), setting.default, "{}", setting.key);
         }

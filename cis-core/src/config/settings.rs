@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::kind::{Kind, Value};
+use crate::agent::Agents;
 use crate::dag::Group;
 
 /// What holds.
@@ -19,6 +20,8 @@ pub struct Settings {
     pub attach: AttachSettings,
     /// `[groups.NAME]`: concurrency groups of the node.
     pub groups: BTreeMap<String, Group>,
+    /// `[agents.NAME]`: profiles of agents, those that are built in among them.
+    pub agents: Agents,
 }
 
 /// `[node]`.

@@ -319,6 +319,24 @@ pub enum Action {
         /// `sh`, `bash`, a path …; it gets `-c TEXT`.
         shell: String,
     },
+    /// An agent, by the name of its profile.
+    Agent {
+        /// The profile.
+        agent: String,
+        /// What it is to do.
+        prompt: Prompt,
+    },
+}
+
+/// What an agent is to do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Prompt {
+    /// A template.
+    Text(String),
+    /// A file whose content is taken as it is when the task starts: a path, relative to the run's
+    /// directory; a template.
+    File(String),
 }
 
 /// Where a secret's value comes from. The value itself is in no file of CIS but the log of its session.

@@ -8,7 +8,7 @@ use futures_util::stream::BoxStream;
 use futures_util::{Stream, StreamExt as _};
 use tokio::sync::broadcast;
 
-use super::commands::{Command, DriverHandle, RunVerb};
+use super::commands::{Command, DriverHandle, NewSession, RunVerb};
 use super::driver::{Shared, now_ms};
 use super::environments::Environments;
 use super::explain::explained;
@@ -16,7 +16,7 @@ use super::principal::principal;
 use super::streams::{self, Viewer};
 use super::submit::prepare;
 use super::upkeep::auto::Upkeep;
-use super::{artifacts, context, logs, restore};
+use super::{agents, artifacts, context, logs, restore};
 use crate::api::log_pieces::LogPiece;
 use crate::api::{
     Attach, CleanReport, CleanStore, CreateRun, CreateSession, Decide, ExplainView, FollowEvents, GroupView,
@@ -107,7 +107,8 @@ impl Node {
     /// A run as its events say it is.
     async fn folded(&self, run: RunId) -> Answer<Run> {
         let (readers, blobs) = (self.readers.clone(), Arc::clone(&self.blobs));
-        tokio::task::spawn_blocking(move || restore::load_run(&readers, &blobs, run))
+        let config = Arc::clone(&self.config);
+        tokio::task::spawn_blocking(move || restore::load_run(&readers, &blobs, &config.settings.agents, run))
             .await
             .map_err(|e| internal(&e))?
             .map_err(|e| e.problem())
@@ -176,10 +177,11 @@ impl NodeApi for Node {
 
     async fn create_run(&self, principal: Principal, request: CreateRun) -> Answer<Option<RunView>> {
         let (blobs, did) = (Arc::clone(&self.blobs), self.did.clone());
-        let environments = Arc::clone(&self.environments);
-        let prepared = tokio::task::spawn_blocking(move || prepare(&request, &blobs, &environments, did))
-            .await
-            .map_err(|e| internal(&e))??;
+        let (environments, config) = (Arc::clone(&self.environments), Arc::clone(&self.config));
+        let prepared = tokio::task::spawn_blocking(move || {
+            prepare(&request, &blobs, &environments, &config.settings.agents, did)
+        });
+        let prepared = prepared.await.map_err(|e| internal(&e))??;
         let Some(new) = prepared else { return Ok(None) };
         let actor = principal.actor();
         let run = self.driver.ask(|reply| Command::Create { new: Box::new(new), actor, reply }).await?;
@@ -262,9 +264,11 @@ impl NodeApi for Node {
     async fn task_context(&self, run: RunId, task: String) -> Answer<TaskContext> {
         let id = TaskId::new(&task).map_err(|e| Problem::new(ProblemKind::BadInput, e.to_string()))?;
         let (readers, blobs, home) = (self.readers.clone(), Arc::clone(&self.blobs), self.home.clone());
+        let config = Arc::clone(&self.config);
         let found = tokio::task::spawn_blocking(move || {
             // As the events of the store have it: an open run is read as well as one that ended.
-            let run = restore::load_run(&readers, &blobs, run).map_err(|error| error.problem())?;
+            let run = restore::load_run(&readers, &blobs, &config.settings.agents, run)
+                .map_err(|error| error.problem())?;
             let Some((task, _)) = run.task(&id) else {
                 let known = run.tasks().map(|(task, _)| task.id.as_str());
                 return Err(no_task(&run_name(run.id(), &run.facts().dag), &id, known));
@@ -325,6 +329,12 @@ impl NodeApi for Node {
     }
 
     async fn create_session(&self, principal: Principal, request: CreateSession) -> Answer<SessionView> {
+        let (mut request, config) = (request, Arc::clone(&self.config));
+        let launched = tokio::task::spawn_blocking(move || {
+            let launch = agents::launch(&mut request, &config.settings.agents)?;
+            Ok::<_, Problem>((request, launch))
+        });
+        let (request, launch) = launched.await.map_err(|e| internal(&e))??;
         let sound = !request.argv.is_empty()
             && request.argv.len() <= ARGV_MAX
             && request.argv.iter().all(|argument| !argument.contains('\0'));
@@ -340,9 +350,8 @@ impl NodeApi for Node {
             return Err(Problem::new(ProblemKind::BadInput, detail));
         }
         let (session, actor) = (SessionId(ulid::Ulid::new()), principal.actor());
-        let request = Box::new(request);
-        let session =
-            self.driver.ask(|reply| Command::CreateSession { session, request, actor, reply }).await?;
+        let new = Box::new(NewSession { request, launch });
+        let session = self.driver.ask(|reply| Command::CreateSession { session, new, actor, reply }).await?;
         self.session(session).await
     }
 

@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 
 use super::driver::NotTyped;
 use super::upkeep::Victims;
+use crate::agent::Launch;
 use crate::api::{
     Ask, CreateSession, Decide, GroupView, HandIn, Problem, ProblemKind, Say, TimeView, WhyView,
 };
@@ -38,6 +39,14 @@ pub(super) struct NewRun {
     pub(super) dag: Arc<Dag>,
     pub(super) start: bool,
     pub(super) input: InputId,
+}
+
+/// A session that is to be made alone, its command in place.
+#[derive(Debug)]
+pub(super) struct NewSession {
+    pub(super) request: CreateSession,
+    /// Of an agent: how it gets its prompt, where that is no argument.
+    pub(super) launch: Launch,
 }
 
 /// An answer that was looked at: its option is known, its text is clean.
@@ -108,7 +117,7 @@ pub(super) enum Command {
     },
     CreateSession {
         session: SessionId,
-        request: Box<CreateSession>,
+        new: Box<NewSession>,
         actor: Actor,
         reply: Reply<SessionId>,
     },

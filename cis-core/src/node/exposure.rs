@@ -17,6 +17,8 @@ pub(super) struct Exposure {
     pub(super) log: PathBuf,
     pub(super) command: String,
     pub(super) redactor: Arc<Redactor>,
+    /// Of an agent: its name.
+    pub(super) profile: Option<String>,
 }
 
 /// Longest command line that is shown.
@@ -26,9 +28,12 @@ const COMMAND_CHARS_MAX: usize = 200;
 pub(super) fn command_line(program: &Program) -> String {
     let line = match program {
         Program::Argv(argv) => argv.join(" "),
-        Program::Script { text, .. } => {
-            text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default().to_owned()
-        }
+        Program::Script { text, .. } => first_line(text).to_owned(),
+        Program::Agent { agent, prompt } => format!("{agent}: {}", first_line(prompt)),
     };
     line.chars().map(|c| if c.is_control() { ' ' } else { c }).take(COMMAND_CHARS_MAX).collect()
+}
+
+fn first_line(text: &str) -> &str {
+    text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default()
 }

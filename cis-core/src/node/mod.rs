@@ -6,6 +6,7 @@
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "an io folder")]
 
 mod again;
+mod agents;
 mod api;
 mod artifacts;
 pub mod cache;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
+use crate::agent::Agents;
 use crate::api::{Problem, ProblemKind};
 use crate::dag::{self, Dag};
 use crate::event::{EventBody, RunCreated};
@@ -50,7 +51,12 @@ impl RestoreError {
 }
 
 /// Folds the events of a run.
-pub(super) fn load_run(readers: &Readers, blobs: &Blobs, run: RunId) -> Result<Run, RestoreError> {
+pub(super) fn load_run(
+    readers: &Readers,
+    blobs: &Blobs,
+    agents: &Agents,
+    run: RunId,
+) -> Result<Run, RestoreError> {
     let store = |source| RestoreError::Store { run, source };
     let reader = readers.get().map_err(store)?;
     let mut folded: Option<Run> = None;
@@ -70,7 +76,7 @@ pub(super) fn load_run(readers: &Readers, blobs: &Blobs, run: RunId) -> Result<R
             };
             match (&mut folded, body) {
                 (None, EventBody::RunCreated(facts)) => {
-                    let dag = load_dag(blobs, run, &facts);
+                    let dag = load_dag(blobs, agents, run, &facts);
                     let dag = Arc::new(dag.map_err(|error| or_removed(error, &reader, run))?);
                     let new = Run::new(run, &facts, dag, event.at_ms);
                     folded = Some(new.map_err(|e| impossible(run, event.offset, &e))?);
@@ -109,9 +115,11 @@ fn impossible(run: RunId, offset: u64, error: &impl std::fmt::Display) -> Restor
 }
 
 /// The file of a run, parsed again.
-pub(super) fn load_dag(blobs: &Blobs, run: RunId, facts: &RunCreated) -> Result<Dag, RestoreError> {
+fn load_dag(blobs: &Blobs, agents: &Agents, run: RunId, facts: &RunCreated) -> Result<Dag, RestoreError> {
     let text = blobs.get(&facts.spec).map_err(|source| RestoreError::Spec { run, source })?;
     let text = text.ok_or_else(|| RestoreError::NoSpec { run, blob: facts.spec.clone() })?;
-    dag::parse(&text, &facts.source)
-        .map_err(|diagnostics| RestoreError::NotUnderstood { run, detail: diagnostics.to_string() })
+    let mut dag = dag::parse(&text, &facts.source)
+        .map_err(|diagnostics| RestoreError::NotUnderstood { run, detail: diagnostics.to_string() })?;
+    agents.assign_accounts(&mut dag.tasks);
+    Ok(dag)
 }

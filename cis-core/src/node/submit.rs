@@ -1,12 +1,15 @@
 //! From a DAG file's text to a run that can be created.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use super::api::{internal, store_problem};
 use super::commands::NewRun;
 use super::environment;
 use super::environments::Environments;
+use crate::agent::Agents;
 use crate::api::{CreateRun, Problem, ProblemKind};
+use crate::config::missing_agents;
 use crate::dag;
 use crate::event::{ExecutionMode, RunCreated};
 use crate::ids::{NodeDid, RunId};
@@ -17,15 +20,21 @@ pub(super) fn prepare(
     request: &CreateRun,
     blobs: &Blobs,
     environments: &Environments,
+    agents: &Agents,
     did: NodeDid,
 ) -> Result<Option<NewRun>, Problem> {
-    let dag = dag::parse(&request.text, &request.source).map_err(|diagnostics| {
+    let mut dag = dag::parse(&request.text, &request.source).map_err(|diagnostics| {
         let mut problem = Problem::new(ProblemKind::BadInput, diagnostics.summary(&request.source));
         problem.diagnostics = diagnostics.findings;
         problem
     })?;
     let params = dag::resolve_params(&dag, &request.params)
         .map_err(|wrong| Problem::new(ProblemKind::BadInput, wrong.join("\n")))?;
+    agents.assign_accounts(&mut dag.tasks);
+    let missing = missing_agents(&dag, agents, request.env.as_ref(), Path::new(&request.workdir));
+    if !missing.is_empty() {
+        return Err(Problem::new(ProblemKind::BadInput, missing.join("\n")));
+    }
     if request.validate_only {
         return Ok(None);
     }
@@ -35,7 +44,7 @@ pub(super) fn prepare(
             format!("this node runs local runs only, not {}", request.mode),
         ));
     }
-    if !std::path::Path::new(&request.workdir).is_absolute() {
+    if !Path::new(&request.workdir).is_absolute() {
         let detail = format!("the directory `{}` is not absolute", request.workdir);
         return Err(Problem::new(ProblemKind::BadInput, detail));
     }

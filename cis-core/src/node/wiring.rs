@@ -252,7 +252,7 @@ fn restored(
     machine.restore_groups(readers.get()?.node_groups()?);
     for open in readers.get()?.open_runs()? {
         let run = open.run;
-        match restore::load_run(readers, blobs, run) {
+        match restore::load_run(readers, blobs, &settings.agents, run) {
             Ok(run) => machine.restore(run),
             // One run that cannot be read must not keep the others from going on.
             Err(error) => {

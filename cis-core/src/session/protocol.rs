@@ -116,6 +116,10 @@ pub struct Start {
     /// Files to make first (0600), absolute path to content.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub files: BTreeMap<String, String>,
+    /// Of a terminal: standard input is this file instead, which may be one of `files`. The terminal stays
+    /// the other two streams, and the controlling one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stdin: Option<String>,
 }
 
 /// To the host.
@@ -476,9 +480,15 @@ mod tests {
             warn_ms: Some(1),
             grace_ms: 2,
             files: BTreeMap::from([("/f".to_owned(), "text".to_owned())]),
+            stdin: Some("/f".to_owned()),
         };
-        let pipes =
-            Start { io: Io::Pipes { stdin: true }, files: BTreeMap::new(), line: None, ..start.clone() };
+        let pipes = Start {
+            io: Io::Pipes { stdin: true },
+            files: BTreeMap::new(),
+            stdin: None,
+            line: None,
+            ..start.clone()
+        };
         vec![
             ToHost::Hello { version: VERSION, role: Role::Control },
             ToHost::Env { name: "base".to_owned(), vars: BTreeMap::new() },

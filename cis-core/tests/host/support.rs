@@ -131,6 +131,7 @@ impl Host {
             warn_ms: None,
             grace_ms: 500,
             files: BTreeMap::new(),
+            stdin: None,
         }
     }
 

@@ -1,13 +1,17 @@
 //! What the tests stand on: a `cis` with a home of its own, terminals to drive it through, a view of
-//! the processes it left behind, and waiting with deadlines.
+//! the processes it left behind, waiting with deadlines, agents and a model server for them.
 
+mod agents;
 mod cis;
+mod model;
 mod output;
 mod processes;
 mod terminal;
 mod wait;
 
+pub use agents::{Installed, installed};
 pub use cis::{Cis, ulid_in};
+pub use model::{Model, Reply, Turn};
 pub use output::Running;
 pub use processes::{is_alive, kill_9, signal};
 pub use terminal::Terminal;

@@ -3,7 +3,7 @@
 use toml::de::{DeTable, DeValue};
 
 use super::super::diagnose::{Mistake, listed, nearest, quoted};
-use super::super::model::{Action, BlockedAction, OnBlocked};
+use super::super::model::{BlockedAction, OnBlocked};
 use super::read::{Node, Placed, Reader};
 use super::task::DraftAction;
 use super::{extras, keys, layer, task};
@@ -158,7 +158,7 @@ impl Blocked {
             return Some(Box::new(OnBlocked { action, kinds, ..OnBlocked::default() }));
         }
         let action = match (self.action, self.run) {
-            (Some(Word::Run), Some(run)) => BlockedAction::Run(finished(run, shell)),
+            (Some(Word::Run), Some(run)) => BlockedAction::Run(run.finish(shell)),
             _ => BlockedAction::Ask,
         };
         Some(Box::new(OnBlocked {
@@ -177,16 +177,13 @@ fn no_command(node: &Node<'_>) -> Mistake {
         .help("write on_blocked = { run = [\"./tell.sh\", \"{{ task.id }}\"] }")
 }
 
-fn finished(run: DraftAction, shell: &str) -> Action {
-    match run {
-        DraftAction::Command(argv) => Action::Command(argv.into_iter().map(|placed| placed.value).collect()),
-        DraftAction::Script(script) => Action::Script { text: script.value, shell: shell.to_owned() },
-    }
-}
-
 /// A list is a command, a text is a script.
 fn run(reader: &mut Reader, node: &Node<'_>) -> Option<DraftAction> {
-    if node.get_ref().is_str() { task::script(reader, "run", node) } else { task::command(reader, "run", node) }
+    if node.get_ref().is_str() {
+        task::script(reader, "run", node)
+    } else {
+        task::command(reader, "run", node)
+    }
 }
 
 fn kinds(reader: &mut Reader, node: &Node<'_>) -> Vec<PromptKind> {

@@ -71,6 +71,15 @@ on_blocked = { action = "ask", deadline = "1h", default = "no {{ attempt }}" }
 [[tasks]]
 id = "clean"
 script = "true"
+[[tasks]]
+id = "agent"
+needs = ["test"]
+agent = "gemini"
+prompt = "Look at {{ tasks.test.output }}"
+[[tasks]]
+id = "other"
+agent = "my.own"
+prompt_file = "prompts/{{ params.branch }}.md"
 "#;
 
 /// What is most likely to hit something when put anywhere.

@@ -88,7 +88,8 @@ pub(super) fn named(
     Some(text.to_owned())
 }
 
-fn good_name(reader: &mut Reader, text: &str, span: std::ops::Range<usize>, what: &str) {
+/// Says where a name is none of a DAG, a group or an agent.
+pub(crate) fn good_name(reader: &mut Reader, text: &str, span: std::ops::Range<usize>, what: &str) {
     let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.');
     let starts_well = text.as_bytes().first().is_some_and(u8::is_ascii_alphanumeric);
     if !starts_well || text.len() > 64 || !text.bytes().all(plain) {

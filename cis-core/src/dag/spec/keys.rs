@@ -115,7 +115,7 @@ pub(super) const TOP: Keys = &[&[
     key("dag", Shape::Table(DAG, all(&["id"])), "The DAG as a whole."),
     key(
         "tasks",
-        Shape::Tables(TASK, Required { all: &["id"], one_of: &["command", "script"] }),
+        Shape::Tables(TASK, Required { all: &["id"], one_of: &["command", "script", "agent"] }),
         "The tasks, in any order.",
     ),
 ]];
@@ -151,6 +151,17 @@ pub(super) const TASK: Keys = &[
         key("needs", Shape::Texts, "Tasks that end before it starts."),
         key("command", Shape::Texts, "Program and arguments; each element stays one argument."),
         key("script", Shape::Text, "A text that a shell gets; values travel as environment variables."),
+        key(
+            "agent",
+            Shape::Pattern(DAG_ID),
+            "Profile of an agent: claude, codex, gemini …, or of [agents.NAME].",
+        ),
+        key("prompt", Shape::Text, "What the agent is to do; may hold {{ … }}."),
+        key(
+            "prompt_file",
+            Shape::Text,
+            "A file with what the agent is to do, taken as it is; relative to where the run was started.",
+        ),
         key("if", Shape::Text, "An expression without braces. Where it is not true, the task is skipped."),
         key(
             "foreach",

@@ -157,7 +157,7 @@ impl Reader {
     }
 
     /// The items of an array of strings. `fix` writes a lone string as one.
-    pub(super) fn list<'n, 'i>(
+    pub(crate) fn list<'n, 'i>(
         &mut self,
         key: &str,
         node: &'n Node<'i>,

@@ -11,7 +11,8 @@ use super::super::template::{MAX_ARGUMENT_BYTES, MAX_SCRIPT_BYTES};
 use super::extras::{self, Extras};
 use super::layer::{self, Layer};
 use super::read::{Node, Placed, Reader};
-use super::{keys, params};
+use super::{head, keys, params};
+use crate::agent::PROMPT_BYTES_MAX;
 
 /// So that the ids of 10,000 items are ids of tasks too.
 const MAX_FOREACH_ID: usize = 64 - ".10000".len();
@@ -28,11 +29,19 @@ pub(super) struct Draft {
     pub(super) extras: Option<Box<Extras>>,
 }
 
-/// `command` or `script`.
+/// `command`, `script` or `agent`.
 #[derive(Debug, Clone)]
 pub(super) enum DraftAction {
     Command(Vec<Placed<String>>),
     Script(Placed<String>),
+    Agent { agent: String, prompt: DraftPrompt },
+}
+
+/// `prompt` or `prompt_file`.
+#[derive(Debug, Clone)]
+pub(super) enum DraftPrompt {
+    Text(Placed<String>),
+    File(Placed<String>),
 }
 
 /// Reads one task; `span` is where it begins.
@@ -42,13 +51,7 @@ pub(super) fn draft(reader: &mut Reader, span: Range<usize>, table: &DeTable<'_>
     let id = id(reader, &span, table);
     let needs = table.get("needs").map(|node| needs(reader, node)).unwrap_or_default();
     let action = action(reader, &span, table);
-    if let (Some(shell), Some(DraftAction::Command(_))) = (&own.shell, &action) {
-        reader.wrong(
-            Mistake::new(shell.span.clone(), "`shell` is for scripts")
-                .label("this task has a command, which runs without a shell")
-                .help("leave it out, or write script instead of command"),
-        );
-    }
+    unfit(reader, table, &own, action.as_ref());
     if let Some(Placed { value: Trigger::OneFailed, span }) = &own.trigger
         && needs.is_empty()
     {
@@ -73,6 +76,33 @@ pub(super) fn draft(reader: &mut Reader, span: Range<usize>, table: &DeTable<'_>
         layer.on_blocked.check(reader);
     }
     Draft { id, needs, action, outputs, layer, extras }
+}
+
+/// Keys that this kind of task has no use for.
+fn unfit(reader: &mut Reader, table: &DeTable<'_>, own: &Layer, action: Option<&DraftAction>) {
+    let is_agent = matches!(action, Some(DraftAction::Agent { .. }));
+    if let (Some(shell), Some(DraftAction::Command(_) | DraftAction::Agent { .. })) = (&own.shell, action) {
+        let (what, key) = if is_agent { ("an agent", "agent") } else { ("a command", "command") };
+        reader.wrong(
+            Mistake::new(shell.span.clone(), "`shell` is for scripts")
+                .label(format!("this task has {what}, which runs without a shell"))
+                .help(format!("leave it out, or write script instead of {key}")),
+        );
+    }
+    if is_agent && let (Some(false), Some(node)) = (own.tty, table.get("tty")) {
+        reader.wrong(
+            Mistake::new(node.span(), "an agent needs a terminal")
+                .help("leave it out, or write command = [\"program\", …] for one that works without"),
+        );
+    }
+    if action.is_some() && !is_agent {
+        for key in ["prompt", "prompt_file"] {
+            if let Some((key, _)) = table.get_key_value(key) {
+                let title = format!("`{}` is for agents", key.get_ref());
+                reader.wrong(Mistake::new(key.span(), title).help("write agent = \"NAME\" beside it"));
+            }
+        }
+    }
 }
 
 fn id(reader: &mut Reader, span: &Range<usize>, table: &DeTable<'_>) -> Option<Placed<String>> {
@@ -115,30 +145,63 @@ fn needs(reader: &mut Reader, node: &Node<'_>) -> Vec<Placed<String>> {
 }
 
 fn action(reader: &mut Reader, span: &Range<usize>, table: &DeTable<'_>) -> Option<DraftAction> {
-    match (table.get_key_value("command"), table.get_key_value("script")) {
-        (None, None) => {
-            reader.wrong(
-                Mistake::new(span.clone(), "this task does nothing")
-                    .help("add command = [\"program\", \"argument\"] or script = \"…\""),
-            );
+    let mut found: Vec<_> =
+        ["command", "script", "agent"].iter().filter_map(|key| table.get_key_value(*key)).collect();
+    found.sort_by_key(|(key, _)| key.span().start);
+    match found.as_slice() {
+        [] => {
+            let help = "add command = [\"program\", \"argument\"], script = \"…\", or agent = \"NAME\" with a prompt";
+            reader.wrong(Mistake::new(span.clone(), "this task does nothing").help(help));
             None
         }
-        (Some((command, _)), Some((script, _))) => {
-            let (first, second) = if command.span().start < script.span().start {
-                (command, script)
-            } else {
-                (script, command)
-            };
+        [(key, node)] => match key.get_ref().as_ref() {
+            "command" => command(reader, "command", node),
+            "agent" => agent(reader, table, node),
+            _ => script(reader, "script", node),
+        },
+        [(first, _), (second, _), ..] => {
+            let with_article =
+                |key: &str| if key == "agent" { "an agent".to_owned() } else { format!("a {key}") };
+            let (first_has, second_has) = (with_article(first.get_ref()), with_article(second.get_ref()));
+            let title = format!("this task has {first_has} and {second_has}");
             reader.wrong(
-                Mistake::new(second.span(), "this task has a command and a script")
+                Mistake::new(second.span(), title)
                     .label("leave one of them out")
                     .also(first.span(), "here is the other"),
             );
             None
         }
-        (Some((_, node)), None) => command(reader, "command", node),
-        (None, Some((_, node))) => script(reader, "script", node),
     }
+}
+
+fn agent(reader: &mut Reader, table: &DeTable<'_>, node: &Node<'_>) -> Option<DraftAction> {
+    let agent = head::named(reader, "agent", node, "an agent", "agent = \"claude\"")?;
+    let prompt = match (table.get_key_value("prompt"), table.get_key_value("prompt_file")) {
+        (None, None) => {
+            reader.wrong(
+                Mistake::new(node.span(), "this agent is not told what to do")
+                    .help("add prompt = \"…\" or prompt_file = \"path\""),
+            );
+            return None;
+        }
+        (Some((text, _)), Some((file, _))) => {
+            reader.wrong(
+                Mistake::new(file.span(), "this task has a prompt and a prompt_file")
+                    .label("leave one of them out")
+                    .also(text.span(), "here is the other"),
+            );
+            return None;
+        }
+        (Some((_, node)), None) => {
+            let text = layer::filled(reader, "prompt", node, "prompt = \"Make the tests pass.\"")?;
+            too_long(reader, "prompt", &text, PROMPT_BYTES_MAX);
+            DraftPrompt::Text(text)
+        }
+        (None, Some((_, node))) => {
+            DraftPrompt::File(layer::filled(reader, "prompt_file", node, "prompt_file = \"prompts/fix.md\"")?)
+        }
+    };
+    Some(DraftAction::Agent { agent, prompt })
 }
 
 pub(super) fn script(reader: &mut Reader, key: &str, node: &Node<'_>) -> Option<DraftAction> {
@@ -174,7 +237,8 @@ pub(super) fn command(reader: &mut Reader, key: &str, node: &Node<'_>) -> Option
         _ => None,
     };
     if let Some(span) = empty {
-        reader.wrong(Mistake::new(span, format!("`{key}` names no program")).help(format!("write {example}")));
+        reader
+            .wrong(Mistake::new(span, format!("`{key}` names no program")).help(format!("write {example}")));
     }
     Some(DraftAction::Command(argv))
 }

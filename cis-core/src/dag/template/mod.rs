@@ -21,7 +21,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::model::{Action, BlockedAction, Cache, CacheKey, Task};
+use super::model::{Action, BlockedAction, Cache, CacheKey, Prompt, Task};
+use crate::agent::PROMPT_BYTES_MAX;
 use crate::api::Program;
 use crate::ids::TaskId;
 
@@ -65,6 +66,8 @@ pub struct Rendered {
     pub env: BTreeMap<String, String>,
     /// Its directory.
     pub cwd: Option<String>,
+    /// Where the prompt of an agent stands, which `program` then lacks; relative to the run's directory.
+    pub prompt_file: Option<String>,
 }
 
 /// Why a task cannot be rendered. The task fails with it; trying again does not help.
@@ -142,6 +145,7 @@ fn rendered(
         Some(text) => Some(plain(text, task, values, MAX_ARGUMENT_BYTES, || "cwd".to_owned())?),
         None => None,
     };
+    let mut prompt_file = None;
     let program = match action {
         Action::Command(argv) => {
             let place = place.unwrap_or("command");
@@ -158,8 +162,19 @@ fn rendered(
             }
             Program::Script { shell: shell.clone(), text }
         }
+        Action::Agent { agent, prompt } => {
+            let prompt = match prompt {
+                Prompt::Text(text) => plain(text, task, values, PROMPT_BYTES_MAX, || "prompt".to_owned())?,
+                Prompt::File(path) => {
+                    let place = || "prompt_file".to_owned();
+                    prompt_file = Some(plain(path, task, values, MAX_ARGUMENT_BYTES, place)?);
+                    String::new()
+                }
+            };
+            Program::Agent { agent: agent.clone(), prompt }
+        }
     };
-    Ok(Rendered { program, env, cwd })
+    Ok(Rendered { program, env, cwd, prompt_file })
 }
 
 /// The value of a text with templates: the question of an approval, the key of a cache. `place` is
@@ -208,6 +223,9 @@ fn each_name(task: &Task, mut use_it: impl FnMut(Name)) {
         match action {
             Action::Command(argv) => argv.iter().for_each(|text| scan_text(text, Site::Plain)),
             Action::Script { text, shell } => scan_text(text, Site::Script(shell)),
+            Action::Agent { prompt: Prompt::Text(text) | Prompt::File(text), .. } => {
+                scan_text(text, Site::Plain);
+            }
         }
     }
     task.env.values().chain(&task.cwd).for_each(|text| scan_text(text, Site::Plain));
@@ -270,7 +288,10 @@ fn script(
             let name = format!("CIS_V{}", variables.len() + 1);
             let value = value(text, found, task, values, &place)?;
             let limit = MAX_ARGUMENT_BYTES - name.len() - 1;
-            env.insert(name.clone(), bounded(value, limit, || format!("the value of {source} in {}", place()))?);
+            env.insert(
+                name.clone(),
+                bounded(value, limit, || format!("the value of {source} in {}", place()))?,
+            );
             variables.insert(source, name);
         }
         let name = &variables[source];

@@ -47,7 +47,7 @@ fn rendered(task: &Task, v: &str) -> Result<Rendered, RenderError> {
 fn argv(task: &Task, v: &str) -> Vec<String> {
     match rendered(task, v).unwrap().program {
         Program::Argv(argv) => argv,
-        Program::Script { .. } => panic!("a script"),
+        Program::Script { .. } | Program::Agent { .. } => panic!("no command"),
     }
 }
 
@@ -64,6 +64,23 @@ fn each_element_stays_one_argument() {
         argv(&task, "x y; $(z)\n'"),
         ["echo", "ax y; $(z)\n'b", "3 0.5 true", r#"{"a":"x","b":[1,null]}"#, "}}"]
     );
+}
+
+#[test]
+fn a_prompt_is_text_and_its_file_is_named() {
+    let agent = |prompt| task(Action::Agent { agent: "gemini".into(), prompt });
+    let rendered_ =
+        rendered(&agent(Prompt::Text("Do {{ params.v }}, it's {{ tasks.a-1.outputs.x }}.".into())), "$(z)")
+            .unwrap();
+    let program = Program::Agent { agent: "gemini".into(), prompt: "Do $(z), it's out.".into() };
+    assert_eq!((rendered_.program, rendered_.prompt_file, rendered_.env.len()), (program, None, 0));
+    let of_file = rendered(&agent(Prompt::File("prompts/{{ params.v }}.md".into())), "x").unwrap();
+    assert_eq!(of_file.prompt_file.as_deref(), Some("prompts/x.md"));
+    let needs = agent(Prompt::Text("{{ tasks.b.output }} {{ tasks.a-1.outputs.x }}".into()));
+    assert_eq!(referenced_tails(&needs), [TaskId::new("b").unwrap()]);
+    assert_eq!(referenced_outputs(&needs).len(), 1);
+    let long = rendered(&agent(Prompt::Text("{{ params.v }}".into())), &"x".repeat(PROMPT_BYTES_MAX + 1));
+    assert!(matches!(long, Err(RenderError::TooLong { place, .. }) if place == "prompt"));
 }
 
 #[test]

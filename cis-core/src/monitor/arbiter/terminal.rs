@@ -18,6 +18,8 @@ pub(super) struct Report {
     pub(super) message: String,
     /// For people: what was seen.
     pub(super) seen: String,
+    /// It says so until it says something else; not where only an earlier report was taken back.
+    pub(super) lasts: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,8 +78,19 @@ impl Terminal {
             (says, before) if says == before => return false,
             (Some(Says::Waits(PromptKind::Idle)), _) => Reported::Idle,
             (Some(Says::Waits(kind)), _) => Reported::Waits(kind),
-            // A title that said so and does not any more takes it back.
-            (Some(Says::Working), _) | (None, Some(Says::Waits(_))) => Reported::Working,
+            (Some(Says::Working), _) => Reported::Working,
+            // A title that said so and does not any more takes it back: it does not wait at that any more,
+            (None, Some(Says::Waits(_))) => {
+                let seen = format!("its title is {text:?}");
+                let (says, message) = (Reported::Working, String::new());
+                self.report = Some(Report { at_ms: now, says, message, seen, lasts: false });
+                return true;
+            }
+            // and nothing is known of its work any more.
+            (None, Some(Says::Working)) => {
+                self.report = None;
+                return true;
+            }
             (None, _) => return false,
         };
         self.set(says, String::new(), format!("its title is {text:?}"), now);
@@ -102,11 +115,16 @@ impl Terminal {
             report.message = message;
             return;
         }
-        self.report = Some(Report { at_ms: now, says, message, seen });
+        self.report = Some(Report { at_ms: now, says, message, seen, lasts: true });
     }
 
     pub(super) fn works(&self) -> bool {
         self.report.as_ref().is_some_and(|report| report.says == Reported::Working)
+    }
+
+    /// It says that it works, and has not only taken something back.
+    pub(super) fn says_working(&self) -> bool {
+        self.report.as_ref().is_some_and(|report| report.says == Reported::Working && report.lasts)
     }
 
     /// A report that a verdict came from is used up when that is over.

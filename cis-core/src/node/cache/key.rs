@@ -79,6 +79,10 @@ fn own(spec: &TaskSpec, cache: &CacheUse, parts: &mut Parts) {
             parts.add("shell", shell.as_bytes());
             parts.add("script", text.as_bytes());
         }
+        Program::Agent { agent, prompt } => {
+            parts.add("agent", agent.as_bytes());
+            parts.add("prompt", prompt.as_bytes());
+        }
     }
     parts.count("environment", spec.env.len());
     for (name, value) in &spec.env {

@@ -27,7 +27,7 @@ const MARKERS_AT_ONCE: i64 = 20;
 const MARKER_EVERY_MS: i64 = 3_000;
 
 /// A longer result is cut, bytes.
-const HANDED_IN_BYTES_MAX: usize = 64 << 10;
+pub(super) const HANDED_IN_BYTES_MAX: usize = 64 << 10;
 
 /// Where a prompt comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -206,18 +206,11 @@ fn hash_of(text: &str) -> String {
 }
 
 /// All live sessions that wait for somebody, or did.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Attentions {
     of: BTreeMap<SessionId, Attention>,
     /// Those of which something changed that is not made known yet.
     changed: BTreeSet<SessionId>,
-    plain: Arc<Profile>,
-}
-
-impl Default for Attentions {
-    fn default() -> Self {
-        Self { of: BTreeMap::new(), changed: BTreeSet::new(), plain: Profile::plain() }
-    }
 }
 
 impl Attentions {
@@ -251,9 +244,9 @@ impl Attentions {
     }
 
     /// How the hub is to monitor it.
-    pub(super) fn monitoring(&self, session: SessionId) -> Monitoring {
+    pub(super) fn monitoring(&self, session: SessionId, profile: Arc<Profile>) -> Monitoring {
         let seed = self.get(session).map(Attention::seed).unwrap_or_default();
-        Monitoring { profile: Arc::clone(&self.plain), seed }
+        Monitoring { profile, seed }
     }
 }
 
@@ -266,10 +259,11 @@ impl Driver {
             return;
         }
         match change {
+            Change::Blocked(verdict) if self.agent_waits(session, &verdict, now) => {}
             Change::Blocked(verdict) => self.attention.change(session).waits(*verdict, screen),
             Change::Over { episode } => self.attention.change(session).is_over(episode),
             Change::Marker { kind, text } => self.said_on_screen(session, kind, &text, now),
-            Change::Complete { text } | Change::Done { text } => self.completed(session, &text, now),
+            Change::Complete { text } | Change::Done { text } => self.done(session, text, now),
         }
     }
 
@@ -306,7 +300,13 @@ impl Driver {
     }
 
     /// A line of its screen began with a marker. Whoever prints too many of them is not heard each time.
-    fn said_on_screen(&mut self, session: SessionId, kind: SaidKind, text: &str, now: TimestampMs) {
+    pub(super) fn said_on_screen(
+        &mut self,
+        session: SessionId,
+        kind: SaidKind,
+        text: &str,
+        now: TimestampMs,
+    ) {
         if !self.attention.of(session).admits_marker(now) {
             return;
         }
@@ -322,16 +322,5 @@ impl Driver {
         let body = EventBody::SessionSaid { session, task, said: Box::new(said) };
         let draft = EventDraft { run, at_ms: now, actor: None, cause: None, body };
         self.drafts.push((draft, Beside::Nothing));
-    }
-
-    /// Its program says that its work is done.
-    fn completed(&mut self, session: SessionId, text: &str, now: TimestampMs) {
-        match self.parts.worker.attempt_of(session).cloned() {
-            Some(attempt) => {
-                let text = Some(text[..text.floor_char_boundary(HANDED_IN_BYTES_MAX)].to_owned());
-                self.handle(Input::internal(InputKind::HandIn { attempt, text }), now);
-            }
-            None => self.said_on_screen(session, SaidKind::Response, text, now),
-        }
     }
 }

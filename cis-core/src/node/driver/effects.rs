@@ -5,12 +5,15 @@ use std::path::Path;
 use std::sync::atomic::Ordering;
 
 use super::{Driver, ENDED_TIMES_MAX};
+use crate::agent::PROMPT_BYTES_MAX;
 use crate::api::{CacheUse, FromWorker, Program, Report, TaskSpec, ToWorker, Worker as _};
 use crate::config::Home;
-use crate::dag::{CacheKey, SecretSource, Task, template};
+use crate::dag::{Action, CacheKey, SecretSource, Task, template};
 use crate::event::{AttemptOutcome, FailureCause};
-use crate::ids::{AttemptId, Fence, SessionId, TimestampMs};
+use crate::ids::{AttemptId, Fence, InputId, SessionId, TimestampMs};
+use crate::monitor::{Idle, Profile};
 use crate::node::context;
+use crate::node::small_file::{self, Links};
 use crate::policy::redact::Redactor;
 use crate::scheduler::{Effect, Run};
 use crate::session::hub::SessionInfo;
@@ -36,6 +39,9 @@ impl Driver {
             }
         }
         self.forget_ended(now);
+        for (session, text) in self.parts.worker.to_type.drain(..) {
+            self.parts.hub.type_soon(session, InputId(ulid::Ulid::new()), text.into_bytes());
+        }
         let mut messages = std::mem::take(&mut self.parts.worker.to_host);
         for message in messages.drain(..).chain(self.loners.take_waiting()) {
             self.deliver(&message, now);
@@ -89,8 +95,16 @@ impl Driver {
 
     /// Sessions that have become visible: their terminals are read from now on.
     pub(super) fn open_exposed(&mut self) {
-        for exposure in self.parts.worker.exposed.drain(..) {
-            let monitor = Some(self.attention.monitoring(exposure.session));
+        for exposure in std::mem::take(&mut self.parts.worker.exposed) {
+            let agent = exposure.profile.and_then(|name| self.parts.config.settings.agents.get(&name));
+            // Who was given nothing to do waits for it, and so does whoever was started by a person.
+            let is_task = self.parts.worker.attempt_of(exposure.session).is_some();
+            let profile = match agent {
+                Some(agent) if is_task => agent.screen.profile().with_idle(agent.idle),
+                Some(agent) => agent.screen.profile().with_idle(Idle::Ask),
+                None => Profile::plain(),
+            };
+            let monitor = Some(self.attention.monitoring(exposure.session, profile));
             self.parts.hub.open(SessionInfo {
                 id: exposure.session,
                 tty: exposure.tty,
@@ -157,6 +171,11 @@ pub(super) fn complete(
     spec.cache = cache_use(run, task, &values, rendered.cwd.as_deref()).map_err(hidden)?;
     let cwd = rendered.cwd.map_or_else(|| workdir.to_owned(), |cwd| workdir.join(cwd));
     spec.program = rendered.program;
+    if let (Some(path), Program::Agent { prompt, .. }, Moment::Start) =
+        (&rendered.prompt_file, &mut spec.program, moment)
+    {
+        *prompt = read_prompt(&workdir.join(path))?;
+    }
     spec.env = rendered.env;
     spec.cwd = cwd.display().to_string();
     if moment == Moment::Start {
@@ -168,6 +187,28 @@ pub(super) fn complete(
     given.sensitive.dedup();
     spec.sensitive = given.sensitive;
     Ok(spec)
+}
+
+/// The profile that a task names.
+pub(super) fn agent_of(task: &Task) -> Option<&str> {
+    match &task.action {
+        Action::Agent { agent, .. } => Some(agent),
+        Action::Command(_) | Action::Script { .. } => None,
+    }
+}
+
+/// The content of a file, as the prompt of an agent.
+fn read_prompt(path: &Path) -> Result<String, String> {
+    let shown = path.display();
+    let bytes = small_file::read(path, PROMPT_BYTES_MAX as u64, Links::Follow)
+        .map_err(|error| format!("prompt_file: {shown} cannot be read: {error}"))?;
+    if bytes.len() > PROMPT_BYTES_MAX {
+        let limit = PROMPT_BYTES_MAX >> 10;
+        return Err(format!(
+            "prompt_file: {shown} is longer than {limit} KiB: let the agent read it by itself"
+        ));
+    }
+    String::from_utf8(bytes).map_err(|_| format!("prompt_file: {shown} is not UTF-8"))
 }
 
 /// What the template engine says may quote a value.
@@ -243,7 +284,7 @@ fn outlined(run: &Run, task: &Task) -> TaskSpec {
         artifacts: task.artifacts.clone(),
         cache: None,
         context: None,
-        profile: None,
+        profile: agent_of(task).map(str::to_owned),
         inputs: BTreeMap::new(),
     }
 }

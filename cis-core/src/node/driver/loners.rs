@@ -8,9 +8,10 @@ use super::{Beside, Driver, confirmation, now_ms};
 use crate::api::{CreateSession, ListSessions, Problem, ProblemKind, SessionView, TermSize};
 use crate::event::{Actor, EventBody, EventDraft};
 use crate::ids::{SessionId, TimestampMs};
-use crate::node::commands::Reply;
+use crate::node::commands::{NewSession, Reply};
 use crate::node::environment;
 use crate::node::exposure::Exposure;
+use crate::node::worker::{prompt_file, remove};
 use crate::policy::redact::Redactor;
 use crate::scheduler::{Input, InputKind};
 use crate::session::hub::Ended;
@@ -21,7 +22,9 @@ use crate::store::{SessionFacts, StoreError};
 const GRACE_MS: u64 = 10_000;
 
 struct Loner {
-    request: Option<Box<CreateSession>>,
+    request: Option<CreateSession>,
+    /// What is typed once it waits for input: the prompt of an agent that takes it so.
+    typed: Option<String>,
     /// Who waits for its first process: the same input may have come more than once.
     replies: Vec<Reply<SessionId>>,
     started: bool,
@@ -45,6 +48,11 @@ impl Loners {
         self.live.contains_key(&session)
     }
 
+    /// The prompt of an agent that is to be typed, once.
+    pub(super) fn take_typed(&mut self, session: SessionId) -> Option<String> {
+        self.live.get_mut(&session)?.typed.take()
+    }
+
     pub(super) fn queue(&mut self, message: ToHost) {
         self.waiting.push(message);
     }
@@ -60,7 +68,7 @@ impl Driver {
     pub(super) fn create_session(
         &mut self,
         session: SessionId,
-        request: Box<CreateSession>,
+        new: Box<NewSession>,
         actor: Actor,
         reply: Reply<SessionId>,
     ) {
@@ -69,6 +77,7 @@ impl Driver {
             let _ = reply.send(Err(Problem::new(ProblemKind::Unavailable, why)));
             return;
         };
+        let NewSession { request, launch } = *new;
         match self.made_by(request.input) {
             Ok(None) => {}
             Ok(Some(made)) => return self.created_before(&made, reply),
@@ -100,7 +109,11 @@ impl Driver {
         let mut env = BTreeMap::new();
         let (home, keys, settings) = (&self.parts.home, &self.parts.keys, &self.parts.config.settings);
         let label = session.to_string();
+        let agent = request.agent.as_ref().and_then(|asked| settings.agents.get(&asked.profile));
+        env.extend(agent.into_iter().flat_map(|agent| agent.env.clone()));
         environment::session_variables(&mut env, home, keys, session, &label, request.size.is_some());
+        let stdin = launch.stdin.map(|content| (prompt_file(home, session), content));
+        let files = stdin.iter().map(|(path, content)| (path.display().to_string(), content.clone()));
         self.loners.queue(ToHost::Start(Box::new(Start {
             session,
             label,
@@ -117,13 +130,19 @@ impl Driver {
             idle_ms: request.idle_ms,
             warn_ms: settings.timeouts.warning(request.lifetime_ms, request.idle_ms),
             grace_ms: GRACE_MS,
-            files: BTreeMap::new(),
+            files: files.collect(),
+            stdin: stdin.as_ref().map(|(path, _)| path.display().to_string()),
         })));
         if request.env.is_some() {
             self.loners.queue(ToHost::DropEnv { name: session.to_string() });
         }
-        let loner =
-            Loner { request: Some(request), replies: vec![reply], started: false, exit_recorded: false };
+        let loner = Loner {
+            request: Some(request),
+            replies: vec![reply],
+            typed: launch.typed,
+            started: false,
+            exit_recorded: false,
+        };
         self.loners.live.insert(session, loner);
         self.count_loners();
     }
@@ -147,12 +166,22 @@ impl Driver {
         let (request, replies) = (loner.request.take(), std::mem::take(&mut loner.replies));
         self.draft(EventBody::SessionStarted { session, task: None, pid });
         if let Some(request) = request {
-            self.show_loner(session, request.size, request.argv.join(" "), false);
+            let agents = &self.parts.config.settings.agents;
+            let asked = request.agent.map(|asked| asked.profile);
+            let profile = asked.or_else(|| agents.of_command(&request.argv).map(|agent| agent.name.clone()));
+            self.show_loner(session, request.size, request.argv.join(" "), profile, false);
         }
         self.confirmations.extend(replies.into_iter().map(|reply| confirmation(reply, Ok(session))));
     }
 
-    fn show_loner(&mut self, session: SessionId, size: Option<TermSize>, command: String, adopted: bool) {
+    fn show_loner(
+        &mut self,
+        session: SessionId,
+        size: Option<TermSize>,
+        command: String,
+        profile: Option<String>,
+        adopted: bool,
+    ) {
         self.parts.worker.exposed.push(Exposure {
             session,
             tty: size.is_some(),
@@ -161,6 +190,7 @@ impl Driver {
             log: self.parts.home.session_log(session),
             command,
             redactor: Arc::new(Redactor::default()),
+            profile,
         });
     }
 
@@ -190,6 +220,7 @@ impl Driver {
         if !loner.exit_recorded {
             loner.exit_recorded = true;
             self.loners.live.remove(&session);
+            remove(&prompt_file(&self.parts.home, session));
             self.draft(loner_ended(session, exit));
             self.loners.queue(ToHost::AckExit { session });
             self.count_loners();
@@ -230,7 +261,13 @@ impl Driver {
                 self.loner_gone(row.id, detail, now);
                 continue;
             };
-            let loner = Loner { request: None, replies: Vec::new(), started: true, exit_recorded: false };
+            let loner = Loner {
+                request: None,
+                replies: Vec::new(),
+                typed: None,
+                started: true,
+                exit_recorded: false,
+            };
             self.loners.live.insert(row.id, loner);
             match there.exit {
                 Some(exit) => {
@@ -241,7 +278,11 @@ impl Driver {
                     if row.pid.is_none() {
                         self.draft(EventBody::SessionStarted { session: row.id, task: None, pid: there.pid });
                     }
-                    self.show_loner(row.id, row.size, row.command, true);
+                    // Which profile was asked for is not known any more, but what runs is.
+                    let argv: Vec<String> = row.command.split(' ').map(str::to_owned).collect();
+                    let agents = &self.parts.config.settings.agents;
+                    let profile = agents.of_command(&argv).map(|agent| agent.name.clone());
+                    self.show_loner(row.id, row.size, row.command, profile, true);
                 }
             }
         }

@@ -4,6 +4,7 @@
 //! durable in one transaction, and only then performs the effects and confirms. One thread, because
 //! a task of a fast run costs less than handing it from thread to thread would.
 
+mod agents;
 mod answers;
 mod asks;
 mod attention;

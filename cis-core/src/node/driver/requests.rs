@@ -49,8 +49,8 @@ impl Driver {
                 let kind = InputKind::SetGroup { name, group };
                 self.handle_for(Input { kind, actor: Some(actor), cause: None }, reply, now);
             }
-            Command::CreateSession { session, request, actor, reply } => {
-                self.create_session(session, request, actor, reply);
+            Command::CreateSession { session, new, actor, reply } => {
+                self.create_session(session, new, actor, reply);
             }
             Command::Kill { session, grace_ms, actor, reply } => {
                 self.kill(session, grace_ms, actor, reply, now)
@@ -142,7 +142,8 @@ impl Driver {
             let loaded = if self.unread.has_run(run) {
                 self.read_again(run, now)
             } else {
-                restore::load_run(&self.parts.readers, &self.parts.blobs, run)
+                let agents = &self.parts.config.settings.agents;
+                restore::load_run(&self.parts.readers, &self.parts.blobs, agents, run)
                     .map(|folded| self.parts.machine.restore(folded))
             };
             if let Err(error) = loaded {

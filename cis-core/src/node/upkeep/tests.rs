@@ -12,6 +12,7 @@ use tar::{EntryType, Header};
 use super::archive::{ArchiveWriter, DATABASE, FORMAT, HEAD, Head, SUMS};
 use super::clean::Cleaner;
 use super::*;
+use crate::agent::Agents;
 use crate::api::CleanReport;
 use crate::config::{Home, Retention};
 use crate::event::{
@@ -197,7 +198,7 @@ fn a_retry_that_is_accepted_before_the_sweep_keeps_what_it_needs() {
     let (run, spec) = place.run(1, Some(40), text);
     let (_, other) = place.run(2, Some(40), "other");
     let readers = Readers::open(&place.home.database()).unwrap();
-    let folded = load_run(&readers, &place.blobs, run).unwrap();
+    let folded = load_run(&readers, &place.blobs, &Agents::default(), run).unwrap();
     let report = place.clean_while(Some(30), None, false, &mut || {
         keep_for(&readers, &place.blobs, &folded, &RetryScope::All).unwrap();
     });

@@ -56,6 +56,8 @@ pub(super) struct Held {
     pub(super) secrets: Variables,
     pub(super) base: Arc<Variables>,
     pub(super) log: String,
+    /// What its standard input is to hold.
+    pub(super) stdin: Option<String>,
 }
 
 /// What a thread for files has found.

@@ -3,15 +3,20 @@
 //! Owns what is known of live attempts here. Talks to the host only through [`LocalWorker::to_host`],
 //! which the driver sends after the events of the turn are durable. Decides nothing about runs.
 
+mod agents;
 mod apart;
 mod bases;
 mod pace;
+mod parting;
 mod results;
 mod secrets;
 mod start;
 #[cfg(test)]
 mod tests;
 mod written;
+
+pub(in crate::node) use results::remove;
+pub(in crate::node) use start::prompt_file;
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::os::fd::OwnedFd;
@@ -20,10 +25,12 @@ use std::sync::Arc;
 
 use self::apart::{Apart, Found, Tickets};
 use self::pace::Pace;
+use self::parting::Parting;
 use self::written::Written;
 use super::chores::Chores;
 use super::environment;
 use super::exposure::Exposure;
+use crate::agent::Agent;
 use crate::api::{FromWorker, TaskSpec, TermSize, ToWorker, Worker};
 use crate::config::{Home, Keys, Settings};
 use crate::dag::ValueType;
@@ -56,6 +63,8 @@ struct Live {
     command: String,
     log: PathBuf,
     script: Option<PathBuf>,
+    /// The file that its standard input is, where it has one or may have.
+    prompt: Option<PathBuf>,
     pid: Option<u32>,
     /// An earlier life of this node started it.
     adopted: bool,
@@ -72,6 +81,10 @@ struct Live {
     asked: bool,
     /// It has a file with what it got of those that it needs, or may have.
     has_context: bool,
+    /// What is typed once it waits for input: the prompt of an agent that takes it so.
+    typed: Option<String>,
+    /// The profile that reads its screen.
+    profile: Option<String>,
     /// What of its work is done apart from the driver.
     apart: Option<Box<Apart>>,
 }
@@ -110,6 +123,9 @@ pub(super) struct LocalWorker {
     pub(super) said: Vec<FromWorker>,
     /// Sessions that have lived long enough to be shown.
     pub(super) exposed: Vec<Exposure>,
+    partings: Vec<Parting>,
+    /// What is to be typed into sessions, in order.
+    pub(super) to_type: Vec<(SessionId, String)>,
     now_ms: TimestampMs,
 }
 
@@ -143,6 +159,8 @@ impl LocalWorker {
             to_host: Vec::new(),
             said: Vec::new(),
             exposed: Vec::new(),
+            partings: Vec::new(),
+            to_type: Vec::new(),
             now_ms: 0,
         }
     }
@@ -165,6 +183,7 @@ impl LocalWorker {
         self.slow.clear();
         self.tickets.clear();
         self.paces.clear();
+        self.partings.clear();
         self.to_host.clear();
         self.host_connected();
     }
@@ -175,6 +194,16 @@ impl LocalWorker {
 
     pub(super) fn attempt_of(&self, session: SessionId) -> Option<&AttemptId> {
         self.live.get(&session).map(|live| &live.attempt)
+    }
+
+    /// What it runs, where that is an agent: its profile.
+    pub(super) fn agent_of(&self, session: SessionId) -> Option<&Agent> {
+        self.settings.agents.get(self.live.get(&session)?.profile.as_deref()?)
+    }
+
+    /// The prompt of an agent that is to be typed, once.
+    pub(super) fn take_typed(&mut self, session: SessionId) -> Option<String> {
+        self.live.get_mut(&session)?.typed.take()
     }
 
     /// Whether it was shown to the rest of the node.
@@ -197,6 +226,11 @@ impl LocalWorker {
 
     /// When the next young session comes of age.
     pub(super) fn poll_timeout(&mut self) -> Option<TimestampMs> {
+        let shown = self.next_shown();
+        shown.into_iter().chain(self.next_parting()).min()
+    }
+
+    fn next_shown(&mut self) -> Option<TimestampMs> {
         while let Some((due, session)) = self.young.front() {
             if self.live.get(session).is_some_and(|live| !live.exposed && live.has_session()) {
                 let slow = self.slow.front().map(|(slow, _)| *slow);
@@ -207,8 +241,9 @@ impl LocalWorker {
         self.next_slow()
     }
 
-    /// Shows the sessions that have lived long enough.
+    /// Shows the sessions that have lived long enough, and goes on ending those that are asked to end.
     pub(super) fn come_of_age(&mut self) {
+        self.go_on_parting();
         self.show_slow();
         while let Some((due, session)) = self.young.front().copied() {
             if due > self.now_ms {
@@ -243,6 +278,7 @@ impl LocalWorker {
                 log: live.log.clone(),
                 command: live.command.clone(),
                 redactor: Arc::clone(&live.redactor),
+                profile: live.profile.clone(),
             });
         }
         true
@@ -260,7 +296,10 @@ impl Worker for LocalWorker {
             ToWorker::Cancel { attempt, fence: _, grace_ms, keep } => {
                 if let Some(session) = self.by_attempt.get(&attempt).copied() {
                     match self.live.get_mut(&session) {
-                        Some(live) if keep => live.handed_in = true,
+                        Some(live) if keep => {
+                            live.handed_in = true;
+                            return self.part(session, grace_ms);
+                        }
                         _ => self.stop_apart(session),
                     }
                     self.to_host.push(ToHost::Kill { session, grace_ms: Some(grace_ms) });

@@ -198,6 +198,9 @@ impl LocalWorker {
         if let Some(script) = &live.script {
             remove(script);
         }
+        if let Some(prompt) = &live.prompt {
+            remove(prompt);
+        }
         if live.has_context {
             remove(&context_file(&self.home, session));
         }
@@ -236,7 +239,7 @@ pub(super) fn hash_of(value: &Value) -> String {
     hex::encode(sha2::Sha256::digest(value.to_string().as_bytes()))
 }
 
-pub(super) fn remove(path: &Path) {
+pub(in crate::node) fn remove(path: &Path) {
     if let Err(e) = fs::remove_file(path)
         && e.kind() != io::ErrorKind::NotFound
     {

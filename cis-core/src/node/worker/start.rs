@@ -67,6 +67,7 @@ impl LocalWorker {
             command: redactor.redact(&command_line(&spec.program)),
             log,
             script: None,
+            prompt: None,
             pid: None,
             adopted: false,
             exposed: false,
@@ -76,6 +77,8 @@ impl LocalWorker {
             reported: false,
             asked: false,
             has_context: false,
+            typed: None,
+            profile: spec.profile.clone(),
             apart: Apart::of(spec),
             redactor: Arc::new(redactor),
             withheld: None,
@@ -92,9 +95,13 @@ impl LocalWorker {
         session: SessionId,
         fence: Fence,
         slots: u32,
-        spec: TaskSpec,
+        mut spec: TaskSpec,
     ) {
-        let (secrets, base, log) = match self.enter(attempt, session, fence, &spec) {
+        let entered = self.resolve_agent(&mut spec).and_then(|given| {
+            let entered = self.enter(attempt, session, fence, &spec)?;
+            Ok((given, entered))
+        });
+        let (given, (secrets, base, log)) = match entered {
             Ok(entered) => entered,
             Err(detail) => {
                 let outcome = AttemptOutcome::Failed { cause: FailureCause::Input { detail } };
@@ -103,14 +110,17 @@ impl LocalWorker {
             }
         };
         self.pace_slots(attempt.run, slots);
-        if let Some(held) = self.look_up(session, Held { spec, secrets, base, log }) {
+        if let Some(live) = self.live.get_mut(&session) {
+            live.typed = given.typed;
+        }
+        if let Some(held) = self.look_up(session, Held { spec, secrets, base, log, stdin: given.stdin }) {
             self.start(attempt, session, held);
         }
     }
 
     /// Asks the host for its session.
     pub(super) fn start(&mut self, attempt: &AttemptId, session: SessionId, held: Held) {
-        let Held { spec, secrets, base, log } = held;
+        let Held { spec, secrets, base, log, stdin } = held;
         let mut env = spec.env;
         if let Some(context) = &spec.context
             && !self.give_context(attempt, session, context, &mut env)
@@ -138,9 +148,17 @@ impl LocalWorker {
                 argv
             }
             Program::Script { shell, text } => vec![shell, "-c".to_owned(), text],
+            // Its profile was put in its place when it was granted.
+            Program::Agent { agent, .. } => vec![agent],
         };
+        let stdin = stdin.map(|content| {
+            let path = prompt_file(&self.home, session);
+            files.insert(path.display().to_string(), content);
+            path
+        });
         if let Some(live) = self.live.get_mut(&session) {
             live.asked = true;
+            live.prompt = stdin.clone();
         }
         let io = if spec.tty { Io::Pty(TermSize::default()) } else { Io::Pipes { stdin: false } };
         let line = Some(self.line(attempt.run));
@@ -161,6 +179,7 @@ impl LocalWorker {
             warn_ms: self.settings.timeouts.warning(spec.timeout_ms, spec.idle_ms),
             grace_ms: spec.grace_ms,
             files,
+            stdin: stdin.map(|path| path.display().to_string()),
         })));
     }
 
@@ -201,9 +220,13 @@ impl LocalWorker {
         session: SessionId,
         fence: Fence,
         slots: u32,
-        spec: TaskSpec,
+        mut spec: TaskSpec,
         known: &Known,
     ) {
+        if let Err(why) = self.resolve_agent(&mut spec) {
+            // It runs: what its profile says of a start does not matter any more.
+            tracing::warn!(%attempt, why, "the profile of a live agent is gone");
+        }
         // Its secrets are looked for at once; where they cannot be read it lives on, and is not shown.
         let log = self.home.attempt_log(attempt.run, &attempt.task, attempt.number);
         self.insert(attempt, session, fence, &spec, log, Redactor::default());
@@ -216,6 +239,7 @@ impl LocalWorker {
             // Which files it was given is not known any more.
             live.has_context = true;
             live.script = Some(script);
+            live.prompt = Some(prompt_file(&self.home, session));
             live.command = "(not known: its secrets cannot be read)".to_owned();
             live.withheld = Some((String::new(), Box::new(spec)));
         }
@@ -232,6 +256,11 @@ impl LocalWorker {
 /// Behind `CIS_CONTEXT`.
 pub(super) fn context_file(home: &Home, session: SessionId) -> PathBuf {
     home.output_file(session).with_extension("context")
+}
+
+/// The file that the standard input of an agent is.
+pub(in crate::node) fn prompt_file(home: &Home, session: SessionId) -> PathBuf {
+    home.output_file(session).with_extension("prompt")
 }
 
 /// A script that is too long for an argument.

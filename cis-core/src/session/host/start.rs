@@ -175,8 +175,11 @@ impl Host {
         let arguments: Result<Vec<_>, _> = start.argv.iter().map(|one| text(one, "an argument")).collect();
         let arguments = arguments?;
         let name = &start.argv[0];
+        let stdin = start.stdin.as_deref().map(open_stdin).transpose()?;
         let streams = match childs {
-            Ends::Terminal(slave) => Streams::Terminal(slave.as_fd()),
+            Ends::Terminal(slave) => {
+                Streams::Terminal { terminal: slave.as_fd(), stdin: stdin.as_ref().map(AsFd::as_fd) }
+            }
             Ends::Pipes { stdin, output } => Streams::Files {
                 stdin: stdin.as_ref().map(AsFd::as_fd),
                 stdout: output.as_fd(),
@@ -241,6 +244,16 @@ fn place_file(path: &Path, content: &str) -> Result<(), StartFailure> {
     };
     written.map_err(|error| {
         let detail = format!("the file {} cannot be made: {error}", path.display());
+        let errno = Errno::from_io_error(&error);
+        if errno.is_some_and(is_shortage) { resources(&detail) } else { program(detail) }
+    })
+}
+
+/// A file as standard input.
+fn open_stdin(path: &str) -> Result<OwnedFd, StartFailure> {
+    let open = OpenOptions::new().read(true).custom_flags(OFlags::NOFOLLOW.bits().cast_signed()).open(path);
+    open.map(OwnedFd::from).map_err(|error| {
+        let detail = format!("its standard input {path} cannot be opened: {error}");
         let errno = Errno::from_io_error(&error);
         if errno.is_some_and(is_shortage) { resources(&detail) } else { program(detail) }
     })

@@ -365,6 +365,12 @@ impl Hub {
         self.ask(|reply| Command::Input { id, input, bytes, reply }).await
     }
 
+    /// Types without waiting for the outcome; callable from any thread. A session that has ended gets nothing.
+    pub fn type_soon(&self, id: SessionId, input: InputId, bytes: Vec<u8>) {
+        let (reply, _) = oneshot::channel();
+        let _ = self.tell(Command::Input { id, input, bytes, reply });
+    }
+
     /// Types an answer into the prompt that it is for, once, and says where the output was then: where
     /// that prompt is not what the session waits at in this moment, nothing is typed.
     ///

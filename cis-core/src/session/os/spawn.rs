@@ -18,8 +18,8 @@ const STACK_BYTES: usize = 64 << 10;
 /// Standard streams of the child. Descriptors are above 2, or what they are to become.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Streams<'a> {
-    /// This terminal, which becomes its controlling one.
-    Terminal(BorrowedFd<'a>),
+    /// This terminal, which becomes its controlling one. stdin, where it is something else.
+    Terminal { terminal: BorrowedFd<'a>, stdin: Option<BorrowedFd<'a>> },
     /// Descriptors. stdin none: this process's own, which is `/dev/null`.
     Files { stdin: Option<BorrowedFd<'a>>, stdout: BorrowedFd<'a>, stderr: BorrowedFd<'a> },
 }
@@ -81,7 +81,7 @@ struct Orders {
     arguments: *const *const c_char,
     environment: *const *const c_char,
     directory: *const c_char,
-    /// The first of the descriptors becomes the controlling terminal.
+    /// The second of the descriptors becomes the controlling terminal.
     terminal: bool,
     descriptors: [RawFd; 3],
     nofile: *const libc::rlimit,
@@ -111,7 +111,11 @@ impl Spawner {
             libc::rlimit { rlim_cur: soft, rlim_max: stamp }
         });
         let (terminal, descriptors) = match spawn.streams {
-            Streams::Terminal(terminal) => (true, [terminal.as_raw_fd(); 3]),
+            Streams::Terminal { terminal, stdin } => {
+                let terminal = terminal.as_raw_fd();
+                let stdin = stdin.map_or(terminal, |stdin| stdin.as_raw_fd());
+                (true, [stdin, terminal, terminal])
+            }
             Streams::Files { stdin, stdout, stderr } => {
                 let stdin = stdin.map_or(0, |stdin| stdin.as_raw_fd());
                 (false, [stdin, stdout.as_raw_fd(), stderr.as_raw_fd()])
@@ -178,7 +182,7 @@ fn obey(orders: &Orders) -> Step {
         if libc::setsid() < 0 {
             return Step::Streams;
         }
-        if orders.terminal && libc::ioctl(orders.descriptors[0], libc::TIOCSCTTY, 0) < 0 {
+        if orders.terminal && libc::ioctl(orders.descriptors[1], libc::TIOCSCTTY, 0) < 0 {
             return Step::Terminal;
         }
         for (to, from) in (0..).zip(orders.descriptors) {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use cis_core::api::CreateSession;
+use cis_core::api::{CreateSession, StartAgent};
 use cis_core::config::Timeouts;
 
 use crate::context::{Context, absolute, current_dir, submitted_env, submitted_umask};
@@ -11,17 +11,25 @@ use crate::error::{CliError, Exit};
 use crate::term::raw;
 use crate::{input_id, output};
 
-/// Starts a command in a session of its own, and prints the session's id
+/// Starts a command or an agent in a session of its own, and prints the session's id
 ///
-/// It gets the environment and the directory of this command, and goes on when the terminal closes.
+/// It gets the environment and the directory of this command, and goes on when the terminal closes. What an
+/// agent runs says its profile, which is built in or stands in [agents.NAME] of the configuration.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   cis session create -- bash
   cis session create --name build --cwd src -- make -j2
   cis session create --idle 10m --lifetime 8h -- bash
+  cis session create --agent gemini \"Make the tests pass.\"
   cis dag attach build")]
 pub(crate) struct Args {
+    /// An agent, by the name of its profile
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["command", "no_tty"])]
+    agent: Option<String>,
+    /// What the agent is to do [default: it waits to be told]
+    #[arg(value_name = "PROMPT", requires = "agent")]
+    prompt: Option<String>,
     /// A name to call it by
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
@@ -39,7 +47,7 @@ pub(crate) struct Args {
     #[arg(long)]
     no_tty: bool,
     /// The program and its arguments
-    #[arg(value_name = "CMD", required = true, last = true)]
+    #[arg(value_name = "CMD", required_unless_present = "agent", last = true)]
     command: Vec<String>,
 }
 
@@ -62,6 +70,7 @@ pub(super) fn run(context: &Context, args: Args) -> Result<Exit, CliError> {
     let cwd = args.cwd.as_deref().map_or_else(current_dir, absolute)?;
     let request = CreateSession {
         argv: args.command,
+        agent: args.agent.map(|profile| StartAgent { profile, prompt: args.prompt }),
         name: args.name,
         cwd,
         env: Some(submitted_env()),

@@ -4,15 +4,33 @@ use std::collections::BTreeSet;
 
 use indexmap::IndexSet;
 
-use super::super::super::model::{Action, Approval, Cache, CacheKey, DEFAULT_GRACE_MS, Foreach, Task};
+use super::super::super::model::{
+    Action, Approval, Cache, CacheKey, DEFAULT_GRACE_MS, Foreach, Prompt, Task,
+};
 use super::super::extras::Items;
-use super::super::task::{Draft, DraftAction, is_id};
+use super::super::task::{Draft, DraftAction, DraftPrompt, is_id};
 use crate::ids::TaskId;
 
 impl Draft {
     /// What a script is for.
     pub(super) fn shell(&self) -> &str {
         self.layer.shell.as_ref().map_or("sh", |shell| shell.value.as_str())
+    }
+}
+
+impl DraftAction {
+    /// What it is once its names are known to be right; `shell` is for scripts.
+    pub(in crate::dag::spec) fn finish(self, shell: &str) -> Action {
+        match self {
+            Self::Command(argv) => Action::Command(argv.into_iter().map(|argument| argument.value).collect()),
+            Self::Script(script) => Action::Script { text: script.value, shell: shell.to_owned() },
+            Self::Agent { agent, prompt: DraftPrompt::Text(text) } => {
+                Action::Agent { agent, prompt: Prompt::Text(text.value) }
+            }
+            Self::Agent { agent, prompt: DraftPrompt::File(path) } => {
+                Action::Agent { agent, prompt: Prompt::File(path.value) }
+            }
+        }
     }
 }
 
@@ -37,13 +55,10 @@ fn finished(draft: Draft, ids: &IndexSet<TaskId>) -> Option<Task> {
             needs.push(ids.get(need.value.as_str())?.clone());
         }
     }
-    let action = match draft.action? {
-        DraftAction::Command(argv) => {
-            Action::Command(argv.into_iter().map(|argument| argument.value).collect())
-        }
-        DraftAction::Script(script) => Action::Script { text: script.value, shell: shell.clone() },
-    };
+    let action = draft.action?.finish(&shell);
     let layer = *draft.layer;
+    // What holds for the other tasks of the file does not take an agent's terminal away.
+    let needs_tty = matches!(action, Action::Agent { .. });
     let on_blocked = layer.on_blocked.finish(&shell);
     let mut task = Task {
         needs,
@@ -52,7 +67,7 @@ fn finished(draft: Draft, ids: &IndexSet<TaskId>) -> Option<Task> {
         group: layer.group,
         env: layer.env.into_iter().map(|(name, placed)| (name, placed.value)).collect(),
         cwd: layer.cwd.map(|cwd| cwd.value),
-        tty: layer.tty.unwrap_or(true),
+        tty: needs_tty || layer.tty.unwrap_or(true),
         secrets: layer.secrets.into_iter().map(|(name, placed)| (name, placed.value)).collect(),
         timeout_ms: layer.timeout_ms,
         idle_ms: layer.idle_ms,

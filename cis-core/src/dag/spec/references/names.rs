@@ -11,7 +11,7 @@ use super::super::extras::Items;
 use super::super::head::Head;
 use super::super::offsets;
 use super::super::read::{Placed, Reader};
-use super::super::task::{Draft, DraftAction};
+use super::super::task::{Draft, DraftAction, DraftPrompt};
 use super::{Numbers, reach};
 
 /// What a text of a task says of another task.
@@ -72,20 +72,21 @@ pub(super) fn uses<'d>(reader: &mut Reader, text: &str, head: &Head, drafts: &'d
 
 fn each_text<'d>(draft: &'d Draft, mut use_it: impl FnMut(&'d Placed<String>, Place<'d>)) {
     let plain = Place::Start(Site::Plain);
-    match &draft.action {
+    let texts_of = |action: &'d Option<DraftAction>,
+                    use_it: &mut dyn FnMut(&'d Placed<String>, Place<'d>)| match action {
         Some(DraftAction::Command(argv)) => argv.iter().for_each(|argument| use_it(argument, plain)),
         Some(DraftAction::Script(script)) => use_it(script, Place::Start(Site::Script(draft.shell()))),
+        Some(DraftAction::Agent { prompt: DraftPrompt::Text(text) | DraftPrompt::File(text), .. }) => {
+            use_it(text, plain);
+        }
         None => {}
-    }
+    };
+    texts_of(&draft.action, &mut use_it);
     draft.layer.env.values().chain(&draft.layer.cwd).for_each(|placed| use_it(placed, plain));
     let blocked = &draft.layer.on_blocked;
     let said = blocked.notify.iter().flatten().chain(&blocked.default);
     said.for_each(|placed| use_it(placed, Place::Prompt));
-    match &blocked.run {
-        Some(DraftAction::Command(argv)) => argv.iter().for_each(|argument| use_it(argument, plain)),
-        Some(DraftAction::Script(script)) => use_it(script, Place::Start(Site::Script(draft.shell()))),
-        None => {}
-    }
+    texts_of(&blocked.run, &mut use_it);
     let Some(extras) = &draft.extras else { return };
     if let Some(condition) = &extras.condition {
         use_it(condition, Place::Condition);

@@ -16,7 +16,7 @@ needs = ["a"]
 [[tasks]]
 id = "t"
 comand = ["true"]
-agent = "claude"
+agents = "claude"
 script = "true"
 max_parallel = 1
 retries = { counts = 1 }
@@ -51,13 +51,11 @@ retries = { counts = 1 }
         12 | comand = ["true"]
            | ^^^^^^ did you mean `command`?
 
-        error: unknown key `agent` in a task
+        error: unknown key `agents` in a task
           --> x.toml:13:1
            |
-        13 | agent = "claude"
-           | ^^^^^
-           |
-           = help: a task has id, needs, command, script, if, foreach, outputs, artifacts, inputs, cache, approval, trigger, env, cwd, shell, tty, secrets, timeout, idle, grace, retries, allow_failure, retry_lost, on_blocked, priority and concurrency
+        13 | agents = "claude"
+           | ^^^^^^ did you mean `agent`?
 
         error: unknown key `max_parallel` in a task
           --> x.toml:15:1

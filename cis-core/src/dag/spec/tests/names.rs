@@ -23,7 +23,7 @@ fn actions() {
         4 | [[tasks]]
           | ^^^^^^^^^
           |
-          = help: add command = ["program", "argument"] or script = "…"
+          = help: add command = ["program", "argument"], script = "…", or agent = "NAME" with a prompt
 
         ----
         error: this task has a command and a script

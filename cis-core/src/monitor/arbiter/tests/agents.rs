@@ -123,6 +123,21 @@ fn a_title_raises_what_the_rules_then_read() {
 }
 
 #[test]
+fn a_title_that_says_nothing_any_more_keeps_nobody_from_being_done() {
+    let done = "✦ It is done.\n\n────────\n >   Type your message\n";
+    for last in ["✦  Working… (x)", "✋  Action Required (x)"] {
+        let mut story = Story::of(Profile::builtin("gemini").expect("built in").with_idle(Idle::Done));
+        story
+            .title("✦  Working… (x)")
+            .shows(" ⠙ Thinking... (esc to cancel, 2s)\n >   Type your message\n")
+            .pass(2000);
+        story.title(last).pass(500).title("◇  Ready (x)").shows(done).pass(30_000);
+        let told = story.take();
+        assert!(told.ends_with("done: It is done.\n"), "{last}: {told}");
+    }
+}
+
+#[test]
 fn a_blinking_title_is_no_output() {
     let mut story = Story::plain();
     story.shows("Name: ").reads("bash", ReaderHow::Read, LINES);
@@ -137,9 +152,9 @@ fn a_blinking_title_is_no_output() {
 #[test]
 fn a_shell_with_marks_is_idle_at_once() {
     let mut story = Story::plain();
-    story.shows("$ ").signal(Signal::Shell { mark: 'B', code: None }).pass(400);
+    story.shows("$ ").signal(&Signal::Shell { mark: 'B', code: None }).pass(400);
     assert!(story.take().contains("blocked 1 idle by terminal"));
-    story.typed().shows("$ make\n").signal(Signal::Shell { mark: 'C', code: None }).pass(500);
+    story.typed().shows("$ make\n").signal(&Signal::Shell { mark: 'C', code: None }).pass(500);
     assert!(story.take().contains("over 1"));
 }
 
@@ -148,8 +163,8 @@ fn bells_and_notifications_alone_say_nothing() {
     let mut story = Story::agent("claude");
     story
         .shows("some text")
-        .signal(Signal::Bell)
-        .signal(Signal::Notification { text: "Look!".to_owned() })
+        .signal(&Signal::Bell)
+        .signal(&Signal::Notification { text: "Look!".to_owned() })
         .pass(60_000);
     assert_eq!(story.take(), "");
 }

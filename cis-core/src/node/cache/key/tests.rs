@@ -67,6 +67,12 @@ fn whatever_a_result_depends_on_changes_the_key_and_nothing_else_does() {
         same,
         change(|spec, _| spec.program = Program::Argv(vec!["make all".to_owned()])),
         change(|spec, _| spec.program = Program::Script { shell: "make".to_owned(), text: "all".to_owned() }),
+        change(|spec, _| {
+            spec.program = Program::Agent { agent: "make".to_owned(), prompt: "all".to_owned() }
+        }),
+        change(|spec, _| {
+            spec.program = Program::Agent { agent: "make".to_owned(), prompt: "more".to_owned() }
+        }),
         change(|_, cache| cache.cwd = "sub".to_owned()),
         change(|spec, _| {
             spec.outputs.insert("n".to_owned(), ValueType::Integer);

@@ -1,0 +1,84 @@
+//! What the monitor sees of agents and what follows without a human: a prompt that is typed when they are
+//! ready, a login that is missing, work that is done.
+//!
+//! Judges no screen; what people are told of a session is [`super::attention`]'s.
+
+use super::Driver;
+use super::attention::HANDED_IN_BYTES_MAX;
+use crate::agent::Login;
+use crate::event::{PromptKind, SaidKind};
+use crate::ids::{InputId, SessionId, TimestampMs};
+use crate::monitor::Verdict;
+use crate::scheduler::{Input, InputKind};
+
+impl Driver {
+    /// Whether nobody is to be told that it waits, as it was given what it waits for, or is being ended.
+    pub(super) fn agent_waits(&mut self, session: SessionId, verdict: &Verdict, now: TimestampMs) -> bool {
+        match verdict.kind {
+            PromptKind::Login => self.logged_out(session, verdict, now),
+            PromptKind::Idle | PromptKind::Unknown | PromptKind::Question => self.type_prompt(session),
+            // It asks for something of its work: so its provider answers.
+            PromptKind::Permission => {
+                self.login_works(session, now);
+                false
+            }
+            _ => false,
+        }
+    }
+
+    /// Types the prompt of an agent that takes it so, once.
+    fn type_prompt(&mut self, session: SessionId) -> bool {
+        let prompt = self.parts.worker.take_typed(session).or_else(|| self.loners.take_typed(session));
+        let Some(prompt) = prompt else { return false };
+        self.parts.hub.type_soon(session, InputId(ulid::Ulid::new()), keys_of(&prompt));
+        true
+    }
+
+    /// The program of a task is not logged in: another try may help, or somebody who is told so.
+    fn logged_out(&mut self, session: SessionId, verdict: &Verdict, now: TimestampMs) -> bool {
+        let Some(attempt) = self.parts.worker.attempt_of(session).cloned() else { return false };
+        let Some(agent) = self.parts.worker.agent_of(session) else { return false };
+        if agent.login == Login::Ask {
+            return false;
+        }
+        let said = verdict.question.to_lowercase();
+        let retryable = !agent.login_final.iter().any(|text| said.contains(&text.to_lowercase()));
+        let (account, detail) = (agent.account.clone(), verdict.question.clone());
+        self.handle(Input::internal(InputKind::LoggedOut { attempt, account, retryable, detail }), now);
+        true
+    }
+
+    fn login_works(&mut self, session: SessionId, now: TimestampMs) {
+        let Some(agent) = self.parts.worker.agent_of(session) else { return };
+        let account = agent.account.clone();
+        self.handle(Input::internal(InputKind::LoginWorked { account }), now);
+    }
+
+    /// Its work is done, with this as its last words.
+    pub(super) fn done(&mut self, session: SessionId, text: String, now: TimestampMs) {
+        self.said_on_screen(session, SaidKind::Response, &text, now);
+        let Some(attempt) = self.parts.worker.attempt_of(session).cloned() else { return };
+        self.login_works(session, now);
+        let text = text[..text.floor_char_boundary(HANDED_IN_BYTES_MAX)].to_owned();
+        let text = Some(text).filter(|text| !text.trim().is_empty());
+        self.handle(Input::internal(InputKind::HandIn { attempt, text }), now);
+    }
+}
+
+/// What is typed for a prompt: its lines, each with Enter.
+fn keys_of(prompt: &str) -> Vec<u8> {
+    let mut keys = prompt.trim_end_matches('\n').replace('\n', "\r").into_bytes();
+    keys.push(b'\r');
+    keys
+}
+
+#[cfg(test)]
+mod tests {
+    use super::keys_of;
+
+    #[test]
+    fn a_prompt_is_typed_line_by_line() {
+        assert_eq!(keys_of("make"), b"make\r");
+        assert_eq!(keys_of("make\nls -l\n"), b"make\rls -l\r");
+    }
+}

@@ -1,0 +1,194 @@
+//! Real agents against a model server of ours: they start, stop at their own prompts, are answered by what an
+//! option means, and leave what they said.
+
+use serde_json::Value;
+
+use crate::harness::{Cis, Model, Reply, eventually};
+
+/// The open item of a task.
+#[track_caller]
+fn waiting(cis: &Cis, task: &str) -> Value {
+    eventually(&format!("task {task} waits in the inbox"), || {
+        let inbox = cis.json(&["inbox"]);
+        inbox["items"].as_array()?.iter().find(|item| item["task"] == task).cloned()
+    })
+}
+
+fn meanings(item: &Value) -> Vec<&str> {
+    item["options"].as_array().into_iter().flatten().filter_map(|option| option["meaning"].as_str()).collect()
+}
+
+/// What a later task gets of the task `work`.
+const READER: &str =
+    "[[tasks]]\nid = \"reader\"\nneeds = [\"work\"]\nscript = \"printf %s {{ tasks.work.output }} > got\"\n";
+
+#[test]
+fn agents_llm_asks_is_allowed_by_meaning_and_its_answer_reaches_the_next_task() {
+    let model = Model::start(|turn| match turn.results.as_slice() {
+        [] => Reply::Run("touch made; echo of-the-command".to_owned()),
+        [result, ..] => Reply::Text(format!("The tool said {}.", result.trim())),
+    });
+    let cis = Cis::new();
+    cis.set_up_llm(&model);
+    let run = cis.start(&format!(
+        "version = 1\n[dag]\nid = \"agents\"\n[[tasks]]\nid = \"work\"\nagent = \"llm\"\nprompt = \"--make; it $(id)\"\n{READER}"
+    ));
+    let item = waiting(&cis, "work");
+    assert_eq!(item["kind"], "permission", "{item}");
+    assert!(item["question"].as_str().unwrap().contains("Approve tool call?"), "{item}");
+    assert!(meanings(&item).contains(&"allow_once") && meanings(&item).contains(&"deny"), "{item}");
+    assert!(!cis.work().join("made").exists(), "nothing runs before it is allowed");
+    cis.ok(["answer", item["id"].as_str().unwrap(), "allow_once"]);
+    cis.wait_run(&run, "succeeded");
+    assert!(cis.work().join("made").exists());
+    assert!(cis.read("got").contains("The tool said of-the-command."), "{}", cis.read("got"));
+    assert_eq!(model.turns()[0].user, "--make; it $(id)", "the prompt came as it was written");
+}
+
+#[test]
+fn agents_llm_runs_the_example_and_is_refused_where_it_is_denied() {
+    let model = Model::start(|turn| match (turn.user.contains("denied"), turn.results.len()) {
+        (true, 0) => Reply::Run("touch denied".to_owned()),
+        (true, _) => Reply::Text("I was not allowed to.".to_owned()),
+        (false, _) => Reply::Text(format!("You said: {}", turn.user)),
+    });
+    let cis = Cis::new();
+    cis.set_up_llm(&model);
+    let example = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../dags/agent-llm.toml");
+    cis.run(["dag", "run", example.to_str().unwrap(), "--param", "topic=tests"]).expect(0);
+    let said = cis.read("look.txt");
+    assert!(said.contains("You said: Say in a sentence what tests are about."), "{said}");
+
+    let run = cis.start(
+        "version = 1\n[dag]\nid = \"no\"\n[[tasks]]\nid = \"work\"\nagent = \"llm\"\nprompt = \"denied\"\n",
+    );
+    let item = waiting(&cis, "work");
+    cis.ok(["answer", item["id"].as_str().unwrap(), "deny"]);
+    cis.wait_run(&run, "succeeded");
+    assert!(!cis.work().join("denied").exists());
+}
+
+#[test]
+fn agents_gemini_is_allowed_by_meaning_hands_in_and_leaves_no_process() {
+    let model = Model::start(|turn| match turn.results.as_slice() {
+        [] => Reply::Run("touch made; echo of-the-command".to_owned()),
+        [..] => Reply::Text("All is made as you said.".to_owned()),
+    });
+    let cis = Cis::new();
+    cis.set_up_gemini(&model);
+    let run = cis.start(&format!(
+        "version = 1\n[dag]\nid = \"agents\"\n[[tasks]]\nid = \"work\"\nagent = \"gemini\"\nprompt = \"Make it.\"\n{READER}"
+    ));
+    let item = waiting(&cis, "work");
+    assert_eq!(item["kind"], "permission", "{item}");
+    assert!(item["question"].as_str().unwrap().contains("Allow execution"), "{item}");
+    let offered = meanings(&item);
+    for meaning in ["allow_once", "allow_session", "deny_and_say"] {
+        assert!(offered.contains(&meaning), "{meaning} in {item}");
+    }
+    assert!(!cis.work().join("made").exists(), "nothing runs before it is allowed");
+    cis.ok(["answer", item["id"].as_str().unwrap(), "allow_once"]);
+    cis.wait_run(&run, "succeeded");
+    assert!(cis.work().join("made").exists());
+    assert_eq!(cis.read("got"), "All is made as you said.");
+    let left: Vec<String> = cis.processes().into_iter().map(|process| process.command).collect();
+    assert!(!left.iter().any(|command| command.contains("gemini")), "{left:?}");
+}
+
+#[test]
+fn agents_gemini_whose_own_shell_asks_is_found_while_its_screen_spins() {
+    let model = Model::start(|turn| match turn.results.as_slice() {
+        [] => Reply::Run("read -p 'Name: ' name; echo got-$name".to_owned()),
+        [result, ..] => Reply::Text(format!("It said {result}")),
+    });
+    let cis = Cis::new();
+    cis.set_up_gemini(&model);
+    let run = cis.start(
+        "version = 1\n[dag]\nid = \"agents\"\n[[tasks]]\nid = \"work\"\nagent = \"gemini\"\nprompt = \"Ask.\"\n",
+    );
+    let item = waiting(&cis, "work");
+    cis.ok(["answer", item["id"].as_str().unwrap(), "allow_once"]);
+    let nested = eventually("the shell in it is found", || {
+        let inbox = cis.json(&["inbox"]);
+        inbox["items"]
+            .as_array()?
+            .iter()
+            .find(|one| one["task"] == "work" && one["id"] != item["id"])
+            .cloned()
+    });
+    assert_eq!(nested["kind"], "question", "{nested}");
+    assert_eq!(nested["layer"], "kernel", "the kernel shows it, whatever the screen does: {nested}");
+    cis.ok(["dag", "cancel", &run]);
+    cis.wait_run(&run, "cancelled");
+}
+
+/// A profile whose program is a script of ours.
+fn scripted(cis: &Cis, name: &str, keys: &str, script: &str) -> String {
+    use std::os::unix::fs::PermissionsExt as _;
+    let program = cis.write(name, format!("#!/bin/sh\n{script}\n"));
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+    format!("[agents.{name}]\ncommand = [{:?}]\n{keys}\n", program.display().to_string())
+}
+
+#[test]
+fn agents_get_their_prompts_as_the_profile_says_and_no_shell_sees_them() {
+    let cis = Cis::new();
+    let mut config = scripted(
+        &cis,
+        "piped",
+        "prompt = \"stdin\"",
+        "cat > piped.got; tty <&1 > /dev/null && echo terminal",
+    );
+    config += &scripted(
+        &cis,
+        "given",
+        "prompt_args = [\"--\", \"<{prompt}>\"]\nenv = { A = \"agent\", B = \"agent\" }",
+        "printf %s \"$2\" > given.got; echo $A-$B",
+    );
+    config += &scripted(
+        &cis,
+        "typed",
+        "prompt = \"typed\"",
+        "printf 'your turn> '; read -r one; read -r two; printf '%s|%s' \"$one\" \"$two\" > typed.got",
+    );
+    cis.configure(&config);
+    cis.write("prompt.md", "a {{ no.template }}\n$(touch hacked) `x` \"'\n");
+    let done = cis.dag(
+        "version = 1\n[dag]\nid = \"prompts\"\n\
+         [[tasks]]\nid = \"piped\"\nagent = \"piped\"\nprompt_file = \"prompt.md\"\n\
+         [[tasks]]\nid = \"given\"\nagent = \"given\"\nprompt = \"--x; $(touch hacked)\\n{{ run.id }}\"\nenv = { B = \"task\" }\n\
+         [[tasks]]\nid = \"typed\"\nagent = \"typed\"\nprompt = \"first line\\n$(touch hacked)\"\n",
+        &[],
+    );
+    done.expect(0);
+    assert_eq!(cis.read("piped.got"), "a {{ no.template }}\n$(touch hacked) `x` \"'\n");
+    assert!(cis.ok(["dag", "logs", "piped"]).contains("terminal"));
+    assert!(cis.read("given.got").starts_with("<--x; $(touch hacked)\n01"), "{}", cis.read("given.got"));
+    assert!(cis.ok(["dag", "logs", "given"]).contains("agent-task"));
+    assert_eq!(cis.read("typed.got"), "first line|$(touch hacked)");
+    assert!(!cis.work().join("hacked").exists());
+}
+
+#[test]
+fn agents_that_are_not_there_are_told_before_anything_runs() {
+    let cis = Cis::new();
+    cis.configure("[agents.absent]\ncommand = [\"no-such-agent\"]\n");
+    let text = |agent: &str| {
+        format!(
+            "version = 1\n[dag]\nid = \"x\"\n[[tasks]]\nid = \"first\"\nscript = \"touch ran\"\n[[tasks]]\nid = \"work\"\nneeds = [\"first\"]\nagent = \"{agent}\"\nprompt = \"p\"\n"
+        )
+    };
+    for (agent, said) in [
+        ("absent", "agent `absent` runs the program `no-such-agent`, which is not in PATH ("),
+        ("claud", "there is no agent `claud`: did you mean `claude`?"),
+    ] {
+        let refused = cis.dag(&text(agent), &[]).expect(2);
+        assert!(refused.stderr.contains(said), "{}", refused.stderr);
+        let file = cis.write("valid.toml", text(agent));
+        let warned = cis.run(["dag", "validate", file.to_str().unwrap()]).expect(0);
+        assert!(warned.stderr.contains(said), "{}", warned.stderr);
+        let alone = cis.run(["session", "create", "--agent", agent]).expect(2);
+        assert!(alone.stderr.contains(said.split(": ").next().unwrap()), "{}", alone.stderr);
+    }
+    assert!(!cis.work().join("ran").exists());
+}

@@ -1,0 +1,116 @@
+//! Agents that the tests start: installed once, below the target directory, in versions that stand here alone.
+
+use std::path::Path;
+
+use crate::Outcome;
+use crate::process::{program, run, works};
+use crate::tools::ensure_debian;
+use crate::workspace::target_dir;
+
+/// What one agent is installed from.
+struct Agent {
+    name: &'static str,
+    /// Names of packages with their versions.
+    packages: &'static [&'static str],
+    from: From,
+    /// Below its folder.
+    binary: &'static str,
+    takes: &'static str,
+}
+
+#[derive(Clone, Copy)]
+enum From {
+    Python,
+    Npm,
+}
+
+/// For everybody.
+const USUAL: &[Agent] = &[
+    Agent {
+        name: "llm",
+        packages: &["llm==0.36"],
+        from: From::Python,
+        binary: "bin/llm",
+        takes: "82 MB, 10 s",
+    },
+    Agent {
+        name: "gemini",
+        // Debian's node is too old for it.
+        packages: &["node@22.23.3", "@google/gemini-cli@0.61.0"],
+        from: From::Npm,
+        binary: "node_modules/.bin/gemini",
+        takes: "250 MB, 20 s",
+    },
+];
+
+/// For the tests that are too long for everybody.
+const HEAVY: &[Agent] = &[Agent {
+    name: "codex",
+    packages: &["node@22.23.3", "@openai/codex@0.169.0"],
+    from: From::Npm,
+    binary: "node_modules/.bin/codex",
+    takes: "500 MB, 40 s",
+}];
+
+/// Installs what is missing; with `heavy`, also what only the heavy tests start.
+pub(crate) fn ensure(heavy: bool) -> Outcome {
+    let all = USUAL.iter().chain(HEAVY.iter().filter(|_| heavy));
+    for agent in all {
+        let folder = target_dir()?.join("agents").join(agent.name);
+        agent
+            .ensure(&folder)
+            .map_err(|e| format!("{e}\n  the agent {} is needed by the tests; without a network take `cargo nextest run -E 'not test(agents)'`", agent.name))?;
+    }
+    Ok(())
+}
+
+impl Agent {
+    fn ensure(&self, folder: &Path) -> Outcome {
+        let (note, said) = (folder.join("installed"), self.packages.join(" "));
+        if std::fs::read_to_string(&note).is_ok_and(|there| there == said)
+            && folder.join(self.binary).exists()
+        {
+            return Ok(());
+        }
+        eprintln!("xtask: installing {said} into {} ({})", folder.display(), self.takes);
+        let failed = |e: std::io::Error| format!("{}: {e}", folder.display());
+        if folder.exists() {
+            std::fs::remove_dir_all(folder).map_err(failed)?;
+        }
+        std::fs::create_dir_all(folder).map_err(failed)?;
+        match self.from {
+            From::Python => self.install_python(folder)?,
+            From::Npm => self.install_npm(folder)?,
+        }
+        std::fs::write(&note, said).map_err(failed)
+    }
+
+    fn install_python(&self, folder: &Path) -> Outcome {
+        let folder = folder.display().to_string();
+        ensure_debian("python3", "python3")?;
+        if !works(program("python3", &["-c", "import ensurepip"])) {
+            ensure_debian("no-such-command", "python3-venv")?;
+        }
+        run(program("python3", &["-m", "venv", &folder]))?;
+        let pip = format!("{folder}/bin/pip");
+        let mut arguments = vec!["install", "--quiet", "--disable-pip-version-check"];
+        arguments.extend(self.packages);
+        run(program(&pip, &arguments))
+    }
+
+    fn install_npm(&self, folder: &Path) -> Outcome {
+        let folder = folder.display().to_string();
+        ensure_debian("npm", "npm")?;
+        let mut arguments = vec![
+            "install",
+            "--prefix",
+            &folder,
+            "--no-audit",
+            "--no-fund",
+            "--no-update-notifier",
+            "--loglevel=error",
+        ];
+        arguments.extend(self.packages);
+        run(program("npm", &arguments))
+    }
+}
