@@ -7,10 +7,10 @@ use hyper::body::Bytes;
 use super::query::ToQuery as _;
 use super::{Client, ClientError, LogStream};
 use crate::api::{
-    Answer, AnswerReceipt, Ask, AskView, CleanReport, CleanStore, CreateRun, CreateSession, Decide, ExplainView,
-    GroupView, HandIn, InboxItem, InputReceipt, KillSession, ListInbox, ListRuns, ListSessions, Listing, NodeView,
-    ReadAsk, ReadLog, ReadTime, RetryRun, RunDetail, RunView, Say, SendInput, SessionView, StopNode,
-    TaskContext, ThreadMessage, TimeView, WhyView, paths,
+    Answer, AnswerReceipt, Ask, AskView, CleanReport, CleanStore, CreateRun, CreateSession, Decide,
+    ExplainView, GroupView, HandIn, InboxItem, InputReceipt, KillSession, ListInbox, ListRuns, ListSessions,
+    Listing, NodeView, ReadAsk, ReadLog, ReadTime, RetryRun, RunDetail, RunView, Say, SendInput, SessionView,
+    StopNode, TaskContext, ThreadMessage, TimeView, WhyView, paths,
 };
 use crate::dag::Group;
 

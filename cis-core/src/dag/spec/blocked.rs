@@ -41,7 +41,7 @@ impl Blocked {
                 return blocked;
             }
             let words = [("ask", Word::Ask), ("skip", Word::Skip), ("fail", Word::Fail)];
-            blocked.action = reader.choice("on_blocked", node, &words);
+            blocked.action = reader.choice("value of on_blocked", node, &words);
             return blocked;
         }
         let Some(table) = reader.table("on_blocked", node, EXAMPLE) else { return blocked };
@@ -186,7 +186,11 @@ fn finished(run: DraftAction, shell: &str) -> Action {
 
 /// A list is a command, a text is a script.
 fn run(reader: &mut Reader, node: &Node<'_>) -> Option<DraftAction> {
-    if node.get_ref().is_str() { task::script(reader, "run", node) } else { task::command(reader, "run", node) }
+    if node.get_ref().is_str() {
+        task::script(reader, "run", node)
+    } else {
+        task::command(reader, "run", node)
+    }
 }
 
 fn kinds(reader: &mut Reader, node: &Node<'_>) -> Vec<PromptKind> {

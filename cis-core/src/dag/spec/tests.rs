@@ -5,6 +5,7 @@ use serde_json::json;
 use super::parse;
 use crate::dag::{Action, Backoff, Dag, Param, RetryPolicy, SecretSource, Trigger, ValueType};
 
+mod blocked;
 mod head;
 mod keys;
 mod language;
