@@ -352,9 +352,9 @@ impl AttemptOutcome {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "kind")]
 pub enum EndReason {
-    /// Its trigger can no longer come true (completed).
+    /// It is left out: its trigger can no longer come true, or it waited for a human and is not to (completed).
     Skipped {
-        /// Which trigger, and why not.
+        /// Why.
         detail: String,
     },
     /// It failed, and the file allows that (completed).

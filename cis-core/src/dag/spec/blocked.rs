@@ -41,7 +41,7 @@ impl Blocked {
                 return blocked;
             }
             let words = [("ask", Word::Ask), ("skip", Word::Skip), ("fail", Word::Fail)];
-            blocked.action = reader.choice("on_blocked", node, &words);
+            blocked.action = reader.choice("value of on_blocked", node, &words);
             return blocked;
         }
         let Some(table) = reader.table("on_blocked", node, EXAMPLE) else { return blocked };

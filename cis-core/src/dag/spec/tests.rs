@@ -6,6 +6,7 @@ use super::parse;
 use crate::dag::{Action, Backoff, Dag, Param, RetryPolicy, SecretSource, Trigger, ValueType};
 
 mod agents;
+mod blocked;
 mod head;
 mod keys;
 mod language;
