@@ -17,6 +17,7 @@ mod ahead;
 mod artifacts;
 mod asking;
 mod attach;
+mod blocked;
 mod cache;
 mod config;
 mod context;

@@ -38,7 +38,7 @@ impl Begin {
     }
 
     fn decide(run: &Run, spec: &Task, now: TimestampMs, coming: usize) -> Result<Self, RenderError> {
-        let known = Known::of(run, spec);
+        let known = Known::of(run, spec, template::decision_outputs(spec));
         if let Some(condition) = &spec.condition
             && !template::condition(condition, spec, &known.values(run))?
         {
@@ -57,14 +57,14 @@ impl Begin {
     /// Goes on with a task that a human approved.
     pub(super) fn approved(run: &Run, index: u32, coming: usize) -> Self {
         let spec = run.spec(index);
-        expand(run, spec, &Known::of(run, spec), coming).unwrap_or_else(|error| failed(error.to_string()))
+        expand(run, spec, &Known::of(run, spec, template::decision_outputs(spec)), coming).unwrap_or_else(|error| failed(error.to_string()))
     }
 }
 
 /// A text of a task with its values in place, as far as events tell them: secrets are replaced.
 pub(super) fn words(run: &Run, index: u32, text: &str, place: &str) -> Result<String, RenderError> {
     let spec = run.spec(index);
-    let known = Known::of(run, spec);
+    let known = Known::of(run, spec, template::spoken_outputs(spec));
     let attempt = run.entry(index).attempts;
     template::text(text, spec, &Values { attempt, ..known.values(run) }, place)
 }
@@ -111,9 +111,9 @@ struct Known {
 }
 
 impl Known {
-    fn of(run: &Run, spec: &Task) -> Self {
+    fn of(run: &Run, spec: &Task, names: Vec<(TaskId, String)>) -> Self {
         let mut outputs: BTreeMap<TaskId, BTreeMap<String, Value>> = BTreeMap::new();
-        for (task, name) in template::decision_outputs(spec) {
+        for (task, name) in names {
             if let Some(value) = run.output(&task, &name).map(|output| output.redacted()) {
                 outputs.entry(task).or_default().insert(name, value);
             }

@@ -49,12 +49,23 @@ impl Verdict {
 
 /// Judges what its worker reports of the attempt under way of the task at `index`.
 pub(super) fn judge(run: &Run, index: u32, report: &Report, now: TimestampMs) -> Verdict {
+    let verdict = stopped_or_not(run, index, report, now);
+    // A session that had handed in its result, say, is not stopped by the end of its run.
+    match run.swept(index) {
+        Some(reason) if verdict.state == TaskState::Queued => {
+            Verdict::ended(verdict.outcome, TaskState::Cancelled, Some(reason.clone()), false)
+        }
+        _ => verdict,
+    }
+}
+
+fn stopped_or_not(run: &Run, index: u32, report: &Report, now: TimestampMs) -> Verdict {
     let stopping = run.entry(index).live.as_ref().and_then(|live| live.stopping.clone());
     match stopping {
         None => own_end(run, index, report.outcome.clone(), report.cached.as_deref(), now),
         Some(Stop::HandedIn(_)) => {
             let outcome = handed_in(run.spec(index), report);
-            own_end(run, index, outcome, None, now)
+            own_end(run, index, outcome, report.cached.as_deref(), now)
         }
         Some(Stop::For(EndReason::Blocked { prompt, detail })) => {
             let cause = FailureCause::Blocked { prompt, detail };
@@ -68,7 +79,9 @@ pub(super) fn judge(run: &Run, index: u32, report: &Report, now: TimestampMs) ->
             Verdict::ended(report.outcome.clone(), TaskState::Completed, Some(end), false)
         }
         Some(Stop::For(end)) => match &report.outcome {
-            AttemptOutcome::Succeeded => own_end(run, index, AttemptOutcome::Succeeded, None, now),
+            AttemptOutcome::Succeeded => {
+                own_end(run, index, AttemptOutcome::Succeeded, report.cached.as_deref(), now)
+            }
             outcome => Verdict::ended(outcome.clone(), TaskState::Cancelled, Some(end), false),
         },
     }

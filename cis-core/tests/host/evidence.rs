@@ -331,6 +331,51 @@ fn a_stranger_may_be_of_another_session_which_does_not_wait_itself() {
     end(&mut control, &[asked.session, daemon.session]);
 }
 
+/// An agent daemon of the user's, started outside of every session; ends with the test.
+struct Agent<'a>(&'a str);
+
+impl Agent<'_> {
+    fn run(&self, program: &str, arguments: &[&str]) -> bool {
+        let mut command = Command::new(program);
+        command.args(arguments).env("GNUPGHOME", self.0).stdin(Stdio::null()).stdout(Stdio::null());
+        command.stderr(Stdio::null()).status().is_ok_and(|status| status.success())
+    }
+}
+
+impl Drop for Agent<'_> {
+    fn drop(&mut self) {
+        self.run("gpgconf", &["--kill", "gpg-agent"]);
+    }
+}
+
+#[test]
+fn a_pinentry_of_an_agent_daemon_is_a_stranger_that_asks_for_a_passphrase() {
+    const PINENTRY: &str = "/usr/bin/pinentry-curses";
+    if !Path::new(PINENTRY).exists() {
+        return;
+    }
+    let host = Host::start();
+    // A socket's path is short.
+    let home = tempfile::tempdir_in("/tmp").unwrap();
+    std::fs::set_permissions(home.path(), std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+    let home = home.path().to_str().unwrap();
+    let agent = Agent(home);
+    if !agent.run("gpg-agent", &["--daemon", "--pinentry-program", PINENTRY]) {
+        return;
+    }
+    let mut control = host.control();
+    let mut start =
+        on_pty(&host, &["sh", "-c", "GPG_TTY=$(tty) gpg --symmetric --output /dev/null /etc/passwd"]);
+    let more = [("GNUPGHOME", home), ("TERM", "xterm"), ("HOME", home)];
+    start.env.extend(more.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    control.start(&start);
+    let is = |one: &Reader| one.foreign && one.name.starts_with("pinentry");
+    let evidence = seen(&mut control, start.session, "it asks", |evidence| evidence.readers.iter().any(is));
+    assert!(!evidence.readers[0].nested && evidence.readers[0].modes == evidence.modes, "{evidence:?}");
+    assert!(evidence.quiet_ms < 5000, "not found in time: {evidence:?}");
+    end(&mut control, &[start.session]);
+}
+
 #[test]
 fn what_was_written_before_it_waits_is_in_the_count() {
     let host = Host::start();
@@ -357,6 +402,25 @@ fn orphans_of_a_session_are_of_its_evidence() {
     seen(&mut control, start.session, "cat, and what sleeps", |evidence| {
         evidence.processes == 2 && evidence.readers.len() == 1
     });
+    end(&mut control, &[start.session]);
+}
+
+#[test]
+fn a_process_that_loses_its_parent_between_two_looks_stays_in_the_picture() {
+    let host = Host::start();
+    let mut control = host.control();
+    // Without anything that would tell whose it is, but that it was seen.
+    let line = "mkfifo fifo; (setsid env -i /bin/sleep 1000 & read -r line <fifo) & read -r line";
+    let start = on_pty(&host, &["bash", "-c", line]);
+    control.start(&start);
+    let sleeps = |evidence: &KernelEvidence| evidence.processes == 3;
+    seen(&mut control, start.session, "a shell, its job, and what sleeps", sleeps);
+    std::fs::write(host.path("fifo"), "go\n").unwrap();
+    for _ in 0..20 {
+        let evidence = probe(&mut control, start.session);
+        assert!(evidence.processes >= 2, "{evidence:?}");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
     end(&mut control, &[start.session]);
 }
 

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, unreachable_pub, reason = "helpers of tests, in a program of their own")]
 
 mod adoption;
+mod answers;
 mod endings;
 mod evidence;
 mod idle;

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 
 use cis_core::dag::{
-    Action, Approval, Backoff, Dag, Foreach, Group, Handlers, RetryOn, RetryPolicy, Task, Trigger,
+    Action, Approval, Backoff, BlockedAction, Dag, Foreach, Group, Handlers, OnBlocked, RetryOn, RetryPolicy,
+    Task, Trigger, ValueType,
 };
+use cis_core::event::PromptKind;
 use cis_core::ids::TaskId;
 use serde_json::Value;
 
@@ -13,6 +15,17 @@ use crate::rng::Rng;
 /// A group that every file makes, and one that the node has.
 pub(crate) const OWN: &str = "own";
 pub(crate) const SHARED: &str = "shared";
+
+pub(crate) const ACCOUNTS: [&str; 2] = ["acme", "other"];
+
+/// What sessions wait for.
+pub(crate) const PROMPTS: [PromptKind; 5] = [
+    PromptKind::Question,
+    PromptKind::Permission,
+    PromptKind::Password,
+    PromptKind::Stalled,
+    PromptKind::RateLimit,
+];
 
 pub(crate) fn random(rng: &mut Rng) -> Dag {
     let count = rng.between(1, 14);
@@ -47,7 +60,13 @@ pub(crate) fn task(rng: &mut Rng, id: TaskId, needs: Vec<TaskId>) -> Task {
     let triggers = [Trigger::AllSuccess, Trigger::AllDone, Trigger::OneFailed, Trigger::Always];
     let backoff = *rng.pick(&[Backoff::Fixed, Backoff::Exponential]).unwrap();
     let group = [None, Some(OWN), Some(SHARED)][rng.weighted(&[70, 15, 15])];
-    let on = [vec![], vec![RetryOn::Exit(1)], vec![RetryOn::Timeout, RetryOn::Error]];
+    let on = [
+        vec![],
+        vec![RetryOn::Exit(1)],
+        vec![RetryOn::Timeout, RetryOn::Error],
+        vec![RetryOn::Blocked, RetryOn::Login],
+        vec![RetryOn::RateLimit],
+    ];
     let limit = rng.percent(50).then(|| rng.between(500, 8000));
     let approval = Approval { prompt: "Go on with {{ task.id }}?".into(), timeout_ms: limit };
     Task {
@@ -61,14 +80,42 @@ pub(crate) fn task(rng: &mut Rng, id: TaskId, needs: Vec<TaskId>) -> Task {
             delay_ms: rng.below(3000),
             max_delay_ms: 4000,
             jitter: rng.percent(50),
-            on: on[rng.weighted(&[80, 10, 10])].clone(),
+            on: on[rng.weighted(&[70, 8, 8, 8, 6])].clone(),
         },
         allow_failure: rng.percent(15),
         retry_lost: rng.percent(85),
         priority: i32::try_from(rng.weighted(&[70, 15, 15])).unwrap() - 1,
         group: group.map(str::to_owned),
         approval: rng.percent(8).then_some(approval),
+        on_blocked: rng.percent(45).then(|| Box::new(on_blocked(rng))),
+        account: rng.percent(25).then(|| (*rng.pick(&ACCOUNTS).unwrap()).to_owned()),
+        outputs: if rng.percent(15) { BTreeMap::from([("pid".into(), ValueType::Integer)]) } else { BTreeMap::new() },
+        artifacts: if rng.percent(8) { vec!["out".into()] } else { Vec::new() },
         ..Task::new(id, Action::Command(vec!["true".into()]))
+    }
+}
+
+fn on_blocked(rng: &mut Rng) -> OnBlocked {
+    let command = || BlockedAction::Run(Action::Command(vec!["tell".into()]));
+    let action = match rng.weighted(&[60, 12, 14, 14]) {
+        0 => BlockedAction::Ask,
+        1 => BlockedAction::Skip,
+        2 => BlockedAction::Fail,
+        _ => command(),
+    };
+    let kinds: Vec<PromptKind> = match rng.weighted(&[60, 20, 20]) {
+        0 => Vec::new(),
+        1 => PROMPTS.to_vec(),
+        _ => vec![*rng.pick(&PROMPTS).unwrap()],
+    };
+    let deadline_ms = rng.percent(60).then(|| rng.between(200, 6000));
+    OnBlocked {
+        action,
+        kinds,
+        notify: if rng.percent(20) { vec!["@ann".into()] } else { Vec::new() },
+        escalate_after_ms: rng.percent(40).then(|| rng.between(100, 4000)),
+        deadline_ms,
+        default: (deadline_ms.is_some() && rng.percent(60)).then(|| "yes".into()),
     }
 }
 

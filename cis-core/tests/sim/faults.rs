@@ -1,7 +1,7 @@
 //! What people do and what goes wrong, drawn at random; and the quiet time after it.
 
 use cis_core::api::FromWorker;
-use cis_core::event::{ExecutionMode, PromptKind, PromptRecord, RetryScope, RunState};
+use cis_core::event::{ExecutionMode, PromptRecord, RetryScope, RunState};
 use cis_core::ids::{AttemptId, RunId, TaskId};
 use cis_core::scheduler::{InputKind, Run};
 
@@ -19,7 +19,7 @@ pub(crate) fn step(world: &mut World) -> Step {
         let crashes = [Crash::BeforeStore, Crash::BeforeEffects, Crash::BetweenEffects];
         world.crash = world.rng.pick(&crashes).copied();
     }
-    match world.rng.weighted(&[50, 24, 5, 6, 4, 1, 2, 4, 2, 1, 7]) {
+    match world.rng.weighted(&[50, 24, 5, 6, 7, 1, 2, 4, 2, 1, 7, 3, 5]) {
         0 => world.deliver(10),
         1 => world.pass_time(),
         2 if world.run_count() < RUNS_MAX => world.submit(),
@@ -30,6 +30,8 @@ pub(crate) fn step(world: &mut World) -> Step {
         7 => nonsense(world),
         8 => child(world),
         10 => wish(world),
+        11 => hand_in(world),
+        12 => login(world),
         _ => {
             let count = u32::try_from(world.rng.below(3)).unwrap();
             world.feed(InputKind::ForeignSessions { count })
@@ -115,12 +117,41 @@ fn turn_prompt(world: &mut World, id: cis_core::ids::SessionId) -> Step {
     session.blocked = !session.blocked;
     if session.blocked {
         session.episode += 1;
-        let prompt = Box::new(PromptRecord::bare(id, session.episode, PromptKind::Question));
+        session.kind = dags::PROMPTS[world.rng.weighted(&[40, 25, 10, 15, 10])];
+        let prompt = Box::new(PromptRecord::bare(id, session.episode, session.kind));
         return world.feed(InputKind::Blocked { attempt, prompt });
     }
     session.ends_ms = session.ends_ms.max(world.now);
     let episode = session.episode;
     world.feed(InputKind::Unblocked { attempt, episode })
+}
+
+/// A session hands in its result; or one tries that is over, or never was.
+fn hand_in(world: &mut World) -> Step {
+    let Some(attempt) = some_live(world) else { return Ok(()) };
+    let known = world.host.sessions.values().any(|s| s.attempt == attempt && s.is_running());
+    if !known {
+        return Ok(());
+    }
+    let text = world.rng.percent(50).then(|| "all is done".to_owned());
+    world.feed(InputKind::HandIn { attempt, text })
+}
+
+/// A program finds itself logged out, or logged in.
+fn login(world: &mut World) -> Step {
+    if world.rng.percent(15) {
+        let account = (*world.rng.pick(&dags::ACCOUNTS).unwrap()).to_owned();
+        return world.feed(InputKind::LoginWorked { account });
+    }
+    let running = world.host.sessions.values().filter(|s| s.is_running()).map(|s| s.attempt.clone());
+    let of_account = |attempt: &AttemptId| {
+        let run = world.machine.run(&attempt.run)?;
+        run.task(&attempt.task)?.0.account.clone().map(|account| (attempt.clone(), account))
+    };
+    let found: Vec<(AttemptId, String)> = running.filter_map(|attempt| of_account(&attempt)).collect();
+    let Some((attempt, account)) = world.rng.pick(&found).cloned() else { return Ok(()) };
+    let (retryable, detail) = (world.rng.percent(85), "log in".to_owned());
+    world.feed(InputKind::LoggedOut { attempt, account, retryable, detail })
 }
 
 fn lose_session(world: &mut World) -> Step {
@@ -157,17 +188,8 @@ fn nonsense(world: &mut World) -> Step {
     let attempt = AttemptId { run, task, number };
     let live = world.machine.live_attempts().any(|live| live.attempt == attempt);
     let fence = if live { fence + 1 + world.rng.below(2) } else { world.rng.below(fence + 3) };
-    let report = cis_core::api::Report {
-        outcome: cis_core::event::AttemptOutcome::Succeeded,
-        exit: None,
-        started_ms: None,
-        ended_ms: world.now,
-        outputs: Default::default(),
-        artifacts: Vec::new(),
-        cached: None,
-        log_bytes: 0,
-        log_hash: None,
-    };
+    let outcome = cis_core::event::AttemptOutcome::Succeeded;
+    let report = cis_core::api::Report::bare(outcome, None, world.now);
     let stale = match world.rng.below(3) {
         0 => FromWorker::Result { attempt, fence, report: Box::new(report) },
         1 => FromWorker::Claimed { attempt, fence },
@@ -206,6 +228,9 @@ pub(crate) fn quiet_until_all_end(world: &mut World) -> Step {
     for _ in 0..QUIET_STEPS_MAX {
         if let Some(id) = world.host.sessions.iter().find(|(_, s)| s.blocked).map(|(id, _)| *id) {
             turn_prompt(world, id)?;
+        }
+        if let Some(kind) = world.seen.pop() {
+            world.feed(kind)?;
         }
         let waiting: Vec<(RunId, RunState)> =
             world.machine.open_runs().map(|run| (run.id(), run.state())).collect();

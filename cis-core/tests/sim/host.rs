@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use cis_core::api::{FromWorker, Refusal, Report};
-use cis_core::event::{AttemptOutcome, ExitStatus, FailureCause, OutputRecord, SessionState};
+use cis_core::event::{AttemptOutcome, ExitStatus, FailureCause, OutputRecord, PromptKind, SessionState};
 use cis_core::ids::{AttemptId, Fence, HostInstance, RunId, SessionId, TimestampMs};
 
 use crate::rng::Rng;
@@ -21,6 +21,7 @@ pub(crate) struct Session {
     /// Waits for a human: it does not end before that is over.
     pub(crate) blocked: bool,
     pub(crate) episode: u32,
+    pub(crate) kind: PromptKind,
     /// It ended; kept until acknowledged.
     pub(crate) report: Option<Report>,
 }
@@ -136,6 +137,7 @@ impl Host {
             outcome: outcome(rng),
             blocked: false,
             episode: 0,
+            kind: PromptKind::Question,
             report: None,
         };
         let said = begun(&fresh);

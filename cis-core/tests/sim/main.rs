@@ -128,7 +128,12 @@ fn the_faults_reach_every_event_and_every_outcome() {
         "withdrawn",
         "processing",
     ];
-    let sessions = ["session.started", "session.blocked", "session.recovered"];
+    let sessions = ["session.started", "session.blocked", "session.recovered", "session.escalated"];
+    let stopped = ["task.handed_in", "stopped: killed", "stopped: skipped", "stopped: blocked", "account"]
+        .into_iter()
+        .chain(["stopped: logged_out", "blocked makes queued", "blocked makes failed"])
+        .chain(["login makes queued", "login makes failed"])
+        .map(str::to_owned);
     let results = [
         "succeeded makes succeeded",
         "succeeded makes completed",
@@ -143,7 +148,7 @@ fn the_faults_reach_every_event_and_every_outcome() {
     ];
     let all = runs.iter().map(|name| format!("run.{name}"));
     let all = all.chain(others.iter().chain(&sessions).chain(&results).map(ToString::to_string));
-    let missing: Vec<String> = all.filter(|kind| !reached.contains(kind)).collect();
+    let missing: Vec<String> = all.chain(stopped).filter(|kind| !reached.contains(kind)).collect();
     assert!(missing.is_empty(), "never happened: {missing:?}");
 }
 

@@ -1,8 +1,10 @@
 //! What must hold, worked out again from the events alone and as plainly as possible: no index, no
 //! tally, no code of the scheduler. Every event is checked against all that came before it.
 
+pub(crate) mod accounts;
 mod changes;
 mod due;
+mod prompts;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -12,10 +14,12 @@ use cis_core::event::{
     AttemptOutcome, EndReason, EventBody, EventDraft, GrantRecord, QueueReason, RunState, TaskChange,
     TaskState,
 };
-use cis_core::ids::{AttemptId, Fence, HostInstance, RunId, SessionId, TaskId, TimestampMs};
+use cis_core::ids::{AttemptId, Fence, HostInstance, InboxId, RunId, SessionId, TaskId, TimestampMs};
 
+use self::accounts::RefAccounts;
 use self::changes::{approved, expanded, result, retried, status};
 use self::due::Due;
+use self::prompts::{RefLive, RefStop};
 
 type Check = Result<(), String>;
 
@@ -36,6 +40,9 @@ pub(crate) struct Reference {
     ahead: BTreeMap<RunId, u32>,
     /// Nothing is granted before then, or before a session ends.
     held_until: TimestampMs,
+    accounts: RefAccounts,
+    /// Prompts are left alone until then.
+    calm_until: TimestampMs,
 }
 
 #[derive(Debug)]
@@ -50,6 +57,8 @@ pub(crate) struct RefRun {
     started: bool,
     timeout_ms: Option<i64>,
     clock_from_ms: TimestampMs,
+    /// A session has waited for a human.
+    asked: bool,
 }
 
 #[derive(Debug)]
@@ -58,11 +67,17 @@ struct RefTask {
     state: TaskState,
     live: Option<RefLive>,
     attempt: u32,
+    /// Number of the newest grant, also where it was taken back.
+    newest: u32,
     fence: Fence,
     failures: u32,
     lost: u32,
+    /// Tries in a row that were not logged in.
+    logins: u32,
     not_before_ms: TimestampMs,
     waits: Option<Waits>,
+    /// Its account holds it.
+    of_account: bool,
     approved: Option<String>,
     /// How many items its present list has.
     items: Option<usize>,
@@ -77,14 +92,6 @@ enum Waits {
     Items(usize),
 }
 
-#[derive(Debug)]
-struct RefLive {
-    session: SessionId,
-    blocked: bool,
-    killed: bool,
-    swept: bool,
-}
-
 impl RefTask {
     fn new(spec: &Task) -> Self {
         Self {
@@ -92,11 +99,14 @@ impl RefTask {
             state: TaskState::Pending,
             live: None,
             attempt: 0,
+            newest: 0,
             fence: 0,
             failures: 0,
             lost: 0,
+            logins: 0,
             not_before_ms: 0,
             waits: None,
+            of_account: false,
             approved: None,
             items: None,
             pid: None,
@@ -121,16 +131,16 @@ impl RefRun {
     /// The session under way of a task, and whether it is to stop.
     pub(crate) fn stands(&self, id: &TaskId) -> (Option<SessionId>, bool) {
         let live = self.task(id).ok().and_then(|task| task.live.as_ref());
-        (live.map(|live| live.session), live.is_some_and(|live| live.killed || live.swept))
+        (live.map(|live| live.session), live.is_some_and(|live| live.stop.is_some()))
     }
 
     pub(crate) fn is_blocked(&self, attempt: &AttemptId) -> bool {
         let task = self.task(&attempt.task).ok().filter(|task| task.attempt == attempt.number);
-        task.and_then(|task| task.live.as_ref()).is_some_and(|live| live.blocked)
+        task.and_then(|task| task.live.as_ref()).is_some_and(RefLive::is_away)
     }
 
     fn holding_slots(&self) -> usize {
-        self.tasks.iter().filter(|t| t.live.as_ref().is_some_and(|live| !live.blocked)).count()
+        self.tasks.iter().filter(|t| t.live.as_ref().is_some_and(|live| !live.is_away())).count()
     }
 
     fn live(&self) -> usize {
@@ -146,7 +156,19 @@ impl Reference {
     pub(crate) fn new(max_sessions: u32, host: HostInstance) -> Self {
         let (runs, sessions_given, groups) = (BTreeMap::new(), BTreeSet::new(), BTreeMap::new());
         let ahead = BTreeMap::new();
-        Self { runs, max_sessions, foreign: 0, host, groups, sessions_given, ahead, held_until: 0 }
+        let (accounts, held_until, calm_until) = (RefAccounts::default(), 0, 0);
+        Self {
+            runs,
+            max_sessions,
+            foreign: 0,
+            host,
+            groups,
+            sessions_given,
+            ahead,
+            held_until,
+            accounts,
+            calm_until,
+        }
     }
 
     /// The worker's wish arrives.
@@ -170,7 +192,7 @@ impl Reference {
         let taken = |run: &RefRun, group: Group| {
             let holds = |task: &&RefTask| {
                 task.spec.group.as_ref() == Some(name)
-                    && task.live.as_ref().is_some_and(|live| !(live.blocked && group.frees_when_blocked))
+                    && task.live.as_ref().is_some_and(|live| !(live.is_away() && group.frees_when_blocked))
             };
             run.tasks.iter().filter(holds).count()
         };
@@ -206,6 +228,7 @@ impl Reference {
                     started: false,
                     timeout_ms: dag.timeout_ms.map(|ms| i64::try_from(ms).unwrap()),
                     clock_from_ms: 0,
+                    asked: false,
                 };
                 ensure(self.runs.insert(id, run).is_none(), || format!("{id} created twice"))?;
                 continue;
@@ -221,6 +244,7 @@ impl Reference {
                     lists.remove(&id);
                 }
                 EventBody::TaskStatus { changes } if self.is_apart(id, changes) => {}
+                EventBody::TaskStatus { changes } if self.is_of_account(id, changes) => {}
                 EventBody::TaskStatus { .. } => {
                     ensure(lists.insert(id), || format!("two lists of {id} for one input"))?;
                 }
@@ -237,6 +261,13 @@ impl Reference {
         let run = &self.runs[&id];
         let active = |c: &TaskChange| run.task(&c.task).is_ok_and(|task| task.live.is_some());
         changes.iter().any(active) || changes.iter().all(|c| run.is_handler(&c.task))
+    }
+
+    /// Tasks that wait go on waiting, for their account or no more for it.
+    fn is_of_account(&self, id: RunId, changes: &[TaskChange]) -> bool {
+        let run = &self.runs[&id];
+        let waits = |c: &TaskChange| run.task(&c.task).is_ok_and(|task| task.state == TaskState::Queued);
+        changes.iter().all(|c| c.state == TaskState::Queued && waits(c))
     }
 
     fn event(&mut self, id: RunId, body: &EventBody, now: TimestampMs) -> Check {
@@ -274,21 +305,45 @@ impl Reference {
                 if short(changes) {
                     self.held_until = now + 1000;
                 }
-                status(run, changes, now)?;
+                status(run, changes, now, &self.accounts)?;
+                for change in changes {
+                    if let Some(EndReason::LoggedOut { account, .. }) = &change.end {
+                        self.accounts.failed(account, now);
+                    }
+                    let task = run.task(&change.task)?;
+                    if change.state == TaskState::Queued || change.state.is_terminal() {
+                        let (account, number) = (task.spec.account.as_ref(), task.newest);
+                        let attempt = AttemptId { run: id, task: change.task.clone(), number };
+                        self.accounts.ended(account, &attempt, false, now);
+                    }
+                }
             }
             EventBody::TaskExpanded { task, items } => expanded(run, task, items)?,
             EventBody::TaskApproved { task, by, .. } => approved(run, task, by)?,
-            EventBody::TaskResult(r) => result(run, r)?,
+            EventBody::TaskResult(r) => {
+                result(run, r)?;
+                let account = run.task(&r.task)?.spec.account.clone();
+                let attempt = AttemptId { run: id, task: r.task.clone(), number: r.attempt };
+                let good = r.outcome == AttemptOutcome::Succeeded && r.state == TaskState::Succeeded;
+                self.accounts.ended(account.as_ref(), &attempt, good, now);
+            }
             EventBody::TasksAdded { tasks, .. } => run.tasks.extend(tasks.iter().map(RefTask::new)),
             EventBody::SessionStarted { session, task: Some(task), .. } => {
                 live_session(run, task, *session)?;
             }
-            EventBody::SessionBlocked { session, task: Some(task), .. } => {
-                live_session(run, task, *session)?.blocked = true;
+            EventBody::SessionBlocked { session, task: Some(task), prompt } => {
+                let live = live_session(run, task, *session)?;
+                live.blocked(prompt, now);
+                run.asked |= live.is_away();
             }
             EventBody::SessionRecovered { session, task: Some(task), .. } => {
-                live_session(run, task, *session)?.blocked = false;
+                live_session(run, task, *session)?.prompt = None;
             }
+            EventBody::SessionEscalated { session, task: Some(task), item, .. } => {
+                let spec = run.task(task)?.spec.clone();
+                live_session(run, task, *session)?.escalates(&spec, item, now)?;
+            }
+            EventBody::TaskHandedIn { task, session, .. } => run.hands_in(task, *session)?,
             _ => {}
         }
         Ok(())
@@ -305,7 +360,7 @@ impl Reference {
         ensure(run.state == RunState::Running, || format!("the run is {}", run.state))?;
         let slots = run.holding_slots();
         let most = run.max_parallel as usize;
-        let blocked = run.tasks.iter().any(|t| t.live.as_ref().is_some_and(|live| live.blocked));
+        let blocked = run.tasks.iter().any(|t| t.live.as_ref().is_some_and(RefLive::is_away));
         let ahead = self.ahead.get(&id).filter(|_| !blocked).map_or(0, |count| *count as usize);
         ensure(slots < most + ahead, || format!("{slots} of {most} slots and {ahead} ahead are taken"))?;
         ensure(grant.ahead == (slots >= most), || format!("says {}, with {slots} of {most}", grant.ahead))?;
@@ -321,8 +376,11 @@ impl Reference {
         let gate = task.spec.approval.is_none() || task.approved.is_some();
         ensure(gate, || format!("{name} starts, and nobody has approved it"))?;
         ensure(self.has_place(run, task), || format!("{name} starts above the limit of its group"))?;
-        let mut others =
-            run.tasks.iter().filter(|other| other.could_start(now) && self.has_place(run, other));
+        let free = |other: &&RefTask| self.accounts.is_free(other.spec.account.as_ref(), now);
+        let mut others = run
+            .tasks
+            .iter()
+            .filter(|other| other.could_start(now) && self.has_place(run, other) && free(other));
         let first = others.clone().map(|other| other.spec.priority).max();
         let first = others.find(|other| Some(other.spec.priority) == first).map(|other| &other.spec.id);
         ensure(first == Some(name), || format!("{name} starts before {first:?}"))?;
@@ -335,21 +393,50 @@ impl Reference {
         let run = self.runs.get_mut(&id).ok_or("an unknown run")?;
         let task = run.task_mut(&grant.task)?;
         (task.attempt, task.fence, task.state) = (grant.attempt, grant.fence, TaskState::Running);
-        task.live = Some(RefLive { session: grant.session, blocked: false, killed: false, swept: false });
-        Ok(())
+        task.of_account = false;
+        task.live = Some(RefLive::new(grant.session));
+        task.newest = grant.attempt;
+        let attempt = AttemptId { run: id, task: grant.task.clone(), number: grant.attempt };
+        self.accounts.starts(task.spec.account.as_ref(), attempt, now)
     }
 
     /// A node that starts again does not know that the machine was short a moment ago, nor what its worker
     /// wished for.
-    pub(crate) fn restarted(&mut self) {
+    pub(crate) fn restarted(&mut self, now: TimestampMs) {
         self.held_until = 0;
         self.ahead.clear();
+        self.accounts = RefAccounts::default();
+        self.calm_until = now + 5000;
+        self.runs.values_mut().for_each(RefRun::forgets_answers);
+    }
+
+    /// A session got on with an account.
+    pub(crate) fn login_worked(&mut self, account: &str) {
+        self.accounts.worked(account);
+    }
+
+    /// The answer of the file is given to a prompt.
+    pub(crate) fn default_given(&mut self, attempt: &AttemptId, item: &InboxId, now: TimestampMs) -> Check {
+        let task = self.runs.get_mut(&attempt.run).ok_or("an unknown run")?.task_mut(&attempt.task)?;
+        let live = task.live.as_mut().ok_or_else(|| format!("{attempt} is answered, and is over"))?;
+        live.given(&task.spec, item, now)
+    }
+
+    /// It was refused.
+    pub(crate) fn default_refused(&mut self, attempt: &AttemptId, item: &InboxId) {
+        let task = self.runs.get_mut(&attempt.run).and_then(|run| run.task_mut(&attempt.task).ok());
+        if let Some(live) = task.filter(|task| task.attempt == attempt.number).and_then(|t| t.live.as_mut()) {
+            live.refused(item);
+        }
     }
 
     /// A kill that was accepted is stored before the signal is sent.
     pub(crate) fn must_be_stopping(&self, attempt: &AttemptId) -> Check {
         let task = self.runs[&attempt.run].task(&attempt.task)?;
-        let known = task.live.as_ref().is_some_and(|live| live.killed || live.swept);
+        let known = task
+            .live
+            .as_ref()
+            .is_some_and(|live| matches!(live.stop, Some(RefStop::Wanted | RefStop::HandedIn)));
         ensure(known, || format!("{attempt} is killed, but no event says so"))
     }
 
@@ -383,7 +470,11 @@ impl Reference {
                 if let Some(Waits::Human(Some(until_ms))) = task.waits {
                     ensure(until_ms > now, || format!("{name} waits for approval beyond {until_ms}"))?;
                 }
+                if let Some(live) = task.live.as_ref().filter(|_| now >= self.calm_until) {
+                    live.nothing_due(&task.spec, now).map_err(|wrong| format!("{id}: {name}: {wrong}"))?;
+                }
                 let could = task.could_start(now)
+                    && self.accounts.is_free(task.spec.account.as_ref(), now)
                     && run.state == RunState::Running
                     && self.has_place(run, task)
                     && run.holding_slots() < run.max_parallel as usize;
@@ -431,7 +522,9 @@ fn cancelling(run: &mut RefRun, reason: &EndReason, now: TimestampMs) -> Check {
     let swept: Vec<bool> = run.tasks.iter().map(|t| run.swept(t)).collect();
     for (task, swept) in run.tasks.iter_mut().zip(swept) {
         if let Some(live) = &mut task.live {
-            live.swept |= swept;
+            if swept {
+                live.wanted();
+            }
         }
     }
     Ok(())

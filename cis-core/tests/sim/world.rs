@@ -1,18 +1,18 @@
 //! A node with its store, its session host, the messages between them, and time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use cis_core::api::{FromWorker, Refusal};
 use cis_core::dag::Dag;
-use cis_core::event::{EventBody, EventDraft, ExecutionMode, LostBy, PromptKind, PromptRecord, RunCreated};
-use cis_core::ids::{BlobId, NodeDid, RunId, SessionId, TimestampMs};
-use cis_core::scheduler::{Effect, IdSource, Input, InputKind, Machine, Rejected, Run};
+use cis_core::event::{AttemptOutcome, EventBody, EventDraft, ExecutionMode, FailureCause, LostBy, PromptRecord, RunCreated};
+use cis_core::ids::{AttemptId, BlobId, InboxId, NodeDid, RunId, SessionId, TimestampMs};
+use cis_core::scheduler::{Breaker, Effect, IdSource, Input, InputKind, Machine, Rejected, Run};
 
 use crate::dags;
 use crate::host::Host;
 use crate::lines::{Lines, Node};
-use crate::reference::Reference;
+use crate::reference::{Reference, accounts};
 use crate::rng::Rng;
 
 pub(crate) type Step = Result<(), String>;
@@ -32,6 +32,10 @@ pub(crate) struct World {
     pub(crate) host: Host,
     /// Said by workers, not heard yet.
     pub(crate) wire: Vec<FromWorker>,
+    /// Seen by the node itself, not told yet; gone when it dies.
+    pub(crate) seen: Vec<InputKind>,
+    /// Prompts for which something was run, and of which people were told.
+    once: BTreeSet<(&'static str, SessionId, String)>,
     pub(crate) reference: Reference,
     pub(crate) crash: Option<Crash>,
     pub(crate) lines: Lines,
@@ -55,6 +59,12 @@ fn node() -> NodeDid {
     NodeDid("did:key:here".into())
 }
 
+fn machine(max_sessions: u32) -> Machine {
+    let mut machine = Machine::new(node(), max_sessions);
+    machine.configure_breaker(Breaker { failures: accounts::FAILURES, open_ms: accounts::QUIET_MS });
+    machine
+}
+
 impl World {
     pub(crate) fn new(rng: Rng) -> Self {
         let mut world = Self::empty(rng);
@@ -68,7 +78,7 @@ impl World {
         let most = if rng.percent(60) { 6 } else { 40 };
         let max_sessions = u32::try_from(rng.between(1, most)).unwrap();
         let host = Host { short_percent: rng.below(12), ..Host::new(1) };
-        let mut machine = Machine::new(node(), max_sessions);
+        let mut machine = machine(max_sessions);
         machine.set_host(Some(host.instance));
         let reference = Reference::new(max_sessions, host.instance);
         Self {
@@ -77,6 +87,8 @@ impl World {
             machine,
             host,
             wire: Vec::new(),
+            seen: Vec::new(),
+            once: BTreeSet::new(),
             reference,
             crash: None,
             lines: Lines::default(),
@@ -134,10 +146,21 @@ impl World {
     /// What kinds of things happened: types of events, and for results what they made of the task.
     pub(crate) fn kinds(&self) -> impl Iterator<Item = String> + '_ {
         self.store.iter().flat_map(|event| match &event.body {
-            EventBody::TaskResult(r) => vec![format!("{} makes {}", r.outcome.word(), r.state)],
+            EventBody::TaskResult(r) => {
+                let cause = match &r.outcome {
+                    AttemptOutcome::Failed { cause: FailureCause::Blocked { .. } } => Some("blocked"),
+                    AttemptOutcome::Failed { cause: FailureCause::Login { .. } } => Some("login"),
+                    _ => None,
+                };
+                let word = r.outcome.word();
+                cause.into_iter().chain([word]).map(|why| format!("{why} makes {}", r.state)).collect()
+            }
             EventBody::TaskStatus { changes } => {
                 let kind = |of: serde_json::Value| of["kind"].as_str().unwrap_or("processing").to_owned();
                 let why = changes.iter().map(|change| match (&change.end, &change.queued) {
+                    (Some(end), _) if change.state.is_active() => {
+                        format!("stopped: {}", kind(serde_json::to_value(end).unwrap()))
+                    }
                     (Some(end), _) => kind(serde_json::to_value(end).unwrap()),
                     (None, queued) => kind(serde_json::to_value(queued).unwrap()),
                 });
@@ -165,6 +188,11 @@ impl World {
         }
         if let InputKind::Worker(FromWorker::Ahead { run, count }) = kind {
             self.reference.wished(run, count);
+        }
+        match &kind {
+            InputKind::LoginWorked { account } => self.reference.login_worked(account),
+            InputKind::DefaultRefused { attempt, item, .. } => self.reference.default_refused(attempt, item),
+            _ => {}
         }
         let asked = kind.clone();
         let taken = self.machine.handle(Input::internal(kind), self.now, &mut self.ids);
@@ -237,7 +265,7 @@ impl World {
                     let said = self.host.start(&mut self.rng, self.now, grant, slots);
                     self.wire.extend(said);
                 }
-                Effect::Cancel { attempt, grace_ms, .. } => {
+                Effect::Cancel { attempt, grace_ms, keep: _, fence: _ } => {
                     let said = self.host.cancel(&mut self.rng, self.now, &attempt, grace_ms);
                     self.wire.extend(said);
                 }
@@ -246,11 +274,37 @@ impl World {
                     self.wire.extend(withdrawn);
                 }
                 Effect::Ack { attempt, .. } => self.host.acknowledged(&attempt)?,
-                Effect::Answer { .. } | Effect::Escalate { .. } | Effect::RunCommand { .. } => {}
+                Effect::Answer { attempt, session, item, .. } => {
+                    self.reference.default_given(&attempt, &item, self.now)?;
+                    self.answered(attempt, session, item);
+                }
+                Effect::Escalate { session, item, .. } => self.only_once("told", session, item.to_string())?,
+                Effect::RunCommand { session, prompt, .. } => {
+                    self.only_once("run", session, prompt.episode.to_string())?;
+                }
             }
             self.look_at_begun(Node::Up)?;
         }
         Ok(())
+    }
+
+    /// The file's answer helps, is refused, or leads nowhere.
+    fn answered(&mut self, attempt: AttemptId, id: SessionId, item: InboxId) {
+        match self.rng.weighted(&[55, 20, 25]) {
+            0 => {
+                let Some(session) = self.host.sessions.get_mut(&id).filter(|s| s.is_running()) else { return };
+                (session.blocked, session.ends_ms) = (false, session.ends_ms.max(self.now));
+                let episode = session.episode;
+                self.seen.push(InputKind::Unblocked { attempt, episode });
+            }
+            1 => self.seen.push(InputKind::DefaultRefused { attempt, item, detail: "no such option".into() }),
+            _ => {}
+        }
+    }
+
+    fn only_once(&mut self, what: &'static str, session: SessionId, prompt: String) -> Step {
+        let first = self.once.insert((what, session, prompt.clone()));
+        if first { Ok(()) } else { Err(format!("{what} twice for prompt {prompt} of {session}")) }
     }
 
     fn check(&self, accepted: bool) -> Step {
@@ -284,8 +338,9 @@ impl World {
             self.look_at_begun(Node::Away)?;
         }
         self.host.welcome();
-        self.machine = Machine::new(node(), self.reference.max_sessions);
-        self.reference.restarted();
+        self.machine = machine(self.reference.max_sessions);
+        self.reference.restarted(self.now);
+        self.seen.clear();
         self.machine.set_host(Some(self.host.instance));
         if self.rng.percent(50) {
             self.machine.restore_groups(self.reference.groups.clone());
@@ -331,8 +386,7 @@ impl World {
                             self.feed(InputKind::Unblocked { attempt: live.attempt, episode })?;
                         }
                         (seen, true) if seen != Some(session.episode) => {
-                            let prompt =
-                                PromptRecord::bare(live.session, session.episode, PromptKind::Question);
+                            let prompt = PromptRecord::bare(live.session, session.episode, session.kind);
                             let (attempt, prompt) = (live.attempt, Box::new(prompt));
                             self.feed(InputKind::Blocked { attempt, prompt })?;
                         }
@@ -394,6 +448,10 @@ impl World {
 
     /// One message arrives: any of them, and sometimes it will arrive again.
     pub(crate) fn deliver(&mut self, again_percent: u64) -> Step {
+        if !self.seen.is_empty() && (self.wire.is_empty() || self.rng.percent(30)) {
+            let kind = self.seen.swap_remove(0);
+            return self.feed(kind);
+        }
         if self.wire.is_empty() {
             return self.pass_time();
         }

@@ -8,6 +8,7 @@ mod cis;
 mod cold;
 mod flood;
 mod idle;
+mod latency;
 mod peers;
 mod report;
 mod scale;
@@ -44,6 +45,7 @@ const PARTS: &[(&str, &str)] = &[
     ("attach", "first byte of a session, echo of a key"),
     ("sessions", "creating sessions"),
     ("idle", "1,000 sessions that wait"),
+    ("latency", "prompts to the inbox, answers to the program"),
     ("flood", "much output, against tmux and script"),
     ("scale", "10,000 and 100,000 tasks: processor time, memory, validation"),
 ];
@@ -129,6 +131,14 @@ fn measure(
     if wanted.has("idle") {
         let cis = Cis::start(binary, &scratch.path().join("idle"))?;
         let measured = idle::measure(&cis, report);
+        cis.stop()?;
+        measured?;
+    }
+    if wanted.has("latency") {
+        ensure_debian("whiptail", "whiptail")?;
+        let home = scratch.path().join("latency");
+        let cis = Cis::start(binary, &home)?;
+        let measured = latency::measure(&cis, &home, report);
         cis.stop()?;
         measured?;
     }

@@ -67,7 +67,7 @@ pub(super) fn extras(reader: &mut Reader, table: &DeTable<'_>) -> Option<Box<Ext
     extras
 }
 
-fn text(reader: &mut Reader, key: &str, node: &Node<'_>, example: &str) -> Option<Placed<String>> {
+pub(super) fn text(reader: &mut Reader, key: &str, node: &Node<'_>, example: &str) -> Option<Placed<String>> {
     let text = layer::filled(reader, key, node, example)?;
     if text.value.len() > MAX_TEXT_BYTES {
         let title = format!("`{key}` is {} bytes long, and {MAX_TEXT_BYTES} are the most", text.value.len());

@@ -13,7 +13,7 @@ timeout = "2h"
 env = { A = "{{ run.id }}" }
 cwd = "."
 groups = { account = { limit = 2, frees_when_blocked = true } }
-on = { success = "good", failure = "report", cancel = "stopped", always = "clean" }
+on = { success = "good", failure = "report", cancel = "stopped", always = "clean", blocked = "tell" }
 [dag.defaults]
 retries = { count = 1, delay = "1s", max_delay = "2s", backoff = "fixed", jitter = false, on = ["exit:75", "timeout"] }
 idle = "5m"
@@ -63,6 +63,11 @@ script = "echo {{ tasks.test.outputs.failed | default('none') }}"
 [[tasks]]
 id = "stopped"
 script = "true"
+on_blocked = { action = "run", run = ["tell", "{{ task.id }}"], kinds = ["question"], notify = ["@{{ params.branch }}"], escalate_after = "5m" }
+[[tasks]]
+id = "tell"
+script = "true"
+on_blocked = { action = "ask", deadline = "1h", default = "no {{ attempt }}" }
 [[tasks]]
 id = "clean"
 script = "true"

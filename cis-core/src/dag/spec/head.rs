@@ -19,13 +19,14 @@ pub(super) struct Head {
     pub(super) on: Vec<(Kind, Placed<String>)>,
 }
 
-/// At which end a handler runs.
+/// When a handler runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Success,
     Failure,
     Cancel,
     Always,
+    Blocked,
 }
 
 /// Reads `[dag]` of the whole file.
@@ -69,6 +70,7 @@ pub(super) fn head(reader: &mut Reader, text: &str, top: &DeTable<'_>) -> Head {
         let others = [("each task", keys::TASK), ("[dag]", keys::DAG)];
         reader.known_keys(table, "[dag.defaults]", keys::DEFAULTS, &others);
         head.base = Layer::read(reader, table).over(&head.base);
+        head.base.on_blocked.check(reader);
     }
     head
 }
@@ -134,6 +136,7 @@ fn on(reader: &mut Reader, node: &Node<'_>) -> Vec<(Kind, Placed<String>)> {
         ("failure", Kind::Failure),
         ("cancel", Kind::Cancel),
         ("always", Kind::Always),
+        ("blocked", Kind::Blocked),
     ] {
         if let Some(node) = table.get(name)
             && let Some(task) = layer::filled(reader, name, node, &format!("{name} = \"report\""))

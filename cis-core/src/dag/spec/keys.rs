@@ -37,6 +37,8 @@ pub(super) enum Shape {
     Word(&'static [&'static str]),
     /// Texts.
     Texts,
+    /// Some of these words.
+    Words(&'static [&'static str]),
     /// Anything.
     Any,
     /// A list of at most so many of anything.
@@ -202,6 +204,11 @@ const SHARED: &[Key] = &[
     ),
     key("allow_failure", Shape::Boolean, "Its failure ends it as completed: what needs it goes on."),
     key("retry_lost", Shape::Boolean, "A lost session is started again, at most 3 times."),
+    key(
+        "on_blocked",
+        Shape::Either(&[Shape::Word(&["ask", "skip", "fail"]), Shape::Table(ON_BLOCKED, NOTHING)]),
+        "What happens when its session waits for a human; usually it waits for an answer.",
+    ),
     key("priority", Shape::Number, "Higher ones start first; then the order of the file."),
     key(
         "concurrency",
@@ -221,8 +228,52 @@ pub(super) const RETRIES: Keys = &[&[
     key("delay", Shape::Duration, "Before the second try."),
     key("max_delay", Shape::Duration, "The longest delay."),
     key("jitter", Shape::Boolean, "Each delay is drawn from its second half."),
-    key("on", Shape::Texts, "Only these endings are tried again: exit:N, timeout, signal, outputs, error."),
+    key(
+        "on",
+        Shape::Texts,
+        "Only these endings are tried again: exit:N, timeout, signal, outputs, error, blocked, rate_limit, login.",
+    ),
 ]];
+
+/// `on_blocked`.
+pub(super) const ON_BLOCKED: Keys = &[&[
+    key(
+        "action",
+        Shape::Word(&["ask", "skip", "fail", "run"]),
+        "At once: wait for an answer, skip the task, fail the attempt, or run something and wait.",
+    ),
+    key(
+        "run",
+        Shape::Either(&[Shape::Texts, Shape::Text]),
+        "What action = \"run\" runs for each prompt: a command, or a script as one text.",
+    ),
+    key(
+        "kinds",
+        Shape::Words(PROMPTS),
+        "Only prompts of these kinds are meant; without it all but stalled and rate_limit.",
+    ),
+    key("notify", Shape::Texts, "Who is told, at once or after escalate_after; may hold {{ … }}."),
+    key("escalate_after", Shape::Duration, "People are told again when nobody has answered after so long."),
+    key("deadline", Shape::Duration, "After so long `default` is answered; without it the attempt fails."),
+    key("default", Shape::Text, "The answer at the deadline: an option or words; may hold {{ … }}."),
+]];
+
+/// What a session may wait for.
+pub(super) const PROMPTS: &[&str] = &[
+    "permission",
+    "question",
+    "password",
+    "login",
+    "trust",
+    "review",
+    "pager",
+    "editor",
+    "rate_limit",
+    "error",
+    "idle",
+    "stalled",
+    "unknown",
+];
 
 /// `cache`.
 pub(super) const CACHE: Keys = &[&[
@@ -260,6 +311,7 @@ pub(super) const ON: Keys = &[&[
     key("failure", Shape::Pattern(TASK_ID), "Task that runs when another failed or the run took too long."),
     key("cancel", Shape::Pattern(TASK_ID), "Task that runs when somebody cancelled the run."),
     key("always", Shape::Pattern(TASK_ID), "Task that runs however it went, after the others."),
+    key("blocked", Shape::Pattern(TASK_ID), "Task that runs as soon as a session waits for a human, once."),
 ]];
 
 /// A parameter.

@@ -7,6 +7,7 @@ use toml::de::DeTable;
 
 use super::super::diagnose::{Mistake, nearest, quoted};
 use super::super::model::{Backoff, RetryOn, RetryPolicy, SecretSource, Trigger};
+use super::blocked::Blocked;
 use super::read::{Node, Placed, Reader};
 use super::{head, keys};
 
@@ -27,6 +28,7 @@ pub(super) struct Layer {
     pub(super) allow_failure: Option<bool>,
     pub(super) retry_lost: Option<bool>,
     pub(super) retries: Retries,
+    pub(super) on_blocked: Box<Blocked>,
 }
 
 /// `retries`, key by key.
@@ -61,6 +63,7 @@ impl Layer {
                 "allow_failure" => layer.allow_failure = reader.boolean(key, node),
                 "retry_lost" => layer.retry_lost = reader.boolean(key, node),
                 "retries" => layer.retries = Retries::read(reader, node),
+                "on_blocked" => *layer.on_blocked = Blocked::read(reader, node),
                 _ => {}
             }
         }
@@ -100,6 +103,7 @@ impl Layer {
             allow_failure: self.allow_failure.or(below.allow_failure),
             retry_lost: self.retry_lost.or(below.retry_lost),
             retries: self.retries.over(&below.retries),
+            on_blocked: Box::new(self.on_blocked.over(&below.on_blocked)),
         }
     }
 }
@@ -176,6 +180,9 @@ fn endings(reader: &mut Reader, node: &Node<'_>) -> Vec<RetryOn> {
         ("signal", RetryOn::Signal),
         ("outputs", RetryOn::Outputs),
         ("error", RetryOn::Error),
+        ("blocked", RetryOn::Blocked),
+        ("rate_limit", RetryOn::RateLimit),
+        ("login", RetryOn::Login),
     ];
     let example = "on = [\"exit:75\", \"timeout\"]";
     let items = reader.list("on", node, |text| format!("on = [\"{text}\"]"), example);
@@ -199,7 +206,7 @@ fn endings(reader: &mut Reader, node: &Node<'_>) -> Vec<RetryOn> {
                 mistake = match nearest(text, WORDS.iter().map(|(word, _)| *word)) {
                     Some(near) => mistake.label(format!("did you mean \"{near}\"?")),
                     None => mistake
-                        .help("there are exit:N with N from 1 to 255, timeout, signal, outputs and error"),
+                        .help("there are exit:N with N from 1 to 255, timeout, signal, outputs, error, blocked, rate_limit and login"),
                 };
                 reader.wrong(mistake);
             }

@@ -3,6 +3,7 @@
 //! The TOML tree is walked by hand, not through serde: so every mistake is found in one go, and each
 //! knows its place. The work is linear in the file, and nothing recurses by the file's will.
 
+mod blocked;
 mod extras;
 pub(crate) mod head;
 mod keys;

@@ -48,6 +48,7 @@ fn of(shape: &Shape) -> Value {
         Shape::Pattern(pattern) => json!({ "type": "string", "pattern": pattern }),
         Shape::Duration => json!({ "type": "string", "pattern": "^\\s*[0-9]" }),
         Shape::Word(words) => json!({ "enum": words }),
+        Shape::Words(words) => json!({ "type": "array", "minItems": 1, "items": { "enum": words } }),
         Shape::Texts => json!({ "type": "array", "items": { "type": "string" } }),
         Shape::Any => json!({}),
         Shape::List(most) => json!({ "type": "array", "maxItems": most }),

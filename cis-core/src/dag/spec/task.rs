@@ -29,7 +29,7 @@ pub(super) struct Draft {
 }
 
 /// `command` or `script`.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) enum DraftAction {
     Command(Vec<Placed<String>>),
     Script(Placed<String>),
@@ -67,7 +67,12 @@ pub(super) fn draft(reader: &mut Reader, span: Range<usize>, table: &DeTable<'_>
                 .also(foreach.span.clone(), "it has foreach here"),
         );
     }
-    Draft { id, needs, action, outputs, layer: Box::new(own.over(base)), extras }
+    let says = !own.on_blocked.is_empty();
+    let layer = Box::new(own.over(base));
+    if says {
+        layer.on_blocked.check(reader);
+    }
+    Draft { id, needs, action, outputs, layer, extras }
 }
 
 fn id(reader: &mut Reader, span: &Range<usize>, table: &DeTable<'_>) -> Option<Placed<String>> {
@@ -131,31 +136,33 @@ fn action(reader: &mut Reader, span: &Range<usize>, table: &DeTable<'_>) -> Opti
             );
             None
         }
-        (Some((_, node)), None) => command(reader, node),
-        (None, Some((_, node))) => {
-            let script = layer::filled(reader, "script", node, "script = \"./test.sh\"")?;
-            too_long(reader, "script", &script, MAX_SCRIPT_BYTES);
-            Some(DraftAction::Script(script))
-        }
+        (Some((_, node)), None) => command(reader, "command", node),
+        (None, Some((_, node))) => script(reader, "script", node),
     }
 }
 
-fn command(reader: &mut Reader, node: &Node<'_>) -> Option<DraftAction> {
-    let example = "command = [\"cargo\", \"test\"]";
+pub(super) fn script(reader: &mut Reader, key: &str, node: &Node<'_>) -> Option<DraftAction> {
+    let script = layer::filled(reader, key, node, &format!("{key} = \"./test.sh\""))?;
+    too_long(reader, key, &script, MAX_SCRIPT_BYTES);
+    Some(DraftAction::Script(script))
+}
+
+pub(super) fn command(reader: &mut Reader, key: &str, node: &Node<'_>) -> Option<DraftAction> {
+    let example = format!("{key} = [\"cargo\", \"test\"]");
     let fix = |text: &str| {
         let simple = text.chars().all(|c| c.is_alphanumeric() || " -_./:=@%+,".contains(c));
         let words = text.split_whitespace().map(|word| format!("\"{word}\"")).collect::<Vec<_>>();
         if simple && !words.is_empty() {
-            format!("command = [{}]; or script = \"{text}\" to have a shell run it", words.join(", "))
+            format!("{key} = [{}]; or script = \"{text}\" to have a shell run it", words.join(", "))
         } else {
             format!("{example}; or script = \"…\" to have a shell run it")
         }
     };
-    let items = reader.list("command", node, fix, example);
+    let items = reader.list(key, node, fix, &example);
     node.get_ref().as_array()?;
     let mut argv = Vec::with_capacity(items.len());
     for item in items {
-        if let Some(text) = reader.string("command", item, example) {
+        if let Some(text) = reader.string(key, item, &example) {
             let argument = Placed { value: text.to_owned(), span: item.span() };
             too_long(reader, "an argument", &argument, MAX_ARGUMENT_BYTES);
             argv.push(argument);
@@ -167,7 +174,7 @@ fn command(reader: &mut Reader, node: &Node<'_>) -> Option<DraftAction> {
         _ => None,
     };
     if let Some(span) = empty {
-        reader.wrong(Mistake::new(span, "`command` names no program").help(format!("write {example}")));
+        reader.wrong(Mistake::new(span, format!("`{key}` names no program")).help(format!("write {example}")));
     }
     Some(DraftAction::Command(argv))
 }

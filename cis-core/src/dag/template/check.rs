@@ -15,6 +15,8 @@ pub(in crate::dag) enum Place<'a> {
     Start(Site<'a>),
     /// The question of an approval.
     Question,
+    /// What is said of a session that waits.
+    Prompt,
     /// `if`: no braces.
     Condition,
     /// `foreach`: no braces.
@@ -64,7 +66,7 @@ pub(in crate::dag) fn check(
 ) -> (Vec<Used>, Vec<ExprError>) {
     let (exprs, mut errors) = match place {
         Place::Start(site) => texts(text, site),
-        Place::Question => texts(text, Site::Plain),
+        Place::Question | Place::Prompt => texts(text, Site::Plain),
         Place::Condition | Place::List => match parser::parse_bare(text) {
             Ok(expr) => (vec![expr], Vec::new()),
             Err(error) => (Vec::new(), vec![error]),
@@ -75,7 +77,9 @@ pub(in crate::dag) fn check(
         if let Err(message) = compiled.check(&expr).and_then(|()| constant(&expr, place)) {
             errors.push(ExprError { range: expr.range.clone(), message, help: None, resume: None });
         }
-        if !matches!(place, Place::Start(_)) {
+        if place == Place::Prompt {
+            errors.extend(expr.references.iter().filter_map(decide::without_logs));
+        } else if !matches!(place, Place::Start(_)) {
             errors.extend(expr.references.iter().filter_map(decide::too_early));
         }
         let whole = matches!(expr.kind, Kind::Name(_));
@@ -103,7 +107,7 @@ fn constant(expr: &Expr, place: Place<'_>) -> Result<(), String> {
         return Ok(());
     }
     match place {
-        Place::Start(_) | Place::Question => eval::text(expr, &|_| None).map(drop),
+        Place::Start(_) | Place::Question | Place::Prompt => eval::text(expr, &|_| None).map(drop),
         Place::Condition => eval::boolean(expr, &|_| None).map(drop),
         Place::List => eval::list(expr, &|_| None, (MAX_ITEMS, MAX_ITEMS_BYTES)).map(drop),
     }

@@ -75,6 +75,27 @@ fn read(text: &str) -> Result<Expr, ExprError> {
     }
 }
 
+/// The outputs of other tasks that the answer and the people of `on_blocked` refer to, each once.
+#[must_use]
+pub fn spoken_outputs(task: &Task) -> Vec<(TaskId, String)> {
+    let mut names = BTreeSet::new();
+    let said = task.on_blocked.iter().flat_map(|rule| rule.notify.iter().chain(&rule.default));
+    for text in said.filter(|text| has_template(text)) {
+        for reference in scan(text, Site::Plain).found.into_iter().flat_map(|found| found.expr.references) {
+            if let Name::Output { task, output } = reference.name {
+                names.extend(TaskId::new(&task).ok().map(|task| (task, output)));
+            }
+        }
+    }
+    names.into_iter().collect()
+}
+
+/// What is wrong with the name of a log where nobody reads logs.
+pub(super) fn without_logs(reference: &Reference) -> Option<ExprError> {
+    let error = too_early(reference).filter(|_| matches!(reference.name, Name::Tail(_)))?;
+    Some(ExprError { message: "logs are not read for what is said of a session that waits".to_owned(), ..error })
+}
+
 /// What is wrong with a name that has no value yet.
 pub(super) fn too_early(reference: &Reference) -> Option<ExprError> {
     let (message, help) = match &reference.name {

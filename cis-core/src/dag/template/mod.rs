@@ -21,13 +21,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::model::{Action, Cache, CacheKey, Task};
+use super::model::{Action, BlockedAction, Cache, CacheKey, Task};
 use crate::api::Program;
 use crate::ids::TaskId;
 
 pub(super) use check::{Compiled, Place, Used, check, has_block, mismatch};
 pub(super) use decide::MAX_ITEMS_BYTES;
-pub use decide::{MAX_ITEMS, condition, decision_outputs, items};
+pub use decide::{MAX_ITEMS, condition, decision_outputs, items, spoken_outputs};
 pub(super) use expr::{ExprError, Name};
 use scan::{Form, Scan, scan};
 pub(super) use scan::{Site, has_template};
@@ -105,6 +105,34 @@ pub enum RenderError {
 /// # Errors
 /// [`RenderError`]. A task of a checked file only fails on values: missing, too long, holding a NUL.
 pub fn render(task: &Task, values: &Values<'_>) -> Result<Rendered, RenderError> {
+    rendered(&task.action, None, task, values)
+}
+
+/// What `on_blocked` of the task runs, in its environment and directory; none where it runs nothing.
+///
+/// # Errors
+/// As of [`render`].
+pub fn render_on_blocked(task: &Task, values: &Values<'_>) -> Result<Option<Rendered>, RenderError> {
+    match on_blocked_runs(task) {
+        Some(action) => rendered(action, Some("on_blocked.run"), task, values).map(Some),
+        None => Ok(None),
+    }
+}
+
+fn on_blocked_runs(task: &Task) -> Option<&Action> {
+    match &task.on_blocked.as_ref()?.action {
+        BlockedAction::Run(action) => Some(action),
+        _ => None,
+    }
+}
+
+/// `place` is what the file calls it, where that is not `command` or `script`.
+fn rendered(
+    action: &Action,
+    place: Option<&str>,
+    task: &Task,
+    values: &Values<'_>,
+) -> Result<Rendered, RenderError> {
     let mut env = BTreeMap::new();
     for (name, text) in &task.env {
         let value = plain(text, task, values, MAX_ARGUMENT_BYTES - name.len() - 1, || format!("env.{name}"))?;
@@ -114,15 +142,16 @@ pub fn render(task: &Task, values: &Values<'_>) -> Result<Rendered, RenderError>
         Some(text) => Some(plain(text, task, values, MAX_ARGUMENT_BYTES, || "cwd".to_owned())?),
         None => None,
     };
-    let program = match &task.action {
+    let program = match action {
         Action::Command(argv) => {
+            let place = place.unwrap_or("command");
             let argument = |(index, text): (usize, &String)| {
-                plain(text, task, values, MAX_ARGUMENT_BYTES, || format!("command[{index}]"))
+                plain(text, task, values, MAX_ARGUMENT_BYTES, || format!("{place}[{index}]"))
             };
             Program::Argv(argv.iter().enumerate().map(argument).collect::<Result<_, _>>()?)
         }
         Action::Script { text, shell } => {
-            let mut text = script(text, shell, task, values, &mut env)?;
+            let mut text = script(text, shell, place.unwrap_or("script"), task, values, &mut env)?;
             if text.starts_with(['-', '+']) && position::Dialect::of(shell).is_some() {
                 // `sh -c -x` would take it for an option.
                 text.insert(0, ' ');
@@ -142,8 +171,8 @@ pub fn text(text: &str, task: &Task, values: &Values<'_>, place: &str) -> Result
     plain(text, task, values, MAX_ARGUMENT_BYTES, || place.to_owned())
 }
 
-/// The outputs of other tasks that a try of this one needs when it starts (program, environment,
-/// directory, key of its cache), each once. Names that are no task ids are left out.
+/// The outputs of other tasks that a try of this one needs (program, environment, directory, key of its
+/// cache, what its `on_blocked` runs), each once. Names that are no task ids are left out.
 #[must_use]
 pub fn referenced_outputs(task: &Task) -> Vec<(TaskId, String)> {
     let mut names = BTreeSet::new();
@@ -175,9 +204,11 @@ fn each_name(task: &Task, mut use_it: impl FnMut(Name)) {
             references.for_each(|reference| use_it(reference.name));
         }
     };
-    match &task.action {
-        Action::Command(argv) => argv.iter().for_each(|text| scan_text(text, Site::Plain)),
-        Action::Script { text, shell } => scan_text(text, Site::Script(shell)),
+    for action in std::iter::once(&task.action).chain(on_blocked_runs(task)) {
+        match action {
+            Action::Command(argv) => argv.iter().for_each(|text| scan_text(text, Site::Plain)),
+            Action::Script { text, shell } => scan_text(text, Site::Script(shell)),
+        }
     }
     task.env.values().chain(&task.cwd).for_each(|text| scan_text(text, Site::Plain));
     if let Some(Cache { key: CacheKey::Text(text), .. }) = &task.cache {
@@ -211,11 +242,12 @@ fn plain(
 fn script(
     text: &str,
     shell: &str,
+    place: &str,
     task: &Task,
     values: &Values<'_>,
     env: &mut BTreeMap<String, String>,
 ) -> Result<String, RenderError> {
-    let place = || "script".to_owned();
+    let place = || place.to_owned();
     if !has_template(text) {
         return bounded(text.to_owned(), MAX_SCRIPT_BYTES, place);
     }
@@ -238,7 +270,7 @@ fn script(
             let name = format!("CIS_V{}", variables.len() + 1);
             let value = value(text, found, task, values, &place)?;
             let limit = MAX_ARGUMENT_BYTES - name.len() - 1;
-            env.insert(name.clone(), bounded(value, limit, || format!("the value of {source} in script"))?);
+            env.insert(name.clone(), bounded(value, limit, || format!("the value of {source} in {}", place()))?);
             variables.insert(source, name);
         }
         let name = &variables[source];

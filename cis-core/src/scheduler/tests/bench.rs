@@ -383,7 +383,7 @@ fn brief_effect(effect: &Effect) -> String {
     match effect {
         Effect::Grant { attempt, fence, .. } => format!("> grant {} f{fence}", name(attempt)),
         Effect::Cancel { attempt, fence, grace_ms, keep: true } => {
-            format!("> finish {}#{} f{fence} {grace_ms} ms", attempt.task, attempt.number)
+            format!("> finish {} f{fence} {grace_ms}", name(attempt))
         }
         Effect::Answer { attempt, answer, .. } => format!("> answer {}: {answer}", attempt.task),
         Effect::Escalate { attempt, notify, .. } => {

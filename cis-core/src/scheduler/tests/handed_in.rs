@@ -21,7 +21,7 @@ fn it_is_ended_and_has_succeeded_however_it_ends() {
     for outcome in [exit(0), exit(3), signalled(), AttemptOutcome::Cancelled] {
         let mut bench = Bench::started(vec![retried(2, "a"), task("b: a")]);
         let said = bench.does(hand_in(&bench, "a"));
-        assert_eq!(said, ["handed in a: Some(\"all is done\")", "> finish a#1 f1 5000 ms"]);
+        assert_eq!(said, ["handed in a: Some(\"all is done\")", "> finish a#1 f1 5000"]);
         assert!(bench.machine.live_attempts().all(|live| live.cancelling && live.handed_in));
         bench.restart();
         let said = bench.ends("a", outcome);
@@ -44,7 +44,10 @@ fn what_it_declares_must_be_there() {
 
     let mut bench = Bench::started(vec![declared()]);
     bench.does(hand_in(&bench, "a"));
-    assert_eq!(bench.ends_with("a", AttemptOutcome::Cancelled, "n")[0], "result a#1 succeeded: succeeded");
+    assert_eq!(
+        bench.ends_with("a", AttemptOutcome::Cancelled, "n")[0],
+        "result a#1 succeeded: succeeded"
+    );
 
     let mut bench = Bench::started(vec![task("a")]);
     bench.does(hand_in(&bench, "a"));
@@ -75,11 +78,7 @@ fn the_first_word_counts() {
     let (twice, _) = bench.refused(hand_in(&bench, "a"));
     assert!(twice.to_string().ends_with("has handed in its result already"), "{twice}");
     let kill = |bench: &Bench, name| InputKind::KillTask { attempt: bench.attempt(name), grace_ms: Some(7) };
-    assert_eq!(
-        bench.does(kill(&bench, "a")),
-        ["> finish a#1 f1 7 ms"],
-        "no other reason, only less patience"
-    );
+    assert_eq!(bench.does(kill(&bench, "a")), ["> finish a#1 f1 7"], "no other reason, only less patience");
     bench.does(InputKind::Cancel { run: run_id(1) });
     assert_eq!(bench.ends("a", AttemptOutcome::Cancelled)[0], "result a#1 succeeded: succeeded");
 

@@ -120,7 +120,7 @@ fn the_first_session_that_waits_for_a_human_begins_its_handler() {
         bench.blocks("a", 2),
         ["blocked a 2", "status tell=queued", "assigned tell#1 f1", "> grant tell#1 f1"]
     );
-    assert_eq!(bench.blocks("b", 1), ["blocked b 1"], "once");
+    assert_eq!(bench.blocks("b", 1), ["blocked b 1", "> withdraw"], "once");
     bench.ends("a", exit(0));
     assert_eq!(bench.ends("b", exit(0))[1], "> ack b#1 f1", "`always` comes after it");
     assert_eq!(bench.ends("tell", exit(0))[1], "status last=queued");

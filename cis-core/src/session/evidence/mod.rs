@@ -9,7 +9,7 @@ mod watched;
 
 use std::collections::BTreeSet;
 
-pub(crate) use strangers::{Impatience, Strangers};
+pub(crate) use strangers::{Impatience, Moment, Strangers};
 pub use watched::{Drained, Watched};
 
 use crate::monitor::{Modes, Reader, ReaderHow};

@@ -3,9 +3,9 @@
 //!
 //! To find them all processes of the machine are looked into, so this is done seldom: for a session whose
 //! foreground waits for a peer while nobody of it reads, ever less often as long as nothing changes, once
-//! for all sessions, and never for more than a two-hundredth of the time.
+//! for all sessions, and never for more than a two-hundredth of a core.
 
-use std::time::Instant;
+use rustix::time::{ClockId, clock_gettime};
 
 use super::{Found, Scene};
 use crate::session::os::{Budget, Process, ProcessKey, Processes, Terminal};
@@ -14,9 +14,11 @@ use crate::session::os::{Budget, Process, ProcessKey, Processes, Terminal};
 const LOOKS_MAX: usize = 50_000;
 /// And into one of them.
 const LOOKS_OF_ONE_MAX: usize = 300;
-/// Between two searches there is so much time, ms, and so many times as much as one takes.
+/// Between two searches there is so much time, ms, and so many times the CPU time of one.
 const PAUSE_MS: u64 = 1000;
 const PAUSE_TIMES: u64 = 200;
+/// Who has just written to a terminal may be about to read it, and is found a moment later, ms.
+const QUIET_MS: u64 = 300;
 /// Between the first two searches for one session, and between later ones at most, ms.
 const IMPATIENCE_MS: (u64, u64) = (1000, 60_000);
 
@@ -29,15 +31,26 @@ pub(crate) struct Impatience {
     output_bytes: u64,
 }
 
+/// When a session is looked at.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Moment {
+    /// In ms, of a clock that only goes on.
+    pub(crate) now: u64,
+    /// Its output so far.
+    pub(crate) output_bytes: u64,
+    /// ms since the last of it.
+    pub(crate) quiet_ms: u64,
+}
+
 impl Impatience {
-    fn is_due(&self, now: u64, output_bytes: u64) -> bool {
-        now >= self.next || output_bytes != self.output_bytes
+    fn is_due(&self, at: Moment) -> bool {
+        at.quiet_ms >= QUIET_MS && (at.now >= self.next || at.output_bytes != self.output_bytes)
     }
 
-    fn searched(&mut self, now: u64, output_bytes: u64) {
-        let pause = if output_bytes == self.output_bytes { self.pause * 2 } else { 0 };
+    fn searched(&mut self, at: Moment) {
+        let pause = if at.output_bytes == self.output_bytes { self.pause * 2 } else { 0 };
         self.pause = pause.clamp(IMPATIENCE_MS.0, IMPATIENCE_MS.1);
-        (self.next, self.output_bytes) = (now + self.pause, output_bytes);
+        (self.next, self.output_bytes) = (at.now + self.pause, at.output_bytes);
     }
 }
 
@@ -49,22 +62,21 @@ pub(crate) struct Strangers {
 }
 
 impl Strangers {
-    /// Adds those that read a terminal of this session without being of it. `now` is a time in ms that
-    /// only goes on.
+    /// Adds those that read a terminal of this session without being of it.
     pub(crate) fn look(
         &mut self,
         processes: &impl Processes,
         scene: &Scene<'_>,
         impatience: &mut Impatience,
-        (now, output_bytes): (u64, u64),
+        at: Moment,
         found: &mut Found,
     ) {
-        if self.add_known(processes, scene, found) || now < self.next {
+        if self.add_known(processes, scene, found) || at.now < self.next {
             return;
         }
-        if impatience.is_due(now, output_bytes) {
-            impatience.searched(now, output_bytes);
-            self.search(processes, now);
+        if impatience.is_due(at) {
+            impatience.searched(at);
+            self.search(processes, at.now);
             self.add_known(processes, scene, found);
         }
     }
@@ -96,7 +108,7 @@ impl Strangers {
     }
 
     fn search(&mut self, processes: &impl Processes, now: u64) {
-        let began = Instant::now();
+        let began = cpu_ms();
         let mut left = LOOKS_MAX;
         self.known.clear();
         for process in processes.all().iter().filter(|process| can_read(process)) {
@@ -106,9 +118,14 @@ impl Strangers {
             left = rest + budget.left();
             self.known.extend(waits.terminals.iter().map(|wait| (wait.terminal, process.key())));
         }
-        let took = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX / PAUSE_TIMES);
-        self.next = now + PAUSE_MS.max(took * PAUSE_TIMES);
+        self.next = now + PAUSE_MS.max((cpu_ms() - began) * PAUSE_TIMES);
     }
+}
+
+/// CPU time of this thread, ms.
+fn cpu_ms() -> u64 {
+    let used = clock_gettime(ClockId::ThreadCPUTime);
+    used.tv_sec.unsigned_abs() * 1000 + used.tv_nsec.unsigned_abs() / 1_000_000
 }
 
 /// Not one that ended or is stopped, and none of the kernel's own.
@@ -123,19 +140,21 @@ mod tests {
 
     #[test]
     fn a_session_asks_ever_less_often_until_it_writes_again() {
+        let at = |now: u64, output_bytes: u64| Moment { now, output_bytes, quiet_ms: QUIET_MS };
         let mut impatience = Impatience::default();
-        assert!(impatience.is_due(5, 0), "at once");
+        assert!(impatience.is_due(at(5, 0)), "at once");
         let mut now = 5;
         let mut pauses = Vec::new();
         for _ in 0..9 {
-            impatience.searched(now, 0);
+            impatience.searched(at(now, 0));
             pauses.push(impatience.next - now);
-            assert!(!impatience.is_due(impatience.next - 1, 0));
+            assert!(!impatience.is_due(at(impatience.next - 1, 0)));
             now = impatience.next;
         }
         assert_eq!(pauses, [1000, 2000, 4000, 8000, 16_000, 32_000, 60_000, 60_000, 60_000]);
-        assert!(impatience.is_due(now - 1, 7));
-        impatience.searched(now, 7);
+        assert!(impatience.is_due(at(now - 1, 7)));
+        assert!(!impatience.is_due(Moment { quiet_ms: QUIET_MS - 1, ..at(now - 1, 7) }));
+        impatience.searched(at(now, 7));
         assert_eq!(impatience.next, now + 1000);
     }
 }

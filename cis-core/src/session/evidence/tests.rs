@@ -179,7 +179,8 @@ fn strangers_are_searched_for_where_a_peer_is_waited_for_and_known_ones_are_look
     let mut at = |machine: &Machine, now: u64| {
         let mut found = scene.look(machine);
         assert!(found.suggests_strangers());
-        strangers.look(machine, &scene, &mut impatience, (now, 0), &mut found);
+        let at = Moment { now, output_bytes: 0, quiet_ms: 5000 };
+        strangers.look(machine, &scene, &mut impatience, at, &mut found);
         found.readers.iter().map(|reader| (reader.pid, reader.foreign, reader.nested)).collect::<Vec<_>>()
     };
     assert_eq!(at(&machine, 1000), [(900, true, false)]);
@@ -215,4 +216,46 @@ fn no_more_is_told_than_can_be_used() {
     let found = look(&machine, own, 10, None);
     assert_eq!((found.readers.len(), found.foreground.len()), (READERS_MAX, FOREGROUND_MAX));
     assert_eq!(pids(&found), (10..26).collect::<Vec<_>>());
+}
+
+#[test]
+fn what_this_process_starts_itself_is_watched_without_a_host() {
+    use std::process::{Command, Stdio};
+
+    let pty = open_pty(80, 24).unwrap();
+    let end = || Stdio::from(pty.slave.try_clone().unwrap());
+    let line = "echo ready; (setsid cat <&0 >/dev/null &) ; read -r -s line";
+    let mut command = Command::new("setsid");
+    command.args(["--ctty", "bash", "-c", line]).stdin(end()).stdout(end()).stderr(end());
+    let mut child = command.spawn().unwrap();
+    let mut watched = Watched::new(&pty.master, child.id()).unwrap();
+    drop((command, pty.slave));
+    let (mut output, mut evidence) = (Vec::new(), None);
+    for _ in 0..1000 {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+        let now = watched.look(&pty.master, || {
+            let mut part = [0; 512];
+            while let Ok(read) = rustix::io::read(&pty.master, &mut part) {
+                output.extend_from_slice(&part[..read]);
+            }
+            Drained { at_ms: 7, output_bytes: output.len() as u64, quiet_ms: 3 }
+        });
+        let done = now.readers.iter().any(|reader| reader.name == "bash");
+        evidence = Some(now);
+        if done {
+            break;
+        }
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    // Also for the one that made itself a session: its terminal is gone with us.
+    drop(pty.master);
+    let evidence = evidence.unwrap();
+    assert_eq!(output, b"ready\r\n");
+    assert_eq!((evidence.at_ms, evidence.output_bytes, evidence.quiet_ms), (7, 7, 3));
+    assert_eq!((&evidence.foreground[..], evidence.opaque), (&["bash".to_owned()][..], false));
+    let reader = &evidence.readers[0];
+    let secret = Some(Modes { canonical: true, echo: false });
+    assert_eq!((reader.pid, reader.how, reader.nested), (child.id(), ReaderHow::Read, false));
+    assert_eq!((reader.modes, evidence.modes), (secret, secret));
 }

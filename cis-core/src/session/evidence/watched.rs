@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 
 use rustix::termios::tcgetpgrp;
 
-use super::{Impatience, PROCESSES_MAX, Scene, Strangers};
+use super::{Impatience, Moment, PROCESSES_MAX, Scene, Strangers};
 use crate::ids::TimestampMs;
 use crate::monitor::KernelEvidence;
 use crate::session::os::{self, ProcFs, Process, Processes, Terminal};
@@ -57,8 +57,9 @@ impl Watched {
         let mut found = scene.look(&self.processes);
         let drained = drain();
         if found.suggests_strangers() {
-            let now = (os::boot_ms(), drained.output_bytes);
-            self.strangers.look(&self.processes, &scene, &mut self.impatience, now, &mut found);
+            let Drained { output_bytes, quiet_ms, .. } = drained;
+            let at = Moment { now: os::boot_ms(), output_bytes, quiet_ms };
+            self.strangers.look(&self.processes, &scene, &mut self.impatience, at, &mut found);
         }
         let ticks: u64 = live.iter().map(|process| process.cpu).sum();
         KernelEvidence {

@@ -21,26 +21,35 @@ pub(super) struct Orphans {
 }
 
 impl Host {
-    /// The live processes of a session. Its orphans are found a little later than the others.
+    /// The live processes of a session. Orphans that were never seen while they had a parent are found a
+    /// little later than the others.
     pub(super) fn processes_of(&mut self, slot: usize) -> Vec<Process> {
         if self.now >= self.orphans.stale_at {
             self.find_orphans();
         }
         let Some(session) = self.sessions.get(slot) else { return Vec::new() };
+        let there = |key: &ProcessKey| self.processes.one(key.pid).filter(|process| process.key() == *key);
         let leader = session.leader_end.is_none().then_some(session.pid);
-        let orphans = self
-            .orphans
-            .of
-            .iter()
-            .filter(|(of, _)| *of == session.id)
-            .filter_map(|(_, key)| self.processes.one(key.pid).filter(|process| process.key() == *key));
-        let roots = leader.and_then(|pid| self.processes.one(pid)).into_iter().chain(orphans);
-        let Some(live) = descend(&self.processes, roots, PROCESSES_MAX) else {
+        let orphans = self.orphans.of.iter().filter(|(of, _)| *of == session.id);
+        let roots = leader.and_then(|pid| self.processes.one(pid)).into_iter();
+        let roots = roots.chain(orphans.filter_map(|(_, key)| there(key)));
+        let Some(mut live) = descend(&self.processes, roots, PROCESSES_MAX) else {
             let all = self.probed.take().unwrap_or_else(|| self.processes.all());
             let live = self.look_in(slot, &all).live;
             self.probed = Some(all);
             return live;
         };
+        // Those that lost their parents since the last look.
+        let is_live = |live: &[Process], key: &ProcessKey| live.iter().any(|process| process.key() == *key);
+        for key in &session.seen {
+            if let Some(orphan) = Some(key).filter(|key| !is_live(&live, key)).and_then(there) {
+                let room = PROCESSES_MAX.saturating_sub(live.len());
+                let family = descend(&self.processes, [orphan], room).unwrap_or_default();
+                let new: Vec<Process> =
+                    family.into_iter().filter(|process| !is_live(&live, &process.key())).collect();
+                live.extend(new);
+            }
+        }
         if let Some(session) = self.sessions.get_mut(slot) {
             session.seen = live.iter().map(Process::key).collect();
         }

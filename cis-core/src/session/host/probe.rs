@@ -4,7 +4,7 @@ use rustix::termios::tcgetpgrp;
 
 use super::server::Host;
 use crate::monitor::KernelEvidence;
-use crate::session::evidence::Scene;
+use crate::session::evidence::{Moment, Scene};
 use crate::session::os::{self, Processes, Terminal};
 use crate::session::protocol::FromHost;
 
@@ -32,8 +32,9 @@ impl Host {
             Scene { terminal: session.terminal, group, modes, live: &live, is_anothers: &is_anothers };
         let mut found = scene.look(&self.processes);
         if found.suggests_strangers() {
-            let now = (self.now, session.log.total());
-            self.strangers.look(&self.processes, &scene, &mut impatience, now, &mut found);
+            let quiet_ms = self.now.saturating_sub(session.last_output);
+            let at = Moment { now: self.now, output_bytes: session.log.total(), quiet_ms };
+            self.strangers.look(&self.processes, &scene, &mut impatience, at, &mut found);
         }
         // Only now: what they wrote before they began to wait is part of the evidence.
         for _ in 0..DRAINS_MAX {

@@ -4,27 +4,38 @@ use std::collections::BTreeSet;
 
 use cis_core::dag::{RetryOn, RetryPolicy};
 use cis_core::event::{
-    AttemptOutcome, AttemptResult, EndReason, ExitStatus, FailureCause, QueueReason, RetryScope, RunState,
-    TaskChange, TaskState,
+    AttemptOutcome, AttemptResult, EndReason, ExitStatus, FailureCause, PromptKind, QueueReason, RetryScope,
+    RunState, TaskChange, TaskState,
 };
 use cis_core::ids::{TaskId, TimestampMs};
 use serde_json::Value;
 
+use super::accounts::RefAccounts;
 use super::due::Due;
+use super::prompts::RefStop;
 use super::{Check, RefRun, RefTask, Waits, by_policy, ensure};
 
-pub(super) fn status(run: &mut RefRun, changes: &[TaskChange], now: TimestampMs) -> Check {
+pub(super) fn status(
+    run: &mut RefRun,
+    changes: &[TaskChange],
+    now: TimestampMs,
+    accounts: &RefAccounts,
+) -> Check {
     let mut asked: BTreeSet<TaskId> = BTreeSet::new();
+    let mut held: BTreeSet<TaskId> = BTreeSet::new();
     for change in changes {
         let name = &change.task;
         let task = run.task_mut(name)?;
         let from = task.state;
         if from.is_active() && change.state == from {
             let live = task.live.as_mut().ok_or("active without a session")?;
-            ensure(change.end == Some(EndReason::Killed), || {
-                format!("{name}: stopped for {:?}", change.end)
-            })?;
-            live.killed = true;
+            let reason = change.end.as_ref().ok_or("stopped for no reason")?;
+            live.stopped(&task.spec, reason, now).map_err(|wrong| format!("{name}: {wrong}"))?;
+            continue;
+        }
+        if from == TaskState::Queued && change.state == from {
+            waits_otherwise(task, change, now, accounts)?;
+            held.insert(name.clone());
             continue;
         }
         ensure(from.may_become(change.state) && !from.is_terminal(), || {
@@ -32,13 +43,13 @@ pub(super) fn status(run: &mut RefRun, changes: &[TaskChange], now: TimestampMs)
         })?;
         if change.state == TaskState::Processing {
             let live = task.live.as_mut().ok_or("processing without a session")?;
-            (live.blocked, task.state) = (false, TaskState::Processing);
+            (live.prompt, task.state) = (None, TaskState::Processing);
             continue;
         }
         if from.is_active() {
             // A grant that was refused: the task waits again, or is over if it was being stopped.
             let live = task.live.take().ok_or("active without a session")?;
-            let stopped = live.killed || live.swept;
+            let stopped = live.stop.is_some();
             let expected = if stopped { TaskState::Cancelled } else { TaskState::Queued };
             ensure(change.state == expected, || format!("{name}: refused and {}", change.state))?;
         }
@@ -56,10 +67,35 @@ pub(super) fn status(run: &mut RefRun, changes: &[TaskChange], now: TimestampMs)
         }
     }
     // The list is one step: its reasons must hold once all of it is done.
-    for change in changes {
+    for change in changes.iter().filter(|change| !held.contains(&change.task)) {
         let task = run.task(&change.task)?;
         let fits = fits(run, task, change, asked.contains(&change.task), now)?;
         ensure(fits, || format!("{change:?} with needs {:?}", run.needs(task)))?;
+    }
+    Ok(())
+}
+
+/// It waits for its account, which is logged out, or no more for that.
+fn waits_otherwise(
+    task: &mut RefTask,
+    change: &TaskChange,
+    now: TimestampMs,
+    accounts: &RefAccounts,
+) -> Check {
+    let (id, account) = (&task.spec.id, task.spec.account.as_ref());
+    let right = match &change.queued {
+        Some(QueueReason::Account { name, until_ms }) => {
+            task.not_before_ms = *until_ms;
+            account == Some(name) && *until_ms > now && !accounts.is_free(account, now)
+        }
+        Some(QueueReason::Slot) => task.spec.group.is_none() && task.of_account,
+        Some(QueueReason::Group { name }) => task.spec.group.as_ref() == Some(name) && task.of_account,
+        _ => false,
+    };
+    ensure(right && task.waits.is_none(), || format!("{id} waits for {:?}", change.queued))?;
+    task.of_account = matches!(change.queued, Some(QueueReason::Account { .. }));
+    if !task.of_account {
+        task.not_before_ms = 0;
     }
     Ok(())
 }
@@ -123,9 +159,17 @@ fn fits(
         (Some(EndReason::RunCancelled | EndReason::RunTimeout), _, TaskState::Cancelled) => {
             run.cancelling.is_some()
         }
-        (Some(EndReason::Killed), _, TaskState::Running | TaskState::Processing | TaskState::Cancelled) => {
-            true
-        }
+        (
+            Some(
+                EndReason::Killed
+                | EndReason::Skipped { .. }
+                | EndReason::Blocked { .. }
+                | EndReason::LoggedOut { .. },
+            ),
+            _,
+            TaskState::Running | TaskState::Processing,
+        ) => true,
+        (Some(EndReason::Killed), _, TaskState::Cancelled) => true,
         _ => false,
     })
 }
@@ -206,10 +250,12 @@ pub(super) fn retried(
         ensure(change.state == state, || format!("{} is retried as {}", change.task, change.state))?;
         (task.state, task.waits) = (state, waits(change.queued.as_ref()));
         (task.failures, task.lost, task.not_before_ms, task.pid) = (0, 0, 0, None);
+        (task.logins, task.of_account) = (0, false);
         if !goes_on {
             (task.items, task.approved) = (None, None);
         }
     }
+    run.asked &= changes.iter().all(|change| run.is_handler(&change.task));
     (run.state, run.cancelling, run.started, run.clock_from_ms) = (RunState::Running, None, true, now);
     Ok(())
 }
@@ -266,16 +312,22 @@ fn chosen(run: &RefRun, scope: &RetryScope) -> (BTreeSet<TaskId>, BTreeSet<TaskI
 }
 
 pub(super) fn result(run: &mut RefRun, r: &AttemptResult) -> Check {
+    let swept = run.swept(run.task(&r.task)?);
     let task = run.task_mut(&r.task)?;
     let name = &r.task;
     let live = task.live.take().ok_or_else(|| format!("{name}: a result without a live attempt"))?;
     let same = live.session == r.session && task.attempt == r.attempt && task.fence == r.fence;
     ensure(same, || format!("{name}: a result of another attempt"))?;
-    let stopped = live.killed || live.swept;
+    let stop = live.stop;
+    let stopped = stop == Some(RefStop::Wanted);
+    fits_the_stop(task, stop, &r.outcome)?;
     task.failures += u32::from(r.counts);
     let left = task.failures <= task.spec.retries.count && repeated(&task.spec.retries, &r.outcome);
     let lost = task.lost;
+    let again = stop == Some(RefStop::LoggedOut { retryable: true }) && task.logins < 2;
     let expected = match &r.outcome {
+        _ if stop == Some(RefStop::Skip) => TaskState::Completed,
+        _ if again => TaskState::Queued,
         AttemptOutcome::Succeeded if r.cached.is_some() => TaskState::Completed,
         AttemptOutcome::Succeeded => TaskState::Succeeded,
         AttemptOutcome::Cancelled => TaskState::Cancelled,
@@ -288,11 +340,20 @@ pub(super) fn result(run: &mut RefRun, r: &AttemptResult) -> Check {
         AttemptOutcome::Failed { .. } if task.spec.allow_failure => TaskState::Completed,
         AttemptOutcome::Failed { .. } => TaskState::Failed,
     };
+    // What was handed in stays so when the run ends, but is not tried again then.
+    let over = swept && expected == TaskState::Queued;
+    let expected = if over { TaskState::Cancelled } else { expected };
     ensure(r.state == expected, || {
         format!("{name}: {} makes it {}, should be {expected}", r.outcome.word(), r.state)
     })?;
     let fault = matches!(r.outcome, AttemptOutcome::Failed { .. } | AttemptOutcome::SpawnError { .. });
-    ensure(r.counts == (fault && !stopped), || format!("{name}: counts {}", r.counts))?;
+    let counts = fault && !stopped && !again && !over && stop != Some(RefStop::Skip);
+    ensure(r.counts == counts, || format!("{name}: counts {}", r.counts))?;
+    if again {
+        task.logins += 1;
+    } else if r.counts || r.state.is_terminal() {
+        task.logins = 0;
+    }
     task.lost += u32::from(matches!(r.outcome, AttemptOutcome::Lost { .. }));
     task.not_before_ms = match r.queued {
         Some(QueueReason::RetryAt { at_ms, .. }) => at_ms,
@@ -305,6 +366,33 @@ pub(super) fn result(run: &mut RefRun, r: &AttemptResult) -> Check {
     Ok(())
 }
 
+/// Why a session was stopped decides what its end counts as.
+fn fits_the_stop(task: &RefTask, stop: Option<RefStop>, outcome: &AttemptOutcome) -> Check {
+    let cause = match outcome {
+        AttemptOutcome::Failed { cause } => Some(cause),
+        _ => None,
+    };
+    let right = match stop {
+        Some(RefStop::Fail(kind)) => {
+            matches!(cause, Some(FailureCause::Blocked { prompt, .. }) if *prompt == kind)
+        }
+        Some(RefStop::LoggedOut { retryable }) => match cause {
+            Some(FailureCause::Login { tries, detail, .. }) => {
+                let over = retryable && *tries == 3;
+                *tries == task.logins + 1 && detail.contains("MAX_ATTEMPTS_EXCEEDED") == over
+            }
+            _ => false,
+        },
+        Some(RefStop::HandedIn) => match outcome {
+            AttemptOutcome::Succeeded | AttemptOutcome::SpawnError { .. } => true,
+            AttemptOutcome::Lost { .. } => !task.spec.outputs.is_empty() || !task.spec.artifacts.is_empty(),
+            _ => false,
+        },
+        _ => !matches!(cause, Some(FailureCause::Blocked { .. } | FailureCause::Login { .. })),
+    };
+    ensure(right, || format!("{}: stopped for {stop:?}, and {outcome:?}", task.spec.id))
+}
+
 fn repeated(policy: &RetryPolicy, outcome: &AttemptOutcome) -> bool {
     let is = |on: &RetryOn| match outcome {
         AttemptOutcome::SpawnError { .. } => *on == RetryOn::Error,
@@ -313,7 +401,12 @@ fn repeated(policy: &RetryPolicy, outcome: &AttemptOutcome) -> bool {
         }
         AttemptOutcome::Failed { cause: FailureCause::Exit { .. } } => *on == RetryOn::Signal,
         AttemptOutcome::Failed { cause: FailureCause::Timeout { .. } } => *on == RetryOn::Timeout,
+        AttemptOutcome::Failed { cause: FailureCause::Blocked { prompt, .. } } => {
+            *on == RetryOn::Blocked || (*on == RetryOn::RateLimit && *prompt == PromptKind::RateLimit)
+        }
+        AttemptOutcome::Failed { cause: FailureCause::Login { .. } } => *on == RetryOn::Login,
         _ => false,
     };
-    policy.on.is_empty() || policy.on.iter().any(is)
+    let login = matches!(outcome, AttemptOutcome::Failed { cause: FailureCause::Login { .. } });
+    (policy.on.is_empty() && !login) || policy.on.iter().any(is)
 }

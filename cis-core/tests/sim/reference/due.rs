@@ -115,9 +115,15 @@ impl RefRun {
         let open = |task: &&RefTask| !task.state.is_terminal();
         let others = || self.tasks.iter().filter(|task| !self.is_handler(&task.spec.id));
         let before_last = || self.tasks.iter().filter(|task| self.on.always.as_ref() != Some(&task.spec.id));
+        if is(&self.on.blocked) && self.asked {
+            return Some(true);
+        }
         if others().any(|task| open(&task)) || (is(&self.on.always) && before_last().any(|task| open(&task)))
         {
             return None;
+        }
+        if is(&self.on.blocked) {
+            return Some(self.asked);
         }
         let any = |state| others().any(|task| task.state == state);
         let wanted = match &self.cancelling {

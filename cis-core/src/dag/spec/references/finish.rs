@@ -41,9 +41,10 @@ fn finished(draft: Draft, ids: &IndexSet<TaskId>) -> Option<Task> {
         DraftAction::Command(argv) => {
             Action::Command(argv.into_iter().map(|argument| argument.value).collect())
         }
-        DraftAction::Script(script) => Action::Script { text: script.value, shell },
+        DraftAction::Script(script) => Action::Script { text: script.value, shell: shell.clone() },
     };
     let layer = *draft.layer;
+    let on_blocked = layer.on_blocked.finish(&shell);
     let mut task = Task {
         needs,
         trigger: layer.trigger.map(|trigger| trigger.value).unwrap_or_default(),
@@ -60,6 +61,7 @@ fn finished(draft: Draft, ids: &IndexSet<TaskId>) -> Option<Task> {
         allow_failure: layer.allow_failure.unwrap_or(false),
         outputs: draft.outputs,
         retry_lost: layer.retry_lost.unwrap_or(true),
+        on_blocked,
         ..Task::new(id, action)
     };
     if let Some(extras) = draft.extras {

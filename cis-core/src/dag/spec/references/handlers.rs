@@ -27,7 +27,7 @@ pub(super) fn numbers(reader: &mut Reader, head: &Head, drafts: &[Draft], number
                     name.span.clone(),
                     format!("task {} is named twice in [dag.on]", quoted(&name.value)),
                 )
-                .label("a task is for one kind of end")
+                .label("a task is for one of these")
                 .also(first.span.clone(), "the first one is here")
                 .help("name it in `always` alone, or add a task that does the same"),
             ),
@@ -55,7 +55,7 @@ fn stands_apart(reader: &mut Reader, name: &Placed<String>, draft: &Draft) {
         let title = format!("task {} of [dag.on] cannot have {key}", quoted(&name.value));
         reader.wrong(
             Mistake::new(span, title)
-                .label("it runs when all others have ended")
+                .label("it runs by itself, not after others")
                 .also(name.span.clone(), "it is named here")
                 .help("leave it out"),
         );
@@ -79,7 +79,7 @@ fn not_needed(reader: &mut Reader, drafts: &[Draft], numbers: &Numbers<'_>, hand
             let title = format!("no task can need {}", quoted(&need.value));
             reader.wrong(
                 Mistake::new(need.span.clone(), title)
-                    .label("[dag.on] names it: it runs when all others have ended")
+                    .label("[dag.on] names it: it runs by itself")
                     .help("leave this need out"),
             );
         }
@@ -95,6 +95,7 @@ pub(super) fn named(on: &[(Kind, Placed<String>)]) -> Option<Handlers> {
             Kind::Failure => &mut handlers.failure,
             Kind::Cancel => &mut handlers.cancel,
             Kind::Always => &mut handlers.always,
+            Kind::Blocked => &mut handlers.blocked,
         };
         *place = Some(TaskId::new(&name.value).ok()?);
     }

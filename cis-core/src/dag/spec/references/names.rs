@@ -40,7 +40,7 @@ pub(super) fn uses<'d>(reader: &mut Reader, text: &str, head: &Head, drafts: &'d
     let mut compiled = template::Compiled::default();
     for (draft, user) in drafts.iter().zip(0u32..) {
         each_text(draft, |placed, place| {
-            let braces = matches!(place, Place::Start(_) | Place::Question);
+            let braces = matches!(place, Place::Start(_) | Place::Question | Place::Prompt);
             if braces && !template::has_template(&placed.value) && !template::has_block(&placed.value) {
                 return;
             }
@@ -78,6 +78,14 @@ fn each_text<'d>(draft: &'d Draft, mut use_it: impl FnMut(&'d Placed<String>, Pl
         None => {}
     }
     draft.layer.env.values().chain(&draft.layer.cwd).for_each(|placed| use_it(placed, plain));
+    let blocked = &draft.layer.on_blocked;
+    let said = blocked.notify.iter().flatten().chain(&blocked.default);
+    said.for_each(|placed| use_it(placed, Place::Prompt));
+    match &blocked.run {
+        Some(DraftAction::Command(argv)) => argv.iter().for_each(|argument| use_it(argument, plain)),
+        Some(DraftAction::Script(script)) => use_it(script, Place::Start(Site::Script(draft.shell()))),
+        None => {}
+    }
     let Some(extras) = &draft.extras else { return };
     if let Some(condition) = &extras.condition {
         use_it(condition, Place::Condition);
@@ -108,7 +116,7 @@ fn own_name(
             None => return reader.wrong(unknown_param(name, span, head)),
         },
         Name::Item => {
-            if matches!(place, Place::Start(_)) && !has_items(draft) {
+            if matches!(place, Place::Start(_) | Place::Prompt) && !has_items(draft) {
                 reader.wrong(
                     Mistake::new(span, "this task has no `item`").help("add foreach = [\"a\", \"b\"] to it"),
                 );

@@ -57,7 +57,7 @@ retries = { counts = 1 }
         13 | agent = "claude"
            | ^^^^^
            |
-           = help: a task has id, needs, command, script, if, foreach, outputs, artifacts, inputs, cache, approval, trigger, env, cwd, shell, tty, secrets, timeout, idle, grace, retries, allow_failure, retry_lost, priority and concurrency
+           = help: a task has id, needs, command, script, if, foreach, outputs, artifacts, inputs, cache, approval, trigger, env, cwd, shell, tty, secrets, timeout, idle, grace, retries, allow_failure, retry_lost, on_blocked, priority and concurrency
 
         error: unknown key `max_parallel` in a task
           --> x.toml:15:1

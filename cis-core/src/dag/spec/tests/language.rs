@@ -369,7 +369,7 @@ fn wrong_values() {
         6 | retries = { on = ["exit:0", "exit:x", "time", 75] }
           |                   ^^^^^^^^
           |
-          = help: there are exit:N with N from 1 to 255, timeout, signal, outputs and error
+          = help: there are exit:N with N from 1 to 255, timeout, signal, outputs, error, blocked, rate_limit and login
 
         error: `exit:x` is no ending that is tried again
          --> x.toml:6:29
@@ -377,7 +377,7 @@ fn wrong_values() {
         6 | retries = { on = ["exit:0", "exit:x", "time", 75] }
           |                             ^^^^^^^^
           |
-          = help: there are exit:N with N from 1 to 255, timeout, signal, outputs and error
+          = help: there are exit:N with N from 1 to 255, timeout, signal, outputs, error, blocked, rate_limit and login
 
         error: `time` is no ending that is tried again
          --> x.toml:6:39
@@ -711,20 +711,12 @@ fn groups_and_handlers() {
           |
           = help: write success = "report"
 
-        error: unknown key `blocked` in [dag.on]
-         --> x.toml:4:42
-          |
-        4 | on = { failure = "reprot", success = "", blocked = "report" }
-          |                                          ^^^^^^^
-          |
-          = help: [dag.on] has success, failure, cancel and always
-
         ----
         error: task `report` is named twice in [dag.on]
          --> x.toml:4:37
           |
         4 | on = { failure = "report", always = "report" }
-          |                                     ^^^^^^^^ a task is for one kind of end
+          |                                     ^^^^^^^^ a task is for one of these
           |
          ::: x.toml:4:18
           |
@@ -738,7 +730,7 @@ fn groups_and_handlers() {
          --> x.toml:7:10
           |
         7 | needs = ["work"]
-          |          ^^^^^^ it runs when all others have ended
+          |          ^^^^^^ it runs by itself, not after others
           |
          ::: x.toml:4:18
           |
@@ -751,7 +743,7 @@ fn groups_and_handlers() {
          --> x.toml:8:11
           |
         8 | foreach = [1]
-          |           ^^^ it runs when all others have ended
+          |           ^^^ it runs by itself, not after others
           |
          ::: x.toml:4:18
           |
@@ -764,7 +756,7 @@ fn groups_and_handlers() {
          --> x.toml:9:23
           |
         9 | approval = { prompt = "?" }
-          |                       ^^^ it runs when all others have ended
+          |                       ^^^ it runs by itself, not after others
           |
          ::: x.toml:4:18
           |
@@ -778,7 +770,7 @@ fn groups_and_handlers() {
           --> x.toml:10:10
            |
         10 | needs = ["report"]
-           |          ^^^^^^^^ [dag.on] names it: it runs when all others have ended
+           |          ^^^^^^^^ [dag.on] names it: it runs by itself
            |
            = help: leave this need out
 

@@ -31,7 +31,7 @@ fn a_password_is_known_by_the_terminal_in_every_language() {
 fn a_program_that_shows_nothing_and_reads_waits_too() {
     let mut story = Story::plain();
     story.reads("cat", Read, LINES).pass(3000);
-    assert_eq!(story.take(), "  1300 blocked 1 unknown by kernel: \n");
+    assert_eq!(story.take(), "  1000 blocked 1 unknown by kernel: \n");
 }
 
 #[test]
