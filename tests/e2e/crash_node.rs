@@ -219,7 +219,7 @@ fn a_session_whose_secrets_cannot_be_read_goes_on_and_shows_nothing() {
     kill_9(cis.node_pid().unwrap());
     eventually("a node is back", || (cis.status()["running"] == true).then_some(()));
     let id = before["id"].as_str().unwrap();
-    let out = cis.run(["dag", "unblock", id, "--text", "x"]);
+    let out = cis.run(["session", "exec", id, "x"]);
     assert!(out.stderr.contains("withheld"), "{}", out.stderr);
     std::fs::write(&kept[0], good).unwrap();
     cis.write("open", "");

@@ -99,3 +99,60 @@ fn what_changes_is_told_line_by_line() {
     terminal.type_keys("\x03");
     assert_eq!(terminal.wait_exit(), 130);
 }
+
+/// A command that appends what it is told to a file of the test.
+const TELL: &str =
+    r#"echo "$CIS_EVENT $CIS_KIND $CIS_TASK $CIS_NOTIFY ${CIS_TOKEN-none} $(cat)" >> "$E2E_WORK/told""#;
+
+#[test]
+fn people_are_told_by_their_command() {
+    let cis = Cis::new();
+    let file = cis.write("tell.sh", &format!("{TELL}\ntest \"$CIS_EVENT\" != said\n"));
+    let command = serde_json::json!(["sh", file.to_str().unwrap()]);
+    std::fs::create_dir_all(cis.home()).unwrap();
+    std::fs::write(cis.home().join("config.toml"), format!("[notify]\ncommand = {command}\n")).unwrap();
+    let run = cis.start(
+        r#"version = 1
+[dag]
+id = "t"
+[[tasks]]
+id = "gate"
+approval = { prompt = "Go?" }
+command = ["true"]
+[[tasks]]
+id = "talk"
+tty = false
+script = '''
+"$E2E_CIS" task notify "not of interest"
+"$E2E_CIS" task notify "the disk is full" --urgency high
+"$E2E_CIS" task ask "Which?" --option a
+'''
+[[tasks]]
+id = "prompt"
+script = "printf 'Proceed? [y/n] '; read -r x"
+[tasks.on_blocked]
+action = "run"
+run = ["sh", "-c", "echo own $CIS_EVENT $CIS_TASK $1 >> \"$E2E_WORK/own\"", "sh", "{{ task.id }}"]
+notify = ["@ops"]
+escalate_after = "100ms"
+"#,
+    );
+    let told = || cis.read("told");
+    let has = |start: &str| {
+        eventually(start, || told().lines().find(|line| line.starts_with(start)).map(str::to_owned))
+    };
+    let asked = has("asked question talk  none {");
+    let document: serde_json::Value = serde_json::from_str(&asked[asked.find('{').unwrap()..]).unwrap();
+    assert_eq!((&document["question"], &document["event"]), (&"Which?".into(), &"asked".into()));
+    assert_eq!(document["options"][0]["label"], "a");
+    has("approval approval gate  none {");
+    has("blocked question prompt  none {");
+    has("escalated question prompt @ops none {");
+    assert!(has("said notice talk  none {").contains("the disk is full"));
+    assert!(!told().contains("not of interest"));
+    eventually("the file's own command", || (cis.read("own") == "own blocked prompt prompt\n").then_some(()));
+    eventually("a failure is a warning", || {
+        cis.status()["warnings"].to_string().contains("notify.command failed").then_some(())
+    });
+    cis.ok(["dag", "cancel", &run]);
+}

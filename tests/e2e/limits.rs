@@ -35,12 +35,13 @@ fn ended(cis: &Cis, id: &str) -> serde_json::Value {
 #[test]
 fn an_idle_session_ends_and_one_that_is_typed_into_does_not() {
     let cis = quick();
-    let idle = create(&cis, &["--idle", "1500ms", "--", "sh", "-c", "read -r line"]);
-    let used = create(&cis, &["--idle", "3s", "--", "cat"]);
+    // Neither reads its terminal: who waits for a human is not idle.
+    let idle = create(&cis, &["--idle", "1500ms", "--", "sleep", "300"]);
+    let used = create(&cis, &["--idle", "3s", "--", "sleep", "300"]);
     let mut typed = 0;
     let gone = eventually("the idle one has ended", || {
         typed += 1;
-        cis.ok(["dag", "unblock", &used, "--text", "x"]);
+        cis.ok(["session", "exec", &used, "x", "--quiet", "100ms"]);
         let listing = cis.json(&["session", "list", "--all"]);
         listing["items"]
             .as_array()?

@@ -49,7 +49,7 @@ fn another_user_is_kept_out_and_can_have_an_installation_of_its_own() {
         assert!(matches!(out.code, Some(2 | 3)), "{out:?}");
     }
     assert_eq!(owner.show(&run)["run"]["state"], "running");
-    owner.ok(["dag", "unblock", "a", "--text", "x"]);
+    owner.unblock(&["a", "--text", "x"]);
     owner.wait_run(&run, "succeeded");
 
     stranger.dag(ONE, &[]).expect(0);

@@ -53,7 +53,7 @@ fn a_session_that_answers_cancels_or_reads_is_refused_and_audited() {
     assert_eq!(cis.task(&run, "other")["state"], "running", "it was answered or killed");
     assert_eq!(cis.show(&run)["run"]["state"], "running");
     assert!(denials(&cis) >= 11, "each refusal is an event");
-    cis.ok(["dag", "unblock", "other", "--text", "by a human"]);
+    cis.unblock(&["other", "--text", "by a human"]);
     cis.wait_run(&run, "succeeded");
 }
 

@@ -20,7 +20,7 @@ fn a_session_of_a_task_is_listed_and_answered() {
     assert!(is_alive(u32::try_from(session["pid"].as_u64().unwrap()).unwrap()));
     let table = cis.ok(["dag", "sessions"]);
     assert!(table.contains("ask"), "{table}");
-    cis.ok(["dag", "unblock", "ask", "--text", "world"]);
+    cis.unblock(&["ask", "--text", "world"]);
     cis.wait_run(&run, "succeeded");
     assert_eq!(cis.read("answered"), "hello world\n");
     assert_eq!(cis.json(&["dag", "sessions"])["items"], serde_json::json!([]), "only live ones are listed");
@@ -31,7 +31,7 @@ fn keys_are_sent_by_name() {
     let cis = Cis::new();
     let run = cis.start(ASK);
     let id = cis.session_of("ask")["id"].as_str().unwrap().to_owned();
-    cis.ok(["dag", "unblock", &id, "--keys", "a b Enter"]);
+    cis.unblock(&[&id, "--keys", "a b Enter"]);
     cis.wait_run(&run, "succeeded");
     assert_eq!(cis.read("answered"), "hello ab\n");
     cis.run(["dag", "unblock", &id, "--text", "late"]).expect(3);

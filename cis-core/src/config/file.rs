@@ -176,6 +176,11 @@ impl Parser<'_> {
             DeValue::Integer(number) if matches!(setting.kind, Kind::Size { .. } | Kind::SizeOrUnlimited) => {
                 number.to_string()
             }
+            DeValue::Array(words) if setting.kind == Kind::Command => {
+                let words: Option<Vec<&str>> = words.iter().map(|word| word.get_ref().as_str()).collect();
+                // What is no array of texts is refused as any other value is.
+                words.and_then(|words| serde_json::to_string(&words).ok()).unwrap_or_default()
+            }
             _ => self.reader.string(name, node, &example)?.to_owned(),
         };
         match setting.kind.read(&written) {

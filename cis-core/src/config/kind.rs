@@ -8,6 +8,8 @@ use crate::text::control_byte;
 const UNLIMITED: &str = "unlimited";
 /// Ten years, ms: longer is a mistake, and sums of such times must not overflow.
 const LONGEST_MS: u128 = 10 * 365 * 24 * 3600 * 1000;
+/// Longer commands are not taken, bytes.
+const COMMAND_BYTES_MAX: usize = 16 << 10;
 /// Longer sequences of keys are not taken.
 const KEYS_MAX: usize = 8;
 /// Units of sizes, the longest suffixes first.
@@ -42,6 +44,8 @@ pub enum Kind {
     },
     /// The same, or `unlimited`.
     SizeOrUnlimited,
+    /// A program and its arguments; none where it is empty.
+    Command,
     /// Names of keys: ASCII characters, and `C-x` for Ctrl with one.
     Keys,
 }
@@ -65,6 +69,7 @@ impl Kind {
             Self::TimeOrUnlimited => "a time such as `12h` or `30d`, or `unlimited`",
             Self::Size { .. } => "a size such as `64MiB` or `1GB`",
             Self::SizeOrUnlimited => "a size such as `500MB` or `20GiB`, or `unlimited`",
+            Self::Command => "an array of texts such as `[\"notify-send\", \"CIS\"]`",
             Self::Keys => "characters and C-x with spaces between them, such as `C-\\ d` or `C-b d`",
         }
     }
@@ -85,6 +90,16 @@ impl Kind {
             Self::Time | Self::TimeOrUnlimited => self.time(trimmed),
             Self::Size { least } => self.size(trimmed, least),
             Self::SizeOrUnlimited => self.size(trimmed, 0),
+            Self::Command => {
+                let wrong = || format!("must be {}", self.form());
+                let words: Vec<String> = serde_json::from_str(trimmed).map_err(|_| wrong())?;
+                let sound = words.first().is_none_or(|program| !program.is_empty())
+                    && words.iter().all(|word| !word.contains('\0'));
+                if !sound || trimmed.len() > COMMAND_BYTES_MAX {
+                    return Err(wrong());
+                }
+                Ok(Value::Text(serde_json::to_string(&words).map_err(|_| wrong())?))
+            }
             Self::Keys => detach_keys(text).map(|_| Value::Text(trimmed.to_owned())),
         }
     }
@@ -137,7 +152,8 @@ impl Kind {
     pub fn toml(self, value: &Value) -> String {
         let text = self.write(value);
         match self {
-            Self::Count { .. } => text,
+            // As JSON writes an array of strings, TOML does.
+            Self::Count { .. } | Self::Command => text,
             _ if text.contains(['\\', '"']) => format!("'{text}'"),
             _ => format!("\"{text}\""),
         }
@@ -199,6 +215,8 @@ mod tests {
             (Kind::SizeOrUnlimited, "20gib", "20GiB"),
             (Kind::SizeOrUnlimited, "0", "0"),
             (Kind::Keys, r"C-\ d", r"C-\ d"),
+            (Kind::Command, r#" [ "a", "b \"c\\" ] "#, r#"["a","b \"c\\"]"#),
+            (Kind::Command, "[]", "[]"),
         ] {
             let value = kind.read(text).unwrap_or_else(|why| panic!("{text}: {why}"));
             assert_eq!(kind.write(&value), written, "{text}");
@@ -225,6 +243,11 @@ mod tests {
             (Kind::Size { least: 1 }, "99999999TiB"),
             (Kind::SizeOrUnlimited, "ä"),
             (Kind::Keys, ""),
+            (Kind::Command, ""),
+            (Kind::Command, "notify-send"),
+            (Kind::Command, "[1]"),
+            (Kind::Command, r#"[""]"#),
+            (Kind::Command, r#"["a\u0000"]"#),
             (Kind::Keys, "Up"),
             (Kind::Keys, "ä"),
             (Kind::Keys, "M-d"),

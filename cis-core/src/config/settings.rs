@@ -18,6 +18,8 @@ pub struct Settings {
     pub retention: Retention,
     /// `[attach]`.
     pub attach: AttachSettings,
+    /// `[notify]`.
+    pub notify: Notify,
     /// `[groups.NAME]`: concurrency groups of the node.
     pub groups: BTreeMap<String, Group>,
     /// `[agents.NAME]`: profiles of agents, those that are built in among them.
@@ -68,6 +70,15 @@ pub struct Retention {
 pub struct AttachSettings {
     /// Names of the keys that detach.
     pub detach_keys: String,
+}
+
+/// `[notify]`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Notify {
+    /// What is run for each new item of the inbox: program and arguments; empty: nothing.
+    pub command: Vec<String>,
+    /// It is killed after so long, ms.
+    pub timeout_ms: u64,
 }
 
 impl Timeouts {
@@ -276,6 +287,26 @@ pub static SETTINGS: &[Setting] = &[
         "Of the cache so much is kept, what was used last."
     ),
     setting!(
+        "notify.command",
+        Kind::Command,
+        "[]",
+        Node,
+        notify.command,
+        words,
+        of_words,
+        "Is run for each new item of the inbox, escalation and urgent notice, which it reads as JSON from its standard input."
+    ),
+    setting!(
+        "notify.timeout",
+        Kind::Time,
+        "10s",
+        Node,
+        notify.timeout_ms,
+        number,
+        of_number,
+        "`notify.command`, and what `on_blocked` runs, is killed after so long."
+    ),
+    setting!(
         "attach.detach_keys",
         Kind::Keys,
         r"C-\ d",
@@ -301,6 +332,14 @@ fn optional(value: &Value) -> Option<u64> {
 
 fn text(value: &Value) -> String {
     if let Value::Text(text) = value { text.clone() } else { String::new() }
+}
+
+fn words(value: &Value) -> Vec<String> {
+    serde_json::from_str(&text(value)).unwrap_or_default()
+}
+
+fn of_words(words: &[String]) -> Value {
+    Value::Text(serde_json::to_string(words).unwrap_or_default())
 }
 
 fn of_number(number: &u64) -> Value {
@@ -357,6 +396,7 @@ mod tests {
             let mut settings = Settings::usual();
             let other = match one.kind {
                 Kind::Keys => "x y",
+                Kind::Command => r#"["x"]"#,
                 Kind::Count { .. } => "7",
                 Kind::Time | Kind::TimeOrUnlimited => "77s",
                 Kind::Size { .. } | Kind::SizeOrUnlimited => "77MB",

@@ -230,6 +230,16 @@ impl Cis {
         })
     }
 
+    /// Answers what a session waits at, once it is known to wait.
+    #[track_caller]
+    pub fn unblock(&self, arguments: &[&str]) {
+        eventually(&format!("{arguments:?} waits"), || {
+            let out = self.run(["dag", "unblock"].iter().chain(arguments));
+            assert!(out.code == Some(0) || out.stderr.contains("waits for nobody"), "{out:?}");
+            (out.code == Some(0)).then_some(())
+        });
+    }
+
     /// `node status`.
     #[track_caller]
     pub fn status(&self) -> Value {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::Ordering;
 
+use super::notices::told;
 use super::{Driver, ENDED_TIMES_MAX};
 use crate::agent::PROMPT_BYTES_MAX;
 use crate::api::{CacheUse, FromWorker, Program, Report, TaskSpec, ToWorker, Worker as _};
@@ -33,8 +34,11 @@ impl Driver {
                 Effect::Answer { attempt, session, item, answer } => {
                     self.answer_by_default(attempt, session, item, answer, now);
                 }
-                effect @ (Effect::Escalate { .. } | Effect::RunCommand { .. }) => {
-                    tracing::warn!(?effect, "this node does not perform it");
+                Effect::Escalate { attempt, session, item, notify } => {
+                    self.notices.tell(told("escalated", &attempt, session, item, notify));
+                }
+                Effect::RunCommand { attempt, session, prompt } => {
+                    self.run_on_blocked(&attempt, session, prompt.item);
                 }
             }
         }
@@ -148,11 +152,23 @@ pub(super) fn complete(
     blobs: &Blobs,
     moment: Moment,
 ) -> Result<TaskSpec, String> {
-    let facts = run.facts();
     let task = run
         .task(&attempt.task)
         .map(|(spec, _)| spec)
         .ok_or_else(|| format!("the run has no task `{}`", attempt.task))?;
+    completed(run, task, attempt, home, blobs, moment)
+}
+
+/// The same for a task that is not quite the file's.
+pub(super) fn completed(
+    run: &Run,
+    task: &Task,
+    attempt: &AttemptId,
+    home: &Home,
+    blobs: &Blobs,
+    moment: Moment,
+) -> Result<TaskSpec, String> {
+    let facts = run.facts();
     let mut given = context::given(run, task, home, blobs)?;
     let run_id = attempt.run.to_string();
     let values = template::Values {

@@ -15,6 +15,7 @@ mod facts;
 mod host_link;
 mod inbox;
 mod loners;
+mod notices;
 mod persist;
 mod requests;
 mod unread;
@@ -37,6 +38,7 @@ use self::inbox::Inbox;
 use self::loners::Loners;
 use self::unread::Unread;
 use super::commands::{Command, DriverHandle, Reply};
+use super::notices::Notices;
 use super::worker::LocalWorker;
 use crate::api::{Outbox as _, Problem, ProblemKind, TimeView};
 use crate::config::{Config, Home, Keys};
@@ -120,6 +122,7 @@ pub(in crate::node) struct Driver {
     loners: Loners,
     attention: Attentions,
     inbox: Inbox,
+    notices: Notices,
     unread: Unread,
     ids: SessionIds,
     drafts: Vec<(EventDraft, Beside)>,
@@ -172,12 +175,16 @@ pub(in crate::node) fn now_ms() -> TimestampMs {
 impl Driver {
     pub(in crate::node) fn new(mut parts: Parts) -> Self {
         let unreadable = std::mem::take(&mut parts.unreadable);
+        let notify = parts.config.settings.notify.clone();
+        let timeout = std::time::Duration::from_millis(notify.timeout_ms);
+        let notices = Notices::new(notify.command, timeout, parts.home.clone(), parts.readers.clone());
         Self {
             host: HostLink::new(parts.home.clone(), parts.host_command.clone()),
             parts,
             loners: Loners::default(),
             attention: Attentions::default(),
             inbox: Inbox::default(),
+            notices,
             unread: Unread::new(unreadable),
             ids: SessionIds::default(),
             drafts: Vec::new(),

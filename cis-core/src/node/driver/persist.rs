@@ -26,6 +26,7 @@ impl Driver {
                 self.drafts.clear();
                 self.made.clear();
                 self.open_exposed();
+                self.notices.see(&events);
                 self.unpublished.extend(events);
                 true
             }

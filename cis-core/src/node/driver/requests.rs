@@ -305,6 +305,7 @@ impl Driver {
         warnings.extend(self.host.trouble.clone());
         warnings.extend(self.log_trouble.clone());
         warnings.extend(self.unread.warnings());
+        warnings.extend(self.notices.trouble());
         DriverStatus {
             host_pid: self.host.pid(),
             open_runs: u32::try_from(open).unwrap_or(u32::MAX),

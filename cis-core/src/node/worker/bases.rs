@@ -35,7 +35,10 @@ impl LocalWorker {
         }
     }
 
-    pub(super) fn base_environment(&mut self, base: Option<&BlobId>) -> Result<Arc<Variables>, String> {
+    pub(in crate::node) fn base_environment(
+        &mut self,
+        base: Option<&BlobId>,
+    ) -> Result<Arc<Variables>, String> {
         let Some(base) = base else { return Ok(Arc::new(self.own_environment.clone())) };
         if let Some(known) = self.environments.get(base) {
             return Ok(Arc::clone(known));

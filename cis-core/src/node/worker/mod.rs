@@ -47,7 +47,7 @@ pub(super) const YOUNG_MS: i64 = 20;
 const NODE_ENVIRONMENT: &str = "node";
 
 /// Environment variables by name.
-type Variables = BTreeMap<String, String>;
+pub(in crate::node) type Variables = BTreeMap<String, String>;
 
 /// An attempt whose session may be alive.
 struct Live {

@@ -1,0 +1,57 @@
+//! What the file has run for a prompt, and whom it has told.
+
+use super::Driver;
+use super::effects::{Moment, completed};
+use crate::api::Program;
+use crate::dag::{BlockedAction, Task};
+use crate::ids::{AttemptId, InboxId, SessionId};
+use crate::node::environment;
+use crate::node::notices::{Notice, OwnCommand};
+
+/// A notice of a prompt of an attempt.
+pub(super) fn told(
+    event: &'static str,
+    attempt: &AttemptId,
+    session: SessionId,
+    item: InboxId,
+    notify: Vec<String>,
+) -> Notice {
+    let (run, task) = (Some(attempt.run), Some(attempt.task.clone()));
+    Notice { event, item: Some(item), session: Some(session), run, task, notify, said: None }
+}
+
+impl Driver {
+    /// Runs what `on_blocked` of the task says, beside its session: in the run's directory, with the run's
+    /// environment, and none of the session's rights or secrets.
+    pub(super) fn run_on_blocked(&mut self, attempt: &AttemptId, session: SessionId, item: InboxId) {
+        match self.on_blocked_command(attempt) {
+            Ok(Some(own)) => self.notices.run(told("blocked", attempt, session, item, Vec::new()), own),
+            Ok(None) => {}
+            Err(detail) => tracing::warn!(%attempt, detail, "on_blocked is not run"),
+        }
+    }
+
+    fn on_blocked_command(&mut self, attempt: &AttemptId) -> Result<Option<OwnCommand>, String> {
+        let Some(run) = self.parts.machine.run(&attempt.run) else { return Ok(None) };
+        let Some(task) = run.task(&attempt.task).and_then(|(task, _)| of_prompts(task)) else {
+            return Ok(None);
+        };
+        // As its own program would be, with the other action in its place.
+        let spec = completed(run, &task, attempt, &self.parts.home, &self.parts.blobs, Moment::Running)?;
+        let base = self.parts.worker.base_environment(spec.base_env.as_ref())?;
+        let mut env = environment::inherited(base.as_ref().clone());
+        env.extend(spec.env);
+        let argv = match spec.program {
+            Program::Argv(argv) => argv,
+            Program::Script { shell, text } => vec![shell, "-c".to_owned(), text],
+        };
+        Ok(Some(OwnCommand { argv, env, cwd: spec.cwd }))
+    }
+}
+
+/// The task with what is run at its prompts as its action, where something is.
+fn of_prompts(task: &Task) -> Option<Task> {
+    let rule = task.on_blocked.as_ref()?;
+    let BlockedAction::Run(action) = &rule.action else { return None };
+    Some(Task { action: action.clone(), ..task.clone() })
+}

@@ -1,0 +1,263 @@
+//! Telling people: the command of `[notify]` for each new item of the inbox, and what `on_blocked` runs.
+//!
+//! Owns the queue and the threads on which commands run, at most four at a time, each within its time. Nothing
+//! waits for them: what finds the queue full is left out, and said in the node's log and status.
+
+mod command;
+
+use std::collections::BTreeMap;
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use self::command::Call;
+use crate::config::Home;
+use crate::event::{Event, EventBody, QueueReason, SaidRecord, Urgency};
+use crate::ids::{InboxId, RunId, SessionId, TaskId};
+use crate::store::Readers;
+
+/// Commands at a time.
+const THREADS: usize = 4;
+
+/// So many wait at most.
+const WAITING_MAX: usize = 256;
+
+/// Variables of a session: whatever runs here is none.
+const OF_SESSIONS: [&str; 6] =
+    ["CIS_RUN_ID", "CIS_TASK_ID", "CIS_ATTEMPT", "CIS_SOCKET", "CIS_TOKEN", "CIS_OUTPUT"];
+
+/// What people are told.
+#[derive(Debug, Clone)]
+pub(super) struct Notice {
+    /// `blocked`, `asked`, `approval`, `escalated`, `said`.
+    pub(super) event: &'static str,
+    pub(super) item: Option<InboxId>,
+    pub(super) session: Option<SessionId>,
+    pub(super) run: Option<RunId>,
+    pub(super) task: Option<TaskId>,
+    /// Who is told beside those that always are.
+    pub(super) notify: Vec<String>,
+    pub(super) said: Option<SaidRecord>,
+}
+
+/// A command of a file that is run for a prompt.
+#[derive(Debug)]
+pub(super) struct OwnCommand {
+    pub(super) argv: Vec<String>,
+    pub(super) env: BTreeMap<String, String>,
+    pub(super) cwd: String,
+}
+
+struct Job {
+    notice: Notice,
+    /// None: the configured command.
+    own: Option<OwnCommand>,
+}
+
+/// See the module.
+pub(super) struct Notices {
+    command: Vec<String>,
+    timeout: Duration,
+    home: Home,
+    readers: Readers,
+    jobs: Option<SyncSender<Job>>,
+    trouble: Arc<Mutex<Option<String>>>,
+}
+
+impl Notices {
+    /// Runs `command` (none where it is empty) for at most `timeout`.
+    pub(super) fn new(command: Vec<String>, timeout: Duration, home: Home, readers: Readers) -> Self {
+        Self { command, timeout, home, readers, jobs: None, trouble: Arc::default() }
+    }
+
+    /// What went wrong last.
+    pub(super) fn trouble(&self) -> Option<String> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Events that are durable now: people are told of those that want somebody.
+    pub(super) fn see(&mut self, events: &[Arc<Event>]) {
+        if self.command.is_empty() {
+            return;
+        }
+        for notice in events.iter().flat_map(|event| notices_of(event)) {
+            self.tell(notice);
+        }
+    }
+
+    /// Tells people.
+    pub(super) fn tell(&mut self, notice: Notice) {
+        if !self.command.is_empty() {
+            self.queue(Job { notice, own: None });
+        }
+    }
+
+    /// Runs a command of a file.
+    pub(super) fn run(&mut self, notice: Notice, own: OwnCommand) {
+        self.queue(Job { notice, own: Some(own) });
+    }
+
+    fn queue(&mut self, job: Job) {
+        if self.jobs.is_none() {
+            self.jobs = self.start();
+        }
+        let Some(jobs) = &self.jobs else {
+            return note(&self.trouble, "nobody is told what waits: no thread can be started".to_owned());
+        };
+        if let Err(TrySendError::Full(job) | TrySendError::Disconnected(job)) = jobs.try_send(job) {
+            let detail =
+                format!("more than {WAITING_MAX} notices wait: one ({}) was left out", job.notice.event);
+            note(&self.trouble, detail);
+        }
+    }
+
+    fn start(&self) -> Option<SyncSender<Job>> {
+        let (jobs, waiting) = sync_channel(WAITING_MAX);
+        let waiting = Arc::new(Mutex::new(waiting));
+        let mut started = 0;
+        for _ in 0..THREADS {
+            let work = Worker {
+                command: self.command.clone(),
+                timeout: self.timeout,
+                home: self.home.clone(),
+                readers: self.readers.clone(),
+                trouble: Arc::clone(&self.trouble),
+                waiting: Arc::clone(&waiting),
+            };
+            let thread = thread::Builder::new().name("cis-notices".to_owned());
+            started += usize::from(thread.spawn(move || work.work()).is_ok());
+        }
+        (started > 0).then_some(jobs)
+    }
+}
+
+/// What happened, for those who wait to hear of it.
+fn notices_of(event: &Event) -> Vec<Notice> {
+    let wanted = match event.type_name.as_str() {
+        "cis.dag.session.blocked" | "cis.dag.session.asked" | "cis.dag.session.said" => true,
+        // Of a run with many tasks it is long, and seldom of interest.
+        "cis.dag.task.status" => event.body.get().contains("\"approval\""),
+        _ => false,
+    };
+    let Some(body) = wanted.then(|| event.decode().ok()).flatten() else { return Vec::new() };
+    let notice = |event_name, item, session, task| Notice {
+        event: event_name,
+        item,
+        session,
+        run: event.run,
+        task,
+        notify: Vec::new(),
+        said: None,
+    };
+    match body {
+        // What it asks by itself is told as that.
+        EventBody::SessionBlocked { session, task, prompt } if prompt.ask.is_none() => {
+            vec![notice("blocked", Some(prompt.item), Some(session), task)]
+        }
+        EventBody::SessionAsked { session, task, ask } => {
+            vec![notice("asked", Some(ask.item), Some(session), task)]
+        }
+        EventBody::SessionSaid { session, task, said } if said.urgency == Urgency::High => {
+            vec![Notice { said: Some(*said), ..notice("said", None, Some(session), task) }]
+        }
+        EventBody::TaskStatus { changes } => {
+            let Some(run) = event.run else { return Vec::new() };
+            let asked = changes
+                .into_iter()
+                .filter(|change| matches!(change.queued, Some(QueueReason::Approval { .. })));
+            asked
+                .map(|change| {
+                    let item = InboxId::of_approval(run, &change.task, event.at_ms);
+                    notice("approval", Some(item), None, Some(change.task))
+                })
+                .collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+fn note(trouble: &Mutex<Option<String>>, detail: String) {
+    tracing::warn!(detail, "people are not told");
+    *trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(detail);
+}
+
+/// One thread.
+struct Worker {
+    command: Vec<String>,
+    timeout: Duration,
+    home: Home,
+    readers: Readers,
+    trouble: Arc<Mutex<Option<String>>>,
+    waiting: Arc<Mutex<Receiver<Job>>>,
+}
+
+impl Worker {
+    fn work(&self) {
+        loop {
+            let job = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).recv();
+            // The node ends.
+            let Ok(job) = job else { return };
+            if let Err(detail) = self.tell(&job) {
+                let what = if job.own.is_some() { "the command of on_blocked" } else { "notify.command" };
+                note(&self.trouble, format!("{what} failed: {detail}"));
+            }
+        }
+    }
+
+    fn tell(&self, job: &Job) -> Result<(), String> {
+        let notice = &job.notice;
+        let (kind, document) = self.document(notice);
+        let mut env: BTreeMap<String, String> = match &job.own {
+            Some(own) => own.env.clone(),
+            None => std::env::vars_os()
+                .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+                .collect(),
+        };
+        env.retain(|name, _| !OF_SESSIONS.contains(&name.as_str()));
+        env.insert("CIS_HOME".to_owned(), self.home.dir.display().to_string());
+        env.insert("CIS_EVENT".to_owned(), notice.event.to_owned());
+        env.insert("CIS_KIND".to_owned(), kind);
+        env.insert("CIS_NOTIFY".to_owned(), notice.notify.join(","));
+        let ids = [
+            ("CIS_ITEM", notice.item.as_ref().map(ToString::to_string)),
+            ("CIS_RUN", notice.run.map(|run| run.to_string())),
+            ("CIS_TASK", notice.task.as_ref().map(ToString::to_string)),
+            ("CIS_SESSION", notice.session.map(|session| session.to_string())),
+        ];
+        env.extend(ids.map(|(name, value)| (name.to_owned(), value.unwrap_or_default())));
+        let (argv, cwd) = match &job.own {
+            Some(own) => (&own.argv, own.cwd.clone()),
+            None => (&self.command, self.home.dir.display().to_string()),
+        };
+        Call { argv, env, cwd: &cwd, stdin: document.to_string() + "\n", timeout: self.timeout }.run()
+    }
+
+    /// What it reads from its standard input, and the kind of it.
+    fn document(&self, notice: &Notice) -> (String, Value) {
+        if let Some(said) = &notice.said {
+            let document = json!({
+                "event": notice.event, "run": notice.run, "task": notice.task, "session": notice.session,
+                "kind": said.kind, "text": said.text, "urgency": said.urgency,
+            });
+            return (said.kind.to_string(), document);
+        }
+        let known = notice.item.as_ref().and_then(|item| {
+            let known = self.readers.get().and_then(|reader| reader.item(&item.0)).ok()?;
+            // Two may share their letters.
+            (known.item.session == notice.session).then_some(known.item)
+        });
+        let kind = known.as_ref().map(|item| item.kind.to_string()).unwrap_or_default();
+        let mut document = known.map_or_else(
+            || json!({ "id": notice.item, "run": notice.run, "task": notice.task, "session": notice.session }),
+            |item| serde_json::to_value(item).unwrap_or_default(),
+        );
+        if let Value::Object(fields) = &mut document {
+            fields.insert("event".to_owned(), notice.event.into());
+            fields.insert("notify".to_owned(), notice.notify.clone().into());
+        }
+        (kind, document)
+    }
+}
