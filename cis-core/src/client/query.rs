@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::api::paths::encode;
-use crate::api::{Attach, FollowEvents, ListRuns, ListSessions, ReadLog, ReadTime};
+use crate::api::{Attach, FollowEvents, ListInbox, ListRuns, ListSessions, ReadLog, ReadTime};
 
 /// A path with its query under construction.
 pub(super) struct Query {
@@ -52,6 +52,12 @@ impl Query {
 pub(super) trait ToQuery {
     /// `path?name=value&…`, or `path` where nothing is asked for.
     fn on(&self, path: String) -> String;
+}
+
+impl ToQuery for ListInbox {
+    fn on(&self, path: String) -> String {
+        Query::new(path).text("run", self.run.as_deref()).text("session", self.session.as_deref()).text
+    }
 }
 
 impl ToQuery for ListRuns {
