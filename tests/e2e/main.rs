@@ -42,3 +42,4 @@ mod sessions;
 mod soak;
 mod storage;
 mod upkeep;
+mod watch;

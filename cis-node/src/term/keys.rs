@@ -169,7 +169,8 @@ mod tests {
 
     #[test]
     fn keys_are_the_same_at_whatever_byte_they_are_split() {
-        let input = "j\x1b[A\x1bOB\x1b[6~ä\r\x7f\x03\x1b[1;5C\x1b[200~c\ry\x1b[31m\x1b[201~q\x1b[99X☃".as_bytes();
+        let input =
+            "j\x1b[A\x1bOB\x1b[6~ä\r\x7f\x03\x1b[1;5C\x1b[200~c\ry\x1b[31m\x1b[201~q\x1b[99X☃".as_bytes();
         let expected = [
             Key::Char('j'),
             Key::Up,

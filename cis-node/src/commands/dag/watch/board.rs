@@ -9,7 +9,7 @@ use cis_core::api::{InboxItem, RunDetail, TaskView, TimeSplit, TimeView};
 use cis_core::event::{AskRecord, PromptKind, PromptOption, PromptRecord, TaskState};
 use cis_core::ids::{InboxId, Offset, RunId, SessionId, TimestampMs};
 
-use self::times::Times;
+use self::times::{Phase, Times};
 use self::tree::Tree;
 use crate::progress::model::{Index, Model};
 
@@ -177,16 +177,22 @@ impl Board {
         };
         if let Some(approval) = &task.approval {
             more.asked.push(Asked::of_approval(&approval.prompt, now, approval.until_ms));
+            // Said with the question.
+            more.reason.clear();
         }
-        let since = task.ended_ms.or(task.started_ms).unwrap_or(now);
-        more.times.begin(task.state, more.stopped(), since);
+        // Where the time before went, the node tells next.
+        let since = task.started_ms.filter(|_| task.state.is_active()).unwrap_or(now);
+        more.times.begin(since);
+        more.turn(task.state, since);
         more
     }
 
     /// What waits for humans, as the node lists it: takes the place of what is known.
     pub(super) fn take_inbox(&mut self, items: Vec<InboxItem>) {
         for item in items {
-            let Some(index) = item.task.as_ref().and_then(|task| self.model.place(task.as_str())) else { continue };
+            let Some(index) = item.task.as_ref().and_then(|task| self.model.place(task.as_str())) else {
+                continue;
+            };
             if item.run != Some(self.run) {
                 continue;
             }
@@ -200,8 +206,7 @@ impl Board {
             }
             let since = item.since;
             more.ask(Asked::of_item(item));
-            let (state, stopped) = (self.model.task(index).state, more.stopped());
-            more.times.turn(state, stopped, since);
+            more.turn(self.model.task(index).state, since);
         }
     }
 
@@ -211,7 +216,8 @@ impl Board {
         for task in &view.tasks {
             let Some(index) = self.model.place(task.task.as_str()) else { continue };
             let more = &mut self.more[index];
-            more.times.set(task.split, self.model.task(index).state, more.stopped(), now);
+            more.times.set(task.split, now);
+            more.turn(self.model.task(index).state, now);
         }
     }
 
@@ -264,6 +270,19 @@ impl More {
         self.asked.iter().any(Asked::stops)
     }
 
+    /// Its state is that from then on.
+    fn turn(&mut self, state: TaskState, at_ms: TimestampMs) {
+        let phase = match state {
+            TaskState::Queued | TaskState::Running if self.stopped() => Phase::Human,
+            // The time of its items is theirs.
+            TaskState::Queued if self.items > 0 => Phase::None,
+            TaskState::Queued => Phase::Queue,
+            TaskState::Running | TaskState::Processing => Phase::Machine,
+            _ => Phase::None,
+        };
+        self.times.turn(phase, at_ms);
+    }
+
     fn ask(&mut self, asked: Asked) {
         let known = self.asked.iter().position(|known| known.item == asked.item);
         match known {
@@ -273,3 +292,6 @@ impl More {
         }
     }
 }
+
+#[cfg(test)]
+pub(super) mod tests;

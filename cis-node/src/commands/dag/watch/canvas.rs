@@ -155,3 +155,64 @@ fn number(colour: Color) -> Option<u8> {
         _ => return None,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use alacritty_terminal::Term;
+    use alacritty_terminal::event::VoidListener;
+    use alacritty_terminal::index::{Column, Line};
+    use alacritty_terminal::term::Config;
+    use alacritty_terminal::term::test::TermSize as Cells;
+    use alacritty_terminal::vte::ansi::Processor;
+    use ratatui::style::Style;
+
+    use super::*;
+
+    fn size(cols: u16, rows: u16) -> TermSize {
+        TermSize { cols, rows }
+    }
+
+    /// What a terminal of 20 columns shows in its first rows.
+    fn shown(bytes: &[u8], rows: i32) -> Vec<String> {
+        let mut term = Term::new(Config::default(), &Cells::new(20, 5), VoidListener);
+        Processor::<alacritty_terminal::vte::ansi::StdSyncHandler>::new().advance(&mut term, bytes);
+        let line = |row| (0..20).map(|column| term.grid()[Line(row)][Column(column)].c).collect::<String>();
+        (0..rows).map(|row| line(row).trim_end().to_owned()).collect()
+    }
+
+    #[test]
+    fn a_terminal_shows_what_was_drawn_and_only_changes_are_sent() {
+        let mut canvas = Canvas::new(size(20, 5), true);
+        canvas.afresh();
+        let draw = |text: &'static str| {
+            move |buf: &mut Buffer| {
+                buf.set_string(2, 0, text, Style::new().fg(Color::Red));
+                buf.set_string(0, 1, "héllo 世界 x", Style::new().add_modifier(Modifier::REVERSED));
+            }
+        };
+        let mut all = canvas.frame(draw("first"));
+        assert_eq!(shown(&all, 2), ["  first", "héllo 世 界  x"]);
+        assert!(String::from_utf8_lossy(&all).contains("\x1b[0;31m"), "{:?}", String::from_utf8_lossy(&all));
+        assert!(canvas.frame(draw("first")).is_empty(), "nothing changed");
+        let change = canvas.frame(draw("fifth"));
+        assert!(change.len() < 60, "{:?}", String::from_utf8_lossy(&change));
+        all.extend(change);
+        assert_eq!(shown(&all, 1), ["  fifth"]);
+        canvas.resize(size(4, 1));
+        assert!(!canvas.frame(|_| {}).is_empty(), "all of it again");
+        canvas.resize(size(0, 0));
+        canvas.frame(|buf| assert!(buf.area.is_empty()));
+    }
+
+    #[test]
+    fn without_colours_there_are_none_and_no_cell_is_a_command() {
+        let mut canvas = Canvas::new(size(20, 5), false);
+        let bytes = canvas.frame(|buf| {
+            buf.set_string(0, 0, "plain", Style::new().fg(Color::Green).add_modifier(Modifier::BOLD));
+            buf[(7, 0)].set_symbol("\x1b[2J");
+        });
+        let text = String::from_utf8(bytes).unwrap();
+        assert!(text.contains("\x1b[0;1mplain") && !text.contains("32"), "{text:?}");
+        assert!(!text.contains("[2J"), "{text:?}");
+    }
+}

@@ -278,12 +278,14 @@ impl<'a> View<'a> {
             }
             Wish::Log(index) => return self.read_log(index),
             Wish::Answer { task, asked, given } => return self.answer(task, *asked, given),
-            Wish::Cancel => self.line.act("The run is being cancelled.".to_owned(), async move {
-                client.cancel_run(&run).await
-            }),
-            Wish::Pause => self.line.act("Paused: what runs goes on, nothing new is started.".to_owned(), async move {
-                client.pause_run(&run).await
-            }),
+            Wish::Cancel => self
+                .line
+                .act("The run is being cancelled.".to_owned(), async move { client.cancel_run(&run).await }),
+            Wish::Pause => {
+                self.line.act("Paused: what runs goes on, nothing new is started.".to_owned(), async move {
+                    client.pause_run(&run).await
+                })
+            }
             Wish::Resume => {
                 self.line.act("It goes on.".to_owned(), async move { client.resume_run(&run).await })
             }
@@ -320,9 +322,9 @@ impl<'a> View<'a> {
         if let Given::Decision { approve, reason } = given {
             let run = Arc::clone(&self.line.run);
             let good = format!("{name} is {}.", if approve { "approved" } else { "rejected" });
-            let errand = self.line.act(good, async move {
-                client.decide(&run, &name, &Decide { approve, reason }).await
-            });
+            let errand = self
+                .line
+                .act(good, async move { client.decide(&run, &name, &Decide { approve, reason }).await });
             return self.keep(errand);
         }
         let with = match given {
@@ -333,9 +335,9 @@ impl<'a> View<'a> {
         let (Some(item), Ok(input)) = (asked.item, input_id::new()) else { return };
         let hash = Some(asked.hash).filter(|hash| !hash.is_empty());
         let answer = Answer { with, reason: None, hash, input };
-        let errand = self
-            .line
-            .act(format!("{name} is answered."), async move { client.answer(&item.to_string(), &answer).await });
+        let errand = self.line.act(format!("{name} is answered."), async move {
+            client.answer(&item.to_string(), &answer).await
+        });
         self.keep(errand);
     }
 

@@ -134,3 +134,6 @@ impl Ui {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

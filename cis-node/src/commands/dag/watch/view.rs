@@ -189,3 +189,6 @@ fn rule(buf: &mut Buffer, area: Rect, row: u16, title: &str) {
     let rest = "─".repeat(pen.left().into());
     pen.put(&rest, DIM);
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,9 +1,7 @@
 //! Events into the board.
 
 use cis_core::client::EventRef;
-use cis_core::event::{
-    AttemptResult, EndReason, EventBody, ExitStatus, QueueReason, TaskChange, TaskState,
-};
+use cis_core::event::{AttemptResult, EndReason, EventBody, ExitStatus, QueueReason, TaskChange, TaskState};
 use cis_core::ids::{InboxId, SessionId, TaskId, TimestampMs};
 
 use super::{Asked, Board, More};
@@ -26,11 +24,11 @@ impl Board {
         if let Ok(body) = EventBody::from_parts(&event.type_name, event.body.get()) {
             self.take(body, event.at_ms);
         }
-        for index in self.model.take_touched() {
-            self.touched(index, event.at_ms);
-        }
         if self.more.len() != known {
             self.hang();
+        }
+        for index in self.model.take_touched() {
+            self.touched(index, event.at_ms);
         }
     }
 
@@ -48,12 +46,16 @@ impl Board {
                 self.critical = None;
                 for change in &changes {
                     let Some(index) = self.model.place(change.task.as_str()) else { continue };
-                    self.more[index].times.again(change.state, at_ms);
+                    self.more[index].times.begin(at_ms);
+                    self.more[index].turn(change.state, at_ms);
                 }
                 self.changed(changes, at_ms);
             }
             EventBody::TaskApproved { task, .. } => {
-                self.with(&task, |more| more.asked.retain(|asked| asked.item.is_some()));
+                self.with(&task, |more| {
+                    more.reason.clear();
+                    more.asked.retain(|asked| asked.item.is_some());
+                });
             }
             EventBody::SessionBlocked { task: Some(task), prompt, .. } => {
                 let asked = Asked::of_prompt(*prompt, at_ms);
@@ -126,7 +128,8 @@ impl Board {
     /// What only asks is over when it is answered; what stops the session, when the session goes on.
     fn answered(&mut self, task: &TaskId, item: &InboxId, by: Option<String>) {
         self.with(task, |more| {
-            more.asked.retain(|asked| asked.item.as_ref() != Some(item) || asked.episode.is_some() || by.is_none());
+            more.asked
+                .retain(|asked| asked.item.as_ref() != Some(item) || asked.episode.is_some() || by.is_none());
             if let Some(asked) = more.asked.iter_mut().find(|asked| asked.item.as_ref() == Some(item)) {
                 asked.answered_by = by;
             }
@@ -143,8 +146,7 @@ impl Board {
         if !state.is_active() {
             more.asked.retain(|asked| asked.item.is_none());
         }
-        let stopped = more.stopped();
-        more.times.turn(state, stopped, at_ms);
+        more.turn(state, at_ms);
     }
 }
 
@@ -179,7 +181,8 @@ fn reason(queued: &QueueReason, now: TimestampMs) -> String {
         }
         QueueReason::Lost { detail } => format!("its session was lost ({detail}); it runs again"),
         QueueReason::Group { name } => format!("waits for its turn in group `{name}`"),
-        QueueReason::Approval { .. } => "waits for approval".to_owned(),
+        // Said with the question.
+        QueueReason::Approval { .. } => String::new(),
         QueueReason::Items { count } => format!("its {count} items are at work"),
     }
 }

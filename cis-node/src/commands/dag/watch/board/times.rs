@@ -1,17 +1,19 @@
 //! Where the time of a task goes, counted along with its events. Pure: times are arguments.
 
 use cis_core::api::TimeSplit;
-use cis_core::event::TaskState;
 use cis_core::ids::TimestampMs;
 
-/// What a task's time is spent on now.
+/// What a task's time is spent on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-enum Phase {
+pub(crate) enum Phase {
     /// It is not its turn, or it has ended.
     #[default]
     None,
+    /// It waits for its turn.
     Queue,
+    /// It is at work.
     Machine,
+    /// A human is waited for.
     Human,
 }
 
@@ -24,29 +26,23 @@ pub(crate) struct Times {
 }
 
 impl Times {
-    /// Begins with a state that it has had since then.
-    pub(super) fn begin(&mut self, state: TaskState, stopped: bool, since_ms: TimestampMs) {
-        *self = Self { split: TimeSplit::default(), phase: phase(state, stopped), since_ms };
+    /// Begins anew: what happens next has gone on since then.
+    pub(super) fn begin(&mut self, since_ms: TimestampMs) {
+        *self = Self { since_ms, ..Self::default() };
     }
 
     /// Goes on from what is known to have been spent until `now`.
-    pub(super) fn set(&mut self, split: TimeSplit, state: TaskState, stopped: bool, now: TimestampMs) {
-        *self = Self { split, phase: phase(state, stopped), since_ms: now };
+    pub(super) fn set(&mut self, split: TimeSplit, now: TimestampMs) {
+        *self = Self { split, since_ms: now, phase: self.phase };
     }
 
-    /// The state changed at that time. A task that is free to start again after its end begins anew.
-    pub(super) fn turn(&mut self, state: TaskState, stopped: bool, at_ms: TimestampMs) {
-        let next = phase(state, stopped);
-        if next != self.phase {
+    /// Another phase from that time on.
+    pub(super) fn turn(&mut self, phase: Phase, at_ms: TimestampMs) {
+        if phase != self.phase {
             self.split = self.at(at_ms);
-            self.phase = next;
+            self.phase = phase;
             self.since_ms = at_ms;
         }
-    }
-
-    /// It runs again from nothing (`dag retry`).
-    pub(super) fn again(&mut self, state: TaskState, at_ms: TimestampMs) {
-        self.begin(state, false, at_ms);
     }
 
     /// Where its time has gone until `now`.
@@ -64,15 +60,6 @@ impl Times {
     }
 }
 
-fn phase(state: TaskState, stopped: bool) -> Phase {
-    match state {
-        TaskState::Queued | TaskState::Running if stopped => Phase::Human,
-        TaskState::Queued => Phase::Queue,
-        TaskState::Running | TaskState::Processing => Phase::Machine,
-        _ => Phase::None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -80,19 +67,21 @@ mod tests {
     #[test]
     fn every_moment_counts_once_and_for_the_right_side() {
         let mut times = Times::default();
-        times.turn(TaskState::Queued, false, 1000);
-        times.turn(TaskState::Running, false, 1500);
-        times.turn(TaskState::Running, true, 2500);
+        times.turn(Phase::Queue, 1000);
+        times.turn(Phase::Machine, 1500);
+        times.turn(Phase::Human, 2500);
         // The same again changes nothing.
-        times.turn(TaskState::Running, true, 2700);
-        times.turn(TaskState::Running, false, 4500);
-        times.turn(TaskState::Processing, false, 4600);
+        times.turn(Phase::Human, 2700);
+        times.turn(Phase::Machine, 4500);
         let split = TimeSplit { queue_ms: 500, machine_ms: 1600, human_ms: 2000 };
         assert_eq!(times.at(5100), split);
-        times.turn(TaskState::Succeeded, false, 5100);
+        times.turn(Phase::None, 5100);
         assert_eq!(times.at(9000), split, "the clock stands still after the end");
         assert_eq!(times.at(0), split, "and never goes back");
-        times.again(TaskState::Queued, 9000);
+        times.begin(9000);
+        times.turn(Phase::Queue, 9000);
         assert_eq!(times.at(9100), TimeSplit { queue_ms: 100, ..TimeSplit::default() });
+        times.set(split, 9500);
+        assert_eq!(times.at(9600), TimeSplit { queue_ms: 600, ..split });
     }
 }

@@ -125,6 +125,9 @@ impl Tree {
                 None => tree.roots.push(index),
             }
         }
+        for below in &mut tree.children {
+            below.sort_by_key(|index| more[*index].item_of.is_none());
+        }
         let mut todo: Vec<Index> = tree.roots.iter().rev().copied().collect();
         while let Some(index) = todo.pop() {
             tree.order.push(index);
@@ -186,7 +189,8 @@ fn flat(board: &Board, wanted: &Wanted<'_>) -> Vec<Row> {
     let hits = |index: &Index| {
         wanted.filter.takes(board, *index) && board.model.task(*index).name.contains(wanted.search)
     };
-    let row = |index| Row { key: Key::Task(index), depth: 0, lanes: 0, last: false, folded: None, opens: false };
+    let row =
+        |index| Row { key: Key::Task(index), depth: 0, lanes: 0, last: false, folded: None, opens: false };
     board.tree.order.iter().copied().filter(hits).map(row).collect()
 }
 
@@ -200,7 +204,8 @@ struct Sums {
 impl Sums {
     fn of(board: &Board, selected: Option<Key>) -> Self {
         let tasks = board.model.tasks();
-        let mut sums = Self { counts: vec![Counts::default(); tasks.len()], lively: vec![false; tasks.len()] };
+        let mut sums =
+            Self { counts: vec![Counts::default(); tasks.len()], lively: vec![false; tasks.len()] };
         for &index in board.tree.order.iter().rev() {
             let state = tasks[index].state;
             let own = state.is_active()
@@ -254,46 +259,59 @@ impl Listing<'_> {
             level.next += 1;
             let last = level.next == level.tasks.len() && level.rest.is_none();
             let (depth, lanes) = (level.depth, level.lanes);
-            let below = !self.board.tree.below(Some(index)).is_empty();
-            let open = below && self.is_open(index);
+            let below = self.board.tree.below(Some(index));
+            let open = self.is_open(index);
             self.rows.push(Row {
                 key: Key::Task(index),
                 depth,
                 lanes,
                 last,
-                folded: (below && !open).then(|| self.hidden(index)),
-                opens: below,
+                folded: (!below.is_empty() && !open).then(|| self.hidden(index)),
+                opens: !below.is_empty(),
             });
-            if open {
+            if below.iter().any(|below| self.shows(*below, index, open)) {
                 let lane = u64::from(!last).checked_shl(depth.into()).unwrap_or(0);
                 levels.push(self.level(Some(index), depth + 1, lanes | lane));
             }
         }
     }
 
-    /// Items are folded unless somebody wants to see them; everything else is open.
+    /// A list is folded unless somebody wants to see its items; everything else is open.
     fn is_open(&self, index: Index) -> bool {
-        let first = self.board.tree.below(Some(index)).first();
-        let items = first.is_some_and(|first| self.board.more[*first].item_of.is_some());
-        (self.wanted.by_hand)(Key::Task(index)).unwrap_or(!items)
+        (self.wanted.by_hand)(Key::Task(index)).unwrap_or(self.board.more[index].items == 0)
+    }
+
+    /// Of a list only its items fold: what needs it has a place of its own.
+    fn shows(&self, below: Index, parent: Index, open: bool) -> bool {
+        open || (self.board.more[parent].items > 0 && self.board.more[below].item_of.is_none())
     }
 
     fn hidden(&self, index: Index) -> Counts {
-        let mut counts = self.sums.counts[index];
-        let state = self.board.model.task(index).state;
-        counts[state as usize] = counts[state as usize].saturating_sub(1);
+        let mut counts = Counts::default();
+        for below in self.board.tree.below(Some(index)) {
+            if !self.shows(*below, index, false) {
+                add(&mut counts, &self.sums.counts[*below]);
+            }
+        }
         counts
     }
 
     fn level(&self, parent: Option<Index>, depth: u16, lanes: u64) -> Level {
-        let all = self.board.tree.below(parent);
+        let all: Vec<Index> = match parent {
+            Some(parent) => {
+                let open = self.is_open(parent);
+                let below = self.board.tree.below(Some(parent)).iter().copied();
+                below.filter(|below| self.shows(*below, parent, open)).collect()
+            }
+            None => self.board.tree.below(None).to_vec(),
+        };
         let key = Key::Rest(parent);
         let open = (self.wanted.by_hand)(key) == Some(true);
         if all.len() <= PLAIN_MAX {
-            return Level { tasks: all.to_vec(), next: 0, rest: None, depth, lanes };
+            return Level { tasks: all, next: 0, rest: None, depth, lanes };
         }
         let (mut counts, mut tasks) = (Counts::default(), Vec::new());
-        for &index in all {
+        for index in all {
             let lively = self.sums.lively[index];
             if open || lively {
                 tasks.push(index);

@@ -2,8 +2,8 @@
 
 use cis_core::event::{RetryScope, RunState};
 
-use super::super::board::{Asked, Board};
 use super::super::board::tree::{Filter, Key as Place};
+use super::super::board::{Asked, Board};
 use super::form::{Form, Given, Pressed};
 use super::log::Log;
 use super::{Message, Over, Ui};
@@ -30,7 +30,11 @@ pub(crate) enum Wish {
     Resume,
     Retry(RetryScope),
     /// That prompt of that task, as the person saw it.
-    Answer { task: Index, asked: Box<Asked>, given: Given },
+    Answer {
+        task: Index,
+        asked: Box<Asked>,
+        given: Given,
+    },
 }
 
 impl Ui {
@@ -99,7 +103,8 @@ impl Ui {
                 Place::Task(index) => board.tree.above(index),
                 Place::Rest(parent) => parent,
             };
-            let found = above.and_then(|above| self.rows.iter().position(|row| row.key == Place::Task(above)));
+            let found =
+                above.and_then(|above| self.rows.iter().position(|row| row.key == Place::Task(above)));
             self.at = found.unwrap_or(self.at);
         }
     }
@@ -122,7 +127,11 @@ impl Ui {
             _ => None,
         });
         let Some((task, asked)) = asked else {
-            let text = if board.waiting().is_empty() { "Nothing waits for you." } else { "This task does not wait for you: `w` goes to one that does." };
+            let text = if board.waiting().is_empty() {
+                "Nothing waits for you."
+            } else {
+                "This task does not wait for you: `w` goes to one that does."
+            };
             self.message = Some(Message::good(text));
             return;
         };

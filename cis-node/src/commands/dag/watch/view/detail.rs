@@ -14,10 +14,17 @@ use crate::progress::model::Index;
 
 /// Lines of a question, where options and output are to have room as well.
 const QUESTION_LINES: usize = 6;
+/// Less would read `0.0s`.
+const SHOWN_FROM_MS: i64 = 50;
 
 pub(super) fn draw(buf: &mut Buffer, area: Rect, scene: &Scene<'_>, beside_list: bool) {
     let Some(index) = scene.ui.task() else {
-        rule(buf, area, 0, if matches!(scene.ui.key(), Some(Key::Rest(_))) { "folded: Enter opens" } else { "" });
+        rule(
+            buf,
+            area,
+            0,
+            if matches!(scene.ui.key(), Some(Key::Rest(_))) { "folded: Enter opens" } else { "" },
+        );
         return;
     };
     rule(buf, area, 0, &scene.board.model.task(index).name);
@@ -27,8 +34,9 @@ pub(super) fn draw(buf: &mut Buffer, area: Rect, scene: &Scene<'_>, beside_list:
         width: area.width.saturating_sub(2),
         height: area.height.saturating_sub(1),
     };
-    let mut lines = state(scene, index);
+    let mut lines = vec![state(scene, index)];
     lines.extend(asked(scene, index, inner.width.into()));
+    lines.extend(rest(scene, index));
     // Something of what it printed is seen in any case.
     let room = usize::from(inner.height).saturating_sub(if beside_list { 4 } else { 3 });
     lines.truncate(room.max(1));
@@ -37,11 +45,11 @@ pub(super) fn draw(buf: &mut Buffer, area: Rect, scene: &Scene<'_>, beside_list:
         Pen::new(buf, inner, row).put_rest(&text, style);
         row += 1;
     }
-    let rest = Rect { y: inner.y + row, height: inner.height - row, ..inner };
-    output(buf, rest, scene, index);
+    let left = Rect { y: inner.y + row, height: inner.height - row, ..inner };
+    output(buf, left, scene, index);
 }
 
-fn state(scene: &Scene<'_>, index: Index) -> Vec<(String, Style)> {
+fn state(scene: &Scene<'_>, index: Index) -> (String, Style) {
     let board = scene.board;
     let (line, more) = (board.model.task(index), &board.more[index]);
     let (shape, style) = mark(line.state, more.stopped());
@@ -56,22 +64,33 @@ fn state(scene: &Scene<'_>, index: Index) -> Vec<(String, Style)> {
     if !times.is_empty() {
         first += &format!(": {times}");
     }
-    let mut lines = vec![(first, style)];
+    (first, style)
+}
+
+/// Why it is in its state, and what it needs.
+fn rest(scene: &Scene<'_>, index: Index) -> Vec<(String, Style)> {
+    let (board, more) = (scene.board, &scene.board.more[index]);
+    let mut lines = Vec::new();
     if !more.reason.is_empty() {
         lines.extend(clean_lines(&more.reason).lines().map(|line| (line.to_owned(), PLAIN)));
     }
     if !more.needs.is_empty() {
-        let names: Vec<&str> = more.needs.iter().take(20).map(|need| &*board.model.task(*need).name).collect();
-        let others = if more.needs.len() > 20 { format!(" and {} more", more.needs.len() - 20) } else { String::new() };
+        let names: Vec<&str> =
+            more.needs.iter().take(20).map(|need| &*board.model.task(*need).name).collect();
+        let others = if more.needs.len() > 20 {
+            format!(" and {} more", more.needs.len() - 20)
+        } else {
+            String::new()
+        };
         lines.push((format!("needs {}{others}", names.join(", ")), DIM));
     }
     lines
 }
 
 /// `queue 2.0s, machine 41.0s, human 3m 20s`, without what is nothing.
-fn times(split: &TimeSplit) -> String {
+pub(super) fn times(split: &TimeSplit) -> String {
     let part = |name: &str, ms: i64| {
-        (ms > 0).then(|| format!("{name} {}", text::duration(u64::try_from(ms).unwrap_or(0))))
+        (ms >= SHOWN_FROM_MS).then(|| format!("{name} {}", text::duration(u64::try_from(ms).unwrap_or(0))))
     };
     let parts =
         [part("queue", split.queue_ms), part("machine", split.machine_ms), part("human", split.human_ms)];
@@ -84,7 +103,7 @@ fn asked(scene: &Scene<'_>, index: Index, width: usize) -> Vec<(String, Style)> 
         let what = if asked.stops() { "waits for you" } else { "asks, and goes on" };
         let mut head = format!("{what}: {} for {}", asked.kind, span(asked.since_ms, scene.now));
         if let Some(until) = asked.until_ms {
-            head += &format!(", until {} from now", span(scene.now, until));
+            head += &format!(", {} left", span(scene.now, until));
         }
         if let Some(by) = &asked.answered_by {
             head += &format!("; answered by {}, and still there", clean(by));

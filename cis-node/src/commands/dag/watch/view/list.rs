@@ -17,9 +17,9 @@ const LEVELS_MAX: u16 = 8;
 const TIME_CELLS: u16 = 9;
 
 pub(super) fn draw(buf: &mut Buffer, area: Rect, scene: &mut Scene<'_>) {
-    rule(buf, area, 0, &title(scene));
     let inner = Rect { y: area.y + 1, height: area.height.saturating_sub(1), ..area };
     scene.ui.scroll(inner.height.into());
+    rule(buf, area, 0, &title(scene));
     if scene.ui.rows.is_empty() {
         let text = if scene.board.more.is_empty() { "no tasks" } else { "no such task" };
         Pen::new(buf, inner, 0).put(" ", PLAIN).put(text, DIM);
@@ -45,7 +45,7 @@ fn title(scene: &Scene<'_>) -> String {
     if ui.searching || !ui.search.is_empty() {
         parts.push(format!("/{}{}", clean(&ui.search), if ui.searching { "▏" } else { "" }));
     }
-    if ui.rows.len() > ui.page.max(1) {
+    if ui.rows.len() > ui.page {
         parts.push(format!("{}/{}", ui.at + 1, ui.rows.len()));
     }
     if parts.is_empty() { "tasks".to_owned() } else { format!("tasks: {}", parts.join(" ")) }

@@ -11,7 +11,7 @@ use crate::commands::dag::watch::ui::form::{Choice, Form};
 use crate::output::clean::clean;
 
 /// What the keys do.
-const HELP: [(&str, &str); 15] = [
+const HELP: [(&str, &str); 16] = [
     ("↑ ↓ j k", "another task; PgUp, PgDn, Home, End"),
     ("→ ← space", "unfold, fold"),
     ("Enter", "attach to its session; of an ended one, its log"),
@@ -26,7 +26,8 @@ const HELP: [(&str, &str); 15] = [
     ("r", "run tasks of an ended run again"),
     ("?", "this"),
     ("q Ctrl-C", "leave; the run goes on"),
-    ("", "· pending ○ queued ● running ✓ succeeded – completed ✗ failed ! error ■ cancelled ? waits"),
+    ("", "· pending  ○ queued  ● running  ◐ collecting  ? waits for you"),
+    ("", "✓ succeeded  – completed  ✗ failed  ! error  ■ cancelled"),
 ];
 
 /// Draws what takes all of the body; whether there is such a thing.
@@ -50,7 +51,8 @@ pub(super) fn draw(buf: &mut Buffer, body: Rect, scene: &Scene<'_>) {
     let (title, lines) = match &scene.ui.over {
         Some(Over::Help) => ("keys", help()),
         Some(Over::Cancel) => {
-            let text = "Its sessions are ended, and nothing more is started. y cancels, any other key does not.";
+            let text =
+                "Its sessions are ended, and nothing more is started. y cancels, any other key does not.";
             ("cancel the run?", text_lines(text, room))
         }
         Some(Over::Retry) => ("run again?", retry(scene)),

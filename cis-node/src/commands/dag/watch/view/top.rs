@@ -12,7 +12,11 @@ use crate::output::human::span;
 /// Draws it; how many lines it has.
 pub(super) fn draw(buf: &mut Buffer, area: Rect, scene: &Scene<'_>) -> u16 {
     run(buf, area, scene);
-    1 + waiting(buf, area, scene)
+    1 + if scene.board.model.state.is_terminal() {
+        ended(buf, area, scene)
+    } else {
+        waiting(buf, area, scene)
+    }
 }
 
 fn run(buf: &mut Buffer, area: Rect, scene: &Scene<'_>) {
@@ -38,7 +42,8 @@ fn run(buf: &mut Buffer, area: Rect, scene: &Scene<'_>) {
             pen.put(&part, style);
         }
     }
-    let time = model.started_ms.map(|from| span(from, model.ended_ms.unwrap_or(scene.now))).unwrap_or_default();
+    let time =
+        model.started_ms.map(|from| span(from, model.ended_ms.unwrap_or(scene.now))).unwrap_or_default();
     let at = area.right().saturating_sub(u16::try_from(width(&time)).unwrap_or(0) + 1);
     if at > pen.x {
         pen.to(at).put(&time, BOLD);
@@ -63,6 +68,24 @@ fn state(scene: &Scene<'_>) -> (&'static str, Style) {
     (model.state.as_str(), style)
 }
 
+/// How it came out, and where its time went.
+fn ended(buf: &mut Buffer, area: Rect, scene: &Scene<'_>) -> u16 {
+    let model = &scene.board.model;
+    let mut lines = Vec::new();
+    if !model.detail.is_empty() {
+        lines.push((clean(&model.detail.replace('\n', " ")).into_owned(), BAD));
+    }
+    let times = scene.board.critical.as_ref().map(super::detail::times).unwrap_or_default();
+    if !times.is_empty() {
+        lines.push((format!("on the critical path: {times}"), DIM));
+    }
+    lines.truncate(if area.height < 14 { 1 } else { 2 });
+    for (row, (line, style)) in (1..).zip(&lines) {
+        Pen::new(buf, area, row).put(" ", PLAIN).put_rest(line, *style);
+    }
+    u16::try_from(lines.len()).unwrap_or(0)
+}
+
 fn waiting(buf: &mut Buffer, area: Rect, scene: &Scene<'_>) -> u16 {
     let waiting = scene.board.waiting();
     if waiting.is_empty() {
@@ -75,22 +98,21 @@ fn waiting(buf: &mut Buffer, area: Rect, scene: &Scene<'_>) -> u16 {
         _ => 6,
     };
     let shown = if waiting.len() > lines { lines.saturating_sub(1) } else { lines };
-    let mut row = 1;
+    let (mut row, mut names_at) = (1, 0);
     for index in waiting.iter().take(shown.max(1)) {
         let (line, more) = (scene.board.model.task(*index), &scene.board.more[*index]);
         let Some(asked) = more.open() else { continue };
         let mut pen = Pen::new(buf, area, row);
         pen.put(" ", PLAIN);
         if row == 1 {
-            let word = if waiting.len() == 1 { "1 waits for you: " } else { "wait for you: " };
-            if waiting.len() > 1 {
-                pen.put(&format!("{} ", waiting.len()), ATTENTION);
-            }
-            pen.put(word, ATTENTION);
+            let word = if waiting.len() == 1 { "waits" } else { "wait" };
+            pen.put(&format!("{} {word} for you: ", waiting.len()), ATTENTION);
+            names_at = pen.x;
         } else {
-            pen.put("               ", PLAIN);
+            pen.to(names_at);
         }
-        pen.put_cut(&line.name, 30, BOLD).put(&format!(" ({}, {})", asked.kind, span(asked.since_ms, scene.now)), DIM);
+        pen.put_cut(&line.name, 30, BOLD)
+            .put(&format!(" ({}, {})", asked.kind, span(asked.since_ms, scene.now)), DIM);
         if !asked.question.is_empty() {
             pen.put(" ", PLAIN).put_rest(&clean(&asked.question.replace('\n', " ")), PLAIN);
         }
@@ -98,7 +120,7 @@ fn waiting(buf: &mut Buffer, area: Rect, scene: &Scene<'_>) -> u16 {
     }
     let hidden = waiting.len() - shown.max(1).min(waiting.len());
     if hidden > 0 && lines > 1 {
-        Pen::new(buf, area, row).put("                ", PLAIN).put(&format!("and {hidden} more (w)"), DIM);
+        Pen::new(buf, area, row).to(names_at).put(&format!("and {hidden} more: w goes to them"), DIM);
         row += 1;
     }
     row - 1
