@@ -51,7 +51,7 @@ fn a_run_is_seen_attached_to_and_answered() {
     terminal.type_keys(DETACH);
     terminal.wait_for("1 waits for you: deploy");
     terminal.wait_for("<hello>");
-    terminal.type_keys("\x1ba");
+    terminal.type_keys("a");
     terminal.wait_for("1. approve");
     assert!(cis.read("deployed").is_empty());
     terminal.type_keys("1\r");
