@@ -162,6 +162,12 @@ impl Board {
             board.more.push(more);
         }
         board.hang();
+        for (task, more) in detail.tasks.iter().zip(&mut board.more) {
+            // Where the time before went, the node tells next.
+            let since = task.started_ms.filter(|_| task.state.is_active()).unwrap_or(now);
+            more.times.begin(since);
+            more.turn(task.state, since);
+        }
         board
     }
 
@@ -180,10 +186,6 @@ impl Board {
             // Said with the question.
             more.reason.clear();
         }
-        // Where the time before went, the node tells next.
-        let since = task.started_ms.filter(|_| task.state.is_active()).unwrap_or(now);
-        more.times.begin(since);
-        more.turn(task.state, since);
         more
     }
 

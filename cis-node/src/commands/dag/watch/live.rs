@@ -350,6 +350,10 @@ impl<'a> View<'a> {
                     self.board.fold(&event);
                 }
                 self.changed = true;
+                if let Some(what) = self.board.unread.take() {
+                    self.ui.message =
+                        Some(Message::bad(format!("This version cannot read all that happened: {what}")));
+                }
                 if open && self.board.model.state.is_terminal() {
                     let errand = self.line.times();
                     self.keep(errand);
