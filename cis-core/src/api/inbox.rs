@@ -50,6 +50,25 @@ pub struct InboxItem {
     /// What happens then by itself, Unix ms (`deadline`, the timeout of an approval).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until_ms: Option<TimestampMs>,
+    /// How it ended; none: it waits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub closed: Option<ClosedItem>,
+}
+
+/// How an item of the inbox ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClosedItem {
+    /// When, Unix ms.
+    pub at_ms: TimestampMs,
+    /// `answered`, `withdrawn`, `recovered` (the prompt went away by itself), `expired`, or `ended` (the
+    /// session or the run did).
+    pub how: String,
+    /// Who answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
+    /// The answer, or why it was withdrawn, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
 }
 
 /// Query of the inbox.

@@ -19,8 +19,8 @@ mod fuzz;
 
 pub use context::{NeedContext, TaskContext};
 pub use inbox::{
-    Answer, AnswerReceipt, AnswerWith, Ask, AskAnswer, AskView, ExplainView, HandIn, InboxItem, ListInbox,
-    ReadAsk, Say, ThreadMessage,
+    Answer, AnswerReceipt, AnswerWith, Ask, AskAnswer, AskView, ClosedItem, ExplainView, HandIn, InboxItem,
+    ListInbox, ReadAsk, Say, ThreadMessage,
 };
 pub use outbox::{Outbox, OutboxEntry, Priority};
 pub use problem::{Finding, PROBLEM_JSON, Problem, ProblemKind};
@@ -31,7 +31,7 @@ pub use requests::{
 };
 pub use upkeep::{CleanReport, CleanStore};
 pub use views::{
-    ApprovalView, GroupView, Listing, NodeView, RunDetail, RunView, SessionView, TaskCounts, TaskTime,
-    TaskView, TimeSplit, TimeStep, TimeView, WhyView,
+    ApprovalView, GroupView, Listing, NodeView, RunDetail, RunView, SaidView, SessionView, TaskCounts,
+    TaskTime, TaskView, TimeSplit, TimeStep, TimeView, WhyView,
 };
 pub use worker::{CacheUse, FromWorker, Program, Refusal, Report, TaskSpec, ToWorker, Worker};

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::InboxItem;
+
 /// Content type of a problem.
 pub const PROBLEM_JSON: &str = "application/problem+json";
 
@@ -70,6 +72,9 @@ pub struct Problem {
     /// For DAG files: what is wrong, one by one, ready to be shown.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub diagnostics: Vec<Finding>,
+    /// Of an answer that came too late: what the session waits at now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub item: Option<Box<InboxItem>>,
 }
 
 /// One mistake in a text, with its place.
@@ -109,6 +114,7 @@ impl Problem {
             kind,
             hint: None,
             diagnostics: Vec::new(),
+            item: None,
         }
     }
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::requests::TermSize;
-use crate::event::{ArtifactRecord, ExecutionMode, RunState, SessionState, TaskState};
+use crate::event::{ArtifactRecord, ExecutionMode, RunState, SaidKind, SessionState, TaskState};
 use crate::ids::{Offset, RunId, SessionId, TaskId, TimestampMs};
 
 /// Any listing.
@@ -130,6 +130,23 @@ pub struct TaskView {
     /// What a human is asked, while it waits for approval.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approval: Option<ApprovalView>,
+    /// What the session of its newest try told last (`cis task progress`, `notify`, `respond`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub said: Option<SaidView>,
+}
+
+/// What a session told last.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SaidView {
+    /// Notice, progress, response or error.
+    pub kind: SaidKind,
+    /// In its words.
+    pub text: String,
+    /// How far it is, percent, where it ever said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub percent: Option<u8>,
+    /// When, Unix ms.
+    pub at_ms: TimestampMs,
 }
 
 /// What a human is asked before a task starts.

@@ -116,6 +116,25 @@ pub struct PromptOption {
     pub keys: String,
 }
 
+impl PromptOption {
+    /// One that nothing is typed for.
+    fn said(word: &str, meaning: Meaning) -> Self {
+        Self { id: word.to_owned(), label: word.to_owned(), meaning: Some(meaning), keys: String::new() }
+    }
+
+    /// What can be said to a task that waits for its approval, and to work that is to be looked at.
+    #[must_use]
+    pub fn of_approvals() -> Vec<Self> {
+        vec![Self::said("approve", Meaning::AllowOnce), Self::said("reject", Meaning::Deny)]
+    }
+
+    /// What can be said to a session that asks for a permission.
+    #[must_use]
+    pub fn of_permissions() -> Vec<Self> {
+        vec![Self::said("allow", Meaning::AllowOnce), Self::said("deny", Meaning::Deny)]
+    }
+}
+
 /// A question is cut after so many characters.
 pub const QUESTION_CHARS_MAX: usize = 2000;
 /// More options are left out.
@@ -289,6 +308,9 @@ pub struct AnswerRecord {
     pub option: Option<String>,
     /// In words, redacted: the option's label, or what was said. Of keys: their names.
     pub text: String,
+    /// What was said beside it, redacted: why it was rejected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
     /// Who: the name of the event's actor.
     pub by: String,
     /// So much is typed for it, bytes; 0: nothing is.

@@ -64,7 +64,7 @@ type Answer<T> = Result<T, Problem>;
 
 impl Node {
     /// Reads the store on a thread that may wait.
-    async fn read<T: Send + 'static>(
+    pub(super) async fn read<T: Send + 'static>(
         &self,
         look: impl FnOnce(&Reader) -> Result<T, StoreError> + Send + 'static,
     ) -> Answer<T> {

@@ -7,10 +7,11 @@ use std::sync::mpsc::Sender;
 use tokio::sync::oneshot;
 
 use super::upkeep::Victims;
-use crate::api::{CreateSession, Decide, GroupView, Problem, ProblemKind, TimeView, WhyView};
+use crate::api::{Ask, CreateSession, Decide, GroupView, Problem, ProblemKind, Say, TimeView, WhyView};
 use crate::dag::{Dag, Group};
-use crate::event::{Actor, RetryScope, RunCreated};
-use crate::ids::{InputId, RunId, SessionId, TaskId};
+use crate::event::{Actor, PromptRecord, RetryScope, RunCreated};
+use crate::ids::{InboxId, InputId, RunId, SessionId, TaskId};
+use crate::session::hub::{self, Sighting};
 
 /// Where an answer goes once what it says is durable.
 pub(super) type Reply<T> = oneshot::Sender<Result<T, Problem>>;
@@ -34,6 +35,36 @@ pub(super) struct NewRun {
     pub(super) dag: Arc<Dag>,
     pub(super) start: bool,
     pub(super) input: InputId,
+}
+
+/// An answer that was looked at: its option is known, its text is clean.
+#[derive(Debug)]
+pub(super) struct Given {
+    pub(super) session: SessionId,
+    pub(super) item: InboxId,
+    /// The session asked by itself: nothing is typed.
+    pub(super) is_ask: bool,
+    /// Of the prompt that it is for.
+    pub(super) hash: String,
+    pub(super) option: Option<String>,
+    pub(super) text: String,
+    pub(super) reason: Option<String>,
+    pub(super) answer: Typed,
+}
+
+/// What an answer types, and under which id it counts once.
+#[derive(Debug)]
+pub(super) struct Typed {
+    pub(super) input: InputId,
+    pub(super) bytes: Vec<u8>,
+}
+
+/// An answer that counts.
+#[derive(Debug)]
+pub(super) struct Taken {
+    pub(super) by: String,
+    /// What is to be typed for it.
+    pub(super) typed: Option<hub::Answer>,
 }
 
 /// One request to the driver.
@@ -95,6 +126,46 @@ pub(super) enum Command {
         input: InputId,
         bytes: u32,
         actor: Actor,
+        reply: Reply<()>,
+    },
+    /// The monitor saw something.
+    Seen(Box<Sighting>),
+    /// What a session waits at, as people were told.
+    Waiting {
+        session: SessionId,
+        reply: Reply<Option<Box<PromptRecord>>>,
+    },
+    /// A session asks people something.
+    Ask {
+        session: SessionId,
+        ask: Box<Ask>,
+        actor: Actor,
+        reply: Reply<InboxId>,
+    },
+    /// Whoever waits for the answer to an ask is still there.
+    StillWaiting {
+        session: SessionId,
+        item: InboxId,
+    },
+    /// A session tells people something.
+    Say {
+        session: SessionId,
+        say: Box<Say>,
+        actor: Actor,
+        reply: Reply<()>,
+    },
+    /// Somebody answers a session.
+    Answer {
+        given: Box<Given>,
+        actor: Actor,
+        reply: Reply<Taken>,
+    },
+    /// An answer was not typed.
+    AnswerVoid {
+        session: SessionId,
+        item: InboxId,
+        input: InputId,
+        detail: String,
         reply: Reply<()>,
     },
     Denied {

@@ -17,6 +17,7 @@ mod environment;
 mod environments;
 mod exposure;
 mod files;
+mod inbox;
 mod logs;
 mod own_log;
 mod principal;

@@ -115,13 +115,15 @@ pub fn run(options: NodeOptions, ready: impl FnOnce(Readiness) + Send + 'static)
         .map_err(system("start the API's threads"))?;
     let _entered = runtime.enter();
     let listener = listen(&options.home)?;
-    let hub = Hub::spawn(runtime.handle(), options.home.host_socket());
     let wake = Arc::new(
         eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
             .map_err(|e| NodeError::System { what: "make an eventfd", source: e.into() })?,
     );
     let (to_driver, commands) = mpsc::channel();
     let driver = DriverHandle::new(to_driver, Arc::clone(&wake));
+    let seen = driver.clone();
+    let watcher = Arc::new(move |sighting| seen.tell(Command::Seen(Box::new(sighting))));
+    let hub = Hub::spawn(runtime.handle(), options.home.host_socket(), watcher);
     let (events, _) = broadcast::channel(EVENT_BATCHES_KEPT);
     let shared = Arc::new(Shared::default());
     let config = Arc::new(options.config);

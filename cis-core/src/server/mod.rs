@@ -6,6 +6,8 @@
 
 mod descent;
 mod errors;
+mod inbox_api;
+mod inbox_routes;
 mod node_api;
 mod peer;
 mod routes;
@@ -13,6 +15,7 @@ mod streams;
 mod unread;
 
 pub use descent::Descent;
+pub use inbox_api::InboxApi;
 pub use node_api::{AttachFrame, AttachInput, AttachStreams, EventBatch, NodeApi};
 pub use peer::Peer;
 pub use routes::serve;

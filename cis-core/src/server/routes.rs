@@ -15,7 +15,7 @@ use tokio::net::UnixListener;
 use super::errors::Failure;
 use super::node_api::NodeApi;
 use super::peer::Peer;
-use super::{streams, unread};
+use super::{inbox_routes, streams, unread};
 use crate::api::{
     CleanStore, CreateRun, CreateSession, Decide, KillSession, ListRuns, ListSessions, Problem, ProblemKind,
     ReadTime, RetryRun, SendInput, StopNode, paths,
@@ -75,6 +75,7 @@ fn router<N: NodeApi>(node: Arc<N>) -> Router {
         .route(paths::SESSION_LOG, get(streams::session_log::<N>))
         .route(paths::SESSION_ATTACH, get(streams::attach::<N>))
         .route(paths::SESSION_SCREEN, get(screen::<N>))
+        .merge(inbox_routes::routes::<N>())
         .fallback(no_such_path)
         .method_not_allowed_fallback(no_such_method)
         .layer(middleware::from_fn(unread::read_to_its_end))
@@ -157,9 +158,9 @@ pub(super) async fn session_for<N: NodeApi>(
     Ok(node.find_session(name, ended).await?)
 }
 
-type Outcome<T> = Result<Json<T>, Failure>;
-type Body<T> = Result<Json<T>, JsonRejection>;
-type Args<T> = Result<Query<T>, QueryRejection>;
+pub(super) type Outcome<T> = Result<Json<T>, Failure>;
+pub(super) type Body<T> = Result<Json<T>, JsonRejection>;
+pub(super) type Args<T> = Result<Query<T>, QueryRejection>;
 
 async fn get_node<N: NodeApi>(State(node): State<Arc<N>>, Caller(who): Caller) -> Result<Response, Failure> {
     admit(&node, &who, Action::SeeNode)?;

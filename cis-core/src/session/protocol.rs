@@ -157,6 +157,17 @@ pub enum ToHost {
         /// Idempotency key.
         input: InputId,
     },
+    /// The same for an input that is meant for what the session shows now (an answer): it is typed only
+    /// while there is no more output than the node has judged. Otherwise `InputMoved` is said, after that
+    /// output, and nothing is typed. A message of its own: a host that does not know it must not type.
+    InputAt {
+        /// The session.
+        session: SessionId,
+        /// Idempotency key.
+        input: InputId,
+        /// Output that was judged, bytes.
+        output_bytes: u64,
+    },
     /// stdin of pipes: end of file.
     CloseStdin {
         /// The session.
@@ -357,6 +368,16 @@ pub enum FromHost {
         /// What waits already, bytes.
         waiting_bytes: u64,
     },
+    /// An input with `InputAt` was not taken: there is more output than it was meant for. Nothing of it
+    /// was typed; it may be sent again.
+    InputMoved {
+        /// The session.
+        session: SessionId,
+        /// The id.
+        input: InputId,
+        /// Output so far.
+        output_bytes: u64,
+    },
     /// The connection is closed after this: what came is not of this protocol.
     Refused {
         /// What, and why.
@@ -458,6 +479,7 @@ mod tests {
             ToHost::Start(Box::new(pipes)),
             ToHost::Withdraw { session },
             ToHost::Input { session, input: InputId::from_parts(1, 2) },
+            ToHost::InputAt { session, input: InputId::from_parts(1, 2), output_bytes: 3 },
             ToHost::CloseStdin { session },
             ToHost::Resize { session, size: TermSize::default() },
             ToHost::Signal { session, signal: 2 },
@@ -515,6 +537,7 @@ mod tests {
             FromHost::Expiring { session, limit: SessionLimit::Idle, at_ms: 1 },
             FromHost::Written { session, input, output_bytes: 1 },
             FromHost::InputRefused { session, input: None, waiting_bytes: 1 },
+            FromHost::InputMoved { session, input, output_bytes: 2 },
             FromHost::Refused { detail: detail.clone() },
             FromHost::Gap { session, from: 1, to: 2 },
             FromHost::Probed { session, evidence },

@@ -11,10 +11,17 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags};
 
 use super::error::StoreError;
+use super::projector::fill_inbox;
 
 /// `MIGRATIONS[n]` leads from version n to n + 1. What was released is never edited.
-pub(super) const MIGRATIONS: &[&str] =
-    &[include_str!("migrations/0001.sql"), include_str!("migrations/0002.sql")];
+pub(super) const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/0001.sql"),
+    include_str!("migrations/0002.sql"),
+    include_str!("migrations/0003.sql"),
+];
+
+/// The version that made the inbox: what older stores know of it is in their events alone.
+const INBOX_VERSION: usize = 3;
 
 /// "CISS": tells our databases from others (`PRAGMA application_id`).
 const APPLICATION_ID: i32 = 0x4349_5353;
@@ -166,6 +173,9 @@ pub(super) fn migrate(path: &Path, conn: &mut Connection, migrations: &[&str]) -
     let step = conn.transaction().map_err(sql)?;
     for migration in &migrations[from..] {
         step.execute_batch(migration).map_err(sql)?;
+    }
+    if (1..INBOX_VERSION).contains(&from) && migrations.len() >= INBOX_VERSION {
+        fill_inbox(&step).map_err(|e| e.at(path, "bring it to a newer version"))?;
     }
     step.pragma_update(None, "application_id", APPLICATION_ID).map_err(sql)?;
     step.pragma_update(None, "user_version", i64::try_from(migrations.len()).unwrap_or(i64::MAX))

@@ -93,6 +93,7 @@ impl Driver {
     /// Sessions that have become visible: their terminals are read from now on.
     pub(super) fn open_exposed(&mut self) {
         for exposure in self.parts.worker.exposed.drain(..) {
+            let monitor = Some(self.attention.monitoring(exposure.session));
             self.parts.hub.open(SessionInfo {
                 id: exposure.session,
                 tty: exposure.tty,
@@ -100,6 +101,7 @@ impl Driver {
                 log: exposure.log,
                 live_from: (!exposure.adopted).then_some(0),
                 redactor: exposure.redactor,
+                monitor,
             });
         }
     }

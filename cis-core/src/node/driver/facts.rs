@@ -55,6 +55,7 @@ impl Driver {
             }
             FromHost::Welcome { .. }
             | FromHost::InputRefused { .. }
+            | FromHost::InputMoved { .. }
             | FromHost::Refused { .. }
             | FromHost::Written { .. }
             | FromHost::Gap { .. }
@@ -84,6 +85,8 @@ impl Driver {
         }
         // The hub knows those that were shown, and waking it for each of many short ones would cost more
         // than everything else that is done for them.
+        self.attention.forget(session);
+        self.inbox.forget(session);
         let shown = self.parts.worker.is_exposed(session) || self.loners.contains(session);
         let ours = self.parts.worker.exited(session, exit) || self.loner_exited(session, exit);
         if ours && shown {
@@ -108,6 +111,8 @@ impl Driver {
             now,
         );
         self.loners_lost(now);
+        self.attention.clear();
+        self.inbox.clear();
         self.connect_host(now);
     }
 

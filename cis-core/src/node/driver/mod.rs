@@ -4,10 +4,14 @@
 //! durable in one transaction, and only then performs the effects and confirms. One thread, because
 //! a task of a fast run costs less than handing it from thread to thread would.
 
+mod answers;
+mod asks;
+mod attention;
 mod denials;
 mod effects;
 mod facts;
 mod host_link;
+mod inbox;
 mod loners;
 mod persist;
 mod requests;
@@ -23,8 +27,10 @@ use std::sync::mpsc::Receiver;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::sync::broadcast;
 
+use self::attention::Attentions;
 use self::denials::Denials;
 use self::host_link::HostLink;
+use self::inbox::Inbox;
 use self::loners::Loners;
 use self::unread::Unread;
 use super::commands::{Command, Reply};
@@ -107,6 +113,8 @@ pub(in crate::node) struct Driver {
     parts: Parts,
     host: HostLink,
     loners: Loners,
+    attention: Attentions,
+    inbox: Inbox,
     unread: Unread,
     ids: SessionIds,
     drafts: Vec<(EventDraft, Beside)>,
@@ -163,6 +171,8 @@ impl Driver {
             host: HostLink::new(parts.home.clone(), parts.host_command.clone()),
             parts,
             loners: Loners::default(),
+            attention: Attentions::default(),
+            inbox: Inbox::default(),
             unread: Unread::new(unreadable),
             ids: SessionIds::default(),
             drafts: Vec::new(),
@@ -195,7 +205,10 @@ impl Driver {
     fn begin(&mut self) {
         let now = now_ms();
         self.parts.worker.set_now(now);
+        self.recall_inbox(now);
         self.connect_host(now);
+        self.resume_asks();
+        self.attend(now);
         self.draft(EventBody::NodeStarted {
             did: self.parts.did.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -222,6 +235,8 @@ impl Driver {
         self.parts.worker.come_of_age();
         self.take_commands(now);
         self.worker_said(now);
+        self.withdraw_left(now);
+        self.attend(now);
         self.tell_withheld(now);
         if self.parts.machine.poll_timeout().is_some_and(|(at, _)| at <= now) {
             self.handle(Input::internal(InputKind::Tick), now);
@@ -317,6 +332,7 @@ impl Driver {
             self.idle_since.map(|since| since.saturating_add(self.idle_exit_ms())),
             self.host.retry_at(),
             self.denials.poll_timeout(),
+            self.inbox.poll_timeout(),
             self.unread.retry_at(),
             (!self.unpublished.is_empty()).then_some(self.published_ms + PUBLISH_APART_MS),
         ]

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use super::answers::answered;
+use super::asks::{asked, said};
 use super::requests::typed_into;
 use super::{Beside, Driver, STUCK_RETRY_MS};
 use crate::event::{Event, EventBody, EventDraft};
@@ -74,6 +76,15 @@ fn append(
         }
         (EventBody::SessionInput { session, .. }, Some(input), _) => {
             writer.remember_input(input, &typed_into(*session))
+        }
+        (EventBody::SessionAsked { session, ask, .. }, Some(input), _) => {
+            writer.remember_input(input, &asked(*session, &ask.item))
+        }
+        (EventBody::SessionSaid { session, .. }, Some(input), _) => {
+            writer.remember_input(input, &said(*session))
+        }
+        (EventBody::SessionAnswered { session, item, .. }, Some(input), _) => {
+            writer.remember_input(input, &answered(*session, item))
         }
         _ => Ok(()),
     }

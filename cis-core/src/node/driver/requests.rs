@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::attention::Attention;
 use super::{Beside, COMMANDS_PER_TURN_MAX, Driver, Stopping, confirmation, now_ms};
 use crate::api::{Decide, Problem, ProblemKind, TimeView};
 use crate::event::{Actor, EventBody, EventDraft};
@@ -57,6 +58,19 @@ impl Driver {
             Command::Expose { session, reply } => self.expose(session, reply),
             Command::Typing { session, input, bytes, actor, reply } => {
                 self.typing(session, input, bytes, actor, reply, now);
+            }
+            Command::Seen(sighting) => self.seen(*sighting, now),
+            Command::Waiting { session, reply } => {
+                let told = self.attention.get(session).and_then(Attention::told);
+                let _ = reply.send(Ok(told.map(|told| told.prompt.clone())));
+            }
+            Command::Ask { session, ask, actor, reply } => self.ask(session, *ask, actor, reply, now),
+            Command::StillWaiting { session, item } => self.inbox.renew(session, &item, now),
+            Command::Say { session, say, actor, reply } => self.say(session, *say, actor, reply, now),
+            Command::Answer { given, actor, reply } => self.answer(*given, actor, reply, now),
+            Command::AnswerVoid { session, item, input, detail, reply } => {
+                self.answer_void(session, item, input, detail, now);
+                self.confirmations.push(confirmation(reply, Ok(())));
             }
             Command::Denied { action, detail, actor } => {
                 if self.denials.admit(&actor, &action, now) {
@@ -333,6 +347,15 @@ impl Driver {
                 Command::Cleaning { reply, .. } => drop(reply.send(Err(problem()))),
                 Command::Why { reply, .. } => drop(reply.send(Err(problem()))),
                 Command::CreateSession { reply, .. } => drop(reply.send(Err(problem()))),
+                Command::Waiting { reply, .. } => drop(reply.send(Err(problem()))),
+                Command::Ask { reply, .. } => drop(reply.send(Err(problem()))),
+                Command::Say { reply, .. } | Command::AnswerVoid { reply, .. } => {
+                    drop(reply.send(Err(problem())));
+                }
+                Command::Answer { reply, .. } => drop(reply.send(Err(problem()))),
+                Command::StillWaiting { session, item } => self.inbox.renew(session, &item, now_ms()),
+                // Made known when the database can be written again.
+                Command::Seen(sighting) => self.seen(*sighting, now_ms()),
                 // Counted, and told when the database can be written again.
                 Command::Denied { action, actor, .. } => self.denials.withhold(&actor, &action, now_ms()),
             }
@@ -345,7 +368,7 @@ pub(super) fn typed_into(session: SessionId) -> String {
     format!("typed into {session}")
 }
 
-fn taken(input: InputId) -> Problem {
+pub(super) fn taken(input: InputId) -> Problem {
     Problem::new(ProblemKind::Conflict, format!("the input id {} was used for something else", input.0))
         .hint("give each request an id of its own")
 }

@@ -179,6 +179,12 @@ impl LocalWorker {
     pub(super) fn is_exposed(&self, session: SessionId) -> bool {
         self.live.get(&session).is_some_and(|live| live.exposed)
     }
+
+    /// What must not be shown of a session.
+    pub(super) fn redactor(&self, session: SessionId) -> Option<&Redactor> {
+        self.live.get(&session).map(|live| live.redactor.as_ref())
+    }
+
     /// The session's first process is there.
     pub(super) fn started(&mut self, session: SessionId, pid: u32) {
         if let Some(live) = self.live.get_mut(&session) {

@@ -6,8 +6,9 @@ use rustix::event::epoll;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 
+use super::typing::Named;
 use super::watching::Watch;
-use crate::ids::{InputId, SessionId};
+use crate::ids::SessionId;
 use crate::session::frames::{self, Decoder, put_json};
 use crate::session::protocol::{FromHost, Role};
 
@@ -26,8 +27,8 @@ pub(super) struct Connection {
     sent: usize,
     /// What epoll was asked for.
     interest: epoll::EventFlags,
-    /// The next input frame of this session has this id.
-    pub(super) named_input: Option<(SessionId, InputId)>,
+    /// The next input frame of this session has this name.
+    pub(super) named_input: Option<(SessionId, Named)>,
     pub(super) watches: Vec<Watch>,
     /// Which watch gets the next room.
     pub(super) next_watch: usize,

@@ -7,6 +7,7 @@ use rustix::termios::tcgetpgrp;
 use super::environment::Base;
 use super::server::Host;
 use super::session::Deadline;
+use super::typing::Named;
 use crate::ids::SessionId;
 use crate::session::frames::Frame;
 use crate::session::os;
@@ -64,7 +65,7 @@ impl Host {
             return Err("input came before a hello".to_owned());
         };
         let named = connection.named_input.take_if(|(of, _)| *of == session);
-        self.take_input(at, session, named.map(|(_, input)| input), data);
+        self.take_input(at, session, named.map(|(_, named)| named), data);
         Ok(())
     }
 
@@ -83,7 +84,12 @@ impl Host {
             (Some(_), _) => {}
         }
         match message {
-            ToHost::Input { session, input } => connection.named_input = Some((session, input)),
+            ToHost::Input { session, input } => {
+                connection.named_input = Some((session, Named { input, only_at: None }));
+            }
+            ToHost::InputAt { session, input, output_bytes } => {
+                connection.named_input = Some((session, Named { input, only_at: Some(output_bytes) }));
+            }
             ToHost::Env { name, vars } => {
                 let base = Base::new(vars).map_err(|why| format!("the environment `{name}`: {why}"))?;
                 self.bases.insert(name, base);

@@ -9,10 +9,30 @@ use super::source::Source;
 use crate::ids::{InputId, SessionId};
 use crate::session::protocol::FromHost;
 
+/// An input that is typed once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Named {
+    pub(super) input: InputId,
+    /// It is typed only while there is so much output.
+    pub(super) only_at: Option<u64>,
+}
+
 impl Host {
     /// Bytes that a peer wants typed. With an id that was taken before, nothing is typed.
-    pub(super) fn take_input(&mut self, at: usize, id: SessionId, input: Option<InputId>, data: &[u8]) {
+    pub(super) fn take_input(&mut self, at: usize, id: SessionId, named: Option<Named>, data: &[u8]) {
+        let input = named.map(|named| named.input);
         let slot = self.by_id.get(&id).copied();
+        if let Some((slot, output_bytes)) = slot.zip(named.and_then(|named| named.only_at)) {
+            // What it wrote until now counts, also what nobody has read yet.
+            self.drain_dry(slot);
+            if let Some((session, named)) = self.sessions.get(slot).zip(named)
+                && session.inputs.taken_at(named.input).is_none()
+                && session.log.total() != output_bytes
+            {
+                let (input, output_bytes) = (named.input, session.log.total());
+                return self.say(at, &FromHost::InputMoved { session: id, input, output_bytes });
+            }
+        }
         let Some((slot, session)) = slot.and_then(|slot| Some((slot, self.sessions.get_mut(slot)?))) else {
             return self.say(at, &FromHost::NoSuchSession { session: id });
         };

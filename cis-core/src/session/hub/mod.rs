@@ -2,8 +2,8 @@
 //!
 //! Owns one stream connection to the session host and everything that hangs on it: a model for each
 //! session with a terminal (it answers terminal queries, and is what `attach` paints first), viewers,
-//! inputs with their receipts, followers of output. Does not start, end or judge sessions, and knows
-//! neither the API's transport nor the store.
+//! inputs with their receipts, followers of output, and the monitor that judges whether it waits for a
+//! human. Does not start or end sessions, and knows neither the API's transport nor the store.
 //!
 //! One task holds all state, [`Hub`] is a handle to it. Nothing waits for a viewer: a viewer who does
 //! not keep up gets a picture of the screen in place of what it missed. Followers have a connection
@@ -18,6 +18,7 @@
 
 mod attached;
 mod follow;
+mod monitored;
 mod pipe;
 mod queue;
 mod run;
@@ -36,10 +37,14 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 use crate::api::{Attach, AttachControl, InputReceipt, TermSize};
 use crate::ids::{InputId, SessionId};
+use crate::monitor::Explanation;
 use crate::policy::redact::Redactor;
+
+use monitored::Tell;
 
 pub use attached::{AttachOutput, Attached, Typing};
 pub use follow::FollowChunk;
+pub use monitored::{Answer, Monitoring, Sighting, Watcher};
 
 /// Why something did not work.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -71,6 +76,30 @@ pub enum HubError {
         id: SessionId,
         /// Why.
         detail: String,
+    },
+    /// An answer was for a prompt that is not there any more.
+    #[error(
+        "session {id} does not show that prompt any more: nothing was typed; `cis inbox` says what waits now"
+    )]
+    PromptMoved {
+        /// Which.
+        id: SessionId,
+        /// The lowest rows of its screen, redacted; empty where they are not known.
+        screen: String,
+    },
+    /// Another answer was first.
+    #[error("that prompt of session {id} was answered already: nothing was typed")]
+    Answered {
+        /// Which.
+        id: SessionId,
+    },
+    /// Its screen changed faster than it could be checked.
+    #[error(
+        "the screen of session {id} does not rest, so that an answer could hit another prompt: nothing was typed; try again, or attach"
+    )]
+    Restless {
+        /// Which.
+        id: SessionId,
     },
     /// The connection to the session host broke, or could not be made.
     #[error(
@@ -120,6 +149,8 @@ pub struct SessionInfo {
     pub live_from: Option<u64>,
     /// What must not be shown of it.
     pub redactor: Arc<Redactor>,
+    /// Whether and how the monitor judges it; a session with pipes is never judged.
+    pub monitor: Option<Monitoring>,
 }
 
 /// How much the hub holds.
@@ -200,6 +231,14 @@ enum Command {
         bytes: Vec<u8>,
         reply: oneshot::Sender<Result<InputReceipt, HubError>>,
     },
+    Answer {
+        answer: Answer,
+        tell: Tell,
+    },
+    Explain {
+        id: SessionId,
+        reply: oneshot::Sender<Result<Explanation, HubError>>,
+    },
     ScreenText {
         id: SessionId,
         reply: oneshot::Sender<Result<String, HubError>>,
@@ -239,18 +278,19 @@ pub struct Hub {
 }
 
 impl Hub {
-    /// Starts the hub on this runtime (it needs its IO and time drivers) and connects to the host.
+    /// Starts the hub on this runtime (it needs its IO and time drivers) and connects to the host. What the
+    /// monitor finds is told to `watcher`.
     #[must_use]
-    pub fn spawn(runtime: &Handle, host_socket: PathBuf) -> Self {
-        Self::spawn_with(runtime, host_socket, Limits::default())
+    pub fn spawn(runtime: &Handle, host_socket: PathBuf, watcher: Watcher) -> Self {
+        Self::spawn_with(runtime, host_socket, watcher, Limits::default())
     }
 
     /// The same with other limits.
     #[must_use]
-    pub fn spawn_with(runtime: &Handle, host_socket: PathBuf, limits: Limits) -> Self {
+    pub fn spawn_with(runtime: &Handle, host_socket: PathBuf, watcher: Watcher, limits: Limits) -> Self {
         let (commands, receiver) = mpsc::unbounded_channel();
         let socket: Arc<Path> = host_socket.into();
-        let task = run::Task::new(Arc::clone(&socket), limits, receiver, commands.downgrade());
+        let task = run::Task::new(Arc::clone(&socket), limits, receiver, commands.downgrade(), watcher);
         runtime.spawn(task.run());
         Self { commands, socket }
     }
@@ -323,6 +363,37 @@ impl Hub {
         bytes: Vec<u8>,
     ) -> Result<InputReceipt, HubError> {
         self.ask(|reply| Command::Input { id, input, bytes, reply }).await
+    }
+
+    /// Types an answer into the prompt that it is for, once, and says where the output was then: where
+    /// that prompt is not what the session waits at in this moment, nothing is typed.
+    ///
+    /// # Errors
+    /// [`HubError::PromptMoved`], [`HubError::Answered`], [`HubError::Restless`], [`HubError::InputRefused`]:
+    /// nothing was typed. [`HubError::HostLost`]: it may have been; the same answer again is safe.
+    /// [`HubError::NoSuchSession`], [`HubError::NotATerminal`], [`HubError::Stopped`].
+    pub async fn answer(&self, answer: Answer) -> Result<InputReceipt, HubError> {
+        let (reply, outcome) = oneshot::channel();
+        self.answer_then(answer, move |told| drop(reply.send(told)));
+        outcome.await.unwrap_or(Err(HubError::Stopped))
+    }
+
+    /// The same without waiting; callable from any thread. `hear` is called by the hub and must not wait;
+    /// never, where the hub has ended.
+    pub fn answer_then(
+        &self,
+        answer: Answer,
+        hear: impl FnOnce(Result<InputReceipt, HubError>) + Send + 'static,
+    ) {
+        let _ = self.tell(Command::Answer { answer, tell: Tell::new(hear) });
+    }
+
+    /// Why the monitor thinks of it what it does.
+    ///
+    /// # Errors
+    /// [`HubError::NoSuchSession`], [`HubError::NotATerminal`], [`HubError::Stopped`].
+    pub async fn explain(&self, id: SessionId) -> Result<Explanation, HubError> {
+        self.ask(|reply| Command::Explain { id, reply }).await
     }
 
     /// The text of its screen, secrets replaced.

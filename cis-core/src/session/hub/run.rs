@@ -14,6 +14,7 @@ use tokio::net::UnixStream;
 use tokio::select;
 use tokio::sync::{mpsc, oneshot};
 
+use super::monitored::{Clock, Wakes, Watcher};
 use super::session::{Env, Session, Watch};
 use super::wire::{self, Filled, Wire};
 use super::{Command, Ended, HubError, Limits};
@@ -34,6 +35,7 @@ pub(super) struct Task {
     socket: Arc<Path>,
     commands: mpsc::UnboundedReceiver<Command>,
     env: Env,
+    watcher: Watcher,
     link: Option<Wire>,
     instance: Option<HostInstance>,
     /// Why there is no connection.
@@ -64,12 +66,25 @@ impl Task {
         limits: Limits,
         commands: mpsc::UnboundedReceiver<Command>,
         own: mpsc::WeakUnboundedSender<Command>,
+        watcher: Watcher,
     ) -> Self {
         let lost = wire::lost(&socket, "it was not connected yet");
+        let env = Env {
+            out: Vec::new(),
+            limits,
+            own,
+            dirty: Vec::new(),
+            models: false,
+            clock: Clock::new(),
+            judge: Vec::new(),
+            wakes: Wakes::new(),
+            sightings: Vec::new(),
+        };
         Self {
             socket,
             commands,
-            env: Env { out: Vec::new(), limits, own, dirty: Vec::new(), models: false },
+            env,
+            watcher,
             link: None,
             instance: None,
             lost,
@@ -87,7 +102,8 @@ impl Task {
         let _ = self.connect().await;
         loop {
             self.settle();
-            let wake = self.endings.iter().map(|(at, _)| *at).chain(self.rest_at).min();
+            let judge = self.env.wakes.first().map(|(at, _)| self.env.clock.instant(*at));
+            let wake = self.endings.iter().map(|(at, _)| *at).chain(self.rest_at).chain(judge).min();
             let stream = self.link.as_ref().map(|link| &link.stream);
             let event = select! {
                 command = self.commands.recv(), if self.env.out.len() < OUT_BYTES_MAX => Event::Command(command),
@@ -159,8 +175,9 @@ impl Task {
         self.disconnect(error);
     }
 
-    /// What is due after each turn: pictures, writing, and the time of the next look at models.
+    /// What is due after each turn: verdicts, pictures, writing, and the time of the next look at models.
     fn settle(&mut self) {
+        self.judge();
         for id in std::mem::take(&mut self.env.dirty) {
             if let Some(session) = self.sessions.get_mut(&id) {
                 session.refresh(&mut self.env);
@@ -171,6 +188,18 @@ impl Task {
             self.rest_at = Some(self.rest_at.map_or(soon, |at| at.min(soon)));
         }
         self.write();
+    }
+
+    /// Lets the monitor look at the sessions of which there is news.
+    fn judge(&mut self) {
+        while !self.env.judge.is_empty() {
+            for id in std::mem::take(&mut self.env.judge) {
+                if let Some(session) = self.sessions.get_mut(&id) {
+                    session.judge(&mut self.env);
+                }
+            }
+        }
+        self.env.sightings.drain(..).for_each(|sighting| (self.watcher)(sighting));
     }
 
     fn write(&mut self) {
@@ -235,6 +264,11 @@ impl Task {
         match message {
             FromHost::Written { session, input, output_bytes } => {
                 let receipt = InputReceipt { output_offset: output_bytes };
+                if let Some(known) = self.sessions.get_mut(&session)
+                    && known.answer_taken(input, &Ok(receipt.clone()), &mut self.env)
+                {
+                    return;
+                }
                 for reply in self.inputs.remove(&(session, input)).into_iter().flatten() {
                     let _ = reply.send(Ok(receipt.clone()));
                 }
@@ -256,13 +290,23 @@ impl Task {
             FromHost::Probed { session, evidence } => {
                 if let Some(session) = self.sessions.get_mut(&session) {
                     session.probed(evidence.output_bytes, &mut self.env);
+                    session.evidence(evidence, &mut self.env);
+                }
+            }
+            FromHost::InputMoved { session, input, output_bytes } => {
+                if let Some(session) = self.sessions.get_mut(&session) {
+                    session.answer_moved(input, output_bytes, &mut self.env);
                 }
             }
             FromHost::NoSuchSession { session } => self.no_such_session(session),
             FromHost::InputRefused { session: id, input: Some(input), waiting_bytes } => {
                 let detail = format!("{waiting_bytes} bytes wait that its program does not read");
+                let refused = HubError::InputRefused { id, detail };
+                if let Some(session) = self.sessions.get_mut(&id) {
+                    session.answer_taken(input, &Err(refused.clone()), &mut self.env);
+                }
                 for reply in self.inputs.remove(&(id, input)).into_iter().flatten() {
-                    let _ = reply.send(Err(HubError::InputRefused { id, detail: detail.clone() }));
+                    let _ = reply.send(Err(refused.clone()));
                 }
             }
             FromHost::Refused { detail } => self.broken(detail),
@@ -302,6 +346,9 @@ impl Task {
         for reply in keys.iter().filter_map(|key| self.inputs.remove(key)).flatten() {
             let _ = reply.send(Err(HubError::NoSuchSession { id }));
         }
+        if let Some(session) = self.sessions.get_mut(&id) {
+            session.fail_answers(&HubError::NoSuchSession { id });
+        }
     }
 
     fn keep_time(&mut self, now: Instant) {
@@ -321,6 +368,11 @@ impl Task {
         }
         if self.rest_at.is_some_and(|at| at <= now) {
             self.rest(now);
+        }
+        let due = self.env.clock.now();
+        while let Some((at, id)) = self.env.wakes.first().copied().filter(|(at, _)| *at <= due) {
+            self.env.wakes.remove(&(at, id));
+            self.env.judge.push(id);
         }
     }
 }

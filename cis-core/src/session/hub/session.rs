@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use tokio::sync::mpsc;
 
+use super::monitored::{Clock, Monitored, Sighting, Wakes};
 use super::saved;
 use super::viewer::Viewer;
 use super::{AttachOutput, Command, Ended, HubError, Limits, SessionInfo, wire};
@@ -32,6 +33,12 @@ pub(super) struct Env {
     pub(super) dirty: Vec<SessionId>,
     /// A model is there that is not saved and dropped yet.
     pub(super) models: bool,
+    pub(super) clock: Clock,
+    /// Sessions that the monitor is to look at in this turn.
+    pub(super) judge: Vec<SessionId>,
+    pub(super) wakes: Wakes,
+    /// Found, and not told yet.
+    pub(super) sightings: Vec<Sighting>,
 }
 
 impl Env {
@@ -52,8 +59,8 @@ pub(super) enum Watch {
 }
 
 #[derive(Debug)]
-struct Model {
-    screen: Screen,
+pub(super) struct Model {
+    pub(super) screen: Screen,
     /// Last output or viewer.
     touched: Instant,
     /// Output that the newest file shows, or is being written to show.
@@ -70,12 +77,12 @@ pub(super) struct Session {
     log: PathBuf,
     pub(super) redactor: Arc<Redactor>,
     /// Queries are answered from this byte on; none: it is not known yet.
-    live_from: Option<u64>,
+    pub(super) live_from: Option<u64>,
     /// The next byte of output.
-    next: u64,
+    pub(super) next: u64,
     pub(super) watch: Watch,
     confirmed: bool,
-    model: Option<Box<Model>>,
+    pub(super) model: Option<Box<Model>>,
     /// A file shows the output up to here.
     on_disk: Option<u64>,
     /// There may be a file, of whatever kind.
@@ -84,11 +91,12 @@ pub(super) struct Session {
     pub(super) ended: Option<Ended>,
     /// It was closed, and stays for its last output.
     pub(super) closing: Option<Ended>,
+    pub(super) monitored: Option<Box<Monitored>>,
 }
 
 impl Session {
-    pub(super) fn new(info: SessionInfo) -> Self {
-        let SessionInfo { id, tty, size, log, live_from, redactor } = info;
+    pub(super) fn new(info: SessionInfo, env: &mut Env) -> Self {
+        let SessionInfo { id, tty, size, log, live_from, redactor, monitor } = info;
         // One that this node starts has no screen of earlier.
         let earlier = if tty && live_from != Some(0) { saved::read(&log) } else { None };
         let on_disk = earlier.map(|saved| saved.offset);
@@ -108,6 +116,7 @@ impl Session {
             viewers: Vec::new(),
             ended: None,
             closing: None,
+            monitored: monitor.filter(|_| tty).map(|how| Monitored::new(id, how, env)),
         }
     }
 
@@ -119,6 +128,10 @@ impl Session {
     /// Asks the host for its output. Without `live_from` the first question is how much there is.
     pub(super) fn connect(&mut self, env: &mut Env) {
         self.confirmed = false;
+        if let Some(monitored) = &mut self.monitored {
+            monitored.reconnected();
+            env.judge.push(self.id);
+        }
         if !self.tty || self.ended.is_some() {
             return;
         }
@@ -166,6 +179,14 @@ impl Session {
         let (earlier, now) = data.split_at(earlier);
         let model = self.model.insert(model);
         model.touched = Instant::now();
+        if let Some(monitored) = &mut self.monitored {
+            let at = env.clock.now();
+            monitored.output(earlier, false, &self.redactor, at);
+            monitored.output(now, true, &self.redactor, at);
+            if env.judge.last() != Some(&self.id) {
+                env.judge.push(self.id);
+            }
+        }
         let mut stale = false;
         if !earlier.is_empty() {
             model.screen.replay(earlier);
@@ -215,7 +236,7 @@ impl Session {
 
     /// Takes the model out, made or made again if need be; none where the host is asked for the
     /// output from its beginning.
-    fn ready(&mut self, env: &mut Env) -> Option<Box<Model>> {
+    pub(super) fn ready(&mut self, env: &mut Env) -> Option<Box<Model>> {
         env.models = true;
         if let Some(model) = self.model.take() {
             return Some(model);
@@ -342,6 +363,15 @@ impl Session {
         if let Some(viewer) = viewer.filter(|_| self.ended.is_none()) {
             let typed = viewer.typed.push(bytes);
             wire::put_typed(&mut env.out, self.id, &typed);
+            self.note_typed(env);
+        }
+    }
+
+    /// Somebody typed something: the monitor counts that.
+    pub(super) fn note_typed(&mut self, env: &mut Env) {
+        if let Some(monitored) = &mut self.monitored {
+            monitored.typed(env.clock.now());
+            env.judge.push(self.id);
         }
     }
 
@@ -362,6 +392,7 @@ impl Session {
         if self.ended.is_none() {
             self.end_viewers(&ended);
             self.ended = Some(ended);
+            self.fail_answers(&HubError::NoSuchSession { id: self.id });
         }
         self.watch = Watch::Off;
     }
@@ -375,6 +406,7 @@ impl Session {
     /// The connection to the host broke.
     pub(super) fn lost(&mut self, why: &HubError) {
         self.watch = Watch::Off;
+        self.fail_answers(why);
         for viewer in self.viewers.drain(..) {
             viewer.queue.close(AttachOutput::Lost(why.clone()));
         }

@@ -11,6 +11,15 @@ const REPEAT_MAX: u32 = 4096;
 /// So much of an open sequence is remembered, bytes.
 const UNFINISHED_BYTES_MAX: usize = 4096;
 
+/// What comes out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Piece<'a> {
+    /// For the emulator.
+    Bytes(&'a [u8]),
+    /// OSC 7501 with `?`: does this terminal understand reports of a program's status?
+    StatusQuery,
+}
+
 #[derive(Debug)]
 pub(super) struct Guard {
     lexer: Lexer,
@@ -31,8 +40,9 @@ impl Guard {
         &self.unfinished
     }
 
-    /// Gives `sink` what the emulator may see of `bytes`, in as few pieces as can be.
-    pub(super) fn run(&mut self, bytes: &[u8], mut sink: impl FnMut(&[u8])) {
+    /// Gives `sink` what the emulator may see of `bytes`, in as few pieces as can be, and in their place the
+    /// queries that the emulator does not know.
+    pub(super) fn run(&mut self, bytes: &[u8], mut sink: impl FnMut(Piece<'_>)) {
         let (mut sent, mut at, mut text_from) = (0, 0, 0);
         while at < bytes.len() {
             if self.lexer.is_ground() {
@@ -49,13 +59,18 @@ impl Guard {
             self.remember(byte);
             match step.now {
                 Now::More if self.length > STRING_BYTES_MAX && self.in_string() => {
-                    sink(&bytes[sent..at]);
+                    sink(Piece::Bytes(&bytes[sent..at]));
+                    sent = at + 1;
+                }
+                Now::End(Kind::Osc) if is_status_query(&self.unfinished) => {
+                    sink(Piece::Bytes(&bytes[sent..=at]));
+                    sink(Piece::StatusQuery);
                     sent = at + 1;
                 }
                 Now::End(Kind::Csi) if byte == b'b' && self.repeats_too_often() => {
                     // CAN in place of the last byte: the sequence is forgotten.
-                    sink(&bytes[sent..at]);
-                    sink(format!("\x18\x1b[{REPEAT_MAX}b").as_bytes());
+                    sink(Piece::Bytes(&bytes[sent..at]));
+                    sink(Piece::Bytes(format!("\x18\x1b[{REPEAT_MAX}b").as_bytes()));
                     sent = at + 1;
                 }
                 _ => {}
@@ -66,7 +81,7 @@ impl Guard {
                 text_from = at;
             }
         }
-        sink(&bytes[sent..]);
+        sink(Piece::Bytes(&bytes[sent..]));
         if self.lexer.is_ground() {
             self.remember_character(&bytes[text_from..]);
         }
@@ -107,6 +122,12 @@ impl Guard {
     }
 }
 
+/// `ESC ] 7501 ; ?`, ended in either way.
+fn is_status_query(sequence: &[u8]) -> bool {
+    let query = sequence.strip_prefix(b"\x1b]7501;");
+    query.is_some_and(|query| matches!(query, b"?\x07" | b"?\x1b\\"))
+}
+
 /// So many bytes at the end are the beginning of a UTF-8 character that is not complete.
 fn open_character(bytes: &[u8]) -> usize {
     for (length, byte) in (1..=3).zip(bytes.iter().rev()) {
@@ -128,7 +149,10 @@ mod tests {
 
     fn run(guard: &mut Guard, bytes: &[u8]) -> Vec<u8> {
         let mut out = Vec::new();
-        guard.run(bytes, |safe| out.extend_from_slice(safe));
+        guard.run(bytes, |piece| match piece {
+            Piece::Bytes(safe) => out.extend_from_slice(safe),
+            Piece::StatusQuery => out.extend_from_slice(b"<query>"),
+        });
         out
     }
 
@@ -143,6 +167,19 @@ mod tests {
         assert_eq!(run(&mut guard, b"a\x1b[65535b"), b"a\x1b[65535\x18\x1b[4096b");
         let zeros = [b"\x1b[".as_slice(), &[b'0'; 5000], b"65535b"].concat();
         assert!(run(&mut guard, &zeros).ends_with(b"\x18\x1b[4096b"));
+    }
+
+    #[test]
+    fn a_query_of_the_status_is_told_in_its_place_however_it_is_cut() {
+        let stream = b"a\x1b]7501;?\x07b\x1b]7501;?\x1b\\c\x1b]7501;state=idle\x07\x1b]7501;?x\x07";
+        let want =
+            b"a\x1b]7501;?\x07<query>b\x1b]7501;?\x1b\\<query>c\x1b]7501;state=idle\x07\x1b]7501;?x\x07";
+        for cut in 0..stream.len() {
+            let mut guard = Guard::default();
+            let mut out = run(&mut guard, &stream[..cut]);
+            out.extend(run(&mut guard, &stream[cut..]));
+            assert_eq!(out.escape_ascii().to_string(), want.escape_ascii().to_string(), "cut at {cut}");
+        }
     }
 
     #[test]

@@ -72,7 +72,7 @@ pub(super) struct Keep<'a> {
 }
 
 impl Keep<'_> {
-    fn reply(&mut self, answer: impl AsRef<str>) {
+    pub(super) fn reply(&mut self, answer: impl AsRef<str>) {
         if self.side.live {
             replies::push(&mut self.side.replies, answer.as_ref());
         }

@@ -22,7 +22,7 @@ use alacritty_terminal::term::{Config, Osc52, Term, TermMode};
 use alacritty_terminal::vte::ansi::{Processor, Timeout};
 
 use crate::api::TermSize;
-use guard::Guard;
+use guard::{Guard, Piece};
 use handler::{Keep, Side};
 
 pub use paint::Look;
@@ -145,9 +145,12 @@ impl Screen {
     fn take(&mut self, bytes: &[u8]) {
         let mut guard = std::mem::take(&mut self.guard);
         self.guarded(|screen| {
-            guard.run(bytes, |safe| {
+            guard.run(bytes, |piece| {
                 let mut keep = Keep { term: &mut screen.term, side: &mut screen.side };
-                screen.parser.advance(&mut keep, safe);
+                match piece {
+                    Piece::Bytes(safe) => screen.parser.advance(&mut keep, safe),
+                    Piece::StatusQuery => keep.reply(replies::STATUS),
+                }
             });
         });
         self.guard = guard;

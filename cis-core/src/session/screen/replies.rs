@@ -6,6 +6,9 @@ use alacritty_terminal::vte::ansi::{NamedColor, Rgb};
 /// Answers beyond this in one piece of output are dropped, bytes: nobody reads them.
 const REPLY_BYTES_MAX: usize = 16 << 10;
 
+/// Reports of a program's status are understood (OSC 7501).
+pub(super) const STATUS: &str = "\x1b]7501;?\x1b\\";
+
 /// Appends an answer.
 pub(super) fn push(replies: &mut Vec<u8>, answer: &str) {
     if replies.len() + answer.len() <= REPLY_BYTES_MAX {

@@ -7,6 +7,7 @@ use alacritty_terminal::index::{Column, Line};
 use alacritty_terminal::term::cell::{Cell, Flags};
 
 use super::Screen;
+use crate::monitor::ScreenView;
 use crate::policy::redact::Redactor;
 
 /// What a cell shows.
@@ -174,30 +175,61 @@ impl Screen {
         joined.text
     }
 
+    /// The screen as the monitor reads it: every row, and where the cursor is. Sanitised as
+    /// [`Self::text`]; a secret is a `*` in each of its cells, so that columns stay what they are.
+    #[must_use]
+    pub fn view(&self, redactor: &Redactor) -> ScreenView {
+        let (grid, cursor) = (self.term.grid(), self.cursor());
+        let mask = mask(grid, redactor);
+        ScreenView {
+            lines: (0..grid.screen_lines())
+                .map(|line| {
+                    let mut text = String::new();
+                    self.row(line, &mask, ["*", "*"], &mut text);
+                    text
+                })
+                .collect(),
+            cols: self.size().cols,
+            cursor_row: cursor.row,
+            cursor_col: cursor.col,
+            cursor_visible: cursor.visible,
+            alternate: self.is_alternate(),
+        }
+    }
+
     fn lines(&self, mask: &Mask) -> String {
-        let grid = self.term.grid();
         let mut text = String::new();
-        for line in 0..grid.screen_lines() {
-            let row = &grid[Line(line as i32)];
-            let start = text.len();
-            let mut col = 0;
-            while col < grid.columns() {
-                let glyph = glyph(row, col, grid.columns());
-                match mask.at(line, col) {
-                    Masked::No if row[Column(col)].flags.contains(Flags::HIDDEN) => text.push(' '),
-                    Masked::No => {
-                        let marks = glyph.marks.iter().copied();
-                        text.extend(std::iter::once(glyph.c).chain(marks).filter(|c| is_plain(*c)));
-                    }
-                    Masked::Start => text.push_str("***"),
-                    Masked::Rest => {}
-                }
-                col += glyph.width();
-            }
-            text.truncate(start + text[start..].trim_end_matches(' ').len());
+        for line in 0..self.term.screen_lines() {
+            self.row(line, mask, ["***", ""], &mut text);
             text.push('\n');
         }
         text.truncate(text.trim_end_matches('\n').len());
         text
+    }
+
+    /// Appends a row without the blanks at its end. `stars` stand for the first cell of a secret, and for
+    /// each of the others.
+    fn row(&self, line: usize, mask: &Mask, stars: [&str; 2], text: &mut String) {
+        let grid = self.term.grid();
+        let row = &grid[Line(line as i32)];
+        let start = text.len();
+        let mut col = 0;
+        while col < grid.columns() {
+            let glyph = glyph(row, col, grid.columns());
+            match mask.at(line, col) {
+                Masked::No if row[Column(col)].flags.contains(Flags::HIDDEN) => text.push(' '),
+                Masked::No => {
+                    let marks = glyph.marks.iter().copied();
+                    text.extend(std::iter::once(glyph.c).chain(marks).filter(|c| is_plain(*c)));
+                }
+                Masked::Start => text.push_str(stars[0]),
+                Masked::Rest => text.push_str(stars[1]),
+            }
+            if mask.at(line, col) != Masked::No && glyph.wide {
+                text.push_str(stars[1]);
+            }
+            col += glyph.width();
+        }
+        text.truncate(start + text[start..].trim_end_matches(' ').len());
     }
 }

@@ -5,6 +5,7 @@
 //! refuses an event: one about a run or session that is not there changes nothing.
 
 mod gates;
+mod inbox;
 mod runs;
 mod sessions;
 mod tasks;
@@ -14,6 +15,7 @@ use std::collections::{HashMap, HashSet};
 
 use rusqlite::Connection;
 
+pub(super) use self::inbox::fill as fill_inbox;
 use super::error::RowError;
 use super::facts::{SessionFacts, TaskSeed};
 use crate::event::EventBody;
@@ -49,6 +51,7 @@ struct Run {
 pub(super) struct Projector {
     runs: HashMap<RunId, Run>,
     places: Option<sessions::Places>,
+    inbox: inbox::Inbox,
 }
 
 impl Projector {
@@ -65,6 +68,7 @@ impl Projector {
         body: &EventBody,
         beside: Beside<'_>,
     ) -> Result<(), RowError> {
+        self.inbox.apply(conn, at, body)?;
         if let EventBody::RunCreated(facts) = body {
             return self.create_run(conn, at, facts, beside);
         }
@@ -77,7 +81,7 @@ impl Projector {
             return Ok(());
         }
         let Some(id) = at.run else { return Ok(()) };
-        let Self { runs, places } = self;
+        let Self { runs, places, .. } = self;
         let Some(run) = known(runs, conn, id)? else { return Ok(()) };
         match body {
             EventBody::TaskAssigned(grant) => tasks::assigned(conn, at, run, places, grant, beside),

@@ -72,7 +72,13 @@ impl Projector {
                     count(*log_bytes)
                 ])?;
             }
-            EventBody::SessionInput { .. } => {}
+            EventBody::SessionInput { .. }
+            | EventBody::SessionEscalated { .. }
+            | EventBody::SessionAsked { .. }
+            | EventBody::AskWithdrawn { .. }
+            | EventBody::SessionSaid { .. }
+            | EventBody::SessionAnswered { .. }
+            | EventBody::AnswerVoid { .. } => {}
             _ => return Ok(false),
         }
         Ok(true)

@@ -7,6 +7,7 @@ mod cleaned;
 mod events;
 mod find;
 mod gates;
+mod inbox;
 mod runs;
 mod sessions;
 mod values;
@@ -22,6 +23,7 @@ use super::schema;
 
 pub use cleaned::Cleaned;
 pub(super) use events::{EVENT_COLUMNS, event};
+pub use inbox::{InboxFilter, KnownItem};
 pub use runs::OpenRun;
 pub use sessions::AttemptView;
 #[cfg(test)]

@@ -7,8 +7,8 @@ use serde_json::Value;
 
 use super::values::{json, maybe_ulid, named, task, text, ulid};
 use super::{PAGE_MAX, Reader, gates};
-use crate::api::{ApprovalView, ListRuns, Listing, RunDetail, RunView, TaskCounts, TaskView};
-use crate::event::{ExecutionMode, RunState, TaskState};
+use crate::api::{ApprovalView, ListRuns, Listing, RunDetail, RunView, SaidView, TaskCounts, TaskView};
+use crate::event::{ExecutionMode, RunState, SaidKind, TaskState};
 use crate::ids::{BlobId, Offset, RunId, SessionId, TaskId};
 use crate::store::error::{RowError, StoreError};
 
@@ -161,13 +161,15 @@ fn run_view(row: &Row<'_>) -> Result<RunView, RowError> {
 fn tasks(conn: &Connection, key: i64) -> Result<Vec<TaskView>, RowError> {
     let mut read = conn.prepare_cached(
         "SELECT t.id, t.state, t.attempts, t.session, t.reason, s.created_ms, s.ended_ms, s.exit_code,
-            o.outputs, n.needs, f.artifacts, i.count, a.prompt, a.until_ms
+            o.outputs, n.needs, f.artifacts, i.count, a.prompt, a.until_ms,
+            w.kind, w.text, w.percent, w.at_ms
          FROM tasks t LEFT JOIN sessions s ON s.id = t.session
             LEFT JOIN task_outputs o ON o.run = t.run AND o.idx = t.idx
             LEFT JOIN task_needs n ON n.run = t.run AND n.idx = t.idx
             LEFT JOIN task_artifacts f ON f.run = t.run AND f.idx = t.idx
             LEFT JOIN task_items i ON i.run = t.run AND i.idx = t.idx
             LEFT JOIN approvals a ON a.run = t.run AND a.idx = t.idx
+            LEFT JOIN session_said w ON w.session = t.session
          WHERE t.run = ?1 ORDER BY t.idx",
     )?;
     let mut rows = read.query([key])?;
@@ -207,7 +209,15 @@ fn task_view(row: &Row<'_>) -> Result<TaskView, RowError> {
             .get::<_, Option<String>>(12)?
             .map(|prompt| Ok::<_, RowError>(ApprovalView { prompt, until_ms: row.get(13)? }))
             .transpose()?,
+        said: said(row)?,
     })
+}
+
+/// What the session of its newest try told last.
+fn said(row: &Row<'_>) -> Result<Option<SaidView>, RowError> {
+    let Some(text) = row.get::<_, Option<String>>(15)? else { return Ok(None) };
+    let kind = named(row, 14, SaidKind::parse)?;
+    Ok(Some(SaidView { kind, text, percent: row.get(16)?, at_ms: row.get(17)? }))
 }
 
 /// A run as a candidate: its short name with what tells it from others.

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use super::super::monitored::Tell;
 use super::super::session::{Session, Watch};
-use super::super::{Attached, Attaching, Command, Counts, Ended, HubError, saved};
+use super::super::{Answer, Attached, Attaching, Command, Counts, Ended, HubError, saved};
 use super::{OUT_BYTES_MAX, Reply, Task};
 use crate::api::{Attach, InputReceipt};
 use crate::ids::{InputId, SessionId};
@@ -30,7 +31,7 @@ impl Task {
             Command::Open(info) => {
                 let connected = self.link.is_some();
                 self.sessions.entry(info.id).or_insert_with(|| {
-                    let mut session = Session::new(*info);
+                    let mut session = Session::new(*info, env);
                     if connected {
                         session.connect(env);
                     }
@@ -58,6 +59,14 @@ impl Task {
             }
             Command::Ask { id } => env.dirty.push(id),
             Command::Input { id, input, bytes, reply } => self.input(id, input, &bytes, reply),
+            Command::Answer { answer, tell } => self.answer(answer, tell),
+            Command::Explain { id, reply } => {
+                let now = env.clock.now();
+                let session = self.sessions.get(&id).ok_or(HubError::NoSuchSession { id });
+                let _ = reply.send(
+                    session.and_then(|session| session.explain(now).ok_or(HubError::NotATerminal { id })),
+                );
+            }
             Command::ScreenText { id, reply } => {
                 let session = self.sessions.get_mut(&id).ok_or(HubError::NoSuchSession { id });
                 let _ = reply.send(session.and_then(|session| session.text(env)));
@@ -97,8 +106,9 @@ impl Task {
         Ok(Attaching::Terminal(Attached::terminal(own, id, self.viewers, queue, how.read_only)))
     }
 
-    fn input(&mut self, id: SessionId, input: InputId, bytes: &[u8], reply: Reply<InputReceipt>) {
-        let refused = match self.sessions.get(&id) {
+    /// Why nothing can be typed into this session now.
+    fn refusal(&self, id: SessionId, bytes: &[u8]) -> Option<HubError> {
+        match self.sessions.get(&id) {
             _ if bytes.len() > INPUT_BYTES_MAX => {
                 Some(HubError::InputRefused { id, detail: format!("it has {} bytes", bytes.len()) })
             }
@@ -106,10 +116,25 @@ impl Task {
             Some(session) if session.ended.is_some() => Some(HubError::NoSuchSession { id }),
             Some(_) if self.link.is_none() => Some(self.lost.clone()),
             Some(_) => None,
-        };
-        if let Some(error) = refused {
+        }
+    }
+
+    fn answer(&mut self, answer: Answer, tell: Tell) {
+        if let Some(error) = self.refusal(answer.session, &answer.bytes) {
+            return tell.tell(Err(error));
+        }
+        if let Some(session) = self.sessions.get_mut(&answer.session) {
+            session.answer(answer, tell, &mut self.env);
+        }
+    }
+
+    fn input(&mut self, id: SessionId, input: InputId, bytes: &[u8], reply: Reply<InputReceipt>) {
+        if let Some(error) = self.refusal(id, bytes) {
             let _ = reply.send(Err(error));
             return;
+        }
+        if let Some(session) = self.sessions.get_mut(&id) {
+            session.note_typed(&mut self.env);
         }
         self.env.say(&ToHost::Input { session: id, input });
         // One frame: the id is of the next frame alone.
@@ -132,7 +157,10 @@ impl Task {
     }
 
     pub(super) fn forget(&mut self, id: SessionId) {
-        if let Some(session) = self.sessions.remove(&id) {
+        if let Some(mut session) = self.sessions.remove(&id) {
+            if let Some(monitored) = &mut session.monitored {
+                monitored.sleep(id, &mut self.env);
+            }
             session.forget();
         }
         self.endings.retain(|(_, ending)| *ending != id);

@@ -60,7 +60,7 @@ impl Peer {
     }
 
     pub(super) fn hub(&self, limits: Limits) -> Hub {
-        Hub::spawn_with(&Handle::current(), self.dir.path().join("host"), limits)
+        Hub::spawn_with(&Handle::current(), self.dir.path().join("host"), Arc::new(|_| {}), limits)
     }
 
     pub(super) fn log(&self, n: u128) -> PathBuf {
@@ -75,6 +75,7 @@ impl Peer {
             log: self.log(n),
             live_from: Some(0),
             redactor: Arc::new(Redactor::new(["hunter2-hunter2".to_owned()]).unwrap()),
+            monitor: None,
         }
     }
 

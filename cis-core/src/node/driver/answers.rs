@@ -1,0 +1,131 @@
+//! Answers of people: the first one of an item counts, and is durable before anything is typed for it.
+
+use super::attention::Source;
+use super::inbox::First;
+use super::{Beside, Driver, confirmation};
+use crate::api::{Problem, ProblemKind};
+use crate::event::{Actor, AnswerRecord, EventBody, EventDraft};
+use crate::ids::{InboxId, InputId, RunId, SessionId, TaskId, TimestampMs};
+use crate::node::commands::{Given, Reply, Taken};
+use crate::session::hub;
+use crate::text;
+
+impl Driver {
+    /// Takes an answer; where something is to be typed for it, the caller does that with what it gets.
+    pub(super) fn answer(&mut self, given: Given, actor: Actor, reply: Reply<Taken>, now: TimestampMs) {
+        let made = answered(given.session, &given.item);
+        let outcome = match self.made_by(given.answer.input) {
+            Ok(None) => self.answer_first(given, actor, now),
+            // The same again: what it types is typed once, by its id.
+            Ok(Some(known)) if known == made => Ok(Taken { by: actor.name, typed: self.typing_of(&given) }),
+            Ok(Some(_)) => Err(super::requests::taken(given.answer.input)),
+            Err(problem) => Err(problem),
+        };
+        self.confirmations.push(confirmation(reply, outcome));
+    }
+
+    fn answer_first(&mut self, given: Given, actor: Actor, now: TimestampMs) -> Result<Taken, Problem> {
+        let session = given.session;
+        if let Some(first) = self.inbox.first(session, &given.item) {
+            return Err(too_late(&given.item, first, now));
+        }
+        let (run, task) = match self.parts.worker.attempt_of(session) {
+            Some(attempt) => (Some(attempt.run), Some(attempt.task.clone())),
+            None if self.loners.contains(session) => (None, None),
+            None => {
+                let detail = format!("session {session} has ended: {} needs no answer any more", given.item);
+                return Err(Problem::new(ProblemKind::Conflict, detail));
+            }
+        };
+        let typed = if given.is_ask {
+            let Some(ask) = self.inbox.take(session, &given.item) else {
+                let detail = format!("{} was withdrawn or answered a moment ago", given.item);
+                return Err(Problem::new(ProblemKind::Conflict, detail));
+            };
+            self.record(&given, run, task, actor.clone(), now);
+            self.attention.change(session).asked(ask.ask);
+            None
+        } else {
+            let Some(typed) = self.typing_of(&given) else {
+                let detail = format!("session {session} does not wait at {} any more", given.item);
+                return Err(Problem::new(ProblemKind::Conflict, detail)
+                    .hint("`cis inbox` shows what it waits at now"));
+            };
+            self.record(&given, run, task, actor.clone(), now);
+            Some(typed)
+        };
+        self.made.insert(given.answer.input, answered(session, &given.item));
+        Ok(Taken { by: actor.name, typed })
+    }
+
+    fn record(
+        &mut self,
+        given: &Given,
+        run: Option<RunId>,
+        task: Option<TaskId>,
+        actor: Actor,
+        now: TimestampMs,
+    ) {
+        let (session, input) = (given.session, given.answer.input);
+        let first = First { by: actor.name.clone(), at_ms: now, input };
+        self.inbox.answered(session, given.item.clone(), first);
+        let redactor = self.redactor_of(session);
+        let answer = AnswerRecord {
+            option: given.option.clone(),
+            text: redactor.redact(&given.text),
+            reason: given.reason.as_deref().map(|reason| redactor.redact(reason)),
+            by: actor.name.clone(),
+            bytes: u32::try_from(given.answer.bytes.len()).unwrap_or(u32::MAX),
+        };
+        let item = given.item.clone();
+        let body = EventBody::SessionAnswered { session, task, item, input, answer: Box::new(answer) };
+        self.say_as(run, actor, input, body, now);
+    }
+
+    /// What is typed for it: only into the prompt that it is for.
+    fn typing_of(&self, given: &Given) -> Option<hub::Answer> {
+        let told = self.attention.get(given.session)?.told()?;
+        let Source::Screen(episode) = told.source else { return None };
+        if told.prompt.item != given.item || told.prompt.hash != given.hash {
+            return None;
+        }
+        Some(hub::Answer {
+            session: given.session,
+            episode,
+            hash: told.prompt.hash.clone(),
+            input: given.answer.input,
+            bytes: given.answer.bytes.clone(),
+        })
+    }
+
+    /// An answer was not typed: its prompt was gone. Another one may come.
+    pub(super) fn answer_void(
+        &mut self,
+        session: SessionId,
+        item: InboxId,
+        input: InputId,
+        detail: String,
+        now: TimestampMs,
+    ) {
+        if !self.inbox.void(session, &item, input) {
+            return;
+        }
+        let attempt = self.parts.worker.attempt_of(session);
+        let (run, task) = attempt.map(|attempt| (attempt.run, attempt.task.clone())).unzip();
+        let body = EventBody::AnswerVoid { session, task, item, input, detail };
+        let draft = EventDraft { run, at_ms: now, actor: None, cause: Some(input), body };
+        self.drafts.push((draft, Beside::Nothing));
+    }
+}
+
+/// What a second answer hears.
+fn too_late(item: &InboxId, first: &First, now: TimestampMs) -> Problem {
+    let ago = text::duration(u64::try_from(now - first.at_ms).unwrap_or(0));
+    let detail = format!("{item} was answered by {} {ago} ago", first.by);
+    Problem::new(ProblemKind::Conflict, detail).hint("`cis inbox show` tells what was answered")
+}
+
+/// What the store remembers of an input that answered.
+pub(super) fn answered(session: SessionId, item: &InboxId) -> String {
+    format!("answered {item} of {session}")
+}

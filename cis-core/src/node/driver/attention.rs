@@ -1,0 +1,317 @@
+//! What sessions wait for: verdicts of the monitor and asks of the sessions themselves, made one prompt.
+//!
+//! Owns which of them people are told, under which number, and for the scheduler or the store as events.
+//! A session waits at one prompt at most: what it asks by itself comes before what its screen shows.
+//! Judges no screen, types nothing, and knows no inbox.
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::{Beside, Driver};
+use crate::event::{
+    AskRecord, EventBody, EventDraft, LABEL_CHARS_MAX, Layer, OPTIONS_MAX, PromptRecord, QUESTION_CHARS_MAX,
+    SCREEN_CHARS_MAX, SaidKind, SaidRecord, Urgency,
+};
+use crate::ids::{InboxId, InputId, SessionId, TimestampMs};
+use crate::monitor::{Change, Profile, Seed, Verdict};
+use crate::scheduler::{Input, InputKind};
+use crate::session::hub::{Monitoring, Sighting};
+
+/// Lines with a marker that become events, of one session: so many at once, then one in so many ms.
+const MARKERS_AT_ONCE: i64 = 20;
+const MARKER_EVERY_MS: i64 = 3_000;
+
+/// Where a prompt comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Source {
+    /// The monitor, which calls it so.
+    Screen(u32),
+    /// The session asked by itself.
+    Ask(InputId),
+}
+
+/// What people are told that a session waits at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Told {
+    pub(super) source: Source,
+    pub(super) prompt: Box<PromptRecord>,
+}
+
+/// What is to be made known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Step {
+    Blocked(Box<PromptRecord>),
+    Over { episode: u32 },
+}
+
+/// One session.
+#[derive(Debug, Default)]
+pub(super) struct Attention {
+    /// Number of its newest prompt; 0: it had none.
+    newest: u32,
+    /// What the monitor sees it wait at, and its screen.
+    seen: Option<(Verdict, String)>,
+    /// Asks that it waits for, oldest first.
+    asks: Vec<AskRecord>,
+    told: Option<Told>,
+    /// When the last of the markers counts that are allowed at once.
+    markers_ms: TimestampMs,
+}
+
+impl Attention {
+    /// As an earlier life of the node left it.
+    pub(super) fn restored(newest: u32, waiting: Option<PromptRecord>, asks: Vec<AskRecord>) -> Self {
+        // The monitor goes on counting where this node did, and says of this one only that it is over.
+        let seen = waiting.as_ref().filter(|prompt| prompt.ask.is_none());
+        let seen = seen.map(|prompt| (verdict_of(newest, prompt), prompt.screen.clone()));
+        let told = waiting.map(|prompt| Told {
+            source: prompt.ask.map_or(Source::Screen(newest), Source::Ask),
+            prompt: Box::new(prompt),
+        });
+        Self { newest, seen, asks, told, ..Self::default() }
+    }
+
+    /// What the monitor is to know of it.
+    pub(super) fn seed(&self) -> Seed {
+        let on_screen = self.told.as_ref().filter(|told| matches!(told.source, Source::Screen(_)));
+        Seed { episode: self.newest, waiting: on_screen.map(|told| told.prompt.hash.clone()) }
+    }
+
+    /// The monitor sees it wait.
+    pub(super) fn waits(&mut self, verdict: Verdict, screen: String) {
+        self.seen = Some((verdict, screen));
+    }
+
+    /// The monitor sees that this prompt of its counting is over.
+    pub(super) fn is_over(&mut self, episode: u32) {
+        self.seen.take_if(|(verdict, _)| verdict.episode == episode);
+    }
+
+    /// It asks, and does nothing until it is answered.
+    pub(super) fn asks(&mut self, ask: AskRecord) {
+        if !self.asks.iter().any(|known| known.ask == ask.ask) {
+            self.asks.push(ask);
+        }
+    }
+
+    /// An ask was answered, or withdrawn.
+    pub(super) fn asked(&mut self, ask: InputId) {
+        self.asks.retain(|known| known.ask != ask);
+    }
+
+    /// What it waits at, as people were told.
+    pub(super) fn told(&self) -> Option<&Told> {
+        self.told.as_ref()
+    }
+
+    /// Compares what it waits at with what people were told.
+    pub(super) fn settle(&mut self, session: SessionId) -> Vec<Step> {
+        let ask = self.asks.first().map(|ask| Source::Ask(ask.ask));
+        let wanted = ask.or(self.seen.as_ref().map(|(verdict, _)| Source::Screen(verdict.episode)));
+        if self.told.as_ref().map(|told| told.source) == wanted {
+            return Vec::new();
+        }
+        let mut steps = Vec::new();
+        if let Some(told) = self.told.take() {
+            steps.push(Step::Over { episode: told.prompt.episode });
+        }
+        if let Some(source) = wanted {
+            self.newest += 1;
+            let prompt = match (self.asks.first(), &self.seen) {
+                (Some(ask), _) => of_ask(session, self.newest, ask),
+                (None, Some((verdict, screen))) => of_verdict(session, self.newest, verdict, screen),
+                (None, None) => return steps,
+            };
+            self.told = Some(Told { source, prompt: Box::new(prompt.clone()) });
+            steps.push(Step::Blocked(Box::new(prompt)));
+        }
+        steps
+    }
+
+    /// Whether one more line with a marker becomes an event.
+    fn admits_marker(&mut self, now: TimestampMs) -> bool {
+        let from = self.markers_ms.max(now - MARKERS_AT_ONCE * MARKER_EVERY_MS);
+        let admitted = from + MARKER_EVERY_MS <= now;
+        if admitted {
+            self.markers_ms = from + MARKER_EVERY_MS;
+        }
+        admitted
+    }
+}
+
+fn of_ask(session: SessionId, episode: u32, ask: &AskRecord) -> PromptRecord {
+    PromptRecord {
+        // The ask is the item; its prompt is no second one.
+        item: ask.item.clone(),
+        layer: Layer::Asked,
+        question: cut(&ask.text, QUESTION_CHARS_MAX),
+        options: ask.options.clone(),
+        hash: hash_of(&ask.text),
+        ask: Some(ask.ask),
+        ..PromptRecord::bare(session, episode, ask.ask_type.kind())
+    }
+}
+
+/// What the monitor must have seen for this prompt.
+fn verdict_of(episode: u32, prompt: &PromptRecord) -> Verdict {
+    Verdict {
+        episode,
+        // Counted from the event on.
+        since_ms: 0,
+        kind: prompt.kind,
+        layer: prompt.layer,
+        confidence: prompt.confidence,
+        hash: prompt.hash.clone(),
+        question: prompt.question.clone(),
+        options: prompt.options.clone(),
+    }
+}
+
+fn of_verdict(session: SessionId, episode: u32, verdict: &Verdict, screen: &str) -> PromptRecord {
+    let mut options = verdict.options.clone();
+    options.truncate(OPTIONS_MAX);
+    for option in &mut options {
+        option.label = cut(&option.label, LABEL_CHARS_MAX);
+    }
+    PromptRecord {
+        item: InboxId::of_prompt(session, episode),
+        episode,
+        kind: verdict.kind,
+        hash: verdict.hash.clone(),
+        layer: verdict.layer,
+        confidence: verdict.confidence,
+        question: cut(&verdict.question, QUESTION_CHARS_MAX),
+        options,
+        screen: cut(screen, SCREEN_CHARS_MAX),
+        ask: None,
+    }
+}
+
+fn cut(text: &str, chars: usize) -> String {
+    text.chars().take(chars).collect()
+}
+
+/// 16 hex digits.
+fn hash_of(text: &str) -> String {
+    use sha2::{Digest as _, Sha256};
+    hex::encode(&Sha256::digest(text.as_bytes())[..8])
+}
+
+/// All live sessions that wait for somebody, or did.
+#[derive(Debug)]
+pub(super) struct Attentions {
+    of: BTreeMap<SessionId, Attention>,
+    /// Those of which something changed that is not made known yet.
+    changed: BTreeSet<SessionId>,
+    plain: Arc<Profile>,
+}
+
+impl Default for Attentions {
+    fn default() -> Self {
+        Self { of: BTreeMap::new(), changed: BTreeSet::new(), plain: Profile::plain() }
+    }
+}
+
+impl Attentions {
+    fn of(&mut self, session: SessionId) -> &mut Attention {
+        self.of.entry(session).or_default()
+    }
+
+    pub(super) fn get(&self, session: SessionId) -> Option<&Attention> {
+        self.of.get(&session)
+    }
+
+    /// To be changed: what follows is made known in this turn.
+    pub(super) fn change(&mut self, session: SessionId) -> &mut Attention {
+        self.changed.insert(session);
+        self.of(session)
+    }
+
+    /// It ended.
+    pub(super) fn forget(&mut self, session: SessionId) {
+        self.of.remove(&session);
+        self.changed.remove(&session);
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.of.clear();
+        self.changed.clear();
+    }
+
+    /// How the hub is to monitor it.
+    pub(super) fn monitoring(&self, session: SessionId) -> Monitoring {
+        let seed = self.get(session).map(Attention::seed).unwrap_or_default();
+        Monitoring { profile: Arc::clone(&self.plain), seed }
+    }
+}
+
+impl Driver {
+    /// The monitor saw something. Where nothing can be written now, it is made known later.
+    pub(super) fn seen(&mut self, sighting: Sighting, now: TimestampMs) {
+        let Sighting { session, change, screen } = sighting;
+        // It may have ended while this was on its way.
+        if self.parts.worker.attempt_of(session).is_none() && !self.loners.contains(session) {
+            return;
+        }
+        match change {
+            Change::Blocked(verdict) => self.attention.change(session).waits(*verdict, screen),
+            Change::Over { episode } => self.attention.change(session).is_over(episode),
+            Change::Marker { kind, text } => self.said_on_screen(session, kind, &text, now),
+            Change::Complete { text } | Change::Done { text } => self.completed(session, &text, now),
+        }
+    }
+
+    /// Makes known what sessions wait at from now on, where that changed.
+    pub(super) fn attend(&mut self, now: TimestampMs) {
+        for session in std::mem::take(&mut self.attention.changed) {
+            self.attend_to(session, now);
+        }
+    }
+
+    fn attend_to(&mut self, session: SessionId, now: TimestampMs) {
+        let attempt = self.parts.worker.attempt_of(session).cloned();
+        for step in self.attention.of(session).settle(session) {
+            match (step, attempt.clone()) {
+                (Step::Blocked(prompt), Some(attempt)) => {
+                    self.handle(Input::internal(InputKind::Blocked { attempt, prompt }), now);
+                }
+                (Step::Over { episode }, Some(attempt)) => {
+                    self.handle(Input::internal(InputKind::Unblocked { attempt, episode }), now);
+                }
+                (Step::Blocked(prompt), None) => {
+                    self.draft(EventBody::SessionBlocked { session, task: None, prompt });
+                }
+                (Step::Over { episode }, None) => {
+                    self.draft(EventBody::SessionRecovered { session, task: None, episode });
+                }
+            }
+        }
+    }
+
+    /// A line of its screen began with a marker. Whoever prints too many of them is not heard each time.
+    fn said_on_screen(&mut self, session: SessionId, kind: SaidKind, text: &str, now: TimestampMs) {
+        if !self.attention.of(session).admits_marker(now) {
+            return;
+        }
+        let said = SaidRecord {
+            kind,
+            text: cut(text, QUESTION_CHARS_MAX),
+            urgency: Urgency::default(),
+            percent: None,
+            thread: None,
+        };
+        let attempt = self.parts.worker.attempt_of(session);
+        let (run, task) = attempt.map(|attempt| (attempt.run, attempt.task.clone())).unzip();
+        let body = EventBody::SessionSaid { session, task, said: Box::new(said) };
+        let draft = EventDraft { run, at_ms: now, actor: None, cause: None, body };
+        self.drafts.push((draft, Beside::Nothing));
+    }
+
+    /// Its program says that its work is done.
+    fn completed(&mut self, session: SessionId, text: &str, now: TimestampMs) {
+        self.said_on_screen(session, SaidKind::Response, text, now);
+    }
+}

@@ -1,0 +1,220 @@
+//! What the driver keeps of the inbox in memory: open asks with their leases, and who answered what first.
+//!
+//! Pure: times come in, and whoever drives it makes events of what it gives. The store has the rest.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use crate::event::AskRecord;
+use crate::ids::{InboxId, InputId, SessionId, TimestampMs};
+
+/// Whoever waits for the answer to an ask says so again within this time, ms; after it the ask is withdrawn.
+pub(super) const LEASE_MS: i64 = 30_000;
+
+/// Open asks of a session at most.
+const OPEN_MAX: usize = 32;
+
+/// What a session may tell at once, and after that one in so many ms.
+const SAID_AT_ONCE: i64 = 100;
+const SAID_EVERY_MS: i64 = 1_000;
+
+/// Answers that are remembered for those who come late in the same moment; the store knows all of them.
+const ANSWERED_MAX: usize = 256;
+
+/// Who was first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct First {
+    pub(super) by: String,
+    pub(super) at_ms: TimestampMs,
+    pub(super) input: InputId,
+}
+
+#[derive(Debug)]
+struct Open {
+    ask: AskRecord,
+    /// Of those that wait: when the lease of whoever waits is over.
+    until_ms: Option<TimestampMs>,
+}
+
+#[derive(Debug, Default)]
+struct Talk {
+    open: Vec<Open>,
+    /// Until when the share of what it may tell is used up.
+    said_ms: TimestampMs,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Inbox {
+    of: BTreeMap<SessionId, Talk>,
+    answered: VecDeque<(SessionId, InboxId, First)>,
+}
+
+impl Inbox {
+    /// Whether one more ask of it may be open.
+    pub(super) fn has_room(&self, session: SessionId) -> bool {
+        self.of.get(&session).is_none_or(|talk| talk.open.len() < OPEN_MAX)
+    }
+
+    /// It asks, at `now` or in an earlier life of the node.
+    pub(super) fn ask(&mut self, session: SessionId, ask: AskRecord, now: TimestampMs) {
+        let until_ms = ask.waits.then_some(now + LEASE_MS);
+        self.of.entry(session).or_default().open.push(Open { ask, until_ms });
+    }
+
+    /// Whoever waits for it is still there.
+    pub(super) fn renew(&mut self, session: SessionId, item: &InboxId, now: TimestampMs) {
+        let open =
+            self.of.get_mut(&session).and_then(|talk| talk.open.iter_mut().find(|it| it.ask.item == *item));
+        if let Some(Open { until_ms: Some(until_ms), .. }) = open {
+            *until_ms = (*until_ms).max(now + LEASE_MS);
+        }
+    }
+
+    /// Who has asks, or told something.
+    pub(super) fn sessions(&self) -> Vec<SessionId> {
+        self.of.keys().copied().collect()
+    }
+
+    /// Asks that it waits for.
+    pub(super) fn waiting(&self, session: SessionId) -> Vec<AskRecord> {
+        let open = self.of.get(&session).map_or(&[][..], |talk| &talk.open);
+        open.iter().filter(|open| open.until_ms.is_some()).map(|open| open.ask.clone()).collect()
+    }
+
+    /// Takes an ask that is over out, where it is open.
+    pub(super) fn take(&mut self, session: SessionId, item: &InboxId) -> Option<AskRecord> {
+        let talk = self.of.get_mut(&session)?;
+        let at = talk.open.iter().position(|open| open.ask.item == *item)?;
+        Some(talk.open.remove(at).ask)
+    }
+
+    /// Takes those out for which nobody waits any more.
+    pub(super) fn expired(&mut self, now: TimestampMs) -> Vec<(SessionId, AskRecord)> {
+        let mut gone = Vec::new();
+        for (session, talk) in &mut self.of {
+            let over = talk.open.extract_if(.., |open| open.until_ms.is_some_and(|until| until <= now));
+            gone.extend(over.map(|open| (*session, open.ask)));
+        }
+        gone
+    }
+
+    /// When the next lease is over.
+    pub(super) fn poll_timeout(&self) -> Option<TimestampMs> {
+        self.of.values().flat_map(|talk| talk.open.iter().filter_map(|open| open.until_ms)).min()
+    }
+
+    /// Whether it may tell one more thing now.
+    pub(super) fn may_say(&mut self, session: SessionId, now: TimestampMs) -> bool {
+        let talk = self.of.entry(session).or_default();
+        let from = talk.said_ms.max(now - SAID_AT_ONCE * SAID_EVERY_MS);
+        let may = from + SAID_EVERY_MS <= now;
+        if may {
+            talk.said_ms = from + SAID_EVERY_MS;
+        }
+        may
+    }
+
+    /// Somebody answers: it is the first answer.
+    pub(super) fn answered(&mut self, session: SessionId, item: InboxId, first: First) {
+        if self.answered.len() >= ANSWERED_MAX {
+            self.answered.pop_front();
+        }
+        self.answered.push_back((session, item, first));
+    }
+
+    /// Who answered it already.
+    pub(super) fn first(&self, session: SessionId, item: &InboxId) -> Option<&First> {
+        self.answered
+            .iter()
+            .rev()
+            .find(|(of, known, _)| *of == session && known == item)
+            .map(|(.., first)| first)
+    }
+
+    /// That answer did not arrive: another one may. False where it is not the one that counts.
+    pub(super) fn void(&mut self, session: SessionId, item: &InboxId, input: InputId) -> bool {
+        let before = self.answered.len();
+        self.answered.retain(|(of, known, first)| !(*of == session && known == item && first.input == input));
+        self.answered.len() < before
+    }
+
+    /// It ended.
+    pub(super) fn forget(&mut self, session: SessionId) {
+        self.of.remove(&session);
+    }
+
+    /// All of them ended.
+    pub(super) fn clear(&mut self) {
+        self.of.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{AskType, Urgency};
+
+    fn session() -> SessionId {
+        SessionId::from_parts(1, 1)
+    }
+
+    fn ask(n: u128, waits: bool) -> AskRecord {
+        let input = InputId(ulid::Ulid(n));
+        let item = InboxId::of_ask(session(), input);
+        AskRecord {
+            thread: item.clone(),
+            item,
+            ask: input,
+            ask_type: AskType::Context,
+            text: "?".into(),
+            options: Vec::new(),
+            urgency: Urgency::default(),
+            waits,
+        }
+    }
+
+    #[test]
+    fn an_ask_that_nobody_waits_for_any_more_is_over_and_one_that_is_renewed_is_not() {
+        let mut inbox = Inbox::default();
+        let (a, b, c) = (ask(1, true), ask(2, true), ask(3, false));
+        for ask in [&a, &b, &c] {
+            inbox.ask(session(), ask.clone(), 0);
+        }
+        assert_eq!(inbox.poll_timeout(), Some(LEASE_MS));
+        inbox.renew(session(), &b.item, 1000);
+        inbox.renew(session(), &c.item, 1000);
+        assert_eq!(inbox.expired(LEASE_MS), [(session(), a)]);
+        assert_eq!(inbox.poll_timeout(), Some(LEASE_MS + 1000));
+        assert_eq!(inbox.take(session(), &b.item), Some(b.clone()));
+        assert_eq!(inbox.take(session(), &b.item), None);
+        assert_eq!((inbox.poll_timeout(), inbox.expired(i64::MAX)), (None, vec![]));
+        assert_eq!(inbox.take(session(), &c.item), Some(c), "it waits for nobody");
+    }
+
+    #[test]
+    fn only_the_first_answer_counts_until_it_did_not_arrive() {
+        let mut inbox = Inbox::default();
+        let item = ask(1, true).item;
+        let first = First { by: "uid:1".into(), at_ms: 5, input: InputId(ulid::Ulid(9)) };
+        assert_eq!(inbox.first(session(), &item), None);
+        inbox.answered(session(), item.clone(), first.clone());
+        assert_eq!(inbox.first(session(), &item), Some(&first));
+        assert!(!inbox.void(session(), &item, InputId(ulid::Ulid(8))));
+        assert!(inbox.void(session(), &item, first.input));
+        assert_eq!(inbox.first(session(), &item), None);
+    }
+
+    #[test]
+    fn who_talks_without_end_is_not_heard_each_time() {
+        let mut inbox = Inbox::default();
+        let heard = (0..500).filter(|_| inbox.may_say(session(), 1_000_000)).count();
+        assert_eq!(heard, usize::try_from(SAID_AT_ONCE).unwrap());
+        assert!(inbox.may_say(session(), 1_000_000 + SAID_EVERY_MS));
+        assert!(!inbox.may_say(session(), 1_000_000 + SAID_EVERY_MS));
+        for n in 0..OPEN_MAX {
+            assert!(inbox.has_room(session()));
+            inbox.ask(session(), ask(n as u128, false), 0);
+        }
+        assert!(!inbox.has_room(session()));
+    }
+}

@@ -1,0 +1,227 @@
+//! The inbox of a node: what waits is read from the store, answers go through the driver, and what they type
+//! through the hub, into the prompt that they are for or nowhere.
+
+mod given;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::broadcast::error::RecvError;
+use tokio::time::{Instant, sleep_until};
+
+use super::api::{Node, internal};
+use super::commands::{Command, Taken, Typed};
+use crate::api::{
+    Answer, AnswerReceipt, Ask, AskView, Decide, InboxItem, ListInbox, Listing, Problem, ProblemKind,
+    ReadAsk, Say, ThreadMessage,
+};
+use crate::event::{Event, PromptKind};
+use crate::ids::{InboxId, InputId, SessionId};
+use crate::policy::Principal;
+use crate::server::{InboxApi, NodeApi as _};
+use crate::session::hub::HubError;
+use crate::store::InboxFilter;
+
+/// Nobody waits longer in one request.
+const WAIT_MAX: Duration = Duration::from_secs(60);
+
+/// Whoever waits says so again so often.
+const RENEW_EVERY: Duration = Duration::from_secs(10);
+
+type Outcome<T> = Result<T, Problem>;
+
+impl InboxApi for Node {
+    async fn inbox(&self, query: ListInbox) -> Outcome<Listing<InboxItem>> {
+        let mut filter = InboxFilter::default();
+        if let Some(run) = query.run {
+            filter.run = Some(self.find_run(run).await?);
+        }
+        if let Some(session) = query.session {
+            filter.session = Some(self.find_session(session, true).await?);
+        }
+        let items = self.read(move |reader| reader.inbox(filter)).await?;
+        Ok(Listing { items, next: None })
+    }
+
+    async fn item(&self, name: String) -> Outcome<InboxItem> {
+        self.read(move |reader| reader.item(&name)).await.map(|known| known.item).map_err(|problem| {
+            match problem.kind {
+                ProblemKind::NotFound => problem.hint("`cis inbox` lists what waits"),
+                ProblemKind::Ambiguous => problem.hint(
+                    "give more letters; `cis dag unblock SESSION` and `cis dag approve RUN TASK` need none",
+                ),
+                _ => problem,
+            }
+        })
+    }
+
+    async fn answer(&self, who: Principal, item: InboxItem, answer: Answer) -> Outcome<AnswerReceipt> {
+        if let Some(receipt) = self.answered_before(&item, answer.input).await? {
+            return Ok(receipt);
+        }
+        given::check_open(&item, super::driver::now_ms())?;
+        if answer.hash.as_ref().is_some_and(|hash| *hash != item.hash) {
+            return Err(moved(&item, Some(item.clone())));
+        }
+        if item.kind == PromptKind::Approval {
+            return self.decide_item(who, item, answer).await;
+        }
+        let given = given::given(&item, &answer)?;
+        let (bytes, text) = (given.answer.bytes.len(), given.text.clone());
+        let actor = who.actor();
+        let given = Box::new(given);
+        let Taken { by, typed } = self.driver.ask(|reply| Command::Answer { given, actor, reply }).await?;
+        let mut receipt = AnswerReceipt {
+            item: item.id.clone(),
+            by,
+            text,
+            bytes: u32::try_from(bytes).unwrap_or(u32::MAX),
+            output_offset: None,
+        };
+        if let Some(typed) = typed {
+            match self.hub.answer(typed).await {
+                Ok(written) => receipt.output_offset = Some(written.output_offset),
+                Err(error) => return Err(self.not_typed(item, answer.input, error).await),
+            }
+        }
+        Ok(receipt)
+    }
+
+    async fn thread(&self, item: InboxItem) -> Outcome<Listing<ThreadMessage>> {
+        let thread = item.thread.unwrap_or(item.id);
+        let items = self.read(move |reader| reader.thread(&thread)).await?;
+        Ok(Listing { items, next: None })
+    }
+
+    async fn ask(&self, who: Principal, session: SessionId, ask: Ask) -> Outcome<AskView> {
+        given::check_ask(&ask)?;
+        if let Some(thread) = ask.thread.clone() {
+            self.own_thread(session, thread).await?;
+        }
+        let (ask, actor) = (Box::new(ask), who.actor());
+        let item = self.driver.ask(|reply| Command::Ask { session, ask, actor, reply }).await?;
+        self.read(move |reader| reader.ask(session, &item)).await
+    }
+
+    async fn read_ask(&self, session: SessionId, item: InboxId, query: ReadAsk) -> Outcome<AskView> {
+        let wait = query.wait_ms.map_or(Duration::ZERO, Duration::from_millis).min(WAIT_MAX);
+        let until = Instant::now() + wait;
+        // Before the first look, so that no answer falls between the two.
+        let mut live = self.events.subscribe();
+        loop {
+            if !wait.is_zero() {
+                self.driver.tell(Command::StillWaiting { session, item: item.clone() });
+            }
+            let wanted = item.clone();
+            let view = self.read(move |reader| reader.ask(session, &wanted)).await?;
+            if view.answer.is_some() || view.withdrawn.is_some() || Instant::now() >= until {
+                return Ok(view);
+            }
+            let look = until.min(Instant::now() + RENEW_EVERY);
+            let name = session.to_string();
+            loop {
+                tokio::select! {
+                    events = live.recv() => match events {
+                        Ok(events) if events.iter().any(|event| may_end_ask(event, &name)) => break,
+                        Ok(_) => {}
+                        Err(RecvError::Lagged(_)) => break,
+                        Err(RecvError::Closed) => return Err(internal(&"the node is stopping")),
+                    },
+                    () = sleep_until(look) => break,
+                }
+            }
+        }
+    }
+
+    async fn say(&self, who: Principal, session: SessionId, say: Say) -> Outcome<()> {
+        given::check_say(&say)?;
+        if let Some(thread) = say.thread.clone() {
+            self.own_thread(session, thread).await?;
+        }
+        let (say, actor) = (Box::new(say), who.actor());
+        self.driver.ask(|reply| Command::Say { session, say, actor, reply }).await
+    }
+}
+
+impl Node {
+    /// The receipt of an answer that came before under this id and needs nothing more.
+    async fn answered_before(&self, item: &InboxItem, input: InputId) -> Outcome<Option<AnswerReceipt>> {
+        let name = item.id.0.clone();
+        let known = self.read(move |reader| reader.item(&name)).await?;
+        let same = known.answer.filter(|(_, first)| *first == input && known.item.closed.is_some());
+        Ok(same.map(|(answer, _)| AnswerReceipt {
+            item: item.id.clone(),
+            by: answer.by,
+            text: answer.text,
+            bytes: answer.bytes,
+            output_offset: None,
+        }))
+    }
+
+    /// An answer to an approval is its decision.
+    async fn decide_item(&self, who: Principal, item: InboxItem, answer: Answer) -> Outcome<AnswerReceipt> {
+        let option = given::option_of(&item, &answer.with)?;
+        let (Some(run), Some(task)) = (item.run, item.task) else {
+            return Err(internal(&format!("the approval {} is of no task", item.id)));
+        };
+        let (by, approve) = (who.actor().name, option.id == "approve");
+        self.decide(who, run, task.to_string(), Decide { approve, reason: answer.reason }).await?;
+        Ok(AnswerReceipt { item: item.id, by, text: option.label, bytes: 0, output_offset: None })
+    }
+
+    /// What is said, and recorded, where an answer was not typed.
+    async fn not_typed(&self, item: InboxItem, input: InputId, error: HubError) -> Problem {
+        let screen = match &error {
+            // It may have been typed: nobody else's answer may be typed as well.
+            HubError::HostLost { .. } | HubError::Stopped => {
+                let problem = Problem::new(ProblemKind::Unavailable, error.to_string());
+                return problem.hint("look at the session before you answer again: it may have been typed");
+            }
+            HubError::PromptMoved { screen, .. } => Some(screen.clone()),
+            _ => None,
+        };
+        let Some(session) = item.session else { return internal(&error) };
+        let (id, detail) = (item.id.clone(), error.to_string());
+        let recorded =
+            self.driver.ask(|reply| Command::AnswerVoid { session, item: id, input, detail, reply }).await;
+        if let Err(problem) = recorded {
+            return problem;
+        }
+        let Some(screen) = screen else { return Problem::new(ProblemKind::Conflict, error.to_string()) };
+        let filter = InboxFilter { session: Some(session), ..InboxFilter::default() };
+        let now = self.read(move |reader| reader.inbox(filter)).await.unwrap_or_default();
+        let mut next = now.into_iter().find(|next| next.id != item.id).unwrap_or_else(|| item.clone());
+        next.screen = screen;
+        moved(&item, Some(next))
+    }
+
+    /// A thread is continued by the session that began it alone.
+    async fn own_thread(&self, session: SessionId, thread: InboxId) -> Outcome<()> {
+        self.read(move |reader| reader.ask(session, &thread)).await.map(drop).map_err(|problem| match problem
+            .kind
+        {
+            ProblemKind::NotFound => problem.hint("a thread is named by the first ask of this session in it"),
+            _ => problem,
+        })
+    }
+}
+
+/// The prompt is another one than the answer is for.
+fn moved(item: &InboxItem, next: Option<InboxItem>) -> Problem {
+    let detail = format!("the prompt of {} has changed: nothing was typed", item.id);
+    let mut problem = Problem::new(ProblemKind::Conflict, detail)
+        .hint("look at what it asks now (`cis inbox`), and answer that");
+    problem.item = next.map(Box::new);
+    problem
+}
+
+/// Whether an ask of this session may be over with this event.
+fn may_end_ask(event: &Arc<Event>, session: &str) -> bool {
+    matches!(
+        event.type_name.as_str(),
+        "cis.dag.session.answered"
+            | "cis.dag.session.ask_withdrawn"
+            | "cis.dag.session.ended"
+            | "cis.dag.task.result"
+    ) && event.body.get().contains(session)
+}

@@ -1,0 +1,306 @@
+//! What the monitor knows of one session: its arbiter, and what it is given of the hub.
+//!
+//! Owns when the arbiter is asked what it wants, how the terminal's signals reach it, and answers that
+//! are typed only into the prompt that they are for. Judges nothing itself.
+
+mod answers;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use super::session::{Env, Session, Watch};
+use crate::event::SCREEN_CHARS_MAX;
+use crate::ids::{SessionId, TimestampMs};
+use crate::monitor::{
+    Arbiter, Change, Explanation, KernelEvidence, Profile, ScreenView, Seed, Signal, Tap, Verdict,
+};
+use crate::policy::redact::Redactor;
+use crate::session::protocol::ToHost;
+
+pub use answers::Answer;
+use answers::Pending;
+pub(in crate::session::hub) use answers::Tell;
+
+/// A session that ends within this time is not judged, ms: most tasks do, and nobody could answer them.
+const YOUNG_MS: i64 = 250;
+/// So often the arbiter is asked in a row what it wants.
+const LOOKS_MAX: usize = 3;
+
+/// How a session is monitored.
+#[derive(Debug, Clone)]
+pub struct Monitoring {
+    /// What is known of its program.
+    pub profile: Arc<Profile>,
+    /// What an earlier life of the node knew of it.
+    pub seed: Seed,
+}
+
+/// What the monitor found, sanitised and redacted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sighting {
+    /// Whose.
+    pub session: SessionId,
+    /// What. Episodes are the monitor's own.
+    pub change: Change,
+    /// The lowest rows of its screen, at most [`SCREEN_CHARS_MAX`] characters.
+    pub screen: String,
+}
+
+/// Whom the hub tells what it sees, from its own task: it must not wait.
+pub type Watcher = Arc<dyn Fn(Sighting) + Send + Sync>;
+
+/// Unix ms that never go back while the hub lives.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Clock {
+    began: Instant,
+    began_ms: TimestampMs,
+}
+
+impl Clock {
+    pub(super) fn new() -> Self {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self { began: Instant::now(), began_ms: since.as_millis() as TimestampMs }
+    }
+
+    pub(super) fn now(&self) -> TimestampMs {
+        self.began_ms + self.began.elapsed().as_millis() as TimestampMs
+    }
+
+    /// When it is this time.
+    pub(super) fn instant(&self, at: TimestampMs) -> Instant {
+        let after = u64::try_from(at - self.began_ms).unwrap_or(0);
+        self.began + std::time::Duration::from_millis(after)
+    }
+}
+
+/// When which session is to be judged though nothing comes.
+pub(super) type Wakes = BTreeSet<(TimestampMs, SessionId)>;
+
+/// Signals of earlier: of each state the newest. What rang then is over.
+#[derive(Debug, Default)]
+struct Earlier {
+    title: Option<Signal>,
+    status: Option<Signal>,
+    shell: Option<Signal>,
+}
+
+impl Earlier {
+    fn keep(&mut self, signal: Signal) {
+        match signal {
+            Signal::Title { .. } => self.title = Some(signal),
+            Signal::Status { .. } => self.status = Some(signal),
+            Signal::Shell { .. } => self.shell = Some(signal),
+            Signal::Notification { .. } | Signal::Bell | Signal::StatusQuery => {}
+        }
+    }
+
+    fn take(&mut self) -> impl Iterator<Item = Signal> + use<> {
+        [self.title.take(), self.shell.take(), self.status.take()].into_iter().flatten()
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Monitored {
+    arbiter: Arbiter,
+    tap: Tap,
+    /// Found by the tap; its memory is used again.
+    found: Vec<Signal>,
+    earlier: Earlier,
+    /// It is not judged before.
+    begins: TimestampMs,
+    /// Where it stands in the [`Wakes`].
+    wake: Option<TimestampMs>,
+    /// The host was asked for the kernel's evidence.
+    probing: bool,
+    /// Evidence that is ahead of the output that came.
+    ahead: Option<KernelEvidence>,
+    /// Output that the screen showed which was judged last.
+    judged: u64,
+    answers: Vec<Pending>,
+    /// Which prompt was answered, by which input.
+    answered: Option<(u32, crate::ids::InputId)>,
+}
+
+impl Monitored {
+    pub(super) fn new(id: SessionId, how: Monitoring, env: &mut Env) -> Box<Self> {
+        let now = env.clock.now();
+        let begins = now + YOUNG_MS;
+        env.wakes.insert((begins, id));
+        Box::new(Self {
+            arbiter: Arbiter::new(how.profile, how.seed, now),
+            tap: Tap::default(),
+            found: Vec::new(),
+            earlier: Earlier::default(),
+            begins,
+            wake: Some(begins),
+            probing: false,
+            ahead: None,
+            judged: 0,
+            answers: Vec::new(),
+            answered: None,
+        })
+    }
+
+    /// Output that came: of earlier, or of now.
+    pub(super) fn output(&mut self, bytes: &[u8], live: bool, redactor: &Redactor, now: TimestampMs) {
+        self.tap.feed(bytes, &mut self.found);
+        if live {
+            self.earlier.take().for_each(|signal| self.arbiter.signal(&signal, now));
+            self.arbiter.output(bytes.len() as u64, now);
+        }
+        for mut signal in self.found.drain(..) {
+            redact(&mut signal, redactor);
+            if live { self.arbiter.signal(&signal, now) } else { self.earlier.keep(signal) }
+        }
+    }
+
+    /// Somebody typed.
+    pub(super) fn typed(&mut self, now: TimestampMs) {
+        self.arbiter.typed(now);
+    }
+
+    /// The connection to the host is new, or gone.
+    pub(super) fn reconnected(&mut self) {
+        (self.probing, self.ahead) = (false, None);
+    }
+
+    fn rearm(&mut self, id: SessionId, env: &mut Env) {
+        let begun = env.clock.now() >= self.begins;
+        let next = if begun { self.arbiter.poll_timeout() } else { Some(self.begins) };
+        let next = next.into_iter().chain(self.answers_due()).min();
+        if next != self.wake {
+            self.sleep(id, env);
+            env.wakes.extend(next.map(|at| (at, id)));
+            self.wake = next;
+        }
+    }
+
+    /// It is not to be woken any more.
+    pub(super) fn sleep(&mut self, id: SessionId, env: &mut Env) {
+        if let Some(at) = self.wake.take() {
+            env.wakes.remove(&(at, id));
+        }
+    }
+}
+
+fn redact(signal: &mut Signal, redactor: &Redactor) {
+    if redactor.is_empty() {
+        return;
+    }
+    let hide = |text: &mut String| *text = redactor.redact(text);
+    match signal {
+        Signal::Title { text } | Signal::Notification { text } => hide(text),
+        Signal::Status { state, app, kind, message } => {
+            hide(state);
+            [app, kind, message].into_iter().flatten().for_each(hide);
+        }
+        Signal::Bell | Signal::Shell { .. } | Signal::StatusQuery => {}
+    }
+}
+
+impl Session {
+    /// Its model shows what there is: what it said before this node took over was replayed.
+    fn is_current(&self) -> bool {
+        self.watch == Watch::On && self.live_from.is_some_and(|live| self.next >= live)
+    }
+
+    /// The screen as the monitor reads it; none while that is not known.
+    fn view(&mut self, env: &mut Env) -> Option<ScreenView> {
+        if !self.is_current() {
+            return None;
+        }
+        let model = self.ready(env)?;
+        let view = model.screen.view(&self.redactor);
+        self.model = Some(model);
+        Some(view)
+    }
+
+    /// Gives the monitor what it wants, and notes what changed.
+    pub(super) fn judge(&mut self, env: &mut Env) {
+        let Some(mut monitored) = self.monitored.take() else { return };
+        let now = env.clock.now();
+        // The bell has rung.
+        if monitored.wake.is_some_and(|at| at <= now) {
+            monitored.sleep(self.id, env);
+        }
+        if self.ended.is_none() {
+            if now >= monitored.begins {
+                self.gather(&mut monitored, now, env);
+            }
+            self.advance_answers(&mut monitored, now, env);
+            let changes = monitored.arbiter.changes(now);
+            if !changes.is_empty() {
+                let screen = self.lowest_rows(env);
+                env.sightings.extend(changes.into_iter().map(|change| Sighting {
+                    session: self.id,
+                    change,
+                    screen: screen.clone(),
+                }));
+            }
+            monitored.rearm(self.id, env);
+        }
+        self.monitored = Some(monitored);
+    }
+
+    fn gather(&mut self, monitored: &mut Monitored, now: TimestampMs, env: &mut Env) {
+        if self.is_current() {
+            monitored.earlier.take().for_each(|signal| monitored.arbiter.signal(&signal, now));
+        }
+        if let Some(evidence) = monitored.ahead.take_if(|ahead| ahead.output_bytes <= self.next) {
+            monitored.probing = false;
+            monitored.arbiter.kernel(&evidence, now);
+        }
+        for _ in 0..LOOKS_MAX {
+            let want = monitored.arbiter.want(now);
+            if want.kernel && !monitored.probing && self.watch == Watch::On {
+                monitored.probing = true;
+                env.say(&ToHost::Probe { session: self.id });
+            }
+            let Some(view) = want.screen.then(|| self.view(env)).flatten() else { break };
+            monitored.judged = self.next;
+            monitored.arbiter.screen(view, now);
+        }
+    }
+
+    /// What the kernel shows. It waits for the output that was there then.
+    pub(super) fn evidence(&mut self, evidence: KernelEvidence, env: &mut Env) {
+        if let Some(monitored) = self.monitored.as_mut().filter(|monitored| monitored.probing) {
+            monitored.ahead = Some(evidence);
+            env.judge.push(self.id);
+        }
+    }
+
+    /// The lowest rows of the screen, as many as an event holds; empty while that is not known.
+    fn lowest_rows(&mut self, env: &mut Env) -> String {
+        if !self.is_current() {
+            return String::new();
+        }
+        let Some(model) = self.ready(env) else { return String::new() };
+        let text = model.screen.text_redacted(&self.redactor);
+        self.model = Some(model);
+        let mut left = SCREEN_CHARS_MAX;
+        let mut rows: Vec<&str> = Vec::new();
+        for row in text.lines().rev() {
+            let chars = row.chars().count() + 1;
+            if chars > left {
+                break;
+            }
+            left -= chars;
+            rows.push(row);
+        }
+        rows.reverse();
+        rows.join("\n")
+    }
+
+    /// Why the monitor thinks of it what it does; none: it is not monitored.
+    pub(super) fn explain(&self, now: TimestampMs) -> Option<Explanation> {
+        self.monitored.as_ref().map(|monitored| monitored.arbiter.explain(now))
+    }
+}
+
+impl Monitored {
+    fn verdict(&self) -> Option<&Verdict> {
+        self.arbiter.verdict()
+    }
+}

@@ -1,0 +1,231 @@
+//! Answers to prompts: typed once, and only into the prompt that they are for.
+//!
+//! The hub compares the answer with its verdict and the screen; the host types it only while there is no
+//! more output than that screen shows. Where there is more, the hub looks again. So nothing lies between
+//! the check and the write but what a program draws in that very moment.
+
+use super::{Monitored, Session};
+use crate::api::InputReceipt;
+use crate::ids::{InputId, SessionId, TimestampMs};
+use crate::monitor::ScreenView;
+use crate::session::frames;
+use crate::session::hub::HubError;
+use crate::session::hub::session::Env;
+use crate::session::protocol::{ToHost, frame};
+
+/// A screen that changes all the time for so long cannot be answered, ms.
+const RESTLESS_MS: i64 = 2_000;
+
+/// An answer to a prompt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// Of this session.
+    pub session: SessionId,
+    /// Which prompt, as the monitor counts.
+    pub episode: u32,
+    /// Its hash.
+    pub hash: String,
+    /// Sent twice, it is typed once.
+    pub input: InputId,
+    /// What is typed.
+    pub bytes: Vec<u8>,
+}
+
+/// Hears what became of an answer.
+pub(in crate::session::hub) struct Tell(Box<dyn FnOnce(Result<InputReceipt, HubError>) + Send>);
+
+impl Tell {
+    pub(in crate::session::hub) fn new(
+        hear: impl FnOnce(Result<InputReceipt, HubError>) + Send + 'static,
+    ) -> Self {
+        Self(Box::new(hear))
+    }
+
+    pub(in crate::session::hub) fn tell(self, outcome: Result<InputReceipt, HubError>) {
+        (self.0)(outcome);
+    }
+}
+
+impl std::fmt::Debug for Tell {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Tell")
+    }
+}
+
+/// How far an answer is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// The screen is looked at once there is so much output.
+    Due(u64),
+    /// The host has it.
+    Sent,
+}
+
+/// Whether an answer is the one that counts.
+enum Claim {
+    Granted,
+    /// Another one was first.
+    Taken,
+    /// Its prompt is over.
+    Moved,
+}
+
+#[derive(Debug)]
+pub(super) struct Pending {
+    answer: Answer,
+    tell: Tell,
+    stage: Stage,
+    until: TimestampMs,
+}
+
+impl Monitored {
+    /// When the patience with a screen ends that does not rest.
+    pub(super) fn answers_due(&self) -> Option<TimestampMs> {
+        self.answers.iter().map(|pending| pending.until).min()
+    }
+
+    /// Whether the prompt stands there as it was when it was answered.
+    fn stands(&self, answer: &Answer, view: &ScreenView) -> bool {
+        let same = |episode: u32, hash: &str| episode == answer.episode && hash == answer.hash;
+        self.verdict().is_some_and(|verdict| same(verdict.episode, &verdict.hash)) && self.arbiter.holds(view)
+    }
+
+    /// Whether this answer may be typed. The same one again may: the host knows whether it typed it.
+    fn claim(&mut self, answer: &Answer) -> Claim {
+        let own = (answer.episode, answer.input);
+        match self.answered {
+            Some(first) if first == own => Claim::Granted,
+            Some((episode, _)) if episode == answer.episode => Claim::Taken,
+            _ if self.verdict().is_none_or(|verdict| verdict.episode != answer.episode) => Claim::Moved,
+            _ => {
+                self.answered = Some(own);
+                Claim::Granted
+            }
+        }
+    }
+
+    /// Nothing of it was typed: another one may come.
+    fn release(&mut self, answer: &Answer) {
+        if self.answered == Some((answer.episode, answer.input)) {
+            self.answered = None;
+        }
+    }
+}
+
+impl Session {
+    /// Takes an answer. The first one of a prompt counts.
+    pub(in crate::session::hub) fn answer(&mut self, answer: Answer, tell: Tell, env: &mut Env) {
+        let id = self.id;
+        let Some(monitored) = &mut self.monitored else {
+            return tell.tell(Err(HubError::NotATerminal { id }));
+        };
+        match monitored.claim(&answer) {
+            Claim::Taken => tell.tell(Err(HubError::Answered { id })),
+            Claim::Moved => {
+                let screen = self.lowest_rows(env);
+                tell.tell(Err(HubError::PromptMoved { id, screen }));
+            }
+            Claim::Granted => {
+                let until = env.clock.now() + RESTLESS_MS;
+                monitored.answers.push(Pending { answer, tell, stage: Stage::Due(self.next), until });
+                env.judge.push(id);
+            }
+        }
+    }
+
+    /// Looks at what can be decided now.
+    pub(super) fn advance_answers(&mut self, monitored: &mut Monitored, now: TimestampMs, env: &mut Env) {
+        if monitored.answers.is_empty() {
+            return;
+        }
+        for mut pending in std::mem::take(&mut monitored.answers) {
+            if let Stage::Due(at) = pending.stage {
+                let view = if self.next >= at { self.view(env) } else { None };
+                match view {
+                    Some(view) => {
+                        if monitored.judged != self.next {
+                            monitored.judged = self.next;
+                            monitored.arbiter.screen(view.clone(), now);
+                        }
+                        if !monitored.stands(&pending.answer, &view) {
+                            monitored.release(&pending.answer);
+                            let screen = self.lowest_rows(env);
+                            pending.tell.tell(Err(HubError::PromptMoved { id: self.id, screen }));
+                            continue;
+                        }
+                        self.send_answer(&pending.answer, env);
+                        pending.stage = Stage::Sent;
+                    }
+                    None if now >= pending.until => {
+                        monitored.release(&pending.answer);
+                        pending.tell.tell(Err(HubError::Restless { id: self.id }));
+                        continue;
+                    }
+                    None => {}
+                }
+            }
+            monitored.answers.push(pending);
+        }
+    }
+
+    fn send_answer(&self, answer: &Answer, env: &mut Env) {
+        env.say(&ToHost::InputAt { session: self.id, input: answer.input, output_bytes: self.next });
+        frames::put_bytes(&mut env.out, frame::INPUT, self.id, 0, &answer.bytes);
+    }
+
+    /// The host says what became of an input. True where it was an answer.
+    pub(in crate::session::hub) fn answer_taken(
+        &mut self,
+        input: InputId,
+        outcome: &Result<InputReceipt, HubError>,
+        env: &mut Env,
+    ) -> bool {
+        let Some(monitored) = &mut self.monitored else { return false };
+        let all: Vec<Pending> = monitored.answers.extract_if(.., |it| it.answer.input == input).collect();
+        let any = !all.is_empty();
+        for pending in all {
+            match outcome {
+                Ok(_) => monitored.typed(env.clock.now()),
+                Err(_) => monitored.release(&pending.answer),
+            }
+            pending.tell.tell(outcome.clone());
+        }
+        if any {
+            env.judge.push(self.id);
+        }
+        any
+    }
+
+    /// There is more output than an answer was for: it is looked at again once that is here.
+    pub(in crate::session::hub) fn answer_moved(&mut self, input: InputId, output: u64, env: &mut Env) {
+        let (id, now) = (self.id, env.clock.now());
+        let Some(monitored) = &mut self.monitored else { return };
+        let mut restless = Vec::new();
+        for mut pending in std::mem::take(&mut monitored.answers) {
+            if pending.answer.input == input {
+                pending.stage = Stage::Due(output);
+                if now >= pending.until {
+                    restless.push(pending);
+                    continue;
+                }
+            }
+            monitored.answers.push(pending);
+        }
+        for pending in restless {
+            monitored.release(&pending.answer);
+            pending.tell.tell(Err(HubError::Restless { id }));
+        }
+        env.judge.push(id);
+    }
+
+    /// It is over, or the host is gone: whoever waits is told. What the host has may have been typed.
+    pub(in crate::session::hub) fn fail_answers(&mut self, why: &HubError) {
+        let Some(monitored) = &mut self.monitored else { return };
+        for pending in std::mem::take(&mut monitored.answers) {
+            if pending.stage != Stage::Sent {
+                monitored.release(&pending.answer);
+            }
+            pending.tell.tell(Err(why.clone()));
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! What waits for a human, how it was answered, and what was said about it.
+
+use rusqlite::{Connection, Row, ToSql};
+use ulid::Ulid;
+
+use super::values::{json, maybe_ulid, named, task};
+use super::{PAGE_MAX, Reader};
+use crate::api::{AskAnswer, AskView, ClosedItem, InboxItem, ThreadMessage};
+use crate::event::{AnswerRecord, AskType, Layer, PromptKind, Urgency};
+use crate::ids::{InboxId, InputId, RunId, SessionId};
+use crate::store::error::{RowError, StoreError};
+
+/// What an item is read from.
+const COLUMNS: &str = "id, run, task, session, kind, question, options, since_ms, confidence, layer, episode,
+    hash, screen, ask_type, urgency, thread, until_ms, answer, closed_ms, closed, detail, ask, waits, input";
+
+/// Messages of a thread that are given, the newest.
+const MESSAGES_MAX: u32 = 1000;
+
+/// Which items are asked for; both: those that both are true of.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct InboxFilter {
+    /// Only of this run.
+    pub run: Option<RunId>,
+    /// Only of this session.
+    pub session: Option<SessionId>,
+}
+
+/// An item with what only the node needs of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KnownItem {
+    /// As people get it.
+    pub item: InboxItem,
+    /// The input that made it, where the session asked.
+    pub ask: Option<InputId>,
+    /// Its session does nothing until it is answered.
+    pub waits: bool,
+    /// The answer that it has, with its input.
+    pub answer: Option<(AnswerRecord, InputId)>,
+}
+
+impl Reader {
+    /// What waits, oldest first, at most 1,000 items.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn inbox(&self, filter: InboxFilter) -> Result<Vec<InboxItem>, StoreError> {
+        Ok(self.open_items(filter)?.into_iter().map(|known| known.item).collect())
+    }
+
+    /// The same, with what the node needs of them.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn open_items(&self, filter: InboxFilter) -> Result<Vec<KnownItem>, StoreError> {
+        let run = filter.run.map(|run| run.0.to_bytes());
+        let session = filter.session.map(|session| session.0.to_bytes());
+        self.view("read the inbox", |conn| {
+            let which = "closed_ms IS NULL AND (?1 IS NULL OR run = ?1) AND (?2 IS NULL OR session = ?2)
+                ORDER BY since_ms, key";
+            select(conn, which, &[&run, &session])
+        })
+    }
+
+    /// The item that a person means: its letters, or the first of them where no other open one begins so.
+    /// One that is closed only by all of them.
+    ///
+    /// # Errors
+    /// None or several fit; or the store cannot be read.
+    pub fn item(&self, name: &str) -> Result<KnownItem, StoreError> {
+        let name = name.to_ascii_lowercase();
+        let letters = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_lowercase());
+        let missing =
+            || StoreError::NotFound { what: "item of the inbox", name: name.chars().take(100).collect() };
+        if !letters || name.len() > InboxId::LETTERS {
+            return Err(missing());
+        }
+        let found = self.view("look an item up", |conn| {
+            let end = format!("{name}{{");
+            let open = select(conn, "closed_ms IS NULL AND id >= ?1 AND id < ?2", &[&name, &end])?;
+            if !open.is_empty() {
+                return Ok(open);
+            }
+            let mut closed = select(conn, "id = ?1 ORDER BY key DESC", &[&name])?;
+            closed.truncate(1);
+            Ok(closed)
+        })?;
+        let exact: Vec<&KnownItem> = found.iter().filter(|known| known.item.id.0 == name).collect();
+        match (exact.as_slice(), found.as_slice()) {
+            ([only], _) => Ok((*only).clone()),
+            ([], [only]) => Ok(only.clone()),
+            ([], []) => Err(missing()),
+            _ => {
+                let candidates = found.iter().take(8).map(|known| describe(&known.item)).collect();
+                Err(StoreError::Ambiguous { what: "item of the inbox", name, candidates })
+            }
+        }
+    }
+
+    /// Something that this session asked.
+    ///
+    /// # Errors
+    /// It asked no such thing; or the store cannot be read.
+    pub fn ask(&self, session: SessionId, item: &InboxId) -> Result<AskView, StoreError> {
+        let bytes = session.0.to_bytes();
+        let mut found = self.view("read an ask", |conn| {
+            select(conn, "session = ?1 AND id = ?2 AND ask IS NOT NULL ORDER BY key DESC", &[&bytes, &item.0])
+        })?;
+        found.truncate(1);
+        found
+            .pop()
+            .map(ask_view)
+            .ok_or_else(|| StoreError::NotFound { what: "ask of this session", name: item.0.clone() })
+    }
+
+    /// The newest messages of a thread, oldest first.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn thread(&self, thread: &InboxId) -> Result<Vec<ThreadMessage>, StoreError> {
+        self.view("read a thread", |conn| {
+            let mut read = conn.prepare_cached(
+                "SELECT at_ms, by, what, text, item FROM
+                    (SELECT * FROM thread_messages WHERE thread = ?1 ORDER BY key DESC LIMIT ?2)
+                 ORDER BY key",
+            )?;
+            let rows = read.query_map((&thread.0, MESSAGES_MAX), |row| {
+                Ok(ThreadMessage {
+                    at_ms: row.get(0)?,
+                    by: row.get(1)?,
+                    what: row.get(2)?,
+                    text: row.get(3)?,
+                    item: row.get::<_, Option<String>>(4)?.map(InboxId),
+                })
+            })?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+    }
+}
+
+/// An item as a candidate.
+fn describe(item: &InboxItem) -> String {
+    let of = match (&item.run, &item.task, &item.session) {
+        (Some(run), Some(task), _) => format!("{task} of run {}", run.short()),
+        (_, _, Some(session)) => format!("session {}", session.short()),
+        _ => "no session".to_owned(),
+    };
+    format!("{} ({}, {of})", item.id, item.kind)
+}
+
+fn select(conn: &Connection, which: &str, params: &[&dyn ToSql]) -> Result<Vec<KnownItem>, RowError> {
+    let mut read =
+        conn.prepare_cached(&format!("SELECT {COLUMNS} FROM inbox WHERE {which} LIMIT {PAGE_MAX}"))?;
+    let mut rows = read.query(params)?;
+    let mut items = Vec::new();
+    while let Some(row) = rows.next()? {
+        items.push(known_item(row)?);
+    }
+    Ok(items)
+}
+
+fn known_item(row: &Row<'_>) -> Result<KnownItem, RowError> {
+    let has_task = row.get_ref(2)? != rusqlite::types::ValueRef::Null;
+    let answer: Option<AnswerRecord> = json(row, 17)?;
+    let closed = match row.get::<_, Option<i64>>(18)? {
+        None => None,
+        Some(at_ms) => Some(ClosedItem {
+            at_ms,
+            how: row.get::<_, Option<String>>(19)?.unwrap_or_default(),
+            by: answer.as_ref().map(|answer| answer.by.clone()),
+            text: match &answer {
+                Some(answer) => Some(answer.text.clone()),
+                None => row.get(20)?,
+            },
+        }),
+    };
+    let optional = |column: usize| -> Result<Option<String>, RowError> { Ok(row.get(column)?) };
+    let item = InboxItem {
+        id: InboxId(row.get(0)?),
+        run: maybe_ulid(row, 1)?.map(RunId),
+        task: has_task.then(|| task(row, 2)).transpose()?,
+        session: maybe_ulid(row, 3)?.map(SessionId),
+        kind: named(row, 4, PromptKind::parse)?,
+        question: row.get(5)?,
+        options: json(row, 6)?,
+        since: row.get(7)?,
+        confidence: row.get(8)?,
+        layer: optional(9)?.as_deref().and_then(Layer::parse),
+        episode: row.get(10)?,
+        hash: row.get(11)?,
+        screen: row.get(12)?,
+        ask_type: optional(13)?.as_deref().and_then(AskType::parse),
+        urgency: named(row, 14, Urgency::parse)?,
+        thread: optional(15)?.map(InboxId),
+        answered_by: answer.as_ref().filter(|_| closed.is_none()).map(|answer| answer.by.clone()),
+        until_ms: row.get(16)?,
+        closed,
+    };
+    let id = |column| -> Result<Option<Ulid>, RowError> { maybe_ulid(row, column) };
+    Ok(KnownItem {
+        item,
+        ask: id(21)?.map(InputId),
+        waits: row.get(22)?,
+        answer: answer.zip(id(23)?.map(InputId)),
+    })
+}
+
+fn ask_view(known: KnownItem) -> AskView {
+    let KnownItem { item, answer, .. } = known;
+    let withdrawn = item.closed.as_ref().filter(|_| answer.is_none()).map(|closed| match &closed.text {
+        Some(text) => text.clone(),
+        None => "its session has ended".to_owned(),
+    });
+    AskView {
+        thread: item.thread.unwrap_or_else(|| item.id.clone()),
+        id: item.id,
+        text: item.question,
+        answer: answer.zip(item.closed).map(|((answer, _), closed)| AskAnswer {
+            option: answer.option,
+            text: answer.text,
+            reason: answer.reason,
+            by: answer.by,
+            at_ms: closed.at_ms,
+        }),
+        withdrawn,
+    }
+}

@@ -1,0 +1,275 @@
+//! What waits for a human: prompts, asks, approvals; answers; threads; and an older store's approvals.
+
+use rusqlite::Connection;
+
+use super::support::{
+    Home, assert_sound, assigned, created, draft, run_id, seeds_of_dag, session_id, succeeded, task, ulid,
+};
+use crate::api::InboxItem;
+use crate::event::{
+    AnswerRecord, AskRecord, AskType, EndReason, EventBody, PromptKind, PromptOption, PromptRecord,
+    QueueReason, SaidKind, SaidRecord, TaskChange, TaskState, Urgency,
+};
+use crate::ids::{InboxId, InputId};
+use crate::store::schema::{MIGRATIONS, migrate};
+use crate::store::{InboxFilter, StoreError, Writer};
+
+/// A run whose task `a` is at work, and what appends to it.
+struct Story {
+    home: Home,
+    writer: Writer,
+    next: u128,
+    at_ms: i64,
+}
+
+impl Story {
+    fn new() -> Self {
+        let home = Home::new();
+        let writer = home.writer();
+        let mut story = Self { home, writer, next: 1, at_ms: 0 };
+        let run = draft(Some(run_id(1)), 1, created("d", 3));
+        story.writer.append_run(&run, ulid(1), &seeds_of_dag()).unwrap();
+        story.add(EventBody::RunStarted {});
+        story.add(assigned("a", 1, session_id(1)));
+        story
+    }
+
+    fn add(&mut self, body: EventBody) {
+        self.next += 1;
+        self.at_ms += 10;
+        self.writer.append(&draft(Some(run_id(1)), self.at_ms, body), ulid(self.next)).unwrap();
+        self.writer.commit().unwrap();
+    }
+
+    fn open(&self) -> Vec<InboxItem> {
+        self.home.readers().get().unwrap().inbox(InboxFilter::default()).unwrap()
+    }
+
+    fn item(&self, id: &InboxId) -> InboxItem {
+        self.home.readers().get().unwrap().item(&id.0).unwrap().item
+    }
+
+    /// What is projected is what the events say.
+    fn check(self) {
+        drop(self.writer);
+        assert_sound(&self.home.path());
+    }
+}
+
+fn prompt(episode: u32) -> PromptRecord {
+    let mut prompt = PromptRecord::bare(session_id(1), episode, PromptKind::Permission);
+    prompt.question = format!("Run it? {episode}");
+    prompt.options = PromptOption::of_permissions();
+    prompt.hash = "0123456789abcdef".into();
+    prompt
+}
+
+fn blocked(prompt: PromptRecord) -> EventBody {
+    EventBody::SessionBlocked { session: session_id(1), task: Some(task("a")), prompt: Box::new(prompt) }
+}
+
+fn recovered(episode: u32) -> EventBody {
+    EventBody::SessionRecovered { session: session_id(1), task: Some(task("a")), episode }
+}
+
+fn answered(item: &InboxId, input: u128) -> EventBody {
+    let answer = AnswerRecord {
+        option: Some("allow".into()),
+        text: "allow".into(),
+        reason: Some("looks right".into()),
+        by: "uid:7".into(),
+        bytes: 2,
+    };
+    EventBody::SessionAnswered {
+        session: session_id(1),
+        task: Some(task("a")),
+        item: item.clone(),
+        input: InputId(ulid(input)),
+        answer: Box::new(answer),
+    }
+}
+
+fn ask(n: u128, thread: Option<InboxId>) -> AskRecord {
+    let ask = InputId(ulid(n));
+    let item = InboxId::of_ask(session_id(1), ask);
+    AskRecord {
+        thread: thread.unwrap_or_else(|| item.clone()),
+        item,
+        ask,
+        ask_type: AskType::Permission,
+        text: format!("May I? {n}"),
+        options: PromptOption::of_permissions(),
+        urgency: Urgency::High,
+        waits: true,
+    }
+}
+
+fn asked(ask: &AskRecord) -> EventBody {
+    EventBody::SessionAsked { session: session_id(1), task: Some(task("a")), ask: Box::new(ask.clone()) }
+}
+
+fn approval(prompt: &str) -> EventBody {
+    let queued = Some(QueueReason::Approval { prompt: prompt.into(), until_ms: Some(99) });
+    let change = TaskChange { task: task("b"), state: TaskState::Queued, end: None, queued };
+    EventBody::TaskStatus { changes: vec![change] }
+}
+
+#[test]
+fn a_prompt_waits_until_it_is_gone_and_an_answer_stays_with_it() {
+    let mut story = Story::new();
+    story.add(blocked(prompt(1)));
+    let first = story.open().pop().unwrap();
+    assert_eq!((first.kind, first.question.as_str()), (PromptKind::Permission, "Run it? 1"));
+    assert_eq!((first.since, first.episode, first.options.len()), (30, Some(1), 2));
+    assert_eq!((first.run, first.task.clone()), (Some(run_id(1)), Some(task("a"))));
+    story.add(answered(&first.id, 77));
+    assert_eq!(story.open()[0].answered_by.as_deref(), Some("uid:7"), "it stays");
+    let void = EventBody::AnswerVoid {
+        session: session_id(1),
+        task: None,
+        item: first.id.clone(),
+        input: InputId(ulid(77)),
+        detail: "moved".into(),
+    };
+    story.add(void);
+    assert_eq!(story.open()[0].answered_by, None);
+    story.add(answered(&first.id, 78));
+    story.add(recovered(1));
+    assert!(story.open().is_empty());
+    let closed = story.item(&first.id).closed.unwrap();
+    assert_eq!((closed.how.as_str(), closed.by.as_deref()), ("answered", Some("uid:7")));
+    // The same question again is another item.
+    story.add(blocked(prompt(2)));
+    let second = story.open().pop().unwrap();
+    assert_ne!(second.id, first.id);
+    story.add(recovered(2));
+    assert_eq!(story.item(&second.id).closed.unwrap().how, "recovered");
+    story.check();
+}
+
+#[test]
+fn an_ask_is_one_item_also_while_its_session_waits_for_it() {
+    let mut story = Story::new();
+    let asks = [ask(50, None), ask(51, Some(ask(50, None).item)), ask(52, None)];
+    story.add(asked(&asks[0]));
+    let mut waits = prompt(1);
+    (waits.item, waits.ask) = (asks[0].item.clone(), Some(asks[0].ask));
+    story.add(blocked(waits));
+    let item = story.open().pop().unwrap();
+    assert_eq!((item.id.clone(), item.episode, item.urgency), (asks[0].item.clone(), Some(1), Urgency::High));
+    story.add(recovered(1));
+    assert_eq!(story.open().len(), 1, "that it waits no more does not answer it");
+    let view = |story: &Story, n: usize| {
+        story.home.readers().get().unwrap().ask(session_id(1), &asks[n].item).unwrap()
+    };
+    assert_eq!((view(&story, 0).answer, view(&story, 0).withdrawn), (None, None));
+    story.add(answered(&asks[0].item, 60));
+    let answer = view(&story, 0).answer.unwrap();
+    assert_eq!((answer.option.as_deref(), answer.reason.as_deref()), (Some("allow"), Some("looks right")));
+    story.add(asked(&asks[1]));
+    let said = SaidRecord {
+        kind: SaidKind::Progress,
+        text: "half".into(),
+        urgency: Urgency::Low,
+        percent: Some(50),
+        thread: Some(asks[0].item.clone()),
+    };
+    let say = |said| EventBody::SessionSaid { session: session_id(1), task: None, said: Box::new(said) };
+    story.add(say(said.clone()));
+    story.add(say(SaidRecord {
+        kind: SaidKind::Notice,
+        text: "on".into(),
+        percent: None,
+        thread: None,
+        ..said
+    }));
+    let withdrawn = EventBody::AskWithdrawn {
+        session: session_id(1),
+        task: None,
+        item: asks[1].item.clone(),
+        detail: "nobody waits".into(),
+    };
+    story.add(withdrawn);
+    assert_eq!(view(&story, 1).withdrawn.as_deref(), Some("nobody waits"));
+    let reader = story.home.readers().get().unwrap();
+    let messages = reader.thread(&asks[0].item).unwrap();
+    let what: Vec<&str> = messages.iter().map(|message| message.what.as_str()).collect();
+    assert_eq!(what, ["asked", "answered", "asked", "progress", "withdrawn"]);
+    assert_eq!((messages[1].by.as_str(), messages[1].text.as_str()), ("uid:7", "allow: looks right"));
+    let told = reader.run_detail(run_id(1)).unwrap().tasks[0].said.clone().unwrap();
+    assert_eq!((told.text.as_str(), told.percent), ("on", Some(50)));
+    drop(reader);
+    story.add(asked(&asks[2]));
+    story.add(succeeded("a", 1, session_id(1), 500));
+    assert!(story.open().is_empty(), "its session ended");
+    assert_eq!(view(&story, 2).withdrawn.as_deref(), Some("its session has ended"));
+    story.check();
+}
+
+#[test]
+fn approvals_are_items_that_close_with_their_decision() {
+    let mut story = Story::new();
+    story.add(approval("Deploy?"));
+    let first = story.open().pop().unwrap();
+    assert_eq!((first.kind, first.until_ms, first.session), (PromptKind::Approval, Some(99), None));
+    story.add(EventBody::TaskApproved { task: task("b"), by: "uid:1".into(), comment: Some("go".into()) });
+    let closed = story.item(&first.id).closed.unwrap();
+    assert_eq!((closed.by.as_deref(), closed.text.as_deref()), (Some("uid:1"), Some("approve")));
+    story.add(approval("Again?"));
+    let second = story.open().pop().unwrap();
+    assert_ne!(first.id, second.id);
+    let end = Some(EndReason::Rejected { by: "uid:2".into(), reason: "no".into() });
+    let change = TaskChange { task: task("b"), state: TaskState::Failed, end, queued: None };
+    story.add(EventBody::TaskStatus { changes: vec![change] });
+    assert_eq!(story.item(&second.id).closed.unwrap().by.as_deref(), Some("uid:2"));
+    story.add(approval("A third time?"));
+    story.add(EventBody::RunCancelled {});
+    assert!(story.open().is_empty());
+    story.check();
+}
+
+#[test]
+fn an_item_is_found_by_the_first_of_its_letters() {
+    let mut story = Story::new();
+    let (first, second) = (ask(1, None), ask(2, None));
+    story.add(asked(&first));
+    story.add(asked(&second));
+    let find =
+        |story: &Story, name: &str| story.home.readers().get().unwrap().item(name).map(|known| known.item.id);
+    for ask in [&first, &second] {
+        assert_eq!(find(&story, &ask.item.0.to_uppercase()).unwrap(), ask.item);
+    }
+    let own = first.item.0.chars().zip(second.item.0.chars()).take_while(|(a, b)| a == b).count() + 1;
+    assert_eq!(find(&story, &first.item.0[..own]).unwrap(), first.item);
+    for bad in ["", "0", "abcdefg", "zz'", &"ä".repeat(200)] {
+        assert!(matches!(find(&story, bad), Err(StoreError::NotFound { .. })), "{bad}");
+    }
+    // The same letters twice (forced here) need more to be told apart.
+    let mut twin = ask(3, None);
+    twin.item = first.item.clone();
+    story.add(asked(&twin));
+    assert!(matches!(find(&story, &first.item.0), Err(StoreError::Ambiguous { .. })));
+    story.add(answered(&second.item, 9));
+    assert!(find(&story, &second.item.0[..5]).is_err() && find(&story, &second.item.0).is_ok());
+}
+
+#[test]
+fn an_older_store_gets_the_approvals_that_wait_in_it() {
+    let mut story = Story::new();
+    story.add(approval("Deploy?"));
+    let expected = story.open();
+    let home = story.home;
+    drop(story.writer);
+    // As version 2 had it: the same events, no inbox.
+    let conn = Connection::open(home.path()).unwrap();
+    conn.execute_batch(
+        "DROP TABLE inbox; DROP TABLE thread_messages; DROP TABLE session_said; PRAGMA user_version=2",
+    )
+    .unwrap();
+    drop(conn);
+    drop(home.writer());
+    assert_eq!(home.readers().get().unwrap().inbox(InboxFilter::default()).unwrap(), expected);
+    assert_sound(&home.path());
+    let mut conn = Connection::open(home.path()).unwrap();
+    migrate(&home.path(), &mut conn, MIGRATIONS).unwrap();
+}
