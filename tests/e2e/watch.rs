@@ -67,6 +67,32 @@ fn a_run_is_seen_attached_to_and_answered() {
 }
 
 #[test]
+fn a_prompt_of_a_session_is_answered_once_and_for_that_prompt() {
+    let cis = Cis::new();
+    cis.start(
+        r#"
+version = 1
+[dag]
+id = "asks"
+[[tasks]]
+id = "ask"
+script = 'printf "Your name: "; read -r x; echo "$x" >> "$E2E_WORK/got"; echo "got:$x"; read -r _'
+"#,
+    );
+    let mut terminal = cis.terminal(&["dag", "watch"]);
+    terminal.wait_for("1 waits for you: ask (");
+    terminal.type_keys("a");
+    terminal.wait_for("In words:");
+    terminal.type_keys("ada\r");
+    terminal.wait_for("got:ada");
+    assert_eq!(cis.read("got"), "ada\n");
+    // It waits again: that is another prompt, and the form for the first one is gone.
+    terminal.wait_for("1 waits for you: ask (");
+    terminal.type_keys("q");
+    assert_eq!(terminal.wait_exit(), 0);
+}
+
+#[test]
 fn a_run_is_paused_cancelled_and_tried_again_and_its_end_stays_in_sight() {
     let cis = Cis::new();
     let run = cis.start(RUN);

@@ -106,7 +106,7 @@ fn asked(scene: &Scene<'_>, index: Index, width: usize) -> Vec<(String, Style)> 
             head += &format!(", {} left", span(scene.now, until));
         }
         if let Some(by) = &asked.answered_by {
-            head += &format!("; answered by {}, and still there", clean(by));
+            head += &format!("; answered by {}", clean(by));
         }
         lines.push((head, ATTENTION));
         lines.extend(question(&asked.question, width).into_iter().map(|line| (line, BOLD)));

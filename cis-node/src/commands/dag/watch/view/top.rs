@@ -111,8 +111,10 @@ fn waiting(buf: &mut Buffer, area: Rect, scene: &Scene<'_>) -> u16 {
         } else {
             pen.to(names_at);
         }
+        let by =
+            asked.answered_by.as_deref().map(|by| format!(", answered by {}", clean(by))).unwrap_or_default();
         pen.put_cut(&line.name, 30, BOLD)
-            .put(&format!(" ({}, {})", asked.kind, span(asked.since_ms, scene.now)), DIM);
+            .put(&format!(" ({}, {}{by})", asked.kind, span(asked.since_ms, scene.now)), DIM);
         if !asked.question.is_empty() {
             pen.put(" ", PLAIN).put_rest(&clean(&asked.question.replace('\n', " ")), PLAIN);
         }
