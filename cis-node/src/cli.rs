@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    completions, config, dag, doctor, group, init, man, node, session, session_host, status, store,
+    answer, completions, config, dag, doctor, group, inbox, init, man, node, session, session_host, status,
+    store, task,
 };
 
 /// How commands end, for their help.
@@ -57,6 +58,11 @@ pub(crate) enum Command {
     /// Sessions without a run
     #[command(subcommand)]
     Session(session::Command),
+    Inbox(inbox::Args),
+    Answer(answer::Args),
+    /// From inside a session: ask people, tell them something, hand in results
+    #[command(subcommand)]
+    Task(task::Command),
     /// The node: the process that does the work
     #[command(subcommand)]
     Node(node::Command),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -78,14 +78,13 @@ impl Context {
     /// a node that a session started would be a process of that session.
     pub(crate) fn client(&self) -> Result<Client, CliError> {
         if self.session.is_some() {
-            self.wait_for_node()?;
-        } else {
-            node_start::ensure(&self.home, &self.overrides, false)?;
+            wait_for_node(&self.socket())?;
+            let socket = self.socket();
+            let client = self.client_of_running();
+            return Ok(client.with_revive(Arc::new(move || wait_for_node(&socket).is_ok())));
         }
+        node_start::ensure(&self.home, &self.overrides, false)?;
         let client = self.client_of_running();
-        if self.session.is_some() {
-            return Ok(client);
-        }
         let (home, overrides) = (self.home.clone(), self.overrides.clone());
         Ok(client.with_revive(Arc::new(move || node_start::ensure(&home, &overrides, false).is_ok())))
     }
@@ -94,24 +93,6 @@ impl Context {
     pub(crate) fn client_of_running(&self) -> Client {
         let token = self.session.as_ref().and_then(|session| session.token.as_deref());
         Client::new(self.socket(), token)
-    }
-
-    fn wait_for_node(&self) -> Result<(), CliError> {
-        let socket = self.socket();
-        let give_up = Instant::now() + SESSION_PATIENCE;
-        // Nothing tells when somebody begins to listen at a path: the condition is polled.
-        while UnixStream::connect(&socket).is_err() {
-            if Instant::now() >= give_up {
-                let waited = SESSION_PATIENCE.as_secs();
-                return Err(CliError::unavailable(format!(
-                    "the node of this session did not answer at {} for {waited} s",
-                    socket.display()
-                ))
-                .hint("inside of a session no node is started; outside, `cis node start --detach` does it"));
-            }
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        Ok(())
     }
 
     /// Runs a verb's future to its end.
@@ -125,6 +106,24 @@ impl Context {
         runtime.shutdown_background();
         result
     }
+}
+
+/// Waits for the node of this session.
+fn wait_for_node(socket: &Path) -> Result<(), CliError> {
+    let give_up = Instant::now() + SESSION_PATIENCE;
+    // Nothing tells when somebody begins to listen at a path: the condition is polled.
+    while UnixStream::connect(socket).is_err() {
+        if Instant::now() >= give_up {
+            let waited = SESSION_PATIENCE.as_secs();
+            return Err(CliError::unavailable(format!(
+                "the node of this session did not answer at {} for {waited} s",
+                socket.display()
+            ))
+            .hint("inside of a session no node is started; outside, `cis node start --detach` does it"));
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    Ok(())
 }
 
 /// The environment that a submitted run or session gets: ours, without what is a session's own. Variables
@@ -152,7 +151,7 @@ pub(crate) fn current_dir() -> Result<String, CliError> {
 }
 
 /// `path`, made absolute, as text.
-pub(crate) fn absolute(path: &std::path::Path) -> Result<String, CliError> {
+pub(crate) fn absolute(path: &Path) -> Result<String, CliError> {
     let path = std::path::absolute(path)
         .map_err(|error| CliError::bad_input(format!("`{}` is no path: {error}", path.display())))?;
     utf8(path)

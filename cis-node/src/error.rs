@@ -123,6 +123,12 @@ impl CliError {
         if let Some(hint) = hint {
             let _ = writeln!(text, "{HINT}hint{HINT:#}: {}", clean(hint));
         }
+        if let Self::Problem(problem) = self
+            && let Some(item) = &problem.item
+        {
+            text.push_str(&output::human::inbox_item(item, crate::input_id::now_ms()));
+            text.push_str(&output::human::screen(&item.screen));
+        }
         text
     }
 }

@@ -126,6 +126,9 @@ pub enum ToWorker {
         fence: Fence,
         /// Between the two, ms.
         grace_ms: u64,
+        /// Its result was handed in: what it leaves is collected as after an end of its own.
+        #[serde(default)]
+        keep: bool,
     },
     /// The result is recorded: forget it.
     Ack {
@@ -237,6 +240,24 @@ pub struct Report {
     pub log_bytes: u64,
     /// SHA-256 of the kept log, where it was asked for (remote workers).
     pub log_hash: Option<BlobId>,
+}
+
+impl Report {
+    /// Of an attempt that has no more to tell than how it ended: no process did, or nobody saw what it left.
+    #[must_use]
+    pub fn bare(outcome: AttemptOutcome, started_ms: Option<TimestampMs>, ended_ms: TimestampMs) -> Self {
+        Self {
+            outcome,
+            exit: None,
+            started_ms,
+            ended_ms,
+            outputs: BTreeMap::new(),
+            artifacts: Vec::new(),
+            cached: None,
+            log_bytes: 0,
+            log_hash: None,
+        }
+    }
 }
 
 /// Who runs attempts. Must not block: answers come back as [`FromWorker`] inputs.

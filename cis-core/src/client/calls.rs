@@ -7,11 +7,15 @@ use hyper::body::Bytes;
 use super::query::ToQuery as _;
 use super::{Client, ClientError, LogStream};
 use crate::api::{
-    CleanReport, CleanStore, CreateRun, CreateSession, Decide, GroupView, InputReceipt, KillSession,
-    ListRuns, ListSessions, Listing, NodeView, ReadLog, ReadTime, RetryRun, RunDetail, RunView, SendInput,
-    SessionView, StopNode, TaskContext, TimeView, WhyView, paths,
+    Answer, AnswerReceipt, Ask, AskView, CleanReport, CleanStore, CreateRun, CreateSession, Decide,
+    ExplainView, GroupView, HandIn, InboxItem, InputReceipt, KillSession, ListInbox, ListRuns, ListSessions,
+    Listing, NodeView, ReadAsk, ReadLog, ReadTime, RetryRun, RunDetail, RunView, Say, SendInput, SessionView,
+    StopNode, TaskContext, ThreadMessage, TimeView, WhyView, paths,
 };
 use crate::dag::Group;
+
+/// By this name the session whose token is shown calls itself.
+const SELF: &str = "self";
 
 /// All of them fail alike: [`ClientError::Problem`] is the node's answer, the others say that there was none.
 #[allow(clippy::missing_errors_doc, reason = "said once, above")]
@@ -152,6 +156,51 @@ impl Client {
         let path = paths::fill(paths::SESSION_SCREEN, &[session]);
         let bytes = self.call(Method::GET, &path, Bytes::new()).await?;
         Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    /// What waits for a human, oldest first.
+    pub async fn inbox(&self, which: &ListInbox) -> Result<Listing<InboxItem>, ClientError> {
+        self.get(&which.on(paths::INBOX.to_owned())).await
+    }
+
+    /// An item of the inbox.
+    pub async fn inbox_item(&self, item: &str) -> Result<InboxItem, ClientError> {
+        self.get(&paths::fill(paths::INBOX_ITEM, &[item])).await
+    }
+
+    /// Answers it. The first answer counts; sent twice with the same input id, it is given once.
+    pub async fn answer(&self, item: &str, answer: &Answer) -> Result<AnswerReceipt, ClientError> {
+        self.post_once(&paths::fill(paths::INBOX_ANSWER, &[item]), answer).await
+    }
+
+    /// What was said in the thread of an item.
+    pub async fn thread(&self, item: &str) -> Result<Listing<ThreadMessage>, ClientError> {
+        self.get(&paths::fill(paths::THREAD, &[item])).await
+    }
+
+    /// Asks people something, as the session whose token this client shows.
+    pub async fn ask(&self, ask: &Ask) -> Result<AskView, ClientError> {
+        self.post_once(&paths::fill(paths::SESSION_ASKS, &[SELF]), ask).await
+    }
+
+    /// How that stands; with a wait, once it is over, or after that.
+    pub async fn read_ask(&self, item: &str, how: &ReadAsk) -> Result<AskView, ClientError> {
+        self.get(&how.on(paths::fill(paths::SESSION_ASK, &[SELF, item]))).await
+    }
+
+    /// Tells people something, as that session.
+    pub async fn say(&self, say: &Say) -> Result<(), ClientError> {
+        self.post_once_raw(&paths::fill(paths::SESSION_SAY, &[SELF]), say).await.map(drop)
+    }
+
+    /// Hands in the result of its task: that session is ended.
+    pub async fn hand_in(&self, result: &HandIn) -> Result<(), ClientError> {
+        self.post_once_raw(&paths::fill(paths::SESSION_HAND_IN, &[SELF]), result).await.map(drop)
+    }
+
+    /// Why it is thought to wait for a human, or not.
+    pub async fn explain(&self, session: &str) -> Result<ExplainView, ClientError> {
+        self.get(&paths::fill(paths::SESSION_EXPLAIN, &[session])).await
     }
 
     async fn act(&self, path: &str, run: &str) -> Result<RunView, ClientError> {

@@ -108,9 +108,17 @@ impl Client {
         path: &str,
         body: &impl Serialize,
     ) -> Result<T, ClientError> {
+        decode(&self.post_once_raw(path, body).await?)
+    }
+
+    /// The same for a call whose answer says nothing beyond "done".
+    pub(super) async fn post_once_raw(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<Bytes, ClientError> {
         let body: Bytes = serde_json::to_vec(body).map_err(ClientError::protocol)?.into();
-        let bytes = self.repeat(|| self.call(Method::POST, path, body.clone())).await?;
-        decode(&bytes)
+        self.repeat(|| self.call(Method::POST, path, body.clone())).await
     }
 
     /// Does it again while the node goes away under it and can be brought back.

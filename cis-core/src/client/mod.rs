@@ -10,7 +10,6 @@ mod calls;
 mod error;
 mod events;
 mod http;
-mod inbox;
 mod log;
 mod query;
 mod ws;

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::api::paths::encode;
-use crate::api::{Attach, FollowEvents, ListInbox, ListRuns, ListSessions, ReadLog, ReadTime};
+use crate::api::{Attach, FollowEvents, ListInbox, ListRuns, ListSessions, ReadAsk, ReadLog, ReadTime};
 
 /// A path with its query under construction.
 pub(super) struct Query {
@@ -54,12 +54,6 @@ pub(super) trait ToQuery {
     fn on(&self, path: String) -> String;
 }
 
-impl ToQuery for ListInbox {
-    fn on(&self, path: String) -> String {
-        Query::new(path).text("run", self.run.as_deref()).text("session", self.session.as_deref()).text
-    }
-}
-
 impl ToQuery for ListRuns {
     fn on(&self, path: String) -> String {
         Query::new(path)
@@ -73,6 +67,18 @@ impl ToQuery for ListRuns {
 impl ToQuery for ListSessions {
     fn on(&self, path: String) -> String {
         Query::new(path).flag("all", self.all).text("run", self.run.as_deref()).text
+    }
+}
+
+impl ToQuery for ListInbox {
+    fn on(&self, path: String) -> String {
+        Query::new(path).text("run", self.run.as_deref()).text("session", self.session.as_deref()).text
+    }
+}
+
+impl ToQuery for ReadAsk {
+    fn on(&self, path: String) -> String {
+        Query::new(path).number("wait_ms", self.wait_ms).text
     }
 }
 

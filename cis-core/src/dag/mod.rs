@@ -18,8 +18,8 @@ pub use diagnose::Diagnostics;
 pub(crate) use diagnose::nearest;
 pub use graph::{Graph, GraphError};
 pub use model::{
-    Action, Approval, Backoff, Cache, CacheKey, DEFAULT_GRACE_MS, Dag, Foreach, Group, Handlers, Item, Param,
-    RetryOn, RetryPolicy, SecretSource, Task, Trigger, ValueType,
+    Action, Approval, Backoff, BlockedAction, Cache, CacheKey, DEFAULT_GRACE_MS, Dag, Foreach, Group,
+    Handlers, Item, OnBlocked, Param, RetryOn, RetryPolicy, SecretSource, Task, Trigger, ValueType,
 };
 pub use params::resolve_params;
 pub use spec::{MAX_FILE_BYTES, MAX_TASKS, parse, schema};

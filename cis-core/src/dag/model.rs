@@ -7,6 +7,7 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::event::PromptKind;
 use crate::ids::TaskId;
 
 /// A whole file.
@@ -38,8 +39,8 @@ pub struct Group {
     pub frees_when_blocked: bool,
 }
 
-/// Tasks that run only when all others have ended, each at one kind of end. They need nothing, and no
-/// task needs them.
+/// Tasks that run only when all others have ended, each at one kind of end, or when a session waits for a
+/// human. They need nothing, and no task needs them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Handlers {
     /// None ended badly.
@@ -50,6 +51,8 @@ pub struct Handlers {
     pub cancel: Option<TaskId>,
     /// However it went; after the others.
     pub always: Option<TaskId>,
+    /// As soon as a session of the run waits for a human, once; skipped when none did.
+    pub blocked: Option<TaskId>,
 }
 
 /// A parameter of a file.
@@ -142,6 +145,13 @@ pub struct Task {
     pub outputs: BTreeMap<String, ValueType>,
     /// A lost session is started again (at most 3 times).
     pub retry_lost: bool,
+    /// What happens when its session waits for a human; none: it waits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_blocked: Option<Box<OnBlocked>>,
+    /// The account that its agent is logged in to: sessions of an account that is logged out wait for
+    /// each other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<String>,
 }
 
 impl Task {
@@ -173,8 +183,61 @@ impl Task {
             allow_failure: false,
             outputs: BTreeMap::new(),
             retry_lost: true,
+            on_blocked: None,
+            account: None,
         }
     }
+}
+
+/// What happens when the session of a task waits for a human. Texts are templates.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OnBlocked {
+    /// At once.
+    pub action: BlockedAction,
+    /// Of these kinds of prompts all of this speaks; empty: of those at which a session leaves its slot.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub kinds: Vec<PromptKind>,
+    /// Who is told: after `escalate_after_ms`, or at once where that says nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notify: Vec<String>,
+    /// People are told again when it has waited for so long, ms.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub escalate_after_ms: Option<u64>,
+    /// It waits no longer than this, ms: then `default` is its answer, or the attempt fails.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline_ms: Option<u64>,
+    /// The answer at the deadline: an option, or words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default: Option<String>,
+}
+
+impl OnBlocked {
+    /// Whether it speaks of prompts of this kind.
+    #[must_use]
+    pub fn speaks_of(&self, kind: PromptKind) -> bool {
+        if self.kinds.is_empty() { kind.frees_slot() } else { self.kinds.contains(&kind) }
+    }
+
+    /// When people are told of a prompt, ms after it began; none: only the inbox shows it.
+    #[must_use]
+    pub fn tells_after_ms(&self) -> Option<u64> {
+        self.escalate_after_ms.or_else(|| (!self.notify.is_empty()).then_some(0))
+    }
+}
+
+/// What is done at once with a session that waits for a human.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BlockedAction {
+    /// It waits.
+    #[default]
+    Ask,
+    /// It is ended, and its task is skipped.
+    Skip,
+    /// It is ended, and its attempt has failed.
+    Fail,
+    /// This is run, once for each prompt, and it waits.
+    Run(Action),
 }
 
 /// What a task is repeated over.
@@ -300,6 +363,12 @@ pub enum RetryOn {
     Outputs,
     /// `error`: it could not be started.
     Error,
+    /// `blocked`: it waited for a human, and `on_blocked` ended it.
+    Blocked,
+    /// `rate_limit`: the same, where it waited for its provider.
+    RateLimit,
+    /// `login`: its program was not logged in. Only where it is named.
+    Login,
 }
 
 impl Default for RetryPolicy {

@@ -141,6 +141,32 @@ fn block<'a>(
     Err(format!("CIS_OUTPUT line {number}: the value of `{name}` does not end: no line is {}", quoted(word)))
 }
 
+/// An assignment as it is appended to the file, whatever stands there before.
+///
+/// # Errors
+/// The name is none, or the value is too long or holds a NUL byte.
+pub fn assignment(name: &str, value: &str) -> Result<String, String> {
+    if !is_output_name(name) {
+        let name = quoted(name);
+        return Err(format!("{name} is no name of an output: use letters, digits and `_`, no digit first"));
+    }
+    if value.len() > MAX_VALUE_BYTES {
+        return Err(format!(
+            "the value of `{name}` is longer than 64 KiB: write it to a file and give its path"
+        ));
+    }
+    if value.contains('\0') {
+        return Err(format!("the value of `{name}` holds a NUL byte"));
+    }
+    // A line before it may not have ended.
+    if !value.contains('\n') {
+        return Ok(format!("\n{name}={value}\n"));
+    }
+    let is_line = |word: &str| value.split('\n').any(|line| line.strip_suffix('\r').unwrap_or(line) == word);
+    let word = (0_u32..).map(|number| format!("END{number}")).find(|word| !is_line(word)).unwrap_or_default();
+    Ok(format!("\n{name}<<{word}\n{value}\n{word}\n"))
+}
+
 /// What may be the name of an output or a parameter: what an expression takes for one name.
 pub(super) fn is_output_name(name: &str) -> bool {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
@@ -164,6 +190,30 @@ mod tests {
 
     fn error(text: &[u8], list: &[(&str, ValueType)]) -> String {
         parse(text, &declared(list)).unwrap_err()
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_assigned_is_read_back(values in prop::collection::vec("(END[0-2]|[a-z<= \\r\\n\"])*", 1..4)) {
+            let mut text = "before=1".to_owned();
+            for (at, value) in values.iter().enumerate() {
+                text.push_str(&assignment(&format!("v{at}"), value).unwrap());
+            }
+            let read = parse(text.as_bytes(), &BTreeMap::new()).unwrap();
+            for (at, value) in values.iter().enumerate() {
+                prop_assert_eq!(&read[&format!("v{at}")], &json!(value));
+            }
+            prop_assert_eq!(&read["before"], &json!("1"));
+        }
+    }
+
+    #[test]
+    fn what_is_no_output_is_not_assigned() {
+        for name in ["", "1a", "a-b", "a=b", "a\n"] {
+            assert!(assignment(name, "x").is_err(), "{name:?}");
+        }
+        assert!(assignment("a", "\0").is_err());
+        assert!(assignment("a", &"x".repeat(MAX_VALUE_BYTES + 1)).is_err());
     }
 
     #[test]

@@ -109,6 +109,13 @@ pub enum QueueReason {
         /// How many there are.
         count: u32,
     },
+    /// Its account was logged out several times in a row: nothing of it starts before then.
+    Account {
+        /// The account.
+        name: String,
+        /// Tried again then, Unix ms.
+        until_ms: TimestampMs,
+    },
 }
 
 /// A change of a task's state that no grant and no result explains.

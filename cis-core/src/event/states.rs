@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::prompt::PromptKind;
+
 macro_rules! named {
     ($name:ident { $($variant:ident => $text:literal),+ $(,)? }) => {
         impl $name {
@@ -260,6 +262,22 @@ pub enum FailureCause {
         /// Which, and why.
         detail: String,
     },
+    /// It waited for a human, and its file has that end it: at once, or because nobody answered in time.
+    Blocked {
+        /// What it waited for.
+        prompt: PromptKind,
+        /// Why that ended it.
+        detail: String,
+    },
+    /// Its program was not logged in where it has to be.
+    Login {
+        /// Which account.
+        account: String,
+        /// So many tries in a row ended so.
+        tries: u32,
+        /// What is known; `MAX_ATTEMPTS_EXCEEDED` where no further one is made.
+        detail: String,
+    },
 }
 
 impl fmt::Display for FailureCause {
@@ -272,7 +290,10 @@ impl fmt::Display for FailureCause {
             Self::Idle { limit_ms } => {
                 write!(f, "was idle for {}", crate::text::duration(*limit_ms))
             }
-            Self::Outputs { detail } | Self::Input { detail } => f.write_str(detail),
+            Self::Outputs { detail }
+            | Self::Input { detail }
+            | Self::Blocked { detail, .. }
+            | Self::Login { detail, .. } => f.write_str(detail),
         }
     }
 }
@@ -352,6 +373,22 @@ pub enum EndReason {
     RunTimeout,
     /// A human ended this task's session with `cis dag kill` (cancelled).
     Killed,
+    /// Its session is stopped because it waits for a human (the attempt fails).
+    Blocked {
+        /// What it waits for.
+        prompt: PromptKind,
+        /// Why that ends it.
+        detail: String,
+    },
+    /// Its session is stopped because its program is not logged in (the attempt fails, or is made again).
+    LoggedOut {
+        /// Which account.
+        account: String,
+        /// Another try may help.
+        retryable: bool,
+        /// What is known.
+        detail: String,
+    },
     /// `if`, `foreach` or the question of an approval could not be made (failed).
     Expression {
         /// Which, and why.
@@ -395,9 +432,11 @@ impl fmt::Display for EndReason {
             Self::RunCancelled => f.write_str("the run was cancelled"),
             Self::RunTimeout => f.write_str("the run took longer than its timeout"),
             Self::Killed => f.write_str("killed"),
-            Self::Expression { detail } | Self::Items { detail } | Self::Attempt { detail } => {
-                f.write_str(detail)
-            }
+            Self::Expression { detail }
+            | Self::Items { detail }
+            | Self::Attempt { detail }
+            | Self::Blocked { detail, .. } => f.write_str(detail),
+            Self::LoggedOut { account, detail, .. } => write!(f, "not logged in to `{account}`: {detail}"),
             Self::Rejected { by, reason } if reason.is_empty() => write!(f, "rejected by {by}"),
             Self::Rejected { by, reason } => write!(f, "rejected by {by}: {reason}"),
             Self::ApprovalTimeout { limit_ms } => {

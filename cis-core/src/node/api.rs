@@ -11,6 +11,7 @@ use tokio::sync::broadcast;
 use super::commands::{Command, DriverHandle, RunVerb};
 use super::driver::{Shared, now_ms};
 use super::environments::Environments;
+use super::explain::explained;
 use super::principal::principal;
 use super::streams::{self, Viewer};
 use super::submit::prepare;
@@ -18,9 +19,9 @@ use super::upkeep::auto::Upkeep;
 use super::{artifacts, context, logs, restore};
 use crate::api::log_pieces::LogPiece;
 use crate::api::{
-    Attach, CleanReport, CleanStore, CreateRun, CreateSession, Decide, FollowEvents, GroupView, InputReceipt,
-    KillSession, ListRuns, ListSessions, Listing, NodeView, Problem, ProblemKind, ReadLog, ReadTime,
-    RetryRun, RunDetail, RunView, SendInput, SessionView, StopNode, TaskContext, TimeView, WhyView,
+    Attach, CleanReport, CleanStore, CreateRun, CreateSession, Decide, ExplainView, FollowEvents, GroupView,
+    InputReceipt, KillSession, ListRuns, ListSessions, Listing, NodeView, Problem, ProblemKind, ReadLog,
+    ReadTime, RetryRun, RunDetail, RunView, SendInput, SessionView, StopNode, TaskContext, TimeView, WhyView,
 };
 use crate::config::{Config, Home, Keys};
 use crate::dag::{Group, nearest};
@@ -373,6 +374,13 @@ impl NodeApi for Node {
     async fn screen(&self, session: SessionId) -> Answer<String> {
         self.expose(session).await?;
         self.hub.screen_text(session).await.map_err(|e| hub_problem(&e))
+    }
+
+    async fn explain(&self, session: SessionId) -> Answer<ExplainView> {
+        self.expose(session).await?;
+        let explanation = self.hub.explain(session).await.map_err(|e| hub_problem(&e))?;
+        let told = self.driver.ask(|reply| Command::Waiting { session, reply }).await?;
+        Ok(explained(session, explanation, told))
     }
 
     async fn events(

@@ -10,7 +10,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{Instant, sleep_until};
 
 use super::api::{Node, internal};
-use super::commands::{Command, Taken, Typed};
+use super::commands::{Command, Taken};
 use crate::api::{
     Answer, AnswerReceipt, Ask, AskView, Decide, InboxItem, ListInbox, Listing, Problem, ProblemKind,
     ReadAsk, Say, ThreadMessage,

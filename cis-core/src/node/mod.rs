@@ -15,6 +15,7 @@ mod context;
 mod driver;
 mod environment;
 mod environments;
+mod explain;
 mod exposure;
 mod files;
 mod inbox;

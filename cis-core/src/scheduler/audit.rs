@@ -34,13 +34,14 @@ impl Run {
             if entry.live.is_some() {
                 expected.live.insert(i);
             }
-            let blocked = entry.live.as_ref().is_some_and(|l| l.blocked.is_some());
+            let blocked = entry.live.as_ref().is_some_and(|live| live.is_away());
             expected.blocked += u32::from(blocked);
             let seat = self.seat(i);
             expected.load(seat.lane, |load| {
                 load.live += u32::from(entry.live.is_some());
                 load.blocked += u32::from(blocked);
             });
+            expected.arm(i, self.prompt_due(i).map(|(at_ms, _)| at_ms));
             if entry.state == TaskState::Queued {
                 let woken = entry.not_before_ms().is_some_and(|at| !self.index.timers.contains(&(at, i)));
                 let waits = if woken { Waits::Turn } else { entry.waits() };

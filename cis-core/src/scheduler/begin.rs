@@ -61,6 +61,14 @@ impl Begin {
     }
 }
 
+/// A text of a task with its values in place, as far as events tell them: secrets are replaced.
+pub(super) fn words(run: &Run, index: u32, text: &str, place: &str) -> Result<String, RenderError> {
+    let spec = run.spec(index);
+    let known = Known::of(run, spec);
+    let attempt = run.entry(index).attempts;
+    template::text(text, spec, &Values { attempt, ..known.values(run) }, place)
+}
+
 fn failed(detail: String) -> Begin {
     Begin::End(TaskState::Failed, EndReason::Expression { detail })
 }
@@ -99,6 +107,7 @@ struct Known {
     run: String,
     outputs: BTreeMap<TaskId, BTreeMap<String, Value>>,
     tails: BTreeMap<TaskId, String>,
+    item: Option<Value>,
 }
 
 impl Known {
@@ -109,7 +118,8 @@ impl Known {
                 outputs.entry(task).or_default().insert(name, value);
             }
         }
-        Self { run: run.id().to_string(), outputs, tails: BTreeMap::new() }
+        let item = spec.item.as_ref().map(|item| item.value.clone());
+        Self { run: run.id().to_string(), outputs, tails: BTreeMap::new(), item }
     }
 
     fn values<'a>(&'a self, run: &'a Run) -> Values<'a> {
@@ -120,7 +130,7 @@ impl Known {
             params: &run.facts().params,
             outputs: &self.outputs,
             tails: &self.tails,
-            item: None,
+            item: self.item.as_ref(),
         }
     }
 }

@@ -1,6 +1,7 @@
-//! `[dag.on]`: the tasks that run only when all others have ended, each at one kind of end.
+//! `[dag.on]`: the tasks that run at one kind of end each, when all others have ended, or as soon as a
+//! session waits for a human.
 //!
-//! First those of success, failure and cancel, of which at most one kind is meant; then `always`.
+//! Of the ends first those of success, failure and cancel, of which one kind is meant; then `always`.
 
 use indexmap::IndexSet;
 
@@ -13,40 +14,50 @@ use crate::ids::{TaskId, TimestampMs};
 
 /// How the other tasks of a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Outcome {
+pub(super) enum Outcome {
     Success,
     Failure,
     Cancel,
 }
 
-/// A task of `[dag.on]`. It may serve several kinds of end.
+/// When a handler runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum When {
+    End(Outcome),
+    /// However it ended, after the others.
+    Always,
+    /// As soon as a session waits for a human.
+    Blocked,
+}
+
+/// A task of `[dag.on]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Handler {
     pub(super) index: u32,
-    success: bool,
-    failure: bool,
-    cancel: bool,
-    pub(super) always: bool,
+    pub(super) when: When,
 }
 
 impl Handler {
-    fn serves(&self, outcome: Outcome) -> bool {
-        match outcome {
-            Outcome::Success => self.success,
-            Outcome::Failure => self.failure,
-            Outcome::Cancel => self.cancel,
-        }
+    pub(super) fn is_last(&self) -> bool {
+        self.when == When::Always
     }
 
     /// Whether a run that is ended for `reason` still runs it.
     pub(super) fn survives(&self, reason: &EndReason) -> bool {
-        self.always || self.serves(cancelled_for(reason))
+        self.is_last() || self.when == When::End(cancelled_for(reason))
     }
+}
 
-    /// ``on.success and on.cancel``
-    fn kinds(&self) -> String {
-        let named = [(self.success, "on.success"), (self.failure, "on.failure"), (self.cancel, "on.cancel")];
-        named.iter().filter(|(is, _)| *is).map(|(_, name)| *name).collect::<Vec<_>>().join(" and ")
+impl When {
+    /// As in the file.
+    fn name(self) -> &'static str {
+        match self {
+            Self::End(Outcome::Success) => "on.success",
+            Self::End(Outcome::Failure) => "on.failure",
+            Self::End(Outcome::Cancel) => "on.cancel",
+            Self::Always => "on.always",
+            Self::Blocked => "on.blocked",
+        }
     }
 }
 
@@ -54,24 +65,24 @@ fn cancelled_for(reason: &EndReason) -> Outcome {
     if *reason == EndReason::RunTimeout { Outcome::Failure } else { Outcome::Cancel }
 }
 
-/// The handlers of a file, in its order; or the name that no task has.
-pub(super) fn of(on: &dag::Handlers, names: &IndexSet<TaskId>) -> Result<Vec<Handler>, TaskId> {
+/// The handlers of a file, in its order; or what is wrong with them.
+pub(super) fn of(on: &dag::Handlers, names: &IndexSet<TaskId>) -> Result<Vec<Handler>, String> {
+    let all = [
+        (When::End(Outcome::Success), &on.success),
+        (When::End(Outcome::Failure), &on.failure),
+        (When::End(Outcome::Cancel), &on.cancel),
+        (When::Always, &on.always),
+        (When::Blocked, &on.blocked),
+    ];
     let mut found: Vec<Handler> = Vec::new();
-    let kinds = [&on.success, &on.failure, &on.cancel, &on.always];
-    for (kind, id) in kinds.into_iter().enumerate() {
+    for (when, id) in all {
         let Some(id) = id else { continue };
-        let index = names.get_index_of(id).map(narrow).ok_or_else(|| id.clone())?;
-        let at = found.iter().position(|handler| handler.index == index).unwrap_or_else(|| {
-            found.push(Handler { index, success: false, failure: false, cancel: false, always: false });
-            found.len() - 1
-        });
-        let handler = &mut found[at];
-        match kind {
-            0 => handler.success = true,
-            1 => handler.failure = true,
-            2 => handler.cancel = true,
-            _ => handler.always = true,
+        let index = names.get_index_of(id).map(narrow);
+        let index = index.ok_or_else(|| format!("[dag.on] names `{id}`, which is not there"))?;
+        if found.iter().any(|handler| handler.index == index) {
+            return Err(format!("[dag.on] names `{id}` twice"));
         }
+        found.push(Handler { index, when });
     }
     found.sort_by_key(|handler| handler.index);
     Ok(found)
@@ -98,43 +109,50 @@ impl Run {
     }
 }
 
-/// What becomes of the handlers that wait, once all other tasks have ended.
+/// What becomes of the handlers that wait.
 pub(super) fn turn(run: &Run, now: TimestampMs) -> Settled {
     let mut settled = Settled::default();
-    let open = |always: bool| {
-        run.handlers
-            .iter()
-            .filter(move |handler| handler.always == always && !run.entry(handler.index).state.is_terminal())
-    };
     if run.handlers.is_empty() || !matches!(run.state(), RunState::Running | RunState::Paused) {
         return settled;
     }
-    let others = run.index.open() - narrow(open(false).count() + open(true).count());
-    if others > 0 {
-        return settled;
-    }
+    let state = |handler: &Handler| run.entry(handler.index).state;
+    let open = run.handlers.iter().filter(|handler| !state(handler).is_terminal()).count();
+    let over = run.index.open() == narrow(open);
     let outcome = run.outcome();
-    let waiting = |handler: &&Handler| run.entry(handler.index).state == TaskState::Pending;
-    for handler in open(false).filter(waiting) {
-        if handler.serves(outcome) {
-            settled.begin(run, handler.index, Begin::of(run, handler.index, now, 0));
-        } else {
-            let detail = format!("{} does not apply to how the run went", handler.kinds());
-            settled.changes.push(TaskChange {
-                task: run.spec(handler.index).id.clone(),
-                state: TaskState::Completed,
-                end: Some(EndReason::Skipped { detail }),
-                queued: None,
-            });
+    let waiting = |handler: &&Handler| state(handler) == TaskState::Pending;
+    for handler in run.handlers.iter().filter(waiting) {
+        match handler.when {
+            When::Blocked if run.phase.asked => settled.begin_task(run, handler.index, now),
+            When::End(end) if over && end == outcome => settled.begin_task(run, handler.index, now),
+            When::Blocked if over => settled.skip(run, handler, "no session of the run waited for a human"),
+            When::End(_) if over => settled.skip(run, handler, "the run went otherwise"),
+            _ => {}
         }
     }
-    // `always` comes last; a list in which one of the others is skipped may be all that was missing.
-    let skipped = settled.changes.iter().filter(|change| change.state.is_terminal()).count();
-    if skipped == open(false).count() {
-        for handler in open(true).filter(waiting) {
-            settled.begin(run, handler.index, Begin::of(run, handler.index, now, 0));
+    // `always` comes last; a list in which all that is left of the others is skipped may be all that was missing.
+    let ended = settled.changes.iter().filter(|change| change.state.is_terminal()).count();
+    let others = run.handlers.iter().filter(|handler| !handler.is_last() && !state(handler).is_terminal());
+    if over && others.count() == ended {
+        for handler in run.handlers.iter().filter(|handler| handler.is_last()).filter(waiting) {
+            settled.begin_task(run, handler.index, now);
         }
     }
     settled.changes.sort_by_key(|change| run.find(&change.task));
     settled
+}
+
+impl Settled {
+    fn begin_task(&mut self, run: &Run, index: u32, now: TimestampMs) {
+        self.begin(run, index, Begin::of(run, index, now, 0));
+    }
+
+    fn skip(&mut self, run: &Run, handler: &Handler, why: &str) {
+        let detail = format!("{} does not apply: {why}", handler.when.name());
+        self.changes.push(TaskChange {
+            task: run.spec(handler.index).id.clone(),
+            state: TaskState::Completed,
+            end: Some(EndReason::Skipped { detail }),
+            queued: None,
+        });
+    }
 }

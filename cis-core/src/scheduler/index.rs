@@ -42,9 +42,18 @@ pub(super) struct Index {
     pub(super) timers: BTreeSet<(TimestampMs, u32)>,
     /// Waiting for approval until a time.
     pub(super) expiries: BTreeSet<(TimestampMs, u32)>,
+    /// Waiting at a prompt of which something is due at a time.
+    pub(super) prompts: BTreeSet<(TimestampMs, u32)>,
+    /// When, by task.
+    armed: BTreeMap<u32, TimestampMs>,
+    /// Since when the answer of the file has been asked for, for a prompt that is still there. Known to this
+    /// life of the node alone, which is why it may be asked for twice.
+    pub(super) defaults: BTreeMap<u32, TimestampMs>,
+    /// Prompts are left alone until then: what the screens of an earlier life of the node show is not known yet.
+    pub(super) calm_until: TimestampMs,
     /// With an attempt under way.
     pub(super) live: BTreeSet<u32>,
-    /// Of those: waiting for a human.
+    /// Of those: waiting for a human, and away from their slots.
     pub(super) blocked: u32,
     /// Lanes of the node's groups whose live sessions have changed since [`Self::take_changed`].
     changed: Vec<usize>,
@@ -71,7 +80,7 @@ pub(super) struct Lane {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Load {
     pub(super) live: u32,
-    /// Of those: waiting for a human.
+    /// Of those: waiting for a human, and away.
     pub(super) blocked: u32,
 }
 
@@ -91,6 +100,10 @@ impl Default for Index {
             heads: BTreeSet::new(),
             timers: BTreeSet::new(),
             expiries: BTreeSet::new(),
+            prompts: BTreeSet::new(),
+            armed: BTreeMap::new(),
+            defaults: BTreeMap::new(),
+            calm_until: 0,
             live: BTreeSet::new(),
             blocked: 0,
             changed: Vec::new(),
@@ -173,6 +186,18 @@ impl Index {
             }
             Waits::Human(None) | Waits::Items => {}
         }
+    }
+
+    /// Something is due then of the prompt that a task waits at.
+    pub(super) fn arm(&mut self, task: u32, at_ms: Option<TimestampMs>) {
+        let before = match at_ms {
+            Some(at_ms) => self.armed.insert(task, at_ms),
+            None => self.armed.remove(&task),
+        };
+        if let Some(before) = before {
+            self.prompts.remove(&(before, task));
+        }
+        self.prompts.extend(at_ms.map(|at_ms| (at_ms, task)));
     }
 
     /// Takes a task off the timers whose time has come.
@@ -263,6 +288,7 @@ impl Index {
             && self.lanes.iter().all(full)
             && self.timers == other.timers
             && self.expiries == other.expiries
+            && self.prompts == other.prompts
             && self.live == other.live
             && self.blocked == other.blocked
     }

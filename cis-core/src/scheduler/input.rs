@@ -6,7 +6,7 @@ use crate::api::FromWorker;
 use crate::dag::{Dag, Group, Task};
 use crate::event::{Actor, ExecutionMode, LostBy, PromptRecord, RetryScope, RunCreated};
 use crate::ids::{
-    AttemptId, Epoch, Fence, HostInstance, InputId, NodeDid, RunId, SessionId, TaskId, TimestampMs,
+    AttemptId, Epoch, Fence, HostInstance, InboxId, InputId, NodeDid, RunId, SessionId, TaskId, TimestampMs,
 };
 
 /// One thing that happened, with who caused it.
@@ -110,6 +110,39 @@ pub enum InputKind {
         /// Which prompt is over.
         episode: u32,
     },
+    /// The session of an attempt hands in its result: it is ended gracefully, and counts as a success.
+    HandIn {
+        /// The try.
+        attempt: AttemptId,
+        /// The result in words, redacted, 64 KiB at most; it stands for the task's output.
+        text: Option<String>,
+    },
+    /// What the file says for a deadline could not be answered: the prompt has no such option, say. Not where
+    /// somebody else was first.
+    DefaultRefused {
+        /// The try.
+        attempt: AttemptId,
+        /// The prompt.
+        item: InboxId,
+        /// Why.
+        detail: String,
+    },
+    /// The program of an attempt is not logged in: its session is ended.
+    LoggedOut {
+        /// The try.
+        attempt: AttemptId,
+        /// Which account.
+        account: String,
+        /// Another try may help.
+        retryable: bool,
+        /// What is known, redacted.
+        detail: String,
+    },
+    /// A session got on with an account: it is logged in.
+    LoginWorked {
+        /// Which account.
+        account: String,
+    },
     /// Tasks are added to a run while it runs.
     TasksAdded {
         /// The run.
@@ -212,6 +245,8 @@ pub enum Effect {
         fence: Fence,
         /// Between SIGTERM and SIGKILL, ms.
         grace_ms: u64,
+        /// Its result was handed in: what it leaves is collected as after an end of its own.
+        keep: bool,
     },
     /// What the run's worker holds ahead of its turn is to be given back.
     Withdraw {
@@ -225,6 +260,40 @@ pub enum Effect {
         /// Of its grant.
         fence: Fence,
     },
+    /// Nobody answered in time, and the file says what is answered then. Asked for again after a restart of
+    /// the node: the first answer of a prompt counts, so it is given once.
+    Answer {
+        /// The try.
+        attempt: AttemptId,
+        /// Its session.
+        session: SessionId,
+        /// The prompt.
+        item: InboxId,
+        /// One of its options, or words.
+        answer: String,
+    },
+    /// A prompt has waited for too long: people are told again. Its event is stored; a node that dies
+    /// before it tells them does not do it again.
+    Escalate {
+        /// The try.
+        attempt: AttemptId,
+        /// Its session.
+        session: SessionId,
+        /// The prompt.
+        item: InboxId,
+        /// Who is told beside those that always are, values in place.
+        notify: Vec<String>,
+    },
+    /// What `on_blocked` runs is to be run, beside the session and once for each prompt: as the task's own
+    /// `on_blocked` says. A node that dies before it does so does not do it again.
+    RunCommand {
+        /// The try.
+        attempt: AttemptId,
+        /// Its session.
+        session: SessionId,
+        /// The prompt.
+        prompt: Box<PromptRecord>,
+    },
 }
 
 /// Why the machine wants to be woken.
@@ -236,6 +305,8 @@ pub enum WakeReason {
     RunTimeout,
     /// Nobody has approved a task in time.
     Approval,
+    /// A session has waited for a human for too long.
+    Prompt,
 }
 
 /// Supplies ids: the machine has no randomness of its own.

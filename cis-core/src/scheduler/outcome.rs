@@ -1,8 +1,10 @@
 //! What the end of an attempt means for its task: over, or another try, and when.
 
+use super::live::Stop;
 use super::state::Run;
-use crate::dag::{Backoff, RetryOn, RetryPolicy};
-use crate::event::{AttemptOutcome, EndReason, ExitStatus, FailureCause, QueueReason, TaskState};
+use crate::api::Report;
+use crate::dag::{Backoff, RetryOn, RetryPolicy, Task};
+use crate::event::{AttemptOutcome, EndReason, ExitStatus, FailureCause, PromptKind, QueueReason, TaskState};
 use crate::ids::{RunId, TaskId, TimestampMs};
 
 /// A session that is lost is started again so often.
@@ -11,9 +13,18 @@ pub(super) const LOST_RETRIES_MAX: u32 = 3;
 /// A grant that was refused for want of resources is repeated after 1, 2, 4 … and at most so long, ms.
 const REFUSED_DELAY_MAX_MS: i64 = 30_000;
 
+/// So many tries in a row a program may find itself logged out.
+pub(super) const LOGIN_TRIES_MAX: u32 = 3;
+
+/// Before the second of those, ms; doubled before the third, and at most so long.
+const LOGIN_DELAY_MS: i64 = 1000;
+const LOGIN_DELAY_MAX_MS: i64 = 30_000;
+
 /// What is to become of a task.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Verdict {
+    /// How the attempt counts.
+    pub(super) outcome: AttemptOutcome,
     pub(super) state: TaskState,
     pub(super) end: Option<EndReason>,
     pub(super) queued: Option<QueueReason>,
@@ -22,65 +33,148 @@ pub(super) struct Verdict {
 }
 
 impl Verdict {
-    pub(super) fn ended(state: TaskState, end: Option<EndReason>, counts: bool) -> Self {
-        Self { state, end, queued: None, counts }
+    pub(super) fn ended(
+        outcome: AttemptOutcome,
+        state: TaskState,
+        end: Option<EndReason>,
+        counts: bool,
+    ) -> Self {
+        Self { outcome, state, end, queued: None, counts }
     }
 
-    fn again(queued: QueueReason, counts: bool) -> Self {
-        Self { state: TaskState::Queued, end: None, queued: Some(queued), counts }
+    fn again(outcome: AttemptOutcome, queued: QueueReason, counts: bool) -> Self {
+        Self { outcome, state: TaskState::Queued, end: None, queued: Some(queued), counts }
     }
 }
 
-/// Judges an `outcome` of the attempt under way of the task at `index`; `cached` is the attempt whose
-/// result was taken for it.
-pub(super) fn judge(
+/// Judges what its worker reports of the attempt under way of the task at `index`.
+pub(super) fn judge(run: &Run, index: u32, report: &Report, now: TimestampMs) -> Verdict {
+    let stopping = run.entry(index).live.as_ref().and_then(|live| live.stopping.clone());
+    match stopping {
+        None => own_end(run, index, report.outcome.clone(), report.cached.as_deref(), now),
+        Some(Stop::HandedIn(_)) => {
+            let outcome = handed_in(run.spec(index), report);
+            own_end(run, index, outcome, None, now)
+        }
+        Some(Stop::For(EndReason::Blocked { prompt, detail })) => {
+            let cause = FailureCause::Blocked { prompt, detail };
+            failed(run, index, AttemptOutcome::Failed { cause }, now)
+        }
+        Some(Stop::For(EndReason::LoggedOut { account, retryable, detail })) => {
+            logged_out(run, index, account, retryable, &detail, now)
+        }
+        // A program may take the signal for a wish to end well: it was skipped none the less.
+        Some(Stop::For(end @ EndReason::Skipped { .. })) => {
+            Verdict::ended(report.outcome.clone(), TaskState::Completed, Some(end), false)
+        }
+        Some(Stop::For(end)) => match &report.outcome {
+            AttemptOutcome::Succeeded => own_end(run, index, AttemptOutcome::Succeeded, None, now),
+            outcome => Verdict::ended(outcome.clone(), TaskState::Cancelled, Some(end), false),
+        },
+    }
+}
+
+/// The end of an attempt that nothing but itself explains.
+fn own_end(
     run: &Run,
     index: u32,
-    outcome: &AttemptOutcome,
+    outcome: AttemptOutcome,
     cached: Option<&str>,
     now: TimestampMs,
 ) -> Verdict {
     let (spec, entry) = (run.spec(index), run.entry(index));
-    let stopping = entry.live.as_ref().and_then(|live| live.stopping.clone());
-    let detail = outcome.detail();
-    match outcome {
+    match &outcome {
         AttemptOutcome::Succeeded => {
             let end = cached.map(|from| EndReason::CacheHit { from: from.to_owned() });
             let state = if end.is_some() { TaskState::Completed } else { TaskState::Succeeded };
-            return Verdict::ended(state, end, false);
+            Verdict::ended(outcome, state, end, false)
         }
+        // Without a word of ours somebody ended the session beside us: as much as a kill.
         AttemptOutcome::Cancelled => {
-            // Without a word of ours somebody ended the session beside us: as much as a kill.
-            let end = stopping.unwrap_or(EndReason::Killed);
-            return Verdict::ended(TaskState::Cancelled, Some(end), false);
+            Verdict::ended(outcome, TaskState::Cancelled, Some(EndReason::Killed), false)
         }
-        _ => {}
-    }
-    if stopping.is_some() {
-        return Verdict::ended(TaskState::Cancelled, stopping, false);
-    }
-    if let AttemptOutcome::Lost { detail: known } = outcome {
-        if spec.retry_lost && entry.lost < LOST_RETRIES_MAX {
-            return Verdict::again(QueueReason::Lost { detail: known.clone() }, false);
+        AttemptOutcome::Lost { detail } if spec.retry_lost && entry.lost < LOST_RETRIES_MAX => {
+            let queued = QueueReason::Lost { detail: detail.clone() };
+            Verdict::again(outcome, queued, false)
         }
-        return Verdict::ended(TaskState::Error, Some(EndReason::Attempt { detail }), false);
+        AttemptOutcome::Lost { .. } => {
+            let end = EndReason::Attempt { detail: outcome.detail() };
+            Verdict::ended(outcome, TaskState::Error, Some(end), false)
+        }
+        _ => failed(run, index, outcome, now),
     }
+}
+
+/// A failure that counts: another try where the policy has one left.
+fn failed(run: &Run, index: u32, outcome: AttemptOutcome, now: TimestampMs) -> Verdict {
+    let (spec, entry) = (run.spec(index), run.entry(index));
+    let detail = outcome.detail();
     let failures = entry.failures + 1;
-    if failures <= spec.retries.count && is_repeated(&spec.retries, outcome) {
+    if failures <= spec.retries.count && is_repeated(&spec.retries, &outcome) {
         let attempt = entry.attempts;
         let delay_ms = delay_ms(&spec.retries, failures, run.id(), &spec.id, attempt);
         let at_ms = now.saturating_add(i64::try_from(delay_ms).unwrap_or(i64::MAX));
-        return Verdict::again(QueueReason::RetryAt { at_ms, after: detail }, true);
+        return Verdict::again(outcome, QueueReason::RetryAt { at_ms, after: detail }, true);
     }
-    match outcome {
+    let (state, end) = match &outcome {
         AttemptOutcome::Failed { .. } if spec.allow_failure => {
-            Verdict::ended(TaskState::Completed, Some(EndReason::AllowedFailure { detail }), true)
+            (TaskState::Completed, EndReason::AllowedFailure { detail })
         }
-        AttemptOutcome::Failed { .. } => {
-            Verdict::ended(TaskState::Failed, Some(EndReason::Attempt { detail }), true)
+        AttemptOutcome::Failed { .. } => (TaskState::Failed, EndReason::Attempt { detail }),
+        _ => (TaskState::Error, EndReason::Attempt { detail }),
+    };
+    Verdict::ended(outcome, state, Some(end), true)
+}
+
+/// What an attempt counts as whose result was handed in. However its session ended then, it is a success,
+/// where what it declares is there.
+fn handed_in(spec: &Task, report: &Report) -> AttemptOutcome {
+    let missing = spec.outputs.keys().find(|name| !report.outputs.contains_key(*name));
+    match (&report.outcome, missing) {
+        (AttemptOutcome::Lost { .. }, None) if spec.artifacts.is_empty() => AttemptOutcome::Succeeded,
+        (
+            known @ (AttemptOutcome::Succeeded
+            | AttemptOutcome::Lost { .. }
+            | AttemptOutcome::SpawnError { .. }
+            | AttemptOutcome::Failed {
+                cause: FailureCause::Outputs { .. } | FailureCause::Input { .. },
+            }),
+            _,
+        ) => known.clone(),
+        (_, None) => AttemptOutcome::Succeeded,
+        (_, Some(name)) => {
+            let detail = format!("it handed in its result without the output `{name}`, which it declares");
+            AttemptOutcome::Failed { cause: FailureCause::Outputs { detail } }
         }
-        _ => Verdict::ended(TaskState::Error, Some(EndReason::Attempt { detail }), true),
     }
+}
+
+/// Its program was not logged in: a few more tries, which do not count.
+fn logged_out(
+    run: &Run,
+    index: u32,
+    account: String,
+    retryable: bool,
+    detail: &str,
+    now: TimestampMs,
+) -> Verdict {
+    let tries = run.entry(index).logins() + 1;
+    let again = retryable && tries < LOGIN_TRIES_MAX;
+    let detail = match (again, retryable) {
+        (true, _) => format!("not logged in to `{account}` (try {tries} of {LOGIN_TRIES_MAX}): {detail}"),
+        (_, true) => {
+            format!("MAX_ATTEMPTS_EXCEEDED: not logged in to `{account}` in {tries} tries: {detail}")
+        }
+        _ => format!("not logged in to `{account}`: {detail}"),
+    };
+    let cause = FailureCause::Login { account, tries, detail: detail.clone() };
+    let outcome = AttemptOutcome::Failed { cause };
+    if !again {
+        return failed(run, index, outcome, now);
+    }
+    let delay_ms = (LOGIN_DELAY_MS << (tries - 1).min(5)).min(LOGIN_DELAY_MAX_MS);
+    let at_ms = now.saturating_add(delay_ms);
+    Verdict::again(outcome, QueueReason::RetryAt { at_ms, after: detail }, false)
 }
 
 /// Whether such an end is one that the policy repeats.
@@ -91,12 +185,17 @@ fn is_repeated(policy: &RetryPolicy, outcome: &AttemptOutcome) -> bool {
             (RetryOn::Exit(code), FailureCause::Exit { status }) => *status == ExitStatus::Code(*code),
             (RetryOn::Signal, FailureCause::Exit { status: ExitStatus::Signal(_) })
             | (RetryOn::Timeout, FailureCause::Timeout { .. } | FailureCause::Idle { .. })
-            | (RetryOn::Outputs, FailureCause::Outputs { .. }) => true,
+            | (RetryOn::Outputs, FailureCause::Outputs { .. })
+            | (RetryOn::Blocked, FailureCause::Blocked { .. })
+            | (RetryOn::RateLimit, FailureCause::Blocked { prompt: PromptKind::RateLimit, .. })
+            | (RetryOn::Login, FailureCause::Login { .. }) => true,
             _ => false,
         },
         _ => false,
     };
-    policy.on.is_empty() || policy.on.iter().any(matches)
+    let login = matches!(outcome, AttemptOutcome::Failed { cause: FailureCause::Login { .. } });
+    // It had tries of its own, and more of them want to be asked for.
+    (policy.on.is_empty() && !login) || policy.on.iter().any(matches)
 }
 
 /// How long a task waits whose grant was refused `refusals` times before this one, ms.

@@ -4,11 +4,12 @@
 //! active and stays as it is, and an `end`, says that its attempt is being stopped for that reason.
 
 use super::apply_error::ApplyError;
+use super::live::{Live, Stop};
 use super::state::{Cancelling, Run};
-use super::task::{Ended, Live, Prompt, Waits};
+use super::task::{Ended, Waits};
 use crate::event::{
-    AttemptOutcome, AttemptResult, EndReason, EventBody, GrantRecord, QueueReason, RunState, TaskChange,
-    TaskState,
+    AttemptOutcome, AttemptResult, EndReason, EventBody, FailureCause, GrantRecord, QueueReason, RunState,
+    TaskChange, TaskState,
 };
 use crate::ids::{SessionId, TaskId, TimestampMs};
 
@@ -54,28 +55,20 @@ impl Run {
             EventBody::TaskResult(result) => self.result(body, result, at_ms)?,
             EventBody::TasksAdded { parent, tasks } => self.add(body, parent, tasks, at_ms)?,
             EventBody::SessionStarted { session, task: Some(task), pid } => {
-                let index = self.live_session(task, *session)?;
-                let entry = &mut self.tasks[index as usize];
-                entry.refusals = 0;
-                if let Some(live) = &mut entry.live {
-                    live.pid = Some(*pid);
-                    live.started_ms = Some(at_ms);
-                }
+                self.session_started(task, *session, *pid, at_ms)?;
             }
             EventBody::SessionBlocked { session, task: Some(task), prompt } => {
-                let index = self.live_session(task, *session)?;
-                self.unblock(index, at_ms);
-                if let Some(live) = &mut self.tasks[index as usize].live {
-                    live.blocked = Some(Prompt { kind: prompt.kind, since_ms: at_ms });
-                    live.episode = prompt.episode;
-                }
-                self.index.blocked += 1;
-                let lane = self.seat(index).lane;
-                self.index.load(lane, |load| load.blocked += 1);
+                self.session_blocked(task, *session, prompt, at_ms)?;
             }
             EventBody::SessionRecovered { session, task: Some(task), .. } => {
                 let index = self.live_session(task, *session)?;
                 self.unblock(index, at_ms);
+            }
+            EventBody::SessionEscalated { session, task: Some(task), item, .. } => {
+                self.session_escalated(task, *session, item)?;
+            }
+            EventBody::TaskHandedIn { task, session, text } => {
+                self.handed_in(task, *session, text.as_ref())?;
             }
             EventBody::TaskExpanded { task, items } => self.expand(body, task, items, at_ms)?,
             EventBody::TaskApproved { task, by, .. } => self.approve(body, task, by, at_ms)?,
@@ -85,13 +78,12 @@ impl Run {
             | EventBody::SessionStarted { task: None, .. }
             | EventBody::SessionBlocked { task: None, .. }
             | EventBody::SessionRecovered { task: None, .. }
-            | EventBody::SessionEscalated { .. }
+            | EventBody::SessionEscalated { task: None, .. }
             | EventBody::SessionAsked { .. }
             | EventBody::AskWithdrawn { .. }
             | EventBody::SessionSaid { .. }
             | EventBody::SessionAnswered { .. }
             | EventBody::AnswerVoid { .. }
-            | EventBody::TaskHandedIn { .. }
             | EventBody::SessionInput { .. }
             | EventBody::SessionEnded { .. }
             | EventBody::NodeStarted { .. }
@@ -115,7 +107,7 @@ impl Run {
         self.find(task).ok_or_else(|| ApplyError::NoTask { run: self.id, task: task.clone() })
     }
 
-    fn live_session(&self, task: &TaskId, session: SessionId) -> Result<u32, ApplyError> {
+    pub(super) fn live_session(&self, task: &TaskId, session: SessionId) -> Result<u32, ApplyError> {
         let index = self.index_of(task)?;
         match &self.entry(index).live {
             Some(live) if live.session == session => Ok(index),
@@ -123,7 +115,7 @@ impl Run {
         }
     }
 
-    fn attempt_error(&self, task: &TaskId, detail: String) -> ApplyError {
+    pub(super) fn attempt_error(&self, task: &TaskId, detail: String) -> ApplyError {
         ApplyError::Attempt { run: self.id, task: task.clone(), detail }
     }
 
@@ -141,9 +133,7 @@ impl Run {
         let swept: Vec<(u32, EndReason)> =
             self.live().filter_map(|i| self.swept(i).map(|reason| (i, reason.clone()))).collect();
         for (index, reason) in swept {
-            if let Some(live) = &mut self.tasks[index as usize].live {
-                live.stopping.get_or_insert(reason);
-            }
+            self.stop(index, &reason);
         }
         Ok(())
     }
@@ -208,7 +198,9 @@ impl Run {
             }
             self.move_task(index, change.state, None, change.queued.clone(), at_ms);
         }
+        let others = changes.iter().any(|c| self.find(&c.task).is_some_and(|i| self.handler(i).is_none()));
         let phase = &mut self.phase;
+        phase.asked &= !others;
         phase.state = RunState::Running;
         phase.started_ms.get_or_insert(at_ms);
         phase.clock_from_ms = Some(at_ms);
@@ -230,6 +222,7 @@ impl Run {
                 to if to == from && to.is_active() => change.end.is_some(),
                 TaskState::Running => false,
                 TaskState::Queued if matches!(change.queued, Some(QueueReason::Items { .. })) => false,
+                TaskState::Queued if from == TaskState::Queued => self.waits_otherwise(*index, change),
                 TaskState::Succeeded if from == TaskState::Queued => self.items_are_done(*index),
                 to => !from.is_terminal() && from.may_become(to),
             };
@@ -238,13 +231,13 @@ impl Run {
             }
         }
         for (index, change) in indexes.into_iter().zip(changes) {
-            let entry = &mut self.tasks[index as usize];
-            if change.state == entry.state && change.state.is_active() {
-                if let (Some(live), Some(reason)) = (&mut entry.live, &change.end) {
-                    live.stopping.get_or_insert(reason.clone());
-                }
+            if let (true, Some(reason)) = (change.state.is_active(), &change.end)
+                && change.state == self.entry(index).state
+            {
+                self.stop(index, reason);
                 continue;
             }
+            let entry = &mut self.tasks[index as usize];
             if matches!(change.queued, Some(QueueReason::Resources { .. })) {
                 entry.refusals += 1;
             }
@@ -317,7 +310,15 @@ impl Run {
         if !ends || !entry.state.may_become(result.state) {
             return Err(self.task_error(index, result.state));
         }
+        let login = matches!(
+            result.outcome,
+            AttemptOutcome::Failed { cause: FailureCause::Login { .. } } if !result.counts
+        );
         let entry = &mut self.tasks[index as usize];
+        let handed_in = match entry.live.as_mut().and_then(|live| live.stopping.take()) {
+            Some(Stop::HandedIn(text)) => text,
+            _ => None,
+        };
         let ahead_ms = result.started_ms.map_or(0, |started_ms| started_ms.saturating_sub(granted_ms));
         entry.spent.queued_not_run(ahead_ms.clamp(0, at_ms.saturating_sub(granted_ms).max(0)));
         entry.refusals = 0;
@@ -333,7 +334,14 @@ impl Run {
             started_ms: result.started_ms,
             ended_ms: result.ended_ms,
             log_bytes: result.log_bytes,
+            handed_in,
         }));
+        if login {
+            entry.more.get_or_insert_default().logins += 1;
+        } else if let Some(more) = entry.more.as_mut().filter(|_| result.counts || result.state.is_terminal())
+        {
+            more.logins = 0;
+        }
         if result.state.counts_as_success() {
             entry.outputs.clone_from(&result.outputs);
             if !result.artifacts.is_empty() || entry.more.is_some() {
@@ -400,16 +408,5 @@ impl Run {
             }
         }
         self.item_moved(index, from, to);
-    }
-
-    /// Its session does not wait for a human any more, if it did.
-    fn unblock(&mut self, index: u32, at_ms: TimestampMs) {
-        let lane = self.seat(index).lane;
-        let entry = &mut self.tasks[index as usize];
-        if entry.live.as_ref().is_some_and(|live| live.blocked.is_some()) {
-            entry.answered(at_ms);
-            self.index.blocked -= 1;
-            self.index.load(lane, |load| load.blocked -= 1);
-        }
     }
 }

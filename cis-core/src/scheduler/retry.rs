@@ -108,7 +108,7 @@ impl Chosen<'_> {
         let others = (0..run.len()).any(|index| self.is_chosen(index) && run.handler(index).is_none());
         let some = run.handlers.iter().any(|handler| self.is_chosen(handler.index));
         for handler in &run.handlers {
-            if others || (some && handler.always) {
+            if others || (some && handler.is_last()) {
                 self.choose(handler.index, Again::Whole);
             }
         }

@@ -44,6 +44,8 @@ pub(super) struct Phase {
     pub(super) ended_ms: Option<TimestampMs>,
     pub(super) cancelling: Option<Cancelling>,
     pub(super) detail: Option<String>,
+    /// A session of it has waited for a human.
+    pub(super) asked: bool,
 }
 
 /// It is being ended before its time.
@@ -98,8 +100,7 @@ impl Run {
             }
             tasks.push(TaskEntry::new(tally, at_ms));
         }
-        let handlers = super::handlers::of(&dag.on, &names)
-            .map_err(|id| wrong(format!("[dag.on] names `{id}`, which is not there")))?;
+        let handlers = super::handlers::of(&dag.on, &names).map_err(wrong)?;
         let mut index = Index::default();
         for task in &dag.tasks {
             index.entered(TaskState::Pending);
@@ -115,6 +116,7 @@ impl Run {
             ended_ms: None,
             cancelling: None,
             detail: None,
+            asked: false,
         };
         let links = Links::new(count, &edges);
         let (facts, added) = (facts.clone(), Vec::new());
@@ -244,7 +246,7 @@ impl Run {
         narrow(self.index.live.len())
     }
 
-    /// How many of those wait for a human.
+    /// How many of those wait for a human and hold no slot.
     #[must_use]
     pub fn blocked_count(&self) -> u32 {
         self.index.blocked
@@ -298,7 +300,8 @@ impl Run {
     /// When time alone changes something.
     pub(super) fn next_wake(&self) -> Option<TimestampMs> {
         let first = |times: &std::collections::BTreeSet<(TimestampMs, u32)>| times.first().map(|(at, _)| *at);
-        [first(&self.index.timers), first(&self.index.expiries), self.deadline_ms()]
+        let index = &self.index;
+        [first(&index.timers), first(&index.expiries), first(&index.prompts), self.deadline_ms()]
             .into_iter()
             .flatten()
             .min()

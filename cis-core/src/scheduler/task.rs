@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use super::live::Live;
 use crate::event::{
-    ArtifactRecord, AttemptOutcome, EndReason, ExitStatus, OutputRecord, PromptKind, QueueReason, TaskState,
+    ArtifactRecord, AttemptOutcome, EndReason, ExitStatus, OutputRecord, QueueReason, TaskState,
 };
-use crate::ids::{Fence, HostInstance, NodeDid, SessionId, TimestampMs};
+use crate::ids::{Fence, SessionId, TimestampMs};
 
 /// A task's state in a run.
 #[derive(Debug, Clone, PartialEq)]
@@ -51,7 +52,7 @@ pub struct Spent {
     pub ready_ms: TimestampMs,
     /// Waited for a slot, a group, the next try, or a run that was paused.
     pub queue_ms: i64,
-    /// An attempt was under way and did not wait for a human.
+    /// An attempt was under way and did not wait for a human; what only spins, or waits for its provider, too.
     pub machine_ms: i64,
     /// A human was waited for: approval, prompts.
     pub human_ms: i64,
@@ -74,6 +75,8 @@ pub(super) struct More {
     pub(super) artifacts: Vec<ArtifactRecord>,
     /// Its items, where it has `foreach` and had its turn once.
     pub(super) expansion: Option<Expansion>,
+    /// Tries in a row that ended because its program was not logged in, and do not count.
+    pub(super) logins: u32,
 }
 
 impl More {
@@ -81,6 +84,7 @@ impl More {
     pub(super) fn begin_anew(&mut self) {
         self.approved_by = None;
         self.artifacts.clear();
+        self.logins = 0;
         if let Some(expansion) = &mut self.expansion {
             (expansion.count, expansion.stand) = (0, Stand::default());
         }
@@ -209,9 +213,11 @@ impl TaskEntry {
     /// What it waits for, while it is queued.
     pub(super) fn waits(&self) -> Waits {
         match &self.queued {
-            Some(QueueReason::RetryAt { at_ms, .. } | QueueReason::Resources { at_ms, .. }) => {
-                Waits::Until(*at_ms)
-            }
+            Some(
+                QueueReason::RetryAt { at_ms, .. }
+                | QueueReason::Resources { at_ms, .. }
+                | QueueReason::Account { until_ms: at_ms, .. },
+            ) => Waits::Until(*at_ms),
             Some(QueueReason::Approval { until_ms, .. }) => Waits::Human(*until_ms),
             Some(QueueReason::Items { .. }) => Waits::Items,
             _ => Waits::Turn,
@@ -223,21 +229,28 @@ impl TaskEntry {
         self.spent = Spent { ready_ms: at_ms, ..Spent::default() };
     }
 
-    /// Its session does not wait for a human any more.
+    /// Its session does not wait any more. What it waited for somebody who is no human was the machine's.
     pub(super) fn answered(&mut self, at_ms: TimestampMs) {
         let Some(prompt) = self.live.as_mut().and_then(|live| live.blocked.take()) else { return };
-        let waited = at_ms.saturating_sub(prompt.since_ms);
-        self.spent.human_ms += waited;
-        self.spent.machine_ms -= waited;
+        if prompt.kind.frees_slot() {
+            let waited = at_ms.saturating_sub(prompt.since_ms);
+            self.spent.human_ms += waited;
+            self.spent.machine_ms -= waited;
+        }
     }
 
     /// Not before then, while it is queued and waits for a time.
     #[must_use]
     pub fn not_before_ms(&self) -> Option<TimestampMs> {
-        match self.queued {
-            Some(QueueReason::RetryAt { at_ms, .. } | QueueReason::Resources { at_ms, .. }) => Some(at_ms),
+        match self.waits() {
+            Waits::Until(at_ms) if self.queued.is_some() => Some(at_ms),
             _ => None,
         }
+    }
+
+    /// Tries in a row that ended because its program was not logged in.
+    pub(super) fn logins(&self) -> u32 {
+        self.more.as_ref().map_or(0, |more| more.logins)
     }
 }
 
@@ -283,42 +296,6 @@ impl Tally {
     }
 }
 
-/// An attempt under way.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Live {
-    /// Which try.
-    pub attempt: u32,
-    /// Of its grant.
-    pub fence: Fence,
-    /// Its session.
-    pub session: SessionId,
-    /// Who works on it.
-    pub node: NodeDid,
-    /// The session host that has it.
-    pub host: Option<HostInstance>,
-    /// When it was granted, Unix ms.
-    pub granted_ms: TimestampMs,
-    /// When its process was reported.
-    pub started_ms: Option<TimestampMs>,
-    /// Of that process.
-    pub pid: Option<u32>,
-    /// The prompt that it waits at.
-    pub blocked: Option<Prompt>,
-    /// Newest prompt of it, from 1.
-    pub episode: u32,
-    /// It is being stopped, for this reason.
-    pub stopping: Option<EndReason>,
-}
-
-/// A prompt that a session waits at.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Prompt {
-    /// What it waits for.
-    pub kind: PromptKind,
-    /// Since when, Unix ms.
-    pub since_ms: TimestampMs,
-}
-
 /// An attempt that ended.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Ended {
@@ -340,4 +317,6 @@ pub struct Ended {
     pub ended_ms: TimestampMs,
     /// Bytes that its terminal or pipe carried.
     pub log_bytes: u64,
+    /// The result that its session handed in, in words: it stands for the task's output.
+    pub handed_in: Option<String>,
 }

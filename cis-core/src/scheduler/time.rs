@@ -68,7 +68,8 @@ impl Run {
             (TaskState::Running | TaskState::Processing, _) => split.machine_ms += open,
             _ => {}
         }
-        if let Some(prompt) = entry.live.as_ref().and_then(|live| live.blocked.as_ref()) {
+        let prompt = entry.live.as_ref().and_then(|live| live.blocked.as_ref());
+        if let Some(prompt) = prompt.filter(|prompt| prompt.kind.frees_slot()) {
             split.human_ms += now - prompt.since_ms;
             split.machine_ms -= now - prompt.since_ms;
         }
@@ -141,7 +142,7 @@ impl Path<'_> {
         if let Some(handler) = run.handler(index) {
             let before = |other: &u32| match run.handler(*other) {
                 None => true,
-                Some(other) => handler.always && !other.always,
+                Some(other) => handler.is_last() && !other.is_last(),
             };
             return self.latest((0..run.len()).filter(before));
         }

@@ -12,9 +12,9 @@ use super::inbox_api::InboxApi;
 use super::peer::Peer;
 use crate::api::{
     Attach, AttachControl, AttachNotice, CleanReport, CleanStore, CreateRun, CreateSession, Decide,
-    FollowEvents, GroupView, InputReceipt, KillSession, ListRuns, ListSessions, Listing, NodeView, Problem,
-    ReadLog, ReadTime, RetryRun, RunDetail, RunView, SendInput, SessionView, StopNode, TaskContext, TimeView,
-    WhyView,
+    ExplainView, FollowEvents, GroupView, InputReceipt, KillSession, ListRuns, ListSessions, Listing,
+    NodeView, Problem, ReadLog, ReadTime, RetryRun, RunDetail, RunView, SendInput, SessionView, StopNode,
+    TaskContext, TimeView, WhyView,
 };
 use crate::dag::Group;
 use crate::event::Event;
@@ -166,6 +166,8 @@ pub trait NodeApi: InboxApi {
     ) -> impl Future<Output = Answer<()>> + Send;
     /// Text of its present screen.
     fn screen(&self, session: SessionId) -> impl Future<Output = Answer<String>> + Send;
+    /// Why it is thought to wait for a human, or not.
+    fn explain(&self, session: SessionId) -> impl Future<Output = Answer<ExplainView>> + Send;
 
     /// Events, past and coming.
     fn events(

@@ -75,6 +75,7 @@ fn router<N: NodeApi>(node: Arc<N>) -> Router {
         .route(paths::SESSION_LOG, get(streams::session_log::<N>))
         .route(paths::SESSION_ATTACH, get(streams::attach::<N>))
         .route(paths::SESSION_SCREEN, get(screen::<N>))
+        .route(paths::SESSION_EXPLAIN, get(explain::<N>))
         .merge(inbox_routes::routes::<N>())
         .fallback(no_such_path)
         .method_not_allowed_fallback(no_such_method)
@@ -365,4 +366,13 @@ async fn screen<N: NodeApi>(
 ) -> Result<String, Failure> {
     let session = session_for(&node, &who, name, false, Action::ReadSession).await?;
     Ok(node.screen(session).await?)
+}
+
+async fn explain<N: NodeApi>(
+    State(node): State<Arc<N>>,
+    Caller(who): Caller,
+    Name(name): Name<String>,
+) -> Outcome<crate::api::ExplainView> {
+    let session = session_for(&node, &who, name, false, Action::ReadSession).await?;
+    Ok(Json(node.explain(session).await?))
 }

@@ -23,7 +23,7 @@ pub use blobs::{BlobWriter, Blobs, Safety, Stored, Swept};
 pub use checkpoint::Checkpointer;
 pub use error::StoreError;
 pub use facts::{SessionFacts, TaskSeed};
-pub use reader::{AttemptView, Cleaned, InboxFilter, KnownItem, OpenRun, Reader, Readers};
+pub use reader::{AttemptView, Cleaned, InboxFilter, KnownItem, OpenRun, Reader, Readers, Waited};
 pub use writer::Writer;
 
 #[cfg(test)]

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use cis_core::ids::SessionId;
 use cis_core::monitor::Modes;
 use cis_core::session::protocol::{AtDeadline, FromHost, INPUT_BYTES_MAX, Io, Role, Start, ToHost};
 
-use crate::support::{Host, input_id, until};
+use crate::support::{Host, Peer, input_id, until};
 
 #[test]
 fn an_input_with_an_id_is_typed_once() {
@@ -35,6 +36,40 @@ fn an_input_with_an_id_is_typed_once() {
     control.exit(start.session);
     let log = host.log(start.session);
     assert_eq!(log, "ready\r\ngot first\r\ngot second\r\n");
+}
+
+/// Whether it was typed, and how much output there was.
+fn answer(peer: &mut Peer, session: SessionId, n: u128, output_bytes: u64, text: &[u8]) -> (bool, u64) {
+    peer.send(&ToHost::InputAt { session, input: input_id(n), output_bytes });
+    peer.client.send_input(session, None, text).unwrap();
+    peer.expect("what became of it", |message| match message {
+        FromHost::Written { input, output_bytes, .. } if *input == input_id(n) => Some((true, *output_bytes)),
+        FromHost::InputMoved { input, output_bytes, .. } if *input == input_id(n) => {
+            Some((false, *output_bytes))
+        }
+        _ => None,
+    })
+}
+
+#[test]
+fn an_input_for_what_was_shown_is_typed_only_there() {
+    let host = Host::start();
+    let mut control = host.control();
+    let script = "stty -echo; printf 'one? '; read -r a; printf 'two? '; read -r b; echo \"$a $b\"";
+    let start = host.shell_on_pty(script);
+    control.start(&start);
+    control.send(&ToHost::Watch { session: start.session, from: 0 });
+    control.wait_for_output(start.session, "one? ");
+    let session = start.session;
+    assert_eq!(answer(&mut control, session, 1, 4, b"early\n"), (false, 5));
+    assert_eq!(answer(&mut control, session, 2, 5, b"first\n"), (true, 5));
+    // Sent again it is known, wherever the screen is by now.
+    assert_eq!(answer(&mut control, session, 2, 5, b"first\n"), (true, 5));
+    control.wait_for_output(session, "two? ");
+    assert_eq!(answer(&mut control, session, 3, 5, b"late\n"), (false, 10));
+    assert_eq!(answer(&mut control, session, 4, 10, b"second\n"), (true, 10));
+    control.exit(session);
+    assert_eq!(host.log(session), "one? two? first second\r\n");
 }
 
 #[test]

@@ -103,7 +103,6 @@ fn handlers(rng: &mut Rng, tasks: &mut Vec<Task>) -> Handlers {
         })
     };
     let (success, failure, cancel, always) = (some("good"), some("bad"), some("stop"), some("last"));
-    // One task may serve two kinds of end.
-    let cancel = cancel.or_else(|| failure.clone());
-    Handlers { success, failure, cancel, always }
+    let blocked = some("told");
+    Handlers { success, failure, cancel, always, blocked }
 }

@@ -246,6 +246,7 @@ impl World {
                     self.wire.extend(withdrawn);
                 }
                 Effect::Ack { attempt, .. } => self.host.acknowledged(&attempt)?,
+                Effect::Answer { .. } | Effect::Escalate { .. } | Effect::RunCommand { .. } => {}
             }
             self.look_at_begun(Node::Up)?;
         }

@@ -1,10 +1,12 @@
 //! The verbs. Each file holds one: its arguments, whose doc comments are the help, and what it does.
 
+pub(crate) mod answer;
 pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod dag;
 pub(crate) mod doctor;
 pub(crate) mod group;
+pub(crate) mod inbox;
 pub(crate) mod init;
 pub(crate) mod man;
 pub(crate) mod node;
@@ -12,6 +14,7 @@ pub(crate) mod session;
 pub(crate) mod session_host;
 pub(crate) mod status;
 pub(crate) mod store;
+pub(crate) mod task;
 
 use crate::cli::{Cli, Command};
 use crate::context::Context;
@@ -29,6 +32,9 @@ pub(crate) fn run(cli: Cli) -> Result<Exit, CliError> {
     match cli.command {
         Command::Dag(command) => dag::run(&context, command),
         Command::Session(command) => session::run(&context, command),
+        Command::Inbox(args) => inbox::run(&context, &args),
+        Command::Answer(args) => answer::run(&context, &args),
+        Command::Task(command) => task::run(&context, &command),
         Command::Node(command) => node::run(&context, command),
         Command::Store(command) => store::run(&context, command),
         Command::Group(command) => group::run(&context, command),

@@ -2,6 +2,8 @@
 
 mod artifacts;
 mod context;
+mod explain;
+mod inbox;
 mod work;
 
 use std::fmt::Write as _;
@@ -17,6 +19,8 @@ use super::table::{Table, cell, plain};
 
 pub(crate) use artifacts::artifacts;
 pub(crate) use context::context;
+pub(crate) use explain::explain;
+pub(crate) use inbox::{inbox, inbox_details, inbox_item, screen};
 pub(crate) use work::{groups, sum, times};
 
 /// Between two times, in words; never negative, as clocks are set.
@@ -104,6 +108,10 @@ fn task_note(run: &RunView, task: &TaskView) -> String {
     }
     if let Some(reason) = &task.reason {
         return reason.clone();
+    }
+    if let Some(said) = task.said.as_ref().filter(|_| task.state.is_active()) {
+        let percent = said.percent.map(|percent| format!("{percent} % ")).unwrap_or_default();
+        return percent + said.text.lines().next().unwrap_or_default();
     }
     match task.state {
         TaskState::Pending if !task.needs.is_empty() => {

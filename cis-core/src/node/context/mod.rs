@@ -227,8 +227,22 @@ fn add_tail(of: &mut NeedContext, run: &Run, need: &TaskId, home: &Home, left: &
 fn log_count(run: &Run, task: &TaskId, entry: &TaskEntry) -> usize {
     match run.items(task) {
         Some(items) => items.len().min(ITEMS_MAX),
-        None => usize::from(log_of(run, task, entry).is_some()),
+        None => usize::from(has_words(entry) || log_of(run, task, entry).is_some()),
     }
+}
+
+/// It handed in its result in words, which stand for its log.
+fn has_words(entry: &TaskEntry) -> bool {
+    entry.last.as_ref().is_some_and(|last| last.handed_in.is_some())
+}
+
+/// At most so many bytes of the end of a text, from the beginning of a character.
+fn end_of(text: &str, bytes: usize) -> &str {
+    let mut from = text.len().saturating_sub(bytes);
+    while !text.is_char_boundary(from) {
+        from += 1;
+    }
+    &text[from..]
 }
 
 /// The end of what a task wrote, as text. Outer none: it did not run; inner none: it must not be shown.
@@ -253,7 +267,10 @@ fn tail_of(run: &Run, task: &TaskId, home: &Home, bytes: usize) -> Option<Option
 }
 
 fn own_tail(run: &Run, spec: &Task, entry: &TaskEntry, home: &Home, bytes: usize) -> Option<Option<String>> {
-    entry.last.as_ref()?;
+    let last = entry.last.as_ref()?;
+    if let Some(text) = &last.handed_in {
+        return Some(Some(end_of(text, bytes).to_owned()));
+    }
     let Some((attempt, total)) = log_of(run, &spec.id, entry) else { return Some(Some(String::new())) };
     let log = home.attempt_log(attempt.run, &attempt.task, attempt.number);
     Some(logs::tail(&log, total, bytes))

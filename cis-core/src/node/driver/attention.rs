@@ -4,6 +4,7 @@
 //! A session waits at one prompt at most: what it asks by itself comes before what its screen shows.
 //! Judges no screen, types nothing, and knows no inbox.
 
+mod recall;
 #[cfg(test)]
 mod tests;
 
@@ -19,6 +20,7 @@ use crate::ids::{InboxId, InputId, SessionId, TimestampMs};
 use crate::monitor::{Change, Profile, Seed, Verdict};
 use crate::scheduler::{Input, InputKind};
 use crate::session::hub::{Monitoring, Sighting};
+use crate::session::protocol::ToHost;
 
 /// Lines with a marker that become events, of one session: so many at once, then one in so many ms.
 const MARKERS_AT_ONCE: i64 = 20;
@@ -230,6 +232,10 @@ impl Attentions {
         self.of(session)
     }
 
+    fn put(&mut self, session: SessionId, attention: Attention) {
+        self.of.insert(session, attention);
+    }
+
     /// It ended.
     pub(super) fn forget(&mut self, session: SessionId) {
         self.of.remove(&session);
@@ -273,7 +279,12 @@ impl Driver {
 
     fn attend_to(&mut self, session: SessionId, now: TimestampMs) {
         let attempt = self.parts.worker.attempt_of(session).cloned();
-        for step in self.attention.of(session).settle(session) {
+        let steps = self.attention.of(session).settle(session);
+        if !steps.is_empty() {
+            let waits = self.attention.get(session).is_some_and(|attention| attention.told.is_some());
+            self.parts.worker.to_host.push(ToHost::Waits { session, waits });
+        }
+        for step in steps {
             match (step, attempt.clone()) {
                 (Step::Blocked(prompt), Some(attempt)) => {
                     self.handle(Input::internal(InputKind::Blocked { attempt, prompt }), now);

@@ -22,11 +22,14 @@ impl Driver {
         for effect in self.parts.machine.drain_effects().collect::<Vec<_>>() {
             match effect {
                 Effect::Grant { attempt, session, fence } => self.grant(attempt, session, fence, now),
-                Effect::Cancel { attempt, fence, grace_ms } => {
-                    self.parts.worker.tell(ToWorker::Cancel { attempt, fence, grace_ms });
+                Effect::Cancel { attempt, fence, grace_ms, keep } => {
+                    self.parts.worker.tell(ToWorker::Cancel { attempt, fence, grace_ms, keep });
                 }
                 Effect::Withdraw { run } => self.parts.worker.withdraw(run),
                 Effect::Ack { attempt, fence } => self.parts.worker.tell(ToWorker::Ack { attempt, fence }),
+                effect @ (Effect::Answer { .. } | Effect::Escalate { .. } | Effect::RunCommand { .. }) => {
+                    tracing::warn!(?effect, "this node does not perform it");
+                }
             }
         }
         self.forget_ended(now);
@@ -74,17 +77,8 @@ impl Driver {
                 self.parts.worker.tell(grant);
             }
             Err(detail) => {
-                let report = Report {
-                    outcome: AttemptOutcome::Failed { cause: FailureCause::Input { detail } },
-                    exit: None,
-                    started_ms: None,
-                    ended_ms: now,
-                    outputs: BTreeMap::new(),
-                    artifacts: Vec::new(),
-                    cached: None,
-                    log_bytes: 0,
-                    log_hash: None,
-                };
+                let outcome = AttemptOutcome::Failed { cause: FailureCause::Input { detail } };
+                let report = Report::bare(outcome, None, now);
                 self.parts.worker.said.push(FromWorker::Result { attempt, fence, report: Box::new(report) });
             }
         }

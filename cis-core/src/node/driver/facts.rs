@@ -136,6 +136,7 @@ impl Driver {
 
     fn reconcile(&mut self, greeting: Greeting, now: TimestampMs) {
         self.unread.sessions = greeting.sessions.into_iter().map(|known| (known.session, known)).collect();
+        self.recall();
         for live in self.parts.machine.live_attempts().collect::<Vec<_>>() {
             self.settle(live, now);
         }
@@ -172,8 +173,8 @@ impl Driver {
         let worker = &mut self.parts.worker;
         worker.adopt(&live.attempt, live.session, live.fence, slots, spec, &there);
         if live.cancelling {
-            let LiveAttempt { attempt, fence, grace_ms, .. } = live;
-            worker.tell(ToWorker::Cancel { attempt, fence, grace_ms });
+            let LiveAttempt { attempt, fence, grace_ms, handed_in: keep, .. } = live;
+            worker.tell(ToWorker::Cancel { attempt, fence, grace_ms, keep });
         }
         if let Some(exit) = there.exit {
             self.session_exited(live.session, &exit);

@@ -151,8 +151,10 @@ impl LocalWorker {
             Some((why, _)) => Err(why.clone()),
             None => Ok(Arc::clone(&live.redactor)),
         };
-        // One that was told to end did so in its own way, but its work may be half done.
-        let entry = apart.cache.as_ref().filter(|_| !exit.killed).map(|_| Entry {
+        // One that was told to end did so in its own way, but its work may be half done; and what was handed
+        // in is not in its log, which is what an entry stands for.
+        let whole = !exit.killed && !live.handed_in;
+        let entry = apart.cache.as_ref().filter(|_| whole).map(|_| Entry {
             key: apart.key.clone().unwrap_or_default(),
             from: live.attempt.to_string(),
             made_ms: exit.ended_ms,

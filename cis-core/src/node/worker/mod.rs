@@ -64,6 +64,8 @@ struct Live {
     unwatched: bool,
     /// It wrote to `CIS_OUTPUT`, or may have.
     wrote_output: bool,
+    /// Its result was handed in: however it ends, what it left is collected.
+    handed_in: bool,
     /// A result was given; the acknowledgement is awaited.
     reported: bool,
     /// The host was asked to start it.
@@ -255,9 +257,12 @@ impl Worker for LocalWorker {
             }
             // The own worker's grants end with the node, not with a lease.
             ToWorker::Renew { .. } => {}
-            ToWorker::Cancel { attempt, fence: _, grace_ms } => {
+            ToWorker::Cancel { attempt, fence: _, grace_ms, keep } => {
                 if let Some(session) = self.by_attempt.get(&attempt).copied() {
-                    self.stop_apart(session);
+                    match self.live.get_mut(&session) {
+                        Some(live) if keep => live.handed_in = true,
+                        _ => self.stop_apart(session),
+                    }
                     self.to_host.push(ToHost::Kill { session, grace_ms: Some(grace_ms) });
                 }
             }

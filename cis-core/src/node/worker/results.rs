@@ -57,11 +57,22 @@ impl LocalWorker {
         if live.reported || live.keeps_files() {
             return true;
         }
-        let (attempt, fence) = (live.attempt.clone(), live.fence);
+        let (attempt, fence, handed_in) = (live.attempt.clone(), live.fence, live.handed_in);
         let (timeout_ms, idle_ms) = (live.timeout_ms, live.idle_ms);
         self.pace_ended(attempt.run, exit);
         let mut values = BTreeMap::new();
-        let outcome = if exit.idle {
+        let outcome = if handed_in {
+            match self.collect(session) {
+                Ok(outputs) => {
+                    match self.keep_apart(session, exit, outputs) {
+                        Some(outputs) => values = outputs,
+                        None => return true,
+                    }
+                    AttemptOutcome::Succeeded
+                }
+                Err(detail) => AttemptOutcome::Failed { cause: FailureCause::Outputs { detail } },
+            }
+        } else if exit.idle {
             let limit_ms = idle_ms.unwrap_or_default();
             AttemptOutcome::Failed { cause: FailureCause::Idle { limit_ms } }
         } else if exit.timed_out {

@@ -72,6 +72,7 @@ impl LocalWorker {
             exposed: false,
             unwatched: false,
             wrote_output: true,
+            handed_in: false,
             reported: false,
             asked: false,
             has_context: false,

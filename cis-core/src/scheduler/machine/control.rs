@@ -79,7 +79,8 @@ impl Machine {
             .filter_map(|index| {
                 let live = run.entry(index).live.as_ref().filter(|live| live.stopping.is_some())?;
                 let attempt = super::attempt_id(run, index, live.attempt);
-                Some(Effect::Cancel { attempt, fence: live.fence, grace_ms: run.spec(index).grace_ms })
+                let (grace_ms, keep) = (run.spec(index).grace_ms, live.is_handed_in());
+                Some(Effect::Cancel { attempt, fence: live.fence, grace_ms, keep })
             })
             .collect();
         let all = 0..run.len();
@@ -114,8 +115,9 @@ impl Machine {
         let run = self.known(id)?;
         let Some(live) = &run.entry(index).live else { return Ok(()) };
         let grace_ms = grace_ms.unwrap_or(run.spec(index).grace_ms);
-        let effect = Effect::Cancel { attempt: attempt.clone(), fence: live.fence, grace_ms };
-        if live.stopping.is_none() {
+        let (fence, keep) = (live.fence, live.is_handed_in());
+        let effect = Effect::Cancel { attempt: attempt.clone(), fence, grace_ms, keep };
+        if live.yields_to(&EndReason::Killed) {
             // The intent is durable before the signal: after a crash in between it is a kill, not a failure.
             let change = TaskChange {
                 task: attempt.task.clone(),

@@ -59,6 +59,11 @@ impl Machine {
             return Ok(());
         };
         let (spec, entry) = (run.spec(index), run.entry(index));
+        let turn = Turn { now, actor: None, cause: None };
+        let account = spec.account.clone();
+        if let Some(until_ms) = self.account_holds(account.as_ref(), now) {
+            return self.wait_for_account(id, account.as_deref().unwrap_or_default(), until_ms, &turn);
+        }
         let grant = GrantRecord {
             task: spec.id.clone(),
             attempt: entry.attempts + 1,
@@ -70,8 +75,9 @@ impl Machine {
             ahead: run.free_slots() == 0,
         };
         let attempt = attempt_id(run, index, grant.attempt);
+        self.account_starts(account.as_ref(), &attempt, now);
         let effect = Effect::Grant { attempt, session: grant.session, fence: grant.fence };
-        self.emit(id, EventBody::TaskAssigned(grant), &Turn { now, actor: None, cause: None })?;
+        self.emit(id, EventBody::TaskAssigned(grant), &turn)?;
         self.effects.push(effect);
         self.touch(id);
         Ok(())

@@ -1,12 +1,12 @@
 //! What is gone: an attempt, a session host, a node, or the right to decide on a run.
 
-use super::worker::without_process;
-use super::{Machine, Turn};
+use super::{Machine, Turn, attempt_id};
+use crate::api::Report;
 use crate::event::{AttemptOutcome, EventBody, LostBy};
 use crate::ids::{AttemptId, Epoch, HostInstance, NodeDid, RunId};
 use crate::scheduler::input::Rejected;
+use crate::scheduler::live::Live;
 use crate::scheduler::outcome::judge;
-use crate::scheduler::task::Live;
 
 impl Machine {
     pub(super) fn attempt_lost(
@@ -73,9 +73,11 @@ impl Machine {
     fn lose(&mut self, id: RunId, index: u32, detail: String, turn: &Turn) -> Result<(), Rejected> {
         let run = self.known(id)?;
         let started_ms = run.entry(index).live.as_ref().and_then(|live| live.started_ms);
-        let outcome = AttemptOutcome::Lost { detail };
-        let verdict = judge(run, index, &outcome, None, turn.now);
+        let report = Report::bare(AttemptOutcome::Lost { detail }, started_ms, turn.now);
+        let verdict = judge(run, index, &report, turn.now);
+        let attempt = run.entry(index).live.as_ref().map(|live| attempt_id(run, index, live.attempt));
         self.held_until = None;
-        self.record(id, index, without_process(outcome, started_ms, turn), verdict, turn)
+        self.record(id, index, report, verdict, turn)?;
+        attempt.map_or(Ok(()), |attempt| self.account_ends(&attempt, false, turn))
     }
 }

@@ -9,12 +9,14 @@
 //! Within a run priority decides, then the order of the file; who waits for a group that is full holds up
 //! nobody.
 
+mod accounts;
 mod book;
 mod control;
 mod decide;
 mod grant;
 mod groups;
 mod losses;
+mod prompts;
 mod why;
 mod worker;
 
@@ -22,6 +24,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::vec::Drain;
 
+use self::accounts::Accounts;
+pub use self::accounts::Breaker;
 use self::groups::Groups;
 use super::ending::ending;
 use super::handlers;
@@ -48,6 +52,7 @@ pub struct Machine {
     /// When which run wants to be woken.
     wakes: BTreeSet<(TimestampMs, RunId)>,
     groups: Groups,
+    accounts: Accounts,
     /// Runs that have ended and are still here.
     ended: BTreeSet<RunId>,
     /// Whose turn it was.
@@ -85,6 +90,8 @@ pub struct LiveAttempt {
     pub cancelling: bool,
     /// Between SIGTERM and SIGKILL, ms.
     pub grace_ms: u64,
+    /// Where it is being stopped: its result was handed in.
+    pub handed_in: bool,
     /// Its process was reported. Where not, [`Effect::Grant`] may not have been performed.
     pub started: bool,
     /// It waits for a human, at this prompt.
@@ -112,6 +119,7 @@ impl Machine {
             hungry: BTreeSet::new(),
             wakes: BTreeSet::new(),
             groups: Groups::default(),
+            accounts: Accounts::default(),
             ended: BTreeSet::new(),
             served: None,
             held_until: None,
@@ -162,10 +170,13 @@ impl Machine {
         let run = self.wakes.first().map(|(at_ms, id)| {
             let run = self.run(id);
             let expiry = run.and_then(|run| run.index.expiries.first()).map(|(at_ms, _)| *at_ms);
+            let prompt = run.and_then(|run| run.index.prompts.first()).map(|(at_ms, _)| *at_ms);
             let why = if run.and_then(Run::deadline_ms) == Some(*at_ms) {
                 WakeReason::RunTimeout
             } else if expiry == Some(*at_ms) {
                 WakeReason::Approval
+            } else if prompt == Some(*at_ms) {
+                WakeReason::Prompt
             } else {
                 WakeReason::Retry
             };
@@ -214,6 +225,7 @@ impl Machine {
                     host: live.host,
                     cancelling: live.stopping.is_some(),
                     grace_ms: run.spec(index).grace_ms,
+                    handed_in: live.is_handed_in(),
                     started: live.pid.is_some(),
                     blocked_episode: live.blocked.as_ref().map(|_| live.episode),
                 })
@@ -233,6 +245,14 @@ impl Machine {
             InputKind::KillTask { attempt, grace_ms } => self.kill(&attempt, grace_ms, turn),
             InputKind::Blocked { attempt, prompt } => self.blocked(&attempt, prompt, turn),
             InputKind::Unblocked { attempt, episode } => self.unblocked(&attempt, episode, turn),
+            InputKind::HandIn { attempt, text } => self.hand_in(&attempt, text, turn),
+            InputKind::DefaultRefused { attempt, item, detail } => {
+                self.default_refused(&attempt, &item, &detail, turn)
+            }
+            InputKind::LoggedOut { attempt, account, retryable, detail } => {
+                self.logged_out(&attempt, account, retryable, &detail, turn)
+            }
+            InputKind::LoginWorked { account } => self.login_worked(&account, turn),
             InputKind::TasksAdded { run, parent, tasks } => self.add_tasks(run, parent, tasks, turn),
             InputKind::ModeChanged { run, mode, room } => {
                 self.known(run)?;
@@ -281,6 +301,9 @@ impl Machine {
     fn pass_time(&mut self, now: TimestampMs) -> Result<(), Rejected> {
         let turn = Turn { now, actor: None, cause: None };
         for id in std::mem::take(&mut self.restored) {
+            if let Some(slot) = self.runs.get_mut(&id) {
+                slot.run.calm(now);
+            }
             if let Some(run) = self.run(&id).filter(|run| self.is_ours(run)) {
                 let all = 0..run.len();
                 self.finish(id, all, &turn)?;
@@ -293,6 +316,7 @@ impl Machine {
                 self.cancel_for(id, &EndReason::RunTimeout, &turn)?;
             }
             self.expire(id, &turn)?;
+            self.prompts_due(id, &turn)?;
             self.touch(id);
         }
         Ok(())

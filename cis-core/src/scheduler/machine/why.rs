@@ -1,5 +1,6 @@
 //! Why a task is where it is, in sentences for a person, the most important first.
 
+mod prompts;
 mod waiting;
 
 use super::Machine;
@@ -8,8 +9,9 @@ use crate::dag::Trigger;
 use crate::event::{EndReason, QueueReason, RunState, TaskState};
 use crate::ids::{RunId, TaskId, TimestampMs};
 use crate::scheduler::input::Rejected;
+use crate::scheduler::live::Live;
 use crate::scheduler::state::Run;
-use crate::scheduler::task::{Live, TaskEntry};
+use crate::scheduler::task::TaskEntry;
 use crate::text::duration;
 
 /// So many tasks are named in one sentence.
@@ -77,6 +79,14 @@ impl Machine {
                 ));
                 answer.try_command("cis doctor".to_owned());
             }
+            Some(QueueReason::Account { name, .. }) if waits_ms > 0 => {
+                answer.say(format!(
+                    "Sessions of account `{name}` were logged out: none of it starts for {}, then one tries.",
+                    span(waits_ms)
+                ));
+                answer
+                    .say("Log in to it in a terminal of this machine, and the next one gets on.".to_owned());
+            }
             Some(QueueReason::Lost { detail }) => {
                 answer.say(format!(
                     "Its session was lost ({detail}), so it starts again; that does not count as a failure."
@@ -105,7 +115,7 @@ impl Machine {
             answer.try_command("cis doctor".to_owned());
         }
         if run.free_slots() == 0 {
-            let holders = run.live().filter(|i| live_of(run, *i).is_some_and(|live| live.blocked.is_none()));
+            let holders = run.live().filter(|i| live_of(run, *i).is_some_and(|live| !live.is_away()));
             let list = names(run, holders, |entry| {
                 entry.live.as_ref().map(|live| format!("for {}", span(now - live.granted_ms)))
             });
@@ -147,12 +157,9 @@ fn pending(run: &Run, index: u32, now: TimestampMs, answer: &mut Answer) {
         let open = open.filter(|need| !run.entry(*need).state.is_terminal());
         let list = names(run, open.clone(), |entry| {
             Some(match entry.live.as_ref().and_then(|live| live.blocked.as_ref()) {
-                Some(prompt) => format!(
-                    "{} and waits for a human ({}) for {}",
-                    entry.state,
-                    prompt.kind,
-                    span(now - prompt.since_ms)
-                ),
+                Some(prompt) => {
+                    format!("{} and {} ({})", entry.state, prompts::note(prompt, now), prompt.kind)
+                }
                 None if entry.waits_for_approval() => "waits for approval".to_owned(),
                 None => entry.state.to_string(),
             })
@@ -164,8 +171,10 @@ fn pending(run: &Run, index: u32, now: TimestampMs, answer: &mut Answer) {
             have(entry.needs.open)
         ));
         for need in open.take(NAMED_MAX) {
-            if let Some(live) = live_of(run, need).filter(|live| live.blocked.is_some()) {
-                answer.try_command(format!("cis dag attach {}", live.session));
+            if let Some(live) = live_of(run, need)
+                && let Some(prompt) = &live.blocked
+            {
+                prompts::commands(live, prompt, answer);
             }
             if run.entry(need).waits_for_approval() {
                 answer.try_command(waiting::approve(run, need));
@@ -200,17 +209,8 @@ fn paused(run: &Run, answer: &mut Answer) {
 fn running(run: &Run, index: u32, now: TimestampMs, answer: &mut Answer) {
     let Some(live) = live_of(run, index) else { return };
     let since = span(now - live.granted_ms);
-    if let Some(prompt) = &live.blocked {
-        let kind = &prompt.kind;
-        let waits = span(now - prompt.since_ms);
-        answer
-            .say(format!("Its session waits for a human ({kind}) for {waits}; it holds no slot meanwhile."));
-        answer.try_command(format!("cis dag attach {}", live.session));
-        answer.try_command(format!("cis dag unblock {} --text TEXT", live.session));
-    }
-    if let Some(reason) = &live.stopping {
-        answer.say(format!("It is being stopped: {reason}."));
-    }
+    prompts::waits(run, index, live, now, answer);
+    prompts::stopping(live, answer);
     match live.pid {
         Some(pid) => {
             answer.say(format!("Attempt {} has been running for {since}, as process {pid}.", live.attempt));

@@ -1,14 +1,15 @@
-//! What workers and the monitor report: sessions, prompts, results, losses.
+//! What workers report: sessions, results, refusals, tasks below their own.
 
 use super::{Machine, Turn};
 use crate::api::{FromWorker, Refusal, Report};
 use crate::dag::Task;
 use crate::event::{
-    AttemptOutcome, AttemptResult, EndReason, EventBody, PromptRecord, QueueReason, RunState, SessionState,
-    TaskChange, TaskState,
+    AttemptOutcome, AttemptResult, EndReason, EventBody, QueueReason, RunState, SessionState, TaskChange,
+    TaskState,
 };
 use crate::ids::{AttemptId, Fence, RunId, TaskId};
 use crate::scheduler::input::{Effect, Rejected};
+use crate::scheduler::live::Stop;
 use crate::scheduler::outcome::{Verdict, judge, refused_delay_ms};
 use crate::scheduler::state::Run;
 
@@ -53,8 +54,10 @@ impl Machine {
                 return Err(rejected);
             }
         };
-        let verdict = judge(self.own(id)?, index, &report.outcome, report.cached.as_deref(), turn.now);
+        let verdict = judge(self.own(id)?, index, &report, turn.now);
+        let succeeded = verdict.outcome == AttemptOutcome::Succeeded && verdict.state == TaskState::Succeeded;
         self.record(id, index, report, verdict, turn)?;
+        self.account_ends(&attempt, succeeded, turn)?;
         self.effects.push(Effect::Ack { attempt, fence });
         self.held_until = None;
         self.finish(id, self.affected(id, index), turn)
@@ -88,7 +91,7 @@ impl Machine {
             attempt: live.attempt,
             fence: live.fence,
             session: live.session,
-            outcome: report.outcome,
+            outcome: verdict.outcome,
             exit: report.exit,
             started_ms: report.started_ms,
             ended_ms: report.ended_ms,
@@ -115,6 +118,13 @@ impl Machine {
         let run = self.own(attempt.run)?;
         let entry = run.entry(index);
         let stopping = entry.live.as_ref().and_then(|live| live.stopping.clone());
+        let stopping = match stopping {
+            None => None,
+            Some(Stop::For(reason)) => Some(reason),
+            Some(Stop::HandedIn(_)) => {
+                return self.attempt_lost(attempt, "its worker does not know its session".to_owned(), turn);
+            }
+        };
         let change = |state, end, queued| TaskChange { task: attempt.task.clone(), state, end, queued };
         let change = match (stopping, reason) {
             (Some(reason), _) => change(TaskState::Cancelled, Some(reason), None),
@@ -128,13 +138,16 @@ impl Machine {
                 // Asking the same worker again would not change its mind.
                 let detail = format!("refused by the worker's policy: {detail}");
                 let end = EndReason::Attempt { detail: detail.clone() };
-                let verdict = Verdict::ended(TaskState::Error, Some(end), true);
-                let report = without_process(AttemptOutcome::SpawnError { detail }, None, turn);
+                let outcome = AttemptOutcome::SpawnError { detail };
+                let verdict = Verdict::ended(outcome.clone(), TaskState::Error, Some(end), true);
+                let report = Report::bare(outcome, None, turn.now);
                 self.record(attempt.run, index, report, verdict, turn)?;
+                self.account_ends(attempt, false, turn)?;
                 return self.finish(attempt.run, self.affected(attempt.run, index), turn);
             }
         };
         self.emit(attempt.run, EventBody::TaskStatus { changes: vec![change] }, turn)?;
+        self.account_ends(attempt, false, turn)?;
         self.finish(attempt.run, self.affected(attempt.run, index), turn)
     }
 
@@ -179,59 +192,6 @@ impl Machine {
         let index = self.live_index(attempt, Some(fence))?;
         task.id = child_name(self.own(attempt.run)?, index)?;
         self.add_tasks(attempt.run, attempt.task.clone(), vec![task], turn)
-    }
-
-    pub(super) fn blocked(
-        &mut self,
-        attempt: &AttemptId,
-        prompt: Box<PromptRecord>,
-        turn: &Turn,
-    ) -> Result<(), Rejected> {
-        let index = self.live_index(attempt, None)?;
-        let Some(live) = &self.own(attempt.run)?.entry(index).live else { return Ok(()) };
-        if prompt.episode <= live.episode {
-            let (episode, newest) = (prompt.episode, live.episode);
-            let detail = format!("prompt {episode} of attempt {attempt} is known, the newest is {newest}");
-            return Err(Rejected::Stale(detail));
-        }
-        let (session, task) = (live.session, Some(attempt.task.clone()));
-        self.emit(attempt.run, EventBody::SessionBlocked { session, task, prompt }, turn)?;
-        self.take_back(attempt.run);
-        Ok(())
-    }
-
-    pub(super) fn unblocked(
-        &mut self,
-        attempt: &AttemptId,
-        episode: u32,
-        turn: &Turn,
-    ) -> Result<(), Rejected> {
-        let index = self.live_index(attempt, None)?;
-        let Some(live) = &self.own(attempt.run)?.entry(index).live else { return Ok(()) };
-        if live.blocked.is_none() || live.episode != episode {
-            return Err(Rejected::Stale(format!("attempt {attempt} does not wait at prompt {episode}")));
-        }
-        let (session, task) = (live.session, Some(attempt.task.clone()));
-        self.emit(attempt.run, EventBody::SessionRecovered { session, task, episode }, turn)?;
-        self.touch(attempt.run);
-        if let Some(group) = self.known(attempt.run)?.spec(index).group.clone() {
-            self.take_back_above(&group);
-        }
-        Ok(())
-    }
-}
-
-pub(super) fn without_process(outcome: AttemptOutcome, started_ms: Option<i64>, turn: &Turn) -> Report {
-    Report {
-        outcome,
-        exit: None,
-        started_ms,
-        ended_ms: turn.now,
-        outputs: Default::default(),
-        artifacts: Vec::new(),
-        cached: None,
-        log_bytes: 0,
-        log_hash: None,
     }
 }
 

@@ -95,17 +95,7 @@ pub(super) fn exit(code: i32) -> AttemptOutcome {
 }
 
 pub(super) fn report(outcome: AttemptOutcome) -> Report {
-    Report {
-        outcome,
-        exit: None,
-        started_ms: None,
-        ended_ms: 0,
-        outputs: BTreeMap::new(),
-        artifacts: Vec::new(),
-        cached: None,
-        log_bytes: 0,
-        log_hash: None,
-    }
+    Report::bare(outcome, None, 0)
 }
 
 /// A machine, a clock that the test moves, and all events so far.
@@ -297,6 +287,12 @@ impl Bench {
         self.does(InputKind::Blocked { attempt: self.attempt(task), prompt: Box::new(prompt) })
     }
 
+    pub(super) fn blocks_as(&mut self, task: &str, episode: u32, kind: PromptKind) -> Vec<String> {
+        let bare = PromptRecord::bare(self.session(task), episode, kind);
+        let prompt = Box::new(PromptRecord { question: "Run\n  it?".into(), ..bare });
+        self.does(InputKind::Blocked { attempt: self.attempt(task), prompt })
+    }
+
     pub(super) fn unblocks(&mut self, task: &str, episode: u32) -> Vec<String> {
         self.does(InputKind::Unblocked { attempt: self.attempt(task), episode })
     }
@@ -340,6 +336,10 @@ pub(super) fn brief(body: &EventBody) -> String {
         EventBody::SessionBlocked { task, prompt, .. } => {
             format!("blocked {} {}", task.as_ref().unwrap(), prompt.episode)
         }
+        EventBody::SessionEscalated { task, after_ms, .. } => {
+            format!("escalated {} after {after_ms}", task.as_ref().unwrap())
+        }
+        EventBody::TaskHandedIn { task, text, .. } => format!("handed in {task}: {text:?}"),
         EventBody::SessionRecovered { task, episode, .. } => {
             format!("recovered {} {episode}", task.as_ref().unwrap())
         }
@@ -370,6 +370,9 @@ fn brief_state(
         (None, Some(QueueReason::Group { name })) => format!("(group {name})"),
         (None, Some(QueueReason::Approval { .. })) => "(approval)".to_owned(),
         (None, Some(QueueReason::Items { count })) => format!("({count} items)"),
+        (None, Some(QueueReason::Account { name, until_ms })) => {
+            format!("(account {name} until +{})", until_ms - START_MS)
+        }
         (None, Some(QueueReason::Slot) | None) => String::new(),
     };
     format!("{state}{why}")
@@ -379,7 +382,17 @@ fn brief_effect(effect: &Effect) -> String {
     let name = |attempt: &AttemptId| format!("{}#{}", attempt.task, attempt.number);
     match effect {
         Effect::Grant { attempt, fence, .. } => format!("> grant {} f{fence}", name(attempt)),
-        Effect::Cancel { attempt, fence, grace_ms } => {
+        Effect::Cancel { attempt, fence, grace_ms, keep: true } => {
+            format!("> finish {}#{} f{fence} {grace_ms} ms", attempt.task, attempt.number)
+        }
+        Effect::Answer { attempt, answer, .. } => format!("> answer {}: {answer}", attempt.task),
+        Effect::Escalate { attempt, notify, .. } => {
+            format!("> escalate {} to [{}]", attempt.task, notify.join(" "))
+        }
+        Effect::RunCommand { attempt, prompt, .. } => {
+            format!("> run for {} {}", attempt.task, prompt.episode)
+        }
+        Effect::Cancel { attempt, fence, grace_ms, .. } => {
             format!("> cancel {} f{fence} {grace_ms}", name(attempt))
         }
         Effect::Withdraw { .. } => "> withdraw".to_owned(),

@@ -2,7 +2,7 @@
 
 use super::bench::*;
 use crate::dag::{Dag, Handlers, Task};
-use crate::event::{AttemptOutcome, RetryScope, RunState};
+use crate::event::{AttemptOutcome, PromptKind, RetryScope, RunState};
 use crate::scheduler::InputKind;
 
 fn file(tasks: Vec<Task>) -> Dag {
@@ -11,6 +11,7 @@ fn file(tasks: Vec<Task>) -> Dag {
         failure: Some(id("bad")),
         cancel: Some(id("stop")),
         always: Some(id("last")),
+        blocked: None,
     };
     let handlers = ["good", "bad", "stop", "last"].map(task);
     Dag { on, ..dag(tasks.into_iter().chain(handlers).collect()) }
@@ -22,7 +23,7 @@ fn started(tasks: Vec<Task>) -> Bench {
     bench
 }
 
-const NOT: &str = "does not apply to how the run went";
+const NOT: &str = "does not apply: the run went otherwise";
 
 #[test]
 fn a_good_end() {
@@ -96,22 +97,54 @@ fn a_run_that_takes_too_long() {
 }
 
 #[test]
-fn one_task_may_serve_several_ends() {
+fn a_task_is_for_one_kind_of_end() {
     let both = Handlers { success: Some(id("tell")), failure: Some(id("tell")), ..Handlers::default() };
-    for code in [0, 1] {
-        let mut bench = Bench::new(100);
-        bench.submit(1, Dag { on: both.clone(), ..dag(vec![task("a"), task("tell")]) }, 10);
-        assert_eq!(bench.ends("a", exit(code))[1], "status tell=queued");
-    }
     let mut bench = Bench::new(100);
-    bench.submit(1, Dag { on: both, ..dag(vec![task("a"), task("tell")]) }, 10);
-    let attempt = bench.attempt("a");
-    bench.does(InputKind::KillTask { attempt, grace_ms: None });
+    let submission = bench.submission(1, Dag { on: both, ..dag(vec![task("a"), task("tell")]) });
+    let (rejected, _) = bench.refused(submission);
+    assert!(rejected.to_string().contains("[dag.on] names `tell` twice"), "{rejected}");
+}
+
+fn told() -> Bench {
+    let on = Handlers { blocked: Some(id("tell")), always: Some(id("last")), ..Handlers::default() };
+    let mut bench = Bench::new(100);
+    bench.submit(1, Dag { on, ..dag(vec![task("a"), task("b"), task("tell"), task("last")]) }, 2);
+    bench
+}
+
+#[test]
+fn the_first_session_that_waits_for_a_human_begins_its_handler() {
+    let mut bench = told();
+    assert_eq!(bench.blocks_as("a", 1, PromptKind::Stalled), ["blocked a 1"], "that is no human's matter");
     assert_eq!(
-        bench.ends("a", AttemptOutcome::Cancelled)[1..3],
-        [
-            format!("status tell=completed(skipped: on.success and on.failure {NOT})"),
-            "run cancelled".to_owned()
-        ]
+        bench.blocks("a", 2),
+        ["blocked a 2", "status tell=queued", "assigned tell#1 f1", "> grant tell#1 f1"]
     );
+    assert_eq!(bench.blocks("b", 1), ["blocked b 1"], "once");
+    bench.ends("a", exit(0));
+    assert_eq!(bench.ends("b", exit(0))[1], "> ack b#1 f1", "`always` comes after it");
+    assert_eq!(bench.ends("tell", exit(0))[1], "status last=queued");
+    assert_eq!(bench.ends("last", exit(0))[1], "run completed");
+    bench.does(InputKind::Retry { run: run_id(1), scope: RetryScope::All });
+    bench.ends("a", exit(0));
+    assert_eq!(
+        bench.ends("b", exit(0))[1],
+        "status tell=completed(skipped: on.blocked does not apply: no session of the run waited for a human) last=queued",
+        "a retry decides anew"
+    );
+}
+
+#[test]
+fn the_handler_of_prompts_alone_runs_again_as_it_did() {
+    let mut bench = told();
+    bench.blocks("a", 1);
+    bench.unblocks("a", 1);
+    bench.restart();
+    for name in ["a", "b"] {
+        bench.ends(name, exit(0));
+    }
+    bench.ends("tell", exit(1));
+    bench.ends("last", exit(0));
+    let said = bench.does(InputKind::Retry { run: run_id(1), scope: RetryScope::Failed });
+    assert_eq!(said[..2], ["retried tell=pending last=pending", "status tell=queued"]);
 }

@@ -3,11 +3,14 @@
 mod ahead;
 mod approval;
 mod bench;
+mod blocked;
 mod control;
 mod foreach;
 mod groups;
+mod handed_in;
 mod handlers;
 mod limits;
+mod logins;
 mod losses;
 mod outcomes;
 mod reducing;

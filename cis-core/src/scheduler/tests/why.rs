@@ -2,6 +2,7 @@
 
 use super::bench::*;
 use crate::dag::{Dag, Task, Trigger};
+use crate::ids::InboxId;
 use crate::scheduler::{InputKind, Rejected};
 
 fn why(bench: &Bench, task: &str) -> Vec<String> {
@@ -19,22 +20,26 @@ fn of_a_task_that_waits_for_its_needs() {
     bench.now += 12_000;
     assert_eq!(why(&bench, "b"), ["All slots of max_parallel = 1 are taken: `a` (for 12s)."]);
     bench.blocks("a", 1);
+    let item = InboxId::of_prompt(session(1), 1);
     bench.now += 3000;
     assert_eq!(
         why(&bench, "d"),
         [
-            "2 of its 2 needs have not ended: `a` (running and waits for a human (question) for 3.0s), `b` (running).",
+            "2 of its 2 needs have not ended: `a` (running and waits for a human for 3.0s (question)), `b` (running).",
             "It runs only when one of its needs fails.",
+            &format!("$ cis answer {item} --text TEXT"),
             &format!("$ cis dag attach {}", session(1))
         ]
     );
     assert_eq!(
         why(&bench, "a"),
         [
-            "Its session waits for a human (question) for 3.0s; it holds no slot meanwhile.",
+            &format!(
+                "Its session waits for a human for 3.0s (question; item {item}; it holds no slot meanwhile)."
+            ),
             "Attempt 1 was granted 15s ago; its process is being started.",
+            &format!("$ cis answer {item} --text TEXT"),
             &format!("$ cis dag attach {}", session(1)),
-            &format!("$ cis dag unblock {} --text TEXT", session(1)),
             "$ cis dag logs -f a"
         ]
     );

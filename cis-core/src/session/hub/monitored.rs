@@ -115,8 +115,6 @@ pub(super) struct Monitored {
     probing: bool,
     /// Evidence that is ahead of the output that came.
     ahead: Option<KernelEvidence>,
-    /// Output that the screen showed which was judged last.
-    judged: u64,
     answers: Vec<Pending>,
     /// Which prompt was answered, by which input.
     answered: Option<(u32, crate::ids::InputId)>,
@@ -136,7 +134,6 @@ impl Monitored {
             wake: Some(begins),
             probing: false,
             ahead: None,
-            judged: 0,
             answers: Vec::new(),
             answered: None,
         })
@@ -258,7 +255,6 @@ impl Session {
                 env.say(&ToHost::Probe { session: self.id });
             }
             let Some(view) = want.screen.then(|| self.view(env)).flatten() else { break };
-            monitored.judged = self.next;
             monitored.arbiter.screen(view, now);
         }
     }

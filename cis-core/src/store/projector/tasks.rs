@@ -219,7 +219,12 @@ fn session_state(result: &AttemptResult) -> SessionState {
         AttemptOutcome::Cancelled
             | AttemptOutcome::Lost { .. }
             | AttemptOutcome::SpawnError { .. }
-            | AttemptOutcome::Failed { cause: FailureCause::Timeout { .. } | FailureCause::Idle { .. } }
+            | AttemptOutcome::Failed {
+                cause: FailureCause::Timeout { .. }
+                    | FailureCause::Idle { .. }
+                    | FailureCause::Blocked { .. }
+                    | FailureCause::Login { .. }
+            }
     );
     if by_us || result.exit.is_none() { SessionState::Terminated } else { SessionState::Exited }
 }
@@ -258,6 +263,9 @@ fn reason(end: Option<&EndReason>, queued: Option<&QueueReason>, now_ms: Timesta
         QueueReason::Group { name } => write!(out, "waits for its turn in group `{name}`"),
         QueueReason::Approval { prompt, .. } => write!(out, "waits for approval: {prompt}"),
         QueueReason::Items { count } => write!(out, "its {count} items are at work"),
+        QueueReason::Account { name, until_ms } => {
+            write!(out, "account `{name}` is logged out; it is tried again {} later", delay(*until_ms))
+        }
     };
     Some(out)
 }

@@ -11,6 +11,7 @@ mod inbox;
 mod runs;
 mod sessions;
 mod values;
+mod waiting;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -29,6 +30,7 @@ pub use sessions::AttemptView;
 #[cfg(test)]
 pub(super) use sessions::LIVE;
 pub(super) use values::{json, maybe_ulid, task, ulid};
+pub use waiting::Waited;
 
 /// Connections of a pool, all opened at the start: a node at rest holds as many descriptors as it did
 /// then. (SQLite keeps the descriptor of a connection that is closed while others read.)

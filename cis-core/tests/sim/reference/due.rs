@@ -105,8 +105,8 @@ impl RefRun {
     }
 
     pub(super) fn is_handler(&self, id: &TaskId) -> bool {
-        let Handlers { success, failure, cancel, always } = &self.on;
-        [success, failure, cancel, always].contains(&&Some(id.clone()))
+        let Handlers { success, failure, cancel, always, blocked } = &self.on;
+        [success, failure, cancel, always, blocked].contains(&&Some(id.clone()))
     }
 
     /// Whether a handler is meant, once that is known.

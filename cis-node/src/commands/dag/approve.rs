@@ -1,16 +1,19 @@
 //! `cis dag approve`, and what it shares with `cis dag reject`.
 
-use cis_core::api::{Decide, ListRuns};
+use cis_core::api::{AnswerWith, Decide, InboxItem, ListInbox, ListRuns, RunView};
 use cis_core::client::Client;
+use cis_core::event::AskType;
 
 use super::newest;
+use crate::commands::answer::give;
 use crate::context::Context;
 use crate::error::{CliError, Exit};
 use crate::output;
 use crate::output::clean::clean;
 
-/// Approves a task that waits for it: it starts when it is its turn
+/// Approves a task that waits for it, or the work of one that asked for a review
 ///
+/// A task that is approved starts when it is its turn.
 /// The first decision counts; whoever comes later is told who was first. A task with foreach is approved once for
 /// all its items.
 #[derive(Debug, clap::Args)]
@@ -46,17 +49,47 @@ pub(super) fn decide(
 ) -> Result<Exit, CliError> {
     let client = context.client()?;
     context.block_on(async {
-        let run = match run {
-            Some(run) => run.to_owned(),
-            None => waiting(&client, task).await?,
+        let held = review(&client, run, task).await?;
+        let run = match &held {
+            Some(held) => answer(&client, held, decision).await?,
+            None => {
+                let run = match run {
+                    Some(run) => run.to_owned(),
+                    None => waiting(&client, task).await?,
+                };
+                client.decide(&run, task, decision).await?
+            }
         };
-        let run = client.decide(&run, task, decision).await?;
         output::show(context, &run, |run| {
             let dag = clean(&run.dag);
-            format!("Task {task} of run {} ({dag}) {what}.\n", run.id.short())
+            let whose = if held.is_some() { "The work of task" } else { "Task" };
+            format!("{whose} {task} of run {} ({dag}) {what}.\n", run.id.short())
         })?;
         Ok(Exit::OK)
     })
+}
+
+/// The work of that task that is held for a look at it (`cis task review`), oldest first.
+async fn review(client: &Client, run: Option<&str>, task: &str) -> Result<Option<InboxItem>, CliError> {
+    let which = ListInbox { run: run.map(str::to_owned), session: None };
+    let mut held = client.inbox(&which).await?.items;
+    held.retain(|item| {
+        item.ask_type == Some(AskType::Review) && item.task.as_ref().is_some_and(|id| id.as_str() == task)
+    });
+    let mut runs: Vec<String> = held.iter().filter_map(|item| item.run).map(|run| run.short()).collect();
+    runs.dedup();
+    if runs.len() > 1 {
+        return Err(CliError::bad_input(format!("work of task `{task}` waits in {} runs", runs.len()))
+            .hint(format!("name the run: {}", runs.join(", "))));
+    }
+    Ok(held.into_iter().next())
+}
+
+async fn answer(client: &Client, held: &InboxItem, decision: &Decide) -> Result<RunView, CliError> {
+    let option = if decision.approve { "approve" } else { "reject" }.to_owned();
+    give(client, held, AnswerWith::Option { option }, decision.reason.clone()).await?;
+    let run = held.run.map(|run| run.to_string()).unwrap_or_default();
+    Ok(client.run(&run).await?.run)
 }
 
 /// The open run in which the task waits for approval; where it waits in none, the newest run, which says

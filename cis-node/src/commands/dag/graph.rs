@@ -98,8 +98,14 @@ fn of_file(name: &str) -> Result<Picture, CliError> {
 
 /// What a task is besides its needs.
 fn note(task: &cis_core::dag::Task, dag: &Dag) -> Option<String> {
-    let Handlers { success, failure, cancel, always } = &dag.on;
-    let on = [("success", success), ("failure", failure), ("cancel", cancel), ("always", always)];
+    let Handlers { success, failure, blocked, cancel, always } = &dag.on;
+    let on = [
+        ("success", success),
+        ("failure", failure),
+        ("blocked", blocked),
+        ("cancel", cancel),
+        ("always", always),
+    ];
     let mut notes: Vec<String> = on
         .into_iter()
         .filter(|(_, handler)| handler.as_ref() == Some(&task.id))

@@ -5,6 +5,7 @@ pub(crate) mod artifacts;
 mod attach;
 mod context;
 mod execute;
+mod explain;
 mod graph;
 pub(crate) mod kill;
 mod list;
@@ -51,6 +52,7 @@ pub(crate) enum Command {
     Resume(steer::Args),
     Retry(retry::Args),
     Why(why::Args),
+    Explain(explain::Args),
     Approve(approve::Args),
     Reject(reject::Args),
     Context(context::Args),
@@ -77,6 +79,7 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<Exit, CliError>
         Command::Resume(args) => steer::run(context, &args, Word::Resume),
         Command::Retry(args) => retry::run(context, &args),
         Command::Why(args) => why::run(context, &args),
+        Command::Explain(args) => explain::run(context, &args),
         Command::Approve(args) => approve::run(context, &args),
         Command::Reject(args) => reject::run(context, &args),
         Command::Context(args) => context::run(context, &args),

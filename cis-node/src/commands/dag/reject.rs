@@ -6,7 +6,7 @@ use super::approve::decide;
 use crate::context::Context;
 use crate::error::{CliError, Exit};
 
-/// Rejects a task that waits for approval: it fails without being started
+/// Rejects a task that waits for approval, which fails without being started; or work that waits for a review
 #[derive(Debug, clap::Args)]
 #[command(allow_missing_positional = true)]
 #[command(after_help = "\

@@ -1,13 +1,16 @@
 //! `cis dag unblock`.
 
-use cis_core::api::SendInput;
+use cis_core::api::{InboxItem, ListInbox, Problem, ProblemKind};
+use cis_core::client::Client;
 
+use crate::commands::answer::{How, give};
 use crate::context::Context;
 use crate::error::{CliError, Exit};
 use crate::output::{self, clean::clean};
-use crate::{input_id, keys};
 
-/// Types an answer into a session
+/// Answers what a session waits at now
+///
+/// The same as `cis answer` with the item of the session. Where it waits at nothing, nothing is typed.
 ///
 /// Passwords do not belong here, as arguments are seen by others: type them in `cis dag attach`.
 #[derive(Debug, clap::Args)]
@@ -16,31 +19,52 @@ Keys are single characters, C-x (Ctrl), M-x (Alt), S-x (Shift), and Enter, Escap
 BSpace, Up, Down, Left, Right, Home, End, PageUp, PageDown, Insert, Delete, F1 to F12.
 
 Examples:
+  cis dag unblock build allow_once
   cis dag unblock build --text yes
   cis dag unblock 4r1xec --keys \"Down Down Enter\"")]
-#[command(group = clap::ArgGroup::new("answer").required(true).args(["text", "keys"]))]
+#[command(group = clap::ArgGroup::new("words").required(true).args(["option", "text", "keys"]))]
 pub(crate) struct Args {
     /// The session: its id or the beginning or last characters of it, its task, or its name
     #[arg(value_name = "SESSION")]
     session: String,
-    /// Type this and Enter
-    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
-    text: Option<String>,
-    /// Type these keys
-    #[arg(long, value_name = "KEYS", allow_hyphen_values = true)]
-    keys: Option<String>,
+    #[command(flatten)]
+    how: How,
 }
 
 pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
-    let data = match (&args.text, &args.keys) {
-        (Some(text), _) => [text.as_bytes(), b"\r"].concat(),
-        (None, keys) => keys::parse(keys.as_deref().unwrap_or_default())?,
+    let Some(with) = args.how.with()? else {
+        return Err(
+            CliError::bad_input("what is the answer?").hint("name an option, or give --text or --keys")
+        );
     };
-    let input = SendInput { data, input: input_id::new()? };
     let client = context.client()?;
     context.block_on(async {
-        let receipt = client.send_input(&args.session, &input).await?;
+        let item = waiting(&client, &args.session).await?;
+        let receipt = give(&client, &item, with, None).await?;
         output::show(context, &receipt, |_| format!("Typed into {}.\n", clean(&args.session)))?;
         Ok(Exit::OK)
     })
+}
+
+/// What a session waits at now: what it asks by itself comes first.
+async fn waiting(client: &Client, session: &str) -> Result<InboxItem, CliError> {
+    // It says so where the session has ended, or is not there.
+    let known = client.session(session).await?;
+    let which = ListInbox { run: None, session: Some(known.id.to_string()) };
+    let mut items = client.inbox(&which).await?.items;
+    items.retain(|item| item.episode.is_some());
+    if let Some(item) = items.pop() {
+        return Ok(item);
+    }
+    if !known.state.is_live() {
+        let detail = format!("session {} has ended", known.id);
+        return Err(Problem::new(ProblemKind::Conflict, detail)
+            .hint("`cis dag logs` shows what it wrote")
+            .into());
+    }
+    let detail =
+        format!("session {} waits for nobody, as far as is known: nothing was typed", known.id.short());
+    Err(Problem::new(ProblemKind::Conflict, detail)
+        .hint(format!("`cis dag attach {}` types into it in any case", known.id.short()))
+        .into())
 }

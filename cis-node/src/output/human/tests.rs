@@ -46,6 +46,7 @@ fn a_task(name: &str, state: TaskState) -> TaskView {
         outputs: BTreeMap::new(),
         artifacts: vec![],
         approval: None,
+        said: None,
     }
 }
 

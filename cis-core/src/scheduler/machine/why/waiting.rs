@@ -6,6 +6,7 @@ use super::{Answer, names, span};
 use crate::event::TaskState;
 use crate::ids::TimestampMs;
 use crate::scheduler::Machine;
+use crate::scheduler::handlers::When;
 use crate::scheduler::state::Run;
 
 /// What a person types to approve the task at `index`.
@@ -40,7 +41,13 @@ pub(super) fn human_or_items(run: &Run, index: u32, now: TimestampMs, answer: &m
 pub(super) fn before_its_time(run: &Run, index: u32, answer: &mut Answer) {
     let spec = run.spec(index);
     if let Some(handler) = run.handler(index) {
-        let last = if handler.always { ", however they end, and after the other handlers" } else { "" };
+        if handler.when == When::Blocked {
+            answer.say(
+                "It stands in [dag.on]: it runs when a session of the run waits for a human.".to_owned(),
+            );
+            return;
+        }
+        let last = if handler.is_last() { ", however they end, and after the other handlers" } else { "" };
         let others = (0..run.len()).filter(|i| run.handler(*i).is_none());
         let open = others.filter(|i| !run.entry(*i).state.is_terminal()).count();
         answer.say(format!(

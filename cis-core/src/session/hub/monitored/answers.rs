@@ -143,10 +143,6 @@ impl Session {
                 let view = if self.next >= at { self.view(env) } else { None };
                 match view {
                     Some(view) => {
-                        if monitored.judged != self.next {
-                            monitored.judged = self.next;
-                            monitored.arbiter.screen(view.clone(), now);
-                        }
                         if !monitored.stands(&pending.answer, &view) {
                             monitored.release(&pending.answer);
                             let screen = self.lowest_rows(env);

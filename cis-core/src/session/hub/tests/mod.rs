@@ -1,5 +1,6 @@
 //! The hub against a scripted host on a real socket: what is said, and what viewers see.
 
+mod answers;
 mod peer;
 
 use std::sync::Arc;

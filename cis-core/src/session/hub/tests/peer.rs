@@ -16,7 +16,7 @@ use crate::monitor::{KernelEvidence, Modes};
 use crate::policy::redact::Redactor;
 use crate::session::frames::{Decoder, Frame, put_bytes, put_json};
 use crate::session::hub::wire::Wire;
-use crate::session::hub::{AttachOutput, Attached, Hub, Limits, SessionInfo};
+use crate::session::hub::{AttachOutput, Attached, Hub, Limits, SessionInfo, Sighting};
 use crate::session::protocol::{Exit, FromHost, Role, ToHost, VERSION, frame};
 use crate::session::screen::Screen;
 
@@ -61,6 +61,12 @@ impl Peer {
 
     pub(super) fn hub(&self, limits: Limits) -> Hub {
         Hub::spawn_with(&Handle::current(), self.dir.path().join("host"), Arc::new(|_| {}), limits)
+    }
+
+    /// A hub whose monitor tells what it sees.
+    pub(super) fn watched(&self, watcher: impl Fn(Sighting) + Send + Sync + 'static) -> Hub {
+        let socket = self.dir.path().join("host");
+        Hub::spawn_with(&Handle::current(), socket, Arc::new(watcher), Limits::default())
     }
 
     pub(super) fn log(&self, n: u128) -> PathBuf {

@@ -54,8 +54,19 @@ pub(super) struct More {
     pub(super) reason: String,
     /// What is asked of humans, oldest first.
     pub(super) asked: Vec<Asked>,
+    /// What its session told last.
+    pub(super) said: Option<Told>,
     /// Where its time went.
     pub(super) times: Times,
+}
+
+/// What a session told without asking.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Told {
+    /// In its words.
+    pub(super) text: String,
+    /// How far it is, percent.
+    pub(super) percent: Option<u8>,
 }
 
 /// Something that waits for a human.
@@ -179,6 +190,7 @@ impl Board {
             ended_ms: task.ended_ms,
             exit_code: task.exit_code,
             reason: task.reason.clone().unwrap_or_default(),
+            said: task.said.as_ref().map(|said| Told { text: said.text.clone(), percent: said.percent }),
             ..More::default()
         };
         if let Some(approval) = &task.approval {

@@ -4,7 +4,7 @@ use cis_core::client::EventRef;
 use cis_core::event::{AttemptResult, EndReason, EventBody, ExitStatus, QueueReason, TaskChange, TaskState};
 use cis_core::ids::{InboxId, SessionId, TaskId, TimestampMs};
 
-use super::{Asked, Board, More};
+use super::{Asked, Board, More, Told};
 use crate::output::human::span;
 use crate::progress::model::Index;
 
@@ -71,6 +71,11 @@ impl Board {
             EventBody::SessionAsked { task: Some(task), ask, .. } if !ask.waits => {
                 self.with(&task, |more| more.ask(Asked::of_ask(*ask, at_ms)));
             }
+            EventBody::SessionSaid { task: Some(task), said, .. } => self.with(&task, |more| {
+                // How far it is holds until it says so again.
+                let before = more.said.take().and_then(|told| told.percent);
+                more.said = Some(Told { text: said.text, percent: said.percent.or(before) });
+            }),
             EventBody::AskWithdrawn { task: Some(task), item, .. } => {
                 self.with(&task, |more| more.asked.retain(|asked| asked.item.as_ref() != Some(&item)));
             }
@@ -154,6 +159,7 @@ impl More {
     fn begins(&mut self, session: SessionId) {
         if self.session != Some(session) {
             self.asked.clear();
+            self.said = None;
         }
         self.session = Some(session);
         self.ended_ms = None;

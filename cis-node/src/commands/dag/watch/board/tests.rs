@@ -258,6 +258,24 @@ fn an_ask_beside_the_work_stops_no_clock_and_they_are_bounded() {
 }
 
 #[test]
+fn how_far_a_session_is_holds_until_it_says_so_again() {
+    let mut board = board(&["a"]);
+    starts(&mut board, 0, "a", 1);
+    let mut says = |kind: &str, text: &str, percent: Option<u8>| {
+        let said = json!({
+            "session": session(1).to_string(), "task": "a", "kind": kind, "text": text, "percent": percent,
+        });
+        happens(&mut board, 10, "cis.dag.session.said", &said);
+        more(&board, "a").said.clone()
+    };
+    says("progress", "half", Some(50));
+    let told = says("notice", "a note", None);
+    assert_eq!(told, Some(Told { text: "a note".to_owned(), percent: Some(50) }));
+    starts(&mut board, 20, "a", 2);
+    assert_eq!(more(&board, "a").said, None, "another try is another session");
+}
+
+#[test]
 fn the_inbox_tells_what_stood_there_before_and_events_that_come_twice_count_once() {
     let mut board = board(&["a"]);
     starts(&mut board, 100, "a", 1);

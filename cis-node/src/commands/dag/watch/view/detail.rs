@@ -71,6 +71,10 @@ fn state(scene: &Scene<'_>, index: Index) -> (String, Style) {
 fn rest(scene: &Scene<'_>, index: Index) -> Vec<(String, Style)> {
     let (board, more) = (scene.board, &scene.board.more[index]);
     let mut lines = Vec::new();
+    if let Some(said) = &more.said {
+        let percent = said.percent.map(|percent| format!("{percent} % ")).unwrap_or_default();
+        lines.push((format!("says: {percent}{}", clean(&said.text.replace('\n', " "))), PLAIN));
+    }
     if !more.reason.is_empty() {
         lines.extend(clean_lines(&more.reason).lines().map(|line| (line.to_owned(), PLAIN)));
     }

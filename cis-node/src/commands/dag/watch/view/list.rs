@@ -100,6 +100,10 @@ fn task(pen: &mut Pen<'_>, scene: &Scene<'_>, row: &Row, index: Index) {
     }
     if let Some(asked) = more.open() {
         pen.put(" ", PLAIN).put_rest(asked.kind.as_str(), ATTENTION);
+    } else if let Some(percent) =
+        more.said.as_ref().and_then(|said| said.percent).filter(|_| line.state.is_active())
+    {
+        pen.put(&format!(" {percent} %"), DIM);
     } else if !more.reason.is_empty() && more.items == 0 {
         pen.put(" ", PLAIN).put_rest(&clean(&more.reason), DIM);
     }

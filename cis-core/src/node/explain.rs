@@ -1,0 +1,34 @@
+//! Why a session is thought to wait: the monitor's explanation, in the terms of what people were told.
+
+use crate::api::ExplainView;
+use crate::event::{Layer, PromptRecord};
+use crate::ids::SessionId;
+use crate::monitor::{Explanation, LayerReport};
+
+/// Puts both together. The monitor counts prompts its own way, and knows nothing of what sessions ask.
+pub(super) fn explained(
+    session: SessionId,
+    mut explanation: Explanation,
+    told: Option<Box<PromptRecord>>,
+) -> ExplainView {
+    let item = told.as_ref().map(|prompt| prompt.item.clone());
+    match &told {
+        Some(prompt) if prompt.layer == Layer::Asked => {
+            let seen = vec![format!("it asks by itself: {}", prompt.question)];
+            let report = LayerReport { layer: Layer::Asked, says: Some(prompt.kind), at_ms: None, seen };
+            // Its screen is held back until then.
+            explanation.verdict = None;
+            explanation.layers.retain(|layer| layer.layer != Layer::Asked);
+            explanation.layers.insert(0, report);
+            let because = "what a session asks by itself comes before what its screen shows";
+            explanation.because.insert(0, because.to_owned());
+        }
+        Some(prompt) => {
+            if let Some(verdict) = &mut explanation.verdict {
+                verdict.episode = prompt.episode;
+            }
+        }
+        None => {}
+    }
+    ExplainView { session, item, explanation }
+}

@@ -1,0 +1,124 @@
+//! What is known of an attempt that is under way: its session, the prompt that it waits at, and why it is
+//! being stopped. Plain data; what follows from it is decided elsewhere.
+
+use crate::event::{EndReason, PromptKind, PromptRecord};
+use crate::ids::{Fence, HostInstance, InboxId, NodeDid, SessionId, TimestampMs};
+
+/// A question is told in so many characters where a sentence quotes it.
+const QUOTED_CHARS_MAX: usize = 120;
+
+/// An attempt under way.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Live {
+    /// Which try.
+    pub attempt: u32,
+    /// Of its grant.
+    pub fence: Fence,
+    /// Its session.
+    pub session: SessionId,
+    /// Who works on it.
+    pub node: NodeDid,
+    /// The session host that has it.
+    pub host: Option<HostInstance>,
+    /// When it was granted, Unix ms.
+    pub granted_ms: TimestampMs,
+    /// When its process was reported.
+    pub started_ms: Option<TimestampMs>,
+    /// Of that process.
+    pub pid: Option<u32>,
+    /// The prompt that it waits at.
+    pub blocked: Option<Prompt>,
+    /// Newest prompt of it, from 1.
+    pub episode: u32,
+    /// It is being stopped.
+    pub stopping: Option<Stop>,
+}
+
+/// Why an attempt is being stopped.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Stop {
+    /// For this reason.
+    For(EndReason),
+    /// Its result was handed in, in these words, and counts as a success.
+    HandedIn(Option<String>),
+}
+
+impl Live {
+    /// Whether it waits for a human and has left its slot.
+    #[must_use]
+    pub fn is_away(&self) -> bool {
+        self.blocked.as_ref().is_some_and(|prompt| prompt.kind.frees_slot())
+    }
+
+    /// Its result was handed in.
+    #[must_use]
+    pub fn is_handed_in(&self) -> bool {
+        matches!(self.stopping, Some(Stop::HandedIn(_)))
+    }
+
+    /// Whether it is to be stopped for `reason` from now on. What was handed in stays so, and the first
+    /// reason stays; but what people want comes before what the file wants by itself.
+    pub(super) fn yields_to(&self, reason: &EndReason) -> bool {
+        match &self.stopping {
+            None => true,
+            Some(Stop::For(known)) => is_of_the_file(known) && !is_of_the_file(reason),
+            Some(Stop::HandedIn(_)) => false,
+        }
+    }
+
+    /// Notes why it is being stopped.
+    pub(super) fn stop(&mut self, reason: &EndReason) {
+        if self.yields_to(reason) {
+            self.stopping = Some(Stop::For(reason.clone()));
+        }
+    }
+}
+
+/// Nobody asked for it: the file says what happens when a session waits, or CIS when one is logged out.
+fn is_of_the_file(reason: &EndReason) -> bool {
+    matches!(reason, EndReason::Skipped { .. } | EndReason::Blocked { .. } | EndReason::LoggedOut { .. })
+}
+
+/// A prompt that a session waits at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Prompt {
+    /// Its id in the inbox.
+    pub item: InboxId,
+    /// What it waits for.
+    pub kind: PromptKind,
+    /// Since when, Unix ms.
+    pub since_ms: TimestampMs,
+    /// The beginning of what is asked, in one line; may be empty.
+    pub question: String,
+    /// People were told that it waits for too long.
+    pub escalated: bool,
+}
+
+impl Prompt {
+    pub(super) fn new(record: &PromptRecord, at_ms: TimestampMs) -> Self {
+        let words = record.question.split_whitespace().collect::<Vec<_>>().join(" ");
+        Self {
+            item: record.item.clone(),
+            kind: record.kind,
+            since_ms: at_ms,
+            question: shortened(&words),
+            escalated: false,
+        }
+    }
+
+    /// ``permission: “Run it?”``, or the kind alone.
+    pub(super) fn words(&self) -> String {
+        if self.question.is_empty() {
+            return self.kind.to_string();
+        }
+        format!("{}: “{}”", self.kind, self.question)
+    }
+}
+
+/// At most so much of a text as a sentence quotes.
+pub(super) fn shortened(text: &str) -> String {
+    match text.char_indices().nth(QUOTED_CHARS_MAX) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}

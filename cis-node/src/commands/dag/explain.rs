@@ -1,0 +1,27 @@
+//! `cis dag explain`.
+
+use crate::context::Context;
+use crate::error::{CliError, Exit};
+use crate::input_id::now_ms;
+use crate::output::{self, human};
+
+/// Says whether a session waits for a human, and on what evidence
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  cis dag explain build
+  cis dag explain 4r1xec --json | jq .verdict")]
+pub(crate) struct Args {
+    /// The session: its id or the beginning or last characters of it, its task, or its name
+    #[arg(value_name = "SESSION")]
+    session: String,
+}
+
+pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
+    let client = context.client()?;
+    context.block_on(async {
+        let view = client.explain(&args.session).await?;
+        output::show(context, &view, |view| human::explain(view, now_ms()))?;
+        Ok(Exit::OK)
+    })
+}

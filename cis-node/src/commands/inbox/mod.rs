@@ -1,0 +1,54 @@
+//! `cis inbox`: what waits for a human.
+
+mod show;
+mod watch;
+
+use cis_core::api::{InboxItem, ListInbox, Listing};
+use clap::Subcommand;
+
+use crate::context::Context;
+use crate::error::{CliError, Exit};
+use crate::input_id::now_ms;
+use crate::output::{self, human};
+
+/// Lists what waits for you, oldest first: prompts of sessions, what they ask, approvals
+///
+/// Each item has a name of six letters, and is answered by it, or by the first letters of it.
+#[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
+#[command(after_help = "\
+Examples:
+  cis inbox
+  cis inbox --watch
+  cis inbox ship --json")]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    command: Option<Command>,
+    /// Only of this run
+    #[arg(value_name = "RUN")]
+    run: Option<String>,
+    /// Show what changes until Ctrl+C
+    #[arg(long)]
+    watch: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Show(show::Args),
+}
+
+pub(crate) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
+    if let Some(Command::Show(args)) = &args.command {
+        return show::run(context, args);
+    }
+    let which = ListInbox { run: args.run.clone(), session: None };
+    let client = context.client()?;
+    context.block_on(async {
+        if args.watch {
+            return watch::watch(context, &client, &which).await;
+        }
+        let listing: Listing<InboxItem> = client.inbox(&which).await?;
+        output::show(context, &listing, |listing| human::inbox(&listing.items, now_ms()))?;
+        Ok(Exit::OK)
+    })
+}

@@ -1,0 +1,125 @@
+//! `cis task ask`, and waiting for the answer to whatever was asked.
+
+use std::time::Duration;
+
+use cis_core::api::{Ask, AskView, ReadAsk};
+use cis_core::client::{Client, ClientError};
+use cis_core::event::{AskType, Urgency};
+use cis_core::ids::InboxId;
+use tokio::time::Instant;
+
+use super::{ask_type, urgency};
+use crate::context::Context;
+use crate::error::{CliError, Exit};
+use crate::output::clean::clean;
+use crate::{input_id, output};
+
+/// One look waits so long for the answer.
+const LOOK: Duration = Duration::from_secs(20);
+
+/// Asks people something, waits for the answer, and prints it
+///
+/// What is asked stands in the inbox (`cis inbox`) until somebody answers it (`cis answer`), also while the node is
+/// restarted. The session counts as blocked meanwhile. When this command ends first, the question is withdrawn.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  cis task ask \"Which database?\" --option staging --option production
+  cis task ask \"What is the release called?\" --timeout 10m
+  id=$(cis task ask \"May the tests be skipped?\" --no-wait)
+  cis task ask --wait-for kqzvra")]
+pub(crate) struct Args {
+    /// The question
+    #[arg(value_name = "TEXT", required_unless_present = "wait_for")]
+    text: Option<String>,
+    /// Why it is asked
+    #[arg(long = "type", value_name = "TYPE", value_parser = ask_type(), default_value = "clarification")]
+    ask_type: AskType,
+    /// An answer to choose from; may be given several times
+    #[arg(long = "option", value_name = "TEXT")]
+    options: Vec<String>,
+    /// How much it matters that somebody looks
+    #[arg(long, value_name = "LEVEL", value_parser = urgency(), default_value = "medium")]
+    urgency: Urgency,
+    /// Continue this thread: the id of its first question
+    #[arg(long, value_name = "ID")]
+    thread: Option<String>,
+    /// Print the id of the question, and go on with the work
+    #[arg(long, conflicts_with = "timeout")]
+    no_wait: bool,
+    /// Wait for the answer to a question that was asked with --no-wait
+    #[arg(long, value_name = "ID", conflicts_with_all = ["text", "options", "thread", "no_wait"])]
+    wait_for: Option<String>,
+    /// Wait at most so long
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    timeout: Option<Duration>,
+}
+
+pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
+    let client = context.client()?;
+    context.block_on(async {
+        let asked = match (&args.wait_for, &args.text) {
+            (Some(id), _) => client.read_ask(id, &ReadAsk::default()).await?,
+            (None, text) => {
+                let ask = Ask {
+                    ask_type: args.ask_type,
+                    text: text.clone().unwrap_or_default(),
+                    options: args.options.clone(),
+                    urgency: args.urgency,
+                    thread: args.thread.clone().map(InboxId),
+                    waits: !args.no_wait,
+                    input: input_id::new()?,
+                };
+                client.ask(&ask).await?
+            }
+        };
+        if args.no_wait {
+            output::show(context, &asked, |asked| format!("{}\n", asked.id))?;
+            return Ok(Exit::OK);
+        }
+        let view = answer(&client, asked, args.timeout).await?;
+        output::show(context, &view, |view| {
+            let text = view.answer.as_ref().map(|answer| answer.text.as_str()).unwrap_or_default();
+            format!("{}\n", clean(text))
+        })?;
+        Ok(Exit::OK)
+    })
+}
+
+/// Waits until the ask is answered, over restarts of the node.
+pub(super) async fn answer(
+    client: &Client,
+    asked: AskView,
+    timeout: Option<Duration>,
+) -> Result<AskView, CliError> {
+    let until = timeout.map(|time| Instant::now() + time);
+    let mut view = asked;
+    loop {
+        if view.answer.is_some() {
+            return Ok(view);
+        }
+        if let Some(why) = &view.withdrawn {
+            let detail = format!("nobody will answer {}: {}", view.id, clean(why));
+            return Err(CliError::Failed { detail, hint: "ask again where it still matters".to_owned() });
+        }
+        let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+        if left.is_some_and(|left| left.is_zero()) {
+            let detail = format!("nobody answered {} in time", view.id);
+            return Err(CliError::Failed { detail, hint: "it is withdrawn within 30 s".to_owned() });
+        }
+        let wait = left.map_or(LOOK, |left| left.min(LOOK));
+        let how = ReadAsk { wait_ms: Some(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).max(1)) };
+        view = match client.read_ask(&view.id.0, &how).await {
+            // A node that stops says so to whoever waits.
+            Err(ClientError::Problem(problem)) if is_stopping(&problem) => {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+            other => other?,
+        };
+    }
+}
+
+fn is_stopping(problem: &cis_core::api::Problem) -> bool {
+    problem.kind == cis_core::api::ProblemKind::Unavailable
+}

@@ -1,0 +1,94 @@
+//! `cis task request-permission`, `cis task review`: a yes or no of a human as an exit code.
+
+use std::time::Duration;
+
+use cis_core::api::Ask;
+use cis_core::event::{AskType, Urgency};
+use cis_core::ids::InboxId;
+
+use super::ask::answer;
+use super::urgency;
+use crate::context::Context;
+use crate::error::{CliError, Exit};
+use crate::output::clean::clean;
+use crate::{input_id, output};
+
+/// Asks whether something may be done: exit code 0 if it may, 1 if not
+///
+/// The reason of a no stands on standard error.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  cis task request-permission \"Drop the table users?\" && psql -c 'drop table users'
+  cis task request-permission \"Push to main?\" --urgency high --timeout 1h")]
+pub(crate) struct Permission {
+    #[command(flatten)]
+    how: How,
+}
+
+/// Holds the work until a human has looked at it: exit code 0 if it is approved, 1 if it is rejected
+///
+/// It is answered like everything in the inbox, or with `cis dag approve` and `cis dag reject`. The reason of a
+/// rejection stands on standard error.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  cis task review \"The migration is in db/0042.sql\" || exit 1")]
+pub(crate) struct Review {
+    #[command(flatten)]
+    how: How,
+}
+
+#[derive(Debug, clap::Args)]
+struct How {
+    /// What it is about
+    #[arg(value_name = "TEXT")]
+    text: String,
+    /// How much it matters that somebody looks
+    #[arg(long, value_name = "LEVEL", value_parser = urgency(), default_value = "medium")]
+    urgency: Urgency,
+    /// Continue this thread: the id of its first question
+    #[arg(long, value_name = "ID")]
+    thread: Option<String>,
+    /// Wait at most so long
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    timeout: Option<Duration>,
+}
+
+pub(super) fn permission(context: &Context, args: &Permission) -> Result<Exit, CliError> {
+    decide(context, &args.how, AskType::Permission, "allow", "denied")
+}
+
+pub(super) fn review(context: &Context, args: &Review) -> Result<Exit, CliError> {
+    decide(context, &args.how, AskType::Review, "approve", "rejected")
+}
+
+/// Asks, and makes an exit code of the answer: `yes` is the option that is a yes.
+fn decide(context: &Context, how: &How, ask_type: AskType, yes: &str, no: &str) -> Result<Exit, CliError> {
+    let ask = Ask {
+        ask_type,
+        text: how.text.clone(),
+        options: Vec::new(),
+        urgency: how.urgency,
+        thread: how.thread.clone().map(InboxId),
+        waits: true,
+        input: input_id::new()?,
+    };
+    let client = context.client()?;
+    context.block_on(async {
+        let asked = client.ask(&ask).await?;
+        let view = answer(&client, asked, how.timeout).await?;
+        if context.json {
+            output::json_line(&view)?;
+        }
+        let Some(answer) = view.answer else { return Ok(Exit::FAILED) };
+        if answer.option.as_deref() == Some(yes) {
+            return Ok(Exit::OK);
+        }
+        if !context.json {
+            let reason = answer.reason.map(|reason| format!(": {reason}")).unwrap_or_default();
+            output::note(&format!("{no} by {}{}\n", clean(&answer.by), clean(&reason)));
+        }
+        Ok(Exit::FAILED)
+    })
+}
