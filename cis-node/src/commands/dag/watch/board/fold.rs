@@ -189,6 +189,9 @@ fn reason(queued: &QueueReason, now: TimestampMs) -> String {
         QueueReason::Group { name } => format!("waits for its turn in group `{name}`"),
         // Said with the question.
         QueueReason::Approval { .. } => String::new(),
+        QueueReason::Account { name, until_ms } => {
+            format!("account `{name}` is logged out; it is tried again {} later", span(now, *until_ms))
+        }
         QueueReason::Items { count } => format!("its {count} items are at work"),
     }
 }
