@@ -46,3 +46,4 @@ mod sessions;
 mod soak;
 mod storage;
 mod upkeep;
+mod watch;

@@ -104,6 +104,8 @@ pub(crate) struct Model {
     tasks: Vec<Line>,
     index: HashMap<Box<str>, Index>,
     counts: [u32; TaskState::ALL.len()],
+    /// Tasks of which something changed, for those who keep more of them.
+    touched: Option<Vec<Index>>,
 }
 
 /// What is read of most results.
@@ -220,6 +222,7 @@ impl Model {
             tasks: Vec::new(),
             index: HashMap::new(),
             counts: [0; TaskState::ALL.len()],
+            touched: None,
         }
     }
 
@@ -416,6 +419,7 @@ impl Model {
         // A session without a task belongs to no run.
         let Some(task) = prompt.task else { return Ok(()) };
         let index = self.find(&task);
+        self.touch(index);
         self.tasks[index].blocked = blocked.then(|| prompt.kind.as_ref().into());
         if blocked {
             changes.push(Change::Blocked { task: index });
@@ -469,6 +473,7 @@ impl Model {
 
     fn set(&mut self, name: &str, state: TaskState) -> Index {
         let index = self.find(name);
+        self.touch(index);
         let line = &mut self.tasks[index];
         let before = std::mem::replace(&mut line.state, state);
         if line.approval.take().is_some() {
@@ -490,5 +495,6 @@ impl Model {
     }
 }
 
+mod seed;
 #[cfg(test)]
 mod tests;

@@ -3,5 +3,6 @@
 pub(crate) mod attach;
 pub(crate) mod colours;
 pub(crate) mod detach;
+pub(crate) mod keys;
 pub(crate) mod raw;
 pub(crate) mod switch;

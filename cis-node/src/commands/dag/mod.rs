@@ -19,6 +19,7 @@ mod show;
 mod steer;
 mod unblock;
 mod validate;
+mod watch;
 mod why;
 
 use cis_core::api::{ListRuns, RunView};
@@ -57,6 +58,7 @@ pub(crate) enum Command {
     Context(context::Args),
     Artifacts(artifacts::Args),
     Sessions(sessions::Args),
+    Watch(watch::Args),
     Attach(attach::Args),
     Logs(logs::Args),
     Kill(kill::Args),
@@ -83,6 +85,7 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<Exit, CliError>
         Command::Context(args) => context::run(context, &args),
         Command::Artifacts(args) => artifacts::run(context, &args),
         Command::Sessions(args) => sessions::run(context, &args),
+        Command::Watch(args) => watch::run(context, &args),
         Command::Attach(args) => attach::run(context, &args),
         Command::Logs(args) => logs::run(context, &args),
         Command::Kill(args) => kill::run(context, &args),
