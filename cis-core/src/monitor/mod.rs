@@ -5,6 +5,8 @@
 //! come back, and acts on what changed. Knows nothing of PTYs, processes, hubs or stores.
 
 mod evidence;
+pub mod measure;
+pub mod recording;
 mod verdict;
 
 pub use evidence::{KernelEvidence, Lines, Modes, Reader, ReaderHow, ScreenView, Signal};

@@ -1,0 +1,221 @@
+//! The recorded command: its terminal, its processes, its end.
+
+use std::collections::BTreeSet;
+use std::ffi::{CStr, CString};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::fs::{Access, access};
+use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, pidfd_open, set_child_subreaper, waitpid};
+use rustix::termios::{LocalModes, tcgetattr};
+use tokio::io::unix::AsyncFd;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::{RecordError, Start};
+use crate::api::TermSize;
+use crate::monitor::{KernelEvidence, Modes};
+use crate::session::os::{
+    Limits, ProcFs, Process, ProcessKey, Processes as _, Spawn, SpawnError, Spawner, Streams, open_pty,
+    resize, signal_exactly,
+};
+
+/// Output is taken in pieces of this size.
+const PIECE_BYTES: usize = 64 << 10;
+/// After the command's end its output is read for so long at most.
+const REST_TIME_MAX: Duration = Duration::from_millis(200);
+/// A program that does not read what is typed is not waited for longer.
+const WRITE_TIME_MAX: Duration = Duration::from_secs(5);
+/// Its processes get so long to end by themselves.
+const GRACE: Duration = Duration::from_millis(500);
+
+/// What the command did.
+pub(super) enum Heard {
+    Output(Vec<u8>),
+    Ended(i32),
+}
+
+pub(super) struct Child {
+    master: AsyncFd<OwnedFd>,
+    leader: u32,
+    leader_fd: AsyncFd<OwnedFd>,
+    /// Nobody has its terminal open any more.
+    hung_up: bool,
+    code: Option<i32>,
+    rest_until: Option<Instant>,
+    procfs: ProcFs,
+    /// Descendants of this process that were there before.
+    others: BTreeSet<ProcessKey>,
+}
+
+impl Child {
+    pub(super) fn start(start: &Start) -> Result<Self, RecordError> {
+        let wrong = |why: String| RecordError::Program { program: start.argv.join(" "), why };
+        let name = start.argv.first().ok_or_else(|| wrong("no program is given".to_owned()))?;
+        let path = start.env.get("PATH").map_or("/bin:/usr/bin", String::as_str);
+        let file = find(name, path, &start.directory)
+            .ok_or_else(|| wrong("there is no such file that may be executed".to_owned()))?;
+        let texts = |all: Vec<String>| -> Result<Vec<CString>, RecordError> {
+            all.into_iter().map(|text| CString::new(text).map_err(|error| wrong(error.to_string()))).collect()
+        };
+        let arguments = texts(start.argv.clone())?;
+        let environment = texts(start.env.iter().map(|(name, value)| format!("{name}={value}")).collect())?;
+        let environment: Vec<&CStr> = environment.iter().map(CString::as_c_str).collect();
+        let path_of = |path: &Path| CString::new(path.as_os_str().as_bytes()).map_err(io::Error::other);
+        let (program, directory) = (path_of(&file)?, path_of(&start.directory)?);
+
+        let procfs = ProcFs::open()?;
+        set_child_subreaper(Some(rustix::process::getpid())).map_err(io::Error::from)?;
+        let others = descendants(&procfs, &BTreeSet::new()).iter().map(Process::key).collect();
+        let pty = open_pty(start.header.size.cols, start.header.size.rows)?;
+        let leader = Spawner::new()
+            .spawn(&Spawn {
+                program: &program,
+                arguments: &arguments,
+                environment: &environment,
+                directory: Some(&directory),
+                streams: Streams::Terminal((&pty.slave).into()),
+                limits: Limits::default(),
+            })
+            .map_err(|SpawnError { step, errno }| wrong(format!("{errno} ({step:?})")))?;
+        let pid = pid(leader).ok_or_else(|| wrong("it has no pid".to_owned()))?;
+        let leader_fd = pidfd_open(pid, PidfdFlags::empty()).map_err(io::Error::from)?;
+        Ok(Self {
+            master: AsyncFd::new(pty.master)?,
+            leader,
+            leader_fd: AsyncFd::with_interest(leader_fd, tokio::io::Interest::READABLE)?,
+            hung_up: false,
+            code: None,
+            rest_until: None,
+            procfs,
+            others,
+        })
+    }
+
+    /// What comes next. Loses nothing when dropped.
+    pub(super) async fn hear(&mut self) -> io::Result<Heard> {
+        loop {
+            if let Some(code) = self.code {
+                if self.hung_up || self.rest_until.is_some_and(|until| Instant::now() >= until) {
+                    return Ok(Heard::Ended(code));
+                }
+            }
+            let rest_until = self.rest_until;
+            tokio::select! {
+                biased;
+                ready = self.master.readable(), if !self.hung_up => {
+                    let mut piece = vec![0; PIECE_BYTES];
+                    let read = ready?.try_io(|master| Ok(rustix::io::read(master.get_ref(), &mut piece)?));
+                    match read {
+                        Ok(Ok(length @ 1..)) => {
+                            piece.truncate(length);
+                            return Ok(Heard::Output(piece));
+                        }
+                        // EIO: no process has the other end (pty(7)).
+                        Ok(_) => self.hung_up = true,
+                        Err(_would_block) => {}
+                    }
+                }
+                ready = self.leader_fd.readable(), if self.code.is_none() => {
+                    ready?.clear_ready();
+                    self.reap();
+                }
+                () = sleep_until(rest_until.unwrap_or_else(Instant::now)), if rest_until.is_some() => {}
+            }
+        }
+    }
+
+    /// Waits for what has ended: the leader, and orphans that came to this process.
+    fn reap(&mut self) {
+        while let Ok(Some((ended, status))) = waitpid(None, WaitOptions::NOHANG) {
+            if ended.as_raw_nonzero().get().unsigned_abs() == self.leader {
+                let signalled = status.terminating_signal().map(|signal| 128 + signal);
+                self.code = Some(status.exit_status().or(signalled).unwrap_or_default());
+                self.rest_until = Some(Instant::now() + REST_TIME_MAX);
+            }
+        }
+    }
+
+    pub(super) async fn write(&self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() && !self.hung_up {
+            let Ok(ready) = timeout(WRITE_TIME_MAX, self.master.writable()).await else {
+                return Err(io::Error::new(io::ErrorKind::TimedOut, "the program does not read what is typed"));
+            };
+            match ready?.try_io(|master| Ok(rustix::io::write(master.get_ref(), bytes)?)) {
+                Ok(written) => bytes = &bytes[written?..],
+                Err(_would_block) => {}
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn resize(&self, size: TermSize) -> io::Result<()> {
+        resize(self.master.get_ref(), size.cols, size.rows)
+    }
+
+    fn modes(&self) -> Option<Modes> {
+        let modes = tcgetattr(self.master.get_ref()).ok()?.local_modes;
+        Some(Modes { canonical: modes.contains(LocalModes::ICANON), echo: modes.contains(LocalModes::ECHO) })
+    }
+
+    /// What is typed appears on the screen, whatever the program does.
+    pub(super) fn shows_input(&self) -> bool {
+        self.modes().is_some_and(|modes| modes.echo)
+    }
+
+    /// Ends every process of it.
+    pub(super) async fn end(&mut self) {
+        for signals in [[Signal::HUP, Signal::CONT], [Signal::TERM, Signal::CONT], [Signal::KILL, Signal::CONT]] {
+            let until = Instant::now() + GRACE;
+            for process in self.tree() {
+                let _ = signal_exactly(&self.procfs, process.key(), &signals);
+            }
+            while Instant::now() < until {
+                self.reap();
+                if self.tree().is_empty() {
+                    return;
+                }
+                // Somebody's grandchildren end without a word to us.
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        }
+        self.reap();
+    }
+
+    /// Its living processes.
+    fn tree(&self) -> Vec<Process> {
+        descendants(&self.procfs, &self.others)
+    }
+}
+
+fn pid(raw: u32) -> Option<Pid> {
+    i32::try_from(raw).ok().and_then(Pid::from_raw)
+}
+
+/// Descendants of this process that live, without `others` and what descends from them.
+fn descendants(procfs: &ProcFs, others: &BTreeSet<ProcessKey>) -> Vec<Process> {
+    let mut rest = procfs.all();
+    rest.retain(|process| !others.contains(&process.key()));
+    let mut found: Vec<Process> = Vec::new();
+    let mut parents = BTreeSet::from([std::process::id()]);
+    while !parents.is_empty() {
+        let (children, others): (Vec<_>, Vec<_>) =
+            rest.into_iter().partition(|process| parents.contains(&process.parent));
+        parents = children.iter().map(|process| process.pid).collect();
+        found.extend(children.into_iter().filter(|process| !process.zombie));
+        rest = others;
+    }
+    found
+}
+
+/// The file of a program, as execvp(3) finds it.
+fn find(name: &str, path: &str, directory: &Path) -> Option<PathBuf> {
+    let usable = |file: &PathBuf| file.is_file() && access(file, Access::EXEC_OK).is_ok();
+    if name.contains('/') {
+        return Some(directory.join(name)).filter(usable);
+    }
+    let directories = path.split(':').filter(|directory| !directory.is_empty());
+    directories.map(|one| directory.join(one).join(name)).find(usable)
+}
