@@ -4,10 +4,17 @@
 //! that draws a verdict from them. Pure: whoever gathers evidence gives it with its time, asks when to
 //! come back, and acts on what changed. Knows nothing of PTYs, processes, hubs or stores.
 
+mod arbiter;
+mod clean;
 mod evidence;
 pub mod measure;
 pub mod recording;
+mod profile;
+mod tap;
 mod verdict;
 
+pub use arbiter::{Arbiter, Seed};
 pub use evidence::{KernelEvidence, Lines, Modes, Reader, ReaderHow, ScreenView, Signal};
+pub use profile::Profile;
+pub use tap::Tap;
 pub use verdict::{Change, Explanation, LayerReport, Verdict, Want};

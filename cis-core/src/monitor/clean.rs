@@ -1,0 +1,32 @@
+//! Text of a program made harmless: one line, no control characters, nothing that turns its direction
+//! around or hides in it. Decides nothing about its meaning.
+
+/// `bytes` as one clean line of at most `chars_max` characters; what is not UTF-8 is replaced.
+pub(super) fn line(bytes: &[u8], chars_max: usize) -> String {
+    text(&String::from_utf8_lossy(bytes), chars_max)
+}
+
+/// The same of text. A line's end becomes a blank.
+pub(super) fn text(text: &str, chars_max: usize) -> String {
+    let mut out = String::new();
+    let mut count = 0;
+    for c in text.chars() {
+        let c = if matches!(c, '\n' | '\t' | '\r' | '\u{2028}' | '\u{2029}') { ' ' } else { c };
+        if c.is_control() || hides(c) || (c == ' ' && (out.is_empty() || out.ends_with(' '))) {
+            continue;
+        }
+        if count == chars_max {
+            break;
+        }
+        out.push(c);
+        count += 1;
+    }
+    out.truncate(out.trim_end().len());
+    out
+}
+
+/// Characters that change how others are shown, or that nobody sees.
+fn hides(c: char) -> bool {
+    matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
