@@ -8,8 +8,8 @@ mod arbiter;
 mod clean;
 mod evidence;
 pub mod measure;
-pub mod recording;
 mod profile;
+pub mod recording;
 mod tap;
 mod verdict;
 

@@ -10,6 +10,7 @@ pub mod log;
 mod os;
 pub mod protocol;
 pub mod quick;
+pub mod recorder;
 pub mod screen;
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::{Header, Label, Moment, Recording, What};
+use super::{Header, Moment, Recording, What};
 use crate::api::TermSize;
 
 /// Longer recordings are refused, bytes.

@@ -2,16 +2,18 @@
 
 use std::collections::BTreeSet;
 use std::ffi::{CStr, CString};
+use std::fs::File;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::fs::{Access, access};
-use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, pidfd_open, set_child_subreaper, waitpid};
+use rustix::process::{Signal, WaitOptions, set_child_subreaper, waitpid};
 use rustix::termios::{LocalModes, tcgetattr};
-use tokio::io::unix::AsyncFd;
+use tokio::net::unix::pipe::{Receiver, Sender};
+use tokio::signal::unix::{Signal as SignalStream, SignalKind, signal};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::{RecordError, Start};
@@ -38,9 +40,13 @@ pub(super) enum Heard {
 }
 
 pub(super) struct Child {
-    master: AsyncFd<OwnedFd>,
+    /// A terminal's master is read and written as a pipe is: when it is ready, as much as there is.
+    output: Receiver,
+    input: Sender,
+    master: OwnedFd,
     leader: u32,
-    leader_fd: AsyncFd<OwnedFd>,
+    /// Some child ended.
+    ended: SignalStream,
     /// Nobody has its terminal open any more.
     hung_up: bool,
     code: Option<i32>,
@@ -76,16 +82,18 @@ impl Child {
                 arguments: &arguments,
                 environment: &environment,
                 directory: Some(&directory),
-                streams: Streams::Terminal((&pty.slave).into()),
+                streams: Streams::Terminal(pty.slave.as_fd()),
                 limits: Limits::default(),
             })
             .map_err(|SpawnError { step, errno }| wrong(format!("{errno} ({step:?})")))?;
-        let pid = pid(leader).ok_or_else(|| wrong("it has no pid".to_owned()))?;
-        let leader_fd = pidfd_open(pid, PidfdFlags::empty()).map_err(io::Error::from)?;
+        let duplicate = || Ok::<_, io::Error>(File::from(rustix::io::fcntl_dupfd_cloexec(&pty.master, 3)?));
         Ok(Self {
-            master: AsyncFd::new(pty.master)?,
+            output: Receiver::from_file_unchecked(duplicate()?)?,
+            input: Sender::from_file_unchecked(duplicate()?)?,
+            master: pty.master,
             leader,
-            leader_fd: AsyncFd::with_interest(leader_fd, tokio::io::Interest::READABLE)?,
+            // Not before the start: the child's first steps share this process's memory.
+            ended: signal(SignalKind::child())?,
             hung_up: false,
             code: None,
             rest_until: None,
@@ -96,32 +104,31 @@ impl Child {
 
     /// What comes next. Loses nothing when dropped.
     pub(super) async fn hear(&mut self) -> io::Result<Heard> {
+        // What ended before the signal was listened for.
+        self.reap();
         loop {
-            if let Some(code) = self.code {
-                if self.hung_up || self.rest_until.is_some_and(|until| Instant::now() >= until) {
-                    return Ok(Heard::Ended(code));
-                }
+            if let Some(code) = self.code
+                && (self.hung_up || self.rest_until.is_some_and(|until| Instant::now() >= until))
+            {
+                return Ok(Heard::Ended(code));
             }
             let rest_until = self.rest_until;
             tokio::select! {
                 biased;
-                ready = self.master.readable(), if !self.hung_up => {
+                ready = self.output.readable(), if !self.hung_up => {
+                    ready?;
                     let mut piece = vec![0; PIECE_BYTES];
-                    let read = ready?.try_io(|master| Ok(rustix::io::read(master.get_ref(), &mut piece)?));
-                    match read {
-                        Ok(Ok(length @ 1..)) => {
+                    match self.output.try_read(&mut piece) {
+                        Ok(length @ 1..) => {
                             piece.truncate(length);
                             return Ok(Heard::Output(piece));
                         }
+                        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                         // EIO: no process has the other end (pty(7)).
-                        Ok(_) => self.hung_up = true,
-                        Err(_would_block) => {}
+                        Ok(_) | Err(_) => self.hung_up = true,
                     }
                 }
-                ready = self.leader_fd.readable(), if self.code.is_none() => {
-                    ready?.clear_ready();
-                    self.reap();
-                }
+                _ = self.ended.recv() => self.reap(),
                 () = sleep_until(rest_until.unwrap_or_else(Instant::now)), if rest_until.is_some() => {}
             }
         }
@@ -140,23 +147,28 @@ impl Child {
 
     pub(super) async fn write(&self, mut bytes: &[u8]) -> io::Result<()> {
         while !bytes.is_empty() && !self.hung_up {
-            let Ok(ready) = timeout(WRITE_TIME_MAX, self.master.writable()).await else {
-                return Err(io::Error::new(io::ErrorKind::TimedOut, "the program does not read what is typed"));
+            let Ok(ready) = timeout(WRITE_TIME_MAX, self.input.writable()).await else {
+                return Err(io::Error::new(
+                    io::ErrorKind::TimedOut,
+                    "the program does not read what is typed",
+                ));
             };
-            match ready?.try_io(|master| Ok(rustix::io::write(master.get_ref(), bytes)?)) {
-                Ok(written) => bytes = &bytes[written?..],
-                Err(_would_block) => {}
+            ready?;
+            match self.input.try_write(bytes) {
+                Ok(written) => bytes = &bytes[written..],
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
             }
         }
         Ok(())
     }
 
     pub(super) fn resize(&self, size: TermSize) -> io::Result<()> {
-        resize(self.master.get_ref(), size.cols, size.rows)
+        resize(&self.master, size.cols, size.rows)
     }
 
     fn modes(&self) -> Option<Modes> {
-        let modes = tcgetattr(self.master.get_ref()).ok()?.local_modes;
+        let modes = tcgetattr(&self.master).ok()?.local_modes;
         Some(Modes { canonical: modes.contains(LocalModes::ICANON), echo: modes.contains(LocalModes::ECHO) })
     }
 
@@ -165,9 +177,40 @@ impl Child {
         self.modes().is_some_and(|modes| modes.echo)
     }
 
+    /// What the kernel shows now.
+    pub(super) fn evidence(&self, output_bytes: u64, quiet: Duration) -> KernelEvidence {
+        let tree = self.tree();
+        let modes = self.modes();
+        let readers = tree
+            .iter()
+            .filter(|one| self.procfs.reads_terminal(one.pid))
+            .map(|one| crate::monitor::Reader {
+                pid: one.pid,
+                name: one.name.clone(),
+                how: crate::monitor::ReaderHow::Read,
+                nested: false,
+                foreign: false,
+                modes,
+            })
+            .collect();
+        KernelEvidence {
+            at_ms: crate::session::os::unix_ms(),
+            output_bytes,
+            quiet_ms: quiet.as_millis() as u64,
+            modes,
+            foreground: Vec::new(),
+            opaque: false,
+            readers,
+            cpu_ms: 0,
+            processes: tree.len() as u32,
+        }
+    }
+
     /// Ends every process of it.
     pub(super) async fn end(&mut self) {
-        for signals in [[Signal::HUP, Signal::CONT], [Signal::TERM, Signal::CONT], [Signal::KILL, Signal::CONT]] {
+        for signals in
+            [[Signal::HUP, Signal::CONT], [Signal::TERM, Signal::CONT], [Signal::KILL, Signal::CONT]]
+        {
             let until = Instant::now() + GRACE;
             for process in self.tree() {
                 let _ = signal_exactly(&self.procfs, process.key(), &signals);
@@ -188,10 +231,6 @@ impl Child {
     fn tree(&self) -> Vec<Process> {
         descendants(&self.procfs, &self.others)
     }
-}
-
-fn pid(raw: u32) -> Option<Pid> {
-    i32::try_from(raw).ok().and_then(Pid::from_raw)
 }
 
 /// Descendants of this process that live, without `others` and what descends from them.

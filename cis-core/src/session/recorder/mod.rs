@@ -90,14 +90,7 @@ impl<W: Write> Recorder<W> {
         let out = Writer::new(out, &start.header)?;
         let child = Child::start(start)?;
         let began = Instant::now();
-        Ok(Self {
-            child,
-            out,
-            began,
-            next_sample: began + SAMPLE_EVERY,
-            output_at: began,
-            output_bytes: 0,
-        })
+        Ok(Self { child, out, began, next_sample: began + SAMPLE_EVERY, output_at: began, output_bytes: 0 })
     }
 
     /// Since the beginning, ms.
@@ -180,6 +173,3 @@ impl<W: Write> Recorder<W> {
         Ok(self.out.finish()?)
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -17,7 +17,7 @@ use crate::session::screen::Screen;
 const WITHIN: Duration = Duration::from_secs(20);
 /// A prompt is left alone for so long before it is answered: longer than the slowest verdict may take.
 const HOLD: Duration = Duration::from_secs(8);
-/// A text that was on the screen before counts as new when the program wrote something and was quiet since.
+/// A prompt that was on the screen before counts as new when the cursor is behind it and nothing moves.
 const SETTLED: Duration = Duration::from_millis(400);
 
 /// Why a scenario was not played to its end.
@@ -134,12 +134,16 @@ impl<W: Write> Player<'_, W> {
         }
     }
 
+    /// Whether the text is there and new: the program wrote it, or it came to the screen by movements of
+    /// the cursor; or the program has come back to it, as to a prompt that is always the same.
     fn sees(&self, text: &str) -> Option<u64> {
         let at_ms = self.fresh_ms?;
-        let shown = self.screen.text();
-        let new = self.fresh.contains(text) || (shown.contains(text) && !self.before.contains(text));
+        let written = text.trim_end();
+        let new = self.fresh.contains(text)
+            || (!self.before.contains(written) && self.screen.text().contains(written));
         let settled = u128::from(self.recorder.now_ms().saturating_sub(at_ms)) >= SETTLED.as_millis();
-        (new || (settled && shown.contains(text))).then_some(at_ms)
+        let back = || self.screen.before_cursor().trim_end().ends_with(written);
+        (new || (settled && back())).then_some(at_ms)
     }
 
     async fn hold(&mut self, time: Duration) -> Result<(), PlayError> {
