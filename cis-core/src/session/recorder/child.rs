@@ -18,10 +18,11 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::{RecordError, Start};
 use crate::api::TermSize;
-use crate::monitor::{KernelEvidence, Modes};
+use crate::monitor::KernelEvidence;
+use crate::session::evidence::{Drained, Watched};
 use crate::session::os::{
     Limits, ProcFs, Process, ProcessKey, Processes as _, Spawn, SpawnError, Spawner, Streams, open_pty,
-    resize, signal_exactly,
+    resize, signal_exactly, unix_ms,
 };
 
 /// Output is taken in pieces of this size.
@@ -52,6 +53,7 @@ pub(super) struct Child {
     code: Option<i32>,
     rest_until: Option<Instant>,
     procfs: ProcFs,
+    watched: Watched,
     /// Descendants of this process that were there before.
     others: BTreeSet<ProcessKey>,
 }
@@ -90,7 +92,6 @@ impl Child {
         Ok(Self {
             output: Receiver::from_file_unchecked(duplicate()?)?,
             input: Sender::from_file_unchecked(duplicate()?)?,
-            master: pty.master,
             leader,
             // Not before the start: the child's first steps share this process's memory.
             ended: signal(SignalKind::child())?,
@@ -98,6 +99,8 @@ impl Child {
             code: None,
             rest_until: None,
             procfs,
+            watched: Watched::new(&pty.master, leader)?,
+            master: pty.master,
             others,
         })
     }
@@ -167,43 +170,29 @@ impl Child {
         resize(&self.master, size.cols, size.rows)
     }
 
-    fn modes(&self) -> Option<Modes> {
-        let modes = tcgetattr(&self.master).ok()?.local_modes;
-        Some(Modes { canonical: modes.contains(LocalModes::ICANON), echo: modes.contains(LocalModes::ECHO) })
-    }
-
     /// What is typed appears on the screen, whatever the program does.
     pub(super) fn shows_input(&self) -> bool {
-        self.modes().is_some_and(|modes| modes.echo)
+        tcgetattr(&self.master).is_ok_and(|modes| modes.local_modes.contains(LocalModes::ECHO))
     }
 
-    /// What the kernel shows now.
-    pub(super) fn evidence(&self, output_bytes: u64, quiet: Duration) -> KernelEvidence {
-        let tree = self.tree();
-        let modes = self.modes();
-        let readers = tree
-            .iter()
-            .filter(|one| self.procfs.reads_terminal(one.pid))
-            .map(|one| crate::monitor::Reader {
-                pid: one.pid,
-                name: one.name.clone(),
-                how: crate::monitor::ReaderHow::Read,
-                nested: false,
-                foreign: false,
-                modes,
-            })
-            .collect();
-        KernelEvidence {
-            at_ms: crate::session::os::unix_ms(),
-            output_bytes,
-            quiet_ms: quiet.as_millis() as u64,
-            modes,
-            foreground: Vec::new(),
-            opaque: false,
-            readers,
-            cpu_ms: 0,
-            processes: tree.len() as u32,
-        }
+    /// What the kernel shows now, with the output that was there by then. `known`: bytes of output before, and
+    /// for how long there was none.
+    pub(super) fn look(&mut self, known: (u64, Duration)) -> (KernelEvidence, Vec<u8>) {
+        let mut taken = Vec::new();
+        let output = &self.output;
+        let evidence = self.watched.look(&self.master, || {
+            let mut piece = vec![0; PIECE_BYTES];
+            while let Ok(length @ 1..) = output.try_read(&mut piece) {
+                taken.extend_from_slice(&piece[..length]);
+            }
+            let quiet = if taken.is_empty() { known.1 } else { Duration::ZERO };
+            Drained {
+                at_ms: unix_ms(),
+                output_bytes: known.0 + taken.len() as u64,
+                quiet_ms: u64::try_from(quiet.as_millis()).unwrap_or(u64::MAX),
+            }
+        });
+        (evidence, taken)
     }
 
     /// Ends every process of it.

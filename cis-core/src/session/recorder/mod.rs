@@ -106,27 +106,30 @@ impl<W: Write> Recorder<W> {
         loop {
             tokio::select! {
                 heard = self.child.hear() => match heard? {
-                    Heard::Output(bytes) => {
-                        self.output_at = Instant::now();
-                        self.output_bytes += bytes.len() as u64;
-                        self.out.output(self.now_ms(), &bytes)?;
-                        return Ok(Happened::Output(bytes));
-                    }
+                    Heard::Output(bytes) => return self.wrote(bytes),
                     Heard::Ended(code) => {
                         self.out.put(self.now_ms(), What::Exit(code))?;
                         return Ok(Happened::Ended(code));
                     }
                 },
-                () = sleep_until(self.next_sample) => self.sample()?,
+                () = sleep_until(self.next_sample) => {
+                    self.next_sample = Instant::now() + SAMPLE_EVERY;
+                    let (evidence, bytes) = self.child.look((self.output_bytes, self.output_at.elapsed()));
+                    let happened = if bytes.is_empty() { None } else { Some(self.wrote(bytes)?) };
+                    self.out.put(self.now_ms(), What::Kernel(Box::new(evidence)))?;
+                    if let Some(happened) = happened {
+                        return Ok(happened);
+                    }
+                }
             }
         }
     }
 
-    fn sample(&mut self) -> io::Result<()> {
-        let quiet = self.output_at.elapsed();
-        let evidence = self.child.evidence(self.output_bytes, quiet);
-        self.next_sample = Instant::now() + SAMPLE_EVERY;
-        self.out.put(self.now_ms(), What::Kernel(Box::new(evidence)))
+    fn wrote(&mut self, bytes: Vec<u8>) -> Result<Happened, RecordError> {
+        self.output_at = Instant::now();
+        self.output_bytes += bytes.len() as u64;
+        self.out.output(self.now_ms(), &bytes)?;
+        Ok(Happened::Output(bytes))
     }
 
     /// Types this, as far as the program reads it.
