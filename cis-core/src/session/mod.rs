@@ -2,6 +2,7 @@
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "an io folder")]
 
 pub mod control;
+pub mod evidence;
 pub mod filter;
 pub mod frames;
 pub mod host;

@@ -202,10 +202,18 @@ pub enum ToHost {
         /// What then.
         action: AtDeadline,
     },
-    /// What the kernel knows about who reads its terminal. Answered with `Evidence`.
+    /// What the kernel knows about who reads its terminal. Answered with `Probed`.
     Probe {
         /// The session.
         session: SessionId,
+    },
+    /// It waits for a human, or does so no more: while it does, it is not idle. Holds until the opposite is
+    /// said or it ends, whoever is connected; a node that adopts it says anew how it is.
+    Waits {
+        /// The session.
+        session: SessionId,
+        /// It waits.
+        waits: bool,
     },
     /// Stream its output to this connection, from an offset on, until the session ends or `Unwatch`.
     Watch {
@@ -467,6 +475,7 @@ mod tests {
             ToHost::Deadline { session, after_ms: Some(1), action: AtDeadline::Kill { grace_ms: 1 } },
             ToHost::Deadline { session, after_ms: None, action: AtDeadline::Freeze },
             ToHost::Probe { session },
+            ToHost::Waits { session, waits: true },
             ToHost::Watch { session, from: u64::MAX },
             ToHost::Unwatch { session },
             ToHost::AckExit { session },

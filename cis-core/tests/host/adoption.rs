@@ -159,7 +159,7 @@ fn another_user_is_not_served() {
     if !rustix::process::geteuid().is_root() {
         return;
     }
-    let host = Host::start_as("65534");
+    let host = Host::start_as(65534);
     // It may have hung up before the hello was sent.
     let error = HostClient::connect(&host.path("socket"), Role::Control).and_then(|mut client| {
         client.wait(PATIENCE)?;

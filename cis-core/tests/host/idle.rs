@@ -77,6 +77,31 @@ fn what_is_typed_keeps_a_session_alive() {
 }
 
 #[test]
+fn a_session_that_waits_for_a_human_is_not_idle_whoever_is_connected() {
+    let host = Host::start();
+    let mut control = host.control();
+    let waits = Start { idle_ms: Some(1000), ..host.shell_on_pty("read -r line; exit 7") };
+    let told_too_late = Start { idle_ms: Some(1000), ..host.shell("sleep 1000") };
+    control.start(&waits);
+    control.start(&told_too_late);
+    control.send(&ToHost::Waits { session: waits.session, waits: true });
+    assert!(control.exit(told_too_late.session).idle);
+    control.send(&ToHost::Waits { session: told_too_late.session, waits: true });
+    control.expect("it is over", |message| matches!(message, FromHost::NoSuchSession { .. }).then_some(()));
+    drop(control);
+    // What is tested is that nothing happens while time goes by and nobody is there.
+    std::thread::sleep(Duration::from_millis(2000));
+    let mut next = host.control();
+    let known = next.welcome();
+    assert!(known.iter().any(|one| one.session == waits.session && one.exit.is_none()), "{known:?}");
+    next.send(&ToHost::Waits { session: waits.session, waits: false });
+    let went_on = Instant::now();
+    let exit = next.exit(waits.session);
+    assert!(exit.idle, "{exit:?}");
+    assert!(went_on.elapsed() >= Duration::from_millis(950), "it had {:?}", went_on.elapsed());
+}
+
+#[test]
 fn a_timeout_is_warned_of_to_the_next_node_where_none_was_there() {
     let host = Host::start();
     let mut control = host.control();

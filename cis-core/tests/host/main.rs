@@ -4,6 +4,7 @@
 
 mod adoption;
 mod endings;
+mod evidence;
 mod idle;
 mod limits;
 mod lines;

@@ -44,6 +44,8 @@ pub fn input_id(n: u128) -> InputId {
 pub struct Host {
     pub folder: TempDir,
     child: Child,
+    /// Whose it is, where that is another user.
+    user: Option<u32>,
 }
 
 impl Host {
@@ -55,7 +57,7 @@ impl Host {
     pub fn start_with(before: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let child = spawn_host(&command(folder.path(), before, "30000"), PATIENCE).unwrap();
-        Self { folder, child }
+        Self { folder, child, user: None }
     }
 
     /// With these after its other arguments: linger in ms, umask.
@@ -65,11 +67,11 @@ impl Host {
         argv.pop();
         argv.extend(settings.iter().map(OsString::from));
         let child = spawn_host(&argv, PATIENCE).unwrap();
-        Self { folder, child }
+        Self { folder, child, user: None }
     }
 
     /// As another user, of a host that root starts.
-    pub fn start_as(uid: &str) -> Self {
+    pub fn start_as(uid: u32) -> Self {
         let folder = tempfile::tempdir().unwrap();
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
         // Where the tests are built, that user may have no way in.
@@ -81,7 +83,7 @@ impl Host {
         argv.push(program.into_os_string());
         argv.extend(["socket", "lock", "."].map(|name| folder.path().join(name).into_os_string()));
         let child = spawn_host(&argv, PATIENCE).unwrap();
-        Self { folder, child }
+        Self { folder, child, user: Some(uid) }
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -92,8 +94,17 @@ impl Host {
         self.child.id()
     }
 
+    /// As the user whose host it is.
     pub fn connect(&self, role: Role) -> Peer {
-        Peer::connect(&self.path("socket"), role)
+        let connect = || {
+            if let Some(user) = self.user {
+                // Of this thread alone; the kernel notes it down as the peer's.
+                let user = rustix::process::Uid::from_raw(user);
+                rustix::thread::set_thread_res_uid(None, user, None).unwrap();
+            }
+            Peer::connect(&self.path("socket"), role)
+        };
+        std::thread::scope(|scope| scope.spawn(connect).join().unwrap())
     }
 
     pub fn control(&self) -> Peer {

@@ -254,19 +254,7 @@ impl Host {
 
     /// The same, in a list of all processes.
     pub(super) fn look_in(&mut self, slot: usize, all: &[Process]) -> Look {
-        let ticks = self.processes.ticks_per_second();
-        let living = self.sessions.iter().filter(|(_, session)| session.lives());
-        let claims: Vec<Claim<'_>> = living
-            .map(|(slot, session)| Claim {
-                slot,
-                leader: session.pid,
-                leader_gone: session.leader_end.is_some(),
-                started: session.started * ticks / 1000,
-                label: &session.label,
-                stamp: session.stamp,
-                seen: &session.seen,
-            })
-            .collect();
+        let claims = self.claims();
         let found = tree(all, self.own_pid, self.supervise.node, &claims, slot, &self.processes);
         let those = |numbers: Vec<usize>| -> Vec<Process> {
             numbers.into_iter().filter_map(|at| all.get(at).cloned()).collect()
@@ -276,6 +264,23 @@ impl Host {
             session.seen = live.iter().map(Process::key).collect();
         }
         Look { live, strays, unreaped: found.unreaped }
+    }
+
+    /// What every session that lives is known by.
+    pub(super) fn claims(&self) -> Vec<Claim<'_>> {
+        let ticks = self.processes.ticks_per_second();
+        let living = self.sessions.iter().filter(|(_, session)| session.lives());
+        living
+            .map(|(slot, session)| Claim {
+                slot,
+                leader: session.pid,
+                leader_gone: session.leader_end.is_some(),
+                started: session.started * ticks / 1000,
+                label: &session.label,
+                stamp: session.stamp,
+                seen: &session.seen,
+            })
+            .collect()
     }
 }
 

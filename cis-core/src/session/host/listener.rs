@@ -115,7 +115,9 @@ mod tests {
                 parent,
                 group: pid,
                 session: pid,
+                terminal: None,
                 terminal_group,
+                threads: 1,
                 started: 0,
                 cpu: 0,
                 zombie,
@@ -136,9 +138,6 @@ mod tests {
             None
         }
         fn ignores(&self, _: u32, _: Signal) -> bool {
-            false
-        }
-        fn reads_terminal(&self, _: u32) -> bool {
             false
         }
         fn ticks_per_second(&self) -> u64 {

@@ -13,6 +13,7 @@ mod kill;
 mod leftovers;
 mod line;
 mod listener;
+mod orphans;
 mod output;
 mod patience;
 mod peers;

@@ -114,6 +114,9 @@ impl Host {
                 self.on_session(at, session, |host, slot| host.set_deadline(slot, after_ms, action));
             }
             ToHost::Probe { session } => self.on_session(at, session, |host, slot| host.probe(at, slot)),
+            ToHost::Waits { session, waits } => {
+                self.on_session(at, session, |host, slot| host.hold_idleness(slot, waits));
+            }
             ToHost::Watch { session, from } => match self.by_id.get(&session) {
                 Some(slot) => self.watch_session(at, *slot, from),
                 None => self.say(at, &FromHost::NoSuchSession { session }),

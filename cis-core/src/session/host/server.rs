@@ -15,6 +15,7 @@ use super::config::{HostConfig, HostError, READY};
 use super::connection::Connection;
 use super::environment::{Base, Programs};
 use super::line::Lines;
+use super::orphans::Orphans;
 use super::session::Session;
 use super::slab::Slab;
 use super::source::Source;
@@ -22,6 +23,7 @@ use super::supervise::Supervise;
 use super::timers::{Timers, Wake};
 use super::{leftovers, listener};
 use crate::ids::{HostInstance, SessionId, TimestampMs};
+use crate::session::evidence::Strangers;
 use crate::session::os::{self, Limits, Nofile, ProcFs, Process, SignalFd, Spawner, Stamps};
 
 /// So much of a session's output is read in one turn, bytes: a flood does not hold up the others.
@@ -60,7 +62,11 @@ pub(super) struct Host {
     /// Connections with something to do at the end of this turn.
     pub(super) listed: Vec<usize>,
     pub(super) supervise: Supervise,
-    /// All processes, for the other probes of this turn: a node probes many sessions at a time.
+    /// Whose the orphans are.
+    pub(super) orphans: Orphans,
+    /// Who else waits for terminals.
+    pub(super) strangers: Strangers,
+    /// All processes, for the other sessions that are looked at in this turn.
     pub(super) probed: Option<Vec<Process>>,
     pub(super) shutting_down: bool,
     /// Of the boot clock, ms, read once a turn.
@@ -143,6 +149,8 @@ impl Host {
             control: None,
             listed: Vec::new(),
             supervise: Supervise::default(),
+            orphans: Orphans::default(),
+            strangers: Strangers::default(),
             probed: None,
             shutting_down: false,
             now: os::boot_ms(),

@@ -7,8 +7,9 @@ use super::kill::Kill;
 use super::patience::Patience;
 use crate::event::ExitStatus;
 use crate::ids::{RunId, SessionId, TimestampMs};
+use crate::session::evidence::Impatience;
 use crate::session::log::LogWriter;
-use crate::session::os::{ProcessKey, Stamp};
+use crate::session::os::{ProcessKey, Stamp, Terminal};
 use crate::session::protocol::{AtDeadline, Exit, Known};
 
 /// Its descriptors.
@@ -91,6 +92,10 @@ pub(super) struct Session {
     pub(super) started_ms: TimestampMs,
     pub(super) started: u64,
     pub(super) descriptors: Descriptors,
+    /// Which terminal its programs have; none: pipes.
+    pub(super) terminal: Option<Terminal>,
+    /// How soon strangers at it are searched for.
+    pub(super) impatience: Impatience,
     pub(super) flow: Flow,
     /// epoll tells of its output.
     pub(super) polled: bool,

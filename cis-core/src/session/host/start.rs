@@ -16,8 +16,9 @@ use super::inputs::Inputs;
 use super::patience::Patience;
 use super::server::Host;
 use super::session::{Descriptors, Flow, Session};
+use crate::session::evidence::Impatience;
 use crate::session::log::LogWriter;
-use crate::session::os::{self, Limits, Spawn, SpawnError, Stamp, Step, Streams};
+use crate::session::os::{self, Limits, Spawn, SpawnError, Stamp, Step, Streams, Terminal};
 use crate::session::protocol::{FromHost, Io, Start, StartFailure};
 
 /// So many descriptors are kept for connections and logs.
@@ -30,6 +31,7 @@ const FRESH_MS: u64 = 2;
 /// Our ends, and those that the child gets.
 struct Plumbing {
     ours: Descriptors,
+    terminal: Option<Terminal>,
     childs: Ends,
 }
 
@@ -89,6 +91,8 @@ impl Host {
             started_ms: self.now_unix,
             started: now,
             descriptors: plumbing.ours,
+            terminal: plumbing.terminal,
+            impatience: Impatience::default(),
             flow: Flow::Open,
             polled: false,
             inputs: Inputs::default(),
@@ -252,7 +256,8 @@ fn open_plumbing(io: Io, descriptors_max: u64) -> Result<Plumbing, StartFailure>
             Io::Pty(size) => {
                 let pty = os::open_pty(size.cols, size.rows)?;
                 kept(&pty.slave)?;
-                Ok(Plumbing { ours: Descriptors::Pty(pty.master), childs: Ends::Terminal(pty.slave) })
+                let (ours, terminal) = (Descriptors::Pty(pty.master), Terminal::of(&pty.slave).ok());
+                Ok(Plumbing { ours, terminal, childs: Ends::Terminal(pty.slave) })
             }
             Io::Pipes { stdin } => {
                 // Non-blocking on our side alone: the other end is another open file.
@@ -266,7 +271,7 @@ fn open_plumbing(io: Io, descriptors_max: u64) -> Result<Plumbing, StartFailure>
                     (child_stdin, our_stdin) = (Some(theirs), Some(ours));
                 }
                 let ours = Descriptors::Pipes { output: Some(ours), stdin: our_stdin };
-                Ok(Plumbing { ours, childs: Ends::Pipes { stdin: child_stdin, output } })
+                Ok(Plumbing { ours, terminal: None, childs: Ends::Pipes { stdin: child_stdin, output } })
             }
         }
     };

@@ -108,6 +108,14 @@ enum Owner {
     Guessed(usize),
 }
 
+/// The session that an orphan is known to be of.
+pub(super) fn known_owner(orphan: &Process, claims: &[Claim<'_>], marks: &impl Marks) -> Option<usize> {
+    match owner(orphan, claims, marks)? {
+        Owner::Known(slot) => Some(slot),
+        Owner::Guessed(_) => None,
+    }
+}
+
 fn owner(orphan: &Process, claims: &[Claim<'_>], marks: &impl Marks) -> Option<Owner> {
     let older = || claims.iter().filter(|claim| claim.started <= orphan.started);
     // A session id cannot be another's as long as it has members; only one that ended before this
@@ -145,7 +153,9 @@ mod tests {
             parent,
             group: session,
             session,
+            terminal: None,
             terminal_group: None,
+            threads: 1,
             started: u64::from(pid),
             cpu: 0,
             zombie: false,

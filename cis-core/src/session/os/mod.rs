@@ -8,6 +8,7 @@
 #[cfg(not(target_os = "linux"))]
 compile_error!("sessions are written for Linux so far; build without the feature `node` (client only)");
 
+mod calls;
 mod clock;
 mod descriptors;
 mod memory;
@@ -17,15 +18,21 @@ mod pty;
 mod signals;
 mod spawn;
 mod stamp;
+mod terminal;
+mod waits;
 
 pub(crate) use clock::{boot_ms, unix_ms};
 pub(crate) use descriptors::{
     Nofile, close_all_above_stderr, null_device, onto_null, raise_nofile, stderr_to,
 };
 pub(crate) use memory::give_memory_back;
-pub(crate) use processes::{Process, ProcessKey, Processes, signal_exactly};
+pub(crate) use processes::{Process, ProcessKey, Processes, descend, signal_exactly};
 pub(crate) use procfs::ProcFs;
 pub(crate) use pty::{open_pty, resize};
 pub(crate) use signals::{SignalFd, watch_signals};
 pub(crate) use spawn::{Limits, Spawn, SpawnError, Spawner, Step, Streams};
 pub(crate) use stamp::{Stamp, Stamps};
+pub(crate) use terminal::{Terminal, modes};
+#[cfg(test)]
+pub(crate) use waits::Waits;
+pub(crate) use waits::{Budget, TerminalWait};

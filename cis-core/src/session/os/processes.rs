@@ -3,6 +3,10 @@
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
+use super::terminal::Terminal;
+use super::waits::{Budget, Waits};
+use crate::monitor::Modes;
+
 /// One process, as it was when it was looked at.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Process {
@@ -11,8 +15,11 @@ pub(crate) struct Process {
     pub(crate) group: u32,
     /// Its session in the sense of setsid.
     pub(crate) session: u32,
+    /// Its controlling terminal, where that is a pseudo-terminal.
+    pub(crate) terminal: Option<Terminal>,
     /// Foreground process group of its controlling terminal.
     pub(crate) terminal_group: Option<u32>,
+    pub(crate) threads: u32,
     /// In clock ticks since boot.
     pub(crate) started: u64,
     /// Clock ticks of CPU, of it and of its children that were waited for.
@@ -51,10 +58,41 @@ pub(crate) trait Processes {
     fn stamp(&self, pid: u32) -> Option<u64>;
     /// It ignores this signal.
     fn ignores(&self, pid: u32, signal: Signal) -> bool;
-    /// A thread of it sleeps in a read of a terminal.
-    fn reads_terminal(&self, pid: u32) -> bool;
+    /// Its children, as far as they do not change at this moment; none where the platform does not tell.
+    fn children(&self, _process: &Process) -> Option<Vec<u32>> {
+        None
+    }
+    /// What its threads wait for, as far as the budget goes.
+    fn waits(&self, _process: &Process, _budget: &mut Budget) -> Waits {
+        Waits::default()
+    }
+    /// Modes of the terminal behind a descriptor of this process.
+    fn terminal_modes(&self, _pid: u32, _descriptor: u32) -> Option<Modes> {
+        None
+    }
     /// Clock ticks a second.
     fn ticks_per_second(&self) -> u64;
+}
+
+/// These processes with all their descendants, those that live; at most `max`. None where the platform
+/// does not tell children.
+pub(crate) fn descend(
+    processes: &impl Processes,
+    roots: impl IntoIterator<Item = Process>,
+    max: usize,
+) -> Option<Vec<Process>> {
+    let mut found = Vec::new();
+    let mut walk: Vec<Process> = roots.into_iter().collect();
+    while let Some(process) = walk.pop() {
+        if process.zombie || found.len() >= max {
+            continue;
+        }
+        // A pid that is another process's by now is no child of this one.
+        let children = processes.children(&process)?.into_iter().filter_map(|pid| processes.one(pid));
+        walk.extend(children.filter(|child| child.parent == process.pid));
+        found.push(process);
+    }
+    Some(found)
 }
 
 /// Sends a signal to the process that was seen, not to one that got its pid since: the descriptor is

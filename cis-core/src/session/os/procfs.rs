@@ -5,12 +5,20 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::buffer::spare_capacity;
 use rustix::fs::{AtFlags, CWD, Dir, Mode, OFlags, openat, readlinkat, statat};
+use rustix::io::Errno;
 use rustix::process::Signal;
 
 use super::processes::{Process, Processes};
+use super::terminal::Terminal;
+use super::waits::{Budget, Waits};
+use crate::monitor::Modes;
 
 /// An environment beyond this is not read further, bytes.
 const ENVIRONMENT_BYTES_MAX: usize = 4 << 20;
+/// Of one process, children of so many threads are found.
+const PARENTS_MAX: usize = 256;
+/// And a list of children is not read further, bytes.
+const CHILDREN_BYTES_MAX: usize = 1 << 20;
 
 /// An open `/proc`.
 #[derive(Debug)]
@@ -18,6 +26,8 @@ pub(crate) struct ProcFs {
     root: OwnedFd,
     loadavg: Option<OwnedFd>,
     ticks_per_second: u64,
+    /// It lists the children of a process (CONFIG_PROC_CHILDREN).
+    lists_children: bool,
 }
 
 impl ProcFs {
@@ -33,12 +43,23 @@ impl ProcFs {
             ));
         }
         let loadavg = openat(&root, "loadavg", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok();
-        Ok(Self { root, loadavg, ticks_per_second: rustix::param::clock_ticks_per_second() })
+        let children = format!("self/task/{}/children", std::process::id());
+        let lists_children = statat(&root, children, AtFlags::empty()).is_ok();
+        let ticks_per_second = rustix::param::clock_ticks_per_second();
+        Ok(Self { root, loadavg, ticks_per_second, lists_children })
+    }
+
+    pub(super) fn root(&self) -> &OwnedFd {
+        &self.root
+    }
+
+    fn open_file_of(&self, path: &str) -> Result<OwnedFd, Errno> {
+        openat(&self.root, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
     }
 
     /// Reads a small file whole, up to `max` bytes.
-    fn read(&self, path: &str, max: usize) -> Option<Vec<u8>> {
-        let file = openat(&self.root, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
+    pub(super) fn read(&self, path: &str, max: usize) -> Option<Vec<u8>> {
+        let file = self.open_file_of(path).ok()?;
         let mut bytes = Vec::with_capacity(1024);
         while bytes.len() < max {
             if bytes.capacity() - bytes.len() < 512 {
@@ -46,45 +67,59 @@ impl ProcFs {
             }
             match rustix::io::read(&file, spare_capacity(&mut bytes)) {
                 Ok(0) => break,
-                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Ok(_) | Err(Errno::INTR) => {}
                 Err(_) => return None,
             }
         }
         Some(bytes)
     }
 
-    fn numbers_in(&self, path: &str) -> Vec<u32> {
+    /// A file of one line of at most 1 KB, which the kernel gives in one piece.
+    pub(super) fn read_once(&self, path: &str) -> Result<Vec<u8>, Errno> {
+        let file = self.open_file_of(path)?;
+        let mut bytes = Vec::with_capacity(1024);
+        rustix::io::retry_on_intr(|| rustix::io::read(&file, spare_capacity(&mut bytes)))?;
+        Ok(bytes)
+    }
+
+    /// Memory of a process; less than asked for where not all of it is there.
+    pub(super) fn memory(&self, pid: u32, at: u64, length: usize) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(length);
+        if length > 0
+            && let Ok(file) = self.open_file_of(&format!("{pid}/mem"))
+        {
+            // One page that is missing ends it.
+            let _ = rustix::io::pread(&file, spare_capacity(&mut bytes), at);
+        }
+        bytes.truncate(length);
+        bytes
+    }
+
+    /// Names that are numbers in a directory, at most so many.
+    pub(super) fn numbers_in(&self, path: &str, max: usize) -> Vec<u32> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let opened = openat(&self.root, path, flags, Mode::empty()).and_then(Dir::read_from);
         let Ok(entries) = opened else { return Vec::new() };
-        entries.flatten().filter_map(|entry| entry.file_name().to_str().ok()?.parse().ok()).collect()
+        let numbers = entries.flatten().filter_map(|entry| entry.file_name().to_str().ok()?.parse().ok());
+        numbers.take(max).collect()
     }
 
-    /// This thread sleeps in a read of a descriptor that is a terminal.
-    fn thread_reads_terminal(&self, pid: u32, thread: u32) -> bool {
-        let Some(call) = self.read(&format!("{pid}/task/{thread}/syscall"), 512) else { return false };
-        let Some(descriptor) = descriptor_of_read(&call) else { return false };
-        self.is_terminal(&format!("{pid}/fd/{descriptor}"))
-    }
-
-    fn is_terminal(&self, path: &str) -> bool {
-        // The device, not the name: a terminal may be bound anywhere, or be deleted.
-        const UNIX98_SLAVES: std::ops::RangeInclusive<u32> = 136..=143;
-        const CONSOLES: [u32; 3] = [4, 5, 204];
-        let Ok(stat) = statat(&self.root, path, AtFlags::empty()) else { return false };
-        let major = rustix::fs::major(stat.st_rdev);
-        let character = rustix::fs::FileType::from_raw_mode(stat.st_mode).is_char_device();
-        character && (UNIX98_SLAVES.contains(&major) || CONSOLES.contains(&major))
+    /// Its threads, the first one first.
+    pub(super) fn threads(&self, process: &Process, max: usize) -> Vec<u32> {
+        if process.threads <= 1 {
+            return vec![process.pid];
+        }
+        self.numbers_in(&format!("{}/task", process.pid), max)
     }
 }
 
 impl Processes for ProcFs {
     fn all(&self) -> Vec<Process> {
-        self.numbers_in(".").into_iter().filter_map(|pid| self.one(pid)).collect()
+        self.numbers_in(".", usize::MAX).into_iter().filter_map(|pid| self.one(pid)).collect()
     }
 
     fn one(&self, pid: u32) -> Option<Process> {
-        parse_stat(&self.read(&format!("{pid}/stat"), 4096)?)
+        parse_stat(&self.read_once(&format!("{pid}/stat")).ok()?)
     }
 
     fn newest_pid(&self) -> Option<u32> {
@@ -112,24 +147,27 @@ impl Processes for ProcFs {
         mask & (1 << (signal.as_raw() - 1)) != 0
     }
 
-    fn reads_terminal(&self, pid: u32) -> bool {
-        self.numbers_in(&format!("{pid}/task"))
-            .into_iter()
-            .any(|thread| self.thread_reads_terminal(pid, thread))
+    fn children(&self, process: &Process) -> Option<Vec<u32>> {
+        let of = |thread: u32| {
+            let list = self.read(&format!("{}/task/{thread}/children", process.pid), CHILDREN_BYTES_MAX);
+            let list = list.and_then(|list| String::from_utf8(list).ok()).unwrap_or_default();
+            list.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<u32>>()
+        };
+        let threads = || self.threads(process, PARENTS_MAX).into_iter();
+        self.lists_children.then(|| threads().flat_map(of).collect())
+    }
+
+    fn waits(&self, process: &Process, budget: &mut Budget) -> Waits {
+        self.waits_of(process, budget)
+    }
+
+    fn terminal_modes(&self, pid: u32, descriptor: u32) -> Option<Modes> {
+        self.modes_behind(pid, descriptor)
     }
 
     fn ticks_per_second(&self) -> u64 {
         self.ticks_per_second
     }
-}
-
-/// The descriptor, where `/proc/PID/task/T/syscall` shows a read: `number 0xARG0 …`.
-fn descriptor_of_read(call: &[u8]) -> Option<u64> {
-    let mut words = std::str::from_utf8(call).ok()?.split_ascii_whitespace();
-    let number: libc::c_long = words.next()?.parse().ok()?;
-    let reads = [libc::SYS_read, libc::SYS_readv].contains(&number);
-    let descriptor = u64::from_str_radix(words.next()?.strip_prefix("0x")?, 16).ok()?;
-    reads.then_some(descriptor)
 }
 
 /// A line of `/proc/PID/stat`. The name stands in parentheses and may hold any character.
@@ -150,7 +188,9 @@ fn parse_stat(line: &[u8]) -> Option<Process> {
         parent: small(4)?,
         group: small(5)?,
         session: small(6)?,
+        terminal: Terminal::of_number(small(7)?),
         terminal_group: small(8).filter(|group| *group > 0),
+        threads: small(20)?,
         started: number(22)?,
         cpu: number(14)? + number(15)? + children_cpu.unsigned_abs(),
         zombie: matches!(state, "Z" | "X"),
@@ -169,18 +209,10 @@ mod tests {
         let process = parse_stat(line).unwrap();
         assert_eq!((process.pid, process.name.as_str(), process.stopped), (42, "a) b (c", true));
         assert_eq!((process.parent, process.group, process.session), (1, 40, 39));
-        assert_eq!((process.started, process.cpu), (1234, 34));
+        assert_eq!((process.started, process.cpu, process.threads), (1234, 34, 1));
+        assert_eq!(process.terminal, Terminal::of_number(34816));
         assert_eq!(parse_stat(b"42 (x"), None);
         assert_eq!(parse_stat(b"42 (x) S 1"), None);
-    }
-
-    #[test]
-    fn only_reads_are_read_calls() {
-        let read = format!("{} 0x1f 0x7ffd 0x1 0x0 0x0 0x0 0x7ffd 0x7f\n", libc::SYS_read);
-        assert_eq!(descriptor_of_read(read.as_bytes()), Some(31));
-        let write = format!("{} 0x1 0x7ffd 0x1\n", libc::SYS_write);
-        assert_eq!(descriptor_of_read(write.as_bytes()), None);
-        assert_eq!(descriptor_of_read(b"running\n"), None);
     }
 
     #[test]

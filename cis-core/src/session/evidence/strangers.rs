@@ -1,0 +1,141 @@
+//! Processes of somebody else that read a session's terminal: what a daemon of the user starts to ask for
+//! a passphrase (gpg's pinentry) opens the terminal that it is told by name.
+//!
+//! To find them all processes of the machine are looked into, so this is done seldom: for a session whose
+//! foreground waits for a peer while nobody of it reads, ever less often as long as nothing changes, once
+//! for all sessions, and never for more than a two-hundredth of the time.
+
+use std::time::Instant;
+
+use super::{Found, Scene};
+use crate::session::os::{Budget, Process, ProcessKey, Processes, Terminal};
+
+/// What looking into all processes may cost, in descriptors.
+const LOOKS_MAX: usize = 50_000;
+/// And into one of them.
+const LOOKS_OF_ONE_MAX: usize = 300;
+/// Between two searches there is so much time, ms, and so many times as much as one takes.
+const PAUSE_MS: u64 = 1000;
+const PAUSE_TIMES: u64 = 200;
+/// Between the first two searches for one session, and between later ones at most, ms.
+const IMPATIENCE_MS: (u64, u64) = (1000, 60_000);
+
+/// How soon a session has all processes looked through once more.
+#[derive(Debug, Default)]
+pub(crate) struct Impatience {
+    next: u64,
+    pause: u64,
+    /// Output of the session when it was searched for last: what reads a terminal writes to it first.
+    output_bytes: u64,
+}
+
+impl Impatience {
+    fn is_due(&self, now: u64, output_bytes: u64) -> bool {
+        now >= self.next || output_bytes != self.output_bytes
+    }
+
+    fn searched(&mut self, now: u64, output_bytes: u64) {
+        let pause = if output_bytes == self.output_bytes { self.pause * 2 } else { 0 };
+        self.pause = pause.clamp(IMPATIENCE_MS.0, IMPATIENCE_MS.1);
+        (self.next, self.output_bytes) = (now + self.pause, output_bytes);
+    }
+}
+
+/// Who of all processes waited for a terminal when they were looked through last.
+#[derive(Debug, Default)]
+pub(crate) struct Strangers {
+    next: u64,
+    known: Vec<(Terminal, ProcessKey)>,
+}
+
+impl Strangers {
+    /// Adds those that read a terminal of this session without being of it. `now` is a time in ms that
+    /// only goes on.
+    pub(crate) fn look(
+        &mut self,
+        processes: &impl Processes,
+        scene: &Scene<'_>,
+        impatience: &mut Impatience,
+        (now, output_bytes): (u64, u64),
+        found: &mut Found,
+    ) {
+        if self.add_known(processes, scene, found) || now < self.next {
+            return;
+        }
+        if impatience.is_due(now, output_bytes) {
+            impatience.searched(now, output_bytes);
+            self.search(processes, now);
+            self.add_known(processes, scene, found);
+        }
+    }
+
+    /// Looks again at those that are known; true where one reads a terminal of this session.
+    fn add_known(&self, processes: &impl Processes, scene: &Scene<'_>, found: &mut Found) -> bool {
+        let terminals = scene.terminals();
+        let mut any = false;
+        for (terminal, key) in &self.known {
+            let of_tree = || scene.live.iter().any(|process| process.key() == *key);
+            if !terminals.iter().any(|one| one.is(*terminal)) || of_tree() {
+                continue;
+            }
+            let Some(process) = processes.one(key.pid).filter(|process| process.key() == *key) else {
+                continue;
+            };
+            if !scene.may_read(&process) {
+                continue;
+            }
+            let waits = processes.waits(&process, &mut Budget::new(LOOKS_OF_ONE_MAX));
+            for wait in waits.terminals.into_iter().filter(|wait| wait.terminal.is(*terminal)) {
+                if let Some(reader) = scene.reader(processes, &process, wait, true) {
+                    found.add(reader);
+                    any = true;
+                }
+            }
+        }
+        any
+    }
+
+    fn search(&mut self, processes: &impl Processes, now: u64) {
+        let began = Instant::now();
+        let mut left = LOOKS_MAX;
+        self.known.clear();
+        for process in processes.all().iter().filter(|process| can_read(process)) {
+            let Some(rest) = left.checked_sub(LOOKS_OF_ONE_MAX) else { break };
+            let mut budget = Budget::new(LOOKS_OF_ONE_MAX);
+            let waits = processes.waits(process, &mut budget);
+            left = rest + budget.left();
+            self.known.extend(waits.terminals.iter().map(|wait| (wait.terminal, process.key())));
+        }
+        let took = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX / PAUSE_TIMES);
+        self.next = now + PAUSE_MS.max(took * PAUSE_TIMES);
+    }
+}
+
+/// Not one that ended or is stopped, and none of the kernel's own.
+fn can_read(process: &Process) -> bool {
+    const KERNEL: u32 = 2;
+    !process.zombie && !process.stopped && process.parent != KERNEL && process.pid != KERNEL
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_asks_ever_less_often_until_it_writes_again() {
+        let mut impatience = Impatience::default();
+        assert!(impatience.is_due(5, 0), "at once");
+        let mut now = 5;
+        let mut pauses = Vec::new();
+        for _ in 0..9 {
+            impatience.searched(now, 0);
+            pauses.push(impatience.next - now);
+            assert!(!impatience.is_due(impatience.next - 1, 0));
+            now = impatience.next;
+        }
+        assert_eq!(pauses, [1000, 2000, 4000, 8000, 16_000, 32_000, 60_000, 60_000, 60_000]);
+        assert!(impatience.is_due(now - 1, 7));
+        impatience.searched(now, 7);
+        assert_eq!(impatience.next, now + 1000);
+    }
+}

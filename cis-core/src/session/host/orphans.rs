@@ -1,0 +1,69 @@
+//! Whose are the processes that lost their parents? Remembered for a moment, so that looking at one session
+//! costs nothing for the processes of all others.
+
+use std::time::Instant;
+
+use super::server::Host;
+use super::tree::known_owner;
+use crate::ids::SessionId;
+use crate::session::evidence::PROCESSES_MAX;
+use crate::session::os::{Process, ProcessKey, Processes, descend};
+
+/// They are looked at anew after this time, ms, and after so many times what looking takes.
+const FRESH_MS: u64 = 2000;
+const FRESH_TIMES: u64 = 200;
+
+/// The orphans of all sessions, as they were.
+#[derive(Debug, Default)]
+pub(super) struct Orphans {
+    stale_at: u64,
+    of: Vec<(SessionId, ProcessKey)>,
+}
+
+impl Host {
+    /// The live processes of a session. Its orphans are found a little later than the others.
+    pub(super) fn processes_of(&mut self, slot: usize) -> Vec<Process> {
+        if self.now >= self.orphans.stale_at {
+            self.find_orphans();
+        }
+        let Some(session) = self.sessions.get(slot) else { return Vec::new() };
+        let leader = session.leader_end.is_none().then_some(session.pid);
+        let orphans = self
+            .orphans
+            .of
+            .iter()
+            .filter(|(of, _)| *of == session.id)
+            .filter_map(|(_, key)| self.processes.one(key.pid).filter(|process| process.key() == *key));
+        let roots = leader.and_then(|pid| self.processes.one(pid)).into_iter().chain(orphans);
+        let Some(live) = descend(&self.processes, roots, PROCESSES_MAX) else {
+            let all = self.probed.take().unwrap_or_else(|| self.processes.all());
+            let live = self.look_in(slot, &all).live;
+            self.probed = Some(all);
+            return live;
+        };
+        if let Some(session) = self.sessions.get_mut(slot) {
+            session.seen = live.iter().map(Process::key).collect();
+        }
+        live
+    }
+
+    fn find_orphans(&mut self) {
+        let began = Instant::now();
+        let own = self.processes.one(self.own_pid);
+        let children = own.and_then(|own| self.processes.children(&own)).unwrap_or_default();
+        let is_orphan = |pid: &u32| !self.by_pid.contains_key(pid) && self.supervise.node != Some(*pid);
+        let orphans: Vec<u32> = children.into_iter().filter(is_orphan).collect();
+        let mut of = Vec::new();
+        if !orphans.is_empty() {
+            let claims = self.claims();
+            let orphans = orphans.into_iter().filter_map(|pid| self.processes.one(pid));
+            for orphan in orphans.filter(|orphan| !orphan.zombie && orphan.parent == self.own_pid) {
+                let owner = known_owner(&orphan, &claims, &self.processes);
+                let owner = owner.and_then(|slot| self.sessions.get(slot));
+                of.extend(owner.map(|session| (session.id, orphan.key())));
+            }
+        }
+        let took = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX / FRESH_TIMES);
+        self.orphans = Orphans { stale_at: self.now + FRESH_MS.max(took * FRESH_TIMES), of };
+    }
+}
