@@ -10,11 +10,12 @@ mod evidence;
 pub mod measure;
 mod profile;
 pub mod recording;
+mod screen;
 mod tap;
 mod verdict;
 
 pub use arbiter::{Arbiter, Seed};
 pub use evidence::{KernelEvidence, Lines, Modes, Reader, ReaderHow, ScreenView, Signal};
-pub use profile::Profile;
+pub use profile::{Idle, Profile, ProfileError};
 pub use tap::Tap;
 pub use verdict::{Change, Explanation, LayerReport, Verdict, Want};

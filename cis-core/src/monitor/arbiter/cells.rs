@@ -1,0 +1,89 @@
+//! What the screen shows and since when: quiet is when its cells stay as they are, not when no byte comes.
+
+use crate::ids::TimestampMs;
+use crate::monitor::evidence::ScreenView;
+use crate::monitor::screen::{Page, steady};
+
+/// Output of the last second above which a session pours, bytes.
+const POURS_BYTES: u64 = 64 * 1024;
+
+/// The screen over time.
+#[derive(Debug)]
+pub(super) struct Cells {
+    pub(super) page: Option<Page>,
+    /// When it was last looked at.
+    pub(super) seen_ms: Option<TimestampMs>,
+    /// When a cell last changed, as far as is known.
+    pub(super) changed_ms: TimestampMs,
+    /// When something other than spinners and clocks last changed.
+    pub(super) steady_ms: TimestampMs,
+    /// Its rows without spinners and clocks.
+    pub(super) steady: Vec<String>,
+    pub(super) last_output_ms: TimestampMs,
+    /// The first output since it was looked at.
+    pub(super) dirty_ms: Option<TimestampMs>,
+    second: (TimestampMs, u64),
+}
+
+impl Cells {
+    pub(super) fn new(now: TimestampMs) -> Self {
+        Self {
+            page: None,
+            seen_ms: None,
+            changed_ms: now,
+            steady_ms: now,
+            steady: Vec::new(),
+            last_output_ms: now,
+            dirty_ms: Some(now),
+            second: (now, 0),
+        }
+    }
+
+    pub(super) fn output(&mut self, bytes: u64, now: TimestampMs) {
+        self.last_output_ms = now;
+        self.dirty_ms.get_or_insert(now);
+        if now - self.second.0 >= 1000 {
+            self.second = (now, 0);
+        }
+        self.second.1 = self.second.1.saturating_add(bytes);
+    }
+
+    pub(super) fn pours(&self) -> bool {
+        self.second.1 > POURS_BYTES
+    }
+
+    pub(super) fn screen(&mut self, view: ScreenView, now: TimestampMs) {
+        let differs = self.page.as_ref().is_none_or(|old| {
+            let (old, new) = (&old.view, &view);
+            let cursor =
+                |view: &ScreenView| view.cursor_visible.then_some((view.cursor_row, view.cursor_col));
+            old.lines != new.lines || old.alternate != new.alternate || cursor(old) != cursor(new)
+        });
+        if differs {
+            self.changed_ms = self.last_output_ms;
+            let rows = steady(&view.lines);
+            if rows != self.steady {
+                self.steady = rows;
+                self.steady_ms = self.last_output_ms;
+            }
+        }
+        self.page = Some(Page::of(view));
+        self.seen_ms = Some(now);
+        self.dirty_ms = None;
+    }
+
+    /// How long the cells have been as they are, ms. What was not looked at yet may have changed.
+    pub(super) fn quiet(&self, now: TimestampMs) -> i64 {
+        now - self.still_since()
+    }
+
+    /// Since when.
+    pub(super) fn still_since(&self) -> TimestampMs {
+        if self.dirty_ms.is_some() { self.last_output_ms } else { self.changed_ms }
+    }
+
+    /// How long nothing but spinners and clocks has moved, as of the last look, ms.
+    pub(super) fn steady_for(&self) -> i64 {
+        self.seen_ms.map_or(0, |seen| seen - self.steady_ms)
+    }
+}

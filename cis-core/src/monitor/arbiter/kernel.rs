@@ -1,0 +1,87 @@
+//! Layer 3: who waits for the terminal, as the kernel shows it, over the last looks at it.
+
+use std::collections::BTreeMap;
+
+use crate::ids::TimestampMs;
+use crate::monitor::evidence::{KernelEvidence, Modes, Reader, ReaderHow};
+
+/// CPU of the tree above which it is at work, percent of one core.
+const BUSY_PERCENT: u64 = 20;
+/// Between two looks for that to be told, ms.
+const BUSY_GAP_MS: i64 = 200;
+
+/// The last look and what the ones before it tell.
+#[derive(Debug, Default)]
+pub(super) struct Kernel {
+    pub(super) last: Option<KernelEvidence>,
+    pub(super) at_ms: Option<TimestampMs>,
+    /// Readers that sat in a read at every look since.
+    reads: BTreeMap<u32, TimestampMs>,
+    /// CPU use between the last two looks, percent of a core; none: they were too near.
+    busy_percent: Option<u64>,
+}
+
+impl Kernel {
+    pub(super) fn take(&mut self, evidence: &KernelEvidence, now: TimestampMs) {
+        if let (Some(old), Some(at)) = (&self.last, self.at_ms)
+            && now - at >= BUSY_GAP_MS
+        {
+            let wall = (now - at).unsigned_abs().max(1);
+            self.busy_percent = Some(evidence.cpu_ms.saturating_sub(old.cpu_ms) * 100 / wall);
+        }
+        let sits = |reader: &&Reader| reader.how == ReaderHow::Read;
+        let reads = evidence.readers.iter().filter(sits).map(|reader| {
+            let since = self.reads.get(&reader.pid).copied().unwrap_or(now);
+            (reader.pid, since)
+        });
+        self.reads = reads.collect();
+        self.last = Some(evidence.clone());
+        self.at_ms = Some(now);
+    }
+
+    pub(super) fn seen_since(&self, since: TimestampMs) -> Option<&KernelEvidence> {
+        self.at_ms.filter(|at| *at >= since).and(self.last.as_ref())
+    }
+
+    /// A reader of the session's own terminal, the surest first.
+    pub(super) fn own(&self) -> Option<&Reader> {
+        let readers = &self.last.as_ref()?.readers;
+        readers.iter().filter(|reader| !reader.nested).min_by_key(|reader| (reader.how, reader.pid))
+    }
+
+    /// A reader of a terminal inside that sits in a read, and since when it was seen so.
+    pub(super) fn nested(&self) -> Option<(&Reader, TimestampMs)> {
+        let readers = &self.last.as_ref()?.readers;
+        let sits = |reader: &&Reader| reader.nested && reader.how == ReaderHow::Read;
+        readers
+            .iter()
+            .filter(sits)
+            .filter_map(|reader| Some((reader, *self.reads.get(&reader.pid)?)))
+            .min_by_key(|(_, since)| *since)
+    }
+
+    /// Since when this process sits in its read at every look.
+    pub(super) fn sits_since(&self, pid: u32) -> Option<TimestampMs> {
+        self.reads.get(&pid).copied()
+    }
+
+    /// Whether the tree computes; none: not known.
+    pub(super) fn busy(&self) -> Option<bool> {
+        self.busy_percent.map(|percent| percent >= BUSY_PERCENT)
+    }
+
+    /// Anybody who could take what is typed.
+    pub(super) fn anybody(&self) -> bool {
+        self.last.as_ref().is_none_or(|last| last.opaque || !last.readers.is_empty())
+    }
+}
+
+/// Lines are collected and not shown: a password.
+pub(super) fn hides(modes: Option<Modes>) -> bool {
+    modes.is_some_and(|modes| modes.canonical && !modes.echo)
+}
+
+/// What is typed is taken as it comes, by a program that shows it itself.
+pub(super) fn is_raw(modes: Option<Modes>) -> bool {
+    modes.is_some_and(|modes| !modes.canonical && !modes.echo)
+}

@@ -1,0 +1,379 @@
+//! The arbiter: draws a verdict from the evidence of one session.
+//!
+//! Owns what counts, for how long, and when a prompt is over. Whoever gathers evidence calls
+//! [`Arbiter::want`] after each piece of it and at [`Arbiter::poll_timeout`], gathers what is wanted, and
+//! takes [`Arbiter::changes`]. What single layers know stands in the files beside.
+//!
+//! ```text
+//!               evidence says so, for long enough
+//!   at work ───────────────────────────────────────▶ waits (episode n, hash)
+//!      ▲                                                │
+//!      └── its prompt is gone, for the length of a hold ┘   another prompt: over, then episode n + 1
+//! ```
+
+mod candidates;
+mod cells;
+mod explain;
+mod kernel;
+mod markers;
+mod schedule;
+mod terminal;
+
+use std::sync::Arc;
+
+use candidates::{Candidate, Source};
+use cells::Cells;
+use kernel::Kernel;
+use markers::Markers;
+use schedule::Schedule;
+use terminal::{Reported, Terminal};
+
+use super::evidence::{KernelEvidence, ScreenView, Signal};
+use super::profile::{Found, Idle, Profile, Says};
+use super::screen::{Page, Place};
+use super::verdict::{Change, Verdict, Want};
+use crate::event::{Layer, PromptKind};
+use crate::ids::TimestampMs;
+
+/// A prompt must be gone for so long before it is over, ms: programs paint theirs anew.
+const HOLD_MS: i64 = 400;
+/// A prompt that an earlier life knew must show itself again within so long, ms.
+const SEED_MS: i64 = 5000;
+/// An agent that was never seen at work counts as done when it has been at its prompt for so long, ms.
+const DONE_UNSEEN_MS: i64 = 20_000;
+
+/// What an earlier life of the node knew of the session.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Seed {
+    /// Number of its last prompt; 0: it had none.
+    pub episode: u32,
+    /// The hash of that prompt, where the session waits at it: found again, it is the same one.
+    pub waiting: Option<String>,
+}
+
+/// Draws the verdict of one session.
+#[derive(Debug)]
+pub struct Arbiter {
+    profile: Arc<Profile>,
+    started_ms: TimestampMs,
+    episode: u32,
+    seeded: Option<String>,
+    cells: Cells,
+    kernel: Kernel,
+    terminal: Terminal,
+    markers: Markers,
+    /// What the profile's rules found on the last screen, and since when the same.
+    found: Option<(Found, TimestampMs)>,
+    schedule: Schedule,
+    standing: Option<Standing>,
+    /// It was seen at work since it was last done.
+    worked: bool,
+    done: bool,
+    changes: Vec<Change>,
+}
+
+/// The prompt that the session waits at.
+#[derive(Debug)]
+struct Standing {
+    verdict: Verdict,
+    source: Source,
+    place: Place,
+    why: String,
+    raised_ms: TimestampMs,
+    typed_ms: Option<TimestampMs>,
+    /// Bytes that came after something was typed.
+    answered_bytes: u64,
+    gone_ms: Option<TimestampMs>,
+}
+
+impl Arbiter {
+    /// For a session that lives.
+    #[must_use]
+    pub fn new(profile: Arc<Profile>, seed: Seed, now: TimestampMs) -> Self {
+        Self {
+            profile,
+            started_ms: now,
+            episode: seed.episode,
+            seeded: seed.waiting,
+            cells: Cells::new(now),
+            kernel: Kernel::default(),
+            terminal: Terminal::default(),
+            markers: Markers::default(),
+            found: None,
+            schedule: Schedule::from(now),
+            standing: None,
+            worked: false,
+            done: false,
+            changes: Vec::new(),
+        }
+    }
+
+    /// The program said something to its terminal beside text.
+    pub fn signal(&mut self, signal: &Signal, now: TimestampMs) {
+        if self.terminal.signal(signal, &self.profile, now) {
+            self.schedule.hurry();
+        }
+        if self.terminal.works() {
+            self.works();
+        }
+        self.judge(now);
+    }
+
+    /// So many bytes arrived.
+    pub fn output(&mut self, bytes: u64, now: TimestampMs) {
+        if bytes == 0 {
+            return;
+        }
+        self.cells.output(bytes, now);
+        if let Some(standing) = self.standing.as_mut().filter(|standing| standing.typed_ms.is_some()) {
+            standing.answered_bytes = standing.answered_bytes.saturating_add(bytes);
+        }
+    }
+
+    /// Somebody typed, by whatever way.
+    pub fn typed(&mut self, now: TimestampMs) {
+        self.schedule.typed(now);
+        if let Some((_, since)) = &mut self.found {
+            *since = now;
+        }
+        if let Some(standing) = &mut self.standing {
+            standing.typed_ms = Some(now);
+            standing.answered_bytes = 0;
+        }
+    }
+
+    /// The screen, as wanted.
+    pub fn screen(&mut self, view: ScreenView, now: TimestampMs) {
+        self.cells.screen(view, now);
+        self.schedule.screen_came();
+        let Some(page) = &self.cells.page else { return };
+        let found = self.profile.read(page);
+        if self.profile.markers {
+            self.markers.read(&page.view.lines, &mut self.changes);
+        }
+        let same = |old: &Found, new: &Found| old.rule == new.rule && old.hash == new.hash;
+        self.found = match (found, self.found.take()) {
+            (Some(new), Some((old, since))) if same(&old, &new) => Some((new, since)),
+            (Some(new), _) => Some((new, now)),
+            (None, _) => None,
+        };
+        if matches!(&self.found, Some((found, _)) if found.says == Says::Working) {
+            self.works();
+        }
+        self.judge(now);
+    }
+
+    /// The kernel's evidence, as wanted.
+    pub fn kernel(&mut self, evidence: &KernelEvidence, now: TimestampMs) {
+        self.kernel.take(evidence, now);
+        self.schedule.kernel_came();
+        self.judge(now);
+    }
+
+    /// What is to be gathered now. Asked after each piece of evidence and at [`Arbiter::poll_timeout`].
+    pub fn want(&mut self, now: TimestampMs) -> Want {
+        let ready = self.judge(now);
+        let standing = self.standing.as_ref().map(|standing| standing.gone_ms);
+        self.schedule.want(&self.cells, &self.kernel, standing, ready, now)
+    }
+
+    /// When [`Arbiter::want`] is to be asked again, at the latest.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<TimestampMs> {
+        self.schedule.wake_ms()
+    }
+
+    /// What changed since the last call.
+    pub fn changes(&mut self, now: TimestampMs) -> Vec<Change> {
+        self.judge(now);
+        std::mem::take(&mut self.changes)
+    }
+
+    /// The present verdict; none: it does not wait, as far as is known.
+    #[must_use]
+    pub fn verdict(&self) -> Option<&Verdict> {
+        self.standing.as_ref().map(|standing| &standing.verdict)
+    }
+
+    /// Whether the prompt of the present verdict stands on this screen: what an answer must find in the
+    /// moment that it is typed.
+    #[must_use]
+    pub fn holds(&self, view: &ScreenView) -> bool {
+        let Some(standing) = &self.standing else { return false };
+        let page = Page::of(view.clone());
+        match standing.source {
+            Source::Rule => self.profile.read(&page).is_some_and(|found| found.hash == standing.verdict.hash),
+            Source::Menu => candidates::menu_hash(&page).as_ref() == Some(&standing.verdict.hash),
+            Source::Line | Source::Nested { .. } | Source::Report | Source::Marker | Source::Stalled => {
+                page.shows(&standing.place)
+            }
+        }
+    }
+
+    /// An agent is at its prompt and shows it: what is typed now is its next task.
+    #[must_use]
+    pub fn at_rest(&self) -> bool {
+        let rule = matches!(&self.found, Some((found, _)) if found.says == Says::Waits(PromptKind::Idle));
+        rule || self.verdict().is_some_and(|verdict| verdict.kind == PromptKind::Idle)
+    }
+
+    fn works(&mut self) {
+        self.worked = true;
+        self.done = false;
+    }
+
+    /// Draws what follows. Gives when the next candidate will have lasted long enough.
+    fn judge(&mut self, now: TimestampMs) -> Option<TimestampMs> {
+        let all = self.candidates(now);
+        let pending = all.iter().map(|one| one.ready_ms).filter(|at| *at > now).min();
+        let ready = all.into_iter().filter(|one| one.ready_ms <= now).min_by_key(|one| one.verdict.layer);
+        let held = self.still_stands(ready.as_ref(), now);
+        match (held, ready) {
+            (Held::Stands, _) => {}
+            (Held::No, Some(candidate)) => self.raise(candidate, now),
+            (Held::No, None) => self.settle_seed(now),
+            (Held::Fading(until), None) if until > now => {
+                return Some(pending.map_or(until, |at| at.min(until)));
+            }
+            (Held::Fading(_), next) => {
+                self.over();
+                if let Some(candidate) = next {
+                    self.raise(candidate, now);
+                }
+            }
+        }
+        pending
+    }
+
+    /// Whether the prompt that it waits at is still there.
+    fn still_stands(&mut self, next: Option<&Candidate>, now: TimestampMs) -> Held {
+        let Some(standing) = &self.standing else { return Held::No };
+        if next.is_some_and(|next| next.verdict.hash == standing.verdict.hash) && !self.asked_anew(standing) {
+            if let Some(standing) = &mut self.standing {
+                standing.gone_ms = None;
+            }
+            return Held::Stands;
+        }
+        let reported = self.terminal.report.as_ref();
+        let works = reported
+            .is_some_and(|report| report.says == Reported::Working && report.at_ms >= standing.raised_ms);
+        let gone = if works { Some(0) } else { self.is_gone(standing).then_some(HOLD_MS) };
+        let Some(standing) = &mut self.standing else { return Held::No };
+        match gone {
+            None => {
+                standing.gone_ms = None;
+                Held::Stands
+            }
+            Some(hold) => Held::Fading(*standing.gone_ms.get_or_insert(now) + hold),
+        }
+    }
+
+    fn is_gone(&self, standing: &Standing) -> bool {
+        let Some(page) = self.cells.page.as_ref().filter(|_| self.cells.dirty_ms.is_none()) else {
+            return false;
+        };
+        let reads = self.kernel.at_ms.is_none_or(|at| at <= standing.raised_ms) || self.kernel.anybody();
+        match standing.source {
+            Source::Rule => {
+                let found = self.found.as_ref().map(|(found, _)| found);
+                found.is_none_or(|found| found.hash != standing.verdict.hash)
+            }
+            Source::Menu => !reads || candidates::menu_hash(page).as_ref() != Some(&standing.verdict.hash),
+            Source::Line => !reads || !page.shows(&standing.place) || self.asked_anew(standing),
+            Source::Nested { pid } => self.kernel.sits_since(pid).is_none() || !page.shows(&standing.place),
+            Source::Report => {
+                let reported = matches!(&self.terminal.report, Some(report) if matches!(report.says, Reported::Waits(_) | Reported::Idle));
+                let moved = standing.typed_ms.is_some_and(|typed| self.cells.steady_ms > typed);
+                !reported || !page.shows(&standing.place) || (standing.place == Place::Whole && moved)
+            }
+            Source::Marker => self.markers.asks.is_none(),
+            Source::Stalled => self.cells.steady_ms > standing.raised_ms,
+        }
+    }
+
+    /// Something was typed, the program wrote at least its prompt again, and it stands there untouched:
+    /// the same question, asked once more.
+    fn asked_anew(&self, standing: &Standing) -> bool {
+        let (Some(_), Place::Line { lead, .. }) = (standing.typed_ms, &standing.place) else { return false };
+        let again = standing.answered_bytes > lead.len().max(2) as u64;
+        let page = self.cells.page.as_ref().filter(|_| self.cells.dirty_ms.is_none());
+        again && page.is_some_and(|page| page.untouched(&standing.place))
+    }
+
+    fn raise(&mut self, candidate: Candidate, now: TimestampMs) {
+        let Candidate { mut verdict, source, place, why, .. } = candidate;
+        if verdict.kind == PromptKind::Idle && self.profile.idle == Idle::Done {
+            self.finish(now);
+            return;
+        }
+        let seeded = self.seeded.take();
+        if seeded.as_ref() == Some(&verdict.hash) {
+            verdict.episode = self.episode;
+        } else {
+            if seeded.is_some() {
+                self.changes.push(Change::Over { episode: self.episode });
+            }
+            self.episode += 1;
+            verdict.episode = self.episode;
+            self.changes.push(Change::Blocked(Box::new(verdict.clone())));
+        }
+        self.standing = Some(Standing {
+            verdict,
+            source,
+            place,
+            why,
+            raised_ms: now,
+            typed_ms: None,
+            answered_bytes: 0,
+            gone_ms: None,
+        });
+    }
+
+    /// At its prompt, with its work done: told once.
+    fn finish(&mut self, now: TimestampMs) {
+        let rests = self.found.as_ref().map_or(now, |(_, since)| *since);
+        if self.done || (!self.worked && now - rests < DONE_UNSEEN_MS) {
+            return;
+        }
+        self.done = true;
+        self.worked = false;
+        let text = self.cells.page.as_ref().map_or_else(String::new, |page| self.profile.answer(page));
+        self.changes.push(Change::Done { text });
+    }
+
+    fn over(&mut self) {
+        let Some(standing) = self.standing.take() else { return };
+        if standing.verdict.layer == Layer::Terminal
+            && self.terminal.report.as_ref().is_some_and(|report| report.at_ms <= standing.raised_ms)
+        {
+            self.terminal.forget();
+        }
+        if standing.source == Source::Marker {
+            self.markers.asks = None;
+        }
+        self.changes.push(Change::Over { episode: standing.verdict.episode });
+    }
+
+    /// The prompt that an earlier life knew is not there any more.
+    fn settle_seed(&mut self, now: TimestampMs) {
+        let looked = self.kernel.at_ms.is_some() || self.cells.seen_ms.is_some();
+        if self.seeded.is_some() && looked && now - self.started_ms >= SEED_MS {
+            self.seeded = None;
+            self.changes.push(Change::Over { episode: self.episode });
+        }
+    }
+}
+
+/// The present prompt, looked at again.
+enum Held {
+    /// There is none.
+    No,
+    Stands,
+    /// It is gone; at that time it is over.
+    Fading(TimestampMs),
+}
+
+#[cfg(test)]
+mod story;
+#[cfg(test)]
+mod tests;

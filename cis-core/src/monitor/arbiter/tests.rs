@@ -1,0 +1,7 @@
+//! Stories of programs, and what is concluded when.
+
+mod agents;
+mod endings;
+mod lines;
+mod properties;
+mod quiet;

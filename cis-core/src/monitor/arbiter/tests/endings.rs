@@ -1,0 +1,110 @@
+//! When a prompt is over, when it is the same, and when it is another.
+
+use crate::monitor::ReaderHow::{Poll, Read};
+use crate::monitor::arbiter::story::{LINES, RAW, Story};
+use crate::monitor::{Profile, Seed};
+
+fn asked() -> Story {
+    let mut story = Story::plain();
+    story.shows("Name: ").reads("bash", Read, LINES).pass(1500);
+    assert!(story.take().contains("blocked 1"));
+    story
+}
+
+#[test]
+fn what_is_typed_at_it_does_not_end_it() {
+    let mut story = asked();
+    for text in ["Name: J", "Name: Ja", "Name: Jan"] {
+        story.typed().shows(text).pass(400);
+    }
+    assert_eq!(story.take(), "");
+    story.typed().shows("Name: Jan\n").nobody_reads().pass(1000);
+    assert_eq!(story.take().trim().split(' ').next_back(), Some("1"));
+    assert!(story.arbiter.verdict().is_none());
+}
+
+#[test]
+fn the_same_question_asked_again_is_another_episode() {
+    let mut story = asked();
+    let first = story.arbiter.verdict().map(|verdict| verdict.hash.clone());
+    story.typed().shows("Name: Jan\nName: ").pass(2500);
+    let told = story.take();
+    assert!(told.contains("over 1") && told.contains("blocked 2 question"), "{told}");
+    assert_ne!(first, story.arbiter.verdict().map(|verdict| verdict.hash.clone()));
+    // Also where the screen is cleared in between, and shows exactly the same.
+    let mut cleared = asked();
+    cleared.typed().shows("Name: ").pass(2500);
+    let told = cleared.take();
+    assert!(told.contains("over 1") && told.contains("blocked 2 question"), "{told}");
+}
+
+#[test]
+fn a_repaint_does_not_end_it() {
+    let mut story = asked();
+    story.shows("").pass(100).shows("Name: ").pass(5000);
+    assert_eq!(story.take(), "");
+}
+
+#[test]
+fn spinners_and_clocks_elsewhere_do_not_end_it() {
+    let mut story = Story::agent("claude");
+    let screen = |turn: usize| {
+        let spinner = ['✶', '✻', '✽'][turn % 3];
+        format!(
+            "{spinner} Waiting… ({turn}s)\n────────\n Bash command\n touch a\n Do you want to proceed?\n ❯ 1. Yes\n   2. No\n\n Esc to cancel\n"
+        )
+    };
+    for turn in 0..40 {
+        story.shows(&screen(turn)).pass(250);
+    }
+    let told = story.take();
+    assert_eq!(told.lines().count(), 1, "{told}");
+}
+
+#[test]
+fn who_reads_no_more_ends_it_without_a_word() {
+    let mut story = asked();
+    story.nobody_reads().pass(60_000);
+    assert!(story.take().contains("over 1"));
+}
+
+#[test]
+fn a_known_prompt_keeps_its_number_in_the_next_life() {
+    let hash = asked().arbiter.verdict().map(|verdict| verdict.hash.clone());
+    let mut again = Story::seeded(Profile::plain(), Seed { episode: 4, waiting: hash.clone() });
+    again.shows("Name: ").reads("bash", Read, LINES).pass(3000);
+    assert_eq!(again.take(), "");
+    assert_eq!(again.arbiter.verdict().map(|verdict| verdict.episode), Some(4));
+    let mut other = Story::seeded(Profile::plain(), Seed { episode: 4, waiting: hash.clone() });
+    other.shows("Street: ").reads("bash", Read, LINES).pass(3000);
+    assert_eq!(other.take(), "  1000 over 4\n  1000 blocked 5 question by kernel: Street:\n");
+    let mut gone = Story::seeded(Profile::plain(), Seed { episode: 4, waiting: hash });
+    gone.shows("working\n").pass(20_000);
+    assert!(gone.take().ends_with("over 4\n"));
+}
+
+#[test]
+fn an_answer_finds_its_prompt_or_does_not() {
+    let mut story = asked();
+    assert!(story.arbiter.holds(&story.view));
+    story.view.lines = vec!["Name: Jan".to_owned(), "Street:".to_owned()];
+    story.view.cursor_row = 1;
+    story.view.cursor_col = 8;
+    assert!(!story.arbiter.holds(&story.view));
+}
+
+#[test]
+fn a_moved_highlight_is_another_menu() {
+    let mut story = Story::plain();
+    story.reads("node", Poll, RAW).shows("? Which one?\n❯ red\n  blue\n");
+    story.view.cursor_visible = false;
+    story.pass(4000);
+    story.take();
+    story.typed().shows("? Which one?\n  red\n❯ blue\n").pass(4000);
+    let told = story.take();
+    assert!(
+        told.contains("over 1")
+            && told.contains("blocked 2 question by kernel: Which one? [red - \"\\u{1b}[A\\r\"]"),
+        "{told}"
+    );
+}

@@ -1,0 +1,139 @@
+//! Programs that ask a line at a time: read(tty), passwords, those that poll.
+
+use crate::monitor::ReaderHow::{Poll, Read};
+use crate::monitor::arbiter::story::{HIDDEN, LINES, RAW, Story};
+use crate::monitor::{Reader, ReaderHow};
+
+#[test]
+fn a_question_counts_after_a_second_of_still_cells() {
+    let mut story = Story::plain();
+    story.shows("Overwrite b? [y/N] ").reads("cp", Read, LINES).pass(3000);
+    assert_eq!(
+        story.take(),
+        "  1000 blocked 1 permission by kernel: Overwrite b? [y/N] [yes allow_once \"y\\r\"] [no deny \"n\\r\"]\n"
+    );
+}
+
+#[test]
+fn a_password_is_known_by_the_terminal_in_every_language() {
+    let mut story = Story::plain();
+    story.shows("Geheimnis für x: ").reads("su", Read, HIDDEN).pass(2000);
+    assert_eq!(story.take(), "  1000 blocked 1 password by kernel: Geheimnis für x:\n");
+    let mut sudo = Story::plain();
+    sudo.shows("[sudo] password for nobody: ");
+    sudo.evidence.modes = Some(HIDDEN);
+    sudo.evidence.opaque = true;
+    sudo.pass(2000);
+    assert_eq!(sudo.take(), "  1000 blocked 1 password by kernel: [sudo] password for nobody:\n");
+}
+
+#[test]
+fn a_program_that_shows_nothing_and_reads_waits_too() {
+    let mut story = Story::plain();
+    story.reads("cat", Read, LINES).pass(3000);
+    assert_eq!(story.take(), "  1000 blocked 1 unknown by kernel: \n");
+}
+
+#[test]
+fn who_polls_needs_text_before_the_cursor() {
+    let mut story = Story::plain();
+    story.shows("package name: (classic) ").reads("node", Poll, RAW).pass(4000);
+    assert_eq!(story.take(), "  2500 blocked 1 question by kernel: package name: (classic)\n");
+    let mut server = Story::plain();
+    server
+        .shows("  Local:   http://localhost:5173/\n  press h + enter to show help\n")
+        .reads("node", Poll, LINES);
+    server.pass(100_000);
+    assert_eq!(server.take(), "");
+    let mut progress = Story::plain();
+    progress.shows("Fetching packages... ").reads("node", Poll, RAW).pass(60_000);
+    assert_eq!(progress.take(), "");
+}
+
+#[test]
+fn nobody_reads_nobody_waits() {
+    for screen in ["Proceed? [y/N] ", "error: cannot continue?\n", "$ ", "Waiting for deploy? "] {
+        let mut story = Story::plain();
+        story.shows(screen).pass(100_000);
+        assert_eq!(story.take(), "", "{screen}");
+    }
+}
+
+#[test]
+fn shells_and_repls_at_rest_are_idle() {
+    for prompt in ["bash-5.2# ", ">>> ", "(gdb) ", "sqlite> "] {
+        let mut story = Story::plain();
+        story.shows(prompt).reads("x", Poll, RAW).pass(3000);
+        assert_eq!(story.take(), format!("  2500 blocked 1 idle by kernel: {}\n", prompt.trim()), "{prompt}");
+    }
+}
+
+#[test]
+fn monitors_that_paint_themselves_anew_do_not_wait() {
+    let mut story = Story::plain();
+    story.view.cursor_visible = false;
+    story.reads("top", Poll, RAW);
+    for second in 0..40 {
+        story.shows(&format!("top - 09:03:{second:02} up 3 days\n%Cpu(s): {second}.0 us\n")).pass(3000);
+    }
+    assert_eq!(story.take(), "");
+}
+
+#[test]
+fn menus_are_found_by_their_look() {
+    let mut story = Story::plain();
+    story.reads("node", Poll, RAW).shows("? Which one?\n❯ red\n  blue\n");
+    story.view.cursor_visible = false;
+    story.pass(4000);
+    assert_eq!(
+        story.take(),
+        "  2500 blocked 1 question by kernel: Which one? [red - \"\\r\"] [blue - \"\\u{1b}[B\\r\"]\n"
+    );
+}
+
+#[test]
+fn a_server_that_sits_in_a_read_does_not_wait() {
+    let mut story = Story::plain();
+    story.shows("Listening on http://127.0.0.1:8080\n").reads("serve", Read, LINES).pass(60_000);
+    assert_eq!(story.take(), "");
+}
+
+#[test]
+fn a_busy_tree_behind_a_silent_reader_works() {
+    let mut story = Story::plain();
+    story.reads("go", Read, LINES).shows("building\n");
+    for _ in 0..20 {
+        story.evidence.cpu_ms += 900;
+        story.pass(1000);
+    }
+    assert_eq!(story.take(), "");
+}
+
+fn nested(how: ReaderHow) -> Reader {
+    Reader { pid: 9, name: "bash".to_owned(), how, nested: true, foreign: false, modes: Some(LINES) }
+}
+
+#[test]
+fn a_terminal_inside_is_seen_while_the_screen_outside_spins() {
+    let mut story = Story::agent("gemini");
+    story.evidence.readers.push(nested(Read));
+    for turn in 0..30 {
+        let spinner = ['⠋', '⠙', '⠹'][turn % 3];
+        story.shows(&format!("╭────────╮\n│ Shell read -p │\n│ Name: │\n╰────────╯\n {spinner} Thinking... (esc to cancel, {turn}s)\n > "));
+        story.pass(100);
+    }
+    assert!(story.take().starts_with("  1"), "within two seconds");
+    assert_eq!(story.arbiter.verdict().map(|verdict| verdict.question.as_str()), Some("Name:"));
+    story.evidence.readers.pop();
+    story.bytes(10).pass(3000);
+    assert!(story.take().contains("over 1"));
+}
+
+#[test]
+fn a_terminal_inside_of_a_plain_program_counts_as_its_own() {
+    let mut story = Story::plain();
+    story.reads("script", Poll, RAW).shows("Nested: ");
+    story.evidence.readers.push(nested(Read));
+    story.pass(2500);
+    assert_eq!(story.take(), "  2000 blocked 1 question by kernel: Nested:\n");
+}

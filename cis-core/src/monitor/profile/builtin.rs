@@ -1,0 +1,54 @@
+//! The built-in profiles: the files of `config/agents`, read as a user's would be.
+
+use std::sync::{Arc, LazyLock};
+
+use super::Profile;
+
+macro_rules! files {
+    ($($name:literal),* $(,)?) => {
+        &[$(($name, include_str!(concat!("../../../../config/agents/", $name, ".toml")))),*]
+    };
+}
+
+static FILES: &[(&str, &str)] = files!["aider", "claude", "codex", "gemini", "llm", "opencode", "shell"];
+
+static READ: LazyLock<Vec<Arc<Profile>>> =
+    LazyLock::new(|| FILES.iter().filter_map(|(name, text)| read(name, text).ok()).collect());
+
+/// The table `screen` of a file.
+pub(super) fn read(name: &str, text: &str) -> Result<Arc<Profile>, String> {
+    let file: toml::Table = text.parse().map_err(|error: toml::de::Error| error.to_string())?;
+    let empty = toml::Table::new();
+    let screen = match file.get("screen") {
+        None => &empty,
+        Some(screen) => screen.as_table().ok_or_else(|| "screen is not a table".to_owned())?,
+    };
+    Profile::from_table(name, None, screen).map_err(|error| error.to_string())
+}
+
+pub(super) fn of(name: &str) -> Option<Arc<Profile>> {
+    if name == "plain" {
+        return Some(Profile::plain());
+    }
+    READ.iter().find(|profile| profile.name == name).cloned()
+}
+
+pub(super) fn names() -> Vec<&'static str> {
+    FILES.iter().map(|(name, _)| *name).collect()
+}
+
+pub(super) fn text(name: &str) -> Option<&'static str> {
+    FILES.iter().find(|(known, _)| *known == name).map(|(_, text)| *text)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn every_file_reads() {
+        for (name, text) in super::FILES {
+            let read = super::read(name, text);
+            assert!(read.is_ok(), "{name}: {read:?}");
+        }
+        assert_eq!(super::READ.len(), super::FILES.len());
+    }
+}

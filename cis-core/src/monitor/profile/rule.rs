@@ -1,0 +1,221 @@
+//! One rule: signs that must and must not be on a part of the screen, and what they say together.
+
+use regex::Regex;
+
+use crate::event::{PromptKind, PromptOption, QUESTION_CHARS_MAX};
+use crate::monitor::clean;
+use crate::monitor::screen::{
+    Keys, Page, buttons, fingerprint, is_rule, letters, numbered, steady, unboxed, unpointed,
+};
+
+/// Rows above a question that are shown with it and belong to its hash.
+const CONTEXT_ROWS_MAX: usize = 12;
+
+/// What a rule or a title says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::monitor) enum Says {
+    /// It waits, for this.
+    Waits(PromptKind),
+    /// It is at work.
+    Working,
+}
+
+/// A text to look for: literal, or `/a regular expression/`.
+#[derive(Debug, Clone)]
+pub(super) enum Sign {
+    Text(String),
+    Pattern(Regex),
+}
+
+impl Sign {
+    pub(super) fn found(&self, row: &str) -> bool {
+        match self {
+            Self::Text(text) => row.contains(text.as_str()),
+            Self::Pattern(pattern) => pattern.is_match(row),
+        }
+    }
+}
+
+/// What a title says.
+#[derive(Debug, Clone)]
+pub(super) struct TitleRule {
+    pub(super) text: Sign,
+    pub(super) says: Says,
+}
+
+impl TitleRule {
+    /// What agents of several makers say.
+    pub(super) fn action_required() -> Self {
+        Self { text: Sign::Text("Action Required".to_owned()), says: Says::Waits(PromptKind::Permission) }
+    }
+}
+
+/// Where a rule looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Region {
+    Whole,
+    /// The lowest rows that are not blank.
+    Last(usize),
+    /// So many rows above and below the cursor.
+    Cursor(usize),
+    /// The rows below the last horizontal line but one: the box at the bottom.
+    Box,
+}
+
+/// How the options of a prompt are found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Options {
+    None,
+    Numbered,
+    Letters,
+    /// In a row, the first of them begins so.
+    Buttons(String),
+}
+
+/// A rule of a profile.
+#[derive(Debug, Clone)]
+pub(super) struct Rule {
+    pub(super) name: String,
+    pub(super) says: Says,
+    pub(super) priority: i32,
+    pub(super) region: Region,
+    pub(super) all: Vec<Sign>,
+    pub(super) any: Vec<Sign>,
+    pub(super) none: Vec<Sign>,
+    /// The row that asks.
+    pub(super) question: Option<Sign>,
+    pub(super) options: Options,
+    pub(super) keys: Keys,
+    /// It must be found so long before it counts, ms.
+    pub(super) hold_ms: i64,
+}
+
+/// What a rule found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::monitor) struct Found {
+    /// The rule's name.
+    pub(in crate::monitor) rule: String,
+    /// What it says.
+    pub(in crate::monitor) says: Says,
+    /// It must be found so long before it counts, ms.
+    pub(in crate::monitor) hold_ms: i64,
+    /// Of the text that asks, without what moves or is highlighted.
+    pub(in crate::monitor) hash: String,
+    /// What it asks.
+    pub(in crate::monitor) question: String,
+    /// What can be answered.
+    pub(in crate::monitor) options: Vec<PromptOption>,
+}
+
+impl Rule {
+    /// Whether all signs are there, and what is asked.
+    pub(super) fn find(&self, page: &Page) -> Option<Found> {
+        let (from, to) = self.rows(page);
+        let rows: Vec<&str> = (from..to).map(|row| page.row(row)).collect();
+        let is_there = |sign: &Sign| rows.iter().any(|row| sign.found(row));
+        let matches = self.all.iter().all(is_there)
+            && (self.any.is_empty() || self.any.iter().any(is_there))
+            && !self.none.iter().any(is_there);
+        if !matches {
+            return None;
+        }
+        let options = self.options(&rows);
+        if self.options != Options::None && options.is_none() {
+            return None;
+        }
+        let (options, first) = options.unwrap_or((Vec::new(), rows.len()));
+        let asks = match &self.question {
+            Some(sign) => rows.iter().rposition(|row| sign.found(row)),
+            None => nearest_question(&rows[..first]),
+        };
+        let context = asks.map(|row| context(&rows, row, first));
+        let hash = self.hash(context.as_deref().unwrap_or_default(), &options);
+        let question =
+            asks.map_or_else(String::new, |row| worded(rows[row], context.as_deref().unwrap_or_default()));
+        Some(Found {
+            rule: self.name.clone(),
+            says: self.says,
+            hold_ms: self.hold_ms,
+            hash,
+            question,
+            options,
+        })
+    }
+
+    fn rows(&self, page: &Page) -> (usize, usize) {
+        let end = page.end();
+        match self.region {
+            Region::Whole => (0, end),
+            Region::Last(count) => {
+                let filled = (0..end).rev().filter(|row| !page.row(*row).trim().is_empty());
+                (filled.take(count).last().unwrap_or(0), end)
+            }
+            Region::Cursor(count) => {
+                let row = page.cursor_row();
+                (row.saturating_sub(count).min(end), end.min(row + count + 1))
+            }
+            Region::Box => {
+                let edge = (0..end.saturating_sub(1)).rev().filter(|row| is_rule(page.row(*row))).nth(1);
+                (edge.unwrap_or(0), end)
+            }
+        }
+    }
+
+    fn options(&self, rows: &[&str]) -> Option<(Vec<PromptOption>, usize)> {
+        match &self.options {
+            Options::None => None,
+            Options::Numbered => numbered(rows, self.keys),
+            Options::Letters => rows.iter().enumerate().rev().find_map(|(index, row)| {
+                let options = letters(row, true);
+                (!options.is_empty()).then_some((options, index + 1))
+            }),
+            Options::Buttons(first) => rows
+                .iter()
+                .enumerate()
+                .rev()
+                .find_map(|(index, row)| buttons(row, first).map(|options| (options, index))),
+        }
+    }
+
+    fn hash(&self, context: &[String], options: &[PromptOption]) -> String {
+        // With the keys: where the highlight moved, arrows lead elsewhere.
+        let labels = options.iter().flat_map(|option| [option.label.as_str(), option.keys.as_str()]);
+        fingerprint([self.name.as_str()].into_iter().chain(context.iter().map(String::as_str)).chain(labels))
+    }
+}
+
+/// The lowest row that ends as questions end; without one, the lowest that holds text.
+fn nearest_question(rows: &[&str]) -> Option<usize> {
+    let text = |row: &&str| unboxed(row).to_owned();
+    let near = || (0..rows.len()).rev().take(CONTEXT_ROWS_MAX);
+    near()
+        .find(|row| text(&rows[*row]).ends_with(['?', ':', '？', '：']))
+        .or_else(|| near().find(|row| !text(&rows[*row]).is_empty() && !is_rule(rows[*row])))
+}
+
+/// The rows that belong to a question: above it up to a line or two blank rows, below it down to the
+/// options. Without boxes, pointers and what moves.
+fn context(rows: &[&str], asks: usize, options: usize) -> Vec<String> {
+    let mut from = asks;
+    while from > 0 && asks - from < CONTEXT_ROWS_MAX {
+        let (above, before) = (rows[from - 1], from.checked_sub(2).map(|row| rows[row]));
+        let edge = is_rule(above) && above.contains(['╭', '┌', '╔', '─', '━', '▔']);
+        let blank = unboxed(above).is_empty() && before.is_none_or(|row| unboxed(row).is_empty());
+        if edge || blank {
+            break;
+        }
+        from -= 1;
+    }
+    let rows = rows[from..options.max(asks + 1).min(rows.len())].iter();
+    let texts: Vec<String> = rows.filter(|row| !is_rule(row)).map(|row| unpointed(row).to_owned()).collect();
+    steady(&texts)
+}
+
+/// The question first, then what stands around it: what is to be run, and why.
+fn worded(question: &str, context: &[String]) -> String {
+    let question = unpointed(question);
+    let rest: Vec<&str> = context.iter().map(String::as_str).filter(|row| *row != question).collect();
+    let text =
+        if rest.is_empty() { question.to_owned() } else { format!("{question} — {}", rest.join(" · ")) };
+    clean::text(&text, QUESTION_CHARS_MAX)
+}

@@ -1,0 +1,112 @@
+//! Menus that programs paint: a question, rows below it, one of them highlighted.
+
+use std::sync::LazyLock;
+
+use regex::Regex;
+
+use super::meaning::meaning_of;
+use super::options::{ENTER, Keys, numbered, option};
+use super::page::{Page, is_rule, unboxed};
+use super::pattern;
+use crate::event::{OPTIONS_MAX, PromptOption};
+
+/// A menu, as it is shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::monitor) struct Menu {
+    /// What it asks; may be empty.
+    pub(in crate::monitor) question: String,
+    /// Its rows.
+    pub(in crate::monitor) options: Vec<PromptOption>,
+    /// Its first row on the screen.
+    pub(in crate::monitor) row: usize,
+}
+
+static POINTED: LazyLock<Regex> =
+    LazyLock::new(|| pattern(r"^(?P<indent>\s*)(?P<pointer>[❯›>▸►▶→➤➜●◉])\s+(?P<label>\S.*)$"));
+static OTHER: LazyLock<Regex> = LazyLock::new(|| pattern(r"^\s+(?:[○◯]\s+)?(?P<label>\S.*)$"));
+/// So many rows a menu looks for its question.
+const QUESTION_ROWS: usize = 4;
+
+/// The lowest menu on the screen, in its last rows.
+pub(in crate::monitor) fn menu_of(page: &Page) -> Option<Menu> {
+    let end = page.end();
+    let from = end.saturating_sub(30);
+    let rows: Vec<&str> = (from..end).map(|row| page.row(row)).collect();
+    if let Some((options, first)) = numbered(&rows, Keys::Arrows)
+        && rows[first..].iter().any(|row| POINTED.is_match(row.trim_matches(['│', '┃'])))
+    {
+        return Some(Menu { question: question(&rows[..first]), options, row: from + first });
+    }
+    pointed(&rows).map(|(question, options, first)| Menu { question, options, row: from + first })
+}
+
+fn pointed(rows: &[&str]) -> Option<(String, Vec<PromptOption>, usize)> {
+    let bare = |row: &str| row.trim_matches(['│', '┃']).to_owned();
+    let at = rows.iter().rposition(|row| POINTED.is_match(&bare(row)))?;
+    let is_row = |row: &&&str| OTHER.is_match(&bare(row)) && !is_rule(row) && !POINTED.is_match(&bare(row));
+    let above = rows[..at].iter().rev().take_while(is_row).count();
+    let below = rows[at + 1..].iter().take_while(is_row).count();
+    let (first, last) = (at - above, at + below);
+    let question = question(&rows[..first]);
+    if last == first || last - first >= OPTIONS_MAX || !asks(&question) {
+        return None;
+    }
+    let label = |row: &str| {
+        let row = bare(row);
+        let found = POINTED.captures(&row).or_else(|| OTHER.captures(&row));
+        found.map(|found| found["label"].trim_end().to_owned()).unwrap_or_default()
+    };
+    let options = (first..=last).enumerate().map(|(place, row)| {
+        let steps = if row >= at { "\x1b[B".repeat(row - at) } else { "\x1b[A".repeat(at - row) };
+        let label = label(rows[row]);
+        option(&(place + 1).to_string(), &label, meaning_of(&label), steps + ENTER)
+    });
+    Some((question, options.collect(), first))
+}
+
+fn asks(question: &str) -> bool {
+    question.starts_with('?') || question.contains(['?', '？', ':', '：'])
+}
+
+/// The nearest row that asks; without one, the nearest.
+fn question(above: &[&str]) -> String {
+    let near = || {
+        let rows = above.iter().rev().take(QUESTION_ROWS).map(|row| unboxed(row));
+        rows.filter(|row| !row.is_empty() && !is_rule(row))
+    };
+    let asking = near().find(|row| asks(row)).or_else(|| near().next()).unwrap_or_default();
+    asking.trim_start_matches("? ").to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::monitor::ScreenView;
+
+    fn menu(screen: &str) -> Option<Menu> {
+        let lines = screen.lines().map(str::to_owned).collect();
+        menu_of(&Page::of(ScreenView { lines, cols: 80, ..ScreenView::default() }))
+    }
+
+    #[test]
+    fn the_highlighted_row_is_where_arrows_begin() {
+        let found = menu("? Pick a colour:\n  red\n❯ green\n  blue").expect("a menu");
+        assert_eq!(found.question, "Pick a colour:");
+        let keys: Vec<&str> = found.options.iter().map(|option| option.keys.as_str()).collect();
+        assert_eq!(keys, ["\x1b[A\r", "\r", "\x1b[B\r"]);
+        assert_eq!(found.options[2].label, "blue");
+    }
+
+    #[test]
+    fn numbered_menus_need_a_pointer() {
+        let found = menu("│ Overwrite?     │\n│ ● 1. Yes       │\n│   2. No        │").expect("a menu");
+        assert_eq!((found.question.as_str(), found.options.len()), ("Overwrite?", 2));
+        assert_eq!(menu("Steps:\n1. build\n2. run"), None);
+    }
+
+    #[test]
+    fn other_lists_are_no_menus() {
+        assert_eq!(menu("> quoted text\n> more of it"), None);
+        assert_eq!(menu("some log\n  indented"), None);
+    }
+}

@@ -1,0 +1,26 @@
+//! Reading screens: what stands where, what of it moves by itself, and what it asks.
+//!
+//! Owns the general knowledge of how programs ask on a screen: shapes of prompts, lists, letters, words.
+//! What single programs show is their profiles' business. Decides no verdict.
+
+mod kinds;
+mod meaning;
+mod menu;
+mod noise;
+mod options;
+mod page;
+mod shape;
+
+pub(super) use kinds::{Asked, kind_of};
+pub(super) use menu::menu_of;
+pub(super) use noise::{is_clockwork, steady};
+pub(super) use options::{Keys, buttons, letters, numbered};
+pub(super) use page::{Page, Place, fingerprint, is_rule, unboxed, unpointed};
+pub(super) use shape::{Shape, is_listener, shape_of};
+
+use regex::Regex;
+
+/// A pattern that stands in the code.
+fn pattern(text: &str) -> Regex {
+    Regex::new(text).expect("a constant pattern")
+}

@@ -1,0 +1,48 @@
+//! What moves on a screen by itself: spinners, clocks, seconds that are counted.
+
+use std::sync::LazyLock;
+
+use regex::Regex;
+
+use super::pattern;
+
+static CLOCKS: LazyLock<Regex> = LazyLock::new(|| {
+    pattern(
+        r"\b\d{1,2}:\d{2}(:\d{2})?([.,]\d+)?\s?([ap]m\b)?|\b\d+([.,]\d+)?\s?(ms|s|m|h|sec|secs|seconds?|mins?|minutes?)\b",
+    )
+});
+static TIME_OF_DAY: LazyLock<Regex> = LazyLock::new(|| pattern(r"\b\d{1,2}:\d{2}:\d{2}\b"));
+static PERCENT: LazyLock<Regex> = LazyLock::new(|| pattern(r"\d+([.,]\d+)?\s?%"));
+
+/// Characters that spinners are made of.
+pub(super) fn is_spinner(c: char) -> bool {
+    matches!(c, '\u{2800}'..='\u{28ff}' | '\u{25d0}'..='\u{25d7}' | '\u{25f0}'..='\u{25f7}' | '\u{2581}'..='\u{258f}'
+        | '\u{23f3}' | '\u{231b}' | '\u{1f550}'..='\u{1f55b}' | '✶' | '✻' | '✽' | '✢' | '✳' | '⬝' | '■' | '∙' | '⊶' | '⊷')
+}
+
+/// A row without what moves by itself: for comparing. A row that begins with a spinner and is no
+/// option keeps nothing, since some change their words too.
+pub(super) fn still(line: &str) -> String {
+    let line = line.trim();
+    let mut chars = line.chars();
+    let first = chars.next();
+    let turning = matches!(first, Some('|' | '/' | '-' | '\\')) && chars.next().is_none_or(|c| c == ' ');
+    if first.is_some_and(is_spinner) || turning {
+        return String::new();
+    }
+    let text: String = line.chars().filter(|c| !is_spinner(*c)).collect();
+    let text = CLOCKS.replace_all(&text, "");
+    let ends = text.trim_end().trim_end_matches(['|', '/', '\\', '-', '.']);
+    ends.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// The screen without what moves by itself, blank rows left out.
+pub(in crate::monitor) fn steady(lines: &[String]) -> Vec<String> {
+    lines.iter().map(|line| still(line)).filter(|line| !line.is_empty()).collect()
+}
+
+/// A screen that paints itself anew again and again: a clock with seconds, or many percentages.
+pub(in crate::monitor) fn is_clockwork(lines: &[String]) -> bool {
+    let percent: usize = lines.iter().take(12).map(|line| PERCENT.find_iter(line).count()).sum();
+    lines.iter().take(4).any(|line| TIME_OF_DAY.is_match(line)) || percent >= 4
+}

@@ -1,0 +1,215 @@
+//! The options of a prompt: numbered rows, letters, buttons, and what is typed for each.
+
+use std::sync::LazyLock;
+
+use regex::Regex;
+
+use super::meaning::meaning_of;
+use super::page::unboxed;
+use super::pattern;
+use crate::event::{LABEL_CHARS_MAX, Meaning, OPTIONS_MAX, PromptOption};
+
+/// How an option is chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(in crate::monitor) enum Keys {
+    /// Its number, at once.
+    #[default]
+    Number,
+    /// Its number, then Enter.
+    NumberEnter,
+    /// The key in brackets at the end of its label (`(y)`, `(esc)`), else its number.
+    Hint,
+    /// Arrows down or up from the highlighted row, then Enter.
+    Arrows,
+    /// Arrows to the right from the first one, then Enter.
+    Across,
+}
+
+pub(super) const ENTER: &str = "\r";
+const UP: &str = "\x1b[A";
+const DOWN: &str = "\x1b[B";
+const RIGHT: &str = "\x1b[C";
+const ESCAPE: &str = "\x1b";
+
+static NUMBERED: LazyLock<Regex> = LazyLock::new(|| {
+    pattern(r"^(?P<pointer>[❯›>●◉▸►▶→➤➜*]\s*)?[○◯]?\s*(?P<number>\d{1,2})[.)]\s+(?P<label>\S.*)$")
+});
+static HINT: LazyLock<Regex> = LazyLock::new(|| pattern(r"\s*\((?P<key>[a-z]|esc|enter)\)$"));
+static SPELLED: LazyLock<Regex> =
+    LazyLock::new(|| pattern(r"[(\[](?P<letter>\pL)[)\]](?P<rest>[\pL'’]+(?: \pL[\pL'’]*)*)"));
+static CHOICES: LazyLock<Regex> = LazyLock::new(|| {
+    pattern(
+        r"[(\[{<](?P<list>[\pL\pN?!][\pL\pN_-]{0,15}(?:\s?[/|,]\s?(?:\[?[\pL\pN?!][\pL\pN_-]{0,15}\]?)){1,9})[)\]}>]|\b(?P<bare>(?i:yes/no|y/n)(?:/[\pL]{1,8}){0,3})\b",
+    )
+});
+static SPACES: LazyLock<Regex> = LazyLock::new(|| pattern(r"\s{2,}"));
+
+pub(super) fn option(id: &str, label: &str, meaning: Option<Meaning>, keys: String) -> PromptOption {
+    PromptOption { id: id.to_owned(), label: label.chars().take(LABEL_CHARS_MAX).collect(), meaning, keys }
+}
+
+fn arrows(from: usize, to: usize) -> String {
+    let steps = if to >= from { DOWN.repeat(to - from) } else { UP.repeat(from - to) };
+    steps + ENTER
+}
+
+/// The last list of rows that are numbered from 1 up. Gives the options and the index of its first row.
+pub(in crate::monitor) fn numbered(rows: &[&str], keys: Keys) -> Option<(Vec<PromptOption>, usize)> {
+    let mut list: Vec<(usize, bool, String)> = Vec::new();
+    for (index, row) in rows.iter().enumerate() {
+        let row = unboxed(row);
+        let Some(found) = NUMBERED.captures(row) else { continue };
+        let number: usize = found["number"].parse().unwrap_or(0);
+        if number == 1 {
+            list.clear();
+        }
+        if number == list.len() + 1 && list.len() < OPTIONS_MAX {
+            list.push((index, found.name("pointer").is_some(), found["label"].trim_end().to_owned()));
+        }
+    }
+    let first = list.first().filter(|_| list.len() >= 2)?.0;
+    let highlighted = list.iter().position(|(_, pointed, _)| *pointed);
+    let options = list.iter().enumerate().map(|(place, (_, _, label))| {
+        let id = (place + 1).to_string();
+        let hint = HINT.captures(label).map(|found| found["key"].to_owned());
+        let typed = match (keys, &hint) {
+            (Keys::Hint, Some(key)) => named(key),
+            (Keys::NumberEnter, _) => id.clone() + ENTER,
+            (Keys::Arrows | Keys::Across, _) => arrows(highlighted.unwrap_or(0), place),
+            (Keys::Number | Keys::Hint, _) => id.clone(),
+        };
+        let label = HINT.replace(label, "");
+        option(&id, &label, meaning_of(&label), typed)
+    });
+    Some((options.collect(), first))
+}
+
+fn named(key: &str) -> String {
+    match key {
+        "esc" => ESCAPE.to_owned(),
+        "enter" => ENTER.to_owned(),
+        letter => letter.to_owned(),
+    }
+}
+
+/// Buttons in one row, apart by two blanks or more, among them one whose label begins with `first`.
+pub(in crate::monitor) fn buttons(row: &str, first: &str) -> Option<Vec<PromptOption>> {
+    let row = unboxed(row);
+    let from = row.find(first)?;
+    let labels = SPACES.split(row[from..].trim()).map(|label| label.trim_matches(['<', '>', '[', ']', ' ']));
+    let known = labels.take_while(|label| label.starts_with(first) || meaning_of(label).is_some());
+    let options: Vec<PromptOption> = known
+        .take(OPTIONS_MAX)
+        .enumerate()
+        .map(|(place, label)| {
+            option(&(place + 1).to_string(), label, meaning_of(label), RIGHT.repeat(place) + ENTER)
+        })
+        .collect();
+    (options.len() >= 2).then_some(options)
+}
+
+/// Letters or words that a line prompt offers: `[y/N]`, `(yes/no)`, `(Y)es/(N)o`. `enter`: a line is read,
+/// so Enter follows.
+pub(in crate::monitor) fn letters(line: &str, enter: bool) -> Vec<PromptOption> {
+    let typed = |word: &str| if enter { format!("{word}{ENTER}") } else { word.to_owned() };
+    let mut options: Vec<PromptOption> = Vec::new();
+    let mut add = |id: &str, label: &str| {
+        let id = id.to_lowercase();
+        if options.len() < OPTIONS_MAX && !options.iter().any(|known| known.id == id) {
+            options.push(option(&id, label, meaning_of(label), typed(&id)));
+        }
+    };
+    for found in SPELLED.captures_iter(line) {
+        add(&found["letter"], &format!("{}{}", &found["letter"], &found["rest"]));
+    }
+    if SPELLED.find_iter(line).count() >= 2 {
+        return options;
+    }
+    options.clear();
+    let Some(found) = CHOICES.captures_iter(line).last() else { return options };
+    let list = found.name("list").or(found.name("bare")).map_or("", |list| list.as_str());
+    let words: Vec<&str> =
+        list.split(['/', '|', ',']).map(|word| word.trim().trim_matches(['[', ']'])).collect();
+    let plain = words.iter().filter(|word| meaning_of(word).is_some() || word.chars().count() == 1).count();
+    if plain < 2 {
+        return Vec::new();
+    }
+    for word in words {
+        let id = word.to_lowercase();
+        let label = match id.as_str() {
+            "y" => "yes",
+            "n" => "no",
+            "a" => "all",
+            "q" => "quit",
+            "?" => "help",
+            _ => word,
+        };
+        if id.is_empty() || options.len() == OPTIONS_MAX || options.iter().any(|known| known.id == id) {
+            continue;
+        }
+        options.push(option(&id, label, meaning_of(label), typed(&id)));
+    }
+    options
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn short(options: &[PromptOption]) -> Vec<String> {
+        let meaning = |option: &PromptOption| option.meaning.map_or("-", |meaning| meaning.as_str());
+        options.iter().map(|o| format!("{} {:?} {} {:?}", o.id, o.label, meaning(o), o.keys)).collect()
+    }
+
+    #[test]
+    fn numbered_rows_with_each_kind_of_keys() {
+        let rows = ["Go on?", "│   1. Yes (y)   │", "│ ❯ 2. No (esc)  │", "text"];
+        let (options, first) = numbered(&rows, Keys::Hint).expect("a list");
+        assert_eq!(first, 1);
+        assert_eq!(short(&options), [r#"1 "Yes" allow_once "y""#, r#"2 "No" deny "\u{1b}""#]);
+        let keys =
+            |keys| numbered(&rows, keys).expect("a list").0.into_iter().map(|o| o.keys).collect::<Vec<_>>();
+        assert_eq!(keys(Keys::Number), ["1", "2"]);
+        assert_eq!(keys(Keys::NumberEnter), ["1\r", "2\r"]);
+        assert_eq!(keys(Keys::Arrows), ["\x1b[A\r", "\r"]);
+        assert!(numbered(&["1. only one"], Keys::Number).is_none());
+        assert!(numbered(&["2. not from", "3. one up"], Keys::Number).is_none());
+    }
+
+    #[test]
+    fn letters_and_words() {
+        assert_eq!(
+            short(&letters("Proceed? [y/N] ", true)),
+            [r#"y "yes" allow_once "y\r""#, r#"n "no" deny "n\r""#]
+        );
+        assert_eq!(
+            short(&letters("Run shell command? (Y)es/(N)o/(D)on't ask again [Yes]: ", true)),
+            [
+                r#"y "Yes" allow_once "y\r""#,
+                r#"n "No" deny "n\r""#,
+                r#"d "Don't ask again" allow_always "d\r""#
+            ]
+        );
+        assert_eq!(
+            short(&letters("continue connecting (yes/no/[fingerprint])? ", true))[..2],
+            [r#"yes "yes" allow_once "yes\r""#.to_owned(), r#"no "no" deny "no\r""#.to_owned()]
+        );
+        assert_eq!(letters("Port [8080]: ", true), []);
+        assert_eq!(letters("see (docs/index) for more: ", true), []);
+        assert_eq!(letters("Stage this hunk [y,n,q,a,d,e,?]? ", false).len(), 7);
+    }
+
+    #[test]
+    fn buttons_of_a_row() {
+        let row = "┃   Allow once   Allow always   Reject                ctrl+f fullscreen  enter confirm";
+        assert_eq!(
+            short(&buttons(row, "Allow").expect("buttons")),
+            [
+                r#"1 "Allow once" allow_once "\r""#,
+                r#"2 "Allow always" allow_always "\u{1b}[C\r""#,
+                r#"3 "Reject" deny "\u{1b}[C\u{1b}[C\r""#,
+            ]
+        );
+        assert!(buttons("Allowed", "Allow").is_none());
+    }
+}

@@ -1,0 +1,169 @@
+//! A screen as rows to read: the text left of the cursor, boxes taken off, where a prompt stands.
+
+use sha2::{Digest as _, Sha256};
+use unicode_width::UnicodeWidthChar;
+
+use super::noise;
+use crate::monitor::evidence::ScreenView;
+
+/// Rows above the cursor's that belong to a prompt, not counting blank ones.
+const ABOVE_ROWS: usize = 3;
+/// What is typed at a prompt may wrap over so many rows.
+const TYPED_ROWS_MAX: usize = 4;
+
+/// A screen, prepared.
+#[derive(Debug, Clone, Default)]
+pub(in crate::monitor) struct Page {
+    /// As it was given.
+    pub(in crate::monitor) view: ScreenView,
+    /// The text left of the cursor, with its blanks.
+    pub(in crate::monitor) lead: String,
+}
+
+/// Where a prompt stands: what must be found again for it to be the same one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::monitor) enum Place {
+    /// At the cursor: the rows above and the text before it.
+    Line {
+        /// Without blank ones.
+        above: Vec<String>,
+        /// Without blanks at its ends.
+        lead: String,
+    },
+    /// What a rule found, wherever it is.
+    Rule,
+    /// A row somewhere on the screen, of a terminal inside.
+    Row {
+        /// Its text.
+        text: String,
+    },
+    /// The whole screen.
+    Whole,
+}
+
+impl Page {
+    pub(in crate::monitor) fn of(view: ScreenView) -> Self {
+        let row = view.lines.get(usize::from(view.cursor_row)).map_or("", String::as_str);
+        let mut cells = 0;
+        let lead = row
+            .chars()
+            .take_while(|c| {
+                cells += c.width().unwrap_or(0);
+                cells <= usize::from(view.cursor_col)
+            })
+            .collect();
+        Self { view, lead }
+    }
+
+    pub(in crate::monitor) fn row(&self, row: usize) -> &str {
+        self.view.lines.get(row).map_or("", String::as_str)
+    }
+
+    pub(in crate::monitor) fn cursor_row(&self) -> usize {
+        usize::from(self.view.cursor_row)
+    }
+
+    /// The row below the last one that holds anything.
+    pub(in crate::monitor) fn end(&self) -> usize {
+        self.view.lines.iter().rposition(|line| !line.trim().is_empty()).map_or(0, |row| row + 1)
+    }
+
+    /// Nothing stands right of the cursor nor below it.
+    pub(in crate::monitor) fn at_end(&self) -> bool {
+        let row = self.row(self.cursor_row()).trim_end();
+        row.len() <= self.lead.len() && self.end() <= self.cursor_row() + 1
+    }
+
+    /// The rows above `row` that are not blank, at most `count`, the highest first, boxes taken off.
+    pub(in crate::monitor) fn above(&self, row: usize, count: usize) -> Vec<String> {
+        let rows = self.view.lines.iter().take(row).rev();
+        let mut above: Vec<String> =
+            rows.map(|line| unboxed(line).to_owned()).filter(|line| !line.is_empty()).take(count).collect();
+        above.reverse();
+        above
+    }
+
+    /// The text before the cursor; where there is none, the nearest row above, at most two rows away.
+    pub(in crate::monitor) fn asking(&self) -> String {
+        let lead = unboxed(&self.lead);
+        if !lead.is_empty() {
+            return lead.to_owned();
+        }
+        let row = self.cursor_row();
+        let near = (row.saturating_sub(2)..row).rev().map(|row| unboxed(self.row(row)));
+        near.into_iter().find(|line| !line.is_empty() && !is_rule(line)).unwrap_or_default().to_owned()
+    }
+
+    /// The prompt at the cursor.
+    pub(in crate::monitor) fn line(&self) -> Place {
+        let above = self.above(self.cursor_row(), ABOVE_ROWS).iter().map(|line| noise::still(line)).collect();
+        Place::Line { above, lead: self.lead.trim().to_owned() }
+    }
+
+    /// Whether the prompt stands there, with or without something typed at it.
+    pub(in crate::monitor) fn shows(&self, place: &Place) -> bool {
+        match place {
+            Place::Line { above, lead } => {
+                let lowest = self.cursor_row();
+                (lowest.saturating_sub(TYPED_ROWS_MAX)..=lowest)
+                    .rev()
+                    .any(|row| self.is_line(row, above, lead) && self.wraps(row, lowest))
+            }
+            Place::Row { text } => self.view.lines.iter().any(|line| unboxed(line).starts_with(text)),
+            Place::Rule | Place::Whole => true,
+        }
+    }
+
+    fn is_line(&self, row: usize, above: &[String], lead: &str) -> bool {
+        let text = self.row(row).trim_start();
+        let same = if lead.is_empty() { row == self.cursor_row() } else { text.starts_with(lead) };
+        same && self.above(row, ABOVE_ROWS).iter().map(|line| noise::still(line)).eq(above.iter().cloned())
+    }
+
+    /// All rows from `from` to the one before `to` are full.
+    fn wraps(&self, from: usize, to: usize) -> bool {
+        let cells = |row: usize| self.row(row).chars().map(|c| c.width().unwrap_or(0)).sum::<usize>();
+        (from..to).all(|row| cells(row) + 2 > usize::from(self.view.cols))
+    }
+
+    /// Exactly as it was when the prompt came: nothing is typed.
+    pub(in crate::monitor) fn untouched(&self, place: &Place) -> bool {
+        self.line() == *place
+    }
+}
+
+/// 16 hex digits of a prompt's text.
+pub(in crate::monitor) fn fingerprint<'a>(parts: impl IntoIterator<Item = &'a str>) -> String {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update(part.as_bytes());
+        hash.update([0]);
+    }
+    hex::encode(&hash.finalize()[..8])
+}
+
+/// Lines of boxes, blocks that are used as such, blanks.
+fn is_frame(c: char) -> bool {
+    matches!(c, '\u{2500}'..='\u{259f}' | ' ' | '\u{a0}' | '|')
+}
+
+/// A row without the box around it.
+pub(in crate::monitor) fn unboxed(line: &str) -> &str {
+    line.trim_matches(is_frame)
+}
+
+/// A row that is nothing but a line, or the edge of a box.
+pub(in crate::monitor) fn is_rule(line: &str) -> bool {
+    let line = line.trim();
+    line.chars().filter(|c| matches!(c, '\u{2500}'..='\u{259f}' | '-' | '=' | '_')).count() >= 3
+        && line.chars().all(|c| is_frame(c) || matches!(c, '-' | '=' | '_' | '+'))
+}
+
+/// A row without the pointer that shows which option is highlighted.
+pub(in crate::monitor) fn unpointed(line: &str) -> &str {
+    unboxed(line)
+        .trim_start_matches([
+            '❯', '›', '>', '●', '○', '◉', '◯', '▸', '►', '▶', '→', '➤', '➜', '*', '◆', '◇', '•',
+        ])
+        .trim_start()
+}

@@ -1,0 +1,129 @@
+//! The shape of the text before the cursor: does it look as if an answer belonged behind it?
+
+use std::sync::LazyLock;
+
+use regex::Regex;
+
+use super::page::unboxed;
+use super::pattern;
+
+/// How much the text before the cursor looks like a prompt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::monitor) enum Shape {
+    /// There is none.
+    Empty,
+    /// Something in progress: dots, a percentage, a bar.
+    Progress,
+    /// Text that says nothing about it.
+    Weak,
+    /// It ends as prompts end.
+    Strong,
+}
+
+static PROGRESS: LazyLock<Regex> = LazyLock::new(|| {
+    pattern(concat!(
+        r"(?:\.\.\.|…|\. \. \.)\s*$|\d+([.,]\d+)?\s?%\s*$|[\[(|][=#>█▓▒░. -]{4,}[\])|]?\s*$",
+        r"|\d+\s?/\s?\d+\)?\s*$|\d\s?[kKMG]?i?B/s\b|\b(?i:eta)\b",
+    ))
+});
+static PRESS: LazyLock<Regex> = LazyLock::new(|| {
+    pattern(
+        r"(?i)\b(press|hit|type|strike|push)\b.{0,40}\b(any key|enter|return|key|space|yes|\[?q\]?)\b|\b(press|hit) \S{1,12}( to|$)|taste drücken|appuyez sur|pulse |キーを押",
+    )
+});
+static ENDS: LazyLock<Regex> =
+    LazyLock::new(|| pattern(r"(?:[?:>$#%\]»❯›➜λ＞：？]|--More--.*|\(END\)|[)}=*»|~])\s*$"));
+static ASKS: LazyLock<Regex> = LazyLock::new(|| pattern(r"[?？]\s|[?:：]\s[^:]{0,40}$|^\? "));
+static LISTENS: LazyLock<Regex> = LazyLock::new(|| {
+    pattern(concat!(
+        r"(?i)\b(listening|serving|server (is )?(running|started|ready)|running (at|on)|ready in|watching for|waiting for (file )?changes",
+        r"|starting (development )?server|press (ctrl|control|\^)|press .{1,12} (to|for|\+).{0,40}\b(quit|stop|exit|help|reload|restart|shortcuts)",
+        r"|(ctrl|control)[-+ ]?c to|local:\s+https?://|https?://(localhost|127\.0\.0\.1|0\.0\.0\.0|\[::\]))",
+    ))
+});
+
+/// The shape of the text before the cursor.
+pub(in crate::monitor) fn shape_of(lead: &str) -> Shape {
+    let text = unboxed(lead);
+    if text.is_empty() {
+        // A prompt may be nothing but a character of frames; a row of blanks is none.
+        return if lead.trim().is_empty() { Shape::Empty } else { Shape::Weak };
+    }
+    if PRESS.is_match(text) {
+        Shape::Strong
+    } else if PROGRESS.is_match(text) {
+        Shape::Progress
+    } else if ENDS.is_match(text) || ASKS.is_match(text) {
+        Shape::Strong
+    } else {
+        Shape::Weak
+    }
+}
+
+/// The last rows are those of a server or a watcher that takes keys and does not wait for them.
+pub(in crate::monitor) fn is_listener(last_rows: &[String]) -> bool {
+    last_rows.iter().any(|row| LISTENS.is_match(row))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prompts_look_like_prompts() {
+        for strong in [
+            "Proceed? [y/N] ",
+            "Password: ",
+            "bash-5.2$ ",
+            ">>> ",
+            "package name: (classic) ",
+            "(gdb) ",
+            "In [1]: ",
+            "Press any key to continue . . .",
+            "Press ENTER to continue...",
+            "? Project name › ",
+            "Name: foo",
+            "$ ",
+            "--More--(5%)",
+            "sqlite> ",
+            "Weiter mit beliebiger Taste: ",
+            "名前：",
+            "(Reading) ok? ",
+            "100% sure? ",
+        ] {
+            assert_eq!(shape_of(strong), Shape::Strong, "{strong}");
+        }
+    }
+
+    #[test]
+    fn progress_does_not() {
+        for progress in [
+            "Building...",
+            "Waiting for deploy…",
+            " 45%",
+            "[=====>     ]",
+            "12/80",
+            "1.2 MB/s eta 0:12",
+            "(12/80)",
+        ] {
+            assert_eq!(shape_of(progress), Shape::Progress, "{progress}");
+        }
+        assert_eq!(shape_of("Compiling foo v1.0"), Shape::Weak);
+        assert_eq!(shape_of("   "), Shape::Empty);
+    }
+
+    #[test]
+    fn servers_listen() {
+        for row in [
+            "  ➜  Local:   http://localhost:5173/",
+            "  press h + enter to show help",
+            "Serving HTTP on 0.0.0.0 port 8000",
+            "Quit the server with CONTROL-C to stop",
+            "Listening on port 3000",
+            "Found 0 errors. Watching for file changes.",
+        ] {
+            assert!(is_listener(&[row.to_owned()]), "{row}");
+        }
+        assert!(!is_listener(&["Press q to go on".to_owned(), "Which port?".to_owned()]));
+    }
+}
