@@ -21,7 +21,7 @@ use crate::api::TermSize;
 use crate::monitor::KernelEvidence;
 use crate::session::evidence::{Drained, Watched};
 use crate::session::os::{
-    Limits, ProcFs, Process, ProcessKey, Processes as _, Spawn, SpawnError, Spawner, Streams, open_pty,
+    Limits, ProcFs, Process, Processes as _, Spawn, SpawnError, Spawner, Streams, open_pty,
     resize, signal_exactly, unix_ms,
 };
 
@@ -54,8 +54,6 @@ pub(super) struct Child {
     rest_until: Option<Instant>,
     procfs: ProcFs,
     watched: Watched,
-    /// Descendants of this process that were there before.
-    others: BTreeSet<ProcessKey>,
 }
 
 impl Child {
@@ -75,8 +73,7 @@ impl Child {
         let (program, directory) = (path_of(&file)?, path_of(&start.directory)?);
 
         let procfs = ProcFs::open()?;
-        set_child_subreaper(Some(rustix::process::getpid())).map_err(io::Error::from)?;
-        let others = descendants(&procfs, &BTreeSet::new()).iter().map(Process::key).collect();
+        adopt_orphans()?;
         let pty = open_pty(start.header.size.cols, start.header.size.rows)?;
         let leader = Spawner::new()
             .spawn(&Spawn {
@@ -101,7 +98,6 @@ impl Child {
             procfs,
             watched: Watched::new(&pty.master, leader)?,
             master: pty.master,
-            others,
         })
     }
 
@@ -195,18 +191,18 @@ impl Child {
         (evidence, taken)
     }
 
-    /// Ends every process of it.
+    /// Ends every descendant of this process: the command's, and what was started for it before.
     pub(super) async fn end(&mut self) {
         for signals in
             [[Signal::HUP, Signal::CONT], [Signal::TERM, Signal::CONT], [Signal::KILL, Signal::CONT]]
         {
             let until = Instant::now() + GRACE;
-            for process in self.tree() {
+            for process in descendants(&self.procfs) {
                 let _ = signal_exactly(&self.procfs, process.key(), &signals);
             }
             while Instant::now() < until {
                 self.reap();
-                if self.tree().is_empty() {
+                if descendants(&self.procfs).is_empty() {
                     return;
                 }
                 // Somebody's grandchildren end without a word to us.
@@ -215,17 +211,16 @@ impl Child {
         }
         self.reap();
     }
-
-    /// Its living processes.
-    fn tree(&self) -> Vec<Process> {
-        descendants(&self.procfs, &self.others)
-    }
 }
 
-/// Descendants of this process that live, without `others` and what descends from them.
-fn descendants(procfs: &ProcFs, others: &BTreeSet<ProcessKey>) -> Vec<Process> {
+/// Processes whose parents ended come to this one from now on.
+pub(super) fn adopt_orphans() -> io::Result<()> {
+    set_child_subreaper(Some(rustix::process::getpid())).map_err(io::Error::from)
+}
+
+/// Descendants of this process that live.
+fn descendants(procfs: &ProcFs) -> Vec<Process> {
     let mut rest = procfs.all();
-    rest.retain(|process| !others.contains(&process.key()));
     let mut found: Vec<Process> = Vec::new();
     let mut parents = BTreeSet::from([std::process::id()]);
     while !parents.is_empty() {

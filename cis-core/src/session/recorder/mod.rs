@@ -61,6 +61,15 @@ pub enum RecordError {
     Io(#[from] io::Error),
 }
 
+/// Makes orphans of what is started from here on come to this process, so that [`Recorder::finish`] ends them
+/// too: for what has to run beside the command.
+///
+/// # Errors
+/// The system refuses it.
+pub fn adopt_orphans() -> io::Result<()> {
+    child::adopt_orphans()
+}
+
 /// What happened next.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Happened {
@@ -167,7 +176,7 @@ impl<W: Write> Recorder<W> {
         Ok(self.out.put(at_ms, What::Label(label))?)
     }
 
-    /// Ends what still runs of the command, and completes the file.
+    /// Ends what still runs below this process, and completes the file.
     ///
     /// # Errors
     /// The file failed.

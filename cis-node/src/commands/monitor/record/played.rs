@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 
 use cis_core::api::TermSize;
 use cis_core::monitor::recording::Header;
-use cis_core::session::recorder::{Recorder, Scenario, Scenarios, Start, play};
+use cis_core::session::recorder::{Recorder, adopt_orphans, Scenario, Scenarios, Start, play};
 
 use super::{create, failed, unix_ms};
 use crate::error::{CliError, Exit};
@@ -30,6 +30,7 @@ pub(super) async fn record(file: &Path, name: &str, output: Option<&Path>) -> Re
     let scenario = scenarios.find(name).map_err(|error| wrong(error.to_string()))?;
     let path = output.map_or_else(|| PathBuf::from(format!("{name}.cast")), Path::to_path_buf);
 
+    adopt_orphans().map_err(|error| wrong(error.to_string()))?;
     let scratch = prepare(scenario).map_err(|why| wrong(format!("scenario `{name}`: {why}")))?;
     let start = Start {
         argv: scenario.argv.clone(),
