@@ -15,7 +15,9 @@ mod candidates;
 mod cells;
 mod explain;
 mod kernel;
+mod line;
 mod markers;
+mod readers;
 mod schedule;
 mod terminal;
 
@@ -203,7 +205,8 @@ impl Arbiter {
         let page = Page::of(view.clone());
         match standing.source {
             Source::Rule => self.profile.read(&page).is_some_and(|found| found.hash == standing.verdict.hash),
-            Source::Menu => candidates::menu_hash(&page).as_ref() == Some(&standing.verdict.hash),
+            Source::Menu => line::menu_hash(&page).as_ref() == Some(&standing.verdict.hash),
+            Source::Program => self.is_still(standing.verdict.kind, &page),
             Source::Line | Source::Nested { .. } | Source::Report | Source::Marker | Source::Stalled => {
                 page.shows(&standing.place)
             }
@@ -278,7 +281,8 @@ impl Arbiter {
                 let found = self.found.as_ref().map(|(found, _)| found);
                 found.is_none_or(|found| found.hash != standing.verdict.hash)
             }
-            Source::Menu => !reads || candidates::menu_hash(page).as_ref() != Some(&standing.verdict.hash),
+            Source::Menu => !reads || line::menu_hash(page).as_ref() != Some(&standing.verdict.hash),
+            Source::Program => !reads || !self.is_still(standing.verdict.kind, page),
             Source::Line => !reads || !page.shows(&standing.place) || self.asked_anew(standing),
             Source::Nested { pid } => self.kernel.sits_since(pid).is_none() || !page.shows(&standing.place),
             Source::Report => {

@@ -84,9 +84,13 @@ impl Terminal {
         true
     }
 
+    /// A prompt of a shell. What it runs then tells for itself: it may well wait.
     fn marked(&mut self, mark: char, now: TimestampMs) -> bool {
-        let says = if matches!(mark, 'A' | 'B') { Reported::Idle } else { Reported::Working };
-        self.set(says, String::new(), format!("a shell's mark {mark} (OSC 133)"), now);
+        if matches!(mark, 'A' | 'B') {
+            self.set(Reported::Idle, String::new(), format!("a shell's mark {mark} (OSC 133)"), now);
+        } else {
+            self.report = None;
+        }
         true
     }
 

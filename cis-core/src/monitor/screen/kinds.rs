@@ -109,6 +109,12 @@ fn of_full_screen(asked: &Asked<'_>, text: &str) -> Option<PromptKind> {
     let rows = || page.view.lines.iter().map(|line| line.trim());
     let tildes = rows().filter(|row| *row == "~").count();
     let low = page.cursor_row() + 1 >= page.end() && page.end() > 1;
+    // What an editor asks in its lowest rows is a question like any other.
+    let asks = page.cursor_row() + 3 >= page.end()
+        && (!asked.options.is_empty() || ONWARD.is_match(text) || text.ends_with(['?', '？']));
+    if asks && (named(&EDITORS) || named(&PAGERS)) {
+        return None;
+    }
     if named(&EDITORS) || rows().any(|row| EDITOR_SCREEN.is_match(row)) {
         return Some(PromptKind::Editor);
     }

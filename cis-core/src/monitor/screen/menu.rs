@@ -21,9 +21,14 @@ pub(in crate::monitor) struct Menu {
     pub(in crate::monitor) row: usize,
 }
 
-static POINTED: LazyLock<Regex> =
-    LazyLock::new(|| pattern(r"^(?P<indent>\s*)(?P<pointer>[❯›>▸►▶→➤➜●◉])\s+(?P<label>\S.*)$"));
+static POINTED: LazyLock<Regex> = LazyLock::new(|| {
+    pattern(
+        r"^(?P<indent>\s*)(?P<pointer>[❯›>▸►▶→➤➜●◉])(?:\s+|(?P<box>[◯◉○●☐☑☒⬡⬢✔✓]|\[.\]))\s*(?P<label>\S.*)$",
+    )
+});
 static OTHER: LazyLock<Regex> = LazyLock::new(|| pattern(r"^\s+(?:[○◯]\s+)?(?P<label>\S.*)$"));
+static CHECKS: LazyLock<Regex> =
+    LazyLock::new(|| pattern(r"^\s*[❯›>▸►▶→➤➜]?\s*(?:[◯◉☐☑☒⬡⬢✔✓]|\[[ xX*]\])\s+\S"));
 /// So many rows a menu looks for its question.
 const QUESTION_ROWS: usize = 4;
 
@@ -56,6 +61,10 @@ fn pointed(rows: &[&str]) -> Option<(String, Vec<PromptOption>, usize)> {
         let found = POINTED.captures(&row).or_else(|| OTHER.captures(&row));
         found.map(|found| found["label"].trim_end().to_owned()).unwrap_or_default()
     };
+    if rows[first..=last].iter().any(|row| CHECKS.is_match(&bare(row))) {
+        // Several may be chosen: no single key answers that.
+        return Some((question, Vec::new(), first));
+    }
     let options = (first..=last).enumerate().map(|(place, row)| {
         let steps = if row >= at { "\x1b[B".repeat(row - at) } else { "\x1b[A".repeat(at - row) };
         let label = label(rows[row]);

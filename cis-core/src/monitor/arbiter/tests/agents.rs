@@ -139,7 +139,7 @@ fn a_shell_with_marks_is_idle_at_once() {
     let mut story = Story::plain();
     story.shows("$ ").signal(Signal::Shell { mark: 'B', code: None }).pass(400);
     assert!(story.take().contains("blocked 1 idle by terminal"));
-    story.typed().shows("$ make\n").signal(Signal::Shell { mark: 'C', code: None }).pass(10);
+    story.typed().shows("$ make\n").signal(Signal::Shell { mark: 'C', code: None }).pass(500);
     assert!(story.take().contains("over 1"));
 }
 

@@ -72,7 +72,7 @@ fn play(story: &mut Story, act: &Act) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(192) })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(64) })]
 
     #[test]
     fn prompts_come_and_go_in_turn_and_their_numbers_grow(

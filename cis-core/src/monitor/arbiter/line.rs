@@ -1,0 +1,135 @@
+//! The prompt at the cursor, as the general rules read it.
+
+use crate::event::{PromptKind, PromptOption};
+use crate::monitor::evidence::Modes;
+use crate::monitor::screen::{
+    Asked, Keys, Page, Place, Shape, fingerprint, kind_of, letters, menu_of, numbered, shape_of, unboxed,
+};
+
+use super::candidates::Source;
+
+/// A prompt, read.
+pub(super) struct Line {
+    pub(super) kind: PromptKind,
+    pub(super) question: String,
+    pub(super) options: Vec<PromptOption>,
+    pub(super) place: Place,
+    pub(super) hash: String,
+    pub(super) source: Source,
+}
+
+/// Who reads, and how.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Readers<'a> {
+    /// Command names of those that read or sit in the foreground.
+    pub(super) names: &'a [String],
+    /// Of the terminal that is read.
+    pub(super) modes: Option<Modes>,
+    /// The process that reads; 0: not known.
+    pub(super) pid: u32,
+}
+
+/// The hash of a prompt that stands there.
+pub(super) fn line_hash(place: &Place) -> String {
+    match place {
+        Place::Line { above, lead } => fingerprint(above.iter().map(String::as_str).chain([lead.as_str()])),
+        Place::Row { text } => fingerprint([text.as_str()]),
+        Place::Rule | Place::Whole => fingerprint([]),
+    }
+}
+
+/// The prompt at the cursor. `hidden`: what is typed is not shown.
+pub(super) fn read_line(page: &Page, readers: Readers<'_>, hidden: bool) -> Line {
+    let text = page.asking();
+    let modes = readers.modes;
+    let mut options = if hidden { Vec::new() } else { letters(&text, takes_enter(&text, modes)) };
+    if options.is_empty() && !hidden {
+        options = listed(page);
+    }
+    let kind = kind_of(&Asked { page, text: &text, options: &options, names: readers.names, modes });
+    if matches!(kind, PromptKind::Editor | PromptKind::Pager | PromptKind::Idle | PromptKind::Password) {
+        options.clear();
+    }
+    if matches!(kind, PromptKind::Editor | PromptKind::Pager) {
+        // The same one, wherever in its text it is.
+        let hash = fingerprint([kind.as_str(), &readers.pid.to_string()]);
+        return Line { kind, question: text, options, place: Place::Whole, hash, source: Source::Program };
+    }
+    let place = page.line();
+    Line { kind, question: text, options, hash: line_hash(&place), place, source: Source::Line }
+}
+
+/// Whether Enter ends an answer. Where keys are taken as they come, it does not, and some programs that paint
+/// their own line take a letter at once: those that paint what they understood behind the choice.
+fn takes_enter(text: &str, modes: Option<Modes>) -> bool {
+    let painted = text.trim_end().ends_with(['›', '»', '·']);
+    modes.is_none_or(|modes| modes.canonical || (!modes.echo && !painted))
+}
+
+/// Numbered rows above a prompt that asks for one of them (`#? `, `Choice [1-3]: `).
+fn listed(page: &Page) -> Vec<PromptOption> {
+    const CHOOSES: [&str; 9] = ["#?", "choice", "choose", "select", "option", "number", "which", "[1", "(1"];
+    let lead = page.lead.to_lowercase();
+    let row = page.cursor_row();
+    let rows: Vec<&str> = (row.saturating_sub(20)..row).map(|row| page.row(row)).collect();
+    let near = |options: &[PromptOption], first: usize| rows.len() - first <= 2 * options.len() + 2;
+    let list = numbered(&rows, Keys::NumberEnter).filter(|(options, first)| near(options, *first));
+    list.filter(|_| CHOOSES.iter().any(|word| lead.contains(word)))
+        .map(|(options, _)| options)
+        .unwrap_or_default()
+}
+
+/// A menu, found by its look.
+pub(super) fn menu_line(page: &Page, readers: Readers<'_>) -> Option<Line> {
+    let menu = menu_of(page)?;
+    let labels = menu.options.iter().flat_map(|option| [option.label.as_str(), option.keys.as_str()]);
+    let hash = fingerprint([menu.question.as_str()].into_iter().chain(labels));
+    let asked = Asked {
+        page,
+        text: &menu.question,
+        options: &menu.options,
+        names: readers.names,
+        modes: readers.modes,
+    };
+    let kind = match kind_of(&asked) {
+        kind @ (PromptKind::Permission | PromptKind::Trust | PromptKind::Login | PromptKind::Error) => kind,
+        _ => PromptKind::Question,
+    };
+    let source = Source::Menu;
+    Some(Line { kind, question: menu.question, options: menu.options, place: Place::Rule, hash, source })
+}
+
+/// The hash of the menu on the screen.
+pub(super) fn menu_hash(page: &Page) -> Option<String> {
+    menu_line(page, Readers { names: &[], modes: None, pid: 0 }).map(|line| line.hash)
+}
+
+/// A prompt of a program that hides the cursor and paints its own: the lowest row, where it begins or
+/// ends as such prompts do.
+pub(super) fn painted_line(page: &Page, readers: Readers<'_>) -> Option<Line> {
+    let row = page.end().checked_sub(1)?;
+    let text = unboxed(page.row(row)).to_owned();
+    let options = letters(&text, takes_enter(&text, readers.modes));
+    let painted = text.starts_with("? ") || text.contains(['›', '»', '❯']) || !options.is_empty();
+    if !painted || shape_of(&text) == Shape::Progress {
+        return None;
+    }
+    let asked = Asked { page, text: &text, options: &options, names: readers.names, modes: readers.modes };
+    let kind = match kind_of(&asked) {
+        PromptKind::Idle | PromptKind::Unknown => PromptKind::Question,
+        kind => kind,
+    };
+    let place = Place::Row { text: text.clone() };
+    Some(Line { kind, question: text, options, hash: line_hash(&place), place, source: Source::Line })
+}
+
+/// The row of a terminal inside that looks like a prompt: the lowest one in a box; without boxes, the
+/// lowest that ends as questions end.
+pub(super) fn nested_row(page: &Page) -> Option<String> {
+    let boxed = |row: &&str| row.trim_start().starts_with(['│', '┃', '|']);
+    let rows = || (0..page.end()).rev().map(|row| page.row(row));
+    let prompts = |row: &&str| row.ends_with([':', '?', '>', ']', '$', '#', '：', '？']);
+    let in_box = rows().filter(boxed).map(unboxed).find(prompts);
+    let asks = |row: &&str| row.ends_with([':', '?', '：', '？']) && !row.starts_with('>');
+    in_box.or_else(|| rows().map(unboxed).find(asks)).map(str::to_owned)
+}

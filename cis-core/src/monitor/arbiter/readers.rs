@@ -1,0 +1,257 @@
+//! Layer 3: what follows from who waits for the terminal.
+
+use super::candidates::{Candidate, Made, Source};
+use super::line::{Line, Readers, menu_line, nested_row, painted_line, read_line};
+use super::{Arbiter, kernel};
+use crate::event::{Layer, PromptKind};
+use crate::ids::TimestampMs;
+use crate::monitor::evidence::{KernelEvidence, Reader, ReaderHow};
+use crate::monitor::screen::{
+    Asked, Page, Place, Shape, fingerprint, is_clockwork, is_listener, kind_of, letters, shape_of,
+};
+
+/// Cells are still for so long before a process in a read counts, ms.
+const READ_MS: i64 = 1000;
+/// The same of a password's: no other program reads so.
+const PASSWORD_MS: i64 = 300;
+/// The same where something on the screen moves by itself.
+const READ_MOVING_MS: i64 = 3000;
+/// Of a read behind nothing that looks like a prompt, until the tree is known not to compute.
+const READ_SILENT_MS: i64 = 1300;
+/// Of a process that polls, behind a prompt.
+const POLL_MS: i64 = 2500;
+/// Of one behind some text, or on a screen that nothing is known of.
+const POLL_WEAK_MS: i64 = 5000;
+/// Of one whose screen paints itself anew.
+const POLL_CLOCKWORK_MS: i64 = 30_000;
+/// A notification came with it.
+const NOTICED_MS: i64 = 300;
+/// A reader inside, while the screen outside moves: seen in its read for so long.
+const NESTED_MS: i64 = 1000;
+/// The same where no prompt of it is seen.
+const NESTED_SILENT_MS: i64 = 5000;
+/// Who reads is known from a look that is not older, ms.
+const RECENT_MS: i64 = 1200;
+/// Rows at the bottom that a server's last words are looked for in.
+const LAST_ROWS: usize = 6;
+
+/// A look at the session's own terminal.
+struct Look<'a> {
+    page: &'a Page,
+    /// The surest reader; none: somebody who cannot be looked into.
+    reader: Option<&'a Reader>,
+    readers: Readers<'a>,
+    /// Since when the cells are still.
+    still: TimestampMs,
+}
+
+impl Look<'_> {
+    fn who(&self) -> &str {
+        self.reader.map_or("a process of somebody else", |reader| &reader.name)
+    }
+
+    /// The program paints its own prompts, so that the text before the cursor does not tell.
+    fn paints(&self) -> bool {
+        !self.page.view.cursor_visible || shape_of(&self.page.lead) != Shape::Strong
+    }
+}
+
+impl Arbiter {
+    /// The session's own terminal.
+    pub(super) fn by_reader(&self, page: &Page, now: TimestampMs) -> Option<Candidate> {
+        let still = self.cells.still_since();
+        let settled = self.kernel.seen_since(still);
+        let evidence = settled.or_else(|| self.kernel.seen_since(now - RECENT_MS))?;
+        if settled.is_some() && self.output_is_on_its_way(evidence) {
+            return None;
+        }
+        let reader = self.kernel.own();
+        if reader.is_none() && !evidence.opaque {
+            return None;
+        }
+        let names = names(evidence);
+        let modes = reader.and_then(|reader| reader.modes).or(evidence.modes);
+        let readers = Readers { names: &names, modes, pid: reader.map_or(0, |reader| reader.pid) };
+        let look = Look { page, reader, readers, still };
+        if settled.is_none() {
+            return self.by_read_while_it_moves(&look, now);
+        }
+        if kernel::hides(modes) {
+            let why = format!("{} reads the terminal, which does not show what is typed", look.who());
+            let line = read_line(page, readers, true);
+            return Some(self.of_line(line, 98, still, still + PASSWORD_MS, why));
+        }
+        if self.profile.full_screen {
+            return None;
+        }
+        match reader {
+            Some(reader) if reader.how == ReaderHow::Read => self.by_read(&look),
+            _ => self.by_poll(&look, now),
+        }
+    }
+
+    /// The host had seen output that is still on its way to us.
+    fn output_is_on_its_way(&self, evidence: &KernelEvidence) -> bool {
+        let ours = self.kernel.at_ms.unwrap_or_default() - self.cells.last_output_ms;
+        ours - i64::try_from(evidence.quiet_ms).unwrap_or(i64::MAX) > 200
+    }
+
+    /// It sits in a read: exact, but for threads that only listen.
+    fn by_read(&self, look: &Look<'_>) -> Option<Candidate> {
+        let page = look.page;
+        let raw = kernel::is_raw(look.readers.modes);
+        let strong = shape_of(&page.asking()) == Shape::Strong;
+        let listens = is_listener(&page.above(page.end(), LAST_ROWS));
+        if listens && shape_of(&page.lead) != Shape::Strong && !page.view.alternate {
+            return None;
+        }
+        let busy = self.kernel.busy();
+        if !strong && busy == Some(true) {
+            return None;
+        }
+        let mut line = read_line(page, look.readers, false);
+        if line.source == Source::Line && raw && look.paints() {
+            line = menu_line(page, look.readers).unwrap_or(line);
+        }
+        let sure = strong || (raw && page.view.alternate) || busy == Some(false);
+        let ready = look.still + if sure { READ_MS } else { READ_SILENT_MS };
+        let why = format!("{} sits in a read of the terminal", look.who());
+        Some(self.of_line(line, if strong { 97 } else { 88 }, look.still, ready, why))
+    }
+
+    /// Something on the screen turns while it is read: who has sat in the read all the while, behind a prompt,
+    /// waits nevertheless.
+    fn by_read_while_it_moves(&self, look: &Look<'_>, now: TimestampMs) -> Option<Candidate> {
+        let reader = look.reader.filter(|reader| reader.how == ReaderHow::Read)?;
+        let sits = self.kernel.at_ms? - self.kernel.sits_since(reader.pid)?;
+        let counts = !self.profile.full_screen
+            && shape_of(&look.page.lead) == Shape::Strong
+            && look.page.view.cursor_visible
+            && sits >= READ_MOVING_MS
+            && self.cells.steady_for() >= READ_MOVING_MS;
+        let hidden = kernel::hides(look.readers.modes);
+        let why = format!("{} sits in a read of the terminal while something turns", look.who());
+        counts.then(|| {
+            self.of_line(read_line(look.page, look.readers, hidden), 85, self.cells.steady_ms, now, why)
+        })
+    }
+
+    /// It polls: also those do that only listen. So more must speak for it.
+    fn by_poll(&self, look: &Look<'_>, now: TimestampMs) -> Option<Candidate> {
+        if self.at_work(now) {
+            return None;
+        }
+        let page = look.page;
+        let (line, confidence, ms, what) = self.polled(look, is_clockwork(&page.view.lines))?;
+        let ms = if self.terminal.noticed(look.still) { NOTICED_MS } else { ms };
+        let why = format!("{} waits for the terminal among other things, {what}", look.who());
+        Some(self.of_line(line, confidence, look.still, look.still + ms, why))
+    }
+
+    fn polled(&self, look: &Look<'_>, clockwork: bool) -> Option<(Line, u8, i64, &'static str)> {
+        let page = look.page;
+        if look.paints()
+            && let Some(line) = menu_line(page, look.readers)
+        {
+            return Some((line, 90, POLL_MS, "at a menu"));
+        }
+        let line = read_line(page, look.readers, false);
+        if line.source == Source::Program && kernel::is_raw(look.readers.modes) {
+            return Some((line, 92, POLL_MS, "as editors and pagers do"));
+        }
+        if page.view.alternate {
+            let ms = if clockwork { POLL_CLOCKWORK_MS } else { POLL_WEAK_MS };
+            return Some((line, 70, ms, "and its screen is still"));
+        }
+        if !page.view.cursor_visible {
+            return painted_line(page, look.readers)
+                .map(|line| (line, 85, POLL_MS, "at a prompt that it paints"));
+        }
+        match shape_of(&page.lead) {
+            Shape::Strong if clockwork && !page.at_end() => {
+                Some((line, 70, POLL_CLOCKWORK_MS, "behind a prompt"))
+            }
+            Shape::Strong => Some((line, 90, POLL_MS, "behind what looks like a prompt")),
+            Shape::Weak => Some((line, 70, POLL_WEAK_MS, "behind text that stands before the cursor")),
+            Shape::Empty | Shape::Progress => None,
+        }
+    }
+
+    /// A terminal inside, also while the screen outside moves.
+    pub(super) fn by_nested(&self, page: &Page, now: TimestampMs) -> Option<Candidate> {
+        let (reader, since) = self.kernel.nested()?;
+        let still = self.cells.still_since();
+        let why = format!("{} sits in a read of a terminal inside", reader.name);
+        let password = kernel::hides(reader.modes);
+        let names = [reader.name.clone()];
+        let settled = self.kernel.seen_since(still).is_some();
+        if settled && !self.profile.full_screen && page.view.cursor_visible && !page.view.alternate {
+            let line =
+                read_line(page, Readers { names: &names, modes: reader.modes, pid: reader.pid }, password);
+            let ready = still.max(since) + if password { PASSWORD_MS } else { READ_MS };
+            return Some(self.of_line(line, 95, still, ready, why));
+        }
+        let row = nested_row(page);
+        let silent = row.is_none() && !password;
+        let ready_ms = since + if silent { NESTED_SILENT_MS } else { NESTED_MS };
+        // It is looked at once a second: what counts is the last look, not the time since.
+        let seen = self.kernel.at_ms.unwrap_or(now);
+        let ready_ms = if seen >= ready_ms { ready_ms } else { ready_ms.max(now + 1) };
+        let text = row.unwrap_or_default();
+        let mut options = letters(&text, true);
+        let asked = Asked { page, text: &text, options: &options, names: &names, modes: None };
+        let kind = if password { PromptKind::Password } else { kind_of(&asked) };
+        if self.profile.full_screen || password {
+            // What is typed goes to the program outside: it knows what to do with keys, we do not.
+            options.clear();
+        }
+        let place = if text.is_empty() { Place::Whole } else { Place::Row { text: text.clone() } };
+        let made = Made {
+            kind,
+            layer: Layer::Kernel,
+            confidence: if silent { 70 } else { 92 },
+            hash: fingerprint([text.as_str(), &reader.pid.to_string()]),
+            question: text,
+            options,
+            source: Source::Nested { pid: reader.pid },
+            place,
+            since_ms: since,
+            ready_ms,
+            why,
+        };
+        Some(made.candidate())
+    }
+
+    /// What was read at the cursor; where a rule of the profile knows the prompt, with what that knows.
+    fn of_line(
+        &self,
+        line: Line,
+        confidence: u8,
+        since_ms: TimestampMs,
+        ready_ms: TimestampMs,
+        why: String,
+    ) -> Candidate {
+        if let Some((found, kind, _)) = self.prompt_found().filter(|_| line.kind != PromptKind::Password) {
+            let why = format!("{why}, and rule {:?} knows the prompt", found.rule);
+            return Self::of_found(found, kind, Layer::Kernel, ready_ms, why);
+        }
+        let Line { kind, question, options, place, hash, source } = line;
+        let layer = Layer::Kernel;
+        Made { kind, layer, confidence, hash, question, options, source, place, since_ms, ready_ms, why }
+            .candidate()
+    }
+
+    /// An editor or pager is still what it was.
+    pub(super) fn is_still(&self, kind: PromptKind, page: &Page) -> bool {
+        let (Some(last), Some(reader)) = (&self.kernel.last, self.kernel.own()) else { return false };
+        let names = names(last);
+        let modes = reader.modes.or(last.modes);
+        read_line(page, Readers { names: &names, modes, pid: reader.pid }, false).kind == kind
+    }
+}
+
+/// Command names of those who read or sit in the foreground.
+fn names(evidence: &KernelEvidence) -> Vec<String> {
+    let readers = evidence.readers.iter().map(|reader| &reader.name);
+    readers.chain(&evidence.foreground).cloned().collect()
+}
