@@ -21,8 +21,8 @@ use crate::api::TermSize;
 use crate::monitor::KernelEvidence;
 use crate::session::evidence::{Drained, Watched};
 use crate::session::os::{
-    Limits, ProcFs, Process, Processes as _, Spawn, SpawnError, Spawner, Streams, open_pty,
-    resize, signal_exactly, unix_ms,
+    Limits, ProcFs, Process, Processes as _, Spawn, SpawnError, Spawner, Streams, open_pty, resize,
+    signal_exactly, unix_ms,
 };
 
 /// Output is taken in pieces of this size.

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 
 use cis_core::api::TermSize;
 use cis_core::monitor::recording::Header;
-use cis_core::session::recorder::{Recorder, adopt_orphans, Scenario, Scenarios, Start, play};
+use cis_core::session::recorder::{Recorder, Scenario, Scenarios, Start, adopt_orphans, play};
 
 use super::{create, failed, unix_ms};
 use crate::error::{CliError, Exit};
