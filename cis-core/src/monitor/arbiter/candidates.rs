@@ -30,7 +30,7 @@ pub(super) enum Source {
     Menu,
     /// The text before the cursor.
     Line,
-    /// An editor or a pager: it is the same one, whatever it shows.
+    /// An editor: it is the same one, whatever it shows.
     Program,
     /// A terminal inside.
     Nested { pid: u32 },
@@ -52,6 +52,13 @@ pub(super) struct Candidate {
     pub(super) ready_ms: TimestampMs,
     /// In one sentence.
     pub(super) why: String,
+}
+
+impl Candidate {
+    /// The lowest decides: the most trusted layer, and rest only where nothing else is.
+    pub(super) fn rank(&self) -> (bool, Layer) {
+        (self.verdict.kind == PromptKind::Idle, self.verdict.layer)
+    }
 }
 
 /// What a candidate is made of.
@@ -151,6 +158,10 @@ impl Arbiter {
             Reported::Idle => (PromptKind::Idle, REPORT_IDLE_MS),
             Reported::Working => return None,
         };
+        let later = |since: TimestampMs| since > report.at_ms;
+        if matches!(&self.found, Some((found, since)) if found.says == Says::Working && later(*since)) {
+            return None;
+        }
         if let Some((found, rule_kind, since)) = self.prompt_found()
             && (rule_kind == PromptKind::Idle) == (kind == PromptKind::Idle)
         {

@@ -50,8 +50,8 @@ pub(super) fn read_line(page: &Page, readers: Readers<'_>, hidden: bool) -> Line
     if matches!(kind, PromptKind::Editor | PromptKind::Pager | PromptKind::Idle | PromptKind::Password) {
         options.clear();
     }
-    if matches!(kind, PromptKind::Editor | PromptKind::Pager) {
-        // The same one, wherever in its text it is.
+    if kind == PromptKind::Editor {
+        // The same one, wherever in its text somebody is. A page of a pager is a prompt of its own.
         let hash = fingerprint([kind.as_str(), &readers.pid.to_string()]);
         return Line { kind, question: text, options, place: Place::Whole, hash, source: Source::Program };
     }

@@ -40,7 +40,7 @@ use crate::ids::TimestampMs;
 /// A prompt must be gone for so long before it is over, ms: programs paint theirs anew.
 const HOLD_MS: i64 = 400;
 /// A prompt that an earlier life knew must show itself again within so long, ms.
-const SEED_MS: i64 = 5000;
+const SEED_MS: i64 = 8000;
 /// An agent that was never seen at work counts as done when it has been at its prompt for so long, ms.
 const DONE_UNSEEN_MS: i64 = 20_000;
 
@@ -72,6 +72,10 @@ pub struct Arbiter {
     worked: bool,
     done: bool,
     changes: Vec<Change>,
+    /// Something came that may change what follows.
+    stale: bool,
+    /// Time alone changes it then.
+    next_ms: Option<TimestampMs>,
 }
 
 /// The prompt that the session waits at.
@@ -107,12 +111,15 @@ impl Arbiter {
             worked: false,
             done: false,
             changes: Vec::new(),
+            stale: true,
+            next_ms: None,
         }
     }
 
     /// The program said something to its terminal beside text.
     pub fn signal(&mut self, signal: &Signal, now: TimestampMs) {
         if self.terminal.signal(signal, &self.profile, now) {
+            self.stale = true;
             self.schedule.hurry();
         }
         if self.terminal.works() {
@@ -126,6 +133,8 @@ impl Arbiter {
         if bytes == 0 {
             return;
         }
+        // More of it only puts off what time would bring.
+        self.stale |= self.cells.dirty_ms.is_none();
         self.cells.output(bytes, now);
         if let Some(standing) = self.standing.as_mut().filter(|standing| standing.typed_ms.is_some()) {
             standing.answered_bytes = standing.answered_bytes.saturating_add(bytes);
@@ -134,6 +143,7 @@ impl Arbiter {
 
     /// Somebody typed, by whatever way.
     pub fn typed(&mut self, now: TimestampMs) {
+        self.stale = true;
         self.schedule.typed(now);
         if let Some((_, since)) = &mut self.found {
             *since = now;
@@ -146,6 +156,7 @@ impl Arbiter {
 
     /// The screen, as wanted.
     pub fn screen(&mut self, view: ScreenView, now: TimestampMs) {
+        self.stale = true;
         self.cells.screen(view, now);
         self.schedule.screen_came();
         let Some(page) = &self.cells.page else { return };
@@ -167,6 +178,7 @@ impl Arbiter {
 
     /// The kernel's evidence, as wanted.
     pub fn kernel(&mut self, evidence: &KernelEvidence, now: TimestampMs) {
+        self.stale = true;
         self.kernel.take(evidence, now);
         self.schedule.kernel_came();
         self.judge(now);
@@ -225,19 +237,34 @@ impl Arbiter {
         self.done = false;
     }
 
-    /// Draws what follows. Gives when the next candidate will have lasted long enough.
+    /// Draws what follows, where anything came or is due. Gives when time alone will change it.
     fn judge(&mut self, now: TimestampMs) -> Option<TimestampMs> {
+        if self.stale || self.next_ms.is_some_and(|next| next <= now) {
+            self.stale = false;
+            self.next_ms = self.draw(now);
+        }
+        self.next_ms
+    }
+
+    fn draw(&mut self, now: TimestampMs) -> Option<TimestampMs> {
         let all = self.candidates(now);
         let pending = all.iter().map(|one| one.ready_ms).filter(|at| *at > now).min();
-        let ready = all.into_iter().filter(|one| one.ready_ms <= now).min_by_key(|one| one.verdict.layer);
-        let held = self.still_stands(ready.as_ref(), now);
-        match (held, ready) {
+        let ready = all.into_iter().filter(|one| one.ready_ms <= now).min_by_key(Candidate::rank);
+        let seed = self.seeded.as_ref().map(|_| (self.started_ms + SEED_MS).max(now + 1));
+        let earliest = |a: Option<TimestampMs>, b: Option<TimestampMs>| a.into_iter().chain(b).min();
+        match (self.still_stands(ready.as_ref(), now), ready) {
             (Held::Stands, _) => {}
-            (Held::No, Some(candidate)) => self.raise(candidate, now),
-            (Held::No, None) => self.settle_seed(now),
-            (Held::Fading(until), None) if until > now => {
-                return Some(pending.map_or(until, |at| at.min(until)));
+            (Held::No, Some(candidate)) => {
+                self.raise(candidate, now);
+                // At its prompt, and not known to be done yet.
+                let unsure = self.standing.is_none() && !self.done;
+                return earliest(pending, unsure.then_some(now + 1000));
             }
+            (Held::No, None) => {
+                self.settle_seed(now);
+                return earliest(pending, seed.filter(|_| self.seeded.is_some()));
+            }
+            (Held::Fading(until), None) if until > now => return earliest(pending, Some(until)),
             (Held::Fading(_), next) => {
                 self.over();
                 if let Some(candidate) = next {

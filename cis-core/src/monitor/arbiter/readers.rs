@@ -156,10 +156,11 @@ impl Arbiter {
             return Some((line, 90, POLL_MS, "at a menu"));
         }
         let line = read_line(page, look.readers, false);
-        if line.source == Source::Program && kernel::is_raw(look.readers.modes) {
+        if matches!(line.kind, PromptKind::Editor | PromptKind::Pager) && kernel::is_raw(look.readers.modes) {
             return Some((line, 92, POLL_MS, "as editors and pagers do"));
         }
-        if page.view.alternate {
+        let asks = page.view.cursor_visible && page.at_end() && shape_of(&page.lead) == Shape::Strong;
+        if page.view.alternate && !asks {
             let ms = if clockwork { POLL_CLOCKWORK_MS } else { POLL_WEAK_MS };
             return Some((line, 70, ms, "and its screen is still"));
         }
@@ -241,7 +242,7 @@ impl Arbiter {
             .candidate()
     }
 
-    /// An editor or pager is still what it was.
+    /// An editor is still what it was.
     pub(super) fn is_still(&self, kind: PromptKind, page: &Page) -> bool {
         let (Some(last), Some(reader)) = (&self.kernel.last, self.kernel.own()) else { return false };
         let names = names(last);

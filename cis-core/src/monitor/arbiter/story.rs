@@ -100,19 +100,19 @@ impl Story {
         self
     }
 
-    pub(super) fn signal(&mut self, signal: Signal) -> &mut Self {
-        self.arbiter.signal(&signal, self.now);
+    pub(super) fn signal(&mut self, signal: &Signal) -> &mut Self {
+        self.arbiter.signal(signal, self.now);
         self.serve();
         self
     }
 
     pub(super) fn title(&mut self, text: &str) -> &mut Self {
-        self.signal(Signal::Title { text: text.to_owned() })
+        self.signal(&Signal::Title { text: text.to_owned() })
     }
 
     pub(super) fn status(&mut self, state: &str, kind: Option<&str>) -> &mut Self {
         let kind = kind.map(str::to_owned);
-        self.signal(Signal::Status { state: state.to_owned(), app: None, kind, message: None })
+        self.signal(&Signal::Status { state: state.to_owned(), app: None, kind, message: None })
     }
 
     pub(super) fn typed(&mut self) -> &mut Self {

@@ -123,6 +123,10 @@ impl Rule {
         if self.options != Options::None && options.is_none() {
             return None;
         }
+        if matches!(self.says, Says::Working | Says::Waits(PromptKind::Idle)) {
+            // Nothing is asked.
+            return Some(self.found(String::new(), fingerprint([self.name.as_str()]), Vec::new()));
+        }
         let (options, first) = options.unwrap_or((Vec::new(), rows.len()));
         let asks = match &self.question {
             Some(sign) => rows.iter().rposition(|row| sign.found(row)),
@@ -132,14 +136,11 @@ impl Rule {
         let hash = self.hash(context.as_deref().unwrap_or_default(), &options);
         let question =
             asks.map_or_else(String::new, |row| worded(rows[row], context.as_deref().unwrap_or_default()));
-        Some(Found {
-            rule: self.name.clone(),
-            says: self.says,
-            hold_ms: self.hold_ms,
-            hash,
-            question,
-            options,
-        })
+        Some(self.found(question, hash, options))
+    }
+
+    fn found(&self, question: String, hash: String, options: Vec<PromptOption>) -> Found {
+        Found { rule: self.name.clone(), says: self.says, hold_ms: self.hold_ms, hash, question, options }
     }
 
     fn rows(&self, page: &Page) -> (usize, usize) {
@@ -199,7 +200,7 @@ fn context(rows: &[&str], asks: usize, options: usize) -> Vec<String> {
     let mut from = asks;
     while from > 0 && asks - from < CONTEXT_ROWS_MAX {
         let (above, before) = (rows[from - 1], from.checked_sub(2).map(|row| rows[row]));
-        let edge = is_rule(above) && above.contains(['╭', '┌', '╔', '─', '━', '▔']);
+        let edge = is_rule(above) && above.trim_start().starts_with(['╭', '┌', '╔', '─', '━', '▔']);
         let blank = unboxed(above).is_empty() && before.is_none_or(|row| unboxed(row).is_empty());
         if edge || blank {
             break;

@@ -74,13 +74,14 @@ static PERMITS: LazyLock<Regex> = LazyLock::new(|| {
     pattern(concat!(
         r"(?i)\b(proceed|continue|overwrite|replace|remove|delete|erase|wipe|unlink|destroy|drop|install|uninstall|upgrade|update|allow|approve|permit|accept|agree",
         r"|execute|run|apply|perform|commit|push|discard|reset|format|write|modify|kill|stop|restart|reboot|shut ?down|abort|quit|exit|leave|purge|prune|clean|download|fetch|send|submit",
-        r"|are you sure|sure|is th(is|at) ok(ay)?|ok\?|confirm|really|reopen|move|override|create|make|save|deploy|release|publish|merge|revert|undo|terminate|clear|truncate|grant|do you want to|shall i|should i|may i|can i|go ahead|okay to",
-        r"|weiter|fortfahren|löschen|überschreiben|ersetzen|entfernen|wirklich|continuer|supprimer|écraser|remplacer|voulez|eliminar|sobrescribir|desea|続行|上書き|削除|继续|продолжить|удалить)\b",
+        r"|are you sure|sure|is th(is|at) ok(ay)?|ok\?|confirm|really|reopen|move|override|create|make|deploy|release|publish|merge|revert|undo|terminate|clear|truncate|grant|do you want to|shall i|should i|may i|can i|go ahead|okay to",
+        r"|weiter|fortfahren|löschen|überschreiben|ersetzen|entfernen|wirklich|installieren|continuer|supprimer|écraser|remplacer|voulez|eliminar|sobrescribir|desea|borrar|continuare|продолжить|удалить|перезаписать)\b",
+        r"|続行|上書き|削除|実行|继续|覆盖|删除|繼續|계속|삭제",
     ))
 });
 static PREFERS: LazyLock<Regex> = LazyLock::new(|| {
     pattern(
-        r"(?i)^\W*(would you like|do you (like|have|use|prefer)|use |enable |include |add |is the information|is this (information )?correct|does |did |have you|has |was |were |is your|are you (a|the|using|new))|see what's new",
+        r"(?i)^\W*(would you like|do you (like|have|use|prefer)|save |use |enable |include |add |is the information|is this (information )?correct|does |did |have you|has |was |were |is your|are you (a|the|using|new))|see what's new",
     )
 });
 static ONWARD: LazyLock<Regex> =

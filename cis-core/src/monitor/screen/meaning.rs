@@ -18,7 +18,7 @@ static RULES: LazyLock<Vec<(Regex, Meaning)>> = LazyLock::new(|| {
         (r"^(always|a\b.*always|permanently)", Meaning::AllowAlways),
         (r"^all\b", Meaning::AllowSession),
         (r"^(yes|y|ja|oui|allow|approve|accept|trust|run|ok,? run|proceed|confirm|overwrite|install|apply|delete|remove)\b", Meaning::AllowOnce),
-        (r"^(continue|skip|next|ok|okay|close|default|enter|keep|done|later|got it|not now)\b", Meaning::Continue),
+        (r"^(continue|skip|next|ok|okay|close|default|keep|done|later|got it|not now)\b", Meaning::Continue),
     ]
     .map(|(words, meaning)| (pattern(words), meaning))
     .into()
@@ -56,6 +56,7 @@ mod tests {
             ("No, and tell it what to do differently", Some(DenyAndSay)),
             ("Continue without trusting", Some(Continue)),
             ("Back", Some(Cancel)),
+            ("Enter a custom value", None),
             ("Red", None),
             ("Nothing of these", None),
         ];

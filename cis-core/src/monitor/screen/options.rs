@@ -139,6 +139,7 @@ pub(in crate::monitor) fn letters(line: &str, enter: bool) -> Vec<PromptOption> 
         let label = match id.as_str() {
             "y" => "yes",
             "n" => "no",
+            "j" => "ja",
             "a" => "all",
             "q" => "quit",
             "?" => "help",

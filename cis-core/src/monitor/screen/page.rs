@@ -109,7 +109,14 @@ impl Page {
                     .rev()
                     .any(|row| self.is_line(row, above, lead) && self.wraps(row, lowest))
             }
-            Place::Row { text } => self.view.lines.iter().any(|line| unboxed(line).starts_with(text)),
+            Place::Row { text } => {
+                let rows = || self.view.lines.iter().map(|line| unboxed(line)).enumerate();
+                let place = rows().rfind(|(_, row)| row.starts_with(text.as_str()));
+                // What asks further down is the next question.
+                let asks =
+                    |row: &str| row.ends_with([':', '?', '：', '？']) && !row.starts_with(text.as_str());
+                place.is_some_and(|(at, _)| !rows().skip(at + 1).any(|(_, row)| asks(row)))
+            }
             Place::Rule | Place::Whole => true,
         }
     }

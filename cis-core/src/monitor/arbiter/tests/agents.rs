@@ -137,9 +137,9 @@ fn a_blinking_title_is_no_output() {
 #[test]
 fn a_shell_with_marks_is_idle_at_once() {
     let mut story = Story::plain();
-    story.shows("$ ").signal(Signal::Shell { mark: 'B', code: None }).pass(400);
+    story.shows("$ ").signal(&Signal::Shell { mark: 'B', code: None }).pass(400);
     assert!(story.take().contains("blocked 1 idle by terminal"));
-    story.typed().shows("$ make\n").signal(Signal::Shell { mark: 'C', code: None }).pass(500);
+    story.typed().shows("$ make\n").signal(&Signal::Shell { mark: 'C', code: None }).pass(500);
     assert!(story.take().contains("over 1"));
 }
 
@@ -148,8 +148,8 @@ fn bells_and_notifications_alone_say_nothing() {
     let mut story = Story::agent("claude");
     story
         .shows("some text")
-        .signal(Signal::Bell)
-        .signal(Signal::Notification { text: "Look!".to_owned() })
+        .signal(&Signal::Bell)
+        .signal(&Signal::Notification { text: "Look!".to_owned() })
         .pass(60_000);
     assert_eq!(story.take(), "");
 }

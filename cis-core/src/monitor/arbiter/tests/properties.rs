@@ -66,7 +66,7 @@ fn play(story: &mut Story, act: &Act) {
         Act::Typed => drop(story.typed()),
         Act::Title(text) => drop(story.title(text)),
         Act::Status(state) => drop(story.status(state, Some("permission"))),
-        Act::Mark(mark) => drop(story.signal(Signal::Shell { mark: *mark, code: None })),
+        Act::Mark(mark) => drop(story.signal(&Signal::Shell { mark: *mark, code: None })),
         Act::Pass(ms) => drop(story.pass(*ms)),
     }
 }
