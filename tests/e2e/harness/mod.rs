@@ -8,7 +8,7 @@ mod terminal;
 mod wait;
 
 pub use cis::{Cis, ulid_in};
-pub use output::Running;
+pub use output::{Output, Running};
 pub use processes::{is_alive, kill_9, signal};
 pub use terminal::Terminal;
 pub use wait::{Seeded, eventually, eventually_within, is_root, pause};

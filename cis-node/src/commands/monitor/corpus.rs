@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use cis_core::monitor::measure::{Class, Interval, Part, Rate, Totals, episodes, judge, part_of, percentile};
 use cis_core::session::recorder::{baselines, replay};
@@ -65,25 +66,81 @@ struct Counted {
     detectors: BTreeMap<String, Totals>,
 }
 
-pub(super) fn run(context: &Context, directory: &Path, profile: Option<&str>) -> Result<Exit, CliError> {
+/// A recording with what every detector says of it.
+struct Heard {
+    program: String,
+    stretches: Vec<Episode>,
+    said: Vec<(&'static str, Vec<Span>)>,
+}
+
+fn hear(file: &Path, profile: Option<&str>) -> Result<Heard, CliError> {
+    let recording = files::read(file)?;
+    let ours = replay(&recording, files::profile(&recording, profile)?).spans;
+    let mut said = vec![(OURS, ours)];
+    said.extend(baselines(&recording));
+    let stretches = episodes(&recording);
+    Ok(Heard { program: recording.header.program.unwrap_or_default(), stretches, said })
+}
+
+/// All of them, on as many processors as there are; in the order of the files.
+fn hear_all(files: &[PathBuf], profile: Option<&str>) -> Result<Vec<Heard>, CliError> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut heard = Vec::new();
+        while let Some((at, file)) =
+            Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|at| Some((at, files.get(at)?)))
+        {
+            heard.push((at, hear(file, profile)));
+        }
+        heard
+    };
+    let mut all: Vec<(usize, Result<Heard, CliError>)> = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        // A worker that failed has said why; its files are missing, which is an error below.
+        workers.into_iter().filter_map(|worker| worker.join().ok()).flatten().collect()
+    });
+    if all.len() != files.len() {
+        return Err(CliError::unavailable("a recording could not be replayed; test the files one by one"));
+    }
+    all.sort_by_key(|(at, _)| *at);
+    all.into_iter().map(|(_, heard)| heard).collect()
+}
+
+/// The part of a program, and its name in tables.
+fn part(program: &str) -> &'static str {
+    match part_of(program) {
+        Part::Rules => "rules",
+        Part::Measured => "measured",
+    }
+}
+
+/// Whether a file belongs to this part: its folder is called after its program.
+fn belongs(file: &Path, wanted: Option<&str>) -> bool {
+    let program = file.parent().and_then(Path::file_name).and_then(|name| name.to_str()).unwrap_or_default();
+    wanted.is_none_or(|wanted| wanted == part(program))
+}
+
+pub(super) fn run(
+    context: &Context,
+    directory: &Path,
+    only: Option<&str>,
+    profile: Option<&str>,
+) -> Result<Exit, CliError> {
+    let mut files = files::below(directory)?;
+    files.retain(|file| belongs(file, only));
+    if files.is_empty() {
+        return Err(CliError::bad_input(format!("{} holds no recording", directory.display()))
+            .hint("recordings lie in DIR/PROGRAM/SCENARIO.cast"));
+    }
     let mut parts: BTreeMap<&'static str, Counted> = BTreeMap::new();
-    for file in files::below(directory)? {
-        let recording = files::read(&file)?;
-        let program = recording.header.program.clone().unwrap_or_default();
-        let stretches = episodes(&recording);
-        let ours = replay(&recording, files::profile(&recording, profile)?).spans;
-        let mut said = vec![(OURS, ours)];
-        said.extend(baselines(&recording));
-        let part = match part_of(&program) {
-            Part::Rules => "rules",
-            Part::Measured => "measured",
-        };
-        for part in [part, "all"] {
+    for one in hear_all(&files, profile)? {
+        for part in [part(&one.program), "all"] {
             let counted = parts.entry(part).or_default();
-            counted.programs.insert(program.clone());
-            for (detector, spans) in &said {
+            counted.programs.insert(one.program.clone());
+            for (detector, spans) in &one.said {
                 let totals = counted.detectors.entry((*detector).to_owned()).or_default();
-                totals.add(&judge(&stretches, spans));
+                totals.add(&judge(&one.stretches, spans));
             }
         }
     }

@@ -38,11 +38,14 @@ pub(crate) struct Args {
     /// Count over all recordings below a directory instead, with what simple rules would say
     #[arg(long, value_name = "DIR", conflicts_with = "files")]
     corpus: Option<PathBuf>,
+    /// Of the corpus only the part that rules are written by, or the one that is only measured
+    #[arg(long, value_name = "PART", requires = "corpus", value_parser = ["rules", "measured"])]
+    part: Option<String>,
 }
 
 pub(crate) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
     if let Some(directory) = &args.corpus {
-        return corpus::run(context, directory, args.profile.as_deref());
+        return corpus::run(context, directory, args.part.as_deref(), args.profile.as_deref());
     }
     let items: Result<Vec<Tested>, CliError> =
         args.files.iter().map(|file| test(file, args.profile.as_deref())).collect();
