@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    answer, completions, config, dag, doctor, group, inbox, init, man, node, session, session_host, status,
-    store, task,
+    answer, completions, config, dag, doctor, group, inbox, init, man, monitor, node, session, session_host,
+    status, store, task,
 };
 
 /// How commands end, for their help.
@@ -69,6 +69,9 @@ pub(crate) enum Command {
     /// The database of the node and its files: check, clean, back up
     #[command(subcommand)]
     Store(store::Command),
+    /// Recordings of terminals, and what the monitor makes of them
+    #[command(subcommand)]
+    Monitor(monitor::Command),
     /// Concurrency groups: how many tasks of a kind may work at a time
     #[command(subcommand)]
     Group(group::Command),

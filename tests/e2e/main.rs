@@ -35,6 +35,8 @@ mod json;
 mod leftovers;
 mod limits;
 mod logs;
+mod monitor_corpus;
+mod monitor_record;
 mod node;
 mod permissions;
 mod requests;

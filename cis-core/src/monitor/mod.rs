@@ -7,7 +7,9 @@
 mod arbiter;
 mod clean;
 mod evidence;
+pub mod measure;
 mod profile;
+pub mod recording;
 mod screen;
 mod tap;
 mod verdict;

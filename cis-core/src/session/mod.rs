@@ -11,6 +11,7 @@ pub mod log;
 mod os;
 pub mod protocol;
 pub mod quick;
+pub mod recorder;
 pub mod screen;
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ mod wait;
 pub use agents::{Installed, installed};
 pub use cis::{Cis, ulid_in};
 pub use model::{Model, Reply, Turn};
-pub use output::Running;
+pub use output::{Output, Running};
 pub use processes::{is_alive, kill_9, signal};
 pub use terminal::Terminal;
 pub use wait::{Seeded, eventually, eventually_within, is_root, pause};

@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 mod ci;
+mod corpus;
 mod deny;
 mod docs;
 mod fuzz;
@@ -26,6 +27,9 @@ cargo xtask COMMAND
                the generated reference is up to date
   reference [--update]
                the pages of docs/reference that are made from the code; --update writes them
+  corpus record [PROGRAM | PROGRAM/SCENARIO ...]
+               plays the scenarios of the monitor's corpus and keeps their recordings
+               (docs/guide/corpus.md)
   fuzz [SECONDS]
                every fuzzer for so long (60 s)
   bench [PART …] [--update]
@@ -45,6 +49,7 @@ pub(crate) fn dispatch(arguments: &[String]) -> Outcome {
         Some("deny") => deny::deny(),
         Some("docs") => docs::docs(),
         Some("reference") => crate::reference::reference(rest),
+        Some("corpus") => corpus::corpus(rest),
         Some("fuzz") => fuzz::fuzz(rest),
         Some("bench") => crate::bench::bench(rest),
         Some("ci") => ci::ci(),

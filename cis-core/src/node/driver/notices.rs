@@ -44,6 +44,8 @@ impl Driver {
         let argv = match spec.program {
             Program::Argv(argv) => argv,
             Program::Script { shell, text } => vec![shell, "-c".to_owned(), text],
+            // The reader takes commands and scripts only.
+            Program::Agent { .. } => return Err("it names an agent, not a command".to_owned()),
         };
         Ok(Some(OwnCommand { argv, env, cwd: spec.cwd }))
     }

@@ -1,0 +1,25 @@
+//! `cis monitor`: recordings of terminals, and what the monitor makes of them. Without a node.
+
+mod corpus;
+mod files;
+mod record;
+mod test;
+
+use clap::Subcommand;
+
+use crate::context::Context;
+use crate::error::{CliError, Exit};
+
+/// What can be done with the monitor.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Record(record::Args),
+    Test(test::Args),
+}
+
+pub(crate) fn run(context: &Context, command: &Command) -> Result<Exit, CliError> {
+    match command {
+        Command::Record(args) => record::run(context, args),
+        Command::Test(args) => test::run(context, args),
+    }
+}
