@@ -57,7 +57,8 @@ impl Begin {
     /// Goes on with a task that a human approved.
     pub(super) fn approved(run: &Run, index: u32, coming: usize) -> Self {
         let spec = run.spec(index);
-        expand(run, spec, &Known::of(run, spec, template::decision_outputs(spec)), coming).unwrap_or_else(|error| failed(error.to_string()))
+        expand(run, spec, &Known::of(run, spec, template::decision_outputs(spec)), coming)
+            .unwrap_or_else(|error| failed(error.to_string()))
     }
 }
 

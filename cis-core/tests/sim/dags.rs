@@ -89,7 +89,11 @@ pub(crate) fn task(rng: &mut Rng, id: TaskId, needs: Vec<TaskId>) -> Task {
         approval: rng.percent(8).then_some(approval),
         on_blocked: rng.percent(45).then(|| Box::new(on_blocked(rng))),
         account: rng.percent(25).then(|| (*rng.pick(&ACCOUNTS).unwrap()).to_owned()),
-        outputs: if rng.percent(15) { BTreeMap::from([("pid".into(), ValueType::Integer)]) } else { BTreeMap::new() },
+        outputs: if rng.percent(15) {
+            BTreeMap::from([("pid".into(), ValueType::Integer)])
+        } else {
+            BTreeMap::new()
+        },
         artifacts: if rng.percent(8) { vec!["out".into()] } else { Vec::new() },
         ..Task::new(id, Action::Command(vec!["true".into()]))
     }

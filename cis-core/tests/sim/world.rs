@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use cis_core::api::{FromWorker, Refusal};
 use cis_core::dag::Dag;
-use cis_core::event::{AttemptOutcome, EventBody, EventDraft, ExecutionMode, FailureCause, LostBy, PromptRecord, RunCreated};
+use cis_core::event::{
+    AttemptOutcome, EventBody, EventDraft, ExecutionMode, FailureCause, LostBy, PromptRecord, RunCreated,
+};
 use cis_core::ids::{AttemptId, BlobId, InboxId, NodeDid, RunId, SessionId, TimestampMs};
 use cis_core::scheduler::{Breaker, Effect, IdSource, Input, InputKind, Machine, Rejected, Run};
 
@@ -278,7 +280,9 @@ impl World {
                     self.reference.default_given(&attempt, &item, self.now)?;
                     self.answered(attempt, session, item);
                 }
-                Effect::Escalate { session, item, .. } => self.only_once("told", session, item.to_string())?,
+                Effect::Escalate { session, item, .. } => {
+                    self.only_once("told", session, item.to_string())?
+                }
                 Effect::RunCommand { session, prompt, .. } => {
                     self.only_once("run", session, prompt.episode.to_string())?;
                 }
@@ -292,7 +296,9 @@ impl World {
     fn answered(&mut self, attempt: AttemptId, id: SessionId, item: InboxId) {
         match self.rng.weighted(&[55, 20, 25]) {
             0 => {
-                let Some(session) = self.host.sessions.get_mut(&id).filter(|s| s.is_running()) else { return };
+                let Some(session) = self.host.sessions.get_mut(&id).filter(|s| s.is_running()) else {
+                    return;
+                };
                 (session.blocked, session.ends_ms) = (false, session.ends_ms.max(self.now));
                 let episode = session.episode;
                 self.seen.push(InputKind::Unblocked { attempt, episode });

@@ -186,7 +186,11 @@ fn finished(run: DraftAction, shell: &str) -> Action {
 
 /// A list is a command, a text is a script.
 fn run(reader: &mut Reader, node: &Node<'_>) -> Option<DraftAction> {
-    if node.get_ref().is_str() { task::script(reader, "run", node) } else { task::command(reader, "run", node) }
+    if node.get_ref().is_str() {
+        task::script(reader, "run", node)
+    } else {
+        task::command(reader, "run", node)
+    }
 }
 
 fn kinds(reader: &mut Reader, node: &Node<'_>) -> Vec<PromptKind> {

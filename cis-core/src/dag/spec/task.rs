@@ -174,7 +174,8 @@ pub(super) fn command(reader: &mut Reader, key: &str, node: &Node<'_>) -> Option
         _ => None,
     };
     if let Some(span) = empty {
-        reader.wrong(Mistake::new(span, format!("`{key}` names no program")).help(format!("write {example}")));
+        reader
+            .wrong(Mistake::new(span, format!("`{key}` names no program")).help(format!("write {example}")));
     }
     Some(DraftAction::Command(argv))
 }

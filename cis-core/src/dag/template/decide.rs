@@ -93,7 +93,10 @@ pub fn spoken_outputs(task: &Task) -> Vec<(TaskId, String)> {
 /// What is wrong with the name of a log where nobody reads logs.
 pub(super) fn without_logs(reference: &Reference) -> Option<ExprError> {
     let error = too_early(reference).filter(|_| matches!(reference.name, Name::Tail(_)))?;
-    Some(ExprError { message: "logs are not read for what is said of a session that waits".to_owned(), ..error })
+    Some(ExprError {
+        message: "logs are not read for what is said of a session that waits".to_owned(),
+        ..error
+    })
 }
 
 /// What is wrong with a name that has no value yet.

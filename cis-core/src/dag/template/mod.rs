@@ -270,7 +270,10 @@ fn script(
             let name = format!("CIS_V{}", variables.len() + 1);
             let value = value(text, found, task, values, &place)?;
             let limit = MAX_ARGUMENT_BYTES - name.len() - 1;
-            env.insert(name.clone(), bounded(value, limit, || format!("the value of {source} in {}", place()))?);
+            env.insert(
+                name.clone(),
+                bounded(value, limit, || format!("the value of {source} in {}", place()))?,
+            );
             variables.insert(source, name);
         }
         let name = &variables[source];

@@ -34,7 +34,8 @@ fn skip_ends_it_without_a_failure() {
 
 #[test]
 fn fail_fails_the_attempt_and_retries_apply() {
-    let retries = RetryPolicy { count: 1, jitter: false, on: vec![RetryOn::Blocked], ..RetryPolicy::default() };
+    let retries =
+        RetryPolicy { count: 1, jitter: false, on: vec![RetryOn::Blocked], ..RetryPolicy::default() };
     let mut bench = Bench::started(vec![Task { retries, ..asks(on(BlockedAction::Fail)) }]);
     bench.blocks_as("a", 1, PromptKind::Permission);
     assert_eq!(
@@ -52,7 +53,8 @@ fn fail_fails_the_attempt_and_retries_apply() {
 
 #[test]
 fn a_rate_limit_is_retried_by_its_name() {
-    let retries = RetryPolicy { count: 9, jitter: false, on: vec![RetryOn::RateLimit], ..RetryPolicy::default() };
+    let retries =
+        RetryPolicy { count: 9, jitter: false, on: vec![RetryOn::RateLimit], ..RetryPolicy::default() };
     let kinds = vec![PromptKind::RateLimit, PromptKind::Question];
     let rule = OnBlocked { kinds, ..on(BlockedAction::Fail) };
     let mut bench = Bench::started(vec![Task { retries, ..asks(rule) }]);
@@ -69,10 +71,7 @@ fn people_come_before_the_file() {
     bench.blocks("a", 1);
     let attempt = bench.attempt("a");
     assert_eq!(bench.does(InputKind::KillTask { attempt, grace_ms: None })[0], "status a=running(killed)");
-    assert_eq!(
-        bench.ends("a", AttemptOutcome::Cancelled)[0],
-        "result a#1 cancelled: cancelled(killed)"
-    );
+    assert_eq!(bench.ends("a", AttemptOutcome::Cancelled)[0], "result a#1 cancelled: cancelled(killed)");
 
     let mut bench = Bench::started(vec![retried(3, "b"), asks(on(BlockedAction::Skip))]);
     bench.blocks("a", 1);
@@ -126,10 +125,7 @@ fn a_deadline_without_a_default_fails_it() {
     assert!(bench.ticks_after(59_999).is_empty());
     assert_eq!(
         bench.ticks_after(1),
-        [
-            "status a=running(nobody answered within 1m 00s (trust: “Run it?”))",
-            "> cancel a#1 f1 5000"
-        ]
+        ["status a=running(nobody answered within 1m 00s (trust: “Run it?”))", "> cancel a#1 f1 5000"]
     );
     assert_eq!(bench.machine.poll_timeout(), None);
     assert_eq!(

@@ -44,10 +44,7 @@ fn what_it_declares_must_be_there() {
 
     let mut bench = Bench::started(vec![declared()]);
     bench.does(hand_in(&bench, "a"));
-    assert_eq!(
-        bench.ends_with("a", AttemptOutcome::Cancelled, "n")[0],
-        "result a#1 succeeded: succeeded"
-    );
+    assert_eq!(bench.ends_with("a", AttemptOutcome::Cancelled, "n")[0], "result a#1 succeeded: succeeded");
 
     let mut bench = Bench::started(vec![task("a")]);
     bench.does(hand_in(&bench, "a"));

@@ -107,7 +107,9 @@ fn an_account_that_fails_again_and_again_is_left_alone_for_a_while() {
 
 #[test]
 fn one_that_tries_and_ends_without_a_word_lets_the_next_one_try() {
-    for (outcome, next) in [(exit(1), "status d=queued(account acme until +1000)"), (exit(0), "assigned d#1 f1")] {
+    for (outcome, next) in
+        [(exit(1), "status d=queued(account acme until +1000)"), (exit(0), "assigned d#1 f1")]
+    {
         let mut bench = Bench::new(100);
         bench.machine.configure_breaker(Breaker { failures: 1, open_ms: 500 });
         bench.submit(1, dag(vec![agent("a"), agent("b"), agent("c"), agent("d")]), 1);

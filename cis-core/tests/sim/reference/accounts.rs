@@ -42,7 +42,8 @@ impl RefAccounts {
 
     pub(super) fn starts(&mut self, name: Option<&String>, attempt: AttemptId, now: TimestampMs) -> Check {
         ensure(self.is_free(name, now), || format!("{attempt} starts, but {name:?} is logged out"))?;
-        if let Some(account) = name.and_then(|name| self.0.get_mut(name)).filter(|a| a.quiet_until.is_some()) {
+        if let Some(account) = name.and_then(|name| self.0.get_mut(name)).filter(|a| a.quiet_until.is_some())
+        {
             (account.trial, account.quiet_until) = (Some(attempt), Some(now + QUIET_MS));
         }
         Ok(())

@@ -34,7 +34,9 @@ pub(super) enum RefStop {
     Wanted,
     Skip,
     Fail(PromptKind),
-    LoggedOut { retryable: bool },
+    LoggedOut {
+        retryable: bool,
+    },
     HandedIn,
 }
 
@@ -77,9 +79,14 @@ impl RefLive {
 
     pub(super) fn escalates(&mut self, spec: &Task, item: &InboxId, now: TimestampMs) -> Check {
         let (prompt, rule) = self.waits(spec).ok_or("told of, but it does not wait")?;
-        let after = rule.escalate_after_ms.or((!rule.notify.is_empty()).then_some(0)).ok_or("nobody is to be told")?;
+        let after = rule
+            .escalate_after_ms
+            .or((!rule.notify.is_empty()).then_some(0))
+            .ok_or("nobody is to be told")?;
         let due = now - prompt.since_ms >= i64::try_from(after).unwrap();
-        ensure(due && !prompt.escalated && prompt.item == *item, || format!("told too early or twice: {prompt:?}"))?;
+        ensure(due && !prompt.escalated && prompt.item == *item, || {
+            format!("told too early or twice: {prompt:?}")
+        })?;
         self.prompt.as_mut().unwrap().escalated = true;
         Ok(())
     }
