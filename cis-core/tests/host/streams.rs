@@ -248,7 +248,7 @@ fn a_frozen_tree_does_nothing_until_it_is_thawed() {
     control.start(&start);
     let ticks = || std::fs::read_to_string(host.path("ticks")).unwrap_or_default();
     until("both tick", || ticks().contains("child") && ticks().contains("own"));
-    let frozen_ticks = |control: &mut crate::support::Peer| {
+    let frozen_ticks = |control: &mut Peer| {
         // A probe is answered after the freeze is done.
         control.send(&ToHost::Probe { session: start.session });
         control.expect("evidence", |message| matches!(message, FromHost::Probed { .. }).then_some(()));

@@ -9,7 +9,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use super::session::{Env, Session, Watch};
+use super::env::Env;
+use super::session::{Session, Watch};
 use crate::event::SCREEN_CHARS_MAX;
 use crate::ids::{SessionId, TimestampMs};
 use crate::monitor::{

@@ -1,6 +1,7 @@
 //! The hub's task: the one loop that reads the host, takes commands and keeps time.
 
 mod commands;
+mod messages;
 mod resting;
 
 use std::collections::BTreeMap;
@@ -14,15 +15,16 @@ use tokio::net::UnixStream;
 use tokio::select;
 use tokio::sync::{mpsc, oneshot};
 
+use super::env::Env;
 use super::monitored::{Clock, Wakes, Watcher};
-use super::session::{Env, Session, Watch};
+use super::session::{Session, Watch};
 use super::wire::{self, Filled, Wire};
 use super::{Command, Ended, HubError, Limits};
 use crate::api::InputReceipt;
 use crate::event::ExitStatus;
 use crate::ids::{HostInstance, InputId, SessionId};
 use crate::session::frames::Frame;
-use crate::session::protocol::{Exit, FromHost, ToHost};
+use crate::session::protocol::{Exit, ToHost};
 
 /// Output is taken in pieces of this size; between them others get their turn.
 const PIECE_BYTES: usize = 16 << 10;
@@ -257,97 +259,6 @@ impl Task {
                 session.output(offset, piece, &mut self.env);
             }
             offset += piece.len() as u64;
-        }
-    }
-
-    fn message(&mut self, message: FromHost) {
-        match message {
-            FromHost::Written { session, input, output_bytes } => {
-                let receipt = InputReceipt { output_offset: output_bytes };
-                if let Some(known) = self.sessions.get_mut(&session)
-                    && known.answer_taken(input, &Ok(receipt.clone()), &mut self.env)
-                {
-                    return;
-                }
-                for reply in self.inputs.remove(&(session, input)).into_iter().flatten() {
-                    let _ = reply.send(Ok(receipt.clone()));
-                }
-            }
-            FromHost::Exited { session: id, exit } => {
-                self.fail_inputs(id);
-                if let Some(session) = self.sessions.get_mut(&id) {
-                    session.end(ended(&exit));
-                    if session.closing.is_some() {
-                        self.forget(id);
-                    }
-                }
-            }
-            FromHost::Gap { session, from, to } => {
-                if let Some(session) = self.sessions.get_mut(&session) {
-                    session.gap(from, to, &mut self.env);
-                }
-            }
-            FromHost::Probed { session, evidence } => {
-                if let Some(session) = self.sessions.get_mut(&session) {
-                    session.probed(evidence.output_bytes, &mut self.env);
-                    session.evidence(evidence, &mut self.env);
-                }
-            }
-            FromHost::InputMoved { session, input, output_bytes } => {
-                if let Some(session) = self.sessions.get_mut(&session) {
-                    session.answer_moved(input, output_bytes, &mut self.env);
-                }
-            }
-            FromHost::NoSuchSession { session } => self.no_such_session(session),
-            FromHost::InputRefused { session: id, input: Some(input), waiting_bytes } => {
-                let detail = format!("{waiting_bytes} bytes wait that its program does not read");
-                let refused = HubError::InputRefused { id, detail };
-                if let Some(session) = self.sessions.get_mut(&id) {
-                    session.answer_taken(input, &Err(refused.clone()), &mut self.env);
-                }
-                for reply in self.inputs.remove(&(id, input)).into_iter().flatten() {
-                    let _ = reply.send(Err(refused.clone()));
-                }
-            }
-            FromHost::Refused { detail } => self.broken(detail),
-            // What is typed at a terminal is lost when nobody reads it, as at every terminal.
-            FromHost::InputRefused { input: None, .. }
-            | FromHost::Welcome { .. }
-            | FromHost::Started { .. }
-            | FromHost::StartFailed { .. }
-            | FromHost::LogTrouble { .. }
-            | FromHost::Expiring { .. } => {}
-        }
-    }
-
-    /// It ended, or is forgotten, or takes no input. The host tells the end of a session that it
-    /// streams; where nothing has come of this one, it was the watch that failed.
-    fn no_such_session(&mut self, id: SessionId) {
-        self.fail_inputs(id);
-        let Some(session) = self.sessions.get_mut(&id) else { return };
-        match session.watch {
-            Watch::Probing => session.probed(u64::MAX, &mut self.env),
-            Watch::On if !session.is_confirmed() => self.expect_end(id),
-            Watch::On | Watch::Off => {}
-        }
-    }
-
-    /// Ends a session after a while if the host does not say more about it.
-    fn expect_end(&mut self, id: SessionId) {
-        if !self.endings.iter().any(|(_, ending)| *ending == id) {
-            self.endings.push((Instant::now() + self.env.limits.last_output, id));
-        }
-    }
-
-    fn fail_inputs(&mut self, id: SessionId) {
-        let first = (id, InputId(ulid::Ulid(0)));
-        let last = (id, InputId(ulid::Ulid(u128::MAX)));
-        let keys: Vec<_> = self.inputs.range(first..=last).map(|(key, _)| *key).collect();
-        for reply in keys.iter().filter_map(|key| self.inputs.remove(key)).flatten() {
-            let _ = reply.send(Err(HubError::NoSuchSession { id }));
-        }
-        if let Some(session) = self.sessions.get_mut(&id) {
-            session.fail_answers(&HubError::NoSuchSession { id });
         }
     }
 

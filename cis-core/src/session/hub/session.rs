@@ -6,12 +6,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use tokio::sync::mpsc;
-
-use super::monitored::{Clock, Monitored, Sighting, Wakes};
+use super::env::Env;
+use super::monitored::Monitored;
 use super::saved;
 use super::viewer::Viewer;
-use super::{AttachOutput, Command, Ended, HubError, Limits, SessionInfo, wire};
+use super::{AttachOutput, Ended, HubError, SessionInfo, wire};
 use crate::api::{Attach, AttachControl, AttachNotice, TermSize};
 use crate::ids::SessionId;
 use crate::policy::redact::Redactor;
@@ -21,31 +20,6 @@ use crate::session::screen::{self, Screen};
 /// With so much on its way to the host, answers of models are dropped, bytes: a program that asks and
 /// does not read cannot fill memory.
 const REPLIES_OUT_MAX: usize = 1 << 20;
-
-/// What a session needs of the hub.
-#[derive(Debug)]
-pub(super) struct Env {
-    /// To the host.
-    pub(super) out: Vec<u8>,
-    pub(super) limits: Limits,
-    pub(super) own: mpsc::WeakUnboundedSender<Command>,
-    /// Sessions with viewers that need a picture.
-    pub(super) dirty: Vec<SessionId>,
-    /// A model is there that is not saved and dropped yet.
-    pub(super) models: bool,
-    pub(super) clock: Clock,
-    /// Sessions that the monitor is to look at in this turn.
-    pub(super) judge: Vec<SessionId>,
-    pub(super) wakes: Wakes,
-    /// Found, and not told yet.
-    pub(super) sightings: Vec<Sighting>,
-}
-
-impl Env {
-    pub(super) fn say(&mut self, message: &ToHost) {
-        wire::put_message(&mut self.out, message);
-    }
-}
 
 /// How far it is with the host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -10,7 +10,7 @@ use crate::ids::{InputId, SessionId, TimestampMs};
 use crate::monitor::ScreenView;
 use crate::session::frames;
 use crate::session::hub::HubError;
-use crate::session::hub::session::Env;
+use crate::session::hub::env::Env;
 use crate::session::protocol::{ToHost, frame};
 
 /// A screen that changes all the time for so long cannot be answered, ms.

@@ -3,8 +3,9 @@
 use std::time::{Duration, Instant};
 
 use super::super::Command;
+use super::super::env::Env;
 use super::super::saved::{self, Saved};
-use super::{Env, Session};
+use super::Session;
 
 impl Session {
     /// When its model is to be dropped, if nothing happens until then.
