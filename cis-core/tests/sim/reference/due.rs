@@ -86,7 +86,9 @@ impl RefRun {
                 let parent = self.task(&of(list)).unwrap();
                 let count = parent.items?;
                 let over = self.items(&parent.spec.id, count).all(|item| item.state.counts_as_success());
-                over.then_some(count > 1)
+                // Where none of them left the output, there is no list of it.
+                let left = self.items(&parent.spec.id, count).any(|item| item.pid.is_some());
+                (over && left).then_some(count > 1)
             }
             number => self.number(&of(number)).map(|pid| pid % 2 == 0),
         }
