@@ -138,17 +138,18 @@ escalate_after = "100ms"
 "#,
     );
     let told = || cis.read("told");
-    let has = |start: &str| {
-        eventually(start, || told().lines().find(|line| line.starts_with(start)).map(str::to_owned))
+    let has = |event: &str, rest: &str| {
+        let fits = |line: &&str| line.starts_with(event) && line.contains(rest);
+        eventually(&format!("{event} {rest}"), || told().lines().find(fits).map(str::to_owned))
     };
-    let asked = has("asked question talk  none {");
+    let asked = has("asked question", " talk  none {");
     let document: serde_json::Value = serde_json::from_str(&asked[asked.find('{').unwrap()..]).unwrap();
     assert_eq!((&document["question"], &document["event"]), (&"Which?".into(), &"asked".into()));
     assert_eq!(document["options"][0]["label"], "a");
-    has("approval approval gate  none {");
-    has("blocked question prompt  none {");
-    has("escalated question prompt @ops none {");
-    assert!(has("said notice talk  none {").contains("the disk is full"));
+    has("approval approval", " gate  none {");
+    has("blocked ", " prompt  none {");
+    has("escalated ", " prompt @ops none {");
+    assert!(has("said notice", " talk  none {").contains("the disk is full"));
     assert!(!told().contains("not of interest"));
     eventually("the file's own command", || (cis.read("own") == "own blocked prompt prompt\n").then_some(()));
     eventually("a failure is a warning", || {

@@ -19,7 +19,7 @@ use crate::{input_id, output};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  cis task request-permission \"Drop the table users?\" && psql -c 'drop table users'
+  cis task request-permission \"Drop the table users?\"
   cis task request-permission \"Push to main?\" --urgency high --timeout 1h")]
 pub(crate) struct Permission {
     #[command(flatten)]
@@ -33,7 +33,7 @@ pub(crate) struct Permission {
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  cis task review \"The migration is in db/0042.sql\" || exit 1")]
+  cis task review \"The migration is in db/0042.sql\"")]
 pub(crate) struct Review {
     #[command(flatten)]
     how: How,

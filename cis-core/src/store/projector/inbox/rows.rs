@@ -1,0 +1,169 @@
+//! Single rows: an item as it begins, what changes of it, messages of threads.
+
+use rusqlite::{Connection, params};
+
+use super::{Open, Place};
+use crate::event::{AnswerRecord, AskRecord, PromptKind, PromptOption, SaidRecord, Urgency};
+use crate::ids::{InboxId, InputId, RunId, SessionId, TaskId};
+use crate::store::error::RowError;
+use crate::store::reader::{maybe_ulid, task};
+
+/// An item as it begins.
+pub(super) struct Row<'a> {
+    pub(super) id: &'a InboxId,
+    pub(super) task: Option<&'a TaskId>,
+    pub(super) session: Option<SessionId>,
+    pub(super) kind: PromptKind,
+    pub(super) question: &'a str,
+    pub(super) options: &'a [PromptOption],
+    pub(super) confidence: u8,
+    pub(super) layer: Option<&'a str>,
+    pub(super) episode: Option<u32>,
+    pub(super) hash: &'a str,
+    pub(super) screen: &'a str,
+    pub(super) ask: Option<&'a AskRecord>,
+    pub(super) until_ms: Option<i64>,
+}
+
+impl Row<'_> {
+    pub(super) fn insert(&self, conn: &Connection, at: Place) -> Result<(), RowError> {
+        conn.prepare_cached(
+            "INSERT INTO inbox (key, id, run, task, session, kind, question, options, since_ms, confidence,
+                layer, episode, hash, screen, ask, ask_type, urgency, thread, waits, until_ms)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)
+             ON CONFLICT DO NOTHING",
+        )?
+        .execute(params![
+            // Several approvals may be asked for by one event.
+            key(conn, at)?,
+            self.id.0,
+            at.run.map(|run| run.0.to_bytes()),
+            self.task.map(TaskId::as_str),
+            self.session.map(|session| session.0.to_bytes()),
+            self.kind.as_str(),
+            self.question,
+            serde_json::to_string(self.options)?,
+            at.at_ms,
+            self.confidence,
+            self.layer,
+            self.episode,
+            self.hash,
+            self.screen,
+            self.ask.map(|ask| ask.ask.0.to_bytes()),
+            self.ask.map(|ask| ask.ask_type.as_str()),
+            self.ask.map_or(Urgency::default(), |ask| ask.urgency).as_str(),
+            self.ask.map(|ask| &ask.thread.0),
+            self.ask.is_none_or(|ask| ask.waits),
+            self.until_ms,
+        ])?;
+        Ok(())
+    }
+}
+
+/// The next key: in the order of events, and of those in one event in theirs.
+fn key(conn: &Connection, at: Place) -> Result<i64, RowError> {
+    let first = i64::try_from(at.offset).unwrap_or(i64::MAX >> KEY_BITS) << KEY_BITS;
+    let newest: Option<i64> =
+        conn.prepare_cached("SELECT max(key) FROM inbox")?.query_row((), |row| row.get(0))?;
+    Ok(newest.map_or(first, |newest| first.max(newest + 1)))
+}
+
+/// Items of one event have keys of their own below its offset.
+const KEY_BITS: u32 = 20;
+
+pub(super) fn load(conn: &Connection) -> Result<Open, RowError> {
+    let mut open = Open::default();
+    let mut read = conn.prepare_cached("SELECT session, run, task FROM inbox WHERE closed_ms IS NULL")?;
+    let mut rows = read.query(())?;
+    while let Some(row) = rows.next()? {
+        match (maybe_ulid(row, 0)?, maybe_ulid(row, 1)?) {
+            (Some(session), _) => drop(open.sessions.insert(SessionId(session))),
+            (None, Some(run)) => drop(open.approvals.insert((RunId(run), task(row, 2)?))),
+            (None, None) => {}
+        }
+    }
+    Ok(open)
+}
+
+/// A prompt on a screen is over, however that came.
+pub(super) fn recovered(
+    conn: &Connection,
+    at: Place,
+    session: SessionId,
+    episode: u32,
+) -> Result<(), RowError> {
+    conn.prepare_cached(
+        "UPDATE inbox SET closed_ms = ?3, closed = iif(answer IS NULL, 'recovered', 'answered')
+         WHERE session = ?1 AND episode = ?2 AND ask IS NULL AND closed_ms IS NULL",
+    )?
+    .execute(params![session.0.to_bytes(), episode, at.at_ms])?;
+    Ok(())
+}
+
+/// An answer that did not arrive is none.
+pub(super) fn void(
+    conn: &Connection,
+    session: SessionId,
+    item: &InboxId,
+    input: InputId,
+) -> Result<(), RowError> {
+    conn.prepare_cached(
+        "UPDATE inbox SET answered_ms = NULL, answer = NULL, input = NULL
+         WHERE session = ?1 AND id = ?2 AND input = ?3",
+    )?
+    .execute(params![session.0.to_bytes(), item.0, input.0.to_bytes()])?;
+    Ok(())
+}
+
+pub(super) fn told(
+    conn: &Connection,
+    at: Place,
+    session: SessionId,
+    said: &SaidRecord,
+) -> Result<(), RowError> {
+    conn.prepare_cached(
+        "INSERT INTO session_said (session, kind, text, percent, at_ms) VALUES (?1, ?2, ?3, ?4, ?5)
+         ON CONFLICT DO UPDATE SET kind = excluded.kind, text = excluded.text, at_ms = excluded.at_ms,
+            percent = coalesce(excluded.percent, percent)",
+    )?
+    .execute(params![session.0.to_bytes(), said.kind.as_str(), said.text, said.percent, at.at_ms])?;
+    match &said.thread {
+        Some(thread) => message(conn, at, thread, &session.to_string(), said.kind.as_str(), &said.text, None),
+        None => Ok(()),
+    }
+}
+
+pub(super) fn message(
+    conn: &Connection,
+    at: Place,
+    thread: &InboxId,
+    by: &str,
+    what: &str,
+    text: &str,
+    item: Option<&InboxId>,
+) -> Result<(), RowError> {
+    conn.prepare_cached(
+        "INSERT INTO thread_messages (key, thread, at_ms, by, what, text, item)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO NOTHING",
+    )?
+    .execute(params![
+        i64::try_from(at.offset).unwrap_or(i64::MAX),
+        thread.0,
+        at.at_ms,
+        by,
+        what,
+        text,
+        item.map(|item| &item.0)
+    ])?;
+    Ok(())
+}
+
+pub(super) fn decision(option: &str, by: &str, reason: Option<String>) -> AnswerRecord {
+    AnswerRecord {
+        option: Some(option.to_owned()),
+        text: option.to_owned(),
+        reason,
+        by: by.to_owned(),
+        bytes: 0,
+    }
+}
