@@ -1,14 +1,27 @@
 //! Real agents against a model server of ours: they start, stop at their own prompts, are answered by what an
 //! option means, and leave what they said.
 
+use std::time::Duration;
+
 use serde_json::Value;
 
-use crate::harness::{Cis, Model, Reply, eventually};
+use crate::harness::{Cis, Model, Reply, eventually_within};
+
+/// A full-screen agent takes seconds to start on a quiet machine.
+const AGENTS_TAKE: Duration = Duration::from_secs(120);
+
+/// A run of an agent comes to its end.
+#[track_caller]
+fn wait_end(cis: &Cis, run: &str, state: &str) {
+    eventually_within(AGENTS_TAKE, &format!("run {run} is {state}: {}", cis.show(run)), || {
+        (cis.show(run)["run"]["state"] == state).then_some(())
+    });
+}
 
 /// The open item of a task.
 #[track_caller]
 fn waiting(cis: &Cis, task: &str) -> Value {
-    eventually(&format!("task {task} waits in the inbox"), || {
+    eventually_within(AGENTS_TAKE, &format!("task {task} waits in the inbox"), || {
         let inbox = cis.json(&["inbox"]);
         inbox["items"].as_array()?.iter().find(|item| item["task"] == task).cloned()
     })
@@ -39,7 +52,7 @@ fn agents_llm_asks_is_allowed_by_meaning_and_its_answer_reaches_the_next_task() 
     assert!(meanings(&item).contains(&"allow_once") && meanings(&item).contains(&"deny"), "{item}");
     assert!(!cis.work().join("made").exists(), "nothing runs before it is allowed");
     cis.ok(["answer", item["id"].as_str().unwrap(), "allow_once"]);
-    cis.wait_run(&run, "succeeded");
+    wait_end(&cis, &run, "succeeded");
     assert!(cis.work().join("made").exists());
     assert!(cis.read("got").contains("The tool said of-the-command."), "{}", cis.read("got"));
     assert_eq!(model.turns()[0].user, "--make; it $(id)", "the prompt came as it was written");
@@ -64,7 +77,7 @@ fn agents_llm_runs_the_example_and_is_refused_where_it_is_denied() {
     );
     let item = waiting(&cis, "work");
     cis.ok(["answer", item["id"].as_str().unwrap(), "deny"]);
-    cis.wait_run(&run, "succeeded");
+    wait_end(&cis, &run, "succeeded");
     assert!(!cis.work().join("denied").exists());
 }
 
@@ -88,7 +101,7 @@ fn agents_gemini_is_allowed_by_meaning_hands_in_and_leaves_no_process() {
     }
     assert!(!cis.work().join("made").exists(), "nothing runs before it is allowed");
     cis.ok(["answer", item["id"].as_str().unwrap(), "allow_once"]);
-    cis.wait_run(&run, "succeeded");
+    wait_end(&cis, &run, "succeeded");
     assert!(cis.work().join("made").exists());
     assert_eq!(cis.read("got"), "All is made as you said.");
     let left: Vec<String> = cis.processes().into_iter().map(|process| process.command).collect();
@@ -108,7 +121,7 @@ fn agents_gemini_whose_own_shell_asks_is_found_while_its_screen_spins() {
     );
     let item = waiting(&cis, "work");
     cis.ok(["answer", item["id"].as_str().unwrap(), "allow_once"]);
-    let nested = eventually("the shell in it is found", || {
+    let nested = eventually_within(AGENTS_TAKE, "the shell in it is found", || {
         let inbox = cis.json(&["inbox"]);
         inbox["items"]
             .as_array()?
@@ -119,7 +132,7 @@ fn agents_gemini_whose_own_shell_asks_is_found_while_its_screen_spins() {
     assert_eq!(nested["kind"], "question", "{nested}");
     assert_eq!(nested["layer"], "kernel", "the kernel shows it, whatever the screen does: {nested}");
     cis.ok(["dag", "cancel", &run]);
-    cis.wait_run(&run, "cancelled");
+    wait_end(&cis, &run, "cancelled");
 }
 
 /// A profile whose program is a script of ours.

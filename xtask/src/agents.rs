@@ -24,8 +24,7 @@ enum From {
     Npm,
 }
 
-/// For everybody.
-const USUAL: &[Agent] = &[
+const AGENTS: &[Agent] = &[
     Agent {
         name: "llm",
         packages: &["llm==0.36"],
@@ -43,19 +42,9 @@ const USUAL: &[Agent] = &[
     },
 ];
 
-/// For the tests that are too long for everybody.
-const HEAVY: &[Agent] = &[Agent {
-    name: "codex",
-    packages: &["node@22.23.3", "@openai/codex@0.169.0"],
-    from: From::Npm,
-    binary: "node_modules/.bin/codex",
-    takes: "500 MB, 40 s",
-}];
-
-/// Installs what is missing; with `heavy`, also what only the heavy tests start.
-pub(crate) fn ensure(heavy: bool) -> Outcome {
-    let all = USUAL.iter().chain(HEAVY.iter().filter(|_| heavy));
-    for agent in all {
+/// Installs what is missing.
+pub(crate) fn ensure() -> Outcome {
+    for agent in AGENTS {
         let folder = target_dir()?.join("agents").join(agent.name);
         agent
             .ensure(&folder)
@@ -89,7 +78,8 @@ impl Agent {
         let folder = folder.display().to_string();
         ensure_debian("python3", "python3")?;
         if !works(program("python3", &["-c", "import ensurepip"])) {
-            ensure_debian("no-such-command", "python3-venv")?;
+            // No command of its own tells that the package is there.
+            ensure_debian("python3-venv", "python3-venv")?;
         }
         run(program("python3", &["-m", "venv", &folder]))?;
         let pip = format!("{folder}/bin/pip");

@@ -101,5 +101,20 @@ fn mistakes_are_told_with_what_was_meant() {
          [g]\ncommand = [\"x\"]\nprompt_args = [\"{prompt}\", \"{prompt}\"]\nidle = \"stop\"\n",
     )
     .unwrap_err();
-    insta::assert_snapshot!(wrong.join("\n"), @"");
+    let wrong = wrong.join("\n");
+    for said in [
+        "unknown key `comand` in agent `a`: did you mean `command`?",
+        "agent `a` has no command",
+        "there is no agent `gemni`: did you mean \"gemini\"?",
+        "agent `c` extends itself by way of",
+        "`command` must be an array of strings",
+        "`type` is not a prompt",
+        "`command` names no program",
+        "`exit` is at most 8 texts",
+        "`CIS_X` cannot be the name of a variable",
+        "`prompt_args` has more than one {prompt}",
+        "`stop` is not a idle",
+    ] {
+        assert!(wrong.contains(said), "{said} in:\n{wrong}");
+    }
 }

@@ -10,7 +10,6 @@ use super::{Cis, Model};
 pub enum Installed {
     Llm,
     Gemini,
-    Codex,
 }
 
 /// Where it is; panics with what to do where it is not.
@@ -19,14 +18,13 @@ pub fn installed(agent: Installed) -> PathBuf {
     let (name, program) = match agent {
         Installed::Llm => ("llm", "bin/llm"),
         Installed::Gemini => ("gemini", "node_modules/.bin/gemini"),
-        Installed::Codex => ("codex", "node_modules/.bin/codex"),
     };
     // The tested binary is TARGET/PROFILE/cis.
     let target = Path::new(env!("CARGO_BIN_EXE_cis")).ancestors().nth(2).unwrap();
     let path = target.join("agents").join(name).join(program);
     assert!(
         path.exists(),
-        "{} is not there: `cargo xtask agents --all` installs the agents of the tests",
+        "{} is not there: `cargo xtask agents` installs the agents of the tests",
         path.display()
     );
     path

@@ -33,10 +33,6 @@ pub enum Reply {
     Text(String),
     /// Run this with the agent's tool for commands.
     Run(String),
-    /// The provider fails with this status.
-    Fail(u16),
-    /// Nothing, until the test lets it go on ([`Model::release`]); then these words.
-    Held(String),
 }
 
 type Script = dyn Fn(&Turn) -> Reply + Send + Sync;
@@ -46,7 +42,6 @@ struct Shared {
     stopping: AtomicBool,
     open: Mutex<Vec<TcpStream>>,
     turns: Mutex<Vec<Turn>>,
-    held: (Mutex<bool>, std::sync::Condvar),
 }
 
 /// The server. Dropping it ends it.
@@ -66,7 +61,6 @@ impl Model {
             stopping: AtomicBool::new(false),
             open: Mutex::default(),
             turns: Mutex::default(),
-            held: Default::default(),
         });
         let accepting = {
             let shared = Arc::clone(&shared);
@@ -84,18 +78,11 @@ impl Model {
     pub fn turns(&self) -> Vec<Turn> {
         self.shared.turns.lock().unwrap().clone()
     }
-
-    /// Lets [`Reply::Held`] go on, now and later.
-    pub fn release(&self) {
-        *self.shared.held.0.lock().unwrap() = true;
-        self.shared.held.1.notify_all();
-    }
 }
 
 impl Drop for Model {
     fn drop(&mut self) {
         self.shared.stopping.store(true, Ordering::SeqCst);
-        self.release();
         // The accept below waits for a connection; this is one.
         let _ = TcpStream::connect(self.address);
         for stream in self.shared.open.lock().unwrap().drain(..) {
@@ -128,37 +115,23 @@ fn serve(stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
     let mut reader = std::io::BufReader::new(stream.try_clone()?);
     while let Some(request) = Request::read(&mut reader)? {
         let Some(dialect) = dialects::of(&request) else {
-            respond(&stream, 200, &dialects::other(&request))?;
+            respond(&stream, &dialects::other(&request))?;
             continue;
         };
         let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
         let turn = (dialect.turn)(&body);
         // Side questions (who speaks next, which model fits) are no part of the conversation.
         if !dialect.streams(&request, &body) && !dialect.converses_whole {
-            respond(&stream, 200, &dialects::aside(&body))?;
+            respond(&stream, &dialects::aside(&body))?;
             continue;
         }
         shared.turns.lock().unwrap().push(turn.clone());
-        let reply = match (shared.script)(&turn) {
-            Reply::Fail(status) => {
-                let error = serde_json::json!({ "error": { "code": status, "message": "scripted failure", "status": "INTERNAL", "type": "server_error" } });
-                respond(&stream, status, &error)?;
-                continue;
-            }
-            Reply::Held(text) => {
-                let mut free = shared.held.0.lock().unwrap();
-                while !*free {
-                    free = shared.held.1.wait(free).unwrap();
-                }
-                Reply::Text(text)
-            }
-            reply => reply,
-        };
+        let reply = (shared.script)(&turn);
         if dialect.streams(&request, &body) {
             let events = (dialect.stream)(&reply, &turn);
             return respond_stream(&stream, &events);
         }
-        respond(&stream, 200, &(dialect.whole)(&reply, &turn))?;
+        respond(&stream, &(dialect.whole)(&reply, &turn))?;
     }
     Ok(())
 }

@@ -18,9 +18,7 @@ cargo xtask COMMAND
   test [ARGS]  build, then run every test (installs cargo-nextest where it is missing);
                ARGS go to `cargo nextest run`
   test-all     the same with the heavy tests: long simulations, soak, many random kills
-  agents [--all]
-               the agents that tests start, into the target directory (test does it by itself);
-               --all: also those of the heavy tests
+  agents       the agents that tests start, into the target directory (test does it by itself)
   lint         rustfmt, clippy, the line between pure and io, who may import whom
   deny         licences, sources, banned and unused dependencies
   docs         the code's documentation without warnings, links of the written one, and whether
@@ -44,7 +42,7 @@ pub(crate) fn dispatch(arguments: &[String]) -> Outcome {
     match arguments.first().map(String::as_str) {
         Some("test") => test::test(rest),
         Some("test-all") => test::test_all(rest),
-        Some("agents") => crate::agents::ensure(rest.iter().any(|argument| argument == "--all")),
+        Some("agents") => crate::agents::ensure(),
         Some("lint") => lint::lint(),
         Some("deny") => deny::deny(),
         Some("docs") => docs::docs(),

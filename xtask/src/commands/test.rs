@@ -6,14 +6,14 @@ use crate::tools::NEXTEST;
 
 /// The tests that everybody runs.
 pub(crate) fn test(extra: &[String]) -> Outcome {
-    prepare(false)?;
+    prepare()?;
     run(nextest(extra))?;
     run(doc_tests())
 }
 
 /// The same, and gives back nextest's summary, also when a test failed.
 pub(crate) fn test_with_summary() -> (Outcome, Vec<String>) {
-    if let Err(e) = prepare(false) {
+    if let Err(e) = prepare() {
         return (Err(e), Vec::new());
     }
     let (outcome, summary) = run_keeping(nextest(&[]), |line| line.trim_start().starts_with("Summary"));
@@ -22,7 +22,7 @@ pub(crate) fn test_with_summary() -> (Outcome, Vec<String>) {
 
 /// All tests, the heavy ones (marked `#[ignore]`) too, with more cases for the generated ones.
 pub(crate) fn test_all(extra: &[String]) -> Outcome {
-    prepare(true)?;
+    prepare()?;
     let mut command = nextest(&[]);
     command.args(["--run-ignored", "all", "--profile", "heavy"]).args(extra);
     command.env("PROPTEST_CASES", "4096").env("CIS_SIM_SEEDS", "3000");
@@ -30,9 +30,9 @@ pub(crate) fn test_all(extra: &[String]) -> Outcome {
     run(doc_tests())
 }
 
-fn prepare(heavy: bool) -> Outcome {
+fn prepare() -> Outcome {
     NEXTEST.ensure()?;
-    crate::agents::ensure(heavy)?;
+    crate::agents::ensure()?;
     // Tests on the real binary start it by its path; a build that fails is said before any test.
     run(cargo(&["build", "--workspace", "--locked"]))
 }

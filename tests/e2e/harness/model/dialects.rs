@@ -1,4 +1,4 @@
-//! How clients talk to models: OpenAI's chat completions and responses, Google's generateContent.
+//! How clients talk to models: OpenAI's chat completions, Google's generateContent.
 
 use serde_json::{Value, json};
 
@@ -33,14 +33,6 @@ const CHAT: Dialect = Dialect {
     wants_stream: |_, body| body["stream"] == true,
 };
 
-const RESPONSES: Dialect = Dialect {
-    turn: responses_turn,
-    stream: responses_stream,
-    whole: |_, _| json!({}),
-    converses_whole: false,
-    wants_stream: |_, body| body["stream"] == true,
-};
-
 const GEMINI: Dialect = Dialect {
     turn: gemini_turn,
     stream: gemini_stream,
@@ -54,8 +46,6 @@ pub fn of(request: &Request) -> Option<&'static Dialect> {
     let path = request.path.as_str();
     if path.ends_with("/chat/completions") {
         Some(&CHAT)
-    } else if path.ends_with("/responses") {
-        Some(&RESPONSES)
     } else if path.contains("enerateContent") {
         Some(&GEMINI)
     } else {
@@ -114,13 +104,8 @@ fn names(list: &Value, name: impl Fn(&Value) -> &Value) -> Vec<String> {
 
 /// The tool that runs commands, and what it wants.
 fn command_tool(turn: &Turn, command: &str) -> (String, Value) {
-    let known: [(&str, fn(&str) -> Value); 4] = [
+    let known: [(&str, fn(&str) -> Value); 2] = [
         ("run_shell_command", |command| json!({ "command": command, "description": "scripted" })),
-        (
-            "exec_command",
-            |command| json!({ "cmd": command, "sandbox_permissions": "require_escalated", "justification": "scripted" }),
-        ),
-        ("shell_command", |command| json!({ "command": command })),
         ("run", |command| json!({ "command": command })),
     ];
     let found = known.iter().find(|(name, _)| turn.tools.iter().any(|tool| tool == name));
@@ -130,8 +115,8 @@ fn command_tool(turn: &Turn, command: &str) -> (String, Value) {
 
 fn words(reply: &Reply) -> String {
     match reply {
-        Reply::Text(text) | Reply::Held(text) => text.clone(),
-        Reply::Run(_) | Reply::Fail(_) => String::new(),
+        Reply::Text(text) => text.clone(),
+        Reply::Run(_) => String::new(),
     }
 }
 
@@ -184,49 +169,6 @@ fn chat_whole(reply: &Reply, turn: &Turn) -> Value {
     let choice = json!({ "index": 0, "message": message, "finish_reason": end });
     let usage = json!({ "prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2 });
     json!({ "id": "c", "object": "chat.completion", "created": 1, "model": "scripted", "choices": [choice], "usage": usage })
-}
-
-fn responses_turn(body: &Value) -> Turn {
-    let name =
-        |tool: &Value| if tool["name"].is_string() { tool["name"].clone() } else { tool["type"].clone() };
-    let tools = body["tools"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(|tool| name(tool).as_str().map(str::to_owned));
-    let mut turn = Turn { tools: tools.collect(), ..Turn::default() };
-    for item in body["input"].as_array().into_iter().flatten() {
-        if item["role"] == "user" {
-            turn.user = text_of(&item["content"]);
-            turn.results.clear();
-        } else if item["type"].as_str().is_some_and(|kind| kind.ends_with("_output")) {
-            turn.results.push(text_of(&item["output"]));
-        }
-    }
-    turn
-}
-
-fn responses_stream(reply: &Reply, turn: &Turn) -> Vec<SentEvent> {
-    let item = match reply {
-        Reply::Run(command) => {
-            let (name, arguments) = command_tool(turn, command);
-            let call = format!("call_{}", turn.results.len());
-            json!({ "type": "function_call", "id": format!("f{call}"), "call_id": call, "name": name, "arguments": arguments.to_string() })
-        }
-        _ => {
-            json!({ "type": "message", "id": "m", "role": "assistant", "content": [{ "type": "output_text", "text": words(reply) }] })
-        }
-    };
-    let event = |name: &'static str, mut data: Value| {
-        data["type"] = json!(name);
-        (Some(name), data.to_string())
-    };
-    let usage = json!({ "input_tokens": 1, "input_tokens_details": null, "output_tokens": 1, "output_tokens_details": null, "total_tokens": 2 });
-    vec![
-        event("response.created", json!({ "response": { "id": "r" } })),
-        event("response.output_item.done", json!({ "output_index": 0, "item": item })),
-        event("response.completed", json!({ "response": { "id": "r", "usage": usage } })),
-    ]
 }
 
 fn gemini_turn(body: &Value) -> Turn {

@@ -68,11 +68,11 @@ fn chunks(from: &mut impl BufRead) -> io::Result<Vec<u8>> {
 }
 
 /// A JSON document; the connection stays.
-pub fn respond(mut to: &TcpStream, status: u16, body: &Value) -> io::Result<()> {
+pub fn respond(mut to: &TcpStream, body: &Value) -> io::Result<()> {
     let body = body.to_string();
     let length = body.len();
     let head =
-        format!("HTTP/1.1 {status} x\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n");
+        format!("HTTP/1.1 200 x\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n");
     to.write_all(head.as_bytes())?;
     to.write_all(body.as_bytes())
 }
