@@ -8,6 +8,7 @@ mod cis;
 mod cold;
 mod flood;
 mod idle;
+mod monitor;
 mod peers;
 mod report;
 mod scale;
@@ -45,6 +46,7 @@ const PARTS: &[(&str, &str)] = &[
     ("sessions", "creating sessions"),
     ("idle", "1,000 sessions that wait"),
     ("flood", "much output, against tmux and script"),
+    ("monitor", "who waits for a human, in recordings of real programs"),
     ("scale", "10,000 and 100,000 tasks: processor time, memory, validation"),
 ];
 
@@ -131,6 +133,9 @@ fn measure(
         let measured = idle::measure(&cis, report);
         cis.stop()?;
         measured?;
+    }
+    if wanted.has("monitor") {
+        monitor::measure(binary, report)?;
     }
     if wanted.has("scale") {
         scale::measure(binary, scratch, report)?;
