@@ -9,6 +9,7 @@ mod cold;
 mod flood;
 mod idle;
 mod latency;
+mod monitor;
 mod peers;
 mod report;
 mod scale;
@@ -47,6 +48,7 @@ const PARTS: &[(&str, &str)] = &[
     ("idle", "1,000 sessions that wait"),
     ("latency", "prompts to the inbox, answers to the program"),
     ("flood", "much output, against tmux and script"),
+    ("monitor", "who waits for a human, in recordings of real programs"),
     ("scale", "10,000 and 100,000 tasks: processor time, memory, validation"),
 ];
 
@@ -141,6 +143,9 @@ fn measure(
         let measured = latency::measure(&cis, &home, report);
         cis.stop()?;
         measured?;
+    }
+    if wanted.has("monitor") {
+        monitor::measure(binary, report)?;
     }
     if wanted.has("scale") {
         scale::measure(binary, scratch, report)?;

@@ -5,7 +5,9 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use cis_core::monitor::measure::{Class, Interval, Part, Rate, Totals, episodes, judge, part_of, percentile};
+use cis_core::monitor::measure::{
+    Class, Episode, Interval, Part, Rate, Span, Totals, episodes, judge, part_of, percentile,
+};
 use cis_core::session::recorder::{baselines, replay};
 use serde::Serialize;
 
