@@ -36,6 +36,7 @@ fn main() {
             env_base: None,
             env: BTreeMap::from([("PATH".to_owned(), std::env::var("PATH").unwrap())]),
             umask: None,
+            stdin: None,
             line: None,
             io: Io::Pty(TermSize::default()),
             log: folder.join(format!("log-{n}")).to_str().unwrap().to_owned(),

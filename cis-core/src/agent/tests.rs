@@ -1,7 +1,7 @@
 use super::*;
 use crate::dag::spec::read::{Placed, Reader};
 use crate::dag::spec::toml_tree;
-use crate::monitor::Profile;
+
 
 /// The profiles of a configuration's `[agents.NAME]` tables, or what is wrong with them.
 fn agents(text: &str) -> Result<Agents, Vec<String>> {
