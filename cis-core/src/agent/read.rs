@@ -51,15 +51,10 @@ impl Layer {
     pub(crate) fn over(self, below: &Self) -> Self {
         let mut env = below.env.clone();
         env.extend(self.env);
-        // Arguments for a prompt belong to the program that they were written for.
-        let prompt_args = match (&self.command, self.prompt_args) {
-            (_, Some(own)) => Some(own),
-            (_, None) => below.prompt_args.clone(),
-        };
         Self {
             command: self.command.or_else(|| below.command.clone()),
             prompt: self.prompt.or(below.prompt),
-            prompt_args,
+            prompt_args: self.prompt_args.or_else(|| below.prompt_args.clone()),
             env,
             account: self.account.or_else(|| below.account.clone()),
             idle: self.idle.or(below.idle),

@@ -39,6 +39,7 @@ const AGENTS: &str = "
 # login_final = []                  # words of its login screen by which another try is of no use
 # exit = [\"/quit\", \"\\r\"]          # what is typed to end it, one after the other
 # timeout = \"4h\"                   # a task of it takes so long at most
+# screen = { markers = false }      # how its screen is read: docs/guide/monitor.md
 ";
 
 /// A file in which everything stands as it is without a file.
