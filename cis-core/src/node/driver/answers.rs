@@ -26,7 +26,7 @@ impl Driver {
     ) -> Result<Taken, Problem> {
         let made = answered(given.session, &given.item);
         match self.made_by(given.answer.input) {
-            Ok(None) => self.answer_first(given, actor, now),
+            Ok(None) => self.answer_first(&given, actor, now),
             // The same again: what it types is typed once, by its id.
             Ok(Some(known)) if known == made => Ok(Taken { by: actor.name, typed: self.typing_of(&given) }),
             Ok(Some(_)) => Err(super::requests::taken(given.answer.input)),
@@ -34,7 +34,7 @@ impl Driver {
         }
     }
 
-    fn answer_first(&mut self, given: Given, actor: Actor, now: TimestampMs) -> Result<Taken, Problem> {
+    fn answer_first(&mut self, given: &Given, actor: Actor, now: TimestampMs) -> Result<Taken, Problem> {
         let session = given.session;
         if let Some(first) = self.inbox.first(session, &given.item) {
             return Err(too_late(&given.item, first, now));
@@ -52,16 +52,16 @@ impl Driver {
                 let detail = format!("{} was withdrawn or answered a moment ago", given.item);
                 return Err(Problem::new(ProblemKind::Conflict, detail));
             };
-            self.record(&given, run, task, actor.clone(), now);
+            self.record(given, run, task, actor.clone(), now);
             self.attention.change(session).asked(ask.ask);
             None
         } else {
-            let Some(typed) = self.typing_of(&given) else {
+            let Some(typed) = self.typing_of(given) else {
                 let detail = format!("session {session} does not wait at {} any more", given.item);
                 return Err(Problem::new(ProblemKind::Conflict, detail)
                     .hint("`cis inbox` shows what it waits at now"));
             };
-            self.record(&given, run, task, actor.clone(), now);
+            self.record(given, run, task, actor.clone(), now);
             Some(typed)
         };
         self.made.insert(given.answer.input, answered(session, &given.item));
