@@ -12,7 +12,7 @@ use crate::text;
 
 impl Driver {
     /// Takes an answer; where something is to be typed for it, the caller does that with what it gets.
-    pub(super) fn answer(&mut self, given: Given, actor: Actor, reply: Reply<Taken>, now: TimestampMs) {
+    pub(super) fn answer(&mut self, given: &Given, actor: Actor, reply: Reply<Taken>, now: TimestampMs) {
         let outcome = self.answer_once(given, actor, now);
         self.confirmations.push(confirmation(reply, outcome));
     }
@@ -20,15 +20,15 @@ impl Driver {
     /// The same; what it types is to be typed once this turn is durable.
     pub(super) fn answer_once(
         &mut self,
-        given: Given,
+        given: &Given,
         actor: Actor,
         now: TimestampMs,
     ) -> Result<Taken, Problem> {
         let made = answered(given.session, &given.item);
         match self.made_by(given.answer.input) {
-            Ok(None) => self.answer_first(&given, actor, now),
+            Ok(None) => self.answer_first(given, actor, now),
             // The same again: what it types is typed once, by its id.
-            Ok(Some(known)) if known == made => Ok(Taken { by: actor.name, typed: self.typing_of(&given) }),
+            Ok(Some(known)) if known == made => Ok(Taken { by: actor.name, typed: self.typing_of(given) }),
             Ok(Some(_)) => Err(super::requests::taken(given.answer.input)),
             Err(problem) => Err(problem),
         }
