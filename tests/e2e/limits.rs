@@ -75,7 +75,7 @@ version = 1
 id = "idle"
 [[tasks]]
 id = "waits"
-script = 'read -r never'
+script = 'exec sleep 300'
 idle = "1200ms"
 [[tasks]]
 id = "works"

@@ -12,7 +12,7 @@ use crate::text;
 
 impl Driver {
     /// Takes an answer; where something is to be typed for it, the caller does that with what it gets.
-    pub(super) fn answer(&mut self, given: Given, actor: Actor, reply: Reply<Taken>, now: TimestampMs) {
+    pub(super) fn answer(&mut self, given: &Given, actor: Actor, reply: Reply<Taken>, now: TimestampMs) {
         let outcome = self.answer_once(given, actor, now);
         self.confirmations.push(confirmation(reply, outcome));
     }
@@ -20,7 +20,7 @@ impl Driver {
     /// The same; what it types is to be typed once this turn is durable.
     pub(super) fn answer_once(
         &mut self,
-        given: Given,
+        given: &Given,
         actor: Actor,
         now: TimestampMs,
     ) -> Result<Taken, Problem> {
@@ -28,13 +28,13 @@ impl Driver {
         match self.made_by(given.answer.input) {
             Ok(None) => self.answer_first(given, actor, now),
             // The same again: what it types is typed once, by its id.
-            Ok(Some(known)) if known == made => Ok(Taken { by: actor.name, typed: self.typing_of(&given) }),
+            Ok(Some(known)) if known == made => Ok(Taken { by: actor.name, typed: self.typing_of(given) }),
             Ok(Some(_)) => Err(super::requests::taken(given.answer.input)),
             Err(problem) => Err(problem),
         }
     }
 
-    fn answer_first(&mut self, given: Given, actor: Actor, now: TimestampMs) -> Result<Taken, Problem> {
+    fn answer_first(&mut self, given: &Given, actor: Actor, now: TimestampMs) -> Result<Taken, Problem> {
         let session = given.session;
         if let Some(first) = self.inbox.first(session, &given.item) {
             return Err(too_late(&given.item, first, now));
@@ -52,16 +52,16 @@ impl Driver {
                 let detail = format!("{} was withdrawn or answered a moment ago", given.item);
                 return Err(Problem::new(ProblemKind::Conflict, detail));
             };
-            self.record(&given, run, task, actor.clone(), now);
+            self.record(given, run, task, actor.clone(), now);
             self.attention.change(session).asked(ask.ask);
             None
         } else {
-            let Some(typed) = self.typing_of(&given) else {
+            let Some(typed) = self.typing_of(given) else {
                 let detail = format!("session {session} does not wait at {} any more", given.item);
                 return Err(Problem::new(ProblemKind::Conflict, detail)
                     .hint("`cis inbox` shows what it waits at now"));
             };
-            self.record(&given, run, task, actor.clone(), now);
+            self.record(given, run, task, actor.clone(), now);
             Some(typed)
         };
         self.made.insert(given.answer.input, answered(session, &given.item));

@@ -45,7 +45,7 @@ impl Driver {
         };
         let actor = Actor { kind: ActorKind::Policy, name: RULE.to_owned(), via: Via::Internal };
         // Somebody else was first, or it is over: that is no failure of the default.
-        let Ok(taken) = self.answer_once(made, actor, now) else { return };
+        let Ok(taken) = self.answer_once(&made, actor, now) else { return };
         let Some(typed) = taken.typed else { return };
         let (hub, driver) = (self.parts.hub.clone(), self.parts.handle.clone());
         self.confirmations.push(Box::new(move |durable| {

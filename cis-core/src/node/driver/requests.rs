@@ -71,7 +71,7 @@ impl Driver {
             Command::HandIn { session, result, actor, reply } => {
                 self.hand_in(session, result, actor, reply, now);
             }
-            Command::Answer { given, actor, reply } => self.answer(*given, actor, reply, now),
+            Command::Answer { given, actor, reply } => self.answer(&given, actor, reply, now),
             Command::AnswerVoid { session, item, input, detail, reply } => {
                 self.answer_void(session, item, input, detail, now);
                 self.confirmations.push(confirmation(reply, Ok(())));

@@ -59,7 +59,7 @@ pub(in crate::node) fn given(item: &InboxItem, answer: &Answer) -> Outcome<Given
         }
         AnswerWith::Text { text } if must_choose(item) => {
             let option = find(item, text)?;
-            (Some(option.id.clone()), option.label.clone(), Vec::new())
+            (Some(option.id), option.label, Vec::new())
         }
         AnswerWith::Text { text } => {
             check_words("the answer", text)?;
@@ -72,7 +72,7 @@ pub(in crate::node) fn given(item: &InboxItem, answer: &Answer) -> Outcome<Given
                 let detail = format!("what types `{}` at {} is not known", option.label, item.id);
                 return Err(bad(detail).hint("type it with --keys, as you would in the terminal"));
             }
-            (Some(option.id.clone()), option.label.clone(), option.keys.clone().into_bytes())
+            (Some(option.id), option.label, option.keys.into_bytes())
         }
     };
     Ok(Given {

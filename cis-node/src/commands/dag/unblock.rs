@@ -62,6 +62,10 @@ async fn waiting(client: &Client, session: &str) -> Result<InboxItem, CliError> 
             .hint("`cis dag logs` shows what it wrote")
             .into());
     }
+    if !known.tty && known.task.is_some() {
+        let detail = format!("session {} takes no input (tty = false)", known.id);
+        return Err(Problem::new(ProblemKind::Conflict, detail).into());
+    }
     let detail =
         format!("session {} waits for nobody, as far as is known: nothing was typed", known.id.short());
     Err(Problem::new(ProblemKind::Conflict, detail)

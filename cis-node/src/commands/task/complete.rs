@@ -20,7 +20,7 @@ const TEXT_BYTES_MAX: u64 = 1 << 20;
 Examples:
   cis task complete
   cis task complete --text \"12 of 12 tests pass\"
-  cis task complete --text - < report.md")]
+  cis task complete --text -")]
 pub(crate) struct Args {
     /// The result in words, the task's output for those that need it; `-` reads it from standard input
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
