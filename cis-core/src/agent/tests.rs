@@ -2,7 +2,6 @@ use super::*;
 use crate::dag::spec::read::{Placed, Reader};
 use crate::dag::spec::toml_tree;
 
-
 /// The profiles of a configuration's `[agents.NAME]` tables, or what is wrong with them.
 fn agents(text: &str) -> Result<Agents, Vec<String>> {
     let tree = toml_tree(text).unwrap_or_else(|_| panic!("{text}"));

@@ -389,7 +389,7 @@ impl NodeApi for Node {
         self.expose(session).await?;
         let explanation = self.hub.explain(session).await.map_err(|e| hub_problem(&e))?;
         let told = self.driver.ask(|reply| Command::Waiting { session, reply }).await?;
-        Ok(explained(session, explanation, told))
+        Ok(explained(session, explanation, told.as_deref()))
     }
 
     async fn events(

@@ -9,10 +9,10 @@ use crate::monitor::{Explanation, LayerReport};
 pub(super) fn explained(
     session: SessionId,
     mut explanation: Explanation,
-    told: Option<Box<PromptRecord>>,
+    told: Option<&PromptRecord>,
 ) -> ExplainView {
-    let item = told.as_ref().map(|prompt| prompt.item.clone());
-    match &told {
+    let item = told.map(|prompt| prompt.item.clone());
+    match told {
         Some(prompt) if prompt.layer == Layer::Asked => {
             let seen = vec![format!("it asks by itself: {}", prompt.question)];
             let report = LayerReport { layer: Layer::Asked, says: Some(prompt.kind), at_ms: None, seen };

@@ -521,10 +521,8 @@ fn cancelling(run: &mut RefRun, reason: &EndReason, now: TimestampMs) -> Check {
     });
     let swept: Vec<bool> = run.tasks.iter().map(|t| run.swept(t)).collect();
     for (task, swept) in run.tasks.iter_mut().zip(swept) {
-        if let Some(live) = &mut task.live {
-            if swept {
-                live.wanted();
-            }
+        if let Some(live) = task.live.as_mut().filter(|_| swept) {
+            live.wanted();
         }
     }
     Ok(())

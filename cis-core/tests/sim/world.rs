@@ -281,10 +281,10 @@ impl World {
                     self.answered(attempt, session, item);
                 }
                 Effect::Escalate { session, item, .. } => {
-                    self.only_once("told", session, item.to_string())?
+                    self.only_once("told", session, &item.to_string())?
                 }
                 Effect::RunCommand { session, prompt, .. } => {
-                    self.only_once("run", session, prompt.episode.to_string())?;
+                    self.only_once("run", session, &prompt.episode.to_string())?;
                 }
             }
             self.look_at_begun(Node::Up)?;
@@ -308,8 +308,8 @@ impl World {
         }
     }
 
-    fn only_once(&mut self, what: &'static str, session: SessionId, prompt: String) -> Step {
-        let first = self.once.insert((what, session, prompt.clone()));
+    fn only_once(&mut self, what: &'static str, session: SessionId, prompt: &str) -> Step {
+        let first = self.once.insert((what, session, prompt.to_owned()));
         if first { Ok(()) } else { Err(format!("{what} twice for prompt {prompt} of {session}")) }
     }
 

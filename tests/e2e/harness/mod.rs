@@ -9,9 +9,8 @@ mod processes;
 mod terminal;
 mod wait;
 
-pub use agents::{Installed, installed};
 pub use cis::{Cis, ulid_in};
-pub use model::{Model, Reply, Turn};
+pub use model::{Model, Reply};
 pub use output::{Output, Running};
 pub use processes::{is_alive, kill_9, signal};
 pub use terminal::Terminal;

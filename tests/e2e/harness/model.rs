@@ -105,33 +105,33 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
         let shared = Arc::clone(shared);
         std::thread::spawn(move || {
             // An agent that is ended hangs up in the middle: that is no failure of the server.
-            let _ = serve(stream, &shared);
+            let _ = serve(&stream, &shared);
         });
     }
 }
 
 /// One connection: requests until it closes, or until an answer was a stream.
-fn serve(stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
+fn serve(stream: &TcpStream, shared: &Shared) -> std::io::Result<()> {
     let mut reader = std::io::BufReader::new(stream.try_clone()?);
     while let Some(request) = Request::read(&mut reader)? {
         let Some(dialect) = dialects::of(&request) else {
-            respond(&stream, &dialects::other(&request))?;
+            respond(stream, &dialects::other(&request))?;
             continue;
         };
         let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
         let turn = (dialect.turn)(&body);
         // Side questions (who speaks next, which model fits) are no part of the conversation.
         if !dialect.streams(&request, &body) && !dialect.converses_whole {
-            respond(&stream, &dialects::aside(&body))?;
+            respond(stream, &dialects::aside(&body))?;
             continue;
         }
         shared.turns.lock().unwrap().push(turn.clone());
         let reply = (shared.script)(&turn);
         if dialect.streams(&request, &body) {
             let events = (dialect.stream)(&reply, &turn);
-            return respond_stream(&stream, &events);
+            return respond_stream(stream, &events);
         }
-        respond(&stream, &(dialect.whole)(&reply, &turn))?;
+        respond(stream, &(dialect.whole)(&reply, &turn))?;
     }
     Ok(())
 }

@@ -55,8 +55,8 @@ impl Driver {
     }
 
     /// Its work is done, with this as its last words.
-    pub(super) fn done(&mut self, session: SessionId, text: String, now: TimestampMs) {
-        self.said_on_screen(session, SaidKind::Response, &text, now);
+    pub(super) fn done(&mut self, session: SessionId, text: &str, now: TimestampMs) {
+        self.said_on_screen(session, SaidKind::Response, text, now);
         let Some(attempt) = self.parts.worker.attempt_of(session).cloned() else { return };
         self.login_works(session, now);
         let text = text[..text.floor_char_boundary(HANDED_IN_BYTES_MAX)].to_owned();

@@ -263,7 +263,7 @@ impl Driver {
             Change::Blocked(verdict) => self.attention.change(session).waits(*verdict, screen),
             Change::Over { episode } => self.attention.change(session).is_over(episode),
             Change::Marker { kind, text } => self.said_on_screen(session, kind, &text, now),
-            Change::Complete { text } | Change::Done { text } => self.done(session, text, now),
+            Change::Complete { text } | Change::Done { text } => self.done(session, &text, now),
         }
     }
 

@@ -33,13 +33,13 @@ impl Driver {
         attempt: AttemptId,
         session: SessionId,
         item: InboxId,
-        answer: String,
+        answer: &str,
         now: TimestampMs,
     ) {
         let told = self.attention.get(session).and_then(|attention| attention.told());
         let Some(told) = told.filter(|told| told.prompt.item == item) else { return };
         let input = input_of(session, &item);
-        let made = match given_by_default(session, told, &answer, input) {
+        let made = match given_by_default(session, told, answer, input) {
             Ok(given) => given,
             Err(detail) => return self.refuse_default(attempt, item, detail, now),
         };

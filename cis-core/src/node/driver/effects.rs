@@ -32,7 +32,7 @@ impl Driver {
                 Effect::Withdraw { run } => self.parts.worker.withdraw(run),
                 Effect::Ack { attempt, fence } => self.parts.worker.tell(ToWorker::Ack { attempt, fence }),
                 Effect::Answer { attempt, session, item, answer } => {
-                    self.answer_by_default(attempt, session, item, answer, now);
+                    self.answer_by_default(attempt, session, item, &answer, now);
                 }
                 Effect::Escalate { attempt, session, item, notify } => {
                     self.notices.tell(told("escalated", &attempt, session, item, notify));

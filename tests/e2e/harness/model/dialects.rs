@@ -104,13 +104,13 @@ fn names(list: &Value, name: impl Fn(&Value) -> &Value) -> Vec<String> {
 
 /// The tool that runs commands, and what it wants.
 fn command_tool(turn: &Turn, command: &str) -> (String, Value) {
-    let known: [(&str, fn(&str) -> Value); 2] = [
-        ("run_shell_command", |command| json!({ "command": command, "description": "scripted" })),
-        ("run", |command| json!({ "command": command })),
+    let known = [
+        ("run_shell_command", json!({ "command": command, "description": "scripted" })),
+        ("run", json!({ "command": command })),
     ];
-    let found = known.iter().find(|(name, _)| turn.tools.iter().any(|tool| tool == name));
+    let found = known.into_iter().find(|(name, _)| turn.tools.iter().any(|tool| tool == name));
     let (name, arguments) = found.unwrap_or_else(|| panic!("none of {:?} runs commands", turn.tools));
-    ((*name).to_owned(), arguments(command))
+    (name.to_owned(), arguments)
 }
 
 fn words(reply: &Reply) -> String {

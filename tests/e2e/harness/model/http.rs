@@ -1,6 +1,6 @@
 //! As much of HTTP/1.1 as clients of models use.
 
-use std::io::{self, BufRead, Read as _, Write as _};
+use std::io::{self, BufRead, Write as _};
 use std::net::TcpStream;
 
 use serde_json::Value;
