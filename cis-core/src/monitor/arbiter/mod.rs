@@ -19,6 +19,7 @@ mod line;
 mod markers;
 mod readers;
 mod schedule;
+mod standing;
 mod terminal;
 
 use std::sync::Arc;
@@ -28,17 +29,16 @@ use cells::Cells;
 use kernel::Kernel;
 use markers::Markers;
 use schedule::Schedule;
-use terminal::{Reported, Terminal};
+use standing::{Held, Standing};
+use terminal::Terminal;
 
 use super::evidence::{KernelEvidence, ScreenView, Signal};
 use super::profile::{Found, Idle, Profile, Says};
-use super::screen::{Page, Place};
+use super::screen::Page;
 use super::verdict::{Change, Verdict, Want};
 use crate::event::{Layer, PromptKind};
 use crate::ids::TimestampMs;
 
-/// A prompt must be gone for so long before it is over, ms: programs paint theirs anew.
-const HOLD_MS: i64 = 400;
 /// A prompt that an earlier life knew must show itself again within so long, ms.
 const SEED_MS: i64 = 8000;
 /// An agent that was never seen at work counts as done when it has been at its prompt for so long, ms.
@@ -76,20 +76,6 @@ pub struct Arbiter {
     stale: bool,
     /// Time alone changes it then.
     next_ms: Option<TimestampMs>,
-}
-
-/// The prompt that the session waits at.
-#[derive(Debug)]
-struct Standing {
-    verdict: Verdict,
-    source: Source,
-    place: Place,
-    why: String,
-    raised_ms: TimestampMs,
-    typed_ms: Option<TimestampMs>,
-    /// Bytes that came after something was typed.
-    answered_bytes: u64,
-    gone_ms: Option<TimestampMs>,
 }
 
 impl Arbiter {
@@ -275,62 +261,6 @@ impl Arbiter {
         pending
     }
 
-    /// Whether the prompt that it waits at is still there.
-    fn still_stands(&mut self, next: Option<&Candidate>, now: TimestampMs) -> Held {
-        let Some(standing) = &self.standing else { return Held::No };
-        if next.is_some_and(|next| next.verdict.hash == standing.verdict.hash) && !self.asked_anew(standing) {
-            if let Some(standing) = &mut self.standing {
-                standing.gone_ms = None;
-            }
-            return Held::Stands;
-        }
-        let reported = self.terminal.report.as_ref();
-        let works = reported
-            .is_some_and(|report| report.says == Reported::Working && report.at_ms >= standing.raised_ms);
-        let gone = if works { Some(0) } else { self.is_gone(standing).then_some(HOLD_MS) };
-        let Some(standing) = &mut self.standing else { return Held::No };
-        match gone {
-            None => {
-                standing.gone_ms = None;
-                Held::Stands
-            }
-            Some(hold) => Held::Fading(*standing.gone_ms.get_or_insert(now) + hold),
-        }
-    }
-
-    fn is_gone(&self, standing: &Standing) -> bool {
-        let Some(page) = self.cells.page.as_ref().filter(|_| self.cells.dirty_ms.is_none()) else {
-            return false;
-        };
-        let reads = self.kernel.at_ms.is_none_or(|at| at <= standing.raised_ms) || self.kernel.anybody();
-        match standing.source {
-            Source::Rule => {
-                let found = self.found.as_ref().map(|(found, _)| found);
-                found.is_none_or(|found| found.hash != standing.verdict.hash)
-            }
-            Source::Menu => !reads || line::menu_hash(page).as_ref() != Some(&standing.verdict.hash),
-            Source::Program => !reads || !self.is_still(standing.verdict.kind, page),
-            Source::Line => !reads || !page.shows(&standing.place) || self.asked_anew(standing),
-            Source::Nested { pid } => self.kernel.sits_since(pid).is_none() || !page.shows(&standing.place),
-            Source::Report => {
-                let reported = matches!(&self.terminal.report, Some(report) if matches!(report.says, Reported::Waits(_) | Reported::Idle));
-                let moved = standing.typed_ms.is_some_and(|typed| self.cells.steady_ms > typed);
-                !reported || !page.shows(&standing.place) || (standing.place == Place::Whole && moved)
-            }
-            Source::Marker => self.markers.asks.is_none(),
-            Source::Stalled => self.cells.steady_ms > standing.raised_ms,
-        }
-    }
-
-    /// Something was typed, the program wrote at least its prompt again, and it stands there untouched:
-    /// the same question, asked once more.
-    fn asked_anew(&self, standing: &Standing) -> bool {
-        let (Some(_), Place::Line { lead, .. }) = (standing.typed_ms, &standing.place) else { return false };
-        let again = standing.answered_bytes > lead.len().max(2) as u64;
-        let page = self.cells.page.as_ref().filter(|_| self.cells.dirty_ms.is_none());
-        again && page.is_some_and(|page| page.untouched(&standing.place))
-    }
-
     fn raise(&mut self, candidate: Candidate, now: TimestampMs) {
         let Candidate { mut verdict, source, place, why, .. } = candidate;
         if verdict.kind == PromptKind::Idle && self.profile.idle == Idle::Done {
@@ -393,15 +323,6 @@ impl Arbiter {
             self.changes.push(Change::Over { episode: self.episode });
         }
     }
-}
-
-/// The present prompt, looked at again.
-enum Held {
-    /// There is none.
-    No,
-    Stands,
-    /// It is gone; at that time it is over.
-    Fading(TimestampMs),
 }
 
 #[cfg(test)]
