@@ -9,7 +9,7 @@ name = "answered"
 setup = "sleep 300 >/dev/null 2>&1 & echo ready > state"
 files = { "ask.sh" = "cat state; printf 'Delete it? [y/N] '; read -r a; echo \"working on $a\"; sleep 300" }
 argv = ["sh", "ask.sh"]
-env = { E2E_MARK = "MARK" }
+env = { E2E_MARK = "@" }
 steps = [
   { expect = "[y/N]", waiting = "permission", hold = 3, send = "y\r" },
   { expect = "working on y", working = true, hold = 1 },
@@ -21,13 +21,13 @@ steps = [{ expect = "Pass phrase:", waiting = "password", hold = 0.5, send = "op
 [[scenario]]
 name = "never"
 argv = ["sh", "-c", "echo something else; sleep 300"]
-env = { E2E_MARK = "MARK" }
+env = { E2E_MARK = "@" }
 steps = [{ expect = "Continue?", within = 0.3, waiting = "question" }]
 "#;
 
 fn record(cis: &Cis, scenario: &str) -> Output {
     let mark = cis.mark().replace("E2E_MARK=", "");
-    let file = cis.write("asks.toml", SCENARIOS.replace("MARK", &mark));
+    let file = cis.write("asks.toml", SCENARIOS.replace('@', &mark));
     let file = file.to_str().expect("a path in UTF-8");
     let output = format!("{scenario}.cast");
     cis.run(["monitor", "record", "--scenarios", file, "--scenario", scenario, "-o", &output])

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::fs::{Access, access};
-use rustix::process::{Signal, WaitOptions, set_child_subreaper, waitpid};
+use rustix::process::{Signal, WaitOptions, set_child_subreaper, wait};
 use rustix::termios::{LocalModes, tcgetattr};
 use tokio::net::unix::pipe::{Receiver, Sender};
 use tokio::signal::unix::{Signal as SignalStream, SignalKind, signal};
@@ -135,7 +135,7 @@ impl Child {
 
     /// Waits for what has ended: the leader, and orphans that came to this process.
     fn reap(&mut self) {
-        while let Ok(Some((ended, status))) = waitpid(None, WaitOptions::NOHANG) {
+        while let Ok(Some((ended, status))) = wait(WaitOptions::NOHANG) {
             if ended.as_raw_nonzero().get().unsigned_abs() == self.leader {
                 let signalled = status.terminating_signal().map(|signal| 128 + signal);
                 self.code = Some(status.exit_status().or(signalled).unwrap_or_default());
