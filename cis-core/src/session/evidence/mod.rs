@@ -2,7 +2,7 @@
 //!
 //! Owns the rules by which processes and their waits become evidence: foreground and background, nested
 //! terminals, strangers that read ours, processes that cannot be looked into. How it is read from the system is
-//! [`os`]'s, whose processes these are is told by the caller, and what it means is the monitor's.
+//! `os`'s, whose processes these are is told by the caller, and what it means is the monitor's.
 
 mod strangers;
 mod watched;
