@@ -198,7 +198,8 @@ env -u CIS_TOKEN -u CIS_SOCKET -u CIS_ATTEMPT setsid "$E2E_CIS" inbox > "$E2E_WO
     });
     cis.write("go", "");
     eventually("it was answered", || (cis.read("got") == "y\n").then_some(()));
-    eventually("its command got on", || cis.read("said").contains("typed y").then_some(()));
+    let said = eventually("its command got on", || Some(cis.read("said")).filter(|said| !said.is_empty()));
+    assert!(said.contains("typed y"), "{said}");
     cis.write("steal", "");
     cis.wait_run(&run, "succeeded");
     assert_eq!(cis.read("refused"), "refused\n", "{}", cis.read("stolen"));

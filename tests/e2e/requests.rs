@@ -197,6 +197,7 @@ fn a_decision_that_is_sent_twice_counts_once_and_says_so() {
         let (status, other) = api.post(&path, &body("01JD0V3Z8K6T9W2B5N7Q4R1XA9"));
         assert_eq!(status, 409, "{other}");
         kill_9(cis.node_pid().unwrap());
+        cis.ok(["inbox"]);
         let (status, again) = Api::of(&cis).post(&path, &body(input));
         assert_eq!((status, &again["repeated"]), (200, &true.into()), "after a restart: {again}");
     }

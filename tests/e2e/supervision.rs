@@ -52,7 +52,7 @@ fn a_logged_out_agent_is_tried_three_times_and_its_account_rests() {
     // Its account rests for whatever run, and says so.
     let second = cis.start(&working("second", "out", &["b", "c"]));
     let why = eventually("it is held", || {
-        Some(cis.ok(["dag", "why", &format!("{second}/b")])).filter(|why| why.contains("account `shared`"))
+        Some(cis.ok(["dag", "why", "b", "--run", &second])).filter(|why| why.contains("account `shared`"))
     });
     assert!(why.contains("logged out") && why.contains("then one tries"), "{why}");
     assert_eq!(lines(&cis, "tries"), 3);

@@ -41,8 +41,8 @@ pub(super) fn principal(
     Principal { who: Who::User { uid: peer.uid }, via, rights }
 }
 
-/// Whether it is surely of no session: the way to the host leads through this node, or there is none. The host is the present one: what came from an earlier one is
-/// known by its marks.
+/// Whether it is surely of no session: no way leads to the host but through this node. The host is the present
+/// one: what came from an earlier one is known by its marks.
 fn is_outside(descent: &Descent, home: &Home, host_pid: Option<u32>) -> bool {
     // This node lives, so that its pid means no other process.
     !host_pid.is_some_and(|host| descent.passes_without(host, std::process::id()))
