@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use rustix::process::Signal;
 use serde_json::Value;
 
-use super::harness::{Cis, Running, eventually, kill_9, pause};
+use super::harness::{Cis, Running, eventually, kill_9, pause, signal};
 use super::rights::denials;
 
 /// A run of one task whose session does this. `$E2E_WORK` is the directory of the test's files.
@@ -254,6 +255,42 @@ while [ ! -e "$E2E_WORK/end" ]; do sleep 0.05; done
     eventually("it is withdrawn", || {
         (cis.json(&["inbox", "show", &asked])["closed"]["how"] == "withdrawn").then_some(())
     });
+    eventually("its session works again", || {
+        (cis.json(&["dag", "sessions"])["items"][0]["state"] == "working").then_some(())
+    });
+    cis.write("end", "");
+    cis.wait_run(&run, "succeeded");
+}
+
+#[test]
+fn a_question_whose_asker_gives_up_is_withdrawn_at_once() {
+    let cis = Cis::new();
+    let run = cis.start(&task(
+        r#"
+"$E2E_CIS" task ask "In time?" --timeout 300ms 2> "$E2E_WORK/late"; echo $? > "$E2E_WORK/late.code"
+"$E2E_CIS" task request-permission "May I?" 2> "$E2E_WORK/left" & echo $! > "$E2E_WORK/asker"
+wait $!; echo $? > "$E2E_WORK/left.code"
+id=$("$E2E_CIS" task ask "Whenever?" --no-wait)
+"$E2E_CIS" task ask --wait-for "$id" --timeout 100ms 2> "$E2E_WORK/stays"
+while [ ! -e "$E2E_WORK/end" ]; do sleep 0.05; done
+"#,
+    ));
+    let begun = std::time::Instant::now();
+    eventually("the second question", || {
+        let items = cis.json(&["inbox"])["items"].as_array()?.clone();
+        (items.len() == 1 && items[0]["question"] == "May I?").then_some(())
+    });
+    assert_eq!(cis.read("late.code"), "1\n");
+    assert!(cis.read("late").contains("it is withdrawn"), "{}", cis.read("late"));
+    signal(cis.read("asker").trim().parse().unwrap(), Signal::TERM);
+    eventually("only the one that stays is left", || {
+        let items = cis.json(&["inbox"])["items"].as_array()?.clone();
+        (items.len() == 1 && items[0]["question"] == "Whenever?").then_some(())
+    });
+    assert_eq!(cis.read("left.code"), "143\n", "{}", cis.read("left"));
+    eventually("it gave up", || cis.read("stays").contains("it stays in the inbox").then_some(()));
+    assert!(begun.elapsed() < Duration::from_secs(20), "no lease was waited for");
+    assert_eq!(item(&cis)["question"], "Whenever?");
     eventually("its session works again", || {
         (cis.json(&["dag", "sessions"])["items"][0]["state"] == "working").then_some(())
     });

@@ -266,7 +266,8 @@ read -r a; echo "$a" >> "$E2E_WORK/answers"; sleep 300
         assert!(!said.contains(['\u{202e}', '\u{9b}']), "{said:?}");
     }
     assert!(text.len() < 20_000, "{} bytes", text.len());
-    let replies = cis.read("replies");
+    let replies =
+        eventually("it has read them", || Some(cis.read("replies")).filter(|read| !read.is_empty()));
     assert!(!replies.contains("evil") && !replies.contains("rm -rf"), "it answered itself: {replies:?}");
     let (status, identity) = (replies.find("\x1b]7501;?\x1b\\"), replies.find("\x1b[?62"));
     assert!(status.is_some() && identity.is_some(), "{replies:?}");

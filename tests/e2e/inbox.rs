@@ -157,3 +157,135 @@ escalate_after = "100ms"
     });
     cis.ok(["dag", "cancel", &run]);
 }
+
+#[test]
+fn a_command_of_a_node_that_the_host_started_again_may_answer_and_a_session_may_not() {
+    let cis = Cis::new();
+    let run = cis.start(
+        r#"version = 1
+[dag]
+id = "again"
+[[tasks]]
+id = "ask"
+script = """
+while [ ! -e "$E2E_WORK/go" ]; do sleep 0.05; done
+printf 'Proceed? [y/n] '; read -r x; echo "$x" > "$E2E_WORK/got"
+"""
+[tasks.on_blocked]
+action = "run"
+run = ["sh", "-c", "\"$E2E_CIS\" answer \"$CIS_ITEM\" --text y >> \"$E2E_WORK/said\" 2>&1"]
+[[tasks]]
+id = "thief"
+tty = false
+script = """
+while [ ! -e "$E2E_WORK/steal" ]; do sleep 0.05; done
+env -u CIS_TOKEN -u CIS_SOCKET -u CIS_ATTEMPT setsid "$E2E_CIS" inbox > "$E2E_WORK/stolen" 2>&1 || echo refused > "$E2E_WORK/refused"
+"""
+"#,
+    );
+    cis.session_of("ask");
+    cis.session_of("thief");
+    let (host, first) = (cis.host_pid().unwrap(), cis.node_pid().unwrap());
+    kill_9(first);
+    // Without a request, which would start one: the host does.
+    eventually("the host starts a node", || {
+        let children = std::fs::read_to_string(format!("/proc/{host}/task/{host}/children")).ok()?;
+        let is_node = |pid: &&str| {
+            std::fs::read(format!("/proc/{pid}/cmdline"))
+                .is_ok_and(|line| line.split(|byte| *byte == 0).any(|word| word == b"node"))
+        };
+        children.split_whitespace().find(is_node).map(str::to_owned)
+    });
+    cis.write("go", "");
+    eventually("it was answered", || (cis.read("got") == "y\n").then_some(()));
+    let said = eventually("its command got on", || Some(cis.read("said")).filter(|said| !said.is_empty()));
+    assert!(said.contains("typed y"), "{said}");
+    cis.write("steal", "");
+    cis.wait_run(&run, "succeeded");
+    assert_eq!(cis.read("refused"), "refused\n", "{}", cis.read("stolen"));
+}
+
+#[test]
+fn a_prompt_that_stays_is_answered_again_only_on_purpose() {
+    let cis = Cis::new();
+    // It takes the line without a sound, and goes on reading.
+    let run = cis.start(
+        r#"version = 1
+[dag]
+id = "stubborn"
+[[tasks]]
+id = "ask"
+script = """
+printf 'Proceed? [y/n] '; stty -icanon -echo
+until [ -e "$E2E_WORK/end" ]; do dd bs=1 count=1 2> /dev/null >> "$E2E_WORK/got"; done
+"""
+"#,
+    );
+    let asked = item(&cis);
+    let id = asked["id"].as_str().unwrap();
+    let early = cis.run(["answer", id, "--keys", "y", "--again"]).expect(2).stderr;
+    assert!(early.contains("nobody has answered"), "{early}");
+    cis.ok(["answer", id, "--keys", "y"]);
+    eventually("it was typed", || (cis.read("got") == "y").then_some(()));
+    let shown = cis.ok(["inbox"]);
+    assert!(shown.contains("and it still waits") && shown.contains("--again"), "{shown}");
+    let late = cis.run(["answer", id, "--keys", "n"]).expect(3).stderr;
+    assert!(late.contains("was answered by uid:") && late.contains("--again"), "{late}");
+    assert_eq!(cis.read("got"), "y");
+    // Of several at once, who all know of the same answer, one counts.
+    let again: Vec<_> = (0..6).map(|_| cis.spawn(["answer", id, "--keys", "n", "--again"])).collect();
+    let codes: Vec<_> = again.into_iter().map(|one| one.wait().code).collect();
+    let taken = codes.iter().filter(|code| **code == Some(0)).count();
+    assert!(taken >= 1, "{codes:?}");
+    eventually("each that counts is typed", || {
+        (cis.read("got") == format!("y{}", "n".repeat(taken))).then_some(())
+    });
+    cis.write("end", "");
+    cis.ok(["answer", id, "--keys", "y", "--again"]);
+    cis.wait_run(&run, "succeeded");
+    assert_eq!(cis.read("got"), format!("y{}y", "n".repeat(taken)));
+}
+
+#[test]
+fn an_item_has_other_names_than_its_letters_and_says_until_when() {
+    let cis = Cis::new();
+    let run = cis.start(
+        r#"version = 1
+[dag]
+id = "names"
+[[tasks]]
+id = "gate"
+approval = { prompt = "Go?" }
+command = ["true"]
+[[tasks]]
+id = "one"
+script = "printf 'Proceed? [y/n] '; read -r x; echo $x > \"$E2E_WORK/one\""
+[tasks.on_blocked]
+deadline = "1h"
+[[tasks]]
+id = "two"
+script = "printf 'Proceed? [y/n] '; read -r x; echo $x > \"$E2E_WORK/two\""
+"#,
+    );
+    eventually("all three wait", || {
+        (cis.json(&["inbox"])["items"].as_array().unwrap().len() == 3).then_some(())
+    });
+    let items = cis.json(&["inbox"])["items"].as_array().unwrap().clone();
+    let of = |task: &str| items.iter().find(|item| item["task"] == task).unwrap().clone();
+    let until = of("one")["until_ms"].as_i64().unwrap() - of("one")["since"].as_i64().unwrap();
+    assert_eq!(until, 3_600_000);
+    assert!(of("two").get("until_ms").is_none());
+    assert!(cis.ok(["inbox"]).contains("decided by itself in"));
+    cis.ok(["answer", &format!("{}:one", &run[20..]), "--text", "y"]);
+    let session = of("two")["session"].as_str().unwrap().to_owned();
+    let whole = format!("{}@{session}", of("two")["id"].as_str().unwrap());
+    assert_eq!(cis.json(&["inbox", "show", &whole])["task"], "two");
+    cis.ok(["answer", &session[20..], "--text", "n"]);
+    cis.ok(["answer", "names:gate", "approve"]);
+    cis.wait_run(&run, "succeeded");
+    assert_eq!((cis.read("one"), cis.read("two")), ("y\n".into(), "n\n".into()));
+    for (name, code) in [("names:none", 2), ("nobody:one", 2), ("two", 2), (&format!("abcdef@{session}"), 2)]
+    {
+        cis.run(["answer", name, "--text", "y"]).expect(code);
+    }
+}

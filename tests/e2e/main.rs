@@ -47,5 +47,6 @@ mod secrets;
 mod sessions;
 mod soak;
 mod storage;
+mod supervision;
 mod upkeep;
 mod watch;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::harness::{Cis, eventually, pause};
+use super::harness::{Cis, eventually, kill_9, pause};
 
 /// A connection to the API.
 struct Api(BufReader<UnixStream>);
@@ -169,4 +169,43 @@ fn a_flood_of_refused_requests_fills_neither_store_nor_log() {
 
 fn hex(text: &str) -> String {
     text.bytes().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[test]
+fn a_decision_that_is_sent_twice_counts_once_and_says_so() {
+    let cis = Cis::new();
+    let gate = |id: &str| {
+        format!(
+            "version = 1\n[dag]\nid = \"{id}\"\n[[tasks]]\nid = \"deploy\"\napproval = {{ prompt = \"?\" }}\ncommand = [\"true\"]\n"
+        )
+    };
+    for (dag, option, end, input) in [
+        ("yes", "approve", "succeeded", "01JD0V3Z8K6T9W2B5N7Q4R1XA1"),
+        ("no", "reject", "failed", "01JD0V3Z8K6T9W2B5N7Q4R1XA2"),
+    ] {
+        let run = cis.start(&gate(dag));
+        let item = cis.json(&["inbox", &run])["items"][0]["id"].as_str().unwrap().to_owned();
+        let path = format!("/v1/inbox/{item}/answer");
+        let body = |input: &str| json!({ "with": "option", "option": option, "input": input });
+        let mut api = Api::of(&cis);
+        let (status, first) = api.post(&path, &body(input));
+        assert_eq!((status, first.get("repeated")), (200, None), "{first}");
+        cis.wait_run(&run, end);
+        let (status, again) = api.post(&path, &body(input));
+        assert_eq!((status, &again["repeated"]), (200, &true.into()), "{again}");
+        assert_eq!((&again["by"], &again["item"]), (&first["by"], &first["item"]));
+        let (status, other) = api.post(&path, &body("01JD0V3Z8K6T9W2B5N7Q4R1XA9"));
+        assert_eq!(status, 409, "{other}");
+        kill_9(cis.node_pid().unwrap());
+        cis.ok(["inbox"]);
+        let (status, again) = Api::of(&cis).post(&path, &body(input));
+        assert_eq!((status, &again["repeated"]), (200, &true.into()), "after a restart: {again}");
+    }
+    let run = cis.start(&gate("third"));
+    let item = cis.json(&["inbox", &run])["items"][0]["id"].as_str().unwrap().to_owned();
+    let body = json!({ "with": "option", "option": "approve", "input": "01JD0V3Z8K6T9W2B5N7Q4R1XA1" });
+    let (status, taken) = Api::of(&cis).post(&format!("/v1/inbox/{item}/answer"), &body);
+    assert_eq!(status, 409, "{taken}");
+    assert!(taken["detail"].as_str().unwrap().contains("was used for something else"), "{taken}");
+    cis.ok(["dag", "cancel", &run]);
 }

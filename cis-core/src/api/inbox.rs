@@ -47,6 +47,9 @@ pub struct InboxItem {
     /// Somebody answered it, and the prompt stays: not sent again by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answered_by: Option<String>,
+    /// When that was, Unix ms. An answer beside that one names it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answered_ms: Option<TimestampMs>,
     /// What happens then by itself, Unix ms (`deadline`, the timeout of an approval).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until_ms: Option<TimestampMs>,
@@ -116,6 +119,9 @@ pub struct Answer {
     /// Hash of the prompt that the answer is meant for; none: whatever this item shows now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hash: Option<String>,
+    /// The prompt was answered at this time (`answered_ms`) and stays: this is one more answer to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub again: Option<TimestampMs>,
     /// Sent twice, it counts once.
     pub input: InputId,
 }
@@ -133,6 +139,9 @@ pub struct AnswerReceipt {
     pub bytes: u32,
     /// Position in the session's output at that time; none: nothing was typed.
     pub output_offset: Option<u64>,
+    /// The same request had been taken before: it counts once.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub repeated: bool,
 }
 
 /// A session asks people something.

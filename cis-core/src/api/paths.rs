@@ -65,7 +65,7 @@ pub const INBOX_ANSWER: &str = "/v1/inbox/{item}/answer";
 pub const THREAD: &str = "/v1/threads/{item}";
 /// `POST` [`super::Ask`]: [`super::AskView`]. The session's own right.
 pub const SESSION_ASKS: &str = "/v1/sessions/{session}/asks";
-/// `GET` [`super::ReadAsk`]: [`super::AskView`]. The session's own right.
+/// `GET` [`super::ReadAsk`]: [`super::AskView`]. `DELETE` takes it back: [`super::AskView`]. The session's own right.
 pub const SESSION_ASK: &str = "/v1/sessions/{session}/asks/{item}";
 /// `POST` [`super::Say`]. The session's own right.
 pub const SESSION_SAY: &str = "/v1/sessions/{session}/say";

@@ -108,6 +108,9 @@ pub struct TaskView {
     pub state: TaskState,
     /// What it needs.
     pub needs: Vec<TaskId>,
+    /// The agent that works on it, by its profile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<String>,
     /// Tries so far.
     pub attempts: u32,
     /// Session of the newest try.

@@ -188,6 +188,13 @@ impl Client {
         self.get(&how.on(paths::fill(paths::SESSION_ASK, &[SELF, item]))).await
     }
 
+    /// Takes it back. Where it was answered meanwhile, it says so.
+    pub async fn withdraw_ask(&self, item: &str) -> Result<AskView, ClientError> {
+        let path = paths::fill(paths::SESSION_ASK, &[SELF, item]);
+        let bytes = self.call(Method::DELETE, &path, Bytes::new()).await?;
+        serde_json::from_slice(&bytes).map_err(ClientError::protocol)
+    }
+
     /// Tells people something, as that session.
     pub async fn say(&self, say: &Say) -> Result<(), ClientError> {
         self.post_once_raw(&paths::fill(paths::SESSION_SAY, &[SELF]), say).await.map(drop)

@@ -16,6 +16,8 @@ pub struct Settings {
     pub timeouts: Timeouts,
     /// `[retention]`.
     pub retention: Retention,
+    /// `[logins]`.
+    pub logins: Logins,
     /// `[attach]`.
     pub attach: AttachSettings,
     /// `[notify]`.
@@ -63,6 +65,15 @@ pub struct Retention {
     pub cache_max_age_ms: Option<u64>,
     /// Of the cache so much is kept, the newest, bytes.
     pub cache_max_bytes: Option<u64>,
+}
+
+/// `[logins]`: when nothing of an account starts any more.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Logins {
+    /// After so many sessions in a row that found themselves logged out.
+    pub failures: u32,
+    /// For so long, ms; then one session tries.
+    pub pause_ms: u64,
 }
 
 /// `[attach]`.
@@ -305,6 +316,26 @@ pub static SETTINGS: &[Setting] = &[
         number,
         of_number,
         "`notify.command`, and what `on_blocked` runs, is killed after so long."
+    ),
+    setting!(
+        "logins.failures",
+        Kind::Count { least: 1 },
+        "3",
+        Node,
+        logins.failures,
+        count,
+        of_count,
+        "So many sessions of one account in a row find themselves logged out before nothing of it starts any more."
+    ),
+    setting!(
+        "logins.pause",
+        Kind::Time,
+        "1m",
+        Node,
+        logins.pause_ms,
+        number,
+        of_number,
+        "For so long nothing of such an account starts; then one session tries."
     ),
     setting!(
         "attach.detach_keys",

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::states::named;
-use crate::ids::{InboxId, InputId, SessionId};
+use crate::ids::{InboxId, InputId, SessionId, TimestampMs};
 
 /// What a session waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
@@ -172,6 +172,9 @@ pub struct PromptRecord {
     /// The ask that it stands for, where the session asked by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ask: Option<InputId>,
+    /// Until when somebody may answer it, Unix ms: the file's `deadline`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until_ms: Option<TimestampMs>,
 }
 
 impl PromptRecord {
@@ -189,6 +192,7 @@ impl PromptRecord {
             options: Vec::new(),
             screen: String::new(),
             ask: None,
+            until_ms: None,
         }
     }
 }

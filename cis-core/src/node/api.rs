@@ -85,7 +85,7 @@ impl Node {
         looked.unwrap_or_default()
     }
 
-    async fn run_verb(&self, who: &Principal, run: RunId, verb: RunVerb) -> Answer<RunView> {
+    pub(super) async fn run_verb(&self, who: &Principal, run: RunId, verb: RunVerb) -> Answer<RunView> {
         let actor = who.actor();
         self.driver.ask(|reply| Command::Run { run, verb, actor, reply }).await?;
         self.run_view(run).await
@@ -193,7 +193,20 @@ impl NodeApi for Node {
     }
 
     async fn run(&self, run: RunId) -> Answer<RunDetail> {
-        self.read(move |reader| reader.run_detail(run)).await
+        let mut detail = self.read(move |reader| reader.run_detail(run)).await?;
+        let (readers, blobs) = (self.readers.clone(), Arc::clone(&self.blobs));
+        let agents = tokio::task::spawn_blocking(move || restore::agents_of(&readers, &blobs, run))
+            .await
+            .map_err(|e| internal(&e))?;
+        if !agents.is_empty() {
+            for task in &mut detail.tasks {
+                // An item is made like the task that it is of.
+                let name = task.id.as_str();
+                let of = name.rsplit_once('.').map_or(name, |(of, _)| of);
+                task.agent = agents.get(name).or_else(|| agents.get(of)).cloned();
+            }
+        }
+        Ok(detail)
     }
 
     async fn start_run(&self, principal: Principal, run: RunId) -> Answer<RunView> {
@@ -239,7 +252,7 @@ impl NodeApi for Node {
                 Problem::new(ProblemKind::BadInput, said).hint("say it shorter, or where it can be read")
             );
         }
-        self.run_verb(&who, run, RunVerb::Decide(task, request)).await
+        self.run_verb(&who, run, RunVerb::Decide(task, request, None)).await
     }
 
     async fn times(&self, run: RunId, query: ReadTime) -> Answer<TimeView> {

@@ -14,7 +14,7 @@ use crate::api::{
 };
 use crate::dag::{Dag, Group};
 use crate::event::{Actor, PromptRecord, RetryScope, RunCreated};
-use crate::ids::{InboxId, InputId, RunId, SessionId, TaskId};
+use crate::ids::{InboxId, InputId, RunId, SessionId, TaskId, TimestampMs};
 use crate::session::hub::{self, Sighting};
 
 /// Where an answer goes once what it says is durable.
@@ -28,7 +28,8 @@ pub(super) enum RunVerb {
     Resume,
     Cancel,
     Retry(RetryScope),
-    Decide(TaskId, Decide),
+    /// With the input by which it counts once.
+    Decide(TaskId, Decide, Option<InputId>),
 }
 
 /// A run that was read, checked and stored as a blob; only its creation is missing.
@@ -62,6 +63,8 @@ pub(super) struct Given {
     pub(super) text: String,
     pub(super) reason: Option<String>,
     pub(super) answer: Typed,
+    /// It is one more answer, beside the one of this time.
+    pub(super) again: Option<TimestampMs>,
 }
 
 /// What an answer types, and under which id it counts once.
@@ -69,6 +72,11 @@ pub(super) struct Given {
 pub(super) struct Typed {
     pub(super) input: InputId,
     pub(super) bytes: Vec<u8>,
+}
+
+/// What the store remembers of an input that approved or rejected.
+pub(super) fn decided(run: RunId, task: &TaskId) -> String {
+    format!("decided {task} of {run}")
 }
 
 /// An answer that counts.
@@ -160,6 +168,13 @@ pub(super) enum Command {
     StillWaiting {
         session: SessionId,
         item: InboxId,
+    },
+    /// Whoever asked waits no more.
+    WithdrawAsk {
+        session: SessionId,
+        item: InboxId,
+        actor: Actor,
+        reply: Reply<()>,
     },
     /// A session tells people something.
     Say {

@@ -10,7 +10,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{Instant, sleep_until};
 
 use super::api::{Node, internal};
-use super::commands::{Command, Taken};
+use super::commands::{Command, RunVerb, Taken, decided};
 use crate::api::{
     Answer, AnswerReceipt, Ask, AskView, Decide, HandIn, InboxItem, ListInbox, Listing, Problem, ProblemKind,
     ReadAsk, Say, ThreadMessage,
@@ -48,7 +48,7 @@ impl InboxApi for Node {
             match problem.kind {
                 ProblemKind::NotFound => problem.hint("`cis inbox` lists what waits"),
                 ProblemKind::Ambiguous => problem.hint(
-                    "give more letters; `cis dag unblock SESSION` and `cis dag approve RUN TASK` need none",
+                    "give more letters; where those are the same, name what waits: `SESSION` or `RUN:TASK`",
                 ),
                 _ => problem,
             }
@@ -77,6 +77,7 @@ impl InboxApi for Node {
             text,
             bytes: u32::try_from(bytes).unwrap_or(u32::MAX),
             output_offset: None,
+            repeated: false,
         };
         if let Some(typed) = typed {
             match self.hub.answer(typed).await {
@@ -133,6 +134,17 @@ impl InboxApi for Node {
         }
     }
 
+    async fn withdraw_ask(&self, who: Principal, session: SessionId, item: InboxId) -> Outcome<AskView> {
+        let wanted = item.clone();
+        let view = self.read(move |reader| reader.ask(session, &wanted)).await?;
+        if view.answer.is_some() || view.withdrawn.is_some() {
+            return Ok(view);
+        }
+        let (actor, wanted) = (who.actor(), item.clone());
+        self.driver.ask(|reply| Command::WithdrawAsk { session, item: wanted, actor, reply }).await?;
+        self.read(move |reader| reader.ask(session, &item)).await
+    }
+
     async fn say(&self, who: Principal, session: SessionId, say: Say) -> Outcome<()> {
         given::check_say(&say)?;
         if let Some(thread) = say.thread.clone() {
@@ -152,15 +164,29 @@ impl InboxApi for Node {
 impl Node {
     /// The receipt of an answer that came before under this id and needs nothing more.
     async fn answered_before(&self, item: &InboxItem, input: InputId) -> Outcome<Option<AnswerReceipt>> {
-        let name = item.id.0.clone();
+        let Some(closed) = &item.closed else { return Ok(None) };
+        if let (Some(run), Some(task), None) = (item.run, &item.task, item.session) {
+            let made = self.read(move |reader| reader.find_input(input)).await?;
+            let same = made.is_some_and(|made| made == decided(run, task));
+            return Ok(same.then(|| AnswerReceipt {
+                item: item.id.clone(),
+                by: closed.by.clone().unwrap_or_default(),
+                text: closed.text.clone().unwrap_or_default(),
+                bytes: 0,
+                output_offset: None,
+                repeated: true,
+            }));
+        }
+        let name = name_of(item);
         let known = self.read(move |reader| reader.item(&name)).await?;
-        let same = known.answer.filter(|(_, first)| *first == input && known.item.closed.is_some());
+        let same = known.answer.filter(|(_, first)| *first == input);
         Ok(same.map(|(answer, _)| AnswerReceipt {
             item: item.id.clone(),
             by: answer.by,
             text: answer.text,
             bytes: answer.bytes,
             output_offset: None,
+            repeated: true,
         }))
     }
 
@@ -171,8 +197,16 @@ impl Node {
             return Err(internal(&format!("the approval {} is of no task", item.id)));
         };
         let (by, approve) = (who.actor().name, option.id == "approve");
-        self.decide(who, run, task.to_string(), Decide { approve, reason: answer.reason }).await?;
-        Ok(AnswerReceipt { item: item.id, by, text: option.label, bytes: 0, output_offset: None })
+        let verb = RunVerb::Decide(task, Decide { approve, reason: answer.reason }, Some(answer.input));
+        self.run_verb(&who, run, verb).await?;
+        Ok(AnswerReceipt {
+            item: item.id,
+            by,
+            text: option.label,
+            bytes: 0,
+            output_offset: None,
+            repeated: false,
+        })
     }
 
     /// What is said, and recorded, where an answer was not typed.
@@ -210,6 +244,12 @@ impl Node {
             _ => problem,
         })
     }
+}
+
+/// The one name that it shares with no other item.
+fn name_of(item: &InboxItem) -> String {
+    let of = item.session.map(|session| session.to_string()).or(item.run.map(|run| run.to_string()));
+    format!("{}@{}", item.id, of.unwrap_or_default())
 }
 
 /// The prompt is another one than the answer is for.

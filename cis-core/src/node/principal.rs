@@ -5,6 +5,10 @@
 //! ancestor was started with a session's environment of this node; or it carries the stamp of sessions,
 //! which outlives the host (`docs/decisions/0010-stamps.md`).
 //!
+//! A node that the host started again descends from the host, and so do the commands by which it tells people.
+//! They are of no session: a session's process never comes to stand below the node, as orphans go to the host.
+//! For the same reason a command that leaves its parents counts as of a session, and has no rights.
+//!
 //! Not contained, as it has the same uid as the node, whose files it could as well change: what a
 //! session starts through somebody else (cron, ssh, a systemd user unit); and what runs as root (or with
 //! CAP_SYS_RESOURCE), raises its limits, cleans its environment, leaves its parents and kills the host.
@@ -37,10 +41,11 @@ pub(super) fn principal(
     Principal { who: Who::User { uid: peer.uid }, via, rights }
 }
 
-/// Whether it is surely of no session. The host is the present one: what came from an earlier one is
-/// known by its marks.
+/// Whether it is surely of no session: no way leads to the host but through this node. The host is the present
+/// one: what came from an earlier one is known by its marks.
 fn is_outside(descent: &Descent, home: &Home, host_pid: Option<u32>) -> bool {
-    !host_pid.is_some_and(|host| descent.passes(host))
+    // This node lives, so that its pid means no other process.
+    !host_pid.is_some_and(|host| descent.passes_without(host, std::process::id()))
         && !descent.is_marked_for(&home.node_socket())
         && !descent.is_stamped(&home.dir)
 }
@@ -103,7 +108,12 @@ mod tests {
         let home = home(&folder);
         let cat = Started::new(&mut Command::new("cat"));
         assert_eq!(cat.rights(&home, None), Rights::Admin);
-        assert_eq!(cat.rights(&home, Some(std::process::id())), Rights::None);
+        // Below the test, which stands for a host here: the way there is one of a session.
+        let mut shell = Command::new("sh");
+        let below = Started::new(shell.args(["-c", "cat; :"]));
+        assert_eq!(below.rights(&home, Some(below.0.id())), Rights::None);
+        let above = rustix::process::getppid().unwrap().as_raw_nonzero().get().unsigned_abs();
+        assert_eq!(cat.rights(&home, Some(above)), Rights::Admin, "a command of a node below its host");
     }
 
     #[test]

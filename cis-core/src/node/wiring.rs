@@ -23,7 +23,7 @@ use super::worker::LocalWorker;
 use super::{own_log, restore};
 use crate::config::{Config, Home, HomeError, KeyError, Keys, Settings};
 use crate::ids::RunId;
-use crate::scheduler::Machine;
+use crate::scheduler::{Breaker, Machine};
 use crate::server;
 use crate::session::hub::Hub;
 use crate::store::{Blobs, Checkpointer, Readers, StoreError, Writer};
@@ -249,6 +249,10 @@ fn restored(
     let mut unreadable = BTreeMap::new();
     let mut machine = Machine::new(keys.node.did(), settings.node.max_sessions);
     machine.configure_groups(settings.groups.clone());
+    machine.configure_breaker(Breaker {
+        failures: settings.logins.failures,
+        open_ms: i64::try_from(settings.logins.pause_ms).unwrap_or(i64::MAX),
+    });
     machine.restore_groups(readers.get()?.node_groups()?);
     for open in readers.get()?.open_runs()? {
         let run = open.run;

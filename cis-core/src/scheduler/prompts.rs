@@ -133,6 +133,17 @@ impl Run {
         for_turn && (of_account(&change.queued) || of_account(&entry.queued))
     }
 
+    /// Until when a prompt of this kind that began at `since_ms` may be answered, where the file says so.
+    pub(super) fn deadline(
+        &self,
+        index: u32,
+        kind: PromptKind,
+        since_ms: TimestampMs,
+    ) -> Option<TimestampMs> {
+        let rule = self.spec(index).on_blocked.as_deref().filter(|rule| rule.speaks_of(kind))?;
+        rule.deadline_ms.map(|ms| since_ms.saturating_add(i64::try_from(ms).unwrap_or(i64::MAX)))
+    }
+
     /// When something is due of the prompt that a task waits at, and what.
     pub(super) fn prompt_due(&self, index: u32) -> Option<(TimestampMs, PromptDue)> {
         let live = self.entry(index).live.as_ref().filter(|live| live.stopping.is_none())?;

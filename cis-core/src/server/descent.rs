@@ -66,6 +66,13 @@ impl Descent {
         self.0.pids.contains(&pid)
     }
 
+    /// Whether the process or an ancestor of it is `pid`, and `between` stands not on the way there.
+    #[must_use]
+    pub fn passes_without(&self, pid: u32, between: u32) -> bool {
+        let way = self.0.pids.iter().position(|one| *one == pid).map(|at| &self.0.pids[..at]);
+        way.is_some_and(|way| !way.contains(&between))
+    }
+
     /// Whether it or an ancestor that lives was started as part of a session of the node with this socket.
     #[must_use]
     pub fn is_marked_for(&self, socket: &Path) -> bool {
@@ -165,6 +172,8 @@ mod tests {
         let mine = Descent::of(me).unwrap();
         assert!(mine.passes(me) && mine.passes(up));
         assert!(!Descent::of(up).unwrap().passes(me), "a parent");
+        assert!(mine.passes_without(up, u32::MAX) && !mine.passes_without(up, me));
+        assert!(mine.passes_without(me, up), "what is above is not on the way");
         assert!(Descent::of(u32::MAX - 1).is_none(), "gone means not trusted");
     }
 }

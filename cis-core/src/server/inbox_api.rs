@@ -40,6 +40,13 @@ pub trait InboxApi: Send + Sync + 'static {
         item: InboxId,
         query: ReadAsk,
     ) -> impl Future<Output = Outcome<AskView>> + Send;
+    /// A session takes back what it asked. Of an ask that is over nothing changes.
+    fn withdraw_ask(
+        &self,
+        principal: Principal,
+        session: SessionId,
+        item: InboxId,
+    ) -> impl Future<Output = Outcome<AskView>> + Send;
     /// A session tells people something.
     fn say(
         &self,

@@ -27,7 +27,7 @@ pub(super) fn routes<N: NodeApi>() -> Router<Arc<N>> {
         .route(paths::INBOX_ANSWER, post(answer::<N>))
         .route(paths::THREAD, get(thread::<N>))
         .route(paths::SESSION_ASKS, post(ask::<N>))
-        .route(paths::SESSION_ASK, get(read_ask::<N>))
+        .route(paths::SESSION_ASK, get(read_ask::<N>).delete(withdraw_ask::<N>))
         .route(paths::SESSION_SAY, post(say::<N>))
         .route(paths::SESSION_HAND_IN, post(hand_in::<N>))
 }
@@ -96,6 +96,15 @@ async fn read_ask<N: NodeApi>(
 ) -> Outcome<AskView> {
     let session = speaker(&node, &who, name).await?;
     Ok(Json(node.read_ask(session, InboxId(item), query?.0).await?))
+}
+
+async fn withdraw_ask<N: NodeApi>(
+    State(node): State<Arc<N>>,
+    Caller(who): Caller,
+    Name((name, item)): Name<(String, String)>,
+) -> Outcome<AskView> {
+    let session = speaker(&node, &who, name).await?;
+    Ok(Json(node.withdraw_ask(who, session, InboxId(item)).await?))
 }
 
 async fn say<N: NodeApi>(

@@ -4,6 +4,7 @@ use std::io::{BufRead as _, IsTerminal as _};
 
 use cis_core::api::{Answer, AnswerReceipt, AnswerWith, InboxItem};
 use cis_core::client::Client;
+use cis_core::ids::TimestampMs;
 
 use crate::context::Context;
 use crate::error::{CliError, Exit};
@@ -17,7 +18,8 @@ use crate::{input_id, keys};
 /// An option is named by its number or word, by what it says or the beginning of that, or by what it means
 /// (allow_once, allow_session, allow_always, deny, deny_and_say, continue, cancel). Without an answer, on a terminal,
 /// the item is shown and you are asked. The first answer counts; whoever comes later is told who was first. Nothing
-/// is typed where the screen shows something else by now.
+/// is typed where the screen shows something else by now. A prompt that stays after its answer says so in
+/// `cis inbox`: with --again it is answered once more; nothing is ever typed again by itself.
 ///
 /// Passwords do not belong here, as arguments are seen by others: type them in `cis dag attach`.
 #[derive(Debug, clap::Args)]
@@ -29,12 +31,13 @@ Examples:
   cis answer kqzvra
   cis answer kqzvra allow_once
   cis answer kqz 2
+  cis answer 4r1xec:build yes
   cis answer kqzvra --text \"use the staging database\"
   cis answer kqzvra --keys \"Down Enter\"
   cis answer kqzvra reject --reason \"the tests are red\"")]
 #[command(group = clap::ArgGroup::new("words").args(["option", "text", "keys"]))]
 pub(crate) struct Args {
-    /// The item: its letters, or the first of them
+    /// The item: its letters, or the first of them; or what waits: a session, or RUN:TASK
     #[arg(value_name = "ID")]
     item: String,
     #[command(flatten)]
@@ -42,6 +45,9 @@ pub(crate) struct Args {
     /// Why; it stands beside the answer
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
+    /// Answer a prompt that was answered, and stays
+    #[arg(long)]
+    again: bool,
 }
 
 /// What is answered.
@@ -80,7 +86,8 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
             Some(with) => with,
             None => ask(&item)?,
         };
-        let receipt = give(&client, &item, with, args.reason.clone()).await?;
+        let again = again(&item, args.again)?;
+        let receipt = give(&client, &item, with, args.reason.clone(), again).await?;
         output::show(context, &receipt, |receipt| answered(&item, receipt))?;
         Ok(Exit::OK)
     })
@@ -92,17 +99,29 @@ pub(crate) async fn give(
     item: &InboxItem,
     with: AnswerWith,
     reason: Option<String>,
+    again: Option<TimestampMs>,
 ) -> Result<AnswerReceipt, CliError> {
-    let answer = Answer { with, reason, hash: Some(item.hash.clone()), input: input_id::new()? };
-    Ok(client.answer(&item.id.0, &answer).await?)
+    let answer = Answer { with, reason, hash: Some(item.hash.clone()), again, input: input_id::new()? };
+    // Two may have the same letters.
+    let of = item.session.map(|session| session.to_string()).or(item.run.map(|run| run.to_string()));
+    let name = of.map_or_else(|| item.id.to_string(), |of| format!("{}@{of}", item.id));
+    Ok(client.answer(&name, &answer).await?)
+}
+
+/// The time of the answer beside which one more is given on purpose.
+fn again(item: &InboxItem, wanted: bool) -> Result<Option<TimestampMs>, CliError> {
+    if wanted && item.answered_ms.is_none() && item.closed.is_none() {
+        let detail = format!("nobody has answered {} yet: nothing was sent", item.id);
+        return Err(CliError::bad_input(detail).hint("answer without --again"));
+    }
+    Ok(item.answered_ms.filter(|_| wanted))
 }
 
 fn answered(item: &InboxItem, receipt: &AnswerReceipt) -> String {
     let text = clean(&receipt.text);
-    match receipt.bytes {
-        0 => format!("Answered {}: {text}\n", item.id),
-        _ => format!("Answered {}: typed {text}\n", item.id),
-    }
+    let typed = if receipt.bytes == 0 { "" } else { "typed " };
+    let repeated = if receipt.repeated { " (this request had counted before)" } else { "" };
+    format!("Answered {}: {typed}{text}{repeated}\n", item.id)
 }
 
 /// Shows the item, and reads the answer from the terminal.

@@ -88,15 +88,20 @@ pub(crate) fn run(detail: &RunDetail, now: TimestampMs) -> String {
         let _ = writeln!(out, "  param   {} = {}", clean(name), clean(&value.to_string()));
     }
     out.push('\n');
-    let mut table = Table::new(&["TASK", "STATE", "TRIES", "TOOK", "NOTE"]);
+    let with_agents = tasks.iter().any(|task| task.agent.is_some());
+    let agent: &[&str] = if with_agents { &["AGENT"] } else { &[] };
+    let mut table = Table::new(&[&["TASK"], agent, &["STATE", "TRIES", "TOOK", "NOTE"]].concat());
     for task in tasks {
-        table.row(vec![
-            plain(task.id.as_str()),
+        let agent = with_agents.then(|| plain(task.agent.as_deref().unwrap_or_default()));
+        let mut row = vec![plain(task.id.as_str())];
+        row.extend(agent);
+        row.extend([
             cell(task.state.as_str(), style::task(task.state)),
             plain(if task.attempts == 0 { String::new() } else { task.attempts.to_string() }),
             plain(self::took(task.started_ms, task.ended_ms, now)),
             plain(task_note(run, task)),
         ]);
+        table.row(row);
     }
     out + &table.render()
 }

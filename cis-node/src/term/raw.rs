@@ -182,3 +182,59 @@ fn restore() {
         let _ = tcsetattr(&saved.tty, OptionalActions::Flush, &saved.termios);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read as _;
+    use std::process::{Command, Stdio};
+
+    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+
+    use super::*;
+
+    /// Set for the process that panics.
+    const PANICS: &str = "CIS_TEST_PANICS_IN_RAW_MODE";
+    const NAME: &str = "term::raw::tests::a_panic_gives_the_terminal_back_before_it_is_told";
+
+    #[test]
+    fn a_panic_gives_the_terminal_back_before_it_is_told() {
+        if std::env::var_os(PANICS).is_some() {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
+            let _guard = runtime.enter();
+            let _terminal = RawTerminal::enter().unwrap();
+            panic!("on purpose");
+        }
+        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+        grantpt(&master).unwrap();
+        unlockpt(&master).unwrap();
+        let path = PathBuf::from(OsString::from_vec(ptsname(&master, Vec::new()).unwrap().into_bytes()));
+        let open = || {
+            let noctty = i32::try_from(OFlags::NOCTTY.bits()).unwrap();
+            OpenOptions::new().read(true).write(true).custom_flags(noctty).open(&path).unwrap()
+        };
+        let terminal = open();
+        let before = format!("{:?}", tcgetattr(&terminal).unwrap());
+        // Without a controlling terminal it takes the one that it reads from.
+        let mut child = Command::new("setsid")
+            .args(["--wait".as_ref(), std::env::current_exe().unwrap().as_os_str()])
+            .args([NAME, "--exact", "--nocapture"])
+            .env(PANICS, "1")
+            .stdin(Stdio::from(open()))
+            .stdout(Stdio::null())
+            .stderr(Stdio::from(open()))
+            .spawn()
+            .unwrap();
+        let mut shown = Vec::new();
+        let mut reader = File::from(master);
+        let mut buffer = [0; 4096];
+        let find = |shown: &[u8], text: &[u8]| shown.windows(text.len()).position(|part| part == text);
+        while find(&shown, b"on purpose").is_none() {
+            let count = reader.read(&mut buffer).unwrap();
+            shown.extend_from_slice(&buffer[..count]);
+        }
+        assert!(!child.wait().unwrap().success());
+        let place = |text: &[u8]| find(&shown, text).unwrap();
+        assert!(place(ENTER) < place(b"\x1b[?1049l") && place(b"\x1b[?1049l") < place(b"on purpose"));
+        assert_eq!(format!("{:?}", tcgetattr(&terminal).unwrap()), before);
+    }
+}

@@ -234,7 +234,7 @@ impl Arbiter {
                 question: text.clone(),
                 options: Vec::new(),
                 source: Source::Marker,
-                place: Place::Row { text: text.clone() },
+                place: Place::Row { text: self.markers.row.clone() },
                 since_ms: still,
                 ready_ms: still + MARKER_MS,
                 why: "a line begins with a marker".to_owned(),

@@ -20,6 +20,8 @@ pub(super) struct Markers {
     told: BTreeMap<String, usize>,
     /// The question that stands lowest, its kind and row.
     pub(super) asks: Option<(PromptKind, String)>,
+    /// That row as it stands on the screen.
+    pub(super) row: String,
 }
 
 impl Markers {
@@ -38,7 +40,8 @@ impl Markers {
             }
         }
         let filled = || rows.iter().rev().filter(|row| !row.trim().is_empty()).take(ASKING_ROWS);
-        self.asks = filled().find_map(|row| asked(row.trim_end()));
+        let lowest = filled().find_map(|row| Some((asked(row.trim_end())?, row.trim_end().to_owned())));
+        (self.asks, self.row) = lowest.map(|(asked, row)| (Some(asked), row)).unwrap_or_default();
     }
 }
 

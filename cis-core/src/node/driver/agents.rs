@@ -3,10 +3,13 @@
 //!
 //! Judges no screen; what people are told of a session is [`super::attention`]'s.
 
-use super::Driver;
+use sha2::{Digest as _, Sha256};
+
 use super::attention::HANDED_IN_BYTES_MAX;
+use super::requests::typed_into;
+use super::{Beside, Driver};
 use crate::agent::Login;
-use crate::event::{PromptKind, SaidKind};
+use crate::event::{EventBody, EventDraft, PromptKind, SaidKind};
 use crate::ids::{InputId, SessionId, TimestampMs};
 use crate::monitor::Verdict;
 use crate::scheduler::{Input, InputKind};
@@ -16,7 +19,7 @@ impl Driver {
     pub(super) fn agent_waits(&mut self, session: SessionId, verdict: &Verdict, now: TimestampMs) -> bool {
         match verdict.kind {
             PromptKind::Login => self.logged_out(session, verdict, now),
-            PromptKind::Idle | PromptKind::Unknown | PromptKind::Question => self.type_prompt(session),
+            PromptKind::Idle | PromptKind::Unknown | PromptKind::Question => self.type_prompt(session, now),
             // It asks for something of its work: so its provider answers.
             PromptKind::Permission => {
                 self.login_works(session, now);
@@ -26,11 +29,28 @@ impl Driver {
         }
     }
 
-    /// Types the prompt of an agent that takes it so, once.
-    fn type_prompt(&mut self, session: SessionId) -> bool {
+    /// Types the prompt of an agent that takes it so: once, over all lives of the node. That it is typed is durable
+    /// before it is; where the node dies between the two, people see that the agent waits.
+    fn type_prompt(&mut self, session: SessionId, now: TimestampMs) -> bool {
         let prompt = self.parts.worker.take_typed(session).or_else(|| self.loners.take_typed(session));
         let Some(prompt) = prompt else { return false };
-        self.parts.hub.type_soon(session, InputId(ulid::Ulid::new()), keys_of(&prompt));
+        let (input, keys) = (input_of(session), keys_of(&prompt));
+        if !matches!(self.made_by(input), Ok(None)) {
+            return false;
+        }
+        let attempt = self.parts.worker.attempt_of(session);
+        let (run, task) = attempt.map(|attempt| (attempt.run, attempt.task.clone())).unzip();
+        let bytes = u32::try_from(keys.len()).unwrap_or(u32::MAX);
+        let body = EventBody::SessionInput { session, task, input, bytes };
+        let draft = EventDraft { run, at_ms: now, actor: None, cause: Some(input), body };
+        self.drafts.push((draft, Beside::Nothing));
+        self.made.insert(input, typed_into(session));
+        let hub = self.parts.hub.clone();
+        self.confirmations.push(Box::new(move |durable| {
+            if durable.is_ok() {
+                hub.type_soon(session, input, keys);
+            }
+        }));
         true
     }
 
@@ -63,6 +83,14 @@ impl Driver {
         let text = Some(text).filter(|text| !text.trim().is_empty());
         self.handle(Input::internal(InputKind::HandIn { attempt, text }), now);
     }
+}
+
+/// The same for the same session, also after a restart.
+fn input_of(session: SessionId) -> InputId {
+    let hash = Sha256::digest(format!("the prompt of {session}").as_bytes());
+    let mut id = [0; 16];
+    id.copy_from_slice(&hash[..16]);
+    InputId(ulid::Ulid::from_bytes(id))
 }
 
 /// What is typed for a prompt: its lines, each with Enter.

@@ -37,7 +37,11 @@ impl Driver {
     fn answer_first(&mut self, given: &Given, actor: Actor, now: TimestampMs) -> Result<Taken, Problem> {
         let session = given.session;
         if let Some(first) = self.inbox.first(session, &given.item) {
-            return Err(too_late(&given.item, first, now));
+            // On purpose, by one who knows of the answer that is there; of several such the first.
+            let knows_of_it = given.again == Some(first.at_ms) && first.at_ms < now;
+            if given.is_ask || !knows_of_it {
+                return Err(too_late(&given.item, first, now));
+            }
         }
         let (run, task) = match self.parts.worker.attempt_of(session) {
             Some(attempt) => (Some(attempt.run), Some(attempt.task.clone())),
@@ -105,6 +109,7 @@ impl Driver {
             hash: told.prompt.hash.clone(),
             input: given.answer.input,
             bytes: given.answer.bytes.clone(),
+            again: given.again.is_some(),
         })
     }
 
@@ -132,7 +137,7 @@ impl Driver {
 fn too_late(item: &InboxId, first: &First, now: TimestampMs) -> Problem {
     let ago = text::duration(u64::try_from(now - first.at_ms).unwrap_or(0));
     let detail = format!("{item} was answered by {} {ago} ago", first.by);
-    Problem::new(ProblemKind::Conflict, detail).hint("`cis inbox show` tells what was answered")
+    Problem::new(ProblemKind::Conflict, detail).hint("`cis inbox show` tells what was answered; where the prompt stays, `cis answer … --again` answers once more")
 }
 
 /// What the store remembers of an input that answered.

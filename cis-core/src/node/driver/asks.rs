@@ -200,13 +200,23 @@ impl Driver {
     /// Asks whose asker is gone are withdrawn.
     pub(super) fn withdraw_left(&mut self, now: TimestampMs) {
         for (session, ask) in self.inbox.expired(now) {
-            let (run, task) = self.speaker(session, now).unwrap_or_default();
-            let detail = "whoever asked waits no more".to_owned();
-            let body = EventBody::AskWithdrawn { session, task, item: ask.item, detail };
-            let draft = EventDraft { run, at_ms: now, actor: None, cause: None, body };
-            self.drafts.push((draft, Beside::Nothing));
-            self.attention.change(session).asked(ask.ask);
+            self.withdrawn(session, ask, None, now);
         }
+    }
+
+    /// Whoever asked says that it waits no more. Of an ask that is over nothing changes.
+    pub(super) fn withdraw(&mut self, session: SessionId, item: &InboxId, actor: Actor, now: TimestampMs) {
+        if let Some(ask) = self.inbox.take(session, item) {
+            self.withdrawn(session, ask, Some(actor), now);
+        }
+    }
+
+    fn withdrawn(&mut self, session: SessionId, ask: AskRecord, actor: Option<Actor>, now: TimestampMs) {
+        let (run, task) = self.speaker(session, now).unwrap_or_default();
+        let detail = "whoever asked waits no more".to_owned();
+        let body = EventBody::AskWithdrawn { session, task, item: ask.item, detail };
+        self.drafts.push((EventDraft { run, at_ms: now, actor, cause: None, body }, Beside::Nothing));
+        self.attention.change(session).asked(ask.ask);
     }
 
     /// After a start of the node: what is open from an earlier life, and who answered what.
@@ -222,7 +232,11 @@ impl Driver {
         for known in open {
             let Some(session) = known.item.session else { continue };
             if let Some((answer, input)) = known.answer.clone() {
-                let first = super::inbox::First { by: answer.by, at_ms: known.item.since, input };
+                let first = super::inbox::First {
+                    by: answer.by,
+                    at_ms: known.item.answered_ms.unwrap_or(known.item.since),
+                    input,
+                };
                 self.inbox.answered(session, known.item.id.clone(), first);
             }
             if let Some(ask) = ask_of(&known) {

@@ -192,6 +192,8 @@ fn of_verdict(session: SessionId, episode: u32, verdict: &Verdict, screen: &str)
         options,
         screen: cut(screen, SCREEN_CHARS_MAX),
         ask: None,
+        // The file's matter: the scheduler knows it.
+        until_ms: None,
     }
 }
 

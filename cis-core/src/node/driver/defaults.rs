@@ -81,7 +81,7 @@ impl Driver {
 /// One of the options, or words.
 fn given_by_default(session: SessionId, told: &Told, answer: &str, input: InputId) -> Result<Given, String> {
     let item = item_of(session, told);
-    let with = |with| Answer { with, reason: None, hash: None, input };
+    let with = |with| Answer { with, reason: None, hash: None, again: None, input };
     let option = with(AnswerWith::Option { option: answer.to_owned() });
     let text = with(AnswerWith::Text { text: answer.to_owned() });
     given::given(&item, &option).or_else(|_| given::given(&item, &text)).map_err(|problem| problem.detail)
@@ -112,6 +112,7 @@ fn item_of(session: SessionId, told: &Told) -> InboxItem {
         urgency: Urgency::default(),
         thread: None,
         answered_by: None,
+        answered_ms: None,
         until_ms: None,
         closed: None,
     }

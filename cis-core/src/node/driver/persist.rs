@@ -6,8 +6,9 @@ use super::answers::answered;
 use super::asks::{asked, handed_in, said};
 use super::requests::typed_into;
 use super::{Beside, Driver, STUCK_RETRY_MS};
-use crate::event::{Event, EventBody, EventDraft};
+use crate::event::{EndReason, Event, EventBody, EventDraft, TaskChange};
 use crate::ids::TimestampMs;
+use crate::node::commands::decided;
 use crate::store::{SessionFacts, StoreError};
 
 impl Driver {
@@ -86,6 +87,16 @@ fn append(
         }
         (EventBody::TaskHandedIn { session, .. }, Some(input), _) => {
             writer.remember_input(input, &handed_in(*session))
+        }
+        (EventBody::TaskApproved { task, .. }, Some(input), Some(run)) => {
+            writer.remember_input(input, &decided(run, task))
+        }
+        (EventBody::TaskStatus { changes }, Some(input), Some(run)) => {
+            let rejects = |change: &&TaskChange| matches!(change.end, Some(EndReason::Rejected { .. }));
+            match changes.iter().find(rejects) {
+                Some(change) => writer.remember_input(input, &decided(run, &change.task)),
+                None => Ok(()),
+            }
         }
         (EventBody::SessionAnswered { session, item, .. }, Some(input), _) => {
             writer.remember_input(input, &answered(*session, item))

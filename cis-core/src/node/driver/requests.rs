@@ -9,7 +9,7 @@ use crate::event::{Actor, EventBody, EventDraft};
 use crate::ids::{InputId, RunId, SessionId, TimestampMs};
 use crate::node::again;
 use crate::node::api::store_problem;
-use crate::node::commands::{Command, DriverStatus, NewRun, Reply, RunVerb};
+use crate::node::commands::{Command, DriverStatus, NewRun, Reply, RunVerb, decided};
 use crate::node::restore;
 use crate::node::upkeep::Victims;
 use crate::scheduler::{Input, InputKind, Rejected, Run};
@@ -67,6 +67,10 @@ impl Driver {
             }
             Command::Ask { session, ask, actor, reply } => self.ask(session, *ask, actor, reply, now),
             Command::StillWaiting { session, item } => self.inbox.renew(session, &item, now),
+            Command::WithdrawAsk { session, item, actor, reply } => {
+                self.withdraw(session, &item, actor, now);
+                self.confirmations.push(confirmation(reply, Ok(())));
+            }
             Command::Say { session, say, actor, reply } => self.say(session, *say, actor, reply, now),
             Command::HandIn { session, result, actor, reply } => {
                 self.hand_in(session, result, actor, reply, now);
@@ -137,6 +141,18 @@ impl Driver {
     }
 
     fn run_verb(&mut self, run: RunId, verb: RunVerb, actor: Actor, reply: Reply<()>, now: TimestampMs) {
+        let input = match &verb {
+            RunVerb::Decide(task, _, Some(input)) => match self.made_by(*input) {
+                Ok(None) => Some((*input, decided(run, task))),
+                // The same again, maybe of this very turn: then it is not durable yet.
+                Ok(Some(made)) if made == decided(run, task) => {
+                    return self.confirmations.push(confirmation(reply, Ok(())));
+                }
+                Ok(Some(_)) => return drop(reply.send(Err(taken(*input)))),
+                Err(problem) => return drop(reply.send(Err(problem))),
+            },
+            _ => None,
+        };
         // The machine has let go of runs that ended: only with its state it can say so, or retry it.
         if self.parts.machine.run(&run).is_none() {
             let loaded = if self.unread.has_run(run) {
@@ -163,12 +179,13 @@ impl Driver {
             RunVerb::Resume => InputKind::Resume { run },
             RunVerb::Cancel => InputKind::Cancel { run },
             RunVerb::Retry(scope) => InputKind::Retry { run, scope },
-            RunVerb::Decide(task, Decide { approve, reason }) => {
+            RunVerb::Decide(task, Decide { approve, reason }, _) => {
                 InputKind::Decide { run, task, approve, reason }
             }
         };
-        let input = Input { kind, actor: Some(actor), cause: None };
-        self.handle_for(input, reply, now);
+        let cause = input.as_ref().map(|(input, _)| *input);
+        let is_done = self.handle_for(Input { kind, actor: Some(actor), cause }, reply, now);
+        self.made.extend(input.filter(|_| is_done));
     }
 
     fn times(&self, run: RunId, totals: bool, now: TimestampMs) -> Option<TimeView> {
@@ -178,15 +195,17 @@ impl Driver {
         self.ended_times.iter().find(|view| totals && view.run == run).cloned()
     }
 
-    /// Handles an input that somebody waits for.
-    fn handle_for(&mut self, input: Input, reply: Reply<()>, now: TimestampMs) {
+    /// Handles an input that somebody waits for. True where it was taken.
+    fn handle_for(&mut self, input: Input, reply: Reply<()>, now: TimestampMs) -> bool {
         match self.parts.machine.handle(input, now, &mut self.ids) {
             Ok(()) => {
                 self.collect();
                 self.confirmations.push(confirmation(reply, Ok(())));
+                true
             }
             Err(rejected) => {
                 let _ = reply.send(Err(problem(&rejected)));
+                false
             }
         }
     }
@@ -357,6 +376,7 @@ impl Driver {
                 Command::Ask { reply, .. } => drop(reply.send(Err(problem()))),
                 Command::Say { reply, .. }
                 | Command::HandIn { reply, .. }
+                | Command::WithdrawAsk { reply, .. }
                 | Command::AnswerVoid { reply, .. } => {
                     drop(reply.send(Err(problem())));
                 }

@@ -84,6 +84,7 @@ pub(in crate::node) fn given(item: &InboxItem, answer: &Answer) -> Outcome<Given
         text,
         reason: answer.reason.clone(),
         answer: Typed { input: answer.input, bytes },
+        again: answer.again,
     })
 }
 

@@ -245,9 +245,11 @@ impl Worker {
             return (said.kind.to_string(), document);
         }
         let known = notice.item.as_ref().and_then(|item| {
-            let known = self.readers.get().and_then(|reader| reader.item(&item.0)).ok()?;
+            let of = notice.session.map(|session| session.to_string());
+            let of = of.or(notice.run.map(|run| run.to_string())).unwrap_or_default();
             // Two may share their letters.
-            (known.item.session == notice.session).then_some(known.item)
+            let name = format!("{item}@{of}");
+            self.readers.get().and_then(|reader| reader.item(&name)).ok().map(|known| known.item)
         });
         let kind = known.as_ref().map(|item| item.kind.to_string()).unwrap_or_default();
         let mut document = known.map_or_else(

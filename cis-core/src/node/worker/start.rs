@@ -6,6 +6,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::agents::Given;
 use super::apart::{Apart, Held};
 use super::{Live, LocalWorker, Variables};
 use crate::api::{FromWorker, Program, Refusal, TaskContext, TaskSpec, TermSize};
@@ -223,10 +224,11 @@ impl LocalWorker {
         mut spec: TaskSpec,
         known: &Known,
     ) {
-        if let Err(why) = self.resolve_agent(&mut spec) {
+        let given = self.resolve_agent(&mut spec).unwrap_or_else(|why| {
             // It runs: what its profile says of a start does not matter any more.
             tracing::warn!(%attempt, why, "the profile of a live agent is gone");
-        }
+            Given::default()
+        });
         // Its secrets are looked for at once; where they cannot be read it lives on, and is not shown.
         let log = self.home.attempt_log(attempt.run, &attempt.task, attempt.number);
         self.insert(attempt, session, fence, &spec, log, Redactor::default());
@@ -238,6 +240,8 @@ impl LocalWorker {
             live.asked = true;
             // Which files it was given is not known any more.
             live.has_context = true;
+            // Whether it was typed before, events know.
+            live.typed = given.typed;
             live.script = Some(script);
             live.prompt = Some(prompt_file(&self.home, session));
             live.command = "(not known: its secrets cannot be read)".to_owned();

@@ -32,6 +32,8 @@ impl Machine {
         }
         let (session, task) = (live.session, Some(attempt.task.clone()));
         let was_away = live.is_away();
+        let mut prompt = prompt;
+        prompt.until_ms = run.deadline(index, prompt.kind, turn.now);
         let record = prompt.clone();
         self.emit(id, EventBody::SessionBlocked { session, task, prompt }, turn)?;
         self.take_back(id);

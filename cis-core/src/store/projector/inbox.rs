@@ -120,8 +120,16 @@ impl Inbox {
     ) -> Result<(), RowError> {
         if let Some(ask) = prompt.ask {
             // The ask has its row: that its session waits for it is all that is new.
-            conn.prepare_cached("UPDATE inbox SET episode = ?3, hash = ?4 WHERE session = ?1 AND ask = ?2")?
-                .execute(params![session.0.to_bytes(), ask.0.to_bytes(), prompt.episode, prompt.hash])?;
+            conn.prepare_cached(
+                "UPDATE inbox SET episode = ?3, hash = ?4, until_ms = ?5 WHERE session = ?1 AND ask = ?2",
+            )?
+            .execute(params![
+                session.0.to_bytes(),
+                ask.0.to_bytes(),
+                prompt.episode,
+                prompt.hash,
+                prompt.until_ms
+            ])?;
             return Ok(());
         }
         self.open(conn)?.sessions.insert(session);
@@ -138,7 +146,7 @@ impl Inbox {
             hash: &prompt.hash,
             screen: &prompt.screen,
             ask: None,
-            until_ms: None,
+            until_ms: prompt.until_ms,
         };
         row.insert(conn, at)
     }
@@ -182,7 +190,9 @@ impl Inbox {
         answer: &AnswerRecord,
     ) -> Result<(), RowError> {
         conn.prepare_cached(
-            "UPDATE inbox SET answered_ms = ?3, answer = ?4, input = ?5
+            // One more answer keeps the one before it, in case it does not arrive.
+            "UPDATE inbox SET answered_ms = ?3, input = ?5, answer = iif(answer IS NULL, ?4, json_set(?4, '$.before',
+                json_object('answer', json_remove(answer, '$.before'), 'at_ms', answered_ms, 'input', hex(input))))
              WHERE session = ?1 AND id = ?2 AND closed_ms IS NULL",
         )?
         .execute(params![

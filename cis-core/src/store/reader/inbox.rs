@@ -12,7 +12,7 @@ use crate::store::error::{RowError, StoreError};
 
 /// What an item is read from.
 const COLUMNS: &str = "id, run, task, session, kind, question, options, since_ms, confidence, layer, episode,
-    hash, screen, ask_type, urgency, thread, until_ms, answer, closed_ms, closed, detail, ask, waits, input";
+    hash, screen, ask_type, urgency, thread, until_ms, answer, closed_ms, closed, detail, ask, waits, input, answered_ms";
 
 /// Messages of a thread that are given, the newest.
 const MESSAGES_MAX: u32 = 1000;
@@ -62,41 +62,6 @@ impl Reader {
         })
     }
 
-    /// The item that a person means: its letters, or the first of them where no other open one begins so.
-    /// One that is closed only by all of them.
-    ///
-    /// # Errors
-    /// None or several fit; or the store cannot be read.
-    pub fn item(&self, name: &str) -> Result<KnownItem, StoreError> {
-        let name = name.to_ascii_lowercase();
-        let letters = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_lowercase());
-        let missing =
-            || StoreError::NotFound { what: "item of the inbox", name: name.chars().take(100).collect() };
-        if !letters || name.len() > InboxId::LETTERS {
-            return Err(missing());
-        }
-        let found = self.view("look an item up", |conn| {
-            let end = format!("{name}{{");
-            let open = select(conn, "closed_ms IS NULL AND id >= ?1 AND id < ?2", &[&name, &end])?;
-            if !open.is_empty() {
-                return Ok(open);
-            }
-            let mut closed = select(conn, "id = ?1 ORDER BY key DESC", &[&name])?;
-            closed.truncate(1);
-            Ok(closed)
-        })?;
-        let exact: Vec<&KnownItem> = found.iter().filter(|known| known.item.id.0 == name).collect();
-        match (exact.as_slice(), found.as_slice()) {
-            ([only], _) => Ok((*only).clone()),
-            ([], [only]) => Ok(only.clone()),
-            ([], []) => Err(missing()),
-            _ => {
-                let candidates = found.iter().take(8).map(|known| describe(&known.item)).collect();
-                Err(StoreError::Ambiguous { what: "item of the inbox", name, candidates })
-            }
-        }
-    }
-
     /// Something that this session asked.
     ///
     /// # Errors
@@ -138,17 +103,11 @@ impl Reader {
     }
 }
 
-/// An item as a candidate.
-fn describe(item: &InboxItem) -> String {
-    let of = match (&item.run, &item.task, &item.session) {
-        (Some(run), Some(task), _) => format!("{task} of run {}", run.short()),
-        (_, _, Some(session)) => format!("session {}", session.short()),
-        _ => "no session".to_owned(),
-    };
-    format!("{} ({}, {of})", item.id, item.kind)
-}
-
-fn select(conn: &Connection, which: &str, params: &[&dyn ToSql]) -> Result<Vec<KnownItem>, RowError> {
+pub(super) fn select(
+    conn: &Connection,
+    which: &str,
+    params: &[&dyn ToSql],
+) -> Result<Vec<KnownItem>, RowError> {
     let mut read =
         conn.prepare_cached(&format!("SELECT {COLUMNS} FROM inbox WHERE {which} LIMIT {PAGE_MAX}"))?;
     let mut rows = read.query(params)?;
@@ -193,6 +152,7 @@ fn known_item(row: &Row<'_>) -> Result<KnownItem, RowError> {
         urgency: named(row, 14, Urgency::parse)?,
         thread: optional(15)?.map(InboxId),
         answered_by: answer.as_ref().filter(|_| closed.is_none()).map(|answer| answer.by.clone()),
+        answered_ms: row.get::<_, Option<i64>>(24)?.filter(|_| closed.is_none()),
         until_ms: row.get(16)?,
         closed,
     };

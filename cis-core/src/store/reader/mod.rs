@@ -6,6 +6,7 @@
 mod cleaned;
 mod events;
 mod find;
+mod find_item;
 mod gates;
 mod inbox;
 mod runs;

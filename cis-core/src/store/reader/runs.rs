@@ -103,6 +103,19 @@ impl Reader {
         found.ok_or_else(|| not_found(id))
     }
 
+    /// The blob of its file.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub fn run_spec(&self, id: RunId) -> Result<BlobId, StoreError> {
+        let found = self.view("read a run", |conn| {
+            let sql = "SELECT f.spec FROM run_facts f JOIN runs r ON r.key = f.run WHERE r.id = ?1";
+            let mut read = conn.prepare_cached(sql)?;
+            Ok(read.query_row([id.0.to_bytes()], |row| row.get::<_, String>(0)).optional()?)
+        })?;
+        found.map(BlobId).ok_or_else(|| not_found(id))
+    }
+
     /// Every run that has not ended, oldest first.
     ///
     /// # Errors
@@ -201,6 +214,8 @@ fn task_view(row: &Row<'_>) -> Result<TaskView, RowError> {
         id: task(row, 0)?,
         state,
         needs: Vec::new(),
+        // The file says it.
+        agent: None,
         attempts: row.get(2)?,
         session: maybe_ulid(row, 3)?.map(SessionId),
         started_ms: row.get(5)?,

@@ -124,15 +124,28 @@ fn a_prompt_waits_until_it_is_gone_and_an_answer_stays_with_it() {
     assert_eq!((first.run, first.task.clone()), (Some(run_id(1)), Some(task("a"))));
     story.add(answered(&first.id, 77));
     assert_eq!(story.open()[0].answered_by.as_deref(), Some("uid:7"), "it stays");
-    let void = EventBody::AnswerVoid {
+    let void = |input| EventBody::AnswerVoid {
         session: session_id(1),
         task: None,
         item: first.id.clone(),
-        input: InputId(ulid(77)),
+        input: InputId(ulid(input)),
         detail: "moved".into(),
     };
-    story.add(void);
-    assert_eq!(story.open()[0].answered_by, None);
+    let answered_ms = story.open()[0].answered_ms;
+    assert_eq!(answered_ms, Some(story.at_ms));
+    for again in [79, 80] {
+        story.add(answered(&first.id, again));
+        assert!(story.open()[0].answered_ms > answered_ms);
+        story.add(void(again));
+        let open = story.open().pop().unwrap();
+        assert_eq!(
+            (open.answered_by.as_deref(), open.answered_ms),
+            (Some("uid:7"), answered_ms),
+            "the first counts"
+        );
+    }
+    story.add(void(77));
+    assert_eq!((story.open()[0].answered_by.clone(), story.open()[0].answered_ms), (None, None));
     story.add(answered(&first.id, 78));
     story.add(recovered(1));
     assert!(story.open().is_empty());
@@ -248,7 +261,21 @@ fn an_item_is_found_by_the_first_of_its_letters() {
     let mut twin = ask(3, None);
     twin.item = first.item.clone();
     story.add(asked(&twin));
-    assert!(matches!(find(&story, &first.item.0), Err(StoreError::Ambiguous { .. })));
+    let Err(StoreError::Ambiguous { candidates, .. }) = find(&story, &first.item.0) else {
+        panic!("not told")
+    };
+    let other_name = format!("{}:a", run_id(1).short());
+    assert!(
+        candidates.len() == 2 && candidates.iter().all(|one| one.contains(&other_name)),
+        "{candidates:?}"
+    );
+    assert_eq!(find(&story, &format!("{}@{}", second.item, session_id(1))).unwrap(), second.item);
+    assert!(find(&story, &format!("{}@{}", second.item, session_id(2))).is_err());
+    // By its task: what it does not go on without, where there is one.
+    assert!(matches!(find(&story, &other_name), Err(StoreError::Ambiguous { .. })));
+    story.add(blocked(prompt(1)));
+    assert_eq!(find(&story, &other_name).unwrap(), InboxId::of_prompt(session_id(1), 1));
+    assert!(matches!(find(&story, "d:b"), Err(StoreError::NotFound { .. })));
     story.add(answered(&second.item, 9));
     assert!(find(&story, &second.item.0[..5]).is_err() && find(&story, &second.item.0).is_ok());
 }

@@ -87,7 +87,7 @@ async fn review(client: &Client, run: Option<&str>, task: &str) -> Result<Option
 
 async fn answer(client: &Client, held: &InboxItem, decision: &Decide) -> Result<RunView, CliError> {
     let option = if decision.approve { "approve" } else { "reject" }.to_owned();
-    give(client, held, AnswerWith::Option { option }, decision.reason.clone()).await?;
+    give(client, held, AnswerWith::Option { option }, decision.reason.clone(), None).await?;
     let run = held.run.map(|run| run.to_string()).unwrap_or_default();
     Ok(client.run(&run).await?.run)
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anstyle::Style;
 use cis_core::api::TaskView;
 use cis_core::dag::drawing::{Drawn, Look, Net, layers, lines, svg};
-use cis_core::dag::{Dag, Handlers};
+use cis_core::dag::{Action, Dag, Handlers};
 use cis_core::event::TaskState;
 use serde_json::json;
 
@@ -96,6 +96,14 @@ fn of_file(name: &str) -> Result<Picture, CliError> {
     Ok(Picture { title: dag.id.clone(), tasks: tasks.collect() })
 }
 
+/// The agent that works on it.
+fn agent_of(task: &cis_core::dag::Task) -> Option<&str> {
+    match &task.action {
+        Action::Agent { agent, .. } => Some(agent),
+        _ => None,
+    }
+}
+
 /// What a task is besides its needs.
 fn note(task: &cis_core::dag::Task, dag: &Dag) -> Option<String> {
     let Handlers { success, failure, blocked, cancel, always } = &dag.on;
@@ -111,6 +119,7 @@ fn note(task: &cis_core::dag::Task, dag: &Dag) -> Option<String> {
         .filter(|(_, handler)| handler.as_ref() == Some(&task.id))
         .map(|(kind, _)| format!("on {kind}"))
         .collect();
+    notes.extend(agent_of(task).map(|agent| format!("agent {agent}")));
     notes.extend(task.foreach.as_ref().map(|_| "foreach".to_owned()));
     notes.extend(task.condition.as_ref().map(|_| "if".to_owned()));
     notes.extend(task.approval.as_ref().map(|_| "approval".to_owned()));
@@ -129,9 +138,16 @@ fn of_run(context: &Context, name: Option<&str>) -> Result<Picture, CliError> {
         name: task.id.to_string(),
         needs: needs_of(task, &names),
         state: Some(task.state),
-        note: task.reason.clone(),
+        note: note_of(task),
     });
     Ok(Picture { title, tasks: tasks.collect() })
+}
+
+/// Who works on it, and why it is in its state.
+fn note_of(task: &TaskView) -> Option<String> {
+    let agent = task.agent.as_ref().map(|agent| format!("agent {agent}"));
+    let notes: Vec<String> = agent.into_iter().chain(task.reason.clone()).collect();
+    (!notes.is_empty()).then(|| notes.join(", "))
 }
 
 /// An item stands after the task that it is of.

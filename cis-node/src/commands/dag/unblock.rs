@@ -40,7 +40,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
     let client = context.client()?;
     context.block_on(async {
         let item = waiting(&client, &args.session).await?;
-        let receipt = give(&client, &item, with, None).await?;
+        let receipt = give(&client, &item, with, None, None).await?;
         output::show(context, &receipt, |_| format!("Typed into {}.\n", clean(&args.session)))?;
         Ok(Exit::OK)
     })

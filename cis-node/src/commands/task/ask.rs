@@ -6,12 +6,14 @@ use cis_core::api::{Ask, AskView, ReadAsk};
 use cis_core::client::{Client, ClientError};
 use cis_core::event::{AskType, Urgency};
 use cis_core::ids::InboxId;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::Instant;
 
 use super::{ask_type, urgency};
 use crate::context::Context;
 use crate::error::{CliError, Exit};
 use crate::output::clean::clean;
+use crate::signals::Leaving;
 use crate::{input_id, output};
 
 /// One look waits so long for the answer.
@@ -20,7 +22,8 @@ const LOOK: Duration = Duration::from_secs(20);
 /// Asks people something, waits for the answer, and prints it
 ///
 /// What is asked stands in the inbox (`cis inbox`) until somebody answers it (`cis answer`), also while the node is
-/// restarted. The session counts as blocked meanwhile. When this command ends first, the question is withdrawn.
+/// restarted. The session counts as blocked meanwhile. When this command ends first (its time is over, Ctrl+C), the
+/// question is withdrawn.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -77,7 +80,11 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
             output::show(context, &asked, |asked| format!("{}\n", asked.id))?;
             return Ok(Exit::OK);
         }
-        let view = answer(&client, asked, args.timeout).await?;
+        let stays = args.wait_for.is_some();
+        let view = match answer(&client, asked, args.timeout, stays).await? {
+            Answered::Yes(view) => view,
+            Answered::Left(exit) => return Ok(exit),
+        };
         output::show(context, &view, |view| {
             let text = view.answer.as_ref().map(|answer| answer.text.as_str()).unwrap_or_default();
             format!("{}\n", clean(text))
@@ -86,17 +93,66 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
     })
 }
 
-/// Waits until the ask is answered, over restarts of the node.
+/// How waiting ended.
+pub(super) enum Answered {
+    /// There is an answer.
+    Yes(Box<AskView>),
+    /// A signal ended it.
+    Left(Exit),
+}
+
+/// Waits until the ask is answered, over restarts of the node. When the time is over or a signal comes, the ask is
+/// withdrawn, unless it `stays` for others.
 pub(super) async fn answer(
     client: &Client,
     asked: AskView,
     timeout: Option<Duration>,
-) -> Result<AskView, CliError> {
+    stays: bool,
+) -> Result<Answered, CliError> {
+    let no_signals = |error| CliError::unavailable(format!("signals cannot be waited for: {error}"));
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(no_signals)?;
+    let mut leaving = Leaving::new().map_err(no_signals)?;
     let until = timeout.map(|time| Instant::now() + time);
+    let id = asked.id.clone();
+    let waiting = wait(client, asked, until);
+    let number = tokio::select! {
+        // What is known is not thrown away for a signal.
+        biased;
+        view = waiting => match view? {
+            Some(view) => return Ok(Answered::Yes(Box::new(view))),
+            None => None,
+        },
+        _ = interrupt.recv() => Some(SignalKind::interrupt().as_raw_value()),
+        number = leaving.recv() => Some(number),
+    };
+    let hint = if stays {
+        "it stays in the inbox"
+    } else {
+        let view = client.withdraw_ask(&id.0).await?;
+        if view.answer.is_some() {
+            // In the last moment.
+            return Ok(Answered::Yes(Box::new(view)));
+        }
+        "it is withdrawn"
+    };
+    match number {
+        Some(number) => {
+            output::note(&format!("Nobody has answered {id}: {hint}.\n"));
+            Ok(Answered::Left(Exit::signal(number)))
+        }
+        None => {
+            let detail = format!("nobody answered {id} in time");
+            Err(CliError::Failed { detail, hint: hint.to_owned() })
+        }
+    }
+}
+
+/// The answered ask; none where the time is over.
+async fn wait(client: &Client, asked: AskView, until: Option<Instant>) -> Result<Option<AskView>, CliError> {
     let mut view = asked;
     loop {
         if view.answer.is_some() {
-            return Ok(view);
+            return Ok(Some(view));
         }
         if let Some(why) = &view.withdrawn {
             let detail = format!("nobody will answer {}: {}", view.id, clean(why));
@@ -104,8 +160,7 @@ pub(super) async fn answer(
         }
         let left = until.map(|until| until.saturating_duration_since(Instant::now()));
         if left.is_some_and(|left| left.is_zero()) {
-            let detail = format!("nobody answered {} in time", view.id);
-            return Err(CliError::Failed { detail, hint: "it is withdrawn within 30 s".to_owned() });
+            return Ok(None);
         }
         let wait = left.map_or(LOOK, |left| left.min(LOOK));
         let how = ReadAsk { wait_ms: Some(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).max(1)) };

@@ -6,7 +6,7 @@ use cis_core::api::Ask;
 use cis_core::event::{AskType, Urgency};
 use cis_core::ids::InboxId;
 
-use super::ask::answer;
+use super::ask::{Answered, answer};
 use super::urgency;
 use crate::context::Context;
 use crate::error::{CliError, Exit};
@@ -77,7 +77,10 @@ fn decide(context: &Context, how: &How, ask_type: AskType, yes: &str, no: &str) 
     let client = context.client()?;
     context.block_on(async {
         let asked = client.ask(&ask).await?;
-        let view = answer(&client, asked, how.timeout).await?;
+        let view = match answer(&client, asked, how.timeout, false).await? {
+            Answered::Yes(view) => view,
+            Answered::Left(exit) => return Ok(exit),
+        };
         if context.json {
             output::json_line(&view)?;
         }

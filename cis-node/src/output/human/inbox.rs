@@ -45,7 +45,12 @@ pub(crate) fn inbox_item(item: &InboxItem, now: TimestampMs) -> String {
         }
     }
     if let Some(by) = &item.answered_by {
-        let _ = writeln!(out, "  answered by {}, and it still waits", clean(by));
+        let _ = writeln!(
+            out,
+            "  answered by {}, and it still waits (cis answer {} --again …)",
+            clean(by),
+            item.id
+        );
     }
     if let Some(until) = item.until_ms {
         let _ = writeln!(out, "  {DIM}decided by itself in {}{DIM:#}", span(now, until));

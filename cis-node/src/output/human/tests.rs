@@ -37,6 +37,7 @@ fn a_task(name: &str, state: TaskState) -> TaskView {
         id: TaskId::new(name).unwrap(),
         state,
         needs: vec![],
+        agent: None,
         attempts: u32::from(state != TaskState::Pending),
         session: None,
         started_ms: (state != TaskState::Pending).then_some(NOW - 12_000),

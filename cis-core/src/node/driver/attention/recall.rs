@@ -56,5 +56,6 @@ fn prompt(known: &KnownItem, episode: u32) -> PromptRecord {
         options: item.options.clone(),
         screen: item.screen.clone(),
         ask: known.ask,
+        until_ms: item.until_ms,
     }
 }

@@ -27,6 +27,7 @@ fn item(options: &[(&str, &str, Option<Meaning>, &str)]) -> InboxItem {
         urgency: Urgency::Medium,
         thread: None,
         answered_by: None,
+        answered_ms: None,
         until_ms: None,
         closed: None,
     }
@@ -41,7 +42,7 @@ fn menu() -> InboxItem {
 }
 
 fn answer(with: AnswerWith) -> Answer {
-    Answer { with, reason: None, hash: None, input: InputId(ulid::Ulid(7)) }
+    Answer { with, reason: None, hash: None, again: None, input: InputId(ulid::Ulid(7)) }
 }
 
 fn option(name: &str) -> Answer {

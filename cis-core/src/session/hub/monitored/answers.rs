@@ -29,6 +29,8 @@ pub struct Answer {
     pub input: InputId,
     /// What is typed.
     pub bytes: Vec<u8>,
+    /// The prompt was answered and stays: this is one more answer to it.
+    pub again: bool,
 }
 
 /// Hears what became of an answer.
@@ -95,7 +97,10 @@ impl Monitored {
         let own = (answer.episode, answer.input);
         match self.answered {
             Some(first) if first == own => Claim::Granted,
-            Some((episode, _)) if episode == answer.episode => Claim::Taken,
+            // One more is typed on purpose, and only when nothing of an earlier one is on its way.
+            Some((episode, _)) if episode == answer.episode && !(answer.again && self.answers.is_empty()) => {
+                Claim::Taken
+            }
             _ if self.verdict().is_none_or(|verdict| verdict.episode != answer.episode) => Claim::Moved,
             _ => {
                 self.answered = Some(own);

@@ -100,7 +100,7 @@ pub(super) fn recovered(
     Ok(())
 }
 
-/// An answer that did not arrive is none.
+/// An answer that did not arrive is none: the one before it counts, where there was one.
 pub(super) fn void(
     conn: &Connection,
     session: SessionId,
@@ -108,7 +108,8 @@ pub(super) fn void(
     input: InputId,
 ) -> Result<(), RowError> {
     conn.prepare_cached(
-        "UPDATE inbox SET answered_ms = NULL, answer = NULL, input = NULL
+        "UPDATE inbox SET answered_ms = answer ->> '$.before.at_ms', answer = answer -> '$.before.answer',
+            input = unhex(answer ->> '$.before.input')
          WHERE session = ?1 AND id = ?2 AND input = ?3",
     )?
     .execute(params![session.0.to_bytes(), item.0, input.0.to_bytes()])?;

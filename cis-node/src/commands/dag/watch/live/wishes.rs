@@ -85,7 +85,7 @@ impl View<'_> {
         };
         let (Some(item), Ok(input)) = (asked.item, input_id::new()) else { return };
         let hash = Some(asked.hash).filter(|hash| !hash.is_empty());
-        let answer = Answer { with, reason: None, hash, input };
+        let answer = Answer { with, reason: None, hash, again: None, input };
         let errand = self.line.act(format!("{name} is answered."), async move {
             client.answer(&item.to_string(), &answer).await
         });
