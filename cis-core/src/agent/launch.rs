@@ -29,6 +29,14 @@ pub enum LaunchError {
         /// How long it may be.
         limit: usize,
     },
+    /// It takes none.
+    #[error(
+        "agent `{agent}` takes no prompt (prompt = \"none\"): leave it out, or give the work as the script of a task"
+    )]
+    None {
+        /// Which agent.
+        agent: String,
+    },
     /// No argument and no terminal can carry it.
     #[error("the prompt of agent `{agent}` holds a {what} character")]
     Unfit {
@@ -59,6 +67,7 @@ impl Agent {
             Delivery::Argument => {}
             Delivery::Stdin => launch.stdin = Some(prompt.to_owned()),
             Delivery::Typed => launch.typed = Some(prompt.to_owned()),
+            Delivery::None => return Err(LaunchError::None { agent: self.name.clone() }),
         }
         let longest = launch.argv.iter().map(String::len).max().unwrap_or(0);
         self.fits(longest, MAX_ARGUMENT_BYTES)?;

@@ -30,7 +30,7 @@ pub const PROMPT_PLACE: &str = "{prompt}";
 /// [`crate::dag::template::MAX_ARGUMENT_BYTES`].
 pub const PROMPT_BYTES_MAX: usize = 1 << 20;
 
-/// How a program gets its prompt. No shell ever sees it.
+/// How a program gets its prompt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Delivery {
@@ -39,8 +39,11 @@ pub enum Delivery {
     Argument,
     /// As its standard input, which then ends; the terminal is its other two streams and `/dev/tty`.
     Stdin,
-    /// Typed into its terminal when it waits for input.
+    /// Typed into its terminal when it waits for input: for programs that take it as a message, not as
+    /// commands.
     Typed,
+    /// Not at all: it is a shell, or the like, where words of others would be commands.
+    None,
 }
 
 /// What happens when a task's agent turns out not to be logged in.

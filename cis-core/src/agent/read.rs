@@ -85,6 +85,7 @@ pub(crate) fn read(reader: &mut Reader, name: &str, table: &DeTable<'_>) -> (Opt
                     ("argument", Delivery::Argument),
                     ("stdin", Delivery::Stdin),
                     ("typed", Delivery::Typed),
+                    ("none", Delivery::None),
                 ];
                 layer.prompt = reader.choice(key, node, &choices);
             }

@@ -51,23 +51,26 @@ fn a_prompt_stays_one_argument_whatever_it_holds() {
         let launch = agents.get(name).unwrap().launch(Some(prompt)).unwrap();
         assert_eq!(launch.argv.last().unwrap(), &format!("{start}{prompt}"), "{name}");
     }
-    let launch = agents.get("shell").unwrap().launch(Some("make\nls")).unwrap();
-    assert_eq!((launch.argv.len(), launch.typed.as_deref()), (1, Some("make\nls")));
+    assert!(matches!(agents.get("shell").unwrap().launch(Some("make")), Err(LaunchError::None { .. })));
     let launch = agents.get("gemini").unwrap().launch(None).unwrap();
     assert_eq!(launch, Launch { argv: vec!["gemini".to_owned()], ..Launch::default() });
 }
 
 #[test]
 fn prompts_that_no_way_can_carry_are_refused() {
-    let all = agents("[pipe]\ncommand = [\"x\"]\nprompt = \"stdin\"\n").unwrap();
+    let all = agents(
+        "[pipe]\ncommand = [\"x\"]\nprompt = \"stdin\"\n[chat]\ncommand = [\"x\"]\nprompt = \"typed\"\n",
+    )
+    .unwrap();
     let long = "x".repeat(200_000);
     let gemini = all.get("gemini").unwrap();
     assert!(matches!(gemini.launch(Some(&long)), Err(LaunchError::TooLong { .. })));
     let pipe = all.get("pipe").unwrap();
     assert_eq!(pipe.launch(Some(&long)).unwrap().stdin.as_deref(), Some(long.as_str()));
     assert!(matches!(pipe.launch(Some("a\0b")), Err(LaunchError::Unfit { what: "NUL", .. })));
-    let shell = all.get("shell").unwrap();
-    assert!(matches!(shell.launch(Some("ls\u{3}")), Err(LaunchError::Unfit { what: "control", .. })));
+    let chat = all.get("chat").unwrap();
+    assert_eq!(chat.launch(Some("make\nls")).unwrap().typed.as_deref(), Some("make\nls"));
+    assert!(matches!(chat.launch(Some("ls\u{3}")), Err(LaunchError::Unfit { what: "control", .. })));
 }
 
 #[test]

@@ -30,7 +30,7 @@ const AGENTS: &str = "
 # [agents.NAME]
 # extends = \"gemini\"               # another profile, whose keys hold where this one has none
 # command = [\"gemini\", \"--debug\"]  # program and arguments
-# prompt = \"argument\"              # how it gets its prompt: argument, stdin, or typed at its own prompt
+# prompt = \"argument\"              # how it gets its prompt: argument, stdin, typed at its own prompt, or none
 # prompt_args = [\"-i\"]             # arguments before the prompt; {prompt} in one of them stands for it
 # env = { EDITOR = \"true\" }        # on top of the session's environment
 # account = \"gemini\"               # whose login it uses: sessions of an account share what a logout teaches

@@ -43,6 +43,7 @@ const LIMIT_MS_MAX: u64 = 10 * 365 * 24 * 3600 * 1000;
 const REASON_BYTES_MAX: usize = 16 * 1024;
 
 /// See the module.
+#[derive(Clone)]
 pub(super) struct Node {
     pub(super) home: Home,
     pub(super) config: Arc<Config>,

@@ -10,12 +10,12 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{Instant, sleep_until};
 
 use super::api::{Node, internal};
-use super::commands::{Command, RunVerb, Taken, decided};
+use super::commands::{Command, Given, RunVerb, Taken, decided};
 use crate::api::{
     Answer, AnswerReceipt, Ask, AskView, Decide, HandIn, InboxItem, ListInbox, Listing, Problem, ProblemKind,
     ReadAsk, Say, ThreadMessage,
 };
-use crate::event::{Event, PromptKind};
+use crate::event::{Actor, Event, PromptKind};
 use crate::ids::{InboxId, InputId, SessionId};
 use crate::policy::Principal;
 use crate::server::{InboxApi, NodeApi as _};
@@ -60,32 +60,20 @@ impl InboxApi for Node {
             return Ok(receipt);
         }
         given::check_open(&item, super::driver::now_ms())?;
-        if answer.hash.as_ref().is_some_and(|hash| *hash != item.hash) {
+        // What a session asked does not change, but gets a hash when its turn comes.
+        let changes = item.ask_type.is_none();
+        if answer.hash.as_ref().is_some_and(|hash| changes && *hash != item.hash) {
             return Err(moved(&item, Some(item.clone())));
         }
         if item.kind == PromptKind::Approval {
             return self.decide_item(who, item, answer).await;
         }
-        let given = given::given(&item, &answer)?;
-        let (bytes, text) = (given.answer.bytes.len(), given.text.clone());
-        let actor = who.actor();
-        let given = Box::new(given);
-        let Taken { by, typed } = self.driver.ask(|reply| Command::Answer { given, actor, reply }).await?;
-        let mut receipt = AnswerReceipt {
-            item: item.id.clone(),
-            by,
-            text,
-            bytes: u32::try_from(bytes).unwrap_or(u32::MAX),
-            output_offset: None,
-            repeated: false,
-        };
-        if let Some(typed) = typed {
-            match self.hub.answer(typed).await {
-                Ok(written) => receipt.output_offset = Some(written.output_offset),
-                Err(error) => return Err(self.not_typed(item, answer.input, error).await),
-            }
-        }
-        Ok(receipt)
+        let given = Box::new(given::given(&item, &answer)?);
+        // In a task of its own: whoever asked may go away in the midst, and what is recorded as answered
+        // must be typed, or be recorded as void.
+        let (node, actor) = (self.clone(), who.actor());
+        let given = tokio::spawn(async move { node.give(item, given, actor).await });
+        given.await.unwrap_or_else(|error| Err(internal(&error)))
     }
 
     async fn thread(&self, item: InboxItem) -> Outcome<Listing<ThreadMessage>> {
@@ -188,6 +176,27 @@ impl Node {
             output_offset: None,
             repeated: true,
         }))
+    }
+
+    /// Records an answer and types it, or records that it was not typed.
+    async fn give(self, item: InboxItem, given: Box<Given>, actor: Actor) -> Outcome<AnswerReceipt> {
+        let (bytes, text, input) = (given.answer.bytes.len(), given.text.clone(), given.answer.input);
+        let Taken { by, typed } = self.driver.ask(|reply| Command::Answer { given, actor, reply }).await?;
+        let mut receipt = AnswerReceipt {
+            item: item.id.clone(),
+            by,
+            text,
+            bytes: u32::try_from(bytes).unwrap_or(u32::MAX),
+            output_offset: None,
+            repeated: false,
+        };
+        if let Some(typed) = typed {
+            match self.hub.answer(typed).await {
+                Ok(written) => receipt.output_offset = Some(written.output_offset),
+                Err(error) => return Err(self.not_typed(item, input, error).await),
+            }
+        }
+        Ok(receipt)
     }
 
     /// An answer to an approval is its decision.

@@ -27,11 +27,22 @@ impl Driver {
         let made = answered(given.session, &given.item);
         match self.made_by(given.answer.input) {
             Ok(None) => self.answer_first(given, actor, now),
-            // The same again: what it types is typed once, by its id.
-            Ok(Some(known)) if known == made => Ok(Taken { by: actor.name, typed: self.typing_of(given) }),
+            Ok(Some(known)) if known == made => self.answer_again(given, actor),
             Ok(Some(_)) => Err(super::requests::taken(given.answer.input)),
             Err(problem) => Err(problem),
         }
+    }
+
+    /// The same again: what it types is typed once, by its id; and not at all where it is void by now, or
+    /// somebody else answered since.
+    fn answer_again(&self, given: &Given, actor: Actor) -> Result<Taken, Problem> {
+        let typed = self.typing_of(given);
+        let first = self.inbox.first(given.session, &given.item);
+        if typed.is_some() && first.is_none_or(|first| first.input != given.answer.input) {
+            let detail = format!("this answer to {} was not typed, and is void", given.item);
+            return Err(Problem::new(ProblemKind::Conflict, detail).hint("look at the item, and answer anew"));
+        }
+        Ok(Taken { by: actor.name, typed })
     }
 
     fn answer_first(&mut self, given: &Given, actor: Actor, now: TimestampMs) -> Result<Taken, Problem> {

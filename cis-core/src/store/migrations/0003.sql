@@ -31,6 +31,7 @@ CREATE TABLE inbox (
 ) STRICT;
 CREATE INDEX inbox_id ON inbox (id);
 CREATE INDEX inbox_open ON inbox (session) WHERE closed_ms IS NULL;
+CREATE INDEX inbox_episodes ON inbox (session, episode);
 
 CREATE TABLE thread_messages (
     key    INTEGER PRIMARY KEY,           -- offset of its event

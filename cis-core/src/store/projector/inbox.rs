@@ -121,7 +121,8 @@ impl Inbox {
         if let Some(ask) = prompt.ask {
             // The ask has its row: that its session waits for it is all that is new.
             conn.prepare_cached(
-                "UPDATE inbox SET episode = ?3, hash = ?4, until_ms = ?5 WHERE session = ?1 AND ask = ?2",
+                "UPDATE inbox SET episode = ?3, hash = ?4, until_ms = ?5
+                 WHERE session = ?1 AND ask = ?2 AND closed_ms IS NULL",
             )?
             .execute(params![
                 session.0.to_bytes(),

@@ -3,8 +3,8 @@
 use rusqlite::{Connection, Row, ToSql};
 use ulid::Ulid;
 
+use super::Reader;
 use super::values::{json, maybe_ulid, named, task};
-use super::{PAGE_MAX, Reader};
 use crate::api::{AskAnswer, AskView, ClosedItem, InboxItem, ThreadMessage};
 use crate::event::{AnswerRecord, AskType, Layer, PromptKind, Urgency};
 use crate::ids::{InboxId, InputId, RunId, SessionId};
@@ -16,6 +16,9 @@ const COLUMNS: &str = "id, run, task, session, kind, question, options, since_ms
 
 /// Messages of a thread that are given, the newest.
 const MESSAGES_MAX: u32 = 1000;
+
+/// A listing has no more items.
+const LISTED_MAX: usize = 10_000;
 
 /// Which items are asked for; both: those that both are true of.
 #[derive(Debug, Clone, Copy, Default)]
@@ -40,15 +43,15 @@ pub struct KnownItem {
 }
 
 impl Reader {
-    /// What waits, oldest first, at most 1,000 items.
+    /// What waits, oldest first, at most 10,000 items.
     ///
     /// # Errors
     /// The store cannot be read.
     pub fn inbox(&self, filter: InboxFilter) -> Result<Vec<InboxItem>, StoreError> {
-        Ok(self.open_items(filter)?.into_iter().map(|known| known.item).collect())
+        Ok(self.open_items(filter)?.into_iter().take(LISTED_MAX).map(|known| known.item).collect())
     }
 
-    /// The same, with what the node needs of them.
+    /// All of them, with what the node needs: of none may be forgotten who answered it.
     ///
     /// # Errors
     /// The store cannot be read.
@@ -69,7 +72,11 @@ impl Reader {
     pub fn ask(&self, session: SessionId, item: &InboxId) -> Result<AskView, StoreError> {
         let bytes = session.0.to_bytes();
         let mut found = self.view("read an ask", |conn| {
-            select(conn, "session = ?1 AND id = ?2 AND ask IS NOT NULL ORDER BY key DESC", &[&bytes, &item.0])
+            select(
+                conn,
+                "session = ?1 AND id = ?2 AND ask IS NOT NULL ORDER BY key DESC LIMIT 1",
+                &[&bytes, &item.0],
+            )
         })?;
         found.truncate(1);
         found
@@ -108,8 +115,7 @@ pub(super) fn select(
     which: &str,
     params: &[&dyn ToSql],
 ) -> Result<Vec<KnownItem>, RowError> {
-    let mut read =
-        conn.prepare_cached(&format!("SELECT {COLUMNS} FROM inbox WHERE {which} LIMIT {PAGE_MAX}"))?;
+    let mut read = conn.prepare_cached(&format!("SELECT {COLUMNS} FROM inbox WHERE {which}"))?;
     let mut rows = read.query(params)?;
     let mut items = Vec::new();
     while let Some(row) = rows.next()? {
