@@ -39,7 +39,7 @@ fn it_refuses_what_the_reader_refuses() {
         ("id = \"d\"", "id = \"a b\""),
         ("id = \"d\"", ""),
         ("id = \"d\"", "id = \"d\"\ntasks = []"),
-        ("id = \"d\"", "id = \"d\"\non = { blocked = \"t\" }"),
+        ("id = \"d\"", "id = \"d\"\non = { blocking = \"t\" }"),
         ("id = \"d\"", "id = \"d\"\ngroups = { a = { frees_when_blocked = true } }"),
         ("id = \"d\"", "id = \"d\"\nparams = { \"a-b\" = { type = \"string\" } }"),
         ("id = \"d\"", "id = \"d\"\ndefaults = { needs = [\"a\"] }"),

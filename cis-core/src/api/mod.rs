@@ -32,6 +32,6 @@ pub use requests::{
 pub use upkeep::{CleanReport, CleanStore};
 pub use views::{
     ApprovalView, GroupView, Listing, NodeView, RunDetail, RunView, SaidView, SessionView, TaskCounts,
-    TaskTime, TaskView, TimeSplit, TimeStep, TimeView, WhyView,
+    TaskTime, TaskView, TimeSplit, TimeStep, TimeView, WaitsView, WhyView,
 };
 pub use worker::{CacheUse, FromWorker, Program, Refusal, Report, TaskSpec, ToWorker, Worker};

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::requests::TermSize;
-use crate::event::{ArtifactRecord, ExecutionMode, RunState, SaidKind, SessionState, TaskState};
-use crate::ids::{Offset, RunId, SessionId, TaskId, TimestampMs};
+use crate::event::{ArtifactRecord, ExecutionMode, PromptKind, RunState, SaidKind, SessionState, TaskState};
+use crate::ids::{InboxId, Offset, RunId, SessionId, TaskId, TimestampMs};
 
 /// Any listing.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -136,6 +136,22 @@ pub struct TaskView {
     /// What the session of its newest try told last (`cis task progress`, `notify`, `respond`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub said: Option<SaidView>,
+    /// What its session waits for, where it waits for a human.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waits: Option<WaitsView>,
+}
+
+/// What a session of a task waits for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WaitsView {
+    /// The item of the inbox.
+    pub item: InboxId,
+    /// What is wanted.
+    pub kind: PromptKind,
+    /// The question; may be empty.
+    pub question: String,
+    /// Since when, Unix ms.
+    pub since_ms: TimestampMs,
 }
 
 /// What a session told last.

@@ -9,7 +9,7 @@ mod work;
 use std::fmt::Write as _;
 
 use cis_core::api::{NodeView, RunDetail, RunView, SessionView, TaskCounts, TaskView, WhyView};
-use cis_core::event::{SessionState, TaskState};
+use cis_core::event::{PromptKind, SessionState, TaskState};
 use cis_core::ids::TimestampMs;
 use cis_core::text;
 
@@ -106,10 +106,26 @@ pub(crate) fn run(detail: &RunDetail, now: TimestampMs) -> String {
     out + &table.render()
 }
 
+/// That a session waits for a human: for what, and the command by which they go on.
+pub(crate) fn waits_for_human(kind: PromptKind, question: &str, item: &str, task: &str) -> String {
+    let question = match question.lines().next() {
+        Some(line) if !line.is_empty() => format!(": {line}"),
+        _ => String::new(),
+    };
+    let answer = match kind {
+        PromptKind::Password => format!("cis dag attach {task}"),
+        _ => format!("cis answer {item}"),
+    };
+    format!("waits for a human ({kind}){question} ({answer})")
+}
+
 fn task_note(run: &RunView, task: &TaskView) -> String {
     if let Some(approval) = &task.approval {
         let (run, id) = (run.id.short(), &task.id);
         return format!("waits for approval: {} (cis dag approve {run} {id})", approval.prompt);
+    }
+    if let Some(waits) = &task.waits {
+        return waits_for_human(waits.kind, &waits.question, &waits.item.0, task.id.as_str());
     }
     if let Some(reason) = &task.reason {
         return reason.clone();

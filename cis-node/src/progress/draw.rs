@@ -48,8 +48,8 @@ fn task(model: &Model, index: usize, now: TimestampMs, width: usize) -> String {
     if line.attempt > 1 {
         let _ = write!(rest, ", try {}", line.attempt);
     }
-    if let Some(kind) = &line.blocked {
-        let _ = write!(rest, ", waits for a human ({}): cis dag attach {}", clean(kind), line.name);
+    if let Some(prompt) = &line.blocked {
+        let _ = write!(rest, ", {}", clean(prompt));
     }
     format!("{style}{word:>10}{style:#} {}", cut(&rest, width - 11))
 }

@@ -34,14 +34,8 @@ pub(crate) fn change(model: &Model, change: &Change, quiet: bool) -> Option<Stri
         }
         Change::Blocked { task } => {
             let line = model.task(*task);
-            let kind = line.blocked.as_deref().unwrap_or_default();
-            format!(
-                "{ATTENTION}{:>10}{ATTENTION:#} {} waits for a human ({}): cis dag attach {}",
-                "blocked",
-                line.name,
-                clean(kind),
-                line.name
-            )
+            let prompt = line.blocked.as_deref().unwrap_or_default();
+            format!("{ATTENTION}{:>10}{ATTENTION:#} {} {}", "blocked", line.name, clean(prompt))
         }
         Change::Asked { task } => {
             let line = model.task(*task);

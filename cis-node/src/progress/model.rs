@@ -7,9 +7,13 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 
 use cis_core::client::EventRef;
-use cis_core::event::{AttemptResult, EndReason, QueueReason, RunCreated, RunState, SessionLimit, TaskState};
+use cis_core::event::{
+    AttemptResult, EndReason, PromptKind, QueueReason, RunCreated, RunState, SessionLimit, TaskState,
+};
 use cis_core::ids::TimestampMs;
 use serde::Deserialize;
+
+use crate::output::human::waits_for_human;
 
 /// Failed tasks that are kept for the summary.
 const FAILURES_KEPT: usize = 10;
@@ -28,7 +32,7 @@ pub(crate) struct Line {
     pub(crate) attempt: u32,
     /// When that was granted.
     pub(crate) started_ms: TimestampMs,
-    /// Kind of the prompt at which its session waits for a human.
+    /// The prompt at which its session waits for a human, in words.
     pub(crate) blocked: Option<Box<str>>,
     /// What a human is asked before it starts.
     pub(crate) approval: Option<Box<str>>,
@@ -177,8 +181,12 @@ struct Expanded<'a> {
 struct Prompt<'a> {
     #[serde(borrow)]
     task: Option<Cow<'a, str>>,
+    #[serde(default)]
+    kind: PromptKind,
     #[serde(default, borrow)]
-    kind: Cow<'a, str>,
+    item: Cow<'a, str>,
+    #[serde(default, borrow)]
+    question: Cow<'a, str>,
 }
 
 #[derive(Deserialize)]
@@ -420,7 +428,8 @@ impl Model {
         let Some(task) = prompt.task else { return Ok(()) };
         let index = self.find(&task);
         self.touch(index);
-        self.tasks[index].blocked = blocked.then(|| prompt.kind.as_ref().into());
+        self.tasks[index].blocked =
+            blocked.then(|| waits_for_human(prompt.kind, &prompt.question, &prompt.item, &task).into());
         if blocked {
             changes.push(Change::Blocked { task: index });
         }

@@ -7,9 +7,11 @@ use serde_json::Value;
 
 use super::values::{json, maybe_ulid, named, task, text, ulid};
 use super::{PAGE_MAX, Reader, gates};
-use crate::api::{ApprovalView, ListRuns, Listing, RunDetail, RunView, SaidView, TaskCounts, TaskView};
-use crate::event::{ExecutionMode, RunState, SaidKind, TaskState};
-use crate::ids::{BlobId, Offset, RunId, SessionId, TaskId};
+use crate::api::{
+    ApprovalView, ListRuns, Listing, RunDetail, RunView, SaidView, TaskCounts, TaskView, WaitsView,
+};
+use crate::event::{ExecutionMode, PromptKind, RunState, SaidKind, TaskState};
+use crate::ids::{BlobId, InboxId, Offset, RunId, SessionId, TaskId};
 use crate::store::error::{RowError, StoreError};
 
 /// Runs of a page where nobody says how many.
@@ -175,7 +177,7 @@ fn tasks(conn: &Connection, key: i64) -> Result<Vec<TaskView>, RowError> {
     let mut read = conn.prepare_cached(
         "SELECT t.id, t.state, t.attempts, t.session, t.reason, s.created_ms, s.ended_ms, s.exit_code,
             o.outputs, n.needs, f.artifacts, i.count, a.prompt, a.until_ms,
-            w.kind, w.text, w.percent, w.at_ms
+            w.kind, w.text, w.percent, w.at_ms, q.id, q.kind, q.question, q.since_ms
          FROM tasks t LEFT JOIN sessions s ON s.id = t.session
             LEFT JOIN task_outputs o ON o.run = t.run AND o.idx = t.idx
             LEFT JOIN task_needs n ON n.run = t.run AND n.idx = t.idx
@@ -183,6 +185,8 @@ fn tasks(conn: &Connection, key: i64) -> Result<Vec<TaskView>, RowError> {
             LEFT JOIN task_items i ON i.run = t.run AND i.idx = t.idx
             LEFT JOIN approvals a ON a.run = t.run AND a.idx = t.idx
             LEFT JOIN session_said w ON w.session = t.session
+            LEFT JOIN inbox q ON q.key = (SELECT min(key) FROM inbox
+                WHERE session = t.session AND closed_ms IS NULL AND waits)
          WHERE t.run = ?1 ORDER BY t.idx",
     )?;
     let mut rows = read.query([key])?;
@@ -225,6 +229,7 @@ fn task_view(row: &Row<'_>) -> Result<TaskView, RowError> {
             .map(|prompt| Ok::<_, RowError>(ApprovalView { prompt, until_ms: row.get(13)? }))
             .transpose()?,
         said: said(row)?,
+        waits: waits(row)?,
     })
 }
 
@@ -233,6 +238,13 @@ fn said(row: &Row<'_>) -> Result<Option<SaidView>, RowError> {
     let Some(text) = row.get::<_, Option<String>>(15)? else { return Ok(None) };
     let kind = named(row, 14, SaidKind::parse)?;
     Ok(Some(SaidView { kind, text, percent: row.get(16)?, at_ms: row.get(17)? }))
+}
+
+/// What its session waits for.
+fn waits(row: &Row<'_>) -> Result<Option<WaitsView>, RowError> {
+    let Some(item) = row.get::<_, Option<String>>(18)? else { return Ok(None) };
+    let kind = named(row, 19, PromptKind::parse)?;
+    Ok(Some(WaitsView { item: InboxId(item), kind, question: row.get(20)?, since_ms: row.get(21)? }))
 }
 
 /// A run as a candidate: its short name with what tells it from others.

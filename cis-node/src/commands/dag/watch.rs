@@ -34,7 +34,7 @@ Keys: ? shows all of them, q leaves.
 Examples:
   cis dag watch
   cis dag watch 4r1xec
-  cis dag watch 4r1xec --exit-code && ./publish")]
+  cis dag watch 4r1xec --exit-code")]
 pub(crate) struct Args {
     /// The run: its id, the beginning or the last characters of it
     #[arg(value_name = "RUN")]

@@ -48,6 +48,7 @@ fn a_task(name: &str, state: TaskState) -> TaskView {
         artifacts: vec![],
         approval: None,
         said: None,
+        waits: None,
     }
 }
 

@@ -195,7 +195,7 @@ fn what_is_drawn_fits_the_terminal_and_shows_who_waits_first() {
         task: Some(task("task-7")),
         prompt: Box::new(PromptRecord::bare(session, 1, PromptKind::Permission)),
     });
-    assert_eq!(story.said(true), "   blocked task-7 waits for a human (permission): cis dag attach task-7\n");
+    assert_eq!(story.said(true), "   blocked task-7 waits for a human (permission) (cis answer unmhil)\n");
     insta::assert_snapshot!(story.drawn(70, 8, false));
     assert!(story.drawn(40, 24, true).lines().all(|line| line.chars().count() < 40));
     assert_eq!(story.drawn(80, 24, false).lines().count(), 13);
