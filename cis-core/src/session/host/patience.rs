@@ -190,9 +190,8 @@ impl Host {
         match patience.due(now, bytes_at, timeout_at) {
             Due::Nothing => {}
             Due::Look => {
-                let all = self.probed.take().unwrap_or_else(|| self.processes.all());
-                let live = self.look_in(slot, &all).live;
-                self.probed = Some(all);
+                let forest = self.forest_of_turn();
+                let live = self.look_in(slot, &forest).live;
                 if let Some(patience) = self.patience_of(slot) {
                     patience.saw(now, seen(&live));
                 }
