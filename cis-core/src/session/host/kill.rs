@@ -122,8 +122,7 @@ impl Host {
         ending.sort_unstable();
         ending.dedup();
         let forest = self.forest();
-        let mut herds: Vec<Herd> =
-            ending.iter().filter_map(|slot| self.end_round(*slot, &forest)).collect();
+        let mut herds: Vec<Herd> = ending.iter().filter_map(|slot| self.end_round(*slot, &forest)).collect();
         self.kill_hard(&mut herds);
         for slot in ending {
             self.wish(slot);

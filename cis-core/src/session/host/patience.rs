@@ -10,7 +10,7 @@ use super::server::Host;
 use super::session::Session;
 use crate::event::SessionLimit;
 use crate::ids::TimestampMs;
-use crate::session::os::{Process, Processes};
+use crate::session::os::Process;
 use crate::session::protocol::{FromHost, Start};
 
 /// So many looks fall into one idle limit: it is exceeded by one part of these at most.

@@ -84,6 +84,18 @@ fn a_known_prompt_keeps_its_number_in_the_next_life() {
 }
 
 #[test]
+fn the_next_life_says_that_it_has_not_looked_yet() {
+    let hash = asked().arbiter.verdict().map(|verdict| verdict.hash.clone());
+    let mut again = Story::seeded(Profile::plain(), Seed { episode: 4, waiting: hash });
+    assert_eq!(again.arbiter.explain(0).because, ["It has not been looked at yet."]);
+    again.shows("working\n").pass(1000);
+    let because = again.arbiter.explain(again.now).because;
+    assert_eq!(because[0], "The prompt that it was last known to wait at has not been seen again yet.");
+    again.pass(20_000);
+    assert_eq!(again.arbiter.explain(again.now).because[0], "Nothing shows that it waits for a human.");
+}
+
+#[test]
 fn an_answer_finds_its_prompt_or_does_not() {
     let mut story = asked();
     assert!(story.arbiter.holds(&story.view));
