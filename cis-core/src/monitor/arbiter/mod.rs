@@ -131,6 +131,7 @@ impl Arbiter {
     pub fn typed(&mut self, now: TimestampMs) {
         self.stale = true;
         self.schedule.typed(now);
+        self.terminal.typed();
         if let Some((_, since)) = &mut self.found {
             *since = now;
         }
