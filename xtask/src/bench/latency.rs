@@ -56,7 +56,7 @@ const WAYS: &[Way] = &[
     },
     Way {
         name: "a password",
-        ask: r#"printf 'Password at=%s: ' "$ASKED"; read -rs -t 3 answer"#,
+        ask: r#"printf 'Password at=%s: ' "$ASKED"; read -rs -t 3 answer; echo"#,
         answered: Answered::Never,
         limits: (1500.0, 1100.0),
     },
