@@ -220,6 +220,28 @@ fn shutdown_ends_every_session_and_the_host() {
 }
 
 #[test]
+fn many_that_end_together_share_their_looks_at_processes() {
+    const SESSIONS: u64 = 200;
+    let mut host = Host::start();
+    let mut control = host.control();
+    let starts: Vec<_> = (0..SESSIONS).map(|_| host.shell("trap '' TERM; sleep 1000 & wait")).collect();
+    for start in &starts {
+        control.start(start);
+    }
+    let before = host.reads().unwrap();
+    // Its last words wait for who reads them: its reads are seen until nearly its end.
+    control.send(&ToHost::Shutdown {});
+    let mut reads = 0;
+    for start in &starts {
+        assert!(control.exit(start.session).killed);
+        reads = host.reads().unwrap_or(reads);
+    }
+    host.wait_for_end();
+    // One look reads a file of each of their 400 processes. A look for each session would be 80,000 at once.
+    assert!(reads - before < 200 * SESSIONS, "{} reads", reads - before);
+}
+
+#[test]
 fn a_hundred_sessions_leave_nothing() {
     let host = Host::start();
     let mut control = host.control();

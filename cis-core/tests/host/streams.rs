@@ -73,6 +73,28 @@ fn an_input_for_what_was_shown_is_typed_only_there() {
 }
 
 #[test]
+fn an_answer_does_not_wait_behind_input_that_nobody_reads() {
+    let host = Host::start();
+    let mut control = host.control();
+    let start = host.shell_on_pty("stty raw -echo; printf ready; while :; do sleep 1; done");
+    control.start(&start);
+    control.send(&ToHost::Watch { session: start.session, from: 0 });
+    control.wait_for_output(start.session, "ready");
+    // More than a terminal holds.
+    control.client.send_input(start.session, Some(input_id(1)), &vec![b'x'; INPUT_BYTES_MAX / 2]).unwrap();
+    control.expect("taken", |message| matches!(message, FromHost::Written { .. }).then_some(()));
+    let input = input_id(2);
+    control.send(&ToHost::InputAt { session: start.session, input, output_bytes: 5 });
+    control.client.send_input(start.session, None, b"y\r").unwrap();
+    let refused = control.expect("an outcome", |message| match message {
+        FromHost::InputRefused { input: of, .. } => Some(*of == Some(input)),
+        FromHost::Written { .. } => Some(false),
+        _ => None,
+    });
+    assert!(refused, "it was taken");
+}
+
+#[test]
 fn input_that_nobody_reads_is_bounded_and_the_rest_refused() {
     let host = Host::start();
     let mut control = host.control();

@@ -173,6 +173,12 @@ impl Host {
         ticks * 1000 / rustix::param::clock_ticks_per_second()
     }
 
+    /// Read calls so far; none: it is gone.
+    pub fn reads(&self) -> Option<u64> {
+        let io = fs::read_to_string(format!("/proc/{}/io", self.pid())).ok()?;
+        io.lines().find_map(|line| line.strip_prefix("syscr: "))?.parse().ok()
+    }
+
     /// Memory in use, KB.
     pub fn memory_kb(&self) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();

@@ -11,8 +11,8 @@ use crate::Outcome;
 const SESSIONS: u32 = 1_000;
 /// What they show before they wait, as a shell shows its prompt.
 const WAITING: &[&str] = &["sh", "-c", "printf 'what next? '; exec cat"];
-/// For how long their processor time is counted.
-const SPAN: Duration = Duration::from_secs(30);
+/// For how long their processor time is counted: each is looked at once in it.
+const SPAN: Duration = Duration::from_mins(1);
 /// Memory is looked at until it has not become less for so long.
 const SETTLED: Duration = Duration::from_secs(10);
 /// And no longer than this.
@@ -54,7 +54,33 @@ pub(crate) fn measure(cis: &Cis, report: &mut Report) -> Outcome {
         format!("over {} s", SPAN.as_secs()),
     ));
     drop(first);
+    report.add(Row::figure(
+        &format!("`cis node stop --kill-sessions` with {SESSIONS} idle sessions, until the host is gone"),
+        stopped_after(cis, pids[1])?.as_secs_f64(),
+        "s",
+        (10.0, 2.0),
+        "each is sent SIGTERM, and waited for".to_owned(),
+    ));
     Ok(())
+}
+
+/// How long it takes until node, sessions and host have ended.
+fn stopped_after(cis: &Cis, host: u32) -> Outcome<Duration> {
+    let began = Instant::now();
+    cis.stop()?;
+    // Also gone is what nobody has waited for yet.
+    while cpu_ms(&[host]).is_ok() && !is_zombie(host) {
+        if began.elapsed() > PATIENCE {
+            return Err(format!("the session host {host} did not end within {} s", PATIENCE.as_secs()));
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    Ok(began.elapsed())
+}
+
+fn is_zombie(pid: u32) -> bool {
+    std::fs::read_to_string(format!("/proc/{pid}/stat"))
+        .is_ok_and(|stat| stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('Z')))
 }
 
 /// Waits until memory is not given back any more. Says how long that took.

@@ -20,13 +20,23 @@ const PROMPTS: u32 = 10;
 /// Nothing that is measured takes so long.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// How a prompt is answered.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Answered {
+    /// With the time of the answer.
+    WithTime,
+    /// With this key.
+    ByKey(&'static str),
+    /// Not at all, for nobody but an attached terminal may: it gives up by itself.
+    Never,
+}
+
 /// A way to ask.
 struct Way {
     name: &'static str,
     /// Asks once, with the time in its question; `$ASKED` is that time.
     ask: &'static str,
-    /// Keys that answer it; none: its answer is the time of the answer.
-    keys: Option<&'static str>,
+    answered: Answered,
     /// Gate and goal, ms.
     limits: (f64, f64),
 }
@@ -35,25 +45,31 @@ const WAYS: &[Way] = &[
     Way {
         name: "a report of the program (OSC 7501)",
         ask: r#"printf '\033]7501;state=blocked:kind=permission\aProceed at=%s? [y/N] ' "$ASKED"; read -r answer"#,
-        keys: None,
+        answered: Answered::WithTime,
         limits: (500.0, 200.0),
     },
     Way {
         name: "read(tty)",
         ask: r#"printf 'Proceed at=%s? [y/N] ' "$ASKED"; read -r answer"#,
-        keys: None,
+        answered: Answered::WithTime,
+        limits: (1500.0, 1100.0),
+    },
+    Way {
+        name: "a password",
+        ask: r#"printf 'Password at=%s: ' "$ASKED"; read -rs -t 3 answer; echo"#,
+        answered: Answered::Never,
         limits: (1500.0, 1100.0),
     },
     Way {
         name: "a poll reader",
         ask: r#"printf 'Name of it at=%s: ' "$ASKED"; python3 -c 'import select, sys; select.select([sys.stdin], [], [])'; read -r answer"#,
-        keys: None,
+        answered: Answered::WithTime,
         limits: (6000.0, 3000.0),
     },
     Way {
         name: "a full screen without a report",
         ask: r#"whiptail --yesno "Delete at=$ASKED now?" 10 60; answer="#,
-        keys: Some("Enter"),
+        answered: Answered::ByKey("Enter"),
         limits: (6000.0, 3000.0),
     },
 ];
@@ -100,7 +116,7 @@ pub(crate) fn measure(cis: &Cis, folder: &Path, report: &mut Report) -> Outcome 
         let row = format!("prompt shown → item of the inbox, {}, p95", way.name);
         let row = Row::limit(&row, percentile(&shown, 95.0), "ms", way.limits, samples);
         report.add(row.beside(format!("median {:.0} ms", median(&shown))));
-        if way.keys.is_none() {
+        if way.answered == Answered::WithTime {
             answers.extend(read_answers(&file)?);
         }
     }
@@ -140,7 +156,11 @@ fn measure_way(cis: &Cis, way: &Way, file: &Path) -> Outcome<Vec<f64>> {
         if !line.contains("\"closed\":{") && !line.contains("\"answered_by\":") {
             shown.push(since - asked / 1e3);
             let sent = micros().to_string();
-            let how = way.keys.map_or(["--text", &sent], |keys| ["--keys", keys]);
+            let how = match way.answered {
+                Answered::WithTime => ["--text", &sent],
+                Answered::ByKey(key) => ["--keys", key],
+                Answered::Never => continue,
+            };
             // One whose prompt was painted anew meanwhile comes again.
             if cis.run(["answer", &id, how[0], how[1]]).is_err() {
                 shown.pop();

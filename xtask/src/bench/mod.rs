@@ -132,9 +132,11 @@ fn measure(
     }
     if wanted.has("idle") {
         let cis = Cis::start(binary, &scratch.path().join("idle"))?;
-        let measured = idle::measure(&cis, report);
-        cis.stop()?;
-        measured?;
+        // It stops them itself, and measures that.
+        if let Err(error) = idle::measure(&cis, report) {
+            cis.stop()?;
+            return Err(error);
+        }
     }
     if wanted.has("latency") {
         ensure_debian("whiptail", "whiptail")?;

@@ -170,6 +170,10 @@ impl Arbiter {
             return Some(Self::of_found(found, rule_kind, Layer::Terminal, ready, why));
         }
         // A screen from before the report does not show what it is about.
+        // The screen of this moment may be its echo, or already what comes next.
+        if report.answered && matches!(report.says, Reported::Waits(_)) {
+            return None;
+        }
         let seen = self.cells.seen_ms.unwrap_or(report.at_ms);
         let at_cursor = page.view.cursor_visible && !unboxed(&page.lead).is_empty() && page.at_end();
         let (place, source) =

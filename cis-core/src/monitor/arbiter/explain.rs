@@ -36,7 +36,7 @@ impl Arbiter {
                         .push("Its prompt seems gone; that must last a moment before it counts.".to_owned());
                 }
             }
-            None => because.push("Nothing shows that it waits for a human.".to_owned()),
+            None => because.push(self.no_verdict().to_owned()),
         }
         let pending = all.iter().filter(|one| one.ready_ms > now && self.standing.is_none());
         because.extend(pending.map(|one| {
@@ -44,6 +44,17 @@ impl Arbiter {
             format!("In {left} it counts as {}: {}.", one.verdict.kind.as_str(), one.why)
         }));
         Explanation { profile: self.profile.name.clone(), verdict: self.verdict().cloned(), layers, because }
+    }
+
+    /// Why there is none.
+    fn no_verdict(&self) -> &'static str {
+        if !self.was_looked_at() {
+            "It has not been looked at yet."
+        } else if self.seeded.is_some() {
+            "The prompt that it was last known to wait at has not been seen again yet."
+        } else {
+            "Nothing shows that it waits for a human."
+        }
     }
 
     fn report_layer(&self, says: Option<PromptKind>) -> LayerReport {

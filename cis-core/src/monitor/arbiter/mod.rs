@@ -131,6 +131,7 @@ impl Arbiter {
     pub fn typed(&mut self, now: TimestampMs) {
         self.stale = true;
         self.schedule.typed(now);
+        self.terminal.typed();
         if let Some((_, since)) = &mut self.found {
             *since = now;
         }
@@ -315,10 +316,13 @@ impl Arbiter {
         self.changes.push(Change::Over { episode: standing.verdict.episode });
     }
 
+    fn was_looked_at(&self) -> bool {
+        self.kernel.at_ms.is_some() || self.cells.seen_ms.is_some()
+    }
+
     /// The prompt that an earlier life knew is not there any more.
     fn settle_seed(&mut self, now: TimestampMs) {
-        let looked = self.kernel.at_ms.is_some() || self.cells.seen_ms.is_some();
-        if self.seeded.is_some() && looked && now - self.started_ms >= SEED_MS {
+        if self.seeded.is_some() && self.was_looked_at() && now - self.started_ms >= SEED_MS {
             self.seeded = None;
             self.changes.push(Change::Over { episode: self.episode });
         }

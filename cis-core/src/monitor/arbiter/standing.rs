@@ -73,7 +73,7 @@ impl Arbiter {
             Source::Nested { pid } => self.kernel.sits_since(pid).is_none() || !page.shows(&standing.place),
             Source::Report => {
                 let reported = matches!(&self.terminal.report, Some(report) if matches!(report.says, Reported::Waits(_) | Reported::Idle));
-                let moved = standing.typed_ms.is_some_and(|typed| self.cells.steady_ms > typed);
+                let moved = standing.typed_ms.is_some_and(|typed| self.cells.steady_ms >= typed);
                 !reported || !page.shows(&standing.place) || (standing.place == Place::Whole && moved)
             }
             Source::Marker => self.markers.asks.is_none(),

@@ -20,6 +20,8 @@ pub(super) struct Report {
     pub(super) seen: String,
     /// It says so until it says something else; not where only an earlier report was taken back.
     pub(super) lasts: bool,
+    /// Something was typed since: it raises no further prompt until it is said again.
+    pub(super) answered: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,7 +85,7 @@ impl Terminal {
             (None, Some(Says::Waits(_))) => {
                 let seen = format!("its title is {text:?}");
                 let (says, message) = (Reported::Working, String::new());
-                self.report = Some(Report { at_ms: now, says, message, seen, lasts: false });
+                self.report = Some(Report { at_ms: now, says, message, seen, lasts: false, answered: false });
                 return true;
             }
             // and nothing is known of its work any more.
@@ -110,12 +112,13 @@ impl Terminal {
     fn set(&mut self, says: Reported, message: String, seen: String, now: TimestampMs) {
         if let Some(report) = &mut self.report
             && report.says == says
+            && !report.answered
         {
             // Said again: it has been so since the first time.
             report.message = message;
             return;
         }
-        self.report = Some(Report { at_ms: now, says, message, seen, lasts: true });
+        self.report = Some(Report { at_ms: now, says, message, seen, lasts: true, answered: false });
     }
 
     pub(super) fn works(&self) -> bool {
@@ -125,6 +128,13 @@ impl Terminal {
     /// It says that it works, and has not only taken something back.
     pub(super) fn says_working(&self) -> bool {
         self.report.as_ref().is_some_and(|report| report.says == Reported::Working && report.lasts)
+    }
+
+    /// What is reported as waiting may be answered by this; said again, it is another prompt.
+    pub(super) fn typed(&mut self) {
+        if let Some(report) = self.report.as_mut().filter(|report| report.says != Reported::Working) {
+            report.answered = true;
+        }
     }
 
     /// A report that a verdict came from is used up when that is over.

@@ -2,13 +2,14 @@
 //! their parents on purpose or multiply do not escape.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 use rustix::io::Errno;
 use rustix::process::{Signal, kill_process_group};
 
 use super::server::Host;
 use super::session::{Flow, Session};
-use super::tree::{Claim, Marks, tree};
+use super::tree::{Claim, Forest, Marks, forest};
 use crate::session::os::{ProcFs, Process, ProcessKey, Processes, signal_exactly};
 use crate::session::protocol::AtDeadline;
 
@@ -68,7 +69,9 @@ impl Host {
         let Some(session) = self.sessions.get_mut(slot).filter(there) else { return };
         if let Some(kill) = &session.kill {
             if kill.next <= now {
-                self.end_round(slot);
+                // Not wished for again before that.
+                self.ending.push(slot);
+                return;
             }
         } else if session.timeout_at.is_some_and(|at| at <= now) {
             session.timed_out = true;
@@ -106,31 +109,51 @@ impl Host {
                 }
             }
         }
-        self.end_round(slot);
+        self.ending.push(slot);
     }
 
-    /// One look at a tree that is being ended, and what is to be done to what is there.
-    fn end_round(&mut self, slot: usize) {
-        let Look { mut live, mut strays, unreaped } = self.look(slot);
+    /// Looks at the trees that are being ended and due, and does to them what is to be done. One reading of
+    /// `/proc` serves all of them: what came after it has a parent in it, and is found by the next.
+    pub(super) fn end_rounds(&mut self) {
+        let mut ending = std::mem::take(&mut self.ending);
+        if ending.is_empty() {
+            return;
+        }
+        ending.sort_unstable();
+        ending.dedup();
+        let forest = self.forest();
+        let mut herds: Vec<Herd> = ending.iter().filter_map(|slot| self.end_round(*slot, &forest)).collect();
+        self.kill_hard(&mut herds);
+        for slot in ending {
+            self.wish(slot);
+        }
+    }
+
+    /// One look at a tree that is being ended; gives what is to be killed.
+    fn end_round(&mut self, slot: usize, forest: &Forest) -> Option<Herd> {
         let now = self.now;
-        let Some(session) = self.sessions.get_mut(slot) else { return };
-        let Some(mut kill) = session.kill.take() else { return };
+        self.sessions.get(slot)?.kill.as_ref()?;
+        let Look { mut live, mut strays } = self.look_in(slot, forest);
+        let session = self.sessions.get_mut(slot)?;
+        let mut kill = session.kill.take()?;
         live.retain(|process| !kill.beyond.contains(&process.key()));
         strays.retain(|process| !kill.beyond.contains(&process.key()));
         if live.is_empty() && session.leader_end.is_some() && !strays.is_empty() {
             // Perhaps not this session's: its grace is over when its own processes are gone.
             (kill.hard_from, live) = (now, strays);
-        } else if live.is_empty() && !unreaped && session.leader_end.is_some() {
+        } else if live.is_empty() && !forest.unreaped && session.leader_end.is_some() {
             session.tree_gone = true;
             self.ended.push(slot);
-            return;
+            return None;
         }
+        let mut herd = None;
         if now >= kill.hard_from {
             if !kill.told.is_empty() {
                 kill.told.clear();
                 kill.pause = KILL_PAUSE_MS.0;
             }
-            self.kill_hard(slot, &mut kill, live);
+            let beyond = std::mem::take(&mut kill.beyond);
+            herd = Some(Herd { slot, live, stopped: BTreeSet::new(), beyond, restless: true });
             kill.next = now + kill.pause;
             kill.pause = (kill.pause * 2).min(KILL_PAUSE_MS.1);
         } else {
@@ -142,6 +165,7 @@ impl Host {
         if let Some(session) = self.sessions.get_mut(slot) {
             session.kill = Some(kill);
         }
+        herd
     }
 
     /// SIGTERM to those that have not had it. On a terminal, what ignores it gets SIGHUP as well, as an
@@ -173,49 +197,38 @@ impl Host {
     }
 
     /// SIGKILL to all, who are stopped first: what is killed one by one could multiply meanwhile.
-    fn kill_hard(&mut self, slot: usize, kill: &mut Kill, live: Vec<Process>) {
-        let (stopped, _) = self.stop_all(slot, live, &mut kill.beyond);
-        if let Some(group) = self.sessions.get(slot).and_then(Session::leader) {
-            let _ = kill_process_group(group, Signal::KILL);
-        }
-        for key in stopped {
-            if signal_exactly(&self.processes, key, &[Signal::KILL]) == Err(Errno::PERM) {
-                kill.beyond.insert(key);
+    fn kill_hard(&mut self, herds: &mut [Herd]) {
+        self.stop_all(herds);
+        for herd in herds {
+            if let Some(group) = self.sessions.get(herd.slot).and_then(Session::leader) {
+                let _ = kill_process_group(group, Signal::KILL);
+            }
+            for key in &herd.stopped {
+                if signal_exactly(&self.processes, *key, &[Signal::KILL]) == Err(Errno::PERM) {
+                    herd.beyond.insert(*key);
+                }
+            }
+            if let Some(kill) = self.sessions.get_mut(herd.slot).and_then(|session| session.kill.as_mut()) {
+                kill.beyond.append(&mut herd.beyond);
             }
         }
     }
 
-    /// SIGSTOP until a look finds none that did not have it. All that were stopped, and whether none
-    /// was left.
-    fn stop_all(
-        &mut self,
-        slot: usize,
-        mut live: Vec<Process>,
-        beyond: &mut BTreeSet<ProcessKey>,
-    ) -> (BTreeSet<ProcessKey>, bool) {
-        let mut stopped = BTreeSet::new();
-        for _ in 0..STOP_ROUNDS {
-            let mut fresh = false;
-            for process in &live {
-                let key = process.key();
-                if beyond.contains(&key) || !stopped.insert(key) {
-                    continue;
-                }
-                fresh = true;
-                if !process.stopped
-                    && signal_exactly(&self.processes, key, &[Signal::STOP]) == Err(Errno::PERM)
-                {
-                    beyond.insert(key);
-                    stopped.remove(&key);
-                }
+    /// SIGSTOP until a look finds none that did not have it. Trees that grow faster stay restless.
+    fn stop_all(&mut self, herds: &mut [Herd]) {
+        for round in 0..STOP_ROUNDS {
+            if !herds.iter().any(|herd| herd.restless) {
+                return;
             }
-            if !fresh {
-                return (stopped, true);
+            let forest = (round > 0).then(|| self.forest());
+            for herd in herds.iter_mut().filter(|herd| herd.restless) {
+                if let Some(forest) = &forest {
+                    let look = self.look_in(herd.slot, forest);
+                    herd.live = if look.live.is_empty() { look.strays } else { look.live };
+                }
+                herd.stop(&self.processes);
             }
-            let look = self.look(slot);
-            live = if look.live.is_empty() { look.strays } else { look.live };
         }
-        (stopped, false)
     }
 
     /// Stops the whole tree, until it is thawed.
@@ -227,8 +240,10 @@ impl Host {
             return;
         }
         let live = self.look(slot).live;
-        let (_, all) = self.stop_all(slot, live, &mut BTreeSet::new());
-        let again = (!all).then_some(self.now + AGAIN_MS);
+        let (stopped, beyond) = (BTreeSet::new(), BTreeSet::new());
+        let mut herd = [Herd { slot, live, stopped, beyond, restless: true }];
+        self.stop_all(&mut herd);
+        let again = herd[0].restless.then_some(self.now + AGAIN_MS);
         if let Some(session) = self.sessions.get_mut(slot) {
             session.freeze_next = again;
         }
@@ -247,23 +262,37 @@ impl Host {
     }
 
     /// What there is of a session.
-    pub(super) fn look(&mut self, slot: usize) -> Look {
-        let all = self.processes.all();
-        self.look_in(slot, &all)
+    fn look(&mut self, slot: usize) -> Look {
+        let forest = self.forest();
+        self.look_in(slot, &forest)
     }
 
-    /// The same, in a list of all processes.
-    pub(super) fn look_in(&mut self, slot: usize, all: &[Process]) -> Look {
-        let claims = self.claims();
-        let found = tree(all, self.own_pid, self.supervise.node, &claims, slot, &self.processes);
-        let those = |numbers: Vec<usize>| -> Vec<Process> {
-            numbers.into_iter().filter_map(|at| all.get(at).cloned()).collect()
+    /// The same, among all processes of a moment.
+    pub(super) fn look_in(&mut self, slot: usize, forest: &Forest) -> Look {
+        let Some(tree) = forest.tree(slot) else { return Look { live: Vec::new(), strays: Vec::new() } };
+        let those = |numbers: &[usize]| -> Vec<Process> {
+            numbers.iter().filter_map(|at| forest.all.get(*at).cloned()).collect()
         };
-        let (live, strays) = (those(found.live), those(found.strays));
+        let (live, strays) = (those(&tree.live), those(&tree.strays));
         if let Some(session) = self.sessions.get_mut(slot) {
             session.seen = live.iter().map(Process::key).collect();
         }
-        Look { live, strays, unreaped: found.unreaped }
+        Look { live, strays }
+    }
+
+    /// All processes, and whose they are.
+    fn forest(&self) -> Forest {
+        forest(self.processes.all(), self.own_pid, self.supervise.node, &self.claims(), &self.processes)
+    }
+
+    /// The same, read once in a turn for all sessions that are looked at in it.
+    pub(super) fn forest_of_turn(&mut self) -> Rc<Forest> {
+        if let Some(forest) = &self.probed {
+            return Rc::clone(forest);
+        }
+        let forest = Rc::new(self.forest());
+        self.probed = Some(Rc::clone(&forest));
+        forest
     }
 
     /// What every session that lives is known by.
@@ -290,8 +319,37 @@ pub(super) struct Look {
     pub(super) live: Vec<Process>,
     /// Those that most probably come from it, and cannot be told from others'.
     strays: Vec<Process>,
-    /// There are orphans that the host has yet to wait for.
-    unreaped: bool,
+}
+
+/// Processes of one session that are to be stopped.
+struct Herd {
+    slot: usize,
+    /// Those of the last look.
+    live: Vec<Process>,
+    /// They had their SIGSTOP.
+    stopped: BTreeSet<ProcessKey>,
+    /// They are another user's.
+    beyond: BTreeSet<ProcessKey>,
+    /// The last look found some that did not have it.
+    restless: bool,
+}
+
+impl Herd {
+    /// SIGSTOP to those of the last look that did not have it.
+    fn stop(&mut self, processes: &impl Processes) {
+        self.restless = false;
+        for process in &self.live {
+            let key = process.key();
+            if self.beyond.contains(&key) || !self.stopped.insert(key) {
+                continue;
+            }
+            self.restless = true;
+            if !process.stopped && signal_exactly(processes, key, &[Signal::STOP]) == Err(Errno::PERM) {
+                self.beyond.insert(key);
+                self.stopped.remove(&key);
+            }
+        }
+    }
 }
 
 impl Marks for ProcFs {

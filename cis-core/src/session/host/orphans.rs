@@ -34,10 +34,8 @@ impl Host {
         let roots = leader.and_then(|pid| self.processes.one(pid)).into_iter();
         let roots = roots.chain(orphans.filter_map(|(_, key)| there(key)));
         let Some(mut live) = descend(&self.processes, roots, PROCESSES_MAX) else {
-            let all = self.probed.take().unwrap_or_else(|| self.processes.all());
-            let live = self.look_in(slot, &all).live;
-            self.probed = Some(all);
-            return live;
+            let forest = self.forest_of_turn();
+            return self.look_in(slot, &forest).live;
         };
         // Those that lost their parents since the last look.
         let is_live = |live: &[Process], key: &ProcessKey| live.iter().any(|process| process.key() == *key);

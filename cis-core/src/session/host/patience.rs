@@ -10,7 +10,7 @@ use super::server::Host;
 use super::session::Session;
 use crate::event::SessionLimit;
 use crate::ids::TimestampMs;
-use crate::session::os::{Process, Processes};
+use crate::session::os::Process;
 use crate::session::protocol::{FromHost, Start};
 
 /// So many looks fall into one idle limit: it is exceeded by one part of these at most.
@@ -190,9 +190,8 @@ impl Host {
         match patience.due(now, bytes_at, timeout_at) {
             Due::Nothing => {}
             Due::Look => {
-                let all = self.probed.take().unwrap_or_else(|| self.processes.all());
-                let live = self.look_in(slot, &all).live;
-                self.probed = Some(all);
+                let forest = self.forest_of_turn();
+                let live = self.look_in(slot, &forest).live;
                 if let Some(patience) = self.patience_of(slot) {
                     patience.saw(now, seen(&live));
                 }

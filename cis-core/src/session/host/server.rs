@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixListener;
+use std::rc::Rc;
 
 use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
@@ -21,10 +22,11 @@ use super::slab::Slab;
 use super::source::Source;
 use super::supervise::Supervise;
 use super::timers::{Timers, Wake};
+use super::tree::Forest;
 use super::{leftovers, listener};
 use crate::ids::{HostInstance, SessionId, TimestampMs};
 use crate::session::evidence::Strangers;
-use crate::session::os::{self, Limits, Nofile, ProcFs, Process, SignalFd, Spawner, Stamps};
+use crate::session::os::{self, Limits, Nofile, ProcFs, SignalFd, Spawner, Stamps};
 
 /// So much of a session's output is read in one turn, bytes: a flood does not hold up the others.
 pub(super) const OUTPUT_PER_TURN: usize = 64 << 10;
@@ -55,6 +57,8 @@ pub(super) struct Host {
     pub(super) by_pid: HashMap<u32, usize>,
     /// Sessions whose leader ended, to be looked at in this turn.
     pub(super) ended: Vec<usize>,
+    /// Sessions that are being ended, to be looked at in this turn.
+    pub(super) ending: Vec<usize>,
     /// Sessions that were started a moment ago and are not polled yet, in the order of their start.
     pub(super) fresh: VecDeque<usize>,
     pub(super) connections: Slab<Connection>,
@@ -67,7 +71,7 @@ pub(super) struct Host {
     /// Who else waits for terminals.
     pub(super) strangers: Strangers,
     /// All processes, for the other sessions that are looked at in this turn.
-    pub(super) probed: Option<Vec<Process>>,
+    pub(super) probed: Option<Rc<Forest>>,
     pub(super) shutting_down: bool,
     /// Of the boot clock, ms, read once a turn.
     pub(super) now: u64,
@@ -144,6 +148,7 @@ impl Host {
             lines: Lines::default(),
             by_pid: HashMap::new(),
             ended: Vec::new(),
+            ending: Vec::new(),
             fresh: VecDeque::new(),
             connections: Slab::new(),
             control: None,
@@ -203,7 +208,8 @@ impl Host {
     fn turn(&mut self, events: &mut Vec<epoll::Event>) -> Result<(), HostError> {
         const AT_ONCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
         const SOON: Timespec = Timespec { tv_sec: 0, tv_nsec: 1_000_000 };
-        let timeout = match (self.listed.is_empty() && self.ended.is_empty(), self.fresh.is_empty()) {
+        let done = self.listed.is_empty() && self.ended.is_empty() && self.ending.is_empty();
+        let timeout = match (done, self.fresh.is_empty()) {
             (false, _) => Some(&AT_ONCE),
             (true, false) => Some(&SOON),
             (true, true) => None,
@@ -234,6 +240,7 @@ impl Host {
                 Wake::Host => self.restart_node_if_due(),
             }
         }
+        self.end_rounds();
         self.settle_ended();
         self.poll_fresh();
         self.serve_listed();

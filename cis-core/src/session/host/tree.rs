@@ -35,63 +35,79 @@ pub(super) struct Tree {
     pub(super) live: Vec<usize>,
     /// Strays that most probably come from it, with their descendants: numbers in the list.
     pub(super) strays: Vec<usize>,
+}
+
+/// All processes at one moment, and the sessions they belong to.
+#[derive(Debug, Default)]
+pub(super) struct Forest {
+    pub(super) all: Vec<Process>,
+    trees: HashMap<usize, Tree>,
     /// Some ended, and the host has yet to wait for them: their children may just have come to it.
     pub(super) unreaped: bool,
 }
 
-/// The tree of `of`, one of `claims` (every session that lives).
+impl Forest {
+    /// The tree of a session.
+    pub(super) fn tree(&self, slot: usize) -> Option<&Tree> {
+        self.trees.get(&slot)
+    }
+}
+
+/// The trees of `claims` (every session that lives), all in one walk.
 ///
 /// `own` is the host's pid, `node` a child of it that belongs to no session. `marks` tell what a
 /// process carries.
-pub(super) fn tree(
-    all: &[Process],
+pub(super) fn forest(
+    all: Vec<Process>,
     own: u32,
     node: Option<u32>,
     claims: &[Claim<'_>],
-    of: usize,
     marks: &impl Marks,
-) -> Tree {
+) -> Forest {
     let mut children: HashMap<u32, Vec<usize>> = HashMap::with_capacity(all.len());
     for (at, process) in all.iter().enumerate() {
         children.entry(process.parent).or_default().push(at);
     }
-    let Some(claim) = claims.iter().find(|claim| claim.slot == of) else { return Tree::default() };
-    let mut tree = Tree::default();
-    let (mut walk, mut strays): (Vec<usize>, Vec<usize>) = (Vec::new(), Vec::new());
+    let leaders = claims.iter().filter(|claim| !claim.leader_gone);
+    let leaders: HashMap<u32, usize> = leaders.map(|claim| (claim.leader, claim.slot)).collect();
+    let mut trees: HashMap<usize, Tree> = claims.iter().map(|claim| (claim.slot, Tree::default())).collect();
+    let mut unreaped = false;
     for &at in children.get(&own).into_iter().flatten() {
         let process = &all[at];
         if Some(process.pid) == node {
             continue;
         }
-        let leads = claims.iter().find(|claim| !claim.leader_gone && claim.leader == process.pid);
-        match leads {
-            Some(leads) if leads.slot == of => walk.push(at),
-            Some(_) => {}
+        let owner = match leaders.get(&process.pid) {
+            Some(slot) => Some(Owner::Known(*slot)),
             // Whose it was cannot be read any more, and its children are orphans already.
-            None if process.zombie => tree.unreaped = true,
-            None => match owner(process, claims, marks) {
-                Some(Owner::Known(slot)) if slot == claim.slot => walk.push(at),
-                Some(Owner::Guessed(slot)) if slot == claim.slot => strays.push(at),
-                _ => {}
-            },
+            None if process.zombie => {
+                unreaped = true;
+                None
+            }
+            None => owner(process, claims, marks),
+        };
+        let (slot, known) = match owner {
+            Some(Owner::Known(slot)) => (slot, true),
+            Some(Owner::Guessed(slot)) => (slot, false),
+            None => continue,
+        };
+        if let Some(tree) = trees.get_mut(&slot) {
+            let found = if known { &mut tree.live } else { &mut tree.strays };
+            add_living(&all, &children, at, found);
         }
     }
-    for (walk, found) in [(walk, &mut tree.live), (strays, &mut tree.strays)] {
-        *found = living(all, &children, walk);
-    }
-    tree
+    Forest { all, trees, unreaped }
 }
 
-/// Those of the list that live, with all their descendants.
-fn living(all: &[Process], children: &HashMap<u32, Vec<usize>>, mut walk: Vec<usize>) -> Vec<usize> {
-    let mut live = Vec::new();
+/// This one, where it lives, and all its descendants that do.
+fn add_living(all: &[Process], children: &HashMap<u32, Vec<usize>>, root: usize, live: &mut Vec<usize>) {
+    let mut walk = vec![root];
     while let Some(at) = walk.pop() {
         if !all[at].zombie {
             live.push(at);
         }
         walk.extend(children.get(&all[at].pid).into_iter().flatten());
     }
-    live
 }
 
 /// What a process carries.
@@ -191,9 +207,22 @@ mod tests {
         pids
     }
 
+    /// Pids of the live ones and of the strays of a session.
+    fn grown(
+        all: &[Process],
+        node: Option<u32>,
+        claims: &[Claim<'_>],
+        of: usize,
+        marks: &Carried<'_>,
+    ) -> (Vec<u32>, Vec<u32>) {
+        let forest = forest(all.to_vec(), HOST, node, claims, marks);
+        let tree = forest.tree(of).unwrap();
+        (sorted(all, tree.live.clone()), sorted(all, tree.strays.clone()))
+    }
+
     fn pids(all: &[Process], claims: &[Claim<'_>], of: usize, labels: &[(u32, &str)]) -> Vec<u32> {
         let marks = Carried { labels, ..Carried::default() };
-        sorted(all, tree(all, HOST, Some(101), claims, of, &marks).live)
+        grown(all, Some(101), claims, of, &marks).0
     }
 
     #[test]
@@ -237,7 +266,7 @@ mod tests {
         }
         let limits = [(130, claims[0].stamp.unwrap().top)];
         let marks = Carried { labels: &[(130, "b")], limits: &limits };
-        let live = |of| sorted(&all, tree(&all, HOST, None, &claims, of, &marks).live);
+        let live = |of| grown(&all, None, &claims, of, &marks).0;
         assert_eq!((live(0), live(1)), (vec![110, 130], vec![120]));
     }
 
@@ -251,10 +280,7 @@ mod tests {
             process(125, HOST, 125),
         ];
         let both = [claim(0, 110, "a"), claim(1, 120, "b")];
-        let found = |claims: &[Claim<'_>], of| {
-            let found = tree(&all, HOST, None, claims, of, &Carried::default());
-            (sorted(&all, found.live), sorted(&all, found.strays))
-        };
+        let found = |claims: &[Claim<'_>], of| grown(&all, None, claims, of, &Carried::default());
         assert_eq!(found(&both, 0), (vec![110], vec![115, 116]));
         assert_eq!(found(&both, 1), (vec![120], vec![125]));
         assert_eq!(found(&both[..1], 0), (vec![110], vec![115, 116, 120, 125]));
@@ -279,12 +305,14 @@ mod tests {
     fn an_orphan_that_ended_says_that_one_must_look_again() {
         let mut all = [process(110, HOST, 110), process(130, HOST, 110)];
         all[1].zombie = true;
-        let found = tree(&all, HOST, None, &[claim(0, 110, "a")], 0, &Carried::default());
-        assert_eq!(found, Tree { live: vec![0], unreaped: true, ..Tree::default() });
+        let look = |all: &[Process], claims: &[Claim<'_>]| {
+            let found = forest(all.to_vec(), HOST, None, claims, &Carried::default());
+            (found.tree(0).map_or(0, |tree| tree.live.len()), found.unreaped)
+        };
+        assert_eq!(look(&all, &[claim(0, 110, "a")]), (1, true));
         all[0].zombie = true;
         let mut claims = [claim(0, 110, "a")];
         claims[0].leader_gone = true;
-        let found = tree(&all[..1], HOST, None, &claims, 0, &Carried::default());
-        assert!(found.live.is_empty() && found.unreaped);
+        assert_eq!(look(&all[..1], &claims), (0, true));
     }
 }

@@ -44,7 +44,9 @@ impl Host {
         if session.descriptors.input().is_none() || session.inputs.close {
             return self.say(at, &FromHost::NoSuchSession { session: id });
         }
-        if !session.inputs.has_room(data.len()) {
+        // What is typed only now must not wait behind what nobody reads: it would be typed at another time.
+        let waits = named.is_some_and(|named| named.only_at.is_some()) && session.inputs.waiting() > 0;
+        if waits || !session.inputs.has_room(data.len()) {
             let waiting_bytes = session.inputs.waiting() as u64;
             return self.say(at, &FromHost::InputRefused { session: id, input, waiting_bytes });
         }

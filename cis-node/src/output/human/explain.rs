@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use cis_core::api::ExplainView;
+use cis_core::event::Layer;
 use cis_core::ids::TimestampMs;
 use cis_core::monitor::Verdict;
 
@@ -17,8 +18,11 @@ pub(crate) fn explain(view: &ExplainView, now: TimestampMs) -> String {
     let _ = write!(out, "{BOLD}{}{BOLD:#} ", view.session.short());
     match (&explanation.verdict, &view.item) {
         (Some(verdict), _) => waits(&mut out, verdict, now),
-        (None, Some(_)) => {
+        (None, Some(_)) if explanation.layers.iter().any(|layer| layer.layer == Layer::Asked) => {
             let _ = writeln!(out, "{ATTENTION}waits{ATTENTION:#}: it asked by itself");
+        }
+        (None, Some(_)) => {
+            let _ = writeln!(out, "{ATTENTION}waits{ATTENTION:#}, as was last seen: not looked at again yet");
         }
         (None, None) => {
             let _ = writeln!(out, "does not wait for a human, as far as is known");

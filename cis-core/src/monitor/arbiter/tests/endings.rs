@@ -84,6 +84,36 @@ fn a_known_prompt_keeps_its_number_in_the_next_life() {
 }
 
 #[test]
+fn a_report_that_was_answered_asks_nothing_until_it_is_said_again() {
+    let mut story = Story::plain();
+    story
+        .reads("bash", Read, LINES)
+        .status("blocked", Some("permission"))
+        .shows("Proceed 1? [y/N] ")
+        .pass(500);
+    assert!(story.take().contains("blocked 1"));
+    // Its echo is looked at before the next question comes.
+    story.typed().shows("Proceed 1? [y/N] y\n").pass(400);
+    story.status("blocked", Some("permission")).shows("Proceed 1? [y/N] y\nProceed 2? [y/N] ").pass(700);
+    let told = story.take();
+    assert!(told.contains("over 1") && told.contains("blocked 2"), "{told}");
+    let question = story.arbiter.verdict().map(|verdict| verdict.question.as_str());
+    assert!(question.is_some_and(|question| question.ends_with("Proceed 2? [y/N]")), "{question:?}");
+}
+
+#[test]
+fn the_next_life_says_that_it_has_not_looked_yet() {
+    let hash = asked().arbiter.verdict().map(|verdict| verdict.hash.clone());
+    let mut again = Story::seeded(Profile::plain(), Seed { episode: 4, waiting: hash });
+    assert_eq!(again.arbiter.explain(0).because, ["It has not been looked at yet."]);
+    again.shows("working\n").pass(1000);
+    let because = again.arbiter.explain(again.now).because;
+    assert_eq!(because[0], "The prompt that it was last known to wait at has not been seen again yet.");
+    again.pass(20_000);
+    assert_eq!(again.arbiter.explain(again.now).because[0], "Nothing shows that it waits for a human.");
+}
+
+#[test]
 fn an_answer_finds_its_prompt_or_does_not() {
     let mut story = asked();
     assert!(story.arbiter.holds(&story.view));
