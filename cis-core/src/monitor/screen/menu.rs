@@ -4,6 +4,7 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
+use super::dialog::dialog_of;
 use super::meaning::meaning_of;
 use super::options::{ENTER, Keys, numbered, option};
 use super::page::{Page, is_rule, unboxed};
@@ -17,6 +18,8 @@ pub(in crate::monitor) struct Menu {
     pub(in crate::monitor) question: String,
     /// Its rows.
     pub(in crate::monitor) options: Vec<PromptOption>,
+    /// A dialog: its buttons, in place of rows.
+    pub(in crate::monitor) buttons: Vec<String>,
     /// Its first row on the screen.
     pub(in crate::monitor) row: usize,
 }
@@ -40,9 +43,19 @@ pub(in crate::monitor) fn menu_of(page: &Page) -> Option<Menu> {
     if let Some((options, first)) = numbered(&rows, Keys::Arrows)
         && rows[first..].iter().any(|row| POINTED.is_match(row.trim_matches(['│', '┃'])))
     {
-        return Some(Menu { question: question(&rows[..first]), options, row: from + first });
+        let (question, buttons) = (question(&rows[..first]), Vec::new());
+        return Some(Menu { question, options, buttons, row: from + first });
     }
-    pointed(&rows).map(|(question, options, first)| Menu { question, options, row: from + first })
+    let found = pointed(&rows).or_else(|| checked(&rows));
+    let menu = found.map(|(question, options, first)| {
+        let buttons = Vec::new();
+        Menu { question, options, buttons, row: from + first }
+    });
+    let dialog = || {
+        let found = dialog_of(page)?;
+        Some(Menu { question: found.question, options: Vec::new(), buttons: found.labels, row: found.row })
+    };
+    menu.or_else(dialog)
 }
 
 fn pointed(rows: &[&str]) -> Option<(String, Vec<PromptOption>, usize)> {
@@ -71,6 +84,20 @@ fn pointed(rows: &[&str]) -> Option<(String, Vec<PromptOption>, usize)> {
         option(&(place + 1).to_string(), &label, meaning_of(&label), steps + ENTER)
     });
     Some((question, options.collect(), first))
+}
+
+/// Rows with marks, of which the highlighted one is told by its colour alone.
+fn checked(rows: &[&str]) -> Option<(String, Vec<PromptOption>, usize)> {
+    let last = rows.iter().rposition(|row| CHECKS.is_match(row))?;
+    let first = last + 1 - rows[..=last].iter().rev().take_while(|row| CHECKS.is_match(row)).count();
+    let asked = rows[..first].last().map(|row| unboxed(row))?;
+    let counts = last > first && last + 2 >= rows.len() && asked.starts_with(['?', '◆']);
+    counts.then(|| (question(&rows[..first]), Vec::new(), first))
+}
+
+/// A button of a dialog, to tell its kind by. Which key reaches it is not known.
+pub(in crate::monitor) fn button(label: &str) -> PromptOption {
+    option(label, label, meaning_of(label), String::new())
 }
 
 fn asks(question: &str) -> bool {
