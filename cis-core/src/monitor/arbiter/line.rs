@@ -115,10 +115,12 @@ pub(super) fn menu_hash(page: &Page) -> Option<String> {
 /// A prompt of a program that hides the cursor and paints its own: the lowest row, where it begins or
 /// ends as such prompts do.
 pub(super) fn painted_line(page: &Page, readers: Readers<'_>) -> Option<Line> {
-    let row = page.end().checked_sub(1)?;
-    let text = unboxed(page.row(row)).to_owned();
+    let mut rows = (0..page.end()).rev().map(|row| unboxed(page.row(row))).filter(|row| !row.is_empty());
+    let (low, above) = (rows.next()?, rows.next().unwrap_or_default());
+    // Some have what is typed below the row that asks.
+    let text = if above.starts_with(['◆', '◇']) { above } else { low }.to_owned();
     let options = letters(&text, takes_enter(&text, readers.modes));
-    let painted = text.starts_with("? ") || text.contains(['›', '»', '❯']) || !options.is_empty();
+    let painted = text.starts_with(['?', '◆']) || text.contains(['›', '»', '❯']) || !options.is_empty();
     if !painted || shape_of(&text) == Shape::Progress {
         return None;
     }

@@ -164,13 +164,16 @@ impl Arbiter {
         let asks = page.view.cursor_visible && page.at_end() && shape_of(&page.lead) == Shape::Strong;
         let carries = look.readers.names.iter().any(|name| is_carrier(name));
         if page.view.alternate && !asks {
-            if carries {
+            if carries || self.kernel.busy() == Some(true) {
                 return None;
             }
             let ms = if clockwork { POLL_CLOCKWORK_MS } else { POLL_WEAK_MS };
             return Some((line, 70, ms, "and its screen is still"));
         }
-        if !page.view.alternate && is_listener(&page.above(page.end(), LAST_ROWS)) && !answers(&page.lead) {
+        if !page.view.alternate
+            && is_listener(&page.above(page.end(), LAST_ROWS))
+            && !Self::asks_plainly(page)
+        {
             return None;
         }
         if !page.view.cursor_visible {
@@ -185,11 +188,22 @@ impl Arbiter {
             Shape::Weak | Shape::Empty if look.readers.edits && line.kind != PromptKind::Unknown => {
                 Some((line, 85, POLL_MS, "as line editors do"))
             }
-            Shape::Weak if !carries => {
+            Shape::Progress if look.readers.edits && line.kind == PromptKind::Idle => {
+                Some((line, 80, POLL_MS, "as line editors do"))
+            }
+            Shape::Weak if !carries && self.kernel.busy() != Some(true) => {
                 Some((line, 70, POLL_WEAK_MS, "behind text that stands before the cursor"))
             }
             Shape::Weak | Shape::Empty | Shape::Progress => None,
         }
+    }
+
+    /// The prompt is no mere list of keys.
+    fn asks_plainly(page: &Page) -> bool {
+        if page.view.cursor_visible {
+            return answers(&page.lead);
+        }
+        page.above(page.end(), 2).iter().any(|row| row.starts_with("? ") || row.starts_with('◆'))
     }
 
     /// A terminal inside, also while the screen outside moves.

@@ -57,7 +57,8 @@ fn in_box(page: &Page, row: usize) -> Option<Vec<String>> {
     let boxed = text.starts_with(['│', '┃', '║', '|']) || usize::from(page.view.cursor_row) == row;
     let labels: Vec<&str> = GAPS.split(unboxed(text).trim()).collect();
     let known = |label: &&str| KNOWN.is_match(label) || meaning_of(label).is_some();
-    let counts = boxed && labels.len() >= 2 && labels.iter().all(known);
+    let asked = || page.above(row, 1).first().is_some_and(|above| above.ends_with(['?', '？']));
+    let counts = (boxed || asked()) && labels.len() >= 2 && labels.iter().all(known);
     counts.then(|| labels.into_iter().map(str::to_owned).collect())
 }
 
@@ -66,7 +67,8 @@ fn text(page: &Page, buttons: usize) -> Option<String> {
     let rows = (buttons.saturating_sub(TEXT_ROWS)..buttons).rev().map(|row| page.row(row));
     let mut first = None;
     for row in rows {
-        let text = unboxed(row).trim();
+        // What is filled in stands on a line, or is shown as stars.
+        let text = unboxed(row).trim().trim_end_matches(['_', '*', '•', ' ']);
         if is_edge(row) {
             if first.is_some() {
                 break;

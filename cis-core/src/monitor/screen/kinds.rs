@@ -5,8 +5,9 @@ use regex::Regex;
 
 use super::page::{Page, unboxed};
 use super::words::{
-    ARGUMENT, COMMAND, EDITOR_SCREEN, EDITORS, ERROR, FAILED, FINDER, LEAVE, LIMIT, LINE_EDITORS, LOGIN,
-    ONWARD, PAGER_LINE, PAGERS, PERMITS, PREFERS, SECRET, SECRET_ASKED, SHELL, SILENT, TRUST, WANTS, asks,
+    ADDRESS, ARGUMENT, COMMAND, EACH, EDITOR_SCREEN, EDITORS, ENTERS, ENTRY, ERROR, FAILED, FINDER, LEAVE,
+    LIMIT, LINE_EDITORS, LOGIN, ONWARD, PAGER_LINE, PAGERS, PERMITS, PREFERS, SECRET, SECRET_ASKED, SHELL,
+    SILENT, TRUST, WANTS, asks,
 };
 use crate::event::{Meaning, PromptKind, PromptOption};
 use crate::monitor::evidence::Modes;
@@ -75,6 +76,8 @@ fn of_full_screen(asked: &Asked<'_>, text: &str) -> Option<PromptKind> {
     // What an editor asks in its lowest rows is a question like any other.
     let asks = page.cursor_row() + 4 >= page.end()
         && (!asked.options.is_empty() || ONWARD.is_match(text) || text.ends_with(['?', '？']));
+    let bottom = page.cursor_row() + 3 >= page.view.lines.len();
+    let asks = asks || (bottom && asked.named(&EDITORS) && ENTERS.is_match(text));
     if asks && (asked.named(&EDITORS) || asked.named(&PAGERS)) {
         return None;
     }
@@ -110,7 +113,8 @@ fn of_words(asked: &Asked<'_>, text: &str, raw: bool) -> PromptKind {
     if TRUST.is_match(text) || (yes_no && TRUST.is_match(&near)) {
         return PromptKind::Trust;
     }
-    if LOGIN.is_match(text) && !yes_no {
+    let login = LOGIN.is_match(text) || (ADDRESS.is_match(text) && ENTRY.is_match(&near));
+    if login && !yes_no {
         return PromptKind::Login;
     }
     if is_error(asked, text, &near) {
@@ -122,13 +126,15 @@ fn of_words(asked: &Asked<'_>, text: &str, raw: bool) -> PromptKind {
     if asked.options.is_empty() && rests(asked, text, raw) {
         return PromptKind::Idle;
     }
-    if LEAVE.is_match(text) {
+    if LEAVE.is_match(text) || EACH.is_match(text) {
         return PromptKind::Permission;
     }
     if offers(Meaning::AllowAlways) && !PREFERS.is_match(text) {
         return PromptKind::Permission;
     }
-    if yes_no || PERMITS.is_match(text) && text.contains(['?', '？']) {
+    // Of three and more things, none of them yes or no, one is chosen.
+    let chooses = !yes_no && asked.options.len() >= 3;
+    if yes_no || PERMITS.is_match(text) && text.contains(['?', '？']) && !chooses {
         return if PREFERS.is_match(text) { PromptKind::Question } else { PromptKind::Permission };
     }
     if only_yes(&near) {
@@ -178,7 +184,7 @@ fn rests(asked: &Asked<'_>, text: &str, raw: bool) -> bool {
 /// A bare `>` below a row that asks is that question's.
 fn asks_above(page: &Page) -> bool {
     let lead = page.lead.trim();
-    let bare = lead.chars().count() <= 2;
+    let bare = lead.chars().count() <= 2 && !matches!(lead, "$" | "#" | "%");
     bare && page.above(page.cursor_row(), 1).first().is_some_and(|row| row.ends_with(['?', ':', '？', '：']))
 }
 
@@ -252,6 +258,13 @@ mod tests {
             ("user=> ", Idle),
             ("Command (m for help): ", Idle),
             ("Enter your name> ", Question),
+            ("< rm ... ./a > ? ", Permission),
+            ("rm a b ?...", Permission),
+            ("Change (N)ame, (E)mail, or (O)kay/(Q)uit? ", Question),
+            ("Email address: ", Question),
+            ("Quit now? ([yes]/no): ", Permission),
+            ("Save file a.txt? (y, n, !, ., q, C-r, d or C-h) ", Permission),
+            ("Modified buffers exist; exit anyway? (yes or no) ", Permission),
             ("Name (localhost:pat): ", Login),
             ("Save changes before closing? (y,n,esc)", Permission),
             ("Is the information correct? [Y/n] ", Question),

@@ -39,7 +39,7 @@ static SPELLED: LazyLock<Regex> =
     LazyLock::new(|| pattern(r"[(\[](?P<letter>\pL)[)\]](?P<rest>[\pL'’]+(?: \pL[\pL'’]*)*)"));
 static CHOICES: LazyLock<Regex> = LazyLock::new(|| {
     pattern(
-        r"[(\[{<](?P<list>\^?[\pL\pN?!.][\pL\pN_-]{0,15}(?:(?:\s?[/|,]\s?|\s(?i:or|oder|ou|o)\s)(?:\[?\^?[\pL\pN?!.][\pL\pN_-]{0,15}\]?)){1,11})[)\]}>]|\b(?P<bare>(?i:yes/no|y/n)(?:/[\pL]{1,8}){0,3})\b",
+        r"[(\[{<](?P<list>\[?\^?[\pL\pN?!.][\pL\pN_-]{0,15}\]?(?:(?:\s?[/|,]\s?|\s(?i:or|oder|ou|o)\s)(?:\[?\^?[\pL\pN?!.][\pL\pN_-]{0,15}\]?)){1,11})[)\]}>]|\b(?P<bare>(?i:yes/no|y/n)(?:/[\pL]{1,8}){0,3})\b",
     )
 });
 static APART: LazyLock<Regex> = LazyLock::new(|| pattern(r"[/|,]|\s(?i:or|oder|ou|o)\s"));

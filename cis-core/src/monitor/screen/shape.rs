@@ -22,7 +22,7 @@ pub(in crate::monitor) enum Shape {
 
 static PROGRESS: LazyLock<Regex> = LazyLock::new(|| {
     pattern(concat!(
-        r"(?:\.\.\.|…|\. \. \.)\s*$|\d+([.,]\d+)?\s?%\s*$|[\[(|][=#>█▓▒░. -]{4,}[\])|]?\s*$",
+        r"(?:\.\.\.|…|\. \. \.)\s*$|(?:^|[\s(\[|])\d+([.,]\d+)?\s?%\s*$|[\[(|][=#>█▓▒░. -]{4,}[\])|]?\s*$",
         r"|\d+\s?/\s?\d+[\])]?\s*$|\d\s?[kKMG]?i?B/s\b|\b(?i:eta)\b",
     ))
 });
@@ -57,7 +57,7 @@ pub(in crate::monitor) fn shape_of(lead: &str) -> Shape {
         // A prompt may be nothing but a character of frames; a row of blanks is none.
         return if lead.trim().is_empty() { Shape::Empty } else { Shape::Weak };
     }
-    if PRESS.is_match(text) {
+    if PRESS.is_match(text) || text.ends_with("?...") {
         Shape::Strong
     } else if PROGRESS.is_match(text) || DOING.is_match(text) {
         Shape::Progress

@@ -41,8 +41,16 @@ words! {
     /// A secret, asked for in a sentence.
     SECRET_ASKED = r"(?i)^\W*(what|enter|type|your|please|the)\b.{0,40}(pass(word|phrase|code)|\bpin\b|\bsecret\b|\btoken\b|api.?key)\s?[?？][\s*•●]*$";
     /// A user's name, or a login with a provider.
-    LOGIN = r"(?i)^(?:enter |your |please |the |a )*(?:[\w.-]+ )?(user ?name|user ?id|user|login( ?name| ?id)?|log ?in as|(email|e-mail)( address)?|benutzer(name)?|nom d.utilisateur|identifiant|usuario|utente|gebruikersnaam|użytkownik|имя пользователя|ユーザー名|用户名|account)\b[^?]{0,80}[:：>]\s*$",
-        r"|^Name \([\w.-]+:[^)]*\):$|\blogin:\s*$|(sign|log) ?in (with|to|using)|log into|enter (this|the) (one-time )?code|one-time code|device code|paste (the |your )?(authori[sz]ation )?(code|token)|authenticate (with|in|to) |how would you like to (authenticate|log ?in|sign ?in)|authentication method";
+    LOGIN = r"(?i)^(?:enter |your |please |the |a )*(?:[\w.-]+ )?(user ?name|user ?id|login( ?name| ?id)?|log ?in as|benutzer(name)?|nom d.utilisateur|identifiant|usuario|utente|gebruikersnaam|użytkownik|имя пользователя|ユーザー名|用户名|account)\b[^?]{0,80}[:：>]\s*$",
+        r"|^user\s?(\([^)]*\))?\s?[:：]\s*$|^Name \([\w.-]+:[^)]*\):$|\blogin:\s*$|(sign|log) ?in (with|to|using)|log into|enter (this|the) (one-time )?code|one-time code|device code|paste (the |your )?(authori[sz]ation )?(code|token)|authenticate (with|in|to) |how would you like to (authenticate|log ?in|sign ?in)|authentication method";
+    /// An address, which is a user's name where it stands below words of a login.
+    ADDRESS = r"(?i)^(?:enter |your |please )*e-?mail( address)?\b[^?]{0,40}[:：>]\s*$";
+    /// Words of a login.
+    ENTRY = r"(?i)\b(log ?in|sign ?in|log on|credentials|anmeld|connexion)";
+    /// How find and xargs ask, by their standard.
+    EACH = r"\?\.\.\.$|^< .* >\s?\?$";
+    /// A line at the bottom of an editor that takes words.
+    ENTERS = r"^\p{Lu}\pL+( \(?[\pL.]+\)?){0,5}( \[[^\]]*\])?: ?\S*$";
     /// Whether somebody or something is to be trusted.
     TRUST = r"(?i)fingerprint|authenticity of|do you trust|trust (this|the) |trust[^.]{0,40}\?|\bcertificate\b.{0,60}(accept|trust|reject|continue)|(accept|trust) .{0,30}\bcertificate\b|\(R\)eject, accept|import .{0,30}\bkey\b|continue connecting|store key in cache|unknown (host|key)|use this key anyway|belongs to the person|self.signed";
     /// Something failed, and may be tried again.
