@@ -7,8 +7,8 @@ use crate::event::{Layer, PromptKind};
 use crate::ids::TimestampMs;
 use crate::monitor::evidence::{KernelEvidence, Reader, ReaderHow};
 use crate::monitor::screen::{
-    Asked, Page, Place, Shape, answers, fingerprint, is_carrier, is_clockwork, is_listener, kind_of, letters,
-    shape_of,
+    Asked, Page, Place, Shape, answers, fingerprint, is_carrier, is_clockwork, is_gauge, is_listener,
+    kind_of, letters, shape_of,
 };
 
 /// Cells are still for so long before a process in a read counts, ms.
@@ -116,7 +116,16 @@ impl Arbiter {
             line = menu_line(page, look.readers).unwrap_or(line);
         }
         let sure = strong || (raw && page.view.alternate) || busy == Some(false);
-        let ready = look.still + if sure { READ_MS } else { READ_SILENT_MS };
+        // Programs that paint inline have somebody read all the time: without a menu or a prompt of theirs,
+        // more must speak for it.
+        let listens = raw && !page.view.cursor_visible && !page.view.alternate && line.source == Source::Line;
+        let painted = !listens || strong || painted_line(page, look.readers).is_some();
+        let hold = match (painted, sure) {
+            (false, _) => POLL_WEAK_MS,
+            (true, true) => READ_MS,
+            (true, false) => READ_SILENT_MS,
+        };
+        let ready = look.still + hold;
         let why = format!("{} sits in a read of the terminal", look.who());
         Some(self.of_line(line, if strong { 97 } else { 88 }, look.still, ready, why))
     }
@@ -164,7 +173,7 @@ impl Arbiter {
         let asks = page.view.cursor_visible && page.at_end() && shape_of(&page.lead) == Shape::Strong;
         let carries = look.readers.names.iter().any(|name| is_carrier(name));
         if page.view.alternate && !asks {
-            if carries || self.kernel.busy() == Some(true) {
+            if carries || self.kernel.busy() == Some(true) || is_gauge(&page.view.lines) {
                 return None;
             }
             let ms = if clockwork { POLL_CLOCKWORK_MS } else { POLL_WEAK_MS };

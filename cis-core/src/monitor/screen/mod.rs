@@ -15,7 +15,7 @@ mod words;
 
 pub(super) use kinds::{Asked, kind_of};
 pub(super) use menu::{button, menu_of};
-pub(super) use noise::{is_clockwork, steady};
+pub(super) use noise::{is_clockwork, is_gauge, steady};
 pub(super) use options::{Keys, buttons, letters, numbered};
 pub(super) use page::{Page, Place, fingerprint, is_rule, unboxed, unpointed};
 pub(super) use shape::{Shape, answers, is_carrier, is_listener, shape_of};

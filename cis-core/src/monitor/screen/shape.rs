@@ -127,7 +127,9 @@ mod tests {
         ] {
             assert_eq!(shape_of(progress), Shape::Progress, "{progress}");
         }
-        assert_eq!(shape_of("Compiling foo v1.0"), Shape::Weak);
+        assert_eq!(shape_of("Compiling foo v1.0"), Shape::Progress);
+        assert_eq!(shape_of("Compiled foo v1.0"), Shape::Weak);
+        assert_eq!(shape_of("vm-2% "), Shape::Strong);
         assert_eq!(shape_of("   "), Shape::Empty);
     }
 
