@@ -82,6 +82,12 @@ pub enum Signal {
     },
     /// BEL outside of sequences.
     Bell,
+    /// CSI ? 2004 h or l: it wants to know what is pasted. Line editors say so while they read a line, and
+    /// take it back when they have it.
+    PasteBrackets {
+        /// From now on, or not any more.
+        on: bool,
+    },
     /// OSC 133: `A` prompt, `B` command line, `C` output, `D` end of a command.
     Shell {
         /// The letter.

@@ -1,6 +1,7 @@
 //! What a program says to its terminal beside text: found in its bytes before the emulator gets them.
 //!
-//! Owns the recognition of titles, notifications, marks of shells, status reports and bells. It makes
+//! Owns the recognition of titles, notifications, marks of shells, status reports, bells and of pastes in
+//! brackets. It makes
 //! no difference how the stream is cut into pieces. Memory is bounded: a string that is too long is
 //! left out. Nothing found is trusted: it is text of the program, made clean.
 //!
@@ -14,6 +15,8 @@ use super::evidence::Signal;
 const STRING_BYTES_MAX: usize = 4096;
 /// A title or notification is cut after so many characters.
 const TEXT_CHARS_MAX: usize = 300;
+/// Parameters of a sequence that are longer are left out, bytes.
+const PARAMETERS_BYTES_MAX: usize = 32;
 /// A word of a status report is cut after so many characters.
 const WORD_CHARS_MAX: usize = 40;
 
@@ -30,6 +33,8 @@ enum State {
     Ground,
     /// ESC outside of strings.
     Escape,
+    /// In the parameters of a CSI sequence.
+    Csi,
     /// In an OSC string.
     Osc,
     /// In a string that is nothing to us: DCS, SOS, PM, APC.
@@ -44,7 +49,7 @@ pub struct Tap {
     state: State,
     /// The string that [`State::StringEscape`] may end is an OSC.
     osc: bool,
-    /// What an OSC string holds so far.
+    /// What an OSC string, or the parameters of a sequence, hold so far.
     held: Vec<u8>,
     /// It is too long: what is held is left out at its end.
     overflow: bool,
@@ -78,6 +83,7 @@ impl Tap {
         match self.state {
             State::Ground => {}
             State::Escape => self.escape(byte, found),
+            State::Csi => self.sequence(byte, found),
             State::Osc | State::Other => self.string(byte, found),
             State::StringEscape => {
                 if self.osc {
@@ -98,6 +104,10 @@ impl Tap {
                 self.begin();
                 State::Osc
             }
+            b'[' => {
+                self.begin();
+                State::Csi
+            }
             b'P' | b'X' | b'^' | b'_' => {
                 self.begin();
                 State::Other
@@ -111,6 +121,25 @@ impl Tap {
             0x00..=0x17 | 0x19 | 0x1c..=0x1f => State::Escape,
             _ => State::Ground,
         };
+    }
+
+    fn sequence(&mut self, byte: u8, found: &mut Vec<Signal>) {
+        match byte {
+            ESC => self.state = State::Escape,
+            CAN | SUB => self.state = State::Ground,
+            BEL => found.push(Signal::Bell),
+            // Other controls are carried out in its midst.
+            0x00..=0x1f => {}
+            0x20..=0x3f if self.held.len() < PARAMETERS_BYTES_MAX => self.held.push(byte),
+            0x20..=0x3f => self.overflow = true,
+            _ => {
+                if !self.overflow {
+                    found.extend(mode(&self.held, byte));
+                }
+                self.held.clear();
+                self.state = State::Ground;
+            }
+        }
     }
 
     fn begin(&mut self) {
@@ -180,6 +209,13 @@ impl Tap {
         self.held.clear();
         self.overflow = false;
     }
+}
+
+/// The meaning of a CSI sequence: of the modes that it sets or resets, one is told.
+fn mode(parameters: &[u8], end: u8) -> Option<Signal> {
+    let modes = parameters.strip_prefix(b"?").filter(|_| matches!(end, b'h' | b'l'))?;
+    let brackets = modes.split(|byte| *byte == b';').any(|mode| mode == b"2004");
+    brackets.then_some(Signal::PasteBrackets { on: end == b'h' })
 }
 
 /// The meaning of an OSC string.

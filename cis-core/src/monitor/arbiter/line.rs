@@ -3,7 +3,8 @@
 use crate::event::{PromptKind, PromptOption};
 use crate::monitor::evidence::Modes;
 use crate::monitor::screen::{
-    Asked, Keys, Page, Place, Shape, fingerprint, kind_of, letters, menu_of, numbered, shape_of, unboxed,
+    Asked, Keys, Page, Place, Shape, button, fingerprint, kind_of, letters, menu_of, numbered, shape_of,
+    unboxed,
 };
 
 use super::candidates::Source;
@@ -27,6 +28,14 @@ pub(super) struct Readers<'a> {
     pub(super) modes: Option<Modes>,
     /// The process that reads; 0: not known.
     pub(super) pid: u32,
+    /// A line editor is at rest.
+    pub(super) edits: bool,
+}
+
+impl<'a> Readers<'a> {
+    fn asked(self, page: &'a Page, text: &'a str, options: &'a [PromptOption]) -> Asked<'a> {
+        Asked { page, text, options, names: self.names, modes: self.modes, edits: self.edits }
+    }
 }
 
 /// The hash of a prompt that stands there.
@@ -46,7 +55,7 @@ pub(super) fn read_line(page: &Page, readers: Readers<'_>, hidden: bool) -> Line
     if options.is_empty() && !hidden {
         options = listed(page);
     }
-    let kind = kind_of(&Asked { page, text: &text, options: &options, names: readers.names, modes });
+    let kind = kind_of(&readers.asked(page, &text, &options));
     if matches!(kind, PromptKind::Editor | PromptKind::Pager | PromptKind::Idle | PromptKind::Password) {
         options.clear();
     }
@@ -84,15 +93,14 @@ pub(super) fn menu_line(page: &Page, readers: Readers<'_>) -> Option<Line> {
     let menu = menu_of(page)?;
     let labels = menu.options.iter().flat_map(|option| [option.label.as_str(), option.keys.as_str()]);
     let hash = fingerprint([menu.question.as_str()].into_iter().chain(labels));
-    let asked = Asked {
-        page,
-        text: &menu.question,
-        options: &menu.options,
-        names: readers.names,
-        modes: readers.modes,
-    };
-    let kind = match kind_of(&asked) {
+    let hash =
+        if menu.buttons.is_empty() { hash } else { fingerprint([hash.as_str(), &menu.buttons.join(" ")]) };
+    let buttons: Vec<PromptOption> = menu.buttons.iter().map(|label| button(label)).collect();
+    let offered = if buttons.is_empty() { &menu.options } else { &buttons };
+    let secret = !buttons.is_empty();
+    let kind = match kind_of(&readers.asked(page, &menu.question, offered)) {
         kind @ (PromptKind::Permission | PromptKind::Trust | PromptKind::Login | PromptKind::Error) => kind,
+        PromptKind::Password if secret => PromptKind::Password,
         _ => PromptKind::Question,
     };
     let source = Source::Menu;
@@ -101,21 +109,22 @@ pub(super) fn menu_line(page: &Page, readers: Readers<'_>) -> Option<Line> {
 
 /// The hash of the menu on the screen.
 pub(super) fn menu_hash(page: &Page) -> Option<String> {
-    menu_line(page, Readers { names: &[], modes: None, pid: 0 }).map(|line| line.hash)
+    menu_line(page, Readers { names: &[], modes: None, pid: 0, edits: false }).map(|line| line.hash)
 }
 
 /// A prompt of a program that hides the cursor and paints its own: the lowest row, where it begins or
 /// ends as such prompts do.
 pub(super) fn painted_line(page: &Page, readers: Readers<'_>) -> Option<Line> {
-    let row = page.end().checked_sub(1)?;
-    let text = unboxed(page.row(row)).to_owned();
+    let mut rows = (0..page.end()).rev().map(|row| unboxed(page.row(row))).filter(|row| !row.is_empty());
+    let (low, above) = (rows.next()?, rows.next().unwrap_or_default());
+    // Some have what is typed below the row that asks.
+    let text = if above.starts_with(['◆', '◇']) { above } else { low }.to_owned();
     let options = letters(&text, takes_enter(&text, readers.modes));
-    let painted = text.starts_with("? ") || text.contains(['›', '»', '❯']) || !options.is_empty();
+    let painted = text.starts_with(['?', '◆']) || text.contains(['›', '»', '❯']) || !options.is_empty();
     if !painted || shape_of(&text) == Shape::Progress {
         return None;
     }
-    let asked = Asked { page, text: &text, options: &options, names: readers.names, modes: readers.modes };
-    let kind = match kind_of(&asked) {
+    let kind = match kind_of(&readers.asked(page, &text, &options)) {
         PromptKind::Idle | PromptKind::Unknown => PromptKind::Question,
         kind => kind,
     };

@@ -67,6 +67,8 @@ pub struct Arbiter {
     /// What the profile's rules found on the last screen, and since when the same.
     found: Option<(Found, TimestampMs)>,
     schedule: Schedule,
+    /// When somebody last typed.
+    typed_ms: Option<TimestampMs>,
     standing: Option<Standing>,
     /// It was seen at work since it was last done.
     worked: bool,
@@ -93,6 +95,7 @@ impl Arbiter {
             markers: Markers::default(),
             found: None,
             schedule: Schedule::from(now),
+            typed_ms: None,
             standing: None,
             worked: false,
             done: false,
@@ -132,6 +135,7 @@ impl Arbiter {
         self.stale = true;
         self.schedule.typed(now);
         self.terminal.typed();
+        self.typed_ms = Some(now);
         if let Some((_, since)) = &mut self.found {
             *since = now;
         }

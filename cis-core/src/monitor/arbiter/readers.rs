@@ -7,7 +7,8 @@ use crate::event::{Layer, PromptKind};
 use crate::ids::TimestampMs;
 use crate::monitor::evidence::{KernelEvidence, Reader, ReaderHow};
 use crate::monitor::screen::{
-    Asked, Page, Place, Shape, fingerprint, is_clockwork, is_listener, kind_of, letters, shape_of,
+    Asked, Page, Place, Shape, answers, fingerprint, is_carrier, is_clockwork, is_gauge, is_listener,
+    kind_of, letters, shape_of,
 };
 
 /// Cells are still for so long before a process in a read counts, ms.
@@ -71,7 +72,8 @@ impl Arbiter {
         }
         let names = names(evidence);
         let modes = reader.and_then(|reader| reader.modes).or(evidence.modes);
-        let readers = Readers { names: &names, modes, pid: reader.map_or(0, |reader| reader.pid) };
+        let edits = self.terminal.edits;
+        let readers = Readers { names: &names, modes, pid: reader.map_or(0, |reader| reader.pid), edits };
         let look = Look { page, reader, readers, still };
         if settled.is_none() {
             return self.by_read_while_it_moves(&look, now);
@@ -114,7 +116,16 @@ impl Arbiter {
             line = menu_line(page, look.readers).unwrap_or(line);
         }
         let sure = strong || (raw && page.view.alternate) || busy == Some(false);
-        let ready = look.still + if sure { READ_MS } else { READ_SILENT_MS };
+        // Programs that paint inline have somebody read all the time: without a menu or a prompt of theirs,
+        // more must speak for it.
+        let listens = raw && !page.view.cursor_visible && !page.view.alternate && line.source == Source::Line;
+        let painted = !listens || strong || painted_line(page, look.readers).is_some();
+        let hold = match (painted, sure) {
+            (false, _) => POLL_WEAK_MS,
+            (true, true) => READ_MS,
+            (true, false) => READ_SILENT_MS,
+        };
+        let ready = look.still + hold;
         let why = format!("{} sits in a read of the terminal", look.who());
         Some(self.of_line(line, if strong { 97 } else { 88 }, look.still, ready, why))
     }
@@ -160,9 +171,19 @@ impl Arbiter {
             return Some((line, 92, POLL_MS, "as editors and pagers do"));
         }
         let asks = page.view.cursor_visible && page.at_end() && shape_of(&page.lead) == Shape::Strong;
+        let carries = look.readers.names.iter().any(|name| is_carrier(name));
         if page.view.alternate && !asks {
+            if carries || self.kernel.busy() == Some(true) || is_gauge(&page.view.lines) {
+                return None;
+            }
             let ms = if clockwork { POLL_CLOCKWORK_MS } else { POLL_WEAK_MS };
             return Some((line, 70, ms, "and its screen is still"));
+        }
+        if !page.view.alternate
+            && is_listener(&page.above(page.end(), LAST_ROWS))
+            && !Self::asks_plainly(page)
+        {
+            return None;
         }
         if !page.view.cursor_visible {
             return painted_line(page, look.readers)
@@ -173,22 +194,43 @@ impl Arbiter {
                 Some((line, 70, POLL_CLOCKWORK_MS, "behind a prompt"))
             }
             Shape::Strong => Some((line, 90, POLL_MS, "behind what looks like a prompt")),
-            Shape::Weak => Some((line, 70, POLL_WEAK_MS, "behind text that stands before the cursor")),
-            Shape::Empty | Shape::Progress => None,
+            Shape::Weak | Shape::Empty if look.readers.edits && line.kind != PromptKind::Unknown => {
+                Some((line, 85, POLL_MS, "as line editors do"))
+            }
+            Shape::Progress if look.readers.edits && line.kind == PromptKind::Idle => {
+                Some((line, 80, POLL_MS, "as line editors do"))
+            }
+            Shape::Weak if !carries && self.kernel.busy() != Some(true) => {
+                Some((line, 70, POLL_WEAK_MS, "behind text that stands before the cursor"))
+            }
+            Shape::Weak | Shape::Empty | Shape::Progress => None,
         }
+    }
+
+    /// The prompt is no mere list of keys.
+    fn asks_plainly(page: &Page) -> bool {
+        if page.view.cursor_visible {
+            return answers(&page.lead);
+        }
+        page.above(page.end(), 2).iter().any(|row| row.starts_with("? ") || row.starts_with('◆'))
     }
 
     /// A terminal inside, also while the screen outside moves.
     pub(super) fn by_nested(&self, page: &Page, now: TimestampMs) -> Option<Candidate> {
         let (reader, since) = self.kernel.nested()?;
+        // What was typed is on its way to it: the look from before does not count.
+        let since = self.typed_ms.map_or(since, |typed| since.max(typed));
         let still = self.cells.still_since();
         let why = format!("{} sits in a read of a terminal inside", reader.name);
         let password = kernel::hides(reader.modes);
         let names = [reader.name.clone()];
         let settled = self.kernel.seen_since(still).is_some();
         if settled && !self.profile.full_screen && page.view.cursor_visible && !page.view.alternate {
-            let line =
-                read_line(page, Readers { names: &names, modes: reader.modes, pid: reader.pid }, password);
+            let line = read_line(
+                page,
+                Readers { names: &names, modes: reader.modes, pid: reader.pid, edits: false },
+                password,
+            );
             let ready = still.max(since) + if password { PASSWORD_MS } else { READ_MS };
             return Some(self.of_line(line, 95, still, ready, why));
         }
@@ -200,7 +242,7 @@ impl Arbiter {
         let ready_ms = if seen >= ready_ms { ready_ms } else { ready_ms.max(now + 1) };
         let text = row.unwrap_or_default();
         let mut options = letters(&text, true);
-        let asked = Asked { page, text: &text, options: &options, names: &names, modes: None };
+        let asked = Asked { page, text: &text, options: &options, names: &names, modes: None, edits: false };
         let kind = if password { PromptKind::Password } else { kind_of(&asked) };
         if self.profile.full_screen || password {
             // What is typed goes to the program outside: it knows what to do with keys, we do not.
@@ -247,7 +289,8 @@ impl Arbiter {
         let (Some(last), Some(reader)) = (&self.kernel.last, self.kernel.own()) else { return false };
         let names = names(last);
         let modes = reader.modes.or(last.modes);
-        read_line(page, Readers { names: &names, modes, pid: reader.pid }, false).kind == kind
+        let edits = self.terminal.edits;
+        read_line(page, Readers { names: &names, modes, pid: reader.pid, edits }, false).kind == kind
     }
 }
 

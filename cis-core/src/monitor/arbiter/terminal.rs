@@ -37,6 +37,8 @@ pub(super) struct Terminal {
     pub(super) report: Option<Report>,
     title: String,
     notice: Option<(TimestampMs, String)>,
+    /// It has asked for brackets around what is pasted: a line editor is at rest, or a full screen.
+    pub(super) edits: bool,
 }
 
 impl Terminal {
@@ -68,6 +70,11 @@ impl Terminal {
                 };
                 self.set(says, message.clone().unwrap_or_default(), seen, now);
                 true
+            }
+            Signal::PasteBrackets { on } => {
+                let news = self.edits != *on;
+                self.edits = *on;
+                news
             }
             Signal::StatusQuery => false,
         }

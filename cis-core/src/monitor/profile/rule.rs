@@ -165,7 +165,10 @@ impl Rule {
     fn options(&self, rows: &[&str]) -> Option<(Vec<PromptOption>, usize)> {
         match &self.options {
             Options::None => None,
-            Options::Numbered => numbered(rows, self.keys),
+            Options::Numbered => {
+                let (from, to) = self.own_rows(rows);
+                numbered(&rows[from..to], self.keys).map(|(options, first)| (options, from + first))
+            }
             Options::Letters => rows.iter().enumerate().rev().find_map(|(index, row)| {
                 let options = letters(row, true);
                 (!options.is_empty()).then_some((options, index + 1))
@@ -176,6 +179,14 @@ impl Rule {
                 .rev()
                 .find_map(|(index, row)| buttons(row, first).map(|options| (options, index))),
         }
+    }
+
+    /// From the row that asks to the end of its box: a list of another dialog is not its own.
+    fn own_rows(&self, rows: &[&str]) -> (usize, usize) {
+        let asks = self.question.as_ref().and_then(|sign| rows.iter().rposition(|row| sign.found(row)));
+        let Some(from) = asks else { return (0, rows.len()) };
+        let ends = |row: &&str| row.trim_start().starts_with(['╰', '└', '╚', '┗']);
+        (from, rows[from..].iter().position(ends).map_or(rows.len(), |at| from + at))
     }
 
     fn hash(&self, context: &[String], options: &[PromptOption]) -> String {

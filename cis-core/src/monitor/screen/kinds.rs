@@ -1,12 +1,14 @@
 //! What a prompt wants, by its words, the terminal's modes and who reads: the general rules, for programs
 //! that nobody wrote a profile for.
 
-use std::sync::LazyLock;
-
 use regex::Regex;
 
-use super::page::Page;
-use super::pattern;
+use super::page::{Page, unboxed};
+use super::words::{
+    ADDRESS, ARGUMENT, COMMAND, EACH, EDITOR_SCREEN, EDITORS, ENTERS, ENTRY, ERROR, FAILED, FINDER, LEAVE,
+    LIMIT, LINE_EDITORS, LOGIN, ONWARD, PAGER_LINE, PAGERS, PERMITS, PREFERS, SECRET, SECRET_ASKED, SHELL,
+    SILENT, TRUST, WANTS, asks,
+};
 use crate::event::{Meaning, PromptKind, PromptOption};
 use crate::monitor::evidence::Modes;
 
@@ -23,69 +25,15 @@ pub(in crate::monitor) struct Asked<'a> {
     pub(in crate::monitor) names: &'a [String],
     /// Of the terminal that is read.
     pub(in crate::monitor) modes: Option<Modes>,
+    /// A line editor is at rest: it asked for brackets around what is pasted.
+    pub(in crate::monitor) edits: bool,
 }
 
-static EDITORS: LazyLock<Regex> = LazyLock::new(|| {
-    pattern(
-        r"^(r?vim?|nvim|view|vimdiff|nano|pico|emacs(client)?|joe|jed|micro|hx|helix|kak|ne|mcedit|mg|zile|e3.*|tilde)(\.\w+)?$",
-    )
-});
-static EDITOR_SCREEN: LazyLock<Regex> = LazyLock::new(|| {
-    pattern(r"^-- [A-Z][A-Z -]+ --|\^G (Help|Get Help|Hilfe)|\^X (Exit|Beenden)|-UU?U?:[-*%]{2}|^\[No Name\]")
-});
-static PAGERS: LazyLock<Regex> = LazyLock::new(|| pattern(r"^(less|more|most|pg|lv|w3m|bat|moar|ov)$"));
-static PAGER_LINE: LazyLock<Regex> = LazyLock::new(|| {
-    pattern(
-        r"(?i)^:$|\(END\)$|^--\s?more\s?--|^lines \d+-\d+|\blines? \d+[-/]\d+|press RETURN to continue or q|\(press h for help or q to quit\)|^~$|^[^ ]+ \(\d+%\)|\d+/\d+ \d+%$|^\S+$",
-    )
-});
-static SHELL: LazyLock<Regex> = LazyLock::new(|| {
-    pattern(
-        r"^(?:\(\S+\)\s)?(?:\[?[\w.~+/@:-]+(?:[ :][\w.~/+@-]+)?\]?\s?)?(?:\([^()]*\))?[$#%❯➜»λ]$|^[\w.-]+(?:[@:(\[][\w@./:~ =-]*[)\]]?)?(?::\d+)*[:*]?[-=#*'?!~]?>{1,3}$|^>{1,3}$|^\.{3}$|^\([\w-]+\)$|^(?:In|Out) ?\[\d+\]:$|^(irb|pry)\S*[>*]$|^\w*\[?\d+\]?[>:]$|^\*$",
-    )
-});
-static PASSWORD: LazyLock<Regex> = LazyLock::new(|| {
-    pattern(
-        r"(?i)(pass(word|phrase|code|wort|wd)|mot de passe|contraseña|\bpin\b|\bsecret\b|\btoken\b|api.?key|パスワード|密码|密碼|пароль|otp\b|verification code)[^?]{0,60}[:：>\]]?\s*$",
-    )
-});
-static LOGIN: LazyLock<Regex> = LazyLock::new(|| {
-    pattern(concat!(
-        r"(?i)^(?:enter |your |please enter )*(?:[\w.-]+ )?(user ?name|user ?id|login|log ?in as|email( address)?|e-?mail|benutzername|identifiant|usuario|account)\b[^?]{0,80}[:：>]\s*$",
-        r"|\blogin:\s*$|(sign|log) ?in (with|to|using)|enter (this|the) (one-time )?code|device code|paste (the |your )?(authori[sz]ation )?(code|token)|authenticate (with|in) ",
-    ))
-});
-static TRUST: LazyLock<Regex> = LazyLock::new(|| {
-    pattern(
-        r"(?i)fingerprint|authenticity of|do you trust|trust (this|the) |trust[^.]{0,40}\?|\bcertificate\b.{0,60}(accept|trust|reject)|\(R\)eject, accept|import .{0,30}\bkey\b|continue connecting|store key in cache|unknown (host|key)",
-    )
-});
-static ERROR: LazyLock<Regex> = LazyLock::new(|| {
-    pattern(
-        r"(?i)\babort\b.{0,20}\b(retry|ignore|skip)\b|\b(retry|ignore|skip)\b.{0,20}\babort\b|\b(retry|try again)\b[^.]{0,30}[?\])]|\((r)\)etry|\[r\]etry",
-    )
-});
-static FAILED: LazyLock<Regex> =
-    LazyLock::new(|| pattern(r"(?i)\b(error|failed|failure|fatal|cannot|could not|unable to|conflict)\b"));
-static LIMIT: LazyLock<Regex> = LazyLock::new(|| {
-    pattern(r"(?i)rate.?limit|usage limit|quota (exceeded|reached)|too many requests|limit reached")
-});
-static PERMITS: LazyLock<Regex> = LazyLock::new(|| {
-    pattern(concat!(
-        r"(?i)\b(proceed|continue|overwrite|replace|remove|delete|erase|wipe|unlink|destroy|drop|install|uninstall|upgrade|update|allow|approve|permit|accept|agree",
-        r"|execute|run|apply|perform|commit|push|discard|reset|format|write|modify|kill|stop|restart|reboot|shut ?down|abort|quit|exit|leave|purge|prune|clean|download|fetch|send|submit",
-        r"|are you sure|sure|is th(is|at) ok(ay)?|ok\?|confirm|really|reopen|move|override|create|make|deploy|release|publish|merge|revert|undo|terminate|clear|truncate|grant|do you want to|shall i|should i|may i|can i|go ahead|okay to",
-        r"|weiter|fortfahren|löschen|überschreiben|ersetzen|entfernen|wirklich|installieren|continuer|supprimer|écraser|remplacer|voulez|eliminar|sobrescribir|desea|borrar|continuare|продолжить|удалить|перезаписать)\b",
-        r"|続行|上書き|削除|実行|继续|覆盖|删除|繼續|계속|삭제",
-    ))
-});
-static PREFERS: LazyLock<Regex> = LazyLock::new(|| {
-    pattern(
-        r"(?i)^\W*(would you like|do you (like|have|use|prefer)|save |use |enable |include |add |is the information|is this (information )?correct|does |did |have you|has |was |were |is your|are you (a|the|using|new))|see what's new",
-    )
-});
-static ONWARD: LazyLock<Regex> =
-    LazyLock::new(|| pattern(r"(?i)\b(press|hit|strike)\b.{0,30}\b(any key|enter|return|space)\b"));
+impl Asked<'_> {
+    fn named(&self, names: &Regex) -> bool {
+        self.names.iter().any(|name| names.is_match(name))
+    }
+}
 
 /// What a prompt wants.
 pub(in crate::monitor) fn kind_of(asked: &Asked<'_>) -> PromptKind {
@@ -97,29 +45,46 @@ pub(in crate::monitor) fn kind_of(asked: &Asked<'_>) -> PromptKind {
     if raw && let Some(kind) = of_full_screen(asked, text) {
         return kind;
     }
+    if unboxed(&asked.page.lead).is_empty()
+        && let Some(kind) = of_nothing(asked, text)
+    {
+        return kind;
+    }
     if text.is_empty() {
         return PromptKind::Unknown;
     }
     of_words(asked, text, raw)
 }
 
+/// Nothing stands before the cursor: some programs are at rest so.
+fn of_nothing(asked: &Asked<'_>, text: &str) -> Option<PromptKind> {
+    if asks(text) || !asked.options.is_empty() {
+        return None;
+    }
+    if asked.named(&LINE_EDITORS) {
+        return Some(PromptKind::Editor);
+    }
+    (asked.edits && !asked.page.view.alternate || asked.named(&SILENT)).then_some(PromptKind::Idle)
+}
+
 /// Editors and pagers: by who reads, or by what such screens have in common.
 fn of_full_screen(asked: &Asked<'_>, text: &str) -> Option<PromptKind> {
     let page = asked.page;
-    let named = |names: &Regex| asked.names.iter().any(|name| names.is_match(name));
     let rows = || page.view.lines.iter().map(|line| line.trim());
     let tildes = rows().filter(|row| *row == "~").count();
     let low = page.cursor_row() + 1 >= page.end() && page.end() > 1;
     // What an editor asks in its lowest rows is a question like any other.
-    let asks = page.cursor_row() + 3 >= page.end()
+    let asks = page.cursor_row() + 4 >= page.end()
         && (!asked.options.is_empty() || ONWARD.is_match(text) || text.ends_with(['?', '？']));
-    if asks && (named(&EDITORS) || named(&PAGERS)) {
+    let bottom = page.cursor_row() + 3 >= page.view.lines.len();
+    let asks = asks || (bottom && asked.named(&EDITORS) && ENTERS.is_match(text));
+    if asks && (asked.named(&EDITORS) || asked.named(&PAGERS)) {
         return None;
     }
-    if named(&EDITORS) || rows().any(|row| EDITOR_SCREEN.is_match(row)) {
+    if asked.named(&EDITORS) || rows().any(|row| EDITOR_SCREEN.is_match(row)) {
         return Some(PromptKind::Editor);
     }
-    if named(&PAGERS)
+    if asked.named(&PAGERS)
         || (low && PAGER_LINE.is_match(text) && text.len() > 1 && !text.ends_with('>') && is_pager_text(text))
     {
         return Some(PromptKind::Pager);
@@ -139,49 +104,87 @@ fn of_words(asked: &Asked<'_>, text: &str, raw: bool) -> PromptKind {
     let near = asked.page.above(asked.page.cursor_row(), 6).join(" \n");
     let offers = |meaning: Meaning| asked.options.iter().any(|option| option.meaning == Some(meaning));
     let yes_no = offers(Meaning::AllowOnce) && (offers(Meaning::Deny) || offers(Meaning::DenyAndSay));
-    if raw && PASSWORD.is_match(text) && !text.contains('?') && !yes_no {
+    if raw && !yes_no && is_secret(text) {
         return PromptKind::Password;
     }
     if text.contains("--More--") {
         return PromptKind::Pager;
     }
-    let trust = TRUST.is_match(text) || (yes_no && TRUST.is_match(&near));
-    if trust {
+    if TRUST.is_match(text) || (yes_no && TRUST.is_match(&near)) {
         return PromptKind::Trust;
     }
-    if LOGIN.is_match(text) && !yes_no {
+    let login = LOGIN.is_match(text) || (ADDRESS.is_match(text) && ENTRY.is_match(&near));
+    if login && !yes_no {
         return PromptKind::Login;
     }
-    if ERROR.is_match(text)
-        || (ERROR.is_match(&format!("{near} {text}")) && FAILED.is_match(&near) && text.len() < 60)
-    {
+    if is_error(asked, text, &near) {
         return PromptKind::Error;
     }
     if LIMIT.is_match(text) {
         return PromptKind::RateLimit;
     }
-    if asked.options.is_empty() && SHELL.is_match(text) && !asks_above(asked.page) {
+    if asked.options.is_empty() && rests(asked, text, raw) {
         return PromptKind::Idle;
+    }
+    if LEAVE.is_match(text) || EACH.is_match(text) {
+        return PromptKind::Permission;
     }
     if offers(Meaning::AllowAlways) && !PREFERS.is_match(text) {
         return PromptKind::Permission;
     }
-    if yes_no || PERMITS.is_match(text) && text.contains(['?', '？']) {
+    // Of three and more things, none of them yes or no, one is chosen.
+    let chooses = !yes_no && asked.options.len() >= 3;
+    if yes_no || PERMITS.is_match(text) && text.contains(['?', '？']) && !chooses {
         return if PREFERS.is_match(text) { PromptKind::Question } else { PromptKind::Permission };
     }
     if only_yes(&near) {
         return PromptKind::Permission;
     }
-    if ONWARD.is_match(text) {
-        return if FAILED.is_match(&near) { PromptKind::Error } else { PromptKind::Question };
+    if ONWARD.is_match(text) && FAILED.is_match(&near) {
+        return PromptKind::Error;
     }
     PromptKind::Question
+}
+
+/// A secret that a program shows as stars, or not at all, by itself.
+fn is_secret(text: &str) -> bool {
+    let text = text.trim_start_matches(['?', '✔', '◆', ' ']).trim_end_matches(['*', '•', '●', ' ']);
+    SECRET_ASKED.is_match(text)
+        || (SECRET.is_match(text) && !text.contains(['?', '？']) && !text.to_lowercase().contains("select"))
+}
+
+fn is_error(asked: &Asked<'_>, text: &str, near: &str) -> bool {
+    let again = |option: &PromptOption| {
+        let label = option.label.to_lowercase();
+        label.starts_with("retry") || label.starts_with("try again")
+    };
+    ERROR.is_match(text)
+        || (ERROR.is_match(&format!("{near} {text}")) && FAILED.is_match(near) && text.len() < 60)
+        || (asked.options.iter().any(again) && (FAILED.is_match(text) || FAILED.is_match(near)))
+}
+
+/// A prompt for the next command, or a screen on which nothing is asked.
+fn rests(asked: &Asked<'_>, text: &str, raw: bool) -> bool {
+    let page = asked.page;
+    if ARGUMENT.is_match(text) {
+        return false;
+    }
+    if COMMAND.is_match(text) {
+        return true;
+    }
+    if SHELL.is_match(text) && !text.contains(['?', '？']) && !WANTS.is_match(text) {
+        let finds = raw && page.view.lines.iter().any(|row| FINDER.is_match(row));
+        return !finds && !asks_above(page);
+    }
+    // A screen of its own, or one without a cursor: a browser of files, a list.
+    let full = page.view.alternate || !page.view.cursor_visible;
+    raw && full && !asks(text) && !WANTS.is_match(text)
 }
 
 /// A bare `>` below a row that asks is that question's.
 fn asks_above(page: &Page) -> bool {
     let lead = page.lead.trim();
-    let bare = matches!(lead, ">" | "*" | "#?" | "?" | ":" | "➜" | "❯" | "»");
+    let bare = lead.chars().count() <= 2 && !matches!(lead, "$" | "#" | "%");
     bare && page.above(page.cursor_row(), 1).first().is_some_and(|row| row.ends_with(['?', ':', '？', '：']))
 }
 
@@ -223,6 +226,7 @@ mod tests {
             options: &options,
             names: &[name.to_owned()],
             modes: Some(modes),
+            edits: false,
         })
     }
 
@@ -244,6 +248,29 @@ mod tests {
             ("user@host:~/src$ ", Idle),
             (">>> ", Idle),
             ("(gdb) ", Idle),
+            ("(to) ", Question),
+            ("php > ", Idle),
+            ("lftp :~> ", Idle),
+            ("MariaDB [(none)]> ", Idle),
+            ("Break 1 [2]> ", Idle),
+            ("0] ", Idle),
+            ("?- ", Idle),
+            ("user=> ", Idle),
+            ("Command (m for help): ", Idle),
+            ("Enter your name> ", Question),
+            ("< rm ... ./a > ? ", Permission),
+            ("rm a b ?...", Permission),
+            ("Change (N)ame, (E)mail, or (O)kay/(Q)uit? ", Question),
+            ("Email address: ", Question),
+            ("Quit now? ([yes]/no): ", Permission),
+            ("Save file a.txt? (y, n, !, ., q, C-r, d or C-h) ", Permission),
+            ("Modified buffers exist; exit anyway? (yes or no) ", Permission),
+            ("Name (localhost:pat): ", Login),
+            ("Save changes before closing? (y,n,esc)", Permission),
+            ("Is the information correct? [Y/n] ", Question),
+            ("Would you like to install them? (y/n) ", Permission),
+            ("¿Desea continuar? [S/n] ", Permission),
+            ("Continuer ? [O/n] ", Permission),
             ("sqlite> ", Idle),
             ("irb(main):001:0> ", Idle),
             ("In [3]: ", Idle),
@@ -258,6 +285,11 @@ mod tests {
         }
         assert_eq!(kind("Geheim ", Modes { canonical: true, echo: false }, "x", false), Password);
         assert_eq!(kind("Password: ", RAW, "node", false), Password);
+        assert_eq!(kind("? Passphrase of the key ‣ ****", RAW, "node", false), Password);
+        assert_eq!(kind("? What is your password? ", RAW, "node", false), Password);
+        assert_eq!(kind("? Change the password? (y/N) ", RAW, "node", false), Permission);
+        assert_eq!(kind("", LINE, "bc", false), Idle);
+        assert_eq!(kind("", LINE, "ed", false), Editor);
     }
 
     #[test]
@@ -265,6 +297,8 @@ mod tests {
         use PromptKind::*;
         assert_eq!(kind("text\n~\n~\n~\n~", RAW, "x", true), Editor);
         assert_eq!(kind("text\nfile", RAW, "less", true), Pager);
+        assert_eq!(kind("  1/2\n> ", RAW, "fzf", true), Question);
+        assert_eq!(kind("files\n  a.txt", RAW, "x", true), Idle);
         assert_eq!(kind("text\n(END)", RAW, "x", true), Pager);
         assert_eq!(kind("text\n:", RAW, "x", true), Pager);
         assert_eq!(kind("text\n--More--(5%)", RAW, "x", false), Pager);

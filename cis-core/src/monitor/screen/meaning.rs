@@ -11,13 +11,13 @@ static RULES: LazyLock<Vec<(Regex, Meaning)>> = LazyLock::new(|| {
     [
         (r"^don.?t ask again", Meaning::AllowAlways),
         (r"^(no|n|reject|deny|decline|refuse|don'?t)\b.*\b(tell|suggest|chang|differently|explain|feedback|instead|say|edit)", Meaning::DenyAndSay),
-        (r"^(no|n|nein|non|reject|deny|decline|refuse|disallow|never|don'?t|do not)\b", Meaning::Deny),
+        (r"^(no|n|nein|non|nee|nej|nie|não|нет|いいえ|否|不|아니오|hayır|ei|reject|deny|decline|refuse|disallow|never|don'?t|do not)\b", Meaning::Deny),
         (r"^(cancel|abort|quit|exit|back|q|c|esc|leave|dismiss|stop|go back)\b", Meaning::Cancel),
         (r"^(yes|y|ja|oui|allow|approve|accept|trust|run|always|proceed)\b.*\bsession\b", Meaning::AllowSession),
         (r"^(yes|y|ja|oui|allow|approve|accept|trust|run|always|proceed)\b.*(\b(always|permanently|forever|auto|every time|all projects)\b|don.t ask|\bauto-)", Meaning::AllowAlways),
         (r"^(always|a\b.*always|permanently)", Meaning::AllowAlways),
         (r"^all\b", Meaning::AllowSession),
-        (r"^(yes|y|ja|oui|allow|approve|accept|trust|run|ok,? run|proceed|confirm|overwrite|install|apply|delete|remove)\b", Meaning::AllowOnce),
+        (r"^(yes|y|ja|oui|sí|si|sim|tak|да|はい|是|예|네|evet|kyllä|allow|approve|accept|trust|run|ok,? run|proceed|confirm|overwrite|install|apply|delete|remove)\b", Meaning::AllowOnce),
         (r"^(continue|skip|next|ok|okay|close|default|keep|done|later|got it|not now)\b", Meaning::Continue),
     ]
     .map(|(words, meaning)| (pattern(words), meaning))

@@ -4,6 +4,7 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
+use super::dialog::dialog_of;
 use super::meaning::meaning_of;
 use super::options::{ENTER, Keys, numbered, option};
 use super::page::{Page, is_rule, unboxed};
@@ -17,6 +18,8 @@ pub(in crate::monitor) struct Menu {
     pub(in crate::monitor) question: String,
     /// Its rows.
     pub(in crate::monitor) options: Vec<PromptOption>,
+    /// A dialog: its buttons, in place of rows.
+    pub(in crate::monitor) buttons: Vec<String>,
     /// Its first row on the screen.
     pub(in crate::monitor) row: usize,
 }
@@ -26,6 +29,8 @@ static POINTED: LazyLock<Regex> = LazyLock::new(|| {
         r"^(?P<indent>\s*)(?P<pointer>[❯›>▸►▶→➤➜●◉])(?:\s+|(?P<box>[◯◉○●☐☑☒⬡⬢✔✓]|\[.\]))\s*(?P<label>\S.*)$",
     )
 });
+static ACROSS: LazyLock<Regex> = LazyLock::new(|| pattern(r"^[●○] [^/●○]+(?: / [●○] [^/●○]+){1,3}$"));
+static CHOOSES: LazyLock<Regex> = LazyLock::new(|| pattern(r"(?i)^\W*(select|choose|pick|which|what)\b"));
 static OTHER: LazyLock<Regex> = LazyLock::new(|| pattern(r"^\s+(?:[○◯]\s+)?(?P<label>\S.*)$"));
 static CHECKS: LazyLock<Regex> =
     LazyLock::new(|| pattern(r"^\s*[❯›>▸►▶→➤➜]?\s*(?:[◯◉☐☑☒⬡⬢✔✓]|\[[ xX*]\])\s+\S"));
@@ -40,9 +45,19 @@ pub(in crate::monitor) fn menu_of(page: &Page) -> Option<Menu> {
     if let Some((options, first)) = numbered(&rows, Keys::Arrows)
         && rows[first..].iter().any(|row| POINTED.is_match(row.trim_matches(['│', '┃'])))
     {
-        return Some(Menu { question: question(&rows[..first]), options, row: from + first });
+        let (question, buttons) = (question(&rows[..first]), Vec::new());
+        return Some(Menu { question, options, buttons, row: from + first });
     }
-    pointed(&rows).map(|(question, options, first)| Menu { question, options, row: from + first })
+    let found = pointed(&rows).or_else(|| checked(&rows)).or_else(|| across(&rows));
+    let menu = found.map(|(question, options, first)| {
+        let buttons = Vec::new();
+        Menu { question, options, buttons, row: from + first }
+    });
+    let dialog = || {
+        let found = dialog_of(page)?;
+        Some(Menu { question: found.question, options: Vec::new(), buttons: found.labels, row: found.row })
+    };
+    menu.or_else(dialog)
 }
 
 fn pointed(rows: &[&str]) -> Option<(String, Vec<PromptOption>, usize)> {
@@ -73,8 +88,46 @@ fn pointed(rows: &[&str]) -> Option<(String, Vec<PromptOption>, usize)> {
     Some((question, options.collect(), first))
 }
 
+/// Rows with marks, of which the highlighted one is told by its colour alone.
+fn checked(rows: &[&str]) -> Option<(String, Vec<PromptOption>, usize)> {
+    let last = rows.iter().rposition(|row| CHECKS.is_match(row))?;
+    let first = last + 1 - rows[..=last].iter().rev().take_while(|row| CHECKS.is_match(row)).count();
+    let asked = rows[..first].last().map(|row| unboxed(row))?;
+    let counts = last > first && last + 2 >= rows.len() && asked.starts_with(['?', '◆']);
+    counts.then(|| (question(&rows[..first]), Vec::new(), first))
+}
+
+/// Choices in one row, the highlighted one marked: `● Yes / ○ No`.
+fn across(rows: &[&str]) -> Option<(String, Vec<PromptOption>, usize)> {
+    let at = rows.iter().rposition(|row| ACROSS.is_match(unboxed(row)))?;
+    let asked = question(&rows[..at]);
+    if rows.len() > at + 3 || asked.is_empty() {
+        return None;
+    }
+    let labels: Vec<(bool, &str)> = unboxed(rows[at])
+        .split(" / ")
+        .map(|part| (part.starts_with('●'), part.trim_start_matches(['●', '○', ' ']).trim_end()))
+        .collect();
+    let chosen = labels.iter().position(|(chosen, _)| *chosen)?;
+    let options = labels.iter().enumerate().map(|(place, (_, label))| {
+        let step = if place >= chosen { "\x1b[C" } else { "\x1b[D" };
+        option(
+            &(place + 1).to_string(),
+            label,
+            meaning_of(label),
+            step.repeat(place.abs_diff(chosen)) + ENTER,
+        )
+    });
+    Some((asked, options.collect(), at))
+}
+
+/// A button of a dialog, to tell its kind by. Which key reaches it is not known.
+pub(in crate::monitor) fn button(label: &str) -> PromptOption {
+    option(label, label, meaning_of(label), String::new())
+}
+
 fn asks(question: &str) -> bool {
-    question.starts_with('?') || question.contains(['?', '？', ':', '：'])
+    CHOOSES.is_match(question) || question.starts_with('?') || question.contains(['?', '？', ':', '：'])
 }
 
 /// The nearest row that asks; without one, the nearest.
@@ -111,6 +164,14 @@ mod tests {
         let found = menu("│ Overwrite?     │\n│ ● 1. Yes       │\n│   2. No        │").expect("a menu");
         assert_eq!((found.question.as_str(), found.options.len()), ("Overwrite?", 2));
         assert_eq!(menu("Steps:\n1. build\n2. run"), None);
+    }
+
+    #[test]
+    fn choices_beside_each_other() {
+        let found = menu("◆  Install now?\n│  ○ Yes / ● No\n└").expect("a menu");
+        assert!(found.question.ends_with("Install now?"), "{}", found.question);
+        let keys: Vec<&str> = found.options.iter().map(|option| option.keys.as_str()).collect();
+        assert_eq!(keys, ["\x1b[D\r", "\r"]);
     }
 
     #[test]

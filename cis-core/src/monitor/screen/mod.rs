@@ -1,8 +1,9 @@
 //! Reading screens: what stands where, what of it moves by itself, and what it asks.
 //!
-//! Owns the general knowledge of how programs ask on a screen: shapes of prompts, lists, letters, words.
+//! Owns the general knowledge of how programs ask on a screen: shapes of prompts, lists, dialogs, letters, words.
 //! What single programs show is their profiles' business. Decides no verdict.
 
+mod dialog;
 mod kinds;
 mod meaning;
 mod menu;
@@ -10,13 +11,14 @@ mod noise;
 mod options;
 mod page;
 mod shape;
+mod words;
 
 pub(super) use kinds::{Asked, kind_of};
-pub(super) use menu::menu_of;
-pub(super) use noise::{is_clockwork, steady};
+pub(super) use menu::{button, menu_of};
+pub(super) use noise::{is_clockwork, is_gauge, steady};
 pub(super) use options::{Keys, buttons, letters, numbered};
 pub(super) use page::{Page, Place, fingerprint, is_rule, unboxed, unpointed};
-pub(super) use shape::{Shape, is_listener, shape_of};
+pub(super) use shape::{Shape, answers, is_carrier, is_listener, shape_of};
 
 use regex::Regex;
 

@@ -12,6 +12,7 @@ static CLOCKS: LazyLock<Regex> = LazyLock::new(|| {
     )
 });
 static TIME_OF_DAY: LazyLock<Regex> = LazyLock::new(|| pattern(r"\b\d{1,2}:\d{2}:\d{2}\b"));
+static GAUGE: LazyLock<Regex> = LazyLock::new(|| pattern(r"^[^\pL\pN]*\d{1,3}\s?%[^\pL\pN]*$"));
 static PERCENT: LazyLock<Regex> = LazyLock::new(|| pattern(r"\d+([.,]\d+)?\s?%"));
 
 /// Characters that spinners are made of.
@@ -39,6 +40,11 @@ pub(super) fn still(line: &str) -> String {
 /// The screen without what moves by itself, blank rows left out.
 pub(in crate::monitor) fn steady(lines: &[String]) -> Vec<String> {
     lines.iter().map(|line| still(line)).filter(|line| !line.is_empty()).collect()
+}
+
+/// A gauge: a percentage alone in its row, or in its bar.
+pub(in crate::monitor) fn is_gauge(lines: &[String]) -> bool {
+    lines.iter().any(|line| GAUGE.is_match(line))
 }
 
 /// A screen that paints itself anew again and again: a clock with seconds, or many percentages.

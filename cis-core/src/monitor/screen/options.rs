@@ -39,9 +39,13 @@ static SPELLED: LazyLock<Regex> =
     LazyLock::new(|| pattern(r"[(\[](?P<letter>\pL)[)\]](?P<rest>[\pL'’]+(?: \pL[\pL'’]*)*)"));
 static CHOICES: LazyLock<Regex> = LazyLock::new(|| {
     pattern(
-        r"[(\[{<](?P<list>[\pL\pN?!][\pL\pN_-]{0,15}(?:\s?[/|,]\s?(?:\[?[\pL\pN?!][\pL\pN_-]{0,15}\]?)){1,9})[)\]}>]|\b(?P<bare>(?i:yes/no|y/n)(?:/[\pL]{1,8}){0,3})\b",
+        r"[(\[{<](?P<list>\[?\^?[\pL\pN?!.][\pL\pN_-]{0,15}\]?(?:(?:\s?[/|,]\s?|\s(?i:or|oder|ou|o)\s)(?:\[?\^?[\pL\pN?!.][\pL\pN_-]{0,15}\]?)){1,11})[)\]}>]|\b(?P<bare>(?i:yes/no|y/n)(?:/[\pL]{1,8}){0,3})\b",
     )
 });
+static APART: LazyLock<Regex> = LazyLock::new(|| pattern(r"[/|,]|\s(?i:or|oder|ou|o)\s"));
+/// One letter of a language that says yes, and one that says no: only beside each other they tell.
+static AGREES: LazyLock<Regex> = LazyLock::new(|| pattern(r"(?i)^[yjostд]$"));
+static REFUSES: LazyLock<Regex> = LazyLock::new(|| pattern(r"(?i)^[nн]$"));
 static SPACES: LazyLock<Regex> = LazyLock::new(|| pattern(r"\s{2,}"));
 
 pub(super) fn option(id: &str, label: &str, meaning: Option<Meaning>, keys: String) -> PromptOption {
@@ -128,8 +132,9 @@ pub(in crate::monitor) fn letters(line: &str, enter: bool) -> Vec<PromptOption> 
     options.clear();
     let Some(found) = CHOICES.captures_iter(line).last() else { return options };
     let list = found.name("list").or(found.name("bare")).map_or("", |list| list.as_str());
-    let words: Vec<&str> =
-        list.split(['/', '|', ',']).map(|word| word.trim().trim_matches(['[', ']'])).collect();
+    let words: Vec<&str> = APART.split(list).map(|word| word.trim().trim_matches(['[', ']'])).collect();
+    let refuses =
+        words.iter().any(|word| matches!(meaning_of(word), Some(Meaning::Deny)) || REFUSES.is_match(word));
     let plain = words.iter().filter(|word| meaning_of(word).is_some() || word.chars().count() == 1).count();
     if plain < 2 {
         return Vec::new();
@@ -145,10 +150,19 @@ pub(in crate::monitor) fn letters(line: &str, enter: bool) -> Vec<PromptOption> 
             "?" => "help",
             _ => word,
         };
-        if id.is_empty() || options.len() == OPTIONS_MAX || options.iter().any(|known| known.id == id) {
+        let first = options.is_empty() && refuses && AGREES.is_match(&id);
+        let meaning = meaning_of(label).or(first.then_some(Meaning::AllowOnce));
+        let meaning = meaning.or((options.len() == 1 && REFUSES.is_match(&id)).then_some(Meaning::Deny));
+        // Keys that are not what they are written as.
+        let pressed = id.starts_with(['^', '.']) || id.starts_with("c-") || id.starts_with("m-");
+        if id.is_empty()
+            || pressed
+            || options.len() == OPTIONS_MAX
+            || options.iter().any(|known| known.id == id)
+        {
             continue;
         }
-        options.push(option(&id, label, meaning_of(label), typed(&id)));
+        options.push(option(&id, label, meaning, typed(&id)));
     }
     options
 }

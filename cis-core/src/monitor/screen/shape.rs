@@ -22,9 +22,17 @@ pub(in crate::monitor) enum Shape {
 
 static PROGRESS: LazyLock<Regex> = LazyLock::new(|| {
     pattern(concat!(
-        r"(?:\.\.\.|…|\. \. \.)\s*$|\d+([.,]\d+)?\s?%\s*$|[\[(|][=#>█▓▒░. -]{4,}[\])|]?\s*$",
-        r"|\d+\s?/\s?\d+\)?\s*$|\d\s?[kKMG]?i?B/s\b|\b(?i:eta)\b",
+        r"(?:\.\.\.|…|\. \. \.)\s*$|(?:^|[\s(\[|])\d+([.,]\d+)?\s?%\s*$|[\[(|][=#>█▓▒░. -]{4,}[\])|]?\s*$",
+        r"|\d+\s?/\s?\d+[\])]?\s*$|\d\s?[kKMG]?i?B/s\b|\b(?i:eta)\b",
     ))
+});
+/// What is being done, as sentences of progress begin; it is no progress where it ends as prompts end.
+static DOING: LazyLock<Regex> = LazyLock::new(|| pattern(r"^\W*\p{Lu}?\pL{2,}ing\b[^?:>$#]*$"));
+/// Programs that show the terminal of others, here or on another machine.
+static CARRIERS: LazyLock<Regex> = LazyLock::new(|| {
+    pattern(
+        r"^(screen|tmux(: \w+)?|script|expect|unbuffer|dtach|abduco|zellij|mosh(-client)?|ssh|docker|podman|kubectl|minicom|picocom)$",
+    )
 });
 static PRESS: LazyLock<Regex> = LazyLock::new(|| {
     pattern(
@@ -49,15 +57,26 @@ pub(in crate::monitor) fn shape_of(lead: &str) -> Shape {
         // A prompt may be nothing but a character of frames; a row of blanks is none.
         return if lead.trim().is_empty() { Shape::Empty } else { Shape::Weak };
     }
-    if PRESS.is_match(text) {
+    if PRESS.is_match(text) || text.ends_with("?...") {
         Shape::Strong
-    } else if PROGRESS.is_match(text) {
+    } else if PROGRESS.is_match(text) || DOING.is_match(text) {
         Shape::Progress
     } else if ENDS.is_match(text) || ASKS.is_match(text) {
         Shape::Strong
     } else {
         Shape::Weak
     }
+}
+
+/// A program of this name passes on what others show: its own reading tells nothing of theirs.
+pub(in crate::monitor) fn is_carrier(name: &str) -> bool {
+    CARRIERS.is_match(name)
+}
+
+/// The text before the cursor asks, and does not only say which keys there are.
+pub(in crate::monitor) fn answers(lead: &str) -> bool {
+    let text = unboxed(lead);
+    shape_of(lead) == Shape::Strong && !LISTENS.is_match(text)
 }
 
 /// The last rows are those of a server or a watcher that takes keys and does not wait for them.
@@ -108,7 +127,9 @@ mod tests {
         ] {
             assert_eq!(shape_of(progress), Shape::Progress, "{progress}");
         }
-        assert_eq!(shape_of("Compiling foo v1.0"), Shape::Weak);
+        assert_eq!(shape_of("Compiling foo v1.0"), Shape::Progress);
+        assert_eq!(shape_of("Compiled foo v1.0"), Shape::Weak);
+        assert_eq!(shape_of("vm-2% "), Shape::Strong);
         assert_eq!(shape_of("   "), Shape::Empty);
     }
 

@@ -36,6 +36,13 @@ fn titles_notifications_and_bells() {
 }
 
 #[test]
+fn brackets_around_pastes() {
+    let (on, off) = (Signal::PasteBrackets { on: true }, Signal::PasteBrackets { on: false });
+    assert_eq!(all(b"\x1b[?2004h$ \x1b[?1;2004l\x1b[?25h\x1b[2004h\x1b[?20040h"), [on, off]);
+    assert_eq!(all(b"\x1b[?2004\x18h\x1b[?20\x0704h"), [Signal::Bell, Signal::PasteBrackets { on: true }]);
+}
+
+#[test]
 fn marks_of_shells() {
     assert_eq!(
         all(b"\x1b]133;A;cl=m\x07\x1b]133;D;130\x07\x1b]133;D\x07\x1b]133;Z\x07"),

@@ -84,6 +84,7 @@ struct Earlier {
     title: Option<Signal>,
     status: Option<Signal>,
     shell: Option<Signal>,
+    brackets: Option<Signal>,
 }
 
 impl Earlier {
@@ -92,12 +93,13 @@ impl Earlier {
             Signal::Title { .. } => self.title = Some(signal),
             Signal::Status { .. } => self.status = Some(signal),
             Signal::Shell { .. } => self.shell = Some(signal),
+            Signal::PasteBrackets { .. } => self.brackets = Some(signal),
             Signal::Notification { .. } | Signal::Bell | Signal::StatusQuery => {}
         }
     }
 
     fn take(&mut self) -> impl Iterator<Item = Signal> + use<> {
-        [self.title.take(), self.shell.take(), self.status.take()].into_iter().flatten()
+        [self.title.take(), self.shell.take(), self.status.take(), self.brackets.take()].into_iter().flatten()
     }
 }
 
@@ -193,7 +195,7 @@ fn redact(signal: &mut Signal, redactor: &Redactor) {
             hide(state);
             [app, kind, message].into_iter().flatten().for_each(hide);
         }
-        Signal::Bell | Signal::Shell { .. } | Signal::StatusQuery => {}
+        Signal::Bell | Signal::Shell { .. } | Signal::PasteBrackets { .. } | Signal::StatusQuery => {}
     }
 }
 

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use crate::ids::TimestampMs;
 use crate::monitor::measure::{Baseline, STEP_MS, Span};
 use crate::monitor::recording::{Recording, What};
-use crate::monitor::{Arbiter, Change, Explanation, KernelEvidence, Profile, ScreenView, Seed, Tap};
+use crate::monitor::{Arbiter, Change, Explanation, KernelEvidence, Profile, Seed, Tap};
+use crate::policy::redact::Redactor;
 use crate::session::screen::Screen;
 
 /// An arbiter that is woken more often than this within one ms does not come to an end.
@@ -107,25 +108,9 @@ impl Replay {
             if !want.screen {
                 break;
             }
-            self.arbiter.screen(view(&self.screen), now);
+            self.arbiter.screen(self.screen.view(&Redactor::default()), now);
         }
         self.changes.extend(self.arbiter.changes(now).into_iter().map(|change| (at_ms, change)));
-    }
-}
-
-/// The screen as the monitor reads it.
-fn view(screen: &Screen) -> ScreenView {
-    let size = screen.size();
-    let cursor = screen.cursor();
-    let mut lines: Vec<String> = screen.text().lines().map(str::to_owned).collect();
-    lines.resize(usize::from(size.rows), String::new());
-    ScreenView {
-        lines,
-        cols: size.cols,
-        cursor_row: cursor.row,
-        cursor_col: cursor.col,
-        cursor_visible: cursor.visible,
-        alternate: screen.is_alternate(),
     }
 }
 
@@ -161,7 +146,7 @@ pub fn baselines(recording: &Recording) -> Vec<(&'static str, Vec<Span>)> {
     let mut next_ms = 0;
     for moment in &recording.moments {
         while next_ms < moment.at_ms {
-            let view = view(&screen);
+            let view = screen.view(&Redactor::default());
             for (rule, (_, spans)) in rules.iter_mut().zip(&mut said) {
                 mark(spans, next_ms, rule.waits(next_ms, &view));
             }

@@ -186,3 +186,16 @@ fn markers_where_the_profile_says_so() {
     plain.shows("QUESTION: which?\nERROR: x\n").pass(60_000);
     assert_eq!(plain.take(), "");
 }
+
+#[test]
+fn leave_for_a_tool_is_not_answered_by_the_options_of_another_dialog() {
+    let trust = "╭──────────────╮\n│ Do you trust the files in this folder?   │\n│ ● 1. Trust folder (w)   │\n│   2. Don't trust   │\n╰──────────────╯\n";
+    for both in [format!("{GEMINI}{trust}"), format!("{trust}{GEMINI}")] {
+        let mut story = Story::of(Profile::builtin("gemini").expect("built in"));
+        story.shows(&both).pass(3000);
+        let verdict = story.arbiter.verdict().expect("it waits");
+        assert_eq!(verdict.kind, crate::event::PromptKind::Permission, "{both}");
+        let labels: Vec<&str> = verdict.options.iter().map(|option| option.label.as_str()).collect();
+        assert_eq!(labels, ["Allow once", "Allow for this session", "No, suggest changes"], "{both}");
+    }
+}
