@@ -9,6 +9,9 @@
 //! They are of no session: a session's process never comes to stand below the node, as orphans go to the host.
 //! For the same reason a command that leaves its parents counts as of a session, and has no rights.
 //!
+//! A token of another session is refused where the session that it is shown from can be seen: a process
+//! whose parents were all started with an environment of its own making shows none.
+//!
 //! Not contained, as it has the same uid as the node, whose files it could as well change: what a
 //! session starts through somebody else (cron, ssh, a systemd user unit); and what runs as root (or with
 //! CAP_SYS_RESOURCE), raises its limits, cleans its environment, leaves its parents and kills the host.
@@ -27,8 +30,16 @@ pub(super) fn principal(
     host_pid: Option<u32>,
 ) -> Principal {
     let via = Via::Socket;
-    // A token is honoured wherever it is shown: it can only lessen what its bearer may do.
     if let Some(session) = token.and_then(|token| keys.session_of(token)) {
+        // A token speaks for its session. Shown from within another one, it was taken from there.
+        let socket = home.node_socket();
+        let own = |descent: &Descent| {
+            descent.tokens_for(&socket).filter_map(|own| keys.session_of(own)).all(|own| own == session)
+        };
+        if !peer.descent.as_ref().is_none_or(own) {
+            let pid = peer.pid.unwrap_or(0);
+            return Principal { who: Who::Stray { pid }, via, rights: Rights::None };
+        }
         return Principal { who: Who::Session { session, of: None }, via, rights: Rights::OwnSession };
     }
     let outside = |descent: &Descent| is_outside(descent, home, host_pid);
@@ -69,6 +80,11 @@ mod tests {
 
         /// Of the `cat` that it is, or that runs below it, once that runs.
         fn rights(&self, home: &Home, host: Option<u32>) -> Rights {
+            self.rights_with(None, home, host)
+        }
+
+        /// The same where it shows this token.
+        fn rights_with(&self, token: Option<&str>, home: &Home, host: Option<u32>) -> Rights {
             let deadline = Instant::now() + Duration::from_secs(20);
             let runs = |pid| std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap() == "cat\n";
             let mut pid = lowest(self.0.id());
@@ -80,7 +96,7 @@ mod tests {
             let uid = rustix::process::geteuid().as_raw();
             let peer = Peer { uid, pid: Some(pid), descent: Descent::of(pid) };
             let keys = Keys::load_or_make(&home.dir).unwrap();
-            principal(&peer, None, &keys, home, host).rights
+            principal(&peer, token, &keys, home, host).rights
         }
     }
 
@@ -140,6 +156,22 @@ mod tests {
         shown.env_remove("CIS_ATTEMPT").env_remove("CIS_TOKEN");
         let shown = Started::new(shown.env("CIS_SOCKET", &socket));
         assert_eq!(shown.rights(&home, None), Rights::Admin, "a person may name the socket");
+    }
+
+    #[test]
+    fn a_token_counts_only_from_within_its_own_session() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = home(&folder);
+        let keys = Keys::load_or_make(&home.dir).unwrap();
+        let token = |n| keys.token(crate::ids::SessionId::from_parts(1, n));
+        let start = |own: &str, shown: &str| {
+            let mut shell = Command::new("sh");
+            shell.args(["-c", &format!("CIS_TOKEN={shown} cat; :")]).env("CIS_TOKEN", own);
+            Started::new(shell.env("CIS_SOCKET", home.node_socket()))
+        };
+        let (mine, other) = (token(1), token(2));
+        assert_eq!(start(&mine, &mine).rights_with(Some(&mine), &home, None), Rights::OwnSession);
+        assert_eq!(start(&mine, &other).rights_with(Some(&other), &home, None), Rights::None, "a foreign one");
     }
 
     #[test]

@@ -26,9 +26,18 @@ pub struct Descent(Arc<Found>);
 #[derive(Debug, Default)]
 struct Found {
     pids: Vec<u32>,
-    /// `CIS_SOCKET` of those that also have `CIS_ATTEMPT` or `CIS_TOKEN`.
-    sockets: Vec<PathBuf>,
+    /// Those that were started with a session's environment.
+    marks: Vec<Mark>,
     stamped: Stamped,
+}
+
+/// What a process of a session was started with.
+#[derive(Debug)]
+struct Mark {
+    /// `CIS_SOCKET`.
+    socket: PathBuf,
+    /// `CIS_TOKEN`, where it has one.
+    token: Option<String>,
 }
 
 /// Whether a session host has lowered the process's limit of realtime CPU time, which nobody but root
@@ -55,9 +64,9 @@ impl Descent {
     #[must_use]
     pub fn of(pid: u32) -> Option<Self> {
         let pids = (0..TRIES).find_map(|_| line(pid))?;
-        let sockets = pids.iter().filter_map(|pid| marked_for(*pid)).collect();
+        let marks = pids.iter().filter_map(|pid| mark_of(*pid)).collect();
         let stamped = stamped(&pids);
-        Some(Self(Arc::new(Found { pids, sockets, stamped })))
+        Some(Self(Arc::new(Found { pids, marks, stamped })))
     }
 
     /// Whether the process is this one, or descends from it.
@@ -76,7 +85,12 @@ impl Descent {
     /// Whether it or an ancestor that lives was started as part of a session of the node with this socket.
     #[must_use]
     pub fn is_marked_for(&self, socket: &Path) -> bool {
-        self.0.sockets.iter().any(|marked| marked == socket)
+        self.0.marks.iter().any(|mark| mark.socket == socket)
+    }
+
+    /// Tokens of sessions of the node with this socket that it or an ancestor was started with.
+    pub fn tokens_for(&self, socket: &Path) -> impl Iterator<Item = &str> {
+        self.0.marks.iter().filter(move |mark| mark.socket == socket).filter_map(|mark| mark.token.as_deref())
     }
 
     /// Whether a session host stamped it, other than one that lives and is of another home.
@@ -126,14 +140,16 @@ fn parent(pid: u32) -> Option<(u32, u64)> {
     Some((parent, fields.nth(17)?.parse().ok()?))
 }
 
-/// The socket in the environment that it was started with, where that is a session's.
-fn marked_for(pid: u32) -> Option<PathBuf> {
+/// What of a session stands in the environment that it was started with.
+fn mark_of(pid: u32) -> Option<Mark> {
     let mut environment = Vec::new();
     let file = File::open(format!("/proc/{pid}/environ")).ok()?;
     file.take(ENVIRONMENT_BYTES_MAX).read_to_end(&mut environment).ok()?;
     let value = |name: &[u8]| environment.split(|byte| *byte == 0).find_map(|one| one.strip_prefix(name));
-    value(b"CIS_ATTEMPT=").or_else(|| value(b"CIS_TOKEN="))?;
-    Some(std::ffi::OsString::from_vec(value(b"CIS_SOCKET=")?.to_vec()).into())
+    let token = value(b"CIS_TOKEN=").map(|token| String::from_utf8_lossy(token).into_owned());
+    value(b"CIS_ATTEMPT=").or(token.as_ref().map(|_| b"".as_slice()))?;
+    let socket = std::ffi::OsString::from_vec(value(b"CIS_SOCKET=")?.to_vec()).into();
+    Some(Mark { socket, token })
 }
 
 fn stamped(line: &[u32]) -> Stamped {

@@ -37,6 +37,9 @@ static NUMBERED: LazyLock<Regex> = LazyLock::new(|| {
 static HINT: LazyLock<Regex> = LazyLock::new(|| pattern(r"\s*\((?P<key>[a-z]|esc|enter)\)$"));
 static SPELLED: LazyLock<Regex> =
     LazyLock::new(|| pattern(r"[(\[](?P<letter>\pL)[)\]](?P<rest>[\pL'’]+(?: \pL[\pL'’]*)*)"));
+/// A question whose yes ends or leaves something: what is allowed by it depends.
+static TURNED: LazyLock<Regex> =
+    LazyLock::new(|| pattern(r"(?i)\b(?:abort|cancel|keep|skip|stop|do not|don['’]t|never)\b"));
 static CHOICES: LazyLock<Regex> = LazyLock::new(|| {
     pattern(
         r"[(\[{<](?P<list>\[?\^?[\pL\pN?!.][\pL\pN_-]{0,15}\]?(?:(?:\s?[/|,]\s?|\s(?i:or|oder|ou|o)\s)(?:\[?\^?[\pL\pN?!.][\pL\pN_-]{0,15}\]?)){1,11})[)\]}>]|\b(?P<bare>(?i:yes/no|y/n)(?:/[\pL]{1,8}){0,3})\b",
@@ -116,9 +119,26 @@ pub(in crate::monitor) fn buttons(row: &str, first: &str) -> Option<Vec<PromptOp
 /// so Enter follows.
 pub(in crate::monitor) fn letters(line: &str, enter: bool) -> Vec<PromptOption> {
     let typed = |word: &str| if enter { format!("{word}{ENTER}") } else { word.to_owned() };
+    let mut options = offered(line, typed);
+    // Yes to one of these is no to what was under way: which of them allows something is not for words to say.
+    let question = line.split(['[', '(']).next().unwrap_or(line);
+    if TURNED.is_match(question) {
+        for option in &mut options {
+            option.meaning =
+                option.meaning.filter(|meaning| !matches!(meaning, Meaning::AllowOnce | Meaning::Deny));
+        }
+    }
+    options
+}
+
+/// The same, whatever the question is.
+fn offered(line: &str, typed: impl Fn(&str) -> String) -> Vec<PromptOption> {
     let mut options: Vec<PromptOption> = Vec::new();
+    let spelled: Vec<&str> =
+        SPELLED.captures_iter(line).filter_map(|found| Some(found.name("letter")?.as_str())).collect();
+    let keeps_case = differ_in_case(&spelled);
     let mut add = |id: &str, label: &str| {
-        let id = id.to_lowercase();
+        let id = if keeps_case { id.to_owned() } else { id.to_lowercase() };
         if options.len() < OPTIONS_MAX && !options.iter().any(|known| known.id == id) {
             options.push(option(&id, label, meaning_of(label), typed(&id)));
         }
@@ -139,13 +159,15 @@ pub(in crate::monitor) fn letters(line: &str, enter: bool) -> Vec<PromptOption> 
     if plain < 2 {
         return Vec::new();
     }
+    let keeps_case = differ_in_case(&words);
+    let is_yes_or_no = words.iter().any(|word| matches!(*word, "y" | "Y" | "n" | "N"));
     for word in words {
-        let id = word.to_lowercase();
+        let id = if keeps_case { word.to_owned() } else { word.to_lowercase() };
         let label = match id.as_str() {
             "y" => "yes",
             "n" => "no",
             "j" => "ja",
-            "a" => "all",
+            "a" if is_yes_or_no && !keeps_case => "all",
             "q" => "quit",
             "?" => "help",
             _ => word,
@@ -167,9 +189,37 @@ pub(in crate::monitor) fn letters(line: &str, enter: bool) -> Vec<PromptOption> 
     options
 }
 
+/// Whether two of them are one letter, large and small: then case matters, and is no mark of a default.
+fn differ_in_case(words: &[&str]) -> bool {
+    let same = |a: &&str, b: &&str| a != b && a.to_lowercase() == b.to_lowercase();
+    words.iter().enumerate().any(|(place, word)| words[..place].iter().any(|other| same(word, other)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_yes_allows_is_not_said_where_the_question_is_turned() {
+        for question in
+            ["Abort? [y/N]", "Do not proceed? [Y/n]", "Keep the old file? (yes/no)", "Cancel it? (y)es/(n)o"]
+        {
+            let options = letters(question, true);
+            assert_eq!(options.len(), 2, "{question}");
+            assert!(options.iter().all(|option| option.meaning.is_none()), "{question}: {options:?}");
+        }
+        assert_eq!(letters("Proceed? [y/N]", true)[1].meaning, Some(Meaning::Deny));
+    }
+
+    #[test]
+    fn letters_of_both_cases_are_typed_as_they_stand() {
+        let ids = |line: &str| letters(line, true).into_iter().map(|option| option.id).collect::<Vec<_>>();
+        assert_eq!(ids("replace a? [y]es, [n]o, [A]ll, [N]one, [r]ename: "), ["y", "n", "A", "N", "r"]);
+        assert_eq!(ids("Overwrite? [Y/n/A/a] "), ["Y", "n", "A", "a"]);
+        assert_eq!(ids("Overwrite? [y/N] "), ["y", "n"]);
+        let abort = letters("Disk full. Retry? [a/r/i] ", true);
+        assert!(abort.iter().all(|option| option.label != "all"), "{abort:?}");
+    }
 
     fn short(options: &[PromptOption]) -> Vec<String> {
         let meaning = |option: &PromptOption| option.meaning.map_or("-", |meaning| meaning.as_str());

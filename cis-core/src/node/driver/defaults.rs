@@ -5,7 +5,7 @@ use sha2::{Digest as _, Sha256};
 use super::Driver;
 use super::attention::Told;
 use crate::api::{Answer, AnswerWith, InboxItem};
-use crate::event::{Actor, ActorKind, AskType, PromptKind, Urgency, Via};
+use crate::event::{Actor, ActorKind, AskType, Meaning, PromptKind, Urgency, Via};
 use crate::ids::{AttemptId, InboxId, InputId, SessionId, TimestampMs};
 use crate::node::commands::{Command, Given};
 use crate::node::inbox::given;
@@ -84,7 +84,14 @@ fn given_by_default(session: SessionId, told: &Told, answer: &str, input: InputI
     let with = |with| Answer { with, reason: None, hash: None, again: None, input };
     let option = with(AnswerWith::Option { option: answer.to_owned() });
     let text = with(AnswerWith::Text { text: answer.to_owned() });
-    given::given(&item, &option).or_else(|_| given::given(&item, &text)).map_err(|problem| problem.detail)
+    let chosen = given::given(&item, &option);
+    // A meaning that the prompt does not offer is no word to be typed.
+    let chosen = if Meaning::parse(answer).is_some() {
+        chosen
+    } else {
+        chosen.or_else(|_| given::given(&item, &text))
+    };
+    chosen.map_err(|problem| problem.detail)
 }
 
 /// The prompt as it stands in the inbox, as far as an answer to it needs that.
