@@ -171,7 +171,11 @@ mod tests {
         };
         let (mine, other) = (token(1), token(2));
         assert_eq!(start(&mine, &mine).rights_with(Some(&mine), &home, None), Rights::OwnSession);
-        assert_eq!(start(&mine, &other).rights_with(Some(&other), &home, None), Rights::None, "a foreign one");
+        assert_eq!(
+            start(&mine, &other).rights_with(Some(&other), &home, None),
+            Rights::None,
+            "a foreign one"
+        );
     }
 
     #[test]

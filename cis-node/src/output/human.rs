@@ -113,7 +113,7 @@ pub(crate) fn waits_for_human(kind: PromptKind, question: &str, item: &str, task
         _ => String::new(),
     };
     let answer = match kind {
-        PromptKind::Password => format!("cis dag attach {task}"),
+        PromptKind::Password | PromptKind::Editor => format!("cis dag attach {task}"),
         _ => format!("cis answer {item}"),
     };
     format!("waits for a human ({kind}){question} ({answer})")

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use cis_core::api::{Ask, AskView, ReadAsk};
-use cis_core::client::{Client, ClientError};
+use cis_core::client::Client;
 use cis_core::event::{AskType, Urgency};
 use cis_core::ids::InboxId;
 use tokio::signal::unix::{SignalKind, signal};
@@ -15,6 +15,9 @@ use crate::error::{CliError, Exit};
 use crate::output::clean::clean;
 use crate::signals::Leaving;
 use crate::{input_id, output};
+
+/// A node that has been away for so long does not come back by itself.
+const AWAY_MAX: Duration = Duration::from_secs(30);
 
 /// One look waits so long for the answer.
 const LOOK: Duration = Duration::from_secs(20);
@@ -150,6 +153,7 @@ pub(super) async fn answer(
 /// The answered ask; none where the time is over.
 async fn wait(client: &Client, asked: AskView, until: Option<Instant>) -> Result<Option<AskView>, CliError> {
     let mut view = asked;
+    let mut away_since: Option<Instant> = None;
     loop {
         if view.answer.is_some() {
             return Ok(Some(view));
@@ -165,16 +169,16 @@ async fn wait(client: &Client, asked: AskView, until: Option<Instant>) -> Result
         let wait = left.map_or(LOOK, |left| left.min(LOOK));
         let how = ReadAsk { wait_ms: Some(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).max(1)) };
         view = match client.read_ask(&view.id.0, &how).await {
-            // A node that stops says so to whoever waits.
-            Err(ClientError::Problem(problem)) if is_stopping(&problem) => {
+            // However often it goes away: what was asked outlives it.
+            Err(error) if error.is_away() => {
+                if away_since.get_or_insert_with(Instant::now).elapsed() > AWAY_MAX {
+                    return Err(error.into());
+                }
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 continue;
             }
             other => other?,
         };
+        away_since = None;
     }
-}
-
-fn is_stopping(problem: &cis_core::api::Problem) -> bool {
-    problem.kind == cis_core::api::ProblemKind::Unavailable
 }

@@ -80,7 +80,8 @@ fn whose(item: &InboxItem) -> String {
 /// The command that answers it.
 fn how_to(item: &InboxItem) -> String {
     let id = &item.id;
-    if item.kind == PromptKind::Password {
+    // What is typed into an editor becomes text of what it edits.
+    if matches!(item.kind, PromptKind::Password | PromptKind::Editor) {
         let session = item.session.map(|session| session.short()).unwrap_or_default();
         return format!("cis dag attach {session}");
     }
