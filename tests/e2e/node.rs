@@ -154,9 +154,9 @@ fn sigterm_ends_a_node_whose_driver_hangs() {
     )
     .unwrap();
     let node = cis.node_pid().unwrap();
-    let retry = cis.spawn(["dag", "retry", &run]);
+    let mut api = super::requests::Api::of(&cis);
+    api.send("POST", &format!("/v1/runs/{run}/retry"), None, r#"{"scope":"all"}"#);
     eventually("it hangs", || (cis.run(["node", "status"]).code == Some(3)).then_some(()));
     super::harness::signal(node, rustix::process::Signal::TERM);
     eventually_within(Duration::from_secs(15), "it ends", || (!is_alive(node)).then_some(()));
-    drop(retry);
 }

@@ -9,17 +9,17 @@ use serde_json::{Value, json};
 use super::harness::{Cis, eventually, kill_9, pause};
 
 /// A connection to the API.
-struct Api(BufReader<UnixStream>);
+pub struct Api(BufReader<UnixStream>);
 
 impl Api {
-    fn of(cis: &Cis) -> Self {
+    pub fn of(cis: &Cis) -> Self {
         let status = cis.status();
         let stream = UnixStream::connect(status["socket"].as_str().unwrap()).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(40))).unwrap();
         Self(BufReader::new(stream))
     }
 
-    fn send(&mut self, method: &str, path: &str, token: Option<&str>, body: &str) {
+    pub fn send(&mut self, method: &str, path: &str, token: Option<&str>, body: &str) {
         let token = token.map(|token| format!("x-cis-token: {token}\r\n")).unwrap_or_default();
         let head = format!(
             "{method} {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n{token}content-length: {}\r\n\r\n",
