@@ -145,6 +145,7 @@ impl Monitored {
     /// Output that came: of earlier, or of now.
     pub(super) fn output(&mut self, bytes: &[u8], live: bool, redactor: &Redactor, now: TimestampMs) {
         self.tap.feed(bytes, &mut self.found);
+        thin(&mut self.found);
         if live {
             self.earlier.take().for_each(|signal| self.arbiter.signal(&signal, now));
             self.arbiter.output(bytes.len() as u64, now);
@@ -197,6 +198,30 @@ fn redact(signal: &mut Signal, redactor: &Redactor) {
         }
         Signal::Bell | Signal::Shell { .. } | Signal::PasteBrackets { .. } | Signal::StatusQuery => {}
     }
+}
+
+/// Of signals that came together leaves those that say what is so now: each is judged on its own, and one
+/// noisy session must not take the time of all others.
+fn thin(found: &mut Vec<Signal>) {
+    const OTHERS_MAX: usize = 16;
+    let (mut bell, mut notice, mut title, mut others) = (0, 0, 0, 0);
+    let mut index = found.len();
+    while index > 0 {
+        index -= 1;
+        let (seen, most) = match found[index] {
+            Signal::Bell => (&mut bell, 1),
+            Signal::Notification { .. } => (&mut notice, 1),
+            Signal::Title { .. } => (&mut title, 1),
+            _ => (&mut others, OTHERS_MAX),
+        };
+        *seen += 1;
+        if *seen > most {
+            // Marked, and taken out below: taking one out at a time would be quadratic.
+            found[index] = Signal::StatusQuery;
+        }
+    }
+    // The model answers queries; the arbiter has no use for them.
+    found.retain(|signal| *signal != Signal::StatusQuery);
 }
 
 impl Session {
@@ -301,5 +326,24 @@ impl Session {
 impl Monitored {
     fn verdict(&self) -> Option<&Verdict> {
         self.arbiter.verdict()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_many_signals_the_last_ones_are_judged() {
+        let notice = |text: String| Signal::Notification { text };
+        let mut found: Vec<Signal> = (0..5000).flat_map(|n| [Signal::Bell, notice(n.to_string())]).collect();
+        found.push(Signal::PasteBrackets { on: true });
+        thin(&mut found);
+        let last = [Signal::Bell, notice("4999".to_owned()), Signal::PasteBrackets { on: true }];
+        assert_eq!(found, last);
+        let marks = |count: usize| vec![Signal::Shell { mark: 'A', code: None }; count];
+        let mut found = marks(100);
+        thin(&mut found);
+        assert_eq!(found, marks(16));
     }
 }
