@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 pub(crate) use strangers::{Impatience, Moment, Strangers};
 pub use watched::{Drained, Watched};
 
-use crate::monitor::{Modes, Reader, ReaderHow};
+use crate::monitor::{KernelEvidence, Modes, Reader, ReaderHow};
 use crate::session::os::{Budget, Process, Processes, Terminal, TerminalWait};
 
 /// Of one tree no more processes are looked at.
@@ -55,6 +55,29 @@ impl Found {
     /// Nobody of the tree reads, and somebody else might.
     pub(crate) fn suggests_strangers(&self) -> bool {
         self.peer && !self.readers.iter().any(|reader| reader.how == ReaderHow::Read)
+    }
+
+    /// With modes of the session's own terminal, its processes, and what is known of the output since: all
+    /// that is told of this moment.
+    pub(crate) fn evidence(
+        self,
+        modes: Option<Modes>,
+        live: &[Process],
+        drained: Drained,
+        processes: &impl Processes,
+    ) -> KernelEvidence {
+        let ticks: u64 = live.iter().map(|process| process.cpu).sum();
+        KernelEvidence {
+            at_ms: drained.at_ms,
+            output_bytes: drained.output_bytes,
+            quiet_ms: drained.quiet_ms,
+            modes,
+            foreground: self.foreground,
+            opaque: self.opaque,
+            readers: self.readers,
+            cpu_ms: ticks * 1000 / processes.ticks_per_second(),
+            processes: u32::try_from(live.len()).unwrap_or(u32::MAX),
+        }
     }
 
     /// Puts one more in its place.

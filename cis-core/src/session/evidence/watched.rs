@@ -61,18 +61,7 @@ impl Watched {
             let at = Moment { now: os::boot_ms(), output_bytes, quiet_ms };
             self.strangers.look(&self.processes, &scene, &mut self.impatience, at, &mut found);
         }
-        let ticks: u64 = live.iter().map(|process| process.cpu).sum();
-        KernelEvidence {
-            at_ms: drained.at_ms,
-            output_bytes: drained.output_bytes,
-            quiet_ms: drained.quiet_ms,
-            modes,
-            foreground: found.foreground,
-            opaque: found.opaque,
-            readers: found.readers,
-            cpu_ms: ticks * 1000 / self.processes.ticks_per_second(),
-            processes: u32::try_from(live.len()).unwrap_or(u32::MAX),
-        }
+        found.evidence(modes, &live, drained, &self.processes)
     }
 
     /// It with its descendants, and what kept its session where it lost its parent to the calling process.

@@ -3,9 +3,8 @@
 use rustix::termios::tcgetpgrp;
 
 use super::server::Host;
-use crate::monitor::KernelEvidence;
-use crate::session::evidence::{Moment, Scene};
-use crate::session::os::{self, Processes, Terminal};
+use crate::session::evidence::{Drained, Moment, Scene};
+use crate::session::os::{self, Terminal};
 use crate::session::protocol::FromHost;
 
 /// A session is drained so often for one look, each time by as much as a turn takes: more than a terminal
@@ -44,18 +43,12 @@ impl Host {
         }
         let Some(session) = self.sessions.get_mut(slot) else { return };
         session.impatience = impatience;
-        let ticks: u64 = live.iter().map(|process| process.cpu).sum();
-        let evidence = KernelEvidence {
+        let drained = Drained {
             at_ms: self.now_unix,
             output_bytes: session.log.total(),
             quiet_ms: self.now.saturating_sub(session.last_output),
-            modes,
-            foreground: found.foreground,
-            opaque: found.opaque,
-            readers: found.readers,
-            cpu_ms: ticks * 1000 / self.processes.ticks_per_second(),
-            processes: u32::try_from(live.len()).unwrap_or(u32::MAX),
         };
+        let evidence = found.evidence(modes, &live, drained, &self.processes);
         let session = session.id;
         self.say(at, &FromHost::Probed { session, evidence });
     }

@@ -204,24 +204,21 @@ fn redact(signal: &mut Signal, redactor: &Redactor) {
 /// noisy session must not take the time of all others.
 fn thin(found: &mut Vec<Signal>) {
     const OTHERS_MAX: usize = 16;
-    let (mut bell, mut notice, mut title, mut others) = (0, 0, 0, 0);
-    let mut index = found.len();
-    while index > 0 {
-        index -= 1;
-        let (seen, most) = match found[index] {
-            Signal::Bell => (&mut bell, 1),
-            Signal::Notification { .. } => (&mut notice, 1),
-            Signal::Title { .. } => (&mut title, 1),
-            _ => (&mut others, OTHERS_MAX),
+    let (mut bells, mut notices, mut titles, mut others) = (1, 1, 1, OTHERS_MAX);
+    // From the newest on.
+    found.reverse();
+    found.retain(|signal| {
+        let left = match signal {
+            Signal::Bell => &mut bells,
+            Signal::Notification { .. } => &mut notices,
+            Signal::Title { .. } => &mut titles,
+            _ => &mut others,
         };
-        *seen += 1;
-        if *seen > most {
-            // Marked, and taken out below: taking one out at a time would be quadratic.
-            found[index] = Signal::StatusQuery;
-        }
-    }
-    // The model answers queries; the arbiter has no use for them.
-    found.retain(|signal| *signal != Signal::StatusQuery);
+        let stays = *left > 0;
+        *left -= usize::from(stays);
+        stays
+    });
+    found.reverse();
 }
 
 impl Session {

@@ -1,10 +1,9 @@
 //! `cis dag attach`.
 
-use std::io::BufRead as _;
-
 use cis_core::api::{ListSessions, SessionView};
 use cis_core::client::Client;
 
+use super::picker;
 use crate::context::Context;
 use crate::error::{CliError, Exit};
 use crate::input_id::now_ms;
@@ -87,29 +86,17 @@ fn id_and_name(session: &SessionView) -> (String, String) {
 }
 
 fn pick(several: &[SessionView]) -> Result<(String, String), CliError> {
-    output::note(&menu(several, now_ms()));
-    let mut answer = String::new();
-    std::io::stdin()
-        .lock()
-        .read_line(&mut answer)
-        .map_err(|error| CliError::bad_input(format!("no answer could be read: {error}")))?;
-    chosen(several, &answer)
-        .ok_or_else(|| CliError::bad_input(format!("`{}` is not in the list", answer.trim())))
+    let answer = picker::ask(&menu(several, now_ms()))?;
+    chosen(several, &answer).ok_or_else(|| picker::not_in_list(&answer))
 }
 
 fn menu(several: &[SessionView], now: cis_core::ids::TimestampMs) -> String {
-    let table = human::sessions(several, now);
-    let mut text = String::new();
-    for (number, line) in table.lines().enumerate() {
-        let number = if number == 0 { String::new() } else { number.to_string() };
-        text.push_str(&format!("{number:>3}  {line}\n"));
-    }
-    text + &format!("Attach to which, 1 to {}? ", several.len())
+    let question = format!("Attach to which, 1 to {}? ", several.len());
+    picker::menu(&human::sessions(several, now), &question)
 }
 
 fn chosen(several: &[SessionView], answer: &str) -> Option<(String, String)> {
-    let number: usize = answer.trim().parse().ok()?;
-    several.get(number.checked_sub(1)?).map(id_and_name)
+    picker::chosen(several, answer).map(id_and_name)
 }
 
 #[cfg(test)]

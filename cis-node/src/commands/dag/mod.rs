@@ -10,6 +10,7 @@ mod graph;
 pub(crate) mod kill;
 mod list;
 mod logs;
+mod picker;
 mod reject;
 mod retry;
 mod run;

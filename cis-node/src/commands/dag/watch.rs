@@ -8,17 +8,16 @@ mod live;
 mod ui;
 mod view;
 
-use std::io::BufRead as _;
 use std::sync::Arc;
 
 use cis_core::api::{ListRuns, RunView};
 use cis_core::client::Client;
 
-use super::newest;
+use super::{newest, picker};
 use crate::context::Context;
 use crate::error::{CliError, Exit};
 use crate::input_id::now_ms;
-use crate::output::{self, human};
+use crate::output::human;
 use crate::term::detach::Detach;
 use crate::term::raw;
 
@@ -78,29 +77,10 @@ async fn choose(client: &Client) -> Result<String, CliError> {
 }
 
 fn pick(several: &[RunView]) -> Result<String, CliError> {
-    output::note(&menu(several, now_ms()));
-    let mut answer = String::new();
-    std::io::stdin()
-        .lock()
-        .read_line(&mut answer)
-        .map_err(|error| CliError::bad_input(format!("no answer could be read: {error}")))?;
-    chosen(several, &answer)
-        .ok_or_else(|| CliError::bad_input(format!("`{}` is not in the list", answer.trim())))
-}
-
-fn menu(several: &[RunView], now: cis_core::ids::TimestampMs) -> String {
-    let table = human::runs(several, now);
-    let mut text = String::new();
-    for (number, line) in table.lines().enumerate() {
-        let number = if number == 0 { String::new() } else { number.to_string() };
-        text.push_str(&format!("{number:>3}  {line}\n"));
-    }
-    text + &format!("Watch which, 1 to {}? [1] ", several.len())
-}
-
-/// The first, which is the newest, where nothing is typed.
-fn chosen(several: &[RunView], answer: &str) -> Option<String> {
-    let answer = answer.trim();
-    let number: usize = if answer.is_empty() { 1 } else { answer.parse().ok()? };
-    several.get(number.checked_sub(1)?).map(|run| run.id.to_string())
+    let question = format!("Watch which, 1 to {}? [1] ", several.len());
+    let answer = picker::ask(&picker::menu(&human::runs(several, now_ms()), &question))?;
+    // The first, which is the newest, where nothing is typed.
+    let number = if answer.is_empty() { "1" } else { &answer };
+    let run = picker::chosen(several, number).ok_or_else(|| picker::not_in_list(&answer))?;
+    Ok(run.id.to_string())
 }
