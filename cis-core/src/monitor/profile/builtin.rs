@@ -1,8 +1,8 @@
 //! The built-in profiles: the files of `config/agents`, read as a user's would be.
 
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 
-use super::Profile;
+use super::{Profile, table};
 
 macro_rules! files {
     ($($name:literal),* $(,)?) => {
@@ -12,8 +12,10 @@ macro_rules! files {
 
 static FILES: &[(&str, &str)] = files!["aider", "claude", "codex", "gemini", "llm", "opencode", "shell"];
 
-static READ: LazyLock<Vec<Arc<Profile>>> =
-    LazyLock::new(|| FILES.iter().filter_map(|(name, text)| read(name, text).ok()).collect());
+/// Each is read when it is first asked for.
+static READ: LazyLock<Vec<LazyRead>> = LazyLock::new(|| FILES.iter().map(|_| OnceLock::new()).collect());
+
+type LazyRead = OnceLock<Option<Arc<Profile>>>;
 
 /// The table `screen` of a file.
 pub(super) fn read(name: &str, text: &str) -> Result<Arc<Profile>, String> {
@@ -23,14 +25,16 @@ pub(super) fn read(name: &str, text: &str) -> Result<Arc<Profile>, String> {
         None => &empty,
         Some(screen) => screen.as_table().ok_or_else(|| "screen is not a table".to_owned())?,
     };
-    Profile::from_table(name, None, screen).map_err(|error| error.to_string())
+    let read = table::read(name, Profile::empty(name), screen, table::Source::Builtin);
+    read.map(Arc::new).map_err(|error| error.to_string())
 }
 
 pub(super) fn of(name: &str) -> Option<Arc<Profile>> {
     if name == "plain" {
         return Some(Profile::plain());
     }
-    READ.iter().find(|profile| profile.name == name).cloned()
+    let at = FILES.iter().position(|(known, _)| *known == name)?;
+    READ[at].get_or_init(|| read(name, FILES[at].1).ok()).clone()
 }
 
 pub(super) fn names() -> Vec<&'static str> {
@@ -48,7 +52,7 @@ mod tests {
         for (name, text) in super::FILES {
             let read = super::read(name, text);
             assert!(read.is_ok(), "{name}: {read:?}");
+            assert!(read.unwrap().patterns().all(super::super::rule::Pattern::compiles), "{name}");
         }
-        assert_eq!(super::READ.len(), super::FILES.len());
     }
 }

@@ -87,7 +87,7 @@ impl Profile {
         screen: &toml::Table,
     ) -> Result<Arc<Self>, ProfileError> {
         let base = base.cloned().unwrap_or_else(|| Self::empty(name));
-        table::read(name, base, screen).map(Arc::new)
+        table::read(name, base, screen, table::Source::File).map(Arc::new)
     }
 
     /// The same profile with another meaning of being at its prompt.
@@ -124,6 +124,20 @@ impl Profile {
             text.push(row.trim());
         }
         clean::text(&text.join("\n"), ANSWER_CHARS_MAX)
+    }
+
+    /// Every pattern of its rules and titles.
+    #[cfg(test)]
+    fn patterns(&self) -> impl Iterator<Item = &rule::Pattern> {
+        let signs = self
+            .rules
+            .iter()
+            .flat_map(|rule| rule.all.iter().chain(&rule.any).chain(&rule.none).chain(&rule.question));
+        let signs = signs.chain(self.titles.iter().map(|title| &title.text));
+        signs.filter_map(|sign| match sign {
+            rule::Sign::Pattern(pattern) => Some(&**pattern),
+            rule::Sign::Text(_) => None,
+        })
     }
 
     fn empty(name: &str) -> Self {

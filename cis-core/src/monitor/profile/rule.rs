@@ -1,5 +1,7 @@
 //! One rule: signs that must and must not be on a part of the screen, and what they say together.
 
+use std::sync::{Arc, LazyLock, OnceLock};
+
 use regex::Regex;
 
 use crate::event::{PromptKind, PromptOption, QUESTION_CHARS_MAX};
@@ -24,7 +26,48 @@ pub(in crate::monitor) enum Says {
 #[derive(Debug, Clone)]
 pub(super) enum Sign {
     Text(String),
-    Pattern(Regex),
+    Pattern(Arc<Pattern>),
+}
+
+/// A regular expression that is compiled when a screen is first held against it: most programs that read
+/// profiles never look at a screen.
+#[derive(Debug)]
+pub(super) struct Pattern {
+    text: String,
+    compiled: OnceLock<Regex>,
+}
+
+/// What a compiled pattern may take, bytes.
+const PATTERN_BYTES_MAX: usize = 1 << 20;
+
+impl Pattern {
+    /// Of a text that is known to be one: it stands in a file that is part of the program.
+    pub(super) fn trusted(text: &str) -> Self {
+        Self { text: text.to_owned(), compiled: OnceLock::new() }
+    }
+
+    /// Of any text; none where it is no pattern, or one that takes too much.
+    pub(super) fn checked(text: &str) -> Option<Self> {
+        let compiled = compile(text).ok()?;
+        Some(Self { text: text.to_owned(), compiled: compiled.into() })
+    }
+
+    fn is_match(&self, row: &str) -> bool {
+        // What does not compile, which a test of the files rules out, is found nowhere.
+        static NOTHING: LazyLock<Regex> =
+            LazyLock::new(|| Regex::new(r"[^\s\S]").expect("a constant pattern"));
+        self.compiled.get_or_init(|| compile(&self.text).unwrap_or_else(|_| NOTHING.clone())).is_match(row)
+    }
+
+    /// Whether it is one.
+    #[cfg(test)]
+    pub(super) fn compiles(&self) -> bool {
+        compile(&self.text).is_ok()
+    }
+}
+
+fn compile(text: &str) -> Result<Regex, regex::Error> {
+    regex::RegexBuilder::new(text).size_limit(PATTERN_BYTES_MAX).build()
 }
 
 impl Sign {

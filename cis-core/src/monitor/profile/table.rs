@@ -1,9 +1,11 @@
 //! The table `screen` of a profile, as it is written.
 
+use std::sync::Arc;
+
 use serde::Deserialize;
 
 use super::Profile;
-use super::rule::{Options, Region, Rule, Says, Sign, TitleRule};
+use super::rule::{Options, Pattern, Region, Rule, Says, Sign, TitleRule};
 use crate::event::PromptKind;
 use crate::monitor::screen::Keys;
 
@@ -13,8 +15,6 @@ const RULES_MAX: usize = 64;
 const SIGNS_MAX: usize = 32;
 /// A longer pattern is refused, characters.
 const PATTERN_CHARS_MAX: usize = 500;
-/// What a compiled pattern may take, bytes.
-const PATTERN_BYTES_MAX: usize = 1 << 20;
 /// How long a rule's signs must be there, where it does not say, ms.
 const HOLD_MS: i64 = 300;
 /// The same of being at its prompt.
@@ -95,14 +95,28 @@ struct RawRule {
     hold: Option<String>,
 }
 
+/// Who wrote a table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Source {
+    /// It is part of the program, and its patterns are tested.
+    Builtin,
+    /// Anybody.
+    File,
+}
+
 /// Reads the table on top of `profile`.
-pub(super) fn read(name: &str, mut profile: Profile, screen: &toml::Table) -> Result<Profile, ProfileError> {
+pub(super) fn read(
+    name: &str,
+    mut profile: Profile,
+    screen: &toml::Table,
+    source: Source,
+) -> Result<Profile, ProfileError> {
     let table = |error: toml::de::Error| ProfileError::Table {
         profile: name.to_owned(),
         message: error.message().to_owned(),
     };
     let raw: RawScreen = screen.clone().try_into().map_err(table)?;
-    let reader = Reader { profile: name };
+    let reader = Reader { profile: name, source };
     name.clone_into(&mut profile.name);
     profile.full_screen = raw.full_screen.unwrap_or(profile.full_screen);
     profile.markers = raw.markers.unwrap_or(profile.markers);
@@ -126,6 +140,7 @@ pub(super) fn read(name: &str, mut profile: Profile, screen: &toml::Table) -> Re
 
 struct Reader<'a> {
     profile: &'a str,
+    source: Source,
 }
 
 impl Reader<'_> {
@@ -169,8 +184,11 @@ impl Reader<'_> {
         let Some(pattern) = text.strip_prefix('/').and_then(|text| text.strip_suffix('/')) else {
             return Ok(Sign::Text(text.to_owned()));
         };
-        let built = regex::RegexBuilder::new(pattern).size_limit(PATTERN_BYTES_MAX).build();
-        built.map(Sign::Pattern).map_err(|_| self.wrong(place, text, wanted))
+        let pattern = match self.source {
+            Source::Builtin => Some(Pattern::trusted(pattern)),
+            Source::File => Pattern::checked(pattern),
+        };
+        pattern.map(|pattern| Sign::Pattern(Arc::new(pattern))).ok_or_else(|| self.wrong(place, text, wanted))
     }
 
     fn signs(&self, place: &str, texts: &[String]) -> Result<Vec<Sign>, ProfileError> {
