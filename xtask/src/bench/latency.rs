@@ -23,8 +23,10 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// How a prompt is answered.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Answered {
-    /// With the time of the answer.
+    /// With the time of the answer, which the program that asks reads itself.
     WithTime,
+    /// With a text that another program reads than the one that waited: the end of that one would count.
+    WithText,
     /// With this key.
     ByKey(&'static str),
     /// Not at all, for nobody but an attached terminal may: it gives up by itself.
@@ -63,7 +65,7 @@ const WAYS: &[Way] = &[
     Way {
         name: "a poll reader",
         ask: r#"printf 'Name of it at=%s: ' "$ASKED"; python3 -c 'import select, sys; select.select([sys.stdin], [], [])'; read -r answer"#,
-        answered: Answered::WithTime,
+        answered: Answered::WithText,
         limits: (6000.0, 3000.0),
     },
     Way {
@@ -157,7 +159,7 @@ fn measure_way(cis: &Cis, way: &Way, file: &Path) -> Outcome<Vec<f64>> {
             shown.push(since - asked / 1e3);
             let sent = micros().to_string();
             let how = match way.answered {
-                Answered::WithTime => ["--text", &sent],
+                Answered::WithTime | Answered::WithText => ["--text", &sent],
                 Answered::ByKey(key) => ["--keys", key],
                 Answered::Never => continue,
             };
