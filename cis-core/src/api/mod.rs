@@ -22,7 +22,7 @@ pub use inbox::{
     Answer, AnswerReceipt, AnswerWith, Ask, AskAnswer, AskView, ClosedItem, ExplainView, HandIn, InboxItem,
     ListInbox, ReadAsk, Say, ThreadMessage,
 };
-pub use outbox::{Outbox, OutboxEntry, Priority};
+pub use outbox::{FollowedRun, OutboxEntry, Outgoing, Priority, RoomMessage, RoomState, RoomWrite};
 pub use problem::{Finding, PROBLEM_JSON, Problem, ProblemKind};
 pub use requests::{
     Attach, AttachControl, AttachNotice, CreateRun, CreateSession, Decide, FollowEvents, InputReceipt,

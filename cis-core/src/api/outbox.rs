@@ -1,9 +1,10 @@
-//! The seam to what leaves the machine: rows queued in the transaction of their cause, sent later
-//! by whoever carries them, and removed when their receipt is known.
+//! What leaves the machine: rows that are durable before they are sent, and gone when their receipt is known.
+//!
+//! Owns the shapes that the store keeps and the carrier sends. Knows nothing of how a room is reached.
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::TimestampMs;
+use crate::ids::{Offset, RunId, TimestampMs};
 
 /// How urgent an entry is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -17,43 +18,142 @@ pub enum Priority {
     Progress,
 }
 
-/// One thing to be sent.
+/// What is to be sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OutboxEntry {
-    /// Row; idempotency key of its sending together with the node's DID.
-    pub id: i64,
-    /// Where to, such as a room id.
-    pub target: String,
+pub struct Outgoing {
+    /// Where to: a room id.
+    pub room: String,
     /// How urgent.
     pub priority: Priority,
-    /// What, JSON.
+    /// What kind of message: `journal`, `card`, `question` …
+    pub what: String,
+    /// The run that it is of.
+    pub run: Option<RunId>,
+    /// The item of the inbox, or the task, that it is of.
+    pub item: Option<String>,
+    /// JSON; empty where what is sent is made at that moment, of what is true then.
     pub payload: String,
     /// Not before, Unix ms.
     pub due_ms: TimestampMs,
+}
+
+/// One thing that waits to be sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutboxEntry {
+    /// Row; never used twice, and so the key by which a room takes it once.
+    pub id: i64,
+    /// What is to be sent.
+    pub message: Outgoing,
     /// How often it was tried.
     pub tries: u32,
 }
 
-/// What a carrier needs of the outbox.
-pub trait Outbox {
-    /// Why an entry cannot be read or settled.
-    type Error: std::error::Error;
+/// A run that a room follows, and how far the room knows of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FollowedRun {
+    /// The run.
+    pub run: RunId,
+    /// The room.
+    pub room: String,
+    /// People's messages are queued up to this event.
+    pub told: Offset,
+    /// The journal holds everything up to this event.
+    pub published: Offset,
+    /// Where the journal stands, JSON of its writer; empty: it has not begun.
+    pub journal: String,
+}
 
-    /// Entries that are due at `now_ms`, most urgent first, at most `limit`.
-    ///
-    /// # Errors
-    /// The store cannot be read.
-    fn due(&mut self, now_ms: TimestampMs, limit: usize) -> Result<Vec<OutboxEntry>, Self::Error>;
+/// A message of ours in a room.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RoomMessage {
+    /// Its event id.
+    pub event: String,
+    /// The room.
+    pub room: String,
+    /// As [`Outgoing::what`].
+    pub what: String,
+    /// The run that it is of.
+    pub run: Option<RunId>,
+    /// As [`Outgoing::item`].
+    pub item: Option<String>,
+    /// When it was sent, Unix ms.
+    pub at_ms: TimestampMs,
+}
 
-    /// It arrived: remove it.
-    ///
-    /// # Errors
-    /// The store cannot be written.
-    fn settle(&mut self, id: i64) -> Result<(), Self::Error>;
+/// What we count and remember for a room.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RoomState {
+    /// Of our numbering.
+    pub incarnation: u64,
+    /// The newest number that was given.
+    pub seq: u64,
+    /// Up to where it was read.
+    pub token: Option<String>,
+}
 
-    /// It did not arrive: again at `due_ms`.
-    ///
-    /// # Errors
-    /// The store cannot be written.
-    fn postpone(&mut self, id: i64, due_ms: TimestampMs) -> Result<(), Self::Error>;
+/// A change of what is kept about rooms. Several that belong together are durable together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RoomWrite {
+    /// A room follows this run; events up to `from` are not told.
+    Follow {
+        /// The run.
+        run: RunId,
+        /// The room.
+        room: String,
+        /// Newest event that is not told.
+        from: Offset,
+    },
+    /// No room follows it any more. What waits to be sent of it is still sent.
+    Unfollow {
+        /// The run.
+        run: RunId,
+    },
+    /// To be sent. One that waits untried with the same `what`, run and item, and no payload, is enough.
+    Queue(Outgoing),
+    /// People's messages are queued up to here.
+    Told {
+        /// The run.
+        run: RunId,
+        /// The newest event.
+        offset: Offset,
+    },
+    /// The journal holds everything up to here.
+    Published {
+        /// The run.
+        run: RunId,
+        /// The newest event.
+        offset: Offset,
+        /// Where the journal stands.
+        journal: String,
+    },
+    /// The numbering of a room.
+    Numbered {
+        /// The room.
+        room: String,
+        /// Its incarnation.
+        incarnation: u64,
+        /// The newest number.
+        seq: u64,
+    },
+    /// It arrived, or is not to be sent any more: it leaves the outbox.
+    Settle {
+        /// The entry.
+        id: i64,
+        /// The message that it became, where that is edited or answered later.
+        message: Option<RoomMessage>,
+    },
+    /// It did not arrive: again then.
+    Postpone {
+        /// The entry.
+        id: i64,
+        /// Unix ms.
+        due_ms: TimestampMs,
+    },
+    /// The room was read up to here, and everything before is done.
+    Read {
+        /// The room.
+        room: String,
+        /// Where its server goes on.
+        token: String,
+    },
 }

@@ -10,7 +10,7 @@ use super::driver::NotTyped;
 use super::upkeep::Victims;
 use crate::agent::Launch;
 use crate::api::{
-    Ask, CreateSession, Decide, GroupView, HandIn, Problem, ProblemKind, Say, TimeView, WhyView,
+    Ask, CreateSession, Decide, GroupView, HandIn, Problem, ProblemKind, RoomWrite, Say, TimeView, WhyView,
 };
 use crate::dag::{Dag, Group};
 use crate::event::{Actor, PromptRecord, RetryScope, RunCreated};
@@ -215,6 +215,11 @@ pub(super) enum Command {
         victims: Vec<Victims>,
         actor: Actor,
         reply: Reply<Vec<Victims>>,
+    },
+    /// Keeps what rooms were told, all of it or nothing.
+    Rooms {
+        writes: Vec<RoomWrite>,
+        reply: Reply<()>,
     },
     Status {
         reply: Reply<DriverStatus>,

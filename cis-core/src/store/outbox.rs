@@ -1,13 +1,13 @@
-//! The outbox: what waits to leave the machine, in the tables of its causes.
+//! What is kept about rooms: the outbox, the runs that they follow, our messages there, where reading goes on.
 //!
-//! Owns the rows. Knows nothing of rooms or of who sends.
+//! Owns the rows, and how changes of them become durable with the events that caused them. Knows nothing of
+//! who sends, or what a message says.
 
-use rusqlite::params;
+use rusqlite::{Connection, params};
 
 use super::error::StoreError;
 use super::writer::Writer;
-use crate::api::{Outbox, OutboxEntry, Priority};
-use crate::ids::TimestampMs;
+use crate::api::{Outgoing, Priority, RoomWrite};
 
 /// The most urgent first.
 pub(super) fn rank(priority: Priority) -> i64 {
@@ -18,7 +18,8 @@ pub(super) fn rank(priority: Priority) -> i64 {
     }
 }
 
-fn priority(rank: i64) -> Priority {
+/// The other way round.
+pub(super) fn priority(rank: i64) -> Priority {
     match rank {
         1 => Priority::Human,
         2 => Priority::Terminal,
@@ -26,42 +27,113 @@ fn priority(rank: i64) -> Priority {
     }
 }
 
-/// Settling and postponing are part of the present transaction: durable with [`Writer::commit`].
-impl Outbox for Writer {
-    type Error = StoreError;
+impl Writer {
+    /// Changes what is kept about rooms, durable with this transaction.
+    ///
+    /// # Errors
+    /// As [`Self::append`].
+    pub fn room(&mut self, write: &RoomWrite) -> Result<(), StoreError> {
+        self.change("keep what a room was told", |conn| apply(conn, write))
+    }
 
-    fn due(&mut self, now_ms: TimestampMs, limit: usize) -> Result<Vec<OutboxEntry>, StoreError> {
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    /// Whether anything waits to be sent.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn outbox_waits(&self) -> Result<bool, StoreError> {
         self.query("read the outbox", |conn| {
+            conn.prepare_cached("SELECT EXISTS (SELECT 1 FROM outbox)")?.query_row((), |row| row.get(0))
+        })
+    }
+}
+
+fn apply(conn: &Connection, write: &RoomWrite) -> rusqlite::Result<()> {
+    match write {
+        RoomWrite::Follow { run, room, from } => {
+            // One that is followed again, perhaps elsewhere, goes on with its journal.
             conn.prepare_cached(
-                "SELECT id, target, priority, payload, due_ms, tries FROM outbox
-                 WHERE due_ms <= ?1 ORDER BY priority, due_ms, id LIMIT ?2",
+                "INSERT INTO room_runs (run, room, told, published, journal) VALUES (?1, ?2, ?3, ?3, '')
+                 ON CONFLICT (run) DO UPDATE SET room = ?2, told = max(told, ?3)",
             )?
-            .query_map([now_ms, limit], |row| {
-                Ok(OutboxEntry {
-                    id: row.get(0)?,
-                    target: row.get(1)?,
-                    priority: priority(row.get(2)?),
-                    payload: row.get(3)?,
-                    due_ms: row.get(4)?,
-                    tries: row.get(5)?,
-                })
-            })?
-            .collect()
-        })
-    }
-
-    fn settle(&mut self, id: i64) -> Result<(), StoreError> {
-        self.change("settle an entry", |conn| {
-            conn.prepare_cached("DELETE FROM outbox WHERE id = ?1")?.execute([id]).map(|_| ())
-        })
-    }
-
-    fn postpone(&mut self, id: i64, due_ms: TimestampMs) -> Result<(), StoreError> {
-        self.change("postpone an entry", |conn| {
+            .execute(params![run.0.to_bytes(), room, from])?;
+        }
+        RoomWrite::Unfollow { run } => {
+            conn.prepare_cached("DELETE FROM room_runs WHERE run = ?1")?.execute([run.0.to_bytes()])?;
+        }
+        RoomWrite::Queue(message) => queue(conn, message)?,
+        RoomWrite::Told { run, offset } => {
+            conn.prepare_cached("UPDATE room_runs SET told = ?2 WHERE run = ?1")?
+                .execute(params![run.0.to_bytes(), offset])?;
+        }
+        RoomWrite::Published { run, offset, journal } => {
+            conn.prepare_cached("UPDATE room_runs SET published = ?2, journal = ?3 WHERE run = ?1")?
+                .execute(params![run.0.to_bytes(), offset, journal])?;
+        }
+        RoomWrite::Numbered { room, incarnation, seq } => {
+            conn.prepare_cached(
+                "INSERT INTO rooms (room, incarnation, seq) VALUES (?1, ?2, ?3)
+                 ON CONFLICT (room) DO UPDATE SET incarnation = ?2, seq = ?3",
+            )?
+            .execute(params![room, number(*incarnation), number(*seq)])?;
+        }
+        RoomWrite::Settle { id, message } => {
+            conn.prepare_cached("DELETE FROM outbox WHERE id = ?1")?.execute([id])?;
+            if let Some(message) = message {
+                conn.prepare_cached(
+                    "INSERT INTO room_messages (event, room, what, run, item, at_ms)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (event) DO NOTHING",
+                )?
+                .execute(params![
+                    message.event,
+                    message.room,
+                    message.what,
+                    message.run.map(|run| run.0.to_bytes()),
+                    message.item,
+                    message.at_ms
+                ])?;
+            }
+        }
+        RoomWrite::Postpone { id, due_ms } => {
             conn.prepare_cached("UPDATE outbox SET due_ms = ?2, tries = tries + 1 WHERE id = ?1")?
-                .execute(params![id, due_ms])
-                .map(|_| ())
-        })
+                .execute(params![id, due_ms])?;
+        }
+        RoomWrite::Read { room, token } => {
+            conn.prepare_cached(
+                "INSERT INTO rooms (room, incarnation, seq, token) VALUES (?1, 0, 0, ?2)
+                 ON CONFLICT (room) DO UPDATE SET token = ?2",
+            )?
+            .execute(params![room, token])?;
+        }
     }
+    Ok(())
+}
+
+fn queue(conn: &Connection, message: &Outgoing) -> rusqlite::Result<()> {
+    let run = message.run.map(|run| run.0.to_bytes());
+    if message.payload.is_empty() {
+        let same =
+            "SELECT 1 FROM outbox WHERE run IS ?1 AND what = ?2 AND item IS ?3 AND room = ?4 AND tries = 0";
+        if conn.prepare_cached(same)?.exists(params![run, message.what, message.item, message.room])? {
+            return Ok(());
+        }
+    }
+    conn.prepare_cached(
+        "INSERT INTO outbox (room, priority, what, run, item, payload, due_ms)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+    )?
+    .execute(params![
+        message.room,
+        rank(message.priority),
+        message.what,
+        run,
+        message.item,
+        message.payload,
+        message.due_ms
+    ])?;
+    Ok(())
+}
+
+/// SQLite's integers have a sign.
+fn number(n: u64) -> i64 {
+    i64::try_from(n).unwrap_or(i64::MAX)
 }

@@ -21,7 +21,6 @@ use super::error::{RowError, StoreError};
 use super::facts::{SessionFacts, TaskSeed, one_line};
 use super::projector::{Beside, Place, Projector};
 use super::schema;
-use crate::api::Priority;
 use crate::event::{Event, EventDraft};
 use crate::ids::{InputId, Offset, SessionId};
 
@@ -220,26 +219,6 @@ impl Writer {
     /// The store cannot be read.
     pub fn find_input(&self, input: InputId) -> Result<Option<String>, StoreError> {
         self.look("look an input up", "SELECT what FROM inputs WHERE id = ?1", [input.0.to_bytes()])
-    }
-
-    /// Queues something to be sent, durable with this transaction. Gives its row.
-    ///
-    /// # Errors
-    /// As [`Self::append`].
-    pub fn queue(
-        &mut self,
-        target: &str,
-        priority: Priority,
-        payload: &str,
-        due_ms: i64,
-    ) -> Result<i64, StoreError> {
-        self.change("queue an entry", |conn| {
-            conn.prepare_cached(
-                "INSERT INTO outbox (target, priority, payload, due_ms) VALUES (?1, ?2, ?3, ?4)",
-            )?
-            .execute(params![target, super::outbox::rank(priority), payload, due_ms])?;
-            Ok(conn.last_insert_rowid())
-        })
     }
 
     /// Makes everything since the last commit durable (it survives kill -9) and visible. Gives the events

@@ -40,7 +40,7 @@ use self::unread::Unread;
 use super::commands::{Command, DriverHandle, Reply};
 use super::notices::Notices;
 use super::worker::LocalWorker;
-use crate::api::{Outbox as _, Problem, ProblemKind, TimeView};
+use crate::api::{Problem, ProblemKind, RoomWrite, TimeView};
 use crate::config::{Config, Home, Keys};
 use crate::event::{Event, EventBody, EventDraft};
 use crate::ids::{InputId, NodeDid, RunId, SessionId, TimestampMs};
@@ -126,6 +126,8 @@ pub(in crate::node) struct Driver {
     unread: Unread,
     ids: SessionIds,
     drafts: Vec<(EventDraft, Beside)>,
+    /// What is to be kept about rooms with this turn.
+    room_writes: Vec<RoomWrite>,
     confirmations: Vec<Confirmation>,
     /// What the inputs of this turn made: the store knows of them once the turn is durable.
     made: BTreeMap<InputId, String>,
@@ -188,6 +190,7 @@ impl Driver {
             unread: Unread::new(unreadable),
             ids: SessionIds::default(),
             drafts: Vec::new(),
+            room_writes: Vec::new(),
             confirmations: Vec::new(),
             made: BTreeMap::new(),
             denials: Denials::default(),
@@ -373,7 +376,7 @@ impl Driver {
             || self.loners.live_count() > 0
             || !self.unread.sessions.is_empty()
             || self.parts.shared.viewers.load(Ordering::Relaxed) > 0
-            || self.parts.writer.due(TimestampMs::MAX, 1).is_ok_and(|entries| !entries.is_empty());
+            || self.parts.writer.outbox_waits().unwrap_or(false);
         match (busy, self.idle_since) {
             (true, _) => self.idle_since = None,
             (false, None) => self.idle_since = Some(now),

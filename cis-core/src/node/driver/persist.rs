@@ -6,8 +6,9 @@ use super::answers::answered;
 use super::asks::{asked, handed_in, said};
 use super::requests::typed_into;
 use super::{Beside, Driver, STUCK_RETRY_MS};
-use crate::event::{EndReason, Event, EventBody, EventDraft, TaskChange};
-use crate::ids::TimestampMs;
+use crate::api::RoomWrite;
+use crate::event::{EndReason, Event, EventBody, EventDraft, ExecutionMode, TaskChange};
+use crate::ids::{Offset, TimestampMs};
 use crate::node::commands::decided;
 use crate::store::{SessionFacts, StoreError};
 
@@ -15,7 +16,7 @@ impl Driver {
     /// Writes the events of this turn in one transaction and tells the streams. Answers whether the
     /// turn may go on: after a failure everything is kept, nothing is performed, and it is tried again.
     pub(super) fn persist(&mut self, now: TimestampMs) -> bool {
-        if self.drafts.is_empty() && self.parts.worker.exposed.is_empty() {
+        if self.drafts.is_empty() && self.room_writes.is_empty() && self.parts.worker.exposed.is_empty() {
             self.stuck = None;
             return true;
         }
@@ -25,6 +26,7 @@ impl Driver {
                     tracing::info!("the database can be written again");
                 }
                 self.drafts.clear();
+                self.room_writes.clear();
                 self.made.clear();
                 self.open_exposed();
                 self.notices.see(&events);
@@ -46,6 +48,9 @@ impl Driver {
         for (draft, beside) in &self.drafts {
             append(&mut self.parts.writer, draft, beside, self.ids.next())?;
         }
+        for write in &self.room_writes {
+            self.parts.writer.room(write)?;
+        }
         for exposure in &self.parts.worker.exposed {
             let facts = SessionFacts {
                 tty: exposure.tty,
@@ -65,11 +70,14 @@ fn append(
     beside: &Beside,
     id: ulid::Ulid,
 ) -> Result<(), StoreError> {
-    match beside {
+    let offset = match beside {
         Beside::Nothing => writer.append(draft, id)?,
         Beside::Tasks(tasks) => writer.append_run(draft, id, tasks)?,
         Beside::Session(facts) => writer.append_session(draft, id, facts)?,
     };
+    if let Some(write) = following(draft, offset) {
+        writer.room(&write)?;
+    }
     // What an input made is known as soon as it is made: sent again, it makes nothing.
     match (&draft.body, draft.cause, draft.run) {
         (EventBody::RunCreated(_), Some(input), Some(run)) => writer.remember_input(input, &run.to_string()),
@@ -102,5 +110,22 @@ fn append(
             writer.remember_input(input, &answered(*session, item))
         }
         _ => Ok(()),
+    }
+}
+
+/// Whether a room follows a run from this event on, or no longer.
+fn following(draft: &EventDraft, offset: Offset) -> Option<RoomWrite> {
+    let run = draft.run?;
+    let (mode, room) = match &draft.body {
+        EventBody::RunCreated(facts) => (facts.mode, &facts.room),
+        EventBody::RunModeChanged { mode, room } => (*mode, room),
+        _ => return None,
+    };
+    match (mode, room) {
+        (ExecutionMode::Local, _) if matches!(draft.body, EventBody::RunCreated(_)) => None,
+        (ExecutionMode::Local, _) | (_, None) => Some(RoomWrite::Unfollow { run }),
+        (_, Some(room)) => {
+            Some(RoomWrite::Follow { run, room: room.clone(), from: offset.saturating_sub(1) })
+        }
     }
 }

@@ -87,6 +87,10 @@ impl Driver {
                 }
             }
             Command::Cleaning { victims, actor, reply } => self.cleaning(victims, &actor, reply, now),
+            Command::Rooms { writes, reply } => {
+                self.room_writes.extend(writes);
+                self.confirmations.push(confirmation(reply, Ok(())));
+            }
             Command::Status { reply } => {
                 let _ = reply.send(Ok(self.status()));
             }
@@ -377,6 +381,7 @@ impl Driver {
                 Command::Say { reply, .. }
                 | Command::HandIn { reply, .. }
                 | Command::WithdrawAsk { reply, .. }
+                | Command::Rooms { reply, .. }
                 | Command::AnswerVoid { reply, .. } => {
                     drop(reply.send(Err(problem())));
                 }

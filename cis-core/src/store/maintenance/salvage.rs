@@ -109,7 +109,10 @@ impl Saved {
 const KEPT: &[(&str, &[&str])] = &[
     ("meta", &["key", "value"]),
     ("inputs", &["id", "what"]),
-    ("outbox", &["id", "target", "priority", "payload", "due_ms", "tries"]),
+    ("outbox", &["id", "room", "priority", "what", "run", "item", "payload", "due_ms", "tries"]),
+    ("room_runs", &["run", "room", "told", "published", "journal"]),
+    ("room_messages", &["event", "room", "what", "run", "item", "at_ms"]),
+    ("rooms", &["room", "incarnation", "seq", "token"]),
 ];
 
 /// Copies the tables that no event can make anew, and what is known of sessions beside their events. Gives

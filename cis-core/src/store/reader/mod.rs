@@ -9,6 +9,7 @@ mod find;
 mod find_item;
 mod gates;
 mod inbox;
+mod rooms;
 mod runs;
 mod sessions;
 mod values;

@@ -21,7 +21,14 @@ use crate::store::maintenance::{PROJECTED, check, rebuild};
 pub(super) fn tables(home: &Home) -> BTreeMap<&'static str, Vec<Vec<Value>>> {
     let conn = rusqlite::Connection::open(home.path()).unwrap();
     let mut all = BTreeMap::new();
-    let names = PROJECTED.iter().map(|(table, _)| *table).chain(["meta", "inputs", "outbox"]);
+    let names = PROJECTED.iter().map(|(table, _)| *table).chain([
+        "meta",
+        "inputs",
+        "outbox",
+        "room_runs",
+        "room_messages",
+        "rooms",
+    ]);
     for table in names {
         let mut read = conn.prepare(&format!("SELECT * FROM {table} ORDER BY 1, 2")).unwrap();
         let columns = read.column_count();

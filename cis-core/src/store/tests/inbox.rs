@@ -290,7 +290,8 @@ fn an_older_store_gets_the_approvals_that_wait_in_it() {
     // As version 2 had it: the same events, no inbox.
     let conn = Connection::open(home.path()).unwrap();
     conn.execute_batch(
-        "DROP TABLE inbox; DROP TABLE thread_messages; DROP TABLE session_said; PRAGMA user_version=2",
+        "DROP TABLE inbox; DROP TABLE thread_messages; DROP TABLE session_said;
+         DROP TABLE room_runs; DROP TABLE room_messages; DROP TABLE rooms; PRAGMA user_version=2",
     )
     .unwrap();
     drop(conn);

@@ -9,5 +9,6 @@ mod gates;
 mod inbox;
 mod measure;
 mod open;
+mod rooms;
 mod support;
 mod write;

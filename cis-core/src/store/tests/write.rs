@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::support::{
     Home, assigned, created, draft, facts, run_id, seeds, session_id, succeeded, task, ulid,
 };
-use crate::api::{ListRuns, ListSessions, Outbox, Priority, TermSize};
+use crate::api::{ListRuns, ListSessions, TermSize};
 use crate::event::{
     Actor, ActorKind, AttemptOutcome, EndReason, EventBody, ExitStatus, FailureCause, OutputRecord,
     PromptKind, PromptRecord, QueueReason, RetryScope, RunState, SessionState, TaskChange, TaskState, Via,
@@ -287,32 +287,6 @@ fn an_input_counts_once() {
     writer.commit().unwrap();
     assert_eq!(writer.find_input(input).unwrap().as_deref(), Some("first"));
     assert_eq!(home.readers().get().unwrap().find_input(input).unwrap().as_deref(), Some("first"));
-}
-
-#[test]
-fn the_outbox_gives_the_most_urgent_first() {
-    let home = Home::new();
-    let mut writer = home.writer();
-    let late = writer.queue("!r", Priority::Human, "late", 100).unwrap();
-    let progress = writer.queue("!r", Priority::Progress, "card", 1).unwrap();
-    let end = writer.queue("!r", Priority::Terminal, "end", 2).unwrap();
-    writer.commit().unwrap();
-    let ids = |writer: &mut Writer, now, limit| -> Vec<i64> {
-        writer.due(now, limit).unwrap().iter().map(|entry| entry.id).collect()
-    };
-    assert_eq!(ids(&mut writer, 50, 10), [end, progress]);
-    assert_eq!(ids(&mut writer, 100, 1), [late]);
-    writer.settle(end).unwrap();
-    writer.postpone(progress, 200).unwrap();
-    writer.commit().unwrap();
-    assert_eq!(ids(&mut writer, 100, 10), [late]);
-    let postponed = writer.due(200, 10).unwrap().pop().unwrap();
-    assert_eq!((postponed.id, postponed.tries, postponed.priority), (progress, 1, Priority::Progress));
-    assert_eq!(home.readers().get().unwrap().outbox_len().unwrap(), 2);
-    writer.settle(late).unwrap();
-    writer.settle(progress).unwrap();
-    writer.commit().unwrap();
-    assert!(writer.queue("!r", Priority::Human, "new", 1).unwrap() > end, "ids are never used twice");
 }
 
 #[test]

@@ -1,0 +1,144 @@
+//! What is known of rooms: what waits to be sent, who follows what, and our messages there.
+
+use rusqlite::{Row, params};
+
+use super::Reader;
+use super::values::{maybe_ulid, ulid};
+use crate::api::{FollowedRun, OutboxEntry, Outgoing, RoomMessage, RoomState};
+use crate::ids::{RunId, TimestampMs};
+use crate::store::error::{RowError, StoreError};
+use crate::store::outbox::priority;
+
+impl Reader {
+    /// Entries that are due at `now_ms`, most urgent first, at most `limit`.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn outbox_due(&self, now_ms: TimestampMs, limit: usize) -> Result<Vec<OutboxEntry>, StoreError> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        self.view("read the outbox", |conn| {
+            let mut read = conn.prepare_cached(
+                "SELECT id, room, priority, what, run, item, payload, due_ms, tries FROM outbox
+                 WHERE due_ms <= ?1 ORDER BY priority, due_ms, id LIMIT ?2",
+            )?;
+            let mut rows = read.query(params![now_ms, limit])?;
+            let mut entries = Vec::new();
+            while let Some(row) = rows.next()? {
+                entries.push(entry(row)?);
+            }
+            Ok(entries)
+        })
+    }
+
+    /// When the next entry is due; none: nothing waits.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn outbox_next(&self) -> Result<Option<TimestampMs>, StoreError> {
+        self.view("read the outbox", |conn| {
+            Ok(conn.prepare_cached("SELECT min(due_ms) FROM outbox")?.query_row((), |row| row.get(0))?)
+        })
+    }
+
+    /// The runs that rooms follow.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn followed_runs(&self) -> Result<Vec<FollowedRun>, StoreError> {
+        self.view("read which runs rooms follow", |conn| {
+            let mut read = conn
+                .prepare_cached("SELECT run, room, told, published, journal FROM room_runs ORDER BY run")?;
+            let mut rows = read.query(())?;
+            let mut runs = Vec::new();
+            while let Some(row) = rows.next()? {
+                runs.push(FollowedRun {
+                    run: RunId(ulid(row, 0)?),
+                    room: row.get(1)?,
+                    told: row.get(2)?,
+                    published: row.get(3)?,
+                    journal: row.get(4)?,
+                });
+            }
+            Ok(runs)
+        })
+    }
+
+    /// Our message with this event id.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn room_message(&self, event: &str) -> Result<Option<RoomMessage>, StoreError> {
+        self.view("look a message of a room up", |conn| {
+            let mut read = conn.prepare_cached(&format!("{MESSAGE} WHERE event = ?1"))?;
+            let mut rows = read.query([event])?;
+            rows.next()?.map(message).transpose()
+        })
+    }
+
+    /// Our messages of a run that are of this kind, about this item; the newest first.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn room_messages(
+        &self,
+        run: Option<RunId>,
+        what: &str,
+        item: Option<&str>,
+    ) -> Result<Vec<RoomMessage>, StoreError> {
+        self.view("look messages of a run up", |conn| {
+            let mut read = conn.prepare_cached(&format!(
+                "{MESSAGE} WHERE run IS ?1 AND what = ?2 AND item IS ?3 ORDER BY at_ms DESC, event"
+            ))?;
+            let mut rows = read.query(params![run.map(|run| run.0.to_bytes()), what, item])?;
+            let mut messages = Vec::new();
+            while let Some(row) = rows.next()? {
+                messages.push(message(row)?);
+            }
+            Ok(messages)
+        })
+    }
+
+    /// What we count and remember for a room.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn room_state(&self, room: &str) -> Result<RoomState, StoreError> {
+        self.view("read what is known of a room", |conn| {
+            let mut read =
+                conn.prepare_cached("SELECT incarnation, seq, token FROM rooms WHERE room = ?1")?;
+            let mut rows = read.query([room])?;
+            let Some(row) = rows.next()? else { return Ok(RoomState::default()) };
+            let number = |n: i64| u64::try_from(n).unwrap_or(0);
+            Ok(RoomState { incarnation: number(row.get(0)?), seq: number(row.get(1)?), token: row.get(2)? })
+        })
+    }
+}
+
+const MESSAGE: &str = "SELECT event, room, what, run, item, at_ms FROM room_messages";
+
+fn message(row: &Row<'_>) -> Result<RoomMessage, RowError> {
+    Ok(RoomMessage {
+        event: row.get(0)?,
+        room: row.get(1)?,
+        what: row.get(2)?,
+        run: maybe_ulid(row, 3)?.map(RunId),
+        item: row.get(4)?,
+        at_ms: row.get(5)?,
+    })
+}
+
+fn entry(row: &Row<'_>) -> Result<OutboxEntry, RowError> {
+    Ok(OutboxEntry {
+        id: row.get(0)?,
+        message: Outgoing {
+            room: row.get(1)?,
+            priority: priority(row.get(2)?),
+            what: row.get(3)?,
+            run: maybe_ulid(row, 4)?.map(RunId),
+            item: row.get(5)?,
+            payload: row.get(6)?,
+            due_ms: row.get(7)?,
+        },
+        tries: row.get(8)?,
+    })
+}
