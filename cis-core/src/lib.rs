@@ -12,6 +12,7 @@ pub mod ids;
 pub mod monitor;
 pub mod policy;
 pub mod proc;
+pub mod room;
 pub mod scheduler;
 pub mod text;
 

@@ -1,0 +1,326 @@
+//! The budget against a homeserver's real bucket, in owned time.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::room::pace::Pace;
+
+/// A homeserver's bucket, as Synapse has it: what is refused is not counted.
+struct Homeserver {
+    burst: f64,
+    per_ms: f64,
+    tokens: f64,
+    at: i64,
+    taken: u32,
+    refused: u32,
+}
+
+impl Homeserver {
+    fn new(burst: f64, per_s: f64) -> Self {
+        Self { burst, per_ms: per_s / 1000.0, tokens: burst, at: 0, taken: 0, refused: 0 }
+    }
+
+    fn take(&mut self, now: i64) -> Result<(), u64> {
+        self.tokens = (self.tokens + (now - self.at) as f64 * self.per_ms).min(self.burst);
+        self.at = now;
+        if self.tokens >= 1.0 {
+            self.tokens -= 1.0;
+            self.taken += 1;
+            return Ok(());
+        }
+        self.refused += 1;
+        Err(((1.0 - self.tokens) / self.per_ms).ceil() as u64)
+    }
+}
+
+/// Sends the head of a class, and says whether it was taken.
+fn send(budget: &mut Budget, server: &mut Homeserver, now: i64) -> bool {
+    match server.take(now) {
+        Ok(()) => {
+            budget.accepted(now);
+            true
+        }
+        Err(retry) => {
+            budget.refused(now, Some(retry));
+            false
+        }
+    }
+}
+
+/// Queues of due times, in the order of [`CLASSES`].
+#[derive(Default)]
+struct Queues([Vec<i64>; 3]);
+
+impl Queues {
+    fn heads(&self) -> Heads {
+        let first = |at: usize| self.0[at].first().copied();
+        Heads { human: first(0), terminal: first(1), progress: first(2) }
+    }
+
+    fn pop(&mut self, class: Priority) {
+        self.0[CLASSES.iter().position(|known| *known == class).unwrap()].remove(0);
+    }
+}
+
+/// Runs until `end`: arrivals of (time, class) are sent as the budget says. Gives the times at which humans'
+/// messages waited.
+fn play(
+    budget: &mut Budget,
+    server: &mut Homeserver,
+    arrivals: &[(i64, usize)],
+    end: i64,
+) -> (Queues, Vec<i64>) {
+    let mut queues = Queues::default();
+    let mut waits = Vec::new();
+    let (mut now, mut next_arrival) = (0, 0);
+    let mut turns = 0;
+    while now <= end {
+        turns += 1;
+        assert!(turns < 100_000, "it turns without end at {now}");
+        while let Some((at, class)) = arrivals.get(next_arrival).filter(|(at, _)| *at <= now) {
+            queues.0[*class].push(*at);
+            next_arrival += 1;
+        }
+        let heads = queues.heads();
+        match budget.next(now, &heads) {
+            Next::Send(class) => {
+                let passed_by = class != Priority::Human && heads.human.is_some_and(|due| due <= now);
+                assert!(!passed_by, "a human's message was passed at {now}");
+                if send(budget, server, now) {
+                    if class == Priority::Human {
+                        waits.push(now - heads.human.unwrap());
+                    }
+                    queues.pop(class);
+                }
+            }
+            next => {
+                let wait = if let Next::Wait { until, .. } = next { until } else { i64::MAX };
+                assert!(wait > now, "it waits for the past");
+                let arrival = arrivals.get(next_arrival).map_or(i64::MAX, |(at, _)| *at);
+                now = wait.min(arrival);
+            }
+        }
+    }
+    (queues, waits)
+}
+
+#[test]
+fn a_burst_then_one_in_five_seconds_with_a_part_kept_back() {
+    let mut budget = Budget::new(0);
+    let heads = Heads { terminal: Some(0), progress: Some(0), ..Heads::default() };
+    for _ in 0..7 {
+        assert_eq!(budget.next(0, &heads), Next::Send(Priority::Terminal));
+        budget.accepted(0);
+    }
+    assert_eq!(budget.next(0, &heads), Next::Wait { until: 5000, why: Why::Allowance });
+    assert_eq!(budget.left(), 3);
+    let human = Heads { human: Some(0), ..heads };
+    for _ in 0..3 {
+        assert_eq!(budget.next(0, &human), Next::Send(Priority::Human));
+        budget.accepted(0);
+    }
+    assert!(budget.is_short());
+    assert_eq!(budget.next(0, &Heads::default()), Next::Idle);
+    assert_eq!(
+        budget.next(0, &Heads { human: Some(99_000), ..Heads::default() }),
+        Next::Wait { until: 99_000, why: Why::Due }
+    );
+}
+
+#[test]
+fn card_edits_leave_room_for_ends() {
+    let mut budget = Budget::new(0);
+    let heads = Heads { progress: Some(0), ..Heads::default() };
+    let mut sent = 0;
+    while let Next::Send(_) = budget.next(0, &heads) {
+        budget.accepted(0);
+        sent += 1;
+    }
+    assert_eq!(sent, 5);
+}
+
+#[test]
+fn a_refusal_says_when_and_bounds_the_rate() {
+    let mut budget = Budget::new(0);
+    let human = Heads { human: Some(0), ..Heads::default() };
+    assert_eq!(budget.next(0, &human), Next::Send(Priority::Human));
+    budget.refused(0, Some(20_000));
+    assert_eq!(budget.learned().per_1000_s, 50);
+    assert_eq!(budget.next(0, &human), Next::Wait { until: 20_050, why: Why::Refused });
+    assert_eq!(budget.next(20_050, &human), Next::Send(Priority::Human));
+    budget.accepted(20_050);
+    let later = Budget::new(0).remembering(budget.learned());
+    assert_eq!(later.learned(), budget.learned());
+    for odd in [None, Some(0), Some(u64::MAX)] {
+        let mut budget = Budget::new(0);
+        assert_eq!(budget.next(0, &human), Next::Send(Priority::Human));
+        budget.refused(0, odd);
+        let Next::Wait { until, .. } = budget.next(0, &human) else { panic!("{odd:?}") };
+        assert!((1..=RETRY_MAX_MS + MARGIN_MS).contains(&until), "{odd:?} {until}");
+    }
+}
+
+#[test]
+fn lifted_limits_are_noticed_and_so_is_their_return() {
+    let mut budget = Budget::new(0);
+    let mut generous = Homeserver::new(10_000.0, 1000.0);
+    let arrivals: Vec<(i64, usize)> = (0..2000).map(|n| (n * 200, 1)).collect();
+    let (left, _) = play(&mut budget, &mut generous, &arrivals, 400_000);
+    assert_eq!((left.0[1].len(), generous.refused), (0, 0));
+    assert!(budget.learned().per_1000_s >= 5000, "{:?}", budget.learned());
+    assert!(!budget.is_short());
+
+    let mut strict = Homeserver::new(10.0, 0.2);
+    let heads = Heads { terminal: Some(0), ..Heads::default() };
+    let mut now = 400_000;
+    strict.at = now;
+    while now < 1_000_000 {
+        match budget.next(now, &heads) {
+            Next::Send(_) => {
+                send(&mut budget, &mut strict, now);
+            }
+            Next::Wait { until, .. } => now = until,
+            Next::Idle => unreachable!(),
+        }
+    }
+    assert!(strict.refused <= 12, "{}", strict.refused);
+    assert!(budget.learned().per_1000_s <= 400, "{:?}", budget.learned());
+}
+
+#[test]
+fn another_program_that_eats_the_burst_costs_no_more_than_waiting() {
+    let mut budget = Budget::new(0);
+    let mut server = Homeserver::new(10.0, 0.2);
+    server.tokens = 0.0;
+    let (left, waits) = play(&mut budget, &mut server, &[(0, 0), (0, 1)], 60_000);
+    assert!(left.0.iter().all(Vec::is_empty));
+    assert_eq!(waits, [5050]);
+    assert_eq!(server.refused, 1);
+}
+
+/// A run of a thousand tasks in a minute: its card, the ends of its tasks in batches, a summary.
+#[test]
+fn a_thousand_tasks_in_a_minute_take_less_than_half_of_the_allowance() {
+    const END: i64 = 60_000;
+    let mut budget = Budget::new(0);
+    let mut server = Homeserver::new(10.0, 0.2);
+    let (mut card, mut ends) = (Pace::card(500), Pace::ends(500));
+    let (mut batched, mut told, mut summary) = (0, 0, false);
+    let mut now = 0;
+    let mut next_end = 0;
+    card.changed(0);
+    loop {
+        while next_end <= now.min(END) && batched + told < 1000 {
+            batched += 1;
+            next_end += END / 1000;
+            card.changed(now);
+            ends.changed(now);
+        }
+        let over = now >= END;
+        if over && !summary {
+            summary = true;
+            card.ended(now);
+            ends.ended(now);
+        }
+        let short = budget.is_short();
+        // The last edit of a card is an end itself.
+        let heads = if over {
+            Heads {
+                terminal: [ends.due(short), card.due(short)].into_iter().flatten().min(),
+                ..Heads::default()
+            }
+        } else {
+            Heads { terminal: ends.due(short), progress: card.due(short), ..Heads::default() }
+        };
+        match budget.next(now, &heads) {
+            Next::Send(class) => {
+                assert!(send(&mut budget, &mut server, now));
+                let short = budget.is_short();
+                let ends_go = class == Priority::Terminal && ends.due(short).is_some();
+                if ends_go {
+                    (told, batched) = (told + batched, 0);
+                    ends.told(now, short);
+                } else {
+                    card.told(now, short);
+                }
+            }
+            Next::Idle if over => break,
+            Next::Idle => now = next_end,
+            Next::Wait { until, .. } if over => now = until,
+            Next::Wait { until, .. } => now = until.min(next_end),
+        }
+    }
+    assert_eq!(told, 1000);
+    assert_eq!(server.refused, 0);
+    // 10 + 0.2 a second for 60 s are 22; one more is the summary in the thread.
+    assert!(server.taken < 11, "{} messages", server.taken);
+    assert!(now <= END + 15_000, "complete at {now}");
+}
+
+fn arrivals(classes: std::ops::Range<usize>) -> impl Strategy<Value = Vec<(i64, usize)>> {
+    prop::collection::vec((0i64..3_600_000, classes), 0..600).prop_map(|mut all| {
+        all.sort_unstable();
+        all
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whatever comes when: what is sent is taken, but for the few tries of the limit.
+    #[test]
+    fn the_allowance_is_not_exceeded(arrivals in arrivals(0..3)) {
+        let mut server = Homeserver::new(10.0, 0.2);
+        play(&mut Budget::new(0), &mut server, &arrivals, 7_200_000);
+        prop_assert!(server.refused <= 6, "{} refused, {} taken", server.refused, server.taken);
+    }
+
+    /// The same of homeservers with other limits than thought.
+    #[test]
+    fn other_limits_are_learned(arrivals in arrivals(0..3), burst in 4u32..50, per_1000_s in 20u32..5000) {
+        let mut server = Homeserver::new(f64::from(burst), f64::from(per_1000_s) / 1000.0);
+        play(&mut Budget::new(0), &mut server, &arrivals, 3_600_000);
+        let few = 8 + server.taken / 20;
+        prop_assert!(server.refused <= few, "{} refused, {} taken", server.refused, server.taken);
+    }
+
+    /// However many others there are, a message that a human waits for now and then goes at once.
+    #[test]
+    fn others_do_not_delay_what_a_human_waits_for(
+        others in arrivals(1..3),
+        humans in prop::collection::vec(0i64..3_600_000, 1..20),
+    ) {
+        // Not more than one in 20 s, from a minute on.
+        let mut at = 60_000;
+        let mut all = others;
+        for pause in humans {
+            all.push((at, 0));
+            at += 20_000 + pause % 100_000;
+        }
+        all.sort_unstable();
+        let mut server = Homeserver::new(10.0, 0.2);
+        let (_, waits) = play(&mut Budget::new(0), &mut server, &all, 7_200_000);
+        let late = waits.iter().filter(|wait| **wait > 0).count();
+        prop_assert!(late <= waits.len() / 5 + 2, "{late} of {} waited: {waits:?}", waits.len());
+    }
+
+    /// No refusal and no clock makes it panic, wait for ever, or turn without end.
+    #[test]
+    fn odd_homeservers_and_clocks(steps in prop::collection::vec((any::<i32>(), 0u8..4, prop::option::of(any::<u64>())), 0..100)) {
+        let mut budget = Budget::new(0);
+        let heads = Heads { human: Some(0), terminal: Some(5), progress: Some(9) };
+        let mut now = 1i64 << 50;
+        for (step, outcome, retry) in steps {
+            now += i64::from(step);
+            match budget.next(now, &heads) {
+                Next::Send(_) => match outcome {
+                    0 | 1 => budget.accepted(now),
+                    2 => budget.refused(now, retry),
+                    _ => budget.unsent(now),
+                },
+                Next::Wait { until, .. } => prop_assert!(until > now && until - now <= 20 * 60_000, "{}", until - now),
+                Next::Idle => prop_assert!(false),
+            }
+        }
+    }
+}

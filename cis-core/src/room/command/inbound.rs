@@ -1,0 +1,77 @@
+//! An event of a room into what somebody says with it.
+//!
+//! Owns which part of it is their own words: quotes of others, edits, notices and forwarded content are not.
+
+use serde_json::Value;
+
+use super::sign::{Sign, sign};
+use crate::room::names::EventId;
+
+/// Longer bodies are nobody's answer or command, bytes.
+const BODY_BYTES_MAX: usize = 32 << 10;
+
+/// What somebody says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Inbound {
+    /// Words.
+    Words {
+        /// Their own, without what they quote.
+        text: String,
+        /// The event that they answer.
+        to: Option<EventId>,
+        /// The root of the thread that they stand in. Said in the thread of a question, they are an answer to
+        /// it.
+        thread: Option<EventId>,
+    },
+    /// A reaction that means something.
+    Reaction {
+        /// To this event.
+        to: EventId,
+        /// What.
+        sign: Sign,
+    },
+}
+
+/// Reads an event of a person. None: nothing that acts: edits, notices, pictures, other reactions, and what
+/// has no shape.
+#[must_use]
+pub fn inbound(event_type: &str, content: &Value) -> Option<Inbound> {
+    let relates = &content["m.relates_to"];
+    let relation = relates["rel_type"].as_str();
+    match event_type {
+        "m.reaction" => {
+            if relation != Some("m.annotation") {
+                return None;
+            }
+            let to = relates["event_id"].as_str()?.parse().ok()?;
+            Some(Inbound::Reaction { to, sign: sign(relates["key"].as_str()?)? })
+        }
+        "m.room.message" => words(content, relates, relation),
+        _ => None,
+    }
+}
+
+fn words(content: &Value, relates: &Value, relation: Option<&str>) -> Option<Inbound> {
+    let is_edit = relation == Some("m.replace") || content.get("m.new_content").is_some();
+    if is_edit || content["msgtype"].as_str() != Some("m.text") {
+        return None;
+    }
+    let body = content["body"].as_str().filter(|body| body.len() <= BODY_BYTES_MAX)?;
+    let event = |value: &Value| value.as_str().and_then(|id| id.parse::<EventId>().ok());
+    let thread = if relation == Some("m.thread") { event(&relates["event_id"]) } else { None };
+    // In a thread a reply to the last message often stands only for clients that know no threads.
+    let falls_back = thread.is_some() && relates["is_falling_back"].as_bool() == Some(true);
+    let replied = event(&relates["m.in_reply_to"]["event_id"]);
+    let text = if replied.is_some() { own_words(body) } else { body };
+    let to = replied.filter(|_| !falls_back);
+    Some(Inbound::Words { text: text.trim().to_owned(), to, thread })
+}
+
+/// A reply without the quote that older clients put before it: lines that begin with `>`.
+fn own_words(body: &str) -> &str {
+    let mut rest = body.trim_start();
+    while rest.starts_with('>') {
+        rest = rest.split_once('\n').map_or("", |(_, rest)| rest.trim_start());
+    }
+    rest
+}

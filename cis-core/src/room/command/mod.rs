@@ -1,0 +1,167 @@
+//! What people write in a room, read: commands, replies, reactions.
+//!
+//! Owns the words of `!cis`, the shapes of their arguments, and what of an event is somebody's own words.
+//! Decides neither who may do it (`super::people`) nor whether it comes in time (`super::freshness`).
+
+mod choose;
+mod inbound;
+mod parse;
+mod shape;
+mod sign;
+
+pub use choose::{Said, choose};
+pub use inbound::{Inbound, inbound};
+pub use parse::{Read, command};
+pub use shape::{DagName, ParamName, ShapeError, Target};
+pub use sign::{Sign, sign};
+
+use super::people::Role;
+
+/// What is asked for by a command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Request {
+    /// What can be said.
+    Help,
+    /// How the node is.
+    Status,
+    /// The newest runs.
+    Runs,
+    /// Starts a DAG of one of the folders that may be run from a room.
+    Run {
+        /// Which.
+        dag: DagName,
+        /// Its parameters, as typed.
+        params: Vec<(ParamName, String)>,
+    },
+    /// The end of a task's log.
+    Logs {
+        /// `TASK` or `RUN:TASK`.
+        task: Target,
+    },
+    /// What a session's terminal shows.
+    Screen {
+        /// A session, or a task.
+        session: Target,
+    },
+    /// Answers something that waits.
+    Answer {
+        /// An item, `RUN:TASK`, or a session.
+        item: Target,
+        /// The words, to be given to [`choose`].
+        words: String,
+    },
+    /// Lets a task start, or takes work that is held for a review.
+    Approve {
+        /// An item, `TASK` or `RUN:TASK`.
+        item: Target,
+    },
+    /// The opposite.
+    Reject {
+        /// An item, `TASK` or `RUN:TASK`.
+        item: Target,
+        /// In their words.
+        reason: Option<String>,
+    },
+    /// Ends a run.
+    Cancel {
+        /// Which.
+        run: Target,
+    },
+    /// Runs what did not end well again.
+    Retry {
+        /// Which.
+        run: Target,
+    },
+}
+
+impl Request {
+    /// Who may ask for it; none: everybody.
+    #[must_use]
+    pub fn needs(&self) -> Option<Role> {
+        match self {
+            Self::Help => None,
+            Self::Status | Self::Runs | Self::Logs { .. } | Self::Screen { .. } => Some(Role::Viewer),
+            Self::Run { .. }
+            | Self::Answer { .. }
+            | Self::Approve { .. }
+            | Self::Reject { .. }
+            | Self::Cancel { .. }
+            | Self::Retry { .. } => Some(Role::Operator),
+        }
+    }
+
+    /// Its verb.
+    #[must_use]
+    pub fn verb(&self) -> &'static str {
+        match self {
+            Self::Help => "help",
+            Self::Status => "status",
+            Self::Runs => "runs",
+            Self::Run { .. } => "run",
+            Self::Logs { .. } => "logs",
+            Self::Screen { .. } => "screen",
+            Self::Answer { .. } => "answer",
+            Self::Approve { .. } => "approve",
+            Self::Reject { .. } => "reject",
+            Self::Cancel { .. } => "cancel",
+            Self::Retry { .. } => "retry",
+        }
+    }
+}
+
+/// A verb, for people.
+#[derive(Debug, Clone, Copy)]
+pub struct Verb {
+    /// What is typed after `!cis`.
+    pub name: &'static str,
+    /// The whole command.
+    pub usage: &'static str,
+    /// What it does.
+    pub about: &'static str,
+    /// Who may; none: everybody.
+    pub needs: Option<Role>,
+}
+
+const fn verb(name: &'static str, usage: &'static str, about: &'static str, needs: Option<Role>) -> Verb {
+    Verb { name, usage, about, needs }
+}
+
+/// All of them.
+pub const VERBS: &[Verb] = &[
+    verb("help", "!cis help", "this list", None),
+    verb("status", "!cis status", "how the node is, and how many wait for you", Some(Role::Viewer)),
+    verb("runs", "!cis runs", "the newest runs", Some(Role::Viewer)),
+    verb("run", "!cis run NAME [KEY=VALUE …]", "starts a DAG", Some(Role::Operator)),
+    verb("logs", "!cis logs TASK", "the end of its log (RUN:TASK says of which run)", Some(Role::Viewer)),
+    verb("screen", "!cis screen SESSION", "what its terminal shows", Some(Role::Viewer)),
+    verb("answer", "!cis answer ID OPTION", "answers what waits, also in words", Some(Role::Operator)),
+    verb("approve", "!cis approve ID", "lets a task start, or takes reviewed work", Some(Role::Operator)),
+    verb("reject", "!cis reject ID [REASON]", "does not, or sends work back", Some(Role::Operator)),
+    verb("cancel", "!cis cancel RUN", "ends a run", Some(Role::Operator)),
+    verb("retry", "!cis retry RUN", "runs again what did not end well", Some(Role::Operator)),
+];
+
+/// Why something that was meant for us is not done, for the one who wrote it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hint {
+    /// What is wrong, in a sentence or two.
+    pub says: String,
+    /// What could be typed.
+    pub usage: Option<String>,
+}
+
+impl Hint {
+    /// One without an example.
+    pub(super) fn new(says: impl Into<String>) -> Self {
+        Self { says: says.into(), usage: None }
+    }
+
+    /// With what could be typed.
+    pub(super) fn usage(mut self, usage: impl Into<String>) -> Self {
+        self.usage = Some(usage.into());
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests;

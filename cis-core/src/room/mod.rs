@@ -1,0 +1,31 @@
+//! What people in a room see of runs, and what they can say: pure.
+//!
+//! Owns the messages that people read (cards, threads, questions, replies), the reading of what they write
+//! (commands, replies, reactions), who may do what, which events may act at all, and how the account's
+//! allowance of messages is spent. Contents are JSON values; whoever calls sends them and keeps their
+//! event ids. Knows nothing of homeservers, stores or clocks, and nothing of what machines say to each
+//! other.
+//!
+//! Everything that a session, a file or a room says is hostile: it gets into a message through `clean`
+//! alone, and what people write becomes a request whose every part has a shape.
+
+pub mod budget;
+pub mod card;
+mod clean;
+pub mod command;
+pub mod freshness;
+pub mod message;
+mod names;
+pub mod pace;
+mod page;
+pub mod people;
+pub mod question;
+pub mod reply;
+pub mod thread;
+
+pub use names::{EventId, NameError, Place, RoomId, UserId};
+
+#[cfg(test)]
+mod fuzz;
+#[cfg(test)]
+mod sample;

@@ -1,0 +1,54 @@
+//! What the way of an event lets it do: in an encrypted room only what nobody between could have made.
+
+use super::Refusal;
+
+/// How an event came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Carried {
+    /// Its room is encrypted.
+    pub room_encrypted: bool,
+    /// It was encrypted itself. Reactions never are.
+    pub encrypted: bool,
+    /// Its device is signed by its owner (cross-signing).
+    pub device_signed: bool,
+}
+
+/// What an event would do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Act {
+    /// A reaction that answers a question.
+    ReactToQuestion,
+    /// A reaction that would decide about a permission, an approval or a review.
+    ReactToDecide,
+    /// Words: a command, a reply.
+    Words,
+}
+
+/// What is taken in encrypted rooms. In a plain room its homeserver can speak as anybody anyway.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Carriers {
+    /// Reactions decide too, though the homeserver could make them.
+    pub reactions_decide: bool,
+    /// Words count from devices that their owner has not signed.
+    pub unsigned_devices: bool,
+}
+
+impl Carriers {
+    /// Whether an event that came so may do that.
+    ///
+    /// # Errors
+    /// [`Refusal`], with what to do instead.
+    pub fn check(self, carried: Carried, act: Act) -> Result<(), Refusal> {
+        if !carried.room_encrypted {
+            return Ok(());
+        }
+        match act {
+            Act::ReactToQuestion => Ok(()),
+            Act::ReactToDecide if self.reactions_decide => Ok(()),
+            Act::ReactToDecide => Err(Refusal::ReactionInClear),
+            Act::Words if !carried.encrypted => Err(Refusal::MessageInClear),
+            Act::Words if carried.device_signed || self.unsigned_devices => Ok(()),
+            Act::Words => Err(Refusal::Unverified),
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! Who in a room may do what.
+//!
+//! Owns roles, whom they are given to (`[matrix.roles]`), who may decide an approval (`approval.allowed`), what
+//! the way of an event through an encrypted room lets it do, and how much one person may ask for. Every
+//! request passes `policy::authorize()` besides, with the rights that a role gives.
+
+mod carried;
+mod limits;
+mod matcher;
+
+pub use carried::{Act, Carried, Carriers};
+pub use limits::{Patience, Told};
+pub use matcher::{Matcher, MatcherError};
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::command::Request;
+use super::names::UserId;
+use crate::policy::Rights;
+
+/// What somebody may do, each more than the one before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Look.
+    Viewer,
+    /// Look, run, answer, approve, cancel.
+    Operator,
+    /// Everything.
+    Admin,
+}
+
+impl Role {
+    /// As it is written in the configuration.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Viewer => "viewer",
+            Self::Operator => "operator",
+            Self::Admin => "admin",
+        }
+    }
+
+    /// What a request of such a person may do at most.
+    #[must_use]
+    pub fn rights(self) -> Rights {
+        match self {
+            Self::Viewer => Rights::Viewer,
+            Self::Operator => Rights::Operator,
+            Self::Admin => Rights::Admin,
+        }
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// Power of somebody in a room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Power {
+    /// A level.
+    Level(i64),
+    /// Of those who made a room of version 12 or newer.
+    Infinite,
+}
+
+/// Somebody in a room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Person<'a> {
+    /// Who.
+    pub id: &'a UserId,
+    /// What the room gives them.
+    pub power: Power,
+}
+
+/// `[matrix.roles]`: who is what.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Roles {
+    viewer: Vec<Matcher>,
+    operator: Vec<Matcher>,
+    admin: Vec<Matcher>,
+}
+
+impl Default for Roles {
+    /// Operators are those of level 50, admins those of level 100; nobody else may even look.
+    fn default() -> Self {
+        Self { viewer: Vec::new(), operator: vec![Matcher::Level(50)], admin: vec![Matcher::Level(100)] }
+    }
+}
+
+impl Roles {
+    /// Reads the lists; of a role without one the default holds.
+    ///
+    /// # Errors
+    /// [`MatcherError`] of the first entry that is none, with its role.
+    pub fn parse(
+        viewer: Option<&[String]>,
+        operator: Option<&[String]>,
+        admin: Option<&[String]>,
+    ) -> Result<Self, (Role, MatcherError)> {
+        let mut roles = Self::default();
+        for (role, list, to) in [
+            (Role::Viewer, viewer, &mut roles.viewer),
+            (Role::Operator, operator, &mut roles.operator),
+            (Role::Admin, admin, &mut roles.admin),
+        ] {
+            if let Some(list) = list {
+                let read: Result<_, _> = list.iter().map(|entry| entry.parse()).collect();
+                *to = read.map_err(|error| (role, error))?;
+            }
+        }
+        Ok(roles)
+    }
+
+    /// The highest role of somebody; none: they may do nothing here.
+    #[must_use]
+    pub fn of(&self, person: Person<'_>) -> Option<Role> {
+        [(Role::Admin, &self.admin), (Role::Operator, &self.operator), (Role::Viewer, &self.viewer)]
+            .into_iter()
+            .find(|(_, list)| list.iter().any(|matcher| matcher.fits(person)))
+            .map(|(role, _)| role)
+    }
+
+    /// Whether somebody may ask for that. Who decides an approval may be said by the approval itself
+    /// ([`Allowed`]): ask that one.
+    ///
+    /// # Errors
+    /// [`Refusal`], to be said politely, once.
+    pub fn check(&self, person: Person<'_>, request: &Request) -> Result<Option<Role>, Refusal> {
+        let role = self.of(person);
+        match request.needs() {
+            None => Ok(role),
+            Some(needs) if role.is_some_and(|role| role >= needs) => Ok(role),
+            Some(needs) => Err(Refusal::Role { verb: request.verb(), needs, has: role }),
+        }
+    }
+}
+
+/// `approval.allowed`: who may decide. Those whom it names need no role; others may not, whatever theirs is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Allowed(Vec<Matcher>);
+
+impl Allowed {
+    /// Reads the list.
+    ///
+    /// # Errors
+    /// [`MatcherError`] of the first entry that is none, or of an empty list.
+    pub fn parse(list: &[String]) -> Result<Self, MatcherError> {
+        if list.is_empty() {
+            return Err(MatcherError::Empty);
+        }
+        list.iter().map(|entry| entry.parse()).collect::<Result<_, _>>().map(Self)
+    }
+
+    /// Whether somebody may decide.
+    ///
+    /// # Errors
+    /// [`Refusal`], with whom it names.
+    pub fn check(&self, person: Person<'_>) -> Result<(), Refusal> {
+        if self.0.iter().any(|matcher| matcher.fits(person)) {
+            return Ok(());
+        }
+        Err(Refusal::NotNamed { named: self.to_string() })
+    }
+}
+
+impl fmt::Display for Allowed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, matcher) in self.0.iter().enumerate() {
+            let comma = if at > 0 { ", " } else { "" };
+            write!(f, "{comma}{matcher}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Why somebody may not.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// Their role is not enough.
+    #[error("`{verb}` is for {needs}s here; you are {}", has.map_or("none".to_owned(), |role| format!("a {role}")))]
+    Role {
+        /// What was asked for.
+        verb: &'static str,
+        /// Who may.
+        needs: Role,
+        /// What they are.
+        has: Option<Role>,
+    },
+    /// The approval says who decides.
+    #[error("this is decided by {named}")]
+    NotNamed {
+        /// Whom it names.
+        named: String,
+    },
+    /// Reactions are not encrypted: the homeserver could make one.
+    #[error(
+        "in an encrypted room a reaction cannot decide this, as reactions are not encrypted: please reply with a word"
+    )]
+    ReactionInClear,
+    /// It came unencrypted into an encrypted room.
+    #[error("this came unencrypted into an encrypted room, so it does nothing")]
+    MessageInClear,
+    /// From a device that its owner has not signed.
+    #[error(
+        "this came from a device that you have not verified: verify it in your client's settings, then say it again"
+    )]
+    Unverified,
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,214 @@
+//! A session that waits for a human: a message that rings, in the main timeline, and what becomes of it.
+//!
+//! Owns its words, the numbers of its options, and the edit that says how it ended. What is answered is
+//! read by [`super::command`].
+
+use serde_json::json;
+
+use super::card::{name, span};
+use super::message::Message;
+use super::names::{Place, UserId};
+use super::page::{Page, Span, bold, code, link, own, person, said};
+use crate::api::{ClosedItem, InboxItem};
+use crate::event::{Meaning, PromptKind, PromptOption, Urgency};
+use crate::ids::{TaskId, TimestampMs};
+
+/// Signs of options 1 to 10, as people react with them.
+pub(super) const KEYCAPS: [&str; 10] = [
+    "1\u{fe0f}\u{20e3}",
+    "2\u{fe0f}\u{20e3}",
+    "3\u{fe0f}\u{20e3}",
+    "4\u{fe0f}\u{20e3}",
+    "5\u{fe0f}\u{20e3}",
+    "6\u{fe0f}\u{20e3}",
+    "7\u{fe0f}\u{20e3}",
+    "8\u{fe0f}\u{20e3}",
+    "9\u{fe0f}\u{20e3}",
+    "\u{1f51f}",
+];
+
+/// Something that waits for a human, as it is told to a room.
+#[derive(Debug, Clone, Copy)]
+pub struct Question<'a> {
+    /// The item of the inbox.
+    pub item: &'a InboxItem,
+    /// `[dag] id` of its run.
+    pub dag: Option<&'a str>,
+    /// The run's card, whose thread tells more.
+    pub card: Option<&'a Place>,
+    /// Whom it rings for.
+    pub people: &'a [UserId],
+    /// Reactions count for it: not where they are in clear and it asks for more than words.
+    pub reactions: bool,
+    /// Unix ms.
+    pub now: TimestampMs,
+}
+
+impl Question<'_> {
+    /// As a message that rings.
+    #[must_use]
+    pub fn message(&self) -> Message {
+        let mut page = Page::default();
+        page.line(self.title());
+        page.text(&self.item.question);
+        page.lines(self.options());
+        page.code(&self.item.screen);
+        page.lines(self.how());
+        Message::ringing(page, self.people).beside("cis.dag.question", self.beside())
+    }
+
+    /// As it stands when nobody is waited for any more: put in the place of the message by its `edit_of`.
+    /// None: it still waits.
+    #[must_use]
+    pub fn closed(&self) -> Option<Message> {
+        let closed = self.item.closed.as_ref()?;
+        let mut page = Page::default();
+        let mut line = vec![if closed.how == "answered" { own("✓ ") } else { own("– ") }];
+        line.extend(ending(self.item, closed));
+        page.line(line);
+        let mut was = self.title();
+        was.insert(0, own("Was: "));
+        page.line(was);
+        page.text(&self.item.question);
+        page.lines(self.options());
+        Some(Message::ringing(page, self.people).beside("cis.dag.question", self.beside()))
+    }
+
+    fn title(&self) -> Vec<Span> {
+        let item = self.item;
+        let kind = item.ask_type.map_or(item.kind.as_str(), crate::event::AskType::as_str);
+        let mut line = Vec::new();
+        if item.urgency == Urgency::High {
+            line.push(own("❗ "));
+        }
+        line.extend([bold(kind), own(": ")]);
+        match (&item.task, item.session) {
+            (Some(task), _) => line.push(bold(task.as_str())),
+            (None, Some(session)) => line.extend([own("session "), code(&session.short())]),
+            (None, None) => line.push(own("a task")),
+        }
+        line.push(own(" waits for you"));
+        if let Some(dag) = self.dag {
+            line.push(own(" in "));
+            match self.card {
+                Some(card) => line.push(link(&name(dag), card)),
+                None => line.push(said(&name(dag))),
+            }
+        }
+        if item.confidence < 100 {
+            line.extend([own(" "), said(&format!("({} % sure)", item.confidence))]);
+        }
+        line
+    }
+
+    fn options(&self) -> Vec<Vec<Span>> {
+        let numbers = numbers(&self.item.options);
+        let one = |(option, number): (&PromptOption, &Option<usize>)| {
+            let mut line = match number.and_then(|number| KEYCAPS.get(number - 1)) {
+                Some(sign) => vec![own(sign), own(" ")],
+                None => vec![own("• ")],
+            };
+            if number.is_none_or(|number| option.id != number.to_string()) && option.id != option.label {
+                line.extend([code(&name(&option.id)), own(" ")]);
+            }
+            line.push(said(&option.label));
+            if option.meaning == Some(Meaning::AllowAlways) {
+                line.push(own(" (from now on)"));
+            }
+            line
+        };
+        self.item.options.iter().zip(&numbers).map(one).collect()
+    }
+
+    /// How it is answered.
+    fn how(&self) -> Vec<Vec<Span>> {
+        let item = self.item;
+        let mut lines = Vec::new();
+        if needs_terminal(item.kind) {
+            let session = item.session.map(|session| session.short()).unwrap_or_default();
+            let attach = format!("cis dag attach {session}");
+            lines.push(vec![own("Nobody can answer this from a room. On its machine: "), code(&attach)]);
+        } else if item.options.is_empty() {
+            lines.push(vec![own("Reply with your answer, or "), code(&format!("!cis answer {} …", item.id))]);
+        } else {
+            let first = &item.options[0].id;
+            let mut line = vec![own("Reply with a number or a word")];
+            if self.reactions {
+                line.push(own(", react with a sign"));
+            }
+            line.extend([own(", or "), code(&format!("!cis answer {} {first}", item.id))]);
+            lines.push(line);
+        }
+        if let Some(until) = item.until_ms {
+            lines.push(vec![said(&format!("Decided by itself in {}.", span(self.now, until)))]);
+        }
+        if let Some(by) = &item.answered_by {
+            lines.push(vec![own("Answered by "), said(&name(by)), own(", and it still waits.")]);
+        }
+        if let [first, rest @ ..] = self.people {
+            let mut line = vec![own("For "), person(first)];
+            for user in rest.iter().take(9) {
+                line.extend([own(", "), person(user)]);
+            }
+            lines.push(line);
+        }
+        lines
+    }
+
+    fn beside(&self) -> serde_json::Value {
+        let item = self.item;
+        json!({
+            "v": 1,
+            "item": name(&item.id.0),
+            "run": item.run,
+            "task": item.task.as_ref().map(TaskId::as_str),
+            "kind": item.kind,
+            "hash": name(&item.hash),
+            "closed": item.closed.as_ref().map(|closed| name(&closed.how)),
+        })
+    }
+}
+
+/// How waiting ended, after how long.
+pub(super) fn ending(item: &InboxItem, closed: &ClosedItem) -> Vec<Span> {
+    let mut line = match closed.how.as_str() {
+        "answered" => vec![own("answered")],
+        "withdrawn" => vec![own("withdrawn")],
+        "recovered" => vec![own("the prompt went away by itself")],
+        "expired" => vec![own("nobody answered in time")],
+        "ended" => vec![own("its session or run has ended")],
+        how => vec![said(&name(how))],
+    };
+    if let Some(by) = closed.by.as_deref().filter(|_| closed.how == "answered") {
+        line.push(own(" by "));
+        line.push(by.parse().map_or_else(|_| said(&name(by)), |user| person(&user)));
+    }
+    line.extend([own(" after "), said(&span(item.since, closed.at_ms))]);
+    if let Some(text) = closed.text.as_deref().filter(|text| !text.is_empty()) {
+        line.extend([own(": "), bold(text)]);
+    }
+    line
+}
+
+/// Whether a prompt is a terminal's alone: secrets never go through a room, and what is typed into an
+/// editor or a pager is no answer.
+pub(super) fn needs_terminal(kind: PromptKind) -> bool {
+    matches!(kind, PromptKind::Password | PromptKind::Editor | PromptKind::Pager)
+}
+
+/// The number that people use for each option: its own, where the options have numbers; its place, where
+/// none has. Where only some have, those alone: a number never means two options.
+pub(super) fn numbers(options: &[PromptOption]) -> Vec<Option<usize>> {
+    let own_number = |option: &PromptOption| {
+        let digits = option.id.bytes().all(|b| b.is_ascii_digit()) && !option.id.starts_with('0');
+        option.id.parse::<usize>().ok().filter(|_| digits)
+    };
+    let any_digits = options.iter().any(|option| option.id.bytes().all(|b| b.is_ascii_digit()));
+    if any_digits {
+        return options.iter().map(own_number).collect();
+    }
+    (1..=options.len()).map(Some).collect()
+}
+
+#[cfg(test)]
+mod tests;

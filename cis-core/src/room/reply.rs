@@ -1,0 +1,115 @@
+//! Quiet replies to what people write: help, listings, logs, screens, and why something was not done.
+//!
+//! Owns the words. What is looked up for them is the caller's to get, redacted.
+
+use super::card::{counted, name, sign, span, took};
+use super::command::{Hint, VERBS};
+use super::message::Message;
+use super::page::{Page, bold, code, own, said};
+use super::people::Role;
+use crate::api::{NodeView, RunView};
+use crate::ids::TimestampMs;
+
+/// So many runs are listed.
+const RUNS_MAX: usize = 15;
+
+/// What can be said, by somebody of this role.
+#[must_use]
+pub fn help(role: Option<Role>) -> Message {
+    let mut page = Page::default();
+    page.line([own("What you can say here:")]);
+    let may = |needed: Role| role.is_some_and(|role| role >= needed);
+    let lines = VERBS.iter().filter(|verb| verb.needs.is_none_or(may));
+    page.lines(lines.map(|verb| vec![code(verb.usage), own(": "), own(verb.about)]).collect());
+    if may(Role::Operator) {
+        page.line([own(
+            "A question is also answered by a reply to it (a number, a word), or by a reaction: 1\u{fe0f}\u{20e3} \
+             2\u{fe0f}\u{20e3} … or ✅ ❌.",
+        )]);
+    }
+    Message::notice(page)
+}
+
+/// Why something was not understood or not done, and what would be.
+#[must_use]
+pub fn hint(hint: &Hint) -> Message {
+    words(&hint.says, hint.usage.as_deref())
+}
+
+/// A short answer, and what could be typed next.
+#[must_use]
+pub fn words(text: &str, usage: Option<&str>) -> Message {
+    let mut page = Page::default();
+    page.text(text);
+    if let Some(usage) = usage {
+        page.line([code(usage)]);
+    }
+    Message::notice(page)
+}
+
+/// `!cis runs`.
+#[must_use]
+pub fn runs(runs: &[RunView], now: TimestampMs) -> Message {
+    let mut page = Page::default();
+    if runs.is_empty() {
+        page.line([own("No runs.")]);
+    }
+    let one = |run: &RunView| {
+        let mut line =
+            vec![own(sign(run.state)), own(" "), code(&run.id.short()), own(" "), bold(&name(&run.dag))];
+        line.extend([own(" "), own(run.state.as_str()), own(", "), said(&counted(&run.counts))]);
+        if let Some(took) = took(run, now) {
+            line.extend([own(", "), said(&took)]);
+        }
+        line
+    };
+    let mut lines: Vec<_> = runs.iter().take(RUNS_MAX).map(one).collect();
+    if runs.len() > RUNS_MAX {
+        lines.push(vec![said(&format!("… and {} more", runs.len() - RUNS_MAX))]);
+    }
+    page.lines(lines);
+    Message::notice(page)
+}
+
+/// `!cis status`: the node, and its open runs.
+#[must_use]
+pub fn status(node: &NodeView, waiting: usize, now: TimestampMs) -> Message {
+    let mut page = Page::default();
+    let mut line = vec![bold("cis"), own(" "), said(&name(&node.version))];
+    if let Some(started) = node.started_ms {
+        line.extend([own(", up "), said(&span(started, now))]);
+    }
+    page.line(line);
+    page.line([said(&format!(
+        "{} open runs, {} of {} sessions, {waiting} waiting for you",
+        node.open_runs, node.live_sessions, node.max_sessions
+    ))]);
+    page.lines(node.warnings.iter().map(|warning| vec![own("! "), said(warning)]).collect());
+    Message::notice(page)
+}
+
+/// `!cis logs`: the end of a log.
+#[must_use]
+pub fn log(of: &str, tail: &str) -> Message {
+    shown("Log of", of, tail, "nothing was printed")
+}
+
+/// `!cis screen`: what a terminal shows.
+#[must_use]
+pub fn screen(of: &str, rows: &str) -> Message {
+    shown("Screen of", of, rows, "it is empty")
+}
+
+fn shown(what: &'static str, of: &str, text: &str, empty: &'static str) -> Message {
+    let mut page = Page::default();
+    if super::clean::block(text).is_empty() {
+        page.line([own(what), own(" "), bold(&name(of)), own(": "), own(empty)]);
+    } else {
+        page.line([own(what), own(" "), bold(&name(of))]);
+        page.code(text);
+    }
+    Message::notice(page)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,102 @@
+//! What is said in the thread of a run's card: failures with the end of their log, how waiting ended, and
+//! a summary at the end.
+//!
+//! Owns the words. All of them are quiet: what needs a human rings in the main timeline
+//! ([`super::question`]). Of many failures at once one message tells.
+
+use super::card::{counted, name, sign, took, why_failed};
+use super::message::Message;
+use super::page::{Page, Span, bold, code, own, said};
+use crate::api::{InboxItem, RunView, TaskView};
+use crate::event::TaskState;
+use crate::ids::{TaskId, TimestampMs};
+
+/// So many failures are told with the end of their log; of others one line each.
+const TAILS_MAX: usize = 3;
+/// So many failures are named in one message.
+const FAILURES_MAX: usize = 40;
+
+/// A task that did not end well.
+#[derive(Debug, Clone, Copy)]
+pub struct Failure<'a> {
+    /// The task.
+    pub task: &'a TaskView,
+    /// The end of its log as text, redacted; empty: nothing was printed, or it is not told here.
+    pub tail: &'a str,
+}
+
+/// Tasks that failed since the last message of this kind. None: nothing is to be said.
+#[must_use]
+pub fn failures(failures: &[Failure<'_>], run: &RunView) -> Option<Message> {
+    if failures.is_empty() {
+        return None;
+    }
+    let mut page = Page::default();
+    if failures.len() > 1 {
+        page.line([own("✗ "), bold(&format!("{} tasks", failures.len())), own(" did not end well")]);
+    }
+    for failure in failures.iter().take(TAILS_MAX) {
+        let task = failure.task;
+        let mut line = vec![own("✗ "), bold(task.id.as_str()), own(" "), own(task.state.as_str())];
+        line.extend([own(": "), said(&why_failed(task))]);
+        if task.attempts > 1 {
+            line.extend([own(" "), said(&format!("(try {})", task.attempts))]);
+        }
+        page.line(line);
+        page.code(failure.tail);
+    }
+    let others = failures.iter().skip(TAILS_MAX).take(FAILURES_MAX);
+    page.lines(others.map(|failure| one_line(failure.task)).collect());
+    let more = failures.len().saturating_sub(TAILS_MAX + FAILURES_MAX);
+    if more > 0 {
+        page.line([said(&format!("… and {more} more"))]);
+    }
+    let first = format!("!cis logs {}:{}", run.id.short(), failures[0].task.id);
+    page.line([own("More of it: "), code(&first)]);
+    Some(Message::notice(page))
+}
+
+fn one_line(task: &TaskView) -> Vec<Span> {
+    vec![own("• "), bold(task.id.as_str()), own(": "), said(&why_failed(task))]
+}
+
+/// The end of a run: how, how long, and what did not end well.
+#[must_use]
+pub fn summary(run: &RunView, tasks: &[TaskView], now: TimestampMs) -> Message {
+    let mut page = Page::default();
+    let mut line =
+        vec![own(sign(run.state)), own(" "), bold(&name(&run.dag)), own(" "), bold(run.state.as_str())];
+    if let Some(took) = took(run, now) {
+        line.extend([own(" after "), said(&took)]);
+    }
+    line.extend([own(": "), said(&counted(&run.counts))]);
+    page.line(line);
+    if let Some(detail) = &run.detail {
+        page.line([said(detail)]);
+    }
+    let bad = |task: &&TaskView| matches!(task.state, TaskState::Failed | TaskState::Error);
+    let failed: Vec<&TaskView> = tasks.iter().filter(bad).collect();
+    page.lines(failed.iter().take(FAILURES_MAX).map(|task| one_line(task)).collect());
+    if failed.len() > FAILURES_MAX {
+        page.line([said(&format!("… and {} more", failed.len() - FAILURES_MAX))]);
+    }
+    if !failed.is_empty() {
+        page.line([own("Again: "), code(&format!("!cis retry {}", run.id.short()))]);
+    }
+    Message::notice(page)
+}
+
+/// A session of the run no longer waits. None: it still does.
+#[must_use]
+pub fn waiting_ended(item: &InboxItem) -> Option<Message> {
+    let closed = item.closed.as_ref()?;
+    let mut page = Page::default();
+    let mut line = vec![bold(item.task.as_ref().map_or("a session", TaskId::as_str))];
+    line.extend([own(" ("), own(item.kind.as_str()), own("): ")]);
+    line.extend(super::question::ending(item, closed));
+    page.line(line);
+    Some(Message::notice(page))
+}
+
+#[cfg(test)]
+mod tests;

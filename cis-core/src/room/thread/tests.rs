@@ -1,0 +1,56 @@
+use super::super::sample::{NOW, item, run, task, tasks};
+use super::*;
+use crate::api::ClosedItem;
+use crate::event::RunState;
+
+fn body(message: &Message) -> String {
+    message.content()["body"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn one_failure_is_told_with_the_end_of_its_log() {
+    let all = tasks();
+    let run = run(RunState::Running, &all);
+    let tail = "step 1\n```\n@room <b>boom</b>\u{202e}\n";
+    let message = failures(&[Failure { task: &all[4], tail }], &run).unwrap();
+    let content = message.in_thread("$card".parse().unwrap()).content();
+    insta::assert_snapshot!(content["body"].as_str().unwrap());
+    insta::assert_snapshot!(content["formatted_body"].as_str().unwrap());
+    assert_eq!(content["msgtype"], "m.notice");
+    assert_eq!(content["m.relates_to"]["rel_type"], "m.thread");
+}
+
+#[test]
+fn many_failures_are_one_message() {
+    let all: Vec<TaskView> = (0..200).map(|n| task(&format!("t{n}"), TaskState::Failed)).collect();
+    let run = run(RunState::Running, &all);
+    let told: Vec<Failure<'_>> = all.iter().map(|task| Failure { task, tail: "log" }).collect();
+    let said = body(&failures(&told, &run).unwrap());
+    assert!(said.starts_with("✗ 200 tasks did not end well"), "{said}");
+    assert_eq!(said.matches("```\nlog").count(), 3);
+    assert!(said.contains("… and 157 more"), "{said}");
+    assert!(failures(&[], &run).is_none());
+}
+
+#[test]
+fn the_end_of_a_run() {
+    let all = tasks();
+    let mut ended = run(RunState::Failed, &all);
+    ended.detail = Some("1 task failed: lint".to_owned());
+    insta::assert_snapshot!(body(&summary(&ended, &all, NOW)));
+    let good = [task("plan", TaskState::Succeeded)];
+    insta::assert_snapshot!(body(&summary(&run(RunState::Succeeded, &good), &good, NOW)));
+}
+
+#[test]
+fn how_waiting_ended() {
+    let mut item = item();
+    assert!(waiting_ended(&item).is_none());
+    item.closed = Some(ClosedItem {
+        at_ms: NOW,
+        how: "answered".to_owned(),
+        by: Some("@ann:example.org".to_owned()),
+        text: Some("Yes".to_owned()),
+    });
+    insta::assert_snapshot!(body(&waiting_ended(&item).unwrap()));
+}
