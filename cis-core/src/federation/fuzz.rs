@@ -13,9 +13,8 @@ const CARRIER: Carrier<'static> =
 
 /// Fields of envelopes, and what may stand there.
 fn near_envelope() -> impl Strategy<Value = Value> {
-    let names = [
-        "id", "did", "room", "run", "epoch", "seq", "type", "v", "sender", "body", "sig", "m.relates_to",
-    ];
+    let names =
+        ["id", "did", "room", "run", "epoch", "seq", "type", "v", "sender", "body", "sig", "m.relates_to"];
     let values = [
         json!("01JD0V3Z8K6T9W2B5N7Q4R1XEC"),
         json!("did:key:z6MkhaXgBZDvotDkL5257faiztiGiC2QtKLGpbnnEGta2doK"),

@@ -81,7 +81,9 @@ pub enum Unsignable {
         why: NotCanonical,
     },
     /// It would not go into an event.
-    #[error("a `{type_name}` of {size} bytes is too large for an event ({max} at most): it has to go as a file")]
+    #[error(
+        "a `{type_name}` of {size} bytes is too large for an event ({max} at most): it has to go as a file"
+    )]
     TooLarge {
         /// Of what type.
         type_name: String,

@@ -61,7 +61,10 @@ fn a_copy_elsewhere_does_not_verify() {
     assert_eq!(refused(&content, other), Refused::WrongRoom { did: did.clone() });
     let other = Carrier { sender: Some("@mallory:example.org"), ..HERE };
     assert_eq!(refused(&content, other), Refused::WrongSender { did: did.clone() });
-    assert_eq!(refused(&content, Carrier { sender: None, ..HERE }), Refused::WrongSender { did: did.clone() });
+    assert_eq!(
+        refused(&content, Carrier { sender: None, ..HERE }),
+        Refused::WrongSender { did: did.clone() }
+    );
     let other = Carrier { type_name: "cis.dag.node.info", ..HERE };
     assert_eq!(refused(&content, other), Refused::WrongType { did });
 }
