@@ -7,6 +7,7 @@ pub mod agent;
 pub mod api;
 pub mod dag;
 pub mod event;
+pub mod federation;
 pub mod identity;
 pub mod ids;
 pub mod monitor;

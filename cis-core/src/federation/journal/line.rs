@@ -1,0 +1,196 @@
+//! Which entries of a journal count: a function of all that are known, whatever the order in which they came.
+//!
+//! In a term the coordinator's entries follow each other. A takeover names the last entry of the old term that counts;
+//! of two takeovers of a term the one with the lower hash does, and so it is with two entries in one place. Every
+//! node that knows the same entries comes to the same line.
+
+use std::collections::BTreeMap;
+
+use super::link::{EntryHash, Position};
+use crate::ids::{Epoch, NodeDid};
+
+/// So many entries of one run are remembered.
+const HEADERS_MAX: usize = 1 << 20;
+
+/// An entry without its content.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Header {
+    pub(super) at: Position,
+    pub(super) prev: EntryHash,
+    pub(super) by: NodeDid,
+    pub(super) takes_over: bool,
+}
+
+/// What became of a header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Added {
+    New,
+    Known,
+    /// Another entry stands in its place.
+    Fork,
+    /// No more are remembered.
+    Full,
+}
+
+/// The entries that are known, and those that count.
+#[derive(Debug, Clone)]
+pub(super) struct Line {
+    base: Position,
+    base_by: Option<NodeDid>,
+    headers: BTreeMap<(Epoch, u64), Vec<Header>>,
+    count: usize,
+    /// There are takeovers or forks, so the whole line may change.
+    branches: bool,
+    line: Vec<Position>,
+    by: Option<NodeDid>,
+}
+
+impl Line {
+    /// A line that begins after `base`, which `by` wrote; none: whoever writes the first entry.
+    pub(super) fn new(base: Position, by: Option<NodeDid>) -> Self {
+        Self {
+            base,
+            base_by: by.clone(),
+            headers: BTreeMap::new(),
+            count: 0,
+            branches: false,
+            line: Vec::new(),
+            by,
+        }
+    }
+
+    /// Begins it after another entry. What is known stays known.
+    pub(super) fn rebase(&mut self, base: Position, by: NodeDid) {
+        (self.base, self.base_by, self.branches) = (base, Some(by), true);
+    }
+
+    /// The entries that count, in order. They are numbered without a gap.
+    pub(super) fn entries(&self) -> &[Position] {
+        &self.line
+    }
+
+    /// The newest entry that counts, or where the line begins.
+    pub(super) fn tip(&self) -> Position {
+        self.line.last().copied().unwrap_or(self.base)
+    }
+
+    /// Where the line begins.
+    pub(super) fn base(&self) -> Position {
+        self.base
+    }
+
+    pub(super) fn add(&mut self, header: Header) -> Added {
+        let place = self.headers.entry((header.at.epoch, header.at.n)).or_default();
+        if place.iter().any(|known| known.at == header.at) {
+            return Added::Known;
+        }
+        if self.count >= HEADERS_MAX {
+            return Added::Full;
+        }
+        self.count += 1;
+        let fork = !place.is_empty() && !header.takes_over;
+        self.branches |= !place.is_empty() || header.takes_over;
+        place.push(header);
+        if fork { Added::Fork } else { Added::New }
+    }
+
+    /// Finds out anew which entries count. So many at the beginning are those that did before.
+    pub(super) fn settle(&mut self) -> usize {
+        let before = self.line.len();
+        if !self.branches {
+            let (mut line, by) = (std::mem::take(&mut self.line), self.by.take());
+            self.by = self.follow(&mut line, self.base.epoch, by);
+            self.line = line;
+            return before;
+        }
+        let (line, by) = self.whole();
+        let same = line.iter().zip(&self.line).take_while(|(new, old)| new == old).count();
+        (self.line, self.by) = (line, by);
+        same
+    }
+
+    fn whole(&self) -> (Vec<Position>, Option<NodeDid>) {
+        let mut line = Vec::new();
+        let mut epoch = self.base.epoch;
+        let mut by = self.follow(&mut line, epoch, self.base_by.clone());
+        while let Some(next) = self.takeover(&line, epoch) {
+            // What came after the cut is void.
+            line.truncate(self.index(next.at.n).unwrap_or(0));
+            line.push(next.at);
+            epoch += 1;
+            by = self.follow(&mut line, epoch, Some(next.by.clone()));
+        }
+        (line, by)
+    }
+
+    /// Adds what follows in this term.
+    fn follow(&self, line: &mut Vec<Position>, epoch: Epoch, mut by: Option<NodeDid>) -> Option<NodeDid> {
+        loop {
+            let tip = line.last().unwrap_or(&self.base);
+            let here = self.headers.get(&(epoch, tip.n + 1)).into_iter().flatten();
+            let next = here
+                .filter(|h| !h.takes_over && h.prev == tip.head)
+                .filter(|h| by.as_ref().is_none_or(|by| *by == h.by))
+                .min_by_key(|h| h.at.head);
+            let Some(next) = next else { return by };
+            line.push(next.at);
+            if by.is_none() {
+                by = Some(next.by.clone());
+            }
+        }
+    }
+
+    /// The takeover that ends the term `epoch`, whose line this is.
+    fn takeover(&self, line: &[Position], epoch: Epoch) -> Option<&Header> {
+        let next = epoch.checked_add(1)?;
+        self.takeovers(next).filter(|h| self.connects(line, h, epoch)).min_by_key(|h| h.at.head)
+    }
+
+    fn takeovers(&self, epoch: Epoch) -> impl Iterator<Item = &Header> {
+        self.headers.range((epoch, 0)..=(epoch, u64::MAX)).flat_map(|(_, here)| here).filter(|h| h.takes_over)
+    }
+
+    /// Whether the entry before `header` is one of this term on the line.
+    fn connects(&self, line: &[Position], header: &Header, epoch: Epoch) -> bool {
+        let before = match self.index(header.at.n) {
+            Some(0) => Some(&self.base),
+            Some(index) => line.get(index - 1),
+            None => None,
+        };
+        before.is_some_and(|before| before.head == header.prev && before.epoch == epoch)
+    }
+
+    /// Place of the entry `n` on the line.
+    fn index(&self, n: u64) -> Option<usize> {
+        usize::try_from(n.checked_sub(self.base.n + 1)?).ok()
+    }
+
+    /// Numbers of entries that are known to be there and are not: the term, the first, the last.
+    pub(super) fn gaps(&self) -> Vec<(Epoch, u64, u64)> {
+        let mut found = Vec::new();
+        let tip = self.tip();
+        let above = (tip.epoch, tip.n + 1)..=(tip.epoch, u64::MAX);
+        // Others' entries of this term are of a takeover that does not count.
+        let follows = |h: &&Header| !h.takes_over && self.by.as_ref().is_none_or(|by| *by == h.by);
+        let mut later = self.headers.range(above).flat_map(|(_, here)| here).filter(follows);
+        if let Some(next) = later.next().map(|h| h.at.n).filter(|next| *next > tip.n + 1) {
+            found.push((tip.epoch, tip.n + 1, next - 1));
+        }
+        // Takeovers whose last entry is not here: one of them may count in the end.
+        let epochs = self.base.epoch..=tip.epoch;
+        for epoch in epochs {
+            let Some(next) = epoch.checked_add(1) else { break };
+            let of_term = self.line.iter().filter(|at| at.epoch == epoch).map(|at| at.n);
+            let known = of_term.max().unwrap_or(self.base.n);
+            for header in self.takeovers(next).filter(|h| h.at.n > known + 1) {
+                let absent = |n: &u64| !self.headers.contains_key(&(epoch, *n));
+                let Some(from) = (known + 1..header.at.n).find(absent) else { continue };
+                let to = (from..header.at.n).take_while(absent).last().unwrap_or(from);
+                found.push((epoch, from, to));
+            }
+        }
+        found.sort_unstable();
+        found.dedup();
+        found
+    }
+}

@@ -1,0 +1,359 @@
+//! Merging, writing, reading: gaps, disorder, takeovers, forgeries.
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::batch::InlineBody;
+use super::*;
+use crate::event::EventBody;
+use crate::federation::envelope::{Carrier, Verified, verify};
+use crate::federation::outgoing::{About, JOURNAL, Numbering, Outgoing};
+use crate::federation::room_event::to_facts;
+use crate::federation::sample::{self, SPEC, at, fold, key, run_id, story};
+use crate::identity::{NodeKey, Standing};
+use crate::ids::Epoch;
+
+const ROOM: &str = "!r:x";
+const SENDER: &str = "@node:x";
+
+fn outgoing() -> Outgoing {
+    let numbering = Numbering::begin(None, true, 1);
+    Outgoing { room: ROOM.into(), sender: Some(SENDER.into()), size_max: 60_000, numbering }
+}
+
+/// Signs a body and checks it as its readers do.
+fn carried(body: Value, epoch: Epoch, key: &NodeKey) -> Verified {
+    let about = About { run: Some(run_id()), epoch };
+    let signed = outgoing().envelope(JOURNAL, ulid::Ulid::nil(), about, body, key).unwrap();
+    let carrier = Carrier { room: ROOM, type_name: TYPE, sender: Some(SENDER) };
+    let content = serde_json::from_str(&signed.content().to_string()).unwrap();
+    verify(&content, carrier, |_| Standing::Trusted).unwrap()
+}
+
+fn batch_of(page: Page, epoch: Epoch, key: &NodeKey) -> Batch {
+    let (body, bytes) = match page {
+        Page::Inline { body, .. } => (body, Vec::new()),
+        Page::File(file) => (file.body(json!("mxc://x/y")), file.bytes),
+    };
+    match Batch::read(&carried(body, epoch, key)).unwrap() {
+        Told::Batch(batch) => batch,
+        Told::File(file) => file.open(&bytes).unwrap(),
+    }
+}
+
+/// The same without a signature, which takes time where nothing is optimised.
+fn quick(page: Page, epoch: Epoch, by: &NodeDid) -> Batch {
+    let Page::Inline { body, .. } = page else { panic!("it is small") };
+    let InlineBody { first, prev, entries } = serde_json::from_value(body).unwrap();
+    Batch::linked(run_id(), epoch, by.clone(), (first, prev), entries).unwrap()
+}
+
+/// Writes facts in pages of `per_page` facts each, so that every page has its own batch.
+fn written(writer: &mut Writer, facts: &[Fact], per_page: usize, key: &NodeKey) -> Vec<Batch> {
+    let mut batches = Vec::new();
+    for part in facts.chunks(per_page) {
+        part.iter().cloned().for_each(|fact| writer.push(fact));
+        let epoch = writer.epoch();
+        batches.extend(writer.flush(59_000, 4).into_iter().map(|page| quick(page, epoch, &key.did())));
+    }
+    batches
+}
+
+/// What a reader folds: entries, and back again where a takeover cuts them off.
+#[derive(Default)]
+struct Follower {
+    placed: Vec<Placed>,
+}
+
+impl Follower {
+    fn take(&mut self, reader: &mut Reader, batch: &Batch) -> Taken {
+        let taken = reader.take(batch.clone());
+        if let Some(cut) = taken.cut {
+            self.placed.retain(|placed| placed.at.n <= cut.n);
+        }
+        self.placed.extend(taken.entries.iter().cloned());
+        taken
+    }
+
+    fn facts(&self) -> Vec<Fact> {
+        self.placed.iter().flat_map(|placed| to_facts(&placed.entry, &placed.by).unwrap()).collect()
+    }
+}
+
+fn read_all<'a>(batches: impl IntoIterator<Item = &'a Batch>) -> (Follower, Reader) {
+    let (mut follower, mut reader) = (Follower::default(), Reader::new(run_id()));
+    for batch in batches {
+        follower.take(&mut reader, batch);
+    }
+    (follower, reader)
+}
+
+fn types(pieces: &[Piece]) -> Vec<&'static str> {
+    pieces.iter().map(|piece| piece.fact.body.type_name().strip_prefix("cis.dag.").unwrap()).collect()
+}
+
+fn coalesced(facts: Vec<Fact>) -> Vec<Piece> {
+    let mut coalescer = Coalescer::default();
+    facts.into_iter().for_each(|fact| coalescer.push(fact));
+    coalescer.drain()
+}
+
+#[test]
+fn a_quiet_try_is_one_entry_and_nothing_that_matters_is_merged() {
+    let pieces = coalesced(story(4, &key(1).did()));
+    let expected = [
+        "run.created",
+        "run.started",
+        // The try of t1 waited for somebody: it is told step by step.
+        "task.status",
+        "task.assigned",
+        "session.started",
+        "session.said",
+        "session.blocked",
+        "session.answered",
+        "session.recovered",
+        "task.result",
+        "task.result",
+        "session.said",
+        "task.result",
+        "task.result",
+        "run.completed",
+    ];
+    assert_eq!(types(&pieces), expected);
+    let lives: Vec<bool> = pieces.iter().map(|piece| piece.life.is_some()).collect();
+    assert_eq!(lives.iter().filter(|life| **life).count(), 3, "all but t1");
+}
+
+#[test]
+fn what_happens_to_the_run_keeps_tries_where_they_began() {
+    let by = key(1).did();
+    let mut facts = story(2, &by);
+    // After the grants.
+    facts.truncate(6);
+    facts.push(at(5, EventBody::RunPaused {}));
+    facts.push(at(6, sample::ended(0, 1, 5)));
+    let pieces = coalesced(facts);
+    let expected = [
+        "run.created",
+        "run.started",
+        "task.status",
+        "task.assigned",
+        "task.assigned",
+        "run.paused",
+        "task.result",
+    ];
+    assert_eq!(types(&pieces), expected);
+}
+
+#[test]
+fn the_journal_folds_to_the_state_of_the_events() {
+    let key = key(1);
+    let facts = story(9, &key.did());
+    for per_page in [1, 2, 3, 7, 1000] {
+        let mut writer = Writer::begin(run_id(), key.did(), Some(SPEC.into()));
+        let batches = written(&mut writer, &facts, per_page, &key);
+        let (follower, reader) = read_all(&batches);
+        assert_eq!(fold(&follower.facts()).canonical(), fold(&facts).canonical());
+        assert_eq!((reader.position(), reader.missing()), (writer.position(), vec![]));
+        assert_eq!(crate::federation::room_event::spec_text(&follower.placed[0].entry), Some(SPEC));
+    }
+}
+
+#[test]
+fn a_thousand_tasks_fit_into_few_envelopes() {
+    let key = key(1);
+    let mut writer = Writer::begin(run_id(), key.did(), Some(SPEC.into()));
+    story(1000, &key.did()).into_iter().for_each(|fact| writer.push(fact));
+    let about = About { run: Some(run_id()), epoch: 0 };
+    let body_max = outgoing().body_max(JOURNAL, about, &key.did());
+    let pages = writer.clone().flush(body_max, 100);
+    assert!(pages.iter().all(|page| matches!(page, Page::Inline { .. })));
+    let sizes: Vec<usize> = pages
+        .iter()
+        .map(|page| {
+            let Page::Inline { body, .. } = page else { unreachable!() };
+            outgoing().envelope(JOURNAL, ulid::Ulid::nil(), about, body.clone(), &key).unwrap().size()
+        })
+        .collect();
+    assert!(sizes.iter().all(|size| *size <= 60_000), "{sizes:?}");
+    // Half of them say progress, which keeps their steps; even so.
+    assert!(pages.len() <= 16, "{} pages", pages.len());
+    let file = writer.flush(body_max, 3);
+    assert!(matches!(file.as_slice(), [Page::File(_)]), "more than three pages go as one file");
+}
+
+#[test]
+fn what_is_too_large_goes_as_a_file_that_nobody_can_replace() {
+    let key = key(1);
+    let mut writer = Writer::begin(run_id(), key.did(), Some("x".repeat(70_000)));
+    story(1, &key.did()).into_iter().for_each(|fact| writer.push(fact));
+    let pages = writer.flush(59_000, 9);
+    let Page::File(file) = &pages[0] else { panic!("{pages:?}") };
+    let Told::File(told) = Batch::read(&carried(file.body(json!({"url": "mxc://x/y"})), 0, &key)).unwrap()
+    else {
+        panic!("it is a file")
+    };
+    assert_eq!((told.media(), told.size()), (&json!({"url": "mxc://x/y"}), file.bytes.len() as u64));
+    let mut other = file.bytes.clone();
+    other[9] ^= 1;
+    assert!(matches!(told.open(&other), Err(BadBatch::File { .. })));
+    let batches: Vec<Batch> = pages.into_iter().map(|page| batch_of(page, 0, &key)).collect();
+    let (follower, _) = read_all(&batches);
+    assert_eq!(fold(&follower.facts()).canonical(), fold(&story(1, &key.did())).canonical());
+}
+
+#[test]
+fn gaps_are_told_until_they_are_filled() {
+    let key = key(1);
+    let mut writer = Writer::begin(run_id(), key.did(), None);
+    let batches = written(&mut writer, &story(6, &key.did()), 1, &key);
+    let (mut follower, mut reader) = read_all(batches.iter().filter(|batch| batch.entries[0].at.n != 3));
+    assert_eq!(reader.missing(), [Missing { epoch: 0, from: 3, to: 3 }]);
+    assert_eq!(follower.placed.len(), 2);
+    follower.take(&mut reader, &batches[2]);
+    assert_eq!((reader.missing(), reader.position()), (vec![], writer.position()));
+    let taken = follower.take(&mut reader, &batches[2]);
+    assert_eq!(taken.reports, [Report::Duplicate]);
+}
+
+/// A run of which node 1 wrote `first` facts, and node 2 takes over after the entry `cut`.
+fn taken_over(facts: &[Fact], cut: usize, heir: u8) -> (Vec<Batch>, Vec<Batch>, Writer) {
+    let owner = key(1);
+    let mut writer = Writer::begin(run_id(), owner.did(), None);
+    let mut positions = vec![writer.position()];
+    let mut old = Vec::new();
+    for fact in facts {
+        old.extend(written(&mut writer, std::slice::from_ref(fact), 1, &owner));
+        if writer.position() != *positions.last().unwrap() {
+            positions.push(writer.position());
+        }
+    }
+    let heir = key(heir);
+    let mut next = Writer::take_over(run_id(), heir.did(), positions[cut]);
+    let over = EventBody::RunTakenOver { owner: heir.did(), epoch: next.epoch(), cut: cut as u64 };
+    let mut new = written(&mut next, &[at(50, over)], 1, &heir);
+    new.extend(written(
+        &mut next,
+        &[at(51, EventBody::RunModeChanged { mode: Default::default(), room: None })],
+        1,
+        &heir,
+    ));
+    (old, new, next)
+}
+
+#[test]
+fn a_takeover_voids_what_came_after_its_cut_in_any_order() {
+    let facts = story(2, &key(1).did());
+    let (old, new, next) = taken_over(&facts, 4, 2);
+    for order in [[&old, &new], [&new, &old]] {
+        let (mut follower, mut reader) = read_all(order.into_iter().flatten());
+        assert_eq!(reader.position(), next.position());
+        let numbers: Vec<(Epoch, u64)> =
+            follower.placed.iter().map(|placed| (placed.at.epoch, placed.at.n)).collect();
+        assert_eq!(numbers, [(0, 1), (0, 2), (0, 3), (0, 4), (1, 5), (1, 6)]);
+        assert_eq!(follower.placed[4].by, key(2).did());
+        assert_eq!(reader.missing(), []);
+        // What the old coordinator goes on to say changes nothing.
+        assert!(old.iter().all(|batch| follower.take(&mut reader, batch).entries.is_empty()));
+    }
+}
+
+#[test]
+fn of_two_takeovers_the_lower_hash_wins_for_everybody() {
+    let facts = story(2, &key(1).did());
+    let (old, second, second_end) = taken_over(&facts, 4, 2);
+    let (_, third, third_end) = taken_over(&facts, 6, 3);
+    let wins =
+        if second[0].entries[0].at.head < third[0].entries[0].at.head { second_end } else { third_end };
+    let orders: [[&Vec<Batch>; 3]; 4] =
+        [[&old, &second, &third], [&old, &third, &second], [&third, &old, &second], [&second, &third, &old]];
+    for order in orders {
+        let (mut follower, mut reader) = read_all(order.into_iter().flatten());
+        // Whoever lacks something reads the room again.
+        for batch in order.into_iter().flatten() {
+            follower.take(&mut reader, batch);
+        }
+        assert_eq!(reader.position(), wins.position());
+        assert_eq!(follower.placed.len() as u64, wins.position().n);
+        assert_eq!(reader.missing(), []);
+    }
+}
+
+#[test]
+fn nobody_writes_in_anothers_journal() {
+    let (owner, mallory) = (key(1), key(9));
+    let facts = story(2, &owner.did());
+    let mut writer = Writer::begin(run_id(), owner.did(), None);
+    let batches = written(&mut writer, &facts[..4], 1, &owner);
+    // He goes on in the owner's term.
+    let mut forged = Writer::resume(run_id(), mallory.did(), batches[1].entries[0].at);
+    let forged = written(&mut forged, &[at(3, EventBody::RunPaused {})], 1, &mallory);
+    let (mut follower, mut reader) = read_all(&batches[..2]);
+    assert_eq!(follower.take(&mut reader, &forged[0]).entries, []);
+    follower.take(&mut reader, &batches[2]);
+    assert_eq!(follower.placed.last().unwrap().by, owner.did());
+
+    let forged_body = |fact: Fact, writer: &mut Writer| {
+        writer.push(fact);
+        match writer.flush(59_000, 4).remove(0) {
+            Page::Inline { body, .. } => body,
+            Page::File(_) => unreachable!(),
+        }
+    };
+    // He begins the run in the owner's name, takes it over in the owner's name, or without a term of his own.
+    let body = forged_body(facts[0].clone(), &mut Writer::begin(run_id(), mallory.did(), None));
+    assert!(matches!(Batch::read(&carried(body, 0, &mallory)), Err(BadBatch::Forged { n: 1, .. })));
+    let over = |epoch, cut| at(4, EventBody::RunTakenOver { owner: owner.did(), epoch, cut });
+    let cut = batches[1].entries[0].at;
+    let body = forged_body(over(1, 2), &mut Writer::take_over(run_id(), mallory.did(), cut));
+    assert!(matches!(Batch::read(&carried(body, 1, &mallory)), Err(BadBatch::Forged { .. })));
+    let body = forged_body(over(1, 2), &mut Writer::resume(run_id(), owner.did(), cut));
+    assert!(matches!(Batch::read(&carried(body, 0, &owner)), Err(BadBatch::Forged { .. })));
+    let body = forged_body(over(1, 1), &mut Writer::take_over(run_id(), owner.did(), cut));
+    assert!(matches!(Batch::read(&carried(body, 1, &owner)), Err(BadBatch::Forged { .. })));
+}
+
+#[test]
+fn misshapen_batches_are_refused() {
+    let key = key(1);
+    let hash = "00".repeat(32);
+    for body in [
+        json!({}),
+        json!({"first": 0, "prev": hash, "entries": [{}]}),
+        json!({"first": 1, "prev": hash, "entries": []}),
+        json!({"first": 1, "prev": "zz", "entries": [{}]}),
+        json!({"first": 9_007_199_254_740_991_i64, "prev": hash, "entries": [{}, {}]}),
+        json!({"first": 1, "prev": hash, "entries": [{"~n": 1}]}),
+        json!({"first": 1, "prev": hash, "file": {}}),
+        json!({"first": 1, "prev": hash, "count": 1, "head": hash,
+            "file": {"sha256": hash, "size": 99_999_999, "media": null}}),
+    ] {
+        assert!(Batch::read(&carried(body.clone(), 0, &key)).is_err(), "{body}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// What a reader gives depends on what it read, not on the order, nor on how often.
+    #[test]
+    fn every_order_leads_to_the_same_state(
+        seed in any::<u64>(),
+        order in Just((0..200usize).collect::<Vec<_>>()).prop_shuffle(),
+        cut in 1usize..12,
+    ) {
+        let facts = story(4, &key(1).did());
+        let (mut all, new, _) = taken_over(&facts, cut, 2 + (seed % 2) as u8);
+        all.extend(new);
+        let (_, other, _) = taken_over(&facts, 1 + (seed % 11) as usize, 5);
+        all.extend(other);
+        let (in_order, _) = read_all(all.iter().chain(&all));
+        let shuffled: Vec<&Batch> = order.iter().filter_map(|at| all.get(*at)).collect();
+        let (mut follower, mut reader) = read_all(shuffled.iter().copied());
+        for batch in shuffled {
+            follower.take(&mut reader, batch);
+        }
+        prop_assert_eq!(reader.missing(), vec![]);
+        prop_assert_eq!(&follower.placed, &in_order.placed);
+    }
+}

@@ -1,0 +1,16 @@
+//! What nodes say to each other, as bytes and rules: signed envelopes, a run's journal, its canonical state.
+//!
+//! Pure: owns what is signed, how a journal is written, read and cut, and what of an event a room gets. Knows nothing
+//! of Matrix, sockets or the store: whoever carries envelopes says how they came, and to whom.
+
+pub mod canonical;
+pub mod envelope;
+pub mod journal;
+pub mod outgoing;
+pub mod packed;
+pub mod room_event;
+
+#[cfg(test)]
+mod fuzz;
+#[cfg(test)]
+mod sample;
