@@ -104,8 +104,9 @@ impl Question<'_> {
     fn options(&self) -> Vec<Vec<Span>> {
         let numbers = numbers(&self.item.options);
         let one = |(option, number): (&PromptOption, &Option<usize>)| {
-            let mut line = match number.and_then(|number| KEYCAPS.get(number - 1)) {
-                Some(sign) => vec![own(sign), own(" ")],
+            let mut line = match number.map(|number| (number, KEYCAPS.get(number - 1))) {
+                Some((_, Some(sign))) => vec![own(sign), own(" ")],
+                Some((number, None)) => vec![said(&format!("{number}.")), own(" ")],
                 None => vec![own("• ")],
             };
             if number.is_none_or(|number| option.id != number.to_string()) && option.id != option.label {
@@ -199,13 +200,10 @@ pub(super) fn needs_terminal(kind: PromptKind) -> bool {
 /// The number that people use for each option: its own, where the options have numbers; its place, where
 /// none has. Where only some have, those alone: a number never means two options.
 pub(super) fn numbers(options: &[PromptOption]) -> Vec<Option<usize>> {
-    let own_number = |option: &PromptOption| {
-        let digits = option.id.bytes().all(|b| b.is_ascii_digit()) && !option.id.starts_with('0');
-        option.id.parse::<usize>().ok().filter(|_| digits)
-    };
-    let any_digits = options.iter().any(|option| option.id.bytes().all(|b| b.is_ascii_digit()));
-    if any_digits {
-        return options.iter().map(own_number).collect();
+    let digits = |id: &str| !id.is_empty() && id.bytes().all(|b| b.is_ascii_digit());
+    if options.iter().any(|option| digits(&option.id)) {
+        let own_number = |id: &str| id.parse().ok().filter(|_| digits(id) && !id.starts_with('0'));
+        return options.iter().map(|option| own_number(&option.id)).collect();
     }
     (1..=options.len()).map(Some).collect()
 }

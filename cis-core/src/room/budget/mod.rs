@@ -37,6 +37,8 @@ const RATE_MIN: i64 = 1;
 const RATE_MAX: i64 = 200_000;
 /// From this rate on the allowance is no reason to wait for more changes before they are told: 2 a second.
 const RATE_AMPLE: i64 = 2_000;
+/// A rate below the configured one is forgotten so long after the last refusal, ms.
+const SLOW_MS: i64 = 10 * 60_000;
 /// Others than humans' messages try the limit after so long a shortage, ms.
 const PROBE_AFTER_MS: i64 = 120_000;
 /// After a try that was refused the next one comes so much later, ms, and then twice as late each time.
@@ -127,9 +129,11 @@ pub struct Budget {
     /// When the homeserver had one token, by its own word, and how many it took since: a second refusal then
     /// tells the rate.
     mark: Option<(TimestampMs, i64)>,
+    /// A rate below the configured one is believed until then: another program may have used the account.
+    slow_until: TimestampMs,
     /// Since when others than humans' messages wait for the allowance.
     short_since: Option<TimestampMs>,
-    /// The next one is not before.
+    /// The next try is not before.
     probe_at: TimestampMs,
     probe_pause_ms: i64,
 }
@@ -156,6 +160,7 @@ impl Budget {
             probing: false,
             eager: false,
             mark: None,
+            slow_until: now,
             short_since: None,
             probe_at: TimestampMs::MIN,
             probe_pause_ms: PROBE_PAUSE_MS,
@@ -166,6 +171,7 @@ impl Budget {
     #[must_use]
     pub fn remembering(mut self, learned: Learned) -> Self {
         self.rate = i64::from(learned.per_1000_s).clamp(RATE_MIN, RATE_MAX);
+        self.slow_until = self.at.saturating_add(SLOW_MS);
         self.probe_at = learned.try_again_ms.min(self.at.saturating_add(PROBE_PAUSE_MAX_MS));
         self
     }
@@ -239,6 +245,7 @@ impl Budget {
             }
             self.rate = self.rate.clamp(RATE_MIN, RATE_MAX);
             self.mark = Some((now.saturating_add(wait), 0));
+            self.slow_until = now.saturating_add(SLOW_MS);
         }
         self.closed_until = now.saturating_add(wait + MARGIN_MS);
         // At that time there is one token, and no more.
@@ -299,10 +306,9 @@ impl Budget {
         let passed = now.saturating_sub(self.at);
         if passed < 0 {
             // The clock was set back: what was to come comes as much earlier.
-            for time in [Some(&mut self.closed_until), Some(&mut self.probe_at), self.short_since.as_mut()] {
-                if let Some(time) = time {
-                    *time = time.saturating_add(passed);
-                }
+            let times = [&mut self.closed_until, &mut self.probe_at, &mut self.slow_until];
+            for time in times.into_iter().chain(self.short_since.as_mut()) {
+                *time = time.saturating_add(passed);
             }
             self.mark = None;
         }
@@ -310,6 +316,10 @@ impl Budget {
         self.tokens = self.tokens.saturating_add(more).min(self.burst);
         // A bucket that may be full tells nothing more of its rate.
         if self.tokens > self.burst / 2 {
+            self.mark = None;
+        }
+        if self.rate < self.rate_set && now >= self.slow_until {
+            self.rate = self.rate_set;
             self.mark = None;
         }
         self.at = now;

@@ -198,6 +198,19 @@ fn another_program_that_eats_the_burst_costs_no_more_than_waiting() {
     assert_eq!(server.refused, 1);
 }
 
+#[test]
+fn what_another_program_took_is_forgotten() {
+    let mut budget = Budget::new(0);
+    let human = Heads { human: Some(0), ..Heads::default() };
+    assert_eq!(budget.next(0, &human), Next::Send(Priority::Human));
+    budget.refused(0, Some(60_000));
+    assert_eq!(budget.learned().per_1000_s, 16);
+    assert!(matches!(budget.next(599_000, &Heads::default()), Next::Idle));
+    assert_eq!(budget.learned().per_1000_s, 16);
+    assert!(matches!(budget.next(600_000, &Heads::default()), Next::Idle));
+    assert_eq!(budget.learned().per_1000_s, 200);
+}
+
 /// A run of a thousand tasks in a minute: its card, the ends of its tasks in batches, a summary.
 #[test]
 fn a_thousand_tasks_in_a_minute_take_less_than_half_of_the_allowance() {

@@ -16,6 +16,8 @@ use crate::room::question::{needs_terminal, numbers};
 pub enum Said<'a> {
     /// In words: a number, an option, or free text.
     Words(&'a str),
+    /// In words that may be talk about it (in its thread): an option, exactly, or nothing.
+    Aside(&'a str),
     /// By a reaction.
     Sign(Sign),
 }
@@ -43,6 +45,10 @@ pub fn choose(item: &InboxItem, said: Said<'_>) -> Result<AnswerWith, Hint> {
         Said::Sign(Sign::Yes) => by_meaning(item, YES).ok_or_else(|| options_are(item, "a plain yes")),
         Said::Sign(Sign::No) => by_meaning(item, NO).ok_or_else(|| options_are(item, "a plain no")),
         Said::Words(words) => by_words(item, words.trim()),
+        Said::Aside(words) => match exactly(item, words.trim())? {
+            Some(option) => Ok(chosen(option)),
+            None => Err(options_are(item, "that")),
+        },
     }
 }
 

@@ -4,6 +4,8 @@
 
 use serde_json::Value;
 
+use super::choose::Said;
+use super::parse::{Read, command};
 use super::sign::{Sign, sign};
 use crate::room::names::EventId;
 
@@ -19,8 +21,7 @@ pub enum Inbound {
         text: String,
         /// The event that they answer.
         to: Option<EventId>,
-        /// The root of the thread that they stand in. Said in the thread of a question, they are an answer to
-        /// it.
+        /// The root of the thread that they stand in.
         thread: Option<EventId>,
     },
     /// A reaction that means something.
@@ -65,6 +66,50 @@ fn words(content: &Value, relates: &Value, relation: Option<&str>) -> Option<Inb
     let text = if replied.is_some() { own_words(body) } else { body };
     let to = replied.filter(|_| !falls_back);
     Some(Inbound::Words { text: text.trim().to_owned(), to, thread })
+}
+
+/// What somebody means.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Meant<'a> {
+    /// A command, or something that was to be one.
+    Command(Read),
+    /// An answer to the question of that event.
+    Answer {
+        /// The question's message.
+        to: &'a EventId,
+        /// To be given to [`super::choose`].
+        said: Said<'a>,
+        /// Whoever said it hears why it was not taken; what is said aside may be meant for others.
+        is_told: bool,
+    },
+    /// Talk among people.
+    Talk,
+}
+
+impl Inbound {
+    /// What it means, given which events are questions of ours, open or over.
+    #[must_use]
+    pub fn meant(&self, is_question: impl Fn(&EventId) -> bool) -> Meant<'_> {
+        match self {
+            Self::Reaction { to, sign } if is_question(to) => {
+                Meant::Answer { to, said: Said::Sign(*sign), is_told: true }
+            }
+            Self::Reaction { .. } => Meant::Talk,
+            Self::Words { text, to, thread } => {
+                let read = command(text);
+                if read != Read::NotForUs {
+                    return Meant::Command(read);
+                }
+                if let Some(to) = to.as_ref().filter(|to| is_question(to)) {
+                    return Meant::Answer { to, said: Said::Words(text), is_told: true };
+                }
+                match thread.as_ref().filter(|_| to.is_none()).filter(|root| is_question(root)) {
+                    Some(to) => Meant::Answer { to, said: Said::Aside(text), is_told: false },
+                    None => Meant::Talk,
+                }
+            }
+        }
+    }
 }
 
 /// A reply without the quote that older clients put before it: lines that begin with `>`.

@@ -10,7 +10,7 @@ mod shape;
 mod sign;
 
 pub use choose::{Said, choose};
-pub use inbound::{Inbound, inbound};
+pub use inbound::{Inbound, Meant, inbound};
 pub use parse::{Read, command};
 pub use shape::{DagName, ParamName, ShapeError, Target};
 pub use sign::{Sign, sign};

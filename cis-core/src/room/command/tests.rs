@@ -139,6 +139,33 @@ fn a_thread_is_no_reply_to_its_last_message() {
 }
 
 #[test]
+fn what_is_meant_depends_on_what_it_is_said_to() {
+    let question: crate::room::EventId = "$q".parse().unwrap();
+    let is_question = |event: &crate::room::EventId| *event == question;
+    let reply = json!({ "m.in_reply_to": { "event_id": "$q" } });
+    let thread = json!({
+        "rel_type": "m.thread", "event_id": "$q", "is_falling_back": true, "m.in_reply_to": { "event_id": "$last" },
+    });
+    let of = |content: Value| inbound("m.room.message", &content).unwrap();
+    let answer = of(message("1", reply.clone()));
+    assert_eq!(
+        answer.meant(is_question),
+        Meant::Answer { to: &question, said: Said::Words("1"), is_told: true }
+    );
+    assert_eq!(answer.meant(|_| false), Meant::Talk);
+    let aside = of(message("what is this?", thread));
+    assert_eq!(
+        aside.meant(is_question),
+        Meant::Answer { to: &question, said: Said::Aside("what is this?"), is_told: false }
+    );
+    let command = of(message("> quoted\n\n!cis status", reply));
+    assert_eq!(command.meant(is_question), Meant::Command(Read::Request(Request::Status)));
+    let other =
+        json!({ "rel_type": "m.thread", "event_id": "$q", "m.in_reply_to": { "event_id": "$other" } });
+    assert_eq!(of(message("1", other)).meant(is_question), Meant::Talk);
+}
+
+#[test]
 fn edits_notices_and_odd_events_do_not_act() {
     let edit = json!({
         "msgtype": "m.text", "body": "* !cis cancel x", "m.new_content": { "msgtype": "m.text", "body": "!cis cancel x" },
@@ -214,6 +241,10 @@ fn an_option_is_meant_by_number_label_meaning_word_or_sign() {
     for nothing in ["maybe later", "4", "0", "", "1\n2", "text ", "yess"] {
         assert_eq!(picked(&item, Said::Words(nothing)), None, "{nothing}");
     }
+    assert_eq!(picked(&item, Said::Aside("2")).as_deref(), Some("2"));
+    for talk in ["y", "ok", "text 2", "what?"] {
+        assert_eq!(picked(&item, Said::Aside(talk)), None, "{talk}");
+    }
     assert_eq!(picked(&item, Said::Sign(Sign::Number(2))).as_deref(), Some("2"));
     assert_eq!(picked(&item, Said::Sign(Sign::Number(4))), None);
     assert_eq!(picked(&item, Said::Sign(Sign::Yes)).as_deref(), Some("1"));
@@ -240,6 +271,7 @@ fn words_are_an_answer_where_words_are_asked_for() {
     open.kind = PromptKind::Question;
     assert_eq!(picked(&open, Said::Words(" use staging ")).as_deref(), Some("text: use staging"));
     assert_eq!(picked(&open, Said::Sign(Sign::Yes)), None);
+    assert_eq!(picked(&open, Said::Aside("use staging")), None, "talk about it is not typed");
     let mut asked = item();
     asked.kind = PromptKind::Question;
     asked.ask_type = Some(AskType::Clarification);

@@ -1,6 +1,7 @@
 //! What the way of an event lets it do: in an encrypted room only what nobody between could have made.
 
 use super::Refusal;
+use crate::event::PromptKind;
 
 /// How an event came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,10 +19,18 @@ pub struct Carried {
 pub enum Act {
     /// A reaction that answers a question.
     ReactToQuestion,
-    /// A reaction that would decide about a permission, an approval or a review.
+    /// A reaction that would decide: about a permission, an approval, a review, or what is not known.
     ReactToDecide,
     /// Words: a command, a reply.
     Words,
+}
+
+impl Act {
+    /// A reaction to something that waits for this.
+    #[must_use]
+    pub fn reaction_to(kind: PromptKind) -> Self {
+        if kind == PromptKind::Question { Self::ReactToQuestion } else { Self::ReactToDecide }
+    }
 }
 
 /// What is taken in encrypted rooms. In a plain room its homeserver can speak as anybody anyway.
@@ -34,6 +43,12 @@ pub struct Carriers {
 }
 
 impl Carriers {
+    /// Whether reactions count for something that waits for this, in such a room: questions say so.
+    #[must_use]
+    pub fn reactions_count(self, room_encrypted: bool, kind: PromptKind) -> bool {
+        !room_encrypted || self.reactions_decide || Act::reaction_to(kind) == Act::ReactToQuestion
+    }
+
     /// Whether an event that came so may do that.
     ///
     /// # Errors

@@ -126,13 +126,23 @@ impl Roles {
             .map(|(role, _)| role)
     }
 
-    /// Whether somebody may ask for that. Who decides an approval may be said by the approval itself
-    /// ([`Allowed`]): ask that one.
+    /// Whether somebody may ask for that. `allowed` is what the approval that it decides says, where it
+    /// decides one and that says who may.
     ///
     /// # Errors
     /// [`Refusal`], to be said politely, once.
-    pub fn check(&self, person: Person<'_>, request: &Request) -> Result<Option<Role>, Refusal> {
+    pub fn check(
+        &self,
+        person: Person<'_>,
+        request: &Request,
+        allowed: Option<&Allowed>,
+    ) -> Result<Option<Role>, Refusal> {
         let role = self.of(person);
+        let decides =
+            matches!(request, Request::Approve { .. } | Request::Reject { .. } | Request::Answer { .. });
+        if let Some(allowed) = allowed.filter(|_| decides) {
+            return allowed.check(person).map(|()| role);
+        }
         match request.needs() {
             None => Ok(role),
             Some(needs) if role.is_some_and(|role| role >= needs) => Ok(role),

@@ -39,7 +39,7 @@ fn without_a_list_level_50_may_operate_and_others_nothing() {
     let of = |level| Roles::default().of(Person { id: &id, power: Power::Level(level) });
     assert_eq!([of(0), of(50), of(100)], [None, Some(Role::Operator), Some(Role::Admin)]);
     let nobody = Roles::default();
-    assert_eq!(nobody.check(Person { id: &id, power: Power::Level(0) }, &Request::Help), Ok(None));
+    assert_eq!(nobody.check(Person { id: &id, power: Power::Level(0) }, &Request::Help, None), Ok(None));
 }
 
 #[test]
@@ -47,14 +47,24 @@ fn a_refusal_says_who_may() {
     let id = user("@bob:x");
     let roles = Roles::parse(Some(&list(&["*"])), None, None).unwrap();
     let bob = Person { id: &id, power: Power::Level(0) };
-    assert_eq!(roles.check(bob, &Request::Runs), Ok(Some(Role::Viewer)));
-    let said = roles.check(bob, &run()).unwrap_err().to_string();
+    assert_eq!(roles.check(bob, &Request::Runs, None), Ok(Some(Role::Viewer)));
+    let said = roles.check(bob, &run(), None).unwrap_err().to_string();
     assert_eq!(said, "`run` is for operators here; you are a viewer");
-    let said = Roles::default().check(bob, &Request::Runs).unwrap_err().to_string();
+    let said = Roles::default().check(bob, &Request::Runs, None).unwrap_err().to_string();
     assert_eq!(said, "`runs` is for viewers here; you are none");
     let allowed = Allowed::parse(&list(&["pl>=50", "@ann:example.org"])).unwrap();
     let said = allowed.check(bob).unwrap_err().to_string();
     assert_eq!(said, "this is decided by everybody of level 50 and above, @ann:example.org");
+    let approve = Request::Approve { item: crate::room::command::Target::new("deploy").unwrap() };
+    let operator = Person { id: &id, power: Power::Level(49) };
+    let strict = Allowed::parse(&list(&["@ann:example.org"])).unwrap();
+    let by_name = Roles::parse(None, Some(&list(&["*"])), None).unwrap();
+    assert!(by_name.check(operator, &approve, None).is_ok());
+    assert!(by_name.check(operator, &approve, Some(&strict)).is_err(), "no role stands above the list");
+    let ann = user("@ann:example.org");
+    let ann = Person { id: &ann, power: Power::Level(0) };
+    assert_eq!(Roles::default().check(ann, &approve, Some(&strict)), Ok(None));
+    assert!(Roles::default().check(ann, &run(), Some(&strict)).is_err(), "it gives nothing else");
     assert!(allowed.check(Person { id: &user("@ann:example.org"), power: Power::Level(0) }).is_ok());
     assert!(allowed.check(Person { id: &id, power: Power::Infinite }).is_ok());
 }
@@ -99,6 +109,9 @@ fn in_an_encrypted_room_only_what_nobody_between_could_have_made_decides() {
     assert_eq!(strict.check(clear, Act::Words), Err(Refusal::MessageInClear));
     assert_eq!(strict.check(unsigned, Act::Words), Err(Refusal::Unverified));
     assert_eq!(strict.check(signed, Act::Words), Ok(()));
+    assert!(strict.reactions_count(true, crate::event::PromptKind::Question));
+    assert!(!strict.reactions_count(true, crate::event::PromptKind::Unknown));
+    assert!(strict.reactions_count(false, crate::event::PromptKind::Approval));
     let lax = Carriers { reactions_decide: true, unsigned_devices: true };
     assert_eq!(lax.check(clear, Act::ReactToDecide), Ok(()));
     assert_eq!(lax.check(unsigned, Act::Words), Ok(()));

@@ -77,6 +77,16 @@ fn how_it_ended_is_put_in_its_place() {
 }
 
 #[test]
+fn more_options_than_signs_have_numbers_too() {
+    let mut many = item();
+    many.options = (1..=12).map(|n| option(&format!("k{n}"), &format!("Key {n}"), None)).collect();
+    let (card, people) = (place(), people());
+    let content = ask(&many, &card, &people).message().content();
+    let body = content["body"].as_str().unwrap();
+    assert!(body.contains("\u{1f51f} k10 Key 10\n11. k11 Key 11\n"), "{body}");
+}
+
+#[test]
 fn a_number_never_means_two_options() {
     let of = |ids: &[&str]| {
         let options: Vec<PromptOption> = ids.iter().map(|id| option(id, id, None)).collect();
@@ -88,4 +98,5 @@ fn a_number_never_means_two_options() {
     assert_eq!(of(&["0", "1"]), [None, Some(1)]);
     assert_eq!(of(&["3", "x"]), [Some(3), None]);
     assert_eq!(of(&["01", "x"]), [None, None]);
+    assert_eq!(of(&["", "x"]), [Some(1), Some(2)]);
 }
