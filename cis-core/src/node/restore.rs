@@ -8,7 +8,7 @@ use crate::agent::Agents;
 use crate::api::{Problem, ProblemKind};
 use crate::dag::{self, Action, Dag};
 use crate::event::{EventBody, RunCreated};
-use crate::ids::{BlobId, RunId};
+use crate::ids::{BlobId, RunId, TimestampMs};
 use crate::scheduler::Run;
 use crate::store::{Blobs, Cleaned, Reader, Readers, StoreError};
 
@@ -93,6 +93,18 @@ pub(super) fn load_run(
         }
     }
     folded.ok_or(RestoreError::NoBeginning { run })
+}
+
+/// A run as it was right after its first event.
+pub(super) fn begun(
+    blobs: &Blobs,
+    agents: &Agents,
+    run: RunId,
+    facts: &RunCreated,
+    at_ms: TimestampMs,
+) -> Result<Run, RestoreError> {
+    let dag = Arc::new(load_dag(blobs, agents, run, facts)?);
+    Run::new(run, facts, dag, at_ms).map_err(|error| impossible(run, 0, &error))
 }
 
 /// A file that is gone because it was removed is no damage.

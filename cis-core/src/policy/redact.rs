@@ -5,14 +5,17 @@
 //!
 //! A secret is found as it is, as one of its lines (of at least 8 bytes), with line ends as a terminal
 //! writes them, without control characters, as a JSON string, percent-encoded, in hex, and in base64 at
-//! each of the three alignments.
+//! each of the three alignments. In texts and JSON also whatever has the shape of a well-known key is replaced
+//! (`shapes`), declared or not; in byte streams only the values.
 //! **Limits**: bytes between its bytes hide it, so a value that a program wraps by itself, colours in
 //! parts, or encodes in another way passes. A value that the terminal wraps is whole in the byte
 //! stream; on a screen it is found where the rows are joined (see `session::screen`).
 
 mod forms;
+pub mod shapes;
 mod trie;
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::fmt;
 use std::ops::Range;
@@ -136,20 +139,24 @@ impl Redactor {
     #[must_use]
     pub fn redact(&self, text: &str) -> String {
         if self.is_empty() {
-            return text.to_owned();
+            return shapes::hide(text).into_owned();
         }
         let mut out = Vec::with_capacity(text.len());
         let mut search = Search::default();
         search.push(&self.trie, Mask::Stars, text.as_bytes(), &mut out);
         search.finish(Mask::Stars, &mut out);
         // Secrets are whole characters, so what is left between them is too.
-        String::from_utf8(out).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned())
+        let out = String::from_utf8(out).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned());
+        match shapes::hide(&out) {
+            Cow::Owned(hidden) => hidden,
+            Cow::Borrowed(_) => out,
+        }
     }
 
     /// Replaces secrets in every string, key and number of a JSON value.
     pub fn redact_json(&self, value: &mut Value) {
         if self.is_empty() {
-            return;
+            return shapes::hide_json(value);
         }
         match value {
             Value::Null | Value::Bool(_) => {}

@@ -33,6 +33,24 @@ impl Numbering {
         }
     }
 
+    /// As it was stored.
+    #[must_use]
+    pub fn stored(incarnation: u64, next: u64) -> Self {
+        Self { incarnation, next }
+    }
+
+    /// Which count it is.
+    #[must_use]
+    pub fn incarnation(&self) -> u64 {
+        self.incarnation
+    }
+
+    /// The newest number that was given; 0: none.
+    #[must_use]
+    pub fn newest(&self) -> u64 {
+        self.next.saturating_sub(1)
+    }
+
     /// The next number.
     pub fn take(&mut self) -> Seq {
         let seq = Seq { incarnation: self.incarnation, n: self.next };

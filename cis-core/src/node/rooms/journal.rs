@@ -1,0 +1,133 @@
+//! What of a run is not in its journal yet, read from the store and made into pages.
+//!
+//! Owns where reading begins and what a journal begins with: the run's creation, or a snapshot where the room did
+//! not follow it from there. Signs and sends nothing.
+
+use std::sync::Arc;
+
+use crate::api::{FollowedRun, Problem};
+use crate::config::Config;
+use crate::event::{Event, EventBody, RunCreated};
+use crate::federation::canonical::Fold;
+use crate::federation::journal::{Fact, Page, Position, Writer};
+use crate::federation::outgoing::Snapshot;
+use crate::ids::{BlobId, NodeDid, Offset, RunId};
+use crate::node::api::{internal, store_problem};
+use crate::node::restore;
+use crate::policy::redact::shapes;
+use crate::store::{Blobs, Readers};
+
+/// Events that are read at a time.
+const EVENTS_AT_ONCE: usize = 5_000;
+
+/// Where runs are read from.
+#[derive(Clone)]
+pub(super) struct Sources {
+    pub(super) readers: Readers,
+    pub(super) blobs: Arc<Blobs>,
+    pub(super) config: Arc<Config>,
+    /// Who writes the journal.
+    pub(super) by: NodeDid,
+}
+
+/// The next part of a journal.
+pub(super) struct Part {
+    /// What the journal begins with, where the room did not follow the run from its beginning.
+    pub(super) snapshot: Option<Snapshot>,
+    pub(super) pages: Vec<Page>,
+    /// Where the journal stands then.
+    pub(super) position: Position,
+    /// Everything up to this event is in it.
+    pub(super) upto: Offset,
+}
+
+impl Sources {
+    /// What is new of a run. A page's body has at most `body_max` bytes; of more than one page a file is made, as
+    /// media cost nothing of an account's allowance.
+    pub(super) fn part(&self, kept: &FollowedRun, body_max: usize) -> Result<Part, Problem> {
+        let run = kept.run;
+        let mut snapshot = None;
+        let mut writer = match serde_json::from_str::<Position>(&kept.journal) {
+            Ok(position) => Some(Writer::resume(run, self.by.clone(), position)),
+            Err(_) => {
+                snapshot = self.beginning(run, kept.published)?;
+                snapshot.as_ref().map(|first| Writer::resume(run, self.by.clone(), first.position()))
+            }
+        };
+        let upto = self.each(run, kept.published, Offset::MAX, |fact| {
+            let writer = writer.get_or_insert_with(|| {
+                let text = match &fact.body {
+                    EventBody::RunCreated(created) => self.text(&created.spec),
+                    _ => None,
+                };
+                Writer::begin(run, self.by.clone(), text)
+            });
+            writer.push(fact);
+            Ok(())
+        })?;
+        let Some(mut writer) = writer else {
+            return Ok(Part { snapshot, pages: Vec::new(), position: Position::start(run), upto });
+        };
+        let pages = writer.flush(body_max, 1);
+        Ok(Part { snapshot, pages, position: writer.position(), upto })
+    }
+
+    /// The run as it was when its room began to follow it; none: that was before its first event.
+    fn beginning(&self, run: RunId, until: Offset) -> Result<Option<Snapshot>, Problem> {
+        let mut facts = Vec::new();
+        let mut fold: Option<(Fold, BlobId)> = None;
+        self.each(run, 0, until, |fact| {
+            match (&mut fold, &fact.body) {
+                (None, EventBody::RunCreated(created)) => {
+                    fold = Some((Fold::new(self.begun(run, created, &fact)?), created.spec.clone()));
+                }
+                (None, _) => return Err(internal(&format!("run {run} has no beginning"))),
+                (Some((fold, _)), _) => fold.apply(&fact).map_err(|error| internal(&error))?,
+            }
+            facts.push(fact);
+            Ok(())
+        })?;
+        Ok(fold.map(|(fold, spec)| Snapshot::first(run, facts, &self.by, self.text(&spec).as_deref(), &fold)))
+    }
+
+    fn begun(&self, run: RunId, created: &RunCreated, fact: &Fact) -> Result<crate::scheduler::Run, Problem> {
+        let agents = &self.config.settings.agents;
+        restore::begun(&self.blobs, agents, run, created, fact.at_ms).map_err(|error| error.problem())
+    }
+
+    /// Gives the events of a run after one offset, up to another, in order; answers with the newest that there is.
+    fn each(
+        &self,
+        run: RunId,
+        after: Offset,
+        until: Offset,
+        mut take: impl FnMut(Fact) -> Result<(), Problem>,
+    ) -> Result<Offset, Problem> {
+        let mut newest = after;
+        loop {
+            let read = self.readers.get().and_then(|reader| reader.events(newest, Some(run), EVENTS_AT_ONCE));
+            let events = read.map_err(|error| store_problem(&error))?;
+            for event in events.iter().take_while(|event| event.offset <= until) {
+                newest = event.offset;
+                if let Some(fact) = fact(event) {
+                    take(fact)?;
+                }
+            }
+            if events.len() < EVENTS_AT_ONCE || newest >= until {
+                return Ok(newest);
+            }
+        }
+    }
+
+    /// The text of a run's file, with what looks like a secret hidden.
+    fn text(&self, spec: &BlobId) -> Option<String> {
+        let bytes = self.blobs.get(spec).ok().flatten()?;
+        Some(shapes::hide(&String::from_utf8_lossy(&bytes)).into_owned())
+    }
+}
+
+/// An event as it goes into a journal. What this version does not know it cannot have written.
+fn fact(event: &Event) -> Option<Fact> {
+    let body = event.decode().ok()?;
+    Some(Fact { at_ms: event.at_ms, actor: event.actor.clone(), cause: event.cause, body })
+}

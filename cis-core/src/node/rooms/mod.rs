@@ -1,0 +1,266 @@
+//! Runs in rooms: what rooms are told of the runs that they follow.
+//!
+//! One task owns it all: it notices what is new in followed runs (`tell`), writes their journals (`publish`), makes what
+//! people read at the moment it is sent (`render`), and spends the account's allowance (`carry`). What is to be sent
+//! is durable before it is sent, under a name by which the homeserver takes it once. Nothing of a run ever waits
+//! for a room: a homeserver that is slow or away costs the run nothing.
+//!
+//! While no room follows anything the task sleeps until one does.
+
+mod carry;
+mod journal;
+mod publish;
+mod render;
+mod tell;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Notify, broadcast};
+
+use super::api::Node;
+use super::commands::Command;
+use super::driver::now_ms;
+use crate::api::{FollowedRun, OutboxEntry, Problem, RoomState, RoomWrite};
+use crate::event::Event;
+use crate::federation::outgoing;
+use crate::ids::{RunId, TimestampMs};
+use crate::matrix::Opened;
+use crate::room::budget::{Budget, Heads, Next};
+use crate::room::pace::Pace;
+
+/// Entries of the outbox that are looked at together.
+const OUTBOX_LOOK: usize = 64;
+
+/// An account that cannot be opened, a store that cannot be read: looked at again after so long.
+const TROUBLE_PAUSE: Duration = Duration::from_secs(10);
+
+/// A homeserver that is away is asked again after so long, then after twice that …
+const AWAY_FIRST_MS: i64 = 500;
+/// … but never later than this.
+const AWAY_MAX_MS: i64 = 30_000;
+
+/// Tells the task that something changed which events do not say: a room follows a run, somebody logged in.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Knock(Arc<Notify>);
+
+impl Knock {
+    pub(super) fn knock(&self) {
+        self.0.notify_one();
+    }
+}
+
+/// A run that a room follows, and what is new of it.
+#[derive(Debug)]
+struct Followed {
+    kept: FollowedRun,
+    /// There are events that people were not told.
+    untold: bool,
+    /// When the journal is to be written.
+    journal: Pace,
+    /// When the card is to be edited.
+    card: Pace,
+    /// What the card said when it was sent last.
+    essence: Option<String>,
+}
+
+/// What the task owns.
+struct Rooms {
+    node: Arc<Node>,
+    runs: BTreeMap<RunId, Followed>,
+    /// How we number what we send, by room.
+    outgoing: BTreeMap<String, outgoing::Outgoing>,
+    outbox: Vec<OutboxEntry>,
+    /// The outbox has to be read again.
+    stale: bool,
+    account: Option<Opened>,
+    budget: Budget,
+    /// The homeserver is away: not asked before, Unix ms; and how long the pause was.
+    away: Option<(TimestampMs, i64)>,
+    interval_ms: i64,
+}
+
+/// Starts the task.
+pub(super) fn start(node: Arc<Node>, knock: Knock) {
+    let interval_ms = i64::try_from(node.config.settings.dag.matrix.broadcast_interval_ms).unwrap_or(i64::MAX);
+    let rooms = Rooms {
+        node,
+        runs: BTreeMap::new(),
+        outgoing: BTreeMap::new(),
+        outbox: Vec::new(),
+        stale: true,
+        account: None,
+        budget: Budget::new(now_ms()),
+        away: None,
+        interval_ms,
+    };
+    tokio::spawn(rooms.run(knock));
+}
+
+/// Why nothing goes on for a moment: the store, or the driver.
+type Trouble = Problem;
+
+/// Why something was not sent.
+#[derive(Debug)]
+enum Stop {
+    /// Of this node.
+    Trouble(Trouble),
+    /// Of the homeserver.
+    Matrix(cis_matrix::MatrixError),
+}
+
+impl From<Problem> for Stop {
+    fn from(problem: Problem) -> Self {
+        Self::Trouble(problem)
+    }
+}
+
+impl From<cis_matrix::MatrixError> for Stop {
+    fn from(error: cis_matrix::MatrixError) -> Self {
+        Self::Matrix(error)
+    }
+}
+
+impl Rooms {
+    async fn run(mut self, knock: Knock) {
+        loop {
+            if let Err(problem) = self.look().await {
+                tracing::warn!(detail = problem.detail, "what rooms follow cannot be read");
+                tokio::time::sleep(TROUBLE_PAUSE).await;
+                continue;
+            }
+            if self.runs.is_empty() && self.outbox.is_empty() {
+                // Whoever logs out and in again is another account.
+                self.account = None;
+                knock.0.notified().await;
+                continue;
+            }
+            // Before the first look at the store, so that nothing falls between the two.
+            let events = self.node.events.subscribe();
+            self.runs.values_mut().for_each(|run| run.untold = true);
+            self.follow(events, &knock).await;
+        }
+    }
+
+    /// Reads from the store which runs are followed.
+    async fn look(&mut self) -> Result<(), Trouble> {
+        let (followed, outbox) = self
+            .node
+            .read(|reader| Ok((reader.followed_runs()?, reader.outbox_due(TimestampMs::MAX, OUTBOX_LOOK)?)))
+            .await?;
+        let known = std::mem::take(&mut self.runs);
+        let mut known: BTreeMap<RunId, Followed> = known.into_iter().collect();
+        for kept in followed {
+            let run = match known.remove(&kept.run) {
+                Some(run) => Followed { kept, untold: true, ..run },
+                None => Followed {
+                    kept,
+                    untold: true,
+                    journal: Pace::ends(self.interval_ms),
+                    card: Pace::card(self.interval_ms),
+                    essence: None,
+                },
+            };
+            self.runs.insert(run.kept.run, run);
+        }
+        (self.outbox, self.stale) = (outbox, false);
+        Ok(())
+    }
+
+    /// Tells rooms what is new, until it has to be read anew who follows what.
+    async fn follow(&mut self, mut events: broadcast::Receiver<Arc<Vec<Arc<Event>>>>, knock: &Knock) {
+        loop {
+            let until = match self.step().await {
+                Ok(until) => until,
+                Err(problem) => {
+                    tracing::warn!(detail = problem.detail, "rooms cannot be told what is new");
+                    Some(now_ms() + i64::try_from(TROUBLE_PAUSE.as_millis()).unwrap_or(0))
+                }
+            };
+            let pause = until.map(|at| Duration::from_millis(u64::try_from(at - now_ms()).unwrap_or(0)));
+            tokio::select! {
+                batch = events.recv() => match batch {
+                    Ok(batch) => self.heard(&batch),
+                    Err(broadcast::error::RecvError::Lagged(_)) => {
+                        self.runs.values_mut().for_each(|run| run.untold = true);
+                    }
+                    Err(broadcast::error::RecvError::Closed) => std::future::pending().await,
+                },
+                () = knock.0.notified() => {
+                    self.account = None;
+                    self.away = None;
+                    return;
+                }
+                () = sleep(pause) => {}
+            }
+        }
+    }
+
+    fn heard(&mut self, batch: &[Arc<Event>]) {
+        for run in batch.iter().filter_map(|event| event.run) {
+            if let Some(followed) = self.runs.get_mut(&run) {
+                followed.untold = true;
+            }
+        }
+    }
+
+    /// Does what is to be done now. Gives when something is due next; none: nothing is, until something happens.
+    async fn step(&mut self) -> Result<Option<TimestampMs>, Trouble> {
+        self.tell().await?;
+        loop {
+            if std::mem::take(&mut self.stale) {
+                self.outbox =
+                    self.node.read(|reader| reader.outbox_due(TimestampMs::MAX, OUTBOX_LOOK)).await?;
+            }
+            let now = now_ms();
+            if let Some((until, _)) = self.away.filter(|(until, _)| *until > now) {
+                return Ok(self.is_due().map(|due| due.max(until)));
+            }
+            let heads = self.heads();
+            match self.budget.next(now, &heads) {
+                Next::Idle => return Ok(None),
+                Next::Wait { until, .. } => return Ok(Some(until)),
+                Next::Send(class) => {
+                    if !self.send_first(class, now).await? {
+                        return Ok(Some(now + i64::try_from(TROUBLE_PAUSE.as_millis()).unwrap_or(0)));
+                    }
+                }
+            }
+            // What happened while that was under way may be more urgent.
+            self.tell().await?;
+        }
+    }
+
+    fn is_due(&self) -> Option<TimestampMs> {
+        let Heads { human, terminal, progress } = self.heads();
+        [human, terminal, progress].into_iter().flatten().min()
+    }
+
+    /// Keeps what rooms were told, durable when this returns.
+    async fn keep(&mut self, writes: Vec<RoomWrite>) -> Result<(), Trouble> {
+        self.stale = true;
+        self.node.driver.ask(|reply| Command::Rooms { writes, reply }).await
+    }
+}
+
+/// Waits until the disk has what is about to leave the machine.
+impl Rooms {
+    async fn sync(&mut self) -> Result<(), Trouble> {
+        self.node.driver.ask(|reply| Command::Sync { reply }).await
+    }
+}
+
+async fn sleep(pause: Option<Duration>) {
+    match pause {
+        Some(pause) => tokio::time::sleep(pause).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The numbering of a room at a start: a node cannot know what of its last numbers left the machine.
+fn numbering(state: &RoomState, now: TimestampMs) -> outgoing::Numbering {
+    let stored = (state.incarnation > 0)
+        .then(|| outgoing::Numbering::stored(state.incarnation, state.seq.saturating_add(1)));
+    outgoing::Numbering::begin(stored, false, now)
+}

@@ -1,0 +1,143 @@
+//! The journal of a run on its way: what is new becomes signed envelopes, which are queued together with where the
+//! journal then stands.
+//!
+//! That is done as late as possible, of all that happened until then: so a run of a thousand tasks costs a room few
+//! messages.
+
+use std::sync::Arc;
+
+use cis_matrix::Media;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::journal::Sources;
+use super::tell::what;
+use super::{Rooms, Stop, numbering};
+use crate::api::{Outgoing, Priority, RoomWrite};
+use crate::federation::envelope;
+use crate::federation::journal::{Page, Position};
+use crate::federation::outgoing::{self, About, EnvelopeType, JOURNAL, SNAPSHOT};
+use crate::ids::{RunId, TimestampMs};
+use crate::matrix::Opened;
+use crate::node::api::internal;
+use crate::node::driver::now_ms;
+
+/// What an entry of the outbox holds that is sent as it is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Ready {
+    /// Type of the event.
+    #[serde(rename = "type")]
+    pub(super) kind: String,
+    /// Its content.
+    pub(super) content: Value,
+}
+
+impl Rooms {
+    /// Writes what is new of a run into its journal, and queues it.
+    pub(super) async fn publish(&mut self, run: RunId, opened: &Opened) -> Result<(), Stop> {
+        let Some(followed) = self.runs.get(&run) else { return Ok(()) };
+        let kept = followed.kept.clone();
+        let mut outgoing = self.outgoing(&kept.room, opened).await?;
+        let epoch = serde_json::from_str::<Position>(&kept.journal).map_or(0, |at| at.epoch);
+        let about = About { run: Some(run), epoch };
+        let sources = Sources {
+            readers: self.node.readers.clone(),
+            blobs: Arc::clone(&self.node.blobs),
+            config: Arc::clone(&self.node.config),
+            by: self.node.did.clone(),
+        };
+        let body_max = |kind| outgoing.body_max(kind, about, &sources.by);
+        let (page_max, snapshot_max) = (body_max(JOURNAL), body_max(SNAPSHOT));
+        let part = tokio::task::spawn_blocking(move || sources.part(&kept, page_max))
+            .await
+            .map_err(|error| internal(&error))??;
+        let mut bodies: Vec<(EnvelopeType, Value)> = Vec::new();
+        if let Some(snapshot) = part.snapshot {
+            let body = match snapshot.body(snapshot_max) {
+                Ok(body) => body,
+                Err(file) => {
+                    let media = upload(opened, &outgoing.room, file.bytes.clone()).await?;
+                    file.body(media)
+                }
+            };
+            bodies.push((SNAPSHOT, body));
+        }
+        for page in part.pages {
+            let body = match page {
+                Page::Inline { body, .. } => body,
+                Page::File(file) => {
+                    let media = upload(opened, &outgoing.room, file.bytes.clone()).await?;
+                    file.body(media)
+                }
+            };
+            bodies.push((JOURNAL, body));
+        }
+        let now = now_ms();
+        let mut writes = Vec::new();
+        for (kind, body) in bodies {
+            let signed = outgoing.envelope(kind, ulid::Ulid::new(), about, body, &self.node.keys.node);
+            let content = signed.map_err(|error| internal(&error))?.into_content();
+            writes.push(self.queued(run, &outgoing.room, kind.name, content, now).await?);
+        }
+        let journal = serde_json::to_string(&part.position).map_err(|error| internal(&error))?;
+        writes.push(RoomWrite::Published { run, offset: part.upto, journal: journal.clone() });
+        let (incarnation, seq) = (outgoing.numbering.incarnation(), outgoing.numbering.newest());
+        writes.push(RoomWrite::Numbered { room: outgoing.room.clone(), incarnation, seq });
+        self.keep(writes).await?;
+        if let Some(followed) = self.runs.get_mut(&run) {
+            (followed.kept.published, followed.kept.journal) = (part.upto, journal);
+            followed.journal.told(now, self.budget.is_short());
+        }
+        self.outgoing.insert(outgoing.room.clone(), outgoing);
+        Ok(())
+    }
+
+    /// An envelope for the outbox. Programs page through a run by its relation to the card.
+    async fn queued(
+        &self,
+        run: RunId,
+        room: &str,
+        kind: &str,
+        mut content: Value,
+        now: TimestampMs,
+    ) -> Result<RoomWrite, Stop> {
+        if let (Some(card), Some(fields)) = (self.card_of(run, room).await?, content.as_object_mut()) {
+            let relation = json!({ "rel_type": "m.reference", "event_id": card });
+            fields.insert("m.relates_to".to_owned(), relation);
+        }
+        let ready = Ready { kind: kind.to_owned(), content };
+        Ok(RoomWrite::Queue(Outgoing {
+            room: room.to_owned(),
+            priority: Priority::Terminal,
+            what: what::JOURNAL.to_owned(),
+            run: Some(run),
+            item: None,
+            payload: serde_json::to_string(&ready).map_err(|error| internal(&error))?,
+            due_ms: now,
+        }))
+    }
+
+    /// How we send to a room.
+    async fn outgoing(&mut self, room: &str, opened: &Opened) -> Result<outgoing::Outgoing, Stop> {
+        if let Some(known) = self.outgoing.get(room) {
+            return Ok(known.clone());
+        }
+        let name = room.to_owned();
+        let state = self.node.read(move |reader| reader.room_state(&name)).await?;
+        let encrypted = opened.client.is_encrypted(room).await?;
+        Ok(outgoing::Outgoing {
+            room: room.to_owned(),
+            sender: Some(opened.session.user.clone()),
+            size_max: if encrypted { envelope::SIZE_MAX_ENCRYPTED } else { envelope::SIZE_MAX },
+            numbering: numbering(&state, now_ms()),
+        })
+    }
+}
+
+/// Uploads a file for a room; what names it then.
+async fn upload(opened: &Opened, room: &str, bytes: Vec<u8>) -> Result<Value, Stop> {
+    Ok(match opened.client.upload(room, bytes).await? {
+        Media::Plain(url) => json!({ "url": url }),
+        Media::Encrypted(file) => json!({ "file": file }),
+    })
+}

@@ -1,0 +1,250 @@
+//! What people read, made at the moment when it is sent, of what is true then.
+
+use serde_json::Value;
+
+use super::publish::Ready;
+use super::tell::what;
+use super::{Rooms, Stop};
+use crate::api::{InboxItem, OutboxEntry, RunDetail, TaskView};
+use crate::event::PromptKind;
+use crate::ids::RunId;
+use crate::node::api::internal;
+use crate::node::driver::now_ms;
+use crate::node::logs;
+use crate::room::card::Card;
+use crate::room::message::Message;
+use crate::room::question::Question;
+use crate::room::thread::{self, Failure};
+use crate::room::{EventId, Place, RoomId, UserId};
+use crate::server::{InboxApi as _, NodeApi as _};
+
+/// So much of a log's end is told with a failure, bytes.
+const TAIL_BYTES: usize = 2_000;
+
+/// Type of what people read.
+const MESSAGE: &str = "m.room.message";
+
+/// What is sent of an entry.
+#[derive(Debug, Default)]
+pub(super) struct Rendered {
+    /// Type and content; none: there is nothing to be said any more.
+    pub(super) event: Option<(String, Value)>,
+    /// Other entries that it says too.
+    pub(super) others: Vec<i64>,
+    /// It is edited, replied to or answered later.
+    pub(super) remembered: bool,
+}
+
+impl Rendered {
+    fn message(content: Value) -> Self {
+        Self { event: Some((MESSAGE.to_owned(), content)), ..Self::default() }
+    }
+
+    fn remembered(self) -> Self {
+        Self { remembered: true, ..self }
+    }
+}
+
+impl Rooms {
+    pub(super) async fn render(&mut self, entry: &OutboxEntry) -> Result<Rendered, Stop> {
+        let message = &entry.message;
+        if !message.payload.is_empty() {
+            let ready: Ready = serde_json::from_str(&message.payload).map_err(|error| internal(&error))?;
+            return Ok(Rendered { event: Some((ready.kind, ready.content)), ..Rendered::default() });
+        }
+        match (message.what.as_str(), message.run, &message.item) {
+            (what::CARD, Some(run), _) => self.card(run, &message.room).await,
+            (what::QUESTION | what::ESCALATED, run, Some(item)) => {
+                self.question(run, item, &message.room).await
+            }
+            (what::CLOSED, run, Some(item)) => self.closed(run, item, &message.room).await,
+            (what::FAILURE, Some(run), _) => self.failures(run, &message.room).await,
+            (what::SUMMARY, Some(run), _) => {
+                let detail = self.detail(run).await?;
+                let summary = thread::summary(&detail.run, &detail.tasks, now_ms());
+                self.in_thread(summary, run, &message.room).await
+            }
+            // A later version queued it.
+            _ => Ok(Rendered::default()),
+        }
+    }
+
+    /// The card of a run: the message, or an edit of it.
+    async fn card(&mut self, run: RunId, room: &str) -> Result<Rendered, Stop> {
+        let detail = self.detail(run).await?;
+        let card = Card { run: &detail.run, tasks: &detail.tasks, node: None, now: now_ms() };
+        let (message, essence) = (card.message(), card.essence());
+        let sent = self.card_of(run, room).await?;
+        if let Some(followed) = self.runs.get_mut(&run) {
+            followed.essence = Some(essence);
+        }
+        Ok(match sent {
+            Some(event) => Rendered::message(message.edit_of(&event)),
+            None => Rendered::message(message.content()).remembered(),
+        })
+    }
+
+    async fn question(&mut self, run: Option<RunId>, item: &str, room: &str) -> Result<Rendered, Stop> {
+        let Some(item) = self.item(item).await? else { return Ok(Rendered::default()) };
+        if item.closed.is_some() {
+            return Ok(Rendered::default());
+        }
+        let message = self.asked(&item, run, room, |question| Some(question.message())).await?;
+        Ok(message.map_or_else(Rendered::default, |message| {
+            Rendered::message(message.content()).remembered()
+        }))
+    }
+
+    /// The end of a question, as an edit of it.
+    async fn closed(&mut self, run: Option<RunId>, name: &str, room: &str) -> Result<Rendered, Stop> {
+        let (of, asked) = (name.to_owned(), run);
+        let sent = self.node.read(move |reader| reader.room_messages(asked, what::QUESTION, Some(&of))).await?;
+        let Some(event) = sent.first().and_then(|sent| sent.event.parse::<EventId>().ok()) else {
+            return Ok(Rendered::default());
+        };
+        let Some(item) = self.item(name).await? else { return Ok(Rendered::default()) };
+        let message = self.asked(&item, run, room, |question| question.closed()).await?;
+        Ok(message.map_or_else(Rendered::default, |message| Rendered::message(message.edit_of(&event))))
+    }
+
+    async fn asked(
+        &self,
+        item: &InboxItem,
+        run: Option<RunId>,
+        room: &str,
+        say: impl FnOnce(Question<'_>) -> Option<Message>,
+    ) -> Result<Option<Message>, Stop> {
+        let card = match run {
+            Some(run) => self.card_of(run, room).await?,
+            None => None,
+        };
+        let place = card.zip(room.parse::<RoomId>().ok()).map(|(event, room)| Place {
+            room,
+            event,
+            via: self.account.as_ref().map(|opened| server_of(&opened.session.user)).into_iter().collect(),
+        });
+        let view = match run {
+            Some(run) => Some(self.detail(run).await?.run),
+            None => None,
+        };
+        let people = self.people(room).await?;
+        let encrypted = match &self.account {
+            Some(opened) => opened.client.is_encrypted(room).await?,
+            None => false,
+        };
+        // Whoever keeps the server could make a reaction.
+        let reactions = !encrypted || item.kind == PromptKind::Question;
+        Ok(say(Question {
+            item,
+            dag: view.as_ref().map(|view| view.dag.as_str()),
+            card: place.as_ref(),
+            people: &people,
+            reactions,
+            now: now_ms(),
+        }))
+    }
+
+    /// Failures that wait to be told, in one message.
+    async fn failures(&mut self, run: RunId, room: &str) -> Result<Rendered, Stop> {
+        let detail = self.detail(run).await?;
+        let waiting: Vec<(i64, String)> = self
+            .outbox
+            .iter()
+            .filter(|entry| {
+                entry.message.what == what::FAILURE
+                    && entry.message.run == Some(run)
+                    && entry.message.room == room
+            })
+            .filter_map(|entry| Some((entry.id, entry.message.item.clone()?)))
+            .collect();
+        // One that is tried again meanwhile has not failed.
+        let failed: Vec<&TaskView> = waiting
+            .iter()
+            .filter_map(|(_, name)| detail.tasks.iter().find(|task| task.id.as_str() == name))
+            .filter(|task| super::tell::is_failure(task.state))
+            .collect();
+        let mut tails = Vec::new();
+        for task in &failed {
+            tails.push(self.tail(task).await?);
+        }
+        let failures: Vec<Failure<'_>> =
+            failed.iter().zip(&tails).map(|(task, tail)| Failure { task, tail }).collect();
+        let others = waiting.iter().map(|(id, _)| *id).collect();
+        let rendered = match thread::failures(&failures, &detail.run) {
+            Some(message) => self.in_thread(message, run, room).await?,
+            None => Rendered::default(),
+        };
+        Ok(Rendered { others, ..rendered })
+    }
+
+    async fn tail(&self, task: &TaskView) -> Result<String, Stop> {
+        let Some(session) = task.session else { return Ok(String::new()) };
+        let view = self.node.read(move |reader| reader.session(session)).await?;
+        let Some(log) = view.log.map(std::path::PathBuf::from) else { return Ok(String::new()) };
+        let tail = tokio::task::spawn_blocking(move || logs::tail(&log, None, TAIL_BYTES)).await;
+        Ok(tail.ok().flatten().unwrap_or_default())
+    }
+
+    async fn in_thread(&self, message: Message, run: RunId, room: &str) -> Result<Rendered, Stop> {
+        let message = match self.card_of(run, room).await? {
+            Some(root) => message.in_thread(root),
+            None => message,
+        };
+        Ok(Rendered::message(message.content()))
+    }
+
+    /// The event of a run's card in a room, where it was sent.
+    pub(super) async fn card_of(&self, run: RunId, room: &str) -> Result<Option<EventId>, Stop> {
+        let sent = self.node.read(move |reader| reader.room_messages(Some(run), what::CARD, None)).await?;
+        let here = sent.iter().find(|message| message.room == room);
+        Ok(here.and_then(|message| message.event.parse().ok()))
+    }
+
+    pub(super) async fn detail(&self, run: RunId) -> Result<RunDetail, Stop> {
+        Ok(self.node.run(run).await?)
+    }
+
+    /// An item of the inbox; none: it is not known any more.
+    async fn item(&self, name: &str) -> Result<Option<InboxItem>, Stop> {
+        match self.node.item(name.to_owned()).await {
+            Ok(item) => Ok(Some(item)),
+            Err(problem) if problem.kind == crate::api::ProblemKind::NotFound => Ok(None),
+            Err(problem) => Err(problem.into()),
+        }
+    }
+
+    /// Whom questions ring for: those in the room who may answer.
+    async fn people(&self, room: &str) -> Result<Vec<UserId>, Stop> {
+        let Some(opened) = &self.account else { return Ok(Vec::new()) };
+        let roles = &self.node.config.settings.matrix.roles;
+        let mut people = Vec::new();
+        for member in opened.client.members(room).await? {
+            let Ok(user) = member.user.parse::<UserId>() else { continue };
+            let person = crate::room::people::Person { id: &user, power: power(member.power) };
+            let may = roles.of(person).is_some_and(|role| role >= crate::room::people::Role::Operator);
+            if may && member.user != opened.session.user {
+                people.push(user);
+            }
+        }
+        Ok(people)
+    }
+
+    /// Whether an edit of the card would say anything new.
+    pub(super) async fn card_says_more(&mut self, run: RunId) -> Result<bool, Stop> {
+        let detail = self.detail(run).await?;
+        let card = Card { run: &detail.run, tasks: &detail.tasks, node: None, now: now_ms() };
+        let known = self.runs.get(&run).and_then(|followed| followed.essence.as_deref());
+        Ok(known != Some(card.essence().as_str()))
+    }
+}
+
+fn server_of(user: &str) -> String {
+    user.split_once(':').map_or("", |(_, server)| server).to_owned()
+}
+
+pub(super) fn power(power: cis_matrix::Power) -> crate::room::people::Power {
+    match power {
+        cis_matrix::Power::Level(level) => crate::room::people::Power::Level(level),
+        cis_matrix::Power::Infinite => crate::room::people::Power::Infinite,
+    }
+}
