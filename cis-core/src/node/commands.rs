@@ -221,6 +221,10 @@ pub(super) enum Command {
         writes: Vec<RoomWrite>,
         reply: Reply<()>,
     },
+    /// Waits until everything that is durable survives a power cut, too.
+    Sync {
+        reply: Reply<()>,
+    },
     Status {
         reply: Reply<DriverStatus>,
     },

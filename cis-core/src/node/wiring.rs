@@ -19,6 +19,7 @@ use super::api::Node;
 use super::commands::{Command, DriverHandle};
 use super::driver::{Driver, Parts, Shared};
 use super::upkeep::auto::Upkeep;
+use super::rooms::Knock;
 use super::worker::LocalWorker;
 use super::{own_log, restore};
 use crate::config::{Config, Home, HomeError, KeyError, Keys, Settings};
@@ -125,6 +126,7 @@ pub fn run(options: NodeOptions, ready: impl FnOnce(Readiness) + Send + 'static)
     let watcher = Arc::new(move |sighting| seen.tell(Command::Seen(Box::new(sighting))));
     let hub = Hub::spawn(runtime.handle(), options.home.host_socket(), watcher);
     let (events, _) = broadcast::channel(EVENT_BATCHES_KEPT);
+    let rooms = Knock::default();
     let shared = Arc::new(Shared::default());
     let config = Arc::new(options.config);
     let max_sessions = config.settings.node.max_sessions;
@@ -182,7 +184,9 @@ pub fn run(options: NodeOptions, ready: impl FnOnce(Readiness) + Send + 'static)
         wake,
         events,
         shared,
+        rooms: rooms.clone(),
     };
+    super::rooms::start(Arc::clone(&node), rooms);
     let ended = drive(parts, ready)?;
     let daily = upkeep.daily();
     runtime.block_on(serve(listener, node, driver, ended)).map_err(system("serve the API"))?;

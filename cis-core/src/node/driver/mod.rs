@@ -39,6 +39,7 @@ use self::loners::Loners;
 use self::unread::Unread;
 use super::commands::{Command, DriverHandle, Reply};
 use super::notices::Notices;
+use super::rooms::Knock;
 use super::worker::LocalWorker;
 use crate::api::{Problem, ProblemKind, RoomWrite, TimeView};
 use crate::config::{Config, Home, Keys};
@@ -93,6 +94,8 @@ pub(in crate::node) struct Parts {
     pub(in crate::node) wake: Arc<OwnedFd>,
     pub(in crate::node) events: broadcast::Sender<Arc<Vec<Arc<Event>>>>,
     pub(in crate::node) shared: Arc<Shared>,
+    /// Those who tell rooms.
+    pub(in crate::node) rooms: Knock,
 }
 
 /// Tells a caller what became of its request: it is durable, or why it never will be.
@@ -128,6 +131,8 @@ pub(in crate::node) struct Driver {
     drafts: Vec<(EventDraft, Beside)>,
     /// What is to be kept about rooms with this turn.
     room_writes: Vec<RoomWrite>,
+    /// A room follows another run with this turn, or one less.
+    followed: bool,
     confirmations: Vec<Confirmation>,
     /// What the inputs of this turn made: the store knows of them once the turn is durable.
     made: BTreeMap<InputId, String>,
@@ -191,6 +196,7 @@ impl Driver {
             ids: SessionIds::default(),
             drafts: Vec::new(),
             room_writes: Vec::new(),
+            followed: false,
             confirmations: Vec::new(),
             made: BTreeMap::new(),
             denials: Denials::default(),

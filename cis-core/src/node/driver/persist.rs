@@ -27,6 +27,9 @@ impl Driver {
                 }
                 self.drafts.clear();
                 self.room_writes.clear();
+                if std::mem::take(&mut self.followed) {
+                    self.parts.rooms.knock();
+                }
                 self.made.clear();
                 self.open_exposed();
                 self.notices.see(&events);
@@ -46,7 +49,7 @@ impl Driver {
 
     fn write(&mut self) -> Result<Vec<Arc<Event>>, StoreError> {
         for (draft, beside) in &self.drafts {
-            append(&mut self.parts.writer, draft, beside, self.ids.next())?;
+            self.followed |= append(&mut self.parts.writer, draft, beside, self.ids.next())?;
         }
         for write in &self.room_writes {
             self.parts.writer.room(write)?;
@@ -64,21 +67,28 @@ impl Driver {
     }
 }
 
+/// Whether a room follows a run from now on, or no longer.
 fn append(
     writer: &mut crate::store::Writer,
     draft: &EventDraft,
     beside: &Beside,
     id: ulid::Ulid,
-) -> Result<(), StoreError> {
+) -> Result<bool, StoreError> {
     let offset = match beside {
         Beside::Nothing => writer.append(draft, id)?,
         Beside::Tasks(tasks) => writer.append_run(draft, id, tasks)?,
         Beside::Session(facts) => writer.append_session(draft, id, facts)?,
     };
-    if let Some(write) = following(draft, offset) {
-        writer.room(&write)?;
+    let following = following(draft, offset);
+    if let Some(write) = &following {
+        writer.room(write)?;
     }
-    // What an input made is known as soon as it is made: sent again, it makes nothing.
+    remember(writer, draft)?;
+    Ok(following.is_some())
+}
+
+/// What an input made is known as soon as it is made: sent again, it makes nothing.
+fn remember(writer: &mut crate::store::Writer, draft: &EventDraft) -> Result<(), StoreError> {
     match (&draft.body, draft.cause, draft.run) {
         (EventBody::RunCreated(_), Some(input), Some(run)) => writer.remember_input(input, &run.to_string()),
         (EventBody::SessionCreated { session, .. }, Some(input), _) => {

@@ -91,6 +91,11 @@ impl Driver {
                 self.room_writes.extend(writes);
                 self.confirmations.push(confirmation(reply, Ok(())));
             }
+            Command::Sync { reply } => {
+                // What this turn adds is for the next one.
+                let synced = self.parts.writer.sync();
+                let _ = reply.send(synced.map_err(|error| store_problem(&error)));
+            }
             Command::Status { reply } => {
                 let _ = reply.send(Ok(self.status()));
             }
@@ -382,6 +387,7 @@ impl Driver {
                 | Command::HandIn { reply, .. }
                 | Command::WithdrawAsk { reply, .. }
                 | Command::Rooms { reply, .. }
+                | Command::Sync { reply }
                 | Command::AnswerVoid { reply, .. } => {
                     drop(reply.send(Err(problem())));
                 }

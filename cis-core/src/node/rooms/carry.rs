@@ -136,7 +136,10 @@ impl Rooms {
             if entry.message.payload.is_empty() {
                 shapes::hide_json(&mut content);
             }
-            self.sync().await?;
+            if !entry.message.payload.is_empty() {
+                // Of a journal the room must never know more than this machine after a power cut.
+                self.sync().await?;
+            }
             // With the name that it has here the homeserver takes it once, however often it is sent.
             let transaction = format!("cis-{}-{}", self.node.did.short(), entry.id);
             let sent = opened.client.send(&entry.message.room, &kind, content, &transaction).await;

@@ -237,17 +237,15 @@ impl Rooms {
         [human, terminal, progress].into_iter().flatten().min()
     }
 
+    /// Waits until the disk has what is about to leave the machine.
+    async fn sync(&mut self) -> Result<(), Trouble> {
+        self.node.driver.ask(|reply| Command::Sync { reply }).await
+    }
+
     /// Keeps what rooms were told, durable when this returns.
     async fn keep(&mut self, writes: Vec<RoomWrite>) -> Result<(), Trouble> {
         self.stale = true;
         self.node.driver.ask(|reply| Command::Rooms { writes, reply }).await
-    }
-}
-
-/// Waits until the disk has what is about to leave the machine.
-impl Rooms {
-    async fn sync(&mut self) -> Result<(), Trouble> {
-        self.node.driver.ask(|reply| Command::Sync { reply }).await
     }
 }
 
