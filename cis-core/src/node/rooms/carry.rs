@@ -141,7 +141,7 @@ impl Rooms {
                 self.sync().await?;
             }
             // With the name that it has here the homeserver takes it once, however often it is sent.
-            let transaction = format!("cis-{}-{}", self.node.did.short(), entry.id);
+            let transaction = format!("{}-{}", self.node.did, entry.id);
             let sent = opened.client.send(&entry.message.room, &kind, content, &transaction).await;
             match sent {
                 Ok(event) => {

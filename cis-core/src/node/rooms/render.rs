@@ -1,5 +1,7 @@
 //! What people read, made at the moment when it is sent, of what is true then.
 
+use std::path::PathBuf;
+
 use serde_json::Value;
 
 use super::publish::Ready;
@@ -12,6 +14,7 @@ use crate::node::api::internal;
 use crate::node::driver::now_ms;
 use crate::node::logs;
 use crate::room::card::Card;
+use crate::room::people::{Person, Power, Role, Roles};
 use crate::room::message::Message;
 use crate::room::question::Question;
 use crate::room::thread::{self, Failure};
@@ -179,8 +182,8 @@ impl Rooms {
 
     async fn tail(&self, task: &TaskView) -> Result<String, Stop> {
         let Some(session) = task.session else { return Ok(String::new()) };
-        let view = self.node.read(move |reader| reader.session(session)).await?;
-        let Some(log) = view.log.map(std::path::PathBuf::from) else { return Ok(String::new()) };
+        let kept = self.node.read(move |reader| reader.session_log(session)).await?;
+        let log = kept.map_or_else(|| self.node.home.session_log(session), PathBuf::from);
         let tail = tokio::task::spawn_blocking(move || logs::tail(&log, None, TAIL_BYTES)).await;
         Ok(tail.ok().flatten().unwrap_or_default())
     }
@@ -216,12 +219,12 @@ impl Rooms {
     /// Whom questions ring for: those in the room who may answer.
     async fn people(&self, room: &str) -> Result<Vec<UserId>, Stop> {
         let Some(opened) = &self.account else { return Ok(Vec::new()) };
-        let roles = &self.node.config.settings.matrix.roles;
+        let roles = Roles::default();
         let mut people = Vec::new();
         for member in opened.client.members(room).await? {
             let Ok(user) = member.user.parse::<UserId>() else { continue };
-            let person = crate::room::people::Person { id: &user, power: power(member.power) };
-            let may = roles.of(person).is_some_and(|role| role >= crate::room::people::Role::Operator);
+            let person = Person { id: &user, power: power(member.power) };
+            let may = roles.of(person).is_some_and(|role| role >= Role::Operator);
             if may && member.user != opened.session.user {
                 people.push(user);
             }
@@ -242,9 +245,9 @@ fn server_of(user: &str) -> String {
     user.split_once(':').map_or("", |(_, server)| server).to_owned()
 }
 
-pub(super) fn power(power: cis_matrix::Power) -> crate::room::people::Power {
+pub(super) fn power(power: cis_matrix::Power) -> Power {
     match power {
-        cis_matrix::Power::Level(level) => crate::room::people::Power::Level(level),
-        cis_matrix::Power::Infinite => crate::room::people::Power::Infinite,
+        cis_matrix::Power::Level(level) => Power::Level(level),
+        cis_matrix::Power::Creator => Power::Infinite,
     }
 }
