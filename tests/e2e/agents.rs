@@ -183,6 +183,21 @@ fn agents_get_their_prompts_as_the_profile_says_and_no_shell_sees_them() {
 }
 
 #[test]
+fn agents_get_a_typed_prompt_at_their_own_prompt_and_no_other() {
+    let cis = Cis::new();
+    let script = "printf 'Which model? '; read -r m; printf 'your turn> '; read -r p; printf '%s|%s' \"$m\" \"$p\" > chosen.got";
+    cis.configure(&scripted(&cis, "choosy", "prompt = \"typed\"", script));
+    let run = cis.start(
+        "version = 1\n[dag]\nid = \"prompts\"\n[[tasks]]\nid = \"work\"\nagent = \"choosy\"\nprompt = \"remove it\"\n",
+    );
+    let item = waiting(&cis, "work");
+    assert_eq!((&item["kind"], &item["question"]), (&"question".into(), &"Which model?".into()), "{item}");
+    cis.ok(["answer", item["id"].as_str().unwrap(), "--text", "small"]);
+    wait_end(&cis, &run, "succeeded");
+    assert_eq!(cis.read("chosen.got"), "small|remove it");
+}
+
+#[test]
 fn agents_that_are_not_there_are_told_before_anything_runs() {
     let cis = Cis::new();
     cis.configure("[agents.absent]\ncommand = [\"no-such-agent\"]\n");
