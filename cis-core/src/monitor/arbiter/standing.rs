@@ -45,7 +45,7 @@ impl Standing {
         match (&self.place, self.source) {
             _ if self.typed_ms.is_some() => page.shows(&self.place),
             (Place::Line { .. }, Source::Line) => {
-                line::hash_at(page, self.verdict.kind == PromptKind::Password) == self.verdict.hash
+                [true, false].iter().any(|hidden| line::hash_at(page, *hidden) == self.verdict.hash)
             }
             _ => page.untouched(&self.place),
         }
@@ -56,12 +56,17 @@ impl Standing {
         match &self.place {
             Place::Whole => steady(&page.view.lines) == self.rows,
             Place::Line { lead, .. } if self.typed_ms.is_some() => {
-                let text = page.lead.trim().strip_prefix(lead.as_str());
-                let more = text.is_some_and(|rest| !rest.is_empty() && shape_of(rest) == Shape::Strong);
+                let more = shape_of(self.behind(page)) == Shape::Strong;
                 page.untouched(&self.place) || (!lead.is_empty() && !more && page.shows(&self.place))
             }
             _ => self.is_at(page),
         }
+    }
+
+    /// What stands between its text and the cursor.
+    fn behind<'a>(&self, page: &'a Page) -> &'a str {
+        let Place::Line { lead, .. } = &self.place else { return "" };
+        page.lead.trim().strip_prefix(lead.as_str()).unwrap_or_default()
     }
 }
 
@@ -136,7 +141,9 @@ impl Arbiter {
             }
             Source::Menu => !reads || line::menu_hash(page).as_ref() != Some(&standing.verdict.hash),
             Source::Program => !reads || !self.is_still(standing.verdict.kind, page),
-            Source::Line => !reads || !standing.is_at(page) || self.asked_anew(standing),
+            Source::Line => {
+                !reads || !standing.is_at(page) || self.asked_anew(standing) || self.asks_on(standing, page)
+            }
             Source::Nested { pid } => self.kernel.sits_since(pid).is_none() || !standing.is_at(page),
             Source::Report => {
                 let reported = matches!(&self.terminal.report, Some(report) if matches!(report.says, Reported::Waits(_) | Reported::Idle));
@@ -146,6 +153,12 @@ impl Arbiter {
             Source::Marker => self.asked_by_marker().as_ref() != Some(&standing.verdict.hash),
             Source::Stalled => self.cells.steady_ms > standing.raised_ms,
         }
+    }
+
+    /// Behind what was asked stands another question, where the terminal shows nothing of what is typed.
+    fn asks_on(&self, standing: &Standing, page: &Page) -> bool {
+        let asks = standing.behind(page).trim_end().ends_with(['?', ':', '？', '：']);
+        asks && standing.verdict.kind != PromptKind::Idle && !self.collects_lines()
     }
 
     /// Something was typed, the program wrote at least its prompt again, and it stands there untouched:

@@ -18,6 +18,7 @@ use crate::monitor::{
     Arbiter, Change, Explanation, KernelEvidence, Profile, ScreenView, Seed, Signal, Tap, Verdict,
 };
 use crate::policy::redact::Redactor;
+use crate::session::protocol::ToHost;
 
 pub use answers::Answer;
 use answers::Pending;
@@ -298,6 +299,12 @@ impl Session {
             let Some(view) = want.screen.then(|| self.view(env)).flatten() else { break };
             monitored.arbiter.screen(view, now);
         }
+    }
+
+    /// Asks the host what the kernel shows, and how much output and input there is.
+    pub(super) fn ask(&mut self, env: &mut Env) {
+        self.typing.asked();
+        env.say(&ToHost::Probe { session: self.id });
     }
 
     /// What the kernel shows, and how much input there was. It waits for the output that was there then.

@@ -121,12 +121,6 @@ impl Session {
         }
     }
 
-    /// Asks the host what the kernel shows, and how much output and input there is.
-    pub(super) fn ask(&mut self, env: &mut Env) {
-        self.typing.asked();
-        env.say(&ToHost::Probe { session: self.id });
-    }
-
     /// There was so much output when this node took over; `u64::MAX`: the session is over.
     pub(super) fn probed(&mut self, output_bytes: u64, env: &mut Env) {
         if self.watch == Watch::Probing {

@@ -160,3 +160,14 @@ fn who_polls_behind_another_text_waits_at_another_prompt() {
     story.shows("package name: (a) version: ").pass(5000);
     assert_eq!(question(&story), Some("package name: (a) version:"));
 }
+
+#[test]
+fn what_is_asked_behind_an_answer_that_is_not_shown_is_another_prompt() {
+    let mut story = Story::plain();
+    story.shows("Continue? ").reads("x", Read, RAW).pass(2000);
+    assert_eq!(question(&story), Some("Continue?"));
+    story.typed().shows("Continue? Really all? ");
+    assert!(!story.arbiter.holds(&story.view));
+    story.pass(3000);
+    assert_eq!(question(&story), Some("Continue? Really all?"));
+}
