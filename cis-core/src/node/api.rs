@@ -384,6 +384,7 @@ impl NodeApi for Node {
         }
         let bytes = u32::try_from(request.data.len()).unwrap_or(u32::MAX);
         let input = request.input;
+        self.asks_no_password(session, input).await?;
         let actor = who.actor();
         self.driver.ask(|reply| Command::Typing { session, input, bytes, actor, reply }).await?;
         self.hub.input(session, input, request.data).await.map_err(|e| hub_problem(&e))

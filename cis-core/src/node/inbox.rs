@@ -244,6 +244,18 @@ impl Node {
         moved(&item, Some(next))
     }
 
+    /// Refuses what is to be typed where a password is asked for. Sent again, it was typed before that.
+    pub(super) async fn asks_no_password(&self, session: SessionId, input: InputId) -> Outcome<()> {
+        let verdict = self.hub.explain(session).await.ok().and_then(|known| known.verdict);
+        let asks = verdict.is_some_and(|verdict| verdict.kind == PromptKind::Password);
+        if !asks || self.read(move |reader| reader.find_input(input)).await?.is_some() {
+            return Ok(());
+        }
+        let refused = HubError::Password { id: session };
+        Err(Problem::new(ProblemKind::Conflict, refused.to_string())
+            .hint(format!("cis dag attach {}", session.short())))
+    }
+
     /// A thread is continued by the session that began it alone.
     async fn own_thread(&self, session: SessionId, thread: InboxId) -> Outcome<()> {
         self.read(move |reader| reader.ask(session, &thread)).await.map(drop).map_err(|problem| match problem

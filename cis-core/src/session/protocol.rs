@@ -171,6 +171,10 @@ pub enum ToHost {
         input: InputId,
         /// Output that was judged, bytes.
         output_bytes: u64,
+        /// Input that is known of, as [`FromHost::Probed`] counts it: with another count somebody else typed,
+        /// and `InputMoved` says so. None: whoever typed does not matter.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        input_bytes: Option<u64>,
     },
     /// stdin of pipes: end of file.
     CloseStdin {
@@ -380,8 +384,8 @@ pub enum FromHost {
         /// What waits already, bytes.
         waiting_bytes: u64,
     },
-    /// An input with `InputAt` was not taken: there is more output than it was meant for. Nothing of it
-    /// was typed; it may be sent again.
+    /// An input with `InputAt` was not taken: there is more output than it was meant for, or more input.
+    /// Nothing of it was typed; it may be sent again.
     InputMoved {
         /// The session.
         session: SessionId,
@@ -389,6 +393,9 @@ pub enum FromHost {
         input: InputId,
         /// Output so far.
         output_bytes: u64,
+        /// Input so far, where that is other than what was known of.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        input_bytes: Option<u64>,
     },
     /// The connection is closed after this: what came is not of this protocol.
     Refused {
@@ -410,6 +417,10 @@ pub enum FromHost {
         session: SessionId,
         /// What the kernel says.
         evidence: KernelEvidence,
+        /// Bytes of input that came for it over all connections before this was asked, whatever became of
+        /// them; none: the host does not count them.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        input_bytes: Option<u64>,
     },
     /// The request named a session that is not there, or ended.
     NoSuchSession {
@@ -497,7 +508,13 @@ mod tests {
             ToHost::Start(Box::new(pipes)),
             ToHost::Withdraw { session },
             ToHost::Input { session, input: InputId::from_parts(1, 2) },
-            ToHost::InputAt { session, input: InputId::from_parts(1, 2), output_bytes: 3 },
+            ToHost::InputAt {
+                session,
+                input: InputId::from_parts(1, 2),
+                output_bytes: 3,
+                input_bytes: Some(4),
+            },
+            ToHost::InputAt { session, input: InputId::from_parts(1, 2), output_bytes: 3, input_bytes: None },
             ToHost::CloseStdin { session },
             ToHost::Resize { session, size: TermSize::default() },
             ToHost::Signal { session, signal: 2 },
@@ -556,10 +573,12 @@ mod tests {
             FromHost::Expiring { session, limit: SessionLimit::Idle, at_ms: 1 },
             FromHost::Written { session, input, output_bytes: 1 },
             FromHost::InputRefused { session, input: None, waiting_bytes: 1 },
-            FromHost::InputMoved { session, input, output_bytes: 2 },
+            FromHost::InputMoved { session, input, output_bytes: 2, input_bytes: None },
+            FromHost::InputMoved { session, input, output_bytes: 2, input_bytes: Some(3) },
             FromHost::Refused { detail: detail.clone() },
             FromHost::Gap { session, from: 1, to: 2 },
-            FromHost::Probed { session, evidence },
+            FromHost::Probed { session, evidence: evidence.clone(), input_bytes: None },
+            FromHost::Probed { session, evidence, input_bytes: Some(1) },
             FromHost::NoSuchSession { session },
             FromHost::LogTrouble { session, detail },
         ]

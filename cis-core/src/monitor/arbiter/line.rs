@@ -65,7 +65,18 @@ pub(super) fn read_line(page: &Page, readers: Readers<'_>, hidden: bool) -> Line
         return Line { kind, question: text, options, place: Place::Whole, hash, source: Source::Program };
     }
     let place = page.line();
-    Line { kind, question: text, options, hash: line_hash(&place), place, source: Source::Line }
+    Line { kind, question: text, options, hash: hash_at(page, hidden), place, source: Source::Line }
+}
+
+/// The hash of the prompt at the cursor: of its place, and of a list above it that may reach further up.
+pub(super) fn hash_at(page: &Page, hidden: bool) -> String {
+    let hash = line_hash(&page.line());
+    let options = if hidden || !letters(&page.asking(), true).is_empty() { Vec::new() } else { listed(page) };
+    if options.is_empty() {
+        return hash;
+    }
+    let labels = options.iter().flat_map(|option| [option.label.as_str(), option.keys.as_str()]);
+    fingerprint([hash.as_str()].into_iter().chain(labels))
 }
 
 /// Whether Enter ends an answer. Where keys are taken as they come, it does not, and some programs that paint

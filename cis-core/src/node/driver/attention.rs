@@ -82,7 +82,8 @@ impl Attention {
     /// What the monitor is to know of it.
     pub(super) fn seed(&self) -> Seed {
         let on_screen = self.told.as_ref().filter(|told| matches!(told.source, Source::Screen(_)));
-        Seed { episode: self.newest, waiting: on_screen.map(|told| told.prompt.hash.clone()) }
+        let waiting = on_screen.map(|told| told.prompt.hash.clone());
+        Seed { episode: self.newest, waiting, work_due: false }
     }
 
     /// The monitor sees it wait.
@@ -246,9 +247,9 @@ impl Attentions {
     }
 
     /// How the hub is to monitor it.
-    pub(super) fn monitoring(&self, session: SessionId, profile: Arc<Profile>) -> Monitoring {
+    pub(super) fn monitoring(&self, session: SessionId, profile: Arc<Profile>, work_due: bool) -> Monitoring {
         let seed = self.get(session).map(Attention::seed).unwrap_or_default();
-        Monitoring { profile, seed }
+        Monitoring { profile, seed: Seed { work_due, ..seed } }
     }
 }
 
@@ -265,6 +266,8 @@ impl Driver {
             Change::Blocked(verdict) => self.attention.change(session).waits(*verdict, screen),
             Change::Over { episode } => self.attention.change(session).is_over(episode),
             Change::Marker { kind, text } => self.said_on_screen(session, kind, &text, now),
+            // Somebody gave it other work first, and its own is to come.
+            Change::Done { .. } if self.type_prompt(session, now) => {}
             Change::Complete { text } | Change::Done { text } => self.done(session, &text, now),
         }
     }

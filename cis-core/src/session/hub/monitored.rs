@@ -4,6 +4,7 @@
 //! are typed only into the prompt that they are for. Judges nothing itself.
 
 mod answers;
+mod hands;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -22,6 +23,7 @@ use crate::session::protocol::ToHost;
 pub use answers::Answer;
 use answers::Pending;
 pub(in crate::session::hub) use answers::Tell;
+use hands::{Hands, pressed};
 
 /// A session that ends within this time is not judged, ms: most tasks do, and nobody could answer them.
 const YOUNG_MS: i64 = 250;
@@ -119,6 +121,7 @@ pub(super) struct Monitored {
     /// Evidence that is ahead of the output that came.
     ahead: Option<KernelEvidence>,
     answers: Vec<Pending>,
+    hands: Hands,
     /// Which prompt was answered, by which input.
     answered: Option<(u32, crate::ids::InputId)>,
 }
@@ -138,6 +141,7 @@ impl Monitored {
             probing: false,
             ahead: None,
             answers: Vec::new(),
+            hands: Hands::default(),
             answered: None,
         })
     }
@@ -156,9 +160,19 @@ impl Monitored {
         }
     }
 
-    /// Somebody typed.
-    pub(super) fn typed(&mut self, now: TimestampMs) {
-        self.arbiter.typed(now);
+    /// Somebody typed this, and no answer.
+    pub(super) fn somebody_typed(&mut self, bytes: &[u8], now: TimestampMs) {
+        let keys = pressed(bytes);
+        if !keys.is_empty() {
+            let prompt = self.verdict().map(|verdict| verdict.episode);
+            self.hands.typed(&keys, self.arbiter.collects_lines(), prompt, now);
+            self.arbiter.typed(now);
+        }
+    }
+
+    /// Somebody typed at another connection: what is not known.
+    fn others_typed(&mut self, now: TimestampMs) {
+        self.somebody_typed(b"\r", now);
     }
 
     /// The connection to the host is new, or gone.
@@ -271,24 +285,47 @@ impl Session {
         }
         if let Some(evidence) = monitored.ahead.take_if(|ahead| ahead.output_bytes <= self.next) {
             monitored.probing = false;
-            monitored.arbiter.kernel(&evidence, now);
+            // With more output than it is of, who read then says nothing of this screen: it is asked for again.
+            if evidence.output_bytes == self.next {
+                monitored.arbiter.kernel(&evidence, now);
+            }
         }
         for _ in 0..LOOKS_MAX {
             let want = monitored.arbiter.want(now);
             if want.kernel && !monitored.probing && self.watch == Watch::On {
                 monitored.probing = true;
-                env.say(&ToHost::Probe { session: self.id });
+                self.ask(env);
             }
             let Some(view) = want.screen.then(|| self.view(env)).flatten() else { break };
             monitored.arbiter.screen(view, now);
         }
     }
 
-    /// What the kernel shows. It waits for the output that was there then.
-    pub(super) fn evidence(&mut self, evidence: KernelEvidence, env: &mut Env) {
-        if let Some(monitored) = self.monitored.as_mut().filter(|monitored| monitored.probing) {
+    /// Asks the host what the kernel shows, and how much output and input there is.
+    pub(super) fn ask(&mut self, env: &mut Env) {
+        self.typing.asked();
+        env.say(&ToHost::Probe { session: self.id });
+    }
+
+    /// What the kernel shows, and how much input there was. It waits for the output that was there then.
+    pub(super) fn evidence(&mut self, evidence: KernelEvidence, input_bytes: Option<u64>, env: &mut Env) {
+        let others = self.typing.told(input_bytes);
+        let Some(monitored) = &mut self.monitored else { return };
+        if others {
+            monitored.others_typed(env.clock.now());
+        }
+        if monitored.probing {
             monitored.ahead = Some(evidence);
-            env.judge.push(self.id);
+            self.weigh(env);
+        }
+    }
+
+    /// Looks at evidence in the moment when its output is here, before more comes: the screen is then the one on
+    /// which somebody read.
+    pub(super) fn weigh(&mut self, env: &mut Env) {
+        let ahead = self.monitored.as_ref().and_then(|monitored| monitored.ahead.as_ref());
+        if ahead.is_some_and(|ahead| ahead.output_bytes <= self.next) {
+            self.judge(env);
         }
     }
 

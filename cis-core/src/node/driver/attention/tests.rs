@@ -96,7 +96,7 @@ fn a_prompt_outlives_the_node() {
     let told = (*before.told().unwrap().prompt).clone();
     let mut after = Attention::restored(3, Some(told.clone()));
     assert!(steps(&mut after).is_empty());
-    assert_eq!(after.seed(), Seed { episode: 3, waiting: Some("a".to_owned()) });
+    assert_eq!(after.seed(), Seed { episode: 3, waiting: Some("a".to_owned()), ..Seed::default() });
     assert_eq!(after.told().unwrap().prompt.item, told.item);
     // The monitor says nothing as long as it is the same one, and then that it is over.
     after.is_over(3);
@@ -112,7 +112,7 @@ fn a_prompt_outlives_the_node() {
     let told = (*asking.told().unwrap().prompt).clone();
     let mut after = Attention::restored(1, Some(told));
     after.asks(ask(1));
-    assert_eq!(after.seed(), Seed { episode: 1, waiting: None });
+    assert_eq!(after.seed(), Seed { episode: 1, ..Seed::default() });
     assert!(steps(&mut after).is_empty());
 }
 
