@@ -12,6 +12,7 @@ mod calls;
 mod clock;
 mod descriptors;
 mod memory;
+mod opened;
 mod processes;
 mod procfs;
 mod pty;
