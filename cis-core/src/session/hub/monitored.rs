@@ -11,6 +11,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use super::env::Env;
 use super::session::{Session, Watch};
+use super::signals::Signals;
 use crate::event::SCREEN_CHARS_MAX;
 use crate::ids::{SessionId, TimestampMs};
 use crate::monitor::{
@@ -109,6 +110,7 @@ pub(super) struct Monitored {
     tap: Tap,
     /// Found by the tap; its memory is used again.
     found: Vec<Signal>,
+    signals: Signals,
     earlier: Earlier,
     /// It is not judged before.
     begins: TimestampMs,
@@ -132,6 +134,7 @@ impl Monitored {
             arbiter: Arbiter::new(how.profile, how.seed, now),
             tap: Tap::default(),
             found: Vec::new(),
+            signals: Signals::default(),
             earlier: Earlier::default(),
             begins,
             wake: Some(begins),
@@ -145,19 +148,31 @@ impl Monitored {
     /// Output that came: of earlier, or of now.
     pub(super) fn output(&mut self, bytes: &[u8], live: bool, redactor: &Redactor, now: TimestampMs) {
         self.tap.feed(bytes, &mut self.found);
-        thin(&mut self.found);
         if live {
             self.earlier.take().for_each(|signal| self.arbiter.signal(&signal, now));
             self.arbiter.output(bytes.len() as u64, now);
+            self.found.drain(..).for_each(|signal| self.signals.put(signal));
+            let due = self.signals.take(now);
+            self.hear(due, redactor, now);
+            return;
         }
         for mut signal in self.found.drain(..) {
             redact(&mut signal, redactor);
-            if live { self.arbiter.signal(&signal, now) } else { self.earlier.keep(signal) }
+            self.earlier.keep(signal);
         }
     }
 
-    /// Somebody typed.
-    pub(super) fn typed(&mut self, now: TimestampMs) {
+    fn hear(&mut self, signals: Vec<Signal>, redactor: &Redactor, now: TimestampMs) {
+        for mut signal in signals {
+            redact(&mut signal, redactor);
+            self.arbiter.signal(&signal, now);
+        }
+    }
+
+    /// Somebody typed: what the program said before that is not said after it.
+    pub(super) fn typed(&mut self, redactor: &Redactor, now: TimestampMs) {
+        let before = self.signals.take_all();
+        self.hear(before, redactor, now);
         self.arbiter.typed(now);
     }
 
@@ -169,7 +184,7 @@ impl Monitored {
     fn rearm(&mut self, id: SessionId, env: &mut Env) {
         let begun = env.clock.now() >= self.begins;
         let next = if begun { self.arbiter.poll_timeout() } else { Some(self.begins) };
-        let next = next.into_iter().chain(self.answers_due()).min();
+        let next = next.into_iter().chain(self.answers_due()).chain(self.signals.due()).min();
         if next != self.wake {
             self.sleep(id, env);
             env.wakes.extend(next.map(|at| (at, id)));
@@ -198,27 +213,6 @@ fn redact(signal: &mut Signal, redactor: &Redactor) {
         }
         Signal::Bell | Signal::Shell { .. } | Signal::PasteBrackets { .. } | Signal::StatusQuery => {}
     }
-}
-
-/// Of signals that came together leaves those that say what is so now: each is judged on its own, and one
-/// noisy session must not take the time of all others.
-fn thin(found: &mut Vec<Signal>) {
-    const OTHERS_MAX: usize = 16;
-    let (mut bells, mut notices, mut titles, mut others) = (1, 1, 1, OTHERS_MAX);
-    // From the newest on.
-    found.reverse();
-    found.retain(|signal| {
-        let left = match signal {
-            Signal::Bell => &mut bells,
-            Signal::Notification { .. } => &mut notices,
-            Signal::Title { .. } => &mut titles,
-            _ => &mut others,
-        };
-        let stays = *left > 0;
-        *left -= usize::from(stays);
-        stays
-    });
-    found.reverse();
 }
 
 impl Session {
@@ -269,6 +263,8 @@ impl Session {
         if self.is_current() {
             monitored.earlier.take().for_each(|signal| monitored.arbiter.signal(&signal, now));
         }
+        let due = monitored.signals.take(now);
+        monitored.hear(due, &self.redactor, now);
         if let Some(evidence) = monitored.ahead.take_if(|ahead| ahead.output_bytes <= self.next) {
             monitored.probing = false;
             monitored.arbiter.kernel(&evidence, now);
@@ -323,24 +319,5 @@ impl Session {
 impl Monitored {
     fn verdict(&self) -> Option<&Verdict> {
         self.arbiter.verdict()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn of_many_signals_the_last_ones_are_judged() {
-        let notice = |text: String| Signal::Notification { text };
-        let mut found: Vec<Signal> = (0..5000).flat_map(|n| [Signal::Bell, notice(n.to_string())]).collect();
-        found.push(Signal::PasteBrackets { on: true });
-        thin(&mut found);
-        let last = [Signal::Bell, notice("4999".to_owned()), Signal::PasteBrackets { on: true }];
-        assert_eq!(found, last);
-        let marks = |count: usize| vec![Signal::Shell { mark: 'A', code: None }; count];
-        let mut found = marks(100);
-        thin(&mut found);
-        assert_eq!(found, marks(16));
     }
 }

@@ -344,7 +344,7 @@ impl Session {
     /// Somebody typed something: the monitor counts that.
     pub(super) fn note_typed(&mut self, env: &mut Env) {
         if let Some(monitored) = &mut self.monitored {
-            monitored.typed(env.clock.now());
+            monitored.typed(&self.redactor, env.clock.now());
             env.judge.push(self.id);
         }
     }

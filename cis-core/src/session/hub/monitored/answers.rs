@@ -186,7 +186,7 @@ impl Session {
         let any = !all.is_empty();
         for pending in all {
             match outcome {
-                Ok(_) => monitored.typed(env.clock.now()),
+                Ok(_) => monitored.typed(&self.redactor, env.clock.now()),
                 Err(_) => monitored.release(&pending.answer),
             }
             pending.tell.tell(outcome.clone());
