@@ -38,6 +38,7 @@ mod logs;
 mod monitor_corpus;
 mod monitor_record;
 mod node;
+mod noisy;
 mod permissions;
 mod requests;
 mod rights;

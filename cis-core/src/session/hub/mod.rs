@@ -26,6 +26,7 @@ mod queue;
 mod run;
 mod saved;
 mod session;
+mod share;
 mod signals;
 mod viewer;
 mod wire;

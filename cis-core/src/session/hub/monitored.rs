@@ -11,6 +11,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use super::env::Env;
 use super::session::{Session, Watch};
+use super::share::Share;
 use super::signals::Signals;
 use crate::event::SCREEN_CHARS_MAX;
 use crate::ids::{SessionId, TimestampMs};
@@ -18,6 +19,7 @@ use crate::monitor::{
     Arbiter, Change, Explanation, KernelEvidence, Profile, ScreenView, Seed, Signal, Tap, Verdict,
 };
 use crate::policy::redact::Redactor;
+use crate::session::os;
 use crate::session::protocol::ToHost;
 
 pub use answers::Answer;
@@ -111,6 +113,7 @@ pub(super) struct Monitored {
     /// Found by the tap; its memory is used again.
     found: Vec<Signal>,
     signals: Signals,
+    share: Share,
     earlier: Earlier,
     /// It is not judged before.
     begins: TimestampMs,
@@ -135,6 +138,7 @@ impl Monitored {
             tap: Tap::default(),
             found: Vec::new(),
             signals: Signals::default(),
+            share: Share::default(),
             earlier: Earlier::default(),
             begins,
             wake: Some(begins),
@@ -152,13 +156,19 @@ impl Monitored {
             self.earlier.take().for_each(|signal| self.arbiter.signal(&signal, now));
             self.arbiter.output(bytes.len() as u64, now);
             self.found.drain(..).for_each(|signal| self.signals.put(signal));
-            let due = self.signals.take(now);
-            self.hear(due, redactor, now);
-            return;
+            return self.hear_due(redactor, now);
         }
         for mut signal in self.found.drain(..) {
             redact(&mut signal, redactor);
             self.earlier.keep(signal);
+        }
+    }
+
+    /// Judges the signals whose time has come.
+    fn hear_due(&mut self, redactor: &Redactor, now: TimestampMs) {
+        if self.share.free_at(now) <= now {
+            let due = self.signals.take(now);
+            self.hear(due, redactor, now);
         }
     }
 
@@ -182,9 +192,16 @@ impl Monitored {
     }
 
     fn rearm(&mut self, id: SessionId, env: &mut Env) {
-        let begun = env.clock.now() >= self.begins;
-        let next = if begun { self.arbiter.poll_timeout() } else { Some(self.begins) };
-        let next = next.into_iter().chain(self.answers_due()).chain(self.signals.due()).min();
+        let now = env.clock.now();
+        let looks = if now < self.begins {
+            Some(self.begins)
+        } else {
+            let free = self.share.free_at(now);
+            let next = self.arbiter.poll_timeout().into_iter().chain(self.signals.due()).min();
+            next.map(|at| at.max(free))
+        };
+        // Answers wait for no share.
+        let next = looks.into_iter().chain(self.answers_due()).min();
         if next != self.wake {
             self.sleep(id, env);
             env.wakes.extend(next.map(|at| (at, id)));
@@ -241,8 +258,10 @@ impl Session {
             monitored.sleep(self.id, env);
         }
         if self.ended.is_none() {
-            if now >= monitored.begins {
+            if now >= monitored.begins && monitored.share.free_at(now) <= now {
+                let began = os::cpu_us();
                 self.gather(&mut monitored, now, env);
+                monitored.share.use_up(os::cpu_us() - began, now);
             }
             self.advance_answers(&mut monitored, now, env);
             let changes = monitored.arbiter.changes(now);
@@ -263,8 +282,7 @@ impl Session {
         if self.is_current() {
             monitored.earlier.take().for_each(|signal| monitored.arbiter.signal(&signal, now));
         }
-        let due = monitored.signals.take(now);
-        monitored.hear(due, &self.redactor, now);
+        monitored.hear_due(&self.redactor, now);
         if let Some(evidence) = monitored.ahead.take_if(|ahead| ahead.output_bytes <= self.next) {
             monitored.probing = false;
             monitored.arbiter.kernel(&evidence, now);

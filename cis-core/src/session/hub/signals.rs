@@ -57,9 +57,9 @@ impl Signals {
         std::mem::take(&mut self.waiting)
     }
 
-    /// When they are to be judged.
+    /// When they are to be judged, where some wait.
     pub(super) fn due(&self) -> Option<TimestampMs> {
-        self.due
+        (!self.waiting.is_empty()).then(|| self.due.unwrap_or(TimestampMs::MIN))
     }
 }
 
@@ -114,7 +114,7 @@ mod tests {
             put(&mut signals, [status("working"), status("blocked")]);
             judged += usize::from(!signals.take(ms).is_empty());
         }
-        assert_eq!(judged, 20 + 99);
+        assert_eq!(judged, 20 + 99, "at once, and ten a second");
         put(&mut signals, [Signal::Bell]);
         let due = signals.due().unwrap();
         assert!(signals.take(due - 1).is_empty());
