@@ -1,5 +1,7 @@
 //! Sessions that report or ask without end: they cost themselves, and nobody else.
 
+use serde_json::Value;
+
 use super::harness::{Cis, eventually};
 
 #[test]
@@ -27,19 +29,18 @@ script = "while [ ! -e \"$E2E_WORK/ask\" ]; do sleep 0.1; done; printf 'Proceed?
     eventually("it is held back, and that is said", || {
         because().contains("not in the inbox yet").then_some(())
     });
-    let asks = |question: &str| {
-        eventually(question, || {
+    let waits = |task: &str, question: &str| {
+        eventually(&format!("{task} {question}"), || {
             let items = cis.json(&["inbox"])["items"].as_array()?.clone();
-            items
-                .into_iter()
-                .find(|item| item["question"].as_str().is_some_and(|text| text.contains(question)))
+            let asks = |item: &Value| item["question"].as_str().is_some_and(|text| text.contains(question));
+            items.into_iter().find(|item| item["task"] == task && asks(item))
         })
     };
     cis.write("ask", "");
-    let quiet = asks("Proceed?");
+    let quiet = waits("quiet", "");
     assert_eq!(quiet["episode"], 1);
     cis.write("calm", "");
-    let last = asks("Really?");
+    let last = waits("noisy", "Really?");
     assert!(last["episode"].as_u64().unwrap() < 40, "{last}");
     for item in [quiet, last] {
         cis.ok(["answer", item["id"].as_str().unwrap(), "--text", "y"]);
