@@ -39,6 +39,7 @@ mod moments;
 mod monitor_corpus;
 mod monitor_record;
 mod node;
+mod noisy;
 mod permissions;
 mod requests;
 mod rights;

@@ -81,6 +81,10 @@ pub struct ListInbox {
     pub run: Option<String>,
     /// Only of this session.
     pub session: Option<String>,
+    /// At most so many (default and at most 1,000), oldest first.
+    pub limit: Option<u32>,
+    /// Continues a listing: its `next`.
+    pub after: Option<String>,
 }
 
 /// What is answered.

@@ -72,7 +72,12 @@ impl ToQuery for ListSessions {
 
 impl ToQuery for ListInbox {
     fn on(&self, path: String) -> String {
-        Query::new(path).text("run", self.run.as_deref()).text("session", self.session.as_deref()).text
+        Query::new(path)
+            .text("run", self.run.as_deref())
+            .text("session", self.session.as_deref())
+            .number("limit", self.limit)
+            .text("after", self.after.as_deref())
+            .text
     }
 }
 

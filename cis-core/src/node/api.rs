@@ -8,6 +8,7 @@ use futures_util::stream::BoxStream;
 use futures_util::{Stream, StreamExt as _};
 use tokio::sync::broadcast;
 
+use super::agents::AgentNames;
 use super::commands::{Command, DriverHandle, NewSession, RunVerb};
 use super::driver::{Shared, now_ms};
 use super::environments::Environments;
@@ -55,6 +56,7 @@ pub(super) struct Node {
     pub(super) readers: Readers,
     pub(super) blobs: Arc<Blobs>,
     pub(super) environments: Arc<Environments>,
+    pub(super) agents: Arc<AgentNames>,
     pub(super) hub: Hub,
     pub(super) driver: DriverHandle,
     pub(super) events: broadcast::Sender<Arc<Vec<Arc<Event>>>>,
@@ -196,7 +198,8 @@ impl NodeApi for Node {
     async fn run(&self, run: RunId) -> Answer<RunDetail> {
         let mut detail = self.read(move |reader| reader.run_detail(run)).await?;
         let (readers, blobs) = (self.readers.clone(), Arc::clone(&self.blobs));
-        let agents = tokio::task::spawn_blocking(move || restore::agents_of(&readers, &blobs, run))
+        let names = Arc::clone(&self.agents);
+        let agents = tokio::task::spawn_blocking(move || names.of(&readers, &blobs, run))
             .await
             .map_err(|e| internal(&e))?;
         if !agents.is_empty() {
@@ -403,8 +406,8 @@ impl NodeApi for Node {
     async fn explain(&self, session: SessionId) -> Answer<ExplainView> {
         self.expose(session).await?;
         let explanation = self.hub.explain(session).await.map_err(|e| hub_problem(&e))?;
-        let told = self.driver.ask(|reply| Command::Waiting { session, reply }).await?;
-        Ok(explained(session, explanation, told.as_deref()))
+        let waiting = self.driver.ask(|reply| Command::Waiting { session, reply }).await?;
+        Ok(explained(session, explanation, &waiting, now_ms()))
     }
 
     async fn events(

@@ -39,8 +39,7 @@ impl InboxApi for Node {
         if let Some(session) = query.session {
             filter.session = Some(self.find_session(session, true).await?);
         }
-        let items = self.read(move |reader| reader.inbox(filter)).await?;
-        Ok(Listing { items, next: None })
+        self.read(move |reader| reader.inbox(filter, query.limit, query.after.as_deref())).await
     }
 
     async fn item(&self, name: String) -> Outcome<InboxItem> {
@@ -238,8 +237,12 @@ impl Node {
         }
         let Some(screen) = screen else { return Problem::new(ProblemKind::Conflict, error.to_string()) };
         let filter = InboxFilter { session: Some(session), ..InboxFilter::default() };
-        let now = self.read(move |reader| reader.inbox(filter)).await.unwrap_or_default();
-        let mut next = now.into_iter().find(|next| next.id != item.id).unwrap_or_else(|| item.clone());
+        let now = self.read(move |reader| reader.open_items(filter)).await.unwrap_or_default();
+        let mut next = now
+            .into_iter()
+            .map(|known| known.item)
+            .find(|next| next.id != item.id)
+            .unwrap_or_else(|| item.clone());
         next.screen = screen;
         moved(&item, Some(next))
     }

@@ -147,6 +147,7 @@ pub fn run(options: NodeOptions, ready: impl FnOnce(Readiness) + Send + 'static)
         readers: readers.clone(),
         blobs: Arc::clone(&blobs),
         environments: Arc::default(),
+        agents: Arc::default(),
         hub: hub.clone(),
         driver: driver.clone(),
         events: events.clone(),

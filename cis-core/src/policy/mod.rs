@@ -1,8 +1,9 @@
 //! Who may do what: one door, [`authorize`], that every request passes.
 //!
-//! Owns principals, rights and the decision. Knows nothing of sockets, rooms or processes: whoever
+//! Owns principals, rights and the decision, and how often one may do something ([`rate`]). Knows nothing of sockets, rooms or processes: whoever
 //! lets a request in says who it is from.
 
+pub mod rate;
 pub mod redact;
 
 use serde::{Deserialize, Serialize};

@@ -1,5 +1,6 @@
 //! What sessions say by themselves: asks, and what they tell.
 
+use super::inbox::ASKS;
 use super::{Beside, Driver, confirmation};
 use crate::api::{Ask, HandIn, Problem, ProblemKind, Say};
 use crate::event::{Actor, AskRecord, AskType, EventBody, EventDraft, PromptOption, SaidRecord};
@@ -8,6 +9,7 @@ use crate::node::commands::Reply;
 use crate::policy::redact::Redactor;
 use crate::scheduler::{Input, InputKind};
 use crate::store::{InboxFilter, KnownItem};
+use crate::text;
 
 impl Driver {
     /// A session asks people something. Sent twice, it is asked once.
@@ -45,6 +47,12 @@ impl Driver {
             let detail = format!("session {session} has asked too much that nobody has answered yet");
             return Err(Problem::new(ProblemKind::Conflict, detail).hint("wait for an answer first"));
         }
+        if self.inbox.has(session, item) {
+            let detail =
+                format!("what session {session} asks came to the name {item} of something else that it asks");
+            return Err(Problem::new(ProblemKind::Conflict, detail).hint("ask again: it gets another name"));
+        }
+        self.inbox.may_ask(session, now).map_err(|at| asks_too_much(session, at - now))?;
         let redact = |text: &str| self.redactor_of(session).redact(text);
         let record = AskRecord {
             item: item.clone(),
@@ -62,6 +70,7 @@ impl Driver {
             thread: ask.thread.unwrap_or_else(|| item.clone()),
             waits: ask.waits,
         };
+        self.inbox.begins(session, item);
         self.inbox.ask(session, record.clone(), now);
         self.made.insert(ask.input, asked(session, item));
         let body = EventBody::SessionAsked { session, task, ask: Box::new(record.clone()) };
@@ -258,6 +267,17 @@ impl Driver {
             }
         }
     }
+}
+
+/// What one hears that asks without end, `left` ms before it may ask again.
+fn asks_too_much(session: SessionId, left: TimestampMs) -> Problem {
+    let left = text::duration(left.unsigned_abs().max(100));
+    let detail = format!("session {session} asks too often: this was not asked; it may ask again in {left}");
+    Problem::new(ProblemKind::Conflict, detail).hint(format!(
+        "a session may ask {} things at once, and then one in {}; what a person answered does not count",
+        ASKS.at_once(),
+        text::duration(ASKS.every_ms().unsigned_abs())
+    ))
 }
 
 /// What can be answered: what the session names, or what goes without saying for its type.

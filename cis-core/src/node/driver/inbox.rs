@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use crate::event::AskRecord;
 use crate::ids::{InboxId, InputId, SessionId, TimestampMs};
+use crate::policy::rate::{Bucket, Rate};
 
 /// Whoever waits for the answer to an ask says so again within this time, ms; after it the ask is withdrawn.
 pub(super) const LEASE_MS: i64 = 30_000;
@@ -13,9 +14,11 @@ pub(super) const LEASE_MS: i64 = 30_000;
 /// Open asks of a session at most.
 const OPEN_MAX: usize = 32;
 
-/// What a session may tell at once, and after that one in so many ms.
-const SAID_AT_ONCE: i64 = 100;
-const SAID_EVERY_MS: i64 = 1_000;
+/// What a session may ask, where nobody answers. What a person answered does not count.
+pub(super) const ASKS: Rate = Rate::new(32, 10_000);
+
+/// What a session may tell.
+const SAID: Rate = Rate::new(100, 1_000);
 
 /// Answers that are remembered for those who come late in the same moment; the store knows all of them.
 const ANSWERED_MAX: usize = 256;
@@ -38,8 +41,8 @@ struct Open {
 #[derive(Debug, Default)]
 struct Talk {
     open: Vec<Open>,
-    /// Until when the share of what it may tell is used up.
-    said_ms: TimestampMs,
+    asks: Bucket,
+    said: Bucket,
 }
 
 /// See the module.
@@ -53,6 +56,31 @@ impl Inbox {
     /// Whether one more ask of it may be open.
     pub(super) fn has_room(&self, session: SessionId) -> bool {
         self.of.get(&session).is_none_or(|talk| talk.open.len() < OPEN_MAX)
+    }
+
+    /// Whether something of this name is open. Two may come to the same letters.
+    pub(super) fn has(&self, session: SessionId, item: &InboxId) -> bool {
+        self.of.get(&session).is_some_and(|talk| talk.open.iter().any(|open| open.ask.item == *item))
+    }
+
+    /// Something of this name begins: answers to an earlier one of the same letters are none of this.
+    pub(super) fn begins(&mut self, session: SessionId, item: &InboxId) {
+        self.answered.retain(|(of, known, _)| !(*of == session && known == item));
+    }
+
+    /// Whether it may ask one more thing now.
+    ///
+    /// # Errors
+    /// It may not; when it may.
+    pub(super) fn may_ask(&mut self, session: SessionId, now: TimestampMs) -> Result<(), TimestampMs> {
+        self.of.entry(session).or_default().asks.take(ASKS, now)
+    }
+
+    /// A person answered what it asked.
+    pub(super) fn was_answered(&mut self, session: SessionId) {
+        if let Some(talk) = self.of.get_mut(&session) {
+            talk.asks.give_back(ASKS);
+        }
     }
 
     /// It asks, at `now` or in an earlier life of the node.
@@ -105,13 +133,7 @@ impl Inbox {
 
     /// Whether it may tell one more thing now.
     pub(super) fn may_say(&mut self, session: SessionId, now: TimestampMs) -> bool {
-        let talk = self.of.entry(session).or_default();
-        let from = talk.said_ms.max(now - SAID_AT_ONCE * SAID_EVERY_MS);
-        let may = from + SAID_EVERY_MS <= now;
-        if may {
-            talk.said_ms = from + SAID_EVERY_MS;
-        }
-        may
+        self.of.entry(session).or_default().said.take(SAID, now).is_ok()
     }
 
     /// Somebody answers: it is the first answer.
@@ -202,19 +224,37 @@ mod tests {
         assert!(!inbox.void(session(), &item, InputId(ulid::Ulid(8))));
         assert!(inbox.void(session(), &item, first.input));
         assert_eq!(inbox.first(session(), &item), None);
+        inbox.answered(session(), item.clone(), first);
+        inbox.begins(session(), &item);
+        assert_eq!(inbox.first(session(), &item), None, "another one of the same letters");
+        assert!(!inbox.has(session(), &item));
+        inbox.ask(session(), ask(1, true), 0);
+        assert!(inbox.has(session(), &item));
     }
 
     #[test]
     fn who_talks_without_end_is_not_heard_each_time() {
         let mut inbox = Inbox::default();
         let heard = (0..500).filter(|_| inbox.may_say(session(), 1_000_000)).count();
-        assert_eq!(heard, usize::try_from(SAID_AT_ONCE).unwrap());
-        assert!(inbox.may_say(session(), 1_000_000 + SAID_EVERY_MS));
-        assert!(!inbox.may_say(session(), 1_000_000 + SAID_EVERY_MS));
+        assert_eq!(heard, 100);
+        assert!(inbox.may_say(session(), 1_000_000 + SAID.every_ms()));
+        assert!(!inbox.may_say(session(), 1_000_000 + SAID.every_ms()));
         for n in 0..OPEN_MAX {
             assert!(inbox.has_room(session()));
             inbox.ask(session(), ask(n as u128, false), 0);
         }
         assert!(!inbox.has_room(session()));
+    }
+
+    #[test]
+    fn who_asks_without_end_hears_when_the_next_ask_may_come() {
+        let (mut inbox, now) = (Inbox::default(), 1_000_000);
+        let asked = (0..500).filter(|_| inbox.may_ask(session(), now).is_ok()).count();
+        assert_eq!(asked, 32);
+        assert_eq!(inbox.may_ask(session(), now), Err(now + ASKS.every_ms()));
+        assert_eq!(inbox.may_ask(SessionId::from_parts(1, 2), now), Ok(()), "another session");
+        inbox.was_answered(session());
+        assert_eq!(inbox.may_ask(session(), now), Ok(()));
+        assert_eq!(inbox.may_ask(session(), now + ASKS.every_ms()), Ok(()));
     }
 }

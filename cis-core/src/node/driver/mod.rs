@@ -348,6 +348,7 @@ impl Driver {
             self.host.retry_at(),
             self.denials.poll_timeout(),
             self.inbox.poll_timeout(),
+            self.attention.poll_timeout(),
             self.unread.retry_at(),
             (!self.unpublished.is_empty()).then_some(self.published_ms + PUBLISH_APART_MS),
         ]

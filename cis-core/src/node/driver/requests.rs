@@ -62,8 +62,8 @@ impl Driver {
             Command::Seen(sighting) => self.seen(*sighting, now),
             Command::DefaultNotTyped(lost) => self.default_not_typed(*lost, now),
             Command::Waiting { session, reply } => {
-                let told = self.attention.get(session).and_then(Attention::told);
-                let _ = reply.send(Ok(told.map(|told| told.prompt.clone())));
+                let waiting = self.attention.get(session).map(Attention::waiting).unwrap_or_default();
+                let _ = reply.send(Ok(waiting));
             }
             Command::Ask { session, ask, actor, reply } => self.ask(session, *ask, actor, reply, now),
             Command::StillWaiting { session, item } => self.inbox.renew(session, &item, now),

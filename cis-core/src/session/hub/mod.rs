@@ -26,6 +26,8 @@ mod queue;
 mod run;
 mod saved;
 mod session;
+mod share;
+mod signals;
 mod typing;
 mod viewer;
 mod wire;

@@ -12,12 +12,15 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use super::env::Env;
 use super::session::{Session, Watch};
+use super::share::Share;
+use super::signals::Signals;
 use crate::event::SCREEN_CHARS_MAX;
 use crate::ids::{SessionId, TimestampMs};
 use crate::monitor::{
     Arbiter, Change, Explanation, KernelEvidence, Profile, ScreenView, Seed, Signal, Tap, Verdict,
 };
 use crate::policy::redact::Redactor;
+use crate::session::os;
 use crate::session::protocol::ToHost;
 
 pub use answers::Answer;
@@ -111,6 +114,8 @@ pub(super) struct Monitored {
     tap: Tap,
     /// Found by the tap; its memory is used again.
     found: Vec<Signal>,
+    signals: Signals,
+    share: Share,
     earlier: Earlier,
     /// It is not judged before.
     begins: TimestampMs,
@@ -135,6 +140,8 @@ impl Monitored {
             arbiter: Arbiter::new(how.profile, how.seed, now),
             tap: Tap::default(),
             found: Vec::new(),
+            signals: Signals::default(),
+            share: Share::default(),
             earlier: Earlier::default(),
             begins,
             wake: Some(begins),
@@ -149,30 +156,53 @@ impl Monitored {
     /// Output that came: of earlier, or of now.
     pub(super) fn output(&mut self, bytes: &[u8], live: bool, redactor: &Redactor, now: TimestampMs) {
         self.tap.feed(bytes, &mut self.found);
-        thin(&mut self.found);
         if live {
             self.earlier.take().for_each(|signal| self.arbiter.signal(&signal, now));
             self.arbiter.output(bytes.len() as u64, now);
+            self.found.drain(..).for_each(|signal| self.signals.put(signal));
+            return self.hear_due(redactor, now);
         }
         for mut signal in self.found.drain(..) {
             redact(&mut signal, redactor);
-            if live { self.arbiter.signal(&signal, now) } else { self.earlier.keep(signal) }
+            self.earlier.keep(signal);
         }
     }
 
+    /// Judges the signals whose time has come.
+    fn hear_due(&mut self, redactor: &Redactor, now: TimestampMs) {
+        if self.share.free_at(now) <= now {
+            let due = self.signals.take(now);
+            self.hear(due, redactor, now);
+        }
+    }
+
+    fn hear(&mut self, signals: Vec<Signal>, redactor: &Redactor, now: TimestampMs) {
+        for mut signal in signals {
+            redact(&mut signal, redactor);
+            self.arbiter.signal(&signal, now);
+        }
+    }
+
+    /// Something was typed: what the program said before that is not said after it.
+    fn typed(&mut self, redactor: &Redactor, now: TimestampMs) {
+        let before = self.signals.take_all();
+        self.hear(before, redactor, now);
+        self.arbiter.typed(now);
+    }
+
     /// Somebody typed this, and no answer.
-    pub(super) fn somebody_typed(&mut self, bytes: &[u8], now: TimestampMs) {
+    pub(super) fn somebody_typed(&mut self, bytes: &[u8], redactor: &Redactor, now: TimestampMs) {
         let keys = pressed(bytes);
         if !keys.is_empty() {
             let prompt = self.verdict().map(|verdict| verdict.episode);
             self.hands.typed(&keys, self.arbiter.collects_lines(), prompt, now);
-            self.arbiter.typed(now);
+            self.typed(redactor, now);
         }
     }
 
     /// Somebody typed at another connection: what is not known.
-    fn others_typed(&mut self, now: TimestampMs) {
-        self.somebody_typed(b"\r", now);
+    fn others_typed(&mut self, redactor: &Redactor, now: TimestampMs) {
+        self.somebody_typed(b"\r", redactor, now);
     }
 
     /// The connection to the host is new, or gone.
@@ -181,9 +211,16 @@ impl Monitored {
     }
 
     fn rearm(&mut self, id: SessionId, env: &mut Env) {
-        let begun = env.clock.now() >= self.begins;
-        let next = if begun { self.arbiter.poll_timeout() } else { Some(self.begins) };
-        let next = next.into_iter().chain(self.answers_due()).min();
+        let now = env.clock.now();
+        let looks = if now < self.begins {
+            Some(self.begins)
+        } else {
+            let free = self.share.free_at(now);
+            let next = self.arbiter.poll_timeout().into_iter().chain(self.signals.due()).min();
+            next.map(|at| at.max(free))
+        };
+        // Answers wait for no share.
+        let next = looks.into_iter().chain(self.answers_due()).min();
         if next != self.wake {
             self.sleep(id, env);
             env.wakes.extend(next.map(|at| (at, id)));
@@ -214,27 +251,6 @@ fn redact(signal: &mut Signal, redactor: &Redactor) {
     }
 }
 
-/// Of signals that came together leaves those that say what is so now: each is judged on its own, and one
-/// noisy session must not take the time of all others.
-fn thin(found: &mut Vec<Signal>) {
-    const OTHERS_MAX: usize = 16;
-    let (mut bells, mut notices, mut titles, mut others) = (1, 1, 1, OTHERS_MAX);
-    // From the newest on.
-    found.reverse();
-    found.retain(|signal| {
-        let left = match signal {
-            Signal::Bell => &mut bells,
-            Signal::Notification { .. } => &mut notices,
-            Signal::Title { .. } => &mut titles,
-            _ => &mut others,
-        };
-        let stays = *left > 0;
-        *left -= usize::from(stays);
-        stays
-    });
-    found.reverse();
-}
-
 impl Session {
     /// Its model shows what there is: what it said before this node took over was replayed.
     fn is_current(&self) -> bool {
@@ -261,8 +277,10 @@ impl Session {
             monitored.sleep(self.id, env);
         }
         if self.ended.is_none() {
-            if now >= monitored.begins {
+            if now >= monitored.begins && monitored.share.free_at(now) <= now {
+                let began = os::cpu_us();
                 self.gather(&mut monitored, now, env);
+                monitored.share.use_up(os::cpu_us() - began, now);
             }
             self.advance_answers(&mut monitored, now, env);
             let changes = monitored.arbiter.changes(now);
@@ -283,6 +301,7 @@ impl Session {
         if self.is_current() {
             monitored.earlier.take().for_each(|signal| monitored.arbiter.signal(&signal, now));
         }
+        monitored.hear_due(&self.redactor, now);
         if let Some(evidence) = monitored.ahead.take_if(|ahead| ahead.output_bytes <= self.next) {
             monitored.probing = false;
             // With more output than it is of, who read then says nothing of this screen: it is asked for again.
@@ -312,7 +331,7 @@ impl Session {
         let others = self.typing.told(input_bytes);
         let Some(monitored) = &mut self.monitored else { return };
         if others {
-            monitored.others_typed(env.clock.now());
+            monitored.others_typed(&self.redactor, env.clock.now());
         }
         if monitored.probing {
             monitored.ahead = Some(evidence);
@@ -360,24 +379,5 @@ impl Session {
 impl Monitored {
     fn verdict(&self) -> Option<&Verdict> {
         self.arbiter.verdict()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn of_many_signals_the_last_ones_are_judged() {
-        let notice = |text: String| Signal::Notification { text };
-        let mut found: Vec<Signal> = (0..5000).flat_map(|n| [Signal::Bell, notice(n.to_string())]).collect();
-        found.push(Signal::PasteBrackets { on: true });
-        thin(&mut found);
-        let last = [Signal::Bell, notice("4999".to_owned()), Signal::PasteBrackets { on: true }];
-        assert_eq!(found, last);
-        let marks = |count: usize| vec![Signal::Shell { mark: 'A', code: None }; count];
-        let mut found = marks(100);
-        thin(&mut found);
-        assert_eq!(found, marks(16));
     }
 }

@@ -351,7 +351,7 @@ impl Session {
     /// Somebody typed this: the monitor counts that.
     pub(super) fn note_typed(&mut self, bytes: &[u8], env: &mut Env) {
         if let Some(monitored) = &mut self.monitored {
-            monitored.somebody_typed(bytes, env.clock.now());
+            monitored.somebody_typed(bytes, &self.redactor, env.clock.now());
             env.judge.push(self.id);
         }
     }

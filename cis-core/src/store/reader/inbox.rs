@@ -3,9 +3,9 @@
 use rusqlite::{Connection, Row, ToSql};
 use ulid::Ulid;
 
-use super::Reader;
 use super::values::{json, maybe_ulid, named, task};
-use crate::api::{AskAnswer, AskView, ClosedItem, InboxItem, ThreadMessage};
+use super::{PAGE_MAX, Reader};
+use crate::api::{AskAnswer, AskView, ClosedItem, InboxItem, Listing, ThreadMessage};
 use crate::event::{AnswerRecord, AskType, Layer, PromptKind, Urgency};
 use crate::ids::{InboxId, InputId, RunId, SessionId};
 use crate::store::error::{RowError, StoreError};
@@ -17,9 +17,6 @@ const COLUMNS: &str = "id, run, task, session, kind, question, options, since_ms
 /// Messages of a thread that are given, the newest.
 const MESSAGES_MAX: u32 = 1000;
 
-/// A listing has no more items.
-const LISTED_MAX: usize = 10_000;
-
 /// Which items are asked for; both: those that both are true of.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct InboxFilter {
@@ -27,6 +24,15 @@ pub struct InboxFilter {
     pub run: Option<RunId>,
     /// Only of this session.
     pub session: Option<SessionId>,
+}
+
+/// Open, and of that run and session.
+const OPEN: &str = "closed_ms IS NULL AND (?1 IS NULL OR run = ?1) AND (?2 IS NULL OR session = ?2)";
+
+impl InboxFilter {
+    fn bytes(self) -> (Option<[u8; 16]>, Option<[u8; 16]>) {
+        (self.run.map(|run| run.0.to_bytes()), self.session.map(|session| session.0.to_bytes()))
+    }
 }
 
 /// An item with what only the node needs of it.
@@ -43,12 +49,37 @@ pub struct KnownItem {
 }
 
 impl Reader {
-    /// What waits, oldest first, at most 10,000 items.
+    /// What waits, oldest first: so many of it, from the one on that stands behind `after`.
     ///
     /// # Errors
-    /// The store cannot be read.
-    pub fn inbox(&self, filter: InboxFilter) -> Result<Vec<InboxItem>, StoreError> {
-        Ok(self.open_items(filter)?.into_iter().take(LISTED_MAX).map(|known| known.item).collect())
+    /// The store cannot be read; or `after` is not one that a listing gave.
+    pub fn inbox(
+        &self,
+        filter: InboxFilter,
+        limit: Option<u32>,
+        after: Option<&str>,
+    ) -> Result<Listing<InboxItem>, StoreError> {
+        let limit = limit.unwrap_or(PAGE_MAX).clamp(1, PAGE_MAX);
+        let wrong =
+            |after: &str| StoreError::NotFound { what: "page of the inbox at", name: after.to_owned() };
+        let after = after.map_or(Ok(i64::MIN), |after| after.parse::<i64>().map_err(|_| wrong(after)))?;
+        let (run, session) = filter.bytes();
+        self.view("read the inbox", |conn| {
+            let mut read = conn.prepare_cached(&format!(
+                "SELECT {COLUMNS}, key FROM inbox WHERE {OPEN} AND key > ?3 ORDER BY key LIMIT ?4"
+            ))?;
+            let mut rows = read.query(rusqlite::params![run, session, after, i64::from(limit) + 1])?;
+            let (mut items, mut last, mut more) = (Vec::new(), 0, false);
+            while let Some(row) = rows.next()? {
+                if items.len() >= limit as usize {
+                    more = true;
+                    break;
+                }
+                last = row.get::<_, i64>("key")?;
+                items.push(known_item(row)?.item);
+            }
+            Ok(Listing { items, next: more.then(|| last.to_string()) })
+        })
     }
 
     /// All of them, with what the node needs: of none may be forgotten who answered it.
@@ -56,13 +87,8 @@ impl Reader {
     /// # Errors
     /// The store cannot be read.
     pub fn open_items(&self, filter: InboxFilter) -> Result<Vec<KnownItem>, StoreError> {
-        let run = filter.run.map(|run| run.0.to_bytes());
-        let session = filter.session.map(|session| session.0.to_bytes());
-        self.view("read the inbox", |conn| {
-            let which = "closed_ms IS NULL AND (?1 IS NULL OR run = ?1) AND (?2 IS NULL OR session = ?2)
-                ORDER BY since_ms, key";
-            select(conn, which, &[&run, &session])
-        })
+        let (run, session) = filter.bytes();
+        self.view("read the inbox", |conn| select(conn, &format!("{OPEN} ORDER BY key"), &[&run, &session]))
     }
 
     /// Something that this session asked.

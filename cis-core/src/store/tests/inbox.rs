@@ -42,7 +42,7 @@ impl Story {
     }
 
     fn open(&self) -> Vec<InboxItem> {
-        self.home.readers().get().unwrap().inbox(InboxFilter::default()).unwrap()
+        self.home.readers().get().unwrap().inbox(InboxFilter::default(), None, None).unwrap().items
     }
 
     fn item(&self, id: &InboxId) -> InboxItem {
@@ -296,8 +296,49 @@ fn an_older_store_gets_the_approvals_that_wait_in_it() {
     .unwrap();
     drop(conn);
     drop(home.writer());
-    assert_eq!(home.readers().get().unwrap().inbox(InboxFilter::default()).unwrap(), expected);
+    assert_eq!(
+        home.readers().get().unwrap().inbox(InboxFilter::default(), None, None).unwrap().items,
+        expected
+    );
     assert_sound(&home.path());
     let mut conn = Connection::open(home.path()).unwrap();
     migrate(&home.path(), &mut conn, MIGRATIONS).unwrap();
+}
+
+#[test]
+fn the_inbox_is_read_page_by_page() {
+    let mut story = Story::new();
+    let asks: Vec<AskRecord> = (1..=5).map(|n| ask(n, None)).collect();
+    asks.iter().for_each(|ask| story.add(asked(ask)));
+    let wanted: Vec<InboxId> = asks.iter().map(|ask| ask.item.clone()).collect();
+    let reader = story.home.readers().get().unwrap();
+    let page = |limit, after: Option<&str>| {
+        let page = reader.inbox(InboxFilter::default(), Some(limit), after).unwrap();
+        (page.items.into_iter().map(|item| item.id).collect::<Vec<_>>(), page.next)
+    };
+    for limit in [1, 2, 4, 5, 6] {
+        let (mut seen, mut after) = (Vec::new(), None);
+        loop {
+            let (items, next) = page(limit, after.as_deref());
+            assert_eq!(items.len(), (limit as usize).min(5 - seen.len()), "no page is empty or short");
+            seen.extend(items);
+            after = next;
+            if after.is_none() {
+                break;
+            }
+        }
+        assert_eq!(seen, wanted, "{limit}");
+    }
+    // What is over meanwhile moves nothing.
+    let (_, next) = page(2, None);
+    story.add(answered(&wanted[0], 91));
+    assert_eq!(page(2, next.as_deref()).0, wanted[2..4]);
+    let none = InboxFilter { session: Some(session_id(2)), ..InboxFilter::default() };
+    assert!(reader.inbox(none, Some(2), None).unwrap().items.is_empty());
+    assert!(matches!(
+        reader.inbox(InboxFilter::default(), None, Some("x")),
+        Err(StoreError::NotFound { .. })
+    ));
+    drop(reader);
+    story.check();
 }

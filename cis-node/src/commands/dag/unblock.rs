@@ -54,8 +54,8 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
 async fn waiting(client: &Client, session: &str) -> Result<InboxItem, CliError> {
     // It says so where the session has ended, or is not there.
     let known = client.session(session).await?;
-    let which = ListInbox { run: None, session: Some(known.id.to_string()) };
-    let mut items = client.inbox(&which).await?.items;
+    let which = ListInbox { session: Some(known.id.to_string()), ..ListInbox::default() };
+    let mut items = client.whole_inbox(which).await?;
     items.retain(|item| item.episode.is_some());
     if let Some(item) = items.pop() {
         return Ok(item);

@@ -200,7 +200,7 @@ impl Session {
         let any = !all.is_empty();
         for pending in all {
             match outcome {
-                Ok(_) => monitored.arbiter.typed(env.clock.now()),
+                Ok(_) => monitored.typed(&self.redactor, env.clock.now()),
                 Err(_) => monitored.release(&pending.answer),
             }
             pending.tell.tell(outcome.clone());
@@ -223,7 +223,7 @@ impl Session {
         let (id, now) = (self.id, env.clock.now());
         let Some(monitored) = &mut self.monitored else { return };
         if typed {
-            monitored.others_typed(now);
+            monitored.others_typed(&self.redactor, now);
             self.answer_taken(input, &Err(HubError::Typed { id }), env);
             return;
         }

@@ -30,8 +30,7 @@ impl Row<'_> {
         conn.prepare_cached(
             "INSERT INTO inbox (key, id, run, task, session, kind, question, options, since_ms, confidence,
                 layer, episode, hash, screen, ask, ask_type, urgency, thread, waits, until_ms)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)
-             ON CONFLICT DO NOTHING",
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)",
         )?
         .execute(params![
             // Several approvals may be asked for by one event.
@@ -145,7 +144,7 @@ pub(super) fn message(
 ) -> Result<(), RowError> {
     conn.prepare_cached(
         "INSERT INTO thread_messages (key, thread, at_ms, by, what, text, item)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO NOTHING",
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
     )?
     .execute(params![
         i64::try_from(at.offset).unwrap_or(i64::MAX),
