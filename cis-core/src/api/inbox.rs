@@ -202,6 +202,9 @@ pub struct AskAnswer {
 pub struct ReadAsk {
     /// Answer only once it is answered or withdrawn, or after so long, ms (at most 60,000).
     pub wait_ms: Option<u64>,
+    /// Whoever waited for it waits no more. One that was asked without waiting stays, for others.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub leaves: bool,
 }
 
 /// A session tells people something.

@@ -62,6 +62,18 @@ pub struct RunCreated {
     /// No result of an earlier run is taken (`--no-cache`).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub no_cache: bool,
+    /// Programs of `on_blocked.run` that lie where sessions may write, as they were then.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub kept: Vec<KeptFile>,
+}
+
+/// A file as it was when the run was submitted.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct KeptFile {
+    /// Where it lay: absolute, without `.` and `..`.
+    pub path: String,
+    /// Its content.
+    pub blob: BlobId,
 }
 
 /// Why a queued task does not run yet.

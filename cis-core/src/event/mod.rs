@@ -9,8 +9,8 @@ mod row;
 mod states;
 
 pub use body::{
-    ArtifactRecord, AttemptResult, Category, EventBody, GrantRecord, LostBy, OutputRecord, QueueReason,
-    RetryScope, RunCreated, SessionLimit, TaskChange,
+    ArtifactRecord, AttemptResult, Category, EventBody, GrantRecord, KeptFile, LostBy, OutputRecord,
+    QueueReason, RetryScope, RunCreated, SessionLimit, TaskChange,
 };
 pub use prompt::{
     AnswerRecord, AskRecord, AskType, LABEL_CHARS_MAX, Layer, Meaning, OPTIONS_MAX, PromptKind, PromptOption,

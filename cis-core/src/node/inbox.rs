@@ -77,8 +77,10 @@ impl InboxApi for Node {
     }
 
     async fn thread(&self, item: InboxItem) -> Outcome<Listing<ThreadMessage>> {
+        // An approval is of no session: nothing was said about it.
+        let Some(session) = item.session else { return Ok(Listing { items: Vec::new(), next: None }) };
         let thread = item.thread.unwrap_or(item.id);
-        let items = self.read(move |reader| reader.thread(&thread)).await?;
+        let items = self.read(move |reader| reader.thread(session, &thread)).await?;
         Ok(Listing { items, next: None })
     }
 
@@ -97,6 +99,9 @@ impl InboxApi for Node {
         let until = Instant::now() + wait;
         // Before the first look, so that no answer falls between the two.
         let mut live = self.events.subscribe();
+        if query.leaves {
+            self.driver.tell(Command::WaitsNoMore { session, item: item.clone() });
+        }
         loop {
             if !wait.is_zero() {
                 self.driver.tell(Command::StillWaiting { session, item: item.clone() });

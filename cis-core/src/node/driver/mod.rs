@@ -177,7 +177,8 @@ impl Driver {
         let unreadable = std::mem::take(&mut parts.unreadable);
         let notify = parts.config.settings.notify.clone();
         let timeout = std::time::Duration::from_millis(notify.timeout_ms);
-        let notices = Notices::new(notify.command, timeout, parts.home.clone(), parts.readers.clone());
+        let (home, readers, blobs) = (parts.home.clone(), parts.readers.clone(), Arc::clone(&parts.blobs));
+        let notices = Notices::new(notify.command, timeout, home, readers, blobs);
         Self {
             host: HostLink::new(parts.home.clone(), parts.host_command.clone()),
             parts,

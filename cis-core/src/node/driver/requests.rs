@@ -66,7 +66,8 @@ impl Driver {
                 let _ = reply.send(Ok(told.map(|told| told.prompt.clone())));
             }
             Command::Ask { session, ask, actor, reply } => self.ask(session, *ask, actor, reply, now),
-            Command::StillWaiting { session, item } => self.inbox.renew(session, &item, now),
+            Command::StillWaiting { session, item } => self.still_waiting(session, &item, now),
+            Command::WaitsNoMore { session, item } => self.waits_no_more(session, &item),
             Command::WithdrawAsk { session, item, actor, reply } => {
                 self.withdraw(session, &item, actor, now);
                 self.confirmations.push(confirmation(reply, Ok(())));
@@ -381,7 +382,8 @@ impl Driver {
                     drop(reply.send(Err(problem())));
                 }
                 Command::Answer { reply, .. } => drop(reply.send(Err(problem()))),
-                Command::StillWaiting { session, item } => self.inbox.renew(session, &item, now_ms()),
+                Command::StillWaiting { session, item } => self.still_waiting(session, &item, now_ms()),
+                Command::WaitsNoMore { session, item } => self.waits_no_more(session, &item),
                 // Made known when the database can be written again.
                 Command::Seen(sighting) => self.seen(*sighting, now_ms()),
                 Command::DefaultNotTyped(lost) => self.default_not_typed(*lost, now_ms()),

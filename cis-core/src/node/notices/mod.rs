@@ -4,8 +4,10 @@
 //! waits for them: what finds the queue full is left out, and said in the node's log and status.
 
 mod command;
+mod placed;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -14,10 +16,14 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use self::command::Call;
+use self::placed::Placed;
 use crate::config::Home;
 use crate::event::{Event, EventBody, QueueReason, SaidRecord, Urgency};
-use crate::ids::{InboxId, RunId, SessionId, TaskId};
-use crate::store::Readers;
+use crate::ids::{BlobId, InboxId, RunId, SessionId, TaskId};
+use crate::store::{Blobs, Readers};
+
+/// Name, but for its end, of the directory in the home that has the programs of a call meanwhile.
+pub(super) const ASIDE: &str = ".running-";
 
 /// Commands at a time.
 const THREADS: usize = 4;
@@ -49,6 +55,9 @@ pub(super) struct OwnCommand {
     pub(super) argv: Vec<String>,
     pub(super) env: BTreeMap<String, String>,
     pub(super) cwd: String,
+    /// A directory that is not there yet, for what was kept with its run; and what is put where in it.
+    pub(super) dir: PathBuf,
+    pub(super) files: Vec<(PathBuf, BlobId)>,
 }
 
 struct Job {
@@ -63,14 +72,21 @@ pub(super) struct Notices {
     timeout: Duration,
     home: Home,
     readers: Readers,
+    blobs: Arc<Blobs>,
     jobs: Option<SyncSender<Job>>,
     trouble: Arc<Mutex<Option<String>>>,
 }
 
 impl Notices {
     /// Runs `command` (none where it is empty) for at most `timeout`.
-    pub(super) fn new(command: Vec<String>, timeout: Duration, home: Home, readers: Readers) -> Self {
-        Self { command, timeout, home, readers, jobs: None, trouble: Arc::default() }
+    pub(super) fn new(
+        command: Vec<String>,
+        timeout: Duration,
+        home: Home,
+        readers: Readers,
+        blobs: Arc<Blobs>,
+    ) -> Self {
+        Self { command, timeout, home, readers, blobs, jobs: None, trouble: Arc::default() }
     }
 
     /// What went wrong last.
@@ -100,6 +116,11 @@ impl Notices {
         self.queue(Job { notice, own: Some(own) });
     }
 
+    /// A command of a file is not run, and why.
+    pub(super) fn not_run(&self, detail: String) {
+        note(&self.trouble, detail);
+    }
+
     fn queue(&mut self, job: Job) {
         if self.jobs.is_none() {
             self.jobs = self.start();
@@ -124,6 +145,7 @@ impl Notices {
                 timeout: self.timeout,
                 home: self.home.clone(),
                 readers: self.readers.clone(),
+                blobs: Arc::clone(&self.blobs),
                 trouble: Arc::clone(&self.trouble),
                 waiting: Arc::clone(&waiting),
             };
@@ -190,6 +212,7 @@ struct Worker {
     timeout: Duration,
     home: Home,
     readers: Readers,
+    blobs: Arc<Blobs>,
     trouble: Arc<Mutex<Option<String>>>,
     waiting: Arc<Mutex<Receiver<Job>>>,
 }
@@ -231,6 +254,10 @@ impl Worker {
         let (argv, cwd) = match &job.own {
             Some(own) => (&own.argv, own.cwd.clone()),
             None => (&self.command, self.home.dir.display().to_string()),
+        };
+        let _until_it_ends = match &job.own {
+            Some(own) => Some(Placed::put(&own.dir, &own.files, &self.blobs)?),
+            None => None,
         };
         Call { argv, env, cwd: &cwd, stdin: document.to_string() + "\n", timeout: self.timeout }.run()
     }
