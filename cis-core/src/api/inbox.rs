@@ -144,6 +144,14 @@ pub struct AnswerReceipt {
     pub repeated: bool,
 }
 
+impl AnswerReceipt {
+    /// Of an answer for which nothing was typed.
+    #[must_use]
+    pub fn new(item: InboxId, by: String, text: String) -> Self {
+        Self { item, by, text, bytes: 0, output_offset: None, repeated: false }
+    }
+}
+
 /// A session asks people something.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ask {
