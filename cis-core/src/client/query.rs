@@ -83,7 +83,7 @@ impl ToQuery for ListInbox {
 
 impl ToQuery for ReadAsk {
     fn on(&self, path: String) -> String {
-        Query::new(path).number("wait_ms", self.wait_ms).text
+        Query::new(path).number("wait_ms", self.wait_ms).flag("leaves", self.leaves).text
     }
 }
 

@@ -178,6 +178,11 @@ pub(super) enum Command {
         session: SessionId,
         item: InboxId,
     },
+    /// Whoever waited for the answer to an ask that was made without waiting does so no more.
+    WaitsNoMore {
+        session: SessionId,
+        item: InboxId,
+    },
     /// Whoever asked waits no more.
     WithdrawAsk {
         session: SessionId,

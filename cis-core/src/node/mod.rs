@@ -20,6 +20,7 @@ mod explain;
 mod exposure;
 mod files;
 mod inbox;
+mod kept;
 mod logs;
 mod notices;
 mod own_log;

@@ -25,7 +25,9 @@ impl Driver {
         let answer = match self.made_by(ask.input) {
             Ok(None) => self.ask_now(session, &item, ask, actor, now).map(|()| item),
             Ok(Some(made)) if made == asked(session, &item) => {
-                self.inbox.renew(session, &item, now);
+                if ask.waits {
+                    self.still_waiting(session, &item, now);
+                }
                 Ok(item)
             }
             Ok(Some(_)) => Err(super::requests::taken(ask.input)),
@@ -206,10 +208,28 @@ impl Driver {
         self.parts.worker.redactor(session).cloned().unwrap_or_default()
     }
 
-    /// Asks whose asker is gone are withdrawn.
+    /// Somebody waits for the answer to an ask: its session is blocked, also where it had asked without waiting.
+    pub(super) fn still_waiting(&mut self, session: SessionId, item: &InboxId, now: TimestampMs) {
+        if let Some(ask) = self.inbox.renew(session, item, now) {
+            self.attention.change(session).asks(ask);
+        }
+    }
+
+    /// Nobody does any more. An ask that was made with waiting has to be withdrawn.
+    pub(super) fn waits_no_more(&mut self, session: SessionId, item: &InboxId) {
+        if let Some(ask) = self.inbox.leave(session, item) {
+            self.attention.change(session).asked(ask);
+        }
+    }
+
+    /// Asks whose asker is gone are withdrawn; one that was made without waiting stays.
     pub(super) fn withdraw_left(&mut self, now: TimestampMs) {
         for (session, ask) in self.inbox.expired(now) {
-            self.withdrawn(session, ask, None, now);
+            if ask.waits {
+                self.withdrawn(session, ask, None, now);
+            } else {
+                self.attention.change(session).asked(ask.ask);
+            }
         }
     }
 
@@ -250,6 +270,9 @@ impl Driver {
             }
             if let Some(ask) = ask_of(&known) {
                 self.inbox.ask(session, ask, now);
+                if known.waited {
+                    self.inbox.renew(session, &known.item.id, now);
+                }
             }
         }
     }

@@ -34,7 +34,7 @@ pub(super) struct First {
 #[derive(Debug)]
 struct Open {
     ask: AskRecord,
-    /// Of those that wait: when the lease of whoever waits is over.
+    /// Where somebody waits for the answer: when the lease of whoever does is over.
     until_ms: Option<TimestampMs>,
 }
 
@@ -89,13 +89,26 @@ impl Inbox {
         self.of.entry(session).or_default().open.push(Open { ask, until_ms });
     }
 
-    /// Whoever waits for it is still there.
-    pub(super) fn renew(&mut self, session: SessionId, item: &InboxId, now: TimestampMs) {
-        let open =
-            self.of.get_mut(&session).and_then(|talk| talk.open.iter_mut().find(|it| it.ask.item == *item));
-        if let Some(Open { until_ms: Some(until_ms), .. }) = open {
-            *until_ms = (*until_ms).max(now + LEASE_MS);
-        }
+    /// Whoever waits for it is still there. Gives the ask where nobody waited for it before.
+    pub(super) fn renew(
+        &mut self,
+        session: SessionId,
+        item: &InboxId,
+        now: TimestampMs,
+    ) -> Option<AskRecord> {
+        let open = self.open(session, item)?;
+        let before = open.until_ms.replace(open.until_ms.unwrap_or(now).max(now + LEASE_MS));
+        before.is_none().then(|| open.ask.clone())
+    }
+
+    /// Whoever waited for an ask that was made without waiting does so no more. Gives its input where somebody did.
+    pub(super) fn leave(&mut self, session: SessionId, item: &InboxId) -> Option<InputId> {
+        let open = self.open(session, item).filter(|open| !open.ask.waits)?;
+        open.until_ms.take().map(|_| open.ask.ask)
+    }
+
+    fn open(&mut self, session: SessionId, item: &InboxId) -> Option<&mut Open> {
+        self.of.get_mut(&session)?.open.iter_mut().find(|open| open.ask.item == *item)
     }
 
     /// Who has asks, or told something.
@@ -103,7 +116,7 @@ impl Inbox {
         self.of.keys().copied().collect()
     }
 
-    /// Asks that it waits for.
+    /// Asks for whose answer it waits.
     pub(super) fn waiting(&self, session: SessionId) -> Vec<AskRecord> {
         let open = self.of.get(&session).map_or(&[][..], |talk| &talk.open);
         open.iter().filter(|open| open.until_ms.is_some()).map(|open| open.ask.clone()).collect()
@@ -116,11 +129,16 @@ impl Inbox {
         Some(talk.open.remove(at).ask)
     }
 
-    /// Takes those out for which nobody waits any more.
+    /// Those for which nobody waits any more. Those that were made with waiting are taken out; others stay.
     pub(super) fn expired(&mut self, now: TimestampMs) -> Vec<(SessionId, AskRecord)> {
+        let is_over = |open: &Open| open.until_ms.is_some_and(|until| until <= now);
         let mut gone = Vec::new();
         for (session, talk) in &mut self.of {
-            let over = talk.open.extract_if(.., |open| open.until_ms.is_some_and(|until| until <= now));
+            for open in talk.open.iter_mut().filter(|open| !open.ask.waits && is_over(open)) {
+                open.until_ms = None;
+                gone.push((*session, open.ask.clone()));
+            }
+            let over = talk.open.extract_if(.., |open| is_over(open));
             gone.extend(over.map(|open| (*session, open.ask)));
         }
         gone
@@ -203,14 +221,34 @@ mod tests {
             inbox.ask(session(), ask.clone(), 0);
         }
         assert_eq!(inbox.poll_timeout(), Some(LEASE_MS));
-        inbox.renew(session(), &b.item, 1000);
-        inbox.renew(session(), &c.item, 1000);
+        assert_eq!(inbox.renew(session(), &b.item, 1000), None, "it waits already");
         assert_eq!(inbox.expired(LEASE_MS), [(session(), a)]);
         assert_eq!(inbox.poll_timeout(), Some(LEASE_MS + 1000));
         assert_eq!(inbox.take(session(), &b.item), Some(b.clone()));
         assert_eq!(inbox.take(session(), &b.item), None);
         assert_eq!((inbox.poll_timeout(), inbox.expired(i64::MAX)), (None, vec![]));
         assert_eq!(inbox.take(session(), &c.item), Some(c), "it waits for nobody");
+    }
+
+    #[test]
+    fn an_ask_made_without_waiting_outlives_whoever_waits_for_it_later() {
+        let mut inbox = Inbox::default();
+        let later = ask(3, false);
+        inbox.ask(session(), later.clone(), 0);
+        assert_eq!((inbox.waiting(session()), inbox.leave(session(), &later.item)), (vec![], None));
+        assert_eq!(inbox.renew(session(), &later.item, 1000), Some(later.clone()), "from now on");
+        assert_eq!(inbox.renew(session(), &later.item, 2000), None);
+        assert_eq!(inbox.waiting(session()), std::slice::from_ref(&later));
+        assert_eq!(inbox.poll_timeout(), Some(LEASE_MS + 2000));
+        assert_eq!(inbox.leave(session(), &later.item), Some(later.ask));
+        assert_eq!((inbox.poll_timeout(), inbox.waiting(session())), (None, vec![]));
+        inbox.renew(session(), &later.item, 3000);
+        assert_eq!(inbox.expired(LEASE_MS + 3000), [(session(), later.clone())]);
+        assert_eq!((inbox.poll_timeout(), inbox.waiting(session())), (None, vec![]));
+        assert_eq!(inbox.take(session(), &later.item), Some(later), "it is there for whoever asks again");
+        let with = ask(4, true);
+        inbox.ask(session(), with.clone(), 0);
+        assert_eq!(inbox.leave(session(), &with.item), None, "that one is withdrawn");
     }
 
     #[test]

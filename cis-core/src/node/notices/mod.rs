@@ -4,9 +4,11 @@
 //! Nothing waits for them: what does not fit into the [`queue`] is left out, and said in the node's log and status.
 
 mod command;
+mod placed;
 mod queue;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -14,11 +16,15 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use self::command::Call;
+use self::placed::Placed;
 use self::queue::Queue;
 use crate::config::Home;
 use crate::event::{Event, EventBody, QueueReason, SaidRecord, Urgency};
-use crate::ids::{InboxId, RunId, SessionId, TaskId};
-use crate::store::Readers;
+use crate::ids::{BlobId, InboxId, RunId, SessionId, TaskId};
+use crate::store::{Blobs, Readers};
+
+/// Name, but for its end, of the directory in the home that has the programs of a call meanwhile.
+pub(super) const ASIDE: &str = ".running-";
 
 /// Commands at a time.
 const THREADS: usize = 4;
@@ -50,6 +56,9 @@ pub(super) struct OwnCommand {
     pub(super) argv: Vec<String>,
     pub(super) env: BTreeMap<String, String>,
     pub(super) cwd: String,
+    /// A directory that is not there yet, for what was kept with its run; and what is put where in it.
+    pub(super) dir: PathBuf,
+    pub(super) files: Vec<(PathBuf, BlobId)>,
 }
 
 struct Job {
@@ -110,14 +119,21 @@ pub(super) struct Notices {
     timeout: Duration,
     home: Home,
     readers: Readers,
+    blobs: Arc<Blobs>,
     jobs: Option<Arc<Jobs>>,
     trouble: Arc<Mutex<Option<String>>>,
 }
 
 impl Notices {
     /// Runs `command` (none where it is empty) for at most `timeout`.
-    pub(super) fn new(command: Vec<String>, timeout: Duration, home: Home, readers: Readers) -> Self {
-        Self { command, timeout, home, readers, jobs: None, trouble: Arc::default() }
+    pub(super) fn new(
+        command: Vec<String>,
+        timeout: Duration,
+        home: Home,
+        readers: Readers,
+        blobs: Arc<Blobs>,
+    ) -> Self {
+        Self { command, timeout, home, readers, blobs, jobs: None, trouble: Arc::default() }
     }
 
     /// What went wrong last.
@@ -145,6 +161,11 @@ impl Notices {
     /// Runs a command of a file.
     pub(super) fn run(&mut self, notice: Notice, own: OwnCommand) {
         self.queue(Job { notice, own: Some(own) });
+    }
+
+    /// A command of a file is not run, and why.
+    pub(super) fn not_run(&self, detail: String) {
+        note(&self.trouble, detail);
     }
 
     fn queue(&mut self, job: Job) {
@@ -180,6 +201,7 @@ impl Notices {
                 timeout: self.timeout,
                 home: self.home.clone(),
                 readers: self.readers.clone(),
+                blobs: Arc::clone(&self.blobs),
                 trouble: Arc::clone(&self.trouble),
                 jobs: Arc::clone(&jobs),
             };
@@ -255,6 +277,7 @@ struct Worker {
     timeout: Duration,
     home: Home,
     readers: Readers,
+    blobs: Arc<Blobs>,
     trouble: Arc<Mutex<Option<String>>>,
     jobs: Arc<Jobs>,
 }
@@ -295,6 +318,10 @@ impl Worker {
         let (argv, cwd) = match &job.own {
             Some(own) => (&own.argv, own.cwd.clone()),
             None => (&self.command, self.home.dir.display().to_string()),
+        };
+        let _until_it_ends = match &job.own {
+            Some(own) => Some(Placed::put(&own.dir, &own.files, &self.blobs)?),
+            None => None,
         };
         Call { argv, env, cwd: &cwd, stdin: document.to_string() + "\n", timeout: self.timeout }.run()
     }

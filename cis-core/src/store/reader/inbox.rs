@@ -12,7 +12,7 @@ use crate::store::error::{RowError, StoreError};
 
 /// What an item is read from.
 const COLUMNS: &str = "id, run, task, session, kind, question, options, since_ms, confidence, layer, episode,
-    hash, screen, ask_type, urgency, thread, until_ms, answer, closed_ms, closed, detail, ask, waits, input, answered_ms";
+    hash, screen, ask_type, urgency, thread, until_ms, answer, closed_ms, closed, detail, ask, waits, input, answered_ms, waited";
 
 /// Messages of a thread that are given, the newest.
 const MESSAGES_MAX: u32 = 1000;
@@ -44,6 +44,8 @@ pub struct KnownItem {
     pub ask: Option<InputId>,
     /// Its session does nothing until it is answered.
     pub waits: bool,
+    /// The same of an ask that it had made without waiting, and waits for by now.
+    pub waited: bool,
     /// The answer that it has, with its input.
     pub answer: Option<(AnswerRecord, InputId)>,
 }
@@ -111,18 +113,18 @@ impl Reader {
             .ok_or_else(|| StoreError::NotFound { what: "ask of this session", name: item.0.clone() })
     }
 
-    /// The newest messages of a thread, oldest first.
+    /// The newest messages of a thread of this session, oldest first.
     ///
     /// # Errors
     /// The store cannot be read.
-    pub fn thread(&self, thread: &InboxId) -> Result<Vec<ThreadMessage>, StoreError> {
+    pub fn thread(&self, session: SessionId, thread: &InboxId) -> Result<Vec<ThreadMessage>, StoreError> {
         self.view("read a thread", |conn| {
             let mut read = conn.prepare_cached(
                 "SELECT at_ms, by, what, text, item FROM
-                    (SELECT * FROM thread_messages WHERE thread = ?1 ORDER BY key DESC LIMIT ?2)
+                    (SELECT * FROM thread_messages WHERE session = ?1 AND thread = ?2 ORDER BY key DESC LIMIT ?3)
                  ORDER BY key",
             )?;
-            let rows = read.query_map((&thread.0, MESSAGES_MAX), |row| {
+            let rows = read.query_map((session.to_string(), &thread.0, MESSAGES_MAX), |row| {
                 Ok(ThreadMessage {
                     at_ms: row.get(0)?,
                     by: row.get(1)?,
@@ -166,6 +168,7 @@ fn known_item(row: &Row<'_>) -> Result<KnownItem, RowError> {
         }),
     };
     let optional = |column: usize| -> Result<Option<String>, RowError> { Ok(row.get(column)?) };
+    let (waits, waited): (bool, bool) = (row.get(22)?, row.get(25)?);
     let item = InboxItem {
         id: InboxId(row.get(0)?),
         run: maybe_ulid(row, 1)?.map(RunId),
@@ -177,7 +180,8 @@ fn known_item(row: &Row<'_>) -> Result<KnownItem, RowError> {
         since: row.get(7)?,
         confidence: row.get(8)?,
         layer: optional(9)?.as_deref().and_then(Layer::parse),
-        episode: row.get(10)?,
+        // One that an ask had while somebody waited for it says nothing afterwards.
+        episode: row.get::<_, Option<u32>>(10)?.filter(|_| waits || waited),
         hash: row.get(11)?,
         screen: row.get(12)?,
         ask_type: optional(13)?.as_deref().and_then(AskType::parse),
@@ -189,12 +193,7 @@ fn known_item(row: &Row<'_>) -> Result<KnownItem, RowError> {
         closed,
     };
     let id = |column| -> Result<Option<Ulid>, RowError> { maybe_ulid(row, column) };
-    Ok(KnownItem {
-        item,
-        ask: id(21)?.map(InputId),
-        waits: row.get(22)?,
-        answer: answer.zip(id(23)?.map(InputId)),
-    })
+    Ok(KnownItem { item, ask: id(21)?.map(InputId), waits, waited, answer: answer.zip(id(23)?.map(InputId)) })
 }
 
 fn ask_view(known: KnownItem) -> AskView {

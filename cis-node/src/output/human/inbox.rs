@@ -47,7 +47,7 @@ pub(crate) fn inbox_item(item: &InboxItem, now: TimestampMs) -> String {
     if let Some(by) = &item.answered_by {
         let _ = writeln!(
             out,
-            "  answered by {}, and it still waits (cis answer {} --again …)",
+            "  answered by {}, and it still waits: the answer may not have been typed (cis answer {} --again …)",
             clean(by),
             item.id
         );
