@@ -40,6 +40,8 @@ use crate::ids::{AttemptId, Fence, HostInstance, InputId, NodeDid, RunId, Sessio
 #[derive(Debug, Clone)]
 pub struct Machine {
     node: NodeDid,
+    /// What it was before it took another key.
+    former: BTreeSet<NodeDid>,
     host: Option<HostInstance>,
     max_sessions: u32,
     /// Sessions outside of runs.
@@ -111,6 +113,7 @@ impl Machine {
     pub fn new(node: NodeDid, max_sessions: u32) -> Self {
         Self {
             node,
+            former: BTreeSet::new(),
             host: None,
             max_sessions,
             foreign: 0,
@@ -133,6 +136,11 @@ impl Machine {
     /// The next input (a [`InputKind::Tick`], say) grants what was waiting for it.
     pub fn set_host(&mut self, host: Option<HostInstance>) {
         self.host = host;
+    }
+
+    /// Runs and grants of these DIDs are this node's as well: it had other keys before.
+    pub fn was_known_as(&mut self, former: impl IntoIterator<Item = NodeDid>) {
+        self.former.extend(former);
     }
 
     /// Takes back a run that was folded from stored events, open or ended. The next input goes on with it.
@@ -352,7 +360,11 @@ impl Machine {
     }
 
     fn is_ours(&self, run: &Run) -> bool {
-        run.facts().owner == self.node
+        self.is_self(&run.facts().owner)
+    }
+
+    fn is_self(&self, did: &NodeDid) -> bool {
+        *did == self.node || self.former.contains(did)
     }
 
     /// Index of the task whose attempt under way is `attempt`, granted with `fence` where that is known.
