@@ -12,7 +12,6 @@ use crate::output;
 #[command(after_help = "\
 Examples:
   cis identity rotate
-  cis identity rotate && cis node stop && cis node start
 
 Where a key was stolen, this is not enough: others have to revoke it (cis identity revoke DID).")]
 pub(crate) struct Args {}
