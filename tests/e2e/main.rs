@@ -30,6 +30,7 @@ mod files;
 mod gates;
 mod harness_check;
 mod http;
+mod identity;
 mod inbox;
 mod inbox_trust;
 mod json;

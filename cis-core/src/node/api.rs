@@ -30,7 +30,7 @@ use crate::api::{
     InputReceipt, KillSession, ListRuns, ListSessions, Listing, NodeView, Problem, ProblemKind, ReadLog,
     ReadTime, RetryRun, RunDetail, RunView, SendInput, SessionView, StopNode, TaskContext, TimeView, WhyView,
 };
-use crate::config::{Config, Home, Keys};
+use crate::config::{Config, Home, Identity, Keys};
 use crate::dag::Group;
 use crate::event::Event;
 use crate::ids::{BlobId, NodeDid, RunId, SessionId, TaskId, TimestampMs};
@@ -50,6 +50,7 @@ pub(super) struct Node {
     pub(super) config: Arc<Config>,
     pub(super) keys: Arc<Keys>,
     pub(super) did: NodeDid,
+    pub(super) identity: Arc<Identity>,
     pub(super) stays: bool,
     pub(super) started_ms: TimestampMs,
     pub(super) max_sessions: u32,

@@ -19,6 +19,7 @@ mod environments;
 mod explain;
 mod exposure;
 mod files;
+mod identity;
 mod inbox;
 mod kept;
 mod logs;

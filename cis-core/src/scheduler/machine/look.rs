@@ -1,7 +1,7 @@
 //! Which run and which task is meant, and whether it is this node's to decide on.
 
 use super::Machine;
-use crate::ids::{AttemptId, Fence, RunId};
+use crate::ids::{AttemptId, Fence, NodeDid, RunId};
 use crate::scheduler::input::Rejected;
 use crate::scheduler::state::Run;
 
@@ -20,7 +20,11 @@ impl Machine {
     }
 
     pub(super) fn is_ours(&self, run: &Run) -> bool {
-        run.facts().owner == self.node
+        self.is_self(&run.facts().owner)
+    }
+
+    pub(super) fn is_self(&self, did: &NodeDid) -> bool {
+        *did == self.node || self.former.contains(did)
     }
 
     /// Index of the task whose attempt under way is `attempt`, granted with `fence` where that is known.

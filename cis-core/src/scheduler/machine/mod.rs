@@ -41,6 +41,8 @@ use crate::ids::{AttemptId, Fence, HostInstance, InputId, NodeDid, RunId, Sessio
 #[derive(Debug, Clone)]
 pub struct Machine {
     node: NodeDid,
+    /// What it was before it took another key.
+    former: BTreeSet<NodeDid>,
     host: Option<HostInstance>,
     max_sessions: u32,
     /// Sessions outside of runs.
@@ -112,6 +114,7 @@ impl Machine {
     pub fn new(node: NodeDid, max_sessions: u32) -> Self {
         Self {
             node,
+            former: BTreeSet::new(),
             host: None,
             max_sessions,
             foreign: 0,
@@ -134,6 +137,11 @@ impl Machine {
     /// The next input (a [`InputKind::Tick`], say) grants what was waiting for it.
     pub fn set_host(&mut self, host: Option<HostInstance>) {
         self.host = host;
+    }
+
+    /// Runs and grants of these DIDs are this node's as well: it had other keys before.
+    pub fn was_known_as(&mut self, former: impl IntoIterator<Item = NodeDid>) {
+        self.former.extend(former);
     }
 
     /// Takes back a run that was folded from stored events, open or ended. The next input goes on with it.
