@@ -243,7 +243,7 @@ impl Arbiter {
         let text = row.unwrap_or_default();
         let mut options = letters(&text, true);
         let asked = Asked { page, text: &text, options: &options, names: &names, modes: None, edits: false };
-        let kind = if password { PromptKind::Password } else { kind_of(&asked) };
+        let kind = if password { PromptKind::Password } else { self.of_nested(kind_of(&asked)) };
         if self.profile.full_screen || password {
             // What is typed goes to the program outside: it knows what to do with keys, we do not.
             options.clear();
@@ -263,6 +263,12 @@ impl Arbiter {
             why,
         };
         Some(made.candidate())
+    }
+
+    /// A name that a tool asks for is no login of the agent that runs it: that one's own screens tell.
+    fn of_nested(&self, kind: PromptKind) -> PromptKind {
+        let asks_name = kind == PromptKind::Login && self.profile.full_screen;
+        if asks_name { PromptKind::Question } else { kind }
     }
 
     /// What was read at the cursor; where a rule of the profile knows the prompt, with what that knows.

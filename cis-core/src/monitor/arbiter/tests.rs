@@ -3,5 +3,6 @@
 mod agents;
 mod endings;
 mod lines;
+mod logins;
 mod properties;
 mod quiet;

@@ -60,6 +60,11 @@ pub(in crate::monitor) fn menu_of(page: &Page) -> Option<Menu> {
     menu.or_else(dialog)
 }
 
+/// The lowest list of rows without numbers, one of them pointed at: its options, and the index of its first row.
+pub(in crate::monitor) fn pointed_at(rows: &[&str]) -> Option<(Vec<PromptOption>, usize)> {
+    pointed(rows).map(|(_, options, first)| (options, first)).filter(|(options, _)| options.len() >= 2)
+}
+
 fn pointed(rows: &[&str]) -> Option<(String, Vec<PromptOption>, usize)> {
     let bare = |row: &str| row.trim_matches(['│', '┃']).to_owned();
     let at = rows.iter().rposition(|row| POINTED.is_match(&bare(row)))?;

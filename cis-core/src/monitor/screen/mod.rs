@@ -14,7 +14,7 @@ mod shape;
 mod words;
 
 pub(super) use kinds::{Asked, kind_of};
-pub(super) use menu::{button, menu_of};
+pub(super) use menu::{button, menu_of, pointed_at};
 pub(super) use noise::{is_clockwork, is_gauge, steady};
 pub(super) use options::{Keys, buttons, letters, numbered};
 pub(super) use page::{Page, Place, fingerprint, is_rule, unboxed, unpointed};
