@@ -52,24 +52,27 @@ impl Cells {
         self.second.1 > POURS_BYTES
     }
 
-    pub(super) fn screen(&mut self, view: ScreenView, now: TimestampMs) {
+    /// Takes a screen; gives whether a cell changed.
+    pub(super) fn screen(&mut self, view: ScreenView, now: TimestampMs) -> bool {
+        let page = Page::of(view);
         let differs = self.page.as_ref().is_none_or(|old| {
-            let (old, new) = (&old.view, &view);
+            let (old, new) = (&old.view, &page.view);
             let cursor =
                 |view: &ScreenView| view.cursor_visible.then_some((view.cursor_row, view.cursor_col));
             old.lines != new.lines || old.alternate != new.alternate || cursor(old) != cursor(new)
         });
         if differs {
             self.changed_ms = self.last_output_ms;
-            let rows = steady(&view.lines);
+            let rows = steady(&page.view.lines);
             if rows != self.steady {
                 self.steady = rows;
                 self.steady_ms = self.last_output_ms;
             }
         }
-        self.page = Some(Page::of(view));
+        self.page = Some(page);
         self.seen_ms = Some(now);
         self.dirty_ms = None;
+        differs
     }
 
     /// How long the cells have been as they are, ms. What was not looked at yet may have changed.

@@ -86,10 +86,13 @@ impl Arbiter {
         if self.profile.full_screen {
             return None;
         }
-        match reader {
+        let mut found = match reader {
             Some(reader) if reader.how == ReaderHow::Read => self.by_read(&look),
             _ => self.by_poll(&look, now),
-        }
+        }?;
+        // Whoever went on by itself before is believed later.
+        found.ready_ms = still + self.distrust.hold(look.readers.pid, found.ready_ms - still);
+        Some(found)
     }
 
     /// The host had seen output that is still on its way to us.
@@ -176,8 +179,10 @@ impl Arbiter {
             if carries || self.kernel.busy() == Some(true) || is_gauge(&page.view.lines) {
                 return None;
             }
-            let ms = if clockwork { POLL_CLOCKWORK_MS } else { POLL_WEAK_MS };
-            return Some((line, 70, ms, "and its screen is still"));
+            // Where nothing tells what it would wait for, that it is still tells little.
+            let weakest = clockwork || line.kind == PromptKind::Unknown;
+            let ms = if weakest { POLL_CLOCKWORK_MS } else { POLL_WEAK_MS };
+            return Some((line, 70, self.distrust.still_hold(ms), "and its screen is still"));
         }
         if !page.view.alternate
             && is_listener(&page.above(page.end(), LAST_ROWS))
@@ -201,7 +206,8 @@ impl Arbiter {
                 Some((line, 80, POLL_MS, "as line editors do"))
             }
             Shape::Weak if !carries && self.kernel.busy() != Some(true) => {
-                Some((line, 70, POLL_WEAK_MS, "behind text that stands before the cursor"))
+                let ms = self.distrust.still_hold(POLL_WEAK_MS);
+                Some((line, 70, ms, "behind text that stands before the cursor"))
             }
             Shape::Weak | Shape::Empty | Shape::Progress => None,
         }

@@ -13,6 +13,8 @@ const HOLD_MS: i64 = 400;
 /// The prompt that the session waits at.
 #[derive(Debug)]
 pub(super) struct Standing {
+    /// Who read the terminal then; 0: not known.
+    pub(super) reader: u32,
     pub(super) verdict: Verdict,
     pub(super) source: Source,
     pub(super) place: Place,
@@ -46,6 +48,10 @@ impl Arbiter {
         let reported = self.terminal.report.as_ref();
         let works = reported
             .is_some_and(|report| report.says == Reported::Working && report.at_ms >= standing.raised_ms);
+        if !works && self.cells.dirty_ms.is_some() {
+            // What is on the screen now is not known yet: it neither brings the prompt back nor ends it.
+            return Held::Stands;
+        }
         let gone = if works { Some(0) } else { self.is_gone(standing).then_some(HOLD_MS) };
         let Some(standing) = &mut self.standing else { return Held::No };
         match gone {
@@ -58,9 +64,7 @@ impl Arbiter {
     }
 
     fn is_gone(&self, standing: &Standing) -> bool {
-        let Some(page) = self.cells.page.as_ref().filter(|_| self.cells.dirty_ms.is_none()) else {
-            return false;
-        };
+        let Some(page) = &self.cells.page else { return false };
         let reads = self.kernel.at_ms.is_none_or(|at| at <= standing.raised_ms) || self.kernel.anybody();
         match standing.source {
             Source::Rule => {

@@ -3,11 +3,11 @@
 
 use regex::Regex;
 
-use super::page::{Page, unboxed};
+use super::page::{Page, is_rule, unboxed};
 use super::words::{
     ADDRESS, ARGUMENT, COMMAND, EACH, EDITOR_SCREEN, EDITORS, ENTERS, ENTRY, ERROR, FAILED, FINDER, LEAVE,
-    LIMIT, LINE_EDITORS, LOGIN, ONWARD, PAGER_LINE, PAGERS, PERMITS, PREFERS, SECRET, SECRET_ASKED, SHELL,
-    SILENT, TRUST, WANTS, asks,
+    LIMIT, LINE_EDITORS, LOGIN, NAMES, ONWARD, PAGER_LINE, PAGERS, PERMITS, PREFERS, SECRET, SECRET_ASKED, SHELL,
+    SILENT, TRUST, VARIABLE, WANTS, asks,
 };
 use crate::event::{Meaning, PromptKind, PromptOption};
 use crate::monitor::evidence::Modes;
@@ -46,7 +46,7 @@ pub(in crate::monitor) fn kind_of(asked: &Asked<'_>) -> PromptKind {
         return kind;
     }
     if unboxed(&asked.page.lead).is_empty()
-        && let Some(kind) = of_nothing(asked, text)
+        && let Some(kind) = of_nothing(asked, text, raw)
     {
         return kind;
     }
@@ -57,14 +57,16 @@ pub(in crate::monitor) fn kind_of(asked: &Asked<'_>) -> PromptKind {
 }
 
 /// Nothing stands before the cursor: some programs are at rest so.
-fn of_nothing(asked: &Asked<'_>, text: &str) -> Option<PromptKind> {
+fn of_nothing(asked: &Asked<'_>, text: &str, raw: bool) -> Option<PromptKind> {
     if asks(text) || !asked.options.is_empty() {
         return None;
     }
     if asked.named(&LINE_EDITORS) {
         return Some(PromptKind::Editor);
     }
-    (asked.edits && !asked.page.view.alternate || asked.named(&SILENT)).then_some(PromptKind::Idle)
+    // A line that a program edits itself, with nothing asked above it.
+    let edits = asked.edits || (raw && asked.page.view.cursor_visible && asked.page.at_end());
+    (edits && !asked.page.view.alternate || asked.named(&SILENT)).then_some(PromptKind::Idle)
 }
 
 /// Editors and pagers: by who reads, or by what such screens have in common.
@@ -134,6 +136,9 @@ fn of_words(asked: &Asked<'_>, text: &str, raw: bool) -> PromptKind {
     }
     // Of three and more things, none of them yes or no, one is chosen.
     let chooses = !yes_no && asked.options.len() >= 3;
+    if VARIABLE.is_match(text) || (asked.options.is_empty() && NAMES.is_match(text)) {
+        return PromptKind::Question;
+    }
     if yes_no || PERMITS.is_match(text) && text.contains(['?', '？']) && !chooses {
         return if PREFERS.is_match(text) { PromptKind::Question } else { PromptKind::Permission };
     }
@@ -173,12 +178,19 @@ fn rests(asked: &Asked<'_>, text: &str, raw: bool) -> bool {
         return true;
     }
     if SHELL.is_match(text) && !text.contains(['?', '？']) && !WANTS.is_match(text) {
-        let finds = raw && page.view.lines.iter().any(|row| FINDER.is_match(row));
+        let finds = raw && (page.view.lines.iter().any(|row| FINDER.is_match(row)) || has_list_below(page));
         return !finds && !asks_above(page);
     }
     // A screen of its own, or one without a cursor: a browser of files, a list.
     let full = page.view.alternate || !page.view.cursor_visible;
     raw && full && !asks(text) && !WANTS.is_match(text)
+}
+
+/// Rows right below the line that is typed into: a list that is searched.
+fn has_list_below(page: &Page) -> bool {
+    let row = page.cursor_row();
+    let holds = |row: usize| !page.row(row).trim().is_empty() && !is_rule(page.row(row));
+    page.view.cursor_visible && holds(row + 1) && holds(row + 2)
 }
 
 /// A bare `>` below a row that asks is that question's.

@@ -42,7 +42,7 @@ pub(in crate::monitor) enum Place {
 }
 
 impl Page {
-    pub(in crate::monitor) fn of(view: ScreenView) -> Self {
+    pub(in crate::monitor) fn of(mut view: ScreenView) -> Self {
         let row = view.lines.get(usize::from(view.cursor_row)).map_or("", String::as_str);
         let mut cells = 0;
         let lead = row
@@ -52,6 +52,10 @@ impl Page {
                 cells <= usize::from(view.cursor_col)
             })
             .collect();
+        let lead = noise::unechoed(lead);
+        for line in view.lines.iter_mut().filter(|line| line.contains("^[")) {
+            *line = noise::unechoed(std::mem::take(line));
+        }
         Self { view, lead }
     }
 
