@@ -12,8 +12,8 @@ const HOLD_MAX_MS: i64 = 90_000;
 const STRIKES_MAX: u32 = 6;
 /// Changes nearer than this are one, ms.
 const APART_MS: i64 = 1000;
-/// So many changes without a human make a program one that moves by itself.
-const MOVES: u32 = 2;
+/// Painting its screen is a change, too: one that changes more often than so moves by itself.
+const MOVES: u32 = 1;
 
 /// See the module.
 #[derive(Debug, Default)]

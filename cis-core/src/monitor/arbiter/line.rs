@@ -96,10 +96,9 @@ fn listed(page: &Page) -> Vec<PromptOption> {
     let rows: Vec<&str> = (row.saturating_sub(20)..row).map(|row| page.row(row)).collect();
     let near = |options: &[PromptOption], first: usize| rows.len() - first <= 2 * options.len() + 2;
     let list = numbered(&rows, Keys::NumberEnter).filter(|(options, first)| near(options, *first));
-    let chooses = CHOOSES.iter().any(|word| lead.contains(word)) || lead.contains(" 1-") || lead.contains(" 1–");
-    list.filter(|_| chooses)
-        .map(|(options, _)| options)
-        .unwrap_or_default()
+    let chooses =
+        CHOOSES.iter().any(|word| lead.contains(word)) || lead.contains(" 1-") || lead.contains(" 1–");
+    list.filter(|_| chooses).map(|(options, _)| options).unwrap_or_default()
 }
 
 /// A menu, found by its look.

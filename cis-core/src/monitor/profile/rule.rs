@@ -5,8 +5,7 @@ use regex::Regex;
 use crate::event::{PromptKind, PromptOption, QUESTION_CHARS_MAX};
 use crate::monitor::clean;
 use crate::monitor::screen::{
-    Keys, Page, buttons, fingerprint, is_rule, letters, numbered, pointed_at, steady, unboxed,
-    unpointed,
+    Keys, Page, buttons, fingerprint, is_rule, letters, numbered, pointed_at, steady, unboxed, unpointed,
 };
 
 /// Rows above a question that are shown with it and belong to its hash.

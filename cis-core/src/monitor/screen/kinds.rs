@@ -6,8 +6,8 @@ use regex::Regex;
 use super::page::{Page, is_rule, unboxed};
 use super::words::{
     ADDRESS, ARGUMENT, COMMAND, EACH, EDITOR_SCREEN, EDITORS, ENTERS, ENTRY, ERROR, FAILED, FINDER, LEAVE,
-    LIMIT, LINE_EDITORS, LOGIN, NAMES, ONWARD, PAGER_LINE, PAGERS, PERMITS, PREFERS, SECRET, SECRET_ASKED, SHELL,
-    SILENT, TRUST, VARIABLE, WANTS, asks,
+    LIMIT, LINE_EDITORS, LOGIN, NAMES, ONWARD, PAGER_LINE, PAGERS, PERMITS, PREFERS, SECRET, SECRET_ASKED,
+    SHELL, SILENT, TRUST, VARIABLE, WANTS, WORD, asks,
 };
 use crate::event::{Meaning, PromptKind, PromptOption};
 use crate::monitor::evidence::Modes;
@@ -52,6 +52,11 @@ pub(in crate::monitor) fn kind_of(asked: &Asked<'_>) -> PromptKind {
     }
     if text.is_empty() {
         return PromptKind::Unknown;
+    }
+    if is_bare(text)
+        && let Some(above) = asked.page.above(asked.page.cursor_row(), 1).first().filter(|row| asks(row))
+    {
+        return of_words(asked, &format!("{above} {text}"), raw);
     }
     of_words(asked, text, raw)
 }
@@ -139,10 +144,15 @@ fn of_words(asked: &Asked<'_>, text: &str, raw: bool) -> PromptKind {
     if VARIABLE.is_match(text) || (asked.options.is_empty() && NAMES.is_match(text)) {
         return PromptKind::Question;
     }
+    // Yes or no to something that is no question and would do nothing is how something shall be.
+    let head = text.split(['[', '(']).next().unwrap_or(text);
+    if yes_no && !head.contains(['?', '？']) && !PERMITS.is_match(text) && !head.trim().is_empty() {
+        return PromptKind::Question;
+    }
     if yes_no || PERMITS.is_match(text) && text.contains(['?', '？']) && !chooses {
         return if PREFERS.is_match(text) { PromptKind::Question } else { PromptKind::Permission };
     }
-    if only_yes(&near) {
+    if WORD.is_match(text) || WORD.is_match(&near) {
         return PromptKind::Permission;
     }
     if ONWARD.is_match(text) && FAILED.is_match(&near) {
@@ -174,7 +184,7 @@ fn rests(asked: &Asked<'_>, text: &str, raw: bool) -> bool {
     if ARGUMENT.is_match(text) {
         return false;
     }
-    if COMMAND.is_match(text) {
+    if COMMAND.is_match(text) || names_itself(asked, text) {
         return true;
     }
     if SHELL.is_match(text) && !text.contains(['?', '？']) && !WANTS.is_match(text) {
@@ -200,12 +210,19 @@ fn asks_above(page: &Page) -> bool {
     bare && page.above(page.cursor_row(), 1).first().is_some_and(|row| row.ends_with(['?', ':', '？', '：']))
 }
 
-/// "Only 'yes' will be accepted" and the like stand above some prompts.
-fn only_yes(near: &str) -> bool {
-    let near = near.to_lowercase();
-    near.contains("only 'yes' will be accepted")
-        || near.contains("type 'yes' to")
-        || near.contains("type yes to")
+/// The text is nothing but a default in brackets: what it asks stands above.
+fn is_bare(text: &str) -> bool {
+    text.starts_with(['[', '('])
+        && text.trim_end_matches([':', '>', '?', ' ']).ends_with([']', ')'])
+        && text.matches(['[', '(']).count() == 1
+}
+
+/// It is at rest where it shows nothing but its name (`debugfs: `).
+fn names_itself(asked: &Asked<'_>, text: &str) -> bool {
+    let name = text.trim_end_matches([':', '>', ' ']);
+    name.len() > 1
+        && name.len() < text.len()
+        && asked.names.iter().any(|known| known.eq_ignore_ascii_case(name))
 }
 
 #[cfg(test)]
@@ -273,6 +290,16 @@ mod tests {
             ("< rm ... ./a > ? ", Permission),
             ("rm a b ?...", Permission),
             ("Change (N)ame, (E)mail, or (O)kay/(Q)uit? ", Question),
+            ("Reversed patch detected!  Assume -R? [n] ", Permission),
+            ("Unattached inode 12\nConnect to /lost+found<y>? ", Permission),
+            ("Is CN=a correct?\n  [no]:  ", Question),
+            ("> Keep source apart (y/n) [n]: ", Question),
+            ("Support for foo (FOO) [N/y/?] ", Question),
+            ("[4/4] use_docker [y/n] (n): ", Question),
+            ("Name of the release? ", Question),
+            ("Type 'YES' if you understand this and want to continue: ", Permission),
+            ("record this change? [Ynq?] ", Permission),
+            ("; ", Idle),
             ("Email address: ", Question),
             ("Quit now? ([yes]/no): ", Permission),
             ("Save file a.txt? (y, n, !, ., q, C-r, d or C-h) ", Permission),
@@ -301,6 +328,8 @@ mod tests {
         assert_eq!(kind("? What is your password? ", RAW, "node", false), Password);
         assert_eq!(kind("? Change the password? (y/N) ", RAW, "node", false), Permission);
         assert_eq!(kind("", LINE, "bc", false), Idle);
+        assert_eq!(kind("debugfs:  ", LINE, "debugfs", false), Idle);
+        assert_eq!(kind("Name: ", LINE, "debugfs", false), Question);
         assert_eq!(kind("", LINE, "ed", false), Editor);
     }
 

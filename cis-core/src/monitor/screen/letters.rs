@@ -10,14 +10,16 @@ use super::pattern;
 
 static BEHIND: LazyLock<Regex> =
     LazyLock::new(|| pattern(r"(?P<label>\pL[\pL'’-]*(?: \pL[\pL'’-]*){0,3})\s?[(\[](?P<key>\pL{1,2})[)\]]"));
-static BEFORE: LazyLock<Regex> = LazyLock::new(|| {
-    pattern(r"[(\[](?P<key>\pL{1,2})[)\]]\s(?P<label>\pL[\pL'’-]*(?: \pL[\pL'’-]*){0,3})")
+static BEFORE: LazyLock<Regex> =
+    LazyLock::new(|| pattern(r"[(\[](?P<key>\pL{1,2})[)\]]\s(?P<label>\pL[\pL'’-]*(?: \pL[\pL'’-]*){0,3})"));
+static RUN: LazyLock<Regex> = LazyLock::new(|| {
+    pattern(r"[(\[](?P<run>[a-zA-Z?]{2,14})(?:\.\.\.)?[)\]](?:,[^\[\](),]{0,40})?\s*[:?>]?\s*$")
 });
-static RUN: LazyLock<Regex> =
-    LazyLock::new(|| pattern(r"[(\[](?P<run>[a-zA-Z?]{2,14})(?:\.\.\.)?[)\]](?:,[^\[\](),]{0,40})?\s*[:?>]?\s*$"));
 static SLASHED: LazyLock<Regex> = LazyLock::new(|| pattern(r"^(?P<list>[\pL\d?](?:/[\pL\d?]){1,11})\s?>$"));
 static ROW: LazyLock<Regex> = LazyLock::new(|| {
-    pattern(r"^(?:(?P<key>[\pL\d]{1,2})[.)]|\[(?P<boxed>[\pL\d]{1,2})\]|(?P<dashed>\d{1,2}) -)\s+(?P<label>\S.*)$")
+    pattern(
+        r"^(?:(?P<key>[\pL\d]{1,2})[.)]|\[(?P<boxed>[\pL\d]{1,2})\]|(?P<dashed>\d{1,2}) -)\s+(?P<label>\S.*)$",
+    )
 });
 
 /// Keys and their words, as they stand in the line; none where it is in none of these forms.
@@ -94,7 +96,8 @@ mod tests {
         assert_eq!(shown("s)kip q)uit (aAsSq): "), "a=a A=A s=s S=S q=q ");
         assert_eq!(shown("verify it? [yN]: "), "y=y N=N ");
         assert_eq!(shown("n/s/q> "), "n=n s=s q=q ");
-        for text in ["Colour [red]: ", "in a box [any]: ", "Licence (MIT): ", "path a/b/c> ", "Usage: [help]"] {
+        for text in ["Colour [red]: ", "in a box [any]: ", "Licence (MIT): ", "path a/b/c> ", "Usage: [help]"]
+        {
             assert_eq!(shown(text), "", "{text}");
         }
     }

@@ -36,7 +36,9 @@ static CHECKS: LazyLock<Regex> =
     LazyLock::new(|| pattern(r"^\s*[❯›>▸►▶→➤➜]?\s*(?:[◯◉☐☑☒⬡⬢✔✓]|\[[ xX*]\])\s+\S"));
 /// A row below the choices that says which keys there are.
 static KEYS: LazyLock<Regex> = LazyLock::new(|| {
-    pattern(r"(?i)[↑↓←→].{0,12}\b(select|move|navigate|choose)|\b(enter|return|esc|space|tab|ctrl[-+ ]\w)\b\s?:?\s?(to )?(confirm|select|submit|choose|cancel|toggle|accept|quit|exit)\b")
+    pattern(
+        r"(?i)[↑↓←→].{0,12}\b(select|move|navigate|choose)|\b(enter|return|esc|space|tab|ctrl[-+ ]\w)\b\s?:?\s?(to )?(confirm|select|submit|choose|cancel|toggle|accept|quit|exit)\b",
+    )
 });
 /// So many rows a menu looks for its question.
 const QUESTION_ROWS: usize = 4;
@@ -73,10 +75,7 @@ fn pointed(rows: &[&str]) -> Option<(String, Vec<PromptOption>, usize)> {
     let bare = |row: &str| row.trim_matches(['│', '┃']).to_owned();
     let at = rows.iter().rposition(|row| POINTED.is_match(&bare(row)))?;
     let is_row = |row: &&&str| {
-        OTHER.is_match(&bare(row))
-            && !is_rule(row)
-            && !POINTED.is_match(&bare(row))
-            && !KEYS.is_match(row)
+        OTHER.is_match(&bare(row)) && !is_rule(row) && !POINTED.is_match(&bare(row)) && !KEYS.is_match(row)
     };
     let above = rows[..at].iter().rev().take_while(is_row).count();
     let below = rows[at + 1..].iter().take_while(is_row).count();

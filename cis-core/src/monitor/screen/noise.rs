@@ -16,9 +16,8 @@ static GAUGE: LazyLock<Regex> = LazyLock::new(|| pattern(r"^[^\pL\pN]*\d{1,3}\s?
 static PERCENT: LazyLock<Regex> = LazyLock::new(|| pattern(r"\d+([.,]\d+)?\s?%"));
 
 /// What a terminal answers to a program's questions about it, as it looks where the terminal shows what is typed.
-static ECHOED: LazyLock<Regex> = LazyLock::new(|| {
-    pattern(r"\^\[(?:\[[?>=]?[\d;]*\$?[cRnty]|\]\d+;[^^]*(?:\^G|\^\[\\)|P[^^]*\^\[\\)")
-});
+static ECHOED: LazyLock<Regex> =
+    LazyLock::new(|| pattern(r"\^\[(?:\[[?>=]?[\d;]*\$?[cRnty]|\]\d+;[^^]*(?:\^G|\^\[\\)|P[^^]*\^\[\\)"));
 
 /// A row without such answers: they are no text of the program, and nobody typed them.
 pub(super) fn unechoed(line: String) -> String {

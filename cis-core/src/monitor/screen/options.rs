@@ -50,6 +50,12 @@ static APART: LazyLock<Regex> = LazyLock::new(|| pattern(r"[/|,]|\s(?i:or|oder|o
 /// One letter of a language that says yes, and one that says no: only beside each other they tell.
 static AGREES: LazyLock<Regex> = LazyLock::new(|| pattern(r"(?i)^[yjostд]$"));
 static REFUSES: LazyLock<Regex> = LazyLock::new(|| pattern(r"(?i)^[nн]$"));
+/// Yes or no, of which only the default is shown: `Skip it? [y]`, `Correct? [no]:`, `Clear<y>?`.
+static ONE: LazyLock<Regex> = LazyLock::new(|| {
+    pattern(
+        r"(?:\?\s*[\[(](?P<one>(?i:y|n|yes|no))[\])]\s*:?|[\[(](?P<asked>(?i:y|n|yes|no))[\])]\s*\?|<(?P<other>y|n)>\s*\?)\s*$",
+    )
+});
 static SPACES: LazyLock<Regex> = LazyLock::new(|| pattern(r"\s{2,}"));
 
 pub(super) fn option(id: &str, label: &str, meaning: Option<Meaning>, keys: String) -> PromptOption {
@@ -200,9 +206,17 @@ fn spelled_out(letter: &str) -> Option<&'static str> {
     })
 }
 
-/// Letters beside their words, or run together.
+/// Letters beside their words, or run together; or only the one that Enter stands for.
 fn lettered(line: &str, typed: impl Fn(&str) -> String) -> Vec<PromptOption> {
-    let pairs = beside(line);
+    let mut pairs = beside(line);
+    if let Some(found) = ONE.captures(line).filter(|_| pairs.is_empty()) {
+        let keys = if found.name("one").or(found.name("asked")).is_some_and(|one| one.len() > 1) {
+            ["yes", "no"]
+        } else {
+            ["y", "n"]
+        };
+        pairs = keys.map(|key| (key.to_owned(), key.to_owned())).to_vec();
+    }
     let keys: Vec<&str> = pairs.iter().map(|(key, _)| key.as_str()).collect();
     let keeps_case = differ_in_case(&keys);
     let made = pairs.iter().take(OPTIONS_MAX).map(|(key, label)| {

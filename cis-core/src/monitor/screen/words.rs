@@ -27,9 +27,9 @@ words! {
     SILENT = r"^(bc|dc|m4|units)$";
     /// Prompts of shells, interpreters and debuggers.
     SHELL = r"^(?:\S+ ){0,4}\S*[$#%❯➜»λ✗]$|^(?:\S+ ){0,4}\S*>$|^\([\w+-]+(?::\d+)?\)$|^\(%[io]\d+\)$|^\.\.\.:?$|^(?:In|Out) ?\[\d+\]:$",
-        r"|^\S+@\S+ .*\s[^\s\w?:]$|^\w*\[\d+\]:?$|^\d+\]$|^sage:$|^[*&@-]$|^\?-$|^\|:?$";
+        r"|^\S+@\S+ .*\s[^\s\w?:]$|^\w*\[\d+\]:?$|^\d+\]$|^sage:$|^[;*&@!+%=-]$|^\?-$|^\|:?$";
     /// Prompts that say of themselves that they want a command.
-    COMMAND = r"(?i)^(?:[\w/-]+ ){0,2}commands? ?(?:\([^()]*\))?\s?[:>]$|\bfor help\)\s?[:>]$|^\?-$";
+    COMMAND = r"(?i)^(?:[\w/-]+ ){0,2}commands? ?(?:\([^()]*\))?\s?[:>]$|\bfor help\)\s?[:>]$|^\?-?$";
     /// Words of a prompt that wants something else than a command.
     WANTS = r"(?i)\b(enter|type|choose|choice|select(ion)?|pick|name|answer|input|which|what|who|how|please|value|number|options?|your|pass(word|phrase)|message|search|filter|goto|e-?mail|path|title|description|version|yes|y/n)\b";
     /// What a client asks for after a command without arguments.
@@ -39,7 +39,7 @@ words! {
     /// A secret, by its name.
     SECRET = r"(?i)(pass(word|phrase|code|wort|wd)|kennwort|mot de passe|contraseña|senha|wachtwoord|lösenord|hasło|heslo|parola|salasana|\bpin\b|\bsecret\b|\btoken\b|api.?key|access key|パスワード|密码|密碼|암호|비밀번호|пароль|κωδικός|otp\b|verification code)[^?？]{0,60}[^?？.\pL\pN]?\s*$";
     /// A secret, asked for in a sentence.
-    SECRET_ASKED = r"(?i)^\W*(what|enter|type|your|please|the)\b.{0,40}(pass(word|phrase|code)|\bpin\b|\bsecret\b|\btoken\b|api.?key)\s?[?？][\s*•●]*$";
+    SECRET_ASKED = r"(?i)^\W*(what|enter|type|your|please|the)\b.{0,40}(pass(word|phrase|code)|\bpin\b|\bsecret\b|\btoken\b|api.?key)\s?[?？][\s*•●]*$|^\W*(pass(word|phrase|code)|pin|secret|token|api.?key)\b.{0,30}[?？][\s*•●]*$";
     /// A user's name, or a login with a provider.
     LOGIN = r"(?i)^(?:enter |your |please |the |a )*(?:[\w.-]+ )?(user ?name|user ?id|login( ?name| ?id)?|log ?in as|benutzer(name)?|nom d.utilisateur|identifiant|usuario|utente|gebruikersnaam|użytkownik|имя пользователя|ユーザー名|用户名|account)\b[^?]{0,80}[:：>]\s*$",
         r"|^user\s?(\([^)]*\))?\s?[:：]\s*$|^Name \([\w.-]+:[^)]*\):$|\blogin:\s*$|(sign|log) ?in (with|to|using)|log into|enter (this|the) (one-time )?code|one-time code|device code|paste (the |your )?(authori[sz]ation )?(code|token)|authenticate (with|in|to) |how would you like to (authenticate|log ?in|sign ?in)|authentication method";
@@ -73,6 +73,8 @@ words! {
     NAMES = r"(?i)^\W*(the |a |an )?(new |full )?(name|title|host ?name|path|value|version|number|address|date|amount|size|colou?r|label|description|reason|message) (of|for)\b";
     /// The name of a variable, as generators of projects ask for the values of theirs.
     VARIABLE = r"^(?:\W*\d+\s?/\s?\d+\W+)?[a-z]+(?:_[a-z0-9]+)+\s*[(\[]";
+    /// Leave by a word that is to be typed.
+    WORD = r"(?i)\b(type|enter|answer|write) ['\x22“‘]?(yes|ok|delete)['\x22”’]? (to|if|for)\b|\bonly ['\x22“‘]?yes['\x22”’]? will be accepted";
     /// A key is to be pressed.
     ONWARD = r"(?i)\b(press|hit|strike|push)\b.{0,30}\b(any key|a key|enter|return|space)\b|taste drücken|appuyez sur|pulse |キーを押|按.{0,4}键|нажмите";
 }

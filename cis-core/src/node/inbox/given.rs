@@ -128,7 +128,9 @@ fn find(item: &InboxItem, wanted: &str) -> Outcome<PromptOption> {
             _ => {
                 let detail = format!("`{wanted}` fits several options of {}", item.id);
                 let problem = Problem::new(ProblemKind::Ambiguous, detail);
-                return Err(problem.hint(format!("say which by its id (`id:ID`): {}", listed(fits.into_iter()))));
+                return Err(
+                    problem.hint(format!("say which by its id (`id:ID`): {}", listed(fits.into_iter())))
+                );
             }
         }
     }

@@ -142,6 +142,7 @@ fn a_moved_highlight_is_another_menu() {
 #[test]
 fn a_prompt_that_gave_way_to_a_spinner_is_over_however_often_that_turns() {
     let mut story = Story::plain();
+    story.view.cursor_visible = false;
     story.shows("◆  Registry password\n│  ").reads("node", Poll, RAW).pass(4000);
     assert!(story.take().contains("blocked 1"));
     story.typed();

@@ -49,7 +49,8 @@ fn words_of_a_login_that_are_quoted() {
         ("opencode", OPENCODE_AT_REST, OPENCODE_AT_WORK),
     ] {
         for (state, ui) in [("at rest", rest), ("at work", work)] {
-            for mark in ["● ", "• ", "  ⎿  ", "  └ ", "  ┃  ", "  ", "● Bash(cat log)\n  ⎿  Not logged in · "] {
+            for mark in ["● ", "• ", "  ⎿  ", "  └ ", "  ┃  ", "  ", "● Bash(cat log)\n  ⎿  Not logged in · "]
+            {
                 let mut story = Story::agent(name);
                 story.shows(&format!("{mark}{rows}\n\n{ui}")).pass(60_000);
                 let told = story.take();
@@ -78,7 +79,9 @@ fn a_whole_login_screen_that_is_quoted() {
             _ => continue,
         };
         let mut story = Story::agent(name);
-        story.shows(&format!("● It shows this:\n{indented}\n  That is all.\n  Go on?\n\n{rest}")).pass(60_000);
+        story
+            .shows(&format!("● It shows this:\n{indented}\n  That is all.\n  Go on?\n\n{rest}"))
+            .pass(60_000);
         let told = story.take();
         assert!(!told.contains("login"), "{name}: {told}\n{screen}");
     }
@@ -109,5 +112,8 @@ fn a_list_without_numbers_is_a_dialog_too() {
     story.shows(screen).pass(3000);
     let told = story.take();
     assert!(told.contains("blocked 1 trust by screen"), "{told}");
-    assert!(told.contains(r#"[No, exit deny "\r"] [Yes, I trust this folder allow_once "\u{1b}[B\r"]"#), "{told}");
+    assert!(
+        told.contains(r#"[No, exit deny "\r"] [Yes, I trust this folder allow_once "\u{1b}[B\r"]"#),
+        "{told}"
+    );
 }
