@@ -42,7 +42,10 @@ const fn zero(path: &'static str) -> Hidden {
 
 /// Events of a run that its room gets, each with what of its body stays here.
 const SHOWN: &[(&str, &[Hidden])] = &[
-    ("cis.dag.run.created", &[nothing("base_env"), nothing("umask"), text("source"), text("workdir")]),
+    (
+        "cis.dag.run.created",
+        &[nothing("base_env"), nothing("umask"), nothing("kept"), text("source"), text("workdir")],
+    ),
     ("cis.dag.run.started", &[]),
     ("cis.dag.run.paused", &[]),
     ("cis.dag.run.resumed", &[]),

@@ -11,10 +11,10 @@ use futures_util::stream::BoxStream;
 use futures_util::{Stream, StreamExt as _};
 use tokio::sync::broadcast;
 
-use super::agents::AgentNames;
 use self::problems::{hub_problem, no_attempt, no_task, run_name};
 pub(super) use self::problems::{internal, store_problem};
 use self::shared::check_session;
+use super::agents::AgentNames;
 use super::commands::{Command, DriverHandle, NewSession, RunVerb};
 use super::driver::{Shared, now_ms};
 use super::environments::Environments;

@@ -54,18 +54,22 @@ impl Cells {
         self.second.1 > POURS_BYTES
     }
 
-    pub(super) fn screen(&mut self, view: ScreenView, now: TimestampMs) {
-        if self.page.as_ref().is_none_or(|old| !same_cells(&old.view, &view)) {
+    /// Takes a screen; gives whether a cell changed.
+    pub(super) fn screen(&mut self, view: ScreenView, now: TimestampMs) -> bool {
+        let page = Page::of(view);
+        let differs = self.page.as_ref().is_none_or(|old| !same_cells(&old.view, &page.view));
+        if differs {
             self.changed_ms = self.last_output_ms;
-            let rows = steady(&view.lines);
+            let rows = steady(&page.view.lines);
             if rows != self.steady {
                 self.steady = rows;
                 self.steady_ms = self.last_output_ms;
             }
         }
-        self.page = Some(Arc::new(Page::of(view)));
+        self.page = Some(Arc::new(page));
         self.seen_ms = Some(now);
         self.dirty_ms = None;
+        differs
     }
 
     /// What the screen shows now; none where something came since it was looked at.

@@ -1,10 +1,10 @@
 //! The prompt at the cursor, as the general rules read it.
 
-use crate::event::{PromptKind, PromptOption};
+use crate::event::{LABEL_CHARS_MAX, PromptKind, PromptOption};
 use crate::monitor::evidence::Modes;
 use crate::monitor::screen::{
-    Asked, Keys, Page, Place, Shape, button, fingerprint, kind_of, letters, menu_of, numbered, shape_of,
-    unboxed,
+    Asked, Keys, Page, Place, Shape, button, fingerprint, kind_of, letters, meaning_of, menu_of, named_above,
+    numbered, shape_of, unboxed,
 };
 
 use super::candidates::Source;
@@ -55,6 +55,7 @@ pub(super) fn read_line(page: &Page, readers: Readers<'_>, hidden: bool) -> Line
     if options.is_empty() && !hidden {
         options = listed(page);
     }
+    named(page, &mut options);
     let kind = kind_of(&readers.asked(page, &text, &options));
     if matches!(kind, PromptKind::Editor | PromptKind::Pager | PromptKind::Idle | PromptKind::Password) {
         options.clear();
@@ -86,6 +87,18 @@ fn takes_enter(text: &str, modes: Option<Modes>) -> bool {
     modes.is_none_or(|modes| modes.canonical || (!modes.echo && !painted))
 }
 
+/// Keys that the line names alone get their words from the rows above, where these have any.
+fn named(page: &Page, options: &mut [PromptOption]) {
+    let row = page.cursor_row();
+    let rows: Vec<&str> = (row.saturating_sub(20)..row).map(|row| page.row(row)).collect();
+    for option in options.iter_mut().filter(|option| option.label == option.id) {
+        if let Some(label) = named_above(&rows, &option.id) {
+            option.meaning = option.meaning.or(meaning_of(&label));
+            option.label = label.chars().take(LABEL_CHARS_MAX).collect();
+        }
+    }
+}
+
 /// Numbered rows above a prompt that asks for one of them (`#? `, `Choice [1-3]: `).
 fn listed(page: &Page) -> Vec<PromptOption> {
     const CHOOSES: [&str; 9] = ["#?", "choice", "choose", "select", "option", "number", "which", "[1", "(1"];
@@ -94,9 +107,9 @@ fn listed(page: &Page) -> Vec<PromptOption> {
     let rows: Vec<&str> = (row.saturating_sub(20)..row).map(|row| page.row(row)).collect();
     let near = |options: &[PromptOption], first: usize| rows.len() - first <= 2 * options.len() + 2;
     let list = numbered(&rows, Keys::NumberEnter).filter(|(options, first)| near(options, *first));
-    list.filter(|_| CHOOSES.iter().any(|word| lead.contains(word)))
-        .map(|(options, _)| options)
-        .unwrap_or_default()
+    let chooses =
+        CHOOSES.iter().any(|word| lead.contains(word)) || lead.contains(" 1-") || lead.contains(" 1–");
+    list.filter(|_| chooses).map(|(options, _)| options).unwrap_or_default()
 }
 
 /// A menu, found by its look.

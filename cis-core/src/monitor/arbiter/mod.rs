@@ -13,6 +13,7 @@
 
 mod candidates;
 mod cells;
+mod distrust;
 mod explain;
 mod kernel;
 mod line;
@@ -26,6 +27,7 @@ use std::sync::Arc;
 
 use candidates::{Candidate, Source};
 use cells::Cells;
+use distrust::Distrust;
 use kernel::Kernel;
 use markers::Markers;
 use schedule::Schedule;
@@ -69,6 +71,7 @@ pub struct Arbiter {
     /// What the profile's rules found on the last screen, and since when the same.
     found: Option<(Found, TimestampMs)>,
     schedule: Schedule,
+    distrust: Distrust,
     /// When somebody last typed.
     typed_ms: Option<TimestampMs>,
     standing: Option<Standing>,
@@ -98,6 +101,7 @@ impl Arbiter {
             markers: Markers::default(),
             found: None,
             schedule: Schedule::from(now),
+            distrust: Distrust::default(),
             typed_ms: None,
             standing: None,
             worked: false,
@@ -139,6 +143,7 @@ impl Arbiter {
         self.stale = true;
         self.schedule.typed(now);
         self.terminal.typed();
+        self.distrust.typed();
         self.typed_ms = Some(now);
         if std::mem::take(&mut self.work_due) && self.profile.idle == Idle::Done && self.at_rest() {
             self.over();
@@ -155,7 +160,9 @@ impl Arbiter {
     /// The screen, as wanted.
     pub fn screen(&mut self, view: ScreenView, now: TimestampMs) {
         self.stale = true;
-        self.cells.screen(view, now);
+        if self.cells.screen(view, now) {
+            self.distrust.changed(self.cells.changed_ms);
+        }
         self.schedule.screen_came();
         let Some(page) = &self.cells.page else { return };
         self.kernel.place(page);
@@ -296,7 +303,9 @@ impl Arbiter {
             verdict.episode = self.episode;
             self.changes.push(Change::Blocked(Box::new(verdict.clone())));
         }
+        let reader = self.kernel.own().map_or(0, |reader| reader.pid);
         self.standing = Some(Standing {
+            reader,
             verdict,
             source,
             place,
@@ -327,6 +336,10 @@ impl Arbiter {
             && self.terminal.report.as_ref().is_some_and(|report| report.at_ms <= standing.raised_ms)
         {
             self.terminal.forget();
+        }
+        let looked_so = matches!(standing.source, Source::Line | Source::Menu);
+        if looked_so && standing.typed_ms.is_none() && standing.verdict.kind != PromptKind::Password {
+            self.distrust.went_on(standing.reader);
         }
         if standing.source == Source::Marker
             && self.asked_by_marker().as_ref() == Some(&standing.verdict.hash)

@@ -90,10 +90,13 @@ impl Arbiter {
         if self.profile.full_screen {
             return None;
         }
-        match reader {
+        let mut found = match reader {
             Some(reader) if reader.how == ReaderHow::Read => self.by_read(&look),
             _ => self.by_poll(&look, now),
-        }
+        }?;
+        // Whoever went on by itself before is believed later.
+        found.ready_ms = still + self.distrust.hold(look.readers.pid, found.ready_ms - still);
+        Some(found)
     }
 
     /// Who reads, looked at while the screen showed just this, and has shown it since.
@@ -188,8 +191,10 @@ impl Arbiter {
             if carries || self.kernel.busy() == Some(true) || is_gauge(&page.view.lines) {
                 return None;
             }
-            let ms = if clockwork { POLL_CLOCKWORK_MS } else { POLL_WEAK_MS };
-            return Some((line, 70, ms, "and its screen is still"));
+            // Where nothing tells what it would wait for, that it is still tells little.
+            let weakest = clockwork || line.kind == PromptKind::Unknown;
+            let ms = if weakest { POLL_CLOCKWORK_MS } else { POLL_WEAK_MS };
+            return Some((line, 70, self.distrust.still_hold(ms), "and its screen is still"));
         }
         if !page.view.alternate
             && is_listener(&page.above(page.end(), LAST_ROWS))
@@ -213,7 +218,8 @@ impl Arbiter {
                 Some((line, 80, POLL_MS, "as line editors do"))
             }
             Shape::Weak if !carries && self.kernel.busy() != Some(true) => {
-                Some((line, 70, POLL_WEAK_MS, "behind text that stands before the cursor"))
+                let ms = self.distrust.still_hold(POLL_WEAK_MS);
+                Some((line, 70, ms, "behind text that stands before the cursor"))
             }
             Shape::Weak | Shape::Empty | Shape::Progress => None,
         }
@@ -263,7 +269,7 @@ impl Arbiter {
         let text = row.unwrap_or_default();
         let mut options = letters(&text, true);
         let asked = Asked { page, text: &text, options: &options, names: &names, modes: None, edits: false };
-        let kind = if password { PromptKind::Password } else { kind_of(&asked) };
+        let kind = if password { PromptKind::Password } else { self.of_nested(kind_of(&asked)) };
         if self.profile.full_screen || password {
             // What is typed goes to the program outside: it knows what to do with keys, we do not.
             options.clear();
@@ -283,6 +289,12 @@ impl Arbiter {
             why,
         };
         Some(made.candidate())
+    }
+
+    /// A name that a tool asks for is no login of the agent that runs it: that one's own screens tell.
+    fn of_nested(&self, kind: PromptKind) -> PromptKind {
+        let asks_name = kind == PromptKind::Login && self.profile.full_screen;
+        if asks_name { PromptKind::Question } else { kind }
     }
 
     /// What was read at the cursor; where a rule of the profile knows the prompt, with what that knows.

@@ -15,6 +15,8 @@ const HOLD_MS: i64 = 400;
 /// The prompt that the session waits at.
 #[derive(Debug)]
 pub(super) struct Standing {
+    /// Who read the terminal then; 0: not known.
+    pub(super) reader: u32,
     pub(super) verdict: Verdict,
     pub(super) source: Source,
     pub(super) place: Place,

@@ -43,7 +43,7 @@ pub(in crate::monitor) enum Place {
 }
 
 impl Page {
-    pub(in crate::monitor) fn of(view: ScreenView) -> Self {
+    pub(in crate::monitor) fn of(mut view: ScreenView) -> Self {
         let row = view.lines.get(usize::from(view.cursor_row)).map_or("", String::as_str);
         let mut cells = 0;
         let lead = row
@@ -53,6 +53,10 @@ impl Page {
                 cells <= usize::from(view.cursor_col)
             })
             .collect();
+        let lead = noise::unechoed(lead);
+        for line in view.lines.iter_mut().filter(|line| line.contains("^[")) {
+            *line = noise::unechoed(std::mem::take(line));
+        }
         Self { view, lead }
     }
 

@@ -36,7 +36,8 @@ pub(crate) fn inbox_item(item: &InboxItem, now: TimestampMs) -> String {
         let _ = writeln!(out, "  {line}");
     }
     for option in &item.options {
-        let meaning = option.meaning.filter(|_| option.id != option.label);
+        let said = option.label.to_lowercase().replace([' ', '-'], "_");
+        let meaning = option.meaning.filter(|meaning| meaning.as_str() != said);
         let meaning = meaning.map(|meaning| format!(" {DIM}({meaning}){DIM:#}")).unwrap_or_default();
         if option.id == option.label {
             let _ = writeln!(out, "  - {}{meaning}", clean(&option.label));

@@ -140,3 +140,37 @@ fn a_moved_highlight_is_another_menu() {
         "{told}"
     );
 }
+
+#[test]
+fn a_prompt_that_gave_way_to_a_spinner_is_over_however_often_that_turns() {
+    let mut story = Story::plain();
+    story.view.cursor_visible = false;
+    story.shows("◆  Registry password\n│  ").reads("node", Poll, RAW).pass(4000);
+    assert!(story.take().contains("blocked 1"));
+    story.typed();
+    for turn in 0..60 {
+        story.shows(["◒  Installing", "◐  Installing", "◓  Installing"][turn % 3]).pass(40);
+    }
+    assert!(story.take().contains("over 1"));
+}
+
+#[test]
+fn who_goes_on_without_an_answer_is_believed_less() {
+    // A player of recordings listens to keys all the while.
+    let mut story = Story::plain();
+    story.reads("player", Poll, RAW);
+    for turn in 0..60 {
+        story.shows(&format!("line {turn}\nContinue? [y/N] ")).pass(7000);
+    }
+    let told = story.take();
+    let calls = told.lines().filter(|line| line.contains("blocked")).count();
+    assert!((1..=2).contains(&calls), "{told}");
+    // Nobody has to wait longer who is answered.
+    let mut asks = Story::plain();
+    asks.reads("asks", Poll, RAW);
+    for turn in 0..20 {
+        asks.shows(&format!("line {turn}\nContinue? [y/N] ")).pass(5000).typed().shows("y").pass(1000);
+    }
+    let told = asks.take();
+    assert_eq!(told.lines().filter(|line| line.contains("blocked")).count(), 20, "{told}");
+}
