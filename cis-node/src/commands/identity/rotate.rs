@@ -13,7 +13,7 @@ use crate::output;
 Examples:
   cis identity rotate
 
-Where a key was stolen, this is not enough: others have to revoke it (cis identity revoke DID).")]
+Where a key was stolen, this is not enough: others have to revoke it.")]
 pub(crate) struct Args {}
 
 pub(super) fn run(context: &Context, _args: &Args) -> Result<Exit, CliError> {
