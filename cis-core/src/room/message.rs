@@ -1,4 +1,4 @@
-//! The content of a message, of an edit and of a reaction, as it is sent.
+//! The content of a message and of an edit, as it is sent.
 //!
 //! Owns `m.room.message` with its relations and mentions, and the limit of its size. Every content names its
 //! mentions, be it none: then no client and no homeserver looks for them in the text.
