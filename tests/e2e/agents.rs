@@ -143,6 +143,13 @@ pub fn scripted(cis: &Cis, name: &str, keys: &str, script: &str) -> String {
     format!("[agents.{name}]\ncommand = [{:?}]\n{keys}\n", program.display().to_string())
 }
 
+/// Keys of a profile whose prompt is typed where this stands.
+fn typed_at(name: &str, ready: &str) -> String {
+    format!(
+        "prompt = \"typed\"\n[[agents.{name}.screen.rules]]\nname = \"ready\"\nis = \"idle\"\nregion = \"last 1\"\nany = [{ready:?}]"
+    )
+}
+
 #[test]
 fn agents_get_their_prompts_as_the_profile_says_and_no_shell_sees_them() {
     let cis = Cis::new();
@@ -161,7 +168,7 @@ fn agents_get_their_prompts_as_the_profile_says_and_no_shell_sees_them() {
     config += &scripted(
         &cis,
         "typed",
-        "prompt = \"typed\"",
+        &typed_at("typed", "your turn>"),
         "printf 'your turn> '; read -r one; read -r two; printf '%s|%s' \"$one\" \"$two\" > typed.got",
     );
     cis.configure(&config);
@@ -180,6 +187,21 @@ fn agents_get_their_prompts_as_the_profile_says_and_no_shell_sees_them() {
     assert!(cis.ok(["dag", "logs", "given"]).contains("agent-task"));
     assert_eq!(cis.read("typed.got"), "first line|$(touch hacked)");
     assert!(!cis.work().join("hacked").exists());
+}
+
+#[test]
+fn agents_get_a_typed_prompt_at_their_own_prompt_and_no_other() {
+    let cis = Cis::new();
+    let script = "printf 'Which model? '; read -r m; printf 'your turn> '; read -r p; printf '%s|%s' \"$m\" \"$p\" > chosen.got";
+    cis.configure(&scripted(&cis, "choosy", &typed_at("choosy", "your turn>"), script));
+    let run = cis.start(
+        "version = 1\n[dag]\nid = \"prompts\"\n[[tasks]]\nid = \"work\"\nagent = \"choosy\"\nprompt = \"remove it\"\n",
+    );
+    let item = waiting(&cis, "work");
+    assert_eq!((&item["kind"], &item["question"]), (&"question".into(), &"Which model?".into()), "{item}");
+    cis.ok(["answer", item["id"].as_str().unwrap(), "--text", "small"]);
+    wait_end(&cis, &run, "succeeded");
+    assert_eq!(cis.read("chosen.got"), "small|remove it");
 }
 
 #[test]

@@ -300,3 +300,55 @@ while [ ! -e "$E2E_WORK/end" ]; do sleep 0.05; done
     cis.write("end", "");
     cis.wait_run(&run, "succeeded");
 }
+
+#[test]
+fn waiting_for_a_question_that_was_asked_in_passing_blocks_its_session() {
+    let cis = Cis::new();
+    let run = cis.start(
+        r#"version = 1
+[dag]
+id = "later"
+max_parallel = 1
+[[tasks]]
+id = "a"
+tty = false
+script = '''
+hold() { while [ ! -e "$E2E_WORK/$1" ]; do sleep 0.05; done; }
+id=$("$E2E_CIS" task ask "Whenever?" --no-wait); echo "$id" > "$E2E_WORK/asked"
+hold wait
+"$E2E_CIS" task ask --wait-for "$id" --timeout 300ms 2> "$E2E_WORK/gave-up"
+touch "$E2E_WORK/left"
+hold again
+"$E2E_CIS" task ask --wait-for "$id" > "$E2E_WORK/said"
+'''
+[[tasks]]
+id = "b"
+tty = false
+script = 'touch "$E2E_WORK/b"; while [ ! -e "$E2E_WORK/end" ]; do sleep 0.05; done'
+"#,
+    );
+    let asked = id(&item(&cis));
+    let state = || {
+        let listing = cis.json(&["dag", "sessions"]);
+        let sessions = listing["items"].as_array().unwrap();
+        let of_a = sessions.iter().find(|session| session["task"] == "a");
+        of_a.map(|session| session["state"].as_str().unwrap().to_owned()).unwrap_or_default()
+    };
+    eventually("it has asked", || (cis.read("asked").trim() == asked).then_some(()));
+    assert_eq!((state().as_str(), cis.task(&run, "b")["state"].as_str()), ("working", Some("queued")));
+    assert!(item(&cis).get("episode").is_none_or(Value::is_null), "nobody waits");
+    cis.write("wait", "");
+    eventually("its slot is free while it waits", || cis.work().join("b").exists().then_some(()));
+    eventually("it gave up", || cis.work().join("left").exists().then_some(()));
+    assert!(cis.read("gave-up").contains("it stays in the inbox"), "{}", cis.read("gave-up"));
+    eventually("it works again, long before its lease is over", || (state() == "working").then_some(()));
+    assert_eq!(id(&item(&cis)), asked);
+    cis.write("again", "");
+    eventually("it waits again", || (state() == "blocked").then_some(()));
+    kill_9(cis.node_pid().unwrap());
+    eventually("also over a restart", || (state() == "blocked" && id(&item(&cis)) == asked).then_some(()));
+    cis.ok(["dag", "unblock", "a", "--text", "now"]);
+    eventually("it has the answer", || (cis.read("said") == "now\n").then_some(()));
+    cis.write("end", "");
+    cis.wait_run(&run, "succeeded");
+}

@@ -289,3 +289,32 @@ script = "printf 'Proceed? [y/n] '; read -r x; echo $x > \"$E2E_WORK/two\""
         cis.run(["answer", name, "--text", "y"]).expect(code);
     }
 }
+
+#[test]
+fn unblock_decides_about_a_task_that_is_held_for_approval() {
+    let cis = Cis::new();
+    let gate = |id: &str| {
+        format!(
+            "version = 1\n[dag]\nid = \"{id}\"\n[[tasks]]\nid = \"deploy\"\napproval = {{ prompt = \"Go?\" }}\ncommand = [\"true\"]\n"
+        )
+    };
+    let run = cis.start(&gate("one"));
+    item(&cis);
+    let said = cis.run(["dag", "unblock", "deploy", "perhaps"]).expect(2).stderr;
+    assert!(said.contains("`approve`") && said.contains("`reject`"), "{said}");
+    let none = cis.run(["dag", "unblock", "nobody", "approve"]).expect(2).stderr;
+    assert!(none.contains("nobody"), "{none}");
+    let other = cis.start(&gate("two"));
+    eventually("both wait", || (cis.json(&["inbox"])["items"].as_array().unwrap().len() == 2).then_some(()));
+    let several = cis.run(["dag", "unblock", "deploy", "approve"]).expect(2).stderr;
+    assert!(several.contains("several runs") && several.contains("/deploy"), "{several}");
+    cis.ok(["dag", "unblock", &format!("{other}/deploy"), "reject"]);
+    cis.wait_run(&other, "failed");
+    assert!(cis.ok(["dag", "unblock", "deploy", "approve"]).contains("approve"));
+    cis.wait_run(&run, "succeeded");
+    // Held again, with a session of an earlier try behind it.
+    cis.ok(["dag", "retry", &run]);
+    item(&cis);
+    cis.ok(["dag", "unblock", &format!("{run}/deploy"), "approve"]);
+    cis.wait_run(&run, "succeeded");
+}

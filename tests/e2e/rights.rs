@@ -25,6 +25,9 @@ try "$E2E_CIS" dag logs other
 try "$E2E_CIS" session create -- true
 try "$E2E_CIS" node stop
 try "$E2E_CIS" store gc
+try "$E2E_CIS" identity rotate
+try "$E2E_CIS" identity show
+try "$E2E_CIS" identity trust did:key:z6MkhaXgBZDvotDkL5257faiztiGiC2QtKLGpbnnEGta2doK
 try "$E2E_CIS" store backup "$E2E_WORK/keys.tar"
 try "$E2E_CIS" --home "$E2E_WORK/other" store restore --force "$E2E_WORK/keys.tar"
 try "$E2E_CIS" store rebuild
@@ -44,7 +47,7 @@ fn a_session_that_answers_cancels_or_reads_is_refused_and_audited() {
     cis.write("go", "");
     cis.wait_task(&run, "sly", "succeeded");
     let tries = cis.read("tries");
-    assert_eq!(tries.lines().count(), 15, "{tries}");
+    assert_eq!(tries.lines().count(), 18, "{tries}");
     assert!(!cis.work().join("keys.tar").exists() && !cis.work().join("other").exists());
     assert!(!tries.lines().any(|line| line.starts_with("0 ")), "something was allowed:\n{tries}");
     let said = cis.read("all-said");
@@ -52,7 +55,7 @@ fn a_session_that_answers_cancels_or_reads_is_refused_and_audited() {
     assert!(said.contains("may not"), "{said}");
     assert_eq!(cis.task(&run, "other")["state"], "running", "it was answered or killed");
     assert_eq!(cis.show(&run)["run"]["state"], "running");
-    assert!(denials(&cis) >= 11, "each refusal is an event");
+    assert!(denials(&cis) >= 14, "each refusal is an event");
     cis.unblock(&["other", "--text", "by a human"]);
     cis.wait_run(&run, "succeeded");
 }

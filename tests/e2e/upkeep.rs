@@ -15,7 +15,7 @@ id = "gate"
 script = 'echo gate is live; while [ ! -e "$E2E_WORK/open" ]; do sleep 0.02; done'
 "#;
 
-fn many(count: usize) -> String {
+pub fn many(count: usize) -> String {
     let mut text = "version = 1\n[dag]\nid = \"many\"\nmax_parallel = 4\n".to_owned() + GATE;
     for n in 0..count {
         text += &format!("[[tasks]]\nid = \"t{n}\"\nscript = 'echo {n}'\n");
@@ -113,7 +113,7 @@ fn a_backup_is_private_replaces_nothing_unasked_and_goes_through_a_pipe() {
 }
 
 /// Makes every file that may be in use look as if it were put long ago.
-fn age(cis: &Cis) {
+pub fn age(cis: &Cis) {
     for folder in ["blobs", "secrets"] {
         for path in files_below(&cis.home().join(folder)) {
             let file = File::options().append(true).open(path).unwrap();

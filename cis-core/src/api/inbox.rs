@@ -81,6 +81,10 @@ pub struct ListInbox {
     pub run: Option<String>,
     /// Only of this session.
     pub session: Option<String>,
+    /// At most so many (default and at most 1,000), oldest first.
+    pub limit: Option<u32>,
+    /// Continues a listing: its `next`.
+    pub after: Option<String>,
 }
 
 /// What is answered.
@@ -144,6 +148,14 @@ pub struct AnswerReceipt {
     pub repeated: bool,
 }
 
+impl AnswerReceipt {
+    /// Of an answer for which nothing was typed.
+    #[must_use]
+    pub fn new(item: InboxId, by: String, text: String) -> Self {
+        Self { item, by, text, bytes: 0, output_offset: None, repeated: false }
+    }
+}
+
 /// A session asks people something.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ask {
@@ -202,6 +214,9 @@ pub struct AskAnswer {
 pub struct ReadAsk {
     /// Answer only once it is answered or withdrawn, or after so long, ms (at most 60,000).
     pub wait_ms: Option<u64>,
+    /// Whoever waited for it waits no more. One that was asked without waiting stays, for others.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub leaves: bool,
 }
 
 /// A session tells people something.

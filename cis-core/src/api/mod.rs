@@ -4,6 +4,7 @@
 //! Owns shapes. Does no IO, decides nothing.
 
 mod context;
+mod identity;
 mod inbox;
 pub mod log_pieces;
 mod outbox;
@@ -18,6 +19,7 @@ mod worker;
 mod fuzz;
 
 pub use context::{NeedContext, TaskContext};
+pub use identity::{IdentityView, RevokedView, RotateIdentity, RotatedView, TrustNode, TrustedView};
 pub use inbox::{
     Answer, AnswerReceipt, AnswerWith, Ask, AskAnswer, AskView, ClosedItem, ExplainView, HandIn, InboxItem,
     ListInbox, ReadAsk, Say, ThreadMessage,

@@ -30,6 +30,14 @@ pub const STORE_CLEAN: &str = "/v1/store/clean";
 pub const RUN_TIME: &str = "/v1/runs/{run}/time";
 /// `GET`: bytes of an artifact of a task, by its blob.
 pub const TASK_ARTIFACT: &str = "/v1/runs/{run}/tasks/{task}/artifacts/{blob}";
+/// `GET`: [`super::IdentityView`].
+pub const IDENTITY: &str = "/v1/identity";
+/// `POST` [`super::RotateIdentity`]: [`super::IdentityView`].
+pub const IDENTITY_ROTATE: &str = "/v1/identity/rotate";
+/// `PUT` [`super::TrustNode`] trusts a node, `DELETE` trusts it no more: [`super::IdentityView`].
+pub const IDENTITY_TRUSTED: &str = "/v1/identity/trusted/{did}";
+/// `PUT` makes a key void for good: [`super::IdentityView`].
+pub const IDENTITY_REVOKED: &str = "/v1/identity/revoked/{did}";
 /// `GET`: listing of [`super::GroupView`].
 pub const GROUPS: &str = "/v1/groups";
 /// `PUT` [`crate::dag::Group`] makes or changes a group of the node; `DELETE` removes it.

@@ -158,9 +158,20 @@ impl Client {
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
-    /// What waits for a human, oldest first.
+    /// What waits for a human, oldest first, a page of it.
     pub async fn inbox(&self, which: &ListInbox) -> Result<Listing<InboxItem>, ClientError> {
         self.get(&which.on(paths::INBOX.to_owned())).await
+    }
+
+    /// All of it, from there on.
+    pub async fn whole_inbox(&self, mut which: ListInbox) -> Result<Vec<InboxItem>, ClientError> {
+        let mut all = Vec::new();
+        loop {
+            let mut page = self.inbox(&which).await?;
+            all.append(&mut page.items);
+            let Some(next) = page.next else { return Ok(all) };
+            which.after = Some(next);
+        }
     }
 
     /// An item of the inbox.

@@ -10,6 +10,7 @@ mod calls;
 mod error;
 mod events;
 mod http;
+mod identity;
 mod log;
 mod query;
 mod ws;

@@ -72,13 +72,18 @@ impl ToQuery for ListSessions {
 
 impl ToQuery for ListInbox {
     fn on(&self, path: String) -> String {
-        Query::new(path).text("run", self.run.as_deref()).text("session", self.session.as_deref()).text
+        Query::new(path)
+            .text("run", self.run.as_deref())
+            .text("session", self.session.as_deref())
+            .number("limit", self.limit)
+            .text("after", self.after.as_deref())
+            .text
     }
 }
 
 impl ToQuery for ReadAsk {
     fn on(&self, path: String) -> String {
-        Query::new(path).number("wait_ms", self.wait_ms).text
+        Query::new(path).number("wait_ms", self.wait_ms).flag("leaves", self.leaves).text
     }
 }
 

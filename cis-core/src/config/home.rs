@@ -151,6 +151,12 @@ impl Home {
         self.dir.join("identity.key")
     }
 
+    /// Whom the node trusts.
+    #[must_use]
+    pub fn trust_file(&self) -> PathBuf {
+        self.dir.join("trust.toml")
+    }
+
     /// What a detached node has to say.
     #[must_use]
     pub fn node_log(&self) -> PathBuf {

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use hmac::{Hmac, Mac as _};
 use sha2::Sha256;
 
-use crate::identity::NodeKey;
+use crate::identity::{NodeKey, TrustList};
 use crate::ids::SessionId;
 
 /// Why the keys cannot be used.
@@ -35,6 +35,13 @@ pub enum KeyError {
     Random(String),
 }
 
+/// Seed of the node's key.
+const IDENTITY: &str = "identity.key";
+/// Seed of the key that takes its place: from the moment that the list of trust is signed by it.
+const NEXT: &str = "identity.key.next";
+/// The list of trust.
+pub(super) const TRUST: &str = "trust.toml";
+
 /// The keys of a node, made at its first start.
 pub struct Keys {
     /// Who it is.
@@ -48,7 +55,8 @@ impl Keys {
     /// # Errors
     /// See [`KeyError`].
     pub fn load_or_make(home: &Path) -> Result<Self, KeyError> {
-        let seed = load_or_make(&home.join("identity.key"))?;
+        finish_rotation(home)?;
+        let seed = load_or_make(&home.join(IDENTITY))?;
         let token_secret = load_or_make(&home.join("token.key"))?;
         Ok(Self { node: NodeKey::from_seed(&seed), token_secret })
     }
@@ -76,25 +84,89 @@ impl Keys {
     }
 }
 
-fn load_or_make(path: &Path) -> Result<[u8; 32], KeyError> {
-    let io = |source| KeyError::Io { path: path.to_owned(), source };
+/// Makes the key that is to take the place of the present one. Nothing else has changed then.
+pub(super) fn make_next(home: &Path) -> Result<NodeKey, KeyError> {
+    let path = home.join(NEXT);
+    match fs::remove_file(&path) {
+        // Of a change that was never signed.
+        Ok(()) => {}
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+        Err(source) => return Err(KeyError::Io { path, source }),
+    }
+    let seed = random_seed()?;
+    write_whole(&path, &seed).map_err(|source| KeyError::Io { path, source })?;
+    Ok(NodeKey::from_seed(&seed))
+}
+
+/// Puts the next key in place where the list of trust is signed by it: a crash may have come between the two.
+pub(super) fn finish_rotation(home: &Path) -> Result<(), KeyError> {
+    let (next, list) = (home.join(NEXT), home.join(TRUST));
+    let Some(seed) = read_seed(&next)? else { return Ok(()) };
+    let text = match fs::read_to_string(&list) {
+        Ok(text) => text,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(source) => return Err(KeyError::Io { path: list, source }),
+    };
+    if TrustList::from_text(&text, &NodeKey::from_seed(&seed).did()).is_err() {
+        return Ok(());
+    }
+    match fs::rename(&next, home.join(IDENTITY)) {
+        // Somebody else did it.
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => {
+            other.and_then(|()| sync_directory(home)).map_err(|source| KeyError::Io { path: next, source })
+        }
+    }
+}
+
+/// Writes a file so that after a crash there is the old one or the new one, for us alone.
+pub(super) fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    replace(path, bytes, true)?;
+    path.parent().map_or(Ok(()), sync_directory)
+}
+
+fn replace(path: &Path, bytes: &[u8], sync: bool) -> io::Result<()> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".new");
+    let tmp = PathBuf::from(name);
+    let _ = fs::remove_file(&tmp);
+    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&tmp)?;
+    file.write_all(bytes)?;
+    if sync {
+        file.sync_all()?;
+    }
+    fs::rename(&tmp, path)
+}
+
+fn sync_directory(dir: &Path) -> io::Result<()> {
+    fs::File::open(dir)?.sync_all()
+}
+
+fn read_seed(path: &Path) -> Result<Option<[u8; 32]>, KeyError> {
     match fs::read(path) {
         Ok(bytes) => <[u8; 32]>::try_from(bytes.as_slice())
+            .map(Some)
             .map_err(|_| KeyError::Damaged { path: path.to_owned(), bytes: bytes.len() }),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => {
-            let mut seed = [0; 32];
-            getrandom::fill(&mut seed).map_err(|e| KeyError::Random(e.to_string()))?;
-            // A crash in between leaves no half key under the real name.
-            let tmp = path.with_extension("key.new");
-            let _ = fs::remove_file(&tmp);
-            let mut file =
-                fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&tmp).map_err(io)?;
-            file.write_all(&seed).map_err(io)?;
-            fs::rename(&tmp, path).map_err(io)?;
-            Ok(seed)
-        }
-        Err(e) => Err(io(e)),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(KeyError::Io { path: path.to_owned(), source }),
     }
+}
+
+fn load_or_make(path: &Path) -> Result<[u8; 32], KeyError> {
+    if let Some(seed) = read_seed(path)? {
+        return Ok(seed);
+    }
+    let seed = random_seed()?;
+    // A crash in between leaves no half key under the real name. Nothing depends on it yet, so that the first start of
+    // a node need not wait for the disk.
+    replace(path, &seed, false).map_err(|source| KeyError::Io { path: path.to_owned(), source })?;
+    Ok(seed)
+}
+
+fn random_seed() -> Result<[u8; 32], KeyError> {
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed).map_err(|e| KeyError::Random(e.to_string()))?;
+    Ok(seed)
 }
 
 #[cfg(test)]

@@ -7,6 +7,8 @@
 mod file;
 mod home;
 #[cfg(feature = "node")]
+mod identity;
+#[cfg(feature = "node")]
 mod keys;
 mod kind;
 mod load;
@@ -16,6 +18,8 @@ mod settings;
 
 pub use file::FileError;
 pub use home::{Home, HomeError};
+#[cfg(feature = "node")]
+pub use identity::{Identity, IdentityError};
 #[cfg(feature = "node")]
 pub use keys::{KeyError, Keys};
 pub use kind::{Kind, Value, detach_keys};

@@ -1,8 +1,13 @@
 //! Everything that can be set: the types that the program reads, and the one table from which files,
 //! variables, flags, listings and pages are made.
 
+mod fields;
+
 use std::collections::BTreeMap;
 
+use self::fields::{
+    count, number, of_count, of_number, of_optional, of_text, of_words, optional, text, words,
+};
 use super::kind::{Kind, Value};
 use crate::agent::Agents;
 use crate::dag::Group;
@@ -349,46 +354,6 @@ pub static SETTINGS: &[Setting] = &[
     ),
 ];
 
-fn number(value: &Value) -> u64 {
-    optional(value).unwrap_or_default()
-}
-
-fn count(value: &Value) -> u32 {
-    u32::try_from(number(value)).unwrap_or(u32::MAX)
-}
-
-fn optional(value: &Value) -> Option<u64> {
-    if let Value::Number(number) = value { *number } else { None }
-}
-
-fn text(value: &Value) -> String {
-    if let Value::Text(text) = value { text.clone() } else { String::new() }
-}
-
-fn words(value: &Value) -> Vec<String> {
-    serde_json::from_str(&text(value)).unwrap_or_default()
-}
-
-fn of_words(words: &[String]) -> Value {
-    Value::Text(serde_json::to_string(words).unwrap_or_default())
-}
-
-fn of_number(number: &u64) -> Value {
-    Value::Number(Some(*number))
-}
-
-fn of_count(count: &u32) -> Value {
-    Value::Number(Some((*count).into()))
-}
-
-fn of_optional(number: &Option<u64>) -> Value {
-    Value::Number(*number)
-}
-
-fn of_text(text: &str) -> Value {
-    Value::Text(text.to_owned())
-}
-
 impl Settings {
     /// What holds where nobody says anything else.
     #[must_use]
@@ -405,47 +370,4 @@ impl Settings {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_default_is_a_value_that_its_field_holds() {
-        let usual = Settings::usual();
-        for setting in SETTINGS {
-            let value =
-                setting.kind.read(setting.default).unwrap_or_else(|why| panic!("{}: {why}", setting.key));
-            assert_eq!((setting.get)(&usual), value, "{}", setting.key);
-            assert_eq!(setting.text(&usual), setting.default, "{}", setting.key);
-        }
-        assert_eq!(usual.timeouts.exec_max_ms, 1_800_000);
-        assert_eq!(usual.node.log_limit_bytes, 64 << 20);
-    }
-
-    #[test]
-    fn every_setting_has_a_field_of_its_own() {
-        for one in SETTINGS {
-            let mut settings = Settings::usual();
-            let other = match one.kind {
-                Kind::Keys => "x y",
-                Kind::Command => r#"["x"]"#,
-                Kind::Count { .. } => "7",
-                Kind::Time | Kind::TimeOrUnlimited => "77s",
-                Kind::Size { .. } | Kind::SizeOrUnlimited => "77MB",
-            };
-            (one.set)(&mut settings, &one.kind.read(other).unwrap());
-            for setting in SETTINGS {
-                let changed = setting.text(&settings) != setting.text(&Settings::usual());
-                assert_eq!(changed, setting.key == one.key, "{} by {}", setting.key, one.key);
-            }
-        }
-    }
-
-    #[test]
-    fn short_limits_are_not_warned_of() {
-        let timeouts = Settings::usual().timeouts;
-        assert_eq!(timeouts.warning(None, None), None);
-        assert_eq!(timeouts.warning(Some(60_000), Some(60_000)), None);
-        assert_eq!(timeouts.warning(Some(60_001), None), Some(30_000));
-        assert_eq!(timeouts.warning(None, Some(300_000)), Some(30_000));
-    }
-}
+mod tests;

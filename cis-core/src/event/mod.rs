@@ -4,22 +4,24 @@
 //! ([`crate::scheduler::Run::apply`]). This module owns the shapes and names; it decides nothing.
 
 mod body;
+mod facts;
+mod outcome;
 mod prompt;
 mod row;
 mod states;
 
-pub use body::{
-    ArtifactRecord, AttemptResult, Category, EventBody, GrantRecord, LostBy, OutputRecord, QueueReason,
+pub use body::EventBody;
+pub use facts::{
+    ArtifactRecord, AttemptResult, Category, GrantRecord, KeptFile, LostBy, OutputRecord, QueueReason,
     RetryScope, RunCreated, SessionLimit, TaskChange,
 };
+pub use outcome::{AttemptOutcome, EndReason, ExitStatus, FailureCause};
 pub use prompt::{
     AnswerRecord, AskRecord, AskType, LABEL_CHARS_MAX, Layer, Meaning, OPTIONS_MAX, PromptKind, PromptOption,
     PromptRecord, QUESTION_CHARS_MAX, SCREEN_CHARS_MAX, SaidKind, SaidRecord, Urgency,
 };
 pub use row::{Actor, ActorKind, Event, EventDraft, Via};
-pub use states::{
-    AttemptOutcome, EndReason, ExecutionMode, ExitStatus, FailureCause, RunState, SessionState, TaskState,
-};
+pub use states::{ExecutionMode, RunState, SessionState, TaskState};
 
 /// Version of the event schema that this build writes.
 pub const SCHEMA_VERSION: u32 = 1;

@@ -40,7 +40,7 @@ proptest! {
     #[test]
     fn fuzz_any_content(content in any_json(true)) {
         prop_assert!(verify(&content, CARRIER, |_| Standing::Trusted).is_err());
-        if let Ok(value) = unpack(content.clone()) {
+        if let Ok(value) = unpack(content) {
             prop_assert_eq!(unpack(pack(value.clone())).unwrap().to_string(), value.to_string());
         }
     }

@@ -42,7 +42,10 @@ const fn zero(path: &'static str) -> Hidden {
 
 /// Events of a run that its room gets, each with what of its body stays here.
 const SHOWN: &[(&str, &[Hidden])] = &[
-    ("cis.dag.run.created", &[nothing("base_env"), nothing("umask"), text("source"), text("workdir")]),
+    (
+        "cis.dag.run.created",
+        &[nothing("base_env"), nothing("umask"), nothing("kept"), text("source"), text("workdir")],
+    ),
     ("cis.dag.run.started", &[]),
     ("cis.dag.run.paused", &[]),
     ("cis.dag.run.resumed", &[]),
@@ -70,20 +73,6 @@ const SHOWN: &[(&str, &[Hidden])] = &[
     ("cis.dag.session.said", &[]),
     ("cis.dag.session.answered", &[]),
     ("cis.dag.session.answer_void", &[]),
-];
-
-/// Events that no room gets: they are about this machine, or about what is over as soon as it is said.
-const KEPT: &[&str] = &[
-    "cis.dag.session.created",
-    "cis.dag.session.ended",
-    "cis.dag.session.expiring",
-    "cis.dag.session.input",
-    "cis.dag.node.started",
-    "cis.dag.node.stopped",
-    "cis.dag.node.lost",
-    "cis.dag.node.group",
-    "cis.dag.node.cleaned",
-    "cis.dag.node.denied",
 ];
 
 /// Key of the DAG file's text beside the fields of `cis.dag.run.created`.
@@ -126,10 +115,12 @@ struct Beginning {
 #[derive(Debug, thiserror::Error)]
 pub enum BadEntry {
     /// A later version wrote it.
-    #[error("`{type_name}` is unknown to this version of CIS: a newer one reads it")]
-    UnknownType {
+    #[error("`{type_name}` version {v} is unknown to this version of CIS: a newer one reads it")]
+    Unknown {
         /// Its type.
         type_name: String,
+        /// Its version.
+        v: u32,
     },
     /// It is not of its type's shape.
     #[error("`{type_name}` is not of its shape: {why}")]
@@ -161,7 +152,11 @@ pub fn is_shown(body: &EventBody) -> bool {
 pub fn to_entry(piece: &Piece, by: &NodeDid, spec: Option<&str>) -> Result<Option<Value>, serde_json::Error> {
     let fact = &piece.fact;
     let Some(hidden) = hidden(fact.body.type_name()) else { return Ok(None) };
-    let mut body: Value = serde_json::from_str(&fact.body.body_json()?)?;
+    // As a value from the beginning: a text would be read back only to the depth that readers take.
+    let mut body = match serde_json::to_value(&fact.body)? {
+        Value::Object(mut tagged) => tagged.remove("body").unwrap_or_default(),
+        other => other,
+    };
     for field in hidden {
         take_away(&mut body, field.path);
     }
@@ -210,13 +205,18 @@ pub fn to_facts(entry: &Entry, by: &NodeDid) -> Result<Vec<Fact>, BadEntry> {
     let (type_name, hidden) = SHOWN
         .iter()
         .find(|(name, _)| *name == entry.type_name)
-        .ok_or_else(|| BadEntry::UnknownType { type_name: entry.type_name.chars().take(64).collect() })?;
+        .filter(|_| entry.v <= SCHEMA_VERSION)
+        .ok_or_else(|| BadEntry::Unknown {
+            type_name: entry.type_name.chars().take(64).collect(),
+            v: entry.v,
+        })?;
     let shape = |why| BadEntry::Shape { type_name, why };
     let mut body = entry.body.clone();
     for field in *hidden {
         put_back(&mut body, field.path, field.back);
     }
-    let body = EventBody::from_parts(type_name, &body.to_string()).map_err(shape)?;
+    let tagged = Map::from_iter([("type".to_owned(), (*type_name).into()), ("body".to_owned(), body)]);
+    let body: EventBody = serde_json::from_value(Value::Object(tagged)).map_err(shape)?;
     let mut facts = Vec::new();
     if let (EventBody::TaskResult(result), Some(_)) = (&body, entry.body.get("granted_ms")) {
         let beginning = Beginning::deserialize(&entry.body).map_err(shape)?;

@@ -10,8 +10,8 @@ use super::journal::Fact;
 use crate::dag::{Action, Dag, Task};
 use crate::event::{
     AnswerRecord, ArtifactRecord, AttemptOutcome, AttemptResult, EventBody, ExecutionMode, ExitStatus,
-    GrantRecord, OutputRecord, PromptKind, PromptOption, PromptRecord, QueueReason, RunCreated, SaidKind,
-    SaidRecord, TaskChange, TaskState, Urgency,
+    GrantRecord, KeptFile, OutputRecord, PromptKind, PromptOption, PromptRecord, QueueReason, RunCreated,
+    SaidKind, SaidRecord, TaskChange, TaskState, Urgency,
 };
 use crate::identity::NodeKey;
 use crate::ids::{BlobId, HostInstance, InputId, NodeDid, RunId, SessionId, TaskId, TimestampMs};
@@ -58,6 +58,10 @@ pub(super) fn created(tasks: usize, owner: &NodeDid) -> RunCreated {
         parent: None,
         epoch: 0,
         no_cache: false,
+        kept: vec![KeptFile {
+            path: "/home/ann/secret-project/answer.sh".into(),
+            blob: BlobId("ef".repeat(32)),
+        }],
     }
 }
 

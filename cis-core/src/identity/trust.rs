@@ -135,6 +135,19 @@ impl TrustList {
         }
     }
 
+    /// What the node that is `own` was before.
+    #[must_use]
+    pub fn former(&self, own: &NodeDid) -> Vec<NodeDid> {
+        let mut found: Vec<NodeDid> = Vec::new();
+        let mut heir = own.clone();
+        // Each change of keys is followed once, so a circle ends.
+        while let Some(rotation) = self.rotated.values().find(|r| r.new == heir && !found.contains(&r.old)) {
+            heir = rotation.old.clone();
+            found.push(heir.clone());
+        }
+        found
+    }
+
     /// How many changes made it.
     #[must_use]
     pub fn revision(&self) -> u64 {

@@ -37,6 +37,9 @@ pub(super) fn keep_for(
     if let Some(base) = &run.facts().base_env {
         keep(&|| format!("the environment of run {id}"), base)?;
     }
+    for file in &run.facts().kept {
+        keep(&|| format!("the program {} of run {id}", file.path), &file.blob)?;
+    }
     for (task, name, blob) in outputs_read(run, scope) {
         let what = || format!("the secret output `{name}` of task `{task}`");
         keep(&what, blob)

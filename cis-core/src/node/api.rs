@@ -1,5 +1,8 @@
 //! The node as its API sees it: reads from the store, changes through the driver, streams from the hub.
 
+mod problems;
+mod shared;
+
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -8,6 +11,10 @@ use futures_util::stream::BoxStream;
 use futures_util::{Stream, StreamExt as _};
 use tokio::sync::broadcast;
 
+use self::problems::{hub_problem, no_attempt, no_task, run_name};
+pub(super) use self::problems::{internal, store_problem};
+use self::shared::check_session;
+use super::agents::AgentNames;
 use super::commands::{Command, DriverHandle, NewSession, RunVerb};
 use super::driver::{Shared, now_ms};
 use super::environments::Environments;
@@ -23,21 +30,15 @@ use crate::api::{
     InputReceipt, KillSession, ListRuns, ListSessions, Listing, NodeView, Problem, ProblemKind, ReadLog,
     ReadTime, RetryRun, RunDetail, RunView, SendInput, SessionView, StopNode, TaskContext, TimeView, WhyView,
 };
-use crate::config::{Config, Home, Keys};
-use crate::dag::{Group, nearest};
+use crate::config::{Config, Home, Identity, Keys};
+use crate::dag::Group;
 use crate::event::Event;
 use crate::ids::{BlobId, NodeDid, RunId, SessionId, TaskId, TimestampMs};
 use crate::policy::Principal;
-use crate::scheduler::{Machine, Run};
+use crate::scheduler::Machine;
 use crate::server::{AttachStreams, EventBatch, NodeApi, Peer};
-use crate::session::hub::{Hub, HubError};
-use crate::store::{Blobs, Reader, Readers, StoreError};
-
-/// A longer program name or argument list is a mistake.
-const ARGV_MAX: usize = 10_000;
-
-/// Longer limits of time are mistakes, ms.
-const LIMIT_MS_MAX: u64 = 10 * 365 * 24 * 3600 * 1000;
+use crate::session::hub::Hub;
+use crate::store::{Blobs, Reader, Readers};
 
 /// A decision's reason stands in an event for ever.
 const REASON_BYTES_MAX: usize = 16 * 1024;
@@ -49,12 +50,14 @@ pub(super) struct Node {
     pub(super) config: Arc<Config>,
     pub(super) keys: Arc<Keys>,
     pub(super) did: NodeDid,
+    pub(super) identity: Arc<Identity>,
     pub(super) stays: bool,
     pub(super) started_ms: TimestampMs,
     pub(super) max_sessions: u32,
     pub(super) readers: Readers,
     pub(super) blobs: Arc<Blobs>,
     pub(super) environments: Arc<Environments>,
+    pub(super) agents: Arc<AgentNames>,
     pub(super) hub: Hub,
     pub(super) driver: DriverHandle,
     pub(super) events: broadcast::Sender<Arc<Vec<Arc<Event>>>>,
@@ -63,63 +66,6 @@ pub(super) struct Node {
 }
 
 type Answer<T> = Result<T, Problem>;
-
-impl Node {
-    /// Reads the store on a thread that may wait.
-    pub(super) async fn read<T: Send + 'static>(
-        &self,
-        look: impl FnOnce(&Reader) -> Result<T, StoreError> + Send + 'static,
-    ) -> Answer<T> {
-        let readers = self.readers.clone();
-        let found = tokio::task::spawn_blocking(move || readers.get().and_then(|reader| look(&reader))).await;
-        match found {
-            Ok(found) => found.map_err(|error| store_problem(&error)),
-            Err(_) => Err(Problem::new(ProblemKind::Internal, "a reader of the store failed")),
-        }
-    }
-
-    /// What the configuration says otherwise since this node started.
-    async fn config_changes(&self) -> Vec<String> {
-        let (config, home) = (Arc::clone(&self.config), self.home.clone());
-        let looked = tokio::task::spawn_blocking(move || config.changed_since(&home)).await;
-        // A thread that failed is no news about the configuration.
-        looked.unwrap_or_default()
-    }
-
-    pub(super) async fn run_verb(&self, who: &Principal, run: RunId, verb: RunVerb) -> Answer<RunView> {
-        let actor = who.actor();
-        self.driver.ask(|reply| Command::Run { run, verb, actor, reply }).await?;
-        self.run_view(run).await
-    }
-
-    async fn run_view(&self, run: RunId) -> Answer<RunView> {
-        self.read(move |reader| reader.run(run)).await
-    }
-
-    /// A problem that says so, where the log of a session was removed.
-    async fn not_cleaned(&self, run: Option<RunId>, session: SessionId) -> Answer<()> {
-        let alone = run.is_none().then_some(session);
-        match self.read(move |reader| reader.cleaned(run, alone)).await? {
-            Some(cleaned) => Err(restore::removed(&format!("the log of session {session}"), &cleaned)),
-            None => Ok(()),
-        }
-    }
-
-    /// A run as its events say it is.
-    async fn folded(&self, run: RunId) -> Answer<Run> {
-        let (readers, blobs) = (self.readers.clone(), Arc::clone(&self.blobs));
-        let config = Arc::clone(&self.config);
-        tokio::task::spawn_blocking(move || restore::load_run(&readers, &blobs, &config.settings.agents, run))
-            .await
-            .map_err(|e| internal(&e))?
-            .map_err(|e| e.problem())
-    }
-
-    /// Makes sure that the hub knows a session that is live.
-    async fn expose(&self, session: SessionId) -> Answer<()> {
-        self.driver.ask(|reply| Command::Expose { session, reply }).await
-    }
-}
 
 impl NodeApi for Node {
     fn principal(&self, peer: Peer, token: Option<&str>) -> Principal {
@@ -196,7 +142,8 @@ impl NodeApi for Node {
     async fn run(&self, run: RunId) -> Answer<RunDetail> {
         let mut detail = self.read(move |reader| reader.run_detail(run)).await?;
         let (readers, blobs) = (self.readers.clone(), Arc::clone(&self.blobs));
-        let agents = tokio::task::spawn_blocking(move || restore::agents_of(&readers, &blobs, run))
+        let names = Arc::clone(&self.agents);
+        let agents = tokio::task::spawn_blocking(move || names.of(&readers, &blobs, run))
             .await
             .map_err(|e| internal(&e))?;
         if !agents.is_empty() {
@@ -349,20 +296,7 @@ impl NodeApi for Node {
             Ok::<_, Problem>((request, launch))
         });
         let (request, launch) = launched.await.map_err(|e| internal(&e))??;
-        let sound = !request.argv.is_empty()
-            && request.argv.len() <= ARGV_MAX
-            && request.argv.iter().all(|argument| !argument.contains('\0'));
-        if !sound {
-            return Err(Problem::new(
-                ProblemKind::BadInput,
-                "a session needs a program and arguments without NUL bytes",
-            ));
-        }
-        let limits = [request.idle_ms, request.lifetime_ms];
-        if limits.into_iter().flatten().any(|limit| !(1..=LIMIT_MS_MAX).contains(&limit)) {
-            let detail = "a limit of a session is longer than nothing and at most ten years";
-            return Err(Problem::new(ProblemKind::BadInput, detail));
-        }
+        check_session(&request)?;
         let (session, actor) = (SessionId(ulid::Ulid::new()), principal.actor());
         let new = Box::new(NewSession { request, launch });
         let session = self.driver.ask(|reply| Command::CreateSession { session, new, actor, reply }).await?;
@@ -384,6 +318,7 @@ impl NodeApi for Node {
         }
         let bytes = u32::try_from(request.data.len()).unwrap_or(u32::MAX);
         let input = request.input;
+        self.asks_no_password(session, input).await?;
         let actor = who.actor();
         self.driver.ask(|reply| Command::Typing { session, input, bytes, actor, reply }).await?;
         self.hub.input(session, input, request.data).await.map_err(|e| hub_problem(&e))
@@ -402,8 +337,8 @@ impl NodeApi for Node {
     async fn explain(&self, session: SessionId) -> Answer<ExplainView> {
         self.expose(session).await?;
         let explanation = self.hub.explain(session).await.map_err(|e| hub_problem(&e))?;
-        let told = self.driver.ask(|reply| Command::Waiting { session, reply }).await?;
-        Ok(explained(session, explanation, told.as_deref()))
+        let waiting = self.driver.ask(|reply| Command::Waiting { session, reply }).await?;
+        Ok(explained(session, explanation, &waiting, now_ms()))
     }
 
     async fn events(
@@ -455,48 +390,4 @@ impl NodeApi for Node {
         let viewer = Viewer::new(Arc::clone(&self.shared), self.driver.clone());
         Ok(streams::attach(attached, viewer))
     }
-}
-
-/// Why there is no session of a task.
-fn no_attempt(detail: &RunDetail, task: &TaskId, attempt: Option<u32>) -> Problem {
-    let run = run_name(detail.run.id, &detail.run.dag);
-    let not_found = |text: String| Problem::new(ProblemKind::NotFound, text);
-    if detail.tasks.iter().any(|known| known.id == *task) {
-        let which =
-            attempt.map_or_else(|| "no attempt yet".to_owned(), |number| format!("no attempt {number}"));
-        return not_found(format!("task `{task}` of {run} has {which}"));
-    }
-    no_task(&run, task, detail.tasks.iter().map(|known| known.id.as_str()))
-}
-
-fn run_name(run: RunId, dag: &str) -> String {
-    format!("run {} ({dag})", run.short())
-}
-
-fn no_task<'a>(run: &str, task: &TaskId, known: impl Iterator<Item = &'a str>) -> Problem {
-    let problem = Problem::new(ProblemKind::NotFound, format!("{run} has no task `{task}`"));
-    match nearest(task.as_str(), known) {
-        Some(near) => problem.hint(format!("did you mean `{near}`?")),
-        None => problem,
-    }
-}
-
-pub(super) fn internal(error: &impl std::fmt::Display) -> Problem {
-    Problem::new(ProblemKind::Internal, error.to_string())
-}
-
-fn hub_problem(error: &HubError) -> Problem {
-    Problem::new(ProblemKind::Conflict, error.to_string())
-}
-
-pub(super) fn store_problem(error: &StoreError) -> Problem {
-    let kind = match error {
-        StoreError::NotFound { .. } => ProblemKind::NotFound,
-        StoreError::Ambiguous { .. } => ProblemKind::Ambiguous,
-        StoreError::Full { .. } | StoreError::ReadOnly { .. } | StoreError::Io { .. } => {
-            ProblemKind::Unavailable
-        }
-        _ => ProblemKind::Internal,
-    };
-    Problem::new(kind, error.to_string())
 }

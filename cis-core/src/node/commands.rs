@@ -87,6 +87,15 @@ pub(super) struct Taken {
     pub(super) typed: Option<hub::Answer>,
 }
 
+/// What a session waits at.
+#[derive(Debug, Default)]
+pub(super) struct Waiting {
+    /// As people were told.
+    pub(super) told: Option<Box<PromptRecord>>,
+    /// Or will be told then, at the latest.
+    pub(super) held_ms: Option<TimestampMs>,
+}
+
 /// One request to the driver.
 #[derive(Debug)]
 pub(super) enum Command {
@@ -152,10 +161,10 @@ pub(super) enum Command {
     Seen(Box<Sighting>),
     /// What the file answers by itself was not typed.
     DefaultNotTyped(Box<NotTyped>),
-    /// What a session waits at, as people were told.
+    /// What a session waits at, as people were told, or will be.
     Waiting {
         session: SessionId,
-        reply: Reply<Option<Box<PromptRecord>>>,
+        reply: Reply<Waiting>,
     },
     /// A session asks people something.
     Ask {
@@ -166,6 +175,11 @@ pub(super) enum Command {
     },
     /// Whoever waits for the answer to an ask is still there.
     StillWaiting {
+        session: SessionId,
+        item: InboxId,
+    },
+    /// Whoever waited for the answer to an ask that was made without waiting does so no more.
+    WaitsNoMore {
         session: SessionId,
         item: InboxId,
     },

@@ -1,17 +1,28 @@
 //! Why a session is thought to wait: the monitor's explanation, in the terms of what people were told.
 
+use super::commands::Waiting;
 use crate::api::ExplainView;
-use crate::event::{Layer, PromptRecord};
-use crate::ids::SessionId;
+use crate::event::Layer;
+use crate::ids::{SessionId, TimestampMs};
 use crate::monitor::{Explanation, LayerReport};
+use crate::text;
 
 /// Puts both together. The monitor counts prompts its own way, and knows nothing of what sessions ask.
 pub(super) fn explained(
     session: SessionId,
     mut explanation: Explanation,
-    told: Option<&PromptRecord>,
+    waiting: &Waiting,
+    now: TimestampMs,
 ) -> ExplainView {
+    let told = waiting.told.as_deref();
     let item = told.map(|prompt| prompt.item.clone());
+    if let Some(at) = waiting.held_ms {
+        let left = text::duration((at - now).max(0).unsigned_abs());
+        let because = format!(
+            "It came to many prompts in a short time: what it waits at is not in the inbox yet; it will be in {left}, if it waits then."
+        );
+        explanation.because.insert(0, because);
+    }
     match told {
         Some(prompt) if prompt.layer == Layer::Asked => {
             let seen = vec![format!("it asks by itself: {}", prompt.question)];

@@ -39,8 +39,7 @@ impl InboxApi for Node {
         if let Some(session) = query.session {
             filter.session = Some(self.find_session(session, true).await?);
         }
-        let items = self.read(move |reader| reader.inbox(filter)).await?;
-        Ok(Listing { items, next: None })
+        self.read(move |reader| reader.inbox(filter, query.limit, query.after.as_deref())).await
     }
 
     async fn item(&self, name: String) -> Outcome<InboxItem> {
@@ -77,8 +76,10 @@ impl InboxApi for Node {
     }
 
     async fn thread(&self, item: InboxItem) -> Outcome<Listing<ThreadMessage>> {
+        // An approval is of no session: nothing was said about it.
+        let Some(session) = item.session else { return Ok(Listing { items: Vec::new(), next: None }) };
         let thread = item.thread.unwrap_or(item.id);
-        let items = self.read(move |reader| reader.thread(&thread)).await?;
+        let items = self.read(move |reader| reader.thread(session, &thread)).await?;
         Ok(Listing { items, next: None })
     }
 
@@ -97,6 +98,9 @@ impl InboxApi for Node {
         let until = Instant::now() + wait;
         // Before the first look, so that no answer falls between the two.
         let mut live = self.events.subscribe();
+        if query.leaves {
+            self.driver.tell(Command::WaitsNoMore { session, item: item.clone() });
+        }
         loop {
             if !wait.is_zero() {
                 self.driver.tell(Command::StillWaiting { session, item: item.clone() });
@@ -156,25 +160,17 @@ impl Node {
         if let (Some(run), Some(task), None) = (item.run, &item.task, item.session) {
             let made = self.read(move |reader| reader.find_input(input)).await?;
             let same = made.is_some_and(|made| made == decided(run, task));
-            return Ok(same.then(|| AnswerReceipt {
-                item: item.id.clone(),
-                by: closed.by.clone().unwrap_or_default(),
-                text: closed.text.clone().unwrap_or_default(),
-                bytes: 0,
-                output_offset: None,
-                repeated: true,
-            }));
+            let (by, text) = (closed.by.clone().unwrap_or_default(), closed.text.clone().unwrap_or_default());
+            let receipt = AnswerReceipt::new(item.id.clone(), by, text);
+            return Ok(same.then_some(AnswerReceipt { repeated: true, ..receipt }));
         }
         let name = name_of(item);
         let known = self.read(move |reader| reader.item(&name)).await?;
         let same = known.answer.filter(|(_, first)| *first == input);
         Ok(same.map(|(answer, _)| AnswerReceipt {
-            item: item.id.clone(),
-            by: answer.by,
-            text: answer.text,
             bytes: answer.bytes,
-            output_offset: None,
             repeated: true,
+            ..AnswerReceipt::new(item.id.clone(), answer.by, answer.text)
         }))
     }
 
@@ -182,14 +178,8 @@ impl Node {
     async fn give(self, item: InboxItem, given: Box<Given>, actor: Actor) -> Outcome<AnswerReceipt> {
         let (bytes, text, input) = (given.answer.bytes.len(), given.text.clone(), given.answer.input);
         let Taken { by, typed } = self.driver.ask(|reply| Command::Answer { given, actor, reply }).await?;
-        let mut receipt = AnswerReceipt {
-            item: item.id.clone(),
-            by,
-            text,
-            bytes: u32::try_from(bytes).unwrap_or(u32::MAX),
-            output_offset: None,
-            repeated: false,
-        };
+        let mut receipt = AnswerReceipt::new(item.id.clone(), by, text);
+        receipt.bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
         if let Some(typed) = typed {
             match self.hub.answer(typed).await {
                 Ok(written) => receipt.output_offset = Some(written.output_offset),
@@ -208,14 +198,7 @@ impl Node {
         let (by, approve) = (who.actor().name, option.id == "approve");
         let verb = RunVerb::Decide(task, Decide { approve, reason: answer.reason }, Some(answer.input));
         self.run_verb(&who, run, verb).await?;
-        Ok(AnswerReceipt {
-            item: item.id,
-            by,
-            text: option.label,
-            bytes: 0,
-            output_offset: None,
-            repeated: false,
-        })
+        Ok(AnswerReceipt::new(item.id, by, option.label))
     }
 
     /// What is said, and recorded, where an answer was not typed.
@@ -238,10 +221,26 @@ impl Node {
         }
         let Some(screen) = screen else { return Problem::new(ProblemKind::Conflict, error.to_string()) };
         let filter = InboxFilter { session: Some(session), ..InboxFilter::default() };
-        let now = self.read(move |reader| reader.inbox(filter)).await.unwrap_or_default();
-        let mut next = now.into_iter().find(|next| next.id != item.id).unwrap_or_else(|| item.clone());
+        let now = self.read(move |reader| reader.open_items(filter)).await.unwrap_or_default();
+        let mut next = now
+            .into_iter()
+            .map(|known| known.item)
+            .find(|next| next.id != item.id)
+            .unwrap_or_else(|| item.clone());
         next.screen = screen;
         moved(&item, Some(next))
+    }
+
+    /// Refuses what is to be typed where a password is asked for. Sent again, it was typed before that.
+    pub(super) async fn asks_no_password(&self, session: SessionId, input: InputId) -> Outcome<()> {
+        let verdict = self.hub.explain(session).await.ok().and_then(|known| known.verdict);
+        let asks = verdict.is_some_and(|verdict| verdict.kind == PromptKind::Password);
+        if !asks || self.read(move |reader| reader.find_input(input)).await?.is_some() {
+            return Ok(());
+        }
+        let refused = HubError::Password { id: session };
+        Err(Problem::new(ProblemKind::Conflict, refused.to_string())
+            .hint(format!("cis dag attach {}", session.short())))
     }
 
     /// A thread is continued by the session that began it alone.

@@ -1,12 +1,11 @@
 //! Runs as they were: their events folded through the same reducer that the scheduler uses.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use crate::agent::Agents;
 use crate::api::{Problem, ProblemKind};
-use crate::dag::{self, Action, Dag};
+use crate::dag::{self, Dag};
 use crate::event::{EventBody, RunCreated};
 use crate::ids::{BlobId, RunId, TimestampMs};
 use crate::scheduler::Run;
@@ -14,9 +13,6 @@ use crate::store::{Blobs, Cleaned, Reader, Readers, StoreError};
 
 /// Read from the store at a time.
 const EVENTS_AT_ONCE: usize = 10_000;
-
-/// A file without it has no agents.
-const AGENT_KEY: &[u8] = b"agent";
 
 /// Why a run cannot be rebuilt.
 #[derive(Debug, thiserror::Error)]
@@ -131,22 +127,6 @@ fn impossible(run: RunId, offset: u64, error: &impl std::fmt::Display) -> Restor
 }
 
 /// The file of a run, parsed again.
-/// The agents of a run's tasks, where it has any, as its file names them.
-pub(super) fn agents_of(readers: &Readers, blobs: &Blobs, run: RunId) -> BTreeMap<String, String> {
-    let spec = readers.get().and_then(|reader| reader.run_spec(run)).ok();
-    let text = spec.and_then(|spec| blobs.get(&spec).ok().flatten()).unwrap_or_default();
-    // Most have none, and some are long.
-    if !text.windows(AGENT_KEY.len()).any(|part| part == AGENT_KEY) {
-        return BTreeMap::new();
-    }
-    let tasks = dag::parse(&text, "").map(|dag| dag.tasks).unwrap_or_default();
-    let named = tasks.into_iter().filter_map(|task| match task.action {
-        Action::Agent { agent, .. } => Some((task.id.to_string(), agent)),
-        _ => None,
-    });
-    named.collect()
-}
-
 fn load_dag(blobs: &Blobs, agents: &Agents, run: RunId, facts: &RunCreated) -> Result<Dag, RestoreError> {
     let text = blobs.get(&facts.spec).map_err(|source| RestoreError::Spec { run, source })?;
     let text = text.ok_or_else(|| RestoreError::NoSpec { run, blob: facts.spec.clone() })?;

@@ -7,11 +7,12 @@ use super::api::{internal, store_problem};
 use super::commands::NewRun;
 use super::environment;
 use super::environments::Environments;
+use super::kept;
 use crate::agent::Agents;
 use crate::api::{CreateRun, Problem, ProblemKind};
 use crate::config::missing_agents;
 use crate::dag;
-use crate::event::{ExecutionMode, RunCreated};
+use crate::event::{ExecutionMode, KeptFile, RunCreated};
 use crate::ids::{NodeDid, RunId};
 use crate::store::{Blobs, Safety};
 
@@ -35,6 +36,8 @@ pub(super) fn prepare(
     if !missing.is_empty() {
         return Err(Problem::new(ProblemKind::BadInput, missing.join("\n")));
     }
+    let programs = kept::programs_of(&dag, Path::new(&request.workdir), request.env.as_ref())
+        .map_err(|wrong| Problem::new(ProblemKind::BadInput, wrong.join("\n")))?;
     if request.validate_only {
         return Ok(None);
     }
@@ -57,6 +60,12 @@ pub(super) fn prepare(
         }
         None => None,
     };
+    let mut kept = Vec::with_capacity(programs.len());
+    for path in programs {
+        let bytes = kept::read(&path).map_err(|wrong| Problem::new(ProblemKind::BadInput, wrong))?;
+        let blob = blobs.put(&bytes, Safety::Processes).map_err(|e| store_problem(&e))?;
+        kept.push(KeptFile { path: path.display().to_string(), blob });
+    }
     let cores = std::thread::available_parallelism().map_or(2, usize::from);
     let facts = RunCreated {
         dag: dag.id.clone(),
@@ -74,6 +83,7 @@ pub(super) fn prepare(
         parent: None,
         epoch: 0,
         no_cache: request.no_cache,
+        kept,
     };
     let (start, input) = (request.start, request.input);
     Ok(Some(NewRun { run: RunId(ulid::Ulid::new()), facts, dag: Arc::new(dag), start, input }))

@@ -22,7 +22,7 @@ use super::upkeep::auto::Upkeep;
 use super::rooms::Knock;
 use super::worker::LocalWorker;
 use super::{own_log, restore};
-use crate::config::{Config, Home, HomeError, KeyError, Keys, Settings};
+use crate::config::{Config, Home, HomeError, Identity, IdentityError, KeyError, Keys, Settings};
 use crate::ids::RunId;
 use crate::scheduler::{Breaker, Machine};
 use crate::server;
@@ -74,6 +74,9 @@ pub enum NodeError {
     /// The keys are not usable.
     #[error(transparent)]
     Keys(#[from] KeyError),
+    /// Its list of trust cannot be used.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
     /// The store is not usable.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -103,6 +106,10 @@ pub fn run(options: NodeOptions, ready: impl FnOnce(Readiness) + Send + 'static)
     own_log::bound(&options.home.node_log());
     options.home.pin_runtime()?;
     let keys = Arc::new(Keys::load_or_make(&options.home.dir)?);
+    let identity = Arc::new(Identity::open(&options.home)?);
+    if let Some(problem) = identity.view().problem {
+        tracing::warn!(problem, "nobody else is obeyed");
+    }
     let writer = Writer::open(&options.home.database())?;
     let readers = Readers::open(&options.home.database())?;
     let blobs = Arc::new(Blobs::new(&options.home.dir));
@@ -143,12 +150,14 @@ pub fn run(options: NodeOptions, ready: impl FnOnce(Readiness) + Send + 'static)
         config: Arc::clone(&config),
         keys: Arc::clone(&keys),
         did: keys.node.did(),
+        identity: Arc::clone(&identity),
         stays: options.stays,
         started_ms: super::driver::now_ms(),
         max_sessions,
         readers: readers.clone(),
         blobs: Arc::clone(&blobs),
         environments: Arc::default(),
+        agents: Arc::default(),
         hub: hub.clone(),
         driver: driver.clone(),
         events: events.clone(),
@@ -163,7 +172,7 @@ pub fn run(options: NodeOptions, ready: impl FnOnce(Readiness) + Send + 'static)
         Arc::clone(&wake),
         Arc::new(config.settings.clone()),
     );
-    let (machine, unreadable) = restored(&keys, &config.settings, &readers, &blobs)?;
+    let (machine, unreadable) = restored(&keys, &identity, &config.settings, &readers, &blobs)?;
     let parts = Parts {
         home: options.home.clone(),
         config,
@@ -246,12 +255,14 @@ async fn serve(
 /// The open runs, and those that cannot be read, with the reason.
 fn restored(
     keys: &Keys,
+    identity: &Identity,
     settings: &Settings,
     readers: &Readers,
     blobs: &Blobs,
 ) -> Result<(Machine, BTreeMap<RunId, String>), NodeError> {
     let mut unreadable = BTreeMap::new();
     let mut machine = Machine::new(keys.node.did(), settings.node.max_sessions);
+    machine.was_known_as(identity.former());
     machine.configure_groups(settings.groups.clone());
     machine.configure_breaker(Breaker {
         failures: settings.logins.failures,

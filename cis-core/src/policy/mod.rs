@@ -1,8 +1,9 @@
 //! Who may do what: one door, [`authorize`], that every request passes.
 //!
-//! Owns principals, rights and the decision. Knows nothing of sockets, rooms or processes: whoever
+//! Owns principals, rights and the decision, and how often one may do something ([`rate`]). Knows nothing of sockets, rooms or processes: whoever
 //! lets a request in says who it is from.
 
+pub mod rate;
 pub mod redact;
 
 use serde::{Deserialize, Serialize};
@@ -94,6 +95,8 @@ pub enum Action {
     ControlSession(Option<SessionId>),
     /// Ask people, tell them something, hand in a result, as this session.
     SpeakAs(Option<SessionId>),
+    /// Change the node's key, and whom it trusts.
+    ControlIdentity,
     /// Remove what ended runs left.
     CleanStore,
     /// Stop the node.
@@ -125,7 +128,7 @@ pub fn authorize(principal: &Principal, action: Action) -> Result<(), Denied> {
         Action::ControlRun(_) | Action::ControlGroups | Action::CreateSession | Action::ControlSession(_) => {
             Rights::Operator
         }
-        Action::CleanStore | Action::StopNode => Rights::Admin,
+        Action::ControlIdentity | Action::CleanStore | Action::StopNode => Rights::Admin,
     };
     if principal.rights >= needed {
         return Ok(());
@@ -159,6 +162,7 @@ fn verb(action: Action) -> &'static str {
         Action::CreateSession => "create sessions",
         Action::ControlSession(_) => "control that session",
         Action::SpeakAs(_) => "ask, tell and hand in as that session",
+        Action::ControlIdentity => "change whom this node trusts",
         Action::CleanStore => "clean the store",
         Action::StopNode => "stop the node",
     }
@@ -193,6 +197,7 @@ mod tests {
             Action::ControlSession(Some(session(1))),
             Action::SpeakAs(Some(session(2))),
             Action::SpeakAs(None),
+            Action::ControlIdentity,
             Action::CleanStore,
             Action::StopNode,
         ] {

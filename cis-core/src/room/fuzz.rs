@@ -215,7 +215,7 @@ proptest! {
     fn fuzz_lines_and_blocks_are_clean_and_stay_so(text in hostile(), most in 1usize..300) {
         let line = clean::line(&text, most);
         prop_assert!(line.chars().count() <= most && !line.contains('\n'));
-        prop_assert_eq!(clean::line(&line, most), line.clone());
+        prop_assert_eq!(clean::line(&line, most), line);
         let block = clean::block(&text);
         prop_assert!(!block.contains("```") && !block.contains("~~~"));
         prop_assert!(block.lines().all(|row| row.chars().count() <= clean::LINE_CHARS_MAX));

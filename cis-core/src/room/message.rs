@@ -1,4 +1,4 @@
-//! The content of a message, of an edit and of a reaction, as it is sent.
+//! The content of a message and of an edit, as it is sent.
 //!
 //! Owns `m.room.message` with its relations and mentions, and the limit of its size. Every content names its
 //! mentions, be it none: then no client and no homeserver looks for them in the text.
@@ -110,19 +110,18 @@ impl Message {
     }
 
     /// The least cut form that fits.
-    fn fitting(&self, make: impl Fn(&Self, Written) -> Map<String, Value>) -> Value {
+    fn fitting(&self, make: impl Fn(&Self, &Written) -> Map<String, Value>) -> Value {
         for cuts in 0..=CUTS_MAX {
-            let content = Value::Object(make(self, self.page.write(cuts)));
+            let content = Value::Object(make(self, &self.page.write(cuts)));
             if size(&content) <= CONTENT_BYTES_MAX {
                 return content;
             }
         }
         let least = Self { page: self.page.first_line(), beside: None, ..self.clone() };
-        let written = least.page.write(1);
-        Value::Object(make(&least, written))
+        Value::Object(make(&least, &least.page.write(1)))
     }
 
-    fn text(&self, written: Written) -> Map<String, Value> {
+    fn text(&self, written: &Written) -> Map<String, Value> {
         let mut content = Map::new();
         let kind = match self.kind {
             Kind::Notice => "m.notice",

@@ -210,7 +210,8 @@ fn shortened(text: &str, rows_max: usize, chars_max: usize) -> String {
     if kept == rows.len() {
         return text.to_owned();
     }
-    let said = format!("{} {} lines left out", clean::CUT, rows.len() - kept);
+    let left = rows.len() - kept;
+    let said = format!("{} {left} {} left out", clean::CUT, if left == 1 { "line" } else { "lines" });
     [&[said.as_str()], &rows[rows.len() - kept..]].concat().join("\n")
 }
 
@@ -235,7 +236,7 @@ mod tests {
 
     #[test]
     fn what_is_left_out_is_said() {
-        assert_eq!(shortened("a\nb\nc", 2, 99), "… 1 lines left out\nb\nc");
+        assert_eq!(shortened("a\nb\nc", 2, 99), "… 1 line left out\nb\nc");
         let mut page = Page::default();
         page.lines((0..80).map(|n| vec![said(&n.to_string())]).collect());
         assert!(page.write(0).body.ends_with("63\n… and 16 more"));

@@ -49,7 +49,7 @@ impl Question<'_> {
     #[must_use]
     pub fn message(&self) -> Message {
         let mut page = Page::default();
-        page.line(self.title());
+        page.line(self.title(true));
         page.text(&self.item.question);
         page.lines(self.options());
         page.code(&self.item.screen);
@@ -66,7 +66,7 @@ impl Question<'_> {
         let mut line = vec![if closed.how == "answered" { own("✓ ") } else { own("– ") }];
         line.extend(ending(self.item, closed));
         page.line(line);
-        let mut was = self.title();
+        let mut was = self.title(false);
         was.insert(0, own("Was: "));
         page.line(was);
         page.text(&self.item.question);
@@ -74,7 +74,7 @@ impl Question<'_> {
         Some(Message::ringing(page, self.people).beside("cis.dag.question", self.beside()))
     }
 
-    fn title(&self) -> Vec<Span> {
+    fn title(&self, waits: bool) -> Vec<Span> {
         let item = self.item;
         let kind = item.ask_type.map_or(item.kind.as_str(), crate::event::AskType::as_str);
         let mut line = Vec::new();
@@ -87,7 +87,9 @@ impl Question<'_> {
             (None, Some(session)) => line.extend([own("session "), code(&session.short())]),
             (None, None) => line.push(own("a task")),
         }
-        line.push(own(" waits for you"));
+        if waits {
+            line.push(own(" waits for you"));
+        }
         if let Some(dag) = self.dag {
             line.push(own(" in "));
             match self.card {
@@ -95,7 +97,7 @@ impl Question<'_> {
                 None => line.push(said(&name(dag))),
             }
         }
-        if item.confidence < 100 {
+        if waits && item.confidence < 100 {
             line.extend([own(" "), said(&format!("({} % sure)", item.confidence))]);
         }
         line

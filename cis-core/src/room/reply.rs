@@ -36,6 +36,12 @@ pub fn hint(hint: &Hint) -> Message {
     words(&hint.says, hint.usage.as_deref())
 }
 
+/// Why somebody's words do nothing: a `Refusal` of [`super::people`], or a `Stale` of [`super::freshness`].
+#[must_use]
+pub fn not_done(why: &dyn std::fmt::Display) -> Message {
+    words(&format!("Not done: {why}."), None)
+}
+
 /// A short answer, and what could be typed next.
 #[must_use]
 pub fn words(text: &str, usage: Option<&str>) -> Message {

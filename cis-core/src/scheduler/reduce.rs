@@ -3,6 +3,8 @@
 //! It decides nothing: which event comes next is the machine's matter. `TaskStatus` with a task that is
 //! active and stays as it is, and an `end`, says that its attempt is being stopped for that reason.
 
+mod checks;
+
 use super::apply_error::ApplyError;
 use super::live::{Live, Stop};
 use super::state::{Cancelling, Run};
@@ -11,7 +13,7 @@ use crate::event::{
     AttemptOutcome, AttemptResult, EndReason, EventBody, FailureCause, GrantRecord, QueueReason, RunState,
     TaskChange, TaskState,
 };
-use crate::ids::{SessionId, TaskId, TimestampMs};
+use crate::ids::TimestampMs;
 
 impl Run {
     /// Takes one event of this run into account. Events that are about no run change nothing.
@@ -93,35 +95,6 @@ impl Run {
             | EventBody::AccessDenied { .. } => {}
         }
         Ok(())
-    }
-
-    pub(super) fn refuse(&self, body: &EventBody) -> ApplyError {
-        ApplyError::RunState { run: self.id, state: self.phase.state, event: body.type_name() }
-    }
-
-    pub(super) fn require(&self, body: &EventBody, holds: bool) -> Result<(), ApplyError> {
-        if holds { Ok(()) } else { Err(self.refuse(body)) }
-    }
-
-    pub(super) fn index_of(&self, task: &TaskId) -> Result<u32, ApplyError> {
-        self.find(task).ok_or_else(|| ApplyError::NoTask { run: self.id, task: task.clone() })
-    }
-
-    pub(super) fn live_session(&self, task: &TaskId, session: SessionId) -> Result<u32, ApplyError> {
-        let index = self.index_of(task)?;
-        match &self.entry(index).live {
-            Some(live) if live.session == session => Ok(index),
-            _ => Err(self.attempt_error(task, format!("session {session} is not at work on it"))),
-        }
-    }
-
-    pub(super) fn attempt_error(&self, task: &TaskId, detail: String) -> ApplyError {
-        ApplyError::Attempt { run: self.id, task: task.clone(), detail }
-    }
-
-    pub(super) fn task_error(&self, index: u32, to: TaskState) -> ApplyError {
-        let task = self.spec(index).id.clone();
-        ApplyError::TaskState { run: self.id, task, from: self.entry(index).state, to }
     }
 
     fn cancel(&mut self, body: &EventBody, reason: &EndReason) -> Result<(), ApplyError> {

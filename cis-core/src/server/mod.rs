@@ -6,6 +6,8 @@
 
 mod descent;
 mod errors;
+mod identity_api;
+mod identity_routes;
 mod inbox_api;
 mod inbox_routes;
 mod node_api;
@@ -15,6 +17,7 @@ mod streams;
 mod unread;
 
 pub use descent::Descent;
+pub use identity_api::IdentityApi;
 pub use inbox_api::InboxApi;
 pub use node_api::{AttachFrame, AttachInput, AttachStreams, EventBatch, NodeApi};
 pub use peer::Peer;

@@ -24,7 +24,7 @@ fn on_pty(host: &Host, argv: &[&str]) -> Start {
 fn probe(peer: &mut Peer, session: SessionId) -> KernelEvidence {
     peer.send(&ToHost::Probe { session });
     peer.expect("evidence", |message| match message {
-        FromHost::Probed { session: of, evidence } if *of == session => Some(evidence.clone()),
+        FromHost::Probed { session: of, evidence, .. } if *of == session => Some(evidence.clone()),
         FromHost::Exited { session: of, exit } if *of == session => panic!("it ended: {exit:?}"),
         _ => None,
     })
@@ -443,7 +443,7 @@ fn many_sessions_are_probed_at_once_by_any_connection() {
         stream.client.flush().unwrap();
         let waits = |start: &Start| {
             stream.expect("evidence", |message| match message {
-                FromHost::Probed { session, evidence } if *session == start.session => {
+                FromHost::Probed { session, evidence, .. } if *session == start.session => {
                     Some(evidence.readers.len() == 1)
                 }
                 _ => None,

@@ -40,13 +40,63 @@ fn an_input_with_an_id_is_typed_once() {
 
 /// Whether it was typed, and how much output there was.
 fn answer(peer: &mut Peer, session: SessionId, n: u128, output_bytes: u64, text: &[u8]) -> (bool, u64) {
-    peer.send(&ToHost::InputAt { session, input: input_id(n), output_bytes });
+    let (typed, output, _) = answer_after(peer, session, n, (output_bytes, None), text);
+    (typed, output)
+}
+
+/// The same for what was judged by so much output and input; and how much input there was, where that was the
+/// reason.
+fn answer_after(
+    peer: &mut Peer,
+    session: SessionId,
+    n: u128,
+    (output_bytes, input_bytes): (u64, Option<u64>),
+    text: &[u8],
+) -> (bool, u64, Option<u64>) {
+    peer.send(&ToHost::InputAt { session, input: input_id(n), output_bytes, input_bytes });
     peer.client.send_input(session, None, text).unwrap();
     peer.expect("what became of it", |message| match message {
-        FromHost::Written { input, output_bytes, .. } if *input == input_id(n) => Some((true, *output_bytes)),
-        FromHost::InputMoved { input, output_bytes, .. } if *input == input_id(n) => {
-            Some((false, *output_bytes))
+        FromHost::Written { input, output_bytes, .. } if *input == input_id(n) => {
+            Some((true, *output_bytes, None))
         }
+        FromHost::InputMoved { input, output_bytes, input_bytes, .. } if *input == input_id(n) => {
+            Some((false, *output_bytes, *input_bytes))
+        }
+        _ => None,
+    })
+}
+
+#[test]
+fn an_answer_is_not_typed_behind_what_somebody_else_typed() {
+    let host = Host::start();
+    let mut control = host.control();
+    let start =
+        host.shell_on_pty("stty -echo; printf 'one? '; read -r a; printf 'two? '; read -r b; echo \"$a|$b\"");
+    let session = start.session;
+    control.start(&start);
+    control.send(&ToHost::Watch { session, from: 0 });
+    control.wait_for_output(session, "one? ");
+    // Somebody at another connection has begun a line, of which nothing is shown.
+    let mut stream = host.connect(Role::Stream);
+    stream.client.send_input(session, Some(input_id(1)), b"no").unwrap();
+    stream.expect("taken", |message| matches!(message, FromHost::Written { .. }).then_some(()));
+    assert_eq!(answer_after(&mut control, session, 2, (5, Some(0)), b"yes\n"), (false, 5, Some(2)));
+    // Who knows of all that came, the refused answer too, types.
+    let known = probe(&mut control, session);
+    assert_eq!(known, Some(6));
+    stream.client.send_input(session, Some(input_id(3)), b"t\n").unwrap();
+    stream.expect("taken", |message| matches!(message, FromHost::Written { .. }).then_some(()));
+    control.wait_for_output(session, "two? ");
+    assert_eq!(answer_after(&mut control, session, 4, (10, Some(8)), b"sure\n"), (true, 10, None));
+    control.exit(session);
+    assert_eq!(host.log(session), "one? two? not|sure\r\n");
+}
+
+/// How much input there was, as the host counts it.
+fn probe(peer: &mut Peer, session: SessionId) -> Option<u64> {
+    peer.send(&ToHost::Probe { session });
+    peer.expect("evidence", |message| match message {
+        FromHost::Probed { input_bytes, .. } => Some(*input_bytes),
         _ => None,
     })
 }
@@ -84,7 +134,7 @@ fn an_answer_does_not_wait_behind_input_that_nobody_reads() {
     control.client.send_input(start.session, Some(input_id(1)), &vec![b'x'; INPUT_BYTES_MAX / 2]).unwrap();
     control.expect("taken", |message| matches!(message, FromHost::Written { .. }).then_some(()));
     let input = input_id(2);
-    control.send(&ToHost::InputAt { session: start.session, input, output_bytes: 5 });
+    control.send(&ToHost::InputAt { session: start.session, input, output_bytes: 5, input_bytes: None });
     control.client.send_input(start.session, None, b"y\r").unwrap();
     let refused = control.expect("an outcome", |message| match message {
         FromHost::InputRefused { input: of, .. } => Some(*of == Some(input)),

@@ -11,6 +11,7 @@
 mod dags;
 mod faults;
 mod host;
+mod journal;
 mod laws;
 mod lines;
 mod reference;
@@ -89,6 +90,18 @@ fn every_run_ends_as_it_should_third() {
 #[test]
 fn every_run_ends_as_it_should_fourth() {
     simulate_all(3_000_000);
+}
+
+/// What a room is told of a run, merged, leads to the state that the run had.
+#[test]
+fn the_journal_of_every_run_folds_to_its_state() {
+    for seed in seeds(5_000_000) {
+        let world = simulate(seed);
+        let _guard = Seed(seed);
+        if let Err(wrong) = journal::check(&world, &mut Rng::new(seed)) {
+            panic!("seed {seed}: {wrong}\n{}", world.history());
+        }
+    }
 }
 
 /// A simulation that no longer gets anywhere would find nothing.

@@ -8,6 +8,7 @@ use cis_core::dag::Dag;
 use cis_core::event::{
     AttemptOutcome, EventBody, EventDraft, ExecutionMode, FailureCause, LostBy, PromptRecord, RunCreated,
 };
+use cis_core::federation::journal::Fact;
 use cis_core::ids::{AttemptId, BlobId, InboxId, NodeDid, RunId, SessionId, TimestampMs};
 use cis_core::scheduler::{Breaker, Effect, IdSource, Input, InputKind, Machine, Rejected, Run};
 
@@ -130,6 +131,7 @@ impl World {
             parent: None,
             epoch: 0,
             no_cache: false,
+            kept: Vec::new(),
         };
         let dag = Arc::new(dag);
         self.dags.insert(run, Arc::clone(&dag));
@@ -176,6 +178,17 @@ impl World {
     /// How many events are stored.
     pub(crate) fn stored(&self) -> usize {
         self.store.len()
+    }
+
+    /// The stored events of a run.
+    pub(crate) fn facts_of(&self, run: RunId) -> impl Iterator<Item = Fact> + '_ {
+        let of_run = self.store.iter().filter(move |event| event.run == Some(run));
+        of_run.cloned().map(|EventDraft { at_ms, actor, cause, body, .. }| Fact { at_ms, actor, cause, body })
+    }
+
+    /// The file of a run.
+    pub(crate) fn dag_of(&self, run: RunId) -> &Arc<Dag> {
+        &self.dags[&run]
     }
 
     pub(crate) fn run_ids(&self) -> Vec<RunId> {

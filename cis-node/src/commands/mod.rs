@@ -6,6 +6,7 @@ pub(crate) mod config;
 pub(crate) mod dag;
 pub(crate) mod doctor;
 pub(crate) mod group;
+pub(crate) mod identity;
 pub(crate) mod inbox;
 pub(crate) mod init;
 pub(crate) mod man;
@@ -40,6 +41,7 @@ pub(crate) fn run(cli: Cli) -> Result<Exit, CliError> {
         Command::Store(command) => store::run(&context, command),
         Command::Monitor(command) => monitor::run(&context, &command),
         Command::Group(command) => group::run(&context, command),
+        Command::Identity(command) => identity::run(&context, command),
         Command::Status(args) => status::run(&context, &args),
         Command::Init(args) => init::run(&context, &args),
         Command::Doctor(args) => doctor::run(&context, &args),

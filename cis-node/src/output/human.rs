@@ -3,6 +3,7 @@
 mod artifacts;
 mod context;
 mod explain;
+mod identity;
 mod inbox;
 mod work;
 
@@ -17,6 +18,7 @@ use super::clean::{clean, clean_lines};
 use super::style::{self, ATTENTION, BOLD, DIM};
 use super::table::{Table, cell, plain};
 
+pub(crate) use self::identity::identity;
 pub(crate) use artifacts::artifacts;
 pub(crate) use context::context;
 pub(crate) use explain::explain;

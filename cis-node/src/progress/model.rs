@@ -3,16 +3,15 @@
 //! Made for many events: a successful try is read without copying, and only tasks that run or failed
 //! are kept in lists. Knows nothing of terminals.
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 
 use cis_core::client::EventRef;
-use cis_core::event::{
-    AttemptResult, EndReason, PromptKind, QueueReason, RunCreated, RunState, SessionLimit, TaskState,
-};
+use cis_core::event::{AttemptResult, EndReason, QueueReason, RunCreated, RunState, SessionLimit, TaskState};
 use cis_core::ids::TimestampMs;
-use serde::Deserialize;
 
+use self::wire::{
+    Added, Began, Changes, Detail, Expanded, Expiring, Grant, Named, Prompt, Queued, Reason, ResultHead,
+};
 use crate::output::human::waits_for_human;
 
 /// Failed tasks that are kept for the summary.
@@ -110,108 +109,6 @@ pub(crate) struct Model {
     counts: [u32; TaskState::ALL.len()],
     /// Tasks of which something changed, for those who keep more of them.
     touched: Option<Vec<Index>>,
-}
-
-/// What is read of most results.
-#[derive(Deserialize)]
-struct ResultHead<'a> {
-    #[serde(borrow)]
-    task: Cow<'a, str>,
-    state: TaskState,
-    started_ms: Option<TimestampMs>,
-    ended_ms: TimestampMs,
-}
-
-#[derive(Deserialize)]
-struct Grant<'a> {
-    #[serde(borrow)]
-    task: Cow<'a, str>,
-    attempt: u32,
-    #[serde(default)]
-    ahead: bool,
-}
-
-#[derive(Deserialize)]
-struct Began<'a> {
-    #[serde(default, borrow)]
-    task: Option<Cow<'a, str>>,
-}
-
-#[derive(Deserialize)]
-struct Changes<'a> {
-    #[serde(borrow)]
-    changes: Vec<StateChange<'a>>,
-}
-
-#[derive(Deserialize)]
-struct StateChange<'a> {
-    #[serde(borrow)]
-    task: Cow<'a, str>,
-    state: TaskState,
-    #[serde(default)]
-    end: Option<EndReason>,
-    #[serde(default, borrow)]
-    queued: Option<Queued<'a>>,
-}
-
-/// What is read of why a task waits.
-#[derive(Deserialize)]
-struct Queued<'a> {
-    #[serde(borrow)]
-    kind: Cow<'a, str>,
-    #[serde(default, borrow)]
-    prompt: Option<Cow<'a, str>>,
-}
-
-#[derive(Deserialize)]
-struct Named<'a> {
-    #[serde(borrow)]
-    task: Cow<'a, str>,
-}
-
-#[derive(Deserialize)]
-struct Expanded<'a> {
-    #[serde(borrow)]
-    task: Cow<'a, str>,
-    #[serde(borrow)]
-    items: Vec<&'a serde_json::value::RawValue>,
-}
-
-#[derive(Deserialize)]
-struct Prompt<'a> {
-    #[serde(borrow)]
-    task: Option<Cow<'a, str>>,
-    #[serde(default)]
-    kind: PromptKind,
-    #[serde(default, borrow)]
-    item: Cow<'a, str>,
-    #[serde(default, borrow)]
-    question: Cow<'a, str>,
-}
-
-#[derive(Deserialize)]
-struct Expiring<'a> {
-    #[serde(borrow)]
-    task: Option<Cow<'a, str>>,
-    limit: SessionLimit,
-    at_ms: TimestampMs,
-}
-
-#[derive(Deserialize)]
-struct Added<'a> {
-    #[serde(borrow)]
-    tasks: Vec<&'a serde_json::value::RawValue>,
-}
-
-#[derive(Deserialize)]
-struct Reason {
-    reason: EndReason,
-}
-
-#[derive(Deserialize)]
-struct Detail {
-    #[serde(default)]
-    detail: String,
 }
 
 impl Model {
@@ -507,3 +404,4 @@ impl Model {
 mod seed;
 #[cfg(test)]
 mod tests;
+mod wire;

@@ -11,8 +11,10 @@ use crate::Outcome;
 use crate::process::{cargo, run};
 use crate::workspace::{files_below, root, target_dir};
 
-/// So many are played at a time: they mostly wait.
-const JOBS: usize = 6;
+/// So many are played at a time, where nobody says it: they mostly wait.
+const JOBS: usize = 8;
+/// More at a time would only show how busy the machine is.
+const JOBS_MAX: usize = 32;
 /// Who plays those that need no rights, where we are root. Some type the password of this account.
 const USER: &str = "pat";
 /// Where programs of the scenarios are looked for.
@@ -26,11 +28,20 @@ struct Job {
     root: bool,
 }
 
-/// `corpus record [PROGRAM | PROGRAM/SCENARIO …]`.
+/// `corpus record [--jobs N] [PROGRAM | PROGRAM/SCENARIO …]`.
 pub(crate) fn corpus(rest: &[String]) -> Outcome {
-    let Some((verb, wanted)) = rest.split_first().filter(|(verb, _)| *verb == "record") else {
-        return Err("write `cargo xtask corpus record [PROGRAM | PROGRAM/SCENARIO ...]`".to_owned());
+    let usage = || "write `cargo xtask corpus record [--jobs N] [PROGRAM | PROGRAM/SCENARIO ...]`".to_owned();
+    let Some((verb, mut wanted)) = rest.split_first().filter(|(verb, _)| *verb == "record") else {
+        return Err(usage());
     };
+    let mut players = JOBS;
+    if let [option, number, names @ ..] = wanted
+        && option == "--jobs"
+    {
+        let number = number.parse().ok().filter(|number| (1..=JOBS_MAX).contains(number));
+        players = number.ok_or_else(|| format!("{}; N is from 1 to {JOBS_MAX}", usage()))?;
+        wanted = names;
+    }
     let jobs = jobs(wanted)?;
     if jobs.is_empty() {
         return Err(format!("nothing to {verb}: no scenario is called {}", wanted.join(", ")));
@@ -41,7 +52,7 @@ pub(crate) fn corpus(rest: &[String]) -> Outcome {
     make_open(&scratch)?;
     let cis = scratch.join("cis");
     copy(&target_dir()?.join("debug/cis"), &cis)?;
-    let failed = play_all(&cis, &scratch, jobs);
+    let failed = play_all(&cis, &scratch, jobs, players);
     let _ = fs::remove_dir_all(&scratch);
     let failed = failed?;
     if failed.is_empty() { Ok(()) } else { Err(format!("not recorded:\n{}", failed.join("\n"))) }
@@ -70,12 +81,12 @@ fn jobs(wanted: &[String]) -> Outcome<VecDeque<Job>> {
 }
 
 /// Plays all; what went wrong with some.
-fn play_all(cis: &Path, scratch: &Path, jobs: VecDeque<Job>) -> Outcome<Vec<String>> {
+fn play_all(cis: &Path, scratch: &Path, jobs: VecDeque<Job>, players: usize) -> Outcome<Vec<String>> {
     let all = jobs.len();
     let (jobs, failed) = (Mutex::new(jobs), Mutex::new(Vec::new()));
     let lock_failed = || "a player failed".to_owned();
     std::thread::scope(|scope| {
-        for _ in 0..JOBS {
+        for _ in 0..players {
             scope.spawn(|| {
                 while let Some(job) = jobs.lock().ok().and_then(|mut jobs| jobs.pop_front()) {
                     eprintln!("{}/{}", job.program, job.name);

@@ -16,8 +16,13 @@ not know.
 ";
 
 /// Files of the event's shapes.
-const SOURCES: [&str; 3] =
-    ["cis-core/src/event/body.rs", "cis-core/src/event/prompt.rs", "cis-core/src/event/states.rs"];
+const SOURCES: [&str; 5] = [
+    "cis-core/src/event/body.rs",
+    "cis-core/src/event/facts.rs",
+    "cis-core/src/event/prompt.rs",
+    "cis-core/src/event/states.rs",
+    "cis-core/src/event/outcome.rs",
+];
 /// THE enum.
 const EVENT: &str = "EventBody";
 

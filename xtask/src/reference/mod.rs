@@ -3,6 +3,7 @@
 
 mod cli;
 mod events;
+mod room_events;
 mod shapes;
 
 use crate::Outcome;
@@ -30,10 +31,11 @@ pub(crate) fn check() -> Outcome {
     Ok(())
 }
 
-fn pages() -> Outcome<[(&'static str, String); 3]> {
+fn pages() -> Outcome<[(&'static str, String); 4]> {
     Ok([
         ("docs/reference/cli.md", cli::page()?),
         ("docs/reference/config.md", cli::settings()?),
         ("docs/reference/events.md", events::page()?),
+        ("docs/reference/room-events.md", room_events::page()?),
     ])
 }

@@ -12,6 +12,8 @@ mod keys;
 mod language;
 mod names;
 mod text;
+mod wrong_expressions;
+mod wrong_values;
 
 const HEAD: &str = "version = 1\n[dag]\nid = \"d\"\n";
 

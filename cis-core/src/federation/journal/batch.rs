@@ -165,16 +165,17 @@ impl Batch {
         if envelope.type_name() != TYPE || envelope.v() != VERSION {
             return Err(BadBatch::Kind { type_name: envelope.type_name().to_owned(), v: envelope.v() });
         }
-        let Some(run) = envelope.run() else { return Err(shape("it names no run")) };
+        let Some(run) = envelope.run() else { return Err(shape(&"it names no run")) };
         let body = envelope.body();
         if body.get("file").is_some() {
-            let FileBody { first, prev, count, head, file } = FileBody::deserialize(body).map_err(shape)?;
+            let FileBody { first, prev, count, head, file } =
+                FileBody::deserialize(body).map_err(|e| shape(&e))?;
             if file.size > FILE_SIZE_MAX {
                 return Err(BadBatch::TooLarge { size: file.size });
             }
             return Ok(Told::File(FileRef { run, epoch, by, first, prev, count, head, blob: file }));
         }
-        let InlineBody { first, prev, entries } = InlineBody::deserialize(body).map_err(shape)?;
+        let InlineBody { first, prev, entries } = InlineBody::deserialize(body).map_err(|e| shape(&e))?;
         Self::linked(run, epoch, by, (first, prev), entries).map(Told::Batch)
     }
 
@@ -201,7 +202,7 @@ impl Batch {
             .checked_add(packed.len() as u64)
             .filter(|n| i64::try_from(*n).is_ok_and(|n| n < INTEGER_MAX));
         if first == 0 || last.is_none() || packed.is_empty() {
-            return Err(shape("it has no entries, or they are numbered beyond all numbers"));
+            return Err(shape(&"it has no entries, or they are numbered beyond all numbers"));
         }
         let mut at = Position { epoch, n: first - 1, head: prev };
         let mut entries = Vec::with_capacity(packed.len());
@@ -289,6 +290,6 @@ fn begins_a_term(entry: &Entry, at: Position, by: &NodeDid, first: bool) -> Resu
     }
 }
 
-fn shape(detail: impl ToString) -> BadBatch {
+fn shape(detail: &dyn std::fmt::Display) -> BadBatch {
     BadBatch::Shape(detail.to_string().chars().flat_map(char::escape_debug).take(160).collect())
 }

@@ -4,7 +4,7 @@
 //! its end then, past events of other tasks alone: an event of the run, or any other of the same task, keeps it where
 //! it is. Law (property-tested with the real reducer): what is merged folds to the same canonical state.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Fact, Life, Piece};
 use crate::event::{Category, EventBody, GrantRecord, QueueReason, SaidKind, TaskChange, TaskState};
@@ -17,6 +17,10 @@ pub struct Coalescer {
     slots: Vec<Option<Piece>>,
     /// Tries whose beginning may still move.
     begun: BTreeMap<TaskId, Begun>,
+    /// The newest piece, where it says nothing but that tasks are queued.
+    queueing: Option<usize>,
+    /// Tasks whose being queued is told elsewhere, and where it stood.
+    moved: BTreeMap<usize, BTreeSet<TaskId>>,
     /// The newest progress that each session told.
     progress: BTreeMap<SessionId, usize>,
 }
@@ -39,7 +43,8 @@ impl Coalescer {
     /// Whether there is nothing to be told.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.slots.iter().all(Option::is_none)
+        // What is taken out of a place stands in a later one.
+        self.slots.is_empty()
     }
 
     /// Takes the next event of the run.
@@ -47,6 +52,7 @@ impl Coalescer {
         if !room_event::is_shown(&fact.body) {
             return;
         }
+        let queueing = self.queueing.take();
         if fact.body.category() == Category::Run {
             self.begun.clear();
         }
@@ -54,7 +60,8 @@ impl Coalescer {
         let slot = self.slots.len();
         match &fact.body {
             EventBody::TaskStatus { changes } => {
-                return self.status(fact.at_ms, changes.clone(), plain, fact);
+                let changes = changes.clone();
+                return self.status(queueing, changes, plain, fact);
             }
             EventBody::TaskAssigned(grant) => {
                 let begun = self.begun.remove(&grant.task).filter(|begun| begun.granted.is_none());
@@ -91,15 +98,30 @@ impl Coalescer {
 
     /// All pieces, in order; it is empty then.
     pub fn drain(&mut self) -> Vec<Piece> {
-        self.begun.clear();
-        self.progress.clear();
-        std::mem::take(&mut self.slots).into_iter().flatten().collect()
+        let Self { mut slots, moved, .. } = std::mem::take(self);
+        for (slot, tasks) in moved {
+            let Some(piece) = slots.get_mut(slot) else { continue };
+            if let Some(Piece { fact: Fact { body: EventBody::TaskStatus { changes }, .. }, .. }) = piece {
+                changes.retain(|change| !tasks.contains(&change.task));
+                if changes.is_empty() {
+                    *piece = None;
+                }
+            }
+        }
+        slots.into_iter().flatten().collect()
     }
 
-    fn status(&mut self, at_ms: TimestampMs, changes: Vec<TaskChange>, plain: bool, fact: Fact) {
+    /// `queueing` is the newest piece where that only says that tasks are queued: more of them go there too.
+    fn status(&mut self, queueing: Option<usize>, changes: Vec<TaskChange>, plain: bool, fact: Fact) {
+        let at_ms = fact.at_ms;
         let movable = plain && changes.iter().all(is_only_queued);
-        let slot = match self.last_status() {
-            Some((slot, there)) if movable && disjoint(&there, &changes) => slot,
+        // What that piece queued is still begun there: anything else would have made a newer piece.
+        let there = |slot: usize, change: &TaskChange| {
+            let begun = self.begun.get(&change.task).and_then(|begun| begun.queued);
+            begun.is_some_and(|(queued, _)| queued == slot)
+        };
+        let slot = match queueing {
+            Some(slot) if movable && !changes.iter().any(|change| there(slot, change)) => slot,
             _ => self.slots.len(),
         };
         for change in &changes {
@@ -109,6 +131,7 @@ impl Coalescer {
                 self.begun.insert(change.task.clone(), begun);
             }
         }
+        self.queueing = movable.then_some(slot);
         match self.slots.get_mut(slot) {
             Some(Some(Piece {
                 fact: Fact { body: EventBody::TaskStatus { changes: there }, .. }, ..
@@ -117,15 +140,6 @@ impl Coalescer {
             }
             _ => self.slots.push(Some(Piece { fact, life: None })),
         }
-    }
-
-    /// The newest piece, where it says nothing but that tasks are queued.
-    fn last_status(&self) -> Option<(usize, Vec<TaskId>)> {
-        let slot = self.slots.iter().rposition(Option::is_some)?;
-        let fact = &self.slots.get(slot)?.as_ref()?.fact;
-        let EventBody::TaskStatus { changes } = &fact.body else { return None };
-        let only = fact.actor.is_none() && fact.cause.is_none() && changes.iter().all(is_only_queued);
-        only.then(|| (slot, changes.iter().map(|change| change.task.clone()).collect()))
     }
 
     fn grant_of(&self, task: &TaskId) -> Option<&GrantRecord> {
@@ -147,20 +161,10 @@ impl Coalescer {
             self.slots[slot] = None;
         }
         if let Some((slot, _)) = begun.queued {
-            self.take_change(slot, task);
+            self.moved.entry(slot).or_default().insert(task.clone());
         }
         let queued_ms = begun.queued.map(|(_, at_ms)| at_ms);
         Some(Life { queued_ms, granted_ms: granted.fact.at_ms, node })
-    }
-
-    fn take_change(&mut self, slot: usize, task: &TaskId) {
-        let Some(piece) = self.slots.get_mut(slot) else { return };
-        if let Some(Piece { fact: Fact { body: EventBody::TaskStatus { changes }, .. }, .. }) = piece {
-            changes.retain(|change| change.task != *task);
-            if changes.is_empty() {
-                *piece = None;
-            }
-        }
     }
 }
 
@@ -168,10 +172,6 @@ impl Coalescer {
 fn is_only_queued(change: &TaskChange) -> bool {
     let reason = matches!(change.queued, Some(QueueReason::Slot | QueueReason::Group { .. }));
     change.state == TaskState::Queued && change.end.is_none() && reason
-}
-
-fn disjoint(there: &[TaskId], changes: &[TaskChange]) -> bool {
-    changes.iter().all(|change| !there.contains(&change.task))
 }
 
 /// The task that an event is about.

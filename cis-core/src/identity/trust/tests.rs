@@ -60,6 +60,16 @@ fn trust_goes_on_with_the_new_key_alone() {
 }
 
 #[test]
+fn a_node_knows_what_it_was() {
+    let mut list = list();
+    list.rotate(&Rotation::new(&key(1), &key(6), 8), &did(1)).unwrap();
+    list.rotate(&Rotation::new(&key(6), &key(7), 9), &did(6)).unwrap();
+    assert_eq!(list.former(&did(7)), [did(6), did(1)]);
+    assert_eq!(list.former(&did(1)), []);
+    assert_eq!(list.standing(&did(1), &did(7)), Standing::Replaced(did(6)));
+}
+
+#[test]
 fn what_makes_no_sense_is_refused() {
     let mut list = list();
     let own = did(1);

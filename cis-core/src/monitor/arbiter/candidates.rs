@@ -98,9 +98,9 @@ impl Arbiter {
         let Some(page) = &self.cells.page else { return Vec::new() };
         let mut all = Vec::new();
         all.extend(self.by_report(page));
-        all.extend(self.by_reader(page, now));
-        all.extend(self.by_nested(page, now));
-        all.extend(self.by_rule(now));
+        all.extend(self.by_reader(now));
+        all.extend(self.by_nested(now));
+        all.extend(self.by_rule());
         all.extend(self.by_marker());
         if self.standing.is_none() && all.is_empty() {
             all.extend(self.by_stillness(now));
@@ -179,7 +179,7 @@ impl Arbiter {
         let (place, source) =
             if at_cursor { (page.line(), Source::Report) } else { (Place::Whole, Source::Report) };
         let hash =
-            if at_cursor { line_hash(&place) } else { fingerprint([report.message.as_str(), kind.as_str()]) };
+            if at_cursor { line_hash(&place) } else { fingerprint([report.words().as_str(), kind.as_str()]) };
         let question = if report.message.is_empty() { page.asking() } else { report.message.clone() };
         let ready_ms = report.at_ms.max(seen.min(report.at_ms + hold)) + hold;
         let why = format!("{}; no rule knows the screen", report.seen);
@@ -203,7 +203,7 @@ impl Arbiter {
     }
 
     /// Layer 4.
-    fn by_rule(&self, now: TimestampMs) -> Option<Candidate> {
+    fn by_rule(&self) -> Option<Candidate> {
         let (found, kind, since) = self.prompt_found()?;
         let idle = kind == PromptKind::Idle;
         if idle && self.terminal.says_working() {
@@ -214,12 +214,8 @@ impl Arbiter {
             hold = 0;
         }
         let mut ready = since + hold;
-        if idle && self.profile.idle == Idle::Done && !self.worked && !self.done {
+        if idle && self.idle_means() == Idle::Done && !self.worked && !self.done {
             ready = since + DONE_UNSEEN_MS;
-        }
-        if self.cells.dirty_ms.is_some() && ready <= now {
-            // It held on a screen that is not the present one any more.
-            ready = now + 1;
         }
         let why = format!("rule {:?} of profile {} finds it on the screen", found.rule, self.profile.name);
         Some(Self::of_found(found, kind, Layer::Screen, ready, why))
@@ -227,7 +223,7 @@ impl Arbiter {
 
     fn by_marker(&self) -> Option<Candidate> {
         let (kind, text) = self.markers.asks.as_ref().filter(|_| self.profile.markers)?;
-        let hash = fingerprint([kind.as_str(), text]);
+        let hash = self.asked_by_marker()?;
         let still = self.cells.still_since();
         Some(
             Made {
@@ -245,6 +241,11 @@ impl Arbiter {
             }
             .candidate(),
         )
+    }
+
+    /// The hash of what the marker asks that stands lowest.
+    pub(super) fn asked_by_marker(&self) -> Option<String> {
+        self.markers.asks.as_ref().map(|(kind, text)| fingerprint([kind.as_str(), text]))
     }
 
     /// Layer 5: nothing but a spinner moves, though bytes flow.

@@ -1,5 +1,7 @@
 //! What the screen shows and since when: quiet is when its cells stay as they are, not when no byte comes.
 
+use std::sync::Arc;
+
 use crate::ids::TimestampMs;
 use crate::monitor::evidence::ScreenView;
 use crate::monitor::screen::{Page, steady};
@@ -10,7 +12,7 @@ const POURS_BYTES: u64 = 64 * 1024;
 /// The screen over time.
 #[derive(Debug)]
 pub(super) struct Cells {
-    pub(super) page: Option<Page>,
+    pub(super) page: Option<Arc<Page>>,
     /// When it was last looked at.
     pub(super) seen_ms: Option<TimestampMs>,
     /// When a cell last changed, as far as is known.
@@ -52,24 +54,27 @@ impl Cells {
         self.second.1 > POURS_BYTES
     }
 
-    pub(super) fn screen(&mut self, view: ScreenView, now: TimestampMs) {
-        let differs = self.page.as_ref().is_none_or(|old| {
-            let (old, new) = (&old.view, &view);
-            let cursor =
-                |view: &ScreenView| view.cursor_visible.then_some((view.cursor_row, view.cursor_col));
-            old.lines != new.lines || old.alternate != new.alternate || cursor(old) != cursor(new)
-        });
+    /// Takes a screen; gives whether a cell changed.
+    pub(super) fn screen(&mut self, view: ScreenView, now: TimestampMs) -> bool {
+        let page = Page::of(view);
+        let differs = self.page.as_ref().is_none_or(|old| !same_cells(&old.view, &page.view));
         if differs {
             self.changed_ms = self.last_output_ms;
-            let rows = steady(&view.lines);
+            let rows = steady(&page.view.lines);
             if rows != self.steady {
                 self.steady = rows;
                 self.steady_ms = self.last_output_ms;
             }
         }
-        self.page = Some(Page::of(view));
+        self.page = Some(Arc::new(page));
         self.seen_ms = Some(now);
         self.dirty_ms = None;
+        differs
+    }
+
+    /// What the screen shows now; none where something came since it was looked at.
+    pub(super) fn present(&self) -> Option<&Arc<Page>> {
+        self.page.as_ref().filter(|_| self.dirty_ms.is_none())
     }
 
     /// How long the cells have been as they are, ms. What was not looked at yet may have changed.
@@ -86,4 +91,10 @@ impl Cells {
     pub(super) fn steady_for(&self) -> i64 {
         self.seen_ms.map_or(0, |seen| seen - self.steady_ms)
     }
+}
+
+/// Whether both show the same.
+pub(super) fn same_cells(old: &ScreenView, new: &ScreenView) -> bool {
+    let cursor = |view: &ScreenView| view.cursor_visible.then_some((view.cursor_row, view.cursor_col));
+    old.lines == new.lines && old.alternate == new.alternate && cursor(old) == cursor(new)
 }

@@ -1,9 +1,12 @@
 //! Layer 3: who waits for the terminal, as the kernel shows it, over the last looks at it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use super::cells::same_cells;
 use crate::ids::TimestampMs;
 use crate::monitor::evidence::{KernelEvidence, Modes, Reader, ReaderHow};
+use crate::monitor::screen::Page;
 
 /// CPU of the tree above which it is at work, percent of one core.
 const BUSY_PERCENT: u64 = 20;
@@ -15,6 +18,11 @@ const BUSY_GAP_MS: i64 = 200;
 pub(super) struct Kernel {
     pub(super) last: Option<KernelEvidence>,
     pub(super) at_ms: Option<TimestampMs>,
+    /// What the screen showed at that look; none: it is not known, and who read then may have read
+    /// something else.
+    on: Option<Arc<Page>>,
+    /// The next look at the screen is of that moment: nothing came since.
+    unplaced: bool,
     /// Readers that sat in a read at every look since.
     reads: BTreeMap<u32, TimestampMs>,
     /// CPU use between the last two looks, percent of a core; none: they were too near.
@@ -37,6 +45,29 @@ impl Kernel {
         self.reads = reads.collect();
         self.last = Some(evidence.clone());
         self.at_ms = Some(now);
+        (self.on, self.unplaced) = (None, true);
+    }
+
+    /// The screen of that moment.
+    pub(super) fn place(&mut self, page: &Arc<Page>) {
+        if std::mem::take(&mut self.unplaced) {
+            self.on = Some(Arc::clone(page));
+        }
+    }
+
+    /// Output came: the screen of that moment cannot be had any more.
+    pub(super) fn passed(&mut self) {
+        self.unplaced = false;
+    }
+
+    /// What the screen showed when who reads was last looked at.
+    pub(super) fn on(&self) -> Option<&Page> {
+        self.on.as_deref()
+    }
+
+    /// It was looked at while the screen showed just this.
+    pub(super) fn saw(&self, page: &Arc<Page>) -> bool {
+        self.on.as_ref().is_some_and(|on| Arc::ptr_eq(on, page) || same_cells(&on.view, &page.view))
     }
 
     pub(super) fn seen_since(&self, since: TimestampMs) -> Option<&KernelEvidence> {
@@ -68,6 +99,14 @@ impl Kernel {
     /// Whether the tree computes; none: not known.
     pub(super) fn busy(&self) -> Option<bool> {
         self.busy_percent.map(|percent| percent >= BUSY_PERCENT)
+    }
+
+    /// Who reads may tell something; of a program that listens in every state, only a secret or a terminal inside.
+    pub(super) fn tells(&self, listens: bool) -> bool {
+        let Some(last) = &self.last else { return false };
+        let own = last.opaque || last.readers.iter().any(|reader| !reader.nested);
+        let inside = last.readers.iter().any(|reader| reader.nested);
+        inside || (own && (!listens || hides(last.modes)))
     }
 
     /// Anybody who could take what is typed.

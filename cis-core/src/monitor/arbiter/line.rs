@@ -1,10 +1,10 @@
 //! The prompt at the cursor, as the general rules read it.
 
-use crate::event::{PromptKind, PromptOption};
+use crate::event::{LABEL_CHARS_MAX, PromptKind, PromptOption};
 use crate::monitor::evidence::Modes;
 use crate::monitor::screen::{
-    Asked, Keys, Page, Place, Shape, button, fingerprint, kind_of, letters, menu_of, numbered, shape_of,
-    unboxed,
+    Asked, Keys, Page, Place, Shape, button, fingerprint, kind_of, letters, meaning_of, menu_of, named_above,
+    numbered, shape_of, unboxed,
 };
 
 use super::candidates::Source;
@@ -55,6 +55,7 @@ pub(super) fn read_line(page: &Page, readers: Readers<'_>, hidden: bool) -> Line
     if options.is_empty() && !hidden {
         options = listed(page);
     }
+    named(page, &mut options);
     let kind = kind_of(&readers.asked(page, &text, &options));
     if matches!(kind, PromptKind::Editor | PromptKind::Pager | PromptKind::Idle | PromptKind::Password) {
         options.clear();
@@ -65,7 +66,18 @@ pub(super) fn read_line(page: &Page, readers: Readers<'_>, hidden: bool) -> Line
         return Line { kind, question: text, options, place: Place::Whole, hash, source: Source::Program };
     }
     let place = page.line();
-    Line { kind, question: text, options, hash: line_hash(&place), place, source: Source::Line }
+    Line { kind, question: text, options, hash: hash_at(page, hidden), place, source: Source::Line }
+}
+
+/// The hash of the prompt at the cursor: of its place, and of a list above it that may reach further up.
+pub(super) fn hash_at(page: &Page, hidden: bool) -> String {
+    let hash = line_hash(&page.line());
+    let options = if hidden || !letters(&page.asking(), true).is_empty() { Vec::new() } else { listed(page) };
+    if options.is_empty() {
+        return hash;
+    }
+    let labels = options.iter().flat_map(|option| [option.label.as_str(), option.keys.as_str()]);
+    fingerprint([hash.as_str()].into_iter().chain(labels))
 }
 
 /// Whether Enter ends an answer. Where keys are taken as they come, it does not, and some programs that paint
@@ -73,6 +85,18 @@ pub(super) fn read_line(page: &Page, readers: Readers<'_>, hidden: bool) -> Line
 fn takes_enter(text: &str, modes: Option<Modes>) -> bool {
     let painted = text.trim_end().ends_with(['›', '»', '·']);
     modes.is_none_or(|modes| modes.canonical || (!modes.echo && !painted))
+}
+
+/// Keys that the line names alone get their words from the rows above, where these have any.
+fn named(page: &Page, options: &mut [PromptOption]) {
+    let row = page.cursor_row();
+    let rows: Vec<&str> = (row.saturating_sub(20)..row).map(|row| page.row(row)).collect();
+    for option in options.iter_mut().filter(|option| option.label == option.id) {
+        if let Some(label) = named_above(&rows, &option.id) {
+            option.meaning = option.meaning.or(meaning_of(&label));
+            option.label = label.chars().take(LABEL_CHARS_MAX).collect();
+        }
+    }
 }
 
 /// Numbered rows above a prompt that asks for one of them (`#? `, `Choice [1-3]: `).
@@ -83,9 +107,9 @@ fn listed(page: &Page) -> Vec<PromptOption> {
     let rows: Vec<&str> = (row.saturating_sub(20)..row).map(|row| page.row(row)).collect();
     let near = |options: &[PromptOption], first: usize| rows.len() - first <= 2 * options.len() + 2;
     let list = numbered(&rows, Keys::NumberEnter).filter(|(options, first)| near(options, *first));
-    list.filter(|_| CHOOSES.iter().any(|word| lead.contains(word)))
-        .map(|(options, _)| options)
-        .unwrap_or_default()
+    let chooses =
+        CHOOSES.iter().any(|word| lead.contains(word)) || lead.contains(" 1-") || lead.contains(" 1–");
+    list.filter(|_| chooses).map(|(options, _)| options).unwrap_or_default()
 }
 
 /// A menu, found by its look.

@@ -13,6 +13,7 @@
 
 mod candidates;
 mod cells;
+mod distrust;
 mod explain;
 mod kernel;
 mod line;
@@ -26,6 +27,7 @@ use std::sync::Arc;
 
 use candidates::{Candidate, Source};
 use cells::Cells;
+use distrust::Distrust;
 use kernel::Kernel;
 use markers::Markers;
 use schedule::Schedule;
@@ -34,7 +36,6 @@ use terminal::Terminal;
 
 use super::evidence::{KernelEvidence, ScreenView, Signal};
 use super::profile::{Found, Idle, Profile, Says};
-use super::screen::Page;
 use super::verdict::{Change, Verdict, Want};
 use crate::event::{Layer, PromptKind};
 use crate::ids::TimestampMs;
@@ -51,6 +52,8 @@ pub struct Seed {
     pub episode: u32,
     /// The hash of that prompt, where the session waits at it: found again, it is the same one.
     pub waiting: Option<String>,
+    /// It is to be given its work when it is at its prompt first: then it waits for that, and is not done.
+    pub work_due: bool,
 }
 
 /// Draws the verdict of one session.
@@ -60,6 +63,7 @@ pub struct Arbiter {
     started_ms: TimestampMs,
     episode: u32,
     seeded: Option<String>,
+    work_due: bool,
     cells: Cells,
     kernel: Kernel,
     terminal: Terminal,
@@ -67,6 +71,7 @@ pub struct Arbiter {
     /// What the profile's rules found on the last screen, and since when the same.
     found: Option<(Found, TimestampMs)>,
     schedule: Schedule,
+    distrust: Distrust,
     /// When somebody last typed.
     typed_ms: Option<TimestampMs>,
     standing: Option<Standing>,
@@ -89,12 +94,14 @@ impl Arbiter {
             started_ms: now,
             episode: seed.episode,
             seeded: seed.waiting,
+            work_due: seed.work_due,
             cells: Cells::new(now),
             kernel: Kernel::default(),
             terminal: Terminal::default(),
             markers: Markers::default(),
             found: None,
             schedule: Schedule::from(now),
+            distrust: Distrust::default(),
             typed_ms: None,
             standing: None,
             worked: false,
@@ -125,6 +132,7 @@ impl Arbiter {
         // More of it only puts off what time would bring.
         self.stale |= self.cells.dirty_ms.is_none();
         self.cells.output(bytes, now);
+        self.kernel.passed();
         if let Some(standing) = self.standing.as_mut().filter(|standing| standing.typed_ms.is_some()) {
             standing.answered_bytes = standing.answered_bytes.saturating_add(bytes);
         }
@@ -135,7 +143,11 @@ impl Arbiter {
         self.stale = true;
         self.schedule.typed(now);
         self.terminal.typed();
+        self.distrust.typed();
         self.typed_ms = Some(now);
+        if std::mem::take(&mut self.work_due) && self.profile.idle == Idle::Done && self.at_rest() {
+            self.over();
+        }
         if let Some((_, since)) = &mut self.found {
             *since = now;
         }
@@ -148,9 +160,12 @@ impl Arbiter {
     /// The screen, as wanted.
     pub fn screen(&mut self, view: ScreenView, now: TimestampMs) {
         self.stale = true;
-        self.cells.screen(view, now);
+        if self.cells.screen(view, now) {
+            self.distrust.changed(self.cells.changed_ms);
+        }
         self.schedule.screen_came();
         let Some(page) = &self.cells.page else { return };
+        self.kernel.place(page);
         let found = self.profile.read(page);
         if self.profile.markers {
             self.markers.read(&page.view.lines, &mut self.changes);
@@ -167,10 +182,17 @@ impl Arbiter {
         self.judge(now);
     }
 
-    /// The kernel's evidence, as wanted.
+    /// The kernel's evidence, as wanted: of the moment when as much output was there as has been told of. Where the
+    /// screen of that moment was not looked at, it is wanted at once.
     pub fn kernel(&mut self, evidence: &KernelEvidence, now: TimestampMs) {
         self.stale = true;
         self.kernel.take(evidence, now);
+        match self.cells.present() {
+            Some(page) => self.kernel.place(page),
+            // Programs of the full screen listen in every state.
+            None if self.kernel.tells(self.profile.full_screen) => self.schedule.look_now(),
+            None => {}
+        }
         self.schedule.kernel_came();
         self.judge(now);
     }
@@ -200,20 +222,11 @@ impl Arbiter {
         self.standing.as_ref().map(|standing| &standing.verdict)
     }
 
-    /// Whether the prompt of the present verdict stands on this screen: what an answer must find in the
-    /// moment that it is typed.
+    /// The terminal collects lines, as far as is known.
     #[must_use]
-    pub fn holds(&self, view: &ScreenView) -> bool {
-        let Some(standing) = &self.standing else { return false };
-        let page = Page::of(view.clone());
-        match standing.source {
-            Source::Rule => self.profile.read(&page).is_some_and(|found| found.hash == standing.verdict.hash),
-            Source::Menu => line::menu_hash(&page).as_ref() == Some(&standing.verdict.hash),
-            Source::Program => self.is_still(standing.verdict.kind, &page),
-            Source::Line | Source::Nested { .. } | Source::Report | Source::Marker | Source::Stalled => {
-                page.shows(&standing.place)
-            }
-        }
+    pub fn collects_lines(&self) -> bool {
+        let modes = self.kernel.last.as_ref().and_then(|last| last.modes);
+        modes.is_none_or(|modes| modes.canonical)
     }
 
     /// An agent is at its prompt and shows it: what is typed now is its next task.
@@ -221,6 +234,11 @@ impl Arbiter {
     pub fn at_rest(&self) -> bool {
         let rule = matches!(&self.found, Some((found, _)) if found.says == Says::Waits(PromptKind::Idle));
         rule || self.verdict().is_some_and(|verdict| verdict.kind == PromptKind::Idle)
+    }
+
+    /// What being at its prompt means now.
+    fn idle_means(&self) -> Idle {
+        if self.work_due { Idle::Ask } else { self.profile.idle }
     }
 
     fn works(&mut self) {
@@ -240,11 +258,13 @@ impl Arbiter {
     fn draw(&mut self, now: TimestampMs) -> Option<TimestampMs> {
         let all = self.candidates(now);
         let pending = all.iter().map(|one| one.ready_ms).filter(|at| *at > now).min();
-        let ready = all.into_iter().filter(|one| one.ready_ms <= now).min_by_key(Candidate::rank);
+        // What came since the screen was looked at may be another question. The look that is due draws again.
+        let counts = |one: &Candidate| one.ready_ms <= now && self.cells.present().is_some();
+        let ready = all.into_iter().filter(counts).min_by_key(Candidate::rank);
         let seed = self.seeded.as_ref().map(|_| (self.started_ms + SEED_MS).max(now + 1));
         let earliest = |a: Option<TimestampMs>, b: Option<TimestampMs>| a.into_iter().chain(b).min();
         match (self.still_stands(ready.as_ref(), now), ready) {
-            (Held::Stands, _) => {}
+            (Held::Stands | Held::Unknown, _) => {}
             (Held::No, Some(candidate)) => {
                 self.raise(candidate, now);
                 // At its prompt, and not known to be done yet.
@@ -268,7 +288,7 @@ impl Arbiter {
 
     fn raise(&mut self, candidate: Candidate, now: TimestampMs) {
         let Candidate { mut verdict, source, place, why, .. } = candidate;
-        if verdict.kind == PromptKind::Idle && self.profile.idle == Idle::Done {
+        if verdict.kind == PromptKind::Idle && self.idle_means() == Idle::Done {
             self.finish(now);
             return;
         }
@@ -283,7 +303,9 @@ impl Arbiter {
             verdict.episode = self.episode;
             self.changes.push(Change::Blocked(Box::new(verdict.clone())));
         }
+        let reader = self.kernel.own().map_or(0, |reader| reader.pid);
         self.standing = Some(Standing {
+            reader,
             verdict,
             source,
             place,
@@ -292,6 +314,7 @@ impl Arbiter {
             typed_ms: None,
             answered_bytes: 0,
             gone_ms: None,
+            rows: self.cells.steady.clone(),
         });
     }
 
@@ -314,7 +337,13 @@ impl Arbiter {
         {
             self.terminal.forget();
         }
-        if standing.source == Source::Marker {
+        let looked_so = matches!(standing.source, Source::Line | Source::Menu);
+        if looked_so && standing.typed_ms.is_none() && standing.verdict.kind != PromptKind::Password {
+            self.distrust.went_on(standing.reader);
+        }
+        if standing.source == Source::Marker
+            && self.asked_by_marker().as_ref() == Some(&standing.verdict.hash)
+        {
             self.markers.asks = None;
         }
         self.changes.push(Change::Over { episode: standing.verdict.episode });

@@ -1,5 +1,7 @@
 //! Layer 3: what follows from who waits for the terminal.
 
+use std::sync::Arc;
+
 use super::candidates::{Candidate, Made, Source};
 use super::line::{Line, Readers, menu_line, nested_row, painted_line, read_line};
 use super::{Arbiter, kernel};
@@ -59,9 +61,11 @@ impl Look<'_> {
 
 impl Arbiter {
     /// The session's own terminal.
-    pub(super) fn by_reader(&self, page: &Page, now: TimestampMs) -> Option<Candidate> {
+    pub(super) fn by_reader(&self, now: TimestampMs) -> Option<Candidate> {
+        // What came since the last look may be another question.
+        let page = self.cells.present()?;
         let still = self.cells.still_since();
-        let settled = self.kernel.seen_since(still);
+        let settled = self.settled(page);
         let evidence = settled.or_else(|| self.kernel.seen_since(now - RECENT_MS))?;
         if settled.is_some() && self.output_is_on_its_way(evidence) {
             return None;
@@ -86,10 +90,18 @@ impl Arbiter {
         if self.profile.full_screen {
             return None;
         }
-        match reader {
+        let mut found = match reader {
             Some(reader) if reader.how == ReaderHow::Read => self.by_read(&look),
             _ => self.by_poll(&look, now),
-        }
+        }?;
+        // Whoever went on by itself before is believed later.
+        found.ready_ms = still + self.distrust.hold(look.readers.pid, found.ready_ms - still);
+        Some(found)
+    }
+
+    /// Who reads, looked at while the screen showed just this, and has shown it since.
+    fn settled(&self, page: &Arc<Page>) -> Option<&KernelEvidence> {
+        self.kernel.seen_since(self.cells.still_since()).filter(|_| self.kernel.saw(page))
     }
 
     /// The host had seen output that is still on its way to us.
@@ -135,6 +147,9 @@ impl Arbiter {
     fn by_read_while_it_moves(&self, look: &Look<'_>, now: TimestampMs) -> Option<Candidate> {
         let reader = look.reader.filter(|reader| reader.how == ReaderHow::Read)?;
         let sits = self.kernel.at_ms? - self.kernel.sits_since(reader.pid)?;
+        if self.kernel.on()?.line() != look.page.line() {
+            return None;
+        }
         let counts = !self.profile.full_screen
             && shape_of(&look.page.lead) == Shape::Strong
             && look.page.view.cursor_visible
@@ -176,8 +191,10 @@ impl Arbiter {
             if carries || self.kernel.busy() == Some(true) || is_gauge(&page.view.lines) {
                 return None;
             }
-            let ms = if clockwork { POLL_CLOCKWORK_MS } else { POLL_WEAK_MS };
-            return Some((line, 70, ms, "and its screen is still"));
+            // Where nothing tells what it would wait for, that it is still tells little.
+            let weakest = clockwork || line.kind == PromptKind::Unknown;
+            let ms = if weakest { POLL_CLOCKWORK_MS } else { POLL_WEAK_MS };
+            return Some((line, 70, self.distrust.still_hold(ms), "and its screen is still"));
         }
         if !page.view.alternate
             && is_listener(&page.above(page.end(), LAST_ROWS))
@@ -201,7 +218,8 @@ impl Arbiter {
                 Some((line, 80, POLL_MS, "as line editors do"))
             }
             Shape::Weak if !carries && self.kernel.busy() != Some(true) => {
-                Some((line, 70, POLL_WEAK_MS, "behind text that stands before the cursor"))
+                let ms = self.distrust.still_hold(POLL_WEAK_MS);
+                Some((line, 70, ms, "behind text that stands before the cursor"))
             }
             Shape::Weak | Shape::Empty | Shape::Progress => None,
         }
@@ -216,7 +234,8 @@ impl Arbiter {
     }
 
     /// A terminal inside, also while the screen outside moves.
-    pub(super) fn by_nested(&self, page: &Page, now: TimestampMs) -> Option<Candidate> {
+    pub(super) fn by_nested(&self, now: TimestampMs) -> Option<Candidate> {
+        let page = self.cells.present()?;
         let (reader, since) = self.kernel.nested()?;
         // What was typed is on its way to it: the look from before does not count.
         let since = self.typed_ms.map_or(since, |typed| since.max(typed));
@@ -224,8 +243,11 @@ impl Arbiter {
         let why = format!("{} sits in a read of a terminal inside", reader.name);
         let password = kernel::hides(reader.modes);
         let names = [reader.name.clone()];
-        let settled = self.kernel.seen_since(still).is_some();
-        if settled && !self.profile.full_screen && page.view.cursor_visible && !page.view.alternate {
+        if self.settled(page).is_some()
+            && !self.profile.full_screen
+            && page.view.cursor_visible
+            && !page.view.alternate
+        {
             let line = read_line(
                 page,
                 Readers { names: &names, modes: reader.modes, pid: reader.pid, edits: false },
@@ -235,6 +257,10 @@ impl Arbiter {
             return Some(self.of_line(line, 95, still, ready, why));
         }
         let row = nested_row(page);
+        // It read behind what stood there then.
+        if nested_row(self.kernel.on()?) != row {
+            return None;
+        }
         let silent = row.is_none() && !password;
         let ready_ms = since + if silent { NESTED_SILENT_MS } else { NESTED_MS };
         // It is looked at once a second: what counts is the last look, not the time since.
@@ -243,7 +269,7 @@ impl Arbiter {
         let text = row.unwrap_or_default();
         let mut options = letters(&text, true);
         let asked = Asked { page, text: &text, options: &options, names: &names, modes: None, edits: false };
-        let kind = if password { PromptKind::Password } else { kind_of(&asked) };
+        let kind = if password { PromptKind::Password } else { self.of_nested(kind_of(&asked)) };
         if self.profile.full_screen || password {
             // What is typed goes to the program outside: it knows what to do with keys, we do not.
             options.clear();
@@ -263,6 +289,12 @@ impl Arbiter {
             why,
         };
         Some(made.candidate())
+    }
+
+    /// A name that a tool asks for is no login of the agent that runs it: that one's own screens tell.
+    fn of_nested(&self, kind: PromptKind) -> PromptKind {
+        let asks_name = kind == PromptKind::Login && self.profile.full_screen;
+        if asks_name { PromptKind::Question } else { kind }
     }
 
     /// What was read at the cursor; where a rule of the profile knows the prompt, with what that knows.

@@ -32,6 +32,8 @@ const AGAIN_MS: i64 = 500;
 pub(super) struct Schedule {
     wake_ms: Option<TimestampMs>,
     urgent: bool,
+    /// The screen of this very moment is wanted.
+    at_once: bool,
     typed_ms: Option<TimestampMs>,
     screen_asked_ms: Option<TimestampMs>,
     kernel_asked_ms: Option<TimestampMs>,
@@ -47,6 +49,10 @@ impl Schedule {
         self.urgent = true;
     }
 
+    pub(super) fn look_now(&mut self) {
+        self.at_once = true;
+    }
+
     pub(super) fn typed(&mut self, now: TimestampMs) {
         self.typed_ms = Some(now);
         self.urgent = true;
@@ -54,7 +60,7 @@ impl Schedule {
 
     pub(super) fn screen_came(&mut self) {
         self.screen_asked_ms = None;
-        self.urgent = false;
+        (self.urgent, self.at_once) = (false, false);
     }
 
     pub(super) fn kernel_came(&mut self) {
@@ -98,6 +104,9 @@ impl Schedule {
 
     fn screen_due(&self, cells: &Cells) -> Option<TimestampMs> {
         let dirty = cells.dirty_ms?;
+        if self.at_once {
+            return Some(dirty);
+        }
         let every = if cells.pours() { POURS_MS } else { TRICKLES_MS };
         let seen = cells.seen_ms.unwrap_or(i64::MIN / 2);
         Some(if self.urgent { dirty.max(seen + HURRY_MS) } else { (dirty + SETTLES_MS).max(seen + every) })

@@ -3,8 +3,10 @@
 use super::candidates::{Candidate, Source};
 use super::terminal::Reported;
 use super::{Arbiter, line};
+use crate::event::PromptKind;
 use crate::ids::TimestampMs;
-use crate::monitor::screen::Place;
+use crate::monitor::evidence::ScreenView;
+use crate::monitor::screen::{Page, Place, Shape, shape_of, steady};
 use crate::monitor::verdict::Verdict;
 
 /// A prompt must be gone for so long before it is over, ms: programs paint theirs anew.
@@ -13,6 +15,8 @@ const HOLD_MS: i64 = 400;
 /// The prompt that the session waits at.
 #[derive(Debug)]
 pub(super) struct Standing {
+    /// Who read the terminal then; 0: not known.
+    pub(super) reader: u32,
     pub(super) verdict: Verdict,
     pub(super) source: Source,
     pub(super) place: Place,
@@ -22,6 +26,8 @@ pub(super) struct Standing {
     /// Bytes that came after something was typed.
     pub(super) answered_bytes: u64,
     pub(super) gone_ms: Option<TimestampMs>,
+    /// What the screen showed then, without what moves by itself.
+    pub(super) rows: Vec<String>,
 }
 
 /// The present prompt, looked at again.
@@ -29,15 +35,82 @@ pub(super) enum Held {
     /// There is none.
     No,
     Stands,
+    /// Something came, and the screen was not looked at since.
+    Unknown,
     /// It is gone; at that time it is over.
     Fading(TimestampMs),
 }
 
+impl Standing {
+    /// Its text stands in its place. Behind it stands something only where something was typed.
+    fn is_at(&self, page: &Page) -> bool {
+        match (&self.place, self.source) {
+            _ if self.typed_ms.is_some() => page.shows(&self.place),
+            (Place::Line { .. }, Source::Line) => {
+                [true, false].iter().any(|hidden| line::hash_at(page, *hidden) == self.verdict.hash)
+            }
+            _ => page.untouched(&self.place),
+        }
+    }
+
+    /// The same for an answer: nothing stands in its place that could be another question.
+    fn takes_answer(&self, page: &Page) -> bool {
+        match &self.place {
+            Place::Whole => steady(&page.view.lines) == self.rows,
+            Place::Line { lead, .. } if self.typed_ms.is_some() => {
+                let more = shape_of(self.behind(page)) == Shape::Strong;
+                page.untouched(&self.place) || (!lead.is_empty() && !more && page.shows(&self.place))
+            }
+            _ => self.is_at(page),
+        }
+    }
+
+    /// What stands between its text and the cursor.
+    fn behind<'a>(&self, page: &'a Page) -> &'a str {
+        let Place::Line { lead, .. } = &self.place else { return "" };
+        page.lead.trim().strip_prefix(lead.as_str()).unwrap_or_default()
+    }
+}
+
+/// The candidate is the prompt that stands there. A secret is asked for anew, whatever the words.
+fn is_same(standing: &Standing, next: &Candidate) -> bool {
+    let secret = |kind: PromptKind| kind == PromptKind::Password;
+    next.verdict.hash == standing.verdict.hash && secret(next.verdict.kind) == secret(standing.verdict.kind)
+}
+
+/// The candidate was found where the present prompt was, and asks something else. What is typed at a prompt
+/// makes none.
+fn replaces(standing: &Standing, next: &Candidate) -> bool {
+    let there = match (standing.source, next.source) {
+        (Source::Nested { .. }, Source::Nested { .. }) | (Source::Report, Source::Report) => {
+            standing.typed_ms.is_none()
+        }
+        _ => next.verdict.hash == standing.verdict.hash,
+    };
+    there && !is_same(standing, next)
+}
+
 impl Arbiter {
+    /// Whether the prompt of the present verdict stands on this screen: what an answer must find in the
+    /// moment that it is typed.
+    #[must_use]
+    pub fn holds(&self, view: &ScreenView) -> bool {
+        let Some(standing) = &self.standing else { return false };
+        let page = Page::of(view.clone());
+        match standing.source {
+            Source::Rule => self.profile.read(&page).is_some_and(|found| found.hash == standing.verdict.hash),
+            Source::Menu => line::menu_hash(&page).as_ref() == Some(&standing.verdict.hash),
+            Source::Program => self.is_still(standing.verdict.kind, &page),
+            Source::Line | Source::Nested { .. } | Source::Report | Source::Marker | Source::Stalled => {
+                standing.takes_answer(&page)
+            }
+        }
+    }
+
     /// Whether the prompt that it waits at is still there.
     pub(super) fn still_stands(&mut self, next: Option<&Candidate>, now: TimestampMs) -> Held {
         let Some(standing) = &self.standing else { return Held::No };
-        if next.is_some_and(|next| next.verdict.hash == standing.verdict.hash) && !self.asked_anew(standing) {
+        if next.is_some_and(|next| is_same(standing, next)) && !self.asked_anew(standing) {
             if let Some(standing) = &mut self.standing {
                 standing.gone_ms = None;
             }
@@ -46,7 +119,11 @@ impl Arbiter {
         let reported = self.terminal.report.as_ref();
         let works = reported
             .is_some_and(|report| report.says == Reported::Working && report.at_ms >= standing.raised_ms);
-        let gone = if works { Some(0) } else { self.is_gone(standing).then_some(HOLD_MS) };
+        let Some(page) = self.cells.present().filter(|_| !works) else {
+            return if works { Held::Fading(now) } else { Held::Unknown };
+        };
+        let replaced = next.is_some_and(|next| replaces(standing, next));
+        let gone = (replaced || self.is_gone(standing, page)).then_some(HOLD_MS);
         let Some(standing) = &mut self.standing else { return Held::No };
         match gone {
             None => {
@@ -57,10 +134,7 @@ impl Arbiter {
         }
     }
 
-    fn is_gone(&self, standing: &Standing) -> bool {
-        let Some(page) = self.cells.page.as_ref().filter(|_| self.cells.dirty_ms.is_none()) else {
-            return false;
-        };
+    fn is_gone(&self, standing: &Standing, page: &Page) -> bool {
         let reads = self.kernel.at_ms.is_none_or(|at| at <= standing.raised_ms) || self.kernel.anybody();
         match standing.source {
             Source::Rule => {
@@ -69,16 +143,24 @@ impl Arbiter {
             }
             Source::Menu => !reads || line::menu_hash(page).as_ref() != Some(&standing.verdict.hash),
             Source::Program => !reads || !self.is_still(standing.verdict.kind, page),
-            Source::Line => !reads || !page.shows(&standing.place) || self.asked_anew(standing),
-            Source::Nested { pid } => self.kernel.sits_since(pid).is_none() || !page.shows(&standing.place),
+            Source::Line => {
+                !reads || !standing.is_at(page) || self.asked_anew(standing) || self.asks_on(standing, page)
+            }
+            Source::Nested { pid } => self.kernel.sits_since(pid).is_none() || !standing.is_at(page),
             Source::Report => {
                 let reported = matches!(&self.terminal.report, Some(report) if matches!(report.says, Reported::Waits(_) | Reported::Idle));
                 let moved = standing.typed_ms.is_some_and(|typed| self.cells.steady_ms >= typed);
-                !reported || !page.shows(&standing.place) || (standing.place == Place::Whole && moved)
+                !reported || !standing.is_at(page) || (standing.place == Place::Whole && moved)
             }
-            Source::Marker => self.markers.asks.is_none(),
+            Source::Marker => self.asked_by_marker().as_ref() != Some(&standing.verdict.hash),
             Source::Stalled => self.cells.steady_ms > standing.raised_ms,
         }
+    }
+
+    /// Behind what was asked stands another question, where the terminal shows nothing of what is typed.
+    fn asks_on(&self, standing: &Standing, page: &Page) -> bool {
+        let asks = standing.behind(page).trim_end().ends_with(['?', ':', '？', '：']);
+        asks && standing.verdict.kind != PromptKind::Idle && !self.collects_lines()
     }
 
     /// Something was typed, the program wrote at least its prompt again, and it stands there untouched:
@@ -86,7 +168,6 @@ impl Arbiter {
     fn asked_anew(&self, standing: &Standing) -> bool {
         let (Some(_), Place::Line { lead, .. }) = (standing.typed_ms, &standing.place) else { return false };
         let again = standing.answered_bytes > lead.len().max(2) as u64;
-        let page = self.cells.page.as_ref().filter(|_| self.cells.dirty_ms.is_none());
-        again && page.is_some_and(|page| page.untouched(&standing.place))
+        again && self.cells.present().is_some_and(|page| page.untouched(&standing.place))
     }
 }

@@ -70,11 +70,32 @@ impl Story {
 
     /// The program shows this; the cursor stands behind its end.
     pub(super) fn shows(&mut self, screen: &str) -> &mut Self {
+        self.puts(screen);
+        self.bytes(screen.len() as u64)
+    }
+
+    /// The same, and nobody comes to look at it.
+    pub(super) fn unseen(&mut self, screen: &str) {
+        self.puts(screen);
+        self.last_output_ms = self.now;
+        self.evidence.output_bytes += screen.len() as u64;
+        self.arbiter.output(screen.len() as u64, self.now);
+    }
+
+    /// So much later somebody comes: first to tell who reads now.
+    pub(super) fn late(&mut self, ms: i64) -> &mut Self {
+        self.now += ms;
+        let evidence = self.evidence.clone();
+        self.arbiter.kernel(&evidence, self.now);
+        self.serve();
+        self
+    }
+
+    fn puts(&mut self, screen: &str) {
         self.view.lines = screen.split('\n').map(|row| row.trim_end().to_owned()).collect();
         let last = screen.split('\n').next_back().unwrap_or_default();
         self.view.cursor_row = (self.view.lines.len() - 1) as u16;
         self.view.cursor_col = last.chars().count() as u16;
-        self.bytes(screen.len() as u64)
     }
 
     pub(super) fn bytes(&mut self, bytes: u64) -> &mut Self {

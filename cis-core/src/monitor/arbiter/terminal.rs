@@ -5,6 +5,7 @@ use crate::event::PromptKind;
 use crate::ids::TimestampMs;
 use crate::monitor::evidence::Signal;
 use crate::monitor::profile::{Profile, Says};
+use crate::monitor::screen::steady;
 
 /// A notification makes a prompt that comes with it count at once, for so long, ms.
 const NOTICE_MS: i64 = 5000;
@@ -22,6 +23,13 @@ pub(super) struct Report {
     pub(super) lasts: bool,
     /// Something was typed since: it raises no further prompt until it is said again.
     pub(super) answered: bool,
+}
+
+impl Report {
+    /// Its message without what moves by itself.
+    pub(super) fn words(&self) -> String {
+        steady(std::slice::from_ref(&self.message)).concat()
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,15 +125,17 @@ impl Terminal {
     }
 
     fn set(&mut self, says: Reported, message: String, seen: String, now: TimestampMs) {
+        let said = Report { at_ms: now, says, message, seen, lasts: true, answered: false };
         if let Some(report) = &mut self.report
             && report.says == says
+            && report.words() == said.words()
             && !report.answered
         {
             // Said again: it has been so since the first time.
-            report.message = message;
+            report.message = said.message;
             return;
         }
-        self.report = Some(Report { at_ms: now, says, message, seen, lasts: true, answered: false });
+        self.report = Some(said);
     }
 
     pub(super) fn works(&self) -> bool {

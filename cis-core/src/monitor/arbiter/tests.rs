@@ -3,5 +3,7 @@
 mod agents;
 mod endings;
 mod lines;
+mod logins;
+mod moments;
 mod properties;
 mod quiet;

@@ -7,7 +7,7 @@ use regex::Regex;
 use crate::event::{PromptKind, PromptOption, QUESTION_CHARS_MAX};
 use crate::monitor::clean;
 use crate::monitor::screen::{
-    Keys, Page, buttons, fingerprint, is_rule, letters, numbered, steady, unboxed, unpointed,
+    Keys, Page, buttons, fingerprint, is_rule, letters, numbered, pointed_at, steady, unboxed, unpointed,
 };
 
 /// Rows above a question that are shown with it and belong to its hash.
@@ -210,7 +210,10 @@ impl Rule {
             Options::None => None,
             Options::Numbered => {
                 let (from, to) = self.own_rows(rows);
-                numbered(&rows[from..to], self.keys).map(|(options, first)| (options, from + first))
+                let own = &rows[from..to];
+                // Where arrows choose, some leave the numbers out.
+                let bare = || (self.keys == Keys::Arrows).then(|| pointed_at(own)).flatten();
+                numbered(own, self.keys).or_else(bare).map(|(options, first)| (options, from + first))
             }
             Options::Letters => rows.iter().enumerate().rev().find_map(|(index, row)| {
                 let options = letters(row, true);

@@ -3,11 +3,11 @@
 
 use regex::Regex;
 
-use super::page::{Page, unboxed};
+use super::page::{Page, is_rule, unboxed};
 use super::words::{
     ADDRESS, ARGUMENT, COMMAND, EACH, EDITOR_SCREEN, EDITORS, ENTERS, ENTRY, ERROR, FAILED, FINDER, LEAVE,
-    LIMIT, LINE_EDITORS, LOGIN, ONWARD, PAGER_LINE, PAGERS, PERMITS, PREFERS, SECRET, SECRET_ASKED, SHELL,
-    SILENT, TRUST, WANTS, asks,
+    LIMIT, LINE_EDITORS, LOGIN, NAMES, ONWARD, PAGER_LINE, PAGERS, PERMITS, PREFERS, SECRET, SECRET_ASKED,
+    SHELL, SILENT, TRUST, VARIABLE, WANTS, WORD, asks,
 };
 use crate::event::{Meaning, PromptKind, PromptOption};
 use crate::monitor::evidence::Modes;
@@ -46,25 +46,32 @@ pub(in crate::monitor) fn kind_of(asked: &Asked<'_>) -> PromptKind {
         return kind;
     }
     if unboxed(&asked.page.lead).is_empty()
-        && let Some(kind) = of_nothing(asked, text)
+        && let Some(kind) = of_nothing(asked, text, raw)
     {
         return kind;
     }
     if text.is_empty() {
         return PromptKind::Unknown;
     }
+    if is_bare(text)
+        && let Some(above) = asked.page.above(asked.page.cursor_row(), 1).first().filter(|row| asks(row))
+    {
+        return of_words(asked, &format!("{above} {text}"), raw);
+    }
     of_words(asked, text, raw)
 }
 
 /// Nothing stands before the cursor: some programs are at rest so.
-fn of_nothing(asked: &Asked<'_>, text: &str) -> Option<PromptKind> {
+fn of_nothing(asked: &Asked<'_>, text: &str, raw: bool) -> Option<PromptKind> {
     if asks(text) || !asked.options.is_empty() {
         return None;
     }
     if asked.named(&LINE_EDITORS) {
         return Some(PromptKind::Editor);
     }
-    (asked.edits && !asked.page.view.alternate || asked.named(&SILENT)).then_some(PromptKind::Idle)
+    // A line that a program edits itself, with nothing asked above it.
+    let edits = asked.edits || (raw && asked.page.view.cursor_visible && asked.page.at_end());
+    (edits && !asked.page.view.alternate || asked.named(&SILENT)).then_some(PromptKind::Idle)
 }
 
 /// Editors and pagers: by who reads, or by what such screens have in common.
@@ -134,10 +141,18 @@ fn of_words(asked: &Asked<'_>, text: &str, raw: bool) -> PromptKind {
     }
     // Of three and more things, none of them yes or no, one is chosen.
     let chooses = !yes_no && asked.options.len() >= 3;
+    if VARIABLE.is_match(text) || (asked.options.is_empty() && NAMES.is_match(text)) {
+        return PromptKind::Question;
+    }
+    // Yes or no to something that is no question and would do nothing is how something shall be.
+    let head = text.split(['[', '(']).next().unwrap_or(text);
+    if yes_no && !head.contains(['?', '？']) && !PERMITS.is_match(text) && !head.trim().is_empty() {
+        return PromptKind::Question;
+    }
     if yes_no || PERMITS.is_match(text) && text.contains(['?', '？']) && !chooses {
         return if PREFERS.is_match(text) { PromptKind::Question } else { PromptKind::Permission };
     }
-    if only_yes(&near) {
+    if WORD.is_match(text) || WORD.is_match(&near) {
         return PromptKind::Permission;
     }
     if ONWARD.is_match(text) && FAILED.is_match(&near) {
@@ -169,16 +184,23 @@ fn rests(asked: &Asked<'_>, text: &str, raw: bool) -> bool {
     if ARGUMENT.is_match(text) {
         return false;
     }
-    if COMMAND.is_match(text) {
+    if COMMAND.is_match(text) || names_itself(asked, text) {
         return true;
     }
     if SHELL.is_match(text) && !text.contains(['?', '？']) && !WANTS.is_match(text) {
-        let finds = raw && page.view.lines.iter().any(|row| FINDER.is_match(row));
+        let finds = raw && (page.view.lines.iter().any(|row| FINDER.is_match(row)) || has_list_below(page));
         return !finds && !asks_above(page);
     }
     // A screen of its own, or one without a cursor: a browser of files, a list.
     let full = page.view.alternate || !page.view.cursor_visible;
     raw && full && !asks(text) && !WANTS.is_match(text)
+}
+
+/// Rows right below the line that is typed into: a list that is searched.
+fn has_list_below(page: &Page) -> bool {
+    let row = page.cursor_row();
+    let holds = |row: usize| !page.row(row).trim().is_empty() && !is_rule(page.row(row));
+    page.view.cursor_visible && holds(row + 1) && holds(row + 2)
 }
 
 /// A bare `>` below a row that asks is that question's.
@@ -188,12 +210,19 @@ fn asks_above(page: &Page) -> bool {
     bare && page.above(page.cursor_row(), 1).first().is_some_and(|row| row.ends_with(['?', ':', '？', '：']))
 }
 
-/// "Only 'yes' will be accepted" and the like stand above some prompts.
-fn only_yes(near: &str) -> bool {
-    let near = near.to_lowercase();
-    near.contains("only 'yes' will be accepted")
-        || near.contains("type 'yes' to")
-        || near.contains("type yes to")
+/// The text is nothing but a default in brackets: what it asks stands above.
+fn is_bare(text: &str) -> bool {
+    text.starts_with(['[', '('])
+        && text.trim_end_matches([':', '>', '?', ' ']).ends_with([']', ')'])
+        && text.matches(['[', '(']).count() == 1
+}
+
+/// It is at rest where it shows nothing but its name (`debugfs: `).
+fn names_itself(asked: &Asked<'_>, text: &str) -> bool {
+    let name = text.trim_end_matches([':', '>', ' ']);
+    name.len() > 1
+        && name.len() < text.len()
+        && asked.names.iter().any(|known| known.eq_ignore_ascii_case(name))
 }
 
 #[cfg(test)]
@@ -261,6 +290,16 @@ mod tests {
             ("< rm ... ./a > ? ", Permission),
             ("rm a b ?...", Permission),
             ("Change (N)ame, (E)mail, or (O)kay/(Q)uit? ", Question),
+            ("Reversed patch detected!  Assume -R? [n] ", Permission),
+            ("Unattached inode 12\nConnect to /lost+found<y>? ", Permission),
+            ("Is CN=a correct?\n  [no]:  ", Question),
+            ("> Keep source apart (y/n) [n]: ", Question),
+            ("Support for foo (FOO) [N/y/?] ", Question),
+            ("[4/4] use_docker [y/n] (n): ", Question),
+            ("Name of the release? ", Question),
+            ("Type 'YES' if you understand this and want to continue: ", Permission),
+            ("record this change? [Ynq?] ", Permission),
+            ("; ", Idle),
             ("Email address: ", Question),
             ("Quit now? ([yes]/no): ", Permission),
             ("Save file a.txt? (y, n, !, ., q, C-r, d or C-h) ", Permission),
@@ -289,6 +328,8 @@ mod tests {
         assert_eq!(kind("? What is your password? ", RAW, "node", false), Password);
         assert_eq!(kind("? Change the password? (y/N) ", RAW, "node", false), Permission);
         assert_eq!(kind("", LINE, "bc", false), Idle);
+        assert_eq!(kind("debugfs:  ", LINE, "debugfs", false), Idle);
+        assert_eq!(kind("Name: ", LINE, "debugfs", false), Question);
         assert_eq!(kind("", LINE, "ed", false), Editor);
     }
 

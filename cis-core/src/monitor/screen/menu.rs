@@ -34,6 +34,12 @@ static CHOOSES: LazyLock<Regex> = LazyLock::new(|| pattern(r"(?i)^\W*(select|cho
 static OTHER: LazyLock<Regex> = LazyLock::new(|| pattern(r"^\s+(?:[○◯]\s+)?(?P<label>\S.*)$"));
 static CHECKS: LazyLock<Regex> =
     LazyLock::new(|| pattern(r"^\s*[❯›>▸►▶→➤➜]?\s*(?:[◯◉☐☑☒⬡⬢✔✓]|\[[ xX*]\])\s+\S"));
+/// A row below the choices that says which keys there are.
+static KEYS: LazyLock<Regex> = LazyLock::new(|| {
+    pattern(
+        r"(?i)[↑↓←→].{0,12}\b(select|move|navigate|choose)|\b(enter|return|esc|space|tab|ctrl[-+ ]\w)\b\s?:?\s?(to )?(confirm|select|submit|choose|cancel|toggle|accept|quit|exit)\b",
+    )
+});
 /// So many rows a menu looks for its question.
 const QUESTION_ROWS: usize = 4;
 
@@ -60,10 +66,17 @@ pub(in crate::monitor) fn menu_of(page: &Page) -> Option<Menu> {
     menu.or_else(dialog)
 }
 
+/// The lowest list of rows without numbers, one of them pointed at: its options, and the index of its first row.
+pub(in crate::monitor) fn pointed_at(rows: &[&str]) -> Option<(Vec<PromptOption>, usize)> {
+    pointed(rows).map(|(_, options, first)| (options, first)).filter(|(options, _)| options.len() >= 2)
+}
+
 fn pointed(rows: &[&str]) -> Option<(String, Vec<PromptOption>, usize)> {
     let bare = |row: &str| row.trim_matches(['│', '┃']).to_owned();
     let at = rows.iter().rposition(|row| POINTED.is_match(&bare(row)))?;
-    let is_row = |row: &&&str| OTHER.is_match(&bare(row)) && !is_rule(row) && !POINTED.is_match(&bare(row));
+    let is_row = |row: &&&str| {
+        OTHER.is_match(&bare(row)) && !is_rule(row) && !POINTED.is_match(&bare(row)) && !KEYS.is_match(row)
+    };
     let above = rows[..at].iter().rev().take_while(is_row).count();
     let below = rows[at + 1..].iter().take_while(is_row).count();
     let (first, last) = (at - above, at + below);

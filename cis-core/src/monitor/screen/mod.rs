@@ -5,6 +5,7 @@
 
 mod dialog;
 mod kinds;
+mod letters;
 mod meaning;
 mod menu;
 mod noise;
@@ -14,7 +15,9 @@ mod shape;
 mod words;
 
 pub(super) use kinds::{Asked, kind_of};
-pub(super) use menu::{button, menu_of};
+pub(super) use letters::named_above;
+pub(super) use meaning::meaning_of;
+pub(super) use menu::{button, menu_of, pointed_at};
 pub(super) use noise::{is_clockwork, is_gauge, steady};
 pub(super) use options::{Keys, buttons, letters, numbered};
 pub(super) use page::{Page, Place, fingerprint, is_rule, unboxed, unpointed};

@@ -15,6 +15,15 @@ static TIME_OF_DAY: LazyLock<Regex> = LazyLock::new(|| pattern(r"\b\d{1,2}:\d{2}
 static GAUGE: LazyLock<Regex> = LazyLock::new(|| pattern(r"^[^\pL\pN]*\d{1,3}\s?%[^\pL\pN]*$"));
 static PERCENT: LazyLock<Regex> = LazyLock::new(|| pattern(r"\d+([.,]\d+)?\s?%"));
 
+/// What a terminal answers to a program's questions about it, as it looks where the terminal shows what is typed.
+static ECHOED: LazyLock<Regex> =
+    LazyLock::new(|| pattern(r"\^\[(?:\[[?>=]?[\d;]*\$?[cRnty]|\]\d+;[^^]*(?:\^G|\^\[\\)|P[^^]*\^\[\\)"));
+
+/// A row without such answers: they are no text of the program, and nobody typed them.
+pub(super) fn unechoed(line: String) -> String {
+    if line.contains("^[") { ECHOED.replace_all(&line, "").into_owned() } else { line }
+}
+
 /// Characters that spinners are made of.
 pub(super) fn is_spinner(c: char) -> bool {
     matches!(c, '\u{2800}'..='\u{28ff}' | '\u{25d0}'..='\u{25d7}' | '\u{25f0}'..='\u{25f7}' | '\u{2581}'..='\u{258f}'

@@ -4,6 +4,7 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
+use super::letters::{beside, is_step};
 use super::meaning::meaning_of;
 use super::page::unboxed;
 use super::pattern;
@@ -49,6 +50,12 @@ static APART: LazyLock<Regex> = LazyLock::new(|| pattern(r"[/|,]|\s(?i:or|oder|o
 /// One letter of a language that says yes, and one that says no: only beside each other they tell.
 static AGREES: LazyLock<Regex> = LazyLock::new(|| pattern(r"(?i)^[yjostд]$"));
 static REFUSES: LazyLock<Regex> = LazyLock::new(|| pattern(r"(?i)^[nн]$"));
+/// Yes or no, of which only the default is shown: `Skip it? [y]`, `Correct? [no]:`, `Clear<y>?`.
+static ONE: LazyLock<Regex> = LazyLock::new(|| {
+    pattern(
+        r"(?:\?\s*[\[(](?P<one>(?i:y|n|yes|no))[\])]\s*:?|[\[(](?P<asked>(?i:y|n|yes|no))[\])]\s*\?|<(?P<other>y|n)>\s*\?)\s*$",
+    )
+});
 static SPACES: LazyLock<Regex> = LazyLock::new(|| pattern(r"\s{2,}"));
 
 pub(super) fn option(id: &str, label: &str, meaning: Option<Meaning>, keys: String) -> PromptOption {
@@ -150,9 +157,12 @@ fn offered(line: &str, typed: impl Fn(&str) -> String) -> Vec<PromptOption> {
         return options;
     }
     options.clear();
-    let Some(found) = CHOICES.captures_iter(line).last() else { return options };
+    let Some(found) = CHOICES.captures_iter(line).last() else { return lettered(line, typed) };
     let list = found.name("list").or(found.name("bare")).map_or("", |list| list.as_str());
     let words: Vec<&str> = APART.split(list).map(|word| word.trim().trim_matches(['[', ']'])).collect();
+    if is_step(line, found.get(0).map_or(0, |list| list.start()), &words) {
+        return lettered(line, typed);
+    }
     let refuses =
         words.iter().any(|word| matches!(meaning_of(word), Some(Meaning::Deny)) || REFUSES.is_match(word));
     let plain = words.iter().filter(|word| meaning_of(word).is_some() || word.chars().count() == 1).count();
@@ -164,13 +174,8 @@ fn offered(line: &str, typed: impl Fn(&str) -> String) -> Vec<PromptOption> {
     for word in words {
         let id = if keeps_case { word.to_owned() } else { word.to_lowercase() };
         let label = match id.as_str() {
-            "y" => "yes",
-            "n" => "no",
-            "j" => "ja",
             "a" if is_yes_or_no && !keeps_case => "all",
-            "q" => "quit",
-            "?" => "help",
-            _ => word,
+            _ => spelled_out(&id).unwrap_or(word),
         };
         let first = options.is_empty() && refuses && AGREES.is_match(&id);
         let meaning = meaning_of(label).or(first.then_some(Meaning::AllowOnce));
@@ -187,6 +192,39 @@ fn offered(line: &str, typed: impl Fn(&str) -> String) -> Vec<PromptOption> {
         options.push(option(&id, label, meaning, typed(&id)));
     }
     options
+}
+
+/// What a letter stands for nearly everywhere.
+fn spelled_out(letter: &str) -> Option<&'static str> {
+    Some(match letter {
+        "y" => "yes",
+        "n" => "no",
+        "j" => "ja",
+        "q" => "quit",
+        "?" => "help",
+        _ => return None,
+    })
+}
+
+/// Letters beside their words, or run together; or only the one that Enter stands for.
+fn lettered(line: &str, typed: impl Fn(&str) -> String) -> Vec<PromptOption> {
+    let mut pairs = beside(line);
+    if let Some(found) = ONE.captures(line).filter(|_| pairs.is_empty()) {
+        let keys = if found.name("one").or(found.name("asked")).is_some_and(|one| one.len() > 1) {
+            ["yes", "no"]
+        } else {
+            ["y", "n"]
+        };
+        pairs = keys.map(|key| (key.to_owned(), key.to_owned())).to_vec();
+    }
+    let keys: Vec<&str> = pairs.iter().map(|(key, _)| key.as_str()).collect();
+    let keeps_case = differ_in_case(&keys);
+    let made = pairs.iter().take(OPTIONS_MAX).map(|(key, label)| {
+        let id = if keeps_case { key.clone() } else { key.to_lowercase() };
+        let label = if key == label { spelled_out(&id).unwrap_or(label) } else { label };
+        option(&id, label, meaning_of(label), typed(&id))
+    });
+    made.collect()
 }
 
 /// Whether two of them are one letter, large and small: then case matters, and is no mark of a default.

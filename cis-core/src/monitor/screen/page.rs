@@ -4,6 +4,7 @@ use sha2::{Digest as _, Sha256};
 use unicode_width::UnicodeWidthChar;
 
 use super::noise;
+use super::shape::{Shape, shape_of};
 use crate::monitor::evidence::ScreenView;
 
 /// Rows above the cursor's that belong to a prompt, not counting blank ones.
@@ -42,7 +43,7 @@ pub(in crate::monitor) enum Place {
 }
 
 impl Page {
-    pub(in crate::monitor) fn of(view: ScreenView) -> Self {
+    pub(in crate::monitor) fn of(mut view: ScreenView) -> Self {
         let row = view.lines.get(usize::from(view.cursor_row)).map_or("", String::as_str);
         let mut cells = 0;
         let lead = row
@@ -52,6 +53,10 @@ impl Page {
                 cells <= usize::from(view.cursor_col)
             })
             .collect();
+        let lead = noise::unechoed(lead);
+        for line in view.lines.iter_mut().filter(|line| line.contains("^[")) {
+            *line = noise::unechoed(std::mem::take(line));
+        }
         Self { view, lead }
     }
 
@@ -100,7 +105,8 @@ impl Page {
         Place::Line { above, lead: self.lead.trim().to_owned() }
     }
 
-    /// Whether the prompt stands there, with or without something typed at it.
+    /// Whether the prompt may stand there with something typed at it. Where nothing was typed, text behind it
+    /// is the program's, and so another prompt: [`Page::untouched`].
     pub(in crate::monitor) fn shows(&self, place: &Place) -> bool {
         match place {
             Place::Line { above, lead } => {
@@ -109,21 +115,27 @@ impl Page {
                     .rev()
                     .any(|row| self.is_line(row, above, lead) && self.wraps(row, lowest))
             }
-            Place::Row { text } => {
-                let rows = || self.view.lines.iter().map(|line| unboxed(line)).enumerate();
-                let place = rows().rfind(|(_, row)| row.starts_with(text.as_str()));
-                // What asks further down is the next question.
-                let asks =
-                    |row: &str| row.ends_with([':', '?', '：', '？']) && !row.starts_with(text.as_str());
-                place.is_some_and(|(at, _)| !rows().skip(at + 1).any(|(_, row)| asks(row)))
-            }
+            Place::Row { text } => self.behind(text).is_some(),
             Place::Rule | Place::Whole => true,
         }
     }
 
+    /// What stands behind this text in the lowest row that begins with it; none where there is no such row, or
+    /// something further down asks: that is the next question.
+    fn behind(&self, text: &str) -> Option<&str> {
+        let text = unboxed(text);
+        let rows = || self.view.lines.iter().map(|line| unboxed(line)).enumerate();
+        let (at, row) = rows().rfind(|(_, row)| row.starts_with(text))?;
+        let asks = |row: &str| row.ends_with([':', '?', '：', '？']) && !row.starts_with(text);
+        let next = rows().skip(at + 1).any(|(_, row)| asks(row));
+        row.strip_prefix(text).filter(|_| !next)
+    }
+
     fn is_line(&self, row: usize, above: &[String], lead: &str) -> bool {
         let text = self.row(row).trim_start();
-        let same = if lead.is_empty() { row == self.cursor_row() } else { text.starts_with(lead) };
+        // Where nothing stood, whatever looks like a prompt is one, and nothing that was typed.
+        let typed = || row == self.cursor_row() && shape_of(&self.lead) != Shape::Strong;
+        let same = if lead.is_empty() { typed() } else { text.starts_with(lead) };
         same && self.above(row, ABOVE_ROWS).iter().map(|line| noise::still(line)).eq(above.iter().cloned())
     }
 
@@ -133,9 +145,17 @@ impl Page {
         (from..to).all(|row| cells(row) + 2 > usize::from(self.view.cols))
     }
 
-    /// Exactly as it was when the prompt came: nothing is typed.
+    /// Whether the prompt stands there exactly as it came: nothing is typed at it, and the program put nothing
+    /// else in its place.
     pub(in crate::monitor) fn untouched(&self, place: &Place) -> bool {
-        self.line() == *place
+        match place {
+            Place::Line { .. } => self.line() == *place,
+            // Some paint a cursor of their own behind it.
+            Place::Row { text } => self
+                .behind(text)
+                .is_some_and(|rest| rest.trim_matches(|c| is_frame(c) || c == '_').is_empty()),
+            Place::Rule | Place::Whole => true,
+        }
     }
 }
 

@@ -20,16 +20,16 @@ words! {
     /// What editors show beside their text.
     EDITOR_SCREEN = r"^-- [A-Z][A-Z -]+ --|\^G (Help|Get Help|Hilfe|Aide)|\^X (Exit|Beenden|Quitter)|-UU?U?:[-*%]{2}|^\[No Name\]";
     /// Command names of programs that show text a page at a time.
-    PAGERS = r"^(less|more|most|pg|lv|w3m|lynx|e?links2?|bat|moar|moor|ov|info|tig)$";
+    PAGERS = r"^(less|more|most|pg|lv|w3m|lynx|e?links2?|bat|moar|moor|ov|info|tig|(sensible-)?pager)$";
     /// The row below a page of text.
     PAGER_LINE = r"(?i)^:$|\(END\)$|^--\s?more\s?--|^lines \d+-\d+|\blines? \d+[-/]\d+|press RETURN to continue or q|\(press h for help or q to quit\)|^~$|^[^ ]+ \(\d+%\)|\d+/\d+ \d+%$|^\S+$";
     /// Calculators and the like that read a line and may show no prompt at all.
     SILENT = r"^(bc|dc|m4|units)$";
     /// Prompts of shells, interpreters and debuggers.
     SHELL = r"^(?:\S+ ){0,4}\S*[$#%❯➜»λ✗]$|^(?:\S+ ){0,4}\S*>$|^\([\w+-]+(?::\d+)?\)$|^\(%[io]\d+\)$|^\.\.\.:?$|^(?:In|Out) ?\[\d+\]:$",
-        r"|^\w*\[\d+\]:?$|^\d+\]$|^sage:$|^[*&@-]$|^\?-$|^\|:?$";
+        r"|^\S+@\S+ .*\s[^\s\w?:]$|^\w*\[\d+\]:?$|^\d+\]$|^sage:$|^[;*&@!+%=-]$|^\?-$|^\|:?$";
     /// Prompts that say of themselves that they want a command.
-    COMMAND = r"(?i)^(?:[\w/-]+ ){0,2}commands? ?(?:\([^()]*\))?\s?[:>]$|\bfor help\)\s?[:>]$|^\?-$";
+    COMMAND = r"(?i)^(?:[\w/-]+ ){0,2}commands? ?(?:\([^()]*\))?\s?[:>]$|\bfor help\)\s?[:>]$|^\?-?$";
     /// Words of a prompt that wants something else than a command.
     WANTS = r"(?i)\b(enter|type|choose|choice|select(ion)?|pick|name|answer|input|which|what|who|how|please|value|number|options?|your|pass(word|phrase)|message|search|filter|goto|e-?mail|path|title|description|version|yes|y/n)\b";
     /// What a client asks for after a command without arguments.
@@ -39,7 +39,7 @@ words! {
     /// A secret, by its name.
     SECRET = r"(?i)(pass(word|phrase|code|wort|wd)|kennwort|mot de passe|contraseña|senha|wachtwoord|lösenord|hasło|heslo|parola|salasana|\bpin\b|\bsecret\b|\btoken\b|api.?key|access key|パスワード|密码|密碼|암호|비밀번호|пароль|κωδικός|otp\b|verification code)[^?？]{0,60}[^?？.\pL\pN]?\s*$";
     /// A secret, asked for in a sentence.
-    SECRET_ASKED = r"(?i)^\W*(what|enter|type|your|please|the)\b.{0,40}(pass(word|phrase|code)|\bpin\b|\bsecret\b|\btoken\b|api.?key)\s?[?？][\s*•●]*$";
+    SECRET_ASKED = r"(?i)^\W*(what|enter|type|your|please|the)\b.{0,40}(pass(word|phrase|code)|\bpin\b|\bsecret\b|\btoken\b|api.?key)\s?[?？][\s*•●]*$|^\W*(pass(word|phrase|code)|pin|secret|token|api.?key)\b.{0,30}[?？][\s*•●]*$";
     /// A user's name, or a login with a provider.
     LOGIN = r"(?i)^(?:enter |your |please |the |a )*(?:[\w.-]+ )?(user ?name|user ?id|login( ?name| ?id)?|log ?in as|benutzer(name)?|nom d.utilisateur|identifiant|usuario|utente|gebruikersnaam|użytkownik|имя пользователя|ユーザー名|用户名|account)\b[^?]{0,80}[:：>]\s*$",
         r"|^user\s?(\([^)]*\))?\s?[:：]\s*$|^Name \([\w.-]+:[^)]*\):$|\blogin:\s*$|(sign|log) ?in (with|to|using)|log into|enter (this|the) (one-time )?code|one-time code|device code|paste (the |your )?(authori[sz]ation )?(code|token)|authenticate (with|in|to) |how would you like to (authenticate|log ?in|sign ?in)|authentication method";
@@ -68,7 +68,13 @@ words! {
     /// Leave for what is about to happen, however the sentence begins.
     LEAVE = r"(?i)\b(are you sure|is th(is|at) ok(ay)?|(want|like|wish) (me |us |it )?to (proceed|continue|install|overwrite|replace|remove|delete|erase|run|execute|upgrade|update|save|exit|quit|apply|download|restart|reboot|stop|abort|discard|publish|push|create the|go on)|do you really|use .{0,40} anyway)\b";
     /// How something is or shall be.
-    PREFERS = r"(?i)^\W*(would you like|do you (like|have|use|prefer|want to (use|add|enable|include|customi[sz]e|configure))|use |enable |include |add |is |are |does |did |have you|has |was |were |which |what |how |who |where |when |why |ist |sind |est-ce |les informations|¿es )|see what's new";
+    PREFERS = r"(?i)^(?:\W*\d+\s?(?:/|of)\s?\d+\W+)?\W*(would you like|do you (like|have|use|prefer|want to (use|add|enable|include|customi[sz]e|configure))|use |enable |include |add |is |are |does |did |have you|has |was |were |which |what |how |who |where |when |why |ist |sind |est-ce |les informations|¿es )|see what's new";
+    /// Words are asked for, whatever verbs stand behind.
+    NAMES = r"(?i)^\W*(the |a |an )?(new |full )?(name|title|host ?name|path|value|version|number|address|date|amount|size|colou?r|label|description|reason|message) (of|for)\b";
+    /// The name of a variable, as generators of projects ask for the values of theirs.
+    VARIABLE = r"^(?:\W*\d+\s?/\s?\d+\W+)?[a-z]+(?:_[a-z0-9]+)+\s*[(\[]";
+    /// Leave by a word that is to be typed.
+    WORD = r"(?i)\b(type|enter|answer|write) ['\x22“‘]?(yes|ok|delete)['\x22”’]? (to|if|for)\b|\bonly ['\x22“‘]?yes['\x22”’]? will be accepted";
     /// A key is to be pressed.
     ONWARD = r"(?i)\b(press|hit|strike|push)\b.{0,30}\b(any key|a key|enter|return|space)\b|taste drücken|appuyez sur|pulse |キーを押|按.{0,4}键|нажмите";
 }

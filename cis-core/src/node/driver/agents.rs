@@ -19,7 +19,8 @@ impl Driver {
     pub(super) fn agent_waits(&mut self, session: SessionId, verdict: &Verdict, now: TimestampMs) -> bool {
         match verdict.kind {
             PromptKind::Login => self.logged_out(session, verdict, now),
-            PromptKind::Idle | PromptKind::Unknown | PromptKind::Question => self.type_prompt(session, now),
+            // At its own prompt, and nowhere else: what else it asks is not what the prompt answers.
+            PromptKind::Idle => self.type_prompt(session, now),
             // It asks for something of its work: so its provider answers.
             PromptKind::Permission => {
                 self.login_works(session, now);
@@ -29,9 +30,14 @@ impl Driver {
         }
     }
 
+    /// Whether the prompt of an agent is to be typed, and was not.
+    pub(super) fn prompt_is_due(&self, session: SessionId) -> bool {
+        self.parts.worker.has_typed(session) && matches!(self.made_by(input_of(session)), Ok(None))
+    }
+
     /// Types the prompt of an agent that takes it so: once, over all lives of the node. That it is typed is durable
     /// before it is; where the node dies between the two, people see that the agent waits.
-    fn type_prompt(&mut self, session: SessionId, now: TimestampMs) -> bool {
+    pub(super) fn type_prompt(&mut self, session: SessionId, now: TimestampMs) -> bool {
         let prompt = self.parts.worker.take_typed(session).or_else(|| self.loners.take_typed(session));
         let Some(prompt) = prompt else { return false };
         let (input, keys) = (input_of(session), keys_of(&prompt));

@@ -4,7 +4,7 @@ use super::attention::Source;
 use super::inbox::First;
 use super::{Beside, Driver, confirmation};
 use crate::api::{Problem, ProblemKind};
-use crate::event::{Actor, AnswerRecord, EventBody, EventDraft};
+use crate::event::{Actor, ActorKind, AnswerRecord, EventBody, EventDraft};
 use crate::ids::{InboxId, InputId, RunId, SessionId, TaskId, TimestampMs};
 use crate::node::commands::{Given, Reply, Taken};
 use crate::session::hub;
@@ -94,6 +94,10 @@ impl Driver {
         let (session, input) = (given.session, given.answer.input);
         let first = First { by: actor.name.clone(), at_ms: now, input };
         self.inbox.answered(session, given.item.clone(), first);
+        if actor.kind == ActorKind::Human {
+            self.attention.change(session).was_answered();
+            self.inbox.was_answered(session);
+        }
         let redactor = self.redactor_of(session);
         let answer = AnswerRecord {
             option: given.option.clone(),

@@ -1,5 +1,6 @@
 //! What sessions say by themselves: asks, and what they tell.
 
+use super::inbox::ASKS;
 use super::{Beside, Driver, confirmation};
 use crate::api::{Ask, HandIn, Problem, ProblemKind, Say};
 use crate::event::{Actor, AskRecord, AskType, EventBody, EventDraft, PromptOption, SaidRecord};
@@ -8,6 +9,7 @@ use crate::node::commands::Reply;
 use crate::policy::redact::Redactor;
 use crate::scheduler::{Input, InputKind};
 use crate::store::{InboxFilter, KnownItem};
+use crate::text;
 
 impl Driver {
     /// A session asks people something. Sent twice, it is asked once.
@@ -23,7 +25,9 @@ impl Driver {
         let answer = match self.made_by(ask.input) {
             Ok(None) => self.ask_now(session, &item, ask, actor, now).map(|()| item),
             Ok(Some(made)) if made == asked(session, &item) => {
-                self.inbox.renew(session, &item, now);
+                if ask.waits {
+                    self.still_waiting(session, &item, now);
+                }
                 Ok(item)
             }
             Ok(Some(_)) => Err(super::requests::taken(ask.input)),
@@ -45,6 +49,12 @@ impl Driver {
             let detail = format!("session {session} has asked too much that nobody has answered yet");
             return Err(Problem::new(ProblemKind::Conflict, detail).hint("wait for an answer first"));
         }
+        if self.inbox.has(session, item) {
+            let detail =
+                format!("what session {session} asks came to the name {item} of something else that it asks");
+            return Err(Problem::new(ProblemKind::Conflict, detail).hint("ask again: it gets another name"));
+        }
+        self.inbox.may_ask(session, now).map_err(|at| asks_too_much(session, at - now))?;
         let redact = |text: &str| self.redactor_of(session).redact(text);
         let record = AskRecord {
             item: item.clone(),
@@ -62,6 +72,7 @@ impl Driver {
             thread: ask.thread.unwrap_or_else(|| item.clone()),
             waits: ask.waits,
         };
+        self.inbox.begins(session, item);
         self.inbox.ask(session, record.clone(), now);
         self.made.insert(ask.input, asked(session, item));
         let body = EventBody::SessionAsked { session, task, ask: Box::new(record.clone()) };
@@ -197,10 +208,28 @@ impl Driver {
         self.parts.worker.redactor(session).cloned().unwrap_or_default()
     }
 
-    /// Asks whose asker is gone are withdrawn.
+    /// Somebody waits for the answer to an ask: its session is blocked, also where it had asked without waiting.
+    pub(super) fn still_waiting(&mut self, session: SessionId, item: &InboxId, now: TimestampMs) {
+        if let Some(ask) = self.inbox.renew(session, item, now) {
+            self.attention.change(session).asks(ask);
+        }
+    }
+
+    /// Nobody does any more. An ask that was made with waiting has to be withdrawn.
+    pub(super) fn waits_no_more(&mut self, session: SessionId, item: &InboxId) {
+        if let Some(ask) = self.inbox.leave(session, item) {
+            self.attention.change(session).asked(ask);
+        }
+    }
+
+    /// Asks whose asker is gone are withdrawn; one that was made without waiting stays.
     pub(super) fn withdraw_left(&mut self, now: TimestampMs) {
         for (session, ask) in self.inbox.expired(now) {
-            self.withdrawn(session, ask, None, now);
+            if ask.waits {
+                self.withdrawn(session, ask, None, now);
+            } else {
+                self.attention.change(session).asked(ask.ask);
+            }
         }
     }
 
@@ -241,6 +270,9 @@ impl Driver {
             }
             if let Some(ask) = ask_of(&known) {
                 self.inbox.ask(session, ask, now);
+                if known.waited {
+                    self.inbox.renew(session, &known.item.id, now);
+                }
             }
         }
     }
@@ -258,6 +290,17 @@ impl Driver {
             }
         }
     }
+}
+
+/// What one hears that asks without end, `left` ms before it may ask again.
+fn asks_too_much(session: SessionId, left: TimestampMs) -> Problem {
+    let left = text::duration(left.unsigned_abs().max(100));
+    let detail = format!("session {session} asks too often: this was not asked; it may ask again in {left}");
+    Problem::new(ProblemKind::Conflict, detail).hint(format!(
+        "a session may ask {} things at once, and then one in {}; what a person answered does not count",
+        ASKS.at_once(),
+        text::duration(ASKS.every_ms().unsigned_abs())
+    ))
 }
 
 /// What can be answered: what the session names, or what goes without saying for its type.

@@ -5,26 +5,32 @@
 //! Judges no screen, types nothing, and knows no inbox.
 
 mod recall;
+mod records;
 #[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use self::records::{cut, of_ask, of_verdict, verdict_of};
 use super::{Beside, Driver};
 use crate::event::{
-    AskRecord, EventBody, EventDraft, LABEL_CHARS_MAX, Layer, OPTIONS_MAX, PromptRecord, QUESTION_CHARS_MAX,
-    SCREEN_CHARS_MAX, SaidKind, SaidRecord, Urgency,
+    AskRecord, EventBody, EventDraft, PromptRecord, QUESTION_CHARS_MAX, SaidKind, SaidRecord, Urgency,
 };
-use crate::ids::{InboxId, InputId, SessionId, TimestampMs};
+use crate::ids::{InputId, SessionId, TimestampMs};
 use crate::monitor::{Change, Profile, Seed, Verdict};
+use crate::node::commands::Waiting;
+use crate::policy::rate::{Bucket, Rate};
 use crate::scheduler::{Input, InputKind};
 use crate::session::hub::{Monitoring, Sighting};
 use crate::session::protocol::ToHost;
 
-/// Lines with a marker that become events, of one session: so many at once, then one in so many ms.
-const MARKERS_AT_ONCE: i64 = 20;
-const MARKER_EVERY_MS: i64 = 3_000;
+/// Prompts on its screen that people are told of, of one session. What is above that is held back: who shows
+/// ever new ones must not fill what all sessions share. What a person answers does not count.
+pub(super) const PROMPTS: Rate = Rate::new(10, 10_000);
+
+/// Lines with a marker that become events, of one session.
+const MARKERS: Rate = Rate::new(20, 3_000);
 
 /// A longer result is cut, bytes.
 pub(super) const HANDED_IN_BYTES_MAX: usize = 64 << 10;
@@ -62,8 +68,10 @@ pub(super) struct Attention {
     /// Asks that it waits for, oldest first.
     asks: Vec<AskRecord>,
     told: Option<Told>,
-    /// When the last of the markers counts that are allowed at once.
-    markers_ms: TimestampMs,
+    /// It waits at something that people are told of only then.
+    held_ms: Option<TimestampMs>,
+    prompts: Bucket,
+    markers: Bucket,
 }
 
 impl Attention {
@@ -82,7 +90,8 @@ impl Attention {
     /// What the monitor is to know of it.
     pub(super) fn seed(&self) -> Seed {
         let on_screen = self.told.as_ref().filter(|told| matches!(told.source, Source::Screen(_)));
-        Seed { episode: self.newest, waiting: on_screen.map(|told| told.prompt.hash.clone()) }
+        let waiting = on_screen.map(|told| told.prompt.hash.clone());
+        Seed { episode: self.newest, waiting, work_due: false }
     }
 
     /// The monitor sees it wait.
@@ -112,8 +121,20 @@ impl Attention {
         self.told.as_ref()
     }
 
+    /// What it waits at, as people were told or will be.
+    pub(super) fn waiting(&self) -> Waiting {
+        let told = self.told.as_ref().map(|told| told.prompt.clone());
+        Waiting { told, held_ms: self.held_ms }
+    }
+
+    /// A person answered it: that many prompts are what people want.
+    pub(super) fn was_answered(&mut self) {
+        self.prompts.give_back(PROMPTS);
+    }
+
     /// Compares what it waits at with what people were told.
-    pub(super) fn settle(&mut self, session: SessionId) -> Vec<Step> {
+    pub(super) fn settle(&mut self, session: SessionId, now: TimestampMs) -> Vec<Step> {
+        self.held_ms = None;
         let ask = self.asks.first().map(|ask| Source::Ask(ask.ask));
         let wanted = ask.or(self.seen.as_ref().map(|(verdict, _)| Source::Screen(verdict.episode)));
         if self.told.as_ref().map(|told| told.source) == wanted {
@@ -124,6 +145,13 @@ impl Attention {
             steps.push(Step::Over { episode: told.prompt.episode });
         }
         if let Some(source) = wanted {
+            // What it asks by itself was counted where it asked.
+            if matches!(source, Source::Screen(_))
+                && let Err(at) = self.prompts.take(PROMPTS, now)
+            {
+                self.held_ms = Some(at);
+                return steps;
+            }
             self.newest += 1;
             let prompt = match (self.asks.first(), &self.seen) {
                 (Some(ask), _) => of_ask(session, self.newest, ask),
@@ -138,73 +166,8 @@ impl Attention {
 
     /// Whether one more line with a marker becomes an event.
     fn admits_marker(&mut self, now: TimestampMs) -> bool {
-        let from = self.markers_ms.max(now - MARKERS_AT_ONCE * MARKER_EVERY_MS);
-        let admitted = from + MARKER_EVERY_MS <= now;
-        if admitted {
-            self.markers_ms = from + MARKER_EVERY_MS;
-        }
-        admitted
+        self.markers.take(MARKERS, now).is_ok()
     }
-}
-
-fn of_ask(session: SessionId, episode: u32, ask: &AskRecord) -> PromptRecord {
-    PromptRecord {
-        // The ask is the item; its prompt is no second one.
-        item: ask.item.clone(),
-        layer: Layer::Asked,
-        question: cut(&ask.text, QUESTION_CHARS_MAX),
-        options: ask.options.clone(),
-        hash: hash_of(&ask.text),
-        ask: Some(ask.ask),
-        ..PromptRecord::bare(session, episode, ask.ask_type.kind())
-    }
-}
-
-/// What the monitor must have seen for this prompt.
-fn verdict_of(episode: u32, prompt: &PromptRecord) -> Verdict {
-    Verdict {
-        episode,
-        // Counted from the event on.
-        since_ms: 0,
-        kind: prompt.kind,
-        layer: prompt.layer,
-        confidence: prompt.confidence,
-        hash: prompt.hash.clone(),
-        question: prompt.question.clone(),
-        options: prompt.options.clone(),
-    }
-}
-
-fn of_verdict(session: SessionId, episode: u32, verdict: &Verdict, screen: &str) -> PromptRecord {
-    let mut options = verdict.options.clone();
-    options.truncate(OPTIONS_MAX);
-    for option in &mut options {
-        option.label = cut(&option.label, LABEL_CHARS_MAX);
-    }
-    PromptRecord {
-        item: InboxId::of_prompt(session, episode),
-        episode,
-        kind: verdict.kind,
-        hash: verdict.hash.clone(),
-        layer: verdict.layer,
-        confidence: verdict.confidence,
-        question: cut(&verdict.question, QUESTION_CHARS_MAX),
-        options,
-        screen: cut(screen, SCREEN_CHARS_MAX),
-        ask: None,
-        // The file's matter: the scheduler knows it.
-        until_ms: None,
-    }
-}
-
-fn cut(text: &str, chars: usize) -> String {
-    text.chars().take(chars).collect()
-}
-
-/// 16 hex digits.
-fn hash_of(text: &str) -> String {
-    use sha2::{Digest as _, Sha256};
-    hex::encode(&Sha256::digest(text.as_bytes())[..8])
 }
 
 /// All live sessions that wait for somebody, or did.
@@ -213,6 +176,8 @@ pub(super) struct Attentions {
     of: BTreeMap<SessionId, Attention>,
     /// Those of which something changed that is not made known yet.
     changed: BTreeSet<SessionId>,
+    /// Those of which something is held back, and until when.
+    held: BTreeMap<SessionId, TimestampMs>,
 }
 
 impl Attentions {
@@ -238,17 +203,42 @@ impl Attentions {
     pub(super) fn forget(&mut self, session: SessionId) {
         self.of.remove(&session);
         self.changed.remove(&session);
+        self.held.remove(&session);
     }
 
     pub(super) fn clear(&mut self) {
         self.of.clear();
         self.changed.clear();
+        self.held.clear();
+    }
+
+    /// When something is to be told that was held back.
+    pub(super) fn poll_timeout(&self) -> Option<TimestampMs> {
+        self.held.values().copied().min()
+    }
+
+    /// Those of which something is to be made known now.
+    fn due(&mut self, now: TimestampMs) -> BTreeSet<SessionId> {
+        let mut due = std::mem::take(&mut self.changed);
+        due.extend(self.held.extract_if(.., |_, at| *at <= now).map(|(session, _)| session));
+        due
+    }
+
+    /// What becomes of it now.
+    fn settle(&mut self, session: SessionId, now: TimestampMs) -> Vec<Step> {
+        let attention = self.of.entry(session).or_default();
+        let steps = attention.settle(session, now);
+        match attention.held_ms {
+            Some(at) => drop(self.held.insert(session, at)),
+            None => drop(self.held.remove(&session)),
+        }
+        steps
     }
 
     /// How the hub is to monitor it.
-    pub(super) fn monitoring(&self, session: SessionId, profile: Arc<Profile>) -> Monitoring {
+    pub(super) fn monitoring(&self, session: SessionId, profile: Arc<Profile>, work_due: bool) -> Monitoring {
         let seed = self.get(session).map(Attention::seed).unwrap_or_default();
-        Monitoring { profile, seed }
+        Monitoring { profile, seed: Seed { work_due, ..seed } }
     }
 }
 
@@ -265,25 +255,32 @@ impl Driver {
             Change::Blocked(verdict) => self.attention.change(session).waits(*verdict, screen),
             Change::Over { episode } => self.attention.change(session).is_over(episode),
             Change::Marker { kind, text } => self.said_on_screen(session, kind, &text, now),
+            // Somebody gave it other work first, and its own is to come.
+            Change::Done { .. } if self.type_prompt(session, now) => {}
             Change::Complete { text } | Change::Done { text } => self.done(session, &text, now),
         }
     }
 
     /// Makes known what sessions wait at from now on, where that changed.
     pub(super) fn attend(&mut self, now: TimestampMs) {
-        for session in std::mem::take(&mut self.attention.changed) {
+        for session in self.attention.due(now) {
             self.attend_to(session, now);
         }
     }
 
     fn attend_to(&mut self, session: SessionId, now: TimestampMs) {
         let attempt = self.parts.worker.attempt_of(session).cloned();
-        let steps = self.attention.of(session).settle(session);
+        let steps = self.attention.settle(session, now);
         if !steps.is_empty() {
             let waits = self.attention.get(session).is_some_and(|attention| attention.told.is_some());
             self.parts.worker.to_host.push(ToHost::Waits { session, waits });
         }
         for step in steps {
+            if let Step::Blocked(prompt) = &step
+                && prompt.ask.is_none()
+            {
+                self.inbox.begins(session, &prompt.item);
+            }
             match (step, attempt.clone()) {
                 (Step::Blocked(prompt), Some(attempt)) => {
                     self.handle(Input::internal(InputKind::Blocked { attempt, prompt }), now);

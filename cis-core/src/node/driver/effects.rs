@@ -108,7 +108,8 @@ impl Driver {
                 Some(agent) => agent.screen.profile().with_idle(Idle::Ask),
                 None => Profile::plain(),
             };
-            let monitor = Some(self.attention.monitoring(exposure.session, profile));
+            let work_due = self.prompt_is_due(exposure.session);
+            let monitor = Some(self.attention.monitoring(exposure.session, profile, work_due));
             self.parts.hub.open(SessionInfo {
                 id: exposure.session,
                 tty: exposure.tty,

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use crate::event::AskRecord;
 use crate::ids::{InboxId, InputId, SessionId, TimestampMs};
+use crate::policy::rate::{Bucket, Rate};
 
 /// Whoever waits for the answer to an ask says so again within this time, ms; after it the ask is withdrawn.
 pub(super) const LEASE_MS: i64 = 30_000;
@@ -13,9 +14,11 @@ pub(super) const LEASE_MS: i64 = 30_000;
 /// Open asks of a session at most.
 const OPEN_MAX: usize = 32;
 
-/// What a session may tell at once, and after that one in so many ms.
-const SAID_AT_ONCE: i64 = 100;
-const SAID_EVERY_MS: i64 = 1_000;
+/// What a session may ask, where nobody answers. What a person answered does not count.
+pub(super) const ASKS: Rate = Rate::new(32, 10_000);
+
+/// What a session may tell.
+const SAID: Rate = Rate::new(100, 1_000);
 
 /// Answers that are remembered for those who come late in the same moment; the store knows all of them.
 const ANSWERED_MAX: usize = 256;
@@ -31,15 +34,15 @@ pub(super) struct First {
 #[derive(Debug)]
 struct Open {
     ask: AskRecord,
-    /// Of those that wait: when the lease of whoever waits is over.
+    /// Where somebody waits for the answer: when the lease of whoever does is over.
     until_ms: Option<TimestampMs>,
 }
 
 #[derive(Debug, Default)]
 struct Talk {
     open: Vec<Open>,
-    /// Until when the share of what it may tell is used up.
-    said_ms: TimestampMs,
+    asks: Bucket,
+    said: Bucket,
 }
 
 /// See the module.
@@ -55,19 +58,57 @@ impl Inbox {
         self.of.get(&session).is_none_or(|talk| talk.open.len() < OPEN_MAX)
     }
 
+    /// Whether something of this name is open. Two may come to the same letters.
+    pub(super) fn has(&self, session: SessionId, item: &InboxId) -> bool {
+        self.of.get(&session).is_some_and(|talk| talk.open.iter().any(|open| open.ask.item == *item))
+    }
+
+    /// Something of this name begins: answers to an earlier one of the same letters are none of this.
+    pub(super) fn begins(&mut self, session: SessionId, item: &InboxId) {
+        self.answered.retain(|(of, known, _)| !(*of == session && known == item));
+    }
+
+    /// Whether it may ask one more thing now.
+    ///
+    /// # Errors
+    /// It may not; when it may.
+    pub(super) fn may_ask(&mut self, session: SessionId, now: TimestampMs) -> Result<(), TimestampMs> {
+        self.of.entry(session).or_default().asks.take(ASKS, now)
+    }
+
+    /// A person answered what it asked.
+    pub(super) fn was_answered(&mut self, session: SessionId) {
+        if let Some(talk) = self.of.get_mut(&session) {
+            talk.asks.give_back(ASKS);
+        }
+    }
+
     /// It asks, at `now` or in an earlier life of the node.
     pub(super) fn ask(&mut self, session: SessionId, ask: AskRecord, now: TimestampMs) {
         let until_ms = ask.waits.then_some(now + LEASE_MS);
         self.of.entry(session).or_default().open.push(Open { ask, until_ms });
     }
 
-    /// Whoever waits for it is still there.
-    pub(super) fn renew(&mut self, session: SessionId, item: &InboxId, now: TimestampMs) {
-        let open =
-            self.of.get_mut(&session).and_then(|talk| talk.open.iter_mut().find(|it| it.ask.item == *item));
-        if let Some(Open { until_ms: Some(until_ms), .. }) = open {
-            *until_ms = (*until_ms).max(now + LEASE_MS);
-        }
+    /// Whoever waits for it is still there. Gives the ask where nobody waited for it before.
+    pub(super) fn renew(
+        &mut self,
+        session: SessionId,
+        item: &InboxId,
+        now: TimestampMs,
+    ) -> Option<AskRecord> {
+        let open = self.open(session, item)?;
+        let before = open.until_ms.replace(open.until_ms.unwrap_or(now).max(now + LEASE_MS));
+        before.is_none().then(|| open.ask.clone())
+    }
+
+    /// Whoever waited for an ask that was made without waiting does so no more. Gives its input where somebody did.
+    pub(super) fn leave(&mut self, session: SessionId, item: &InboxId) -> Option<InputId> {
+        let open = self.open(session, item).filter(|open| !open.ask.waits)?;
+        open.until_ms.take().map(|_| open.ask.ask)
+    }
+
+    fn open(&mut self, session: SessionId, item: &InboxId) -> Option<&mut Open> {
+        self.of.get_mut(&session)?.open.iter_mut().find(|open| open.ask.item == *item)
     }
 
     /// Who has asks, or told something.
@@ -75,7 +116,7 @@ impl Inbox {
         self.of.keys().copied().collect()
     }
 
-    /// Asks that it waits for.
+    /// Asks for whose answer it waits.
     pub(super) fn waiting(&self, session: SessionId) -> Vec<AskRecord> {
         let open = self.of.get(&session).map_or(&[][..], |talk| &talk.open);
         open.iter().filter(|open| open.until_ms.is_some()).map(|open| open.ask.clone()).collect()
@@ -88,11 +129,16 @@ impl Inbox {
         Some(talk.open.remove(at).ask)
     }
 
-    /// Takes those out for which nobody waits any more.
+    /// Those for which nobody waits any more. Those that were made with waiting are taken out; others stay.
     pub(super) fn expired(&mut self, now: TimestampMs) -> Vec<(SessionId, AskRecord)> {
+        let is_over = |open: &Open| open.until_ms.is_some_and(|until| until <= now);
         let mut gone = Vec::new();
         for (session, talk) in &mut self.of {
-            let over = talk.open.extract_if(.., |open| open.until_ms.is_some_and(|until| until <= now));
+            for open in talk.open.iter_mut().filter(|open| !open.ask.waits && is_over(open)) {
+                open.until_ms = None;
+                gone.push((*session, open.ask.clone()));
+            }
+            let over = talk.open.extract_if(.., |open| is_over(open));
             gone.extend(over.map(|open| (*session, open.ask)));
         }
         gone
@@ -105,13 +151,7 @@ impl Inbox {
 
     /// Whether it may tell one more thing now.
     pub(super) fn may_say(&mut self, session: SessionId, now: TimestampMs) -> bool {
-        let talk = self.of.entry(session).or_default();
-        let from = talk.said_ms.max(now - SAID_AT_ONCE * SAID_EVERY_MS);
-        let may = from + SAID_EVERY_MS <= now;
-        if may {
-            talk.said_ms = from + SAID_EVERY_MS;
-        }
-        may
+        self.of.entry(session).or_default().said.take(SAID, now).is_ok()
     }
 
     /// Somebody answers: it is the first answer.
@@ -181,14 +221,34 @@ mod tests {
             inbox.ask(session(), ask.clone(), 0);
         }
         assert_eq!(inbox.poll_timeout(), Some(LEASE_MS));
-        inbox.renew(session(), &b.item, 1000);
-        inbox.renew(session(), &c.item, 1000);
+        assert_eq!(inbox.renew(session(), &b.item, 1000), None, "it waits already");
         assert_eq!(inbox.expired(LEASE_MS), [(session(), a)]);
         assert_eq!(inbox.poll_timeout(), Some(LEASE_MS + 1000));
         assert_eq!(inbox.take(session(), &b.item), Some(b.clone()));
         assert_eq!(inbox.take(session(), &b.item), None);
         assert_eq!((inbox.poll_timeout(), inbox.expired(i64::MAX)), (None, vec![]));
         assert_eq!(inbox.take(session(), &c.item), Some(c), "it waits for nobody");
+    }
+
+    #[test]
+    fn an_ask_made_without_waiting_outlives_whoever_waits_for_it_later() {
+        let mut inbox = Inbox::default();
+        let later = ask(3, false);
+        inbox.ask(session(), later.clone(), 0);
+        assert_eq!((inbox.waiting(session()), inbox.leave(session(), &later.item)), (vec![], None));
+        assert_eq!(inbox.renew(session(), &later.item, 1000), Some(later.clone()), "from now on");
+        assert_eq!(inbox.renew(session(), &later.item, 2000), None);
+        assert_eq!(inbox.waiting(session()), std::slice::from_ref(&later));
+        assert_eq!(inbox.poll_timeout(), Some(LEASE_MS + 2000));
+        assert_eq!(inbox.leave(session(), &later.item), Some(later.ask));
+        assert_eq!((inbox.poll_timeout(), inbox.waiting(session())), (None, vec![]));
+        inbox.renew(session(), &later.item, 3000);
+        assert_eq!(inbox.expired(LEASE_MS + 3000), [(session(), later.clone())]);
+        assert_eq!((inbox.poll_timeout(), inbox.waiting(session())), (None, vec![]));
+        assert_eq!(inbox.take(session(), &later.item), Some(later), "it is there for whoever asks again");
+        let with = ask(4, true);
+        inbox.ask(session(), with.clone(), 0);
+        assert_eq!(inbox.leave(session(), &with.item), None, "that one is withdrawn");
     }
 
     #[test]
@@ -202,19 +262,37 @@ mod tests {
         assert!(!inbox.void(session(), &item, InputId(ulid::Ulid(8))));
         assert!(inbox.void(session(), &item, first.input));
         assert_eq!(inbox.first(session(), &item), None);
+        inbox.answered(session(), item.clone(), first);
+        inbox.begins(session(), &item);
+        assert_eq!(inbox.first(session(), &item), None, "another one of the same letters");
+        assert!(!inbox.has(session(), &item));
+        inbox.ask(session(), ask(1, true), 0);
+        assert!(inbox.has(session(), &item));
     }
 
     #[test]
     fn who_talks_without_end_is_not_heard_each_time() {
         let mut inbox = Inbox::default();
         let heard = (0..500).filter(|_| inbox.may_say(session(), 1_000_000)).count();
-        assert_eq!(heard, usize::try_from(SAID_AT_ONCE).unwrap());
-        assert!(inbox.may_say(session(), 1_000_000 + SAID_EVERY_MS));
-        assert!(!inbox.may_say(session(), 1_000_000 + SAID_EVERY_MS));
+        assert_eq!(heard, 100);
+        assert!(inbox.may_say(session(), 1_000_000 + SAID.every_ms()));
+        assert!(!inbox.may_say(session(), 1_000_000 + SAID.every_ms()));
         for n in 0..OPEN_MAX {
             assert!(inbox.has_room(session()));
             inbox.ask(session(), ask(n as u128, false), 0);
         }
         assert!(!inbox.has_room(session()));
+    }
+
+    #[test]
+    fn who_asks_without_end_hears_when_the_next_ask_may_come() {
+        let (mut inbox, now) = (Inbox::default(), 1_000_000);
+        let asked = (0..500).filter(|_| inbox.may_ask(session(), now).is_ok()).count();
+        assert_eq!(asked, 32);
+        assert_eq!(inbox.may_ask(session(), now), Err(now + ASKS.every_ms()));
+        assert_eq!(inbox.may_ask(SessionId::from_parts(1, 2), now), Ok(()), "another session");
+        inbox.was_answered(session());
+        assert_eq!(inbox.may_ask(session(), now), Ok(()));
+        assert_eq!(inbox.may_ask(session(), now + ASKS.every_ms()), Ok(()));
     }
 }

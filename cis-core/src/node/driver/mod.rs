@@ -11,12 +11,14 @@ mod attention;
 mod defaults;
 mod denials;
 mod effects;
+mod ending;
 mod facts;
 mod host_link;
 mod inbox;
 mod loners;
 mod notices;
 mod persist;
+mod refuse;
 mod requests;
 mod unread;
 
@@ -24,7 +26,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::ffi::OsString;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize};
 use std::sync::mpsc::Receiver;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -41,7 +43,7 @@ use super::commands::{Command, DriverHandle, Reply};
 use super::notices::Notices;
 use super::rooms::Knock;
 use super::worker::LocalWorker;
-use crate::api::{Problem, ProblemKind, RoomWrite, TimeView};
+use crate::api::{Problem, RoomWrite, TimeView};
 use crate::config::{Config, Home, Keys};
 use crate::event::{Event, EventBody, EventDraft};
 use crate::ids::{InputId, NodeDid, RunId, SessionId, TimestampMs};
@@ -184,7 +186,8 @@ impl Driver {
         let unreadable = std::mem::take(&mut parts.unreadable);
         let notify = parts.config.settings.notify.clone();
         let timeout = std::time::Duration::from_millis(notify.timeout_ms);
-        let notices = Notices::new(notify.command, timeout, parts.home.clone(), parts.readers.clone());
+        let (home, readers, blobs) = (parts.home.clone(), parts.readers.clone(), Arc::clone(&parts.blobs));
+        let notices = Notices::new(notify.command, timeout, home, readers, blobs);
         Self {
             host: HostLink::new(parts.home.clone(), parts.host_command.clone()),
             parts,
@@ -354,6 +357,7 @@ impl Driver {
             self.host.retry_at(),
             self.denials.poll_timeout(),
             self.inbox.poll_timeout(),
+            self.attention.poll_timeout(),
             self.unread.retry_at(),
             (!self.unpublished.is_empty()).then_some(self.published_ms + PUBLISH_APART_MS),
         ]
@@ -372,55 +376,5 @@ impl Driver {
         self.published_ms = now;
         // No receiver is no trouble: nobody is looking.
         let _ = self.parts.events.send(Arc::new(std::mem::take(&mut self.unpublished)));
-    }
-
-    /// Notes since when there has been nothing to do.
-    fn watch_idleness(&mut self, now: TimestampMs) {
-        let busy = self.parts.stays
-            || self.parts.machine.open_runs().next().is_some()
-            || self.parts.worker.live_count() > 0
-            || self.loners.live_count() > 0
-            || !self.unread.sessions.is_empty()
-            || self.parts.shared.viewers.load(Ordering::Relaxed) > 0
-            || self.parts.writer.outbox_waits().unwrap_or(false);
-        match (busy, self.idle_since) {
-            (true, _) => self.idle_since = None,
-            (false, None) => self.idle_since = Some(now),
-            (false, Some(since)) if now - since >= self.idle_exit_ms() => {
-                self.stopping =
-                    Some(Stopping { kill_sessions: false, reason: "nothing left to do".to_owned() });
-            }
-            (false, Some(_)) => {}
-        }
-    }
-
-    /// A node that was started by a command ends after so long without anything to do, ms.
-    fn idle_exit_ms(&self) -> i64 {
-        i64::try_from(self.parts.config.settings.node.idle_exit_ms).unwrap_or(i64::MAX)
-    }
-
-    fn finished(&self) -> bool {
-        self.stopping.is_some()
-    }
-
-    fn end(mut self) {
-        let Some(stopping) = self.stopping.take() else { return };
-        let now = now_ms();
-        self.draft(EventBody::NodeStopped { reason: stopping.reason });
-        self.finish_turn(now);
-        if self.host.fd().is_none() {
-            // A host that died may have left processes: the next one ends them before it says hello.
-            let _ = self.host.connect(now);
-        }
-        let alone = self.parts.worker.live_count() == 0
-            && self.loners.live_count() == 0
-            && self.unread.sessions.is_empty();
-        self.host.leave(stopping.kill_sessions || alone);
-        // Only where the last turn could not be written: nobody may believe that it counts.
-        let why = self.stuck.take().map(|(why, _)| why).unwrap_or_default();
-        for confirm in self.confirmations.drain(..) {
-            let detail = format!("nothing was recorded, and the node is stopping: {why}");
-            confirm(Err(Problem::new(ProblemKind::Unavailable, detail)));
-        }
     }
 }

@@ -1,12 +1,14 @@
 //! What the file has run for a prompt, and whom it has told.
 
+use std::path::Path;
+
 use super::Driver;
 use super::effects::{Moment, completed};
-use crate::api::Program;
 use crate::dag::{BlockedAction, Task};
 use crate::ids::{AttemptId, InboxId, SessionId};
-use crate::node::environment;
+use crate::node::kept::{self, Place};
 use crate::node::notices::{Notice, OwnCommand};
+use crate::node::{environment, notices};
 
 /// A notice of a prompt of an attempt.
 pub(super) fn told(
@@ -27,7 +29,7 @@ impl Driver {
         match self.on_blocked_command(attempt) {
             Ok(Some(own)) => self.notices.run(told("blocked", attempt, session, item, Vec::new()), own),
             Ok(None) => {}
-            Err(detail) => tracing::warn!(%attempt, detail, "on_blocked is not run"),
+            Err(detail) => self.notices.not_run(format!("on_blocked of {attempt} is not run: {detail}")),
         }
     }
 
@@ -41,13 +43,12 @@ impl Driver {
         let base = self.parts.worker.base_environment(spec.base_env.as_ref())?;
         let mut env = environment::inherited(base.as_ref().clone());
         env.extend(spec.env);
-        let argv = match spec.program {
-            Program::Argv(argv) => argv,
-            Program::Script { shell, text } => vec![shell, "-c".to_owned(), text],
-            // The reader takes commands and scripts only.
-            Program::Agent { .. } => return Err("it names an agent, not a command".to_owned()),
-        };
-        Ok(Some(OwnCommand { argv, env, cwd: spec.cwd }))
+        let facts = run.facts();
+        let path = env.get("PATH").map_or("", String::as_str);
+        let place = Place { workdir: Path::new(&facts.workdir), cwd: Path::new(&spec.cwd), path };
+        let dir = self.parts.home.dir.join(format!("{}{}", notices::ASIDE, self.ids.next()));
+        let kept::Prepared { argv, files } = kept::prepared(spec.program, place, &facts.kept, &dir)?;
+        Ok(Some(OwnCommand { argv, env, cwd: spec.cwd, dir, files }))
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::attention::Attention;
-use super::{Beside, COMMANDS_PER_TURN_MAX, Driver, Stopping, confirmation, now_ms};
+use super::{Beside, COMMANDS_PER_TURN_MAX, Driver, Stopping, confirmation};
 use crate::api::{Decide, Problem, ProblemKind, TimeView};
 use crate::event::{Actor, EventBody, EventDraft};
 use crate::ids::{InputId, RunId, SessionId, TimestampMs};
@@ -62,11 +62,12 @@ impl Driver {
             Command::Seen(sighting) => self.seen(*sighting, now),
             Command::DefaultNotTyped(lost) => self.default_not_typed(*lost, now),
             Command::Waiting { session, reply } => {
-                let told = self.attention.get(session).and_then(Attention::told);
-                let _ = reply.send(Ok(told.map(|told| told.prompt.clone())));
+                let waiting = self.attention.get(session).map(Attention::waiting).unwrap_or_default();
+                let _ = reply.send(Ok(waiting));
             }
             Command::Ask { session, ask, actor, reply } => self.ask(session, *ask, actor, reply, now),
-            Command::StillWaiting { session, item } => self.inbox.renew(session, &item, now),
+            Command::StillWaiting { session, item } => self.still_waiting(session, &item, now),
+            Command::WaitsNoMore { session, item } => self.waits_no_more(session, &item),
             Command::WithdrawAsk { session, item, actor, reply } => {
                 self.withdraw(session, &item, actor, now);
                 self.confirmations.push(confirmation(reply, Ok(())));
@@ -325,7 +326,7 @@ impl Driver {
         }
     }
 
-    fn status(&self) -> DriverStatus {
+    pub(super) fn status(&self) -> DriverStatus {
         let live = self.parts.worker.live_count() + self.loners.live_count() + self.unread.sessions.len();
         let open = self.parts.machine.open_runs().count() + self.unread.run_count();
         let mut warnings = Vec::new();
@@ -349,56 +350,6 @@ impl Driver {
             self.confirmations.push(Box::new(move |_| {
                 let _ = reply.send(Ok(()));
             }));
-        }
-    }
-
-    /// While nothing can be made durable, nothing is promised.
-    pub(super) fn refuse_commands(&mut self) {
-        let why = self.stuck.as_ref().map(|(why, _)| why.clone()).unwrap_or_default();
-        while let Ok(command) = self.parts.commands.try_recv() {
-            let problem = || {
-                Problem::new(ProblemKind::Unavailable, why.clone())
-                    .hint("the node goes on by itself once the database can be written again")
-            };
-            match command {
-                Command::Status { reply } => {
-                    let _ = reply.send(Ok(self.status()));
-                }
-                Command::Stop { kill_sessions, reason, reply } => {
-                    self.stopping = Some(Stopping { kill_sessions, reason });
-                    if let Some(reply) = reply {
-                        let _ = reply.send(Ok(()));
-                    }
-                }
-                Command::Create { reply, .. } => drop(reply.send(Err(problem()))),
-                Command::Times { reply, .. } => drop(reply.send(Err(problem()))),
-                Command::Groups { reply } => drop(reply.send(Err(problem()))),
-                Command::Run { reply, .. }
-                | Command::SetGroup { reply, .. }
-                | Command::Kill { reply, .. }
-                | Command::Expose { reply, .. }
-                | Command::Typing { reply, .. } => drop(reply.send(Err(problem()))),
-                Command::Cleaning { reply, .. } => drop(reply.send(Err(problem()))),
-                Command::Why { reply, .. } => drop(reply.send(Err(problem()))),
-                Command::CreateSession { reply, .. } => drop(reply.send(Err(problem()))),
-                Command::Waiting { reply, .. } => drop(reply.send(Err(problem()))),
-                Command::Ask { reply, .. } => drop(reply.send(Err(problem()))),
-                Command::Say { reply, .. }
-                | Command::HandIn { reply, .. }
-                | Command::WithdrawAsk { reply, .. }
-                | Command::Rooms { reply, .. }
-                | Command::Sync { reply }
-                | Command::AnswerVoid { reply, .. } => {
-                    drop(reply.send(Err(problem())));
-                }
-                Command::Answer { reply, .. } => drop(reply.send(Err(problem()))),
-                Command::StillWaiting { session, item } => self.inbox.renew(session, &item, now_ms()),
-                // Made known when the database can be written again.
-                Command::Seen(sighting) => self.seen(*sighting, now_ms()),
-                Command::DefaultNotTyped(lost) => self.default_not_typed(*lost, now_ms()),
-                // Counted, and told when the database can be written again.
-                Command::Denied { action, actor, .. } => self.denials.withhold(&actor, &action, now_ms()),
-            }
         }
     }
 }

@@ -110,7 +110,9 @@ fn find(item: &InboxItem, wanted: &str) -> Outcome<PromptOption> {
         return Err(bad(format!("{} offers no options", item.id)).hint("answer with --text or --keys"));
     }
     let lower = wanted.to_lowercase();
-    let is_id = |option: &&PromptOption| option.id == wanted;
+    let (only_id, wanted) = wanted.strip_prefix("id:").map_or((false, wanted), |id| (true, id.trim()));
+    // A number may be the id of one and the words of another: neither is taken for the other in silence.
+    let is_id = |option: &&PromptOption| option.id == wanted || (!only_id && option.label == wanted);
     let is_label = |option: &&PromptOption| option.label.to_lowercase() == lower;
     let means = |option: &&PromptOption| {
         option.meaning.is_some_and(|meaning| meaning.as_str() == lower.replace('-', "_"))
@@ -118,7 +120,7 @@ fn find(item: &InboxItem, wanted: &str) -> Outcome<PromptOption> {
     let begins =
         |option: &&PromptOption| !lower.is_empty() && option.label.to_lowercase().starts_with(&lower);
     let ways: [&dyn Fn(&&PromptOption) -> bool; 4] = [&is_id, &is_label, &means, &begins];
-    for way in ways {
+    for way in ways.into_iter().take(if only_id { 1 } else { 4 }) {
         let fits: Vec<&PromptOption> = options.iter().filter(|option| way(option)).collect();
         match fits.as_slice() {
             [] => {}
@@ -126,7 +128,9 @@ fn find(item: &InboxItem, wanted: &str) -> Outcome<PromptOption> {
             _ => {
                 let detail = format!("`{wanted}` fits several options of {}", item.id);
                 let problem = Problem::new(ProblemKind::Ambiguous, detail);
-                return Err(problem.hint(format!("say which by its id: {}", listed(fits.into_iter()))));
+                return Err(
+                    problem.hint(format!("say which by its id (`id:ID`): {}", listed(fits.into_iter())))
+                );
             }
         }
     }
@@ -136,7 +140,8 @@ fn find(item: &InboxItem, wanted: &str) -> Outcome<PromptOption> {
 
 fn listed<'a>(options: impl Iterator<Item = &'a PromptOption>) -> String {
     let one = |option: &PromptOption| match (option.id == option.label, option.meaning) {
-        (true, _) => format!("`{}`", option.id),
+        (true, None) => format!("`{}`", option.id),
+        (true, Some(meaning)) => format!("`{}` ({meaning})", option.id),
         (false, Some(meaning)) => format!("`{}` ({}, {meaning})", option.id, option.label),
         (false, None) => format!("`{}` ({})", option.id, option.label),
     };

@@ -4,12 +4,16 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Seek as _, Write as _};
 use std::os::unix::process::CommandExt as _;
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
+
+/// A program that is being written is tried again so often, after so long.
+const BUSY_TRIES: u32 = 100;
+const BUSY_PAUSE: Duration = Duration::from_millis(10);
 
 /// What is run.
 pub(super) struct Call<'a> {
@@ -28,7 +32,8 @@ impl Call<'_> {
     pub(super) fn run(&self) -> Result<(), String> {
         let [program, arguments @ ..] = self.argv else { return Err("it names no program".to_owned()) };
         let stdin = input(&self.stdin).map_err(|e| format!("its input cannot be written: {e}"))?;
-        let mut child = Command::new(program)
+        let mut command = Command::new(program);
+        command
             .args(arguments)
             .env_clear()
             .envs(&self.env)
@@ -37,9 +42,8 @@ impl Call<'_> {
             .stdin(Stdio::from(stdin))
             .stdout(Stdio::null())
             // The node's own log.
-            .stderr(Stdio::inherit())
-            .spawn()
-            .map_err(|e| format!("`{program}` cannot be started: {e}"))?;
+            .stderr(Stdio::inherit());
+        let mut child = start(&mut command).map_err(|e| format!("`{program}` cannot be started: {e}"))?;
         let pid = Pid::from_child(&child);
         let in_time = self.wait_for(pid).unwrap_or(false);
         if !in_time {
@@ -69,6 +73,21 @@ impl Call<'_> {
                 Err(rustix::io::Errno::INTR) => {}
                 Err(error) => return Err(error),
             }
+        }
+    }
+}
+
+/// Starts it. A program that was put in place a moment ago may still be open for writing in a process that another
+/// thread is about to start: until that has called exec, which nothing tells (ETXTBSY, execve(2)).
+fn start(command: &mut Command) -> std::io::Result<Child> {
+    let mut tries = BUSY_TRIES;
+    loop {
+        match command.spawn() {
+            Err(error) if error.kind() == std::io::ErrorKind::ExecutableFileBusy && tries > 0 => {
+                tries -= 1;
+                std::thread::sleep(BUSY_PAUSE);
+            }
+            other => return other,
         }
     }
 }

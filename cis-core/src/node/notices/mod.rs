@@ -1,23 +1,30 @@
 //! Telling people: the command of `[notify]` for each new item of the inbox, and what `on_blocked` runs.
 //!
-//! Owns the queue and the threads on which commands run, at most four at a time, each within its time. Nothing
-//! waits for them: what finds the queue full is left out, and said in the node's log and status.
+//! Owns the threads on which commands run, at most four at a time, each within its time, and who is told of what.
+//! Nothing waits for them: what does not fit into the [`queue`] is left out, and said in the node's log and status.
 
 mod command;
+mod placed;
+mod queue;
 
 use std::collections::BTreeMap;
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::path::PathBuf;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use self::command::Call;
+use self::placed::Placed;
+use self::queue::Queue;
 use crate::config::Home;
 use crate::event::{Event, EventBody, QueueReason, SaidRecord, Urgency};
-use crate::ids::{InboxId, RunId, SessionId, TaskId};
-use crate::store::Readers;
+use crate::ids::{BlobId, InboxId, RunId, SessionId, TaskId};
+use crate::store::{Blobs, Readers};
+
+/// Name, but for its end, of the directory in the home that has the programs of a call meanwhile.
+pub(super) const ASIDE: &str = ".running-";
 
 /// Commands at a time.
 const THREADS: usize = 4;
@@ -49,6 +56,9 @@ pub(super) struct OwnCommand {
     pub(super) argv: Vec<String>,
     pub(super) env: BTreeMap<String, String>,
     pub(super) cwd: String,
+    /// A directory that is not there yet, for what was kept with its run; and what is put where in it.
+    pub(super) dir: PathBuf,
+    pub(super) files: Vec<(PathBuf, BlobId)>,
 }
 
 struct Job {
@@ -57,20 +67,73 @@ struct Job {
     own: Option<OwnCommand>,
 }
 
+/// Who has a share of the queue: a session, or what waits for approval in a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Whose {
+    Session(SessionId),
+    Run(RunId),
+    Nobody,
+}
+
+impl Notice {
+    fn whose(&self) -> Whose {
+        let run = self.run.map_or(Whose::Nobody, Whose::Run);
+        self.session.map_or(run, Whose::Session)
+    }
+}
+
+/// What waits for the threads.
+struct Jobs {
+    waiting: Mutex<Waiting>,
+    /// Something changed of it.
+    changed: Condvar,
+}
+
+struct Waiting {
+    queue: Queue<Whose, Job>,
+    /// The node ends.
+    over: bool,
+}
+
+impl Jobs {
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The next one; none: the node ends.
+    fn next(&self) -> Option<(Whose, Job)> {
+        let mut waiting = self.lock();
+        while !waiting.over {
+            if let Some(next) = waiting.queue.pop() {
+                return Some(next);
+            }
+            waiting = self.changed.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+        }
+        None
+    }
+}
+
 /// See the module.
 pub(super) struct Notices {
     command: Vec<String>,
     timeout: Duration,
     home: Home,
     readers: Readers,
-    jobs: Option<SyncSender<Job>>,
+    blobs: Arc<Blobs>,
+    jobs: Option<Arc<Jobs>>,
     trouble: Arc<Mutex<Option<String>>>,
 }
 
 impl Notices {
     /// Runs `command` (none where it is empty) for at most `timeout`.
-    pub(super) fn new(command: Vec<String>, timeout: Duration, home: Home, readers: Readers) -> Self {
-        Self { command, timeout, home, readers, jobs: None, trouble: Arc::default() }
+    pub(super) fn new(
+        command: Vec<String>,
+        timeout: Duration,
+        home: Home,
+        readers: Readers,
+        blobs: Arc<Blobs>,
+    ) -> Self {
+        Self { command, timeout, home, readers, blobs, jobs: None, trouble: Arc::default() }
     }
 
     /// What went wrong last.
@@ -100,6 +163,11 @@ impl Notices {
         self.queue(Job { notice, own: Some(own) });
     }
 
+    /// A command of a file is not run, and why.
+    pub(super) fn not_run(&self, detail: String) {
+        note(&self.trouble, detail);
+    }
+
     fn queue(&mut self, job: Job) {
         if self.jobs.is_none() {
             self.jobs = self.start();
@@ -107,16 +175,25 @@ impl Notices {
         let Some(jobs) = &self.jobs else {
             return note(&self.trouble, "nobody is told what waits: no thread can be started".to_owned());
         };
-        if let Err(TrySendError::Full(job) | TrySendError::Disconnected(job)) = jobs.try_send(job) {
-            let detail =
-                format!("more than {WAITING_MAX} notices wait: one ({}) was left out", job.notice.event);
-            note(&self.trouble, detail);
+        let out = jobs.lock().queue.push(job.notice.whose(), job);
+        jobs.changed.notify_one();
+        if let Some((whose, out)) = out {
+            let of = match whose {
+                Whose::Session(session) => format!(" of session {session}"),
+                Whose::Run(run) => format!(" of run {run}"),
+                Whose::Nobody => String::new(),
+            };
+            let event = out.notice.event;
+            note(
+                &self.trouble,
+                format!("more than {WAITING_MAX} notices wait: one ({event}){of} was left out"),
+            );
         }
     }
 
-    fn start(&self) -> Option<SyncSender<Job>> {
-        let (jobs, waiting) = sync_channel(WAITING_MAX);
-        let waiting = Arc::new(Mutex::new(waiting));
+    fn start(&self) -> Option<Arc<Jobs>> {
+        let waiting = Waiting { queue: Queue::new(WAITING_MAX), over: false };
+        let jobs = Arc::new(Jobs { waiting: Mutex::new(waiting), changed: Condvar::new() });
         let mut started = 0;
         for _ in 0..THREADS {
             let work = Worker {
@@ -124,13 +201,23 @@ impl Notices {
                 timeout: self.timeout,
                 home: self.home.clone(),
                 readers: self.readers.clone(),
+                blobs: Arc::clone(&self.blobs),
                 trouble: Arc::clone(&self.trouble),
-                waiting: Arc::clone(&waiting),
+                jobs: Arc::clone(&jobs),
             };
             let thread = thread::Builder::new().name("cis-notices".to_owned());
             started += usize::from(thread.spawn(move || work.work()).is_ok());
         }
         (started > 0).then_some(jobs)
+    }
+}
+
+impl Drop for Notices {
+    fn drop(&mut self) {
+        if let Some(jobs) = &self.jobs {
+            jobs.lock().over = true;
+            jobs.changed.notify_all();
+        }
     }
 }
 
@@ -190,20 +277,20 @@ struct Worker {
     timeout: Duration,
     home: Home,
     readers: Readers,
+    blobs: Arc<Blobs>,
     trouble: Arc<Mutex<Option<String>>>,
-    waiting: Arc<Mutex<Receiver<Job>>>,
+    jobs: Arc<Jobs>,
 }
 
 impl Worker {
     fn work(&self) {
-        loop {
-            let job = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).recv();
-            // The node ends.
-            let Ok(job) = job else { return };
+        while let Some((whose, job)) = self.jobs.next() {
             if let Err(detail) = self.tell(&job) {
                 let what = if job.own.is_some() { "the command of on_blocked" } else { "notify.command" };
                 note(&self.trouble, format!("{what} failed: {detail}"));
             }
+            self.jobs.lock().queue.done(&whose);
+            self.jobs.changed.notify_one();
         }
     }
 
@@ -231,6 +318,10 @@ impl Worker {
         let (argv, cwd) = match &job.own {
             Some(own) => (&own.argv, own.cwd.clone()),
             None => (&self.command, self.home.dir.display().to_string()),
+        };
+        let _until_it_ends = match &job.own {
+            Some(own) => Some(Placed::put(&own.dir, &own.files, &self.blobs)?),
+            None => None,
         };
         Call { argv, env, cwd: &cwd, stdin: document.to_string() + "\n", timeout: self.timeout }.run()
     }

@@ -21,7 +21,7 @@ pub(super) const FORMAT: u32 = 1;
 /// The database.
 pub(super) const DATABASE: &str = "cis.db";
 /// Files of the home that belong to a backup where they are there.
-pub(super) const FILES: &[&str] = &["identity.key", "token.key", "config.toml"];
+pub(super) const FILES: &[&str] = &["identity.key", "token.key", "trust.toml", "config.toml"];
 
 /// A longer name has no place in an archive.
 const NAME_BYTES_MAX: usize = 250;

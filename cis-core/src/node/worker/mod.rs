@@ -206,6 +206,11 @@ impl LocalWorker {
         self.live.get_mut(&session)?.typed.take()
     }
 
+    /// There is one to be typed.
+    pub(super) fn has_typed(&self, session: SessionId) -> bool {
+        self.live.get(&session).is_some_and(|live| live.typed.is_some())
+    }
+
     /// Whether it was shown to the rest of the node.
     pub(super) fn is_exposed(&self, session: SessionId) -> bool {
         self.live.get(&session).is_some_and(|live| live.exposed)

@@ -98,12 +98,15 @@ fn by_words(item: &InboxItem, words: &str) -> Result<AnswerWith, Hint> {
     Err(options_are(item, &format!("“{}”", clean::line(words, 40))))
 }
 
-/// The option of that number, id, label or meaning.
+/// Whether the option at that place is meant.
+type Fits<'a> = dyn Fn(usize, &PromptOption) -> bool + 'a;
+
+/// The option of that id, number, label or meaning.
 fn exactly<'a>(item: &'a InboxItem, words: &str) -> Result<Option<&'a PromptOption>, Hint> {
     let lower = words.to_lowercase();
     let number = words.strip_suffix(['.', ')']).unwrap_or(words).parse::<usize>().ok();
     let numbers = numbers(&item.options);
-    let ways: [&dyn Fn(usize, &PromptOption) -> bool; 4] = [
+    let ways: [&Fits<'_>; 4] = [
         &|_, option| option.id == words,
         &|at, _| number.is_some() && numbers[at] == number,
         &|_, option| option.label.to_lowercase() == lower,

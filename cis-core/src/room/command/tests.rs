@@ -102,7 +102,7 @@ fn what_has_no_shape_is_refused() {
     assert!(!hint_of("!cis @room\u{202e}").says.contains("@room"));
 }
 
-fn message(body: &str, relates: Value) -> Value {
+fn message(body: &str, relates: &Value) -> Value {
     json!({ "msgtype": "m.text", "body": body, "m.relates_to": relates })
 }
 
@@ -117,11 +117,11 @@ fn words(content: &Value) -> (String, Option<String>, Option<String>) {
 fn replies_are_read_without_what_they_quote() {
     let reply = json!({ "m.in_reply_to": { "event_id": "$q" } });
     let quoted = "> <@eve:x> !cis cancel 4r1xec\n> more\n\n1";
-    assert_eq!(words(&message(quoted, reply.clone())), ("1".into(), Some("$q".into()), None));
-    assert_eq!(words(&message("yes", reply.clone())).0, "yes");
-    assert_eq!(words(&message("> !cis cancel 4r1xec", reply)).0, "");
+    assert_eq!(words(&message(quoted, &reply)), ("1".into(), Some("$q".into()), None));
+    assert_eq!(words(&message("yes", &reply)).0, "yes");
+    assert_eq!(words(&message("> !cis cancel 4r1xec", &reply)).0, "");
     // Not a reply: a quote stands as it is, and is no command.
-    assert_eq!(words(&message("> !cis cancel 4r1xec\n", json!({}))).0, "> !cis cancel 4r1xec");
+    assert_eq!(words(&message("> !cis cancel 4r1xec\n", &json!({}))).0, "> !cis cancel 4r1xec");
 }
 
 #[test]
@@ -130,12 +130,12 @@ fn a_thread_is_no_reply_to_its_last_message() {
         "rel_type": "m.thread", "event_id": "$root", "is_falling_back": true,
         "m.in_reply_to": { "event_id": "$last" },
     });
-    assert_eq!(words(&message("ok", falls)), ("ok".into(), None, Some("$root".into())));
+    assert_eq!(words(&message("ok", &falls)), ("ok".into(), None, Some("$root".into())));
     let real = json!({
         "rel_type": "m.thread", "event_id": "$root", "is_falling_back": false,
         "m.in_reply_to": { "event_id": "$q" },
     });
-    assert_eq!(words(&message("ok", real)), ("ok".into(), Some("$q".into()), Some("$root".into())));
+    assert_eq!(words(&message("ok", &real)), ("ok".into(), Some("$q".into()), Some("$root".into())));
 }
 
 #[test]
@@ -147,22 +147,22 @@ fn what_is_meant_depends_on_what_it_is_said_to() {
         "rel_type": "m.thread", "event_id": "$q", "is_falling_back": true, "m.in_reply_to": { "event_id": "$last" },
     });
     let of = |content: Value| inbound("m.room.message", &content).unwrap();
-    let answer = of(message("1", reply.clone()));
+    let answer = of(message("1", &reply));
     assert_eq!(
         answer.meant(is_question),
         Meant::Answer { to: &question, said: Said::Words("1"), is_told: true }
     );
     assert_eq!(answer.meant(|_| false), Meant::Talk);
-    let aside = of(message("what is this?", thread));
+    let aside = of(message("what is this?", &thread));
     assert_eq!(
         aside.meant(is_question),
         Meant::Answer { to: &question, said: Said::Aside("what is this?"), is_told: false }
     );
-    let command = of(message("> quoted\n\n!cis status", reply));
+    let command = of(message("> quoted\n\n!cis status", &reply));
     assert_eq!(command.meant(is_question), Meant::Command(Read::Request(Request::Status)));
     let other =
         json!({ "rel_type": "m.thread", "event_id": "$q", "m.in_reply_to": { "event_id": "$other" } });
-    assert_eq!(of(message("1", other)).meant(is_question), Meant::Talk);
+    assert_eq!(of(message("1", &other)).meant(is_question), Meant::Talk);
 }
 
 #[test]
@@ -179,9 +179,9 @@ fn edits_notices_and_odd_events_do_not_act() {
     {
         assert_eq!(inbound("m.room.message", &content), None, "{content}");
     }
-    assert_eq!(inbound("m.room.encrypted", &message("!cis status", json!({}))), None);
+    assert_eq!(inbound("m.room.encrypted", &message("!cis status", &json!({}))), None);
     // Odd relations are none.
-    let odd = message("1", json!({ "m.in_reply_to": { "event_id": "no event" }, "rel_type": 5 }));
+    let odd = message("1", &json!({ "m.in_reply_to": { "event_id": "no event" }, "rel_type": 5 }));
     assert_eq!(words(&odd), ("1".into(), None, None));
 }
 

@@ -42,6 +42,14 @@ fn listings_and_states() {
 }
 
 #[test]
+fn why_not_is_said_politely() {
+    let stale = crate::room::freshness::Stale::TooOld { age_ms: 3_600_000 };
+    assert_eq!(body(&not_done(&stale)), "Not done: it was written 1h 00m ago: say it again.");
+    let refusal = crate::room::people::Refusal::NotNamed { named: "@ann:example.org".to_owned() };
+    assert_eq!(body(&not_done(&refusal)), "Not done: this is decided by ＠ann:example.org.");
+}
+
+#[test]
 fn logs_and_screens() {
     assert_eq!(body(&log("build", "a\nb\n")), "Log of build\n\n```\na\nb\n```");
     assert_eq!(body(&screen("build", " \n")), "Screen of build: it is empty");

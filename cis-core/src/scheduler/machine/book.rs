@@ -29,8 +29,8 @@ impl Machine {
 
     /// Brings the indexes over all runs up to date with this one.
     pub(super) fn touch(&mut self, id: RunId) {
+        let ours = self.runs.get(&id).is_some_and(|slot| self.is_ours(&slot.run));
         let Some(slot) = self.runs.get_mut(&id) else { return };
-        let ours = slot.run.facts().owner == self.node;
         let wake = slot.run.next_wake().filter(|_| ours);
         if wake != slot.wake {
             if let Some(at_ms) = slot.wake {
@@ -55,7 +55,7 @@ impl Machine {
     pub(super) fn look_for_hunger(&mut self, id: RunId) {
         let Some(slot) = self.runs.get(&id) else { return };
         let run = &slot.run;
-        let hungry = run.facts().owner == self.node
+        let hungry = self.is_ours(run)
             && run.state() == RunState::Running
             && run.index.next().is_some()
             && run.room() > 0;

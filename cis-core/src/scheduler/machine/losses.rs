@@ -38,7 +38,8 @@ impl Machine {
             let gone: Vec<u32> = run
                 .live()
                 .filter(|index| {
-                    let of = |live: &Live| live.node == *node && (host.is_none() || live.host == host);
+                    let known_as = |did: &NodeDid| did == node || (self.is_self(node) && self.is_self(did));
+                    let of = |live: &Live| known_as(&live.node) && (host.is_none() || live.host == host);
                     run.entry(*index).live.as_deref().is_some_and(of)
                 })
                 .collect();

@@ -15,6 +15,7 @@ mod control;
 mod decide;
 mod grant;
 mod groups;
+mod look;
 mod losses;
 mod prompts;
 mod why;
@@ -40,6 +41,8 @@ use crate::ids::{AttemptId, Fence, HostInstance, InputId, NodeDid, RunId, Sessio
 #[derive(Debug, Clone)]
 pub struct Machine {
     node: NodeDid,
+    /// What it was before it took another key.
+    former: BTreeSet<NodeDid>,
     host: Option<HostInstance>,
     max_sessions: u32,
     /// Sessions outside of runs.
@@ -111,6 +114,7 @@ impl Machine {
     pub fn new(node: NodeDid, max_sessions: u32) -> Self {
         Self {
             node,
+            former: BTreeSet::new(),
             host: None,
             max_sessions,
             foreign: 0,
@@ -133,6 +137,11 @@ impl Machine {
     /// The next input (a [`InputKind::Tick`], say) grants what was waiting for it.
     pub fn set_host(&mut self, host: Option<HostInstance>) {
         self.host = host;
+    }
+
+    /// Runs and grants of these DIDs are this node's as well: it had other keys before.
+    pub fn was_known_as(&mut self, former: impl IntoIterator<Item = NodeDid>) {
+        self.former.extend(former);
     }
 
     /// Takes back a run that was folded from stored events, open or ended. The next input goes on with it.
@@ -336,45 +345,6 @@ impl Machine {
         if self.set_ahead(id, 0) > 0 || self.run(&id).is_some_and(Run::may_wait_at_worker) {
             self.effects.push(Effect::Withdraw { run: id });
         }
-    }
-
-    fn known(&self, id: RunId) -> Result<&Run, Rejected> {
-        self.run(&id).ok_or(Rejected::NoRun(id))
-    }
-
-    /// The run, where it is this node's to decide on.
-    fn own(&self, id: RunId) -> Result<&Run, Rejected> {
-        let run = self.known(id)?;
-        if self.is_ours(run) {
-            return Ok(run);
-        }
-        Err(Rejected::State(format!("run {id} is coordinated by {}, not by this node", run.facts().owner)))
-    }
-
-    fn is_ours(&self, run: &Run) -> bool {
-        run.facts().owner == self.node
-    }
-
-    /// Index of the task whose attempt under way is `attempt`, granted with `fence` where that is known.
-    fn live_index(&self, attempt: &AttemptId, fence: Option<Fence>) -> Result<u32, Rejected> {
-        let run = self.known(attempt.run)?;
-        let task = || attempt.task.clone();
-        let index =
-            run.find(&attempt.task).ok_or_else(|| Rejected::NoTask { run: attempt.run, task: task() })?;
-        match &run.entry(index).live {
-            Some(live) if live.attempt == attempt.number && fence.is_none_or(|fence| fence == live.fence) => {
-                Ok(index)
-            }
-            _ => Err(Rejected::Stale(format!("attempt {attempt} is not under way"))),
-        }
-    }
-
-    /// Those to whom it matters how a task ends: what needs it, the task whose item it is, and its own items.
-    fn affected(&self, id: RunId, index: u32) -> Vec<u32> {
-        let Some(run) = self.run(&id) else { return Vec::new() };
-        let items = run.entry(index).expansion().map_or(&[][..], |expansion| &expansion.items);
-        let parent = run.item_of(index).map(|(parent, _)| parent);
-        run.links.dependents(index).chain(parent).chain(items.iter().copied()).collect()
     }
 
     /// Folds an event into its run and keeps it for the store.

@@ -164,3 +164,20 @@ fn who_asked_stands_in_the_events_and_not_in_the_grants() {
         bench.stored.iter().rev().take(2).map(|e| (brief(&e.body), e.actor.is_some())).collect();
     assert_eq!(last, BTreeMap::from([("assigned b#1 f1".into(), false), ("run resumed".into(), true)]));
 }
+
+/// The node took another key between two starts: what it coordinates, and what its host has, is its own still.
+#[test]
+fn a_node_with_another_key_goes_on_with_its_runs() {
+    let mut bench = Bench::started(vec![task("a"), task("b: a"), task("c")]);
+    let run = bench.folded(run_id(1));
+    let heir = NodeDid("did:key:heir".into());
+    bench.machine = Machine::new(heir.clone(), 100);
+    bench.machine.was_known_as([node()]);
+    bench.machine.set_host(Some(host(1)));
+    bench.machine.restore(run);
+    let said = bench.ends("a", exit(0));
+    assert!(said.contains(&"assigned b#1 f1".to_owned()), "{said:?}");
+    let said = bench.does(InputKind::NodeLost { node: heir, host: Some(host(1)), by: LostBy::Host });
+    let lost = said.iter().filter(|line| line.contains("error")).count();
+    assert_eq!(lost, 2, "what the old key granted is lost with the host as well: {said:?}");
+}

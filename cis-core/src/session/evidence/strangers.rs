@@ -5,10 +5,8 @@
 //! foreground waits for a peer while nobody of it reads, ever less often as long as nothing changes, once
 //! for all sessions, and never for more than a two-hundredth of a core.
 
-use rustix::time::{ClockId, clock_gettime};
-
 use super::{Found, Scene};
-use crate::session::os::{Budget, Process, ProcessKey, Processes, Terminal};
+use crate::session::os::{self, Budget, Process, ProcessKey, Processes, Terminal};
 
 /// What looking into all processes may cost, in descriptors.
 const LOOKS_MAX: usize = 50_000;
@@ -108,7 +106,7 @@ impl Strangers {
     }
 
     fn search(&mut self, processes: &impl Processes, now: u64) {
-        let began = cpu_ms();
+        let began = os::cpu_us();
         let mut left = LOOKS_MAX;
         self.known.clear();
         for process in processes.all().iter().filter(|process| can_read(process)) {
@@ -118,14 +116,8 @@ impl Strangers {
             left = rest + budget.left();
             self.known.extend(waits.terminals.iter().map(|wait| (wait.terminal, process.key())));
         }
-        self.next = now + PAUSE_MS.max((cpu_ms() - began) * PAUSE_TIMES);
+        self.next = now + PAUSE_MS.max((os::cpu_us() - began) / 1000 * PAUSE_TIMES);
     }
-}
-
-/// CPU time of this thread, ms.
-fn cpu_ms() -> u64 {
-    let used = clock_gettime(ClockId::ThreadCPUTime);
-    used.tv_sec.unsigned_abs() * 1000 + used.tv_nsec.unsigned_abs() / 1_000_000
 }
 
 /// Not one that ended or is stopped, and none of the kernel's own.

@@ -4,6 +4,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::event::epoll;
 use rustix::io::Errno;
+use rustix::net::sockopt::set_socket_send_buffer_size;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 
 use super::typing::Named;
@@ -12,9 +13,15 @@ use crate::ids::SessionId;
 use crate::session::frames::{self, Decoder, put_json};
 use crate::session::protocol::{FromHost, Role};
 
-/// With so much to be sent, bytes: no more output of sessions is put behind it, and no more requests
-/// are taken. Draining sessions never waits for it.
+/// With so much to be sent, bytes: no more requests are taken. Draining sessions never waits for it.
 pub(super) const OUTGOING_HIGH: usize = 1 << 20;
+
+/// With so much to be sent, bytes, output waits in the logs; and that which comes from there with so much. A flood
+/// must not lie before what the others write, and before what the kernel shows of them.
+const OUTPUT_HIGH: usize = 128 << 10;
+const REPLAY_HIGH: usize = 32 << 10;
+/// What the system takes at a time, for the same reason.
+const SOCKET_BYTES: usize = 64 << 10;
 
 /// One peer.
 #[derive(Debug)]
@@ -51,6 +58,8 @@ pub(super) enum Read {
 
 impl Connection {
     pub(super) fn new(stream: OwnedFd) -> Self {
+        // Where that fails it is only larger.
+        let _ = set_socket_send_buffer_size(&stream, SOCKET_BYTES);
         Self {
             stream,
             role: None,
@@ -69,6 +78,16 @@ impl Connection {
     /// Whether it can take more of what may wait.
     pub(super) fn has_room(&self) -> bool {
         self.outgoing.len() - self.sent < OUTGOING_HIGH
+    }
+
+    /// Whether it can take more output of sessions.
+    pub(super) fn has_room_for_output(&self) -> bool {
+        self.outgoing.len() - self.sent < OUTPUT_HIGH
+    }
+
+    /// Whether it can take more output that waits in logs.
+    pub(super) fn has_room_for_replay(&self) -> bool {
+        self.outgoing.len() - self.sent < REPLAY_HIGH
     }
 
     /// All that was said is with the system.

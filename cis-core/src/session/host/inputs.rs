@@ -15,6 +15,8 @@ pub(super) struct Inputs {
     /// Id to the output there was when it was taken.
     taken: HashMap<InputId, u64>,
     order: VecDeque<InputId>,
+    /// Bytes that came for the session, whatever became of them.
+    pub(super) came: u64,
     /// End of file after what waits.
     pub(super) close: bool,
     /// epoll tells when more can be written.

@@ -111,7 +111,8 @@ impl Host {
             }
             connection.poll(&self.poll, Source::Connection(at).data());
             let has_room = connection.has_room();
-            if has_room && connection.decoder.waiting() > 0 && self.take_frames(at) || has_room && behind {
+            let pumps = behind && connection.has_room_for_replay();
+            if has_room && connection.decoder.waiting() > 0 && self.take_frames(at) || pumps {
                 self.list(at);
             }
         }

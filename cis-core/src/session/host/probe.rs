@@ -49,7 +49,7 @@ impl Host {
             quiet_ms: self.now.saturating_sub(session.last_output),
         };
         let evidence = found.evidence(modes, &live, drained, &self.processes);
-        let session = session.id;
-        self.say(at, &FromHost::Probed { session, evidence });
+        let (session, input_bytes) = (session.id, Some(session.inputs.came));
+        self.say(at, &FromHost::Probed { session, evidence, input_bytes });
     }
 }

@@ -7,7 +7,7 @@ use rustix::termios::tcgetpgrp;
 use super::environment::Base;
 use super::server::Host;
 use super::session::Deadline;
-use super::typing::Named;
+use super::typing::{Judged, Named};
 use crate::ids::SessionId;
 use crate::session::frames::Frame;
 use crate::session::os;
@@ -87,8 +87,9 @@ impl Host {
             ToHost::Input { session, input } => {
                 connection.named_input = Some((session, Named { input, only_at: None }));
             }
-            ToHost::InputAt { session, input, output_bytes } => {
-                connection.named_input = Some((session, Named { input, only_at: Some(output_bytes) }));
+            ToHost::InputAt { session, input, output_bytes, input_bytes } => {
+                let only_at = Some(Judged { output_bytes, input_bytes });
+                connection.named_input = Some((session, Named { input, only_at }));
             }
             ToHost::Env { name, vars } => {
                 let base = Base::new(vars).map_err(|why| format!("the environment `{name}`: {why}"))?;

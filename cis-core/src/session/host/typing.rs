@@ -13,8 +13,16 @@ use crate::session::protocol::FromHost;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Named {
     pub(super) input: InputId,
-    /// It is typed only while there is so much output.
-    pub(super) only_at: Option<u64>,
+    /// It is typed only while there is no more than this.
+    pub(super) only_at: Option<Judged>,
+}
+
+/// What an answer was judged by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Judged {
+    pub(super) output_bytes: u64,
+    /// None: whoever typed does not matter.
+    pub(super) input_bytes: Option<u64>,
 }
 
 impl Host {
@@ -22,15 +30,19 @@ impl Host {
     pub(super) fn take_input(&mut self, at: usize, id: SessionId, named: Option<Named>, data: &[u8]) {
         let input = named.map(|named| named.input);
         let slot = self.by_id.get(&id).copied();
-        if let Some((slot, output_bytes)) = slot.zip(named.and_then(|named| named.only_at)) {
+        let came = slot.and_then(|slot| self.count_input(slot, data));
+        if let Some((slot, judged)) = slot.zip(named.and_then(|named| named.only_at)) {
             // What it wrote until now counts, also what nobody has read yet.
             self.drain_dry(slot);
             if let Some((session, named)) = self.sessions.get(slot).zip(named)
                 && session.inputs.taken_at(named.input).is_none()
-                && session.log.total() != output_bytes
             {
                 let (input, output_bytes) = (named.input, session.log.total());
-                return self.say(at, &FromHost::InputMoved { session: id, input, output_bytes });
+                let input_bytes = came.filter(|came| judged.input_bytes.is_some_and(|known| known != *came));
+                if output_bytes != judged.output_bytes || input_bytes.is_some() {
+                    let moved = FromHost::InputMoved { session: id, input, output_bytes, input_bytes };
+                    return self.say(at, &moved);
+                }
             }
         }
         let Some((slot, session)) = slot.and_then(|slot| Some((slot, self.sessions.get_mut(slot)?))) else {
@@ -58,6 +70,14 @@ impl Host {
             self.say(at, &FromHost::Written { session: id, input, output_bytes });
         }
         self.write_input(slot);
+    }
+
+    /// Gives how many bytes came before these.
+    fn count_input(&mut self, slot: usize, data: &[u8]) -> Option<u64> {
+        let inputs = &mut self.sessions.get_mut(slot)?.inputs;
+        let before = inputs.came;
+        inputs.came += data.len() as u64;
+        Some(before)
     }
 
     /// End of file on stdin, once what waits is written. A terminal has none.

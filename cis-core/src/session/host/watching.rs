@@ -1,13 +1,15 @@
 //! Output on its way to those who watch: straight from the drained bytes where they keep up, from the
 //! log where they do not.
 
-use super::server::{Host, OUTPUT_PER_TURN};
+use super::server::Host;
 use crate::ids::SessionId;
 use crate::session::log::{Chunk, LogReader};
 use crate::session::protocol::FromHost;
 
 /// So much is read from logs for one connection in one turn, bytes.
 const REPLAY_PER_TURN: u64 = 4 << 20;
+/// And of one session at a time, bytes.
+const REPLAY_PIECE: usize = 16 << 10;
 
 /// What a connection wants of a session.
 #[derive(Debug)]
@@ -53,7 +55,7 @@ impl Host {
         let watchers = std::mem::take(&mut session.watchers);
         for at in &watchers {
             let Some(connection) = self.connections.get_mut(*at) else { continue };
-            let has_room = connection.has_room();
+            let has_room = connection.has_room_for_output();
             let watch = connection.watches.iter_mut().find(|watch| watch.slot == slot);
             let Some(watch) = watch.filter(|watch| has_room && watch.cursor == offset) else { continue };
             watch.cursor += bytes.len() as u64;
@@ -76,7 +78,7 @@ impl Host {
             if idle >= count {
                 return false;
             }
-            if budget == 0 || !connection.has_room() {
+            if budget == 0 || !connection.has_room_for_replay() {
                 return true;
             }
             let index = connection.next_watch % count;
@@ -109,7 +111,7 @@ impl Host {
             watch.reader = LogReader::open(session.log.path()).ok();
         }
         let from = watch.cursor;
-        let read = watch.reader.as_mut().map(|reader| reader.read(from, OUTPUT_PER_TURN));
+        let read = watch.reader.as_mut().map(|reader| reader.read(from, REPLAY_PIECE));
         let id = watch.session;
         match read {
             Some(Ok(Chunk::Data { bytes, .. })) => {

@@ -49,6 +49,20 @@ pub enum HubError {
         /// Which.
         id: SessionId,
     },
+    /// Somebody else typed since that prompt came: the answer would follow that.
+    #[error(
+        "somebody typed meanwhile at that prompt of session {id}: nothing was typed; attach, look at what stands there, and answer in the terminal"
+    )]
+    Typed {
+        /// Which.
+        id: SessionId,
+    },
+    /// It asks for a password.
+    #[error("session {id} asks for a password: nothing was typed; only an attached terminal gives it")]
+    Password {
+        /// Which.
+        id: SessionId,
+    },
     /// Its screen changed faster than it could be checked.
     #[error(
         "the screen of session {id} does not rest, so that an answer could hit another prompt: nothing was typed; try again, or attach"

@@ -26,6 +26,9 @@ mod queue;
 mod run;
 mod saved;
 mod session;
+mod share;
+mod signals;
+mod typing;
 mod viewer;
 mod wire;
 

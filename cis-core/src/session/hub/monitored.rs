@@ -4,6 +4,7 @@
 //! are typed only into the prompt that they are for. Judges nothing itself.
 
 mod answers;
+mod hands;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -11,17 +12,21 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use super::env::Env;
 use super::session::{Session, Watch};
+use super::share::Share;
+use super::signals::Signals;
 use crate::event::SCREEN_CHARS_MAX;
 use crate::ids::{SessionId, TimestampMs};
 use crate::monitor::{
     Arbiter, Change, Explanation, KernelEvidence, Profile, ScreenView, Seed, Signal, Tap, Verdict,
 };
 use crate::policy::redact::Redactor;
+use crate::session::os;
 use crate::session::protocol::ToHost;
 
 pub use answers::Answer;
 use answers::Pending;
 pub(in crate::session::hub) use answers::Tell;
+use hands::{Hands, pressed};
 
 /// A session that ends within this time is not judged, ms: most tasks do, and nobody could answer them.
 const YOUNG_MS: i64 = 250;
@@ -109,6 +114,8 @@ pub(super) struct Monitored {
     tap: Tap,
     /// Found by the tap; its memory is used again.
     found: Vec<Signal>,
+    signals: Signals,
+    share: Share,
     earlier: Earlier,
     /// It is not judged before.
     begins: TimestampMs,
@@ -119,6 +126,7 @@ pub(super) struct Monitored {
     /// Evidence that is ahead of the output that came.
     ahead: Option<KernelEvidence>,
     answers: Vec<Pending>,
+    hands: Hands,
     /// Which prompt was answered, by which input.
     answered: Option<(u32, crate::ids::InputId)>,
 }
@@ -132,12 +140,15 @@ impl Monitored {
             arbiter: Arbiter::new(how.profile, how.seed, now),
             tap: Tap::default(),
             found: Vec::new(),
+            signals: Signals::default(),
+            share: Share::default(),
             earlier: Earlier::default(),
             begins,
             wake: Some(begins),
             probing: false,
             ahead: None,
             answers: Vec::new(),
+            hands: Hands::default(),
             answered: None,
         })
     }
@@ -145,20 +156,53 @@ impl Monitored {
     /// Output that came: of earlier, or of now.
     pub(super) fn output(&mut self, bytes: &[u8], live: bool, redactor: &Redactor, now: TimestampMs) {
         self.tap.feed(bytes, &mut self.found);
-        thin(&mut self.found);
         if live {
             self.earlier.take().for_each(|signal| self.arbiter.signal(&signal, now));
             self.arbiter.output(bytes.len() as u64, now);
+            self.found.drain(..).for_each(|signal| self.signals.put(signal));
+            return self.hear_due(redactor, now);
         }
         for mut signal in self.found.drain(..) {
             redact(&mut signal, redactor);
-            if live { self.arbiter.signal(&signal, now) } else { self.earlier.keep(signal) }
+            self.earlier.keep(signal);
         }
     }
 
-    /// Somebody typed.
-    pub(super) fn typed(&mut self, now: TimestampMs) {
+    /// Judges the signals whose time has come.
+    fn hear_due(&mut self, redactor: &Redactor, now: TimestampMs) {
+        if self.share.free_at(now) <= now {
+            let due = self.signals.take(now);
+            self.hear(due, redactor, now);
+        }
+    }
+
+    fn hear(&mut self, signals: Vec<Signal>, redactor: &Redactor, now: TimestampMs) {
+        for mut signal in signals {
+            redact(&mut signal, redactor);
+            self.arbiter.signal(&signal, now);
+        }
+    }
+
+    /// Something was typed: what the program said before that is not said after it.
+    fn typed(&mut self, redactor: &Redactor, now: TimestampMs) {
+        let before = self.signals.take_all();
+        self.hear(before, redactor, now);
         self.arbiter.typed(now);
+    }
+
+    /// Somebody typed this, and no answer.
+    pub(super) fn somebody_typed(&mut self, bytes: &[u8], redactor: &Redactor, now: TimestampMs) {
+        let keys = pressed(bytes);
+        if !keys.is_empty() {
+            let prompt = self.verdict().map(|verdict| verdict.episode);
+            self.hands.typed(&keys, self.arbiter.collects_lines(), prompt, now);
+            self.typed(redactor, now);
+        }
+    }
+
+    /// Somebody typed at another connection: what is not known.
+    fn others_typed(&mut self, redactor: &Redactor, now: TimestampMs) {
+        self.somebody_typed(b"\r", redactor, now);
     }
 
     /// The connection to the host is new, or gone.
@@ -167,9 +211,16 @@ impl Monitored {
     }
 
     fn rearm(&mut self, id: SessionId, env: &mut Env) {
-        let begun = env.clock.now() >= self.begins;
-        let next = if begun { self.arbiter.poll_timeout() } else { Some(self.begins) };
-        let next = next.into_iter().chain(self.answers_due()).min();
+        let now = env.clock.now();
+        let looks = if now < self.begins {
+            Some(self.begins)
+        } else {
+            let free = self.share.free_at(now);
+            let next = self.arbiter.poll_timeout().into_iter().chain(self.signals.due()).min();
+            next.map(|at| at.max(free))
+        };
+        // Answers wait for no share.
+        let next = looks.into_iter().chain(self.answers_due()).min();
         if next != self.wake {
             self.sleep(id, env);
             env.wakes.extend(next.map(|at| (at, id)));
@@ -200,27 +251,6 @@ fn redact(signal: &mut Signal, redactor: &Redactor) {
     }
 }
 
-/// Of signals that came together leaves those that say what is so now: each is judged on its own, and one
-/// noisy session must not take the time of all others.
-fn thin(found: &mut Vec<Signal>) {
-    const OTHERS_MAX: usize = 16;
-    let (mut bells, mut notices, mut titles, mut others) = (1, 1, 1, OTHERS_MAX);
-    // From the newest on.
-    found.reverse();
-    found.retain(|signal| {
-        let left = match signal {
-            Signal::Bell => &mut bells,
-            Signal::Notification { .. } => &mut notices,
-            Signal::Title { .. } => &mut titles,
-            _ => &mut others,
-        };
-        let stays = *left > 0;
-        *left -= usize::from(stays);
-        stays
-    });
-    found.reverse();
-}
-
 impl Session {
     /// Its model shows what there is: what it said before this node took over was replayed.
     fn is_current(&self) -> bool {
@@ -247,8 +277,10 @@ impl Session {
             monitored.sleep(self.id, env);
         }
         if self.ended.is_none() {
-            if now >= monitored.begins {
+            if now >= monitored.begins && monitored.share.free_at(now) <= now {
+                let began = os::cpu_us();
                 self.gather(&mut monitored, now, env);
+                monitored.share.use_up(os::cpu_us() - began, now);
             }
             self.advance_answers(&mut monitored, now, env);
             let changes = monitored.arbiter.changes(now);
@@ -269,26 +301,50 @@ impl Session {
         if self.is_current() {
             monitored.earlier.take().for_each(|signal| monitored.arbiter.signal(&signal, now));
         }
+        monitored.hear_due(&self.redactor, now);
         if let Some(evidence) = monitored.ahead.take_if(|ahead| ahead.output_bytes <= self.next) {
             monitored.probing = false;
-            monitored.arbiter.kernel(&evidence, now);
+            // With more output than it is of, who read then says nothing of this screen: it is asked for again.
+            if evidence.output_bytes == self.next {
+                monitored.arbiter.kernel(&evidence, now);
+            }
         }
         for _ in 0..LOOKS_MAX {
             let want = monitored.arbiter.want(now);
             if want.kernel && !monitored.probing && self.watch == Watch::On {
                 monitored.probing = true;
-                env.say(&ToHost::Probe { session: self.id });
+                self.ask(env);
             }
             let Some(view) = want.screen.then(|| self.view(env)).flatten() else { break };
             monitored.arbiter.screen(view, now);
         }
     }
 
-    /// What the kernel shows. It waits for the output that was there then.
-    pub(super) fn evidence(&mut self, evidence: KernelEvidence, env: &mut Env) {
-        if let Some(monitored) = self.monitored.as_mut().filter(|monitored| monitored.probing) {
+    /// Asks the host what the kernel shows, and how much output and input there is.
+    pub(super) fn ask(&mut self, env: &mut Env) {
+        self.typing.asked();
+        env.say(&ToHost::Probe { session: self.id });
+    }
+
+    /// What the kernel shows, and how much input there was. It waits for the output that was there then.
+    pub(super) fn evidence(&mut self, evidence: KernelEvidence, input_bytes: Option<u64>, env: &mut Env) {
+        let others = self.typing.told(input_bytes);
+        let Some(monitored) = &mut self.monitored else { return };
+        if others {
+            monitored.others_typed(&self.redactor, env.clock.now());
+        }
+        if monitored.probing {
             monitored.ahead = Some(evidence);
-            env.judge.push(self.id);
+            self.weigh(env);
+        }
+    }
+
+    /// Looks at evidence in the moment when its output is here, before more comes: the screen is then the one on
+    /// which somebody read.
+    pub(super) fn weigh(&mut self, env: &mut Env) {
+        let ahead = self.monitored.as_ref().and_then(|monitored| monitored.ahead.as_ref());
+        if ahead.is_some_and(|ahead| ahead.output_bytes <= self.next) {
+            self.judge(env);
         }
     }
 
@@ -323,24 +379,5 @@ impl Session {
 impl Monitored {
     fn verdict(&self) -> Option<&Verdict> {
         self.arbiter.verdict()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn of_many_signals_the_last_ones_are_judged() {
-        let notice = |text: String| Signal::Notification { text };
-        let mut found: Vec<Signal> = (0..5000).flat_map(|n| [Signal::Bell, notice(n.to_string())]).collect();
-        found.push(Signal::PasteBrackets { on: true });
-        thin(&mut found);
-        let last = [Signal::Bell, notice("4999".to_owned()), Signal::PasteBrackets { on: true }];
-        assert_eq!(found, last);
-        let marks = |count: usize| vec![Signal::Shell { mark: 'A', code: None }; count];
-        let mut found = marks(100);
-        thin(&mut found);
-        assert_eq!(found, marks(16));
     }
 }

@@ -9,6 +9,7 @@ use std::time::Instant;
 use super::env::Env;
 use super::monitored::Monitored;
 use super::saved;
+use super::typing::Typing;
 use super::viewer::Viewer;
 use super::{AttachOutput, Ended, HubError, SessionInfo, wire};
 use crate::api::{Attach, AttachControl, AttachNotice, TermSize};
@@ -66,6 +67,7 @@ pub(super) struct Session {
     /// It was closed, and stays for its last output.
     pub(super) closing: Option<Ended>,
     pub(super) monitored: Option<Box<Monitored>>,
+    pub(super) typing: Typing,
 }
 
 impl Session {
@@ -91,6 +93,7 @@ impl Session {
             ended: None,
             closing: None,
             monitored: monitor.filter(|_| tty).map(|how| Monitored::new(id, how, env)),
+            typing: Typing::default(),
         }
     }
 
@@ -111,7 +114,7 @@ impl Session {
         }
         if self.live_from.is_none() {
             self.watch = Watch::Probing;
-            env.say(&ToHost::Probe { session: self.id });
+            self.ask(env);
         } else {
             self.watch = Watch::On;
             env.say(&ToHost::Watch { session: self.id, from: self.next });
@@ -171,6 +174,7 @@ impl Session {
             let replies = model.screen.feed(now);
             if !replies.is_empty() && env.out.len() < REPLIES_OUT_MAX {
                 wire::put_typed(&mut env.out, self.id, &replies);
+                self.typing.sent(&replies);
             }
             for viewer in &mut self.viewers {
                 stale |= viewer.bytes(now, env.limits.viewer_bytes);
@@ -184,6 +188,7 @@ impl Session {
         if due {
             self.save(env);
         }
+        self.weigh(env);
     }
 
     /// Bytes that are in no log.
@@ -199,6 +204,7 @@ impl Session {
             self.next = to;
             self.viewers.iter_mut().for_each(Viewer::repaint);
             self.mark_dirty(env);
+            self.weigh(env);
         }
     }
 
@@ -337,14 +343,15 @@ impl Session {
         if let Some(viewer) = viewer.filter(|_| self.ended.is_none()) {
             let typed = viewer.typed.push(bytes);
             wire::put_typed(&mut env.out, self.id, &typed);
-            self.note_typed(env);
+            self.typing.sent(&typed);
+            self.note_typed(&typed, env);
         }
     }
 
-    /// Somebody typed something: the monitor counts that.
-    pub(super) fn note_typed(&mut self, env: &mut Env) {
+    /// Somebody typed this: the monitor counts that.
+    pub(super) fn note_typed(&mut self, bytes: &[u8], env: &mut Env) {
         if let Some(monitored) = &mut self.monitored {
-            monitored.typed(env.clock.now());
+            monitored.somebody_typed(bytes, &self.redactor, env.clock.now());
             env.judge.push(self.id);
         }
     }
@@ -380,6 +387,7 @@ impl Session {
     /// The connection to the host broke.
     pub(super) fn lost(&mut self, why: &HubError) {
         self.watch = Watch::Off;
+        self.typing.lost();
         self.fail_answers(why);
         for viewer in self.viewers.drain(..) {
             viewer.queue.close(AttachOutput::Lost(why.clone()));

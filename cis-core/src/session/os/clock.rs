@@ -1,4 +1,4 @@
-//! The two clocks of a host.
+//! The clocks of a host, and of a thread.
 
 use std::time::SystemTime;
 
@@ -17,4 +17,10 @@ pub(crate) fn unix_ms() -> TimestampMs {
 pub(crate) fn boot_ms() -> u64 {
     let now = clock_gettime(ClockId::Boottime);
     now.tv_sec.unsigned_abs() * 1000 + now.tv_nsec.unsigned_abs() / 1_000_000
+}
+
+/// CPU time of this thread, µs.
+pub(crate) fn cpu_us() -> u64 {
+    let used = clock_gettime(ClockId::ThreadCPUTime);
+    used.tv_sec.unsigned_abs() * 1_000_000 + used.tv_nsec.unsigned_abs() / 1000
 }

@@ -12,6 +12,7 @@ mod calls;
 mod clock;
 mod descriptors;
 mod memory;
+mod opened;
 mod processes;
 mod procfs;
 mod pty;
@@ -21,7 +22,7 @@ mod stamp;
 mod terminal;
 mod waits;
 
-pub(crate) use clock::{boot_ms, unix_ms};
+pub(crate) use clock::{boot_ms, cpu_us, unix_ms};
 pub(crate) use descriptors::{
     Nofile, close_all_above_stderr, null_device, onto_null, raise_nofile, stderr_to,
 };

@@ -21,14 +21,11 @@ pub(crate) struct Terminal {
 
 /// Major numbers of the programs' end (Documentation/admin-guide/devices.txt).
 const ENDS: std::ops::RangeInclusive<u32> = 136..=143;
-/// `/dev/tty`: whatever terminal controls the process that opened it.
-const CONTROLLING: (u32, u32) = (5, 0);
 
 impl Terminal {
     /// Of the end that programs have.
     pub(crate) fn of(end: impl AsFd) -> io::Result<Self> {
-        let stat = fstat(end)?;
-        Self::of_file(&stat, None).ok_or_else(|| io::Error::other("this descriptor is no pseudo-terminal"))
+        Self::of_file(&fstat(end)?).ok_or_else(|| io::Error::other("this descriptor is no pseudo-terminal"))
     }
 
     /// Of our end. Opens the other one for a moment: some program must have it open.
@@ -46,13 +43,15 @@ impl Terminal {
         ENDS.contains(&device.0).then_some(Self { device, filesystem: None })
     }
 
-    /// Of an open file of a process that this terminal controls; none where it is no pseudo-terminal.
-    pub(super) fn of_file(stat: &Stat, controlling: Option<Self>) -> Option<Self> {
+    /// Of its number in the file system that its file is on.
+    pub(super) fn of_index(index: u32, filesystem: u64) -> Self {
+        Self { device: (*ENDS.start(), index), filesystem: Some(filesystem) }
+    }
+
+    /// Of an open file; none where it is no pseudo-terminal.
+    fn of_file(stat: &Stat) -> Option<Self> {
         let character = rustix::fs::FileType::from_raw_mode(stat.st_mode).is_char_device();
         let device = (major(stat.st_rdev), minor(stat.st_rdev));
-        if character && device == CONTROLLING {
-            return controlling;
-        }
         (character && ENDS.contains(&device.0)).then_some(Self { device, filesystem: Some(stat.st_dev) })
     }
 

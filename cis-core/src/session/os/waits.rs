@@ -3,11 +3,12 @@
 //! What is read here belongs to programs that may change it at any moment and lay it out as they like:
 //! every size is bounded, and each look takes something of a budget.
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, openat, statat};
+use rustix::fs::{Mode, OFlags, openat};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
 
 use super::calls::{self, Call};
+use super::opened::Opened;
 use super::processes::Process;
 use super::procfs::ProcFs;
 use super::terminal::{self, Terminal};
@@ -134,7 +135,7 @@ impl ProcFs {
             if !budget.spend(1) {
                 return;
             }
-            if let OpenFile::Anonymous = self.add_descriptor(process, descriptor, how, waits) {
+            if let Opened::Anonymous = self.add_descriptor(process, descriptor, how, waits) {
                 nested.push(descriptor);
             }
         }
@@ -155,12 +156,12 @@ impl ProcFs {
         descriptor: u32,
         how: ReaderHow,
         waits: &mut Waits,
-    ) -> OpenFile {
-        let file = self.open_file(process, descriptor);
+    ) -> Opened {
+        let file = self.opened(process.pid, descriptor, process.terminal);
         match file {
-            OpenFile::Terminal(terminal) => waits.add(TerminalWait { terminal, how, descriptor }),
-            OpenFile::Socket => waits.peer = true,
-            OpenFile::Anonymous | OpenFile::Other => {}
+            Opened::Terminal(terminal) => waits.add(TerminalWait { terminal, how, descriptor }),
+            Opened::Socket => waits.peer = true,
+            Opened::Anonymous | Opened::Other => {}
         }
         file
     }
@@ -187,32 +188,17 @@ impl ProcFs {
             if !budget.spend(1) {
                 return;
             }
-            if let OpenFile::Terminal(terminal) = self.open_file(process, descriptor) {
+            if let Opened::Terminal(terminal) = self.opened(process.pid, descriptor, process.terminal) {
                 waits.add(TerminalWait { terminal, how: ReaderHow::Poll, descriptor });
             }
-        }
-    }
-
-    fn open_file(&self, process: &Process, descriptor: u32) -> OpenFile {
-        // The device, not the name: a terminal may be bound anywhere, or be deleted.
-        let Ok(stat) = statat(self.root(), format!("{}/fd/{descriptor}", process.pid), AtFlags::empty())
-        else {
-            return OpenFile::Other;
-        };
-        match Terminal::of_file(&stat, process.terminal) {
-            Some(terminal) => OpenFile::Terminal(terminal),
-            None => match FileType::from_raw_mode(stat.st_mode) {
-                FileType::Socket => OpenFile::Socket,
-                // What has no file at all is of no type (anon_inode).
-                FileType::Unknown => OpenFile::Anonymous,
-                _ => OpenFile::Other,
-            },
         }
     }
 
     /// Modes of the terminal behind a descriptor of another process: of a copy of it (pidfd_getfd(2)),
     /// which opens nothing; where that is forbidden, of the same file opened anew.
     pub(super) fn modes_behind(&self, pid: u32, descriptor: u32) -> Option<Modes> {
+        // Nothing else is asked for its modes: it might not answer. (`/dev/tty` would be our own terminal.)
+        let Opened::Terminal(_) = self.opened(pid, descriptor, None) else { return None };
         let handle = pidfd_open(Pid::from_raw(i32::try_from(pid).ok()?)?, PidfdFlags::empty()).ok()?;
         let number = i32::try_from(descriptor).ok()?;
         match pidfd_getfd(&handle, number, PidfdGetfdFlags::empty()) {
@@ -222,22 +208,9 @@ impl ProcFs {
     }
 
     fn modes_of_reopened(&self, pid: u32, descriptor: u32) -> Option<Modes> {
-        let path = format!("{pid}/fd/{descriptor}");
-        let stat = statat(self.root(), &path, AtFlags::empty()).ok()?;
-        // `/dev/tty` would be our own terminal.
-        Terminal::of_file(&stat, None)?;
         let flags = OFlags::RDONLY | OFlags::NOCTTY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        terminal::modes(openat(self.root(), &path, flags, Mode::empty()).ok()?)
+        terminal::modes(openat(self.root(), format!("{pid}/fd/{descriptor}"), flags, Mode::empty()).ok()?)
     }
-}
-
-/// What a descriptor leads to.
-enum OpenFile {
-    Terminal(Terminal),
-    Socket,
-    /// An epoll, signal, timer descriptor, and the like.
-    Anonymous,
-    Other,
 }
 
 #[cfg(test)]

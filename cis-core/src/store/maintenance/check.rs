@@ -35,10 +35,10 @@ pub(in crate::store) const PROJECTED: &[(&str, &str)] = &[
     (
         "inbox",
         "key, id, run, task, session, kind, question, options, since_ms, confidence, layer, episode, hash,
-         screen, ask, ask_type, urgency, thread, waits, until_ms, answered_ms, answer, input, closed_ms, closed,
-         detail",
+         screen, ask, ask_type, urgency, thread, waits, waited, until_ms, answered_ms, answer, input, closed_ms,
+         closed, detail",
     ),
-    ("thread_messages", "key, thread, at_ms, by, what, text, item"),
+    ("thread_messages", "key, session, thread, at_ms, by, what, text, item"),
     ("session_said", "session, kind, text, percent, at_ms"),
 ];
 

@@ -8,7 +8,7 @@ use std::collections::HashSet;
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use self::rows::{Row, decision, load, message, recovered, told, void};
+use self::rows::{Row, Thread, decision, load, message, recovered, told, void};
 use super::Place;
 use crate::event::{
     AnswerRecord, AskRecord, EndReason, Event, EventBody, PromptKind, PromptOption, PromptRecord,
@@ -121,7 +121,7 @@ impl Inbox {
         if let Some(ask) = prompt.ask {
             // The ask has its row: that its session waits for it is all that is new.
             conn.prepare_cached(
-                "UPDATE inbox SET episode = ?3, hash = ?4, until_ms = ?5
+                "UPDATE inbox SET episode = ?3, hash = ?4, until_ms = ?5, waited = 1 - waits
                  WHERE session = ?1 AND ask = ?2 AND closed_ms IS NULL",
             )?
             .execute(params![
@@ -177,7 +177,8 @@ impl Inbox {
             until_ms: None,
         };
         row.insert(conn, at)?;
-        message(conn, at, &ask.thread, &session.to_string(), "asked", &ask.text, Some(&ask.item))
+        let thread = Thread { session, id: &ask.thread };
+        message(conn, at, thread, &session.to_string(), "asked", &ask.text, Some(&ask.item))
     }
 
     /// An answer: of an ask it closes it, of a prompt on a screen it is noted until the prompt is gone.
@@ -226,18 +227,19 @@ impl Inbox {
                 row.get(0)
             })
             .optional()?;
-        let Some(thread) = thread.map(InboxId) else { return Ok(()) };
+        let Some(id) = thread.map(InboxId) else { return Ok(()) };
+        let thread = Thread { session, id: &id };
         match closing.answer {
             Some(answer) => {
                 let text = match &answer.reason {
                     Some(reason) => format!("{}: {reason}", answer.text),
                     None => answer.text.clone(),
                 };
-                message(conn, at, &thread, &answer.by, "answered", &text, Some(item))
+                message(conn, at, thread, &answer.by, "answered", &text, Some(item))
             }
             None => {
                 let text = closing.detail.unwrap_or_default();
-                message(conn, at, &thread, &session.to_string(), closing.how, text, Some(item))
+                message(conn, at, thread, &session.to_string(), closing.how, text, Some(item))
             }
         }
     }

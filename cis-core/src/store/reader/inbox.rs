@@ -3,22 +3,19 @@
 use rusqlite::{Connection, Row, ToSql};
 use ulid::Ulid;
 
-use super::Reader;
 use super::values::{json, maybe_ulid, named, task};
-use crate::api::{AskAnswer, AskView, ClosedItem, InboxItem, ThreadMessage};
+use super::{PAGE_MAX, Reader};
+use crate::api::{AskAnswer, AskView, ClosedItem, InboxItem, Listing, ThreadMessage};
 use crate::event::{AnswerRecord, AskType, Layer, PromptKind, Urgency};
 use crate::ids::{InboxId, InputId, RunId, SessionId};
 use crate::store::error::{RowError, StoreError};
 
 /// What an item is read from.
 const COLUMNS: &str = "id, run, task, session, kind, question, options, since_ms, confidence, layer, episode,
-    hash, screen, ask_type, urgency, thread, until_ms, answer, closed_ms, closed, detail, ask, waits, input, answered_ms";
+    hash, screen, ask_type, urgency, thread, until_ms, answer, closed_ms, closed, detail, ask, waits, input, answered_ms, waited";
 
 /// Messages of a thread that are given, the newest.
 const MESSAGES_MAX: u32 = 1000;
-
-/// A listing has no more items.
-const LISTED_MAX: usize = 10_000;
 
 /// Which items are asked for; both: those that both are true of.
 #[derive(Debug, Clone, Copy, Default)]
@@ -27,6 +24,15 @@ pub struct InboxFilter {
     pub run: Option<RunId>,
     /// Only of this session.
     pub session: Option<SessionId>,
+}
+
+/// Open, and of that run and session.
+const OPEN: &str = "closed_ms IS NULL AND (?1 IS NULL OR run = ?1) AND (?2 IS NULL OR session = ?2)";
+
+impl InboxFilter {
+    fn bytes(self) -> (Option<[u8; 16]>, Option<[u8; 16]>) {
+        (self.run.map(|run| run.0.to_bytes()), self.session.map(|session| session.0.to_bytes()))
+    }
 }
 
 /// An item with what only the node needs of it.
@@ -38,17 +44,44 @@ pub struct KnownItem {
     pub ask: Option<InputId>,
     /// Its session does nothing until it is answered.
     pub waits: bool,
+    /// The same of an ask that it had made without waiting, and waits for by now.
+    pub waited: bool,
     /// The answer that it has, with its input.
     pub answer: Option<(AnswerRecord, InputId)>,
 }
 
 impl Reader {
-    /// What waits, oldest first, at most 10,000 items.
+    /// What waits, oldest first: so many of it, from the one on that stands behind `after`.
     ///
     /// # Errors
-    /// The store cannot be read.
-    pub fn inbox(&self, filter: InboxFilter) -> Result<Vec<InboxItem>, StoreError> {
-        Ok(self.open_items(filter)?.into_iter().take(LISTED_MAX).map(|known| known.item).collect())
+    /// The store cannot be read; or `after` is not one that a listing gave.
+    pub fn inbox(
+        &self,
+        filter: InboxFilter,
+        limit: Option<u32>,
+        after: Option<&str>,
+    ) -> Result<Listing<InboxItem>, StoreError> {
+        let limit = limit.unwrap_or(PAGE_MAX).clamp(1, PAGE_MAX);
+        let wrong =
+            |after: &str| StoreError::NotFound { what: "page of the inbox at", name: after.to_owned() };
+        let after = after.map_or(Ok(i64::MIN), |after| after.parse::<i64>().map_err(|_| wrong(after)))?;
+        let (run, session) = filter.bytes();
+        self.view("read the inbox", |conn| {
+            let mut read = conn.prepare_cached(&format!(
+                "SELECT {COLUMNS}, key FROM inbox WHERE {OPEN} AND key > ?3 ORDER BY key LIMIT ?4"
+            ))?;
+            let mut rows = read.query(rusqlite::params![run, session, after, i64::from(limit) + 1])?;
+            let (mut items, mut last, mut more) = (Vec::new(), 0, false);
+            while let Some(row) = rows.next()? {
+                if items.len() >= limit as usize {
+                    more = true;
+                    break;
+                }
+                last = row.get::<_, i64>("key")?;
+                items.push(known_item(row)?.item);
+            }
+            Ok(Listing { items, next: more.then(|| last.to_string()) })
+        })
     }
 
     /// All of them, with what the node needs: of none may be forgotten who answered it.
@@ -56,13 +89,8 @@ impl Reader {
     /// # Errors
     /// The store cannot be read.
     pub fn open_items(&self, filter: InboxFilter) -> Result<Vec<KnownItem>, StoreError> {
-        let run = filter.run.map(|run| run.0.to_bytes());
-        let session = filter.session.map(|session| session.0.to_bytes());
-        self.view("read the inbox", |conn| {
-            let which = "closed_ms IS NULL AND (?1 IS NULL OR run = ?1) AND (?2 IS NULL OR session = ?2)
-                ORDER BY since_ms, key";
-            select(conn, which, &[&run, &session])
-        })
+        let (run, session) = filter.bytes();
+        self.view("read the inbox", |conn| select(conn, &format!("{OPEN} ORDER BY key"), &[&run, &session]))
     }
 
     /// Something that this session asked.
@@ -85,18 +113,18 @@ impl Reader {
             .ok_or_else(|| StoreError::NotFound { what: "ask of this session", name: item.0.clone() })
     }
 
-    /// The newest messages of a thread, oldest first.
+    /// The newest messages of a thread of this session, oldest first.
     ///
     /// # Errors
     /// The store cannot be read.
-    pub fn thread(&self, thread: &InboxId) -> Result<Vec<ThreadMessage>, StoreError> {
+    pub fn thread(&self, session: SessionId, thread: &InboxId) -> Result<Vec<ThreadMessage>, StoreError> {
         self.view("read a thread", |conn| {
             let mut read = conn.prepare_cached(
                 "SELECT at_ms, by, what, text, item FROM
-                    (SELECT * FROM thread_messages WHERE thread = ?1 ORDER BY key DESC LIMIT ?2)
+                    (SELECT * FROM thread_messages WHERE session = ?1 AND thread = ?2 ORDER BY key DESC LIMIT ?3)
                  ORDER BY key",
             )?;
-            let rows = read.query_map((&thread.0, MESSAGES_MAX), |row| {
+            let rows = read.query_map((session.to_string(), &thread.0, MESSAGES_MAX), |row| {
                 Ok(ThreadMessage {
                     at_ms: row.get(0)?,
                     by: row.get(1)?,
@@ -140,6 +168,7 @@ fn known_item(row: &Row<'_>) -> Result<KnownItem, RowError> {
         }),
     };
     let optional = |column: usize| -> Result<Option<String>, RowError> { Ok(row.get(column)?) };
+    let (waits, waited): (bool, bool) = (row.get(22)?, row.get(25)?);
     let item = InboxItem {
         id: InboxId(row.get(0)?),
         run: maybe_ulid(row, 1)?.map(RunId),
@@ -151,7 +180,8 @@ fn known_item(row: &Row<'_>) -> Result<KnownItem, RowError> {
         since: row.get(7)?,
         confidence: row.get(8)?,
         layer: optional(9)?.as_deref().and_then(Layer::parse),
-        episode: row.get(10)?,
+        // One that an ask had while somebody waited for it says nothing afterwards.
+        episode: row.get::<_, Option<u32>>(10)?.filter(|_| waits || waited),
         hash: row.get(11)?,
         screen: row.get(12)?,
         ask_type: optional(13)?.as_deref().and_then(AskType::parse),
@@ -163,12 +193,7 @@ fn known_item(row: &Row<'_>) -> Result<KnownItem, RowError> {
         closed,
     };
     let id = |column| -> Result<Option<Ulid>, RowError> { maybe_ulid(row, column) };
-    Ok(KnownItem {
-        item,
-        ask: id(21)?.map(InputId),
-        waits: row.get(22)?,
-        answer: answer.zip(id(23)?.map(InputId)),
-    })
+    Ok(KnownItem { item, ask: id(21)?.map(InputId), waits, waited, answer: answer.zip(id(23)?.map(InputId)) })
 }
 
 fn ask_view(known: KnownItem) -> AskView {

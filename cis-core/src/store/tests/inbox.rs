@@ -42,7 +42,7 @@ impl Story {
     }
 
     fn open(&self) -> Vec<InboxItem> {
-        self.home.readers().get().unwrap().inbox(InboxFilter::default()).unwrap()
+        self.home.readers().get().unwrap().inbox(InboxFilter::default(), None, None).unwrap().items
     }
 
     fn item(&self, id: &InboxId) -> InboxItem {
@@ -205,7 +205,7 @@ fn an_ask_is_one_item_also_while_its_session_waits_for_it() {
     story.add(withdrawn);
     assert_eq!(view(&story, 1).withdrawn.as_deref(), Some("nobody waits"));
     let reader = story.home.readers().get().unwrap();
-    let messages = reader.thread(&asks[0].item).unwrap();
+    let messages = reader.thread(session_id(1), &asks[0].item).unwrap();
     let what: Vec<&str> = messages.iter().map(|message| message.what.as_str()).collect();
     assert_eq!(what, ["asked", "answered", "asked", "progress", "withdrawn"]);
     assert_eq!((messages[1].by.as_str(), messages[1].text.as_str()), ("uid:7", "allow: looks right"));
@@ -216,6 +216,70 @@ fn an_ask_is_one_item_also_while_its_session_waits_for_it() {
     story.add(succeeded("a", 1, session_id(1), 500));
     assert!(story.open().is_empty(), "its session ended");
     assert_eq!(view(&story, 2).withdrawn.as_deref(), Some("its session has ended"));
+    story.check();
+}
+
+#[test]
+fn threads_of_two_sessions_are_two_also_where_their_letters_are_the_same() {
+    let mut story = Story::new();
+    let own = ask(50, None);
+    story.add(asked(&own));
+    // Another session asks, and (forced here) gets the same letters.
+    let twin = AskRecord { ask: InputId(ulid(51)), text: "Something else?".into(), ..own.clone() };
+    let other = session_id(2);
+    story.add(assigned("c", 1, other));
+    story.add(EventBody::SessionAsked { session: other, task: Some(task("c")), ask: Box::new(twin) });
+    story.add(answered(&own.item, 60));
+    let said = SaidRecord {
+        kind: SaidKind::Notice,
+        text: "of the other".into(),
+        urgency: Urgency::Low,
+        percent: None,
+        thread: Some(own.item.clone()),
+    };
+    story.add(EventBody::SessionSaid { session: other, task: None, said: Box::new(said) });
+    let texts = |story: &Story, session| -> Vec<String> {
+        let reader = story.home.readers().get().unwrap();
+        reader.thread(session, &own.item).unwrap().into_iter().map(|message| message.text).collect()
+    };
+    let expected = [vec!["May I? 50", "allow: looks right"], vec!["Something else?", "of the other"]];
+    assert_eq!([texts(&story, session_id(1)), texts(&story, other)], expected);
+    // A store of version 3 knew their letters alone.
+    let Story { home, writer, .. } = story;
+    drop(writer);
+    let conn = Connection::open(home.path()).unwrap();
+    conn.execute_batch(
+        "DROP INDEX thread_messages_of; ALTER TABLE thread_messages DROP COLUMN session;
+         CREATE INDEX thread_messages_thread ON thread_messages (thread);
+         ALTER TABLE inbox DROP COLUMN waited; PRAGMA user_version=3",
+    )
+    .unwrap();
+    drop(conn);
+    drop(home.writer());
+    let reader = home.readers().get().unwrap();
+    let of_other: Vec<String> =
+        reader.thread(other, &own.item).unwrap().into_iter().map(|message| message.text).collect();
+    assert_eq!(of_other, expected[1]);
+    assert_sound(&home.path());
+}
+
+#[test]
+fn an_ask_made_without_waiting_is_what_its_session_waits_at_only_while_it_does() {
+    let mut story = Story::new();
+    let later = AskRecord { waits: false, ..ask(50, None) };
+    story.add(asked(&later));
+    let waited = |story: &Story| {
+        let reader = story.home.readers().get().unwrap();
+        let known = reader.item(&later.item.0).unwrap();
+        (known.waited, known.item.episode, reader.waited().unwrap()[&session_id(1)].newest)
+    };
+    assert_eq!(waited(&story), (false, None, 0));
+    let waits = PromptRecord { item: later.item.clone(), ask: Some(later.ask), ..prompt(1) };
+    story.add(blocked(waits));
+    assert_eq!(waited(&story), (true, Some(1), 1));
+    story.add(recovered(1));
+    assert_eq!(waited(&story), (false, None, 1), "its number is not used again");
+    assert_eq!(story.open().len(), 1);
     story.check();
 }
 
@@ -296,8 +360,49 @@ fn an_older_store_gets_the_approvals_that_wait_in_it() {
     .unwrap();
     drop(conn);
     drop(home.writer());
-    assert_eq!(home.readers().get().unwrap().inbox(InboxFilter::default()).unwrap(), expected);
+    assert_eq!(
+        home.readers().get().unwrap().inbox(InboxFilter::default(), None, None).unwrap().items,
+        expected
+    );
     assert_sound(&home.path());
     let mut conn = Connection::open(home.path()).unwrap();
     migrate(&home.path(), &mut conn, MIGRATIONS).unwrap();
+}
+
+#[test]
+fn the_inbox_is_read_page_by_page() {
+    let mut story = Story::new();
+    let asks: Vec<AskRecord> = (1..=5).map(|n| ask(n, None)).collect();
+    asks.iter().for_each(|ask| story.add(asked(ask)));
+    let wanted: Vec<InboxId> = asks.iter().map(|ask| ask.item.clone()).collect();
+    let reader = story.home.readers().get().unwrap();
+    let page = |limit, after: Option<&str>| {
+        let page = reader.inbox(InboxFilter::default(), Some(limit), after).unwrap();
+        (page.items.into_iter().map(|item| item.id).collect::<Vec<_>>(), page.next)
+    };
+    for limit in [1, 2, 4, 5, 6] {
+        let (mut seen, mut after) = (Vec::new(), None);
+        loop {
+            let (items, next) = page(limit, after.as_deref());
+            assert_eq!(items.len(), (limit as usize).min(5 - seen.len()), "no page is empty or short");
+            seen.extend(items);
+            after = next;
+            if after.is_none() {
+                break;
+            }
+        }
+        assert_eq!(seen, wanted, "{limit}");
+    }
+    // What is over meanwhile moves nothing.
+    let (_, next) = page(2, None);
+    story.add(answered(&wanted[0], 91));
+    assert_eq!(page(2, next.as_deref()).0, wanted[2..4]);
+    let none = InboxFilter { session: Some(session_id(2)), ..InboxFilter::default() };
+    assert!(reader.inbox(none, Some(2), None).unwrap().items.is_empty());
+    assert!(matches!(
+        reader.inbox(InboxFilter::default(), None, Some("x")),
+        Err(StoreError::NotFound { .. })
+    ));
+    drop(reader);
+    story.check();
 }

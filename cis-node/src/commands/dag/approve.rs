@@ -71,8 +71,8 @@ pub(super) fn decide(
 
 /// The work of that task that is held for a look at it (`cis task review`), oldest first.
 async fn review(client: &Client, run: Option<&str>, task: &str) -> Result<Option<InboxItem>, CliError> {
-    let which = ListInbox { run: run.map(str::to_owned), session: None };
-    let mut held = client.inbox(&which).await?.items;
+    let which = ListInbox { run: run.map(str::to_owned), ..ListInbox::default() };
+    let mut held = client.whole_inbox(which).await?;
     held.retain(|item| {
         item.ask_type == Some(AskType::Review) && item.task.as_ref().is_some_and(|id| id.as_str() == task)
     });

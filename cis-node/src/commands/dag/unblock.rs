@@ -2,6 +2,7 @@
 
 use cis_core::api::{InboxItem, ListInbox, Problem, ProblemKind};
 use cis_core::client::Client;
+use cis_core::event::PromptKind;
 
 use crate::commands::answer::{How, give};
 use crate::context::Context;
@@ -10,7 +11,8 @@ use crate::output::{self, clean::clean};
 
 /// Answers what a session waits at now
 ///
-/// The same as `cis answer` with the item of the session. Where it waits at nothing, nothing is typed.
+/// The same as `cis answer` with the item of the session. Where it waits at nothing, nothing is typed. Of a task that is
+/// held for approval this is the decision: `approve`, or `reject`, as `cis dag approve` and `reject` do.
 ///
 /// Passwords do not belong here, as arguments are seen by others: type them in `cis dag attach`.
 #[derive(Debug, clap::Args)]
@@ -21,10 +23,11 @@ BSpace, Up, Down, Left, Right, Home, End, PageUp, PageDown, Insert, Delete, F1 t
 Examples:
   cis dag unblock build allow_once
   cis dag unblock build --text yes
+  cis dag unblock deploy approve
   cis dag unblock 4r1xec --keys \"Down Down Enter\"")]
 #[command(group = clap::ArgGroup::new("words").required(true).args(["option", "text", "keys"]))]
 pub(crate) struct Args {
-    /// The session: its id or the beginning or last characters of it, its task, or its name
+    /// The session: its id or the beginning or last characters of it, its task, or its name; or a task held for approval
     #[arg(value_name = "SESSION")]
     session: String,
     #[command(flatten)]
@@ -50,17 +53,29 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
     })
 }
 
-/// What a session waits at now: what it asks by itself comes first.
+/// What a session waits at now: what it asks by itself comes first. A task that is held for approval has no session, or
+/// one of an earlier try.
 async fn waiting(client: &Client, session: &str) -> Result<InboxItem, CliError> {
-    // It says so where the session has ended, or is not there.
-    let known = client.session(session).await?;
-    let which = ListInbox { run: None, session: Some(known.id.to_string()) };
-    let mut items = client.inbox(&which).await?.items;
+    let known = match client.session(session).await.map_err(CliError::from) {
+        Ok(known) => known,
+        Err(missing) if missing.kind() == Some(ProblemKind::NotFound) => {
+            return held(client, session).await?.ok_or(missing);
+        }
+        Err(other) => return Err(other),
+    };
+    let which = ListInbox { session: Some(known.id.to_string()), ..ListInbox::default() };
+    let mut items = client.whole_inbox(which).await?;
     items.retain(|item| item.episode.is_some());
     if let Some(item) = items.pop() {
         return Ok(item);
     }
     if !known.state.is_live() {
+        let of_task = known.run.zip(known.task.as_ref()).map(|(run, task)| format!("{run}/{task}"));
+        if let Some(task) = of_task
+            && let Some(item) = held(client, &task).await?
+        {
+            return Ok(item);
+        }
         let detail = format!("session {} has ended", known.id);
         return Err(Problem::new(ProblemKind::Conflict, detail)
             .hint("`cis dag logs` shows what it wrote")
@@ -75,4 +90,25 @@ async fn waiting(client: &Client, session: &str) -> Result<InboxItem, CliError> 
     Err(Problem::new(ProblemKind::Conflict, detail)
         .hint(format!("`cis dag attach {}` types into it in any case", known.id.short()))
         .into())
+}
+
+/// The approval that this task waits for, where it does: `TASK`, or behind `/` or `:` with its run before.
+async fn held(client: &Client, name: &str) -> Result<Option<InboxItem>, CliError> {
+    let (run, task) = match name.split_once(['/', ':']) {
+        Some((run, task)) => (Some(run.to_owned()), task),
+        None => (None, name),
+    };
+    let Ok(listing) = client.inbox(&ListInbox { run, session: None }).await else { return Ok(None) };
+    let is_it = |item: &InboxItem| {
+        item.kind == PromptKind::Approval && item.task.as_ref().is_some_and(|of| of.as_str() == task)
+    };
+    let mut items: Vec<InboxItem> = listing.items.into_iter().filter(is_it).collect();
+    if items.len() > 1 {
+        let runs = items.iter().filter_map(|item| item.run);
+        let names: Vec<String> = runs.map(|run| format!("{}/{task}", run.short())).collect();
+        let detail = format!("task `{}` of several runs waits for approval", clean(task));
+        return Err(CliError::from(Problem::new(ProblemKind::Ambiguous, detail))
+            .hint(format!("say which: {}", names.join(", "))));
+    }
+    Ok(items.pop())
 }

@@ -30,6 +30,13 @@ pub(crate) struct Args {
     /// Show what changes until Ctrl+C
     #[arg(long)]
     watch: bool,
+    /// At most so many, the oldest; without, all
+    #[arg(long, value_name = "N", conflicts_with = "watch")]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=1000))]
+    limit: Option<u32>,
+    /// Continue a listing: the `next` of its JSON
+    #[arg(long, value_name = "NEXT", conflicts_with = "watch")]
+    after: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -41,14 +48,21 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
     if let Some(Command::Show(args)) = &args.command {
         return show::run(context, args);
     }
-    let which = ListInbox { run: args.run.clone(), session: None };
+    let which =
+        ListInbox { run: args.run.clone(), session: None, limit: args.limit, after: args.after.clone() };
     let client = context.client()?;
     context.block_on(async {
         if args.watch {
             return watch::watch(context, &client, &which).await;
         }
-        let listing: Listing<InboxItem> = client.inbox(&which).await?;
-        output::show(context, &listing, |listing| human::inbox(&listing.items, now_ms()))?;
+        let listing: Listing<InboxItem> = match args.limit {
+            Some(_) => client.inbox(&which).await?,
+            None => Listing { items: client.whole_inbox(which).await?, next: None },
+        };
+        output::show(context, &listing, |listing| {
+            let more = if listing.next.is_some() { "There are more: --limit N, or none.\n" } else { "" };
+            human::inbox(&listing.items, now_ms()) + more
+        })?;
         Ok(Exit::OK)
     })
 }

@@ -90,7 +90,7 @@ impl View {
     }
 
     async fn update(&mut self, client: &Client, which: &ListInbox) -> Result<(), CliError> {
-        let items = client.inbox(which).await?.items;
+        let items = client.whole_inbox(which.clone()).await?;
         let now: Known = items.into_iter().map(|item| ((item.id.clone(), item.session), item)).collect();
         let before = std::mem::replace(&mut self.known, now);
         if self.drawn {

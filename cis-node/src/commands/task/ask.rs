@@ -25,8 +25,9 @@ const LOOK: Duration = Duration::from_secs(20);
 /// Asks people something, waits for the answer, and prints it
 ///
 /// What is asked stands in the inbox (`cis inbox`) until somebody answers it (`cis answer`), also while the node is
-/// restarted. The session counts as blocked meanwhile. When this command ends first (its time is over, Ctrl+C), the
-/// question is withdrawn.
+/// restarted. The session counts as blocked for as long as this command waits, also with --wait-for, and leaves its
+/// slot. When the command ends first (its time is over, Ctrl+C), the question is withdrawn; one that was asked with
+/// --no-wait stays.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -128,16 +129,16 @@ pub(super) async fn answer(
         _ = interrupt.recv() => Some(SignalKind::interrupt().as_raw_value()),
         number = leaving.recv() => Some(number),
     };
-    let hint = if stays {
-        "it stays in the inbox"
+    let (view, hint) = if stays {
+        let leaves = ReadAsk { leaves: true, ..ReadAsk::default() };
+        (client.read_ask(&id.0, &leaves).await?, "it stays in the inbox")
     } else {
-        let view = client.withdraw_ask(&id.0).await?;
-        if view.answer.is_some() {
-            // In the last moment.
-            return Ok(Answered::Yes(Box::new(view)));
-        }
-        "it is withdrawn"
+        (client.withdraw_ask(&id.0).await?, "it is withdrawn")
     };
+    if view.answer.is_some() {
+        // In the last moment.
+        return Ok(Answered::Yes(Box::new(view)));
+    }
     match number {
         Some(number) => {
             output::note(&format!("Nobody has answered {id}: {hint}.\n"));
@@ -167,7 +168,10 @@ async fn wait(client: &Client, asked: AskView, until: Option<Instant>) -> Result
             return Ok(None);
         }
         let wait = left.map_or(LOOK, |left| left.min(LOOK));
-        let how = ReadAsk { wait_ms: Some(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).max(1)) };
+        let how = ReadAsk {
+            wait_ms: Some(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).max(1)),
+            ..ReadAsk::default()
+        };
         view = match client.read_ask(&view.id.0, &how).await {
             // However often it goes away: what was asked outlives it.
             Err(error) if error.is_away() => {

@@ -36,7 +36,8 @@ pub(crate) fn inbox_item(item: &InboxItem, now: TimestampMs) -> String {
         let _ = writeln!(out, "  {line}");
     }
     for option in &item.options {
-        let meaning = option.meaning.filter(|_| option.id != option.label);
+        let said = option.label.to_lowercase().replace([' ', '-'], "_");
+        let meaning = option.meaning.filter(|meaning| meaning.as_str() != said);
         let meaning = meaning.map(|meaning| format!(" {DIM}({meaning}){DIM:#}")).unwrap_or_default();
         if option.id == option.label {
             let _ = writeln!(out, "  - {}{meaning}", clean(&option.label));
@@ -47,7 +48,7 @@ pub(crate) fn inbox_item(item: &InboxItem, now: TimestampMs) -> String {
     if let Some(by) = &item.answered_by {
         let _ = writeln!(
             out,
-            "  answered by {}, and it still waits (cis answer {} --again …)",
+            "  answered by {}, and it still waits: the answer may not have been typed (cis answer {} --again …)",
             clean(by),
             item.id
         );

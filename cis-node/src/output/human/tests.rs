@@ -161,3 +161,34 @@ fn a_node_that_runs_and_one_that_does_not() {
     view = NodeView { running: false, pid: None, warnings: vec![], ..view };
     insta::assert_snapshot!("node_absent", plain_text(&node(&view, NOW)));
 }
+
+#[test]
+fn who_a_node_is_and_whom_it_trusts() {
+    use cis_core::api::{IdentityView, RevokedView, RotatedView, TrustedView};
+    use cis_core::ids::NodeDid;
+
+    let did = |name: &str| NodeDid(format!("did:key:z6Mk{name}"));
+    let alone = IdentityView {
+        did: did("own"),
+        running: None,
+        revision: 0,
+        trusted: vec![],
+        revoked: vec![],
+        rotated: vec![],
+        problem: None,
+    };
+    let known = IdentityView {
+        running: Some(did("old")),
+        trusted: vec![
+            TrustedView { did: did("a"), name: Some("builder".into()), since_ms: NOW - 5000 },
+            TrustedView { did: did("b"), name: None, since_ms: NOW - 400_000 },
+        ],
+        revoked: vec![RevokedView { did: did("c"), since_ms: NOW - 60_000 }],
+        rotated: vec![RotatedView { old: did("old"), new: did("own"), at_ms: NOW - 1000 }],
+        ..alone.clone()
+    };
+    let damaged =
+        IdentityView { problem: Some("nobody is trusted, as \u{1b}[31mit".into()), ..alone.clone() };
+    let all = [alone, known, damaged].map(|view| plain_text(&identity(&view, NOW)));
+    insta::assert_snapshot!(all.join("\n----\n"));
+}

@@ -1,7 +1,7 @@
 //! Full-screen agents: their rules, titles and reports.
 
 use crate::monitor::arbiter::story::{LINES, Story};
-use crate::monitor::{Idle, Profile, ReaderHow, Signal};
+use crate::monitor::{Idle, Profile, ReaderHow, Seed, Signal};
 
 const CLAUDE: &str = "● Hello.\n\n❯ go\n\n────────────\n Bash command\n touch ws/a\n Do you want to proceed?\n ❯ 1. Yes\n   2. Yes, and always allow access to ws from this project\n   3. No\n\n Esc to cancel · Tab to amend\n";
 const CODEX: &str = "• Running touch a\n\n\n  Would you like to run the following command?\n\n  Reason: Try it?\n\n  $ touch a\n\n› 1. Yes, proceed (y)\n  2. Yes, and don't ask again for commands that start with `touch a` (p)\n  3. No, and tell Codex what to do differently (esc)\n\n  Press enter to confirm or esc to cancel\n";
@@ -198,4 +198,20 @@ fn leave_for_a_tool_is_not_answered_by_the_options_of_another_dialog() {
         let labels: Vec<&str> = verdict.options.iter().map(|option| option.label.as_str()).collect();
         assert_eq!(labels, ["Allow once", "Allow for this session", "No, suggest changes"], "{both}");
     }
+}
+
+#[test]
+fn an_agent_that_is_to_be_given_its_work_waits_for_it_at_its_prompt() {
+    let profile = Profile::builtin("gemini").expect("built in").with_idle(Idle::Done);
+    let mut story = Story::seeded(profile, Seed { work_due: true, ..Seed::default() });
+    let at_prompt = "────────\n >   Type your message\n";
+    story.shows(at_prompt).pass(5000);
+    let told = story.take();
+    assert!(told.contains("blocked 1 idle"), "{told}");
+    story.typed().pass(100);
+    assert!(story.take().contains("over 1"));
+    story.shows(" ⠙ Thinking... (esc to cancel, 2s)\n────────\n >   Type your message\n").pass(1000);
+    story.shows(" > go\n\n✦ It is done.\n\n────────\n >   Type your message\n").pass(3000);
+    let told = story.take();
+    assert!(told.contains("done: It is done.") && !told.contains("blocked"), "{told}");
 }

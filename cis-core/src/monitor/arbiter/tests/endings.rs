@@ -71,14 +71,16 @@ fn who_reads_no_more_ends_it_without_a_word() {
 #[test]
 fn a_known_prompt_keeps_its_number_in_the_next_life() {
     let hash = asked().arbiter.verdict().map(|verdict| verdict.hash.clone());
-    let mut again = Story::seeded(Profile::plain(), Seed { episode: 4, waiting: hash.clone() });
+    let mut again =
+        Story::seeded(Profile::plain(), Seed { episode: 4, waiting: hash.clone(), ..Seed::default() });
     again.shows("Name: ").reads("bash", Read, LINES).pass(3000);
     assert_eq!(again.take(), "");
     assert_eq!(again.arbiter.verdict().map(|verdict| verdict.episode), Some(4));
-    let mut other = Story::seeded(Profile::plain(), Seed { episode: 4, waiting: hash.clone() });
+    let mut other =
+        Story::seeded(Profile::plain(), Seed { episode: 4, waiting: hash.clone(), ..Seed::default() });
     other.shows("Street: ").reads("bash", Read, LINES).pass(3000);
     assert_eq!(other.take(), "  1000 over 4\n  1000 blocked 5 question by kernel: Street:\n");
-    let mut gone = Story::seeded(Profile::plain(), Seed { episode: 4, waiting: hash });
+    let mut gone = Story::seeded(Profile::plain(), Seed { episode: 4, waiting: hash, ..Seed::default() });
     gone.shows("working\n").pass(20_000);
     assert!(gone.take().ends_with("over 4\n"));
 }
@@ -104,7 +106,7 @@ fn a_report_that_was_answered_asks_nothing_until_it_is_said_again() {
 #[test]
 fn the_next_life_says_that_it_has_not_looked_yet() {
     let hash = asked().arbiter.verdict().map(|verdict| verdict.hash.clone());
-    let mut again = Story::seeded(Profile::plain(), Seed { episode: 4, waiting: hash });
+    let mut again = Story::seeded(Profile::plain(), Seed { episode: 4, waiting: hash, ..Seed::default() });
     assert_eq!(again.arbiter.explain(0).because, ["It has not been looked at yet."]);
     again.shows("working\n").pass(1000);
     let because = again.arbiter.explain(again.now).because;
@@ -137,4 +139,38 @@ fn a_moved_highlight_is_another_menu() {
             && told.contains("blocked 2 question by kernel: Which one? [red - \"\\u{1b}[A\\r\"]"),
         "{told}"
     );
+}
+
+#[test]
+fn a_prompt_that_gave_way_to_a_spinner_is_over_however_often_that_turns() {
+    let mut story = Story::plain();
+    story.view.cursor_visible = false;
+    story.shows("◆  Registry password\n│  ").reads("node", Poll, RAW).pass(4000);
+    assert!(story.take().contains("blocked 1"));
+    story.typed();
+    for turn in 0..60 {
+        story.shows(["◒  Installing", "◐  Installing", "◓  Installing"][turn % 3]).pass(40);
+    }
+    assert!(story.take().contains("over 1"));
+}
+
+#[test]
+fn who_goes_on_without_an_answer_is_believed_less() {
+    // A player of recordings listens to keys all the while.
+    let mut story = Story::plain();
+    story.reads("player", Poll, RAW);
+    for turn in 0..60 {
+        story.shows(&format!("line {turn}\nContinue? [y/N] ")).pass(7000);
+    }
+    let told = story.take();
+    let calls = told.lines().filter(|line| line.contains("blocked")).count();
+    assert!((1..=2).contains(&calls), "{told}");
+    // Nobody has to wait longer who is answered.
+    let mut asks = Story::plain();
+    asks.reads("asks", Poll, RAW);
+    for turn in 0..20 {
+        asks.shows(&format!("line {turn}\nContinue? [y/N] ")).pass(5000).typed().shows("y").pass(1000);
+    }
+    let told = asks.take();
+    assert_eq!(told.lines().filter(|line| line.contains("blocked")).count(), 20, "{told}");
 }

@@ -137,3 +137,19 @@ fn a_terminal_inside_of_a_plain_program_counts_as_its_own() {
     story.pass(2500);
     assert_eq!(story.take(), "  2000 blocked 1 question by kernel: Nested:\n");
 }
+
+#[test]
+fn what_a_terminal_answers_to_questions_about_itself_is_no_part_of_a_prompt() {
+    let mut story = Story::plain();
+    story.shows("Name: ^[[?62;22c^[[24;80R").reads("sh", Read, LINES).pass(1100);
+    assert!(story.take().ends_with("blocked 1 question by kernel: Name:\n"));
+}
+
+#[test]
+fn keys_get_their_words_from_the_rows_above() {
+    let mut story = Story::plain();
+    let screen = "e) Edit it\nd) Delete it\nq) Quit\ne/d/q> ";
+    story.shows(screen).reads("tool", Read, LINES).pass(1500);
+    let told = story.take();
+    assert!(told.contains(r#"[Edit it - "e\r"] [Delete it allow_once "d\r"] [quit cancel "q\r"]"#), "{told}");
+}

@@ -34,7 +34,7 @@ impl Driver {
 fn restored(waited: Waited) -> Attention {
     let Waited { newest, open } = waited;
     let mut waiting: Option<PromptRecord> = None;
-    for known in open.iter().filter(|known| known.waits) {
+    for known in open.iter().filter(|known| known.waits || known.waited) {
         let newer = known.item.episode > waiting.as_ref().map(|prompt| prompt.episode);
         if let Some(episode) = known.item.episode.filter(|_| newer) {
             waiting = Some(prompt(known, episode));

@@ -50,6 +50,20 @@ fn option(name: &str) -> Answer {
 }
 
 #[test]
+fn a_number_that_is_one_options_id_and_anothers_words_is_refused() {
+    let versions = item(&[("1", "8", None, "1"), ("2", "9", None, "2"), ("8", "10", None, "8")]);
+    let problem = given(&versions, &option("8")).unwrap_err();
+    assert_eq!(problem.kind, ProblemKind::Ambiguous);
+    assert!(problem.hint.unwrap().contains("`1` (8), `8` (10)"));
+    for (name, id) in [("id:8", "8"), ("id:1", "1"), ("9", "2"), ("10", "8"), ("2", "2")] {
+        assert_eq!(given(&versions, &option(name)).unwrap().option.as_deref(), Some(id), "{name}");
+    }
+    // Letters of both cases are each other's labels only in small.
+    let cases = item(&[("a", "a", None, "a"), ("A", "A", None, "A")]);
+    assert_eq!(given(&cases, &option("A")).unwrap().option.as_deref(), Some("A"));
+}
+
+#[test]
 fn an_option_is_meant_by_its_id_label_meaning_or_the_beginning_of_its_label() {
     for (name, id) in [
         ("1", "1"),

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::{Cleaner, ORPHANED, is_there};
 use crate::api::CleanReport;
 use crate::ids::SessionId;
+use crate::node::notices;
 use crate::node::upkeep::error::UpkeepError;
 use crate::node::upkeep::stock::{Found, Logs, beside_sessions, entries};
 use crate::node::upkeep::{backup, bring_back};
@@ -22,7 +23,9 @@ pub(super) fn remove(
         one(&found, report);
     }
     // Whoever makes a backup has the hold that we have.
-    let ours = |name: &str| name.starts_with(backup::ASIDE) || name.starts_with(bring_back::ASIDE);
+    let ours = |name: &str| {
+        [backup::ASIDE, bring_back::ASIDE, notices::ASIDE].iter().any(|aside| name.starts_with(aside))
+    };
     for (name, found) in entries(&cleaner.home.dir, ours)? {
         let old = found.modified < cleaner.ago(ORPHANED);
         if old || name.starts_with(backup::ASIDE) {

@@ -92,6 +92,12 @@ impl Monitored {
         self.verdict().is_some_and(|verdict| same(verdict.episode, &verdict.hash)) && self.arbiter.holds(view)
     }
 
+    /// Somebody typed since the prompt came: the answer would follow that.
+    fn would_follow(&self) -> bool {
+        let lines = self.arbiter.collects_lines();
+        self.verdict().is_some_and(|verdict| self.hands.are_at(verdict, lines))
+    }
+
     /// Whether this answer may be typed. The same one again may: the host knows whether it typed it.
     fn claim(&mut self, answer: &Answer) -> Claim {
         let own = (answer.episode, answer.input);
@@ -154,6 +160,11 @@ impl Session {
                             pending.tell.tell(Err(HubError::PromptMoved { id: self.id, screen }));
                             continue;
                         }
+                        if monitored.would_follow() {
+                            monitored.release(&pending.answer);
+                            pending.tell.tell(Err(HubError::Typed { id: self.id }));
+                            continue;
+                        }
                         self.send_answer(&pending.answer, env);
                         pending.stage = Stage::Sent;
                     }
@@ -169,9 +180,12 @@ impl Session {
         }
     }
 
-    fn send_answer(&self, answer: &Answer, env: &mut Env) {
-        env.say(&ToHost::InputAt { session: self.id, input: answer.input, output_bytes: self.next });
+    fn send_answer(&mut self, answer: &Answer, env: &mut Env) {
+        let input_bytes = self.typing.expected();
+        let (session, input, output_bytes) = (self.id, answer.input, self.next);
+        env.say(&ToHost::InputAt { session, input, output_bytes, input_bytes });
         frames::put_bytes(&mut env.out, frame::INPUT, self.id, 0, &answer.bytes);
+        self.typing.sent(&answer.bytes);
     }
 
     /// The host says what became of an input. True where it was an answer.
@@ -186,7 +200,7 @@ impl Session {
         let any = !all.is_empty();
         for pending in all {
             match outcome {
-                Ok(_) => monitored.typed(env.clock.now()),
+                Ok(_) => monitored.typed(&self.redactor, env.clock.now()),
                 Err(_) => monitored.release(&pending.answer),
             }
             pending.tell.tell(outcome.clone());
@@ -197,10 +211,22 @@ impl Session {
         any
     }
 
-    /// There is more output than an answer was for: it is looked at again once that is here.
-    pub(in crate::session::hub) fn answer_moved(&mut self, input: InputId, output: u64, env: &mut Env) {
+    /// There is more output than an answer was for: it is looked at again once that is here. `typed`: somebody
+    /// else was first.
+    pub(in crate::session::hub) fn answer_moved(
+        &mut self,
+        input: InputId,
+        output: u64,
+        typed: bool,
+        env: &mut Env,
+    ) {
         let (id, now) = (self.id, env.clock.now());
         let Some(monitored) = &mut self.monitored else { return };
+        if typed {
+            monitored.others_typed(&self.redactor, now);
+            self.answer_taken(input, &Err(HubError::Typed { id }), env);
+            return;
+        }
         let mut restless = Vec::new();
         for mut pending in std::mem::take(&mut monitored.answers) {
             if pending.answer.input == input {

@@ -134,7 +134,8 @@ impl Task {
             return;
         }
         if let Some(session) = self.sessions.get_mut(&id) {
-            session.note_typed(&mut self.env);
+            session.note_typed(bytes, &mut self.env);
+            session.typing.sent(bytes);
         }
         self.env.say(&ToHost::Input { session: id, input });
         // One frame: the id is of the next frame alone.

@@ -37,15 +37,15 @@ impl Task {
                     session.gap(from, to, &mut self.env);
                 }
             }
-            FromHost::Probed { session, evidence } => {
+            FromHost::Probed { session, evidence, input_bytes } => {
                 if let Some(session) = self.sessions.get_mut(&session) {
                     session.probed(evidence.output_bytes, &mut self.env);
-                    session.evidence(evidence, &mut self.env);
+                    session.evidence(evidence, input_bytes, &mut self.env);
                 }
             }
-            FromHost::InputMoved { session, input, output_bytes } => {
+            FromHost::InputMoved { session, input, output_bytes, input_bytes } => {
                 if let Some(session) = self.sessions.get_mut(&session) {
-                    session.answer_moved(input, output_bytes, &mut self.env);
+                    session.answer_moved(input, output_bytes, input_bytes.is_some(), &mut self.env);
                 }
             }
             FromHost::NoSuchSession { session } => self.no_such_session(session),

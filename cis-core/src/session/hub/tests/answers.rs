@@ -4,7 +4,7 @@ use std::sync::mpsc;
 
 use tokio::task::JoinHandle;
 
-use super::peer::{Conn, Peer, Said, id, soon};
+use super::peer::{Conn, Peer, Said, Watcher, id, soon, typing};
 use super::*;
 use crate::api::InputReceipt;
 use crate::monitor::{Change, KernelEvidence, Modes, Profile, Reader, ReaderHow, Seed, Verdict};
@@ -17,6 +17,12 @@ struct Stage {
     host: Conn,
     seen: mpsc::Receiver<Sighting>,
     output: u64,
+    /// What came from the hub as input, bytes.
+    typed: u64,
+}
+
+fn moved(session: SessionId, input: InputId, output_bytes: u64) -> FromHost {
+    FromHost::InputMoved { session, input, output_bytes, input_bytes: None }
 }
 
 fn waiting_reader(output_bytes: u64) -> KernelEvidence {
@@ -50,7 +56,7 @@ impl Stage {
         let monitor = Some(Monitoring { profile: Profile::plain(), seed });
         hub.open(SessionInfo { monitor, ..peer.info(1) });
         host.expect_watch(1, 0).await;
-        Self { _peer: peer, hub, host, seen, output: 0 }
+        Self { _peer: peer, hub, host, seen, output: 0, typed: 0 }
     }
 
     async fn prints(&mut self, text: &str) {
@@ -67,7 +73,9 @@ impl Stage {
             match soon(self.host.heard()).await {
                 Said::Message(ToHost::Probe { session }) => {
                     let evidence = waiting_reader(self.output);
-                    self.host.say(&FromHost::Probed { session, evidence }).await;
+                    self.host
+                        .say(&FromHost::Probed { session, evidence, input_bytes: Some(self.typed) })
+                        .await;
                     // What it makes of it is done in the turn that answers this.
                     soon(self.hub.explain(id(1))).await.unwrap();
                 }
@@ -96,9 +104,10 @@ impl Stage {
 
     async fn expect_answer(&mut self, n: u128, text: &str) {
         let (input, output_bytes) = (InputId::from_parts(1, n), self.output);
-        let named = ToHost::InputAt { session: id(1), input, output_bytes };
+        let named = ToHost::InputAt { session: id(1), input, output_bytes, input_bytes: Some(self.typed) };
         assert_eq!(self.heard().await, Said::Message(named));
         assert_eq!(self.heard().await, Said::Typed(id(1), text.as_bytes().to_vec()));
+        self.typed += text.len() as u64;
     }
 
     async fn says(&mut self, what: impl FnOnce(SessionId, InputId) -> FromHost, n: u128) {
@@ -155,13 +164,13 @@ async fn output_that_the_hub_has_not_judged_is_judged_before_the_answer_is_sent_
     // The host has read more meanwhile: a spinner far from the prompt, which stands as it was.
     let spin = "\x1b7\x1b[6;38H*\x1b8";
     let output_bytes = stage.output + spin.len() as u64;
-    stage.says(|session, input| FromHost::InputMoved { session, input, output_bytes }, 1).await;
+    stage.says(|session, input| moved(session, input, output_bytes), 1).await;
     stage.prints(spin).await;
     stage.expect_answer(1, "y\r").await;
     // And now the prompt is another one.
     let next = "\r\n\x1b[2JDelete everything? [y/N] ";
     let output_bytes = stage.output + next.len() as u64;
-    stage.says(|session, input| FromHost::InputMoved { session, input, output_bytes }, 1).await;
+    stage.says(|session, input| moved(session, input, output_bytes), 1).await;
     stage.prints(next).await;
     let outcome = soon(answer).await.unwrap();
     let Err(HubError::PromptMoved { screen, .. }) = outcome else { panic!("{outcome:?}") };
@@ -188,12 +197,12 @@ async fn the_prompt_of_an_earlier_life_is_not_told_again() {
     let mut stage = Stage::new(Seed::default()).await;
     stage.prints("Proceed? [y/N] ").await;
     let verdict = stage.verdict().await;
-    let seed = Seed { episode: 4, waiting: Some(verdict.hash.clone()) };
+    let seed = Seed { episode: 4, waiting: Some(verdict.hash.clone()), ..Seed::default() };
     let mut after = Stage::new(seed).await;
     after.prints("Proceed? [y/N] ").await;
     let Said::Message(ToHost::Probe { session }) = after.host.heard().await else { panic!("no probe") };
     let evidence = waiting_reader(after.output);
-    after.host.say(&FromHost::Probed { session, evidence }).await;
+    after.host.say(&FromHost::Probed { session, evidence, input_bytes: Some(0) }).await;
     soon(async {
         while after.hub.explain(id(1)).await.unwrap().verdict.is_none() {
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -220,4 +229,57 @@ async fn secrets_and_sequences_leave_no_sighting() {
         !said.contains("hunter2-hunter2") && !said.contains('\x1b') && !said.contains('\u{202e}'),
         "{said}"
     );
+}
+
+#[tokio::test]
+async fn an_answer_does_not_follow_what_somebody_types() {
+    let mut stage = Stage::new(Seed::default()).await;
+    stage.prints("Proceed? [y/N] ").await;
+    let verdict = stage.verdict().await;
+    let viewer = Watcher::new(&stage.hub, 1, typing(40, 6)).await;
+    // A terminal that comes to the front is nobody who types.
+    viewer.attached.typing().type_bytes(b"\x1b[I").await.unwrap();
+    assert_eq!(stage.heard().await, Said::Typed(id(1), b"\x1b[I".to_vec()));
+    stage.typed = 3;
+    let first = stage.answer(&verdict, 1, "y\r");
+    stage.expect_answer(1, "y\r").await;
+    stage
+        .says(|session, input| FromHost::InputRefused { session, input: Some(input), waiting_bytes: 1 }, 1)
+        .await;
+    assert!(matches!(soon(first).await.unwrap(), Err(HubError::InputRefused { .. })));
+    // Nothing of it is shown yet.
+    viewer.attached.typing().type_bytes(b"no").await.unwrap();
+    assert_eq!(stage.heard().await, Said::Typed(id(1), b"no".to_vec()));
+    let second = soon(stage.answer(&verdict, 2, "y\r")).await.unwrap();
+    assert_eq!(second, Err(HubError::Typed { id: id(1) }));
+}
+
+#[tokio::test]
+async fn an_answer_does_not_follow_what_somebody_typed_elsewhere() {
+    let mut stage = Stage::new(Seed::default()).await;
+    stage.prints("Proceed? [y/N] ").await;
+    let verdict = stage.verdict().await;
+    let answer = stage.answer(&verdict, 1, "y\r");
+    stage.expect_answer(1, "y\r").await;
+    let output_bytes = stage.output;
+    let more = |session, input| FromHost::InputMoved { session, input, output_bytes, input_bytes: Some(2) };
+    stage.says(more, 1).await;
+    assert_eq!(soon(answer).await.unwrap(), Err(HubError::Typed { id: id(1) }));
+    let second = soon(stage.answer(&verdict, 2, "y\r")).await.unwrap();
+    assert_eq!(second, Err(HubError::Typed { id: id(1) }));
+}
+
+#[tokio::test]
+async fn who_read_before_more_output_came_says_nothing_of_what_is_shown_then() {
+    let mut stage = Stage::new(Seed::default()).await;
+    stage.prints("Name: ").await;
+    let Said::Message(ToHost::Probe { session }) = stage.host.heard().await else { panic!("no probe") };
+    // The evidence is of the whole output, of which the hub gets a part, and then more at once.
+    let evidence = waiting_reader(stage.output + 8);
+    stage.host.say(&FromHost::Probed { session, evidence, input_bytes: Some(0) }).await;
+    stage.prints("x\r\nStreet and number: ").await;
+    // It asks again, and believes nothing of before.
+    let verdict = stage.verdict().await;
+    assert_eq!(verdict.question, "Street and number:");
+    assert_eq!(verdict.episode, 1);
 }

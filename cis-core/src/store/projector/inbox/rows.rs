@@ -30,8 +30,7 @@ impl Row<'_> {
         conn.prepare_cached(
             "INSERT INTO inbox (key, id, run, task, session, kind, question, options, since_ms, confidence,
                 layer, episode, hash, screen, ask, ask_type, urgency, thread, waits, until_ms)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)
-             ON CONFLICT DO NOTHING",
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)",
         )?
         .execute(params![
             // Several approvals may be asked for by one event.
@@ -85,7 +84,7 @@ pub(super) fn load(conn: &Connection) -> Result<Open, RowError> {
     Ok(open)
 }
 
-/// A prompt on a screen is over, however that came.
+/// What a session waited at is over, however that came. An ask stays open until it is answered or withdrawn.
 pub(super) fn recovered(
     conn: &Connection,
     at: Place,
@@ -97,6 +96,11 @@ pub(super) fn recovered(
          WHERE session = ?1 AND episode = ?2 AND ask IS NULL AND closed_ms IS NULL",
     )?
     .execute(params![session.0.to_bytes(), episode, at.at_ms])?;
+    conn.prepare_cached(
+        "UPDATE inbox SET waited = 0
+         WHERE session = ?1 AND episode = ?2 AND ask IS NOT NULL AND closed_ms IS NULL",
+    )?
+    .execute(params![session.0.to_bytes(), episode])?;
     Ok(())
 }
 
@@ -129,27 +133,38 @@ pub(super) fn told(
     )?
     .execute(params![session.0.to_bytes(), said.kind.as_str(), said.text, said.percent, at.at_ms])?;
     match &said.thread {
-        Some(thread) => message(conn, at, thread, &session.to_string(), said.kind.as_str(), &said.text, None),
+        Some(id) => {
+            let (thread, by) = (Thread { session, id }, session.to_string());
+            message(conn, at, thread, &by, said.kind.as_str(), &said.text, None)
+        }
         None => Ok(()),
     }
+}
+
+/// What belongs together of what one session says: its first ask names it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Thread<'a> {
+    pub(super) session: SessionId,
+    pub(super) id: &'a InboxId,
 }
 
 pub(super) fn message(
     conn: &Connection,
     at: Place,
-    thread: &InboxId,
+    thread: Thread<'_>,
     by: &str,
     what: &str,
     text: &str,
     item: Option<&InboxId>,
 ) -> Result<(), RowError> {
     conn.prepare_cached(
-        "INSERT INTO thread_messages (key, thread, at_ms, by, what, text, item)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO NOTHING",
+        "INSERT INTO thread_messages (key, session, thread, at_ms, by, what, text, item)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
     )?
     .execute(params![
         i64::try_from(at.offset).unwrap_or(i64::MAX),
-        thread.0,
+        thread.session.to_string(),
+        thread.id.0,
         at.at_ms,
         by,
         what,

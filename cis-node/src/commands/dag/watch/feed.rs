@@ -183,10 +183,10 @@ impl Line {
     pub(super) fn inbox(&self) -> Errand {
         let line = self.clone();
         Errand(tokio::spawn(async move {
-            let which = ListInbox { run: Some(line.run.to_string()), session: None };
+            let which = ListInbox { run: Some(line.run.to_string()), ..ListInbox::default() };
             // Without it, what comes is still known from the events.
-            if let Ok(list) = line.client.inbox(&which).await {
-                line.say(Said::Inbox(list.items)).await;
+            if let Ok(items) = line.client.whole_inbox(which).await {
+                line.say(Said::Inbox(items)).await;
             }
         }))
     }

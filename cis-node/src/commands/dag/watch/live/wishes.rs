@@ -79,7 +79,8 @@ impl View<'_> {
             return self.keep(errand);
         }
         let with = match given {
-            Given::Option(option) => AnswerWith::Option { option },
+            // Its id, and nobody else's words.
+            Given::Option(id) => AnswerWith::Option { option: format!("id:{id}") },
             Given::Words(text) => AnswerWith::Text { text },
             Given::Decision { .. } => return,
         };

@@ -1,0 +1,278 @@
+//! What events carry: facts of runs, changes of tasks, results of attempts.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::outcome::{AttemptOutcome, EndReason, ExitStatus};
+use super::states::{ExecutionMode, TaskState};
+use crate::ids::{AttemptId, BlobId, Epoch, Fence, HostInstance, NodeDid, SessionId, TaskId, TimestampMs};
+
+/// What an event is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Category {
+    /// A run.
+    Run,
+    /// A task of a run.
+    Task,
+    /// A session.
+    Session,
+    /// A node.
+    Node,
+}
+
+/// Facts of a run that never change.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunCreated {
+    /// `[dag] id`.
+    pub dag: String,
+    /// Where the text came from, for messages: a path, or `<stdin>`.
+    pub source: String,
+    /// The TOML text, content-addressed.
+    pub spec: BlobId,
+    /// How many tasks the text has.
+    pub tasks: u32,
+    /// Value of every parameter, defaults included.
+    pub params: BTreeMap<String, Value>,
+    /// At most so many unblocked sessions of this run at a time.
+    pub max_parallel: u32,
+    /// Absolute directory that relative `cwd`s start from.
+    pub workdir: String,
+    /// The submitter's environment as a secret blob (JSON object of strings); none: the node's own.
+    pub base_env: Option<BlobId>,
+    /// The submitter's file mode creation mask (umask(2)); none: the session host's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub umask: Option<u32>,
+    /// Local, hybrid or matrix.
+    pub mode: ExecutionMode,
+    /// The node that coordinates it.
+    pub owner: NodeDid,
+    /// The room that follows it.
+    pub room: Option<String>,
+    /// The attempt that spawned it, where one did.
+    pub parent: Option<AttemptId>,
+    /// The coordinator's term.
+    pub epoch: Epoch,
+    /// No result of an earlier run is taken (`--no-cache`).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub no_cache: bool,
+    /// Programs of `on_blocked.run` that lie where sessions may write, as they were then.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub kept: Vec<KeptFile>,
+}
+
+/// A file as it was when the run was submitted.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct KeptFile {
+    /// Where it lay: absolute, without `.` and `..`.
+    pub path: String,
+    /// Its content.
+    pub blob: BlobId,
+}
+
+/// Why a queued task does not run yet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum QueueReason {
+    /// Waits for its turn: `max_parallel` of the run, or `max_sessions` of the node.
+    Slot,
+    /// The next try starts then.
+    RetryAt {
+        /// When, Unix ms.
+        at_ms: TimestampMs,
+        /// How the last try ended.
+        after: String,
+    },
+    /// The machine had no PTY, descriptor, process or disk left; tried again then.
+    Resources {
+        /// When, Unix ms.
+        at_ms: TimestampMs,
+        /// What was short.
+        detail: String,
+    },
+    /// It was given to a worker ahead of its turn, and taken back before it began; the try does not count.
+    Withdrawn,
+    /// A session was lost; runs again at once, and the try does not count.
+    Lost {
+        /// What is known.
+        detail: String,
+    },
+    /// All places of its concurrency group are taken.
+    Group {
+        /// The group.
+        name: String,
+    },
+    /// A human must approve it first.
+    Approval {
+        /// The question.
+        prompt: String,
+        /// It fails then, Unix ms.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        until_ms: Option<TimestampMs>,
+    },
+    /// Its items are at work.
+    Items {
+        /// How many there are.
+        count: u32,
+    },
+    /// Its account was logged out several times in a row: nothing of it starts before then.
+    Account {
+        /// The account.
+        name: String,
+        /// Tried again then, Unix ms.
+        until_ms: TimestampMs,
+    },
+}
+
+/// A change of a task's state that no grant and no result explains.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskChange {
+    /// The task.
+    pub task: TaskId,
+    /// Its state from now on.
+    pub state: TaskState,
+    /// For terminal states: why. For running, where it was running before: its attempt is being stopped, for that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end: Option<EndReason>,
+    /// For queued: why it waits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queued: Option<QueueReason>,
+}
+
+/// A task was given to a worker (`cis.dag.task.assigned`): the intent, durable before the start.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GrantRecord {
+    /// The task.
+    pub task: TaskId,
+    /// Which try, from 1.
+    pub attempt: u32,
+    /// Raised by each grant of the task.
+    pub fence: Fence,
+    /// The session that the worker is to start.
+    pub session: SessionId,
+    /// Who works on it.
+    pub node: NodeDid,
+    /// The session host of that node, where it is this one: a later instance cannot have it.
+    pub host: Option<HostInstance>,
+    /// For how long without renewal, ms; none for the node's own worker.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease_ms: Option<u64>,
+    /// Given before a slot was free: the worker lets it begin the moment that one is, and people see it
+    /// queued until it is known to have begun.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ahead: bool,
+}
+
+/// An output as everybody may see it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutputRecord {
+    /// The value, secrets replaced.
+    pub value: Value,
+    /// SHA-256 of the JSON of `value`, hex.
+    pub hash: String,
+    /// Where the real value lies (0600), when it differs from `value`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blob: Option<BlobId>,
+}
+
+/// A file that a task left.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ArtifactRecord {
+    /// Below the task's directory, with `/` between names.
+    pub path: String,
+    /// Its content.
+    pub blob: BlobId,
+    /// Bytes.
+    pub size: u64,
+    /// Somebody may execute it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub executable: bool,
+}
+
+/// An attempt ended (`cis.dag.task.result`), and what its task is from now on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttemptResult {
+    /// The task.
+    pub task: TaskId,
+    /// Which try.
+    pub attempt: u32,
+    /// Of the grant that it answers.
+    pub fence: Fence,
+    /// Its session.
+    pub session: SessionId,
+    /// How it ended.
+    #[serde(flatten)]
+    pub outcome: AttemptOutcome,
+    /// How its process ended, where there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit: Option<ExitStatus>,
+    /// When its process started; none where none did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_ms: Option<TimestampMs>,
+    /// When it ended.
+    pub ended_ms: TimestampMs,
+    /// What it wrote to `CIS_OUTPUT`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub outputs: BTreeMap<String, OutputRecord>,
+    /// Files that it left, in the order of their paths.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub artifacts: Vec<ArtifactRecord>,
+    /// The attempt whose result was taken from the cache; nothing ran.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cached: Option<String>,
+    /// Bytes that its terminal or pipe carried, those cut from the log included.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub log_bytes: u64,
+    /// Whether this try counts against `retries`.
+    pub counts: bool,
+    /// State of the task from now on: terminal, or queued for the next try.
+    pub state: TaskState,
+    /// Where that is terminal: why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end: Option<EndReason>,
+    /// Where that is queued: why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queued: Option<QueueReason>,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_zero(n: &u64) -> bool {
+    *n == 0
+}
+
+/// Which tasks `dag retry` runs again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "scope")]
+pub enum RetryScope {
+    /// All of them.
+    All,
+    /// Those that did not succeed.
+    Failed,
+    /// This one and what needs it.
+    From {
+        /// The task.
+        task: TaskId,
+    },
+}
+
+/// Which limit a session is about to reach.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SessionLimit {
+    /// No activity.
+    Idle,
+    /// Its life as a whole; a task's timeout.
+    Lifetime,
+}
+
+/// What was lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LostBy {
+    /// The session host of this node died.
+    Host,
+    /// Another node stopped answering.
+    Heartbeat,
+}

@@ -1,0 +1,173 @@
+//! A verdict is of one moment: its question stands where somebody reads, and what stands there instead is
+//! another prompt.
+
+use crate::monitor::ReaderHow::{Poll, Read};
+use crate::monitor::arbiter::story::{HIDDEN, LINES, RAW, Story};
+use crate::monitor::{Profile, Reader, Signal};
+
+/// A prompt that counts, and what it asks.
+fn asked(screen: &str) -> Story {
+    let mut story = Story::plain();
+    story.shows(screen).reads("bash", Read, LINES).pass(1500);
+    assert!(story.take().contains("blocked 1"), "{screen}");
+    story
+}
+
+fn question(story: &Story) -> Option<&str> {
+    story.arbiter.verdict().map(|verdict| verdict.question.as_str())
+}
+
+#[test]
+fn a_screen_that_was_not_looked_at_makes_no_verdict() {
+    let mut story = Story::plain();
+    story.shows("Name: ").reads("bash", Read, LINES).pass(900);
+    // The node is late: the question changes, and who reads is told before anybody looks at it.
+    story.unseen("Remove everything? [y/N] ");
+    story.late(1200).pass(3000);
+    let told = story.take();
+    assert!(told.contains("blocked 1 permission by kernel: Remove everything?"), "{told}");
+    assert_eq!(told.lines().count(), 1, "{told}");
+}
+
+#[test]
+fn who_read_at_another_screen_is_asked_again() {
+    let mut story = Story::plain();
+    story.shows("Name: ").reads("bash", Read, LINES).pass(900);
+    // Who read there reads no more when the screen is looked at.
+    story.unseen("Street: ");
+    let evidence = story.evidence.clone();
+    story.arbiter.kernel(&evidence, story.now);
+    story.unseen("Compiling: ");
+    story.nobody_reads().pass(60_000);
+    assert_eq!(story.take(), "");
+}
+
+#[test]
+fn what_is_printed_at_the_place_of_a_prompt_is_another_prompt() {
+    for (first, second, asks) in [
+        ("Which one?\n", "Which one?\nRemove it? [y/N] ", "Remove it? [y/N]"),
+        ("", "Remove it? [y/N] ", "Remove it? [y/N]"),
+        ("Continue? ", "Continue? And remove all? ", "Continue? And remove all?"),
+        ("Continue", "Continue? ", "Continue?"),
+    ] {
+        let mut story = asked(first);
+        story.shows(second);
+        assert!(!story.arbiter.holds(&story.view), "{first:?}");
+        story.pass(3000);
+        let told = story.take();
+        assert!(told.contains("over 1") && told.contains("blocked 2"), "{first:?}: {told}");
+        assert_eq!(question(&story), Some(asks));
+    }
+}
+
+#[test]
+fn what_is_typed_where_nothing_stood_is_no_prompt() {
+    let mut story = asked("Which one?\n");
+    story.typed().shows("Which one?\nthe red").pass(3000);
+    assert_eq!(story.take(), "");
+    // What is there now is not what was asked.
+    assert!(!story.arbiter.holds(&story.view));
+    story.shows("Which one?\nRemove it? [y/N] ").pass(3000);
+    assert!(story.take().contains("blocked 2"));
+}
+
+#[test]
+fn a_list_whose_upper_rows_changed_is_another_prompt() {
+    let list = |first: &str| format!("1) {first}\n2) b\n3) c\n4) d\n5) e\n#? ");
+    let mut story = asked(&list("keep"));
+    story.shows(&list("remove"));
+    assert!(!story.arbiter.holds(&story.view));
+    story.pass(3000);
+    let told = story.take();
+    assert!(told.contains("over 1") && told.contains("[remove"), "{told}");
+}
+
+#[test]
+fn a_prompt_that_is_gone_is_over_though_output_flows() {
+    let mut story = asked("Name: ");
+    story.typed().nobody_reads();
+    for turn in 0..20 {
+        story.shows(&format!("Name: Jan\nline {turn}\n")).pass(100);
+    }
+    assert!(story.take().contains("over 1"));
+}
+
+#[test]
+fn the_same_words_without_an_echo_ask_for_a_secret() {
+    let mut story = asked("Value: ");
+    story.reads("bash", Read, HIDDEN).shows("Value: ").pass(3000);
+    let told = story.take();
+    assert!(told.contains("over 1") && told.contains("blocked 2 password"), "{told}");
+}
+
+#[test]
+fn a_report_with_other_words_is_another_prompt() {
+    let says = |message: &str| Signal::Status {
+        state: "blocked".to_owned(),
+        app: None,
+        kind: Some("permission".to_owned()),
+        message: Some(message.to_owned()),
+    };
+    let mut story = Story::agent("claude");
+    story.shows("some text").signal(&says("Ship it?")).pass(1000);
+    assert_eq!(question(&story), Some("Ship it?"));
+    story.signal(&says("Remove it?")).pass(1000);
+    assert_eq!(question(&story), Some("Remove it?"));
+    assert!(story.take().contains("over 1"));
+    // The screen that people were shown is not there any more.
+    assert!(story.arbiter.holds(&story.view));
+    story.shows("something else");
+    assert!(!story.arbiter.holds(&story.view));
+}
+
+#[test]
+fn a_marker_with_other_words_is_another_prompt() {
+    let table: toml::Table = "markers = true".parse().expect("TOML");
+    let mut story = Story::of(Profile::from_table("x", None, &table).expect("a profile"));
+    story.shows("QUESTION: which colour?\n").pass(3000);
+    story.shows("QUESTION: which colour?\nQUESTION: remove all?\n");
+    assert!(!story.arbiter.holds(&story.view));
+    story.pass(3000);
+    assert_eq!(question(&story), Some("remove all?"));
+}
+
+#[test]
+fn a_terminal_inside_that_asks_something_else_is_another_prompt() {
+    let mut story = Story::agent("gemini");
+    let inside =
+        Reader { pid: 9, name: "bash".into(), how: Read, nested: true, foreign: false, modes: Some(LINES) };
+    story.evidence.readers.push(inside);
+    let asks = |row: &str, turn: i64| {
+        format!("╭────────╮\n│ Shell x │\n│ {row} │\n╰────────╯\n Thinking... (esc to cancel, {turn}s)\n > ")
+    };
+    for turn in 0..30 {
+        story.shows(&asks("Name:", turn)).pass(100);
+    }
+    assert_eq!(question(&story), Some("Name:"));
+    story.shows(&asks("Name: and remove all?", 30));
+    assert!(!story.arbiter.holds(&story.view));
+    for turn in 30..60 {
+        story.shows(&asks("Name: and remove all?", turn)).pass(100);
+    }
+    assert_eq!(question(&story), Some("Name: and remove all?"));
+}
+
+#[test]
+fn who_polls_behind_another_text_waits_at_another_prompt() {
+    let mut story = Story::plain();
+    story.shows("package name: (a) ").reads("node", Poll, RAW).pass(4000);
+    assert_eq!(question(&story), Some("package name: (a)"));
+    story.shows("package name: (a) version: ").pass(5000);
+    assert_eq!(question(&story), Some("package name: (a) version:"));
+}
+
+#[test]
+fn what_is_asked_behind_an_answer_that_is_not_shown_is_another_prompt() {
+    let mut story = Story::plain();
+    story.shows("Continue? ").reads("x", Read, RAW).pass(2000);
+    assert_eq!(question(&story), Some("Continue?"));
+    story.typed().shows("Continue? Really all? ");
+    assert!(!story.arbiter.holds(&story.view));
+    story.pass(3000);
+    assert_eq!(question(&story), Some("Continue? Really all?"));
+}

@@ -1,0 +1,99 @@
+//! What several routes need: a look into the store, a run as it is, a session that the hub knows.
+
+use std::sync::Arc;
+
+use super::super::commands::{Command, RunVerb};
+use super::super::restore;
+use super::{Answer, Node, internal, store_problem};
+use crate::api::{CreateSession, Problem, ProblemKind, RunView};
+use crate::ids::{RunId, SessionId};
+use crate::policy::Principal;
+use crate::scheduler::Run;
+use crate::store::{Reader, StoreError};
+
+/// A longer program name or argument list is a mistake.
+const ARGV_MAX: usize = 10_000;
+
+/// Longer limits of time are mistakes, ms.
+const LIMIT_MS_MAX: u64 = 10 * 365 * 24 * 3600 * 1000;
+
+impl Node {
+    /// Reads the store on a thread that may wait.
+    pub(in crate::node) async fn read<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&Reader) -> Result<T, StoreError> + Send + 'static,
+    ) -> Answer<T> {
+        let readers = self.readers.clone();
+        let found = tokio::task::spawn_blocking(move || readers.get().and_then(|reader| look(&reader))).await;
+        match found {
+            Ok(found) => found.map_err(|error| store_problem(&error)),
+            Err(_) => Err(Problem::new(ProblemKind::Internal, "a reader of the store failed")),
+        }
+    }
+
+    /// What the configuration says otherwise since this node started.
+    pub(super) async fn config_changes(&self) -> Vec<String> {
+        let (config, home) = (Arc::clone(&self.config), self.home.clone());
+        let looked = tokio::task::spawn_blocking(move || config.changed_since(&home)).await;
+        // A thread that failed is no news about the configuration.
+        looked.unwrap_or_default()
+    }
+
+    pub(in crate::node) async fn run_verb(
+        &self,
+        who: &Principal,
+        run: RunId,
+        verb: RunVerb,
+    ) -> Answer<RunView> {
+        let actor = who.actor();
+        self.driver.ask(|reply| Command::Run { run, verb, actor, reply }).await?;
+        self.run_view(run).await
+    }
+
+    pub(super) async fn run_view(&self, run: RunId) -> Answer<RunView> {
+        self.read(move |reader| reader.run(run)).await
+    }
+
+    /// A problem that says so, where the log of a session was removed.
+    pub(super) async fn not_cleaned(&self, run: Option<RunId>, session: SessionId) -> Answer<()> {
+        let alone = run.is_none().then_some(session);
+        match self.read(move |reader| reader.cleaned(run, alone)).await? {
+            Some(cleaned) => Err(restore::removed(&format!("the log of session {session}"), &cleaned)),
+            None => Ok(()),
+        }
+    }
+
+    /// A run as its events say it is.
+    pub(super) async fn folded(&self, run: RunId) -> Answer<Run> {
+        let (readers, blobs) = (self.readers.clone(), Arc::clone(&self.blobs));
+        let config = Arc::clone(&self.config);
+        tokio::task::spawn_blocking(move || restore::load_run(&readers, &blobs, &config.settings.agents, run))
+            .await
+            .map_err(|e| internal(&e))?
+            .map_err(|e| e.problem())
+    }
+
+    /// Makes sure that the hub knows a session that is live.
+    pub(super) async fn expose(&self, session: SessionId) -> Answer<()> {
+        self.driver.ask(|reply| Command::Expose { session, reply }).await
+    }
+}
+
+/// That a session can be made of it.
+pub(super) fn check_session(request: &CreateSession) -> Answer<()> {
+    let sound = !request.argv.is_empty()
+        && request.argv.len() <= ARGV_MAX
+        && request.argv.iter().all(|argument| !argument.contains('\0'));
+    if !sound {
+        return Err(Problem::new(
+            ProblemKind::BadInput,
+            "a session needs a program and arguments without NUL bytes",
+        ));
+    }
+    let limits = [request.idle_ms, request.lifetime_ms];
+    if limits.into_iter().flatten().any(|limit| !(1..=LIMIT_MS_MAX).contains(&limit)) {
+        let detail = "a limit of a session is longer than nothing and at most ten years";
+        return Err(Problem::new(ProblemKind::BadInput, detail));
+    }
+    Ok(())
+}

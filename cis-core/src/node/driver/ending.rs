@@ -1,0 +1,60 @@
+//! When the node ends, and what it does then.
+
+use std::sync::atomic::Ordering;
+
+use super::{Driver, Stopping, now_ms};
+use crate::api::{Problem, ProblemKind};
+use crate::event::EventBody;
+use crate::ids::TimestampMs;
+
+impl Driver {
+    /// Notes since when there has been nothing to do.
+    pub(super) fn watch_idleness(&mut self, now: TimestampMs) {
+        let busy = self.parts.stays
+            || self.parts.machine.open_runs().next().is_some()
+            || self.parts.worker.live_count() > 0
+            || self.loners.live_count() > 0
+            || !self.unread.sessions.is_empty()
+            || self.parts.shared.viewers.load(Ordering::Relaxed) > 0
+            || self.parts.writer.outbox_waits().unwrap_or(false);
+        match (busy, self.idle_since) {
+            (true, _) => self.idle_since = None,
+            (false, None) => self.idle_since = Some(now),
+            (false, Some(since)) if now - since >= self.idle_exit_ms() => {
+                self.stopping =
+                    Some(Stopping { kill_sessions: false, reason: "nothing left to do".to_owned() });
+            }
+            (false, Some(_)) => {}
+        }
+    }
+
+    /// A node that was started by a command ends after so long without anything to do, ms.
+    pub(super) fn idle_exit_ms(&self) -> i64 {
+        i64::try_from(self.parts.config.settings.node.idle_exit_ms).unwrap_or(i64::MAX)
+    }
+
+    pub(super) fn finished(&self) -> bool {
+        self.stopping.is_some()
+    }
+
+    pub(super) fn end(mut self) {
+        let Some(stopping) = self.stopping.take() else { return };
+        let now = now_ms();
+        self.draft(EventBody::NodeStopped { reason: stopping.reason });
+        self.finish_turn(now);
+        if self.host.fd().is_none() {
+            // A host that died may have left processes: the next one ends them before it says hello.
+            let _ = self.host.connect(now);
+        }
+        let alone = self.parts.worker.live_count() == 0
+            && self.loners.live_count() == 0
+            && self.unread.sessions.is_empty();
+        self.host.leave(stopping.kill_sessions || alone);
+        // Only where the last turn could not be written: nobody may believe that it counts.
+        let why = self.stuck.take().map(|(why, _)| why).unwrap_or_default();
+        for confirm in self.confirmations.drain(..) {
+            let detail = format!("nothing was recorded, and the node is stopping: {why}");
+            confirm(Err(Problem::new(ProblemKind::Unavailable, detail)));
+        }
+    }
+}

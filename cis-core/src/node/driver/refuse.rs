@@ -1,0 +1,58 @@
+//! Requests while nothing can be made durable.
+
+use super::{Driver, Stopping, now_ms};
+use crate::api::{Problem, ProblemKind};
+use crate::node::commands::Command;
+
+impl Driver {
+    /// While nothing can be made durable, nothing is promised.
+    pub(super) fn refuse_commands(&mut self) {
+        let why = self.stuck.as_ref().map(|(why, _)| why.clone()).unwrap_or_default();
+        while let Ok(command) = self.parts.commands.try_recv() {
+            let problem = || {
+                Problem::new(ProblemKind::Unavailable, why.clone())
+                    .hint("the node goes on by itself once the database can be written again")
+            };
+            match command {
+                Command::Status { reply } => {
+                    let _ = reply.send(Ok(self.status()));
+                }
+                Command::Stop { kill_sessions, reason, reply } => {
+                    self.stopping = Some(Stopping { kill_sessions, reason });
+                    if let Some(reply) = reply {
+                        let _ = reply.send(Ok(()));
+                    }
+                }
+                Command::Create { reply, .. } => drop(reply.send(Err(problem()))),
+                Command::Times { reply, .. } => drop(reply.send(Err(problem()))),
+                Command::Groups { reply } => drop(reply.send(Err(problem()))),
+                Command::Run { reply, .. }
+                | Command::SetGroup { reply, .. }
+                | Command::Kill { reply, .. }
+                | Command::Expose { reply, .. }
+                | Command::Typing { reply, .. } => drop(reply.send(Err(problem()))),
+                Command::Cleaning { reply, .. } => drop(reply.send(Err(problem()))),
+                Command::Why { reply, .. } => drop(reply.send(Err(problem()))),
+                Command::CreateSession { reply, .. } => drop(reply.send(Err(problem()))),
+                Command::Waiting { reply, .. } => drop(reply.send(Err(problem()))),
+                Command::Ask { reply, .. } => drop(reply.send(Err(problem()))),
+                Command::Say { reply, .. }
+                | Command::HandIn { reply, .. }
+                | Command::WithdrawAsk { reply, .. }
+                | Command::Rooms { reply, .. }
+                | Command::Sync { reply }
+                | Command::AnswerVoid { reply, .. } => {
+                    drop(reply.send(Err(problem())));
+                }
+                Command::Answer { reply, .. } => drop(reply.send(Err(problem()))),
+                Command::StillWaiting { session, item } => self.still_waiting(session, &item, now_ms()),
+                Command::WaitsNoMore { session, item } => self.waits_no_more(session, &item),
+                // Made known when the database can be written again.
+                Command::Seen(sighting) => self.seen(*sighting, now_ms()),
+                Command::DefaultNotTyped(lost) => self.default_not_typed(*lost, now_ms()),
+                // Counted, and told when the database can be written again.
+                Command::Denied { action, actor, .. } => self.denials.withhold(&actor, &action, now_ms()),
+            }
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! `cis identity rotate`.
+
+use crate::context::Context;
+use crate::error::{CliError, Exit};
+use crate::output;
+
+/// Gives the node another key
+///
+/// Both keys sign the change, so that nodes which trust the old one go on with the new one. The list of trust stays.
+/// A running node takes the new key when it starts again; its sessions go on meanwhile.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  cis identity rotate
+
+Where a key was stolen, this is not enough: others have to revoke it.")]
+pub(crate) struct Args {}
+
+pub(super) fn run(context: &Context, _args: &Args) -> Result<Exit, CliError> {
+    let client = context.client()?;
+    context.block_on(async {
+        let old = client.identity().await?.did;
+        let view = client.rotate_identity(old).await?;
+        output::show(context, &view, |view| {
+            let mut text = format!("This node is {} now.\n", view.did);
+            if let Some(running) = &view.running {
+                text += &format!(
+                    "The running one is {running} until it starts again: `cis node stop`, then `cis node start`.\n"
+                );
+            }
+            text
+        })?;
+        Ok(Exit::OK)
+    })
+}

@@ -1,0 +1,132 @@
+//! Who answers, and what was answered: programs that sessions change, answers that a crash left in between.
+
+use super::asking::item;
+use super::harness::{Cis, eventually, kill_9};
+
+#[test]
+fn an_agent_that_changes_the_program_of_on_blocked_cannot_answer_itself() {
+    let cis = Cis::new();
+    cis.write("list.sh", "#!/bin/sh\necho \"list $CIS_ITEM\" >> \"$E2E_WORK/told\"\n");
+    cis.write("text.sh", "#!/bin/sh\necho \"text $CIS_ITEM $1\" >> \"$E2E_WORK/told\"\n");
+    cis.write("script.sh", "echo \"script $CIS_ITEM\" >> \"$E2E_WORK/told\"\n");
+    for name in ["list.sh", "text.sh"] {
+        use std::os::unix::fs::PermissionsExt as _;
+        let path = cis.work().join(name);
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let task = |id: &str, run: &str| {
+        format!(
+            r#"
+[[tasks]]
+id = "{id}"
+script = '''
+printf '#!/bin/sh\n"$E2E_CIS" answer "$CIS_ITEM" --text itself\n' > "{id}.sh"; chmod 755 "{id}.sh"
+printf 'Proceed? [y/n] '; read -r x; echo "$x" > "$E2E_WORK/{id}.got"
+'''
+on_blocked = {{ action = "run", run = {run} }}
+"#
+        )
+    };
+    let text = "version = 1\n[dag]\nid = \"self\"\nmax_parallel = 4\n".to_owned()
+        + &task("list", r#"["./list.sh"]"#)
+        + &task("text", r#""./text.sh {{ task.id }}""#)
+        + &task("script", r#"["sh", "script.sh"]"#)
+        + &task("made", r#"["./{{ task.id }}.sh"]"#);
+    let run = cis.start(&text);
+    let said = eventually("the programs of the submission are run", || {
+        let said = cis.read("told");
+        (said.lines().count() == 3).then_some(said)
+    });
+    for name in ["list ", "text ", "script "] {
+        assert!(said.contains(name), "{said}");
+    }
+    assert!(said.lines().any(|line| line.starts_with("text ") && line.ends_with(" text")), "{said}");
+    eventually("what was made later is not run, and that is said", || {
+        let warnings = cis.status()["warnings"].to_string();
+        (warnings.contains("./made.sh") && warnings.contains("was not kept")).then_some(())
+    });
+    // A node that comes later runs them as well.
+    kill_9(cis.node_pid().unwrap());
+    let items = cis.json(&["inbox"])["items"].as_array().unwrap().clone();
+    assert_eq!(items.len(), 4, "nobody answered: {items:?}");
+    assert!(items.iter().all(|item| item["answered_by"].is_null()), "{items:?}");
+    for task in ["list", "text", "script", "made"] {
+        // The new node looks for itself first.
+        eventually("it is answered", || {
+            (cis.run(["answer", &format!("{run}:{task}"), "--text", "a human"]).code == Some(0)).then_some(())
+        });
+    }
+    cis.wait_run(&run, "succeeded");
+    for task in ["list", "text", "script", "made"] {
+        assert_eq!(cis.read(&format!("{task}.got")), "a human\n");
+    }
+    let left = super::storage::entries_below(&cis.home());
+    assert!(!left.iter().any(|path| path.to_string_lossy().contains(".running-")), "{left:?}");
+    // What is not there yet is refused before anything runs.
+    let absent = "version = 1\n[dag]\nid = \"x\"\n".to_owned() + &task("absent", r#"["./absent.sh"]"#);
+    let refused = cis.dag(&absent, &[]).expect(2).stderr;
+    assert!(refused.contains("`./absent.sh` is not there"), "{refused}");
+}
+
+/// What the store of a node has that is killed after it has recorded an answer, and before it has typed it.
+fn record_answer(cis: &Cis, asked: &serde_json::Value) {
+    use cis_core::event::{Actor, ActorKind, AnswerRecord, EventBody, EventDraft, Via};
+    use cis_core::ids::{InboxId, InputId};
+    let text = |field: &str| asked[field].as_str().unwrap().to_owned();
+    let at_ms = asked["since"].as_i64().unwrap() + 1;
+    let input = InputId::from_parts(at_ms.unsigned_abs(), 7);
+    let answer =
+        AnswerRecord { option: None, text: "first".into(), reason: None, by: "uid:4711".into(), bytes: 6 };
+    let body = EventBody::SessionAnswered {
+        session: text("session").parse().unwrap(),
+        task: Some(cis_core::ids::TaskId::new(&text("task")).unwrap()),
+        item: InboxId(text("id")),
+        input,
+        answer: Box::new(answer),
+    };
+    let actor = Actor { kind: ActorKind::Human, name: "uid:4711".into(), via: Via::Socket };
+    let run = Some(text("run").parse().unwrap());
+    let draft = EventDraft { run, at_ms, actor: Some(actor), cause: Some(input), body };
+    let mut writer = cis_core::store::Writer::open(&cis.home().join("cis.db")).unwrap();
+    writer.append(&draft, InputId::from_parts(at_ms.unsigned_abs(), 8).0).unwrap();
+    writer.commit().unwrap();
+}
+
+#[test]
+fn an_answer_that_a_killed_node_did_not_type_is_shown_as_such() {
+    let cis = Cis::new();
+    let run = cis.start(
+        r#"version = 1
+[dag]
+id = "killed"
+[[tasks]]
+id = "ask"
+script = '''
+printf 'Proceed? [y/n] '; read -r x; echo "$x" >> "$E2E_WORK/got"
+'''
+"#,
+    );
+    let asked = item(&cis);
+    let id = asked["id"].as_str().unwrap();
+    // Its session lives on.
+    cis.ok(["node", "stop"]);
+    record_answer(&cis, &asked);
+    let after = item(&cis);
+    assert_eq!((&after["id"], &after["answered_by"]), (&asked["id"], &"uid:4711".into()), "{after}");
+    let shown = cis.ok(["inbox"]);
+    assert!(shown.contains("answered by uid:4711") && shown.contains("may not have been typed"), "{shown}");
+    assert!(shown.contains(&format!("cis answer {id} --again")), "{shown}");
+    let late = cis.run(["answer", id, "--text", "second"]).expect(3).stderr;
+    assert!(late.contains("was answered by uid:4711") && late.contains("--again"), "{late}");
+    eventually("the monitor sees it", || {
+        cis.json(&["dag", "explain", "ask"])["verdict"].is_object().then_some(())
+    });
+    assert_eq!(
+        (item(&cis)["id"].as_str(), cis.read("got").as_str()),
+        (Some(id), ""),
+        "nothing is typed by itself"
+    );
+    cis.ok(["answer", id, "--text", "again", "--again"]);
+    cis.wait_run(&run, "succeeded");
+    assert_eq!(cis.read("got"), "again\n");
+}
