@@ -98,11 +98,13 @@ async fn held(client: &Client, name: &str) -> Result<Option<InboxItem>, CliError
         Some((run, task)) => (Some(run.to_owned()), task),
         None => (None, name),
     };
-    let Ok(listing) = client.inbox(&ListInbox { run, session: None }).await else { return Ok(None) };
+    let Ok(items) = client.whole_inbox(ListInbox { run, ..ListInbox::default() }).await else {
+        return Ok(None);
+    };
     let is_it = |item: &InboxItem| {
         item.kind == PromptKind::Approval && item.task.as_ref().is_some_and(|of| of.as_str() == task)
     };
-    let mut items: Vec<InboxItem> = listing.items.into_iter().filter(is_it).collect();
+    let mut items: Vec<InboxItem> = items.into_iter().filter(is_it).collect();
     if items.len() > 1 {
         let runs = items.iter().filter_map(|item| item.run);
         let names: Vec<String> = runs.map(|run| format!("{}/{task}", run.short())).collect();
