@@ -35,6 +35,7 @@ mod json;
 mod leftovers;
 mod limits;
 mod logs;
+mod matrix;
 mod monitor_corpus;
 mod monitor_record;
 mod node;

@@ -21,6 +21,7 @@ mod exposure;
 mod files;
 mod inbox;
 mod logs;
+mod matrix;
 mod notices;
 mod own_log;
 mod principal;
