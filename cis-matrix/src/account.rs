@@ -145,7 +145,7 @@ async fn with_token(login: &Login, token: Secret) -> Result<(Client, Session), M
     let who = asking
         .send(whoami::v3::Request::new())
         .await
-        .map_err(|error| no_homeserver(error.into(), &login.homeserver))?;
+        .map_err(|error| no_token(no_homeserver(error.into(), &login.homeserver)))?;
     if !is_same_user(&login.user, &who.user_id) {
         let detail = format!("the token is that of {}, not of {}", who.user_id, login.user.escape_debug());
         return Err(MatrixError::BadInput { detail });
@@ -177,6 +177,16 @@ fn no_homeserver(error: MatrixError, address: &str) -> MatrixError {
         MatrixError::NotFound { .. } | MatrixError::Other { .. } => {
             let detail = format!("no Matrix homeserver answers at {}: {error}", address.escape_debug());
             MatrixError::BadInput { detail }
+        }
+        other => other,
+    }
+}
+
+/// A token that is given for a login never was one of ours: there is nothing to log out of.
+fn no_token(error: MatrixError) -> MatrixError {
+    match error {
+        MatrixError::Unauthorized { detail } => {
+            MatrixError::BadInput { detail: format!("the homeserver does not know this token: {detail}") }
         }
         other => other,
     }

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    answer, completions, config, dag, doctor, group, identity, inbox, init, man, monitor, node, session,
-    session_host, status, store, task,
+    answer, completions, config, dag, doctor, group, identity, inbox, init, man, matrix, monitor, node,
+    session, session_host, status, store, task,
 };
 
 /// How commands end, for their help.
@@ -78,6 +78,9 @@ pub(crate) enum Command {
     /// Who the node is to others, and whom it trusts
     #[command(subcommand)]
     Identity(identity::Command),
+    /// The Matrix account of the node, and its rooms
+    #[command(subcommand)]
+    Matrix(matrix::Command),
     Status(status::Args),
     Init(init::Args),
     Doctor(doctor::Args),

@@ -37,6 +37,7 @@ mod json;
 mod leftovers;
 mod limits;
 mod logs;
+mod matrix;
 mod moments;
 mod monitor_corpus;
 mod monitor_record;

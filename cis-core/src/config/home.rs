@@ -175,6 +175,12 @@ impl Home {
         self.dir.join("cis.db")
     }
 
+    /// The Matrix account: its login and the stores of it.
+    #[must_use]
+    pub fn matrix(&self) -> PathBuf {
+        self.dir.join("matrix")
+    }
+
     /// What is configured; it need not be there.
     #[must_use]
     pub fn config_file(&self) -> PathBuf {

@@ -34,6 +34,7 @@ use crate::config::{Config, Home, Identity, Keys};
 use crate::dag::Group;
 use crate::event::Event;
 use crate::ids::{BlobId, NodeDid, RunId, SessionId, TaskId, TimestampMs};
+use crate::matrix::Account;
 use crate::policy::Principal;
 use crate::scheduler::Machine;
 use crate::server::{AttachStreams, EventBatch, NodeApi, Peer};
@@ -63,6 +64,7 @@ pub(super) struct Node {
     pub(super) events: broadcast::Sender<Arc<Vec<Arc<Event>>>>,
     pub(super) shared: Arc<Shared>,
     pub(super) upkeep: Upkeep,
+    pub(super) matrix: Account,
 }
 
 type Answer<T> = Result<T, Problem>;

@@ -23,6 +23,7 @@ mod identity;
 mod inbox;
 mod kept;
 mod logs;
+mod matrix;
 mod notices;
 mod own_log;
 mod principal;

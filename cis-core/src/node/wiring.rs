@@ -24,6 +24,7 @@ use super::worker::LocalWorker;
 use super::{own_log, restore};
 use crate::config::{Config, Home, HomeError, Identity, IdentityError, KeyError, Keys, Settings};
 use crate::ids::RunId;
+use crate::matrix::Account;
 use crate::scheduler::{Breaker, Machine};
 use crate::server;
 use crate::session::hub::Hub;
@@ -163,6 +164,7 @@ pub fn run(options: NodeOptions, ready: impl FnOnce(Readiness) + Send + 'static)
         events: events.clone(),
         shared: Arc::clone(&shared),
         upkeep: upkeep.clone(),
+        matrix: Account::new(options.home.matrix()),
     });
     let worker = LocalWorker::new(
         options.home.clone(),

@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 
 use super::identity_api::IdentityApi;
 use super::inbox_api::InboxApi;
+use super::matrix_api::MatrixApi;
 use super::peer::Peer;
 use crate::api::{
     Attach, AttachControl, AttachNotice, CleanReport, CleanStore, CreateRun, CreateSession, Decide,
@@ -54,7 +55,7 @@ pub struct AttachStreams {
 type Answer<T> = Result<T, Problem>;
 
 /// A node, as its API sees it. Names of runs and sessions are as people typed them until resolved.
-pub trait NodeApi: InboxApi + IdentityApi {
+pub trait NodeApi: InboxApi + IdentityApi + MatrixApi {
     /// Who is behind a connection, by its peer and the token that it showed.
     fn principal(&self, peer: Peer, token: Option<&str>) -> Principal;
     /// Records that `principal` was refused.
