@@ -30,6 +30,7 @@ mod files;
 mod gates;
 mod harness_check;
 mod http;
+mod hybrid;
 mod inbox;
 mod json;
 mod leftovers;

@@ -10,7 +10,7 @@ use crate::api::{
     Answer, AnswerReceipt, Ask, AskView, CleanReport, CleanStore, CreateRun, CreateSession, Decide,
     ExplainView, GroupView, HandIn, InboxItem, InputReceipt, KillSession, ListInbox, ListRuns, ListSessions,
     Listing, NodeView, ReadAsk, ReadLog, ReadTime, RetryRun, RunDetail, RunView, Say, SendInput, SessionView,
-    StopNode, TaskContext, ThreadMessage, TimeView, WhyView, paths,
+    SetMode, StopNode, TaskContext, ThreadMessage, TimeView, WhyView, paths,
 };
 use crate::dag::Group;
 
@@ -73,6 +73,11 @@ impl Client {
     /// Runs tasks of an ended run again.
     pub async fn retry_run(&self, run: &str, how: &RetryRun) -> Result<RunView, ClientError> {
         self.post(&paths::fill(paths::RUN_RETRY, &[run]), how).await
+    }
+
+    /// Switches how an open run is executed.
+    pub async fn set_mode(&self, run: &str, how: &SetMode) -> Result<RunView, ClientError> {
+        self.post(&paths::fill(paths::RUN_MODE, &[run]), how).await
     }
 
     /// Why a task is where it is.

@@ -62,6 +62,17 @@ pub struct RunCreated {
     /// No result of an earlier run is taken (`--no-cache`).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub no_cache: bool,
+    /// An agent works on its tasks (`--use-agent`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub use_agent: Option<UseAgent>,
+}
+
+/// Who works on the tasks of a run, whatever its file says.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UseAgent {
+    /// The profile that tasks without an agent are given to; none: they are run as they are, each in a terminal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<String>,
 }
 
 /// Why a queued task does not run yet.

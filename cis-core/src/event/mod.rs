@@ -10,7 +10,7 @@ mod states;
 
 pub use body::{
     ArtifactRecord, AttemptResult, Category, EventBody, GrantRecord, LostBy, OutputRecord, QueueReason,
-    RetryScope, RunCreated, SessionLimit, TaskChange,
+    RetryScope, RunCreated, SessionLimit, TaskChange, UseAgent,
 };
 pub use prompt::{
     AnswerRecord, AskRecord, AskType, LABEL_CHARS_MAX, Layer, Meaning, OPTIONS_MAX, PromptKind, PromptOption,

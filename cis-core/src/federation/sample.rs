@@ -58,6 +58,7 @@ pub(super) fn created(tasks: usize, owner: &NodeDid) -> RunCreated {
         parent: None,
         epoch: 0,
         no_cache: false,
+        use_agent: None,
     }
 }
 

@@ -25,6 +25,7 @@ mod notices;
 mod own_log;
 mod principal;
 mod restore;
+mod room_choice;
 mod secret_file;
 mod small_file;
 mod streams;

@@ -118,28 +118,44 @@ fn impossible(run: RunId, offset: u64, error: &impl std::fmt::Display) -> Restor
     RestoreError::Impossible { run, offset, detail: error.to_string() }
 }
 
-/// The file of a run, parsed again.
 /// The agents of a run's tasks, where it has any, as its file names them.
 pub(super) fn agents_of(readers: &Readers, blobs: &Blobs, run: RunId) -> BTreeMap<String, String> {
-    let spec = readers.get().and_then(|reader| reader.run_spec(run)).ok();
-    let text = spec.and_then(|spec| blobs.get(&spec).ok().flatten()).unwrap_or_default();
+    let Some(facts) = facts_of(readers, run) else { return BTreeMap::new() };
+    let text = blobs.get(&facts.spec).ok().flatten().unwrap_or_default();
+    let profile = facts.use_agent.as_ref().and_then(|used| used.profile.as_deref());
     // Most have none, and some are long.
-    if !text.windows(AGENT_KEY.len()).any(|part| part == AGENT_KEY) {
+    if profile.is_none() && !text.windows(AGENT_KEY.len()).any(|part| part == AGENT_KEY) {
         return BTreeMap::new();
     }
-    let tasks = dag::parse(&text, "").map(|dag| dag.tasks).unwrap_or_default();
-    let named = tasks.into_iter().filter_map(|task| match task.action {
+    let Ok(mut dag) = dag::parse(&text, "") else { return BTreeMap::new() };
+    if profile.is_some() {
+        dag::with_agent(&mut dag, profile);
+    }
+    let named = dag.tasks.into_iter().filter_map(|task| match task.action {
         Action::Agent { agent, .. } => Some((task.id.to_string(), agent)),
         _ => None,
     });
     named.collect()
 }
 
+/// What a run was made with.
+fn facts_of(readers: &Readers, run: RunId) -> Option<Box<RunCreated>> {
+    let events = readers.get().and_then(|reader| reader.events(0, Some(run), 1)).ok()?;
+    match events.first()?.decode().ok()? {
+        EventBody::RunCreated(facts) => Some(facts),
+        _ => None,
+    }
+}
+
+/// The file of a run, parsed again.
 fn load_dag(blobs: &Blobs, agents: &Agents, run: RunId, facts: &RunCreated) -> Result<Dag, RestoreError> {
     let text = blobs.get(&facts.spec).map_err(|source| RestoreError::Spec { run, source })?;
     let text = text.ok_or_else(|| RestoreError::NoSpec { run, blob: facts.spec.clone() })?;
     let mut dag = dag::parse(&text, &facts.source)
         .map_err(|diagnostics| RestoreError::NotUnderstood { run, detail: diagnostics.to_string() })?;
+    if let Some(used) = &facts.use_agent {
+        dag::with_agent(&mut dag, used.profile.as_deref());
+    }
     agents.assign_accounts(&mut dag.tasks);
     Ok(dag)
 }

@@ -11,7 +11,7 @@ use crate::agent::Agents;
 use crate::api::{CreateRun, Problem, ProblemKind};
 use crate::config::missing_agents;
 use crate::dag;
-use crate::event::{ExecutionMode, RunCreated};
+use crate::event::RunCreated;
 use crate::ids::{NodeDid, RunId};
 use crate::store::{Blobs, Safety};
 
@@ -30,6 +30,12 @@ pub(super) fn prepare(
     })?;
     let params = dag::resolve_params(&dag, &request.params)
         .map_err(|wrong| Problem::new(ProblemKind::BadInput, wrong.join("\n")))?;
+    if let Some(used) = &request.use_agent {
+        if let Some(profile) = used.profile.as_deref().filter(|name| agents.get(name).is_none()) {
+            return Err(Problem::new(ProblemKind::BadInput, agents.unknown(profile)));
+        }
+        dag::with_agent(&mut dag, used.profile.as_deref());
+    }
     agents.assign_accounts(&mut dag.tasks);
     let missing = missing_agents(&dag, agents, request.env.as_ref(), Path::new(&request.workdir));
     if !missing.is_empty() {
@@ -37,12 +43,6 @@ pub(super) fn prepare(
     }
     if request.validate_only {
         return Ok(None);
-    }
-    if request.mode != ExecutionMode::Local {
-        return Err(Problem::new(
-            ProblemKind::BadInput,
-            format!("this node runs local runs only, not {}", request.mode),
-        ));
     }
     if !Path::new(&request.workdir).is_absolute() {
         let detail = format!("the directory `{}` is not absolute", request.workdir);
@@ -74,6 +74,7 @@ pub(super) fn prepare(
         parent: None,
         epoch: 0,
         no_cache: request.no_cache,
+        use_agent: request.use_agent.clone(),
     };
     let (start, input) = (request.start, request.input);
     Ok(Some(NewRun { run: RunId(ulid::Ulid::new()), facts, dag: Arc::new(dag), start, input }))

@@ -32,6 +32,7 @@ fn fresh(seed: u64) -> Run {
         parent: None,
         epoch: 0,
         no_cache: false,
+        use_agent: None,
     };
     Run::new(RunId::from_parts(1, 1), &facts, Arc::new(dag), 0).unwrap()
 }

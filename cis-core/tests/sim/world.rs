@@ -130,6 +130,7 @@ impl World {
             parent: None,
             epoch: 0,
             no_cache: false,
+            use_agent: None,
         };
         let dag = Arc::new(dag);
         self.dags.insert(run, Arc::clone(&dag));

@@ -8,8 +8,20 @@ use std::path::Path;
 use crate::Outcome;
 use crate::workspace::{files_below, root};
 
-const PURE: &[&str] =
-    &["agent", "api", "dag", "event", "identity", "ids", "monitor", "policy", "proc", "room", "scheduler", "text"];
+const PURE: &[&str] = &[
+    "agent",
+    "api",
+    "dag",
+    "event",
+    "identity",
+    "ids",
+    "monitor",
+    "policy",
+    "proc",
+    "room",
+    "scheduler",
+    "text",
+];
 const IO: &[&str] = &["client", "config", "link", "matrix", "server", "session", "store"];
 /// Protocols that are plain values though they lie in an io folder.
 const PLAIN: &[&str] = &["session::protocol"];

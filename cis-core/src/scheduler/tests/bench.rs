@@ -71,6 +71,7 @@ pub(super) fn facts(dag: &Dag, max_parallel: u32) -> RunCreated {
         parent: None,
         epoch: 0,
         no_cache: false,
+        use_agent: None,
     }
 }
 

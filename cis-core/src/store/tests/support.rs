@@ -92,6 +92,7 @@ pub(super) fn created(dag: &str, tasks: usize) -> EventBody {
         parent: None,
         epoch: 0,
         no_cache: false,
+        use_agent: None,
     }))
 }
 

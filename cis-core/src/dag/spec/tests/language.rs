@@ -99,7 +99,7 @@ script = "true"
     assert_eq!(deploy.condition.as_deref(), Some("tasks.plan.outputs.n > 0"));
     assert_eq!(deploy.foreach, Some(Foreach::Expression("tasks.plan.outputs.regions".into())));
     let prompt = "Deploy {{ tasks.plan.outputs.n }}?".into();
-    assert_eq!(deploy.approval, Some(Approval { prompt, timeout_ms: Some(24 * 3_600_000) }));
+    assert_eq!(deploy.approval, Some(Approval { prompt, timeout_ms: Some(24 * 3_600_000), allowed: None }));
     assert_eq!((deploy.priority, deploy.group.as_deref()), (5, Some("lock")));
     let key = CacheKey::Text("{{ item }} {{ params.zones[0] }}".into());
     assert_eq!(deploy.cache, Some(Cache { key, ttl_ms: None }));
@@ -114,6 +114,51 @@ script = "true"
 }
 
 #[test]
+fn an_approval_says_who_decides_it() {
+    let with = |allowed: &str| {
+        task(&format!("approval = {{ prompt = \"?\", allowed = {allowed} }}\nscript = \"true\""))
+    };
+    let good = "version = 1\n[dag]\nid = \"d\"\n[[tasks]]\nid = \"a\"\nscript = \"true\"\napproval = { prompt = \"?\", allowed = [\"pl>=50\", \"@ann:example.org\"] }\n";
+    let dag = crate::dag::parse(good.as_bytes(), "x.toml").unwrap();
+    let allowed = dag.tasks[0].approval.as_ref().unwrap().allowed.clone().unwrap();
+    assert_eq!(Vec::<String>::from(allowed), ["pl>=50", "@ann:example.org"]);
+    insta::assert_snapshot!(
+        [with("[\"pl>=50\", \"ann\", 7]"), with("[]"), with("\"@ann:example.org\"")].join("\n\n----\n"),
+        @r#"
+        error: `ann` names nobody: use "@ann:example.org", "*:example.org", "pl>=50", or "*" for everybody in the room
+         --> x.toml:6:49
+          |
+        6 | approval = { prompt = "?", allowed = ["pl>=50", "ann", 7] }
+          |                                                 ^^^^^
+
+        error: `allowed` must be a string
+         --> x.toml:6:56
+          |
+        6 | approval = { prompt = "?", allowed = ["pl>=50", "ann", 7] }
+          |                                                        ^ this is an integer
+          |
+          = help: write it in quotes: "7"
+
+        ----
+        error: nobody could decide: the list is empty: name at least one, such as "pl>=50" or "@ann:example.org"
+         --> x.toml:6:38
+          |
+        6 | approval = { prompt = "?", allowed = [] }
+          |                                      ^^
+
+        ----
+        error: `allowed` must be an array of strings
+         --> x.toml:6:38
+          |
+        6 | approval = { prompt = "?", allowed = "@ann:example.org" }
+          |                                      ^^^^^^^^^^^^^^^^^^ this is a string
+          |
+          = help: write allowed = ["@ann:example.org"]
+        "#
+    );
+}
+
+#[test]
 fn wrong_values() {
     let said: Vec<String> = [
         "if = true",
@@ -124,7 +169,7 @@ fn wrong_values() {
         "foreach = [99999999999999999999]",
         "approval = \"Deploy?\"",
         "approval = { timeout = \"1d\" }",
-        "approval = { prompt = \"?\", allowed = [\"a\"], timeout = 5 }",
+        "approval = { prompt = \"?\", who = [\"a\"], timeout = 5 }",
         "artifacts = \"out\"",
         "artifacts = [\"/etc/passwd\", \"../x\", \"a[\", \"{{ item }}\"]",
         "cache = true",
@@ -215,19 +260,19 @@ fn wrong_values() {
           = help: write approval = { prompt = "Deploy?" }
 
         ----
-        error: unknown key `allowed` in `approval`
+        error: unknown key `who` in `approval`
          --> x.toml:6:28
           |
-        6 | approval = { prompt = "?", allowed = ["a"], timeout = 5 }
-          |                            ^^^^^^^
+        6 | approval = { prompt = "?", who = ["a"], timeout = 5 }
+          |                            ^^^
           |
-          = help: `approval` has prompt and timeout
+          = help: `approval` has prompt, timeout and allowed
 
         error: `timeout` must be a time with its unit, as a string
-         --> x.toml:6:55
+         --> x.toml:6:51
           |
-        6 | approval = { prompt = "?", allowed = ["a"], timeout = 5 }
-          |                                                       ^ this is an integer
+        6 | approval = { prompt = "?", who = ["a"], timeout = 5 }
+          |                                                   ^ this is an integer
           |
           = help: write timeout = "5s" for seconds, or another unit: `500ms`, `30s`, `5m`, `2h` or `1h 30m`
 
