@@ -31,6 +31,7 @@ mod gates;
 mod harness_check;
 mod http;
 mod identity;
+mod hybrid;
 mod inbox;
 mod inbox_trust;
 mod json;

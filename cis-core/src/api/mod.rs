@@ -33,8 +33,8 @@ pub use outbox::{FollowedRun, OutboxEntry, Outgoing, Priority, RoomMessage, Room
 pub use problem::{Finding, PROBLEM_JSON, Problem, ProblemKind};
 pub use requests::{
     Attach, AttachControl, AttachNotice, CreateRun, CreateSession, Decide, FollowEvents, InputReceipt,
-    KillSession, ListRuns, ListSessions, ReadLog, ReadTime, RetryRun, SendInput, StartAgent, StopNode,
-    TermSize, hex_bytes,
+    KillSession, ListRuns, ListSessions, ReadLog, ReadTime, RetryRun, SendInput, SetMode, StartAgent,
+    StopNode, TermSize, hex_bytes,
 };
 pub use upkeep::{CleanReport, CleanStore};
 pub use views::{

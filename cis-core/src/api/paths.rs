@@ -18,6 +18,8 @@ pub const RUN_PAUSE: &str = "/v1/runs/{run}/pause";
 pub const RUN_RESUME: &str = "/v1/runs/{run}/resume";
 /// `POST` [`super::RetryRun`].
 pub const RUN_RETRY: &str = "/v1/runs/{run}/retry";
+/// `POST` [`super::SetMode`]: [`super::RunView`].
+pub const RUN_MODE: &str = "/v1/runs/{run}/mode";
 /// `GET`: [`super::WhyView`].
 pub const WHY: &str = "/v1/runs/{run}/tasks/{task}/why";
 /// `POST` [`super::Decide`]: approves or rejects a task that waits for it.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::event::{ExecutionMode, RetryScope};
+use crate::event::{ExecutionMode, RetryScope, UseAgent};
 use crate::ids::{InputId, Offset};
 
 /// Makes a run out of a DAG file's text.
@@ -26,6 +26,12 @@ pub struct CreateRun {
     pub umask: Option<u32>,
     /// Local unless said otherwise.
     pub mode: ExecutionMode,
+    /// The room that follows it, by id, alias or link; none: the one that is configured. A local run has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub room: Option<String>,
+    /// An agent works on its tasks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub use_agent: Option<UseAgent>,
     /// Start it at once.
     pub start: bool,
     /// Takes no results of earlier runs from the cache.
@@ -56,6 +62,17 @@ pub struct RetryRun {
     /// Which.
     #[serde(flatten)]
     pub scope: RetryScope,
+}
+
+/// Switches how an open run is executed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SetMode {
+    /// Local, or hybrid.
+    pub mode: ExecutionMode,
+    /// The room that follows it from now on, by id, alias or link; none: the one that it has, or that is
+    /// configured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub room: Option<String>,
 }
 
 /// A human's decision about a task that waits for approval.

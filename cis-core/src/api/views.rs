@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::requests::TermSize;
 use crate::event::{ArtifactRecord, ExecutionMode, PromptKind, RunState, SaidKind, SessionState, TaskState};
 use crate::ids::{InboxId, Offset, RunId, SessionId, TaskId, TimestampMs};
+use crate::room::people::Allowed;
 
 /// Any listing.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -46,6 +47,9 @@ pub struct NodeView {
     pub live_sessions: u32,
     /// At most so many.
     pub max_sessions: u32,
+    /// Messages that wait to be sent to rooms.
+    #[serde(default)]
+    pub outbox: u64,
     /// What is wrong, where something is (disk full, host lost …).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
@@ -65,6 +69,9 @@ pub struct RunView {
     pub state: RunState,
     /// Local, hybrid or matrix.
     pub mode: ExecutionMode,
+    /// The room that follows it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub room: Option<String>,
     /// Where its text came from.
     pub source: String,
     /// When it was created, Unix ms.
@@ -176,6 +183,9 @@ pub struct ApprovalView {
     /// The task fails then, Unix ms.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until_ms: Option<TimestampMs>,
+    /// Who may decide from a room, where its file says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allowed: Option<Allowed>,
 }
 
 /// A concurrency group.

@@ -11,8 +11,8 @@ use crate::api::{
     Decide, ExplainView, GroupView, HandIn, InboxItem, InputReceipt, InviteToMatrixRoom, JoinMatrixRoom,
     KillSession, ListInbox, ListRuns, ListSessions, Listing, LoginMatrix, LogoutMatrix, MatrixAccountView,
     MatrixRoomEvents, MatrixRoomView, NodeView, ReadAsk, ReadLog, ReadMatrixRoom, ReadTime, RetryRun,
-    RunDetail, RunView, Say, SendInput, SessionView, StopNode, TaskContext, ThreadMessage, TimeView, WhyView,
-    paths,
+    RunDetail, RunView, Say, SendInput, SessionView, SetMode, StopNode, TaskContext, ThreadMessage, TimeView,
+    WhyView, paths,
 };
 use crate::dag::Group;
 
@@ -75,6 +75,11 @@ impl Client {
     /// Runs tasks of an ended run again.
     pub async fn retry_run(&self, run: &str, how: &RetryRun) -> Result<RunView, ClientError> {
         self.post(&paths::fill(paths::RUN_RETRY, &[run]), how).await
+    }
+
+    /// Switches how an open run is executed.
+    pub async fn set_mode(&self, run: &str, how: &SetMode) -> Result<RunView, ClientError> {
+        self.post(&paths::fill(paths::RUN_MODE, &[run]), how).await
     }
 
     /// Why a task is where it is.

@@ -133,7 +133,8 @@ struct Parser<'t> {
 
 impl Parser<'_> {
     fn top(&mut self, tree: &DeTable<'_>) {
-        let mut tables: Vec<&str> = SETTINGS.iter().map(Setting::table).collect();
+        let mut tables: Vec<&str> =
+            SETTINGS.iter().filter_map(|setting| setting.key.split('.').next()).collect();
         tables.dedup();
         tables.extend(["groups", "agents"]);
         self.known_keys(tree, "the configuration", &tables);
@@ -150,8 +151,15 @@ impl Parser<'_> {
 
     fn table(&mut self, name: &str, node: &Node<'_>) {
         let Some(table) = self.reader.table(name, node, &format!("[{name}]")) else { return };
-        self.known_keys(table, &format!("[{name}]"), &names_of(name));
+        let tables = tables_in(name);
+        let mut keys = names_of(name);
+        keys.extend(&tables);
+        self.known_keys(table, &format!("[{name}]"), &keys);
         for (key, node) in table {
+            if tables.contains(&&**key.get_ref()) {
+                self.table(&format!("{name}.{}", key.get_ref()), node);
+                continue;
+            }
             let Some(setting) = find(&format!("{name}.{}", key.get_ref())) else { continue };
             if let Some(value) = self.value(setting, node) {
                 let line = self.line(&key.span());
@@ -167,8 +175,16 @@ impl Parser<'_> {
                 let count = self.reader.count(name, node, least)?;
                 return Some(Value::Number(Some(count.into())));
             }
+            Kind::Flag => return self.reader.boolean(name, node).map(Value::Flag),
             Kind::Time => return self.reader.duration(name, node, false).map(|ms| Value::Number(Some(ms))),
             _ => {}
+        }
+        if let (Kind::List(item), DeValue::Array(words)) = (setting.kind, node.get_ref()) {
+            let wrong = |word: &Node<'_>| Some((word.span(), item.check(word.get_ref().as_str()?).err()?));
+            if let Some((span, why)) = words.iter().find_map(wrong) {
+                self.reader.wrong(Mistake::new(span, format!("`{name}` {why}")));
+                return None;
+            }
         }
         let example = format!("{name} = {}", setting.kind.toml(&setting.kind.read(setting.default).ok()?));
         let written = match node.get_ref() {
@@ -176,7 +192,7 @@ impl Parser<'_> {
             DeValue::Integer(number) if matches!(setting.kind, Kind::Size { .. } | Kind::SizeOrUnlimited) => {
                 number.to_string()
             }
-            DeValue::Array(words) if setting.kind == Kind::Command => {
+            DeValue::Array(words) if matches!(setting.kind, Kind::Command | Kind::List(_)) => {
                 let words: Option<Vec<&str>> = words.iter().map(|word| word.get_ref().as_str()).collect();
                 // What is no array of texts is refused as any other value is.
                 words.and_then(|words| serde_json::to_string(&words).ok()).unwrap_or_default()
@@ -266,6 +282,14 @@ fn names_of(table: &str) -> Vec<&'static str> {
     SETTINGS.iter().filter(|setting| setting.table() == table).map(Setting::name).collect()
 }
 
+/// The tables right inside a table.
+fn tables_in(table: &str) -> Vec<&'static str> {
+    let inside = |setting: &'static Setting| setting.table().strip_prefix(table)?.strip_prefix('.');
+    let mut tables: Vec<&str> = SETTINGS.iter().filter_map(inside).collect();
+    tables.dedup();
+    tables
+}
+
 /// The key that was probably meant.
 pub(super) fn nearest_key(text: &str) -> Option<&'static str> {
     nearest(text, SETTINGS.iter().map(|setting| setting.key))
@@ -299,6 +323,44 @@ mod tests {
         assert_eq!(layer.values.len(), expected.len());
         let group = Group { limit: 2, frees_when_blocked: true };
         assert_eq!(layer.groups, BTreeMap::from([("claude-account".to_owned(), (group, 6))]));
+    }
+
+    #[test]
+    fn tables_stand_in_tables() {
+        let text = "[dag]\ndefault_mode = \"hybrid\"\n[dag.matrix]\nenabled = false\nbroadcast_interval_ms = 250\n[matrix]\nrun_dirs = [\"/srv/dags\"]\n[matrix.roles]\nviewer = [\"*\"]\n";
+        let layer = parse(text.as_bytes(), "config.toml").unwrap();
+        let text = |text: &str| Value::Text(text.to_owned());
+        let expected = [
+            ("dag.default_mode", text("hybrid"), 2),
+            ("dag.matrix.enabled", Value::Flag(false), 4),
+            ("dag.matrix.broadcast_interval_ms", Value::Number(Some(250)), 5),
+            ("matrix.run_dirs", text(r#"["/srv/dags"]"#), 7),
+            ("matrix.roles.viewer", text(r#"["*"]"#), 9),
+        ];
+        assert_eq!(layer.values.len(), expected.len());
+        for (key, value, line) in expected {
+            assert_eq!(layer.values[key], (value, line), "{key}");
+        }
+    }
+
+    #[test]
+    fn mistakes_in_tables_of_tables_name_what_is_wrong() {
+        let text = "[dag]\ndefault_mode = \"matrix\"\nroom_id = \"builds\"\nmatrixx = 1\n[dag.matrix]\nenabled = \"yes\"\ninvite = \"@ann:example.org\"\n[matrix]\nrun_dirs = [\"dags\"]\ncommand_age = 5\n[matrix.roles]\noperator = [\"@ann:example.org\", \"pl>50\"]\nadmins = []\n";
+        let all = parse(text.as_bytes(), "config.toml").unwrap_err();
+        let told = |finding: &crate::api::Finding| {
+            format!("{}:{} {}\n", finding.line, finding.column, finding.message)
+        };
+        insta::assert_snapshot!(all.findings.iter().map(told).collect::<String>(), @r#"
+        2:16 `default_mode` must be `local` or `hybrid`: `matrix`
+        3:11 `room_id` must be a room such as `!id:example.org` or `#builds:example.org`, or a link of matrix.to to it: `builds`
+        4:1 unknown key `matrixx` in [dag]: did you mean `matrix`?
+        6:11 `enabled` must be true or false: this is a string
+        7:10 `invite` must be an array of users such as `["@ann:example.org"]`: `@ann:example.org`
+        9:13 `run_dirs` holds `dags`, which is no absolute directory
+        10:15 `command_age` must be a time with its unit, as a string: this is an integer
+        12:33 `operator` holds a mistake: `pl>50` names nobody: use "@ann:example.org", "*:example.org", "pl>=50", or "*" for everybody in the room
+        13:1 unknown key `admins` in [matrix.roles]: did you mean `admin`?
+        "#);
     }
 
     #[test]

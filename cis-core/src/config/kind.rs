@@ -2,14 +2,18 @@
 
 use std::time::Duration;
 
+use crate::room::people::Matcher;
+use crate::room::{UserId, names_a_room};
 use crate::text::control_byte;
 
 /// The word for no limit.
 const UNLIMITED: &str = "unlimited";
 /// Ten years, ms: longer is a mistake, and sums of such times must not overflow.
 const LONGEST_MS: u128 = 10 * 365 * 24 * 3600 * 1000;
-/// Longer commands are not taken, bytes.
-const COMMAND_BYTES_MAX: usize = 16 << 10;
+/// Longer commands and lists are not taken, bytes.
+const LIST_BYTES_MAX: usize = 16 << 10;
+/// Longer texts are not taken, bytes.
+const TEXT_BYTES_MAX: usize = 255;
 /// Longer sequences of keys are not taken.
 const KEYS_MAX: usize = 8;
 /// Units of sizes, the longest suffixes first.
@@ -48,6 +52,27 @@ pub enum Kind {
     Command,
     /// Names of keys: ASCII characters, and `C-x` for Ctrl with one.
     Keys,
+    /// `true` or `false`.
+    Flag,
+    /// How a run is executed: `local` or `hybrid`.
+    Mode,
+    /// A room: its id, an alias or a link; or nothing.
+    Room,
+    /// One line of text.
+    Text,
+    /// Any number of these.
+    List(Item),
+}
+
+/// What a list holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Item {
+    /// Users of Matrix.
+    Users,
+    /// People by name, server or power.
+    People,
+    /// Absolute directories.
+    Dirs,
 }
 
 /// A value of a setting.
@@ -55,8 +80,10 @@ pub enum Kind {
 pub enum Value {
     /// A count, ms, or bytes; none: unlimited.
     Number(Option<u64>),
-    /// Text.
+    /// Text; of a list its JSON.
     Text(String),
+    /// Yes or no.
+    Flag(bool),
 }
 
 impl Kind {
@@ -71,6 +98,17 @@ impl Kind {
             Self::SizeOrUnlimited => "a size such as `500MB` or `20GiB`, or `unlimited`",
             Self::Command => "an array of texts such as `[\"notify-send\", \"CIS\"]`",
             Self::Keys => "characters and C-x with spaces between them, such as `C-\\ d` or `C-b d`",
+            Self::Flag => "`true` or `false`",
+            Self::Mode => "`local` or `hybrid`",
+            Self::Room => {
+                "a room such as `!id:example.org` or `#builds:example.org`, or a link of matrix.to to it"
+            }
+            Self::Text => "one line of text",
+            Self::List(Item::Users) => "an array of users such as `[\"@ann:example.org\"]`",
+            Self::List(Item::People) => {
+                "an array such as `[\"@ann:example.org\", \"*:example.org\", \"pl>=50\"]`"
+            }
+            Self::List(Item::Dirs) => "an array of absolute directories such as `[\"/srv/dags\"]`",
         }
     }
 
@@ -91,17 +129,42 @@ impl Kind {
             Self::Size { least } => self.size(trimmed, least),
             Self::SizeOrUnlimited => self.size(trimmed, 0),
             Self::Command => {
-                let wrong = || format!("must be {}", self.form());
-                let words: Vec<String> = serde_json::from_str(trimmed).map_err(|_| wrong())?;
-                let sound = words.first().is_none_or(|program| !program.is_empty())
-                    && words.iter().all(|word| !word.contains('\0'));
-                if !sound || trimmed.len() > COMMAND_BYTES_MAX {
-                    return Err(wrong());
+                let words = self.words(trimmed)?;
+                if words.first().is_some_and(String::is_empty) {
+                    return Err(self.wrong());
                 }
-                Ok(Value::Text(serde_json::to_string(&words).map_err(|_| wrong())?))
+                self.list(&words)
+            }
+            Self::List(item) => {
+                let words = self.words(trimmed)?;
+                words.iter().try_for_each(|word| item.check(word))?;
+                self.list(&words)
             }
             Self::Keys => detach_keys(text).map(|_| Value::Text(trimmed.to_owned())),
+            Self::Flag => trimmed.parse().map(Value::Flag).map_err(|_| self.wrong()),
+            Self::Mode if matches!(trimmed, "local" | "hybrid") => Ok(Value::Text(trimmed.to_owned())),
+            Self::Room if trimmed.is_empty() || names_a_room(trimmed) => Ok(Value::Text(trimmed.to_owned())),
+            Self::Text if trimmed.len() <= TEXT_BYTES_MAX && !trimmed.contains(char::is_control) => {
+                Ok(Value::Text(trimmed.to_owned()))
+            }
+            Self::Text => Err(format!("must be one line of at most {TEXT_BYTES_MAX} bytes")),
+            Self::Mode | Self::Room => Err(self.wrong()),
         }
+    }
+
+    fn wrong(self) -> String {
+        format!("must be {}", self.form())
+    }
+
+    /// The texts of a JSON array.
+    fn words(self, json: &str) -> Result<Vec<String>, String> {
+        let words: Vec<String> = serde_json::from_str(json).map_err(|_| self.wrong())?;
+        let sound = json.len() <= LIST_BYTES_MAX && words.iter().all(|word| !word.contains('\0'));
+        if sound { Ok(words) } else { Err(self.wrong()) }
+    }
+
+    fn list(self, words: &[String]) -> Result<Value, String> {
+        serde_json::to_string(words).map(Value::Text).map_err(|_| self.wrong())
     }
 
     fn time(self, text: &str) -> Result<Value, String> {
@@ -138,6 +201,7 @@ impl Kind {
     pub fn write(self, value: &Value) -> String {
         match (self, value) {
             (_, Value::Text(text)) => text.clone(),
+            (_, Value::Flag(flag)) => flag.to_string(),
             (_, Value::Number(None)) => UNLIMITED.to_owned(),
             (Self::Time | Self::TimeOrUnlimited, Value::Number(Some(ms))) => {
                 humantime::format_duration(Duration::from_millis(*ms)).to_string()
@@ -153,9 +217,27 @@ impl Kind {
         let text = self.write(value);
         match self {
             // As JSON writes an array of strings, TOML does.
-            Self::Count { .. } | Self::Command => text,
+            Self::Count { .. } | Self::Command | Self::Flag | Self::List(_) => text,
             _ if text.contains(['\\', '"']) => format!("'{text}'"),
             _ => format!("\"{text}\""),
+        }
+    }
+}
+
+impl Item {
+    /// What is wrong with one of them, and which.
+    pub(super) fn check(self, word: &str) -> Result<(), String> {
+        match self {
+            Self::Users => match word.parse::<UserId>() {
+                Ok(_) => Ok(()),
+                Err(wrong) => Err(format!("holds a mistake: {wrong}")),
+            },
+            Self::People => match word.parse::<Matcher>() {
+                Ok(_) => Ok(()),
+                Err(wrong) => Err(format!("holds a mistake: {wrong}")),
+            },
+            Self::Dirs if word.starts_with('/') && !word.contains(char::is_control) => Ok(()),
+            Self::Dirs => Err(format!("holds `{}`, which is no absolute directory", word.escape_debug())),
         }
     }
 }
@@ -217,6 +299,14 @@ mod tests {
             (Kind::Keys, r"C-\ d", r"C-\ d"),
             (Kind::Command, r#" [ "a", "b \"c\\" ] "#, r#"["a","b \"c\\"]"#),
             (Kind::Command, "[]", "[]"),
+            (Kind::Flag, " true", "true"),
+            (Kind::Mode, "hybrid", "hybrid"),
+            (Kind::Room, "", ""),
+            (Kind::Room, "#b:example.org ", "#b:example.org"),
+            (Kind::Text, " CIS at home ", "CIS at home"),
+            (Kind::List(Item::Users), r#"[ "@a:b" ]"#, r#"["@a:b"]"#),
+            (Kind::List(Item::People), r#"["*", "pl >= 5"]"#, r#"["*","pl >= 5"]"#),
+            (Kind::List(Item::Dirs), r#"["/srv"]"#, r#"["/srv"]"#),
         ] {
             let value = kind.read(text).unwrap_or_else(|why| panic!("{text}: {why}"));
             assert_eq!(kind.write(&value), written, "{text}");
@@ -252,6 +342,14 @@ mod tests {
             (Kind::Command, "[1]"),
             (Kind::Command, r#"[""]"#),
             (Kind::Command, r#"["a\u0000"]"#),
+            (Kind::Flag, "yes"),
+            (Kind::Mode, "matrix"),
+            (Kind::Room, "builds"),
+            (Kind::Text, "a\nb"),
+            (Kind::List(Item::Users), r#"["ann"]"#),
+            (Kind::List(Item::Users), "@ann:x"),
+            (Kind::List(Item::People), r#"["pl>50"]"#),
+            (Kind::List(Item::Dirs), r#"["dags"]"#),
             (Kind::Keys, "Up"),
             (Kind::Keys, "ä"),
             (Kind::Keys, "M-d"),

@@ -123,8 +123,10 @@ pub fn load(
 #[must_use]
 pub fn unknown_variables(names: impl Iterator<Item = String>) -> Vec<String> {
     let known: Vec<String> = SETTINGS.iter().map(Setting::variable).collect();
-    let tables: Vec<String> =
-        SETTINGS.iter().map(|one| format!("CIS_{}_", one.table().to_ascii_uppercase())).collect();
+    let tables: Vec<String> = SETTINGS
+        .iter()
+        .map(|one| format!("CIS_{}_", one.table().replace('.', "_").to_ascii_uppercase()))
+        .collect();
     let mut wrong: Vec<String> = names
         .filter(|name| tables.iter().any(|table| name.starts_with(table)) && !known.contains(name))
         .map(|name| match nearest(&name, known.iter().map(String::as_str)) {

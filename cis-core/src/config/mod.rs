@@ -22,8 +22,11 @@ pub use home::{Home, HomeError};
 pub use identity::{Identity, IdentityError};
 #[cfg(feature = "node")]
 pub use keys::{KeyError, Keys};
-pub use kind::{Kind, Value, detach_keys};
+pub use kind::{Item, Kind, Value, detach_keys};
 pub use load::{Config, ConfigError, Entry, Origin, load, unknown_variables};
 pub use pages::default_file;
 pub use programs::{find_program, inherited_path, missing_agents};
-pub use settings::{AttachSettings, NodeSettings, Retention, SETTINGS, Scope, Setting, Settings, Timeouts};
+pub use settings::{
+    AttachSettings, DagMatrix, DagSettings, MatrixSettings, NodeSettings, Retention, SETTINGS, Scope,
+    Setting, Settings, Timeouts,
+};

@@ -2,15 +2,19 @@
 //! variables, flags, listings and pages are made.
 
 mod fields;
+mod rooms;
 
 use std::collections::BTreeMap;
 
 use self::fields::{
-    count, number, of_count, of_number, of_optional, of_text, of_words, optional, text, words,
+    count, dirs, flag, maybe_text, mode, number, of_count, of_dirs, of_flag, of_maybe_text, of_mode,
+    of_number, of_optional, of_role, of_text, of_words, optional, set_role, text, words,
 };
-use super::kind::{Kind, Value};
+pub use self::rooms::{DagMatrix, DagSettings, MatrixSettings};
+use super::kind::{Item, Kind, Value};
 use crate::agent::Agents;
 use crate::dag::Group;
+use crate::room::people::Role;
 
 /// What holds.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -27,6 +31,10 @@ pub struct Settings {
     pub attach: AttachSettings,
     /// `[notify]`.
     pub notify: Notify,
+    /// `[dag]`.
+    pub dag: DagSettings,
+    /// `[matrix]`.
+    pub matrix: MatrixSettings,
     /// `[groups.NAME]`: concurrency groups of the node.
     pub groups: BTreeMap<String, Group>,
     /// `[agents.NAME]`: profiles of agents, those that are built in among them.
@@ -134,16 +142,16 @@ pub struct Setting {
 }
 
 impl Setting {
-    /// Its table in the file.
+    /// Its table in the file; one inside another with a point between them.
     #[must_use]
     pub fn table(&self) -> &'static str {
-        self.key.split_once('.').map_or("", |(table, _)| table)
+        self.key.rsplit_once('.').map_or("", |(table, _)| table)
     }
 
     /// Its name in the table.
     #[must_use]
     pub fn name(&self) -> &'static str {
-        self.key.split_once('.').map_or(self.key, |(_, name)| name)
+        self.key.rsplit_once('.').map_or(self.key, |(_, name)| name)
     }
 
     /// Its environment variable.
@@ -167,15 +175,30 @@ pub(super) fn find(key: &str) -> Option<&'static Setting> {
 
 /// One row of the table: where the value stands, how it is read into its field and shown again.
 macro_rules! setting {
-    ($key:literal, $kind:expr, $default:literal, $scope:ident, $field:ident . $name:ident, $read:ident, $write:expr, $doc:literal) => {
+    ($key:literal, $kind:expr, $default:literal, $scope:ident, $($field:ident).+, $read:ident, $write:expr, $doc:literal) => {
         Setting {
             key: $key,
             kind: $kind,
             default: $default,
             doc: $doc,
             scope: Scope::$scope,
-            get: |settings| $write(&settings.$field.$name),
-            set: |settings, value| settings.$field.$name = $read(value),
+            get: |settings| $write(&settings.$($field).+),
+            set: |settings, value| settings.$($field).+ = $read(value),
+        }
+    };
+}
+
+/// The same of a list of people.
+macro_rules! role {
+    ($key:literal, $default:literal, $role:ident, $doc:literal) => {
+        Setting {
+            key: $key,
+            kind: Kind::List(Item::People),
+            default: $default,
+            doc: $doc,
+            scope: Scope::Node,
+            get: |settings| of_role(&settings.matrix.roles, Role::$role),
+            set: |settings, value| set_role(&mut settings.matrix.roles, Role::$role, value),
         }
     };
 }
@@ -341,6 +364,154 @@ pub static SETTINGS: &[Setting] = &[
         number,
         of_number,
         "For so long nothing of such an account starts; then one session tries."
+    ),
+    setting!(
+        "dag.default_mode",
+        Kind::Mode,
+        "local",
+        Command,
+        dag.default_mode,
+        mode,
+        of_mode,
+        "How runs are executed where nobody says it: `local`, or `hybrid`: a room follows them, and people there answer."
+    ),
+    setting!(
+        "dag.room_id",
+        Kind::Room,
+        "",
+        Command,
+        dag.room_id,
+        maybe_text,
+        of_maybe_text,
+        "The room that follows hybrid runs where none is named: its id, an alias, or a link of matrix.to."
+    ),
+    setting!(
+        "dag.matrix.enabled",
+        Kind::Flag,
+        "true",
+        Node,
+        dag.matrix.enabled,
+        flag,
+        of_flag,
+        "Rooms may follow runs; otherwise this node makes no hybrid ones."
+    ),
+    setting!(
+        "dag.matrix.auto_create_room",
+        Kind::Flag,
+        "false",
+        Node,
+        dag.matrix.auto_create_room,
+        flag,
+        of_flag,
+        "A hybrid run without a room makes one, once for all such runs."
+    ),
+    setting!(
+        "dag.matrix.broadcast_interval_ms",
+        Kind::Count { least: 10 },
+        "500",
+        Node,
+        dag.matrix.broadcast_interval_ms,
+        count,
+        of_count,
+        "Changes within so long are told to a room together, milliseconds."
+    ),
+    setting!(
+        "dag.matrix.room_name",
+        Kind::Text,
+        "CIS",
+        Node,
+        dag.matrix.room_name,
+        text,
+        of_text,
+        "Name of the room that `auto_create_room` makes."
+    ),
+    setting!(
+        "dag.matrix.invite",
+        Kind::List(Item::Users),
+        "[]",
+        Node,
+        dag.matrix.invite,
+        words,
+        of_words,
+        "Who is invited to that room, as operators."
+    ),
+    setting!(
+        "dag.matrix.encrypted",
+        Kind::Flag,
+        "false",
+        Node,
+        dag.matrix.encrypted,
+        flag,
+        of_flag,
+        "That room is encrypted."
+    ),
+    setting!(
+        "matrix.run_dirs",
+        Kind::List(Item::Dirs),
+        "[]",
+        Node,
+        matrix.run_dirs,
+        dirs,
+        of_dirs,
+        "`!cis run` in a room knows the DAG files below these directories, and no others."
+    ),
+    setting!(
+        "matrix.command_age",
+        Kind::Time,
+        "10m",
+        Node,
+        matrix.command_age_ms,
+        number,
+        of_number,
+        "Commands in a room that are older do nothing."
+    ),
+    setting!(
+        "matrix.answer_age",
+        Kind::Time,
+        "1day",
+        Node,
+        matrix.answer_age_ms,
+        number,
+        of_number,
+        "Answers in a room that are older do nothing."
+    ),
+    setting!(
+        "matrix.reactions_decide",
+        Kind::Flag,
+        "false",
+        Node,
+        matrix.carriers.reactions_decide,
+        flag,
+        of_flag,
+        "In encrypted rooms reactions decide permissions and approvals too, though the homeserver could make one."
+    ),
+    setting!(
+        "matrix.unsigned_devices",
+        Kind::Flag,
+        "false",
+        Node,
+        matrix.carriers.unsigned_devices,
+        flag,
+        of_flag,
+        "In encrypted rooms words count from devices too that their owner has not verified."
+    ),
+    role!(
+        "matrix.roles.viewer",
+        "[]",
+        Viewer,
+        "Who may look at runs from a room: users, `*:server`, `pl>=LEVEL` (of power in the room), or `*`."
+    ),
+    role!(
+        "matrix.roles.operator",
+        r#"["pl>=50"]"#,
+        Operator,
+        "Who may besides start and cancel runs, answer and approve from a room."
+    ),
+    role!(
+        "matrix.roles.admin",
+        r#"["pl>=100"]"#,
+        Admin,
+        "Who may do everything from a room that can be done there."
     ),
     setting!(
         "attach.detach_keys",

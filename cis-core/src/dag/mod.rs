@@ -12,6 +12,7 @@ mod params;
 pub(crate) mod spec;
 pub mod template;
 mod value;
+mod with_agent;
 
 pub use diagnose::Diagnostics;
 #[cfg(feature = "node")]
@@ -23,3 +24,4 @@ pub use model::{
 };
 pub use params::resolve_params;
 pub use spec::{MAX_FILE_BYTES, MAX_TASKS, parse, schema};
+pub use with_agent::with_agent;

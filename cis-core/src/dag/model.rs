@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::event::PromptKind;
 use crate::ids::TaskId;
+use crate::room::people::Allowed;
 
 /// A whole file.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -269,6 +270,9 @@ pub struct Approval {
     /// The task fails when nobody has decided after so long, ms.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout_ms: Option<u64>,
+    /// Who may decide from a room; none: those whose role is enough.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allowed: Option<Allowed>,
 }
 
 /// When an earlier result may stand for a new one.

@@ -61,6 +61,17 @@ pub struct RunCreated {
     /// Programs of `on_blocked.run` that lie where sessions may write, as they were then.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub kept: Vec<KeptFile>,
+    /// An agent works on its tasks (`--use-agent`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub use_agent: Option<UseAgent>,
+}
+
+/// Who works on the tasks of a run, whatever its file says.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UseAgent {
+    /// The profile that tasks without an agent are given to; none: they are run as they are, each in a terminal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<String>,
 }
 
 /// A file as it was when the run was submitted.

@@ -13,7 +13,7 @@ mod states;
 pub use body::EventBody;
 pub use facts::{
     ArtifactRecord, AttemptResult, Category, GrantRecord, KeptFile, LostBy, OutputRecord, QueueReason,
-    RetryScope, RunCreated, SessionLimit, TaskChange,
+    RetryScope, RunCreated, SessionLimit, TaskChange, UseAgent,
 };
 pub use outcome::{AttemptOutcome, EndReason, ExitStatus, FailureCause};
 pub use prompt::{

@@ -62,6 +62,7 @@ pub(super) fn created(tasks: usize, owner: &NodeDid) -> RunCreated {
             path: "/home/ann/secret-project/answer.sh".into(),
             blob: BlobId("ef".repeat(32)),
         }],
+        use_agent: None,
     }
 }
 

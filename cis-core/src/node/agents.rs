@@ -8,6 +8,7 @@ use crate::agent::{Agents, Launch};
 use crate::api::{CreateSession, Problem, ProblemKind};
 use crate::config::{find_program, inherited_path};
 use crate::dag::{self, Action};
+use crate::event::{EventBody, UseAgent};
 use crate::ids::{BlobId, RunId};
 use crate::store::{Blobs, Readers};
 
@@ -20,34 +21,37 @@ const AGENT_KEY: &[u8] = b"agent";
 /// The agents of tasks, by the tasks' names.
 type Names = BTreeMap<String, String>;
 
+/// What a run's agents follow from: its file, and whom it was made with, if anybody.
+type Origin = (BlobId, Option<UseAgent>);
+
 /// Whom the files of runs name. A file never changes: it is read once for all who ask, not each time.
 #[derive(Debug, Default)]
 pub(super) struct AgentNames {
     /// The one asked for last stands last.
-    known: Mutex<VecDeque<(BlobId, Arc<Names>)>>,
+    known: Mutex<VecDeque<(Origin, Arc<Names>)>>,
 }
 
 impl AgentNames {
     /// The agents of a run's tasks, where it has any. Waits for the disk.
     pub(super) fn of(&self, readers: &Readers, blobs: &Blobs, run: RunId) -> Arc<Names> {
-        let Ok(spec) = readers.get().and_then(|reader| reader.run_spec(run)) else { return Arc::default() };
-        if let Some(names) = self.remembered(&spec) {
+        let Some(origin) = origin(readers, run) else { return Arc::default() };
+        if let Some(names) = self.remembered(&origin) {
             return names;
         }
         // One that cannot be read now is asked for again.
-        let Ok(Some(text)) = blobs.get(&spec) else { return Arc::default() };
-        let names = Arc::new(names(&text));
+        let Ok(Some(text)) = blobs.get(&origin.0) else { return Arc::default() };
+        let names = Arc::new(names(&text, origin.1.as_ref()));
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if known.len() >= FILES_MAX {
             known.pop_front();
         }
-        known.push_back((spec, Arc::clone(&names)));
+        known.push_back((origin, Arc::clone(&names)));
         names
     }
 
-    fn remembered(&self, spec: &BlobId) -> Option<Arc<Names>> {
+    fn remembered(&self, origin: &Origin) -> Option<Arc<Names>> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let at = known.iter().position(|(of, _)| of == spec)?;
+        let at = known.iter().position(|(of, _)| of == origin)?;
         let found = known.remove(at)?;
         let names = Arc::clone(&found.1);
         known.push_back(found);
@@ -55,13 +59,25 @@ impl AgentNames {
     }
 }
 
-fn names(text: &[u8]) -> Names {
+fn origin(readers: &Readers, run: RunId) -> Option<Origin> {
+    let events = readers.get().and_then(|reader| reader.events(0, Some(run), 1)).ok()?;
+    match events.first()?.decode().ok()? {
+        EventBody::RunCreated(facts) => Some((facts.spec, facts.use_agent)),
+        _ => None,
+    }
+}
+
+fn names(text: &[u8], used: Option<&UseAgent>) -> Names {
+    let profile = used.and_then(|used| used.profile.as_deref());
     // Most have none, and some are long.
-    if !text.windows(AGENT_KEY.len()).any(|part| part == AGENT_KEY) {
+    if profile.is_none() && !text.windows(AGENT_KEY.len()).any(|part| part == AGENT_KEY) {
         return Names::new();
     }
-    let tasks = dag::parse(text, "").map(|dag| dag.tasks).unwrap_or_default();
-    let named = tasks.into_iter().filter_map(|task| match task.action {
+    let Ok(mut dag) = dag::parse(text, "") else { return Names::new() };
+    if profile.is_some() {
+        dag::with_agent(&mut dag, profile);
+    }
+    let named = dag.tasks.into_iter().filter_map(|task| match task.action {
         Action::Agent { agent, .. } => Some((task.id.to_string(), agent)),
         _ => None,
     });

@@ -28,11 +28,12 @@ use crate::api::log_pieces::LogPiece;
 use crate::api::{
     Attach, CleanReport, CleanStore, CreateRun, CreateSession, Decide, ExplainView, FollowEvents, GroupView,
     InputReceipt, KillSession, ListRuns, ListSessions, Listing, NodeView, Problem, ProblemKind, ReadLog,
-    ReadTime, RetryRun, RunDetail, RunView, SendInput, SessionView, StopNode, TaskContext, TimeView, WhyView,
+    ReadTime, RetryRun, RunDetail, RunView, SendInput, SessionView, SetMode, StopNode, TaskContext, TimeView,
+    WhyView,
 };
 use crate::config::{Config, Home, Identity, Keys};
 use crate::dag::Group;
-use crate::event::Event;
+use crate::event::{Event, ExecutionMode};
 use crate::ids::{BlobId, NodeDid, RunId, SessionId, TaskId, TimestampMs};
 use crate::matrix::Account;
 use crate::policy::Principal;
@@ -97,6 +98,7 @@ impl NodeApi for Node {
     async fn node(&self) -> Answer<NodeView> {
         let mut status = self.driver.ask(|reply| Command::Status { reply }).await?;
         status.warnings.extend(self.config_changes().await);
+        let outbox = self.read(Reader::outbox_len).await?;
         Ok(NodeView {
             running: true,
             pid: Some(std::process::id()),
@@ -110,6 +112,7 @@ impl NodeApi for Node {
             open_runs: status.open_runs,
             live_sessions: status.live_sessions,
             max_sessions: self.max_sessions,
+            outbox,
             warnings: status.warnings,
         })
     }
@@ -127,11 +130,13 @@ impl NodeApi for Node {
     async fn create_run(&self, principal: Principal, request: CreateRun) -> Answer<Option<RunView>> {
         let (blobs, did) = (Arc::clone(&self.blobs), self.did.clone());
         let (environments, config) = (Arc::clone(&self.environments), Arc::clone(&self.config));
+        let named = request.room.clone();
         let prepared = tokio::task::spawn_blocking(move || {
             prepare(&request, &blobs, &environments, &config.settings.agents, did)
         });
         let prepared = prepared.await.map_err(|e| internal(&e))??;
-        let Some(new) = prepared else { return Ok(None) };
+        let Some(mut new) = prepared else { return Ok(None) };
+        new.facts.room = self.room_of(new.facts.mode, named).await?;
         let actor = principal.actor();
         let run = self.driver.ask(|reply| Command::Create { new: Box::new(new), actor, reply }).await?;
         self.run_view(run).await.map(Some)
@@ -156,6 +161,12 @@ impl NodeApi for Node {
                 task.agent = agents.get(name).or_else(|| agents.get(of)).cloned();
             }
         }
+        for task in &mut detail.tasks {
+            if let Some(approval) = &mut task.approval {
+                let task = task.id.clone();
+                approval.allowed = self.driver.ask(|reply| Command::Allowed { run, task, reply }).await?;
+            }
+        }
         Ok(detail)
     }
 
@@ -177,6 +188,16 @@ impl NodeApi for Node {
 
     async fn retry_run(&self, principal: Principal, run: RunId, request: RetryRun) -> Answer<RunView> {
         self.run_verb(&principal, run, RunVerb::Retry(request.scope)).await
+    }
+
+    async fn set_mode(&self, principal: Principal, run: RunId, request: SetMode) -> Answer<RunView> {
+        let named = match request.room {
+            // Where it has one already, that goes on.
+            None if request.mode == ExecutionMode::Hybrid => self.run_view(run).await?.room,
+            named => named,
+        };
+        let room = self.room_of(request.mode, named).await?;
+        self.run_verb(&principal, run, RunVerb::Mode(request.mode, room)).await
     }
 
     async fn why(&self, run: RunId, task: String) -> Answer<WhyView> {

@@ -13,8 +13,10 @@ use crate::api::{
     Ask, CreateSession, Decide, GroupView, HandIn, Problem, ProblemKind, RoomWrite, Say, TimeView, WhyView,
 };
 use crate::dag::{Dag, Group};
-use crate::event::{Actor, PromptRecord, RetryScope, RunCreated};
+use crate::event::{Actor, ExecutionMode, PromptRecord, RetryScope, RunCreated};
 use crate::ids::{InboxId, InputId, RunId, SessionId, TaskId, TimestampMs};
+use crate::policy::Principal;
+use crate::room::people::Allowed;
 use crate::session::hub::{self, Sighting};
 
 /// Where an answer goes once what it says is durable.
@@ -28,6 +30,8 @@ pub(super) enum RunVerb {
     Resume,
     Cancel,
     Retry(RetryScope),
+    /// With the room that follows it from now on.
+    Mode(ExecutionMode, Option<String>),
     /// With the input by which it counts once.
     Decide(TaskId, Decide, Option<InputId>),
 }
@@ -108,8 +112,15 @@ pub(super) enum Command {
     Run {
         run: RunId,
         verb: RunVerb,
-        actor: Actor,
+        who: Principal,
         reply: Reply<()>,
+    },
+    /// Who may decide an approval from a room. Answers none where its file does not say that, or nobody is
+    /// asked.
+    Allowed {
+        run: RunId,
+        task: TaskId,
+        reply: Reply<Option<Allowed>>,
     },
     /// Answers none where the run is not open.
     Why {

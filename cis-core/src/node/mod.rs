@@ -29,6 +29,7 @@ mod own_log;
 mod principal;
 mod restore;
 mod rooms;
+mod room_choice;
 mod secret_file;
 mod small_file;
 mod streams;

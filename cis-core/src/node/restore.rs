@@ -132,6 +132,9 @@ fn load_dag(blobs: &Blobs, agents: &Agents, run: RunId, facts: &RunCreated) -> R
     let text = text.ok_or_else(|| RestoreError::NoSpec { run, blob: facts.spec.clone() })?;
     let mut dag = dag::parse(&text, &facts.source)
         .map_err(|diagnostics| RestoreError::NotUnderstood { run, detail: diagnostics.to_string() })?;
+    if let Some(used) = &facts.use_agent {
+        dag::with_agent(&mut dag, used.profile.as_deref());
+    }
     agents.assign_accounts(&mut dag.tasks);
     Ok(dag)
 }

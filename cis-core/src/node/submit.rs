@@ -12,7 +12,7 @@ use crate::agent::Agents;
 use crate::api::{CreateRun, Problem, ProblemKind};
 use crate::config::missing_agents;
 use crate::dag;
-use crate::event::{ExecutionMode, KeptFile, RunCreated};
+use crate::event::{KeptFile, RunCreated};
 use crate::ids::{NodeDid, RunId};
 use crate::store::{Blobs, Safety};
 
@@ -31,6 +31,12 @@ pub(super) fn prepare(
     })?;
     let params = dag::resolve_params(&dag, &request.params)
         .map_err(|wrong| Problem::new(ProblemKind::BadInput, wrong.join("\n")))?;
+    if let Some(used) = &request.use_agent {
+        if let Some(profile) = used.profile.as_deref().filter(|name| agents.get(name).is_none()) {
+            return Err(Problem::new(ProblemKind::BadInput, agents.unknown(profile)));
+        }
+        dag::with_agent(&mut dag, used.profile.as_deref());
+    }
     agents.assign_accounts(&mut dag.tasks);
     let missing = missing_agents(&dag, agents, request.env.as_ref(), Path::new(&request.workdir));
     if !missing.is_empty() {
@@ -40,12 +46,6 @@ pub(super) fn prepare(
         .map_err(|wrong| Problem::new(ProblemKind::BadInput, wrong.join("\n")))?;
     if request.validate_only {
         return Ok(None);
-    }
-    if request.mode != ExecutionMode::Local {
-        return Err(Problem::new(
-            ProblemKind::BadInput,
-            format!("this node runs local runs only, not {}", request.mode),
-        ));
     }
     if !Path::new(&request.workdir).is_absolute() {
         let detail = format!("the directory `{}` is not absolute", request.workdir);
@@ -84,6 +84,7 @@ pub(super) fn prepare(
         epoch: 0,
         no_cache: request.no_cache,
         kept,
+        use_agent: request.use_agent.clone(),
     };
     let (start, input) = (request.start, request.input);
     Ok(Some(NewRun { run: RunId(ulid::Ulid::new()), facts, dag: Arc::new(dag), start, input }))

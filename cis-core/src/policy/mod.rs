@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::{Actor, ActorKind, Via};
 use crate::ids::{RunId, SessionId, TaskId};
+use crate::room::people::{Allowed, Person, Power};
+use crate::room::{RoomId, UserId};
 
 /// What a principal may do at most.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -48,6 +50,15 @@ pub enum Who {
         /// Its pid.
         pid: u32,
     },
+    /// Somebody in a room.
+    Member {
+        /// Who.
+        user: UserId,
+        /// The room.
+        room: RoomId,
+        /// What the room gives them.
+        power: Power,
+    },
 }
 
 /// A request's origin.
@@ -69,6 +80,7 @@ impl Principal {
             Who::User { uid } => (ActorKind::Human, format!("uid:{uid}")),
             Who::Session { session, .. } => (ActorKind::Session, session.to_string()),
             Who::Stray { pid } => (ActorKind::Session, format!("pid:{pid}")),
+            Who::Member { user, .. } => (ActorKind::Human, user.to_string()),
         };
         Actor { kind, name, via: self.via }
     }
@@ -107,6 +119,24 @@ pub enum Action {
     CleanStore,
     /// Stop the node.
     StopNode,
+}
+
+/// Decides whether `principal` may decide an approval. `allowed` is what its file says about who may: from a
+/// room it stands above roles, in both directions. Whoever has the node's socket is its owner.
+///
+/// # Errors
+/// [`Denied`] with the reason.
+pub fn authorize_decision(
+    principal: &Principal,
+    run: RunId,
+    allowed: Option<&Allowed>,
+) -> Result<(), Denied> {
+    match (&principal.who, allowed) {
+        (Who::Member { user, power, .. }, Some(allowed)) => allowed
+            .check(Person { id: user, power: *power })
+            .map_err(|refusal| Denied { reason: format!("{user} may not decide this: {refusal}") }),
+        _ => authorize(principal, Action::ControlRun(Some(run))),
+    }
 }
 
 /// Why not.
@@ -151,6 +181,7 @@ pub fn authorize(principal: &Principal, action: Action) -> Result<(), Denied> {
             verb(action)
         ),
         Who::User { uid } => format!("uid {uid} may not {}", verb(action)),
+        Who::Member { user, .. } => format!("{user} may not {}", verb(action)),
     };
     Err(Denied { reason })
 }
@@ -217,6 +248,35 @@ mod tests {
         ] {
             assert!(authorize(&me, action).is_err(), "{action:?}");
         }
+    }
+
+    #[test]
+    fn from_a_room_the_list_of_an_approval_stands_above_roles() {
+        let allowed = Allowed::parse(&["pl>=50".to_owned(), "@ann:x".to_owned()]).unwrap();
+        let run = RunId::from_parts(1, 1);
+        let member = |user: &str, level, rights| Principal {
+            who: Who::Member {
+                user: user.parse().unwrap(),
+                room: "!r:x".parse().unwrap(),
+                power: Power::Level(level),
+            },
+            via: Via::Room,
+            rights,
+        };
+        let may = |who: &Principal, allowed| authorize_decision(who, run, allowed).is_ok();
+        let (ann, bob) = (member("@ann:x", 0, Rights::None), member("@bob:x", 0, Rights::Admin));
+        assert!(may(&ann, Some(&allowed)) && !may(&ann, None));
+        assert!(!may(&bob, Some(&allowed)) && may(&bob, None));
+        assert!(may(&member("@eve:x", 50, Rights::None), Some(&allowed)));
+        assert_eq!(bob.actor().name, "@bob:x");
+        let owner = Principal { who: Who::User { uid: 1000 }, via: Via::Socket, rights: Rights::Admin };
+        assert!(may(&owner, Some(&allowed)), "whoever has the socket is the owner");
+        let inside = Principal {
+            who: Who::Session { session: session(1), of: None },
+            via: Via::Socket,
+            rights: Rights::OwnSession,
+        };
+        assert!(!may(&inside, Some(&allowed)));
     }
 
     #[test]

@@ -23,7 +23,7 @@ pub mod question;
 pub mod reply;
 pub mod thread;
 
-pub use names::{EventId, NameError, Place, RoomId, UserId};
+pub use names::{EventId, NameError, Place, RoomId, UserId, names_a_room};
 
 #[cfg(test)]
 mod fuzz;

@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 
 /// No name of Matrix is longer, bytes.
 const NAME_BYTES_MAX: usize = 255;
+/// No link to a room is longer, bytes.
+const LINK_BYTES_MAX: usize = 2048;
 /// So many servers are named in a link.
 const VIA_MAX: usize = 3;
 
@@ -139,6 +141,25 @@ fn is_room(text: &str) -> bool {
     !opaque.is_empty() && opaque.bytes().all(|b| b.is_ascii_graphic()) && server.is_none_or(is_server)
 }
 
+/// Whether a text has the shape of a room as people name one: an id, an alias, or a link. What it names is
+/// the homeserver's to say.
+#[must_use]
+pub fn names_a_room(text: &str) -> bool {
+    let is_alias = || {
+        let parts = text.strip_prefix('#').and_then(|rest| rest.split_once(':'));
+        parts.is_some_and(|(name, server)| !name.is_empty() && is_server(server))
+    };
+    let is_link = || {
+        ["https://matrix.to/#/", "matrix:r/", "matrix:roomid/"]
+            .iter()
+            .any(|start| text.strip_prefix(start).is_some_and(|rest| !rest.is_empty()))
+    };
+    let plain = !text.contains(|c: char| c.is_whitespace() || c.is_control());
+    plain
+        && (text.len() <= NAME_BYTES_MAX && (is_room(text) || is_alias())
+            || text.len() <= LINK_BYTES_MAX && is_link())
+}
+
 fn is_event(text: &str) -> bool {
     text.strip_prefix('$').is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_graphic()))
 }
@@ -183,6 +204,25 @@ mod tests {
         assert!("#a:b.org".parse::<RoomId>().is_err());
         assert!("$abc_-".parse::<EventId>().is_ok());
         assert!("$".parse::<EventId>().is_err());
+    }
+
+    #[test]
+    fn a_room_is_named_by_id_alias_or_link() {
+        for good in [
+            "!aGkO9zfA",
+            "!a:b.org",
+            "#bäume:example.org",
+            "https://matrix.to/#/%23builds:example.org?via=example.org",
+            "matrix:r/builds:example.org",
+            "matrix:roomid/abc:example.org?via=b",
+        ] {
+            assert!(names_a_room(good), "{good}");
+        }
+        let long = format!("#{}:x", "a".repeat(300));
+        for bad in ["", "builds", "#builds", "#:x", "#a b:x", "@ann:x", "https://matrix.to/#/", "!a\n", &long]
+        {
+            assert!(!names_a_room(bad), "{bad}");
+        }
     }
 
     #[test]

@@ -39,6 +39,7 @@ pub(super) fn run(state: RunState, tasks: &[TaskView]) -> RunView {
         dag: "ship".to_owned(),
         state,
         mode: ExecutionMode::Hybrid,
+        room: None,
         source: "ship.toml".to_owned(),
         created_ms: NOW - 61_000,
         started_ms: Some(NOW - 60_000),
@@ -69,7 +70,8 @@ pub(super) fn tasks() -> Vec<TaskView> {
         since_ms: NOW - 5_000,
     });
     let mut deploy = task("deploy", TaskState::Queued);
-    deploy.approval = Some(ApprovalView { prompt: "Deploy 1.2.3?".to_owned(), until_ms: None });
+    deploy.approval =
+        Some(ApprovalView { prompt: "Deploy 1.2.3?".to_owned(), until_ms: None, allowed: None });
     let mut lint = task("lint", TaskState::Failed);
     lint.reason = Some("exit code 3".to_owned());
     vec![task("plan", TaskState::Succeeded), build, fix, deploy, lint, task("test", TaskState::Pending)]

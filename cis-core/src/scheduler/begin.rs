@@ -45,7 +45,7 @@ impl Begin {
             let detail = format!("`if` is false: {condition}");
             return Ok(Self::End(TaskState::Completed, EndReason::Skipped { detail }));
         }
-        if let Some(Approval { prompt, timeout_ms }) = &spec.approval {
+        if let Some(Approval { prompt, timeout_ms, .. }) = &spec.approval {
             let prompt = template::text(prompt, spec, &known.values(run), "approval.prompt")?;
             let limit = timeout_ms.map(|ms| i64::try_from(ms).unwrap_or(i64::MAX));
             let until_ms = limit.map(|ms| now.saturating_add(ms));

@@ -15,8 +15,8 @@ use super::peer::Peer;
 use crate::api::{
     Attach, AttachControl, AttachNotice, CleanReport, CleanStore, CreateRun, CreateSession, Decide,
     ExplainView, FollowEvents, GroupView, InputReceipt, KillSession, ListRuns, ListSessions, Listing,
-    NodeView, Problem, ReadLog, ReadTime, RetryRun, RunDetail, RunView, SendInput, SessionView, StopNode,
-    TaskContext, TimeView, WhyView,
+    NodeView, Problem, ReadLog, ReadTime, RetryRun, RunDetail, RunView, SendInput, SessionView, SetMode,
+    StopNode, TaskContext, TimeView, WhyView,
 };
 use crate::dag::Group;
 use crate::event::Event;
@@ -102,6 +102,13 @@ pub trait NodeApi: InboxApi + IdentityApi + MatrixApi {
         principal: Principal,
         run: RunId,
         request: RetryRun,
+    ) -> impl Future<Output = Answer<RunView>> + Send;
+    /// Switches how an open run is executed.
+    fn set_mode(
+        &self,
+        principal: Principal,
+        run: RunId,
+        request: SetMode,
     ) -> impl Future<Output = Answer<RunView>> + Send;
     /// Why a task is where it is.
     fn why(&self, run: RunId, task: String) -> impl Future<Output = Answer<WhyView>> + Send;

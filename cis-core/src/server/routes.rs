@@ -18,7 +18,7 @@ use super::peer::Peer;
 use super::{identity_routes, inbox_routes, matrix_routes, streams, unread};
 use crate::api::{
     CleanStore, CreateRun, CreateSession, Decide, KillSession, ListRuns, ListSessions, Problem, ProblemKind,
-    ReadTime, RetryRun, SendInput, StopNode, paths,
+    ReadTime, RetryRun, SendInput, SetMode, StopNode, paths,
 };
 use crate::dag::Group;
 use crate::ids::{RunId, SessionId};
@@ -59,6 +59,7 @@ fn router<N: NodeApi>(node: Arc<N>) -> Router {
         .route(paths::RUN_PAUSE, post(pause_run::<N>))
         .route(paths::RUN_RESUME, post(resume_run::<N>))
         .route(paths::RUN_RETRY, post(retry_run::<N>))
+        .route(paths::RUN_MODE, post(set_mode::<N>))
         .route(paths::WHY, get(why::<N>))
         .route(paths::TASK_APPROVAL, post(decide::<N>))
         .route(paths::RUN_TIME, get(times::<N>))
@@ -245,6 +246,16 @@ async fn retry_run<N: NodeApi>(
 ) -> Outcome<crate::api::RunView> {
     let run = run_for(&node, &who, name, Action::ControlRun).await?;
     Ok(Json(node.retry_run(who, run, body?.0).await?))
+}
+
+async fn set_mode<N: NodeApi>(
+    State(node): State<Arc<N>>,
+    Caller(who): Caller,
+    Name(name): Name<String>,
+    body: Body<SetMode>,
+) -> Outcome<crate::api::RunView> {
+    let run = run_for(&node, &who, name, Action::ControlRun).await?;
+    Ok(Json(node.set_mode(who, run, body?.0).await?))
 }
 
 async fn why<N: NodeApi>(

@@ -68,7 +68,7 @@ pub(crate) fn task(rng: &mut Rng, id: TaskId, needs: Vec<TaskId>) -> Task {
         vec![RetryOn::RateLimit],
     ];
     let limit = rng.percent(50).then(|| rng.between(500, 8000));
-    let approval = Approval { prompt: "Go on with {{ task.id }}?".into(), timeout_ms: limit };
+    let approval = Approval { prompt: "Go on with {{ task.id }}?".into(), timeout_ms: limit, allowed: None };
     Task {
         needs,
         trigger: triggers[rng.weighted(&[60, 14, 13, 13])],

@@ -87,6 +87,9 @@ pub(crate) fn run(detail: &RunDetail, now: TimestampMs) -> String {
     }
     let _ = writeln!(out, "\n  run     {} {DIM}(short: {}){DIM:#}", run.id, run.id.short());
     let _ = writeln!(out, "  source  {} {DIM}({}){DIM:#}", clean(&run.source), run.mode);
+    if let Some(room) = &run.room {
+        let _ = writeln!(out, "  room    {}", clean(room));
+    }
     let _ = writeln!(out, "  created {} ago", span(run.created_ms, now));
     for (name, value) in params {
         let _ = writeln!(out, "  param   {} = {}", clean(name), clean(&value.to_string()));
@@ -234,6 +237,10 @@ pub(crate) fn node(node: &NodeView, now: TimestampMs) -> String {
         }
         let _ = writeln!(out, "  runs     {} open", node.open_runs);
         let _ = writeln!(out, "  sessions {} live, at most {}", node.live_sessions, node.max_sessions);
+        if node.outbox > 0 {
+            let (s, verb) = if node.outbox == 1 { ("", "waits") } else { ("s", "wait") };
+            let _ = writeln!(out, "  rooms    {} message{s} {verb} to be sent", node.outbox);
+        }
     }
     for warning in &node.warnings {
         let _ = writeln!(out, "{ATTENTION}warning{ATTENTION:#}: {}", clean(warning));

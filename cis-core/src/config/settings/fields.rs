@@ -1,6 +1,10 @@
 //! Between what a layer says and what a field holds.
 
+use std::path::PathBuf;
+
 use crate::config::kind::Value;
+use crate::event::ExecutionMode;
+use crate::room::people::{Role, Roles};
 
 pub(super) fn number(value: &Value) -> u64 {
     optional(value).unwrap_or_default()
@@ -40,4 +44,47 @@ pub(super) fn of_optional(number: &Option<u64>) -> Value {
 
 pub(super) fn of_text(text: &str) -> Value {
     Value::Text(text.to_owned())
+}
+
+pub(super) fn maybe_text(value: &Value) -> Option<String> {
+    Some(text(value)).filter(|text| !text.is_empty())
+}
+
+pub(super) fn of_maybe_text(text: &Option<String>) -> Value {
+    Value::Text(text.clone().unwrap_or_default())
+}
+
+pub(super) fn flag(value: &Value) -> bool {
+    matches!(value, Value::Flag(true))
+}
+
+pub(super) fn of_flag(flag: &bool) -> Value {
+    Value::Flag(*flag)
+}
+
+pub(super) fn mode(value: &Value) -> ExecutionMode {
+    ExecutionMode::parse(&text(value)).unwrap_or(ExecutionMode::Local)
+}
+
+pub(super) fn of_mode(mode: &ExecutionMode) -> Value {
+    Value::Text(mode.to_string())
+}
+
+pub(super) fn dirs(value: &Value) -> Vec<PathBuf> {
+    words(value).into_iter().map(PathBuf::from).collect()
+}
+
+pub(super) fn of_dirs(dirs: &[PathBuf]) -> Value {
+    // They were read from text.
+    let dirs: Vec<String> = dirs.iter().map(|dir| dir.to_string_lossy().into_owned()).collect();
+    of_words(&dirs)
+}
+
+/// The entries were checked when they were read: of others nobody gets the role.
+pub(super) fn set_role(roles: &mut Roles, role: Role, value: &Value) {
+    roles.set(role, words(value).iter().filter_map(|entry| entry.parse().ok()).collect());
+}
+
+pub(super) fn of_role(roles: &Roles, role: Role) -> Value {
+    of_words(&roles.entries(role))
 }

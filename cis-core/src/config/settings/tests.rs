@@ -19,7 +19,14 @@ fn every_setting_has_a_field_of_its_own() {
         let other = match one.kind {
             Kind::Keys => "x y",
             Kind::Command => r#"["x"]"#,
-            Kind::Count { .. } => "7",
+            Kind::Flag if one.default == "true" => "false",
+            Kind::Flag => "true",
+            Kind::Mode => "hybrid",
+            Kind::Room => "#x:example.org",
+            Kind::Text => "x",
+            Kind::List(Item::Users | Item::People) => r#"["@x:example.org"]"#,
+            Kind::List(Item::Dirs) => r#"["/x"]"#,
+            Kind::Count { .. } => "77",
             Kind::Time | Kind::TimeOrUnlimited => "77s",
             Kind::Size { .. } | Kind::SizeOrUnlimited => "77MB",
         };

@@ -8,6 +8,7 @@ use super::super::globs;
 use super::super::template::{MAX_ITEMS, MAX_ITEMS_BYTES};
 use super::read::{Node, Placed, Reader, integer};
 use super::{keys, layer};
+use crate::room::people::{Allowed, Matcher};
 
 /// The longest expression, question or key, bytes.
 const MAX_TEXT_BYTES: usize = 64 * 1024;
@@ -35,6 +36,7 @@ pub(super) enum Items {
 pub(super) struct Approval {
     pub(super) prompt: Placed<String>,
     pub(super) timeout_ms: Option<u64>,
+    pub(super) allowed: Option<Allowed>,
 }
 
 /// `cache`.
@@ -146,13 +148,37 @@ fn approval(reader: &mut Reader, node: &Node<'_>) -> Option<Approval> {
     let table = reader.table("approval", node, example)?;
     reader.known_keys(table, "`approval`", keys::APPROVAL, &[]);
     let timeout_ms = table.get("timeout").and_then(|node| reader.duration("timeout", node, false));
+    let allowed = table.get("allowed").and_then(|node| allowed(reader, node));
     let Some(prompt) = table.get("prompt") else {
         let title = "`approval` does not say what is asked";
         reader.wrong(Mistake::new(node.span(), title).help(format!("write {example}")));
         return None;
     };
     let prompt = text(reader, "prompt", prompt, "prompt = \"Deploy?\"")?;
-    Some(Approval { prompt, timeout_ms })
+    Some(Approval { prompt, timeout_ms, allowed })
+}
+
+/// Who may decide from a room; none where something is wrong with it.
+fn allowed(reader: &mut Reader, node: &Node<'_>) -> Option<Allowed> {
+    let example = "allowed = [\"pl>=50\", \"@ann:example.org\"]";
+    let items = reader.list("allowed", node, |text| format!("allowed = [\"{text}\"]"), example);
+    let mut matchers = Vec::with_capacity(items.len());
+    for item in items {
+        match reader.string("allowed", item, example)?.parse::<Matcher>() {
+            Ok(matcher) => matchers.push(matcher),
+            Err(wrong) => reader.wrong(Mistake::new(item.span(), wrong.to_string())),
+        }
+    }
+    if matchers.len() < items.len() || node.get_ref().as_array().is_none() {
+        return None;
+    }
+    match Allowed::new(matchers) {
+        Ok(allowed) => Some(allowed),
+        Err(wrong) => {
+            reader.wrong(Mistake::new(node.span(), format!("nobody could decide: {wrong}")));
+            None
+        }
+    }
 }
 
 fn globs(reader: &mut Reader, key: &str, node: &Node<'_>, example: &str) -> Vec<String> {

@@ -300,6 +300,11 @@ pub(super) const CACHE: Keys = &[&[
 pub(super) const APPROVAL: Keys = &[&[
     key("prompt", Shape::Text, "What is asked; may hold {{ … }}."),
     key("timeout", Shape::Duration, "The task fails when nobody has decided after so long."),
+    key(
+        "allowed",
+        Shape::Texts,
+        "Who may decide from a room: users, \"*:server\", \"pl>=LEVEL\", or \"*\"; without it those whose role is enough.",
+    ),
 ]];
 
 /// `concurrency`.

@@ -45,8 +45,8 @@ impl Node {
         run: RunId,
         verb: RunVerb,
     ) -> Answer<RunView> {
-        let actor = who.actor();
-        self.driver.ask(|reply| Command::Run { run, verb, actor, reply }).await?;
+        let who = who.clone();
+        self.driver.ask(|reply| Command::Run { run, verb, who, reply }).await?;
         self.run_view(run).await
     }
 

@@ -6,12 +6,14 @@ use super::attention::Attention;
 use super::{Beside, COMMANDS_PER_TURN_MAX, Driver, Stopping, confirmation};
 use crate::api::{Decide, Problem, ProblemKind, TimeView};
 use crate::event::{Actor, EventBody, EventDraft};
-use crate::ids::{InputId, RunId, SessionId, TimestampMs};
+use crate::ids::{InputId, RunId, SessionId, TaskId, TimestampMs};
 use crate::node::again;
 use crate::node::api::store_problem;
 use crate::node::commands::{Command, DriverStatus, NewRun, Reply, RunVerb, decided};
 use crate::node::restore;
 use crate::node::upkeep::Victims;
+use crate::policy::{Principal, authorize_decision};
+use crate::room::people::Allowed;
 use crate::scheduler::{Input, InputKind, Rejected, Run};
 use crate::session::protocol::ToHost;
 use crate::store::TaskSeed;
@@ -34,7 +36,10 @@ impl Driver {
     fn obey(&mut self, command: Command, now: TimestampMs) {
         match command {
             Command::Create { new, actor, reply } => self.create_run(*new, actor, reply, now),
-            Command::Run { run, verb, actor, reply } => self.run_verb(run, verb, actor, reply, now),
+            Command::Run { run, verb, who, reply } => self.run_verb(run, verb, &who, reply, now),
+            Command::Allowed { run, task, reply } => {
+                let _ = reply.send(Ok(self.allowed(run, &task).cloned()));
+            }
             Command::Why { run, task, reply } => {
                 let why = self.parts.machine.run(&run).map(|_| self.parts.machine.why(&run, &task, now));
                 let _ = reply.send(why.transpose().map_err(|rejected| problem(&rejected)));
@@ -81,12 +86,7 @@ impl Driver {
                 self.answer_void(session, item, input, detail, now);
                 self.confirmations.push(confirmation(reply, Ok(())));
             }
-            Command::Denied { action, detail, actor } => {
-                if self.denials.admit(&actor, &action, now) {
-                    tracing::warn!(action, detail, who = actor.name, "refused");
-                    self.draft_denied(action, detail, actor, now);
-                }
-            }
+            Command::Denied { action, detail, actor } => self.deny(action, detail, actor, now),
             Command::Cleaning { victims, actor, reply } => self.cleaning(victims, &actor, reply, now),
             Command::Rooms { writes, reply } => {
                 self.room_writes.extend(writes);
@@ -150,7 +150,7 @@ impl Driver {
         }
     }
 
-    fn run_verb(&mut self, run: RunId, verb: RunVerb, actor: Actor, reply: Reply<()>, now: TimestampMs) {
+    fn run_verb(&mut self, run: RunId, verb: RunVerb, who: &Principal, reply: Reply<()>, now: TimestampMs) {
         let input = match &verb {
             RunVerb::Decide(task, _, Some(input)) => match self.made_by(*input) {
                 Ok(None) => Some((*input, decided(run, task))),
@@ -177,6 +177,13 @@ impl Driver {
                 return;
             }
         }
+        if let RunVerb::Decide(task, ..) = &verb
+            && let Err(denied) = authorize_decision(who, run, self.allowed(run, task))
+        {
+            self.deny(format!("decide {task} of {run}"), denied.reason.clone(), who.actor(), now);
+            let problem = Problem::new(ProblemKind::Denied, denied.reason);
+            return self.confirmations.push(confirmation(reply, Err(problem)));
+        }
         if let (RunVerb::Retry(scope), Some(folded)) = (&verb, self.parts.machine.run(&run))
             && let Err(gone) = again::keep_for(&self.parts.readers, &self.parts.blobs, folded, scope)
         {
@@ -189,13 +196,19 @@ impl Driver {
             RunVerb::Resume => InputKind::Resume { run },
             RunVerb::Cancel => InputKind::Cancel { run },
             RunVerb::Retry(scope) => InputKind::Retry { run, scope },
+            RunVerb::Mode(mode, room) => InputKind::ModeChanged { run, mode, room },
             RunVerb::Decide(task, Decide { approve, reason }, _) => {
                 InputKind::Decide { run, task, approve, reason }
             }
         };
         let cause = input.as_ref().map(|(input, _)| *input);
-        let is_done = self.handle_for(Input { kind, actor: Some(actor), cause }, reply, now);
+        let is_done = self.handle_for(Input { kind, actor: Some(who.actor()), cause }, reply, now);
         self.made.extend(input.filter(|_| is_done));
+    }
+
+    fn allowed(&self, run: RunId, task: &TaskId) -> Option<&Allowed> {
+        let (spec, _) = self.parts.machine.run(&run)?.task(task)?;
+        spec.approval.as_ref()?.allowed.as_ref()
     }
 
     fn times(&self, run: RunId, totals: bool, now: TimestampMs) -> Option<TimeView> {
@@ -309,6 +322,13 @@ impl Driver {
             }
         }
         self.confirmations.push(confirmation(reply, Ok(all)));
+    }
+
+    fn deny(&mut self, action: String, detail: String, actor: Actor, now: TimestampMs) {
+        if self.denials.admit(&actor, &action, now) {
+            tracing::warn!(action, detail, who = actor.name, "refused");
+            self.draft_denied(action, detail, actor, now);
+        }
     }
 
     fn draft_denied(&mut self, action: String, detail: String, actor: Actor, now: TimestampMs) {

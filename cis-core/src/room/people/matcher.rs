@@ -47,6 +47,17 @@ impl Matcher {
             Self::Everybody => true,
         }
     }
+
+    /// As it is written in a list; [`fmt::Display`] is for people.
+    #[must_use]
+    pub fn entry(&self) -> String {
+        match self {
+            Self::User(user) => user.to_string(),
+            Self::Server(server) => format!("*:{server}"),
+            Self::Level(level) => format!("pl>={level}"),
+            Self::Everybody => "*".to_owned(),
+        }
+    }
 }
 
 impl FromStr for Matcher {

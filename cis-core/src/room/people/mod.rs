@@ -61,7 +61,8 @@ impl fmt::Display for Role {
 }
 
 /// Power of somebody in a room.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Power {
     /// A level.
     Level(i64),
@@ -117,6 +118,26 @@ impl Roles {
         Ok(roles)
     }
 
+    /// Gives a role to those whom these mean, and to nobody else.
+    pub fn set(&mut self, role: Role, to: Vec<Matcher>) {
+        match role {
+            Role::Viewer => self.viewer = to,
+            Role::Operator => self.operator = to,
+            Role::Admin => self.admin = to,
+        }
+    }
+
+    /// Whom a role is given to, as it is written in a list.
+    #[must_use]
+    pub fn entries(&self, role: Role) -> Vec<String> {
+        let list = match role {
+            Role::Viewer => &self.viewer,
+            Role::Operator => &self.operator,
+            Role::Admin => &self.admin,
+        };
+        list.iter().map(Matcher::entry).collect()
+    }
+
     /// The highest role of somebody; none: they may do nothing here.
     #[must_use]
     pub fn of(&self, person: Person<'_>) -> Option<Role> {
@@ -152,7 +173,8 @@ impl Roles {
 }
 
 /// `approval.allowed`: who may decide. Those whom it names need no role; others may not, whatever theirs is.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Vec<String>", into = "Vec<String>")]
 pub struct Allowed(Vec<Matcher>);
 
 impl Allowed {
@@ -161,10 +183,15 @@ impl Allowed {
     /// # Errors
     /// [`MatcherError`] of the first entry that is none, or of an empty list.
     pub fn parse(list: &[String]) -> Result<Self, MatcherError> {
-        if list.is_empty() {
-            return Err(MatcherError::Empty);
-        }
-        list.iter().map(|entry| entry.parse()).collect::<Result<_, _>>().map(Self)
+        Self::new(list.iter().map(|entry| entry.parse()).collect::<Result<_, _>>()?)
+    }
+
+    /// Of entries that were read.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn new(list: Vec<Matcher>) -> Result<Self, MatcherError> {
+        if list.is_empty() { Err(MatcherError::Empty) } else { Ok(Self(list)) }
     }
 
     /// Whether somebody may decide.
@@ -176,6 +203,20 @@ impl Allowed {
             return Ok(());
         }
         Err(Refusal::NotNamed { named: self.to_string() })
+    }
+}
+
+impl TryFrom<Vec<String>> for Allowed {
+    type Error = MatcherError;
+
+    fn try_from(list: Vec<String>) -> Result<Self, MatcherError> {
+        Self::parse(&list)
+    }
+}
+
+impl From<Allowed> for Vec<String> {
+    fn from(allowed: Allowed) -> Self {
+        allowed.0.iter().map(Matcher::entry).collect()
     }
 }
 

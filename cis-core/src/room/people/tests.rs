@@ -91,6 +91,15 @@ fn what_is_no_entry_says_what_is() {
         assert!(said.contains("\"pl>=50\""), "{bad}: {said}");
     }
     assert_eq!(Allowed::parse(&[]), Err(MatcherError::Empty));
+    let entries = list(&["pl>=-1", "*", "*:localhost:8448", "@a:b"]);
+    let allowed = Allowed::parse(&entries).unwrap();
+    let json = serde_json::to_string(&allowed).unwrap();
+    assert_eq!(json, serde_json::to_string(&entries).unwrap());
+    assert_eq!(serde_json::from_str::<Allowed>(&json).unwrap(), allowed);
+    assert!(serde_json::from_str::<Allowed>("[]").is_err());
+    let mut roles = Roles::default();
+    roles.set(Role::Viewer, entries.iter().map(|entry| entry.parse().unwrap()).collect());
+    assert_eq!(roles.entries(Role::Viewer), entries);
     assert_eq!(Roles::parse(None, Some(&list(&["x"])), None).unwrap_err().0, Role::Operator);
 }
 

@@ -34,6 +34,7 @@ fn listings_and_states() {
         open_runs: 2,
         live_sessions: 3,
         max_sessions: 100,
+        outbox: 0,
         warnings: vec!["the disk is full".to_owned()],
     };
     let said = body(&status(&node, 1, NOW));

@@ -2,7 +2,7 @@
 
 use super::{Machine, Turn};
 use crate::dag::Task;
-use crate::event::{EndReason, EventBody, RetryScope, RunState, TaskChange};
+use crate::event::{EndReason, EventBody, ExecutionMode, RetryScope, RunState, TaskChange};
 use crate::ids::{AttemptId, RunId, TaskId};
 use crate::scheduler::Run;
 use crate::scheduler::begin::ADDED_TASKS_MAX;
@@ -56,6 +56,22 @@ impl Machine {
         self.emit(id, EventBody::RunResumed {}, turn)?;
         self.touch(id);
         Ok(())
+    }
+
+    /// Switches how an open run is executed; to what it is already changes nothing.
+    pub(super) fn set_mode(
+        &mut self,
+        id: RunId,
+        mode: ExecutionMode,
+        room: Option<String>,
+        turn: &Turn,
+    ) -> Result<(), Rejected> {
+        let run = self.own(id)?;
+        not_ended(run)?;
+        if (run.facts().mode, &run.facts().room) == (mode, &room) {
+            return Ok(());
+        }
+        self.emit(id, EventBody::RunModeChanged { mode, room }, turn)
     }
 
     pub(super) fn cancel(&mut self, id: RunId, turn: &Turn) -> Result<(), Rejected> {

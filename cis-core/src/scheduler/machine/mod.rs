@@ -263,10 +263,7 @@ impl Machine {
             }
             InputKind::LoginWorked { account } => self.login_worked(&account, turn),
             InputKind::TasksAdded { run, parent, tasks } => self.add_tasks(run, parent, tasks, turn),
-            InputKind::ModeChanged { run, mode, room } => {
-                self.known(run)?;
-                self.emit(run, EventBody::RunModeChanged { mode, room }, turn)
-            }
+            InputKind::ModeChanged { run, mode, room } => self.set_mode(run, mode, room, turn),
             InputKind::NodeLost { node, host, by } => self.node_lost(&node, host, by, turn),
             InputKind::AttemptLost { attempt, detail } => self.attempt_lost(&attempt, detail, turn),
             InputKind::TakenOver { run, owner, epoch, cut } => self.taken_over(run, owner, epoch, cut, turn),

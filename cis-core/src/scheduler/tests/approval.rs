@@ -9,7 +9,7 @@ use crate::scheduler::{Input, InputKind, Rejected, WakeReason};
 
 fn gated(timeout_ms: Option<u64>, text: &str) -> Task {
     let prompt = "Deploy {{ dag.id }}?".into();
-    Task { approval: Some(Approval { prompt, timeout_ms }), ..task(text) }
+    Task { approval: Some(Approval { prompt, timeout_ms, allowed: None }), ..task(text) }
 }
 
 fn decide(who: &str, task: &str, approve: bool) -> Input {

@@ -53,7 +53,7 @@ fn the_path_leads_over_what_ended_last() {
 #[test]
 fn approvals_items_retries_and_handlers() {
     let gate = Task {
-        approval: Some(Approval { prompt: "?".into(), timeout_ms: None }),
+        approval: Some(Approval { prompt: "?".into(), timeout_ms: None, allowed: None }),
         foreach: Some(Foreach::Items(vec![json!(1), json!(2)])),
         ..retried(1, "each: a")
     };

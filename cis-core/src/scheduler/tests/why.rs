@@ -48,8 +48,10 @@ fn of_a_task_that_waits_for_its_needs() {
 #[test]
 fn of_a_task_that_waits_for_a_human_for_items_or_for_its_group() {
     use crate::dag::{Approval, Foreach, Group, Handlers};
-    let gate =
-        Task { approval: Some(Approval { prompt: "Go?".into(), timeout_ms: Some(5000) }), ..task("gate") };
+    let gate = Task {
+        approval: Some(Approval { prompt: "Go?".into(), timeout_ms: Some(5000), allowed: None }),
+        ..task("gate")
+    };
     let each = Task {
         foreach: Some(Foreach::Items(vec![1.into(), 2.into()])),
         group: Some("lock".into()),

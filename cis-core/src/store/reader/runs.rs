@@ -25,7 +25,7 @@ const RUN: &str =
                 (SELECT state, count(*) AS n FROM tasks WHERE tasks.run = runs.key GROUP BY state)) END,
         (SELECT max(offset) FROM events WHERE events.run = runs.id),
         (SELECT json_group_array(t.id) FROM approvals a JOIN tasks t ON t.run = a.run AND t.idx = a.idx
-            WHERE a.run = runs.key)
+            WHERE a.run = runs.key), room
     FROM runs";
 
 /// A run that has not ended: what its restoring begins with.
@@ -169,6 +169,7 @@ fn run_view(row: &Row<'_>) -> Result<RunView, RowError> {
         cancelling: row.get(10)?,
         counts: json::<TaskCounts>(row, 11)?,
         approvals: json(row, 13)?,
+        room: row.get(14)?,
         last_offset: row.get::<_, Option<Offset>>(12)?.unwrap_or(0),
     })
 }
@@ -226,7 +227,7 @@ fn task_view(row: &Row<'_>) -> Result<TaskView, RowError> {
         artifacts: json(row, 10)?,
         approval: row
             .get::<_, Option<String>>(12)?
-            .map(|prompt| Ok::<_, RowError>(ApprovalView { prompt, until_ms: row.get(13)? }))
+            .map(|prompt| Ok::<_, RowError>(ApprovalView { prompt, until_ms: row.get(13)?, allowed: None }))
             .transpose()?,
         said: said(row)?,
         waits: waits(row)?,

@@ -1,10 +1,11 @@
 //! `cis dag execute`.
 
-use cis_core::api::ProblemKind;
+use cis_core::api::{ProblemKind, SetMode};
 use cis_core::client::ClientError;
 use cis_core::event::RunState;
 
-use super::run::{NoCache, Params, follow_from_here, print_id, request};
+use super::place::{Agent, Place};
+use super::run::{How, NoCache, Params, follow_from_here, print_id, request};
 use crate::context::Context;
 use crate::error::{CliError, Exit};
 use crate::{dag_file, follow};
@@ -18,7 +19,8 @@ use crate::{dag_file, follow};
 Examples:
   id=$(cis dag run ship.toml --create-only)
   cis dag execute --run-id \"$id\"
-  cis dag execute ship.toml --local")]
+  cis dag execute ship.toml --hybrid --room '#builds:example.org'
+  cis dag execute ship.toml --use-agent=claude")]
 #[command(group = clap::ArgGroup::new("what").required(true).args(["file", "run_id"]))]
 pub(crate) struct Args {
     /// The DAG file of a new run; `-` reads it from standard input
@@ -31,9 +33,10 @@ pub(crate) struct Args {
     params: Params,
     #[command(flatten)]
     cache: NoCache,
-    /// Execute here, and tell nobody else; this is the default
-    #[arg(long)]
-    local: bool,
+    #[command(flatten)]
+    place: Place,
+    #[command(flatten)]
+    agent: Agent,
     /// Do not follow it
     #[arg(long)]
     detach: bool,
@@ -44,7 +47,8 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
         return existing(context, name, args);
     }
     let file = dag_file::read(args.file.as_deref().unwrap_or("-"))?;
-    let request = request(file, &args.params, args.cache, true)?;
+    let how = How { params: &args.params, cache: args.cache, place: &args.place, agent: &args.agent };
+    let request = request(context, file, &how, true)?;
     let client = context.client()?;
     context.block_on(async {
         let run = client.create_run(&request).await?;
@@ -60,10 +64,18 @@ fn existing(context: &Context, name: &str, args: &Args) -> Result<Exit, CliError
         return Err(CliError::bad_input("a run that exists has its parameters already")
             .hint("leave --param out, or give a FILE for a new run"));
     }
+    if args.agent.used().is_some() {
+        return Err(CliError::bad_input("who works on a run that exists is decided already")
+            .hint("leave --use-agent out, or give a FILE for a new run"));
+    }
     let client = context.client()?;
     context.block_on(async {
-        let before = client.run(name).await?.run;
+        let mut before = client.run(name).await?.run;
         let id = before.id.to_string();
+        if let Some(mode) = args.place.asked().filter(|_| !before.state.is_terminal()) {
+            let how = SetMode { mode, room: args.place.room() };
+            before = client.set_mode(&id, &how).await?;
+        }
         let run = match before.state {
             RunState::Created => client.start_run(&id).await?,
             RunState::Paused => client.resume_run(&id).await?,

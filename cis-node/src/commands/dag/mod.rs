@@ -10,7 +10,9 @@ mod graph;
 pub(crate) mod kill;
 mod list;
 mod logs;
+mod mode;
 mod picker;
+mod place;
 mod reject;
 mod retry;
 mod run;
@@ -52,6 +54,7 @@ pub(crate) enum Command {
     #[command(after_help = "Examples:\n  cis dag resume 4r1xec")]
     Resume(steer::Args),
     Retry(retry::Args),
+    Mode(mode::Args),
     Why(why::Args),
     Explain(explain::Args),
     Approve(approve::Args),
@@ -79,6 +82,7 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<Exit, CliError>
         Command::Pause(args) => steer::run(context, &args, Word::Pause),
         Command::Resume(args) => steer::run(context, &args, Word::Resume),
         Command::Retry(args) => retry::run(context, &args),
+        Command::Mode(args) => mode::run(context, &args),
         Command::Why(args) => why::run(context, &args),
         Command::Explain(args) => explain::run(context, &args),
         Command::Approve(args) => approve::run(context, &args),

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use cis_core::api::{CreateRun, RunView};
 use cis_core::client::Client;
-use cis_core::event::ExecutionMode;
 
+use super::place::{Agent, Place};
 use crate::context::{Context, current_dir, submitted_env, submitted_umask};
 use crate::dag_file::{self, DagFile};
 use crate::error::{CliError, Exit};
@@ -20,6 +20,7 @@ use crate::{follow, input_id, output};
 Examples:
   cis dag run ship.toml
   cis dag run ship.toml --param branch=main
+  cis dag run ship.toml --room '#builds:example.org'
   generate-dag | cis dag run - --detach
   cis dag run ship.toml --json | jq .type")]
 pub(crate) struct Args {
@@ -30,6 +31,10 @@ pub(crate) struct Args {
     params: Params,
     #[command(flatten)]
     cache: NoCache,
+    #[command(flatten)]
+    place: Place,
+    #[command(flatten)]
+    agent: Agent,
     /// Create the run without starting it, and print its id alone
     #[arg(long, conflicts_with = "detach")]
     create_only: bool,
@@ -76,7 +81,8 @@ impl Params {
 
 pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
     let file = dag_file::read(&args.file)?;
-    let request = request(file, &args.params, args.cache, !args.create_only)?;
+    let how = How { params: &args.params, cache: args.cache, place: &args.place, agent: &args.agent };
+    let request = request(context, file, &how, !args.create_only)?;
     let client = context.client()?;
     context.block_on(async {
         let run = client.create_run(&request).await?;
@@ -88,23 +94,34 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
     })
 }
 
+/// What the flags say of a new run.
+pub(super) struct How<'a> {
+    pub(super) params: &'a Params,
+    pub(super) cache: NoCache,
+    pub(super) place: &'a Place,
+    pub(super) agent: &'a Agent,
+}
+
 /// The request that makes a run of the file here.
 pub(super) fn request(
+    context: &Context,
     file: DagFile,
-    params: &Params,
-    cache: NoCache,
+    how: &How<'_>,
     start: bool,
 ) -> Result<CreateRun, CliError> {
+    let (mode, room) = how.place.of_new(context)?;
     Ok(CreateRun {
         text: file.text,
         source: file.source,
         workdir: current_dir()?,
-        params: params.by_name()?,
+        params: how.params.by_name()?,
         env: Some(submitted_env()),
         umask: Some(submitted_umask()),
-        mode: ExecutionMode::Local,
+        mode,
+        room,
+        use_agent: how.agent.used(),
         start,
-        no_cache: cache.no_cache,
+        no_cache: how.cache.no_cache,
         validate_only: false,
         input: input_id::new()?,
     })

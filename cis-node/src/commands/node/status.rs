@@ -40,6 +40,7 @@ pub(crate) async fn view(context: &Context) -> Result<NodeView, CliError> {
             open_runs: 0,
             live_sessions: 0,
             max_sessions: 0,
+            outbox: 0,
             warnings: Vec::new(),
         }),
     }

@@ -48,7 +48,7 @@ fn size(text: &str) -> Result<u64, String> {
 fn limit(kind: Kind, text: &str) -> Result<u64, String> {
     match kind.read(text)? {
         Value::Number(number) => Ok(number.unwrap_or(u64::MAX)),
-        Value::Text(_) => Err(format!("must be {}", kind.form())),
+        Value::Text(_) | Value::Flag(_) => Err(format!("must be {}", kind.form())),
     }
 }
 

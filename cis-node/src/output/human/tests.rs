@@ -20,6 +20,7 @@ fn a_run(n: u128, state: RunState) -> RunView {
         dag: "ship".into(),
         state,
         mode: ExecutionMode::Local,
+        room: None,
         source: "dags/ship.toml".into(),
         created_ms: NOW - 100_000,
         started_ms: (state != RunState::Created).then_some(NOW - 90_000),
@@ -155,6 +156,7 @@ fn a_node_that_runs_and_one_that_does_not() {
         open_runs: 1,
         live_sessions: 2,
         max_sessions: 100,
+        outbox: 0,
         warnings: vec!["the disk is full".into()],
     };
     insta::assert_snapshot!("node_running", plain_text(&node(&view, NOW)));

@@ -85,9 +85,11 @@ fn finished(draft: Draft, ids: &IndexSet<TaskId>) -> Option<Task> {
             Items::List(items) => Foreach::Items(items),
             Items::Expression(text) => Foreach::Expression(text.value),
         });
-        task.approval = extras
-            .approval
-            .map(|asked| Approval { prompt: asked.prompt.value, timeout_ms: asked.timeout_ms });
+        task.approval = extras.approval.map(|asked| Approval {
+            prompt: asked.prompt.value,
+            timeout_ms: asked.timeout_ms,
+            allowed: asked.allowed,
+        });
         task.artifacts = extras.artifacts;
         task.inputs = extras.inputs;
         task.cache = extras.cache.map(|cache| Cache {

@@ -99,7 +99,7 @@ script = "true"
     assert_eq!(deploy.condition.as_deref(), Some("tasks.plan.outputs.n > 0"));
     assert_eq!(deploy.foreach, Some(Foreach::Expression("tasks.plan.outputs.regions".into())));
     let prompt = "Deploy {{ tasks.plan.outputs.n }}?".into();
-    assert_eq!(deploy.approval, Some(Approval { prompt, timeout_ms: Some(24 * 3_600_000) }));
+    assert_eq!(deploy.approval, Some(Approval { prompt, timeout_ms: Some(24 * 3_600_000), allowed: None }));
     assert_eq!((deploy.priority, deploy.group.as_deref()), (5, Some("lock")));
     let key = CacheKey::Text("{{ item }} {{ params.zones[0] }}".into());
     assert_eq!(deploy.cache, Some(Cache { key, ttl_ms: None }));
@@ -111,6 +111,51 @@ script = "true"
     assert_eq!(each.cache, Some(Cache { key: CacheKey::Auto, ttl_ms: None }));
     assert_eq!(nothing.foreach, Some(Foreach::Items(Vec::new())));
     assert!(clean.approval.is_none() && clean.condition.is_none());
+}
+
+#[test]
+fn an_approval_says_who_decides_it() {
+    let with = |allowed: &str| {
+        task(&format!("approval = {{ prompt = \"?\", allowed = {allowed} }}\nscript = \"true\""))
+    };
+    let good = "version = 1\n[dag]\nid = \"d\"\n[[tasks]]\nid = \"a\"\nscript = \"true\"\napproval = { prompt = \"?\", allowed = [\"pl>=50\", \"@ann:example.org\"] }\n";
+    let dag = crate::dag::parse(good.as_bytes(), "x.toml").unwrap();
+    let allowed = dag.tasks[0].approval.as_ref().unwrap().allowed.clone().unwrap();
+    assert_eq!(Vec::<String>::from(*allowed), ["pl>=50", "@ann:example.org"]);
+    insta::assert_snapshot!(
+        [with("[\"pl>=50\", \"ann\", 7]"), with("[]"), with("\"@ann:example.org\"")].join("\n\n----\n"),
+        @r#"
+        error: `ann` names nobody: use "@ann:example.org", "*:example.org", "pl>=50", or "*" for everybody in the room
+         --> x.toml:6:49
+          |
+        6 | approval = { prompt = "?", allowed = ["pl>=50", "ann", 7] }
+          |                                                 ^^^^^
+
+        error: `allowed` must be a string
+         --> x.toml:6:56
+          |
+        6 | approval = { prompt = "?", allowed = ["pl>=50", "ann", 7] }
+          |                                                        ^ this is an integer
+          |
+          = help: write it in quotes: "7"
+
+        ----
+        error: nobody could decide: the list is empty: name at least one, such as "pl>=50" or "@ann:example.org"
+         --> x.toml:6:38
+          |
+        6 | approval = { prompt = "?", allowed = [] }
+          |                                      ^^
+
+        ----
+        error: `allowed` must be an array of strings
+         --> x.toml:6:38
+          |
+        6 | approval = { prompt = "?", allowed = "@ann:example.org" }
+          |                                      ^^^^^^^^^^^^^^^^^^ this is a string
+          |
+          = help: write allowed = ["@ann:example.org"]
+        "#
+    );
 }
 
 #[test]

@@ -13,7 +13,7 @@ fn wrong_values() {
         "foreach = [99999999999999999999]",
         "approval = \"Deploy?\"",
         "approval = { timeout = \"1d\" }",
-        "approval = { prompt = \"?\", allowed = [\"a\"], timeout = 5 }",
+        "approval = { prompt = \"?\", who = [\"a\"], timeout = 5 }",
         "artifacts = \"out\"",
         "artifacts = [\"/etc/passwd\", \"../x\", \"a[\", \"{{ item }}\"]",
         "cache = true",
@@ -104,19 +104,19 @@ fn wrong_values() {
           = help: write approval = { prompt = "Deploy?" }
 
         ----
-        error: unknown key `allowed` in `approval`
+        error: unknown key `who` in `approval`
          --> x.toml:6:28
           |
-        6 | approval = { prompt = "?", allowed = ["a"], timeout = 5 }
-          |                            ^^^^^^^
+        6 | approval = { prompt = "?", who = ["a"], timeout = 5 }
+          |                            ^^^
           |
-          = help: `approval` has prompt and timeout
+          = help: `approval` has prompt, timeout and allowed
 
         error: `timeout` must be a time with its unit, as a string
-         --> x.toml:6:55
+         --> x.toml:6:51
           |
-        6 | approval = { prompt = "?", allowed = ["a"], timeout = 5 }
-          |                                                       ^ this is an integer
+        6 | approval = { prompt = "?", who = ["a"], timeout = 5 }
+          |                                                   ^ this is an integer
           |
           = help: write timeout = "5s" for seconds, or another unit: `500ms`, `30s`, `5m`, `2h` or `1h 30m`
 

@@ -148,7 +148,11 @@ fn what_a_decision_and_what_a_start_refer_to() {
     let task = Task {
         condition: Some("tasks.a.outputs.x > 1".into()),
         foreach: Some(Foreach::Expression("tasks.b.outputs.y".into())),
-        approval: Some(Approval { prompt: "{{ tasks.c.outputs.z }}?".into(), timeout_ms: None }),
+        approval: Some(Approval {
+            prompt: "{{ tasks.c.outputs.z }}?".into(),
+            timeout_ms: None,
+            allowed: None,
+        }),
         cache: Some(Cache { key: CacheKey::Text("{{ tasks.d.outputs.k }}".into()), ttl_ms: None }),
         ..command(&["{{ tasks.e.outputs.v }}{{ tasks.f.output }}{{ tasks.f.output | upper }}{{ item }}"])
     };

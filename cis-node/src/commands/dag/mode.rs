@@ -1,0 +1,58 @@
+//! `cis dag mode`.
+
+use cis_core::api::SetMode;
+use cis_core::event::ExecutionMode;
+
+use super::place;
+use crate::context::Context;
+use crate::error::{CliError, Exit};
+use crate::output;
+use crate::output::clean::clean;
+
+/// Lets a room follow a run that has not ended, or no longer
+///
+/// What happened before is told to the room first, as it stands. A room that no longer follows keeps what it was
+/// told.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  cis dag mode 4r1xec hybrid --room '#builds:example.org'
+  cis dag mode 4r1xec local")]
+pub(crate) struct Args {
+    /// The run: its id, the beginning or the last characters of it
+    #[arg(value_name = "RUN")]
+    run: String,
+    /// How it goes on: here alone, or here and a room follows
+    #[arg(value_name = "MODE")]
+    mode: Word,
+    /// The room: an id, an alias, or a link of matrix.to [default: the one that it has, or `dag.room_id`]
+    #[arg(long, value_name = "ROOM", value_parser = place::room)]
+    room: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Word {
+    Local,
+    Hybrid,
+}
+
+pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
+    let mode = match args.mode {
+        Word::Local if args.room.is_some() => {
+            return Err(
+                CliError::bad_input("a local run has no room").hint("leave --room out, or say hybrid")
+            );
+        }
+        Word::Local => ExecutionMode::Local,
+        Word::Hybrid => ExecutionMode::Hybrid,
+    };
+    let client = context.client()?;
+    context.block_on(async {
+        let run = client.set_mode(&args.run, &SetMode { mode, room: args.room.clone() }).await?;
+        output::show(context, &run, |run| match &run.room {
+            Some(room) => super::said(run, &format!("is {} now: {} follows it", run.mode, clean(room))),
+            None => super::said(run, &format!("is {} now", run.mode)),
+        })?;
+        Ok(Exit::OK)
+    })
+}
