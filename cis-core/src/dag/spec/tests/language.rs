@@ -121,7 +121,7 @@ fn an_approval_says_who_decides_it() {
     let good = "version = 1\n[dag]\nid = \"d\"\n[[tasks]]\nid = \"a\"\nscript = \"true\"\napproval = { prompt = \"?\", allowed = [\"pl>=50\", \"@ann:example.org\"] }\n";
     let dag = crate::dag::parse(good.as_bytes(), "x.toml").unwrap();
     let allowed = dag.tasks[0].approval.as_ref().unwrap().allowed.clone().unwrap();
-    assert_eq!(Vec::<String>::from(allowed), ["pl>=50", "@ann:example.org"]);
+    assert_eq!(Vec::<String>::from(*allowed), ["pl>=50", "@ann:example.org"]);
     insta::assert_snapshot!(
         [with("[\"pl>=50\", \"ann\", 7]"), with("[]"), with("\"@ann:example.org\"")].join("\n\n----\n"),
         @r#"
