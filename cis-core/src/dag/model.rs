@@ -270,9 +270,9 @@ pub struct Approval {
     /// The task fails when nobody has decided after so long, ms.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout_ms: Option<u64>,
-    /// Who may decide from a room; none: those whose role is enough.
+    /// Who may decide from a room; none: those whose role is enough. In a box: few tasks have it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub allowed: Option<Allowed>,
+    pub allowed: Option<Box<Allowed>>,
 }
 
 /// When an earlier result may stand for a new one.

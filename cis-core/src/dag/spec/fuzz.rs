@@ -43,7 +43,7 @@ needs = ["test"]
 trigger = "all_done"
 if = "tasks.test.outputs.failed > 0 and 'a' in params.branch"
 foreach = "tasks.test.outputs.zones | default([1, \"}}\"])"
-approval = { prompt = "Fix {{ tasks.test.outputs.failed }}?", timeout = "1d" }
+approval = { prompt = "Fix {{ tasks.test.outputs.failed }}?", timeout = "1d", allowed = ["pl>=50", "@ann:example.org"] }
 command = ["echo", "{{ tasks.test.outputs.failed | default(3) }}", "{{ item.a }} {{ tasks.test.output }}"]
 cwd = "{{ dag.id }}"
 concurrency = { group = "account" }

@@ -208,7 +208,7 @@ impl Driver {
 
     fn allowed(&self, run: RunId, task: &TaskId) -> Option<&Allowed> {
         let (spec, _) = self.parts.machine.run(&run)?.task(task)?;
-        spec.approval.as_ref()?.allowed.as_ref()
+        spec.approval.as_ref()?.allowed.as_deref()
     }
 
     fn times(&self, run: RunId, totals: bool, now: TimestampMs) -> Option<TimeView> {

@@ -88,7 +88,7 @@ fn finished(draft: Draft, ids: &IndexSet<TaskId>) -> Option<Task> {
         task.approval = extras.approval.map(|asked| Approval {
             prompt: asked.prompt.value,
             timeout_ms: asked.timeout_ms,
-            allowed: asked.allowed,
+            allowed: asked.allowed.map(Box::new),
         });
         task.artifacts = extras.artifacts;
         task.inputs = extras.inputs;
