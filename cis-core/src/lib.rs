@@ -22,6 +22,8 @@ pub mod client;
 #[cfg(any(feature = "client", feature = "node"))]
 pub mod config;
 #[cfg(feature = "node")]
+pub mod matrix;
+#[cfg(feature = "node")]
 pub mod node;
 #[cfg(feature = "node")]
 pub mod server;

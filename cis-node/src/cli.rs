@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    answer, completions, config, dag, doctor, group, inbox, init, man, monitor, node, session, session_host,
-    status, store, task,
+    answer, completions, config, dag, doctor, group, inbox, init, man, matrix, monitor, node, session,
+    session_host, status, store, task,
 };
 
 /// How commands end, for their help.
@@ -75,6 +75,9 @@ pub(crate) enum Command {
     /// Concurrency groups: how many tasks of a kind may work at a time
     #[command(subcommand)]
     Group(group::Command),
+    /// The Matrix account of the node, and its rooms
+    #[command(subcommand)]
+    Matrix(matrix::Command),
     Status(status::Args),
     Init(init::Args),
     Doctor(doctor::Args),

@@ -36,6 +36,7 @@ mod json;
 mod leftovers;
 mod limits;
 mod logs;
+mod matrix;
 mod monitor_corpus;
 mod monitor_record;
 mod node;

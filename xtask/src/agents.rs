@@ -1,4 +1,4 @@
-//! Agents that the tests start: installed once, below the target directory, in versions that stand here alone.
+//! What the tests start beside CIS, agents and a homeserver: installed once, below the target directory, in versions that stand here alone.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use crate::process::{program, run, works};
 use crate::tools::ensure_debian;
 use crate::workspace::target_dir;
 
-/// What one agent is installed from.
+/// What one of them is installed from.
 struct Agent {
     name: &'static str,
     /// Names of packages with their versions.
@@ -32,6 +32,14 @@ const AGENTS: &[Agent] = &[
         binary: "bin/llm",
         takes: "82 MB, 10 s",
     },
+    // The homeserver of the tests is no agent, but is installed as they are.
+    Agent {
+        name: "synapse",
+        packages: &["matrix-synapse==1.163.2"],
+        from: From::Python,
+        binary: "bin/python",
+        takes: "242 MB, 20 s",
+    },
     Agent {
         name: "gemini",
         // Debian's node is too old for it.
@@ -48,7 +56,7 @@ pub(crate) fn ensure() -> Outcome {
         let folder = target_dir()?.join("agents").join(agent.name);
         agent
             .ensure(&folder)
-            .map_err(|e| format!("{e}\n  the agent {} is needed by the tests; without a network take `cargo nextest run -E 'not test(agents)'`", agent.name))?;
+            .map_err(|e| format!("{e}\n  {} is needed by the tests; without a network take `cargo nextest run -E 'not (test(agents) or test(matrix) or package(cis-matrix))'`", agent.name))?;
     }
     Ok(())
 }

@@ -6,6 +6,7 @@
 mod context;
 mod inbox;
 pub mod log_pieces;
+mod matrix;
 mod outbox;
 pub mod paths;
 mod problem;
@@ -21,6 +22,10 @@ pub use context::{NeedContext, TaskContext};
 pub use inbox::{
     Answer, AnswerReceipt, AnswerWith, Ask, AskAnswer, AskView, ClosedItem, ExplainView, HandIn, InboxItem,
     ListInbox, ReadAsk, Say, ThreadMessage,
+};
+pub use matrix::{
+    CreateMatrixRoom, InviteToMatrixRoom, JoinMatrixRoom, LoginMatrix, LogoutMatrix, MatrixAccountView,
+    MatrixEncryptionView, MatrixEventView, MatrixProof, MatrixRoomEvents, MatrixRoomView, ReadMatrixRoom,
 };
 pub use outbox::{FollowedRun, OutboxEntry, Outgoing, Priority, RoomMessage, RoomState, RoomWrite};
 pub use problem::{Finding, PROBLEM_JSON, Problem, ProblemKind};

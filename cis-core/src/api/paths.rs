@@ -74,6 +74,18 @@ pub const SESSION_SAY: &str = "/v1/sessions/{session}/say";
 /// `POST` [`super::HandIn`]. The session's own right.
 pub const SESSION_HAND_IN: &str = "/v1/sessions/{session}/hand-in";
 
+/// `GET`: [`super::MatrixAccountView`]. `POST` [`super::LoginMatrix`]: [`super::MatrixAccountView`].
+/// `DELETE` [`super::LogoutMatrix`].
+pub const MATRIX_ACCOUNT: &str = "/v1/matrix/account";
+/// `GET`: listing of [`super::MatrixRoomView`]. `POST` [`super::CreateMatrixRoom`]: [`super::MatrixRoomView`].
+pub const MATRIX_ROOMS: &str = "/v1/matrix/rooms";
+/// `POST` [`super::JoinMatrixRoom`]: [`super::MatrixRoomView`].
+pub const MATRIX_JOIN: &str = "/v1/matrix/join";
+/// `POST` [`super::InviteToMatrixRoom`]: [`super::MatrixRoomView`]. A room is named by id, alias or link.
+pub const MATRIX_INVITE: &str = "/v1/matrix/rooms/{room}/invite";
+/// `GET` [`super::ReadMatrixRoom`]: [`super::MatrixRoomEvents`].
+pub const MATRIX_EVENTS: &str = "/v1/matrix/rooms/{room}/events";
+
 /// `path` with its braces filled, one value each, percent-encoded.
 #[must_use]
 pub fn fill(path: &str, values: &[&str]) -> String {

@@ -7,10 +7,12 @@ use hyper::body::Bytes;
 use super::query::ToQuery as _;
 use super::{Client, ClientError, LogStream};
 use crate::api::{
-    Answer, AnswerReceipt, Ask, AskView, CleanReport, CleanStore, CreateRun, CreateSession, Decide,
-    ExplainView, GroupView, HandIn, InboxItem, InputReceipt, KillSession, ListInbox, ListRuns, ListSessions,
-    Listing, NodeView, ReadAsk, ReadLog, ReadTime, RetryRun, RunDetail, RunView, Say, SendInput, SessionView,
-    SetMode, StopNode, TaskContext, ThreadMessage, TimeView, WhyView, paths,
+    Answer, AnswerReceipt, Ask, AskView, CleanReport, CleanStore, CreateMatrixRoom, CreateRun, CreateSession,
+    Decide, ExplainView, GroupView, HandIn, InboxItem, InputReceipt, InviteToMatrixRoom, JoinMatrixRoom,
+    KillSession, ListInbox, ListRuns, ListSessions, Listing, LoginMatrix, LogoutMatrix, MatrixAccountView,
+    MatrixRoomEvents, MatrixRoomView, NodeView, ReadAsk, ReadLog, ReadMatrixRoom, ReadTime, RetryRun,
+    RunDetail, RunView, Say, SendInput, SessionView, SetMode, StopNode, TaskContext, ThreadMessage, TimeView,
+    WhyView, paths,
 };
 use crate::dag::Group;
 
@@ -213,6 +215,55 @@ impl Client {
     /// Why it is thought to wait for a human, or not.
     pub async fn explain(&self, session: &str) -> Result<ExplainView, ClientError> {
         self.get(&paths::fill(paths::SESSION_EXPLAIN, &[session])).await
+    }
+
+    /// Logs the node's Matrix account in. Waits as long as the homeserver does.
+    pub async fn login_matrix(&self, login: &LoginMatrix) -> Result<MatrixAccountView, ClientError> {
+        self.post_long(paths::MATRIX_ACCOUNT, login).await
+    }
+
+    /// Logs it out.
+    pub async fn logout_matrix(&self, how: &LogoutMatrix) -> Result<(), ClientError> {
+        let path = how.on(paths::MATRIX_ACCOUNT.to_owned());
+        self.call(Method::DELETE, &path, Bytes::new()).await.map(drop)
+    }
+
+    /// Who it is.
+    pub async fn matrix_account(&self) -> Result<MatrixAccountView, ClientError> {
+        self.get_long(paths::MATRIX_ACCOUNT).await
+    }
+
+    /// Its rooms.
+    pub async fn matrix_rooms(&self) -> Result<Listing<MatrixRoomView>, ClientError> {
+        self.get_long(paths::MATRIX_ROOMS).await
+    }
+
+    /// Makes a room.
+    pub async fn create_matrix_room(&self, room: &CreateMatrixRoom) -> Result<MatrixRoomView, ClientError> {
+        self.post_long(paths::MATRIX_ROOMS, room).await
+    }
+
+    /// Joins a room.
+    pub async fn join_matrix_room(&self, room: &JoinMatrixRoom) -> Result<MatrixRoomView, ClientError> {
+        self.post_long(paths::MATRIX_JOIN, room).await
+    }
+
+    /// Invites people into a room.
+    pub async fn invite_to_matrix_room(
+        &self,
+        room: &str,
+        who: &InviteToMatrixRoom,
+    ) -> Result<(), ClientError> {
+        self.post_raw(&paths::fill(paths::MATRIX_INVITE, &[room]), who).await.map(drop)
+    }
+
+    /// What is said in a room, from a place on.
+    pub async fn read_matrix_room(
+        &self,
+        room: &str,
+        how: &ReadMatrixRoom,
+    ) -> Result<MatrixRoomEvents, ClientError> {
+        self.get_long(&how.on(paths::fill(paths::MATRIX_EVENTS, &[room]))).await
     }
 
     async fn act(&self, path: &str, run: &str) -> Result<RunView, ClientError> {

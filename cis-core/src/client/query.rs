@@ -3,7 +3,10 @@
 use std::fmt::Write as _;
 
 use crate::api::paths::encode;
-use crate::api::{Attach, FollowEvents, ListInbox, ListRuns, ListSessions, ReadAsk, ReadLog, ReadTime};
+use crate::api::{
+    Attach, FollowEvents, ListInbox, ListRuns, ListSessions, LogoutMatrix, ReadAsk, ReadLog, ReadMatrixRoom,
+    ReadTime,
+};
 
 /// A path with its query under construction.
 pub(super) struct Query {
@@ -79,6 +82,18 @@ impl ToQuery for ListInbox {
 impl ToQuery for ReadAsk {
     fn on(&self, path: String) -> String {
         Query::new(path).number("wait_ms", self.wait_ms).text
+    }
+}
+
+impl ToQuery for LogoutMatrix {
+    fn on(&self, path: String) -> String {
+        Query::new(path).flag("forget", self.forget).text
+    }
+}
+
+impl ToQuery for ReadMatrixRoom {
+    fn on(&self, path: String) -> String {
+        Query::new(path).text("since", self.since.as_deref()).number("wait_ms", self.wait_ms).text
     }
 }
 

@@ -169,6 +169,18 @@ impl Home {
         self.dir.join("cis.db")
     }
 
+    /// Which room this node made for hybrid runs without one.
+    #[must_use]
+    pub fn own_room(&self) -> PathBuf {
+        self.dir.join("own-room.json")
+    }
+
+    /// The Matrix account: its login and the stores of it.
+    #[must_use]
+    pub fn matrix(&self) -> PathBuf {
+        self.dir.join("matrix")
+    }
+
     /// What is configured; it need not be there.
     #[must_use]
     pub fn config_file(&self) -> PathBuf {

@@ -28,6 +28,7 @@ use crate::config::{Config, Home, Keys};
 use crate::dag::{Group, nearest};
 use crate::event::{Event, ExecutionMode};
 use crate::ids::{BlobId, NodeDid, RunId, SessionId, TaskId, TimestampMs};
+use crate::matrix::Account;
 use crate::policy::Principal;
 use crate::scheduler::{Machine, Run};
 use crate::server::{AttachStreams, EventBatch, NodeApi, Peer};
@@ -61,6 +62,7 @@ pub(super) struct Node {
     pub(super) events: broadcast::Sender<Arc<Vec<Arc<Event>>>>,
     pub(super) shared: Arc<Shared>,
     pub(super) upkeep: Upkeep,
+    pub(super) matrix: Account,
 }
 
 type Answer<T> = Result<T, Problem>;

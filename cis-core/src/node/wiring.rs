@@ -23,6 +23,7 @@ use super::worker::LocalWorker;
 use super::{own_log, restore};
 use crate::config::{Config, Home, HomeError, KeyError, Keys, Settings};
 use crate::ids::RunId;
+use crate::matrix::Account;
 use crate::scheduler::{Breaker, Machine};
 use crate::server;
 use crate::session::hub::Hub;
@@ -152,6 +153,7 @@ pub fn run(options: NodeOptions, ready: impl FnOnce(Readiness) + Send + 'static)
         events: events.clone(),
         shared: Arc::clone(&shared),
         upkeep: upkeep.clone(),
+        matrix: Account::new(options.home.matrix()),
     });
     let worker = LocalWorker::new(
         options.home.clone(),

@@ -106,6 +106,12 @@ pub enum Action {
     ControlSession(Option<SessionId>),
     /// Ask people, tell them something, hand in a result, as this session.
     SpeakAs(Option<SessionId>),
+    /// Read what is said in rooms of the node's Matrix account.
+    ReadMatrix,
+    /// Make and join rooms, invite people, as that account.
+    UseMatrix,
+    /// Log that account in and out.
+    ControlMatrix,
     /// Remove what ended runs left.
     CleanStore,
     /// Stop the node.
@@ -151,11 +157,13 @@ pub fn authorize(principal: &Principal, action: Action) -> Result<(), Denied> {
         Action::SpeakAs(_) => {
             return Err(Denied { reason: format!("only the session itself may {}", verb(action)) });
         }
-        Action::See | Action::SeeSession(_) | Action::ReadSession(_) => Rights::Viewer,
-        Action::ControlRun(_) | Action::ControlGroups | Action::CreateSession | Action::ControlSession(_) => {
-            Rights::Operator
-        }
-        Action::CleanStore | Action::StopNode => Rights::Admin,
+        Action::See | Action::SeeSession(_) | Action::ReadSession(_) | Action::ReadMatrix => Rights::Viewer,
+        Action::ControlRun(_)
+        | Action::ControlGroups
+        | Action::CreateSession
+        | Action::ControlSession(_)
+        | Action::UseMatrix => Rights::Operator,
+        Action::ControlMatrix | Action::CleanStore | Action::StopNode => Rights::Admin,
     };
     if principal.rights >= needed {
         return Ok(());
@@ -190,6 +198,9 @@ fn verb(action: Action) -> &'static str {
         Action::CreateSession => "create sessions",
         Action::ControlSession(_) => "control that session",
         Action::SpeakAs(_) => "ask, tell and hand in as that session",
+        Action::ReadMatrix => "read rooms of the Matrix account",
+        Action::UseMatrix => "act in rooms as the Matrix account",
+        Action::ControlMatrix => "log the Matrix account in or out",
         Action::CleanStore => "clean the store",
         Action::StopNode => "stop the node",
     }
@@ -224,6 +235,9 @@ mod tests {
             Action::ControlSession(Some(session(1))),
             Action::SpeakAs(Some(session(2))),
             Action::SpeakAs(None),
+            Action::ReadMatrix,
+            Action::UseMatrix,
+            Action::ControlMatrix,
             Action::CleanStore,
             Action::StopNode,
         ] {

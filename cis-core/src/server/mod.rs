@@ -8,6 +8,8 @@ mod descent;
 mod errors;
 mod inbox_api;
 mod inbox_routes;
+mod matrix_api;
+mod matrix_routes;
 mod node_api;
 mod peer;
 mod routes;
@@ -16,6 +18,7 @@ mod unread;
 
 pub use descent::Descent;
 pub use inbox_api::InboxApi;
+pub use matrix_api::MatrixApi;
 pub use node_api::{AttachFrame, AttachInput, AttachStreams, EventBatch, NodeApi};
 pub use peer::Peer;
 pub use routes::serve;

@@ -9,6 +9,7 @@ use futures_util::stream::BoxStream;
 use tokio::sync::mpsc;
 
 use super::inbox_api::InboxApi;
+use super::matrix_api::MatrixApi;
 use super::peer::Peer;
 use crate::api::{
     Attach, AttachControl, AttachNotice, CleanReport, CleanStore, CreateRun, CreateSession, Decide,
@@ -53,7 +54,7 @@ pub struct AttachStreams {
 type Answer<T> = Result<T, Problem>;
 
 /// A node, as its API sees it. Names of runs and sessions are as people typed them until resolved.
-pub trait NodeApi: InboxApi {
+pub trait NodeApi: InboxApi + MatrixApi {
     /// Who is behind a connection, by its peer and the token that it showed.
     fn principal(&self, peer: Peer, token: Option<&str>) -> Principal;
     /// Records that `principal` was refused.

@@ -15,7 +15,7 @@ use tokio::net::UnixListener;
 use super::errors::Failure;
 use super::node_api::NodeApi;
 use super::peer::Peer;
-use super::{inbox_routes, streams, unread};
+use super::{inbox_routes, matrix_routes, streams, unread};
 use crate::api::{
     CleanStore, CreateRun, CreateSession, Decide, KillSession, ListRuns, ListSessions, Problem, ProblemKind,
     ReadTime, RetryRun, SendInput, SetMode, StopNode, paths,
@@ -78,6 +78,7 @@ fn router<N: NodeApi>(node: Arc<N>) -> Router {
         .route(paths::SESSION_SCREEN, get(screen::<N>))
         .route(paths::SESSION_EXPLAIN, get(explain::<N>))
         .merge(inbox_routes::routes::<N>())
+        .merge(matrix_routes::routes::<N>())
         .fallback(no_such_path)
         .method_not_allowed_fallback(no_such_method)
         .layer(middleware::from_fn(unread::read_to_its_end))

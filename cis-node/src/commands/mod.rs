@@ -9,6 +9,7 @@ pub(crate) mod group;
 pub(crate) mod inbox;
 pub(crate) mod init;
 pub(crate) mod man;
+pub(crate) mod matrix;
 pub(crate) mod monitor;
 pub(crate) mod node;
 pub(crate) mod session;
@@ -40,6 +41,7 @@ pub(crate) fn run(cli: Cli) -> Result<Exit, CliError> {
         Command::Store(command) => store::run(&context, command),
         Command::Monitor(command) => monitor::run(&context, &command),
         Command::Group(command) => group::run(&context, command),
+        Command::Matrix(command) => matrix::run(&context, command),
         Command::Status(args) => status::run(&context, &args),
         Command::Init(args) => init::run(&context, &args),
         Command::Doctor(args) => doctor::run(&context, &args),

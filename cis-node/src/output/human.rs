@@ -4,6 +4,7 @@ mod artifacts;
 mod context;
 mod explain;
 mod inbox;
+mod matrix;
 mod work;
 
 use std::fmt::Write as _;
@@ -21,6 +22,7 @@ pub(crate) use artifacts::artifacts;
 pub(crate) use context::context;
 pub(crate) use explain::explain;
 pub(crate) use inbox::{inbox, inbox_details, inbox_item, screen};
+pub(crate) use matrix::{matrix_account, matrix_event, matrix_login, matrix_room, matrix_rooms, warning};
 pub(crate) use work::{groups, sum, times};
 
 /// Between two times, in words; never negative, as clocks are set.
@@ -106,7 +108,7 @@ pub(crate) fn run(detail: &RunDetail, now: TimestampMs) -> String {
         ]);
         table.row(row);
     }
-    out + &table.render()
+    out + table.render().as_str()
 }
 
 /// That a session waits for a human: for what, and the command by which they go on.

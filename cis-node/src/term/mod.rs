@@ -5,4 +5,5 @@ pub(crate) mod colours;
 pub(crate) mod detach;
 pub(crate) mod keys;
 pub(crate) mod raw;
+pub(crate) mod secret;
 pub(crate) mod switch;

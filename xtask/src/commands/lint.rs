@@ -5,10 +5,19 @@ use crate::Outcome;
 use crate::process::{cargo, run, stdout_of};
 
 /// Packages that may not be below the pure part of `cis-core`.
-const NOT_IN_PURE: &[&str] =
-    &["tokio", "rusqlite", "axum", "hyper", "rustix", "alacritty_terminal", "matrix-sdk", "tracing"];
+const NOT_IN_PURE: &[&str] = &[
+    "tokio",
+    "rusqlite",
+    "axum",
+    "hyper",
+    "rustix",
+    "alacritty_terminal",
+    "cis-matrix",
+    "matrix-sdk",
+    "tracing",
+];
 /// Packages that may not be below what a client links.
-const NOT_IN_CLIENT: &[&str] = &["rusqlite", "axum", "alacritty_terminal", "matrix-sdk"];
+const NOT_IN_CLIENT: &[&str] = &["rusqlite", "axum", "alacritty_terminal", "cis-matrix", "matrix-sdk"];
 
 /// All of it; the cheap ones first.
 pub(crate) fn lint() -> Outcome {

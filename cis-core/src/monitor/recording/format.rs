@@ -170,7 +170,7 @@ impl Recording {
     pub fn to_text(&self) -> String {
         let mut encoder = Encoder::default();
         let lines: String = self.moments.iter().map(|moment| encoder.line(moment)).collect();
-        Encoder::header(&self.header) + &lines
+        Encoder::header(&self.header) + lines.as_str()
     }
 }
 

@@ -43,7 +43,7 @@ fn grid(grid: &Grid<Cell>) -> String {
             col += glyph.width();
         }
     }
-    out + &cursor(&grid.cursor) + "\n"
+    out + cursor(&grid.cursor).as_str() + "\n"
 }
 
 /// Everything that a paint restores.

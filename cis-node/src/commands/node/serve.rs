@@ -14,6 +14,11 @@ use crate::context::Context;
 use crate::error::{CliError, Exit};
 use crate::settings;
 
+/// What a node says where `CIS_LOG` says nothing else. Of the Matrix SDK only what matters: it reports as errors what
+/// is none (every failed request, which its caller reports as well; what is not there at a first login).
+const LOGGED: &str = "info,matrix_sdk=warn,matrix_sdk::http_client=off,matrix_sdk::account=off,\
+matrix_sdk_crypto::backups=error,matrix_sdk_crypto::identities::manager=error";
+
 /// The node itself; commands and session hosts start it
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -114,7 +119,7 @@ fn program() -> PathBuf {
 
 fn log_to_stderr() {
     let filter = tracing_subscriber::EnvFilter::try_from_env("CIS_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(LOGGED));
     let ansi = io::IsTerminal::is_terminal(&io::stderr());
     // A second subscriber cannot be: this is the only place that makes one.
     let _ = tracing_subscriber::fmt()

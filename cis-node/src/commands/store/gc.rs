@@ -84,7 +84,7 @@ fn human(report: &CleanReport) -> String {
                 text,
                 "{verb} {}",
                 what.replace("{n}", &count.to_string()).replace("{s}", s)
-                    + &format!(" ({})", text::bytes(bytes))
+                    + format!(" ({})", text::bytes(bytes)).as_str()
             );
         }
     };

@@ -55,14 +55,14 @@ fn state(scene: &Scene<'_>, index: Index) -> (String, Style) {
     let (shape, style) = mark(line.state, more.stopped());
     let mut first = format!("{shape} {}", line.state);
     if line.attempt > 0 {
-        first += &format!(", try {}", line.attempt);
+        first += format!(", try {}", line.attempt).as_str();
     }
     if let Some(code) = more.exit_code {
-        first += &format!(", exit code {code}");
+        first += format!(", exit code {code}").as_str();
     }
     let times = times(&more.times.at(scene.now));
     if !times.is_empty() {
-        first += &format!(": {times}");
+        first += format!(": {times}").as_str();
     }
     (first, style)
 }
@@ -107,10 +107,10 @@ fn asked(scene: &Scene<'_>, index: Index, width: usize) -> Vec<(String, Style)> 
         let what = if asked.stops() { "waits for you" } else { "asks, and goes on" };
         let mut head = format!("{what}: {} for {}", asked.kind, span(asked.since_ms, scene.now));
         if let Some(until) = asked.until_ms {
-            head += &format!(", {} left", span(scene.now, until));
+            head += format!(", {} left", span(scene.now, until)).as_str();
         }
         if let Some(by) = &asked.answered_by {
-            head += &format!("; answered by {}", clean(by));
+            head += format!("; answered by {}", clean(by)).as_str();
         }
         lines.push((head, ATTENTION));
         lines.extend(question(&asked.question, width).into_iter().map(|line| (line, BOLD)));

@@ -1,0 +1,185 @@
+//! The node's Matrix account: what is asked of it, and what is said of it and its rooms.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+/// Logs the node's account in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LoginMatrix {
+    /// URL of the homeserver, or a server's name.
+    pub homeserver: String,
+    /// `name` or `@name:server`.
+    pub user: String,
+    /// What proves it.
+    pub proof: MatrixProof,
+    /// What other devices of the account call this one; none: the machine's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device_name: Option<String>,
+}
+
+/// What proves who logs in. `Debug` shows none of it.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MatrixProof {
+    /// The account's password.
+    Password(String),
+    /// An access token that nobody else uses.
+    Token(String),
+}
+
+impl fmt::Debug for MatrixProof {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Password(_) => "Password(***)",
+            Self::Token(_) => "Token(***)",
+        })
+    }
+}
+
+/// Query of the end of a login.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogoutMatrix {
+    /// Only forget it here: the homeserver is not asked, and still knows the login.
+    #[serde(default)]
+    pub forget: bool,
+}
+
+/// The node's account.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MatrixAccountView {
+    /// `@name:server`.
+    pub user_id: String,
+    /// The device that the node is.
+    pub device_id: String,
+    /// URL of the homeserver.
+    pub homeserver: String,
+    /// How many other devices the account has; none: the homeserver did not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub other_devices: Option<u64>,
+    /// Why the homeserver cannot be asked now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub away: Option<String>,
+}
+
+/// Makes a private room.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CreateMatrixRoom {
+    /// Its name.
+    pub name: String,
+    /// What it is for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub topic: Option<String>,
+    /// What is said in it is encrypted.
+    #[serde(default)]
+    pub encrypted: bool,
+    /// Who is invited, as operators: `@name:server`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub invite: Vec<String>,
+}
+
+/// Names a room: its id, an alias, or a link of matrix.to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JoinMatrixRoom {
+    /// The name.
+    pub room: String,
+}
+
+/// Invites people into a room.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InviteToMatrixRoom {
+    /// `@name:server`, each.
+    pub users: Vec<String>,
+}
+
+/// A room that the account is in, or was invited to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MatrixRoomView {
+    /// `!…`.
+    pub room_id: String,
+    /// Its name, or one made of who is in it.
+    pub name: String,
+    /// `#name:server`, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alias: Option<String>,
+    /// What it is for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub topic: Option<String>,
+    /// Whether what is said in it is encrypted; none: not known yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encrypted: Option<bool>,
+    /// The account was invited, and has not joined.
+    pub invited: bool,
+    /// How many have joined.
+    pub members: u64,
+}
+
+/// Query of what is said in a room.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReadMatrixRoom {
+    /// What comes after this event (`$…`), or after this `next` of an answer before; none: nothing, but `next`
+    /// is the present place.
+    pub since: Option<String>,
+    /// Waits so long for something to come, ms (at most 25,000).
+    pub wait_ms: Option<u64>,
+}
+
+/// What was said in a room, in order.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct MatrixRoomEvents {
+    /// The room that the name means: `!…`.
+    pub room_id: String,
+    /// Some of it; the rest is behind `next`.
+    pub items: Vec<MatrixEventView>,
+    /// The place behind them.
+    pub next: String,
+    /// Why nothing can come just now: the homeserver is away. It is asked again and again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub away: Option<String>,
+}
+
+/// An event of a room: everything in it is the word of whoever sent it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct MatrixEventView {
+    /// `$…`.
+    pub id: String,
+    /// `@name:server`.
+    pub sender: String,
+    /// Its type; `m.room.encrypted` is one that cannot be read.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// JSON, decrypted.
+    pub content: Box<RawValue>,
+    /// When it was sent, Unix ms, as the sender's homeserver says.
+    pub at_ms: i64,
+    /// Set for state.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state_key: Option<String>,
+    /// How it was encrypted; none: in clear.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encryption: Option<MatrixEncryptionView>,
+}
+
+/// What is known of the device that encrypted an event.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MatrixEncryptionView {
+    /// Its id, where it is known.
+    pub device_id: Option<String>,
+    /// How far it is known to be its user's: `unknown`, `unsigned`, `identity_changed`, `signed`, `verified`.
+    pub trust: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_proves_a_login_is_not_shown() {
+        for proof in [MatrixProof::Password("hunter2".into()), MatrixProof::Token("hunter2".into())] {
+            assert!(!format!("{proof:?}").contains("hunter2"));
+            let text = serde_json::to_string(&proof).unwrap();
+            assert_eq!(serde_json::from_str::<MatrixProof>(&text).unwrap(), proof);
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! What the API's Matrix routes need of the node behind it.
+
+use std::future::Future;
+
+use crate::api::{
+    CreateMatrixRoom, InviteToMatrixRoom, JoinMatrixRoom, Listing, LoginMatrix, LogoutMatrix,
+    MatrixAccountView, MatrixRoomEvents, MatrixRoomView, Problem, ReadMatrixRoom,
+};
+
+type Outcome<T> = Result<T, Problem>;
+
+/// The Matrix account of a node. Rooms are named by their id, an alias or a link.
+pub trait MatrixApi: Send + Sync + 'static {
+    /// Logs it in.
+    fn login_matrix(&self, request: LoginMatrix) -> impl Future<Output = Outcome<MatrixAccountView>> + Send;
+    /// Logs it out.
+    fn logout_matrix(&self, request: LogoutMatrix) -> impl Future<Output = Outcome<()>> + Send;
+    /// Who it is.
+    fn matrix_account(&self) -> impl Future<Output = Outcome<MatrixAccountView>> + Send;
+    /// Its rooms.
+    fn matrix_rooms(&self) -> impl Future<Output = Outcome<Listing<MatrixRoomView>>> + Send;
+    /// Makes one.
+    fn create_matrix_room(
+        &self,
+        request: CreateMatrixRoom,
+    ) -> impl Future<Output = Outcome<MatrixRoomView>> + Send;
+    /// Joins one.
+    fn join_matrix_room(
+        &self,
+        request: JoinMatrixRoom,
+    ) -> impl Future<Output = Outcome<MatrixRoomView>> + Send;
+    /// Invites people into one.
+    fn invite_to_matrix_room(
+        &self,
+        room: String,
+        request: InviteToMatrixRoom,
+    ) -> impl Future<Output = Outcome<()>> + Send;
+    /// What is said in one.
+    fn read_matrix_room(
+        &self,
+        room: String,
+        query: ReadMatrixRoom,
+    ) -> impl Future<Output = Outcome<MatrixRoomEvents>> + Send;
+}

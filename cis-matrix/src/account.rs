@@ -1,0 +1,249 @@
+//! The account: logging in, being logged in again without a word to the homeserver, logging out.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use matrix_sdk::authentication::matrix::MatrixSession;
+use matrix_sdk::config::RequestConfig;
+use matrix_sdk::encryption::{BackupDownloadStrategy, EncryptionSettings};
+use matrix_sdk::ruma::api::client::account::whoami;
+use matrix_sdk::ruma::{OwnedDeviceId, OwnedUserId, UserId};
+use matrix_sdk::{ClientBuilder, SessionMeta, SessionTokens};
+
+use crate::{Answer, MatrixError, Secret, Session, answer, files};
+
+/// A homeserver that takes longer for a request is away.
+const REQUEST_TIME_MAX: Duration = Duration::from_secs(60);
+
+/// An account that is logged in. Copies are the same one.
+#[derive(Clone)]
+pub struct Client {
+    pub(crate) sdk: matrix_sdk::Client,
+}
+
+/// Who logs in, where.
+#[derive(Debug, Clone)]
+pub struct Login {
+    /// URL of the homeserver, or a server's name, whose homeserver is then looked up.
+    pub homeserver: String,
+    /// `name` or `@name:server`.
+    pub user: String,
+    /// What proves it.
+    pub proof: Proof,
+    /// What other devices of the account call this one.
+    pub device_name: String,
+    /// An empty or missing folder, for this login alone.
+    pub store: PathBuf,
+}
+
+/// What proves who one is.
+#[derive(Debug, Clone)]
+pub enum Proof {
+    /// The account's password: a new device is made.
+    Password(Secret),
+    /// The token of a device that nobody else uses.
+    Token(Secret),
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("user", &self.sdk.user_id()).finish_non_exhaustive()
+    }
+}
+
+impl Client {
+    /// Logs in. What is given back beside the client is all that [`Client::restore`] needs.
+    #[must_use]
+    pub fn login(login: Login) -> Answer<(Self, Session)> {
+        answer(async move {
+            files::make_private(&login.store)?;
+            let done = match login.proof.clone() {
+                Proof::Password(password) => with_password(&login, &password).await,
+                Proof::Token(token) => with_token(&login, token).await,
+            };
+            files::tighten(&login.store)?;
+            let (client, session) = done?;
+            // Keys by which others know that this device is the account's.
+            client.sdk.encryption().wait_for_e2ee_initialization_tasks().await;
+            Ok((client, session))
+        })
+    }
+
+    /// The account of an earlier login. Asks the homeserver nothing: whether it still knows that login, the first
+    /// request tells.
+    #[must_use]
+    pub fn restore(store: PathBuf, session: Session) -> Answer<Self> {
+        answer(async move {
+            files::make_private(&store)?;
+            let client = open(builder(&session.homeserver, Some(&store))?, &session).await;
+            files::tighten(&store)?;
+            client
+        })
+    }
+
+    /// Ends the login at the homeserver: its token and its device are gone. One that is gone already is no error.
+    #[must_use]
+    pub fn logout(&self) -> Answer<()> {
+        let sdk = self.sdk.clone();
+        answer(async move {
+            match sdk.matrix_auth().logout().await.map_err(MatrixError::from) {
+                Ok(_) | Err(MatrixError::Unauthorized { .. }) => Ok(()),
+                Err(error) => Err(error),
+            }
+        })
+    }
+
+    /// Asks the homeserver who we are: `@name:server`.
+    #[must_use]
+    pub fn whoami(&self) -> Answer<String> {
+        let sdk = self.sdk.clone();
+        answer(async move { Ok(sdk.whoami().await?.user_id.to_string()) })
+    }
+
+    /// Who we are, as far as we know.
+    #[must_use]
+    pub fn user(&self) -> String {
+        self.sdk.user_id().map(ToString::to_string).unwrap_or_default()
+    }
+
+    /// How many other devices the account has: with some, it is probably somebody's own.
+    #[must_use]
+    pub fn other_devices(&self) -> Answer<usize> {
+        let sdk = self.sdk.clone();
+        answer(async move {
+            let all = sdk.devices().await?.devices;
+            Ok(all.iter().filter(|device| Some(device.device_id.as_ref()) != sdk.device_id()).count())
+        })
+    }
+}
+
+async fn with_password(login: &Login, password: &Secret) -> Result<(Client, Session), MatrixError> {
+    let sdk = builder(&login.homeserver, Some(&login.store))?.build().await?;
+    let auth = sdk.matrix_auth();
+    let said = auth
+        .login_username(login.user.trim(), password.reveal())
+        .initial_device_display_name(&login.device_name)
+        .send()
+        .await
+        .map_err(|error| no_homeserver(error.into(), &login.homeserver))?;
+    let session = Session {
+        homeserver: sdk.homeserver().to_string(),
+        user: said.user_id.to_string(),
+        device: said.device_id.to_string(),
+        token: Secret::new(said.access_token),
+    };
+    Ok((Client { sdk }, session))
+}
+
+async fn with_token(login: &Login, token: Secret) -> Result<(Client, Session), MatrixError> {
+    // Whose token it is, only the homeserver knows; the store is made for that device and no other.
+    let asking = builder(&login.homeserver, None)?.build().await?;
+    let nobody = meta("@nobody:invalid", "NOBODY")?;
+    let tokens = SessionTokens { access_token: token.reveal().to_owned(), refresh_token: None };
+    asking.restore_session(MatrixSession { meta: nobody, tokens }).await?;
+    let who = asking
+        .send(whoami::v3::Request::new())
+        .await
+        .map_err(|error| no_token(no_homeserver(error.into(), &login.homeserver)))?;
+    if !is_same_user(&login.user, &who.user_id) {
+        let detail = format!("the token is that of {}, not of {}", who.user_id, login.user.escape_debug());
+        return Err(MatrixError::BadInput { detail });
+    }
+    let Some(device) = who.device_id else {
+        let detail =
+            "the token belongs to no device, so it can encrypt nothing: log in with a password".to_owned();
+        return Err(MatrixError::BadInput { detail });
+    };
+    let session = Session {
+        homeserver: asking.homeserver().to_string(),
+        user: who.user_id.to_string(),
+        device: device.to_string(),
+        token,
+    };
+    let client = open(builder(&session.homeserver, Some(&login.store))?, &session).await?;
+    Ok((client, session))
+}
+
+/// `name` or `@name:server`, as people type it, is that user.
+fn is_same_user(typed: &str, user: &UserId) -> bool {
+    let typed = typed.trim();
+    typed == user.as_str() || typed == user.localpart()
+}
+
+/// A place that knows none of Matrix's paths is no homeserver.
+fn no_homeserver(error: MatrixError, address: &str) -> MatrixError {
+    match error {
+        MatrixError::NotFound { .. } | MatrixError::Other { .. } => {
+            let detail = format!("no Matrix homeserver answers at {}: {error}", address.escape_debug());
+            MatrixError::BadInput { detail }
+        }
+        other => other,
+    }
+}
+
+/// A token that is given for a login never was one of ours: there is nothing to log out of.
+fn no_token(error: MatrixError) -> MatrixError {
+    match error {
+        MatrixError::Unauthorized { detail } => {
+            MatrixError::BadInput { detail: format!("the homeserver does not know this token: {detail}") }
+        }
+        other => other,
+    }
+}
+
+async fn open(builder: ClientBuilder, session: &Session) -> Result<Client, MatrixError> {
+    let sdk = builder.build().await?;
+    let tokens = SessionTokens { access_token: session.token.reveal().to_owned(), refresh_token: None };
+    sdk.restore_session(MatrixSession { meta: meta(&session.user, &session.device)?, tokens }).await?;
+    Ok(Client { sdk })
+}
+
+fn meta(user: &str, device: &str) -> Result<SessionMeta, MatrixError> {
+    let user_id: OwnedUserId = crate::name::user_id(user)?;
+    Ok(SessionMeta { user_id, device_id: OwnedDeviceId::from(device) })
+}
+
+fn builder(homeserver: &str, store: Option<&Path>) -> Result<ClientBuilder, MatrixError> {
+    let homeserver = homeserver.trim();
+    if homeserver.is_empty() {
+        return Err(MatrixError::BadInput { detail: "the homeserver has no address".to_owned() });
+    }
+    let mut builder = matrix_sdk::Client::builder()
+        .user_agent(concat!("cis/", env!("CARGO_PKG_VERSION")))
+        // Whoever has an order of what is sent decides when something is sent again.
+        .request_config(RequestConfig::new().disable_retry().timeout(REQUEST_TIME_MAX));
+    builder = if homeserver.contains("://") {
+        builder.homeserver_url(homeserver)
+    } else {
+        builder.server_name_or_homeserver_url(homeserver)
+    };
+    let Some(store) = store else { return Ok(builder) };
+    Ok(builder.sqlite_store(store, None).with_encryption_settings(EncryptionSettings {
+        auto_enable_cross_signing: true,
+        backup_download_strategy: BackupDownloadStrategy::AfterDecryptionFailure,
+        auto_enable_backups: false,
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_user_is_named_in_two_ways() {
+        let user = UserId::parse("@cis:example.org").unwrap();
+        for typed in ["cis", " @cis:example.org\n"] {
+            assert!(is_same_user(typed, &user), "{typed}");
+        }
+        for typed in ["", "@cis", "CIS", "@cis:other.org"] {
+            assert!(!is_same_user(typed, &user), "{typed}");
+        }
+    }
+
+    #[test]
+    fn what_proves_a_login_is_not_shown() {
+        let proof = Proof::Password(Secret::new("hunter2"));
+        assert!(!format!("{proof:?}").contains("hunter2"));
+    }
+}

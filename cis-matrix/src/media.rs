@@ -1,0 +1,64 @@
+//! Files beside events: what is too large for one. Encrypted where the room is.
+
+use std::io::Cursor;
+
+use matrix_sdk::media::{MediaFormat, MediaRequestParameters};
+use matrix_sdk::ruma::OwnedMxcUri;
+use matrix_sdk::ruma::events::room::{EncryptedFile, MediaSource};
+use serde_json::Value;
+
+use crate::{Answer, Client, MatrixError, answer};
+
+/// A file at the homeserver.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Media {
+    /// In clear: `mxc://…`.
+    Plain(String),
+    /// Encrypted: the object that events have as `file`, with the key.
+    Encrypted(Value),
+}
+
+impl Client {
+    /// Uploads bytes for a room. Uploading them again makes another file.
+    #[must_use]
+    pub fn upload(&self, room: &str, bytes: Vec<u8>) -> Answer<Media> {
+        let (sdk, room) = (self.sdk.clone(), self.joined(room));
+        answer(async move {
+            let encrypted = room?.latest_encryption_state().await?.is_encrypted();
+            if encrypted {
+                let file = sdk.upload_encrypted_file(&mut Cursor::new(bytes)).await?;
+                return Ok(Media::Encrypted(serde_json::to_value(file)?));
+            }
+            let sent = sdk.media().upload(&mime::APPLICATION_OCTET_STREAM, bytes, None).await?;
+            Ok(Media::Plain(sent.content_uri.to_string()))
+        })
+    }
+
+    /// Downloads them. What is not what was encrypted is an error; what was sent in clear may be anything.
+    #[must_use]
+    pub fn download(&self, media: Media) -> Answer<Vec<u8>> {
+        let sdk = self.sdk.clone();
+        answer(async move {
+            let source = match media {
+                Media::Plain(uri) => MediaSource::Plain(OwnedMxcUri::from(uri)),
+                Media::Encrypted(file) => {
+                    let file: EncryptedFile =
+                        serde_json::from_value(file).map_err(|error| MatrixError::BadInput {
+                            detail: format!("the encrypted file is not described right: {error}"),
+                        })?;
+                    MediaSource::Encrypted(Box::new(file))
+                }
+            };
+            let request = MediaRequestParameters { source, format: MediaFormat::File };
+            // Kept nowhere: whoever wants it again has it.
+            Ok(sdk.media().get_media_content(&request, false).await?)
+        })
+    }
+
+    /// The largest file that the homeserver takes, in bytes.
+    #[must_use]
+    pub fn upload_bytes_max(&self) -> Answer<u64> {
+        let sdk = self.sdk.clone();
+        answer(async move { Ok(sdk.load_or_fetch_max_upload_size().await?.into()) })
+    }
+}

@@ -1,0 +1,87 @@
+//! Who is in a room, and what they may do there.
+
+use matrix_sdk::RoomMemberships;
+use matrix_sdk::ruma::events::room::power_levels::UserPowerLevel;
+
+use crate::name::user_id;
+use crate::{Answer, Client, answer};
+
+/// How much somebody may do in a room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Power {
+    /// A level.
+    Level(i64),
+    /// They made the room: above all levels.
+    Creator,
+}
+
+/// Somebody in a room.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    /// `@name:server`.
+    pub user: String,
+    /// What they call themselves: anything, and not unique.
+    pub name: Option<String>,
+    /// How much they may do.
+    pub power: Power,
+    /// They have joined; otherwise they were invited.
+    pub joined: bool,
+}
+
+impl Client {
+    /// How much `user` may do in a room, whether they are in it or not.
+    #[must_use]
+    pub fn power(&self, room: &str, user: &str) -> Answer<Power> {
+        let (room, user) = (self.joined(room), user_id(user));
+        answer(async move {
+            let levels = room?.power_levels().await.map_err(crate::MatrixError::other)?;
+            Ok(power(levels.for_user(&user?)))
+        })
+    }
+
+    /// Who has joined or is invited.
+    #[must_use]
+    pub fn members(&self, room: &str) -> Answer<Vec<Member>> {
+        let room = self.joined(room);
+        answer(async move {
+            let all = room?.members(RoomMemberships::ACTIVE).await?;
+            Ok(all
+                .into_iter()
+                .map(|member| Member {
+                    user: member.user_id().to_string(),
+                    name: member.display_name().map(str::to_owned),
+                    power: power(member.power_level()),
+                    joined: RoomMemberships::JOIN.matches(member.membership()),
+                })
+                .collect())
+        })
+    }
+
+    /// Whether the account itself may send state of this type to a room.
+    #[must_use]
+    pub fn may_send_state(&self, room: &str, kind: &str) -> Answer<bool> {
+        let (room, me, kind) = (self.joined(room), user_id(&self.user()), kind.to_owned());
+        answer(async move {
+            let levels = room?.power_levels().await.map_err(crate::MatrixError::other)?;
+            Ok(levels.user_can_send_state(&me?, kind.into()))
+        })
+    }
+}
+
+fn power(level: UserPowerLevel) -> Power {
+    match level {
+        UserPowerLevel::Int(level) => Power::Level(level.into()),
+        _ => Power::Creator,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Power;
+
+    #[test]
+    fn a_creator_stands_above_all_levels() {
+        assert!(Power::Creator > Power::Level(i64::MAX));
+        assert!(Power::Level(50) > Power::Level(0));
+    }
+}

@@ -1,0 +1,68 @@
+//! Encrypted rooms: what arrives is what was sent, and by which device is known.
+
+use cis_matrix::{CreateRoom, Invitation, Media, Trust};
+use serde_json::json;
+
+use crate::synapse::Synapse;
+use crate::{Logged, WAIT, texts};
+
+#[tokio::test]
+async fn an_encrypted_room_goes_both_ways_and_its_files_too() {
+    let synapse = Synapse::shared();
+    let (user, other) = (synapse.register("ann"), synapse.register("bob"));
+    let (ann, bob) = (Logged::new(&user, &synapse).await, Logged::new(&other, &synapse).await);
+    let wanted = CreateRoom {
+        encrypted: true,
+        invite: vec![Invitation { user: other.id.clone(), level: 50 }],
+        ..CreateRoom::default()
+    };
+    let room = ann.client.create_room(wanted).await.unwrap().room_id;
+    let place = bob.client.next(None, WAIT).await.unwrap().next_batch;
+    bob.client.join(room.parse().unwrap()).await.unwrap();
+    let (_, place) = bob.until(Some(place), &room, |event| event.kind == "m.room.member").await;
+    ann.client.next(None, WAIT).await.unwrap();
+    assert_eq!(ann.client.room(&room).await.unwrap().encrypted, Some(true));
+
+    let id = ann.client.send(&room, "cis.x", json!({ "n": 1, "unknown": [null] }), "t1").await.unwrap();
+    assert_eq!(ann.client.send(&room, "cis.x", json!({ "n": 1 }), "t1").await.unwrap(), id);
+    let (events, place) = bob.until(Some(place), &room, |event| event.id == id).await;
+    let got = events.iter().find(|event| event.id == id).unwrap();
+    assert_eq!((got.kind.as_str(), got.sender.as_str()), ("cis.x", user.id.as_str()));
+    assert_eq!(serde_json::from_str::<serde_json::Value>(got.content.get()).unwrap()["n"], 1);
+    let encryption = got.encryption.as_ref().unwrap();
+    assert_eq!(encryption.device.as_deref(), Some(user.device.as_str()));
+    assert_eq!(encryption.trust, Trust::Signed, "by its user, whom nobody has verified");
+    let seen = user.newest(&room);
+    assert_eq!(
+        seen.iter().find(|event| event["event_id"] == id.as_str()).unwrap()["type"],
+        "m.room.encrypted"
+    );
+
+    let bytes = vec![7; 100_000];
+    let media = bob.client.upload(&room, bytes.clone()).await.unwrap();
+    let Media::Encrypted(file) = &media else { panic!("{media:?}") };
+    let content = json!({ "msgtype": "m.file", "body": "log", "file": file });
+    let id = bob.client.send(&room, "m.room.message", content, "t2").await.unwrap();
+    let position = ann.client.position().await.unwrap();
+    let (events, _) = ann.until(position, &room, |event| event.id == id).await;
+    assert_eq!(texts(&events), ["log"]);
+    let got = events.iter().find(|event| event.id == id).unwrap();
+    let content: serde_json::Value = serde_json::from_str(got.content.get()).unwrap();
+    assert_eq!(ann.client.download(Media::Encrypted(content["file"].clone())).await.unwrap(), bytes);
+    assert!(ann.client.upload_bytes_max().await.unwrap() > 100_000);
+    // Read again from the history, as after a crash.
+    let page = bob.client.forward(&room, &place, 50).await.unwrap();
+    assert!(page.events.iter().any(|event| event.id == id));
+}
+
+#[tokio::test]
+async fn files_of_a_plain_room_are_plain() {
+    let synapse = Synapse::shared();
+    let ann = Logged::new(&synapse.register("ann"), &synapse).await;
+    let room = ann.client.create_room(CreateRoom::default()).await.unwrap().room_id;
+    let media = ann.client.upload(&room, b"bytes".to_vec()).await.unwrap();
+    assert!(matches!(&media, Media::Plain(uri) if uri.starts_with("mxc://cis.test/")), "{media:?}");
+    assert_eq!(ann.client.download(media).await.unwrap(), b"bytes");
+    let bad = Media::Encrypted(json!({ "url": "mxc://cis.test/x" }));
+    assert!(ann.client.download(bad).await.unwrap_err().to_string().contains("not described right"));
+}

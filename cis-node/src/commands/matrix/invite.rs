@@ -1,0 +1,37 @@
+//! `cis matrix invite`.
+
+use cis_core::api::InviteToMatrixRoom;
+
+use crate::context::Context;
+use crate::error::{CliError, Exit};
+use crate::output;
+
+/// Invites people into a room
+///
+/// Who is in it, or invited already, stays so. Their level is the room's usual one: where invited people are to be
+/// operators, make the room with `cis matrix create-room --invite`, or raise their level in a Matrix client.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  cis matrix invite '#builds:example.org' @ann:example.org
+  cis matrix invite '!aGkO9zfA' @ann:example.org @bob:example.org")]
+pub(crate) struct Args {
+    /// The room: its id, an alias, or a link of matrix.to
+    #[arg(value_name = "ROOM")]
+    room: String,
+    /// Who
+    #[arg(value_name = "@NAME:SERVER", required = true)]
+    users: Vec<String>,
+}
+
+pub(super) fn run(context: &Context, args: Args) -> Result<Exit, CliError> {
+    let client = context.client()?;
+    context.block_on(async {
+        let who = InviteToMatrixRoom { users: args.users };
+        client.invite_to_matrix_room(&args.room, &who).await?;
+        if !context.json {
+            output::print("Invited.\n")?;
+        }
+        Ok(Exit::OK)
+    })
+}

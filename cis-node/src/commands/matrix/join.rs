@@ -1,0 +1,30 @@
+//! `cis matrix join`.
+
+use cis_core::api::JoinMatrixRoom;
+
+use crate::context::Context;
+use crate::error::{CliError, Exit};
+use crate::output::{self, human};
+
+/// Joins a room that the node's account was invited to, or that is open
+///
+/// Ids of new rooms name no server: to join one of another server, take an alias or a link, as Element's "Share" gives it.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  cis matrix join '#builds:example.org'
+  cis matrix join 'https://matrix.to/#/!aGkO9zfA?via=example.org'")]
+pub(crate) struct Args {
+    /// The room: its id, an alias, or a link of matrix.to
+    #[arg(value_name = "ROOM")]
+    room: String,
+}
+
+pub(super) fn run(context: &Context, args: Args) -> Result<Exit, CliError> {
+    let client = context.client()?;
+    context.block_on(async {
+        let room = client.join_matrix_room(&JoinMatrixRoom { room: args.room }).await?;
+        output::show(context, &room, human::matrix_room)?;
+        Ok(Exit::OK)
+    })
+}

@@ -1,0 +1,89 @@
+//! `cis matrix subscribe`: what is said in a room, as it is said.
+
+use std::pin::pin;
+
+use cis_core::api::{MatrixRoomEvents, ReadMatrixRoom};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::context::Context;
+use crate::error::{CliError, Exit};
+use crate::output::{self, human};
+use crate::signals::Leaving;
+
+/// The node answers within this time, also where nothing comes: so soon it is known that the homeserver is away.
+const WAIT_MS: u64 = 10_000;
+
+/// Shows what is said in a room, until somebody leaves (Ctrl+C)
+///
+/// It begins now, or right behind an event: with `--since` and the last id that you have seen, nothing is missed. It goes on
+/// where it was when the node or the homeserver is restarted. With --json each event is a line; what is in it is the word
+/// of whoever sent it.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  cis matrix subscribe '#builds:example.org'
+  cis matrix subscribe '!aGkO9zfA' --json | jq -r 'select(.type == \"m.room.message\") | .content.body'
+  cis matrix subscribe '!aGkO9zfA' --since '$Yb2e1' --json")]
+pub(crate) struct Args {
+    /// The room: its id, an alias, or a link of matrix.to
+    #[arg(value_name = "ROOM")]
+    room: String,
+    /// Begin behind this event
+    #[arg(long, value_name = "EVENT")]
+    since: Option<String>,
+}
+
+pub(super) fn run(context: &Context, args: Args) -> Result<Exit, CliError> {
+    let client = context.client()?;
+    context.block_on(async {
+        let listening = |error| CliError::unavailable(format!("cannot listen for signals: {error}"));
+        let mut interrupt = signal(SignalKind::interrupt()).map_err(listening)?;
+        let mut leaving = Leaving::new().map_err(listening)?;
+        let mut place = Place { room: args.room, since: args.since, is_away: false };
+        loop {
+            let query = ReadMatrixRoom { since: place.since.clone(), wait_ms: Some(WAIT_MS) };
+            let said = {
+                let mut said = pin!(client.read_matrix_room(&place.room, &query));
+                tokio::select! {
+                    biased;
+                    _ = interrupt.recv() => return Ok(Exit::signal(SignalKind::interrupt().as_raw_value())),
+                    number = leaving.recv() => return Ok(Exit::signal(number)),
+                    said = &mut said => said?,
+                }
+            };
+            place.tell(context, said)?;
+        }
+    })
+}
+
+/// Where we are.
+struct Place {
+    room: String,
+    since: Option<String>,
+    is_away: bool,
+}
+
+impl Place {
+    fn tell(&mut self, context: &Context, said: MatrixRoomEvents) -> Result<(), CliError> {
+        if self.since.is_none() {
+            output::note(&format!("Following {}. Ctrl+C leaves.\n", said.room_id));
+        }
+        match &said.away {
+            Some(why) if !self.is_away => output::note(&format!("{why}; waiting for it.\n")),
+            None if self.is_away => output::note("The homeserver is back.\n"),
+            _ => {}
+        }
+        self.is_away = said.away.is_some();
+        for event in &said.items {
+            if context.json {
+                output::json_line(event)?;
+            } else {
+                output::print(&human::matrix_event(event))?;
+            }
+        }
+        // An alias may come to mean another room.
+        self.room = said.room_id;
+        self.since = Some(said.next);
+        Ok(())
+    }
+}

@@ -1,0 +1,85 @@
+//! The Matrix account and its rooms.
+
+use std::fmt::Write as _;
+
+use cis_core::api::{MatrixAccountView, MatrixEventView, MatrixRoomView};
+
+use crate::output::clean::{clean, clean_lines};
+use crate::output::style::{ATTENTION, BOLD, DIM};
+use crate::output::table::{Table, cell, plain};
+
+/// So much of what is no message is shown.
+const CONTENT_CHARS_MAX: usize = 160;
+
+/// Something to think about, on standard error.
+pub(crate) fn warning(text: &str) -> String {
+    format!("{ATTENTION}warning{ATTENTION:#}: {text}\n")
+}
+
+/// `cis matrix login`.
+pub(crate) fn matrix_login(account: &MatrixAccountView) -> String {
+    format!("Logged in as {BOLD}{}{BOLD:#} at {}.\n", clean(&account.user_id), clean(&account.homeserver))
+}
+
+/// `cis matrix whoami`.
+pub(crate) fn matrix_account(account: &MatrixAccountView) -> String {
+    let mut text = format!(
+        "{BOLD}{}{BOLD:#} at {}, device {}",
+        clean(&account.user_id),
+        clean(&account.homeserver),
+        clean(&account.device_id)
+    );
+    if let Some(others) = account.other_devices.filter(|others| *others > 0) {
+        let _ = write!(text, "; the account has {others} more");
+    }
+    text.push('\n');
+    if let Some(why) = &account.away {
+        text.push_str(&warning(&clean(why)));
+    }
+    text
+}
+
+/// One room.
+pub(crate) fn matrix_room(room: &MatrixRoomView) -> String {
+    let encrypted = if room.encrypted == Some(true) { ", encrypted" } else { "" };
+    format!("{BOLD}{}{BOLD:#} {}{encrypted}\n", clean(&room.name), clean(&room.room_id))
+}
+
+/// `cis matrix list-rooms`.
+pub(crate) fn matrix_rooms(rooms: &[MatrixRoomView]) -> String {
+    if rooms.is_empty() {
+        return "No rooms. `cis matrix create-room NAME` makes one.\n".to_owned();
+    }
+    let mut table = Table::new(&["NAME", "MEMBERS", "ENCRYPTED", "ROOM", "NOTE"]);
+    for room in rooms {
+        let encrypted = match room.encrypted {
+            Some(true) => "yes",
+            Some(false) => "no",
+            None => "",
+        };
+        table.row(vec![
+            cell(&room.name, BOLD),
+            plain(room.members.to_string()),
+            plain(encrypted),
+            plain(room.alias.as_ref().unwrap_or(&room.room_id)),
+            if room.invited { cell("invited: cis matrix join", ATTENTION) } else { plain("") },
+        ]);
+    }
+    table.render()
+}
+
+/// A line of `cis matrix subscribe`.
+pub(crate) fn matrix_event(event: &MatrixEventView) -> String {
+    let sender = clean(&event.sender);
+    let body = serde_json::from_str::<serde_json::Value>(event.content.get())
+        .ok()
+        .filter(|_| event.kind == "m.room.message")
+        .and_then(|content| Some(content.get("body")?.as_str()?.to_owned()));
+    match body {
+        Some(body) => format!("{BOLD}{sender}{BOLD:#} {}\n", clean_lines(&body)),
+        None => {
+            let content: String = event.content.get().chars().take(CONTENT_CHARS_MAX).collect();
+            format!("{BOLD}{sender}{BOLD:#} {DIM}{} {}{DIM:#}\n", clean(&event.kind), clean(&content))
+        }
+    }
+}
