@@ -12,7 +12,7 @@ use crate::harness::{Cis, Output, Running, eventually, kill_9, signal};
 
 /// Runs `cis matrix login` with this on standard input.
 #[track_caller]
-fn login(cis: &Cis, synapse: &Synapse, user: &User, how: &str, secret: &str) -> Output {
+pub(super) fn login(cis: &Cis, synapse: &Synapse, user: &User, how: &str, secret: &str) -> Output {
     let file = cis.write("secret", format!("{secret}\n"));
     let words = ["matrix", "login", "--homeserver", synapse.url(), "--user", &user.name, how, "--json"];
     let mut command = cis.command(words);
@@ -23,7 +23,7 @@ fn login(cis: &Cis, synapse: &Synapse, user: &User, how: &str, secret: &str) -> 
 }
 
 /// A node with the account of a user.
-fn logged_in(synapse: &Synapse) -> (Cis, User) {
+pub(super) fn logged_in(synapse: &Synapse) -> (Cis, User) {
     let (cis, user) = (Cis::new(), synapse.register("cis"));
     let account = login(&cis, synapse, &user, "--token-stdin", &user.token).expect(0).json();
     assert_eq!(account["user_id"], user.id.as_str());

@@ -175,6 +175,12 @@ impl Home {
         self.dir.join("cis.db")
     }
 
+    /// Which room this node made for hybrid runs without one.
+    #[must_use]
+    pub fn own_room(&self) -> PathBuf {
+        self.dir.join("own-room.json")
+    }
+
     /// The Matrix account: its login and the stores of it.
     #[must_use]
     pub fn matrix(&self) -> PathBuf {

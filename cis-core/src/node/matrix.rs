@@ -127,7 +127,7 @@ impl Node {
         Viewer::new(Arc::clone(&self.shared), self.driver.clone())
     }
 
-    async fn opened(&self) -> Outcome<Opened> {
+    pub(super) async fn opened(&self) -> Outcome<Opened> {
         self.matrix.open().await.map_err(|error| problem(&error))
     }
 

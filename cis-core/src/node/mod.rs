@@ -26,6 +26,7 @@ mod logs;
 mod matrix;
 mod notices;
 mod own_log;
+mod own_room;
 mod principal;
 mod restore;
 mod rooms;

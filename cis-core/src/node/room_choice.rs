@@ -1,9 +1,13 @@
 //! Which room follows a run: the one that was named, the one that is configured, or the node's own.
 
-use super::api::Node;
-use crate::api::{Problem, ProblemKind};
+use std::path::Path;
+
+use super::api::{Node, internal};
+use super::own_room::{self, OwnRoom};
+use crate::api::{CreateMatrixRoom, JoinMatrixRoom, Problem, ProblemKind};
 use crate::event::ExecutionMode;
 use crate::room::names_a_room;
+use crate::server::MatrixApi as _;
 
 impl Node {
     /// The id of the room that follows a run of this mode; none of a local one.
@@ -45,17 +49,51 @@ impl Node {
 
 impl Node {
     /// The id of a room, which the account is in from now on.
-    async fn joined_room(&self, _name: &str) -> Result<String, Problem> {
-        Err(no_account())
+    async fn joined_room(&self, name: &str) -> Result<String, Problem> {
+        let request = JoinMatrixRoom { room: name.to_owned() };
+        self.join_matrix_room(request).await.map(|room| room.room_id).map_err(or_local)
     }
 
-    /// The id of the room that this node made for such runs; it makes it where it has none.
+    /// The id of the room that this node made for such runs; it makes it where its account has none.
     async fn own_room(&self) -> Result<String, Problem> {
-        Err(no_account())
+        // Two runs at once would make two.
+        let _one = self.shared.own_room.lock().await;
+        let user = self.opened().await.map_err(or_local)?.session.user.clone();
+        let path = self.home.own_room();
+        let known = path.clone();
+        let known =
+            tokio::task::spawn_blocking(move || own_room::load(&known)).await.map_err(|e| internal(&e))?;
+        if let Some(own) = known.map_err(|error| unusable(&path, &error))?.filter(|own| own.user == user) {
+            return self.joined_room(&own.room).await;
+        }
+        let wanted = &self.config.settings.dag.matrix;
+        let request = CreateMatrixRoom {
+            name: wanted.room_name.clone(),
+            topic: Some("Runs of CIS".to_owned()),
+            encrypted: wanted.encrypted,
+            invite: wanted.invite.clone(),
+        };
+        let room = self.create_matrix_room(request).await.map_err(or_local)?.room_id;
+        let (own, to) = (OwnRoom { user, room: room.clone() }, path.clone());
+        let kept = tokio::task::spawn_blocking(move || own_room::keep(&to, &own)).await;
+        kept.map_err(|e| internal(&e))?.map_err(|error| unusable(&path, &error))?;
+        tracing::info!(room, "a room was made for hybrid runs");
+        Ok(room)
     }
 }
 
-fn no_account() -> Problem {
-    Problem::new(ProblemKind::Conflict, "this node has no Matrix account, so no room can follow a run")
-        .hint("`cis matrix login` gives it one; --local goes on without a room")
+/// Where the account cannot do it, the run need not wait for that.
+fn or_local(mut problem: Problem) -> Problem {
+    let also = "--local goes on without a room";
+    problem.hint = Some(match problem.hint.take() {
+        Some(hint) => format!("{hint}; {also}"),
+        None => also.to_owned(),
+    });
+    problem
+}
+
+fn unusable(path: &Path, error: &std::io::Error) -> Problem {
+    let detail = format!("cannot use {}, which says which room is this node's own: {error}", path.display());
+    Problem::new(ProblemKind::Unavailable, detail)
+        .hint("remove it, and another room is made; or set `room_id`")
 }

@@ -71,6 +71,8 @@ pub(in crate::node) struct Shared {
     pub(in crate::node) host_pid: AtomicU32,
     /// Open streams: somebody is looking.
     pub(in crate::node) viewers: AtomicUsize,
+    /// Held by whoever makes the node's own room.
+    pub(in crate::node) own_room: tokio::sync::Mutex<()>,
 }
 
 /// Everything a driver is made of.
