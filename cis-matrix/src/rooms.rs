@@ -138,6 +138,18 @@ impl Client {
         answer(async move { Ok(info(&found?).await) })
     }
 
+    /// Whether what is said in it is encrypted. Where that is not known yet, the homeserver is asked.
+    #[must_use]
+    pub fn is_encrypted(&self, room: &str) -> Answer<bool> {
+        let room = self.joined(room);
+        answer(async move {
+            let room = room?;
+            let known = room.encryption_state();
+            let state = if known.is_unknown() { room.latest_encryption_state().await? } else { known };
+            Ok(state.is_encrypted())
+        })
+    }
+
     /// Joins it. One that is joined already is as it was.
     #[must_use]
     pub fn join(&self, name: RoomName) -> Answer<RoomInfo> {

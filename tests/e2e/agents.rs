@@ -159,18 +159,18 @@ fn agents_get_their_prompts_as_the_profile_says_and_no_shell_sees_them() {
         "prompt = \"stdin\"",
         "cat > piped.got; tty <&1 > /dev/null && echo terminal",
     );
-    config += &scripted(
+    config.push_str(&scripted(
         &cis,
         "given",
         "prompt_args = [\"--\", \"<{prompt}>\"]\nenv = { A = \"agent\", B = \"agent\" }",
         "printf %s \"$2\" > given.got; echo $A-$B",
-    );
-    config += &scripted(
+    ));
+    config.push_str(&scripted(
         &cis,
         "typed",
         &typed_at("typed", "your turn>"),
         "printf 'your turn> '; read -r one; read -r two; printf '%s|%s' \"$one\" \"$two\" > typed.got",
-    );
+    ));
     cis.configure(&config);
     cis.write("prompt.md", "a {{ no.template }}\n$(touch hacked) `x` \"'\n");
     let done = cis.dag(

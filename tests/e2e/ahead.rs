@@ -9,12 +9,12 @@ fn file(short: u32, long: u32) -> String {
     let mut text =
         "version = 1\n[dag]\nid = \"ahead\"\nmax_parallel = 2\n[dag.defaults]\ntty = false\n".to_owned();
     for n in 0..short {
-        text += &format!("[[tasks]]\nid = \"s{n}\"\nscript = \"{COUNT}\"\n");
+        text.push_str(&format!("[[tasks]]\nid = \"s{n}\"\nscript = \"{COUNT}\"\n"));
     }
     for n in 0..long {
-        text += &format!(
+        text.push_str(&format!(
             "[[tasks]]\nid = \"l{n}\"\nscript = \"{COUNT}; echo $CIS_ATTEMPT >> $E2E_WORK/begun; while [ ! -e $E2E_WORK/open ]; do sleep 0.02; done\"\n"
-        );
+        ));
     }
     text
 }

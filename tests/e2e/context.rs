@@ -88,12 +88,12 @@ fn what_a_task_of_many_needs_gets_is_bounded_and_says_so() {
     let mut text = "version = 1\n[dag]\nid = \"many\"\n[dag.defaults]\ntty = false\n".to_owned();
     let names: Vec<String> = (0..300).map(|n| format!("\"t{n:03}\"")).collect();
     for name in &names {
-        text += &format!("[[tasks]]\nid = {name}\ncommand = [\"echo\", \"a line\"]\n");
+        text.push_str(&format!("[[tasks]]\nid = {name}\ncommand = [\"echo\", \"a line\"]\n"));
     }
-    text += &format!(
+    text.push_str(&format!(
         "[[tasks]]\nid = \"all\"\nneeds = [{}]\nscript = 'cat \"$CIS_CONTEXT\" > \"$E2E_WORK/context.json\"'\n",
         names.join(", ")
-    );
+    ));
     let cis = Cis::new();
     cis.dag(&text, &[]).expect(0);
     let context: Value = serde_json::from_str(&cis.read("context.json")).unwrap();

@@ -34,12 +34,12 @@ echo "end $i"
 "#
     .to_owned();
     for n in 0..short_tasks {
-        text += &format!(
+        text.push_str(&format!(
             "[[tasks]]\nid = \"t{n}\"\nscript = 'sleep 0.0{}; echo {n} >> \"$E2E_WORK/ran\"'\n",
             n % 7
-        );
+        ));
         if n >= 4 {
-            text += &format!("needs = [\"t{}\", \"t{}\"]\n", n - 4, n - 3);
+            text.push_str(&format!("needs = [\"t{}\", \"t{}\"]\n", n - 4, n - 3));
         }
     }
     text
@@ -123,7 +123,7 @@ fn a_node_killed_in_the_middle_of_many_small_tasks_runs_each_once() {
     let mut text =
         "version = 1\n[dag]\nid = \"many\"\nmax_parallel = 2\n[dag.defaults]\ntty = false\n".to_owned();
     for n in 0..300 {
-        text += &format!("[[tasks]]\nid = \"t{n}\"\nscript = 'echo {n} >> \"$E2E_WORK/ran\"'\n");
+        text.push_str(&format!("[[tasks]]\nid = \"t{n}\"\nscript = 'echo {n} >> \"$E2E_WORK/ran\"'\n"));
     }
     let run = cis.start(&text);
     for _ in 0..3 {

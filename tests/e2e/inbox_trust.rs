@@ -27,11 +27,13 @@ on_blocked = {{ action = "run", run = {run} }}
 "#
         )
     };
-    let text = "version = 1\n[dag]\nid = \"self\"\nmax_parallel = 4\n".to_owned()
-        + &task("list", r#"["./list.sh"]"#)
-        + &task("text", r#""./text.sh {{ task.id }}""#)
-        + &task("script", r#"["sh", "script.sh"]"#)
-        + &task("made", r#"["./{{ task.id }}.sh"]"#);
+    let tasks = [
+        task("list", r#"["./list.sh"]"#),
+        task("text", r#""./text.sh {{ task.id }}""#),
+        task("script", r#"["sh", "script.sh"]"#),
+        task("made", r#"["./{{ task.id }}.sh"]"#),
+    ];
+    let text = format!("version = 1\n[dag]\nid = \"self\"\nmax_parallel = 4\n{}", tasks.concat());
     let run = cis.start(&text);
     let said = eventually("the programs of the submission are run", || {
         let said = cis.read("told");
@@ -63,7 +65,7 @@ on_blocked = {{ action = "run", run = {run} }}
     let left = super::storage::entries_below(&cis.home());
     assert!(!left.iter().any(|path| path.to_string_lossy().contains(".running-")), "{left:?}");
     // What is not there yet is refused before anything runs.
-    let absent = "version = 1\n[dag]\nid = \"x\"\n".to_owned() + &task("absent", r#"["./absent.sh"]"#);
+    let absent = format!("version = 1\n[dag]\nid = \"x\"\n{}", task("absent", r#"["./absent.sh"]"#));
     let refused = cis.dag(&absent, &[]).expect(2).stderr;
     assert!(refused.contains("`./absent.sh` is not there"), "{refused}");
 }

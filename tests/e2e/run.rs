@@ -67,14 +67,14 @@ fn no_more_than_max_parallel_run_at_a_time() {
         "version = 1\n[dag]\nid = \"few\"\nmax_parallel = 2\n[dag.defaults]\ntty = false\n".to_owned();
     for n in 0..8 {
         // Each holds a file while it runs and counts those that are there.
-        text += &format!(
+        text.push_str(&format!(
             "[[tasks]]\nid = \"t{n}\"\nscript = '''
 touch \"$E2E_WORK/held-{n}\"
 ls \"$E2E_WORK\" | grep -c '^held-' >> \"$E2E_WORK/counts\"
 sleep 0.2
 rm \"$E2E_WORK/held-{n}\"
 '''\n"
-        );
+        ));
     }
     cis.dag(&text, &[]).expect(0);
     let counts: Vec<u32> = cis.read("counts").lines().map(|line| line.parse().unwrap()).collect();

@@ -65,9 +65,9 @@ fn a_template_that_fails_on_a_secret_does_not_quote_it() {
     let wrong = ["L | int", "L + 1", "1 / L", "L | round", "{'a': 1}[L].b", "L | float", "L | sum", "[1][L]"];
     for (index, expression) in wrong.iter().enumerate() {
         let expression = expression.replace('L', "tasks.make.outputs.leak");
-        text += &format!(
+        text.push_str(&format!(
             "[[tasks]]\nid = \"t{index}\"\nneeds = [\"make\"]\ncommand = [\"echo\", \"{{{{ {expression} }}}}\"]\n"
-        );
+        ));
     }
     let out = cis.dag(&text, &["--json"]).expect(1);
     let run = ulid_in(&cis.ok(["dag", "list", "--json"]));

@@ -23,7 +23,9 @@ fn alone_forty_runs_leave_node_and_host_as_small_as_ten() {
     let mut text = "version = 1\n[dag]\nid = \"soak\"\nmax_parallel = 4\n".to_owned();
     for n in 0..TASKS {
         let tty = n % 2 == 0;
-        text += &format!("[[tasks]]\nid = \"t{n}\"\ntty = {tty}\nscript = 'echo a line of output of {n}'\n");
+        text.push_str(&format!(
+            "[[tasks]]\nid = \"t{n}\"\ntty = {tty}\nscript = 'echo a line of output of {n}'\n"
+        ));
     }
     let pids = [cis.node_pid().unwrap(), cis.host_pid().unwrap()];
     let mut at_ten = None;

@@ -286,9 +286,9 @@ fn without_descriptors_tasks_wait_with_the_reason() {
     let cis = Cis::new();
     let mut text = "version = 1\n[dag]\nid = \"short\"\nmax_parallel = 60\n".to_owned();
     for n in 0..60 {
-        text += &format!(
+        text.push_str(&format!(
             "[[tasks]]\nid = \"t{n}\"\nscript = 'while [ ! -e \"$E2E_WORK/open\" ]; do sleep 0.05; done'\n"
-        );
+        ));
     }
     let file = cis.write("short.toml", text);
     // Both node and host inherit it: room for some sessions, not for all.

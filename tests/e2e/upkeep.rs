@@ -18,7 +18,7 @@ script = 'echo gate is live; while [ ! -e "$E2E_WORK/open" ]; do sleep 0.02; don
 pub fn many(count: usize) -> String {
     let mut text = "version = 1\n[dag]\nid = \"many\"\nmax_parallel = 4\n".to_owned() + GATE;
     for n in 0..count {
-        text += &format!("[[tasks]]\nid = \"t{n}\"\nscript = 'echo {n}'\n");
+        text.push_str(&format!("[[tasks]]\nid = \"t{n}\"\nscript = 'echo {n}'\n"));
     }
     text
 }

@@ -20,9 +20,9 @@ fn age_below(folder: &Path) {
 fn wastes(cis: &Cis, round: usize) -> String {
     let mut text = format!("version = 1\n[dag]\nid = \"waste{round}\"\nmax_parallel = 8\n");
     for n in 0..25 {
-        text += &format!(
+        text.push_str(&format!(
             "[[tasks]]\nid = \"t{n}\"\nartifacts = [\"w{n}\"]\nscript = 'echo round {round}; seq {n} 2000 > w{n}; echo {round} >> w{n}'\n"
-        );
+        ));
     }
     let run = cis.start(&text);
     cis.wait_run(&run, "succeeded");

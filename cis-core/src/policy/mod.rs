@@ -166,7 +166,9 @@ pub fn authorize(principal: &Principal, action: Action) -> Result<(), Denied> {
         | Action::CreateSession
         | Action::ControlSession(_)
         | Action::UseMatrix => Rights::Operator,
-        Action::ControlIdentity | Action::ControlMatrix | Action::CleanStore | Action::StopNode => Rights::Admin,
+        Action::ControlIdentity | Action::ControlMatrix | Action::CleanStore | Action::StopNode => {
+            Rights::Admin
+        }
     };
     if principal.rights >= needed {
         return Ok(());

@@ -146,7 +146,8 @@ impl Redactor {
         search.push(&self.trie, Mask::Stars, text.as_bytes(), &mut out);
         search.finish(Mask::Stars, &mut out);
         // Secrets are whole characters, so what is left between them is too.
-        let out = String::from_utf8(out).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned());
+        let out =
+            String::from_utf8(out).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned());
         match shapes::hide(&out) {
             Cow::Owned(hidden) => hidden,
             Cow::Borrowed(_) => out,

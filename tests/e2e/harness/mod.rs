@@ -6,6 +6,7 @@ mod cis;
 mod model;
 mod output;
 mod processes;
+pub mod room;
 #[allow(dead_code, reason = "each of the two test binaries uses a part of it")]
 pub mod synapse;
 mod terminal;

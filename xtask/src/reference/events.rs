@@ -63,7 +63,7 @@ struct Page<'a> {
 
 impl Page<'_> {
     fn event(&mut self, event: &Variant) -> Outcome {
-        self.text += &format!("\n## `{}`\n\n{}\n", event.name, event.text);
+        self.text.push_str(&format!("\n## `{}`\n\n{}\n", event.name, event.text));
         let Some(held) = &event.holds else { return self.fields(&event.fields) };
         let held = held.trim_start_matches("Box<").trim_end_matches('>');
         match self.shapes.iter().find(|shape| shape.name == held).map(|shape| &shape.kind) {
@@ -73,7 +73,7 @@ impl Page<'_> {
     }
 
     fn shape(&mut self, shape: &Shape) -> Outcome {
-        self.text += &format!("\n### {}\n\n{}\n", shape.name, shape.text);
+        self.text.push_str(&format!("\n### {}\n\n{}\n", shape.name, shape.text));
         match &shape.kind {
             Kind::Struct(fields) => self.fields(fields),
             Kind::Enum(variants) => self.variants(shape.tag.as_deref(), variants),
@@ -88,14 +88,14 @@ impl Page<'_> {
         self.text += "\n| field | type | |\n|---|---|---|\n";
         for field in fields {
             let (name, of) = self.field(field)?;
-            self.text += &format!("| {name} | {of} | {} |\n", field.text);
+            self.text.push_str(&format!("| {name} | {of} | {} |\n", field.text));
         }
         Ok(())
     }
 
     fn variants(&mut self, tag: Option<&str>, variants: &[Variant]) -> Outcome {
         let head = tag.map_or_else(|| "value".to_owned(), |tag| format!("`{tag}`"));
-        self.text += &format!("\n| {head} | beside it | |\n|---|---|---|\n");
+        self.text.push_str(&format!("\n| {head} | beside it | |\n|---|---|---|\n"));
         for variant in variants {
             let mut beside = Vec::new();
             for field in &variant.fields {
@@ -106,7 +106,7 @@ impl Page<'_> {
                 Some(held) => format!("`{{\"{}\": {}}}`", variant.name, self.json_type(held)?),
                 None => format!("`{}`", variant.name),
             };
-            self.text += &format!("| {name} | {} | {} |\n", beside.join(", "), variant.text);
+            self.text.push_str(&format!("| {name} | {} | {} |\n", beside.join(", "), variant.text));
         }
         Ok(())
     }

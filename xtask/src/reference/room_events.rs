@@ -88,11 +88,11 @@ pub(super) fn page() -> Outcome<String> {
         let Some(event) = known else { return Err(format!("{MAPPING} names {name}, which is no event")) };
         let category = name.split('.').nth(2).unwrap_or_default();
         let hidden = hidden.iter().map(|path| format!("`{path}`")).collect::<Vec<_>>().join(", ");
-        page += &format!("| `{name}` | {category} | {} | {hidden} |\n", event.text);
+        page.push_str(&format!("| `{name}` | {category} | {} | {hidden} |\n", event.text));
     }
     let kept = types.iter().filter(|event| !shown.iter().any(|(name, _)| *name == event.name));
     let kept = kept.map(|event| format!("`{}`", event.name)).collect::<Vec<_>>().join(", ");
-    page += &format!("\nNo room gets {kept}.\n");
+    page.push_str(&format!("\nNo room gets {kept}.\n"));
     Ok(page)
 }
 

@@ -34,9 +34,7 @@ impl Rooms {
         };
         let journals = self.writable(short).map(|(_, due)| due).min();
         let cards = self.runs.values().filter_map(|run| run.card.due(short)).min();
-        let first = |one: Option<TimestampMs>, other: Option<TimestampMs>| {
-            one.into_iter().chain(other).min()
-        };
+        let first = |one: Option<TimestampMs>, other: Option<TimestampMs>| one.into_iter().chain(other).min();
         Heads {
             human: of(Priority::Human),
             terminal: first(of(Priority::Terminal), journals),
@@ -46,14 +44,9 @@ impl Rooms {
 
     /// Runs whose journal may be written, and when. Not while a part of it waits to be sent: parts keep their order.
     fn writable(&self, short: bool) -> impl Iterator<Item = (RunId, TimestampMs)> {
-        let waits = |run: RunId| {
-            self.outbox
-                .iter()
-                .any(|entry| entry.message.run == Some(run) && entry.message.what == what::JOURNAL)
-        };
         self.runs
             .iter()
-            .filter(move |(run, _)| !waits(**run))
+            .filter(|(run, _)| !self.unsent.contains(run))
             .filter_map(move |(run, followed)| Some((*run, followed.journal.due(short)?)))
     }
 
@@ -72,7 +65,10 @@ impl Rooms {
             }
             Priority::Progress => {
                 let cards = self.runs.iter().filter_map(|(run, it)| Some((*run, it.card.due(short)?)));
-                cards.filter(|(_, due)| *due <= now).min_by_key(|(_, due)| *due).map(|(run, _)| Head::Card(run))
+                cards
+                    .filter(|(_, due)| *due <= now)
+                    .min_by_key(|(_, due)| *due)
+                    .map(|(run, _)| Head::Card(run))
             }
         }
     }
@@ -80,18 +76,18 @@ impl Rooms {
     /// Sends the first of a class. False: nothing can be sent for a while.
     pub(super) async fn send_first(&mut self, class: Priority, now: TimestampMs) -> Result<bool, Trouble> {
         let Some(opened) = self.opened().await else {
-            self.budget.unsent(now);
+            self.budget.spared(now);
             return Ok(false);
         };
         let Some(head) = self.head(class, now) else {
-            self.budget.unsent(now);
+            self.budget.spared(now);
             return Ok(true);
         };
         let done = match head {
             Head::Entry(entry) => self.send(&entry, &opened).await,
             Head::Journal(run) => {
                 // What is written is queued, and sent as an entry.
-                self.budget.unsent(now);
+                self.budget.spared(now);
                 self.publish(run, &opened).await
             }
             Head::Card(run) => self.queue_card(run, now).await,
@@ -108,7 +104,7 @@ impl Rooms {
 
     /// Queues an edit of a card that says something new.
     async fn queue_card(&mut self, run: RunId, now: TimestampMs) -> Result<(), Stop> {
-        self.budget.unsent(now);
+        self.budget.spared(now);
         let short = self.budget.is_short();
         let says_more = self.card_says_more(run).await?;
         let Some(followed) = self.runs.get_mut(&run) else { return Ok(()) };
@@ -169,7 +165,7 @@ impl Rooms {
                 Err(error) => return Err(error.into()),
             }
         } else {
-            self.budget.unsent(now_ms());
+            self.budget.spared(now_ms());
         }
         let mut writes = vec![RoomWrite::Settle { id: entry.id, message }];
         let others = rendered.others.into_iter().filter(|id| *id != entry.id);
@@ -193,6 +189,7 @@ impl Rooms {
         let now = now_ms();
         match error {
             MatrixError::RateLimited { retry_after } => {
+                tracing::debug!(%error, "a room is told later");
                 self.budget.refused(now, u64::try_from(retry_after.as_millis()).ok());
                 true
             }
@@ -221,16 +218,25 @@ impl Rooms {
 
     /// The account; none: nobody is logged in, or it cannot be used.
     async fn opened(&mut self) -> Option<Opened> {
-        if self.account.is_none() {
-            match self.node.matrix.open().await {
-                Ok(opened) => self.account = Some(opened),
-                Err(error) => {
-                    tracing::warn!(%error, "rooms cannot be told anything; it waits");
-                    self.pause(now_ms());
-                }
-            }
+        if let Some((opened, _)) = &self.account {
+            return Some(opened.clone());
         }
-        self.account.clone()
+        let opened = match self.node.matrix.open().await {
+            Ok(opened) => opened,
+            Err(error) => {
+                tracing::warn!(%error, "rooms cannot be told anything; it waits");
+                self.pause(now_ms());
+                return None;
+            }
+        };
+        // Who is in a room, with which level and devices, is known by following it.
+        if let Err(error) = opened.feed.refresh().await {
+            self.refused(&error);
+            return None;
+        }
+        let news = opened.feed.subscribe();
+        self.account = Some((opened.clone(), news));
+        Some(opened)
     }
 }
 

@@ -13,20 +13,22 @@ mod publish;
 mod render;
 mod tell;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Notify, broadcast};
 
+use self::tell::what;
 use super::api::Node;
 use super::commands::Command;
 use super::driver::now_ms;
+use super::streams::Viewer;
 use crate::api::{FollowedRun, OutboxEntry, Problem, RoomState, RoomWrite};
 use crate::event::Event;
 use crate::federation::outgoing;
 use crate::ids::{RunId, TimestampMs};
-use crate::matrix::Opened;
+use crate::matrix::{News, Opened};
 use crate::room::budget::{Budget, Heads, Next};
 use crate::room::pace::Pace;
 
@@ -71,29 +73,40 @@ struct Rooms {
     runs: BTreeMap<RunId, Followed>,
     /// How we number what we send, by room.
     outgoing: BTreeMap<String, outgoing::Outgoing>,
+    /// What is due of the outbox.
     outbox: Vec<OutboxEntry>,
+    /// When the next of it is due; none: it is empty.
+    outbox_next: Option<TimestampMs>,
+    /// Parts of these runs' journals wait in it.
+    unsent: BTreeSet<RunId>,
     /// The outbox has to be read again.
     stale: bool,
-    account: Option<Opened>,
+    /// The account; what it is told keeps it following its rooms.
+    account: Option<(Opened, broadcast::Receiver<News>)>,
     budget: Budget,
     /// The homeserver is away: not asked before, Unix ms; and how long the pause was.
     away: Option<(TimestampMs, i64)>,
     interval_ms: i64,
+    /// While something is to be told.
+    staying: Option<Viewer>,
 }
 
 /// Starts the task.
 pub(super) fn start(node: Arc<Node>, knock: Knock) {
-    let interval_ms = 500;
+    let interval_ms = i64::from(node.config.settings.dag.matrix.broadcast_interval_ms);
     let rooms = Rooms {
         node,
         runs: BTreeMap::new(),
         outgoing: BTreeMap::new(),
         outbox: Vec::new(),
+        outbox_next: None,
+        unsent: BTreeSet::new(),
         stale: true,
         account: None,
         budget: Budget::new(now_ms()),
         away: None,
         interval_ms,
+        staying: None,
     };
     tokio::spawn(rooms.run(knock));
 }
@@ -130,7 +143,7 @@ impl Rooms {
                 tokio::time::sleep(TROUBLE_PAUSE).await;
                 continue;
             }
-            if self.runs.is_empty() && self.outbox.is_empty() {
+            if self.runs.is_empty() && self.outbox_next.is_none() {
                 // Whoever logs out and in again is another account.
                 self.account = None;
                 knock.0.notified().await;
@@ -145,10 +158,7 @@ impl Rooms {
 
     /// Reads from the store which runs are followed.
     async fn look(&mut self) -> Result<(), Trouble> {
-        let (followed, outbox) = self
-            .node
-            .read(|reader| Ok((reader.followed_runs()?, reader.outbox_due(TimestampMs::MAX, OUTBOX_LOOK)?)))
-            .await?;
+        let followed = self.node.read(|reader| reader.followed_runs()).await?;
         let known = std::mem::take(&mut self.runs);
         let mut known: BTreeMap<RunId, Followed> = known.into_iter().collect();
         for kept in followed {
@@ -164,7 +174,21 @@ impl Rooms {
             };
             self.runs.insert(run.kept.run, run);
         }
-        (self.outbox, self.stale) = (outbox, false);
+        self.look_into_outbox().await
+    }
+
+    /// Reads what is due.
+    async fn look_into_outbox(&mut self) -> Result<(), Trouble> {
+        let now = now_ms();
+        let read = self.node.read(move |reader| {
+            Ok((
+                reader.outbox_due(now, OUTBOX_LOOK)?,
+                reader.outbox_next()?,
+                reader.outbox_runs(what::JOURNAL)?,
+            ))
+        });
+        (self.outbox, self.outbox_next, self.unsent) = read.await?;
+        self.stale = false;
         Ok(())
     }
 
@@ -208,19 +232,23 @@ impl Rooms {
     /// Does what is to be done now. Gives when something is due next; none: nothing is, until something happens.
     async fn step(&mut self) -> Result<Option<TimestampMs>, Trouble> {
         self.tell().await?;
+        self.stale = true;
         loop {
-            if std::mem::take(&mut self.stale) {
-                self.outbox =
-                    self.node.read(|reader| reader.outbox_due(TimestampMs::MAX, OUTBOX_LOOK)).await?;
+            if self.stale {
+                self.look_into_outbox().await?;
             }
             let now = now_ms();
+            self.stay(self.is_due().is_some());
             if let Some((until, _)) = self.away.filter(|(until, _)| *until > now) {
                 return Ok(self.is_due().map(|due| due.max(until)));
             }
             let heads = self.heads();
             match self.budget.next(now, &heads) {
-                Next::Idle => return Ok(None),
-                Next::Wait { until, .. } => return Ok(Some(until)),
+                Next::Idle => return Ok(self.outbox_next),
+                Next::Wait { until, .. } => {
+                    let later = self.outbox_next.filter(|due| *due > now);
+                    return Ok(Some(later.map_or(until, |due| due.min(until))));
+                }
                 Next::Send(class) => {
                     if !self.send_first(class, now).await? {
                         return Ok(Some(now + i64::try_from(TROUBLE_PAUSE.as_millis()).unwrap_or(0)));
@@ -229,6 +257,18 @@ impl Rooms {
             }
             // What happened while that was under way may be more urgent.
             self.tell().await?;
+        }
+    }
+
+    /// A node that owes a room something does not end by itself.
+    fn stay(&mut self, owes: bool) {
+        match (&self.staying, owes) {
+            (None, true) => {
+                let viewer = Viewer::new(Arc::clone(&self.node.shared), self.node.driver.clone());
+                self.staying = Some(viewer);
+            }
+            (Some(_), false) => self.staying = None,
+            _ => {}
         }
     }
 

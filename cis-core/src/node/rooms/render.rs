@@ -8,14 +8,13 @@ use super::publish::Ready;
 use super::tell::what;
 use super::{Rooms, Stop};
 use crate::api::{InboxItem, OutboxEntry, RunDetail, TaskView};
-use crate::event::PromptKind;
 use crate::ids::RunId;
 use crate::node::api::internal;
 use crate::node::driver::now_ms;
 use crate::node::logs;
 use crate::room::card::Card;
-use crate::room::people::{Person, Power, Role, Roles};
 use crate::room::message::Message;
+use crate::room::people::{Person, Power, Role};
 use crate::room::question::Question;
 use crate::room::thread::{self, Failure};
 use crate::room::{EventId, Place, RoomId, UserId};
@@ -93,15 +92,15 @@ impl Rooms {
             return Ok(Rendered::default());
         }
         let message = self.asked(&item, run, room, |question| Some(question.message())).await?;
-        Ok(message.map_or_else(Rendered::default, |message| {
-            Rendered::message(message.content()).remembered()
-        }))
+        Ok(message
+            .map_or_else(Rendered::default, |message| Rendered::message(message.content()).remembered()))
     }
 
     /// The end of a question, as an edit of it.
     async fn closed(&mut self, run: Option<RunId>, name: &str, room: &str) -> Result<Rendered, Stop> {
         let (of, asked) = (name.to_owned(), run);
-        let sent = self.node.read(move |reader| reader.room_messages(asked, what::QUESTION, Some(&of))).await?;
+        let sent =
+            self.node.read(move |reader| reader.room_messages(asked, what::QUESTION, Some(&of))).await?;
         let Some(event) = sent.first().and_then(|sent| sent.event.parse::<EventId>().ok()) else {
             return Ok(Rendered::default());
         };
@@ -124,7 +123,12 @@ impl Rooms {
         let place = card.zip(room.parse::<RoomId>().ok()).map(|(event, room)| Place {
             room,
             event,
-            via: self.account.as_ref().map(|opened| server_of(&opened.session.user)).into_iter().collect(),
+            via: self
+                .account
+                .as_ref()
+                .map(|(opened, _)| server_of(&opened.session.user))
+                .into_iter()
+                .collect(),
         });
         let view = match run {
             Some(run) => Some(self.detail(run).await?.run),
@@ -132,11 +136,11 @@ impl Rooms {
         };
         let people = self.people(room).await?;
         let encrypted = match &self.account {
-            Some(opened) => opened.client.is_encrypted(room).await?,
+            Some((opened, _)) => opened.client.is_encrypted(room).await?,
             None => false,
         };
-        // Whoever keeps the server could make a reaction.
-        let reactions = !encrypted || item.kind == PromptKind::Question;
+        let carriers = self.node.config.settings.matrix.carriers;
+        let reactions = carriers.reactions_count(encrypted, item.kind);
         Ok(say(Question {
             item,
             dag: view.as_ref().map(|view| view.dag.as_str()),
@@ -218,8 +222,8 @@ impl Rooms {
 
     /// Whom questions ring for: those in the room who may answer.
     async fn people(&self, room: &str) -> Result<Vec<UserId>, Stop> {
-        let Some(opened) = &self.account else { return Ok(Vec::new()) };
-        let roles = Roles::default();
+        let Some((opened, _)) = &self.account else { return Ok(Vec::new()) };
+        let roles = &self.node.config.settings.matrix.roles;
         let mut people = Vec::new();
         for member in opened.client.members(room).await? {
             let Ok(user) = member.user.parse::<UserId>() else { continue };

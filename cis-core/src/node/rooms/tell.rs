@@ -53,8 +53,7 @@ impl Rooms {
         let Some(followed) = self.runs.get_mut(&run) else { return Ok(false) };
         followed.untold = false;
         let (after, room) = (followed.kept.told, followed.kept.room.clone());
-        let events =
-            self.node.read(move |reader| reader.events(after, Some(run), EVENTS_AT_ONCE)).await?;
+        let events = self.node.read(move |reader| reader.events(after, Some(run), EVENTS_AT_ONCE)).await?;
         let now = now_ms();
         let Some(Some(followed)) = events.last().map(|_| self.runs.get_mut(&run)) else {
             // What was told before the node stopped may not be in the journal.
@@ -156,4 +155,3 @@ pub(super) fn is_failure(state: TaskState) -> bool {
 fn name(item: &InboxId, of: &str) -> String {
     format!("{item}@{of}")
 }
-

@@ -39,8 +39,7 @@ const SHAPES: &[&str] = &[
 ];
 
 /// A private key, as long as its lines go on (RFC 7468).
-const PRIVATE_KEY: &str =
-    "-----BEGIN [A-Z ]*PRIVATE KEY-----(?:[A-Za-z0-9+/=:,. \\r\\n-]|\\\\n)*(?:-----END [A-Z ]*PRIVATE KEY-----)?";
+const PRIVATE_KEY: &str = "-----BEGIN [A-Z ]*PRIVATE KEY-----(?:[A-Za-z0-9+/=:,. \\r\\n-]|\\\\n)*(?:-----END [A-Z ]*PRIVATE KEY-----)?";
 
 /// The password of a URL with one (RFC 3986, 3.2.1).
 const URL_PASSWORD: &str = "(?P<url>[a-z][a-z0-9+.-]*://[^\\s/:@\"']{1,64}:)[^\\s/:@\"']{3,255}@";
@@ -99,7 +98,9 @@ mod tests {
     #[test]
     fn keys_of_known_makers_are_hidden_wherever_they_stand() {
         for key in keys() {
-            for text in [key.clone(), format!("token={key}, next"), format!("Authorization: Bearer {key}\nok")] {
+            for text in
+                [key.clone(), format!("token={key}, next"), format!("Authorization: Bearer {key}\nok")]
+            {
                 let hidden = hide(&text);
                 assert!(!hidden.contains(&key) && hidden.contains(STARS), "{hidden}");
             }

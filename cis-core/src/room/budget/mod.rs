@@ -6,7 +6,8 @@
 //!
 //! ```text
 //!   next(now, heads) ──▶ Send(class)  ──▶ the caller sends the head of that class, then tells:
-//!        ▲                                  accepted(now) · refused(now, retry_after) · unsent(now)
+//!        ▲                                  accepted(now) · refused(now, retry_after)
+//!        │                                  unsent(now) · spared(now)
 //!        └── Wait { until, why } · Idle
 //! ```
 //!
@@ -258,6 +259,13 @@ impl Budget {
         if std::mem::take(&mut self.probing) {
             self.tokens += TOKEN;
         }
+    }
+
+    /// Nothing was to be sent after all: the homeserver was not asked, and the token is there for the next one.
+    pub fn spared(&mut self, now: TimestampMs) {
+        self.fill(now);
+        self.probing = false;
+        self.tokens = self.tokens.saturating_add(TOKEN).min(self.burst);
     }
 
     /// Whether cards and batches should wait for more before they are sent.

@@ -1,5 +1,7 @@
 //! What is known of rooms: what waits to be sent, who follows what, and our messages there.
 
+use std::collections::BTreeSet;
+
 use rusqlite::{Row, params};
 
 use super::Reader;
@@ -37,6 +39,23 @@ impl Reader {
     pub fn outbox_next(&self) -> Result<Option<TimestampMs>, StoreError> {
         self.view("read the outbox", |conn| {
             Ok(conn.prepare_cached("SELECT min(due_ms) FROM outbox")?.query_row((), |row| row.get(0))?)
+        })
+    }
+
+    /// The runs of which entries of this kind wait to be sent.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn outbox_runs(&self, what: &str) -> Result<BTreeSet<RunId>, StoreError> {
+        self.view("read the outbox", |conn| {
+            let mut read =
+                conn.prepare_cached("SELECT DISTINCT run FROM outbox WHERE what = ?1 AND run IS NOT NULL")?;
+            let mut rows = read.query([what])?;
+            let mut runs = BTreeSet::new();
+            while let Some(row) = rows.next()? {
+                runs.insert(RunId(ulid(row, 0)?));
+            }
+            Ok(runs)
         })
     }
 

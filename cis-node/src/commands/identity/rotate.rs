@@ -24,9 +24,9 @@ pub(super) fn run(context: &Context, _args: &Args) -> Result<Exit, CliError> {
         output::show(context, &view, |view| {
             let mut text = format!("This node is {} now.\n", view.did);
             if let Some(running) = &view.running {
-                text += &format!(
+                text.push_str(&format!(
                     "The running one is {running} until it starts again: `cis node stop`, then `cis node start`.\n"
-                );
+                ));
             }
             text
         })?;

@@ -12,10 +12,10 @@ use crate::output::table::{Table, cell, plain};
 pub(crate) fn identity(view: &IdentityView, now: TimestampMs) -> String {
     let mut text = format!("This node is {BOLD}{}{BOLD:#}.\n", view.did);
     if let Some(running) = &view.running {
-        text += &format!("The running one is {running} until it starts again.\n");
+        text.push_str(&format!("The running one is {running} until it starts again.\n"));
     }
     if let Some(problem) = &view.problem {
-        text += &format!("{ATTENTION}{}{ATTENTION:#}\n", clean(problem));
+        text.push_str(&format!("{ATTENTION}{}{ATTENTION:#}\n", clean(problem)));
     }
     if view.trusted.is_empty() && view.revoked.is_empty() && view.rotated.is_empty() {
         text += "It trusts no other node. `cis identity trust DID` changes that.\n";
@@ -35,6 +35,6 @@ pub(crate) fn identity(view: &IdentityView, now: TimestampMs) -> String {
         table.row(vec![cell("replaced", DIM), ago(change.at_ms), plain(""), plain(who)]);
     }
     text.push('\n');
-    text += &table.render();
+    text.push_str(&table.render());
     text
 }

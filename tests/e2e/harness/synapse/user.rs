@@ -107,7 +107,8 @@ impl User {
     }
 }
 
-fn encoded(text: &str) -> String {
+/// As a part of a path.
+pub fn encoded(text: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
     text.bytes()
         .map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
