@@ -86,7 +86,7 @@ script = "echo 3 lint errors; exit 3"
 [[tasks]]
 id = "paint"
 tty = false
-script = 'cis task ask "Which colour?" --option red --option blue > "$E2E_WORK/said"'
+script = '"$E2E_CIS" task ask "Which colour?" --option red --option blue > "$E2E_WORK/said"'
 "#;
     let synapse = Synapse::shared();
     let ((cis, _), ann) = (logged_in(&synapse), synapse.register("ann"));

@@ -1,7 +1,5 @@
 //! What people read, made at the moment when it is sent, of what is true then.
 
-use std::path::PathBuf;
-
 use serde_json::Value;
 
 use super::publish::Ready;
@@ -172,7 +170,7 @@ impl Rooms {
             .collect();
         let mut tails = Vec::new();
         for task in &failed {
-            tails.push(self.tail(task).await?);
+            tails.push(self.tail(run, task).await?);
         }
         let failures: Vec<Failure<'_>> =
             failed.iter().zip(&tails).map(|(task, tail)| Failure { task, tail }).collect();
@@ -184,10 +182,12 @@ impl Rooms {
         Ok(Rendered { others, ..rendered })
     }
 
-    async fn tail(&self, task: &TaskView) -> Result<String, Stop> {
-        let Some(session) = task.session else { return Ok(String::new()) };
-        let kept = self.node.read(move |reader| reader.session_log(session)).await?;
-        let log = kept.map_or_else(|| self.node.home.session_log(session), PathBuf::from);
+    /// The end of the log of a task's newest try.
+    async fn tail(&self, run: RunId, task: &TaskView) -> Result<String, Stop> {
+        if task.attempts == 0 {
+            return Ok(String::new());
+        }
+        let log = self.node.home.attempt_log(run, &task.id, task.attempts);
         let tail = tokio::task::spawn_blocking(move || logs::tail(&log, None, TAIL_BYTES)).await;
         Ok(tail.ok().flatten().unwrap_or_default())
     }
