@@ -210,9 +210,9 @@ mod tests {
     fn what_would_be_too_wide_is_only_listed() {
         let mut text = String::from("end<");
         let names: Vec<String> = (0..40).map(|n| format!("r{n}")).collect();
-        text += &names.join(",");
+        text += names.join(",").as_str();
         for (n, name) in names.iter().enumerate() {
-            text += &format!(" {name} x{n}<{name}");
+            text += format!(" {name} x{n}<{name}").as_str();
         }
         assert!(drawn(&text).lines().all(|line| line.starts_with("o ")));
     }

@@ -49,7 +49,7 @@ fn grid(grid: &Grid<Cell>) -> String {
 /// Everything that a paint restores.
 fn everything(screen: &mut Screen) -> String {
     let mut out = grid(screen.term.grid());
-    out += &cursor(&screen.term.grid().saved_cursor);
+    out += cursor(&screen.term.grid().saved_cursor).as_str();
     let side = &screen.side;
     let tabs: Vec<bool> =
         side.tabs.clone().unwrap_or_else(|| (0..screen.term.columns()).map(|c| c % 8 == 0).collect());
@@ -70,7 +70,7 @@ fn everything(screen: &mut Screen) -> String {
     }
     if screen.is_alternate() {
         out += "below:\n";
-        out += &grid(&screen.primary());
+        out += grid(&screen.primary()).as_str();
     }
     out
 }
