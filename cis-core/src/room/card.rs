@@ -91,7 +91,7 @@ impl Card<'_> {
         }
         let done = done(counts);
         let filled = share(done, total, BAR_CELLS);
-        let bar = "█".repeat(filled as usize) + &"░".repeat((BAR_CELLS - filled) as usize);
+        let bar = ["█".repeat(filled as usize), "░".repeat((BAR_CELLS - filled) as usize)].concat();
         let percent = share(done, total, 100);
         vec![vec![code(&bar), own(" "), said(&format!("{percent} %"))], vec![said(&counted(counts))]]
     }
