@@ -110,7 +110,7 @@ fn every_command_gets_a_terminal_and_agents_get_the_rest() {
 
 /// A run that was made and not started.
 fn made(cis: &Cis, file: &str, more: &[&str]) -> Value {
-    let words = ["dag", "run", "--create-only", "--json", file].iter().chain(more);
+    let words = ["dag", "run", "--create-only", "--json", file].into_iter().chain(more.iter().copied());
     cis.run(words).expect(0).json()
 }
 
