@@ -151,7 +151,8 @@ proptest! {
         let mut shift = 0;
         for span in r.spans(&text).found {
             by_spans += &rest[..span.start - shift];
-            by_spans += &if wide { "*".repeat(text[span.clone()].chars().count()) } else { STARS.to_owned() };
+            let hidden = if wide { "*".repeat(text[span.clone()].chars().count()) } else { STARS.to_owned() };
+            by_spans += hidden.as_str();
             rest = &text[span.end..];
             shift = span.end;
         }
