@@ -2,16 +2,22 @@
 //! looked at by `cargo xtask bench monitor`.
 
 use std::path::Path;
+use std::time::Duration;
 
 use serde_json::Value;
 
 use super::harness::Cis;
 
+/// For all of it.
+const PATIENCE: Duration = Duration::from_secs(200);
+
 /// What the node's monitor says of the rules' part.
 fn figures(cis: &Cis) -> Value {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/corpus/recordings");
     let folder = folder.to_str().expect("a path in UTF-8");
-    let report = cis.json(&["monitor", "test", "--corpus", folder, "--part", "rules"]);
+    // Hours of work are looked through, by a build that is not optimised.
+    let test = cis.spawn(["monitor", "test", "--corpus", folder, "--part", "rules", "--json"]);
+    let report = test.wait_within(PATIENCE).expect(0).json();
     let ours = report["items"].as_array().expect("items").iter().find(|item| item["detector"] == "cis");
     ours.expect("figures of the monitor").clone()
 }

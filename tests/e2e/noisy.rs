@@ -25,9 +25,10 @@ id = "quiet"
 script = "while [ ! -e \"$E2E_WORK/ask\" ]; do sleep 0.1; done; printf 'Proceed? [y/n] '; read -r x"
 "#,
     );
-    let because = || cis.json(&["dag", "explain", "noisy"])["because"].to_string();
     eventually("it is held back, and that is said", || {
-        because().contains("not in the inbox yet").then_some(())
+        // There is nothing to be explained before its session lives.
+        let said = cis.run(["dag", "explain", "noisy", "--json"]).stdout;
+        said.contains("not in the inbox yet").then_some(())
     });
     let waits = |task: &str, question: &str| {
         eventually(&format!("{task} {question}"), || {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags};
 use serde_json::Value;
 
-use super::agents::scripted;
+use super::agents::{scripted, typed_at};
 use super::harness::{Cis, eventually, eventually_within, kill_9};
 
 /// Tries of a logged-out agent take 1 s and 2 s between them, and its screen is looked at beside that.
@@ -91,7 +91,7 @@ fn a_prompt_that_is_typed_is_typed_once_over_lives_of_the_node() {
 printf 'your turn> '; read -r one; echo "$one" >> "$E2E_WORK/got"
 while [ ! -e "$E2E_WORK/more" ]; do sleep 0.05; done
 printf 'and now> '; read -r two; echo "$two" >> "$E2E_WORK/got""#;
-    cis.configure(&scripted(&cis, "slow", "prompt = \"typed\"", script));
+    cis.configure(&scripted(&cis, "slow", &typed_at("slow", "your turn>"), script));
     let run = cis.start(&working("typed", "slow", &["a"]));
     cis.session_of("a");
     kill_9(cis.node_pid().unwrap());

@@ -159,6 +159,9 @@ impl Monitored {
         if live {
             self.earlier.take().for_each(|signal| self.arbiter.signal(&signal, now));
             self.arbiter.output(bytes.len() as u64, now);
+            if self.found.iter().any(says_it_waits) {
+                self.begins = self.begins.min(now);
+            }
             self.found.drain(..).for_each(|signal| self.signals.put(signal));
             return self.hear_due(redactor, now);
         }
@@ -234,6 +237,11 @@ impl Monitored {
             env.wakes.remove(&(at, id));
         }
     }
+}
+
+/// A program that says so is no short command: it is judged at once, however young.
+fn says_it_waits(signal: &Signal) -> bool {
+    matches!(signal, Signal::Status { state, .. } if matches!(state.as_str(), "blocked" | "error"))
 }
 
 fn redact(signal: &mut Signal, redactor: &Redactor) {
