@@ -141,6 +141,11 @@ fn of_words(asked: &Asked<'_>, text: &str, raw: bool) -> PromptKind {
     }
     // Of three and more things, none of them yes or no, one is chosen.
     let chooses = !yes_no && asked.options.len() >= 3;
+    // To go on or not to is leave, whatever the words.
+    let goes_on = offers(Meaning::Continue) && (offers(Meaning::Cancel) || offers(Meaning::Deny));
+    if goes_on && !chooses && !PREFERS.is_match(text) {
+        return PromptKind::Permission;
+    }
     if VARIABLE.is_match(text) || (asked.options.is_empty() && NAMES.is_match(text)) {
         return PromptKind::Question;
     }
@@ -308,6 +313,10 @@ mod tests {
             ("Save changes before closing? (y,n,esc)", Permission),
             ("Is the information correct? [Y/n] ", Question),
             ("Would you like to install them? (y/n) ", Permission),
+            ("Would you like to migrate the old files? (y/n) ", Permission),
+            ("Would you like instructions? ", Question),
+            ("Is it ok to stop here? (y/n) ", Permission),
+            ("Disconnect from the server? ", Permission),
             ("¿Desea continuar? [S/n] ", Permission),
             ("Continuer ? [O/n] ", Permission),
             ("sqlite> ", Idle),
