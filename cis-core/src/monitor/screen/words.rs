@@ -66,9 +66,11 @@ words! {
         r"|weiter|fortfahren|löschen|überschreiben|ersetzen|entfernen|wirklich|sicher|speichern|beenden|installieren|ausführen|continuer|supprimer|écraser|remplacer|voulez|sûr|enregistrer|quitter|eliminar|sobrescribir|desea|seguro|borrar|guardar|salir|continuar|continuare|eliminare|sovrascrivere|sicuro|excluir|substituir|doorgaan|verwijderen|overschrijven|usunąć|nadpisać|kontynuować|продолжить|удалить|перезаписать|вы уверены|сохранить|выйти)\b",
         r"|続行|上書き|削除|実行|保存|終了|よろしい|继续|覆盖|删除|保存|退出|确定|繼續|계속|삭제|덮어";
     /// Leave for what is about to happen, however the sentence begins.
-    LEAVE = r"(?i)\b(are you sure|is th(is|at) ok(ay)?|(want|like|wish) (me |us |it )?to (proceed|continue|install|overwrite|replace|remove|delete|erase|run|execute|upgrade|update|save|exit|quit|apply|download|restart|reboot|stop|abort|discard|publish|push|create the|go on|send|submit|commit|kill|format|wipe|clear|reset|revert|undo|rename|move|import|export|reload|resume|retry|build|deploy)|is it (ok|okay|all ?right|fine|safe) to|do you really|use .{0,40} anyway)\b";
+    LEAVE = r"(?i)\b(are you sure|is th(is|at) ok(ay)?|(want|like|wish) (me |us |it )?to (proceed|continue|install|overwrite|replace|remove|delete|erase|run|execute|upgrade|update|save|exit|quit|apply|download|restart|reboot|stop|abort|discard|publish|push|create the|go on)|is it (ok|okay|all ?right|fine|safe) to|do you really|use .{0,40} anyway)\b";
     /// How something is or shall be.
-    PREFERS = r"(?i)^(?:\W*\d+\s?(?:/|of)\s?\d+\W+)?\W*(would you like ([^t]|t[^o]|to (use|add|have|see|know|learn|enable|include|customi[sz]e|configure|set|specify|choose|select|support|change|receive|opt)\b)|do you (like|have|use|prefer|want to (use|add|enable|include|customi[sz]e|configure))|use |enable |include |add |is |are |does |did |have you|has |was |were |which |what |how |who |where |when |why |ist |sind |est-ce |les informations|¿es )|see what's new";
+    PREFERS = r"(?i)^(?:\W*\d+\s?(?:/|of)\s?\d+\W+)?\W*(would you like|do you (like|have|use|prefer|want to (use|add|enable|include|customi[sz]e|configure))|use |enable |include |add |is |are |does |did |have you|has |was |were |which |what |how |who |where |when |why |ist |sind |est-ce |les informations|¿es )|see what's new";
+    /// Which one, and not whether.
+    CHOICE = r"(?i)^\W*(what|which|where|how|who|when|select|choose|pick|enter)\b";
     /// Words are asked for, whatever verbs stand behind.
     NAMES = r"(?i)^\W*(the |a |an )?(new |full )?(name|title|host ?name|path|value|version|number|address|date|amount|size|colou?r|label|description|reason|message) (of|for)\b";
     /// The name of a variable, as generators of projects ask for the values of theirs.
