@@ -14,6 +14,8 @@ const STRIKES_MAX: u32 = 6;
 const APART_MS: i64 = 1000;
 /// Painting its screen is a change, too: one that changes more often than so moves by itself.
 const MOVES: u32 = 1;
+/// Who polled so often before and after a change only listens.
+const LISTENS: u32 = 2;
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -27,6 +29,12 @@ pub(super) struct Distrust {
     moves: u32,
     /// The longest time between two of them, ms.
     gap_ms: i64,
+    /// Who was seen polling at the last look at the kernel's evidence; 0: nobody.
+    polls: u32,
+    /// Who polled before and after something changed by itself, and how often so.
+    listens: (u32, u32),
+    /// Something changed since the last look.
+    moved: bool,
 }
 
 impl Distrust {
@@ -49,8 +57,26 @@ impl Distrust {
         if self.moved_ms.is_none() || gap_ms >= APART_MS {
             self.moves = self.moves.saturating_add(1);
             self.gap_ms = self.gap_ms.max(gap_ms);
+            self.moved = true;
         }
         self.moved_ms = Some(at_ms);
+    }
+
+    /// Who polls the terminal now; 0: nobody. Whoever asks begins to when it asks; who polled also while it wrote
+    /// only listens.
+    pub(super) fn polls(&mut self, pid: u32) {
+        if pid != 0 && self.listens.0 != pid {
+            self.listens = (pid, 0);
+        }
+        if std::mem::take(&mut self.moved) && pid != 0 && self.polls == pid {
+            self.listens.1 = self.listens.1.saturating_add(1);
+        }
+        self.polls = pid;
+    }
+
+    /// It was seen to poll while things came and went without anybody typing.
+    pub(super) fn listens(&self, pid: u32) -> bool {
+        self.listens.0 == pid && self.listens.1 >= LISTENS
     }
 
     /// How long evidence of this reader must stand that is to stand for `hold_ms`.
@@ -82,6 +108,27 @@ mod tests {
         assert_eq!((distrust.hold(7, 2500), distrust.hold(7, 100_000)), (HOLD_MAX_MS, 100_000));
         distrust.typed();
         assert_eq!(distrust.hold(7, 2500), 2500);
+    }
+
+    #[test]
+    fn who_polls_before_and_after_what_comes_by_itself_listens() {
+        let mut distrust = Distrust::default();
+        for at_ms in [0, 3000] {
+            distrust.polls(7);
+            distrust.changed(at_ms);
+        }
+        assert!(!distrust.listens(7));
+        distrust.polls(7);
+        assert!(distrust.listens(7) && !distrust.listens(8));
+        distrust.typed();
+        assert!(!distrust.listens(7));
+        // One that asks now and then does not poll while it writes.
+        for at_ms in [0, 3000, 6000, 9000] {
+            distrust.polls(0);
+            distrust.changed(at_ms);
+            distrust.polls(7);
+        }
+        assert!(!distrust.listens(7));
     }
 
     #[test]

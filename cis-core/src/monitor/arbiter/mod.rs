@@ -34,7 +34,7 @@ use schedule::Schedule;
 use standing::{Held, Standing};
 use terminal::Terminal;
 
-use super::evidence::{KernelEvidence, ScreenView, Signal};
+use super::evidence::{KernelEvidence, ReaderHow, ScreenView, Signal};
 use super::profile::{Found, Idle, Profile, Says};
 use super::verdict::{Change, Verdict, Want};
 use crate::event::{Layer, PromptKind};
@@ -187,6 +187,8 @@ impl Arbiter {
     pub fn kernel(&mut self, evidence: &KernelEvidence, now: TimestampMs) {
         self.stale = true;
         self.kernel.take(evidence, now);
+        let polls = self.kernel.own().filter(|reader| reader.how == ReaderHow::Poll);
+        self.distrust.polls(polls.map_or(0, |reader| reader.pid));
         match self.cells.present() {
             Some(page) => self.kernel.place(page),
             // Programs of the full screen listen in every state.

@@ -127,6 +127,11 @@ impl Arbiter {
         if line.source == Source::Line && raw && look.paints() {
             line = menu_line(page, look.readers).unwrap_or(line);
         }
+        // A thread of a program that paints its screen by itself may sit in a read all the while.
+        let by_look = raw && !strong && (page.view.alternate || !page.view.cursor_visible);
+        if by_look && is_gauge(&page.view.lines) {
+            return None;
+        }
         let sure = strong || (raw && page.view.alternate) || busy == Some(false);
         // Programs that paint inline have somebody read all the time: without a menu or a prompt of theirs,
         // more must speak for it.
@@ -136,6 +141,11 @@ impl Arbiter {
             (false, _) => POLL_WEAK_MS,
             (true, true) => READ_MS,
             (true, false) => READ_SILENT_MS,
+        };
+        let hold = match (by_look, is_clockwork(&page.view.lines)) {
+            (true, true) => POLL_CLOCKWORK_MS,
+            (true, false) => self.distrust.still_hold(hold),
+            (false, _) => hold,
         };
         let ready = look.still + hold;
         let why = format!("{} sits in a read of the terminal", look.who());
@@ -169,6 +179,12 @@ impl Arbiter {
         }
         let page = look.page;
         let (line, confidence, ms, what) = self.polled(look, is_clockwork(&page.view.lines))?;
+        // A listener's last line may end like a prompt: it is one if the listener is at rest for longer than ever.
+        let listens = self.distrust.listens(look.readers.pid);
+        if listens && self.kernel.busy() == Some(true) {
+            return None;
+        }
+        let ms = if listens { self.distrust.still_hold(ms) } else { ms };
         let ms = if self.terminal.noticed(look.still) { NOTICED_MS } else { ms };
         let why = format!("{} waits for the terminal among other things, {what}", look.who());
         Some(self.of_line(line, confidence, look.still, look.still + ms, why))

@@ -3,6 +3,7 @@
 mod agents;
 mod endings;
 mod lines;
+mod listeners;
 mod logins;
 mod moments;
 mod properties;

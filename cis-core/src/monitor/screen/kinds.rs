@@ -5,9 +5,9 @@ use regex::Regex;
 
 use super::page::{Page, is_rule, unboxed};
 use super::words::{
-    ADDRESS, ARGUMENT, COMMAND, EACH, EDITOR_SCREEN, EDITORS, ENTERS, ENTRY, ERROR, FAILED, FINDER, LEAVE,
-    LIMIT, LINE_EDITORS, LOGIN, NAMES, ONWARD, PAGER_LINE, PAGERS, PERMITS, PREFERS, SECRET, SECRET_ASKED,
-    SHELL, SILENT, TRUST, VARIABLE, WANTS, WORD, asks,
+    ADDRESS, ARGUMENT, CHOICE, COMMAND, EACH, EDITOR_SCREEN, EDITORS, ENTERS, ENTRY, ERROR, FAILED, FINDER,
+    LEAVE, LIMIT, LINE_EDITORS, LOGIN, NAMES, ONWARD, PAGER_LINE, PAGERS, PERMITS, PREFERS, SECRET,
+    SECRET_ASKED, SHELL, SILENT, TRUST, VARIABLE, WANTS, WORD, asks,
 };
 use crate::event::{Meaning, PromptKind, PromptOption};
 use crate::monitor::evidence::Modes;
@@ -133,7 +133,7 @@ fn of_words(asked: &Asked<'_>, text: &str, raw: bool) -> PromptKind {
     if asked.options.is_empty() && rests(asked, text, raw) {
         return PromptKind::Idle;
     }
-    if LEAVE.is_match(text) || EACH.is_match(text) {
+    if (LEAVE.is_match(text) && !CHOICE.is_match(text)) || EACH.is_match(text) {
         return PromptKind::Permission;
     }
     if offers(Meaning::AllowAlways) && !PREFERS.is_match(text) {
@@ -145,12 +145,15 @@ fn of_words(asked: &Asked<'_>, text: &str, raw: bool) -> PromptKind {
         return PromptKind::Question;
     }
     // Yes or no to something that is no question and would do nothing is how something shall be.
-    let head = text.split(['[', '(']).next().unwrap_or(text);
-    if yes_no && !head.contains(['?', '？']) && !PERMITS.is_match(text) && !head.trim().is_empty() {
+    let (head, questions) = (text.split(['[', '(']).next().unwrap_or(text), is_question(text));
+    if yes_no && !questions && !PERMITS.is_match(text) && !head.trim().is_empty() {
         return PromptKind::Question;
     }
     if yes_no || PERMITS.is_match(text) && text.contains(['?', '？']) && !chooses {
         return if PREFERS.is_match(text) { PromptKind::Question } else { PromptKind::Permission };
+    }
+    if asked.options.is_empty() && asks_by_name(asked, text) {
+        return PromptKind::Permission;
     }
     if WORD.is_match(text) || WORD.is_match(&near) {
         return PromptKind::Permission;
@@ -159,6 +162,26 @@ fn of_words(asked: &Asked<'_>, text: &str, raw: bool) -> PromptKind {
         return PromptKind::Error;
     }
     PromptKind::Question
+}
+
+/// It has a question mark that is no option.
+fn is_question(text: &str) -> bool {
+    let mut depth = 0_usize;
+    text.chars().any(|c| {
+        match c {
+            '[' | '(' => depth += 1,
+            ']' | ')' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        depth == 0 && matches!(c, '?' | '？')
+    })
+}
+
+/// It says who asks, and what about: `rm: descend into directory 'd'?`.
+fn asks_by_name(asked: &Asked<'_>, text: &str) -> bool {
+    let Some((name, rest)) = text.split_once(": ") else { return false };
+    let known = asked.names.iter().any(|known| known == name);
+    known && text.ends_with(['?', '？']) && !PREFERS.is_match(rest) && !CHOICE.is_match(rest)
 }
 
 /// A secret that a program shows as stars, or not at all, by itself.
@@ -308,6 +331,13 @@ mod tests {
             ("Save changes before closing? (y,n,esc)", Permission),
             ("Is the information correct? [Y/n] ", Question),
             ("Would you like to install them? (y/n) ", Permission),
+            ("Would you like instructions? ", Question),
+            ("Is it ok to stop here? (y/n) ", Permission),
+            ("Shred the disk (y/n)? ", Permission),
+            ("What do you want to install: ", Question),
+            ("x: descend into directory 'd'? ", Permission),
+            ("y: colour? ", Question),
+            ("Disconnect from the server? ", Permission),
             ("¿Desea continuar? [S/n] ", Permission),
             ("Continuer ? [O/n] ", Permission),
             ("sqlite> ", Idle),

@@ -61,14 +61,16 @@ words! {
     LIMIT = r"(?i)rate.?limit|usage limit|quota (exceeded|reached)|too many requests|limit reached";
     /// What a program asks leave for.
     PERMITS = r"(?i)\b(proceed|continue|overwrite|replace|remove|delete|erase|wipe|unlink|destroy|drop|install|uninstall|upgrade|update|allow|approve|permit|accept|agree",
-        r"|execute|run|apply|perform|commit|push|discard|reset|format|write|modify|kill|stop|restart|reboot|shut ?down|abort|quit|exit|leave|purge|prune|clean|download|fetch|send|submit|save|rename|empty|close|unmount|eject|start|launch|open|copy|import|export|restore|stage|add this|register|subscribe|pay|buy",
+        r"|execute|run|apply|perform|commit|push|discard|reset|format|write|modify|kill|stop|restart|reboot|shut ?down|abort|quit|exit|leave|purge|prune|clean|download|fetch|send|submit|save|rename|empty|close|unmount|mount|eject|extract|unpack|reload|encrypt|decrypt|rebuild|repair|fix|recover|salvage|clone|upload|lock|unlock|reinstall|disable|switch|resume|detach|disconnect|log ?out|sign ?out|archive|trash|convert|flush|resize|initiali[sz]e|migrate|start|launch|open|copy|import|export|restore|stage|add this|register|subscribe|pay|buy",
         r"|are you sure|sure|is th(is|at) ok(ay)?|ok\?|confirm|really|reopen|move|override|create|make|deploy|release|publish|merge|revert|undo|terminate|clear|truncate|grant|do you want to|want to|shall i|should i|may i|can i|go ahead|okay to",
         r"|weiter|fortfahren|löschen|überschreiben|ersetzen|entfernen|wirklich|sicher|speichern|beenden|installieren|ausführen|continuer|supprimer|écraser|remplacer|voulez|sûr|enregistrer|quitter|eliminar|sobrescribir|desea|seguro|borrar|guardar|salir|continuar|continuare|eliminare|sovrascrivere|sicuro|excluir|substituir|doorgaan|verwijderen|overschrijven|usunąć|nadpisać|kontynuować|продолжить|удалить|перезаписать|вы уверены|сохранить|выйти)\b",
         r"|続行|上書き|削除|実行|保存|終了|よろしい|继续|覆盖|删除|保存|退出|确定|繼續|계속|삭제|덮어";
     /// Leave for what is about to happen, however the sentence begins.
-    LEAVE = r"(?i)\b(are you sure|is th(is|at) ok(ay)?|(want|like|wish) (me |us |it )?to (proceed|continue|install|overwrite|replace|remove|delete|erase|run|execute|upgrade|update|save|exit|quit|apply|download|restart|reboot|stop|abort|discard|publish|push|create the|go on)|do you really|use .{0,40} anyway)\b";
+    LEAVE = r"(?i)\b(are you sure|is th(is|at) ok(ay)?|(want|like|wish) (me |us |it )?to (proceed|continue|install|overwrite|replace|remove|delete|erase|run|execute|upgrade|update|save|exit|quit|apply|download|restart|reboot|stop|abort|discard|publish|push|create the|go on)|is it (ok|okay|all ?right|fine|safe) to|do you really|use .{0,40} anyway)\b";
     /// How something is or shall be.
     PREFERS = r"(?i)^(?:\W*\d+\s?(?:/|of)\s?\d+\W+)?\W*(would you like|do you (like|have|use|prefer|want to (use|add|enable|include|customi[sz]e|configure))|use |enable |include |add |is |are |does |did |have you|has |was |were |which |what |how |who |where |when |why |ist |sind |est-ce |les informations|¿es )|see what's new";
+    /// Which one, and not whether.
+    CHOICE = r"(?i)^\W*(what|which|where|how|who|when|select|choose|pick|enter)\b";
     /// Words are asked for, whatever verbs stand behind.
     NAMES = r"(?i)^\W*(the |a |an )?(new |full )?(name|title|host ?name|path|value|version|number|address|date|amount|size|colou?r|label|description|reason|message) (of|for)\b";
     /// The name of a variable, as generators of projects ask for the values of theirs.
