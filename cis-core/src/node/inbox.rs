@@ -205,7 +205,7 @@ impl Node {
     async fn not_typed(&self, item: InboxItem, input: InputId, error: HubError) -> Problem {
         let screen = match &error {
             // It may have been typed: nobody else's answer may be typed as well.
-            HubError::HostLost { .. } | HubError::Stopped => {
+            error if error.may_have_typed() => {
                 let problem = Problem::new(ProblemKind::Unavailable, error.to_string());
                 return problem.hint("look at the session before you answer again: it may have been typed");
             }

@@ -47,6 +47,10 @@ pub(super) fn principal(
         let pid = peer.pid.unwrap_or(0);
         return Principal { who: Who::Stray { pid }, via, rights: Rights::None };
     }
+    // What this node started by itself speaks for a file or a configuration, and for nobody outside.
+    let node = std::process::id();
+    let own = peer.pid != Some(node) && peer.descent.as_ref().is_some_and(|descent| descent.passes(node));
+    let via = if own { Via::Internal } else { via };
     let me = rustix::process::geteuid().as_raw();
     let rights = if peer.uid == me || peer.uid == 0 { Rights::Admin } else { Rights::None };
     Principal { who: Who::User { uid: peer.uid }, via, rights }
@@ -116,6 +120,21 @@ mod tests {
     fn home(folder: &tempfile::TempDir) -> Home {
         let dir = folder.path().canonicalize().unwrap();
         Home { runtime: dir.join("runtime"), dir }
+    }
+
+    #[test]
+    fn what_the_node_started_itself_comes_from_nobody_outside() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = home(&folder);
+        let keys = Keys::load_or_make(&home.dir).unwrap();
+        let uid = rustix::process::geteuid().as_raw();
+        let of = |pid| {
+            let peer = Peer { uid, pid: Some(pid), descent: Descent::of(pid) };
+            principal(&peer, None, &keys, &home, None).via
+        };
+        // This test stands for the node.
+        let cat = Started::new(&mut Command::new("cat"));
+        assert_eq!((of(cat.0.id()), of(std::process::id())), (Via::Internal, Via::Socket));
     }
 
     #[test]

@@ -2,10 +2,13 @@
 //! being stopped. Plain data; what follows from it is decided elsewhere.
 
 use crate::event::{EndReason, PromptKind, PromptRecord};
-use crate::ids::{Fence, HostInstance, InboxId, NodeDid, SessionId, TimestampMs};
+use crate::ids::{Fence, HostInstance, InboxId, InputId, NodeDid, SessionId, TimestampMs};
 
 /// A question is told in so many characters where a sentence quotes it.
 const QUOTED_CHARS_MAX: usize = 120;
+
+/// Asks that are remembered after it stopped waiting for them; as many can be open.
+const ASKED_MAX: usize = 32;
 
 /// An attempt under way.
 #[derive(Debug, Clone, PartialEq)]
@@ -28,6 +31,8 @@ pub struct Live {
     pub pid: Option<u32>,
     /// The prompt that it waits at.
     pub blocked: Option<Prompt>,
+    /// Asks that it waited for and then did not, while nobody had answered: it may wait for them again.
+    pub asked: Vec<Prompt>,
     /// Newest prompt of it, from 1.
     pub episode: u32,
     /// It is being stopped.
@@ -54,6 +59,37 @@ impl Live {
     #[must_use]
     pub fn is_handed_in(&self) -> bool {
         matches!(self.stopping, Some(Stop::HandedIn(_)))
+    }
+
+    /// How long it has waited for this ask before, ms; none where it never did.
+    pub(super) fn waited_for(&self, ask: Option<InputId>) -> Option<i64> {
+        ask.and_then(|ask| self.asked.iter().find(|known| known.ask == Some(ask)))
+            .map(|known| known.before_ms)
+    }
+
+    /// It waits at this from now on. An ask that it waited for before is the same one: its times go on.
+    pub(super) fn waits(&mut self, record: &PromptRecord, at_ms: TimestampMs) {
+        let mut prompt = Prompt::new(record, at_ms);
+        let known = |known: &Prompt| prompt.ask.is_some() && known.ask == prompt.ask;
+        if let Some(at) = self.asked.iter().position(known) {
+            let before = self.asked.remove(at);
+            (prompt.before_ms, prompt.escalated) = (before.before_ms, before.escalated);
+        }
+        self.blocked = Some(prompt);
+        self.episode = record.episode;
+    }
+
+    /// It waits no more. Gives the prompt that it waited at, where it did.
+    pub(super) fn waits_no_more(&mut self, at_ms: TimestampMs) -> Option<Prompt> {
+        let prompt = self.blocked.take()?;
+        if prompt.ask.is_some() {
+            if self.asked.len() >= ASKED_MAX {
+                self.asked.remove(0);
+            }
+            let before_ms = prompt.waited_ms(at_ms);
+            self.asked.push(Prompt { before_ms, ..prompt.clone() });
+        }
+        Some(prompt)
     }
 
     /// Whether it is to be stopped for `reason` from now on. What was handed in stays so, and the first
@@ -88,6 +124,10 @@ pub struct Prompt {
     pub kind: PromptKind,
     /// Since when, Unix ms.
     pub since_ms: TimestampMs,
+    /// The session asked it by itself.
+    pub ask: Option<InputId>,
+    /// For so long it waited for the same ask before, ms.
+    pub before_ms: i64,
     /// The beginning of what is asked, in one line; may be empty.
     pub question: String,
     /// People were told that it waits for too long.
@@ -101,9 +141,21 @@ impl Prompt {
             item: record.item.clone(),
             kind: record.kind,
             since_ms: at_ms,
+            ask: record.ask,
+            before_ms: 0,
             question: shortened(&words),
             escalated: false,
         }
+    }
+
+    /// From when its times count: as if it had waited for it at one time.
+    pub(super) fn counts_from(&self) -> TimestampMs {
+        self.since_ms.saturating_sub(self.before_ms)
+    }
+
+    /// For how long it has waited at `now`, ms.
+    pub(super) fn waited_ms(&self, now: TimestampMs) -> i64 {
+        now.saturating_sub(self.counts_from()).max(0)
     }
 
     /// ``permission: “Run it?”``, or the kind alone.

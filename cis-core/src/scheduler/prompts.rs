@@ -4,7 +4,7 @@
 //! nothing beyond them: what is done when one has come is the machine's matter.
 
 use super::apply_error::ApplyError;
-use super::live::{Prompt, Stop};
+use super::live::Stop;
 use super::state::Run;
 use crate::event::{EndReason, PromptKind, PromptRecord, QueueReason, TaskChange, TaskState};
 use crate::ids::{InboxId, SessionId, TaskId, TimestampMs};
@@ -54,8 +54,7 @@ impl Run {
         let index = self.live_session(task, session)?;
         self.unblock(index, at_ms);
         if let Some(live) = &mut self.tasks[index as usize].live {
-            live.blocked = Some(Prompt::new(prompt, at_ms));
-            live.episode = prompt.episode;
+            live.waits(prompt, at_ms);
         }
         if prompt.kind.frees_slot() {
             self.phase.asked = true;
@@ -149,7 +148,7 @@ impl Run {
         let live = self.entry(index).live.as_ref().filter(|live| live.stopping.is_none())?;
         let prompt = live.blocked.as_ref()?;
         let rule = self.spec(index).on_blocked.as_deref().filter(|rule| rule.speaks_of(prompt.kind))?;
-        let after = |ms: u64| prompt.since_ms.saturating_add(i64::try_from(ms).unwrap_or(i64::MAX));
+        let after = |ms: u64| prompt.counts_from().saturating_add(i64::try_from(ms).unwrap_or(i64::MAX));
         let tell = rule.tells_after_ms().filter(|_| !prompt.escalated);
         let tell = tell.map(|ms| (after(ms), PromptDue::Tell));
         let given = self.index.defaults.get(&index);

@@ -257,6 +257,7 @@ impl Run {
             started_ms: None,
             pid: None,
             blocked: None,
+            asked: Vec::new(),
             episode: 0,
             stopping: None,
         }));

@@ -231,7 +231,7 @@ impl TaskEntry {
 
     /// Its session does not wait any more. What it waited for somebody who is no human was the machine's.
     pub(super) fn answered(&mut self, at_ms: TimestampMs) {
-        let Some(prompt) = self.live.as_mut().and_then(|live| live.blocked.take()) else { return };
+        let Some(prompt) = self.live.as_mut().and_then(|live| live.waits_no_more(at_ms)) else { return };
         if prompt.kind.frees_slot() {
             let waited = at_ms.saturating_sub(prompt.since_ms);
             self.spent.human_ms += waited;

@@ -4,7 +4,7 @@ use super::attention::Source;
 use super::inbox::First;
 use super::{Beside, Driver, confirmation};
 use crate::api::{Problem, ProblemKind};
-use crate::event::{Actor, ActorKind, AnswerRecord, EventBody, EventDraft};
+use crate::event::{Actor, ActorKind, AnswerRecord, EventBody, EventDraft, Via};
 use crate::ids::{InboxId, InputId, RunId, SessionId, TaskId, TimestampMs};
 use crate::node::commands::{Given, Reply, Taken};
 use crate::session::hub;
@@ -93,8 +93,13 @@ impl Driver {
     ) {
         let (session, input) = (given.session, given.answer.input);
         let first = First { by: actor.name.clone(), at_ms: now, input };
-        self.inbox.answered(session, given.item.clone(), first);
-        if actor.kind == ActorKind::Human {
+        let open = |session, item: &InboxId| {
+            let told = self.attention.get(session).and_then(|attention| attention.told());
+            told.is_some_and(|told| told.prompt.item == *item)
+        };
+        self.inbox.answered(session, given.item.clone(), first, open);
+        // A command that the node started is no person, though it has the rights of one.
+        if actor.kind == ActorKind::Human && actor.via != Via::Internal {
             self.attention.change(session).was_answered();
             self.inbox.was_answered(session);
         }

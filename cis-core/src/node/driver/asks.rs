@@ -215,11 +215,9 @@ impl Driver {
         }
     }
 
-    /// Nobody does any more. An ask that was made with waiting has to be withdrawn.
-    pub(super) fn waits_no_more(&mut self, session: SessionId, item: &InboxId) {
-        if let Some(ask) = self.inbox.leave(session, item) {
-            self.attention.change(session).asked(ask);
-        }
+    /// Nobody does any more, if nobody comes in a moment. An ask that was made with waiting has to be withdrawn.
+    pub(super) fn waits_no_more(&mut self, session: SessionId, item: &InboxId, now: TimestampMs) {
+        self.inbox.leave(session, item, now);
     }
 
     /// Asks whose asker is gone are withdrawn; one that was made without waiting stays.
@@ -228,7 +226,7 @@ impl Driver {
             if ask.waits {
                 self.withdrawn(session, ask, None, now);
             } else {
-                self.attention.change(session).asked(ask.ask);
+                self.attention.change(session).left(ask.ask);
             }
         }
     }
@@ -266,7 +264,8 @@ impl Driver {
                     at_ms: known.item.answered_ms.unwrap_or(known.item.since),
                     input,
                 };
-                self.inbox.answered(session, known.item.id.clone(), first);
+                // All that is open.
+                self.inbox.answered(session, known.item.id.clone(), first, |_, _| true);
             }
             if let Some(ask) = ask_of(&known) {
                 self.inbox.ask(session, ask, now);

@@ -25,8 +25,9 @@ use crate::scheduler::{Input, InputKind};
 use crate::session::hub::{Monitoring, Sighting};
 use crate::session::protocol::ToHost;
 
-/// Prompts on its screen that people are told of, of one session. What is above that is held back: who shows
-/// ever new ones must not fill what all sessions share. What a person answers does not count.
+/// Prompts on its screen that people are told of, of one session, and asks that it waits for once more. What is
+/// above that is held back: who shows ever new ones must not fill what all sessions share. What a person answers
+/// does not count.
 pub(super) const PROMPTS: Rate = Rate::new(10, 10_000);
 
 /// Lines with a marker that become events, of one session.
@@ -68,6 +69,8 @@ pub(super) struct Attention {
     /// Asks that it waits for, oldest first.
     asks: Vec<AskRecord>,
     told: Option<Told>,
+    /// Asks that people were told that it waits for, while these are open.
+    asked: BTreeSet<InputId>,
     /// It waits at something that people are told of only then.
     held_ms: Option<TimestampMs>,
     prompts: Bucket,
@@ -84,7 +87,8 @@ impl Attention {
             source: prompt.ask.map_or(Source::Screen(newest), Source::Ask),
             prompt: Box::new(prompt),
         });
-        Self { newest, seen, told, ..Self::default() }
+        let asked = told.iter().filter_map(|told: &Told| told.prompt.ask).collect();
+        Self { newest, seen, told, asked, ..Self::default() }
     }
 
     /// What the monitor is to know of it.
@@ -113,6 +117,12 @@ impl Attention {
 
     /// An ask was answered, or withdrawn.
     pub(super) fn asked(&mut self, ask: InputId) {
+        self.left(ask);
+        self.asked.remove(&ask);
+    }
+
+    /// It waits for this ask no more, which stays open.
+    pub(super) fn left(&mut self, ask: InputId) {
         self.asks.retain(|known| known.ask != ask);
     }
 
@@ -145,10 +155,9 @@ impl Attention {
             steps.push(Step::Over { episode: told.prompt.episode });
         }
         if let Some(source) = wanted {
-            // What it asks by itself was counted where it asked.
-            if matches!(source, Source::Screen(_))
-                && let Err(at) = self.prompts.take(PROMPTS, now)
-            {
+            // What it asks by itself was counted where it asked, but not how often it waits for that.
+            let is_new = matches!(source, Source::Ask(ask) if self.asked.insert(ask));
+            if !is_new && let Err(at) = self.prompts.take(PROMPTS, now) {
                 self.held_ms = Some(at);
                 return steps;
             }

@@ -64,7 +64,7 @@ impl Driver {
     pub(super) fn default_not_typed(&mut self, lost: NotTyped, now: TimestampMs) {
         let NotTyped { attempt, session, item, input, error } = lost;
         // It may have been typed.
-        if matches!(error, HubError::HostLost { .. } | HubError::Stopped) {
+        if error.may_have_typed() {
             return;
         }
         self.answer_void(session, item.clone(), input, error.to_string(), now);

@@ -11,6 +11,9 @@ use crate::policy::rate::{Bucket, Rate};
 /// Whoever waits for the answer to an ask says so again within this time, ms; after it the ask is withdrawn.
 pub(super) const LEASE_MS: i64 = 30_000;
 
+/// Whoever waited for an ask that was made without waiting, and left, may come back within this time, ms.
+const LEAVES_MS: i64 = 1000;
+
 /// Open asks of a session at most.
 const OPEN_MAX: usize = 32;
 
@@ -20,7 +23,8 @@ pub(super) const ASKS: Rate = Rate::new(32, 10_000);
 /// What a session may tell.
 const SAID: Rate = Rate::new(100, 1_000);
 
-/// Answers that are remembered for those who come late in the same moment; the store knows all of them.
+/// Answers that are remembered for those who come late in the same moment; the store knows all of them. Those of
+/// prompts that are still open are remembered beyond that: the store is not asked who was first.
 const ANSWERED_MAX: usize = 256;
 
 /// Who was first.
@@ -101,10 +105,12 @@ impl Inbox {
         before.is_none().then(|| open.ask.clone())
     }
 
-    /// Whoever waited for an ask that was made without waiting does so no more. Gives its input where somebody did.
-    pub(super) fn leave(&mut self, session: SessionId, item: &InboxId) -> Option<InputId> {
-        let open = self.open(session, item).filter(|open| !open.ask.waits)?;
-        open.until_ms.take().map(|_| open.ask.ask)
+    /// Whoever waited for an ask that was made without waiting does so no more: that is known in a moment, when
+    /// nobody came back.
+    pub(super) fn leave(&mut self, session: SessionId, item: &InboxId, now: TimestampMs) {
+        if let Some(open) = self.open(session, item).filter(|open| !open.ask.waits) {
+            open.until_ms = open.until_ms.map(|until| until.min(now + LEAVES_MS));
+        }
     }
 
     fn open(&mut self, session: SessionId, item: &InboxId) -> Option<&mut Open> {
@@ -154,10 +160,18 @@ impl Inbox {
         self.of.entry(session).or_default().said.take(SAID, now).is_ok()
     }
 
-    /// Somebody answers: it is the first answer.
-    pub(super) fn answered(&mut self, session: SessionId, item: InboxId, first: First) {
-        if self.answered.len() >= ANSWERED_MAX {
-            self.answered.pop_front();
+    /// Somebody answers: it is the first answer. `open` says of which prompts answers still matter.
+    pub(super) fn answered(
+        &mut self,
+        session: SessionId,
+        item: InboxId,
+        first: First,
+        open: impl Fn(SessionId, &InboxId) -> bool,
+    ) {
+        if self.answered.len() >= ANSWERED_MAX
+            && let Some(at) = self.answered.iter().position(|(of, known, _)| !open(*of, known))
+        {
+            self.answered.remove(at);
         }
         self.answered.push_back((session, item, first));
     }
@@ -235,12 +249,17 @@ mod tests {
         let mut inbox = Inbox::default();
         let later = ask(3, false);
         inbox.ask(session(), later.clone(), 0);
-        assert_eq!((inbox.waiting(session()), inbox.leave(session(), &later.item)), (vec![], None));
+        inbox.leave(session(), &later.item, 0);
+        assert_eq!((inbox.waiting(session()), inbox.poll_timeout()), (vec![], None));
         assert_eq!(inbox.renew(session(), &later.item, 1000), Some(later.clone()), "from now on");
         assert_eq!(inbox.renew(session(), &later.item, 2000), None);
         assert_eq!(inbox.waiting(session()), std::slice::from_ref(&later));
         assert_eq!(inbox.poll_timeout(), Some(LEASE_MS + 2000));
-        assert_eq!(inbox.leave(session(), &later.item), Some(later.ask));
+        inbox.leave(session(), &later.item, 3000);
+        assert_eq!(inbox.renew(session(), &later.item, 3500), None, "it came back in a moment");
+        inbox.leave(session(), &later.item, 4000);
+        assert_eq!((inbox.poll_timeout(), inbox.expired(4999)), (Some(5000), vec![]));
+        assert_eq!(inbox.expired(5000), [(session(), later.clone())]);
         assert_eq!((inbox.poll_timeout(), inbox.waiting(session())), (None, vec![]));
         inbox.renew(session(), &later.item, 3000);
         assert_eq!(inbox.expired(LEASE_MS + 3000), [(session(), later.clone())]);
@@ -248,7 +267,8 @@ mod tests {
         assert_eq!(inbox.take(session(), &later.item), Some(later), "it is there for whoever asks again");
         let with = ask(4, true);
         inbox.ask(session(), with.clone(), 0);
-        assert_eq!(inbox.leave(session(), &with.item), None, "that one is withdrawn");
+        inbox.leave(session(), &with.item, 0);
+        assert_eq!(inbox.poll_timeout(), Some(LEASE_MS), "that one is withdrawn");
     }
 
     #[test]
@@ -257,17 +277,31 @@ mod tests {
         let item = ask(1, true).item;
         let first = First { by: "uid:1".into(), at_ms: 5, input: InputId(ulid::Ulid(9)) };
         assert_eq!(inbox.first(session(), &item), None);
-        inbox.answered(session(), item.clone(), first.clone());
+        inbox.answered(session(), item.clone(), first.clone(), |_, _| true);
         assert_eq!(inbox.first(session(), &item), Some(&first));
         assert!(!inbox.void(session(), &item, InputId(ulid::Ulid(8))));
         assert!(inbox.void(session(), &item, first.input));
         assert_eq!(inbox.first(session(), &item), None);
-        inbox.answered(session(), item.clone(), first);
+        inbox.answered(session(), item.clone(), first, |_, _| true);
         inbox.begins(session(), &item);
         assert_eq!(inbox.first(session(), &item), None, "another one of the same letters");
         assert!(!inbox.has(session(), &item));
         inbox.ask(session(), ask(1, true), 0);
         assert!(inbox.has(session(), &item));
+    }
+
+    #[test]
+    fn the_answer_to_a_prompt_that_is_open_is_not_forgotten_for_others() {
+        let mut inbox = Inbox::default();
+        let first = First { by: "uid:1".into(), at_ms: 5, input: InputId(ulid::Ulid(9)) };
+        let item = |n| ask(n, true).item;
+        let (open, over) = (item(1_000_000), item(2_000_000));
+        for item in [open.clone(), over.clone()].into_iter().chain((0..ANSWERED_MAX as u128).map(item)) {
+            inbox.answered(session(), item, first.clone(), |_, item| *item == open);
+        }
+        assert_eq!(inbox.answered.len(), ANSWERED_MAX);
+        assert!(inbox.first(session(), &open).is_some());
+        assert!(inbox.first(session(), &over).is_none());
     }
 
     #[test]

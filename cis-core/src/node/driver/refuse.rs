@@ -47,7 +47,7 @@ impl Driver {
                 }
                 Command::Answer { reply, .. } => drop(reply.send(Err(problem()))),
                 Command::StillWaiting { session, item } => self.still_waiting(session, &item, now_ms()),
-                Command::WaitsNoMore { session, item } => self.waits_no_more(session, &item),
+                Command::WaitsNoMore { session, item } => self.waits_no_more(session, &item, now_ms()),
                 // Made known when the database can be written again.
                 Command::Seen(sighting) => self.seen(*sighting, now_ms()),
                 Command::DefaultNotTyped(lost) => self.default_not_typed(*lost, now_ms()),

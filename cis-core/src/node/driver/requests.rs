@@ -72,7 +72,7 @@ impl Driver {
             }
             Command::Ask { session, ask, actor, reply } => self.ask(session, *ask, actor, reply, now),
             Command::StillWaiting { session, item } => self.still_waiting(session, &item, now),
-            Command::WaitsNoMore { session, item } => self.waits_no_more(session, &item),
+            Command::WaitsNoMore { session, item } => self.waits_no_more(session, &item, now),
             Command::WithdrawAsk { session, item, actor, reply } => {
                 self.withdraw(session, &item, actor, now);
                 self.confirmations.push(confirmation(reply, Ok(())));

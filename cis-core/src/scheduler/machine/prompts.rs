@@ -33,23 +33,27 @@ impl Machine {
         let (session, task) = (live.session, Some(attempt.task.clone()));
         let was_away = live.is_away();
         let mut prompt = prompt;
-        prompt.until_ms = run.deadline(index, prompt.kind, turn.now);
+        // An ask that it stopped waiting for is the same one when it waits for it again.
+        let before_ms = live.waited_for(prompt.ask);
+        let since_ms = turn.now.saturating_sub(before_ms.unwrap_or(0));
+        prompt.until_ms = run.deadline(index, prompt.kind, since_ms);
         let record = prompt.clone();
         self.emit(id, EventBody::SessionBlocked { session, task, prompt }, turn)?;
         self.take_back(id);
         if was_away && !record.kind.frees_slot() {
             self.take_back_in_group(id, index)?;
         }
-        self.at_once(id, index, record, turn)?;
+        self.at_once(id, index, record, before_ms.is_some(), turn)?;
         self.finish(id, [], turn)
     }
 
-    /// What the file wants as soon as a session waits.
+    /// What the file wants as soon as a session waits. `again`: it waited for the same before.
     fn at_once(
         &mut self,
         id: RunId,
         index: u32,
         record: Box<PromptRecord>,
+        again: bool,
         turn: &Turn,
     ) -> Result<(), Rejected> {
         let run = self.known(id)?;
@@ -57,6 +61,7 @@ impl Machine {
         let (words, kind) = (prompt.words(), prompt.kind);
         match rule.action {
             BlockedAction::Ask => Ok(()),
+            BlockedAction::Run(_) if again => Ok(()),
             BlockedAction::Skip => {
                 let detail = format!("it waited for a human ({words}), and on_blocked = \"skip\"");
                 self.stop(id, index, EndReason::Skipped { detail }, turn)
@@ -129,7 +134,7 @@ impl Machine {
         let notify = notify.filter_map(Result::ok).collect();
         let (session, item) = (live.session, prompt.item.clone());
         let attempt = attempt_id(run, index, live.attempt);
-        let after_ms = u64::try_from(turn.now.saturating_sub(prompt.since_ms)).unwrap_or(0);
+        let after_ms = u64::try_from(prompt.waited_ms(turn.now)).unwrap_or(0);
         let task = Some(attempt.task.clone());
         let body = EventBody::SessionEscalated { session, task, item: item.clone(), after_ms };
         self.emit(id, body, turn)?;
@@ -262,7 +267,7 @@ impl Run {
         let within = duration(rule.deadline_ms.unwrap_or_default());
         let words = prompt.words();
         if self.index.defaults.contains_key(&index) {
-            let waited = duration(u64::try_from(now.saturating_sub(prompt.since_ms)).unwrap_or(0));
+            let waited = duration(u64::try_from(prompt.waited_ms(now)).unwrap_or(0));
             return format!(
                 "nobody answered within {within}, and the default did not help: it still waits after {waited} ({words})"
             );

@@ -9,7 +9,7 @@ use crate::event::{
     AttemptOutcome, EndReason, EventBody, EventDraft, ExecutionMode, ExitStatus, FailureCause, OutputRecord,
     PromptKind, PromptRecord, QueueReason, RunCreated, SessionState, TaskChange,
 };
-use crate::ids::{AttemptId, BlobId, HostInstance, NodeDid, RunId, SessionId, TaskId, TimestampMs};
+use crate::ids::{AttemptId, BlobId, HostInstance, InputId, NodeDid, RunId, SessionId, TaskId, TimestampMs};
 use crate::scheduler::{Effect, IdSource, Input, InputKind, Machine, Rejected, Run};
 
 /// When every test begins.
@@ -292,6 +292,13 @@ impl Bench {
     pub(super) fn blocks_as(&mut self, task: &str, episode: u32, kind: PromptKind) -> Vec<String> {
         let bare = PromptRecord::bare(self.session(task), episode, kind);
         let prompt = Box::new(PromptRecord { question: "Run\n  it?".into(), ..bare });
+        self.does(InputKind::Blocked { attempt: self.attempt(task), prompt })
+    }
+
+    /// It waits for an ask of its own.
+    pub(super) fn waits_for(&mut self, task: &str, episode: u32, ask: u128) -> Vec<String> {
+        let bare = PromptRecord::bare(self.session(task), episode, PromptKind::Question);
+        let prompt = Box::new(PromptRecord { ask: Some(InputId::from_parts(1, ask)), ..bare });
         self.does(InputKind::Blocked { attempt: self.attempt(task), prompt })
     }
 

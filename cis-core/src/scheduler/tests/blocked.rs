@@ -93,6 +93,35 @@ fn run_runs_once_for_each_prompt() {
 }
 
 #[test]
+fn an_ask_that_it_waits_for_again_is_the_same_one() {
+    let command = Action::Command(vec!["tell".into()]);
+    let rule = OnBlocked {
+        deadline_ms: Some(60_000),
+        escalate_after_ms: Some(5000),
+        notify: vec!["@ann".into()],
+        ..on(BlockedAction::Run(command))
+    };
+    let mut bench = Bench::started(vec![asks(rule)]);
+    assert_eq!(bench.waits_for("a", 1, 7), ["blocked a 1", "> run for a 1"]);
+    assert_eq!(bench.ticks_after(4000), Vec::<String>::new());
+    assert_eq!(bench.unblocks("a", 1), ["recovered a 1"]);
+    // While it does not wait, nothing counts.
+    assert!(bench.ticks_after(100_000).is_empty());
+    assert_eq!(bench.waits_for("a", 2, 7), ["blocked a 2"], "its command has run");
+    assert_eq!(bench.ticks_after(1001), ["escalated a after 5001", "> escalate a to [@ann]"]);
+    assert_eq!(bench.unblocks("a", 2), ["recovered a 2"]);
+    bench.restart();
+    assert_eq!(bench.waits_for("a", 3, 7), ["blocked a 3"]);
+    assert!(bench.ticks_after(50_000).is_empty(), "people were told");
+    assert!(bench.ticks_after(4999)[0].starts_with("status a=running(nobody answered"), "60 s in all");
+
+    let mut bench = Bench::started(vec![asks(on(BlockedAction::Run(Action::Command(vec!["tell".into()]))))]);
+    bench.waits_for("a", 1, 7);
+    bench.unblocks("a", 1);
+    assert_eq!(bench.waits_for("a", 2, 8), ["blocked a 2", "> run for a 2"], "another one");
+}
+
+#[test]
 fn people_are_told_once_after_a_while() {
     let rule = OnBlocked {
         notify: vec!["@ann:{{ dag.id }}".into(), "{{ tasks.b.outputs.gone }}".into()],

@@ -81,6 +81,16 @@ pub enum HubError {
         /// What happened.
         detail: String,
     },
+    /// The session host has an answer, and does not say what became of it.
+    #[error(
+        "the session host has not said for {seconds} s whether it typed the answer to session {id}: it may have been typed, or may be yet"
+    )]
+    Unconfirmed {
+        /// Which.
+        id: SessionId,
+        /// So long.
+        seconds: i64,
+    },
     /// The host is of another version.
     #[error(
         "the session host speaks version {version} of the protocol, this node another one: end its sessions, or start the node that belongs to it"
@@ -92,4 +102,12 @@ pub enum HubError {
     /// The hub has ended: the node stops.
     #[error("the node is stopping: try again when it runs")]
     Stopped,
+}
+
+impl HubError {
+    /// Whether what was to be typed may have been typed all the same.
+    #[must_use]
+    pub fn may_have_typed(&self) -> bool {
+        matches!(self, Self::HostLost { .. } | Self::Unconfirmed { .. } | Self::Stopped)
+    }
 }

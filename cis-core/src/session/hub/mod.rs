@@ -304,7 +304,7 @@ impl Hub {
     ///
     /// # Errors
     /// [`HubError::PromptMoved`], [`HubError::Answered`], [`HubError::Restless`], [`HubError::InputRefused`]:
-    /// nothing was typed. [`HubError::HostLost`]: it may have been; the same answer again is safe.
+    /// nothing was typed. [`HubError::HostLost`], [`HubError::Unconfirmed`]: it may have been; the same answer again is safe.
     /// [`HubError::NoSuchSession`], [`HubError::NotATerminal`], [`HubError::Stopped`].
     pub async fn answer(&self, answer: Answer) -> Result<InputReceipt, HubError> {
         let (reply, outcome) = oneshot::channel();

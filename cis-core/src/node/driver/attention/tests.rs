@@ -217,3 +217,28 @@ fn what_is_held_back_is_looked_at_again_in_time() {
     all.forget(session());
     assert_eq!(all.poll_timeout(), None);
 }
+
+#[test]
+fn who_stops_waiting_for_an_ask_and_begins_again_is_told_of_at_a_rate() {
+    let mut attention = Attention::default();
+    let blocked = |steps: Vec<Step>| steps.iter().any(|step| matches!(step, Step::Blocked(_)));
+    let toggles = |attention: &mut Attention, n| {
+        let told = (0..100).filter(|_| {
+            attention.asks(ask(n));
+            let told = blocked(attention.settle(session(), NOW));
+            attention.left(ask(n).ask);
+            attention.settle(session(), NOW);
+            told
+        });
+        told.count()
+    };
+    assert_eq!(toggles(&mut attention, 1), 11, "once for the ask, then as a prompt on the screen");
+    assert_eq!(toggles(&mut attention, 2), 1, "another ask was counted where it was asked");
+    attention.asks(ask(1));
+    assert!(!blocked(attention.settle(session(), NOW)));
+    let room = attention.waiting().held_ms.unwrap();
+    assert!(blocked(attention.settle(session(), room)), "it goes on waiting, and is told");
+    attention.asked(ask(1).ask);
+    attention.settle(session(), room);
+    assert!(!attention.asked.contains(&ask(1).ask), "nothing is kept of what is over");
+}

@@ -16,6 +16,10 @@ use crate::session::protocol::{ToHost, frame};
 /// A screen that changes all the time for so long cannot be answered, ms.
 const RESTLESS_MS: i64 = 2_000;
 
+/// So long the host may take to say what became of an answer, ms. Then whoever waits is told that it may have been
+/// typed.
+const SENT_MS: i64 = 30_000;
+
 /// An answer to a prompt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
@@ -59,8 +63,8 @@ impl std::fmt::Debug for Tell {
 enum Stage {
     /// The screen is looked at once there is so much output.
     Due(u64),
-    /// The host has it.
-    Sent,
+    /// The host has it; whoever waits does so until then.
+    Sent(TimestampMs),
 }
 
 /// Whether an answer is the one that counts.
@@ -75,15 +79,32 @@ enum Claim {
 #[derive(Debug)]
 pub(super) struct Pending {
     answer: Answer,
-    tell: Tell,
+    /// None once it was told: what the host says then is still to be known.
+    tell: Option<Tell>,
     stage: Stage,
     until: TimestampMs,
 }
 
+impl Pending {
+    /// When patience ends: with a screen that does not rest, or with the host that has it.
+    fn due(&self) -> Option<TimestampMs> {
+        match self.stage {
+            Stage::Due(_) => Some(self.until),
+            Stage::Sent(until) => self.tell.is_some().then_some(until),
+        }
+    }
+
+    fn tell(&mut self, outcome: Result<InputReceipt, HubError>) {
+        if let Some(tell) = self.tell.take() {
+            tell.tell(outcome);
+        }
+    }
+}
+
 impl Monitored {
-    /// When the patience with a screen ends that does not rest.
+    /// When somebody is to be told though nothing comes.
     pub(super) fn answers_due(&self) -> Option<TimestampMs> {
-        self.answers.iter().map(|pending| pending.until).min()
+        self.answers.iter().filter_map(Pending::due).min()
     }
 
     /// Whether the prompt stands there as it was when it was answered.
@@ -138,7 +159,12 @@ impl Session {
             }
             Claim::Granted => {
                 let until = env.clock.now() + RESTLESS_MS;
-                monitored.answers.push(Pending { answer, tell, stage: Stage::Due(self.next), until });
+                monitored.answers.push(Pending {
+                    answer,
+                    tell: Some(tell),
+                    stage: Stage::Due(self.next),
+                    until,
+                });
                 env.judge.push(id);
             }
         }
@@ -150,6 +176,10 @@ impl Session {
             return;
         }
         for mut pending in std::mem::take(&mut monitored.answers) {
+            if matches!(pending.stage, Stage::Sent(_)) && pending.due().is_some_and(|due| due <= now) {
+                // It stays the one that counts: another one as well could be typed beside it.
+                pending.tell(Err(HubError::Unconfirmed { id: self.id, seconds: SENT_MS / 1000 }));
+            }
             if let Stage::Due(at) = pending.stage {
                 let view = if self.next >= at { self.view(env) } else { None };
                 match view {
@@ -157,20 +187,20 @@ impl Session {
                         if !monitored.stands(&pending.answer, &view) {
                             monitored.release(&pending.answer);
                             let screen = self.lowest_rows(env);
-                            pending.tell.tell(Err(HubError::PromptMoved { id: self.id, screen }));
+                            pending.tell(Err(HubError::PromptMoved { id: self.id, screen }));
                             continue;
                         }
                         if monitored.would_follow() {
                             monitored.release(&pending.answer);
-                            pending.tell.tell(Err(HubError::Typed { id: self.id }));
+                            pending.tell(Err(HubError::Typed { id: self.id }));
                             continue;
                         }
                         self.send_answer(&pending.answer, env);
-                        pending.stage = Stage::Sent;
+                        pending.stage = Stage::Sent(now + SENT_MS);
                     }
                     None if now >= pending.until => {
                         monitored.release(&pending.answer);
-                        pending.tell.tell(Err(HubError::Restless { id: self.id }));
+                        pending.tell(Err(HubError::Restless { id: self.id }));
                         continue;
                     }
                     None => {}
@@ -198,12 +228,12 @@ impl Session {
         let Some(monitored) = &mut self.monitored else { return false };
         let all: Vec<Pending> = monitored.answers.extract_if(.., |it| it.answer.input == input).collect();
         let any = !all.is_empty();
-        for pending in all {
+        for mut pending in all {
             match outcome {
                 Ok(_) => monitored.typed(&self.redactor, env.clock.now()),
                 Err(_) => monitored.release(&pending.answer),
             }
-            pending.tell.tell(outcome.clone());
+            pending.tell(outcome.clone());
         }
         if any {
             env.judge.push(self.id);
@@ -238,9 +268,9 @@ impl Session {
             }
             monitored.answers.push(pending);
         }
-        for pending in restless {
+        for mut pending in restless {
             monitored.release(&pending.answer);
-            pending.tell.tell(Err(HubError::Restless { id }));
+            pending.tell(Err(HubError::Restless { id }));
         }
         env.judge.push(id);
     }
@@ -248,11 +278,37 @@ impl Session {
     /// It is over, or the host is gone: whoever waits is told. What the host has may have been typed.
     pub(in crate::session::hub) fn fail_answers(&mut self, why: &HubError) {
         let Some(monitored) = &mut self.monitored else { return };
-        for pending in std::mem::take(&mut monitored.answers) {
-            if pending.stage != Stage::Sent {
+        for mut pending in std::mem::take(&mut monitored.answers) {
+            if !matches!(pending.stage, Stage::Sent(_)) {
                 monitored.release(&pending.answer);
             }
-            pending.tell.tell(Err(why.clone()));
+            pending.tell(Err(why.clone()));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_that_the_host_has_wakes_nobody_before_its_time_and_never_twice() {
+        let session = SessionId::from_parts(1, 1);
+        let input = InputId::from_parts(1, 1);
+        let answer =
+            Answer { session, episode: 1, hash: String::new(), input, bytes: Vec::new(), again: false };
+        let (said, heard) = std::sync::mpsc::channel();
+        let tell = Some(Tell::new(move |outcome| drop(said.send(outcome))));
+        let mut pending = Pending { answer, tell, stage: Stage::Due(0), until: RESTLESS_MS };
+        assert_eq!(pending.due(), Some(RESTLESS_MS));
+        pending.stage = Stage::Sent(SENT_MS);
+        assert_eq!(pending.due(), Some(SENT_MS), "the patience with its screen is past");
+        let unconfirmed = HubError::Unconfirmed { id: session, seconds: 30 };
+        assert!(unconfirmed.may_have_typed());
+        pending.tell(Err(unconfirmed.clone()));
+        assert_eq!((pending.due(), heard.try_recv()), (None, Ok(Err(unconfirmed))));
+        // What the host says in the end changes nothing for whoever was told.
+        pending.tell(Ok(InputReceipt { output_offset: 1 }));
+        assert!(heard.try_recv().is_err());
     }
 }
