@@ -33,7 +33,7 @@ async fn who_is_invited_when_a_room_is_made_has_the_level_that_was_said() {
 
     let bob = Logged::new(&other, &synapse).await;
     let batch = bob.client.next(None, WAIT).await.unwrap();
-    assert_eq!(batch.invited, [made.room_id.clone()]);
+    assert_eq!(batch.invited, std::slice::from_ref(&made.room_id));
     assert!(bob.client.rooms().await.unwrap()[0].invited);
     let link = format!("https://matrix.to/#/{}?via=cis.test", made.room_id);
     assert_eq!(bob.client.join(link.parse().unwrap()).await.unwrap().room_id, made.room_id);

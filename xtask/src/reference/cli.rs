@@ -46,7 +46,7 @@ fn add(page: &mut String, cis: &Path, verbs: &mut Vec<String>) -> Outcome {
     let help = stdout_of(command)?;
     let name = ["cis"].into_iter().chain(verbs.iter().map(String::as_str)).collect::<Vec<_>>().join(" ");
     let help = help.lines().map(str::trim_end).collect::<Vec<_>>().join("\n");
-    *page.push_str(&format!("\n## `{name}`\n\n```text\n{}\n```\n", help.trim_end()));
+    page.push_str(&format!("\n## `{name}`\n\n```text\n{}\n```\n", help.trim_end()));
     for verb in commands(&help) {
         verbs.push(verb);
         add(page, cis, verbs)?;

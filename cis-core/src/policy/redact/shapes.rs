@@ -131,7 +131,7 @@ mod tests {
     #[test]
     fn in_json_every_string_is_looked_at() {
         let key = keys().remove(0);
-        let mut value = serde_json::json!({ "a": [key.clone(), 3], "b": { "c": format!("x {key}") } });
+        let mut value = serde_json::json!({ "b": { "c": format!("x {key}") }, "a": [key, 3] });
         hide_json(&mut value);
         assert_eq!(value, serde_json::json!({ "a": ["***", 3], "b": { "c": "x ***" } }));
     }

@@ -308,7 +308,7 @@ fn mode_and_coordinator_change() {
     let room = Some("!r:example.org".to_owned());
     bench.does(InputKind::ModeChanged { run: run_id(1), mode: ExecutionMode::Hybrid, room: room.clone() });
     assert_eq!((bench.run().facts().mode, &bench.run().facts().room), (ExecutionMode::Hybrid, &room));
-    let same = InputKind::ModeChanged { run: run_id(1), mode: ExecutionMode::Hybrid, room: room.clone() };
+    let same = InputKind::ModeChanged { run: run_id(1), mode: ExecutionMode::Hybrid, room };
     assert_eq!(bench.does(same), Vec::<String>::new(), "nothing changes");
     let over = |owner: &str, epoch| InputKind::TakenOver {
         run: run_id(1),

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-pub use user::{User, encoded};
+pub use user::User;
 
 /// A machine that builds at the same time takes long.
 const START_TIME_MAX: Duration = Duration::from_secs(180);

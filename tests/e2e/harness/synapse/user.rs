@@ -57,6 +57,7 @@ impl User {
     }
 
     /// Any request of the client API, whatever becomes of it: the path behind `/_matrix/client/v3`.
+    #[allow(clippy::needless_pass_by_value, reason = "made for this call alone")]
     pub fn ask(&self, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
         let path = format!("/_matrix/client/v3{path}");
         http::request(&self.url, method, &path, Some(&self.token), body.as_ref()).unwrap()
