@@ -19,6 +19,8 @@ use crate::session::os::{Budget, Process, Processes, Terminal, TerminalWait};
 pub(crate) const PROCESSES_MAX: usize = 4096;
 /// What looking into the processes of one session may cost, in descriptors.
 const LOOKS_MAX: usize = 6000;
+/// And in CPU time, µs: whoever looks has other sessions to serve.
+const LOOK_US_MAX: u64 = 8000;
 /// No more readers are told: the nearest ones.
 const READERS_MAX: usize = 16;
 /// No more names of the foreground are told.
@@ -116,7 +118,7 @@ impl Scene<'_> {
     /// Looks at the session's own processes.
     pub(crate) fn look(&self, processes: &impl Processes) -> Found {
         let mut found = Found::default();
-        let mut budget = Budget::new(LOOKS_MAX);
+        let mut budget = Budget::new(LOOKS_MAX, LOOK_US_MAX);
         let mut front = 0;
         // First those in front, for which the budget is there.
         let order = |process: &&Process| (!self.is_in_front(process), process.pid);
@@ -135,7 +137,7 @@ impl Scene<'_> {
             found.opaque |= in_front && waits.hidden;
             found.peer |= in_front && waits.peer;
             for wait in waits.terminals {
-                if let Some(reader) = self.reader(processes, process, wait, false) {
+                if let Some(reader) = self.reader(processes, process, wait, false, &mut budget) {
                     found.add(reader);
                 }
             }
@@ -151,12 +153,14 @@ impl Scene<'_> {
         process: &Process,
         wait: TerminalWait,
         foreign: bool,
+        budget: &mut Budget,
     ) -> Option<Reader> {
         let nested = !self.is_own(wait.terminal);
         if nested && (self.is_anothers)(wait.terminal) {
             return None;
         }
-        let modes = if nested { processes.terminal_modes(process.pid, wait.descriptor) } else { self.modes };
+        let modes =
+            if nested { processes.terminal_modes(process.pid, wait.descriptor, budget) } else { self.modes };
         Some(Reader { pid: process.pid, name: name(process), how: wait.how, nested, foreign, modes })
     }
 }

@@ -12,6 +12,9 @@ use crate::session::os::{self, Budget, Process, ProcessKey, Processes, Terminal}
 const LOOKS_MAX: usize = 50_000;
 /// And into one of them.
 const LOOKS_OF_ONE_MAX: usize = 300;
+/// In CPU time, µs: a search, and looking again at those that are known.
+const SEARCH_US_MAX: u64 = 50_000;
+const KNOWN_US_MAX: u64 = 5000;
 /// Between two searches there is so much time, ms, and so many times the CPU time of one.
 const PAUSE_MS: u64 = 1000;
 const PAUSE_TIMES: u64 = 200;
@@ -83,6 +86,7 @@ impl Strangers {
     fn add_known(&self, processes: &impl Processes, scene: &Scene<'_>, found: &mut Found) -> bool {
         let terminals = scene.terminals();
         let mut any = false;
+        let mut budget = Budget::new(LOOKS_MAX, KNOWN_US_MAX);
         for (terminal, key) in &self.known {
             let of_tree = || scene.live.iter().any(|process| process.key() == *key);
             if !terminals.iter().any(|one| one.is(*terminal)) || of_tree() {
@@ -94,9 +98,10 @@ impl Strangers {
             if !scene.may_read(&process) {
                 continue;
             }
-            let waits = processes.waits(&process, &mut Budget::new(LOOKS_OF_ONE_MAX));
+            let look = |budget: &mut Budget| processes.waits(&process, budget);
+            let Some(waits) = budget.within(LOOKS_OF_ONE_MAX, look) else { break };
             for wait in waits.terminals.into_iter().filter(|wait| wait.terminal.is(*terminal)) {
-                if let Some(reader) = scene.reader(processes, &process, wait, true) {
+                if let Some(reader) = scene.reader(processes, &process, wait, true, &mut budget) {
                     found.add(reader);
                     any = true;
                 }
@@ -107,13 +112,11 @@ impl Strangers {
 
     fn search(&mut self, processes: &impl Processes, now: u64) {
         let began = os::cpu_us();
-        let mut left = LOOKS_MAX;
+        let mut budget = Budget::new(LOOKS_MAX, SEARCH_US_MAX);
         self.known.clear();
         for process in processes.all().iter().filter(|process| can_read(process)) {
-            let Some(rest) = left.checked_sub(LOOKS_OF_ONE_MAX) else { break };
-            let mut budget = Budget::new(LOOKS_OF_ONE_MAX);
-            let waits = processes.waits(process, &mut budget);
-            left = rest + budget.left();
+            let look = |budget: &mut Budget| processes.waits(process, budget);
+            let Some(waits) = budget.within(LOOKS_OF_ONE_MAX, look) else { break };
             self.known.extend(waits.terminals.iter().map(|wait| (wait.terminal, process.key())));
         }
         self.next = now + PAUSE_MS.max((os::cpu_us() - began) / 1000 * PAUSE_TIMES);

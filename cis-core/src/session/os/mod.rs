@@ -8,10 +8,12 @@
 #[cfg(not(target_os = "linux"))]
 compile_error!("sessions are written for Linux so far; build without the feature `node` (client only)");
 
+mod budget;
 mod calls;
 mod clock;
 mod descriptors;
 mod memory;
+mod mounts;
 mod opened;
 mod processes;
 mod procfs;
@@ -22,6 +24,7 @@ mod stamp;
 mod terminal;
 mod waits;
 
+pub(crate) use budget::Budget;
 pub(crate) use clock::{boot_ms, cpu_us, unix_ms};
 pub(crate) use descriptors::{
     Nofile, close_all_above_stderr, null_device, onto_null, raise_nofile, stderr_to,
@@ -34,6 +37,6 @@ pub(crate) use signals::{SignalFd, watch_signals};
 pub(crate) use spawn::{Limits, Spawn, SpawnError, Spawner, Step, Streams};
 pub(crate) use stamp::{Stamp, Stamps};
 pub(crate) use terminal::{Terminal, modes};
+pub(crate) use waits::TerminalWait;
 #[cfg(test)]
 pub(crate) use waits::Waits;
-pub(crate) use waits::{Budget, TerminalWait};

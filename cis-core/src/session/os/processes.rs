@@ -3,8 +3,9 @@
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
+use super::budget::Budget;
 use super::terminal::Terminal;
-use super::waits::{Budget, Waits};
+use super::waits::Waits;
 use crate::monitor::Modes;
 
 /// One process, as it was when it was looked at.
@@ -66,8 +67,8 @@ pub(crate) trait Processes {
     fn waits(&self, _process: &Process, _budget: &mut Budget) -> Waits {
         Waits::default()
     }
-    /// Modes of the terminal behind a descriptor of this process.
-    fn terminal_modes(&self, _pid: u32, _descriptor: u32) -> Option<Modes> {
+    /// Modes of the terminal behind a descriptor of this process, as far as the budget goes.
+    fn terminal_modes(&self, _pid: u32, _descriptor: u32, _budget: &mut Budget) -> Option<Modes> {
         None
     }
     /// Clock ticks a second.

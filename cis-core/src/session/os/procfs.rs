@@ -8,9 +8,10 @@ use rustix::fs::{AtFlags, CWD, Dir, Mode, OFlags, openat, readlinkat, statat};
 use rustix::io::Errno;
 use rustix::process::Signal;
 
+use super::budget::Budget;
 use super::processes::{Process, Processes};
 use super::terminal::Terminal;
-use super::waits::{Budget, Waits};
+use super::waits::Waits;
 use crate::monitor::Modes;
 
 /// An environment beyond this is not read further, bytes.
@@ -57,13 +58,13 @@ impl ProcFs {
         openat(&self.root, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
     }
 
-    /// Reads a small file whole, up to `max` bytes.
+    /// Reads a small file whole, up to `max` bytes or 1 KB more.
     pub(super) fn read(&self, path: &str, max: usize) -> Option<Vec<u8>> {
         let file = self.open_file_of(path).ok()?;
         let mut bytes = Vec::with_capacity(1024);
         while bytes.len() < max {
             if bytes.capacity() - bytes.len() < 512 {
-                bytes.reserve(bytes.len());
+                bytes.reserve_exact(bytes.len().min(max - bytes.len()).max(512));
             }
             match rustix::io::read(&file, spare_capacity(&mut bytes)) {
                 Ok(0) => break,
@@ -161,8 +162,11 @@ impl Processes for ProcFs {
         self.waits_of(process, budget)
     }
 
-    fn terminal_modes(&self, pid: u32, descriptor: u32) -> Option<Modes> {
-        self.modes_behind(pid, descriptor)
+    fn terminal_modes(&self, pid: u32, descriptor: u32, budget: &mut Budget) -> Option<Modes> {
+        if !budget.spend(1) {
+            return None;
+        }
+        self.modes_behind(pid, descriptor, &mut budget.mounts)
     }
 
     fn ticks_per_second(&self) -> u64 {

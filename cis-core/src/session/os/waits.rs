@@ -7,7 +7,9 @@ use rustix::fs::{Mode, OFlags, openat};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
 
+use super::budget::Budget;
 use super::calls::{self, Call};
+use super::mounts::Mounts;
 use super::opened::Opened;
 use super::processes::Process;
 use super::procfs::ProcFs;
@@ -24,29 +26,6 @@ const OPEN_MAX: usize = 64;
 const NESTED_MAX: usize = 4;
 /// A file that is opened and read costs as much as so many descriptors that are looked at.
 const READ_COST: usize = 4;
-
-/// What may be spent on looking into processes; where it is used up, no more is seen.
-#[derive(Debug)]
-pub(crate) struct Budget(usize);
-
-impl Budget {
-    /// Of so many descriptors.
-    pub(crate) fn new(descriptors: usize) -> Self {
-        Self(descriptors)
-    }
-
-    /// What is left.
-    pub(crate) fn left(&self) -> usize {
-        self.0
-    }
-
-    /// There is so much left, and now that much less.
-    fn spend(&mut self, cost: usize) -> bool {
-        let left = self.0.checked_sub(cost);
-        self.0 = left.unwrap_or(0);
-        left.is_some()
-    }
-}
 
 /// A terminal that a process waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,6 +62,10 @@ impl ProcFs {
     /// What the threads of a process wait for.
     pub(super) fn waits_of(&self, process: &Process, budget: &mut Budget) -> Waits {
         let mut waits = Waits::default();
+        // Before its threads are listed, which takes time too.
+        if !budget.spend(1) {
+            return waits;
+        }
         for thread in self.threads(process, THREADS_MAX) {
             if !budget.spend(READ_COST) {
                 break;
@@ -135,17 +118,20 @@ impl ProcFs {
             if !budget.spend(1) {
                 return;
             }
-            if let Opened::Anonymous = self.add_descriptor(process, descriptor, how, waits) {
+            if let Opened::Anonymous = self.add_descriptor(process, descriptor, how, budget, waits) {
                 nested.push(descriptor);
             }
         }
         // One epoll descriptor that is watched by another stands for what it watches.
         for inner in nested.into_iter().take(NESTED_MAX) {
+            if !budget.spend(READ_COST) {
+                return;
+            }
             for descriptor in self.epoll_targets(process.pid, inner) {
                 if !budget.spend(1) {
                     return;
                 }
-                self.add_descriptor(process, descriptor, how, waits);
+                self.add_descriptor(process, descriptor, how, budget, waits);
             }
         }
     }
@@ -155,9 +141,10 @@ impl ProcFs {
         process: &Process,
         descriptor: u32,
         how: ReaderHow,
+        budget: &mut Budget,
         waits: &mut Waits,
     ) -> Opened {
-        let file = self.opened(process.pid, descriptor, process.terminal);
+        let file = self.opened(process.pid, descriptor, process.terminal, &mut budget.mounts);
         match file {
             Opened::Terminal(terminal) => waits.add(TerminalWait { terminal, how, descriptor }),
             Opened::Socket => waits.peer = true,
@@ -188,7 +175,8 @@ impl ProcFs {
             if !budget.spend(1) {
                 return;
             }
-            if let Opened::Terminal(terminal) = self.opened(process.pid, descriptor, process.terminal) {
+            let file = self.opened(pid, descriptor, process.terminal, &mut budget.mounts);
+            if let Opened::Terminal(terminal) = file {
                 waits.add(TerminalWait { terminal, how: ReaderHow::Poll, descriptor });
             }
         }
@@ -196,9 +184,9 @@ impl ProcFs {
 
     /// Modes of the terminal behind a descriptor of another process: of a copy of it (pidfd_getfd(2)),
     /// which opens nothing; where that is forbidden, of the same file opened anew.
-    pub(super) fn modes_behind(&self, pid: u32, descriptor: u32) -> Option<Modes> {
+    pub(super) fn modes_behind(&self, pid: u32, descriptor: u32, mounts: &mut Mounts) -> Option<Modes> {
         // Nothing else is asked for its modes: it might not answer. (`/dev/tty` would be our own terminal.)
-        let Opened::Terminal(_) = self.opened(pid, descriptor, None) else { return None };
+        let Opened::Terminal(_) = self.opened(pid, descriptor, None, mounts) else { return None };
         let handle = pidfd_open(Pid::from_raw(i32::try_from(pid).ok()?)?, PidfdFlags::empty()).ok()?;
         let number = i32::try_from(descriptor).ok()?;
         match pidfd_getfd(&handle, number, PidfdGetfdFlags::empty()) {

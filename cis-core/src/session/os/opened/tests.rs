@@ -5,22 +5,17 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
 
+use rustix::fs::makedev;
+
 use super::*;
 use crate::session::os::open_pty;
-
-const LIST: &str = "\
-24 27 0:6 / /dev rw,relatime - devtmpfs devtmpfs rw,size=4k
-26 24 0:24 / /dev/pts rw,relatime shared:3 master:1 - devpts devpts rw,mode=600
-29 26 0:300 /7 /dev/console rw,relatime - devpts devpts rw
-31 27 0:40 / /home/a\\040b rw - fuse.sshfs host: rw
-";
 
 fn pid() -> u32 {
     std::process::id()
 }
 
 fn opened(descriptor: RawFd) -> Opened {
-    ProcFs::open().unwrap().opened(pid(), descriptor.unsigned_abs(), None)
+    ProcFs::open().unwrap().opened(pid(), descriptor.unsigned_abs(), None, &mut Mounts::default())
 }
 
 #[test]
@@ -53,26 +48,40 @@ fn the_number_of_a_terminal_is_that_of_its_file_and_before_it_was_told_its_name(
     assert_eq!(told, Place { mount: 26, inode: Some(12) });
     let untold = place(b"pos:\t0\nflags:\t02000002\nmnt_id:\t29\n").unwrap();
     assert_eq!(place(b"pos:\t0\n"), None);
-    let pts = mount(LIST, 26).unwrap();
-    assert_eq!(pts, Mount { device: makedev(0, 24), root: "/", kind: "devpts" });
+    let pts = Mount::Terminals { device: makedev(0, 24), bound: None };
     let nine = Some(Terminal::of_index(9, makedev(0, 24)));
-    assert_eq!(pseudo_terminal(told, &pts, "/elsewhere (deleted)"), nine);
-    assert_eq!(pseudo_terminal(untold, &pts, "/dev/pts/9"), nine);
-    assert_eq!(pseudo_terminal(untold, &pts, "/dev/pts/9 (deleted)"), nine);
-    let bound = mount(LIST, 29).unwrap();
+    assert_eq!(terminal_at(told, pts, "/elsewhere (deleted)", None), nine);
+    assert_eq!(terminal_at(untold, pts, "/dev/pts/9", None), nine);
+    assert_eq!(terminal_at(untold, pts, "/dev/pts/9 (deleted)", None), nine);
+    let bound = Mount::Terminals { device: makedev(0, 300), bound: Some(7) };
     let seven = Some(Terminal::of_index(7, makedev(0, 300)));
-    assert_eq!(pseudo_terminal(untold, &bound, "/dev/console"), seven);
-    assert_eq!(pseudo_terminal(Place { mount: 26, inode: Some(2) }, &pts, "/dev/pts/ptmx"), None);
+    assert_eq!(terminal_at(untold, bound, "/dev/console", None), seven);
+    let controls = Some(Terminal::of_index(1, makedev(0, 24)));
+    let ptmx = Place { mount: 26, inode: Some(2) };
+    assert_eq!(terminal_at(ptmx, pts, "/dev/pts/ptmx", controls), None);
 }
 
 #[test]
 fn a_file_that_is_called_like_a_terminal_is_none() {
-    let fuse = mount(LIST, 31).unwrap();
-    assert_eq!((fuse.kind, fuse.root), ("fuse.sshfs", "/"));
     let at = Place { mount: 31, inode: Some(9) };
-    assert_eq!(pseudo_terminal(at, &fuse, "/dev/pts/6"), None);
-    assert_eq!(mount(LIST, 2), None);
-    assert_eq!(mount("", 2), None);
+    let controls = Some(Terminal::of_index(1, makedev(0, 24)));
+    for link in ["/dev/pts/6", "/dev/tty"] {
+        assert_eq!(terminal_at(at, Mount::Other, link, controls), None, "{link}");
+    }
+    assert_eq!(terminal_at(at, Mount::Devices, "/dev/pts/6", controls), None);
+}
+
+#[test]
+fn the_controlling_terminal_is_known_by_its_name_also_in_a_changed_root() {
+    let at = Place { mount: 24, inode: Some(9) };
+    let controls = Some(Terminal::of_index(1, makedev(0, 24)));
+    for link in ["/dev/tty", "/srv/root/dev/tty"] {
+        assert_eq!(terminal_at(at, Mount::Devices, link, controls), controls, "{link}");
+        assert_eq!(terminal_at(at, Mount::Devices, link, None), None, "{link}");
+    }
+    for link in ["/dev/tty1", "/srv/dev/ttyS0", "/x/mydev/tty", "/dev/null"] {
+        assert_eq!(terminal_at(at, Mount::Devices, link, controls), None, "{link}");
+    }
 }
 
 /// A file system whose server never answers, with a descriptor on it that nothing had to be asked for. For as
@@ -115,8 +124,9 @@ fn a_file_system_whose_server_is_dead_holds_up_nobody() {
     let (told, hears) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
         let processes = ProcFs::open().unwrap();
-        let all = [processes.opened(of, 50, None), processes.opened(of, 0, None)];
-        let _ = told.send((all, processes.modes_behind(of, 50)));
+        let mounts = &mut Mounts::default();
+        let all = [50, 0].map(|descriptor| processes.opened(of, descriptor, None, mounts));
+        let _ = told.send((all, processes.modes_behind(of, 50, mounts)));
     });
     let found = hears.recv_timeout(std::time::Duration::from_secs(60));
     child.kill().unwrap();

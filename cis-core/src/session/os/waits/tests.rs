@@ -48,7 +48,7 @@ fn sees(expected: TerminalWait) {
     let processes = ProcFs::open().unwrap();
     let mut seen = Vec::new();
     for _ in 0..5000 {
-        seen = processes.waits(&own(&processes), &mut Budget::new(1000)).terminals;
+        seen = processes.waits(&own(&processes), &mut Budget::new(1000, u64::MAX)).terminals;
         if seen.contains(&expected) {
             return;
         }
@@ -71,9 +71,9 @@ fn a_thread_that_reads_is_seen_with_the_modes_of_its_terminal() {
     let processes = ProcFs::open().unwrap();
     let secret = Some(Modes { canonical: true, echo: false });
     let pid = std::process::id();
-    assert_eq!(processes.terminal_modes(pid, waiter.descriptor), secret);
+    assert_eq!(processes.terminal_modes(pid, waiter.descriptor, &mut Budget::new(9, u64::MAX)), secret);
     assert_eq!(processes.modes_of_reopened(pid, waiter.descriptor), secret, "where copies are forbidden");
-    assert_eq!(processes.terminal_modes(pid, 1_000_000), None);
+    assert_eq!(processes.terminal_modes(pid, 1_000_000, &mut Budget::new(9, u64::MAX)), None);
 }
 
 #[test]
@@ -100,7 +100,7 @@ fn one_that_waits_for_another_end_of_a_terminal_or_another_event_is_not() {
     });
     sees(other.expects(ReaderHow::Read));
     let processes = ProcFs::open().unwrap();
-    let seen = processes.waits(&own(&processes), &mut Budget::new(1000)).terminals;
+    let seen = processes.waits(&own(&processes), &mut Budget::new(1000, u64::MAX)).terminals;
     assert!(seen.iter().all(|wait| wait.terminal == other.terminal), "{seen:?}");
     drop(full);
     reader_of_ours.join().unwrap();
@@ -126,7 +126,7 @@ fn epoll_is_seen_also_within_another_one_and_not_without_input() {
     });
     sees(inner.expects(ReaderHow::Poll));
     let processes = ProcFs::open().unwrap();
-    let seen = processes.waits(&own(&processes), &mut Budget::new(1000)).terminals;
+    let seen = processes.waits(&own(&processes), &mut Budget::new(1000, u64::MAX)).terminals;
     assert!(!seen.iter().any(|wait| wait.terminal == deaf.terminal), "{seen:?}");
 }
 
@@ -135,9 +135,9 @@ fn a_budget_that_is_used_up_shows_nothing_more() {
     let waiter = Waiter::new(read_one);
     sees(waiter.expects(ReaderHow::Read));
     let processes = ProcFs::open().unwrap();
-    let mut budget = Budget::new(2);
+    let mut budget = Budget::new(2, u64::MAX);
     assert!(processes.waits(&own(&processes), &mut budget).terminals.is_empty());
-    assert_eq!(budget.left(), 0);
+    assert!(!budget.spend(1));
 }
 
 #[test]
@@ -155,7 +155,7 @@ fn one_that_may_not_be_looked_into_is_seen_by_its_open_files_and_where_it_sleeps
         std::thread::sleep(std::time::Duration::from_millis(2));
         let mut waits = Waits::default();
         let process = processes.one(child.id()).unwrap();
-        processes.add_from_outside(&process, &mut Budget::new(1000), &mut waits);
+        processes.add_from_outside(&process, &mut Budget::new(1000, u64::MAX), &mut waits);
         waits.terminals == [expected]
     });
     child.kill().unwrap();
