@@ -369,3 +369,17 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_was_not_sent_after_all_costs_nothing() {
+    let mut budget = Budget::new(0);
+    let heads = Heads { terminal: Some(0), ..Heads::default() };
+    for _ in 0..100 {
+        assert_eq!(budget.next(0, &heads), Next::Send(Priority::Terminal));
+        budget.spared(0);
+    }
+    assert_eq!(budget.left(), 10);
+    assert_eq!(budget.next(0, &heads), Next::Send(Priority::Terminal));
+    budget.accepted(0);
+    assert_eq!(budget.left(), 9);
+}
