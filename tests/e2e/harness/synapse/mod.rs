@@ -13,7 +13,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-pub use user::User;
+#[allow(unused_imports, reason = "each test binary uses a part of it")]
+pub use user::{User, encoded};
 
 /// A machine that builds at the same time takes long.
 const START_TIME_MAX: Duration = Duration::from_secs(180);
