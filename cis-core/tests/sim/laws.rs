@@ -33,6 +33,7 @@ fn fresh(seed: u64) -> Run {
         epoch: 0,
         no_cache: false,
         kept: Vec::new(),
+        named: Vec::new(),
     };
     Run::new(RunId::from_parts(1, 1), &facts, Arc::new(dag), 0).unwrap()
 }

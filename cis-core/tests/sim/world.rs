@@ -132,6 +132,7 @@ impl World {
             epoch: 0,
             no_cache: false,
             kept: Vec::new(),
+            named: Vec::new(),
         };
         let dag = Arc::new(dag);
         self.dags.insert(run, Arc::clone(&dag));

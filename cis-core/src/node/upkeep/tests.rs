@@ -62,6 +62,7 @@ impl Place {
             epoch: 0,
             no_cache: false,
             kept: Vec::new(),
+            named: Vec::new(),
         };
         let mut writer = Writer::open(&self.home.database()).unwrap();
         let draft = |at_ms, body| EventDraft { run: Some(run), at_ms, actor: None, cause: None, body };

@@ -72,6 +72,7 @@ pub(super) fn facts(dag: &Dag, max_parallel: u32) -> RunCreated {
         epoch: 0,
         no_cache: false,
         kept: Vec::new(),
+        named: Vec::new(),
     }
 }
 

@@ -93,6 +93,7 @@ pub(super) fn created(dag: &str, tasks: usize) -> EventBody {
         epoch: 0,
         no_cache: false,
         kept: Vec::new(),
+        named: Vec::new(),
     }))
 }
 
