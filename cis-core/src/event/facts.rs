@@ -64,6 +64,30 @@ pub struct RunCreated {
     /// An agent works on its tasks (`--use-agent`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub use_agent: Option<UseAgent>,
+    /// What the commands of `on_blocked.run` named then, by task.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub named: Vec<NamedPrograms>,
+}
+
+/// What a task's `on_blocked.run` named when the run was submitted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NamedPrograms {
+    /// The task of the file.
+    pub task: TaskId,
+    /// The run's directory, without symbolic links.
+    pub workdir: String,
+    /// The task's own; none: it was not known, or not there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cwd: Option<String>,
+    /// Words that name files, and their absolute paths.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub files: BTreeMap<String, String>,
+    /// Names that `PATH` led to where sessions may write, and their absolute paths.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub programs: BTreeMap<String, String>,
+    /// Directories of `PATH` that lead there: nothing is looked for in them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub not_searched: Vec<String>,
 }
 
 /// Who works on the tasks of a run, whatever its file says.

@@ -12,8 +12,8 @@ mod states;
 
 pub use body::EventBody;
 pub use facts::{
-    ArtifactRecord, AttemptResult, Category, GrantRecord, KeptFile, LostBy, OutputRecord, QueueReason,
-    RetryScope, RunCreated, SessionLimit, TaskChange, UseAgent,
+    ArtifactRecord, AttemptResult, Category, GrantRecord, KeptFile, LostBy, NamedPrograms, OutputRecord,
+    QueueReason, RetryScope, RunCreated, SessionLimit, TaskChange, UseAgent,
 };
 pub use outcome::{AttemptOutcome, EndReason, ExitStatus, FailureCause};
 pub use prompt::{

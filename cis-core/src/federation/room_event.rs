@@ -44,7 +44,14 @@ const fn zero(path: &'static str) -> Hidden {
 const SHOWN: &[(&str, &[Hidden])] = &[
     (
         "cis.dag.run.created",
-        &[nothing("base_env"), nothing("umask"), nothing("kept"), text("source"), text("workdir")],
+        &[
+            nothing("base_env"),
+            nothing("umask"),
+            nothing("kept"),
+            nothing("named"),
+            text("source"),
+            text("workdir"),
+        ],
     ),
     ("cis.dag.run.started", &[]),
     ("cis.dag.run.paused", &[]),

@@ -10,8 +10,8 @@ use super::journal::Fact;
 use crate::dag::{Action, Dag, Task};
 use crate::event::{
     AnswerRecord, ArtifactRecord, AttemptOutcome, AttemptResult, EventBody, ExecutionMode, ExitStatus,
-    GrantRecord, KeptFile, OutputRecord, PromptKind, PromptOption, PromptRecord, QueueReason, RunCreated,
-    SaidKind, SaidRecord, TaskChange, TaskState, Urgency,
+    GrantRecord, KeptFile, NamedPrograms, OutputRecord, PromptKind, PromptOption, PromptRecord, QueueReason,
+    RunCreated, SaidKind, SaidRecord, TaskChange, TaskState, Urgency,
 };
 use crate::identity::NodeKey;
 use crate::ids::{BlobId, HostInstance, InputId, NodeDid, RunId, SessionId, TaskId, TimestampMs};
@@ -63,6 +63,14 @@ pub(super) fn created(tasks: usize, owner: &NodeDid) -> RunCreated {
             blob: BlobId("ef".repeat(32)),
         }],
         use_agent: None,
+        named: vec![NamedPrograms {
+            task: task(0),
+            workdir: "/home/ann/secret-project".into(),
+            cwd: None,
+            files: BTreeMap::from([("./answer.sh".into(), "/home/ann/secret-project/answer.sh".into())]),
+            programs: BTreeMap::new(),
+            not_searched: vec!["/home/ann/secret-project/bin".into()],
+        }],
     }
 }
 

@@ -42,7 +42,7 @@ pub(super) fn prepare(
     if !missing.is_empty() {
         return Err(Problem::new(ProblemKind::BadInput, missing.join("\n")));
     }
-    let programs = kept::programs_of(&dag, Path::new(&request.workdir), request.env.as_ref())
+    let found = kept::programs_of(&dag, Path::new(&request.workdir), request.env.as_ref())
         .map_err(|wrong| Problem::new(ProblemKind::BadInput, wrong.join("\n")))?;
     if request.validate_only {
         return Ok(None);
@@ -60,8 +60,8 @@ pub(super) fn prepare(
         }
         None => None,
     };
-    let mut kept = Vec::with_capacity(programs.len());
-    for path in programs {
+    let mut kept = Vec::with_capacity(found.files.len());
+    for path in found.files {
         let bytes = kept::read(&path).map_err(|wrong| Problem::new(ProblemKind::BadInput, wrong))?;
         let blob = blobs.put(&bytes, Safety::Processes).map_err(|e| store_problem(&e))?;
         kept.push(KeptFile { path: path.display().to_string(), blob });
@@ -85,6 +85,7 @@ pub(super) fn prepare(
         no_cache: request.no_cache,
         kept,
         use_agent: request.use_agent.clone(),
+        named: found.named,
     };
     let (start, input) = (request.start, request.input);
     Ok(Some(NewRun { run: RunId(ulid::Ulid::new()), facts, dag: Arc::new(dag), start, input }))

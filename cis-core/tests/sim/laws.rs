@@ -34,6 +34,7 @@ fn fresh(seed: u64) -> Run {
         no_cache: false,
         kept: Vec::new(),
         use_agent: None,
+        named: Vec::new(),
     };
     Run::new(RunId::from_parts(1, 1), &facts, Arc::new(dag), 0).unwrap()
 }

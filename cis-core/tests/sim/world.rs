@@ -133,6 +133,7 @@ impl World {
             no_cache: false,
             kept: Vec::new(),
             use_agent: None,
+            named: Vec::new(),
         };
         let dag = Arc::new(dag);
         self.dags.insert(run, Arc::clone(&dag));

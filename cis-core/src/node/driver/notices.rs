@@ -44,11 +44,22 @@ impl Driver {
         let mut env = environment::inherited(base.as_ref().clone());
         env.extend(spec.env);
         let facts = run.facts();
-        let path = env.get("PATH").map_or("", String::as_str);
-        let place = Place { workdir: Path::new(&facts.workdir), cwd: Path::new(&spec.cwd), path };
+        let of = task.item.as_ref().map_or(&task.id, |item| &item.of);
+        let named = facts.named.iter().find(|named| named.task == *of);
+        let named =
+            named.ok_or("what it names was not looked for when the run was submitted: submit it again")?;
+        // Nothing here looks at the run's directory: it may not answer.
+        let place = Place {
+            workdir: Path::new(&facts.workdir),
+            cwd: Path::new(&spec.cwd),
+            env: &env,
+            named,
+            kept: &facts.kept,
+        };
         let dir = self.parts.home.dir.join(format!("{}{}", notices::ASIDE, self.ids.next()));
-        let kept::Prepared { argv, files } = kept::prepared(spec.program, place, &facts.kept, &dir)?;
-        Ok(Some(OwnCommand { argv, env, cwd: spec.cwd, dir, files }))
+        let kept::Prepared { argv, files, cwd, is_exact, path } = kept::prepared(spec.program, place, &dir)?;
+        env.extend(path.map(|path| ("PATH".to_owned(), path)));
+        Ok(Some(OwnCommand { argv, env, cwd, is_exact, dir, files }))
     }
 }
 

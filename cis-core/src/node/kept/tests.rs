@@ -1,7 +1,8 @@
 use std::fs;
 
+use super::found::Found;
 use super::*;
-use crate::dag;
+use crate::dag::{self, Task};
 
 /// A run's directory with a program, and a place outside of it with another.
 struct Files {
@@ -29,26 +30,50 @@ impl Files {
         self.at(name).display().to_string()
     }
 
-    /// What is kept of a task that says this.
-    fn found(&self, run: &str, more: &str) -> Result<Vec<String>, Vec<String>> {
+    fn env(&self) -> BTreeMap<String, String> {
+        let path = format!("{}:/nowhere", self.text("out"));
+        [("PATH".to_owned(), path), ("TOOLS".to_owned(), self.text("run"))].into()
+    }
+
+    fn all_found(&self, run: &str, more: &str) -> Result<(Task, Found), Vec<String>> {
         let text = format!(
             "version = 1\n[dag]\nid = \"d\"\n[[tasks]]\nid = \"t\"\nscript = \"true\"\n{more}\non_blocked = {{ action = \"run\", run = {run} }}\n"
         );
-        let dag = dag::parse(text.as_bytes(), "d.toml").unwrap();
-        let env = [("PATH".to_owned(), format!("{}:/nowhere", self.text("out")))].into();
-        let found = programs_of(&dag, &self.at("run"), Some(&env))?;
-        let base = self.dir.path();
-        Ok(found.iter().map(|path| path.strip_prefix(base).unwrap().display().to_string()).collect())
+        let mut dag = dag::parse(text.as_bytes(), "d.toml").unwrap();
+        let found = programs_of(&dag, &self.at("run"), Some(&self.env()))?;
+        Ok((dag.tasks.remove(0), found))
     }
 
-    fn prepared(&self, program: Program, kept: &[&str]) -> Result<Prepared, String> {
-        let (workdir, path) = (self.at("run"), self.text("out"));
-        let place = Place { workdir: &workdir, cwd: &workdir, path: &path };
-        let kept: Vec<KeptFile> = kept
+    /// What is kept of a task that says this.
+    fn found(&self, run: &str, more: &str) -> Result<Vec<String>, Vec<String>> {
+        let (_, found) = self.all_found(run, more)?;
+        let base = self.dir.path();
+        Ok(found.files.iter().map(|path| path.strip_prefix(base).unwrap().display().to_string()).collect())
+    }
+
+    /// What is run of a task that says this.
+    fn prepared(&self, run: &str, more: &str, program: Program) -> Result<Prepared, String> {
+        let (task, found) = self.all_found(run, more).map_err(|wrong| wrong.join("\n"))?;
+        let (workdir, env) = (self.at("run"), self.env());
+        let kept: Vec<KeptFile> = found
+            .files
             .iter()
-            .map(|name| KeptFile { path: self.text(name), blob: BlobId((*name).to_owned()) })
+            .map(|path| KeptFile {
+                path: path.display().to_string(),
+                blob: BlobId(path.display().to_string()),
+            })
             .collect();
-        prepared(program, place, &kept, Path::new("/home/x"))
+        let cwd = workdir.join(task.cwd.unwrap_or_default());
+        let place = Place { workdir: &workdir, cwd: &cwd, env: &env, named: &found.named[0], kept: &kept };
+        prepared(program, place, Path::new("/home/it's"))
+    }
+
+    fn ran(&self, run: &[&str], more: &str) -> Result<String, String> {
+        self.prepared(&format!("{run:?}"), more, argv(run)).map(|prepared| prepared.argv.join(" "))
+    }
+
+    fn ran_text(&self, text: &str) -> Result<String, String> {
+        self.prepared(&format!("{text:?}"), "", script(text)).map(|prepared| prepared.argv[2].clone())
     }
 }
 
@@ -66,7 +91,7 @@ fn programs_in_the_directory_of_the_run_are_kept_and_others_are_not() {
     let absolute = format!("['{}']", files.text("run/tell.sh"));
     let outside = format!("['{}']", files.text("out/tell"));
     let back = format!("['{}']", files.text("out/back"));
-    let cases: [(&str, &[&str]); 19] = [
+    let cases: [(&str, &[&str]); 34] = [
         ("['./tell.sh', 'x']", &["run/tell.sh"]),
         ("['sub/../tell.sh']", &["run/tell.sh"]),
         (&absolute, &["run/tell.sh"]),
@@ -74,32 +99,40 @@ fn programs_in_the_directory_of_the_run_are_kept_and_others_are_not() {
         // A name outside that leads in, and one inside that leads out: both can be changed.
         (&back, &["out/back"]),
         ("['./link']", &["run/link"]),
-        // Bare names are looked for in PATH.
-        ("['tell', './tell.sh']", &[]),
+        // Bare names are looked for in PATH; every other word may be a program as well.
+        ("['tell', './tell.sh']", &["run/tell.sh"]),
         ("['nobody']", &[]),
-        // The script of an interpreter; of anything else an argument is no program.
-        ("['python3', 'sub/tell.py', 'tell.sh']", &["run/sub/tell.py"]),
-        ("['sh', '-e', 'tell.sh']", &[]),
+        ("['python3', 'sub/tell.py', 'tell.sh']", &["run/sub/tell.py", "run/tell.sh"]),
+        ("['python3', '-W', 'ignore', 'sub/tell.py']", &["run/sub/tell.py"]),
+        ("['bash', '-o', 'pipefail', './tell.sh']", &["run/tell.sh"]),
+        ("['deno', 'run', 'sub/tell.py']", &["run/sub/tell.py"]),
+        ("['/usr/bin/env', 'bash', './tell.sh']", &["run/tell.sh"]),
+        ("['nohup', 'timeout', '9', 'nice', '-n', '5', './tell.sh']", &["run/tell.sh"]),
         ("['sh', '-x', 'tell.sh']", &["run/tell.sh"]),
-        ("['/usr/bin/python3.12', '-u', 'sub/tell.py']", &["run/sub/tell.py"]),
-        ("['sh', '-c', './tell.sh', './tell.sh']", &[]),
-        ("['sh', '{{ task.id }}.sh']", &[]),
+        ("['sh', '-ec', './tell.sh now', 'x']", &["run/tell.sh"]),
+        ("['env', 'sh', '-c', 'exec ./tell.sh']", &["run/tell.sh"]),
+        ("['sh', '-c', '{{ task.id }} \"$1\"', 'x']", &[]),
         ("'./tell.sh {{ task.id }} && true'", &["run/tell.sh"]),
-        ("'A=1 ./tell.sh; ./link'", &["run/tell.sh"]),
+        ("'A=1 ./tell.sh; ./link'", &["run/link", "run/tell.sh"]),
         ("'sh tell.sh > out'", &["run/tell.sh"]),
-        ("'\"./tell.sh\"'", &[]),
-        ("'./tell.sh\"x\"'", &[]),
+        ("'\"./tell.sh\" now'", &["run/tell.sh"]),
+        ("'. ./tell.sh'", &["run/tell.sh"]),
+        ("'exec ./tell.sh'", &["run/tell.sh"]),
+        ("\"#!/bin/sh\\nset -e\\n# so\\nif true; then ./tell.sh; fi\"", &["run/tell.sh"]),
+        ("'x=$(./tell.sh) && echo \"$(sub/tell.py)\"'", &["run/sub/tell.py", "run/tell.sh"]),
+        ("'$TOOLS/tell.sh'", &["run/tell.sh"]),
+        ("\"bash -c './tell.sh now'\"", &["run/tell.sh"]),
+        ("\"./it\\\\'s\"", &["run/it's"]),
+        ("'echo x > tell.sh'", &[]),
+        ("'tell \"$CIS_ITEM\" y'", &[]),
+        ("'[ \"$1\" ] || tell x'", &[]),
+        ("['/usr/bin/python3.12', '-u', '-m', 'json']", &[]),
+        ("['../out/tell']", &[]),
     ];
     for (run, expected) in cases {
         assert_eq!(files.found(run, "").unwrap(), expected, "{run}");
     }
     assert_eq!(files.found("['./tell.py']", "cwd = 'sub'").unwrap(), ["run/sub/tell.py"]);
-    assert!(files.found("['./tell.py']", "cwd = '{{ run.id }}'").unwrap().is_empty(), "known when it is run");
-    let wrong = files.found("['./later.sh']", "").unwrap_err();
-    assert!(
-        wrong.len() == 1 && wrong[0].contains("task `t`") && wrong[0].contains("`./later.sh`"),
-        "{wrong:?}"
-    );
     let path = format!("env = {{ PATH = 'sub:{}' }}", files.text("run"));
     assert_eq!(
         files.found("['tell.sh']", &path).unwrap(),
@@ -109,50 +142,80 @@ fn programs_in_the_directory_of_the_run_are_kept_and_others_are_not() {
 }
 
 #[test]
+fn what_is_not_there_or_cannot_be_told_is_refused() {
+    let files = Files::new();
+    for (run, word) in [
+        ("['./later.sh']", "`./later.sh` is not there"),
+        ("'true && ./later.sh'", "`./later.sh` is not there"),
+        ("['bash', '-o', 'pipefail', 'later.sh']", "`bash` is given no script"),
+        ("['env', 'sh', '{{ task.id }}.sh']", "`sh` is given no script"),
+        ("'. \"$X/later.sh\"'", "`.` is given no script"),
+        ("'$PWD/tell.sh'", "`$PWD/tell.sh` runs is known only when"),
+        ("'./t*.sh'", "known only when"),
+        ("'$(echo ./tell.sh)'", "known only when"),
+        ("'x=./tell.sh; $x'", "known only when"),
+        ("'eval ./tell.sh'", "known only when"),
+        ("'bash -c \"./$1\"'", "known only when"),
+        ("'\"./tell.sh'", "cannot be split"),
+    ] {
+        let wrong = files.found(run, "").unwrap_err();
+        assert!(wrong[0].contains("task `t`") && wrong[0].contains(word), "{run}: {wrong:?}");
+    }
+    let wrong = files.found("['./tell.py']", "cwd = '{{ run.id }}'").unwrap_err();
+    assert!(wrong[0].contains("is not there"), "known when it is run: {wrong:?}");
+}
+
+#[test]
 fn what_was_kept_stands_in_its_place_and_what_was_not_is_not_run() {
     let files = Files::new();
-    let ran = |program, kept: &[&str]| files.prepared(program, kept).map(|prepared| prepared.argv.join(" "));
+    let (sh, py) = ("/home/it's/0/tell.sh", "/home/it's/0/tell.py");
+    assert_eq!(files.ran(&["./tell.sh", "x"], "").unwrap(), format!("{sh} x"));
+    assert_eq!(files.ran(&["env", "bash", "tell.sh"], "").unwrap(), format!("env bash {sh}"));
+    assert_eq!(files.ran(&["tell", "x"], "").unwrap(), "tell x");
+    // What lies elsewhere is looked for once.
+    let elsewhere = files.ran(&["../../out/tell", "../tell.sh"], "cwd = 'sub'").unwrap();
+    assert_eq!(elsewhere, format!("{} {sh}", files.at("out/tell").canonicalize().unwrap().display()));
+    let quoted = |path: &str| format!("'{}'", path.replace('\'', r"'\''"));
     assert_eq!(
-        ran(argv(&["./tell.sh", "./tell.sh"]), &["run/tell.sh"]).unwrap(),
-        "/home/x/0/tell.sh ./tell.sh"
+        files.ran_text("\n A=1 \"./tell.sh\" x; echo \"$(sub/tell.py)\"").unwrap(),
+        // Numbered as they were met.
+        format!("\n A=1 {} x; echo \"$({})\"", quoted(sh), quoted(&py.replace("/0/", "/1/")))
     );
-    assert_eq!(ran(argv(&["sh", "tell.sh"]), &["run/tell.sh"]).unwrap(), "sh /home/x/0/tell.sh");
-    assert_eq!(ran(argv(&["tell", "x"]), &[]).unwrap(), "tell x");
-    assert_eq!(ran(argv(&["sh", "nothing there"]), &[]).unwrap(), "sh nothing there");
-    let text = "\n A=1 ./tell.sh x; sub/tell.py";
+    assert_eq!(files.ran_text("exec sub/tell.py").unwrap(), format!("exec {}", quoted(py)));
+    assert_eq!(files.ran(&["sh", "-c", "./tell.sh now"], "").unwrap(), format!("sh -c {} now", quoted(sh)));
     assert_eq!(
-        ran(script(text), &["run/tell.sh"]).unwrap(),
-        "sh -c \n A=1 '/home/x/0/tell.sh' x; sub/tell.py"
+        files.ran_text("bash -c './tell.sh now'").unwrap(),
+        format!("bash -c {}", quoted(&format!("{} now", quoted(sh))))
     );
-    assert_eq!(ran(script("echo ./tell.sh"), &[]).unwrap(), "sh -c echo ./tell.sh");
-    // Names come from a file: they may be anything.
-    let program = Program::Script { shell: "sh".to_owned(), text: "sh sub/tell.py".to_owned() };
-    let prepared = files.prepared(program, &["run/sub/tell.py"]).unwrap();
-    assert_eq!(prepared.files, [(PathBuf::from("/home/x/0/tell.py"), BlobId("run/sub/tell.py".to_owned()))]);
-    for refused in [
-        argv(&["./tell.sh"]),
-        argv(&["./new"]),
-        argv(&["sh", "tell.sh"]),
-        script("./tell.sh"),
-        script("sh ./tell.sh"),
-    ] {
-        let said = files.prepared(refused, &["run/link"]).unwrap_err();
-        assert!(said.contains("was not kept"), "{said}");
+    let open = |program| files.prepared("['./{{ task.id }}.sh']", "", program).unwrap_err();
+    for refused in
+        [argv(&["./t.sh"]), argv(&[&files.text("run/t.sh")]), script("true; ./t.sh"), script("sub/../x")]
+    {
+        assert!(open(refused).contains("was not kept"));
     }
 }
 
 #[test]
-fn a_word_with_a_quote_in_it_stays_one() {
+fn its_directory_and_its_path_are_those_of_the_submission() {
     let files = Files::new();
+    std::os::unix::fs::symlink(files.at("run/sub"), files.at("out/bin")).unwrap();
+    let path = format!("/usr/bin::sub:{}:{}:{}", files.text("run"), files.text("out/bin"), files.text("out"));
+    let got =
+        files.prepared("['true']", &format!("cwd = 'sub'\nenv = {{ PATH = '{path}' }}"), argv(&["true"]));
+    assert_eq!(
+        (got.unwrap().cwd, true),
+        (files.at("run/sub").canonicalize().unwrap().display().to_string(), true)
+    );
+    let (_, found) = files.all_found("['true']", &format!("env = {{ PATH = '{path}' }}")).unwrap();
     let workdir = files.at("run");
-    let place = Place { workdir: &workdir, cwd: &workdir, path: "" };
-    let kept = [KeptFile { path: files.text("run/tell.sh"), blob: BlobId("b".to_owned()) }];
-    let got = prepared(script("./tell.sh x"), place, &kept, Path::new("/it's")).unwrap();
-    assert_eq!(got.argv[2], r"'/it'\''s/0/tell.sh' x");
+    let env = [("PATH".to_owned(), path)].into();
+    let place = Place { workdir: &workdir, cwd: &workdir, env: &env, named: &found.named[0], kept: &[] };
+    let got = prepared(argv(&["true"]), place, Path::new("/home/x")).unwrap();
+    assert!(got.is_exact);
+    assert_eq!(got.path.unwrap(), format!("/usr/bin:{}", files.text("out")));
 }
 
 #[test]
 fn a_run_at_the_root_keeps_no_system() {
-    let place = Place { workdir: Path::new("/"), cwd: Path::new("/"), path: "/bin" };
-    assert_eq!(place.changeable("sh", true), None);
+    assert!(!is_below(Path::new("/bin/sh"), Path::new("/")));
 }

@@ -2,24 +2,35 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{Seek as _, Write as _};
+use std::io::{Read as _, Seek as _, Write as _};
 use std::os::unix::process::CommandExt as _;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
+use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 
-/// A program that is being written is tried again so often, after so long.
-const BUSY_TRIES: u32 = 100;
-const BUSY_PAUSE: Duration = Duration::from_millis(10);
+/// Enters the directory, and becomes the command. What it writes itself says why not; the command's own output goes
+/// nowhere.
+const BEGIN: &str = r#"
+cd -P -- "$1" 2>/dev/null || { echo "cannot be entered"; exit 1; }
+if [ "$2" ] && [ "$PWD" != "$1" ]; then echo "is another one than when the run was submitted"; exit 1; fi
+shift 2
+exec "$@" > /dev/null
+"#;
+
+/// What was killed ends within this, or is left alone.
+const KILLED_MAX: Duration = Duration::from_secs(2);
 
 /// What is run.
 pub(super) struct Call<'a> {
     pub(super) argv: &'a [String],
     pub(super) env: BTreeMap<String, String>,
     pub(super) cwd: &'a str,
+    /// It is not run where that directory is a link by now, or lies behind one.
+    pub(super) is_exact: bool,
     /// What it may read.
     pub(super) stdin: String,
     /// Then it is killed, and what it started in its process group with it.
@@ -30,70 +41,77 @@ impl Call<'_> {
     /// # Errors
     /// It could not be started, took too long, or did not exit with 0.
     pub(super) fn run(&self) -> Result<(), String> {
-        let [program, arguments @ ..] = self.argv else { return Err("it names no program".to_owned()) };
-        let stdin = input(&self.stdin).map_err(|e| format!("its input cannot be written: {e}"))?;
-        let mut command = Command::new(program);
+        let Some(program) = self.argv.first() else { return Err("it names no program".to_owned()) };
+        let no_input = |e| format!("its input cannot be written: {e}");
+        let stdin = in_memory(&self.stdin).map_err(no_input)?;
+        let mut said = in_memory("").map_err(no_input)?;
+        let stdout = said.try_clone().map_err(no_input)?;
+        let mut command = Command::new("/bin/sh");
         command
-            .args(arguments)
+            .args(["-c", BEGIN, "sh", self.cwd, if self.is_exact { "exact" } else { "" }])
+            .args(self.argv)
             .env_clear()
             .envs(&self.env)
-            .current_dir(self.cwd)
+            // Its own may not answer: entering it is part of its time.
+            .current_dir("/")
             .process_group(0)
             .stdin(Stdio::from(stdin))
-            .stdout(Stdio::null())
+            .stdout(Stdio::from(stdout))
             // The node's own log.
             .stderr(Stdio::inherit());
-        let mut child = start(&mut command).map_err(|e| format!("`{program}` cannot be started: {e}"))?;
+        let child = {
+            let _nobody_writes = super::placed::WRITES.write().unwrap_or_else(PoisonError::into_inner);
+            command.spawn()
+        };
+        let mut child = child.map_err(|e| format!("`{program}` cannot be started: {e}"))?;
         let pid = Pid::from_child(&child);
-        let in_time = self.wait_for(pid).unwrap_or(false);
+        let in_time = wait_for(pid, self.timeout).unwrap_or(false);
         if !in_time {
             // It is not reaped yet: its pid, and so its group, is its own.
             let _ = kill_process_group(pid, Signal::KILL);
+            let took = format!("`{program}` was killed after {}", humantime::format_duration(self.timeout));
+            if wait_for(pid, KILLED_MAX).unwrap_or(true) {
+                let _ = child.wait();
+                return Err(took);
+            }
+            // It waits in the kernel for what does not answer; nobody else waits for it.
+            let _ = std::thread::Builder::new().name("cis-reaper".to_owned()).spawn(move || child.wait());
+            return Err(format!("{took}, and has not ended yet"));
         }
         let status = child.wait().map_err(|e| format!("`{program}` was lost: {e}"))?;
-        match (in_time, status) {
-            (false, _) => {
-                Err(format!("`{program}` was killed after {}", humantime::format_duration(self.timeout)))
+        let mut why = String::new();
+        let is_read = said.rewind().and_then(|()| said.read_to_string(&mut why));
+        match status.code() {
+            _ if status.success() => Ok(()),
+            _ if is_read.is_ok() && !why.is_empty() => {
+                Err(format!("`{program}` is not run: its directory {} {}", self.cwd, why.trim_end()))
             }
-            (true, status) if status.success() => Ok(()),
-            (true, status) => Err(format!("`{program}` ended with {}", words(status))),
-        }
-    }
-
-    /// Whether it ends in time.
-    fn wait_for(&self, pid: Pid) -> rustix::io::Result<bool> {
-        let handle = pidfd_open(pid, PidfdFlags::empty())?;
-        let until = Instant::now() + self.timeout;
-        loop {
-            let left = until.saturating_duration_since(Instant::now());
-            let left = Timespec::try_from(left).map_err(|_| rustix::io::Errno::INVAL)?;
-            match poll(&mut [PollFd::new(&handle, PollFlags::IN)], Some(&left)) {
-                Ok(0) => return Ok(false),
-                Ok(_) => return Ok(true),
-                Err(rustix::io::Errno::INTR) => {}
-                Err(error) => return Err(error),
-            }
+            Some(code @ (126 | 127)) => Err(format!(
+                "`{program}` cannot be started, or what it calls (exit code {code}): the node's log says why"
+            )),
+            _ => Err(format!("`{program}` ended with {}", words(status))),
         }
     }
 }
 
-/// Starts it. A program that was put in place a moment ago may still be open for writing in a process that another
-/// thread is about to start: until that has called exec, which nothing tells (ETXTBSY, execve(2)).
-fn start(command: &mut Command) -> std::io::Result<Child> {
-    let mut tries = BUSY_TRIES;
+/// Whether it ends in time.
+fn wait_for(pid: Pid, time: Duration) -> rustix::io::Result<bool> {
+    let handle = pidfd_open(pid, PidfdFlags::empty())?;
+    let until = Instant::now() + time;
     loop {
-        match command.spawn() {
-            Err(error) if error.kind() == std::io::ErrorKind::ExecutableFileBusy && tries > 0 => {
-                tries -= 1;
-                std::thread::sleep(BUSY_PAUSE);
-            }
-            other => return other,
+        let left = until.saturating_duration_since(Instant::now());
+        let left = Timespec::try_from(left).map_err(|_| rustix::io::Errno::INVAL)?;
+        match poll(&mut [PollFd::new(&handle, PollFlags::IN)], Some(&left)) {
+            Ok(0) => return Ok(false),
+            Ok(_) => return Ok(true),
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error),
         }
     }
 }
 
 /// A file in memory: whoever does not read it holds up nobody.
-fn input(text: &str) -> std::io::Result<File> {
+fn in_memory(text: &str) -> std::io::Result<File> {
     let mut file = File::from(memfd_create("notice", MemfdFlags::CLOEXEC)?);
     file.write_all(text.as_bytes())?;
     file.rewind()?;
@@ -115,7 +133,26 @@ mod tests {
     fn call(script: &str, stdin: &str, timeout: Duration) -> Result<(), String> {
         let argv = ["sh", "-c", script].map(str::to_owned);
         let env = [("PATH".to_owned(), std::env::var("PATH").unwrap())].into();
-        Call { argv: &argv, env, cwd: "/", stdin: stdin.to_owned(), timeout }.run()
+        Call { argv: &argv, env, cwd: "/", is_exact: false, stdin: stdin.to_owned(), timeout }.run()
+    }
+
+    #[test]
+    fn it_is_run_in_its_own_directory_or_not_at_all() {
+        let dir = tempfile::tempdir().unwrap();
+        let real = dir.path().canonicalize().unwrap();
+        std::fs::create_dir(real.join("a b")).unwrap();
+        std::os::unix::fs::symlink(real.join("a b"), real.join("link")).unwrap();
+        let argv = ["sh", "-c", "test -d ../link && test \"$PWD\" = \"$(pwd -P)\""].map(str::to_owned);
+        let ran = |name: &str, is_exact| {
+            let env: BTreeMap<_, _> = [("PATH".to_owned(), std::env::var("PATH").unwrap())].into();
+            let cwd = real.join(name).display().to_string();
+            let timeout = Duration::from_secs(30);
+            Call { argv: &argv, env, cwd: &cwd, is_exact, stdin: String::new(), timeout }.run()
+        };
+        assert_eq!(ran("a b", true), Ok(()));
+        assert_eq!(ran("link", false), Ok(()));
+        assert!(ran("link", true).unwrap_err().contains("is another one than when the run was submitted"));
+        assert!(ran("none", true).unwrap_err().contains("cannot be entered"));
     }
 
     #[test]
@@ -128,8 +165,15 @@ mod tests {
         let late = call("sleep 60 & wait", "", Duration::from_millis(200)).unwrap_err();
         assert!(late.contains("was killed after 200ms") && begun.elapsed() < long, "{late}");
         let argv = ["/no/such/program".to_owned()];
-        let missing =
-            Call { argv: &argv, env: BTreeMap::new(), cwd: "/", stdin: String::new(), timeout: long }.run();
+        let missing = Call {
+            argv: &argv,
+            env: BTreeMap::new(),
+            cwd: "/",
+            is_exact: false,
+            stdin: String::new(),
+            timeout: long,
+        }
+        .run();
         assert!(missing.unwrap_err().contains("cannot be started"));
     }
 }

@@ -56,6 +56,8 @@ pub(super) struct OwnCommand {
     pub(super) argv: Vec<String>,
     pub(super) env: BTreeMap<String, String>,
     pub(super) cwd: String,
+    /// It is not run where that directory is a link by now, or lies behind one.
+    pub(super) is_exact: bool,
     /// A directory that is not there yet, for what was kept with its run; and what is put where in it.
     pub(super) dir: PathBuf,
     pub(super) files: Vec<(PathBuf, BlobId)>,
@@ -315,15 +317,16 @@ impl Worker {
             ("CIS_SESSION", notice.session.map(|session| session.to_string())),
         ];
         env.extend(ids.map(|(name, value)| (name.to_owned(), value.unwrap_or_default())));
-        let (argv, cwd) = match &job.own {
-            Some(own) => (&own.argv, own.cwd.clone()),
-            None => (&self.command, self.home.dir.display().to_string()),
+        let (argv, cwd, is_exact) = match &job.own {
+            Some(own) => (&own.argv, own.cwd.clone(), own.is_exact),
+            None => (&self.command, self.home.dir.display().to_string(), false),
         };
         let _until_it_ends = match &job.own {
             Some(own) => Some(Placed::put(&own.dir, &own.files, &self.blobs)?),
             None => None,
         };
-        Call { argv, env, cwd: &cwd, stdin: document.to_string() + "\n", timeout: self.timeout }.run()
+        Call { argv, env, cwd: &cwd, is_exact, stdin: document.to_string() + "\n", timeout: self.timeout }
+            .run()
     }
 
     /// What it reads from its standard input, and the kind of it.

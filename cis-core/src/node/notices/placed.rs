@@ -4,9 +4,14 @@ use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::{PoisonError, RwLock};
 
 use crate::ids::BlobId;
 use crate::store::Blobs;
+
+/// Nothing is started while a program is written: what is started has the open file until it has called exec, and no
+/// program is run that is open for writing (ETXTBSY, execve(2)).
+pub(super) static WRITES: RwLock<()> = RwLock::new(());
 
 /// See the module. Dropped, nothing is left of it.
 pub(super) struct Placed(PathBuf);
@@ -38,6 +43,7 @@ fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     if let Some(dir) = path.parent() {
         DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
     }
+    let _nothing_starts = WRITES.read().unwrap_or_else(PoisonError::into_inner);
     OpenOptions::new().write(true).create_new(true).mode(0o500).open(path)?.write_all(bytes)
 }
 

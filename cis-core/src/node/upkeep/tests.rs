@@ -63,6 +63,7 @@ impl Place {
             no_cache: false,
             kept: Vec::new(),
             use_agent: None,
+            named: Vec::new(),
         };
         let mut writer = Writer::open(&self.home.database()).unwrap();
         let draft = |at_ms, body| EventDraft { run: Some(run), at_ms, actor: None, cause: None, body };

@@ -73,6 +73,7 @@ pub(super) fn facts(dag: &Dag, max_parallel: u32) -> RunCreated {
         no_cache: false,
         kept: Vec::new(),
         use_agent: None,
+        named: Vec::new(),
     }
 }
 

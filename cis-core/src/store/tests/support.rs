@@ -94,6 +94,7 @@ pub(super) fn created(dag: &str, tasks: usize) -> EventBody {
         no_cache: false,
         kept: Vec::new(),
         use_agent: None,
+        named: Vec::new(),
     }))
 }
 
