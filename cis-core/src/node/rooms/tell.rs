@@ -25,8 +25,6 @@ pub(super) mod what {
     pub(in crate::node) const FAILURE: &str = "failure";
     /// A run has ended.
     pub(in crate::node) const SUMMARY: &str = "summary";
-    /// Says something to somebody who wrote in the room.
-    pub(in crate::node) const REPLY: &str = "reply";
 }
 
 /// What one event means for the room.

@@ -251,7 +251,8 @@ fn threads_of_two_sessions_are_two_also_where_their_letters_are_the_same() {
     conn.execute_batch(
         "DROP INDEX thread_messages_of; ALTER TABLE thread_messages DROP COLUMN session;
          CREATE INDEX thread_messages_thread ON thread_messages (thread);
-         ALTER TABLE inbox DROP COLUMN waited; PRAGMA user_version=3",
+         ALTER TABLE inbox DROP COLUMN waited;
+         DROP TABLE room_runs; DROP TABLE room_messages; DROP TABLE rooms; PRAGMA user_version=3",
     )
     .unwrap();
     drop(conn);
