@@ -38,8 +38,8 @@ const SHAPES: &[&str] = &[
     "eyJ[A-Za-z0-9_-]{8,}\\.eyJ[A-Za-z0-9_-]{8,}\\.[A-Za-z0-9_-]{8,}",
 ];
 
-/// A private key, as long as its lines go on (RFC 7468).
-const PRIVATE_KEY: &str = "-----BEGIN [A-Z ]*PRIVATE KEY-----(?:[A-Za-z0-9+/=:,. \\r\\n-]|\\\\n)*(?:-----END [A-Z ]*PRIVATE KEY-----)?";
+/// A private key (RFC 7468): to its end, or, where that is cut off, as long as its lines go on.
+const PRIVATE_KEY: &str = "-----BEGIN [A-Z ]*PRIVATE KEY-----(?:(?:[A-Za-z0-9+/=:,. \\r\\n-]|\\\\n)*?-----END [A-Z ]*PRIVATE KEY-----|(?:[A-Za-z0-9+/=:,. \\r\\n-]|\\\\n)*)";
 
 /// The password of a URL with one (RFC 3986, 3.2.1).
 const URL_PASSWORD: &str = "(?P<url>[a-z][a-z0-9+.-]*://[^\\s/:@\"']{1,64}:)[^\\s/:@\"']{3,255}@";
