@@ -1,10 +1,10 @@
 //! Who is in a room, and what they may do there.
 
-use matrix_sdk::RoomMemberships;
-use matrix_sdk::ruma::events::room::power_levels::UserPowerLevel;
+use matrix_sdk::ruma::events::room::power_levels::{RoomPowerLevels, UserPowerLevel};
+use matrix_sdk::{Room, RoomMemberships};
 
 use crate::name::user_id;
-use crate::{Answer, Client, answer};
+use crate::{Answer, Client, MatrixError, answer};
 
 /// How much somebody may do in a room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -33,10 +33,7 @@ impl Client {
     #[must_use]
     pub fn power(&self, room: &str, user: &str) -> Answer<Power> {
         let (room, user) = (self.joined(room), user_id(user));
-        answer(async move {
-            let levels = room?.power_levels().await.map_err(crate::MatrixError::other)?;
-            Ok(power(levels.for_user(&user?)))
-        })
+        answer(async move { Ok(power(levels(&room?).await?.for_user(&user?))) })
     }
 
     /// Who has joined or is invited.
@@ -44,13 +41,15 @@ impl Client {
     pub fn members(&self, room: &str) -> Answer<Vec<Member>> {
         let room = self.joined(room);
         answer(async move {
-            let all = room?.members(RoomMemberships::ACTIVE).await?;
+            let room = room?;
+            let all = room.members(RoomMemberships::ACTIVE).await?;
+            let levels = levels(&room).await?;
             Ok(all
                 .into_iter()
                 .map(|member| Member {
                     user: member.user_id().to_string(),
                     name: member.display_name().map(str::to_owned),
-                    power: power(member.power_level()),
+                    power: power(levels.for_user(member.user_id())),
                     joined: RoomMemberships::JOIN.matches(member.membership()),
                 })
                 .collect())
@@ -61,11 +60,15 @@ impl Client {
     #[must_use]
     pub fn may_send_state(&self, room: &str, kind: &str) -> Answer<bool> {
         let (room, me, kind) = (self.joined(room), user_id(&self.user()), kind.to_owned());
-        answer(async move {
-            let levels = room?.power_levels().await.map_err(crate::MatrixError::other)?;
-            Ok(levels.user_can_send_state(&me?, kind.into()))
-        })
+        answer(async move { Ok(levels(&room?).await?.user_can_send_state(&me?, kind.into())) })
     }
+}
+
+/// The levels of a room. Of one that was just joined they are not known before the next batch: then nobody is
+/// taken for somebody without rights, or with them.
+async fn levels(room: &Room) -> Result<RoomPowerLevels, MatrixError> {
+    let known = room.power_levels().await;
+    known.map_err(|_| MatrixError::not_found("what the levels of the room are (the next batch tells)"))
 }
 
 fn power(level: UserPowerLevel) -> Power {

@@ -39,6 +39,12 @@ async fn who_is_invited_when_a_room_is_made_has_the_level_that_was_said() {
     assert_eq!(bob.client.join(link.parse().unwrap()).await.unwrap().room_id, made.room_id);
     bob.client.join(made.room_id.parse().unwrap()).await.unwrap();
     bob.client.send_state(&made.room_id, "cis.x", "key", json!({ "n": 1 })).await.unwrap();
+    let unknown = bob.client.members(&made.room_id).await.unwrap_err();
+    assert!(
+        matches!(unknown, MatrixError::NotFound { .. }),
+        "nobody is taken for somebody without rights: {unknown}"
+    );
+    bob.client.next(Some(&batch.next_batch), WAIT).await.unwrap();
     let members = bob.client.members(&made.room_id).await.unwrap();
     let power = |id: &str| members.iter().find(|member| member.user == id).map(|member| member.power);
     assert_eq!((members.len(), power(&user.id)), (2, Some(Power::Creator)));
