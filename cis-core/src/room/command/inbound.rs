@@ -77,7 +77,7 @@ pub enum Meant<'a> {
     Answer {
         /// The question's message.
         to: &'a EventId,
-        /// To be given to [`super::choose`].
+        /// To be given to [`super::choose()`].
         said: Said<'a>,
         /// Whoever said it hears why it was not taken; what is said aside may be meant for others.
         is_told: bool,

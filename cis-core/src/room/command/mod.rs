@@ -47,7 +47,7 @@ pub enum Request {
     Answer {
         /// An item, `RUN:TASK`, or a session.
         item: Target,
-        /// The words, to be given to [`choose`].
+        /// The words, to be given to [`choose()`].
         words: String,
     },
     /// Lets a task start, or takes work that is held for a review.

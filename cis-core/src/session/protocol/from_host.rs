@@ -121,7 +121,7 @@ pub enum FromHost {
         output_bytes: u64,
     },
     /// An input was not taken: the program does not read, and what waits for it is as much as the host
-    /// keeps ([`INPUT_BYTES_MAX`]). Nothing of it was typed; it may be sent again.
+    /// keeps ([`super::INPUT_BYTES_MAX`]). Nothing of it was typed; it may be sent again.
     InputRefused {
         /// The session.
         session: SessionId,
