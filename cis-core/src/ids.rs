@@ -230,6 +230,12 @@ impl InboxId {
         Self::made_of("approval", &[&run.to_string(), task.as_str(), &since_ms.to_string()])
     }
 
+    /// The one name that an item shares with no other: its letters, and whose it is (a session, or a run).
+    #[must_use]
+    pub fn name(&self, of: impl fmt::Display) -> String {
+        format!("{self}@{of}")
+    }
+
     fn made_of(what: &str, parts: &[&str]) -> Self {
         use sha2::{Digest as _, Sha256};
         let mut hash = Sha256::new();

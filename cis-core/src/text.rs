@@ -1,4 +1,16 @@
-//! How figures are written for people: durations and sizes. Pure; knows nothing of terminals.
+//! How figures are written for people: durations and sizes; and what markup cannot hold as it is. Pure; knows
+//! nothing of terminals.
+
+/// What stands in HTML and XML for a character that means something there, in text and between double quotes.
+pub(crate) fn entity(c: char) -> Option<&'static str> {
+    match c {
+        '&' => Some("&amp;"),
+        '<' => Some("&lt;"),
+        '>' => Some("&gt;"),
+        '"' => Some("&quot;"),
+        _ => None,
+    }
+}
 
 /// A duration of `ms` milliseconds, as `0.4s`, `12s`, `3m 05s`, `2h 07m`.
 #[must_use]

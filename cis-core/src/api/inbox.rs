@@ -58,6 +58,18 @@ pub struct InboxItem {
     pub closed: Option<ClosedItem>,
 }
 
+impl InboxItem {
+    /// The one name that it shares with no other item ([`InboxId::name`]).
+    #[must_use]
+    pub fn name(&self) -> String {
+        match (self.session, self.run) {
+            (Some(session), _) => self.id.name(session),
+            (None, Some(run)) => self.id.name(run),
+            (None, None) => self.id.to_string(),
+        }
+    }
+}
+
 /// How an item of the inbox ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClosedItem {

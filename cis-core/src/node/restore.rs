@@ -76,10 +76,8 @@ pub(super) fn load_run(
             };
             match (&mut folded, body) {
                 (None, EventBody::RunCreated(facts)) => {
-                    let dag = load_dag(blobs, agents, run, &facts);
-                    let dag = Arc::new(dag.map_err(|error| or_removed(error, &reader, run))?);
-                    let new = Run::new(run, &facts, dag, event.at_ms);
-                    folded = Some(new.map_err(|e| impossible(run, event.offset, &e))?);
+                    let new = begun(blobs, agents, run, &facts, event.at_ms);
+                    folded = Some(new.map_err(|error| or_removed(error, &reader, run))?);
                 }
                 (None, _) => return Err(RestoreError::NoBeginning { run }),
                 (Some(state), body) => {

@@ -6,6 +6,8 @@
 
 use unicode_width::UnicodeWidthChar as _;
 
+use crate::text::entity;
+
 /// So many marks may stand on one character.
 const MARKS_MAX: usize = 3;
 /// Longer lines of a block are cut, characters.
@@ -69,12 +71,9 @@ pub(super) fn clip(text: &str, chars_max: usize) -> String {
 /// `text` as it may stand in HTML, also in an attribute between double quotes.
 pub(super) fn escape(text: &str, out: &mut String) {
     for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            c => out.push(c),
+        match entity(c) {
+            Some(entity) => out.push_str(entity),
+            None => out.push(c),
         }
     }
 }

@@ -102,10 +102,7 @@ pub(crate) async fn give(
     again: Option<TimestampMs>,
 ) -> Result<AnswerReceipt, CliError> {
     let answer = Answer { with, reason, hash: Some(item.hash.clone()), again, input: input_id::new()? };
-    // Two may have the same letters.
-    let of = item.session.map(|session| session.to_string()).or(item.run.map(|run| run.to_string()));
-    let name = of.map_or_else(|| item.id.to_string(), |of| format!("{}@{of}", item.id));
-    Ok(client.answer(&name, &answer).await?)
+    Ok(client.answer(&item.name(), &answer).await?)
 }
 
 /// The time of the answer beside which one more is given on purpose.

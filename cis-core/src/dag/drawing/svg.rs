@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use super::layered::{Place, places};
 use super::{Net, TooLarge};
+use crate::text::entity;
 
 const WIDTH: f64 = 168.0;
 const HEIGHT: f64 = 34.0;
@@ -154,14 +155,11 @@ fn draw(out: &mut String, task: &Drawn<'_>, place: &Place) {
 fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            c if c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}') => out.push('?'),
-            c => out.push(c),
+        match entity(c) {
+            Some(entity) => out.push_str(entity),
+            None if c == '\'' => out.push_str("&#39;"),
+            None if c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}') => out.push('?'),
+            None => out.push(c),
         }
     }
     out

@@ -339,10 +339,11 @@ impl Worker {
             return (said.kind.to_string(), document);
         }
         let known = notice.item.as_ref().and_then(|item| {
-            let of = notice.session.map(|session| session.to_string());
-            let of = of.or(notice.run.map(|run| run.to_string())).unwrap_or_default();
-            // Two may share their letters.
-            let name = format!("{item}@{of}");
+            let name = match (notice.session, notice.run) {
+                (Some(session), _) => item.name(session),
+                (None, Some(run)) => item.name(run),
+                (None, None) => item.to_string(),
+            };
             self.readers.get().and_then(|reader| reader.item(&name)).ok().map(|known| known.item)
         });
         let kind = known.as_ref().map(|item| item.kind.to_string()).unwrap_or_default();
