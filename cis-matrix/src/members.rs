@@ -36,6 +36,18 @@ impl Client {
         answer(async move { Ok(power(levels(&room?).await?.for_user(&user?))) })
     }
 
+    /// Since when the account itself is in a room as it is now, Unix ms by its homeserver's clock; none: not known.
+    /// Who changes their name is in it anew.
+    #[must_use]
+    pub fn joined_ms(&self, room: &str) -> Answer<Option<i64>> {
+        let (room, me) = (self.joined(room), user_id(&self.user()));
+        answer(async move {
+            let member = room?.get_member(&me?).await?;
+            let since = member.and_then(|member| member.event().origin_server_ts().map(|at| i64::from(at.0)));
+            Ok(since)
+        })
+    }
+
     /// Who has joined or is invited.
     #[must_use]
     pub fn members(&self, room: &str) -> Answer<Vec<Member>> {

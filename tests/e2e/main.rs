@@ -29,6 +29,7 @@ mod examples;
 mod files;
 mod gates;
 mod harness_check;
+mod heard;
 mod http;
 mod hybrid;
 mod identity;

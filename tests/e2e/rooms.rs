@@ -12,16 +12,16 @@ use crate::harness::{Cis, eventually_within, kill_9, pause};
 use crate::matrix::logged_in;
 
 /// At one message in five seconds everything takes its time.
-const SLOW: Duration = Duration::from_secs(150);
+pub const SLOW: Duration = Duration::from_secs(150);
 
 /// A node with an account, somebody who may answer it, and the room of both.
-fn room_of<'a>(cis: &Cis, ann: &'a User) -> Room<'a> {
+pub fn room_of<'a>(cis: &Cis, ann: &'a User) -> Room<'a> {
     let made = cis.json(&["matrix", "create-room", "builds", "--invite", &ann.id]);
     Room::joined(ann, made["room_id"].as_str().unwrap())
 }
 
 /// Starts a run that the room follows.
-fn hybrid(cis: &Cis, room: &Room<'_>, text: &str) -> String {
+pub fn hybrid(cis: &Cis, room: &Room<'_>, text: &str) -> String {
     let file = cis.write("hybrid.toml", text);
     let words = ["dag", "execute", "--hybrid", "--room", &room.id, "--detach", file.to_str().unwrap()];
     crate::harness::ulid_in(&cis.ok(words))
@@ -33,7 +33,7 @@ fn did(cis: &Cis) -> String {
 
 /// The run's card, the only one.
 #[track_caller]
-fn card(room: &Room<'_>, run: &str) -> Option<Value> {
+pub fn card(room: &Room<'_>, run: &str) -> Option<Value> {
     let cards = room.messages("cis.dag.card", run);
     assert!(cards.len() <= 1, "{cards:?}");
     cards.into_iter().next()
@@ -41,7 +41,7 @@ fn card(room: &Room<'_>, run: &str) -> Option<Value> {
 
 /// Waits until the card says that state.
 #[track_caller]
-fn card_says(room: &Room<'_>, run: &str, state: &str) -> Value {
+pub fn card_says(room: &Room<'_>, run: &str, state: &str) -> Value {
     eventually_within(SLOW, &format!("the card says {state}"), || {
         let card = card(room, run)?;
         (room.now(&card).0["cis.dag.card"]["state"] == state).then_some(card)
@@ -59,7 +59,7 @@ fn journal_is_whole(cis: &Cis, room: &Room<'_>, run: &str, text: &str) -> crate:
 
 /// Nothing waits to be sent.
 #[track_caller]
-fn all_is_told(cis: &Cis) {
+pub fn all_is_told(cis: &Cis) {
     eventually_within(SLOW, "the outbox is empty", || (cis.status()["outbox"] == 0).then_some(()));
 }
 
@@ -128,6 +128,48 @@ script = '"$E2E_CIS" task ask "Which colour?" --option red --option blue > "$E2E
     assert_eq!(room.messages("cis.dag.question", &run).len(), 1);
     let followed = journal_is_whole(&cis, &room, &run, TEXT);
     assert!(!followed.from_snapshot);
+}
+
+#[test]
+fn a_question_that_is_decided_elsewhere_or_over_with_its_run_stands_open_in_no_room() {
+    const TEXT: &str = r#"
+version = 1
+[dag]
+id = "ship"
+[[tasks]]
+id = "deploy"
+tty = false
+command = ["true"]
+approval = { prompt = "Deploy?" }
+[[tasks]]
+id = "paint"
+tty = false
+script = '"$E2E_CIS" task ask "Which colour?" --option red --option blue'
+"#;
+    let synapse = Synapse::shared();
+    let ((cis, _), ann) = (logged_in(&synapse), synapse.register("ann"));
+    let room = room_of(&cis, &ann);
+    let run = hybrid(&cis, &room, TEXT);
+    let asked = |what: &str| {
+        eventually_within(SLOW, what, || {
+            let questions = room.messages("cis.dag.question", &run);
+            questions.into_iter().find(|event| event["content"]["body"].as_str().unwrap().contains(what))
+        })
+    };
+    let says = |question: &Value, what: &str| {
+        eventually_within(SLOW, what, || {
+            room.now(question).0["body"].as_str().filter(|body| body.contains(what)).map(drop)
+        });
+    };
+    let (deploy, paint) = (asked("Deploy?"), asked("Which colour?"));
+    cis.ok(["dag", "approve", &run, "deploy"]);
+    says(&deploy, "answered by");
+    // A node that does not remember what it asked looks it up.
+    kill_9(cis.node_pid().unwrap());
+    cis.ok(["dag", "cancel", &run]);
+    says(&paint, "Was: ");
+    all_is_told(&cis);
+    assert_eq!(room.now(&deploy).1, 1, "it is edited once");
 }
 
 /// Tasks one after the other, each with its gate.

@@ -50,6 +50,9 @@ pub struct NodeView {
     /// Messages that wait to be sent to rooms.
     #[serde(default)]
     pub outbox: u64,
+    /// Rooms in which people are heard.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rooms: Vec<String>,
     /// What is wrong, where something is (disk full, host lost …).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,

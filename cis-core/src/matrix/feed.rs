@@ -1,11 +1,10 @@
 //! The loop that asks the homeserver what happened, for as long as somebody wants to know.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use cis_matrix::{Batch, Client, MatrixError};
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
 
 /// The homeserver answers after this time, if nothing happened.
 const WAIT: Duration = Duration::from_secs(30);
@@ -39,13 +38,25 @@ pub struct Feed {
     /// One request for news at a time.
     asking: Arc<tokio::sync::Mutex<()>>,
     runs: Arc<Mutex<bool>>,
-    away: Arc<AtomicBool>,
+    stands: watch::Sender<Stands>,
+}
+
+/// How the loop stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stands {
+    /// It has asked for the first time.
+    Begins,
+    /// What is known of rooms is the present state.
+    Follows,
+    /// The homeserver does not answer.
+    Away,
 }
 
 impl Feed {
     pub(super) fn new(client: Client) -> Self {
         let (news, _) = broadcast::channel(NEWS_KEPT);
-        Self { client, news, asking: Arc::default(), runs: Arc::default(), away: Arc::default() }
+        let (stands, _) = watch::channel(Stands::Begins);
+        Self { client, news, asking: Arc::default(), runs: Arc::default(), stands }
     }
 
     /// News from now on. They come as long as somebody holds a receiver.
@@ -54,6 +65,7 @@ impl Feed {
         let mut runs = self.runs.lock().unwrap_or_else(PoisonError::into_inner);
         if !*runs {
             *runs = true;
+            self.stands.send_replace(Stands::Begins);
             tokio::spawn(self.clone().run());
         }
         receiver
@@ -64,8 +76,13 @@ impl Feed {
     /// # Errors
     /// The homeserver does not answer.
     pub async fn refresh(&self) -> Result<(), MatrixError> {
-        if *self.runs.lock().unwrap_or_else(PoisonError::into_inner) && !self.away.load(Ordering::Relaxed) {
-            return Ok(());
+        let mut stands = self.stands.subscribe();
+        let runs = || *self.runs.lock().unwrap_or_else(PoisonError::into_inner);
+        if runs() {
+            let begun = stands.wait_for(|stands| *stands != Stands::Begins || !runs()).await;
+            if begun.is_ok_and(|stands| *stands == Stands::Follows) {
+                return Ok(());
+            }
         }
         self.ask(Duration::ZERO).await.map(drop)
     }
@@ -94,22 +111,26 @@ impl Feed {
 
     async fn run(self) {
         let mut delay = RETRY_FIRST;
+        // The first answer says how things are, and does not wait for something to happen.
+        let mut wait = Duration::ZERO;
         while self.is_wanted() {
-            let pause = match self.ask(WAIT).await {
+            let pause = match self.ask(wait).await {
                 Ok(batch) => {
-                    delay = RETRY_FIRST;
-                    self.away.store(false, Ordering::Relaxed);
+                    (delay, wait) = (RETRY_FIRST, WAIT);
                     let empty = batch.rooms.is_empty() && batch.left.is_empty() && batch.invited.is_empty();
                     self.say(News::Batch(Arc::new(batch)));
+                    self.stands.send_replace(Stands::Follows);
                     if empty { PAUSE } else { continue }
                 }
                 Err(error @ MatrixError::Unauthorized { .. }) => {
                     *self.runs.lock().unwrap_or_else(PoisonError::into_inner) = false;
+                    self.stands.send_replace(Stands::Away);
                     self.say(News::Over(error));
                     return;
                 }
                 Err(error) => {
-                    self.away.store(true, Ordering::Relaxed);
+                    self.stands.send_replace(Stands::Away);
+                    wait = Duration::ZERO;
                     let pause = match &error {
                         MatrixError::RateLimited { retry_after } => delay.max(*retry_after),
                         _ => delay,
@@ -128,6 +149,10 @@ impl Feed {
     fn is_wanted(&self) -> bool {
         let mut runs = self.runs.lock().unwrap_or_else(PoisonError::into_inner);
         *runs = self.news.receiver_count() > 0;
+        if !*runs {
+            // Whoever waits for its first answer asks by themselves.
+            self.stands.send_replace(Stands::Away);
+        }
         *runs
     }
 

@@ -3,8 +3,8 @@
 mod problems;
 mod shared;
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 
 use axum::body::Bytes;
 use futures_util::stream::BoxStream;
@@ -99,6 +99,8 @@ impl NodeApi for Node {
         let mut status = self.driver.ask(|reply| Command::Status { reply }).await?;
         status.warnings.extend(self.config_changes().await);
         let outbox = self.read(Reader::outbox_len).await?;
+        let hears = self.shared.hears.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        status.warnings.extend(hears.trouble);
         Ok(NodeView {
             running: true,
             pid: Some(std::process::id()),
@@ -113,6 +115,7 @@ impl NodeApi for Node {
             live_sessions: status.live_sessions,
             max_sessions: self.max_sessions,
             outbox,
+            rooms: hears.rooms,
             warnings: status.warnings,
         })
     }
@@ -171,23 +174,23 @@ impl NodeApi for Node {
     }
 
     async fn start_run(&self, principal: Principal, run: RunId) -> Answer<RunView> {
-        self.run_verb(&principal, run, RunVerb::Start).await
+        self.run_verb(&principal, run, RunVerb::Start, None).await
     }
 
     async fn cancel_run(&self, principal: Principal, run: RunId) -> Answer<RunView> {
-        self.run_verb(&principal, run, RunVerb::Cancel).await
+        self.run_verb(&principal, run, RunVerb::Cancel, None).await
     }
 
     async fn pause_run(&self, principal: Principal, run: RunId) -> Answer<RunView> {
-        self.run_verb(&principal, run, RunVerb::Pause).await
+        self.run_verb(&principal, run, RunVerb::Pause, None).await
     }
 
     async fn resume_run(&self, principal: Principal, run: RunId) -> Answer<RunView> {
-        self.run_verb(&principal, run, RunVerb::Resume).await
+        self.run_verb(&principal, run, RunVerb::Resume, None).await
     }
 
     async fn retry_run(&self, principal: Principal, run: RunId, request: RetryRun) -> Answer<RunView> {
-        self.run_verb(&principal, run, RunVerb::Retry(request.scope)).await
+        self.run_verb(&principal, run, RunVerb::Retry(request.scope), None).await
     }
 
     async fn set_mode(&self, principal: Principal, run: RunId, request: SetMode) -> Answer<RunView> {
@@ -197,7 +200,7 @@ impl NodeApi for Node {
             named => named,
         };
         let room = self.room_of(request.mode, named).await?;
-        self.run_verb(&principal, run, RunVerb::Mode(request.mode, room)).await
+        self.run_verb(&principal, run, RunVerb::Mode(request.mode, room), None).await
     }
 
     async fn why(&self, run: RunId, task: String) -> Answer<WhyView> {
@@ -223,7 +226,7 @@ impl NodeApi for Node {
                 Problem::new(ProblemKind::BadInput, said).hint("say it shorter, or where it can be read")
             );
         }
-        self.run_verb(&who, run, RunVerb::Decide(task, request, None)).await
+        self.run_verb(&who, run, RunVerb::Decide(task, request), None).await
     }
 
     async fn times(&self, run: RunId, query: ReadTime) -> Answer<TimeView> {

@@ -32,8 +32,29 @@ pub(super) enum RunVerb {
     Retry(RetryScope),
     /// With the room that follows it from now on.
     Mode(ExecutionMode, Option<String>),
-    /// With the input by which it counts once.
-    Decide(TaskId, Decide, Option<InputId>),
+    Decide(TaskId, Decide),
+}
+
+impl RunVerb {
+    /// What the store remembers of an input that did this; none: sent again, it does nothing more.
+    pub(super) fn made(&self, run: RunId) -> Option<String> {
+        match self {
+            Self::Cancel => Some(cancelled(run)),
+            Self::Retry(_) => Some(retried(run)),
+            Self::Decide(task, _) => Some(decided(run, task)),
+            Self::Start | Self::Pause | Self::Resume | Self::Mode(..) => None,
+        }
+    }
+}
+
+/// Something that is to be done to a run.
+#[derive(Debug)]
+pub(super) struct AskedOfRun {
+    pub(super) run: RunId,
+    pub(super) verb: RunVerb,
+    /// By which it counts once.
+    pub(super) input: Option<InputId>,
+    pub(super) who: Principal,
 }
 
 /// A run that was read, checked and stored as a blob; only its creation is missing.
@@ -78,6 +99,16 @@ pub(super) struct Typed {
     pub(super) bytes: Vec<u8>,
 }
 
+/// What the store remembers of an input that ended a run before its time.
+pub(super) fn cancelled(run: RunId) -> String {
+    format!("cancelled {run}")
+}
+
+/// What the store remembers of an input by which a run was tried again.
+pub(super) fn retried(run: RunId) -> String {
+    format!("retried {run}")
+}
+
 /// What the store remembers of an input that approved or rejected.
 pub(super) fn decided(run: RunId, task: &TaskId) -> String {
     format!("decided {task} of {run}")
@@ -110,9 +141,7 @@ pub(super) enum Command {
         reply: Reply<RunId>,
     },
     Run {
-        run: RunId,
-        verb: RunVerb,
-        who: Principal,
+        asked: AskedOfRun,
         reply: Reply<()>,
     },
     /// Who may decide an approval from a room. Answers none where its file does not say that, or nobody is

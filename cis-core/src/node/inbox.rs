@@ -164,7 +164,7 @@ impl Node {
             let receipt = AnswerReceipt::new(item.id.clone(), by, text);
             return Ok(same.then_some(AnswerReceipt { repeated: true, ..receipt }));
         }
-        let name = name_of(item);
+        let name = item.name();
         let known = self.read(move |reader| reader.item(&name)).await?;
         let same = known.answer.filter(|(_, first)| *first == input);
         Ok(same.map(|(answer, _)| AnswerReceipt {
@@ -196,8 +196,8 @@ impl Node {
             return Err(internal(&format!("the approval {} is of no task", item.id)));
         };
         let (by, approve) = (who.actor().name, option.id == "approve");
-        let verb = RunVerb::Decide(task, Decide { approve, reason: answer.reason }, Some(answer.input));
-        self.run_verb(&who, run, verb).await?;
+        let verb = RunVerb::Decide(task, Decide { approve, reason: answer.reason });
+        self.run_verb(&who, run, verb, Some(answer.input)).await?;
         Ok(AnswerReceipt::new(item.id, by, option.label))
     }
 
@@ -252,12 +252,6 @@ impl Node {
             _ => problem,
         })
     }
-}
-
-/// The one name that it shares with no other item.
-fn name_of(item: &InboxItem) -> String {
-    let of = item.session.map(|session| session.to_string()).or(item.run.map(|run| run.to_string()));
-    format!("{}@{}", item.id, of.unwrap_or_default())
 }
 
 /// The prompt is another one than the answer is for.

@@ -42,13 +42,13 @@ impl MatrixApi for Node {
             device_name: request.device_name.unwrap_or_else(machine),
         };
         let _viewer = self.viewer();
-        let opened = self.matrix.login(login).await.map_err(|error| problem(&error))?;
+        let opened = self.matrix.login(login).await.map_err(|error| account_problem(&error))?;
         Ok(self.account_view(&opened).await)
     }
 
     async fn logout_matrix(&self, request: LogoutMatrix) -> Outcome<()> {
         let _viewer = self.viewer();
-        self.matrix.logout(request.forget).await.map_err(|error| problem(&error))
+        self.matrix.logout(request.forget).await.map_err(|error| account_problem(&error))
     }
 
     async fn matrix_account(&self) -> Outcome<MatrixAccountView> {
@@ -115,7 +115,10 @@ impl MatrixApi for Node {
         let opened = self.opened().await?;
         let room = resolved(&opened, &room).await?;
         let wait = query.wait_ms.map_or(Duration::ZERO, Duration::from_millis).min(WAIT_MAX);
-        let said = opened.read(&room, query.since.as_deref(), wait).await.map_err(|error| problem(&error))?;
+        let said = opened
+            .read(&room, query.since.as_deref(), wait)
+            .await
+            .map_err(|error| account_problem(&error))?;
         let items = said.events.into_iter().map(event_view).collect();
         Ok(MatrixRoomEvents { room_id: room, items, next: said.next, away: said.away })
     }
@@ -128,7 +131,7 @@ impl Node {
     }
 
     pub(super) async fn opened(&self) -> Outcome<Opened> {
-        self.matrix.open().await.map_err(|error| problem(&error))
+        self.matrix.open().await.map_err(|error| account_problem(&error))
     }
 
     async fn account_view(&self, opened: &Opened) -> MatrixAccountView {
@@ -203,7 +206,7 @@ fn event_view(event: RoomEvent) -> MatrixEventView {
     }
 }
 
-fn problem(error: &AccountError) -> Problem {
+pub(super) fn account_problem(error: &AccountError) -> Problem {
     let (kind, hint) = match error {
         AccountError::Matrix(error) => return matrix_problem(error),
         AccountError::NoAccount => (ProblemKind::Conflict, "`cis matrix login` gives it one"),

@@ -32,8 +32,8 @@ impl Rate {
     }
 }
 
-/// What is left of a rate. A new one is full.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What is left of a rate. A new one is full; of two of the same rate the lesser has more left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Bucket {
     /// With the time until then everything is paid that was taken.
     paid_ms: TimestampMs,
@@ -59,6 +59,12 @@ impl Bucket {
         }
         self.paid_ms = paid;
         Ok(())
+    }
+
+    /// Whether nothing is missing of it.
+    #[must_use]
+    pub fn is_full(&self, rate: Rate, now: TimestampMs) -> bool {
+        self.paid_ms <= now - rate.at_once * rate.every_ms
     }
 
     /// Puts one back.

@@ -116,6 +116,13 @@ fn queue(conn: &Connection, message: &Outgoing) -> rusqlite::Result<()> {
         if conn.prepare_cached(same)?.exists(params![run, message.what, message.item, message.room])? {
             return Ok(());
         }
+    } else if message.item.is_some() {
+        // What is ready is said about a thing once, be it sent by now.
+        let same = "SELECT 1 FROM outbox WHERE run IS ?1 AND what = ?2 AND item IS ?3
+                    UNION ALL SELECT 1 FROM room_messages WHERE run IS ?1 AND what = ?2 AND item IS ?3";
+        if conn.prepare_cached(same)?.exists(params![run, message.what, message.item])? {
+            return Ok(());
+        }
     }
     conn.prepare_cached(
         "INSERT INTO outbox (room, priority, what, run, item, payload, due_ms)

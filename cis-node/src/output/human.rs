@@ -237,9 +237,12 @@ pub(crate) fn node(node: &NodeView, now: TimestampMs) -> String {
         }
         let _ = writeln!(out, "  runs     {} open", node.open_runs);
         let _ = writeln!(out, "  sessions {} live, at most {}", node.live_sessions, node.max_sessions);
+        for room in &node.rooms {
+            let _ = writeln!(out, "  room     {} is heard", clean(room));
+        }
         if node.outbox > 0 {
             let (s, verb) = if node.outbox == 1 { ("", "waits") } else { ("s", "wait") };
-            let _ = writeln!(out, "  rooms    {} message{s} {verb} to be sent", node.outbox);
+            let _ = writeln!(out, "  outbox   {} message{s} {verb} to be sent", node.outbox);
         }
     }
     for warning in &node.warnings {

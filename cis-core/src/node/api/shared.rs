@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use super::super::commands::{Command, RunVerb};
+use super::super::commands::{AskedOfRun, Command, RunVerb};
 use super::super::restore;
 use super::{Answer, Node, internal, store_problem};
 use crate::api::{CreateSession, Problem, ProblemKind, RunView};
-use crate::ids::{RunId, SessionId};
+use crate::ids::{InputId, RunId, SessionId};
 use crate::policy::Principal;
 use crate::scheduler::Run;
 use crate::store::{Reader, StoreError};
@@ -39,14 +39,16 @@ impl Node {
         looked.unwrap_or_default()
     }
 
+    /// With an `input` it counts once, however often it is asked.
     pub(in crate::node) async fn run_verb(
         &self,
         who: &Principal,
         run: RunId,
         verb: RunVerb,
+        input: Option<InputId>,
     ) -> Answer<RunView> {
-        let who = who.clone();
-        self.driver.ask(|reply| Command::Run { run, verb, who, reply }).await?;
+        let asked = AskedOfRun { run, verb, input, who: who.clone() };
+        self.driver.ask(|reply| Command::Run { asked, reply }).await?;
         self.run_view(run).await
     }
 

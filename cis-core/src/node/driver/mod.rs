@@ -25,9 +25,9 @@ mod unread;
 use std::collections::{BTreeMap, VecDeque};
 use std::ffi::OsString;
 use std::os::fd::{AsFd as _, OwnedFd};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize};
 use std::sync::mpsc::Receiver;
+use std::sync::{Arc, Mutex};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::sync::broadcast;
@@ -73,6 +73,17 @@ pub(in crate::node) struct Shared {
     pub(in crate::node) viewers: AtomicUsize,
     /// Held by whoever makes the node's own room.
     pub(in crate::node) own_room: tokio::sync::Mutex<()>,
+    /// Who is heard in rooms, or why nobody is.
+    pub(in crate::node) hears: Mutex<Hears>,
+}
+
+/// How it stands with what is said in rooms.
+#[derive(Debug, Clone, Default)]
+pub(in crate::node) struct Hears {
+    /// The rooms that are read.
+    pub(in crate::node) rooms: Vec<String>,
+    /// Why none can be.
+    pub(in crate::node) trouble: Option<String>,
 }
 
 /// Everything a driver is made of.

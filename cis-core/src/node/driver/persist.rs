@@ -9,7 +9,7 @@ use super::{Beside, Driver, STUCK_RETRY_MS};
 use crate::api::RoomWrite;
 use crate::event::{EndReason, Event, EventBody, EventDraft, ExecutionMode, TaskChange};
 use crate::ids::{Offset, TimestampMs};
-use crate::node::commands::decided;
+use crate::node::commands::{cancelled, decided, retried};
 use crate::store::{SessionFacts, StoreError};
 
 impl Driver {
@@ -106,6 +106,10 @@ fn remember(writer: &mut crate::store::Writer, draft: &EventDraft) -> Result<(),
         (EventBody::TaskHandedIn { session, .. }, Some(input), _) => {
             writer.remember_input(input, &handed_in(*session))
         }
+        (EventBody::RunCancelling { .. }, Some(input), Some(run)) => {
+            writer.remember_input(input, &cancelled(run))
+        }
+        (EventBody::RunRetried { .. }, Some(input), Some(run)) => writer.remember_input(input, &retried(run)),
         (EventBody::TaskApproved { task, .. }, Some(input), Some(run)) => {
             writer.remember_input(input, &decided(run, task))
         }

@@ -9,10 +9,10 @@ use crate::event::{Actor, EventBody, EventDraft};
 use crate::ids::{InputId, RunId, SessionId, TaskId, TimestampMs};
 use crate::node::again;
 use crate::node::api::store_problem;
-use crate::node::commands::{Command, DriverStatus, NewRun, Reply, RunVerb, decided};
+use crate::node::commands::{AskedOfRun, Command, DriverStatus, NewRun, Reply, RunVerb};
 use crate::node::restore;
 use crate::node::upkeep::Victims;
-use crate::policy::{Principal, authorize_decision};
+use crate::policy::authorize_decision;
 use crate::room::people::Allowed;
 use crate::scheduler::{Input, InputKind, Rejected, Run};
 use crate::session::protocol::ToHost;
@@ -36,7 +36,7 @@ impl Driver {
     fn obey(&mut self, command: Command, now: TimestampMs) {
         match command {
             Command::Create { new, actor, reply } => self.create_run(*new, actor, reply, now),
-            Command::Run { run, verb, who, reply } => self.run_verb(run, verb, &who, reply, now),
+            Command::Run { asked, reply } => self.run_verb(asked, reply, now),
             Command::Allowed { run, task, reply } => {
                 let _ = reply.send(Ok(self.allowed(run, &task).cloned()));
             }
@@ -150,18 +150,19 @@ impl Driver {
         }
     }
 
-    fn run_verb(&mut self, run: RunId, verb: RunVerb, who: &Principal, reply: Reply<()>, now: TimestampMs) {
-        let input = match &verb {
-            RunVerb::Decide(task, _, Some(input)) => match self.made_by(*input) {
-                Ok(None) => Some((*input, decided(run, task))),
+    fn run_verb(&mut self, asked: AskedOfRun, reply: Reply<()>, now: TimestampMs) {
+        let AskedOfRun { run, verb, input, who } = asked;
+        let input = match input.zip(verb.made(run)) {
+            Some((input, makes)) => match self.made_by(input) {
+                Ok(None) => Some((input, makes)),
                 // The same again, maybe of this very turn: then it is not durable yet.
-                Ok(Some(made)) if made == decided(run, task) => {
+                Ok(Some(made)) if made == makes => {
                     return self.confirmations.push(confirmation(reply, Ok(())));
                 }
-                Ok(Some(_)) => return drop(reply.send(Err(taken(*input)))),
+                Ok(Some(_)) => return drop(reply.send(Err(taken(input)))),
                 Err(problem) => return drop(reply.send(Err(problem))),
             },
-            _ => None,
+            None => None,
         };
         // The machine has let go of runs that ended: only with its state it can say so, or retry it.
         if self.parts.machine.run(&run).is_none() {
@@ -178,7 +179,7 @@ impl Driver {
             }
         }
         if let RunVerb::Decide(task, ..) = &verb
-            && let Err(denied) = authorize_decision(who, run, self.allowed(run, task))
+            && let Err(denied) = authorize_decision(&who, run, self.allowed(run, task))
         {
             self.deny(format!("decide {task} of {run}"), denied.reason.clone(), who.actor(), now);
             let problem = Problem::new(ProblemKind::Denied, denied.reason);
@@ -197,7 +198,7 @@ impl Driver {
             RunVerb::Cancel => InputKind::Cancel { run },
             RunVerb::Retry(scope) => InputKind::Retry { run, scope },
             RunVerb::Mode(mode, room) => InputKind::ModeChanged { run, mode, room },
-            RunVerb::Decide(task, Decide { approve, reason }, _) => {
+            RunVerb::Decide(task, Decide { approve, reason }) => {
                 InputKind::Decide { run, task, approve, reason }
             }
         };

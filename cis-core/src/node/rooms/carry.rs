@@ -131,8 +131,7 @@ impl Rooms {
         if let Some((kind, mut content)) = rendered.event {
             if entry.message.payload.is_empty() {
                 shapes::hide_json(&mut content);
-            }
-            if !entry.message.payload.is_empty() {
+            } else {
                 // Of a journal the room must never know more than this machine after a power cut.
                 self.sync().await?;
             }
@@ -166,6 +165,12 @@ impl Rooms {
             }
         } else {
             self.budget.spared(now_ms());
+        }
+        let asked = message.as_ref().filter(|message| message.what == what::QUESTION);
+        if let Some((item, run)) = asked.and_then(|sent| Some((sent.item.clone()?, sent.run?)))
+            && let Some(followed) = self.runs.get_mut(&run)
+        {
+            followed.asked.insert(item);
         }
         let mut writes = vec![RoomWrite::Settle { id: entry.id, message }];
         let others = rendered.others.into_iter().filter(|id| *id != entry.id);

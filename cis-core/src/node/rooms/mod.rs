@@ -1,6 +1,6 @@
-//! Runs in rooms: what rooms are told of the runs that they follow.
+//! Runs in rooms: what rooms are told of the runs that they follow, and (`listen`) what people say there.
 //!
-//! One task owns it all: it notices what is new in followed runs (`tell`), writes their journals (`publish`), makes what
+//! One task owns all that is told: it notices what is new in followed runs (`tell`), writes their journals (`publish`), makes what
 //! people read at the moment it is sent (`render`), and spends the account's allowance (`carry`). What is to be sent
 //! is durable before it is sent, under a name by which the homeserver takes it once. Nothing of a run ever waits
 //! for a room: a homeserver that is slow or away costs the run nothing.
@@ -9,6 +9,7 @@
 
 mod carry;
 mod journal;
+mod listen;
 mod publish;
 mod render;
 mod tell;
@@ -43,13 +44,17 @@ const AWAY_FIRST_MS: i64 = 500;
 /// … but never later than this.
 const AWAY_MAX_MS: i64 = 30_000;
 
-/// Tells the task that something changed which events do not say: a room follows a run, somebody logged in.
+/// Tells the tasks that something changed which events do not say: a room follows a run, somebody logged in.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Knock(Arc<Notify>);
+pub(super) struct Knock {
+    tells: Arc<Notify>,
+    listens: Arc<Notify>,
+}
 
 impl Knock {
     pub(super) fn knock(&self) {
-        self.0.notify_one();
+        self.tells.notify_one();
+        self.listens.notify_one();
     }
 }
 
@@ -57,14 +62,26 @@ impl Knock {
 #[derive(Debug)]
 struct Followed {
     kept: FollowedRun,
-    /// There are events that people were not told.
+    /// There may be events in the store that people were not told and that are not in `fresh`.
     untold: bool,
+    /// Events that just happened, in order.
+    fresh: Vec<Arc<Event>>,
+    /// Items of the inbox whose questions stand in the room as open ones.
+    asked: BTreeSet<String>,
     /// When the journal is to be written.
     journal: Pace,
     /// When the card is to be edited.
     card: Pace,
     /// What the card said when it was sent last.
     essence: Option<String>,
+}
+
+impl Followed {
+    /// Events of it may have passed by: the store has them.
+    fn missed(&mut self) {
+        self.untold = true;
+        self.fresh.clear();
+    }
 }
 
 /// What the task owns.
@@ -75,12 +92,14 @@ struct Rooms {
     outgoing: BTreeMap<String, outgoing::Outgoing>,
     /// What is due of the outbox.
     outbox: Vec<OutboxEntry>,
-    /// When the next of it is due; none: it is empty.
+    /// When more of it is due; none: it holds nothing for later.
     outbox_next: Option<TimestampMs>,
     /// Parts of these runs' journals wait in it.
     unsent: BTreeSet<RunId>,
     /// The outbox has to be read again.
     stale: bool,
+    /// Somebody else queued something.
+    queued: Arc<Notify>,
     /// The account; what it is told keeps it following its rooms.
     account: Option<(Opened, broadcast::Receiver<News>)>,
     budget: Budget,
@@ -91,9 +110,11 @@ struct Rooms {
     staying: Option<Viewer>,
 }
 
-/// Starts the task.
+/// Starts both tasks.
 pub(super) fn start(node: Arc<Node>, knock: Knock) {
     let interval_ms = i64::from(node.config.settings.dag.matrix.broadcast_interval_ms);
+    let queued = Arc::new(Notify::new());
+    listen::start(Arc::clone(&node), knock.listens, Arc::clone(&queued));
     let rooms = Rooms {
         node,
         runs: BTreeMap::new(),
@@ -102,13 +123,14 @@ pub(super) fn start(node: Arc<Node>, knock: Knock) {
         outbox_next: None,
         unsent: BTreeSet::new(),
         stale: true,
+        queued,
         account: None,
         budget: Budget::new(now_ms()),
         away: None,
         interval_ms,
         staying: None,
     };
-    tokio::spawn(rooms.run(knock));
+    tokio::spawn(rooms.run(knock.tells));
 }
 
 /// Why nothing goes on for a moment: the store, or the driver.
@@ -136,22 +158,25 @@ impl From<cis_matrix::MatrixError> for Stop {
 }
 
 impl Rooms {
-    async fn run(mut self, knock: Knock) {
+    async fn run(mut self, knock: Arc<Notify>) {
         loop {
             if let Err(problem) = self.look().await {
                 tracing::warn!(detail = problem.detail, "what rooms follow cannot be read");
                 tokio::time::sleep(TROUBLE_PAUSE).await;
                 continue;
             }
-            if self.runs.is_empty() && self.outbox_next.is_none() {
+            if self.runs.is_empty() && self.outbox.is_empty() && self.outbox_next.is_none() {
                 // Whoever logs out and in again is another account.
                 self.account = None;
-                knock.0.notified().await;
+                tokio::select! {
+                    () = knock.notified() => {}
+                    () = self.queued.notified() => {}
+                }
                 continue;
             }
             // Before the first look at the store, so that nothing falls between the two.
             let events = self.node.events.subscribe();
-            self.runs.values_mut().for_each(|run| run.untold = true);
+            self.runs.values_mut().for_each(Followed::missed);
             self.follow(events, &knock).await;
         }
     }
@@ -159,22 +184,28 @@ impl Rooms {
     /// Reads from the store which runs are followed.
     async fn look(&mut self) -> Result<(), Trouble> {
         let followed = self.node.read(|reader| reader.followed_runs()).await?;
-        let known = std::mem::take(&mut self.runs);
-        let mut known: BTreeMap<RunId, Followed> = known.into_iter().collect();
+        let mut known = std::mem::take(&mut self.runs);
         for kept in followed {
             let run = match known.remove(&kept.run) {
-                Some(run) => Followed { kept, untold: true, ..run },
-                None => Followed {
-                    kept,
-                    untold: true,
-                    journal: Pace::ends(self.interval_ms),
-                    card: Pace::card(self.interval_ms),
-                    essence: None,
-                },
+                Some(run) => Followed { kept, ..run },
+                None => self.follow_anew(kept).await?,
             };
             self.runs.insert(run.kept.run, run);
         }
         self.look_into_outbox().await
+    }
+
+    async fn follow_anew(&self, kept: FollowedRun) -> Result<Followed, Trouble> {
+        let run = kept.run;
+        Ok(Followed {
+            kept,
+            untold: true,
+            fresh: Vec::new(),
+            asked: self.node.read(move |reader| reader.room_items(run, what::QUESTION, what::CLOSED)).await?,
+            journal: Pace::ends(self.interval_ms),
+            card: Pace::card(self.interval_ms),
+            essence: None,
+        })
     }
 
     /// Reads what is due.
@@ -183,7 +214,7 @@ impl Rooms {
         let read = self.node.read(move |reader| {
             Ok((
                 reader.outbox_due(now, OUTBOX_LOOK)?,
-                reader.outbox_next()?,
+                reader.outbox_after(now)?,
                 reader.outbox_runs(what::JOURNAL)?,
             ))
         });
@@ -193,7 +224,7 @@ impl Rooms {
     }
 
     /// Tells rooms what is new, until it has to be read anew who follows what.
-    async fn follow(&mut self, mut events: broadcast::Receiver<Arc<Vec<Arc<Event>>>>, knock: &Knock) {
+    async fn follow(&mut self, mut events: broadcast::Receiver<Arc<Vec<Arc<Event>>>>, knock: &Notify) {
         loop {
             let until = match self.step().await {
                 Ok(until) => until,
@@ -207,24 +238,25 @@ impl Rooms {
                 batch = events.recv() => match batch {
                     Ok(batch) => self.heard(&batch),
                     Err(broadcast::error::RecvError::Lagged(_)) => {
-                        self.runs.values_mut().for_each(|run| run.untold = true);
+                        self.runs.values_mut().for_each(Followed::missed);
                     }
                     Err(broadcast::error::RecvError::Closed) => std::future::pending().await,
                 },
-                () = knock.0.notified() => {
+                () = knock.notified() => {
                     self.account = None;
                     self.away = None;
                     return;
                 }
+                () = self.queued.notified() => self.stale = true,
                 () = sleep(pause) => {}
             }
         }
     }
 
     fn heard(&mut self, batch: &[Arc<Event>]) {
-        for run in batch.iter().filter_map(|event| event.run) {
-            if let Some(followed) = self.runs.get_mut(&run) {
-                followed.untold = true;
+        for event in batch {
+            if let Some(followed) = event.run.and_then(|run| self.runs.get_mut(&run)) {
+                followed.fresh.push(Arc::clone(event));
             }
         }
     }
@@ -232,9 +264,8 @@ impl Rooms {
     /// Does what is to be done now. Gives when something is due next; none: nothing is, until something happens.
     async fn step(&mut self) -> Result<Option<TimestampMs>, Trouble> {
         self.tell().await?;
-        self.stale = true;
         loop {
-            if self.stale {
+            if self.stale || self.outbox_next.is_some_and(|due| due <= now_ms()) {
                 self.look_into_outbox().await?;
             }
             let now = now_ms();
@@ -246,8 +277,7 @@ impl Rooms {
             match self.budget.next(now, &heads) {
                 Next::Idle => return Ok(self.outbox_next),
                 Next::Wait { until, .. } => {
-                    let later = self.outbox_next.filter(|due| *due > now);
-                    return Ok(Some(later.map_or(until, |due| due.min(until))));
+                    return Ok(Some(self.outbox_next.map_or(until, |due| due.min(until))));
                 }
                 Next::Send(class) => {
                     if !self.send_first(class, now).await? {

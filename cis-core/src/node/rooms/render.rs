@@ -50,7 +50,13 @@ impl Rooms {
         let message = &entry.message;
         if !message.payload.is_empty() {
             let ready: Ready = serde_json::from_str(&message.payload).map_err(|error| internal(&error))?;
-            return Ok(Rendered { event: Some((ready.kind, ready.content)), ..Rendered::default() });
+            // A reply is known by what it answers: it is given once.
+            let remembered = message.what == what::REPLY;
+            return Ok(Rendered {
+                event: Some((ready.kind, ready.content)),
+                remembered,
+                ..Rendered::default()
+            });
         }
         match (message.what.as_str(), message.run, &message.item) {
             (what::CARD, Some(run), _) => self.card(run, &message.room).await,
@@ -104,7 +110,9 @@ impl Rooms {
         };
         let Some(item) = self.item(name).await? else { return Ok(Rendered::default()) };
         let message = self.asked(&item, run, room, |question| question.closed()).await?;
-        Ok(message.map_or_else(Rendered::default, |message| Rendered::message(message.edit_of(&event))))
+        Ok(message.map_or_else(Rendered::default, |message| {
+            Rendered::message(message.edit_of(&event)).remembered()
+        }))
     }
 
     async fn asked(
@@ -170,7 +178,7 @@ impl Rooms {
             .collect();
         let mut tails = Vec::new();
         for task in &failed {
-            tails.push(self.tail(run, task).await?);
+            tails.push(logs::of_task(&self.node.home, run, task, TAIL_BYTES).await);
         }
         let failures: Vec<Failure<'_>> =
             failed.iter().zip(&tails).map(|(task, tail)| Failure { task, tail }).collect();
@@ -180,16 +188,6 @@ impl Rooms {
             None => Rendered::default(),
         };
         Ok(Rendered { others, ..rendered })
-    }
-
-    /// The end of the log of a task's newest try.
-    async fn tail(&self, run: RunId, task: &TaskView) -> Result<String, Stop> {
-        if task.attempts == 0 {
-            return Ok(String::new());
-        }
-        let log = self.node.home.attempt_log(run, &task.id, task.attempts);
-        let tail = tokio::task::spawn_blocking(move || logs::tail(&log, None, TAIL_BYTES)).await;
-        Ok(tail.ok().flatten().unwrap_or_default())
     }
 
     async fn in_thread(&self, message: Message, run: RunId, room: &str) -> Result<Rendered, Stop> {

@@ -1,10 +1,14 @@
 //! What people are to be told of new events: which messages are queued, and what is new for card and journal.
 
-use super::{Rooms, Trouble};
+use std::borrow::Borrow;
+use std::collections::BTreeSet;
+
+use super::{Followed, Rooms, Trouble};
 use crate::api::{Outgoing, Priority, RoomWrite};
 use crate::event::{Event, EventBody, QueueReason, TaskState};
 use crate::ids::{InboxId, RunId};
 use crate::node::driver::now_ms;
+use crate::store::InboxFilter;
 
 /// Events that are read at a time.
 const EVENTS_AT_ONCE: usize = 2_000;
@@ -25,6 +29,8 @@ pub(super) mod what {
     pub(in crate::node) const FAILURE: &str = "failure";
     /// A run has ended.
     pub(in crate::node) const SUMMARY: &str = "summary";
+    /// What is said to somebody; the item is the event that it replies to.
+    pub(in crate::node) const REPLY: &str = "reply";
 }
 
 /// What one event means for the room.
@@ -38,38 +44,60 @@ struct Found {
 impl Rooms {
     /// Queues what people are to be told of events that were not looked at yet.
     pub(super) async fn tell(&mut self) -> Result<(), Trouble> {
-        let untold: Vec<RunId> =
-            self.runs.iter().filter(|(_, run)| run.untold).map(|(run, _)| *run).collect();
-        for run in untold {
-            while self.tell_some(run).await? {}
+        let untold = |run: &Followed| run.untold || !run.fresh.is_empty();
+        let runs: Vec<RunId> = self.runs.iter().filter(|(_, run)| untold(run)).map(|(run, _)| *run).collect();
+        for run in runs {
+            while self.tell_missed(run).await? {}
+            let Some(followed) = self.runs.get_mut(&run) else { continue };
+            let mut fresh = std::mem::take(&mut followed.fresh);
+            fresh.retain(|event| event.offset > followed.kept.told);
+            self.tell_of(run, &fresh).await?;
         }
         Ok(())
     }
 
-    /// Whether there may be more.
-    async fn tell_some(&mut self, run: RunId) -> Result<bool, Trouble> {
-        let Some(followed) = self.runs.get_mut(&run) else { return Ok(false) };
-        followed.untold = false;
-        let (after, room) = (followed.kept.told, followed.kept.room.clone());
-        let events = self.node.read(move |reader| reader.events(after, Some(run), EVENTS_AT_ONCE)).await?;
-        let now = now_ms();
-        let Some(Some(followed)) = events.last().map(|_| self.runs.get_mut(&run)) else {
-            // What was told before the node stopped may not be in the journal.
-            if let Some(followed) = self.runs.get_mut(&run).filter(|run| run.kept.published < run.kept.told) {
-                followed.journal.changed(now);
-            }
+    /// Tells of events that only the store has. Whether there may be more of them.
+    async fn tell_missed(&mut self, run: RunId) -> Result<bool, Trouble> {
+        let Some(followed) = self.runs.get_mut(&run).filter(|followed| followed.untold) else {
             return Ok(false);
         };
-        let mut writes = Vec::new();
-        for event in &events {
-            let found = found(event);
-            followed.journal.changed(now);
-            followed.card.changed(now);
+        let after = followed.kept.told;
+        // What was told before the node stopped may not be in the journal.
+        if followed.kept.published < after {
+            followed.journal.changed(now_ms());
+        }
+        let events = self.node.read(move |reader| reader.events(after, Some(run), EVENTS_AT_ONCE)).await?;
+        self.tell_of(run, &events).await?;
+        if events.len() < EVENTS_AT_ONCE
+            && let Some(followed) = self.runs.get_mut(&run)
+        {
+            followed.untold = false;
+        }
+        Ok(events.len() == EVENTS_AT_ONCE)
+    }
+
+    /// Tells of events that follow those which were told.
+    async fn tell_of<E: Borrow<Event>>(&mut self, run: RunId, events: &[E]) -> Result<(), Trouble> {
+        let Some(newest) = events.last().map(|event| event.borrow().offset) else { return Ok(()) };
+        let over = self.over(run).await?;
+        let Some(followed) = self.runs.get_mut(&run) else { return Ok(()) };
+        let now = now_ms();
+        let mut queued = Vec::new();
+        followed.journal.changed(now);
+        followed.card.changed(now);
+        for event in events {
+            let found = found(event.borrow());
             if found.turn {
                 followed.journal.ended(now);
                 followed.card.ended(now);
             }
-            writes.extend(found.queued.into_iter().map(|(what, priority, item)| {
+            queued.extend(found.queued);
+        }
+        queued.extend(over.iter().map(|item| (what::CLOSED, Priority::Human, Some(item.clone()))));
+        let room = &followed.kept.room;
+        let mut writes: Vec<RoomWrite> = queued
+            .into_iter()
+            .map(|(what, priority, item)| {
                 RoomWrite::Queue(Outgoing {
                     room: room.clone(),
                     priority,
@@ -79,16 +107,30 @@ impl Rooms {
                     payload: String::new(),
                     due_ms: now,
                 })
-            }));
-        }
-        let newest = events.last().map_or(after, |event| event.offset);
-        followed.kept.told = newest;
+            })
+            .collect();
         // Only what is queued has to be durable: looked at again, other events say the same again.
         if !writes.is_empty() {
             writes.push(RoomWrite::Told { run, offset: newest });
             self.keep(writes).await?;
         }
-        Ok(events.len() == EVENTS_AT_ONCE)
+        if let Some(followed) = self.runs.get_mut(&run) {
+            followed.kept.told = newest;
+            followed.asked.retain(|item| !over.contains(item));
+        }
+        Ok(())
+    }
+
+    /// The questions that stand in the room as open ones and are not: answered, decided, or over with their session.
+    async fn over(&self, run: RunId) -> Result<BTreeSet<String>, Trouble> {
+        let asked = self.runs.get(&run).map(|followed| followed.asked.clone()).unwrap_or_default();
+        if asked.is_empty() {
+            return Ok(asked);
+        }
+        let of_run = InboxFilter { run: Some(run), session: None };
+        let open = self.node.read(move |reader| reader.open_items(of_run)).await?;
+        let open: BTreeSet<String> = open.iter().map(|known| known.item.name()).collect();
+        Ok(asked.difference(&open).cloned().collect())
     }
 }
 
@@ -111,26 +153,19 @@ fn found(event: &Event) -> Found {
         }
         EventBody::RunRetried { .. } => found.turn = true,
         EventBody::SessionBlocked { session, prompt, .. } => {
-            queue(what::QUESTION, Priority::Human, Some(name(&prompt.item, &session.to_string())));
+            queue(what::QUESTION, Priority::Human, Some(prompt.item.name(session)));
         }
         EventBody::SessionAsked { session, ask, .. } => {
-            queue(what::QUESTION, Priority::Human, Some(name(&ask.item, &session.to_string())));
+            queue(what::QUESTION, Priority::Human, Some(ask.item.name(session)));
         }
         EventBody::SessionEscalated { session, item, .. } => {
-            queue(what::ESCALATED, Priority::Human, Some(name(&item, &session.to_string())));
-        }
-        EventBody::SessionAnswered { session, item, .. } | EventBody::AskWithdrawn { session, item, .. } => {
-            queue(what::CLOSED, Priority::Human, Some(name(&item, &session.to_string())));
-        }
-        EventBody::SessionRecovered { session, episode, .. } => {
-            let item = InboxId::of_prompt(session, episode);
-            queue(what::CLOSED, Priority::Terminal, Some(name(&item, &session.to_string())));
+            queue(what::ESCALATED, Priority::Human, Some(item.name(session)));
         }
         EventBody::TaskStatus { changes } => {
             for change in changes {
                 if let (Some(QueueReason::Approval { .. }), Some(run)) = (&change.queued, event.run) {
                     let item = InboxId::of_approval(run, &change.task, event.at_ms);
-                    queue(what::QUESTION, Priority::Human, Some(name(&item, &run.to_string())));
+                    queue(what::QUESTION, Priority::Human, Some(item.name(run)));
                 }
                 if is_failure(change.state) {
                     queue(what::FAILURE, Priority::Terminal, Some(change.task.to_string()));
@@ -147,9 +182,4 @@ fn found(event: &Event) -> Found {
 
 pub(super) fn is_failure(state: TaskState) -> bool {
     matches!(state, TaskState::Failed | TaskState::Error)
-}
-
-/// The one name that an item shares with no other.
-fn name(item: &InboxId, of: &str) -> String {
-    format!("{item}@{of}")
 }

@@ -6,51 +6,23 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::ids::TimestampMs;
+use crate::policy::rate::{Bucket, Rate};
 use crate::room::names::UserId;
+use crate::text;
 
 /// So many people are remembered.
 const PEOPLE_MAX: usize = 1000;
-/// So many people are told something at once …
-const TOLD_BURST: u32 = 5;
-/// … and then one more in so long, ms.
-const TOLD_EVERY_MS: i64 = 60_000;
-/// So many requests of one person are taken at once …
-const ASKED_BURST: u32 = 5;
-/// … and then one more in so long, ms.
-const ASKED_EVERY_MS: i64 = 5_000;
-
-/// A count that grows with time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Allowance {
-    left: u32,
-    /// When one was added last.
-    at: TimestampMs,
-}
-
-impl Allowance {
-    fn full(burst: u32, now: TimestampMs) -> Self {
-        Self { left: burst, at: now }
-    }
-
-    fn take(&mut self, burst: u32, every_ms: i64, now: TimestampMs) -> bool {
-        let since = now.saturating_sub(self.at).max(0);
-        let more = u32::try_from(since / every_ms).unwrap_or(u32::MAX);
-        self.left = self.left.saturating_add(more).min(burst);
-        // A full one does not gather more; a clock that was set back starts anew.
-        self.at =
-            if self.left == burst || now < self.at { now } else { self.at + i64::from(more) * every_ms };
-        let takes = self.left > 0;
-        self.left -= u32::from(takes);
-        takes
-    }
-}
+/// How many people are told something.
+const TOLD: Rate = Rate::new(5, 60_000);
+/// How many requests of one person are taken.
+const ASKED: Rate = Rate::new(10, 5_000);
 
 /// Whom it was said to that they may do nothing here.
 #[derive(Debug, Clone)]
 pub struct Told {
     pub(super) known: BTreeSet<UserId>,
     pub(super) order: VecDeque<UserId>,
-    pace: Option<Allowance>,
+    pace: Bucket,
 }
 
 impl Default for Told {
@@ -63,7 +35,7 @@ impl Told {
     /// Nobody yet.
     #[must_use]
     pub fn new() -> Self {
-        Self { known: BTreeSet::new(), order: VecDeque::new(), pace: None }
+        Self { known: BTreeSet::new(), order: VecDeque::new(), pace: Bucket::default() }
     }
 
     /// Whether they are to be told now: never before, and not too many others just now.
@@ -71,8 +43,7 @@ impl Told {
         if self.known.contains(user) {
             return false;
         }
-        let pace = self.pace.get_or_insert_with(|| Allowance::full(TOLD_BURST, now));
-        if !pace.take(TOLD_BURST, TOLD_EVERY_MS, now) {
+        if self.pace.take(TOLD, now).is_err() {
             return false;
         }
         if self.order.len() == PEOPLE_MAX
@@ -86,30 +57,52 @@ impl Told {
     }
 }
 
+/// Somebody asks too often.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("you ask faster than I can answer here: wait {} and say it again", text::duration(*wait_ms))]
+pub struct TooOften {
+    /// Then one more is taken, ms.
+    pub wait_ms: u64,
+    /// They were not told so since their last request that was taken.
+    pub first: bool,
+}
+
 /// What is left to whom.
 #[derive(Debug, Clone, Default)]
 pub struct Patience {
-    pub(super) people: BTreeMap<UserId, Allowance>,
+    pub(super) people: BTreeMap<UserId, Left>,
+}
+
+/// What is left to one person.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Left {
+    bucket: Bucket,
+    /// They know that nothing is.
+    told: bool,
 }
 
 impl Patience {
-    /// Whether one more request of theirs is taken now. Answers to what waits need not ask.
-    pub fn take(&mut self, user: &UserId, now: TimestampMs) -> bool {
+    /// Takes one more request of theirs. Answers to what waits need not ask.
+    ///
+    /// # Errors
+    /// [`TooOften`]: it does nothing.
+    pub fn take(&mut self, user: &UserId, now: TimestampMs) -> Result<(), TooOften> {
         if !self.people.contains_key(user) && self.people.len() >= PEOPLE_MAX {
             self.forget(now);
         }
-        let allowance = self.people.entry(user.clone()).or_insert_with(|| Allowance::full(ASKED_BURST, now));
-        allowance.take(ASKED_BURST, ASKED_EVERY_MS, now)
+        let left = self.people.entry(user.clone()).or_default();
+        let taken = left.bucket.take(ASKED, now);
+        let first = !std::mem::replace(&mut left.told, taken.is_err());
+        taken.map_err(|at| TooOften { wait_ms: u64::try_from(at - now).unwrap_or(0), first })
     }
 
-    /// Those whose allowance is full again; where that is nobody, the one who was quiet longest.
+    /// Those whose allowance is full again; where that is nobody, the one of whom most is left.
     fn forget(&mut self, now: TimestampMs) {
-        let whole = i64::from(ASKED_BURST) * ASKED_EVERY_MS;
-        self.people.retain(|_, allowance| now.saturating_sub(allowance.at) < whole);
+        self.people.retain(|_, left| !left.bucket.is_full(ASKED, now));
         if self.people.len() >= PEOPLE_MAX {
-            let quiet =
-                self.people.iter().min_by_key(|(_, allowance)| allowance.at).map(|(user, _)| user.clone());
-            if let Some(user) = quiet {
+            let fullest =
+                self.people.iter().min_by_key(|(_, left)| left.bucket).map(|(user, _)| user.clone());
+            if let Some(user) = fullest {
                 self.people.remove(&user);
             }
         }

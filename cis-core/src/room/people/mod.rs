@@ -9,7 +9,7 @@ mod limits;
 mod matcher;
 
 pub use carried::{Act, Carried, Carriers};
-pub use limits::{Patience, Told};
+pub use limits::{Patience, Told, TooOften};
 pub use matcher::{Matcher, MatcherError};
 
 use std::fmt;
@@ -257,6 +257,12 @@ pub enum Refusal {
     /// It came unencrypted into an encrypted room.
     #[error("this came unencrypted into an encrypted room, so it does nothing")]
     MessageInClear,
+    /// The door of every request is shut for them.
+    #[error("{reason}")]
+    Denied {
+        /// In words.
+        reason: String,
+    },
     /// From a device that its owner has not signed.
     #[error(
         "this came from a device that you have not verified: verify it in your client's settings, then say it again"

@@ -145,14 +145,17 @@ fn each_is_told_once_and_a_crowd_not_all() {
 fn one_person_asks_so_often_and_does_not_take_from_others() {
     let mut patience = Patience::default();
     let (ann, bob) = (user("@ann:x"), user("@bob:x"));
-    assert_eq!((0..100).filter(|_| patience.take(&ann, 1000)).count(), 5);
-    assert!(patience.take(&bob, 1000));
-    assert!(!patience.take(&ann, 5999));
-    assert!(patience.take(&ann, 6000));
-    assert!(!patience.take(&ann, 6001));
-    assert!(!patience.take(&ann, 100), "a clock that goes back gives nothing away");
+    assert_eq!((0..100).filter(|_| patience.take(&ann, 1000).is_ok()).count(), 10);
+    assert_eq!(patience.take(&bob, 1000), Ok(()));
+    assert_eq!(patience.take(&ann, 5999), Err(TooOften { wait_ms: 1, first: false }));
+    assert_eq!(patience.take(&ann, 6000), Ok(()));
+    let said = patience.take(&ann, 6001).unwrap_err();
+    assert!(said.first, "they are told once more");
+    assert_eq!(said.to_string(), "you ask faster than I can answer here: wait 4.9s and say it again");
+    assert!(!patience.take(&ann, 6002).unwrap_err().first);
+    assert!(patience.take(&ann, 100).is_err(), "a clock that goes back gives nothing away");
     for n in 0..5000 {
-        patience.take(&user(&format!("@u{n}:x")), 7000);
+        let _ = patience.take(&user(&format!("@u{n}:x")), 7000);
     }
     assert!(patience.people.len() <= 1000);
 }

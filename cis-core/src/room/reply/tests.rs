@@ -35,6 +35,7 @@ fn listings_and_states() {
         live_sessions: 3,
         max_sessions: 100,
         outbox: 0,
+        rooms: Vec::new(),
         warnings: vec!["the disk is full".to_owned()],
     };
     let said = body(&status(&node, 1, NOW));

@@ -32,13 +32,14 @@ impl Reader {
         })
     }
 
-    /// When the next entry is due; none: nothing waits.
+    /// When the next entry is due of those that are not due at `now_ms`; none: none is left for later.
     ///
     /// # Errors
     /// The store cannot be read.
-    pub fn outbox_next(&self) -> Result<Option<TimestampMs>, StoreError> {
+    pub fn outbox_after(&self, now_ms: TimestampMs) -> Result<Option<TimestampMs>, StoreError> {
         self.view("read the outbox", |conn| {
-            Ok(conn.prepare_cached("SELECT min(due_ms) FROM outbox")?.query_row((), |row| row.get(0))?)
+            let mut read = conn.prepare_cached("SELECT min(due_ms) FROM outbox WHERE due_ms > ?1")?;
+            Ok(read.query_row([now_ms], |row| row.get(0))?)
         })
     }
 
@@ -82,6 +83,33 @@ impl Reader {
         })
     }
 
+    /// The room that follows a run.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn room_of_run(&self, run: RunId) -> Result<Option<String>, StoreError> {
+        self.view("read which room follows a run", |conn| {
+            let mut read = conn.prepare_cached("SELECT room FROM room_runs WHERE run = ?1")?;
+            let mut rows = read.query([run.0.to_bytes()])?;
+            Ok(rows.next()?.map(|row| row.get(0)).transpose()?)
+        })
+    }
+
+    /// Rooms that follow runs which are open, or ended after `since_ms`.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn rooms_of_runs(&self, since_ms: TimestampMs) -> Result<BTreeSet<String>, StoreError> {
+        self.view("read which rooms follow runs", |conn| {
+            let mut read = conn.prepare_cached(
+                "SELECT DISTINCT room_runs.room FROM room_runs JOIN runs ON runs.id = room_runs.run
+                 WHERE runs.ended_ms IS NULL OR runs.ended_ms > ?1",
+            )?;
+            let rooms = read.query_map([since_ms], |row| row.get(0))?;
+            Ok(rooms.collect::<Result<_, _>>()?)
+        })
+    }
+
     /// Our message with this event id.
     ///
     /// # Errors
@@ -114,6 +142,21 @@ impl Reader {
                 messages.push(message(row)?);
             }
             Ok(messages)
+        })
+    }
+
+    /// The items of a run about which there is a message of the kind `what`, and none of the kind `but`.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn room_items(&self, run: RunId, what: &str, but: &str) -> Result<BTreeSet<String>, StoreError> {
+        self.view("look messages of a run up", |conn| {
+            let mut read = conn.prepare_cached(
+                "SELECT item FROM room_messages WHERE run = ?1 AND what = ?2 AND item IS NOT NULL
+                 EXCEPT SELECT item FROM room_messages WHERE run = ?1 AND what = ?3",
+            )?;
+            let items = read.query_map(params![run.0.to_bytes(), what, but], |row| row.get(0))?;
+            Ok(items.collect::<Result<_, _>>()?)
         })
     }
 

@@ -76,6 +76,24 @@ impl Reader {
         })
     }
 
+    /// The newest runs that this room follows, the newest first.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn runs_of_room(&self, room: &str, limit: u32) -> Result<Vec<RunView>, StoreError> {
+        self.view("list runs of a room", |conn| {
+            let mut read = conn.prepare_cached(&format!(
+                "{RUN} WHERE id IN (SELECT run FROM room_runs WHERE room = ?1) ORDER BY key DESC LIMIT ?2"
+            ))?;
+            let mut rows = read.query(rusqlite::params![room, limit])?;
+            let mut runs = Vec::new();
+            while let Some(row) = rows.next()? {
+                runs.push(run_view(row)?);
+            }
+            Ok(runs)
+        })
+    }
+
     /// One run.
     ///
     /// # Errors

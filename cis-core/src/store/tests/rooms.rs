@@ -58,7 +58,8 @@ fn the_outbox_gives_the_most_urgent_first() {
     assert_eq!(whats(&reader.outbox_due(100, 10).unwrap()), ["late"]);
     let postponed = reader.outbox_due(200, 10).unwrap().pop().unwrap();
     assert_eq!((postponed.id, postponed.tries, postponed.message.priority), (card, 1, Priority::Progress));
-    assert_eq!(reader.outbox_next().unwrap(), Some(100));
+    assert_eq!(reader.outbox_after(99).unwrap(), Some(100));
+    assert_eq!(reader.outbox_after(1_000_000).unwrap(), None);
     for entry in reader.outbox_due(i64::MAX, 10).unwrap() {
         write(&mut writer, &[RoomWrite::Settle { id: entry.id, message: None }]);
     }

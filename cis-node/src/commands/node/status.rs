@@ -41,6 +41,7 @@ pub(crate) async fn view(context: &Context) -> Result<NodeView, CliError> {
             live_sessions: 0,
             max_sessions: 0,
             outbox: 0,
+            rooms: Vec::new(),
             warnings: Vec::new(),
         }),
     }

@@ -157,6 +157,7 @@ fn a_node_that_runs_and_one_that_does_not() {
         live_sessions: 2,
         max_sessions: 100,
         outbox: 0,
+        rooms: vec!["!builds:example.org".into()],
         warnings: vec!["the disk is full".into()],
     };
     insta::assert_snapshot!("node_running", plain_text(&node(&view, NOW)));

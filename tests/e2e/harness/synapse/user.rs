@@ -86,10 +86,33 @@ impl User {
     /// Says something; gives the event's id. A sender has 10 events, then one in 5 s.
     #[track_caller]
     pub fn say(&self, room: &str, text: &str) -> String {
+        self.send(room, "m.room.message", json!({ "msgtype": "m.text", "body": text }))
+    }
+
+    /// Sends an event; gives its id.
+    #[track_caller]
+    pub fn send(&self, room: &str, kind: &str, content: Value) -> String {
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let path = format!("/rooms/{}/send/m.room.message/say-{count}", encoded(room));
-        let said = self.ok("PUT", &path, Some(json!({ "msgtype": "m.text", "body": text })));
-        said["event_id"].as_str().unwrap().to_owned()
+        let path = format!("/rooms/{}/send/{kind}/say-{}-{count}", encoded(room), std::process::id());
+        self.ok("PUT", &path, Some(content))["event_id"].as_str().unwrap().to_owned()
+    }
+
+    /// Answers an event in words, as Element does it.
+    #[track_caller]
+    pub fn reply(&self, room: &str, to: &str, text: &str) -> String {
+        let relation = json!({ "m.in_reply_to": { "event_id": to } });
+        self.send(
+            room,
+            "m.room.message",
+            json!({ "msgtype": "m.text", "body": text, "m.relates_to": relation }),
+        )
+    }
+
+    /// Reacts to an event.
+    #[track_caller]
+    pub fn react(&self, room: &str, to: &str, key: &str) -> String {
+        let relation = json!({ "rel_type": "m.annotation", "event_id": to, "key": key });
+        self.send(room, "m.reaction", json!({ "m.relates_to": relation }))
     }
 
     /// The newest events of a room, newest first.

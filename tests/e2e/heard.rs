@@ -1,0 +1,179 @@
+//! What people say in a room, with a real homeserver: who is heard, what it does, and that it does it once.
+
+use std::fs;
+
+use serde_json::{Value, json};
+
+use crate::harness::room::Room;
+use crate::harness::synapse::{Synapse, User};
+use crate::harness::{eventually, eventually_within, kill_9};
+use crate::matrix::logged_in;
+use crate::rooms::{SLOW, all_is_told, card_says, hybrid, room_of};
+
+/// Its tasks ask one after the other, and write down what they hear.
+fn asking(questions: usize) -> String {
+    let mut text = "version = 1\n[dag]\nid = \"paint\"\n".to_owned();
+    for n in 0..questions {
+        let needs = if n == 0 { String::new() } else { format!("needs = [\"q{}\"]\n", n - 1) };
+        text.push_str(&format!(
+            "[[tasks]]\nid = \"q{n}\"\ntty = false\n{needs}script = '\"$E2E_CIS\" task ask \"Colour {n}?\" --option red --option blue >> \"$E2E_WORK/said\"'\n"
+        ));
+    }
+    text
+}
+
+/// Waits for the question with these words.
+#[track_caller]
+fn asked(room: &Room<'_>, run: &str, words: &str) -> Value {
+    eventually_within(SLOW, words, || {
+        let questions = room.messages("cis.dag.question", run);
+        questions.into_iter().find(|event| event["content"]["body"].as_str().unwrap().contains(words))
+    })
+}
+
+fn id(event: &Value) -> &str {
+    event["event_id"].as_str().unwrap()
+}
+
+fn item(question: &Value) -> &str {
+    question["content"]["cis.dag.question"]["item"].as_str().unwrap()
+}
+
+/// Waits for what is said to an event.
+#[track_caller]
+fn reply_to(room: &Room<'_>, event: &str) -> String {
+    eventually_within(SLOW, "a reply", || {
+        let replies = |said: &&Value| said["content"]["m.relates_to"]["m.in_reply_to"]["event_id"] == event;
+        room.events().iter().find(replies).map(|said| said["content"]["body"].as_str().unwrap().to_owned())
+    })
+}
+
+#[test]
+fn a_reply_a_reaction_and_a_command_answer_what_waits() {
+    let synapse = Synapse::shared();
+    let ((cis, _), ann) = (logged_in(&synapse), synapse.register("ann"));
+    let room = room_of(&cis, &ann);
+    let run = hybrid(&cis, &room, &asking(3));
+    let question = asked(&room, &run, "Colour 0?");
+    ann.reply(&room.id, id(&question), "blue");
+    let next = asked(&room, &run, "Colour 1?");
+    let now = eventually_within(SLOW, "the question says who answered", || {
+        let (now, _) = room.now(&question);
+        let body = now["body"].as_str()?.to_owned();
+        body.contains("answered by").then_some(body)
+    });
+    assert!(now.contains(&ann.name) && now.contains("blue"), "{now}");
+    ann.react(&room.id, id(&next), "1\u{fe0f}\u{20e3}");
+    let last = asked(&room, &run, "Colour 2?");
+    ann.say(&room.id, &format!("!cis answer {} 2", item(&last)));
+    cis.wait_run(&run, "succeeded");
+    assert_eq!(cis.read("said"), "blue\nred\nblue\n");
+}
+
+#[test]
+fn who_may_not_is_told_once_and_changes_nothing() {
+    const TEXT: &str = r#"
+version = 1
+[dag]
+id = "ship"
+[[tasks]]
+id = "deploy"
+tty = false
+command = ["true"]
+approval = { prompt = "Deploy?", allowed = ["BOB"] }
+"#;
+    let synapse = Synapse::shared();
+    let ((cis, _), ann, bob) = (logged_in(&synapse), synapse.register("ann"), synapse.register("bob"));
+    let room = room_of(&cis, &ann);
+    let guest = synapse.register("guest");
+    for user in [&bob, &guest] {
+        cis.ok(["matrix", "invite", &room.id, &user.id]);
+        user.join(&room.id);
+    }
+    let run = hybrid(&cis, &room, &TEXT.replace("BOB", &bob.id));
+    let question = asked(&room, &run, "Deploy?");
+    let asked_first = guest.reply(&room.id, id(&question), "approve");
+    assert!(reply_to(&room, &asked_first).contains("decided by"), "whom to ask");
+    guest.say(&room.id, "!cis cancel ship");
+    // Whoever operates here is not named by the file.
+    let said = ann.reply(&room.id, id(&question), "yes");
+    assert!(reply_to(&room, &said).contains(&bob.name));
+    assert_eq!(cis.task(&run, "deploy")["state"], "queued");
+    bob.react(&room.id, id(&question), "✅");
+    cis.wait_run(&run, "succeeded");
+    all_is_told(&cis);
+    let to_guest = room.events().iter().filter(|event| is_reply_to(event, &guest, &room)).count();
+    assert_eq!(to_guest, 1, "they are told once");
+}
+
+fn is_reply_to(event: &Value, user: &User, room: &Room<'_>) -> bool {
+    let Some(to) = event["content"]["m.relates_to"]["m.in_reply_to"]["event_id"].as_str() else {
+        return false;
+    };
+    room.events().iter().any(|said| said["event_id"] == to && said["sender"] == user.id.as_str())
+        && event["sender"] != user.id.as_str()
+}
+
+#[test]
+fn commands_show_start_and_end_runs_and_no_name_leads_out_of_their_folders() {
+    let synapse = Synapse::shared();
+    let ((cis, _), ann) = (logged_in(&synapse), synapse.register("ann"));
+    let room = room_of(&cis, &ann);
+    let dags = cis.work().join("dags");
+    fs::create_dir_all(&dags).unwrap();
+    let text = "version = 1\n[dag]\nid = \"hello\"\n[dag.params]\nwho = { type = \"string\", default = \"nobody\" }\n[[tasks]]\nid = \"say\"\ntty = false\ncommand = [\"echo\", \"hello {{ params.who }}\"]\n[[tasks]]\nid = \"wait\"\ntty = false\ncommand = [\"sleep\", \"600\"]\n";
+    fs::write(dags.join("hello.toml"), text).unwrap();
+    cis.ok(["node", "stop"]);
+    let config = fs::read_to_string(cis.home().join("config.toml")).unwrap_or_default();
+    let config = format!("{config}\n[dag]\nroom_id = {:?}\n[matrix]\nrun_dirs = [{dags:?}]\n", room.id);
+    fs::write(cis.home().join("config.toml"), config).unwrap();
+    let _node = cis.spawn(["node", "start"]);
+    eventually("the room is heard", || (cis.status()["rooms"] == json!([room.id])).then_some(()));
+
+    let said = ann.say(&room.id, "!cis run ../../etc/passwd");
+    assert!(reply_to(&room, &said).contains("not the name of a DAG"));
+    let said = ann.say(&room.id, "!cis run shop");
+    assert!(reply_to(&room, &said).contains("There are: hello"));
+    fs::write(dags.join("wrong.toml"), "version = 1\n[dag]\nid = \"wrong\"\nnonsense = \"hunter2\"\n")
+        .unwrap();
+    let said = ann.say(&room.id, "!cis run wrong");
+    let wrong = reply_to(&room, &said);
+    assert!(wrong.contains("cis dag validate") && !wrong.contains("hunter2"), "{wrong}");
+    ann.say(&room.id, "!cis run hello who=ann");
+    let run = eventually_within(SLOW, "the run", || {
+        cis.json(&["dag", "list"])["items"][0]["id"].as_str().map(str::to_owned)
+    });
+    cis.wait_task(&run, "say", "succeeded");
+    card_says(&room, &run, "running");
+    let said = ann.say(&room.id, "!cis logs say");
+    assert!(reply_to(&room, &said).contains("hello ann"));
+    ann.say(&room.id, &format!("!cis cancel {run}"));
+    cis.wait_run(&run, "cancelled");
+    assert_eq!(cis.json(&["dag", "list"])["items"].as_array().map(Vec::len), Some(1));
+}
+
+#[test]
+fn what_was_said_while_the_node_was_away_counts_once_and_edits_never() {
+    let synapse = Synapse::shared();
+    let ((cis, _), ann) = (logged_in(&synapse), synapse.register("ann"));
+    let room = room_of(&cis, &ann);
+    let run = hybrid(&cis, &room, &asking(2));
+    let first = asked(&room, &run, "Colour 0?");
+    kill_9(cis.node_pid().unwrap());
+    let edited = json!({
+        "msgtype": "m.text", "body": "* !cis cancel paint",
+        "m.new_content": { "msgtype": "m.text", "body": format!("!cis answer {} red", item(&first)) },
+        "m.relates_to": { "rel_type": "m.replace", "event_id": id(&first) },
+    });
+    ann.send(&room.id, "m.room.message", edited);
+    ann.reply(&room.id, id(&first), "> <@x:y> red\n\nblue");
+    ann.reply(&room.id, id(&first), "red");
+    cis.show(&run);
+    let second = asked(&room, &run, "Colour 1?");
+    assert_eq!(cis.read("said"), "blue\n");
+    kill_9(cis.node_pid().unwrap());
+    cis.show(&run);
+    ann.reply(&room.id, id(&second), "1");
+    cis.wait_run(&run, "succeeded");
+    assert_eq!(cis.read("said"), "blue\nred\n");
+}
