@@ -26,7 +26,7 @@ const RUNS_MAX: u32 = 50;
 /// What became of it.
 pub(super) enum Done {
     /// It is done, and what happens says so.
-    Done,
+    AsSeen,
     /// It is done; this is the answer.
     Says(Message),
     /// It is not done, for this reason.
@@ -145,9 +145,9 @@ impl Listener {
         let item = match self.item(speaker, named).await? {
             Ok(item) => item,
             Err(done) if self.role(speaker).is_some() => return Ok(done),
-            Err(_) => return Ok(Done::Done),
+            Err(_) => return Ok(Done::AsSeen),
         };
-        let Ok(target) = Target::new(&item.id.0) else { return Ok(Done::Done) };
+        let Ok(target) = Target::new(&item.id.0) else { return Ok(Done::AsSeen) };
         let request = Request::Answer { item: target, words: String::new() };
         let act = match said {
             Said::Sign(_) if matches!(named, Named::Exactly(_)) => Act::reaction_to(item.kind),
@@ -180,7 +180,7 @@ impl Listener {
         let hash = Some(item.hash.clone());
         let answer = Answer { with, reason, hash, again: None, input: speaker.input };
         match self.node.answer(self.principal(speaker), item, answer).await {
-            Ok(_) => Ok(Done::Done),
+            Ok(_) => Ok(Done::AsSeen),
             Err(problem) => Ok(not(&problem)),
         }
     }
@@ -354,7 +354,7 @@ impl Listener {
             input: speaker.input,
         };
         match self.node.create_run(self.principal(speaker), request).await {
-            Ok(_) => Ok(Done::Done),
+            Ok(_) => Ok(Done::AsSeen),
             Err(problem) => Ok(not(&problem)),
         }
     }

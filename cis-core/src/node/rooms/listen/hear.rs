@@ -115,7 +115,7 @@ impl Listener {
             }
         };
         Ok(match done {
-            Done::Done => None,
+            Done::AsSeen => None,
             Done::Says(message) => Some(message),
             // Wrong answers are answered, but not for ever.
             Done::Not(message) => {
