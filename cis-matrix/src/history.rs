@@ -29,12 +29,12 @@ pub struct Related {
 }
 
 impl Client {
-    /// Events after the place `from`, oldest first: the token of a sync or of a page before. Where nothing is
-    /// missing any more, the page is empty and has no next.
+    /// Events after the place `from` (none: from the room's first on), oldest first: the token of a sync or of a page
+    /// before. Where nothing is missing any more, the page is empty and has no next.
     #[must_use]
-    pub fn forward(&self, room: &str, from: &str, limit: u32) -> Answer<Page> {
+    pub fn forward(&self, room: &str, from: Option<&str>, limit: u32) -> Answer<Page> {
         let mut options = MessagesOptions::forward();
-        options.from = Some(from.to_owned());
+        options.from = from.map(str::to_owned);
         options.limit = UInt::from(limit);
         self.page(room, options)
     }
@@ -49,11 +49,12 @@ impl Client {
     }
 
     fn page(&self, room: &str, options: MessagesOptions) -> Answer<Page> {
-        let room = self.any_room(room);
+        let (room, from) = (self.any_room(room), options.from.clone());
         answer(async move {
             let found = room?.messages(options).await?;
-            // A homeserver may name a next place behind the last event: there is nothing there.
-            let next = found.end.filter(|_| !found.chunk.is_empty());
+            // A page without events is not the end where it leads further: what stands there is not for us. A place
+            // that is the same again is the end.
+            let next = found.end.filter(|end| !found.chunk.is_empty() || Some(end) != from.as_ref());
             Ok(Page { events: RoomEvent::all(&found.chunk), next })
         })
     }

@@ -1,5 +1,6 @@
 //! Who is in a room, and what they may do there.
 
+use matrix_sdk::ruma::events::room::member::MembershipState;
 use matrix_sdk::ruma::events::room::power_levels::{RoomPowerLevels, UserPowerLevel};
 use matrix_sdk::{Room, RoomMemberships};
 
@@ -36,15 +37,40 @@ impl Client {
         answer(async move { Ok(power(levels(&room?).await?.for_user(&user?))) })
     }
 
-    /// Since when the account itself is in a room as it is now, Unix ms by its homeserver's clock; none: not known.
-    /// Who changes their name is in it anew.
+    /// Since when the account itself is in a room, Unix ms by its homeserver's clock. None: before its newest change of
+    /// name there, which hides when.
     #[must_use]
     pub fn joined_ms(&self, room: &str) -> Answer<Option<i64>> {
         let (room, me) = (self.joined(room), user_id(&self.user()));
         answer(async move {
-            let member = room?.get_member(&me?).await?;
-            let since = member.and_then(|member| member.event().origin_server_ts().map(|at| i64::from(at.0)));
-            Ok(since)
+            let room = room?;
+            let own = room.get_member(&me?).await?;
+            let own = own.ok_or_else(|| MatrixError::NotJoined { room: room.room_id().to_string() })?;
+            let newest = own.event().as_sync().and_then(|event| event.as_original());
+            let was_in = newest
+                .and_then(|event| event.unsigned.prev_content.as_ref())
+                .is_some_and(|was| was.membership == MembershipState::Join);
+            let since = own.event().origin_server_ts().map(|at| i64::from(at.0));
+            Ok(since.filter(|_| !was_in))
+        })
+    }
+
+    /// Somebody who has joined a room; none: they are not in it.
+    #[must_use]
+    pub fn member(&self, room: &str, user: &str) -> Answer<Option<Member>> {
+        let (room, user) = (self.joined(room), user_id(user));
+        answer(async move {
+            let (room, user) = (room?, user?);
+            let Some(member) = room.get_member(&user).await? else { return Ok(None) };
+            if !RoomMemberships::JOIN.matches(member.membership()) {
+                return Ok(None);
+            }
+            Ok(Some(Member {
+                user: user.to_string(),
+                name: member.display_name().map(str::to_owned),
+                power: power(levels(&room).await?.for_user(&user)),
+                joined: true,
+            }))
         })
     }
 

@@ -132,3 +132,58 @@ printf 'Proceed? [y/n] '; read -r x; echo "$x" >> "$E2E_WORK/got"
     cis.wait_run(&run, "succeeded");
     assert_eq!(cis.read("got"), "again\n");
 }
+
+#[test]
+fn neither_by_env_nor_by_another_directory_an_agent_answers_itself() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let cis = Cis::new();
+    for name in ["by-env.sh", "place/by-link.sh"] {
+        let path = cis.work().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, "#!/bin/sh\necho \"$0\" >> \"$E2E_WORK/told\"\n").unwrap();
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let text = r#"
+version = 1
+[dag]
+id = "self"
+max_parallel = 2
+[[tasks]]
+id = "by-env"
+script = '''
+printf '#!/bin/sh\n"$E2E_CIS" answer "$CIS_ITEM" --text itself\n' > by-env.sh; chmod 755 by-env.sh
+printf 'Proceed? [y/n] '; read -r x; echo "$x" > "$E2E_WORK/by-env.got"
+'''
+on_blocked = { action = "run", run = ["env", "WHO=me", "./by-env.sh"] }
+[[tasks]]
+id = "by-link"
+cwd = "place"
+script = '''
+cd "$E2E_WORK"; mkdir -p other
+printf '#!/bin/sh\n"$E2E_CIS" answer "$CIS_ITEM" --text itself\n' > other/by-link.sh; chmod 755 other/by-link.sh
+mv place was; ln -s other place
+printf 'Proceed? [y/n] '; read -r x; echo "$x" > "$E2E_WORK/by-link.got"
+'''
+on_blocked = { action = "run", run = ["./by-link.sh"] }
+"#;
+    let run = cis.start(text);
+    eventually("what was there at the submission is run", || {
+        cis.read("told").contains("by-env").then_some(())
+    });
+    eventually("the other one is run, or it is said why not", || {
+        let warnings = cis.status()["warnings"].to_string();
+        (cis.read("told").contains("by-link") || warnings.contains("place")).then_some(())
+    });
+    for task in ["by-env", "by-link"] {
+        eventually("nobody answered", || {
+            let items = cis.json(&["inbox"])["items"].as_array().unwrap().clone();
+            let item = items.iter().find(|item| item["task"] == task)?;
+            assert!(item["answered_by"].is_null(), "{item}");
+            (cis.run(["answer", &format!("{run}:{task}"), "--text", "a human"]).code == Some(0)).then_some(())
+        });
+    }
+    cis.wait_run(&run, "succeeded");
+    for task in ["by-env", "by-link"] {
+        assert_eq!(cis.read(&format!("{task}.got")), "a human\n");
+    }
+}

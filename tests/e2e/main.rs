@@ -46,6 +46,7 @@ mod monitor_record;
 mod node;
 mod noisy;
 mod permissions;
+mod recover;
 mod requests;
 mod rights;
 mod rooms;

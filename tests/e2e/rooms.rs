@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::harness::room::{Room, own_state};
 use crate::harness::synapse::{Synapse, User};
-use crate::harness::{Cis, eventually_within, kill_9, pause};
+use crate::harness::{Cis, eventually, eventually_within, kill_9, pause};
 use crate::matrix::logged_in;
 
 /// At one message in five seconds everything takes its time.
@@ -50,7 +50,7 @@ pub fn card_says(room: &Room<'_>, run: &str, state: &str) -> Value {
 
 /// Waits until what the room has of a run folds to what its node knows.
 #[track_caller]
-fn journal_is_whole(cis: &Cis, room: &Room<'_>, run: &str, text: &str) -> crate::harness::room::Followed {
+pub fn journal_is_whole(cis: &Cis, room: &Room<'_>, run: &str, text: &str) -> crate::harness::room::Followed {
     let (own, did) = (own_state(&cis.home(), run, text), did(cis));
     eventually_within(SLOW, "the room has the whole journal", || {
         room.follow(run, &did, text).filter(|followed| followed.state == own)
@@ -165,7 +165,9 @@ script = '"$E2E_CIS" task ask "Which colour?" --option red --option blue'
     cis.ok(["dag", "approve", &run, "deploy"]);
     says(&deploy, "answered by");
     // A node that does not remember what it asked looks it up.
-    kill_9(cis.node_pid().unwrap());
+    let pid = cis.node_pid().unwrap();
+    kill_9(pid);
+    eventually("it is gone", || (cis.node_pid() != Some(pid)).then_some(()));
     cis.ok(["dag", "cancel", &run]);
     says(&paint, "Was: ");
     all_is_told(&cis);

@@ -61,6 +61,25 @@ pub(crate) fn stdout_of(mut command: Command) -> Outcome<String> {
     String::from_utf8(output.stdout).map_err(|_| format!("`{line}` wrote something that is not UTF-8"))
 }
 
+/// Runs it with a text on its standard input; what it says goes nowhere but with a failure.
+///
+/// # Errors
+/// It could not be started, or did not exit with 0.
+pub(crate) fn run_with(mut command: Command, input: &str) -> Outcome {
+    let line = line(&command);
+    let failed = |e: std::io::Error| format!("cannot run `{line}`: {e}");
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().map_err(failed)?;
+    if let Some(mut stdin) = child.stdin.take() {
+        stdin.write_all(input.as_bytes()).map_err(failed)?;
+    }
+    let output = child.wait_with_output().map_err(failed)?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(format!("`{line}` ended with {}: {}", output.status, String::from_utf8_lossy(&output.stderr)))
+}
+
 /// Runs it, shows its stderr as it comes, and gives back the lines of it that `wanted` takes,
 /// also when it fails.
 pub(crate) fn run_keeping(mut command: Command, wanted: impl Fn(&str) -> bool) -> (Outcome, Vec<String>) {

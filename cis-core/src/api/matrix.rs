@@ -5,6 +5,9 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use crate::event::RunState;
+use crate::ids::{NodeDid, RunId};
+
 /// Logs the node's account in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LoginMatrix {
@@ -137,6 +140,59 @@ pub struct MatrixRoomEvents {
     /// Why nothing can come just now: the homeserver is away. It is asked again and again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub away: Option<String>,
+}
+
+/// Takes the runs that a room tells of into the store.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecoverRuns {
+    /// Absolute directory in which tasks of theirs that run again are started: a room does not know where they were.
+    pub workdir: String,
+}
+
+/// What was found of runs in a room.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecoverReport {
+    /// The room: `!…`.
+    pub room_id: String,
+    /// Its events, all that the homeserver gives.
+    pub events: u64,
+    /// The runs that it tells of, oldest first.
+    pub runs: Vec<RecoveredRunView>,
+    /// Nodes that wrote there and are not trusted: what they wrote was left out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unknown: Vec<UnknownNode>,
+    /// Events that cannot be decrypted.
+    pub unreadable: u64,
+    /// Machine events that change nothing: forged, copied from elsewhere, of a key that is void.
+    pub refused: u64,
+}
+
+/// A run that a room tells of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecoveredRunView {
+    /// Its id.
+    pub run: RunId,
+    /// `[dag] id`.
+    pub dag: String,
+    /// The node that coordinates it.
+    pub node: NodeDid,
+    /// Its state, as far as the room tells; none: it cannot be told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<RunState>,
+    /// It was not known here, and is now.
+    pub recovered: bool,
+    /// Why something of it is not there; empty: it is whole.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lacks: Vec<String>,
+}
+
+/// A node that nobody said is to be trusted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnknownNode {
+    /// Who it says to be, signed.
+    pub did: NodeDid,
+    /// How much it wrote.
+    pub envelopes: u64,
 }
 
 /// An event of a room: everything in it is the word of whoever sent it.

@@ -28,6 +28,7 @@ pub use inbox::{
 pub use matrix::{
     CreateMatrixRoom, InviteToMatrixRoom, JoinMatrixRoom, LoginMatrix, LogoutMatrix, MatrixAccountView,
     MatrixEncryptionView, MatrixEventView, MatrixProof, MatrixRoomEvents, MatrixRoomView, ReadMatrixRoom,
+    RecoverReport, RecoverRuns, RecoveredRunView, UnknownNode,
 };
 pub use outbox::{FollowedRun, OutboxEntry, Outgoing, Priority, RoomMessage, RoomState, RoomWrite};
 pub use problem::{Finding, PROBLEM_JSON, Problem, ProblemKind};

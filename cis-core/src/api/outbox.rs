@@ -126,6 +126,13 @@ pub enum RoomWrite {
         /// Where the journal stands.
         journal: String,
     },
+    /// The journal holds everything of a run that there is.
+    Whole {
+        /// The run.
+        run: RunId,
+        /// Where the journal stands.
+        journal: String,
+    },
     /// The numbering of a room.
     Numbered {
         /// The room.

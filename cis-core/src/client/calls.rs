@@ -10,9 +10,9 @@ use crate::api::{
     Answer, AnswerReceipt, Ask, AskView, CleanReport, CleanStore, CreateMatrixRoom, CreateRun, CreateSession,
     Decide, ExplainView, GroupView, HandIn, InboxItem, InputReceipt, InviteToMatrixRoom, JoinMatrixRoom,
     KillSession, ListInbox, ListRuns, ListSessions, Listing, LoginMatrix, LogoutMatrix, MatrixAccountView,
-    MatrixRoomEvents, MatrixRoomView, NodeView, ReadAsk, ReadLog, ReadMatrixRoom, ReadTime, RetryRun,
-    RunDetail, RunView, Say, SendInput, SessionView, SetMode, StopNode, TaskContext, ThreadMessage, TimeView,
-    WhyView, paths,
+    MatrixRoomEvents, MatrixRoomView, NodeView, ReadAsk, ReadLog, ReadMatrixRoom, ReadTime, RecoverReport,
+    RecoverRuns, RetryRun, RunDetail, RunView, Say, SendInput, SessionView, SetMode, StopNode, TaskContext,
+    ThreadMessage, TimeView, WhyView, paths,
 };
 use crate::dag::Group;
 
@@ -266,6 +266,11 @@ impl Client {
         who: &InviteToMatrixRoom,
     ) -> Result<(), ClientError> {
         self.post_raw(&paths::fill(paths::MATRIX_INVITE, &[room]), who).await.map(drop)
+    }
+
+    /// Takes the runs that a room tells of into the store.
+    pub async fn recover_runs(&self, room: &str, how: &RecoverRuns) -> Result<RecoverReport, ClientError> {
+        self.post_long(&paths::fill(paths::MATRIX_RECOVER, &[room]), how).await
     }
 
     /// What is said in a room, from a place on.

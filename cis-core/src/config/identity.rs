@@ -11,7 +11,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use super::home::Home;
 use super::keys::{self, KeyError, Keys};
 use crate::api::{IdentityView, RevokedView, RotatedView, TrustedView};
-use crate::identity::{BadTrustFile, NodeKey, Rotation, TrustError, TrustList};
+use crate::identity::{BadTrustFile, NodeKey, Rotation, Standing, TrustError, TrustList};
 use crate::ids::{NodeDid, TimestampMs};
 
 /// Why the key or the list is as it was.
@@ -84,6 +84,18 @@ impl Identity {
     pub fn former(&self) -> Vec<NodeDid> {
         let state = self.state();
         state.list.as_ref().map(|list| list.former(&state.key.did())).unwrap_or_default()
+    }
+
+    /// What is known of a node. Of a list that is not this node's, nothing is.
+    #[must_use]
+    pub fn standing(&self, did: &NodeDid) -> Standing {
+        let state = self.state();
+        let own = state.key.did();
+        match &state.list {
+            Ok(list) => list.standing(did, &own),
+            Err(_) if *did == own => Standing::Own,
+            Err(_) => Standing::Unknown,
+        }
     }
 
     /// Both, for people.

@@ -8,6 +8,7 @@ pub mod envelope;
 pub mod journal;
 pub mod outgoing;
 pub mod packed;
+pub mod recovery;
 pub mod room_event;
 
 #[cfg(test)]

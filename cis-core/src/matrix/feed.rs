@@ -1,6 +1,7 @@
 //! The loop that asks the homeserver what happened, for as long as somebody wants to know.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use cis_matrix::{Batch, Client, MatrixError};
@@ -37,14 +38,17 @@ pub struct Feed {
     news: broadcast::Sender<News>,
     /// One request for news at a time.
     asking: Arc<tokio::sync::Mutex<()>>,
-    runs: Arc<Mutex<bool>>,
     stands: watch::Sender<Stands>,
+    /// Those who want the account to be followed without hearing what is said.
+    held: Arc<AtomicUsize>,
 }
 
 /// How the loop stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stands {
-    /// It has asked for the first time.
+    /// There is none: nobody wants to know anything.
+    Idle,
+    /// It asks for the first time.
     Begins,
     /// What is known of rooms is the present state.
     Follows,
@@ -52,23 +56,48 @@ enum Stands {
     Away,
 }
 
+/// The account is followed as long as this lives.
+pub struct Hold(Arc<AtomicUsize>);
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 impl Feed {
     pub(super) fn new(client: Client) -> Self {
         let (news, _) = broadcast::channel(NEWS_KEPT);
-        let (stands, _) = watch::channel(Stands::Begins);
-        Self { client, news, asking: Arc::default(), runs: Arc::default(), stands }
+        let (stands, _) = watch::channel(Stands::Idle);
+        Self { client, news, asking: Arc::default(), stands, held: Arc::default() }
     }
 
     /// News from now on. They come as long as somebody holds a receiver.
     pub fn subscribe(&self) -> broadcast::Receiver<News> {
         let receiver = self.news.subscribe();
-        let mut runs = self.runs.lock().unwrap_or_else(PoisonError::into_inner);
-        if !*runs {
-            *runs = true;
-            self.stands.send_replace(Stands::Begins);
-            tokio::spawn(self.clone().run());
-        }
+        self.begin();
         receiver
+    }
+
+    /// Keeps what is known of rooms the present state.
+    #[must_use]
+    pub fn hold(&self) -> Hold {
+        self.held.fetch_add(1, Ordering::Relaxed);
+        self.begin();
+        Hold(Arc::clone(&self.held))
+    }
+
+    fn begin(&self) {
+        let begins = self.stands.send_if_modified(|stands| {
+            let idle = *stands == Stands::Idle;
+            if idle {
+                *stands = Stands::Begins;
+            }
+            idle
+        });
+        if begins {
+            tokio::spawn(Loop { feed: self.clone(), left: false }.run());
+        }
     }
 
     /// Makes what is known of rooms the present state, where no loop does.
@@ -77,14 +106,11 @@ impl Feed {
     /// The homeserver does not answer.
     pub async fn refresh(&self) -> Result<(), MatrixError> {
         let mut stands = self.stands.subscribe();
-        let runs = || *self.runs.lock().unwrap_or_else(PoisonError::into_inner);
-        if runs() {
-            let begun = stands.wait_for(|stands| *stands != Stands::Begins || !runs()).await;
-            if begun.is_ok_and(|stands| *stands == Stands::Follows) {
-                return Ok(());
-            }
+        let begun = stands.wait_for(|stands| *stands != Stands::Begins).await.map(|stands| *stands);
+        match begun {
+            Ok(Stands::Follows) => Ok(()),
+            _ => self.ask(Duration::ZERO).await.map(drop),
         }
-        self.ask(Duration::ZERO).await.map(drop)
     }
 
     /// The present place.
@@ -94,7 +120,7 @@ impl Feed {
     pub async fn place(&self) -> Result<String, MatrixError> {
         match self.client.position().await? {
             Some(place) => Ok(place),
-            None => Ok(self.ask(Duration::ZERO).await?.next_batch),
+            None => Ok(self.ask(Duration::ZERO).await?.next_batch.clone()),
         }
     }
 
@@ -103,61 +129,85 @@ impl Feed {
         self.say(News::Over(MatrixError::Unauthorized { detail: "this node was logged out".to_owned() }));
     }
 
-    async fn ask(&self, wait: Duration) -> Result<Batch, MatrixError> {
+    /// Asks once. Whoever listens hears the answer, whoever asked: it comes once only.
+    async fn ask(&self, wait: Duration) -> Result<Arc<Batch>, MatrixError> {
         let _alone = self.asking.lock().await;
         let position = self.client.position().await?;
-        self.client.next(position.as_deref(), wait).await
+        let batch = Arc::new(self.client.next(position.as_deref(), wait).await?);
+        self.say(News::Batch(Arc::clone(&batch)));
+        Ok(batch)
     }
 
-    async fn run(self) {
+    fn say(&self, news: News) {
+        // Nobody listening is noticed before the next request.
+        let _ = self.news.send(news);
+    }
+}
+
+/// The loop. There is one: whoever finds it idle starts it.
+struct Loop {
+    feed: Feed,
+    /// It is said to be idle already, and another one may have begun.
+    left: bool,
+}
+
+impl Drop for Loop {
+    fn drop(&mut self) {
+        // Also where it ended by a fault: the next one who wants to know starts another.
+        if !self.left {
+            self.feed.stands.send_replace(Stands::Idle);
+        }
+    }
+}
+
+impl Loop {
+    async fn run(mut self) {
+        let feed = self.feed.clone();
         let mut delay = RETRY_FIRST;
         // The first answer says how things are, and does not wait for something to happen.
         let mut wait = Duration::ZERO;
-        while self.is_wanted() {
-            let pause = match self.ask(wait).await {
+        while feed.is_wanted() {
+            let pause = match feed.ask(wait).await {
                 Ok(batch) => {
                     (delay, wait) = (RETRY_FIRST, WAIT);
+                    feed.stands.send_replace(Stands::Follows);
                     let empty = batch.rooms.is_empty() && batch.left.is_empty() && batch.invited.is_empty();
-                    self.say(News::Batch(Arc::new(batch)));
-                    self.stands.send_replace(Stands::Follows);
                     if empty { PAUSE } else { continue }
                 }
                 Err(error @ MatrixError::Unauthorized { .. }) => {
-                    *self.runs.lock().unwrap_or_else(PoisonError::into_inner) = false;
-                    self.stands.send_replace(Stands::Away);
-                    self.say(News::Over(error));
+                    feed.say(News::Over(error));
                     return;
                 }
                 Err(error) => {
-                    self.stands.send_replace(Stands::Away);
+                    feed.stands.send_replace(Stands::Away);
                     wait = Duration::ZERO;
                     let pause = match &error {
                         MatrixError::RateLimited { retry_after } => delay.max(*retry_after),
                         _ => delay,
                     };
                     tracing::info!(%error, "no news from the homeserver");
-                    self.say(News::Away(error.to_string()));
+                    feed.say(News::Away(error.to_string()));
                     delay = (delay * 2).min(RETRY_MAX);
                     pause
                 }
             };
             tokio::time::sleep(pause).await;
         }
+        self.left = true;
     }
+}
 
-    /// Whether somebody listens. Where nobody does, the next one starts another loop.
+impl Feed {
+    /// Whether somebody wants to know. Where nobody does, the loop is idle from this moment on.
     fn is_wanted(&self) -> bool {
-        let mut runs = self.runs.lock().unwrap_or_else(PoisonError::into_inner);
-        *runs = self.news.receiver_count() > 0;
-        if !*runs {
-            // Whoever waits for its first answer asks by themselves.
-            self.stands.send_replace(Stands::Away);
-        }
-        *runs
-    }
-
-    fn say(&self, news: News) {
-        // Nobody listening is noticed before the next request.
-        let _ = self.news.send(news);
+        let mut wanted = true;
+        self.stands.send_if_modified(|stands| {
+            wanted = self.news.receiver_count() > 0 || self.held.load(Ordering::Relaxed) > 0;
+            if !wanted {
+                *stands = Stands::Idle;
+            }
+            !wanted
+        });
+        wanted
     }
 }

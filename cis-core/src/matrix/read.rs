@@ -81,7 +81,7 @@ impl Opened {
     /// Reads the next page; whether there was something on it.
     async fn page(&self, room: &str, said: &mut Said) -> Result<bool, AccountError> {
         loop {
-            match self.client.forward(room, &said.next, PAGE).await {
+            match self.client.forward(room, Some(&said.next), PAGE).await {
                 Ok(page) => {
                     let more = page.next.is_some();
                     // A homeserver that names no next place knows its events.

@@ -13,11 +13,12 @@ use crate::api::{
     Ask, CreateSession, Decide, GroupView, HandIn, Problem, ProblemKind, RoomWrite, Say, TimeView, WhyView,
 };
 use crate::dag::{Dag, Group};
-use crate::event::{Actor, ExecutionMode, PromptRecord, RetryScope, RunCreated};
+use crate::event::{Actor, EventDraft, ExecutionMode, PromptRecord, RetryScope, RunCreated};
 use crate::ids::{InboxId, InputId, RunId, SessionId, TaskId, TimestampMs};
 use crate::policy::Principal;
 use crate::room::people::Allowed;
 use crate::session::hub::{self, Sighting};
+use crate::store::TaskSeed;
 
 /// Where an answer goes once what it says is durable.
 pub(super) type Reply<T> = oneshot::Sender<Result<T, Problem>>;
@@ -65,6 +66,18 @@ pub(super) struct NewRun {
     pub(super) dag: Arc<Dag>,
     pub(super) start: bool,
     pub(super) input: InputId,
+}
+
+/// A run with all that happened to it.
+#[derive(Debug)]
+pub(super) struct RunToKeep {
+    pub(super) run: RunId,
+    /// What happened, its creation first.
+    pub(super) drafts: Vec<EventDraft>,
+    /// The tasks of its file.
+    pub(super) tasks: Vec<TaskSeed>,
+    /// Where its journal stands, which this node goes on with; none: another node's.
+    pub(super) journal: Option<String>,
 }
 
 /// A session that is to be made alone, its command in place.
@@ -269,6 +282,11 @@ pub(super) enum Command {
         victims: Vec<Victims>,
         actor: Actor,
         reply: Reply<Vec<Victims>>,
+    },
+    /// Keeps a run that came out of its room, all of it or nothing. Answers whether it is new.
+    Recover {
+        run: Box<RunToKeep>,
+        reply: Reply<bool>,
     },
     /// Keeps what rooms were told, all of it or nothing.
     Rooms {

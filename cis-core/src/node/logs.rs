@@ -8,10 +8,10 @@ use futures_util::stream::{self, BoxStream, StreamExt as _};
 use tokio::sync::mpsc;
 
 use super::secret_file;
+use crate::api::ReadLog;
 use crate::api::log_pieces::LogPiece;
-use crate::api::{ReadLog, TaskView};
 use crate::config::Home;
-use crate::ids::{RunId, SessionId};
+use crate::ids::{RunId, SessionId, TaskId};
 use crate::policy::redact::{Mask, RedactStream, Redactor};
 use crate::session::hub::{FollowChunk, Hub, HubError};
 use crate::session::log::{Chunk, LogReader};
@@ -75,12 +75,12 @@ pub(super) fn stored(log: PathBuf, query: &ReadLog) -> BoxStream<'static, LogPie
     stream::unfold(chunks, |mut chunks| async { chunks.recv().await.map(|piece| (piece, chunks)) }).boxed()
 }
 
-/// The end of the log of a task's newest try, as [`tail`]; nothing where there is none, or it must not be shown.
-pub(super) async fn of_task(home: &Home, run: RunId, task: &TaskView, bytes: usize) -> String {
-    if task.attempts == 0 {
+/// The end of the log of a try, as [`tail`]; nothing where there is none (0 is no try), or it must not be shown.
+pub(super) async fn of_try(home: &Home, run: RunId, task: &TaskId, number: u32, bytes: usize) -> String {
+    if number == 0 {
         return String::new();
     }
-    let log = home.attempt_log(run, &task.id, task.attempts);
+    let log = home.attempt_log(run, task, number);
     let tail = tokio::task::spawn_blocking(move || tail(&log, None, bytes)).await;
     tail.ok().flatten().unwrap_or_default()
 }

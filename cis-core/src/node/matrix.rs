@@ -1,5 +1,6 @@
 //! The node's Matrix account as its API sees it.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use super::streams::Viewer;
 use crate::api::{
     CreateMatrixRoom, InviteToMatrixRoom, JoinMatrixRoom, Listing, LoginMatrix, LogoutMatrix,
     MatrixAccountView, MatrixEncryptionView, MatrixEventView, MatrixProof, MatrixRoomEvents, MatrixRoomView,
-    Problem, ProblemKind, ReadMatrixRoom,
+    Problem, ProblemKind, ReadMatrixRoom, RecoverReport, RecoverRuns,
 };
 use crate::matrix::{AccountError, NewLogin, Opened};
 use crate::server::MatrixApi;
@@ -108,6 +109,17 @@ impl MatrixApi for Node {
             opened.client.invite(&room, user).await.map_err(|error| matrix_problem(&error))?;
         }
         Ok(())
+    }
+
+    async fn recover_runs(&self, room: String, request: RecoverRuns) -> Outcome<RecoverReport> {
+        if !Path::new(&request.workdir).is_absolute() {
+            let detail = format!("the directory `{}` is not absolute", request.workdir.escape_debug());
+            return Err(Problem::new(ProblemKind::BadInput, detail));
+        }
+        let _viewer = self.viewer();
+        let opened = self.opened().await?;
+        let room = resolved(&opened, &room).await?;
+        self.runs_out_of(&opened, room, &request.workdir).await
     }
 
     async fn read_matrix_room(&self, room: String, query: ReadMatrixRoom) -> Outcome<MatrixRoomEvents> {
@@ -222,7 +234,7 @@ pub(super) fn account_problem(error: &AccountError) -> Problem {
     Problem::new(kind, error.to_string()).hint(hint)
 }
 
-fn matrix_problem(error: &MatrixError) -> Problem {
+pub(super) fn matrix_problem(error: &MatrixError) -> Problem {
     let (kind, hint) = match error {
         MatrixError::RateLimited { .. } => {
             (ProblemKind::Unavailable, Some("wait, or ask the homeserver's administrator to lift the limit"))

@@ -128,7 +128,17 @@ fn impossible(run: RunId, offset: u64, error: &impl std::fmt::Display) -> Restor
 fn load_dag(blobs: &Blobs, agents: &Agents, run: RunId, facts: &RunCreated) -> Result<Dag, RestoreError> {
     let text = blobs.get(&facts.spec).map_err(|source| RestoreError::Spec { run, source })?;
     let text = text.ok_or_else(|| RestoreError::NoSpec { run, blob: facts.spec.clone() })?;
-    let mut dag = dag::parse(&text, &facts.source)
+    dag_of(&text, agents, run, facts)
+}
+
+/// The DAG of a run, of the text of its file.
+pub(super) fn dag_of(
+    text: &[u8],
+    agents: &Agents,
+    run: RunId,
+    facts: &RunCreated,
+) -> Result<Dag, RestoreError> {
+    let mut dag = dag::parse(text, &facts.source)
         .map_err(|diagnostics| RestoreError::NotUnderstood { run, detail: diagnostics.to_string() })?;
     if let Some(used) = &facts.use_agent {
         dag::with_agent(&mut dag, used.profile.as_deref());

@@ -115,6 +115,8 @@ pub enum Action {
     UseMatrix,
     /// Log that account in and out.
     ControlMatrix,
+    /// Take runs that a room tells of into the store.
+    RecoverRuns,
     /// Remove what ended runs left.
     CleanStore,
     /// Stop the node.
@@ -166,9 +168,11 @@ pub fn authorize(principal: &Principal, action: Action) -> Result<(), Denied> {
         | Action::CreateSession
         | Action::ControlSession(_)
         | Action::UseMatrix => Rights::Operator,
-        Action::ControlIdentity | Action::ControlMatrix | Action::CleanStore | Action::StopNode => {
-            Rights::Admin
-        }
+        Action::ControlIdentity
+        | Action::ControlMatrix
+        | Action::RecoverRuns
+        | Action::CleanStore
+        | Action::StopNode => Rights::Admin,
     };
     if principal.rights >= needed {
         return Ok(());
@@ -207,6 +211,7 @@ fn verb(action: Action) -> &'static str {
         Action::ReadMatrix => "read rooms of the Matrix account",
         Action::UseMatrix => "act in rooms as the Matrix account",
         Action::ControlMatrix => "log the Matrix account in or out",
+        Action::RecoverRuns => "take runs out of rooms",
         Action::CleanStore => "clean the store",
         Action::StopNode => "stop the node",
     }
@@ -245,6 +250,7 @@ mod tests {
             Action::ReadMatrix,
             Action::UseMatrix,
             Action::ControlMatrix,
+            Action::RecoverRuns,
             Action::CleanStore,
             Action::StopNode,
         ] {

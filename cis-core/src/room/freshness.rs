@@ -95,11 +95,11 @@ impl Gate {
         self
     }
 
-    /// Lets an event pass, once.
+    /// Whether an event may act. What was taken is given to [`Self::remember`]: then it may not again.
     ///
     /// # Errors
     /// [`Stale`]: it does nothing.
-    pub fn admit(&mut self, arrival: Arrival<'_>, now: TimestampMs) -> Result<(), Stale> {
+    pub fn check(&self, arrival: Arrival<'_>, now: TimestampMs) -> Result<(), Stale> {
         if *arrival.sender == self.own {
             return Err(Stale::Own);
         }
@@ -114,15 +114,13 @@ impl Gate {
             return Err(Stale::Ahead { ahead_ms: age.unsigned_abs() });
         }
         let age_max = if arrival.answers { self.answer_age_max_ms } else { self.command_age_max_ms };
-        // One that is too old now will be so again: it needs no place in the memory.
         if age > age_max {
             return Err(Stale::TooOld { age_ms: age.unsigned_abs() });
         }
-        self.seen.add(arrival.event.clone());
         Ok(())
     }
 
-    /// An event that an earlier life of the node took.
+    /// An event was taken.
     pub fn remember(&mut self, event: EventId) {
         self.seen.add(event);
     }
@@ -186,7 +184,9 @@ mod tests {
 
     fn pass(gate: &mut Gate, n: usize, by: &str, sent_ms: i64, answers: bool) -> Result<(), Stale> {
         let (event, sender) = (event(n), by.parse().unwrap());
-        gate.admit(Arrival { event: &event, sender: &sender, sent_ms, answers }, NOW)
+        gate.check(Arrival { event: &event, sender: &sender, sent_ms, answers }, NOW)?;
+        gate.remember(event);
+        Ok(())
     }
 
     #[test]

@@ -38,7 +38,8 @@ pub struct Question<'a> {
     pub card: Option<&'a Place>,
     /// Whom it rings for.
     pub people: &'a [UserId],
-    /// Reactions count for it: not where they are in clear and it asks for more than words.
+    /// Reactions and replies count for it: not where they, or what they answer, are in clear and it asks for more than
+    /// words.
     pub reactions: bool,
     /// Unix ms.
     pub now: TimestampMs,
@@ -135,12 +136,12 @@ impl Question<'_> {
             lines.push(vec![own("Reply with your answer, or "), code(&format!("!cis answer {} …", item.id))]);
         } else {
             let first = &item.options[0].id;
-            let mut line = vec![own("Reply with a number or a word")];
-            if self.reactions {
-                line.push(own(", react with a sign"));
-            }
-            line.extend([own(", or "), code(&format!("!cis answer {} {first}", item.id))]);
-            lines.push(line);
+            let command = code(&format!("!cis answer {} {first}", item.id));
+            lines.push(if self.reactions {
+                vec![own("Reply with a number or a word, react with a sign, or "), command]
+            } else {
+                vec![own("Write "), command]
+            });
         }
         if let Some(until) = item.until_ms {
             lines.push(vec![said(&format!("Decided by itself in {}.", span(self.now, until)))]);

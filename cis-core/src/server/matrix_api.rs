@@ -4,7 +4,7 @@ use std::future::Future;
 
 use crate::api::{
     CreateMatrixRoom, InviteToMatrixRoom, JoinMatrixRoom, Listing, LoginMatrix, LogoutMatrix,
-    MatrixAccountView, MatrixRoomEvents, MatrixRoomView, Problem, ReadMatrixRoom,
+    MatrixAccountView, MatrixRoomEvents, MatrixRoomView, Problem, ReadMatrixRoom, RecoverReport, RecoverRuns,
 };
 
 type Outcome<T> = Result<T, Problem>;
@@ -35,6 +35,12 @@ pub trait MatrixApi: Send + Sync + 'static {
         room: String,
         request: InviteToMatrixRoom,
     ) -> impl Future<Output = Outcome<()>> + Send;
+    /// Takes the runs that one tells of into the store.
+    fn recover_runs(
+        &self,
+        room: String,
+        request: RecoverRuns,
+    ) -> impl Future<Output = Outcome<RecoverReport>> + Send;
     /// What is said in one.
     fn read_matrix_room(
         &self,

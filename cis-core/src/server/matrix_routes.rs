@@ -12,7 +12,7 @@ use super::node_api::NodeApi;
 use super::routes::{Args, Body, Caller, Name, Outcome, admit};
 use crate::api::{
     CreateMatrixRoom, InviteToMatrixRoom, JoinMatrixRoom, Listing, LoginMatrix, LogoutMatrix,
-    MatrixAccountView, MatrixRoomEvents, MatrixRoomView, ReadMatrixRoom, paths,
+    MatrixAccountView, MatrixRoomEvents, MatrixRoomView, ReadMatrixRoom, RecoverReport, RecoverRuns, paths,
 };
 use crate::policy::Action;
 
@@ -22,6 +22,7 @@ pub(super) fn routes<N: NodeApi>() -> Router<Arc<N>> {
         .route(paths::MATRIX_ROOMS, get(rooms::<N>).post(create::<N>))
         .route(paths::MATRIX_JOIN, post(join::<N>))
         .route(paths::MATRIX_INVITE, post(invite::<N>))
+        .route(paths::MATRIX_RECOVER, post(recover::<N>))
         .route(paths::MATRIX_EVENTS, get(events::<N>))
 }
 
@@ -84,6 +85,16 @@ async fn invite<N: NodeApi>(
     admit(&node, &who, Action::UseMatrix)?;
     node.invite_to_matrix_room(room, body?.0).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+async fn recover<N: NodeApi>(
+    State(node): State<Arc<N>>,
+    Caller(who): Caller,
+    Name(room): Name<String>,
+    body: Body<RecoverRuns>,
+) -> Outcome<RecoverReport> {
+    admit(&node, &who, Action::RecoverRuns)?;
+    Ok(Json(node.recover_runs(room, body?.0).await?))
 }
 
 async fn events<N: NodeApi>(

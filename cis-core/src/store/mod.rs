@@ -23,7 +23,9 @@ pub use blobs::{BlobWriter, Blobs, Safety, Stored, Swept};
 pub use checkpoint::Checkpointer;
 pub use error::StoreError;
 pub use facts::{SessionFacts, TaskSeed};
-pub use reader::{AttemptView, Cleaned, InboxFilter, KnownItem, OpenRun, Reader, Readers, Waited};
+pub use reader::{
+    AttemptView, Cleaned, InRoom, InboxFilter, KnownItem, NewestTry, OpenRun, Reader, Readers, Waited,
+};
 pub use writer::Writer;
 
 #[cfg(test)]

@@ -69,6 +69,14 @@ fn apply(conn: &Connection, write: &RoomWrite) -> rusqlite::Result<()> {
             conn.prepare_cached("UPDATE room_runs SET published = ?2, journal = ?3 WHERE run = ?1")?
                 .execute(params![run.0.to_bytes(), offset, journal])?;
         }
+        RoomWrite::Whole { run, journal } => {
+            conn.prepare_cached(
+                "UPDATE room_runs SET journal = ?2,
+                     told = (SELECT max(offset) FROM events WHERE run = ?1), published = (SELECT max(offset) FROM events WHERE run = ?1)
+                 WHERE run = ?1",
+            )?
+            .execute(params![run.0.to_bytes(), journal])?;
+        }
         RoomWrite::Numbered { room, incarnation, seq } => {
             conn.prepare_cached(
                 "INSERT INTO rooms (room, incarnation, seq) VALUES (?1, ?2, ?3)

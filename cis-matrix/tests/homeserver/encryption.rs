@@ -51,7 +51,7 @@ async fn an_encrypted_room_goes_both_ways_and_its_files_too() {
     assert_eq!(ann.client.download(Media::Encrypted(content["file"].clone())).await.unwrap(), bytes);
     assert!(ann.client.upload_bytes_max().await.unwrap() > 100_000);
     // Read again from the history, as after a crash.
-    let page = bob.client.forward(&room, &place, 50).await.unwrap();
+    let page = bob.client.forward(&room, Some(&place), 50).await.unwrap();
     assert!(page.events.iter().any(|event| event.id == id));
 }
 

@@ -11,7 +11,7 @@ use crate::{Logged, WAIT, of, texts};
 async fn missed(client: &Client, room: &str, from: &str, before: Option<&str>) -> Vec<RoomEvent> {
     let (mut from, mut events) = (from.to_owned(), Vec::new());
     loop {
-        let page = client.forward(room, &from, 50).await.unwrap();
+        let page = client.forward(room, Some(&from), 50).await.unwrap();
         for event in page.events {
             if Some(event.id.as_str()) == before {
                 return events;

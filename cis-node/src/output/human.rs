@@ -24,7 +24,9 @@ pub(crate) use artifacts::artifacts;
 pub(crate) use context::context;
 pub(crate) use explain::explain;
 pub(crate) use inbox::{inbox, inbox_details, inbox_item, screen};
-pub(crate) use matrix::{matrix_account, matrix_event, matrix_login, matrix_room, matrix_rooms, warning};
+pub(crate) use matrix::{
+    matrix_account, matrix_event, matrix_login, matrix_room, matrix_rooms, recovered, warning,
+};
 pub(crate) use work::{groups, sum, times};
 
 /// Between two times, in words; never negative, as clocks are set.

@@ -70,10 +70,7 @@ impl Cis {
         let mut arguments = vec!["session", "create", "--"];
         arguments.extend(command);
         let text = self.run(arguments)?;
-        text.split(|c: char| !c.is_ascii_alphanumeric())
-            .find(|word| word.len() == 26)
-            .map(str::to_owned)
-            .ok_or_else(|| format!("`cis session create` printed no id: {text}"))
+        ulid_in(&text).ok_or_else(|| format!("`cis session create` printed no id: {text}"))
     }
 
     /// A number of `cis node status --json`.
@@ -85,4 +82,9 @@ impl Cis {
             .unwrap_or_default();
         digits.parse().map_err(|_| format!("`cis node status --json` has no number `{field}`: {status}"))
     }
+}
+
+/// The first id in a text.
+pub(crate) fn ulid_in(text: &str) -> Option<String> {
+    text.split(|c: char| !c.is_ascii_alphanumeric()).find(|word| word.len() == 26).map(str::to_owned)
 }

@@ -12,6 +12,7 @@ mod latency;
 mod monitor;
 mod peers;
 mod report;
+mod rooms;
 mod scale;
 mod sessions;
 mod stats;
@@ -49,6 +50,7 @@ const PARTS: &[(&str, &str)] = &[
     ("latency", "prompts to the inbox, answers to the program"),
     ("flood", "much output, against tmux and script"),
     ("monitor", "who waits for a human, in recordings of real programs"),
+    ("rooms", "what rooms cost, how soon they hear and are heard (about 20 minutes)"),
     ("scale", "10,000 and 100,000 tasks: processor time, memory, validation"),
 ];
 
@@ -148,6 +150,9 @@ fn measure(
     }
     if wanted.has("monitor") {
         monitor::measure(binary, report)?;
+    }
+    if wanted.has("rooms") {
+        rooms::measure(binary, scratch.path(), report)?;
     }
     if wanted.has("scale") {
         scale::measure(binary, scratch, report)?;

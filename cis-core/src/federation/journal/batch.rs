@@ -224,6 +224,12 @@ impl Batch {
 }
 
 impl FileRef {
+    /// The run.
+    #[must_use]
+    pub fn run(&self) -> RunId {
+        self.run
+    }
+
     /// How the carrier finds the file.
     #[must_use]
     pub fn media(&self) -> &Value {

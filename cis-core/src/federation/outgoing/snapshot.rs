@@ -169,6 +169,12 @@ impl SnapshotTold {
 }
 
 impl UnreadSnapshot {
+    /// The run.
+    #[must_use]
+    pub fn run(&self) -> RunId {
+        self.run
+    }
+
     /// How the carrier finds the file.
     #[must_use]
     pub fn media(&self) -> &Value {

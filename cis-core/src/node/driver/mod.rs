@@ -18,6 +18,7 @@ mod inbox;
 mod loners;
 mod notices;
 mod persist;
+mod recover;
 mod refuse;
 mod requests;
 mod unread;
@@ -82,8 +83,8 @@ pub(in crate::node) struct Shared {
 pub(in crate::node) struct Hears {
     /// The rooms that are read.
     pub(in crate::node) rooms: Vec<String>,
-    /// Why none can be.
-    pub(in crate::node) trouble: Option<String>,
+    /// Why some, or all, cannot be.
+    pub(in crate::node) trouble: Vec<String>,
 }
 
 /// Everything a driver is made of.

@@ -67,7 +67,7 @@ impl Driver {
     }
 }
 
-/// Whether a room follows a run from now on, or no longer.
+/// Whether a room follows a run from now on, or no longer, or has to listen again.
 fn append(
     writer: &mut crate::store::Writer,
     draft: &EventDraft,
@@ -80,11 +80,13 @@ fn append(
         Beside::Session(facts) => writer.append_session(draft, id, facts)?,
     };
     let following = following(draft, offset);
+    // In the room of a run that ended long ago nobody was heard any more.
+    let again = matches!(draft.body, EventBody::RunRetried { .. });
     if let Some(write) = &following {
         writer.room(write)?;
     }
     remember(writer, draft)?;
-    Ok(following.is_some())
+    Ok(following.is_some() || again)
 }
 
 /// What an input made is known as soon as it is made: sent again, it makes nothing.

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-/// So many of one run at a time: what hangs of it must not take all threads.
+/// So many of each at a time: what hangs of one must not take all threads.
 const AT_ONCE_MAX: usize = 2;
 
 #[derive(Debug)]

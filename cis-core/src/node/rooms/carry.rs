@@ -239,8 +239,8 @@ impl Rooms {
             self.refused(&error);
             return None;
         }
-        let news = opened.feed.subscribe();
-        self.account = Some((opened.clone(), news));
+        let hold = opened.feed.hold();
+        self.account = Some((opened.clone(), hold));
         Some(opened)
     }
 }

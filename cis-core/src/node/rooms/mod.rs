@@ -11,6 +11,7 @@ mod carry;
 mod journal;
 mod listen;
 mod publish;
+mod recover;
 mod render;
 mod tell;
 
@@ -29,7 +30,7 @@ use crate::api::{FollowedRun, OutboxEntry, Problem, RoomState, RoomWrite};
 use crate::event::Event;
 use crate::federation::outgoing;
 use crate::ids::{RunId, TimestampMs};
-use crate::matrix::{News, Opened};
+use crate::matrix::{Hold, Opened};
 use crate::room::budget::{Budget, Heads, Next};
 use crate::room::pace::Pace;
 
@@ -101,7 +102,7 @@ struct Rooms {
     /// Somebody else queued something.
     queued: Arc<Notify>,
     /// The account; what it is told keeps it following its rooms.
-    account: Option<(Opened, broadcast::Receiver<News>)>,
+    account: Option<(Opened, Hold)>,
     budget: Budget,
     /// The homeserver is away: not asked before, Unix ms; and how long the pause was.
     away: Option<(TimestampMs, i64)>,

@@ -178,7 +178,7 @@ impl Rooms {
             .collect();
         let mut tails = Vec::new();
         for task in &failed {
-            tails.push(logs::of_task(&self.node.home, run, task, TAIL_BYTES).await);
+            tails.push(logs::of_try(&self.node.home, run, &task.id, task.attempts, TAIL_BYTES).await);
         }
         let failures: Vec<Failure<'_>> =
             failed.iter().zip(&tails).map(|(task, tail)| Failure { task, tail }).collect();

@@ -90,6 +90,12 @@ impl Request {
         }
     }
 
+    /// Whether it answers something that waits, and names it.
+    #[must_use]
+    pub fn is_answer(&self) -> bool {
+        matches!(self, Self::Answer { .. } | Self::Approve { .. } | Self::Reject { .. })
+    }
+
     /// Its verb.
     #[must_use]
     pub fn verb(&self) -> &'static str {

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::super::clean;
-use crate::ids::TaskId;
+use crate::ids::{InboxId, TaskId};
 
 /// A name of a DAG is no longer, bytes.
 const DAG_BYTES_MAX: usize = 120;
@@ -111,6 +111,12 @@ impl Target {
             None => id(text) || TaskId::new(text).is_ok(),
         };
         if good { Ok(Self(text.to_owned())) } else { Err(ShapeError::Target(shown(text))) }
+    }
+
+    /// An item of the inbox.
+    #[must_use]
+    pub fn of(item: &InboxId) -> Self {
+        Self(item.0.clone())
     }
 
     /// As text.

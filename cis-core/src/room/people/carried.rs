@@ -21,7 +21,11 @@ pub enum Act {
     ReactToQuestion,
     /// A reaction that would decide: about a permission, an approval, a review, or what is not known.
     ReactToDecide,
-    /// Words: a command, a reply.
+    /// A reply that answers a question.
+    ReplyToQuestion,
+    /// A reply that would decide.
+    ReplyToDecide,
+    /// Words that say all by themselves: a command.
     Words,
 }
 
@@ -30,6 +34,12 @@ impl Act {
     #[must_use]
     pub fn reaction_to(kind: PromptKind) -> Self {
         if kind == PromptKind::Question { Self::ReactToQuestion } else { Self::ReactToDecide }
+    }
+
+    /// A reply to something that waits for this.
+    #[must_use]
+    pub fn reply_to(kind: PromptKind) -> Self {
+        if kind == PromptKind::Question { Self::ReplyToQuestion } else { Self::ReplyToDecide }
     }
 }
 
@@ -43,7 +53,7 @@ pub struct Carriers {
 }
 
 impl Carriers {
-    /// Whether reactions count for something that waits for this, in such a room: questions say so.
+    /// Whether reactions, and replies, count for something that waits for this, in such a room: questions say so.
     #[must_use]
     pub fn reactions_count(self, room_encrypted: bool, kind: PromptKind) -> bool {
         !room_encrypted || self.reactions_decide || Act::reaction_to(kind) == Act::ReactToQuestion
@@ -61,9 +71,13 @@ impl Carriers {
             Act::ReactToQuestion => Ok(()),
             Act::ReactToDecide if self.reactions_decide => Ok(()),
             Act::ReactToDecide => Err(Refusal::ReactionInClear),
-            Act::Words if !carried.encrypted => Err(Refusal::MessageInClear),
-            Act::Words if carried.device_signed || self.unsigned_devices => Ok(()),
-            Act::Words => Err(Refusal::Unverified),
+            // The words are their writer's, and the question that they belong to is the homeserver's word.
+            Act::ReplyToDecide if !self.reactions_decide => Err(Refusal::ReplyInClear),
+            Act::ReplyToQuestion | Act::ReplyToDecide | Act::Words if !carried.encrypted => {
+                Err(Refusal::MessageInClear)
+            }
+            _ if carried.device_signed || self.unsigned_devices => Ok(()),
+            _ => Err(Refusal::Unverified),
         }
     }
 }

@@ -159,9 +159,7 @@ impl Roles {
         allowed: Option<&Allowed>,
     ) -> Result<Option<Role>, Refusal> {
         let role = self.of(person);
-        let decides =
-            matches!(request, Request::Approve { .. } | Request::Reject { .. } | Request::Answer { .. });
-        if let Some(allowed) = allowed.filter(|_| decides) {
+        if let Some(allowed) = allowed.filter(|_| request.is_answer()) {
             return allowed.check(person).map(|()| role);
         }
         match request.needs() {
@@ -234,7 +232,7 @@ impl fmt::Display for Allowed {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// Their role is not enough.
-    #[error("`{verb}` is for {needs}s here; you are {}", has.map_or("none".to_owned(), |role| format!("a {role}")))]
+    #[error("`{verb}` is for {needs}s here; you {}", has.map_or("have no role".to_owned(), |role| format!("are a {role}")))]
     Role {
         /// What was asked for.
         verb: &'static str,
@@ -254,6 +252,11 @@ pub enum Refusal {
         "in an encrypted room a reaction cannot decide this, as reactions are not encrypted: please reply with a word"
     )]
     ReactionInClear,
+    /// What a reply answers is not encrypted: the homeserver could have said it.
+    #[error(
+        "in an encrypted room a reply cannot decide this, as what it replies to is not encrypted: please name it (`!cis answer ID …`)"
+    )]
+    ReplyInClear,
     /// It came unencrypted into an encrypted room.
     #[error("this came unencrypted into an encrypted room, so it does nothing")]
     MessageInClear,

@@ -51,7 +51,7 @@ fn a_refusal_says_who_may() {
     let said = roles.check(bob, &run(), None).unwrap_err().to_string();
     assert_eq!(said, "`run` is for operators here; you are a viewer");
     let said = Roles::default().check(bob, &Request::Runs, None).unwrap_err().to_string();
-    assert_eq!(said, "`runs` is for viewers here; you are none");
+    assert_eq!(said, "`runs` is for viewers here; you have no role");
     let allowed = Allowed::parse(&list(&["pl>=50", "@ann:example.org"])).unwrap();
     let said = allowed.check(bob).unwrap_err().to_string();
     assert_eq!(said, "this is decided by everybody of level 50 and above, @ann:example.org");
@@ -118,6 +118,10 @@ fn in_an_encrypted_room_only_what_nobody_between_could_have_made_decides() {
     assert_eq!(strict.check(clear, Act::Words), Err(Refusal::MessageInClear));
     assert_eq!(strict.check(unsigned, Act::Words), Err(Refusal::Unverified));
     assert_eq!(strict.check(signed, Act::Words), Ok(()));
+    assert_eq!(strict.check(signed, Act::ReplyToQuestion), Ok(()));
+    assert_eq!(strict.check(clear, Act::ReplyToQuestion), Err(Refusal::MessageInClear));
+    assert_eq!(strict.check(signed, Act::ReplyToDecide), Err(Refusal::ReplyInClear));
+    assert_eq!(strict.check(plain, Act::ReplyToDecide), Ok(()));
     assert!(strict.reactions_count(true, crate::event::PromptKind::Question));
     assert!(!strict.reactions_count(true, crate::event::PromptKind::Unknown));
     assert!(strict.reactions_count(false, crate::event::PromptKind::Approval));

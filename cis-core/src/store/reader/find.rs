@@ -183,7 +183,7 @@ fn tails(text: &str) -> Option<[[u8; 4]; 4]> {
 }
 
 /// Whether an id begins or ends with `text`.
-fn fits(id: Ulid, text: &str) -> bool {
+pub(super) fn fits(id: Ulid, text: &str) -> bool {
     let (id, text) = (id.to_string(), text.to_ascii_uppercase());
     id.starts_with(&text) || id.ends_with(&text)
 }

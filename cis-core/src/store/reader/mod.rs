@@ -8,6 +8,7 @@ mod events;
 mod find;
 mod find_item;
 mod gates;
+mod in_room;
 mod inbox;
 mod rooms;
 mod runs;
@@ -26,6 +27,7 @@ use super::schema;
 
 pub use cleaned::Cleaned;
 pub(super) use events::{EVENT_COLUMNS, event};
+pub use in_room::{InRoom, NewestTry};
 pub use inbox::{InboxFilter, KnownItem};
 pub use runs::OpenRun;
 pub use sessions::AttemptView;

@@ -160,6 +160,20 @@ impl Reader {
         })
     }
 
+    /// Our first message of this kind in a room that we still have: its event id.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn first_message(&self, room: &str, what: &str) -> Result<Option<String>, StoreError> {
+        self.view("look a message of a room up", |conn| {
+            let mut read = conn.prepare_cached(
+                "SELECT event FROM room_messages WHERE room = ?1 AND what = ?2 ORDER BY at_ms LIMIT 1",
+            )?;
+            let mut rows = read.query([room, what])?;
+            Ok(rows.next()?.map(|row| row.get(0)).transpose()?)
+        })
+    }
+
     /// What we count and remember for a room.
     ///
     /// # Errors

@@ -13,6 +13,7 @@ mod logs;
 mod mode;
 mod picker;
 mod place;
+mod recover;
 mod reject;
 mod retry;
 mod run;
@@ -55,6 +56,7 @@ pub(crate) enum Command {
     Resume(steer::Args),
     Retry(retry::Args),
     Mode(mode::Args),
+    Recover(recover::Args),
     Why(why::Args),
     Explain(explain::Args),
     Approve(approve::Args),
@@ -83,6 +85,7 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<Exit, CliError>
         Command::Resume(args) => steer::run(context, &args, Word::Resume),
         Command::Retry(args) => retry::run(context, &args),
         Command::Mode(args) => mode::run(context, &args),
+        Command::Recover(args) => recover::run(context, &args),
         Command::Why(args) => why::run(context, &args),
         Command::Explain(args) => explain::run(context, &args),
         Command::Approve(args) => approve::run(context, &args),

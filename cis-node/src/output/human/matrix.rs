@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use cis_core::api::{MatrixAccountView, MatrixEventView, MatrixRoomView};
+use cis_core::api::{MatrixAccountView, MatrixEventView, MatrixRoomView, RecoverReport};
 
 use crate::output::clean::{clean, clean_lines};
 use crate::output::style::{ATTENTION, BOLD, DIM};
@@ -43,6 +43,48 @@ pub(crate) fn matrix_account(account: &MatrixAccountView) -> String {
 pub(crate) fn matrix_room(room: &MatrixRoomView) -> String {
     let encrypted = if room.encrypted == Some(true) { ", encrypted" } else { "" };
     format!("{BOLD}{}{BOLD:#} {}{encrypted}\n", clean(&room.name), clean(&room.room_id))
+}
+
+/// `cis dag recover`.
+pub(crate) fn recovered(report: &RecoverReport) -> String {
+    let mut out = String::new();
+    if report.runs.is_empty() {
+        let _ = writeln!(out, "No runs in {} events of {}.", report.events, clean(&report.room_id));
+    } else {
+        let mut table = Table::new(&["RUN", "DAG", "STATE", "NOTE"]);
+        for run in &report.runs {
+            let note = match (run.recovered, run.lacks.first()) {
+                (_, Some(lack)) => cell(clean(lack), ATTENTION),
+                (true, None) => plain("recovered"),
+                (false, None) => plain("known"),
+            };
+            let state = run.state.map_or("?", |state| state.as_str());
+            table.row(vec![cell(run.run.short(), BOLD), plain(clean(&run.dag)), plain(state), note]);
+        }
+        out.push_str(&table.render());
+    }
+    for node in &report.unknown {
+        let _ = writeln!(
+            out,
+            "{ATTENTION}left out{ATTENTION:#}: {} messages of {}, which is not trusted: `cis identity trust {}`, then again",
+            node.envelopes,
+            clean(&node.did.0),
+            clean(&node.did.0)
+        );
+    }
+    if report.unreadable > 0 {
+        let _ = writeln!(
+            out,
+            "{ATTENTION}left out{ATTENTION:#}: {} events that this device has no keys for",
+            report.unreadable
+        );
+    }
+    if report.runs.iter().any(|run| run.recovered && run.state.is_some_and(|state| !state.is_terminal())) {
+        out.push_str(
+            "Open runs of this node go on when it starts again: `cis node stop`, then any command.\n",
+        );
+    }
+    out
 }
 
 /// `cis matrix list-rooms`.

@@ -136,9 +136,10 @@ impl Drop for Synapse {
     }
 }
 
-/// Where cargo builds to: CARGO_TARGET_TMPDIR is TARGET/tmp.
+/// Where cargo builds to: of a test CARGO_TARGET_TMPDIR is TARGET/tmp; another program lies in TARGET/debug.
 fn target() -> PathBuf {
-    Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap().to_owned()
+    let program = || std::env::current_exe().unwrap().parent().unwrap().to_owned();
+    option_env!("CARGO_TARGET_TMPDIR").map_or_else(program, PathBuf::from).parent().unwrap().to_owned()
 }
 
 fn python() -> PathBuf {

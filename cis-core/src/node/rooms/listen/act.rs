@@ -3,19 +3,21 @@
 
 use super::files;
 use super::who::Speaker;
-use super::{Listener, Stop};
-use crate::api::{Answer, CreateRun, InboxItem, ListInbox, Problem, ProblemKind, RunView, TaskView};
-use crate::event::{ExecutionMode, RetryScope};
-use crate::ids::{RunId, SessionId};
+use super::{AUDITS, Listener, Stop};
+use crate::api::{Answer, CreateRun, InboxItem, Problem, ProblemKind};
+use crate::event::{ExecutionMode, PromptKind, RetryScope};
+use crate::ids::RunId;
+use crate::node::api::internal;
 use crate::node::commands::{Command, RunVerb};
 use crate::node::driver::now_ms;
 use crate::node::logs;
 use crate::policy::{Action, authorize};
 use crate::room::command::{DagName, ParamName, Request, Said, Sign, Target, choose};
 use crate::room::message::Message;
-use crate::room::people::{Act, Refusal};
+use crate::room::people::{Act, Allowed, Refusal};
 use crate::room::reply;
 use crate::server::{InboxApi as _, NodeApi as _};
+use crate::store::{InRoom, NewestTry};
 
 /// So much of the end of a log is shown, bytes.
 const LOG_BYTES: usize = 4_000;
@@ -25,7 +27,7 @@ const RUNS_MAX: u32 = 50;
 
 /// What became of it.
 pub(super) enum Done {
-    /// It is done, and what happens says so.
+    /// It is done, and what happens says so; or it was no matter of ours.
     AsSeen,
     /// It is done; this is the answer.
     Says(Message),
@@ -48,17 +50,23 @@ fn nothing(what: &str, name: &str) -> Done {
     Done::Not(reply::words(&format!("There is no {what} “{name}” of this room."), Some("!cis status")))
 }
 
-/// As people hear it. What a file holds is not quoted into a room: whoever can read it looks there.
+/// Several of this room have that name.
+fn several(what: &str, names: &[String]) -> Done {
+    Done::Not(reply::words(&format!("Which {what}? There are: {}.", names.join(", ")), None))
+}
+
+/// As people in a room hear it. Hints are for a command line, and what is wrong with the machine is its owner's
+/// to know.
 fn not(problem: &Problem) -> Done {
-    if !problem.diagnostics.is_empty() {
-        let says = "That file is not right. `cis dag validate` says where, on its machine.";
-        return Done::Not(reply::words(says, None));
-    }
-    let says = match &problem.hint {
-        Some(hint) => format!("Not done: {}. ({hint})", problem.detail),
-        None => format!("Not done: {}.", problem.detail),
-    };
-    Done::Not(reply::words(&says, None))
+    Done::Not(match problem.kind {
+        ProblemKind::BadInput | ProblemKind::Conflict | ProblemKind::NotFound | ProblemKind::Denied => {
+            reply::not_done(&problem.detail)
+        }
+        _ => reply::words(
+            "Not done: the node cannot do it now. `cis node status` on its machine says why.",
+            None,
+        ),
+    })
 }
 
 impl Listener {
@@ -87,7 +95,8 @@ impl Listener {
         match request {
             Request::Status => self.status(speaker).await,
             Request::Runs => {
-                let runs = self.runs(speaker).await?;
+                let room = speaker.room.as_str().to_owned();
+                let runs = self.node.read(move |reader| reader.runs_of_room(&room, RUNS_MAX)).await?;
                 Ok(Done::Says(reply::runs(&runs, now_ms())))
             }
             Request::Run { dag, params } => self.start(speaker, &dag, params).await,
@@ -105,32 +114,30 @@ impl Listener {
 
     /// Whether they may, by the way on which it came, their role, and the door of every request.
     fn may(
-        &self,
+        &mut self,
         speaker: &Speaker,
         request: &Request,
         act: Act,
         action: Option<Action>,
     ) -> Result<(), Refusal> {
         let settings = &self.node.config.settings.matrix;
-        let refused = |refusal: Refusal| {
-            self.audit(speaker, request, refusal.to_string());
-            Err(refusal)
-        };
-        if let Err(refusal) = settings.carriers.check(speaker.carried, act) {
-            return refused(refusal);
+        let may = settings.carriers.check(speaker.carried, act).and_then(|()| {
+            settings.roles.check(speaker.person(), request, None)?;
+            let Some(action) = action else { return Ok(()) };
+            authorize(&self.principal(speaker), action)
+                .map_err(|denied| Refusal::Denied { reason: denied.reason })
+        });
+        if let Err(refusal) = &may {
+            self.audit(speaker, request, refusal);
         }
-        if let Err(refusal) = settings.roles.check(speaker.person(), request, None) {
-            return refused(refusal);
-        }
-        match action.map(|action| authorize(&self.principal(speaker), action)) {
-            Some(Err(denied)) => refused(Refusal::Denied { reason: denied.reason }),
-            _ => Ok(()),
-        }
+        may
     }
 
-    fn audit(&self, speaker: &Speaker, request: &Request, reason: String) {
-        let action = format!("`!cis {}` in {}", request.verb(), speaker.room);
-        self.node.audit_denied(&self.principal(speaker), action, reason);
+    fn audit(&mut self, speaker: &Speaker, request: &Request, refusal: &Refusal) {
+        if self.audits.take(AUDITS, now_ms()).is_ok() {
+            let action = format!("`!cis {}` in {}", request.verb(), speaker.room);
+            self.node.audit_denied(&self.principal(speaker), action, refusal.to_string());
+        }
     }
 
     /// Answers what waits.
@@ -141,39 +148,22 @@ impl Listener {
         said: Said<'_>,
         reason: Option<String>,
     ) -> Result<Done, Stop> {
-        // Who may answer nobody learns nothing of what waits: but a file may name them for its approval.
+        // Who may answer nothing learns nothing of what waits; but a file may name them for its approval.
+        let has_role = self.role(speaker).is_some();
         let item = match self.item(speaker, named).await? {
             Ok(item) => item,
-            Err(done) if self.role(speaker).is_some() => return Ok(done),
+            Err(done) if has_role => return Ok(done),
             Err(_) => return Ok(Done::AsSeen),
         };
-        let Ok(target) = Target::new(&item.id.0) else { return Ok(Done::AsSeen) };
-        let request = Request::Answer { item: target, words: String::new() };
-        let act = match said {
-            Said::Sign(_) if matches!(named, Named::Exactly(_)) => Act::reaction_to(item.kind),
-            _ => Act::Words,
-        };
-        let allowed = match (item.run, &item.task, item.session) {
-            (Some(run), Some(task), None) => {
-                let task = task.clone();
-                self.node.driver.ask(|reply| Command::Allowed { run, task, reply }).await?
-            }
-            _ => None,
-        };
-        if let Some(allowed) = &allowed {
-            // The list stands above roles; the node asks it once more where it decides.
-            let settings = &self.node.config.settings.matrix;
-            let carried = settings.carriers.check(speaker.carried, act);
-            if let Err(refusal) = carried.and_then(|()| allowed.check(speaker.person())) {
-                self.audit(speaker, &request, refusal.to_string());
-                return Ok(Done::Refused(refusal));
-            }
-        } else if let Err(refusal) =
-            self.may(speaker, &request, act, Some(Action::ControlSession(item.session)))
-        {
+        let with = choose(&item, said);
+        // What is said aside and is no answer is talk.
+        if matches!(said, Said::Aside(_)) && with.is_err() {
+            return Ok(Done::AsSeen);
+        }
+        if let Err(refusal) = self.may_answer(speaker, named, &said, &item).await? {
             return Ok(Done::Refused(refusal));
         }
-        let with = match choose(&item, said) {
+        let with = match with {
             Ok(with) => with,
             Err(hint) => return Ok(Done::Not(reply::hint(&hint))),
         };
@@ -185,79 +175,88 @@ impl Listener {
         }
     }
 
+    async fn may_answer(
+        &mut self,
+        speaker: &Speaker,
+        named: &Named,
+        said: &Said<'_>,
+        item: &InboxItem,
+    ) -> Result<Result<(), Refusal>, Stop> {
+        let request = request_of(item, said);
+        let act = match (named, said) {
+            (Named::By(_), _) => Act::Words,
+            (Named::Exactly(_), Said::Sign(_)) => Act::reaction_to(item.kind),
+            (Named::Exactly(_), _) => Act::reply_to(item.kind),
+        };
+        let Some(allowed) = self.allowed(item).await? else {
+            return Ok(self.may(speaker, &request, act, Some(Action::ControlSession(item.session))));
+        };
+        // The list stands above roles; the node asks it once more where it decides.
+        let carried = self.node.config.settings.matrix.carriers.check(speaker.carried, act);
+        let may = carried.and_then(|()| allowed.check(speaker.person()));
+        if let Err(refusal) = &may {
+            self.audit(speaker, &request, refusal);
+        }
+        Ok(may)
+    }
+
+    /// Who may decide an item, where it is an approval whose file says that.
+    async fn allowed(&self, item: &InboxItem) -> Result<Option<Allowed>, Stop> {
+        match (item.run, &item.task, item.kind) {
+            (Some(run), Some(task), PromptKind::Approval) => {
+                let task = task.clone();
+                Ok(self.node.driver.ask(|reply| Command::Allowed { run, task, reply }).await?)
+            }
+            _ => Ok(None),
+        }
+    }
+
     /// What waits in a run of this room, or what is said where there is no such.
     async fn item(&self, speaker: &Speaker, named: &Named) -> Result<Result<InboxItem, Done>, Stop> {
-        let name = match named {
-            Named::Exactly(name) => name.clone(),
-            Named::By(target) => match self.of_task(speaker, target).await? {
-                Some(name) => name,
-                None => target.as_str().to_owned(),
-            },
-        };
-        let found = match self.node.item(name).await {
-            Ok(item) => item,
-            Err(problem) if problem.kind == ProblemKind::Ambiguous => return Ok(Err(not(&problem))),
-            Err(problem) if problem.kind == ProblemKind::NotFound => {
-                return Ok(Err(self.nothing_waits(named)));
-            }
-            Err(problem) => return Err(problem.into()),
-        };
-        match found.run {
-            Some(run) if self.is_of(speaker, run).await? => Ok(Ok(found)),
-            _ => Ok(Err(self.nothing_waits(named))),
-        }
-    }
-
-    fn nothing_waits(&self, named: &Named) -> Done {
+        let room = speaker.room.as_str().to_owned();
         match named {
-            Named::Exactly(_) => Done::Not(reply::words("This is not known any more.", None)),
-            Named::By(target) => nothing("question", target.as_str()),
+            Named::Exactly(name) => {
+                let name = name.clone();
+                let found = self.node.read(move |reader| {
+                    let known = match reader.item(&name) {
+                        Ok(known) => known,
+                        Err(crate::store::StoreError::NotFound { .. }) => return Ok(None),
+                        Err(error) => return Err(error),
+                    };
+                    let of = known.item.run.map(|run| reader.room_of_run(run)).transpose()?.flatten();
+                    Ok((of == Some(room)).then_some(known))
+                });
+                let gone = || Done::Not(reply::words("This is not known any more.", None));
+                Ok(found.await?.map(|known| known.item).ok_or_else(gone))
+            }
+            Named::By(target) => {
+                let name = target.as_str().to_owned();
+                Ok(match self.node.read(move |reader| reader.item_in_room(&room, &name)).await? {
+                    InRoom::One(known) => Ok(known.item),
+                    InRoom::Several(names) => Err(several("of them", &names)),
+                    InRoom::Nothing => Err(nothing("question", target.as_str())),
+                })
+            }
         }
-    }
-
-    /// The name of the only open item of a task, of whichever run of this room.
-    async fn of_task(&self, speaker: &Speaker, target: &Target) -> Result<Option<String>, Stop> {
-        let (None, task) = target.parts() else { return Ok(None) };
-        let mut found = Vec::new();
-        for run in self.runs(speaker).await?.iter().filter(|run| run.ended_ms.is_none()) {
-            let of_run = ListInbox { run: Some(run.id.to_string()), ..ListInbox::default() };
-            let items = self.node.inbox(of_run).await?.items;
-            let of_task = |item: &InboxItem| item.task.as_ref().is_some_and(|id| id.as_str() == task);
-            found.extend(items.into_iter().filter(of_task).map(|item| item.name()));
-        }
-        Ok(if found.len() == 1 { found.pop() } else { None })
     }
 
     async fn status(&self, speaker: &Speaker) -> Result<Done, Stop> {
-        let node = self.node.node().await?;
-        let mut waiting = 0;
-        for run in self.runs(speaker).await?.iter().filter(|run| run.ended_ms.is_none()) {
-            let of_run = ListInbox { run: Some(run.id.to_string()), ..ListInbox::default() };
-            waiting += self.node.inbox(of_run).await?.items.len();
-        }
-        Ok(Done::Says(reply::status(&node, waiting, now_ms())))
-    }
-
-    /// The newest runs of this room, the newest first.
-    async fn runs(&self, speaker: &Speaker) -> Result<Vec<RunView>, Stop> {
+        let mut node = self.node.node().await?;
+        // What is wrong with the machine, and where its files are, is its owner's to know.
+        node.warnings.clear();
         let room = speaker.room.as_str().to_owned();
-        Ok(self.node.read(move |reader| reader.runs_of_room(&room, RUNS_MAX)).await?)
-    }
-
-    async fn is_of(&self, speaker: &Speaker, run: RunId) -> Result<bool, Stop> {
-        let room = self.node.read(move |reader| reader.room_of_run(run)).await?;
-        Ok(room.as_deref() == Some(speaker.room.as_str()))
+        let waiting = self.node.read(move |reader| reader.open_in_room(&room)).await?.len();
+        Ok(Done::Says(reply::status(&node, waiting, now_ms())))
     }
 
     /// A run of this room by a name of it.
     async fn named_run(&self, speaker: &Speaker, name: &str) -> Result<Result<RunId, Done>, Stop> {
-        match self.node.find_run(name.to_owned()).await {
-            Ok(run) if self.is_of(speaker, run).await? => Ok(Ok(run)),
-            Ok(_) => Ok(Err(nothing("run", name))),
-            Err(problem) if problem.kind == ProblemKind::NotFound => Ok(Err(nothing("run", name))),
-            Err(problem) if problem.kind == ProblemKind::Ambiguous => Ok(Err(not(&problem))),
-            Err(problem) => Err(problem.into()),
-        }
+        let (room, wanted) = (speaker.room.as_str().to_owned(), name.to_owned());
+        Ok(match self.node.read(move |reader| reader.run_in_room(&room, &wanted)).await? {
+            InRoom::One(run) => Ok(run),
+            InRoom::Several(names) => Err(several("run", &names)),
+            InRoom::Nothing => Err(nothing("run", name)),
+        })
     }
 
     async fn verb(&self, speaker: &Speaker, run: &Target, verb: RunVerb, says: &str) -> Result<Done, Stop> {
@@ -272,56 +271,46 @@ impl Listener {
         }
     }
 
-    /// A task of a run of this room: of the one that is named, or of the newest that has it.
-    async fn task(&self, speaker: &Speaker, target: &Target) -> Result<Option<(RunId, TaskView)>, Stop> {
-        let (run, name) = target.parts();
-        let runs = match run {
+    /// The newest try of a task of this room: in the run that is named, or the newest that has it.
+    async fn newest_try(&self, speaker: &Speaker, target: &Target) -> Result<Option<NewestTry>, Stop> {
+        let (run, task) = target.parts();
+        let run = match run {
             Some(run) => match self.named_run(speaker, run).await? {
-                Ok(run) => vec![run],
+                Ok(run) => Some(run),
                 Err(_) => return Ok(None),
             },
-            None => self.runs(speaker).await?.iter().map(|run| run.id).collect(),
+            None => None,
         };
-        for run in runs {
-            let detail = self.node.run(run).await?;
-            if let Some(task) = detail.tasks.into_iter().find(|task| task.id.as_str() == name) {
-                return Ok(Some((run, task)));
-            }
-        }
-        Ok(None)
+        let (room, task) = (speaker.room.as_str().to_owned(), task.to_owned());
+        Ok(self.node.read(move |reader| reader.try_in_room(&room, run, &task)).await?)
     }
 
     async fn log(&self, speaker: &Speaker, target: &Target) -> Result<Done, Stop> {
-        let Some((run, task)) = self.task(speaker, target).await? else {
+        let Some(newest) = self.newest_try(speaker, target).await? else {
             return Ok(nothing("task", target.as_str()));
         };
-        let tail = logs::of_task(&self.node.home, run, &task, LOG_BYTES).await;
-        Ok(Done::Says(reply::log(task.id.as_str(), &tail)))
+        let NewestTry { run, task, number, .. } = newest;
+        let tail = logs::of_try(&self.node.home, run, &task, number, LOG_BYTES).await;
+        Ok(Done::Says(reply::log(task.as_str(), &tail)))
     }
 
     async fn screen(&self, speaker: &Speaker, target: &Target) -> Result<Done, Stop> {
-        let session = match self.session(speaker, target).await? {
+        let session = match self.newest_try(speaker, target).await?.and_then(|newest| newest.session) {
             Some(session) => session,
-            None => return Ok(nothing("session", target.as_str())),
+            None => {
+                let (room, name) = (speaker.room.as_str().to_owned(), target.as_str().to_owned());
+                let found = self.node.read(move |reader| reader.session_in_room(&room, &name)).await?;
+                match found {
+                    InRoom::One(session) => session,
+                    InRoom::Several(names) => return Ok(several("session", &names)),
+                    InRoom::Nothing => return Ok(nothing("session", target.as_str())),
+                }
+            }
         };
         match self.node.screen(session).await {
             Ok(rows) => Ok(Done::Says(reply::screen(target.as_str(), &rows))),
             Err(problem) => Ok(not(&problem)),
         }
-    }
-
-    /// A session of a run of this room, by a name of it or of its task.
-    async fn session(&self, speaker: &Speaker, target: &Target) -> Result<Option<SessionId>, Stop> {
-        if let Some((run, task)) = self.task(speaker, target).await?
-            && let Ok(session) = self.node.task_session(run, task.id.to_string(), None).await
-        {
-            return Ok(Some(session));
-        }
-        let Ok(session) = self.node.find_session(target.as_str().to_owned(), true).await else {
-            return Ok(None);
-        };
-        let Some(run) = self.node.session(session).await?.run else { return Ok(None) };
-        Ok(self.is_of(speaker, run).await?.then_some(session))
     }
 
     /// Starts a DAG of the folders that may be run from rooms.
@@ -334,7 +323,7 @@ impl Listener {
         let (node, wanted) = (self.node.clone(), name.clone());
         let found =
             tokio::task::spawn_blocking(move || files::find(&node.config.settings.matrix.run_dirs, &wanted));
-        let found = match found.await.map_err(|error| crate::node::api::internal(&error))? {
+        let found = match found.await.map_err(|error| internal(&error))? {
             Ok(found) => found,
             Err(error) => return Ok(Done::Not(reply::words(&error.to_string(), Some("!cis run NAME")))),
         };
@@ -355,6 +344,14 @@ impl Listener {
         };
         match self.node.create_run(self.principal(speaker), request).await {
             Ok(_) => Ok(Done::AsSeen),
+            // What stands in the file, and where its programs are searched, is not quoted into a room.
+            Err(problem) if problem.kind == ProblemKind::BadInput => {
+                let says = format!(
+                    "“{name}” cannot be started so: its parameters or its file are not right. `cis dag validate` and `cis dag run` \
+                     on its machine say what is wrong."
+                );
+                Ok(Done::Not(reply::words(&says, None)))
+            }
             Err(problem) => Ok(not(&problem)),
         }
     }
@@ -373,5 +370,15 @@ fn action_of(request: &Request) -> Option<Action> {
         Request::Answer { .. } | Request::Approve { .. } | Request::Reject { .. } => {
             Some(Action::ControlSession(None))
         }
+    }
+}
+
+/// An answer as a command, for who may give it.
+fn request_of(item: &InboxItem, said: &Said<'_>) -> Request {
+    let target = || Target::of(&item.id);
+    match (item.kind, said) {
+        (PromptKind::Approval, Said::Sign(Sign::No)) => Request::Reject { item: target(), reason: None },
+        (PromptKind::Approval, _) => Request::Approve { item: target() },
+        _ => Request::Answer { item: target(), words: String::new() },
     }
 }

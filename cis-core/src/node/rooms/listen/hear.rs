@@ -1,6 +1,6 @@
 //! From events of a room to what is meant: whose words they are, whether they come in time, and what they are about.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use cis_matrix::{RoomEvent, Trust};
 use serde_json::Value;
@@ -9,7 +9,7 @@ use super::super::publish::Ready;
 use super::super::tell::what;
 use super::act::{Done, Named};
 use super::who::Speaker;
-use super::{Listener, Stop, UNKEPT_MAX};
+use super::{Listener, REPLIES, Stop};
 use crate::api::{Outgoing, Priority, RoomWrite};
 use crate::matrix::Opened;
 use crate::node::api::internal;
@@ -21,61 +21,89 @@ use crate::room::message::Message;
 use crate::room::people::Carried;
 use crate::room::{EventId, UserId, reply};
 
+/// So many events that did nothing may be read again after a crash.
+const UNKEPT_MAX: usize = 100;
+
+/// What became of an event.
+enum Heard {
+    /// It is nothing to us.
+    Nothing,
+    /// It was taken; this is said to it.
+    Taken(Option<Box<RoomWrite>>),
+}
+
 impl Listener {
-    /// Hears events that stand in this order before the place `behind`.
+    /// Hears events that stand in this order before the place `behind` (none: that is not told).
     pub(super) async fn hear_all(
         &mut self,
         opened: &Opened,
         room: &str,
         events: &[RoomEvent],
-        behind: String,
+        behind: Option<String>,
     ) -> Result<(), Stop> {
-        let mut writes = Vec::new();
+        let (mut writes, mut taken) = (Vec::new(), false);
+        let mut stop = None;
         for event in events {
-            if let Some(said) = self.hear(opened, room, event).await? {
-                writes.push(said);
+            match self.hear(opened, room, event).await {
+                Ok(Heard::Nothing) => {}
+                Ok(Heard::Taken(said)) => {
+                    taken = true;
+                    writes.extend(said.map(|said| *said));
+                }
+                Err(error) => {
+                    // What was done is done: it is known by its input, and its reply by what it answers.
+                    stop = Some(error);
+                    break;
+                }
             }
         }
-        let Some(listened) = self.rooms.get_mut(room) else { return Ok(()) };
-        listened.place.clone_from(&behind);
-        listened.unkept += events.len();
-        let replies = !writes.is_empty();
-        if replies || listened.unkept >= UNKEPT_MAX {
-            listened.unkept = 0;
-            writes.push(RoomWrite::Read { room: room.to_owned(), token: behind });
+        let unkept = self.rooms.get(room).map_or(0, |listened| listened.unkept + events.len());
+        let place = behind.filter(|_| stop.is_none());
+        let keeps = taken || unkept >= UNKEPT_MAX;
+        if let Some(token) = place.clone().filter(|_| keeps) {
+            writes.push(RoomWrite::Read { room: room.to_owned(), token });
+        }
+        let replies = writes.iter().any(|write| matches!(write, RoomWrite::Queue(_)));
+        if !writes.is_empty() {
             self.keep(writes).await?;
+        }
+        if let (Some(place), Some(listened)) = (place, self.rooms.get_mut(room)) {
+            listened.place = place;
+            listened.unkept = if keeps { 0 } else { unkept };
         }
         if replies {
             self.queued.notify_one();
         }
-        Ok(())
+        stop.map_or(Ok(()), Err)
     }
 
-    /// Hears one event. Gives what is said to it.
-    async fn hear(
-        &mut self,
-        opened: &Opened,
-        room: &str,
-        event: &RoomEvent,
-    ) -> Result<Option<RoomWrite>, Stop> {
+    /// Hears one event.
+    async fn hear(&mut self, opened: &Opened, room: &str, event: &RoomEvent) -> Result<Heard, Stop> {
         if event.state_key.is_some() || event.sender == opened.session.user {
-            return Ok(None);
+            return Ok(Heard::Nothing);
         }
-        let Ok(content) = serde_json::from_str::<Value>(event.content.get()) else { return Ok(None) };
-        let Some(said) = inbound(&event.kind, &content) else { return Ok(None) };
+        let Ok(content) = serde_json::from_str::<Value>(event.content.get()) else {
+            return Ok(Heard::Nothing);
+        };
+        let Some(said) = inbound(&event.kind, &content) else { return Ok(Heard::Nothing) };
         let (Ok(id), Ok(sender)) = (event.id.parse::<EventId>(), event.sender.parse::<UserId>()) else {
-            return Ok(None);
+            return Ok(Heard::Nothing);
         };
         let questions = self.questions(room, &said).await?;
-        let meant = said.meant(|named| questions.contains(named));
-        let Some(wanted) = Wanted::of(meant) else { return Ok(None) };
-        let Some(listened) = self.rooms.get_mut(room) else { return Ok(None) };
+        let meant = said.meant(|named| questions.contains_key(named));
+        let Some(wanted) = Wanted::of(meant, &questions) else { return Ok(Heard::Nothing) };
+        // Whoever has left, or was removed, says nothing more: not even what they said before.
+        let Some(member) = opened.client.member(room, &event.sender).await? else {
+            return Ok(Heard::Nothing);
+        };
+        let Some(listened) = self.rooms.get(room) else { return Ok(Heard::Nothing) };
         let arrival =
             Arrival { event: &id, sender: &sender, sent_ms: event.sent_ms, answers: wanted.answers() };
+        let admitted = listened.gate.check(arrival, now_ms());
         let speaker = Speaker {
             room: listened.room.clone(),
             user: sender.clone(),
-            power: super::super::render::power(opened.client.power(room, &event.sender).await?),
+            power: super::super::render::power(member.power),
             carried: Carried {
                 room_encrypted: opened.client.is_encrypted(room).await?,
                 encrypted: event.encryption.is_some(),
@@ -83,66 +111,87 @@ impl Listener {
             },
             input: input_of(&listened.room, &id, event.sent_ms),
         };
-        let reply = match listened.gate.admit(arrival, now_ms()) {
-            Err(stale) if stale.is_told() && self.role(&speaker).is_some() => Some(reply::not_done(&stale)),
-            Err(_) => None,
+        let reply = match admitted {
+            Err(stale) if stale.is_told() => {
+                // Of what was done before it is not said that it came too late.
+                let input = speaker.input;
+                let done = self.node.read(move |reader| reader.find_input(input)).await?.is_some();
+                let hears = !done && self.role(&speaker).is_some() && self.may_hear(&speaker);
+                hears.then(|| reply::not_done(&stale))
+            }
+            Err(_) => return Ok(Heard::Nothing),
             Ok(()) => self.done(&speaker, wanted).await?,
         };
-        let Some(reply) = reply else { return Ok(None) };
+        if let Some(listened) = self.rooms.get_mut(room) {
+            listened.gate.remember(id.clone());
+        }
         let thread = match &said {
             Inbound::Words { thread, .. } => thread.clone(),
             Inbound::Reaction { .. } => None,
         };
-        Ok(Some(queued(room, &id, thread, reply)?))
+        let to = match &said {
+            // What is said to a reaction stands with the question.
+            Inbound::Reaction { to, .. } => to.clone(),
+            Inbound::Words { .. } => id.clone(),
+        };
+        let reply = reply.filter(|_| self.replies.take(REPLIES, now_ms()).is_ok());
+        let said = reply.map(|reply| queued(room, &id, to, thread, reply)).transpose()?;
+        Ok(Heard::Taken(said.map(Box::new)))
+    }
+
+    /// Whether they are told something more just now.
+    fn may_hear(&mut self, speaker: &Speaker) -> bool {
+        match self.role(speaker) {
+            Some(_) => self.patience.take(&speaker.user, now_ms()).is_ok(),
+            None => self.told.tell(&speaker.user, now_ms()),
+        }
     }
 
     /// Does what is wanted. Gives what is said to it; none: what happens says it, or nothing is to be said.
     async fn done(&mut self, speaker: &Speaker, wanted: Wanted<'_>) -> Result<Option<Message>, Stop> {
-        let answers = wanted.answers();
-        // Who answers what waits is heard however much they said before.
-        if !answers && let Err(often) = self.patience.take(&speaker.user, now_ms()) {
-            let may_hear = often.first && self.role(speaker).is_some();
-            return Ok(may_hear.then(|| reply::not_done(&often)));
-        }
+        let role = self.role(speaker);
         let (done, is_told) = match wanted {
-            Wanted::Hint(hint) => return Ok(self.role(speaker).is_some().then(|| reply::hint(&hint))),
-            Wanted::Do(request) => (self.act(speaker, request).await?, true),
-            Wanted::Answer { to, said, is_told } => {
-                let question = to.as_str().to_owned();
-                let message = self.node.read(move |reader| reader.room_message(&question)).await?;
-                let Some(name) = message.and_then(|message| message.item) else { return Ok(None) };
-                (self.answer(speaker, &Named::Exactly(name), said, None).await?, is_told)
+            Wanted::Answer { item, said, is_told } => {
+                (self.answer(speaker, &Named::Exactly(item), said, None).await?, is_told)
             }
+            Wanted::Do(request) if request.is_answer() => (self.act(speaker, request).await?, true),
+            // They are told once, whatever they say.
+            Wanted::Do(_) | Wanted::Hint(_) if role.is_none() && !self.may_hear(speaker) => return Ok(None),
+            Wanted::Hint(_) if role.is_none() => return Ok(Some(reply::help(None))),
+            Wanted::Do(request) => {
+                let often = role.and_then(|_| self.patience.take(&speaker.user, now_ms()).err());
+                if let Some(often) = often {
+                    return Ok(often.first.then(|| reply::not_done(&often)));
+                }
+                // It has paid for its answer.
+                return Ok(match self.act(speaker, request).await? {
+                    Done::AsSeen => None,
+                    Done::Says(message) | Done::Not(message) => Some(message),
+                    Done::Refused(refusal) => Some(reply::not_done(&refusal)),
+                });
+            }
+            Wanted::Hint(hint) => (Done::Not(reply::hint(&hint)), true),
         };
-        Ok(match done {
-            Done::AsSeen => None,
-            Done::Says(message) => Some(message),
-            // Wrong answers are answered, but not for ever.
-            Done::Not(message) => {
-                let may_hear = is_told && (!answers || self.patience.take(&speaker.user, now_ms()).is_ok());
-                may_hear.then_some(message)
-            }
-            Done::Refused(refusal) => {
-                let first = self.told.tell(&speaker.user, now_ms());
-                let may_hear = first || (self.role(speaker).is_some() && is_told);
-                may_hear.then(|| reply::not_done(&refusal))
-            }
-        })
+        let message = match done {
+            Done::AsSeen => return Ok(None),
+            Done::Says(message) | Done::Not(message) => message,
+            Done::Refused(refusal) => reply::not_done(&refusal),
+        };
+        Ok((is_told && self.may_hear(speaker)).then_some(message))
     }
 
-    /// Which of the events that it names are questions of ours in this room.
-    async fn questions(&self, room: &str, said: &Inbound) -> Result<BTreeSet<EventId>, Stop> {
+    /// Which of the events that it names are questions of ours in this room, and about what.
+    async fn questions(&self, room: &str, said: &Inbound) -> Result<BTreeMap<EventId, String>, Stop> {
         let named: Vec<EventId> = match said {
             Inbound::Words { to, thread, .. } => to.iter().chain(thread).cloned().collect(),
             Inbound::Reaction { to, .. } => vec![to.clone()],
         };
-        let mut questions = BTreeSet::new();
+        let mut questions = BTreeMap::new();
         for event in named {
             let id = event.as_str().to_owned();
             let message = self.node.read(move |reader| reader.room_message(&id)).await?;
-            if message.is_some_and(|message| message.what == what::QUESTION && message.room == room) {
-                questions.insert(event);
-            }
+            let asked = message.filter(|message| message.what == what::QUESTION && message.room == room);
+            questions.extend(asked.and_then(|message| message.item).map(|item| (event, item)));
         }
         Ok(questions)
     }
@@ -154,19 +203,22 @@ enum Wanted<'a> {
     /// It was meant for us and not understood.
     Hint(Hint),
     Answer {
-        to: &'a EventId,
+        /// By the one name that it shares with no other.
+        item: String,
         said: Said<'a>,
         is_told: bool,
     },
 }
 
 impl<'a> Wanted<'a> {
-    fn of(meant: Meant<'a>) -> Option<Self> {
+    fn of(meant: Meant<'a>, questions: &BTreeMap<EventId, String>) -> Option<Self> {
         match meant {
             Meant::Talk | Meant::Command(Read::NotForUs) => None,
             Meant::Command(Read::Request(request)) => Some(Self::Do(request)),
             Meant::Command(Read::Hint(hint)) => Some(Self::Hint(hint)),
-            Meant::Answer { to, said, is_told } => Some(Self::Answer { to, said, is_told }),
+            Meant::Answer { to, said, is_told } => {
+                Some(Self::Answer { item: questions.get(to)?.clone(), said, is_told })
+            }
         }
     }
 
@@ -174,29 +226,33 @@ impl<'a> Wanted<'a> {
     fn answers(&self) -> bool {
         match self {
             Self::Answer { .. } => true,
-            Self::Do(request) => {
-                matches!(request, Request::Answer { .. } | Request::Approve { .. } | Request::Reject { .. })
-            }
+            Self::Do(request) => request.is_answer(),
             Self::Hint(_) => false,
         }
     }
 }
 
 /// A reply for the outbox: one for each event, however often that is heard.
-fn queued(room: &str, to: &EventId, thread: Option<EventId>, message: Message) -> Result<RoomWrite, Stop> {
+fn queued(
+    room: &str,
+    heard: &EventId,
+    to: EventId,
+    thread: Option<EventId>,
+    message: Message,
+) -> Result<RoomWrite, Stop> {
     let message = match thread {
         Some(root) => message.in_thread(root),
-        None => message.answering(to.clone()),
+        None => message.answering(to),
     };
     let mut content = message.content();
     shapes::hide_json(&mut content);
     let ready = Ready { kind: "m.room.message".to_owned(), content };
     Ok(RoomWrite::Queue(Outgoing {
         room: room.to_owned(),
-        priority: Priority::Human,
+        priority: Priority::Terminal,
         what: what::REPLY.to_owned(),
         run: None,
-        item: Some(to.as_str().to_owned()),
+        item: Some(heard.as_str().to_owned()),
         payload: serde_json::to_string(&ready).map_err(|error| internal(&error))?,
         due_ms: now_ms(),
     }))

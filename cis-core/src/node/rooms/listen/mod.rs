@@ -5,11 +5,13 @@
 //! After a crash in between the same is read again; it counts once, by the input that an event is.
 //!
 //! Those are rooms of runs that are open or ended a short while ago, and, where runs may be started from rooms,
-//! the one that is configured and the node's own. While there is none the task sleeps.
+//! the one that is configured and the node's own. While there is none the task sleeps. What is wrong with one room keeps
+//! nobody from being heard in another.
 
 mod act;
 mod files;
 mod hear;
+mod room;
 mod who;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,55 +21,62 @@ use std::time::Duration;
 use cis_matrix::{Batch, MatrixError, RoomName};
 use tokio::sync::{Notify, broadcast};
 
+use self::room::Listened;
 use super::Stop;
 use crate::api::{Problem, RoomWrite};
-use crate::ids::TimestampMs;
 use crate::matrix::{AccountError, News, Opened};
 use crate::node::api::Node;
 use crate::node::commands::Command;
 use crate::node::driver::{Hears, now_ms};
 use crate::node::own_room;
-use crate::room::freshness::Gate;
+use crate::policy::rate::{Bucket, Rate};
 use crate::room::people::{Patience, Told};
-use crate::room::{RoomId, UserId};
 
 /// Of a run that ended so long ago nothing can be asked in its room any more, ms.
 const ENDED_MAX_MS: i64 = 24 * 3_600_000;
-
-/// Events that are asked for at a time.
-const PAGE: u32 = 100;
-
-/// So many events that did nothing may be read again after a crash.
-const UNKEPT_MAX: usize = 100;
 
 /// An account that cannot be used, a homeserver that is away, a store that cannot be read.
 const PAUSE_FIRST: Duration = Duration::from_millis(500);
 const PAUSE_MAX: Duration = Duration::from_secs(30);
 
-/// A room that is read.
-struct Listened {
-    room: RoomId,
-    gate: Gate,
-    /// What is behind it was not read.
-    place: String,
-    /// Events that were read since the place was kept.
-    unkept: usize,
-}
+/// A room that could not be read is tried again after so long.
+const ROOM_PAUSE: Duration = Duration::from_secs(60);
+
+/// Replies that are sent, to whomever: what waits for people needs most of the account's allowance.
+const REPLIES: Rate = Rate::new(10, 10_000);
+
+/// Refusals that are written into the events: nobody may fill the store with them.
+const AUDITS: Rate = Rate::new(50, 60_000);
 
 /// What the task owns.
 struct Listener {
     node: Arc<Node>,
+    /// The account whose rooms these are: its user and device.
+    account: Option<(String, String)>,
     rooms: BTreeMap<String, Listened>,
+    /// Rooms that cannot be read, and why.
+    deaf: BTreeMap<String, String>,
     told: Told,
     patience: Patience,
+    replies: Bucket,
+    audits: Bucket,
     /// A reply was queued.
     queued: Arc<Notify>,
 }
 
 /// Starts the task. It says by `queued` that there is something to be sent.
 pub(super) fn start(node: Arc<Node>, knock: Arc<Notify>, queued: Arc<Notify>) {
-    let (told, patience) = (Told::new(), Patience::default());
-    let listener = Listener { node, rooms: BTreeMap::new(), told, patience, queued };
+    let listener = Listener {
+        node,
+        account: None,
+        rooms: BTreeMap::new(),
+        deaf: BTreeMap::new(),
+        told: Told::new(),
+        patience: Patience::default(),
+        replies: Bucket::default(),
+        audits: Bucket::default(),
+        queued,
+    };
     tokio::spawn(listener.run(knock));
 }
 
@@ -127,22 +136,36 @@ impl Listener {
     /// Hears what is said, until it has to be read anew where.
     async fn listen(&mut self, wanted: BTreeSet<String>, knock: &Notify) -> Result<(), Stop> {
         let opened = self.node.matrix.open().await.map_err(unopened)?;
+        let account = (opened.session.user.clone(), opened.session.device.clone());
+        if self.account.as_ref() != Some(&account) {
+            self.rooms.clear();
+            self.account = Some(account);
+        }
         let mut news = opened.feed.subscribe();
         // Who may do what is known by following the room.
         opened.feed.refresh().await?;
-        let found = joined(&opened, wanted).await?;
+        self.deaf.clear();
+        let found = self.joined(&opened, wanted).await?;
         self.rooms.retain(|room, _| found.contains(room));
         for room in found {
-            if !self.rooms.contains_key(&room) {
-                self.enter(&opened, room.clone()).await?;
+            let entered =
+                if self.rooms.contains_key(&room) { Ok(()) } else { self.enter(&opened, &room).await };
+            if let Err(stop) = entered {
+                self.passes_by(&room, stop)?;
+                continue;
             }
             self.catch_up(&opened, &room).await?;
         }
         self.stands(None);
         loop {
+            let again = if self.deaf.is_empty() { Duration::MAX } else { ROOM_PAUSE };
             tokio::select! {
                 said = news.recv() => match said {
-                    Ok(News::Batch(batch)) => self.take(&opened, &batch).await?,
+                    Ok(News::Batch(batch)) => {
+                        if !self.take(&opened, &batch).await? {
+                            return Ok(());
+                        }
+                    }
                     Ok(News::Away(_)) => {}
                     Ok(News::Over(error)) => return Err(error.into()),
                     Err(broadcast::error::RecvError::Lagged(_)) => {
@@ -153,73 +176,84 @@ impl Listener {
                     Err(broadcast::error::RecvError::Closed) => return Ok(()),
                 },
                 () = knock.notified() => return Ok(()),
+                () = tokio::time::sleep(again) => return Ok(()),
             }
         }
     }
 
-    /// Begins to read a room: where that ended before, or here and now.
-    async fn enter(&mut self, opened: &Opened, room: String) -> Result<(), Stop> {
-        let (Ok(id), Ok(own)) = (room.parse::<RoomId>(), opened.session.user.parse::<UserId>()) else {
-            return Ok(());
-        };
-        let name = room.clone();
-        let known = self.node.read(move |reader| reader.room_state(&name)).await?.token;
-        let place = match known {
-            Some(place) => place,
-            None => {
-                let place = opened.feed.place().await?;
-                self.keep(vec![RoomWrite::Read { room: room.clone(), token: place.clone() }]).await?;
-                place
-            }
-        };
-        let joined_ms = opened.client.joined_ms(&room).await?.unwrap_or(TimestampMs::MIN);
-        let settings = &self.node.config.settings.matrix;
-        let ms = |ms: u64| i64::try_from(ms).unwrap_or(i64::MAX);
-        let gate = Gate::new(own, joined_ms).ages(ms(settings.command_age_ms), ms(settings.answer_age_ms));
-        self.rooms.insert(room, Listened { room: id, gate, place, unkept: 0 });
-        Ok(())
-    }
-
-    /// Reads a room from its place on, up to now.
-    async fn catch_up(&mut self, opened: &Opened, room: &str) -> Result<(), Stop> {
-        while let Some(listened) = self.rooms.get(room) {
-            let page = opened.client.forward(room, &listened.place, PAGE).await?;
-            if page.events.is_empty() {
-                break;
-            }
-            let more = page.next.is_some();
-            let behind = page.next.unwrap_or_else(|| listened.place.clone());
-            self.hear_all(opened, room, &page.events, behind).await?;
-            if !more {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    /// Takes what just happened.
-    async fn take(&mut self, opened: &Opened, batch: &Batch) -> Result<(), Stop> {
+    /// Takes what just happened. False: it has to be looked anew which rooms there are.
+    async fn take(&mut self, opened: &Opened, batch: &Batch) -> Result<bool, Stop> {
         for left in &batch.left {
             if self.rooms.remove(left).is_some() {
-                tracing::warn!(room = left, "the account is no longer in this room: nobody is heard there");
+                tracing::warn!(room = left, "the account is no longer in this room");
+                self.deaf.insert(left.clone(), "the account is no longer in it".to_owned());
+                self.stands(None);
             }
         }
         for news in &batch.rooms {
+            if self.deaf.contains_key(&news.room) {
+                return Ok(false);
+            }
             if !self.rooms.contains_key(&news.room) {
                 continue;
             }
             if news.limited {
                 self.catch_up(opened, &news.room).await?;
             } else {
-                self.hear_all(opened, &news.room, &news.events, batch.next_batch.clone()).await?;
+                let heard =
+                    self.hear_all(opened, &news.room, &news.events, Some(batch.next_batch.clone())).await;
+                if let Err(stop) = heard {
+                    self.passes_by(&news.room, stop)?;
+                }
             }
         }
-        Ok(())
+        Ok(true)
+    }
+
+    /// The ids of those of these rooms, some maybe named by an alias, in which the account is.
+    async fn joined(&mut self, opened: &Opened, names: BTreeSet<String>) -> Result<BTreeSet<String>, Stop> {
+        let rooms = opened.client.rooms().await?;
+        let joined: BTreeSet<String> =
+            rooms.into_iter().filter(|room| !room.invited).map(|room| room.room_id).collect();
+        let mut found = BTreeSet::new();
+        for name in names {
+            let id = match name.parse::<RoomName>() {
+                _ if joined.contains(&name) => Ok(name.clone()),
+                Ok(alias) if !alias.is_id() => opened.client.resolve(alias).await,
+                _ => Ok(name.clone()),
+            };
+            match id {
+                Ok(id) if joined.contains(&id) => drop(found.insert(id)),
+                Ok(id) => drop(self.deaf.insert(id, "the account is not in it".to_owned())),
+                Err(error) => self.passes_by(&name, error.into())?,
+            }
+        }
+        Ok(found)
+    }
+
+    /// What is wrong with one room is that room's; what is wrong with the account or the store stops all.
+    fn passes_by(&mut self, room: &str, stop: Stop) -> Result<(), Stop> {
+        match stop {
+            Stop::Matrix(error)
+                if !error.is_passing() && !matches!(error, MatrixError::Unauthorized { .. }) =>
+            {
+                tracing::warn!(room, %error, "nothing that is said in this room is heard");
+                self.rooms.remove(room);
+                self.deaf.insert(room.to_owned(), error.to_string());
+                self.stands(None);
+                Ok(())
+            }
+            stop => Err(stop),
+        }
     }
 
     /// Says how it stands, to whom asks.
     fn stands(&self, trouble: Option<String>) {
         let rooms = self.rooms.keys().cloned().collect();
+        let of_rooms = || {
+            self.deaf.iter().map(|(room, why)| format!("nothing that is said in room {room} is heard: {why}"))
+        };
+        let trouble = trouble.map_or_else(|| of_rooms().collect(), |trouble| vec![trouble]);
         *self.node.shared.hears.lock().unwrap_or_else(PoisonError::into_inner) = Hears { rooms, trouble };
     }
 
@@ -227,27 +261,6 @@ impl Listener {
     async fn keep(&self, writes: Vec<RoomWrite>) -> Result<(), Problem> {
         self.node.driver.ask(|reply| Command::Rooms { writes, reply }).await
     }
-}
-
-/// The ids of those of these rooms, some maybe named by an alias, in which the account is.
-async fn joined(opened: &Opened, names: BTreeSet<String>) -> Result<BTreeSet<String>, Stop> {
-    let rooms = opened.client.rooms().await?;
-    let joined: BTreeSet<String> =
-        rooms.into_iter().filter(|room| !room.invited).map(|room| room.room_id).collect();
-    let mut found = BTreeSet::new();
-    for name in names {
-        if joined.contains(&name) {
-            found.insert(name);
-            continue;
-        }
-        let Ok(alias) = name.parse::<RoomName>() else { continue };
-        match opened.client.resolve(alias).await {
-            Ok(id) => found.extend(joined.get(&id).cloned()),
-            Err(MatrixError::NotFound { .. }) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Ok(found)
 }
 
 fn unopened(error: AccountError) -> Stop {

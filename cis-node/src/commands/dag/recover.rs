@@ -1,0 +1,36 @@
+//! `cis dag recover`.
+
+use cis_core::api::RecoverRuns;
+
+use super::place;
+use crate::context::{Context, current_dir};
+use crate::error::{CliError, Exit};
+use crate::output::{self, human};
+
+/// Takes the runs that a room followed out of it, into a store that does not have them
+///
+/// The room is their journal: what happened, who answered what, and how it ended is rebuilt of what nodes signed there.
+/// Runs that are known stay as they are. What was written by a node that is not trusted is left out: give the store
+/// its old identity.key, or trust that node first (`cis identity trust DID`). Logs and files are not in a room;
+/// tasks that run again start in the present directory.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  cis dag recover --room '#builds:example.org'
+  cis dag recover --room '#builds:example.org' --json | jq '.runs[] | select(.lacks)'")]
+pub(crate) struct Args {
+    /// The room: an id, an alias, or a link of matrix.to
+    #[arg(long, value_name = "ROOM", value_parser = place::room)]
+    room: String,
+}
+
+pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
+    let client = context.client()?;
+    let workdir = current_dir()?;
+    context.block_on(async {
+        let report = client.recover_runs(&args.room, &RecoverRuns { workdir }).await?;
+        output::show(context, &report, human::recovered)?;
+        let nothing = report.runs.is_empty() && !report.unknown.is_empty();
+        Ok(if nothing { Exit::FAILED } else { Exit::OK })
+    })
+}

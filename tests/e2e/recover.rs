@@ -1,0 +1,124 @@
+//! A store that was lost, out of the room that followed its runs.
+
+use std::fs;
+
+use serde_json::{Value, json};
+
+use crate::harness::room::own_state;
+use crate::harness::synapse::Synapse;
+use crate::harness::{Cis, eventually, eventually_within};
+use crate::matrix::{logged_in, login};
+use crate::rooms::{SLOW, hybrid, journal_is_whole, room_of};
+
+const TEXT: &str = r#"
+version = 1
+[dag]
+id = "ship"
+[[tasks]]
+id = "plan"
+tty = false
+script = '"$E2E_CIS" task output colour red; echo planned'
+[[tasks]]
+id = "ask"
+needs = ["plan"]
+tty = false
+script = '"$E2E_CIS" task ask "Which colour?" --option red --option blue'
+[[tasks]]
+id = "lint"
+needs = ["deploy"]
+tty = false
+script = "exit 3"
+[[tasks]]
+id = "deploy"
+needs = ["ask"]
+tty = false
+command = ["true"]
+approval = { prompt = "Deploy?" }
+"#;
+
+/// The name of what waits in a run.
+#[track_caller]
+fn waits(cis: &Cis, question: &str) -> String {
+    eventually_within(SLOW, question, || {
+        let items = cis.json(&["inbox"])["items"].clone();
+        let one = items.as_array()?.iter().find(|item| item["question"] == question)?;
+        one["id"].as_str().map(str::to_owned)
+    })
+}
+
+#[test]
+fn an_empty_store_gets_its_runs_out_of_their_room_byte_for_byte() {
+    let synapse = Synapse::shared();
+    let ((cis, user), ann) = (logged_in(&synapse), synapse.register("ann"));
+    let room = room_of(&cis, &ann);
+    let ended = hybrid(&cis, &room, TEXT);
+    cis.ok(["answer", &waits(&cis, "Which colour?"), "blue"]);
+    cis.ok(["answer", &waits(&cis, "Deploy?"), "approve"]);
+    cis.wait_run(&ended, "failed");
+    // A second one is open, and its room began to follow it on the way.
+    let open = cis.start(&TEXT.replace("exit 3", "exit 0"));
+    let question = waits(&cis, "Which colour?");
+    cis.wait_task(&open, "plan", "succeeded");
+    cis.ok(["dag", "mode", &open, "hybrid", "--room", &room.id]);
+    cis.ok(["answer", &question, "red"]);
+    waits(&cis, "Deploy?");
+    for run in [&ended, &open] {
+        journal_is_whole(&cis, &room, run, TEXT);
+    }
+    let did = cis.status()["did"].as_str().unwrap().to_owned();
+    let states: Vec<String> = [&ended, &open].iter().map(|run| own_state(&cis.home(), run, TEXT)).collect();
+    cis.ok(["node", "stop", "--kill-sessions"]);
+
+    // Another machine, which does not trust the node that is gone, and then does.
+    let other = Cis::new();
+    let second = synapse.register("other");
+    login(&other, &synapse, &second, "--token-stdin", &second.token).expect(0);
+    ann_invites(&ann, &room.id, &second.id);
+    other.ok(["matrix", "join", &room.id]);
+    let words = ["dag", "recover", "--room", &room.id, "--json"];
+    let said = other.run(words).expect(1).json();
+    assert_eq!((&said["runs"], &said["unknown"][0]["did"]), (&json!([]), &json!(did)), "{said}");
+    other.ok(["identity", "trust", &did]);
+    let said = other.run(words).expect(0).json();
+    assert_eq!(said["runs"].as_array().map(Vec::len), Some(2), "{said}");
+    assert!(said["runs"].as_array().unwrap().iter().all(is_whole), "{said}");
+    for (run, state) in [&ended, &open].iter().zip(&states) {
+        assert_eq!(&own_state(&other.home(), run, TEXT), state);
+    }
+    let said = other.run(words).expect(0).json();
+    assert!(said["runs"].as_array().unwrap().iter().all(|run| run["recovered"] == false), "{said}");
+    assert_eq!(other.show(&ended)["run"]["state"], "failed");
+    // It is another node's: nobody else ends it.
+    let said = other.run(["dag", "cancel", &open]).expect(3).stderr;
+    assert!(said.contains("coordinated by"), "{said}");
+
+    // The same node with an empty store: its key was kept.
+    let key = fs::read(cis.home().join("identity.key")).unwrap();
+    let again = Cis::new();
+    fs::create_dir_all(again.home()).unwrap();
+    let private = |path: &std::path::Path, mode| {
+        fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+    };
+    private(&again.home(), 0o700);
+    fs::write(again.home().join("identity.key"), key).unwrap();
+    private(&again.home().join("identity.key"), 0o600);
+    login(&again, &synapse, &user, "--token-stdin", &user.token).expect(0);
+    assert_eq!(again.status()["did"], json!(did));
+    let said = again.ok(["dag", "recover", "--room", &room.id]);
+    assert!(said.contains("go on when it starts again"), "{said}");
+    assert_eq!(own_state(&again.home(), &open, TEXT), states[1]);
+    let pid = again.node_pid();
+    again.ok(["node", "stop"]);
+    eventually("it is gone", || (again.node_pid() != pid).then_some(()));
+    again.ok(["answer", &waits(&again, "Deploy?"), "approve"]);
+    again.wait_run(&open, "succeeded");
+}
+
+fn is_whole(run: &Value) -> bool {
+    run["recovered"] == true && run["lacks"].is_null()
+}
+
+fn ann_invites(ann: &crate::harness::synapse::User, room: &str, user: &str) {
+    let path = format!("/rooms/{}/invite", crate::harness::synapse::encoded(room));
+    ann.ok("POST", &path, Some(json!({ "user_id": user })));
+}
