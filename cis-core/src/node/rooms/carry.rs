@@ -173,6 +173,9 @@ impl Rooms {
             followed.asked.insert(item);
         }
         let mut writes = vec![RoomWrite::Settle { id: entry.id, message }];
+        if rendered.again {
+            writes.push(RoomWrite::Queue(entry.message.clone()));
+        }
         let others = rendered.others.into_iter().filter(|id| *id != entry.id);
         writes.extend(others.map(|id| RoomWrite::Settle { id, message: None }));
         self.keep(writes).await?;
@@ -184,7 +187,12 @@ impl Rooms {
         tracing::warn!(%error, room, "a room does not take what it is to be told; it is tried again in a minute");
         let due_ms = now_ms() + REFUSED_PAUSE_MS;
         let waiting = self.outbox.iter().filter(|entry| entry.message.room == room);
-        let writes = waiting.map(|entry| RoomWrite::Postpone { id: entry.id, due_ms }).collect();
+        let later = |entry: &OutboxEntry| match entry.message.what.as_str() {
+            // Whoever asked has gone on by then.
+            what::REPLY => RoomWrite::Settle { id: entry.id, message: None },
+            _ => RoomWrite::Postpone { id: entry.id, due_ms },
+        };
+        let writes = waiting.map(later).collect();
         self.keep(writes).await?;
         Ok(())
     }

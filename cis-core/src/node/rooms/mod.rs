@@ -107,6 +107,8 @@ struct Rooms {
     /// The homeserver is away: not asked before, Unix ms; and how long the pause was.
     away: Option<(TimestampMs, i64)>,
     interval_ms: i64,
+    /// When this life of the node began, Unix ms.
+    began_ms: TimestampMs,
     /// While something is to be told.
     staying: Option<Viewer>,
 }
@@ -129,6 +131,7 @@ pub(super) fn start(node: Arc<Node>, knock: Knock) {
         budget: Budget::new(now_ms()),
         away: None,
         interval_ms,
+        began_ms: now_ms(),
         staying: None,
     };
     tokio::spawn(rooms.run(knock.tells));

@@ -33,6 +33,8 @@ pub(super) struct Rendered {
     pub(super) others: Vec<i64>,
     /// It is edited, replied to or answered later.
     pub(super) remembered: bool,
+    /// There is more to be said of it: it is queued once more.
+    pub(super) again: bool,
 }
 
 impl Rendered {
@@ -60,9 +62,7 @@ impl Rooms {
         }
         match (message.what.as_str(), message.run, &message.item) {
             (what::CARD, Some(run), _) => self.card(run, &message.room).await,
-            (what::QUESTION | what::ESCALATED, run, Some(item)) => {
-                self.question(run, item, &message.room).await
-            }
+            (what::QUESTION | what::ESCALATED, run, Some(item)) => self.question(entry, run, item).await,
             (what::CLOSED, run, Some(item)) => self.closed(run, item, &message.room).await,
             (what::FAILURE, Some(run), _) => self.failures(run, &message.room).await,
             (what::SUMMARY, Some(run), _) => {
@@ -90,28 +90,53 @@ impl Rooms {
         })
     }
 
-    async fn question(&mut self, run: Option<RunId>, item: &str, room: &str) -> Result<Rendered, Stop> {
-        let Some(item) = self.item(item).await? else { return Ok(Rendered::default()) };
-        if item.closed.is_some() {
+    async fn question(
+        &mut self,
+        entry: &OutboxEntry,
+        run: Option<RunId>,
+        name: &str,
+    ) -> Result<Rendered, Stop> {
+        let room = &entry.message.room;
+        let Some(item) = self.item(name).await? else { return Ok(Rendered::default()) };
+        // A session that waits for what it had asked in passing asks nothing new.
+        if entry.message.what == what::QUESTION && !self.messages_of(run, name, room).await?.is_empty() {
             return Ok(Rendered::default());
         }
-        let message = self.asked(&item, run, room, |question| Some(question.message())).await?;
+        let is_over = item.closed.is_some();
+        if is_over && entry.message.due_ms >= self.began_ms {
+            return Ok(Rendered::default());
+        }
+        // One that was queued in an earlier life of the node may stand in the room: under its transaction the homeserver
+        // gives the message that there is, and its end becomes an edit of that.
+        let say = |question: Question<'_>| {
+            if is_over { question.closed() } else { Some(question.message()) }
+        };
+        let message = self.asked(&item, run, room, say).await?;
         Ok(message
             .map_or_else(Rendered::default, |message| Rendered::message(message.content()).remembered()))
     }
 
-    /// The end of a question, as an edit of it.
+    /// Our messages in a room that ask about an item, the oldest first.
+    async fn messages_of(&self, run: Option<RunId>, name: &str, room: &str) -> Result<Vec<EventId>, Stop> {
+        let name = name.to_owned();
+        let sent = self.node.read(move |reader| reader.room_messages(run, what::QUESTION, Some(&name)));
+        let here = sent.await?.into_iter().filter(|message| message.room == room);
+        Ok(here.rev().filter_map(|message| message.event.parse().ok()).collect())
+    }
+
+    /// The end of a question, as an edit of each message that asks it, one after the other.
     async fn closed(&mut self, run: Option<RunId>, name: &str, room: &str) -> Result<Rendered, Stop> {
-        let (of, asked) = (name.to_owned(), run);
-        let sent =
-            self.node.read(move |reader| reader.room_messages(asked, what::QUESTION, Some(&of))).await?;
-        let Some(event) = sent.first().and_then(|sent| sent.event.parse::<EventId>().ok()) else {
-            return Ok(Rendered::default());
-        };
+        let sent = self.messages_of(run, name, room).await?;
+        let of = name.to_owned();
+        let edited =
+            self.node.read(move |reader| reader.room_messages(run, what::CLOSED, Some(&of))).await?.len();
+        let Some(event) = sent.get(edited) else { return Ok(Rendered::default()) };
         let Some(item) = self.item(name).await? else { return Ok(Rendered::default()) };
         let message = self.asked(&item, run, room, |question| question.closed()).await?;
-        Ok(message.map_or_else(Rendered::default, |message| {
-            Rendered::message(message.edit_of(&event)).remembered()
+        let again = edited + 1 < sent.len();
+        Ok(message.map_or_else(Rendered::default, |message| Rendered {
+            again,
+            ..Rendered::message(message.edit_of(event)).remembered()
         }))
     }
 

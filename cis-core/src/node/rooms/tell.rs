@@ -10,6 +10,9 @@ use crate::ids::{InboxId, RunId};
 use crate::node::driver::now_ms;
 use crate::store::InboxFilter;
 
+/// The type of [`EventBody::RunModeChanged`].
+const MODE_CHANGED: &str = "cis.dag.run.mode";
+
 /// Events that are read at a time.
 const EVENTS_AT_ONCE: usize = 2_000;
 
@@ -80,6 +83,9 @@ impl Rooms {
     async fn tell_of<E: Borrow<Event>>(&mut self, run: RunId, events: &[E]) -> Result<(), Trouble> {
         let Some(newest) = events.last().map(|event| event.borrow().offset) else { return Ok(()) };
         let over = self.over(run).await?;
+        let begins = |event: &E| event.borrow().type_name == MODE_CHANGED;
+        // A room that begins to follow a run hears what waits in it by now.
+        let waits = if events.iter().any(begins) { self.waiting(run).await? } else { BTreeSet::new() };
         let Some(followed) = self.runs.get_mut(&run) else { return Ok(()) };
         let now = now_ms();
         let mut queued = Vec::new();
@@ -93,6 +99,7 @@ impl Rooms {
             }
             queued.extend(found.queued);
         }
+        queued.extend(waits.into_iter().map(|item| (what::QUESTION, Priority::Human, Some(item))));
         queued.extend(over.iter().map(|item| (what::CLOSED, Priority::Human, Some(item.clone()))));
         let room = &followed.kept.room;
         let mut writes: Vec<RoomWrite> = queued
@@ -127,10 +134,15 @@ impl Rooms {
         if asked.is_empty() {
             return Ok(asked);
         }
+        let open = self.waiting(run).await?;
+        Ok(asked.difference(&open).cloned().collect())
+    }
+
+    /// What waits for a human in a run, by the names that are shared with nothing else.
+    async fn waiting(&self, run: RunId) -> Result<BTreeSet<String>, Trouble> {
         let of_run = InboxFilter { run: Some(run), session: None };
         let open = self.node.read(move |reader| reader.open_items(of_run)).await?;
-        let open: BTreeSet<String> = open.iter().map(|known| known.item.name()).collect();
-        Ok(asked.difference(&open).cloned().collect())
+        Ok(open.iter().map(|known| known.item.name()).collect())
     }
 }
 
