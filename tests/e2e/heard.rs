@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 use crate::harness::room::Room;
 use crate::harness::synapse::{Synapse, User};
-use crate::harness::{eventually, eventually_within, kill_9};
-use crate::matrix::logged_in;
+use crate::harness::{Cis, eventually, eventually_within, kill_9};
+use crate::matrix::{logged_in, login};
 use crate::rooms::{SLOW, all_is_told, card_says, hybrid, room_of};
 
 /// Its tasks ask one after the other, and write down what they hear.
@@ -150,6 +150,54 @@ fn commands_show_start_and_end_runs_and_no_name_leads_out_of_their_folders() {
     ann.say(&room.id, &format!("!cis cancel {run}"));
     cis.wait_run(&run, "cancelled");
     assert_eq!(cis.json(&["dag", "list"])["items"].as_array().map(Vec::len), Some(1));
+}
+
+#[test]
+fn no_secret_reaches_the_homeserver() {
+    const DECLARED: &str = "hunter2-correct-horse";
+    let shaped = format!("ghp_{}", "aB3".repeat(12));
+    let text = format!(
+        r#"
+version = 1
+[dag]
+id = "leak"
+[[tasks]]
+id = "fail"
+tty = false
+secrets = {{ TOKEN = {{ env = "MY_TOKEN" }} }}
+script = 'echo "declared $TOKEN, shaped {shaped}, own $CIS_TOKEN"; exit 3'
+[[tasks]]
+id = "ask"
+secrets = {{ TOKEN = {{ env = "MY_TOKEN" }} }}
+script = '''
+echo "declared $TOKEN, shaped {shaped}, own $CIS_TOKEN"; echo "$CIS_TOKEN" > "$E2E_WORK/own"
+printf "Send $TOKEN? [y/n] "; read -r answer; echo "sent $TOKEN"
+'''
+"#
+    );
+    let mut synapse = Synapse::own();
+    let (user, ann) = (synapse.register("cis"), synapse.register("ann"));
+    let cis = Cis::new().env("MY_TOKEN", DECLARED);
+    login(&cis, &synapse, &user, "--token-stdin", &user.token).expect(0);
+    let room = room_of(&cis, &ann);
+    let run = hybrid(&cis, &room, &text);
+    let question = asked(&room, &run, "Send");
+    let shown = ann.say(&room.id, "!cis screen ask");
+    assert!(reply_to(&room, &shown).contains("declared"), "the screen is shown");
+    let log = ann.say(&room.id, "!cis logs fail");
+    assert!(reply_to(&room, &log).contains("declared"), "the log is shown");
+    ann.reply(&room.id, id(&question), "yes");
+    cis.wait_run(&run, "failed");
+    card_says(&room, &run, "failed");
+    all_is_told(&cis);
+    let own = cis.read("own");
+    synapse.stop();
+    let written = synapse.written();
+    let has = |text: &str| written.windows(text.len()).any(|part| part == text.as_bytes());
+    assert!(has("declared"), "what is around them is there");
+    for secret in [DECLARED, &shaped, own.trim()] {
+        assert!(!secret.is_empty() && !has(secret), "the homeserver has {secret}");
+    }
 }
 
 #[test]

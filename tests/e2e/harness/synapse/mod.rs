@@ -90,6 +90,22 @@ impl Synapse {
         User::register(&self.url, name)
     }
 
+    /// Everything that it has written down so far, its database and its files; of one of the test's own.
+    pub fn written(&self) -> Vec<u8> {
+        let Runs::Own { folder, .. } = &self.runs else { panic!("the shared Synapse is everybody's") };
+        let (mut all, mut folders) = (Vec::new(), vec![folder.path().to_owned()]);
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).unwrap().flatten() {
+                match entry.file_type().unwrap() {
+                    kind if kind.is_dir() => folders.push(entry.path()),
+                    kind if kind.is_file() => all.extend(fs::read(entry.path()).unwrap_or_default()),
+                    _ => {}
+                }
+            }
+        }
+        all
+    }
+
     /// Lifts the rate limits of a user, as an administrator can.
     pub fn lift_limits(&self, user: &User) {
         let path = format!("/_synapse/admin/v1/users/{}/override_ratelimit", user.id);
