@@ -114,6 +114,43 @@ fn an_empty_store_gets_its_runs_out_of_their_room_byte_for_byte() {
     again.wait_run(&open, "succeeded");
 }
 
+#[test]
+fn a_run_of_thousands_goes_into_its_room_as_files_and_comes_back() {
+    let mut synapse = Synapse::own();
+    let ((cis, _), ann) = (logged_in(&synapse), synapse.register("ann"));
+    let room = room_of(&cis, &ann);
+    let mut text =
+        "version = 1\n[dag]\nid = \"many\"\nmax_parallel = 8\n[dag.defaults]\ntty = false\n".to_owned();
+    // More events than are read at a time.
+    for n in 0..2_600 {
+        text.push_str(&format!("[[tasks]]\nid = \"t{n}\"\ncommand = [\"true\"]\n"));
+    }
+    // All of it is told at once, when it is over.
+    synapse.stop();
+    let run = hybrid(&cis, &room, &text);
+    cis.wait_run(&run, "succeeded");
+    synapse.start();
+    crate::rooms::card_says(&room, &run, "succeeded");
+    eventually_within(SLOW, "the end of its journal", || {
+        let ended = cis.show(&run)["run"]["ended_ms"].as_i64()?;
+        let is_last = |event: &Value| {
+            event["type"] == "cis.dag.run.journal" && event["origin_server_ts"].as_i64() >= Some(ended)
+        };
+        room.events().iter().any(is_last).then_some(())
+    });
+    let (other, second) = (Cis::new(), synapse.register("other"));
+    login(&other, &synapse, &second, "--token-stdin", &second.token).expect(0);
+    ann_invites(&ann, &room.id, &second.id);
+    other.ok(["matrix", "join", &room.id]);
+    other.ok(["identity", "trust", cis.status()["did"].as_str().unwrap()]);
+    let said = other.json(&["dag", "recover", "--room", &room.id]);
+    assert!(
+        said["runs"].as_array().unwrap().iter().all(is_whole) && said["runs"][0]["run"] == run.as_str(),
+        "{said}"
+    );
+    assert_eq!(own_state(&other.home(), &run, &text), own_state(&cis.home(), &run, &text));
+}
+
 fn is_whole(run: &Value) -> bool {
     run["recovered"] == true && run["lacks"].is_null()
 }

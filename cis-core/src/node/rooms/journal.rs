@@ -107,13 +107,16 @@ impl Sources {
         loop {
             let read = self.readers.get().and_then(|reader| reader.events(newest, Some(run), EVENTS_AT_ONCE));
             let events = read.map_err(|error| store_problem(&error))?;
+            // What is read may lie beyond all that is wanted.
+            let is_last =
+                events.len() < EVENTS_AT_ONCE || events.last().is_some_and(|event| event.offset >= until);
             for event in events.iter().take_while(|event| event.offset <= until) {
                 newest = event.offset;
                 if let Some(fact) = fact(event) {
                     take(fact)?;
                 }
             }
-            if events.len() < EVENTS_AT_ONCE || newest >= until {
+            if is_last {
                 return Ok(newest);
             }
         }

@@ -78,11 +78,30 @@ impl Place {
         })
     }
 
-    /// Waits until nothing waits to be sent; how long that took, s.
-    pub(super) fn told(&self) -> Outcome<f64> {
-        let began = Instant::now();
-        self.until("the outbox is empty", || Ok((self.cis.node_number("outbox")? == 0).then_some(())))?;
-        Ok(began.elapsed().as_secs_f64())
+    /// Waits until nothing waits to be sent.
+    pub(super) fn told(&self) -> Outcome {
+        self.until("the outbox is empty", || Ok((self.cis.node_number("outbox")? == 0).then_some(())))
+    }
+
+    /// Waits until the room has all of a run that ended then (Unix ms): the end of its journal, and a card that says so.
+    /// How long after the end that was, s.
+    pub(super) fn whole(&self, run: &str, ended_ms: f64) -> Outcome<f64> {
+        let at = self.until("the room has all of it", || {
+            let events = self.events();
+            let after = |event: &&Value| event["origin_server_ts"].as_f64().is_some_and(|at| at >= ended_ms);
+            let journal =
+                |event: &&Value| event["type"] == "cis.dag.run.journal" && event["content"]["run"] == run;
+            let card = |event: &&Value| {
+                let card = &event["content"]["m.new_content"]["cis.dag.card"];
+                card["run"] == run && card["state"] == "succeeded"
+            };
+            let last = |found: Option<&Value>| found.and_then(|event| event["origin_server_ts"].as_f64());
+            let journal = last(events.iter().filter(after).filter(journal).next_back());
+            let card = last(events.iter().rev().find(card));
+            Ok(journal.zip(card).map(|(journal, card)| journal.max(card)))
+        })?;
+        self.told()?;
+        Ok((at - ended_ms) / 1e3)
     }
 
     /// Everything that stands in the room, oldest first.

@@ -22,8 +22,8 @@ pub(super) fn measure(whole: &Place, empty: &Place, synapse: &Synapse, report: &
         let _ = write!(text, "[[tasks]]\nid = \"t{task}\"\ncommand = [\"true\"]\n");
     }
     let run = whole.start(&whole.write("many.toml", &text)?)?;
-    whole.ended(&run)?;
-    whole.told()?;
+    let ended = whole.ended(&run)?["ended_ms"].as_f64().unwrap_or(0.0);
+    whole.whole(&run, ended)?;
     std::thread::sleep(std::time::Duration::from_secs(5));
     let idle_mb = resident_kb(&[whole.cis.node_number("pid")?])? / 1e3;
     let did = whole.json(&["identity", "show"])?["did"].as_str().unwrap_or_default().to_owned();
