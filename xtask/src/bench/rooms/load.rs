@@ -106,7 +106,7 @@ fn once(place: &Place, n: u32) -> Outcome<Seen> {
         place.cis.run(["answer", item["id"].as_str().unwrap_or_default(), "y"])?;
     }
     let view = place.ended(&run)?;
-    let complete_s = place.told()?;
+    let complete_s = place.whole(&run, view["ended_ms"].as_f64().unwrap_or(0.0))?;
     let ran_s = (view["ended_ms"].as_f64().unwrap_or(0.0) - view["started_ms"].as_f64().unwrap_or(0.0)) / 1e3;
     let events = place.events();
     let by_us = |event: &&Value| event["sender"] == place.account.id.as_str();
