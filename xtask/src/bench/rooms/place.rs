@@ -96,8 +96,8 @@ impl Place {
                 card["run"] == run && card["state"] == "succeeded"
             };
             let last = |found: Option<&Value>| found.and_then(|event| event["origin_server_ts"].as_f64());
-            let journal = last(events.iter().filter(after).filter(journal).next_back());
-            let card = last(events.iter().rev().find(card));
+            let journal = last(events.iter().filter(after).rfind(journal));
+            let card = last(events.iter().rfind(card));
             Ok(journal.zip(card).map(|(journal, card)| journal.max(card)))
         })?;
         self.told()?;
