@@ -8,7 +8,7 @@ use crate::harness::room::Room;
 use crate::harness::synapse::{Synapse, User};
 use crate::harness::{Cis, eventually, eventually_within, kill_9};
 use crate::matrix::{logged_in, login};
-use crate::rooms::{SLOW, all_is_told, card_says, hybrid, room_of};
+use crate::rooms::{SLOW, all_is_told, asked, card_says, hybrid, room_of};
 
 /// Its tasks ask one after the other, and write down what they hear.
 fn asking(questions: usize) -> String {
@@ -20,15 +20,6 @@ fn asking(questions: usize) -> String {
         ));
     }
     text
-}
-
-/// Waits for the question with these words.
-#[track_caller]
-fn asked(room: &Room<'_>, run: &str, words: &str) -> Value {
-    eventually_within(SLOW, words, || {
-        let questions = room.messages("cis.dag.question", run);
-        questions.into_iter().find(|event| event["content"]["body"].as_str().unwrap().contains(words))
-    })
 }
 
 fn id(event: &Value) -> &str {

@@ -39,6 +39,15 @@ pub fn card(room: &Room<'_>, run: &str) -> Option<Value> {
     cards.into_iter().next()
 }
 
+/// Waits for the question with these words.
+#[track_caller]
+pub fn asked(room: &Room<'_>, run: &str, words: &str) -> Value {
+    eventually_within(SLOW, words, || {
+        let questions = room.messages("cis.dag.question", run);
+        questions.into_iter().find(|event| event["content"]["body"].as_str().unwrap().contains(words))
+    })
+}
+
 /// Waits until the card says that state.
 #[track_caller]
 pub fn card_says(room: &Room<'_>, run: &str, state: &str) -> Value {
@@ -150,18 +159,12 @@ script = '"$E2E_CIS" task ask "Which colour?" --option red --option blue'
     let ((cis, _), ann) = (logged_in(&synapse), synapse.register("ann"));
     let room = room_of(&cis, &ann);
     let run = hybrid(&cis, &room, TEXT);
-    let asked = |what: &str| {
-        eventually_within(SLOW, what, || {
-            let questions = room.messages("cis.dag.question", &run);
-            questions.into_iter().find(|event| event["content"]["body"].as_str().unwrap().contains(what))
-        })
-    };
     let says = |question: &Value, what: &str| {
         eventually_within(SLOW, what, || {
             room.now(question).0["body"].as_str().filter(|body| body.contains(what)).map(drop)
         });
     };
-    let (deploy, paint) = (asked("Deploy?"), asked("Which colour?"));
+    let (deploy, paint) = (asked(&room, &run, "Deploy?"), asked(&room, &run, "Which colour?"));
     cis.ok(["dag", "approve", &run, "deploy"]);
     says(&deploy, "answered by");
     // A node that does not remember what it asked looks it up.

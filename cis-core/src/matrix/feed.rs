@@ -129,6 +129,19 @@ impl Feed {
         self.say(News::Over(MatrixError::Unauthorized { detail: "this node was logged out".to_owned() }));
     }
 
+    /// Whether somebody wants to know. Where nobody does, the loop is idle from this moment on.
+    fn is_wanted(&self) -> bool {
+        let mut wanted = true;
+        self.stands.send_if_modified(|stands| {
+            wanted = self.news.receiver_count() > 0 || self.held.load(Ordering::Relaxed) > 0;
+            if !wanted {
+                *stands = Stands::Idle;
+            }
+            !wanted
+        });
+        wanted
+    }
+
     /// Asks once. Whoever listens hears the answer, whoever asked: it comes once only.
     async fn ask(&self, wait: Duration) -> Result<Arc<Batch>, MatrixError> {
         let _alone = self.asking.lock().await;
@@ -194,20 +207,5 @@ impl Loop {
             tokio::time::sleep(pause).await;
         }
         self.left = true;
-    }
-}
-
-impl Feed {
-    /// Whether somebody wants to know. Where nobody does, the loop is idle from this moment on.
-    fn is_wanted(&self) -> bool {
-        let mut wanted = true;
-        self.stands.send_if_modified(|stands| {
-            wanted = self.news.receiver_count() > 0 || self.held.load(Ordering::Relaxed) > 0;
-            if !wanted {
-                *stands = Stands::Idle;
-            }
-            !wanted
-        });
-        wanted
     }
 }

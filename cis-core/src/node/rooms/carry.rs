@@ -2,9 +2,9 @@
 
 use cis_matrix::MatrixError;
 
-use super::tell::what;
+use super::tell::{message, what};
 use super::{AWAY_FIRST_MS, AWAY_MAX_MS, Rooms, Stop, Trouble};
-use crate::api::{OutboxEntry, Outgoing, Priority, RoomMessage, RoomWrite};
+use crate::api::{OutboxEntry, Priority, RoomMessage, RoomWrite};
 use crate::ids::{RunId, TimestampMs};
 use crate::matrix::Opened;
 use crate::node::driver::now_ms;
@@ -112,15 +112,7 @@ impl Rooms {
         if !says_more {
             return Ok(());
         }
-        let card = Outgoing {
-            room: followed.kept.room.clone(),
-            priority: Priority::Progress,
-            what: what::CARD.to_owned(),
-            run: Some(run),
-            item: None,
-            payload: String::new(),
-            due_ms: now,
-        };
+        let card = message(&followed.kept.room, (what::CARD, Priority::Progress), Some(run), None);
         self.keep(vec![RoomWrite::Queue(card)]).await?;
         Ok(())
     }

@@ -11,13 +11,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::journal::Sources;
-use super::tell::what;
+use super::tell::{message, what};
 use super::{Rooms, Stop, numbering};
-use crate::api::{Outgoing, Priority, RoomWrite};
+use crate::api::{Outgoing, Priority, Problem, RoomWrite};
 use crate::federation::envelope;
 use crate::federation::journal::{Page, Position};
 use crate::federation::outgoing::{self, About, EnvelopeType, JOURNAL, SNAPSHOT};
-use crate::ids::{RunId, TimestampMs};
+use crate::ids::RunId;
 use crate::matrix::Opened;
 use crate::node::api::internal;
 use crate::node::driver::now_ms;
@@ -30,6 +30,14 @@ pub(super) struct Ready {
     pub(super) kind: String,
     /// Its content.
     pub(super) content: Value,
+}
+
+impl Ready {
+    /// Queues it as what this message says, as it is.
+    pub(super) fn queued(&self, message: Outgoing) -> Result<RoomWrite, Problem> {
+        let payload = serde_json::to_string(self).map_err(|error| internal(&error))?;
+        Ok(RoomWrite::Queue(Outgoing { payload, ..message }))
+    }
 }
 
 impl Rooms {
@@ -77,7 +85,7 @@ impl Rooms {
         for (kind, body) in bodies {
             let signed = outgoing.envelope(kind, ulid::Ulid::new(), about, body, &self.node.keys.node);
             let content = signed.map_err(|error| internal(&error))?.into_content();
-            writes.push(self.queued(run, &outgoing.room, kind.name, content, now).await?);
+            writes.push(self.queued(run, &outgoing.room, kind.name, content).await?);
         }
         let journal = serde_json::to_string(&part.position).map_err(|error| internal(&error))?;
         writes.push(RoomWrite::Published { run, offset: part.upto, journal: journal.clone() });
@@ -99,22 +107,13 @@ impl Rooms {
         room: &str,
         kind: &str,
         mut content: Value,
-        now: TimestampMs,
     ) -> Result<RoomWrite, Stop> {
         if let (Some(card), Some(fields)) = (self.card_of(run, room).await?, content.as_object_mut()) {
             let relation = json!({ "rel_type": "m.reference", "event_id": card });
             fields.insert("m.relates_to".to_owned(), relation);
         }
-        let ready = Ready { kind: kind.to_owned(), content };
-        Ok(RoomWrite::Queue(Outgoing {
-            room: room.to_owned(),
-            priority: Priority::Terminal,
-            what: what::JOURNAL.to_owned(),
-            run: Some(run),
-            item: None,
-            payload: serde_json::to_string(&ready).map_err(|error| internal(&error))?,
-            due_ms: now,
-        }))
+        let journal = message(room, (what::JOURNAL, Priority::Terminal), Some(run), None);
+        Ok(Ready { kind: kind.to_owned(), content }.queued(journal)?)
     }
 
     /// How we send to a room.

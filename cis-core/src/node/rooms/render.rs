@@ -22,7 +22,7 @@ use crate::server::{InboxApi as _, NodeApi as _};
 const TAIL_BYTES: usize = 2_000;
 
 /// Type of what people read.
-const MESSAGE: &str = "m.room.message";
+pub(super) const MESSAGE: &str = "m.room.message";
 
 /// What is sent of an entry.
 #[derive(Debug, Default)]

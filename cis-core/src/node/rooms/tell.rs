@@ -10,9 +10,6 @@ use crate::ids::{InboxId, RunId};
 use crate::node::driver::now_ms;
 use crate::store::InboxFilter;
 
-/// The type of [`EventBody::RunModeChanged`].
-const MODE_CHANGED: &str = "cis.dag.run.mode";
-
 /// Events that are read at a time.
 const EVENTS_AT_ONCE: usize = 2_000;
 
@@ -42,6 +39,26 @@ struct Found {
     queued: Vec<(&'static str, Priority, Option<String>)>,
     /// The run has ended, or begins again.
     turn: bool,
+    /// Perhaps another room follows from here on: it hears what waits by now.
+    begins: bool,
+}
+
+/// A message that is made when it is sent.
+pub(super) fn message(
+    room: &str,
+    (what, priority): (&str, Priority),
+    run: Option<RunId>,
+    item: Option<String>,
+) -> Outgoing {
+    Outgoing {
+        room: room.to_owned(),
+        priority,
+        what: what.to_owned(),
+        run,
+        item,
+        payload: String::new(),
+        due_ms: now_ms(),
+    }
 }
 
 impl Rooms {
@@ -82,39 +99,32 @@ impl Rooms {
     /// Tells of events that follow those which were told.
     async fn tell_of<E: Borrow<Event>>(&mut self, run: RunId, events: &[E]) -> Result<(), Trouble> {
         let Some(newest) = events.last().map(|event| event.borrow().offset) else { return Ok(()) };
-        let over = self.over(run).await?;
-        let begins = |event: &E| event.borrow().type_name == MODE_CHANGED;
-        // A room that begins to follow a run hears what waits in it by now.
-        let waits = if events.iter().any(begins) { self.waiting(run).await? } else { BTreeSet::new() };
+        let found: Vec<Found> = events.iter().map(|event| found(event.borrow())).collect();
+        let begins = found.iter().any(|found| found.begins);
+        let asked = self.runs.get(&run).map(|followed| followed.asked.clone()).unwrap_or_default();
+        let waiting = if begins || !asked.is_empty() { self.waiting(run).await? } else { BTreeSet::new() };
+        // They stand in the room as open ones and are not: answered, decided, or over with their session.
+        let over: BTreeSet<String> = asked.difference(&waiting).cloned().collect();
         let Some(followed) = self.runs.get_mut(&run) else { return Ok(()) };
         let now = now_ms();
         let mut queued = Vec::new();
         followed.journal.changed(now);
         followed.card.changed(now);
-        for event in events {
-            let found = found(event.borrow());
+        for found in found {
             if found.turn {
                 followed.journal.ended(now);
                 followed.card.ended(now);
             }
             queued.extend(found.queued);
         }
-        queued.extend(waits.into_iter().map(|item| (what::QUESTION, Priority::Human, Some(item))));
+        if begins {
+            queued.extend(waiting.into_iter().map(|item| (what::QUESTION, Priority::Human, Some(item))));
+        }
         queued.extend(over.iter().map(|item| (what::CLOSED, Priority::Human, Some(item.clone()))));
         let room = &followed.kept.room;
         let mut writes: Vec<RoomWrite> = queued
             .into_iter()
-            .map(|(what, priority, item)| {
-                RoomWrite::Queue(Outgoing {
-                    room: room.clone(),
-                    priority,
-                    what: what.to_owned(),
-                    run: Some(run),
-                    item,
-                    payload: String::new(),
-                    due_ms: now,
-                })
-            })
+            .map(|(what, priority, item)| RoomWrite::Queue(message(room, (what, priority), Some(run), item)))
             .collect();
         // Only what is queued has to be durable: looked at again, other events say the same again.
         if !writes.is_empty() {
@@ -126,16 +136,6 @@ impl Rooms {
             followed.asked.retain(|item| !over.contains(item));
         }
         Ok(())
-    }
-
-    /// The questions that stand in the room as open ones and are not: answered, decided, or over with their session.
-    async fn over(&self, run: RunId) -> Result<BTreeSet<String>, Trouble> {
-        let asked = self.runs.get(&run).map(|followed| followed.asked.clone()).unwrap_or_default();
-        if asked.is_empty() {
-            return Ok(asked);
-        }
-        let open = self.waiting(run).await?;
-        Ok(asked.difference(&open).cloned().collect())
     }
 
     /// What waits for a human in a run, by the names that are shared with nothing else.
@@ -152,8 +152,10 @@ fn found(event: &Event) -> Found {
     let Ok(body) = event.decode() else { return found };
     let mut queue = |what, priority, item: Option<String>| found.queued.push((what, priority, item));
     match body {
-        EventBody::RunCreated(_) | EventBody::RunModeChanged { .. } => {
+        EventBody::RunCreated(_) => queue(what::CARD, Priority::Terminal, None),
+        EventBody::RunModeChanged { .. } => {
             queue(what::CARD, Priority::Terminal, None);
+            found.begins = true;
         }
         EventBody::RunCompleted {}
         | EventBody::RunFailed { .. }

@@ -37,6 +37,17 @@ pub(super) enum Done {
     Refused(Refusal),
 }
 
+impl Done {
+    /// What is said of it; none: nothing is.
+    pub(super) fn message(self) -> Option<Message> {
+        match self {
+            Self::AsSeen => None,
+            Self::Says(message) | Self::Not(message) => Some(message),
+            Self::Refused(refusal) => Some(reply::not_done(&refusal)),
+        }
+    }
+}
+
 /// How an item of the inbox is named.
 pub(super) enum Named {
     /// By the one name that it shares with no other.

@@ -6,13 +6,13 @@ use cis_matrix::{RoomEvent, Trust};
 use serde_json::Value;
 
 use super::super::publish::Ready;
-use super::super::tell::what;
+use super::super::render::{MESSAGE, power};
+use super::super::tell::{self, what};
 use super::act::{Done, Named};
 use super::who::Speaker;
 use super::{Listener, REPLIES, Stop};
-use crate::api::{Outgoing, Priority, RoomWrite};
+use crate::api::{Priority, RoomWrite};
 use crate::matrix::Opened;
-use crate::node::api::internal;
 use crate::node::driver::now_ms;
 use crate::policy::redact::shapes;
 use crate::room::command::{Hint, Inbound, Meant, Read, Request, Said, inbound};
@@ -92,18 +92,21 @@ impl Listener {
         let questions = self.questions(room, &said).await?;
         let meant = said.meant(|named| questions.contains_key(named));
         let Some(wanted) = Wanted::of(meant, &questions) else { return Ok(Heard::Nothing) };
+        let Some(listened) = self.rooms.get(room) else { return Ok(Heard::Nothing) };
+        let arrival =
+            Arrival { event: &id, sender: &sender, sent_ms: event.sent_ms, answers: wanted.answers() };
+        let stale = listened.gate.check(arrival, now_ms()).err();
+        if stale.as_ref().is_some_and(|stale| !stale.is_told()) {
+            return Ok(Heard::Nothing);
+        }
         // Whoever has left, or was removed, says nothing more: not even what they said before.
         let Some(member) = opened.client.member(room, &event.sender).await? else {
             return Ok(Heard::Nothing);
         };
-        let Some(listened) = self.rooms.get(room) else { return Ok(Heard::Nothing) };
-        let arrival =
-            Arrival { event: &id, sender: &sender, sent_ms: event.sent_ms, answers: wanted.answers() };
-        let admitted = listened.gate.check(arrival, now_ms());
         let speaker = Speaker {
             room: listened.room.clone(),
             user: sender.clone(),
-            power: super::super::render::power(member.power),
+            power: power(member.power),
             carried: Carried {
                 room_encrypted: opened.client.is_encrypted(room).await?,
                 encrypted: event.encryption.is_some(),
@@ -111,16 +114,15 @@ impl Listener {
             },
             input: input_of(&listened.room, &id, event.sent_ms),
         };
-        let reply = match admitted {
-            Err(stale) if stale.is_told() => {
+        let reply = match stale {
+            Some(stale) => {
                 // Of what was done before it is not said that it came too late.
                 let input = speaker.input;
                 let done = self.node.read(move |reader| reader.find_input(input)).await?.is_some();
                 let hears = !done && self.role(&speaker).is_some() && self.may_hear(&speaker);
                 hears.then(|| reply::not_done(&stale))
             }
-            Err(_) => return Ok(Heard::Nothing),
-            Ok(()) => self.done(&speaker, wanted).await?,
+            None => self.done(&speaker, wanted).await?,
         };
         if let Some(listened) = self.rooms.get_mut(room) {
             listened.gate.remember(id.clone());
@@ -164,20 +166,11 @@ impl Listener {
                     return Ok(often.first.then(|| reply::not_done(&often)));
                 }
                 // It has paid for its answer.
-                return Ok(match self.act(speaker, request).await? {
-                    Done::AsSeen => None,
-                    Done::Says(message) | Done::Not(message) => Some(message),
-                    Done::Refused(refusal) => Some(reply::not_done(&refusal)),
-                });
+                return Ok(self.act(speaker, request).await?.message());
             }
             Wanted::Hint(hint) => (Done::Not(reply::hint(&hint)), true),
         };
-        let message = match done {
-            Done::AsSeen => return Ok(None),
-            Done::Says(message) | Done::Not(message) => message,
-            Done::Refused(refusal) => reply::not_done(&refusal),
-        };
-        Ok((is_told && self.may_hear(speaker)).then_some(message))
+        Ok(done.message().filter(|_| is_told && self.may_hear(speaker)))
     }
 
     /// Which of the events that it names are questions of ours in this room, and about what.
@@ -246,14 +239,6 @@ fn queued(
     };
     let mut content = message.content();
     shapes::hide_json(&mut content);
-    let ready = Ready { kind: "m.room.message".to_owned(), content };
-    Ok(RoomWrite::Queue(Outgoing {
-        room: room.to_owned(),
-        priority: Priority::Terminal,
-        what: what::REPLY.to_owned(),
-        run: None,
-        item: Some(heard.as_str().to_owned()),
-        payload: serde_json::to_string(&ready).map_err(|error| internal(&error))?,
-        due_ms: now_ms(),
-    }))
+    let about = tell::message(room, (what::REPLY, Priority::Terminal), None, Some(heard.as_str().to_owned()));
+    Ok(Ready { kind: MESSAGE.to_owned(), content }.queued(about)?)
 }
