@@ -71,7 +71,11 @@ impl Rooms {
             let Some(followed) = self.runs.get_mut(&run) else { continue };
             let mut fresh = std::mem::take(&mut followed.fresh);
             fresh.retain(|event| event.offset > followed.kept.told);
-            self.tell_of(run, &fresh).await?;
+            if let Err(trouble) = self.tell_of(run, &fresh).await {
+                // They are no longer at hand; the store has them.
+                self.runs.get_mut(&run).into_iter().for_each(Followed::missed);
+                return Err(trouble);
+            }
         }
         Ok(())
     }

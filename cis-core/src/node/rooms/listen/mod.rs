@@ -157,8 +157,8 @@ impl Listener {
             self.catch_up(&opened, &room).await?;
         }
         self.stands(None);
+        let again = tokio::time::Instant::now() + ROOM_PAUSE;
         loop {
-            let again = if self.deaf.is_empty() { Duration::MAX } else { ROOM_PAUSE };
             tokio::select! {
                 said = news.recv() => match said {
                     Ok(News::Batch(batch)) => {
@@ -176,7 +176,7 @@ impl Listener {
                     Err(broadcast::error::RecvError::Closed) => return Ok(()),
                 },
                 () = knock.notified() => return Ok(()),
-                () = tokio::time::sleep(again) => return Ok(()),
+                () = tokio::time::sleep_until(again), if !self.deaf.is_empty() => return Ok(()),
             }
         }
     }
