@@ -151,6 +151,60 @@ fn a_run_of_thousands_goes_into_its_room_as_files_and_comes_back() {
     assert_eq!(own_state(&other.home(), &run, &text), own_state(&cis.home(), &run, &text));
 }
 
+#[test]
+fn an_audit_finds_what_is_forged_and_what_is_gone() {
+    let synapse = Synapse::shared();
+    let ((cis, _), ann) = (logged_in(&synapse), synapse.register("ann"));
+    let room = room_of(&cis, &ann);
+    let words = ["matrix", "audit", &room.id, "--json"];
+    let empty = cis.run(words).expect(0).json();
+    assert_eq!((&empty["nodes"], &empty["runs"]), (&json!([]), &json!([])), "{empty}");
+    let run = hybrid(&cis, &room, TEXT);
+    cis.ok(["answer", &waits(&cis, "Which colour?"), "blue"]);
+    let deploy = waits(&cis, "Deploy?");
+    eventually_within(SLOW, "a part of its journal", || {
+        room.events().iter().any(|event| event["type"] == "cis.dag.run.journal").then_some(())
+    });
+    cis.ok(["answer", &deploy, "approve"]);
+    cis.wait_run(&run, "failed");
+    journal_is_whole(&cis, &room, &run, TEXT);
+
+    let journal: Vec<Value> =
+        room.events().into_iter().filter(|event| event["type"] == "cis.dag.run.journal").collect();
+    let said = cis.run(words).expect(0).json();
+    assert_eq!((&said["runs"][0]["here"], &said["runs"][0]["state"]), (&json!("same"), &json!("failed")));
+    assert_eq!(said["nodes"][0]["envelopes"], json!(journal.len()), "{said}");
+    // Somebody else says the same, and something else in its name.
+    let mut forged = journal[0]["content"].clone();
+    ann.send(&room.id, "cis.dag.run.journal", forged.clone());
+    forged["body"] = json!({});
+    ann.send(&room.id, "cis.dag.run.journal", forged);
+    let said = cis.run(words).expect(0);
+    assert_eq!(said.json()["refused_count"], 2, "{}", said.stdout);
+    assert!(said.stdout.contains("for another sender") && said.stdout.contains("its signature is not"));
+    // A part of it is taken away.
+    let path = format!(
+        "/rooms/{}/redact/{}/1",
+        crate::harness::synapse::encoded(&room.id),
+        crate::harness::synapse::encoded(journal[0]["event_id"].as_str().unwrap())
+    );
+    ann.ok("PUT", &path, Some(json!({})));
+    let said = cis.run(words).expect(1).json();
+    assert_eq!(said["nodes"][0]["missing"], 1, "{said}");
+    assert!(said["runs"][0]["lacks"][0].as_str().unwrap().contains("not in the room"), "{said}");
+    let shown = cis.run(["matrix", "audit", &room.id]).expect(1).stdout;
+    assert!(shown.contains("Not all of it is there"), "{shown}");
+    // A node that trusts nobody checks it as well.
+    let (other, second) = (Cis::new(), synapse.register("other"));
+    login(&other, &synapse, &second, "--token-stdin", &second.token).expect(0);
+    ann_invites(&ann, &room.id, &second.id);
+    other.ok(["matrix", "join", &room.id]);
+    let said = other.run(words).expect(1).json();
+    let node = &said["nodes"][0];
+    assert_eq!((&node["standing"], &node["missing"]), (&json!("unknown"), &json!(1)), "{said}");
+    assert_eq!(said["runs"][0]["here"], Value::Null, "{said}");
+}
+
 fn is_whole(run: &Value) -> bool {
     run["recovered"] == true && run["lacks"].is_null()
 }

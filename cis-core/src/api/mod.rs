@@ -3,6 +3,7 @@
 //!
 //! Owns shapes. Does no IO, decides nothing.
 
+mod audit;
 mod context;
 mod identity;
 mod inbox;
@@ -19,6 +20,7 @@ mod worker;
 #[cfg(test)]
 mod fuzz;
 
+pub use audit::{AuditReport, AuditedNode, AuditedRun, HereAs, RefusedView};
 pub use context::{NeedContext, TaskContext};
 pub use identity::{IdentityView, RevokedView, RotateIdentity, RotatedView, TrustNode, TrustedView};
 pub use inbox::{

@@ -93,6 +93,8 @@ pub const MATRIX_JOIN: &str = "/v1/matrix/join";
 pub const MATRIX_INVITE: &str = "/v1/matrix/rooms/{room}/invite";
 /// `POST` [`super::RecoverRuns`]: [`super::RecoverReport`]. A room is named by id, alias or link.
 pub const MATRIX_RECOVER: &str = "/v1/matrix/rooms/{room}/recover";
+/// `GET`: [`super::AuditReport`].
+pub const MATRIX_AUDIT: &str = "/v1/matrix/rooms/{room}/audit";
 /// `GET` [`super::ReadMatrixRoom`]: [`super::MatrixRoomEvents`].
 pub const MATRIX_EVENTS: &str = "/v1/matrix/rooms/{room}/events";
 

@@ -7,12 +7,12 @@ use hyper::body::Bytes;
 use super::query::ToQuery as _;
 use super::{Client, ClientError, LogStream};
 use crate::api::{
-    Answer, AnswerReceipt, Ask, AskView, CleanReport, CleanStore, CreateMatrixRoom, CreateRun, CreateSession,
-    Decide, ExplainView, GroupView, HandIn, InboxItem, InputReceipt, InviteToMatrixRoom, JoinMatrixRoom,
-    KillSession, ListInbox, ListRuns, ListSessions, Listing, LoginMatrix, LogoutMatrix, MatrixAccountView,
-    MatrixRoomEvents, MatrixRoomView, NodeView, ReadAsk, ReadLog, ReadMatrixRoom, ReadTime, RecoverReport,
-    RecoverRuns, RetryRun, RunDetail, RunView, Say, SendInput, SessionView, SetMode, StopNode, TaskContext,
-    ThreadMessage, TimeView, WhyView, paths,
+    Answer, AnswerReceipt, Ask, AskView, AuditReport, CleanReport, CleanStore, CreateMatrixRoom, CreateRun,
+    CreateSession, Decide, ExplainView, GroupView, HandIn, InboxItem, InputReceipt, InviteToMatrixRoom,
+    JoinMatrixRoom, KillSession, ListInbox, ListRuns, ListSessions, Listing, LoginMatrix, LogoutMatrix,
+    MatrixAccountView, MatrixRoomEvents, MatrixRoomView, NodeView, ReadAsk, ReadLog, ReadMatrixRoom,
+    ReadTime, RecoverReport, RecoverRuns, RetryRun, RunDetail, RunView, Say, SendInput, SessionView, SetMode,
+    StopNode, TaskContext, ThreadMessage, TimeView, WhyView, paths,
 };
 use crate::dag::Group;
 
@@ -271,6 +271,11 @@ impl Client {
     /// Takes the runs that a room tells of into the store.
     pub async fn recover_runs(&self, room: &str, how: &RecoverRuns) -> Result<RecoverReport, ClientError> {
         self.post_long(&paths::fill(paths::MATRIX_RECOVER, &[room]), how).await
+    }
+
+    /// Checks all that a room has of nodes and runs.
+    pub async fn audit_matrix_room(&self, room: &str) -> Result<AuditReport, ClientError> {
+        self.get_long(&paths::fill(paths::MATRIX_AUDIT, &[room])).await
     }
 
     /// What is said in a room, from a place on.

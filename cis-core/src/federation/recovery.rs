@@ -51,6 +51,8 @@ struct Journal {
     reader: Reader,
     begun: Option<ReadSnapshot>,
     placed: Vec<Placed>,
+    /// Who wrote what came first of it.
+    by: Option<NodeDid>,
     /// Why something of it is not there.
     lacks: Vec<String>,
 }
@@ -99,13 +101,18 @@ impl Recovery {
                 return None;
             }
         };
-        match self.read(&envelope) {
-            Ok(file) => file,
-            Err(bad) => {
-                self.lacks(envelope.run(), bad.to_string());
-                None
-            }
+        self.take(&envelope)
+    }
+
+    /// Takes an envelope that was checked. Gives the file that has to be fetched for it.
+    pub fn take(&mut self, envelope: &Verified) -> Option<File> {
+        if ![JOURNAL.name, SNAPSHOT.name].contains(&envelope.type_name()) {
+            return None;
         }
+        self.read(envelope).unwrap_or_else(|bad| {
+            self.lacks(envelope.run(), bad.to_string());
+            None
+        })
     }
 
     fn read(&mut self, envelope: &Verified) -> Result<Option<File>, BadBatch> {
@@ -120,7 +127,7 @@ impl Recovery {
         }
         Ok(match Batch::read(envelope)? {
             Told::Batch(batch) => {
-                self.take(batch);
+                self.add(batch);
                 None
             }
             Told::File(file) => Some(File::Entries(file)),
@@ -133,7 +140,7 @@ impl Recovery {
         let read = match (file, bytes) {
             (_, Err(why)) => Err(why),
             (File::Entries(file), Ok(bytes)) => {
-                file.open(bytes).map(|batch| self.take(batch)).map_err(|bad| bad.to_string())
+                file.open(bytes).map(|batch| self.add(batch)).map_err(|bad| bad.to_string())
             }
             (File::Snapshot(file), Ok(bytes)) => {
                 file.open(bytes).map(|snapshot| self.begins(snapshot)).map_err(|bad| bad.to_string())
@@ -149,6 +156,7 @@ impl Recovery {
             reader: Reader::new(run),
             begun: None,
             placed: Vec::new(),
+            by: None,
             lacks: Vec::new(),
         })
     }
@@ -159,8 +167,9 @@ impl Recovery {
         }
     }
 
-    fn take(&mut self, batch: Batch) {
+    fn add(&mut self, batch: Batch) {
         let journal = self.journal(batch.run());
+        journal.by.get_or_insert_with(|| batch.by().clone());
         let taken = journal.reader.take(batch);
         journal.goes_on(taken.cut, taken.entries);
     }
@@ -250,7 +259,7 @@ impl Journal {
             read(&placed.entry, &placed.by, &mut facts);
         }
         let last = self.placed.last().map(|placed| placed.by.clone());
-        let by = last.or_else(|| self.begun.as_ref().map(|snapshot| snapshot.by.clone()))?;
+        let by = last.or_else(|| self.begun.as_ref().map(|snapshot| snapshot.by.clone())).or(self.by)?;
         let at = self.reader.position();
         Some(RecoveredRun { run, by, text, facts, told_by_snapshot, snapshot: self.begun, at, lacks })
     }

@@ -9,7 +9,7 @@ use cis_matrix::{CreateRoom, Invitation, MatrixError, Proof, RoomEvent, RoomInfo
 use super::api::Node;
 use super::streams::Viewer;
 use crate::api::{
-    CreateMatrixRoom, InviteToMatrixRoom, JoinMatrixRoom, Listing, LoginMatrix, LogoutMatrix,
+    AuditReport, CreateMatrixRoom, InviteToMatrixRoom, JoinMatrixRoom, Listing, LoginMatrix, LogoutMatrix,
     MatrixAccountView, MatrixEncryptionView, MatrixEventView, MatrixProof, MatrixRoomEvents, MatrixRoomView,
     Problem, ProblemKind, ReadMatrixRoom, RecoverReport, RecoverRuns,
 };
@@ -120,6 +120,13 @@ impl MatrixApi for Node {
         let opened = self.opened().await?;
         let room = resolved(&opened, &room).await?;
         self.runs_out_of(&opened, room, &request.workdir).await
+    }
+
+    async fn audit_room(&self, room: String) -> Outcome<AuditReport> {
+        let _viewer = self.viewer();
+        let opened = self.opened().await?;
+        let room = resolved(&opened, &room).await?;
+        self.audit_of(&opened, room).await
     }
 
     async fn read_matrix_room(&self, room: String, query: ReadMatrixRoom) -> Outcome<MatrixRoomEvents> {

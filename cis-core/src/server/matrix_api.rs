@@ -3,7 +3,7 @@
 use std::future::Future;
 
 use crate::api::{
-    CreateMatrixRoom, InviteToMatrixRoom, JoinMatrixRoom, Listing, LoginMatrix, LogoutMatrix,
+    AuditReport, CreateMatrixRoom, InviteToMatrixRoom, JoinMatrixRoom, Listing, LoginMatrix, LogoutMatrix,
     MatrixAccountView, MatrixRoomEvents, MatrixRoomView, Problem, ReadMatrixRoom, RecoverReport, RecoverRuns,
 };
 
@@ -41,6 +41,8 @@ pub trait MatrixApi: Send + Sync + 'static {
         room: String,
         request: RecoverRuns,
     ) -> impl Future<Output = Outcome<RecoverReport>> + Send;
+    /// Checks all that one has of nodes and runs.
+    fn audit_room(&self, room: String) -> impl Future<Output = Outcome<AuditReport>> + Send;
     /// What is said in one.
     fn read_matrix_room(
         &self,

@@ -11,7 +11,7 @@ use super::errors::Failure;
 use super::node_api::NodeApi;
 use super::routes::{Args, Body, Caller, Name, Outcome, admit};
 use crate::api::{
-    CreateMatrixRoom, InviteToMatrixRoom, JoinMatrixRoom, Listing, LoginMatrix, LogoutMatrix,
+    AuditReport, CreateMatrixRoom, InviteToMatrixRoom, JoinMatrixRoom, Listing, LoginMatrix, LogoutMatrix,
     MatrixAccountView, MatrixRoomEvents, MatrixRoomView, ReadMatrixRoom, RecoverReport, RecoverRuns, paths,
 };
 use crate::policy::Action;
@@ -23,6 +23,7 @@ pub(super) fn routes<N: NodeApi>() -> Router<Arc<N>> {
         .route(paths::MATRIX_JOIN, post(join::<N>))
         .route(paths::MATRIX_INVITE, post(invite::<N>))
         .route(paths::MATRIX_RECOVER, post(recover::<N>))
+        .route(paths::MATRIX_AUDIT, get(audit::<N>))
         .route(paths::MATRIX_EVENTS, get(events::<N>))
 }
 
@@ -95,6 +96,15 @@ async fn recover<N: NodeApi>(
 ) -> Outcome<RecoverReport> {
     admit(&node, &who, Action::RecoverRuns)?;
     Ok(Json(node.recover_runs(room, body?.0).await?))
+}
+
+async fn audit<N: NodeApi>(
+    State(node): State<Arc<N>>,
+    Caller(who): Caller,
+    Name(room): Name<String>,
+) -> Outcome<AuditReport> {
+    admit(&node, &who, Action::ReadMatrix)?;
+    Ok(Json(node.audit_room(room).await?))
 }
 
 async fn events<N: NodeApi>(

@@ -1,6 +1,7 @@
 //! Answers as people read them. Pure: values and the time in, text out.
 
 mod artifacts;
+mod audit;
 mod context;
 mod explain;
 mod identity;
@@ -21,6 +22,7 @@ use super::table::{Table, cell, plain};
 
 pub(crate) use self::identity::identity;
 pub(crate) use artifacts::artifacts;
+pub(crate) use audit::audited;
 pub(crate) use context::context;
 pub(crate) use explain::explain;
 pub(crate) use inbox::{inbox, inbox_details, inbox_item, screen};

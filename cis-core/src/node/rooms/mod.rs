@@ -7,6 +7,7 @@
 //!
 //! While no room follows anything the task sleeps until one does.
 
+mod audit;
 mod carry;
 mod journal;
 mod listen;
@@ -14,6 +15,7 @@ mod publish;
 mod recover;
 mod render;
 mod tell;
+mod whole;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -5,27 +5,19 @@
 
 use std::sync::Arc;
 
-use cis_matrix::{Media, RoomEvent};
-use serde_json::Value;
-
+use super::whole::{Whole, content};
 use crate::api::{Problem, RecoverReport, RecoveredRunView, UnknownNode};
-use crate::event::{EventBody, EventDraft};
-use crate::federation::recovery::{File, Found, RecoveredRun, Recovery};
+use crate::dag::Task;
+use crate::event::{EventBody, EventDraft, RunCreated};
+use crate::federation::recovery::{Found, RecoveredRun, Recovery};
 use crate::identity::Standing;
 use crate::ids::NodeDid;
 use crate::matrix::Opened;
 use crate::node::api::{Node, internal, store_problem};
 use crate::node::commands::{Command, RunToKeep};
-use crate::node::matrix::matrix_problem;
 use crate::node::restore;
 use crate::scheduler::Run;
 use crate::store::{Safety, TaskSeed};
-
-/// Events that are asked for at a time: homeservers give no more.
-const PAGE: u32 = 1000;
-
-/// Type of what cannot be decrypted.
-const ENCRYPTED: &str = "m.room.encrypted";
 
 impl Node {
     /// Takes the runs that a room tells of into the store, as far as it tells them.
@@ -35,22 +27,21 @@ impl Node {
         room: String,
         workdir: &str,
     ) -> Result<RecoverReport, Problem> {
-        let mut report = RecoverReport { room_id: room.clone(), ..RecoverReport::default() };
         let mut recovery = Recovery::new(room.clone());
-        let mut from: Option<String> = None;
-        loop {
-            let page = opened.client.forward(&room, from.as_deref(), PAGE).await;
-            let page = page.map_err(|error| matrix_problem(&error))?;
-            report.events += page.events.len() as u64;
-            for event in &page.events {
-                report.unreadable += u64::from(event.kind == ENCRYPTED);
-                self.hear(opened, &mut recovery, event).await;
-            }
-            match page.next {
-                Some(next) if from.as_ref() != Some(&next) => from = Some(next),
-                _ => break,
+        let mut whole = Whole::new(opened, &room);
+        while let Some(events) = whole.next().await? {
+            for event in &events {
+                let Some(content) = content(event) else { continue };
+                let found = Found { type_name: &event.kind, sender: &event.sender, content: &content };
+                if let Some(file) = recovery.hear(found, |did| self.identity.standing(did)) {
+                    let bytes = whole.fetch(&file).await;
+                    recovery.fetched(file, bytes.as_deref().map_err(Clone::clone));
+                }
             }
         }
+        let (events, unreadable) = (whole.events, whole.unreadable);
+        let mut report =
+            RecoverReport { events, unreadable, room_id: room.clone(), ..RecoverReport::default() };
         report.refused = recovery.refused();
         let unknown = |(did, count): (&NodeDid, &u64)| UnknownNode { did: did.clone(), envelopes: *count };
         report.unknown = recovery.strangers().iter().map(unknown).collect();
@@ -63,18 +54,6 @@ impl Node {
             report.runs.push(self.keep_run(run).await?);
         }
         Ok(report)
-    }
-
-    /// Takes one event of the room, with the file that it names.
-    async fn hear(&self, opened: &Opened, recovery: &mut Recovery, event: &RoomEvent) {
-        let Ok(content) = serde_json::from_str::<Value>(event.content.get()) else { return };
-        let found = Found { type_name: &event.kind, sender: &event.sender, content: &content };
-        let Some(file) = recovery.hear(found, |did| self.identity.standing(did)) else { return };
-        let bytes = match media(&file) {
-            Some(media) => opened.client.download(media).await.map_err(|error| error.to_string()),
-            None => Err("a part of its journal is in a file whose place is not told".to_owned()),
-        };
-        recovery.fetched(file, bytes.as_deref().map_err(Clone::clone));
     }
 
     /// Keeps a run that is not known here.
@@ -111,17 +90,7 @@ impl Node {
             view.lacks.push("its file is not in the room".to_owned());
             return Ok((view, None));
         };
-        let agents = &self.config.settings.agents;
-        let begun = restore::dag_of(text.as_bytes(), agents, run.run, &created).map_err(|e| e.to_string());
-        let begun = begun.and_then(|dag| {
-            let tasks =
-                dag.tasks.iter().map(|task| TaskSeed { id: task.id.clone(), needs: task.needs.clone() });
-            let tasks: Vec<TaskSeed> = tasks.collect();
-            let at_ms = run.facts[0].at_ms;
-            Run::new(run.run, &created, Arc::new(dag), at_ms)
-                .map(|run| (run, tasks))
-                .map_err(|e| e.to_string())
-        });
+        let begun = self.begun(&run, &text, &created);
         let (begun, tasks) = match begun {
             Ok(begun) => begun,
             Err(why) => {
@@ -149,14 +118,19 @@ impl Node {
         let kept = RunToKeep { run: run.run, drafts: drafts.collect(), tasks, journal };
         Ok((view, Some(kept)))
     }
-}
 
-/// Where a file is.
-fn media(file: &File) -> Option<Media> {
-    let media = file.media();
-    match (media.get("url").and_then(Value::as_str), media.get("file")) {
-        (Some(url), _) => Some(Media::Plain(url.to_owned())),
-        (None, Some(file)) => Some(Media::Encrypted(file.clone())),
-        (None, None) => None,
+    /// A run at its beginning, and its tasks; why it cannot be made.
+    pub(super) fn begun(
+        &self,
+        run: &RecoveredRun,
+        text: &str,
+        created: &RunCreated,
+    ) -> Result<(Run, Vec<TaskSeed>), String> {
+        let agents = &self.config.settings.agents;
+        let dag = restore::dag_of(text.as_bytes(), agents, run.run, created).map_err(|e| e.to_string())?;
+        let seed = |task: &Task| TaskSeed { id: task.id.clone(), needs: task.needs.clone() };
+        let tasks = dag.tasks.iter().map(seed).collect();
+        let begun = Run::new(run.run, created, Arc::new(dag), run.facts[0].at_ms);
+        Ok((begun.map_err(|e| e.to_string())?, tasks))
     }
 }

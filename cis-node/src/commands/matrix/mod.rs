@@ -1,5 +1,6 @@
 //! `cis matrix`: the node's account, and its rooms.
 
+mod audit;
 mod create_room;
 mod invite;
 mod join;
@@ -25,6 +26,7 @@ pub(crate) enum Command {
     Invite(invite::Args),
     Join(join::Args),
     Subscribe(subscribe::Args),
+    Audit(audit::Args),
 }
 
 pub(crate) fn run(context: &Context, command: Command) -> Result<Exit, CliError> {
@@ -37,5 +39,6 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<Exit, CliError>
         Command::Invite(args) => invite::run(context, args),
         Command::Join(args) => join::run(context, args),
         Command::Subscribe(args) => subscribe::run(context, args),
+        Command::Audit(args) => audit::run(context, &args),
     }
 }

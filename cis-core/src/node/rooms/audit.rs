@@ -1,0 +1,149 @@
+//! A room held against itself, and against the store: for whoever wants to know whether it can be relied on.
+//!
+//! Reads, and changes nothing. What is right and what is missing is `federation::audit`'s matter.
+
+use super::whole::{Whole, content};
+use crate::api::{AuditReport, AuditedNode, AuditedRun, HereAs, Problem, RefusedView};
+use crate::event::{Event, EventBody};
+use crate::federation::audit::Audit;
+use crate::federation::canonical::Fold;
+use crate::federation::journal::Fact;
+use crate::federation::recovery::{Found, RecoveredRun};
+use crate::identity::Standing;
+use crate::ids::RunId;
+use crate::matrix::Opened;
+use crate::node::api::{Node, internal, store_problem};
+use crate::scheduler::Run;
+use crate::store::StoreError;
+
+/// Events of the store that are read at a time.
+const EVENTS_AT_ONCE: usize = 10_000;
+
+impl Node {
+    /// Checks all that a room has of nodes and runs.
+    pub(in crate::node) async fn audit_of(
+        &self,
+        opened: &Opened,
+        room: String,
+    ) -> Result<AuditReport, Problem> {
+        let mut audit = Audit::new(room.clone());
+        let mut whole = Whole::new(opened, &room);
+        while let Some(events) = whole.next().await? {
+            for event in &events {
+                let Some(content) = content(event) else { continue };
+                let found = Found { type_name: &event.kind, sender: &event.sender, content: &content };
+                if let Some(file) = audit.hear(&event.id, found, |did| self.identity.standing(did)) {
+                    let bytes = whole.fetch(&file).await;
+                    audit.fetched(file, bytes.as_deref().map_err(Clone::clone));
+                }
+            }
+        }
+        let (events, unreadable) = (whole.events, whole.unreadable);
+        let node = self.clone();
+        let judged = tokio::task::spawn_blocking(move || {
+            let found = audit.done();
+            let nodes = found.nodes.into_iter().map(|(did, wrote)| AuditedNode {
+                did,
+                standing: standing(&wrote.standing).to_owned(),
+                envelopes: wrote.envelopes,
+                copies: wrote.copies,
+                missing: wrote.missing(),
+                doubled: wrote.doubled,
+            });
+            let nodes = nodes.collect();
+            let refused = found.refused.into_iter().map(|refused| RefusedView {
+                event: refused.event,
+                sender: refused.sender,
+                why: refused.why.to_string(),
+            });
+            let runs: Result<Vec<_>, Problem> = found.runs.into_iter().map(|run| node.judged(run)).collect();
+            Ok::<_, Problem>((nodes, refused.collect(), found.refused_count, runs?))
+        });
+        let (nodes, refused, refused_count, runs) = judged.await.map_err(|e| internal(&e))??;
+        Ok(AuditReport { room_id: room, events, unreadable, nodes, runs, refused, refused_count })
+    }
+
+    /// What is said of a run.
+    fn judged(&self, mut run: RecoveredRun) -> Result<AuditedRun, Problem> {
+        let mut view = AuditedRun {
+            run: run.run,
+            dag: String::new(),
+            node: run.by.clone(),
+            entries: run.at.n,
+            state: None,
+            here: None,
+            lacks: std::mem::take(&mut run.lacks),
+        };
+        let Some(EventBody::RunCreated(created)) = run.facts.first().map(|fact| fact.body.clone()) else {
+            view.lacks.push("how it began is not in the room".to_owned());
+            return Ok(view);
+        };
+        view.dag.clone_from(&created.dag);
+        let Some(text) = run.text.clone() else {
+            view.lacks.push("its file is not in the room".to_owned());
+            return Ok(view);
+        };
+        let begun = match self.begun(&run, &text, &created) {
+            Ok((begun, _)) => begun,
+            Err(why) => {
+                view.lacks.push(why);
+                return Ok(view);
+            }
+        };
+        let fold = run.fold(begun.clone());
+        view.lacks.append(&mut run.lacks);
+        view.state = Some(fold.run().state());
+        view.here = self.here_as(run.run, begun, &fold)?;
+        Ok(view)
+    }
+
+    /// How what the store has of a run stands to what the room has of it; none: the store does not know it.
+    fn here_as(&self, run: RunId, begun: Run, room: &Fold) -> Result<Option<HereAs>, Problem> {
+        let reader = self.readers.get().map_err(|e| store_problem(&e))?;
+        match reader.run(run) {
+            Ok(_) => {}
+            Err(StoreError::NotFound { .. }) => return Ok(None),
+            Err(error) => return Err(store_problem(&error)),
+        }
+        let mut own = Fold::new(begun);
+        let (mut after, mut is_first) = (0, true);
+        loop {
+            let events = reader.events(after, Some(run), EVENTS_AT_ONCE).map_err(|e| store_problem(&e))?;
+            let Some(last) = events.last() else { break };
+            after = last.offset;
+            for event in &events {
+                let Some(fact) = fact(event) else { continue };
+                if !std::mem::take(&mut is_first) && own.apply(&fact).is_err() {
+                    return Ok(Some(HereAs::Differs));
+                }
+            }
+        }
+        Ok(Some(if own.canonical() == room.canonical() {
+            HereAs::Same
+        } else if own.run().state().is_terminal() && room.run().state().is_terminal() {
+            HereAs::Differs
+        } else {
+            HereAs::Ahead
+        }))
+    }
+}
+
+/// What an event says; none: a newer version wrote it.
+fn fact(event: &Event) -> Option<Fact> {
+    Some(Fact {
+        at_ms: event.at_ms,
+        actor: event.actor.clone(),
+        cause: event.cause,
+        body: event.decode().ok()?,
+    })
+}
+
+fn standing(standing: &Standing) -> &'static str {
+    match standing {
+        Standing::Own => "own",
+        Standing::Trusted => "trusted",
+        Standing::Replaced(_) => "replaced",
+        Standing::Revoked => "revoked",
+        Standing::Unknown => "unknown",
+    }
+}

@@ -1,0 +1,70 @@
+//! A room from its beginning to its end, as far as the account may read it, with the files that its envelopes name.
+
+use cis_matrix::{Media, RoomEvent};
+use serde_json::Value;
+
+use crate::api::Problem;
+use crate::federation::recovery::File;
+use crate::matrix::Opened;
+use crate::node::matrix::matrix_problem;
+
+/// Events that are asked for at a time: homeservers give no more.
+const PAGE: u32 = 1000;
+
+/// Type of what cannot be decrypted.
+const ENCRYPTED: &str = "m.room.encrypted";
+
+/// A room that is being read.
+pub(super) struct Whole<'a> {
+    opened: &'a Opened,
+    room: &'a str,
+    from: Option<String>,
+    is_over: bool,
+    /// Events that were read.
+    pub(super) events: u64,
+    /// Those of them that cannot be decrypted.
+    pub(super) unreadable: u64,
+}
+
+impl<'a> Whole<'a> {
+    pub(super) fn new(opened: &'a Opened, room: &'a str) -> Self {
+        Self { opened, room, from: None, is_over: false, events: 0, unreadable: 0 }
+    }
+
+    /// The next events; none: there are no more.
+    pub(super) async fn next(&mut self) -> Result<Option<Vec<RoomEvent>>, Problem> {
+        if self.is_over {
+            return Ok(None);
+        }
+        let page = self.opened.client.forward(self.room, self.from.as_deref(), PAGE).await;
+        let page = page.map_err(|error| matrix_problem(&error))?;
+        self.is_over = page.next.is_none() || page.next == self.from;
+        self.from = page.next;
+        self.events += page.events.len() as u64;
+        self.unreadable += page.events.iter().filter(|event| event.kind == ENCRYPTED).count() as u64;
+        Ok(Some(page.events))
+    }
+
+    /// The bytes of a file; why they did not come.
+    pub(super) async fn fetch(&self, file: &File) -> Result<Vec<u8>, String> {
+        match media(file) {
+            Some(media) => self.opened.client.download(media).await.map_err(|error| error.to_string()),
+            None => Err("a part of its journal is in a file whose place is not told".to_owned()),
+        }
+    }
+}
+
+/// What stands in an event.
+pub(super) fn content(event: &RoomEvent) -> Option<Value> {
+    serde_json::from_str(event.content.get()).ok()
+}
+
+/// Where a file is.
+fn media(file: &File) -> Option<Media> {
+    let media = file.media();
+    match (media.get("url").and_then(Value::as_str), media.get("file")) {
+        (Some(url), _) => Some(Media::Plain(url.to_owned())),
+        (None, Some(file)) => Some(Media::Encrypted(file.clone())),
+        (None, None) => None,
+    }
+}
