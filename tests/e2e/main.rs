@@ -45,6 +45,7 @@ mod monitor_corpus;
 mod monitor_record;
 mod node;
 mod noisy;
+mod observer;
 mod permissions;
 mod recover;
 mod requests;

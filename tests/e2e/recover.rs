@@ -17,7 +17,7 @@ id = "ship"
 [[tasks]]
 id = "plan"
 tty = false
-script = '"$E2E_CIS" task output colour red; echo planned'
+script = '"$E2E_CIS" task output colour=red && echo planned'
 [[tasks]]
 id = "ask"
 needs = ["plan"]

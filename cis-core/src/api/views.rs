@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::requests::TermSize;
 use crate::event::{ArtifactRecord, ExecutionMode, PromptKind, RunState, SaidKind, SessionState, TaskState};
-use crate::ids::{InboxId, Offset, RunId, SessionId, TaskId, TimestampMs};
+use crate::ids::{InboxId, NodeDid, Offset, RunId, SessionId, TaskId, TimestampMs};
 use crate::room::people::Allowed;
 
 /// Any listing.
@@ -53,6 +53,9 @@ pub struct NodeView {
     /// Rooms in which people are heard.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rooms: Vec<String>,
+    /// Rooms whose runs are only read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub observes: Vec<String>,
     /// What is wrong, where something is (disk full, host lost …).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
@@ -75,6 +78,8 @@ pub struct RunView {
     /// The room that follows it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub room: Option<String>,
+    /// The node that coordinates it.
+    pub node: NodeDid,
     /// Where its text came from.
     pub source: String,
     /// When it was created, Unix ms.

@@ -73,6 +73,8 @@ pub enum Item {
     People,
     /// Absolute directories.
     Dirs,
+    /// Rooms of Matrix.
+    Rooms,
 }
 
 /// A value of a setting.
@@ -108,6 +110,7 @@ impl Kind {
             Self::List(Item::People) => {
                 "an array such as `[\"@ann:example.org\", \"*:example.org\", \"pl>=50\"]`"
             }
+            Self::List(Item::Rooms) => "an array of rooms such as `[\"#builds:example.org\"]`",
             Self::List(Item::Dirs) => "an array of absolute directories such as `[\"/srv/dags\"]`",
         }
     }
@@ -236,6 +239,8 @@ impl Item {
                 Ok(_) => Ok(()),
                 Err(wrong) => Err(format!("holds a mistake: {wrong}")),
             },
+            Self::Rooms if names_a_room(word) => Ok(()),
+            Self::Rooms => Err(format!("holds `{}`, which names no room", word.escape_debug())),
             Self::Dirs if word.starts_with('/') && !word.contains(char::is_control) => Ok(()),
             Self::Dirs => Err(format!("holds `{}`, which is no absolute directory", word.escape_debug())),
         }
@@ -307,6 +312,7 @@ mod tests {
             (Kind::List(Item::Users), r#"[ "@a:b" ]"#, r#"["@a:b"]"#),
             (Kind::List(Item::People), r#"["*", "pl >= 5"]"#, r#"["*","pl >= 5"]"#),
             (Kind::List(Item::Dirs), r#"["/srv"]"#, r#"["/srv"]"#),
+            (Kind::List(Item::Rooms), r##"["#b:x"]"##, r##"["#b:x"]"##),
         ] {
             let value = kind.read(text).unwrap_or_else(|why| panic!("{text}: {why}"));
             assert_eq!(kind.write(&value), written, "{text}");
@@ -350,6 +356,7 @@ mod tests {
             (Kind::List(Item::Users), "@ann:x"),
             (Kind::List(Item::People), r#"["pl>50"]"#),
             (Kind::List(Item::Dirs), r#"["dags"]"#),
+            (Kind::List(Item::Rooms), r#"["builds"]"#),
             (Kind::Keys, "Up"),
             (Kind::Keys, "ä"),
             (Kind::Keys, "M-d"),

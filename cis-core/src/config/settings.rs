@@ -446,6 +446,16 @@ pub static SETTINGS: &[Setting] = &[
         "That room is encrypted."
     ),
     setting!(
+        "matrix.observe",
+        Kind::List(Item::Rooms),
+        "[]",
+        Node,
+        matrix.observe,
+        words,
+        of_words,
+        "Rooms whose runs the node reads, as other nodes tell of them there, without a part in them."
+    ),
+    setting!(
         "matrix.run_dirs",
         Kind::List(Item::Dirs),
         "[]",

@@ -1,7 +1,8 @@
 //! Runs out of what a room has of them: its events in any order in, what happened to each run out.
 //!
 //! Owns which envelopes count, where a run's journal begins, and how far it is whole. It fetches and keeps nothing: files
-//! that envelopes name are brought by the caller.
+//! that envelopes name are brought by the caller. Read to its end, a room gives its runs ([`Recovery::runs`]); read as it
+//! is written, it gives what is new of them ([`Recovery::fresh`]).
 
 use std::collections::BTreeMap;
 
@@ -13,7 +14,7 @@ use super::journal::{BadBatch, Batch, Fact, FileRef, Placed, Position, Reader, T
 use super::outgoing::{JOURNAL, ReadSnapshot, SNAPSHOT, SnapshotTold, UnreadSnapshot};
 use super::room_event::{Entry, spec_text, to_facts};
 use crate::identity::Standing;
-use crate::ids::{NodeDid, RunId};
+use crate::ids::{Epoch, NodeDid, RunId};
 use crate::scheduler::{ApplyError, Run};
 
 /// An event of the room, as somebody sent it.
@@ -50,11 +51,41 @@ pub struct Recovery {
 struct Journal {
     reader: Reader,
     begun: Option<ReadSnapshot>,
-    placed: Vec<Placed>,
-    /// Who wrote what came first of it.
+    /// Who wrote the newest entry that counts, or what came first of it.
     by: Option<NodeDid>,
+    /// The text of its file.
+    text: Option<String>,
+    /// What happened, without those that were given by [`Recovery::fresh`].
+    facts: Vec<Fact>,
+    /// So many were.
+    given: usize,
+    /// Some of those do not count any more.
+    voids: bool,
+    /// So many of all the snapshot told.
+    told_by_snapshot: usize,
+    /// The entries that count, and how many facts there were behind each.
+    placed: Vec<(Position, usize)>,
     /// Why something of it is not there.
     lacks: Vec<String>,
+}
+
+/// What is new of a run.
+#[derive(Debug)]
+pub struct Fresh {
+    /// It.
+    pub run: RunId,
+    /// Who wrote its newest entry.
+    pub by: NodeDid,
+    /// In which term.
+    pub epoch: Epoch,
+    /// The text of its file, where the room has it.
+    pub text: Option<String>,
+    /// The place of the first of `facts` among all that happened to it.
+    pub from: usize,
+    /// What happened, in order.
+    pub facts: Vec<Fact>,
+    /// What was given of it from here on before is void: a takeover cut it off.
+    pub void: bool,
 }
 
 /// A run as its room has it.
@@ -155,8 +186,13 @@ impl Recovery {
         self.runs.entry(run).or_insert_with(|| Journal {
             reader: Reader::new(run),
             begun: None,
-            placed: Vec::new(),
             by: None,
+            text: None,
+            facts: Vec::new(),
+            given: 0,
+            voids: false,
+            told_by_snapshot: 0,
+            placed: Vec::new(),
             lacks: Vec::new(),
         })
     }
@@ -179,6 +215,11 @@ impl Recovery {
         let journal = self.journal(snapshot.run);
         if journal.begun.is_none() && journal.placed.is_empty() {
             let taken = journal.reader.begin_after(snapshot.at, snapshot.by.clone());
+            for entry in &snapshot.entries {
+                journal.read(entry, &snapshot.by);
+            }
+            journal.told_by_snapshot = journal.facts.len();
+            journal.by = Some(snapshot.by.clone());
             journal.begun = Some(snapshot);
             journal.goes_on(taken.cut, taken.entries);
         }
@@ -194,6 +235,26 @@ impl Recovery {
     #[must_use]
     pub fn refused(&self) -> u64 {
         self.refused
+    }
+
+    /// The runs of which something is new.
+    #[must_use]
+    pub fn news(&self) -> Vec<RunId> {
+        let is_new = |journal: &Journal| journal.voids || !journal.facts.is_empty();
+        self.runs.iter().filter(|(_, journal)| is_new(journal)).map(|(run, _)| *run).collect()
+    }
+
+    /// What is new of a run since this was asked last; none: nothing.
+    pub fn fresh(&mut self, run: RunId) -> Option<Fresh> {
+        let journal = self.runs.get_mut(&run)?;
+        let void = journal.voids;
+        let by = journal.by.clone().filter(|_| void || !journal.facts.is_empty())?;
+        journal.voids = false;
+        let facts = std::mem::take(&mut journal.facts);
+        let from = journal.given;
+        journal.given += facts.len();
+        let epoch = journal.reader.position().epoch;
+        Some(Fresh { run, by, epoch, text: journal.text.clone(), from, facts, void })
     }
 
     /// What was read, run by run.
@@ -224,10 +285,28 @@ impl File {
 impl Journal {
     fn goes_on(&mut self, cut: Option<Position>, entries: Vec<Placed>) {
         if let Some(cut) = cut {
-            let from = self.placed.iter().position(|placed| placed.at == cut).map_or(0, |at| at + 1);
-            self.placed.truncate(from);
+            let kept = self.placed.iter().position(|(at, _)| *at == cut).map_or(0, |at| at + 1);
+            self.placed.truncate(kept);
+            let facts = self.placed.last().map_or(self.told_by_snapshot, |(_, facts)| *facts);
+            self.voids |= facts < self.given;
+            self.facts.truncate(facts.saturating_sub(self.given));
+            self.given = self.given.min(facts);
         }
-        self.placed.extend(entries);
+        for placed in entries {
+            self.read(&placed.entry, &placed.by);
+            self.placed.push((placed.at, self.given + self.facts.len()));
+            self.by = Some(placed.by);
+        }
+    }
+
+    fn read(&mut self, entry: &Entry, by: &NodeDid) {
+        if self.text.is_none() {
+            self.text = spec_text(entry).map(str::to_owned);
+        }
+        match to_facts(entry, by) {
+            Ok(more) => self.facts.extend(more),
+            Err(bad) => self.lacks.push(bad.to_string()),
+        }
     }
 
     /// None: nothing of it can be read.
@@ -239,29 +318,16 @@ impl Journal {
                 missing.from, missing.to
             ));
         }
-        let snapshot_entries =
-            self.begun.iter().flat_map(|snapshot| snapshot.entries.iter().map(|entry| (entry, &snapshot.by)));
-        let (mut text, mut facts) = (None, Vec::new());
-        let mut read = |entry: &Entry, by: &NodeDid, facts: &mut Vec<Fact>| {
-            if text.is_none() {
-                text = spec_text(entry).map(str::to_owned);
-            }
-            match to_facts(entry, by) {
-                Ok(more) => facts.extend(more),
-                Err(bad) => lacks.push(bad.to_string()),
-            }
-        };
-        for (entry, by) in snapshot_entries {
-            read(entry, by, &mut facts);
-        }
-        let told_by_snapshot = facts.len();
-        for placed in &self.placed {
-            read(&placed.entry, &placed.by, &mut facts);
-        }
-        let last = self.placed.last().map(|placed| placed.by.clone());
-        let by = last.or_else(|| self.begun.as_ref().map(|snapshot| snapshot.by.clone())).or(self.by)?;
-        let at = self.reader.position();
-        Some(RecoveredRun { run, by, text, facts, told_by_snapshot, snapshot: self.begun, at, lacks })
+        Some(RecoveredRun {
+            run,
+            by: self.by?,
+            text: self.text,
+            facts: self.facts,
+            told_by_snapshot: self.told_by_snapshot,
+            snapshot: self.begun,
+            at: self.reader.position(),
+            lacks,
+        })
     }
 }
 

@@ -92,6 +92,9 @@ impl NodeApi for Node {
                 Problem::new(ProblemKind::Conflict, detail).hint("`cis dag logs` shows what it wrote")
             );
         }
+        if !ended {
+            self.coordinates(found.run).await?;
+        }
         Ok(found.id)
     }
 
@@ -101,6 +104,8 @@ impl NodeApi for Node {
         let outbox = self.read(Reader::outbox_len).await?;
         let hears = self.shared.hears.lock().unwrap_or_else(PoisonError::into_inner).clone();
         status.warnings.extend(hears.trouble);
+        let observes = self.shared.observes.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        status.warnings.extend(observes.trouble);
         Ok(NodeView {
             running: true,
             pid: Some(std::process::id()),
@@ -116,6 +121,7 @@ impl NodeApi for Node {
             max_sessions: self.max_sessions,
             outbox,
             rooms: hears.rooms,
+            observes: observes.rooms,
             warnings: status.warnings,
         })
     }

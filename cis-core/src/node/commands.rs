@@ -288,6 +288,11 @@ pub(super) enum Command {
         run: Box<RunToKeep>,
         reply: Reply<bool>,
     },
+    /// Keeps what happened to a run of another node; durable when answered.
+    Observe {
+        drafts: Vec<EventDraft>,
+        reply: Reply<()>,
+    },
     /// Keeps what rooms were told, all of it or nothing.
     Rooms {
         writes: Vec<RoomWrite>,

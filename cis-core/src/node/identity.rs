@@ -21,7 +21,10 @@ impl Node {
         let identity = Arc::clone(&self.identity);
         let done = tokio::task::spawn_blocking(move || act(&identity).map(|()| identity.view())).await;
         match done {
-            Ok(done) => done.map_err(|error| problem(&error)),
+            Ok(done) => {
+                self.shared.trust.send_modify(|changes| *changes += 1);
+                done.map_err(|error| problem(&error))
+            }
             Err(_) => Err(Problem::new(ProblemKind::Internal, "the list of trust could not be changed")),
         }
     }

@@ -58,6 +58,7 @@ impl InboxApi for Node {
         if let Some(receipt) = self.answered_before(&item, answer.input).await? {
             return Ok(receipt);
         }
+        self.coordinates(item.run).await?;
         given::check_open(&item, super::driver::now_ms())?;
         // What a session asked does not change, but gets a hash when its turn comes.
         let changes = item.ask_type.is_none();

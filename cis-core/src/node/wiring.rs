@@ -25,7 +25,7 @@ use super::{own_log, restore};
 use crate::config::{Config, Home, HomeError, Identity, IdentityError, KeyError, Keys, Settings};
 use crate::ids::RunId;
 use crate::matrix::Account;
-use crate::scheduler::{Breaker, Machine};
+use crate::scheduler::{Breaker, Machine, Run};
 use crate::server;
 use crate::session::hub::Hub;
 use crate::store::{Blobs, Checkpointer, Readers, StoreError, Writer};
@@ -35,6 +35,9 @@ const EVENT_BATCHES_KEPT: usize = 1024;
 
 /// A node that was told to end by a signal ends by itself within this time, or at once after it.
 const END_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// After the end of its driver, what other threads still do is given up.
+const LAST_TIME_MAX: Duration = Duration::from_secs(1);
 
 /// How a node is started.
 #[derive(Debug, Clone)]
@@ -122,7 +125,7 @@ pub fn run(options: NodeOptions, ready: impl FnOnce(Readiness) + Send + 'static)
         .enable_all()
         .build()
         .map_err(system("start the API's threads"))?;
-    let _entered = runtime.enter();
+    let entered = runtime.enter();
     let listener = listen(&options.home)?;
     let wake = Arc::new(
         eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
@@ -203,6 +206,9 @@ pub fn run(options: NodeOptions, ready: impl FnOnce(Readiness) + Send + 'static)
     runtime.block_on(serve(listener, node, driver, ended)).map_err(system("serve the API"))?;
     let _ = fs::remove_file(options.home.node_socket());
     drop((daily, checkpointer));
+    drop(entered);
+    // What is durable is safe by now: nobody waits for a read, or for a homeserver's answer, that takes longer.
+    runtime.shutdown_timeout(LAST_TIME_MAX);
     Ok(())
 }
 
@@ -271,9 +277,13 @@ fn restored(
         open_ms: i64::try_from(settings.logins.pause_ms).unwrap_or(i64::MAX),
     });
     machine.restore_groups(readers.get()?.node_groups()?);
+    let (own, former) = (keys.node.did(), identity.former());
+    let is_ours = |run: &Run| run.facts().owner == own || former.contains(&run.facts().owner);
     for open in readers.get()?.open_runs()? {
         let run = open.run;
         match restore::load_run(readers, blobs, &settings.agents, run) {
+            // Of another node's run the store has what a room told.
+            Ok(run) if !is_ours(&run) => {}
             Ok(run) => machine.restore(run),
             // One run that cannot be read must not keep the others from going on.
             Err(error) => {

@@ -4,7 +4,7 @@ use crate::api::{ApprovalView, InboxItem, RunView, SaidView, TaskCounts, TaskVie
 use crate::event::{
     ExecutionMode, Layer, Meaning, PromptKind, PromptOption, RunState, SaidKind, TaskState, Urgency,
 };
-use crate::ids::{InboxId, RunId, SessionId, TaskId};
+use crate::ids::{InboxId, NodeDid, RunId, SessionId, TaskId};
 
 /// A minute after the samples began.
 pub(super) const NOW: i64 = 1_700_000_060_000;
@@ -40,6 +40,7 @@ pub(super) fn run(state: RunState, tasks: &[TaskView]) -> RunView {
         state,
         mode: ExecutionMode::Hybrid,
         room: None,
+        node: NodeDid("did:key:z6Mk".to_owned()),
         source: "ship.toml".to_owned(),
         created_ms: NOW - 61_000,
         started_ms: Some(NOW - 60_000),

@@ -244,6 +244,9 @@ pub(crate) fn node(node: &NodeView, now: TimestampMs) -> String {
         for room in &node.rooms {
             let _ = writeln!(out, "  room     {} is heard", clean(room));
         }
+        for room in &node.observes {
+            let _ = writeln!(out, "  room     {} is read", clean(room));
+        }
         if node.outbox > 0 {
             let (s, verb) = if node.outbox == 1 { ("", "waits") } else { ("s", "wait") };
             let _ = writeln!(out, "  outbox   {} message{s} {verb} to be sent", node.outbox);

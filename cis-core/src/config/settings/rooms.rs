@@ -44,6 +44,8 @@ pub struct DagMatrix {
 pub struct MatrixSettings {
     /// `[matrix.roles]`.
     pub roles: Roles,
+    /// Rooms whose runs are only read.
+    pub observe: Vec<String>,
     /// `!cis run` knows the DAG files below these.
     pub run_dirs: Vec<PathBuf>,
     /// Older commands do nothing, ms.

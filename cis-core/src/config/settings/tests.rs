@@ -25,6 +25,7 @@ fn every_setting_has_a_field_of_its_own() {
             Kind::Room => "#x:example.org",
             Kind::Text => "x",
             Kind::List(Item::Users | Item::People) => r#"["@x:example.org"]"#,
+            Kind::List(Item::Rooms) => r##"["#x:example.org"]"##,
             Kind::List(Item::Dirs) => r#"["/x"]"#,
             Kind::Count { .. } => "77",
             Kind::Time | Kind::TimeOrUnlimited => "77s",

@@ -18,6 +18,18 @@ const ARGV_MAX: usize = 10_000;
 const LIMIT_MS_MAX: u64 = 10 * 365 * 24 * 3600 * 1000;
 
 impl Node {
+    /// Refuses what only the node can do that coordinates a run, where that is another one.
+    pub(in crate::node) async fn coordinates(&self, run: Option<RunId>) -> Answer<()> {
+        let Some(run) = run else { return Ok(()) };
+        let owner = self.read(move |reader| reader.owner(run)).await?;
+        if owner == self.did || self.identity.former().contains(&owner) {
+            return Ok(());
+        }
+        let detail = format!("run {run} is coordinated by {owner}, not by this node");
+        Err(Problem::new(ProblemKind::Conflict, detail)
+            .hint("what it waits for is answered there, or in the room that follows it"))
+    }
+
     /// Reads the store on a thread that may wait.
     pub(in crate::node) async fn read<T: Send + 'static>(
         &self,

@@ -76,6 +76,19 @@ pub(in crate::node) struct Shared {
     pub(in crate::node) own_room: tokio::sync::Mutex<()>,
     /// Who is heard in rooms, or why nobody is.
     pub(in crate::node) hears: Mutex<Hears>,
+    /// Whose runs are read in rooms.
+    pub(in crate::node) observes: Mutex<Observes>,
+    /// Counts changes of the list of trust.
+    pub(in crate::node) trust: tokio::sync::watch::Sender<u64>,
+}
+
+/// How it stands with rooms that are only read.
+#[derive(Debug, Clone, Default)]
+pub(in crate::node) struct Observes {
+    /// Those that are read.
+    pub(in crate::node) rooms: Vec<String>,
+    /// Why some, or a part of what they tell, cannot be.
+    pub(in crate::node) trouble: Vec<String>,
 }
 
 /// How it stands with what is said in rooms.

@@ -2,6 +2,7 @@
 
 use super::{Beside, Driver, confirmation};
 use crate::api::RoomWrite;
+use crate::event::EventDraft;
 use crate::node::api::store_problem;
 use crate::node::commands::{Reply, RunToKeep};
 use crate::store::StoreError;
@@ -30,5 +31,11 @@ impl Driver {
             }
             Err(error) => drop(reply.send(Err(store_problem(&error)))),
         }
+    }
+
+    /// Keeps what happened to a run of another node since.
+    pub(super) fn observe(&mut self, drafts: Vec<EventDraft>, reply: Reply<()>) {
+        self.drafts.extend(drafts.into_iter().map(|draft| (draft, Beside::Nothing)));
+        self.confirmations.push(confirmation(reply, Ok(())));
     }
 }

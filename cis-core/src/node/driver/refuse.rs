@@ -25,6 +25,7 @@ impl Driver {
                 }
                 Command::Create { reply, .. } => drop(reply.send(Err(problem()))),
                 Command::Recover { reply, .. } => drop(reply.send(Err(problem()))),
+                Command::Observe { reply, .. } => drop(reply.send(Err(problem()))),
                 Command::Times { reply, .. } => drop(reply.send(Err(problem()))),
                 Command::Allowed { reply, .. } => drop(reply.send(Err(problem()))),
                 Command::Groups { reply } => drop(reply.send(Err(problem()))),

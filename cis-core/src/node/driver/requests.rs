@@ -89,6 +89,7 @@ impl Driver {
             Command::Denied { action, detail, actor } => self.deny(action, detail, actor, now),
             Command::Cleaning { victims, actor, reply } => self.cleaning(victims, &actor, reply, now),
             Command::Recover { run, reply } => self.recover(*run, reply),
+            Command::Observe { drafts, reply } => self.observe(drafts, reply),
             Command::Rooms { writes, reply } => {
                 self.room_writes.extend(writes);
                 self.confirmations.push(confirmation(reply, Ok(())));

@@ -74,17 +74,11 @@ impl Node {
             here: None,
             lacks: std::mem::take(&mut run.lacks),
         };
-        let Some(EventBody::RunCreated(created)) = run.facts.first().map(|fact| fact.body.clone()) else {
-            view.lacks.push("how it began is not in the room".to_owned());
-            return Ok(view);
-        };
-        view.dag.clone_from(&created.dag);
-        let Some(text) = run.text.clone() else {
-            view.lacks.push("its file is not in the room".to_owned());
-            return Ok(view);
-        };
-        let begun = match self.begun(&run, &text, &created) {
-            Ok((begun, _)) => begun,
+        if let Some(EventBody::RunCreated(created)) = run.facts.first().map(|fact| &fact.body) {
+            view.dag.clone_from(&created.dag);
+        }
+        let begun = match self.begun(run.run, (&run.by, run.at.epoch), run.text.as_deref(), &run.facts) {
+            Ok(begun) => begun.run,
             Err(why) => {
                 view.lacks.push(why);
                 return Ok(view);

@@ -11,6 +11,7 @@ mod audit;
 mod carry;
 mod journal;
 mod listen;
+mod observe;
 mod publish;
 mod recover;
 mod render;
@@ -32,7 +33,7 @@ use crate::api::{FollowedRun, OutboxEntry, Problem, RoomState, RoomWrite};
 use crate::event::Event;
 use crate::federation::outgoing;
 use crate::ids::{RunId, TimestampMs};
-use crate::matrix::{Hold, Opened};
+use crate::matrix::{AccountError, Hold, Opened};
 use crate::room::budget::{Budget, Heads, Next};
 use crate::room::pace::Pace;
 
@@ -52,12 +53,14 @@ const AWAY_MAX_MS: i64 = 30_000;
 pub(super) struct Knock {
     tells: Arc<Notify>,
     listens: Arc<Notify>,
+    observes: Arc<Notify>,
 }
 
 impl Knock {
     pub(super) fn knock(&self) {
         self.tells.notify_one();
         self.listens.notify_one();
+        self.observes.notify_one();
     }
 }
 
@@ -115,11 +118,12 @@ struct Rooms {
     staying: Option<Viewer>,
 }
 
-/// Starts both tasks.
+/// Starts the tasks.
 pub(super) fn start(node: Arc<Node>, knock: Knock) {
     let interval_ms = i64::from(node.config.settings.dag.matrix.broadcast_interval_ms);
     let queued = Arc::new(Notify::new());
     listen::start(Arc::clone(&node), knock.listens, Arc::clone(&queued));
+    observe::start(Arc::clone(&node), knock.observes);
     let rooms = Rooms {
         node,
         runs: BTreeMap::new(),
@@ -322,6 +326,13 @@ impl Rooms {
     async fn keep(&mut self, writes: Vec<RoomWrite>) -> Result<(), Trouble> {
         self.stale = true;
         self.node.driver.ask(|reply| Command::Rooms { writes, reply }).await
+    }
+}
+
+fn unopened(error: AccountError) -> Stop {
+    match error {
+        AccountError::Matrix(error) => Stop::Matrix(error),
+        other => Stop::Trouble(super::matrix::account_problem(&other)),
     }
 }
 

@@ -5,13 +5,14 @@
 
 use std::sync::Arc;
 
-use super::whole::{Whole, content};
+use super::whole::Whole;
 use crate::api::{Problem, RecoverReport, RecoveredRunView, UnknownNode};
 use crate::dag::Task;
 use crate::event::{EventBody, EventDraft, RunCreated};
-use crate::federation::recovery::{Found, RecoveredRun, Recovery};
+use crate::federation::journal::Fact;
+use crate::federation::recovery::{RecoveredRun, Recovery};
 use crate::identity::Standing;
-use crate::ids::NodeDid;
+use crate::ids::{Epoch, NodeDid, RunId};
 use crate::matrix::Opened;
 use crate::node::api::{Node, internal, store_problem};
 use crate::node::commands::{Command, RunToKeep};
@@ -30,14 +31,7 @@ impl Node {
         let mut recovery = Recovery::new(room.clone());
         let mut whole = Whole::new(opened, &room);
         while let Some(events) = whole.next().await? {
-            for event in &events {
-                let Some(content) = content(event) else { continue };
-                let found = Found { type_name: &event.kind, sender: &event.sender, content: &content };
-                if let Some(file) = recovery.hear(found, |did| self.identity.standing(did)) {
-                    let bytes = whole.fetch(&file).await;
-                    recovery.fetched(file, bytes.as_deref().map_err(Clone::clone));
-                }
-            }
+            whole.read_into(&mut recovery, &events, &self.identity).await;
         }
         let (events, unreadable) = (whole.events, whole.unreadable);
         let mut report =
@@ -76,22 +70,11 @@ impl Node {
             recovered: false,
             lacks: std::mem::take(&mut run.lacks),
         };
-        let Some(EventBody::RunCreated(created)) = run.facts.first().map(|fact| fact.body.clone()) else {
-            view.lacks.push("how it began is not in the room".to_owned());
-            return Ok((view, None));
-        };
-        view.dag.clone_from(&created.dag);
-        // Nobody makes a run for somebody else: it would be executed there.
-        if created.epoch == 0 && run.at.epoch == 0 && created.owner != run.by {
-            view.lacks.push(format!("it says to be of {}, who did not write it", created.owner));
-            return Ok((view, None));
+        if let Some(EventBody::RunCreated(created)) = run.facts.first().map(|fact| &fact.body) {
+            view.dag.clone_from(&created.dag);
         }
-        let Some(text) = run.text.clone() else {
-            view.lacks.push("its file is not in the room".to_owned());
-            return Ok((view, None));
-        };
-        let begun = self.begun(&run, &text, &created);
-        let (begun, tasks) = match begun {
+        let begun = self.begun(run.run, (&run.by, run.at.epoch), run.text.as_deref(), &run.facts);
+        let Begun { run: begun, tasks, created } = match begun {
             Ok(begun) => begun,
             Err(why) => {
                 view.lacks.push(why);
@@ -103,34 +86,57 @@ impl Node {
         view.lacks.append(&mut run.lacks);
         let ours = self.identity.standing(&run.by) == Standing::Own;
         // Where secrets are hidden in the text, it is another file: the run cannot be tried again.
+        let text = run.text.as_deref().unwrap_or_default();
         let blob = self.blobs.put(text.as_bytes(), Safety::Processes).map_err(|e| store_problem(&e))?;
         if blob != created.spec {
             view.lacks.push("secrets are hidden in its file, so it cannot be tried again".to_owned());
         }
         let journal = if ours && view.lacks.is_empty() { serde_json::to_string(&run.at).ok() } else { None };
-        let drafts = run.facts.into_iter().map(|fact| EventDraft {
-            run: Some(run.run),
-            at_ms: fact.at_ms,
-            actor: fact.actor,
-            cause: fact.cause,
-            body: fact.body,
-        });
-        let kept = RunToKeep { run: run.run, drafts: drafts.collect(), tasks, journal };
+        let kept = RunToKeep { run: run.run, drafts: drafts(run.run, run.facts), tasks, journal };
         Ok((view, Some(kept)))
     }
 
-    /// A run at its beginning, and its tasks; why it cannot be made.
+    /// A run at its beginning, as a room tells of it; why it cannot be made. `by`: who wrote its journal, and in which term.
     pub(super) fn begun(
         &self,
-        run: &RecoveredRun,
-        text: &str,
-        created: &RunCreated,
-    ) -> Result<(Run, Vec<TaskSeed>), String> {
+        run: RunId,
+        by: (&NodeDid, Epoch),
+        text: Option<&str>,
+        facts: &[Fact],
+    ) -> Result<Begun, String> {
+        let Some(Fact { body: EventBody::RunCreated(created), at_ms, .. }) = facts.first() else {
+            return Err("how it began is not in the room".to_owned());
+        };
+        // Nobody makes a run for somebody else: it would be executed there.
+        let (by, epoch) = by;
+        if created.epoch == 0 && epoch == 0 && created.owner != *by {
+            return Err(format!("it says to be of {}, who did not write it", created.owner));
+        }
+        let text = text.ok_or("its file is not in the room")?;
         let agents = &self.config.settings.agents;
-        let dag = restore::dag_of(text.as_bytes(), agents, run.run, created).map_err(|e| e.to_string())?;
+        let dag = restore::dag_of(text.as_bytes(), agents, run, created).map_err(|e| e.to_string())?;
         let seed = |task: &Task| TaskSeed { id: task.id.clone(), needs: task.needs.clone() };
         let tasks = dag.tasks.iter().map(seed).collect();
-        let begun = Run::new(run.run, created, Arc::new(dag), run.facts[0].at_ms);
-        Ok((begun.map_err(|e| e.to_string())?, tasks))
+        let begun = Run::new(run, created, Arc::new(dag), *at_ms).map_err(|e| e.to_string())?;
+        Ok(Begun { run: begun, tasks, created: (**created).clone() })
     }
+}
+
+/// A run at its beginning.
+pub(super) struct Begun {
+    pub(super) run: Run,
+    pub(super) tasks: Vec<TaskSeed>,
+    pub(super) created: RunCreated,
+}
+
+/// Events of the store of what happened to a run.
+pub(super) fn drafts(run: RunId, facts: Vec<Fact>) -> Vec<EventDraft> {
+    let draft = |fact: Fact| EventDraft {
+        run: Some(run),
+        at_ms: fact.at_ms,
+        actor: fact.actor,
+        cause: fact.cause,
+        body: fact.body,
+    };
+    facts.into_iter().map(draft).collect()
 }

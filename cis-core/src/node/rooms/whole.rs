@@ -1,10 +1,11 @@
-//! A room from its beginning to its end, as far as the account may read it, with the files that its envelopes name.
+//! A room from some place of it to its end, as far as the account may read it, with the files that its envelopes name.
 
 use cis_matrix::{Media, RoomEvent};
 use serde_json::Value;
 
 use crate::api::Problem;
-use crate::federation::recovery::File;
+use crate::config::Identity;
+use crate::federation::recovery::{File, Found, Recovery};
 use crate::matrix::Opened;
 use crate::node::matrix::matrix_problem;
 
@@ -27,8 +28,14 @@ pub(super) struct Whole<'a> {
 }
 
 impl<'a> Whole<'a> {
+    /// From its first event on.
     pub(super) fn new(opened: &'a Opened, room: &'a str) -> Self {
         Self { opened, room, from: None, is_over: false, events: 0, unreadable: 0 }
+    }
+
+    /// From the place behind a batch or a page on.
+    pub(super) fn after(opened: &'a Opened, room: &'a str, place: &str) -> Self {
+        Self { from: Some(place.to_owned()), ..Self::new(opened, room) }
     }
 
     /// The next events; none: there are no more.
@@ -43,6 +50,18 @@ impl<'a> Whole<'a> {
         self.events += page.events.len() as u64;
         self.unreadable += page.events.iter().filter(|event| event.kind == ENCRYPTED).count() as u64;
         Ok(Some(page.events))
+    }
+
+    /// Takes these events of the room into what is read of its runs, with the files that they name.
+    pub(super) async fn read_into(&self, recovery: &mut Recovery, events: &[RoomEvent], identity: &Identity) {
+        for event in events {
+            let Some(content) = content(event) else { continue };
+            let found = Found { type_name: &event.kind, sender: &event.sender, content: &content };
+            if let Some(file) = recovery.hear(found, |did| identity.standing(did)) {
+                let bytes = self.fetch(&file).await;
+                recovery.fetched(file, bytes.as_deref().map_err(Clone::clone));
+            }
+        }
     }
 
     /// The bytes of a file; why they did not come.

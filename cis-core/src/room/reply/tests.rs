@@ -36,6 +36,7 @@ fn listings_and_states() {
         max_sessions: 100,
         outbox: 0,
         rooms: Vec::new(),
+        observes: Vec::new(),
         warnings: vec!["the disk is full".to_owned()],
     };
     let said = body(&status(&node, 1, NOW));

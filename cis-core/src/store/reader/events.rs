@@ -31,6 +31,18 @@ impl Reader {
         }
     }
 
+    /// How many events a run has.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn event_count(&self, run: RunId) -> Result<usize, StoreError> {
+        self.view("count what happened to a run", |conn| {
+            let mut read = conn.prepare_cached("SELECT count(*) FROM events WHERE run = ?1")?;
+            let count: i64 = read.query_row([run.0.to_bytes()], |row| row.get(0))?;
+            Ok(usize::try_from(count).unwrap_or(0))
+        })
+    }
+
     /// What somebody asked for or was refused, newest first: at most `limit` before an offset (none: from
     /// the newest on).
     ///

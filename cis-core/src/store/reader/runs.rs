@@ -11,7 +11,7 @@ use crate::api::{
     ApprovalView, ListRuns, Listing, RunDetail, RunView, SaidView, TaskCounts, TaskView, WaitsView,
 };
 use crate::event::{ExecutionMode, PromptKind, RunState, SaidKind, TaskState};
-use crate::ids::{BlobId, InboxId, Offset, RunId, SessionId, TaskId};
+use crate::ids::{BlobId, InboxId, NodeDid, Offset, RunId, SessionId, TaskId};
 use crate::store::error::{RowError, StoreError};
 
 /// Runs of a page where nobody says how many.
@@ -25,7 +25,7 @@ const RUN: &str =
                 (SELECT state, count(*) AS n FROM tasks WHERE tasks.run = runs.key GROUP BY state)) END,
         (SELECT max(offset) FROM events WHERE events.run = runs.id),
         (SELECT json_group_array(t.id) FROM approvals a JOIN tasks t ON t.run = a.run AND t.idx = a.idx
-            WHERE a.run = runs.key), room
+            WHERE a.run = runs.key), room, owner
     FROM runs";
 
 /// A run that has not ended: what its restoring begins with.
@@ -46,6 +46,18 @@ pub struct OpenRun {
 }
 
 impl Reader {
+    /// The node that coordinates a run.
+    ///
+    /// # Errors
+    /// The store cannot be read; or it does not know the run.
+    pub fn owner(&self, run: RunId) -> Result<NodeDid, StoreError> {
+        let owner = self.view("read who coordinates a run", |conn| {
+            let mut read = conn.prepare_cached("SELECT owner FROM runs WHERE id = ?1")?;
+            Ok(read.query_row([run.0.to_bytes()], |row| row.get(0)).optional()?)
+        })?;
+        owner.map(NodeDid).ok_or_else(|| StoreError::NotFound { what: "run", name: run.to_string() })
+    }
+
     /// Runs, newest first.
     ///
     /// # Errors
@@ -188,6 +200,7 @@ fn run_view(row: &Row<'_>) -> Result<RunView, RowError> {
         counts: json::<TaskCounts>(row, 11)?,
         approvals: json(row, 13)?,
         room: row.get(14)?,
+        node: NodeDid(row.get(15)?),
         last_offset: row.get::<_, Option<Offset>>(12)?.unwrap_or(0),
     })
 }

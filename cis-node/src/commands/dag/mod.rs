@@ -12,7 +12,7 @@ mod list;
 mod logs;
 mod mode;
 mod picker;
-mod place;
+pub(super) mod place;
 mod recover;
 mod reject;
 mod retry;

@@ -29,7 +29,7 @@ pub(super) struct Agent {
 }
 
 /// A text with the shape of a room.
-pub(super) fn room(text: &str) -> Result<String, String> {
+pub(in crate::commands) fn room(text: &str) -> Result<String, String> {
     let text = text.trim();
     if names_a_room(text) {
         return Ok(text.to_owned());

@@ -4,6 +4,7 @@ use std::os::unix::process::CommandExt as _;
 
 use cis_core::api::StopNode;
 
+use super::super::dag::place;
 use super::probe::{Probe, probe};
 use super::{status, stop};
 use crate::context::Context;
@@ -20,11 +21,36 @@ use crate::output::{self, human};
 #[command(after_help = "\
 Examples:
   cis node start --detach
+  cis node start --room '#builds:example.org' --role observer
   cis -c node.max_sessions=50 node start")]
 pub(crate) struct Args {
     /// Run in the background; otherwise this command becomes the node
     #[arg(long)]
     detach: bool,
+    /// Read the runs that other nodes tell of in this room; may be repeated. A lasting way is `observe` of `[matrix]`
+    #[arg(long, value_name = "ROOM", value_parser = place::room, requires = "role")]
+    room: Vec<String>,
+    /// What this node is in those rooms
+    #[arg(long, value_name = "ROLE", requires = "room")]
+    role: Option<Role>,
+}
+
+/// What a node is in a room that other nodes use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Role {
+    /// It reads what happens there, and has no part in it
+    Observer,
+}
+
+impl Args {
+    /// The settings of the node that they mean.
+    fn overrides(&self, context: &Context) -> Vec<String> {
+        let mut overrides = context.overrides.clone();
+        if self.role == Some(Role::Observer) {
+            overrides.push(format!("matrix.observe={}", serde_json::json!(self.room)));
+        }
+        overrides
+    }
 }
 
 pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
@@ -32,13 +58,14 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
         return Err(CliError::bad_input("inside of a session no node is started")
             .hint("a node that a session started would end with it: start it outside"));
     }
+    let overrides = args.overrides(context);
     let running = match context.block_on(probe(context))? {
         Probe::Running(node) => Some(*node),
         Probe::Absent => None,
         Probe::Silent(silent) => return Err(silent.problem(context)),
     };
     match running {
-        Some(node) if node.stays && args.detach => {
+        Some(node) if node.stays && args.detach && args.room.is_empty() => {
             output::show(context, &node, |node| human::node(node, now_ms()))?;
             return Ok(Exit::OK);
         }
@@ -55,13 +82,13 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
         None => {}
     }
     if args.detach {
-        if node_start::ensure(&context.home, &context.overrides, true)? == Found::Running {
+        if node_start::ensure(&context.home, &overrides, true)? == Found::Running {
             output::note("Somebody else started a node at the same moment; it may not be one that stays.\n");
         }
         return status::run(context);
     }
     context.config()?;
-    let mut command = node_start::serve_command(&context.home, &context.overrides, true);
+    let mut command = node_start::serve_command(&context.home, &overrides, true);
     // On success this process is the node, and Ctrl+C is its own affair.
     Err(CliError::unavailable(format!("the node cannot be started: {}", command.exec())))
 }

@@ -42,6 +42,7 @@ pub(crate) async fn view(context: &Context) -> Result<NodeView, CliError> {
             max_sessions: 0,
             outbox: 0,
             rooms: Vec::new(),
+            observes: Vec::new(),
             warnings: Vec::new(),
         }),
     }

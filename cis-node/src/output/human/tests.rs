@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use cis_core::api::{NeedContext, TaskContext, TermSize, WhyView};
 use cis_core::event::{ExecutionMode, RunState, SessionState};
-use cis_core::ids::{RunId, SessionId, TaskId};
+use cis_core::ids::{NodeDid, RunId, SessionId, TaskId};
 
 use super::*;
 
@@ -21,6 +21,7 @@ fn a_run(n: u128, state: RunState) -> RunView {
         state,
         mode: ExecutionMode::Local,
         room: None,
+        node: NodeDid("did:key:z6Mk".to_owned()),
         source: "dags/ship.toml".into(),
         created_ms: NOW - 100_000,
         started_ms: (state != RunState::Created).then_some(NOW - 90_000),
@@ -158,6 +159,7 @@ fn a_node_that_runs_and_one_that_does_not() {
         max_sessions: 100,
         outbox: 0,
         rooms: vec!["!builds:example.org".into()],
+        observes: vec!["!others:example.org".into()],
         warnings: vec!["the disk is full".into()],
     };
     insta::assert_snapshot!("node_running", plain_text(&node(&view, NOW)));
@@ -168,7 +170,6 @@ fn a_node_that_runs_and_one_that_does_not() {
 #[test]
 fn who_a_node_is_and_whom_it_trusts() {
     use cis_core::api::{IdentityView, RevokedView, RotatedView, TrustedView};
-    use cis_core::ids::NodeDid;
 
     let did = |name: &str| NodeDid(format!("did:key:z6Mk{name}"));
     let alone = IdentityView {

@@ -22,9 +22,9 @@ use cis_matrix::{Batch, MatrixError, RoomName};
 use tokio::sync::{Notify, broadcast};
 
 use self::room::Listened;
-use super::Stop;
+use super::{Stop, unopened};
 use crate::api::{Problem, RoomWrite};
-use crate::matrix::{AccountError, News, Opened};
+use crate::matrix::{News, Opened};
 use crate::node::api::Node;
 use crate::node::commands::Command;
 use crate::node::driver::{Hears, now_ms};
@@ -260,12 +260,5 @@ impl Listener {
     /// Keeps what was read and queued, durable when this returns.
     async fn keep(&self, writes: Vec<RoomWrite>) -> Result<(), Problem> {
         self.node.driver.ask(|reply| Command::Rooms { writes, reply }).await
-    }
-}
-
-fn unopened(error: AccountError) -> Stop {
-    match error {
-        AccountError::Matrix(error) => Stop::Matrix(error),
-        other => Stop::Trouble(crate::node::matrix::account_problem(&other)),
     }
 }
