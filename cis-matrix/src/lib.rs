@@ -19,6 +19,7 @@ mod media;
 mod members;
 mod name;
 mod rooms;
+mod seal;
 mod send;
 mod session;
 mod sync;
@@ -33,6 +34,7 @@ pub use media::Media;
 pub use members::{Member, Power};
 pub use name::{RoomName, RoomNameError};
 pub use rooms::{CreateRoom, Invitation, RoomInfo};
+pub use seal::Seal;
 pub use session::{Secret, Session};
 pub use sync::{Batch, RoomBatch};
 

@@ -30,6 +30,8 @@ pub struct Batch {
     pub left: Vec<String>,
     /// Rooms that it was invited to.
     pub invited: Vec<String>,
+    /// Something came for this device alone: keys, perhaps, of events that could not be read.
+    pub to_device: bool,
 }
 
 /// What happened in one room.
@@ -95,7 +97,14 @@ impl Client {
                 prev_batch: None,
             })
             .collect();
-        Batch { since: Some(since), next_batch: here, rooms, left: Vec::new(), invited: Vec::new() }
+        Batch {
+            since: Some(since),
+            next_batch: here,
+            rooms,
+            left: Vec::new(),
+            invited: Vec::new(),
+            to_device: true,
+        }
     }
 }
 
@@ -119,6 +128,7 @@ impl Batch {
             rooms,
             left: response.rooms.left.keys().map(ToString::to_string).collect(),
             invited: response.rooms.invited.keys().map(ToString::to_string).collect(),
+            to_device: !response.to_device.is_empty(),
         }
     }
 }

@@ -155,17 +155,28 @@ impl Seen {
 /// forgot that it took it.
 #[must_use]
 pub fn input_of(room: &RoomId, event: &EventId, sent_ms: TimestampMs) -> InputId {
+    // An id holds 48 bits of time.
+    let at = u64::try_from(sent_ms).unwrap_or(0) & ((1 << 48) - 1);
+    InputId::from_parts(at, hashed(["room input", room.as_str(), event.as_str()]))
+}
+
+/// The id of the input that an encrypted event is. A homeserver can give the same message again under another id and
+/// with another time; it cannot change which message of which session of its sender's device it is.
+#[must_use]
+pub fn input_of_sealed(room: &RoomId, session: &str, index: u32) -> InputId {
+    InputId::from_parts(0, hashed(["sealed room input", room.as_str(), session, &index.to_string()]))
+}
+
+/// 80 bits of it.
+fn hashed<const N: usize>(parts: [&str; N]) -> u128 {
     use sha2::{Digest as _, Sha256};
     let mut hash = Sha256::new();
-    for part in ["room input", room.as_str(), event.as_str()] {
+    for part in parts {
         hash.update(part.as_bytes());
         hash.update([0]);
     }
     let hash: [u8; 32] = hash.finalize().into();
-    let random = hash.iter().take(10).fold(0u128, |all, byte| all << 8 | u128::from(*byte));
-    // An id holds 48 bits of time.
-    let at = u64::try_from(sent_ms).unwrap_or(0) & ((1 << 48) - 1);
-    InputId::from_parts(at, random)
+    hash.iter().take(10).fold(0u128, |all, byte| all << 8 | u128::from(*byte))
 }
 
 #[cfg(test)]
@@ -228,5 +239,9 @@ mod tests {
         assert_ne!(input_of(&a, &event(1), NOW), input_of(&a, &event(2), NOW));
         insta::assert_snapshot!(input_of(&a, &event(1), NOW));
         let _ = input_of(&a, &event(1), i64::MIN);
+        let sealed = input_of_sealed(&a, "session", 3);
+        assert_ne!(sealed, input_of_sealed(&a, "session", 4));
+        assert_ne!(sealed, input_of_sealed(&a, "session2", 3));
+        assert_ne!(sealed, input_of_sealed(&b, "session", 3));
     }
 }

@@ -1,6 +1,6 @@
 //! Encrypted rooms: what arrives is what was sent, and by which device is known.
 
-use cis_matrix::{CreateRoom, Invitation, Media, Trust};
+use cis_matrix::{CreateRoom, Invitation, Media, RoomEvent, Trust};
 use serde_json::json;
 
 use crate::synapse::Synapse;
@@ -32,6 +32,20 @@ async fn an_encrypted_room_goes_both_ways_and_its_files_too() {
     let encryption = got.encryption.as_ref().unwrap();
     assert_eq!(encryption.device.as_deref(), Some(user.device.as_str()));
     assert_eq!(encryption.trust, Trust::Signed, "by its user, whom nobody has verified");
+    // The same message as another event, as a homeserver can make one, is the same one.
+    let raw = user.newest(&room).into_iter().find(|event| event["event_id"] == id.as_str()).unwrap();
+    let copy = user.send(&room, "m.room.encrypted", raw["content"].clone());
+    let next = ann.client.send(&room, "cis.x", json!({ "n": 1, "unknown": [null] }), "t3").await.unwrap();
+    let (more, place) = bob.until(Some(place), &room, |event| event.id == next).await;
+    let seal = async |event: &RoomEvent| bob.client.seal(&room, event).await.unwrap().unwrap();
+    let find = |id: &str| more.iter().find(|event| event.id == id).unwrap();
+    assert_eq!(seal(got).await, seal(find(&copy)).await);
+    assert_ne!(seal(got).await, seal(find(&next)).await);
+    let other = RoomEvent { id: next.clone(), ..got.clone() };
+    assert_eq!(bob.client.seal(&room, &other).await.unwrap(), Some(seal(find(&next)).await));
+    let other = RoomEvent { kind: "cis.y".to_owned(), ..got.clone() };
+    assert_eq!(bob.client.seal(&room, &other).await.unwrap(), None);
+
     let seen = user.newest(&room);
     assert_eq!(
         seen.iter().find(|event| event["event_id"] == id.as_str()).unwrap()["type"],

@@ -16,10 +16,13 @@ use crate::matrix::Opened;
 use crate::node::driver::now_ms;
 use crate::policy::redact::shapes;
 use crate::room::command::{Hint, Inbound, Meant, Read, Request, Said, inbound};
-use crate::room::freshness::{Arrival, input_of};
+use crate::room::freshness::{Arrival, input_of, input_of_sealed};
 use crate::room::message::Message;
 use crate::room::people::Carried;
 use crate::room::{EventId, UserId, reply};
+
+/// Type of what cannot be decrypted.
+const ENCRYPTED: &str = "m.room.encrypted";
 
 /// So many events that did nothing may be read again after a crash.
 const UNKEPT_MAX: usize = 100;
@@ -82,6 +85,10 @@ impl Listener {
         if event.state_key.is_some() || event.sender == opened.session.user {
             return Ok(Heard::Nothing);
         }
+        if event.kind == ENCRYPTED {
+            self.rooms.get_mut(room).into_iter().for_each(|listened| listened.keep_sealed(event.id.clone()));
+            return Ok(Heard::Nothing);
+        }
         let Ok(content) = serde_json::from_str::<Value>(event.content.get()) else {
             return Ok(Heard::Nothing);
         };
@@ -103,6 +110,14 @@ impl Listener {
         let Some(member) = opened.client.member(room, &event.sender).await? else {
             return Ok(Heard::Nothing);
         };
+        let input = match event.encryption {
+            None => input_of(&listened.room, &id, event.sent_ms),
+            Some(_) => match opened.client.seal(room, event).await? {
+                Some(seal) => input_of_sealed(&listened.room, &seal.session, seal.index),
+                // The homeserver has something else there by now.
+                None => return Ok(Heard::Nothing),
+            },
+        };
         let speaker = Speaker {
             room: listened.room.clone(),
             user: sender.clone(),
@@ -112,7 +127,7 @@ impl Listener {
                 encrypted: event.encryption.is_some(),
                 device_signed: event.encryption.as_ref().is_some_and(|it| it.trust >= Trust::Signed),
             },
-            input: input_of(&listened.room, &id, event.sent_ms),
+            input,
         };
         let reply = match stale {
             Some(stale) => {

@@ -1,5 +1,7 @@
 //! One room that is read: where reading it goes on, and how it catches up.
 
+use std::collections::VecDeque;
+
 use cis_matrix::MatrixError;
 
 use super::super::tell::what;
@@ -15,6 +17,9 @@ const PAGE: u32 = 100;
 /// More pages are not read at once: who was away for so long hears what is said from now on.
 const PAGES_MAX: usize = 200;
 
+/// So many events that cannot be decrypted are looked at again.
+const SEALED_MAX: usize = 100;
+
 /// A room that is read.
 pub(super) struct Listened {
     pub(super) room: RoomId,
@@ -23,6 +28,18 @@ pub(super) struct Listened {
     pub(super) place: String,
     /// Events that were read since the place was kept.
     pub(super) unkept: usize,
+    /// Events that this device had no key for.
+    pub(super) sealed: VecDeque<String>,
+}
+
+impl Listened {
+    /// An event cannot be decrypted yet.
+    pub(super) fn keep_sealed(&mut self, event: String) {
+        self.sealed.push_back(event);
+        if self.sealed.len() > SEALED_MAX {
+            self.sealed.pop_front();
+        }
+    }
 }
 
 impl Listener {
@@ -51,7 +68,8 @@ impl Listener {
         let settings = &self.node.config.settings.matrix;
         let ms = |ms: u64| i64::try_from(ms).unwrap_or(i64::MAX);
         let gate = Gate::new(own, joined_ms).ages(ms(settings.command_age_ms), ms(settings.answer_age_ms));
-        self.rooms.insert(room.to_owned(), Listened { room: id, gate, place, unkept: 0 });
+        self.rooms
+            .insert(room.to_owned(), Listened { room: id, gate, place, unkept: 0, sealed: VecDeque::new() });
         Ok(())
     }
 
@@ -84,6 +102,25 @@ impl Listener {
         }
         tracing::warn!(room, "more was said in a room than is read at once: it is read from now on");
         self.begin_now(opened, room).await
+    }
+
+    /// Looks again at what could not be decrypted: its key may have come.
+    pub(super) async fn open_sealed(&mut self, opened: &Opened, room: &str) -> Result<(), Stop> {
+        let Some(listened) = self.rooms.get_mut(room) else { return Ok(()) };
+        for id in std::mem::take(&mut listened.sealed) {
+            match opened.client.event(room, &id).await {
+                // What still cannot be is kept for the next time.
+                Ok(Some(event)) => self.hear_all(opened, room, &[event], None).await?,
+                Ok(None) | Err(MatrixError::NotFound { .. }) => {}
+                Err(error) => {
+                    if let Some(listened) = self.rooms.get_mut(room) {
+                        listened.keep_sealed(id);
+                    }
+                    tracing::debug!(room, %error, "an encrypted event cannot be looked at again");
+                }
+            }
+        }
+        Ok(())
     }
 
     async fn begin_now(&mut self, opened: &Opened, room: &str) -> Result<(), Stop> {
