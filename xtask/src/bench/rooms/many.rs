@@ -1,0 +1,63 @@
+//! A run of many short tasks beside its hybrid twin: what a room costs it when there is much to be told.
+
+use std::fmt::Write as _;
+use std::process::Stdio;
+
+use super::place::Place;
+use super::synapse::Synapse;
+use crate::Outcome;
+use crate::bench::report::{Report, Row};
+use crate::bench::stats::{median, ratios};
+use crate::bench::usage::{cpu_ms, peak_kb};
+
+/// Tasks of a run.
+const TASKS: u32 = 10_000;
+/// Alternating pairs.
+const PAIRS: u32 = 3;
+
+/// Limits are lifted, which is what costs most: so much more is told.
+pub(super) fn measure(place: &Place, synapse: &Synapse, report: &mut Report) -> Outcome {
+    super::answers::generous(place, synapse)?;
+    let mut text =
+        "version = 1\n[dag]\nid = \"short\"\nmax_parallel = 2\n[dag.defaults]\ntty = false\n".to_owned();
+    for task in 0..TASKS {
+        let _ = write!(text, "[[tasks]]\nid = \"t{task}\"\ncommand = [\"true\"]\n");
+    }
+    let file = place.write("short.toml", &text)?;
+    let node = [place.cis.node_number("pid")?];
+    let timed = |words: &[&str]| {
+        let mut command = place.cis.command(["dag", "run"]);
+        command.args(words).arg(&file).stdout(Stdio::null()).stderr(Stdio::null());
+        let before = cpu_ms(&node)?;
+        let seconds = place.cis.time(&mut command)? / 1e3;
+        // What is told later belongs to it too, and is told before the next one begins.
+        place.told()?;
+        Ok::<_, String>((seconds, (cpu_ms(&node)? - before) / 1e3))
+    };
+    let (mut local, mut hybrid) = ((Vec::new(), Vec::new()), (Vec::new(), Vec::new()));
+    for pair in 1..=PAIRS {
+        for (kept, words) in [(&mut local, &["--local"][..]), (&mut hybrid, &["--room", &place.room])] {
+            let (seconds, busy) = timed(words)?;
+            eprintln!("many tasks pair {pair}: {} {seconds:.2} s, node {busy:.2} s", words[0]);
+            kept.0.push(seconds);
+            kept.1.push(busy);
+        }
+    }
+    let node_mb = peak_kb(&node)? / 1e3;
+    report.add(
+        Row::ratio(
+            &format!(
+                "{TASKS} of `true`, 2 at a time, that a room follows, / the same without (limits lifted)"
+            ),
+            median(&ratios(&hybrid.0, &local.0)),
+            (1.25, 1.1),
+            format!("{:.2} s / {:.2} s", median(&hybrid.0), median(&local.0)),
+        )
+        .beside(format!(
+            "processor time of the node {:.2} s / {:.2} s, its most memory {node_mb:.0} MB",
+            median(&hybrid.1),
+            median(&local.1)
+        )),
+    );
+    place.stop()
+}
