@@ -61,3 +61,4 @@ mod supervision;
 mod upkeep;
 mod upkeep_killed;
 mod watch;
+mod witness;

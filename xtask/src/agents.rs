@@ -1,4 +1,4 @@
-//! What the tests start beside CIS, agents and a homeserver: installed once, below the target directory, in versions that stand here alone.
+//! What the tests start beside CIS, agents, a homeserver and its clients: installed once, below the target directory, in versions that stand here alone.
 
 use std::path::Path;
 
@@ -40,6 +40,21 @@ const AGENTS: &[Agent] = &[
         binary: "bin/python",
         takes: "242 MB, 20 s",
     },
+    // Nor are those that read rooms beside the node's own code: other clients, other implementations of Ed25519.
+    Agent {
+        name: "nio",
+        packages: &["matrix-nio==0.26.0", "pynacl==1.6.2"],
+        from: From::Python,
+        binary: "bin/python",
+        takes: "70 MB, 20 s",
+    },
+    Agent {
+        name: "js-sdk",
+        packages: &["node@22.23.3", "matrix-js-sdk@43.0.0"],
+        from: From::Npm,
+        binary: "node_modules/.bin/node",
+        takes: "212 MB, 12 s",
+    },
     Agent {
         name: "gemini",
         // Debian's node is too old for it.
@@ -56,7 +71,7 @@ pub(crate) fn ensure() -> Outcome {
         let folder = target_dir()?.join("agents").join(agent.name);
         agent
             .ensure(&folder)
-            .map_err(|e| format!("{e}\n  {} is needed by the tests; without a network take `cargo nextest run -E 'not (test(agents) or test(matrix) or package(cis-matrix))'`", agent.name))?;
+            .map_err(|e| format!("{e}\n  {} is needed by the tests; without a network take `cargo nextest run -E 'not (test(/^(agents|heard|hybrid|matrix|recover|rooms|witness)::/) or package(cis-matrix))'`", agent.name))?;
     }
     Ok(())
 }

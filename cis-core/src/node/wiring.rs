@@ -27,7 +27,7 @@ use crate::ids::RunId;
 use crate::matrix::Account;
 use crate::scheduler::{Breaker, Machine, Run};
 use crate::server;
-use crate::session::hub::Hub;
+use crate::session::{self, hub::Hub};
 use crate::store::{Blobs, Checkpointer, Readers, StoreError, Writer};
 
 /// Events that a slow stream may lag behind before it reads them from the store again.
@@ -105,6 +105,8 @@ fn system(what: &'static str) -> impl FnOnce(io::Error) -> NodeError {
 pub fn run(options: NodeOptions, ready: impl FnOnce(Readiness) + Send + 'static) -> Result<(), NodeError> {
     // Whatever is made from here on is ours alone.
     rustix::process::umask(Mode::from_raw_mode(0o077));
+    // Before there are threads.
+    session::share_memory();
     options.home.make()?;
     let _lock = lock(&options.home)?;
     own_log::bound(&options.home.node_log());

@@ -15,7 +15,7 @@ use crate::text;
 /// Cells of the progress bar.
 const BAR_CELLS: u32 = 20;
 /// So many of those that wait, failed or run are named.
-const NAMED_MAX: usize = 8;
+pub const NAMED_MAX: usize = 8;
 /// A question or a reason is cut after so many characters: the whole of it stands elsewhere.
 const WORDS_CHARS_MAX: usize = 160;
 /// The same of names.
@@ -26,7 +26,8 @@ const NAME_CHARS_MAX: usize = 80;
 pub struct Card<'a> {
     /// The run.
     pub run: &'a RunView,
-    /// Its tasks, in the order of the file; those that neither wait, failed nor run may be left out.
+    /// Its tasks, in the order of the file; those that neither wait, failed nor run may be left out, and of those that failed
+    /// all but the first [`NAMED_MAX`].
     pub tasks: &'a [TaskView],
     /// The machine that it runs on, as people call it.
     pub node: Option<&'a str>,
@@ -100,7 +101,7 @@ impl Card<'_> {
     fn waiting(&self, times: bool) -> Vec<Vec<Span>> {
         let waiting: Vec<&TaskView> =
             self.tasks.iter().filter(|task| task.waits.is_some() || task.approval.is_some()).collect();
-        named("Waits for you:", &waiting, |task| {
+        named("Waits for you:", &waiting, waiting.len(), |task| {
             let mut line = vec![bold(task.id.as_str())];
             if let Some(waits) = &task.waits {
                 line.extend([own(" ("), own(waits.kind.as_str())]);
@@ -123,7 +124,7 @@ impl Card<'_> {
             .iter()
             .filter(|task| matches!(task.state, TaskState::Failed | TaskState::Error))
             .collect();
-        named("Failed:", &failed, |task| {
+        named("Failed:", &failed, count_failed(&self.run.counts), |task| {
             vec![bold(task.id.as_str()), own(": "), said(&brief(&why_failed(task)))]
         })
     }
@@ -131,7 +132,7 @@ impl Card<'_> {
     fn running(&self, times: bool) -> Vec<Vec<Span>> {
         let running: Vec<&TaskView> =
             self.tasks.iter().filter(|task| task.state.is_active() && task.waits.is_none()).collect();
-        named("Running:", &running, |task| {
+        named("Running:", &running, running.len(), |task| {
             let mut line = vec![bold(task.id.as_str())];
             if task.attempts > 1 {
                 line.push(said(&format!(", try {}", task.attempts)));
@@ -152,10 +153,11 @@ impl Card<'_> {
     }
 }
 
-/// A heading, and a line for each of the first ones.
+/// A heading, and a line for each of the first ones of `all`.
 fn named(
     heading: &'static str,
     tasks: &[&TaskView],
+    all: usize,
     line: impl Fn(&TaskView) -> Vec<Span>,
 ) -> Vec<Vec<Span>> {
     if tasks.is_empty() {
@@ -167,10 +169,17 @@ fn named(
         spans.extend(line(task));
         lines.push(spans);
     }
-    if tasks.len() > NAMED_MAX {
-        lines.push(vec![said(&format!("… and {} more", tasks.len() - NAMED_MAX))]);
+    let more = all.saturating_sub(tasks.len().min(NAMED_MAX));
+    if more > 0 {
+        lines.push(vec![said(&format!("… and {more} more"))]);
     }
     lines
+}
+
+/// How many did not end well.
+pub(super) fn count_failed(counts: &TaskCounts) -> usize {
+    let of = |state| counts.get(&state).map_or(0, |count| *count as usize);
+    of(TaskState::Failed) + of(TaskState::Error)
 }
 
 /// Why a task did not end well, in words.

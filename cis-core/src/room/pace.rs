@@ -6,6 +6,10 @@
 
 use crate::ids::TimestampMs;
 
+/// The pause after something was told is so many times as long as finding out what to tell took: a run with many tasks must
+/// not work for its card.
+const TIMES_COST: i64 = 10;
+
 /// One thing that is told again and again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pace {
@@ -17,6 +21,8 @@ pub struct Pace {
     short_max_ms: i64,
     /// The interval now, while it is short, ms.
     step_ms: i64,
+    /// How long it took to find out what to tell, ms.
+    cost_ms: i64,
     /// The first message comes at once.
     begins_at_once: bool,
     told: Option<TimestampMs>,
@@ -44,6 +50,7 @@ impl Pace {
             short_ms,
             short_max_ms,
             step_ms: short_ms,
+            cost_ms: 0,
             begins_at_once,
             told: None,
             changed: None,
@@ -62,6 +69,12 @@ impl Pace {
         self.at_once = true;
     }
 
+    /// Finding out what to tell took so long. Not for what is only read where it is new: that costs the same in
+    /// one piece or in many.
+    pub fn cost(&mut self, ms: i64) {
+        self.cost_ms = ms.clamp(0, self.short_max_ms / TIMES_COST);
+    }
+
     /// When it is to be told; none: there is nothing new.
     #[must_use]
     pub fn due(&self, allowance_is_short: bool) -> Option<TimestampMs> {
@@ -69,7 +82,9 @@ impl Pace {
         let interval = if allowance_is_short { self.step_ms } else { self.ample_ms };
         Some(match self.told {
             _ if self.at_once => changed,
-            Some(told) => changed.max(told.saturating_add(interval)),
+            Some(told) => {
+                changed.max(told.saturating_add(interval.max(self.cost_ms.saturating_mul(TIMES_COST))))
+            }
             None if self.begins_at_once => changed,
             None => changed.saturating_add(interval),
         })
@@ -112,6 +127,19 @@ mod tests {
         card.told(now + 500_000, true);
         card.changed(now + 500_001);
         assert_eq!(card.due(true), Some(now + 510_000), "it begins anew");
+    }
+
+    #[test]
+    fn what_costs_much_is_told_less_often_and_its_end_at_once() {
+        let mut card = Pace::card(500);
+        card.told(0, false);
+        card.changed(1);
+        for (cost, due) in [(-5, 500), (20, 500), (80, 800), (i64::MAX, 60_000)] {
+            card.cost(cost);
+            assert_eq!(card.due(false), Some(due));
+        }
+        card.ended(7);
+        assert_eq!(card.due(false), Some(1));
     }
 
     #[test]

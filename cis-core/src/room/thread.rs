@@ -4,7 +4,7 @@
 //! Owns the words. All of them are quiet: what needs a human rings in the main timeline
 //! ([`super::question`]). Of many failures at once one message tells.
 
-use super::card::{counted, name, sign, took, why_failed};
+use super::card::{count_failed, counted, name, sign, took, why_failed};
 use super::message::Message;
 use super::page::{Page, Span, bold, code, own, said};
 use crate::api::{InboxItem, RunView, TaskView};
@@ -14,7 +14,7 @@ use crate::ids::{TaskId, TimestampMs};
 /// So many failures are told with the end of their log; of others one line each.
 const TAILS_MAX: usize = 3;
 /// So many failures are named in one message.
-const FAILURES_MAX: usize = 40;
+pub const FAILURES_MAX: usize = 40;
 
 /// A task that did not end well.
 #[derive(Debug, Clone, Copy)]
@@ -60,7 +60,8 @@ fn one_line(task: &TaskView) -> Vec<Span> {
     vec![own("• "), bold(task.id.as_str()), own(": "), said(&why_failed(task))]
 }
 
-/// The end of a run: how, how long, and what did not end well.
+/// The end of a run: how, how long, and what did not end well. Of `tasks` those are enough that did not, and of them the
+/// first [`FAILURES_MAX`].
 #[must_use]
 pub fn summary(run: &RunView, tasks: &[TaskView], now: TimestampMs) -> Message {
     let mut page = Page::default();
@@ -77,8 +78,9 @@ pub fn summary(run: &RunView, tasks: &[TaskView], now: TimestampMs) -> Message {
     let bad = |task: &&TaskView| matches!(task.state, TaskState::Failed | TaskState::Error);
     let failed: Vec<&TaskView> = tasks.iter().filter(bad).collect();
     page.lines(failed.iter().take(FAILURES_MAX).map(|task| one_line(task)).collect());
-    if failed.len() > FAILURES_MAX {
-        page.line([said(&format!("… and {} more", failed.len() - FAILURES_MAX))]);
+    let more = count_failed(&run.counts).saturating_sub(failed.len().min(FAILURES_MAX));
+    if more > 0 {
+        page.line([said(&format!("… and {more} more"))]);
     }
     if !failed.is_empty() {
         page.line([own("Again: "), code(&format!("!cis retry {}", run.id.short()))]);

@@ -14,5 +14,7 @@ pub mod quick;
 pub mod recorder;
 pub mod screen;
 
+pub(crate) use os::share_memory;
+
 #[cfg(test)]
 mod fuzz;

@@ -10,6 +10,10 @@ use super::{Cis, Model};
 pub enum Installed {
     Llm,
     Gemini,
+    /// matrix-nio, and libsodium: its Python.
+    Nio,
+    /// matrix-js-sdk: its node.
+    JsSdk,
 }
 
 /// Where it is; panics with what to do where it is not.
@@ -18,6 +22,8 @@ pub fn installed(agent: Installed) -> PathBuf {
     let (name, program) = match agent {
         Installed::Llm => ("llm", "bin/llm"),
         Installed::Gemini => ("gemini", "node_modules/.bin/gemini"),
+        Installed::Nio => ("nio", "bin/python"),
+        Installed::JsSdk => ("js-sdk", "node_modules/.bin/node"),
     };
     // The tested binary is TARGET/PROFILE/cis.
     let target = Path::new(env!("CARGO_BIN_EXE_cis")).ancestors().nth(2).unwrap();

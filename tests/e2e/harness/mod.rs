@@ -12,6 +12,7 @@ pub mod synapse;
 mod terminal;
 mod wait;
 
+pub use agents::{Installed, installed};
 pub use cis::{Cis, ulid_in};
 pub use model::{Model, Reply};
 pub use output::{Output, Running};

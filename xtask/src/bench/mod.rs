@@ -50,7 +50,13 @@ const PARTS: &[(&str, &str)] = &[
     ("latency", "prompts to the inbox, answers to the program"),
     ("flood", "much output, against tmux and script"),
     ("monitor", "who waits for a human, in recordings of real programs"),
-    ("rooms", "what rooms cost, how soon they hear and are heard (about 20 minutes)"),
+    ("rooms", "what rooms cost, how soon they hear and are heard: the next six (about 25 minutes)"),
+    ("rooms-answers", "answers in a room, until the program has read them"),
+    ("rooms-latency", "ends of tasks, until another client knows"),
+    ("rooms-load", "a thousand tasks in a minute at a homeserver's default limits (about 10 minutes)"),
+    ("rooms-many", "10,000 tasks that a room follows, against the same without"),
+    ("rooms-recovery", "runs out of a room into an empty store"),
+    ("rooms-away", "a homeserver that is well, stopped, or slow"),
     ("scale", "10,000 and 100,000 tasks: processor time, memory, validation"),
 ];
 
@@ -67,14 +73,21 @@ impl Wanted {
         let unknown = parts.iter().find(|part| !PARTS.iter().any(|(name, _)| name == *part));
         if unknown.is_some() || flags.iter().any(|flag| *flag != "--update") {
             let list: Vec<String> =
-                PARTS.iter().map(|(name, words)| format!("  {name:<9} {words}")).collect();
+                PARTS.iter().map(|(name, words)| format!("  {name:<14} {words}")).collect();
             return Err(format!("usage: cargo xtask bench [PART …] [--update]\n{}", list.join("\n")));
         }
         Ok(Self { parts: parts.into_iter().cloned().collect(), update: !flags.is_empty() })
     }
 
     fn has(&self, part: &str) -> bool {
-        self.parts.is_empty() || self.parts.iter().any(|one| one == part)
+        let whole = part.split('-').next().unwrap_or(part);
+        self.parts.is_empty() || self.parts.iter().any(|one| one == part || one == whole)
+    }
+
+    /// Whether a part of this part is wanted.
+    fn has_some(&self, whole: &str) -> bool {
+        let parts = PARTS.iter().filter(|(name, _)| name.split('-').next() == Some(whole));
+        parts.into_iter().any(|(name, _)| self.has(name))
     }
 }
 
@@ -151,8 +164,8 @@ fn measure(
     if wanted.has("monitor") {
         monitor::measure(binary, report)?;
     }
-    if wanted.has("rooms") {
-        rooms::measure(binary, scratch.path(), report)?;
+    if wanted.has_some("rooms") {
+        rooms::measure(&|part| wanted.has(part), binary, scratch.path(), report)?;
     }
     if wanted.has("scale") {
         scale::measure(binary, scratch, report)?;
@@ -227,6 +240,10 @@ mod tests {
         assert!(all.update && PARTS.iter().all(|(name, _)| all.has(name)));
         let one = wanted(&["idle"]).unwrap();
         assert!(!one.update && one.has("idle") && !one.has("flood"));
+        let part = wanted(&["rooms-load"]).unwrap();
+        assert!(part.has_some("rooms") && part.has("rooms-load"));
+        assert!(!part.has("rooms") && !part.has("rooms-away") && !one.has_some("rooms"));
+        assert!(wanted(&["rooms"]).unwrap().has("rooms-away"));
         assert!(wanted(&["--all"]).is_err());
         assert!(wanted(&["help"]).err().is_some_and(|usage| usage.contains("flood")));
     }

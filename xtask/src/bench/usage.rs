@@ -34,6 +34,12 @@ pub(crate) fn peak_kb(pids: &[u32]) -> Outcome<f64> {
     sum(pids, "status", "VmHWM:")
 }
 
+/// Lets the most that is resident be counted anew from now on.
+pub(crate) fn forget_peak(pid: u32) -> Outcome {
+    // 5 resets the peak (proc_pid_clear_refs(5)).
+    std::fs::write(format!("/proc/{pid}/clear_refs"), "5").map_err(|e| format!("process {pid}: {e}"))
+}
+
 fn sum(pids: &[u32], file: &str, name: &str) -> Outcome<f64> {
     let mut total = 0.0;
     for pid in pids {

@@ -106,8 +106,10 @@ impl Rooms {
     async fn queue_card(&mut self, run: RunId, now: TimestampMs) -> Result<(), Stop> {
         self.budget.spared(now);
         let short = self.budget.is_short();
+        let began = now_ms();
         let says_more = self.card_says_more(run).await?;
         let Some(followed) = self.runs.get_mut(&run) else { return Ok(()) };
+        followed.card.cost(now_ms() - began);
         followed.card.told(now, short);
         if !says_more {
             return Ok(());

@@ -10,13 +10,13 @@ use crate::ids::RunId;
 use crate::node::api::internal;
 use crate::node::driver::now_ms;
 use crate::node::logs;
-use crate::room::card::Card;
+use crate::room::card::{self, Card};
 use crate::room::message::Message;
 use crate::room::people::{Person, Power, Role};
 use crate::room::question::Question;
 use crate::room::thread::{self, Failure};
 use crate::room::{EventId, Place, RoomId, UserId};
-use crate::server::{InboxApi as _, NodeApi as _};
+use crate::server::InboxApi as _;
 
 /// So much of a log's end is told with a failure, bytes.
 const TAIL_BYTES: usize = 2_000;
@@ -66,7 +66,7 @@ impl Rooms {
             (what::CLOSED, run, Some(item)) => self.closed(run, item, &message.room).await,
             (what::FAILURE, Some(run), _) => self.failures(run, &message.room).await,
             (what::SUMMARY, Some(run), _) => {
-                let detail = self.detail(run).await?;
+                let detail = self.at_a_glance(run, thread::FAILURES_MAX).await?;
                 let summary = thread::summary(&detail.run, &detail.tasks, now_ms());
                 self.in_thread(summary, run, &message.room).await
             }
@@ -77,7 +77,7 @@ impl Rooms {
 
     /// The card of a run: the message, or an edit of it.
     async fn card(&mut self, run: RunId, room: &str) -> Result<Rendered, Stop> {
-        let detail = self.detail(run).await?;
+        let detail = self.at_a_glance(run, card::NAMED_MAX).await?;
         let card = Card { run: &detail.run, tasks: &detail.tasks, node: None, now: now_ms() };
         let (message, essence) = (card.message(), card.essence());
         let sent = self.card_of(run, room).await?;
@@ -162,7 +162,7 @@ impl Rooms {
                 .collect(),
         });
         let view = match run {
-            Some(run) => Some(self.detail(run).await?.run),
+            Some(run) => Some(self.node.read(move |reader| reader.run(run)).await?),
             None => None,
         };
         let people = self.people(room).await?;
@@ -184,7 +184,6 @@ impl Rooms {
 
     /// Failures that wait to be told, in one message.
     async fn failures(&mut self, run: RunId, room: &str) -> Result<Rendered, Stop> {
-        let detail = self.detail(run).await?;
         let waiting: Vec<(i64, String)> = self
             .outbox
             .iter()
@@ -195,6 +194,8 @@ impl Rooms {
             })
             .filter_map(|entry| Some((entry.id, entry.message.item.clone()?)))
             .collect();
+        let names: Vec<String> = waiting.iter().map(|(_, name)| name.clone()).collect();
+        let detail = self.node.read(move |reader| reader.run_with_tasks(run, &names)).await?;
         // One that is tried again meanwhile has not failed.
         let failed: Vec<&TaskView> = waiting
             .iter()
@@ -230,8 +231,10 @@ impl Rooms {
         Ok(here.and_then(|message| message.event.parse().ok()))
     }
 
-    pub(super) async fn detail(&self, run: RunId) -> Result<RunDetail, Stop> {
-        Ok(self.node.run(run).await?)
+    /// A run with as many of its tasks as people are shown.
+    async fn at_a_glance(&self, run: RunId, failed_max: usize) -> Result<RunDetail, Stop> {
+        let failed_max = u32::try_from(failed_max).unwrap_or(u32::MAX);
+        Ok(self.node.read(move |reader| reader.run_at_a_glance(run, failed_max)).await?)
     }
 
     /// An item of the inbox; none: it is not known any more.
@@ -261,7 +264,7 @@ impl Rooms {
 
     /// Whether an edit of the card would say anything new.
     pub(super) async fn card_says_more(&mut self, run: RunId) -> Result<bool, Stop> {
-        let detail = self.detail(run).await?;
+        let detail = self.at_a_glance(run, card::NAMED_MAX).await?;
         let card = Card { run: &detail.run, tasks: &detail.tasks, node: None, now: now_ms() };
         let known = self.runs.get(&run).and_then(|followed| followed.essence.as_deref());
         Ok(known != Some(card.essence().as_str()))

@@ -29,7 +29,7 @@ pub(crate) use clock::{boot_ms, cpu_us, unix_ms};
 pub(crate) use descriptors::{
     Nofile, close_all_above_stderr, null_device, onto_null, raise_nofile, stderr_to,
 };
-pub(crate) use memory::give_memory_back;
+pub(crate) use memory::{give_memory_back, share_memory};
 pub(crate) use processes::{Process, ProcessKey, Processes, descend, signal_exactly};
 pub(crate) use procfs::ProcFs;
 pub(crate) use pty::{open_pty, resize};

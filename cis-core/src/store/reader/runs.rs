@@ -28,6 +28,21 @@ const RUN: &str =
             WHERE a.run = runs.key), room, owner
     FROM runs";
 
+/// What a view of a task is read from.
+const TASK: &str =
+    "SELECT t.id, t.state, t.attempts, t.session, t.reason, s.created_ms, s.ended_ms, s.exit_code,
+        o.outputs, n.needs, f.artifacts, i.count, a.prompt, a.until_ms,
+        w.kind, w.text, w.percent, w.at_ms, q.id, q.kind, q.question, q.since_ms
+    FROM tasks t LEFT JOIN sessions s ON s.id = t.session
+        LEFT JOIN task_outputs o ON o.run = t.run AND o.idx = t.idx
+        LEFT JOIN task_needs n ON n.run = t.run AND n.idx = t.idx
+        LEFT JOIN task_artifacts f ON f.run = t.run AND f.idx = t.idx
+        LEFT JOIN task_items i ON i.run = t.run AND i.idx = t.idx
+        LEFT JOIN approvals a ON a.run = t.run AND a.idx = t.idx
+        LEFT JOIN session_said w ON w.session = t.session
+        LEFT JOIN inbox q ON q.key = (SELECT min(key) FROM inbox
+            WHERE session = t.session AND closed_ms IS NULL AND waits)";
+
 /// A run that has not ended: what its restoring begins with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OpenRun {
@@ -133,6 +148,53 @@ impl Reader {
         found.ok_or_else(|| not_found(id))
     }
 
+    /// One run with what people are shown of its tasks at a glance: those that run, those that wait for an approval, and the
+    /// first `failed_max` that did not end well, in the order of the file and without what they need. What it costs
+    /// hardly grows with the run.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub fn run_at_a_glance(&self, id: RunId, failed_max: u32) -> Result<RunDetail, StoreError> {
+        let found = self.view("read a run", |conn| {
+            let Some((key, run)) = run_by_id(conn, id)? else { return Ok(None) };
+            let mut read = conn.prepare_cached(&format!(
+                "{TASK} WHERE t.run = ?1 AND t.idx IN (
+                    SELECT idx FROM tasks WHERE run = ?1 AND state IN ('running', 'processing')
+                    UNION SELECT idx FROM approvals WHERE run = ?1
+                    UNION SELECT idx FROM (SELECT idx FROM tasks WHERE run = ?1 AND state IN ('failed', 'error')
+                        ORDER BY idx LIMIT ?2))
+                 ORDER BY t.idx"
+            ))?;
+            let mut rows = read.query([key, i64::from(failed_max)])?;
+            let mut tasks = Vec::new();
+            while let Some(row) = rows.next()? {
+                tasks.push(task_view(row)?);
+            }
+            Ok(Some(RunDetail { run, params: BTreeMap::new(), tasks }))
+        })?;
+        found.ok_or_else(|| not_found(id))
+    }
+
+    /// One run with the tasks of these names, without what they need. Names that it does not have are left out.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub fn run_with_tasks(&self, id: RunId, names: &[String]) -> Result<RunDetail, StoreError> {
+        let found = self.view("read a run", |conn| {
+            let Some((key, run)) = run_by_id(conn, id)? else { return Ok(None) };
+            let mut read = conn.prepare_cached(&format!(
+                "{TASK} WHERE t.run = ?1 AND t.id IN (SELECT value FROM json_each(?2)) ORDER BY t.idx"
+            ))?;
+            let mut rows = read.query(rusqlite::params![key, Value::from(names).to_string()])?;
+            let mut tasks = Vec::new();
+            while let Some(row) = rows.next()? {
+                tasks.push(task_view(row)?);
+            }
+            Ok(Some(RunDetail { run, params: BTreeMap::new(), tasks }))
+        })?;
+        found.ok_or_else(|| not_found(id))
+    }
+
     /// The blob of its file.
     ///
     /// # Errors
@@ -206,21 +268,7 @@ fn run_view(row: &Row<'_>) -> Result<RunView, RowError> {
 }
 
 fn tasks(conn: &Connection, key: i64) -> Result<Vec<TaskView>, RowError> {
-    let mut read = conn.prepare_cached(
-        "SELECT t.id, t.state, t.attempts, t.session, t.reason, s.created_ms, s.ended_ms, s.exit_code,
-            o.outputs, n.needs, f.artifacts, i.count, a.prompt, a.until_ms,
-            w.kind, w.text, w.percent, w.at_ms, q.id, q.kind, q.question, q.since_ms
-         FROM tasks t LEFT JOIN sessions s ON s.id = t.session
-            LEFT JOIN task_outputs o ON o.run = t.run AND o.idx = t.idx
-            LEFT JOIN task_needs n ON n.run = t.run AND n.idx = t.idx
-            LEFT JOIN task_artifacts f ON f.run = t.run AND f.idx = t.idx
-            LEFT JOIN task_items i ON i.run = t.run AND i.idx = t.idx
-            LEFT JOIN approvals a ON a.run = t.run AND a.idx = t.idx
-            LEFT JOIN session_said w ON w.session = t.session
-            LEFT JOIN inbox q ON q.key = (SELECT min(key) FROM inbox
-                WHERE session = t.session AND closed_ms IS NULL AND waits)
-         WHERE t.run = ?1 ORDER BY t.idx",
-    )?;
+    let mut read = conn.prepare_cached(&format!("{TASK} WHERE t.run = ?1 ORDER BY t.idx"))?;
     let mut rows = read.query([key])?;
     let mut tasks = Vec::new();
     let mut needs: Vec<Vec<usize>> = Vec::new();

@@ -6,6 +6,7 @@ mod events;
 mod faults;
 mod find;
 mod gates;
+mod glance;
 mod inbox;
 mod measure;
 mod open;

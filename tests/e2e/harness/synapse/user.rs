@@ -56,6 +56,11 @@ impl User {
         Self { url: url.to_owned(), id, name, password, token, device }
     }
 
+    /// Where its homeserver answers.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
     /// Any request of the client API, whatever becomes of it: the path behind `/_matrix/client/v3`.
     #[allow(clippy::needless_pass_by_value, reason = "made for this call alone")]
     pub fn ask(&self, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {

@@ -3,7 +3,9 @@
 
 mod answers;
 mod away;
+mod latency;
 mod load;
+mod many;
 mod place;
 mod recovery;
 // The tests' own Synapse: the same program, the same configuration.
@@ -23,18 +25,40 @@ use crate::Outcome;
 use place::Place;
 use synapse::Synapse;
 
-/// Measures all of it.
-pub(super) fn measure(binary: &Path, scratch: &Path, report: &mut Report) -> Outcome {
+/// Measures the parts that are wanted.
+pub(super) fn measure(
+    wanted: &dyn Fn(&str) -> bool,
+    binary: &Path,
+    scratch: &Path,
+    report: &mut Report,
+) -> Outcome {
     crate::agents::ensure()?;
     let mut synapse = Synapse::own();
     let home = |name: &str| scratch.join(format!("rooms-{name}"));
-    answers::measure(&Place::new(binary, &home("answers"), &synapse)?, &synapse, report)?;
-    load::measure(&|n| Place::new(binary, &home(&format!("load-{n}")), &synapse), report)?;
-    recovery::measure(
-        &Place::new(binary, &home("whole"), &synapse)?,
-        &Place::new(binary, &home("empty"), &synapse)?,
-        &synapse,
-        report,
-    )?;
-    away::measure(&Place::new(binary, &home("away"), &synapse)?, &mut synapse, report)
+    let place = |name: &str| Place::new(binary, &home(name), &synapse);
+    if wanted("rooms-answers") {
+        answers::measure(&place("answers")?, &synapse, report)?;
+    }
+    if wanted("rooms-latency") {
+        for interval_ms in latency::INTERVALS_MS {
+            let home = home(&format!("latency-{interval_ms}"));
+            let config = format!("[dag.matrix]\nbroadcast_interval_ms = {interval_ms}\n");
+            let place = Place::configured(binary, &home, &synapse, &config)?;
+            latency::measure(&place, interval_ms, &synapse, report)?;
+        }
+    }
+    if wanted("rooms-load") {
+        load::measure(&|n| place(&format!("load-{n}")), report)?;
+    }
+    if wanted("rooms-many") {
+        many::measure(&place("many")?, &synapse, report)?;
+    }
+    if wanted("rooms-recovery") {
+        recovery::measure(&place("whole")?, &place("empty")?, &synapse, report)?;
+    }
+    if wanted("rooms-away") {
+        let place = place("away")?;
+        away::measure(&place, &mut synapse, report)?;
+    }
+    Ok(())
 }

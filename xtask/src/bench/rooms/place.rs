@@ -25,6 +25,17 @@ pub(super) struct Place {
 
 impl Place {
     pub(super) fn new(binary: &Path, folder: &Path, synapse: &Synapse) -> Outcome<Self> {
+        Self::configured(binary, folder, synapse, "")
+    }
+
+    /// The same, with this in its `config.toml`.
+    pub(super) fn configured(binary: &Path, folder: &Path, synapse: &Synapse, config: &str) -> Outcome<Self> {
+        let home = folder.join("cis");
+        let written = std::fs::create_dir_all(&home).and_then(|()| {
+            std::fs::set_permissions(&home, std::os::unix::fs::PermissionsExt::from_mode(0o700))?;
+            std::fs::write(home.join("config.toml"), config)
+        });
+        written.map_err(|e| format!("cannot write into {}: {e}", home.display()))?;
         let cis = Cis::start(binary, folder)?;
         let (account, ann) = (synapse.register("cis"), synapse.register("ann"));
         let mut login = cis.command(["matrix", "login", "--homeserver", synapse.url(), "--user"]);
@@ -138,7 +149,10 @@ impl<'a> Eyes<'a> {
 
     /// What came since, once something does.
     pub(super) fn next(&mut self) -> Vec<Value> {
-        let said = self.user.ok("GET", &format!("/sync?timeout=10000&since={}", encoded(&self.since)), None);
+        // All of a burst: else what is more than ten would have to be paged for.
+        let filter = encoded(r#"{"room":{"timeline":{"limit":100}}}"#);
+        let path = format!("/sync?timeout=10000&filter={filter}&since={}", encoded(&self.since));
+        let said = self.user.ok("GET", &path, None);
         self.since = said["next_batch"].as_str().unwrap_or_default().to_owned();
         said["rooms"]["join"][&self.room]["timeline"]["events"].as_array().cloned().unwrap_or_default()
     }
