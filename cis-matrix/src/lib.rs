@@ -21,7 +21,10 @@ mod name;
 mod rooms;
 mod send;
 mod session;
+mod sso;
+mod standing;
 mod sync;
+mod verification;
 
 use std::pin::Pin;
 
@@ -34,7 +37,9 @@ pub use members::{Member, Power};
 pub use name::{RoomName, RoomNameError};
 pub use rooms::{CreateRoom, Invitation, RoomInfo};
 pub use session::{Secret, Session};
+pub use standing::Standing;
 pub use sync::{Batch, RoomBatch};
+pub use verification::{Emoji, Step, Verification};
 
 /// What every request gives. It holds all that it needs, and does nothing before it is polled.
 pub type Answer<T> = Pin<Box<dyn Future<Output = Result<T, MatrixError>> + Send>>;
