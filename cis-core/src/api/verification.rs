@@ -27,6 +27,9 @@ pub struct MatrixStandingView {
     pub backup: bool,
     /// This device writes into it.
     pub backs_up: bool,
+    /// What to do where something of it is missing, in words.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub next: Vec<String>,
 }
 
 /// Signs the device with the account's recovery key.
@@ -200,6 +203,7 @@ mod tests {
             recovery: true,
             backup: true,
             backs_up: true,
+            next: Vec::new(),
         };
         let made = NewRecoveryView { recovery_key: "EsTj 3yST".to_owned(), standing };
         assert!(!format!("{made:?}").contains("EsTj"));

@@ -94,9 +94,15 @@ impl Comparison {
         self.touch();
         let mut progress = self.progress.clone();
         let until = Instant::now() + wait;
-        let _ = timeout_at(until, progress.wait_for(|now| now.revision > after)).await;
+        let gone =
+            matches!(timeout_at(until, progress.wait_for(|now| now.revision > after)).await, Ok(Err(_)));
         self.touch();
-        let now = progress.borrow().clone();
+        let mut now = progress.borrow().clone();
+        if gone && !now.stands.is_end() {
+            // By a fault: whoever waits is not to wait for ever.
+            now.revision += 1;
+            now.stands = Stands::Failed("the node lost it".to_owned());
+        }
         now
     }
 
@@ -132,8 +138,8 @@ impl Opened {
         self.client.check_verifiable(user).await?;
         let news = self.feed.subscribe();
         self.feed.refresh().await?;
-        let first = Progress { revision: 1, shown: None, stands: Stands::At(Step::Asked) };
-        let (to_lookers, progress) = watch::channel(first);
+        let begun = Progress { revision: 1, shown: None, stands: Stands::At(Step::Asked) };
+        let (to_lookers, progress) = watch::channel(begun);
         let (words, said) = mpsc::channel(4);
         let seen = Arc::new(Mutex::new(Instant::now()));
         let mut task = Task {
@@ -190,7 +196,10 @@ impl Task {
         let joined = self.client.join_direct_rooms_of(&self.user).await?;
         let wait = if joined { REQUEST_COMES } else { Duration::ZERO };
         match self.theirs_before(Instant::now() + wait).await? {
-            Some(theirs) => Ok(theirs),
+            Some(theirs) => {
+                self.show(Stands::At(Step::Accepted));
+                Ok(theirs)
+            }
             None => self.ask().await,
         }
     }
@@ -294,12 +303,16 @@ impl Task {
     }
 
     fn show(&self, stands: Stands) {
-        self.progress.send_modify(|now| {
+        self.progress.send_if_modified(|now| {
+            if matches!((&now.stands, &stands), (Stands::At(old), Stands::At(new)) if old == new) {
+                return false;
+            }
             now.revision += 1;
             if let Stands::At(step @ Step::Compare { .. }) = &stands {
                 now.shown = Some(step.clone());
             }
             now.stands = stands;
+            true
         });
     }
 }

@@ -153,6 +153,7 @@ impl Verifications {
 }
 
 fn standing_view(standing: Standing) -> MatrixStandingView {
+    let next = next_steps(&standing);
     MatrixStandingView {
         user_id: standing.user,
         device_id: standing.device,
@@ -163,7 +164,41 @@ fn standing_view(standing: Standing) -> MatrixStandingView {
         recovery: standing.recovery,
         backup: standing.backup,
         backs_up: standing.backs_up,
+        next,
     }
+}
+
+/// What to do, where something is missing.
+fn next_steps(standing: &Standing) -> Vec<String> {
+    let with_key = "`cis matrix verify --recovery-key-stdin`";
+    let new_key = "`cis matrix verify --new-recovery-key`";
+    let mut steps = Vec::new();
+    if !standing.signed {
+        if standing.recovery {
+            steps.push(format!("Sign it with the account's recovery key: {with_key}."));
+        }
+        if standing.identity {
+            let begin = if standing.recovery { "Or compare" } else { "Compare" };
+            let user = &standing.user;
+            steps.push(format!(
+                "{begin} emoji with another device of the account: `cis matrix verify {user}`."
+            ));
+        } else {
+            steps.push("Log out and in again, or log in with a client that sets it up (Element).".to_owned());
+        }
+    } else if !standing.recovery {
+        steps.push(format!(
+            "Without a recovery key, a new device reads nothing of what was said in encrypted rooms before it. Make one: \
+             {new_key}."
+        ));
+    } else if !standing.backs_up {
+        steps.push(if standing.backup {
+            format!("Give this device the key of the backup: {with_key}.")
+        } else {
+            format!("Set the backup up, with another recovery key: {new_key}.")
+        });
+    }
+    steps
 }
 
 fn view(id: String, user: String, progress: Progress) -> VerificationView {
@@ -218,5 +253,38 @@ fn why(code: &str) -> &'static str {
         "m.accepted" => "another device of the same account took it",
         "m.mismatched_sas" => "what was shown differs: somebody may stand between",
         _ => "no reason that is known was given",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_missing_comes_with_what_to_do() {
+        let fine = Standing {
+            user: "@cis:example.org".to_owned(),
+            device: "ABC".to_owned(),
+            key: "key".to_owned(),
+            identity: true,
+            signed: true,
+            may_sign: true,
+            recovery: true,
+            backup: true,
+            backs_up: true,
+        };
+        let steps = |standing: &Standing| next_steps(standing).join(" ");
+        assert_eq!(steps(&fine), "");
+        let unsigned = Standing { signed: false, may_sign: false, backs_up: false, ..fine.clone() };
+        let text = steps(&unsigned);
+        assert!(text.contains("--recovery-key-stdin") && text.contains("Or compare emoji"), "{text}");
+        let alone = Standing { recovery: false, backup: false, ..unsigned.clone() };
+        assert!(steps(&alone).starts_with("Compare emoji"), "{}", steps(&alone));
+        let nobody = Standing { identity: false, ..alone };
+        assert!(steps(&nobody).starts_with("Log out and in"), "{}", steps(&nobody));
+        let bare = Standing { recovery: false, backup: false, backs_up: false, ..fine.clone() };
+        assert!(steps(&bare).contains("--new-recovery-key"), "{}", steps(&bare));
+        assert!(steps(&Standing { backs_up: false, ..fine.clone() }).contains("--recovery-key-stdin"));
+        assert!(steps(&Standing { backs_up: false, backup: false, ..fine }).contains("--new-recovery-key"));
     }
 }
