@@ -97,6 +97,33 @@ fn two_nodes_see_the_same_emoji_and_are_verified() {
 }
 
 #[test]
+fn both_may_ask_at_the_same_moment() {
+    let synapse = Synapse::shared();
+    let ((ann, annes), (bob, bobs)) = (logged_in(&synapse), logged_in(&synapse));
+    for user in [&annes, &bobs] {
+        // This is more than one comparison.
+        synapse.lift_limits(user);
+    }
+    // Without a room of theirs, and in the one that there is then.
+    for _ in 0..2 {
+        let mut both =
+            [ann.terminal(&["matrix", "verify", &bobs.id]), bob.terminal(&["matrix", "verify", &annes.id])];
+        eventually_within(SLOW, "both see emoji", || {
+            let ended = both.iter().find(|one| one.screen().contains("error"));
+            assert!(ended.is_none(), "{}", ended.unwrap().screen());
+            both.iter().all(|one| one.screen().contains("Do they match?")).then_some(())
+        });
+        assert_eq!(shown(&both[0]), shown(&both[1]));
+        for one in &mut both {
+            one.type_keys("y\r");
+        }
+        for one in &mut both {
+            assert_eq!(one.wait_exit(), 0, "{}", one.screen());
+        }
+    }
+}
+
+#[test]
 fn emoji_that_differ_are_told_to_both() {
     let two = Two::new();
     let (mut asks, mut takes) = two.compare();

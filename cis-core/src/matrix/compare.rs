@@ -1,8 +1,8 @@
 //! Comparing emoji with somebody, as a task of its own: it goes on while people look at what both sides show.
 //!
 //! It follows the account as long as it lives, takes a request that the other side made, and makes one where there is none.
-//! Where both ask at the same moment, both requests are void: whoever has the smaller name asks again at once,
-//! the other one a while later. It ends with the comparison, at its deadline, or when nobody looks at it any more;
+//! Where both ask at the same moment, whoever has the greater name gives way at once, the other one a while later: two requests
+//! in one room are both void, and one in a room that nobody has joined is not seen. It ends with the comparison, at its deadline, or when nobody looks at it any more;
 //! in each case the other side is told.
 
 use std::pin::Pin;
@@ -26,6 +26,9 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// In a room that was just joined, a request that was made before comes within this time.
 const REQUEST_COMES: Duration = Duration::from_secs(5);
+
+/// A request of theirs in another room goes before ours, where ours was not accepted by then.
+const OURS_FIRST: Duration = Duration::from_secs(4);
 
 /// Whoever asks again second leaves the other one so much time.
 const AGAIN_FIRST: Duration = Duration::from_secs(1);
@@ -152,6 +155,7 @@ impl Opened {
             until: Instant::now() + patience,
             asked: 0,
             ended: false,
+            give_way: None,
             next: None,
         };
         // What is wrong from the beginning is the answer to whoever begins.
@@ -175,6 +179,8 @@ struct Task {
     asked: u32,
     /// Somebody here ended it.
     ended: bool,
+    /// When a request of theirs goes before ours.
+    give_way: Option<Instant>,
     /// The step that is waited for.
     next: Option<Pin<Box<dyn Future<Output = Result<Step, MatrixError>> + Send>>>,
 }
@@ -187,6 +193,8 @@ enum Comes {
     Said(Said),
     /// The account was invited to rooms.
     Invited,
+    /// It is time to give way to a request of theirs.
+    GiveWay,
     /// It cannot go on.
     Stop(Stands),
 }
@@ -216,9 +224,9 @@ impl Task {
                 Comes::Step(Ok(Step::Done)) => break signed(&self.client, &self.user).await,
                 // Both asked at the same moment: both requests are void.
                 Comes::Step(Ok(Step::Cancelled { by_us: true, .. }))
-                    if step == Some(Step::Asked) && self.asked < AGAIN_MAX && !self.ended =>
+                    if matches!(step, None | Some(Step::Asked)) && self.asked < AGAIN_MAX && !self.ended =>
                 {
-                    let pause = if self.client.user() < self.user { AGAIN_FIRST } else { AGAIN_SECOND };
+                    let pause = if self.is_first() { AGAIN_FIRST } else { AGAIN_SECOND };
                     match self.again(pause).await {
                         Ok(another) => (verification, step) = (another, None),
                         Err(stands) => break stands,
@@ -240,14 +248,27 @@ impl Task {
                         Word::Different => verification.mismatch().await,
                         Word::Cancel => verification.cancel().await,
                     };
+                    let lost =
+                        done.clone().err().filter(|error| !matches!(error, MatrixError::BadInput { .. }));
                     let _ = reply.send(done);
+                    // What was not sent is not sent again: the other side would wait for it in vain.
+                    if let Some(error) = lost {
+                        let _ = verification.cancel().await;
+                        break Stands::Failed(error.to_string());
+                    }
                 }
-                // Theirs is where they look: it goes before ours.
                 Comes::Invited => {
                     if step == Some(Step::Asked)
                         && self.asked < AGAIN_MAX
                         && self.client.is_invited_by(&self.user).await.unwrap_or(false)
                     {
+                        let wait = if self.is_first() { OURS_FIRST } else { Duration::ZERO };
+                        self.give_way.get_or_insert(Instant::now() + wait);
+                    }
+                }
+                Comes::GiveWay => {
+                    self.give_way = None;
+                    if step == Some(Step::Asked) {
                         let _ = verification.cancel().await;
                         match self.again(REQUEST_COMES).await {
                             Ok(another) => (verification, step) = (another, None),
@@ -264,19 +285,24 @@ impl Task {
         self.show(stands);
     }
 
+    /// Of two who ask at the same moment, this one's request is the one that counts.
+    fn is_first(&self) -> bool {
+        self.client.user() < self.user
+    }
+
     /// What comes next. The step is waited for to its end where it has begun: half of it is lost otherwise.
     async fn comes(&mut self, verification: &Verification, step: Option<&Step>) -> Comes {
         let mut next = self.next.take().unwrap_or_else(|| verification.next(step));
         tokio::select! {
             step = &mut next => return Comes::Step(step),
             comes = said(&mut self.said) => { self.next = Some(next); comes }
-            comes = news(&mut self.news, &self.seen, self.until) => { self.next = Some(next); comes }
+            comes = news(&mut self.news, &self.seen, self.until, self.give_way) => { self.next = Some(next); comes }
         }
     }
 
     /// Another request in place of a void one: theirs, if it comes within `pause`, or ours.
     async fn again(&mut self, pause: Duration) -> Result<Verification, Stands> {
-        self.next = None;
+        (self.next, self.give_way) = (None, None);
         let before = (Instant::now() + pause).min(self.until);
         let failed = |error: MatrixError| Stands::Failed(error.to_string());
         match self.theirs_before(before).await.map_err(failed)? {
@@ -325,9 +351,16 @@ async fn said(words: &mut mpsc::Receiver<Said>) -> Comes {
     }
 }
 
-async fn news(news: &mut broadcast::Receiver<News>, seen: &Mutex<Instant>, until: Instant) -> Comes {
+async fn news(
+    news: &mut broadcast::Receiver<News>,
+    seen: &Mutex<Instant>,
+    until: Instant,
+    give_way: Option<Instant>,
+) -> Comes {
     loop {
-        match timeout_at(until.min(Instant::now() + LOOK_EVERY), news.recv()).await {
+        let look = until.min(Instant::now() + LOOK_EVERY);
+        let look = give_way.map_or(look, |time| look.min(time));
+        match timeout_at(look, news.recv()).await {
             Ok(Ok(News::Batch(batch))) if !batch.invited.is_empty() => return Comes::Invited,
             Ok(Ok(News::Over(error))) => return Comes::Stop(Stands::Failed(error.to_string())),
             Ok(Err(RecvError::Closed)) => {
@@ -337,6 +370,9 @@ async fn news(news: &mut broadcast::Receiver<News>, seen: &Mutex<Instant>, until
         }
         if Instant::now() >= until {
             return Comes::Stop(Stands::TimedOut);
+        }
+        if give_way.is_some_and(|time| Instant::now() >= time) {
+            return Comes::GiveWay;
         }
         if seen.lock().unwrap_or_else(PoisonError::into_inner).elapsed() > UNSEEN_MAX {
             return Comes::Stop(Stands::Failed(UNSEEN.to_owned()));
