@@ -13,7 +13,7 @@ use matrix_sdk::ruma::api::client::session::login;
 use matrix_sdk::ruma::{OwnedDeviceId, OwnedUserId, UserId};
 use matrix_sdk::{ClientBuilder, SessionMeta, SessionTokens};
 
-use crate::verification::Asked;
+use crate::asked::Asked;
 use crate::{Answer, MatrixError, Secret, Session, answer, files};
 
 /// A homeserver that takes longer for a request is away.

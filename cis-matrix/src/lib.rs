@@ -11,6 +11,7 @@
 #![recursion_limit = "256"] // The SDK's futures are deep.
 
 mod account;
+mod asked;
 mod error;
 mod events;
 mod files;

@@ -125,7 +125,7 @@ fn not_recovered(error: RecoveryError) -> MatrixError {
             SecretStorageError::MissingKeyInfo { .. } | SecretStorageError::Json(_),
         ) => "the account has no recovery key, so there is nothing that one could open",
         RecoveryError::SecretStorage(SecretStorageError::ImportError {
-            error: ImportError::MismatchedPublicKeys { .. },
+            error: ImportError::MismatchedPublicKeys,
             ..
         }) => {
             "what this recovery key opens belongs to an earlier identity of the account, which was reset since: set recovery \

@@ -5,9 +5,6 @@
 //! Another account is asked in a direct room with it, the own account's other devices by messages to devices: as the
 //! specification has it, and all clients.
 
-use std::collections::VecDeque;
-use std::sync::{Mutex, PoisonError};
-
 use futures_util::future::select;
 use futures_util::{FutureExt as _, StreamExt as _, stream};
 use matrix_sdk::Room;
@@ -16,16 +13,11 @@ use matrix_sdk::encryption::verification::{
     CancelInfo, SasState, SasVerification, Verification as Begun, VerificationRequest,
     VerificationRequestState,
 };
+use matrix_sdk::ruma::UserId;
 use matrix_sdk::ruma::events::key::verification::VerificationMethod;
-use matrix_sdk::ruma::{OwnedUserId, UserId};
-use matrix_sdk::sync::SyncResponse;
-use serde::Deserialize;
 
 use crate::name::user_id;
 use crate::{Answer, Client, MatrixError, answer};
-
-/// Requests of others that are remembered until somebody looks: they are void after ten minutes.
-const ASKED_MAX: usize = 64;
 
 /// One of seven pictures that both sides see.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,10 +70,6 @@ impl Step {
 pub struct Verification {
     request: VerificationRequest,
 }
-
-/// Requests of others that came: who, and the name of the request.
-#[derive(Default)]
-pub(crate) struct Asked(Mutex<VecDeque<(OwnedUserId, String)>>);
 
 impl Client {
     /// Whether somebody can be verified by this account: they exist, have an identity, and this device may sign.
@@ -334,96 +322,5 @@ fn nothing_shown() -> MatrixError {
 impl Emoji {
     fn of(symbol: &str, name: &str) -> Self {
         Self { symbol: symbol.to_owned(), name: name.to_owned() }
-    }
-}
-
-/// As much of an event as tells that somebody asks.
-#[derive(Deserialize)]
-struct Wire {
-    #[serde(rename = "type")]
-    kind: String,
-    sender: OwnedUserId,
-    event_id: Option<String>,
-    content: Content,
-}
-
-#[derive(Deserialize)]
-struct Content {
-    msgtype: Option<String>,
-    transaction_id: Option<String>,
-}
-
-const REQUEST: &str = "m.key.verification.request";
-
-impl Asked {
-    /// Remembers the requests of a batch.
-    pub(crate) fn remember(&self, response: &SyncResponse) {
-        for event in &response.to_device {
-            self.take(event.as_raw().json().get());
-        }
-        for event in response.rooms.joined.values().flat_map(|room| &room.timeline.events) {
-            self.take(event.raw().json().get());
-        }
-    }
-
-    fn take(&self, json: &str) {
-        // Most of what comes is none.
-        if !json.contains(REQUEST) {
-            return;
-        }
-        let Ok(wire) = serde_json::from_str::<Wire>(json) else { return };
-        let flow = match wire.kind.as_str() {
-            REQUEST => wire.content.transaction_id,
-            "m.room.message" if wire.content.msgtype.as_deref() == Some(REQUEST) => wire.event_id,
-            _ => None,
-        };
-        let Some(flow) = flow else { return };
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.push_front((wire.sender, flow));
-        all.truncate(ASKED_MAX);
-    }
-
-    /// Names of somebody's requests, newest first.
-    fn of(&self, user: &UserId) -> Vec<String> {
-        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.iter().filter(|(sender, _)| sender == user).map(|(_, flow)| flow.clone()).collect()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    #[test]
-    fn requests_are_known_by_both_ways_and_by_their_sender() {
-        let asked = Asked::default();
-        asked.take(
-            r#"{"type":"m.key.verification.request","sender":"@a:x","content":{"transaction_id":"t1"}}"#,
-        );
-        asked.take(
-            r#"{"type":"m.room.message","sender":"@a:x","event_id":"$e","content":{"msgtype":"m.key.verification.request"}}"#,
-        );
-        // Words about a request are none.
-        asked.take(
-            r#"{"type":"m.room.message","sender":"@a:x","event_id":"$f","content":{"msgtype":"m.text","body":"m.key.verification.request"}}"#,
-        );
-        let user = |id: &str| UserId::parse(id).unwrap();
-        assert_eq!(asked.of(&user("@a:x")), ["$e", "t1"]);
-        assert!(asked.of(&user("@b:x")).is_empty());
-        for count in 0..1000 {
-            asked.take(&format!(
-                r#"{{"type":"m.key.verification.request","sender":"@b:x","content":{{"transaction_id":"{count}"}}}}"#
-            ));
-        }
-        assert_eq!(asked.of(&user("@b:x")).len(), ASKED_MAX);
-    }
-
-    proptest! {
-        #[test]
-        fn any_text_is_taken_or_left(text in "\\PC{0,60}(m.key.verification.request)?\\PC{0,20}") {
-            Asked::default().take(&text);
-        }
     }
 }

@@ -7,7 +7,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::harness::synapse::{Synapse, User};
-use crate::harness::{Cis, Output, Running, Terminal, eventually_within, signal, ulid_in};
+use crate::harness::{Cis, Output, Running, Terminal, eventually_within, kill_9, signal, ulid_in};
 use crate::matrix::{holds, logged_in, login};
 use crate::rooms::{SLOW, all_is_told};
 
@@ -152,6 +152,24 @@ fn whoever_leaves_ends_it_for_both() {
 }
 
 #[test]
+#[ignore = "it takes a minute until nobody is known to look"]
+fn what_nobody_looks_at_any_more_is_ended_for_both() {
+    let two = Two::new();
+    let ((ann, _), (_, bob)) = (&two.ann, &two.bob);
+    let running = ann.spawn(["matrix", "verify", &bob.id, "--json"]);
+    running.wait_for("\"asked\"");
+    let takes = two.bob.0.terminal(&["matrix", "verify", &two.ann.1.id]);
+    takes.wait_for("Do they match?");
+    kill_9(running.pid());
+    ann.run(["matrix", "verify", &bob.id]).expect(3);
+    eventually_within(SLOW, "the other side hears of it", || {
+        takes.screen().contains("cancelled the comparison").then_some(())
+    });
+    let late = ann.run(["matrix", "verify", &bob.id, "--timeout", "1s"]).expect(1);
+    assert!(late.stderr.contains("within 1s"), "{late:?}");
+}
+
+#[test]
 fn programs_read_lines_and_answer_on_standard_input() {
     let two = Two::new();
     let ((ann, annes), (bob, bobs)) = (&two.ann, &two.bob);
@@ -243,7 +261,8 @@ fn a_new_device_with_the_recovery_key_is_signed_and_reads_the_journal_of_an_encr
 
     // Another node of the same account: a new device.
     let other = Cis::new();
-    login(&other, &synapse, &user, "--password-stdin", &user.password).expect(0);
+    let out = login(&other, &synapse, &user, "--password-stdin", &user.password).expect(0);
+    assert!(out.stderr.contains("has not signed this device"), "{out:?}");
     other.ok(["identity", "trust", cis.status()["did"].as_str().unwrap()]);
     let standing = other.json(&["matrix", "verify"]);
     assert_eq!((&standing["signed"], &standing["identity"]), (&json!(false), &json!(true)), "{standing}");

@@ -112,7 +112,10 @@ impl VerificationApi for Node {
 impl Verifications {
     /// Two with one person at once would void each other.
     fn check_free(&self, user: &str) -> Outcome<()> {
-        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Self::is_free(&self.0.lock().unwrap_or_else(PoisonError::into_inner), user)
+    }
+
+    fn is_free(all: &BTreeMap<String, Kept>, user: &str) -> Outcome<()> {
         if all.values().any(|kept| kept.user == user && !kept.comparison.has_ended()) {
             let detail = format!("a comparison with {} is under way already", user.escape_debug());
             return Err(Problem::new(ProblemKind::Conflict, detail)
@@ -128,11 +131,12 @@ impl Verifications {
         })?;
         let id = hex::encode(random);
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // Whoever began at the same moment may have been faster: dropping this one ends it.
+        Self::is_free(&all, &kept.user)?;
         if all.len() >= KEPT_MAX {
             all.retain(|_, kept| !kept.comparison.has_ended());
         }
         if all.len() >= KEPT_MAX {
-            // Dropping it ends it.
             let detail = format!("{KEPT_MAX} comparisons are under way: end one of them first");
             return Err(Problem::new(ProblemKind::Unavailable, detail));
         }
@@ -278,7 +282,7 @@ mod tests {
         let unsigned = Standing { signed: false, may_sign: false, backs_up: false, ..fine.clone() };
         let text = steps(&unsigned);
         assert!(text.contains("--recovery-key-stdin") && text.contains("Or compare emoji"), "{text}");
-        let alone = Standing { recovery: false, backup: false, ..unsigned.clone() };
+        let alone = Standing { recovery: false, backup: false, ..unsigned };
         assert!(steps(&alone).starts_with("Compare emoji"), "{}", steps(&alone));
         let nobody = Standing { identity: false, ..alone };
         assert!(steps(&nobody).starts_with("Log out and in"), "{}", steps(&nobody));

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use cis_core::api::{LoginMatrix, MatrixAccountView, MatrixProof};
+use cis_core::client::Client;
 
 use super::sso;
 use crate::context::Context;
@@ -65,7 +66,7 @@ pub(super) fn run(context: &Context, args: Args) -> Result<Exit, CliError> {
         let client = context.client()?;
         return context.block_on(async {
             match sso::login(&client, wanted).await? {
-                sso::Came::Account(account) => tell(context, &account),
+                sso::Came::Account(account) => tell(context, &client, &account).await,
                 sso::Came::Left(exit) => Ok(exit),
             }
         });
@@ -77,13 +78,23 @@ pub(super) fn run(context: &Context, args: Args) -> Result<Exit, CliError> {
     };
     let login = LoginMatrix { homeserver, user, proof, device_name };
     let client = context.client()?;
-    context.block_on(async { tell(context, &client.login_matrix(&login).await?) })
+    context.block_on(async {
+        let account = client.login_matrix(&login).await?;
+        tell(context, &client, &account).await
+    })
 }
 
-fn tell(context: &Context, account: &MatrixAccountView) -> Result<Exit, CliError> {
+async fn tell(context: &Context, client: &Client, account: &MatrixAccountView) -> Result<Exit, CliError> {
     output::show(context, account, human::matrix_login)?;
     if let Some(text) = somebodys_own(account) {
         output::note(&human::warning(&text));
+    }
+    // What cannot be told now, `cis matrix verify` tells.
+    if client.matrix_standing().await.is_ok_and(|standing| !standing.signed) {
+        output::note(&human::warning(
+            "the account has not signed this device, so others may hold what it says in encrypted rooms for somebody else's. \
+             `cis matrix verify` says what to do.",
+        ));
     }
     Ok(Exit::OK)
 }
