@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -156,13 +157,15 @@ fn whoever_leaves_ends_it_for_both() {
 fn what_nobody_looks_at_any_more_is_ended_for_both() {
     let two = Two::new();
     let ((ann, _), (_, bob)) = (&two.ann, &two.bob);
-    let running = ann.spawn(["matrix", "verify", &bob.id, "--json"]);
-    running.wait_for("\"asked\"");
+    let mut running = ann.terminal(&["matrix", "verify", &bob.id]);
+    running.wait_for("Ctrl+C cancels");
     let takes = two.bob.0.terminal(&["matrix", "verify", &two.ann.1.id]);
     takes.wait_for("Do they match?");
     kill_9(running.pid());
-    ann.run(["matrix", "verify", &bob.id]).expect(3);
-    eventually_within(SLOW, "the other side hears of it", || {
+    running.wait_exit();
+    let again = ann.run(["matrix", "verify", &bob.id]).expect(3);
+    assert!(again.stderr.contains("under way already"), "{again:?}");
+    eventually_within(Duration::from_secs(90), "the other side hears of it", || {
         takes.screen().contains("cancelled the comparison").then_some(())
     });
     let late = ann.run(["matrix", "verify", &bob.id, "--timeout", "1s"]).expect(1);

@@ -101,6 +101,12 @@ impl Comparison {
         self.progress.borrow().stands.is_end() || self.words.is_closed()
     }
 
+    /// Waits for its end.
+    pub async fn ended(&self) {
+        // Without the task there is nothing to wait for.
+        let _ = self.progress.clone().wait_for(|now| now.stands.is_end()).await;
+    }
+
     fn touch(&self) {
         *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
     }

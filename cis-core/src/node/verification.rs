@@ -69,13 +69,19 @@ impl VerificationApi for Node {
     }
 
     async fn begin_verification(&self, request: BeginVerification) -> Outcome<VerificationView> {
-        let _viewer = self.viewer();
+        let viewer = self.viewer();
         let user = request.user.trim().to_owned();
         self.verifications.check_free(&user)?;
         let opened = self.opened().await?;
         let patience = Duration::from_millis(request.timeout_ms).min(PATIENCE_MAX);
         let comparison = opened.compare(&user, patience).await.map_err(|error| account_problem(&error))?;
         let id = self.verifications.keep(Kept { user: user.clone(), comparison: comparison.clone() })?;
+        // The other side is told of its end also where nobody waits for it here.
+        let until_end = comparison.clone();
+        tokio::spawn(async move {
+            until_end.ended().await;
+            drop(viewer);
+        });
         Ok(view(id, user, comparison.look(0, Duration::ZERO).await))
     }
 
