@@ -127,7 +127,7 @@ impl VerificationState {
     }
 }
 
-/// A comparison. It is cancelled when nobody asks for it for a minute.
+/// A comparison. It is cancelled at its timeout at the latest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VerificationView {
     /// Its name in requests.

@@ -125,7 +125,7 @@ impl Verifications {
         if all.values().any(|kept| kept.user == user && !kept.comparison.has_ended()) {
             let detail = format!("a comparison with {} is under way already", user.escape_debug());
             return Err(Problem::new(ProblemKind::Conflict, detail)
-                .hint("go on there; it ends by itself a minute after nobody looks at it any more"));
+                .hint("go on there; it ends with its --timeout at the latest"));
         }
         Ok(())
     }
