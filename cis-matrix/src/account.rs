@@ -2,15 +2,18 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use matrix_sdk::authentication::matrix::MatrixSession;
 use matrix_sdk::config::RequestConfig;
 use matrix_sdk::encryption::{BackupDownloadStrategy, EncryptionSettings};
 use matrix_sdk::ruma::api::client::account::whoami;
+use matrix_sdk::ruma::api::client::session::login;
 use matrix_sdk::ruma::{OwnedDeviceId, OwnedUserId, UserId};
 use matrix_sdk::{ClientBuilder, SessionMeta, SessionTokens};
 
+use crate::asked::Asked;
 use crate::{Answer, MatrixError, Secret, Session, answer, files};
 
 /// A homeserver that takes longer for a request is away.
@@ -20,6 +23,8 @@ const REQUEST_TIME_MAX: Duration = Duration::from_secs(60);
 #[derive(Clone)]
 pub struct Client {
     pub(crate) sdk: matrix_sdk::Client,
+    /// Requests of others that came with batches.
+    pub(crate) asked: Arc<Asked>,
 }
 
 /// Who logs in, where.
@@ -27,7 +32,7 @@ pub struct Client {
 pub struct Login {
     /// URL of the homeserver, or a server's name, whose homeserver is then looked up.
     pub homeserver: String,
-    /// `name` or `@name:server`.
+    /// `name` or `@name:server`; empty: whoever the login token is for.
     pub user: String,
     /// What proves it.
     pub proof: Proof,
@@ -44,6 +49,8 @@ pub enum Proof {
     Password(Secret),
     /// The token of a device that nobody else uses.
     Token(Secret),
+    /// What a login through a browser gave, good for one login: a new device is made.
+    LoginToken(Secret),
 }
 
 impl fmt::Debug for Client {
@@ -53,6 +60,10 @@ impl fmt::Debug for Client {
 }
 
 impl Client {
+    fn of(sdk: matrix_sdk::Client) -> Self {
+        Self { sdk, asked: Arc::default() }
+    }
+
     /// Logs in. What is given back beside the client is all that [`Client::restore`] needs.
     #[must_use]
     pub fn login(login: Login) -> Answer<(Self, Session)> {
@@ -61,6 +72,7 @@ impl Client {
             let done = match login.proof.clone() {
                 Proof::Password(password) => with_password(&login, &password).await,
                 Proof::Token(token) => with_token(&login, token).await,
+                Proof::LoginToken(token) => with_login_token(&login, &token).await,
             };
             files::tighten(&login.store)?;
             let (client, session) = done?;
@@ -127,13 +139,36 @@ async fn with_password(login: &Login, password: &Secret) -> Result<(Client, Sess
         .send()
         .await
         .map_err(|error| no_homeserver(error.into(), &login.homeserver))?;
+    Ok(made(sdk, said))
+}
+
+async fn with_login_token(login: &Login, token: &Secret) -> Result<(Client, Session), MatrixError> {
+    let sdk = builder(&login.homeserver, Some(&login.store))?.build().await?;
+    let auth = sdk.matrix_auth();
+    let said = auth
+        .login_token(token.reveal())
+        .initial_device_display_name(&login.device_name)
+        .send()
+        .await
+        .map_err(|error| no_login_token(no_homeserver(error.into(), &login.homeserver)))?;
+    if !login.user.trim().is_empty() && !is_same_user(&login.user, &said.user_id) {
+        let detail = format!("the browser logged {} in, not {}", said.user_id, login.user.escape_debug());
+        // A device that was made for nobody.
+        let _ = auth.logout().await;
+        return Err(MatrixError::BadInput { detail });
+    }
+    Ok(made(sdk, said))
+}
+
+/// A device that the homeserver has just made.
+fn made(sdk: matrix_sdk::Client, said: login::v3::Response) -> (Client, Session) {
     let session = Session {
         homeserver: sdk.homeserver().to_string(),
         user: said.user_id.to_string(),
         device: said.device_id.to_string(),
         token: Secret::new(said.access_token),
     };
-    Ok((Client { sdk }, session))
+    (Client::of(sdk), session)
 }
 
 async fn with_token(login: &Login, token: Secret) -> Result<(Client, Session), MatrixError> {
@@ -172,7 +207,7 @@ fn is_same_user(typed: &str, user: &UserId) -> bool {
 }
 
 /// A place that knows none of Matrix's paths is no homeserver.
-fn no_homeserver(error: MatrixError, address: &str) -> MatrixError {
+pub(crate) fn no_homeserver(error: MatrixError, address: &str) -> MatrixError {
     match error {
         MatrixError::NotFound { .. } | MatrixError::Other { .. } => {
             let detail = format!("no Matrix homeserver answers at {}: {error}", address.escape_debug());
@@ -192,11 +227,21 @@ fn no_token(error: MatrixError) -> MatrixError {
     }
 }
 
+/// One that is not taken: each is good once, for a few minutes.
+fn no_login_token(error: MatrixError) -> MatrixError {
+    match error {
+        MatrixError::Forbidden { detail } | MatrixError::Unauthorized { detail } => MatrixError::BadInput {
+            detail: format!("the homeserver does not take this login token: {detail}"),
+        },
+        other => other,
+    }
+}
+
 async fn open(builder: ClientBuilder, session: &Session) -> Result<Client, MatrixError> {
     let sdk = builder.build().await?;
     let tokens = SessionTokens { access_token: session.token.reveal().to_owned(), refresh_token: None };
     sdk.restore_session(MatrixSession { meta: meta(&session.user, &session.device)?, tokens }).await?;
-    Ok(Client { sdk })
+    Ok(Client::of(sdk))
 }
 
 fn meta(user: &str, device: &str) -> Result<SessionMeta, MatrixError> {
@@ -204,7 +249,7 @@ fn meta(user: &str, device: &str) -> Result<SessionMeta, MatrixError> {
     Ok(SessionMeta { user_id, device_id: OwnedDeviceId::from(device) })
 }
 
-fn builder(homeserver: &str, store: Option<&Path>) -> Result<ClientBuilder, MatrixError> {
+pub(crate) fn builder(homeserver: &str, store: Option<&Path>) -> Result<ClientBuilder, MatrixError> {
     let homeserver = homeserver.trim();
     if homeserver.is_empty() {
         return Err(MatrixError::BadInput { detail: "the homeserver has no address".to_owned() });
@@ -243,7 +288,9 @@ mod tests {
 
     #[test]
     fn what_proves_a_login_is_not_shown() {
-        let proof = Proof::Password(Secret::new("hunter2"));
-        assert!(!format!("{proof:?}").contains("hunter2"));
+        let secret = || Secret::new("hunter2");
+        for proof in [Proof::Password(secret()), Proof::Token(secret()), Proof::LoginToken(secret())] {
+            assert!(!format!("{proof:?}").contains("hunter2"));
+        }
     }
 }

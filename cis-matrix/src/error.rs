@@ -40,6 +40,11 @@ pub enum MatrixError {
         /// In the homeserver's words.
         detail: String,
     },
+    /// The account's identity has not signed the device that we are, so we have none of its keys.
+    #[error(
+        "this device was not signed by its own account, so it can neither sign others nor set recovery up"
+    )]
+    Unsigned,
     /// There is no such thing, as far as this account can see.
     #[error("{what} is not there, or this account cannot see it")]
     NotFound {

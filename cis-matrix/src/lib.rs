@@ -11,6 +11,7 @@
 #![recursion_limit = "256"] // The SDK's futures are deep.
 
 mod account;
+mod asked;
 mod error;
 mod events;
 mod files;
@@ -22,7 +23,10 @@ mod rooms;
 mod seal;
 mod send;
 mod session;
+mod sso;
+mod standing;
 mod sync;
+mod verification;
 
 use std::pin::Pin;
 
@@ -36,7 +40,9 @@ pub use name::{RoomName, RoomNameError};
 pub use rooms::{CreateRoom, Invitation, RoomInfo};
 pub use seal::Seal;
 pub use session::{Secret, Session};
+pub use standing::Standing;
 pub use sync::{Batch, RoomBatch};
+pub use verification::{Emoji, Step, Verification};
 
 /// What every request gives. It holds all that it needs, and does nothing before it is polled.
 pub type Answer<T> = Pin<Box<dyn Future<Output = Result<T, MatrixError>> + Send>>;

@@ -67,6 +67,7 @@ impl Client {
                 .set_presence(PresenceState::Offline)
                 .filter(Filter::FilterDefinition(filter()));
             let response = client.sdk.sync_once(settings).await?;
+            client.asked.remember(&response);
             Ok(Batch::of(here, &response))
         })
     }

@@ -31,7 +31,7 @@ pub(super) fn logged_in(synapse: &Synapse) -> (Cis, User) {
 }
 
 /// Whether a text stands in a file of a folder.
-fn holds(folder: &Path, text: &str) -> bool {
+pub(super) fn holds(folder: &Path, text: &str) -> bool {
     fs::read_dir(folder).unwrap().any(|entry| {
         let path = entry.unwrap().path();
         if path.is_dir() {

@@ -13,7 +13,8 @@ use crate::ids::{NodeDid, RunId};
 pub struct LoginMatrix {
     /// URL of the homeserver, or a server's name.
     pub homeserver: String,
-    /// `name` or `@name:server`.
+    /// `name` or `@name:server`; empty: whoever the login token is for.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub user: String,
     /// What proves it.
     pub proof: MatrixProof,
@@ -30,6 +31,8 @@ pub enum MatrixProof {
     Password(String),
     /// An access token that nobody else uses.
     Token(String),
+    /// What a login through a browser gave.
+    LoginToken(String),
 }
 
 impl fmt::Debug for MatrixProof {
@@ -37,6 +40,7 @@ impl fmt::Debug for MatrixProof {
         f.write_str(match self {
             Self::Password(_) => "Password(***)",
             Self::Token(_) => "Token(***)",
+            Self::LoginToken(_) => "LoginToken(***)",
         })
     }
 }
@@ -232,7 +236,10 @@ mod tests {
 
     #[test]
     fn what_proves_a_login_is_not_shown() {
-        for proof in [MatrixProof::Password("hunter2".into()), MatrixProof::Token("hunter2".into())] {
+        let secret = || "hunter2".to_owned();
+        for proof in
+            [MatrixProof::Password(secret()), MatrixProof::Token(secret()), MatrixProof::LoginToken(secret())]
+        {
             assert!(!format!("{proof:?}").contains("hunter2"));
             let text = serde_json::to_string(&proof).unwrap();
             assert_eq!(serde_json::from_str::<MatrixProof>(&text).unwrap(), proof);

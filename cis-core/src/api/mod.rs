@@ -14,6 +14,7 @@ pub mod paths;
 mod problem;
 mod requests;
 mod upkeep;
+mod verification;
 mod views;
 mod worker;
 
@@ -40,6 +41,10 @@ pub use requests::{
     StopNode, TermSize, hex_bytes,
 };
 pub use upkeep::{CleanReport, CleanStore};
+pub use verification::{
+    BeginMatrixSso, BeginVerification, EmojiView, MatrixSsoView, MatrixStandingView, NewRecoveryView,
+    ReadVerification, RecoverMatrix, SayVerification, VerificationState, VerificationView, VerificationWord,
+};
 pub use views::{
     ApprovalView, GroupView, Listing, NodeView, RunDetail, RunView, SaidView, SessionView, TaskCounts,
     TaskTime, TaskView, TimeSplit, TimeStep, TimeView, WaitsView, WhyView,

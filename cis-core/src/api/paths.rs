@@ -98,6 +98,17 @@ pub const MATRIX_AUDIT: &str = "/v1/matrix/rooms/{room}/audit";
 /// `GET` [`super::ReadMatrixRoom`]: [`super::MatrixRoomEvents`].
 pub const MATRIX_EVENTS: &str = "/v1/matrix/rooms/{room}/events";
 
+/// `GET`: [`super::MatrixStandingView`].
+pub const MATRIX_STANDING: &str = "/v1/matrix/device";
+/// `POST` [`super::RecoverMatrix`]: [`super::MatrixStandingView`]. `PUT`: [`super::NewRecoveryView`].
+pub const MATRIX_RECOVERY: &str = "/v1/matrix/recovery";
+/// `POST` [`super::BeginVerification`]: [`super::VerificationView`].
+pub const MATRIX_VERIFICATIONS: &str = "/v1/matrix/verifications";
+/// `GET` [`super::ReadVerification`], `POST` [`super::SayVerification`]: [`super::VerificationView`].
+pub const MATRIX_VERIFICATION: &str = "/v1/matrix/verifications/{id}";
+/// `POST` [`super::BeginMatrixSso`]: [`super::MatrixSsoView`].
+pub const MATRIX_SSO: &str = "/v1/matrix/sso";
+
 /// `path` with its braces filled, one value each, percent-encoded.
 #[must_use]
 pub fn fill(path: &str, values: &[&str]) -> String {

@@ -154,10 +154,20 @@ impl Client {
         body: &impl Serialize,
     ) -> Result<T, ClientError> {
         let body = serde_json::to_vec(body).map_err(ClientError::protocol)?;
-        let request = self.request(Method::POST, path, body.into())?;
+        decode(&self.call_long(Method::POST, path, body.into()).await?)
+    }
+
+    /// One call that takes as long as it takes, over a connection of its own.
+    pub(super) async fn call_long(
+        &self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+    ) -> Result<Bytes, ClientError> {
+        let request = self.request(method, path, body)?;
         let mut sender = self.connect().await?;
         let response = sender.send_request(request).await.map_err(|error| self.broken(error))?;
-        decode(&self.whole(response).await?)
+        self.whole(response).await
     }
 
     /// A call without a body that takes as long as it takes, over a connection of its own.

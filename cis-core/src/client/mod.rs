@@ -13,6 +13,7 @@ mod http;
 mod identity;
 mod log;
 mod query;
+mod verification;
 mod ws;
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use crate::api::paths::encode;
 use crate::api::{
     Attach, FollowEvents, ListInbox, ListRuns, ListSessions, LogoutMatrix, ReadAsk, ReadLog, ReadMatrixRoom,
-    ReadTime,
+    ReadTime, ReadVerification,
 };
 
 /// A path with its query under construction.
@@ -99,6 +99,12 @@ impl ToQuery for LogoutMatrix {
 impl ToQuery for ReadMatrixRoom {
     fn on(&self, path: String) -> String {
         Query::new(path).text("since", self.since.as_deref()).number("wait_ms", self.wait_ms).text
+    }
+}
+
+impl ToQuery for ReadVerification {
+    fn on(&self, path: String) -> String {
+        Query::new(path).number("after", self.after).number("wait_ms", self.wait_ms).text
     }
 }
 

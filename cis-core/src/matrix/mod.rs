@@ -6,12 +6,14 @@
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "an io folder")]
 
 mod account;
+mod compare;
 mod error;
 mod feed;
 mod files;
 mod read;
 
 pub use account::{Account, NewLogin, Opened};
+pub use compare::{Comparison, Progress, Stands, Word};
 pub use error::AccountError;
 pub use feed::{Feed, Hold, News};
 pub use read::Said;

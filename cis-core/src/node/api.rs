@@ -23,6 +23,7 @@ use super::principal::principal;
 use super::streams::{self, Viewer};
 use super::submit::prepare;
 use super::upkeep::auto::Upkeep;
+use super::verification::Verifications;
 use super::{agents, artifacts, context, logs, restore};
 use crate::api::log_pieces::LogPiece;
 use crate::api::{
@@ -66,6 +67,7 @@ pub(super) struct Node {
     pub(super) shared: Arc<Shared>,
     pub(super) upkeep: Upkeep,
     pub(super) matrix: Account,
+    pub(super) verifications: Arc<Verifications>,
 }
 
 type Answer<T> = Result<T, Problem>;

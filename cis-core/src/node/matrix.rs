@@ -19,7 +19,7 @@ use crate::server::MatrixApi;
 type Outcome<T> = Result<T, Problem>;
 
 /// A client has to hear from us within its own patience.
-const WAIT_MAX: Duration = Duration::from_secs(25);
+pub(super) const WAIT_MAX: Duration = Duration::from_secs(25);
 
 /// Level of those who are invited: they may do what an operator does in a room.
 const OPERATOR_LEVEL: i64 = 50;
@@ -35,6 +35,7 @@ impl MatrixApi for Node {
         let proof = match request.proof {
             MatrixProof::Password(text) => Proof::Password(Secret::new(text)),
             MatrixProof::Token(text) => Proof::Token(Secret::new(text)),
+            MatrixProof::LoginToken(text) => Proof::LoginToken(Secret::new(text)),
         };
         let login = NewLogin {
             homeserver: request.homeserver,
@@ -145,7 +146,7 @@ impl MatrixApi for Node {
 
 impl Node {
     /// A node that somebody waits for does not end by itself.
-    fn viewer(&self) -> Viewer {
+    pub(super) fn viewer(&self) -> Viewer {
         Viewer::new(Arc::clone(&self.shared), self.driver.clone())
     }
 
@@ -255,6 +256,10 @@ pub(super) fn matrix_problem(error: &MatrixError) -> Problem {
         MatrixError::NotJoined { .. } => {
             (ProblemKind::NotFound, Some("`cis matrix list-rooms` lists its rooms"))
         }
+        MatrixError::Unsigned => (
+            ProblemKind::Conflict,
+            Some("`cis matrix verify --recovery-key-stdin` signs it with the account's recovery key"),
+        ),
         MatrixError::Unauthorized { .. } => {
             (ProblemKind::Conflict, Some("`cis matrix logout`, then `cis matrix login`"))
         }

@@ -36,6 +36,7 @@ mod small_file;
 mod streams;
 mod submit;
 pub mod upkeep;
+mod verification;
 mod wiring;
 mod worker;
 

@@ -113,7 +113,7 @@ pub enum Action {
     ReadMatrix,
     /// Make and join rooms, invite people, as that account.
     UseMatrix,
-    /// Log that account in and out.
+    /// Log that account in and out, sign its device, verify others with it.
     ControlMatrix,
     /// Take runs that a room tells of into the store.
     RecoverRuns,
@@ -210,7 +210,7 @@ fn verb(action: Action) -> &'static str {
         Action::ControlIdentity => "change whom this node trusts",
         Action::ReadMatrix => "read rooms of the Matrix account",
         Action::UseMatrix => "act in rooms as the Matrix account",
-        Action::ControlMatrix => "log the Matrix account in or out",
+        Action::ControlMatrix => "log the Matrix account in or out, or verify with it",
         Action::RecoverRuns => "take runs out of rooms",
         Action::CleanStore => "clean the store",
         Action::StopNode => "stop the node",

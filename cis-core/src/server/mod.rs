@@ -17,6 +17,8 @@ mod peer;
 mod routes;
 mod streams;
 mod unread;
+mod verification_api;
+mod verification_routes;
 
 pub use descent::Descent;
 pub use identity_api::IdentityApi;
@@ -25,3 +27,4 @@ pub use matrix_api::MatrixApi;
 pub use node_api::{AttachFrame, AttachInput, AttachStreams, EventBatch, NodeApi};
 pub use peer::Peer;
 pub use routes::serve;
+pub use verification_api::VerificationApi;

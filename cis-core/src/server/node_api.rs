@@ -12,6 +12,7 @@ use super::identity_api::IdentityApi;
 use super::inbox_api::InboxApi;
 use super::matrix_api::MatrixApi;
 use super::peer::Peer;
+use super::verification_api::VerificationApi;
 use crate::api::{
     Attach, AttachControl, AttachNotice, CleanReport, CleanStore, CreateRun, CreateSession, Decide,
     ExplainView, FollowEvents, GroupView, InputReceipt, KillSession, ListRuns, ListSessions, Listing,
@@ -55,7 +56,7 @@ pub struct AttachStreams {
 type Answer<T> = Result<T, Problem>;
 
 /// A node, as its API sees it. Names of runs and sessions are as people typed them until resolved.
-pub trait NodeApi: InboxApi + IdentityApi + MatrixApi {
+pub trait NodeApi: InboxApi + IdentityApi + MatrixApi + VerificationApi {
     /// Who is behind a connection, by its peer and the token that it showed.
     fn principal(&self, peer: Peer, token: Option<&str>) -> Principal;
     /// Records that `principal` was refused.

@@ -15,7 +15,7 @@ use tokio::net::UnixListener;
 use super::errors::Failure;
 use super::node_api::NodeApi;
 use super::peer::Peer;
-use super::{identity_routes, inbox_routes, matrix_routes, streams, unread};
+use super::{identity_routes, inbox_routes, matrix_routes, streams, unread, verification_routes};
 use crate::api::{
     CleanStore, CreateRun, CreateSession, Decide, KillSession, ListRuns, ListSessions, Problem, ProblemKind,
     ReadTime, RetryRun, SendInput, SetMode, StopNode, paths,
@@ -80,6 +80,7 @@ fn router<N: NodeApi>(node: Arc<N>) -> Router {
         .merge(inbox_routes::routes::<N>())
         .merge(identity_routes::routes::<N>())
         .merge(matrix_routes::routes::<N>())
+        .merge(verification_routes::routes::<N>())
         .fallback(no_such_path)
         .method_not_allowed_fallback(no_such_method)
         .layer(middleware::from_fn(unread::read_to_its_end))

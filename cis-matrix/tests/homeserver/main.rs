@@ -10,11 +10,13 @@
 mod account;
 mod encryption;
 mod following;
+mod recovery;
 mod rooms;
 mod sending;
 #[path = "../../../tests/e2e/harness/synapse/mod.rs"]
 #[allow(dead_code, reason = "each of the two test binaries uses a part of it")]
 mod synapse;
+mod verification;
 
 use std::time::Duration;
 

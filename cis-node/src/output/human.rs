@@ -7,6 +7,7 @@ mod explain;
 mod identity;
 mod inbox;
 mod matrix;
+mod verification;
 mod work;
 
 use std::fmt::Write as _;
@@ -29,6 +30,7 @@ pub(crate) use inbox::{inbox, inbox_details, inbox_item, screen};
 pub(crate) use matrix::{
     matrix_account, matrix_event, matrix_login, matrix_room, matrix_rooms, recovered, warning,
 };
+pub(crate) use verification::{emoji, standing};
 pub(crate) use work::{groups, sum, times};
 
 /// Between two times, in words; never negative, as clocks are set.

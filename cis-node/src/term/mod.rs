@@ -7,3 +7,4 @@ pub(crate) mod keys;
 pub(crate) mod raw;
 pub(crate) mod secret;
 pub(crate) mod switch;
+pub(crate) mod typed;

@@ -1,19 +1,35 @@
 //! Asking for a secret on the terminal: what is typed is not shown.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, IsTerminal as _, Read as _, Write as _};
 
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 
 use crate::error::CliError;
 
 /// A longer one is none.
-const BYTES_MAX: usize = 4096;
+pub(super) const BYTES_MAX: usize = 4096;
+
+/// A longer standard input holds no secret.
+const STDIN_BYTES_MAX: u64 = 64 * 1024;
 
 /// The terminal as it was, once this goes.
-struct Silent {
-    tty: File,
+pub(super) struct Silent {
+    pub(super) tty: File,
     before: Termios,
+}
+
+impl Silent {
+    /// From here on it shows nothing of what is typed.
+    pub(super) fn new(tty: File) -> io::Result<Self> {
+        let before = tcgetattr(&tty)?;
+        let mut quiet = before.clone();
+        // Keys one by one: Ctrl+C must put the terminal back before it ends us.
+        quiet.local_modes.remove(LocalModes::ECHO | LocalModes::ICANON | LocalModes::ISIG);
+        let silent = Self { tty, before };
+        tcsetattr(&silent.tty, OptionalActions::Flush, &quiet)?;
+        Ok(silent)
+    }
 }
 
 impl Drop for Silent {
@@ -35,13 +51,24 @@ pub(crate) fn ask(prompt: &str) -> Result<String, CliError> {
         .ok_or_else(|| CliError::bad_input("nothing was typed: nothing was sent"))
 }
 
+/// The first line of standard input; where that is a terminal, it is asked for.
+pub(crate) fn from_stdin(what: &str) -> Result<String, CliError> {
+    if io::stdin().is_terminal() {
+        return ask(&format!("The {what}: "));
+    }
+    let mut text = String::new();
+    io::stdin().lock().take(STDIN_BYTES_MAX).read_to_string(&mut text).map_err(|error| {
+        CliError::bad_input(format!("no {what} could be read from standard input: {error}"))
+    })?;
+    let line = text.lines().next().unwrap_or_default();
+    if line.is_empty() {
+        return Err(CliError::bad_input(format!("standard input holds no {what}: nothing was sent")));
+    }
+    Ok(line.to_owned())
+}
+
 fn read(tty: File, prompt: &str) -> io::Result<Option<String>> {
-    let before = tcgetattr(&tty)?;
-    let mut quiet = before.clone();
-    // Keys one by one: Ctrl+C must put the terminal back before it ends us.
-    quiet.local_modes.remove(LocalModes::ECHO | LocalModes::ICANON | LocalModes::ISIG);
-    let mut silent = Silent { tty, before };
-    tcsetattr(&silent.tty, OptionalActions::Flush, &quiet)?;
+    let mut silent = Silent::new(tty)?;
     silent.tty.write_all(prompt.as_bytes())?;
     let mut typed = Vec::new();
     let taken = loop {
@@ -60,13 +87,13 @@ fn read(tty: File, prompt: &str) -> io::Result<Option<String>> {
 }
 
 #[derive(Debug, PartialEq, Eq)]
-enum Key {
+pub(super) enum Key {
     More,
     Done,
     Cancelled,
 }
 
-fn take(typed: &mut Vec<u8>, byte: u8) -> Key {
+pub(super) fn take(typed: &mut Vec<u8>, byte: u8) -> Key {
     match byte {
         b'\r' | b'\n' => return Key::Done,
         // Ctrl+C, Ctrl+\.

@@ -1,75 +1,110 @@
 //! `cis matrix login`.
 
-use std::io::{IsTerminal as _, Read as _};
+use std::time::Duration;
 
 use cis_core::api::{LoginMatrix, MatrixAccountView, MatrixProof};
+use cis_core::client::Client;
 
+use super::sso;
 use crate::context::Context;
 use crate::error::{CliError, Exit};
 use crate::output::clean::clean;
 use crate::output::{self, human};
 use crate::term::secret;
 
-/// A longer text is no password and no token.
-const SECRET_BYTES_MAX: u64 = 64 * 1024;
-
 /// Logs the node into a Matrix account
 ///
 /// Give the node an account of its own: whoever controls the node speaks as that account. The password is asked on the
 /// terminal, and kept nowhere: the homeserver gives a token in its place, which is kept in the node's files (0600).
 /// Without a terminal, a password or an access token is read from standard input. Neither belongs into an
-/// argument, as arguments are seen by others.
+/// argument, as arguments are seen by others. With --sso the account is logged in through a browser, as its homeserver has it:
+/// the browser comes back by itself where it is on this machine; where it is on another one, paste the address that it ends at.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   cis matrix login --homeserver https://matrix.example.org --user cis
   cis matrix login --homeserver example.org --user @cis:example.org
   secret-tool lookup matrix bot | cis matrix login --homeserver https://matrix.example.org --user cis --password-stdin
-  cat token | cis matrix login --homeserver http://localhost:8008 --user cis --token-stdin")]
-#[command(group = clap::ArgGroup::new("proof").args(["password_stdin", "token_stdin"]))]
+  cat token | cis matrix login --homeserver http://localhost:8008 --user cis --token-stdin
+  cis matrix login --sso --homeserver example.org")]
+#[command(group = clap::ArgGroup::new("proof").args(["password_stdin", "token_stdin", "sso"]))]
 pub(crate) struct Args {
-    /// URL of the homeserver, or the name behind the colon of its users
+    /// URL of the homeserver, or the name behind the colon of its users [default: that of --user @name:server]
     #[arg(long, value_name = "URL")]
-    homeserver: String,
-    /// The account: `name` or `@name:server`
-    #[arg(long, value_name = "NAME")]
-    user: String,
+    homeserver: Option<String>,
+    /// The account: `name` or `@name:server`; with --sso the browser says who it is
+    #[arg(long, value_name = "NAME", required_unless_present = "sso")]
+    user: Option<String>,
     /// Read the password from standard input
     #[arg(long)]
     password_stdin: bool,
     /// Read an access token from standard input; nobody else may use it
     #[arg(long)]
     token_stdin: bool,
+    /// Log in through a browser
+    #[arg(long)]
+    sso: bool,
+    /// Wait for the browser so long
+    #[arg(long, value_name = "TIME", default_value = "10m", value_parser = humantime::parse_duration, requires = "sso")]
+    timeout: Duration,
     /// What other devices of the account call this one [default: CIS on this machine]
     #[arg(long, value_name = "TEXT")]
     device_name: Option<String>,
 }
 
-pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
-    if is_readable_on_the_way(&args.homeserver) {
+pub(super) fn run(context: &Context, args: Args) -> Result<Exit, CliError> {
+    let user = args.user.unwrap_or_default();
+    let homeserver = homeserver(args.homeserver, &user)?;
+    if is_readable_on_the_way(&homeserver) {
         output::note(&human::warning(
             "http:// is not encrypted: whoever is between here and the homeserver reads the password and the token",
         ));
     }
+    let device_name = args.device_name;
+    if args.sso {
+        let wanted = sso::Wanted { homeserver, user, device_name, timeout: args.timeout };
+        let client = context.client()?;
+        return context.block_on(async {
+            match sso::login(&client, wanted).await? {
+                sso::Came::Account(account) => tell(context, &client, &account).await,
+                sso::Came::Left(exit) => Ok(exit),
+            }
+        });
+    }
     let proof = match (args.password_stdin, args.token_stdin) {
-        (_, true) => MatrixProof::Token(from_stdin("access token")?),
-        (true, _) => MatrixProof::Password(from_stdin("password")?),
-        _ => MatrixProof::Password(secret::ask(&format!("Password of {}: ", clean(&args.user)))?),
+        (_, true) => MatrixProof::Token(secret::from_stdin("access token")?),
+        (true, _) => MatrixProof::Password(secret::from_stdin("password")?),
+        _ => MatrixProof::Password(secret::ask(&format!("Password of {}: ", clean(&user)))?),
     };
-    let login = LoginMatrix {
-        homeserver: args.homeserver.clone(),
-        user: args.user.clone(),
-        proof,
-        device_name: args.device_name.clone(),
-    };
+    let login = LoginMatrix { homeserver, user, proof, device_name };
     let client = context.client()?;
     context.block_on(async {
         let account = client.login_matrix(&login).await?;
-        output::show(context, &account, human::matrix_login)?;
-        if let Some(text) = somebodys_own(&account) {
-            output::note(&human::warning(&text));
-        }
-        Ok(Exit::OK)
+        tell(context, &client, &account).await
+    })
+}
+
+async fn tell(context: &Context, client: &Client, account: &MatrixAccountView) -> Result<Exit, CliError> {
+    output::show(context, account, human::matrix_login)?;
+    if let Some(text) = somebodys_own(account) {
+        output::note(&human::warning(&text));
+    }
+    // What cannot be told now, `cis matrix verify` tells.
+    if client.matrix_standing().await.is_ok_and(|standing| !standing.signed) {
+        output::note(&human::warning(
+            "the account has not signed this device, so others may hold what it says in encrypted rooms for somebody else's. \
+             `cis matrix verify` says what to do.",
+        ));
+    }
+    Ok(Exit::OK)
+}
+
+/// The one that is named, or that of `@name:server`.
+fn homeserver(named: Option<String>, user: &str) -> Result<String, CliError> {
+    let of_user = || user.trim().strip_prefix('@')?.split_once(':').map(|(_, server)| server.to_owned());
+    named.or_else(of_user).ok_or_else(|| {
+        CliError::bad_input("it is not said which homeserver the account is at")
+            .hint("--homeserver URL, or --user @name:server")
     })
 }
 
@@ -93,22 +128,6 @@ fn is_readable_on_the_way(address: &str) -> bool {
     !local
 }
 
-/// The first line of standard input.
-fn from_stdin(what: &str) -> Result<String, CliError> {
-    if std::io::stdin().is_terminal() {
-        return secret::ask(&format!("The {what}: "));
-    }
-    let mut text = String::new();
-    std::io::stdin().lock().take(SECRET_BYTES_MAX).read_to_string(&mut text).map_err(|error| {
-        CliError::bad_input(format!("no {what} could be read from standard input: {error}"))
-    })?;
-    let line = text.lines().next().unwrap_or_default();
-    if line.is_empty() {
-        return Err(CliError::bad_input(format!("standard input holds no {what}: nothing was sent")));
-    }
-    Ok(line.to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -126,6 +145,15 @@ mod tests {
         }
         for not in ["http://example.org", " http://192.168.1.2:8008/", "http://localhost.example.org"] {
             assert!(is_readable_on_the_way(not), "{not}");
+        }
+    }
+
+    #[test]
+    fn a_whole_name_says_where_its_homeserver_is() {
+        assert_eq!(homeserver(None, "@cis:example.org:8448").unwrap(), "example.org:8448");
+        assert_eq!(homeserver(Some("x".to_owned()), "@cis:example.org").unwrap(), "x");
+        for nowhere in ["", "cis", "@cis"] {
+            assert!(homeserver(None, nowhere).is_err(), "{nowhere}");
         }
     }
 

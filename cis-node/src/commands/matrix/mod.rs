@@ -7,7 +7,9 @@ mod join;
 mod list_rooms;
 mod login;
 mod logout;
+mod sso;
 mod subscribe;
+mod verify;
 mod whoami;
 
 use clap::Subcommand;
@@ -21,6 +23,7 @@ pub(crate) enum Command {
     Login(login::Args),
     Logout(logout::Args),
     Whoami(whoami::Args),
+    Verify(verify::Args),
     CreateRoom(create_room::Args),
     ListRooms(list_rooms::Args),
     Invite(invite::Args),
@@ -31,9 +34,10 @@ pub(crate) enum Command {
 
 pub(crate) fn run(context: &Context, command: Command) -> Result<Exit, CliError> {
     match command {
-        Command::Login(args) => login::run(context, &args),
+        Command::Login(args) => login::run(context, args),
         Command::Logout(args) => logout::run(context, &args),
         Command::Whoami(args) => whoami::run(context, &args),
+        Command::Verify(args) => verify::run(context, args),
         Command::CreateRoom(args) => create_room::run(context, args),
         Command::ListRooms(args) => list_rooms::run(context, &args),
         Command::Invite(args) => invite::run(context, args),

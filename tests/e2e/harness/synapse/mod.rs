@@ -7,6 +7,7 @@ mod http;
 mod user;
 
 use std::fs::{self, File};
+use std::io::Write as _;
 use std::net::TcpListener;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -72,8 +73,16 @@ impl Synapse {
 
     /// One of this test's own, that it may stop and start.
     pub fn own() -> Self {
+        Self::own_with("")
+    }
+
+    /// The same, with more lines in its configuration; `{url}` there is where it answers.
+    pub fn own_with(more: &str) -> Self {
         let folder = tempfile::Builder::new().prefix("cis-synapse-").tempdir().unwrap();
         let port = configure(folder.path());
+        let mut config = File::options().append(true).open(folder.path().join("homeserver.yaml")).unwrap();
+        let more = more.replace("{url}", &format!("http://127.0.0.1:{port}"));
+        config.write_all(more.as_bytes()).unwrap();
         let runs = Runs::Own { folder, port, child: None };
         let mut made = Self { url: format!("http://127.0.0.1:{port}"), runs };
         made.start();
@@ -83,6 +92,18 @@ impl Synapse {
     /// Where it answers.
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// Any request of a user, whatever becomes of it: the whole path.
+    #[allow(clippy::needless_pass_by_value, reason = "made for this call alone")]
+    pub fn ask(
+        &self,
+        user: &User,
+        method: &str,
+        path: &str,
+        body: serde_json::Value,
+    ) -> (u16, serde_json::Value) {
+        http::request(&self.url, method, path, Some(&user.token), Some(&body)).unwrap()
     }
 
     /// A new user. Registering gives a token: no login, and none of the limits of logins.
