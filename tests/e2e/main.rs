@@ -26,6 +26,7 @@ mod control;
 mod crash_host;
 mod crash_node;
 mod examples;
+mod faults;
 mod files;
 mod gates;
 mod harness_check;

@@ -13,5 +13,5 @@ mod read;
 
 pub use account::{Account, NewLogin, Opened};
 pub use error::AccountError;
-pub use feed::{Feed, Hold, News};
+pub use feed::{Feed, News};
 pub use read::Said;

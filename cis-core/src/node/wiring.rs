@@ -168,6 +168,7 @@ pub fn run(options: NodeOptions, ready: impl FnOnce(Readiness) + Send + 'static)
         shared: Arc::clone(&shared),
         upkeep: upkeep.clone(),
         matrix: Account::new(options.home.matrix()),
+        rooms: rooms.clone(),
     });
     let worker = LocalWorker::new(
         options.home.clone(),
