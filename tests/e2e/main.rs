@@ -31,6 +31,7 @@ mod files;
 mod gates;
 mod harness_check;
 mod heard;
+mod hostile;
 mod http;
 mod hybrid;
 mod identity;
