@@ -153,7 +153,7 @@ fn memory(pid: u32) -> u64 {
 #[test]
 fn a_flood_of_messages_neither_fills_the_node_nor_hides_who_may_answer() {
     /// So many, by so many connections at once.
-    const MESSAGES: usize = 800;
+    const MESSAGES: usize = 640;
     const AT_ONCE: usize = 8;
     let synapse = Synapse::shared();
     let ((cis, _), ann) = (logged_in(&synapse), synapse.register("ann"));

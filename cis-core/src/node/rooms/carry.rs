@@ -92,7 +92,9 @@ impl Rooms {
             self.budget.spared(now);
             return Ok(true);
         };
-        self.asked_ms = now_ms();
+        // Opening the account may have taken a while.
+        let now = now_ms().max(now);
+        self.asked_ms = now;
         let done = match &head {
             Head::Entry(entry) => self.send(entry, &opened).await,
             Head::Journal(run) => {
@@ -356,6 +358,7 @@ impl Rooms {
             }
         };
         // Who is in a room, with which level and devices, is known by following it.
+        self.asked_ms = now_ms();
         if let Err(error) = opened.feed.refresh().await {
             self.refused(&error);
             return None;
