@@ -62,6 +62,8 @@ pub enum MatrixError {
     Offline {
         /// What the network says.
         detail: String,
+        /// It may have got the request all the same.
+        reached: bool,
     },
     /// What was asked for cannot be.
     #[error("{detail}")]
@@ -133,7 +135,9 @@ impl From<HttpError> for MatrixError {
             return of_api(error.client_api_error_kind(), api.status_code.as_u16(), detail);
         }
         match error {
-            HttpError::Reqwest(error) => Self::Offline { detail: innermost(&error) },
+            HttpError::Reqwest(error) => {
+                Self::Offline { detail: innermost(&error), reached: !error.is_connect() }
+            }
             other => Self::other(innermost(&other)),
         }
     }
@@ -160,7 +164,7 @@ fn of_api(kind: Option<&ErrorKind>, status: u16, detail: String) -> MatrixError 
         (_, 403) => MatrixError::Forbidden { detail },
         (_, 404) => MatrixError::NotFound { what: detail },
         // What stands before a homeserver that is away says so with these.
-        (_, 502..=504) => MatrixError::Offline { detail: format!("HTTP status {status}") },
+        (_, 502..=504) => MatrixError::Offline { detail: format!("HTTP status {status}"), reached: true },
         _ => MatrixError::Other { status: Some(status), detail },
     }
 }

@@ -12,7 +12,7 @@ use matrix_sdk::ruma::{MatrixToUri, MatrixUri, OwnedRoomOrAliasId, OwnedServerNa
 const NAME_BYTES_MAX: usize = 2048;
 
 /// Servers of a link that are asked at most.
-const VIA_MAX: usize = 8;
+pub(crate) const VIA_MAX: usize = 8;
 
 /// A room, as somebody named it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -11,7 +11,7 @@ use matrix_sdk::{Room, RoomMemberships, RoomState};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::name::user_id;
+use crate::name::{VIA_MAX, user_id};
 use crate::{Answer, Client, MatrixError, RoomName, answer};
 
 /// Levels of event types in a new room. An override replaces the homeserver's, so all of them stand here.
@@ -147,6 +147,35 @@ impl Client {
             let known = room.encryption_state();
             let state = if known.is_unknown() { room.latest_encryption_state().await? } else { known };
             Ok(state.is_encrypted())
+        })
+    }
+
+    /// The room that took the place of one, as who may do that said there; none: it goes on.
+    #[must_use]
+    pub fn successor(&self, room: &str) -> Answer<Option<RoomName>> {
+        let room = self.any_room(room);
+        answer(async move {
+            let room = room?;
+            let Some(successor) = room.successor_room() else { return Ok(None) };
+            // Its id need not name a server: those who went there are on one.
+            let members = room.members_no_sync(RoomMemberships::ACTIVE).await?;
+            let mut via: Vec<_> =
+                members.iter().map(|member| member.user_id().server_name().to_owned()).collect();
+            via.sort();
+            via.dedup();
+            via.truncate(VIA_MAX);
+            Ok(Some(RoomName { id: successor.room_id.into(), via }))
+        })
+    }
+
+    /// Whether a room says that it took the place of another one. None: what it says is not known before the next batch.
+    #[must_use]
+    pub fn succeeds(&self, room: &str, old: &str) -> Answer<Option<bool>> {
+        let (room, old) = (self.joined(room), old.to_owned());
+        answer(async move {
+            let room = room?;
+            let known = room.create_content().is_some();
+            Ok(known.then(|| room.predecessor_room().is_some_and(|before| before.room_id == old)))
         })
     }
 

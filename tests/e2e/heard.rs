@@ -11,7 +11,7 @@ use crate::matrix::{logged_in, login};
 use crate::rooms::{SLOW, all_is_told, asked, card_says, hybrid, room_of};
 
 /// Its tasks ask one after the other, and write down what they hear.
-fn asking(questions: usize) -> String {
+pub fn asking(questions: usize) -> String {
     let mut text = "version = 1\n[dag]\nid = \"paint\"\n".to_owned();
     for n in 0..questions {
         let needs = if n == 0 { String::new() } else { format!("needs = [\"q{}\"]\n", n - 1) };
@@ -22,17 +22,17 @@ fn asking(questions: usize) -> String {
     text
 }
 
-fn id(event: &Value) -> &str {
+pub fn id(event: &Value) -> &str {
     event["event_id"].as_str().unwrap()
 }
 
-fn item(question: &Value) -> &str {
+pub fn item(question: &Value) -> &str {
     question["content"]["cis.dag.question"]["item"].as_str().unwrap()
 }
 
 /// Waits for what is said to an event.
 #[track_caller]
-fn reply_to(room: &Room<'_>, event: &str) -> String {
+pub fn reply_to(room: &Room<'_>, event: &str) -> String {
     eventually_within(SLOW, "a reply", || {
         let replies = |said: &&Value| said["content"]["m.relates_to"]["m.in_reply_to"]["event_id"] == event;
         room.events().iter().find(replies).map(|said| said["content"]["body"].as_str().unwrap().to_owned())

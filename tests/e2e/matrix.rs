@@ -13,8 +13,14 @@ use crate::harness::{Cis, Output, Running, eventually, kill_9, signal};
 /// Runs `cis matrix login` with this on standard input.
 #[track_caller]
 pub(super) fn login(cis: &Cis, synapse: &Synapse, user: &User, how: &str, secret: &str) -> Output {
+    login_at(cis, synapse.url(), user, how, secret)
+}
+
+/// The same at another address of the homeserver.
+#[track_caller]
+pub(super) fn login_at(cis: &Cis, url: &str, user: &User, how: &str, secret: &str) -> Output {
     let file = cis.write("secret", format!("{secret}\n"));
-    let words = ["matrix", "login", "--homeserver", synapse.url(), "--user", &user.name, how, "--json"];
+    let words = ["matrix", "login", "--homeserver", url, "--user", &user.name, how, "--json"];
     let mut command = cis.command(words);
     command.stdin(File::open(file).unwrap());
     let out = Running::start(command).wait();
@@ -140,7 +146,7 @@ fn a_session_has_no_part_in_the_account() {
 }
 
 /// Lines of a subscription, read as JSON.
-fn bodies(running: &Running) -> Vec<String> {
+pub(super) fn bodies(running: &Running) -> Vec<String> {
     let stdout = running.stdout();
     let lines = stdout.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     lines.filter_map(|event| event["content"]["body"].as_str().map(str::to_owned)).collect()

@@ -73,7 +73,7 @@ pub fn all_is_told(cis: &Cis) {
 }
 
 /// Messages in the card's thread that begin so.
-fn in_thread(room: &Room<'_>, card: &Value, begins: &str) -> usize {
+pub fn in_thread(room: &Room<'_>, card: &Value, begins: &str) -> usize {
     let begins = |event: &&Value| event["content"]["body"].as_str().unwrap().starts_with(begins);
     room.thread(card).iter().filter(begins).count()
 }
@@ -178,7 +178,7 @@ script = '"$E2E_CIS" task ask "Which colour?" --option red --option blue'
 }
 
 /// Tasks one after the other, each with its gate.
-fn gated(count: usize) -> String {
+pub fn gated(count: usize) -> String {
     let mut text = "version = 1\n[dag]\nid = \"long\"\n".to_owned();
     for n in 0..count {
         let needs = if n == 0 { String::new() } else { format!("needs = [\"t{}\"]\n", n - 1) };
@@ -189,7 +189,7 @@ fn gated(count: usize) -> String {
     text
 }
 
-fn open_gate(cis: &Cis, n: usize) {
+pub fn open_gate(cis: &Cis, n: usize) {
     fs::write(cis.work().join(format!("go{n}")), "").unwrap();
 }
 

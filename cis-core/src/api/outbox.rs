@@ -94,7 +94,8 @@ pub struct RoomState {
 /// A change of what is kept about rooms. Several that belong together are durable together.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RoomWrite {
-    /// A room follows this run; events up to `from` are not told.
+    /// A room follows this run; events up to `from` are not told. Where that is another room than before, the journal
+    /// begins anew there, and the earlier room is told (`left`).
     Follow {
         /// The run.
         run: RunId,
@@ -103,12 +104,13 @@ pub enum RoomWrite {
         /// Newest event that is not told.
         from: Offset,
     },
-    /// No room follows it any more. What waits to be sent of it is still sent.
+    /// No room follows it any more. The one that did is told so (`left`); what its journal has to say is still sent.
     Unfollow {
         /// The run.
         run: RunId,
     },
-    /// To be sent. One that waits untried with the same `what`, run and item, and no payload, is enough.
+    /// To be sent. One that waits with the same `what`, run and item, and no payload, is enough: it is made when it is
+    /// sent.
     Queue(Outgoing),
     /// People's messages are queued up to here.
     Told {
@@ -153,6 +155,13 @@ pub enum RoomWrite {
     Postpone {
         /// The entry.
         id: i64,
+        /// Unix ms.
+        due_ms: TimestampMs,
+    },
+    /// A room takes again what is put off: all that waits for it is due then.
+    Hasten {
+        /// The room.
+        room: String,
         /// Unix ms.
         due_ms: TimestampMs,
     },

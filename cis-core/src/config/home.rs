@@ -181,6 +181,12 @@ impl Home {
         self.dir.join("own-room.json")
     }
 
+    /// What the node learned of its Matrix account's allowance of messages.
+    #[must_use]
+    pub fn allowance(&self) -> PathBuf {
+        self.dir.join("allowance.json")
+    }
+
     /// The Matrix account: its login and the stores of it.
     #[must_use]
     pub fn matrix(&self) -> PathBuf {

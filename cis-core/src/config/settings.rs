@@ -486,6 +486,16 @@ pub static SETTINGS: &[Setting] = &[
         "Answers in a room that are older do nothing."
     ),
     setting!(
+        "matrix.ended_age",
+        Kind::Time,
+        "1day",
+        Node,
+        matrix.ended_age_ms,
+        number,
+        of_number,
+        "So long after its end a run is followed by its room, and commands about it are heard there."
+    ),
+    setting!(
         "matrix.reactions_decide",
         Kind::Flag,
         "false",

@@ -1,7 +1,6 @@
 //! The loop that asks the homeserver what happened, for as long as somebody wants to know.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use cis_matrix::{Batch, Client, MatrixError};
@@ -39,8 +38,6 @@ pub struct Feed {
     /// One request for news at a time.
     asking: Arc<tokio::sync::Mutex<()>>,
     stands: watch::Sender<Stands>,
-    /// Those who want the account to be followed without hearing what is said.
-    held: Arc<AtomicUsize>,
 }
 
 /// How the loop stands.
@@ -56,35 +53,18 @@ enum Stands {
     Away,
 }
 
-/// The account is followed as long as this lives.
-pub struct Hold(Arc<AtomicUsize>);
-
-impl Drop for Hold {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
 impl Feed {
     pub(super) fn new(client: Client) -> Self {
         let (news, _) = broadcast::channel(NEWS_KEPT);
         let (stands, _) = watch::channel(Stands::Idle);
-        Self { client, news, asking: Arc::default(), stands, held: Arc::default() }
+        Self { client, news, asking: Arc::default(), stands }
     }
 
-    /// News from now on. They come as long as somebody holds a receiver.
+    /// News from now on. They come, and what is known of rooms is the present state, as long as somebody holds a receiver.
     pub fn subscribe(&self) -> broadcast::Receiver<News> {
         let receiver = self.news.subscribe();
         self.begin();
         receiver
-    }
-
-    /// Keeps what is known of rooms the present state.
-    #[must_use]
-    pub fn hold(&self) -> Hold {
-        self.held.fetch_add(1, Ordering::Relaxed);
-        self.begin();
-        Hold(Arc::clone(&self.held))
     }
 
     fn begin(&self) {
@@ -133,7 +113,7 @@ impl Feed {
     fn is_wanted(&self) -> bool {
         let mut wanted = true;
         self.stands.send_if_modified(|stands| {
-            wanted = self.news.receiver_count() > 0 || self.held.load(Ordering::Relaxed) > 0;
+            wanted = self.news.receiver_count() > 0;
             if !wanted {
                 *stands = Stands::Idle;
             }

@@ -15,5 +15,5 @@ mod read;
 pub use account::{Account, NewLogin, Opened};
 pub use compare::{Comparison, Progress, Stands, Word};
 pub use error::AccountError;
-pub use feed::{Feed, Hold, News};
+pub use feed::{Feed, News};
 pub use read::Said;

@@ -20,6 +20,7 @@ use super::driver::{Shared, now_ms};
 use super::environments::Environments;
 use super::explain::explained;
 use super::principal::principal;
+use super::rooms::Knock;
 use super::streams::{self, Viewer};
 use super::submit::prepare;
 use super::upkeep::auto::Upkeep;
@@ -68,6 +69,7 @@ pub(super) struct Node {
     pub(super) upkeep: Upkeep,
     pub(super) matrix: Account,
     pub(super) verifications: Arc<Verifications>,
+    pub(super) rooms: Knock,
 }
 
 type Answer<T> = Result<T, Problem>;
@@ -108,6 +110,9 @@ impl NodeApi for Node {
         status.warnings.extend(hears.trouble);
         let observes = self.shared.observes.lock().unwrap_or_else(PoisonError::into_inner).clone();
         status.warnings.extend(observes.trouble);
+        status
+            .warnings
+            .extend(self.shared.tells.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned());
         Ok(NodeView {
             running: true,
             pid: Some(std::process::id()),

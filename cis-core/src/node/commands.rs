@@ -298,6 +298,12 @@ pub(super) enum Command {
         writes: Vec<RoomWrite>,
         reply: Reply<()>,
     },
+    /// Another room took the place of one: open runs that it follows are followed there.
+    RoomReplaced {
+        old: String,
+        new: String,
+        reply: Reply<()>,
+    },
     /// Waits until everything that is durable survives a power cut, too.
     Sync {
         reply: Reply<()>,

@@ -45,12 +45,15 @@ impl MatrixApi for Node {
         };
         let _viewer = self.viewer();
         let opened = self.matrix.login(login).await.map_err(|error| account_problem(&error))?;
+        self.rooms.knock();
         Ok(self.account_view(&opened).await)
     }
 
     async fn logout_matrix(&self, request: LogoutMatrix) -> Outcome<()> {
         let _viewer = self.viewer();
-        self.matrix.logout(request.forget).await.map_err(|error| account_problem(&error))
+        let done = self.matrix.logout(request.forget).await.map_err(|error| account_problem(&error));
+        self.rooms.knock();
+        done
     }
 
     async fn matrix_account(&self) -> Outcome<MatrixAccountView> {
@@ -98,7 +101,10 @@ impl MatrixApi for Node {
         let name = room_name(&request.room)?;
         let _viewer = self.viewer();
         let opened = self.opened().await?;
-        opened.client.join(name).await.map(room_view).map_err(|error| matrix_problem(&error))
+        let joined = opened.client.join(name).await;
+        // It may be one that follows runs, and that it was removed from.
+        self.rooms.knock();
+        joined.map(room_view).map_err(|error| matrix_problem(&error))
     }
 
     async fn invite_to_matrix_room(&self, room: String, request: InviteToMatrixRoom) -> Outcome<()> {

@@ -21,6 +21,7 @@ mod exposure;
 mod files;
 mod identity;
 mod inbox;
+mod json_file;
 mod kept;
 mod logs;
 mod matrix;

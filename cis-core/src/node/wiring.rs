@@ -171,6 +171,7 @@ pub fn run(options: NodeOptions, ready: impl FnOnce(Readiness) + Send + 'static)
         upkeep: upkeep.clone(),
         matrix: Account::new(options.home.matrix()),
         verifications: Arc::default(),
+        rooms: rooms.clone(),
     });
     let worker = LocalWorker::new(
         options.home.clone(),

@@ -53,6 +53,19 @@ impl Card<'_> {
         self.page(false).write(0).body
     }
 
+    /// As it stands in a room that its run has left: put in the card's place by its `edit_of`. That it goes on, and
+    /// what waits in it, is not this room's any more.
+    #[must_use]
+    pub fn left(&self) -> Message {
+        let mut page = Page::default();
+        page.line(self.title(true));
+        page.lines(self.progress());
+        page.line([own("No longer followed here: what is above does not change any more.")]);
+        let run = self.run;
+        let beside = json!({ "v": 1, "run": run.id, "state": run.state, "counts": run.counts, "left": true });
+        Message::notice(page).beside("cis.dag.card", beside)
+    }
+
     fn page(&self, times: bool) -> Page {
         let mut page = Page::default();
         page.line(self.title(times));

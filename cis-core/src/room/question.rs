@@ -75,6 +75,21 @@ impl Question<'_> {
         Some(Message::ringing(page, self.people).beside("cis.dag.question", self.beside()))
     }
 
+    /// As it stands in a room that its run has left: also where it still waits, nobody is asked here any more.
+    #[must_use]
+    pub fn left(&self) -> Message {
+        if let Some(closed) = self.closed() {
+            return closed;
+        }
+        let mut page = Page::default();
+        page.line([own("– no longer asked here: this room does not follow its run any more")]);
+        let mut was = self.title(false);
+        was.insert(0, own("Was: "));
+        page.line(was);
+        page.text(&self.item.question);
+        Message::ringing(page, self.people).beside("cis.dag.question", self.beside())
+    }
+
     fn title(&self, waits: bool) -> Vec<Span> {
         let item = self.item;
         let kind = item.ask_type.map_or(item.kind.as_str(), crate::event::AskType::as_str);

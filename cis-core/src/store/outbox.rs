@@ -8,6 +8,7 @@ use rusqlite::{Connection, params};
 use super::error::StoreError;
 use super::writer::Writer;
 use crate::api::{Outgoing, Priority, RoomWrite};
+use crate::ids::RunId;
 
 /// The most urgent first.
 pub(super) fn rank(priority: Priority) -> i64 {
@@ -50,14 +51,19 @@ impl Writer {
 fn apply(conn: &Connection, write: &RoomWrite) -> rusqlite::Result<()> {
     match write {
         RoomWrite::Follow { run, room, from } => {
-            // One that is followed again, perhaps elsewhere, goes on with its journal.
+            leave(conn, *run, Some(room))?;
+            // Where it goes on in the same room, so does its journal. Another one has nothing of it.
             conn.prepare_cached(
                 "INSERT INTO room_runs (run, room, told, published, journal) VALUES (?1, ?2, ?3, ?3, '')
-                 ON CONFLICT (run) DO UPDATE SET room = ?2, told = max(told, ?3)",
+                 ON CONFLICT (run) DO UPDATE SET
+                     told = max(told, ?3),
+                     published = iif(room = ?2, published, ?3), journal = iif(room = ?2, journal, ''),
+                     room = ?2",
             )?
             .execute(params![run.0.to_bytes(), room, from])?;
         }
         RoomWrite::Unfollow { run } => {
+            leave(conn, *run, None)?;
             conn.prepare_cached("DELETE FROM room_runs WHERE run = ?1")?.execute([run.0.to_bytes()])?;
         }
         RoomWrite::Queue(message) => queue(conn, message)?,
@@ -105,6 +111,10 @@ fn apply(conn: &Connection, write: &RoomWrite) -> rusqlite::Result<()> {
             conn.prepare_cached("UPDATE outbox SET due_ms = ?2, tries = tries + 1 WHERE id = ?1")?
                 .execute(params![id, due_ms])?;
         }
+        RoomWrite::Hasten { room, due_ms } => {
+            conn.prepare_cached("UPDATE outbox SET due_ms = ?2 WHERE room = ?1 AND due_ms > ?2")?
+                .execute(params![room, due_ms])?;
+        }
         RoomWrite::Read { room, token } => {
             conn.prepare_cached(
                 "INSERT INTO rooms (room, incarnation, seq, token) VALUES (?1, 0, 0, ?2)
@@ -119,8 +129,7 @@ fn apply(conn: &Connection, write: &RoomWrite) -> rusqlite::Result<()> {
 fn queue(conn: &Connection, message: &Outgoing) -> rusqlite::Result<()> {
     let run = message.run.map(|run| run.0.to_bytes());
     if message.payload.is_empty() {
-        let same =
-            "SELECT 1 FROM outbox WHERE run IS ?1 AND what = ?2 AND item IS ?3 AND room = ?4 AND tries = 0";
+        let same = "SELECT 1 FROM outbox WHERE run IS ?1 AND what = ?2 AND item IS ?3 AND room = ?4";
         if conn.prepare_cached(same)?.exists(params![run, message.what, message.item, message.room])? {
             return Ok(());
         }
@@ -145,6 +154,17 @@ fn queue(conn: &Connection, message: &Outgoing) -> rusqlite::Result<()> {
         message.payload,
         message.due_ms
     ])?;
+    Ok(())
+}
+
+/// The room that followed a run, if that is another one than `now`, is to be told that it does no more: once, and with
+/// what caused it.
+fn leave(conn: &Connection, run: RunId, now: Option<&str>) -> rusqlite::Result<()> {
+    conn.prepare_cached(
+        "INSERT INTO outbox (room, priority, what, run, item, payload, due_ms)
+         SELECT room, ?3, 'left', run, NULL, '', 0 FROM room_runs WHERE run = ?1 AND room IS NOT ?2",
+    )?
+    .execute(params![run.0.to_bytes(), now, rank(Priority::Terminal)])?;
     Ok(())
 }
 

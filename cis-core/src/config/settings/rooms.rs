@@ -52,6 +52,8 @@ pub struct MatrixSettings {
     pub command_age_ms: u64,
     /// The same of answers.
     pub answer_age_ms: u64,
+    /// So long after its end a run is followed by its room, ms.
+    pub ended_age_ms: u64,
     /// What counts in encrypted rooms.
     pub carriers: Carriers,
 }

@@ -43,6 +43,7 @@ impl Driver {
                 | Command::HandIn { reply, .. }
                 | Command::WithdrawAsk { reply, .. }
                 | Command::Rooms { reply, .. }
+                | Command::RoomReplaced { reply, .. }
                 | Command::Sync { reply }
                 | Command::AnswerVoid { reply, .. } => {
                     drop(reply.send(Err(problem())));

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::attention::Attention;
 use super::{Beside, COMMANDS_PER_TURN_MAX, Driver, Stopping, confirmation};
 use crate::api::{Decide, Problem, ProblemKind, TimeView};
+use crate::event::ExecutionMode;
 use crate::event::{Actor, EventBody, EventDraft};
 use crate::ids::{InputId, RunId, SessionId, TaskId, TimestampMs};
 use crate::node::again;
@@ -94,6 +95,7 @@ impl Driver {
                 self.room_writes.extend(writes);
                 self.confirmations.push(confirmation(reply, Ok(())));
             }
+            Command::RoomReplaced { old, new, reply } => self.room_replaced(&old, &new, reply, now),
             Command::Sync { reply } => {
                 // What this turn adds is for the next one.
                 let synced = self.parts.writer.sync();
@@ -207,6 +209,24 @@ impl Driver {
         let cause = input.as_ref().map(|(input, _)| *input);
         let is_done = self.handle_for(Input { kind, actor: Some(who.actor()), cause }, reply, now);
         self.made.extend(input.filter(|_| is_done));
+    }
+
+    /// Takes open runs from one room to another, by this node itself.
+    fn room_replaced(&mut self, old: &str, new: &str, reply: Reply<()>, now: TimestampMs) {
+        let is_there = |run: &&Run| run.facts().room.as_deref() == Some(old);
+        let runs: Vec<RunId> = self.parts.machine.open_runs().filter(is_there).map(Run::id).collect();
+        for run in runs {
+            let (mode, room) = (ExecutionMode::Hybrid, Some(new.to_owned()));
+            let kind = InputKind::ModeChanged { run, mode, room };
+            // One that another node coordinates is that one's to take there.
+            match self.parts.machine.handle(Input { kind, actor: None, cause: None }, now, &mut self.ids) {
+                Ok(()) => self.collect(),
+                Err(rejected) => {
+                    tracing::warn!(%run, %rejected, "a run stays with the room that was replaced")
+                }
+            }
+        }
+        self.confirmations.push(confirmation(reply, Ok(())));
     }
 
     fn allowed(&self, run: RunId, task: &TaskId) -> Option<&Allowed> {

@@ -1,7 +1,8 @@
 //! Sending: which entry goes next, and what follows from what the homeserver says.
 
-use cis_matrix::MatrixError;
+use cis_matrix::{Batch, MatrixError};
 
+use super::refusing::{Matter, Reach, may_have_arrived, reach};
 use super::tell::{message, what};
 use super::{AWAY_FIRST_MS, AWAY_MAX_MS, Rooms, Stop, Trouble};
 use crate::api::{OutboxEntry, Priority, RoomMessage, RoomWrite};
@@ -10,9 +11,6 @@ use crate::matrix::Opened;
 use crate::node::driver::now_ms;
 use crate::policy::redact::shapes;
 use crate::room::budget::Heads;
-
-/// A room that refuses is tried again after so long: rights come back, people are invited again.
-const REFUSED_PAUSE_MS: i64 = 60_000;
 
 /// What is sent next of a class.
 enum Head {
@@ -27,13 +25,14 @@ enum Head {
 impl Rooms {
     /// When the first of each class is due.
     pub(super) fn heads(&self) -> Heads {
+        let now = now_ms();
         let short = self.budget.is_short();
         let of = |class| {
             let due = |entry: &&OutboxEntry| entry.message.priority == class;
             self.outbox.iter().filter(due).map(|entry| entry.message.due_ms).min()
         };
-        let journals = self.writable(short).map(|(_, due)| due).min();
-        let cards = self.runs.values().filter_map(|run| run.card.due(short)).min();
+        let journals = self.writable(short, now).map(|(_, due)| due).min();
+        let cards = self.edited(short, now).map(|(_, due)| due).min();
         let first = |one: Option<TimestampMs>, other: Option<TimestampMs>| one.into_iter().chain(other).min();
         Heads {
             human: of(Priority::Human),
@@ -43,11 +42,23 @@ impl Rooms {
     }
 
     /// Runs whose journal may be written, and when. Not while a part of it waits to be sent: parts keep their order.
-    fn writable(&self, short: bool) -> impl Iterator<Item = (RunId, TimestampMs)> {
+    fn writable(&self, short: bool, now: TimestampMs) -> impl Iterator<Item = (RunId, TimestampMs)> {
+        let waits = move |run: RunId, room: &str| {
+            let journal = Matter::Journal(run, room.to_owned());
+            self.refusing.room_waits(room, now).is_some() || self.refusing.waits(&journal, now).is_some()
+        };
         self.runs
             .iter()
-            .filter(|(run, _)| !self.unsent.contains(run))
+            .filter(move |(run, followed)| !self.unsent.contains(run) && !waits(**run, &followed.kept.room))
             .filter_map(move |(run, followed)| Some((*run, followed.journal.due(short)?)))
+    }
+
+    /// Runs whose card is to be edited, and when.
+    fn edited(&self, short: bool, now: TimestampMs) -> impl Iterator<Item = (RunId, TimestampMs)> {
+        self.runs
+            .iter()
+            .filter(move |(_, followed)| self.refusing.room_waits(&followed.kept.room, now).is_none())
+            .filter_map(move |(run, followed)| Some((*run, followed.card.due(short)?)))
     }
 
     /// The first of a class that is due.
@@ -60,15 +71,13 @@ impl Rooms {
         match class {
             Priority::Human => None,
             Priority::Terminal => {
-                let first = self.writable(short).filter(|(_, due)| *due <= now).min_by_key(|(_, due)| *due);
+                let first =
+                    self.writable(short, now).filter(|(_, due)| *due <= now).min_by_key(|(_, due)| *due);
                 first.map(|(run, _)| Head::Journal(run))
             }
             Priority::Progress => {
-                let cards = self.runs.iter().filter_map(|(run, it)| Some((*run, it.card.due(short)?)));
-                cards
-                    .filter(|(_, due)| *due <= now)
-                    .min_by_key(|(_, due)| *due)
-                    .map(|(run, _)| Head::Card(run))
+                let cards = self.edited(short, now).filter(|(_, due)| *due <= now);
+                cards.min_by_key(|(_, due)| *due).map(|(run, _)| Head::Card(run))
             }
         }
     }
@@ -83,14 +92,17 @@ impl Rooms {
             self.budget.spared(now);
             return Ok(true);
         };
-        let done = match head {
-            Head::Entry(entry) => self.send(&entry, &opened).await,
+        // Opening the account may have taken a while.
+        let now = now_ms().max(now);
+        self.asked_ms = now;
+        let done = match &head {
+            Head::Entry(entry) => self.send(entry, &opened).await,
             Head::Journal(run) => {
                 // What is written is queued, and sent as an entry.
                 self.budget.spared(now);
-                self.publish(run, &opened).await
+                self.publish(*run, &opened).await
             }
-            Head::Card(run) => self.queue_card(run, now).await,
+            Head::Card(run) => self.queue_card(*run, now).await,
         };
         match done {
             Ok(()) => Ok(true),
@@ -98,8 +110,112 @@ impl Rooms {
                 self.budget.unsent(now_ms());
                 Err(problem)
             }
-            Err(Stop::Matrix(error)) => Ok(self.refused(&error)),
+            Err(Stop::Matrix(error)) => self.not_taken(&head, &error).await,
         }
+    }
+
+    /// What follows where something was not taken. False: nothing can be sent for a while.
+    async fn not_taken(&mut self, head: &Head, error: &MatrixError) -> Result<bool, Trouble> {
+        let room = match head {
+            Head::Entry(entry) => Some(entry.message.room.clone()),
+            Head::Journal(run) | Head::Card(run) => self.runs.get(run).map(|run| run.kept.room.clone()),
+        };
+        let (Some(room), reach) = (room, reach(error)) else { return Ok(true) };
+        if reach == Reach::Account {
+            let goes_on = self.refused(error);
+            self.keep_allowance().await;
+            return Ok(goes_on);
+        }
+        let now = now_ms();
+        // Whether the homeserver counted it is left to time.
+        self.budget.unsent(now);
+        let matter = match (reach, head) {
+            (Reach::Message, Head::Entry(entry)) => Matter::Message(entry.id, room),
+            (Reach::Message, Head::Journal(run)) => Matter::Journal(*run, room),
+            _ => Matter::Room(room),
+        };
+        if !self.runs.values().any(|run| run.kept.room == matter.room()) {
+            tracing::info!(%error, ?matter, "a room that follows nothing any more does not take what it is to be told");
+            return self.give_up(matter.room()).await.map(|()| true);
+        }
+        tracing::warn!(%error, ?matter, "a room does not take what it is to be told; it is tried again");
+        let until = self.refusing.put_off(matter.clone(), error, now);
+        match (matter, head) {
+            (Matter::Message(..), Head::Entry(entry)) => {
+                let later = self.later(entry, until);
+                self.keep(vec![later]).await?;
+            }
+            (Matter::Room(_), _) => self.put_off().await?,
+            _ => {}
+        }
+        self.says_how_it_stands();
+        Ok(true)
+    }
+
+    /// Nothing that waits for a room is sent.
+    async fn give_up(&mut self, room: &str) -> Result<(), Trouble> {
+        let of_room = |entry: &&OutboxEntry| entry.message.room == room;
+        let settle = |entry: &OutboxEntry| RoomWrite::Settle { id: entry.id, message: None };
+        let writes = self.outbox.iter().filter(of_room).map(settle).collect();
+        self.keep(writes).await
+    }
+
+    /// What waits for rooms that take nothing is put off, and given up where no such room has a part in it any more.
+    pub(super) async fn put_off(&mut self) -> Result<(), Trouble> {
+        let now = now_ms();
+        let of_refusing = |entry: &&OutboxEntry| self.refusing.room_waits(&entry.message.room, now).is_some();
+        let writes: Vec<RoomWrite> = self
+            .outbox
+            .iter()
+            .filter(of_refusing)
+            .map(|entry| self.later(entry, self.refusing.room_waits(&entry.message.room, now).unwrap_or(now)))
+            .collect();
+        if !writes.is_empty() {
+            let refusing = &self.refusing;
+            self.outbox.retain(|entry| refusing.room_waits(&entry.message.room, now).is_none());
+            for write in &writes {
+                if let RoomWrite::Settle { id, .. } = write {
+                    self.unknown.remove(id);
+                }
+            }
+            self.keep(writes).await?;
+        }
+        Ok(())
+    }
+
+    /// An entry that is not taken now.
+    fn later(&self, entry: &OutboxEntry, due_ms: TimestampMs) -> RoomWrite {
+        let of = entry.message.run.and_then(|run| self.runs.get(&run));
+        let is_followed = of.is_some_and(|followed| followed.kept.room == entry.message.room);
+        // Whoever asked has gone on by then; and a room that follows a run no longer is told so if it listens.
+        if entry.message.what == what::REPLY || !is_followed {
+            return RoomWrite::Settle { id: entry.id, message: None };
+        }
+        RoomWrite::Postpone { id: entry.id, due_ms }
+    }
+
+    /// Rooms that took nothing are tried again where what happens there may be the reason.
+    pub(super) async fn hears(&mut self, batch: &Batch) -> Result<(), Trouble> {
+        let own = self.account.as_ref().map(|(opened, _)| opened.session.user.clone());
+        let mut writes = Vec::new();
+        for news in batch.rooms.iter().filter(|news| self.refusing.has(&news.room)) {
+            let is_reason = news.limited
+                || news.events.iter().any(|event| match event.kind.as_str() {
+                    "m.room.power_levels" => event.state_key.is_some(),
+                    "m.room.member" => event.state_key == own,
+                    _ => false,
+                });
+            if is_reason {
+                let (room, due_ms) = (news.room.clone(), now_ms());
+                writes.push(RoomWrite::Hasten { room, due_ms });
+            }
+        }
+        for write in &writes {
+            if let RoomWrite::Hasten { room, due_ms } = write {
+                self.refusing.hasten(room, *due_ms);
+            }
+        }
+        if writes.is_empty() { Ok(()) } else { self.keep(writes).await }
     }
 
     /// Queues an edit of a card that says something new.
@@ -120,9 +236,13 @@ impl Rooms {
     }
 
     async fn send(&mut self, entry: &OutboxEntry, opened: &Opened) -> Result<(), Stop> {
-        let rendered = self.render(entry).await?;
+        // What may have arrived is sent again as it was: under its name the homeserver gives what there is.
+        let rendered = match self.unknown.get(&entry.id) {
+            Some(sent) => sent.clone(),
+            None => self.render(entry).await?,
+        };
         let mut message = None;
-        if let Some((kind, mut content)) = rendered.event {
+        if let Some((kind, mut content)) = rendered.event.clone() {
             if entry.message.payload.is_empty() {
                 shapes::hide_json(&mut content);
             } else {
@@ -131,10 +251,12 @@ impl Rooms {
             }
             // With the name that it has here the homeserver takes it once, however often it is sent.
             let transaction = format!("{}-{}", self.node.did, entry.id);
+            self.asked_ms = now_ms();
             let sent = opened.client.send(&entry.message.room, &kind, content, &transaction).await;
             match sent {
                 Ok(event) => {
                     self.budget.accepted(now_ms());
+                    self.keep_allowance().await;
                     self.away = None;
                     message = rendered.remembered.then(|| RoomMessage {
                         event,
@@ -145,50 +267,49 @@ impl Rooms {
                         at_ms: now_ms(),
                     });
                 }
-                Err(MatrixError::TooLarge { detail }) => {
-                    // It was made to fit: no second try makes it smaller.
-                    self.budget.accepted(now_ms());
-                    tracing::error!(detail, what = entry.message.what, "a message is too large for its room");
+                Err(error) => {
+                    if may_have_arrived(&error) {
+                        self.unknown.insert(entry.id, rendered);
+                    }
+                    return Err(error.into());
                 }
-                Err(error @ (MatrixError::Forbidden { .. } | MatrixError::NotJoined { .. })) => {
-                    self.budget.accepted(now_ms());
-                    self.put_off(&entry.message.room, &error).await?;
-                    return Ok(());
-                }
-                Err(error) => return Err(error.into()),
             }
+            self.taken(entry);
         } else {
             self.budget.spared(now_ms());
         }
+        let mut writes = Vec::new();
         let asked = message.as_ref().filter(|message| message.what == what::QUESTION);
-        if let Some((item, run)) = asked.and_then(|sent| Some((sent.item.clone()?, sent.run?)))
-            && let Some(followed) = self.runs.get_mut(&run)
-        {
-            followed.asked.insert(item);
+        if let Some((item, run)) = asked.and_then(|sent| Some((sent.item.clone()?, sent.run?))) {
+            // Its end may have come before it was known to stand in the room.
+            if self.item(&item).await?.is_some_and(|item| item.closed.is_some()) {
+                let about = (what::CLOSED, Priority::Human);
+                writes.push(RoomWrite::Queue(message_of(entry, about, Some(item.clone()))));
+            }
+            if let Some(followed) = self.runs.get_mut(&run) {
+                followed.asked.insert(item);
+            }
         }
-        let mut writes = vec![RoomWrite::Settle { id: entry.id, message }];
+        self.unknown.remove(&entry.id);
+        writes.push(RoomWrite::Settle { id: entry.id, message });
+        // Behind what is settled: one that waits already is enough.
         if rendered.again {
             writes.push(RoomWrite::Queue(entry.message.clone()));
         }
+        writes.extend(rendered.more.into_iter().map(RoomWrite::Queue));
         let others = rendered.others.into_iter().filter(|id| *id != entry.id);
         writes.extend(others.map(|id| RoomWrite::Settle { id, message: None }));
         self.keep(writes).await?;
         Ok(())
     }
 
-    /// A room that takes nothing from us: all that waits for it is tried again later.
-    async fn put_off(&mut self, room: &str, error: &MatrixError) -> Result<(), Stop> {
-        tracing::warn!(%error, room, "a room does not take what it is to be told; it is tried again in a minute");
-        let due_ms = now_ms() + REFUSED_PAUSE_MS;
-        let waiting = self.outbox.iter().filter(|entry| entry.message.room == room);
-        let later = |entry: &OutboxEntry| match entry.message.what.as_str() {
-            // Whoever asked has gone on by then.
-            what::REPLY => RoomWrite::Settle { id: entry.id, message: None },
-            _ => RoomWrite::Postpone { id: entry.id, due_ms },
-        };
-        let writes = waiting.map(later).collect();
-        self.keep(writes).await?;
-        Ok(())
+    /// It arrived: what was put off for the same reason is not refused any more.
+    fn taken(&mut self, entry: &OutboxEntry) {
+        let room = entry.message.room.clone();
+        let was_refused = self.refusing.taken(&Matter::Room(room.clone()));
+        if self.refusing.taken(&Matter::Message(entry.id, room)) || was_refused {
+            self.says_how_it_stands();
+        }
     }
 
     /// What the homeserver says about the account as a whole. False: nothing can be sent for a while.
@@ -197,7 +318,9 @@ impl Rooms {
         match error {
             MatrixError::RateLimited { retry_after } => {
                 tracing::debug!(%error, "a room is told later");
-                self.budget.refused(now, u64::try_from(retry_after.as_millis()).ok());
+                // It counts from when the homeserver decided, and some keep a refusal back for a while: whoever waited
+                // for longer would come behind another program of the account each time.
+                self.budget.refused(self.asked_ms, u64::try_from(retry_after.as_millis()).ok());
                 true
             }
             MatrixError::Unauthorized { .. } => {
@@ -237,17 +360,29 @@ impl Rooms {
             }
         };
         // Who is in a room, with which level and devices, is known by following it.
+        self.asked_ms = now_ms();
         if let Err(error) = opened.feed.refresh().await {
             self.refused(&error);
             return None;
         }
-        let hold = opened.feed.hold();
-        self.account = Some((opened.clone(), hold));
+        self.recall_allowance(&opened.session.user).await;
+        let news = opened.feed.subscribe();
+        self.account = Some((opened.clone(), news));
         Some(opened)
     }
 }
 
-/// As what a message is found again: one that rings again is as good to answer as the first.
+/// Another message about the same, in the same room.
+fn message_of(entry: &OutboxEntry, about: (&str, Priority), item: Option<String>) -> crate::api::Outgoing {
+    message(&entry.message.room, about, entry.message.run, item)
+}
+
+/// As what a message is found again: one that rings again is as good to answer as the first, and what a room says of a
+/// question that is not its own any more is the end of it there.
 fn remembered_as(what: &str) -> &str {
-    if what == what::ESCALATED { what::QUESTION } else { what }
+    match what {
+        what::ESCALATED => what::QUESTION,
+        what::LEFT => what::CLOSED,
+        other => other,
+    }
 }

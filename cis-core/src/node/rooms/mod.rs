@@ -7,6 +7,7 @@
 //!
 //! While no room follows anything the task sleeps until one does.
 
+mod allowance;
 mod audit;
 mod carry;
 mod journal;
@@ -14,16 +15,21 @@ mod listen;
 mod observe;
 mod publish;
 mod recover;
+mod refusing;
 mod render;
 mod tell;
 mod whole;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
+use cis_matrix::Batch;
 use tokio::sync::{Notify, broadcast};
 
+use self::allowance::Allowance;
+use self::refusing::Refusing;
+use self::render::Rendered;
 use self::tell::what;
 use super::api::Node;
 use super::commands::Command;
@@ -33,7 +39,7 @@ use crate::api::{FollowedRun, OutboxEntry, Problem, RoomState, RoomWrite};
 use crate::event::Event;
 use crate::federation::outgoing;
 use crate::ids::{RunId, TimestampMs};
-use crate::matrix::{AccountError, Hold, Opened};
+use crate::matrix::{AccountError, News, Opened};
 use crate::room::budget::{Budget, Heads, Next};
 use crate::room::pace::Pace;
 
@@ -42,6 +48,10 @@ const OUTBOX_LOOK: usize = 64;
 
 /// An account that cannot be opened, a store that cannot be read: looked at again after so long.
 const TROUBLE_PAUSE: Duration = Duration::from_secs(10);
+
+/// Bounds of how often it is looked whether a run has ended long ago.
+const LOOK_MIN: Duration = Duration::from_millis(500);
+const LOOK_MAX: Duration = Duration::from_secs(3600);
 
 /// A homeserver that is away is asked again after so long, then after twice that …
 const AWAY_FIRST_MS: i64 = 500;
@@ -106,12 +116,22 @@ struct Rooms {
     stale: bool,
     /// Somebody else queued something.
     queued: Arc<Notify>,
-    /// The account; what it is told keeps it following its rooms.
-    account: Option<(Opened, Hold)>,
+    /// The account, and its news, which keep it following its rooms.
+    account: Option<(Opened, broadcast::Receiver<News>)>,
     budget: Budget,
+    /// What is kept of it; none: no account was used.
+    allowance: Option<Allowance>,
+    /// What is not taken for now.
+    refusing: Refusing,
+    /// What was sent of entries of which nobody knows whether they arrived.
+    unknown: BTreeMap<i64, Rendered>,
+    /// When the homeserver was asked last, Unix ms.
+    asked_ms: TimestampMs,
     /// The homeserver is away: not asked before, Unix ms; and how long the pause was.
     away: Option<(TimestampMs, i64)>,
     interval_ms: i64,
+    /// It is looked again so often whether runs have ended so long ago that no room follows them any more.
+    look_every: Duration,
     /// When this life of the node began, Unix ms.
     began_ms: TimestampMs,
     /// While something is to be told.
@@ -121,6 +141,7 @@ struct Rooms {
 /// Starts the tasks.
 pub(super) fn start(node: Arc<Node>, knock: Knock) {
     let interval_ms = i64::from(node.config.settings.dag.matrix.broadcast_interval_ms);
+    let look_every = look_every(&node);
     let queued = Arc::new(Notify::new());
     listen::start(Arc::clone(&node), knock.listens, Arc::clone(&queued));
     observe::start(Arc::clone(&node), knock.observes);
@@ -135,8 +156,13 @@ pub(super) fn start(node: Arc<Node>, knock: Knock) {
         queued,
         account: None,
         budget: Budget::new(now_ms()),
+        allowance: None,
+        refusing: Refusing::default(),
+        unknown: BTreeMap::new(),
+        asked_ms: now_ms(),
         away: None,
         interval_ms,
+        look_every,
         began_ms: now_ms(),
         staying: None,
     };
@@ -193,25 +219,34 @@ impl Rooms {
 
     /// Reads from the store which runs are followed.
     async fn look(&mut self) -> Result<(), Trouble> {
-        let followed = self.node.read(|reader| reader.followed_runs()).await?;
+        let since = ended_since(&self.node);
+        let followed = self.node.read(move |reader| reader.followed_runs(since)).await?;
         let mut known = std::mem::take(&mut self.runs);
         for kept in followed {
-            let run = match known.remove(&kept.run) {
+            let run = match known.remove(&kept.run).filter(|run| run.kept.room == kept.room) {
                 Some(run) => Followed { kept, ..run },
                 None => self.follow_anew(kept).await?,
             };
             self.runs.insert(run.kept.run, run);
         }
-        self.look_into_outbox().await
+        self.look_into_outbox().await?;
+        // What is wrong with a room that follows nothing is nobody's trouble.
+        let rooms: BTreeSet<&str> = self.runs.values().map(|run| run.kept.room.as_str()).collect();
+        self.refusing.keep(|room| rooms.contains(room));
+        self.says_how_it_stands();
+        Ok(())
     }
 
     async fn follow_anew(&self, kept: FollowedRun) -> Result<Followed, Trouble> {
-        let run = kept.run;
+        let (run, room) = (kept.run, kept.room.clone());
         Ok(Followed {
             kept,
             untold: true,
             fresh: Vec::new(),
-            asked: self.node.read(move |reader| reader.room_items(run, what::QUESTION, what::CLOSED)).await?,
+            asked: self
+                .node
+                .read(move |reader| reader.room_items(run, &room, what::QUESTION, what::CLOSED))
+                .await?,
             journal: Pace::ends(self.interval_ms),
             card: Pace::card(self.interval_ms),
             essence: None,
@@ -230,11 +265,12 @@ impl Rooms {
         });
         (self.outbox, self.outbox_next, self.unsent) = read.await?;
         self.stale = false;
-        Ok(())
+        self.put_off().await
     }
 
     /// Tells rooms what is new, until it has to be read anew who follows what.
     async fn follow(&mut self, mut events: broadcast::Receiver<Arc<Vec<Arc<Event>>>>, knock: &Notify) {
+        let again = tokio::time::Instant::now() + self.look_every;
         loop {
             let until = match self.step().await {
                 Ok(until) => until,
@@ -252,12 +288,18 @@ impl Rooms {
                     }
                     Err(broadcast::error::RecvError::Closed) => std::future::pending().await,
                 },
+                said = next(&mut self.account) => {
+                    if let Err(problem) = self.hears(&said).await {
+                        tracing::warn!(detail = problem.detail, "what is put off stays so");
+                    }
+                }
                 () = knock.notified() => {
                     self.account = None;
                     self.away = None;
                     return;
                 }
                 () = self.queued.notified() => self.stale = true,
+                () = tokio::time::sleep_until(again) => return,
                 () = sleep(pause) => {}
             }
         }
@@ -275,7 +317,7 @@ impl Rooms {
     async fn step(&mut self) -> Result<Option<TimestampMs>, Trouble> {
         self.tell().await?;
         loop {
-            if self.stale || self.outbox_next.is_some_and(|due| due <= now_ms()) {
+            while self.stale || self.outbox_next.is_some_and(|due| due <= now_ms()) {
                 self.look_into_outbox().await?;
             }
             let now = now_ms();
@@ -284,10 +326,11 @@ impl Rooms {
                 return Ok(self.is_due().map(|due| due.max(until)));
             }
             let heads = self.heads();
+            let later = [self.outbox_next, self.refusing.next(now)].into_iter().flatten().min();
             match self.budget.next(now, &heads) {
-                Next::Idle => return Ok(self.outbox_next),
+                Next::Idle => return Ok(later),
                 Next::Wait { until, .. } => {
-                    return Ok(Some(self.outbox_next.map_or(until, |due| due.min(until))));
+                    return Ok(Some(later.map_or(until, |due| due.min(until))));
                 }
                 Next::Send(class) => {
                     if !self.send_first(class, now).await? {
@@ -317,6 +360,12 @@ impl Rooms {
         [human, terminal, progress].into_iter().flatten().min()
     }
 
+    /// Says what is not taken, to whom asks.
+    fn says_how_it_stands(&self) {
+        let mut tells = self.node.shared.tells.lock().unwrap_or_else(PoisonError::into_inner);
+        *tells = self.refusing.said();
+    }
+
     /// Waits until the disk has what is about to leave the machine.
     async fn sync(&mut self) -> Result<(), Trouble> {
         self.node.driver.ask(|reply| Command::Sync { reply }).await
@@ -334,6 +383,27 @@ fn unopened(error: AccountError) -> Stop {
         AccountError::Matrix(error) => Stop::Matrix(error),
         other => Stop::Trouble(super::matrix::account_problem(&other)),
     }
+}
+
+/// What happens next in the account's rooms.
+async fn next(account: &mut Option<(Opened, broadcast::Receiver<News>)>) -> Arc<Batch> {
+    let Some((_, news)) = account else { return std::future::pending().await };
+    loop {
+        match news.recv().await {
+            Ok(News::Batch(batch)) => return batch,
+            Ok(News::Away(_) | News::Over(_)) | Err(broadcast::error::RecvError::Lagged(_)) => {}
+            Err(broadcast::error::RecvError::Closed) => return std::future::pending().await,
+        }
+    }
+}
+
+/// Runs that ended before then (Unix ms) are followed no longer than until all of them is told.
+fn ended_since(node: &Node) -> TimestampMs {
+    now_ms().saturating_sub(i64::try_from(node.config.settings.matrix.ended_age_ms).unwrap_or(i64::MAX))
+}
+
+fn look_every(node: &Node) -> Duration {
+    Duration::from_millis(node.config.settings.matrix.ended_age_ms / 2).clamp(LOOK_MIN, LOOK_MAX)
 }
 
 async fn sleep(pause: Option<Duration>) {

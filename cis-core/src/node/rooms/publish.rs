@@ -119,7 +119,9 @@ impl Rooms {
     /// How we send to a room.
     async fn outgoing(&mut self, room: &str, opened: &Opened) -> Result<outgoing::Outgoing, Stop> {
         if let Some(known) = self.outgoing.get(room) {
-            return Ok(known.clone());
+            // Whoever logged in meanwhile may be somebody else: what is signed names its sender.
+            let sender = Some(opened.session.user.clone());
+            return Ok(outgoing::Outgoing { sender, ..known.clone() });
         }
         let name = room.to_owned();
         let state = self.node.read(move |reader| reader.room_state(&name)).await?;

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::publish::Ready;
 use super::tell::what;
 use super::{Rooms, Stop};
-use crate::api::{InboxItem, OutboxEntry, RunDetail, TaskView};
+use crate::api::{InboxItem, OutboxEntry, Outgoing, Priority, RunDetail, TaskView};
 use crate::ids::RunId;
 use crate::node::api::internal;
 use crate::node::driver::now_ms;
@@ -25,7 +25,7 @@ const TAIL_BYTES: usize = 2_000;
 pub(super) const MESSAGE: &str = "m.room.message";
 
 /// What is sent of an entry.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Rendered {
     /// Type and content; none: there is nothing to be said any more.
     pub(super) event: Option<(String, Value)>,
@@ -35,6 +35,8 @@ pub(super) struct Rendered {
     pub(super) remembered: bool,
     /// There is more to be said of it: it is queued once more.
     pub(super) again: bool,
+    /// What follows from it.
+    pub(super) more: Vec<Outgoing>,
 }
 
 impl Rendered {
@@ -60,7 +62,22 @@ impl Rooms {
                 ..Rendered::default()
             });
         }
+        // Of a run that this room follows no longer it is told nothing but that. The store knows first.
+        let is_followed = match message.run {
+            Some(run) => {
+                let room = self.node.read(move |reader| reader.room_of_run(run)).await?;
+                room.as_ref() == Some(&message.room)
+            }
+            None => false,
+        };
+        let is_end = matches!(message.what.as_str(), what::CLOSED | what::LEFT);
+        if message.run.is_some() && !is_followed && !is_end {
+            return Ok(Rendered::default());
+        }
         match (message.what.as_str(), message.run, &message.item) {
+            (what::LEFT, _, _) if is_followed => Ok(Rendered::default()),
+            (what::LEFT, Some(run), Some(item)) => self.left_question(run, item, &message.room).await,
+            (what::LEFT, Some(run), None) => self.left(run, &message.room).await,
             (what::CARD, Some(run), _) => self.card(run, &message.room).await,
             (what::QUESTION | what::ESCALATED, run, Some(item)) => self.question(entry, run, item).await,
             (what::CLOSED, run, Some(item)) => self.closed(run, item, &message.room).await,
@@ -99,7 +116,7 @@ impl Rooms {
         let room = &entry.message.room;
         let Some(item) = self.item(name).await? else { return Ok(Rendered::default()) };
         // A session that waits for what it had asked in passing asks nothing new.
-        if entry.message.what == what::QUESTION && !self.messages_of(run, name, room).await?.is_empty() {
+        if entry.message.what == what::QUESTION && self.open_message(run, name, room).await?.is_some() {
             return Ok(Rendered::default());
         }
         let is_over = item.closed.is_some();
@@ -124,19 +141,56 @@ impl Rooms {
         Ok(here.rev().filter_map(|message| message.event.parse().ok()).collect())
     }
 
-    /// The end of a question, as an edit of each message that asks it, one after the other.
-    async fn closed(&mut self, run: Option<RunId>, name: &str, room: &str) -> Result<Rendered, Stop> {
+    /// The first of our messages in a room that asks about an item and was not edited yet to say how that ended; and
+    /// whether there are more of them.
+    async fn open_message(
+        &self,
+        run: Option<RunId>,
+        name: &str,
+        room: &str,
+    ) -> Result<Option<(EventId, bool)>, Stop> {
         let sent = self.messages_of(run, name, room).await?;
         let of = name.to_owned();
-        let edited =
-            self.node.read(move |reader| reader.room_messages(run, what::CLOSED, Some(&of))).await?.len();
-        let Some(event) = sent.get(edited) else { return Ok(Rendered::default()) };
+        let edited = self.node.read(move |reader| reader.room_messages(run, what::CLOSED, Some(&of))).await?;
+        let edited = edited.iter().filter(|message| message.room == room).count();
+        Ok(sent.get(edited).map(|event| (event.clone(), edited + 1 < sent.len())))
+    }
+
+    /// The end of a question, as an edit of each message that asks it, one after the other.
+    async fn closed(&mut self, run: Option<RunId>, name: &str, room: &str) -> Result<Rendered, Stop> {
+        let Some((event, again)) = self.open_message(run, name, room).await? else {
+            return Ok(Rendered::default());
+        };
         let Some(item) = self.item(name).await? else { return Ok(Rendered::default()) };
         let message = self.asked(&item, run, room, |question| question.closed()).await?;
-        let again = edited + 1 < sent.len();
         Ok(message.map_or_else(Rendered::default, |message| Rendered {
             again,
-            ..Rendered::message(message.edit_of(event)).remembered()
+            ..Rendered::message(message.edit_of(&event)).remembered()
+        }))
+    }
+
+    /// What a card says in a room that its run has left; the questions that stand open there follow.
+    async fn left(&mut self, run: RunId, room: &str) -> Result<Rendered, Stop> {
+        let Some(event) = self.card_of(run, room).await? else { return Ok(Rendered::default()) };
+        let name = room.to_owned();
+        let open = self.node.read(move |reader| reader.room_items(run, &name, what::QUESTION, what::CLOSED));
+        let tell = |item| super::tell::message(room, (what::LEFT, Priority::Terminal), Some(run), Some(item));
+        let more = open.await?.into_iter().map(tell).collect();
+        let detail = self.at_a_glance(run, card::NAMED_MAX).await?;
+        let card = Card { run: &detail.run, tasks: &detail.tasks, node: None, now: now_ms() };
+        Ok(Rendered { more, ..Rendered::message(card.left().edit_of(&event)) })
+    }
+
+    /// What a question says there that is asked elsewhere by now.
+    async fn left_question(&mut self, run: RunId, name: &str, room: &str) -> Result<Rendered, Stop> {
+        let Some((event, again)) = self.open_message(Some(run), name, room).await? else {
+            return Ok(Rendered::default());
+        };
+        let Some(item) = self.item(name).await? else { return Ok(Rendered::default()) };
+        let message = self.asked(&item, Some(run), room, |question| Some(question.left())).await?;
+        Ok(message.map_or_else(Rendered::default, |message| Rendered {
+            again,
+            ..Rendered::message(message.edit_of(&event)).remembered()
         }))
     }
 
@@ -238,7 +292,7 @@ impl Rooms {
     }
 
     /// An item of the inbox; none: it is not known any more.
-    async fn item(&self, name: &str) -> Result<Option<InboxItem>, Stop> {
+    pub(super) async fn item(&self, name: &str) -> Result<Option<InboxItem>, Stop> {
         match self.node.item(name.to_owned()).await {
             Ok(item) => Ok(Some(item)),
             Err(problem) if problem.kind == crate::api::ProblemKind::NotFound => Ok(None),

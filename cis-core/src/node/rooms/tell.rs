@@ -29,6 +29,8 @@ pub(super) mod what {
     pub(in crate::node) const FAILURE: &str = "failure";
     /// A run has ended.
     pub(in crate::node) const SUMMARY: &str = "summary";
+    /// A room does not follow a run any more: its card there; with an item, the question there.
+    pub(in crate::node) const LEFT: &str = "left";
     /// What is said to somebody; the item is the event that it replies to.
     pub(in crate::node) const REPLY: &str = "reply";
 }
@@ -102,6 +104,16 @@ impl Rooms {
 
     /// Tells of events that follow those which were told.
     async fn tell_of<E: Borrow<Event>>(&mut self, run: RunId, events: &[E]) -> Result<(), Trouble> {
+        let Some(followed) = self.runs.get_mut(&run) else { return Ok(()) };
+        let room = &followed.kept.room;
+        // From where it goes elsewhere another room is told, or none: it is looked at anew who follows it.
+        let events = match events.iter().position(|event| leaves(event.borrow(), room)) {
+            Some(at) => {
+                followed.missed();
+                &events[..at]
+            }
+            None => events,
+        };
         let Some(newest) = events.last().map(|event| event.borrow().offset) else { return Ok(()) };
         let found: Vec<Found> = events.iter().map(|event| found(event.borrow())).collect();
         let begins = found.iter().any(|found| found.begins);
@@ -148,6 +160,12 @@ impl Rooms {
         let open = self.node.read(move |reader| reader.open_items(of_run)).await?;
         Ok(open.iter().map(|known| known.item.name()).collect())
     }
+}
+
+/// Whether a run is followed by another room than this from here on, or by none.
+fn leaves(event: &Event, room: &str) -> bool {
+    let body = event.decode();
+    matches!(body, Ok(EventBody::RunModeChanged { room: to, .. }) if to.as_deref() != Some(room))
 }
 
 /// What an event means for the room. One that this version does not know is a change of the card.

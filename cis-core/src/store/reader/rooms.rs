@@ -60,15 +60,20 @@ impl Reader {
         })
     }
 
-    /// The runs that rooms follow.
+    /// The runs that rooms follow: those that are open, ended after `since_ms`, or are not told in full.
     ///
     /// # Errors
     /// The store cannot be read.
-    pub fn followed_runs(&self) -> Result<Vec<FollowedRun>, StoreError> {
+    pub fn followed_runs(&self, since_ms: TimestampMs) -> Result<Vec<FollowedRun>, StoreError> {
         self.view("read which runs rooms follow", |conn| {
-            let mut read = conn
-                .prepare_cached("SELECT run, room, told, published, journal FROM room_runs ORDER BY run")?;
-            let mut rows = read.query(())?;
+            let mut read = conn.prepare_cached(
+                "SELECT run, room, told, published, journal FROM room_runs AS followed
+                 WHERE NOT EXISTS (SELECT 1 FROM runs WHERE id = followed.run AND ended_ms <= ?1)
+                     OR published < (SELECT max(offset) FROM events WHERE events.run = followed.run)
+                     OR EXISTS (SELECT 1 FROM outbox WHERE outbox.run = followed.run)
+                 ORDER BY run",
+            )?;
+            let mut rows = read.query([since_ms])?;
             let mut runs = Vec::new();
             while let Some(row) = rows.next()? {
                 runs.push(FollowedRun {
@@ -145,17 +150,24 @@ impl Reader {
         })
     }
 
-    /// The items of a run about which there is a message of the kind `what`, and none of the kind `but`.
+    /// The items of a run about which there are more messages in a room of the kind `what` than of the kind `but`.
     ///
     /// # Errors
     /// The store cannot be read.
-    pub fn room_items(&self, run: RunId, what: &str, but: &str) -> Result<BTreeSet<String>, StoreError> {
+    pub fn room_items(
+        &self,
+        run: RunId,
+        room: &str,
+        what: &str,
+        but: &str,
+    ) -> Result<BTreeSet<String>, StoreError> {
         self.view("look messages of a run up", |conn| {
             let mut read = conn.prepare_cached(
-                "SELECT item FROM room_messages WHERE run = ?1 AND what = ?2 AND item IS NOT NULL
-                 EXCEPT SELECT item FROM room_messages WHERE run = ?1 AND what = ?3",
+                "SELECT item FROM room_messages
+                 WHERE run = ?1 AND what IN (?2, ?3) AND room = ?4 AND item IS NOT NULL
+                 GROUP BY item HAVING sum(iif(what = ?2, 1, -1)) > 0",
             )?;
-            let items = read.query_map(params![run.0.to_bytes(), what, but], |row| row.get(0))?;
+            let items = read.query_map(params![run.0.to_bytes(), what, but, room], |row| row.get(0))?;
             Ok(items.collect::<Result<_, _>>()?)
         })
     }

@@ -77,34 +77,42 @@ fn what_is_made_when_it_is_sent_waits_once() {
     write(&mut writer, &[card.clone(), entry.clone(), card.clone(), entry]);
     let reader = reader(&home);
     assert_eq!(whats(&reader.outbox_due(1, 10).unwrap()), ["journal", "journal", "card"]);
-    // One that was tried may have been made of what was true before.
+    // One that was put off says what is true when it is sent.
     let id = reader.outbox_due(1, 10).unwrap()[2].id;
     write(&mut writer, &[RoomWrite::Postpone { id, due_ms: 5 }, card]);
-    assert_eq!(whats(&reader.outbox_due(5, 10).unwrap()), ["journal", "journal", "card", "card"]);
+    assert_eq!(whats(&reader.outbox_due(5, 10).unwrap()), ["journal", "journal", "card"]);
+    let hasten = |room: &str| RoomWrite::Hasten { room: room.to_owned(), due_ms: 2 };
+    write(&mut writer, &[hasten("!other")]);
+    assert_eq!(reader.outbox_due(2, 10).unwrap().len(), 2);
+    write(&mut writer, &[hasten(ROOM)]);
+    assert_eq!(reader.outbox_due(2, 10).unwrap().len(), 3);
 }
 
 #[test]
-fn a_followed_run_keeps_its_journal_where_it_moves() {
+fn a_run_that_goes_to_another_room_begins_anew_there_and_tells_the_one_it_left() {
     let home = Home::new();
     let mut writer = home.writer();
     let run = run_id(1);
     let follow = |room: &str, from| RoomWrite::Follow { run, room: room.to_owned(), from };
     let published = RoomWrite::Published { run, offset: 7, journal: "{\"n\":3}".to_owned() };
-    write(
-        &mut writer,
-        &[follow(ROOM, 4), published, RoomWrite::Told { run, offset: 9 }, follow("!other", 5)],
-    );
+    write(&mut writer, &[follow(ROOM, 4), published, RoomWrite::Told { run, offset: 9 }, follow(ROOM, 8)]);
     let reader = reader(&home);
-    let known = FollowedRun {
+    let known = |room: &str, published, journal: &str| FollowedRun {
         run,
-        room: "!other".to_owned(),
+        room: room.to_owned(),
         told: 9,
-        published: 7,
-        journal: "{\"n\":3}".to_owned(),
+        published,
+        journal: journal.to_owned(),
     };
-    assert_eq!(reader.followed_runs().unwrap(), [known]);
-    write(&mut writer, &[RoomWrite::Unfollow { run }]);
-    assert_eq!(reader.followed_runs().unwrap(), []);
+    assert_eq!(reader.followed_runs(0).unwrap(), [known(ROOM, 7, "{\"n\":3}")]);
+    assert_eq!(reader.outbox_len().unwrap(), 0);
+    write(&mut writer, &[follow("!other", 8)]);
+    assert_eq!(reader.followed_runs(0).unwrap(), [known("!other", 8, "")]);
+    write(&mut writer, &[RoomWrite::Unfollow { run }, RoomWrite::Unfollow { run }]);
+    assert_eq!(reader.followed_runs(0).unwrap(), []);
+    let left = reader.outbox_due(1, 10).unwrap();
+    let rooms: Vec<&str> = left.iter().map(|entry| entry.message.room.as_str()).collect();
+    assert_eq!((rooms, whats(&left)), (vec![ROOM, "!other"], vec!["left", "left"]));
 }
 
 #[test]

@@ -127,6 +127,16 @@ impl Synapse {
         all
     }
 
+    /// A token of a user for another program of theirs: of no device, and without the limits of logins.
+    pub fn other_token(&self, user: &User) -> String {
+        let path = format!("/_synapse/admin/v1/users/{}/login", user.id);
+        let admin = User::register_admin(&self.url);
+        let none = serde_json::json!({});
+        let said = http::request(&self.url, "POST", &path, Some(&admin.token), Some(&none)).unwrap();
+        assert_eq!(said.0, 200, "{said:?}");
+        said.1["access_token"].as_str().unwrap().to_owned()
+    }
+
     /// Lifts the rate limits of a user, as an administrator can.
     pub fn lift_limits(&self, user: &User) {
         let path = format!("/_synapse/admin/v1/users/{}/override_ratelimit", user.id);

@@ -61,6 +61,11 @@ impl User {
         &self.url
     }
 
+    /// The same user, in another program.
+    pub fn with_token(&self, token: String) -> Self {
+        Self { token, ..self.clone() }
+    }
+
     /// Any request of the client API, whatever becomes of it: the path behind `/_matrix/client/v3`.
     #[allow(clippy::needless_pass_by_value, reason = "made for this call alone")]
     pub fn ask(&self, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {

@@ -11,6 +11,7 @@
 mod act;
 mod files;
 mod hear;
+mod moved;
 mod room;
 mod who;
 
@@ -21,19 +22,17 @@ use std::time::Duration;
 use cis_matrix::{Batch, MatrixError, RoomName};
 use tokio::sync::{Notify, broadcast};
 
+use self::moved::Replaced;
 use self::room::Listened;
-use super::{Stop, unopened};
+use super::{Stop, ended_since, look_every, unopened};
 use crate::api::{Problem, RoomWrite};
 use crate::matrix::{News, Opened};
 use crate::node::api::Node;
 use crate::node::commands::Command;
-use crate::node::driver::{Hears, now_ms};
+use crate::node::driver::Hears;
 use crate::node::own_room;
 use crate::policy::rate::{Bucket, Rate};
 use crate::room::people::{Patience, Told};
-
-/// Of a run that ended so long ago nothing can be asked in its room any more, ms.
-const ENDED_MAX_MS: i64 = 24 * 3_600_000;
 
 /// An account that cannot be used, a homeserver that is away, a store that cannot be read.
 const PAUSE_FIRST: Duration = Duration::from_millis(500);
@@ -56,6 +55,8 @@ struct Listener {
     rooms: BTreeMap<String, Listened>,
     /// Rooms that cannot be read, and why.
     deaf: BTreeMap<String, String>,
+    /// Rooms that others took the place of.
+    replaced: BTreeMap<String, Replaced>,
     told: Told,
     patience: Patience,
     replies: Bucket,
@@ -71,6 +72,7 @@ pub(super) fn start(node: Arc<Node>, knock: Arc<Notify>, queued: Arc<Notify>) {
         account: None,
         rooms: BTreeMap::new(),
         deaf: BTreeMap::new(),
+        replaced: BTreeMap::new(),
         told: Told::new(),
         patience: Patience::default(),
         replies: Bucket::default(),
@@ -100,16 +102,18 @@ impl Listener {
             if began.elapsed() > PAUSE_MAX {
                 pause = PAUSE_FIRST;
             }
-            let (why, is_over) = match &stop {
-                Stop::Trouble(problem) => (problem.detail.clone(), false),
-                Stop::Matrix(error) => (error.to_string(), matches!(error, MatrixError::Unauthorized { .. })),
+            let (why, is_over, hint) = match stop {
+                Stop::Trouble(problem) => (problem.detail, false, problem.hint),
+                Stop::Matrix(error) => {
+                    (error.to_string(), matches!(error, MatrixError::Unauthorized { .. }), None)
+                }
             };
             tracing::warn!(why, "nothing that is said in rooms is heard");
             let next = if is_over {
                 pause = PAUSE_MAX;
-                "`cis matrix logout --forget` and `cis matrix login` make another one"
+                "`cis matrix logout --forget` and `cis matrix login` make another one".to_owned()
             } else {
-                "it is tried again"
+                hint.unwrap_or_else(|| "it is tried again".to_owned())
             };
             self.stands(Some(format!("nothing that is said in rooms is heard: {why}; {next}")));
             tokio::select! {
@@ -121,7 +125,7 @@ impl Listener {
 
     /// The rooms in which somebody may say something that matters.
     async fn wanted(&self) -> Result<BTreeSet<String>, Problem> {
-        let since = now_ms() - ENDED_MAX_MS;
+        let since = ended_since(&self.node);
         let mut rooms = self.node.read(move |reader| reader.rooms_of_runs(since)).await?;
         if self.node.config.settings.matrix.run_dirs.is_empty() {
             return Ok(rooms);
@@ -145,7 +149,11 @@ impl Listener {
         // Who may do what is known by following the room.
         opened.feed.refresh().await?;
         self.deaf.clear();
+        self.replaced.clear();
         let found = self.joined(&opened, wanted).await?;
+        for room in &found {
+            self.follow_on(&opened, room).await?;
+        }
         self.rooms.retain(|room, _| found.contains(room));
         for room in found {
             let entered =
@@ -158,6 +166,7 @@ impl Listener {
         }
         self.stands(None);
         let again = tokio::time::Instant::now() + ROOM_PAUSE;
+        let rests = tokio::time::Instant::now() + look_every(&self.node);
         loop {
             tokio::select! {
                 said = news.recv() => match said {
@@ -176,7 +185,9 @@ impl Listener {
                     Err(broadcast::error::RecvError::Closed) => return Ok(()),
                 },
                 () = knock.notified() => return Ok(()),
-                () = tokio::time::sleep_until(again), if !self.deaf.is_empty() => return Ok(()),
+                // Runs of these rooms may have ended long ago.
+                () = tokio::time::sleep_until(rests) => return Ok(()),
+                () = tokio::time::sleep_until(again), if !self.deaf.is_empty() || self.awaits_rooms() => return Ok(()),
             }
         }
     }
@@ -188,6 +199,11 @@ impl Listener {
                 tracing::warn!(room = left, "the account is no longer in this room");
                 self.deaf.insert(left.clone(), "the account is no longer in it".to_owned());
                 self.stands(None);
+            }
+        }
+        for room in batch.invited.iter().chain(batch.rooms.iter().map(|news| &news.room)) {
+            if self.leads_on(opened, room).await? {
+                return Ok(false);
             }
         }
         for news in &batch.rooms {
@@ -261,7 +277,8 @@ impl Listener {
         let of_rooms = || {
             self.deaf.iter().map(|(room, why)| format!("nothing that is said in room {room} is heard: {why}"))
         };
-        let trouble = trouble.map_or_else(|| of_rooms().collect(), |trouble| vec![trouble]);
+        let trouble =
+            trouble.map_or_else(|| of_rooms().chain(self.awaited()).collect(), |trouble| vec![trouble]);
         *self.node.shared.hears.lock().unwrap_or_else(PoisonError::into_inner) = Hears { rooms, trouble };
     }
 
