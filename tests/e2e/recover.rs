@@ -8,7 +8,7 @@ use crate::harness::room::own_state;
 use crate::harness::synapse::Synapse;
 use crate::harness::{Cis, eventually, eventually_within};
 use crate::matrix::{logged_in, login};
-use crate::rooms::{SLOW, hybrid, journal_is_whole, room_of};
+use crate::rooms::{SLOW, all_is_told, hybrid, journal_is_whole, room_of};
 
 const TEXT: &str = r#"
 version = 1
@@ -149,6 +149,38 @@ fn a_run_of_thousands_goes_into_its_room_as_files_and_comes_back() {
         "{said}"
     );
     assert_eq!(own_state(&other.home(), &run, &text), own_state(&cis.home(), &run, &text));
+}
+
+#[test]
+fn a_journal_goes_on_under_the_nodes_new_key() {
+    let synapse = Synapse::shared();
+    let ((cis, _), ann) = (logged_in(&synapse), synapse.register("ann"));
+    let room = room_of(&cis, &ann);
+    let run = hybrid(&cis, &room, TEXT);
+    let colour = waits(&cis, "Which colour?");
+    let old = cis.status()["did"].as_str().unwrap().to_owned();
+    eventually_within(SLOW, "what the old key signed", || {
+        room.events().iter().any(|event| event["type"] == "cis.dag.run.journal").then_some(())
+    });
+    cis.ok(["identity", "rotate"]);
+    cis.ok(["node", "stop"]);
+    cis.ok(["answer", &colour, "blue"]);
+    cis.ok(["answer", &waits(&cis, "Deploy?"), "approve"]);
+    cis.wait_run(&run, "failed");
+    let new = cis.status()["did"].as_str().unwrap().to_owned();
+    assert_ne!(old, new);
+    all_is_told(&cis);
+    let said = cis.run(["matrix", "audit", &room.id, "--json"]).expect(0).json();
+    assert_eq!((&said["runs"][0]["here"], &said["runs"][0]["node"]), (&json!("same"), &json!(new)), "{said}");
+    // Somebody who knows the old key alone.
+    let (other, second) = (Cis::new(), synapse.register("other"));
+    login(&other, &synapse, &second, "--token-stdin", &second.token).expect(0);
+    ann_invites(&ann, &room.id, &second.id);
+    other.ok(["matrix", "join", &room.id]);
+    other.ok(["identity", "trust", &old]);
+    let said = other.json(&["dag", "recover", "--room", &room.id]);
+    assert!(is_whole(&said["runs"][0]) && said["unknown"].is_null(), "{said}");
+    assert_eq!(own_state(&other.home(), &run, TEXT), own_state(&cis.home(), &run, TEXT));
 }
 
 #[test]

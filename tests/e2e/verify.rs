@@ -7,7 +7,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::harness::synapse::{Synapse, User};
-use crate::harness::{Cis, Output, Running, Terminal, eventually_within, signal, ulid_in};
+use crate::harness::{Cis, Output, Running, Terminal, eventually_within, kill_9, signal, ulid_in};
 use crate::matrix::{holds, logged_in, login};
 use crate::rooms::{SLOW, all_is_told};
 
@@ -149,6 +149,26 @@ fn whoever_leaves_ends_it_for_both() {
     running.wait().expect(130);
     let late = bob.run(["matrix", "verify", &two.ann.1.id, "--timeout", "2s"]).expect(1);
     assert!(late.stderr.contains("within 2s"), "{late:?}");
+}
+
+#[test]
+#[ignore = "it takes a minute until nobody is known to look"]
+fn what_nobody_looks_at_any_more_is_ended_for_both() {
+    let two = Two::new();
+    let ((ann, _), (_, bob)) = (&two.ann, &two.bob);
+    let mut running = ann.terminal(&["matrix", "verify", &bob.id]);
+    running.wait_for("Ctrl+C cancels");
+    let takes = two.bob.0.terminal(&["matrix", "verify", &two.ann.1.id]);
+    takes.wait_for("Do they match?");
+    kill_9(running.pid());
+    running.wait_exit();
+    let again = ann.run(["matrix", "verify", &bob.id]).expect(3);
+    assert!(again.stderr.contains("under way already"), "{again:?}");
+    eventually_within(std::time::Duration::from_secs(100), "the other side hears of it", || {
+        takes.screen().contains("cancelled the comparison").then_some(())
+    });
+    let late = ann.run(["matrix", "verify", &bob.id, "--timeout", "1s"]).expect(1);
+    assert!(late.stderr.contains("within 1s"), "{late:?}");
 }
 
 #[test]

@@ -47,7 +47,7 @@ pub struct NodeView {
     pub live_sessions: u32,
     /// At most so many.
     pub max_sessions: u32,
-    /// Messages that wait to be sent to rooms.
+    /// Messages that wait to be sent to rooms; runs of which something is not written yet count as one each.
     #[serde(default)]
     pub outbox: u64,
     /// Rooms in which people are heard.

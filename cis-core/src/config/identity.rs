@@ -86,6 +86,17 @@ impl Identity {
         state.list.as_ref().map(|list| list.former(&state.key.did())).unwrap_or_default()
     }
 
+    /// How this node came to the key that it has, the first change first.
+    #[must_use]
+    pub fn own_rotations(&self) -> Vec<Rotation> {
+        let state = self.state();
+        let Ok(list) = &state.list else { return Vec::new() };
+        let former = list.former(&state.key.did());
+        let mut own: Vec<Rotation> = list.rotated().filter(|r| former.contains(&r.old)).cloned().collect();
+        own.sort_by_key(|r| std::cmp::Reverse(former.iter().position(|did| *did == r.old)));
+        own
+    }
+
     /// What is known of a node. Of a list that is not this node's, nothing is.
     #[must_use]
     pub fn standing(&self, did: &NodeDid) -> Standing {

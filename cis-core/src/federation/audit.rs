@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use ulid::Ulid;
 
 use super::envelope::{Carrier, Refused, Seq, TYPE_PREFIX, Verified, verify};
+use super::outgoing::ROTATED;
 use super::recovery::{File, Found, RecoveredRun, Recovery};
 use crate::identity::Standing;
 use crate::ids::NodeDid;
@@ -104,6 +105,10 @@ impl Audit {
             }
             Ok(envelope) => {
                 let is_new = self.count(&envelope, known);
+                if is_new && envelope.type_name() == ROTATED.name {
+                    // Whoever signed it: the journal shows whether it is the same writer.
+                    self.recovery.rotated(&envelope, |_| Standing::Trusted);
+                }
                 if is_new { self.recovery.take(&envelope) } else { None }
             }
         }

@@ -11,7 +11,9 @@ use serde_json::Value;
 use super::canonical::Fold;
 use super::envelope::{Carrier, Refused, Verified, verify};
 use super::journal::{BadBatch, Batch, Fact, FileRef, Placed, Position, Reader, Told};
-use super::outgoing::{JOURNAL, ReadSnapshot, SNAPSHOT, SnapshotTold, UnreadSnapshot};
+use super::outgoing::{
+    JOURNAL, ROTATED, ReadSnapshot, SNAPSHOT, SnapshotTold, UnreadSnapshot, read_rotation,
+};
 use super::room_event::{Entry, spec_text, to_facts};
 use crate::identity::Standing;
 use crate::ids::{Epoch, NodeDid, RunId};
@@ -44,6 +46,8 @@ pub struct Recovery {
     runs: BTreeMap<RunId, Journal>,
     strangers: BTreeMap<NodeDid, u64>,
     refused: u64,
+    /// What nodes that count were before they took another key, by that key.
+    former: BTreeMap<NodeDid, NodeDid>,
 }
 
 /// What was read of one run's journal.
@@ -53,6 +57,8 @@ struct Journal {
     begun: Option<ReadSnapshot>,
     /// Who wrote the newest entry that counts, or what came first of it.
     by: Option<NodeDid>,
+    /// The first key of whoever wrote what came first.
+    writer: Option<NodeDid>,
     /// The text of its file.
     text: Option<String>,
     /// What happened, without those that were given by [`Recovery::fresh`].
@@ -76,6 +82,8 @@ pub struct Fresh {
     pub run: RunId,
     /// Who wrote its newest entry.
     pub by: NodeDid,
+    /// By which key that node was known when it began to write the journal.
+    pub writer: NodeDid,
     /// In which term.
     pub epoch: Epoch,
     /// The text of its file, where the room has it.
@@ -95,6 +103,8 @@ pub struct RecoveredRun {
     pub run: RunId,
     /// Who coordinated it last.
     pub by: NodeDid,
+    /// By which key that node was known when it began to write the journal.
+    pub writer: NodeDid,
     /// The text of its file, in which secrets are hidden; none: the room does not have it.
     pub text: Option<String>,
     /// What happened, in order.
@@ -112,15 +122,27 @@ impl Recovery {
     /// Of a room, nothing of which was read.
     #[must_use]
     pub fn new(room: String) -> Self {
-        Self { room, runs: BTreeMap::new(), strangers: BTreeMap::new(), refused: 0 }
+        Self { room, runs: BTreeMap::new(), strangers: BTreeMap::new(), refused: 0, former: BTreeMap::new() }
     }
 
     /// Takes an event. Gives the file that has to be fetched for it: brought to [`Self::fetched`].
     pub fn hear(&mut self, event: Found<'_>, standing: impl FnOnce(&NodeDid) -> Standing) -> Option<File> {
+        let carrier = Carrier { room: &self.room, type_name: event.type_name, sender: Some(event.sender) };
+        if event.type_name == ROTATED.name {
+            match verify(event.content, carrier, |_| Standing::Trusted) {
+                Ok(envelope) => self.rotated(&envelope, standing),
+                Err(_) => self.refused += 1,
+            }
+            return None;
+        }
         if ![JOURNAL.name, SNAPSHOT.name].contains(&event.type_name) {
             return None;
         }
-        let carrier = Carrier { room: &self.room, type_name: event.type_name, sender: Some(event.sender) };
+        let former = &self.former;
+        let standing = |did: &NodeDid| match standing(did) {
+            Standing::Unknown if former.contains_key(did) => Standing::Trusted,
+            known => known,
+        };
         let envelope = match verify(event.content, carrier, standing) {
             Ok(envelope) => envelope,
             Err(Refused::UnknownKey(did)) => {
@@ -133,6 +155,33 @@ impl Recovery {
             }
         };
         self.take(&envelope)
+    }
+
+    /// A node says that it has another key: what it writes from here on is the same node's.
+    pub fn rotated(&mut self, envelope: &Verified, standing: impl FnOnce(&NodeDid) -> Standing) {
+        let Some(rotation) = read_rotation(envelope) else {
+            self.refused += 1;
+            return;
+        };
+        let counts = match standing(&rotation.old) {
+            Standing::Unknown => self.former.contains_key(&rotation.old),
+            known => known.counts_in_history(),
+        };
+        if counts && self.root(&rotation.old) != self.root(&rotation.new) {
+            self.former.entry(rotation.new).or_insert(rotation.old);
+        } else if !counts {
+            *self.strangers.entry(rotation.old).or_default() += 1;
+        }
+    }
+
+    /// The first key of a node.
+    fn root(&self, did: &NodeDid) -> NodeDid {
+        let mut first = did;
+        // No key names two former ones, and none leads in a circle.
+        while let Some(former) = self.former.get(first) {
+            first = former;
+        }
+        first.clone()
     }
 
     /// Takes an envelope that was checked. Gives the file that has to be fetched for it.
@@ -187,6 +236,7 @@ impl Recovery {
             reader: Reader::new(run),
             begun: None,
             by: None,
+            writer: None,
             text: None,
             facts: Vec::new(),
             given: 0,
@@ -204,17 +254,21 @@ impl Recovery {
     }
 
     fn add(&mut self, batch: Batch) {
+        let writer = self.root(batch.by());
         let journal = self.journal(batch.run());
         journal.by.get_or_insert_with(|| batch.by().clone());
-        let taken = journal.reader.take(batch);
+        journal.writer.get_or_insert_with(|| writer.clone());
+        let taken = journal.reader.take_as(batch, &writer);
         journal.goes_on(taken.cut, taken.entries);
     }
 
     /// A journal begins with a snapshot where its room did not follow the run from the beginning.
     fn begins(&mut self, snapshot: ReadSnapshot) {
+        let writer = self.root(&snapshot.by);
         let journal = self.journal(snapshot.run);
         if journal.begun.is_none() && journal.placed.is_empty() {
-            let taken = journal.reader.begin_after(snapshot.at, snapshot.by.clone());
+            let taken = journal.reader.begin_after(snapshot.at, writer.clone());
+            journal.writer = Some(writer);
             for entry in &snapshot.entries {
                 journal.read(entry, &snapshot.by);
             }
@@ -254,7 +308,8 @@ impl Recovery {
         let from = journal.given;
         journal.given += facts.len();
         let epoch = journal.reader.position().epoch;
-        Some(Fresh { run, by, epoch, text: journal.text.clone(), from, facts, void })
+        let writer = journal.writer.clone().unwrap_or_else(|| by.clone());
+        Some(Fresh { run, by, writer, epoch, text: journal.text.clone(), from, facts, void })
     }
 
     /// What was read, run by run.
@@ -320,6 +375,7 @@ impl Journal {
         }
         Some(RecoveredRun {
             run,
+            writer: self.writer.or_else(|| self.by.clone())?,
             by: self.by?,
             text: self.text,
             facts: self.facts,

@@ -124,6 +124,12 @@ impl Reader {
 
     /// Takes a batch.
     pub fn take(&mut self, batch: Batch) -> Taken {
+        let writer = batch.by.clone();
+        self.take_as(batch, &writer)
+    }
+
+    /// Takes a batch of a node that began to write as `writer`, and has another key since.
+    pub fn take_as(&mut self, batch: Batch, writer: &NodeDid) -> Taken {
         let mut taken = Taken::default();
         if batch.run != self.run {
             taken.reports.push(Report::OtherRun);
@@ -131,7 +137,7 @@ impl Reader {
         }
         let mut news = false;
         for linked in batch.entries {
-            news |= self.add(linked, &batch.by, &mut taken.reports);
+            news |= self.add(linked, &batch.by, writer, &mut taken.reports);
         }
         if news {
             self.go_on(&mut taken);
@@ -161,9 +167,9 @@ impl Reader {
     }
 
     /// Whether an entry told something new.
-    fn add(&mut self, linked: Linked, by: &NodeDid, reports: &mut Vec<Report>) -> bool {
+    fn add(&mut self, linked: Linked, by: &NodeDid, writer: &NodeDid, reports: &mut Vec<Report>) -> bool {
         let Linked { at, prev, takes_over, entry, size } = linked;
-        let header = Header { at, prev, by: by.clone(), takes_over };
+        let header = Header { at, prev, by: writer.clone(), takes_over };
         match self.line.add(header) {
             Added::New => {}
             Added::Fork => reports.push(Report::Fork { epoch: at.epoch, n: at.n, by: by.clone() }),

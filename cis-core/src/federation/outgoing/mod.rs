@@ -12,7 +12,7 @@ use serde_json::Value;
 pub use snapshot::{ReadSnapshot, Snapshot, SnapshotFile, SnapshotTold, UnreadSnapshot};
 use ulid::Ulid;
 
-use super::envelope::{Draft, Seq, Signed, Unsignable};
+use super::envelope::{Draft, Seq, Signed, Unsignable, Verified};
 use super::journal;
 use crate::event::Category;
 use crate::identity::{NodeKey, Rotation};
@@ -118,6 +118,14 @@ impl Outgoing {
             body,
         }
     }
+}
+
+/// The statement in an envelope of type [`ROTATED`], which both keys signed. None: it holds none that does.
+#[must_use]
+pub fn read_rotation(envelope: &Verified) -> Option<Rotation> {
+    let rotation: Rotation =
+        serde_json::from_value(super::packed::unpack(envelope.body().clone()).ok()?).ok()?;
+    rotation.verify().is_ok().then_some(rotation)
 }
 
 /// The body of an envelope of type [`ROTATED`].

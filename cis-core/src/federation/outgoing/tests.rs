@@ -18,7 +18,7 @@ fn about() -> About {
     About { run: Some(run_id()), epoch: 0 }
 }
 
-fn read(kind: EnvelopeType, body: Value) -> crate::federation::envelope::Verified {
+fn read(kind: EnvelopeType, body: Value) -> Verified {
     let signed = outgoing(SIZE_MAX).envelope(kind, Ulid::nil(), about(), body, &key(1)).unwrap();
     let carrier = Carrier { room: "!r:x", type_name: kind.name, sender: Some("@n:x") };
     verify(&signed.content(), carrier, |_| Standing::Trusted).unwrap()

@@ -351,7 +351,7 @@ impl Node {
         }
         let text = fresh.text.clone().unwrap_or_default();
         let Begun { run: begun, tasks, .. } =
-            match self.begun(run, (&fresh.by, fresh.epoch), fresh.text.as_deref(), &fresh.facts) {
+            match self.begun(run, (&fresh.writer, fresh.epoch), fresh.text.as_deref(), &fresh.facts) {
                 Ok(begun) => begun,
                 Err(why) => return Ok((Known::Lost, None, Some(why))),
             };

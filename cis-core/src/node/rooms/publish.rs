@@ -16,7 +16,7 @@ use super::{Rooms, Stop, numbering};
 use crate::api::{Outgoing, Priority, Problem, RoomWrite};
 use crate::federation::envelope;
 use crate::federation::journal::{Page, Position};
-use crate::federation::outgoing::{self, About, EnvelopeType, JOURNAL, SNAPSHOT};
+use crate::federation::outgoing::{self, About, EnvelopeType, JOURNAL, ROTATED, SNAPSHOT};
 use crate::ids::RunId;
 use crate::matrix::Opened;
 use crate::node::api::internal;
@@ -81,7 +81,7 @@ impl Rooms {
             bodies.push((JOURNAL, body));
         }
         let now = now_ms();
-        let mut writes = Vec::new();
+        let mut writes = self.rotations(&mut outgoing).await?;
         for (kind, body) in bodies {
             let signed = outgoing.envelope(kind, ulid::Ulid::new(), about, body, &self.node.keys.node);
             let content = signed.map_err(|error| internal(&error))?.into_content();
@@ -98,6 +98,31 @@ impl Rooms {
         }
         self.outgoing.insert(outgoing.room.clone(), outgoing);
         Ok(())
+    }
+
+    /// That the node has another key, for a room that was not told since: what comes is to be known as the same node's.
+    async fn rotations(&self, outgoing: &mut outgoing::Outgoing) -> Result<Vec<RoomWrite>, Stop> {
+        let mut writes = Vec::new();
+        if self.outgoing.contains_key(&outgoing.room) {
+            return Ok(writes);
+        }
+        for rotation in self.node.identity.own_rotations() {
+            let new = rotation.new.0.clone();
+            let told = self.node.read({
+                let new = new.clone();
+                move |reader| reader.room_messages(None, what::ROTATED, Some(&new))
+            });
+            if told.await?.iter().any(|message| message.room == outgoing.room) {
+                continue;
+            }
+            let body = outgoing::rotated(&rotation);
+            let key = &self.node.keys.node;
+            let signed = outgoing.envelope(ROTATED, ulid::Ulid::new(), About::default(), body, key);
+            let content = signed.map_err(|error| internal(&error))?.into_content();
+            let about = message(&outgoing.room, (what::ROTATED, Priority::Terminal), None, Some(new));
+            writes.push(Ready { kind: ROTATED.name.to_owned(), content }.queued(about)?);
+        }
+        Ok(writes)
     }
 
     /// An envelope for the outbox. Programs page through a run by its relation to the card.

@@ -73,7 +73,7 @@ impl Node {
         if let Some(EventBody::RunCreated(created)) = run.facts.first().map(|fact| &fact.body) {
             view.dag.clone_from(&created.dag);
         }
-        let begun = self.begun(run.run, (&run.by, run.at.epoch), run.text.as_deref(), &run.facts);
+        let begun = self.begun(run.run, (&run.writer, run.at.epoch), run.text.as_deref(), &run.facts);
         let Begun { run: begun, tasks, created } = match begun {
             Ok(begun) => begun,
             Err(why) => {

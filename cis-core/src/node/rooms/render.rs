@@ -54,8 +54,8 @@ impl Rooms {
         let message = &entry.message;
         if !message.payload.is_empty() {
             let ready: Ready = serde_json::from_str(&message.payload).map_err(|error| internal(&error))?;
-            // A reply is known by what it answers: it is given once.
-            let remembered = message.what == what::REPLY;
+            // A reply is known by what it answers, a change of keys by the new one: it is said once.
+            let remembered = matches!(message.what.as_str(), what::REPLY | what::ROTATED);
             return Ok(Rendered {
                 event: Some((ready.kind, ready.content)),
                 remembered,

@@ -31,6 +31,8 @@ pub(super) mod what {
     pub(in crate::node) const SUMMARY: &str = "summary";
     /// A room does not follow a run any more: its card there; with an item, the question there.
     pub(in crate::node) const LEFT: &str = "left";
+    /// The node has another key; the item is its DID.
+    pub(in crate::node) const ROTATED: &str = "rotated";
     /// What is said to somebody; the item is the event that it replies to.
     pub(in crate::node) const REPLY: &str = "reply";
 }

@@ -16,7 +16,7 @@ pub(in super::super) fn board(tasks: &[&str]) -> Board {
     let detail = json!({
         "run": {
             "id": RunId::from_parts(0, 7).to_string(), "dag": "ship", "state": "running", "mode": "local",
-            "source": "ship.toml", "created_ms": 0, "started_ms": 0, "ended_ms": null, "counts": counts,
+            "node": "did:key:z6Mk", "source": "ship.toml", "created_ms": 0, "started_ms": 0, "ended_ms": null, "counts": counts,
             "last_offset": 10,
         },
         "params": {}, "tasks": tasks,
