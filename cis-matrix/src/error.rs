@@ -42,7 +42,8 @@ pub enum MatrixError {
     },
     /// The account's identity has not signed the device that we are, so we have none of its keys.
     #[error(
-        "this device was not signed by its own account, so it can neither sign others nor set recovery up"
+        "this device does not have the keys of its account's identity, so it can neither sign others nor set recovery up: \
+         `cis matrix verify` says how it gets them"
     )]
     Unsigned,
     /// There is no such thing, as far as this account can see.

@@ -96,7 +96,11 @@ impl Client {
                 let key = recovery.enable().wait_for_backups_to_upload().await.map_err(not_set_up)?;
                 return Ok(Secret::new(key));
             }
-            if !backups.are_enabled().await && !backups.fetch_exists_on_server().await? {
+            if !backups.are_enabled().await {
+                // A new key would not open it, and the old one would be void.
+                if backups.fetch_exists_on_server().await? {
+                    return Err(not_set_up(RecoveryError::BackupExistsOnServer));
+                }
                 recovery.enable_backup().await.map_err(not_set_up)?;
             }
             Ok(Secret::new(recovery.reset_key().await.map_err(not_set_up)?))
@@ -107,8 +111,9 @@ impl Client {
 fn not_set_up(error: RecoveryError) -> MatrixError {
     match error {
         RecoveryError::BackupExistsOnServer => MatrixError::BadInput {
-            detail: "the account has a backup of room keys that this device has no key of, and nothing was changed. Set \
-                     recovery up with the device that made it, or remove the backup there"
+            detail: "the account has a backup of room keys that this device has no key of, and nothing was changed. Give \
+                     this device the account's recovery key first (`cis matrix verify --recovery-key-stdin`), or set recovery up \
+                     with the device that made the backup"
                 .to_owned(),
         },
         other => of_recovery(other),

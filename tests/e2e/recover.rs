@@ -226,14 +226,17 @@ fn an_audit_finds_what_is_forged_and_what_is_gone() {
     assert!(said["runs"][0]["lacks"][0].as_str().unwrap().contains("not in the room"), "{said}");
     let shown = cis.run(["matrix", "audit", &room.id]).expect(1).stdout;
     assert!(shown.contains("Not all of it is there"), "{shown}");
-    // A node that trusts nobody checks it as well.
+    // For a node that trusts nobody it decides nothing; for one that trusts it, it does.
     let (other, second) = (Cis::new(), synapse.register("other"));
     login(&other, &synapse, &second, "--token-stdin", &second.token).expect(0);
     ann_invites(&ann, &room.id, &second.id);
     other.ok(["matrix", "join", &room.id]);
-    let said = other.run(words).expect(1).json();
+    let said = other.run(words).expect(0).json();
     let node = &said["nodes"][0];
     assert_eq!((&node["standing"], &node["missing"]), (&json!("unknown"), &json!(1)), "{said}");
+    other.ok(["identity", "trust", cis.status()["did"].as_str().unwrap()]);
+    let said = other.run(words).expect(1).json();
+    assert_eq!(said["nodes"][0]["standing"], "trusted", "{said}");
     assert_eq!(said["runs"][0]["here"], Value::Null, "{said}");
 }
 

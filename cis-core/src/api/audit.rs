@@ -51,6 +51,8 @@ pub struct AuditedRun {
     pub dag: String,
     /// The node that coordinates it.
     pub node: NodeDid,
+    /// That node counts here: it is this one, or was trusted.
+    pub counts: bool,
     /// Entries of its journal.
     pub entries: u64,
     /// Its state, as far as the room tells; none: it cannot be told.
@@ -88,12 +90,14 @@ pub struct RefusedView {
 }
 
 impl AuditReport {
-    /// Whether all that nodes wrote is there, and agrees with what is known here. What others forged counts for
-    /// nothing, and so not here.
+    /// Whether all is there that nodes wrote which count here, and agrees with what is known here. Anybody can write there as
+    /// a node that nobody knows: that is shown, and decides nothing.
     #[must_use]
     pub fn is_whole(&self) -> bool {
-        let nodes = self.nodes.iter().all(|node| node.missing == 0 && node.doubled == 0);
-        let runs = self.runs.iter().all(|run| run.lacks.is_empty() && run.here != Some(HereAs::Differs));
-        nodes && runs
+        let counts = |node: &&AuditedNode| matches!(node.standing.as_str(), "own" | "trusted" | "replaced");
+        let mut nodes = self.nodes.iter().filter(counts);
+        let mut runs = self.runs.iter().filter(|run| run.counts);
+        nodes.all(|node| node.missing == 0 && node.doubled == 0)
+            && runs.all(|run| run.lacks.is_empty() && run.here != Some(HereAs::Differs))
     }
 }

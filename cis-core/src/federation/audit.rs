@@ -1,7 +1,8 @@
 //! What a room has of its nodes and runs, and whether it is right: signatures, numbers, journals.
 //!
 //! Owns what is counted and what is found wrong. It obeys nobody: what a node wrote that is not trusted here is checked as
-//! well, as a signature is right or wrong whoever made it. It fetches and changes nothing.
+//! well, as a signature is right or wrong whoever made it; but apart, as anybody can be such a node. It fetches and changes
+//! nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,7 +21,10 @@ const NAMED_MAX: usize = 100;
 #[derive(Debug)]
 pub struct Audit {
     room: String,
-    recovery: Recovery,
+    /// What nodes wrote that count here.
+    known: Recovery,
+    /// What all others did.
+    strange: Recovery,
     nodes: BTreeMap<NodeDid, Wrote>,
     refused: Vec<RefusedEvent>,
     refused_count: u64,
@@ -53,6 +57,15 @@ pub struct RefusedEvent {
     pub why: Refused,
 }
 
+/// A file that an envelope names.
+#[derive(Debug)]
+pub struct Named {
+    /// It.
+    pub file: File,
+    /// Whoever named it counts here.
+    counts: bool,
+}
+
 /// What was found.
 #[derive(Debug)]
 pub struct Audited {
@@ -60,6 +73,8 @@ pub struct Audited {
     pub nodes: BTreeMap<NodeDid, Wrote>,
     /// What the room has of runs.
     pub runs: Vec<RecoveredRun>,
+    /// What it has of runs of nodes that do not count here.
+    pub strange_runs: Vec<RecoveredRun>,
     /// Events that are no envelopes that count, the first ones.
     pub refused: Vec<RefusedEvent>,
     /// How many there are of them.
@@ -71,7 +86,8 @@ impl Audit {
     #[must_use]
     pub fn new(room: String) -> Self {
         Self {
-            recovery: Recovery::new(room.clone()),
+            known: Recovery::new(room.clone()),
+            strange: Recovery::new(room.clone()),
             room,
             nodes: BTreeMap::new(),
             refused: Vec::new(),
@@ -84,8 +100,8 @@ impl Audit {
         &mut self,
         id: &str,
         event: Found<'_>,
-        standing: impl FnOnce(&NodeDid) -> Standing,
-    ) -> Option<File> {
+        standing: impl Fn(&NodeDid) -> Standing,
+    ) -> Option<Named> {
         if !event.type_name.starts_with(TYPE_PREFIX) {
             return None;
         }
@@ -104,19 +120,27 @@ impl Audit {
                 None
             }
             Ok(envelope) => {
-                let is_new = self.count(&envelope, known);
-                if is_new && envelope.type_name() == ROTATED.name {
-                    // Whoever signed it: the journal shows whether it is the same writer.
-                    self.recovery.rotated(&envelope, |_| Standing::Trusted);
+                if envelope.type_name() == ROTATED.name {
+                    self.known.rotated(&envelope, standing);
+                    self.strange.rotated(&envelope, |_| Standing::Trusted);
                 }
-                if is_new { self.recovery.take(&envelope) } else { None }
+                let counts = self.known.counts(envelope.did(), &known);
+                if !self.count(
+                    &envelope,
+                    if counts && known == Standing::Unknown { Standing::Trusted } else { known },
+                ) {
+                    return None;
+                }
+                let reads = if counts { &mut self.known } else { &mut self.strange };
+                reads.take(&envelope).map(|file| Named { file, counts })
             }
         }
     }
 
     /// A file came, or (`Err`: why) did not.
-    pub fn fetched(&mut self, file: File, bytes: Result<&[u8], String>) {
-        self.recovery.fetched(file, bytes);
+    pub fn fetched(&mut self, named: Named, bytes: Result<&[u8], String>) {
+        let reads = if named.counts { &mut self.known } else { &mut self.strange };
+        reads.fetched(named.file, bytes);
     }
 
     fn refuse(&mut self, event: &str, sender: &str, why: Refused) {
@@ -137,7 +161,8 @@ impl Audit {
     pub fn done(self) -> Audited {
         Audited {
             nodes: self.nodes,
-            runs: self.recovery.runs(),
+            runs: self.known.runs(),
+            strange_runs: self.strange.runs(),
             refused: self.refused,
             refused_count: self.refused_count,
         }

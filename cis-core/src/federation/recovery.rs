@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::canonical::Fold;
 use super::envelope::{Carrier, Refused, Verified, verify};
-use super::journal::{BadBatch, Batch, Fact, FileRef, Placed, Position, Reader, Told};
+use super::journal::{BadBatch, Batch, FILE_SIZE_MAX, Fact, FileRef, Placed, Position, Reader, Told};
 use super::outgoing::{
     JOURNAL, ROTATED, ReadSnapshot, SNAPSHOT, SnapshotTold, UnreadSnapshot, read_rotation,
 };
@@ -18,6 +18,9 @@ use super::room_event::{Entry, spec_text, to_facts};
 use crate::identity::Standing;
 use crate::ids::{Epoch, NodeDid, RunId};
 use crate::scheduler::{ApplyError, Run};
+
+/// So many nodes that are not trusted are known by name.
+const STRANGERS_MAX: usize = 50;
 
 /// An event of the room, as somebody sent it.
 #[derive(Debug, Clone, Copy)]
@@ -146,7 +149,7 @@ impl Recovery {
         let envelope = match verify(event.content, carrier, standing) {
             Ok(envelope) => envelope,
             Err(Refused::UnknownKey(did)) => {
-                *self.strangers.entry(did).or_default() += 1;
+                self.stranger(did);
                 return None;
             }
             Err(_) => {
@@ -163,14 +166,29 @@ impl Recovery {
             self.refused += 1;
             return;
         };
-        let counts = match standing(&rotation.old) {
-            Standing::Unknown => self.former.contains_key(&rotation.old),
-            known => known.counts_in_history(),
-        };
+        let counts = self.counts(&rotation.old, &standing(&rotation.old));
         if counts && self.root(&rotation.old) != self.root(&rotation.new) {
             self.former.entry(rotation.new).or_insert(rotation.old);
         } else if !counts {
-            *self.strangers.entry(rotation.old).or_default() += 1;
+            self.stranger(rotation.old);
+        }
+    }
+
+    /// Somebody wrote who is not trusted. Anybody can be many: the first ones are counted by name.
+    fn stranger(&mut self, did: NodeDid) {
+        if self.strangers.len() < STRANGERS_MAX || self.strangers.contains_key(&did) {
+            *self.strangers.entry(did).or_default() += 1;
+        } else {
+            self.refused += 1;
+        }
+    }
+
+    /// Whether what a node writes here counts: it is trusted, or took another key while it was.
+    #[must_use]
+    pub fn counts(&self, did: &NodeDid, standing: &Standing) -> bool {
+        match standing {
+            Standing::Unknown => self.former.contains_key(did),
+            known => known.counts_in_history(),
         }
     }
 
@@ -320,6 +338,16 @@ impl Recovery {
 }
 
 impl File {
+    /// Whether it says to be larger than such a file may be: nobody fetches it then.
+    #[must_use]
+    pub fn is_too_large(&self) -> bool {
+        let size = match self {
+            Self::Entries(file) => file.size(),
+            Self::Snapshot(file) => file.size(),
+        };
+        size > FILE_SIZE_MAX
+    }
+
     /// How the carrier finds it.
     #[must_use]
     pub fn media(&self) -> &Value {

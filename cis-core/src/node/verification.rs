@@ -196,6 +196,12 @@ fn next_steps(standing: &Standing) -> Vec<String> {
         } else {
             steps.push("Log out and in again, or log in with a client that sets it up (Element).".to_owned());
         }
+    } else if !standing.recovery && !standing.may_sign {
+        // Only a device that has the account's keys can set recovery up.
+        steps.push(
+            "Set recovery up with the device that signed this one (Element: Settings, Encryption)."
+                .to_owned(),
+        );
     } else if !standing.recovery {
         steps.push(format!(
             "Without a recovery key, a new device reads nothing of what was said in encrypted rooms before it. Make one: \

@@ -14,7 +14,7 @@ pub mod quick;
 pub mod recorder;
 pub mod screen;
 
-pub(crate) use os::share_memory;
+pub(crate) use os::{give_memory_back, share_memory};
 
 #[cfg(test)]
 mod fuzz;

@@ -135,9 +135,10 @@ fn queue(conn: &Connection, message: &Outgoing) -> rusqlite::Result<()> {
         }
     } else if message.item.is_some() {
         // What is ready is said about a thing once, be it sent by now.
-        let same = "SELECT 1 FROM outbox WHERE run IS ?1 AND what = ?2 AND item IS ?3
-                    UNION ALL SELECT 1 FROM room_messages WHERE run IS ?1 AND what = ?2 AND item IS ?3";
-        if conn.prepare_cached(same)?.exists(params![run, message.what, message.item])? {
+        let same = "SELECT 1 FROM outbox WHERE run IS ?1 AND what = ?2 AND item IS ?3 AND room = ?4
+                    UNION ALL
+                    SELECT 1 FROM room_messages WHERE run IS ?1 AND what = ?2 AND item IS ?3 AND room = ?4";
+        if conn.prepare_cached(same)?.exists(params![run, message.what, message.item, message.room])? {
             return Ok(());
         }
     }

@@ -42,8 +42,8 @@ impl Drop for Silent {
 /// Asks on the controlling terminal, whatever standard input is.
 pub(crate) fn ask(prompt: &str) -> Result<String, CliError> {
     let tty = OpenOptions::new().read(true).write(true).open("/dev/tty").map_err(|_| {
-        CliError::bad_input("there is no terminal to ask for the password on")
-            .hint("take --password-stdin or --token-stdin")
+        CliError::bad_input("there is no terminal to ask on")
+            .hint("give it on standard input: --password-stdin, --token-stdin, --recovery-key-stdin")
     })?;
     let failed = |error: io::Error| CliError::unavailable(format!("the terminal cannot be used: {error}"));
     read(tty, prompt)

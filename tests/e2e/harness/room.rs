@@ -150,6 +150,12 @@ impl<'a> Room<'a> {
 #[track_caller]
 pub fn own_state(home: &Path, run: &str, text: &str) -> String {
     let run = run.parse::<RunId>().unwrap();
+    fold(run, &own_facts(home, run), text).canonical()
+}
+
+/// What the node of this home knows to have happened to a run.
+#[track_caller]
+pub fn own_facts(home: &Path, run: RunId) -> Vec<Fact> {
     let home = Home { dir: home.to_owned(), runtime: home.join("run") };
     let events =
         Readers::open(&home.database()).unwrap().get().unwrap().events(0, Some(run), 100_000).unwrap();
@@ -159,14 +165,15 @@ pub fn own_state(home: &Path, run: &str, text: &str) -> String {
         cause: event.cause,
         body: event.decode().unwrap(),
     };
-    fold(run, &events.iter().map(fact).collect::<Vec<_>>(), text).canonical()
+    events.iter().map(fact).collect()
 }
 
 fn facts_of(entry: &Entry, by: &NodeDid) -> Vec<Fact> {
     to_facts(entry, by).unwrap()
 }
 
-fn fold(run: RunId, facts: &[Fact], text: &str) -> Fold {
+/// A run as these facts make it.
+pub fn fold(run: RunId, facts: &[Fact], text: &str) -> Fold {
     let EventBody::RunCreated(created) = &facts[0].body else { panic!("{:?}", facts[0]) };
     let dag = Arc::new(dag::parse(text.as_bytes(), "x.toml").unwrap());
     let mut fold = Fold::new(Run::new(run, created, dag, facts[0].at_ms).unwrap());

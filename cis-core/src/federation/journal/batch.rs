@@ -17,7 +17,7 @@ pub const TYPE: &str = "cis.dag.run.journal";
 /// Version of its shape.
 pub const VERSION: u32 = 1;
 /// A file of entries has at most so many bytes.
-pub(super) const FILE_SIZE_MAX: u64 = 16 << 20;
+pub const FILE_SIZE_MAX: u64 = 16 << 20;
 
 const CREATED: &str = "cis.dag.run.created";
 const TAKEN_OVER: &str = "cis.dag.run.taken_over";

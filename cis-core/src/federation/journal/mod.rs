@@ -14,7 +14,7 @@ mod tests;
 mod writer;
 
 pub(crate) use batch::Blob;
-pub use batch::{BadBatch, Batch, FileRef, TYPE, Told, VERSION};
+pub use batch::{BadBatch, Batch, FILE_SIZE_MAX, FileRef, TYPE, Told, VERSION};
 pub use coalesce::Coalescer;
 pub use link::{EntryHash, Position};
 pub use reader::{Missing, Placed, Reader, Report, Taken};

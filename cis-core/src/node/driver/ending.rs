@@ -1,4 +1,4 @@
-//! When the node ends, and what it does then.
+//! When the node has nothing to do, when it ends, and what it does then.
 
 use std::sync::atomic::Ordering;
 
@@ -6,6 +6,9 @@ use super::{Driver, Stopping, now_ms};
 use crate::api::{Problem, ProblemKind};
 use crate::event::EventBody;
 use crate::ids::TimestampMs;
+
+/// So long after the newest event free memory goes back, ms.
+pub(super) const QUIET_MS: i64 = 10_000;
 
 impl Driver {
     /// Notes since when there has been nothing to do.
@@ -25,6 +28,17 @@ impl Driver {
                     Some(Stopping { kill_sessions: false, reason: "nothing left to do".to_owned() });
             }
             (false, Some(_)) => {}
+        }
+    }
+
+    /// What many tasks needed for a moment is not kept: once nothing happens, the system gets it back.
+    pub(super) fn watch_memory(&mut self, now: TimestampMs) {
+        if self.give_back_at.is_some_and(|at| at <= now) {
+            self.give_back_at = None;
+            // It takes a moment, and the driver has none.
+            let _ = std::thread::Builder::new()
+                .name("cis-memory".to_owned())
+                .spawn(crate::session::give_memory_back);
         }
     }
 

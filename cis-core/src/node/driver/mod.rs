@@ -147,6 +147,9 @@ enum Beside {
     Tasks(Vec<TaskSeed>),
     /// What is known of a session that is created.
     Session(SessionFacts),
+    /// It is of another node, as a room tells it; with the tasks where it is the creation of a run. Nothing follows from it
+    /// here: no room is told, nobody is called, and its inputs are not ours.
+    Told(Option<Vec<TaskSeed>>),
 }
 
 /// See the module.
@@ -178,6 +181,8 @@ pub(in crate::node) struct Driver {
     /// Troubles of logs, for `node status`.
     log_trouble: Option<String>,
     idle_since: Option<TimestampMs>,
+    /// When memory that is free goes back to the system: a while after the newest event.
+    give_back_at: Option<TimestampMs>,
     supervised: Option<bool>,
     stopping: Option<Stopping>,
 }
@@ -238,6 +243,7 @@ impl Driver {
             stuck: None,
             log_trouble: None,
             idle_since: None,
+            give_back_at: None,
             supervised: None,
             stopping: None,
         }
@@ -319,6 +325,7 @@ impl Driver {
             tracing::warn!(%error, "the write-ahead log could not be shortened; it is tried again");
         }
         self.watch_idleness(now);
+        self.watch_memory(now);
     }
 
     /// Lets the scheduler handle one input; a refusal of an internal one is only noted.
@@ -383,6 +390,7 @@ impl Driver {
             self.parts.machine.poll_timeout().map(|(at, _)| at),
             self.parts.worker.poll_timeout(),
             self.idle_since.map(|since| since.saturating_add(self.idle_exit_ms())),
+            self.give_back_at,
             self.host.retry_at(),
             self.denials.poll_timeout(),
             self.inbox.poll_timeout(),

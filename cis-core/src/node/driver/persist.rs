@@ -1,14 +1,16 @@
 //! Making a turn durable, and what happens while that cannot be done.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::answers::answered;
 use super::asks::{asked, handed_in, said};
+use super::ending::QUIET_MS;
 use super::requests::typed_into;
 use super::{Beside, Driver, STUCK_RETRY_MS};
 use crate::api::RoomWrite;
 use crate::event::{EndReason, Event, EventBody, EventDraft, ExecutionMode, TaskChange};
-use crate::ids::{Offset, TimestampMs};
+use crate::ids::{Offset, RunId, TimestampMs};
 use crate::node::commands::{cancelled, decided, retried};
 use crate::store::{SessionFacts, StoreError};
 
@@ -25,6 +27,11 @@ impl Driver {
                 if self.stuck.take().is_some() {
                     tracing::info!("the database can be written again");
                 }
+                let told = |(draft, beside): &(EventDraft, Beside)| match beside {
+                    Beside::Told(_) => draft.run,
+                    _ => None,
+                };
+                let told: BTreeSet<RunId> = self.drafts.iter().filter_map(told).collect();
                 self.drafts.clear();
                 self.room_writes.clear();
                 if std::mem::take(&mut self.followed) {
@@ -32,7 +39,15 @@ impl Driver {
                 }
                 self.made.clear();
                 self.open_exposed();
-                self.notices.see(&events);
+                if told.is_empty() {
+                    self.notices.see(&events);
+                } else {
+                    let is_ours = |event: &&Arc<Event>| event.run.is_none_or(|run| !told.contains(&run));
+                    self.notices.see(&events.iter().filter(is_ours).cloned().collect::<Vec<_>>());
+                }
+                if !events.is_empty() {
+                    self.give_back_at = Some(now + QUIET_MS);
+                }
                 self.unpublished.extend(events);
                 true
             }
@@ -78,6 +93,13 @@ fn append(
         Beside::Nothing => writer.append(draft, id)?,
         Beside::Tasks(tasks) => writer.append_run(draft, id, tasks)?,
         Beside::Session(facts) => writer.append_session(draft, id, facts)?,
+        Beside::Told(tasks) => {
+            match tasks {
+                Some(tasks) => writer.append_run(draft, id, tasks)?,
+                None => writer.append(draft, id)?,
+            };
+            return Ok(false);
+        }
     };
     let following = following(draft, offset);
     // In the room of a run that ended long ago nobody was heard any more.

@@ -20,13 +20,16 @@ impl Driver {
         match known {
             Ok(true) => drop(reply.send(Ok(false))),
             Ok(false) => {
-                let mut beside = Some(Beside::Tasks(tasks));
-                let drafts = drafts.into_iter();
-                self.drafts.extend(drafts.map(|draft| (draft, beside.take().unwrap_or(Beside::Nothing))));
-                self.room_writes.push(match journal {
-                    Some(journal) => RoomWrite::Whole { run, journal },
-                    None => RoomWrite::Unfollow { run },
-                });
+                let mut tasks = Some(tasks);
+                for draft in drafts {
+                    let beside = match (&journal, tasks.take()) {
+                        (None, tasks) => Beside::Told(tasks),
+                        (Some(_), Some(tasks)) => Beside::Tasks(tasks),
+                        (Some(_), None) => Beside::Nothing,
+                    };
+                    self.drafts.push((draft, beside));
+                }
+                self.room_writes.extend(journal.map(|journal| RoomWrite::Whole { run, journal }));
                 self.confirmations.push(confirmation(reply, Ok(true)));
             }
             Err(error) => drop(reply.send(Err(store_problem(&error)))),
@@ -35,7 +38,7 @@ impl Driver {
 
     /// Keeps what happened to a run of another node since.
     pub(super) fn observe(&mut self, drafts: Vec<EventDraft>, reply: Reply<()>) {
-        self.drafts.extend(drafts.into_iter().map(|draft| (draft, Beside::Nothing)));
+        self.drafts.extend(drafts.into_iter().map(|draft| (draft, Beside::Told(None))));
         self.confirmations.push(confirmation(reply, Ok(())));
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! Reads, and changes nothing. What is right and what is missing is `federation::audit`'s matter.
 
+use std::collections::BTreeSet;
+
 use super::whole::{Whole, content};
 use crate::api::{AuditReport, AuditedNode, AuditedRun, HereAs, Problem, RefusedView};
 use crate::event::{Event, EventBody};
@@ -13,6 +15,7 @@ use crate::identity::Standing;
 use crate::ids::RunId;
 use crate::matrix::Opened;
 use crate::node::api::{Node, internal, store_problem};
+use crate::node::matrix::matrix_problem;
 use crate::scheduler::Run;
 use crate::store::StoreError;
 
@@ -28,13 +31,13 @@ impl Node {
     ) -> Result<AuditReport, Problem> {
         let mut audit = Audit::new(room.clone());
         let mut whole = Whole::new(opened, &room);
-        while let Some(events) = whole.next().await? {
+        while let Some(events) = whole.next().await.map_err(|error| matrix_problem(&error))? {
             for event in &events {
                 let Some(content) = content(event) else { continue };
                 let found = Found { type_name: &event.kind, sender: &event.sender, content: &content };
-                if let Some(file) = audit.hear(&event.id, found, |did| self.identity.standing(did)) {
-                    let bytes = whole.fetch(&file).await;
-                    audit.fetched(file, bytes.as_deref().map_err(Clone::clone));
+                if let Some(named) = audit.hear(&event.id, found, |did| self.identity.standing(did)) {
+                    let bytes = whole.fetch(&named.file).await.map_err(|error| matrix_problem(&error))?;
+                    audit.fetched(named, bytes.as_deref().map_err(Clone::clone));
                 }
             }
         }
@@ -56,7 +59,11 @@ impl Node {
                 sender: refused.sender,
                 why: refused.why.to_string(),
             });
-            let runs: Result<Vec<_>, Problem> = found.runs.into_iter().map(|run| node.judged(run)).collect();
+            let known: BTreeSet<RunId> = found.runs.iter().map(|run| run.run).collect();
+            // Whoever is not known here says nothing about runs of those who are.
+            let strange = found.strange_runs.into_iter().filter(|run| !known.contains(&run.run));
+            let runs = found.runs.into_iter().map(|run| (run, true)).chain(strange.map(|run| (run, false)));
+            let runs: Result<Vec<_>, Problem> = runs.map(|(run, counts)| node.judged(run, counts)).collect();
             Ok::<_, Problem>((nodes, refused.collect(), found.refused_count, runs?))
         });
         let (nodes, refused, refused_count, runs) = judged.await.map_err(|e| internal(&e))??;
@@ -64,11 +71,12 @@ impl Node {
     }
 
     /// What is said of a run.
-    fn judged(&self, mut run: RecoveredRun) -> Result<AuditedRun, Problem> {
+    fn judged(&self, mut run: RecoveredRun, counts: bool) -> Result<AuditedRun, Problem> {
         let mut view = AuditedRun {
             run: run.run,
             dag: String::new(),
             node: run.by.clone(),
+            counts,
             entries: run.at.n,
             state: None,
             here: None,
@@ -87,7 +95,7 @@ impl Node {
         let fold = run.fold(begun.clone());
         view.lacks.append(&mut run.lacks);
         view.state = Some(fold.run().state());
-        view.here = self.here_as(run.run, begun, &fold)?;
+        view.here = if counts { self.here_as(run.run, begun, &fold)? } else { None };
         Ok(view)
     }
 

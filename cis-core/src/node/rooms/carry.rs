@@ -186,7 +186,11 @@ impl Rooms {
     /// An entry that is not taken now.
     fn later(&self, entry: &OutboxEntry, due_ms: TimestampMs) -> RoomWrite {
         let of = entry.message.run.and_then(|run| self.runs.get(&run));
-        let is_followed = of.is_some_and(|followed| followed.kept.room == entry.message.room);
+        let mut is_followed = of.is_some_and(|followed| followed.kept.room == entry.message.room);
+        // Without it, what comes after it is a stranger's.
+        if entry.message.what == what::ROTATED {
+            is_followed = self.runs.values().any(|followed| followed.kept.room == entry.message.room);
+        }
         // Whoever asked has gone on by then; and a room that follows a run no longer is told so if it listens.
         if entry.message.what == what::REPLY || !is_followed {
             return RoomWrite::Settle { id: entry.id, message: None };

@@ -11,8 +11,9 @@ use std::time::Duration;
 
 use cis_matrix::{MatrixError, RoomBatch, RoomName};
 use tokio::sync::{Notify, broadcast, watch};
+use tokio::time::Instant;
 
-use super::recover::{Begun, drafts};
+use super::recover::{Begun, drafts, is_of};
 use super::whole::Whole;
 use super::{Stop, unopened};
 use crate::api::Problem;
@@ -29,9 +30,21 @@ use crate::node::driver::Observes;
 use crate::node::restore;
 use crate::store::{Safety, StoreError, TaskSeed};
 
+/// Type of what cannot be decrypted.
+const ENCRYPTED: &str = "m.room.encrypted";
+
 /// An account that cannot be used, a homeserver that is away, a store that cannot be read.
 const PAUSE_FIRST: Duration = Duration::from_millis(500);
 const PAUSE_MAX: Duration = Duration::from_secs(30);
+
+/// A room that could not be read is tried again after so long.
+const ROOM_PAUSE: Duration = Duration::from_secs(60);
+
+/// What could not be decrypted is looked at again so often at most.
+const SEALED_PAUSE: Duration = Duration::from_secs(10);
+
+/// So many nodes that are not trusted are named.
+const NAMED_MAX: usize = 5;
 
 /// What the task owns.
 struct Observer {
@@ -48,6 +61,8 @@ struct Observed {
     runs: BTreeMap<RunId, Known>,
     /// All before it was read.
     place: String,
+    /// The place before the first event that could not be decrypted, and when it was looked for its key again.
+    sealed: Option<(String, Instant)>,
     /// Events that could not be decrypted.
     unreadable: u64,
     /// What of it is not followed, and why.
@@ -83,7 +98,7 @@ impl Observer {
     async fn run(mut self, knock: Arc<Notify>) {
         let mut pause = PAUSE_FIRST;
         loop {
-            let began = tokio::time::Instant::now();
+            let began = Instant::now();
             let Err(stop) = self.observe(&knock).await else { continue };
             if began.elapsed() > PAUSE_MAX {
                 pause = PAUSE_FIRST;
@@ -116,6 +131,8 @@ impl Observer {
             }
         }
         self.stands(None);
+        let account = (opened.session.user.clone(), opened.session.device.clone());
+        let again = Instant::now() + ROOM_PAUSE;
         loop {
             tokio::select! {
                 said = news.recv() => match said {
@@ -130,19 +147,31 @@ impl Observer {
                                 self.passes_by(&said.room, stop)?;
                             }
                         }
+                        if batch.to_device {
+                            self.open_sealed(&opened).await?;
+                        }
                         self.stands(None);
                     }
                     Ok(News::Away(_)) => {}
                     Ok(News::Over(error)) => return Err(error.into()),
                     Err(broadcast::error::RecvError::Lagged(_)) => {
                         for room in self.rooms.keys().cloned().collect::<Vec<_>>() {
-                            self.catch_up(&opened, &room).await?;
+                            if let Err(stop) = self.catch_up(&opened, &room).await {
+                                self.passes_by(&room, stop)?;
+                            }
                         }
                         self.stands(None);
                     }
                     Err(broadcast::error::RecvError::Closed) => return Ok(()),
                 },
-                () = knock.notified() => return Ok(()),
+                () = knock.notified() => {
+                    // Most knocks are about runs of this node.
+                    let now = self.node.matrix.open().await.map_err(unopened)?.session;
+                    if (now.user.clone(), now.device.clone()) != account || !self.deaf.is_empty() {
+                        return Ok(());
+                    }
+                }
+                () = tokio::time::sleep_until(again), if !self.deaf.is_empty() => return Ok(()),
                 // What was left out may count now.
                 () = changed(&mut trust) => return Ok(()),
             }
@@ -159,11 +188,16 @@ impl Observer {
             recovery: Recovery::new(room.clone()),
             runs: BTreeMap::new(),
             place: opened.feed.place().await?,
+            sealed: None,
             unreadable: 0,
             lost: BTreeMap::new(),
         };
         self.rooms.insert(room.clone(), observed);
-        self.page(Whole::new(opened, &room), &room).await
+        let read = self.page(Whole::new(opened, &room), &room).await;
+        if read.is_err() {
+            self.rooms.remove(&room);
+        }
+        read
     }
 
     /// Takes what was just said.
@@ -173,11 +207,42 @@ impl Observer {
             self.catch_up(opened, &said.room).await?;
         } else {
             let whole = Whole::new(opened, &said.room);
-            whole.read_into(&mut observed.recovery, &said.events, &self.node.identity).await;
+            let sealed = said.events.iter().filter(|event| event.kind == ENCRYPTED).count() as u64;
+            if sealed > 0 {
+                observed.unreadable += sealed;
+                observed
+                    .sealed
+                    .get_or_insert_with(|| (observed.place.clone(), Instant::now() - SEALED_PAUSE));
+            }
+            whole.read_into(&mut observed.recovery, &said.events, &self.node.identity).await?;
             self.take_news(&said.room).await?;
         }
         if let Some(observed) = self.rooms.get_mut(&said.room) {
             next.clone_into(&mut observed.place);
+        }
+        Ok(())
+    }
+
+    /// Reads again what could not be decrypted: its key may have come.
+    async fn open_sealed(&mut self, opened: &Opened) -> Result<(), Stop> {
+        let due = |observed: &Observed| {
+            let (place, looked) = observed.sealed.as_ref()?;
+            (looked.elapsed() >= SEALED_PAUSE).then(|| place.clone())
+        };
+        let sealed: Vec<(String, String)> =
+            self.rooms.iter().filter_map(|(room, observed)| Some((room.clone(), due(observed)?))).collect();
+        for (room, place) in sealed {
+            if let Some(observed) = self.rooms.get_mut(&room) {
+                observed.sealed = None;
+                observed.unreadable = 0;
+            }
+            let read = self.page(Whole::after(opened, &room, &place), &room).await;
+            if let Some(observed) = self.rooms.get_mut(&room).filter(|observed| observed.unreadable > 0) {
+                observed.sealed = Some((place, Instant::now()));
+            }
+            if let Err(stop) = read {
+                self.passes_by(&room, stop)?;
+            }
         }
         Ok(())
     }
@@ -192,7 +257,7 @@ impl Observer {
     async fn page(&mut self, mut whole: Whole<'_>, room: &str) -> Result<(), Stop> {
         while let Some(events) = whole.next().await? {
             let Some(observed) = self.rooms.get_mut(room) else { return Ok(()) };
-            whole.read_into(&mut observed.recovery, &events, &self.node.identity).await;
+            whole.read_into(&mut observed.recovery, &events, &self.node.identity).await?;
             self.take_news(room).await?;
         }
         if let Some(observed) = self.rooms.get_mut(room) {
@@ -220,6 +285,14 @@ impl Observer {
     async fn take_run(&self, room: &str, observed: &mut Observed, fresh: Fresh) -> Result<(), Problem> {
         let run = fresh.run;
         let known = observed.runs.remove(&run);
+        // Rooms number what they tell each in its own way.
+        let elsewhere =
+            self.rooms.iter().find(|(_, other)| matches!(other.runs.get(&run), Some(Known::Kept { .. })));
+        if let (None, Some((other, _))) = (&known, elsewhere) {
+            observed.runs.insert(run, Known::Lost);
+            observed.lost.insert(run, format!("it is followed in room {other}"));
+            return Ok(());
+        }
         let (node, room) = (Arc::clone(&self.node), room.to_owned());
         let taken = tokio::task::spawn_blocking(move || node.take_fresh(&room, known, fresh)).await;
         let (known, keep, lost) = taken.map_err(|error| internal(&error))??;
@@ -259,7 +332,12 @@ impl Observer {
         let mut troubles: Vec<String> = trouble.into_iter().collect();
         troubles.extend(self.deaf.iter().map(|(room, why)| format!("room {room} is not read: {why}")));
         for (room, observed) in &self.rooms {
-            troubles.extend(observed.recovery.strangers().iter().map(|(did, count)| {
+            let strangers = observed.recovery.strangers();
+            if strangers.len() > NAMED_MAX {
+                let more = strangers.len() - NAMED_MAX;
+                troubles.push(format!("{more} more nodes that are not trusted write in room {room}"));
+            }
+            troubles.extend(strangers.iter().take(NAMED_MAX).map(|(did, count)| {
                 format!(
                     "{count} messages of {did} in room {room} are left out, as it is not trusted: \
                      `cis identity trust {did}` changes that"
@@ -296,8 +374,9 @@ impl Node {
         let known = match known {
             Some(known) => known,
             None if self.identity.standing(&fresh.by) == Standing::Own => Known::Own,
-            None => match self.in_store(fresh.run)? {
-                Some(known) => known,
+            None => match self.in_store(&fresh)? {
+                Some(Ok(known)) => known,
+                Some(Err(why)) => return lost(why),
                 None => return self.begin(room, fresh),
             },
         };
@@ -314,6 +393,9 @@ impl Node {
         }
         let new: Vec<Fact> = fresh.facts.drain(..).skip(facts - fresh.from).collect();
         let (new, wrong) = follow(&mut fold, facts, new);
+        if let Err(why) = is_of(&fold, (&fresh.by, &fresh.writer)) {
+            return lost(why);
+        }
         let known = match &wrong {
             None => Known::Kept { facts: facts + new.len(), fold },
             Some(_) => Known::Lost,
@@ -322,22 +404,26 @@ impl Node {
         Ok((known, keep, wrong))
     }
 
-    /// A run that the store has.
-    fn in_store(&self, run: RunId) -> Result<Option<Known>, Problem> {
+    /// A run that the store has; why it is not gone on with.
+    fn in_store(&self, fresh: &Fresh) -> Result<Option<Result<Known, String>>, Problem> {
+        let run = fresh.run;
         let reader = self.readers.get().map_err(|e| store_problem(&e))?;
-        match reader.run(run) {
-            Ok(_) => {}
+        let owner = match reader.owner(run) {
+            Ok(owner) => owner,
             Err(StoreError::NotFound { .. }) => return Ok(None),
             Err(error) => return Err(store_problem(&error)),
+        };
+        if owner == self.did || self.identity.former().contains(&owner) {
+            return Ok(Some(Ok(Known::Own)));
+        }
+        if owner != fresh.by && owner != fresh.writer {
+            return Ok(Some(Err(format!("the store has it as a run of {owner}, who did not write this"))));
         }
         let facts = reader.event_count(run).map_err(|e| store_problem(&e))?;
         let loaded = restore::load_run(&self.readers, &self.blobs, &self.config.settings.agents, run);
         Ok(Some(match loaded {
-            Ok(run) => Known::Kept { facts, fold: Box::new(Fold::new(run)) },
-            Err(error) => {
-                tracing::warn!(%run, %error, "a run of a room cannot be read out of the store");
-                Known::Lost
-            }
+            Ok(run) => Ok(Known::Kept { facts, fold: Box::new(Fold::new(run)) }),
+            Err(error) => Err(error.to_string()),
         }))
     }
 
@@ -350,16 +436,23 @@ impl Node {
             created.source = format!("room {room}");
         }
         let text = fresh.text.clone().unwrap_or_default();
+        let blob = self.blobs.put(text.as_bytes(), Safety::Processes).map_err(|e| store_problem(&e))?;
+        if let Some(EventBody::RunCreated(created)) = fresh.facts.first_mut().map(|fact| &mut fact.body) {
+            // Where secrets are hidden in the text, it is another file.
+            created.spec = blob;
+        }
         let Begun { run: begun, tasks, .. } =
             match self.begun(run, (&fresh.writer, fresh.epoch), fresh.text.as_deref(), &fresh.facts) {
                 Ok(begun) => begun,
                 Err(why) => return Ok((Known::Lost, None, Some(why))),
             };
-        self.blobs.put(text.as_bytes(), Safety::Processes).map_err(|e| store_problem(&e))?;
         let mut fold = Box::new(Fold::new(begun));
         let mut facts: Vec<Fact> = fresh.facts.drain(..1).collect();
         let (more, wrong) = follow(&mut fold, 1, fresh.facts);
         facts.extend(more);
+        if let Err(why) = is_of(&fold, (&fresh.by, &fresh.writer)) {
+            return Ok((Known::Lost, None, Some(why)));
+        }
         let known = match &wrong {
             None => Known::Kept { facts: facts.len(), fold },
             Some(_) => Known::Lost,

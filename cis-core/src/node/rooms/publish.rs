@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::journal::Sources;
+use super::refusing::Matter;
 use super::tell::{message, what};
 use super::{Rooms, Stop, numbering};
 use crate::api::{Outgoing, Priority, Problem, RoomWrite};
@@ -95,6 +96,9 @@ impl Rooms {
         if let Some(followed) = self.runs.get_mut(&run) {
             (followed.kept.published, followed.kept.journal) = (part.upto, journal);
             followed.journal.told(now, self.budget.is_short());
+        }
+        if self.refusing.taken(&Matter::Journal(run, outgoing.room.clone())) {
+            self.says_how_it_stands();
         }
         self.outgoing.insert(outgoing.room.clone(), outgoing);
         Ok(())

@@ -9,6 +9,7 @@ use super::whole::Whole;
 use crate::api::{Problem, RecoverReport, RecoveredRunView, UnknownNode};
 use crate::dag::Task;
 use crate::event::{EventBody, EventDraft, RunCreated};
+use crate::federation::canonical::Fold;
 use crate::federation::journal::Fact;
 use crate::federation::recovery::{RecoveredRun, Recovery};
 use crate::identity::Standing;
@@ -16,6 +17,7 @@ use crate::ids::{Epoch, NodeDid, RunId};
 use crate::matrix::Opened;
 use crate::node::api::{Node, internal, store_problem};
 use crate::node::commands::{Command, RunToKeep};
+use crate::node::matrix::matrix_problem;
 use crate::node::restore;
 use crate::scheduler::Run;
 use crate::store::{Safety, TaskSeed};
@@ -30,8 +32,9 @@ impl Node {
     ) -> Result<RecoverReport, Problem> {
         let mut recovery = Recovery::new(room.clone());
         let mut whole = Whole::new(opened, &room);
-        while let Some(events) = whole.next().await? {
-            whole.read_into(&mut recovery, &events, &self.identity).await;
+        while let Some(events) = whole.next().await.map_err(|error| matrix_problem(&error))? {
+            let read = whole.read_into(&mut recovery, &events, &self.identity).await;
+            read.map_err(|error| matrix_problem(&error))?;
         }
         let (events, unreadable) = (whole.events, whole.unreadable);
         let mut report =
@@ -82,6 +85,10 @@ impl Node {
             }
         };
         let fold = run.fold(begun);
+        if let Err(why) = is_of(&fold, (&run.by, &run.writer)) {
+            view.lacks.push(why);
+            return Ok((view, None));
+        }
         view.state = Some(fold.run().state());
         view.lacks.append(&mut run.lacks);
         let ours = self.identity.standing(&run.by) == Standing::Own;
@@ -120,6 +127,16 @@ impl Node {
         let begun = Run::new(run, created, Arc::new(dag), *at_ms).map_err(|e| e.to_string())?;
         Ok(Begun { run: begun, tasks, created: (**created).clone() })
     }
+}
+
+/// A run is its writer's, by all that is told of it: whoever could make somebody else's of it could have it executed
+/// there. `by`: who wrote its newest entry, and by which key that node began.
+pub(super) fn is_of(fold: &Fold, by: (&NodeDid, &NodeDid)) -> Result<(), String> {
+    let owner = &fold.run().facts().owner;
+    if owner == by.0 || owner == by.1 {
+        return Ok(());
+    }
+    Err(format!("it says to be of {owner}, who did not write it"))
 }
 
 /// A run at its beginning.

@@ -1,13 +1,11 @@
 //! A room from some place of it to its end, as far as the account may read it, with the files that its envelopes name.
 
-use cis_matrix::{Media, RoomEvent};
+use cis_matrix::{MatrixError, Media, RoomEvent};
 use serde_json::Value;
 
-use crate::api::Problem;
 use crate::config::Identity;
 use crate::federation::recovery::{File, Found, Recovery};
 use crate::matrix::Opened;
-use crate::node::matrix::matrix_problem;
 
 /// Events that are asked for at a time: homeservers give no more.
 const PAGE: u32 = 1000;
@@ -39,12 +37,11 @@ impl<'a> Whole<'a> {
     }
 
     /// The next events; none: there are no more.
-    pub(super) async fn next(&mut self) -> Result<Option<Vec<RoomEvent>>, Problem> {
+    pub(super) async fn next(&mut self) -> Result<Option<Vec<RoomEvent>>, MatrixError> {
         if self.is_over {
             return Ok(None);
         }
-        let page = self.opened.client.forward(self.room, self.from.as_deref(), PAGE).await;
-        let page = page.map_err(|error| matrix_problem(&error))?;
+        let page = self.opened.client.forward(self.room, self.from.as_deref(), PAGE).await?;
         self.is_over = page.next.is_none() || page.next == self.from;
         self.from = page.next;
         self.events += page.events.len() as u64;
@@ -53,22 +50,35 @@ impl<'a> Whole<'a> {
     }
 
     /// Takes these events of the room into what is read of its runs, with the files that they name.
-    pub(super) async fn read_into(&self, recovery: &mut Recovery, events: &[RoomEvent], identity: &Identity) {
+    pub(super) async fn read_into(
+        &self,
+        recovery: &mut Recovery,
+        events: &[RoomEvent],
+        identity: &Identity,
+    ) -> Result<(), MatrixError> {
         for event in events {
             let Some(content) = content(event) else { continue };
             let found = Found { type_name: &event.kind, sender: &event.sender, content: &content };
             if let Some(file) = recovery.hear(found, |did| identity.standing(did)) {
-                let bytes = self.fetch(&file).await;
+                let bytes = self.fetch(&file).await?;
                 recovery.fetched(file, bytes.as_deref().map_err(Clone::clone));
             }
         }
+        Ok(())
     }
 
-    /// The bytes of a file; why they did not come.
-    pub(super) async fn fetch(&self, file: &File) -> Result<Vec<u8>, String> {
-        match media(file) {
-            Some(media) => self.opened.client.download(media).await.map_err(|error| error.to_string()),
-            None => Err("a part of its journal is in a file whose place is not told".to_owned()),
+    /// The bytes of a file, or why there are none. What passes is an error: it is read again.
+    pub(super) async fn fetch(&self, file: &File) -> Result<Result<Vec<u8>, String>, MatrixError> {
+        if file.is_too_large() {
+            return Ok(Err("a part of its journal is in a file that is too large to be one".to_owned()));
+        }
+        let Some(media) = media(file) else {
+            return Ok(Err("a part of its journal is in a file whose place is not told".to_owned()));
+        };
+        match self.opened.client.download(media).await {
+            Ok(bytes) => Ok(Ok(bytes)),
+            Err(error) if error.is_passing() => Err(error),
+            Err(error) => Ok(Err(error.to_string())),
         }
     }
 }

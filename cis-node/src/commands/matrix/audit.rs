@@ -7,8 +7,9 @@ use crate::output::{self, human};
 /// Checks what nodes wrote in a room, from its first event to its last
 ///
 /// Every signature, every number, every journal of a run, the files that they name, and whether what the store has of
-/// those runs is the same. Nothing is changed. What a node wrote that is not trusted here is checked too. Ends with 1
-/// where something is missing or contradicts the store; what others forged changes nothing, and is only named.
+/// those runs is the same. Nothing is changed. Ends with 1 where something is missing of what this node and those that it
+/// trusts wrote, or contradicts the store. What others wrote or forged is shown, and decides nothing: say first whom you trust
+/// (`cis identity trust DID`).
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

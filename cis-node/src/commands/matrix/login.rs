@@ -122,10 +122,11 @@ fn somebodys_own(account: &MatrixAccountView) -> Option<String> {
 
 /// What goes over a network in clear. What does not leave the machine may.
 fn is_readable_on_the_way(address: &str) -> bool {
-    let Some(rest) = address.trim().strip_prefix("http://") else { return false };
+    let address = address.trim().to_ascii_lowercase();
+    let Some(rest) = address.strip_prefix("http://") else { return false };
     let host = rest.split(['/', ':']).next().unwrap_or_default();
-    let local = host == "localhost" || host.starts_with("127.") || rest.starts_with("[::1]");
-    !local
+    let is_loopback = host.parse::<std::net::Ipv4Addr>().is_ok_and(|ip| ip.is_loopback());
+    !(host == "localhost" || is_loopback || rest.starts_with("[::1]"))
 }
 
 #[cfg(test)]
@@ -143,7 +144,12 @@ mod tests {
         ] {
             assert!(!is_readable_on_the_way(fine), "{fine}");
         }
-        for not in ["http://example.org", " http://192.168.1.2:8008/", "http://localhost.example.org"] {
+        for not in [
+            "http://example.org",
+            " http://192.168.1.2:8008/",
+            "http://localhost.example.org",
+            "HTTP://127.evil.example",
+        ] {
             assert!(is_readable_on_the_way(not), "{not}");
         }
     }

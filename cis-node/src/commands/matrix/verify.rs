@@ -77,10 +77,11 @@ pub(super) fn run(context: &Context, args: Args) -> Result<Exit, CliError> {
         if args.new_recovery_key {
             let made = client.new_matrix_recovery().await?;
             output::show(context, &made, |made| format!("{}\n", clean(&made.recovery_key)))?;
-            output::note(
+            let backed_up = if made.standing.backs_up { " Room keys are backed up from now on." } else { "" };
+            output::note(&format!(
                 "Keep this key where only you find it: it opens everything that the account's devices encrypt, and nobody can \
-                 show it again. Room keys are backed up from now on.\n",
-            );
+                 show it again.{backed_up}\n",
+            ));
         } else {
             output::show(context, &client.matrix_standing().await?, human::standing)?;
         }

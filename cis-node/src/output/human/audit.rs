@@ -50,7 +50,12 @@ pub(crate) fn audited(report: &AuditReport) -> String {
             report.unreadable
         );
     }
-    out.push_str(match (report.nodes.is_empty(), report.is_whole()) {
+    let nobody =
+        !report.nodes.iter().any(|node| matches!(node.standing.as_str(), "own" | "trusted" | "replaced"));
+    out.push_str(match (nobody, report.is_whole()) {
+        (true, true) if !report.nodes.is_empty() => {
+            "Nobody who wrote there is trusted here: `cis identity trust DID`, then again.\n"
+        }
         (true, true) => "There is nothing to check.\n",
         (false, true) => "Every signature is right, and nothing is missing.\n",
         (_, false) => "Not all of it is there: see the notes.\n",

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use cis_matrix::{RoomEvent, Trust};
+use cis_matrix::{MatrixError, RoomEvent, Trust};
 use serde_json::Value;
 
 use super::super::publish::Ready;
@@ -22,7 +22,7 @@ use crate::room::people::Carried;
 use crate::room::{EventId, UserId, reply};
 
 /// Type of what cannot be decrypted.
-const ENCRYPTED: &str = "m.room.encrypted";
+pub(super) const ENCRYPTED: &str = "m.room.encrypted";
 
 /// So many events that did nothing may be read again after a crash.
 const UNKEPT_MAX: usize = 100;
@@ -86,7 +86,7 @@ impl Listener {
             return Ok(Heard::Nothing);
         }
         if event.kind == ENCRYPTED {
-            self.rooms.get_mut(room).into_iter().for_each(|listened| listened.keep_sealed(event.id.clone()));
+            self.rooms.get_mut(room).into_iter().for_each(|listened| listened.keep_sealed(event));
             return Ok(Heard::Nothing);
         }
         let Ok(content) = serde_json::from_str::<Value>(event.content.get()) else {
@@ -110,15 +110,7 @@ impl Listener {
         let Some(member) = opened.client.member(room, &event.sender).await? else {
             return Ok(Heard::Nothing);
         };
-        let input = match event.encryption {
-            None => input_of(&listened.room, &id, event.sent_ms),
-            Some(_) => match opened.client.seal(room, event).await? {
-                Some(seal) => input_of_sealed(&listened.room, &seal.session, seal.index),
-                // The homeserver has something else there by now.
-                None => return Ok(Heard::Nothing),
-            },
-        };
-        let speaker = Speaker {
+        let mut speaker = Speaker {
             room: listened.room.clone(),
             user: sender.clone(),
             power: power(member.power),
@@ -127,7 +119,18 @@ impl Listener {
                 encrypted: event.encryption.is_some(),
                 device_signed: event.encryption.as_ref().is_some_and(|it| it.trust >= Trust::Signed),
             },
-            input,
+            input: input_of(&listened.room, &id, event.sent_ms),
+        };
+        speaker.input = match event.encryption {
+            // Whoever may do nothing costs no request. An approval can name them all the same.
+            Some(_) if self.role(&speaker).is_none() && !wanted.answers() => speaker.input,
+            None => speaker.input,
+            Some(_) => match opened.client.seal(room, event).await {
+                Ok(Some(seal)) => input_of_sealed(&speaker.room, &seal.session, seal.index),
+                // The homeserver has something else there by now, or nothing.
+                Ok(None) | Err(MatrixError::NotFound { .. }) => return Ok(Heard::Nothing),
+                Err(error) => return Err(error.into()),
+            },
         };
         let reply = match stale {
             Some(stale) => {

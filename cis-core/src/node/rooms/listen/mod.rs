@@ -224,7 +224,7 @@ impl Listener {
             }
         }
         if batch.to_device {
-            let sealed = self.rooms.iter().filter(|(_, listened)| !listened.sealed.is_empty());
+            let sealed = self.rooms.iter().filter(|(_, listened)| listened.looks_again());
             for room in sealed.map(|(room, _)| room.clone()).collect::<Vec<_>>() {
                 if let Err(stop) = self.open_sealed(opened, &room).await {
                     self.passes_by(&room, stop)?;

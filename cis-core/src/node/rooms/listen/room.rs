@@ -1,10 +1,13 @@
 //! One room that is read: where reading it goes on, and how it catches up.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
-use cis_matrix::MatrixError;
+use cis_matrix::{MatrixError, RoomEvent};
+use tokio::time::Instant;
 
 use super::super::tell::what;
+use super::hear::ENCRYPTED;
 use super::{Listener, Stop};
 use crate::api::RoomWrite;
 use crate::matrix::Opened;
@@ -17,8 +20,18 @@ const PAGE: u32 = 100;
 /// More pages are not read at once: who was away for so long hears what is said from now on.
 const PAGES_MAX: usize = 200;
 
-/// So many events that cannot be decrypted are looked at again.
+/// So many events that cannot be decrypted are looked at again, each so often, and so long after each other.
 const SEALED_MAX: usize = 100;
+const SEALED_LOOKS: u32 = 10;
+const SEALED_PAUSE: Duration = Duration::from_secs(5);
+
+/// An event that this device had no key for.
+pub(super) struct Sealed {
+    event: String,
+    sender: String,
+    /// How often it was looked at again.
+    looks: u32,
+}
 
 /// A room that is read.
 pub(super) struct Listened {
@@ -29,16 +42,32 @@ pub(super) struct Listened {
     /// Events that were read since the place was kept.
     pub(super) unkept: usize,
     /// Events that this device had no key for.
-    pub(super) sealed: VecDeque<String>,
+    pub(super) sealed: VecDeque<Sealed>,
+    /// They were looked at then.
+    pub(super) looked: Option<Instant>,
 }
 
 impl Listened {
-    /// An event cannot be decrypted yet.
-    pub(super) fn keep_sealed(&mut self, event: String) {
-        self.sealed.push_back(event);
-        if self.sealed.len() > SEALED_MAX {
-            self.sealed.pop_front();
+    /// An event cannot be decrypted yet. Nobody's push out those of others.
+    pub(super) fn keep_sealed(&mut self, event: &RoomEvent) {
+        if let Some(known) = self.sealed.iter_mut().find(|known| known.event == event.id) {
+            known.looks += 1;
+        } else {
+            let (event, sender) = (event.id.clone(), event.sender.clone());
+            self.sealed.push_back(Sealed { event, sender, looks: 0 });
         }
+        self.sealed.retain(|known| known.looks < SEALED_LOOKS);
+        if self.sealed.len() > SEALED_MAX {
+            let of = |sender: &str| self.sealed.iter().filter(|known| known.sender == sender).count();
+            let most = self.sealed.iter().map(|known| of(&known.sender)).max().unwrap_or(0);
+            let oldest = self.sealed.iter().position(|known| of(&known.sender) == most);
+            oldest.and_then(|at| self.sealed.remove(at));
+        }
+    }
+
+    /// Whether what could not be decrypted is to be looked at again.
+    pub(super) fn looks_again(&self) -> bool {
+        !self.sealed.is_empty() && self.looked.is_none_or(|looked| looked.elapsed() >= SEALED_PAUSE)
     }
 }
 
@@ -68,8 +97,10 @@ impl Listener {
         let settings = &self.node.config.settings.matrix;
         let ms = |ms: u64| i64::try_from(ms).unwrap_or(i64::MAX);
         let gate = Gate::new(own, joined_ms).ages(ms(settings.command_age_ms), ms(settings.answer_age_ms));
-        self.rooms
-            .insert(room.to_owned(), Listened { room: id, gate, place, unkept: 0, sealed: VecDeque::new() });
+        self.rooms.insert(
+            room.to_owned(),
+            Listened { room: id, gate, place, unkept: 0, sealed: VecDeque::new(), looked: None },
+        );
         Ok(())
     }
 
@@ -78,7 +109,9 @@ impl Listener {
         match self.page(opened, room).await {
             Ok(()) => Ok(()),
             // A place that the homeserver does not know (it was restored, or is another one) is given up.
-            Err(Stop::Matrix(MatrixError::BadInput { detail })) => {
+            Err(Stop::Matrix(
+                MatrixError::BadInput { detail } | MatrixError::Other { status: Some(400), detail },
+            )) => {
                 tracing::warn!(
                     room,
                     detail,
@@ -107,17 +140,21 @@ impl Listener {
     /// Looks again at what could not be decrypted: its key may have come.
     pub(super) async fn open_sealed(&mut self, opened: &Opened, room: &str) -> Result<(), Stop> {
         let Some(listened) = self.rooms.get_mut(room) else { return Ok(()) };
-        for id in std::mem::take(&mut listened.sealed) {
-            match opened.client.event(room, &id).await {
-                // What still cannot be is kept for the next time.
-                Ok(Some(event)) => self.hear_all(opened, room, &[event], None).await?,
-                Ok(None) | Err(MatrixError::NotFound { .. }) => {}
-                Err(error) => {
-                    if let Some(listened) = self.rooms.get_mut(room) {
-                        listened.keep_sealed(id);
-                    }
-                    tracing::debug!(room, %error, "an encrypted event cannot be looked at again");
-                }
+        listened.looked = Some(Instant::now());
+        let ids: Vec<String> = listened.sealed.iter().map(|sealed| sealed.event.clone()).collect();
+        for id in ids {
+            let found = match opened.client.event(room, &id).await {
+                Err(MatrixError::NotFound { .. }) => None,
+                found => found?,
+            };
+            // What still cannot be is counted, and kept for the next time.
+            if let Some(event) = &found {
+                self.hear_all(opened, room, std::slice::from_ref(event), None).await?;
+            }
+            if found.is_none_or(|event| event.kind != ENCRYPTED)
+                && let Some(listened) = self.rooms.get_mut(room)
+            {
+                listened.sealed.retain(|sealed| sealed.event != id);
             }
         }
         Ok(())
