@@ -46,6 +46,8 @@ pub(super) struct HostLink {
     retry_ms: i64,
     /// Environments that the present host could not be given.
     too_long: BTreeSet<String>,
+    /// What came right behind the welcome.
+    behind: Vec<FromHost>,
     /// Why there is no host, for people.
     pub(super) trouble: Option<String>,
 }
@@ -62,6 +64,7 @@ impl HostLink {
             retry_at: None,
             retry_ms: RETRY_FIRST_MS,
             too_long: BTreeSet::new(),
+            behind: Vec::new(),
             trouble: None,
         }
     }
@@ -82,6 +85,11 @@ impl HostLink {
         self.client.as_ref().map(HostClient::as_fd)
     }
 
+    /// Whether there is something to be received that the socket does not show.
+    pub(super) fn has_more(&self) -> bool {
+        !self.behind.is_empty()
+    }
+
     pub(super) fn wants_write(&self) -> bool {
         self.client.as_ref().is_some_and(HostClient::wants_write)
     }
@@ -93,6 +101,7 @@ impl HostLink {
     pub(super) fn connect(&mut self, now: TimestampMs) -> Option<Greeting> {
         self.client = None;
         self.too_long.clear();
+        self.behind.clear();
         match self.try_connect() {
             Ok(greeting) => {
                 self.retry_at = None;
@@ -131,11 +140,14 @@ impl HostLink {
     fn greeted(&mut self, client: &mut HostClient) -> Result<Greeting, HostClientError> {
         let until = Instant::now() + ANSWER_TIME_MAX;
         loop {
-            for message in client.receive_messages()? {
+            let mut messages = client.receive_messages()?.into_iter();
+            while let Some(message) = messages.next() {
                 match message {
                     FromHost::Welcome { instance, pid, sessions, .. } => {
                         self.instance = Some(instance);
                         self.pid = Some(pid);
+                        // A session may end at this very moment, and its end is told once.
+                        self.behind = messages.collect();
                         return Ok(Greeting { instance, sessions });
                     }
                     other => tracing::warn!(?other, "the session host spoke before it was greeted"),
@@ -160,6 +172,9 @@ impl HostLink {
     /// What the host has said since; `None`: it is gone.
     pub(super) fn receive(&mut self) -> Option<Vec<FromHost>> {
         let Some(client) = &mut self.client else { return Some(Vec::new()) };
+        if !self.behind.is_empty() {
+            return Some(std::mem::take(&mut self.behind));
+        }
         match client.receive_messages() {
             Ok(messages) => Some(messages),
             Err(error) => {
@@ -232,4 +247,59 @@ fn flush_all(client: &mut HostClient) -> Result<(), HostClientError> {
         client.flush()?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+    use std::os::unix::net::UnixListener;
+
+    use super::*;
+    use crate::event::ExitStatus;
+    use crate::ids::SessionId;
+    use crate::session::protocol::{Exit, VERSION, frame};
+
+    /// As it stands on the wire.
+    fn put(out: &mut Vec<u8>, message: &FromHost) {
+        let json = serde_json::to_vec(message).unwrap();
+        out.extend(u32::try_from(json.len() + 1).unwrap().to_le_bytes());
+        out.push(frame::JSON);
+        out.extend(json);
+    }
+
+    #[test]
+    fn what_comes_right_behind_the_welcome_is_not_lost() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = Home { dir: dir.path().to_owned(), runtime: dir.path().to_owned() };
+        let listener = UnixListener::bind(home.host_socket()).unwrap();
+        let exit = Exit {
+            status: ExitStatus::Code(0),
+            started_ms: 1,
+            ended_ms: 2,
+            timed_out: false,
+            idle: false,
+            killed: false,
+            output_bytes: 0,
+            cut_bytes: 0,
+        };
+        let mut said = Vec::new();
+        let instance = HostInstance(ulid::Ulid::nil());
+        put(&mut said, &FromHost::Welcome { version: VERSION, instance, pid: 1, sessions: Vec::new() });
+        put(&mut said, &FromHost::Exited { session: SessionId::from_parts(1, 2), exit });
+        let host = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            stream.write_all(&said).unwrap();
+            stream
+        });
+        let mut link = HostLink::new(home, Vec::new());
+        assert!(link.connect(0).is_some());
+        let _open = host.join().unwrap();
+        // Nothing is on the socket any more that could wake anybody.
+        let mut heard = Vec::new();
+        while heard.is_empty() {
+            heard = link.receive().unwrap();
+        }
+        assert!(matches!(heard[..], [FromHost::Exited { .. }]), "{heard:?}");
+        assert!(!link.has_more());
+    }
 }

@@ -392,6 +392,7 @@ impl Driver {
             self.idle_since.map(|since| since.saturating_add(self.idle_exit_ms())),
             self.give_back_at,
             self.host.retry_at(),
+            self.host.has_more().then_some(0),
             self.denials.poll_timeout(),
             self.inbox.poll_timeout(),
             self.attention.poll_timeout(),
