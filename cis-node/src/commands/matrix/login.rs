@@ -29,7 +29,7 @@ Examples:
   cis matrix login --sso --homeserver example.org")]
 #[command(group = clap::ArgGroup::new("proof").args(["password_stdin", "token_stdin", "sso"]))]
 pub(crate) struct Args {
-    /// URL of the homeserver, or the name behind the colon of its users [default: that of --user @name:server]
+    /// URL of the homeserver, or the name behind the colon of its users (without it: that of `--user @name:server`)
     #[arg(long, value_name = "URL")]
     homeserver: Option<String>,
     /// The account: `name` or `@name:server`; with --sso the browser says who it is
