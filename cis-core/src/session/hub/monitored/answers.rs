@@ -275,6 +275,12 @@ impl Session {
         env.judge.push(id);
     }
 
+    /// Whether the host has been asked to type an answer, and has not said what became of it.
+    pub(in crate::session::hub) fn has_answers(&self) -> bool {
+        let sent = |pending: &Pending| matches!(pending.stage, Stage::Sent(_));
+        self.monitored.as_ref().is_some_and(|monitored| monitored.answers.iter().any(sent))
+    }
+
     /// It is over, or the host is gone: whoever waits is told. What the host has may have been typed.
     pub(in crate::session::hub) fn fail_answers(&mut self, why: &HubError) {
         let Some(monitored) = &mut self.monitored else { return };

@@ -144,8 +144,11 @@ impl Task {
     }
 
     fn close(&mut self, id: SessionId, ended: Ended) {
+        let inputs = self.has_inputs(id);
         let Some(session) = self.sessions.get_mut(&id) else { return };
-        if session.viewers() > 0 && session.watch == Watch::On {
+        // What the host has typed, and what the session wrote last, may not have been read here yet.
+        let owed = inputs || session.has_answers();
+        if (session.viewers() > 0 && session.watch == Watch::On) || (owed && self.link.is_some()) {
             session.closing = Some(ended);
             return self.expect_end(id);
         }

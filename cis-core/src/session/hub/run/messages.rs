@@ -1,5 +1,6 @@
 //! What the host says beside output.
 
+use std::ops::RangeInclusive;
 use std::time::Instant;
 
 use super::super::HubError;
@@ -89,10 +90,13 @@ impl Task {
         }
     }
 
+    /// Whether somebody waits for what became of an input.
+    pub(super) fn has_inputs(&self, id: SessionId) -> bool {
+        self.inputs.range(inputs_of(id)).next().is_some()
+    }
+
     pub(super) fn fail_inputs(&mut self, id: SessionId) {
-        let first = (id, InputId(ulid::Ulid(0)));
-        let last = (id, InputId(ulid::Ulid(u128::MAX)));
-        let keys: Vec<_> = self.inputs.range(first..=last).map(|(key, _)| *key).collect();
+        let keys: Vec<_> = self.inputs.range(inputs_of(id)).map(|(key, _)| *key).collect();
         for reply in keys.iter().filter_map(|key| self.inputs.remove(key)).flatten() {
             let _ = reply.send(Err(HubError::NoSuchSession { id }));
         }
@@ -100,4 +104,9 @@ impl Task {
             session.fail_answers(&HubError::NoSuchSession { id });
         }
     }
+}
+
+/// The keys of a session's inputs.
+fn inputs_of(id: SessionId) -> RangeInclusive<(SessionId, InputId)> {
+    (id, InputId(ulid::Ulid(0)))..=(id, InputId(ulid::Ulid(u128::MAX)))
 }

@@ -283,3 +283,32 @@ async fn who_read_before_more_output_came_says_nothing_of_what_is_shown_then() {
     assert_eq!(verdict.question, "Street and number:");
     assert_eq!(verdict.episode, 1);
 }
+
+/// The node hears of a session's end on another connection than the one that brings what became of answers.
+#[tokio::test]
+async fn what_was_typed_before_the_end_counts_though_the_end_is_known_first() {
+    let mut stage = Stage::new(Seed::default()).await;
+    stage.prints("Proceed? [y/N] ").await;
+    let verdict = stage.verdict().await;
+    let answer = stage.answer(&verdict, 1, "y\r");
+    stage.expect_answer(1, "y\r").await;
+    let typed = InputId::from_parts(1, 9);
+    let input = {
+        let hub = stage.hub.clone();
+        tokio::spawn(async move { hub.input(id(1), typed, b"more".to_vec()).await })
+    };
+    assert_eq!(stage.heard().await, Said::Message(ToHost::Input { session: id(1), input: typed }));
+    assert_eq!(stage.heard().await, Said::Typed(id(1), b"more".to_vec()));
+    stage.hub.close(id(1), Ended { detail: "exit code 0".to_owned(), exit_code: Some(0) });
+    // The hub has taken that in.
+    let _ = soon(stage.hub.explain(id(1))).await;
+    let output_bytes = stage.output;
+    for n in [1, 9] {
+        stage.says(|session, input| FromHost::Written { session, input, output_bytes }, n).await;
+    }
+    let receipt = Ok(InputReceipt { output_offset: output_bytes });
+    assert_eq!(soon(answer).await.unwrap(), receipt);
+    assert_eq!(soon(input).await.unwrap(), receipt);
+    stage.host.exited(1, 0).await;
+    until_counts(&stage.hub, |counts| counts.sessions == 0).await;
+}
