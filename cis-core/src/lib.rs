@@ -10,6 +10,7 @@ pub mod event;
 pub mod federation;
 pub mod identity;
 pub mod ids;
+pub mod live;
 pub mod monitor;
 pub mod policy;
 pub mod proc;

@@ -21,6 +21,15 @@ impl ExitStatus {
     pub fn is_success(self) -> bool {
         self == Self::Code(0)
     }
+
+    /// What the process called exit with; a signal's number is no exit code.
+    #[must_use]
+    pub fn code(self) -> Option<i32> {
+        match self {
+            Self::Code(code) => Some(code),
+            Self::Signal(_) => None,
+        }
+    }
 }
 
 impl fmt::Display for ExitStatus {

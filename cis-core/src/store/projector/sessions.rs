@@ -2,9 +2,8 @@
 
 use rusqlite::{Connection, params};
 
-use super::tasks::exit_code;
 use super::{Beside, Place, Projector};
-use crate::event::{EventBody, GrantRecord, PromptKind, SessionState};
+use crate::event::{EventBody, ExitStatus, GrantRecord, PromptKind, SessionState};
 use crate::ids::{HostInstance, SessionId, TimestampMs};
 use crate::store::error::RowError;
 use crate::store::facts::one_line;
@@ -67,7 +66,7 @@ impl Projector {
                     session.0.to_bytes(),
                     state.as_str(),
                     ended_ms,
-                    exit_code(*exit),
+                    exit.and_then(ExitStatus::code),
                     detail,
                     count(*log_bytes)
                 ])?;

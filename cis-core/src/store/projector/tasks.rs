@@ -1,7 +1,6 @@
 //! Rows of tasks and their attempts.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
@@ -9,12 +8,12 @@ use super::sessions::{self, Places};
 use super::{Beside, Place, Run, gates};
 use crate::dag::Task;
 use crate::event::{
-    AttemptOutcome, AttemptResult, EndReason, ExitStatus, FailureCause, GrantRecord, QueueReason,
+    AttemptOutcome, AttemptResult, ExitStatus, FailureCause, GrantRecord, QueueReason,
     SessionState, TaskChange, TaskState,
 };
-use crate::ids::{TaskId, TimestampMs};
+use crate::ids::TaskId;
+use crate::live::reason;
 use crate::store::error::RowError;
-use crate::text;
 
 /// Adds tasks, pending, behind those that are there. Names that are there already stay as they are.
 pub(super) fn seed<'a>(
@@ -175,7 +174,7 @@ pub(super) fn ended(
         session_state(result).as_str(),
         result.started_ms,
         result.ended_ms,
-        exit_code(result.exit),
+        result.exit.and_then(ExitStatus::code),
         result.outcome.word(),
         (!detail.is_empty()).then_some(&detail),
         sessions::count(result.log_bytes),
@@ -205,14 +204,6 @@ fn keep_outputs(conn: &Connection, run: i64, idx: i64, result: &AttemptResult) -
     Ok(())
 }
 
-/// Exit code where the process called exit; a signal's number is no exit code.
-pub(super) fn exit_code(exit: Option<ExitStatus>) -> Option<i32> {
-    match exit {
-        Some(ExitStatus::Code(code)) => Some(code),
-        Some(ExitStatus::Signal(_)) | None => None,
-    }
-}
-
 fn session_state(result: &AttemptResult) -> SessionState {
     let by_us = matches!(
         result.outcome,
@@ -240,32 +231,4 @@ pub(super) fn index(conn: &Connection, run: &mut Run, task: &TaskId) -> Result<i
 
 fn next_index(run: &Run) -> Result<i64, RowError> {
     i64::try_from(run.tasks.len()).map_err(|e| RowError::Shape(e.to_string()))
-}
-
-/// Why a task is in its state, for people. That it waits for its turn goes without saying: it is what
-/// thousands of rows would hold, so the readers say it.
-fn reason(end: Option<&EndReason>, queued: Option<&QueueReason>, now_ms: TimestampMs) -> Option<String> {
-    if let Some(end) = end {
-        return Some(end.to_string());
-    }
-    let delay = |at_ms: TimestampMs| text::duration(u64::try_from(at_ms.saturating_sub(now_ms)).unwrap_or(0));
-    let mut out = String::new();
-    // Writing to a String does not fail.
-    let _ = match queued? {
-        QueueReason::Slot | QueueReason::Withdrawn => return None,
-        QueueReason::RetryAt { at_ms, after } => {
-            write!(out, "{after}; the next try comes {} later", delay(*at_ms))
-        }
-        QueueReason::Resources { at_ms, detail } => {
-            write!(out, "the machine is short of something ({detail}); tried again {} later", delay(*at_ms))
-        }
-        QueueReason::Lost { detail } => write!(out, "its session was lost ({detail}); it runs again"),
-        QueueReason::Group { name } => write!(out, "waits for its turn in group `{name}`"),
-        QueueReason::Approval { prompt, .. } => write!(out, "waits for approval: {prompt}"),
-        QueueReason::Items { count } => write!(out, "its {count} items are at work"),
-        QueueReason::Account { name, until_ms } => {
-            write!(out, "account `{name}` is logged out; it is tried again {} later", delay(*until_ms))
-        }
-    };
-    Some(out)
 }

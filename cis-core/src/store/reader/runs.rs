@@ -12,6 +12,7 @@ use crate::api::{
 };
 use crate::event::{ExecutionMode, PromptKind, RunState, SaidKind, TaskState};
 use crate::ids::{BlobId, InboxId, NodeDid, Offset, RunId, SessionId, TaskId};
+use crate::live::TURN;
 use crate::store::error::{RowError, StoreError};
 
 /// Runs of a page where nobody says how many.
@@ -300,7 +301,7 @@ fn task_view(row: &Row<'_>) -> Result<TaskView, RowError> {
         started_ms: row.get(5)?,
         ended_ms: row.get(6)?,
         exit_code: row.get(7)?,
-        reason: reason.or_else(|| (state == TaskState::Queued).then(|| "waits for its turn".to_owned())),
+        reason: reason.or_else(|| (state == TaskState::Queued).then(|| TURN.to_owned())),
         outputs: json(row, 8)?,
         artifacts: json(row, 10)?,
         approval: row

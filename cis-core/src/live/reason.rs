@@ -1,0 +1,43 @@
+//! Why a task is in its state, in words.
+
+use std::fmt::Write as _;
+
+use crate::event::{EndReason, QueueReason};
+use crate::ids::TimestampMs;
+use crate::text;
+
+/// Said of a queued task about which nothing else is to be said.
+pub const TURN: &str = "waits for its turn";
+
+/// Why a task is in its state, for people. None where it goes without saying: that it waits for its turn is
+/// what thousands of rows would hold.
+#[must_use]
+pub fn reason(
+    end: Option<&EndReason>,
+    queued: Option<&QueueReason>,
+    now_ms: TimestampMs,
+) -> Option<String> {
+    if let Some(end) = end {
+        return Some(end.to_string());
+    }
+    let delay = |at_ms: TimestampMs| text::duration(u64::try_from(at_ms.saturating_sub(now_ms)).unwrap_or(0));
+    let mut out = String::new();
+    // Writing to a String does not fail.
+    let _ = match queued? {
+        QueueReason::Slot | QueueReason::Withdrawn => return None,
+        QueueReason::RetryAt { at_ms, after } => {
+            write!(out, "{after}; the next try comes {} later", delay(*at_ms))
+        }
+        QueueReason::Resources { at_ms, detail } => {
+            write!(out, "the machine is short of something ({detail}); tried again {} later", delay(*at_ms))
+        }
+        QueueReason::Lost { detail } => write!(out, "its session was lost ({detail}); it runs again"),
+        QueueReason::Group { name } => write!(out, "waits for its turn in group `{name}`"),
+        QueueReason::Approval { prompt, .. } => write!(out, "waits for approval: {prompt}"),
+        QueueReason::Items { count } => write!(out, "its {count} items are at work"),
+        QueueReason::Account { name, until_ms } => {
+            write!(out, "account `{name}` is logged out; it is tried again {} later", delay(*until_ms))
+        }
+    };
+    Some(out)
+}

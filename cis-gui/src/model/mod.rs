@@ -1,0 +1,131 @@
+//! What the dashboard knows: a pure fold of what the node showed and of every event after that.
+//!
+//! Owns runs, the inbox, sessions, the newest events and how the line to the node stands. Asks nobody and
+//! draws nothing: what it lacks it names ([`Want`]), and its owner asks the node.
+
+mod events;
+mod inbox;
+mod runs;
+mod update;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
+
+use cis_core::api::{GroupView, NodeView, SessionView};
+use cis_core::event::{Event, EventBody};
+use cis_core::ids::{RunId, TimestampMs};
+
+pub use events::{EventLog, Line};
+pub use inbox::Inbox;
+pub use runs::{Entry, Runs};
+pub use update::{Link, Note, Tone, Update, Want};
+
+/// Notes of what became of commands that are kept.
+const NOTES_MAX: usize = 50;
+
+/// Everything that the dashboard knows.
+#[derive(Debug, Default)]
+pub struct Model {
+    /// The line to the node.
+    pub link: Link,
+    /// The node, as it was when it was asked last.
+    pub node: Option<NodeView>,
+    /// Its groups.
+    pub groups: Vec<GroupView>,
+    /// Runs.
+    pub runs: Runs,
+    /// What waits for a human.
+    pub inbox: Inbox,
+    /// Sessions without a run, and those of runs that were asked for.
+    pub sessions: Vec<SessionView>,
+    /// The newest events.
+    pub events: EventLog,
+    /// What became of commands, oldest first.
+    pub notes: Vec<Note>,
+    version: u64,
+}
+
+impl Model {
+    /// Changes whenever anything does: whoever shows something made of it keeps that until then.
+    #[must_use]
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// Takes an update in. What is lacking after it is added to `wants`.
+    pub fn apply(&mut self, update: Update, wants: &mut BTreeSet<Want>) {
+        self.version += 1;
+        match update {
+            Update::Link(link) => self.link = link,
+            Update::Node(node) => self.node = Some(*node),
+            Update::Groups(groups) => self.groups = groups,
+            Update::Listing { runs, whole } => self.runs.list(runs, whole, wants),
+            Update::Run(detail) => self.runs.show(*detail),
+            Update::RunGone(run) => self.runs.gone(run),
+            Update::Times(times) => self.runs.times(*times),
+            Update::Inbox(items) => self.inbox.replace(items),
+            Update::Sessions(sessions) => self.sessions = sessions,
+            Update::Events(events) => {
+                for event in events {
+                    self.event(event, wants);
+                }
+            }
+            Update::Note(note) => {
+                if self.notes.len() >= NOTES_MAX {
+                    self.notes.remove(0);
+                }
+                self.notes.push(note);
+            }
+        }
+    }
+
+    fn event(&mut self, event: Event, wants: &mut BTreeSet<Want>) {
+        let body = event.decode().ok();
+        if let Some(body) = &body {
+            self.inbox.event(&event, body, wants);
+            match body {
+                EventBody::SessionCreated { .. } | EventBody::SessionEnded { .. } => {
+                    wants.insert(Want::Sessions);
+                }
+                EventBody::NodeGroup { .. } => {
+                    wants.insert(Want::Groups);
+                }
+                EventBody::NodeStarted { .. } | EventBody::NodeLost { .. } => {
+                    wants.insert(Want::Node);
+                }
+                EventBody::NodeCleaned { runs, .. } => {
+                    for run in runs {
+                        self.runs.gone(*run);
+                    }
+                }
+                _ => {}
+            }
+        }
+        self.runs.event(&event, wants);
+        self.events.push(event);
+    }
+
+    /// Whether something that it shows changes with time alone: clocks of what is under way.
+    #[must_use]
+    pub fn ticks(&self) -> bool {
+        self.inbox.items().next().is_some() || self.runs.all().any(|run| !run.view().state.is_terminal())
+    }
+
+    /// When the first of the runs that are open began.
+    #[must_use]
+    pub fn open_since(&self) -> Option<TimestampMs> {
+        self.runs
+            .all()
+            .filter(|run| !run.view().state.is_terminal())
+            .filter_map(|run| run.view().started_ms)
+            .min()
+    }
+
+    /// A run.
+    #[must_use]
+    pub fn run(&self, id: RunId) -> Option<&Entry> {
+        self.runs.get(id)
+    }
+}

@@ -1,0 +1,93 @@
+//! What comes into the model, and what it asks for.
+
+use cis_core::api::{GroupView, InboxItem, NodeView, Problem, RunDetail, RunView, SessionView, TimeView};
+use cis_core::event::Event;
+use cis_core::ids::{RunId, TimestampMs};
+
+/// The line to the node.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Link {
+    /// Nobody has answered yet.
+    #[default]
+    Connecting,
+    /// Events come as they happen.
+    Up,
+    /// The node went away; it is tried again by itself.
+    Lost {
+        /// Since when, Unix ms.
+        since_ms: TimestampMs,
+        /// Why, and what to do.
+        why: String,
+    },
+    /// The node is there and refuses: only a person can help.
+    Refused(Box<Problem>),
+}
+
+/// How a note is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tone {
+    /// It is done.
+    Good,
+    /// It was refused, or failed.
+    Bad,
+}
+
+/// What became of a command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Note {
+    /// When, Unix ms.
+    pub at_ms: TimestampMs,
+    /// How it is meant.
+    pub tone: Tone,
+    /// In words.
+    pub text: String,
+    /// What to do next, where that is known.
+    pub hint: Option<String>,
+}
+
+/// What comes into the model.
+#[derive(Debug)]
+pub enum Update {
+    /// The line to the node has changed.
+    Link(Link),
+    /// The node, asked anew.
+    Node(Box<NodeView>),
+    /// Its groups, asked anew.
+    Groups(Vec<GroupView>),
+    /// Runs, newest first.
+    Listing {
+        /// A part of them.
+        runs: Vec<RunView>,
+        /// There are no others: what is not in it is gone.
+        whole: bool,
+    },
+    /// A run with its tasks.
+    Run(Box<RunDetail>),
+    /// The node has no such run any more.
+    RunGone(RunId),
+    /// Where the time of a run went.
+    Times(Box<TimeView>),
+    /// All that waits for a human, oldest first.
+    Inbox(Vec<InboxItem>),
+    /// Sessions.
+    Sessions(Vec<SessionView>),
+    /// What happened, in order.
+    Events(Vec<Event>),
+    /// What became of a command.
+    Note(Note),
+}
+
+/// What the model lacks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Want {
+    /// The inbox.
+    Inbox,
+    /// A run with its tasks.
+    Run(RunId),
+    /// Sessions.
+    Sessions,
+    /// The node.
+    Node,
+    /// Its groups.
+    Groups,
+}
