@@ -32,3 +32,5 @@ pub mod server;
 pub mod session;
 #[cfg(feature = "node")]
 pub mod store;
+#[cfg(feature = "screen")]
+pub mod terminal;

@@ -3,7 +3,6 @@
 
 pub mod control;
 pub mod evidence;
-pub mod filter;
 pub mod frames;
 pub mod host;
 pub mod hub;
@@ -12,8 +11,8 @@ mod os;
 pub mod protocol;
 pub mod quick;
 pub mod recorder;
-pub mod screen;
 
+pub use crate::terminal::{filter, screen};
 pub(crate) use os::{give_memory_back, share_memory};
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::text::glyph;
 use super::*;
 use crate::policy::redact::Redactor;
-use crate::session::filter::ViewerFilter;
+use crate::terminal::filter::ViewerFilter;
 
 fn size(cols: u16, rows: u16) -> TermSize {
     TermSize { cols, rows }
@@ -150,7 +150,7 @@ fn queries_are_answered_live_and_never_in_replay() {
     model.replay(b"\x1b[5");
     assert_eq!(model.feed(b"n"), b"\x1b[0n");
     // Its answers are of the kinds that a viewer's answers are, which are dropped.
-    let mut typed = crate::session::filter::TypedFilter::default();
+    let mut typed = crate::terminal::filter::TypedFilter::default();
     assert!(typed.push(&Screen::new(size(80, 24)).feed(queries)).is_empty());
 }
 

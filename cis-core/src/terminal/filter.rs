@@ -11,7 +11,7 @@
 //! `C2 9F`). Sources: ECMA-48, xterm's `ctlseqs`, the kitty keyboard and graphics protocols.
 
 mod judge;
-pub(in crate::session) mod lexer;
+pub(crate) mod lexer;
 mod typed;
 
 pub use typed::TypedFilter;
@@ -218,7 +218,7 @@ impl ViewerFilter {
 
 /// The first parameter of a control sequence, whole or not; 0 where it has none, or a prefix or
 /// intermediates.
-pub(in crate::session) fn csi_first_param(sequence: &[u8]) -> u32 {
+pub(crate) fn csi_first_param(sequence: &[u8]) -> u32 {
     let csi = judge::Csi::parse(sequence);
     if csi.prefix.is_some() || csi.inter.is_some() { 0 } else { csi.params[0].unwrap_or(0) }
 }

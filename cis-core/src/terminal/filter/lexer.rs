@@ -5,7 +5,7 @@
 
 /// Kinds of sequences.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::session) enum Kind {
+pub(crate) enum Kind {
     /// ESC, intermediates, one final byte; or a C1 control; or a character that looked like one.
     Esc,
     /// `ESC [`.
@@ -22,17 +22,17 @@ pub(in crate::session) enum Kind {
 
 /// What a byte does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::session) struct Step {
+pub(crate) struct Step {
     /// So many of the last bytes, this one included, begin a new sequence (0: none). What was open
     /// before them ends without its end.
-    pub(in crate::session) fresh: u8,
+    pub(crate) fresh: u8,
     /// What the byte is.
-    pub(in crate::session) now: Now,
+    pub(crate) now: Now,
 }
 
 /// What a byte is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::session) enum Now {
+pub(crate) enum Now {
     /// Not in a sequence.
     Text,
     /// In one, which goes on.
@@ -62,7 +62,7 @@ enum State {
 
 /// The state between bytes.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::session) struct Lexer {
+pub(crate) struct Lexer {
     state: State,
     c1: bool,
 }
@@ -77,21 +77,21 @@ const fn fresh(fresh: u8, now: Now) -> Step {
 
 impl Lexer {
     /// For terminals that know C1 controls in UTF-8.
-    pub(in crate::session) const fn utf8() -> Self {
+    pub(crate) const fn utf8() -> Self {
         Self { state: State::Ground, c1: true }
     }
 
     /// For those that know ESC alone, such as the model.
-    pub(in crate::session) const fn seven_bit() -> Self {
+    pub(crate) const fn seven_bit() -> Self {
         Self { state: State::Ground, c1: false }
     }
 
-    pub(in crate::session) fn is_ground(&self) -> bool {
+    pub(crate) fn is_ground(&self) -> bool {
         self.state == State::Ground
     }
 
     /// The kind of the open sequence, as far as known; none outside of sequences.
-    pub(in crate::session) fn kind(&self) -> Option<Kind> {
+    pub(crate) fn kind(&self) -> Option<Kind> {
         match self.state {
             State::Ground => None,
             State::C2 | State::Esc | State::EscInter => Some(Kind::Esc),
@@ -101,11 +101,11 @@ impl Lexer {
     }
 
     /// Forgets an open sequence.
-    pub(in crate::session) fn reset(&mut self) {
+    pub(crate) fn reset(&mut self) {
         self.state = State::Ground;
     }
 
-    pub(in crate::session) fn step(&mut self, byte: u8) -> Step {
+    pub(crate) fn step(&mut self, byte: u8) -> Step {
         match self.state {
             State::Ground => self.ground(byte),
             State::C2 => match byte {

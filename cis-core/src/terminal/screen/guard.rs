@@ -1,8 +1,8 @@
 //! What stands before the emulator: cuts endless strings and repetitions, and remembers how the
 //! stream stands between two chunks.
 
-use crate::session::filter::csi_first_param;
-use crate::session::filter::lexer::{Kind, Lexer, Now};
+use crate::terminal::filter::csi_first_param;
+use crate::terminal::filter::lexer::{Kind, Lexer, Now};
 
 /// More of a string (title, link …) is not given to the emulator, which keeps it whole in memory, bytes.
 const STRING_BYTES_MAX: usize = 64 << 10;

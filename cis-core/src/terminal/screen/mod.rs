@@ -7,6 +7,7 @@
 //! are bounded here, since the emulator does not bound them, and a failure inside the emulator costs
 //! the picture, not the node.
 
+mod grid;
 mod guard;
 mod handler;
 mod paint;
@@ -25,6 +26,7 @@ use crate::api::TermSize;
 use guard::{Guard, Piece};
 use handler::{Keep, Side};
 
+pub use grid::{Colour, Drawn, Modes, Style};
 pub use paint::Look;
 
 /// Models are not wider, cells.

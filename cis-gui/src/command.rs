@@ -1,0 +1,189 @@
+//! What the dashboard asks of the node. Panels send commands by a channel; what becomes of them comes back as
+//! notes in the model, or in the [`Slot`] that a panel gave along.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use cis_core::api::{AnswerWith, ExplainView, Problem, RunView, SessionView, WhyView};
+use cis_core::event::{ExecutionMode, RetryScope};
+use cis_core::ids::{RunId, SessionId, TimestampMs};
+use tokio::sync::mpsc;
+
+use crate::terminal::Terminal;
+
+/// What is done to a run as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verb {
+    /// Start a created one.
+    Start,
+    /// Start nothing new.
+    Pause,
+    /// Go on.
+    Resume,
+    /// Stop it.
+    Cancel,
+}
+
+impl Verb {
+    /// As it stands on a button.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Start => "Start",
+            Self::Pause => "Pause",
+            Self::Resume => "Resume",
+            Self::Cancel => "Cancel",
+        }
+    }
+}
+
+/// A file that is to be run.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct FileToRun {
+    /// Its path, as it was typed or picked.
+    pub path: PathBuf,
+    /// Parameters, as typed.
+    pub params: BTreeMap<String, String>,
+    /// How it is executed; none: local.
+    pub mode: Option<ExecutionMode>,
+    /// The room that follows it.
+    pub room: Option<String>,
+}
+
+/// What the dashboard asks for.
+#[derive(Debug)]
+pub enum Command {
+    /// Answers an item of the inbox.
+    Answer {
+        /// Its full name.
+        item: String,
+        /// What.
+        with: AnswerWith,
+        /// Hash of the prompt that was looked at; empty: none.
+        hash: String,
+        /// It was answered at that time, and stays: one more answer.
+        again: Option<TimestampMs>,
+        /// Beside a rejection.
+        reason: Option<String>,
+    },
+    /// Steers a run.
+    Steer(RunId, Verb),
+    /// Runs tasks of an ended run again.
+    Retry(RunId, RetryScope),
+    /// Ends a session.
+    Kill(SessionId),
+    /// Loads a run with its tasks.
+    Look(RunId),
+    /// Loads where the time of a run went.
+    Times(RunId),
+    /// Loads the listing of sessions, ended ones too.
+    Sessions,
+    /// Reads a file and checks it, with these parameters.
+    Check(FileToRun, Slot<Checked>),
+    /// Runs a file.
+    Run(FileToRun, Slot<Box<RunView>>),
+    /// Asks why a task is where it is.
+    Why(RunId, String, Slot<WhyView>),
+    /// Asks why the monitor thinks of a session what it does.
+    Explain(SessionId, Slot<ExplainView>),
+    /// Reads the end of the log of a task's newest try, as text.
+    Log(RunId, String, Slot<String>),
+    /// Asks for a session.
+    Session(SessionId, Slot<SessionView>),
+    /// Saves a file that a task left.
+    Save {
+        /// The run.
+        run: RunId,
+        /// The task.
+        task: String,
+        /// Its blob.
+        blob: String,
+        /// Where to.
+        to: PathBuf,
+    },
+    /// Shows a session's terminal, until the last holder of it drops it.
+    Open(Arc<Terminal>),
+    /// Makes or changes a group of the node; none removes it.
+    Group(String, Option<cis_core::dag::Group>),
+    /// Starts a node on this machine.
+    StartNode,
+    /// Tries to reach the node at once.
+    Reconnect,
+}
+
+/// A file that was read.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Checked {
+    /// Its parameters in the order of the file: name, type, default, description.
+    pub params: Vec<Param>,
+    /// How many tasks it has.
+    pub tasks: usize,
+    /// What is wrong with it, ready to be shown; none: it can be run.
+    pub problem: Option<Box<Problem>>,
+}
+
+/// A parameter of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Param {
+    /// Its name.
+    pub name: String,
+    /// Its type.
+    pub kind: String,
+    /// Its default, as it would be typed; none: it has to be given.
+    pub default: Option<String>,
+    /// What it is for.
+    pub about: String,
+}
+
+/// A place for one answer: whoever asked looks into it.
+#[derive(Debug)]
+pub struct Slot<T>(Arc<Mutex<Option<Result<T, Problem>>>>);
+
+impl<T> Clone for Slot<T> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<T> Default for Slot<T> {
+    fn default() -> Self {
+        Self(Arc::default())
+    }
+}
+
+impl<T> Slot<T> {
+    /// Puts the answer in.
+    pub fn fill(&self, answer: Result<T, Problem>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(answer);
+    }
+
+    /// Takes the answer out, once it is there.
+    #[must_use]
+    pub fn take(&self) -> Option<Result<T, Problem>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Looks at it; none while it is waited for.
+    pub fn look<R>(&self, see: impl FnOnce(Option<&Result<T, Problem>>) -> R) -> R {
+        see(self.0.lock().unwrap_or_else(PoisonError::into_inner).as_ref())
+    }
+}
+
+/// Where commands go. Never waits.
+#[derive(Debug, Clone)]
+pub struct Sender(mpsc::UnboundedSender<Command>);
+
+impl Sender {
+    /// A channel.
+    #[must_use]
+    pub fn channel() -> (Self, mpsc::UnboundedReceiver<Command>) {
+        let (to, from) = mpsc::unbounded_channel();
+        (Self(to), from)
+    }
+
+    /// Sends one. A dashboard that is being closed loses it.
+    pub fn send(&self, command: Command) {
+        let _ = self.0.send(command);
+    }
+}

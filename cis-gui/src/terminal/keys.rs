@@ -1,0 +1,125 @@
+//! Keys as the bytes that a terminal sends (xterm's ctlseqs, "PC-Style Function Keys").
+
+use cis_core::terminal::screen::Modes;
+use eframe::egui::{Key, Modifiers};
+
+/// What a key sends that is no text of its own; none where it sends nothing.
+#[must_use]
+pub fn key_bytes(key: Key, modifiers: Modifiers, modes: Modes) -> Option<Vec<u8>> {
+    if modifiers.ctrl && !modifiers.alt
+        && let Some(byte) = control(key)
+    {
+        return Some(vec![byte]);
+    }
+    if modifiers.alt && !modifiers.ctrl
+        && let Some(text) = letter(key)
+    {
+        let text = if modifiers.shift { text.to_ascii_uppercase() } else { text };
+        return Some(vec![0x1b, text]);
+    }
+    let number = 1 + u8::from(modifiers.shift) + 2 * u8::from(modifiers.alt) + 4 * u8::from(modifiers.ctrl);
+    let cursor = |last: char| match (number, modes.app_cursor) {
+        (1, true) => format!("\x1bO{last}"),
+        (1, false) => format!("\x1b[{last}"),
+        _ => format!("\x1b[1;{number}{last}"),
+    };
+    let tilde = |code: u8| {
+        if number == 1 { format!("\x1b[{code}~") } else { format!("\x1b[{code};{number}~") }
+    };
+    let function = |last: char| {
+        if number == 1 { format!("\x1bO{last}") } else { format!("\x1b[1;{number}{last}") }
+    };
+    let text = match key {
+        Key::Enter => "\r".to_owned(),
+        Key::Tab if modifiers.shift => "\x1b[Z".to_owned(),
+        Key::Tab => "\t".to_owned(),
+        Key::Escape => "\x1b".to_owned(),
+        Key::Backspace if modifiers.alt => "\x1b\x7f".to_owned(),
+        Key::Backspace => "\x7f".to_owned(),
+        Key::ArrowUp => cursor('A'),
+        Key::ArrowDown => cursor('B'),
+        Key::ArrowRight => cursor('C'),
+        Key::ArrowLeft => cursor('D'),
+        Key::Home => cursor('H'),
+        Key::End => cursor('F'),
+        Key::Insert => tilde(2),
+        Key::Delete => tilde(3),
+        Key::PageUp => tilde(5),
+        Key::PageDown => tilde(6),
+        Key::F1 => function('P'),
+        Key::F2 => function('Q'),
+        Key::F3 => function('R'),
+        Key::F4 => function('S'),
+        Key::F5 => tilde(15),
+        Key::F6 => tilde(17),
+        Key::F7 => tilde(18),
+        Key::F8 => tilde(19),
+        Key::F9 => tilde(20),
+        Key::F10 => tilde(21),
+        Key::F11 => tilde(23),
+        Key::F12 => tilde(24),
+        _ => return None,
+    };
+    Some(text.into_bytes())
+}
+
+/// What is pasted, in brackets where the program asked for them. An end of the brackets inside is taken out, so
+/// that what follows it is not taken as typed.
+#[must_use]
+pub fn paste_bytes(text: &str, modes: Modes) -> Vec<u8> {
+    let text = text.replace("\r\n", "\r").replace('\n', "\r");
+    if modes.bracketed_paste {
+        let inside = text.replace("\x1b[201~", "").replace('\x1b', "");
+        return format!("\x1b[200~{inside}\x1b[201~").into_bytes();
+    }
+    text.into_bytes()
+}
+
+fn control(key: Key) -> Option<u8> {
+    match key {
+        Key::Space | Key::Num2 => Some(0),
+        Key::OpenBracket => Some(0x1b),
+        Key::Backslash => Some(0x1c),
+        Key::CloseBracket => Some(0x1d),
+        Key::Minus | Key::Slash => Some(0x1f),
+        key => letter(key).map(|letter| letter - b'a' + 1),
+    }
+}
+
+fn letter(key: Key) -> Option<u8> {
+    let name = key.name().as_bytes();
+    match name {
+        [letter @ b'A'..=b'Z'] => Some(letter.to_ascii_lowercase()),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sent(key: Key, modifiers: Modifiers, modes: Modes) -> String {
+        String::from_utf8(key_bytes(key, modifiers, modes).unwrap_or_default()).unwrap()
+    }
+
+    #[test]
+    fn keys_are_sent_as_terminals_do() {
+        let plain = Modes::default();
+        let app = Modes { app_cursor: true, ..plain };
+        assert_eq!(sent(Key::ArrowUp, Modifiers::NONE, plain), "\x1b[A");
+        assert_eq!(sent(Key::ArrowUp, Modifiers::NONE, app), "\x1bOA");
+        assert_eq!(sent(Key::ArrowUp, Modifiers::CTRL, app), "\x1b[1;5A");
+        assert_eq!(sent(Key::C, Modifiers::CTRL, plain), "\x03");
+        assert_eq!(sent(Key::B, Modifiers::ALT, plain), "\x1bb");
+        assert_eq!(sent(Key::Tab, Modifiers::SHIFT, plain), "\x1b[Z");
+        assert_eq!(sent(Key::F5, Modifiers::NONE, plain), "\x1b[15~");
+        assert_eq!(key_bytes(Key::A, Modifiers::NONE, plain), None, "it comes as text");
+    }
+
+    #[test]
+    fn what_is_pasted_stays_in_its_brackets() {
+        let modes = Modes { bracketed_paste: true, ..Modes::default() };
+        assert_eq!(paste_bytes("a\n\x1b[201~rm\r\nb", modes), b"\x1b[200~a\rrm\rb\x1b[201~");
+        assert_eq!(paste_bytes("a\nb", Modes::default()), b"a\rb");
+    }
+}

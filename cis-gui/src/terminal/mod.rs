@@ -1,0 +1,115 @@
+//! A session's terminal in the dashboard: the screen that the feed fills and a panel draws, and what is typed.
+//!
+//! Owns the screen with its scrollback, selections, searches, and keys as bytes. Connects nowhere.
+
+mod keys;
+mod select;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use cis_core::api::{AttachControl, Problem, TermSize};
+use cis_core::ids::SessionId;
+use cis_core::terminal::screen::Screen;
+use tokio::sync::mpsc;
+
+pub use keys::{key_bytes, paste_bytes};
+pub use select::{Place, Selection, find, text_between};
+
+/// Lines that scrolled out and are kept.
+pub const HISTORY_LINES: usize = 10_000;
+
+/// How a terminal stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Standing {
+    /// Nothing has come yet.
+    Opening,
+    /// What the session writes is shown as it comes.
+    Live {
+        /// What is typed does not count.
+        read_only: bool,
+    },
+    /// The line is gone; it is tried again by itself.
+    Away,
+    /// The session is over: what it wrote is shown.
+    Ended {
+        /// How, in words.
+        detail: String,
+    },
+    /// It cannot be shown.
+    Refused(Box<Problem>),
+}
+
+/// What goes to the session.
+#[derive(Debug)]
+pub enum ToSession {
+    /// Typed bytes.
+    Typed(Vec<u8>),
+    /// A word to the node.
+    Control(AttachControl),
+}
+
+/// What a panel looks at.
+#[derive(Debug)]
+pub struct Shown {
+    /// The model.
+    pub screen: Screen,
+    /// How it stands.
+    pub standing: Standing,
+}
+
+/// A session's terminal, shared between the feed and a panel.
+#[derive(Debug)]
+pub struct Terminal {
+    /// Of which session.
+    pub session: SessionId,
+    shown: Mutex<Shown>,
+    version: AtomicU64,
+    to: mpsc::UnboundedSender<ToSession>,
+    from: Mutex<Option<mpsc::UnboundedReceiver<ToSession>>>,
+}
+
+impl Terminal {
+    /// An empty one.
+    #[must_use]
+    pub fn new(session: SessionId) -> Self {
+        let (to, from) = mpsc::unbounded_channel();
+        let screen = Screen::with_history(TermSize::default(), HISTORY_LINES);
+        Self {
+            session,
+            shown: Mutex::new(Shown { screen, standing: Standing::Opening }),
+            version: AtomicU64::new(0),
+            to,
+            from: Mutex::new(Some(from)),
+        }
+    }
+
+    /// What is to be drawn.
+    pub fn shown(&self) -> MutexGuard<'_, Shown> {
+        self.shown.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes with what is shown.
+    #[must_use]
+    pub fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
+    }
+
+    /// Sends what is typed. Of a terminal that is not live nothing is sent.
+    pub fn send(&self, what: ToSession) {
+        if matches!(self.shown().standing, Standing::Live { read_only: false }) {
+            let _ = self.to.send(what);
+        }
+    }
+
+    /// Changes what is shown.
+    pub fn change(&self, how: impl FnOnce(&mut Shown)) {
+        how(&mut self.shown());
+        self.version.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// What is to be sent; once.
+    pub(crate) fn outgoing(&self) -> Option<mpsc::UnboundedReceiver<ToSession>> {
+        self.from.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
