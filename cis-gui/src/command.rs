@@ -1,12 +1,10 @@
 //! What the dashboard asks of the node. Panels send commands by a channel; what becomes of them comes back as
 //! notes in the model, or in the [`Slot`] that a panel gave along.
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use cis_core::api::{AnswerWith, ExplainView, Problem, RunView, SessionView, WhyView};
-use cis_core::event::{ExecutionMode, RetryScope};
+use cis_core::api::{AnswerWith, ExplainView, Problem, WhyView};
+use cis_core::event::RetryScope;
 use cis_core::ids::{RunId, SessionId, TimestampMs};
 use tokio::sync::mpsc;
 
@@ -38,19 +36,6 @@ impl Verb {
     }
 }
 
-/// A file that is to be run.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct FileToRun {
-    /// Its path, as it was typed or picked.
-    pub path: PathBuf,
-    /// Parameters, as typed.
-    pub params: BTreeMap<String, String>,
-    /// How it is executed; none: local.
-    pub mode: Option<ExecutionMode>,
-    /// The room that follows it.
-    pub room: Option<String>,
-}
-
 /// What the dashboard asks for.
 #[derive(Debug)]
 pub enum Command {
@@ -75,65 +60,16 @@ pub enum Command {
     Kill(SessionId),
     /// Loads a run with its tasks.
     Look(RunId),
-    /// Loads where the time of a run went.
-    Times(RunId),
-    /// Loads the listing of sessions, ended ones too.
-    Sessions,
-    /// Reads a file and checks it, with these parameters.
-    Check(FileToRun, Slot<Checked>),
-    /// Runs a file.
-    Run(FileToRun, Slot<Box<RunView>>),
     /// Asks why a task is where it is.
     Why(RunId, String, Slot<WhyView>),
     /// Asks why the monitor thinks of a session what it does.
     Explain(SessionId, Slot<ExplainView>),
     /// Reads the end of the log of a task's newest try, as text.
     Log(RunId, String, Slot<String>),
-    /// Asks for a session.
-    Session(SessionId, Slot<SessionView>),
-    /// Saves a file that a task left.
-    Save {
-        /// The run.
-        run: RunId,
-        /// The task.
-        task: String,
-        /// Its blob.
-        blob: String,
-        /// Where to.
-        to: PathBuf,
-    },
     /// Shows a session's terminal, until the last holder of it drops it.
     Open(Arc<Terminal>),
-    /// Makes or changes a group of the node; none removes it.
-    Group(String, Option<cis_core::dag::Group>),
-    /// Starts a node on this machine.
-    StartNode,
     /// Tries to reach the node at once.
     Reconnect,
-}
-
-/// A file that was read.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Checked {
-    /// Its parameters in the order of the file: name, type, default, description.
-    pub params: Vec<Param>,
-    /// How many tasks it has.
-    pub tasks: usize,
-    /// What is wrong with it, ready to be shown; none: it can be run.
-    pub problem: Option<Box<Problem>>,
-}
-
-/// A parameter of a file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Param {
-    /// Its name.
-    pub name: String,
-    /// Its type.
-    pub kind: String,
-    /// Its default, as it would be typed; none: it has to be given.
-    pub default: Option<String>,
-    /// What it is for.
-    pub about: String,
 }
 
 /// A place for one answer: whoever asked looks into it.

@@ -9,6 +9,3 @@ mod run;
 
 pub use reason::{TURN, reason};
 pub use run::{Applied, LiveRun};
-
-#[cfg(test)]
-mod tests;

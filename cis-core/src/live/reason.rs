@@ -12,11 +12,7 @@ pub const TURN: &str = "waits for its turn";
 /// Why a task is in its state, for people. None where it goes without saying: that it waits for its turn is
 /// what thousands of rows would hold.
 #[must_use]
-pub fn reason(
-    end: Option<&EndReason>,
-    queued: Option<&QueueReason>,
-    now_ms: TimestampMs,
-) -> Option<String> {
+pub fn reason(end: Option<&EndReason>, queued: Option<&QueueReason>, now_ms: TimestampMs) -> Option<String> {
     if let Some(end) = end {
         return Some(end.to_string());
     }

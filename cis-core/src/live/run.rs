@@ -2,13 +2,13 @@
 
 use std::collections::HashMap;
 
+use super::reason::{TURN, reason};
 use crate::api::{ApprovalView, RunDetail, RunView, SaidView, TaskView, WaitsView};
 use crate::event::{
-    AttemptResult, Event, EventBody, ExitStatus, GrantRecord, PromptRecord, QueueReason, RunState, SaidRecord,
-    TaskChange, TaskState,
+    AttemptResult, Event, EventBody, ExitStatus, GrantRecord, PromptRecord, QueueReason, RunState,
+    SaidRecord, TaskChange, TaskState,
 };
 use crate::ids::{InboxId, Offset, RunId, SessionId, TaskId, TimestampMs};
-use super::reason::{TURN, reason};
 
 /// What became of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,12 +105,10 @@ impl LiveRun {
             EventBody::SessionStarted { session, task: Some(task), .. } => self.began(*session, task),
             EventBody::TaskResult(result) => self.ended(at_ms, result),
             EventBody::TaskStatus { changes } => self.changed(at_ms, changes),
-            EventBody::TaskApproved { task, .. } => {
-                self.with(task, |task| {
-                    task.approval = None;
-                    set(task, TaskState::Queued, None);
-                })
-            }
+            EventBody::TaskApproved { task, .. } => self.with(task, |task| {
+                task.approval = None;
+                set(task, TaskState::Queued, None);
+            }),
             EventBody::SessionBlocked { session, task: Some(task), prompt } => {
                 self.blocked(at_ms, *session, task, prompt)
             }
@@ -223,7 +221,8 @@ impl LiveRun {
                 task.exit_code = result.exit.and_then(ExitStatus::code);
             }
             if result.state.counts_as_success() {
-                let outputs = result.outputs.iter().map(|(name, record)| (name.clone(), record.value.clone()));
+                let outputs =
+                    result.outputs.iter().map(|(name, record)| (name.clone(), record.value.clone()));
                 task.outputs = outputs.collect();
                 task.artifacts.clone_from(&result.artifacts);
             }
@@ -243,10 +242,8 @@ impl LiveRun {
 
     fn one_changed(&mut self, at_ms: TimestampMs, change: &TaskChange) -> Applied {
         // The session that it had before the grant that was taken back, or how one that was refused ended.
-        let session_changes = matches!(
-            change.queued,
-            Some(QueueReason::Withdrawn | QueueReason::Resources { .. })
-        );
+        let session_changes =
+            matches!(change.queued, Some(QueueReason::Withdrawn | QueueReason::Resources { .. }));
         let items_ended = change.state == TaskState::Succeeded;
         let folded = self.with(&change.task, |task| {
             if change.state == TaskState::Cancelled && task.session.is_some() && task.ended_ms.is_none() {

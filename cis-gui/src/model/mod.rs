@@ -64,7 +64,6 @@ impl Model {
             Update::Listing { runs, whole } => self.runs.list(runs, whole, wants),
             Update::Run(detail) => self.runs.show(*detail),
             Update::RunGone(run) => self.runs.gone(run),
-            Update::Times(times) => self.runs.times(*times),
             Update::Inbox(items) => self.inbox.replace(items),
             Update::Sessions(sessions) => self.sessions = sessions,
             Update::Events(events) => {

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cis_core::api::{RunDetail, RunView, TaskView, TimeView};
-use cis_core::event::{Event, EventBody, TaskState};
+use cis_core::api::{RunDetail, RunView, TaskView};
+use cis_core::event::{Event, TaskState};
 use cis_core::ids::RunId;
 use cis_core::live::{Applied, LiveRun};
 
@@ -19,7 +19,6 @@ pub struct Entry {
     /// It was asked for: what has happened to it since then is kept, to be folded into what comes.
     asked: bool,
     kept: Vec<Event>,
-    times: Option<TimeView>,
     structure: u64,
 }
 
@@ -58,12 +57,6 @@ impl Entry {
     #[must_use]
     pub fn task(&self, name: &str) -> Option<&TaskView> {
         self.live().and_then(|live| live.task(name))
-    }
-
-    /// Where its time went, when that was asked last.
-    #[must_use]
-    pub fn times(&self) -> Option<&TimeView> {
-        self.times.as_ref()
     }
 
     /// Changes when its tasks or what they need do: a drawing of them is made anew then.
@@ -145,13 +138,7 @@ impl Runs {
                 if open {
                     wants.insert(Want::Run(id));
                 }
-                Entry {
-                    shown: Shown::Listed(Box::new(run)),
-                    asked: open,
-                    kept: Vec::new(),
-                    times: None,
-                    structure: 0,
-                }
+                Entry { shown: Shown::Listed(Box::new(run)), asked: open, kept: Vec::new(), structure: 0 }
             });
         }
     }
@@ -160,21 +147,13 @@ impl Runs {
         let id = detail.run.id;
         let mut live = LiveRun::new(detail);
         let before = self.entries.remove(&id);
-        let (kept, times, structure) =
-            before.map_or((Vec::new(), None, 0), |entry| (entry.kept, entry.times, entry.structure));
+        let (kept, structure) = before.map_or((Vec::new(), 0), |entry| (entry.kept, entry.structure));
         for event in &kept {
             live.apply(event);
         }
         live.take_touched();
         let shown = Shown::Live(Box::new(live));
-        self.entries
-            .insert(id, Entry { shown, asked: false, kept: Vec::new(), times, structure: structure + 1 });
-    }
-
-    pub(super) fn times(&mut self, times: TimeView) {
-        if let Some(entry) = self.entries.get_mut(&times.run) {
-            entry.times = Some(times);
-        }
+        self.entries.insert(id, Entry { shown, asked: false, kept: Vec::new(), structure: structure + 1 });
     }
 
     pub(super) fn gone(&mut self, run: RunId) {
@@ -205,11 +184,5 @@ impl Runs {
         } else if applied == Applied::Ask {
             wants.insert(Want::Run(id));
         }
-    }
-
-    /// Whether an event changes what a run consists of.
-    #[must_use]
-    pub fn restructures(body: &EventBody) -> bool {
-        matches!(body, EventBody::TasksAdded { .. } | EventBody::TaskExpanded { .. })
     }
 }

@@ -1,6 +1,6 @@
 //! What comes into the model, and what it asks for.
 
-use cis_core::api::{GroupView, InboxItem, NodeView, Problem, RunDetail, RunView, SessionView, TimeView};
+use cis_core::api::{GroupView, InboxItem, NodeView, Problem, RunDetail, RunView, SessionView};
 use cis_core::event::Event;
 use cis_core::ids::{RunId, TimestampMs};
 
@@ -65,8 +65,6 @@ pub enum Update {
     Run(Box<RunDetail>),
     /// The node has no such run any more.
     RunGone(RunId),
-    /// Where the time of a run went.
-    Times(Box<TimeView>),
     /// All that waits for a human, oldest first.
     Inbox(Vec<InboxItem>),
     /// Sessions.

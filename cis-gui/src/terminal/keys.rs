@@ -6,12 +6,14 @@ use eframe::egui::{Key, Modifiers};
 /// What a key sends that is no text of its own; none where it sends nothing.
 #[must_use]
 pub fn key_bytes(key: Key, modifiers: Modifiers, modes: Modes) -> Option<Vec<u8>> {
-    if modifiers.ctrl && !modifiers.alt
+    if modifiers.ctrl
+        && !modifiers.alt
         && let Some(byte) = control(key)
     {
         return Some(vec![byte]);
     }
-    if modifiers.alt && !modifiers.ctrl
+    if modifiers.alt
+        && !modifiers.ctrl
         && let Some(text) = letter(key)
     {
         let text = if modifiers.shift { text.to_ascii_uppercase() } else { text };

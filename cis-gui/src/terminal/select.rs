@@ -92,9 +92,10 @@ pub fn find(screen: &Screen, needle: &str, limit: usize) -> Vec<Selection> {
                 text.push((cell.c.to_lowercase().next().unwrap_or(cell.c), col));
             }
         }
-        let hits = text.windows(needle.len()).rev().filter(|window| {
-            window.iter().zip(&needle).all(|((c, _), wanted)| c == wanted)
-        });
+        let hits = text
+            .windows(needle.len())
+            .rev()
+            .filter(|window| window.iter().zip(&needle).all(|((c, _), wanted)| c == wanted));
         for window in hits {
             let at = |index: usize| Place { line, col: window[index].1 };
             found.push(Selection { from: at(0), to: at(window.len() - 1) });

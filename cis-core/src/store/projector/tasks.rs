@@ -8,8 +8,8 @@ use super::sessions::{self, Places};
 use super::{Beside, Place, Run, gates};
 use crate::dag::Task;
 use crate::event::{
-    AttemptOutcome, AttemptResult, ExitStatus, FailureCause, GrantRecord, QueueReason,
-    SessionState, TaskChange, TaskState,
+    AttemptOutcome, AttemptResult, ExitStatus, FailureCause, GrantRecord, QueueReason, SessionState,
+    TaskChange, TaskState,
 };
 use crate::ids::TaskId;
 use crate::live::reason;

@@ -1,0 +1,263 @@
+//! The window: where one is, the keys that go elsewhere, how the line to the node stands, and notes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use eframe::egui::{self, Key, KeyboardShortcut, Modifiers, RichText, Ui};
+
+use crate::command::{Command, Sender};
+use crate::feed::{Shared, now_ms};
+use crate::model::{Link, Model, Tone};
+use crate::panels::{Go, Scene, events, inbox, node, run, runs, session};
+use crate::theme::{self, Mark};
+use crate::widgets::{lasted, mark};
+
+/// Notes are shown for so long, ms.
+const NOTE_MS: i64 = 8_000;
+/// Keys of the views, in the order of the bar.
+const VIEWS: [(Go, &str, Key); 4] = [
+    (Go::Inbox, "Inbox", Key::Num1),
+    (Go::Runs, "Runs", Key::Num2),
+    (Go::Events, "Events", Key::Num3),
+    (Go::Node, "Node", Key::Num4),
+];
+
+/// The dashboard.
+pub struct Dashboard {
+    shared: Arc<Shared>,
+    to: Sender,
+    at: Go,
+    inbox: inbox::Inbox,
+    runs: runs::Runs,
+    run: run::Run,
+    session: session::Session,
+    events: events::Events,
+    help: bool,
+}
+
+impl Dashboard {
+    /// A dashboard of what `shared` has; commands go to `to`.
+    #[must_use]
+    pub fn new(shared: Arc<Shared>, to: Sender) -> Self {
+        Self {
+            shared,
+            to,
+            at: Go::Inbox,
+            inbox: inbox::Inbox::default(),
+            runs: runs::Runs::default(),
+            run: run::Run::default(),
+            session: session::Session::default(),
+            events: events::Events::default(),
+            help: false,
+        }
+    }
+
+    /// Goes somewhere.
+    pub fn go(&mut self, to: Go) {
+        if !matches!(to, Go::Session(_)) {
+            self.session.close();
+        }
+        self.at = to;
+    }
+
+    /// Draws all of it.
+    pub fn draw(&mut self, ui: &mut Ui) {
+        let shared = Arc::clone(&self.shared);
+        let model = shared.model();
+        let now = now_ms();
+        self.keys(ui);
+        egui::Panel::top("bar").show(ui, |ui| self.bar(ui, &model, now));
+        notes(ui, &model, now);
+        let to = self.to.clone();
+        let mut scene = Scene { model: &model, to: &to, now, go: None };
+        egui::CentralPanel::default().show(ui, |ui| match self.at {
+            Go::Inbox => inbox::show(ui, &mut self.inbox, &mut scene),
+            Go::Runs => runs::show(ui, &mut self.runs, &mut scene),
+            Go::Run(id) => run::show(ui, &mut self.run, id, &mut scene),
+            Go::Session(id) => session::show(ui, &mut self.session, id, &mut scene),
+            Go::Events => events::show(ui, &mut self.events, &mut scene),
+            Go::Node => node::show(ui, &mut scene),
+        });
+        if let Some(go) = scene.go {
+            self.go(go);
+            ui.ctx().request_repaint();
+        }
+        if self.help {
+            self.keys_help(ui.ctx());
+        }
+        // Only clocks that are shown need frames of their own.
+        if model.ticks() || model.notes.last().is_some_and(|note| now - note.at_ms < NOTE_MS) {
+            ui.ctx().request_repaint_after(Duration::from_secs(1));
+        }
+    }
+
+    fn keys(&mut self, ui: &Ui) {
+        let ctx = ui.ctx();
+        if self.session.takes_keys(ctx) {
+            return;
+        }
+        for (go, _, key) in VIEWS {
+            if ctx.input_mut(|input| input.consume_shortcut(&KeyboardShortcut::new(Modifiers::CTRL, key))) {
+                self.go(go);
+            }
+        }
+        let seek =
+            ctx.input_mut(|input| input.consume_shortcut(&KeyboardShortcut::new(Modifiers::CTRL, Key::F)));
+        if seek {
+            self.runs.seek = true;
+            self.run.seek = true;
+            self.session.seek = true;
+            self.events.seek = true;
+        }
+        if ctx.memory(|memory| memory.focused().is_some()) {
+            return;
+        }
+        if ctx.input(|input| input.key_pressed(Key::Questionmark) || input.key_pressed(Key::F1)) {
+            self.help = !self.help;
+        }
+        if ctx.input(|input| input.key_pressed(Key::Escape)) {
+            match self.at {
+                _ if self.help => self.help = false,
+                Go::Run(_) => self.go(Go::Runs),
+                Go::Session(_) => self.go(Go::Inbox),
+                _ => {}
+            }
+        }
+    }
+
+    fn bar(&mut self, ui: &mut Ui, model: &Model, now: i64) {
+        ui.horizontal(|ui| {
+            ui.label(RichText::new("CIS").heading().strong());
+            ui.add_space(8.0);
+            for (n, (go, name, _)) in VIEWS.into_iter().enumerate() {
+                let waits = model.inbox.len();
+                let text =
+                    if go == Go::Inbox && waits > 0 { format!("{name} ({waits})") } else { name.to_owned() };
+                let here = match (self.at, go) {
+                    (Go::Run(_) | Go::Session(_), Go::Runs) => true,
+                    (at, go) => at == go,
+                };
+                let button = ui.selectable_label(here, text).on_hover_text(format!("Ctrl+{}", n + 1));
+                if button.clicked() {
+                    self.go(go);
+                }
+            }
+            ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
+                let dark = ui.visuals().dark_mode;
+                let (word, other) = if dark { ("Light", egui::Theme::Light) } else { ("Dark", egui::Theme::Dark) };
+                if ui.button(word).on_hover_text("The other colours").clicked() {
+                    ui.ctx().set_theme(other);
+                }
+                if ui.button("Keys").on_hover_text("What the keys do (?)").clicked() {
+                    self.help = !self.help;
+                }
+                self.line(ui, model, now);
+            });
+        });
+    }
+
+    fn line(&self, ui: &mut Ui, model: &Model, now: i64) {
+        let (state, text) = match &model.link {
+            Link::Connecting => (Mark::Queued, "connecting…".to_owned()),
+            Link::Up => (Mark::Good, "connected".to_owned()),
+            Link::Lost { since_ms, .. } => {
+                (Mark::Broken, format!("disconnected for {}", lasted(*since_ms, now)))
+            }
+            Link::Refused(_) => (Mark::Failed, "refused".to_owned()),
+        };
+        let why = match &model.link {
+            Link::Lost { why, .. } => format!("{why}. `cis node start` starts one."),
+            Link::Refused(problem) => match &problem.hint {
+                Some(hint) => format!("{} ({hint})", problem.detail),
+                None => problem.detail.clone(),
+            },
+            Link::Connecting | Link::Up => String::new(),
+        };
+        if !why.is_empty() && ui.button("Try now").clicked() {
+            self.to.send(Command::Reconnect);
+        }
+        let label = ui.label(&text);
+        mark(ui, state, &text);
+        if !why.is_empty() {
+            label.on_hover_text(&why);
+            ui.add(egui::Label::new(RichText::new(&why).small().weak()).truncate());
+            ui.ctx().request_repaint_after(Duration::from_secs(1));
+        }
+    }
+
+    fn keys_help(&mut self, ctx: &egui::Context) {
+        egui::Window::new("Keys").collapsible(false).resizable(false).open(&mut self.help).show(ctx, |ui| {
+            let keys = [
+                ("Ctrl+1 … 4", "Inbox, runs, events, node"),
+                ("Ctrl+F", "Search"),
+                ("↑ ↓ or K J", "Choose in the inbox"),
+                ("F, wheel, drag", "Fit, zoom and move a graph"),
+                ("Esc", "Back"),
+                ("click, then type", "Into a terminal; Tab, Esc and Ctrl keys go to it as well"),
+                ("?", "This"),
+            ];
+            egui::Grid::new("keys").num_columns(2).spacing([24.0, 6.0]).show(ui, |ui| {
+                for (key, what) in keys {
+                    ui.label(RichText::new(key).monospace());
+                    ui.label(what);
+                    ui.end_row();
+                }
+            });
+        });
+    }
+}
+
+/// What became of commands, for a while.
+fn notes(ui: &mut Ui, model: &Model, now: i64) {
+    let fresh: Vec<_> = model.notes.iter().rev().filter(|note| now - note.at_ms < NOTE_MS).take(3).collect();
+    if fresh.is_empty() {
+        return;
+    }
+    egui::Panel::bottom("notes").show(ui, |ui| {
+        for note in fresh {
+            ui.horizontal_wrapped(|ui| {
+                let (state, word) = match note.tone {
+                    Tone::Good => (Mark::Good, "done"),
+                    Tone::Bad => (Mark::Failed, "refused"),
+                };
+                mark(ui, state, word);
+                ui.label(&note.text);
+                if let Some(hint) = &note.hint {
+                    ui.label(RichText::new(hint).weak());
+                }
+            });
+        }
+    });
+}
+
+impl eframe::App for Dashboard {
+    fn ui(&mut self, ui: &mut Ui, _: &mut eframe::Frame) {
+        self.draw(ui);
+    }
+}
+
+/// Opens the window and stays until it is closed.
+///
+/// # Errors
+/// There is no display, or no way to draw on it.
+pub fn open(client: cis_core::client::Client, title: &str) -> eframe::Result {
+    let options = eframe::NativeOptions {
+        viewport: egui::ViewportBuilder::default()
+            .with_title(title)
+            .with_app_id("cis-gui")
+            .with_inner_size([1280.0, 820.0])
+            .with_min_inner_size([640.0, 420.0]),
+        ..eframe::NativeOptions::default()
+    };
+    eframe::run_native(
+        "cis-gui",
+        options,
+        Box::new(move |created| {
+            theme::install(&created.egui_ctx);
+            let ctx = created.egui_ctx.clone();
+            let shared = Shared::new(Arc::new(move || ctx.request_repaint()));
+            let to = crate::feed::start(client, &shared)?;
+            Ok(Box::new(Dashboard::new(shared, to)))
+        }),
+    )
+}

@@ -1,0 +1,98 @@
+//! Commands of panels, carried out.
+
+use std::sync::Arc;
+
+use cis_core::api::{Answer, KillSession, Problem, ReadLog, RetryRun};
+use cis_core::client::Client;
+
+use super::{Shared, input_id, problem};
+use crate::command::{Command, Slot, Verb};
+use crate::model::{Tone, Want};
+
+/// Of a log its end is shown, bytes.
+const LOG_BYTES: usize = 256 * 1024;
+
+/// Carries one out and says what became of it.
+pub(super) async fn act(client: Arc<Client>, shared: Arc<Shared>, command: Command) {
+    let outcome = match command {
+        Command::Answer { item, with, hash, again, reason } => {
+            let hash = Some(hash).filter(|hash| !hash.is_empty());
+            answer(
+                &client,
+                &item,
+                Answer {
+                    with,
+                    reason,
+                    hash,
+                    again,
+                    input: match input_id() {
+                        Ok(input) => input,
+                        Err(failed) => return shared.note(Tone::Bad, failed.detail, failed.hint),
+                    },
+                },
+            )
+            .await
+        }
+        Command::Steer(run, verb) => {
+            let id = run.to_string();
+            let done = match verb {
+                Verb::Start => client.start_run(&id).await,
+                Verb::Pause => client.pause_run(&id).await,
+                Verb::Resume => client.resume_run(&id).await,
+                Verb::Cancel => client.cancel_run(&id).await,
+            };
+            done.map(|run| format!("{}: {}", verb.word(), run.dag)).map_err(problem)
+        }
+        Command::Retry(run, scope) => client
+            .retry_run(&run.to_string(), &RetryRun { scope })
+            .await
+            .map(|run| format!("Runs again: {}", run.dag))
+            .map_err(problem),
+        Command::Kill(session) => client
+            .kill_session(&session.to_string(), &KillSession::default())
+            .await
+            .map(|()| format!("Ending session {}", session.short()))
+            .map_err(problem),
+        Command::Why(run, task, slot) => {
+            return fill(&shared, &slot, client.why(&run.to_string(), &task).await.map_err(problem));
+        }
+        Command::Explain(session, slot) => {
+            return fill(&shared, &slot, client.explain(&session.to_string()).await.map_err(problem));
+        }
+        Command::Log(run, task, slot) => {
+            return fill(&shared, &slot, log(&client, &run.to_string(), &task).await);
+        }
+        // Those that the feed itself takes.
+        Command::Look(_) | Command::Open(_) | Command::Reconnect => return,
+    };
+    shared.want([Want::Inbox].into());
+    match outcome {
+        Ok(text) => shared.note(Tone::Good, text, None),
+        Err(failed) => shared.note(Tone::Bad, failed.detail, failed.hint),
+    }
+}
+
+async fn answer(client: &Client, item: &str, answer: Answer) -> Result<String, Problem> {
+    let receipt = client.answer(item, &answer).await.map_err(problem)?;
+    Ok(format!("Answered: {}", receipt.text))
+}
+
+fn fill<T>(shared: &Shared, slot: &Slot<T>, answer: Result<T, Problem>) {
+    slot.fill(answer);
+    shared.wake();
+}
+
+/// The end of a log as text.
+async fn log(client: &Client, run: &str, task: &str) -> Result<String, Problem> {
+    let how = ReadLog { plain: true, ..ReadLog::default() };
+    let mut stream = client.task_log(run, task, &how).await.map_err(problem)?;
+    let mut all: Vec<u8> = Vec::new();
+    while let Some(bytes) = stream.next().await.map_err(problem)? {
+        all.extend_from_slice(&bytes);
+        if all.len() > 2 * LOG_BYTES {
+            all.drain(..all.len() - LOG_BYTES);
+        }
+    }
+    let from = all.len().saturating_sub(LOG_BYTES);
+    Ok(String::from_utf8_lossy(&all[from..]).into_owned())
+}

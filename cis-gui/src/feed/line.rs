@@ -1,0 +1,75 @@
+//! The stream of events: everything is loaded once, then what happens is folded into it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use cis_core::api::{ListInbox, ListRuns, ListSessions};
+use cis_core::client::{Client, ClientError, Followed};
+
+use super::{Shared, now_ms, problem};
+use crate::model::{Link, Update};
+
+/// Runs that are listed at first; older ones come with their events.
+const RUNS: u32 = 500;
+/// The stream itself comes back to a node that was restarted; it gives up after so long, and is begun anew.
+const PATIENCE: Duration = Duration::from_secs(3600);
+/// A node that is away, or refuses, is tried again after so long.
+const RETRY: Duration = Duration::from_secs(2);
+
+/// Keeps the model up to date, for ever.
+pub(super) async fn keep(client: Arc<Client>, shared: Arc<Shared>) {
+    loop {
+        let Err(error) = follow(&client, &shared).await else { return };
+        let link = match error {
+            ClientError::Problem(problem) if !is_away(&problem) => Link::Refused(problem),
+            other => Link::Lost { since_ms: now_ms(), why: problem(other).detail },
+        };
+        let told = {
+            // Since when it is away is said once.
+            let model = shared.model();
+            matches!((&model.link, &link), (Link::Lost { .. }, Link::Lost { .. })) || model.link == link
+        };
+        if !told {
+            shared.apply(Update::Link(link));
+        }
+        tokio::select! {
+            () = tokio::time::sleep(RETRY) => {}
+            () = shared.at_once.notified() => {}
+        }
+    }
+}
+
+fn is_away(problem: &cis_core::api::Problem) -> bool {
+    problem.kind == cis_core::api::ProblemKind::Unavailable
+}
+
+async fn follow(client: &Client, shared: &Shared) -> Result<(), ClientError> {
+    // The stream first: what happens while everything is loaded is in it.
+    let mut stream = client.events(None, None).await?.patience(PATIENCE);
+    load_all(client, shared).await?;
+    shared.apply(Update::Link(Link::Up));
+    loop {
+        match stream.next().await? {
+            Followed::Frame(frame) => shared.apply(Update::Events(frame.events()?)),
+            Followed::Lost { .. } => {
+                let why = "the node went away; it is tried again by itself".to_owned();
+                shared.apply(Update::Link(Link::Lost { since_ms: now_ms(), why }));
+            }
+            Followed::Back => {
+                load_all(client, shared).await?;
+                shared.apply(Update::Link(Link::Up));
+            }
+        }
+    }
+}
+
+async fn load_all(client: &Client, shared: &Shared) -> Result<(), ClientError> {
+    shared.apply(Update::Node(Box::new(client.node().await?)));
+    let which = ListRuns { limit: Some(RUNS), ..ListRuns::default() };
+    let listing = client.runs(&which).await?;
+    shared.apply(Update::Listing { whole: listing.next.is_none(), runs: listing.items });
+    shared.apply(Update::Inbox(client.whole_inbox(ListInbox::default()).await?));
+    shared.apply(Update::Sessions(client.sessions(&ListSessions::default()).await?.items));
+    shared.apply(Update::Groups(client.groups().await?.items));
+    Ok(())
+}

@@ -1,0 +1,137 @@
+//! The line to the node: a thread of its own that keeps the model up to date and does what panels ask for.
+//!
+//! Owns connections and their pace. The frame loop never waits for it: it takes the model for as long as it
+//! draws, and is woken when something has changed.
+#![allow(clippy::disallowed_methods, reason = "an io folder")]
+
+mod act;
+mod line;
+mod load;
+mod shows;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use cis_core::api::{Problem, ProblemKind};
+use cis_core::client::{Client, ClientError};
+use cis_core::ids::{InputId, TimestampMs};
+use tokio::sync::Notify;
+
+use crate::command::{Command, Sender};
+use crate::model::{Model, Note, Tone, Update, Want};
+
+/// Wakes whoever draws.
+pub type Wake = dyn Fn() + Send + Sync;
+
+/// What feed and panels share.
+pub struct Shared {
+    model: Mutex<Model>,
+    wake: Arc<Wake>,
+    wants: Mutex<std::collections::BTreeSet<Want>>,
+    wanted: Notify,
+    at_once: Notify,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    /// An empty model.
+    #[must_use]
+    pub fn new(wake: Arc<Wake>) -> Arc<Self> {
+        Arc::new(Self {
+            model: Mutex::default(),
+            wake,
+            wants: Mutex::default(),
+            wanted: Notify::new(),
+            at_once: Notify::new(),
+        })
+    }
+
+    /// The model, for as long as a frame takes.
+    pub fn model(&self) -> MutexGuard<'_, Model> {
+        self.model.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes an update into the model.
+    pub fn apply(&self, update: Update) {
+        let mut wants = std::collections::BTreeSet::new();
+        self.model().apply(update, &mut wants);
+        self.want(wants);
+        (self.wake)();
+    }
+
+    pub(crate) fn wake(&self) {
+        (self.wake)();
+    }
+
+    fn want(&self, mut more: std::collections::BTreeSet<Want>) {
+        if !more.is_empty() {
+            self.wants.lock().unwrap_or_else(PoisonError::into_inner).append(&mut more);
+            self.wanted.notify_one();
+        }
+    }
+
+    fn take_wants(&self) -> std::collections::BTreeSet<Want> {
+        std::mem::take(&mut *self.wants.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn note(&self, tone: Tone, text: String, hint: Option<String>) {
+        self.apply(Update::Note(Note { at_ms: now_ms(), tone, text, hint }));
+    }
+}
+
+/// Starts the feed. It ends with the process.
+///
+/// # Errors
+/// The system gives no thread, or no way to wait for sockets.
+pub fn start(client: Client, shared: &Arc<Shared>) -> std::io::Result<Sender> {
+    let (sender, mut commands) = Sender::channel();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let (client, shared) = (Arc::new(client), Arc::clone(shared));
+    std::thread::Builder::new().name("cis-feed".to_owned()).spawn(move || {
+        runtime.block_on(async move {
+            tokio::spawn(load::serve(Arc::clone(&client), Arc::clone(&shared)));
+            tokio::spawn(line::keep(Arc::clone(&client), Arc::clone(&shared)));
+            while let Some(command) = commands.recv().await {
+                match command {
+                    Command::Reconnect => shared.at_once.notify_one(),
+                    Command::Look(run) => shared.want([Want::Run(run)].into()),
+                    Command::Open(terminal) => {
+                        tokio::spawn(shows::show(Arc::clone(&client), Arc::clone(&shared), terminal));
+                    }
+                    other => {
+                        tokio::spawn(act::act(Arc::clone(&client), Arc::clone(&shared), other));
+                    }
+                }
+            }
+        });
+    })?;
+    Ok(sender)
+}
+
+/// Now, Unix ms.
+#[must_use]
+pub fn now_ms() -> TimestampMs {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    TimestampMs::try_from(since.as_millis()).unwrap_or(TimestampMs::MAX)
+}
+
+fn input_id() -> Result<InputId, Problem> {
+    let mut random = [0; 16];
+    getrandom::fill(&mut random).map_err(|error| {
+        Problem::new(ProblemKind::Unavailable, format!("the system gives no random numbers: {error}"))
+    })?;
+    Ok(InputId::from_parts(now_ms().unsigned_abs(), u128::from_ne_bytes(random)))
+}
+
+/// Why a call did not give its answer, as a person is told.
+fn problem(error: ClientError) -> Problem {
+    match error {
+        ClientError::Problem(problem) => *problem,
+        other => Problem::new(ProblemKind::Unavailable, other.to_string()),
+    }
+}

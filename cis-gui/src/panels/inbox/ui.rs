@@ -1,0 +1,181 @@
+//! The inbox, drawn.
+
+use cis_core::api::{AnswerWith, InboxItem};
+use cis_core::event::PromptKind;
+use eframe::egui::{self, Key, RichText, ScrollArea, Ui};
+
+use super::view::{self, Card};
+use crate::command::Command;
+use crate::panels::{Go, Scene};
+use crate::theme::{self, Mark};
+use crate::widgets::{empty, mark, one_line};
+
+/// Of a screen so much is laid out, characters.
+const SCREEN_CHARS: usize = 16_000;
+
+/// What is chosen and typed.
+#[derive(Debug, Default)]
+pub struct Inbox {
+    chosen: Option<String>,
+    text: String,
+    /// The item that the text is for: one that moves on takes no text of another.
+    text_of: Option<String>,
+}
+
+/// Draws the inbox.
+pub fn show(ui: &mut Ui, state: &mut Inbox, scene: &mut Scene<'_>) {
+    let cards = view::cards(scene.model, scene.now);
+    if cards.is_empty() {
+        if scene.model.inbox.listed() {
+            empty(ui, "Nothing waits for you", "Questions of sessions and approvals of tasks appear here.");
+        } else {
+            empty(ui, "Asking the node…", "What waits for a human is loaded.");
+        }
+        return;
+    }
+    if !state.chosen.as_ref().is_some_and(|name| cards.iter().any(|card| card.name == *name)) {
+        state.chosen = Some(cards[0].name.clone());
+    }
+    keys(ui, state, &cards);
+    egui::Panel::left("inbox-list")
+        .default_size(320.0)
+        .resizable(true)
+        .show(ui, |ui| list(ui, state, &cards));
+    egui::CentralPanel::default().show(ui, |ui| {
+        let item = state.chosen.as_deref().and_then(|name| scene.model.inbox.named(name)).cloned();
+        if let Some(item) = item {
+            ScrollArea::vertical().show(ui, |ui| detail(ui, state, &item, scene));
+        }
+    });
+}
+
+fn keys(ui: &Ui, state: &mut Inbox, cards: &[Card]) {
+    if ui.ctx().memory(|memory| memory.focused().is_some()) {
+        return;
+    }
+    let at = cards.iter().position(|card| Some(&card.name) == state.chosen.as_ref()).unwrap_or(0);
+    let (up, down) = ui.input(|input| {
+        (
+            input.key_pressed(Key::ArrowUp) || input.key_pressed(Key::K),
+            input.key_pressed(Key::ArrowDown) || input.key_pressed(Key::J),
+        )
+    });
+    let to = if up { at.saturating_sub(1) } else { (at + usize::from(down)).min(cards.len() - 1) };
+    state.chosen = Some(cards[to].name.clone());
+}
+
+fn list(ui: &mut Ui, state: &mut Inbox, cards: &[Card]) {
+    ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
+        for card in cards {
+            let chosen = state.chosen.as_ref() == Some(&card.name);
+            let mut frame = theme::card(ui.visuals());
+            if chosen {
+                frame = frame.stroke(ui.visuals().selection.stroke);
+            }
+            let inner = frame.show(ui, |ui| {
+                ui.set_min_width(ui.available_width());
+                ui.horizontal(|ui| {
+                    mark(ui, Mark::Waits, card.kind);
+                    ui.label(RichText::new(card.kind).strong());
+                    ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
+                        ui.label(RichText::new(&card.waited).small().weak());
+                    });
+                });
+                ui.label(&card.title);
+                ui.label(RichText::new(&card.of).small().weak());
+                if let Some(by) = &card.answered_by {
+                    ui.label(RichText::new(format!("answered by {by}, and still there")).small());
+                }
+            });
+            let response = inner.response.interact(egui::Sense::click());
+            let label = format!("{}: {} ({})", card.kind, card.title, card.of);
+            response
+                .widget_info(|| egui::WidgetInfo::selected(egui::Role::ListBoxOption, true, chosen, &label));
+            if response.clicked() {
+                state.chosen = Some(card.name.clone());
+            }
+        }
+    });
+}
+
+fn detail(ui: &mut Ui, state: &mut Inbox, item: &InboxItem, scene: &mut Scene<'_>) {
+    let name = item.name();
+    if state.text_of.as_ref() != Some(&name) {
+        state.text.clear();
+        state.text_of = Some(name);
+    }
+    ui.horizontal(|ui| {
+        ui.label(RichText::new(view::kind(item.kind)).heading());
+        ui.label(RichText::new(view::of(scene.model, item)).weak());
+    });
+    if !item.question.is_empty() {
+        ui.add(egui::Label::new(item.question.chars().take(SCREEN_CHARS).collect::<String>()).wrap());
+    }
+    ui.add_space(6.0);
+    answers(ui, state, item, scene);
+    ui.horizontal(|ui| {
+        if let Some(session) = item.session
+            && ui.button("Open terminal").clicked()
+        {
+            scene.go = Some(Go::Session(session));
+        }
+        if let Some(run) = item.run
+            && ui.button("Open run").clicked()
+        {
+            scene.go = Some(Go::Run(run));
+        }
+    });
+    if !item.screen.is_empty() {
+        ui.add_space(6.0);
+        ui.label(RichText::new("What its screen shows").small().weak());
+        let screen: String = item.screen.chars().take(SCREEN_CHARS).collect();
+        egui::Frame::new().fill(ui.visuals().extreme_bg_color).corner_radius(6).inner_margin(10).show(
+            ui,
+            |ui| {
+                ScrollArea::horizontal().show(ui, |ui| {
+                    ui.add(egui::Label::new(RichText::new(screen).monospace()).extend());
+                });
+            },
+        );
+    }
+}
+
+fn answers(ui: &mut Ui, state: &mut Inbox, item: &InboxItem, scene: &Scene<'_>) {
+    if item.kind == PromptKind::Password {
+        ui.label("A password is typed into its terminal, and goes no other way.");
+        return;
+    }
+    if let Some(by) = &item.answered_by {
+        ui.label(format!("{by} has answered, and the prompt is still there. An answer now is one more."));
+    }
+    let send = |with| {
+        scene.to.send(Command::Answer {
+            item: item.name(),
+            with,
+            hash: item.hash.clone(),
+            again: item.answered_ms,
+            reason: None,
+        });
+    };
+    ui.horizontal_wrapped(|ui| {
+        for option in &item.options {
+            if ui.button(one_line(&option.label, 60)).clicked() {
+                send(AnswerWith::Option { option: option.id.clone() });
+            }
+        }
+    });
+    if item.kind != PromptKind::Approval {
+        ui.horizontal(|ui| {
+            let width = (ui.available_width() - 90.0).max(120.0);
+            let field =
+                egui::TextEdit::singleline(&mut state.text).hint_text("Answer in words").desired_width(width);
+            let field = ui.add(field);
+            field.widget_info(|| egui::WidgetInfo::labeled(egui::Role::TextInput, true, "Answer in words"));
+            let entered = field.lost_focus() && ui.input(|input| input.key_pressed(Key::Enter));
+            let pressed = ui.add_enabled(!state.text.is_empty(), egui::Button::new("Send")).clicked();
+            if (entered || pressed) && !state.text.is_empty() {
+                send(AnswerWith::Text { text: std::mem::take(&mut state.text) });
+            }
+        });
+    }
+}

@@ -1,0 +1,43 @@
+//! The views. Each is a file with what is shown, made of the model, beside one that draws it, where the former
+//! is more than a loop.
+
+pub mod events;
+pub mod inbox;
+pub mod node;
+pub mod run;
+pub mod runs;
+pub mod session;
+
+use cis_core::ids::{RunId, SessionId, TimestampMs};
+
+use crate::command::Sender;
+use crate::model::Model;
+
+/// Where to go from here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Go {
+    /// To what waits.
+    Inbox,
+    /// To the list of runs.
+    Runs,
+    /// To a run.
+    Run(RunId),
+    /// To a session's terminal.
+    Session(SessionId),
+    /// To what happens.
+    Events,
+    /// To the node.
+    Node,
+}
+
+/// What every panel draws with.
+pub struct Scene<'a> {
+    /// What is known.
+    pub model: &'a Model,
+    /// Where commands go.
+    pub to: &'a Sender,
+    /// Now, Unix ms.
+    pub now: TimestampMs,
+    /// Where somebody wants to go.
+    pub go: Option<Go>,
+}

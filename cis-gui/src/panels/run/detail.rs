@@ -1,0 +1,129 @@
+//! One task: how it stands and why, its outputs and files, the end of its log.
+
+use cis_core::api::{TaskView, WhyView};
+use cis_core::event::RetryScope;
+use cis_core::ids::RunId;
+use eframe::egui::{self, RichText, ScrollArea, Ui};
+
+use super::view::{duration, mark_of};
+use crate::command::{Command, Slot};
+use crate::panels::{Go, Scene};
+use crate::widgets::{mark, one_line};
+
+/// What was asked about the task that is shown.
+#[derive(Debug, Default)]
+pub(super) struct Detail {
+    of: Option<(RunId, String, u32, &'static str)>,
+    why: Slot<WhyView>,
+    log: Option<Slot<String>>,
+}
+
+/// Draws a task; true where it is to be closed.
+pub(super) fn show(
+    ui: &mut Ui,
+    state: &mut Detail,
+    run: RunId,
+    task: &TaskView,
+    scene: &mut Scene<'_>,
+) -> bool {
+    let name = task.id.to_string();
+    let now = Some((run, name.clone(), task.attempts, task.state.as_str()));
+    if state.of != now {
+        // Asked again when it stands otherwise.
+        *state = Detail { of: now, ..Detail::default() };
+        scene.to.send(Command::Why(run, name.clone(), state.why.clone()));
+    }
+    let mut close = false;
+    ui.horizontal(|ui| {
+        mark(ui, mark_of(task), task.state.as_str());
+        ui.add(egui::Label::new(RichText::new(&name).heading()).truncate());
+        ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
+            close = ui.button("Close").clicked();
+        });
+    });
+    ui.horizontal_wrapped(|ui| {
+        if let Some(session) = task.session
+            && ui.button("Open terminal").clicked()
+        {
+            scene.go = Some(Go::Session(session));
+        }
+        if (task.waits.is_some() || task.approval.is_some()) && ui.button("Answer").clicked() {
+            scene.go = Some(Go::Inbox);
+        }
+        if task.state.is_terminal() && scene.model.run(run).is_some_and(|run| run.view().state.is_terminal())
+        {
+            if ui.button("Retry from here").clicked() {
+                scene.to.send(Command::Retry(run, RetryScope::From { task: task.id.clone() }));
+            }
+        } else if let Some(session) = task.session.filter(|_| task.state.is_active())
+            && ui.button("End session").clicked()
+        {
+            scene.to.send(Command::Kill(session));
+        }
+        if task.session.is_some() && ui.button("Log").clicked() {
+            let slot = Slot::default();
+            scene.to.send(Command::Log(run, name.clone(), slot.clone()));
+            state.log = Some(slot);
+        }
+    });
+    ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
+        facts(ui, task, scene);
+        why(ui, &state.why);
+        if let Some(log) = &state.log {
+            ui.add_space(8.0);
+            ui.label(RichText::new("End of its log").small().weak());
+            log.look(|log| match log {
+                None => drop(ui.label("loading…")),
+                Some(Err(problem)) => drop(ui.label(&problem.detail)),
+                Some(Ok(text)) => {
+                    drop(ui.add(egui::Label::new(RichText::new(text).monospace().small()).wrap()))
+                }
+            });
+        }
+    });
+    close
+}
+
+fn facts(ui: &mut Ui, task: &TaskView, scene: &Scene<'_>) {
+    egui::Grid::new("facts").num_columns(2).spacing([12.0, 4.0]).show(ui, |ui| {
+        let mut fact = |name: &str, value: String| {
+            if !value.is_empty() {
+                ui.label(RichText::new(name).weak());
+                ui.add(egui::Label::new(value).wrap());
+                ui.end_row();
+            }
+        };
+        fact("State", task.state.to_string());
+        fact("Reason", task.reason.as_deref().map(|why| one_line(why, 500)).unwrap_or_default());
+        fact("Needs", task.needs.iter().map(ToString::to_string).take(20).collect::<Vec<_>>().join(", "));
+        fact("Agent", task.agent.clone().unwrap_or_default());
+        fact("Tries", task.attempts.to_string());
+        fact("Lasted", duration(task, scene.now));
+        fact("Exit code", task.exit_code.map(|code| code.to_string()).unwrap_or_default());
+        if let Some(said) = &task.said {
+            let percent = said.percent.map(|percent| format!("{percent} %: ")).unwrap_or_default();
+            fact("Says", format!("{percent}{}", one_line(&said.text, 500)));
+        }
+        for (name, value) in task.outputs.iter().take(50) {
+            let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            fact(name, one_line(&text, 500));
+        }
+        for file in task.artifacts.iter().take(50) {
+            fact("File", format!("{} ({} bytes)", one_line(&file.path, 200), file.size));
+        }
+    });
+}
+
+fn why(ui: &mut Ui, why: &Slot<WhyView>) {
+    why.look(|why| {
+        let Some(Ok(why)) = why else { return };
+        ui.add_space(8.0);
+        ui.label(RichText::new("Why").small().weak());
+        for because in &why.because {
+            ui.add(egui::Label::new(because).wrap());
+        }
+        for hint in &why.try_this {
+            ui.add(egui::Label::new(RichText::new(hint).monospace().small()).wrap());
+        }
+    });
+}

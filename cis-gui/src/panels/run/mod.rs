@@ -1,0 +1,9 @@
+//! A run: its tasks as a graph or as a list, and one of them in detail.
+
+mod canvas;
+mod detail;
+mod ui;
+mod view;
+
+pub use ui::{Run, show};
+pub use view::{Line, line, lines};

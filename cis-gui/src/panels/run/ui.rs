@@ -1,0 +1,181 @@
+//! A run, drawn.
+
+use std::collections::BTreeMap;
+
+use cis_core::ids::RunId;
+use eframe::egui::{self, RichText, Ui};
+use egui_extras::{Column, TableBuilder};
+
+use super::canvas::Canvas;
+use super::{detail, view};
+use crate::command::Command;
+use crate::model::Entry;
+use crate::panels::{Go, Scene, runs};
+use crate::theme::Mark;
+use crate::widgets::{empty, mark, one_line, progress};
+
+/// How the tasks are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Tab {
+    #[default]
+    Graph,
+    Tasks,
+}
+
+/// What is chosen of a run.
+#[derive(Debug, Default)]
+pub struct Run {
+    of: Option<RunId>,
+    tab: Tab,
+    search: String,
+    chosen: Option<String>,
+    canvas: Canvas,
+    detail: detail::Detail,
+    /// The keys for searching were pressed.
+    pub seek: bool,
+}
+
+/// Draws a run.
+pub fn show(ui: &mut Ui, state: &mut Run, run: RunId, scene: &mut Scene<'_>) {
+    if state.of != Some(run) {
+        *state = Run { of: Some(run), tab: state.tab, ..Run::default() };
+        scene.to.send(Command::Look(run));
+    }
+    let Some(entry) = scene.model.run(run) else {
+        empty(ui, "There is no such run any more", "It was cleaned, or belongs to another node.");
+        return;
+    };
+    head(ui, entry, state, scene);
+    ui.separator();
+    if entry.live().is_none() {
+        return empty(ui, "Asking the node…", "The tasks of this run are loaded.");
+    }
+    if let Some(task) = state.chosen.as_deref().and_then(|name| entry.task(name)) {
+        egui::Panel::right("task").default_size(380.0).min_size(260.0).resizable(true).show(ui, |ui| {
+            if detail::show(ui, &mut state.detail, run, task, scene) {
+                state.chosen = None;
+            }
+        });
+    }
+    egui::CentralPanel::default().show(ui, |ui| match state.tab {
+        Tab::Graph => {
+            if let Some(tasks) = state.canvas.show(ui, entry, state.chosen.as_deref()) {
+                match tasks.as_slice() {
+                    [] => state.chosen = None,
+                    [one] => state.chosen = Some(one.clone()),
+                    // Of a box of many the list shows each.
+                    [first, ..] => {
+                        state.tab = Tab::Tasks;
+                        state.search =
+                            first.rsplit_once('.').map_or(String::new(), |(stem, _)| format!("{stem}."));
+                    }
+                }
+            }
+        }
+        Tab::Tasks => tasks(ui, state, entry, scene),
+    });
+}
+
+fn head(ui: &mut Ui, entry: &Entry, state: &mut Run, scene: &mut Scene<'_>) {
+    let run = entry.view();
+    let waits = scene.model.inbox.of_run(run.id).count();
+    ui.horizontal(|ui| {
+        if ui.button("Runs").on_hover_text("Back to all runs (Esc)").clicked() {
+            scene.go = Some(Go::Runs);
+        }
+        mark(ui, Mark::of_run(run.state, waits > 0), run.state.as_str());
+        ui.label(RichText::new(one_line(&run.dag, 60)).heading());
+        ui.label(RichText::new(run.id.short()).weak().monospace());
+        let counts: Vec<_> = run.counts.iter().map(|(state, n)| (*state, *n)).collect();
+        progress(ui, &counts, 140.0);
+        let (ended, all) = entry.progress();
+        ui.label(format!("{ended} of {all} tasks"));
+        ui.label(crate::widgets::lasted(
+            run.started_ms.unwrap_or(run.created_ms),
+            run.ended_ms.unwrap_or(scene.now),
+        ));
+    });
+    ui.horizontal(|ui| {
+        ui.selectable_value(&mut state.tab, Tab::Graph, "Graph");
+        ui.selectable_value(&mut state.tab, Tab::Tasks, "Tasks");
+        match state.tab {
+            Tab::Graph => {
+                if ui.button("Fit").on_hover_text("Show all of it (F)").clicked() {
+                    state.canvas.fit();
+                }
+            }
+            Tab::Tasks => {
+                let field =
+                    egui::TextEdit::singleline(&mut state.search).hint_text("Search").desired_width(180.0);
+                let field = ui.add(field);
+                field.widget_info(|| egui::WidgetInfo::labeled(egui::Role::TextInput, true, "Search tasks"));
+                if std::mem::take(&mut state.seek) {
+                    field.request_focus();
+                }
+            }
+        }
+        ui.separator();
+        runs::actions(ui, run.id, run.state, run.cancelling, scene);
+        if waits > 0 && ui.link(format!("{waits} waiting")).clicked() {
+            scene.go = Some(Go::Inbox);
+        }
+        if let Some(why) = &run.detail {
+            ui.add(egui::Label::new(RichText::new(one_line(why, 300)).weak()).truncate());
+        }
+    });
+}
+
+fn tasks(ui: &mut Ui, state: &mut Run, entry: &Entry, scene: &Scene<'_>) {
+    let Some(live) = entry.live() else { return };
+    let places = view::lines(live.tasks(), &state.search);
+    if places.is_empty() {
+        return empty(ui, "No task is like that", "Another search shows more.");
+    }
+    TableBuilder::new(ui)
+        .striped(true)
+        .sense(egui::Sense::click())
+        .cell_layout(egui::Layout::left_to_right(egui::Align::Center))
+        .column(Column::initial(220.0).at_least(100.0).resizable(true).clip(true))
+        .column(Column::initial(100.0).at_least(80.0))
+        .column(Column::initial(100.0).at_least(70.0))
+        .column(Column::remainder().at_least(120.0).clip(true))
+        .header(24.0, |mut header| {
+            for head in ["Task", "State", "Lasted", "Why"] {
+                header.col(|ui| {
+                    ui.label(RichText::new(head).small().weak());
+                });
+            }
+        })
+        .body(|body| {
+            body.rows(28.0, places.len(), |mut row| {
+                let at = places[row.index()];
+                let line = view::line(at, &live.tasks()[at], scene.now);
+                row.set_selected(state.chosen.as_deref() == Some(&line.name));
+                row.col(|ui| {
+                    mark(ui, line.mark, line.state);
+                    ui.add(egui::Label::new(&line.name).truncate());
+                });
+                row.col(|ui| {
+                    ui.label(line.state);
+                });
+                row.col(|ui| {
+                    ui.label(&line.lasted);
+                });
+                row.col(|ui| {
+                    ui.add(egui::Label::new(RichText::new(one_line(&line.reason, 200)).weak()).truncate());
+                });
+                if row.response().clicked() {
+                    state.chosen = Some(line.name);
+                }
+            });
+        });
+}
+
+/// Marks of the tasks of a box, and how many have each, the gravest last.
+pub(super) fn marks(tasks: impl Iterator<Item = Mark>) -> BTreeMap<Mark, usize> {
+    let mut marks = BTreeMap::new();
+    for mark in tasks {
+        *marks.entry(mark).or_default() += 1;
+    }
+    marks
+}

@@ -1,0 +1,8 @@
+//! The list of runs, newest first: how far they are, and what can be done with each.
+
+mod ui;
+mod view;
+
+pub(in crate::panels) use ui::actions;
+pub use ui::{Runs, show};
+pub use view::{Filter, Row, rows};

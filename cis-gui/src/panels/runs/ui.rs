@@ -1,0 +1,141 @@
+//! The list of runs, drawn.
+
+use cis_core::event::{RetryScope, RunState};
+use cis_core::ids::RunId;
+use eframe::egui::{self, RichText, Ui};
+use egui_extras::{Column, TableBuilder};
+
+use super::view::{self, Filter, Row};
+use crate::command::{Command, Verb};
+use crate::panels::{Go, Scene};
+use crate::theme::Mark;
+use crate::widgets::{empty, mark, one_line, progress};
+
+/// What is looked for.
+#[derive(Debug, Default)]
+pub struct Runs {
+    filter: Filter,
+    search: String,
+    /// The keys for searching were pressed.
+    pub seek: bool,
+}
+
+/// Draws the list.
+pub fn show(ui: &mut Ui, state: &mut Runs, scene: &mut Scene<'_>) {
+    ui.horizontal(|ui| {
+        ui.label(RichText::new("Runs").heading());
+        ui.add_space(12.0);
+        for filter in Filter::ALL {
+            ui.selectable_value(&mut state.filter, filter, filter.word());
+        }
+        let field = egui::TextEdit::singleline(&mut state.search).hint_text("Search").desired_width(200.0);
+        let field = ui.add(field);
+        field.widget_info(|| egui::WidgetInfo::labeled(egui::Role::TextInput, true, "Search runs"));
+        if std::mem::take(&mut state.seek) {
+            field.request_focus();
+        }
+    });
+    ui.separator();
+    let rows = view::rows(scene.model, state.filter, &state.search, scene.now);
+    if rows.is_empty() {
+        let (title, advice) = if !scene.model.runs.listed() {
+            ("Asking the node…", "Its runs are loaded.")
+        } else if scene.model.runs.is_empty() {
+            ("No runs yet", "`cis dag run FILE` starts one; `cis init` writes a file to begin with.")
+        } else {
+            ("No run is like that", "Another filter or search shows more.")
+        };
+        return empty(ui, title, advice);
+    }
+    table(ui, &rows, scene);
+}
+
+fn table(ui: &mut Ui, rows: &[Row], scene: &mut Scene<'_>) {
+    let builder = TableBuilder::new(ui)
+        .striped(true)
+        .sense(egui::Sense::click())
+        .cell_layout(egui::Layout::left_to_right(egui::Align::Center))
+        .column(Column::initial(220.0).at_least(120.0).resizable(true).clip(true))
+        .column(Column::initial(190.0).at_least(120.0).resizable(true))
+        .column(Column::initial(100.0).at_least(80.0))
+        .column(Column::initial(90.0).at_least(60.0))
+        .column(Column::initial(170.0).at_least(80.0).resizable(true).clip(true))
+        .column(Column::remainder().at_least(160.0));
+    let heads = ["Run", "Progress", "Lasted", "Waiting", "Told", ""];
+    builder
+        .header(24.0, |mut header| {
+            for head in heads {
+                header.col(|ui| {
+                    ui.label(RichText::new(head).small().weak());
+                });
+            }
+        })
+        .body(|body| {
+            body.rows(34.0, rows.len(), |mut line| {
+                let row = &rows[line.index()];
+                line.col(|ui| {
+                    mark(ui, Mark::of_run(row.state, row.waits > 0), row.state.as_str());
+                    let name = egui::Label::new(RichText::new(one_line(&row.dag, 60)).strong()).truncate();
+                    ui.add(name);
+                    ui.label(RichText::new(row.id.short()).small().weak().monospace());
+                });
+                line.col(|ui| {
+                    progress(ui, &row.counts, 110.0);
+                    ui.label(RichText::new(format!("{} / {}", row.progress.0, row.progress.1)).small());
+                });
+                line.col(|ui| {
+                    ui.label(&row.lasted);
+                });
+                line.col(|ui| {
+                    if row.waits > 0 && ui.link(format!("{}", row.waits)).clicked() {
+                        scene.go = Some(Go::Inbox);
+                    }
+                });
+                line.col(|ui| {
+                    ui.add(egui::Label::new(RichText::new(&row.place).small().weak()).truncate());
+                });
+                line.col(|ui| actions(ui, row.id, row.state, row.cancelling, scene));
+                if line.response().clicked() {
+                    scene.go = Some(Go::Run(row.id));
+                }
+            });
+        });
+}
+
+/// What can be done with a run in its state.
+pub(in crate::panels) fn actions(
+    ui: &mut Ui,
+    run: RunId,
+    state: RunState,
+    cancelling: bool,
+    scene: &Scene<'_>,
+) {
+    let verb = |ui: &mut Ui, verb: Verb| {
+        if ui.button(verb.word()).clicked() {
+            scene.to.send(Command::Steer(run, verb));
+        }
+    };
+    match state {
+        _ if cancelling => {
+            ui.label(RichText::new("being cancelled").weak());
+        }
+        RunState::Created => {
+            verb(ui, Verb::Start);
+            verb(ui, Verb::Cancel);
+        }
+        RunState::Running => {
+            verb(ui, Verb::Pause);
+            verb(ui, Verb::Cancel);
+        }
+        RunState::Paused => {
+            verb(ui, Verb::Resume);
+            verb(ui, Verb::Cancel);
+        }
+        RunState::Failed | RunState::Error | RunState::Cancelled => {
+            if ui.button("Retry failed").clicked() {
+                scene.to.send(Command::Retry(run, RetryScope::Failed));
+            }
+        }
+        RunState::Succeeded => {}
+    }
+}

@@ -1,0 +1,114 @@
+//! What the list of runs shows: pure.
+
+use cis_core::event::{ExecutionMode, RunState, TaskState};
+use cis_core::ids::{RunId, TimestampMs};
+
+use crate::model::{Entry, Model};
+use crate::widgets::lasted;
+
+/// Which runs are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Filter {
+    /// All.
+    #[default]
+    All,
+    /// Those that have not ended.
+    Open,
+    /// Those of which something waits for a human.
+    Waiting,
+    /// Those that did not end well.
+    Failed,
+}
+
+impl Filter {
+    /// All of them, as they stand side by side.
+    pub const ALL: [Self; 4] = [Self::All, Self::Open, Self::Waiting, Self::Failed];
+
+    /// As it stands on a button.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::All => "All",
+            Self::Open => "Open",
+            Self::Waiting => "Waiting",
+            Self::Failed => "Failed",
+        }
+    }
+}
+
+/// A run in the list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    /// Its id.
+    pub id: RunId,
+    /// Its DAG.
+    pub dag: String,
+    /// Its state.
+    pub state: RunState,
+    /// It is being cancelled.
+    pub cancelling: bool,
+    /// Its tasks by state, those that have ended first.
+    pub counts: Vec<(TaskState, u32)>,
+    /// Tasks that have ended, and all.
+    pub progress: (u32, u32),
+    /// How long it has lasted.
+    pub lasted: String,
+    /// So many things of it wait for a human.
+    pub waits: usize,
+    /// Where it is told.
+    pub place: String,
+}
+
+/// The rows, newest first.
+#[must_use]
+pub fn rows(model: &Model, filter: Filter, search: &str, now: TimestampMs) -> Vec<Row> {
+    let needle = search.trim().to_lowercase();
+    model
+        .runs
+        .all()
+        .map(|entry| (entry, model.inbox.of_run(entry.view().id).count()))
+        .filter(|(entry, waits)| passes(entry, *waits, filter) && matches(entry, &needle))
+        .map(|(entry, waits)| row(entry, waits, now))
+        .collect()
+}
+
+fn passes(entry: &Entry, waits: usize, filter: Filter) -> bool {
+    let state = entry.view().state;
+    match filter {
+        Filter::All => true,
+        Filter::Open => !state.is_terminal(),
+        Filter::Waiting => waits > 0,
+        Filter::Failed => matches!(state, RunState::Failed | RunState::Error),
+    }
+}
+
+fn matches(entry: &Entry, needle: &str) -> bool {
+    let view = entry.view();
+    needle.is_empty()
+        || view.dag.to_lowercase().contains(needle)
+        || view.id.to_string().to_lowercase().contains(needle)
+        || view.state.as_str().contains(needle)
+}
+
+fn row(entry: &Entry, waits: usize, now: TimestampMs) -> Row {
+    let view = entry.view();
+    let mut counts: Vec<(TaskState, u32)> = view.counts.iter().map(|(state, n)| (*state, *n)).collect();
+    counts.sort_by_key(|(state, _)| (!state.is_terminal(), !state.is_active(), *state));
+    let from = view.started_ms.unwrap_or(view.created_ms);
+    let place = match (view.mode, &view.room) {
+        (ExecutionMode::Local, _) => "local".to_owned(),
+        (mode, Some(room)) => format!("{mode} in {room}"),
+        (mode, None) => mode.to_string(),
+    };
+    Row {
+        id: view.id,
+        dag: view.dag.clone(),
+        state: view.state,
+        cancelling: view.cancelling,
+        counts,
+        progress: entry.progress(),
+        lasted: lasted(from, view.ended_ms.unwrap_or(now)),
+        waits,
+        place,
+    }
+}

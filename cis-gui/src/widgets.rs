@@ -1,0 +1,156 @@
+//! Small things that every panel draws: marks of states, bars of progress, durations, empty places.
+
+use cis_core::event::TaskState;
+use cis_core::ids::TimestampMs;
+use eframe::egui::{
+    self, Align, Color32, Layout, Pos2, Rect, Response, RichText, Sense, Shape, Stroke, Ui, Vec2, vec2,
+};
+
+use crate::theme::Mark;
+
+/// Side of a mark.
+pub const MARK: f32 = 14.0;
+
+/// A mark with its word for those who do not see it.
+pub fn mark(ui: &mut Ui, mark: Mark, word: &str) -> Response {
+    let (rect, response) = ui.allocate_exact_size(Vec2::splat(MARK), Sense::hover());
+    let dark = ui.visuals().dark_mode;
+    ui.painter().extend(mark_shapes(mark, rect, mark.colour(dark)));
+    response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Label, true, word));
+    response.on_hover_text(word)
+}
+
+/// The shape of a mark: told apart without colours.
+#[must_use]
+pub fn mark_shapes(mark: Mark, rect: Rect, colour: Color32) -> Vec<Shape> {
+    let (centre, radius) = (rect.center(), rect.width() * 0.42);
+    let stroke = Stroke::new(rect.width() / 8.0, colour);
+    let at = |x: f32, y: f32| centre + vec2(x, y) * radius;
+    let line = |points: &[Pos2], stroke: Stroke| Shape::line(points.to_vec(), stroke);
+    let ground =
+        Stroke::new(rect.width() / 8.0, if colour.r() > 0x80 { Color32::BLACK } else { Color32::WHITE });
+    match mark {
+        Mark::Pending => vec![Shape::circle_stroke(centre, radius * 0.8, Stroke::new(1.5, colour))],
+        Mark::Queued => vec![
+            Shape::circle_stroke(centre, radius * 0.9, Stroke::new(1.5, colour)),
+            Shape::circle_filled(centre, radius * 0.35, colour),
+        ],
+        Mark::Running => {
+            vec![Shape::convex_polygon(
+                vec![at(-0.7, -0.9), at(1.0, 0.0), at(-0.7, 0.9)],
+                colour,
+                Stroke::NONE,
+            )]
+        }
+        Mark::Waits => vec![
+            Shape::circle_filled(centre, radius * 1.1, colour),
+            line(&[at(0.0, -0.6), at(0.0, 0.15)], Stroke::new(stroke.width, Color32::BLACK)),
+            Shape::circle_filled(at(0.0, 0.55), stroke.width * 0.6, Color32::BLACK),
+        ],
+        Mark::Good => vec![
+            Shape::circle_filled(centre, radius * 1.1, colour),
+            line(
+                &[at(-0.5, 0.05), at(-0.1, 0.45), at(0.55, -0.4)],
+                Stroke::new(stroke.width, Color32::WHITE),
+            ),
+        ],
+        Mark::Passed => vec![
+            Shape::circle_stroke(centre, radius, stroke),
+            line(&[at(-0.45, 0.05), at(-0.1, 0.4), at(0.5, -0.35)], stroke),
+        ],
+        Mark::Cancelled => {
+            vec![Shape::circle_stroke(centre, radius, stroke), line(&[at(-0.6, 0.6), at(0.6, -0.6)], stroke)]
+        }
+        Mark::Failed => vec![
+            Shape::circle_filled(centre, radius * 1.1, colour),
+            line(&[at(-0.4, -0.4), at(0.4, 0.4)], Stroke::new(stroke.width, Color32::WHITE)),
+            line(&[at(-0.4, 0.4), at(0.4, -0.4)], Stroke::new(stroke.width, Color32::WHITE)),
+        ],
+        Mark::Broken => vec![
+            Shape::convex_polygon(vec![at(0.0, -1.05), at(1.05, 0.9), at(-1.05, 0.9)], colour, Stroke::NONE),
+            line(&[at(0.0, -0.35), at(0.0, 0.3)], ground),
+        ],
+        Mark::Paused => vec![
+            line(&[at(-0.4, -0.8), at(-0.4, 0.8)], Stroke::new(stroke.width * 1.6, colour)),
+            line(&[at(0.4, -0.8), at(0.4, 0.8)], Stroke::new(stroke.width * 1.6, colour)),
+        ],
+    }
+}
+
+/// How far a run is: a part for each state.
+pub fn progress(ui: &mut Ui, counts: &[(TaskState, u32)], width: f32) -> Response {
+    let (rect, response) = ui.allocate_exact_size(vec2(width, 8.0), Sense::hover());
+    let dark = ui.visuals().dark_mode;
+    let total: u32 = counts.iter().map(|(_, n)| n).sum();
+    ui.painter().rect_filled(rect, 4.0, ui.visuals().widgets.noninteractive.bg_stroke.color);
+    let mut x = rect.left();
+    for (state, n) in counts {
+        if total == 0 || matches!(state, TaskState::Pending | TaskState::Queued) {
+            continue;
+        }
+        #[allow(clippy::cast_precision_loss, reason = "a width on a screen")]
+        let part = rect.width() * *n as f32 / total as f32;
+        let one = Rect::from_min_size(Pos2::new(x, rect.top()), vec2(part.max(1.0), rect.height()));
+        ui.painter().rect_filled(one.intersect(rect), 4.0, Mark::of_task(*state, false).colour(dark));
+        x += part;
+    }
+    let words: Vec<String> = counts.iter().map(|(state, n)| format!("{n} {state}")).collect();
+    let words = words.join(", ");
+    response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::ProgressIndicator, true, &words));
+    response.on_hover_text(words)
+}
+
+/// How long something has lasted, in words.
+#[must_use]
+pub fn lasted(from: TimestampMs, to: TimestampMs) -> String {
+    let seconds = (to - from).max(0) / 1000;
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3600 => format!("{}:{:02} min", seconds / 60, seconds % 60),
+        3600..86_400 => format!("{} h {:02} min", seconds / 3600, seconds / 60 % 60),
+        _ => format!("{} d {} h", seconds / 86_400, seconds / 3600 % 24),
+    }
+}
+
+/// A place with nothing in it, that says what would be there.
+pub fn empty(ui: &mut Ui, title: &str, advice: &str) {
+    ui.with_layout(Layout::top_down(Align::Center), |ui| {
+        ui.add_space(ui.available_height() * 0.3);
+        ui.label(RichText::new(title).heading());
+        ui.add_space(4.0);
+        ui.label(RichText::new(advice).weak());
+    });
+}
+
+/// Text of somebody else in one line, cut where it would not fit: what is long is not laid out.
+#[must_use]
+pub fn one_line(text: &str, chars: usize) -> String {
+    let mut out = String::new();
+    for (n, c) in text.trim().chars().enumerate() {
+        if n >= chars {
+            out.push('…');
+            break;
+        }
+        out.push(if c.is_control() { ' ' } else { c });
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_said_as_coarsely_as_they_are_long() {
+        let said: Vec<String> =
+            [900, 61_000, 3_725_000, 90_000_000].iter().map(|ms| lasted(0, *ms)).collect();
+        assert_eq!(said, ["0 s", "1:01 min", "1 h 02 min", "1 d 1 h"]);
+        assert_eq!(lasted(5, 0), "0 s");
+    }
+
+    #[test]
+    fn foreign_text_is_one_line_of_bounded_length() {
+        assert_eq!(one_line(" a\nb\u{7} ", 10), "a b ");
+        assert_eq!(one_line(&"x".repeat(1 << 20), 3), "xxx…");
+    }
+}
