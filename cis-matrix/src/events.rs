@@ -13,7 +13,7 @@ pub struct RoomEvent {
     pub id: String,
     /// Who sent it, `@name:server`, as the homeserver says.
     pub sender: String,
-    /// Its type. `m.room.encrypted` is one that cannot be read (yet).
+    /// Its type. `m.room.encrypted` is one that cannot be read (yet): [`Self::is_sealed`].
     #[serde(rename = "type")]
     pub kind: String,
     /// JSON, decrypted.
@@ -91,6 +91,12 @@ struct Unsigned {
 }
 
 impl RoomEvent {
+    /// Whether it cannot be decrypted (yet).
+    #[must_use]
+    pub fn is_sealed(&self) -> bool {
+        self.kind == "m.room.encrypted"
+    }
+
     /// None for what has not the form of an event: nobody can do anything with it.
     pub(crate) fn of(event: &TimelineEvent) -> Option<Self> {
         let encryption = event.encryption_info().map(|info| Encryption::of(info));

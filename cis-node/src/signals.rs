@@ -1,10 +1,12 @@
-//! Signals that make a command leave without ending what it looks at: the terminal closed, or SIGTERM.
+//! Signals that make a command leave: the terminal closed, SIGTERM, and for most of them Ctrl+C.
 
 use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// Listens for both.
+use crate::error::CliError;
+
+/// Listens for those that never end what a command looks at: the terminal closed, or SIGTERM.
 pub(crate) struct Leaving {
     hangup: Signal,
     terminate: Signal,
@@ -22,5 +24,29 @@ impl Leaving {
             _ = self.terminate.recv() => SignalKind::terminate(),
         };
         kind.as_raw_value()
+    }
+}
+
+/// Listens for these and for Ctrl+C, for commands that it makes leave as well.
+pub(crate) struct AnyLeaving {
+    interrupt: Signal,
+    leaving: Leaving,
+}
+
+impl AnyLeaving {
+    pub(crate) fn new() -> Result<Self, CliError> {
+        let failed = |error| CliError::unavailable(format!("cannot listen for signals: {error}"));
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt()).map_err(failed)?,
+            leaving: Leaving::new().map_err(failed)?,
+        })
+    }
+
+    /// The number of the one that came. Loses none when dropped.
+    pub(crate) async fn recv(&mut self) -> i32 {
+        tokio::select! {
+            _ = self.interrupt.recv() => SignalKind::interrupt().as_raw_value(),
+            number = self.leaving.recv() => number,
+        }
     }
 }

@@ -300,7 +300,7 @@ fn upgrade(by: &User, room: &str) -> String {
 }
 
 fn invite(by: &User, room: &str, user: &User) {
-    by.ok("POST", &format!("/rooms/{}/invite", encoded(room)), Some(json!({ "user_id": user.id })));
+    by.invite(room, &user.id);
 }
 
 #[test]

@@ -9,10 +9,10 @@ use cis_core::ids::{NodeDid, RunId};
 use serde_json::json;
 
 use crate::harness::room::{fold, own_facts, own_state};
-use crate::harness::synapse::{Synapse, encoded};
+use crate::harness::synapse::Synapse;
 use crate::harness::{Cis, eventually_within, kill_9};
 use crate::matrix::{logged_in, login};
-use crate::rooms::{SLOW, hybrid, room_of};
+use crate::rooms::{SLOW, hybrid, room_of, waits};
 
 const TEXT: &str = r#"
 version = 1
@@ -35,16 +35,6 @@ command = ["true"]
 approval = { prompt = "Deploy?" }
 "#;
 
-/// Waits for an item of the inbox.
-#[track_caller]
-fn waits(cis: &Cis, question: &str) -> String {
-    eventually_within(SLOW, question, || {
-        let items = cis.json(&["inbox"])["items"].clone();
-        let one = items.as_array()?.iter().find(|item| item["question"] == question)?;
-        one["id"].as_str().map(str::to_owned)
-    })
-}
-
 #[test]
 fn an_observer_sees_what_other_nodes_tell_and_has_no_part_in_it() {
     let synapse = Synapse::shared();
@@ -61,7 +51,7 @@ fn an_observer_sees_what_other_nodes_tell_and_has_no_part_in_it() {
 
     let (observer, second) = (Cis::new(), synapse.register("observer"));
     login(&observer, &synapse, &second, "--token-stdin", &second.token).expect(0);
-    ann.ok("POST", &format!("/rooms/{}/invite", encoded(&room.id)), Some(json!({ "user_id": second.id })));
+    ann.invite(&room.id, &second.id);
     observer.ok(["matrix", "join", &room.id]);
     observer.ok(["node", "stop"]);
     let start = ["node", "start", "--detach", "--room", &room.id, "--role", "observer"];

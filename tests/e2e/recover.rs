@@ -8,7 +8,7 @@ use crate::harness::room::own_state;
 use crate::harness::synapse::Synapse;
 use crate::harness::{Cis, eventually, eventually_within};
 use crate::matrix::{logged_in, login};
-use crate::rooms::{SLOW, all_is_told, hybrid, journal_is_whole, room_of};
+use crate::rooms::{SLOW, all_is_told, hybrid, journal_is_whole, room_of, waits};
 
 const TEXT: &str = r#"
 version = 1
@@ -35,16 +35,6 @@ tty = false
 command = ["true"]
 approval = { prompt = "Deploy?" }
 "#;
-
-/// The name of what waits in a run.
-#[track_caller]
-fn waits(cis: &Cis, question: &str) -> String {
-    eventually_within(SLOW, question, || {
-        let items = cis.json(&["inbox"])["items"].clone();
-        let one = items.as_array()?.iter().find(|item| item["question"] == question)?;
-        one["id"].as_str().map(str::to_owned)
-    })
-}
 
 #[test]
 fn an_empty_store_gets_its_runs_out_of_their_room_byte_for_byte() {
@@ -73,7 +63,7 @@ fn an_empty_store_gets_its_runs_out_of_their_room_byte_for_byte() {
     let other = Cis::new();
     let second = synapse.register("other");
     login(&other, &synapse, &second, "--token-stdin", &second.token).expect(0);
-    ann_invites(&ann, &room.id, &second.id);
+    ann.invite(&room.id, &second.id);
     other.ok(["matrix", "join", &room.id]);
     let words = ["dag", "recover", "--room", &room.id, "--json"];
     let said = other.run(words).expect(1).json();
@@ -140,7 +130,7 @@ fn a_run_of_thousands_goes_into_its_room_as_files_and_comes_back() {
     });
     let (other, second) = (Cis::new(), synapse.register("other"));
     login(&other, &synapse, &second, "--token-stdin", &second.token).expect(0);
-    ann_invites(&ann, &room.id, &second.id);
+    ann.invite(&room.id, &second.id);
     other.ok(["matrix", "join", &room.id]);
     other.ok(["identity", "trust", cis.status()["did"].as_str().unwrap()]);
     let said = other.json(&["dag", "recover", "--room", &room.id]);
@@ -175,7 +165,7 @@ fn a_journal_goes_on_under_the_nodes_new_key() {
     // Somebody who knows the old key alone.
     let (other, second) = (Cis::new(), synapse.register("other"));
     login(&other, &synapse, &second, "--token-stdin", &second.token).expect(0);
-    ann_invites(&ann, &room.id, &second.id);
+    ann.invite(&room.id, &second.id);
     other.ok(["matrix", "join", &room.id]);
     other.ok(["identity", "trust", &old]);
     let said = other.json(&["dag", "recover", "--room", &room.id]);
@@ -229,7 +219,7 @@ fn an_audit_finds_what_is_forged_and_what_is_gone() {
     // For a node that trusts nobody it decides nothing; for one that trusts it, it does.
     let (other, second) = (Cis::new(), synapse.register("other"));
     login(&other, &synapse, &second, "--token-stdin", &second.token).expect(0);
-    ann_invites(&ann, &room.id, &second.id);
+    ann.invite(&room.id, &second.id);
     other.ok(["matrix", "join", &room.id]);
     let said = other.run(words).expect(0).json();
     let node = &said["nodes"][0];
@@ -242,9 +232,4 @@ fn an_audit_finds_what_is_forged_and_what_is_gone() {
 
 fn is_whole(run: &Value) -> bool {
     run["recovered"] == true && run["lacks"].is_null()
-}
-
-fn ann_invites(ann: &crate::harness::synapse::User, room: &str, user: &str) {
-    let path = format!("/rooms/{}/invite", crate::harness::synapse::encoded(room));
-    ann.ok("POST", &path, Some(json!({ "user_id": user })));
 }

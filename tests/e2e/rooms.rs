@@ -39,6 +39,16 @@ pub fn card(room: &Room<'_>, run: &str) -> Option<Value> {
     cards.into_iter().next()
 }
 
+/// Waits for an item of the inbox with this question. Its id.
+#[track_caller]
+pub fn waits(cis: &Cis, question: &str) -> String {
+    eventually_within(SLOW, question, || {
+        let items = cis.json(&["inbox"])["items"].clone();
+        let one = items.as_array()?.iter().find(|item| item["question"] == question)?;
+        one["id"].as_str().map(str::to_owned)
+    })
+}
+
 /// Waits for the question with these words.
 #[track_caller]
 pub fn asked(room: &Room<'_>, run: &str, words: &str) -> Value {

@@ -32,6 +32,8 @@ pub struct AuditedNode {
     pub did: NodeDid,
     /// `own`, `trusted`, `replaced`, `revoked` or `unknown`: what this node thinks of it.
     pub standing: String,
+    /// What it wrote counts here: it is this node, or was trusted.
+    pub counts: bool,
     /// Its envelopes, each once.
     pub envelopes: u64,
     /// The same ones, sent again: they count once.
@@ -94,8 +96,7 @@ impl AuditReport {
     /// a node that nobody knows: that is shown, and decides nothing.
     #[must_use]
     pub fn is_whole(&self) -> bool {
-        let counts = |node: &&AuditedNode| matches!(node.standing.as_str(), "own" | "trusted" | "replaced");
-        let mut nodes = self.nodes.iter().filter(counts);
+        let mut nodes = self.nodes.iter().filter(|node| node.counts);
         let mut runs = self.runs.iter().filter(|run| run.counts);
         nodes.all(|node| node.missing == 0 && node.doubled == 0)
             && runs.all(|run| run.lacks.is_empty() && run.here != Some(HereAs::Differs))

@@ -86,6 +86,13 @@ impl Identity {
         state.list.as_ref().map(|list| list.former(&state.key.did())).unwrap_or_default()
     }
 
+    /// Whether that is this node, by the key that it has or by one that it had. A key that it takes when it starts
+    /// again is its own already.
+    #[must_use]
+    pub fn is_or_was(&self, did: &NodeDid) -> bool {
+        *did == self.running || *did == self.state().key.did() || self.former().contains(did)
+    }
+
     /// How this node came to the key that it has, the first change first.
     #[must_use]
     pub fn own_rotations(&self) -> Vec<Rotation> {

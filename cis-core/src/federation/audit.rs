@@ -125,10 +125,9 @@ impl Audit {
                     self.strange.rotated(&envelope, |_| Standing::Trusted);
                 }
                 let counts = self.known.counts(envelope.did(), &known);
-                if !self.count(
-                    &envelope,
-                    if counts && known == Standing::Unknown { Standing::Trusted } else { known },
-                ) {
+                // A key that one who is trusted took since is as good.
+                let stands = if counts && known == Standing::Unknown { Standing::Trusted } else { known };
+                if !self.count(&envelope, stands) {
                     return None;
                 }
                 let reads = if counts { &mut self.known } else { &mut self.strange };

@@ -25,7 +25,7 @@ use super::{own_log, restore};
 use crate::config::{Config, Home, HomeError, Identity, IdentityError, KeyError, Keys, Settings};
 use crate::ids::RunId;
 use crate::matrix::Account;
-use crate::scheduler::{Breaker, Machine, Run};
+use crate::scheduler::{Breaker, Machine};
 use crate::server;
 use crate::session::{self, hub::Hub};
 use crate::store::{Blobs, Checkpointer, Readers, StoreError, Writer};
@@ -281,13 +281,13 @@ fn restored(
         open_ms: i64::try_from(settings.logins.pause_ms).unwrap_or(i64::MAX),
     });
     machine.restore_groups(readers.get()?.node_groups()?);
-    let (own, former) = (keys.node.did(), identity.former());
-    let is_ours = |run: &Run| run.facts().owner == own || former.contains(&run.facts().owner);
     for open in readers.get()?.open_runs()? {
+        // Of another node's run the store has what a room told.
+        if !identity.is_or_was(&open.owner) {
+            continue;
+        }
         let run = open.run;
         match restore::load_run(readers, blobs, &settings.agents, run) {
-            // Of another node's run the store has what a room told.
-            Ok(run) if !is_ours(&run) => {}
             Ok(run) => machine.restore(run),
             // One run that cannot be read must not keep the others from going on.
             Err(error) => {

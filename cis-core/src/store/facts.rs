@@ -1,6 +1,7 @@
 //! What the store is told beside an event: things that belong into its tables and that no event holds.
 
 use crate::api::TermSize;
+use crate::dag::Dag;
 use crate::ids::TaskId;
 
 /// A command is cut after so many characters: it is for people, in one line.
@@ -13,6 +14,14 @@ pub struct TaskSeed {
     pub id: TaskId,
     /// What it needs: names of tasks of the same list.
     pub needs: Vec<TaskId>,
+}
+
+impl TaskSeed {
+    /// The tasks of a file, in its order.
+    #[must_use]
+    pub fn all_of(dag: &Dag) -> Vec<Self> {
+        dag.tasks.iter().map(|task| Self { id: task.id.clone(), needs: task.needs.clone() }).collect()
+    }
 }
 
 /// What is known of a session besides its events.

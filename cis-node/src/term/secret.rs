@@ -39,9 +39,14 @@ impl Drop for Silent {
     }
 }
 
+/// The controlling terminal.
+pub(super) fn tty() -> io::Result<File> {
+    OpenOptions::new().read(true).write(true).open("/dev/tty")
+}
+
 /// Asks on the controlling terminal, whatever standard input is.
 pub(crate) fn ask(prompt: &str) -> Result<String, CliError> {
-    let tty = OpenOptions::new().read(true).write(true).open("/dev/tty").map_err(|_| {
+    let tty = tty().map_err(|_| {
         CliError::bad_input("there is no terminal to ask on")
             .hint("give it on standard input: --password-stdin, --token-stdin, --recovery-key-stdin")
     })?;

@@ -1,6 +1,6 @@
 //! A line that somebody may type while something else is waited for. Whichever comes first, the terminal is as it was afterwards.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, PipeReader, PipeWriter, Read as _, Write as _};
 use std::os::fd::AsFd as _;
 use std::thread::JoinHandle;
@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use rustix::event::{PollFd, PollFlags, poll};
 use tokio::sync::oneshot;
 
-use super::secret::{BYTES_MAX, Key, Silent, take};
+use super::secret::{BYTES_MAX, Key, Silent, take, tty};
 
 /// What came of it.
 #[derive(Debug, PartialEq, Eq)]
@@ -60,8 +60,16 @@ impl Typed {
     }
 
     /// The line. To be called until it came once.
-    pub(crate) async fn line(&mut self) -> Line {
+    async fn line(&mut self) -> Line {
         (&mut self.line).await.unwrap_or(Line::Gone)
+    }
+}
+
+/// The line that is waited for; for ever where none is.
+pub(crate) async fn line(typed: &mut Option<Typed>) -> Line {
+    match typed {
+        Some(typed) => typed.line().await,
+        None => std::future::pending().await,
     }
 }
 
@@ -73,10 +81,6 @@ impl Drop for Typed {
             let _ = thread.join();
         }
     }
-}
-
-fn tty() -> io::Result<File> {
-    OpenOptions::new().read(true).write(true).open("/dev/tty")
 }
 
 /// The next bytes; none: it was given up.

@@ -20,7 +20,7 @@ pub use link::{EntryHash, Position};
 pub use reader::{Missing, Placed, Reader, Report, Taken};
 pub use writer::{FilePage, Page, Writer};
 
-use crate::event::{Actor, EventBody};
+use crate::event::{Actor, Event, EventBody};
 use crate::ids::{InputId, NodeDid, TimestampMs};
 
 /// An event of a run, without its place in a store.
@@ -34,6 +34,15 @@ pub struct Fact {
     pub cause: Option<InputId>,
     /// What happened.
     pub body: EventBody,
+}
+
+impl Fact {
+    /// What an event of the store says. None: a version that knows more than this one wrote it.
+    #[must_use]
+    pub fn of(event: &Event) -> Option<Self> {
+        let body = event.decode().ok()?;
+        Some(Self { at_ms: event.at_ms, actor: event.actor.clone(), cause: event.cause, body })
+    }
 }
 
 /// A fact, with the beginning of the try that it ends where that is told with it.

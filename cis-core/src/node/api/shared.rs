@@ -22,7 +22,7 @@ impl Node {
     pub(in crate::node) async fn coordinates(&self, run: Option<RunId>) -> Answer<()> {
         let Some(run) = run else { return Ok(()) };
         let owner = self.read(move |reader| reader.owner(run)).await?;
-        if owner == self.did || self.identity.former().contains(&owner) {
+        if self.identity.is_or_was(&owner) {
             return Ok(());
         }
         let detail = format!("run {run} is coordinated by {owner}, not by this node");

@@ -39,12 +39,8 @@ impl Driver {
                 }
                 self.made.clear();
                 self.open_exposed();
-                if told.is_empty() {
-                    self.notices.see(&events);
-                } else {
-                    let is_ours = |event: &&Arc<Event>| event.run.is_none_or(|run| !told.contains(&run));
-                    self.notices.see(&events.iter().filter(is_ours).cloned().collect::<Vec<_>>());
-                }
+                let is_told = |event: &Event| event.run.is_some_and(|run| told.contains(&run));
+                self.notices.see(events.iter().filter(|event| !is_told(event)));
                 if !events.is_empty() {
                     self.give_back_at = Some(now + QUIET_MS);
                 }

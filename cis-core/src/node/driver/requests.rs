@@ -122,12 +122,7 @@ impl Driver {
                 return;
             }
         }
-        let tasks = new
-            .dag
-            .tasks
-            .iter()
-            .map(|task| TaskSeed { id: task.id.clone(), needs: task.needs.clone() })
-            .collect();
+        let tasks = TaskSeed::all_of(&new.dag);
         let input = Input {
             kind: InputKind::Submit {
                 run: new.run,

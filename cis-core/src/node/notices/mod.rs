@@ -144,11 +144,11 @@ impl Notices {
     }
 
     /// Events that are durable now: people are told of those that want somebody.
-    pub(super) fn see(&mut self, events: &[Arc<Event>]) {
+    pub(super) fn see<'a>(&mut self, events: impl IntoIterator<Item = &'a Arc<Event>>) {
         if self.command.is_empty() {
             return;
         }
-        for notice in events.iter().flat_map(|event| notices_of(event)) {
+        for notice in events.into_iter().flat_map(|event| notices_of(event)) {
             self.tell(notice);
         }
     }

@@ -6,12 +6,11 @@ use std::collections::BTreeSet;
 
 use super::whole::{Whole, content};
 use crate::api::{AuditReport, AuditedNode, AuditedRun, HereAs, Problem, RefusedView};
-use crate::event::{Event, EventBody};
+use crate::event::EventBody;
 use crate::federation::audit::Audit;
 use crate::federation::canonical::Fold;
 use crate::federation::journal::Fact;
 use crate::federation::recovery::{Found, RecoveredRun};
-use crate::identity::Standing;
 use crate::ids::RunId;
 use crate::matrix::Opened;
 use crate::node::api::{Node, internal, store_problem};
@@ -47,7 +46,8 @@ impl Node {
             let found = audit.done();
             let nodes = found.nodes.into_iter().map(|(did, wrote)| AuditedNode {
                 did,
-                standing: standing(&wrote.standing).to_owned(),
+                standing: wrote.standing.word().to_owned(),
+                counts: wrote.standing.counts_in_history(),
                 envelopes: wrote.envelopes,
                 copies: wrote.copies,
                 missing: wrote.missing(),
@@ -114,7 +114,7 @@ impl Node {
             let Some(last) = events.last() else { break };
             after = last.offset;
             for event in &events {
-                let Some(fact) = fact(event) else { continue };
+                let Some(fact) = Fact::of(event) else { continue };
                 if !std::mem::take(&mut is_first) && own.apply(&fact).is_err() {
                     return Ok(Some(HereAs::Differs));
                 }
@@ -127,25 +127,5 @@ impl Node {
         } else {
             HereAs::Ahead
         }))
-    }
-}
-
-/// What an event says; none: a newer version wrote it.
-fn fact(event: &Event) -> Option<Fact> {
-    Some(Fact {
-        at_ms: event.at_ms,
-        actor: event.actor.clone(),
-        cause: event.cause,
-        body: event.decode().ok()?,
-    })
-}
-
-fn standing(standing: &Standing) -> &'static str {
-    match standing {
-        Standing::Own => "own",
-        Standing::Trusted => "trusted",
-        Standing::Replaced(_) => "replaced",
-        Standing::Revoked => "revoked",
-        Standing::Unknown => "unknown",
     }
 }

@@ -1,6 +1,6 @@
 //! Sending: which entry goes next, and what follows from what the homeserver says.
 
-use cis_matrix::{Batch, MatrixError};
+use cis_matrix::{Batch, MatrixError, RoomEvent};
 
 use super::refusing::{Matter, Reach, may_have_arrived, reach};
 use super::tell::{message, what};
@@ -201,22 +201,17 @@ impl Rooms {
     /// Rooms that took nothing are tried again where what happens there may be the reason.
     pub(super) async fn hears(&mut self, batch: &Batch) -> Result<(), Trouble> {
         let own = self.account.as_ref().map(|(opened, _)| opened.session.user.clone());
+        let is_reason = |event: &RoomEvent| match event.kind.as_str() {
+            "m.room.power_levels" => event.state_key.is_some(),
+            "m.room.member" => event.state_key == own,
+            _ => false,
+        };
+        let due_ms = now_ms();
         let mut writes = Vec::new();
-        for news in batch.rooms.iter().filter(|news| self.refusing.has(&news.room)) {
-            let is_reason = news.limited
-                || news.events.iter().any(|event| match event.kind.as_str() {
-                    "m.room.power_levels" => event.state_key.is_some(),
-                    "m.room.member" => event.state_key == own,
-                    _ => false,
-                });
-            if is_reason {
-                let (room, due_ms) = (news.room.clone(), now_ms());
-                writes.push(RoomWrite::Hasten { room, due_ms });
-            }
-        }
-        for write in &writes {
-            if let RoomWrite::Hasten { room, due_ms } = write {
-                self.refusing.hasten(room, *due_ms);
+        for news in batch.rooms.iter().filter(|news| news.limited || news.events.iter().any(is_reason)) {
+            if self.refusing.has(&news.room) {
+                self.refusing.hasten(&news.room, due_ms);
+                writes.push(RoomWrite::Hasten { room: news.room.clone(), due_ms });
             }
         }
         if writes.is_empty() { Ok(()) } else { self.keep(writes).await }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::api::{FollowedRun, Problem};
 use crate::config::Config;
-use crate::event::{Event, EventBody, RunCreated};
+use crate::event::{EventBody, RunCreated};
 use crate::federation::canonical::Fold;
 use crate::federation::journal::{Fact, Page, Position, Writer};
 use crate::federation::outgoing::Snapshot;
@@ -112,7 +112,7 @@ impl Sources {
                 events.len() < EVENTS_AT_ONCE || events.last().is_some_and(|event| event.offset >= until);
             for event in events.iter().take_while(|event| event.offset <= until) {
                 newest = event.offset;
-                if let Some(fact) = fact(event) {
+                if let Some(fact) = Fact::of(event) {
                     take(fact)?;
                 }
             }
@@ -127,10 +127,4 @@ impl Sources {
         let bytes = self.blobs.get(spec).ok().flatten()?;
         Some(shapes::hide(&String::from_utf8_lossy(&bytes)).into_owned())
     }
-}
-
-/// An event as it goes into a journal. What this version does not know it cannot have written.
-fn fact(event: &Event) -> Option<Fact> {
-    let body = event.decode().ok()?;
-    Some(Fact { at_ms: event.at_ms, actor: event.actor.clone(), cause: event.cause, body })
 }

@@ -13,6 +13,7 @@ mod carry;
 mod journal;
 mod listen;
 mod observe;
+mod pause;
 mod publish;
 mod recover;
 mod refusing;
@@ -179,6 +180,17 @@ enum Stop {
     Trouble(Trouble),
     /// Of the homeserver.
     Matrix(cis_matrix::MatrixError),
+}
+
+impl Stop {
+    /// What is wrong with one room alone; what is wrong with the account, the homeserver or the store stops all.
+    fn of_one_room(self) -> Result<cis_matrix::MatrixError, Self> {
+        match self {
+            Self::Matrix(cis_matrix::MatrixError::Unauthorized { .. }) => Err(self),
+            Self::Matrix(error) if !error.is_passing() => Ok(error),
+            stop => Err(stop),
+        }
+    }
 }
 
 impl From<Problem> for Stop {

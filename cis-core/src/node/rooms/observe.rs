@@ -13,6 +13,7 @@ use cis_matrix::{MatrixError, RoomBatch, RoomName};
 use tokio::sync::{Notify, broadcast, watch};
 use tokio::time::Instant;
 
+use super::pause::{Pause, ROOM_PAUSE};
 use super::recover::{Begun, drafts, is_of};
 use super::whole::Whole;
 use super::{Stop, unopened};
@@ -28,17 +29,7 @@ use crate::node::api::{Node, internal, store_problem};
 use crate::node::commands::{Command, RunToKeep};
 use crate::node::driver::Observes;
 use crate::node::restore;
-use crate::store::{Safety, StoreError, TaskSeed};
-
-/// Type of what cannot be decrypted.
-const ENCRYPTED: &str = "m.room.encrypted";
-
-/// An account that cannot be used, a homeserver that is away, a store that cannot be read.
-const PAUSE_FIRST: Duration = Duration::from_millis(500);
-const PAUSE_MAX: Duration = Duration::from_secs(30);
-
-/// A room that could not be read is tried again after so long.
-const ROOM_PAUSE: Duration = Duration::from_secs(60);
+use crate::store::{Safety, StoreError};
 
 /// What could not be decrypted is looked at again so often at most.
 const SEALED_PAUSE: Duration = Duration::from_secs(10);
@@ -96,23 +87,18 @@ pub(super) fn start(node: Arc<Node>, knock: Arc<Notify>) {
 
 impl Observer {
     async fn run(mut self, knock: Arc<Notify>) {
-        let mut pause = PAUSE_FIRST;
+        let mut pause = Pause::new();
         loop {
             let began = Instant::now();
             let Err(stop) = self.observe(&knock).await else { continue };
-            if began.elapsed() > PAUSE_MAX {
-                pause = PAUSE_FIRST;
-            }
+            pause.worked_since(began);
             let why = match &stop {
                 Stop::Trouble(problem) => problem.detail.clone(),
                 Stop::Matrix(error) => error.to_string(),
             };
             tracing::warn!(why, "no room is read");
             self.stands(Some(format!("no room is read: {why}; it is tried again")));
-            tokio::select! {
-                () = tokio::time::sleep(pause) => pause = (pause * 2).min(PAUSE_MAX),
-                () = knock.notified() => pause = PAUSE_FIRST,
-            }
+            pause.over(&knock).await;
         }
     }
 
@@ -207,7 +193,7 @@ impl Observer {
             self.catch_up(opened, &said.room).await?;
         } else {
             let whole = Whole::new(opened, &said.room);
-            let sealed = said.events.iter().filter(|event| event.kind == ENCRYPTED).count() as u64;
+            let sealed = said.events.iter().filter(|event| event.is_sealed()).count() as u64;
             if sealed > 0 {
                 observed.unreadable += sealed;
                 observed
@@ -314,17 +300,11 @@ impl Observer {
 
     /// What is wrong with one room is that room's; what is wrong with the account or the store stops all.
     fn passes_by(&mut self, room: &str, stop: Stop) -> Result<(), Stop> {
-        match stop {
-            Stop::Matrix(error)
-                if !error.is_passing() && !matches!(error, MatrixError::Unauthorized { .. }) =>
-            {
-                tracing::warn!(room, %error, "this room is not read");
-                self.rooms.remove(room);
-                self.deaf.insert(room.to_owned(), error.to_string());
-                Ok(())
-            }
-            stop => Err(stop),
-        }
+        let error = stop.of_one_room()?;
+        tracing::warn!(room, %error, "this room is not read");
+        self.rooms.remove(room);
+        self.deaf.insert(room.to_owned(), error.to_string());
+        Ok(())
     }
 
     /// Says how it stands, to whom asks.
@@ -368,7 +348,7 @@ impl Node {
         &self,
         room: &str,
         known: Option<Known>,
-        mut fresh: Fresh,
+        fresh: Fresh,
     ) -> Result<(Known, Option<Keep>, Option<String>), Problem> {
         let lost = |why: String| Ok((Known::Lost, None, Some(why)));
         let known = match known {
@@ -391,7 +371,7 @@ impl Node {
         if fresh.from > facts {
             return lost("a part of what happened is not in the store".to_owned());
         }
-        let new: Vec<Fact> = fresh.facts.drain(..).skip(facts - fresh.from).collect();
+        let new: Vec<Fact> = fresh.facts.into_iter().skip(facts - fresh.from).collect();
         let (new, wrong) = follow(&mut fold, facts, new);
         if let Err(why) = is_of(&fold, (&fresh.by, &fresh.writer)) {
             return lost(why);
@@ -413,7 +393,7 @@ impl Node {
             Err(StoreError::NotFound { .. }) => return Ok(None),
             Err(error) => return Err(store_problem(&error)),
         };
-        if owner == self.did || self.identity.former().contains(&owner) {
+        if self.identity.is_or_was(&owner) {
             return Ok(Some(Ok(Known::Own)));
         }
         if owner != fresh.by && owner != fresh.writer {
@@ -430,14 +410,12 @@ impl Node {
     /// A run that is new here.
     fn begin(&self, room: &str, mut fresh: Fresh) -> Result<(Known, Option<Keep>, Option<String>), Problem> {
         let run = fresh.run;
+        let text = fresh.text.as_deref().unwrap_or_default();
+        let blob = self.blobs.put(text.as_bytes(), Safety::Processes).map_err(|e| store_problem(&e))?;
         if let Some(EventBody::RunCreated(created)) = fresh.facts.first_mut().map(|fact| &mut fact.body) {
             // It is not executed here: where it was is nothing to this machine.
             created.workdir = self.home.dir.display().to_string();
             created.source = format!("room {room}");
-        }
-        let text = fresh.text.clone().unwrap_or_default();
-        let blob = self.blobs.put(text.as_bytes(), Safety::Processes).map_err(|e| store_problem(&e))?;
-        if let Some(EventBody::RunCreated(created)) = fresh.facts.first_mut().map(|fact| &mut fact.body) {
             // Where secrets are hidden in the text, it is another file.
             created.spec = blob;
         }
@@ -457,7 +435,6 @@ impl Node {
             None => Known::Kept { facts: facts.len(), fold },
             Some(_) => Known::Lost,
         };
-        let tasks: Vec<TaskSeed> = tasks;
         let kept = RunToKeep { run, drafts: drafts(run, facts), tasks, journal: None };
         Ok((known, Some(Keep::Run(kept)), wrong))
     }

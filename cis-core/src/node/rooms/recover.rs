@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use super::whole::Whole;
 use crate::api::{Problem, RecoverReport, RecoveredRunView, UnknownNode};
-use crate::dag::Task;
 use crate::event::{EventBody, EventDraft, RunCreated};
 use crate::federation::canonical::Fold;
 use crate::federation::journal::Fact;
@@ -122,8 +121,7 @@ impl Node {
         let text = text.ok_or("its file is not in the room")?;
         let agents = &self.config.settings.agents;
         let dag = restore::dag_of(text.as_bytes(), agents, run, created).map_err(|e| e.to_string())?;
-        let seed = |task: &Task| TaskSeed { id: task.id.clone(), needs: task.needs.clone() };
-        let tasks = dag.tasks.iter().map(seed).collect();
+        let tasks = TaskSeed::all_of(&dag);
         let begun = Run::new(run, created, Arc::new(dag), *at_ms).map_err(|e| e.to_string())?;
         Ok(Begun { run: begun, tasks, created: (**created).clone() })
     }

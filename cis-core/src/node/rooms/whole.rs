@@ -10,9 +10,6 @@ use crate::matrix::Opened;
 /// Events that are asked for at a time: homeservers give no more.
 const PAGE: u32 = 1000;
 
-/// Type of what cannot be decrypted.
-const ENCRYPTED: &str = "m.room.encrypted";
-
 /// A room that is being read.
 pub(super) struct Whole<'a> {
     opened: &'a Opened,
@@ -45,7 +42,7 @@ impl<'a> Whole<'a> {
         self.is_over = page.next.is_none() || page.next == self.from;
         self.from = page.next;
         self.events += page.events.len() as u64;
-        self.unreadable += page.events.iter().filter(|event| event.kind == ENCRYPTED).count() as u64;
+        self.unreadable += page.events.iter().filter(|event| event.is_sealed()).count() as u64;
         Ok(Some(page.events))
     }
 

@@ -117,21 +117,6 @@ impl Reader {
         };
         look().map_err(|error: RowError| error.at(&self.pool.path, doing))
     }
-
-    /// Entries that wait in the outbox, and runs of which something is not written into it yet.
-    ///
-    /// # Errors
-    /// The store cannot be read.
-    pub fn outbox_len(&self) -> Result<u64, StoreError> {
-        self.view("count the outbox", |conn| {
-            Ok(conn.query_row(
-                "SELECT (SELECT count(*) FROM outbox) + (SELECT count(*) FROM room_runs AS followed
-                    WHERE published < (SELECT max(offset) FROM events WHERE events.run = followed.run))",
-                (),
-                |row| row.get(0),
-            )?)
-        })
-    }
 }
 
 impl Drop for Reader {

@@ -11,6 +11,9 @@ use crate::ids::{RunId, TimestampMs};
 use crate::store::error::{RowError, StoreError};
 use crate::store::outbox::priority;
 
+/// Of a row of `room_runs AS followed`: something happened that is not in the journal yet.
+const UNWRITTEN: &str = "published < (SELECT max(offset) FROM events WHERE events.run = followed.run)";
+
 impl Reader {
     /// Entries that are due at `now_ms`, most urgent first, at most `limit`.
     ///
@@ -60,19 +63,31 @@ impl Reader {
         })
     }
 
+    /// Entries that wait in the outbox, and runs of which something is not written into it yet.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn outbox_len(&self) -> Result<u64, StoreError> {
+        self.view("count the outbox", |conn| {
+            let unwritten = format!("SELECT count(*) FROM room_runs AS followed WHERE {UNWRITTEN}");
+            let sql = format!("SELECT (SELECT count(*) FROM outbox) + ({unwritten})");
+            Ok(conn.prepare_cached(&sql)?.query_row((), |row| row.get(0))?)
+        })
+    }
+
     /// The runs that rooms follow: those that are open, ended after `since_ms`, or are not told in full.
     ///
     /// # Errors
     /// The store cannot be read.
     pub fn followed_runs(&self, since_ms: TimestampMs) -> Result<Vec<FollowedRun>, StoreError> {
         self.view("read which runs rooms follow", |conn| {
-            let mut read = conn.prepare_cached(
+            let mut read = conn.prepare_cached(&format!(
                 "SELECT run, room, told, published, journal FROM room_runs AS followed
                  WHERE NOT EXISTS (SELECT 1 FROM runs WHERE id = followed.run AND ended_ms <= ?1)
-                     OR published < (SELECT max(offset) FROM events WHERE events.run = followed.run)
+                     OR {UNWRITTEN}
                      OR EXISTS (SELECT 1 FROM outbox WHERE outbox.run = followed.run)
-                 ORDER BY run",
-            )?;
+                 ORDER BY run"
+            ))?;
             let mut rows = read.query([since_ms])?;
             let mut runs = Vec::new();
             while let Some(row) = rows.next()? {

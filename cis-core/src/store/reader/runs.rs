@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use rusqlite::{Connection, OptionalExtension, Row};
+use rusqlite::{Connection, OptionalExtension, Row, ToSql};
 use serde_json::Value;
 
 use super::values::{json, maybe_ulid, named, task, text, ulid};
@@ -50,6 +50,8 @@ pub struct OpenRun {
     pub run: RunId,
     /// Its state.
     pub state: RunState,
+    /// The node that coordinates it.
+    pub owner: NodeDid,
     /// The text it was made from.
     pub spec: BlobId,
     /// The environment it was submitted with (a secret blob).
@@ -70,7 +72,7 @@ impl Reader {
             let mut read = conn.prepare_cached("SELECT owner FROM runs WHERE id = ?1")?;
             Ok(read.query_row([run.0.to_bytes()], |row| row.get(0)).optional()?)
         })?;
-        owner.map(NodeDid).ok_or_else(|| StoreError::NotFound { what: "run", name: run.to_string() })
+        owner.map(NodeDid).ok_or_else(|| not_found(run))
     }
 
     /// Runs, newest first.
@@ -155,24 +157,15 @@ impl Reader {
     /// # Errors
     /// As [`Self::run`].
     pub fn run_at_a_glance(&self, id: RunId, failed_max: u32) -> Result<RunDetail, StoreError> {
-        let found = self.view("read a run", |conn| {
-            let Some((key, run)) = run_by_id(conn, id)? else { return Ok(None) };
-            let mut read = conn.prepare_cached(&format!(
-                "{TASK} WHERE t.run = ?1 AND t.idx IN (
-                    SELECT idx FROM tasks WHERE run = ?1 AND state IN ('running', 'processing')
-                    UNION SELECT idx FROM approvals WHERE run = ?1
-                    UNION SELECT idx FROM (SELECT idx FROM tasks WHERE run = ?1 AND state IN ('failed', 'error')
-                        ORDER BY idx LIMIT ?2))
-                 ORDER BY t.idx"
-            ))?;
-            let mut rows = read.query([key, i64::from(failed_max)])?;
-            let mut tasks = Vec::new();
-            while let Some(row) = rows.next()? {
-                tasks.push(task_view(row)?);
-            }
-            Ok(Some(RunDetail { run, params: BTreeMap::new(), tasks }))
-        })?;
-        found.ok_or_else(|| not_found(id))
+        self.run_showing(
+            id,
+            "t.idx IN (
+                SELECT idx FROM tasks WHERE run = ?1 AND state IN ('running', 'processing')
+                UNION SELECT idx FROM approvals WHERE run = ?1
+                UNION SELECT idx FROM (SELECT idx FROM tasks WHERE run = ?1 AND state IN ('failed', 'error')
+                    ORDER BY idx LIMIT ?2))",
+            &failed_max,
+        )
     }
 
     /// One run with the tasks of these names, without what they need. Names that it does not have are left out.
@@ -180,12 +173,17 @@ impl Reader {
     /// # Errors
     /// As [`Self::run`].
     pub fn run_with_tasks(&self, id: RunId, names: &[String]) -> Result<RunDetail, StoreError> {
+        let names = Value::from(names).to_string();
+        self.run_showing(id, "t.id IN (SELECT value FROM json_each(?2))", &names)
+    }
+
+    /// One run with some of its tasks: those of which `which` holds, in the order of the file.
+    fn run_showing(&self, id: RunId, which: &str, given: &dyn ToSql) -> Result<RunDetail, StoreError> {
         let found = self.view("read a run", |conn| {
             let Some((key, run)) = run_by_id(conn, id)? else { return Ok(None) };
-            let mut read = conn.prepare_cached(&format!(
-                "{TASK} WHERE t.run = ?1 AND t.id IN (SELECT value FROM json_each(?2)) ORDER BY t.idx"
-            ))?;
-            let mut rows = read.query(rusqlite::params![key, Value::from(names).to_string()])?;
+            let mut read =
+                conn.prepare_cached(&format!("{TASK} WHERE t.run = ?1 AND {which} ORDER BY t.idx"))?;
+            let mut rows = read.query(rusqlite::params![key, given])?;
             let mut tasks = Vec::new();
             while let Some(row) = rows.next()? {
                 tasks.push(task_view(row)?);
@@ -215,7 +213,7 @@ impl Reader {
     pub fn open_runs(&self) -> Result<Vec<OpenRun>, StoreError> {
         self.view("find open runs", |conn| {
             let mut read = conn.prepare_cached(
-                "SELECT id, state, spec, base_env, workdir, key
+                "SELECT id, state, spec, base_env, workdir, key, owner
                  FROM runs JOIN run_facts ON run_facts.run = runs.key
                  WHERE ended_ms IS NULL ORDER BY key",
             )?;
@@ -229,6 +227,7 @@ impl Reader {
                     base_env: row.get::<_, Option<String>>(3)?.map(BlobId),
                     workdir: row.get(4)?,
                     created: row.get(5)?,
+                    owner: NodeDid(row.get(6)?),
                 });
             }
             Ok(open)

@@ -9,7 +9,6 @@ use cis_core::api::{InboxItem, ListInbox};
 use cis_core::client::{Client, EventFrame, Followed};
 use cis_core::ids::{InboxId, SessionId};
 use serde::Serialize;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, interval, sleep_until};
 
 use crate::context::Context;
@@ -17,7 +16,7 @@ use crate::error::{CliError, Exit};
 use crate::input_id::now_ms;
 use crate::output::{self, human};
 use crate::progress::screen::Screen;
-use crate::signals::Leaving;
+use crate::signals::AnyLeaving;
 use crate::term::raw;
 
 /// What happens at once is told at once.
@@ -38,9 +37,7 @@ struct Line<'a> {
 
 /// Shows the inbox until somebody leaves.
 pub(super) async fn watch(context: &Context, client: &Client, which: &ListInbox) -> Result<Exit, CliError> {
-    let listening = |error| CliError::unavailable(format!("cannot listen for signals: {error}"));
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(listening)?;
-    let mut leaving = Leaving::new().map_err(listening)?;
+    let mut leaving = AnyLeaving::new()?;
     let mut follower = client.events(None, None).await?;
     let mut view = View::new(context);
     let mut tick = interval(REDRAW);
@@ -50,7 +47,6 @@ pub(super) async fn watch(context: &Context, client: &Client, which: &ListInbox)
         let outcome = loop {
             tokio::select! {
                 biased;
-                _ = interrupt.recv() => return Ok(view.leave(SignalKind::interrupt().as_raw_value())),
                 number = leaving.recv() => return Ok(view.leave(number)),
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
                     due = None;

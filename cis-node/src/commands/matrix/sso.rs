@@ -2,14 +2,12 @@
 
 mod callback;
 
-use std::future::pending;
-use std::io;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use cis_core::api::{BeginMatrixSso, LoginMatrix, MatrixAccountView, MatrixProof};
 use cis_core::client::Client;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::SignalKind;
 use tokio::time::{Instant, sleep_until};
 
 use callback::Callback;
@@ -17,8 +15,8 @@ use callback::Callback;
 use crate::error::{CliError, Exit};
 use crate::output;
 use crate::output::clean::clean;
-use crate::signals::Leaving;
-use crate::term::typed::{Line, Typed};
+use crate::signals::AnyLeaving;
+use crate::term::typed::{Line, Typed, line};
 
 /// What comes of it.
 pub(super) enum Came {
@@ -60,9 +58,7 @@ pub(super) async fn login(client: &Client, wanted: Wanted) -> Result<Came, CliEr
 
 /// The token, or how to leave.
 async fn token(callback: Callback, timeout: Duration) -> Result<Result<String, Exit>, CliError> {
-    let listening = |error: io::Error| CliError::unavailable(format!("cannot listen for signals: {error}"));
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(listening)?;
-    let mut leaving = Leaving::new().map_err(listening)?;
+    let mut leaving = AnyLeaving::new()?;
     let until = Instant::now() + timeout;
     let known = callback.place();
     let mut typed = paste();
@@ -70,7 +66,6 @@ async fn token(callback: Callback, timeout: Duration) -> Result<Result<String, E
     loop {
         tokio::select! {
             biased;
-            _ = interrupt.recv() => return Ok(Err(Exit::signal(SignalKind::interrupt().as_raw_value()))),
             number = leaving.recv() => return Ok(Err(Exit::signal(number))),
             token = &mut came => {
                 return token.map(Ok).map_err(|error| CliError::unavailable(format!("the browser was not heard: {error}")));
@@ -107,13 +102,6 @@ fn paste() -> Option<Typed> {
          address here (it is not shown): ",
     )
     .ok()
-}
-
-async fn line(typed: &mut Option<Typed>) -> Line {
-    match typed {
-        Some(typed) => typed.line().await,
-        None => pending().await,
-    }
 }
 
 /// Opens a browser, where there is one. Where not, the address that was shown does.

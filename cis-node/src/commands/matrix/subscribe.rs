@@ -3,12 +3,11 @@
 use std::pin::pin;
 
 use cis_core::api::{MatrixRoomEvents, ReadMatrixRoom};
-use tokio::signal::unix::{SignalKind, signal};
 
 use crate::context::Context;
 use crate::error::{CliError, Exit};
 use crate::output::{self, human};
-use crate::signals::Leaving;
+use crate::signals::AnyLeaving;
 
 /// The node answers within this time, also where nothing comes: so soon it is known that the homeserver is away.
 const WAIT_MS: u64 = 10_000;
@@ -36,9 +35,7 @@ pub(crate) struct Args {
 pub(super) fn run(context: &Context, args: Args) -> Result<Exit, CliError> {
     let client = context.client()?;
     context.block_on(async {
-        let listening = |error| CliError::unavailable(format!("cannot listen for signals: {error}"));
-        let mut interrupt = signal(SignalKind::interrupt()).map_err(listening)?;
-        let mut leaving = Leaving::new().map_err(listening)?;
+        let mut leaving = AnyLeaving::new()?;
         let mut place = Place { room: args.room, since: args.since, is_away: false };
         loop {
             let query = ReadMatrixRoom { since: place.since.clone(), wait_ms: Some(WAIT_MS) };
@@ -46,7 +43,6 @@ pub(super) fn run(context: &Context, args: Args) -> Result<Exit, CliError> {
                 let mut said = pin!(client.read_matrix_room(&place.room, &query));
                 tokio::select! {
                     biased;
-                    _ = interrupt.recv() => return Ok(Exit::signal(SignalKind::interrupt().as_raw_value())),
                     number = leaving.recv() => return Ok(Exit::signal(number)),
                     said = &mut said => said?,
                 }

@@ -1,6 +1,5 @@
 //! `cis matrix verify`: whether devices are whose they say, for the node's own and for others.
 
-use std::future::pending;
 use std::io;
 use std::time::Duration;
 
@@ -8,15 +7,14 @@ use cis_core::api::{
     BeginVerification, ReadVerification, RecoverMatrix, VerificationState, VerificationView, VerificationWord,
 };
 use cis_core::client::Client;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::context::Context;
 use crate::error::{CliError, Exit};
 use crate::output::clean::clean;
 use crate::output::{self, human};
-use crate::signals::Leaving;
+use crate::signals::AnyLeaving;
 use crate::term::secret;
-use crate::term::typed::{Line, Typed};
+use crate::term::typed::{Line, Typed, line};
 
 /// The node answers within this time, also where nothing changes.
 const WAIT_MS: u64 = 20_000;
@@ -89,47 +87,24 @@ pub(super) fn run(context: &Context, args: Args) -> Result<Exit, CliError> {
     })
 }
 
-/// Why somebody here wants to leave.
-struct Leave {
-    interrupt: Signal,
-    leaving: Leaving,
-}
-
-impl Leave {
-    fn new() -> Result<Self, CliError> {
-        let failed = |error| CliError::unavailable(format!("cannot listen for signals: {error}"));
-        Ok(Self {
-            interrupt: signal(SignalKind::interrupt()).map_err(failed)?,
-            leaving: Leaving::new().map_err(failed)?,
-        })
-    }
-
-    async fn recv(&mut self) -> Exit {
-        tokio::select! {
-            _ = self.interrupt.recv() => Exit::signal(SignalKind::interrupt().as_raw_value()),
-            number = self.leaving.recv() => Exit::signal(number),
-        }
-    }
-}
-
 async fn compare(
     context: &Context,
     client: Client,
     user: String,
     timeout: Duration,
 ) -> Result<Exit, CliError> {
-    let mut leave = Leave::new()?;
+    let mut leave = AnyLeaving::new()?;
     let timeout_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
     let wanted = BeginVerification { user, timeout_ms };
     let mut view = {
         let mut begun = std::pin::pin!(client.begin_verification(&wanted));
         tokio::select! {
             begun = &mut begun => begun?,
-            exit = leave.recv() => {
+            number = leave.recv() => {
                 // What was begun meanwhile is ended.
                 let begun = begun.await?;
                 client.say_verification(&begun.id, VerificationWord::Cancel).await?;
-                return Ok(exit);
+                return Ok(Exit::signal(number));
             }
         }
     };
@@ -138,11 +113,11 @@ async fn compare(
         let query = ReadVerification { after: Some(view.revision), wait_ms: Some(WAIT_MS) };
         tokio::select! {
             biased;
-            exit = leave.recv() => {
+            number = leave.recv() => {
                 drop(typed);
                 client.say_verification(&view.id, VerificationWord::Cancel).await?;
                 output::note("\nCancelled.\n");
-                return Ok(exit);
+                return Ok(Exit::signal(number));
             }
             line = line(&mut typed) => {
                 typed = None;
@@ -166,13 +141,6 @@ async fn compare(
                 }
             }
         }
-    }
-}
-
-async fn line(typed: &mut Option<Typed>) -> Line {
-    match typed {
-        Some(typed) => typed.line().await,
-        None => pending().await,
     }
 }
 

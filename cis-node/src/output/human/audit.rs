@@ -50,8 +50,7 @@ pub(crate) fn audited(report: &AuditReport) -> String {
             report.unreadable
         );
     }
-    let nobody =
-        !report.nodes.iter().any(|node| matches!(node.standing.as_str(), "own" | "trusted" | "replaced"));
+    let nobody = !report.nodes.iter().any(|node| node.counts);
     out.push_str(match (nobody, report.is_whole()) {
         (true, true) if !report.nodes.is_empty() => {
             "Nobody who wrote there is trusted here: `cis identity trust DID`, then again.\n"

@@ -61,6 +61,12 @@ impl User {
         &self.url
     }
 
+    /// Invites somebody.
+    #[track_caller]
+    pub fn invite(&self, room: &str, user: &str) {
+        self.ok("POST", &format!("/rooms/{}/invite", encoded(room)), Some(json!({ "user_id": user })));
+    }
+
     /// The same user, in another program.
     pub fn with_token(&self, token: String) -> Self {
         Self { token, ..self.clone() }

@@ -1,7 +1,7 @@
 //! A room with a run of 10,000 tasks: how long an empty store needs to get it back.
 
 use std::fmt::Write as _;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::place::{Place, read};
 use super::synapse::{Synapse, encoded};
@@ -11,6 +11,9 @@ use crate::bench::usage::resident_kb;
 
 /// Tasks of the run.
 const TASKS: u32 = 10_000;
+
+/// From the end of the run to the look at the memory of its node.
+const IDLE: Duration = Duration::from_secs(30);
 
 /// `whole` makes the run, `empty` gets it; the limits of both are lifted.
 pub(super) fn measure(whole: &Place, empty: &Place, synapse: &Synapse, report: &mut Report) -> Outcome {
@@ -24,7 +27,8 @@ pub(super) fn measure(whole: &Place, empty: &Place, synapse: &Synapse, report: &
     let run = whole.start(&whole.write("many.toml", &text)?)?;
     let ended = whole.ended(&run)?["ended_ms"].as_f64().unwrap_or(0.0);
     whole.whole(&run, ended)?;
-    std::thread::sleep(std::time::Duration::from_secs(5));
+    // Free memory goes back to the system 10 s after the last event; the card is edited for a while as well.
+    std::thread::sleep(IDLE);
     let idle_mb = resident_kb(&[whole.cis.node_number("pid")?])? / 1e3;
     let did = whole.json(&["identity", "show"])?["did"].as_str().unwrap_or_default().to_owned();
     let path = format!("/rooms/{}/invite", encoded(&whole.room));

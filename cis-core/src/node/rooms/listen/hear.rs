@@ -21,9 +21,6 @@ use crate::room::message::Message;
 use crate::room::people::Carried;
 use crate::room::{EventId, UserId, reply};
 
-/// Type of what cannot be decrypted.
-pub(super) const ENCRYPTED: &str = "m.room.encrypted";
-
 /// So many events that did nothing may be read again after a crash.
 const UNKEPT_MAX: usize = 100;
 
@@ -85,7 +82,7 @@ impl Listener {
         if event.state_key.is_some() || event.sender == opened.session.user {
             return Ok(Heard::Nothing);
         }
-        if event.kind == ENCRYPTED {
+        if event.is_sealed() {
             self.rooms.get_mut(room).into_iter().for_each(|listened| listened.keep_sealed(event));
             return Ok(Heard::Nothing);
         }
@@ -121,17 +118,16 @@ impl Listener {
             },
             input: input_of(&listened.room, &id, event.sent_ms),
         };
-        speaker.input = match event.encryption {
-            // Whoever may do nothing costs no request. An approval can name them all the same.
-            Some(_) if self.role(&speaker).is_none() && !wanted.answers() => speaker.input,
-            None => speaker.input,
-            Some(_) => match opened.client.seal(room, event).await {
-                Ok(Some(seal)) => input_of_sealed(&speaker.room, &seal.session, seal.index),
+        // Whoever may do nothing costs no request. An approval can name them all the same.
+        let may_act = wanted.answers() || self.role(&speaker).is_some();
+        if event.encryption.is_some() && may_act {
+            match opened.client.seal(room, event).await {
+                Ok(Some(seal)) => speaker.input = input_of_sealed(&speaker.room, &seal.session, seal.index),
                 // The homeserver has something else there by now, or nothing.
                 Ok(None) | Err(MatrixError::NotFound { .. }) => return Ok(Heard::Nothing),
                 Err(error) => return Err(error.into()),
-            },
-        };
+            }
+        }
         let reply = match stale {
             Some(stale) => {
                 // Of what was done before it is not said that it came too late.

@@ -17,13 +17,13 @@ mod who;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError};
-use std::time::Duration;
 
 use cis_matrix::{Batch, MatrixError, RoomName};
 use tokio::sync::{Notify, broadcast};
 
 use self::moved::Replaced;
 use self::room::Listened;
+use super::pause::{Pause, ROOM_PAUSE};
 use super::{Stop, ended_since, look_every, unopened};
 use crate::api::{Problem, RoomWrite};
 use crate::matrix::{News, Opened};
@@ -33,13 +33,6 @@ use crate::node::driver::Hears;
 use crate::node::own_room;
 use crate::policy::rate::{Bucket, Rate};
 use crate::room::people::{Patience, Told};
-
-/// An account that cannot be used, a homeserver that is away, a store that cannot be read.
-const PAUSE_FIRST: Duration = Duration::from_millis(500);
-const PAUSE_MAX: Duration = Duration::from_secs(30);
-
-/// A room that could not be read is tried again after so long.
-const ROOM_PAUSE: Duration = Duration::from_secs(60);
 
 /// Replies that are sent, to whomever: what waits for people needs most of the account's allowance.
 const REPLIES: Rate = Rate::new(10, 10_000);
@@ -84,7 +77,7 @@ pub(super) fn start(node: Arc<Node>, knock: Arc<Notify>, queued: Arc<Notify>) {
 
 impl Listener {
     async fn run(mut self, knock: Arc<Notify>) {
-        let mut pause = PAUSE_FIRST;
+        let mut pause = Pause::new();
         loop {
             let wanted = self.wanted().await;
             if wanted.as_ref().is_ok_and(BTreeSet::is_empty) {
@@ -99,9 +92,7 @@ impl Listener {
                 Err(problem) => Err(problem.into()),
             };
             let Err(stop) = done else { continue };
-            if began.elapsed() > PAUSE_MAX {
-                pause = PAUSE_FIRST;
-            }
+            pause.worked_since(began);
             let (why, is_over, hint) = match stop {
                 Stop::Trouble(problem) => (problem.detail, false, problem.hint),
                 Stop::Matrix(error) => {
@@ -110,16 +101,13 @@ impl Listener {
             };
             tracing::warn!(why, "nothing that is said in rooms is heard");
             let next = if is_over {
-                pause = PAUSE_MAX;
+                pause.longest();
                 "`cis matrix logout --forget` and `cis matrix login` make another one".to_owned()
             } else {
                 hint.unwrap_or_else(|| "it is tried again".to_owned())
             };
             self.stands(Some(format!("nothing that is said in rooms is heard: {why}; {next}")));
-            tokio::select! {
-                () = tokio::time::sleep(pause) => pause = (pause * 2).min(PAUSE_MAX),
-                () = knock.notified() => pause = PAUSE_FIRST,
-            }
+            pause.over(&knock).await;
         }
     }
 
@@ -257,18 +245,12 @@ impl Listener {
 
     /// What is wrong with one room is that room's; what is wrong with the account or the store stops all.
     fn passes_by(&mut self, room: &str, stop: Stop) -> Result<(), Stop> {
-        match stop {
-            Stop::Matrix(error)
-                if !error.is_passing() && !matches!(error, MatrixError::Unauthorized { .. }) =>
-            {
-                tracing::warn!(room, %error, "nothing that is said in this room is heard");
-                self.rooms.remove(room);
-                self.deaf.insert(room.to_owned(), error.to_string());
-                self.stands(None);
-                Ok(())
-            }
-            stop => Err(stop),
-        }
+        let error = stop.of_one_room()?;
+        tracing::warn!(room, %error, "nothing that is said in this room is heard");
+        self.rooms.remove(room);
+        self.deaf.insert(room.to_owned(), error.to_string());
+        self.stands(None);
+        Ok(())
     }
 
     /// Says how it stands, to whom asks.

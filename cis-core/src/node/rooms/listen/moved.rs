@@ -3,7 +3,7 @@
 //! Whoever may do that names the new room. It must say of itself that it took the other one's place, and be encrypted
 //! where that one is: one word in a room does not lead what is told there to somewhere else.
 
-use cis_matrix::{MatrixError, RoomName};
+use cis_matrix::RoomName;
 
 use super::{Listener, Stop};
 use crate::matrix::Opened;
@@ -50,10 +50,8 @@ impl Listener {
         let client = &opened.client;
         match client.join(new).await {
             Ok(_) => {}
-            Err(error) if error.is_passing() || matches!(error, MatrixError::Unauthorized { .. }) => {
-                return Err(error.into());
-            }
             Err(error) => {
+                let error = Stop::Matrix(error).of_one_room()?;
                 let user = &opened.session.user;
                 return Ok(Some(format!("{error}; invite {user} there, and it joins")));
             }

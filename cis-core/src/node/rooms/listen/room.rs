@@ -7,7 +7,6 @@ use cis_matrix::{MatrixError, RoomEvent};
 use tokio::time::Instant;
 
 use super::super::tell::what;
-use super::hear::ENCRYPTED;
 use super::{Listener, Stop};
 use crate::api::RoomWrite;
 use crate::matrix::Opened;
@@ -151,7 +150,7 @@ impl Listener {
             if let Some(event) = &found {
                 self.hear_all(opened, room, std::slice::from_ref(event), None).await?;
             }
-            if found.is_none_or(|event| event.kind != ENCRYPTED)
+            if found.is_none_or(|event| !event.is_sealed())
                 && let Some(listened) = self.rooms.get_mut(room)
             {
                 listened.sealed.retain(|sealed| sealed.event != id);
