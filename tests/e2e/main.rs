@@ -58,6 +58,7 @@ mod schema;
 mod secrets;
 mod sessions;
 mod soak;
+mod spec;
 mod sso;
 mod storage;
 mod supervision;

@@ -36,9 +36,9 @@ pub use matrix::{
 pub use outbox::{FollowedRun, OutboxEntry, Outgoing, Priority, RoomMessage, RoomState, RoomWrite};
 pub use problem::{Finding, PROBLEM_JSON, Problem, ProblemKind};
 pub use requests::{
-    Attach, AttachControl, AttachNotice, CreateRun, CreateSession, Decide, FollowEvents, InputReceipt,
-    KillSession, ListRuns, ListSessions, ReadLog, ReadTime, RetryRun, SendInput, SetMode, StartAgent,
-    StopNode, TermSize, hex_bytes,
+    Attach, AttachControl, AttachNotice, BEHIND, CreateRun, CreateSession, Decide, FollowEvents,
+    InputReceipt, KillSession, ListRuns, ListSessions, ReadLog, ReadTime, RetryRun, SendInput, SetMode,
+    StartAgent, StopNode, TermSize, hex_bytes,
 };
 pub use upkeep::{CleanReport, CleanStore};
 pub use verification::{

@@ -35,7 +35,7 @@ use crate::api::{
 };
 use crate::config::{Config, Home, Identity, Keys};
 use crate::dag::Group;
-use crate::event::{Event, ExecutionMode};
+use crate::event::ExecutionMode;
 use crate::ids::{BlobId, NodeDid, RunId, SessionId, TaskId, TimestampMs};
 use crate::matrix::Account;
 use crate::policy::Principal;
@@ -64,7 +64,7 @@ pub(super) struct Node {
     pub(super) agents: Arc<AgentNames>,
     pub(super) hub: Hub,
     pub(super) driver: DriverHandle,
-    pub(super) events: broadcast::Sender<Arc<Vec<Arc<Event>>>>,
+    pub(super) events: broadcast::Sender<Arc<EventBatch>>,
     pub(super) shared: Arc<Shared>,
     pub(super) upkeep: Upkeep,
     pub(super) matrix: Account,
@@ -384,7 +384,7 @@ impl NodeApi for Node {
         &self,
         run: Option<RunId>,
         query: FollowEvents,
-    ) -> Answer<impl Stream<Item = EventBatch> + Send + 'static> {
+    ) -> Answer<impl Stream<Item = Arc<EventBatch>> + Send + 'static> {
         let viewer = Viewer::new(Arc::clone(&self.shared), self.driver.clone());
         let live = self.events.subscribe();
         let after = match query.after {

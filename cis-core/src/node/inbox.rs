@@ -116,7 +116,7 @@ impl InboxApi for Node {
             loop {
                 tokio::select! {
                     events = live.recv() => match events {
-                        Ok(events) if events.iter().any(|event| may_end_ask(event, &name)) => break,
+                        Ok(batch) if batch.events().iter().any(|event| may_end_ask(event, &name)) => break,
                         Ok(_) => {}
                         Err(RecvError::Lagged(_)) => break,
                         Err(RecvError::Closed) => return Err(internal(&"the node is stopping")),

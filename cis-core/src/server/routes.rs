@@ -5,20 +5,20 @@ use std::sync::Arc;
 use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{ConnectInfo, DefaultBodyLimit, FromRequestParts, Path, Query, State};
 use axum::http::request::Parts;
-use axum::http::{Method, StatusCode, Uri};
-use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post, put};
+use axum::http::{Method, Uri};
 use axum::{Json, Router, middleware};
 use serde::de::DeserializeOwned;
 use tokio::net::UnixListener;
 
+use super::describe::{self, Created, CreatedOrChecked, Documents, Done, Operations, operations};
 use super::errors::Failure;
 use super::node_api::NodeApi;
 use super::peer::Peer;
 use super::{identity_routes, inbox_routes, matrix_routes, streams, unread, verification_routes};
 use crate::api::{
-    CleanStore, CreateRun, CreateSession, Decide, KillSession, ListRuns, ListSessions, Problem, ProblemKind,
-    ReadTime, RetryRun, SendInput, SetMode, StopNode, paths,
+    CleanReport, CleanStore, CreateRun, CreateSession, Decide, ExplainView, GroupView, InputReceipt,
+    KillSession, ListRuns, ListSessions, Listing, NodeView, Problem, ProblemKind, ReadTime, RetryRun,
+    RunDetail, RunView, SendInput, SessionView, SetMode, StopNode, TaskContext, TimeView, WhyView, paths,
 };
 use crate::dag::Group;
 use crate::ids::{RunId, SessionId};
@@ -47,45 +47,134 @@ pub async fn serve<N: NodeApi>(
     }
 }
 
+/// What the API says of itself; no node is needed for that.
+#[must_use]
+pub fn documents<N: NodeApi>() -> Documents {
+    operations::<N>().documents()
+}
+
 fn router<N: NodeApi>(node: Arc<N>) -> Router {
-    Router::new()
-        .route(paths::NODE, get(get_node::<N>))
-        .route(paths::NODE_STOP, post(stop_node::<N>))
-        .route(paths::STORE_CLEAN, post(clean_store::<N>))
-        .route(paths::RUNS, get(list_runs::<N>).post(create_run::<N>))
-        .route(paths::RUN, get(get_run::<N>))
-        .route(paths::RUN_START, post(start_run::<N>))
-        .route(paths::RUN_CANCEL, post(cancel_run::<N>))
-        .route(paths::RUN_PAUSE, post(pause_run::<N>))
-        .route(paths::RUN_RESUME, post(resume_run::<N>))
-        .route(paths::RUN_RETRY, post(retry_run::<N>))
-        .route(paths::RUN_MODE, post(set_mode::<N>))
-        .route(paths::WHY, get(why::<N>))
-        .route(paths::TASK_APPROVAL, post(decide::<N>))
-        .route(paths::RUN_TIME, get(times::<N>))
-        .route(paths::GROUPS, get(groups::<N>))
-        .route(paths::GROUP, put(put_group::<N>).delete(remove_group::<N>))
-        .route(paths::TASK_CONTEXT, get(task_context::<N>))
-        .route(paths::TASK_ARTIFACT, get(streams::artifact::<N>))
-        .route(paths::TASK_LOG, get(streams::task_log::<N>))
-        .route(paths::EVENTS, get(streams::events::<N>))
-        .route(paths::SESSIONS, get(list_sessions::<N>).post(create_session::<N>))
-        .route(paths::SESSION, get(get_session::<N>))
-        .route(paths::SESSION_INPUT, post(send_input::<N>))
-        .route(paths::SESSION_KILL, post(kill_session::<N>))
-        .route(paths::SESSION_LOG, get(streams::session_log::<N>))
-        .route(paths::SESSION_ATTACH, get(streams::attach::<N>))
-        .route(paths::SESSION_SCREEN, get(screen::<N>))
-        .route(paths::SESSION_EXPLAIN, get(explain::<N>))
-        .merge(inbox_routes::routes::<N>())
-        .merge(identity_routes::routes::<N>())
-        .merge(matrix_routes::routes::<N>())
-        .merge(verification_routes::routes::<N>())
+    operations::<N>()
+        .into_router()
         .fallback(no_such_path)
         .method_not_allowed_fallback(no_such_method)
         .layer(middleware::from_fn(unread::read_to_its_end))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .with_state(node)
+}
+
+/// Everything that the API can do: each row makes a route and its description.
+pub(super) fn operations<N: NodeApi>() -> Operations<Arc<N>> {
+    runs::<N>()
+        .with(tasks::<N>())
+        .with(sessions::<N>())
+        .with(inbox_routes::operations::<N>())
+        .with(others::<N>())
+        .with(describe::routes::<N>())
+        .with(identity_routes::operations::<N>())
+        .with(matrix_routes::operations::<N>())
+        .with(verification_routes::operations::<N>())
+}
+
+fn runs<N: NodeApi>() -> Operations<Arc<N>> {
+    operations! {
+        /// Lists runs, newest first.
+        list_runs: GET paths::RUNS, Runs, Action::See, [] => list_runs::<N>;
+        /// Makes a run out of a DAG file's text.
+        ///
+        /// With `start` it starts at once; with `validate_only` nothing is made. What is wrong with the file stands in
+        /// `diagnostics` of the problem, with the place.
+        create_run: POST paths::RUNS, Runs, Action::ControlRun(None), [NotFound, Conflict] => create_run::<N>;
+        /// Shows a run with its tasks.
+        get_run: GET paths::RUN, Runs, Action::See, [NotFound, Ambiguous] => get_run::<N>;
+        /// Starts a created run.
+        ///
+        /// An open or ended one is answered as it is.
+        start_run: POST paths::RUN_START, Runs, Action::ControlRun(None), [NotFound, Conflict] => start_run::<N>;
+        /// Cancels a run: its sessions are ended.
+        cancel_run: POST paths::RUN_CANCEL, Runs, Action::ControlRun(None), [NotFound, Conflict] => cancel_run::<N>;
+        /// Pauses a run: nothing new starts, and nothing is stopped.
+        pause_run: POST paths::RUN_PAUSE, Runs, Action::ControlRun(None), [NotFound, Conflict] => pause_run::<N>;
+        /// Lets a paused run go on.
+        resume_run: POST paths::RUN_RESUME, Runs, Action::ControlRun(None), [NotFound, Conflict] => resume_run::<N>;
+        /// Runs tasks of an ended run again.
+        retry_run: POST paths::RUN_RETRY, Runs, Action::ControlRun(None), [NotFound, Conflict] => retry_run::<N>;
+        /// Switches how an open run is executed, and which room follows it.
+        set_mode: POST paths::RUN_MODE, Runs, Action::ControlRun(None), [NotFound, Conflict] => set_mode::<N>;
+        /// Says where the time of a run went.
+        get_times: GET paths::RUN_TIME, Runs, Action::See, [NotFound, Ambiguous] => times::<N>;
+    }
+}
+
+fn tasks<N: NodeApi>() -> Operations<Arc<N>> {
+    operations! {
+        /// Says why a task is where it is.
+        get_why: GET paths::WHY, Tasks, Action::See, [NotFound, Ambiguous] => why::<N>;
+        /// Approves or rejects a task that waits for it.
+        decide_task: POST paths::TASK_APPROVAL, Tasks, Action::ControlRun(None), [NotFound, Conflict] => decide::<N>;
+        /// Shows what a task would get now of those that it needs, secrets replaced.
+        get_task_context: GET paths::TASK_CONTEXT, Tasks, Action::ReadSession(None), [NotFound, Ambiguous] => task_context::<N>;
+        /// Reads a file that a task left.
+        get_artifact: GET paths::TASK_ARTIFACT, Tasks, Action::ReadSession(None), [NotFound, Ambiguous] => streams::artifact::<N>;
+        /// Reads the log of a try of a task, secrets replaced.
+        ///
+        /// With `follow` it goes on until the session ends; with `marks` it comes in pieces that tell their place, so
+        /// that whoever was cut off goes on with `from` in the log of the session that the header names.
+        get_task_log: GET paths::TASK_LOG, Tasks, Action::ReadSession(None), [NotFound, Conflict] => streams::task_log::<N>;
+    }
+}
+
+fn sessions<N: NodeApi>() -> Operations<Arc<N>> {
+    operations! {
+        /// Lists sessions, newest first.
+        list_sessions: GET paths::SESSIONS, Sessions, Action::See, [NotFound, Ambiguous] => list_sessions::<N>;
+        /// Makes a session without a run.
+        create_session: POST paths::SESSIONS, Sessions, Action::CreateSession, [NotFound, Conflict] => create_session::<N>;
+        /// Shows a session.
+        get_session: GET paths::SESSION, Sessions, Action::SeeSession(None), [NotFound, Ambiguous] => get_session::<N>;
+        /// Types into a session, once for each `input`.
+        send_input: POST paths::SESSION_INPUT, Sessions, Action::ControlSession(None), [NotFound, Conflict] => send_input::<N>;
+        /// Ends a session: SIGTERM to its whole tree, SIGKILL after the grace.
+        kill_session: POST paths::SESSION_KILL, Sessions, Action::ControlSession(None), [NotFound, Conflict] => kill_session::<N>;
+        /// Reads the log of a session, secrets replaced.
+        ///
+        /// With `follow` it goes on until the session ends; with `marks` it comes in pieces that tell their place, so
+        /// that whoever was cut off goes on with `from`.
+        get_session_log: GET paths::SESSION_LOG, Sessions, Action::ReadSession(None), [NotFound, Conflict] => streams::session_log::<N>;
+        /// Attaches a terminal to a session (WebSocket).
+        ///
+        /// Binary frames are terminal bytes in both directions, text frames are control messages. First comes what it is attached
+        /// to, then the screen, then what the session writes. Who only looks (`read_only`) needs the rights of a viewer.
+        attach: GET paths::SESSION_ATTACH, Sessions, Action::ControlSession(None), [NotFound, Conflict] => streams::attach::<N>;
+        /// Shows the text of the present screen, secrets replaced.
+        get_screen: GET paths::SESSION_SCREEN, Sessions, Action::ReadSession(None), [NotFound, Conflict] => screen::<N>;
+        /// Says why the monitor thinks that it waits for a human, or not.
+        explain_session: GET paths::SESSION_EXPLAIN, Sessions, Action::ReadSession(None), [NotFound, Conflict] => explain::<N>;
+    }
+}
+
+fn others<N: NodeApi>() -> Operations<Arc<N>> {
+    operations! {
+        /// Follows events (WebSocket).
+        ///
+        /// Text frames, each a JSON array of events: those after the offset `after` (0: from the beginning), or those from now on.
+        /// Whoever lost the connection gives the newest offset that came, and misses nothing.
+        follow_events: GET paths::EVENTS, Events, Action::See, [NotFound, Ambiguous] => streams::events::<N>;
+        /// Lists concurrency groups: the node's, and those of open runs.
+        list_groups: GET paths::GROUPS, Groups, Action::See, [] => groups::<N>;
+        /// Makes or changes a group of the node.
+        put_group: PUT paths::GROUP, Groups, Action::ControlGroups, [Conflict] => put_group::<N>;
+        /// Removes a group of the node.
+        remove_group: DELETE paths::GROUP, Groups, Action::ControlGroups, [NotFound, Conflict] => remove_group::<N>;
+        /// Shows the node.
+        get_node: GET paths::NODE, Node, Action::SeeNode, [] => get_node::<N>;
+        /// Ends the node.
+        ///
+        /// Sessions go on, and the next node adopts them, unless `kill_sessions` says otherwise.
+        stop_node: POST paths::NODE_STOP, Node, Action::StopNode, [Conflict] => stop_node::<N>;
+        /// Removes what ended runs left.
+        clean_store: POST paths::STORE_CLEAN, Store, Action::CleanStore, [Conflict] => clean_store::<N>;
+    }
 }
 
 async fn no_such_path(uri: Uri) -> Failure {
@@ -167,58 +256,55 @@ pub(super) type Outcome<T> = Result<Json<T>, Failure>;
 pub(super) type Body<T> = Result<Json<T>, JsonRejection>;
 pub(super) type Args<T> = Result<Query<T>, QueryRejection>;
 
-async fn get_node<N: NodeApi>(State(node): State<Arc<N>>, Caller(who): Caller) -> Result<Response, Failure> {
+async fn get_node<N: NodeApi>(State(node): State<Arc<N>>, Caller(who): Caller) -> Outcome<NodeView> {
     admit(&node, &who, Action::SeeNode)?;
-    Ok(Json(node.node().await?).into_response())
+    Ok(Json(node.node().await?))
 }
 
 async fn stop_node<N: NodeApi>(
     State(node): State<Arc<N>>,
     Caller(who): Caller,
     body: Body<StopNode>,
-) -> Result<StatusCode, Failure> {
+) -> Result<Done, Failure> {
     admit(&node, &who, Action::StopNode)?;
     node.stop(who, body?.0).await?;
-    Ok(StatusCode::NO_CONTENT)
+    Ok(Done)
 }
 
 async fn clean_store<N: NodeApi>(
     State(node): State<Arc<N>>,
     Caller(who): Caller,
     body: Body<CleanStore>,
-) -> Result<Response, Failure> {
+) -> Outcome<CleanReport> {
     admit(&node, &who, Action::CleanStore)?;
-    Ok(Json(node.clean_store(who, body?.0).await?).into_response())
+    Ok(Json(node.clean_store(who, body?.0).await?))
 }
 
 async fn list_runs<N: NodeApi>(
     State(node): State<Arc<N>>,
     Caller(who): Caller,
     query: Args<ListRuns>,
-) -> Result<Response, Failure> {
+) -> Outcome<Listing<RunView>> {
     admit(&node, &who, Action::See)?;
-    Ok(Json(node.list_runs(query?.0).await?).into_response())
+    Ok(Json(node.list_runs(query?.0).await?))
 }
 
 async fn create_run<N: NodeApi>(
     State(node): State<Arc<N>>,
     Caller(who): Caller,
     body: Body<CreateRun>,
-) -> Result<Response, Failure> {
+) -> Result<CreatedOrChecked<RunView>, Failure> {
     admit(&node, &who, Action::ControlRun(None))?;
-    Ok(match node.create_run(who, body?.0).await? {
-        Some(run) => (StatusCode::CREATED, Json(run)).into_response(),
-        None => StatusCode::NO_CONTENT.into_response(),
-    })
+    Ok(CreatedOrChecked(node.create_run(who, body?.0).await?))
 }
 
 async fn get_run<N: NodeApi>(
     State(node): State<Arc<N>>,
     Caller(who): Caller,
     Name(name): Name<String>,
-) -> Result<Response, Failure> {
+) -> Outcome<RunDetail> {
     let run = run_for(&node, &who, name, |_| Action::See).await?;
-    Ok(Json(node.run(run).await?).into_response())
+    Ok(Json(node.run(run).await?))
 }
 
 /// A handler that resolves a run and does one thing to it.
@@ -228,7 +314,7 @@ macro_rules! run_verb {
             State(node): State<Arc<N>>,
             Caller(who): Caller,
             Name(name): Name<String>,
-        ) -> Outcome<crate::api::RunView> {
+        ) -> Outcome<RunView> {
             let run = run_for(&node, &who, name, Action::ControlRun).await?;
             Ok(Json(node.$name(who, run).await?))
         }
@@ -244,7 +330,7 @@ async fn retry_run<N: NodeApi>(
     Caller(who): Caller,
     Name(name): Name<String>,
     body: Body<RetryRun>,
-) -> Outcome<crate::api::RunView> {
+) -> Outcome<RunView> {
     let run = run_for(&node, &who, name, Action::ControlRun).await?;
     Ok(Json(node.retry_run(who, run, body?.0).await?))
 }
@@ -254,7 +340,7 @@ async fn set_mode<N: NodeApi>(
     Caller(who): Caller,
     Name(name): Name<String>,
     body: Body<SetMode>,
-) -> Outcome<crate::api::RunView> {
+) -> Outcome<RunView> {
     let run = run_for(&node, &who, name, Action::ControlRun).await?;
     Ok(Json(node.set_mode(who, run, body?.0).await?))
 }
@@ -263,7 +349,7 @@ async fn why<N: NodeApi>(
     State(node): State<Arc<N>>,
     Caller(who): Caller,
     Name((run, task)): Name<(String, String)>,
-) -> Outcome<crate::api::WhyView> {
+) -> Outcome<WhyView> {
     let run = run_for(&node, &who, run, |_| Action::See).await?;
     Ok(Json(node.why(run, task).await?))
 }
@@ -273,7 +359,7 @@ async fn decide<N: NodeApi>(
     Caller(who): Caller,
     Name((run, task)): Name<(String, String)>,
     body: Body<Decide>,
-) -> Outcome<crate::api::RunView> {
+) -> Outcome<RunView> {
     let run = run_for(&node, &who, run, Action::ControlRun).await?;
     Ok(Json(node.decide(who, run, task, body?.0).await?))
 }
@@ -283,14 +369,14 @@ async fn times<N: NodeApi>(
     Caller(who): Caller,
     Name(name): Name<String>,
     query: Args<ReadTime>,
-) -> Outcome<crate::api::TimeView> {
+) -> Outcome<TimeView> {
     let run = run_for(&node, &who, name, |_| Action::See).await?;
     Ok(Json(node.times(run, query?.0).await?))
 }
 
-async fn groups<N: NodeApi>(State(node): State<Arc<N>>, Caller(who): Caller) -> Result<Response, Failure> {
+async fn groups<N: NodeApi>(State(node): State<Arc<N>>, Caller(who): Caller) -> Outcome<Listing<GroupView>> {
     admit(&node, &who, Action::See)?;
-    Ok(Json(node.groups().await?).into_response())
+    Ok(Json(node.groups().await?))
 }
 
 async fn put_group<N: NodeApi>(
@@ -298,27 +384,27 @@ async fn put_group<N: NodeApi>(
     Caller(who): Caller,
     Name(name): Name<String>,
     body: Body<Group>,
-) -> Result<StatusCode, Failure> {
+) -> Result<Done, Failure> {
     admit(&node, &who, Action::ControlGroups)?;
     node.set_group(who, name, Some(body?.0)).await?;
-    Ok(StatusCode::NO_CONTENT)
+    Ok(Done)
 }
 
 async fn remove_group<N: NodeApi>(
     State(node): State<Arc<N>>,
     Caller(who): Caller,
     Name(name): Name<String>,
-) -> Result<StatusCode, Failure> {
+) -> Result<Done, Failure> {
     admit(&node, &who, Action::ControlGroups)?;
     node.set_group(who, name, None).await?;
-    Ok(StatusCode::NO_CONTENT)
+    Ok(Done)
 }
 
 async fn task_context<N: NodeApi>(
     State(node): State<Arc<N>>,
     Caller(who): Caller,
     Name((run, task)): Name<(String, String)>,
-) -> Outcome<crate::api::TaskContext> {
+) -> Outcome<TaskContext> {
     // It shows the ends of logs.
     admit(&node, &who, Action::ReadSession(None))?;
     let run = node.find_run(run).await?;
@@ -329,16 +415,16 @@ async fn list_sessions<N: NodeApi>(
     State(node): State<Arc<N>>,
     Caller(who): Caller,
     query: Args<ListSessions>,
-) -> Result<Response, Failure> {
+) -> Outcome<Listing<SessionView>> {
     admit(&node, &who, Action::See)?;
-    Ok(Json(node.list_sessions(query?.0).await?).into_response())
+    Ok(Json(node.list_sessions(query?.0).await?))
 }
 
 async fn get_session<N: NodeApi>(
     State(node): State<Arc<N>>,
     Caller(who): Caller,
     Name(name): Name<String>,
-) -> Outcome<crate::api::SessionView> {
+) -> Outcome<SessionView> {
     let session = session_for(&node, &who, name, true, Action::SeeSession).await?;
     Ok(Json(node.session(session).await?))
 }
@@ -347,9 +433,9 @@ async fn create_session<N: NodeApi>(
     State(node): State<Arc<N>>,
     Caller(who): Caller,
     body: Body<CreateSession>,
-) -> Result<Response, Failure> {
+) -> Result<Created<SessionView>, Failure> {
     admit(&node, &who, Action::CreateSession)?;
-    Ok((StatusCode::CREATED, Json(node.create_session(who, body?.0).await?)).into_response())
+    Ok(Created(node.create_session(who, body?.0).await?))
 }
 
 async fn send_input<N: NodeApi>(
@@ -357,7 +443,7 @@ async fn send_input<N: NodeApi>(
     Caller(who): Caller,
     Name(name): Name<String>,
     body: Body<SendInput>,
-) -> Outcome<crate::api::InputReceipt> {
+) -> Outcome<InputReceipt> {
     let session = session_for(&node, &who, name, false, Action::ControlSession).await?;
     Ok(Json(node.send_input(who, session, body?.0).await?))
 }
@@ -367,10 +453,10 @@ async fn kill_session<N: NodeApi>(
     Caller(who): Caller,
     Name(name): Name<String>,
     body: Body<KillSession>,
-) -> Result<StatusCode, Failure> {
+) -> Result<Done, Failure> {
     let session = session_for(&node, &who, name, false, Action::ControlSession).await?;
     node.kill_session(who, session, body?.0).await?;
-    Ok(StatusCode::NO_CONTENT)
+    Ok(Done)
 }
 
 async fn screen<N: NodeApi>(
@@ -386,7 +472,7 @@ async fn explain<N: NodeApi>(
     State(node): State<Arc<N>>,
     Caller(who): Caller,
     Name(name): Name<String>,
-) -> Outcome<crate::api::ExplainView> {
+) -> Outcome<ExplainView> {
     let session = session_for(&node, &who, name, false, Action::ReadSession).await?;
     Ok(Json(node.explain(session).await?))
 }
