@@ -61,6 +61,7 @@ mod soak;
 mod spec;
 mod sso;
 mod storage;
+mod subscribers;
 mod supervision;
 mod upkeep;
 mod upkeep_killed;

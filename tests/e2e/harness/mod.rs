@@ -13,6 +13,7 @@ pub mod room;
 pub mod synapse;
 mod terminal;
 mod wait;
+pub mod websocket;
 
 pub use agents::{Installed, installed};
 pub use cis::{Cis, ulid_in};
