@@ -74,6 +74,18 @@ fn every_refusal_is_a_problem_document() {
 }
 
 #[test]
+fn a_body_without_an_end_is_too_large() {
+    let cis = Cis::new();
+    cis.ok(["node", "start", "--detach"]);
+    let body = vec![b' '; (160 << 20) + 1];
+    let more = format!("content-type: application/json\r\ncontent-length: {}\r\n", body.len());
+    let (head, answer) = exchange(&cis, &[request("POST /v1/runs", &more).as_bytes(), &body].concat());
+    assert!(head.starts_with("http/1.1 413 "), "{head}");
+    assert!(head.contains("content-type: application/problem+json"), "{head}");
+    assert_eq!(serde_json::from_slice::<serde_json::Value>(&answer).unwrap()["status"], 413);
+}
+
+#[test]
 fn a_refused_request_is_read_to_its_end_so_that_its_sender_gets_the_answer() {
     let cis = Cis::new();
     cis.ok(["node", "start", "--detach"]);

@@ -120,3 +120,31 @@ fn a_session_may_do_what_the_document_says() {
         assert_eq!(denied, rights != "session" || answer.contains("/sessions/x"), "{answer}: needs {rights}");
     }
 }
+
+#[test]
+fn listings_are_pages_and_a_cursor_of_nothing_is_refused() {
+    let cis = Cis::new();
+    cis.ok(["node", "start", "--detach"]);
+    for n in 0..5 {
+        cis.ok(["session", "create", "--", "sleep", "60"]);
+        cis.ok(["group", "set", &format!("g{n}"), "--limit", "1"]);
+    }
+    for (path, all) in [("/v1/sessions", 5), ("/v1/sessions?all=true", 5), ("/v1/groups", 5)] {
+        let (mut found, mut after) = (BTreeSet::new(), String::new());
+        for page in [2, 2, 1] {
+            let sign = if path.contains('?') { '&' } else { '?' };
+            let (_, body) = get(&cis, &format!("{path}{sign}limit=2{after}"), "");
+            let listing: Value = serde_json::from_slice(&body).unwrap();
+            let items = listing["items"].as_array().unwrap();
+            assert_eq!((items.len(), listing["next"].is_string()), (page, page == 2), "{path}: {listing}");
+            let name = |item: &Value| item.get("id").or(item.get("name")).unwrap().to_string();
+            found.extend(items.iter().map(name));
+            after = format!("&after={}", listing["next"].as_str().unwrap_or_default());
+        }
+        assert_eq!(found.len(), all);
+    }
+    for path in ["/v1/runs", "/v1/inbox", "/v1/sessions", "/v1/groups"] {
+        let (head, _) = get(&cis, &format!("{path}?after=nothing"), "");
+        assert!(head.starts_with("http/1.1 400 "), "{path}: {head}");
+    }
+}

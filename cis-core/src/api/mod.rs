@@ -37,7 +37,7 @@ pub use outbox::{FollowedRun, OutboxEntry, Outgoing, Priority, RoomMessage, Room
 pub use problem::{Finding, PROBLEM_JSON, Problem, ProblemKind};
 pub use requests::{
     Attach, AttachControl, AttachNotice, BEHIND, CreateRun, CreateSession, Decide, FollowEvents,
-    InputReceipt, KillSession, ListRuns, ListSessions, ReadLog, ReadTime, RetryRun, SendInput, SetMode,
+    InputReceipt, KillSession, ListRuns, ListSessions, Page, ReadLog, ReadTime, RetryRun, SendInput, SetMode,
     StartAgent, StopNode, TermSize, hex_bytes,
 };
 pub use upkeep::{CleanReport, CleanStore};

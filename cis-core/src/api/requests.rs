@@ -128,6 +128,20 @@ pub struct ListSessions {
     pub all: bool,
     /// Only those of this run.
     pub run: Option<String>,
+    /// At most so many (default and at most 1,000), newest first.
+    pub limit: Option<u32>,
+    /// Continues a listing: its `next`.
+    pub after: Option<String>,
+}
+
+/// Query of a listing that can be asked for nothing but its pages.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct Page {
+    /// At most so many (default and at most 1,000).
+    pub limit: Option<u32>,
+    /// Continues a listing: its `next`.
+    pub after: Option<String>,
 }
 
 /// Makes a session without a run.

@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 
 use crate::api::paths::encode;
 use crate::api::{
-    Attach, FollowEvents, ListInbox, ListRuns, ListSessions, LogoutMatrix, ReadAsk, ReadLog, ReadMatrixRoom,
-    ReadTime, ReadVerification,
+    Attach, FollowEvents, ListInbox, ListRuns, ListSessions, LogoutMatrix, Page, ReadAsk, ReadLog,
+    ReadMatrixRoom, ReadTime, ReadVerification,
 };
 
 /// A path with its query under construction.
@@ -69,7 +69,18 @@ impl ToQuery for ListRuns {
 
 impl ToQuery for ListSessions {
     fn on(&self, path: String) -> String {
-        Query::new(path).flag("all", self.all).text("run", self.run.as_deref()).text
+        Query::new(path)
+            .flag("all", self.all)
+            .text("run", self.run.as_deref())
+            .number("limit", self.limit)
+            .text("after", self.after.as_deref())
+            .text
+    }
+}
+
+impl ToQuery for Page {
+    fn on(&self, path: String) -> String {
+        Query::new(path).number("limit", self.limit).text("after", self.after.as_deref()).text
     }
 }
 

@@ -1,5 +1,6 @@
 //! The node as its API sees it: reads from the store, changes through the driver, streams from the hub.
 
+mod pages;
 mod problems;
 mod shared;
 
@@ -11,6 +12,7 @@ use futures_util::stream::BoxStream;
 use futures_util::{Stream, StreamExt as _};
 use tokio::sync::broadcast;
 
+pub(super) use self::pages::page_of;
 use self::problems::{hub_problem, no_attempt, no_task, run_name};
 pub(super) use self::problems::{internal, store_problem};
 use self::shared::check_session;
@@ -29,9 +31,9 @@ use super::{agents, artifacts, context, logs, restore};
 use crate::api::log_pieces::LogPiece;
 use crate::api::{
     Attach, CleanReport, CleanStore, CreateRun, CreateSession, Decide, ExplainView, FollowEvents, GroupView,
-    InputReceipt, KillSession, ListRuns, ListSessions, Listing, NodeView, Problem, ProblemKind, ReadLog,
-    ReadTime, RetryRun, RunDetail, RunView, SendInput, SessionView, SetMode, StopNode, TaskContext, TimeView,
-    WhyView,
+    InputReceipt, KillSession, ListRuns, ListSessions, Listing, NodeView, Page, Problem, ProblemKind,
+    ReadLog, ReadTime, RetryRun, RunDetail, RunView, SendInput, SessionView, SetMode, StopNode, TaskContext,
+    TimeView, WhyView,
 };
 use crate::config::{Config, Home, Identity, Keys};
 use crate::dag::Group;
@@ -251,9 +253,13 @@ impl NodeApi for Node {
         }
     }
 
-    async fn groups(&self) -> Answer<Listing<GroupView>> {
+    async fn groups(&self, query: Page) -> Answer<Listing<GroupView>> {
         let items = self.driver.ask(|reply| Command::Groups { reply }).await?;
-        Ok(Listing { items, next: None })
+        // A name may be a group of the node, and of several runs.
+        page_of(items, &query, |group| match group.run {
+            Some(run) => format!("{}@{run}", group.name),
+            None => group.name.clone(),
+        })
     }
 
     async fn set_group(&self, who: Principal, name: String, group: Option<Group>) -> Answer<()> {

@@ -10,8 +10,8 @@ use super::errors::Failure;
 use super::node_api::NodeApi;
 use super::routes::{Args, Body, Caller, Name, Outcome, admit, session_for};
 use crate::api::{
-    Answer, AnswerReceipt, Ask, AskView, HandIn, InboxItem, ListInbox, Listing, ReadAsk, Say, ThreadMessage,
-    paths,
+    Answer, AnswerReceipt, Ask, AskView, HandIn, InboxItem, ListInbox, Listing, Page, ReadAsk, Say,
+    ThreadMessage, paths,
 };
 use crate::ids::{InboxId, SessionId};
 use crate::policy::{Action, Principal, Who};
@@ -68,10 +68,11 @@ async fn thread<N: NodeApi>(
     State(node): State<Arc<N>>,
     Caller(who): Caller,
     Name(name): Name<String>,
+    query: Args<Page>,
 ) -> Outcome<Listing<ThreadMessage>> {
     admit(&node, &who, Action::ReadSession(None))?;
     let item = node.item(name).await?;
-    Ok(Json(node.thread(item).await?))
+    Ok(Json(node.thread(item, query?.0).await?))
 }
 
 async fn answer<N: NodeApi>(

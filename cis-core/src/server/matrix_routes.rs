@@ -11,7 +11,8 @@ use super::node_api::NodeApi;
 use super::routes::{Args, Body, Caller, Name, Outcome, admit};
 use crate::api::{
     AuditReport, CreateMatrixRoom, InviteToMatrixRoom, JoinMatrixRoom, Listing, LoginMatrix, LogoutMatrix,
-    MatrixAccountView, MatrixRoomEvents, MatrixRoomView, ReadMatrixRoom, RecoverReport, RecoverRuns, paths,
+    MatrixAccountView, MatrixRoomEvents, MatrixRoomView, Page, ReadMatrixRoom, RecoverReport, RecoverRuns,
+    paths,
 };
 use crate::policy::Action;
 
@@ -67,9 +68,10 @@ async fn logout<N: NodeApi>(
 async fn rooms<N: NodeApi>(
     State(node): State<Arc<N>>,
     Caller(who): Caller,
+    query: Args<Page>,
 ) -> Outcome<Listing<MatrixRoomView>> {
     admit(&node, &who, Action::ReadMatrix)?;
-    Ok(Json(node.matrix_rooms().await?))
+    Ok(Json(node.matrix_rooms(query?.0).await?))
 }
 
 async fn create<N: NodeApi>(

@@ -17,8 +17,8 @@ use super::verification_api::VerificationApi;
 use crate::api::{
     Attach, AttachControl, AttachNotice, CleanReport, CleanStore, CreateRun, CreateSession, Decide,
     ExplainView, FollowEvents, GroupView, InputReceipt, KillSession, ListRuns, ListSessions, Listing,
-    NodeView, Problem, ReadLog, ReadTime, RetryRun, RunDetail, RunView, SendInput, SessionView, SetMode,
-    StopNode, TaskContext, TimeView, WhyView,
+    NodeView, Page, Problem, ReadLog, ReadTime, RetryRun, RunDetail, RunView, SendInput, SessionView,
+    SetMode, StopNode, TaskContext, TimeView, WhyView,
 };
 use crate::dag::Group;
 use crate::event::Event;
@@ -173,7 +173,7 @@ pub trait NodeApi: InboxApi + IdentityApi + MatrixApi + VerificationApi {
     /// Where the time of a run went.
     fn times(&self, run: RunId, query: ReadTime) -> impl Future<Output = Answer<TimeView>> + Send;
     /// Concurrency groups: the node's, and those of open runs.
-    fn groups(&self) -> impl Future<Output = Answer<Listing<GroupView>>> + Send;
+    fn groups(&self, query: Page) -> impl Future<Output = Answer<Listing<GroupView>>> + Send;
     /// Makes, changes or (none) removes a group of the node.
     fn set_group(
         &self,

@@ -17,7 +17,7 @@ use super::peer::Peer;
 use super::{identity_routes, inbox_routes, matrix_routes, streams, unread, verification_routes};
 use crate::api::{
     CleanReport, CleanStore, CreateRun, CreateSession, Decide, ExplainView, GroupView, InputReceipt,
-    KillSession, ListRuns, ListSessions, Listing, NodeView, Problem, ProblemKind, ReadTime, RetryRun,
+    KillSession, ListRuns, ListSessions, Listing, NodeView, Page, Problem, ProblemKind, ReadTime, RetryRun,
     RunDetail, RunView, SendInput, SessionView, SetMode, StopNode, TaskContext, TimeView, WhyView, paths,
 };
 use crate::dag::Group;
@@ -374,9 +374,13 @@ async fn times<N: NodeApi>(
     Ok(Json(node.times(run, query?.0).await?))
 }
 
-async fn groups<N: NodeApi>(State(node): State<Arc<N>>, Caller(who): Caller) -> Outcome<Listing<GroupView>> {
+async fn groups<N: NodeApi>(
+    State(node): State<Arc<N>>,
+    Caller(who): Caller,
+    query: Args<Page>,
+) -> Outcome<Listing<GroupView>> {
     admit(&node, &who, Action::See)?;
-    Ok(Json(node.groups().await?))
+    Ok(Json(node.groups(query?.0).await?))
 }
 
 async fn put_group<N: NodeApi>(

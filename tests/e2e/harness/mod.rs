@@ -8,6 +8,7 @@ mod output;
 mod processes;
 #[allow(dead_code, reason = "each of the two test binaries uses a part of it")]
 pub mod proxy;
+pub mod relay;
 pub mod room;
 #[allow(dead_code, reason = "each of the two test binaries uses a part of it")]
 pub mod synapse;
