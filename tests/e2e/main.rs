@@ -52,6 +52,7 @@ mod observer;
 mod permissions;
 mod recover;
 mod requests;
+mod resume;
 mod rights;
 mod rooms;
 mod run;

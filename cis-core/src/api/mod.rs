@@ -3,6 +3,7 @@
 //!
 //! Owns shapes. Does no IO, decides nothing.
 
+pub mod attach_marks;
 mod audit;
 mod context;
 mod identity;

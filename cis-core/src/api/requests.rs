@@ -253,6 +253,12 @@ pub struct Attach {
     /// Look, do not type and do not decide the size.
     #[serde(default)]
     pub read_only: bool,
+    /// The caller's terminal shows the output up to this byte, by an attach before: goes on from there. Where that is too
+    /// long ago, or the terminal has another size now, a picture comes as without it.
+    pub from: Option<u64>,
+    /// Binary frames tell their place, see [`super::attach_marks`].
+    #[serde(default)]
+    pub marks: bool,
 }
 
 /// Text frames of a client that is attached.
@@ -277,6 +283,12 @@ pub enum AttachNotice {
         size: TermSize,
         /// Whether what is typed counts.
         read_only: bool,
+        /// So much output the session has had, bytes.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        offset: Option<u64>,
+        /// What comes goes on from the byte that was asked for (`from`); otherwise a picture comes first.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        resumed: bool,
     },
     /// The session has another size now.
     Resized(TermSize),

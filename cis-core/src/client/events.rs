@@ -50,6 +50,11 @@ pub struct EventFrame {
 }
 
 impl EventFrame {
+    #[cfg(test)]
+    pub(super) fn of(text: Utf8Bytes, seen: Option<Offset>) -> Self {
+        Self { text, seen }
+    }
+
     /// The events, copied out.
     ///
     /// # Errors

@@ -149,6 +149,8 @@ impl ToQuery for Attach {
             .number("cols", self.cols)
             .number("rows", self.rows)
             .flag("read_only", self.read_only)
+            .number("from", self.from)
+            .flag("marks", self.marks)
             .text
     }
 }
@@ -164,8 +166,8 @@ mod tests {
         assert_eq!(asked.on("/v1/runs".into()), "/v1/runs?open=true&limit=5&after=a%26b%3D%C3%A4");
         let log = ReadLog { from: Some(7), follow: true, plain: true, marks: true, attempt: Some(2) };
         assert_eq!(log.on("/l".into()), "/l?from=7&follow=true&plain=true&marks=true&attempt=2");
-        let attach = Attach { cols: Some(80), rows: Some(24), read_only: true };
-        assert_eq!(attach.on("/a".into()), "/a?cols=80&rows=24&read_only=true");
+        let attach = Attach { cols: Some(80), rows: Some(24), read_only: true, from: Some(9), marks: true };
+        assert_eq!(attach.on("/a".into()), "/a?cols=80&rows=24&read_only=true&from=9&marks=true");
         let follow = FollowEvents { run: Some("x".into()), after: Some(0) };
         assert_eq!(follow.on("/e".into()), "/e?run=x&after=0");
     }

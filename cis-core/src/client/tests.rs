@@ -322,7 +322,7 @@ async fn a_terminal_types_while_the_session_writes_more_than_fits() {
         socket.close(None).await.unwrap();
     });
     let client = Client::new(&place.path, None);
-    let size = Attach { cols: Some(80), rows: Some(24), read_only: false };
+    let size = Attach { cols: Some(80), rows: Some(24), ..Attach::default() };
     let mut stream = client.attach("s", &size).await.unwrap();
     stream.control(AttachControl::Repaint).unwrap();
     stream.type_bytes(&vec![b'k'; 1 << 20]);

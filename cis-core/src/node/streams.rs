@@ -134,8 +134,9 @@ pub(super) fn attach(attached: Attached, viewer: Viewer) -> AttachStreams {
         }
     });
     let output = stream::unfold((attached, viewer), |(mut attached, viewer)| async move {
-        let frame = match attached.next().await? {
-            AttachOutput::Bytes(bytes) => AttachFrame::Output(bytes.into()),
+        let (output, next) = attached.next_marked().await?;
+        let frame = match output {
+            AttachOutput::Bytes(bytes) => AttachFrame::Output { bytes, next },
             AttachOutput::Notice(notice) => AttachFrame::Notice(notice),
             AttachOutput::Lost(error) => {
                 tracing::debug!(%error, "a viewer lost its session");

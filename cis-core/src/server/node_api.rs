@@ -80,7 +80,12 @@ fn frames(events: &[Arc<Event>], bytes: usize) -> Vec<EventFrame> {
 #[derive(Debug)]
 pub enum AttachFrame {
     /// Terminal bytes.
-    Output(Bytes),
+    Output {
+        /// They.
+        bytes: Vec<u8>,
+        /// First byte of the session's output that they and all before them do not stand for, where that is known.
+        next: Option<u64>,
+    },
     /// Something else to know.
     Notice(AttachNotice),
 }

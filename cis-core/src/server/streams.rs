@@ -17,6 +17,7 @@ use super::describe::{EventStream, Log, Octets, Terminal};
 use super::errors::Failure;
 use super::node_api::{AttachFrame, AttachInput, AttachStreams, EventBatch, NodeApi};
 use super::routes::{Caller, Name, admit, session_for};
+use crate::api::attach_marks::mark_frame;
 use crate::api::log_pieces::SESSION_HEADER;
 use crate::api::{Attach, BEHIND, FollowEvents, ReadLog};
 use crate::ids::{BlobId, Offset, SessionId};
@@ -177,20 +178,24 @@ pub(super) async fn attach<N: NodeApi>(
     upgrade: Upgrade,
 ) -> Result<Terminal, Failure> {
     let query = query?.0;
+    let marks = query.marks;
     let action = if query.read_only { Action::ReadSession } else { Action::ControlSession };
     let session = session_for(&node, &who, name, false, action).await?;
     let upgrade = upgrade?;
     let streams = node.attach(who, session, query).await?;
-    Ok(Terminal(upgrade.on_upgrade(move |socket| pump(socket, streams))))
+    Ok(Terminal(upgrade.on_upgrade(move |socket| pump(socket, streams, marks))))
 }
 
-async fn pump(socket: WebSocket, streams: AttachStreams) {
+async fn pump(socket: WebSocket, streams: AttachStreams, marks: bool) {
     let (mut to_client, mut from_client) = socket.split();
     let AttachStreams { mut output, input } = streams;
     let outward = async {
         while let Some(frame) = output.next().await {
             let message = match frame {
-                AttachFrame::Output(bytes) => Message::Binary(bytes),
+                AttachFrame::Output { bytes, next } if marks => {
+                    Message::Binary(mark_frame(&bytes, next).into())
+                }
+                AttachFrame::Output { bytes, .. } => Message::Binary(bytes.into()),
                 AttachFrame::Notice(notice) => match serde_json::to_string(&notice) {
                     Ok(text) => Message::Text(text.into()),
                     Err(_) => continue,

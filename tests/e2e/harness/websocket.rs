@@ -78,16 +78,6 @@ impl WebSocket {
             }
         }
     }
-
-    /// Sends a text frame.
-    pub fn say(&mut self, text: &str) -> io::Result<()> {
-        // A client masks what it sends (RFC 6455, 5.3); a key of zeros leaves it as it is.
-        let length = u8::try_from(text.len()).ok().filter(|length| *length < 126);
-        let length = length.ok_or_else(|| io::Error::other("too long for a test"))?;
-        let mut frame = vec![0x81, 0x80 | length, 0, 0, 0, 0];
-        frame.extend_from_slice(text.as_bytes());
-        self.0.get_mut().write_all(&frame)
-    }
 }
 
 /// Offsets of the events in a frame, in order. The bodies are not looked at.

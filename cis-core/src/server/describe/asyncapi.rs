@@ -103,7 +103,11 @@ fn messages(kinds: &[String]) -> Value {
             "description": known,
             "payload": { "type": "array", "minItems": 1,
                 "items": { "anyOf": [{ "oneOf": kinds }, { "$ref": "#/components/schemas/Event" }] } } },
-        "output": bytes("A binary frame: bytes for the viewer's terminal, safe to write there as they are."),
+        "output": { "contentType": "application/octet-stream",
+            "summary": "A binary frame: bytes for the viewer's terminal, safe to write there as they are.",
+            "description": "With `marks` a frame begins with `next: u64`, little-endian: the first byte of the session's output that no \
+                frame so far stands for, and the `from` to go on with; all ones where it is not known.",
+            "payload": { "type": "string", "format": "binary" } },
         "notice": json_of("A text frame: something else to know.", "AttachNotice"),
         "typed": bytes("A binary frame: what was typed."),
         "control": json_of("A text frame: the viewer's terminal changed, or needs its picture again.", "AttachControl"),
