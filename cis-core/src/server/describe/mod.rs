@@ -88,6 +88,7 @@ impl Tag {
 }
 
 /// One operation. Everything else about it is inferred of its handler.
+#[derive(Clone, Copy)]
 pub(super) struct Operation {
     /// In capitals.
     pub(super) method: &'static str,
