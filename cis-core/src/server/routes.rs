@@ -1,4 +1,4 @@
-//! Routes and handlers: decode, authorize, act, answer.
+//! Handlers: decode, authorize, act, answer. Which route each has stands in [`super::operations`].
 
 use std::sync::Arc;
 
@@ -10,15 +10,15 @@ use axum::{Json, Router, middleware};
 use serde::de::DeserializeOwned;
 use tokio::net::UnixListener;
 
-use super::describe::{self, Created, CreatedOrChecked, Documents, Done, Operations, operations};
+use super::describe::{Created, CreatedOrChecked, Done};
 use super::errors::Failure;
 use super::node_api::NodeApi;
 use super::peer::Peer;
-use super::{identity_routes, inbox_routes, matrix_routes, streams, unread, verification_routes};
+use super::{operations, unread};
 use crate::api::{
     CleanReport, CleanStore, CreateRun, CreateSession, Decide, ExplainView, GroupView, InputReceipt,
     KillSession, ListRuns, ListSessions, Listing, NodeView, Page, Problem, ProblemKind, ReadTime, RetryRun,
-    RunDetail, RunView, SendInput, SessionView, SetMode, StopNode, TaskContext, TimeView, WhyView, paths,
+    RunDetail, RunView, SendInput, SessionView, SetMode, StopNode, TaskContext, TimeView, WhyView,
 };
 use crate::dag::Group;
 use crate::ids::{RunId, SessionId};
@@ -47,134 +47,14 @@ pub async fn serve<N: NodeApi>(
     }
 }
 
-/// What the API says of itself; no node is needed for that.
-#[must_use]
-pub fn documents<N: NodeApi>() -> Documents {
-    operations::<N>().documents()
-}
-
 fn router<N: NodeApi>(node: Arc<N>) -> Router {
-    operations::<N>()
+    operations::operations::<N>()
         .into_router()
         .fallback(no_such_path)
         .method_not_allowed_fallback(no_such_method)
         .layer(middleware::from_fn(unread::read_to_its_end))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .with_state(node)
-}
-
-/// Everything that the API can do: each row makes a route and its description.
-pub(super) fn operations<N: NodeApi>() -> Operations<Arc<N>> {
-    runs::<N>()
-        .with(tasks::<N>())
-        .with(sessions::<N>())
-        .with(inbox_routes::operations::<N>())
-        .with(others::<N>())
-        .with(describe::routes::<N>())
-        .with(identity_routes::operations::<N>())
-        .with(matrix_routes::operations::<N>())
-        .with(verification_routes::operations::<N>())
-}
-
-fn runs<N: NodeApi>() -> Operations<Arc<N>> {
-    operations! {
-        /// Lists runs, newest first.
-        list_runs: GET paths::RUNS, Runs, Action::See, [] => list_runs::<N>;
-        /// Makes a run out of a DAG file's text.
-        ///
-        /// With `start` it starts at once; with `validate_only` nothing is made. What is wrong with the file stands in
-        /// `diagnostics` of the problem, with the place.
-        create_run: POST paths::RUNS, Runs, Action::ControlRun(None), [NotFound, Conflict] => create_run::<N>;
-        /// Shows a run with its tasks.
-        get_run: GET paths::RUN, Runs, Action::See, [NotFound, Ambiguous] => get_run::<N>;
-        /// Starts a created run.
-        ///
-        /// An open or ended one is answered as it is.
-        start_run: POST paths::RUN_START, Runs, Action::ControlRun(None), [NotFound, Conflict] => start_run::<N>;
-        /// Cancels a run: its sessions are ended.
-        cancel_run: POST paths::RUN_CANCEL, Runs, Action::ControlRun(None), [NotFound, Conflict] => cancel_run::<N>;
-        /// Pauses a run: nothing new starts, and nothing is stopped.
-        pause_run: POST paths::RUN_PAUSE, Runs, Action::ControlRun(None), [NotFound, Conflict] => pause_run::<N>;
-        /// Lets a paused run go on.
-        resume_run: POST paths::RUN_RESUME, Runs, Action::ControlRun(None), [NotFound, Conflict] => resume_run::<N>;
-        /// Runs tasks of an ended run again.
-        retry_run: POST paths::RUN_RETRY, Runs, Action::ControlRun(None), [NotFound, Conflict] => retry_run::<N>;
-        /// Switches how an open run is executed, and which room follows it.
-        set_mode: POST paths::RUN_MODE, Runs, Action::ControlRun(None), [NotFound, Conflict] => set_mode::<N>;
-        /// Says where the time of a run went.
-        get_times: GET paths::RUN_TIME, Runs, Action::See, [NotFound, Ambiguous] => times::<N>;
-    }
-}
-
-fn tasks<N: NodeApi>() -> Operations<Arc<N>> {
-    operations! {
-        /// Says why a task is where it is.
-        get_why: GET paths::WHY, Tasks, Action::See, [NotFound, Ambiguous] => why::<N>;
-        /// Approves or rejects a task that waits for it.
-        decide_task: POST paths::TASK_APPROVAL, Tasks, Action::ControlRun(None), [NotFound, Conflict] => decide::<N>;
-        /// Shows what a task would get now of those that it needs, secrets replaced.
-        get_task_context: GET paths::TASK_CONTEXT, Tasks, Action::ReadSession(None), [NotFound, Ambiguous] => task_context::<N>;
-        /// Reads a file that a task left.
-        get_artifact: GET paths::TASK_ARTIFACT, Tasks, Action::ReadSession(None), [NotFound, Ambiguous] => streams::artifact::<N>;
-        /// Reads the log of a try of a task, secrets replaced.
-        ///
-        /// With `follow` it goes on until the session ends; with `marks` it comes in pieces that tell their place, so
-        /// that whoever was cut off goes on with `from` in the log of the session that the header names.
-        get_task_log: GET paths::TASK_LOG, Tasks, Action::ReadSession(None), [NotFound, Conflict] => streams::task_log::<N>;
-    }
-}
-
-fn sessions<N: NodeApi>() -> Operations<Arc<N>> {
-    operations! {
-        /// Lists sessions, newest first.
-        list_sessions: GET paths::SESSIONS, Sessions, Action::See, [NotFound, Ambiguous] => list_sessions::<N>;
-        /// Makes a session without a run.
-        create_session: POST paths::SESSIONS, Sessions, Action::CreateSession, [NotFound, Conflict] => create_session::<N>;
-        /// Shows a session.
-        get_session: GET paths::SESSION, Sessions, Action::SeeSession(None), [NotFound, Ambiguous] => get_session::<N>;
-        /// Types into a session, once for each `input`.
-        send_input: POST paths::SESSION_INPUT, Sessions, Action::ControlSession(None), [NotFound, Conflict] => send_input::<N>;
-        /// Ends a session: SIGTERM to its whole tree, SIGKILL after the grace.
-        kill_session: POST paths::SESSION_KILL, Sessions, Action::ControlSession(None), [NotFound, Conflict] => kill_session::<N>;
-        /// Reads the log of a session, secrets replaced.
-        ///
-        /// With `follow` it goes on until the session ends; with `marks` it comes in pieces that tell their place, so
-        /// that whoever was cut off goes on with `from`.
-        get_session_log: GET paths::SESSION_LOG, Sessions, Action::ReadSession(None), [NotFound, Conflict] => streams::session_log::<N>;
-        /// Attaches a terminal to a session (WebSocket).
-        ///
-        /// Binary frames are terminal bytes in both directions, text frames are control messages. First comes what it is attached
-        /// to, then the screen, then what the session writes. Who only looks (`read_only`) needs the rights of a viewer.
-        attach: GET paths::SESSION_ATTACH, Sessions, Action::ControlSession(None), [NotFound, Conflict] => streams::attach::<N>;
-        /// Shows the text of the present screen, secrets replaced.
-        get_screen: GET paths::SESSION_SCREEN, Sessions, Action::ReadSession(None), [NotFound, Conflict] => screen::<N>;
-        /// Says why the monitor thinks that it waits for a human, or not.
-        explain_session: GET paths::SESSION_EXPLAIN, Sessions, Action::ReadSession(None), [NotFound, Conflict] => explain::<N>;
-    }
-}
-
-fn others<N: NodeApi>() -> Operations<Arc<N>> {
-    operations! {
-        /// Follows events (WebSocket).
-        ///
-        /// Text frames, each a JSON array of events: those after the offset `after` (0: from the beginning), or those from now on.
-        /// Whoever lost the connection gives the newest offset that came, and misses nothing.
-        follow_events: GET paths::EVENTS, Events, Action::See, [NotFound, Ambiguous] => streams::events::<N>;
-        /// Lists concurrency groups: the node's, and those of open runs.
-        list_groups: GET paths::GROUPS, Groups, Action::See, [] => groups::<N>;
-        /// Makes or changes a group of the node.
-        put_group: PUT paths::GROUP, Groups, Action::ControlGroups, [Conflict] => put_group::<N>;
-        /// Removes a group of the node.
-        remove_group: DELETE paths::GROUP, Groups, Action::ControlGroups, [NotFound, Conflict] => remove_group::<N>;
-        /// Shows the node.
-        get_node: GET paths::NODE, Node, Action::SeeNode, [] => get_node::<N>;
-        /// Ends the node.
-        ///
-        /// Sessions go on, and the next node adopts them, unless `kill_sessions` says otherwise.
-        stop_node: POST paths::NODE_STOP, Node, Action::StopNode, [Conflict] => stop_node::<N>;
-        /// Removes what ended runs left.
-        clean_store: POST paths::STORE_CLEAN, Store, Action::CleanStore, [Conflict] => clean_store::<N>;
-    }
 }
 
 async fn no_such_path(uri: Uri) -> Failure {
@@ -256,12 +136,15 @@ pub(super) type Outcome<T> = Result<Json<T>, Failure>;
 pub(super) type Body<T> = Result<Json<T>, JsonRejection>;
 pub(super) type Args<T> = Result<Query<T>, QueryRejection>;
 
-async fn get_node<N: NodeApi>(State(node): State<Arc<N>>, Caller(who): Caller) -> Outcome<NodeView> {
+pub(super) async fn get_node<N: NodeApi>(
+    State(node): State<Arc<N>>,
+    Caller(who): Caller,
+) -> Outcome<NodeView> {
     admit(&node, &who, Action::SeeNode)?;
     Ok(Json(node.node().await?))
 }
 
-async fn stop_node<N: NodeApi>(
+pub(super) async fn stop_node<N: NodeApi>(
     State(node): State<Arc<N>>,
     Caller(who): Caller,
     body: Body<StopNode>,
@@ -271,7 +154,7 @@ async fn stop_node<N: NodeApi>(
     Ok(Done)
 }
 
-async fn clean_store<N: NodeApi>(
+pub(super) async fn clean_store<N: NodeApi>(
     State(node): State<Arc<N>>,
     Caller(who): Caller,
     body: Body<CleanStore>,
@@ -280,7 +163,7 @@ async fn clean_store<N: NodeApi>(
     Ok(Json(node.clean_store(who, body?.0).await?))
 }
 
-async fn list_runs<N: NodeApi>(
+pub(super) async fn list_runs<N: NodeApi>(
     State(node): State<Arc<N>>,
     Caller(who): Caller,
     query: Args<ListRuns>,
@@ -289,7 +172,7 @@ async fn list_runs<N: NodeApi>(
     Ok(Json(node.list_runs(query?.0).await?))
 }
 
-async fn create_run<N: NodeApi>(
+pub(super) async fn create_run<N: NodeApi>(
     State(node): State<Arc<N>>,
     Caller(who): Caller,
     body: Body<CreateRun>,
@@ -298,7 +181,7 @@ async fn create_run<N: NodeApi>(
     Ok(CreatedOrChecked(node.create_run(who, body?.0).await?))
 }
 
-async fn get_run<N: NodeApi>(
+pub(super) async fn get_run<N: NodeApi>(
     State(node): State<Arc<N>>,
     Caller(who): Caller,
     Name(name): Name<String>,
@@ -310,7 +193,7 @@ async fn get_run<N: NodeApi>(
 /// A handler that resolves a run and does one thing to it.
 macro_rules! run_verb {
     ($name:ident) => {
-        async fn $name<N: NodeApi>(
+        pub(super) async fn $name<N: NodeApi>(
             State(node): State<Arc<N>>,
             Caller(who): Caller,
             Name(name): Name<String>,
@@ -325,7 +208,7 @@ run_verb!(cancel_run);
 run_verb!(pause_run);
 run_verb!(resume_run);
 
-async fn retry_run<N: NodeApi>(
+pub(super) async fn retry_run<N: NodeApi>(
     State(node): State<Arc<N>>,
     Caller(who): Caller,
     Name(name): Name<String>,
@@ -335,7 +218,7 @@ async fn retry_run<N: NodeApi>(
     Ok(Json(node.retry_run(who, run, body?.0).await?))
 }
 
-async fn set_mode<N: NodeApi>(
+pub(super) async fn set_mode<N: NodeApi>(
     State(node): State<Arc<N>>,
     Caller(who): Caller,
     Name(name): Name<String>,
@@ -345,7 +228,7 @@ async fn set_mode<N: NodeApi>(
     Ok(Json(node.set_mode(who, run, body?.0).await?))
 }
 
-async fn why<N: NodeApi>(
+pub(super) async fn why<N: NodeApi>(
     State(node): State<Arc<N>>,
     Caller(who): Caller,
     Name((run, task)): Name<(String, String)>,
@@ -354,7 +237,7 @@ async fn why<N: NodeApi>(
     Ok(Json(node.why(run, task).await?))
 }
 
-async fn decide<N: NodeApi>(
+pub(super) async fn decide<N: NodeApi>(
     State(node): State<Arc<N>>,
     Caller(who): Caller,
     Name((run, task)): Name<(String, String)>,
@@ -364,7 +247,7 @@ async fn decide<N: NodeApi>(
     Ok(Json(node.decide(who, run, task, body?.0).await?))
 }
 
-async fn times<N: NodeApi>(
+pub(super) async fn times<N: NodeApi>(
     State(node): State<Arc<N>>,
     Caller(who): Caller,
     Name(name): Name<String>,
@@ -374,7 +257,7 @@ async fn times<N: NodeApi>(
     Ok(Json(node.times(run, query?.0).await?))
 }
 
-async fn groups<N: NodeApi>(
+pub(super) async fn groups<N: NodeApi>(
     State(node): State<Arc<N>>,
     Caller(who): Caller,
     query: Args<Page>,
@@ -383,7 +266,7 @@ async fn groups<N: NodeApi>(
     Ok(Json(node.groups(query?.0).await?))
 }
 
-async fn put_group<N: NodeApi>(
+pub(super) async fn put_group<N: NodeApi>(
     State(node): State<Arc<N>>,
     Caller(who): Caller,
     Name(name): Name<String>,
@@ -394,7 +277,7 @@ async fn put_group<N: NodeApi>(
     Ok(Done)
 }
 
-async fn remove_group<N: NodeApi>(
+pub(super) async fn remove_group<N: NodeApi>(
     State(node): State<Arc<N>>,
     Caller(who): Caller,
     Name(name): Name<String>,
@@ -404,7 +287,7 @@ async fn remove_group<N: NodeApi>(
     Ok(Done)
 }
 
-async fn task_context<N: NodeApi>(
+pub(super) async fn task_context<N: NodeApi>(
     State(node): State<Arc<N>>,
     Caller(who): Caller,
     Name((run, task)): Name<(String, String)>,
@@ -415,7 +298,7 @@ async fn task_context<N: NodeApi>(
     Ok(Json(node.task_context(run, task).await?))
 }
 
-async fn list_sessions<N: NodeApi>(
+pub(super) async fn list_sessions<N: NodeApi>(
     State(node): State<Arc<N>>,
     Caller(who): Caller,
     query: Args<ListSessions>,
@@ -424,7 +307,7 @@ async fn list_sessions<N: NodeApi>(
     Ok(Json(node.list_sessions(query?.0).await?))
 }
 
-async fn get_session<N: NodeApi>(
+pub(super) async fn get_session<N: NodeApi>(
     State(node): State<Arc<N>>,
     Caller(who): Caller,
     Name(name): Name<String>,
@@ -433,7 +316,7 @@ async fn get_session<N: NodeApi>(
     Ok(Json(node.session(session).await?))
 }
 
-async fn create_session<N: NodeApi>(
+pub(super) async fn create_session<N: NodeApi>(
     State(node): State<Arc<N>>,
     Caller(who): Caller,
     body: Body<CreateSession>,
@@ -442,7 +325,7 @@ async fn create_session<N: NodeApi>(
     Ok(Created(node.create_session(who, body?.0).await?))
 }
 
-async fn send_input<N: NodeApi>(
+pub(super) async fn send_input<N: NodeApi>(
     State(node): State<Arc<N>>,
     Caller(who): Caller,
     Name(name): Name<String>,
@@ -452,7 +335,7 @@ async fn send_input<N: NodeApi>(
     Ok(Json(node.send_input(who, session, body?.0).await?))
 }
 
-async fn kill_session<N: NodeApi>(
+pub(super) async fn kill_session<N: NodeApi>(
     State(node): State<Arc<N>>,
     Caller(who): Caller,
     Name(name): Name<String>,
@@ -463,7 +346,7 @@ async fn kill_session<N: NodeApi>(
     Ok(Done)
 }
 
-async fn screen<N: NodeApi>(
+pub(super) async fn screen<N: NodeApi>(
     State(node): State<Arc<N>>,
     Caller(who): Caller,
     Name(name): Name<String>,
@@ -472,7 +355,7 @@ async fn screen<N: NodeApi>(
     Ok(node.screen(session).await?)
 }
 
-async fn explain<N: NodeApi>(
+pub(super) async fn explain<N: NodeApi>(
     State(node): State<Arc<N>>,
     Caller(who): Caller,
     Name(name): Name<String>,

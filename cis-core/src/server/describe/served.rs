@@ -12,7 +12,8 @@ use crate::api::paths;
 use crate::policy::Action;
 use crate::server::errors::Failure;
 use crate::server::node_api::NodeApi;
-use crate::server::routes::{self, Caller, admit};
+use crate::server::operations;
+use crate::server::routes::{Caller, admit};
 
 /// The page loads nothing, and nobody may frame it.
 const PAGE_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
@@ -39,7 +40,7 @@ struct Texts {
 fn texts<N: NodeApi>() -> &'static Texts {
     static TEXTS: OnceLock<Texts> = OnceLock::new();
     TEXTS.get_or_init(|| {
-        let Documents { openapi, asyncapi, page } = routes::operations::<N>().documents();
+        let Documents { openapi, asyncapi, page } = operations::operations::<N>().documents();
         Texts { openapi: openapi.to_string(), asyncapi: asyncapi.to_string(), page }
     })
 }
