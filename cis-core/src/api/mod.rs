@@ -3,6 +3,7 @@
 //!
 //! Owns shapes. Does no IO, decides nothing.
 
+pub mod attach_marks;
 mod audit;
 mod context;
 mod identity;
@@ -36,9 +37,9 @@ pub use matrix::{
 pub use outbox::{FollowedRun, OutboxEntry, Outgoing, Priority, RoomMessage, RoomState, RoomWrite};
 pub use problem::{Finding, PROBLEM_JSON, Problem, ProblemKind};
 pub use requests::{
-    Attach, AttachControl, AttachNotice, CreateRun, CreateSession, Decide, FollowEvents, InputReceipt,
-    KillSession, ListRuns, ListSessions, ReadLog, ReadTime, RetryRun, SendInput, SetMode, StartAgent,
-    StopNode, TermSize, hex_bytes,
+    Attach, AttachControl, AttachNotice, BEHIND, CreateRun, CreateSession, Decide, FollowEvents,
+    InputReceipt, KillSession, ListRuns, ListSessions, Page, ReadLog, ReadTime, RetryRun, SendInput, SetMode,
+    StartAgent, StopNode, TermSize, hex_bytes,
 };
 pub use upkeep::{CleanReport, CleanStore};
 pub use verification::{

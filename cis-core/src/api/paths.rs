@@ -1,5 +1,11 @@
 //! Paths of the API. All below `/v1`; names in braces are ids or unambiguous short names.
 
+/// `GET`: what this API is, as OpenAPI 3.1.
+pub const OPENAPI: &str = "/v1/openapi.json";
+/// `GET`: what its streams carry, as AsyncAPI 3.0.
+pub const ASYNCAPI: &str = "/v1/asyncapi.json";
+/// `GET`: both as a page for people.
+pub const DOCS: &str = "/v1/docs";
 /// `GET`: [`super::NodeView`].
 pub const NODE: &str = "/v1/node";
 /// `POST` [`super::StopNode`]: ends the node.

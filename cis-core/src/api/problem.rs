@@ -1,6 +1,7 @@
 //! The one error format of the API: problem details, RFC 9457.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::InboxItem;
 
@@ -8,7 +9,7 @@ use super::InboxItem;
 pub const PROBLEM_JSON: &str = "application/problem+json";
 
 /// What kind of thing went wrong. Decides the HTTP status and the exit code.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum ProblemKind {
     /// The request or the DAG file is wrong (400, exit 2).
@@ -52,7 +53,7 @@ impl ProblemKind {
 }
 
 /// An error as the API gives it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error, ToSchema)]
 #[error("{detail}")]
 pub struct Problem {
     /// `about:cis:KIND`.
@@ -78,7 +79,7 @@ pub struct Problem {
 }
 
 /// One mistake in a text, with its place.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Finding {
     /// File name as the user gave it.
     pub file: String,

@@ -17,6 +17,8 @@ mod verification;
 mod ws;
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;
 
 pub use attach::{AttachFrame, AttachStream};

@@ -4,6 +4,7 @@ mod names;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use super::facts::{AttemptResult, GrantRecord, LostBy, RetryScope, RunCreated, SessionLimit, TaskChange};
 use super::outcome::{EndReason, ExitStatus};
@@ -13,7 +14,7 @@ use crate::dag::{Group, Task};
 use crate::ids::{Epoch, HostInstance, InboxId, InputId, NodeDid, RunId, SessionId, TaskId, TimestampMs};
 
 /// Everything that can happen. The tag is the type's name in full.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "type", content = "body")]
 pub enum EventBody {
     /// A run is known.

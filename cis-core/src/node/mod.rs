@@ -42,3 +42,9 @@ mod wiring;
 mod worker;
 
 pub use wiring::{NodeError, NodeOptions, Readiness, run};
+
+/// What the API of such a node says of itself. Needs no node that runs.
+#[must_use]
+pub fn api_documents() -> crate::server::Documents {
+    crate::server::documents::<api::Node>()
+}

@@ -149,19 +149,14 @@ pub struct Denied {
     pub reason: String,
 }
 
-/// Decides whether `principal` may do `action`.
-///
-/// # Errors
-/// [`Denied`] with the reason, to be answered and audited.
-pub fn authorize(principal: &Principal, action: Action) -> Result<(), Denied> {
-    let needed = match action {
+/// The rights that `action` needs of everybody whom it is not about; none: of nobody else. What it is about
+/// (a session that looks at itself, or speaks) may need less.
+#[must_use]
+pub fn needed(action: Action) -> Option<Rights> {
+    Some(match action {
         Action::SeeNode => Rights::OwnSession,
-        Action::SeeSession(Some(session)) if is_own(principal, session) => Rights::OwnSession,
-        Action::SpeakAs(Some(session)) if is_own(principal, session) => Rights::OwnSession,
         // Nobody speaks for a session but itself: words of a person in its name would deceive others.
-        Action::SpeakAs(_) => {
-            return Err(Denied { reason: format!("only the session itself may {}", verb(action)) });
-        }
+        Action::SpeakAs(_) => return None,
         Action::See | Action::SeeSession(_) | Action::ReadSession(_) | Action::ReadMatrix => Rights::Viewer,
         Action::ControlRun(_)
         | Action::ControlGroups
@@ -173,6 +168,20 @@ pub fn authorize(principal: &Principal, action: Action) -> Result<(), Denied> {
         | Action::RecoverRuns
         | Action::CleanStore
         | Action::StopNode => Rights::Admin,
+    })
+}
+
+/// Decides whether `principal` may do `action`.
+///
+/// # Errors
+/// [`Denied`] with the reason, to be answered and audited.
+pub fn authorize(principal: &Principal, action: Action) -> Result<(), Denied> {
+    let needed = match action {
+        Action::SeeSession(Some(session)) | Action::SpeakAs(Some(session)) if is_own(principal, session) => {
+            Rights::OwnSession
+        }
+        action => needed(action)
+            .ok_or_else(|| Denied { reason: format!("only the session itself may {}", verb(action)) })?,
     };
     if principal.rights >= needed {
         return Ok(());

@@ -5,6 +5,7 @@
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "an io folder")]
 
 mod descent;
+mod describe;
 mod errors;
 mod identity_api;
 mod identity_routes;
@@ -13,6 +14,7 @@ mod inbox_routes;
 mod matrix_api;
 mod matrix_routes;
 mod node_api;
+mod operations;
 mod peer;
 mod routes;
 mod streams;
@@ -21,10 +23,12 @@ mod verification_api;
 mod verification_routes;
 
 pub use descent::Descent;
+pub use describe::Documents;
 pub use identity_api::IdentityApi;
 pub use inbox_api::InboxApi;
 pub use matrix_api::MatrixApi;
-pub use node_api::{AttachFrame, AttachInput, AttachStreams, EventBatch, NodeApi};
+pub use node_api::{AttachFrame, AttachInput, AttachStreams, EventBatch, EventFrame, NodeApi};
+pub use operations::documents;
 pub use peer::Peer;
 pub use routes::serve;
 pub use verification_api::VerificationApi;

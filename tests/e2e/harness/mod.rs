@@ -8,11 +8,13 @@ mod output;
 mod processes;
 #[allow(dead_code, reason = "each of the two test binaries uses a part of it")]
 pub mod proxy;
+pub mod relay;
 pub mod room;
 #[allow(dead_code, reason = "each of the two test binaries uses a part of it")]
 pub mod synapse;
 mod terminal;
 mod wait;
+pub mod websocket;
 
 pub use agents::{Installed, installed};
 pub use cis::{Cis, ulid_in};

@@ -2,6 +2,7 @@
 
 mod force;
 mod probe;
+mod schema;
 mod serve;
 mod start;
 mod status;
@@ -20,6 +21,7 @@ pub(crate) enum Command {
     Start(start::Args),
     Stop(stop::Args),
     Status(status::Args),
+    Schema(schema::Args),
     #[command(hide = true)]
     Serve(serve::Args),
 }
@@ -29,6 +31,7 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<Exit, CliError>
         Command::Start(args) => start::run(context, &args),
         Command::Stop(args) => stop::run(context, &args),
         Command::Serve(args) => serve::run(context, &args),
+        Command::Schema(args) => schema::run(&args),
         Command::Status(_) => status::run(context),
     }
 }
