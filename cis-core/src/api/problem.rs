@@ -13,6 +13,8 @@ pub const PROBLEM_JSON: &str = "application/problem+json";
 pub enum ProblemKind {
     /// The request or the DAG file is wrong (400, exit 2).
     BadInput,
+    /// No token that counts was shown (401, exit 3).
+    Unauthenticated,
     /// The principal may not do this (403, exit 3).
     Denied,
     /// No such run, task or session (404, exit 2).
@@ -33,6 +35,7 @@ impl ProblemKind {
     pub fn status(self) -> u16 {
         match self {
             Self::BadInput => 400,
+            Self::Unauthenticated => 401,
             Self::Denied => 403,
             Self::NotFound => 404,
             Self::Ambiguous | Self::Conflict => 409,
@@ -46,7 +49,7 @@ impl ProblemKind {
     pub fn exit_code(self) -> u8 {
         match self {
             Self::BadInput | Self::NotFound | Self::Ambiguous => 2,
-            Self::Denied | Self::Conflict | Self::Unavailable | Self::Internal => 3,
+            Self::Unauthenticated | Self::Denied | Self::Conflict | Self::Unavailable | Self::Internal => 3,
         }
     }
 }
@@ -98,6 +101,7 @@ impl Problem {
     pub fn new(kind: ProblemKind, detail: impl Into<String>) -> Self {
         let title = match kind {
             ProblemKind::BadInput => "bad input",
+            ProblemKind::Unauthenticated => "no valid token",
             ProblemKind::Denied => "not allowed",
             ProblemKind::NotFound => "not found",
             ProblemKind::Ambiguous => "ambiguous name",

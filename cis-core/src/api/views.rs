@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::requests::TermSize;
+use super::tokens::RemoteView;
 use crate::event::{ArtifactRecord, ExecutionMode, PromptKind, RunState, SaidKind, SessionState, TaskState};
 use crate::ids::{InboxId, NodeDid, Offset, RunId, SessionId, TaskId, TimestampMs};
 use crate::room::people::Allowed;
@@ -59,6 +60,9 @@ pub struct NodeView {
     /// What is wrong, where something is (disk full, host lost …).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
+    /// Where it listens besides its socket, where it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remote: Option<RemoteView>,
 }
 
 /// How many tasks of a run are in which state. States without tasks are absent.

@@ -30,10 +30,10 @@ use crate::api::log_pieces::LogPiece;
 use crate::api::{
     Attach, CleanReport, CleanStore, CreateRun, CreateSession, Decide, ExplainView, FollowEvents, GroupView,
     InputReceipt, KillSession, ListRuns, ListSessions, Listing, NodeView, Problem, ProblemKind, ReadLog,
-    ReadTime, RetryRun, RunDetail, RunView, SendInput, SessionView, SetMode, StopNode, TaskContext, TimeView,
-    WhyView,
+    ReadTime, RemoteView, RetryRun, RunDetail, RunView, SendInput, SessionView, SetMode, StopNode,
+    TaskContext, TimeView, WhyView,
 };
-use crate::config::{Config, Home, Identity, Keys};
+use crate::config::{Config, Home, Identity, Keys, Tokens};
 use crate::dag::Group;
 use crate::event::{Event, ExecutionMode};
 use crate::ids::{BlobId, NodeDid, RunId, SessionId, TaskId, TimestampMs};
@@ -70,6 +70,8 @@ pub(super) struct Node {
     pub(super) matrix: Account,
     pub(super) verifications: Arc<Verifications>,
     pub(super) rooms: Knock,
+    pub(super) tokens: Arc<Tokens>,
+    pub(super) remote: Option<RemoteView>,
 }
 
 type Answer<T> = Result<T, Problem>;
@@ -113,6 +115,7 @@ impl NodeApi for Node {
         status
             .warnings
             .extend(self.shared.tells.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned());
+        status.warnings.extend(self.tokens.problem().map(|problem| problem.to_string()));
         Ok(NodeView {
             running: true,
             pid: Some(std::process::id()),
@@ -130,6 +133,7 @@ impl NodeApi for Node {
             rooms: hears.rooms,
             observes: observes.rooms,
             warnings: status.warnings,
+            remote: self.remote.clone(),
         })
     }
 

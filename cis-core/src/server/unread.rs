@@ -18,6 +18,9 @@ use super::routes::BODY_BYTES_MAX;
 /// A client that writes more slowly is not waited for.
 const WAIT_MAX: Duration = Duration::from_secs(10);
 
+/// More of what somebody sends who may not is not read, bytes.
+const STRANGERS_BYTES_MAX: usize = 1 << 20;
+
 type Shared = Arc<Mutex<BodyDataStream>>;
 
 /// Middleware: see the module.
@@ -33,16 +36,23 @@ pub(super) async fn read_to_its_end(request: Request, next: Next) -> Response {
     });
     let response = next.run(Request::from_parts(head, Body::from_stream(parts))).await;
     // Whatever comes of it, there is an answer.
-    let _ = tokio::time::timeout(WAIT_MAX, discard(&shared)).await;
+    let _ = tokio::time::timeout(WAIT_MAX, discard(&mut *shared.lock().await, BODY_BYTES_MAX)).await;
     response
 }
 
-async fn discard(shared: &Shared) {
-    let mut body = shared.lock().await;
+/// The same for a request that no handler sees; of a stranger less is read.
+pub(super) async fn throw_away(body: Body) {
+    if !body.is_end_stream() {
+        let _ =
+            tokio::time::timeout(WAIT_MAX, discard(&mut body.into_data_stream(), STRANGERS_BYTES_MAX)).await;
+    }
+}
+
+async fn discard(body: &mut BodyDataStream, bytes_max: usize) {
     let mut bytes = 0;
     while let Some(Ok(part)) = body.next().await {
         bytes += part.len();
-        if bytes > BODY_BYTES_MAX {
+        if bytes > bytes_max {
             return;
         }
     }
