@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    answer, completions, config, dag, doctor, group, identity, inbox, init, man, matrix, monitor, node,
+    answer, api, completions, config, dag, doctor, group, identity, inbox, init, man, matrix, monitor, node,
     session, session_host, status, store, task,
 };
 
@@ -44,6 +44,16 @@ pub(crate) struct Globals {
     #[arg(long, global = true, value_name = "DIR")]
     #[arg(help_heading = "Global options")]
     pub(crate) home: Option<PathBuf>,
+    /// Use the node at this URL, with a token, instead of the one of this machine [env: CIS_URL]
+    #[arg(long, global = true, value_name = "URL", help_heading = "Global options")]
+    pub(crate) url: Option<String>,
+    /// File with the token for --url, one line [env: CIS_TOKEN_FILE, or the token itself in CIS_API_TOKEN]
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Global options")]
+    pub(crate) token_file: Option<PathBuf>,
+    /// SHA-256 of the certificate that --url must show [env: CIS_FINGERPRINT] [default: one for its name by a
+    /// known authority]
+    #[arg(long, global = true, value_name = "HEX", help_heading = "Global options")]
+    pub(crate) fingerprint: Option<String>,
     /// No colours; NO_COLOR in the environment does the same
     #[arg(long, global = true, help_heading = "Global options")]
     pub(crate) no_color: bool,
@@ -81,6 +91,9 @@ pub(crate) enum Command {
     /// The Matrix account of the node, and its rooms
     #[command(subcommand)]
     Matrix(matrix::Command),
+    /// The API itself, for programs and the curious
+    #[command(subcommand)]
+    Api(api::Command),
     Status(status::Args),
     Init(init::Args),
     Doctor(doctor::Args),

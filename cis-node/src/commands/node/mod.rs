@@ -6,6 +6,7 @@ mod serve;
 mod start;
 mod status;
 mod stop;
+mod token;
 
 use clap::Subcommand;
 
@@ -20,6 +21,9 @@ pub(crate) enum Command {
     Start(start::Args),
     Stop(stop::Args),
     Status(status::Args),
+    /// Tokens, by which the node is used over TCP
+    #[command(subcommand)]
+    Token(token::Command),
     #[command(hide = true)]
     Serve(serve::Args),
 }
@@ -30,5 +34,6 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<Exit, CliError>
         Command::Stop(args) => stop::run(context, &args),
         Command::Serve(args) => serve::run(context, &args),
         Command::Status(_) => status::run(context),
+        Command::Token(command) => token::run(context, &command),
     }
 }
