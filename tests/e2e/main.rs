@@ -50,6 +50,8 @@ mod noisy;
 mod observer;
 mod permissions;
 mod recover;
+mod remote;
+mod remote_refused;
 mod requests;
 mod rights;
 mod rooms;

@@ -201,7 +201,7 @@ mod tests {
         assert_eq!(again.shown(&text, 149), Some(kept.clone()));
         assert_eq!(again.shown(&text, 150), None);
         assert_eq!(kept.name, format!("operator-{}", id.short()));
-        assert_eq!(again.views(150).unwrap()[0].expired, true);
+        assert!(again.views(150).unwrap()[0].expired);
         let file = fs::read_to_string(home(&tmp).tokens_file()).unwrap();
         assert!(!file.contains(&text[5..]), "{file}");
         let mode = fs::metadata(home(&tmp).tokens_file()).unwrap().permissions().mode();

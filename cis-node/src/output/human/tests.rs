@@ -161,6 +161,7 @@ fn a_node_that_runs_and_one_that_does_not() {
         rooms: vec!["!builds:example.org".into()],
         observes: vec!["!others:example.org".into()],
         warnings: vec!["the disk is full".into()],
+        remote: None,
     };
     insta::assert_snapshot!("node_running", plain_text(&node(&view, NOW)));
     view = NodeView { running: false, pid: None, warnings: vec![], ..view };
