@@ -11,7 +11,7 @@ use cis_core::api::CLIENT_VARIABLES;
 use cis_core::client::Client;
 use cis_core::config::Config;
 
-use crate::cli::Globals;
+use crate::cli::{Elsewhere, Globals};
 use crate::error::CliError;
 use crate::home::{self, Home};
 use crate::remote::Remote;
@@ -42,7 +42,11 @@ struct InSession {
 }
 
 impl Context {
-    pub(crate) fn new(globals: Globals, overrides: Vec<String>) -> Result<Self, CliError> {
+    pub(crate) fn new(
+        globals: Globals,
+        elsewhere: &Elsewhere,
+        overrides: Vec<String>,
+    ) -> Result<Self, CliError> {
         if globals.no_color {
             anstream::ColorChoice::Never.write_global();
         }
@@ -51,7 +55,7 @@ impl Context {
             socket: var("CIS_SOCKET").map(PathBuf::from),
             token: var("CIS_TOKEN").and_then(|token| token.into_string().ok()),
         });
-        let remote = Remote::of(&globals, var);
+        let remote = Remote::of(elsewhere, var);
         let home = globals.home.map(OsString::from).or_else(|| std::env::var_os("CIS_HOME"));
         let home = home::locate(home, var("HOME"), var("XDG_RUNTIME_DIR"))?;
         Ok(Self { json: globals.json, home, overrides, session, remote })

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use cis_core::client::{Client, Fingerprint, ServerTrust};
 
-use crate::cli::Globals;
+use crate::cli::Elsewhere;
 use crate::error::CliError;
 
 /// A longer file is none of a token, bytes.
@@ -28,17 +28,17 @@ enum Token {
 
 impl Remote {
     /// None: the node of this machine is meant. What is given comes before the environment.
-    pub(crate) fn of(globals: &Globals, variable: impl Fn(&str) -> Option<OsString>) -> Option<Self> {
+    pub(crate) fn of(given: &Elsewhere, variable: impl Fn(&str) -> Option<OsString>) -> Option<Self> {
         let text = |name: &str| variable(name).map(|text| text.to_string_lossy().into_owned());
-        let url = globals.url.clone().or_else(|| text("CIS_URL"))?;
-        let token = match &globals.token_file {
+        let url = given.url.clone().or_else(|| text("CIS_URL"))?;
+        let token = match &given.token_file {
             Some(path) => Token::File(path.clone()),
             None => match text("CIS_API_TOKEN") {
                 Some(token) => Token::Here(token),
                 None => variable("CIS_TOKEN_FILE").map_or(Token::Nowhere, |path| Token::File(path.into())),
             },
         };
-        let fingerprint = globals.fingerprint.clone().or_else(|| text("CIS_FINGERPRINT"));
+        let fingerprint = given.fingerprint.clone().or_else(|| text("CIS_FINGERPRINT"));
         Some(Self { url, token, fingerprint })
     }
 
@@ -81,10 +81,6 @@ fn of_file(path: &Path) -> Result<String, CliError> {
 mod tests {
     use super::*;
 
-    fn globals() -> Globals {
-        Globals { json: false, home: None, url: None, token_file: None, fingerprint: None, no_color: false }
-    }
-
     #[test]
     fn what_is_given_comes_before_the_environment() {
         let variable = |name: &str| match name {
@@ -93,12 +89,15 @@ mod tests {
             "CIS_TOKEN_FILE" => Some("/env".into()),
             _ => None,
         };
-        assert!(Remote::of(&globals(), |_| None).is_none());
-        let remote = Remote::of(&globals(), variable).unwrap();
+        assert!(Remote::of(&Elsewhere::default(), |_| None).is_none());
+        let remote = Remote::of(&Elsewhere::default(), variable).unwrap();
         assert_eq!(remote.url, "https://env:1");
         assert!(matches!(remote.token, Token::Here(token) if token == "cist_env"));
-        let given =
-            Globals { url: Some("https://given:1".into()), token_file: Some("/given".into()), ..globals() };
+        let given = Elsewhere {
+            url: Some("https://given:1".into()),
+            token_file: Some("/given".into()),
+            ..Elsewhere::default()
+        };
         let remote = Remote::of(&given, variable).unwrap();
         assert_eq!(remote.url, "https://given:1");
         assert!(matches!(remote.token, Token::File(path) if path == Path::new("/given")));
@@ -106,14 +105,14 @@ mod tests {
 
     #[test]
     fn without_a_token_or_with_a_wrong_fingerprint_it_is_said() {
-        let said = |globals: &Globals| {
-            let remote = Remote::of(globals, |_| None).unwrap();
+        let said = |given: &Elsewhere| {
+            let remote = Remote::of(given, |_| None).unwrap();
             match remote.client() {
                 Err(CliError::Problem(problem)) => problem.detail,
                 other => panic!("{:?}", other.is_ok()),
             }
         };
-        let mut given = Globals { url: Some("https://a:1".into()), ..globals() };
+        let mut given = Elsewhere { url: Some("https://a:1".into()), ..Elsewhere::default() };
         assert!(said(&given).contains("no token"));
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("token");

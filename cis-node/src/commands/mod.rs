@@ -46,7 +46,7 @@ pub(crate) fn run(cli: Cli) -> Result<Exit, CliError> {
         Command::Man(args) => return man::run(args),
         _ => {}
     }
-    let context = Context::new(cli.globals, cli.overrides)?;
+    let context = Context::new(cli.globals, &cli.elsewhere, cli.overrides)?;
     if let Some(verb) = needs_this_machine(&cli.command) {
         context.not_remote(verb)?;
     }
