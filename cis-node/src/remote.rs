@@ -57,7 +57,7 @@ impl Remote {
             None => ServerTrust::System,
             Some(text) => ServerTrust::Pinned(text.parse::<Fingerprint>().map_err(CliError::bad_input)?),
         };
-        Ok(Client::remote(&self.url, &token, &trust)?)
+        Ok(Client::remote(&self.url, &token, trust)?)
     }
 }
 

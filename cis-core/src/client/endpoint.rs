@@ -49,7 +49,7 @@ pub(super) struct Remote {
 
 impl Endpoint {
     /// The node at `https://HOST[:PORT]`.
-    pub(super) fn remote(url: &str, trust: &ServerTrust) -> Result<Self, ClientError> {
+    pub(super) fn remote(url: &str, trust: ServerTrust) -> Result<Self, ClientError> {
         let wrong = |why: &str| ClientError::Url { url: url.to_owned(), why: why.to_owned() };
         let uri: Uri = url.parse().map_err(|_| wrong("it is no URL"))?;
         if uri.scheme_str() != Some("https") {
@@ -208,7 +208,7 @@ mod tests {
 
     fn remote(url: &str) -> Result<Endpoint, ClientError> {
         let pinned = ServerTrust::Pinned("00".repeat(32).parse().unwrap());
-        Endpoint::remote(url, &pinned)
+        Endpoint::remote(url, pinned)
     }
 
     #[test]

@@ -72,7 +72,7 @@ impl Client {
     ///
     /// # Errors
     /// [`ClientError::Url`], or [`ClientError::Trust`] where no certificate could be checked.
-    pub fn remote(url: &str, token: &str, trust: &ServerTrust) -> Result<Self, ClientError> {
+    pub fn remote(url: &str, token: &str, trust: ServerTrust) -> Result<Self, ClientError> {
         let endpoint = Endpoint::remote(url, trust)?;
         let token = secret(&format!("Bearer {token}")).map(|token| (AUTHORIZATION, token));
         Ok(Self { endpoint, token, revive: None, kept: Mutex::new(None) })

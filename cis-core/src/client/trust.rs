@@ -63,15 +63,14 @@ pub enum ServerTrust {
 }
 
 /// How TLS is spoken to such a node.
-pub(super) fn config(trust: &ServerTrust) -> Result<Arc<ClientConfig>, ClientError> {
+pub(super) fn config(trust: ServerTrust) -> Result<Arc<ClientConfig>, ClientError> {
     let provider = Arc::new(aws_lc_rs::default_provider());
-    let inner: Option<Arc<WebPkiServerVerifier>> = match trust {
-        ServerTrust::Pinned(_) => None,
-        ServerTrust::System => Some(authorities(system()?, &provider)?),
-        ServerTrust::CaFile(path) => Some(authorities(of_file(path)?, &provider)?),
+    let rule = match trust {
+        ServerTrust::Pinned(fingerprint) => Rule::Pinned(fingerprint),
+        ServerTrust::System => Rule::Authorities(authorities(system()?, &provider)?),
+        ServerTrust::CaFile(path) => Rule::Authorities(authorities(of_file(&path)?, &provider)?),
     };
-    let pinned = if let ServerTrust::Pinned(fingerprint) = trust { Some(*fingerprint) } else { None };
-    let verifier = Verifier { inner, pinned, provider: Arc::clone(&provider) };
+    let verifier = Verifier { rule, provider: Arc::clone(&provider) };
     let mut config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| unusable(&error))?
@@ -134,9 +133,14 @@ impl fmt::Display for Unknown {
 impl std::error::Error for Unknown {}
 
 #[derive(Debug)]
+enum Rule {
+    Authorities(Arc<WebPkiServerVerifier>),
+    Pinned(Fingerprint),
+}
+
+#[derive(Debug)]
 struct Verifier {
-    inner: Option<Arc<WebPkiServerVerifier>>,
-    pinned: Option<Fingerprint>,
+    rule: Rule,
     provider: Arc<CryptoProvider>,
 }
 
@@ -150,15 +154,15 @@ impl ServerCertVerifier for Verifier {
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
         let shown = Fingerprint::of(end_entity);
-        let why = match (&self.inner, self.pinned) {
-            (Some(inner), _) => {
-                match inner.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
+        let why = match &self.rule {
+            Rule::Authorities(known) => {
+                match known.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
                     Ok(verified) => return Ok(verified),
                     Err(error) => error.to_string(),
                 }
             }
-            (None, Some(pinned)) if pinned == shown => return Ok(ServerCertVerified::assertion()),
-            (None, _) => "it is not the one with the fingerprint that was given".to_owned(),
+            Rule::Pinned(pinned) if *pinned == shown => return Ok(ServerCertVerified::assertion()),
+            Rule::Pinned(_) => "it is not the one with the fingerprint that was given".to_owned(),
         };
         Err(Error::Other(OtherError(Arc::new(Unknown { shown, why }))))
     }
@@ -213,7 +217,7 @@ mod tests {
         let tmp = tempfile::tempdir().unwrap();
         let path = tmp.path().join("ca.pem");
         std::fs::write(&path, "words").unwrap();
-        let said = |path| config(&ServerTrust::CaFile(path)).map(drop).unwrap_err().to_string();
+        let said = |path| config(ServerTrust::CaFile(path)).map(drop).unwrap_err().to_string();
         assert!(said(path).contains("ca.pem"));
         assert!(said(tmp.path().join("none.pem")).contains("none.pem"));
     }

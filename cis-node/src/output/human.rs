@@ -246,8 +246,12 @@ pub(crate) fn node(node: &NodeView, now: TimestampMs) -> String {
         let _ = writeln!(out, "  runs     {} open", node.open_runs);
         let _ = writeln!(out, "  sessions {} live, at most {}", node.live_sessions, node.max_sessions);
         if let Some(remote) = &node.remote {
-            let _ = writeln!(out, "  url      {}", clean(&remote.url));
-            let _ = writeln!(out, "  fingerprint {}", clean(&remote.fingerprint));
+            let _ = writeln!(
+                out,
+                "  url      {}, fingerprint {}",
+                clean(&remote.url),
+                clean(&remote.fingerprint)
+            );
         }
         for room in &node.rooms {
             let _ = writeln!(out, "  room     {} is heard", clean(room));
