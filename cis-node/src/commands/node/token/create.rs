@@ -11,7 +11,7 @@ use crate::output;
 
 /// Makes a token by which the node is used over TCP, and prints it, this once
 ///
-/// The node keeps a hash of it alone. Where the node listens says `listen` of [api] in the configuration.
+/// The node keeps a hash of it alone. Where the node listens, `api.listen` of the configuration says.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
