@@ -159,7 +159,9 @@ fn wait_for_node(socket: &Path) -> Result<(), CliError> {
 pub(crate) fn submitted_env() -> BTreeMap<String, String> {
     std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-        .filter(|(name, _)| ![&OF_SESSIONS[..], &CLIENT_VARIABLES].concat().contains(&name.as_str()))
+        .filter(|(name, _)| {
+            !OF_SESSIONS.contains(&name.as_str()) && !CLIENT_VARIABLES.contains(&name.as_str())
+        })
         .collect()
 }
 

@@ -100,6 +100,19 @@ fn requests_that_name_another_host_or_come_from_a_page_are_refused() {
     ] {
         assert_eq!(status(get, headers), wanted, "{headers:?}");
     }
+    // Who is refused gets the answer, however much they have still to send.
+    let (host, port) = remote.address();
+    for more in [&["-H", "Expect: 100-continue"][..], &["-H", "Expect:"]] {
+        let body = remote.away.write("body", vec![b'x'; 3 << 20]);
+        let sent = std::process::Command::new("curl")
+            .args(["-sk", "-o", "/dev/null", "-w", "%{http_code}", "--data-binary"])
+            .arg(format!("@{}", body.display()))
+            .args(more)
+            .arg(format!("https://{host}:{port}/v1/runs"))
+            .output()
+            .unwrap();
+        assert_eq!(String::from_utf8_lossy(&sent.stdout), "401", "{more:?}");
+    }
     // Before any route is looked for.
     assert_eq!(status("GET /v1/nothing", &[&own]), "401");
     assert_eq!(status("POST /v1/runs", &[&own, "content-length: 0"]), "401");

@@ -205,7 +205,7 @@ impl<N: NodeApi> Service<Request<Incoming>> for Visit<N> {
                 Box::pin(TowerToHyperService::new(hall.routes.clone()).call(request))
             }
             Err(refusal) => Box::pin(async move {
-                unread::throw_away(Body::new(request.into_body())).await;
+                unread::throw_away(request.map(Body::new)).await;
                 Ok(refusal)
             }),
         }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use axum::body::{Body, BodyDataStream, HttpBody as _};
 use axum::extract::Request;
+use axum::http::header::EXPECT;
 use axum::middleware::Next;
 use axum::response::Response;
 use futures_util::{StreamExt as _, stream};
@@ -17,9 +18,6 @@ use super::routes::BODY_BYTES_MAX;
 
 /// A client that writes more slowly is not waited for.
 const WAIT_MAX: Duration = Duration::from_secs(10);
-
-/// More of what somebody sends who may not is not read, bytes.
-const STRANGERS_BYTES_MAX: usize = 1 << 20;
 
 type Shared = Arc<Mutex<BodyDataStream>>;
 
@@ -40,11 +38,11 @@ pub(super) async fn read_to_its_end(request: Request, next: Next) -> Response {
     response
 }
 
-/// The same for a request that no handler sees; of a stranger less is read.
-pub(super) async fn throw_away(body: Body) {
-    if !body.is_end_stream() {
-        let _ =
-            tokio::time::timeout(WAIT_MAX, discard(&mut body.into_data_stream(), STRANGERS_BYTES_MAX)).await;
+/// The same for a request that no handler sees. Who waits to be told to go on (RFC 9110, 10.1.1) sends nothing.
+pub(super) async fn throw_away(request: Request) {
+    if !request.body().is_end_stream() && !request.headers().contains_key(EXPECT) {
+        let mut body = request.into_body().into_data_stream();
+        let _ = tokio::time::timeout(WAIT_MAX, discard(&mut body, BODY_BYTES_MAX)).await;
     }
 }
 
