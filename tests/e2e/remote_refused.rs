@@ -66,6 +66,13 @@ fn a_certificate_that_nobody_knows_is_not_trusted() {
     let words = ["--url", &remote.url, "--token-file", &ann, "--fingerprint", &other, "status"];
     let said = remote.away.run(words).expect(3).stderr;
     assert!(said.contains(&remote.fingerprint) && !said.contains(&token), "{said}");
+    // Of one for its address that this machine trusts nothing need be said.
+    let mut known = remote.away.command(["--url", &remote.url, "--token-file", &ann, "status"]);
+    known.env("SSL_CERT_FILE", remote.node.home().join("api-cert.pem"));
+    assert!(known.status().unwrap().success());
+    let mut other = remote.away.command(["--url", &remote.url, "--token-file", &ann, "status"]);
+    other.env("SSL_CERT_FILE", remote.node.home().join("api-key.pem"));
+    assert_eq!(other.status().unwrap().code(), Some(2), "a key vouches for nobody");
     let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let url = format!("https://127.0.0.1:{nobody}");
     let said = remote.away.run(["--url", &url, "--token-file", &ann, "status"]).expect(3).stderr;
@@ -207,5 +214,13 @@ fn a_node_that_cannot_listen_as_it_was_told_does_not_start() {
     let key = format!("api.tls_key={}", of(&other, "api-key.pem"));
     let said = start(&["-c", &cert, "-c", &key]);
     assert!(said.contains("cannot be used with its key"), "{said}");
+    // With the right one it is known by that certificate.
+    let key = format!("api.tls_key={}", of(&cis, "api-key.pem"));
+    let fingerprint = |cis: &Cis| cis.status()["remote"]["fingerprint"].as_str().unwrap().to_owned();
+    let others = fingerprint(&other);
+    other.ok(["node", "stop"]);
+    other.ok(["-c", "api.listen=[::1]:0", "-c", &cert, "-c", &key, "node", "start", "--detach"]);
+    assert_ne!(fingerprint(&other), others);
+    assert!(other.status()["remote"]["url"].as_str().unwrap().starts_with("https://[::1]:"));
     assert!(cis.processes().is_empty());
 }

@@ -272,7 +272,14 @@ mod tests {
 
     #[test]
     fn variables_that_look_like_settings_and_are_none_are_told() {
-        let names = ["CIS_NODE_MAX_SESIONS", "CIS_NODE_MAX_SESSIONS", "CIS_TIMEOUTS_X", "CIS_HOME", "PATH"];
+        let names = [
+            "CIS_NODE_MAX_SESIONS",
+            "CIS_NODE_MAX_SESSIONS",
+            "CIS_TIMEOUTS_X",
+            "CIS_HOME",
+            "CIS_API_TOKEN",
+            "PATH",
+        ];
         let wrong = unknown_variables(names.iter().map(|name| (*name).to_owned()));
         assert_eq!(
             wrong,

@@ -1,13 +1,13 @@
 //! Everything that can be set: the types that the program reads, and the one table from which files,
 //! variables, flags, listings and pages are made.
 
+mod api;
 mod fields;
 mod rooms;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
-use std::path::PathBuf;
 
+pub use self::api::ApiSettings;
 use self::fields::{
     address, count, dirs, flag, maybe_file, maybe_text, mode, number, of_address, of_count, of_dirs, of_flag,
     of_maybe_file, of_maybe_text, of_mode, of_number, of_optional, of_role, of_text, of_words, optional,
@@ -108,21 +108,6 @@ pub struct Notify {
     pub command: Vec<String>,
     /// It is killed after so long, ms.
     pub timeout_ms: u64,
-}
-
-/// `[api]`: the API over TCP, besides the Unix socket.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ApiSettings {
-    /// Where it listens; none: nowhere.
-    pub listen: Option<SocketAddr>,
-    /// Its certificate and those above it, PEM; none: the node makes one.
-    pub tls_cert: Option<PathBuf>,
-    /// The key of that certificate, PEM.
-    pub tls_key: Option<PathBuf>,
-    /// Names by which it may be called, beside its address.
-    pub hosts: Vec<String>,
-    /// Web pages that may call it.
-    pub origins: Vec<String>,
 }
 
 impl Timeouts {
