@@ -39,8 +39,11 @@ fn a_role_is_all_that_a_token_has() {
 #[test]
 fn tokens_that_do_not_count_and_names_that_are_none() {
     let remote = Remote::start(&[]);
-    let (short, _) = remote.token("viewer", "short", &["--expires", "1s"]);
-    eventually("a token expires", || (remote.run(&short, &["status"]).code == Some(3)).then_some(()));
+    let (short, _) = remote.token("viewer", "short", &["--expires", "3s"]);
+    // A stream ends with its token.
+    let ended = remote.spawn(&short, &["inbox", "--watch", "--json"]).wait().expect(3).stderr;
+    assert!(ended.contains("unauthenticated"), "{ended}");
+    remote.run(&short, &["status"]).expect(3);
     assert_eq!(remote.node.json(&["node", "token", "list"])["items"][0]["expired"], true);
     let wrong = remote.away.write("wrong", format!("cist_{}\n", "0".repeat(64)));
     let refused = remote.run(wrong.to_str().unwrap(), &["status", "--json"]).expect(3).stderr;

@@ -16,6 +16,7 @@ use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 use super::ClientError;
 use super::endpoint::Endpoint;
@@ -38,6 +39,10 @@ pub(super) type Opened = (Response<Incoming>, SendRequest<Body>);
 /// Brings a node back that went away: true once one listens again. May wait.
 pub type Revive = dyn Fn() -> bool + Send + Sync;
 
+/// A connection that was not used for so long is not used again: over TCP the node closes it soon (after 30 s), and
+/// what is sent at that moment is lost.
+const UNUSED_MAX: Duration = Duration::from_secs(20);
+
 /// A call that can be repeated is tried so often while the node goes away and comes back.
 const TRIES_MAX: u32 = 3;
 
@@ -48,7 +53,13 @@ pub struct Client {
     /// And the header that carries it.
     token: Option<(HeaderName, HeaderValue)>,
     revive: Option<Arc<Revive>>,
-    kept: Mutex<Option<SendRequest<Body>>>,
+    kept: Mutex<Option<Kept>>,
+}
+
+/// A connection for the next call.
+struct Kept {
+    sender: SendRequest<Body>,
+    used: Instant,
 }
 
 impl fmt::Debug for Client {
@@ -245,14 +256,18 @@ impl Client {
     /// not leave, over a new one; a request that may have arrived is never sent twice.
     async fn send_kept(
         &self,
-        kept: &mut Option<SendRequest<Body>>,
+        kept: &mut Option<Kept>,
         mut request: Request<Body>,
     ) -> Result<Response<Incoming>, ClientError> {
-        if let Some(sender) = kept.as_mut().filter(|sender| !sender.is_closed())
+        let is_fit = |kept: &&mut Kept| !kept.sender.is_closed() && kept.used.elapsed() < UNUSED_MAX;
+        if let Some(Kept { sender, used }) = kept.as_mut().filter(is_fit)
             && sender.ready().await.is_ok()
         {
             match sender.try_send_request(request).await {
-                Ok(response) => return Ok(response),
+                Ok(response) => {
+                    *used = Instant::now();
+                    return Ok(response);
+                }
                 Err(mut error) => match error.take_message() {
                     Some(unsent) => request = unsent,
                     None => {
@@ -262,7 +277,7 @@ impl Client {
                 },
             }
         }
-        let sender = kept.insert(self.connect().await?);
+        let Kept { sender, .. } = kept.insert(Kept { sender: self.connect().await?, used: Instant::now() });
         sender.send_request(request).await.map_err(|error| self.broken(error))
     }
 

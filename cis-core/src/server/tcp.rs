@@ -13,6 +13,7 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
 use hyper::body::Incoming;
+use hyper::header::{AUTHORIZATION, CONNECTION, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::Service;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -200,12 +201,14 @@ impl<N: NodeApi> Service<Request<Incoming>> for Visit<N> {
             Ok(bearer) => {
                 self.newest.send_replace(Some(bearer.token));
                 // No handler needs to see the token, nor can one tell it to anybody.
-                request.headers_mut().remove(hyper::header::AUTHORIZATION);
+                request.headers_mut().remove(AUTHORIZATION);
                 request.extensions_mut().insert(bearer.principal);
                 Box::pin(TowerToHyperService::new(hall.routes.clone()).call(request))
             }
-            Err(refusal) => Box::pin(async move {
+            Err(mut refusal) => Box::pin(async move {
                 unread::throw_away(request.map(Body::new)).await;
+                // Who is refused makes room for others.
+                refusal.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
                 Ok(refusal)
             }),
         }
