@@ -99,6 +99,10 @@ ulid_id!(
     /// One life of a session host: sessions of another instance are gone.
     HostInstance
 );
+ulid_id!(
+    /// A token of the API over TCP: what is told of it, in place of the token itself.
+    TokenId
+);
 
 /// The name of a task: 1 to 64 of `a-z`, `0-9`, `_`, `-`; a foreach item adds `.N`, a spawned child `_tN`.
 /// Copies share their text: a task is named in many places.

@@ -51,6 +51,8 @@ mod noisy;
 mod observer;
 mod permissions;
 mod recover;
+mod remote;
+mod remote_refused;
 mod requests;
 mod resume;
 mod rights;

@@ -14,9 +14,11 @@ mod outbox;
 pub mod paths;
 mod problem;
 mod requests;
+mod tokens;
 mod upkeep;
 mod verification;
 mod views;
+pub mod web;
 mod worker;
 
 #[cfg(test)]
@@ -41,6 +43,7 @@ pub use requests::{
     InputReceipt, KillSession, ListRuns, ListSessions, Page, ReadLog, ReadTime, RetryRun, SendInput, SetMode,
     StartAgent, StopNode, TermSize, hex_bytes,
 };
+pub use tokens::{CLIENT_VARIABLES, CreateToken, NewTokenView, RemoteView, TokenView};
 pub use upkeep::{CleanReport, CleanStore};
 pub use verification::{
     BeginMatrixSso, BeginVerification, EmojiView, MatrixSsoView, MatrixStandingView, NewRecoveryView,

@@ -14,6 +14,8 @@ pub const PROBLEM_JSON: &str = "application/problem+json";
 pub enum ProblemKind {
     /// The request or the DAG file is wrong (400, exit 2).
     BadInput,
+    /// No token that counts was shown (401, exit 3).
+    Unauthenticated,
     /// The principal may not do this (403, exit 3).
     Denied,
     /// No such run, task or session (404, exit 2).
@@ -34,6 +36,7 @@ impl ProblemKind {
     pub fn status(self) -> u16 {
         match self {
             Self::BadInput => 400,
+            Self::Unauthenticated => 401,
             Self::Denied => 403,
             Self::NotFound => 404,
             Self::Ambiguous | Self::Conflict => 409,
@@ -47,7 +50,7 @@ impl ProblemKind {
     pub fn exit_code(self) -> u8 {
         match self {
             Self::BadInput | Self::NotFound | Self::Ambiguous => 2,
-            Self::Denied | Self::Conflict | Self::Unavailable | Self::Internal => 3,
+            Self::Unauthenticated | Self::Denied | Self::Conflict | Self::Unavailable | Self::Internal => 3,
         }
     }
 }
@@ -99,6 +102,7 @@ impl Problem {
     pub fn new(kind: ProblemKind, detail: impl Into<String>) -> Self {
         let title = match kind {
             ProblemKind::BadInput => "bad input",
+            ProblemKind::Unauthenticated => "no valid token",
             ProblemKind::Denied => "not allowed",
             ProblemKind::NotFound => "not found",
             ProblemKind::Ambiguous => "ambiguous name",

@@ -10,6 +10,7 @@ use utoipa::openapi::{Ref, RefOr};
 use utoipa::{PartialSchema, ToSchema};
 
 use super::requests::TermSize;
+use super::tokens::RemoteView;
 use crate::event::{ArtifactRecord, ExecutionMode, PromptKind, RunState, SaidKind, SessionState, TaskState};
 use crate::ids::{InboxId, NodeDid, Offset, RunId, SessionId, TaskId, TimestampMs};
 use crate::room::people::Allowed;
@@ -89,6 +90,9 @@ pub struct NodeView {
     /// What is wrong, where something is (disk full, host lost …).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
+    /// Where it listens besides its socket, where it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remote: Option<RemoteView>,
 }
 
 /// How many tasks of a run are in which state. States without tasks are absent.

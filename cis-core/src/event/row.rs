@@ -41,7 +41,7 @@ pub enum Via {
 pub struct Actor {
     /// Human, session, node or policy.
     pub kind: ActorKind,
-    /// `uid:1000`, a session id, a DID, a Matrix id, or a rule's name.
+    /// `uid:1000`, a session id, a DID, a Matrix id, `token:NAME`, or a rule's name.
     pub name: String,
     /// By which way.
     pub via: Via,

@@ -32,10 +32,10 @@ use crate::api::log_pieces::LogPiece;
 use crate::api::{
     Attach, CleanReport, CleanStore, CreateRun, CreateSession, Decide, ExplainView, FollowEvents, GroupView,
     InputReceipt, KillSession, ListRuns, ListSessions, Listing, NodeView, Page, Problem, ProblemKind,
-    ReadLog, ReadTime, RetryRun, RunDetail, RunView, SendInput, SessionView, SetMode, StopNode, TaskContext,
-    TimeView, WhyView,
+    ReadLog, ReadTime, RemoteView, RetryRun, RunDetail, RunView, SendInput, SessionView, SetMode, StopNode,
+    TaskContext, TimeView, WhyView,
 };
-use crate::config::{Config, Home, Identity, Keys};
+use crate::config::{Config, Home, Identity, Keys, Tokens};
 use crate::dag::Group;
 use crate::event::ExecutionMode;
 use crate::ids::{BlobId, NodeDid, RunId, SessionId, TaskId, TimestampMs};
@@ -72,6 +72,8 @@ pub(super) struct Node {
     pub(super) matrix: Account,
     pub(super) verifications: Arc<Verifications>,
     pub(super) rooms: Knock,
+    pub(super) tokens: Arc<Tokens>,
+    pub(super) remote: Option<RemoteView>,
 }
 
 type Answer<T> = Result<T, Problem>;
@@ -115,6 +117,7 @@ impl NodeApi for Node {
         status
             .warnings
             .extend(self.shared.tells.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned());
+        status.warnings.extend(self.tokens.problem().map(|problem| problem.to_string()));
         Ok(NodeView {
             running: true,
             pid: Some(std::process::id()),
@@ -132,6 +135,7 @@ impl NodeApi for Node {
             rooms: hears.rooms,
             observes: observes.rooms,
             warnings: status.warnings,
+            remote: self.remote.clone(),
         })
     }
 

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 
+use super::caller::Caller;
 use super::describe::{Operations, operations};
 use super::node_api::NodeApi;
-use super::routes::{Body, Caller, Name, Outcome, admit};
+use super::routes::{Body, Name, Outcome, admit};
 use crate::api::{IdentityView, RotateIdentity, TrustNode, paths};
 use crate::ids::NodeDid;
 use crate::policy::Action;

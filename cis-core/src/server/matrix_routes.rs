@@ -5,10 +5,11 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 
+use super::caller::Caller;
 use super::describe::{Created, Done, Operations, operations};
 use super::errors::Failure;
 use super::node_api::NodeApi;
-use super::routes::{Args, Body, Caller, Name, Outcome, admit};
+use super::routes::{Args, Body, Name, Outcome, admit};
 use crate::api::{
     AuditReport, CreateMatrixRoom, InviteToMatrixRoom, JoinMatrixRoom, Listing, LoginMatrix, LogoutMatrix,
     MatrixAccountView, MatrixRoomEvents, MatrixRoomView, Page, ReadMatrixRoom, RecoverReport, RecoverRuns,

@@ -13,6 +13,7 @@ use super::identity_api::IdentityApi;
 use super::inbox_api::InboxApi;
 use super::matrix_api::MatrixApi;
 use super::peer::Peer;
+use super::tokens_api::TokensApi;
 use super::verification_api::VerificationApi;
 use crate::api::{
     Attach, AttachControl, AttachNotice, CleanReport, CleanStore, CreateRun, CreateSession, Decide,
@@ -110,7 +111,7 @@ pub struct AttachStreams {
 type Answer<T> = Result<T, Problem>;
 
 /// A node, as its API sees it. Names of runs and sessions are as people typed them until resolved.
-pub trait NodeApi: InboxApi + IdentityApi + MatrixApi + VerificationApi {
+pub trait NodeApi: InboxApi + IdentityApi + MatrixApi + VerificationApi + TokensApi {
     /// Who is behind a connection, by its peer and the token that it showed.
     fn principal(&self, peer: Peer, token: Option<&str>) -> Principal;
     /// Records that `principal` was refused.

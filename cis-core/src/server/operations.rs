@@ -11,7 +11,7 @@ use super::routes::{
     groups, kill_session, list_runs, list_sessions, pause_run, put_group, remove_group, resume_run,
     retry_run, screen, send_input, set_mode, start_run, stop_node, task_context, times, why,
 };
-use super::{identity_routes, inbox_routes, matrix_routes, streams, verification_routes};
+use super::{identity_routes, inbox_routes, matrix_routes, streams, tokens_routes, verification_routes};
 use crate::api::paths;
 use crate::policy::Action;
 
@@ -29,6 +29,7 @@ pub(super) fn operations<N: NodeApi>() -> Operations<Arc<N>> {
         .with(inbox_routes::operations::<N>())
         .with(others::<N>())
         .with(describe::routes::<N>())
+        .with(tokens_routes::operations::<N>())
         .with(identity_routes::operations::<N>())
         .with(matrix_routes::operations::<N>())
         .with(verification_routes::operations::<N>())

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use axum::extract::rejection::{JsonRejection, QueryRejection};
-use axum::extract::{ConnectInfo, DefaultBodyLimit, FromRequestParts, Path, Query, State};
+use axum::extract::{DefaultBodyLimit, FromRequestParts, Path, Query, State};
 use axum::http::request::Parts;
 use axum::http::{Method, Uri};
 use axum::{Json, Router, middleware};
 use serde::de::DeserializeOwned;
 use tokio::net::UnixListener;
 
+use super::caller::Caller;
 use super::describe::{Created, CreatedOrChecked, Done};
 use super::errors::Failure;
 use super::node_api::NodeApi;
@@ -26,9 +27,6 @@ use crate::policy::{Action, Principal, authorize};
 
 /// Request bodies are no longer (a DAG file of 64 MiB travels as hex).
 pub(super) const BODY_BYTES_MAX: usize = 160 << 20;
-
-/// Header by which a process in a session shows its token.
-pub(super) const TOKEN_HEADER: &str = "x-cis-token";
 
 /// Serves the API until `stop` completes; open streams are then cut.
 ///
@@ -47,7 +45,8 @@ pub async fn serve<N: NodeApi>(
     }
 }
 
-fn router<N: NodeApi>(node: Arc<N>) -> Router {
+/// Every route, whichever way a request comes.
+pub(super) fn router<N: NodeApi>(node: Arc<N>) -> Router {
     operations::operations::<N>()
         .into_router()
         .fallback(no_such_path)
@@ -78,21 +77,6 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Name<T>
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {
         let Path(names) = Path::<T>::from_request_parts(parts, state).await?;
         Ok(Self(names))
-    }
-}
-
-/// The principal of a request: the first thing that every handler takes.
-pub(super) struct Caller(pub Principal);
-
-impl<N: NodeApi> FromRequestParts<Arc<N>> for Caller {
-    type Rejection = Failure;
-
-    async fn from_request_parts(parts: &mut Parts, node: &Arc<N>) -> Result<Self, Failure> {
-        let ConnectInfo(peer) = ConnectInfo::<Peer>::from_request_parts(parts, node)
-            .await
-            .map_err(|_| Failure(Problem::new(ProblemKind::Internal, "the connection has no peer")))?;
-        let token = parts.headers.get(TOKEN_HEADER).and_then(|value| value.to_str().ok());
-        Ok(Self(node.principal(peer, token)))
     }
 }
 

@@ -13,10 +13,11 @@ use axum::response::{IntoResponse, Response};
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt as _, Stream, StreamExt as _};
 
+use super::caller::Caller;
 use super::describe::{EventStream, Log, Octets, Terminal};
 use super::errors::Failure;
 use super::node_api::{AttachFrame, AttachInput, AttachStreams, EventBatch, NodeApi};
-use super::routes::{Caller, Name, admit, session_for};
+use super::routes::{Name, admit, session_for};
 use crate::api::attach_marks::mark_frame;
 use crate::api::log_pieces::SESSION_HEADER;
 use crate::api::{Attach, BEHIND, FollowEvents, ReadLog};

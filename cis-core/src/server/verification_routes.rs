@@ -5,10 +5,11 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 
+use super::caller::Caller;
 use super::describe::{Created, Operations, operations};
 use super::errors::Failure;
 use super::node_api::NodeApi;
-use super::routes::{Args, Body, Caller, Name, Outcome, admit};
+use super::routes::{Args, Body, Name, Outcome, admit};
 use crate::api::{
     BeginMatrixSso, BeginVerification, MatrixSsoView, MatrixStandingView, NewRecoveryView, ReadVerification,
     RecoverMatrix, SayVerification, VerificationView, paths,

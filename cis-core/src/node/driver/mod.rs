@@ -81,6 +81,8 @@ pub(in crate::node) struct Shared {
     pub(in crate::node) observes: Mutex<Observes>,
     /// Counts changes of the list of trust.
     pub(in crate::node) trust: tokio::sync::watch::Sender<u64>,
+    /// Counts revocations of tokens.
+    pub(in crate::node) tokens: tokio::sync::watch::Sender<u64>,
     /// What rooms do not take of what they are to be told.
     pub(in crate::node) tells: Mutex<Vec<String>>,
 }

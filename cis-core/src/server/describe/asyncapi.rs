@@ -10,8 +10,8 @@ use crate::api::{AttachControl, AttachNotice, BEHIND};
 use crate::event::{Event, EventBody};
 
 const WORDS: &str = "\
-Streams of a CIS node, over its Unix socket. What is asked and answered without a stream is described in \
-`/v1/openapi.json`.
+Streams of a CIS node, over its Unix socket, and, where its configuration says so, over TCP with TLS. What is asked and \
+answered without a stream is described in `/v1/openapi.json`.
 
 Every stream can be gone on with after its connection was lost: events behind an offset (`after`), logs from a byte \
 (`from`), terminals from a byte (`from`, with `marks`).";
@@ -48,8 +48,8 @@ pub(super) fn document(operations: &[Operation]) -> Value {
             "license": { "name": "MIT OR Apache-2.0" } },
         "defaultContentType": "application/json",
         "servers": {
-            "webSocket": { "host": "localhost", "protocol": "ws", "description": "WebSocket over the node's Unix socket." },
-            "http": { "host": "localhost", "protocol": "http", "description": "HTTP/1.1 over the node's Unix socket." },
+            "webSocket": { "host": "localhost", "protocol": "ws", "description": "WebSocket over the node's Unix socket; over TCP it is wss." },
+            "http": { "host": "localhost", "protocol": "http", "description": "HTTP/1.1 over the node's Unix socket; over TCP it is https." },
         },
         "channels": channels,
         "operations": actions,

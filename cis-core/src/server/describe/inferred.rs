@@ -13,8 +13,9 @@ use serde::Serialize;
 use utoipa::openapi::path::ParameterIn;
 use utoipa::{IntoParams, ToSchema};
 
+use super::super::caller::Caller;
 use super::super::errors::Failure;
-use super::super::routes::{Caller, Name};
+use super::super::routes::Name;
 use super::{Content, Good, Shape, Stream};
 
 /// A handler that can be described; `T` is a tuple of what it takes.
@@ -60,7 +61,8 @@ impl<N> Takes for State<Arc<N>> {
 
 impl Takes for Caller {
     fn describe(shape: &mut Shape) {
-        shape.refusals.insert(403);
+        // Over TCP the gate is passed before any route: no host, no token that counts, a page of another origin, another's name.
+        shape.refusals.extend([400, 401, 403, 421]);
     }
 }
 

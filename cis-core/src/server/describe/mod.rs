@@ -37,13 +37,14 @@ pub(super) enum Tag {
     Events,
     Groups,
     Node,
+    Tokens,
     Store,
     Identity,
     Matrix,
 }
 
 impl Tag {
-    pub(super) const ALL: [Self; 10] = [
+    pub(super) const ALL: [Self; 11] = [
         Self::Runs,
         Self::Tasks,
         Self::Sessions,
@@ -51,6 +52,7 @@ impl Tag {
         Self::Events,
         Self::Groups,
         Self::Node,
+        Self::Tokens,
         Self::Store,
         Self::Identity,
         Self::Matrix,
@@ -65,6 +67,7 @@ impl Tag {
             Self::Events => "events",
             Self::Groups => "groups",
             Self::Node => "node",
+            Self::Tokens => "tokens",
             Self::Store => "store",
             Self::Identity => "identity",
             Self::Matrix => "matrix",
@@ -80,6 +83,7 @@ impl Tag {
             Self::Events => "Everything that happens, as it becomes durable.",
             Self::Groups => "Concurrency groups: how many tasks of a kind may work at a time.",
             Self::Node => "The node itself, and these documents.",
+            Self::Tokens => "By which the node is used over TCP; made on its own machine.",
             Self::Store => "What the node keeps.",
             Self::Identity => "Who the node is to others, and whom it trusts.",
             Self::Matrix => "The node's Matrix account, its device and its rooms.",

@@ -24,26 +24,29 @@ use super::{Content, Good, Operation, Shape, Tag};
 use crate::api::log_pieces::SESSION_HEADER;
 use crate::api::{PROBLEM_JSON, Problem};
 use crate::policy::{Action, Rights, needed};
-use crate::server::routes::TOKEN_HEADER;
+use crate::server::caller::TOKEN_HEADER;
 
 /// What stands above all of it.
 const WORDS: &str = "\
-The API of a CIS node: HTTP/1.1 and WebSocket over the node's Unix socket (`cis node status` says where).
+The API of a CIS node: HTTP/1.1 and WebSocket over the node's Unix socket (`cis node status` says where), and, where its \
+configuration says so, over TCP with TLS.
 
 Whoever may open the socket is the node's owner; a process inside a session shows the session's token and may do what \
-that session may. Names of runs and sessions in paths are ids or unambiguous beginnings or ends of them. Every error is a problem \
+that session may. Over TCP everybody shows a token that the owner made, and may do what its role may. Names of runs and sessions in paths are ids or unambiguous beginnings or ends of them. Every error is a problem \
 document (RFC 9457). Listings are pages: give `next` as `after` until there is none. Requests with an `input` \
 count once, however often they are sent. Fields are added and never renamed: readers ignore what they do not know. \
 Streams are described in `/v1/asyncapi.json`.";
 
 /// Statuses of problems, the name of their common answer, and what they mean.
-const PROBLEMS: [(u16, &str, &str); 9] = [
+const PROBLEMS: [(u16, &str, &str); 11] = [
     (400, "BadInput", "The request, or the DAG file in it, is not right."),
-    (403, "Denied", "The caller may not do this."),
+    (401, "Unauthenticated", "Over TCP: no token was shown that counts."),
+    (403, "Denied", "The caller may not do this; over TCP also: pages of this origin may not."),
     (404, "NotFound", "There is no such thing."),
     (409, "Conflict", "The name fits several things, or the thing is not in a state for that."),
     (413, "TooLarge", "The body is longer than 160 MiB."),
     (415, "NotJson", "The body is not said to be JSON: `content-type: application/json`."),
+    (421, "Misdirected", "Over TCP: the node is not called what `Host` says."),
     (426, "UpgradeRequired", "This path speaks WebSocket (RFC 6455) only."),
     (500, "Internal", "Our fault."),
     (503, "Unavailable", "The node is stopping, or something that it needs is away."),
@@ -104,8 +107,10 @@ fn components(schemas: Schemas) -> utoipa::openapi::Components {
     for (_, name, words) in PROBLEMS {
         components = components.response(name, problem_answer(words));
     }
-    let session = "The token of a session (`CIS_TOKEN`), shown by a process inside it.";
-    let bearer = "A token that the node's owner made, for callers over TCP.";
+    let session =
+        "The token of a session (`CIS_TOKEN`), shown by a process inside it; over the Unix socket only.";
+    let bearer =
+        "A token that the node's owner made (`cis node token create`); over TCP only, where it is needed.";
     components
         .security_scheme(
             "session",
@@ -235,6 +240,7 @@ pub(super) fn name_words(name: &str) -> (&'static str, &'static str) {
         "group" => ("A concurrency group.", "claude-account"),
         "did" => ("A node.", "did:key:z6MkhaXgBZDvotDkL5257faiztiGiC2QtKLGpbnnEGta2doK"),
         "room" => ("A room: its id, an alias, or a link of matrix.to.", "!room:example.org"),
+        "token" => ("A token: its id or its name.", "ann@laptop"),
         "id" => ("Its id.", "01JD0V3Z8K6T9W2B5N7Q4R1XEC"),
         _ => ("A name.", "name"),
     }
@@ -268,6 +274,9 @@ fn rights(action: Action) -> Need {
         }
         (Some(Rights::Viewer), _) => ("viewer", "the rights of a viewer, or more"),
         (Some(Rights::Operator), _) => ("operator", "the rights of an operator, or more"),
+        (Some(Rights::Admin), Action::ControlTokens) => {
+            ("admin", "the rights of an administrator, over the Unix socket")
+        }
         (Some(Rights::Admin), _) => ("admin", "the rights of an administrator"),
     };
     Need { name, words }

@@ -10,10 +10,11 @@ use super::inferred::{Document, Page};
 use super::{Documents, Operations, operations as table};
 use crate::api::paths;
 use crate::policy::Action;
+use crate::server::caller::Caller;
 use crate::server::errors::Failure;
 use crate::server::node_api::NodeApi;
 use crate::server::operations;
-use crate::server::routes::{Caller, admit};
+use crate::server::routes::admit;
 
 /// The page loads nothing, and nobody may frame it.
 const PAGE_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";

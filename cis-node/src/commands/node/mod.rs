@@ -7,6 +7,7 @@ mod serve;
 mod start;
 mod status;
 mod stop;
+mod token;
 
 use clap::Subcommand;
 
@@ -22,6 +23,9 @@ pub(crate) enum Command {
     Stop(stop::Args),
     Status(status::Args),
     Schema(schema::Args),
+    /// Tokens, by which the node is used over TCP
+    #[command(subcommand)]
+    Token(token::Command),
     #[command(hide = true)]
     Serve(serve::Args),
 }
@@ -33,5 +37,6 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<Exit, CliError>
         Command::Serve(args) => serve::run(context, &args),
         Command::Schema(args) => schema::run(&args),
         Command::Status(_) => status::run(context),
+        Command::Token(command) => token::run(context, &command),
     }
 }
