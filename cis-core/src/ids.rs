@@ -10,6 +10,12 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize, Serializer};
 use ulid::Ulid;
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
+use utoipa::{PartialSchema, ToSchema};
+
+/// A ULID: Crockford's base 32, of 128 bits.
+const ULID_PATTERN: &str = "^[0-7][0-9A-HJKMNP-TV-Za-hjkmnp-tv-z]{25}$";
 
 /// Why a text is not an id.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -25,9 +31,23 @@ pub enum IdError {
     NotAttempt(String),
 }
 
+/// How an id that is a text stands in the API's description: what it is, its pattern, one of its kind.
+macro_rules! text_id {
+    ($name:ident, $words:expr, $pattern:expr, $example:expr) => {
+        impl PartialSchema for $name {
+            fn schema() -> RefOr<Schema> {
+                let text = ObjectBuilder::new().schema_type(Type::String).description(Some($words));
+                text.pattern(Some($pattern)).examples([$example]).into()
+            }
+        }
+
+        impl ToSchema for $name {}
+    };
+}
+
 macro_rules! ulid_id {
-    ($(#[$doc:meta])* $name:ident) => {
-        $(#[$doc])*
+    ($(#[doc = $doc:literal])* $name:ident) => {
+        $(#[doc = $doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(transparent)]
         pub struct $name(pub Ulid);
@@ -58,6 +78,8 @@ macro_rules! ulid_id {
                 Ulid::from_string(text).map(Self).map_err(|_| IdError::NotUlid(text.to_owned()))
             }
         }
+
+        text_id!($name, concat!($($doc),*, " A ULID.").trim(), ULID_PATTERN, "01JD0V3Z8K6T9W2B5N7Q4R1XEC");
     };
 }
 
@@ -76,6 +98,10 @@ ulid_id!(
 ulid_id!(
     /// One life of a session host: sessions of another instance are gone.
     HostInstance
+);
+ulid_id!(
+    /// A token of the API over TCP: what is told of it, in place of the token itself.
+    TokenId
 );
 
 /// The name of a task: 1 to 64 of `a-z`, `0-9`, `_`, `-`; a foreach item adds `.N`, a spawned child `_tN`.
@@ -271,6 +297,40 @@ impl fmt::Display for BlobId {
         f.write_str(&self.0)
     }
 }
+
+text_id!(
+    TaskId,
+    "The name of a task; an item of `foreach` adds `.N`, a spawned child `_tN`.",
+    "^[a-z0-9_-][a-z0-9_.-]{0,63}$",
+    "build"
+);
+text_id!(
+    AttemptId,
+    "One try of a task: `RUN:TASK#N`, with N from 1.",
+    "^[0-7][0-9A-HJKMNP-TV-Za-hjkmnp-tv-z]{25}:[a-z0-9_-][a-z0-9_.-]{0,63}#[1-9][0-9]{0,9}$",
+    "01JD0V3Z8K6T9W2B5N7Q4R1XEC:build#1"
+);
+
+/// How an id that may be any text stands in the API's description.
+macro_rules! any_text_id {
+    ($name:ident, $words:expr, $example:expr) => {
+        impl PartialSchema for $name {
+            fn schema() -> RefOr<Schema> {
+                let text = ObjectBuilder::new().schema_type(Type::String).description(Some($words));
+                text.examples([$example]).into()
+            }
+        }
+
+        impl ToSchema for $name {}
+    };
+}
+any_text_id!(NodeDid, "A DID: who a node is.", "did:key:z6MkhaXgBZDvotDkL5257faiztiGiC2QtKLGpbnnEGta2doK");
+any_text_id!(InboxId, "An item of the inbox, as people type it: six letters.", "kqzmwd");
+any_text_id!(
+    BlobId,
+    "A content-addressed file of this store: the SHA-256 of its bytes, or a random id of the same shape.",
+    "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+);
 
 #[cfg(test)]
 mod tests {

@@ -144,7 +144,8 @@ impl Dashboard {
             }
             ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
                 let dark = ui.visuals().dark_mode;
-                let (word, other) = if dark { ("Light", egui::Theme::Light) } else { ("Dark", egui::Theme::Dark) };
+                let (word, other) =
+                    if dark { ("Light", egui::Theme::Light) } else { ("Dark", egui::Theme::Dark) };
                 if ui.button(word).on_hover_text("The other colours").clicked() {
                     ui.ctx().set_theme(other);
                 }

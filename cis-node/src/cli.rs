@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    answer, completions, config, dag, doctor, group, identity, inbox, init, man, matrix, monitor, node,
+    answer, api, completions, config, dag, doctor, group, identity, inbox, init, man, matrix, monitor, node,
     session, session_host, status, store, task,
 };
 
@@ -29,6 +29,8 @@ pub(crate) struct Cli {
     /// Sets a setting for this call, before variables and the file (`cis config show` lists them)
     #[arg(short = 'c', long = "config", value_name = "KEY=VALUE", help_heading = "Global options")]
     pub(crate) overrides: Vec<String>,
+    #[command(flatten)]
+    pub(crate) elsewhere: Elsewhere,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
@@ -47,6 +49,21 @@ pub(crate) struct Globals {
     /// No colours; NO_COLOR in the environment does the same
     #[arg(long, global = true, help_heading = "Global options")]
     pub(crate) no_color: bool,
+}
+
+/// Which node is meant, where it is not this machine's; before the command.
+#[derive(Debug, Default, Args)]
+pub(crate) struct Elsewhere {
+    /// Uses the node at this URL, with a token, instead of the one of this machine [env: CIS_URL]
+    #[arg(long, value_name = "URL", help_heading = "Global options")]
+    pub(crate) url: Option<String>,
+    /// File with the token for --url, one line [env: CIS_TOKEN_FILE, or the token itself in CIS_API_TOKEN]
+    #[arg(long, value_name = "FILE", help_heading = "Global options")]
+    pub(crate) token_file: Option<PathBuf>,
+    /// SHA-256 of the certificate that --url must show [env: CIS_FINGERPRINT] [default: any for its name by an
+    /// authority that this machine trusts]
+    #[arg(long, value_name = "HEX", help_heading = "Global options")]
+    pub(crate) fingerprint: Option<String>,
 }
 
 /// What can be done.
@@ -81,6 +98,9 @@ pub(crate) enum Command {
     /// The Matrix account of the node, and its rooms
     #[command(subcommand)]
     Matrix(matrix::Command),
+    /// The API itself, for programs and the curious
+    #[command(subcommand)]
+    Api(api::Command),
     Status(status::Args),
     Init(init::Args),
     Doctor(doctor::Args),

@@ -7,12 +7,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use cis_core::api::CLIENT_VARIABLES;
 use cis_core::client::Client;
 use cis_core::config::Config;
 
-use crate::cli::Globals;
+use crate::cli::{Elsewhere, Globals};
 use crate::error::CliError;
 use crate::home::{self, Home};
+use crate::remote::Remote;
 use crate::{node_start, settings};
 
 /// How long a command inside of a session waits for its node to be back.
@@ -30,6 +32,7 @@ pub(crate) struct Context {
     /// Settings of this call, `KEY=VALUE`.
     pub(crate) overrides: Vec<String>,
     session: Option<InSession>,
+    remote: Option<Remote>,
 }
 
 /// We run inside of a session.
@@ -39,7 +42,11 @@ struct InSession {
 }
 
 impl Context {
-    pub(crate) fn new(globals: Globals, overrides: Vec<String>) -> Result<Self, CliError> {
+    pub(crate) fn new(
+        globals: Globals,
+        elsewhere: &Elsewhere,
+        overrides: Vec<String>,
+    ) -> Result<Self, CliError> {
         if globals.no_color {
             anstream::ColorChoice::Never.write_global();
         }
@@ -48,9 +55,10 @@ impl Context {
             socket: var("CIS_SOCKET").map(PathBuf::from),
             token: var("CIS_TOKEN").and_then(|token| token.into_string().ok()),
         });
+        let remote = Remote::of(elsewhere, var);
         let home = globals.home.map(OsString::from).or_else(|| std::env::var_os("CIS_HOME"));
         let home = home::locate(home, var("HOME"), var("XDG_RUNTIME_DIR"))?;
-        Ok(Self { json: globals.json, home, overrides, session })
+        Ok(Self { json: globals.json, home, overrides, session, remote })
     }
 
     /// Where the node listens.
@@ -71,28 +79,48 @@ impl Context {
 
     /// Whether a node may be started from here.
     pub(crate) fn may_start_node(&self) -> bool {
-        self.session.is_none()
+        self.session.is_none() && self.remote.is_none()
+    }
+
+    /// Whether the node of another machine is meant.
+    pub(crate) fn is_remote(&self) -> bool {
+        self.remote.is_some()
+    }
+
+    /// Refuses what can only be done on the node's own machine.
+    pub(crate) fn not_remote(&self, verb: &str) -> Result<(), CliError> {
+        match &self.remote {
+            None => Ok(()),
+            Some(remote) => Err(CliError::bad_input(format!("`cis {verb}` does nothing at {}", remote.url))
+                .hint("it is for the node of this machine: without --url and CIS_URL, or on that machine")),
+        }
     }
 
     /// A client of the node, which is started where none runs. Inside of a session it is waited for instead:
     /// a node that a session started would be a process of that session.
     pub(crate) fn client(&self) -> Result<Client, CliError> {
+        if let Some(remote) = &self.remote {
+            return remote.client();
+        }
         if self.session.is_some() {
             wait_for_node(&self.socket())?;
             let socket = self.socket();
-            let client = self.client_of_running();
+            let client = self.client_of_running()?;
             return Ok(client.with_revive(Arc::new(move || wait_for_node(&socket).is_ok())));
         }
         node_start::ensure(&self.home, &self.overrides, false)?;
-        let client = self.client_of_running();
+        let client = self.client_of_running()?;
         let (home, overrides) = (self.home.clone(), self.overrides.clone());
         Ok(client.with_revive(Arc::new(move || node_start::ensure(&home, &overrides, false).is_ok())))
     }
 
     /// A client of a node that is known to run, or may be away.
-    pub(crate) fn client_of_running(&self) -> Client {
+    pub(crate) fn client_of_running(&self) -> Result<Client, CliError> {
+        if let Some(remote) = &self.remote {
+            return remote.client();
+        }
         let token = self.session.as_ref().and_then(|session| session.token.as_deref());
-        Client::new(self.socket(), token)
+        Ok(Client::new(self.socket(), token))
     }
 
     /// Runs a verb's future to its end.
@@ -131,7 +159,9 @@ fn wait_for_node(socket: &Path) -> Result<(), CliError> {
 pub(crate) fn submitted_env() -> BTreeMap<String, String> {
     std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-        .filter(|(name, _)| !OF_SESSIONS.contains(&name.as_str()))
+        .filter(|(name, _)| {
+            !OF_SESSIONS.contains(&name.as_str()) && !CLIENT_VARIABLES.contains(&name.as_str())
+        })
         .collect()
 }
 

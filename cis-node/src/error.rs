@@ -144,11 +144,17 @@ impl From<ClientError> for CliError {
         let kind = match &error {
             ClientError::Problem(problem) => return Self::Problem(problem.clone()),
             ClientError::Protocol { .. } => ProblemKind::Internal,
+            ClientError::Url { .. } | ClientError::Trust { .. } => ProblemKind::BadInput,
+            ClientError::Certificate { .. } => ProblemKind::Denied,
             _ => ProblemKind::Unavailable,
         };
         let hint = match &error {
             ClientError::NotRunning { .. } => Some("`cis node start --detach` starts one"),
             ClientError::Io { .. } => Some("`cis node status` tells whether a node runs"),
+            ClientError::Unreachable { .. } | ClientError::NoTls { .. } => Some(
+                "`cis node status` on that machine tells whether its node runs, and at which URL it listens",
+            ),
+            ClientError::Trust { .. } => Some("give the fingerprint of its certificate by --fingerprint"),
             _ => None,
         };
         let mut problem = Problem::new(kind, error.to_string());

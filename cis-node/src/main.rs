@@ -15,6 +15,7 @@ mod node_start;
 mod output;
 mod place;
 mod progress;
+mod remote;
 mod settings;
 mod signals;
 mod term;

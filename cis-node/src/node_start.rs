@@ -11,6 +11,8 @@ use std::path::PathBuf;
 use std::process::{ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use cis_core::api::CLIENT_VARIABLES;
+
 use crate::error::CliError;
 use crate::home::{self, Home};
 use crate::output::clean::clean_lines;
@@ -72,6 +74,10 @@ pub(crate) fn serve_command(home: &Home, overrides: &[String], stays: bool) -> C
     // An upgrade may have replaced our file while we run: then its path is no longer ours.
     let exe = std::env::current_exe().ok().filter(|path| path.exists());
     let mut command = Command::new(exe.unwrap_or_else(|| PathBuf::from("/proc/self/exe")));
+    // How another node is found is not this one's business, and a token no process's that it starts.
+    for name in CLIENT_VARIABLES {
+        command.env_remove(name);
+    }
     command.arg("--home").arg(&home.dir);
     for setting in overrides {
         command.arg("-c").arg(setting);

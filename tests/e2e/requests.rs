@@ -49,7 +49,7 @@ impl Api {
         (status, serde_json::from_slice(&body).unwrap_or_default())
     }
 
-    fn post(&mut self, path: &str, body: &Value) -> (u16, Value) {
+    pub fn post(&mut self, path: &str, body: &Value) -> (u16, Value) {
         self.send("POST", path, None, &body.to_string());
         self.receive()
     }

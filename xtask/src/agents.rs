@@ -55,6 +55,14 @@ const AGENTS: &[Agent] = &[
         binary: "node_modules/.bin/node",
         takes: "212 MB, 12 s",
     },
+    // Nor is the one that asks the API everything that its description allows, and more.
+    Agent {
+        name: "schemathesis",
+        packages: &["schemathesis==4.32.5"],
+        from: From::Python,
+        binary: "bin/schemathesis",
+        takes: "94 MB, 20 s",
+    },
     Agent {
         name: "gemini",
         // Debian's node is too old for it.
@@ -71,7 +79,7 @@ pub(crate) fn ensure() -> Outcome {
         let folder = target_dir()?.join("agents").join(agent.name);
         agent
             .ensure(&folder)
-            .map_err(|e| format!("{e}\n  {} is needed by the tests; without a network take `cargo nextest run -E 'not (test(/^(agents|heard|hybrid|matrix|recover|rooms|witness)::/) or package(cis-matrix))'`", agent.name))?;
+            .map_err(|e| format!("{e}\n  {} is needed by the tests; without a network take `cargo nextest run -E 'not (test(/^(agents|described|heard|hybrid|matrix|recover|rooms|witness)::/) or package(cis-matrix))'`", agent.name))?;
     }
     Ok(())
 }

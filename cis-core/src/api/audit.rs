@@ -1,12 +1,13 @@
 //! What a look at a whole room found.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::event::RunState;
 use crate::ids::{NodeDid, RunId};
 
 /// What was found in a room of what nodes wrote there.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct AuditReport {
     /// The room: `!…`.
     pub room_id: String,
@@ -26,7 +27,7 @@ pub struct AuditReport {
 }
 
 /// A node that wrote in a room; its signatures are right.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct AuditedNode {
     /// Who it is.
     pub did: NodeDid,
@@ -45,7 +46,7 @@ pub struct AuditedNode {
 }
 
 /// A run that a room tells of.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct AuditedRun {
     /// Its id.
     pub run: RunId,
@@ -69,7 +70,7 @@ pub struct AuditedRun {
 }
 
 /// How what a store has of a run stands to what a room has of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum HereAs {
     /// The same, byte for byte.
@@ -81,7 +82,7 @@ pub enum HereAs {
 }
 
 /// A machine event that changes nothing.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RefusedView {
     /// `$…`.
     pub event: String,

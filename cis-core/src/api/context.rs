@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use crate::event::TaskState;
 use crate::ids::TaskId;
@@ -19,7 +20,7 @@ const VALUE_BYTES_MAX: usize = 16 << 10;
 const ALL_BYTES_MAX: usize = 128 << 10;
 
 /// What a task gets to know of those that it needs: the JSON of the file `CIS_CONTEXT`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct TaskContext {
     /// The run.
     pub run: String,
@@ -32,7 +33,7 @@ pub struct TaskContext {
 }
 
 /// What a task gets to know of one that it needs.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct NeedContext {
     /// How it ended.
     pub state: TaskState,

@@ -5,6 +5,8 @@ use proptest::prelude::*;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::attach_marks::read_mark;
+use super::log_pieces::LogPieces;
 use super::{
     AttachControl, AttachNotice, CreateRun, CreateSession, FromWorker, KillSession, Problem, RetryRun,
     SendInput, StopNode, ToWorker, paths,
@@ -92,6 +94,18 @@ fn decode_all(bytes: &[u8]) {
     decode::<FromWorker>(bytes);
     decode::<Problem>(bytes);
     decode::<EventBody>(bytes);
+    // What a client gets in frames.
+    let _ = serde_json::from_slice::<Vec<Event>>(bytes);
+    if let Some((_, at)) = read_mark(bytes) {
+        assert!(at <= bytes.len());
+    }
+    let mut pieces = LogPieces::default();
+    for part in bytes.chunks(7) {
+        pieces.feed(part);
+        while let Ok(Some(piece)) = pieces.next_piece() {
+            assert!(piece.bytes.len() < bytes.len());
+        }
+    }
     if let Ok(event) = serde_json::from_slice::<Event>(bytes) {
         let _ = event.decode();
     }

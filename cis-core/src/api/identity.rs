@@ -1,11 +1,12 @@
 //! Who a node is and whom it trusts, as the API says it.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::ids::{NodeDid, TimestampMs};
 
 /// Who this node is, and how others stand with it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct IdentityView {
     /// Who it is: by its key on disk.
     pub did: NodeDid,
@@ -26,7 +27,7 @@ pub struct IdentityView {
 }
 
 /// A node that is obeyed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct TrustedView {
     /// Who.
     pub did: NodeDid,
@@ -37,7 +38,7 @@ pub struct TrustedView {
 }
 
 /// A key that is void.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RevokedView {
     /// Whose.
     pub did: NodeDid,
@@ -46,7 +47,7 @@ pub struct RevokedView {
 }
 
 /// A change to another key.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RotatedView {
     /// Who it was.
     pub old: NodeDid,
@@ -57,14 +58,14 @@ pub struct RotatedView {
 }
 
 /// Takes another key in place of `from`. Asked for again, it is done once.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RotateIdentity {
     /// The key that is to be replaced.
     pub from: NodeDid,
 }
 
 /// Trusts a node.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct TrustNode {
     /// What people call it.
     #[serde(default)]

@@ -1,6 +1,7 @@
 //! The inbox: what waits for a human, answers to it, and what a session says for itself.
 
 use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 use super::requests::hex_bytes;
 use crate::event::{AskType, Layer, PromptKind, PromptOption, SaidKind, Urgency};
@@ -8,7 +9,7 @@ use crate::ids::{InboxId, InputId, RunId, SessionId, TaskId, TimestampMs};
 use crate::monitor::Explanation;
 
 /// Something that waits for a human. The field names are a contract with scripts.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct InboxItem {
     /// What it is called when it is answered.
     pub id: InboxId,
@@ -71,7 +72,7 @@ impl InboxItem {
 }
 
 /// How an item of the inbox ended.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ClosedItem {
     /// When, Unix ms.
     pub at_ms: TimestampMs,
@@ -87,7 +88,8 @@ pub struct ClosedItem {
 }
 
 /// Query of the inbox.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct ListInbox {
     /// Only of this run.
     pub run: Option<String>,
@@ -100,7 +102,7 @@ pub struct ListInbox {
 }
 
 /// What is answered.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case", tag = "with")]
 pub enum AnswerWith {
     /// One of the options, by its id, label or meaning.
@@ -117,6 +119,7 @@ pub enum AnswerWith {
     Keys {
         /// The bytes.
         #[serde(with = "hex_bytes")]
+        #[schema(value_type = String, pattern = "^([0-9a-fA-F]{2})*$")]
         data: Vec<u8>,
         /// How people call them (`Down Enter`).
         names: String,
@@ -124,7 +127,7 @@ pub enum AnswerWith {
 }
 
 /// Answers an item of the inbox.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Answer {
     /// What.
     #[serde(flatten)]
@@ -143,7 +146,7 @@ pub struct Answer {
 }
 
 /// What became of an answer.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct AnswerReceipt {
     /// Of this item.
     pub item: InboxId,
@@ -169,7 +172,7 @@ impl AnswerReceipt {
 }
 
 /// A session asks people something.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Ask {
     /// Why.
     pub ask_type: AskType,
@@ -191,7 +194,7 @@ pub struct Ask {
 }
 
 /// How an ask stands.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct AskView {
     /// Its id.
     pub id: InboxId,
@@ -206,7 +209,7 @@ pub struct AskView {
 }
 
 /// An answer as the session gets it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct AskAnswer {
     /// Which option, where one was chosen.
     pub option: Option<String>,
@@ -222,7 +225,8 @@ pub struct AskAnswer {
 }
 
 /// Query of an ask.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct ReadAsk {
     /// Answer only once it is answered or withdrawn, or after so long, ms (at most 60,000).
     pub wait_ms: Option<u64>,
@@ -232,7 +236,7 @@ pub struct ReadAsk {
 }
 
 /// A session tells people something.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Say {
     /// What it is.
     pub kind: SaidKind,
@@ -252,7 +256,7 @@ pub struct Say {
 }
 
 /// A session hands in the result of its task: it is ended then.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct HandIn {
     /// In words.
     #[serde(default)]
@@ -262,7 +266,7 @@ pub struct HandIn {
 }
 
 /// One message of a thread.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ThreadMessage {
     /// When, Unix ms.
     pub at_ms: TimestampMs,
@@ -278,7 +282,7 @@ pub struct ThreadMessage {
 }
 
 /// Why the monitor thinks of a session what it does.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ExplainView {
     /// The session.
     pub session: SessionId,

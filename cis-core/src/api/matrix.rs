@@ -4,12 +4,13 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use utoipa::{IntoParams, ToSchema};
 
 use crate::event::RunState;
 use crate::ids::{NodeDid, RunId};
 
 /// Logs the node's account in.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct LoginMatrix {
     /// URL of the homeserver, or a server's name.
     pub homeserver: String,
@@ -24,7 +25,7 @@ pub struct LoginMatrix {
 }
 
 /// What proves who logs in. `Debug` shows none of it.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum MatrixProof {
     /// The account's password.
@@ -46,7 +47,8 @@ impl fmt::Debug for MatrixProof {
 }
 
 /// Query of the end of a login.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct LogoutMatrix {
     /// Only forget it here: the homeserver is not asked, and still knows the login.
     #[serde(default)]
@@ -54,7 +56,7 @@ pub struct LogoutMatrix {
 }
 
 /// The node's account.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct MatrixAccountView {
     /// `@name:server`.
     pub user_id: String,
@@ -71,7 +73,7 @@ pub struct MatrixAccountView {
 }
 
 /// Makes a private room.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct CreateMatrixRoom {
     /// Its name.
     pub name: String,
@@ -87,21 +89,21 @@ pub struct CreateMatrixRoom {
 }
 
 /// Names a room: its id, an alias, or a link of matrix.to.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct JoinMatrixRoom {
     /// The name.
     pub room: String,
 }
 
 /// Invites people into a room.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct InviteToMatrixRoom {
     /// `@name:server`, each.
     pub users: Vec<String>,
 }
 
 /// A room that the account is in, or was invited to.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct MatrixRoomView {
     /// `!…`.
     pub room_id: String,
@@ -123,7 +125,8 @@ pub struct MatrixRoomView {
 }
 
 /// Query of what is said in a room.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct ReadMatrixRoom {
     /// What comes after this event (`$…`), or after this `next` of an answer before; none: nothing, but `next`
     /// is the present place.
@@ -133,7 +136,7 @@ pub struct ReadMatrixRoom {
 }
 
 /// What was said in a room, in order.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct MatrixRoomEvents {
     /// The room that the name means: `!…`.
     pub room_id: String,
@@ -147,14 +150,14 @@ pub struct MatrixRoomEvents {
 }
 
 /// Takes the runs that a room tells of into the store.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RecoverRuns {
     /// Absolute directory in which tasks of theirs that run again are started: a room does not know where they were.
     pub workdir: String,
 }
 
 /// What was found of runs in a room.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RecoverReport {
     /// The room: `!…`.
     pub room_id: String,
@@ -172,7 +175,7 @@ pub struct RecoverReport {
 }
 
 /// A run that a room tells of.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RecoveredRunView {
     /// Its id.
     pub run: RunId,
@@ -191,7 +194,7 @@ pub struct RecoveredRunView {
 }
 
 /// A node that nobody said is to be trusted.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct UnknownNode {
     /// Who it says to be, signed.
     pub did: NodeDid,
@@ -200,7 +203,7 @@ pub struct UnknownNode {
 }
 
 /// An event of a room: everything in it is the word of whoever sent it.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct MatrixEventView {
     /// `$…`.
     pub id: String,
@@ -210,6 +213,7 @@ pub struct MatrixEventView {
     #[serde(rename = "type")]
     pub kind: String,
     /// JSON, decrypted.
+    #[schema(value_type = serde_json::Value)]
     pub content: Box<RawValue>,
     /// When it was sent, Unix ms, as the sender's homeserver says.
     pub at_ms: i64,
@@ -222,7 +226,7 @@ pub struct MatrixEventView {
 }
 
 /// What is known of the device that encrypted an event.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct MatrixEncryptionView {
     /// Its id, where it is known.
     pub device_id: Option<String>,

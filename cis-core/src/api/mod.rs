@@ -3,6 +3,7 @@
 //!
 //! Owns shapes. Does no IO, decides nothing.
 
+pub mod attach_marks;
 mod audit;
 mod context;
 mod identity;
@@ -13,9 +14,11 @@ mod outbox;
 pub mod paths;
 mod problem;
 mod requests;
+mod tokens;
 mod upkeep;
 mod verification;
 mod views;
+pub mod web;
 mod worker;
 
 #[cfg(test)]
@@ -36,10 +39,11 @@ pub use matrix::{
 pub use outbox::{FollowedRun, OutboxEntry, Outgoing, Priority, RoomMessage, RoomState, RoomWrite};
 pub use problem::{Finding, PROBLEM_JSON, Problem, ProblemKind};
 pub use requests::{
-    Attach, AttachControl, AttachNotice, CreateRun, CreateSession, Decide, FollowEvents, InputReceipt,
-    KillSession, ListRuns, ListSessions, ReadLog, ReadTime, RetryRun, SendInput, SetMode, StartAgent,
-    StopNode, TermSize, hex_bytes,
+    Attach, AttachControl, AttachNotice, BEHIND, CreateRun, CreateSession, Decide, FollowEvents,
+    InputReceipt, KillSession, ListRuns, ListSessions, Page, ReadLog, ReadTime, RetryRun, SendInput, SetMode,
+    StartAgent, StopNode, TermSize, hex_bytes,
 };
+pub use tokens::{CLIENT_VARIABLES, CreateToken, NewTokenView, RemoteView, TokenView};
 pub use upkeep::{CleanReport, CleanStore};
 pub use verification::{
     BeginMatrixSso, BeginVerification, EmojiView, MatrixSsoView, MatrixStandingView, NewRecoveryView,

@@ -1,5 +1,11 @@
 //! Paths of the API. All below `/v1`; names in braces are ids or unambiguous short names.
 
+/// `GET`: what this API is, as OpenAPI 3.1.
+pub const OPENAPI: &str = "/v1/openapi.json";
+/// `GET`: what its streams carry, as AsyncAPI 3.0.
+pub const ASYNCAPI: &str = "/v1/asyncapi.json";
+/// `GET`: both as a page for people.
+pub const DOCS: &str = "/v1/docs";
 /// `GET`: [`super::NodeView`].
 pub const NODE: &str = "/v1/node";
 /// `POST` [`super::StopNode`]: ends the node.
@@ -108,6 +114,11 @@ pub const MATRIX_VERIFICATIONS: &str = "/v1/matrix/verifications";
 pub const MATRIX_VERIFICATION: &str = "/v1/matrix/verifications/{id}";
 /// `POST` [`super::BeginMatrixSso`]: [`super::MatrixSsoView`].
 pub const MATRIX_SSO: &str = "/v1/matrix/sso";
+
+/// `GET`: listing of [`super::TokenView`]. `POST` [`super::CreateToken`]: [`super::NewTokenView`]. Over the Unix socket alone.
+pub const TOKENS: &str = "/v1/tokens";
+/// `DELETE` makes it void, by its id or its name: [`super::TokenView`]. Over the Unix socket alone.
+pub const TOKEN: &str = "/v1/tokens/{token}";
 
 /// `path` with its braces filled, one value each, percent-encoded.
 #[must_use]

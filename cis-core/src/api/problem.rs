@@ -1,6 +1,7 @@
 //! The one error format of the API: problem details, RFC 9457.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::InboxItem;
 
@@ -8,11 +9,13 @@ use super::InboxItem;
 pub const PROBLEM_JSON: &str = "application/problem+json";
 
 /// What kind of thing went wrong. Decides the HTTP status and the exit code.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum ProblemKind {
     /// The request or the DAG file is wrong (400, exit 2).
     BadInput,
+    /// No token that counts was shown (401, exit 3).
+    Unauthenticated,
     /// The principal may not do this (403, exit 3).
     Denied,
     /// No such run, task or session (404, exit 2).
@@ -33,6 +36,7 @@ impl ProblemKind {
     pub fn status(self) -> u16 {
         match self {
             Self::BadInput => 400,
+            Self::Unauthenticated => 401,
             Self::Denied => 403,
             Self::NotFound => 404,
             Self::Ambiguous | Self::Conflict => 409,
@@ -46,13 +50,13 @@ impl ProblemKind {
     pub fn exit_code(self) -> u8 {
         match self {
             Self::BadInput | Self::NotFound | Self::Ambiguous => 2,
-            Self::Denied | Self::Conflict | Self::Unavailable | Self::Internal => 3,
+            Self::Unauthenticated | Self::Denied | Self::Conflict | Self::Unavailable | Self::Internal => 3,
         }
     }
 }
 
 /// An error as the API gives it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error, ToSchema)]
 #[error("{detail}")]
 pub struct Problem {
     /// `about:cis:KIND`.
@@ -78,7 +82,7 @@ pub struct Problem {
 }
 
 /// One mistake in a text, with its place.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Finding {
     /// File name as the user gave it.
     pub file: String,
@@ -98,6 +102,7 @@ impl Problem {
     pub fn new(kind: ProblemKind, detail: impl Into<String>) -> Self {
         let title = match kind {
             ProblemKind::BadInput => "bad input",
+            ProblemKind::Unauthenticated => "no valid token",
             ProblemKind::Denied => "not allowed",
             ProblemKind::NotFound => "not found",
             ProblemKind::Ambiguous => "ambiguous name",

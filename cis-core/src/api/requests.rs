@@ -3,15 +3,17 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 use crate::event::{ExecutionMode, RetryScope, UseAgent};
 use crate::ids::{InputId, Offset};
 
 /// Makes a run out of a DAG file's text.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct CreateRun {
     /// The TOML text. Bytes, as files may hold invalid UTF-8: then it is refused with the place.
     #[serde(with = "hex_bytes")]
+    #[schema(value_type = String, pattern = "^([0-9a-fA-F]{2})*$")]
     pub text: Vec<u8>,
     /// Where it came from, for messages: a path as the user gave it, or `<stdin>`.
     pub source: String,
@@ -45,7 +47,8 @@ pub struct CreateRun {
 }
 
 /// Query of the listing of runs.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct ListRuns {
     /// Only open ones.
     #[serde(default)]
@@ -57,7 +60,7 @@ pub struct ListRuns {
 }
 
 /// Runs tasks of an ended run again.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RetryRun {
     /// Which.
     #[serde(flatten)]
@@ -65,7 +68,7 @@ pub struct RetryRun {
 }
 
 /// Switches how an open run is executed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SetMode {
     /// Local, or hybrid.
     pub mode: ExecutionMode,
@@ -76,7 +79,7 @@ pub struct SetMode {
 }
 
 /// A human's decision about a task that waits for approval.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Decide {
     /// It may start; otherwise it fails.
     pub approve: bool,
@@ -86,7 +89,8 @@ pub struct Decide {
 }
 
 /// Query of where the time of a run went.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct ReadTime {
     /// Only the totals, not every task.
     #[serde(default)]
@@ -94,7 +98,7 @@ pub struct ReadTime {
 }
 
 /// Ends the node.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct StopNode {
     /// Also end every live session (otherwise they go on, and the next node adopts them).
     #[serde(default)]
@@ -102,7 +106,8 @@ pub struct StopNode {
 }
 
 /// Query of the event stream.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct FollowEvents {
     /// Only those of this run.
     pub run: Option<String>,
@@ -110,18 +115,37 @@ pub struct FollowEvents {
     pub after: Option<Offset>,
 }
 
+/// Close code of a WebSocket of events whose subscriber does not read. The reason is `{"after":N}`, with the offset of
+/// the newest event that was sent: nothing behind it was.
+pub const BEHIND: u16 = 4008;
+
 /// Query of the listing of sessions.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct ListSessions {
     /// Ended ones too.
     #[serde(default)]
     pub all: bool,
     /// Only those of this run.
     pub run: Option<String>,
+    /// At most so many (default and at most 1,000), newest first.
+    pub limit: Option<u32>,
+    /// Continues a listing: its `next`.
+    pub after: Option<String>,
+}
+
+/// Query of a listing that can be asked for nothing but its pages.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct Page {
+    /// At most so many (default and at most 1,000).
+    pub limit: Option<u32>,
+    /// Continues a listing: its `next`.
+    pub after: Option<String>,
 }
 
 /// Makes a session without a run.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct CreateSession {
     /// Program and arguments; of an agent none: its profile says what is run.
     pub argv: Vec<String>,
@@ -150,7 +174,7 @@ pub struct CreateSession {
 }
 
 /// Which agent a session is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct StartAgent {
     /// Its profile, of those of the node.
     pub profile: String,
@@ -160,7 +184,7 @@ pub struct StartAgent {
 }
 
 /// Size of a terminal, in cells.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 pub struct TermSize {
     /// Width.
     pub cols: u16,
@@ -175,31 +199,33 @@ impl Default for TermSize {
 }
 
 /// Bytes for a session's terminal.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SendInput {
     /// What is typed: raw bytes, hex.
     #[serde(with = "hex_bytes")]
+    #[schema(value_type = String, pattern = "^([0-9a-fA-F]{2})*$")]
     pub data: Vec<u8>,
     /// Sent twice, it is typed once.
     pub input: InputId,
 }
 
 /// Answer to [`SendInput`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct InputReceipt {
     /// Position in the session's output at the time of the write: what the input caused comes after it.
     pub output_offset: u64,
 }
 
 /// Ends a session.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct KillSession {
     /// Between SIGTERM and SIGKILL, ms; none: as its task says, or 10 s.
     pub grace_ms: Option<u64>,
 }
 
 /// Query of a log.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct ReadLog {
     /// From this byte on.
     pub from: Option<u64>,
@@ -217,7 +243,8 @@ pub struct ReadLog {
 }
 
 /// Query of an attach.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct Attach {
     /// Width of the caller's terminal.
     pub cols: Option<u16>,
@@ -226,10 +253,16 @@ pub struct Attach {
     /// Look, do not type and do not decide the size.
     #[serde(default)]
     pub read_only: bool,
+    /// The caller's terminal shows the output up to this byte, by an attach before: goes on from there. Where that is too
+    /// long ago, or the terminal has another size now, a picture comes as without it.
+    pub from: Option<u64>,
+    /// Binary frames tell their place, see [`super::attach_marks`].
+    #[serde(default)]
+    pub marks: bool,
 }
 
 /// Text frames of a client that is attached.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case", tag = "type")]
 pub enum AttachControl {
     /// The caller's terminal has this size now.
@@ -239,7 +272,7 @@ pub enum AttachControl {
 }
 
 /// Text frames of the node to a client that is attached.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case", tag = "type")]
 pub enum AttachNotice {
     /// First frame: what it is attached to, and the size that the session has.
@@ -250,6 +283,12 @@ pub enum AttachNotice {
         size: TermSize,
         /// Whether what is typed counts.
         read_only: bool,
+        /// So much output the session has had, bytes.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        offset: Option<u64>,
+        /// What comes goes on from the byte that was asked for (`from`); otherwise a picture comes first.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        resumed: bool,
     },
     /// The session has another size now.
     Resized(TermSize),

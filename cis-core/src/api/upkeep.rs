@@ -1,9 +1,10 @@
 //! Looking after what a node keeps: what is asked, and what came of it.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// Removes what ended runs left. What is not given is as the node's configuration says.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct CleanStore {
     /// Only say what would be removed.
     #[serde(default)]
@@ -17,7 +18,7 @@ pub struct CleanStore {
 }
 
 /// What was removed, or would be.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct CleanReport {
     /// Nothing was removed, only looked at.
     pub dry_run: bool,

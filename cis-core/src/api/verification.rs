@@ -4,9 +4,10 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 /// How the device of the node's account stands.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[allow(clippy::struct_excessive_bools, reason = "each is asked for alone")]
 pub struct MatrixStandingView {
     /// `@name:server`.
@@ -33,14 +34,14 @@ pub struct MatrixStandingView {
 }
 
 /// Signs the device with the account's recovery key.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RecoverMatrix {
     /// The key, or the passphrase that was set for it.
     pub recovery_key: String,
 }
 
 /// A recovery key that was made. Nobody can ask for it again.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct NewRecoveryView {
     /// The key, in groups of four.
     pub recovery_key: String,
@@ -61,7 +62,7 @@ impl fmt::Debug for NewRecoveryView {
 }
 
 /// Begins to compare emoji with somebody: with an own request, or by accepting theirs.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct BeginVerification {
     /// `@name:server`; the account itself: its other devices.
     pub user: String,
@@ -70,7 +71,8 @@ pub struct BeginVerification {
 }
 
 /// Query of a comparison.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct ReadVerification {
     /// Waits until its revision is above this one.
     pub after: Option<u64>,
@@ -79,14 +81,14 @@ pub struct ReadVerification {
 }
 
 /// Says something of a comparison.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SayVerification {
     /// What.
     pub say: VerificationWord,
 }
 
 /// What can be said of a comparison.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum VerificationWord {
     /// Both sides see the same.
@@ -98,7 +100,7 @@ pub enum VerificationWord {
 }
 
 /// How a comparison stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum VerificationState {
     /// The other side was asked, and has not accepted.
@@ -128,7 +130,7 @@ impl VerificationState {
 }
 
 /// A comparison. It is cancelled at its timeout at the latest.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct VerificationView {
     /// Its name in requests.
     pub id: String,
@@ -159,7 +161,7 @@ pub struct VerificationView {
 }
 
 /// A picture, and its name.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct EmojiView {
     /// The picture.
     pub symbol: String,
@@ -168,7 +170,7 @@ pub struct EmojiView {
 }
 
 /// Asks where a login through a browser begins.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct BeginMatrixSso {
     /// URL of the homeserver, or a server's name.
     pub homeserver: String,
@@ -177,7 +179,7 @@ pub struct BeginMatrixSso {
 }
 
 /// Where a login through a browser begins.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct MatrixSsoView {
     /// To be opened in a browser.
     pub address: String,

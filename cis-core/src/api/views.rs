@@ -1,11 +1,16 @@
 //! What clients get. The field names are a contract with scripts: they are added to, never changed.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, Schema, Type};
+use utoipa::openapi::{Ref, RefOr};
+use utoipa::{PartialSchema, ToSchema};
 
 use super::requests::TermSize;
+use super::tokens::RemoteView;
 use crate::event::{ArtifactRecord, ExecutionMode, PromptKind, RunState, SaidKind, SessionState, TaskState};
 use crate::ids::{InboxId, NodeDid, Offset, RunId, SessionId, TaskId, TimestampMs};
 use crate::room::people::Allowed;
@@ -20,8 +25,34 @@ pub struct Listing<T> {
     pub next: Option<String>,
 }
 
+/// Each kind of listing has a name of its own: `RunViewListing`.
+impl<T: ToSchema> ToSchema for Listing<T> {
+    fn name() -> Cow<'static, str> {
+        format!("{}Listing", T::name()).into()
+    }
+
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        schemas.push((T::name().into_owned(), T::schema()));
+        T::schemas(schemas);
+    }
+}
+
+impl<T: ToSchema> PartialSchema for Listing<T> {
+    fn schema() -> RefOr<Schema> {
+        let items = ArrayBuilder::new().items(Ref::from_schema_name(T::name()));
+        let next = ObjectBuilder::new().schema_type(Type::String);
+        let next = next.description(Some("Give it as `after` for the next page; absent: this was the last."));
+        ObjectBuilder::new()
+            .description(Some("One page of a listing."))
+            .property("items", items.description(Some("The items of this page.")))
+            .required("items")
+            .property("next", next)
+            .into()
+    }
+}
+
 /// A node.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct NodeView {
     /// Whether it runs. The other fields of a node that does not run say what is known.
     pub running: bool,
@@ -59,13 +90,23 @@ pub struct NodeView {
     /// What is wrong, where something is (disk full, host lost …).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
+    /// Where it listens besides its socket, where it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remote: Option<RemoteView>,
 }
 
 /// How many tasks of a run are in which state. States without tasks are absent.
 pub type TaskCounts = BTreeMap<TaskState, u32>;
 
+fn counts_schema() -> ObjectBuilder {
+    let count = || ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(0));
+    let states =
+        TaskState::ALL.iter().fold(ObjectBuilder::new(), |all, state| all.property(state.as_str(), count()));
+    states.description(Some("Its tasks by state. States without tasks are absent."))
+}
+
 /// A run.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RunView {
     /// Its id.
     pub id: RunId,
@@ -89,6 +130,7 @@ pub struct RunView {
     /// When it ended.
     pub ended_ms: Option<TimestampMs>,
     /// Its tasks by state.
+    #[schema(schema_with = counts_schema)]
     pub counts: TaskCounts,
     /// Where it did not end well: why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -104,7 +146,7 @@ pub struct RunView {
 }
 
 /// A run with its tasks.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct RunDetail {
     /// The run.
     pub run: RunView,
@@ -115,7 +157,7 @@ pub struct RunDetail {
 }
 
 /// A task of a run.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct TaskView {
     /// Its name.
     pub id: TaskId,
@@ -157,7 +199,7 @@ pub struct TaskView {
 }
 
 /// What a session of a task waits for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct WaitsView {
     /// The item of the inbox.
     pub item: InboxId,
@@ -170,7 +212,7 @@ pub struct WaitsView {
 }
 
 /// What a session told last.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SaidView {
     /// Notice, progress, response or error.
     pub kind: SaidKind,
@@ -184,7 +226,7 @@ pub struct SaidView {
 }
 
 /// What a human is asked before a task starts.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ApprovalView {
     /// The question.
     pub prompt: String,
@@ -197,7 +239,7 @@ pub struct ApprovalView {
 }
 
 /// A concurrency group.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct GroupView {
     /// Its name.
     pub name: String,
@@ -216,7 +258,7 @@ pub struct GroupView {
 }
 
 /// A session.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SessionView {
     /// Its id.
     pub id: SessionId,
@@ -250,7 +292,7 @@ pub struct SessionView {
 }
 
 /// Why a task is where it is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct WhyView {
     /// The run.
     pub run: RunId,
@@ -266,7 +308,7 @@ pub struct WhyView {
 }
 
 /// Where time went, ms.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct TimeSplit {
     /// Waited for a slot, a group, the next try, or a run that was paused.
     pub queue_ms: i64,
@@ -277,7 +319,7 @@ pub struct TimeSplit {
 }
 
 /// Where the time of a run went, since its start or the last `dag retry`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct TimeView {
     /// The run.
     pub run: RunId,
@@ -298,7 +340,7 @@ pub struct TimeView {
 }
 
 /// A part of a critical path.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct TimeStep {
     /// The task; none: no task of the path was at its turn.
     pub task: Option<TaskId>,
@@ -312,7 +354,7 @@ pub struct TimeStep {
 }
 
 /// Where the time of a task went since it was last free to start.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct TaskTime {
     /// The task.
     pub task: TaskId,

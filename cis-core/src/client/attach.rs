@@ -11,6 +11,7 @@ use tokio_tungstenite::tungstenite::Message;
 use super::query::ToQuery as _;
 use super::ws::Socket;
 use super::{Client, ClientError};
+use crate::api::attach_marks::read_mark;
 use crate::api::{Attach, AttachControl, AttachNotice, paths};
 
 /// What an attached session sends.
@@ -32,16 +33,27 @@ pub struct AttachStream<'a> {
     socket: Socket,
     queue: VecDeque<Message>,
     queued_bytes: usize,
+    /// Frames tell their place.
+    marks: bool,
+    next: Option<u64>,
 }
 
 impl Client {
-    /// Attaches to a session.
+    /// Attaches to a session. With `marks` the stream knows its place ([`AttachStream::offset`]): after a connection was lost,
+    /// another attach with that as `from` goes on without a gap or a new picture.
     ///
     /// # Errors
     /// As every call.
     pub async fn attach(&self, session: &str, how: &Attach) -> Result<AttachStream<'_>, ClientError> {
         let socket = self.upgrade(&how.on(paths::fill(paths::SESSION_ATTACH, &[session]))).await?;
-        Ok(AttachStream { client: self, socket, queue: VecDeque::new(), queued_bytes: 0 })
+        Ok(AttachStream {
+            client: self,
+            socket,
+            queue: VecDeque::new(),
+            queued_bytes: 0,
+            marks: how.marks,
+            next: None,
+        })
     }
 }
 
@@ -60,6 +72,12 @@ impl AttachStream<'_> {
         let text = serde_json::to_string(&control).map_err(ClientError::protocol)?;
         self.queue.push_back(Message::Text(text.into()));
         Ok(())
+    }
+
+    /// First byte of the session's output that nothing that was given so far stands for; none: it is not known.
+    #[must_use]
+    pub fn offset(&self) -> Option<u64> {
+        self.next
     }
 
     /// Typed bytes that have not left: who reads the terminal stops where they are many.
@@ -82,6 +100,12 @@ impl AttachStream<'_> {
             })
             .await;
             return match message {
+                Some(Ok(Message::Binary(frame))) if self.marks => {
+                    let (next, at) = read_mark(&frame)
+                        .ok_or_else(|| ClientError::protocol("a frame of a terminal without its place"))?;
+                    self.next = next;
+                    Ok(AttachFrame::Bytes(frame.slice(at..)))
+                }
                 Some(Ok(Message::Binary(bytes))) => Ok(AttachFrame::Bytes(bytes)),
                 Some(Ok(Message::Text(text))) => {
                     serde_json::from_str(&text).map(AttachFrame::Notice).map_err(ClientError::protocol)

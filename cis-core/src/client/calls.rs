@@ -3,6 +3,7 @@
 
 use hyper::Method;
 use hyper::body::Bytes;
+use serde::de::DeserializeOwned;
 
 use super::query::ToQuery as _;
 use super::{Client, ClientError, LogStream};
@@ -10,7 +11,7 @@ use crate::api::{
     Answer, AnswerReceipt, Ask, AskView, AuditReport, CleanReport, CleanStore, CreateMatrixRoom, CreateRun,
     CreateSession, Decide, ExplainView, GroupView, HandIn, InboxItem, InputReceipt, InviteToMatrixRoom,
     JoinMatrixRoom, KillSession, ListInbox, ListRuns, ListSessions, Listing, LoginMatrix, LogoutMatrix,
-    MatrixAccountView, MatrixRoomEvents, MatrixRoomView, NodeView, ReadAsk, ReadLog, ReadMatrixRoom,
+    MatrixAccountView, MatrixRoomEvents, MatrixRoomView, NodeView, Page, ReadAsk, ReadLog, ReadMatrixRoom,
     ReadTime, RecoverReport, RecoverRuns, RetryRun, RunDetail, RunView, Say, SendInput, SessionView, SetMode,
     StopNode, TaskContext, ThreadMessage, TimeView, WhyView, paths,
 };
@@ -97,9 +98,22 @@ impl Client {
         self.get(&how.on(paths::fill(paths::RUN_TIME, &[run]))).await
     }
 
-    /// Concurrency groups: the node's, and those of the files of open runs.
+    /// Concurrency groups: the node's, and those of the files of open runs. All pages.
     pub async fn groups(&self) -> Result<Listing<GroupView>, ClientError> {
-        self.get(paths::GROUPS).await
+        self.pages(paths::GROUPS).await
+    }
+
+    /// All pages of a listing as one.
+    async fn pages<T: DeserializeOwned>(&self, path: &str) -> Result<Listing<T>, ClientError> {
+        let (mut page, mut items) = (Page::default(), Vec::new());
+        loop {
+            let listing: Listing<T> = self.get_long(&page.on(path.to_owned())).await?;
+            items.extend(listing.items);
+            match listing.next {
+                Some(next) => page.after = Some(next),
+                None => return Ok(Listing { items, next: None }),
+            }
+        }
     }
 
     /// Makes or changes a group of the node.
@@ -131,6 +145,19 @@ impl Client {
     /// Sessions, newest first.
     pub async fn sessions(&self, which: &ListSessions) -> Result<Listing<SessionView>, ClientError> {
         self.get(&which.on(paths::SESSIONS.to_owned())).await
+    }
+
+    /// The same, all pages.
+    pub async fn all_sessions(&self, which: &ListSessions) -> Result<Listing<SessionView>, ClientError> {
+        let (mut page, mut items) = (which.clone(), Vec::new());
+        loop {
+            let listing = self.sessions(&page).await?;
+            items.extend(listing.items);
+            match listing.next {
+                Some(next) => page.after = Some(next),
+                None => return Ok(Listing { items, next: None }),
+            }
+        }
     }
 
     /// Makes a session without a run.
@@ -191,9 +218,9 @@ impl Client {
         self.post_once(&paths::fill(paths::INBOX_ANSWER, &[item]), answer).await
     }
 
-    /// What was said in the thread of an item.
+    /// What was said in the thread of an item. All pages.
     pub async fn thread(&self, item: &str) -> Result<Listing<ThreadMessage>, ClientError> {
-        self.get(&paths::fill(paths::THREAD, &[item])).await
+        self.pages(&paths::fill(paths::THREAD, &[item])).await
     }
 
     /// Asks people something, as the session whose token this client shows.
@@ -244,9 +271,9 @@ impl Client {
         self.get_long(paths::MATRIX_ACCOUNT).await
     }
 
-    /// Its rooms.
+    /// Its rooms. All pages.
     pub async fn matrix_rooms(&self) -> Result<Listing<MatrixRoomView>, ClientError> {
-        self.get_long(paths::MATRIX_ROOMS).await
+        self.pages(paths::MATRIX_ROOMS).await
     }
 
     /// Makes a room.

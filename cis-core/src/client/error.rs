@@ -17,13 +17,57 @@ pub enum ClientError {
         socket: PathBuf,
     },
     /// The connection could not be made for another reason, or broke in the middle.
-    #[error("the connection to the node at {} broke: {source}", socket.display())]
+    #[error("the connection to the node at {at} broke: {source}")]
     Io {
-        /// The socket's path.
-        socket: PathBuf,
+        /// The socket's path, or the URL.
+        at: String,
         /// What the system or the HTTP layer says.
         #[source]
         source: std::io::Error,
+    },
+    /// Nothing takes connections there.
+    #[error("no node can be reached at {url}: {source}")]
+    Unreachable {
+        /// Where.
+        url: String,
+        /// What the system says.
+        #[source]
+        source: std::io::Error,
+    },
+    /// What listens there speaks no TLS that we do.
+    #[error("what listens at {url} does not speak TLS as a node does: {why}")]
+    NoTls {
+        /// Where.
+        url: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// What listens there shows a certificate that is not trusted.
+    #[error(
+        "the certificate of {url} is not trusted: {why}. It has the fingerprint\n  {fingerprint}\n\
+         Only where `cis node status` on that machine shows the same one, it is the node: give it by --fingerprint"
+    )]
+    Certificate {
+        /// Where.
+        url: String,
+        /// SHA-256 of the certificate that was shown, hexadecimal.
+        fingerprint: String,
+        /// Why it is not trusted.
+        why: String,
+    },
+    /// That is no URL of a node.
+    #[error("`{url}` is no URL of a node: {why}; it is like https://node.example.org:7443")]
+    Url {
+        /// What was given.
+        url: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// No certificate could be checked.
+    #[error("there is nothing by which a node's certificate can be checked: {detail}")]
+    Trust {
+        /// Why.
+        detail: String,
     },
     /// The node did not answer in time.
     #[error("the node did not answer within {seconds} s; `cis node status` tells whether it is well")]
@@ -46,9 +90,14 @@ impl ClientError {
     #[must_use]
     pub fn is_away(&self) -> bool {
         match self {
-            Self::NotRunning { .. } | Self::Io { .. } => true,
+            Self::NotRunning { .. } | Self::Io { .. } | Self::Unreachable { .. } => true,
             Self::Problem(problem) => problem.kind == crate::api::ProblemKind::Unavailable,
-            Self::Timeout { .. } | Self::Protocol { .. } => false,
+            Self::Timeout { .. }
+            | Self::Protocol { .. }
+            | Self::NoTls { .. }
+            | Self::Certificate { .. }
+            | Self::Url { .. }
+            | Self::Trust { .. } => false,
         }
     }
 

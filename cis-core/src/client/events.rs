@@ -12,7 +12,7 @@ use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 use super::query::ToQuery as _;
 use super::ws::Socket;
 use super::{Client, ClientError};
-use crate::api::{FollowEvents, paths};
+use crate::api::{BEHIND, FollowEvents, paths};
 use crate::event::Event;
 use crate::ids::{Offset, TimestampMs};
 
@@ -50,6 +50,11 @@ pub struct EventFrame {
 }
 
 impl EventFrame {
+    #[cfg(test)]
+    pub(super) fn of(text: Utf8Bytes, seen: Option<Offset>) -> Self {
+        Self { text, seen }
+    }
+
     /// The events, copied out.
     ///
     /// # Errors
@@ -119,6 +124,8 @@ pub struct EventFollower<'a> {
     socket: Option<Socket>,
     patience: Duration,
     away: Option<Away>,
+    /// Nobody needs to know that it is gone and comes back.
+    quietly: bool,
 }
 
 #[derive(Debug)]
@@ -140,8 +147,14 @@ impl Client {
         after: Option<Offset>,
     ) -> Result<EventFollower<'_>, ClientError> {
         let query = FollowEvents { run: run.map(str::to_owned), after };
-        let mut follower =
-            EventFollower { client: self, query, socket: None, patience: PATIENCE, away: None };
+        let mut follower = EventFollower {
+            client: self,
+            query,
+            socket: None,
+            patience: PATIENCE,
+            away: None,
+            quietly: false,
+        };
         follower.socket = Some(follower.open().await?);
         Ok(follower)
     }
@@ -184,6 +197,11 @@ impl EventFollower<'_> {
                     self.query.after = Some(newest);
                     return Ok(Followed::Frame(frame));
                 }
+                // It waited for us for too long. Nothing is lost: the stream goes on where we are.
+                Some(Ok(Message::Close(Some(said)))) if u16::from(said.code) == BEHIND => {
+                    self.lost(false);
+                    self.quietly = true;
+                }
                 Some(Ok(Message::Close(_))) => return Ok(self.lost(true)),
                 // Pings are answered below us.
                 Some(Ok(_)) => {}
@@ -207,7 +225,7 @@ impl EventFollower<'_> {
             Ok(socket) => {
                 self.socket = Some(socket);
                 self.away = None;
-                return Ok(Some(Followed::Back));
+                return Ok((!std::mem::take(&mut self.quietly)).then_some(Followed::Back));
             }
             Err(error) => error,
         };

@@ -3,22 +3,24 @@
 
 use std::fmt;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1::{self, SendRequest};
-use hyper::header::{CONTENT_TYPE, HOST, HeaderValue};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderName, HeaderValue};
 use hyper::{Method, Request, Response};
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::net::UnixStream;
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 use super::ClientError;
+use super::endpoint::Endpoint;
+use super::trust::ServerTrust;
 use crate::api::{Problem, ProblemKind};
 
 /// An answer that is no stream may have so many bytes.
@@ -26,7 +28,7 @@ const ANSWER_BYTES_MAX: usize = 64 << 20;
 /// A call that is no stream is answered within this time.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(30);
 /// Carries the token of the session that asks.
-pub(super) const TOKEN_HEADER: &str = "x-cis-token";
+const TOKEN_HEADER: HeaderName = HeaderName::from_static("x-cis-token");
 
 /// A body that was read whole before it is sent.
 pub(super) type Body = Full<Bytes>;
@@ -37,21 +39,32 @@ pub(super) type Opened = (Response<Incoming>, SendRequest<Body>);
 /// Brings a node back that went away: true once one listens again. May wait.
 pub type Revive = dyn Fn() -> bool + Send + Sync;
 
+/// A connection that was not used for so long is not used again: over TCP the node closes it soon (after 30 s), and
+/// what is sent at that moment is lost.
+const UNUSED_MAX: Duration = Duration::from_secs(20);
+
 /// A call that can be repeated is tried so often while the node goes away and comes back.
 const TRIES_MAX: u32 = 3;
 
 /// A client of one node. Calls share one connection and wait for each other; streams (logs, events,
 /// attached terminals) have one each.
 pub struct Client {
-    socket: PathBuf,
-    token: Option<HeaderValue>,
+    endpoint: Endpoint,
+    /// And the header that carries it.
+    token: Option<(HeaderName, HeaderValue)>,
     revive: Option<Arc<Revive>>,
-    kept: Mutex<Option<SendRequest<Body>>>,
+    kept: Mutex<Option<Kept>>,
+}
+
+/// A connection for the next call.
+struct Kept {
+    sender: SendRequest<Body>,
+    used: Instant,
 }
 
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Client").field("socket", &self.socket).finish_non_exhaustive()
+        f.debug_struct("Client").field("node", &self.endpoint.name()).finish_non_exhaustive()
     }
 }
 
@@ -61,11 +74,19 @@ impl Client {
     /// the caller no rights instead of wrong ones.
     #[must_use]
     pub fn new(socket: impl Into<PathBuf>, token: Option<&str>) -> Self {
-        let token = token.and_then(|token| HeaderValue::from_str(token).ok()).map(|mut value| {
-            value.set_sensitive(true);
-            value
-        });
-        Self { socket: socket.into(), token, revive: None, kept: Mutex::new(None) }
+        let token = token.and_then(secret).map(|token| (TOKEN_HEADER, token));
+        Self { endpoint: Endpoint::Unix(socket.into()), token, revive: None, kept: Mutex::new(None) }
+    }
+
+    /// A client of the node at `https://HOST:PORT`, with a token of `cis node token create`. Connects with its first
+    /// call; waits for nobody and starts no node. Streams come back by themselves as over a socket.
+    ///
+    /// # Errors
+    /// [`ClientError::Url`], or [`ClientError::Trust`] where no certificate could be checked.
+    pub fn remote(url: &str, token: &str, trust: ServerTrust) -> Result<Self, ClientError> {
+        let endpoint = Endpoint::remote(url, trust)?;
+        let token = secret(&format!("Bearer {token}")).map(|token| (AUTHORIZATION, token));
+        Ok(Self { endpoint, token, revive: None, kept: Mutex::new(None) })
     }
 
     /// The same, with a way to bring the node back: calls that may be repeated (those that only look,
@@ -76,13 +97,17 @@ impl Client {
         self
     }
 
-    /// Where the node listens.
+    /// Where the node is, for people: its socket's path, or its URL.
     #[must_use]
-    pub fn socket(&self) -> &Path {
-        &self.socket
+    pub fn place(&self) -> String {
+        self.endpoint.name()
     }
 
-    pub(super) fn token(&self) -> Option<&HeaderValue> {
+    pub(super) fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    pub(super) fn token(&self) -> Option<&(HeaderName, HeaderValue)> {
         self.token.as_ref()
     }
 
@@ -217,12 +242,12 @@ impl Client {
     }
 
     fn request(&self, method: Method, path: &str, body: Bytes) -> Result<Request<Body>, ClientError> {
-        let mut request = Request::builder().method(method).uri(path).header(HOST, "localhost");
+        let mut request = Request::builder().method(method).uri(path).header(HOST, self.endpoint.authority());
         if !body.is_empty() {
             request = request.header(CONTENT_TYPE, "application/json");
         }
-        if let Some(token) = &self.token {
-            request = request.header(TOKEN_HEADER, token);
+        if let Some((name, token)) = &self.token {
+            request = request.header(name, token);
         }
         request.body(Full::new(body)).map_err(ClientError::protocol)
     }
@@ -231,14 +256,18 @@ impl Client {
     /// not leave, over a new one; a request that may have arrived is never sent twice.
     async fn send_kept(
         &self,
-        kept: &mut Option<SendRequest<Body>>,
+        kept: &mut Option<Kept>,
         mut request: Request<Body>,
     ) -> Result<Response<Incoming>, ClientError> {
-        if let Some(sender) = kept.as_mut().filter(|sender| !sender.is_closed())
+        let is_fit = |kept: &&mut Kept| !kept.sender.is_closed() && kept.used.elapsed() < UNUSED_MAX;
+        if let Some(Kept { sender, used }) = kept.as_mut().filter(is_fit)
             && sender.ready().await.is_ok()
         {
             match sender.try_send_request(request).await {
-                Ok(response) => return Ok(response),
+                Ok(response) => {
+                    *used = Instant::now();
+                    return Ok(response);
+                }
                 Err(mut error) => match error.take_message() {
                     Some(unsent) => request = unsent,
                     None => {
@@ -248,12 +277,12 @@ impl Client {
                 },
             }
         }
-        let sender = kept.insert(self.connect().await?);
+        let Kept { sender, .. } = kept.insert(Kept { sender: self.connect().await?, used: Instant::now() });
         sender.send_request(request).await.map_err(|error| self.broken(error))
     }
 
     async fn connect(&self) -> Result<SendRequest<Body>, ClientError> {
-        let stream = self.stream().await?;
+        let stream = self.endpoint.connect().await?;
         let (sender, connection) =
             http1::handshake(TokioIo::new(stream)).await.map_err(|error| self.broken(error))?;
         tokio::spawn(async move {
@@ -261,15 +290,6 @@ impl Client {
             let _ = connection.await;
         });
         Ok(sender)
-    }
-
-    pub(super) async fn stream(&self) -> Result<UnixStream, ClientError> {
-        UnixStream::connect(&self.socket).await.map_err(|source| match source.kind() {
-            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
-                ClientError::NotRunning { socket: self.socket.clone() }
-            }
-            _ => ClientError::Io { socket: self.socket.clone(), source },
-        })
     }
 
     async fn whole(&self, response: Response<Incoming>) -> Result<Bytes, ClientError> {
@@ -284,8 +304,16 @@ impl Client {
     }
 
     pub(super) fn io(&self, source: io::Error) -> ClientError {
-        ClientError::Io { socket: self.socket.clone(), source }
+        ClientError::Io { at: self.endpoint.name(), source }
     }
+}
+
+/// A value that nobody shows; none: no header can carry it.
+fn secret(text: &str) -> Option<HeaderValue> {
+    HeaderValue::from_str(text).ok().map(|mut value| {
+        value.set_sensitive(true);
+        value
+    })
 }
 
 /// The problem in the body of a failed call; where there is none that can be read, one made of the status.
@@ -293,6 +321,7 @@ pub(super) fn problem_of(status: u16, body: &[u8]) -> Problem {
     serde_json::from_slice(body).unwrap_or_else(|_| {
         let kind = match status {
             400 => ProblemKind::BadInput,
+            401 => ProblemKind::Unauthenticated,
             403 => ProblemKind::Denied,
             404 => ProblemKind::NotFound,
             409 => ProblemKind::Conflict,

@@ -1,21 +1,27 @@
-//! The client of a node's API: HTTP/1 and WebSocket over its Unix socket.
+//! The client of a node's API: HTTP/1 and WebSocket over its Unix socket, or over TCP with TLS.
 //!
-//! Owns connections, typed calls, and streams that ride over a node's restart. Knows nothing of
-//! terminals, the environment or where a node lives: path and token are arguments, and starting a
+//! Owns connections, whom they trust, typed calls, and streams that ride over a node's restart. Knows nothing of
+//! terminals, the environment or where a node lives: path or URL, and token are arguments, and starting a
 //! node is the caller's.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "an io folder")]
 
 mod attach;
 mod calls;
+mod endpoint;
 mod error;
 mod events;
 mod http;
 mod identity;
 mod log;
 mod query;
+mod raw;
+mod tokens;
+mod trust;
 mod verification;
 mod ws;
 
+#[cfg(test)]
+mod fuzz;
 #[cfg(test)]
 mod tests;
 
@@ -24,3 +30,5 @@ pub use error::ClientError;
 pub use events::{EventFollower, EventFrame, EventRef, Followed};
 pub use http::{Client, Revive};
 pub use log::LogStream;
+pub use raw::RawAnswer;
+pub use trust::{Fingerprint, ServerTrust};

@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 
 use crate::api::paths::encode;
 use crate::api::{
-    Attach, FollowEvents, ListInbox, ListRuns, ListSessions, LogoutMatrix, ReadAsk, ReadLog, ReadMatrixRoom,
-    ReadTime, ReadVerification,
+    Attach, FollowEvents, ListInbox, ListRuns, ListSessions, LogoutMatrix, Page, ReadAsk, ReadLog,
+    ReadMatrixRoom, ReadTime, ReadVerification,
 };
 
 /// A path with its query under construction.
@@ -69,7 +69,18 @@ impl ToQuery for ListRuns {
 
 impl ToQuery for ListSessions {
     fn on(&self, path: String) -> String {
-        Query::new(path).flag("all", self.all).text("run", self.run.as_deref()).text
+        Query::new(path)
+            .flag("all", self.all)
+            .text("run", self.run.as_deref())
+            .number("limit", self.limit)
+            .text("after", self.after.as_deref())
+            .text
+    }
+}
+
+impl ToQuery for Page {
+    fn on(&self, path: String) -> String {
+        Query::new(path).number("limit", self.limit).text("after", self.after.as_deref()).text
     }
 }
 
@@ -138,6 +149,8 @@ impl ToQuery for Attach {
             .number("cols", self.cols)
             .number("rows", self.rows)
             .flag("read_only", self.read_only)
+            .number("from", self.from)
+            .flag("marks", self.marks)
             .text
     }
 }
@@ -153,8 +166,8 @@ mod tests {
         assert_eq!(asked.on("/v1/runs".into()), "/v1/runs?open=true&limit=5&after=a%26b%3D%C3%A4");
         let log = ReadLog { from: Some(7), follow: true, plain: true, marks: true, attempt: Some(2) };
         assert_eq!(log.on("/l".into()), "/l?from=7&follow=true&plain=true&marks=true&attempt=2");
-        let attach = Attach { cols: Some(80), rows: Some(24), read_only: true };
-        assert_eq!(attach.on("/a".into()), "/a?cols=80&rows=24&read_only=true");
+        let attach = Attach { cols: Some(80), rows: Some(24), read_only: true, from: Some(9), marks: true };
+        assert_eq!(attach.on("/a".into()), "/a?cols=80&rows=24&read_only=true&from=9&marks=true");
         let follow = FollowEvents { run: Some("x".into()), after: Some(0) };
         assert_eq!(follow.on("/e".into()), "/e?run=x&after=0");
     }

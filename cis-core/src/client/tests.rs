@@ -9,10 +9,11 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 
 use super::{AttachFrame, Client, ClientError, Followed};
 use crate::api::log_pieces::LogPiece;
-use crate::api::{Attach, AttachControl, AttachNotice, ProblemKind, ReadLog, TermSize};
+use crate::api::{Attach, AttachControl, AttachNotice, BEHIND, ProblemKind, ReadLog, TermSize};
 
 struct Place {
     _dir: tempfile::TempDir,
@@ -97,6 +98,36 @@ async fn calls_share_a_connection_until_the_node_closes_it() {
     let head = server.await.unwrap();
     assert!(head.starts_with("GET /v1/sessions/a%20b/screen HTTP/1.1\r\n"), "{head}");
     assert!(head.contains("x-cis-token: t0ken\r\n"), "{head}");
+}
+
+#[tokio::test]
+async fn a_stream_that_was_dropped_for_not_reading_goes_on_and_nobody_sees_it() {
+    let place = Place::new();
+    let listener = place.listen();
+    let server = tokio::spawn(async move {
+        let (mut socket, _) = accept_ws(&listener).await;
+        socket.send(events(1..=3)).await.unwrap();
+        let said = CloseFrame { code: BEHIND.into(), reason: r#"{"after":3}"#.into() };
+        socket.send(Message::Close(Some(said))).await.unwrap();
+        let (mut again, uri) = accept_ws(&listener).await;
+        again.send(events(4..=5)).await.unwrap();
+        let _ = again.next().await;
+        uri
+    });
+    let client = Client::new(&place.path, None);
+    let mut follower = client.events(None, Some(0)).await.unwrap();
+    let mut offsets = Vec::new();
+    while offsets.len() < 5 {
+        match follower.next().await.unwrap() {
+            Followed::Frame(frame) => {
+                offsets.extend(frame.events().unwrap().iter().map(|event| event.offset))
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(offsets, [1, 2, 3, 4, 5]);
+    drop(follower);
+    assert_eq!(server.await.unwrap(), "/v1/events?after=3");
 }
 
 #[tokio::test]
@@ -291,7 +322,7 @@ async fn a_terminal_types_while_the_session_writes_more_than_fits() {
         socket.close(None).await.unwrap();
     });
     let client = Client::new(&place.path, None);
-    let size = Attach { cols: Some(80), rows: Some(24), read_only: false };
+    let size = Attach { cols: Some(80), rows: Some(24), ..Attach::default() };
     let mut stream = client.attach("s", &size).await.unwrap();
     stream.control(AttachControl::Repaint).unwrap();
     stream.type_bytes(&vec![b'k'; 1 << 20]);

@@ -1,15 +1,15 @@
-//! WebSockets over the node's socket.
+//! WebSockets to a node.
 
-use tokio::net::UnixStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::ClientRequestBuilder;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error, http::Uri};
 
-use super::http::{TOKEN_HEADER, problem_of};
+use super::endpoint::Wire;
+use super::http::problem_of;
 use super::{Client, ClientError};
 
-pub(super) type Socket = WebSocketStream<UnixStream>;
+pub(super) type Socket = WebSocketStream<Wire>;
 
 /// No message of a node is longer.
 const MESSAGE_BYTES_MAX: usize = 64 << 20;
@@ -17,15 +17,18 @@ const MESSAGE_BYTES_MAX: usize = 64 << 20;
 impl Client {
     /// A WebSocket to `path`, which may have a query.
     pub(super) async fn upgrade(&self, path: &str) -> Result<Socket, ClientError> {
-        let uri: Uri = format!("ws://localhost{path}").parse().map_err(ClientError::protocol)?;
+        let uri: Uri =
+            format!("ws://{}{path}", self.endpoint().authority()).parse().map_err(ClientError::protocol)?;
         let mut request = ClientRequestBuilder::new(uri);
-        if let Some(token) = self.token().and_then(|token| token.to_str().ok()) {
-            request = request.with_header(TOKEN_HEADER, token);
+        if let Some((name, token)) = self.token()
+            && let Ok(token) = token.to_str()
+        {
+            request = request.with_header(name.as_str(), token);
         }
         let config = WebSocketConfig::default()
             .max_message_size(Some(MESSAGE_BYTES_MAX))
             .max_frame_size(Some(MESSAGE_BYTES_MAX));
-        let stream = self.stream().await?;
+        let stream = self.endpoint().connect().await?;
         tokio_tungstenite::client_async_with_config(request, stream, Some(config))
             .await
             .map(|(socket, _)| socket)

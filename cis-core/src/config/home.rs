@@ -157,6 +157,24 @@ impl Home {
         self.dir.join("trust.toml")
     }
 
+    /// Tokens of the API over TCP, by their hashes.
+    #[must_use]
+    pub fn tokens_file(&self) -> PathBuf {
+        self.dir.join("api-tokens.json")
+    }
+
+    /// The certificate that the node made for itself.
+    #[must_use]
+    pub fn own_certificate(&self) -> PathBuf {
+        self.dir.join("api-cert.pem")
+    }
+
+    /// The key of that certificate.
+    #[must_use]
+    pub fn own_certificate_key(&self) -> PathBuf {
+        self.dir.join("api-key.pem")
+    }
+
     /// What a detached node has to say.
     #[must_use]
     pub fn node_log(&self) -> PathBuf {

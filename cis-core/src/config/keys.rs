@@ -163,7 +163,7 @@ fn load_or_make(path: &Path) -> Result<[u8; 32], KeyError> {
     Ok(seed)
 }
 
-fn random_seed() -> Result<[u8; 32], KeyError> {
+pub(super) fn random_seed() -> Result<[u8; 32], KeyError> {
     let mut seed = [0; 32];
     getrandom::fill(&mut seed).map_err(|e| KeyError::Random(e.to_string()))?;
     Ok(seed)

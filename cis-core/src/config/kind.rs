@@ -1,7 +1,9 @@
 //! Kinds of settings: how a value is written in a file, a variable or a flag, and what it must be.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::api::web::{host_name, origin};
 use crate::room::people::Matcher;
 use crate::room::{UserId, names_a_room};
 use crate::text::control_byte;
@@ -60,6 +62,10 @@ pub enum Kind {
     Room,
     /// One line of text.
     Text,
+    /// An IP address with a port; or nothing.
+    Address,
+    /// An absolute path; or nothing.
+    File,
     /// Any number of these.
     List(Item),
 }
@@ -75,6 +81,10 @@ pub enum Item {
     Dirs,
     /// Rooms of Matrix.
     Rooms,
+    /// Names or addresses of machines.
+    Hosts,
+    /// Origins of web pages.
+    Origins,
 }
 
 /// A value of a setting.
@@ -106,6 +116,10 @@ impl Kind {
                 "a room such as `!id:example.org` or `#builds:example.org`, or a link of matrix.to to it"
             }
             Self::Text => "one line of text",
+            Self::Address => "an IP address with a port such as `127.0.0.1:7443` or `[::]:7443`",
+            Self::File => "an absolute path such as `/etc/ssl/node.pem`",
+            Self::List(Item::Hosts) => "an array of names such as `[\"node.example.org\", \"10.0.0.7\"]`",
+            Self::List(Item::Origins) => "an array of origins such as `[\"https://board.example.org\"]`",
             Self::List(Item::Users) => "an array of users such as `[\"@ann:example.org\"]`",
             Self::List(Item::People) => {
                 "an array such as `[\"@ann:example.org\", \"*:example.org\", \"pl>=50\"]`"
@@ -151,7 +165,15 @@ impl Kind {
                 Ok(Value::Text(trimmed.to_owned()))
             }
             Self::Text => Err(format!("must be one line of at most {TEXT_BYTES_MAX} bytes")),
-            Self::Mode | Self::Room => Err(self.wrong()),
+            Self::Address | Self::File if trimmed.is_empty() => Ok(Value::Text(String::new())),
+            Self::Address => {
+                let address: SocketAddr = trimmed.parse().map_err(|_| self.wrong())?;
+                Ok(Value::Text(address.to_string()))
+            }
+            Self::File if trimmed.starts_with('/') && !trimmed.contains(char::is_control) => {
+                Ok(Value::Text(trimmed.to_owned()))
+            }
+            Self::Mode | Self::Room | Self::File => Err(self.wrong()),
         }
     }
 
@@ -243,6 +265,15 @@ impl Item {
             Self::Rooms => Err(format!("holds `{}`, which names no room", word.escape_debug())),
             Self::Dirs if word.starts_with('/') && !word.contains(char::is_control) => Ok(()),
             Self::Dirs => Err(format!("holds `{}`, which is no absolute directory", word.escape_debug())),
+            Self::Hosts if host_name(word).is_some() => Ok(()),
+            Self::Hosts => {
+                Err(format!("holds `{}`, which is no name or address without a port", word.escape_debug()))
+            }
+            Self::Origins if origin(word).is_some() => Ok(()),
+            Self::Origins => Err(format!(
+                "holds `{}`, which is no origin such as `https://board.example.org`",
+                word.escape_debug()
+            )),
         }
     }
 }
@@ -313,6 +344,12 @@ mod tests {
             (Kind::List(Item::People), r#"["*", "pl >= 5"]"#, r#"["*","pl >= 5"]"#),
             (Kind::List(Item::Dirs), r#"["/srv"]"#, r#"["/srv"]"#),
             (Kind::List(Item::Rooms), r##"["#b:x"]"##, r##"["#b:x"]"##),
+            (Kind::Address, " 127.0.0.1:7443", "127.0.0.1:7443"),
+            (Kind::Address, "[::1]:0", "[::1]:0"),
+            (Kind::Address, "", ""),
+            (Kind::File, "/etc/x.pem", "/etc/x.pem"),
+            (Kind::List(Item::Hosts), r#"["a.example", "::1"]"#, r#"["a.example","::1"]"#),
+            (Kind::List(Item::Origins), r#"["https://a:8"]"#, r#"["https://a:8"]"#),
         ] {
             let value = kind.read(text).unwrap_or_else(|why| panic!("{text}: {why}"));
             assert_eq!(kind.write(&value), written, "{text}");
@@ -357,6 +394,12 @@ mod tests {
             (Kind::List(Item::People), r#"["pl>50"]"#),
             (Kind::List(Item::Dirs), r#"["dags"]"#),
             (Kind::List(Item::Rooms), r#"["builds"]"#),
+            (Kind::Address, "7443"),
+            (Kind::Address, "localhost:7443"),
+            (Kind::File, "cert.pem"),
+            (Kind::List(Item::Hosts), r#"["a:1"]"#),
+            (Kind::List(Item::Origins), r#"["a.example"]"#),
+            (Kind::List(Item::Origins), r#"["null"]"#),
             (Kind::Keys, "Up"),
             (Kind::Keys, "ä"),
             (Kind::Keys, "M-d"),

@@ -11,6 +11,9 @@ use super::settings::{SETTINGS, Scope, Setting, Settings, find};
 use crate::dag::Group;
 use crate::dag::diagnose::nearest;
 
+/// Variables that begin as those of settings do, and are none.
+const OTHER_VARIABLES: [&str; 1] = ["CIS_API_TOKEN"];
+
 /// Where a value comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
@@ -127,8 +130,9 @@ pub fn unknown_variables(names: impl Iterator<Item = String>) -> Vec<String> {
         .iter()
         .map(|one| format!("CIS_{}_", one.table().replace('.', "_").to_ascii_uppercase()))
         .collect();
+    let is_other = |name: &String| OTHER_VARIABLES.contains(&name.as_str()) || known.contains(name);
     let mut wrong: Vec<String> = names
-        .filter(|name| tables.iter().any(|table| name.starts_with(table)) && !known.contains(name))
+        .filter(|name| tables.iter().any(|table| name.starts_with(table)) && !is_other(name))
         .map(|name| match nearest(&name, known.iter().map(String::as_str)) {
             Some(near) => format!("{name} is no setting: did you mean {near}?"),
             None => format!("{name} is no setting: `cis config show` lists all"),
@@ -268,7 +272,14 @@ mod tests {
 
     #[test]
     fn variables_that_look_like_settings_and_are_none_are_told() {
-        let names = ["CIS_NODE_MAX_SESIONS", "CIS_NODE_MAX_SESSIONS", "CIS_TIMEOUTS_X", "CIS_HOME", "PATH"];
+        let names = [
+            "CIS_NODE_MAX_SESIONS",
+            "CIS_NODE_MAX_SESSIONS",
+            "CIS_TIMEOUTS_X",
+            "CIS_HOME",
+            "CIS_API_TOKEN",
+            "PATH",
+        ];
         let wrong = unknown_variables(names.iter().map(|name| (*name).to_owned()));
         assert_eq!(
             wrong,

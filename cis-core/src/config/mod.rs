@@ -4,6 +4,8 @@
 //! by others, nor of who reads a setting.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "an io folder")]
 
+#[cfg(feature = "node")]
+mod certificate;
 mod file;
 mod home;
 #[cfg(feature = "node")]
@@ -15,7 +17,11 @@ mod load;
 mod pages;
 mod programs;
 mod settings;
+#[cfg(feature = "node")]
+mod tokens;
 
+#[cfg(feature = "node")]
+pub use certificate::{Certificate, CertificateError};
 pub use file::FileError;
 pub use home::{Home, HomeError};
 #[cfg(feature = "node")]
@@ -27,6 +33,8 @@ pub use load::{Config, ConfigError, Entry, Origin, load, unknown_variables};
 pub use pages::default_file;
 pub use programs::{find_program, inherited_path, missing_agents};
 pub use settings::{
-    AttachSettings, DagMatrix, DagSettings, MatrixSettings, NodeSettings, Retention, SETTINGS, Scope,
-    Setting, Settings, Timeouts,
+    ApiSettings, AttachSettings, DagMatrix, DagSettings, MatrixSettings, NodeSettings, Retention, SETTINGS,
+    Scope, Setting, Settings, Timeouts,
 };
+#[cfg(feature = "node")]
+pub use tokens::{Tokens, TokensError};

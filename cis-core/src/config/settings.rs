@@ -1,14 +1,17 @@
 //! Everything that can be set: the types that the program reads, and the one table from which files,
 //! variables, flags, listings and pages are made.
 
+mod api;
 mod fields;
 mod rooms;
 
 use std::collections::BTreeMap;
 
+pub use self::api::ApiSettings;
 use self::fields::{
-    count, dirs, flag, maybe_text, mode, number, of_count, of_dirs, of_flag, of_maybe_text, of_mode,
-    of_number, of_optional, of_role, of_text, of_words, optional, set_role, text, words,
+    address, count, dirs, flag, maybe_file, maybe_text, mode, number, of_address, of_count, of_dirs, of_flag,
+    of_maybe_file, of_maybe_text, of_mode, of_number, of_optional, of_role, of_text, of_words, optional,
+    set_role, text, words,
 };
 pub use self::rooms::{DagMatrix, DagSettings, MatrixSettings};
 use super::kind::{Item, Kind, Value};
@@ -35,6 +38,8 @@ pub struct Settings {
     pub dag: DagSettings,
     /// `[matrix]`.
     pub matrix: MatrixSettings,
+    /// `[api]`.
+    pub api: ApiSettings,
     /// `[groups.NAME]`: concurrency groups of the node.
     pub groups: BTreeMap<String, Group>,
     /// `[agents.NAME]`: profiles of agents, those that are built in among them.
@@ -532,6 +537,56 @@ pub static SETTINGS: &[Setting] = &[
         r#"["pl>=100"]"#,
         Admin,
         "Who may do everything from a room that can be done there."
+    ),
+    setting!(
+        "api.listen",
+        Kind::Address,
+        "",
+        Node,
+        api.listen,
+        address,
+        of_address,
+        "Where the API is served over TCP besides the Unix socket, always with TLS and tokens; nowhere where it is empty."
+    ),
+    setting!(
+        "api.tls_cert",
+        Kind::File,
+        "",
+        Node,
+        api.tls_cert,
+        maybe_file,
+        of_maybe_file,
+        "Its certificate and those above it, PEM; without one the node makes its own, known by its fingerprint."
+    ),
+    setting!(
+        "api.tls_key",
+        Kind::File,
+        "",
+        Node,
+        api.tls_key,
+        maybe_file,
+        of_maybe_file,
+        "The key of `tls_cert`, PEM."
+    ),
+    setting!(
+        "api.hosts",
+        Kind::List(Item::Hosts),
+        "[]",
+        Node,
+        api.hosts,
+        words,
+        of_words,
+        "Names and addresses by which it may be called over TCP, beside the address that was connected to."
+    ),
+    setting!(
+        "api.origins",
+        Kind::List(Item::Origins),
+        "[]",
+        Node,
+        api.origins,
+        words,
+        of_words,
+        "Origins of web pages that may call it over TCP; those of others are refused."
     ),
     setting!(
         "attach.detach_keys",

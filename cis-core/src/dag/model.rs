@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use crate::event::PromptKind;
 use crate::ids::TaskId;
@@ -31,7 +32,7 @@ pub struct Dag {
 }
 
 /// So many tasks of a concurrency group may have a session at a time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Group {
     /// At least 1.
     pub limit: u32,
@@ -68,7 +69,7 @@ pub struct Param {
 }
 
 /// Type of a parameter or an output.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ValueType {
     /// Any text.
@@ -86,7 +87,7 @@ pub enum ValueType {
 }
 
 /// One task.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Task {
     /// Its name.
     pub id: TaskId,
@@ -191,7 +192,7 @@ impl Task {
 }
 
 /// What happens when the session of a task waits for a human. Texts are templates.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct OnBlocked {
     /// At once.
     pub action: BlockedAction,
@@ -227,7 +228,7 @@ impl OnBlocked {
 }
 
 /// What is done at once with a session that waits for a human.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum BlockedAction {
     /// It waits.
@@ -242,7 +243,7 @@ pub enum BlockedAction {
 }
 
 /// What a task is repeated over.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Foreach {
     /// A list in the file.
@@ -252,7 +253,8 @@ pub enum Foreach {
 }
 
 /// Which item of a task it is.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[schema(as = TaskItem)]
 pub struct Item {
     /// The task with `foreach`.
     pub of: TaskId,
@@ -263,7 +265,8 @@ pub struct Item {
 }
 
 /// What is asked of a human before a task starts.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = TaskApproval)]
 pub struct Approval {
     /// The question, a template.
     pub prompt: String,
@@ -276,7 +279,8 @@ pub struct Approval {
 }
 
 /// When an earlier result may stand for a new one.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = TaskCache)]
 pub struct Cache {
     /// What must be the same.
     pub key: CacheKey,
@@ -286,7 +290,7 @@ pub struct Cache {
 }
 
 /// What must be the same for a result to be taken from the cache.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum CacheKey {
     /// The command with its values and environment, and the content of the files of `inputs`.
@@ -296,7 +300,7 @@ pub enum CacheKey {
 }
 
 /// Which endings of its needs let a task start.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Trigger {
     /// All succeeded or completed.
@@ -311,8 +315,9 @@ pub enum Trigger {
 }
 
 /// What a task runs.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = TaskAction)]
 pub enum Action {
     /// A program and its arguments; each element is a template and stays one argument.
     Command(Vec<String>),
@@ -333,8 +338,9 @@ pub enum Action {
 }
 
 /// What an agent is to do.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = AgentPrompt)]
 pub enum Prompt {
     /// A template.
     Text(String),
@@ -344,7 +350,7 @@ pub enum Prompt {
 }
 
 /// Where a secret's value comes from. The value itself is in no file of CIS but the log of its session.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SecretSource {
     /// A variable of the run's environment.
@@ -354,7 +360,7 @@ pub enum SecretSource {
 }
 
 /// How failed tries are repeated.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RetryPolicy {
     /// How many more tries after the first.
     pub count: u32,
@@ -372,7 +378,7 @@ pub struct RetryPolicy {
 }
 
 /// A kind of ending that is repeated.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RetryOn {
     /// `exit:N`: this exit code.
@@ -407,7 +413,7 @@ impl Default for RetryPolicy {
 }
 
 /// How the delay between tries grows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Backoff {
     /// Always `delay`.

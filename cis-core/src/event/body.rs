@@ -4,16 +4,20 @@ mod names;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use super::facts::{AttemptResult, GrantRecord, LostBy, RetryScope, RunCreated, SessionLimit, TaskChange};
 use super::outcome::{EndReason, ExitStatus};
 use super::prompt::{AnswerRecord, AskRecord, PromptRecord, SaidRecord};
 use super::states::ExecutionMode;
 use crate::dag::{Group, Task};
-use crate::ids::{Epoch, HostInstance, InboxId, InputId, NodeDid, RunId, SessionId, TaskId, TimestampMs};
+use crate::ids::{
+    Epoch, HostInstance, InboxId, InputId, NodeDid, RunId, SessionId, TaskId, TimestampMs, TokenId,
+};
+use crate::room::people::Role;
 
 /// Everything that can happen. The tag is the type's name in full.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "type", content = "body")]
 pub enum EventBody {
     /// A run is known.
@@ -332,6 +336,19 @@ pub enum EventBody {
         /// Sessions without a run.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         sessions: Vec<SessionId>,
+    },
+    /// A token for the API over TCP was made, or is void from now on.
+    #[serde(rename = "cis.dag.node.token")]
+    NodeToken {
+        /// Its id. The token itself stands nowhere.
+        token: TokenId,
+        /// Its name.
+        name: String,
+        /// What it may do from now on: viewer, operator or admin; none: nothing more, it was revoked.
+        role: Option<Role>,
+        /// It counts until then, Unix ms; none: until it is revoked.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        expires_ms: Option<TimestampMs>,
     },
     /// A request was refused.
     #[serde(rename = "cis.dag.node.denied")]

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use super::outcome::{AttemptOutcome, EndReason, ExitStatus};
 use super::states::{ExecutionMode, TaskState};
@@ -24,7 +25,7 @@ pub enum Category {
 }
 
 /// Facts of a run that never change.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RunCreated {
     /// `[dag] id`.
     pub dag: String,
@@ -70,7 +71,7 @@ pub struct RunCreated {
 }
 
 /// What a task's `on_blocked.run` named when the run was submitted.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct NamedPrograms {
     /// The task of the file.
     pub task: TaskId,
@@ -91,7 +92,7 @@ pub struct NamedPrograms {
 }
 
 /// Who works on the tasks of a run, whatever its file says.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct UseAgent {
     /// The profile that tasks without an agent are given to; none: they are run as they are, each in a terminal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -99,7 +100,7 @@ pub struct UseAgent {
 }
 
 /// A file as it was when the run was submitted.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 pub struct KeptFile {
     /// Where it lay: absolute, without `.` and `..`.
     pub path: String,
@@ -108,7 +109,7 @@ pub struct KeptFile {
 }
 
 /// Why a queued task does not run yet.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case", tag = "kind")]
 pub enum QueueReason {
     /// Waits for its turn: `max_parallel` of the run, or `max_sessions` of the node.
@@ -162,7 +163,7 @@ pub enum QueueReason {
 }
 
 /// A change of a task's state that no grant and no result explains.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct TaskChange {
     /// The task.
     pub task: TaskId,
@@ -177,7 +178,7 @@ pub struct TaskChange {
 }
 
 /// A task was given to a worker (`cis.dag.task.assigned`): the intent, durable before the start.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct GrantRecord {
     /// The task.
     pub task: TaskId,
@@ -201,7 +202,7 @@ pub struct GrantRecord {
 }
 
 /// An output as everybody may see it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct OutputRecord {
     /// The value, secrets replaced.
     pub value: Value,
@@ -213,7 +214,7 @@ pub struct OutputRecord {
 }
 
 /// A file that a task left.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ArtifactRecord {
     /// Below the task's directory, with `/` between names.
     pub path: String,
@@ -227,7 +228,7 @@ pub struct ArtifactRecord {
 }
 
 /// An attempt ended (`cis.dag.task.result`), and what its task is from now on.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct AttemptResult {
     /// The task.
     pub task: TaskId,
@@ -278,7 +279,7 @@ fn is_zero(n: &u64) -> bool {
 }
 
 /// Which tasks `dag retry` runs again.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case", tag = "scope")]
 pub enum RetryScope {
     /// All of them.
@@ -293,7 +294,7 @@ pub enum RetryScope {
 }
 
 /// Which limit a session is about to reach.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SessionLimit {
     /// No activity.
@@ -303,7 +304,7 @@ pub enum SessionLimit {
 }
 
 /// What was lost.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum LostBy {
     /// The session host of this node died.

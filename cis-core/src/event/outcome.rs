@@ -3,10 +3,11 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::prompt::PromptKind;
 /// How a process ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ExitStatus {
     /// It called exit with this code (0 to 255).
@@ -42,7 +43,7 @@ impl fmt::Display for ExitStatus {
 }
 
 /// Why an attempt failed by its own fault.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case", tag = "kind")]
 pub enum FailureCause {
     /// Its process ended badly.
@@ -107,7 +108,7 @@ impl fmt::Display for FailureCause {
 }
 
 /// How an attempt ended.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case", tag = "outcome")]
 pub enum AttemptOutcome {
     /// Exit 0, outputs valid.
@@ -157,7 +158,7 @@ impl AttemptOutcome {
 }
 
 /// Why a task is in a terminal state that its own attempt does not explain, or a run in its.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case", tag = "kind")]
 pub enum EndReason {
     /// It is left out: its trigger can no longer come true, or it waited for a human and is not to (completed).

@@ -2,12 +2,15 @@
 //! API share. Decides nothing.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::states::named;
 use crate::ids::{InboxId, InputId, SessionId, TimestampMs};
 
 /// What a session waits for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize, ToSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum PromptKind {
     /// May it do this?
@@ -57,7 +60,7 @@ impl PromptKind {
 }
 
 /// Where the evidence of a prompt comes from; the lower, the more it is trusted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Layer {
     /// 1: the program says so to CIS itself.
@@ -77,7 +80,7 @@ named!(Layer {
 });
 
 /// What an option means, whatever it is called and wherever it stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Meaning {
     /// Yes, this time. Also a plain yes.
@@ -102,7 +105,7 @@ named!(Meaning {
 });
 
 /// One answer that a prompt offers.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PromptOption {
     /// How it is chosen: its number, letter or word. Unique in its prompt.
     pub id: String,
@@ -145,7 +148,7 @@ pub const LABEL_CHARS_MAX: usize = 300;
 pub const SCREEN_CHARS_MAX: usize = 4000;
 
 /// One prompt of a session: what makes it one is session, episode and hash.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PromptRecord {
     /// Its id in the inbox.
     pub item: InboxId,
@@ -198,7 +201,7 @@ impl PromptRecord {
 }
 
 /// Why a session turns to people.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum AskType {
     /// May it do this?
@@ -234,7 +237,9 @@ impl AskType {
 }
 
 /// How much it matters that somebody looks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize, ToSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Urgency {
     /// Silent.
@@ -249,7 +254,7 @@ pub enum Urgency {
 named!(Urgency { Low => "low", Medium => "medium", High => "high" });
 
 /// A session asks people something.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct AskRecord {
     /// Its id in the inbox.
     pub item: InboxId,
@@ -271,7 +276,7 @@ pub struct AskRecord {
 }
 
 /// What a session tells people without waiting for an answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SaidKind {
     /// Something to be known.
@@ -287,7 +292,7 @@ pub enum SaidKind {
 named!(SaidKind { Notice => "notice", Progress => "progress", Response => "response", Error => "error" });
 
 /// A session tells people something.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SaidRecord {
     /// What it is.
     pub kind: SaidKind,
@@ -305,7 +310,7 @@ pub struct SaidRecord {
 }
 
 /// What somebody answered.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct AnswerRecord {
     /// Which option, by its id.
     #[serde(default, skip_serializing_if = "Option::is_none")]

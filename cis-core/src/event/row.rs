@@ -3,12 +3,13 @@
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use ulid::Ulid;
+use utoipa::ToSchema;
 
 use super::body::EventBody;
 use crate::ids::{InputId, Offset, RunId, TimestampMs};
 
 /// What kind of actor caused an event.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ActorKind {
     /// A person.
@@ -22,7 +23,7 @@ pub enum ActorKind {
 }
 
 /// The way by which a request came.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Via {
     /// The Unix socket.
@@ -36,11 +37,11 @@ pub enum Via {
 }
 
 /// Who caused an event, and how.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 pub struct Actor {
     /// Human, session, node or policy.
     pub kind: ActorKind,
-    /// `uid:1000`, a session id, a DID, a Matrix id, or a rule's name.
+    /// `uid:1000`, a session id, a DID, a Matrix id, `token:NAME`, or a rule's name.
     pub name: String,
     /// By which way.
     pub via: Via,
@@ -63,11 +64,12 @@ pub struct EventDraft {
 
 /// A stored event as it is streamed: the body stays the text that was stored, so that fields
 /// which this version does not know survive.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct Event {
     /// Row in this store.
     pub offset: Offset,
     /// Unique everywhere.
+    #[schema(value_type = String, example = "01JD0V3Z8K6T9W2B5N7Q4R1XEC")]
     pub id: Ulid,
     /// The run it belongs to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -86,6 +88,7 @@ pub struct Event {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cause: Option<InputId>,
     /// What happened, as stored.
+    #[schema(value_type = serde_json::Value)]
     pub body: Box<RawValue>,
 }
 

@@ -1,6 +1,7 @@
 //! States of runs, tasks and sessions, and how an attempt ends. The one place where they are named.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 macro_rules! named {
     ($name:ident { $($variant:ident => $text:literal),+ $(,)? }) => {
@@ -41,7 +42,7 @@ pub(super) use named;
 ///    └─────────┴─────────────────────────────▶ cancelled
 /// ```
 /// A task with `foreach` stays queued while its items work, and ends from there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum TaskState {
     /// Its needs are not done.
@@ -110,7 +111,7 @@ impl TaskState {
 }
 
 /// State of a run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RunState {
     /// Known, not started.
@@ -155,7 +156,7 @@ impl RunState {
 }
 
 /// State of a session.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SessionState {
     /// Asked for, not yet reported alive.
@@ -188,7 +189,9 @@ impl SessionState {
 }
 
 /// Where a run is executed and who hears of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize, ToSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum ExecutionMode {
     /// Here, and nobody else hears of it.

@@ -1,12 +1,13 @@
 //! What the arbiter concludes, and how it explains itself.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::event::{Layer, PromptKind, PromptOption, SaidKind};
 use crate::ids::TimestampMs;
 
 /// A session waits for a human.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Verdict {
     /// Counts the prompts of the session, from 1.
     pub episode: u32,
@@ -66,7 +67,7 @@ pub struct Want {
 }
 
 /// One layer of the evidence, in words for people.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct LayerReport {
     /// Which.
     pub layer: Layer,
@@ -79,7 +80,7 @@ pub struct LayerReport {
 }
 
 /// Why the verdict is what it is (`cis dag explain`).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Explanation {
     /// Which profile reads its screen.
     pub profile: String,

@@ -1,5 +1,6 @@
 //! The node as its API sees it: reads from the store, changes through the driver, streams from the hub.
 
+mod pages;
 mod problems;
 mod shared;
 
@@ -11,6 +12,7 @@ use futures_util::stream::BoxStream;
 use futures_util::{Stream, StreamExt as _};
 use tokio::sync::broadcast;
 
+pub(super) use self::pages::page_of;
 use self::problems::{hub_problem, no_attempt, no_task, run_name};
 pub(super) use self::problems::{internal, store_problem};
 use self::shared::check_session;
@@ -29,13 +31,13 @@ use super::{agents, artifacts, context, logs, restore};
 use crate::api::log_pieces::LogPiece;
 use crate::api::{
     Attach, CleanReport, CleanStore, CreateRun, CreateSession, Decide, ExplainView, FollowEvents, GroupView,
-    InputReceipt, KillSession, ListRuns, ListSessions, Listing, NodeView, Problem, ProblemKind, ReadLog,
-    ReadTime, RetryRun, RunDetail, RunView, SendInput, SessionView, SetMode, StopNode, TaskContext, TimeView,
-    WhyView,
+    InputReceipt, KillSession, ListRuns, ListSessions, Listing, NodeView, Page, Problem, ProblemKind,
+    ReadLog, ReadTime, RemoteView, RetryRun, RunDetail, RunView, SendInput, SessionView, SetMode, StopNode,
+    TaskContext, TimeView, WhyView,
 };
-use crate::config::{Config, Home, Identity, Keys};
+use crate::config::{Config, Home, Identity, Keys, Tokens};
 use crate::dag::Group;
-use crate::event::{Event, ExecutionMode};
+use crate::event::ExecutionMode;
 use crate::ids::{BlobId, NodeDid, RunId, SessionId, TaskId, TimestampMs};
 use crate::matrix::Account;
 use crate::policy::Principal;
@@ -64,12 +66,14 @@ pub(super) struct Node {
     pub(super) agents: Arc<AgentNames>,
     pub(super) hub: Hub,
     pub(super) driver: DriverHandle,
-    pub(super) events: broadcast::Sender<Arc<Vec<Arc<Event>>>>,
+    pub(super) events: broadcast::Sender<Arc<EventBatch>>,
     pub(super) shared: Arc<Shared>,
     pub(super) upkeep: Upkeep,
     pub(super) matrix: Account,
     pub(super) verifications: Arc<Verifications>,
     pub(super) rooms: Knock,
+    pub(super) tokens: Arc<Tokens>,
+    pub(super) remote: Option<RemoteView>,
 }
 
 type Answer<T> = Result<T, Problem>;
@@ -113,6 +117,7 @@ impl NodeApi for Node {
         status
             .warnings
             .extend(self.shared.tells.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned());
+        status.warnings.extend(self.tokens.problem().map(|problem| problem.to_string()));
         Ok(NodeView {
             running: true,
             pid: Some(std::process::id()),
@@ -130,6 +135,7 @@ impl NodeApi for Node {
             rooms: hears.rooms,
             observes: observes.rooms,
             warnings: status.warnings,
+            remote: self.remote.clone(),
         })
     }
 
@@ -251,9 +257,13 @@ impl NodeApi for Node {
         }
     }
 
-    async fn groups(&self) -> Answer<Listing<GroupView>> {
+    async fn groups(&self, query: Page) -> Answer<Listing<GroupView>> {
         let items = self.driver.ask(|reply| Command::Groups { reply }).await?;
-        Ok(Listing { items, next: None })
+        // A name may be a group of the node, and of several runs.
+        page_of(items, &query, |group| match group.run {
+            Some(run) => format!("{}@{run}", group.name),
+            None => group.name.clone(),
+        })
     }
 
     async fn set_group(&self, who: Principal, name: String, group: Option<Group>) -> Answer<()> {
@@ -384,7 +394,7 @@ impl NodeApi for Node {
         &self,
         run: Option<RunId>,
         query: FollowEvents,
-    ) -> Answer<impl Stream<Item = EventBatch> + Send + 'static> {
+    ) -> Answer<impl Stream<Item = Arc<EventBatch>> + Send + 'static> {
         let viewer = Viewer::new(Arc::clone(&self.shared), self.driver.clone());
         let live = self.events.subscribe();
         let after = match query.after {

@@ -13,7 +13,7 @@ use crate::api::{
     Ask, CreateSession, Decide, GroupView, HandIn, Problem, ProblemKind, RoomWrite, Say, TimeView, WhyView,
 };
 use crate::dag::{Dag, Group};
-use crate::event::{Actor, EventDraft, ExecutionMode, PromptRecord, RetryScope, RunCreated};
+use crate::event::{Actor, EventBody, EventDraft, ExecutionMode, PromptRecord, RetryScope, RunCreated};
 use crate::ids::{InboxId, InputId, RunId, SessionId, TaskId, TimestampMs};
 use crate::policy::Principal;
 use crate::room::people::Allowed;
@@ -275,6 +275,12 @@ pub(super) enum Command {
         action: String,
         detail: String,
         actor: Actor,
+    },
+    /// Records something that is about to be, or was, done elsewhere.
+    Record {
+        body: Box<EventBody>,
+        actor: Actor,
+        reply: Reply<()>,
     },
     /// Makes it durable that what these left is about to be removed. Answers without those that are open
     /// again: nothing of them may go.

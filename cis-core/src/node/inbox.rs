@@ -12,8 +12,8 @@ use tokio::time::{Instant, sleep_until};
 use super::api::{Node, internal};
 use super::commands::{Command, Given, RunVerb, Taken, decided};
 use crate::api::{
-    Answer, AnswerReceipt, Ask, AskView, Decide, HandIn, InboxItem, ListInbox, Listing, Problem, ProblemKind,
-    ReadAsk, Say, ThreadMessage,
+    Answer, AnswerReceipt, Ask, AskView, Decide, HandIn, InboxItem, ListInbox, Listing, Page, Problem,
+    ProblemKind, ReadAsk, Say, ThreadMessage,
 };
 use crate::event::{Actor, Event, PromptKind};
 use crate::ids::{InboxId, InputId, SessionId};
@@ -76,12 +76,11 @@ impl InboxApi for Node {
         given.await.unwrap_or_else(|error| Err(internal(&error)))
     }
 
-    async fn thread(&self, item: InboxItem) -> Outcome<Listing<ThreadMessage>> {
+    async fn thread(&self, item: InboxItem, query: Page) -> Outcome<Listing<ThreadMessage>> {
         // An approval is of no session: nothing was said about it.
         let Some(session) = item.session else { return Ok(Listing { items: Vec::new(), next: None }) };
         let thread = item.thread.unwrap_or(item.id);
-        let items = self.read(move |reader| reader.thread(session, &thread)).await?;
-        Ok(Listing { items, next: None })
+        self.read(move |reader| reader.thread_page(session, &thread, &query)).await
     }
 
     async fn ask(&self, who: Principal, session: SessionId, ask: Ask) -> Outcome<AskView> {
@@ -116,7 +115,7 @@ impl InboxApi for Node {
             loop {
                 tokio::select! {
                     events = live.recv() => match events {
-                        Ok(events) if events.iter().any(|event| may_end_ask(event, &name)) => break,
+                        Ok(batch) if batch.events().iter().any(|event| may_end_ask(event, &name)) => break,
                         Ok(_) => {}
                         Err(RecvError::Lagged(_)) => break,
                         Err(RecvError::Closed) => return Err(internal(&"the node is stopping")),

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use cis_matrix::{CreateRoom, Invitation, MatrixError, Proof, RoomEvent, RoomInfo, RoomName, Secret};
 
-use super::api::Node;
+use super::api::{Node, page_of};
 use super::streams::Viewer;
 use crate::api::{
     AuditReport, CreateMatrixRoom, InviteToMatrixRoom, JoinMatrixRoom, Listing, LoginMatrix, LogoutMatrix,
     MatrixAccountView, MatrixEncryptionView, MatrixEventView, MatrixProof, MatrixRoomEvents, MatrixRoomView,
-    Problem, ProblemKind, ReadMatrixRoom, RecoverReport, RecoverRuns,
+    Page, Problem, ProblemKind, ReadMatrixRoom, RecoverReport, RecoverRuns,
 };
 use crate::matrix::{AccountError, NewLogin, Opened};
 use crate::server::MatrixApi;
@@ -67,12 +67,14 @@ impl MatrixApi for Node {
         Ok(view)
     }
 
-    async fn matrix_rooms(&self) -> Outcome<Listing<MatrixRoomView>> {
+    async fn matrix_rooms(&self, query: Page) -> Outcome<Listing<MatrixRoomView>> {
         let _viewer = self.viewer();
         let opened = self.opened().await?;
         opened.feed.refresh().await.map_err(|error| matrix_problem(&error))?;
         let rooms = opened.client.rooms().await.map_err(|error| matrix_problem(&error))?;
-        Ok(Listing { items: rooms.into_iter().map(room_view).collect(), next: None })
+        page_of(rooms.into_iter().map(room_view).collect(), &query, |room: &MatrixRoomView| {
+            room.room_id.clone()
+        })
     }
 
     async fn create_matrix_room(&self, request: CreateMatrixRoom) -> Outcome<MatrixRoomView> {

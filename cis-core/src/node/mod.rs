@@ -29,6 +29,7 @@ mod notices;
 mod own_log;
 mod own_room;
 mod principal;
+mod remote;
 mod restore;
 mod room_choice;
 mod rooms;
@@ -36,9 +37,17 @@ mod secret_file;
 mod small_file;
 mod streams;
 mod submit;
+mod tokens;
 pub mod upkeep;
 mod verification;
 mod wiring;
 mod worker;
 
+pub use remote::RemoteError;
 pub use wiring::{NodeError, NodeOptions, Readiness, run};
+
+/// What the API of such a node says of itself. Needs no node that runs.
+#[must_use]
+pub fn api_documents() -> crate::server::Documents {
+    crate::server::documents::<api::Node>()
+}

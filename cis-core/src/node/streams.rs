@@ -42,7 +42,7 @@ impl Drop for Viewer {
 
 struct Following {
     readers: Readers,
-    live: broadcast::Receiver<Arc<Vec<Arc<Event>>>>,
+    live: broadcast::Receiver<Arc<EventBatch>>,
     run: Option<RunId>,
     after: Offset,
     /// Events up to `after` were given; those behind it may have to come from the store.
@@ -54,32 +54,27 @@ struct Following {
 /// too slow for the live stream gets what was missed from the store again.
 pub(super) fn events(
     readers: Readers,
-    live: broadcast::Receiver<Arc<Vec<Arc<Event>>>>,
+    live: broadcast::Receiver<Arc<EventBatch>>,
     run: Option<RunId>,
     after: Offset,
     viewer: Viewer,
-) -> impl Stream<Item = EventBatch> + Send + 'static {
+) -> impl Stream<Item = Arc<EventBatch>> + Send + 'static {
     let state = Following { readers, live, run, after, caught_up: false, _viewer: viewer };
     stream::unfold(state, |mut state| async move {
         loop {
             if !state.caught_up {
                 let batch = state.stored().await?;
-                match batch.last() {
+                match batch.events().last() {
                     Some(last) => {
                         state.after = last.offset;
-                        return Some((batch, state));
+                        return Some((Arc::new(batch), state));
                     }
                     None => state.caught_up = true,
                 }
             }
             match state.live.recv().await {
-                Ok(events) => {
-                    let wanted = |event: &&Arc<Event>| {
-                        event.offset > state.after && (state.run.is_none() || event.run == state.run)
-                    };
-                    let batch: EventBatch = events.iter().filter(wanted).cloned().collect();
-                    if let Some(last) = batch.last() {
-                        state.after = last.offset;
+                Ok(batch) => {
+                    if let Some(batch) = state.wanted(batch) {
                         return Some((batch, state));
                     }
                 }
@@ -91,6 +86,18 @@ pub(super) fn events(
 }
 
 impl Following {
+    /// What of a live batch is to be given; mostly all of it, which others get as well.
+    fn wanted(&mut self, batch: Arc<EventBatch>) -> Option<Arc<EventBatch>> {
+        let (after, run) = (self.after, self.run);
+        let wanted = |event: &&Arc<Event>| event.offset > after && (run.is_none() || event.run == run);
+        let newest = batch.events().iter().rfind(wanted)?.offset;
+        self.after = newest;
+        if batch.events().iter().all(|event| wanted(&event)) {
+            return Some(batch);
+        }
+        Some(Arc::new(EventBatch::new(batch.events().iter().filter(wanted).cloned().collect())))
+    }
+
     /// The next events of the store; none where it cannot be read: then the stream ends, and its
     /// client resumes.
     async fn stored(&self) -> Option<EventBatch> {
@@ -99,7 +106,7 @@ impl Following {
             .await
             .ok()?;
         match read {
-            Ok(events) => Some(events.into_iter().map(Arc::new).collect()),
+            Ok(events) => Some(EventBatch::new(events.into_iter().map(Arc::new).collect())),
             Err(error) => {
                 tracing::error!(%error, "events cannot be read");
                 None
@@ -127,8 +134,9 @@ pub(super) fn attach(attached: Attached, viewer: Viewer) -> AttachStreams {
         }
     });
     let output = stream::unfold((attached, viewer), |(mut attached, viewer)| async move {
-        let frame = match attached.next().await? {
-            AttachOutput::Bytes(bytes) => AttachFrame::Output(bytes.into()),
+        let (output, next) = attached.next_marked().await?;
+        let frame = match output {
+            AttachOutput::Bytes(bytes) => AttachFrame::Output { bytes, next },
             AttachOutput::Notice(notice) => AttachFrame::Notice(notice),
             AttachOutput::Lost(error) => {
                 tracing::debug!(%error, "a viewer lost its session");

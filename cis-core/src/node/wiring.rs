@@ -18,15 +18,16 @@ use tokio::sync::{broadcast, oneshot};
 use super::api::Node;
 use super::commands::{Command, DriverHandle};
 use super::driver::{Driver, Parts, Shared};
+use super::remote::{self, RemoteError};
 use super::rooms::Knock;
 use super::upkeep::auto::Upkeep;
 use super::worker::LocalWorker;
 use super::{own_log, restore};
-use crate::config::{Config, Home, HomeError, Identity, IdentityError, KeyError, Keys, Settings};
+use crate::config::{Config, Home, HomeError, Identity, IdentityError, KeyError, Keys, Settings, Tokens};
 use crate::ids::RunId;
 use crate::matrix::Account;
 use crate::scheduler::{Breaker, Machine};
-use crate::server;
+use crate::server::{self, Door};
 use crate::session::{self, hub::Hub};
 use crate::store::{Blobs, Checkpointer, Readers, StoreError, Writer};
 
@@ -84,6 +85,9 @@ pub enum NodeError {
     /// The store is not usable.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// It cannot listen over TCP as it was told to.
+    #[error(transparent)]
+    Remote(#[from] RemoteError),
     /// Something of the system is not usable.
     #[error("cannot {what}: {source}")]
     System {
@@ -128,6 +132,11 @@ pub fn run(options: NodeOptions, ready: impl FnOnce(Readiness) + Send + 'static)
         .build()
         .map_err(system("start the API's threads"))?;
     let entered = runtime.enter();
+    let (door, remote) = runtime.block_on(remote::open(&options.config.settings.api, &options.home))?.unzip();
+    let tokens = Arc::new(Tokens::open(&options.home));
+    if let Some(problem) = tokens.problem() {
+        tracing::warn!(%problem);
+    }
     let listener = listen(&options.home)?;
     let wake = Arc::new(
         eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
@@ -172,6 +181,8 @@ pub fn run(options: NodeOptions, ready: impl FnOnce(Readiness) + Send + 'static)
         matrix: Account::new(options.home.matrix()),
         verifications: Arc::default(),
         rooms: rooms.clone(),
+        tokens,
+        remote,
     });
     let worker = LocalWorker::new(
         options.home.clone(),
@@ -207,7 +218,7 @@ pub fn run(options: NodeOptions, ready: impl FnOnce(Readiness) + Send + 'static)
     super::rooms::start(Arc::clone(&node), rooms);
     let ended = drive(parts, ready)?;
     let daily = upkeep.daily();
-    runtime.block_on(serve(listener, node, driver, ended)).map_err(system("serve the API"))?;
+    runtime.block_on(serve(listener, door, node, driver, ended)).map_err(system("serve the API"))?;
     let _ = fs::remove_file(options.home.node_socket());
     drop((daily, checkpointer));
     drop(entered);
@@ -234,6 +245,7 @@ fn drive(
 
 async fn serve(
     listener: UnixListener,
+    door: Option<Door>,
     node: Arc<Node>,
     driver: DriverHandle,
     ended: oneshot::Receiver<()>,
@@ -258,6 +270,10 @@ async fn serve(
         tracing::error!(name, again, "this node does not end in good order, so it ends as it is");
         std::process::exit(i32::from(u8::MAX));
     });
+    if let Some(door) = door {
+        // With the runtime it ends, soon after the driver.
+        tokio::spawn(server::serve_tcp(door, Arc::clone(&node)));
+    }
     server::serve(listener, node, async {
         let _ = ended.await;
     })

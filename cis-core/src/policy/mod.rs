@@ -5,11 +5,12 @@
 
 pub mod rate;
 pub mod redact;
+pub mod token;
 
 use serde::{Deserialize, Serialize};
 
 use crate::event::{Actor, ActorKind, Via};
-use crate::ids::{RunId, SessionId, TaskId};
+use crate::ids::{RunId, SessionId, TaskId, TokenId};
 use crate::room::people::{Allowed, Person, Power};
 use crate::room::{RoomId, UserId};
 
@@ -59,6 +60,13 @@ pub enum Who {
         /// What the room gives them.
         power: Power,
     },
+    /// Whoever showed a token of the API over TCP.
+    Token {
+        /// Its id.
+        id: TokenId,
+        /// Its name.
+        name: String,
+    },
 }
 
 /// A request's origin.
@@ -81,6 +89,7 @@ impl Principal {
             Who::Session { session, .. } => (ActorKind::Session, session.to_string()),
             Who::Stray { pid } => (ActorKind::Session, format!("pid:{pid}")),
             Who::Member { user, .. } => (ActorKind::Human, user.to_string()),
+            Who::Token { name, .. } => (ActorKind::Human, format!("token:{name}")),
         };
         Actor { kind, name, via: self.via }
     }
@@ -121,10 +130,13 @@ pub enum Action {
     CleanStore,
     /// Stop the node.
     StopNode,
+    /// Make, list and revoke tokens of the API over TCP.
+    ControlTokens,
 }
 
 /// Decides whether `principal` may decide an approval. `allowed` is what its file says about who may: from a
-/// room it stands above roles, in both directions. Whoever has the node's socket is its owner.
+/// room it stands above roles, in both directions. Whoever has the node's socket is its owner, and so is who
+/// shows a token of an admin; one of an operator is nobody of that list.
 ///
 /// # Errors
 /// [`Denied`] with the reason.
@@ -137,6 +149,11 @@ pub fn authorize_decision(
         (Who::Member { user, power, .. }, Some(allowed)) => allowed
             .check(Person { id: user, power: *power })
             .map_err(|refusal| Denied { reason: format!("{user} may not decide this: {refusal}") }),
+        (Who::Token { name, .. }, Some(_)) if principal.rights < Rights::Admin => Err(Denied {
+            reason: format!(
+                "token {name} may not decide this: the file says who may from rooms, and an admin's token"
+            ),
+        }),
         _ => authorize(principal, Action::ControlRun(Some(run))),
     }
 }
@@ -149,19 +166,15 @@ pub struct Denied {
     pub reason: String,
 }
 
-/// Decides whether `principal` may do `action`.
-///
-/// # Errors
-/// [`Denied`] with the reason, to be answered and audited.
-pub fn authorize(principal: &Principal, action: Action) -> Result<(), Denied> {
-    let needed = match action {
+/// The rights that `action` needs of everybody whom it is not about; none: of nobody else. What it is about
+/// (a session that looks at itself, or speaks) may need less. Tokens are made over the node's socket only, whatever
+/// rights somebody else has.
+#[must_use]
+pub fn needed(action: Action) -> Option<Rights> {
+    Some(match action {
         Action::SeeNode => Rights::OwnSession,
-        Action::SeeSession(Some(session)) if is_own(principal, session) => Rights::OwnSession,
-        Action::SpeakAs(Some(session)) if is_own(principal, session) => Rights::OwnSession,
         // Nobody speaks for a session but itself: words of a person in its name would deceive others.
-        Action::SpeakAs(_) => {
-            return Err(Denied { reason: format!("only the session itself may {}", verb(action)) });
-        }
+        Action::SpeakAs(_) => return None,
         Action::See | Action::SeeSession(_) | Action::ReadSession(_) | Action::ReadMatrix => Rights::Viewer,
         Action::ControlRun(_)
         | Action::ControlGroups
@@ -172,7 +185,28 @@ pub fn authorize(principal: &Principal, action: Action) -> Result<(), Denied> {
         | Action::ControlMatrix
         | Action::RecoverRuns
         | Action::CleanStore
-        | Action::StopNode => Rights::Admin,
+        | Action::StopNode
+        | Action::ControlTokens => Rights::Admin,
+    })
+}
+
+/// Decides whether `principal` may do `action`.
+///
+/// # Errors
+/// [`Denied`] with the reason, to be answered and audited.
+pub fn authorize(principal: &Principal, action: Action) -> Result<(), Denied> {
+    let needed = match action {
+        Action::SeeSession(Some(session)) | Action::SpeakAs(Some(session)) if is_own(principal, session) => {
+            Rights::OwnSession
+        }
+        // A token that could make tokens would outlive its own end.
+        Action::ControlTokens if principal.via != Via::Socket => {
+            return Err(Denied {
+                reason: "tokens are made, listed and revoked on the node's own machine only".to_owned(),
+            });
+        }
+        action => needed(action)
+            .ok_or_else(|| Denied { reason: format!("only the session itself may {}", verb(action)) })?,
     };
     if principal.rights >= needed {
         return Ok(());
@@ -188,6 +222,7 @@ pub fn authorize(principal: &Principal, action: Action) -> Result<(), Denied> {
         ),
         Who::User { uid } => format!("uid {uid} may not {}", verb(action)),
         Who::Member { user, .. } => format!("{user} may not {}", verb(action)),
+        Who::Token { name, .. } => format!("token {name} may not {}", verb(action)),
     };
     Err(Denied { reason })
 }
@@ -214,6 +249,7 @@ fn verb(action: Action) -> &'static str {
         Action::RecoverRuns => "take runs out of rooms",
         Action::CleanStore => "clean the store",
         Action::StopNode => "stop the node",
+        Action::ControlTokens => "make, list or revoke tokens",
     }
 }
 
@@ -253,9 +289,36 @@ mod tests {
             Action::RecoverRuns,
             Action::CleanStore,
             Action::StopNode,
+            Action::ControlTokens,
         ] {
             assert!(authorize(&me, action).is_err(), "{action:?}");
         }
+    }
+
+    fn token(rights: Rights) -> Principal {
+        let (id, name) = (TokenId::from_parts(1, 1), "laptop".to_owned());
+        Principal { who: Who::Token { id, name }, via: Via::Http, rights }
+    }
+
+    #[test]
+    fn a_token_has_its_role_and_makes_no_tokens() {
+        let may = |rights, action| authorize(&token(rights), action).is_ok();
+        assert!(may(Rights::Viewer, Action::See) && !may(Rights::Viewer, Action::ControlRun(None)));
+        assert!(may(Rights::Operator, Action::ControlRun(None)) && !may(Rights::Operator, Action::StopNode));
+        assert!(may(Rights::Admin, Action::StopNode) && may(Rights::Admin, Action::ControlIdentity));
+        assert!(!may(Rights::Admin, Action::ControlTokens));
+        assert_eq!(token(Rights::Viewer).actor().name, "token:laptop");
+        let owner = |via| Principal { who: Who::User { uid: 1000 }, via, rights: Rights::Admin };
+        assert!(authorize(&owner(Via::Socket), Action::ControlTokens).is_ok());
+        assert!(authorize(&owner(Via::Internal), Action::ControlTokens).is_err(), "by a rule of a file");
+    }
+
+    #[test]
+    fn an_operators_token_is_on_nobodys_list() {
+        let allowed = Allowed::parse(&["pl>=50".to_owned()]).unwrap();
+        let may = |rights, list| authorize_decision(&token(rights), RunId::from_parts(1, 1), list).is_ok();
+        assert!(may(Rights::Operator, None) && !may(Rights::Operator, Some(&allowed)));
+        assert!(may(Rights::Admin, Some(&allowed)) && !may(Rights::Viewer, None));
     }
 
     #[test]

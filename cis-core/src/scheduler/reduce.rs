@@ -92,6 +92,7 @@ impl Run {
             | EventBody::NodeStopped { .. }
             | EventBody::NodeLost { .. }
             | EventBody::NodeCleaned { .. }
+            | EventBody::NodeToken { .. }
             | EventBody::AccessDenied { .. } => {}
         }
         Ok(())

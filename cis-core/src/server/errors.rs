@@ -19,10 +19,15 @@ impl From<Problem> for Failure {
 
 impl From<JsonRejection> for Failure {
     fn from(rejection: JsonRejection) -> Self {
-        Self(Problem::new(
-            ProblemKind::BadInput,
-            format!("the request body is not right: {}", rejection.body_text()),
-        ))
+        let detail = format!("the request body is not right: {}", rejection.body_text());
+        let mut problem = Problem::new(ProblemKind::BadInput, detail);
+        // Too long, or not said to be JSON. Everything else is a bad request, whether it is JSON or not.
+        if let status @ (StatusCode::PAYLOAD_TOO_LARGE | StatusCode::UNSUPPORTED_MEDIA_TYPE) =
+            rejection.status()
+        {
+            problem.status = status.as_u16();
+        }
+        Self(problem)
     }
 }
 
@@ -44,7 +49,12 @@ impl From<PathRejection> for Failure {
 impl From<WebSocketUpgradeRejection> for Failure {
     fn from(rejection: WebSocketUpgradeRejection) -> Self {
         let detail = format!("this path speaks WebSocket (RFC 6455) only: {}", rejection.body_text());
-        Self(Problem::new(ProblemKind::BadInput, detail))
+        let mut problem = Problem::new(ProblemKind::BadInput, detail);
+        if !matches!(rejection, WebSocketUpgradeRejection::WebSocketKeyHeaderMissing(_)) {
+            // RFC 9110, 15.5.22; of another version of WebSocket RFC 6455, 4.4.
+            problem.status = StatusCode::UPGRADE_REQUIRED.as_u16();
+        }
+        Self(problem)
     }
 }
 
@@ -62,7 +72,12 @@ impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.0.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut response = (status, Json(self.0)).into_response();
-        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
+        let head = response.headers_mut();
+        head.insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
+        if status == StatusCode::UPGRADE_REQUIRED {
+            head.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+            head.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+        }
         response
     }
 }

@@ -2,22 +2,30 @@
 
 use std::sync::Arc;
 
+use axum::Json;
 use axum::extract::State;
-use axum::routing::{get, post, put};
-use axum::{Json, Router};
 
+use super::caller::Caller;
+use super::describe::{Operations, operations};
 use super::node_api::NodeApi;
-use super::routes::{Body, Caller, Name, Outcome, admit};
+use super::routes::{Body, Name, Outcome, admit};
 use crate::api::{IdentityView, RotateIdentity, TrustNode, paths};
 use crate::ids::NodeDid;
 use crate::policy::Action;
 
-pub(super) fn routes<N: NodeApi>() -> Router<Arc<N>> {
-    Router::new()
-        .route(paths::IDENTITY, get(identity::<N>))
-        .route(paths::IDENTITY_ROTATE, post(rotate::<N>))
-        .route(paths::IDENTITY_TRUSTED, put(trust::<N>).delete(untrust::<N>))
-        .route(paths::IDENTITY_REVOKED, put(revoke::<N>))
+pub(super) fn operations<N: NodeApi>() -> Operations<Arc<N>> {
+    operations! {
+        /// Shows who the node is, and whom it trusts.
+        get_identity: GET paths::IDENTITY, Identity, Action::See, [] => identity::<N>;
+        /// Takes another key.
+        rotate_identity: POST paths::IDENTITY_ROTATE, Identity, Action::ControlIdentity, [Conflict] => rotate::<N>;
+        /// Trusts a node.
+        trust_node: PUT paths::IDENTITY_TRUSTED, Identity, Action::ControlIdentity, [Conflict] => trust::<N>;
+        /// Trusts a node no more.
+        untrust_node: DELETE paths::IDENTITY_TRUSTED, Identity, Action::ControlIdentity, [NotFound, Conflict] => untrust::<N>;
+        /// Makes a key void for good.
+        revoke_key: PUT paths::IDENTITY_REVOKED, Identity, Action::ControlIdentity, [Conflict] => revoke::<N>;
+    }
 }
 
 async fn identity<N: NodeApi>(State(node): State<Arc<N>>, Caller(who): Caller) -> Outcome<IdentityView> {

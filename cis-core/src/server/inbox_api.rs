@@ -3,7 +3,7 @@
 use std::future::Future;
 
 use crate::api::{
-    Answer, AnswerReceipt, Ask, AskView, HandIn, InboxItem, ListInbox, Listing, Problem, ReadAsk, Say,
+    Answer, AnswerReceipt, Ask, AskView, HandIn, InboxItem, ListInbox, Listing, Page, Problem, ReadAsk, Say,
     ThreadMessage,
 };
 use crate::ids::{InboxId, SessionId};
@@ -25,7 +25,11 @@ pub trait InboxApi: Send + Sync + 'static {
         answer: Answer,
     ) -> impl Future<Output = Outcome<AnswerReceipt>> + Send;
     /// What was said in the thread of an item, oldest first.
-    fn thread(&self, item: InboxItem) -> impl Future<Output = Outcome<Listing<ThreadMessage>>> + Send;
+    fn thread(
+        &self,
+        item: InboxItem,
+        query: Page,
+    ) -> impl Future<Output = Outcome<Listing<ThreadMessage>>> + Send;
     /// A session asks people something.
     fn ask(
         &self,

@@ -2,17 +2,17 @@
 
 use std::sync::Arc;
 
+use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
-use axum::routing::{get, post};
-use axum::{Json, Router};
 
+use super::caller::Caller;
+use super::describe::{Created, Done, Operations, operations};
 use super::errors::Failure;
 use super::node_api::NodeApi;
-use super::routes::{Args, Body, Caller, Name, Outcome, admit, session_for};
+use super::routes::{Args, Body, Name, Outcome, admit, session_for};
 use crate::api::{
-    Answer, AnswerReceipt, Ask, AskView, HandIn, InboxItem, ListInbox, Listing, ReadAsk, Say, ThreadMessage,
-    paths,
+    Answer, AnswerReceipt, Ask, AskView, HandIn, InboxItem, ListInbox, Listing, Page, ReadAsk, Say,
+    ThreadMessage, paths,
 };
 use crate::ids::{InboxId, SessionId};
 use crate::policy::{Action, Principal, Who};
@@ -20,16 +20,30 @@ use crate::policy::{Action, Principal, Who};
 /// By this name a session calls itself: its token tells which it is.
 const SELF: &str = "self";
 
-pub(super) fn routes<N: NodeApi>() -> Router<Arc<N>> {
-    Router::new()
-        .route(paths::INBOX, get(inbox::<N>))
-        .route(paths::INBOX_ITEM, get(item::<N>))
-        .route(paths::INBOX_ANSWER, post(answer::<N>))
-        .route(paths::THREAD, get(thread::<N>))
-        .route(paths::SESSION_ASKS, post(ask::<N>))
-        .route(paths::SESSION_ASK, get(read_ask::<N>).delete(withdraw_ask::<N>))
-        .route(paths::SESSION_SAY, post(say::<N>))
-        .route(paths::SESSION_HAND_IN, post(hand_in::<N>))
+pub(super) fn operations<N: NodeApi>() -> Operations<Arc<N>> {
+    operations! {
+        /// Lists what waits for a human, oldest first.
+        list_inbox: GET paths::INBOX, Inbox, Action::ReadSession(None), [NotFound, Ambiguous] => inbox::<N>;
+        /// Shows an item of the inbox, also one that is over.
+        get_inbox_item: GET paths::INBOX_ITEM, Inbox, Action::ReadSession(None), [NotFound, Ambiguous] => item::<N>;
+        /// Answers an item.
+        ///
+        /// The first answer counts. One that comes after another, or names what the screen does not show any more, is a conflict;
+        /// the problem then says in `item` what the session waits at now.
+        answer: POST paths::INBOX_ANSWER, Inbox, Action::ControlSession(None), [NotFound, Conflict] => answer::<N>;
+        /// Lists what was said in the thread of an item, oldest first.
+        list_thread: GET paths::THREAD, Inbox, Action::ReadSession(None), [NotFound, Ambiguous] => thread::<N>;
+        /// Asks people something, as a session.
+        ask: POST paths::SESSION_ASKS, Inbox, Action::SpeakAs(None), [NotFound, Conflict] => ask::<N>;
+        /// Says how an ask of the session stands; can wait for the answer.
+        get_ask: GET paths::SESSION_ASK, Inbox, Action::SpeakAs(None), [NotFound, Conflict] => read_ask::<N>;
+        /// Takes an ask of the session back.
+        withdraw_ask: DELETE paths::SESSION_ASK, Inbox, Action::SpeakAs(None), [NotFound, Conflict] => withdraw_ask::<N>;
+        /// Tells people something, as a session.
+        say: POST paths::SESSION_SAY, Inbox, Action::SpeakAs(None), [NotFound, Conflict] => say::<N>;
+        /// Hands in the result of the session's task: the session is ended then.
+        hand_in: POST paths::SESSION_HAND_IN, Inbox, Action::SpeakAs(None), [NotFound, Conflict] => hand_in::<N>;
+    }
 }
 
 async fn inbox<N: NodeApi>(
@@ -55,10 +69,11 @@ async fn thread<N: NodeApi>(
     State(node): State<Arc<N>>,
     Caller(who): Caller,
     Name(name): Name<String>,
+    query: Args<Page>,
 ) -> Outcome<Listing<ThreadMessage>> {
     admit(&node, &who, Action::ReadSession(None))?;
     let item = node.item(name).await?;
-    Ok(Json(node.thread(item).await?))
+    Ok(Json(node.thread(item, query?.0).await?))
 }
 
 async fn answer<N: NodeApi>(
@@ -83,9 +98,9 @@ async fn ask<N: NodeApi>(
     Caller(who): Caller,
     Name(name): Name<String>,
     body: Body<Ask>,
-) -> Result<(StatusCode, Json<AskView>), Failure> {
+) -> Result<Created<AskView>, Failure> {
     let session = speaker(&node, &who, name).await?;
-    Ok((StatusCode::CREATED, Json(node.ask(who, session, body?.0).await?)))
+    Ok(Created(node.ask(who, session, body?.0).await?))
 }
 
 async fn read_ask<N: NodeApi>(
@@ -112,10 +127,10 @@ async fn say<N: NodeApi>(
     Caller(who): Caller,
     Name(name): Name<String>,
     body: Body<Say>,
-) -> Result<StatusCode, Failure> {
+) -> Result<Done, Failure> {
     let session = speaker(&node, &who, name).await?;
     node.say(who, session, body?.0).await?;
-    Ok(StatusCode::NO_CONTENT)
+    Ok(Done)
 }
 
 async fn hand_in<N: NodeApi>(
@@ -123,10 +138,10 @@ async fn hand_in<N: NodeApi>(
     Caller(who): Caller,
     Name(name): Name<String>,
     body: Body<HandIn>,
-) -> Result<StatusCode, Failure> {
+) -> Result<Done, Failure> {
     let session = speaker(&node, &who, name).await?;
     node.hand_in(who, session, body?.0).await?;
-    Ok(StatusCode::NO_CONTENT)
+    Ok(Done)
 }
 
 /// The session as which `who` may speak.

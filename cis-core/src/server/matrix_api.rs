@@ -4,7 +4,8 @@ use std::future::Future;
 
 use crate::api::{
     AuditReport, CreateMatrixRoom, InviteToMatrixRoom, JoinMatrixRoom, Listing, LoginMatrix, LogoutMatrix,
-    MatrixAccountView, MatrixRoomEvents, MatrixRoomView, Problem, ReadMatrixRoom, RecoverReport, RecoverRuns,
+    MatrixAccountView, MatrixRoomEvents, MatrixRoomView, Page, Problem, ReadMatrixRoom, RecoverReport,
+    RecoverRuns,
 };
 
 type Outcome<T> = Result<T, Problem>;
@@ -18,7 +19,7 @@ pub trait MatrixApi: Send + Sync + 'static {
     /// Who it is.
     fn matrix_account(&self) -> impl Future<Output = Outcome<MatrixAccountView>> + Send;
     /// Its rooms.
-    fn matrix_rooms(&self) -> impl Future<Output = Outcome<Listing<MatrixRoomView>>> + Send;
+    fn matrix_rooms(&self, query: Page) -> impl Future<Output = Outcome<Listing<MatrixRoomView>>> + Send;
     /// Makes one.
     fn create_matrix_room(
         &self,

@@ -2,29 +2,44 @@
 
 use std::sync::Arc;
 
+use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
-use axum::routing::{get, post};
-use axum::{Json, Router};
 
+use super::caller::Caller;
+use super::describe::{Created, Done, Operations, operations};
 use super::errors::Failure;
 use super::node_api::NodeApi;
-use super::routes::{Args, Body, Caller, Name, Outcome, admit};
+use super::routes::{Args, Body, Name, Outcome, admit};
 use crate::api::{
     AuditReport, CreateMatrixRoom, InviteToMatrixRoom, JoinMatrixRoom, Listing, LoginMatrix, LogoutMatrix,
-    MatrixAccountView, MatrixRoomEvents, MatrixRoomView, ReadMatrixRoom, RecoverReport, RecoverRuns, paths,
+    MatrixAccountView, MatrixRoomEvents, MatrixRoomView, Page, ReadMatrixRoom, RecoverReport, RecoverRuns,
+    paths,
 };
 use crate::policy::Action;
 
-pub(super) fn routes<N: NodeApi>() -> Router<Arc<N>> {
-    Router::new()
-        .route(paths::MATRIX_ACCOUNT, get(account::<N>).post(login::<N>).delete(logout::<N>))
-        .route(paths::MATRIX_ROOMS, get(rooms::<N>).post(create::<N>))
-        .route(paths::MATRIX_JOIN, post(join::<N>))
-        .route(paths::MATRIX_INVITE, post(invite::<N>))
-        .route(paths::MATRIX_RECOVER, post(recover::<N>))
-        .route(paths::MATRIX_AUDIT, get(audit::<N>))
-        .route(paths::MATRIX_EVENTS, get(events::<N>))
+pub(super) fn operations<N: NodeApi>() -> Operations<Arc<N>> {
+    operations! {
+        /// Shows the node's Matrix account.
+        get_matrix_account: GET paths::MATRIX_ACCOUNT, Matrix, Action::ReadMatrix, [NotFound, Conflict] => account::<N>;
+        /// Logs the node's Matrix account in.
+        login_matrix: POST paths::MATRIX_ACCOUNT, Matrix, Action::ControlMatrix, [NotFound, Conflict] => login::<N>;
+        /// Logs the node's Matrix account out.
+        logout_matrix: DELETE paths::MATRIX_ACCOUNT, Matrix, Action::ControlMatrix, [NotFound, Conflict] => logout::<N>;
+        /// Lists rooms of the account.
+        list_matrix_rooms: GET paths::MATRIX_ROOMS, Matrix, Action::ReadMatrix, [NotFound, Conflict] => rooms::<N>;
+        /// Makes a private room.
+        create_matrix_room: POST paths::MATRIX_ROOMS, Matrix, Action::UseMatrix, [NotFound, Conflict] => create::<N>;
+        /// Joins a room.
+        join_matrix_room: POST paths::MATRIX_JOIN, Matrix, Action::UseMatrix, [NotFound, Conflict] => join::<N>;
+        /// Invites people into a room.
+        invite_to_matrix_room: POST paths::MATRIX_INVITE, Matrix, Action::UseMatrix, [NotFound, Conflict] => invite::<N>;
+        /// Takes the runs that a room tells of into the store.
+        recover_runs: POST paths::MATRIX_RECOVER, Matrix, Action::RecoverRuns, [NotFound, Conflict] => recover::<N>;
+        /// Checks all that a room has of nodes and runs.
+        audit_matrix_room: GET paths::MATRIX_AUDIT, Matrix, Action::ReadMatrix, [NotFound, Conflict] => audit::<N>;
+        /// Reads what is said in a room; can wait for it.
+        read_matrix_room: GET paths::MATRIX_EVENTS, Matrix, Action::ReadMatrix, [NotFound, Conflict] => events::<N>;
+    }
 }
 
 async fn account<N: NodeApi>(State(node): State<Arc<N>>, Caller(who): Caller) -> Outcome<MatrixAccountView> {
@@ -36,36 +51,37 @@ async fn login<N: NodeApi>(
     State(node): State<Arc<N>>,
     Caller(who): Caller,
     body: Body<LoginMatrix>,
-) -> Result<(StatusCode, Json<MatrixAccountView>), Failure> {
+) -> Result<Created<MatrixAccountView>, Failure> {
     admit(&node, &who, Action::ControlMatrix)?;
-    Ok((StatusCode::CREATED, Json(node.login_matrix(body?.0).await?)))
+    Ok(Created(node.login_matrix(body?.0).await?))
 }
 
 async fn logout<N: NodeApi>(
     State(node): State<Arc<N>>,
     Caller(who): Caller,
     query: Args<LogoutMatrix>,
-) -> Result<StatusCode, Failure> {
+) -> Result<Done, Failure> {
     admit(&node, &who, Action::ControlMatrix)?;
     node.logout_matrix(query?.0).await?;
-    Ok(StatusCode::NO_CONTENT)
+    Ok(Done)
 }
 
 async fn rooms<N: NodeApi>(
     State(node): State<Arc<N>>,
     Caller(who): Caller,
+    query: Args<Page>,
 ) -> Outcome<Listing<MatrixRoomView>> {
     admit(&node, &who, Action::ReadMatrix)?;
-    Ok(Json(node.matrix_rooms().await?))
+    Ok(Json(node.matrix_rooms(query?.0).await?))
 }
 
 async fn create<N: NodeApi>(
     State(node): State<Arc<N>>,
     Caller(who): Caller,
     body: Body<CreateMatrixRoom>,
-) -> Result<(StatusCode, Json<MatrixRoomView>), Failure> {
+) -> Result<Created<MatrixRoomView>, Failure> {
     admit(&node, &who, Action::UseMatrix)?;
-    Ok((StatusCode::CREATED, Json(node.create_matrix_room(body?.0).await?)))
+    Ok(Created(node.create_matrix_room(body?.0).await?))
 }
 
 async fn join<N: NodeApi>(
@@ -82,10 +98,10 @@ async fn invite<N: NodeApi>(
     Caller(who): Caller,
     Name(room): Name<String>,
     body: Body<InviteToMatrixRoom>,
-) -> Result<StatusCode, Failure> {
+) -> Result<Done, Failure> {
     admit(&node, &who, Action::UseMatrix)?;
     node.invite_to_matrix_room(room, body?.0).await?;
-    Ok(StatusCode::NO_CONTENT)
+    Ok(Done)
 }
 
 async fn recover<N: NodeApi>(

@@ -1,30 +1,42 @@
-//! The API: HTTP and WebSocket over the node's Unix socket.
+//! The API: HTTP and WebSocket over the node's Unix socket, and, where that is configured, over TCP with TLS and tokens.
 //!
-//! Owns routes, decoding, and the order authorize → act → answer. What is acted on stands behind
+//! Owns routes, decoding, and the order authorize → act → answer; over TCP also who may knock at all. What is acted on stands behind
 //! [`NodeApi`]; this folder knows no store, no session and no scheduler.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "an io folder")]
 
+mod caller;
 mod descent;
+mod describe;
 mod errors;
+mod gate;
 mod identity_api;
 mod identity_routes;
 mod inbox_api;
 mod inbox_routes;
+mod leash;
 mod matrix_api;
 mod matrix_routes;
 mod node_api;
+mod operations;
 mod peer;
 mod routes;
 mod streams;
+mod tcp;
+mod tokens_api;
+mod tokens_routes;
 mod unread;
 mod verification_api;
 mod verification_routes;
 
 pub use descent::Descent;
+pub use describe::Documents;
 pub use identity_api::IdentityApi;
 pub use inbox_api::InboxApi;
 pub use matrix_api::MatrixApi;
-pub use node_api::{AttachFrame, AttachInput, AttachStreams, EventBatch, NodeApi};
+pub use node_api::{AttachFrame, AttachInput, AttachStreams, EventBatch, EventFrame, NodeApi};
+pub use operations::documents;
 pub use peer::Peer;
 pub use routes::serve;
+pub use tcp::{Door, serve_tcp, tls};
+pub use tokens_api::{Bearer, TokensApi};
 pub use verification_api::VerificationApi;

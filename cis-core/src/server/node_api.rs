@@ -1,9 +1,10 @@
 //! What the API needs of the node behind it.
 
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use axum::body::Bytes;
+use axum::extract::ws::Utf8Bytes;
 use futures_util::Stream;
 use futures_util::stream::BoxStream;
 use tokio::sync::mpsc;
@@ -12,26 +13,80 @@ use super::identity_api::IdentityApi;
 use super::inbox_api::InboxApi;
 use super::matrix_api::MatrixApi;
 use super::peer::Peer;
+use super::tokens_api::TokensApi;
 use super::verification_api::VerificationApi;
 use crate::api::{
     Attach, AttachControl, AttachNotice, CleanReport, CleanStore, CreateRun, CreateSession, Decide,
     ExplainView, FollowEvents, GroupView, InputReceipt, KillSession, ListRuns, ListSessions, Listing,
-    NodeView, Problem, ReadLog, ReadTime, RetryRun, RunDetail, RunView, SendInput, SessionView, SetMode,
-    StopNode, TaskContext, TimeView, WhyView,
+    NodeView, Page, Problem, ReadLog, ReadTime, RetryRun, RunDetail, RunView, SendInput, SessionView,
+    SetMode, StopNode, TaskContext, TimeView, WhyView,
 };
 use crate::dag::Group;
 use crate::event::Event;
-use crate::ids::{BlobId, RunId, SessionId};
+use crate::ids::{BlobId, Offset, RunId, SessionId};
 use crate::policy::Principal;
 
-/// Events that became durable together, in order.
-pub type EventBatch = Vec<Arc<Event>>;
+/// Events that became durable together, in order. Those who get all of them share one text.
+#[derive(Debug, Default)]
+pub struct EventBatch {
+    events: Vec<Arc<Event>>,
+    frames: OnceLock<Vec<EventFrame>>,
+}
+
+/// A frame of the stream of events.
+#[derive(Debug, Clone)]
+pub struct EventFrame {
+    /// A JSON array of events.
+    pub text: Utf8Bytes,
+    /// Offset of the newest.
+    pub newest: Offset,
+}
+
+impl EventBatch {
+    /// A batch of these.
+    #[must_use]
+    pub fn new(events: Vec<Arc<Event>>) -> Self {
+        Self { events, frames: OnceLock::new() }
+    }
+
+    /// The events.
+    #[must_use]
+    pub fn events(&self) -> &[Arc<Event>] {
+        &self.events
+    }
+
+    /// The batch as frames, none of them much longer than `bytes`; made once, whoever asks.
+    pub fn frames(&self, bytes: usize) -> &[EventFrame] {
+        self.frames.get_or_init(|| frames(&self.events, bytes))
+    }
+}
+
+fn frames(events: &[Arc<Event>], bytes: usize) -> Vec<EventFrame> {
+    let mut frames = Vec::new();
+    let mut text = String::new();
+    for (number, event) in events.iter().enumerate() {
+        // What was stored is JSON: it is always written again.
+        let Ok(one) = serde_json::to_string(&**event) else { continue };
+        text.push(if text.is_empty() { '[' } else { ',' });
+        text.push_str(&one);
+        if text.len() >= bytes || number + 1 == events.len() {
+            text.push(']');
+            frames.push(EventFrame { text: std::mem::take(&mut text).into(), newest: event.offset });
+        }
+    }
+    frames
+}
 
 /// From an attached session to its viewer.
 #[derive(Debug)]
 pub enum AttachFrame {
     /// Terminal bytes.
-    Output(Bytes),
+    Output {
+        /// They.
+        bytes: Vec<u8>,
+        /// First byte of the session's output that they and all before them do not stand for, where that is known.
+        next: Option<u64>,
+    },
     /// Something else to know.
     Notice(AttachNotice),
 }
@@ -56,7 +111,7 @@ pub struct AttachStreams {
 type Answer<T> = Result<T, Problem>;
 
 /// A node, as its API sees it. Names of runs and sessions are as people typed them until resolved.
-pub trait NodeApi: InboxApi + IdentityApi + MatrixApi + VerificationApi {
+pub trait NodeApi: InboxApi + IdentityApi + MatrixApi + VerificationApi + TokensApi {
     /// Who is behind a connection, by its peer and the token that it showed.
     fn principal(&self, peer: Peer, token: Option<&str>) -> Principal;
     /// Records that `principal` was refused.
@@ -124,7 +179,7 @@ pub trait NodeApi: InboxApi + IdentityApi + MatrixApi + VerificationApi {
     /// Where the time of a run went.
     fn times(&self, run: RunId, query: ReadTime) -> impl Future<Output = Answer<TimeView>> + Send;
     /// Concurrency groups: the node's, and those of open runs.
-    fn groups(&self) -> impl Future<Output = Answer<Listing<GroupView>>> + Send;
+    fn groups(&self, query: Page) -> impl Future<Output = Answer<Listing<GroupView>>> + Send;
     /// Makes, changes or (none) removes a group of the node.
     fn set_group(
         &self,
@@ -184,7 +239,7 @@ pub trait NodeApi: InboxApi + IdentityApi + MatrixApi + VerificationApi {
         &self,
         run: Option<RunId>,
         query: FollowEvents,
-    ) -> impl Future<Output = Answer<impl Stream<Item = EventBatch> + Send + 'static>> + Send;
+    ) -> impl Future<Output = Answer<impl Stream<Item = Arc<EventBatch>> + Send + 'static>> + Send;
     /// A session's log, redacted.
     fn log(
         &self,

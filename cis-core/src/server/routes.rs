@@ -1,24 +1,25 @@
-//! Routes and handlers: decode, authorize, act, answer.
+//! Handlers: decode, authorize, act, answer. Which route each has stands in [`super::operations`].
 
 use std::sync::Arc;
 
 use axum::extract::rejection::{JsonRejection, QueryRejection};
-use axum::extract::{ConnectInfo, DefaultBodyLimit, FromRequestParts, Path, Query, State};
+use axum::extract::{DefaultBodyLimit, FromRequestParts, Path, Query, State};
 use axum::http::request::Parts;
-use axum::http::{Method, StatusCode, Uri};
-use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post, put};
+use axum::http::{Method, Uri};
 use axum::{Json, Router, middleware};
 use serde::de::DeserializeOwned;
 use tokio::net::UnixListener;
 
+use super::caller::Caller;
+use super::describe::{Created, CreatedOrChecked, Done};
 use super::errors::Failure;
 use super::node_api::NodeApi;
 use super::peer::Peer;
-use super::{identity_routes, inbox_routes, matrix_routes, streams, unread, verification_routes};
+use super::{operations, unread};
 use crate::api::{
-    CleanStore, CreateRun, CreateSession, Decide, KillSession, ListRuns, ListSessions, Problem, ProblemKind,
-    ReadTime, RetryRun, SendInput, SetMode, StopNode, paths,
+    CleanReport, CleanStore, CreateRun, CreateSession, Decide, ExplainView, GroupView, InputReceipt,
+    KillSession, ListRuns, ListSessions, Listing, NodeView, Page, Problem, ProblemKind, ReadTime, RetryRun,
+    RunDetail, RunView, SendInput, SessionView, SetMode, StopNode, TaskContext, TimeView, WhyView,
 };
 use crate::dag::Group;
 use crate::ids::{RunId, SessionId};
@@ -26,9 +27,6 @@ use crate::policy::{Action, Principal, authorize};
 
 /// Request bodies are no longer (a DAG file of 64 MiB travels as hex).
 pub(super) const BODY_BYTES_MAX: usize = 160 << 20;
-
-/// Header by which a process in a session shows its token.
-pub(super) const TOKEN_HEADER: &str = "x-cis-token";
 
 /// Serves the API until `stop` completes; open streams are then cut.
 ///
@@ -47,40 +45,10 @@ pub async fn serve<N: NodeApi>(
     }
 }
 
-fn router<N: NodeApi>(node: Arc<N>) -> Router {
-    Router::new()
-        .route(paths::NODE, get(get_node::<N>))
-        .route(paths::NODE_STOP, post(stop_node::<N>))
-        .route(paths::STORE_CLEAN, post(clean_store::<N>))
-        .route(paths::RUNS, get(list_runs::<N>).post(create_run::<N>))
-        .route(paths::RUN, get(get_run::<N>))
-        .route(paths::RUN_START, post(start_run::<N>))
-        .route(paths::RUN_CANCEL, post(cancel_run::<N>))
-        .route(paths::RUN_PAUSE, post(pause_run::<N>))
-        .route(paths::RUN_RESUME, post(resume_run::<N>))
-        .route(paths::RUN_RETRY, post(retry_run::<N>))
-        .route(paths::RUN_MODE, post(set_mode::<N>))
-        .route(paths::WHY, get(why::<N>))
-        .route(paths::TASK_APPROVAL, post(decide::<N>))
-        .route(paths::RUN_TIME, get(times::<N>))
-        .route(paths::GROUPS, get(groups::<N>))
-        .route(paths::GROUP, put(put_group::<N>).delete(remove_group::<N>))
-        .route(paths::TASK_CONTEXT, get(task_context::<N>))
-        .route(paths::TASK_ARTIFACT, get(streams::artifact::<N>))
-        .route(paths::TASK_LOG, get(streams::task_log::<N>))
-        .route(paths::EVENTS, get(streams::events::<N>))
-        .route(paths::SESSIONS, get(list_sessions::<N>).post(create_session::<N>))
-        .route(paths::SESSION, get(get_session::<N>))
-        .route(paths::SESSION_INPUT, post(send_input::<N>))
-        .route(paths::SESSION_KILL, post(kill_session::<N>))
-        .route(paths::SESSION_LOG, get(streams::session_log::<N>))
-        .route(paths::SESSION_ATTACH, get(streams::attach::<N>))
-        .route(paths::SESSION_SCREEN, get(screen::<N>))
-        .route(paths::SESSION_EXPLAIN, get(explain::<N>))
-        .merge(inbox_routes::routes::<N>())
-        .merge(identity_routes::routes::<N>())
-        .merge(matrix_routes::routes::<N>())
-        .merge(verification_routes::routes::<N>())
+/// Every route, whichever way a request comes.
+pub(super) fn router<N: NodeApi>(node: Arc<N>) -> Router {
+    operations::operations::<N>()
+        .into_router()
         .fallback(no_such_path)
         .method_not_allowed_fallback(no_such_method)
         .layer(middleware::from_fn(unread::read_to_its_end))
@@ -109,21 +77,6 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Name<T>
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {
         let Path(names) = Path::<T>::from_request_parts(parts, state).await?;
         Ok(Self(names))
-    }
-}
-
-/// The principal of a request: the first thing that every handler takes.
-pub(super) struct Caller(pub Principal);
-
-impl<N: NodeApi> FromRequestParts<Arc<N>> for Caller {
-    type Rejection = Failure;
-
-    async fn from_request_parts(parts: &mut Parts, node: &Arc<N>) -> Result<Self, Failure> {
-        let ConnectInfo(peer) = ConnectInfo::<Peer>::from_request_parts(parts, node)
-            .await
-            .map_err(|_| Failure(Problem::new(ProblemKind::Internal, "the connection has no peer")))?;
-        let token = parts.headers.get(TOKEN_HEADER).and_then(|value| value.to_str().ok());
-        Ok(Self(node.principal(peer, token)))
     }
 }
 
@@ -167,68 +120,68 @@ pub(super) type Outcome<T> = Result<Json<T>, Failure>;
 pub(super) type Body<T> = Result<Json<T>, JsonRejection>;
 pub(super) type Args<T> = Result<Query<T>, QueryRejection>;
 
-async fn get_node<N: NodeApi>(State(node): State<Arc<N>>, Caller(who): Caller) -> Result<Response, Failure> {
+pub(super) async fn get_node<N: NodeApi>(
+    State(node): State<Arc<N>>,
+    Caller(who): Caller,
+) -> Outcome<NodeView> {
     admit(&node, &who, Action::SeeNode)?;
-    Ok(Json(node.node().await?).into_response())
+    Ok(Json(node.node().await?))
 }
 
-async fn stop_node<N: NodeApi>(
+pub(super) async fn stop_node<N: NodeApi>(
     State(node): State<Arc<N>>,
     Caller(who): Caller,
     body: Body<StopNode>,
-) -> Result<StatusCode, Failure> {
+) -> Result<Done, Failure> {
     admit(&node, &who, Action::StopNode)?;
     node.stop(who, body?.0).await?;
-    Ok(StatusCode::NO_CONTENT)
+    Ok(Done)
 }
 
-async fn clean_store<N: NodeApi>(
+pub(super) async fn clean_store<N: NodeApi>(
     State(node): State<Arc<N>>,
     Caller(who): Caller,
     body: Body<CleanStore>,
-) -> Result<Response, Failure> {
+) -> Outcome<CleanReport> {
     admit(&node, &who, Action::CleanStore)?;
-    Ok(Json(node.clean_store(who, body?.0).await?).into_response())
+    Ok(Json(node.clean_store(who, body?.0).await?))
 }
 
-async fn list_runs<N: NodeApi>(
+pub(super) async fn list_runs<N: NodeApi>(
     State(node): State<Arc<N>>,
     Caller(who): Caller,
     query: Args<ListRuns>,
-) -> Result<Response, Failure> {
+) -> Outcome<Listing<RunView>> {
     admit(&node, &who, Action::See)?;
-    Ok(Json(node.list_runs(query?.0).await?).into_response())
+    Ok(Json(node.list_runs(query?.0).await?))
 }
 
-async fn create_run<N: NodeApi>(
+pub(super) async fn create_run<N: NodeApi>(
     State(node): State<Arc<N>>,
     Caller(who): Caller,
     body: Body<CreateRun>,
-) -> Result<Response, Failure> {
+) -> Result<CreatedOrChecked<RunView>, Failure> {
     admit(&node, &who, Action::ControlRun(None))?;
-    Ok(match node.create_run(who, body?.0).await? {
-        Some(run) => (StatusCode::CREATED, Json(run)).into_response(),
-        None => StatusCode::NO_CONTENT.into_response(),
-    })
+    Ok(CreatedOrChecked(node.create_run(who, body?.0).await?))
 }
 
-async fn get_run<N: NodeApi>(
+pub(super) async fn get_run<N: NodeApi>(
     State(node): State<Arc<N>>,
     Caller(who): Caller,
     Name(name): Name<String>,
-) -> Result<Response, Failure> {
+) -> Outcome<RunDetail> {
     let run = run_for(&node, &who, name, |_| Action::See).await?;
-    Ok(Json(node.run(run).await?).into_response())
+    Ok(Json(node.run(run).await?))
 }
 
 /// A handler that resolves a run and does one thing to it.
 macro_rules! run_verb {
     ($name:ident) => {
-        async fn $name<N: NodeApi>(
+        pub(super) async fn $name<N: NodeApi>(
             State(node): State<Arc<N>>,
             Caller(who): Caller,
             Name(name): Name<String>,
-        ) -> Outcome<crate::api::RunView> {
+        ) -> Outcome<RunView> {
             let run = run_for(&node, &who, name, Action::ControlRun).await?;
             Ok(Json(node.$name(who, run).await?))
         }
@@ -239,141 +192,145 @@ run_verb!(cancel_run);
 run_verb!(pause_run);
 run_verb!(resume_run);
 
-async fn retry_run<N: NodeApi>(
+pub(super) async fn retry_run<N: NodeApi>(
     State(node): State<Arc<N>>,
     Caller(who): Caller,
     Name(name): Name<String>,
     body: Body<RetryRun>,
-) -> Outcome<crate::api::RunView> {
+) -> Outcome<RunView> {
     let run = run_for(&node, &who, name, Action::ControlRun).await?;
     Ok(Json(node.retry_run(who, run, body?.0).await?))
 }
 
-async fn set_mode<N: NodeApi>(
+pub(super) async fn set_mode<N: NodeApi>(
     State(node): State<Arc<N>>,
     Caller(who): Caller,
     Name(name): Name<String>,
     body: Body<SetMode>,
-) -> Outcome<crate::api::RunView> {
+) -> Outcome<RunView> {
     let run = run_for(&node, &who, name, Action::ControlRun).await?;
     Ok(Json(node.set_mode(who, run, body?.0).await?))
 }
 
-async fn why<N: NodeApi>(
+pub(super) async fn why<N: NodeApi>(
     State(node): State<Arc<N>>,
     Caller(who): Caller,
     Name((run, task)): Name<(String, String)>,
-) -> Outcome<crate::api::WhyView> {
+) -> Outcome<WhyView> {
     let run = run_for(&node, &who, run, |_| Action::See).await?;
     Ok(Json(node.why(run, task).await?))
 }
 
-async fn decide<N: NodeApi>(
+pub(super) async fn decide<N: NodeApi>(
     State(node): State<Arc<N>>,
     Caller(who): Caller,
     Name((run, task)): Name<(String, String)>,
     body: Body<Decide>,
-) -> Outcome<crate::api::RunView> {
+) -> Outcome<RunView> {
     let run = run_for(&node, &who, run, Action::ControlRun).await?;
     Ok(Json(node.decide(who, run, task, body?.0).await?))
 }
 
-async fn times<N: NodeApi>(
+pub(super) async fn times<N: NodeApi>(
     State(node): State<Arc<N>>,
     Caller(who): Caller,
     Name(name): Name<String>,
     query: Args<ReadTime>,
-) -> Outcome<crate::api::TimeView> {
+) -> Outcome<TimeView> {
     let run = run_for(&node, &who, name, |_| Action::See).await?;
     Ok(Json(node.times(run, query?.0).await?))
 }
 
-async fn groups<N: NodeApi>(State(node): State<Arc<N>>, Caller(who): Caller) -> Result<Response, Failure> {
+pub(super) async fn groups<N: NodeApi>(
+    State(node): State<Arc<N>>,
+    Caller(who): Caller,
+    query: Args<Page>,
+) -> Outcome<Listing<GroupView>> {
     admit(&node, &who, Action::See)?;
-    Ok(Json(node.groups().await?).into_response())
+    Ok(Json(node.groups(query?.0).await?))
 }
 
-async fn put_group<N: NodeApi>(
+pub(super) async fn put_group<N: NodeApi>(
     State(node): State<Arc<N>>,
     Caller(who): Caller,
     Name(name): Name<String>,
     body: Body<Group>,
-) -> Result<StatusCode, Failure> {
+) -> Result<Done, Failure> {
     admit(&node, &who, Action::ControlGroups)?;
     node.set_group(who, name, Some(body?.0)).await?;
-    Ok(StatusCode::NO_CONTENT)
+    Ok(Done)
 }
 
-async fn remove_group<N: NodeApi>(
+pub(super) async fn remove_group<N: NodeApi>(
     State(node): State<Arc<N>>,
     Caller(who): Caller,
     Name(name): Name<String>,
-) -> Result<StatusCode, Failure> {
+) -> Result<Done, Failure> {
     admit(&node, &who, Action::ControlGroups)?;
     node.set_group(who, name, None).await?;
-    Ok(StatusCode::NO_CONTENT)
+    Ok(Done)
 }
 
-async fn task_context<N: NodeApi>(
+pub(super) async fn task_context<N: NodeApi>(
     State(node): State<Arc<N>>,
     Caller(who): Caller,
     Name((run, task)): Name<(String, String)>,
-) -> Outcome<crate::api::TaskContext> {
+) -> Outcome<TaskContext> {
     // It shows the ends of logs.
     admit(&node, &who, Action::ReadSession(None))?;
     let run = node.find_run(run).await?;
     Ok(Json(node.task_context(run, task).await?))
 }
 
-async fn list_sessions<N: NodeApi>(
+pub(super) async fn list_sessions<N: NodeApi>(
     State(node): State<Arc<N>>,
     Caller(who): Caller,
     query: Args<ListSessions>,
-) -> Result<Response, Failure> {
+) -> Outcome<Listing<SessionView>> {
     admit(&node, &who, Action::See)?;
-    Ok(Json(node.list_sessions(query?.0).await?).into_response())
+    Ok(Json(node.list_sessions(query?.0).await?))
 }
 
-async fn get_session<N: NodeApi>(
+pub(super) async fn get_session<N: NodeApi>(
     State(node): State<Arc<N>>,
     Caller(who): Caller,
     Name(name): Name<String>,
-) -> Outcome<crate::api::SessionView> {
+) -> Outcome<SessionView> {
     let session = session_for(&node, &who, name, true, Action::SeeSession).await?;
     Ok(Json(node.session(session).await?))
 }
 
-async fn create_session<N: NodeApi>(
+pub(super) async fn create_session<N: NodeApi>(
     State(node): State<Arc<N>>,
     Caller(who): Caller,
     body: Body<CreateSession>,
-) -> Result<Response, Failure> {
+) -> Result<Created<SessionView>, Failure> {
     admit(&node, &who, Action::CreateSession)?;
-    Ok((StatusCode::CREATED, Json(node.create_session(who, body?.0).await?)).into_response())
+    Ok(Created(node.create_session(who, body?.0).await?))
 }
 
-async fn send_input<N: NodeApi>(
+pub(super) async fn send_input<N: NodeApi>(
     State(node): State<Arc<N>>,
     Caller(who): Caller,
     Name(name): Name<String>,
     body: Body<SendInput>,
-) -> Outcome<crate::api::InputReceipt> {
+) -> Outcome<InputReceipt> {
     let session = session_for(&node, &who, name, false, Action::ControlSession).await?;
     Ok(Json(node.send_input(who, session, body?.0).await?))
 }
 
-async fn kill_session<N: NodeApi>(
+pub(super) async fn kill_session<N: NodeApi>(
     State(node): State<Arc<N>>,
     Caller(who): Caller,
     Name(name): Name<String>,
     body: Body<KillSession>,
-) -> Result<StatusCode, Failure> {
+) -> Result<Done, Failure> {
     let session = session_for(&node, &who, name, false, Action::ControlSession).await?;
     node.kill_session(who, session, body?.0).await?;
-    Ok(StatusCode::NO_CONTENT)
+    Ok(Done)
 }
 
-async fn screen<N: NodeApi>(
+pub(super) async fn screen<N: NodeApi>(
     State(node): State<Arc<N>>,
     Caller(who): Caller,
     Name(name): Name<String>,
@@ -382,11 +339,11 @@ async fn screen<N: NodeApi>(
     Ok(node.screen(session).await?)
 }
 
-async fn explain<N: NodeApi>(
+pub(super) async fn explain<N: NodeApi>(
     State(node): State<Arc<N>>,
     Caller(who): Caller,
     Name(name): Name<String>,
-) -> Outcome<crate::api::ExplainView> {
+) -> Outcome<ExplainView> {
     let session = session_for(&node, &who, name, false, Action::ReadSession).await?;
     Ok(Json(node.explain(session).await?))
 }

@@ -1,26 +1,37 @@
 //! Answers without a known end: events, logs, terminals.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::rejection::QueryRejection;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
-use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
+use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
 use axum::extract::{Query, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
+use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt as _, Stream, StreamExt as _};
 
+use super::caller::Caller;
+use super::describe::{EventStream, Log, Octets, Terminal};
 use super::errors::Failure;
 use super::node_api::{AttachFrame, AttachInput, AttachStreams, EventBatch, NodeApi};
-use super::routes::{Caller, Name, admit, session_for};
+use super::routes::{Name, admit, session_for};
+use crate::api::attach_marks::mark_frame;
 use crate::api::log_pieces::SESSION_HEADER;
-use crate::api::{Attach, FollowEvents, ReadLog};
-use crate::ids::{BlobId, SessionId};
+use crate::api::{Attach, BEHIND, FollowEvents, ReadLog};
+use crate::ids::{BlobId, Offset, SessionId};
 use crate::policy::Action;
 
-/// Events in one frame at most.
-const EVENTS_PER_FRAME_MAX: usize = 4096;
+/// A frame of events ends behind the event that makes it so long, bytes.
+const FRAME_BYTES: usize = 256 << 10;
+
+/// A subscriber that does not take a frame within this time is dropped.
+const STUCK_AFTER: Duration = Duration::from_secs(10);
+
+/// So long what is on its way to one that was dropped waits for it, and the word where to go on.
+const LINGER: Duration = Duration::from_secs(30);
 
 type Args<T> = Result<Query<T>, QueryRejection>;
 type Upgrade = Result<WebSocketUpgrade, WebSocketUpgradeRejection>;
@@ -30,7 +41,7 @@ pub(super) async fn events<N: NodeApi>(
     Caller(who): Caller,
     query: Args<FollowEvents>,
     upgrade: Upgrade,
-) -> Result<Response, Failure> {
+) -> Result<EventStream, Failure> {
     admit(&node, &who, Action::See)?;
     let (query, upgrade) = (query?.0, upgrade?);
     let run = match query.run.clone() {
@@ -38,32 +49,77 @@ pub(super) async fn events<N: NodeApi>(
         None => None,
     };
     let batches = node.events(run, query).await?;
-    Ok(upgrade.on_upgrade(move |socket| send_events(socket, batches)))
+    Ok(EventStream(upgrade.on_upgrade(move |socket| send_events(socket, batches))))
 }
 
-async fn send_events(socket: WebSocket, batches: impl Stream<Item = EventBatch> + Send) {
+/// Gives events to a subscriber until one of both goes. Nobody waits for it: one that does not read gets no more than
+/// what is on its way to it, and then its place, to go on from there.
+async fn send_events(socket: WebSocket, batches: impl Stream<Item = Arc<EventBatch>> + Send) {
     let (mut to_client, mut from_client) = socket.split();
-    let mut batches = std::pin::pin!(batches);
-    loop {
+    let mut newest = None;
+    let behind = {
+        let given = give(&mut to_client, batches, &mut newest);
         tokio::select! {
             biased;
-            said = from_client.next() => match said {
-                Some(Ok(Message::Close(_)) | Err(_)) | None => return,
-                Some(Ok(_)) => {}
-            },
-            batch = batches.next() => {
-                let Some(batch) = batch else {
-                    // The node stops: a close tells that nothing was cut off.
-                    let _ = to_client.close().await;
-                    return;
-                };
-                for part in batch.chunks(EVENTS_PER_FRAME_MAX) {
-                    let Ok(text) = serde_json::to_string(part) else { return };
-                    if to_client.send(Message::Text(text.into())).await.is_err() {
-                        return;
-                    }
+            () = gone(&mut from_client) => return,
+            given = given => given,
+        }
+    };
+    // The batches are let go of: of a subscriber that is stuck nothing stays but the frame that it did not take.
+    let last_word = async {
+        match behind {
+            // A close tells that nothing was cut off.
+            Given::All => drop(to_client.close().await),
+            Given::Lost => {}
+            Given::Stuck => {
+                let after = newest.unwrap_or(0);
+                tracing::info!(after, "a subscriber of events does not read: it is dropped");
+                // It stands behind what is on its way.
+                let reason = format!("{{\"after\":{after}}}").into();
+                if to_client.send(Message::Close(Some(CloseFrame { code: BEHIND, reason }))).await.is_ok() {
+                    gone(&mut from_client).await;
                 }
             }
+        }
+    };
+    let _ = tokio::time::timeout(LINGER, last_word).await;
+}
+
+/// How a stream of events ended.
+enum Given {
+    /// There is no more: the node stops.
+    All,
+    /// The connection broke.
+    Lost,
+    /// The subscriber did not take a frame for too long.
+    Stuck,
+}
+
+/// Gives frames, and keeps the offset of the newest that is on its way.
+async fn give(
+    to_client: &mut SplitSink<WebSocket, Message>,
+    batches: impl Stream<Item = Arc<EventBatch>> + Send,
+    newest: &mut Option<Offset>,
+) -> Given {
+    let mut batches = std::pin::pin!(batches);
+    while let Some(batch) = batches.next().await {
+        for frame in batch.frames(FRAME_BYTES) {
+            *newest = Some(frame.newest);
+            match tokio::time::timeout(STUCK_AFTER, to_client.send(Message::Text(frame.text.clone()))).await {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) => return Given::Lost,
+                Err(_) => return Given::Stuck,
+            }
+        }
+    }
+    Given::All
+}
+
+/// Until the client closes or breaks the connection. What else it says means nothing.
+async fn gone(from_client: &mut SplitStream<WebSocket>) {
+    while let Some(Ok(message)) = from_client.next().await {
+        if matches!(message, Message::Close(_)) {
+            return;
         }
     }
 }
@@ -73,7 +129,7 @@ pub(super) async fn task_log<N: NodeApi>(
     Caller(who): Caller,
     Name((run, task)): Name<(String, String)>,
     query: Args<ReadLog>,
-) -> Result<Response, Failure> {
+) -> Result<Log, Failure> {
     admit(&node, &who, Action::ReadSession(None))?;
     let query = query?.0;
     let run = node.find_run(run).await?;
@@ -87,7 +143,7 @@ pub(super) async fn session_log<N: NodeApi>(
     Caller(who): Caller,
     Name(name): Name<String>,
     query: Args<ReadLog>,
-) -> Result<Response, Failure> {
+) -> Result<Log, Failure> {
     let session = session_for(&node, &who, name, true, Action::ReadSession).await?;
     let bytes = node.log(session, query?.0).await?;
     Ok(log_stream(session, bytes))
@@ -97,17 +153,17 @@ pub(super) async fn artifact<N: NodeApi>(
     State(node): State<Arc<N>>,
     Caller(who): Caller,
     Name((run, task, blob)): Name<(String, String, String)>,
-) -> Result<Response, Failure> {
+) -> Result<Octets, Failure> {
     // It may hold anything, as a log may.
     admit(&node, &who, Action::ReadSession(None))?;
     let run = node.find_run(run).await?;
     let bytes = node.artifact(run, task, BlobId(blob)).await?;
-    Ok(byte_stream(bytes))
+    Ok(Octets(byte_stream(bytes)))
 }
 
 /// A log, and of which session it is: a task may have another one by the next request.
-fn log_stream(session: SessionId, bytes: impl Stream<Item = Bytes> + Send + 'static) -> Response {
-    ([(SESSION_HEADER, session.to_string())], byte_stream(bytes)).into_response()
+fn log_stream(session: SessionId, bytes: impl Stream<Item = Bytes> + Send + 'static) -> Log {
+    Log(([(SESSION_HEADER, session.to_string())], byte_stream(bytes)).into_response())
 }
 
 fn byte_stream(bytes: impl Stream<Item = Bytes> + Send + 'static) -> Response {
@@ -121,22 +177,26 @@ pub(super) async fn attach<N: NodeApi>(
     Name(name): Name<String>,
     query: Args<Attach>,
     upgrade: Upgrade,
-) -> Result<Response, Failure> {
+) -> Result<Terminal, Failure> {
     let query = query?.0;
+    let marks = query.marks;
     let action = if query.read_only { Action::ReadSession } else { Action::ControlSession };
     let session = session_for(&node, &who, name, false, action).await?;
     let upgrade = upgrade?;
     let streams = node.attach(who, session, query).await?;
-    Ok(upgrade.on_upgrade(move |socket| pump(socket, streams)))
+    Ok(Terminal(upgrade.on_upgrade(move |socket| pump(socket, streams, marks))))
 }
 
-async fn pump(socket: WebSocket, streams: AttachStreams) {
+async fn pump(socket: WebSocket, streams: AttachStreams, marks: bool) {
     let (mut to_client, mut from_client) = socket.split();
     let AttachStreams { mut output, input } = streams;
     let outward = async {
         while let Some(frame) = output.next().await {
             let message = match frame {
-                AttachFrame::Output(bytes) => Message::Binary(bytes),
+                AttachFrame::Output { bytes, next } if marks => {
+                    Message::Binary(mark_frame(&bytes, next).into())
+                }
+                AttachFrame::Output { bytes, .. } => Message::Binary(bytes.into()),
                 AttachFrame::Notice(notice) => match serde_json::to_string(&notice) {
                     Ok(text) => Message::Text(text.into()),
                     Err(_) => continue,

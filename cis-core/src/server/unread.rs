@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use axum::body::{Body, BodyDataStream, HttpBody as _};
 use axum::extract::Request;
+use axum::http::header::EXPECT;
 use axum::middleware::Next;
 use axum::response::Response;
 use futures_util::{StreamExt as _, stream};
@@ -33,16 +34,23 @@ pub(super) async fn read_to_its_end(request: Request, next: Next) -> Response {
     });
     let response = next.run(Request::from_parts(head, Body::from_stream(parts))).await;
     // Whatever comes of it, there is an answer.
-    let _ = tokio::time::timeout(WAIT_MAX, discard(&shared)).await;
+    let _ = tokio::time::timeout(WAIT_MAX, discard(&mut *shared.lock().await, BODY_BYTES_MAX)).await;
     response
 }
 
-async fn discard(shared: &Shared) {
-    let mut body = shared.lock().await;
+/// The same for a request that no handler sees. Who waits to be told to go on (RFC 9110, 10.1.1) sends nothing.
+pub(super) async fn throw_away(request: Request) {
+    if !request.body().is_end_stream() && !request.headers().contains_key(EXPECT) {
+        let mut body = request.into_body().into_data_stream();
+        let _ = tokio::time::timeout(WAIT_MAX, discard(&mut body, BODY_BYTES_MAX)).await;
+    }
+}
+
+async fn discard(body: &mut BodyDataStream, bytes_max: usize) {
     let mut bytes = 0;
     while let Some(Ok(part)) = body.next().await {
         bytes += part.len();
-        if bytes > BODY_BYTES_MAX {
+        if bytes > bytes_max {
             return;
         }
     }

@@ -2,27 +2,37 @@
 
 use std::sync::Arc;
 
+use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
-use axum::routing::{get, post};
-use axum::{Json, Router};
 
+use super::caller::Caller;
+use super::describe::{Created, Operations, operations};
 use super::errors::Failure;
 use super::node_api::NodeApi;
-use super::routes::{Args, Body, Caller, Name, Outcome, admit};
+use super::routes::{Args, Body, Name, Outcome, admit};
 use crate::api::{
     BeginMatrixSso, BeginVerification, MatrixSsoView, MatrixStandingView, NewRecoveryView, ReadVerification,
     RecoverMatrix, SayVerification, VerificationView, paths,
 };
 use crate::policy::Action;
 
-pub(super) fn routes<N: NodeApi>() -> Router<Arc<N>> {
-    Router::new()
-        .route(paths::MATRIX_STANDING, get(standing::<N>))
-        .route(paths::MATRIX_RECOVERY, post(recover::<N>).put(new_recovery::<N>))
-        .route(paths::MATRIX_VERIFICATIONS, post(begin::<N>))
-        .route(paths::MATRIX_VERIFICATION, get(read::<N>).post(say::<N>))
-        .route(paths::MATRIX_SSO, post(sso::<N>))
+pub(super) fn operations<N: NodeApi>() -> Operations<Arc<N>> {
+    operations! {
+        /// Says how the device of the node's account stands.
+        get_matrix_device: GET paths::MATRIX_STANDING, Matrix, Action::ReadMatrix, [NotFound, Conflict] => standing::<N>;
+        /// Signs the device with the account's recovery key.
+        recover_matrix: POST paths::MATRIX_RECOVERY, Matrix, Action::ControlMatrix, [NotFound, Conflict] => recover::<N>;
+        /// Makes a recovery key.
+        new_matrix_recovery: PUT paths::MATRIX_RECOVERY, Matrix, Action::ControlMatrix, [NotFound, Conflict] => new_recovery::<N>;
+        /// Begins to compare emoji with somebody.
+        begin_verification: POST paths::MATRIX_VERIFICATIONS, Matrix, Action::ControlMatrix, [NotFound, Conflict] => begin::<N>;
+        /// Says how a comparison stands; can wait for a change.
+        get_verification: GET paths::MATRIX_VERIFICATION, Matrix, Action::ControlMatrix, [NotFound, Conflict] => read::<N>;
+        /// Says something of a comparison.
+        say_verification: POST paths::MATRIX_VERIFICATION, Matrix, Action::ControlMatrix, [NotFound, Conflict] => say::<N>;
+        /// Asks where a login through a browser begins.
+        begin_matrix_sso: POST paths::MATRIX_SSO, Matrix, Action::ControlMatrix, [NotFound, Conflict] => sso::<N>;
+    }
 }
 
 async fn standing<N: NodeApi>(
@@ -54,9 +64,9 @@ async fn begin<N: NodeApi>(
     State(node): State<Arc<N>>,
     Caller(who): Caller,
     body: Body<BeginVerification>,
-) -> Result<(StatusCode, Json<VerificationView>), Failure> {
+) -> Result<Created<VerificationView>, Failure> {
     admit(&node, &who, Action::ControlMatrix)?;
-    Ok((StatusCode::CREATED, Json(node.begin_verification(body?.0).await?)))
+    Ok(Created(node.begin_verification(body?.0).await?))
 }
 
 async fn read<N: NodeApi>(

@@ -98,6 +98,12 @@ pub enum StoreError {
         /// As asked for.
         name: String,
     },
+    /// No listing gave that as its `next`.
+    #[error("`{after}` is not the `next` of a page of this listing")]
+    NoSuchPage {
+        /// As asked for.
+        after: String,
+    },
     /// Several things have that name.
     #[error("`{name}` fits several: {}", candidates.join(", "))]
     Ambiguous {
@@ -158,6 +164,7 @@ impl From<&StoreError> for Problem {
     fn from(error: &StoreError) -> Self {
         let kind = match error {
             StoreError::NotFound { .. } => ProblemKind::NotFound,
+            StoreError::NoSuchPage { .. } => ProblemKind::BadInput,
             StoreError::Ambiguous { .. } => ProblemKind::Ambiguous,
             error if error.may_pass() => ProblemKind::Unavailable,
             _ => ProblemKind::Internal,

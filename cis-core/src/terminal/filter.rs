@@ -68,6 +68,12 @@ impl ViewerFilter {
         out
     }
 
+    /// Nothing is held back and no sequence is open: a new filter would go on as well from here.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        self.lexer.is_ground() && self.held.is_empty() && self.pending.is_none()
+    }
+
     /// The same, appended to `out`.
     pub fn push_into(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
         let mut rest = bytes;

@@ -48,7 +48,7 @@ pub fn draw(tasks: &[TaskView]) -> Drawing {
             needs
         })
         .collect();
-    let folded = fold(&needs);
+    let folded = fold(&needs, &items(tasks, &index));
     let mut of = vec![0; tasks.len()];
     for (at, members) in folded.iter().enumerate() {
         for task in members {
@@ -69,8 +69,18 @@ pub fn draw(tasks: &[TaskView]) -> Drawing {
     Drawing { boxes, edges, size }
 }
 
-/// Tasks with the same needs and dependents together, in the order of the file.
-fn fold(needs: &[Vec<usize>]) -> Vec<Vec<usize>> {
+/// For each task the one of whose list it is an item (`deploy.1` of `deploy`), where it is one.
+fn items(tasks: &[TaskView], index: &BTreeMap<&str, usize>) -> Vec<Option<usize>> {
+    let of = |task: &TaskView| {
+        let (stem, number) = task.id.as_str().rsplit_once('.')?;
+        number.parse::<u32>().ok()?;
+        index.get(stem).copied()
+    };
+    tasks.iter().map(of).collect()
+}
+
+/// Items with their list, and tasks with the same needs and dependents where they are many; in the order of the file.
+fn fold(needs: &[Vec<usize>], items: &[Option<usize>]) -> Vec<Vec<usize>> {
     let mut wanted_by: Vec<Vec<usize>> = vec![Vec::new(); needs.len()];
     for (task, needs) in needs.iter().enumerate() {
         for need in needs {
@@ -78,10 +88,18 @@ fn fold(needs: &[Vec<usize>]) -> Vec<Vec<usize>> {
         }
     }
     let mut twins: BTreeMap<(&[usize], &[usize]), Vec<usize>> = BTreeMap::new();
-    for task in 0..needs.len() {
-        twins.entry((&needs[task], &wanted_by[task])).or_default().push(task);
+    let mut lists: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+    for (item, list) in items.iter().enumerate() {
+        if let Some(list) = list {
+            lists.entry(*list).or_insert_with(|| vec![*list]).push(item);
+        }
     }
-    let mut folded: Vec<Vec<usize>> = Vec::new();
+    for task in 0..needs.len() {
+        if items[task].is_none() && !lists.contains_key(&task) {
+            twins.entry((&needs[task], &wanted_by[task])).or_default().push(task);
+        }
+    }
+    let mut folded: Vec<Vec<usize>> = lists.into_values().collect();
     for members in twins.into_values() {
         if members.len() >= FOLDED_MIN {
             folded.push(members);

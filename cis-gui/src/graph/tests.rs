@@ -31,7 +31,7 @@ fn needs_stand_left_of_what_needs_them_and_no_boxes_overlap() {
 
 #[test]
 fn many_tasks_at_the_same_place_are_one_box() {
-    let names: Vec<String> = (1..=5_000).map(|n| format!("item.{n}")).collect();
+    let names: Vec<String> = (1..=5_000).map(|n| format!("part-{n}")).collect();
     let mut tasks = vec![task("plan", &[])];
     tasks.extend(names.iter().map(|name| task(name, &["plan"])));
     let all: Vec<&str> = names.iter().map(String::as_str).collect();
@@ -45,4 +45,21 @@ fn many_tasks_at_the_same_place_are_one_box() {
 #[test]
 fn nothing_is_drawn_of_nothing() {
     assert_eq!(draw(&[]), Drawing::default());
+}
+
+#[test]
+fn items_are_in_the_box_of_their_list() {
+    let tasks = [
+        task("plan", &[]),
+        task("deploy", &["plan"]),
+        task("end", &["deploy"]),
+        task("deploy.1", &[]),
+        task("deploy.2", &[]),
+    ];
+    let drawing = draw(&tasks);
+    assert_eq!(
+        drawing.boxes.iter().map(|one| one.tasks.clone()).collect::<Vec<_>>(),
+        [vec![0], vec![1, 3, 4], vec![2]]
+    );
+    assert_eq!(drawing.edges, [(0, 1), (1, 2)]);
 }

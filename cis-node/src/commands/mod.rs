@@ -1,6 +1,7 @@
 //! The verbs. Each file holds one: its arguments, whose doc comments are the help, and what it does.
 
 pub(crate) mod answer;
+pub(crate) mod api;
 pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod dag;
@@ -23,6 +24,20 @@ use crate::cli::{Cli, Command};
 use crate::context::Context;
 use crate::error::{CliError, Exit};
 
+/// What works on files or processes of the node, or with rights that no token gives, and cannot be done from afar.
+fn needs_this_machine(command: &Command) -> Option<&'static str> {
+    match command {
+        Command::Node(node::Command::Start(_)) => Some("node start"),
+        Command::Node(node::Command::Token(_)) => Some("node token"),
+        Command::Store(store::Command::Gc(_)) => None,
+        Command::Store(_) => Some("store"),
+        Command::Task(_) => Some("task"),
+        Command::Init(_) => Some("init"),
+        Command::Doctor(_) => Some("doctor"),
+        _ => None,
+    }
+}
+
 /// Runs what was asked for.
 pub(crate) fn run(cli: Cli) -> Result<Exit, CliError> {
     // What needs neither a home nor a node.
@@ -31,7 +46,10 @@ pub(crate) fn run(cli: Cli) -> Result<Exit, CliError> {
         Command::Man(args) => return man::run(args),
         _ => {}
     }
-    let context = Context::new(cli.globals, cli.overrides)?;
+    let context = Context::new(cli.globals, &cli.elsewhere, cli.overrides)?;
+    if let Some(verb) = needs_this_machine(&cli.command) {
+        context.not_remote(verb)?;
+    }
     match cli.command {
         Command::Dag(command) => dag::run(&context, command),
         Command::Session(command) => session::run(&context, command),
@@ -44,6 +62,7 @@ pub(crate) fn run(cli: Cli) -> Result<Exit, CliError> {
         Command::Group(command) => group::run(&context, command),
         Command::Identity(command) => identity::run(&context, command),
         Command::Matrix(command) => matrix::run(&context, command),
+        Command::Api(command) => api::run(&context, &command),
         Command::Status(args) => status::run(&context, &args),
         Command::Init(args) => init::run(&context, &args),
         Command::Doctor(args) => doctor::run(&context, &args),

@@ -34,10 +34,10 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
         if !node.running {
             return Ok(Status { node, runs: Vec::new(), sessions: Vec::new() });
         }
-        let client = context.client_of_running();
+        let client = context.client_of_running()?;
         let open = ListRuns { open: true, limit: Some(args.limit), after: None };
         let runs = client.runs(&open).await?.items;
-        let sessions = client.sessions(&ListSessions::default()).await?.items;
+        let sessions = client.all_sessions(&ListSessions::default()).await?.items;
         Ok(Status { node, runs, sessions })
     })?;
     output::show(context, &status, |status| {

@@ -7,6 +7,7 @@ mod explain;
 mod identity;
 mod inbox;
 mod matrix;
+mod tokens;
 mod verification;
 mod work;
 
@@ -30,6 +31,7 @@ pub(crate) use inbox::{inbox, inbox_details, inbox_item, screen};
 pub(crate) use matrix::{
     matrix_account, matrix_event, matrix_login, matrix_room, matrix_rooms, recovered, warning,
 };
+pub(crate) use tokens::tokens;
 pub(crate) use verification::{emoji, standing};
 pub(crate) use work::{groups, sum, times};
 
@@ -243,6 +245,14 @@ pub(crate) fn node(node: &NodeView, now: TimestampMs) -> String {
         }
         let _ = writeln!(out, "  runs     {} open", node.open_runs);
         let _ = writeln!(out, "  sessions {} live, at most {}", node.live_sessions, node.max_sessions);
+        if let Some(remote) = &node.remote {
+            let _ = writeln!(
+                out,
+                "  url      {}, fingerprint {}",
+                clean(&remote.url),
+                clean(&remote.fingerprint)
+            );
+        }
         for room in &node.rooms {
             let _ = writeln!(out, "  room     {} is heard", clean(room));
         }

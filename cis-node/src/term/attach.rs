@@ -78,7 +78,7 @@ pub(crate) async fn attach(
 }
 
 fn query(size: TermSize, read_only: bool) -> Attach {
-    Attach { cols: Some(size.cols), rows: Some(size.rows), read_only }
+    Attach { cols: Some(size.cols), rows: Some(size.rows), read_only, ..Attach::default() }
 }
 
 #[allow(clippy::needless_pass_by_value, reason = "for map_err")]

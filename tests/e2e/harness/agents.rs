@@ -14,6 +14,7 @@ pub enum Installed {
     Nio,
     /// matrix-js-sdk: its node.
     JsSdk,
+    Schemathesis,
 }
 
 /// Where it is; panics with what to do where it is not.
@@ -24,6 +25,7 @@ pub fn installed(agent: Installed) -> PathBuf {
         Installed::Gemini => ("gemini", "node_modules/.bin/gemini"),
         Installed::Nio => ("nio", "bin/python"),
         Installed::JsSdk => ("js-sdk", "node_modules/.bin/node"),
+        Installed::Schemathesis => ("schemathesis", "bin/schemathesis"),
     };
     // The tested binary is TARGET/PROFILE/cis.
     let target = Path::new(env!("CARGO_BIN_EXE_cis")).ancestors().nth(2).unwrap();

@@ -8,16 +8,20 @@ mod output;
 mod processes;
 #[allow(dead_code, reason = "each of the two test binaries uses a part of it")]
 pub mod proxy;
+pub mod relay;
+mod remote;
 pub mod room;
 #[allow(dead_code, reason = "each of the two test binaries uses a part of it")]
 pub mod synapse;
 mod terminal;
 mod wait;
+pub mod websocket;
 
 pub use agents::{Installed, installed};
 pub use cis::{Cis, ulid_in};
 pub use model::{Model, Reply};
 pub use output::{Output, Running};
 pub use processes::{is_alive, kill_9, signal};
+pub use remote::Remote;
 pub use terminal::Terminal;
 pub use wait::{Seeded, eventually, eventually_within, is_root, pause};

@@ -16,6 +16,7 @@ mod rooms;
 mod scale;
 mod sessions;
 mod stats;
+mod subscribers;
 mod usage;
 mod work;
 
@@ -57,6 +58,7 @@ const PARTS: &[(&str, &str)] = &[
     ("rooms-many", "10,000 tasks that a room follows, against the same without"),
     ("rooms-recovery", "runs out of a room into an empty store"),
     ("rooms-away", "a homeserver that is well, stopped, or slow"),
+    ("subscribers", "a run with 100 who follow events, 30 of whom never read, against one without"),
     ("scale", "10,000 and 100,000 tasks: processor time, memory, validation"),
 ];
 
@@ -158,6 +160,12 @@ fn measure(
         let home = scratch.path().join("latency");
         let cis = Cis::start(binary, &home)?;
         let measured = latency::measure(&cis, &home, report);
+        cis.stop()?;
+        measured?;
+    }
+    if wanted.has("subscribers") {
+        let cis = Cis::start(binary, &scratch.path().join("subscribers-home"))?;
+        let measured = subscribers::measure(&cis, scratch, report);
         cis.stop()?;
         measured?;
     }

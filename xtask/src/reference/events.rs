@@ -135,7 +135,7 @@ impl Page<'_> {
         }
         Ok(match of {
             "String" | "TaskId" | "AttemptId" | "NodeDid" | "BlobId" | "SessionId" | "InputId"
-            | "HostInstance" | "RunId" | "InboxId" => "string".to_owned(),
+            | "HostInstance" | "RunId" | "InboxId" | "TokenId" | "Role" => "string".to_owned(),
             "u8" | "u32" | "u64" | "i32" | "i64" | "TimestampMs" | "Fence" | "Epoch" => "number".to_owned(),
             "bool" => "bool".to_owned(),
             "Value" => "any".to_owned(),

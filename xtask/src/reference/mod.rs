@@ -1,6 +1,7 @@
 //! `reference`: the pages of `docs/reference` that are made from the code, and whether they are what the
 //! code says.
 
+mod api;
 mod cli;
 mod events;
 mod room_events;
@@ -31,11 +32,13 @@ pub(crate) fn check() -> Outcome {
     Ok(())
 }
 
-fn pages() -> Outcome<[(&'static str, String); 4]> {
+fn pages() -> Outcome<[(&'static str, String); 6]> {
     Ok([
         ("docs/reference/cli.md", cli::page()?),
         ("docs/reference/config.md", cli::settings()?),
         ("docs/reference/events.md", events::page()?),
         ("docs/reference/room-events.md", room_events::page()?),
+        ("docs/reference/openapi.json", api::document("openapi")?),
+        ("docs/reference/asyncapi.json", api::document("asyncapi")?),
     ])
 }

@@ -1,6 +1,7 @@
 //! Between what a layer says and what a field holds.
 
-use std::path::PathBuf;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 
 use crate::config::kind::Value;
 use crate::event::ExecutionMode;
@@ -52,6 +53,23 @@ pub(super) fn maybe_text(value: &Value) -> Option<String> {
 
 pub(super) fn of_maybe_text(text: &Option<String>) -> Value {
     Value::Text(text.clone().unwrap_or_default())
+}
+
+pub(super) fn address(value: &Value) -> Option<SocketAddr> {
+    text(value).parse().ok()
+}
+
+pub(super) fn of_address(address: &Option<SocketAddr>) -> Value {
+    Value::Text(address.map(|address| address.to_string()).unwrap_or_default())
+}
+
+pub(super) fn maybe_file(value: &Value) -> Option<PathBuf> {
+    maybe_text(value).map(PathBuf::from)
+}
+
+pub(super) fn of_maybe_file(path: &Option<PathBuf>) -> Value {
+    // It was read from text.
+    Value::Text(path.as_deref().map(Path::to_string_lossy).unwrap_or_default().into_owned())
 }
 
 pub(super) fn flag(value: &Value) -> bool {

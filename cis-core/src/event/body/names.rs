@@ -45,6 +45,7 @@ impl EventBody {
             Self::NodeLost { .. } => "cis.dag.node.lost",
             Self::NodeGroup { .. } => "cis.dag.node.group",
             Self::NodeCleaned { .. } => "cis.dag.node.cleaned",
+            Self::NodeToken { .. } => "cis.dag.node.token",
             Self::AccessDenied { .. } => "cis.dag.node.denied",
         }
     }

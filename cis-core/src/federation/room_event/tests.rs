@@ -14,6 +14,7 @@ const KEPT: &[&str] = &[
     "cis.dag.node.lost",
     "cis.dag.node.group",
     "cis.dag.node.cleaned",
+    "cis.dag.node.token",
     "cis.dag.node.denied",
 ];
 

@@ -41,6 +41,7 @@ pub(super) fn hub_problem(error: &HubError) -> Problem {
 pub(in crate::node) fn store_problem(error: &StoreError) -> Problem {
     let kind = match error {
         StoreError::NotFound { .. } => ProblemKind::NotFound,
+        StoreError::NoSuchPage { .. } => ProblemKind::BadInput,
         StoreError::Ambiguous { .. } => ProblemKind::Ambiguous,
         StoreError::Full { .. } | StoreError::ReadOnly { .. } | StoreError::Io { .. } => {
             ProblemKind::Unavailable

@@ -49,6 +49,7 @@ use crate::config::{Config, Home, Keys};
 use crate::event::{Event, EventBody, EventDraft};
 use crate::ids::{InputId, NodeDid, RunId, SessionId, TimestampMs};
 use crate::scheduler::{IdSource, Input, InputKind, Machine};
+use crate::server::EventBatch;
 use crate::session::hub::Hub;
 use crate::store::{Blobs, Readers, SessionFacts, TaskSeed, Writer};
 
@@ -80,6 +81,8 @@ pub(in crate::node) struct Shared {
     pub(in crate::node) observes: Mutex<Observes>,
     /// Counts changes of the list of trust.
     pub(in crate::node) trust: tokio::sync::watch::Sender<u64>,
+    /// Counts revocations of tokens.
+    pub(in crate::node) tokens: tokio::sync::watch::Sender<u64>,
     /// What rooms do not take of what they are to be told.
     pub(in crate::node) tells: Mutex<Vec<String>>,
 }
@@ -123,7 +126,7 @@ pub(in crate::node) struct Parts {
     /// For those who have something to tell later.
     pub(in crate::node) handle: DriverHandle,
     pub(in crate::node) wake: Arc<OwnedFd>,
-    pub(in crate::node) events: broadcast::Sender<Arc<Vec<Arc<Event>>>>,
+    pub(in crate::node) events: broadcast::Sender<Arc<EventBatch>>,
     pub(in crate::node) shared: Arc<Shared>,
     /// Those who tell rooms.
     pub(in crate::node) rooms: Knock,
@@ -413,6 +416,6 @@ impl Driver {
         }
         self.published_ms = now;
         // No receiver is no trouble: nobody is looking.
-        let _ = self.parts.events.send(Arc::new(std::mem::take(&mut self.unpublished)));
+        let _ = self.parts.events.send(Arc::new(EventBatch::new(std::mem::take(&mut self.unpublished))));
     }
 }

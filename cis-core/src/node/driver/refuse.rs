@@ -42,6 +42,7 @@ impl Driver {
                 Command::Say { reply, .. }
                 | Command::HandIn { reply, .. }
                 | Command::WithdrawAsk { reply, .. }
+                | Command::Record { reply, .. }
                 | Command::Rooms { reply, .. }
                 | Command::RoomReplaced { reply, .. }
                 | Command::Sync { reply }

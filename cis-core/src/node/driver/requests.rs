@@ -88,6 +88,12 @@ impl Driver {
                 self.confirmations.push(confirmation(reply, Ok(())));
             }
             Command::Denied { action, detail, actor } => self.deny(action, detail, actor, now),
+            Command::Record { body, actor, reply } => {
+                let draft =
+                    EventDraft { run: None, at_ms: now, actor: Some(actor), cause: None, body: *body };
+                self.drafts.push((draft, Beside::Nothing));
+                self.confirmations.push(confirmation(reply, Ok(())));
+            }
             Command::Cleaning { victims, actor, reply } => self.cleaning(victims, &actor, reply, now),
             Command::Recover { run, reply } => self.recover(*run, reply),
             Command::Observe { drafts, reply } => self.observe(drafts, reply),

@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 use self::command::Call;
 use self::placed::Placed;
 use self::queue::Queue;
+use crate::api::CLIENT_VARIABLES;
 use crate::config::Home;
 use crate::event::{Event, EventBody, QueueReason, SaidRecord, Urgency};
 use crate::ids::{BlobId, InboxId, RunId, SessionId, TaskId};
@@ -305,7 +306,9 @@ impl Worker {
                 .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
                 .collect(),
         };
-        env.retain(|name, _| !OF_SESSIONS.contains(&name.as_str()));
+        env.retain(|name, _| {
+            !OF_SESSIONS.contains(&name.as_str()) && !CLIENT_VARIABLES.contains(&name.as_str())
+        });
         env.insert("CIS_HOME".to_owned(), self.home.dir.display().to_string());
         env.insert("CIS_EVENT".to_owned(), notice.event.to_owned());
         env.insert("CIS_KIND".to_owned(), kind);

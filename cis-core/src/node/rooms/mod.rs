@@ -43,6 +43,7 @@ use crate::ids::{RunId, TimestampMs};
 use crate::matrix::{AccountError, News, Opened};
 use crate::room::budget::{Budget, Heads, Next};
 use crate::room::pace::Pace;
+use crate::server::EventBatch;
 
 /// Entries of the outbox that are looked at together.
 const OUTBOX_LOOK: usize = 64;
@@ -281,7 +282,7 @@ impl Rooms {
     }
 
     /// Tells rooms what is new, until it has to be read anew who follows what.
-    async fn follow(&mut self, mut events: broadcast::Receiver<Arc<Vec<Arc<Event>>>>, knock: &Notify) {
+    async fn follow(&mut self, mut events: broadcast::Receiver<Arc<EventBatch>>, knock: &Notify) {
         let again = tokio::time::Instant::now() + self.look_every;
         loop {
             let until = match self.step().await {
@@ -294,7 +295,7 @@ impl Rooms {
             let pause = until.map(|at| Duration::from_millis(u64::try_from(at - now_ms()).unwrap_or(0)));
             tokio::select! {
                 batch = events.recv() => match batch {
-                    Ok(batch) => self.heard(&batch),
+                    Ok(batch) => self.heard(batch.events()),
                     Err(broadcast::error::RecvError::Lagged(_)) => {
                         self.runs.values_mut().for_each(Followed::missed);
                     }

@@ -30,10 +30,11 @@ const SHAPES: &[&str] = &[
     "(?:AKIA|ASIA)[A-Z0-9]{16}",
     "do[opr]_v1_[a-f0-9]{64}",
     "[0-9]{8,10}:AA[A-Za-z0-9_-]{33}",
-    // Homeservers, and ourselves: a session's id and 32 bytes in hex.
+    // Homeservers, and ourselves: a session's id and 32 bytes in hex, a token of the API.
     "syt_[A-Za-z0-9+/=]+_[A-Za-z]{20}_[A-Za-z0-9]{6}",
     "mct_[A-Za-z0-9]{30}_[A-Za-z0-9]{6}",
     "[0-9A-HJKMNP-TV-Z]{26}\\.[0-9a-f]{64}",
+    "cist_[0-9a-f]{64}",
     // Signed claims (RFC 7519).
     "eyJ[A-Za-z0-9_-]{8,}\\.eyJ[A-Za-z0-9_-]{8,}\\.[A-Za-z0-9_-]{8,}",
 ];
@@ -90,6 +91,7 @@ mod tests {
             format!("AIza{}", &letters[..35]),
             format!("syt_{}_{}_{}", &letters[..8], "abcdefghijklmnopqrst", "a1B2c3"),
             format!("{}.{}", "01JD0V3Z8K6T9W2B5N7Q4R1XEC", "0123456789abcdef".repeat(4)),
+            format!("cist_{}", "0123456789abcdef".repeat(4)),
             format!("eyJ{}.eyJ{}.{}", &letters[..20], &letters[..30], &letters[..40]),
             format!("-----BEGIN {} KEY-----\n{letters}\n{letters}\n-----END {0} KEY-----", "OPENSSH PRIVATE"),
         ]

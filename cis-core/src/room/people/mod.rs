@@ -15,13 +15,16 @@ pub use matcher::{Matcher, MatcherError};
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, Schema, Type};
+use utoipa::{PartialSchema, ToSchema};
 
 use super::command::Request;
 use super::names::UserId;
 use crate::policy::Rights;
 
 /// What somebody may do, each more than the one before.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
     /// Look.
@@ -174,6 +177,16 @@ impl Roles {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Vec<String>", into = "Vec<String>")]
 pub struct Allowed(Vec<Matcher>);
+
+impl PartialSchema for Allowed {
+    fn schema() -> RefOr<Schema> {
+        let entry = ObjectBuilder::new().schema_type(Type::String).examples(["pl>=50"]);
+        let words = "Who may decide from a room: `@name:server`, `*:server`, `pl>=50` …";
+        ArrayBuilder::new().items(entry).min_items(Some(1)).description(Some(words)).into()
+    }
+}
+
+impl ToSchema for Allowed {}
 
 impl Allowed {
     /// Reads the list.

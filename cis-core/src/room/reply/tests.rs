@@ -38,6 +38,7 @@ fn listings_and_states() {
         rooms: Vec::new(),
         observes: Vec::new(),
         warnings: vec!["the disk is full".to_owned()],
+        remote: None,
     };
     let said = body(&status(&node, 1, NOW));
     assert!(!said.contains("secret"));

@@ -26,10 +26,14 @@ pub enum AttachOutput {
     Lost(HubError),
 }
 
+/// What a viewer gets, and the first byte of the session's output that it and all before it do not stand for: with that
+/// an attach goes on behind it. None where that is not known, or nothing of the output is in it.
+pub type Marked = (AttachOutput, Option<u64>);
+
 #[derive(Debug)]
 enum Source {
     Terminal(Arc<Queue>),
-    Pipe { output: mpsc::Receiver<AttachOutput>, task: AbortHandle },
+    Pipe { output: mpsc::Receiver<Marked>, task: AbortHandle },
 }
 
 /// A terminal at a session. Dropping it detaches.
@@ -51,19 +55,24 @@ impl Attached {
         Self { source: Source::Terminal(queue), typing: Typing::new(id, to, read_only) }
     }
 
-    pub(super) fn pipe(id: SessionId, output: mpsc::Receiver<AttachOutput>, task: AbortHandle) -> Self {
+    pub(super) fn pipe(id: SessionId, output: mpsc::Receiver<Marked>, task: AbortHandle) -> Self {
         Self { source: Source::Pipe { output, task }, typing: Typing::new(id, None, true) }
     }
 
     /// What comes next; none at the end. May be dropped while it waits without losing anything.
     pub async fn next(&mut self) -> Option<AttachOutput> {
+        self.next_marked().await.map(|(output, _)| output)
+    }
+
+    /// The same, with its place.
+    pub async fn next_marked(&mut self) -> Option<Marked> {
         let queue = match &mut self.source {
             Source::Pipe { output, .. } => return output.recv().await,
             Source::Terminal(queue) => queue,
         };
         loop {
             match queue.next() {
-                Next::Item(item) => return Some(item),
+                Next::Item(item, next) => return Some((item, next)),
                 Next::Closed => return None,
                 Next::Ask => self.typing.tell(|id, _| Command::Ask { id }).ok()?,
                 Next::Wait => queue.changed().await,

@@ -47,7 +47,7 @@ use crate::policy::redact::Redactor;
 
 use monitored::Tell;
 
-pub use attached::{AttachOutput, Attached, Typing};
+pub use attached::{AttachOutput, Attached, Marked, Typing};
 pub use error::HubError;
 pub use follow::FollowChunk;
 pub use monitored::{Answer, Monitoring, Sighting, Watcher};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use super::follow::{Follow, FollowChunk};
-use super::{AttachOutput, Attached, Hub, HubError};
+use super::{AttachOutput, Attached, Hub, HubError, Marked};
 use crate::api::{Attach, AttachNotice, TermSize};
 use crate::ids::SessionId;
 use crate::policy::redact::Redactor;
@@ -24,38 +24,48 @@ pub(super) async fn attach(
     let mut follow = Follow::connect(&hub.socket, id, redactor).await?;
     follow.for_terminal();
     let total = follow.probe().await?.unwrap_or(0);
-    let from = total.saturating_sub(TAIL_BYTES);
+    let tail = total.saturating_sub(TAIL_BYTES);
+    let resumed = how.from.filter(|from| *from <= total);
+    let from = resumed.unwrap_or(tail);
     follow.watch(from).await?;
     let (sender, output) = mpsc::channel(PIECES);
     let size = TermSize::default();
     let size = TermSize { cols: how.cols.unwrap_or(size.cols), rows: how.rows.unwrap_or(size.rows) };
-    let hello = AttachNotice::Attached { session: id.to_string(), size, read_only: true };
-    let _ = sender.send(AttachOutput::Notice(hello)).await;
-    let task = tokio::spawn(show(follow, sender, from > 0));
+    let hello = AttachNotice::Attached {
+        session: id.to_string(),
+        size,
+        read_only: true,
+        offset: Some(total),
+        resumed: resumed.is_some(),
+    };
+    let _ = sender.send((AttachOutput::Notice(hello), None)).await;
+    let task = tokio::spawn(show(follow, sender, resumed.is_none() && from > 0));
     Ok(Attached::pipe(id, output, task.abort_handle()))
 }
 
 /// Passes output on; `partial`: it begins in the midst of a line, which is left out.
-async fn show(mut follow: Follow, sender: mpsc::Sender<AttachOutput>, mut partial: bool) {
+async fn show(mut follow: Follow, sender: mpsc::Sender<Marked>, mut partial: bool) {
     let mut after_cr = false;
     while let Some(chunk) = follow.next().await {
         let item = match chunk {
-            FollowChunk::Data { mut bytes, .. } => {
+            FollowChunk::Data { mut bytes, next, .. } => {
                 if partial {
                     let Some(line) = memchr::memchr(b'\n', &bytes) else { continue };
                     bytes.drain(..=line);
                     partial = false;
                 }
-                AttachOutput::Bytes(with_returns(&bytes, &mut after_cr))
+                (AttachOutput::Bytes(with_returns(&bytes, &mut after_cr)), Some(next))
             }
             FollowChunk::Gap { from, to } => {
                 partial = false;
-                AttachOutput::Bytes(format!("\r\n[{} bytes are in no log]\r\n", to - from).into_bytes())
+                let words = format!("\r\n[{} bytes are in no log]\r\n", to - from);
+                (AttachOutput::Bytes(words.into_bytes()), Some(to))
             }
             FollowChunk::End(ended) => {
-                AttachOutput::Notice(AttachNotice::Ended { detail: ended.detail, exit_code: ended.exit_code })
+                let ended = AttachNotice::Ended { detail: ended.detail, exit_code: ended.exit_code };
+                (AttachOutput::Notice(ended), None)
             }
-            FollowChunk::Lost(error) => AttachOutput::Lost(error),
+            FollowChunk::Lost(error) => (AttachOutput::Lost(error), None),
         };
         if sender.send(item).await.is_err() {
             return;

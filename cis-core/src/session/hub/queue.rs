@@ -19,7 +19,8 @@ pub(super) struct Queue {
 
 #[derive(Debug, Default)]
 struct Inner {
-    items: VecDeque<AttachOutput>,
+    /// With the first byte of the session's output that it and all before it do not stand for, where that is known.
+    items: VecDeque<(AttachOutput, Option<u64>)>,
     bytes: usize,
     /// Once it is empty, the viewer asks for a picture.
     ask: bool,
@@ -29,7 +30,7 @@ struct Inner {
 /// What the viewer finds.
 #[derive(Debug)]
 pub(super) enum Next {
-    Item(AttachOutput),
+    Item(AttachOutput, Option<u64>),
     /// It is to ask for a picture, and to wait.
     Ask,
     Wait,
@@ -44,13 +45,13 @@ impl Queue {
 
     /// Adds bytes. False where they would be more than `limit` together: then all that wait are
     /// dropped, and the viewer asks for a picture instead.
-    pub(super) fn push(&self, bytes: Vec<u8>, limit: usize) -> bool {
+    pub(super) fn push(&self, bytes: Vec<u8>, limit: usize, next: Option<u64>) -> bool {
         if bytes.is_empty() {
             return true;
         }
         let mut inner = self.lock();
         if inner.bytes + bytes.len() > limit {
-            inner.items.retain(|item| !matches!(item, AttachOutput::Bytes(_)));
+            inner.items.retain(|(item, _)| !matches!(item, AttachOutput::Bytes(_)));
             inner.bytes = 0;
             inner.ask = true;
             drop(inner);
@@ -59,10 +60,11 @@ impl Queue {
         }
         inner.bytes += bytes.len();
         match inner.items.back_mut() {
-            Some(AttachOutput::Bytes(last)) if last.len() + bytes.len() <= JOIN_BYTES => {
+            Some((AttachOutput::Bytes(last), until)) if last.len() + bytes.len() <= JOIN_BYTES => {
                 last.extend_from_slice(&bytes);
+                *until = next;
             }
-            _ => inner.items.push_back(AttachOutput::Bytes(bytes)),
+            _ => inner.items.push_back((AttachOutput::Bytes(bytes), next)),
         }
         drop(inner);
         self.wake.notify_one();
@@ -81,7 +83,7 @@ impl Queue {
 
     fn last_word(&self, word: AttachOutput, last: bool) {
         let mut inner = self.lock();
-        inner.items.push_back(word);
+        inner.items.push_back((word, None));
         inner.closed |= last;
         inner.ask &= !last;
         drop(inner);
@@ -97,11 +99,11 @@ impl Queue {
 
     pub(super) fn next(&self) -> Next {
         let mut inner = self.lock();
-        if let Some(item) = inner.items.pop_front() {
+        if let Some((item, next)) = inner.items.pop_front() {
             if let AttachOutput::Bytes(bytes) = &item {
                 inner.bytes -= bytes.len();
             }
-            return Next::Item(item);
+            return Next::Item(item, next);
         }
         if inner.closed {
             Next::Closed
@@ -124,7 +126,7 @@ mod tests {
 
     fn bytes(next: Next) -> Vec<u8> {
         match next {
-            Next::Item(AttachOutput::Bytes(bytes)) => bytes,
+            Next::Item(AttachOutput::Bytes(bytes), _) => bytes,
             other => panic!("{other:?}"),
         }
     }
@@ -132,16 +134,16 @@ mod tests {
     #[test]
     fn bytes_are_joined_and_an_overflow_asks_for_a_picture_once() {
         let queue = Queue::default();
-        assert!(queue.push(b"ab".to_vec(), 5) && queue.push(b"cd".to_vec(), 5));
-        assert_eq!(bytes(queue.next()), b"abcd");
-        assert!(queue.push(b"abcd".to_vec(), 5));
+        assert!(queue.push(b"ab".to_vec(), 5, Some(2)) && queue.push(b"cd".to_vec(), 5, Some(4)));
+        assert!(matches!(queue.next(), Next::Item(AttachOutput::Bytes(bytes), Some(4)) if bytes == b"abcd"));
+        assert!(queue.push(b"abcd".to_vec(), 5, None));
         queue.notice(AttachNotice::Resized(crate::api::TermSize::default()));
-        assert!(!queue.push(b"ef".to_vec(), 5));
-        assert!(matches!(queue.next(), Next::Item(AttachOutput::Notice(_))));
+        assert!(!queue.push(b"ef".to_vec(), 5, None));
+        assert!(matches!(queue.next(), Next::Item(AttachOutput::Notice(_), None)));
         assert!(matches!(queue.next(), Next::Ask));
         assert!(matches!(queue.next(), Next::Wait));
         assert!(queue.is_ready());
-        assert!(queue.push(b"picture".to_vec(), usize::MAX));
+        assert!(queue.push(b"picture".to_vec(), usize::MAX, None));
         assert!(!queue.is_ready());
         assert_eq!(bytes(queue.next()), b"picture");
         assert!(matches!(queue.next(), Next::Ask));

@@ -15,6 +15,7 @@ use super::{AttachOutput, Ended, HubError, SessionInfo, wire};
 use crate::api::{Attach, AttachControl, AttachNotice, TermSize};
 use crate::ids::SessionId;
 use crate::policy::redact::Redactor;
+use crate::session::log::{Chunk, LogReader};
 use crate::session::protocol::ToHost;
 use crate::session::screen::{self, Screen};
 
@@ -164,6 +165,7 @@ impl Session {
                 env.judge.push(self.id);
             }
         }
+        let until = from + data.len() as u64;
         let mut stale = false;
         if !earlier.is_empty() {
             model.screen.replay(earlier);
@@ -177,10 +179,10 @@ impl Session {
                 self.typing.sent(&replies);
             }
             for viewer in &mut self.viewers {
-                stale |= viewer.bytes(now, env.limits.viewer_bytes);
+                stale |= viewer.bytes(now, env.limits.viewer_bytes, until);
             }
         }
-        self.next = from + data.len() as u64;
+        self.next = until;
         let due = self.next - model.saved >= env.limits.save_every_bytes;
         if stale {
             self.mark_dirty(env);
@@ -274,22 +276,49 @@ impl Session {
         let viewer = Viewer::new(number, how.read_only, size, &self.redactor);
         let queue = Arc::clone(&viewer.queue);
         self.viewers.push(viewer);
+        let before = self.size;
         self.fit(env, Some(number));
-        queue.notice(AttachNotice::Attached {
-            session: self.id.to_string(),
-            size: self.size,
-            read_only: how.read_only,
-        });
         let (redactor, session_size) = (Arc::clone(&self.redactor), self.size);
         self.model(env);
+        // A terminal that shows the session as it was at another size shows something else.
+        let missed = how.from.filter(|_| before == session_size).and_then(|from| self.missed(from, env));
+        let next = self.next;
         if let (Some(model), Some(viewer)) = (&mut self.model, self.viewers.last_mut()) {
             viewer.resized(session_size);
-            viewer.paint(&mut model.screen, &redactor);
+            let missed = missed.filter(|_| viewer.shows_the_session());
+            queue.notice(AttachNotice::Attached {
+                session: self.id.to_string(),
+                size: session_size,
+                read_only: how.read_only,
+                offset: Some(next),
+                resumed: missed.is_some(),
+            });
+            match missed {
+                Some(missed) => viewer.go_on(&missed, next),
+                None => viewer.paint(&mut model.screen, &redactor, next),
+            }
         }
         if let Some(ended) = self.ended.clone() {
             self.end_viewers(&ended);
         }
         queue
+    }
+
+    /// The output from the byte `from` to now, where it is little enough for a viewer and in the log.
+    fn missed(&self, from: u64, env: &Env) -> Option<Vec<u8>> {
+        let length = usize::try_from(self.next.checked_sub(from)?).ok()?;
+        if length > env.limits.viewer_bytes || self.watch != Watch::On {
+            return None;
+        }
+        let (mut reader, mut missed) = (LogReader::open(&self.log).ok()?, Vec::with_capacity(length));
+        while missed.len() < length {
+            match reader.read(from + missed.len() as u64, length - missed.len()).ok()? {
+                Chunk::Data { offset, bytes } if offset == from + missed.len() as u64 => missed.extend(bytes),
+                // Something is cut from the log, or not in it yet.
+                _ => return None,
+            }
+        }
+        Some(missed)
     }
 
     pub(super) fn detach(&mut self, number: u64, env: &mut Env) {
@@ -364,7 +393,8 @@ impl Session {
         }
         self.model(env);
         if let Some(model) = &mut self.model {
-            self.viewers.iter_mut().for_each(|viewer| viewer.refresh(&mut model.screen, &redactor));
+            let until = self.next;
+            self.viewers.iter_mut().for_each(|viewer| viewer.refresh(&mut model.screen, &redactor, until));
         }
     }
 
@@ -380,7 +410,8 @@ impl Session {
 
     fn end_viewers(&mut self, ended: &Ended) {
         for mut viewer in self.viewers.drain(..) {
-            viewer.end(self.model.as_mut().map(|model| &mut model.screen), &self.redactor, ended);
+            let screen = self.model.as_mut().map(|model| &mut model.screen);
+            viewer.end(screen, &self.redactor, ended, self.next);
         }
     }
 

@@ -60,8 +60,8 @@ impl Viewer {
         self.repaint();
     }
 
-    /// Bytes of the session that come now. True where it needs a picture instead.
-    pub(super) fn bytes(&mut self, bytes: &[u8], limit: usize) -> bool {
+    /// Bytes of the session that come now, up to the byte `until` of its output. True where it needs a picture instead.
+    pub(super) fn bytes(&mut self, bytes: &[u8], limit: usize, until: u64) -> bool {
         if self.mirror || self.stale {
             self.stale = true;
             return true;
@@ -70,13 +70,31 @@ impl Viewer {
         if !out.is_empty() {
             self.shows = None;
         }
-        self.stale = !self.queue.push(out, limit);
+        self.stale = !self.queue.push(out, limit, self.settled_at(until));
         self.stale
     }
 
     /// Bytes of the session of earlier: it does not see them run by.
     pub(super) fn missed(&mut self) {
         self.stale = true;
+    }
+
+    /// Its terminal shows the output up to the byte before these, which are those up to the byte `until`: it goes on
+    /// with them.
+    pub(super) fn go_on(&mut self, bytes: &[u8], until: u64) {
+        self.stale = false;
+        let out = self.pass(bytes);
+        self.queue.push(out, usize::MAX, self.settled_at(until));
+    }
+
+    /// It gets the session's own bytes.
+    pub(super) fn shows_the_session(&self) -> bool {
+        !self.mirror
+    }
+
+    /// Where a viewer that has everything so far can go on: the byte `until`, unless something before it is held back.
+    fn settled_at(&self, until: u64) -> Option<u64> {
+        (!self.mirror && self.filter.is_settled() && self.redact.held() == 0).then_some(until)
     }
 
     fn pass(&mut self, bytes: &[u8]) -> Vec<u8> {
@@ -88,15 +106,15 @@ impl Viewer {
     }
 
     /// Gives it the picture that it needs, if it has taken what came before.
-    pub(super) fn refresh(&mut self, screen: &mut Screen, redactor: &Arc<Redactor>) {
+    pub(super) fn refresh(&mut self, screen: &mut Screen, redactor: &Arc<Redactor>, until: u64) {
         if self.stale && self.queue.is_ready() {
-            self.paint(screen, redactor);
+            self.paint(screen, redactor, until);
         }
     }
 
-    /// Adds a picture. Bytes go on from there: what the picture's last line begins (a secret, an escape
+    /// Adds a picture of the output up to the byte `until`. Bytes go on from there: what the picture's last line begins (a secret, an escape
     /// sequence, a character) is known to the filters.
-    pub(super) fn paint(&mut self, screen: &mut Screen, redactor: &Arc<Redactor>) {
+    pub(super) fn paint(&mut self, screen: &mut Screen, redactor: &Arc<Redactor>, until: u64) {
         let alternate = screen.is_alternate();
         let viewer = self.size.filter(|_| self.mirror);
         let again = self.shows == Some(alternate);
@@ -113,17 +131,23 @@ impl Viewer {
             let begun = self.pass(screen.unfinished());
             out.extend_from_slice(&begun);
         }
-        self.queue.push(out, usize::MAX);
+        self.queue.push(out, usize::MAX, self.settled_at(until));
     }
 
     /// The session ended: the rest, and the last word.
-    pub(super) fn end(&mut self, screen: Option<&mut Screen>, redactor: &Arc<Redactor>, ended: &Ended) {
+    pub(super) fn end(
+        &mut self,
+        screen: Option<&mut Screen>,
+        redactor: &Arc<Redactor>,
+        ended: &Ended,
+        until: u64,
+    ) {
         let mut rest = Vec::new();
         match screen {
-            Some(screen) if self.stale => self.paint(screen, redactor),
+            Some(screen) if self.stale => self.paint(screen, redactor, until),
             _ => self.redact.finish(&mut rest),
         }
-        self.queue.push(rest, usize::MAX);
+        self.queue.push(rest, usize::MAX, Some(until));
         self.queue.close(AttachOutput::Notice(AttachNotice::Ended {
             detail: ended.detail.clone(),
             exit_code: ended.exit_code,

@@ -5,7 +5,7 @@ use ulid::Ulid;
 
 use super::values::{json, maybe_ulid, named, task};
 use super::{PAGE_MAX, Reader};
-use crate::api::{AskAnswer, AskView, ClosedItem, InboxItem, Listing, ThreadMessage};
+use crate::api::{AskAnswer, AskView, ClosedItem, InboxItem, Listing, Page, ThreadMessage};
 use crate::event::{AnswerRecord, AskType, Layer, PromptKind, Urgency};
 use crate::ids::{InboxId, InputId, RunId, SessionId};
 use crate::store::error::{RowError, StoreError};
@@ -62,9 +62,7 @@ impl Reader {
         after: Option<&str>,
     ) -> Result<Listing<InboxItem>, StoreError> {
         let limit = limit.unwrap_or(PAGE_MAX).clamp(1, PAGE_MAX);
-        let wrong =
-            |after: &str| StoreError::NotFound { what: "page of the inbox at", name: after.to_owned() };
-        let after = after.map_or(Ok(i64::MIN), |after| after.parse::<i64>().map_err(|_| wrong(after)))?;
+        let after = behind(after)?;
         let (run, session) = filter.bytes();
         self.view("read the inbox", |conn| {
             let mut read = conn.prepare_cached(&format!(
@@ -113,6 +111,38 @@ impl Reader {
             .ok_or_else(|| StoreError::NotFound { what: "ask of this session", name: item.0.clone() })
     }
 
+    /// Messages of a thread of this session, oldest first: so many, from the one on that stands behind `page.after`.
+    ///
+    /// # Errors
+    /// The store cannot be read; or `page.after` is not one that a listing gave.
+    pub fn thread_page(
+        &self,
+        session: SessionId,
+        thread: &InboxId,
+        page: &Page,
+    ) -> Result<Listing<ThreadMessage>, StoreError> {
+        let limit = page.limit.unwrap_or(PAGE_MAX).clamp(1, PAGE_MAX);
+        let after = behind(page.after.as_deref())?;
+        self.view("read a thread", |conn| {
+            let mut read = conn.prepare_cached(
+                "SELECT at_ms, by, what, text, item, key FROM thread_messages
+                 WHERE session = ?1 AND thread = ?2 AND key > ?3 ORDER BY key LIMIT ?4",
+            )?;
+            let mut rows =
+                read.query(rusqlite::params![session.to_string(), thread.0, after, i64::from(limit) + 1])?;
+            let (mut items, mut last, mut more) = (Vec::new(), 0, false);
+            while let Some(row) = rows.next()? {
+                if items.len() >= limit as usize {
+                    more = true;
+                    break;
+                }
+                last = row.get::<_, i64>(5)?;
+                items.push(message(row)?);
+            }
+            Ok(Listing { items, next: more.then(|| last.to_string()) })
+        })
+    }
+
     /// The newest messages of a thread of this session, oldest first.
     ///
     /// # Errors
@@ -124,18 +154,26 @@ impl Reader {
                     (SELECT * FROM thread_messages WHERE session = ?1 AND thread = ?2 ORDER BY key DESC LIMIT ?3)
                  ORDER BY key",
             )?;
-            let rows = read.query_map((session.to_string(), &thread.0, MESSAGES_MAX), |row| {
-                Ok(ThreadMessage {
-                    at_ms: row.get(0)?,
-                    by: row.get(1)?,
-                    what: row.get(2)?,
-                    text: row.get(3)?,
-                    item: row.get::<_, Option<String>>(4)?.map(InboxId),
-                })
-            })?;
+            let rows = read.query_map((session.to_string(), &thread.0, MESSAGES_MAX), message)?;
             Ok(rows.collect::<Result<_, _>>()?)
         })
     }
+}
+
+/// The key behind which a page begins.
+fn behind(after: Option<&str>) -> Result<i64, StoreError> {
+    let wrong = |after: &str| StoreError::NoSuchPage { after: after.to_owned() };
+    after.map_or(Ok(i64::MIN), |after| after.parse().map_err(|_| wrong(after)))
+}
+
+fn message(row: &Row<'_>) -> rusqlite::Result<ThreadMessage> {
+    Ok(ThreadMessage {
+        at_ms: row.get(0)?,
+        by: row.get(1)?,
+        what: row.get(2)?,
+        text: row.get(3)?,
+        item: row.get::<_, Option<String>>(4)?.map(InboxId),
+    })
 }
 
 pub(super) fn select(

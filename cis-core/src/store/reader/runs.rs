@@ -83,9 +83,9 @@ impl Reader {
     pub fn list_runs(&self, query: &ListRuns) -> Result<Listing<RunView>, StoreError> {
         let limit = query.limit.unwrap_or(PAGE_RUNS).clamp(1, PAGE_MAX);
         let before = match &query.after {
-            Some(after) => after
-                .parse::<i64>()
-                .map_err(|_| StoreError::NotFound { what: "page of runs at", name: after.clone() })?,
+            Some(after) => {
+                after.parse::<i64>().map_err(|_| StoreError::NoSuchPage { after: after.clone() })?
+            }
             None => i64::MAX,
         };
         let open = if query.open { "AND ended_ms IS NULL" } else { "" };

@@ -57,26 +57,37 @@ pub struct AttemptView {
 }
 
 impl Reader {
-    /// Sessions, newest first, at most 1,000: the live ones, or with `all` every one, of all runs and
+    /// Sessions, newest first, at most 1,000 at a time: the live ones, or with `all` every one, of all runs and
     /// those without, or of `run` alone (`query.run` is a name: whoever calls has found its id).
     ///
     /// # Errors
-    /// The store cannot be read.
+    /// The store cannot be read; or `query.after` is not one that a listing gave.
     pub fn list_sessions(
         &self,
         query: &ListSessions,
         run: Option<RunId>,
     ) -> Result<Listing<SessionView>, StoreError> {
         let id = run.map(|run| run.0.to_bytes());
-        let items = self.view("list sessions", |conn| match (query.all, id) {
-            (false, None) => select(conn, &format!("s.id IN ({LIVE}) AND s.ended_ms IS NULL"), &[]),
-            (false, Some(run)) => {
-                select(conn, &format!("s.id IN ({LIVE}) AND s.ended_ms IS NULL AND r.id = ?1"), &[&run])
+        let limit = query.limit.unwrap_or(PAGE_MAX).clamp(1, PAGE_MAX);
+        // Nothing is newer than this id.
+        let before = match &query.after {
+            Some(after) => {
+                after.parse::<SessionId>().map_err(|_| StoreError::NoSuchPage { after: after.clone() })?
             }
-            (true, None) => select(conn, "1", &[]),
-            (true, Some(run)) => of_run(conn, &run),
+            None => SessionId::from_parts(u64::MAX, u128::MAX),
+        };
+        let before = before.0.to_bytes();
+        let live = format!("s.id IN ({LIVE}) AND s.ended_ms IS NULL AND s.id < ?1");
+        let mut items = self.view("list sessions", |conn| match (query.all, id) {
+            (false, None) => page(conn, &live, &[&before], limit + 1),
+            (false, Some(run)) => page(conn, &format!("{live} AND r.id = ?2"), &[&before, &run], limit + 1),
+            (true, None) => page(conn, "s.id < ?1", &[&before], limit + 1),
+            (true, Some(run)) => page(conn, OF_RUN, &[&before, &run], limit + 1),
         })?;
-        Ok(Listing { items, next: None })
+        let more = items.len() > limit as usize;
+        items.truncate(limit as usize);
+        let next = items.last().filter(|_| more).map(|last| last.id.to_string());
+        Ok(Listing { items, next })
     }
 
     /// One session.
@@ -127,17 +138,11 @@ impl Reader {
     }
 }
 
-/// Every session of a run: those of its tasks' newest attempts, and the ones before them.
-fn of_run(conn: &Connection, run: &[u8; 16]) -> Result<Vec<SessionView>, RowError> {
-    select(
-        conn,
-        "s.id IN (WITH RECURSIVE chain (id) AS (
-                SELECT x.session FROM tasks x JOIN runs y ON y.key = x.run WHERE y.id = ?1
-                UNION SELECT z.prev FROM chain c JOIN sessions z ON z.id = c.id)
-            SELECT id FROM chain WHERE id IS NOT NULL)",
-        &[run],
-    )
-}
+/// Every session of the run `?2`: those of its tasks' newest attempts, and the ones before them.
+const OF_RUN: &str = "s.id < ?1 AND s.id IN (WITH RECURSIVE chain (id) AS (
+        SELECT x.session FROM tasks x JOIN runs y ON y.key = x.run WHERE y.id = ?2
+        UNION SELECT z.prev FROM chain c JOIN sessions z ON z.id = c.id)
+    SELECT id FROM chain WHERE id IS NOT NULL)";
 
 /// Sessions that `which` is true of, newest first.
 pub(super) fn select(
@@ -145,8 +150,18 @@ pub(super) fn select(
     which: &str,
     params: &[&dyn ToSql],
 ) -> Result<Vec<SessionView>, RowError> {
+    page(conn, which, params, PAGE_MAX)
+}
+
+/// The same, so many.
+fn page(
+    conn: &Connection,
+    which: &str,
+    params: &[&dyn ToSql],
+    limit: u32,
+) -> Result<Vec<SessionView>, RowError> {
     let mut read = conn.prepare_cached(&format!(
-        "SELECT {COLUMNS} FROM {FROM} WHERE {which} ORDER BY s.id DESC LIMIT {PAGE_MAX}"
+        "SELECT {COLUMNS} FROM {FROM} WHERE {which} ORDER BY s.id DESC LIMIT {limit}"
     ))?;
     let mut rows = read.query(params)?;
     let mut sessions = Vec::new();

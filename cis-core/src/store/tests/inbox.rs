@@ -5,7 +5,7 @@ use rusqlite::Connection;
 use super::support::{
     Home, assert_sound, assigned, created, draft, run_id, seeds_of_dag, session_id, succeeded, task, ulid,
 };
-use crate::api::InboxItem;
+use crate::api::{InboxItem, Page};
 use crate::event::{
     AnswerRecord, AskRecord, AskType, EndReason, EventBody, PromptKind, PromptOption, PromptRecord,
     QueueReason, SaidKind, SaidRecord, TaskChange, TaskState, Urgency,
@@ -209,6 +209,16 @@ fn an_ask_is_one_item_also_while_its_session_waits_for_it() {
     let what: Vec<&str> = messages.iter().map(|message| message.what.as_str()).collect();
     assert_eq!(what, ["asked", "answered", "asked", "progress", "withdrawn"]);
     assert_eq!((messages[1].by.as_str(), messages[1].text.as_str()), ("uid:7", "allow: looks right"));
+    let (mut page, mut seen) = (Page { limit: Some(2), after: None }, Vec::new());
+    loop {
+        let listing = reader.thread_page(session_id(1), &asks[0].item, &page).unwrap();
+        seen.extend(listing.items);
+        page.after = listing.next;
+        if page.after.is_none() {
+            break;
+        }
+    }
+    assert_eq!(seen, messages, "page by page it is the same");
     let told = reader.run_detail(run_id(1)).unwrap().tasks[0].said.clone().unwrap();
     assert_eq!((told.text.as_str(), told.percent), ("on", Some(50)));
     drop(reader);
@@ -402,7 +412,7 @@ fn the_inbox_is_read_page_by_page() {
     assert!(reader.inbox(none, Some(2), None).unwrap().items.is_empty());
     assert!(matches!(
         reader.inbox(InboxFilter::default(), None, Some("x")),
-        Err(StoreError::NotFound { .. })
+        Err(StoreError::NoSuchPage { .. })
     ));
     drop(reader);
     story.check();

@@ -113,7 +113,7 @@ fn a_run_is_seen_as_it_goes_on() {
     assert_eq!(detail.tasks[0].exit_code, Some(0));
     assert_eq!(detail.tasks[1].reason.as_deref(), Some("needs `build`, which did not succeed"));
     assert!(reader.list_sessions(&ListSessions::default(), None).unwrap().items.is_empty());
-    let all = ListSessions { all: true, run: None };
+    let all = ListSessions { all: true, ..ListSessions::default() };
     for which in [None, run] {
         let ended = reader.list_sessions(&all, which).unwrap().items;
         assert_eq!((ended.len(), ended[0].state, ended[0].pid), (1, SessionState::Exited, None));

@@ -89,12 +89,14 @@ impl Canvas {
             if zoom >= READABLE {
                 painter.extend(mark_shapes(shown, mark_at, colour));
                 let name = names().next().map(|task| task.id.as_str()).unwrap_or_default();
+                let second = names().nth(1).map(|task| task.id.as_str()).unwrap_or_default();
                 let text = match one.tasks.len() {
                     1 => one_line(name, 20),
-                    n => format!(
-                        "{} × {n}",
-                        one_line(name.rsplit_once('.').map_or(name, |(stem, _)| stem), 14)
-                    ),
+                    // A list, and its items.
+                    n if second.strip_prefix(name).is_some_and(|rest| rest.starts_with('.')) => {
+                        format!("{} × {}", one_line(name, 14), n - 1)
+                    }
+                    n => format!("{} and {} like it", one_line(name, 10), n - 1),
                 };
                 let font = FontId::proportional(13.0 * zoom);
                 let from = pos2(at.left() + 28.0 * zoom, at.center().y);

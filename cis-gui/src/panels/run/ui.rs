@@ -65,9 +65,8 @@ pub fn show(ui: &mut Ui, state: &mut Run, run: RunId, scene: &mut Scene<'_>) {
                     [one] => state.chosen = Some(one.clone()),
                     // Of a box of many the list shows each.
                     [first, ..] => {
-                        state.tab = Tab::Tasks;
-                        state.search =
-                            first.rsplit_once('.').map_or(String::new(), |(stem, _)| format!("{stem}."));
+                        let stem = first.trim_end_matches(|c: char| c.is_ascii_digit());
+                        (state.tab, state.search) = (Tab::Tasks, stem.to_owned());
                     }
                 }
             }

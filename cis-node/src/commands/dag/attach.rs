@@ -71,7 +71,7 @@ fn say_goodbye(session: &str, left: &Left) -> Exit {
 
 /// The only live session, or the one that the person picks: its id, and what to call it.
 async fn choose(client: &Client) -> Result<(String, String), CliError> {
-    let mut live = client.sessions(&ListSessions::default()).await?.items;
+    let mut live = client.all_sessions(&ListSessions::default()).await?.items;
     live.retain(|session| session.tty);
     match live.as_slice() {
         [] => Err(CliError::bad_input("there is no live session with a terminal")

@@ -24,14 +24,14 @@ pub(crate) struct Args {
 }
 
 pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
-    list(context, &ListSessions { all: args.all, run: args.run.clone() })
+    list(context, &ListSessions { all: args.all, run: args.run.clone(), ..ListSessions::default() })
 }
 
 /// Lists them; `cis session list` does the same for all runs.
 pub(crate) fn list(context: &Context, which: &ListSessions) -> Result<Exit, CliError> {
     let client = context.client()?;
     context.block_on(async {
-        let listing = client.sessions(which).await?;
+        let listing = client.all_sessions(which).await?;
         output::show(context, &listing, |listing| human::sessions(&listing.items, now_ms()))?;
         Ok(Exit::OK)
     })

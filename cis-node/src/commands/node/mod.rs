@@ -2,10 +2,12 @@
 
 mod force;
 mod probe;
+mod schema;
 mod serve;
 mod start;
 mod status;
 mod stop;
+mod token;
 
 use clap::Subcommand;
 
@@ -20,6 +22,10 @@ pub(crate) enum Command {
     Start(start::Args),
     Stop(stop::Args),
     Status(status::Args),
+    Schema(schema::Args),
+    /// Tokens, by which the node is used over TCP
+    #[command(subcommand)]
+    Token(token::Command),
     #[command(hide = true)]
     Serve(serve::Args),
 }
@@ -29,6 +35,8 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<Exit, CliError>
         Command::Start(args) => start::run(context, &args),
         Command::Stop(args) => stop::run(context, &args),
         Command::Serve(args) => serve::run(context, &args),
+        Command::Schema(args) => schema::run(&args),
         Command::Status(_) => status::run(context),
+        Command::Token(command) => token::run(context, &command),
     }
 }

@@ -34,7 +34,7 @@ pub(crate) struct Silent {
 
 /// Asks the node.
 pub(crate) async fn probe(context: &Context) -> Result<Probe, CliError> {
-    let client = context.client_of_running();
+    let client = context.client_of_running()?;
     let asked = async {
         match client.node().await {
             // It died while it was asked: what is true now?
@@ -46,6 +46,9 @@ pub(crate) async fn probe(context: &Context) -> Result<Probe, CliError> {
         Ok(Ok(node)) => Ok(Probe::Running(Box::new(node))),
         Ok(Err(ClientError::NotRunning { .. })) => Ok(Probe::Absent),
         Ok(Err(error)) => Err(error.into()),
+        Err(_) if context.is_remote() => {
+            Err(CliError::unavailable(format!("the node at {} does not answer within 5 s", client.place())))
+        }
         Err(_) => Ok(Probe::Silent(silent(context))),
     }
 }

@@ -44,6 +44,7 @@ pub(crate) async fn view(context: &Context) -> Result<NodeView, CliError> {
             rooms: Vec::new(),
             observes: Vec::new(),
             warnings: Vec::new(),
+            remote: None,
         }),
     }
 }

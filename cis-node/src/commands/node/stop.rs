@@ -33,6 +33,9 @@ pub(crate) struct Args {
 
 pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
     let how = StopNode { kill_sessions: args.kill_sessions };
+    if context.is_remote() {
+        return from_afar(context, &how);
+    }
     if args.kill_sessions && UnixStream::connect(context.home.host_socket()).is_ok() {
         // Sessions can be without a node, but only a node can end them in good order.
         node_start::ensure(&context.home, &context.overrides, false)?;
@@ -51,6 +54,15 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
     Ok(Exit::OK)
 }
 
+/// Tells a node elsewhere to stop; that its process is gone cannot be seen from here.
+fn from_afar(context: &Context, how: &StopNode) -> Result<Exit, CliError> {
+    let client = context.client()?;
+    context.block_on(async { Ok(client.stop_node(how).await?) })?;
+    let answer = serde_json::json!({ "running": false, "stopped": true });
+    output::show(context, &answer, |_| format!("The node at {} stops.\n", client.place()))?;
+    Ok(Exit::OK)
+}
+
 /// Stops the node and waits until its process is gone.
 pub(super) async fn stop_and_wait(
     context: &Context,
@@ -62,7 +74,7 @@ pub(super) async fn stop_and_wait(
         .pid
         .and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?))
         .and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
-    let client = context.client_of_running();
+    let client = context.client_of_running()?;
     match client.stop_node(how).await {
         // It may be gone before its answer is read.
         Ok(()) | Err(ClientError::Io { .. }) => {}

@@ -19,5 +19,5 @@ pub(crate) struct Args {
 }
 
 pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
-    list(context, &ListSessions { all: args.all, run: None })
+    list(context, &ListSessions { all: args.all, ..ListSessions::default() })
 }

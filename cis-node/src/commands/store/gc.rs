@@ -62,7 +62,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
 /// By the node, where one runs: it knows what it is about to use.
 fn clean_store(context: &Context, request: &CleanStore) -> Result<CleanReport, CliError> {
     if !context.may_start_node() || UnixStream::connect(context.socket()).is_ok() {
-        let client = context.client_of_running();
+        let client = context.client_of_running()?;
         return context.block_on(async { Ok(client.clean_store(request).await?) });
     }
     if !context.home.database().exists() {

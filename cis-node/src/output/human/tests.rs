@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use cis_core::api::{NeedContext, TaskContext, TermSize, WhyView};
+use cis_core::api::{NeedContext, RemoteView, TaskContext, TermSize, WhyView};
 use cis_core::event::{ExecutionMode, RunState, SessionState};
 use cis_core::ids::{NodeDid, RunId, SessionId, TaskId};
 
@@ -161,6 +161,7 @@ fn a_node_that_runs_and_one_that_does_not() {
         rooms: vec!["!builds:example.org".into()],
         observes: vec!["!others:example.org".into()],
         warnings: vec!["the disk is full".into()],
+        remote: Some(RemoteView { url: "https://127.0.0.1:7443".into(), fingerprint: "ab".repeat(32) }),
     };
     insta::assert_snapshot!("node_running", plain_text(&node(&view, NOW)));
     view = NodeView { running: false, pid: None, warnings: vec![], ..view };

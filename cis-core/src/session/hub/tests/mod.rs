@@ -25,7 +25,13 @@ async fn a_session_is_watched_answered_shown_and_typed_into() {
 
     let mut viewer = Watcher::new(&hub, 1, typing(40, 6)).await;
     viewer.until_text("hello\n$").await;
-    let hello = AttachNotice::Attached { session: id(1).to_string(), size: size(40, 6), read_only: false };
+    let hello = AttachNotice::Attached {
+        session: id(1).to_string(),
+        size: size(40, 6),
+        read_only: false,
+        offset: Some(12),
+        resumed: false,
+    };
     assert_eq!(viewer.notices(), [hello]);
     viewer.attached.typing().type_bytes(b"ls\x1b[?62;22c\r").await.unwrap();
     host.expect_typed(1, "ls\r").await;

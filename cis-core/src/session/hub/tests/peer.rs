@@ -203,7 +203,7 @@ pub(super) struct Watcher {
 }
 
 pub(super) fn typing(cols: u16, rows: u16) -> Attach {
-    Attach { cols: Some(cols), rows: Some(rows), read_only: false }
+    Attach { cols: Some(cols), rows: Some(rows), ..Attach::default() }
 }
 
 pub(super) fn looking(cols: u16, rows: u16) -> Attach {

@@ -118,7 +118,7 @@ impl Line {
 
     async fn screens(&self, task: Index, session: &str) -> Result<(), ClientError> {
         // Who only looks has no say in the size. The bytes themselves are not needed: that some came is.
-        let how = Attach { cols: None, rows: None, read_only: true };
+        let how = Attach { read_only: true, ..Attach::default() };
         let mut stream = self.client.attach(session, &how).await?;
         let (mut changed, mut next) = (true, Instant::now());
         loop {

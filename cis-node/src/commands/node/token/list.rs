@@ -1,0 +1,23 @@
+//! `cis node token list`.
+
+use crate::context::Context;
+use crate::error::{CliError, Exit};
+use crate::input_id::now_ms;
+use crate::output::{self, human};
+
+/// Lists tokens that were not revoked; never the tokens themselves
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  cis node token list
+  cis node token list --json | jq -r '.items[] | select(.expired) | .id'")]
+pub(crate) struct Args {}
+
+pub(super) fn run(context: &Context, _args: &Args) -> Result<Exit, CliError> {
+    let client = context.client()?;
+    context.block_on(async {
+        let tokens = client.tokens().await?;
+        output::show(context, &tokens, |tokens| human::tokens(&tokens.items, now_ms()))?;
+        Ok(Exit::OK)
+    })
+}

@@ -1,0 +1,42 @@
+//! A port of this machine through which programs that know no Unix sockets reach a node: bytes, unchanged.
+
+use std::io::{self, Read as _, Write as _};
+use std::net::{Ipv4Addr, Shutdown, TcpListener};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+
+/// Listens as long as the test's process lives; gives the address.
+pub fn relay(socket: PathBuf) -> String {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for client in listener.incoming().flatten() {
+            let Ok(node) = UnixStream::connect(&socket) else { continue };
+            let (Ok(client_too), Ok(node_too)) = (client.try_clone(), node.try_clone()) else { continue };
+            std::thread::spawn(move || {
+                // Either side may go at any time.
+                let _ = copy(&client, &node);
+                let _ = node.shutdown(Shutdown::Write);
+            });
+            std::thread::spawn(move || {
+                let _ = copy(&node_too, &client_too);
+                let _ = client_too.shutdown(Shutdown::Both);
+            });
+        }
+    });
+    address
+}
+
+fn copy<R, W>(mut from: &R, mut to: &W) -> io::Result<()>
+where
+    for<'a> &'a R: io::Read,
+    for<'a> &'a W: io::Write,
+{
+    let mut buffer = vec![0; 64 << 10];
+    loop {
+        match from.read(&mut buffer)? {
+            0 => return Ok(()),
+            length => to.write_all(&buffer[..length])?,
+        }
+    }
+}
