@@ -231,6 +231,9 @@ fn notes(ui: &mut Ui, model: &Model, now: i64) {
     });
 }
 
+#[cfg(test)]
+mod tests;
+
 impl eframe::App for Dashboard {
     fn ui(&mut self, ui: &mut Ui, _: &mut eframe::Frame) {
         self.draw(ui);

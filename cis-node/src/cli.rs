@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    answer, api, completions, config, dag, doctor, group, identity, inbox, init, man, matrix, monitor, node,
-    session, session_host, status, store, task,
+    answer, api, completions, config, dag, doctor, group, gui, identity, inbox, init, man, matrix, monitor,
+    node, session, session_host, status, store, task,
 };
 
 /// How commands end, for their help.
@@ -101,6 +101,7 @@ pub(crate) enum Command {
     /// The API itself, for programs and the curious
     #[command(subcommand)]
     Api(api::Command),
+    Gui(gui::Args),
     Status(status::Args),
     Init(init::Args),
     Doctor(doctor::Args),

@@ -7,6 +7,7 @@ pub(crate) mod config;
 pub(crate) mod dag;
 pub(crate) mod doctor;
 pub(crate) mod group;
+pub(crate) mod gui;
 pub(crate) mod identity;
 pub(crate) mod inbox;
 pub(crate) mod init;
@@ -54,6 +55,7 @@ pub(crate) fn run(cli: Cli) -> Result<Exit, CliError> {
         Command::Dag(command) => dag::run(&context, command),
         Command::Session(command) => session::run(&context, command),
         Command::Inbox(args) => inbox::run(&context, &args),
+        Command::Gui(gui::Args {}) => gui::run(&context, &cli.elsewhere),
         Command::Answer(args) => answer::run(&context, &args),
         Command::Task(command) => task::run(&context, &command),
         Command::Node(command) => node::run(&context, command),

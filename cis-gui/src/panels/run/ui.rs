@@ -85,8 +85,7 @@ fn head(ui: &mut Ui, entry: &Entry, state: &mut Run, scene: &mut Scene<'_>) {
         mark(ui, Mark::of_run(run.state, waits > 0), run.state.as_str());
         ui.label(RichText::new(one_line(&run.dag, 60)).heading());
         ui.label(RichText::new(run.id.short()).weak().monospace());
-        let counts: Vec<_> = run.counts.iter().map(|(state, n)| (*state, *n)).collect();
-        progress(ui, &counts, 140.0);
+        progress(ui, &runs::counts(run), 140.0);
         let (ended, all) = entry.progress();
         ui.label(format!("{ended} of {all} tasks"));
         ui.label(crate::widgets::lasted(

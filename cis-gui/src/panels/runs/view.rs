@@ -1,5 +1,6 @@
 //! What the list of runs shows: pure.
 
+use cis_core::api::RunView;
 use cis_core::event::{ExecutionMode, RunState, TaskState};
 use cis_core::ids::{RunId, TimestampMs};
 
@@ -90,10 +91,15 @@ fn matches(entry: &Entry, needle: &str) -> bool {
         || view.state.as_str().contains(needle)
 }
 
+/// Tasks by state, those that have ended first, then those at work.
+pub(in crate::panels) fn counts(run: &RunView) -> Vec<(TaskState, u32)> {
+    let mut counts: Vec<(TaskState, u32)> = run.counts.iter().map(|(state, n)| (*state, *n)).collect();
+    counts.sort_by_key(|(state, _)| (!state.is_terminal(), !state.is_active(), *state));
+    counts
+}
+
 fn row(entry: &Entry, waits: usize, now: TimestampMs) -> Row {
     let view = entry.view();
-    let mut counts: Vec<(TaskState, u32)> = view.counts.iter().map(|(state, n)| (*state, *n)).collect();
-    counts.sort_by_key(|(state, _)| (!state.is_terminal(), !state.is_active(), *state));
     let from = view.started_ms.unwrap_or(view.created_ms);
     let place = match (view.mode, &view.room) {
         (ExecutionMode::Local, _) => "local".to_owned(),
@@ -105,7 +111,7 @@ fn row(entry: &Entry, waits: usize, now: TimestampMs) -> Row {
         dag: view.dag.clone(),
         state: view.state,
         cancelling: view.cancelling,
-        counts,
+        counts: counts(view),
         progress: entry.progress(),
         lasted: lasted(from, view.ended_ms.unwrap_or(now)),
         waits,

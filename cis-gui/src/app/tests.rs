@@ -1,0 +1,178 @@
+//! The dashboard driven as by hand: what is clicked goes out as a command, what comes is shown.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use cis_core::api::{AnswerWith, InboxItem, Problem, ProblemKind};
+use egui::epaint::text::MissingGlyphPolicy;
+use egui_kittest::Harness;
+use egui_kittest::kittest::Queryable as _;
+use serde_json::json;
+use tokio::sync::mpsc::UnboundedReceiver;
+
+use super::*;
+use crate::command::Verb;
+use crate::model::tests::detail;
+use crate::model::{Note, Update};
+
+struct Stage {
+    shared: Arc<Shared>,
+    commands: UnboundedReceiver<Command>,
+    harness: Harness<'static, Dashboard>,
+}
+
+fn stage() -> Stage {
+    let shared = Shared::new(Arc::new(|| {}));
+    let (to, commands) = Sender::channel();
+    let dashboard = Dashboard::new(Arc::clone(&shared), to);
+    let harness = Harness::builder()
+        .with_size(egui::vec2(1200.0, 700.0))
+        .build_ui_state(|ui, dashboard: &mut Dashboard| dashboard.draw(ui), dashboard);
+    theme::install(&harness.ctx);
+    Stage { shared, commands, harness }
+}
+
+impl Stage {
+    fn sent(&mut self) -> Vec<Command> {
+        std::iter::from_fn(|| self.commands.try_recv().ok()).collect()
+    }
+
+    fn steps(&mut self) {
+        for _ in 0..4 {
+            self.harness.step();
+        }
+    }
+
+    fn click(&mut self, label: &str) {
+        self.harness.get_by_label(label).click();
+        self.steps();
+    }
+
+    fn shows(&self, text: &str) -> bool {
+        self.harness.query_all_by_label_contains(text).next().is_some()
+    }
+}
+
+fn question(kind: &str, options: &serde_json::Value) -> InboxItem {
+    serde_json::from_value(json!({
+        "id": "abcdef", "run": "01JD0V3Z8K6T9W2B5N7Q4R1XEC", "task": "paint",
+        "session": "01JD0V3Z8K6T9W2B5N7Q4R1XED", "kind": kind, "question": "Which colour?", "options": options,
+        "since": 5, "confidence": 90, "layer": "kernel", "episode": 1, "hash": "h1", "screen": "Which colour? ",
+        "urgency": "medium",
+    }))
+    .unwrap()
+}
+
+#[test]
+fn an_option_is_answered_by_a_click_with_the_prompt_that_was_looked_at() {
+    let mut stage = stage();
+    let options = json!([{ "id": "1", "label": "red" }, { "id": "2", "label": "blue" }]);
+    stage.shared.apply(Update::Inbox(vec![question("question", &options)]));
+    stage.steps();
+    assert!(stage.shows("Inbox (1)"));
+    stage.click("blue");
+    let sent = stage.sent();
+    let [Command::Answer { item, with: AnswerWith::Option { option }, hash, again: None, .. }] =
+        sent.as_slice()
+    else {
+        panic!("{sent:?}")
+    };
+    assert_eq!((option.as_str(), hash.as_str()), ("2", "h1"));
+    assert_eq!(*item, question("question", &json!([])).name());
+    // Answered elsewhere it disappears.
+    stage.shared.apply(Update::Inbox(Vec::new()));
+    stage.steps();
+    assert!(stage.shows("Nothing waits for you"));
+}
+
+#[test]
+fn words_are_typed_and_a_password_is_not() {
+    let mut stage = stage();
+    stage.shared.apply(Update::Inbox(vec![question("question", &json!([]))]));
+    stage.steps();
+    stage.harness.get_by_label("Answer in words").focus();
+    stage.steps();
+    stage.harness.get_by_label("Answer in words").type_text("green");
+    stage.steps();
+    stage.click("Send");
+    let sent = stage.sent();
+    assert!(
+        matches!(&sent[..], [Command::Answer { with: AnswerWith::Text { text }, .. }] if text == "green"),
+        "{sent:?}"
+    );
+    stage.shared.apply(Update::Inbox(vec![question("password", &json!([]))]));
+    stage.steps();
+    assert!(stage.shows("typed into its terminal"));
+    assert!(stage.harness.query_by_label("Send").is_none());
+}
+
+#[test]
+fn a_run_is_opened_steered_and_its_task_shown() {
+    let mut stage = stage();
+    stage.shared.apply(Update::Run(Box::new(detail(1, &["compile", "test"]))));
+    stage.click("Runs");
+    stage.click("Pause");
+    assert!(matches!(stage.sent()[..], [Command::Steer(_, Verb::Pause)]));
+    let run = stage.shared.model().runs.all().next().unwrap().view().id;
+    stage.harness.state_mut().go(Go::Run(run));
+    stage.steps();
+    assert!(matches!(stage.sent()[..], [Command::Look(_)]));
+    stage.click("Tasks");
+    stage.click("compile");
+    assert!(matches!(stage.sent()[..], [Command::Why(..)]));
+    assert!(stage.shows("Close"));
+}
+
+#[test]
+fn every_state_of_the_line_says_what_to_do() {
+    let mut stage = stage();
+    stage.steps();
+    assert!(stage.shows("connecting"));
+    let why = "no node is running".to_owned();
+    stage.shared.apply(Update::Link(Link::Lost { since_ms: 0, why }));
+    stage.steps();
+    assert!(stage.shows("disconnected") && stage.shows("cis node start"));
+    stage.click("Try now");
+    assert!(matches!(stage.sent()[..], [Command::Reconnect]));
+    let refused = Problem::new(ProblemKind::Denied, "this token is revoked").hint("make another one");
+    stage.shared.apply(Update::Link(Link::Refused(Box::new(refused))));
+    stage.steps();
+    assert!(stage.shows("make another one"));
+    stage.shared.apply(Update::Link(Link::Up));
+    stage.steps();
+    assert!(stage.shows("connected") && !stage.shows("Try now"));
+}
+
+#[test]
+fn foreign_names_of_any_size_are_drawn() {
+    let mut stage = stage();
+    // The window asks the system for fonts; here there are only those that come with it.
+    stage.harness.ctx.set_missing_glyph_policy(MissingGlyphPolicy::Tofu);
+    for (n, name) in
+        ["x".repeat(1 << 20), "שלום עולם".to_owned(), "🎨🏳️‍🌈\u{202E}".to_owned()].into_iter().enumerate()
+    {
+        let mut run = detail(1, &["a"]);
+        run.run.id = cis_core::ids::RunId::from_parts(9, n as u128);
+        run.run.dag = name;
+        stage.shared.apply(Update::Run(Box::new(run)));
+    }
+    let note = Note { at_ms: now_ms(), tone: Tone::Bad, text: "refused".into(), hint: None };
+    stage.shared.apply(Update::Note(note));
+    stage.click("Runs");
+    assert!(stage.shows("שלום"));
+}
+
+#[test]
+fn nothing_is_drawn_while_nothing_changes() {
+    static WOKEN: AtomicUsize = AtomicUsize::new(0);
+    let shared = Shared::new(Arc::new(|| {
+        WOKEN.fetch_add(1, Ordering::Relaxed);
+    }));
+    let (to, _commands) = Sender::channel();
+    let dashboard = Dashboard::new(Arc::clone(&shared), to);
+    let mut harness =
+        Harness::builder().build_ui_state(|ui, dashboard: &mut Dashboard| dashboard.draw(ui), dashboard);
+    shared.apply(Update::Link(Link::Up));
+    assert_eq!(WOKEN.load(Ordering::Relaxed), 1, "a change wakes whoever draws");
+    // It ends only where no frame asks for another one.
+    harness.run();
+}

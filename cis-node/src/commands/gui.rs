@@ -1,0 +1,53 @@
+//! `cis gui`.
+
+use std::os::unix::process::CommandExt as _;
+use std::path::PathBuf;
+use std::process::Command;
+
+use crate::cli::Elsewhere;
+use crate::context::Context;
+use crate::error::{CliError, Exit};
+
+/// The dashboard's program.
+const PROGRAM: &str = "cis-gui";
+
+/// Opens the dashboard: what waits for you, runs with their graphs, terminals
+///
+/// Starts the node where none runs. With --url it shows the node of another machine.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  cis gui
+  cis --url https://build.example.org:8443 --token-file ~/token gui")]
+pub(crate) struct Args {}
+
+pub(crate) fn run(context: &Context, elsewhere: &Elsewhere) -> Result<Exit, CliError> {
+    let mut command = Command::new(program());
+    if context.is_remote() {
+        // What is not given stands in the environment, which it has as well.
+        for (flag, value) in [
+            ("--url", elsewhere.url.as_ref().map(Into::into)),
+            ("--token-file", elsewhere.token_file.as_ref().map(|path| path.clone().into_os_string())),
+            ("--fingerprint", elsewhere.fingerprint.as_ref().map(Into::into)),
+        ] {
+            if let Some(value) = value {
+                command.arg(flag).arg(value);
+            }
+        }
+    } else {
+        let client = context.client()?;
+        context.block_on(async { Ok(client.node().await?) })?;
+        command.arg("--socket").arg(context.socket());
+    }
+    // It takes this process's place: what ends the one ends the other.
+    let error = command.exec();
+    Err(CliError::unavailable(format!("cannot start {PROGRAM}: {error}")).hint(
+        "it is built with `cargo build --release --bin cis-gui` and belongs beside `cis`, or into PATH",
+    ))
+}
+
+/// Beside this program, else in PATH.
+fn program() -> PathBuf {
+    let beside = std::env::current_exe().ok().map(|own| own.with_file_name(PROGRAM));
+    beside.filter(|path| path.exists()).unwrap_or_else(|| PROGRAM.into())
+}
