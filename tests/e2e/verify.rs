@@ -167,7 +167,7 @@ fn what_nobody_looks_at_any_more_is_ended_for_both() {
     let again = ann.run(["matrix", "verify", &bob.id]).expect(3);
     assert!(again.stderr.contains("under way already"), "{again:?}");
     // Whoever of both notices first that nobody goes on says so.
-    eventually_within(std::time::Duration::from_secs(100), "the other side hears of it", || {
+    eventually_within(Duration::from_secs(100), "the other side hears of it", || {
         let screen = takes.screen();
         (screen.contains("cancelled the comparison") || screen.contains("it took too long")).then_some(())
     });
