@@ -108,7 +108,7 @@ impl Task {
                 Comes::Step(Ok(Step::Done)) => break signed(&self.client, &self.user).await,
                 // Both asked at the same moment: both requests are void.
                 Comes::Step(Ok(Step::Cancelled { by_us: true, .. }))
-                    if matches!(step, None | Some(Step::Asked)) && self.asked < AGAIN_MAX && !self.ended =>
+                    if is_unanswered(step.as_ref()) && self.asked < AGAIN_MAX && !self.ended =>
                 {
                     let pause = if self.is_first() { AGAIN_FIRST } else { AGAIN_SECOND };
                     match self.again(pause).await {
@@ -120,6 +120,7 @@ impl Task {
                 Comes::Step(Ok(next)) => {
                     self.show(Stands::At(next.clone()));
                     step = Some(next);
+                    self.notice_invitation(step.as_ref()).await;
                 }
                 Comes::Step(Err(error)) => {
                     let _ = verification.cancel().await;
@@ -131,18 +132,10 @@ impl Task {
                         break Stands::Failed(error.to_string());
                     }
                 }
-                Comes::Invited => {
-                    if step == Some(Step::Asked)
-                        && self.asked < AGAIN_MAX
-                        && self.client.is_invited_by(&self.user).await.unwrap_or(false)
-                    {
-                        let wait = if self.is_first() { OURS_FIRST } else { Duration::ZERO };
-                        self.give_way.get_or_insert(Instant::now() + wait);
-                    }
-                }
+                Comes::Invited => self.notice_invitation(step.as_ref()).await,
                 Comes::GiveWay => {
                     self.give_way = None;
-                    if step == Some(Step::Asked) {
+                    if is_unanswered(step.as_ref()) {
                         let _ = verification.cancel().await;
                         match self.again(REQUEST_COMES).await {
                             Ok(another) => (verification, step) = (another, None),
@@ -172,6 +165,18 @@ impl Task {
         match done {
             Err(MatrixError::BadInput { .. }) => Ok(()),
             other => other,
+        }
+    }
+
+    /// A room of theirs to which we were invited may hold their request. The invitation may have come before ours was known to
+    /// be sent, and comes once.
+    async fn notice_invitation(&mut self, step: Option<&Step>) {
+        if is_unanswered(step)
+            && self.asked < AGAIN_MAX
+            && self.client.is_invited_by(&self.user).await.unwrap_or(false)
+        {
+            let wait = if self.is_first() { OURS_FIRST } else { Duration::ZERO };
+            self.give_way.get_or_insert(Instant::now() + wait);
         }
     }
 
@@ -225,6 +230,11 @@ impl Task {
             true
         });
     }
+}
+
+/// Our request was sent, or is about to be, and nobody has accepted it.
+fn is_unanswered(step: Option<&Step>) -> bool {
+    matches!(step, None | Some(Step::Asked))
 }
 
 /// A request of theirs, as soon as one comes.
