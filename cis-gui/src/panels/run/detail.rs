@@ -8,7 +8,12 @@ use eframe::egui::{self, RichText, ScrollArea, Ui};
 use super::view::{duration, mark_of};
 use crate::command::{Command, Slot};
 use crate::panels::{Go, Scene};
-use crate::widgets::{mark, one_line};
+use crate::widgets::{ago, mark, one_line};
+
+/// Of a line of a log so much is shown, characters.
+const LINE_CHARS: usize = 2_000;
+/// A log is so high.
+const LOG_HEIGHT: f32 = 420.0;
 
 /// What was asked about the task that is shown.
 #[derive(Debug, Default)]
@@ -16,6 +21,8 @@ pub(super) struct Detail {
     of: Option<(RunId, String, u32, &'static str)>,
     why: Slot<WhyView>,
     log: Option<Slot<String>>,
+    /// The log as lines, once it is there.
+    lines: Option<Vec<String>>,
 }
 
 /// Draws a task; true where it is to be closed.
@@ -63,7 +70,7 @@ pub(super) fn show(
         if task.session.is_some() && ui.button("Log").clicked() {
             let slot = Slot::default();
             scene.to.send(Command::Log(run, name.clone(), slot.clone()));
-            state.log = Some(slot);
+            (state.log, state.lines) = (Some(slot), None);
         }
     });
     ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
@@ -76,7 +83,10 @@ pub(super) fn show(
                 None => drop(ui.label("loading…")),
                 Some(Err(problem)) => drop(ui.label(&problem.detail)),
                 Some(Ok(text)) => {
-                    drop(ui.add(egui::Label::new(RichText::new(text).monospace().small()).wrap()))
+                    let lines = state.lines.get_or_insert_with(|| {
+                        text.lines().map(|line| line.chars().take(LINE_CHARS).collect()).collect()
+                    });
+                    log_lines(ui, lines);
                 }
             });
         }
@@ -84,7 +94,22 @@ pub(super) fn show(
     close
 }
 
+/// A log: only lines that are seen are laid out.
+fn log_lines(ui: &mut Ui, lines: &[String]) {
+    let height = ui.text_style_height(&egui::TextStyle::Small);
+    let place = ScrollArea::both().id_salt("log").max_height(LOG_HEIGHT).auto_shrink([false, true]);
+    place.stick_to_bottom(true).show_rows(ui, height, lines.len(), |ui, rows| {
+        for line in &lines[rows] {
+            ui.add(egui::Label::new(RichText::new(line).monospace().small()).extend());
+        }
+    });
+}
+
 fn facts(ui: &mut Ui, task: &TaskView, scene: &Scene<'_>) {
+    let lasted = duration(task, scene.now);
+    if let (Some(from), None) = (task.started_ms, task.ended_ms) {
+        ago(ui, from, scene.now);
+    }
     egui::Grid::new("facts").num_columns(2).spacing([12.0, 4.0]).show(ui, |ui| {
         let mut fact = |name: &str, value: String| {
             if !value.is_empty() {
@@ -98,7 +123,7 @@ fn facts(ui: &mut Ui, task: &TaskView, scene: &Scene<'_>) {
         fact("Needs", task.needs.iter().map(ToString::to_string).take(20).collect::<Vec<_>>().join(", "));
         fact("Agent", task.agent.clone().unwrap_or_default());
         fact("Tries", task.attempts.to_string());
-        fact("Lasted", duration(task, scene.now));
+        fact("Lasted", lasted);
         fact("Exit code", task.exit_code.map(|code| code.to_string()).unwrap_or_default());
         if let Some(said) = &task.said {
             let percent = said.percent.map(|percent| format!("{percent} %: ")).unwrap_or_default();
