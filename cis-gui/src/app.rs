@@ -8,7 +8,7 @@ use eframe::egui::{self, Key, KeyboardShortcut, Modifiers, RichText, Ui};
 use crate::command::{Command, Sender};
 use crate::feed::{Shared, now_ms};
 use crate::model::{Link, Model, Tone};
-use crate::panels::{Go, Scene, events, inbox, node, run, runs, session};
+use crate::panels::{Go, Scene, events, inbox, node, run, runs, session, start};
 use crate::theme::{self, Mark};
 use crate::widgets::{lasted, mark};
 
@@ -32,6 +32,7 @@ pub struct Dashboard {
     run: run::Run,
     session: session::Session,
     events: events::Events,
+    start: start::Start,
     help: bool,
 }
 
@@ -48,6 +49,7 @@ impl Dashboard {
             run: run::Run::default(),
             session: session::Session::default(),
             events: events::Events::default(),
+            start: start::Start::default(),
             help: false,
         }
     }
@@ -77,6 +79,7 @@ impl Dashboard {
             Go::Session(id) => session::show(ui, &mut self.session, id, &mut scene),
             Go::Events => events::show(ui, &mut self.events, &mut scene),
             Go::Node => node::show(ui, &mut scene),
+            Go::Start => start::show(ui, &mut self.start, &mut scene),
         });
         if let Some(go) = scene.go {
             self.go(go);
@@ -101,6 +104,10 @@ impl Dashboard {
                 self.go(go);
             }
         }
+        let new = KeyboardShortcut::new(Modifiers::CTRL, Key::N);
+        if ctx.input_mut(|input| input.consume_shortcut(&new)) {
+            self.go(Go::Start);
+        }
         let seek =
             ctx.input_mut(|input| input.consume_shortcut(&KeyboardShortcut::new(Modifiers::CTRL, Key::F)));
         if seek {
@@ -118,7 +125,7 @@ impl Dashboard {
         if ctx.input(|input| input.key_pressed(Key::Escape)) {
             match self.at {
                 _ if self.help => self.help = false,
-                Go::Run(_) => self.go(Go::Runs),
+                Go::Run(_) | Go::Start => self.go(Go::Runs),
                 Go::Session(_) => self.go(Go::Inbox),
                 _ => {}
             }
@@ -134,7 +141,7 @@ impl Dashboard {
                 let text =
                     if go == Go::Inbox && waits > 0 { format!("{name} ({waits})") } else { name.to_owned() };
                 let here = match (self.at, go) {
-                    (Go::Run(_) | Go::Session(_), Go::Runs) => true,
+                    (Go::Run(_) | Go::Session(_) | Go::Start, Go::Runs) => true,
                     (at, go) => at == go,
                 };
                 let button = ui.selectable_label(here, text).on_hover_text(format!("Ctrl+{}", n + 1));
@@ -190,6 +197,7 @@ impl Dashboard {
         egui::Window::new("Keys").collapsible(false).resizable(false).open(&mut self.help).show(ctx, |ui| {
             let keys = [
                 ("Ctrl+1 … 4", "Inbox, runs, events, node"),
+                ("Ctrl+N", "Start a run"),
                 ("Ctrl+F", "Search"),
                 ("↑ ↓ or K J", "Choose in the inbox"),
                 ("F, wheel, drag", "Fit, zoom and move a graph"),

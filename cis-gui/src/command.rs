@@ -1,13 +1,15 @@
 //! What the dashboard asks of the node. Panels send commands by a channel; what becomes of them comes back as
 //! notes in the model, or in the [`Slot`] that a panel gave along.
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use cis_core::api::{AnswerWith, ExplainView, Problem, WhyView};
+use cis_core::api::{AnswerWith, ExplainView, Problem, RunView, WhyView};
 use cis_core::event::RetryScope;
 use cis_core::ids::{RunId, SessionId, TimestampMs};
 use tokio::sync::mpsc;
 
+use crate::draft::{Draft, Folder, NewRun};
 use crate::terminal::Terminal;
 
 /// What is done to a run as a whole.
@@ -58,6 +60,12 @@ pub enum Command {
     Retry(RunId, RetryScope),
     /// Ends a session.
     Kill(SessionId),
+    /// Looks into a folder of whoever looks; an empty path is the current one.
+    Browse(PathBuf, Slot<Folder>),
+    /// Reads a DAG file.
+    Read(PathBuf, Slot<Draft>),
+    /// Makes a run of a file.
+    Submit(Box<NewRun>, Slot<RunView>),
     /// Loads a run with its tasks.
     Look(RunId),
     /// Asks why a task is where it is.

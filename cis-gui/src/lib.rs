@@ -6,6 +6,7 @@
 
 pub mod app;
 pub mod command;
+pub mod draft;
 pub mod feed;
 pub mod graph;
 pub mod model;

@@ -1,4 +1,5 @@
 //! The dashboard driven as by hand: what is clicked goes out as a command, what comes is shown.
+#![allow(clippy::disallowed_methods, reason = "tests write files")]
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -11,6 +12,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::*;
 use crate::command::Verb;
+use crate::feed::files;
 use crate::model::tests::detail;
 use crate::model::{Note, Update};
 
@@ -175,4 +177,61 @@ fn nothing_is_drawn_while_nothing_changes() {
     assert_eq!(WOKEN.load(Ordering::Relaxed), 1, "a change wakes whoever draws");
     // It ends only where no frame asks for another one.
     harness.run();
+}
+
+#[test]
+fn a_file_becomes_a_run_with_its_parameters_and_one_that_is_wrong_says_where() {
+    let dir = tempfile::tempdir().unwrap();
+    let good = "version = 1\n[dag]\nid = \"ship\"\n[dag.params]\nbranch = { type = \"string\" }\n\
+        fast = { type = \"boolean\", default = false }\n[[tasks]]\nid = \"a\"\ncommand = [\"true\"]\n";
+    std::fs::write(dir.path().join("good.toml"), good).unwrap();
+    std::fs::write(dir.path().join("wrong.toml"), good.replace("command", "comand")).unwrap();
+    let mut stage = stage();
+    stage.harness.key_press_modifiers(Modifiers::CTRL, Key::N);
+    stage.steps();
+    let served = |stage: &mut Stage| {
+        let mut submitted = None;
+        for command in stage.sent() {
+            match command {
+                Command::Browse(_, slot) => slot.fill(files::browse(dir.path())),
+                Command::Read(path, slot) => slot.fill(files::read(path)),
+                Command::Submit(new, slot) => submitted = Some((new, slot)),
+                other => panic!("{other:?}"),
+            }
+        }
+        stage.steps();
+        submitted
+    };
+    served(&mut stage);
+    stage.click("wrong.toml");
+    served(&mut stage);
+    assert!(stage.shows("comand") && stage.shows("wrong.toml has "));
+    assert!(stage.harness.query_by_label("Start").is_none());
+    stage.click("good.toml");
+    served(&mut stage);
+    // What must be given is missing: nothing is sent.
+    assert!(stage.shows("`branch` is missing"));
+    stage.click("Start");
+    assert!(stage.sent().is_empty());
+    stage.harness.get_by_label("branch").focus();
+    stage.steps();
+    stage.harness.get_by_label("branch").type_text("main");
+    stage.steps();
+    stage.click("fast true");
+    stage.click("Start");
+    let (new, slot) = served(&mut stage).expect("it is sent");
+    let params: Vec<_> = new.params.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    assert_eq!(params, [("branch", "main"), ("fast", "true")]);
+    assert!(new.start && new.room.is_none());
+    assert_eq!(std::path::Path::new(&new.workdir), dir.path().canonicalize().unwrap());
+    // The node refuses: said where it was asked, and what was filled in stays.
+    slot.fill(Err(Problem::new(ProblemKind::Unavailable, "the disk is full").hint("make room")));
+    stage.steps();
+    assert!(stage.shows("the disk is full") && stage.shows("make room"));
+    stage.click("Start");
+    let (_, slot) = served(&mut stage).expect("it is sent again");
+    let run = detail(1, &["a"]).run;
+    slot.fill(Ok(run.clone()));
+    stage.steps();
+    assert!(matches!(&stage.sent()[..], [Command::Look(id)] if *id == run.id), "its run is opened");
 }

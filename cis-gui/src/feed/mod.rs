@@ -5,6 +5,7 @@
 #![allow(clippy::disallowed_methods, reason = "an io folder")]
 
 mod act;
+pub(crate) mod files;
 mod line;
 mod load;
 mod shows;

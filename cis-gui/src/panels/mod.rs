@@ -7,6 +7,7 @@ pub mod node;
 pub mod run;
 pub mod runs;
 pub mod session;
+pub mod start;
 
 use cis_core::ids::{RunId, SessionId, TimestampMs};
 
@@ -28,6 +29,8 @@ pub enum Go {
     Events,
     /// To the node.
     Node,
+    /// To a file that becomes a run.
+    Start,
 }
 
 /// What every panel draws with.
