@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use cis_core::api::{AnswerWith, ExplainView, Problem, RunView, WhyView};
+use cis_core::api::{AnswerWith, ExplainView, Problem, RunView, TimeView, WhyView};
 use cis_core::event::RetryScope;
 use cis_core::ids::{RunId, SessionId, TimestampMs};
 use tokio::sync::mpsc;
@@ -70,6 +70,8 @@ pub enum Command {
     Look(RunId),
     /// Asks why a task is where it is.
     Why(RunId, String, Slot<WhyView>),
+    /// Asks where the time of a run went.
+    Times(RunId, Slot<TimeView>),
     /// Asks why the monitor thinks of a session what it does.
     Explain(SessionId, Slot<ExplainView>),
     /// Reads the end of the log of a task's newest try, as text.

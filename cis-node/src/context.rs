@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use cis_core::api::CLIENT_VARIABLES;
 use cis_core::client::Client;
 use cis_core::config::Config;
 

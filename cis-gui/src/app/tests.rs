@@ -213,9 +213,9 @@ fn a_file_becomes_a_run_with_its_parameters_and_one_that_is_wrong_says_where() {
     assert!(stage.shows("`branch` is missing"));
     stage.click("Start");
     assert!(stage.sent().is_empty());
-    stage.harness.get_by_label("branch").focus();
+    stage.harness.get_by_label("Value of branch").focus();
     stage.steps();
-    stage.harness.get_by_label("branch").type_text("main");
+    stage.harness.get_by_label("Value of branch").type_text("main");
     stage.steps();
     stage.click("fast true");
     stage.click("Start");
@@ -234,4 +234,36 @@ fn a_file_becomes_a_run_with_its_parameters_and_one_that_is_wrong_says_where() {
     slot.fill(Ok(run.clone()));
     stage.steps();
     assert!(matches!(&stage.sent()[..], [Command::Look(id)] if *id == run.id), "its run is opened");
+}
+
+#[test]
+fn the_timeline_asks_once_and_shows_where_time_went() {
+    let mut stage = stage();
+    let run = detail(1, &["compile", "test"]);
+    let id = run.run.id;
+    stage.shared.apply(Update::Run(Box::new(run)));
+    stage.steps();
+    stage.click("Runs");
+    stage.click("build");
+    stage.sent();
+    stage.click("Timeline");
+    let sent = stage.sent();
+    let [Command::Times(of, slot)] = &sent[..] else { panic!("{sent:?}") };
+    assert_eq!(*of, id);
+    let times = json!({
+        "run": id, "state": "succeeded", "from_ms": 1_000, "wall_ms": 3_000,
+        "critical": { "queue_ms": 500, "machine_ms": 2_000, "human_ms": 500 }, "path": [],
+        "tasks": [
+            { "task": "compile", "state": "succeeded", "critical": true, "from_ms": 1_000, "to_ms": 3_000,
+              "queue_ms": 500, "machine_ms": 1_500, "human_ms": 0 },
+            { "task": "test", "state": "succeeded", "critical": false, "from_ms": 3_000, "to_ms": 4_000,
+              "queue_ms": 0, "machine_ms": 500, "human_ms": 500 },
+        ],
+    });
+    slot.fill(Ok(serde_json::from_value(times).unwrap()));
+    stage.steps();
+    assert!(stage.shows("Critical path (outlined): 500 ms in the queue, 2 s at work"));
+    assert!(stage.sent().is_empty(), "nothing has happened since");
+    stage.click("compile: 500 ms in the queue, 1.5 s at work, on the critical path");
+    assert!(matches!(&stage.sent()[..], [Command::Why(_, task, _)] if task == "compile"));
 }

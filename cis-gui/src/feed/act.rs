@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use cis_core::api::{Answer, KillSession, Problem, ProblemKind, ReadLog, RetryRun};
+use cis_core::api::{Answer, KillSession, Problem, ProblemKind, ReadLog, ReadTime, RetryRun};
 use cis_core::client::Client;
 
 use super::{Shared, files, input_id, problem};
@@ -58,6 +58,10 @@ pub(super) async fn act(client: Arc<Client>, shared: Arc<Shared>, command: Comma
         }
         Command::Explain(session, slot) => {
             return fill(&shared, &slot, client.explain(&session.to_string()).await.map_err(problem));
+        }
+        Command::Times(run, slot) => {
+            let times = client.run_time(&run.to_string(), &ReadTime::default()).await;
+            return fill(&shared, &slot, times.map_err(problem));
         }
         Command::Browse(path, slot) => {
             return fill(&shared, &slot, blocking(move || files::browse(&path)).await);

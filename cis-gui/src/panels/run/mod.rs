@@ -2,6 +2,7 @@
 
 mod canvas;
 mod detail;
+mod timeline;
 mod ui;
 mod view;
 

@@ -7,6 +7,7 @@ use eframe::egui::{self, RichText, Ui};
 use egui_extras::{Column, TableBuilder};
 
 use super::canvas::Canvas;
+use super::timeline::Timeline;
 use super::{detail, view};
 use crate::command::Command;
 use crate::model::Entry;
@@ -20,6 +21,7 @@ enum Tab {
     #[default]
     Graph,
     Tasks,
+    Timeline,
 }
 
 /// What is chosen of a run.
@@ -30,6 +32,7 @@ pub struct Run {
     search: String,
     chosen: Option<String>,
     canvas: Canvas,
+    timeline: Timeline,
     detail: detail::Detail,
     /// The keys for searching were pressed.
     pub seek: bool,
@@ -72,6 +75,11 @@ pub fn show(ui: &mut Ui, state: &mut Run, run: RunId, scene: &mut Scene<'_>) {
             }
         }
         Tab::Tasks => tasks(ui, state, entry, scene),
+        Tab::Timeline => {
+            if let Some(task) = state.timeline.show(ui, entry, state.chosen.as_deref(), scene) {
+                state.chosen = Some(task);
+            }
+        }
     });
 }
 
@@ -96,6 +104,7 @@ fn head(ui: &mut Ui, entry: &Entry, state: &mut Run, scene: &mut Scene<'_>) {
     ui.horizontal(|ui| {
         ui.selectable_value(&mut state.tab, Tab::Graph, "Graph");
         ui.selectable_value(&mut state.tab, Tab::Tasks, "Tasks");
+        ui.selectable_value(&mut state.tab, Tab::Timeline, "Timeline");
         match state.tab {
             Tab::Graph => {
                 if ui.button("Fit").on_hover_text("Show all of it (F)").clicked() {
@@ -111,6 +120,7 @@ fn head(ui: &mut Ui, entry: &Entry, state: &mut Run, scene: &mut Scene<'_>) {
                     field.request_focus();
                 }
             }
+            Tab::Timeline => {}
         }
         ui.separator();
         runs::actions(ui, run.id, run.state, run.cancelling, scene);

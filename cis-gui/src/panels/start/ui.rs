@@ -314,5 +314,6 @@ fn field(ui: &mut Ui, field: &Field, text: &mut String) {
             return drop(inner);
         }
     };
-    response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::TextInput, true, &field.name));
+    let label = format!("Value of {}", field.name);
+    response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::TextInput, true, &label));
 }
