@@ -192,7 +192,7 @@ mod tests {
             [(Part::Machine, 0.0, 0.25), (Part::Human, 0.25, 1.0)]
         );
         // Nothing at all has a span as well.
-        assert_eq!(span(&times(RunState::Created, Vec::new()), 7), (7, 8));
+        assert_eq!(span(&times(RunState::Created, Vec::new()), 1_000), (1_000, 1_001));
     }
 
     #[test]
