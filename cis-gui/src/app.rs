@@ -1,7 +1,7 @@
 //! The window: where one is, the keys that go elsewhere, how the line to the node stands, and notes.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use eframe::egui::{self, Key, KeyboardShortcut, Modifiers, RichText, Ui};
 
@@ -10,8 +10,10 @@ use crate::feed::{Shared, now_ms};
 use crate::model::{Link, Model, Tone};
 use crate::panels::{Go, Scene, events, inbox, node, run, runs, session, start};
 use crate::theme::{self, Mark};
-use crate::widgets::{lasted, mark};
+use crate::widgets::{ago, clock, mark};
 
+/// What happens is drawn at most once in this time.
+const FRAME: Duration = Duration::from_micros(16_600);
 /// Notes are shown for so long, ms.
 const NOTE_MS: i64 = 8_000;
 /// Keys of the views, in the order of the bar.
@@ -65,6 +67,7 @@ impl Dashboard {
     /// Draws all of it.
     pub fn draw(&mut self, ui: &mut Ui) {
         let shared = Arc::clone(&self.shared);
+        shared.look();
         let model = shared.model();
         let now = now_ms();
         self.keys(ui);
@@ -88,9 +91,21 @@ impl Dashboard {
         if self.help {
             self.keys_help(ui.ctx());
         }
-        // Only clocks that are shown need frames of their own.
-        if model.ticks() || model.notes.last().is_some_and(|note| now - note.at_ms < NOTE_MS) {
-            ui.ctx().request_repaint_after(Duration::from_secs(1));
+        self.clocks(ui.ctx(), &model, now);
+    }
+
+    /// Only what is shown and changes with time needs frames of its own, when it does.
+    fn clocks(&self, ctx: &egui::Context, model: &Model, now: i64) {
+        let clock = |from| clock(from, now).1;
+        let next = match self.at {
+            Go::Inbox => model.inbox.items().map(|item| clock(item.since)).min(),
+            // These ask for their own.
+            Go::Session(_) | Go::Events | Go::Node => None,
+            _ => model.open_runs().map(clock).min(),
+        };
+        let note = model.notes.last().map(|note| note.at_ms + NOTE_MS - now).filter(|left| *left > 0);
+        if let Some(left) = next.into_iter().chain(note.map(i64::unsigned_abs)).min() {
+            ctx.request_repaint_after(Duration::from_millis(left));
         }
     }
 
@@ -169,7 +184,7 @@ impl Dashboard {
             Link::Connecting => (Mark::Queued, "connecting…".to_owned()),
             Link::Up => (Mark::Good, "connected".to_owned()),
             Link::Lost { since_ms, .. } => {
-                (Mark::Broken, format!("disconnected for {}", lasted(*since_ms, now)))
+                (Mark::Broken, format!("disconnected for {}", ago(ui, *since_ms, now)))
             }
             Link::Refused(_) => (Mark::Failed, "refused".to_owned()),
         };
@@ -189,7 +204,6 @@ impl Dashboard {
         if !why.is_empty() {
             label.on_hover_text(&why);
             ui.add(egui::Label::new(RichText::new(&why).small().weak()).truncate());
-            ui.ctx().request_repaint_after(Duration::from_secs(1));
         }
     }
 
@@ -201,6 +215,7 @@ impl Dashboard {
                 ("Ctrl+F", "Search"),
                 ("↑ ↓ or K J", "Choose in the inbox"),
                 ("F, wheel, drag", "Fit, zoom and move a graph"),
+                ("G, T, C", "Graph, tasks, critical path of a run"),
                 ("Esc", "Back"),
                 ("click, then type", "Into a terminal; Tab, Esc and Ctrl keys go to it as well"),
                 ("?", "This"),
@@ -267,7 +282,14 @@ pub fn open(client: cis_core::client::Client, title: &str) -> eframe::Result {
         Box::new(move |created| {
             theme::install(&created.egui_ctx);
             let ctx = created.egui_ctx.clone();
-            let shared = Shared::new(Arc::new(move || ctx.request_repaint()));
+            let last = Mutex::new(Instant::now());
+            // One frame for whatever happens in its time, and not the two that an immediate request gives.
+            let shared = Shared::new(Arc::new(move || {
+                let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
+                let wait = FRAME.saturating_sub(last.elapsed()).max(Duration::from_millis(1));
+                *last = Instant::now() + wait;
+                ctx.request_repaint_after(wait);
+            }));
             let to = crate::feed::start(client, &shared)?;
             Ok(Box::new(Dashboard::new(shared, to)))
         }),

@@ -10,6 +10,7 @@ mod line;
 mod load;
 mod shows;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -21,6 +22,9 @@ use tokio::sync::Notify;
 use crate::command::{Command, Sender};
 use crate::model::{Model, Note, Tone, Update, Want};
 
+/// Events that are folded without letting a frame in between.
+const BURST: usize = 256;
+
 /// Wakes whoever draws.
 pub type Wake = dyn Fn() + Send + Sync;
 
@@ -31,6 +35,8 @@ pub struct Shared {
     wants: Mutex<std::collections::BTreeSet<Want>>,
     wanted: Notify,
     at_once: Notify,
+    /// Whoever draws has been woken, and has not looked since.
+    woken: AtomicBool,
 }
 
 impl std::fmt::Debug for Shared {
@@ -49,6 +55,7 @@ impl Shared {
             wants: Mutex::default(),
             wanted: Notify::new(),
             at_once: Notify::new(),
+            woken: AtomicBool::new(false),
         })
     }
 
@@ -60,13 +67,31 @@ impl Shared {
     /// Takes an update into the model.
     pub fn apply(&self, update: Update) {
         let mut wants = std::collections::BTreeSet::new();
-        self.model().apply(update, &mut wants);
+        match update {
+            // A frame that is to be drawn meanwhile does not wait for all of a burst.
+            Update::Events(mut events) if events.len() > BURST => {
+                while !events.is_empty() {
+                    let rest = events.split_off(events.len().min(BURST));
+                    self.model().apply(Update::Events(events), &mut wants);
+                    events = rest;
+                }
+            }
+            update => self.model().apply(update, &mut wants),
+        }
         self.want(wants);
-        (self.wake)();
+        self.wake();
     }
 
+    /// Wakes whoever draws, once until it looks.
     pub(crate) fn wake(&self) {
-        (self.wake)();
+        if !self.woken.swap(true, Ordering::AcqRel) {
+            (self.wake)();
+        }
+    }
+
+    /// A frame begins: what changes from now on is for another one.
+    pub fn look(&self) {
+        self.woken.store(false, Ordering::Release);
     }
 
     fn want(&self, mut more: std::collections::BTreeSet<Want>) {

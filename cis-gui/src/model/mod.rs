@@ -19,7 +19,7 @@ use cis_core::ids::{RunId, TimestampMs};
 
 pub use events::{EventLog, Line};
 pub use inbox::Inbox;
-pub use runs::{Entry, Runs};
+pub use runs::{Entry, Runs, Stand};
 pub use update::{Link, Note, Tone, Update, Want};
 
 /// Notes of what became of commands that are kept.
@@ -106,20 +106,10 @@ impl Model {
         self.events.push(event);
     }
 
-    /// Whether something that it shows changes with time alone: clocks of what is under way.
-    #[must_use]
-    pub fn ticks(&self) -> bool {
-        self.inbox.items().next().is_some() || self.runs.all().any(|run| !run.view().state.is_terminal())
-    }
-
-    /// When the first of the runs that are open began.
-    #[must_use]
-    pub fn open_since(&self) -> Option<TimestampMs> {
-        self.runs
-            .all()
-            .filter(|run| !run.view().state.is_terminal())
-            .filter_map(|run| run.view().started_ms)
-            .min()
+    /// When runs that are open began: their clocks go on.
+    pub fn open_runs(&self) -> impl Iterator<Item = TimestampMs> + '_ {
+        let open = self.runs.all().map(Entry::view).filter(|run| !run.state.is_terminal());
+        open.map(|run| run.started_ms.unwrap_or(run.created_ms))
     }
 
     /// A run.
