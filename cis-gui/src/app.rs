@@ -8,7 +8,8 @@ use eframe::egui::{self, Key, KeyboardShortcut, Modifiers, RichText, Ui};
 use crate::command::{Command, Sender};
 use crate::feed::{Shared, now_ms};
 use crate::model::{Link, Model, Tone};
-use crate::panels::{Go, Scene, events, inbox, node, run, runs, session, start};
+use crate::panels::{Go, Scene, events, inbox, node, run, runs, session, settings, start};
+use crate::settings::{KEY, Settings};
 use crate::theme::{self, Mark};
 use crate::widgets::{ago, clock, mark};
 
@@ -17,11 +18,12 @@ const FRAME: Duration = Duration::from_micros(16_600);
 /// Notes are shown for so long, ms.
 const NOTE_MS: i64 = 8_000;
 /// Keys of the views, in the order of the bar.
-const VIEWS: [(Go, &str, Key); 4] = [
+const VIEWS: [(Go, &str, Key); 5] = [
     (Go::Inbox, "Inbox", Key::Num1),
     (Go::Runs, "Runs", Key::Num2),
     (Go::Events, "Events", Key::Num3),
     (Go::Node, "Node", Key::Num4),
+    (Go::Settings, "Settings", Key::Num5),
 ];
 
 /// The dashboard.
@@ -35,6 +37,7 @@ pub struct Dashboard {
     session: session::Session,
     events: events::Events,
     start: start::Start,
+    settings: Settings,
     help: bool,
 }
 
@@ -52,6 +55,7 @@ impl Dashboard {
             session: session::Session::default(),
             events: events::Events::default(),
             start: start::Start::default(),
+            settings: Settings::default(),
             help: false,
         }
     }
@@ -68,6 +72,8 @@ impl Dashboard {
     pub fn draw(&mut self, ui: &mut Ui) {
         let shared = Arc::clone(&self.shared);
         shared.look();
+        self.settings.follow(ui.ctx());
+        shared.stands(ui.input(|input| input.focused), self.settings.notify);
         let model = shared.model();
         let now = now_ms();
         self.keys(ui);
@@ -82,6 +88,11 @@ impl Dashboard {
             Go::Session(id) => session::show(ui, &mut self.session, id, &mut scene),
             Go::Events => events::show(ui, &mut self.events, &mut scene),
             Go::Node => node::show(ui, &mut scene),
+            Go::Settings => {
+                if settings::show(ui, &mut self.settings, &scene) {
+                    self.settings.apply(ui.ctx());
+                }
+            }
             Go::Start => start::show(ui, &mut self.start, &mut scene),
         });
         if let Some(go) = scene.go {
@@ -165,12 +176,6 @@ impl Dashboard {
                 }
             }
             ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
-                let dark = ui.visuals().dark_mode;
-                let (word, other) =
-                    if dark { ("Light", egui::Theme::Light) } else { ("Dark", egui::Theme::Dark) };
-                if ui.button(word).on_hover_text("The other colours").clicked() {
-                    ui.ctx().set_theme(other);
-                }
                 if ui.button("Keys").on_hover_text("What the keys do (?)").clicked() {
                     self.help = !self.help;
                 }
@@ -210,7 +215,7 @@ impl Dashboard {
     fn keys_help(&mut self, ctx: &egui::Context) {
         egui::Window::new("Keys").collapsible(false).resizable(false).open(&mut self.help).show(ctx, |ui| {
             let keys = [
-                ("Ctrl+1 … 4", "Inbox, runs, events, node"),
+                ("Ctrl+1 … 5", "Inbox, runs, events, node, settings"),
                 ("Ctrl+N", "Start a run"),
                 ("Ctrl+F", "Search"),
                 ("↑ ↓ or K J", "Choose in the inbox"),
@@ -261,6 +266,10 @@ impl eframe::App for Dashboard {
     fn ui(&mut self, ui: &mut Ui, _: &mut eframe::Frame) {
         self.draw(ui);
     }
+
+    fn save(&mut self, storage: &mut dyn eframe::Storage) {
+        eframe::set_value(storage, KEY, &self.settings);
+    }
 }
 
 /// Opens the window and stays until it is closed.
@@ -291,7 +300,13 @@ pub fn open(client: cis_core::client::Client, title: &str) -> eframe::Result {
                 ctx.request_repaint_after(wait);
             }));
             let to = crate::feed::start(client, &shared)?;
-            Ok(Box::new(Dashboard::new(shared, to)))
+            let mut dashboard = Dashboard::new(shared, to);
+            if let Some(settings) = created.storage.and_then(|kept| eframe::get_value::<Settings>(kept, KEY))
+            {
+                dashboard.settings = settings.sound();
+            }
+            dashboard.settings.apply(&created.egui_ctx);
+            Ok(Box::new(dashboard))
         }),
     )
 }

@@ -78,6 +78,8 @@ pub enum Command {
     Log(RunId, String, Slot<String>),
     /// Shows a session's terminal, until the last holder of it drops it.
     Open(Arc<Terminal>),
+    /// Tells the desktop something, to see whether it takes it.
+    Ring,
     /// Tries to reach the node at once.
     Reconnect,
 }

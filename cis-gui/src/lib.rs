@@ -11,6 +11,7 @@ pub mod feed;
 pub mod graph;
 pub mod model;
 pub mod panels;
+pub mod settings;
 pub mod terminal;
 pub mod theme;
 pub mod widgets;

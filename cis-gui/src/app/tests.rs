@@ -267,3 +267,21 @@ fn the_timeline_asks_once_and_shows_where_time_went() {
     stage.click("compile: 500 ms in the queue, 1.5 s at work, on the critical path");
     assert!(matches!(&stage.sent()[..], [Command::Why(_, task, _)] if task == "compile"));
 }
+
+#[test]
+fn settings_count_at_once() {
+    let mut stage = stage();
+    stage.harness.key_press_modifiers(Modifiers::CTRL, Key::Num5);
+    stage.steps();
+    stage.click("Dark");
+    assert!(stage.harness.ctx.global_style().visuals.dark_mode);
+    stage.click("Light");
+    assert!(!stage.harness.ctx.global_style().visuals.dark_mode);
+    stage.click("Larger");
+    assert!((stage.harness.ctx.zoom_factor() - 1.1).abs() < 0.01);
+    stage.harness.key_press_modifiers(Modifiers::COMMAND, Key::Num0);
+    stage.steps();
+    assert!(stage.shows("100 %"), "keys count as well");
+    stage.click("Show one");
+    assert!(matches!(stage.sent()[..], [Command::Ring]));
+}

@@ -76,7 +76,7 @@ pub(super) async fn act(client: Arc<Client>, shared: Arc<Shared>, command: Comma
             return fill(&shared, &slot, log(&client, &run.to_string(), &task).await);
         }
         // Those that the feed itself takes.
-        Command::Look(_) | Command::Open(_) | Command::Reconnect => return,
+        Command::Look(_) | Command::Open(_) | Command::Reconnect | Command::Ring => return,
     };
     shared.want([Want::Inbox].into());
     match outcome {

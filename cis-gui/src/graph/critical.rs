@@ -128,10 +128,7 @@ mod tests {
     use super::*;
 
     fn shape(needs: &[&[usize]]) -> Shape {
-        Shape {
-            needs: needs.iter().map(|needs| needs.to_vec()).collect(),
-            list: vec![None; needs.len()],
-        }
+        Shape { needs: needs.iter().map(|needs| needs.to_vec()).collect(), list: vec![None; needs.len()] }
     }
 
     fn longest(shape: &Shape, took: &[i64]) -> (Vec<usize>, i64) {
@@ -181,7 +178,8 @@ mod tests {
     /// Tasks that need earlier ones, under names in any order.
     fn graphs() -> impl Strategy<Value = (Shape, Vec<i64>)> {
         (1_usize..9).prop_flat_map(|count| {
-            let needs = prop::collection::vec(prop::collection::vec(any::<prop::sample::Index>(), 0..4), count);
+            let needs =
+                prop::collection::vec(prop::collection::vec(any::<prop::sample::Index>(), 0..4), count);
             let took = prop::collection::vec(0_i64..6, count);
             let names = Just((0..count).collect::<Vec<_>>()).prop_shuffle();
             (needs, took, names).prop_map(move |(picks, took, names)| {

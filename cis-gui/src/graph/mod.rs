@@ -64,7 +64,9 @@ impl Drawing {
     /// The ends that an edge goes along.
     pub fn way(&self, edge: usize) -> impl Iterator<Item = End> + '_ {
         let ((from, to), (first, end)) = (self.edges[edge], self.through[edge]);
-        std::iter::once(End::Box(from)).chain((first..end).map(End::Bend)).chain(std::iter::once(End::Box(to)))
+        std::iter::once(End::Box(from))
+            .chain((first..end).map(End::Bend))
+            .chain(std::iter::once(End::Box(to)))
     }
 
     /// Where a wire leaves an end, and where one comes to it.

@@ -106,8 +106,10 @@ impl Solver {
             room += n.checked_sub(1).map_or(0.0, |above| apart(part, layer[above], *one));
             self.room.push(room);
             let none: &[usize] = &[];
-            let sides =
-                [if before { &part.before[*one] } else { none }, if after { &part.after[*one] } else { none }];
+            let sides = [
+                if before { &part.before[*one] } else { none },
+                if after { &part.after[*one] } else { none },
+            ];
             let (mut sum, mut all) = (STAYS * y[*one], STAYS);
             for other in sides.into_iter().flatten() {
                 let weight = weight(part.ends[*one], part.ends[*other]);

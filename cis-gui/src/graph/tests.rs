@@ -78,7 +78,8 @@ fn layered(count: usize, wide: usize) -> Shape {
     let mut needs = vec![Vec::new(); count];
     for task in wide..count {
         let from = task / wide * wide - wide;
-        let mut some: Vec<usize> = (0..1 + next(&mut seed) % 3).map(|_| from + next(&mut seed) % wide).collect();
+        let mut some: Vec<usize> =
+            (0..1 + next(&mut seed) % 3).map(|_| from + next(&mut seed) % wide).collect();
         if next(&mut seed) % 10 == 0 {
             some.push(next(&mut seed) % (from + 1));
         }
@@ -123,7 +124,8 @@ fn drawings_of_many_shapes_have_no_overlaps_and_all_their_wires() {
     check(&drawing);
     assert!(drawing.boxes.iter().all(|one| one.at.1.abs() < 0.5), "a chain is a line");
     // Chains beside each other are not drawn in one column of any height.
-    let chains: Vec<Vec<usize>> = (0..2_000_usize).map(|n| if n % 5 == 0 { vec![] } else { vec![n - 1] }).collect();
+    let chains: Vec<Vec<usize>> =
+        (0..2_000_usize).map(|n| if n % 5 == 0 { vec![] } else { vec![n - 1] }).collect();
     let drawing = draw(&Shape { list: vec![None; 2_000], needs: chains });
     check(&drawing);
     assert!(drawing.size.1 < 4.0 * drawing.size.0, "{:?}", drawing.size);
@@ -131,12 +133,14 @@ fn drawings_of_many_shapes_have_no_overlaps_and_all_their_wires() {
 
 #[test]
 fn a_tree_has_no_crossings() {
-    let needs: Vec<Vec<usize>> = (0..127_usize).map(|n| n.checked_sub(1).map(|n| n / 2).into_iter().collect()).collect();
+    let needs: Vec<Vec<usize>> =
+        (0..127_usize).map(|n| n.checked_sub(1).map(|n| n / 2).into_iter().collect()).collect();
     let drawing = draw(&Shape { list: vec![None; needs.len()], needs });
     check(&drawing);
     for (a, b) in &drawing.edges {
         for (c, d) in &drawing.edges {
-            let (a, b, c, d) = (drawing.boxes[*a].at, drawing.boxes[*b].at, drawing.boxes[*c].at, drawing.boxes[*d].at);
+            let (a, b, c, d) =
+                (drawing.boxes[*a].at, drawing.boxes[*b].at, drawing.boxes[*c].at, drawing.boxes[*d].at);
             let crosses = (a.0 - c.0).abs() < 1.0 && a.1 < c.1 && b.1 > d.1;
             assert!(!crosses, "{a:?} {b:?} {c:?} {d:?}");
         }

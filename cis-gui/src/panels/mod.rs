@@ -7,6 +7,7 @@ pub mod node;
 pub mod run;
 pub mod runs;
 pub mod session;
+pub mod settings;
 pub mod start;
 
 use cis_core::ids::{RunId, SessionId, TimestampMs};
@@ -29,6 +30,8 @@ pub enum Go {
     Events,
     /// To the node.
     Node,
+    /// To what can be set.
+    Settings,
     /// To a file that becomes a run.
     Start,
 }

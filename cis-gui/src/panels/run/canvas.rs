@@ -206,15 +206,13 @@ impl Canvas {
             drawing.boxes.iter().map(|one| Look::of(one.tasks.iter().filter_map(of))).collect()
         });
         let ground = ui.visuals().window_fill;
-        let boxes =
-            self.boxes.of((view, entry.version()), || boxes(&drawing, looks, &view, ground, pen()));
+        let boxes = self.boxes.of((view, entry.version()), || boxes(&drawing, looks, &view, ground, pen()));
         painter.add(Shape::Mesh(Arc::clone(boxes)));
         if self.critical {
             let strong = ui.visuals().strong_text_color();
             let path = &self.path;
-            let marked = self
-                .marked
-                .of((view, path.version), || marked(&drawing, &path.ends, &view, strong, pen()));
+            let marked =
+                self.marked.of((view, path.version), || marked(&drawing, &path.ends, &view, strong, pen()));
             painter.add(Shape::Mesh(Arc::clone(marked)));
         }
         let tasks = live.tasks();
@@ -232,7 +230,8 @@ impl Canvas {
             }
         }
         let place = chosen.and_then(|chosen| live.place(chosen));
-        if let Some(one) = place.and_then(|place| drawing.boxes.iter().find(|one| one.tasks.contains(&place))) {
+        if let Some(one) = place.and_then(|place| drawing.boxes.iter().find(|one| one.tasks.contains(&place)))
+        {
             let stroke = Stroke::new(2.0, ui.visuals().selection.stroke.color);
             let at = view.of_box(one.at).expand(1.0);
             painter.rect_stroke(at, 6.0 * view.zoom, stroke, egui::StrokeKind::Outside);
@@ -240,8 +239,8 @@ impl Canvas {
         label(entry, &response);
         let clicked = response.clicked();
         let pointer = response.interact_pointer_pos().filter(|_| clicked).or(response.hover_pos());
-        let hit = pointer
-            .and_then(|pos| drawing.boxes.iter().position(|one| view.of_box(one.at).contains(pos)));
+        let hit =
+            pointer.and_then(|pos| drawing.boxes.iter().position(|one| view.of_box(one.at).contains(pos)));
         if clicked {
             let names = hit.map(|at| drawing.boxes[at].tasks.iter().filter_map(name).map(str::to_owned));
             return Some(names.map(Iterator::collect).unwrap_or_default());
@@ -365,7 +364,8 @@ fn ends(drawing: &Drawing, tasks: usize, path: &Critical) -> Vec<End> {
             }
         }
     }
-    let mut boxes: Vec<usize> = path.tasks.iter().map(|task| of[*task]).filter(|at| *at != usize::MAX).collect();
+    let mut boxes: Vec<usize> =
+        path.tasks.iter().map(|task| of[*task]).filter(|at| *at != usize::MAX).collect();
     boxes.dedup();
     let mut ends: Vec<End> = boxes.first().map(|first| End::Box(*first)).into_iter().collect();
     for pair in boxes.windows(2) {
@@ -431,7 +431,8 @@ fn boxes(drawing: &Drawing, looks: &[Look], view: &View, ground: Color32, mut pe
             if one.tasks.len() > 1 {
                 #[allow(clippy::cast_precision_loss, reason = "a width on a screen")]
                 let part = look.ended as f32 / one.tasks.len() as f32;
-                let bar = Rect::from_min_max(pos2(at.left() + 4.0, at.bottom() - 3.0), at.max - vec2(4.0, 1.0));
+                let bar =
+                    Rect::from_min_max(pos2(at.left() + 4.0, at.bottom() - 3.0), at.max - vec2(4.0, 1.0));
                 let bar = bar.with_max_x(bar.left() + bar.width() * part);
                 pen.filled(bar, Mark::Good.colour(view.dark));
             }
