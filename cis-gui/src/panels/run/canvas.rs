@@ -167,7 +167,8 @@ impl Canvas {
 fn label(ui: &Ui, entry: &Entry, response: &egui::Response) {
     let run = entry.view();
     let counts: Vec<String> = run.counts.iter().map(|(state, n)| format!("{n} {state}")).collect();
-    let text = format!("Graph of {}: {}. The list of tasks shows each.", run.dag, counts.join(", "));
+    let text =
+        format!("Graph of {}: {}. The list of tasks shows each.", one_line(&run.dag, 60), counts.join(", "));
     let _ = ui;
     response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Canvas, true, &text));
 }
