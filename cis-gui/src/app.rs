@@ -11,12 +11,14 @@ use crate::model::{Link, Model, Tone};
 use crate::panels::{Go, Scene, events, inbox, node, run, runs, session, settings, start};
 use crate::settings::{KEY, Settings};
 use crate::theme::{self, Mark};
-use crate::widgets::{ago, clock, mark};
+use crate::widgets::{ago, clock, mark, one_line};
 
 /// What happens is drawn at most once in this time.
 const FRAME: Duration = Duration::from_micros(16_600);
 /// Notes are shown for so long, ms.
 const NOTE_MS: i64 = 8_000;
+/// Of what a node says of its state, or of a command, so many characters are shown.
+const WORDS_MAX: usize = 400;
 /// Keys of the views, in the order of the bar.
 const VIEWS: [(Go, &str, Key); 5] = [
     (Go::Inbox, "Inbox", Key::Num1),
@@ -39,6 +41,10 @@ pub struct Dashboard {
     start: start::Start,
     settings: Settings,
     help: bool,
+    /// From where the terminal was opened.
+    from: Go,
+    /// Something had the keys when this frame began: Esc is for leaving that.
+    had_focus: bool,
 }
 
 impl Dashboard {
@@ -57,13 +63,17 @@ impl Dashboard {
             start: start::Start::default(),
             settings: Settings::default(),
             help: false,
+            from: Go::Inbox,
+            had_focus: false,
         }
     }
 
     /// Goes somewhere.
     pub fn go(&mut self, to: Go) {
-        if !matches!(to, Go::Session(_)) {
-            self.session.close();
+        match to {
+            Go::Session(_) if !matches!(self.at, Go::Session(_)) => self.from = self.at,
+            Go::Session(_) => {}
+            _ => self.session.close(),
         }
         self.at = to;
     }
@@ -78,6 +88,7 @@ impl Dashboard {
         let now = now_ms();
         self.keys(ui);
         egui::Panel::top("bar").show(ui, |ui| self.bar(ui, &model, now));
+        trouble(ui, &model);
         notes(ui, &model, now);
         let to = self.to.clone();
         let mut scene = Scene { model: &model, to: &to, now, go: None };
@@ -102,6 +113,7 @@ impl Dashboard {
         if self.help {
             self.keys_help(ui.ctx());
         }
+        self.had_focus = ui.ctx().memory(|memory| memory.focused().is_some());
         self.clocks(ui.ctx(), &model, now);
     }
 
@@ -142,7 +154,7 @@ impl Dashboard {
             self.session.seek = true;
             self.events.seek = true;
         }
-        if ctx.memory(|memory| memory.focused().is_some()) {
+        if self.had_focus || ctx.memory(|memory| memory.focused().is_some()) {
             return;
         }
         if ctx.input(|input| input.key_pressed(Key::Questionmark) || input.key_pressed(Key::F1)) {
@@ -152,7 +164,7 @@ impl Dashboard {
             match self.at {
                 _ if self.help => self.help = false,
                 Go::Run(_) | Go::Start => self.go(Go::Runs),
-                Go::Session(_) => self.go(Go::Inbox),
+                Go::Session(_) => self.go(self.from),
                 _ => {}
             }
         }
@@ -193,23 +205,12 @@ impl Dashboard {
             }
             Link::Refused(_) => (Mark::Failed, "refused".to_owned()),
         };
-        let why = match &model.link {
-            Link::Lost { why, .. } => format!("{why}. `cis node start` starts one."),
-            Link::Refused(problem) => match &problem.hint {
-                Some(hint) => format!("{} ({hint})", problem.detail),
-                None => problem.detail.clone(),
-            },
-            Link::Connecting | Link::Up => String::new(),
-        };
-        if !why.is_empty() && ui.button("Try now").clicked() {
+        let down = matches!(model.link, Link::Lost { .. } | Link::Refused(_));
+        if down && ui.button("Try now").clicked() {
             self.to.send(Command::Reconnect);
         }
-        let label = ui.label(&text);
+        ui.label(&text);
         mark(ui, state, &text);
-        if !why.is_empty() {
-            label.on_hover_text(&why);
-            ui.add(egui::Label::new(RichText::new(&why).small().weak()).truncate());
-        }
     }
 
     fn keys_help(&mut self, ctx: &egui::Context) {
@@ -219,10 +220,12 @@ impl Dashboard {
                 ("Ctrl+N", "Start a run"),
                 ("Ctrl+F", "Search"),
                 ("↑ ↓ or K J", "Choose in the inbox"),
+                ("1 … 9, A", "Go to an option, or to the words; Enter sends"),
                 ("F, wheel, drag", "Fit, zoom and move a graph"),
                 ("G, T, C", "Graph, tasks, critical path of a run"),
                 ("Esc", "Back"),
                 ("click, then type", "Into a terminal; Tab, Esc and Ctrl keys go to it as well"),
+                ("Shift+Esc", "Takes the keys from a terminal again"),
                 ("?", "This"),
             ];
             egui::Grid::new("keys").num_columns(2).spacing([24.0, 6.0]).show(ui, |ui| {
@@ -234,6 +237,28 @@ impl Dashboard {
             });
         });
     }
+}
+
+/// Why the line to the node is down, and what to do.
+fn trouble(ui: &mut Ui, model: &Model) {
+    let (why, hint) = match &model.link {
+        Link::Connecting | Link::Up => return,
+        Link::Lost { why, .. } => {
+            // One that is elsewhere is started there.
+            let here = why.contains("no node is running");
+            (why, here.then_some("`cis node start` starts one. What is shown is from before."))
+        }
+        Link::Refused(problem) => (&problem.detail, problem.hint.as_deref()),
+    };
+    egui::Panel::top("trouble").show(ui, |ui| {
+        ui.horizontal_wrapped(|ui| {
+            mark(ui, Mark::Broken, "trouble");
+            ui.label(one_line(why, WORDS_MAX));
+            if let Some(hint) = hint {
+                ui.label(RichText::new(one_line(hint, WORDS_MAX)).weak());
+            }
+        });
+    });
 }
 
 /// What became of commands, for a while.
@@ -250,9 +275,9 @@ fn notes(ui: &mut Ui, model: &Model, now: i64) {
                     Tone::Bad => (Mark::Failed, "refused"),
                 };
                 mark(ui, state, word);
-                ui.label(&note.text);
+                ui.label(one_line(&note.text, WORDS_MAX));
                 if let Some(hint) = &note.hint {
-                    ui.label(RichText::new(hint).weak());
+                    ui.label(RichText::new(one_line(hint, WORDS_MAX)).weak());
                 }
             });
         }

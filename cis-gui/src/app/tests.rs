@@ -1,6 +1,9 @@
 //! The dashboard driven as by hand: what is clicked goes out as a command, what comes is shown.
 #![allow(clippy::disallowed_methods, reason = "tests write files")]
 
+mod bad_input;
+mod sessions;
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use cis_core::api::{AnswerWith, InboxItem, Problem, ProblemKind};
@@ -23,11 +26,17 @@ struct Stage {
 }
 
 fn stage() -> Stage {
+    stage_in_steps_of(0.25)
+}
+
+/// With so much time from one frame to the next, s.
+fn stage_in_steps_of(seconds: f32) -> Stage {
     let shared = Shared::new(Arc::new(|| {}));
     let (to, commands) = Sender::channel();
     let dashboard = Dashboard::new(Arc::clone(&shared), to);
     let harness = Harness::builder()
         .with_size(egui::vec2(1200.0, 700.0))
+        .with_step_dt(seconds)
         .build_ui_state(|ui, dashboard: &mut Dashboard| dashboard.draw(ui), dashboard);
     theme::install(&harness.ctx);
     Stage { shared, commands, harness }
@@ -52,6 +61,13 @@ impl Stage {
     fn shows(&self, text: &str) -> bool {
         self.harness.query_all_by_label_contains(text).next().is_some()
     }
+}
+
+/// What a screen reader says of a node.
+fn said(node: &egui_kittest::Node<'_>) -> String {
+    use egui_kittest::kittest::NodeT as _;
+    let node = node.accesskit_node();
+    node.label().or_else(|| node.value()).unwrap_or_default()
 }
 
 fn question(kind: &str, options: &serde_json::Value) -> InboxItem {
@@ -105,6 +121,45 @@ fn words_are_typed_and_a_password_is_not() {
     stage.steps();
     assert!(stage.shows("typed into its terminal"));
     assert!(stage.harness.query_by_label("Send").is_none());
+}
+
+#[test]
+fn an_option_and_words_are_reached_by_keys_and_sent_by_enter() {
+    let mut stage = stage();
+    let options = json!([{ "id": "1", "label": "red" }, { "id": "2", "label": "blue" }]);
+    stage.shared.apply(Update::Inbox(vec![question("question", &options)]));
+    stage.steps();
+    stage.harness.key_press(Key::Num2);
+    stage.steps();
+    assert!(stage.sent().is_empty() && stage.harness.get_by_label("blue").is_focused());
+    stage.harness.key_press(Key::Num1);
+    stage.steps();
+    assert!(stage.harness.get_by_label("red").is_focused());
+    stage.harness.key_press(Key::Enter);
+    stage.steps();
+    let sent = stage.sent();
+    let [Command::Answer { with: AnswerWith::Option { option }, .. }] = sent.as_slice() else {
+        panic!("{sent:?}")
+    };
+    assert_eq!(option, "1");
+    // A key and its letter come together.
+    let key = Key::A;
+    let modifiers = Modifiers::NONE;
+    stage.harness.input_mut().events.extend([
+        egui::Event::Key { key, physical_key: None, pressed: true, repeat: false, modifiers },
+        egui::Event::Text("a".into()),
+        egui::Event::Key { key, physical_key: None, pressed: false, repeat: false, modifiers },
+    ]);
+    stage.steps();
+    stage.harness.event(egui::Event::Text("a1".into()));
+    stage.steps();
+    stage.harness.key_press(Key::Enter);
+    stage.steps();
+    let sent = stage.sent();
+    assert!(
+        matches!(&sent[..], [Command::Answer { with: AnswerWith::Text { text }, .. }] if text == "a1"),
+        "{sent:?}"
+    );
 }
 
 #[test]

@@ -116,11 +116,6 @@ impl Model {
                 EventBody::NodeStarted { .. } | EventBody::NodeLost { .. } => {
                     wants.insert(Want::Node);
                 }
-                EventBody::NodeCleaned { runs, .. } => {
-                    for run in runs {
-                        self.runs.gone(*run);
-                    }
-                }
                 _ => {}
             }
         }

@@ -119,6 +119,24 @@ fn what_is_answered_elsewhere_is_gone_at_once() {
 }
 
 #[test]
+fn a_run_whose_files_were_cleaned_away_is_still_known() {
+    let mut model = Model::default();
+    apply(&mut model, Update::Run(Box::new(detail(1, &["a"]))));
+    let cleaned =
+        json!({ "type": "cis.dag.node.cleaned", "body": { "rule": "by hand", "runs": [run_id()] } });
+    apply(&mut model, Update::Events(vec![event(2, &cleaned)]));
+    assert!(model.run(run_id()).is_some());
+}
+
+#[test]
+fn a_store_that_was_restored_to_an_earlier_state_is_asked_for_its_runs() {
+    let mut model = Model::default();
+    apply(&mut model, Update::Run(Box::new(detail(9, &["a"]))));
+    let listed = vec![detail(5, &["a"]).run];
+    assert_eq!(apply(&mut model, Update::Listing { runs: listed, whole: true }), [Want::Run(run_id())]);
+}
+
+#[test]
 fn notes_and_events_are_bounded() {
     let mut model = Model::default();
     for n in 0..200 {

@@ -12,8 +12,11 @@ pub mod start;
 
 use cis_core::ids::{RunId, SessionId, TimestampMs};
 
+use eframe::egui::Ui;
+
 use crate::command::Sender;
-use crate::model::Model;
+use crate::model::{Link, Model};
+use crate::widgets::empty;
 
 /// Where to go from here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +37,20 @@ pub enum Go {
     Settings,
     /// To a file that becomes a run.
     Start,
+}
+
+/// A place for what the node has not said yet.
+fn unknown(ui: &mut Ui, model: &Model, what: &str) {
+    match model.link {
+        Link::Lost { .. } | Link::Refused(_) => {
+            empty(
+                ui,
+                "The node is not there",
+                "Why stands above. What it has is shown as soon as it answers.",
+            );
+        }
+        Link::Connecting | Link::Up => empty(ui, "Asking the node…", what),
+    }
 }
 
 /// What every panel draws with.

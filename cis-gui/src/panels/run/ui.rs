@@ -9,7 +9,7 @@ use super::timeline::Timeline;
 use super::{detail, view};
 use crate::command::Command;
 use crate::model::Entry;
-use crate::panels::{Go, Scene, runs};
+use crate::panels::{Go, Scene, runs, unknown};
 use crate::theme::Mark;
 use crate::widgets::{ago, empty, lasted, mark, one_line, progress, since};
 
@@ -43,14 +43,18 @@ pub fn show(ui: &mut Ui, state: &mut Run, run: RunId, scene: &mut Scene<'_>) {
         scene.to.send(Command::Look(run));
     }
     let Some(entry) = scene.model.run(run) else {
-        empty(ui, "There is no such run any more", "It was cleaned, or belongs to another node.");
+        if scene.model.runs.listed() {
+            empty(ui, "There is no such run any more", "It was cleaned, or belongs to another node.");
+        } else {
+            unknown(ui, scene.model, "The run is loaded.");
+        }
         return;
     };
     keys(ui, state);
     head(ui, entry, state, scene);
     ui.separator();
     if entry.live().is_none() {
-        return empty(ui, "Asking the node…", "The tasks of this run are loaded.");
+        return unknown(ui, scene.model, "The tasks of this run are loaded.");
     }
     if let Some(task) = state.chosen.as_deref().and_then(|name| entry.task(name)) {
         egui::Panel::right("task").default_size(380.0).min_size(260.0).resizable(true).show(ui, |ui| {

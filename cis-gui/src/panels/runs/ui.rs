@@ -7,9 +7,9 @@ use egui_extras::{Column, TableBuilder};
 
 use super::view::{self, Filter, Row};
 use crate::command::{Command, Verb};
-use crate::panels::{Go, Scene};
+use crate::panels::{Go, Scene, unknown};
 use crate::theme::Mark;
-use crate::widgets::{empty, mark, one_line, progress};
+use crate::widgets::{empty, mark, one_line, progress, sure};
 
 /// What is looked for.
 #[derive(Debug, Default)]
@@ -42,7 +42,7 @@ pub fn show(ui: &mut Ui, state: &mut Runs, scene: &mut Scene<'_>) {
     let rows = view::rows(scene.model, state.filter, &state.search, scene.now);
     if rows.is_empty() {
         let (title, advice) = if !scene.model.runs.listed() {
-            ("Asking the node…", "Its runs are loaded.")
+            return unknown(ui, scene.model, "Its runs are loaded.");
         } else if scene.model.runs.is_empty() {
             ("No runs yet", "`Start a run` above makes one of a DAG file, as `cis dag run FILE` does.")
         } else {
@@ -118,21 +118,27 @@ pub(in crate::panels) fn actions(
             scene.to.send(Command::Steer(run, verb));
         }
     };
+    let cancel = |ui: &mut Ui| {
+        let meant = ui.push_id(run, |ui| sure(ui, Verb::Cancel.word(), "Really cancel")).inner;
+        if meant {
+            scene.to.send(Command::Steer(run, Verb::Cancel));
+        }
+    };
     match state {
         _ if cancelling => {
             ui.label(RichText::new("being cancelled").weak());
         }
         RunState::Created => {
             verb(ui, Verb::Start);
-            verb(ui, Verb::Cancel);
+            cancel(ui);
         }
         RunState::Running => {
             verb(ui, Verb::Pause);
-            verb(ui, Verb::Cancel);
+            cancel(ui);
         }
         RunState::Paused => {
             verb(ui, Verb::Resume);
-            verb(ui, Verb::Cancel);
+            cancel(ui);
         }
         RunState::Failed | RunState::Error | RunState::Cancelled => {
             if ui.button("Retry failed").clicked() {
