@@ -8,20 +8,24 @@ use eframe::egui::{self, Key, KeyboardShortcut, Modifiers, RichText, Ui};
 use crate::command::{Command, Sender};
 use crate::feed::{Shared, now_ms};
 use crate::model::{Link, Model, Tone};
-use crate::panels::{Go, Scene, events, inbox, node, run, runs, session};
+use crate::panels::{Go, Scene, events, inbox, node, run, runs, session, settings, start};
+use crate::settings::{KEY, Settings};
 use crate::theme::{self, Mark};
-use crate::widgets::{ago, clock, mark};
+use crate::widgets::{ago, clock, mark, one_line};
 
 /// What happens is drawn at most once in this time.
 const FRAME: Duration = Duration::from_micros(16_600);
 /// Notes are shown for so long, ms.
 const NOTE_MS: i64 = 8_000;
+/// Of what a node says of its state, or of a command, so many characters are shown.
+const WORDS_MAX: usize = 400;
 /// Keys of the views, in the order of the bar.
-const VIEWS: [(Go, &str, Key); 4] = [
+const VIEWS: [(Go, &str, Key); 5] = [
     (Go::Inbox, "Inbox", Key::Num1),
     (Go::Runs, "Runs", Key::Num2),
     (Go::Events, "Events", Key::Num3),
     (Go::Node, "Node", Key::Num4),
+    (Go::Settings, "Settings", Key::Num5),
 ];
 
 /// The dashboard.
@@ -34,7 +38,13 @@ pub struct Dashboard {
     run: run::Run,
     session: session::Session,
     events: events::Events,
+    start: start::Start,
+    settings: Settings,
     help: bool,
+    /// From where the terminal was opened.
+    from: Go,
+    /// Something had the keys when this frame began: Esc is for leaving that.
+    had_focus: bool,
 }
 
 impl Dashboard {
@@ -50,14 +60,20 @@ impl Dashboard {
             run: run::Run::default(),
             session: session::Session::default(),
             events: events::Events::default(),
+            start: start::Start::default(),
+            settings: Settings::default(),
             help: false,
+            from: Go::Inbox,
+            had_focus: false,
         }
     }
 
     /// Goes somewhere.
     pub fn go(&mut self, to: Go) {
-        if !matches!(to, Go::Session(_)) {
-            self.session.close();
+        match to {
+            Go::Session(_) if !matches!(self.at, Go::Session(_)) => self.from = self.at,
+            Go::Session(_) => {}
+            _ => self.session.close(),
         }
         self.at = to;
     }
@@ -66,10 +82,13 @@ impl Dashboard {
     pub fn draw(&mut self, ui: &mut Ui) {
         let shared = Arc::clone(&self.shared);
         shared.look();
+        self.settings.follow(ui.ctx());
+        shared.stands(ui.input(|input| input.focused), self.settings.notify);
         let model = shared.model();
         let now = now_ms();
         self.keys(ui);
         egui::Panel::top("bar").show(ui, |ui| self.bar(ui, &model, now));
+        trouble(ui, &model);
         notes(ui, &model, now);
         let to = self.to.clone();
         let mut scene = Scene { model: &model, to: &to, now, go: None };
@@ -80,6 +99,12 @@ impl Dashboard {
             Go::Session(id) => session::show(ui, &mut self.session, id, &mut scene),
             Go::Events => events::show(ui, &mut self.events, &mut scene),
             Go::Node => node::show(ui, &mut scene),
+            Go::Settings => {
+                if settings::show(ui, &mut self.settings, &scene) {
+                    self.settings.apply(ui.ctx());
+                }
+            }
+            Go::Start => start::show(ui, &mut self.start, &mut scene),
         });
         if let Some(go) = scene.go {
             self.go(go);
@@ -88,6 +113,7 @@ impl Dashboard {
         if self.help {
             self.keys_help(ui.ctx());
         }
+        self.had_focus = ui.ctx().memory(|memory| memory.focused().is_some());
         self.clocks(ui.ctx(), &model, now);
     }
 
@@ -97,7 +123,7 @@ impl Dashboard {
         let next = match self.at {
             Go::Inbox => model.inbox.items().map(|item| clock(item.since)).min(),
             // These ask for their own.
-            Go::Session(_) | Go::Events | Go::Node => None,
+            Go::Session(_) | Go::Events | Go::Node | Go::Settings | Go::Start => None,
             _ => model.open_runs().map(clock).min(),
         };
         let note = model.notes.last().map(|note| note.at_ms + NOTE_MS - now).filter(|left| *left > 0);
@@ -116,6 +142,10 @@ impl Dashboard {
                 self.go(go);
             }
         }
+        let new = KeyboardShortcut::new(Modifiers::CTRL, Key::N);
+        if ctx.input_mut(|input| input.consume_shortcut(&new)) {
+            self.go(Go::Start);
+        }
         let seek =
             ctx.input_mut(|input| input.consume_shortcut(&KeyboardShortcut::new(Modifiers::CTRL, Key::F)));
         if seek {
@@ -124,7 +154,7 @@ impl Dashboard {
             self.session.seek = true;
             self.events.seek = true;
         }
-        if ctx.memory(|memory| memory.focused().is_some()) {
+        if self.had_focus || ctx.memory(|memory| memory.focused().is_some()) {
             return;
         }
         if ctx.input(|input| input.key_pressed(Key::Questionmark) || input.key_pressed(Key::F1)) {
@@ -133,8 +163,8 @@ impl Dashboard {
         if ctx.input(|input| input.key_pressed(Key::Escape)) {
             match self.at {
                 _ if self.help => self.help = false,
-                Go::Run(_) => self.go(Go::Runs),
-                Go::Session(_) => self.go(Go::Inbox),
+                Go::Run(_) | Go::Start => self.go(Go::Runs),
+                Go::Session(_) => self.go(self.from),
                 _ => {}
             }
         }
@@ -149,7 +179,7 @@ impl Dashboard {
                 let text =
                     if go == Go::Inbox && waits > 0 { format!("{name} ({waits})") } else { name.to_owned() };
                 let here = match (self.at, go) {
-                    (Go::Run(_) | Go::Session(_), Go::Runs) => true,
+                    (Go::Run(_) | Go::Session(_) | Go::Start, Go::Runs) => true,
                     (at, go) => at == go,
                 };
                 let button = ui.selectable_label(here, text).on_hover_text(format!("Ctrl+{}", n + 1));
@@ -158,12 +188,6 @@ impl Dashboard {
                 }
             }
             ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
-                let dark = ui.visuals().dark_mode;
-                let (word, other) =
-                    if dark { ("Light", egui::Theme::Light) } else { ("Dark", egui::Theme::Dark) };
-                if ui.button(word).on_hover_text("The other colours").clicked() {
-                    ui.ctx().set_theme(other);
-                }
                 if ui.button("Keys").on_hover_text("What the keys do (?)").clicked() {
                     self.help = !self.help;
                 }
@@ -181,35 +205,27 @@ impl Dashboard {
             }
             Link::Refused(_) => (Mark::Failed, "refused".to_owned()),
         };
-        let why = match &model.link {
-            Link::Lost { why, .. } => format!("{why}. `cis node start` starts one."),
-            Link::Refused(problem) => match &problem.hint {
-                Some(hint) => format!("{} ({hint})", problem.detail),
-                None => problem.detail.clone(),
-            },
-            Link::Connecting | Link::Up => String::new(),
-        };
-        if !why.is_empty() && ui.button("Try now").clicked() {
+        let down = matches!(model.link, Link::Lost { .. } | Link::Refused(_));
+        if down && ui.button("Try now").clicked() {
             self.to.send(Command::Reconnect);
         }
-        let label = ui.label(&text);
+        ui.label(&text);
         mark(ui, state, &text);
-        if !why.is_empty() {
-            label.on_hover_text(&why);
-            ui.add(egui::Label::new(RichText::new(&why).small().weak()).truncate());
-        }
     }
 
     fn keys_help(&mut self, ctx: &egui::Context) {
         egui::Window::new("Keys").collapsible(false).resizable(false).open(&mut self.help).show(ctx, |ui| {
             let keys = [
-                ("Ctrl+1 … 4", "Inbox, runs, events, node"),
+                ("Ctrl+1 … 5", "Inbox, runs, events, node, settings"),
+                ("Ctrl+N", "Start a run"),
                 ("Ctrl+F", "Search"),
                 ("↑ ↓ or K J", "Choose in the inbox"),
+                ("1 … 9, A", "Go to an option, or to the words; Enter sends"),
                 ("F, wheel, drag", "Fit, zoom and move a graph"),
                 ("G, T, C", "Graph, tasks, critical path of a run"),
                 ("Esc", "Back"),
                 ("click, then type", "Into a terminal; Tab, Esc and Ctrl keys go to it as well"),
+                ("Shift+Esc", "Takes the keys from a terminal again"),
                 ("?", "This"),
             ];
             egui::Grid::new("keys").num_columns(2).spacing([24.0, 6.0]).show(ui, |ui| {
@@ -221,6 +237,28 @@ impl Dashboard {
             });
         });
     }
+}
+
+/// Why the line to the node is down, and what to do.
+fn trouble(ui: &mut Ui, model: &Model) {
+    let (why, hint) = match &model.link {
+        Link::Connecting | Link::Up => return,
+        Link::Lost { why, .. } => {
+            // One that is elsewhere is started there.
+            let here = why.contains("no node is running");
+            (why, here.then_some("`cis node start` starts one. What is shown is from before."))
+        }
+        Link::Refused(problem) => (&problem.detail, problem.hint.as_deref()),
+    };
+    egui::Panel::top("trouble").show(ui, |ui| {
+        ui.horizontal_wrapped(|ui| {
+            mark(ui, Mark::Broken, "trouble");
+            ui.label(one_line(why, WORDS_MAX));
+            if let Some(hint) = hint {
+                ui.label(RichText::new(one_line(hint, WORDS_MAX)).weak());
+            }
+        });
+    });
 }
 
 /// What became of commands, for a while.
@@ -237,9 +275,9 @@ fn notes(ui: &mut Ui, model: &Model, now: i64) {
                     Tone::Bad => (Mark::Failed, "refused"),
                 };
                 mark(ui, state, word);
-                ui.label(&note.text);
+                ui.label(one_line(&note.text, WORDS_MAX));
                 if let Some(hint) = &note.hint {
-                    ui.label(RichText::new(hint).weak());
+                    ui.label(RichText::new(one_line(hint, WORDS_MAX)).weak());
                 }
             });
         }
@@ -252,6 +290,10 @@ mod tests;
 impl eframe::App for Dashboard {
     fn ui(&mut self, ui: &mut Ui, _: &mut eframe::Frame) {
         self.draw(ui);
+    }
+
+    fn save(&mut self, storage: &mut dyn eframe::Storage) {
+        eframe::set_value(storage, KEY, &self.settings);
     }
 }
 
@@ -283,7 +325,13 @@ pub fn open(client: cis_core::client::Client, title: &str) -> eframe::Result {
                 ctx.request_repaint_after(wait);
             }));
             let to = crate::feed::start(client, &shared)?;
-            Ok(Box::new(Dashboard::new(shared, to)))
+            let mut dashboard = Dashboard::new(shared, to);
+            if let Some(settings) = created.storage.and_then(|kept| eframe::get_value::<Settings>(kept, KEY))
+            {
+                dashboard.settings = settings.sound();
+            }
+            dashboard.settings.apply(&created.egui_ctx);
+            Ok(Box::new(dashboard))
         }),
     )
 }

@@ -160,7 +160,10 @@ pub fn empty(ui: &mut Ui, title: &str, advice: &str) {
 #[must_use]
 pub fn one_line(text: &str, chars: usize) -> String {
     let mut out = String::new();
-    for (n, c) in text.trim().chars().enumerate() {
+    // What turns the direction of text would turn what stands beside it.
+    let turns =
+        |c: &char| matches!(c, '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}');
+    for (n, c) in text.trim().chars().filter(|c| !turns(c)).enumerate() {
         if n >= chars {
             out.push('…');
             break;
@@ -168,6 +171,31 @@ pub fn one_line(text: &str, chars: usize) -> String {
         out.push(if c.is_control() { ' ' } else { c });
     }
     out
+}
+
+/// A button for what throws work away: the first click asks, a second one within a while is meant.
+pub fn sure(ui: &mut Ui, word: &str, question: &str) -> bool {
+    const WHILE_S: f64 = 4.0;
+    let id = ui.scope_id().with(word);
+    let now = ui.input(|input| input.time);
+    let asked: Option<f64> = ui.data(|data| data.get_temp(id));
+    let asks = asked.is_some_and(|at| now - at < WHILE_S);
+    let text = if asks { RichText::new(question).strong() } else { RichText::new(word) };
+    let clicked = ui.button(text).clicked();
+    if asks {
+        ui.ctx().request_repaint_after(Duration::from_secs_f64(WHILE_S));
+    }
+    if clicked {
+        ui.data_mut(|data| {
+            if asks {
+                data.remove::<f64>(id);
+            } else {
+                data.insert_temp(id, now);
+            }
+        });
+        ui.ctx().request_repaint();
+    }
+    clicked && asks
 }
 
 #[cfg(test)]

@@ -25,6 +25,7 @@ mod context;
 mod control;
 mod crash_host;
 mod crash_node;
+mod dashboard;
 mod described;
 mod examples;
 mod faults;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::Outcome;
 use crate::process::{program, run, works};
-use crate::tools::ensure_debian;
+use crate::tools::{ensure_debian, ensure_debian_where};
 use crate::workspace::target_dir;
 
 /// What one of them is installed from.
@@ -73,8 +73,24 @@ const AGENTS: &[Agent] = &[
     },
 ];
 
+/// What the dashboard is tested with, package by package, and how it is found: a display without a screen, hands,
+/// what screen readers use, and what a window needs that every desktop has.
+const DESK: &[(&str, &str)] = &[
+    ("xvfb", "command -v Xvfb"),
+    ("xdotool", "command -v xdotool"),
+    ("dbus", "command -v dbus-daemon && test -e /usr/share/dbus-1/session.conf"),
+    ("at-spi2-core", "test -x /usr/libexec/at-spi-bus-launcher || test -x /usr/lib/at-spi-bus-launcher"),
+    ("libgl1-mesa-dri", "ls /usr/lib/*/dri/swrast_dri.so"),
+    ("libxkbcommon-x11-0", "PATH=$PATH:/sbin ldconfig -p | grep -q libxkbcommon-x11.so.0"),
+    ("libxcursor1", "PATH=$PATH:/sbin ldconfig -p | grep -q libXcursor.so.1"),
+];
+
 /// Installs what is missing.
 pub(crate) fn ensure() -> Outcome {
+    for (package, found) in DESK {
+        ensure_debian_where(&format!("{{ {found}; }} >/dev/null 2>&1"), package)
+            .map_err(|e| format!("{e}\n  {package} is needed by the tests of the dashboard; without it take `cargo nextest run -E 'not test(/^dashboard::/)'`"))?;
+    }
     for agent in AGENTS {
         let folder = target_dir()?.join("agents").join(agent.name);
         agent

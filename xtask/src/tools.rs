@@ -56,7 +56,12 @@ impl CargoTool {
 /// Installs Debian's `package` where `command` cannot be run.
 pub(crate) fn ensure_debian(command: &str, package: &str) -> Outcome {
     // Not every program knows `--version` (tmux).
-    if works(program("sh", &["-c", &format!("command -v {command}")])) {
+    ensure_debian_where(&format!("command -v {command}"), package)
+}
+
+/// Installs Debian's `package` where a line of shell does not find what it has.
+pub(crate) fn ensure_debian_where(found: &str, package: &str) -> Outcome {
+    if works(program("sh", &["-c", found])) {
         return Ok(());
     }
     eprintln!("xtask: installing Debian's package {package}");

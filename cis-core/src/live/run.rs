@@ -204,7 +204,7 @@ impl LiveRun {
     fn began(&mut self, session: SessionId, task: &TaskId) -> Applied {
         self.with(task, |task| {
             if task.state == TaskState::Queued && task.session == Some(session) {
-                task.state = TaskState::Running;
+                set(task, TaskState::Running, None);
             }
         })
     }

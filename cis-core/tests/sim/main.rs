@@ -16,6 +16,7 @@ mod laws;
 mod lines;
 mod reference;
 mod rng;
+mod view;
 mod world;
 
 use std::collections::BTreeSet;
@@ -100,6 +101,29 @@ fn the_journal_of_every_run_folds_to_its_state() {
         let _guard = Seed(seed);
         if let Err(wrong) = journal::check(&world, &mut Rng::new(seed)) {
             panic!("seed {seed}: {wrong}\n{}", world.history());
+        }
+    }
+}
+
+/// Whoever folds a run's events into what the node showed of it has what the node would show now, at every point.
+#[test]
+fn what_clients_fold_of_a_run_is_what_the_store_shows_of_it() {
+    let mut seen = view::Folded::default();
+    for seed in seeds(6_000_000).into_iter().step_by(4) {
+        let world = simulate(seed);
+        let _guard = Seed(seed);
+        if let Err(wrong) = view::check(&world, &mut seen) {
+            panic!("seed {seed}: {wrong}");
+        }
+    }
+    if number("CIS_SIM_SEED").is_none() {
+        // A fold that always asks would prove nothing.
+        let asked: usize = seen.asked.values().sum();
+        assert!(asked * 2 < seen.events, "{seen:?}");
+        for name in
+            ["run.paused", "run.cancelled", "task.assigned", "task.result", "task.status", "session.blocked"]
+        {
+            assert!(seen.folded.contains(&format!("cis.dag.{name}")), "{name}: {seen:?}");
         }
     }
 }

@@ -182,6 +182,11 @@ impl World {
         self.store.len()
     }
 
+    /// All of them, in order.
+    pub(crate) fn drafts(&self) -> &[EventDraft] {
+        &self.store
+    }
+
     /// The stored events of a run.
     pub(crate) fn facts_of(&self, run: RunId) -> impl Iterator<Item = Fact> + '_ {
         let of_run = self.store.iter().filter(move |event| event.run == Some(run));

@@ -14,7 +14,7 @@ use eframe::egui::Key;
 use serde_json::{Value, json};
 
 use crate::shapes::{self, Dice};
-use crate::stage::Stage;
+use crate::stage::{Stage, processor_ms};
 use crate::{Outcome, say};
 
 const TASKS: usize = 10_000;
@@ -172,9 +172,9 @@ fn folding(shared: &Shared, busy: &mut Busy) {
     let times: Vec<f64> = (0..FRAMES)
         .map(|_| {
             let events = busy.events();
-            let began = std::time::Instant::now();
+            let began = processor_ms();
             shared.apply(Update::Events(events));
-            began.elapsed().as_secs_f64() * 1e3 / f64::from(u32::try_from(CHANGES).unwrap_or(1))
+            (processor_ms() - began) / f64::from(u32::try_from(CHANGES).unwrap_or(1))
         })
         .collect();
     say("fold of one change", &times);

@@ -1,18 +1,21 @@
 //! Against a node: how late its events are in the model, and how a session is seen that writes much.
 
+use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use cis_core::api::TermSize;
 use cis_core::client::Client;
 use cis_core::ids::SessionId;
 use cis_gui::command::Command;
 use cis_gui::feed::{self, Shared, now_ms};
 use cis_gui::model::Link;
 use cis_gui::panels::Go;
-use cis_gui::terminal::Terminal;
+use cis_gui::terminal::{Standing, Terminal};
 
 use crate::stage::Stage;
 use crate::{Outcome, say};
@@ -88,9 +91,7 @@ pub(crate) fn watch(socket: &str, session: &str, seconds: u64) -> Outcome {
                 first_kb = resident_kb();
             }
             times.push(took);
-            if let Some(lag) = terminal.as_ref().and_then(|terminal| newest(terminal)) {
-                lags.push(lag);
-            }
+            lags.extend(terminal.as_deref().and_then(newest));
         }
         std::thread::sleep(Duration::from_micros(16_600).saturating_sub(frame.elapsed()));
         let _ = woken.recv_timeout(Duration::from_millis(200));
@@ -127,28 +128,100 @@ fn resident_kb() -> u64 {
     line.split_whitespace().next().and_then(|n| n.parse().ok()).unwrap_or(0)
 }
 
-/// Writes so many MB in a second, each line with its time.
-pub(crate) fn spew(rate: usize) -> Outcome {
-    let mut out = std::io::stdout().lock();
+/// Feeds a terminal so many MB in a second, and draws it meanwhile: what the dashboard alone does to a flood.
+pub(crate) fn flood(rate: usize, seconds: u64) -> Outcome {
+    let (wake, woken) = mpsc::channel();
+    let shared = Shared::new(Arc::new(move || {
+        let _ = wake.send(());
+    }));
+    let mut stage = Stage::new(&shared);
+    stage.dashboard.go(Go::Session(SessionId::from_parts(1, 1)));
+    stage.frame(Vec::new());
+    let Ok(Command::Open(terminal)) = stage.commands.try_recv() else {
+        return Err("no terminal is opened".into());
+    };
+    terminal.change(|shown| {
+        shown.screen.resize(TermSize { cols: 120, rows: 40 });
+        shown.standing = Standing::Live { read_only: true };
+    });
+    let over = Arc::new(AtomicBool::new(false));
+    let (fed, ended) = (Arc::clone(&terminal), Arc::clone(&over));
+    let feeder = std::thread::spawn(move || {
+        let mut lines = Lines::new(rate);
+        while !ended.load(Ordering::Relaxed) {
+            match lines.due() {
+                Some(text) => fed.feed(text.as_bytes()),
+                None => std::thread::sleep(Duration::from_millis(1)),
+            }
+        }
+        lines.written
+    });
+    let (mut times, mut lags) = (Vec::new(), Vec::new());
     let began = Instant::now();
-    let mut written = 0_usize;
-    loop {
-        let due = (began.elapsed().as_secs_f64() * 1e6) as usize * rate;
-        // It catches up a little, and not with all that the terminal held up.
-        written = written.max(due.saturating_sub(rate * 20_000));
-        if written >= due {
-            std::thread::sleep(Duration::from_millis(1));
-            continue;
+    while began.elapsed() < Duration::from_secs(seconds) {
+        let frame = Instant::now();
+        let (took, _) = stage.frame(Vec::new());
+        times.push(took);
+        lags.extend(newest(&terminal));
+        std::thread::sleep(Duration::from_micros(16_600).saturating_sub(frame.elapsed()));
+        while woken.try_recv().is_ok() {}
+    }
+    over.store(true, Ordering::Relaxed);
+    let written = feeder.join().map_err(|_| "the feeder failed")?;
+    say("frame of a flood", &times);
+    say("age of the newest line", &lags);
+    #[allow(clippy::cast_precision_loss, reason = "megabytes")]
+    let speed = written as f64 / 1e6 / began.elapsed().as_secs_f64();
+    println!("{}", serde_json::json!({ "what": "speed", "mb_s": speed }));
+    Ok(())
+}
+
+/// Lines with the time in them, so many MB in a second.
+struct Lines {
+    rate: usize,
+    began: Instant,
+    written: usize,
+}
+
+impl Lines {
+    fn new(rate: usize) -> Self {
+        Self { rate, began: Instant::now(), written: 0 }
+    }
+
+    /// What is to be written now. It catches up a little, and not with all that it was held up.
+    fn due(&mut self) -> Option<String> {
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "bytes of some minutes")]
+        let due = (self.began.elapsed().as_secs_f64() * 1e6) as usize * self.rate;
+        let late = due.saturating_sub(self.rate * 20_000);
+        if self.written < late {
+            // What was not written is not counted as if it had been.
+            self.began += Duration::from_micros(((late - self.written) / self.rate.max(1)) as u64);
+        }
+        if self.written >= due {
+            return None;
         }
         let mut text = String::new();
         let now = micros();
         for n in 0..50 {
-            text.push_str(&format!(
-                "@{now} \x1b[3{}mline {n} of something that goes on and on and on\x1b[0m\n",
+            let _ = writeln!(
+                text,
+                "@{now} \x1b[3{}mline {n} of something that goes on and on and on\x1b[0m\r",
                 n % 8
-            ));
+            );
         }
-        out.write_all(text.as_bytes())?;
-        written += text.len();
+        self.written += text.len();
+        Some(text)
+    }
+}
+
+/// Writes them for ever.
+pub(crate) fn spew(rate: usize) -> Outcome {
+    let mut out = std::io::stdout().lock();
+    let mut lines = Lines::new(rate);
+    loop {
+        match lines.due() {
+            Some(text) => out.write_all(text.as_bytes())?,
+            None => std::thread::sleep(Duration::from_millis(1)),
+        }
     }
 }

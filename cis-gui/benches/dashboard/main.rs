@@ -1,7 +1,7 @@
 //! What the dashboard costs, without a window: `cargo xtask bench dashboard` runs this and holds the figures
 //! against their limits.
 //!
-//! `layout`, `frames`, `search`: on their own. `follow SOCKET SECONDS` folds a node's events, `watch SOCKET
+//! `layout`, `frames`, `flood MB/S SECONDS`: on their own. `follow SOCKET SECONDS` folds a node's events, `watch SOCKET
 //! SESSION SECONDS` a session's output, `spew MB/S` is such a session. Each figure is a line of JSON.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, clippy::print_stdout, reason = "it measures")]
 
@@ -31,6 +31,7 @@ fn run(words: &[&str]) -> Outcome {
     match words {
         ["layout"] => layout::measure(),
         ["frames"] => frames::measure(),
+        ["flood", rate, seconds] => live::flood(rate.parse()?, seconds.parse()?),
         ["follow", socket, seconds] => live::follow(socket, seconds.parse()?),
         ["watch", socket, session, seconds] => live::watch(socket, session, seconds.parse()?),
         ["spew", rate] => live::spew(rate.parse()?),

@@ -20,10 +20,7 @@ const RETRY: Duration = Duration::from_secs(2);
 pub(super) async fn keep(client: Arc<Client>, shared: Arc<Shared>) {
     loop {
         let Err(error) = follow(&client, &shared).await else { return };
-        let link = match error {
-            ClientError::Problem(problem) if !is_away(&problem) => Link::Refused(problem),
-            other => Link::Lost { since_ms: now_ms(), why: problem(other).detail },
-        };
+        let link = link(error);
         let told = {
             // Since when it is away is said once.
             let model = shared.model();
@@ -39,8 +36,12 @@ pub(super) async fn keep(client: Arc<Client>, shared: Arc<Shared>) {
     }
 }
 
-fn is_away(problem: &cis_core::api::Problem) -> bool {
-    problem.kind == cis_core::api::ProblemKind::Unavailable
+/// A node that does not answer may come back by itself; one that answers otherwise than a node does needs a person.
+fn link(error: ClientError) -> Link {
+    if error.is_away() || matches!(error, ClientError::Timeout { .. }) {
+        return Link::Lost { since_ms: now_ms(), why: problem(error).detail };
+    }
+    Link::Refused(Box::new(problem(error)))
 }
 
 async fn follow(client: &Client, shared: &Shared) -> Result<(), ClientError> {
@@ -72,4 +73,19 @@ async fn load_all(client: &Client, shared: &Shared) -> Result<(), ClientError> {
     shared.apply(Update::Sessions(client.sessions(&ListSessions::default()).await?.items));
     shared.apply(Update::Groups(client.groups().await?.items));
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_node_is_not_waited_for_as_one_that_is_away() {
+        let other = ClientError::Protocol { detail: "no such field".to_owned() };
+        assert!(matches!(link(other), Link::Refused(problem) if problem.detail.contains("cis --version")));
+        let slow = ClientError::Timeout { seconds: 10 };
+        assert!(matches!(link(slow), Link::Lost { .. }));
+        let gone = ClientError::NotRunning { socket: "/run/node.sock".into() };
+        assert!(matches!(link(gone), Link::Lost { why, .. } if why.contains("no node is running")));
+    }
 }

@@ -5,6 +5,8 @@
 #![allow(clippy::disallowed_methods, reason = "an io folder")]
 
 mod act;
+mod bell;
+pub(crate) mod files;
 mod line;
 mod load;
 mod shows;
@@ -19,7 +21,7 @@ use cis_core::ids::{InputId, TimestampMs};
 use tokio::sync::Notify;
 
 use crate::command::{Command, Sender};
-use crate::model::{Model, Note, Tone, Update, Want};
+use crate::model::{Model, Note, Ring, Tone, Update, Want};
 
 /// Events that are folded without letting a frame in between.
 const BURST: usize = 256;
@@ -36,6 +38,11 @@ pub struct Shared {
     at_once: Notify,
     /// Whoever draws has been woken, and has not looked since.
     woken: AtomicBool,
+    rung: Notify,
+    /// The desktop is told of what begins to wait.
+    rings: AtomicBool,
+    /// The window has the keys.
+    focused: AtomicBool,
 }
 
 impl std::fmt::Debug for Shared {
@@ -55,6 +62,9 @@ impl Shared {
             wanted: Notify::new(),
             at_once: Notify::new(),
             woken: AtomicBool::new(false),
+            rung: Notify::new(),
+            rings: AtomicBool::new(true),
+            focused: AtomicBool::new(false),
         })
     }
 
@@ -78,6 +88,9 @@ impl Shared {
             update => self.model().apply(update, &mut wants),
         }
         self.want(wants);
+        if self.model().rings() > 0 {
+            self.rung.notify_one();
+        }
         self.wake();
     }
 
@@ -100,6 +113,16 @@ impl Shared {
         }
     }
 
+    /// How whoever draws stands: the window has the keys; the desktop is told of what begins to wait.
+    pub fn stands(&self, focused: bool, rings: bool) {
+        self.focused.store(focused, Ordering::Relaxed);
+        self.rings.store(rings, Ordering::Relaxed);
+    }
+
+    fn take_rings(&self) -> Vec<Ring> {
+        self.model().take_rings()
+    }
+
     fn take_wants(&self) -> std::collections::BTreeSet<Want> {
         std::mem::take(&mut *self.wants.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -119,11 +142,15 @@ pub fn start(client: Client, shared: &Arc<Shared>) -> std::io::Result<Sender> {
     let (client, shared) = (Arc::new(client), Arc::clone(shared));
     std::thread::Builder::new().name("cis-feed".to_owned()).spawn(move || {
         runtime.block_on(async move {
+            tokio::spawn(bell::serve(Arc::clone(&shared)));
             tokio::spawn(load::serve(Arc::clone(&client), Arc::clone(&shared)));
             tokio::spawn(line::keep(Arc::clone(&client), Arc::clone(&shared)));
             while let Some(command) = commands.recv().await {
                 match command {
                     Command::Reconnect => shared.at_once.notify_one(),
+                    Command::Ring => {
+                        tokio::spawn(bell::try_one(Arc::clone(&shared)));
+                    }
                     Command::Look(run) => shared.want([Want::Run(run)].into()),
                     Command::Open(terminal) => {
                         tokio::spawn(shows::show(Arc::clone(&client), Arc::clone(&shared), terminal));

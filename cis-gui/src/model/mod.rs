@@ -18,7 +18,7 @@ use cis_core::event::{Event, EventBody};
 use cis_core::ids::{RunId, TimestampMs};
 
 pub use events::{EventLog, Line};
-pub use inbox::Inbox;
+pub use inbox::{Inbox, Ring};
 pub use runs::{Entry, Runs, Stand};
 pub use update::{Link, Note, Tone, Update, Want};
 
@@ -44,6 +44,7 @@ pub struct Model {
     pub events: EventLog,
     /// What became of commands, oldest first.
     pub notes: Vec<Note>,
+    rings: Vec<Ring>,
     version: u64,
 }
 
@@ -64,7 +65,11 @@ impl Model {
             Update::Listing { runs, whole } => self.runs.list(runs, whole, wants),
             Update::Run(detail) => self.runs.show(*detail),
             Update::RunGone(run) => self.runs.gone(run),
-            Update::Inbox(items) => self.inbox.replace(items),
+            Update::Inbox(items) => {
+                let fresh = self.inbox.replace(items);
+                let rings = fresh.iter().map(|name| self.ring(name)).collect::<Vec<_>>();
+                self.rings.extend(rings.into_iter().flatten());
+            }
             Update::Sessions(sessions) => self.sessions = sessions,
             Update::Events(events) => {
                 for event in events {
@@ -80,6 +85,23 @@ impl Model {
         }
     }
 
+    /// How many have begun to wait and were not told of.
+    #[must_use]
+    pub fn rings(&self) -> usize {
+        self.rings.len()
+    }
+
+    /// Takes what has begun to wait.
+    pub fn take_rings(&mut self) -> Vec<Ring> {
+        std::mem::take(&mut self.rings)
+    }
+
+    fn ring(&self, name: &str) -> Option<Ring> {
+        let item = self.inbox.named(name)?;
+        let run = item.run.map(|id| self.run(id).map_or_else(|| id.short(), |run| run.view().dag.clone()));
+        Some(Ring::new(item, run))
+    }
+
     fn event(&mut self, event: Event, wants: &mut BTreeSet<Want>) {
         let body = event.decode().ok();
         if let Some(body) = &body {
@@ -93,11 +115,6 @@ impl Model {
                 }
                 EventBody::NodeStarted { .. } | EventBody::NodeLost { .. } => {
                     wants.insert(Want::Node);
-                }
-                EventBody::NodeCleaned { runs, .. } => {
-                    for run in runs {
-                        self.runs.gone(*run);
-                    }
                 }
                 _ => {}
             }

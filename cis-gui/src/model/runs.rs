@@ -197,8 +197,8 @@ impl Runs {
             let open = !run.state.is_terminal();
             let entry = self.entries.entry(id);
             let newer = |entry: &mut Entry| {
-                // Whatever was known of it comes from before the line was lost.
-                if entry.view().last_offset < run.last_offset {
+                // Whatever was known of it comes from before the line was lost, or from before the store was restored.
+                if entry.view().last_offset != run.last_offset {
                     wants.insert(Want::Run(id));
                     entry.asked = true;
                 }

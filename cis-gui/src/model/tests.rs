@@ -119,6 +119,24 @@ fn what_is_answered_elsewhere_is_gone_at_once() {
 }
 
 #[test]
+fn a_run_whose_files_were_cleaned_away_is_still_known() {
+    let mut model = Model::default();
+    apply(&mut model, Update::Run(Box::new(detail(1, &["a"]))));
+    let cleaned =
+        json!({ "type": "cis.dag.node.cleaned", "body": { "rule": "by hand", "runs": [run_id()] } });
+    apply(&mut model, Update::Events(vec![event(2, &cleaned)]));
+    assert!(model.run(run_id()).is_some());
+}
+
+#[test]
+fn a_store_that_was_restored_to_an_earlier_state_is_asked_for_its_runs() {
+    let mut model = Model::default();
+    apply(&mut model, Update::Run(Box::new(detail(9, &["a"]))));
+    let listed = vec![detail(5, &["a"]).run];
+    assert_eq!(apply(&mut model, Update::Listing { runs: listed, whole: true }), [Want::Run(run_id())]);
+}
+
+#[test]
 fn notes_and_events_are_bounded() {
     let mut model = Model::default();
     for n in 0..200 {
@@ -149,4 +167,31 @@ fn a_drawing_stays_while_tasks_need_what_they_did() {
     let entry = model.run(run_id()).unwrap();
     assert!(entry.structure() > structure);
     assert_eq!((entry.shape().len(), entry.stands().len()), (3, 3));
+}
+
+fn item(id: &str, question: &str) -> InboxItem {
+    serde_json::from_value(json!({
+        "id": id, "run": run_id(), "task": "paint", "session": "01JD0V3Z8K6T9W2B5N7Q4R1XED", "kind": "question",
+        "question": question, "options": [], "since": 5, "confidence": 90, "layer": "kernel", "episode": 1,
+        "hash": "h1", "screen": "", "urgency": "medium",
+    }))
+    .unwrap()
+}
+
+#[test]
+fn what_begins_to_wait_rings_once_and_what_waited_before_does_not() {
+    let mut model = Model::default();
+    apply(&mut model, Update::Run(Box::new(detail(1, &["paint"]))));
+    apply(&mut model, Update::Inbox(vec![item("abcdef", "Which?")]));
+    assert!(model.take_rings().is_empty(), "it stands in the window that was just opened");
+    let both = || vec![item("abcdef", "Which?"), item("bcdefa", "Which\ncolour?")];
+    apply(&mut model, Update::Inbox(both()));
+    let rings = model.take_rings();
+    assert_eq!(rings.len(), 1);
+    assert_eq!(
+        (rings[0].title.as_str(), rings[0].text.as_str()),
+        ("build / paint waits for you", "Which colour?")
+    );
+    apply(&mut model, Update::Inbox(both()));
+    assert_eq!(model.rings(), 0);
 }

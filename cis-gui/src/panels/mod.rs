@@ -7,11 +7,16 @@ pub mod node;
 pub mod run;
 pub mod runs;
 pub mod session;
+pub mod settings;
+pub mod start;
 
 use cis_core::ids::{RunId, SessionId, TimestampMs};
 
+use eframe::egui::Ui;
+
 use crate::command::Sender;
-use crate::model::Model;
+use crate::model::{Link, Model};
+use crate::widgets::empty;
 
 /// Where to go from here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +33,24 @@ pub enum Go {
     Events,
     /// To the node.
     Node,
+    /// To what can be set.
+    Settings,
+    /// To a file that becomes a run.
+    Start,
+}
+
+/// A place for what the node has not said yet.
+fn unknown(ui: &mut Ui, model: &Model, what: &str) {
+    match model.link {
+        Link::Lost { .. } | Link::Refused(_) => {
+            empty(
+                ui,
+                "The node is not there",
+                "Why stands above. What it has is shown as soon as it answers.",
+            );
+        }
+        Link::Connecting | Link::Up => empty(ui, "Asking the node…", what),
+    }
 }
 
 /// What every panel draws with.

@@ -2,14 +2,14 @@
 
 use eframe::egui::{self, RichText, ScrollArea, Ui};
 
-use super::{Go, Scene};
+use super::{Go, Scene, unknown};
 use crate::theme;
-use crate::widgets::{ago, empty, one_line};
+use crate::widgets::{ago, one_line};
 
 /// Draws the node.
 pub fn show(ui: &mut Ui, scene: &mut Scene<'_>) {
     let Some(node) = &scene.model.node else {
-        return empty(ui, "Asking the node…", "What it says of itself is loaded.");
+        return unknown(ui, scene.model, "What it says of itself is loaded.");
     };
     ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
         ui.label(RichText::new("Node").heading());

@@ -15,10 +15,14 @@ use crate::command::Command;
 use crate::terminal::{
     Place, Selection, Standing, Terminal, ToSession, find, key_bytes, paste_bytes, text_between,
 };
-use crate::widgets::empty;
+use crate::widgets::{empty, one_line};
 
 /// So many finds are marked.
 const FOUND_MAX: usize = 2_000;
+/// Size of letters: a screen that is larger than its place is drawn smaller, but not too small to be read.
+const POINTS: (f32, f32) = (8.0, 16.0);
+/// Of what is said of a session so many characters are shown.
+const WORDS_MAX: usize = 160;
 
 /// What goes on changing is searched at most once in this time.
 const FIND_EVERY: Duration = Duration::from_millis(250);
@@ -27,8 +31,18 @@ const FIND_EVERY: Duration = Duration::from_millis(250);
 #[derive(Debug, Default)]
 pub struct Session {
     terminal: Option<Arc<Terminal>>,
-    /// Lines above the newest screen.
+    /// Lines above what is shown when nobody scrolls.
     back: i32,
+    /// The line that is shown first then.
+    base: i32,
+    /// The column that is shown first.
+    left: usize,
+    /// Parts of a line that the wheel has turned.
+    turned: egui::Vec2,
+    /// The cursor's column is to be seen.
+    follow: bool,
+    /// Whether it was the alternate screen, and how much had scrolled out, when it was looked at last.
+    before: (bool, usize),
     selection: Option<Selection>,
     search: String,
     found: Vec<Selection>,
@@ -87,7 +101,7 @@ pub fn show(ui: &mut Ui, state: &mut Session, session: SessionId, scene: &mut Sc
         Standing::Opening => return empty(ui, "Opening…", "The session's terminal is on its way."),
         Standing::Refused(problem) => {
             let hint = problem.hint.clone().unwrap_or_else(|| "Its run may be gone.".to_owned());
-            return empty(ui, &problem.detail, &hint);
+            return empty(ui, &one_line(&problem.detail, WORDS_MAX), &one_line(&hint, WORDS_MAX));
         }
         Standing::Live { .. } | Standing::Away | Standing::Ended { .. } => {}
     }
@@ -95,7 +109,7 @@ pub fn show(ui: &mut Ui, state: &mut Session, session: SessionId, scene: &mut Sc
 }
 
 fn head(ui: &mut Ui, state: &mut Session, terminal: &Terminal, scene: &mut Scene<'_>) {
-    ui.horizontal(|ui| {
+    ui.horizontal_wrapped(|ui| {
         let of = scene.model.sessions.iter().find(|known| known.id == terminal.session);
         if ui.button("Back").on_hover_text("Back (Esc, while the terminal does not take the keys)").clicked()
         {
@@ -105,9 +119,12 @@ fn head(ui: &mut Ui, state: &mut Session, terminal: &Terminal, scene: &mut Scene
         let word = match &terminal.shown().standing {
             Standing::Opening => "opening".to_owned(),
             Standing::Live { read_only: true } => "live, only to look at".to_owned(),
+            Standing::Live { read_only: false } if state.takes_keys(ui.ctx()) => {
+                "live: it has the keys; Shift+Esc takes them again".to_owned()
+            }
             Standing::Live { read_only: false } => "live: click into it to type".to_owned(),
             Standing::Away => "the node is away; tried again by itself".to_owned(),
-            Standing::Ended { detail } => format!("over: {detail}"),
+            Standing::Ended { detail } => format!("over: {}", one_line(detail, WORDS_MAX)),
             Standing::Refused(_) => String::new(),
         };
         ui.label(RichText::new(word).weak());
@@ -127,14 +144,15 @@ fn head(ui: &mut Ui, state: &mut Session, terminal: &Terminal, scene: &mut Scene
             ui.label(format!("{} found", state.found.len()));
             // Enter goes to the one above.
             if field.lost_focus() && ui.input(|input| input.key_pressed(Key::Enter)) {
-                let above = state.found.iter().rev().find(|hit| hit.from.line < -state.back);
+                let top = state.base - state.back;
+                let above = state.found.iter().rev().find(|hit| hit.from.line < top);
                 if let Some(hit) = above.or(state.found.last()) {
-                    state.back = (-hit.from.line).max(0);
+                    state.back = state.base - hit.from.line;
                 }
                 field.request_focus();
             }
         }
-        if state.back > 0 && ui.button("To the newest").clicked() {
+        if state.back != 0 && ui.button("To the newest").clicked() {
             state.back = 0;
         }
     });
@@ -148,39 +166,37 @@ fn screen(ui: &mut Ui, state: &mut Session, terminal: &Terminal) {
     let (rect, _) = ui.allocate_exact_size(ui.available_size(), Sense::hover());
     let id = Id::unique("terminal");
     let response = ui.interact(rect, id, Sense::click_and_drag());
-    // All of the screen is seen: what is larger than the place for it is drawn smaller.
     let cell = |points: f32| {
         let font = FontId::monospace(points);
         ui.ctx().fonts_mut(|fonts| vec2(fonts.glyph_width(&font, 'M'), fonts.row_height(&font)))
     };
-    let one = cell(13.0);
+    let (one, room) = (cell(13.0), rect.size() - vec2(16.0, 16.0));
     let whole = vec2(one.x * f32::from(size.cols), one.y * f32::from(size.rows));
-    let points = (13.0 * ((rect.size() - vec2(16.0, 16.0)) / whole).min_elem()).clamp(4.0, 16.0).floor();
+    let points = (13.0 * (room / whole).min_elem()).clamp(POINTS.0, POINTS.1).floor();
     let step = cell(points);
     let origin = rect.min + vec2(8.0, 8.0);
     let painter = ui.painter().with_clip_rect(rect);
     let palette = Palette::new(ui.visuals().dark_mode);
     painter.rect_filled(rect, 6.0, palette.ground);
+    let cursor = screen.cursor();
+    let part = Part::of(size, cursor.row, room / step);
+    state.base = part.base;
+    scrolled(ui, state, screen, &part, &response, step);
+    let top = part.base - state.back;
 
-    let most = i32::try_from(screen.history()).unwrap_or(i32::MAX);
-    if response.hovered() {
-        let lines = ui.input(|input| input.smooth_scroll_delta().y) / step.y;
-        #[allow(clippy::cast_possible_truncation, reason = "lines of a screen")]
-        let lines = lines.round() as i32;
-        state.back = (state.back + lines).clamp(0, most);
-    }
-    state.back = state.back.min(most);
     let place_of = |pos: Pos2| {
         let at = (pos - origin) / step;
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "inside the screen")]
         Place {
-            line: (at.y.floor() as i32).clamp(0, i32::from(size.rows) - 1) - state.back,
-            col: (at.x.floor().max(0.0) as usize).min(usize::from(size.cols) - 1),
+            line: (at.y.floor() as i32).clamp(0, part.rows - 1) + top,
+            col: (state.left + at.x.floor().max(0.0) as usize).min(usize::from(size.cols) - 1),
         }
     };
     if response.drag_started() {
-        state.selection =
-            response.interact_pointer_pos().map(|pos| Selection { from: place_of(pos), to: place_of(pos) });
+        response.request_focus();
+        // It is known to be a drag only some way from where it began.
+        let (from, to) = (ui.input(|input| input.pointer.press_origin()), response.interact_pointer_pos());
+        state.selection = from.zip(to).map(|(from, to)| Selection { from: place_of(from), to: place_of(to) });
     } else if response.dragged()
         && let (Some(selection), Some(pos)) = (&mut state.selection, response.interact_pointer_pos())
     {
@@ -192,20 +208,18 @@ fn screen(ui: &mut Ui, state: &mut Session, terminal: &Terminal) {
 
     let mut cells = Vec::new();
     let focused = ui.ctx().memory(|memory| memory.has_focus(id));
-    let cursor = screen.cursor();
-    for row in 0..size.rows {
-        let line = i32::from(row) - state.back;
+    for row in 0..part.rows {
+        let line = top + row;
         screen.line(line, &mut cells);
-        let at = origin + vec2(0.0, f32::from(row) * step.y);
-        if at.y > rect.bottom() {
-            break;
-        }
+        #[allow(clippy::cast_precision_loss, reason = "rows of a screen")]
+        let at = origin + vec2(0.0, row as f32 * step.y);
+        let shown = &cells[state.left.min(cells.len())..(state.left + part.cols).min(cells.len())];
         // They stand in the order of their lines.
         let first = state.found.partition_point(|hit| hit.to.line < line);
         let until = first + state.found[first..].partition_point(|hit| hit.from.line <= line);
         let hits = &state.found[first..until];
-        let job = line_job(&cells, points, &palette, |col| {
-            let place = Place { line, col };
+        let runs = line_runs(ui, shown, points, step.x, &palette, |col| {
+            let place = Place { line, col: col + state.left };
             if state.selection.is_some_and(|selection| selection.contains(place)) {
                 Some(palette.selected)
             } else if hits.iter().any(|hit| hit.contains(place)) {
@@ -214,29 +228,107 @@ fn screen(ui: &mut Ui, state: &mut Session, terminal: &Terminal) {
                 None
             }
         });
-        let galley = ui.ctx().fonts_mut(|fonts| fonts.layout_job(job));
-        painter.galley(at, galley, palette.text);
-        if state.back == 0 && cursor.visible && cursor.row == row {
-            let cursor = Rect::from_min_size(at + vec2(f32::from(cursor.col) * step.x, 0.0), step);
+        let column = |col: usize| {
+            #[allow(clippy::cast_precision_loss, reason = "columns of a screen")]
+            let x = col as f32 * step.x;
+            at + vec2(x, 0.0)
+        };
+        for run in runs {
+            if let Some(ground) = run.ground {
+                painter.rect_filled(
+                    Rect::from_min_max(column(run.from), column(run.to) + vec2(0.0, step.y)),
+                    0.0,
+                    ground,
+                );
+            }
+            painter.galley(column(run.from), run.galley, palette.text);
+        }
+        if cursor.visible && i32::from(cursor.row) == line && usize::from(cursor.col) >= state.left {
+            let cursor = Rect::from_min_size(column(usize::from(cursor.col) - state.left), step);
             if focused {
                 painter.rect_filled(cursor, 1.0, palette.text.gamma_multiply(0.6));
             } else {
                 painter.rect_stroke(cursor, 1.0, Stroke::new(1.0, palette.text), egui::StrokeKind::Inside);
             }
         }
+        let text = screen.line_text(line);
+        if !text.trim().is_empty() {
+            // Each line has its words for those who do not see it.
+            let place = Rect::from_min_size(at, vec2(room.x, step.y));
+            let words = ui.interact(place, id.with(row), Sense::hover());
+            words.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Label, true, text.trim()));
+        }
     }
-    response.widget_info(|| {
-        let text: String = (0..i32::from(size.rows)).map(|line| screen.line_text(line) + "\n").collect();
-        let mut info = egui::WidgetInfo::labeled(egui::Role::Terminal, true, "Terminal");
-        info.current_text_value = Some(text.trim_end().to_owned());
-        info
-    });
+    if focused {
+        let stroke = Stroke::new(1.5, crate::theme::accent(ui.visuals().dark_mode));
+        painter.rect_stroke(rect, 6.0, stroke, egui::StrokeKind::Inside);
+    }
+    response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Terminal, true, "Terminal"));
     let modes = screen.modes();
     let copied = state.selection.map(|selection| text_between(screen, selection));
     drop(shown);
     if focused {
         typed(ui, state, terminal, modes, copied.as_deref(), id);
     }
+}
+
+/// The part of a screen that its place has room for.
+struct Part {
+    /// The line that is shown first while nobody scrolls: the cursor is seen.
+    base: i32,
+    /// Lines below the shown ones then.
+    below: i32,
+    rows: i32,
+    cols: usize,
+}
+
+impl Part {
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "cells of a screen")]
+    fn of(size: cis_core::api::TermSize, cursor: u16, room: egui::Vec2) -> Self {
+        let all = i32::from(size.rows);
+        let rows = (room.y.floor() as i32).clamp(1, all);
+        let cols = (room.x.floor().max(1.0) as usize).min(usize::from(size.cols));
+        let base = (i32::from(cursor) + 1 - rows).clamp(0, all - rows);
+        Self { base, below: all - rows - base, rows, cols }
+    }
+}
+
+/// The wheel; and what somebody reads or has selected stays while output comes.
+fn scrolled(
+    ui: &Ui,
+    state: &mut Session,
+    screen: &Screen,
+    part: &Part,
+    response: &egui::Response,
+    step: egui::Vec2,
+) {
+    let (alternate, history) = (screen.is_alternate(), screen.history());
+    let before = std::mem::replace(&mut state.before, (alternate, history));
+    if before.0 != alternate || before.1 > history {
+        state.selection = None;
+    } else if before.1 < history {
+        let lines = i32::try_from(history - before.1).unwrap_or(i32::MAX);
+        state.selection = state.selection.map(|selection| selection.scrolled(lines));
+        if state.back > 0 {
+            state.back = state.back.saturating_add(lines);
+        }
+    }
+    if response.contains_pointer() {
+        state.turned += ui.input(|input| input.smooth_scroll_delta()) / step;
+        let whole = vec2(state.turned.x.trunc(), state.turned.y.trunc());
+        state.turned -= whole;
+        #[allow(clippy::cast_possible_truncation, reason = "cells of a screen")]
+        let (x, y) = (whole.x as isize, whole.y as i32);
+        state.back = state.back.saturating_add(y);
+        state.left = state.left.saturating_add_signed(-x);
+    }
+    let most = i32::try_from(history).unwrap_or(i32::MAX);
+    state.back = state.back.clamp(-part.below, most.saturating_add(part.base));
+    let cursor = usize::from(screen.cursor().col);
+    if std::mem::take(&mut state.follow) && !(state.left..state.left + part.cols).contains(&cursor) {
+        state.left = (cursor + 1).saturating_sub(part.cols);
+    }
+    state.left = state.left.min(usize::from(screen.size().cols) - part.cols);
 }
 
 /// Keys and pasted text, to the session.
@@ -265,44 +357,71 @@ fn typed(
                 None => vec![3],
             },
             Event::Cut => vec![0x18],
+            // The way out for those without a mouse: no program can tell it from Esc.
+            Event::Key { key: Key::Escape, pressed, modifiers, .. } if modifiers.shift => {
+                if pressed {
+                    ui.memory_mut(|memory| memory.surrender_focus(id));
+                }
+                continue;
+            }
             Event::Key { key, pressed: true, modifiers, .. } => match key_bytes(key, modifiers, modes) {
                 Some(bytes) => bytes,
                 None => continue,
             },
             _ => continue,
         };
-        state.back = 0;
+        (state.back, state.follow) = (0, true);
         terminal.send(ToSession::Typed(bytes));
     }
 }
 
-fn line_job(
+/// Characters that are drawn together.
+struct Run {
+    /// Columns.
+    from: usize,
+    to: usize,
+    galley: Arc<egui::Galley>,
+    ground: Option<Color32>,
+}
+
+/// A line in pieces that each begin at their column: a letter of another font is as wide as that font has it.
+fn line_runs(
+    ui: &Ui,
     cells: &[Drawn],
     points: f32,
+    width: f32,
     palette: &Palette,
     marked: impl Fn(usize) -> Option<Color32>,
-) -> LayoutJob {
-    let mut job = LayoutJob { wrap: egui::text::TextWrapping::no_max_width(), ..LayoutJob::default() };
-    let mut run = String::new();
-    let mut style: Option<(Style, Option<Color32>)> = None;
-    let mut skip = false;
-    for (col, cell) in cells.iter().enumerate() {
-        if std::mem::replace(&mut skip, cell.wide) {
-            continue;
+) -> Vec<Run> {
+    let font = FontId::monospace(points);
+    ui.ctx().fonts_mut(|fonts| {
+        let mut runs = Vec::new();
+        let mut text = String::new();
+        let mut open: Option<(usize, (Style, Option<Color32>))> = None;
+        let mut skip = false;
+        for (col, cell) in cells.iter().enumerate() {
+            if std::mem::replace(&mut skip, cell.wide) {
+                continue;
+            }
+            let style = (cell.style, marked(col));
+            let alone =
+                cell.wide || (!cell.c.is_ascii() && (fonts.glyph_width(&font, cell.c) - width).abs() > 0.01);
+            if let Some((from, before)) = open.take_if(|(_, before)| alone || *before != style) {
+                runs.push(palette.run(fonts, from, col, std::mem::take(&mut text), before, points));
+            }
+            if alone {
+                let to = col + 1 + usize::from(cell.wide);
+                runs.push(palette.run(fonts, col, to, cell.c.to_string(), style, points));
+            } else {
+                open.get_or_insert((col, style));
+                text.push(cell.c);
+            }
         }
-        let next = (cell.style, marked(col));
-        if style != Some(next)
-            && let Some(before) = style.replace(next)
-        {
-            job.append(&run, 0.0, palette.format(before, points));
-            run.clear();
+        if let Some((from, style)) = open {
+            runs.push(palette.run(fonts, from, cells.len(), text, style, points));
         }
-        run.push(cell.c);
-    }
-    if let Some(last) = style {
-        job.append(&run, 0.0, palette.format(last, points));
-    }
-    job
+        runs
+    })
 }
 
 /// Colours of a terminal.
@@ -325,20 +444,34 @@ impl Palette {
         Self { text, ground, selected, found: Color32::from_rgb(0x8a, 0x6d, 0x1d), dark }
     }
 
-    fn format(&self, (style, marked): (Style, Option<Color32>), points: f32) -> TextFormat {
+    fn run(
+        &self,
+        fonts: &mut egui::epaint::FontsView<'_>,
+        from: usize,
+        to: usize,
+        text: String,
+        (style, marked): (Style, Option<Color32>),
+        points: f32,
+    ) -> Run {
+        let wrap = egui::text::TextWrapping::no_max_width();
+        let mut job = LayoutJob { wrap, ..LayoutJob::default() };
+        job.append(&text, 0.0, self.format(style, points));
+        let ground = marked.or_else(|| match style.ground {
+            Colour::Ground => None,
+            other => Some(self.colour(other, false)),
+        });
+        Run { from, to, galley: fonts.layout_job(job), ground }
+    }
+
+    fn format(&self, style: Style, points: f32) -> TextFormat {
         let mut color = self.colour(style.text, style.bold);
         if style.dim {
             color = color.gamma_multiply(0.6);
         }
-        let background = marked.unwrap_or_else(|| match style.ground {
-            Colour::Ground => Color32::TRANSPARENT,
-            other => self.colour(other, false),
-        });
         let line = |on: bool| if on { Stroke::new(1.0, color) } else { Stroke::NONE };
         TextFormat {
             font_id: FontId::monospace(points),
             color,
-            background,
             italics: style.italic,
             underline: line(style.underline),
             strikethrough: line(style.strike),

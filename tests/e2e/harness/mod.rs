@@ -3,6 +3,7 @@
 
 mod agents;
 mod cis;
+mod desk;
 mod model;
 mod output;
 mod processes;
@@ -19,6 +20,7 @@ pub mod websocket;
 
 pub use agents::{Installed, installed};
 pub use cis::{Cis, ulid_in};
+pub use desk::{Desk, Window};
 pub use model::{Model, Reply};
 pub use output::{Output, Running};
 pub use processes::{is_alive, kill_9, signal};

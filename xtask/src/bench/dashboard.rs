@@ -223,6 +223,22 @@ fn start(mut command: Command) -> Outcome<Beside> {
 
 /// A session that writes much, in the view of a terminal.
 fn flood(bench: &Path, socket: &str, cis: &Cis, report: &mut Report) -> Outcome {
+    let alone = figures(bench, &["flood", FLOOD, "10"])?;
+    let (frame, age) = (of(&alone, "frame of a flood")?, of(&alone, "age of the newest line")?);
+    report.add(Row::figure(
+        &format!("frame of a terminal that is fed {FLOOD} MB/s, p95"),
+        number(frame, "p95"),
+        "ms",
+        FRAME,
+        format!("{}; {:.0} MB/s were fed", spread(frame), number(of(&alone, "speed")?, "mb_s")),
+    ));
+    report.add(Row::figure(
+        "age of the newest line in such a terminal, p95",
+        number(age, "p95"),
+        "ms",
+        (100.0, 50.0),
+        spread(age),
+    ));
     let program = bench.to_str().ok_or("the target directory's name is no text")?;
     let session = cis.session(&[program, "spew", FLOOD])?;
     let figures = figures(bench, &["watch", socket, &session, "15"]);
@@ -238,7 +254,9 @@ fn flood(bench: &Path, socket: &str, cis: &Cis, report: &mut Report) -> Outcome 
     ));
     let age = of(&figures, "age of the newest line")?;
     report.add(Row::figure(
-        &format!("age of the newest line shown of a session that writes {FLOOD} MB/s, p95"),
+        &format!(
+            "age of the newest line shown of a session that writes {FLOOD} MB/s, node and host with it, p95"
+        ),
         number(age, "p95"),
         "ms",
         (100.0, 50.0),

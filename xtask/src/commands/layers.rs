@@ -15,11 +15,13 @@ const PURE: &[&str] = &[
     "event",
     "identity",
     "ids",
+    "live",
     "monitor",
     "policy",
     "proc",
     "room",
     "scheduler",
+    "terminal",
     "text",
 ];
 const IO: &[&str] = &["client", "config", "link", "matrix", "server", "session", "store"];

@@ -6,20 +6,38 @@ use eframe::egui::{self, Key, RichText, ScrollArea, Ui};
 
 use super::view::{self, Card};
 use crate::command::Command;
-use crate::panels::{Go, Scene};
+use crate::panels::{Go, Scene, unknown};
 use crate::theme::{self, Mark};
 use crate::widgets::{empty, mark, one_line};
 
+/// Of a question so much is laid out, characters: a session's own text has at most 4 KiB.
+const QUESTION_CHARS: usize = 4_096;
 /// Of a screen so much is laid out, characters.
 const SCREEN_CHARS: usize = 16_000;
+
+/// So many options are buttons; another one is an answer in words.
+const OPTIONS_MAX: usize = 50;
+/// What comes to stand where another item stood takes no clicks for so long, s: nobody has read it.
+const UNREAD_S: f64 = 0.7;
 
 /// What is chosen and typed.
 #[derive(Debug, Default)]
 pub struct Inbox {
     chosen: Option<String>,
+    /// Since when it is shown, where nobody chose it.
+    since: Option<f64>,
     text: String,
     /// The item that the text is for: one that moves on takes no text of another.
     text_of: Option<String>,
+    /// What a key chose and the next frame gives the keys to.
+    reach: Option<Reach>,
+}
+
+/// What can be reached with a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reach {
+    Option(usize),
+    Words,
 }
 
 /// Draws the inbox.
@@ -29,12 +47,12 @@ pub fn show(ui: &mut Ui, state: &mut Inbox, scene: &mut Scene<'_>) {
         if scene.model.inbox.listed() {
             empty(ui, "Nothing waits for you", "Questions of sessions and approvals of tasks appear here.");
         } else {
-            empty(ui, "Asking the node…", "What waits for a human is loaded.");
+            unknown(ui, scene.model, "What waits for a human is loaded.");
         }
         return;
     }
     if !state.chosen.as_ref().is_some_and(|name| cards.iter().any(|card| card.name == *name)) {
-        state.chosen = Some(cards[0].name.clone());
+        state.since = state.chosen.replace(cards[0].name.clone()).map(|_| ui.input(|input| input.time));
     }
     keys(ui, state, &cards);
     egui::Panel::left("inbox-list")
@@ -49,7 +67,22 @@ pub fn show(ui: &mut Ui, state: &mut Inbox, scene: &mut Scene<'_>) {
     });
 }
 
+const DIGITS: [Key; 9] =
+    [Key::Num1, Key::Num2, Key::Num3, Key::Num4, Key::Num5, Key::Num6, Key::Num7, Key::Num8, Key::Num9];
+
 fn keys(ui: &Ui, state: &mut Inbox, cards: &[Card]) {
+    if ui.ctx().text_edit_focused() {
+        return;
+    }
+    // A key only goes there: what is sent, Enter sends.
+    let plain = |key: Key| ui.input(|input| input.modifiers.is_none() && input.key_pressed(key));
+    if let Some(at) = DIGITS.into_iter().position(plain) {
+        state.reach = Some(Reach::Option(at));
+    } else if plain(Key::A) {
+        state.reach = Some(Reach::Words);
+        // The letter itself is none of them.
+        ui.ctx().input_mut(|input| input.events.retain(|event| !matches!(event, egui::Event::Text(_))));
+    }
     if ui.ctx().memory(|memory| memory.focused().is_some()) {
         return;
     }
@@ -61,6 +94,9 @@ fn keys(ui: &Ui, state: &mut Inbox, cards: &[Card]) {
         )
     });
     let to = if up { at.saturating_sub(1) } else { (at + usize::from(down)).min(cards.len() - 1) };
+    if to != at {
+        state.since = None;
+    }
     state.chosen = Some(cards[to].name.clone());
 }
 
@@ -92,6 +128,7 @@ fn list(ui: &mut Ui, state: &mut Inbox, cards: &[Card]) {
             response
                 .widget_info(|| egui::WidgetInfo::selected(egui::Role::ListBoxOption, true, chosen, &label));
             if response.clicked() {
+                state.since = None;
                 state.chosen = Some(card.name.clone());
             }
         }
@@ -109,7 +146,7 @@ fn detail(ui: &mut Ui, state: &mut Inbox, item: &InboxItem, scene: &mut Scene<'_
         ui.label(RichText::new(view::of(scene.model, item)).weak());
     });
     if !item.question.is_empty() {
-        ui.add(egui::Label::new(item.question.chars().take(SCREEN_CHARS).collect::<String>()).wrap());
+        ui.add(egui::Label::new(item.question.chars().take(QUESTION_CHARS).collect::<String>()).wrap());
     }
     ui.add_space(6.0);
     answers(ui, state, item, scene);
@@ -146,7 +183,17 @@ fn answers(ui: &mut Ui, state: &mut Inbox, item: &InboxItem, scene: &Scene<'_>) 
         return;
     }
     if let Some(by) = &item.answered_by {
+        let by = one_line(by, 80);
         ui.label(format!("{by} has answered, and the prompt is still there. An answer now is one more."));
+    }
+    if let Some(since) = state.since {
+        let unread = since + UNREAD_S - ui.input(|input| input.time);
+        if unread > 0.0 {
+            ui.ctx().request_repaint_after(std::time::Duration::from_secs_f64(unread));
+            ui.disable();
+        } else {
+            state.since = None;
+        }
     }
     let send = |with| {
         scene.to.send(Command::Answer {
@@ -158,12 +205,17 @@ fn answers(ui: &mut Ui, state: &mut Inbox, item: &InboxItem, scene: &Scene<'_>) 
         });
     };
     ui.horizontal_wrapped(|ui| {
-        for option in &item.options {
-            if ui.button(one_line(&option.label, 60)).clicked() {
+        for (at, option) in item.options.iter().take(OPTIONS_MAX).enumerate() {
+            let button = ui.button(one_line(&option.label, 60));
+            if state.reach == Some(Reach::Option(at)) {
+                button.request_focus();
+            }
+            if button.clicked() {
                 send(AnswerWith::Option { option: option.id.clone() });
             }
         }
     });
+    let words = state.reach.take() == Some(Reach::Words);
     if item.kind != PromptKind::Approval {
         ui.horizontal(|ui| {
             let width = (ui.available_width() - 90.0).max(120.0);
@@ -171,6 +223,9 @@ fn answers(ui: &mut Ui, state: &mut Inbox, item: &InboxItem, scene: &Scene<'_>) 
                 egui::TextEdit::singleline(&mut state.text).hint_text("Answer in words").desired_width(width);
             let field = ui.add(field);
             field.widget_info(|| egui::WidgetInfo::labeled(egui::Role::TextInput, true, "Answer in words"));
+            if words {
+                field.request_focus();
+            }
             let entered = field.lost_focus() && ui.input(|input| input.key_pressed(Key::Enter));
             let pressed = ui.add_enabled(!state.text.is_empty(), egui::Button::new("Send")).clicked();
             if (entered || pressed) && !state.text.is_empty() {

@@ -40,7 +40,7 @@ fn card(model: &Model, item: &InboxItem, now: TimestampMs) -> Card {
         title: title(item),
         of: of(model, item),
         waited: clock(item.since, now).0,
-        answered_by: item.answered_by.clone(),
+        answered_by: item.answered_by.as_deref().map(|by| one_line(by, TITLE_CHARS)),
     }
 }
 
@@ -54,7 +54,9 @@ pub fn title(item: &InboxItem) -> String {
 /// Run and task, or the session, by their names.
 #[must_use]
 pub(super) fn of(model: &Model, item: &InboxItem) -> String {
-    let run = item.run.map(|id| model.run(id).map_or_else(|| id.short(), |run| run.view().dag.clone()));
+    let run = item
+        .run
+        .map(|id| model.run(id).map_or_else(|| id.short(), |run| one_line(&run.view().dag, TITLE_CHARS)));
     match (run, &item.task, item.session) {
         (Some(run), Some(task), _) => format!("{run} / {task}"),
         (Some(run), None, _) => run,

@@ -8,7 +8,7 @@ use eframe::egui::{self, RichText, ScrollArea, Ui};
 use super::view::{duration, mark_of};
 use crate::command::{Command, Slot};
 use crate::panels::{Go, Scene};
-use crate::widgets::{ago, mark, one_line};
+use crate::widgets::{ago, mark, one_line, sure};
 
 /// Of a line of a log so much is shown, characters.
 const LINE_CHARS: usize = 2_000;
@@ -63,7 +63,7 @@ pub(super) fn show(
                 scene.to.send(Command::Retry(run, RetryScope::From { task: task.id.clone() }));
             }
         } else if let Some(session) = task.session.filter(|_| task.state.is_active())
-            && ui.button("End session").clicked()
+            && sure(ui, "End session", "Really end it")
         {
             scene.to.send(Command::Kill(session));
         }
@@ -81,7 +81,7 @@ pub(super) fn show(
             ui.label(RichText::new("End of its log").small().weak());
             log.look(|log| match log {
                 None => drop(ui.label("loading…")),
-                Some(Err(problem)) => drop(ui.label(&problem.detail)),
+                Some(Err(problem)) => drop(ui.label(one_line(&problem.detail, 2_000))),
                 Some(Ok(text)) => {
                     let lines = state.lines.get_or_insert_with(|| {
                         text.lines().map(|line| line.chars().take(LINE_CHARS).collect()).collect()
@@ -121,7 +121,7 @@ fn facts(ui: &mut Ui, task: &TaskView, scene: &Scene<'_>) {
         fact("State", task.state.to_string());
         fact("Reason", task.reason.as_deref().map(|why| one_line(why, 500)).unwrap_or_default());
         fact("Needs", task.needs.iter().map(ToString::to_string).take(20).collect::<Vec<_>>().join(", "));
-        fact("Agent", task.agent.clone().unwrap_or_default());
+        fact("Agent", task.agent.as_deref().map(|agent| one_line(agent, 100)).unwrap_or_default());
         fact("Tries", task.attempts.to_string());
         fact("Lasted", lasted);
         fact("Exit code", task.exit_code.map(|code| code.to_string()).unwrap_or_default());
@@ -131,7 +131,7 @@ fn facts(ui: &mut Ui, task: &TaskView, scene: &Scene<'_>) {
         }
         for (name, value) in task.outputs.iter().take(50) {
             let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-            fact(name, one_line(&text, 500));
+            fact(&one_line(name, 60), one_line(&text, 500));
         }
         for file in task.artifacts.iter().take(50) {
             fact("File", format!("{} ({} bytes)", one_line(&file.path, 200), file.size));
@@ -145,10 +145,10 @@ fn why(ui: &mut Ui, why: &Slot<WhyView>) {
         ui.add_space(8.0);
         ui.label(RichText::new("Why").small().weak());
         for because in &why.because {
-            ui.add(egui::Label::new(because).wrap());
+            ui.add(egui::Label::new(one_line(because, 2_000)).wrap());
         }
         for hint in &why.try_this {
-            ui.add(egui::Label::new(RichText::new(hint).monospace().small()).wrap());
+            ui.add(egui::Label::new(RichText::new(one_line(hint, 2_000)).monospace().small()).wrap());
         }
     });
 }

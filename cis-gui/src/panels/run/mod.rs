@@ -3,6 +3,7 @@
 mod canvas;
 mod detail;
 mod paint;
+mod timeline;
 mod ui;
 mod view;
 

@@ -5,10 +5,11 @@ use eframe::egui::{self, RichText, Ui};
 use egui_extras::{Column, TableBuilder};
 
 use super::canvas::Canvas;
+use super::timeline::Timeline;
 use super::{detail, view};
 use crate::command::Command;
 use crate::model::Entry;
-use crate::panels::{Go, Scene, runs};
+use crate::panels::{Go, Scene, runs, unknown};
 use crate::theme::Mark;
 use crate::widgets::{ago, empty, lasted, mark, one_line, progress, since};
 
@@ -18,6 +19,7 @@ enum Tab {
     #[default]
     Graph,
     Tasks,
+    Timeline,
 }
 
 /// What is chosen of a run.
@@ -28,6 +30,7 @@ pub struct Run {
     search: String,
     chosen: Option<String>,
     canvas: Canvas,
+    timeline: Timeline,
     detail: detail::Detail,
     /// The keys for searching were pressed.
     pub seek: bool,
@@ -40,14 +43,18 @@ pub fn show(ui: &mut Ui, state: &mut Run, run: RunId, scene: &mut Scene<'_>) {
         scene.to.send(Command::Look(run));
     }
     let Some(entry) = scene.model.run(run) else {
-        empty(ui, "There is no such run any more", "It was cleaned, or belongs to another node.");
+        if scene.model.runs.listed() {
+            empty(ui, "There is no such run any more", "It was cleaned, or belongs to another node.");
+        } else {
+            unknown(ui, scene.model, "The run is loaded.");
+        }
         return;
     };
     keys(ui, state);
     head(ui, entry, state, scene);
     ui.separator();
     if entry.live().is_none() {
-        return empty(ui, "Asking the node…", "The tasks of this run are loaded.");
+        return unknown(ui, scene.model, "The tasks of this run are loaded.");
     }
     if let Some(task) = state.chosen.as_deref().and_then(|name| entry.task(name)) {
         egui::Panel::right("task").default_size(380.0).min_size(260.0).resizable(true).show(ui, |ui| {
@@ -71,6 +78,11 @@ pub fn show(ui: &mut Ui, state: &mut Run, run: RunId, scene: &mut Scene<'_>) {
             }
         }
         Tab::Tasks => tasks(ui, state, entry, scene),
+        Tab::Timeline => {
+            if let Some(task) = state.timeline.show(ui, entry, state.chosen.as_deref(), scene) {
+                state.chosen = Some(task);
+            }
+        }
     });
 }
 
@@ -109,6 +121,7 @@ fn head(ui: &mut Ui, entry: &Entry, state: &mut Run, scene: &mut Scene<'_>) {
     ui.horizontal(|ui| {
         ui.selectable_value(&mut state.tab, Tab::Graph, "Graph");
         ui.selectable_value(&mut state.tab, Tab::Tasks, "Tasks");
+        ui.selectable_value(&mut state.tab, Tab::Timeline, "Timeline");
         match state.tab {
             Tab::Graph => {
                 if ui.button("Fit").on_hover_text("Show all of it (F)").clicked() {
@@ -130,6 +143,7 @@ fn head(ui: &mut Ui, entry: &Entry, state: &mut Run, scene: &mut Scene<'_>) {
                     field.request_focus();
                 }
             }
+            Tab::Timeline => {}
         }
         ui.separator();
         runs::actions(ui, run.id, run.state, run.cancelling, scene);

@@ -7,9 +7,9 @@ use egui_extras::{Column, TableBuilder};
 
 use super::view::{self, Filter, Row};
 use crate::command::{Command, Verb};
-use crate::panels::{Go, Scene};
+use crate::panels::{Go, Scene, unknown};
 use crate::theme::Mark;
-use crate::widgets::{empty, mark, one_line, progress};
+use crate::widgets::{empty, mark, one_line, progress, sure};
 
 /// What is looked for.
 #[derive(Debug, Default)]
@@ -34,14 +34,17 @@ pub fn show(ui: &mut Ui, state: &mut Runs, scene: &mut Scene<'_>) {
         if std::mem::take(&mut state.seek) {
             field.request_focus();
         }
+        if ui.button("Start a run").on_hover_text("Of a DAG file (Ctrl+N)").clicked() {
+            scene.go = Some(Go::Start);
+        }
     });
     ui.separator();
     let rows = view::rows(scene.model, state.filter, &state.search, scene.now);
     if rows.is_empty() {
         let (title, advice) = if !scene.model.runs.listed() {
-            ("Asking the node…", "Its runs are loaded.")
+            return unknown(ui, scene.model, "Its runs are loaded.");
         } else if scene.model.runs.is_empty() {
-            ("No runs yet", "`cis dag run FILE` starts one; `cis init` writes a file to begin with.")
+            ("No runs yet", "`Start a run` above makes one of a DAG file, as `cis dag run FILE` does.")
         } else {
             ("No run is like that", "Another filter or search shows more.")
         };
@@ -115,21 +118,27 @@ pub(in crate::panels) fn actions(
             scene.to.send(Command::Steer(run, verb));
         }
     };
+    let cancel = |ui: &mut Ui| {
+        let meant = ui.push_id(run, |ui| sure(ui, Verb::Cancel.word(), "Really cancel")).inner;
+        if meant {
+            scene.to.send(Command::Steer(run, Verb::Cancel));
+        }
+    };
     match state {
         _ if cancelling => {
             ui.label(RichText::new("being cancelled").weak());
         }
         RunState::Created => {
             verb(ui, Verb::Start);
-            verb(ui, Verb::Cancel);
+            cancel(ui);
         }
         RunState::Running => {
             verb(ui, Verb::Pause);
-            verb(ui, Verb::Cancel);
+            cancel(ui);
         }
         RunState::Paused => {
             verb(ui, Verb::Resume);
-            verb(ui, Verb::Cancel);
+            cancel(ui);
         }
         RunState::Failed | RunState::Error | RunState::Cancelled => {
             if ui.button("Retry failed").clicked() {

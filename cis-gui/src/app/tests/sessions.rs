@@ -1,0 +1,256 @@
+//! A session's terminal: typed into, scrolled, selected, searched, and larger than its place.
+
+use cis_core::api::TermSize;
+use cis_core::ids::SessionId;
+use egui::{Event, MouseWheelUnit, PointerButton, Pos2, vec2};
+
+use super::*;
+use crate::terminal::{Standing, Terminal, ToSession};
+
+const SESSION: &str = "01JD0V3Z8K6T9W2B5N7Q4R1XED";
+
+/// A live terminal of this size that shows this.
+pub(super) fn open(stage: &mut Stage, size: TermSize, bytes: &[u8]) -> Arc<Terminal> {
+    let session: SessionId = SESSION.parse().unwrap();
+    stage.harness.state_mut().go(Go::Session(session));
+    stage.steps();
+    let opened = stage.sent().into_iter().find_map(|command| match command {
+        Command::Open(terminal) => Some(terminal),
+        _ => None,
+    });
+    let terminal = opened.expect("the panel asks for the terminal");
+    terminal.change(|shown| {
+        shown.screen.resize(size);
+        shown.screen.replay(bytes);
+        shown.standing = Standing::Live { read_only: false };
+    });
+    stage.steps();
+    terminal
+}
+
+fn small() -> TermSize {
+    TermSize { cols: 80, rows: 24 }
+}
+
+fn lines(from: usize, to: usize) -> Vec<u8> {
+    (from..to).flat_map(|n| format!("line {n}\r\n").into_bytes()).collect()
+}
+
+impl Stage {
+    fn event(&mut self, event: Event) {
+        self.harness.event(event);
+        self.harness.step();
+    }
+
+    fn middle(&self) -> Pos2 {
+        self.harness.get_by_label("Terminal").rect().center()
+    }
+
+    /// The first line that the window shows of the terminal.
+    fn first_line(&self) -> String {
+        let mut rows: Vec<_> = self
+            .harness
+            .query_all_by_label_contains("line ")
+            .map(|node| (node.rect().top(), said(&node)))
+            .collect();
+        rows.sort_by(|a, b| a.0.total_cmp(&b.0));
+        rows.first().map(|row| row.1.clone()).unwrap_or_default()
+    }
+
+    fn wheel(&mut self, points: f32) {
+        let at = self.middle();
+        self.event(Event::PointerMoved(at));
+        let (unit, phase, source) =
+            (MouseWheelUnit::Point, egui::TouchPhase::Move, egui::MouseWheelSource::Wheel);
+        let (delta, modifiers) = (vec2(0.0, points), Modifiers::NONE);
+        self.event(Event::MouseWheel { unit, phase, source, delta, modifiers });
+    }
+
+    fn press(&mut self, pos: Pos2, pressed: bool) {
+        self.event(Event::PointerMoved(pos));
+        let (button, modifiers) = (PointerButton::Primary, Modifiers::NONE);
+        self.event(Event::PointerButton { pos, button, pressed, modifiers });
+    }
+
+    /// Selects from the place of a line to that of another one.
+    fn drag(&mut self, from: Pos2, to: Pos2) {
+        self.press(from, true);
+        self.event(Event::PointerMoved(to));
+        self.press(to, false);
+    }
+
+    /// Where a line begins.
+    fn line_at(&self, label: &str) -> Pos2 {
+        let rect = self.harness.get_by_label(label).rect();
+        egui::pos2(rect.left() + 1.0, rect.center().y)
+    }
+
+    fn copied(&mut self) -> Option<String> {
+        self.harness.event(Event::Copy);
+        self.harness.step();
+        self.harness.output().platform_output.commands.iter().find_map(|command| match command {
+            egui::OutputCommand::CopyText(text) => Some(text.clone()),
+            _ => None,
+        })
+    }
+}
+
+fn typed(from: &mut UnboundedReceiver<ToSession>) -> Vec<u8> {
+    let mut all = Vec::new();
+    while let Ok(ToSession::Typed(bytes)) = from.try_recv() {
+        all.extend(bytes);
+    }
+    all
+}
+
+#[test]
+fn a_clicked_terminal_gets_every_key_until_it_is_left() {
+    let mut stage = stage();
+    let terminal = open(&mut stage, small(), b"$ ");
+    let mut from = terminal.outgoing().unwrap();
+    stage.harness.key_press(Key::A);
+    stage.steps();
+    assert!(typed(&mut from).is_empty(), "nobody has clicked it");
+    stage.click("Terminal");
+    stage.event(Event::Text("ls".into()));
+    stage.harness.key_press(Key::Enter);
+    stage.harness.key_press(Key::Tab);
+    stage.harness.key_press(Key::Escape);
+    stage.harness.key_press_modifiers(Modifiers::CTRL, Key::Num1);
+    stage.event(Event::Paste("a\nb".into()));
+    stage.steps();
+    let bytes = typed(&mut from);
+    assert_eq!(String::from_utf8_lossy(&bytes), "ls\r\t\x1ba\rb");
+    assert!(stage.shows("Terminal"), "its keys go nowhere else");
+    // The way out for those without a mouse.
+    stage.harness.key_press_modifiers(Modifiers::SHIFT, Key::Escape);
+    stage.steps();
+    assert!(!stage.harness.get_by_label("Terminal").is_focused());
+    stage.harness.key_press_modifiers(Modifiers::CTRL, Key::Num2);
+    stage.steps();
+    assert!(stage.shows("Asking the node") && typed(&mut from).is_empty());
+}
+
+#[test]
+fn what_a_terminal_shows_is_there_for_screen_readers_too() {
+    let mut stage = stage();
+    open(&mut stage, small(), b"\x1b[31mred\x1b[0m and plain\r\n\r\nlast");
+    assert!(stage.harness.query_by_label("red and plain").is_some());
+    assert!(stage.harness.query_by_label("last").is_some());
+}
+
+#[test]
+fn a_slow_wheel_scrolls_as_far_as_a_fast_one() {
+    let mut stage = stage();
+    open(&mut stage, small(), &lines(0, 200));
+    let newest = stage.first_line();
+    assert_eq!(newest, "line 177");
+    for _ in 0..60 {
+        stage.wheel(3.0);
+    }
+    stage.steps();
+    let far: usize = stage.first_line().trim_start_matches("line ").parse().unwrap();
+    assert!((160..173).contains(&far), "180 points are about ten lines: {far}");
+    stage.click("To the newest");
+    assert_eq!(stage.first_line(), newest);
+}
+
+#[test]
+fn what_is_looked_at_and_selected_stays_while_output_comes() {
+    let mut stage = stage();
+    let terminal = open(&mut stage, small(), &lines(0, 200));
+    for _ in 0..10 {
+        stage.wheel(40.0);
+    }
+    stage.steps();
+    let before = stage.first_line();
+    assert_ne!(before, "line 177");
+    let from = stage.line_at(&before);
+    stage.drag(from, from + vec2(500.0, 0.0));
+    terminal.change(|shown| shown.screen.replay(&lines(200, 250)));
+    stage.steps();
+    assert_eq!(stage.first_line(), before, "it stays where somebody reads");
+    // A drag alone is enough to copy.
+    assert_eq!(stage.copied().as_deref(), Some(before.as_str()));
+}
+
+#[test]
+fn a_search_finds_marks_and_is_left_without_leaving_the_terminal() {
+    let mut stage = stage();
+    open(&mut stage, small(), &lines(0, 200));
+    stage.harness.key_press_modifiers(Modifiers::CTRL, Key::F);
+    stage.steps();
+    stage.harness.get_by_label("Search the terminal").type_text("line 42");
+    stage.steps();
+    assert!(stage.shows("1 found"));
+    stage.harness.key_press(Key::Enter);
+    stage.steps();
+    assert_eq!(stage.first_line(), "line 42");
+    stage.harness.key_press(Key::Escape);
+    stage.steps();
+    assert!(stage.shows("Terminal"), "Esc leaves the field, not the view");
+    stage.harness.key_press(Key::Escape);
+    stage.steps();
+    assert!(!stage.shows("Search the terminal"));
+}
+
+#[test]
+fn esc_leads_back_to_where_one_came_from() {
+    let mut stage = stage();
+    stage.shared.apply(Update::Run(Box::new(detail(1, &["compile"]))));
+    let run = stage.shared.model().runs.all().next().unwrap().view().id;
+    stage.harness.state_mut().go(Go::Run(run));
+    stage.steps();
+    open(&mut stage, small(), b"x");
+    stage.harness.key_press(Key::Escape);
+    stage.steps();
+    assert!(stage.shows("of 1 tasks"));
+}
+
+#[test]
+fn a_screen_of_500_by_1000_is_drawn_where_its_cursor_is_and_scrolled() {
+    let mut stage = stage();
+    let size = TermSize { cols: 500, rows: 1000 };
+    let mut bytes = lines(0, 999);
+    bytes.extend(b"line 999");
+    open(&mut stage, size, &bytes);
+    let place = stage.harness.get_by_label("Terminal").rect();
+    assert!(stage.harness.query_by_label("line 999").is_some(), "where the cursor is");
+    assert!(stage.harness.query_by_label("line 0").is_none());
+    for _ in 0..400 {
+        stage.wheel(60.0);
+    }
+    stage.steps();
+    assert!(stage.harness.query_by_label("line 0").is_some(), "and by scrolling all of it");
+    for row in stage.harness.query_all_by_label_contains("line ") {
+        assert!(place.contains_rect(row.rect()), "{:?} in {place:?}", row.rect());
+    }
+    // Nothing is drawn so small that nobody reads it.
+    let row = stage.harness.get_by_label("line 0").rect();
+    assert!(row.height() >= 7.0, "{row:?}");
+}
+
+#[test]
+fn hostile_bytes_are_drawn() {
+    let mut stage = stage();
+    stage.harness.ctx.set_missing_glyph_policy(MissingGlyphPolicy::Tofu);
+    let terminal = open(&mut stage, small(), b"");
+    let mut state = 0x2545_F491_4F6C_DD1D_u64;
+    for _ in 0..40 {
+        let noise: Vec<u8> = (0..2_000)
+            .map(|_| {
+                state ^= state << 13;
+                state ^= state >> 7;
+                state ^= state << 17;
+                // Escapes are rare among bytes, and what matters.
+                if state % 9 == 0 { 0x1b } else { state.to_le_bytes()[3] }
+            })
+            .collect();
+        terminal.change(|shown| shown.screen.replay(&noise));
+        stage.steps();
+    }
+    let worse = "\u{202E}לטורפ\u{0301}\u{0301} 👩‍👩‍👧‍👦 漢字\u{200B}\x1b]0;title\x07\x1b[999;999H\x1b[8mhidden\x1b[0m\x00\x7f\u{85}\x1b[2Jall";
+    terminal.change(|shown| shown.screen.replay(worse.as_bytes()));
+    stage.steps();
+    assert!(stage.shows("all"));
+}

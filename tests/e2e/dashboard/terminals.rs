@@ -1,0 +1,86 @@
+//! A session's terminal in the window: its screen, and what is typed.
+
+use super::ASKS;
+use crate::asking::item;
+use crate::harness::{Cis, Desk};
+
+#[test]
+fn what_is_typed_into_a_terminal_arrives_and_its_answer_is_shown() {
+    let cis = Cis::new();
+    let desk = Desk::new(&cis);
+    let run = cis.start(
+        "version = 1\n[dag]\nid = \"talk\"\n[[tasks]]\nid = \"loop\"\nscript = '''\nprintf '\\033[31mred\\033[0m line\\n'; while read -r x; do [ \"$x\" = stop ] && exit 0; echo \"heard $x\"; done\n'''\n",
+    );
+    cis.session_of("loop");
+    let window = desk.open(&cis, &["gui"]);
+    open_terminal(&window);
+    window.wait_for("live: click into it to type");
+    window.wait_for("red line");
+    window.click("Terminal");
+    window.wait_focused("Terminal");
+    window.type_text("good morning");
+    window.key("Return");
+    window.wait_for("heard good morning");
+    window.picture("typed");
+    // Keys of the dashboard are the program's while the terminal has them.
+    window.key("ctrl+2");
+    window.type_text("stop");
+    window.key("ctrl+u");
+    window.type_text("stop");
+    window.key("Return");
+    cis.wait_run(&run, "succeeded");
+    window.wait_for("over: ");
+    window.picture("over");
+}
+
+#[test]
+fn a_password_is_typed_into_its_terminal_from_the_inbox() {
+    let cis = Cis::new();
+    let desk = Desk::new(&cis);
+    let run = cis.start(
+        "version = 1\n[dag]\nid = \"p\"\n[[tasks]]\nid = \"ask\"\nscript = '''\nstty -echo; printf 'Password: '; read -r x; stty echo; echo \"$x\" > \"$E2E_WORK/secret\"\n'''\n",
+    );
+    assert_eq!(item(&cis)["kind"], "password");
+    let window = desk.open(&cis, &["gui"]);
+    window.wait_for("A password is typed into its terminal");
+    assert!(window.find("Send").is_none());
+    window.click("Open terminal");
+    window.wait_for("live: click into it to type");
+    window.click("Terminal");
+    window.wait_focused("Terminal");
+    window.type_text("hunter2");
+    window.key("Return");
+    cis.wait_run(&run, "succeeded");
+    assert_eq!(cis.read("secret").trim(), "hunter2");
+}
+
+#[test]
+fn a_terminal_outlives_its_node() {
+    let cis = Cis::new();
+    let desk = Desk::new(&cis);
+    let run = cis.start(ASKS);
+    item(&cis);
+    let window = desk.open(&cis, &["gui"]);
+    window.click("Open terminal");
+    window.wait_for("Paint it?");
+    // Sessions stay, and nobody starts a node that was stopped.
+    cis.ok(["node", "stop"]);
+    window.wait_for("the node is away");
+    window.picture("away");
+    cis.ok(["node", "start", "--detach"]);
+    window.wait_for("live: click into it to type");
+    window.click("Terminal");
+    window.wait_focused("Terminal");
+    window.type_text("yes");
+    window.key("Return");
+    cis.wait_run(&run, "succeeded");
+    assert_eq!(cis.read("said").trim(), "got yes");
+}
+
+/// From anywhere to the terminal of the only live session.
+fn open_terminal(window: &crate::harness::Window<'_>) {
+    window.key("ctrl+4");
+    window.wait_for("Sessions");
+    let link = window.wait_link();
+    window.click(&link);
+}

@@ -1,0 +1,181 @@
+//! Every view of the window with a run in progress, in both colours and small, and what can be done there.
+
+use crate::asking::item;
+use crate::harness::{Cis, Desk, eventually};
+
+/// Runs in every state, one of them with a task in every state.
+fn fill(cis: &Cis) -> String {
+    for (name, script) in [("good", "true"), ("bad", "echo no; exit 3")] {
+        let dag = format!(
+            "version = 1\n[dag]\nid = \"{name}\"\n[[tasks]]\nid = \"only\"\nscript = '{script}'\n[[tasks]]\nid = \"after\"\nneeds = [\"only\"]\nscript = 'true'\n"
+        );
+        let run = cis.start(&dag);
+        cis.wait_run(&run, if name == "good" { "succeeded" } else { "failed" });
+    }
+    let run = cis.start(
+        r#"version = 1
+[dag]
+id = "release"
+max_parallel = 6
+[[tasks]]
+id = "fetch"
+script = 'echo "version=1.4" >> "$CIS_OUTPUT"'
+outputs = { version = { type = "string" } }
+[[tasks]]
+id = "lint"
+needs = ["fetch"]
+allow_failure = true
+script = "exit 1"
+[[tasks]]
+id = "build"
+needs = ["fetch"]
+script = 'for n in 1 2 3; do echo "compiling part $n"; done; while [ ! -e "$E2E_WORK/go" ]; do sleep 0.05; done'
+[[tasks]]
+id = "part"
+needs = ["fetch"]
+foreach = ["eu", "us", "asia"]
+script = 'echo {{ item }}'
+[[tasks]]
+id = "ask"
+needs = ["fetch"]
+script = '''printf 'Which colour? [y/n] '; read -r x; echo "got $x"'''
+[[tasks]]
+id = "deploy"
+needs = ["fetch"]
+approval = { prompt = "Deploy 1.4 to all regions?" }
+script = 'true'
+[[tasks]]
+id = "end"
+needs = ["build", "part", "ask", "deploy", "lint"]
+script = 'true'
+"#,
+    );
+    eventually("two things wait", || (cis.json(&["inbox"])["items"].as_array()?.len() == 2).then_some(()));
+    cis.wait_task(&run, "part", "succeeded");
+    run
+}
+
+#[test]
+fn every_view_shows_a_run_in_progress_in_both_colours() {
+    let cis = Cis::new();
+    let desk = Desk::new(&cis);
+    let run = fill(&cis);
+    let window = desk.open(&cis, &["gui"]);
+    for colours in ["first", "other"] {
+        let picture = |view: &str| window.picture(&format!("{colours}-{view}"));
+        window.key("ctrl+1");
+        window.wait_for("Inbox (2)");
+        window.wait_for("Deploy 1.4");
+        picture("inbox");
+        window.key("ctrl+2");
+        window.wait_for("release");
+        window.wait_for("good");
+        picture("runs");
+        window.click("release");
+        window.wait_for("of 10 tasks");
+        window.wait_for("Graph of release");
+        picture("graph");
+        window.click("Tasks");
+        window.click("build");
+        window.wait_for("Close");
+        window.click("Log");
+        window.wait_for("compiling part 3");
+        picture("tasks");
+        window.click("Open terminal");
+        window.wait_for("live: click into it to type");
+        window.wait_for("compiling part 3");
+        picture("terminal");
+        window.key("ctrl+3");
+        window.wait_for("Events");
+        picture("events");
+        window.key("ctrl+4");
+        window.wait_for("Version");
+        picture("node");
+        window.key("ctrl+1");
+        window.key("question");
+        window.wait_for("Fit, zoom and move a graph");
+        picture("keys");
+        window.key("Escape");
+        window.wait_without("Fit, zoom and move a graph");
+        let other = if window.find("Light").is_some() { "Light" } else { "Dark" };
+        window.click(other);
+    }
+    cis.write("go", "");
+    cis.ok(["dag", "cancel", &run]);
+    cis.wait_run(&run, "cancelled");
+}
+
+#[test]
+fn a_run_is_paused_resumed_cancelled_and_retried_by_clicks() {
+    let cis = Cis::new();
+    let desk = Desk::new(&cis);
+    let run = cis.start(super::STAYS);
+    cis.session_of("a");
+    let window = desk.open(&cis, &["gui"]);
+    window.key("ctrl+2");
+    window.click("Pause");
+    cis.wait_run(&run, "paused");
+    window.click("Resume");
+    cis.wait_run(&run, "running");
+    window.click("Cancel");
+    cis.wait_run(&run, "cancelled");
+    cis.write("go", "");
+    window.click("Retry failed");
+    cis.wait_run(&run, "succeeded");
+    window.wait_for("2 / 2");
+    // Search leaves what is like it, and says so where nothing is.
+    window.key("ctrl+f");
+    window.wait_focused("Search runs");
+    window.type_text("nothing like it");
+    window.wait_for("No run is like that");
+    window.picture("search");
+}
+
+#[test]
+fn a_small_window_shows_what_matters() {
+    let cis = Cis::new();
+    let desk = Desk::new(&cis);
+    let run = fill(&cis);
+    let window = desk.open(&cis, &["gui"]);
+    window.resize(640, 480);
+    for (key, view, text) in
+        [("ctrl+1", "inbox", "Deploy 1.4"), ("ctrl+2", "runs", "release"), ("ctrl+4", "node", "Version")]
+    {
+        window.key(key);
+        window.wait_for(text);
+        window.picture(view);
+    }
+    cis.ok(["dag", "cancel", &run]);
+    cis.wait_run(&run, "cancelled");
+}
+
+#[test]
+fn files_that_are_cleaned_away_take_no_run_from_the_list() {
+    let cis = Cis::new();
+    let desk = Desk::new(&cis);
+    let run = cis.start("version = 1\n[dag]\nid = \"old\"\n[[tasks]]\nid = \"a\"\nscript = 'echo it'\n");
+    cis.wait_run(&run, "succeeded");
+    let window = desk.open(&cis, &["gui"]);
+    window.key("ctrl+2");
+    window.wait_for("old");
+    let other = cis.start("version = 1\n[dag]\nid = \"later\"\n[[tasks]]\nid = \"a\"\nscript = 'true'\n");
+    cis.wait_run(&other, "succeeded");
+    window.wait_for("later");
+    cis.ok(["store", "gc", "--older-than", "0s"]);
+    window.key("ctrl+3");
+    window.wait_for("node.cleaned");
+    window.key("ctrl+2");
+    window.wait_for("old");
+    assert!(window.text().contains("later"));
+}
+
+#[test]
+fn an_item_is_what_was_asked() {
+    // What the other tests wait for, said by the node itself.
+    let cis = Cis::new();
+    let run = cis.start(super::ASKS);
+    let asked = item(&cis);
+    assert!(asked["options"].as_array().is_some_and(|options| options.len() == 2), "{asked}");
+    cis.ok(["answer", asked["id"].as_str().unwrap(), "--text", "y"]);
+    cis.wait_run(&run, "succeeded");
+}
