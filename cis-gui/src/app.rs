@@ -1,27 +1,31 @@
 //! The window: where one is, the keys that go elsewhere, how the line to the node stands, and notes.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use eframe::egui::{self, Key, KeyboardShortcut, Modifiers, RichText, Ui};
 
 use crate::command::{Command, Sender};
 use crate::feed::{Shared, now_ms};
 use crate::model::{Link, Model, Tone};
-use crate::panels::{Go, Scene, events, inbox, node, run, runs, session};
+use crate::panels::{Go, Scene, events, inbox, node, run, runs, session, settings, start};
+use crate::settings::{KEY, Settings};
 use crate::theme::{self, Mark};
-use crate::widgets::{lasted, mark, one_line};
+use crate::widgets::{ago, clock, mark, one_line};
 
+/// What happens is drawn at most once in this time.
+const FRAME: Duration = Duration::from_micros(16_600);
 /// Notes are shown for so long, ms.
 const NOTE_MS: i64 = 8_000;
 /// Of what a node says of its state, or of a command, so many characters are shown.
 const WORDS_MAX: usize = 400;
 /// Keys of the views, in the order of the bar.
-const VIEWS: [(Go, &str, Key); 4] = [
+const VIEWS: [(Go, &str, Key); 5] = [
     (Go::Inbox, "Inbox", Key::Num1),
     (Go::Runs, "Runs", Key::Num2),
     (Go::Events, "Events", Key::Num3),
     (Go::Node, "Node", Key::Num4),
+    (Go::Settings, "Settings", Key::Num5),
 ];
 
 /// The dashboard.
@@ -34,6 +38,8 @@ pub struct Dashboard {
     run: run::Run,
     session: session::Session,
     events: events::Events,
+    start: start::Start,
+    settings: Settings,
     help: bool,
     /// From where the terminal was opened.
     from: Go,
@@ -54,6 +60,8 @@ impl Dashboard {
             run: run::Run::default(),
             session: session::Session::default(),
             events: events::Events::default(),
+            start: start::Start::default(),
+            settings: Settings::default(),
             help: false,
             from: Go::Inbox,
             had_focus: false,
@@ -73,6 +81,9 @@ impl Dashboard {
     /// Draws all of it.
     pub fn draw(&mut self, ui: &mut Ui) {
         let shared = Arc::clone(&self.shared);
+        shared.look();
+        self.settings.follow(ui.ctx());
+        shared.stands(ui.input(|input| input.focused), self.settings.notify);
         let model = shared.model();
         let now = now_ms();
         self.keys(ui);
@@ -88,6 +99,12 @@ impl Dashboard {
             Go::Session(id) => session::show(ui, &mut self.session, id, &mut scene),
             Go::Events => events::show(ui, &mut self.events, &mut scene),
             Go::Node => node::show(ui, &mut scene),
+            Go::Settings => {
+                if settings::show(ui, &mut self.settings, &scene) {
+                    self.settings.apply(ui.ctx());
+                }
+            }
+            Go::Start => start::show(ui, &mut self.start, &mut scene),
         });
         if let Some(go) = scene.go {
             self.go(go);
@@ -97,9 +114,21 @@ impl Dashboard {
             self.keys_help(ui.ctx());
         }
         self.had_focus = ui.ctx().memory(|memory| memory.focused().is_some());
-        // Only clocks that are shown need frames of their own.
-        if model.ticks() || model.notes.last().is_some_and(|note| now - note.at_ms < NOTE_MS) {
-            ui.ctx().request_repaint_after(Duration::from_secs(1));
+        self.clocks(ui.ctx(), &model, now);
+    }
+
+    /// Only what is shown and changes with time needs frames of its own, when it does.
+    fn clocks(&self, ctx: &egui::Context, model: &Model, now: i64) {
+        let clock = |from| clock(from, now).1;
+        let next = match self.at {
+            Go::Inbox => model.inbox.items().map(|item| clock(item.since)).min(),
+            // These ask for their own.
+            Go::Session(_) | Go::Events | Go::Node => None,
+            _ => model.open_runs().map(clock).min(),
+        };
+        let note = model.notes.last().map(|note| note.at_ms + NOTE_MS - now).filter(|left| *left > 0);
+        if let Some(left) = next.into_iter().chain(note.map(i64::unsigned_abs)).min() {
+            ctx.request_repaint_after(Duration::from_millis(left));
         }
     }
 
@@ -112,6 +141,10 @@ impl Dashboard {
             if ctx.input_mut(|input| input.consume_shortcut(&KeyboardShortcut::new(Modifiers::CTRL, key))) {
                 self.go(go);
             }
+        }
+        let new = KeyboardShortcut::new(Modifiers::CTRL, Key::N);
+        if ctx.input_mut(|input| input.consume_shortcut(&new)) {
+            self.go(Go::Start);
         }
         let seek =
             ctx.input_mut(|input| input.consume_shortcut(&KeyboardShortcut::new(Modifiers::CTRL, Key::F)));
@@ -130,7 +163,7 @@ impl Dashboard {
         if ctx.input(|input| input.key_pressed(Key::Escape)) {
             match self.at {
                 _ if self.help => self.help = false,
-                Go::Run(_) => self.go(Go::Runs),
+                Go::Run(_) | Go::Start => self.go(Go::Runs),
                 Go::Session(_) => self.go(self.from),
                 _ => {}
             }
@@ -146,7 +179,7 @@ impl Dashboard {
                 let text =
                     if go == Go::Inbox && waits > 0 { format!("{name} ({waits})") } else { name.to_owned() };
                 let here = match (self.at, go) {
-                    (Go::Run(_) | Go::Session(_), Go::Runs) => true,
+                    (Go::Run(_) | Go::Session(_) | Go::Start, Go::Runs) => true,
                     (at, go) => at == go,
                 };
                 let button = ui.selectable_label(here, text).on_hover_text(format!("Ctrl+{}", n + 1));
@@ -155,12 +188,6 @@ impl Dashboard {
                 }
             }
             ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
-                let dark = ui.visuals().dark_mode;
-                let (word, other) =
-                    if dark { ("Light", egui::Theme::Light) } else { ("Dark", egui::Theme::Dark) };
-                if ui.button(word).on_hover_text("The other colours").clicked() {
-                    ui.ctx().set_theme(other);
-                }
                 if ui.button("Keys").on_hover_text("What the keys do (?)").clicked() {
                     self.help = !self.help;
                 }
@@ -174,7 +201,7 @@ impl Dashboard {
             Link::Connecting => (Mark::Queued, "connecting…".to_owned()),
             Link::Up => (Mark::Good, "connected".to_owned()),
             Link::Lost { since_ms, .. } => {
-                (Mark::Broken, format!("disconnected for {}", lasted(*since_ms, now)))
+                (Mark::Broken, format!("disconnected for {}", ago(ui, *since_ms, now)))
             }
             Link::Refused(_) => (Mark::Failed, "refused".to_owned()),
         };
@@ -184,19 +211,18 @@ impl Dashboard {
         }
         ui.label(&text);
         mark(ui, state, &text);
-        if down {
-            ui.ctx().request_repaint_after(Duration::from_secs(1));
-        }
     }
 
     fn keys_help(&mut self, ctx: &egui::Context) {
         egui::Window::new("Keys").collapsible(false).resizable(false).open(&mut self.help).show(ctx, |ui| {
             let keys = [
-                ("Ctrl+1 … 4", "Inbox, runs, events, node"),
+                ("Ctrl+1 … 5", "Inbox, runs, events, node, settings"),
+                ("Ctrl+N", "Start a run"),
                 ("Ctrl+F", "Search"),
                 ("↑ ↓ or K J", "Choose in the inbox"),
                 ("1 … 9, A", "Go to an option, or to the words; Enter sends"),
                 ("F, wheel, drag", "Fit, zoom and move a graph"),
+                ("G, T, C", "Graph, tasks, critical path of a run"),
                 ("Esc", "Back"),
                 ("click, then type", "Into a terminal; Tab, Esc and Ctrl keys go to it as well"),
                 ("Shift+Esc", "Takes the keys from a terminal again"),
@@ -217,11 +243,7 @@ impl Dashboard {
 fn trouble(ui: &mut Ui, model: &Model) {
     let (why, hint) = match &model.link {
         Link::Connecting | Link::Up => return,
-        Link::Lost { why, .. } => {
-            // One that is elsewhere is started there.
-            let here = why.contains("no node is running");
-            (why, here.then_some("`cis node start` starts one. What is shown is from before."))
-        }
+        Link::Lost { why, .. } => (why, None),
         Link::Refused(problem) => (&problem.detail, problem.hint.as_deref()),
     };
     egui::Panel::top("trouble").show(ui, |ui| {
@@ -265,6 +287,10 @@ impl eframe::App for Dashboard {
     fn ui(&mut self, ui: &mut Ui, _: &mut eframe::Frame) {
         self.draw(ui);
     }
+
+    fn save(&mut self, storage: &mut dyn eframe::Storage) {
+        eframe::set_value(storage, KEY, &self.settings);
+    }
 }
 
 /// Opens the window and stays until it is closed.
@@ -286,9 +312,22 @@ pub fn open(client: cis_core::client::Client, title: &str) -> eframe::Result {
         Box::new(move |created| {
             theme::install(&created.egui_ctx);
             let ctx = created.egui_ctx.clone();
-            let shared = Shared::new(Arc::new(move || ctx.request_repaint()));
+            let last = Mutex::new(Instant::now());
+            // One frame for whatever happens in its time, and not the two that an immediate request gives.
+            let shared = Shared::new(Arc::new(move || {
+                let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
+                let wait = FRAME.saturating_sub(last.elapsed()).max(Duration::from_millis(1));
+                *last = Instant::now() + wait;
+                ctx.request_repaint_after(wait);
+            }));
             let to = crate::feed::start(client, &shared)?;
-            Ok(Box::new(Dashboard::new(shared, to)))
+            let mut dashboard = Dashboard::new(shared, to);
+            if let Some(settings) = created.storage.and_then(|kept| eframe::get_value::<Settings>(kept, KEY))
+            {
+                dashboard.settings = settings.sound();
+            }
+            dashboard.settings.apply(&created.egui_ctx);
+            Ok(Box::new(dashboard))
         }),
     )
 }

@@ -1,13 +1,15 @@
 //! What the dashboard asks of the node. Panels send commands by a channel; what becomes of them comes back as
 //! notes in the model, or in the [`Slot`] that a panel gave along.
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use cis_core::api::{AnswerWith, ExplainView, Problem, WhyView};
+use cis_core::api::{AnswerWith, ExplainView, Problem, RunView, TimeView, WhyView};
 use cis_core::event::RetryScope;
 use cis_core::ids::{RunId, SessionId, TimestampMs};
 use tokio::sync::mpsc;
 
+use crate::draft::{Draft, Folder, NewRun};
 use crate::terminal::Terminal;
 
 /// What is done to a run as a whole.
@@ -58,16 +60,26 @@ pub enum Command {
     Retry(RunId, RetryScope),
     /// Ends a session.
     Kill(SessionId),
+    /// Looks into a folder of whoever looks; an empty path is the current one.
+    Browse(PathBuf, Slot<Folder>),
+    /// Reads a DAG file.
+    Read(PathBuf, Slot<Draft>),
+    /// Makes a run of a file.
+    Submit(Box<NewRun>, Slot<RunView>),
     /// Loads a run with its tasks.
     Look(RunId),
     /// Asks why a task is where it is.
     Why(RunId, String, Slot<WhyView>),
+    /// Asks where the time of a run went.
+    Times(RunId, Slot<TimeView>),
     /// Asks why the monitor thinks of a session what it does.
     Explain(SessionId, Slot<ExplainView>),
     /// Reads the end of the log of a task's newest try, as text.
     Log(RunId, String, Slot<String>),
     /// Shows a session's terminal, until the last holder of it drops it.
     Open(Arc<Terminal>),
+    /// Tells the desktop something, to see whether it takes it.
+    Ring,
     /// Tries to reach the node at once.
     Reconnect,
 }

@@ -6,10 +6,12 @@
 
 pub mod app;
 pub mod command;
+pub mod draft;
 pub mod feed;
 pub mod graph;
 pub mod model;
 pub mod panels;
+pub mod settings;
 pub mod terminal;
 pub mod theme;
 pub mod widgets;

@@ -105,6 +105,8 @@ pub fn install(ctx: &egui::Context) {
         .into();
         // A click on a text is one on what it stands in.
         style.interaction.selectable_labels = false;
+        // A cursor that blinks is two frames a second for nothing.
+        style.visuals.text_cursor.blink = false;
         style.spacing.item_spacing = egui::vec2(8.0, 6.0);
         style.spacing.button_padding = egui::vec2(10.0, 5.0);
         style.spacing.interact_size.y = 26.0;

@@ -1,5 +1,7 @@
 //! Small things that every panel draws: marks of states, bars of progress, durations, empty places.
 
+use std::time::Duration;
+
 use cis_core::event::TaskState;
 use cis_core::ids::TimestampMs;
 use eframe::egui::{
@@ -112,6 +114,38 @@ pub fn lasted(from: TimestampMs, to: TimestampMs) -> String {
     }
 }
 
+/// How long something that goes on has lasted: as coarse as it can be, and when that changes, in ms. All clocks
+/// change together, so that they need few frames.
+#[must_use]
+pub fn clock(from: TimestampMs, now: TimestampMs) -> (String, u64) {
+    const DAY: i64 = 86_400_000;
+    let age = (now - from).max(0);
+    let (step, least) = match age {
+        0..10_000 => (1_000, 0),
+        10_000..60_000 => (5_000, 10_000),
+        60_000..DAY => (60_000, 60_000),
+        _ => (3_600_000, DAY),
+    };
+    let shown = (now - now.rem_euclid(step) - from).max(least);
+    let text = match shown / 1_000 {
+        seconds @ 60..3_600 => format!("{} min", seconds / 60),
+        _ => lasted(0, shown),
+    };
+    (text, (step - now.rem_euclid(step)).unsigned_abs())
+}
+
+/// The same; a frame is asked for when it changes.
+pub fn ago(ui: &Ui, from: TimestampMs, now: TimestampMs) -> String {
+    let (text, until) = clock(from, now);
+    ui.ctx().request_repaint_after(Duration::from_millis(until));
+    text
+}
+
+/// How long something has lasted, or lasts.
+pub fn since(ui: &Ui, from: TimestampMs, ended: Option<TimestampMs>, now: TimestampMs) -> String {
+    ended.map_or_else(|| ago(ui, from, now), |ended| lasted(from, ended))
+}
+
 /// A place with nothing in it, that says what would be there.
 pub fn empty(ui: &mut Ui, title: &str, advice: &str) {
     ui.with_layout(Layout::top_down(Align::Center), |ui| {
@@ -174,6 +208,17 @@ mod tests {
             [900, 61_000, 3_725_000, 90_000_000].iter().map(|ms| lasted(0, *ms)).collect();
         assert_eq!(said, ["0 s", "1:01 min", "1 h 02 min", "1 d 1 h"]);
         assert_eq!(lasted(5, 0), "0 s");
+    }
+
+    #[test]
+    fn clocks_change_seldom_and_together() {
+        let minute = 60_000 * 28_000_000;
+        assert_eq!(clock(minute, minute + 7_300), ("7 s".to_owned(), 700));
+        assert_eq!(clock(minute, minute + 38_000), ("35 s".to_owned(), 2_000));
+        assert_eq!(clock(minute - 30_000, minute + 45_000), ("1 min".to_owned(), 15_000), "never backwards");
+        assert_eq!(clock(minute - 600_000, minute + 45_000), ("10 min".to_owned(), 15_000));
+        assert_eq!(clock(minute - 3_720_000, minute), ("1 h 02 min".to_owned(), 60_000));
+        assert_eq!(clock(minute, minute - 5), ("0 s".to_owned(), 5), "clocks of two machines");
     }
 
     #[test]

@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use cis_core::api::CLIENT_VARIABLES;
 use cis_core::client::Client;
 use cis_core::config::Config;
 
@@ -19,9 +18,6 @@ use crate::{node_start, settings};
 
 /// How long a command inside of a session waits for its node to be back.
 const SESSION_PATIENCE: Duration = Duration::from_secs(30);
-/// Variables that belong to one session and must not reach another through a submitted environment.
-const OF_SESSIONS: [&str; 6] =
-    ["CIS_RUN_ID", "CIS_TASK_ID", "CIS_ATTEMPT", "CIS_SOCKET", "CIS_TOKEN", "CIS_OUTPUT"];
 
 /// What a verb works with.
 pub(crate) struct Context {
@@ -154,15 +150,9 @@ fn wait_for_node(socket: &Path) -> Result<(), CliError> {
     Ok(())
 }
 
-/// The environment that a submitted run or session gets: ours, without what is a session's own. Variables
-/// that are not UTF-8 cannot be sent and are left out.
+/// The environment that a submitted run or session gets: ours, as far as it is not a session's own.
 pub(crate) fn submitted_env() -> BTreeMap<String, String> {
-    std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-        .filter(|(name, _)| {
-            !OF_SESSIONS.contains(&name.as_str()) && !CLIENT_VARIABLES.contains(&name.as_str())
-        })
-        .collect()
+    cis_core::api::submitted_env(std::env::vars_os())
 }
 
 /// The file mode creation mask that what we ask for is to have: ours.

@@ -41,7 +41,7 @@ pub use problem::{Finding, PROBLEM_JSON, Problem, ProblemKind};
 pub use requests::{
     Attach, AttachControl, AttachNotice, BEHIND, CreateRun, CreateSession, Decide, FollowEvents,
     InputReceipt, KillSession, ListRuns, ListSessions, Page, ReadLog, ReadTime, RetryRun, SendInput, SetMode,
-    StartAgent, StopNode, TermSize, hex_bytes,
+    StartAgent, StopNode, TermSize, hex_bytes, submitted_env,
 };
 pub use tokens::{CLIENT_VARIABLES, CreateToken, NewTokenView, RemoteView, TokenView};
 pub use upkeep::{CleanReport, CleanStore};

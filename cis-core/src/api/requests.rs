@@ -46,6 +46,25 @@ pub struct CreateRun {
     pub input: InputId,
 }
 
+/// Variables that belong to one session and must not reach another through a submitted environment.
+const OF_SESSIONS: [&str; 6] =
+    ["CIS_RUN_ID", "CIS_TASK_ID", "CIS_ATTEMPT", "CIS_SOCKET", "CIS_TOKEN", "CIS_OUTPUT"];
+
+/// The environment that a submitted run or session gets: of these variables those that are neither a session's own nor
+/// a client's. What is not UTF-8 cannot be sent and is left out.
+#[must_use]
+pub fn submitted_env(
+    variables: impl IntoIterator<Item = (std::ffi::OsString, std::ffi::OsString)>,
+) -> BTreeMap<String, String> {
+    variables
+        .into_iter()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .filter(|(name, _)| {
+            !OF_SESSIONS.contains(&name.as_str()) && !super::CLIENT_VARIABLES.contains(&name.as_str())
+        })
+        .collect()
+}
+
 /// Query of the listing of runs.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]

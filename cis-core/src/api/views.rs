@@ -362,6 +362,12 @@ pub struct TaskTime {
     pub state: TaskState,
     /// It is on the critical path.
     pub critical: bool,
+    /// When it was last free to start, Unix ms.
+    #[serde(default)]
+    pub from_ms: TimestampMs,
+    /// When it ended; now, where it has not.
+    #[serde(default)]
+    pub to_ms: TimestampMs,
     /// Where it went. The time of its items is theirs.
     #[serde(flatten)]
     pub split: TimeSplit,

@@ -47,7 +47,8 @@ impl Run {
         let time = |index: u32| {
             let life = self.life(index, now)?;
             let (task, state) = (self.spec(index).id.clone(), self.entry(index).state);
-            Some(TaskTime { task, state, critical: critical[index as usize], split: life.split })
+            let Life { from_ms, to_ms, split } = life;
+            Some(TaskTime { task, state, critical: critical[index as usize], from_ms, to_ms, split })
         };
         (0..self.len()).filter_map(time).collect()
     }

@@ -1,4 +1,5 @@
 //! The dashboard driven as by hand: what is clicked goes out as a command, what comes is shown.
+#![allow(clippy::disallowed_methods, reason = "tests write files")]
 
 mod bad_input;
 mod sessions;
@@ -14,6 +15,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::*;
 use crate::command::Verb;
+use crate::feed::files;
 use crate::model::tests::detail;
 use crate::model::{Note, Update};
 
@@ -182,7 +184,7 @@ fn every_state_of_the_line_says_what_to_do() {
     let mut stage = stage();
     stage.steps();
     assert!(stage.shows("connecting"));
-    let why = "no node is running".to_owned();
+    let why = "no node is running. `cis node start` starts one".to_owned();
     stage.shared.apply(Update::Link(Link::Lost { since_ms: 0, why }));
     stage.steps();
     assert!(stage.shows("disconnected") && stage.shows("cis node start"));
@@ -230,4 +232,111 @@ fn nothing_is_drawn_while_nothing_changes() {
     assert_eq!(WOKEN.load(Ordering::Relaxed), 1, "a change wakes whoever draws");
     // It ends only where no frame asks for another one.
     harness.run();
+}
+
+#[test]
+fn a_file_becomes_a_run_with_its_parameters_and_one_that_is_wrong_says_where() {
+    let dir = tempfile::tempdir().unwrap();
+    let good = "version = 1\n[dag]\nid = \"ship\"\n[dag.params]\nbranch = { type = \"string\" }\n\
+        fast = { type = \"boolean\", default = false }\n[[tasks]]\nid = \"a\"\ncommand = [\"true\"]\n";
+    std::fs::write(dir.path().join("good.toml"), good).unwrap();
+    std::fs::write(dir.path().join("wrong.toml"), good.replace("command", "comand")).unwrap();
+    let mut stage = stage();
+    stage.harness.key_press_modifiers(Modifiers::CTRL, Key::N);
+    stage.steps();
+    let served = |stage: &mut Stage| {
+        let mut submitted = None;
+        for command in stage.sent() {
+            match command {
+                Command::Browse(_, slot) => slot.fill(files::browse(dir.path())),
+                Command::Read(path, slot) => slot.fill(files::read(path)),
+                Command::Submit(new, slot) => submitted = Some((new, slot)),
+                other => panic!("{other:?}"),
+            }
+        }
+        stage.steps();
+        submitted
+    };
+    served(&mut stage);
+    stage.click("wrong.toml");
+    served(&mut stage);
+    assert!(stage.shows("comand") && stage.shows("wrong.toml has "));
+    assert!(stage.harness.query_by_label("Start").is_none());
+    stage.click("good.toml");
+    served(&mut stage);
+    // What must be given is missing: nothing is sent.
+    assert!(stage.shows("`branch` is missing"));
+    stage.click("Start");
+    assert!(stage.sent().is_empty());
+    stage.harness.get_by_label("Value of branch").focus();
+    stage.steps();
+    stage.harness.get_by_label("Value of branch").type_text("main");
+    stage.steps();
+    stage.click("fast true");
+    stage.click("Start");
+    let (new, slot) = served(&mut stage).expect("it is sent");
+    let params: Vec<_> = new.params.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    assert_eq!(params, [("branch", "main"), ("fast", "true")]);
+    assert!(new.start && new.room.is_none());
+    assert_eq!(std::path::Path::new(&new.workdir), dir.path().canonicalize().unwrap());
+    // The node refuses: said where it was asked, and what was filled in stays.
+    slot.fill(Err(Problem::new(ProblemKind::Unavailable, "the disk is full").hint("make room")));
+    stage.steps();
+    assert!(stage.shows("the disk is full") && stage.shows("make room"));
+    stage.click("Start");
+    let (_, slot) = served(&mut stage).expect("it is sent again");
+    let run = detail(1, &["a"]).run;
+    slot.fill(Ok(run.clone()));
+    stage.steps();
+    assert!(matches!(&stage.sent()[..], [Command::Look(id)] if *id == run.id), "its run is opened");
+}
+
+#[test]
+fn the_timeline_asks_once_and_shows_where_time_went() {
+    let mut stage = stage();
+    let run = detail(1, &["compile", "test"]);
+    let id = run.run.id;
+    stage.shared.apply(Update::Run(Box::new(run)));
+    stage.steps();
+    stage.click("Runs");
+    stage.click("build");
+    stage.sent();
+    stage.click("Timeline");
+    let sent = stage.sent();
+    let [Command::Times(of, slot)] = &sent[..] else { panic!("{sent:?}") };
+    assert_eq!(*of, id);
+    let times = json!({
+        "run": id, "state": "succeeded", "from_ms": 1_000, "wall_ms": 3_000,
+        "critical": { "queue_ms": 500, "machine_ms": 2_000, "human_ms": 500 }, "path": [],
+        "tasks": [
+            { "task": "compile", "state": "succeeded", "critical": true, "from_ms": 1_000, "to_ms": 3_000,
+              "queue_ms": 500, "machine_ms": 1_500, "human_ms": 0 },
+            { "task": "test", "state": "succeeded", "critical": false, "from_ms": 3_000, "to_ms": 4_000,
+              "queue_ms": 0, "machine_ms": 500, "human_ms": 500 },
+        ],
+    });
+    slot.fill(Ok(serde_json::from_value(times).unwrap()));
+    stage.steps();
+    assert!(stage.shows("Critical path (outlined): 500 ms in the queue, 2 s at work"));
+    assert!(stage.sent().is_empty(), "nothing has happened since");
+    stage.click("compile: 500 ms in the queue, 1.5 s at work, on the critical path");
+    assert!(matches!(&stage.sent()[..], [Command::Why(_, task, _)] if task == "compile"));
+}
+
+#[test]
+fn settings_count_at_once() {
+    let mut stage = stage();
+    stage.harness.key_press_modifiers(Modifiers::CTRL, Key::Num5);
+    stage.steps();
+    stage.click("Dark");
+    assert!(stage.harness.ctx.global_style().visuals.dark_mode);
+    stage.click("Light");
+    assert!(!stage.harness.ctx.global_style().visuals.dark_mode);
+    stage.click("Larger");
+    assert!((stage.harness.ctx.zoom_factor() - 1.1).abs() < 0.01);
+    stage.harness.key_press_modifiers(Modifiers::COMMAND, Key::Num0);
+    stage.steps();
+    assert!(stage.shows("100 %"), "keys count as well");
+    stage.click("Show one");
+    assert!(matches!(stage.sent()[..], [Command::Ring]));
 }

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use cis_core::api::{Answer, KillSession, Problem, ReadLog, RetryRun};
+use cis_core::api::{Answer, KillSession, Problem, ProblemKind, ReadLog, ReadTime, RetryRun};
 use cis_core::client::Client;
 
-use super::{Shared, input_id, problem};
+use super::{Shared, files, input_id, problem};
 use crate::command::{Command, Slot, Verb};
 use crate::model::{Tone, Want};
 
@@ -59,11 +59,24 @@ pub(super) async fn act(client: Arc<Client>, shared: Arc<Shared>, command: Comma
         Command::Explain(session, slot) => {
             return fill(&shared, &slot, client.explain(&session.to_string()).await.map_err(problem));
         }
+        Command::Times(run, slot) => {
+            let times = client.run_time(&run.to_string(), &ReadTime::default()).await;
+            return fill(&shared, &slot, times.map_err(problem));
+        }
+        Command::Browse(path, slot) => {
+            return fill(&shared, &slot, blocking(move || files::browse(&path)).await);
+        }
+        Command::Read(path, slot) => {
+            return fill(&shared, &slot, blocking(move || files::read(path)).await);
+        }
+        Command::Submit(new, slot) => {
+            return fill(&shared, &slot, files::submit(&client, *new).await);
+        }
         Command::Log(run, task, slot) => {
             return fill(&shared, &slot, log(&client, &run.to_string(), &task).await);
         }
         // Those that the feed itself takes.
-        Command::Look(_) | Command::Open(_) | Command::Reconnect => return,
+        Command::Look(_) | Command::Open(_) | Command::Reconnect | Command::Ring => return,
     };
     shared.want([Want::Inbox].into());
     match outcome {
@@ -75,6 +88,14 @@ pub(super) async fn act(client: Arc<Client>, shared: Arc<Shared>, command: Comma
 async fn answer(client: &Client, item: &str, answer: Answer) -> Result<String, Problem> {
     let receipt = client.answer(item, &answer).await.map_err(problem)?;
     Ok(format!("Answered: {}", receipt.text))
+}
+
+/// Files may be slow.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
+) -> Result<T, Problem> {
+    let failed = |error| Problem::new(ProblemKind::Internal, format!("it came to no end: {error}"));
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(failed(error)))
 }
 
 fn fill<T>(shared: &Shared, slot: &Slot<T>, answer: Result<T, Problem>) {

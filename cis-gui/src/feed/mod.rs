@@ -5,10 +5,13 @@
 #![allow(clippy::disallowed_methods, reason = "an io folder")]
 
 mod act;
+mod bell;
+pub(crate) mod files;
 mod line;
 mod load;
 mod shows;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -18,7 +21,10 @@ use cis_core::ids::{InputId, TimestampMs};
 use tokio::sync::Notify;
 
 use crate::command::{Command, Sender};
-use crate::model::{Model, Note, Tone, Update, Want};
+use crate::model::{Model, Note, Ring, Tone, Update, Want};
+
+/// Events that are folded without letting a frame in between.
+const BURST: usize = 256;
 
 /// Wakes whoever draws.
 pub type Wake = dyn Fn() + Send + Sync;
@@ -30,6 +36,13 @@ pub struct Shared {
     wants: Mutex<std::collections::BTreeSet<Want>>,
     wanted: Notify,
     at_once: Notify,
+    /// Whoever draws has been woken, and has not looked since.
+    woken: AtomicBool,
+    rung: Notify,
+    /// The desktop is told of what begins to wait.
+    rings: AtomicBool,
+    /// The window has the keys.
+    focused: AtomicBool,
 }
 
 impl std::fmt::Debug for Shared {
@@ -48,6 +61,10 @@ impl Shared {
             wants: Mutex::default(),
             wanted: Notify::new(),
             at_once: Notify::new(),
+            woken: AtomicBool::new(false),
+            rung: Notify::new(),
+            rings: AtomicBool::new(true),
+            focused: AtomicBool::new(false),
         })
     }
 
@@ -59,13 +76,34 @@ impl Shared {
     /// Takes an update into the model.
     pub fn apply(&self, update: Update) {
         let mut wants = std::collections::BTreeSet::new();
-        self.model().apply(update, &mut wants);
+        match update {
+            // A frame that is to be drawn meanwhile does not wait for all of a burst.
+            Update::Events(mut events) if events.len() > BURST => {
+                while !events.is_empty() {
+                    let rest = events.split_off(events.len().min(BURST));
+                    self.model().apply(Update::Events(events), &mut wants);
+                    events = rest;
+                }
+            }
+            update => self.model().apply(update, &mut wants),
+        }
         self.want(wants);
-        (self.wake)();
+        if self.model().rings() > 0 {
+            self.rung.notify_one();
+        }
+        self.wake();
     }
 
+    /// Wakes whoever draws, once until it looks.
     pub(crate) fn wake(&self) {
-        (self.wake)();
+        if !self.woken.swap(true, Ordering::AcqRel) {
+            (self.wake)();
+        }
+    }
+
+    /// A frame begins: what changes from now on is for another one.
+    pub fn look(&self) {
+        self.woken.store(false, Ordering::Release);
     }
 
     fn want(&self, mut more: std::collections::BTreeSet<Want>) {
@@ -73,6 +111,16 @@ impl Shared {
             self.wants.lock().unwrap_or_else(PoisonError::into_inner).append(&mut more);
             self.wanted.notify_one();
         }
+    }
+
+    /// How whoever draws stands: the window has the keys; the desktop is told of what begins to wait.
+    pub fn stands(&self, focused: bool, rings: bool) {
+        self.focused.store(focused, Ordering::Relaxed);
+        self.rings.store(rings, Ordering::Relaxed);
+    }
+
+    fn take_rings(&self) -> Vec<Ring> {
+        self.model().take_rings()
     }
 
     fn take_wants(&self) -> std::collections::BTreeSet<Want> {
@@ -94,11 +142,15 @@ pub fn start(client: Client, shared: &Arc<Shared>) -> std::io::Result<Sender> {
     let (client, shared) = (Arc::new(client), Arc::clone(shared));
     std::thread::Builder::new().name("cis-feed".to_owned()).spawn(move || {
         runtime.block_on(async move {
+            tokio::spawn(bell::serve(Arc::clone(&shared)));
             tokio::spawn(load::serve(Arc::clone(&client), Arc::clone(&shared)));
             tokio::spawn(line::keep(Arc::clone(&client), Arc::clone(&shared)));
             while let Some(command) = commands.recv().await {
                 match command {
                     Command::Reconnect => shared.at_once.notify_one(),
+                    Command::Ring => {
+                        tokio::spawn(bell::try_one(Arc::clone(&shared)));
+                    }
                     Command::Look(run) => shared.want([Want::Run(run)].into()),
                     Command::Open(terminal) => {
                         tokio::spawn(shows::show(Arc::clone(&client), Arc::clone(&shared), terminal));

@@ -56,6 +56,30 @@ impl EventLog {
         self.lines.iter()
     }
 
+    /// How many are kept.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.lines.len()
+    }
+
+    /// Nothing has come yet.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.lines.is_empty()
+    }
+
+    /// How many had come before the oldest that is kept.
+    #[must_use]
+    pub fn first(&self) -> u64 {
+        self.seen - self.lines.len() as u64
+    }
+
+    /// The one before which so many had come, where it is kept.
+    #[must_use]
+    pub fn at(&self, number: u64) -> Option<&Line> {
+        self.lines.get(usize::try_from(number.checked_sub(self.first())?).ok()?)
+    }
+
     /// How many have come, also those that are kept no more.
     #[must_use]
     pub fn seen(&self) -> u64 {

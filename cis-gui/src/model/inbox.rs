@@ -7,12 +7,37 @@ use cis_core::event::{Event, EventBody, QueueReason};
 use cis_core::ids::{InboxId, RunId, SessionId, TaskId};
 
 use super::Want;
+use crate::widgets::one_line;
 
 /// The inbox.
 #[derive(Debug, Default)]
 pub struct Inbox {
     items: Vec<InboxItem>,
     listed: bool,
+    /// Names of what the node has listed.
+    told: BTreeSet<String>,
+}
+
+/// Something has begun to wait: what the desktop is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ring {
+    /// What waits, of what.
+    pub title: String,
+    /// What it asks.
+    pub text: String,
+}
+
+impl Ring {
+    /// Of an item; `run`: the name of its run.
+    #[must_use]
+    pub fn new(item: &InboxItem, run: Option<String>) -> Self {
+        let of = match (run, &item.task) {
+            (Some(run), Some(task)) => format!("{run} / {task}"),
+            (Some(run), None) => run,
+            (None, _) => item.id.to_string(),
+        };
+        Self { title: one_line(&format!("{of} waits for you"), 120), text: one_line(&item.question, 300) }
+    }
 }
 
 impl Inbox {
@@ -56,9 +81,16 @@ impl Inbox {
         self.items.iter().filter(move |item| item.run == Some(run))
     }
 
-    pub(super) fn replace(&mut self, items: Vec<InboxItem>) {
+    /// Takes the node's list; gives the names of what has begun to wait since the first one.
+    pub(super) fn replace(&mut self, items: Vec<InboxItem>) -> Vec<String> {
+        let names: BTreeSet<String> = items.iter().map(InboxItem::name).collect();
+        let begun = |name: &&String| self.listed && !self.told.contains(*name);
+        let fresh = names.iter().filter(begun).cloned().collect();
+        // What is answered and asked anew has another name.
+        self.told = names;
         self.items = items;
         self.listed = true;
+        fresh
     }
 
     pub(super) fn event(&mut self, event: &Event, body: &EventBody, wants: &mut BTreeSet<Want>) {

@@ -18,8 +18,8 @@ use cis_core::event::{Event, EventBody};
 use cis_core::ids::{RunId, TimestampMs};
 
 pub use events::{EventLog, Line};
-pub use inbox::Inbox;
-pub use runs::{Entry, Runs};
+pub use inbox::{Inbox, Ring};
+pub use runs::{Entry, Runs, Stand};
 pub use update::{Link, Note, Tone, Update, Want};
 
 /// Notes of what became of commands that are kept.
@@ -44,6 +44,7 @@ pub struct Model {
     pub events: EventLog,
     /// What became of commands, oldest first.
     pub notes: Vec<Note>,
+    rings: Vec<Ring>,
     version: u64,
 }
 
@@ -64,7 +65,11 @@ impl Model {
             Update::Listing { runs, whole } => self.runs.list(runs, whole, wants),
             Update::Run(detail) => self.runs.show(*detail),
             Update::RunGone(run) => self.runs.gone(run),
-            Update::Inbox(items) => self.inbox.replace(items),
+            Update::Inbox(items) => {
+                let fresh = self.inbox.replace(items);
+                let rings = fresh.iter().map(|name| self.ring(name)).collect::<Vec<_>>();
+                self.rings.extend(rings.into_iter().flatten());
+            }
             Update::Sessions(sessions) => self.sessions = sessions,
             Update::Events(events) => {
                 for event in events {
@@ -78,6 +83,23 @@ impl Model {
                 self.notes.push(note);
             }
         }
+    }
+
+    /// How many have begun to wait and were not told of.
+    #[must_use]
+    pub fn rings(&self) -> usize {
+        self.rings.len()
+    }
+
+    /// Takes what has begun to wait.
+    pub fn take_rings(&mut self) -> Vec<Ring> {
+        std::mem::take(&mut self.rings)
+    }
+
+    fn ring(&self, name: &str) -> Option<Ring> {
+        let item = self.inbox.named(name)?;
+        let run = item.run.map(|id| self.run(id).map_or_else(|| id.short(), |run| run.view().dag.clone()));
+        Some(Ring::new(item, run))
     }
 
     fn event(&mut self, event: Event, wants: &mut BTreeSet<Want>) {
@@ -101,20 +123,10 @@ impl Model {
         self.events.push(event);
     }
 
-    /// Whether something that it shows changes with time alone: clocks of what is under way.
-    #[must_use]
-    pub fn ticks(&self) -> bool {
-        self.inbox.items().next().is_some() || self.runs.all().any(|run| !run.view().state.is_terminal())
-    }
-
-    /// When the first of the runs that are open began.
-    #[must_use]
-    pub fn open_since(&self) -> Option<TimestampMs> {
-        self.runs
-            .all()
-            .filter(|run| !run.view().state.is_terminal())
-            .filter_map(|run| run.view().started_ms)
-            .min()
+    /// When runs that are open began: their clocks go on.
+    pub fn open_runs(&self) -> impl Iterator<Item = TimestampMs> + '_ {
+        let open = self.runs.all().map(Entry::view).filter(|run| !run.state.is_terminal());
+        open.map(|run| run.started_ms.unwrap_or(run.created_ms))
     }
 
     /// A run.

@@ -1,6 +1,7 @@
 //! Runs: as they were listed, or with their tasks and kept up to date.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use cis_core::api::{RunDetail, RunView, TaskView};
 use cis_core::event::{Event, TaskState};
@@ -8,9 +9,25 @@ use cis_core::ids::RunId;
 use cis_core::live::{Applied, LiveRun};
 
 use super::Want;
+use crate::graph::Shape;
 
 /// Events that are kept for a run that was asked for; with more of them it is asked for again when it comes.
 const KEPT_MAX: usize = 20_000;
+
+/// How a task stands, in a byte or two: what is drawn of thousands is made of these.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stand {
+    /// Its state.
+    pub state: TaskState,
+    /// It waits for a human.
+    pub waits: bool,
+}
+
+impl Stand {
+    fn of(task: &TaskView) -> Self {
+        Self { state: task.state, waits: task.waits.is_some() || task.approval.is_some() }
+    }
+}
 
 /// A run.
 #[derive(Debug)]
@@ -20,6 +37,9 @@ pub struct Entry {
     asked: bool,
     kept: Vec<Event>,
     structure: u64,
+    shape: Arc<Shape>,
+    stands: Vec<Stand>,
+    version: u64,
 }
 
 #[derive(Debug)]
@@ -63,6 +83,55 @@ impl Entry {
     #[must_use]
     pub fn structure(&self) -> u64 {
         self.structure
+    }
+
+    /// What its tasks need of each other: changes with [`Self::structure`].
+    #[must_use]
+    pub fn shape(&self) -> &Arc<Shape> {
+        &self.shape
+    }
+
+    /// How each of its tasks stands.
+    #[must_use]
+    pub fn stands(&self) -> &[Stand] {
+        &self.stands
+    }
+
+    /// Changes whenever something of it does.
+    #[must_use]
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// One that is listed.
+    fn listed(view: RunView, asked: bool) -> Self {
+        Self {
+            shown: Shown::Listed(Box::new(view)),
+            asked,
+            kept: Vec::new(),
+            structure: 0,
+            shape: Arc::default(),
+            stands: Vec::new(),
+            version: 0,
+        }
+    }
+
+    /// Takes in an event: of the run that it has only what is touched is looked at.
+    fn fold(&mut self, event: &Event) -> Applied {
+        match &mut self.shown {
+            Shown::Live(live) => {
+                let applied = live.apply(event);
+                for at in live.take_touched() {
+                    self.stands[at] = Stand::of(&live.tasks()[at]);
+                }
+                if applied != Applied::Known {
+                    self.version += 1;
+                }
+                applied
+            }
+            Shown::Listed(view) if event.offset <= view.last_offset => Applied::Known,
+            Shown::Listed(_) => Applied::Ask,
+        }
     }
 
     /// Tasks that have ended, and all.
@@ -138,7 +207,7 @@ impl Runs {
                 if open {
                     wants.insert(Want::Run(id));
                 }
-                Entry { shown: Shown::Listed(Box::new(run)), asked: open, kept: Vec::new(), structure: 0 }
+                Entry::listed(run, open)
             });
         }
     }
@@ -147,13 +216,26 @@ impl Runs {
         let id = detail.run.id;
         let mut live = LiveRun::new(detail);
         let before = self.entries.remove(&id);
-        let (kept, structure) = before.map_or((Vec::new(), 0), |entry| (entry.kept, entry.structure));
+        let (kept, known) = match before {
+            Some(entry) => (entry.kept, Some((entry.structure, entry.shape, entry.version))),
+            None => (Vec::new(), None),
+        };
         for event in &kept {
             live.apply(event);
         }
         live.take_touched();
+        let shape = Shape::of(live.tasks());
+        let (structure, version) = known.as_ref().map_or((0, 0), |known| (known.0, known.2));
+        let (structure, shape) = match known {
+            // Asked for again, most runs have the tasks that they had: their drawing stays.
+            Some((structure, before, _)) if structure > 0 && *before == shape => (structure, before),
+            _ => (structure + 1, Arc::new(shape)),
+        };
+        let stands = live.tasks().iter().map(Stand::of).collect();
         let shown = Shown::Live(Box::new(live));
-        self.entries.insert(id, Entry { shown, asked: false, kept: Vec::new(), structure: structure + 1 });
+        let entry =
+            Entry { shown, asked: false, kept: Vec::new(), structure, shape, stands, version: version + 1 };
+        self.entries.insert(id, entry);
     }
 
     pub(super) fn gone(&mut self, run: RunId) {
@@ -173,11 +255,7 @@ impl Runs {
                 wants.insert(Want::Run(id));
             }
         }
-        let applied = match &mut entry.shown {
-            Shown::Live(live) => live.apply(event),
-            Shown::Listed(view) if event.offset <= view.last_offset => Applied::Known,
-            Shown::Listed(_) => Applied::Ask,
-        };
+        let applied = entry.fold(event);
         if applied == Applied::Ask && !std::mem::replace(&mut entry.asked, true) {
             entry.kept.push(event.clone());
             wants.insert(Want::Run(id));

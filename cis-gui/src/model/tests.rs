@@ -149,3 +149,30 @@ fn notes_and_events_are_bounded() {
     }
     assert_eq!((model.events.lines().len(), model.events.seen()), (20_000, 30_000));
 }
+
+fn item(id: &str, question: &str) -> InboxItem {
+    serde_json::from_value(json!({
+        "id": id, "run": run_id(), "task": "paint", "session": "01JD0V3Z8K6T9W2B5N7Q4R1XED", "kind": "question",
+        "question": question, "options": [], "since": 5, "confidence": 90, "layer": "kernel", "episode": 1,
+        "hash": "h1", "screen": "", "urgency": "medium",
+    }))
+    .unwrap()
+}
+
+#[test]
+fn what_begins_to_wait_rings_once_and_what_waited_before_does_not() {
+    let mut model = Model::default();
+    apply(&mut model, Update::Run(Box::new(detail(1, &["paint"]))));
+    apply(&mut model, Update::Inbox(vec![item("abcdef", "Which?")]));
+    assert!(model.take_rings().is_empty(), "it stands in the window that was just opened");
+    let both = || vec![item("abcdef", "Which?"), item("bcdefa", "Which\ncolour?")];
+    apply(&mut model, Update::Inbox(both()));
+    let rings = model.take_rings();
+    assert_eq!(rings.len(), 1);
+    assert_eq!(
+        (rings[0].title.as_str(), rings[0].text.as_str()),
+        ("build / paint waits for you", "Which colour?")
+    );
+    apply(&mut model, Update::Inbox(both()));
+    assert_eq!(model.rings(), 0);
+}

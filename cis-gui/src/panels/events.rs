@@ -1,17 +1,54 @@
 //! What happens, as it happens.
 
+use std::collections::VecDeque;
+
 use eframe::egui::{self, RichText, Ui};
 use egui_extras::{Column, TableBuilder};
 
 use super::{Go, Scene};
-use crate::widgets::{empty, lasted, one_line};
+use crate::model::{EventLog, Line};
+use crate::widgets::{ago, empty, one_line};
 
 /// What is looked for.
 #[derive(Debug, Default)]
 pub struct Events {
     search: String,
+    /// Which of the kept events are like what was looked for, by how many had come before them; newest first.
+    found: VecDeque<u64>,
+    found_for: String,
+    /// So many had come when it was looked.
+    found_at: u64,
     /// The keys for searching were pressed.
     pub seek: bool,
+}
+
+impl Events {
+    /// Looks into what has come since the last frame; into all of it where something else is looked for.
+    fn follow(&mut self, log: &EventLog) {
+        if self.search != self.found_for {
+            self.found.clear();
+            (self.found_for, self.found_at) = (self.search.clone(), log.first());
+        }
+        if self.search.is_empty() {
+            return;
+        }
+        while self.found.back().is_some_and(|oldest| *oldest < log.first()) {
+            self.found.pop_back();
+        }
+        for number in self.found_at.max(log.first())..log.seen() {
+            if log.at(number).is_some_and(|line| line.matches(&self.search)) {
+                self.found.push_front(number);
+            }
+        }
+        self.found_at = log.seen();
+    }
+
+    fn line<'a>(&self, log: &'a EventLog, row: usize) -> Option<&'a Line> {
+        if self.search.is_empty() {
+            return log.lines().rev().nth(row);
+        }
+        log.at(*self.found.get(row)?)
+    }
 }
 
 /// Draws the newest events, newest first.
@@ -27,8 +64,10 @@ pub fn show(ui: &mut Ui, state: &mut Events, scene: &mut Scene<'_>) {
         ui.label(RichText::new(format!("{} since this window was opened", scene.model.events.seen())).weak());
     });
     ui.separator();
-    let lines: Vec<_> = scene.model.events.lines().rev().filter(|line| line.matches(&state.search)).collect();
-    if lines.is_empty() {
+    let log = &scene.model.events;
+    state.follow(log);
+    let count = if state.search.is_empty() { log.len() } else { state.found.len() };
+    if count == 0 {
         let title =
             if scene.model.events.seen() == 0 { "Nothing has happened yet" } else { "No event is like that" };
         return empty(
@@ -53,14 +92,13 @@ pub fn show(ui: &mut Ui, state: &mut Events, scene: &mut Scene<'_>) {
             }
         })
         .body(|body| {
-            body.rows(22.0, lines.len(), |mut row| {
-                let line = lines[row.index()];
+            body.rows(22.0, count, |mut row| {
+                let Some(line) = state.line(log, row.index()) else { return };
                 let event = &line.event;
                 let run = event.run.map(|run| run.short()).unwrap_or_default();
-                for text in
-                    [event.offset.to_string(), lasted(event.at_ms, scene.now), line.kind().to_owned(), run]
-                {
+                for text in [Some(event.offset.to_string()), None, Some(line.kind().to_owned()), Some(run)] {
                     row.col(|ui| {
+                        let text = text.unwrap_or_else(|| ago(ui, event.at_ms, scene.now));
                         ui.add(egui::Label::new(text).truncate());
                     });
                 }

@@ -7,6 +7,8 @@ pub mod node;
 pub mod run;
 pub mod runs;
 pub mod session;
+pub mod settings;
+pub mod start;
 
 use cis_core::ids::{RunId, SessionId, TimestampMs};
 
@@ -31,6 +33,10 @@ pub enum Go {
     Events,
     /// To the node.
     Node,
+    /// To what can be set.
+    Settings,
+    /// To a file that becomes a run.
+    Start,
 }
 
 /// A place for what the node has not said yet.

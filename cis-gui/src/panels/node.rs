@@ -4,7 +4,7 @@ use eframe::egui::{self, RichText, ScrollArea, Ui};
 
 use super::{Go, Scene, unknown};
 use crate::theme;
-use crate::widgets::{lasted, one_line};
+use crate::widgets::{ago, one_line};
 
 /// Draws the node.
 pub fn show(ui: &mut Ui, scene: &mut Scene<'_>) {
@@ -16,6 +16,7 @@ pub fn show(ui: &mut Ui, scene: &mut Scene<'_>) {
         for warning in &node.warnings {
             theme::card(ui.visuals()).show(ui, |ui| ui.label(RichText::new(warning).strong()));
         }
+        let up = node.started_ms.map(|from| ago(ui, from, scene.now)).unwrap_or_default();
         egui::Grid::new("node").num_columns(2).spacing([16.0, 6.0]).show(ui, |ui| {
             let mut fact = |name: &str, value: String| {
                 ui.label(RichText::new(name).weak());
@@ -26,7 +27,7 @@ pub fn show(ui: &mut Ui, scene: &mut Scene<'_>) {
             fact("DID", node.did.clone().unwrap_or_default());
             fact("Home", node.home.clone());
             fact("Socket", node.socket.clone());
-            fact("Up for", node.started_ms.map(|from| lasted(from, scene.now)).unwrap_or_default());
+            fact("Up for", up);
             fact("Sessions", format!("{} of at most {}", node.live_sessions, node.max_sessions));
             fact("Waits to be sent to rooms", node.outbox.to_string());
             if !node.rooms.is_empty() {

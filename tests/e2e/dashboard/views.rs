@@ -73,6 +73,7 @@ fn every_view_shows_a_run_in_progress_in_both_colours() {
         picture("runs");
         window.click("release");
         window.wait_for("of 10 tasks");
+        window.click("Graph");
         window.wait_for("Graph of release");
         picture("graph");
         window.click("Tasks");
@@ -118,6 +119,7 @@ fn a_run_is_paused_resumed_cancelled_and_retried_by_clicks() {
     window.click("Resume");
     cis.wait_run(&run, "running");
     window.click("Cancel");
+    window.click("Really cancel");
     cis.wait_run(&run, "cancelled");
     cis.write("go", "");
     window.click("Retry failed");
@@ -161,7 +163,7 @@ fn files_that_are_cleaned_away_take_no_run_from_the_list() {
     let other = cis.start("version = 1\n[dag]\nid = \"later\"\n[[tasks]]\nid = \"a\"\nscript = 'true'\n");
     cis.wait_run(&other, "succeeded");
     window.wait_for("later");
-    cis.ok(["store", "gc", "--older-than", "0s"]);
+    cis.ok(["store", "gc", "--older-than", "1ms"]);
     window.key("ctrl+3");
     window.wait_for("node.cleaned");
     window.key("ctrl+2");

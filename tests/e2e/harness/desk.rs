@@ -21,7 +21,7 @@ use super::{Cis, Output, Running, signal};
 pub const SCREEN: (u32, u32) = (1280, 820);
 
 /// Drawing without a graphics card, and the first look at its fonts, take their time beside other tests.
-const SLOW: Duration = Duration::from_secs(90);
+const SLOW: Duration = Duration::from_secs(50);
 
 /// `AtspiStateType` of what has the keys (atspi-constants.h).
 const FOCUSED: u32 = 12;
@@ -243,14 +243,16 @@ impl Window<'_> {
         }
     }
 
-    /// What has the keys; empty: nothing has them. Waits until the window has drawn what was pressed before.
+    /// Presses a key until it has given the keys to what has this name.
     #[track_caller]
-    pub fn wait_focus(&self) -> String {
-        let mut before = None;
-        self.wait("what has the keys stays the same", || {
-            let now = self.shown().into_iter().find(|one| one.focused).map(|one| one.name);
-            (before.replace(now.clone()) == Some(now.clone())).then(|| now.unwrap_or_default())
-        })
+    pub fn wait_key(&self, key: &str, name: &str) {
+        self.wait(&format!("{key} goes to `{name}`"), || {
+            let there = self.shown().iter().any(|one| one.focused && one.name.eq_ignore_ascii_case(name));
+            if !there {
+                self.key(key);
+            }
+            there.then_some(())
+        });
     }
 
     /// Waits until what has this name has the keys.

@@ -5,7 +5,7 @@ use cis_core::event::PromptKind;
 use cis_core::ids::TimestampMs;
 
 use crate::model::Model;
-use crate::widgets::{lasted, one_line};
+use crate::widgets::{clock, one_line};
 
 /// Of a question so much stands in the list.
 const TITLE_CHARS: usize = 80;
@@ -39,7 +39,7 @@ fn card(model: &Model, item: &InboxItem, now: TimestampMs) -> Card {
         kind: kind(item.kind),
         title: title(item),
         of: of(model, item),
-        waited: lasted(item.since, now),
+        waited: clock(item.since, now).0,
         answered_by: item.answered_by.as_deref().map(|by| one_line(by, TITLE_CHARS)),
     }
 }

@@ -2,6 +2,8 @@
 
 mod canvas;
 mod detail;
+mod paint;
+mod timeline;
 mod ui;
 mod view;
 

@@ -1,18 +1,17 @@
 //! A run, drawn.
 
-use std::collections::BTreeMap;
-
 use cis_core::ids::RunId;
 use eframe::egui::{self, RichText, Ui};
 use egui_extras::{Column, TableBuilder};
 
 use super::canvas::Canvas;
+use super::timeline::Timeline;
 use super::{detail, view};
 use crate::command::Command;
 use crate::model::Entry;
 use crate::panels::{Go, Scene, runs, unknown};
 use crate::theme::Mark;
-use crate::widgets::{empty, mark, one_line, progress};
+use crate::widgets::{ago, empty, lasted, mark, one_line, progress, since};
 
 /// How the tasks are shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -20,6 +19,7 @@ enum Tab {
     #[default]
     Graph,
     Tasks,
+    Timeline,
 }
 
 /// What is chosen of a run.
@@ -30,6 +30,7 @@ pub struct Run {
     search: String,
     chosen: Option<String>,
     canvas: Canvas,
+    timeline: Timeline,
     detail: detail::Detail,
     /// The keys for searching were pressed.
     pub seek: bool,
@@ -49,6 +50,7 @@ pub fn show(ui: &mut Ui, state: &mut Run, run: RunId, scene: &mut Scene<'_>) {
         }
         return;
     };
+    keys(ui, state);
     head(ui, entry, state, scene);
     ui.separator();
     if entry.live().is_none() {
@@ -63,7 +65,7 @@ pub fn show(ui: &mut Ui, state: &mut Run, run: RunId, scene: &mut Scene<'_>) {
     }
     egui::CentralPanel::default().show(ui, |ui| match state.tab {
         Tab::Graph => {
-            if let Some(tasks) = state.canvas.show(ui, entry, state.chosen.as_deref()) {
+            if let Some(tasks) = state.canvas.show(ui, entry, state.chosen.as_deref(), scene.now) {
                 match tasks.as_slice() {
                     [] => state.chosen = None,
                     [one] => state.chosen = Some(one.clone()),
@@ -76,7 +78,29 @@ pub fn show(ui: &mut Ui, state: &mut Run, run: RunId, scene: &mut Scene<'_>) {
             }
         }
         Tab::Tasks => tasks(ui, state, entry, scene),
+        Tab::Timeline => {
+            if let Some(task) = state.timeline.show(ui, entry, state.chosen.as_deref(), scene) {
+                state.chosen = Some(task);
+            }
+        }
     });
+}
+
+/// Keys that show it otherwise.
+fn keys(ui: &Ui, state: &mut Run) {
+    if ui.ctx().memory(|memory| memory.focused().is_some()) {
+        return;
+    }
+    let pressed = |key| ui.input(|input| input.key_pressed(key) && input.modifiers.is_none());
+    if pressed(egui::Key::G) {
+        state.tab = Tab::Graph;
+    }
+    if pressed(egui::Key::T) {
+        state.tab = Tab::Tasks;
+    }
+    if state.tab == Tab::Graph && pressed(egui::Key::C) {
+        state.canvas.critical = !state.canvas.critical;
+    }
 }
 
 fn head(ui: &mut Ui, entry: &Entry, state: &mut Run, scene: &mut Scene<'_>) {
@@ -92,18 +116,22 @@ fn head(ui: &mut Ui, entry: &Entry, state: &mut Run, scene: &mut Scene<'_>) {
         progress(ui, &runs::counts(run), 140.0);
         let (ended, all) = entry.progress();
         ui.label(format!("{ended} of {all} tasks"));
-        ui.label(crate::widgets::lasted(
-            run.started_ms.unwrap_or(run.created_ms),
-            run.ended_ms.unwrap_or(scene.now),
-        ));
+        ui.label(since(ui, run.started_ms.unwrap_or(run.created_ms), run.ended_ms, scene.now));
     });
     ui.horizontal(|ui| {
         ui.selectable_value(&mut state.tab, Tab::Graph, "Graph");
         ui.selectable_value(&mut state.tab, Tab::Tasks, "Tasks");
+        ui.selectable_value(&mut state.tab, Tab::Timeline, "Timeline");
         match state.tab {
             Tab::Graph => {
                 if ui.button("Fit").on_hover_text("Show all of it (F)").clicked() {
                     state.canvas.fit();
+                }
+                let what = "The way through the tasks that took longest: only faster tasks on it make the \
+                            run faster (C)";
+                ui.toggle_value(&mut state.canvas.critical, "Critical path").on_hover_text(what);
+                if let Some(ms) = state.canvas.critical_ms() {
+                    ui.label(RichText::new(lasted(0, ms)).weak());
                 }
             }
             Tab::Tasks => {
@@ -115,6 +143,7 @@ fn head(ui: &mut Ui, entry: &Entry, state: &mut Run, scene: &mut Scene<'_>) {
                     field.request_focus();
                 }
             }
+            Tab::Timeline => {}
         }
         ui.separator();
         runs::actions(ui, run.id, run.state, run.cancelling, scene);
@@ -151,7 +180,8 @@ fn tasks(ui: &mut Ui, state: &mut Run, entry: &Entry, scene: &Scene<'_>) {
         .body(|body| {
             body.rows(28.0, places.len(), |mut row| {
                 let at = places[row.index()];
-                let line = view::line(at, &live.tasks()[at], scene.now);
+                let task = &live.tasks()[at];
+                let line = view::line(at, task, scene.now);
                 row.set_selected(state.chosen.as_deref() == Some(&line.name));
                 row.col(|ui| {
                     mark(ui, line.mark, line.state);
@@ -161,23 +191,17 @@ fn tasks(ui: &mut Ui, state: &mut Run, entry: &Entry, scene: &Scene<'_>) {
                     ui.label(line.state);
                 });
                 row.col(|ui| {
+                    if let (Some(from), None) = (task.started_ms, task.ended_ms) {
+                        ago(ui, from, scene.now);
+                    }
                     ui.label(&line.lasted);
                 });
                 row.col(|ui| {
-                    ui.add(egui::Label::new(RichText::new(one_line(&line.reason, 200)).weak()).truncate());
+                    ui.add(egui::Label::new(RichText::new(&line.reason).weak()).truncate());
                 });
                 if row.response().clicked() {
                     state.chosen = Some(line.name);
                 }
             });
         });
-}
-
-/// Marks of the tasks of a box, and how many have each, the gravest last.
-pub(super) fn marks(tasks: impl Iterator<Item = Mark>) -> BTreeMap<Mark, usize> {
-    let mut marks = BTreeMap::new();
-    for mark in tasks {
-        *marks.entry(mark).or_default() += 1;
-    }
-    marks
 }

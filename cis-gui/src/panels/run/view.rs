@@ -4,7 +4,10 @@ use cis_core::api::TaskView;
 use cis_core::ids::TimestampMs;
 
 use crate::theme::Mark;
-use crate::widgets::lasted;
+use crate::widgets::{clock, lasted, one_line};
+
+/// Of a reason so much is shown, characters.
+const REASON_CHARS: usize = 200;
 
 /// A task in the list.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,10 +51,12 @@ pub fn lines(tasks: &[TaskView], search: &str) -> Vec<usize> {
 /// A task as a line of the list.
 #[must_use]
 pub fn line(at: usize, task: &TaskView, now: TimestampMs) -> Line {
+    // Cut before anything is copied: whoever said it may have said a megabyte.
+    let cut = |text: &String| one_line(text, REASON_CHARS);
     let waits = task.waits.as_ref().map(|waits| {
-        if waits.question.is_empty() { format!("waits: {}", waits.kind) } else { waits.question.clone() }
+        if waits.question.is_empty() { format!("waits: {}", waits.kind) } else { cut(&waits.question) }
     });
-    let said = task.said.as_ref().map(|said| said.text.clone());
+    let said = || task.said.as_ref().map(|said| cut(&said.text));
     Line {
         at,
         name: task.id.to_string(),
@@ -59,9 +64,9 @@ pub fn line(at: usize, task: &TaskView, now: TimestampMs) -> Line {
         state: task.state.as_str(),
         lasted: duration(task, now),
         reason: waits
-            .or_else(|| task.approval.as_ref().map(|asked| asked.prompt.clone()))
-            .or_else(|| task.reason.clone())
-            .or(said)
+            .or_else(|| task.approval.as_ref().map(|asked| cut(&asked.prompt)))
+            .or_else(|| task.reason.as_ref().map(cut))
+            .or_else(said)
             .unwrap_or_default(),
     }
 }
@@ -69,5 +74,6 @@ pub fn line(at: usize, task: &TaskView, now: TimestampMs) -> Line {
 /// How long the newest try of a task has lasted.
 #[must_use]
 pub(super) fn duration(task: &TaskView, now: TimestampMs) -> String {
-    task.started_ms.map(|from| lasted(from, task.ended_ms.unwrap_or(now))).unwrap_or_default()
+    let Some(from) = task.started_ms else { return String::new() };
+    task.ended_ms.map_or_else(|| clock(from, now).0, |ended| lasted(from, ended))
 }

@@ -34,6 +34,9 @@ pub fn show(ui: &mut Ui, state: &mut Runs, scene: &mut Scene<'_>) {
         if std::mem::take(&mut state.seek) {
             field.request_focus();
         }
+        if ui.button("Start a run").on_hover_text("Of a DAG file (Ctrl+N)").clicked() {
+            scene.go = Some(Go::Start);
+        }
     });
     ui.separator();
     let rows = view::rows(scene.model, state.filter, &state.search, scene.now);
@@ -41,7 +44,7 @@ pub fn show(ui: &mut Ui, state: &mut Runs, scene: &mut Scene<'_>) {
         let (title, advice) = if !scene.model.runs.listed() {
             return unknown(ui, scene.model, "Its runs are loaded.");
         } else if scene.model.runs.is_empty() {
-            ("No runs yet", "`cis dag run FILE` starts one; `cis init` writes a file to begin with.")
+            ("No runs yet", "`Start a run` above makes one of a DAG file, as `cis dag run FILE` does.")
         } else {
             ("No run is like that", "Another filter or search shows more.")
         };

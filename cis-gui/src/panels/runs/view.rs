@@ -5,7 +5,7 @@ use cis_core::event::{ExecutionMode, RunState, TaskState};
 use cis_core::ids::{RunId, TimestampMs};
 
 use crate::model::{Entry, Model};
-use crate::widgets::lasted;
+use crate::widgets::{clock, lasted};
 
 /// Which runs are shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -113,7 +113,7 @@ fn row(entry: &Entry, waits: usize, now: TimestampMs) -> Row {
         cancelling: view.cancelling,
         counts: counts(view),
         progress: entry.progress(),
-        lasted: lasted(from, view.ended_ms.unwrap_or(now)),
+        lasted: view.ended_ms.map_or_else(|| clock(from, now).0, |ended| lasted(from, ended)),
         waits,
         place,
     }

@@ -1,0 +1,185 @@
+//! The timeline, drawn.
+
+use std::time::Duration;
+
+use cis_core::api::TimeView;
+use cis_core::ids::{Offset, TimestampMs};
+use eframe::egui::{
+    self, Align2, Color32, FontId, Pos2, Rect, RichText, ScrollArea, Sense, Stroke, Ui, vec2,
+};
+
+use super::super::view::waits;
+use super::view::{self, Part};
+use crate::command::{Command, Slot};
+use crate::model::Entry;
+use crate::panels::Scene;
+use crate::theme::Mark;
+use crate::widgets::{empty, one_line};
+
+/// While tasks come and go the node is asked again after so long, ms.
+const ASK_MS: i64 = 1_000;
+const LINE: f32 = 24.0;
+const NAMES: f32 = 200.0;
+
+/// What the node said of a run's time.
+#[derive(Debug, Default)]
+pub(in crate::panels::run) struct Timeline {
+    times: Option<TimeView>,
+    order: Vec<usize>,
+    asked: Option<(Slot<TimeView>, Offset)>,
+    /// Up to where in the run's life the answer goes, and when it was asked for.
+    known: Option<(Offset, TimestampMs)>,
+    failed: Option<String>,
+}
+
+impl Timeline {
+    /// Draws it. Gives the name of a task that was clicked.
+    pub(in crate::panels::run) fn show(
+        &mut self,
+        ui: &mut Ui,
+        entry: &Entry,
+        chosen: Option<&str>,
+        scene: &Scene<'_>,
+    ) -> Option<String> {
+        self.ask(ui, entry, scene);
+        let Some(times) = &self.times else {
+            match &self.failed {
+                Some(why) => empty(ui, "The node does not tell", &one_line(why, 300)),
+                None => empty(ui, "Asking the node…", "Where the time of this run went."),
+            }
+            return None;
+        };
+        if times.tasks.is_empty() {
+            empty(ui, "Nothing has had its turn yet", "Tasks appear here once they are free to start.");
+            return None;
+        }
+        legend(ui, times);
+        let whole = view::span(times, scene.now);
+        let mut clicked = None;
+        axis(ui, whole);
+        ScrollArea::vertical().auto_shrink(false).show_rows(ui, LINE, self.order.len(), |ui, range| {
+            for at in range {
+                let task = &times.tasks[self.order[at]];
+                let name = task.task.as_str();
+                let (rect, response) =
+                    ui.allocate_exact_size(vec2(ui.available_width(), LINE), Sense::click());
+                let told = view::words(task);
+                response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Button, true, &told));
+                let response = response.on_hover_text(&told);
+                if response.clicked() {
+                    clicked = Some(name.to_owned());
+                }
+                let painter = ui.painter().with_clip_rect(rect.intersect(ui.clip_rect()));
+                if chosen == Some(name) || response.hovered() {
+                    let alpha = if chosen == Some(name) { 1.0 } else { 0.4 };
+                    painter.rect_filled(rect, 4.0, ui.visuals().selection.bg_fill.gamma_multiply(alpha));
+                }
+                let weight =
+                    if task.critical { ui.visuals().strong_text_color() } else { ui.visuals().text_color() };
+                let names = Rect::from_min_size(rect.min, vec2(NAMES - 8.0, LINE));
+                painter.with_clip_rect(names.intersect(ui.clip_rect())).text(
+                    names.left_center() + vec2(6.0, 0.0),
+                    Align2::LEFT_CENTER,
+                    one_line(name, 40),
+                    FontId::proportional(13.0),
+                    weight,
+                );
+                let waiting = entry.task(name).is_some_and(waits);
+                let room = bars(rect);
+                let x = |share: f32| room.left() + share * room.width();
+                for (part, from, to) in view::bar(task, waiting, whole, scene.now) {
+                    let left = x(from).min(room.right() - 2.0);
+                    let bar = Rect::from_min_max(
+                        Pos2::new(left, rect.top() + 6.0),
+                        Pos2::new(x(to).max(left + 2.0), rect.bottom() - 6.0),
+                    );
+                    painter.rect_filled(bar, 2.0, colour(part, ui.visuals().dark_mode));
+                    if task.critical && part != Part::Queue {
+                        let line = Stroke::new(1.5, ui.visuals().strong_text_color());
+                        painter.rect_stroke(bar.expand(1.0), 3.0, line, egui::StrokeKind::Outside);
+                    }
+                }
+            }
+        });
+        clicked
+    }
+
+    /// Asks the node where something has happened since it was asked, but not at each event.
+    fn ask(&mut self, ui: &Ui, entry: &Entry, scene: &Scene<'_>) {
+        if let Some((slot, offset)) = &self.asked
+            && let Some(answer) = slot.take()
+        {
+            self.known = Some((*offset, scene.now));
+            self.asked = None;
+            match answer {
+                Ok(times) => {
+                    self.order = view::order(&times);
+                    (self.times, self.failed) = (Some(times), None);
+                }
+                Err(problem) => self.failed = Some(problem.detail),
+            }
+        }
+        let run = entry.view();
+        let due = match self.known {
+            _ if self.asked.is_some() => return,
+            None => true,
+            Some((offset, _)) if offset == run.last_offset => return,
+            Some((_, at)) => scene.now - at >= ASK_MS,
+        };
+        if due {
+            let slot = Slot::default();
+            scene.to.send(Command::Times(run.id, slot.clone()));
+            self.asked = Some((slot, run.last_offset));
+        } else {
+            ui.ctx().request_repaint_after(Duration::from_millis(ASK_MS.unsigned_abs()));
+        }
+    }
+}
+
+/// The part of a line in which bars are.
+fn bars(rect: Rect) -> Rect {
+    Rect::from_min_max(Pos2::new(rect.left() + NAMES, rect.top()), rect.max - vec2(12.0, 0.0))
+}
+
+fn colour(part: Part, dark: bool) -> Color32 {
+    match part {
+        Part::Queue => Mark::Pending.colour(dark).gamma_multiply(0.55),
+        Part::Machine => Mark::Running.colour(dark),
+        Part::Human => Mark::Waits.colour(dark),
+    }
+}
+
+fn legend(ui: &mut Ui, times: &TimeView) {
+    ui.horizontal_wrapped(|ui| {
+        for part in Part::ALL {
+            let (rect, _) = ui.allocate_exact_size(vec2(14.0, 12.0), Sense::hover());
+            ui.painter().rect_filled(rect, 2.0, colour(part, ui.visuals().dark_mode));
+            ui.label(RichText::new(part.word()).small());
+        }
+        ui.separator();
+        let split = &times.critical;
+        let told = Part::ALL.map(|part| format!("{} {}", view::time(part.of(split)), part.word()));
+        let text = format!("Critical path (outlined): {}", told.join(", "));
+        ui.label(RichText::new(text).small().weak());
+    });
+}
+
+fn axis(ui: &mut Ui, whole: (TimestampMs, TimestampMs)) {
+    let (rect, _) = ui.allocate_exact_size(vec2(ui.available_width(), 18.0), Sense::hover());
+    let room = bars(rect);
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a number of labels")]
+    let count = (room.width() / 90.0).max(1.0) as usize;
+    let weak = ui.visuals().weak_text_color();
+    for (share, label) in view::ticks(whole, count) {
+        let x = room.left() + share * room.width();
+        ui.painter().vline(x, rect.bottom() - 4.0..=rect.bottom(), Stroke::new(1.0, weak));
+        let align = if share > 0.95 { Align2::RIGHT_CENTER } else { Align2::LEFT_CENTER };
+        ui.painter().text(
+            Pos2::new(x, rect.center().y - 2.0),
+            align,
+            label,
+            FontId::proportional(11.0),
+            weak,
+        );
+    }
+}
