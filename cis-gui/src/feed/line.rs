@@ -57,7 +57,9 @@ fn gone(stopped: bool) -> String {
     if stopped {
         "the node was stopped; `cis node start` on its machine starts it again".to_owned()
     } else {
-        "the node went away; it is tried again by itself".to_owned()
+        "the node went away; it is tried again by itself, and `cis node start` on its machine starts one that was \
+         stopped"
+            .to_owned()
     }
 }
 

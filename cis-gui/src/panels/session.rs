@@ -101,7 +101,9 @@ fn head(ui: &mut Ui, state: &mut Session, terminal: &Terminal, scene: &mut Scene
             Standing::Ended { detail } => format!("over: {}", one_line(detail, WORDS_MAX)),
             Standing::Refused(_) => String::new(),
         };
-        ui.label(RichText::new(word).weak());
+        if !word.is_empty() {
+            ui.label(RichText::new(word).weak());
+        }
         if let Some(item) = scene.model.inbox.of_session(terminal.session) {
             let title = super::inbox::title(item);
             if ui.button(format!("Answer: {title}")).clicked() {

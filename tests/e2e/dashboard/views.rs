@@ -61,8 +61,14 @@ fn every_view_shows_a_run_in_progress_in_both_colours() {
     let desk = Desk::new(&cis);
     let run = fill(&cis);
     let window = desk.open(&cis, &["gui"]);
-    for colours in ["first", "other"] {
-        let picture = |view: &str| window.picture(&format!("{colours}-{view}"));
+    for colours in ["Dark", "Light"] {
+        let picture = |view: &str| window.picture(&format!("{}-{view}", colours.to_lowercase()));
+        window.key("ctrl+5");
+        window.click(colours);
+        picture("settings");
+        window.key("ctrl+n");
+        window.wait_for("Start a run");
+        picture("start");
         window.key("ctrl+1");
         window.wait_for("Inbox (2)");
         window.wait_for("Deploy 1.4");
@@ -76,6 +82,8 @@ fn every_view_shows_a_run_in_progress_in_both_colours() {
         window.click("Graph");
         window.wait_for("Graph of release");
         picture("graph");
+        window.click("Timeline");
+        picture("timeline");
         window.click("Tasks");
         window.click("build");
         window.wait_for("Close");
@@ -98,8 +106,6 @@ fn every_view_shows_a_run_in_progress_in_both_colours() {
         picture("keys");
         window.key("Escape");
         window.wait_without("Fit, zoom and move a graph");
-        let other = if window.find("Light").is_some() { "Light" } else { "Dark" };
-        window.click(other);
     }
     cis.write("go", "");
     cis.ok(["dag", "cancel", &run]);

@@ -124,6 +124,10 @@ fn list(ui: &mut Ui, state: &mut Inbox, cards: &[Card]) {
                 }
             });
             let response = inner.response.interact(egui::Sense::click());
+            if response.has_focus() {
+                let stroke = ui.visuals().widgets.active.bg_stroke;
+                ui.painter().rect_stroke(response.rect, 8.0, stroke, egui::StrokeKind::Inside);
+            }
             let label = format!("{}: {} ({})", card.kind, card.title, card.of);
             response
                 .widget_info(|| egui::WidgetInfo::selected(egui::Role::ListBoxOption, true, chosen, &label));
@@ -150,6 +154,7 @@ fn detail(ui: &mut Ui, state: &mut Inbox, item: &InboxItem, scene: &mut Scene<'_
     }
     ui.add_space(6.0);
     answers(ui, state, item, scene);
+    ui.add_space(6.0);
     ui.horizontal(|ui| {
         if let Some(session) = item.session
             && ui.button("Open terminal").clicked()
@@ -206,7 +211,10 @@ fn answers(ui: &mut Ui, state: &mut Inbox, item: &InboxItem, scene: &Scene<'_>) 
     };
     ui.horizontal_wrapped(|ui| {
         for (at, option) in item.options.iter().take(OPTIONS_MAX).enumerate() {
-            let button = ui.button(one_line(&option.label, 60));
+            let mut button = ui.button(one_line(&option.label, 60));
+            if at < DIGITS.len() {
+                button = button.on_hover_text(format!("Key {}", at + 1));
+            }
             if state.reach == Some(Reach::Option(at)) {
                 button.request_focus();
             }
