@@ -41,12 +41,13 @@ fn link(error: ClientError) -> Link {
     // One that is elsewhere is started there.
     let here = matches!(error, ClientError::NotRunning { .. });
     let away = error.is_away() || matches!(error, ClientError::Timeout { .. });
+    let unexplained = matches!(&error, ClientError::Problem(problem) if problem.hint.is_none());
     let mut problem = problem(error);
     if away {
         let advice = if here { ". `cis node start` starts one" } else { "" };
         return Link::Lost { since_ms: now_ms(), why: problem.detail + advice };
     }
-    if problem.hint.is_none() && !problem.detail.contains("cis --version") {
+    if unexplained {
         problem.hint = Some("do `cis --version` and `cis node status` agree?".to_owned());
     }
     Link::Refused(Box::new(problem))
