@@ -95,7 +95,10 @@ fn every_view_shows_a_run_in_progress_in_both_colours() {
         window.wait_for("compiling part 3");
         picture("terminal");
         window.key("ctrl+3");
-        window.wait_for("Events");
+        for verb in ["pause", "resume"] {
+            cis.ok(["dag", verb, &run]);
+        }
+        window.wait_for("run.resumed");
         picture("events");
         window.key("ctrl+4");
         window.wait_for("Version");

@@ -6,6 +6,7 @@ use eframe::egui::{self, Key, RichText, ScrollArea, Ui};
 
 use super::view::{self, Card};
 use crate::command::Command;
+use crate::model::Link;
 use crate::panels::{Go, Scene, unknown};
 use crate::theme::{self, Mark};
 use crate::widgets::{empty, mark, one_line};
@@ -44,7 +45,8 @@ enum Reach {
 pub fn show(ui: &mut Ui, state: &mut Inbox, scene: &mut Scene<'_>) {
     let cards = view::cards(scene.model, scene.now);
     if cards.is_empty() {
-        if scene.model.inbox.listed() {
+        // What was known before the line was lost is no news.
+        if scene.model.inbox.listed() && matches!(scene.model.link, Link::Up | Link::Connecting) {
             empty(ui, "Nothing waits for you", "Questions of sessions and approvals of tasks appear here.");
         } else {
             unknown(ui, scene.model, "What waits for a human is loaded.");
@@ -106,7 +108,7 @@ fn list(ui: &mut Ui, state: &mut Inbox, cards: &[Card]) {
             let chosen = state.chosen.as_ref() == Some(&card.name);
             let mut frame = theme::card(ui.visuals());
             if chosen {
-                frame = frame.stroke(ui.visuals().selection.stroke);
+                frame = frame.stroke(egui::Stroke::new(1.0, theme::accent(ui.visuals().dark_mode)));
             }
             let inner = frame.show(ui, |ui| {
                 ui.set_min_width(ui.available_width());
