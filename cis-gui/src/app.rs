@@ -1,12 +1,12 @@
 //! The window: where one is, the keys that go elsewhere, how the line to the node stands, and notes.
 
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 use eframe::egui::{self, Key, KeyboardShortcut, Modifiers, RichText, Ui};
 
 use crate::command::{Command, Sender};
-use crate::feed::{Shared, now_ms};
+use crate::feed::{Pace, Shared, now_ms};
 use crate::model::{Link, Model, Tone};
 use crate::panels::{Go, Scene, events, inbox, node, run, runs, session, settings, start};
 use crate::settings::{KEY, Settings};
@@ -243,11 +243,7 @@ impl Dashboard {
 fn trouble(ui: &mut Ui, model: &Model) {
     let (why, hint) = match &model.link {
         Link::Connecting | Link::Up => return,
-        Link::Lost { why, .. } => {
-            // One that is elsewhere is started there.
-            let here = why.contains("no node is running");
-            (why, here.then_some("`cis node start` starts one. What is shown is from before."))
-        }
+        Link::Lost { why, .. } => (why, None),
         Link::Refused(problem) => (&problem.detail, problem.hint.as_deref()),
     };
     egui::Panel::top("trouble").show(ui, |ui| {
@@ -301,6 +297,7 @@ impl eframe::App for Dashboard {
 ///
 /// # Errors
 /// There is no display, or no way to draw on it.
+#[allow(clippy::disallowed_methods, reason = "the edge: frames keep a pace")]
 pub fn open(client: cis_core::client::Client, title: &str) -> eframe::Result {
     let options = eframe::NativeOptions {
         viewport: egui::ViewportBuilder::default()
@@ -316,14 +313,9 @@ pub fn open(client: cis_core::client::Client, title: &str) -> eframe::Result {
         Box::new(move |created| {
             theme::install(&created.egui_ctx);
             let ctx = created.egui_ctx.clone();
-            let last = Mutex::new(Instant::now());
+            let pace = Pace::default();
             // One frame for whatever happens in its time, and not the two that an immediate request gives.
-            let shared = Shared::new(Arc::new(move || {
-                let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
-                let wait = FRAME.saturating_sub(last.elapsed()).max(Duration::from_millis(1));
-                *last = Instant::now() + wait;
-                ctx.request_repaint_after(wait);
-            }));
+            let shared = Shared::new(Arc::new(move || ctx.request_repaint_after(pace.next(FRAME))));
             let to = crate::feed::start(client, &shared)?;
             let mut dashboard = Dashboard::new(shared, to);
             if let Some(settings) = created.storage.and_then(|kept| eframe::get_value::<Settings>(kept, KEY))

@@ -1,7 +1,7 @@
 //! A session's terminal: what its screen shows, what scrolled out of it, and what is typed.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use cis_core::ids::SessionId;
 use cis_core::terminal::screen::{Colour, Drawn, Screen, Style};
@@ -24,8 +24,8 @@ const POINTS: (f32, f32) = (8.0, 16.0);
 /// Of what is said of a session so many characters are shown.
 const WORDS_MAX: usize = 160;
 
-/// What goes on changing is searched at most once in this time.
-const FIND_EVERY: Duration = Duration::from_millis(250);
+/// What goes on changing is searched at most once in this time, s.
+const FIND_EVERY_S: f64 = 0.25;
 
 /// What is looked at.
 #[derive(Debug, Default)]
@@ -48,8 +48,8 @@ pub struct Session {
     found: Vec<Selection>,
     found_at: u64,
     found_for: String,
-    /// Not searched again before.
-    found_next: Option<Instant>,
+    /// Not searched again before, in egui's time.
+    found_next: f64,
     /// The keys for searching were pressed.
     pub seek: bool,
 }
@@ -71,13 +71,13 @@ impl Session {
         if same && self.found_at == version {
             return;
         }
-        let now = Instant::now();
-        if same && let Some(wait) = self.found_next.and_then(|next| next.checked_duration_since(now)) {
-            return ctx.request_repaint_after(wait);
+        let now = ctx.input(|input| input.time);
+        if same && now < self.found_next {
+            return ctx.request_repaint_after(Duration::from_secs_f64(self.found_next - now));
         }
         self.found = find(screen, &self.search, FOUND_MAX);
         (self.found_for, self.found_at) = (self.search.clone(), version);
-        self.found_next = Some(now + FIND_EVERY.max(now.elapsed() * 10));
+        self.found_next = now + FIND_EVERY_S;
     }
 
     /// Lets go of the terminal.
@@ -127,7 +127,9 @@ fn head(ui: &mut Ui, state: &mut Session, terminal: &Terminal, scene: &mut Scene
             Standing::Ended { detail } => format!("over: {}", one_line(detail, WORDS_MAX)),
             Standing::Refused(_) => String::new(),
         };
-        ui.label(RichText::new(word).weak());
+        if !word.is_empty() {
+            ui.label(RichText::new(word).weak());
+        }
         if let Some(item) = scene.model.inbox.of_session(terminal.session) {
             let title = super::inbox::title(item);
             if ui.button(format!("Answer: {title}")).clicked() {
@@ -407,18 +409,18 @@ fn line_runs(
             let alone =
                 cell.wide || (!cell.c.is_ascii() && (fonts.glyph_width(&font, cell.c) - width).abs() > 0.01);
             if let Some((from, before)) = open.take_if(|(_, before)| alone || *before != style) {
-                runs.push(palette.run(fonts, from, col, std::mem::take(&mut text), before, points));
+                runs.push(palette.run(fonts, from, col, &std::mem::take(&mut text), before, points));
             }
             if alone {
                 let to = col + 1 + usize::from(cell.wide);
-                runs.push(palette.run(fonts, col, to, cell.c.to_string(), style, points));
+                runs.push(palette.run(fonts, col, to, cell.c.encode_utf8(&mut [0; 4]), style, points));
             } else {
                 open.get_or_insert((col, style));
                 text.push(cell.c);
             }
         }
         if let Some((from, style)) = open {
-            runs.push(palette.run(fonts, from, cells.len(), text, style, points));
+            runs.push(palette.run(fonts, from, cells.len(), &text, style, points));
         }
         runs
     })
@@ -449,13 +451,13 @@ impl Palette {
         fonts: &mut egui::epaint::FontsView<'_>,
         from: usize,
         to: usize,
-        text: String,
+        text: &str,
         (style, marked): (Style, Option<Color32>),
         points: f32,
     ) -> Run {
         let wrap = egui::text::TextWrapping::no_max_width();
         let mut job = LayoutJob { wrap, ..LayoutJob::default() };
-        job.append(&text, 0.0, self.format(style, points));
+        job.append(text, 0.0, self.format(style, points));
         let ground = marked.or_else(|| match style.ground {
             Colour::Ground => None,
             other => Some(self.colour(other, false)),

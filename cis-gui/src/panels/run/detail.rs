@@ -12,6 +12,8 @@ use crate::widgets::{ago, mark, one_line, sure};
 
 /// Of a line of a log so much is shown, characters.
 const LINE_CHARS: usize = 2_000;
+/// Size of its letters.
+const LOG_POINTS: f32 = 12.0;
 /// A log is so high.
 const LOG_HEIGHT: f32 = 420.0;
 
@@ -96,11 +98,11 @@ pub(super) fn show(
 
 /// A log: only lines that are seen are laid out.
 fn log_lines(ui: &mut Ui, lines: &[String]) {
-    let height = ui.text_style_height(&egui::TextStyle::Small);
+    let height = ui.fonts_mut(|fonts| fonts.row_height(&egui::FontId::monospace(LOG_POINTS)));
     let place = ScrollArea::both().id_salt("log").max_height(LOG_HEIGHT).auto_shrink([false, true]);
     place.stick_to_bottom(true).show_rows(ui, height, lines.len(), |ui, rows| {
         for line in &lines[rows] {
-            ui.add(egui::Label::new(RichText::new(line).monospace().small()).extend());
+            ui.add(egui::Label::new(RichText::new(line).monospace().size(LOG_POINTS)).extend());
         }
     });
 }
@@ -148,7 +150,7 @@ fn why(ui: &mut Ui, why: &Slot<WhyView>) {
             ui.add(egui::Label::new(one_line(because, 2_000)).wrap());
         }
         for hint in &why.try_this {
-            ui.add(egui::Label::new(RichText::new(one_line(hint, 2_000)).monospace().small()).wrap());
+            ui.add(egui::Label::new(RichText::new(one_line(hint, 2_000)).monospace().size(12.0)).wrap());
         }
     });
 }
