@@ -243,11 +243,7 @@ impl Dashboard {
 fn trouble(ui: &mut Ui, model: &Model) {
     let (why, hint) = match &model.link {
         Link::Connecting | Link::Up => return,
-        Link::Lost { why, .. } => {
-            // One that is elsewhere is started there.
-            let here = why.contains("no node is running");
-            (why, here.then_some("`cis node start` starts one. What is shown is from before."))
-        }
+        Link::Lost { why, .. } => (why, None),
         Link::Refused(problem) => (&problem.detail, problem.hint.as_deref()),
     };
     egui::Panel::top("trouble").show(ui, |ui| {
@@ -301,6 +297,7 @@ impl eframe::App for Dashboard {
 ///
 /// # Errors
 /// There is no display, or no way to draw on it.
+#[allow(clippy::disallowed_methods, reason = "the edge: frames keep a pace")]
 pub fn open(client: cis_core::client::Client, title: &str) -> eframe::Result {
     let options = eframe::NativeOptions {
         viewport: egui::ViewportBuilder::default()

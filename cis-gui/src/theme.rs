@@ -128,8 +128,12 @@ fn visuals(dark: bool) -> Visuals {
     visuals.override_text_color = Some(hex(text));
     visuals.widgets.noninteractive.bg_stroke = Stroke::new(1.0, hex(line));
     visuals.selection.bg_fill = accent(dark).gamma_multiply(0.35);
-    visuals.selection.stroke = Stroke::new(1.0, accent(dark));
+    // What is chosen is written in it.
+    visuals.selection.stroke = Stroke::new(1.0, hex(text));
     visuals.hyperlink_color = accent(dark);
+    // What has the keys is seen from afar, and what is said by the way can be read: 4.5 to 1 at least (WCAG 2.2, 1.4.3).
+    visuals.widgets.active.bg_stroke = Stroke::new(2.0, accent(dark));
+    visuals.weak_text_alpha = 0.72;
     for widget in [
         &mut visuals.widgets.noninteractive,
         &mut visuals.widgets.inactive,

@@ -173,6 +173,16 @@ pub fn one_line(text: &str, chars: usize) -> String {
     out
 }
 
+/// The name of what a row is of: with the keyboard, and for those who do not see the row, it is what opens it.
+pub fn opens(ui: &mut Ui, name: impl Into<RichText>, width: f32) -> Response {
+    ui.scope(|ui| {
+        ui.set_max_width(width.max(MARK));
+        ui.spacing_mut().button_padding = vec2(4.0, 2.0);
+        ui.add(egui::Button::new(name.into()).frame_when_inactive(false).truncate())
+    })
+    .inner
+}
+
 /// A button for what throws work away: the first click asks, a second one within a while is meant.
 pub fn sure(ui: &mut Ui, word: &str, question: &str) -> bool {
     const WHILE_S: f64 = 4.0;
@@ -183,7 +193,7 @@ pub fn sure(ui: &mut Ui, word: &str, question: &str) -> bool {
     let text = if asks { RichText::new(question).strong() } else { RichText::new(word) };
     let clicked = ui.button(text).clicked();
     if asks {
-        ui.ctx().request_repaint_after(std::time::Duration::from_secs_f64(WHILE_S));
+        ui.ctx().request_repaint_after(Duration::from_secs_f64(WHILE_S));
     }
     if clicked {
         ui.data_mut(|data| {

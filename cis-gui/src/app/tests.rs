@@ -184,7 +184,7 @@ fn every_state_of_the_line_says_what_to_do() {
     let mut stage = stage();
     stage.steps();
     assert!(stage.shows("connecting"));
-    let why = "no node is running".to_owned();
+    let why = "no node is running. `cis node start` starts one".to_owned();
     stage.shared.apply(Update::Link(Link::Lost { since_ms: 0, why }));
     stage.steps();
     assert!(stage.shows("disconnected") && stage.shows("cis node start"));

@@ -38,10 +38,30 @@ pub(super) async fn keep(client: Arc<Client>, shared: Arc<Shared>) {
 
 /// A node that does not answer may come back by itself; one that answers otherwise than a node does needs a person.
 fn link(error: ClientError) -> Link {
-    if error.is_away() || matches!(error, ClientError::Timeout { .. }) {
-        return Link::Lost { since_ms: now_ms(), why: problem(error).detail };
+    // One that is elsewhere is started there.
+    let here = matches!(error, ClientError::NotRunning { .. });
+    let away = error.is_away() || matches!(error, ClientError::Timeout { .. });
+    let unexplained = matches!(&error, ClientError::Problem(problem) if problem.hint.is_none());
+    let mut problem = problem(error);
+    if away {
+        let advice = if here { ". `cis node start` starts one" } else { "" };
+        return Link::Lost { since_ms: now_ms(), why: problem.detail + advice };
     }
-    Link::Refused(Box::new(problem(error)))
+    if unexplained {
+        problem.hint = Some("do `cis --version` and `cis node status` agree?".to_owned());
+    }
+    Link::Refused(Box::new(problem))
+}
+
+/// Why a stream that was there is gone.
+fn gone(stopped: bool) -> String {
+    if stopped {
+        "the node was stopped; `cis node start` on its machine starts it again".to_owned()
+    } else {
+        "the node went away; it is tried again by itself, and `cis node start` on its machine starts one that was \
+         stopped"
+            .to_owned()
+    }
 }
 
 async fn follow(client: &Client, shared: &Shared) -> Result<(), ClientError> {
@@ -52,8 +72,8 @@ async fn follow(client: &Client, shared: &Shared) -> Result<(), ClientError> {
     loop {
         match stream.next().await? {
             Followed::Frame(frame) => shared.apply(Update::Events(frame.events()?)),
-            Followed::Lost { .. } => {
-                let why = "the node went away; it is tried again by itself".to_owned();
+            Followed::Lost { stopped } => {
+                let why = gone(stopped);
                 shared.apply(Update::Link(Link::Lost { since_ms: now_ms(), why }));
             }
             Followed::Back => {
@@ -86,6 +106,6 @@ mod tests {
         let slow = ClientError::Timeout { seconds: 10 };
         assert!(matches!(link(slow), Link::Lost { .. }));
         let gone = ClientError::NotRunning { socket: "/run/node.sock".into() };
-        assert!(matches!(link(gone), Link::Lost { why, .. } if why.contains("no node is running")));
+        assert!(matches!(link(gone), Link::Lost { why, .. } if why.contains("`cis node start` starts one")));
     }
 }

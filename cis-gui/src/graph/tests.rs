@@ -76,16 +76,16 @@ fn next(seed: &mut u64) -> usize {
 fn layered(count: usize, wide: usize) -> Shape {
     let mut seed = 0x9e37_79b9_7f4a_7c15;
     let mut needs = vec![Vec::new(); count];
-    for task in wide..count {
+    for (task, needs) in needs.iter_mut().enumerate().skip(wide) {
         let from = task / wide * wide - wide;
         let mut some: Vec<usize> =
             (0..1 + next(&mut seed) % 3).map(|_| from + next(&mut seed) % wide).collect();
-        if next(&mut seed) % 10 == 0 {
+        if next(&mut seed).is_multiple_of(10) {
             some.push(next(&mut seed) % (from + 1));
         }
         some.sort_unstable();
         some.dedup();
-        needs[task] = some;
+        *needs = some;
     }
     Shape { list: vec![None; count], needs }
 }

@@ -81,7 +81,7 @@ pub fn show(ui: &mut Ui, state: &mut Events, scene: &mut Scene<'_>) {
         .sense(egui::Sense::click())
         .column(Column::initial(80.0))
         .column(Column::initial(100.0))
-        .column(Column::initial(170.0).resizable(true).clip(true))
+        .column(Column::initial(170.0).clip(true))
         .column(Column::initial(90.0))
         .column(Column::remainder().clip(true))
         .header(24.0, |mut header| {
@@ -95,16 +95,22 @@ pub fn show(ui: &mut Ui, state: &mut Events, scene: &mut Scene<'_>) {
             body.rows(22.0, count, |mut row| {
                 let Some(line) = state.line(log, row.index()) else { return };
                 let event = &line.event;
-                let run = event.run.map(|run| run.short()).unwrap_or_default();
-                for text in [Some(event.offset.to_string()), None, Some(line.kind().to_owned()), Some(run)] {
+                for text in [Some(event.offset.to_string()), None, Some(line.kind().to_owned())] {
                     row.col(|ui| {
                         let text = text.unwrap_or_else(|| ago(ui, event.at_ms, scene.now));
                         ui.add(egui::Label::new(text).truncate());
                     });
                 }
                 row.col(|ui| {
+                    if let Some(run) = event.run
+                        && ui.link(run.short()).clicked()
+                    {
+                        scene.go = Some(Go::Run(run));
+                    }
+                });
+                row.col(|ui| {
                     let summary = one_line(&line.summary(), 300);
-                    ui.add(egui::Label::new(RichText::new(summary).monospace().small().weak()).truncate());
+                    ui.add(egui::Label::new(RichText::new(summary).monospace().size(12.0).weak()).truncate());
                 });
                 if row.response().clicked()
                     && let Some(run) = event.run

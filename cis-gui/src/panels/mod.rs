@@ -42,13 +42,11 @@ pub enum Go {
 /// A place for what the node has not said yet.
 fn unknown(ui: &mut Ui, model: &Model, what: &str) {
     match model.link {
-        Link::Lost { .. } | Link::Refused(_) => {
-            empty(
-                ui,
-                "The node is not there",
-                "Why stands above. What it has is shown as soon as it answers.",
-            );
+        Link::Lost { .. } => {
+            let advice = "Why stands above. What it has is shown as soon as it answers.";
+            empty(ui, "The node is not there", advice);
         }
+        Link::Refused(_) => empty(ui, "The node cannot be asked", "Why stands above, and what helps."),
         Link::Connecting | Link::Up => empty(ui, "Asking the node…", what),
     }
 }

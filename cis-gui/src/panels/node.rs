@@ -76,7 +76,7 @@ fn sessions(ui: &mut Ui, scene: &mut Scene<'_>) {
                 session.task.as_ref().map(ToString::to_string).or(session.name.clone()).unwrap_or_default(),
             );
             ui.label(format!("{:?}", session.state).to_lowercase());
-            ui.label(RichText::new(one_line(&session.command, 80)).monospace().small());
+            ui.label(RichText::new(one_line(&session.command, 80)).monospace().size(12.0));
             ui.end_row();
         }
     });

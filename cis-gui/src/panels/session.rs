@@ -101,7 +101,9 @@ fn head(ui: &mut Ui, state: &mut Session, terminal: &Terminal, scene: &mut Scene
             Standing::Ended { detail } => format!("over: {}", one_line(detail, WORDS_MAX)),
             Standing::Refused(_) => String::new(),
         };
-        ui.label(RichText::new(word).weak());
+        if !word.is_empty() {
+            ui.label(RichText::new(word).weak());
+        }
         if let Some(item) = scene.model.inbox.of_session(terminal.session) {
             let title = super::inbox::title(item);
             if ui.button(format!("Answer: {title}")).clicked() {
@@ -381,18 +383,18 @@ fn line_runs(
             let alone =
                 cell.wide || (!cell.c.is_ascii() && (fonts.glyph_width(&font, cell.c) - width).abs() > 0.01);
             if let Some((from, before)) = open.take_if(|(_, before)| alone || *before != style) {
-                runs.push(palette.run(fonts, from, col, std::mem::take(&mut text), before, points));
+                runs.push(palette.run(fonts, from, col, &std::mem::take(&mut text), before, points));
             }
             if alone {
                 let to = col + 1 + usize::from(cell.wide);
-                runs.push(palette.run(fonts, col, to, cell.c.to_string(), style, points));
+                runs.push(palette.run(fonts, col, to, cell.c.encode_utf8(&mut [0; 4]), style, points));
             } else {
                 open.get_or_insert((col, style));
                 text.push(cell.c);
             }
         }
         if let Some((from, style)) = open {
-            runs.push(palette.run(fonts, from, cells.len(), text, style, points));
+            runs.push(palette.run(fonts, from, cells.len(), &text, style, points));
         }
         runs
     })
@@ -423,13 +425,13 @@ impl Palette {
         fonts: &mut egui::epaint::FontsView<'_>,
         from: usize,
         to: usize,
-        text: String,
+        text: &str,
         (style, marked): (Style, Option<Color32>),
         points: f32,
     ) -> Run {
         let wrap = egui::text::TextWrapping::no_max_width();
         let mut job = LayoutJob { wrap, ..LayoutJob::default() };
-        job.append(&text, 0.0, self.format(style, points));
+        job.append(text, 0.0, self.format(style, points));
         let ground = marked.or_else(|| match style.ground {
             Colour::Ground => None,
             other => Some(self.colour(other, false)),

@@ -4,7 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixListener;
 
 use super::STAYS;
-use crate::harness::{Cis, Desk, Remote, kill_9};
+use crate::harness::{Cis, Desk, Remote, eventually, kill_9};
 
 #[test]
 fn a_node_that_was_stopped_and_started_is_found_again_with_what_happened_meanwhile() {
@@ -41,8 +41,7 @@ fn a_node_that_was_killed_is_followed_into_its_next_life() {
     window.wait_for("0 / 2");
     for _ in 0..3 {
         // The host starts it again.
-        kill_9(cis.node_pid().unwrap());
-        cis.status();
+        kill_9(eventually("a node runs", || cis.node_pid()));
     }
     cis.write("go", "");
     cis.wait_run(&run, "succeeded");
@@ -59,7 +58,7 @@ fn a_node_of_another_machine_is_shown_and_a_token_that_does_not_count_is_told_ap
     let run = remote.node.start(super::ASKS);
     let window = desk.open(&remote.away, &remote.words(&file, &["gui"]));
     window.wait_for("Paint it?");
-    window.click("n");
+    window.click("no");
     remote.node.wait_run(&run, "succeeded");
     assert_eq!(remote.node.read("said").trim(), "got n");
     remote.node.ok(["node", "token", "revoke", "ann"]);
@@ -103,7 +102,7 @@ fn what_listens_and_is_no_node_of_this_version_is_said() {
     };
     let window = desk.open_with(command);
     window.wait_for("cis --version");
-    assert!(!window.text().contains("cis node start"), "a node that is there need not be started");
+    assert!(!window.text().contains("cis node start"), "nothing is to be started where something listens");
     window.picture("another-version");
 }
 

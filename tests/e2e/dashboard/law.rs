@@ -85,7 +85,7 @@ impl Folding {
 
     fn see(&mut self, shown: RunDetail) {
         if self.live.is_none() {
-            let mut live = LiveRun::new(shown.clone());
+            let mut live = LiveRun::new(shown);
             let whole = self.events.iter().all(|event| {
                 let applied = live.apply(event);
                 self.was.insert(live.offset(), live.detail().clone());

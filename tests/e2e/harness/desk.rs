@@ -15,13 +15,13 @@ use serde::de::DeserializeOwned;
 use zbus::zvariant::{DynamicType, OwnedObjectPath, Type, Value};
 
 use super::wait::eventually_within;
-use super::{Cis, Output, Running, signal};
+use super::{Cis, Running, signal};
 
 /// Width and height of the screen, and of the window as it opens.
 pub const SCREEN: (u32, u32) = (1280, 820);
 
 /// Drawing without a graphics card, and the first look at its fonts, take their time beside other tests.
-const SLOW: Duration = Duration::from_secs(90);
+const SLOW: Duration = Duration::from_secs(50);
 
 /// `AtspiStateType` of what has the keys (atspi-constants.h).
 const FOCUSED: u32 = 12;
@@ -243,14 +243,16 @@ impl Window<'_> {
         }
     }
 
-    /// What has the keys; empty: nothing has them. Waits until the window has drawn what was pressed before.
+    /// Presses a key until it has given the keys to what has this name.
     #[track_caller]
-    pub fn wait_focus(&self) -> String {
-        let mut before = None;
-        self.wait("what has the keys stays the same", || {
-            let now = self.shown().into_iter().find(|one| one.focused).map(|one| one.name);
-            (before.replace(now.clone()) == Some(now.clone())).then(|| now.unwrap_or_default())
-        })
+    pub fn wait_key(&self, key: &str, name: &str) {
+        self.wait(&format!("{key} goes to `{name}`"), || {
+            let there = self.shown().iter().any(|one| one.focused && one.name.eq_ignore_ascii_case(name));
+            if !there {
+                self.key(key);
+            }
+            there.then_some(())
+        });
     }
 
     /// Waits until what has this name has the keys.
@@ -315,8 +317,16 @@ impl Window<'_> {
         self.desk.hands(&["windowsize", "--sync", &self.id, &width.to_string(), &height.to_string()]);
     }
 
-    /// Keeps a picture of the screen, below the target directory; gives its path.
+    /// Keeps a picture of the screen, below the target directory; gives its path. What is said is there before it is
+    /// drawn: the picture is taken once nothing changes for some frames (clocks do, each second).
     pub fn picture(&self, name: &str) -> PathBuf {
+        let mut pixels = self.desk.pixels();
+        for _ in 0..20 {
+            super::pause(Duration::from_millis(150));
+            if std::mem::replace(&mut pixels, self.desk.pixels()) == pixels {
+                break;
+            }
+        }
         let target = Path::new(env!("CARGO_BIN_EXE_cis")).ancestors().nth(2).unwrap();
         let folder = target.join("dashboard");
         fs::create_dir_all(&folder).unwrap();
@@ -325,7 +335,7 @@ impl Window<'_> {
         let file = fs::File::create(&path).unwrap();
         let mut encoder = png::Encoder::new(std::io::BufWriter::new(file), SCREEN.0, SCREEN.1);
         encoder.set_color(png::ColorType::Rgb);
-        encoder.write_header().unwrap().write_image_data(&self.desk.pixels()).unwrap();
+        encoder.write_header().unwrap().write_image_data(&pixels).unwrap();
         eprintln!("picture: {}", path.display());
         path
     }
@@ -336,14 +346,7 @@ impl Window<'_> {
         pixels.chunks_exact(3).collect::<std::collections::BTreeSet<_>>().len()
     }
 
-    /// Ends it as a window's cross does not: at once. Gives what it printed.
-    pub fn close(mut self) -> Output {
-        let running = self.take();
-        signal(running.pid(), Signal::TERM);
-        running.wait()
-    }
-
-    pub fn pid(&self) -> u32 {
+    fn pid(&self) -> u32 {
         self.running.as_ref().expect("it runs").pid()
     }
 

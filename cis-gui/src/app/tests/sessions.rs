@@ -243,7 +243,7 @@ fn hostile_bytes_are_drawn() {
                 state ^= state >> 7;
                 state ^= state << 17;
                 // Escapes are rare among bytes, and what matters.
-                if state % 9 == 0 { 0x1b } else { state.to_le_bytes()[3] }
+                if state.is_multiple_of(9) { 0x1b } else { state.to_le_bytes()[3] }
             })
             .collect();
         terminal.change(|shown| shown.screen.replay(&noise));

@@ -6,6 +6,7 @@ use eframe::egui::{self, Key, RichText, ScrollArea, Ui};
 
 use super::view::{self, Card};
 use crate::command::Command;
+use crate::model::Link;
 use crate::panels::{Go, Scene, unknown};
 use crate::theme::{self, Mark};
 use crate::widgets::{empty, mark, one_line};
@@ -44,7 +45,8 @@ enum Reach {
 pub fn show(ui: &mut Ui, state: &mut Inbox, scene: &mut Scene<'_>) {
     let cards = view::cards(scene.model, scene.now);
     if cards.is_empty() {
-        if scene.model.inbox.listed() {
+        // What was known before the line was lost is no news.
+        if scene.model.inbox.listed() && matches!(scene.model.link, Link::Up | Link::Connecting) {
             empty(ui, "Nothing waits for you", "Questions of sessions and approvals of tasks appear here.");
         } else {
             unknown(ui, scene.model, "What waits for a human is loaded.");
@@ -106,7 +108,7 @@ fn list(ui: &mut Ui, state: &mut Inbox, cards: &[Card]) {
             let chosen = state.chosen.as_ref() == Some(&card.name);
             let mut frame = theme::card(ui.visuals());
             if chosen {
-                frame = frame.stroke(ui.visuals().selection.stroke);
+                frame = frame.stroke(egui::Stroke::new(1.0, theme::accent(ui.visuals().dark_mode)));
             }
             let inner = frame.show(ui, |ui| {
                 ui.set_min_width(ui.available_width());
@@ -124,6 +126,10 @@ fn list(ui: &mut Ui, state: &mut Inbox, cards: &[Card]) {
                 }
             });
             let response = inner.response.interact(egui::Sense::click());
+            if response.has_focus() {
+                let stroke = ui.visuals().widgets.active.bg_stroke;
+                ui.painter().rect_stroke(response.rect, 8.0, stroke, egui::StrokeKind::Inside);
+            }
             let label = format!("{}: {} ({})", card.kind, card.title, card.of);
             response
                 .widget_info(|| egui::WidgetInfo::selected(egui::Role::ListBoxOption, true, chosen, &label));
@@ -150,6 +156,7 @@ fn detail(ui: &mut Ui, state: &mut Inbox, item: &InboxItem, scene: &mut Scene<'_
     }
     ui.add_space(6.0);
     answers(ui, state, item, scene);
+    ui.add_space(6.0);
     ui.horizontal(|ui| {
         if let Some(session) = item.session
             && ui.button("Open terminal").clicked()
@@ -206,7 +213,10 @@ fn answers(ui: &mut Ui, state: &mut Inbox, item: &InboxItem, scene: &Scene<'_>) 
     };
     ui.horizontal_wrapped(|ui| {
         for (at, option) in item.options.iter().take(OPTIONS_MAX).enumerate() {
-            let button = ui.button(one_line(&option.label, 60));
+            let mut button = ui.button(one_line(&option.label, 60));
+            if at < DIGITS.len() {
+                button = button.on_hover_text(format!("Key {}", at + 1));
+            }
             if state.reach == Some(Reach::Option(at)) {
                 button.request_focus();
             }

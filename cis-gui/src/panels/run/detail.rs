@@ -76,7 +76,7 @@ pub(super) fn show(
                 None => drop(ui.label("loading…")),
                 Some(Err(problem)) => drop(ui.label(one_line(&problem.detail, 2_000))),
                 Some(Ok(text)) => {
-                    drop(ui.add(egui::Label::new(RichText::new(text).monospace().small()).wrap()))
+                    drop(ui.add(egui::Label::new(RichText::new(text).monospace().size(12.0)).wrap()))
                 }
             });
         }
@@ -123,7 +123,7 @@ fn why(ui: &mut Ui, why: &Slot<WhyView>) {
             ui.add(egui::Label::new(one_line(because, 2_000)).wrap());
         }
         for hint in &why.try_this {
-            ui.add(egui::Label::new(RichText::new(one_line(hint, 2_000)).monospace().small()).wrap());
+            ui.add(egui::Label::new(RichText::new(one_line(hint, 2_000)).monospace().size(12.0)).wrap());
         }
     });
 }

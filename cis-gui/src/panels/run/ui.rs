@@ -11,7 +11,7 @@ use crate::command::Command;
 use crate::model::Entry;
 use crate::panels::{Go, Scene, runs, unknown};
 use crate::theme::Mark;
-use crate::widgets::{ago, empty, lasted, mark, one_line, progress, since};
+use crate::widgets::{ago, empty, lasted, mark, one_line, opens, progress, since};
 
 /// How the tasks are shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -166,9 +166,9 @@ fn tasks(ui: &mut Ui, state: &mut Run, entry: &Entry, scene: &Scene<'_>) {
         .striped(true)
         .sense(egui::Sense::click())
         .cell_layout(egui::Layout::left_to_right(egui::Align::Center))
-        .column(Column::initial(220.0).at_least(100.0).resizable(true).clip(true))
-        .column(Column::initial(100.0).at_least(80.0))
-        .column(Column::initial(100.0).at_least(70.0))
+        .column(Column::remainder().at_least(120.0).clip(true))
+        .column(Column::exact(90.0))
+        .column(Column::exact(90.0))
         .column(Column::remainder().at_least(120.0).clip(true))
         .header(24.0, |mut header| {
             for head in ["Task", "State", "Lasted", "Why"] {
@@ -185,7 +185,9 @@ fn tasks(ui: &mut Ui, state: &mut Run, entry: &Entry, scene: &Scene<'_>) {
                 row.set_selected(state.chosen.as_deref() == Some(&line.name));
                 row.col(|ui| {
                     mark(ui, line.mark, line.state);
-                    ui.add(egui::Label::new(&line.name).truncate());
+                    if opens(ui, &line.name, ui.available_width()).clicked() {
+                        state.chosen = Some(line.name.clone());
+                    }
                 });
                 row.col(|ui| {
                     ui.label(line.state);

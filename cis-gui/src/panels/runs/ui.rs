@@ -9,7 +9,7 @@ use super::view::{self, Filter, Row};
 use crate::command::{Command, Verb};
 use crate::panels::{Go, Scene, unknown};
 use crate::theme::Mark;
-use crate::widgets::{empty, mark, one_line, progress, sure};
+use crate::widgets::{empty, mark, one_line, opens, progress, sure};
 
 /// What is looked for.
 #[derive(Debug, Default)]
@@ -54,16 +54,17 @@ pub fn show(ui: &mut Ui, state: &mut Runs, scene: &mut Scene<'_>) {
 }
 
 fn table(ui: &mut Ui, rows: &[Row], scene: &mut Scene<'_>) {
+    let narrow = ui.available_width() < 900.0;
     let builder = TableBuilder::new(ui)
         .striped(true)
         .sense(egui::Sense::click())
         .cell_layout(egui::Layout::left_to_right(egui::Align::Center))
-        .column(Column::initial(220.0).at_least(120.0).resizable(true).clip(true))
-        .column(Column::initial(190.0).at_least(120.0).resizable(true))
-        .column(Column::initial(100.0).at_least(80.0))
-        .column(Column::initial(90.0).at_least(60.0))
-        .column(Column::initial(170.0).at_least(80.0).resizable(true).clip(true))
-        .column(Column::remainder().at_least(160.0));
+        .column(Column::remainder().at_least(150.0).clip(true))
+        .column(Column::exact(if narrow { 70.0 } else { 190.0 }))
+        .column(Column::exact(if narrow { 70.0 } else { 100.0 }))
+        .column(Column::exact(60.0))
+        .column(Column::exact(if narrow { 50.0 } else { 170.0 }).clip(true))
+        .column(Column::exact(180.0));
     let heads = ["Run", "Progress", "Lasted", "Waiting", "Told", ""];
     builder
         .header(24.0, |mut header| {
@@ -78,12 +79,16 @@ fn table(ui: &mut Ui, rows: &[Row], scene: &mut Scene<'_>) {
                 let row = &rows[line.index()];
                 line.col(|ui| {
                     mark(ui, Mark::of_run(row.state, row.waits > 0), row.state.as_str());
-                    let name = egui::Label::new(RichText::new(one_line(&row.dag, 60)).strong()).truncate();
-                    ui.add(name);
-                    ui.label(RichText::new(row.id.short()).small().weak().monospace());
+                    let name = RichText::new(one_line(&row.dag, 60)).strong();
+                    if opens(ui, name, ui.available_width() - 70.0).clicked() {
+                        scene.go = Some(Go::Run(row.id));
+                    }
+                    ui.label(RichText::new(row.id.short()).size(12.0).weak().monospace());
                 });
                 line.col(|ui| {
-                    progress(ui, &row.counts, 110.0);
+                    if !narrow {
+                        progress(ui, &row.counts, 110.0);
+                    }
                     ui.label(RichText::new(format!("{} / {}", row.progress.0, row.progress.1)).small());
                 });
                 line.col(|ui| {

@@ -96,6 +96,7 @@ pub fn show(ui: &mut Ui, state: &mut Start, scene: &mut Scene<'_>) {
     ui.separator();
     egui::Panel::left("start-files")
         .default_size(340.0)
+        .min_size(220.0)
         .resizable(true)
         .show(ui, |ui| files(ui, state, scene));
     egui::CentralPanel::default().show(ui, |ui| {
