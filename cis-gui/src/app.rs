@@ -123,7 +123,7 @@ impl Dashboard {
         let next = match self.at {
             Go::Inbox => model.inbox.items().map(|item| clock(item.since)).min(),
             // These ask for their own.
-            Go::Session(_) | Go::Events | Go::Node => None,
+            Go::Session(_) | Go::Events | Go::Node | Go::Settings | Go::Start => None,
             _ => model.open_runs().map(clock).min(),
         };
         let note = model.notes.last().map(|note| note.at_ms + NOTE_MS - now).filter(|left| *left > 0);

@@ -235,6 +235,80 @@ fn nothing_is_drawn_while_nothing_changes() {
 }
 
 #[test]
+fn a_burst_of_changes_wakes_once_and_another_one_after_a_look() {
+    let woken = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&woken);
+    let shared = Shared::new(Arc::new(move || {
+        counted.fetch_add(1, Ordering::Relaxed);
+    }));
+    for _ in 0..100 {
+        shared.apply(Update::Link(Link::Up));
+    }
+    assert_eq!(woken.load(Ordering::Relaxed), 1);
+    shared.look();
+    shared.apply(Update::Link(Link::Up));
+    assert_eq!(woken.load(Ordering::Relaxed), 2);
+}
+
+/// When the next frame is asked for after all that settles has settled.
+fn next_frame(stage: &mut Stage) -> Duration {
+    for _ in 0..200 {
+        stage.harness.step();
+        let next = stage.harness.output().viewport_output.values().map(|view| view.repaint_delay).min();
+        if next.is_none_or(|next| next > Duration::from_millis(100)) {
+            return next.unwrap_or(Duration::MAX);
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    Duration::ZERO
+}
+
+#[test]
+fn frames_are_asked_for_by_clocks_that_are_shown_alone() {
+    let mut stage = stage();
+    stage.shared.apply(Update::Run(Box::new(detail(1, &["compile", "test"]))));
+    let run = stage.shared.model().runs.all().next().unwrap().view().id;
+    stage.steps();
+    assert!(next_frame(&mut stage) > Duration::from_secs(3_000), "the inbox has no clock of runs");
+    for go in [Go::Runs, Go::Run(run)] {
+        stage.harness.state_mut().go(go);
+        let next = next_frame(&mut stage);
+        // It began long ago, so that its clock changes once an hour.
+        assert!(next > Duration::from_millis(500) && next <= Duration::from_hours(1), "{go:?} {next:?}");
+    }
+    let over = serde_json::json!({ "offset": 9, "id": "01JD0V3Z8K6T9W2B5N7Q4R1XEC", "run": run, "v": 1,
+        "type": "cis.dag.run.completed", "at_ms": 9, "body": {} });
+    stage.shared.apply(Update::Events(vec![serde_json::from_value(over).unwrap()]));
+    assert_eq!(next_frame(&mut stage), Duration::MAX, "a run that is over does not change");
+}
+
+#[test]
+fn the_critical_path_is_shown_where_it_is_asked_for() {
+    let mut stage = stage();
+    let mut run = detail(1, &["plan", "fast", "slow", "end"]);
+    let times = [(0, 1_000), (1_000, 2_000), (1_000, 61_000), (61_000, 62_000)];
+    for (task, (from, to)) in run.tasks.iter_mut().zip(times) {
+        (task.started_ms, task.ended_ms) = (Some(from), Some(to));
+        task.state = cis_core::event::TaskState::Succeeded;
+    }
+    let plan = run.tasks[0].id.clone();
+    let both = vec![run.tasks[1].id.clone(), run.tasks[2].id.clone()];
+    run.tasks[1].needs = vec![plan.clone()];
+    run.tasks[2].needs = vec![plan];
+    run.tasks[3].needs = both;
+    let id = run.run.id;
+    stage.shared.apply(Update::Run(Box::new(run)));
+    stage.harness.state_mut().go(Go::Run(id));
+    next_frame(&mut stage);
+    assert!(!stage.shows("1:02 min"));
+    stage.click("Critical path");
+    next_frame(&mut stage);
+    assert!(stage.shows("1:02 min"), "how long it took stands beside it");
+    stage.click("Critical path");
+    assert!(!stage.shows("1:02 min"));
+}
+
+#[test]
 fn a_file_becomes_a_run_with_its_parameters_and_one_that_is_wrong_says_where() {
     let dir = tempfile::tempdir().unwrap();
     let good = "version = 1\n[dag]\nid = \"ship\"\n[dag.params]\nbranch = { type = \"string\" }\n\

@@ -72,7 +72,7 @@ async fn attached(
             }
         };
         match frame {
-            AttachFrame::Bytes(bytes) => terminal.change(|shown| shown.screen.replay(&bytes)),
+            AttachFrame::Bytes(bytes) => terminal.feed(&bytes),
             AttachFrame::Notice(AttachNotice::Attached { size, read_only, .. }) => terminal.change(|shown| {
                 shown.screen.resize(size);
                 shown.standing = Standing::Live { read_only };
@@ -99,7 +99,7 @@ async fn replayed(client: &Client, terminal: &Terminal) -> Result<(), Problem> {
     }
     let mut log = client.session_log(&session, &ReadLog::default()).await.map_err(problem)?;
     while let Some(bytes) = log.next().await.map_err(problem)? {
-        terminal.change(|shown| shown.screen.replay(&bytes));
+        terminal.feed(&bytes);
     }
     Ok(())
 }

@@ -150,6 +150,25 @@ fn notes_and_events_are_bounded() {
     assert_eq!((model.events.lines().len(), model.events.seen()), (20_000, 30_000));
 }
 
+#[test]
+fn a_drawing_stays_while_tasks_need_what_they_did() {
+    let mut model = Model::default();
+    apply(&mut model, Update::Run(Box::new(detail(1, &["a", "b"]))));
+    let (structure, version) = model.run(run_id()).map(|entry| (entry.structure(), entry.version())).unwrap();
+    apply(&mut model, Update::Events(vec![started(2, "b")]));
+    let entry = model.run(run_id()).unwrap();
+    assert_eq!(entry.structure(), structure);
+    assert!(entry.version() > version);
+    assert_eq!(entry.stands()[1].state, TaskState::Running);
+    assert_eq!(entry.stands()[0].state, TaskState::Queued);
+    apply(&mut model, Update::Run(Box::new(detail(3, &["a", "b"]))));
+    assert_eq!(model.run(run_id()).unwrap().structure(), structure, "asked for again, it is the same");
+    apply(&mut model, Update::Run(Box::new(detail(4, &["a", "b", "c"]))));
+    let entry = model.run(run_id()).unwrap();
+    assert!(entry.structure() > structure);
+    assert_eq!((entry.shape().len(), entry.stands().len()), (3, 3));
+}
+
 fn item(id: &str, question: &str) -> InboxItem {
     serde_json::from_value(json!({
         "id": id, "run": run_id(), "task": "paint", "session": "01JD0V3Z8K6T9W2B5N7Q4R1XED", "kind": "question",

@@ -1,9 +1,10 @@
 //! A session's terminal: what its screen shows, what scrolled out of it, and what is typed.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use cis_core::ids::SessionId;
-use cis_core::terminal::screen::{Colour, Drawn, Style};
+use cis_core::terminal::screen::{Colour, Drawn, Screen, Style};
 use eframe::egui::text::{LayoutJob, TextFormat};
 use eframe::egui::{
     self, Color32, Event, EventFilter, FontId, Id, Key, Pos2, Rect, RichText, Sense, Stroke, Ui, vec2,
@@ -22,6 +23,9 @@ const FOUND_MAX: usize = 2_000;
 const POINTS: (f32, f32) = (8.0, 16.0);
 /// Of what is said of a session so many characters are shown.
 const WORDS_MAX: usize = 160;
+
+/// What goes on changing is searched at most once in this time.
+const FIND_EVERY: Duration = Duration::from_millis(250);
 
 /// What is looked at.
 #[derive(Debug, Default)]
@@ -42,7 +46,10 @@ pub struct Session {
     selection: Option<Selection>,
     search: String,
     found: Vec<Selection>,
-    found_at: (u64, String),
+    found_at: u64,
+    found_for: String,
+    /// Not searched again before.
+    found_next: Option<Instant>,
     /// The keys for searching were pressed.
     pub seek: bool,
 }
@@ -52,6 +59,25 @@ impl Session {
     #[must_use]
     pub fn takes_keys(&self, ctx: &egui::Context) -> bool {
         ctx.memory(|memory| memory.has_focus(Id::unique("terminal")))
+    }
+
+    /// Finds what is searched for; in what goes on changing not with every frame.
+    fn seek_in(&mut self, ctx: &egui::Context, screen: &Screen, version: u64) {
+        if self.search.is_empty() {
+            self.found.clear();
+            return self.found_for.clear();
+        }
+        let same = self.search == self.found_for;
+        if same && self.found_at == version {
+            return;
+        }
+        let now = Instant::now();
+        if same && let Some(wait) = self.found_next.and_then(|next| next.checked_duration_since(now)) {
+            return ctx.request_repaint_after(wait);
+        }
+        self.found = find(screen, &self.search, FOUND_MAX);
+        (self.found_for, self.found_at) = (self.search.clone(), version);
+        self.found_next = Some(now + FIND_EVERY.max(now.elapsed() * 10));
     }
 
     /// Lets go of the terminal.
@@ -138,11 +164,7 @@ fn screen(ui: &mut Ui, state: &mut Session, terminal: &Terminal) {
     let shown = terminal.shown();
     let screen = &shown.screen;
     let size = screen.size();
-    let now = (terminal.version(), state.search.clone());
-    if state.found_at != now {
-        state.found = find(screen, &state.search, FOUND_MAX);
-        state.found_at = now;
-    }
+    state.seek_in(ui.ctx(), screen, terminal.version());
     let (rect, _) = ui.allocate_exact_size(ui.available_size(), Sense::hover());
     let id = Id::unique("terminal");
     let response = ui.interact(rect, id, Sense::click_and_drag());
@@ -194,11 +216,15 @@ fn screen(ui: &mut Ui, state: &mut Session, terminal: &Terminal) {
         #[allow(clippy::cast_precision_loss, reason = "rows of a screen")]
         let at = origin + vec2(0.0, row as f32 * step.y);
         let shown = &cells[state.left.min(cells.len())..(state.left + part.cols).min(cells.len())];
+        // They stand in the order of their lines.
+        let first = state.found.partition_point(|hit| hit.to.line < line);
+        let until = first + state.found[first..].partition_point(|hit| hit.from.line <= line);
+        let hits = &state.found[first..until];
         let runs = line_runs(ui, shown, points, step.x, &palette, |col| {
             let place = Place { line, col: col + state.left };
             if state.selection.is_some_and(|selection| selection.contains(place)) {
                 Some(palette.selected)
-            } else if state.found.iter().any(|hit| hit.contains(place)) {
+            } else if hits.iter().any(|hit| hit.contains(place)) {
                 Some(palette.found)
             } else {
                 None
@@ -273,7 +299,7 @@ impl Part {
 fn scrolled(
     ui: &Ui,
     state: &mut Session,
-    screen: &cis_core::terminal::screen::Screen,
+    screen: &Screen,
     part: &Part,
     response: &egui::Response,
     step: egui::Vec2,

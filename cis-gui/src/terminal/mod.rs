@@ -5,7 +5,7 @@
 mod keys;
 mod select;
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use cis_core::api::{AttachControl, Problem, TermSize};
@@ -18,6 +18,9 @@ pub use select::{Place, Selection, find, text_between};
 
 /// Lines that scrolled out and are kept.
 pub const HISTORY_LINES: usize = 10_000;
+
+/// So much is taken in at once, bytes: some tenths of a millisecond.
+const PIECE: usize = 32 * 1024;
 
 /// How a terminal stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,6 +68,8 @@ pub struct Terminal {
     pub session: SessionId,
     shown: Mutex<Shown>,
     version: AtomicU64,
+    /// So many wait to look at it.
+    looking: AtomicUsize,
     to: mpsc::UnboundedSender<ToSession>,
     from: Mutex<Option<mpsc::UnboundedReceiver<ToSession>>>,
 }
@@ -79,6 +84,7 @@ impl Terminal {
             session,
             shown: Mutex::new(Shown { screen, standing: Standing::Opening }),
             version: AtomicU64::new(0),
+            looking: AtomicUsize::new(0),
             to,
             from: Mutex::new(Some(from)),
         }
@@ -86,7 +92,25 @@ impl Terminal {
 
     /// What is to be drawn.
     pub fn shown(&self) -> MutexGuard<'_, Shown> {
+        self.looking.fetch_add(1, Ordering::AcqRel);
+        let shown = self.lock();
+        self.looking.fetch_sub(1, Ordering::AcqRel);
+        shown
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Shown> {
         self.shown.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes in what the session wrote, in pieces: whoever wants to look at it meanwhile gets to.
+    pub fn feed(&self, bytes: &[u8]) {
+        for piece in bytes.chunks(PIECE) {
+            while self.looking.load(Ordering::Acquire) > 0 {
+                std::thread::yield_now();
+            }
+            self.lock().screen.replay(piece);
+        }
+        self.version.fetch_add(1, Ordering::AcqRel);
     }
 
     /// Changes with what is shown.
@@ -104,7 +128,7 @@ impl Terminal {
 
     /// Changes what is shown.
     pub fn change(&self, how: impl FnOnce(&mut Shown)) {
-        how(&mut self.shown());
+        how(&mut self.lock());
         self.version.fetch_add(1, Ordering::AcqRel);
     }
 

@@ -6,6 +6,7 @@
 mod attach;
 mod cis;
 mod cold;
+mod dashboard;
 mod flood;
 mod idle;
 mod latency;
@@ -59,6 +60,10 @@ const PARTS: &[(&str, &str)] = &[
     ("rooms-recovery", "runs out of a room into an empty store"),
     ("rooms-away", "a homeserver that is well, stopped, or slow"),
     ("subscribers", "a run with 100 who follow events, 30 of whom never read, against one without"),
+    (
+        "dashboard",
+        "the window: frames, layouts, how late events are, a flood, and what it costs idle (6 minutes)",
+    ),
     ("scale", "10,000 and 100,000 tasks: processor time, memory, validation"),
 ];
 
@@ -166,6 +171,12 @@ fn measure(
     if wanted.has("subscribers") {
         let cis = Cis::start(binary, &scratch.path().join("subscribers-home"))?;
         let measured = subscribers::measure(&cis, scratch, report);
+        cis.stop()?;
+        measured?;
+    }
+    if wanted.has("dashboard") {
+        let cis = Cis::start(binary, &scratch.path().join("dashboard-home"))?;
+        let measured = dashboard::measure(&cis, scratch, report);
         cis.stop()?;
         measured?;
     }

@@ -24,7 +24,7 @@ const READABLE: f32 = 0.45;
 /// Smaller, boxes have no frames and wires are straight.
 const FRAMED: f32 = 0.16;
 /// So many wires are curved at most.
-const CURVED_MAX: usize = 2_500;
+const CURVED_MAX: usize = 1_000;
 /// And so many are drawn at all: of more than that nobody follows one, and a part shows how they go.
 const WIRES_MAX: usize = 8_000;
 /// The critical path is looked for at most once in this time, ms: what runs makes it longer all the time.

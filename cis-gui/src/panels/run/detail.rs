@@ -1,21 +1,22 @@
-//! One task: how it stands and why, its outputs and files, the end of its log.
+//! One task: how it stands and why, its outputs, what can be done.
 
 use cis_core::api::{TaskView, WhyView};
 use cis_core::event::RetryScope;
 use cis_core::ids::RunId;
 use eframe::egui::{self, RichText, ScrollArea, Ui};
 
+use super::asked::Asked;
 use super::view::{duration, mark_of};
 use crate::command::{Command, Slot};
 use crate::panels::{Go, Scene};
-use crate::widgets::{mark, one_line, sure};
+use crate::widgets::{ago, mark, one_line, sure};
 
 /// What was asked about the task that is shown.
 #[derive(Debug, Default)]
 pub(super) struct Detail {
     of: Option<(RunId, String, u32, &'static str)>,
     why: Slot<WhyView>,
-    log: Option<Slot<String>>,
+    asked: Asked,
 }
 
 /// Draws a task; true where it is to be closed.
@@ -60,31 +61,21 @@ pub(super) fn show(
         {
             scene.to.send(Command::Kill(session));
         }
-        if task.session.is_some() && ui.button("Log").clicked() {
-            let slot = Slot::default();
-            scene.to.send(Command::Log(run, name.clone(), slot.clone()));
-            state.log = Some(slot);
-        }
+        state.asked.buttons(ui, run, task, scene);
     });
     ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
         facts(ui, task, scene);
         why(ui, &state.why);
-        if let Some(log) = &state.log {
-            ui.add_space(8.0);
-            ui.label(RichText::new("End of its log").small().weak());
-            log.look(|log| match log {
-                None => drop(ui.label("loading…")),
-                Some(Err(problem)) => drop(ui.label(one_line(&problem.detail, 2_000))),
-                Some(Ok(text)) => {
-                    drop(ui.add(egui::Label::new(RichText::new(text).monospace().size(12.0)).wrap()))
-                }
-            });
-        }
+        state.asked.show(ui, run, task, scene);
     });
     close
 }
 
 fn facts(ui: &mut Ui, task: &TaskView, scene: &Scene<'_>) {
+    let lasted = duration(task, scene.now);
+    if let (Some(from), None) = (task.started_ms, task.ended_ms) {
+        ago(ui, from, scene.now);
+    }
     egui::Grid::new("facts").num_columns(2).spacing([12.0, 4.0]).show(ui, |ui| {
         let mut fact = |name: &str, value: String| {
             if !value.is_empty() {
@@ -98,7 +89,7 @@ fn facts(ui: &mut Ui, task: &TaskView, scene: &Scene<'_>) {
         fact("Needs", task.needs.iter().map(ToString::to_string).take(20).collect::<Vec<_>>().join(", "));
         fact("Agent", task.agent.as_deref().map(|agent| one_line(agent, 100)).unwrap_or_default());
         fact("Tries", task.attempts.to_string());
-        fact("Lasted", duration(task, scene.now));
+        fact("Lasted", lasted);
         fact("Exit code", task.exit_code.map(|code| code.to_string()).unwrap_or_default());
         if let Some(said) = &task.said {
             let percent = said.percent.map(|percent| format!("{percent} %: ")).unwrap_or_default();
@@ -107,9 +98,6 @@ fn facts(ui: &mut Ui, task: &TaskView, scene: &Scene<'_>) {
         for (name, value) in task.outputs.iter().take(50) {
             let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
             fact(&one_line(name, 60), one_line(&text, 500));
-        }
-        for file in task.artifacts.iter().take(50) {
-            fact("File", format!("{} ({} bytes)", one_line(&file.path, 200), file.size));
         }
     });
 }

@@ -22,10 +22,14 @@ pub(super) const MARKS: [Mark; 10] = [
     Mark::Paused,
 ];
 
+/// A curve has a corner each so many points.
+const STEP: f32 = 12.0;
+
 /// Draws into a mesh.
 pub(super) struct Pen {
     tessellator: Tessellator,
     mesh: Mesh,
+    seen: Rect,
 }
 
 impl Pen {
@@ -35,7 +39,7 @@ impl Pen {
         // Prepared discs lie in the fonts' picture, which may change: circles are made of triangles.
         let mut tessellator = Tessellator::new(ctx.pixels_per_point(), options, [1, 1], Vec::new());
         tessellator.set_clip_rect(rect);
-        Self { tessellator, mesh: Mesh::default() }
+        Self { tessellator, mesh: Mesh::default(), seen: rect }
     }
 
     fn add(&mut self, shape: Shape) {
@@ -51,11 +55,30 @@ impl Pen {
         let bend = ((to.x - from.x) / 2.0).max(8.0);
         let points = [from, from + vec2(bend, 0.0), to - vec2(bend, 0.0), to];
         let curve = CubicBezierShape::from_points_stroke(points, false, Color32::TRANSPARENT, stroke);
-        let mut points = curve.flatten(Some(0.3));
-        if through > 0.0 {
-            points.push(end);
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a few")]
+        let steps = ((to - from).length() / STEP).clamp(6.0, 24.0) as u16;
+        let points = (0..=steps).map(|n| curve.sample(f32::from(n) / f32::from(steps)));
+        let last = (through > 0.0).then_some(end);
+        // Of what goes far only the part that is seen is made.
+        let seen = self.seen.expand(stroke.width);
+        let mut part: Vec<Pos2> = Vec::new();
+        let mut before: Option<Pos2> = None;
+        for point in points.chain(last) {
+            if let Some(before) = before {
+                if seen.intersects(Rect::from_two_pos(before, point)) {
+                    if part.is_empty() {
+                        part.push(before);
+                    }
+                    part.push(point);
+                } else if !part.is_empty() {
+                    self.add(Shape::line(std::mem::take(&mut part), stroke));
+                }
+            }
+            before = Some(point);
         }
-        self.add(Shape::line(points, stroke));
+        if !part.is_empty() {
+            self.add(Shape::line(part, stroke));
+        }
     }
 
     /// A straight line, as little of it as can be.
