@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use cis_core::api::{AnswerWith, ExplainView, Problem, RunView, TimeView, WhyView};
-use cis_core::event::RetryScope;
+use cis_core::event::{ArtifactRecord, RetryScope};
 use cis_core::ids::{RunId, SessionId, TimestampMs};
 use tokio::sync::mpsc;
 
@@ -74,8 +74,10 @@ pub enum Command {
     Times(RunId, Slot<TimeView>),
     /// Asks why the monitor thinks of a session what it does.
     Explain(SessionId, Slot<ExplainView>),
-    /// Reads the end of the log of a task's newest try, as text.
-    Log(RunId, String, Slot<String>),
+    /// Reads the end of the log of one of a task's tries, as text.
+    Log(RunId, String, u32, Slot<String>),
+    /// Saves a file that a task left among those of whoever looks; the answer says where.
+    Save(RunId, String, ArtifactRecord, Slot<PathBuf>),
     /// Shows a session's terminal, until the last holder of it drops it.
     Open(Arc<Terminal>),
     /// Tells the desktop something, to see whether it takes it.

@@ -72,6 +72,11 @@ fn an_observer_sees_what_other_nodes_tell_and_has_no_part_in_it() {
     waits(&observer, "Which colour?");
     observer.wait_task(&run, "plan", "succeeded");
     assert_eq!(observer.status()["observes"], json!([room.id]));
+    // The dashboard of that room has a node that reads it; without a display it ends and says so.
+    let gui = observer.run(["gui", "--room", &room.id]).expect(3).stderr;
+    assert!(gui.contains("no window can be opened"), "{gui}");
+    let other = observer.run(["gui", "--room", "!other:example.org"]).expect(2).stderr;
+    assert!(other.contains("does not read !other:example.org") && other.contains("cis node stop"), "{other}");
     // It steers nothing.
     for words in [vec!["dag", "cancel", &run], vec!["answer", &colour, "red"], vec!["dag", "retry", &ended]] {
         let said = observer.run(words.clone()).expect(3).stderr;

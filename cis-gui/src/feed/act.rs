@@ -5,7 +5,7 @@ use std::sync::Arc;
 use cis_core::api::{Answer, KillSession, Problem, ProblemKind, ReadLog, ReadTime, RetryRun};
 use cis_core::client::Client;
 
-use super::{Shared, files, input_id, problem};
+use super::{Shared, files, input_id, problem, save};
 use crate::command::{Command, Slot, Verb};
 use crate::model::{Tone, Want};
 
@@ -72,8 +72,11 @@ pub(super) async fn act(client: Arc<Client>, shared: Arc<Shared>, command: Comma
         Command::Submit(new, slot) => {
             return fill(&shared, &slot, files::submit(&client, *new).await);
         }
-        Command::Log(run, task, slot) => {
-            return fill(&shared, &slot, log(&client, &run.to_string(), &task).await);
+        Command::Save(run, task, file, slot) => {
+            return fill(&shared, &slot, save::save(&client, &run.to_string(), &task, &file).await);
+        }
+        Command::Log(run, task, attempt, slot) => {
+            return fill(&shared, &slot, log(&client, &run.to_string(), &task, attempt).await);
         }
         // Those that the feed itself takes.
         Command::Look(_) | Command::Open(_) | Command::Reconnect | Command::Ring => return,
@@ -104,8 +107,8 @@ fn fill<T>(shared: &Shared, slot: &Slot<T>, answer: Result<T, Problem>) {
 }
 
 /// The end of a log as text.
-async fn log(client: &Client, run: &str, task: &str) -> Result<String, Problem> {
-    let how = ReadLog { plain: true, ..ReadLog::default() };
+async fn log(client: &Client, run: &str, task: &str, attempt: u32) -> Result<String, Problem> {
+    let how = ReadLog { plain: true, attempt: Some(attempt), ..ReadLog::default() };
     let mut stream = client.task_log(run, task, &how).await.map_err(problem)?;
     let mut all: Vec<u8> = Vec::new();
     while let Some(bytes) = stream.next().await.map_err(problem)? {

@@ -9,6 +9,7 @@ mod bell;
 pub(crate) mod files;
 mod line;
 mod load;
+mod save;
 mod shows;
 
 use std::sync::atomic::{AtomicBool, Ordering};

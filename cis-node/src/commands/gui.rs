@@ -4,6 +4,8 @@ use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::Command;
 
+use super::dag::place;
+use super::node::ensure_observer;
 use crate::cli::Elsewhere;
 use crate::context::Context;
 use crate::error::{CliError, Exit};
@@ -13,17 +15,27 @@ const PROGRAM: &str = "cis-gui";
 
 /// Opens the dashboard: what waits for you, runs with their graphs, terminals
 ///
-/// Starts the node where none runs. With --url it shows the node of another machine.
+/// Starts the node where none runs. With --url it shows the node of another machine; with --room what the nodes that use
+/// a Matrix room tell there, read by the node of this one (observer).
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   cis gui
+  cis gui --room '#builds:example.org'
   cis --url https://build.example.org:8443 --token-file ~/token gui")]
-pub(crate) struct Args {}
+pub(crate) struct Args {
+    /// Shows the runs that nodes tell of in this room; may be repeated
+    #[arg(long, value_name = "ROOM", value_parser = place::room)]
+    room: Vec<String>,
+}
 
-pub(crate) fn run(context: &Context, elsewhere: &Elsewhere) -> Result<Exit, CliError> {
+pub(crate) fn run(context: &Context, elsewhere: &Elsewhere, args: &Args) -> Result<Exit, CliError> {
     let mut command = Command::new(program());
     if context.is_remote() {
+        if !args.room.is_empty() {
+            return Err(CliError::bad_input("--room is read by the node of this machine")
+                .hint("leave out --url (or CIS_URL), or start the node there with `cis node start --room`"));
+        }
         // What is not given stands in the environment, which it has as well.
         for (flag, value) in [
             ("--url", elsewhere.url.as_ref().map(Into::into)),
@@ -35,6 +47,9 @@ pub(crate) fn run(context: &Context, elsewhere: &Elsewhere) -> Result<Exit, CliE
             }
         }
     } else {
+        if !args.room.is_empty() {
+            ensure_observer(context, &args.room)?;
+        }
         let client = context.client()?;
         context.block_on(async { Ok(client.node().await?) })?;
         command.arg("--socket").arg(context.socket());

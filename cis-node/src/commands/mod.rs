@@ -55,7 +55,7 @@ pub(crate) fn run(cli: Cli) -> Result<Exit, CliError> {
         Command::Dag(command) => dag::run(&context, command),
         Command::Session(command) => session::run(&context, command),
         Command::Inbox(args) => inbox::run(&context, &args),
-        Command::Gui(gui::Args {}) => gui::run(&context, &cli.elsewhere),
+        Command::Gui(args) => gui::run(&context, &cli.elsewhere, &args),
         Command::Answer(args) => answer::run(&context, &args),
         Command::Task(command) => task::run(&context, &command),
         Command::Node(command) => node::run(&context, command),

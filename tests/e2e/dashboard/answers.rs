@@ -46,9 +46,8 @@ fn words_and_approvals_are_given_with_the_keyboard_alone() {
     window.key("Escape");
     window.wait_key("1", "approve");
     window.picture("focused");
-    window.key("Return");
+    window.press_until("Return", "Nothing waits for you");
     cis.wait_run(&run, "succeeded");
-    window.wait_for("Nothing waits for you");
 }
 
 #[test]

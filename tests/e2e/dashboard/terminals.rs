@@ -84,3 +84,26 @@ fn open_terminal(window: &crate::harness::Window<'_>) {
     let link = window.wait_link();
     window.click(&link);
 }
+
+#[test]
+fn hostile_bytes_and_foreign_writing_do_the_window_no_harm() {
+    let cis = Cis::new();
+    let desk = Desk::new(&cis);
+    // The fonts of this machine need not have the letters. What asks a terminal for an answer would get one, and that
+    // would be read.
+    let run = cis.start(
+        "version = 1\n[dag]\nid = \"noise\"\n[[tasks]]\nid = \"n\"\nscript = '''\nhead -c 300000 /dev/urandom | tr -d '\\033\\005'; printf '\\033c'; printf 'שלום \u{202E}🎨🏳️‍🌈 漢字\\n'; printf 'Go on? [y/n] '; read -r x\n'''\n",
+    );
+    let window = desk.open(&cis, &["gui"]);
+    window.wait_for("Go on?");
+    window.picture("inbox");
+    window.click("Open terminal");
+    window.wait_for("live: click into it to type");
+    window.wait_for("Go on?");
+    window.picture("terminal");
+    window.key("ctrl+3");
+    window.key("ctrl+1");
+    window.click("yes");
+    cis.wait_run(&run, "succeeded");
+    window.wait_for("Nothing waits for you");
+}

@@ -302,6 +302,22 @@ impl Window<'_> {
         self.desk.hands(&["key", keys]);
     }
 
+    /// Presses a key, as a person does again when nothing came of it, until this text is shown.
+    #[track_caller]
+    pub fn press_until(&self, keys: &str, text: &str) {
+        let mut last = None::<std::time::Instant>;
+        self.wait(&format!("{keys} leads to `{text}`"), || {
+            if self.text().contains(text) {
+                return Some(());
+            }
+            if last.is_none_or(|last| last.elapsed() > Duration::from_secs(1)) {
+                last = Some(std::time::Instant::now());
+                self.key(keys);
+            }
+            None
+        });
+    }
+
     /// Types text.
     pub fn type_text(&self, text: &str) {
         self.desk.hands(&["type", "--delay", "8", text]);

@@ -109,9 +109,11 @@ fn a_second_click_is_no_answer_to_what_came_in_between() {
     assert!(stage.shows("Delete all of it?"));
     stage.click("yes");
     assert!(stage.sent().is_empty(), "nobody has read it yet");
+    stage.harness.key_press(Key::Num1);
     for _ in 0..50 {
         stage.harness.step();
     }
+    assert!(stage.harness.get_by_label("yes").is_focused(), "a key is not lost meanwhile");
     stage.click("yes");
     assert_eq!(stage.sent().len(), 1);
 }

@@ -211,13 +211,15 @@ fn answers(ui: &mut Ui, state: &mut Inbox, item: &InboxItem, scene: &Scene<'_>) 
             reason: None,
         });
     };
+    // What takes no clicks yet takes no keys either: they go there as soon as it does.
+    let reach = if ui.is_enabled() { state.reach.take() } else { None };
     ui.horizontal_wrapped(|ui| {
         for (at, option) in item.options.iter().take(OPTIONS_MAX).enumerate() {
             let mut button = ui.button(one_line(&option.label, 60));
             if at < DIGITS.len() {
                 button = button.on_hover_text(format!("Key {}", at + 1));
             }
-            if state.reach == Some(Reach::Option(at)) {
+            if reach == Some(Reach::Option(at)) {
                 button.request_focus();
             }
             if button.clicked() {
@@ -225,7 +227,7 @@ fn answers(ui: &mut Ui, state: &mut Inbox, item: &InboxItem, scene: &Scene<'_>) 
             }
         }
     });
-    let words = state.reach.take() == Some(Reach::Words);
+    let words = reach == Some(Reach::Words);
     if item.kind != PromptKind::Approval {
         ui.horizontal(|ui| {
             let width = (ui.available_width() - 90.0).max(120.0);

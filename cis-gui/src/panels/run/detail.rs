@@ -1,30 +1,22 @@
-//! One task: how it stands and why, its outputs and files, the end of its log.
+//! One task: how it stands and why, its outputs, what can be done.
 
 use cis_core::api::{TaskView, WhyView};
 use cis_core::event::RetryScope;
 use cis_core::ids::RunId;
 use eframe::egui::{self, RichText, ScrollArea, Ui};
 
+use super::asked::Asked;
 use super::view::{duration, mark_of};
 use crate::command::{Command, Slot};
 use crate::panels::{Go, Scene};
 use crate::widgets::{ago, mark, one_line, sure};
-
-/// Of a line of a log so much is shown, characters.
-const LINE_CHARS: usize = 2_000;
-/// Size of its letters.
-const LOG_POINTS: f32 = 12.0;
-/// A log is so high.
-const LOG_HEIGHT: f32 = 420.0;
 
 /// What was asked about the task that is shown.
 #[derive(Debug, Default)]
 pub(super) struct Detail {
     of: Option<(RunId, String, u32, &'static str)>,
     why: Slot<WhyView>,
-    log: Option<Slot<String>>,
-    /// The log as lines, once it is there.
-    lines: Option<Vec<String>>,
+    asked: Asked,
 }
 
 /// Draws a task; true where it is to be closed.
@@ -69,42 +61,14 @@ pub(super) fn show(
         {
             scene.to.send(Command::Kill(session));
         }
-        if task.session.is_some() && ui.button("Log").clicked() {
-            let slot = Slot::default();
-            scene.to.send(Command::Log(run, name.clone(), slot.clone()));
-            (state.log, state.lines) = (Some(slot), None);
-        }
+        state.asked.buttons(ui, run, task, scene);
     });
     ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
         facts(ui, task, scene);
         why(ui, &state.why);
-        if let Some(log) = &state.log {
-            ui.add_space(8.0);
-            ui.label(RichText::new("End of its log").small().weak());
-            log.look(|log| match log {
-                None => drop(ui.label("loading…")),
-                Some(Err(problem)) => drop(ui.label(one_line(&problem.detail, 2_000))),
-                Some(Ok(text)) => {
-                    let lines = state.lines.get_or_insert_with(|| {
-                        text.lines().map(|line| line.chars().take(LINE_CHARS).collect()).collect()
-                    });
-                    log_lines(ui, lines);
-                }
-            });
-        }
+        state.asked.show(ui, run, task, scene);
     });
     close
-}
-
-/// A log: only lines that are seen are laid out.
-fn log_lines(ui: &mut Ui, lines: &[String]) {
-    let height = ui.fonts_mut(|fonts| fonts.row_height(&egui::FontId::monospace(LOG_POINTS)));
-    let place = ScrollArea::both().id_salt("log").max_height(LOG_HEIGHT).auto_shrink([false, true]);
-    place.stick_to_bottom(true).show_rows(ui, height, lines.len(), |ui, rows| {
-        for line in &lines[rows] {
-            ui.add(egui::Label::new(RichText::new(line).monospace().size(LOG_POINTS)).extend());
-        }
-    });
 }
 
 fn facts(ui: &mut Ui, task: &TaskView, scene: &Scene<'_>) {
@@ -134,9 +98,6 @@ fn facts(ui: &mut Ui, task: &TaskView, scene: &Scene<'_>) {
         for (name, value) in task.outputs.iter().take(50) {
             let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
             fact(&one_line(name, 60), one_line(&text, 500));
-        }
-        for file in task.artifacts.iter().take(50) {
-            fact("File", format!("{} ({} bytes)", one_line(&file.path, 200), file.size));
         }
     });
 }

@@ -1,5 +1,6 @@
 //! A run: its tasks as a graph or as a list, and one of them in detail.
 
+mod asked;
 mod canvas;
 mod detail;
 mod paint;

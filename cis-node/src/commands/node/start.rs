@@ -45,12 +45,50 @@ enum Role {
 impl Args {
     /// The settings of the node that they mean.
     fn overrides(&self, context: &Context) -> Vec<String> {
-        let mut overrides = context.overrides.clone();
-        if self.role == Some(Role::Observer) {
-            overrides.push(format!("matrix.observe={}", serde_json::json!(self.room)));
-        }
-        overrides
+        let rooms = if self.role == Some(Role::Observer) { self.room.as_slice() } else { &[] };
+        overrides(context, rooms)
     }
+}
+
+/// The settings of a node that reads these rooms.
+fn overrides(context: &Context, rooms: &[String]) -> Vec<String> {
+    let mut overrides = context.overrides.clone();
+    if !rooms.is_empty() {
+        overrides.push(format!("matrix.observe={}", serde_json::json!(rooms)));
+    }
+    overrides
+}
+
+/// Rooms by their ids, and by their aliases where they have one.
+async fn names_of(context: &Context, ids: Vec<String>) -> Result<Vec<String>, CliError> {
+    if ids.is_empty() {
+        return Ok(ids);
+    }
+    let rooms = context.client()?.matrix_rooms().await?.items;
+    let aliases = rooms.into_iter().filter(|room| ids.contains(&room.room_id)).filter_map(|room| room.alias);
+    let aliases: Vec<String> = aliases.collect();
+    Ok(ids.into_iter().chain(aliases).collect())
+}
+
+/// Makes sure that a node runs that reads these rooms, and stays.
+pub(crate) fn ensure_observer(context: &Context, rooms: &[String]) -> Result<(), CliError> {
+    let running = match context.block_on(probe(context))? {
+        Probe::Running(node) => Some(*node),
+        Probe::Absent => None,
+        Probe::Silent(silent) => return Err(silent.problem(context)),
+    };
+    if let Some(node) = running {
+        let read = context.block_on(names_of(context, node.observes.clone()))?;
+        let Some(unread) = rooms.iter().find(|room| !read.contains(room)) else { return Ok(()) };
+        if node.stays {
+            return Err(CliError::bad_input(format!("the node that runs does not read {unread}")).hint(
+                "`cis node stop` ends it, and the next one reads it; `observe` of `[matrix]` makes that last",
+            ));
+        }
+        context.block_on(async { stop::stop_and_wait(context, &node, &StopNode::default()).await })?;
+    }
+    node_start::ensure(&context.home, &overrides(context, rooms), true)?;
+    Ok(())
 }
 
 pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
