@@ -13,9 +13,8 @@ use super::report::{Report, Row};
 use super::usage::{cpu_ms, resident_kb};
 use super::work::{Scratch, Shape, Terminal, write_dag};
 use crate::Outcome;
-use crate::process::{cargo, run, stdout_of};
+use crate::process::{cargo, stdout_of};
 use crate::tools::ensure_debian;
-use crate::workspace::target_dir;
 
 /// What a frame may take, ms.
 const FRAME: (f64, f64) = (8.0, 3.0);
@@ -30,7 +29,7 @@ const FLOOD: &str = "50";
 
 /// All of it.
 pub(crate) fn measure(cis: &Cis, scratch: &Scratch, report: &mut Report) -> Outcome {
-    let bench = build()?;
+    let (window, bench) = build()?;
     let status = cis.run(["node", "status", "--json"])?;
     let status: Value = serde_json::from_str(&status).map_err(|e| e.to_string())?;
     let socket = status["socket"].as_str().ok_or("`cis node status --json` has no socket")?.to_owned();
@@ -38,22 +37,24 @@ pub(crate) fn measure(cis: &Cis, scratch: &Scratch, report: &mut Report) -> Outc
     frames(&bench, report)?;
     events(&bench, &socket, cis, scratch, report)?;
     flood(&bench, &socket, cis, report)?;
-    idle(&socket, cis, scratch, report)
+    idle(&window, &socket, cis, scratch, report)
 }
 
-/// Builds the window and what measures without one; gives the latter.
-fn build() -> Outcome<PathBuf> {
-    run(cargo(&["build", "--release", "--locked", "-p", "cis-gui", "--bin", "cis-gui"]))?;
-    let mut command = cargo(&["build", "--release", "--locked", "-p", "cis-gui", "--bench", "dashboard"]);
-    let told = stdout_of({
-        command.arg("--message-format=json");
-        command
-    })?;
-    told.lines()
-        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
-        .filter(|line| line["target"]["name"] == "dashboard")
-        .find_map(|line| line["executable"].as_str().map(PathBuf::from))
-        .ok_or_else(|| "cargo names no executable of the bench `dashboard`".to_owned())
+/// Builds the window, and what measures without one: their files. At once, so that both are of one build.
+fn build() -> Outcome<(PathBuf, PathBuf)> {
+    let words = ["--release", "--locked", "-p", "cis-gui", "--bin", "cis-gui", "--bench", "dashboard"];
+    let mut command = cargo(&["build"]);
+    command.args(words).arg("--message-format=json-render-diagnostics");
+    let told = stdout_of(command)?;
+    let files: Vec<Value> = told.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let file = |name: &str| {
+        files
+            .iter()
+            .filter(|line| line["target"]["name"] == name)
+            .find_map(|line| line["executable"].as_str().map(PathBuf::from))
+            .ok_or_else(|| format!("cargo names no executable `{name}`"))
+    };
+    Ok((file("cis-gui")?, file("dashboard")?))
 }
 
 /// Figures that it prints.
@@ -141,7 +142,7 @@ fn frames(bench: &Path, report: &mut Report) -> Outcome {
             soonest / 1e3,
             "s",
             (1.0, 1.0),
-            "the run's clock, which changes with the minute, is the only reason".to_owned(),
+            "the run's clock is the only reason".to_owned(),
         )
         .at_least(),
     );
@@ -274,7 +275,7 @@ fn flood(bench: &Path, socket: &str, cis: &Cis, report: &mut Report) -> Outcome 
 }
 
 /// The window on a screen that nobody sees.
-fn idle(socket: &str, cis: &Cis, scratch: &Scratch, report: &mut Report) -> Outcome {
+fn idle(window: &Path, socket: &str, cis: &Cis, scratch: &Scratch, report: &mut Report) -> Outcome {
     ensure_debian("Xvfb", "xvfb")?;
     ensure_debian("xdotool", "xdotool")?;
     let mut screen = Command::new("Xvfb");
@@ -286,7 +287,7 @@ fn idle(socket: &str, cis: &Cis, scratch: &Scratch, report: &mut Report) -> Outc
     let mut display = String::new();
     screen.lines.read_line(&mut display).map_err(|e| e.to_string())?;
     let display = format!(":{}", display.trim());
-    let mut window = Command::new(target_dir()?.join("release/cis-gui"));
+    let mut window = Command::new(window);
     window.args(["--socket", socket]).env("DISPLAY", &display).env_remove("WAYLAND_DISPLAY");
     let window = start({
         window.env("XDG_DATA_HOME", scratch.path());
