@@ -3,7 +3,13 @@
 //!
 //! `layout`, `frames`, `flood MB/S SECONDS`: on their own. `follow SOCKET SECONDS` folds a node's events, `watch SOCKET
 //! SESSION SECONDS` a session's output, `spew MB/S` is such a session. Each figure is a line of JSON.
-#![allow(clippy::disallowed_methods, clippy::disallowed_types, clippy::print_stdout, reason = "it measures")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "it measures"
+)]
 
 mod frames;
 mod layout;
