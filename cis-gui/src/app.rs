@@ -1,12 +1,12 @@
 //! The window: where one is, the keys that go elsewhere, how the line to the node stands, and notes.
 
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 use eframe::egui::{self, Key, KeyboardShortcut, Modifiers, RichText, Ui};
 
 use crate::command::{Command, Sender};
-use crate::feed::{Shared, now_ms};
+use crate::feed::{Pace, Shared, now_ms};
 use crate::model::{Link, Model, Tone};
 use crate::panels::{Go, Scene, events, inbox, node, run, runs, session, settings, start};
 use crate::settings::{KEY, Settings};
@@ -313,14 +313,9 @@ pub fn open(client: cis_core::client::Client, title: &str) -> eframe::Result {
         Box::new(move |created| {
             theme::install(&created.egui_ctx);
             let ctx = created.egui_ctx.clone();
-            let last = Mutex::new(Instant::now());
+            let pace = Pace::default();
             // One frame for whatever happens in its time, and not the two that an immediate request gives.
-            let shared = Shared::new(Arc::new(move || {
-                let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
-                let wait = FRAME.saturating_sub(last.elapsed()).max(Duration::from_millis(1));
-                *last = Instant::now() + wait;
-                ctx.request_repaint_after(wait);
-            }));
+            let shared = Shared::new(Arc::new(move || ctx.request_repaint_after(pace.next(FRAME))));
             let to = crate::feed::start(client, &shared)?;
             let mut dashboard = Dashboard::new(shared, to);
             if let Some(settings) = created.storage.and_then(|kept| eframe::get_value::<Settings>(kept, KEY))

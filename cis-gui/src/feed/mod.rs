@@ -14,7 +14,7 @@ mod shows;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use cis_core::api::{Problem, ProblemKind};
 use cis_core::client::{Client, ClientError};
@@ -29,6 +29,22 @@ const BURST: usize = 256;
 
 /// Wakes whoever draws.
 pub type Wake = dyn Fn() + Send + Sync;
+
+/// When things that may happen often happen.
+#[derive(Debug, Default)]
+pub struct Pace(Mutex<Option<Instant>>);
+
+impl Pace {
+    /// How long to wait with the next one, so that it comes `every` after the last one: not at all but for a
+    /// moment, where that is long ago.
+    pub fn next(&self, every: Duration) -> Duration {
+        let now = Instant::now();
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = last.map_or(now, |last| last + every).max(now + Duration::from_millis(1));
+        *last = Some(due);
+        due - now
+    }
+}
 
 /// What feed and panels share.
 pub struct Shared {

@@ -1,7 +1,7 @@
 //! A session's terminal: what its screen shows, what scrolled out of it, and what is typed.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use cis_core::ids::SessionId;
 use cis_core::terminal::screen::{Colour, Drawn, Screen, Style};
@@ -24,8 +24,8 @@ const POINTS: (f32, f32) = (8.0, 16.0);
 /// Of what is said of a session so many characters are shown.
 const WORDS_MAX: usize = 160;
 
-/// What goes on changing is searched at most once in this time.
-const FIND_EVERY: Duration = Duration::from_millis(250);
+/// What goes on changing is searched at most once in this time, s.
+const FIND_EVERY_S: f64 = 0.25;
 
 /// What is looked at.
 #[derive(Debug, Default)]
@@ -48,8 +48,8 @@ pub struct Session {
     found: Vec<Selection>,
     found_at: u64,
     found_for: String,
-    /// Not searched again before.
-    found_next: Option<Instant>,
+    /// Not searched again before, in egui's time.
+    found_next: f64,
     /// The keys for searching were pressed.
     pub seek: bool,
 }
@@ -72,13 +72,13 @@ impl Session {
         if same && self.found_at == version {
             return;
         }
-        let now = Instant::now();
-        if same && let Some(wait) = self.found_next.and_then(|next| next.checked_duration_since(now)) {
-            return ctx.request_repaint_after(wait);
+        let now = ctx.input(|input| input.time);
+        if same && now < self.found_next {
+            return ctx.request_repaint_after(Duration::from_secs_f64(self.found_next - now));
         }
         self.found = find(screen, &self.search, FOUND_MAX);
         (self.found_for, self.found_at) = (self.search.clone(), version);
-        self.found_next = Some(now + FIND_EVERY.max(now.elapsed() * 10));
+        self.found_next = now + FIND_EVERY_S;
     }
 
     /// Lets go of the terminal.
