@@ -130,6 +130,16 @@ fn visuals(dark: bool) -> Visuals {
     visuals.selection.bg_fill = accent(dark).gamma_multiply(0.35);
     // What is chosen is written in it.
     visuals.selection.stroke = Stroke::new(1.0, hex(text));
+    let (still, near, held) =
+        if dark { (0x002b_323d, 0x0037_404d, 0x0043_4e5d) } else { (0x00e3_e7ec, 0x00d6_dce3, 0x00c8_d0d9) };
+    for (widget, fill) in [
+        (&mut visuals.widgets.inactive, still),
+        (&mut visuals.widgets.hovered, near),
+        (&mut visuals.widgets.active, held),
+        (&mut visuals.widgets.open, near),
+    ] {
+        (widget.weak_bg_fill, widget.bg_fill) = (hex(fill), hex(fill));
+    }
     visuals.hyperlink_color = accent(dark);
     // What has the keys is seen from afar, and what is said by the way can be read: 4.5 to 1 at least (WCAG 2.2, 1.4.3).
     visuals.widgets.active.bg_stroke = Stroke::new(2.0, accent(dark));

@@ -156,6 +156,17 @@ pub fn empty(ui: &mut Ui, title: &str, advice: &str) {
     });
 }
 
+/// Whether a text has what somebody looks for, in whichever case it was typed. `needle` is in lower case.
+#[must_use]
+pub fn has(text: &str, needle: &str) -> bool {
+    // Nearly all of it is ASCII, and there may be much: nothing is copied for that.
+    if text.is_ascii() && needle.is_ascii() {
+        let (text, needle) = (text.as_bytes(), needle.as_bytes());
+        return needle.is_empty() || text.windows(needle.len()).any(|part| part.eq_ignore_ascii_case(needle));
+    }
+    text.to_lowercase().contains(needle)
+}
+
 /// Text of somebody else in one line, cut where it would not fit: what is long is not laid out.
 #[must_use]
 pub fn one_line(text: &str, chars: usize) -> String {
@@ -211,6 +222,12 @@ pub fn sure(ui: &mut Ui, word: &str, question: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_looked_for_is_found_in_any_case() {
+        assert!(has("Deploy.EU", "deploy") && has("ÜBER", "über") && has("x", ""));
+        assert!(!has("deploy", "eu") && !has("", "x"));
+    }
 
     #[test]
     fn durations_are_said_as_coarsely_as_they_are_long() {

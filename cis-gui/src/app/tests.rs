@@ -414,3 +414,41 @@ fn settings_count_at_once() {
     stage.click("Show one");
     assert!(matches!(stage.sent()[..], [Command::Ring]));
 }
+
+#[test]
+fn logs_of_all_tries_are_read_and_files_saved() {
+    let mut stage = stage();
+    let mut run = detail(1, &["compile"]);
+    let task = &mut run.tasks[0];
+    task.attempts = 2;
+    task.session = Some("01JD0V3Z8K6T9W2B5N7Q4R1XED".parse().unwrap());
+    task.artifacts =
+        serde_json::from_value(json!([{ "path": "out/a.html", "blob": "ab", "size": 12 }])).unwrap();
+    stage.shared.apply(Update::Run(Box::new(run)));
+    stage.steps();
+    stage.click("Runs");
+    stage.click("build");
+    stage.click("Tasks");
+    stage.click("compile");
+    stage.sent();
+    stage.click("Log");
+    let sent = stage.sent();
+    let [Command::Log(_, task, 2, slot)] = &sent[..] else { panic!("{sent:?}") };
+    assert_eq!(task, "compile");
+    slot.fill(Ok("second\n".to_owned()));
+    stage.steps();
+    assert!(stage.shows("second"));
+    stage.click("Log of try 1");
+    let sent = stage.sent();
+    let [Command::Log(_, _, 1, slot)] = &sent[..] else { panic!("{sent:?}") };
+    slot.fill(Ok(String::new()));
+    stage.steps();
+    assert!(stage.shows("It wrote nothing") && !stage.shows("second"));
+    stage.click("Save out/a.html");
+    let sent = stage.sent();
+    let [Command::Save(_, _, file, slot)] = &sent[..] else { panic!("{sent:?}") };
+    assert_eq!(file.path, "out/a.html");
+    slot.fill(Ok("/home/ann/Downloads/a.html".into()));
+    stage.steps();
+    assert!(stage.shows("saved as /home/ann/Downloads/a.html"));
+}

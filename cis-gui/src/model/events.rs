@@ -5,6 +5,8 @@ use std::collections::VecDeque;
 use cis_core::event::Event;
 use cis_core::ids::Offset;
 
+use crate::widgets::has;
+
 /// At most so many are kept.
 const KEPT_MAX: usize = 20_000;
 /// Of all their bodies together, bytes.
@@ -32,13 +34,13 @@ impl Line {
         self.event.body.get().chars().take(SUMMARY_CHARS).collect()
     }
 
-    /// Whether it is about something that is written like this.
+    /// Whether it is about something that is written like this, in lower case.
     #[must_use]
     pub fn matches(&self, needle: &str) -> bool {
         needle.is_empty()
-            || self.event.type_name.contains(needle)
-            || self.event.body.get().contains(needle)
-            || self.event.run.is_some_and(|run| run.to_string().contains(needle))
+            || has(&self.event.type_name, needle)
+            || has(self.event.body.get(), needle)
+            || self.event.run.is_some_and(|run| has(&run.to_string(), needle))
     }
 }
 

@@ -32,11 +32,12 @@ impl Events {
         if self.search.is_empty() {
             return;
         }
+        let needle = self.search.to_lowercase();
         while self.found.back().is_some_and(|oldest| *oldest < log.first()) {
             self.found.pop_back();
         }
         for number in self.found_at.max(log.first())..log.seen() {
-            if log.at(number).is_some_and(|line| line.matches(&self.search)) {
+            if log.at(number).is_some_and(|line| line.matches(&needle)) {
                 self.found.push_front(number);
             }
         }

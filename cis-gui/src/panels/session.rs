@@ -62,6 +62,7 @@ impl Session {
     }
 
     /// Finds what is searched for; in what goes on changing not with every frame.
+    #[allow(clippy::disallowed_methods, reason = "it measures how long it takes itself")]
     fn seek_in(&mut self, ctx: &egui::Context, screen: &Screen, version: u64) {
         if self.search.is_empty() {
             self.found.clear();

@@ -151,7 +151,7 @@ fn log_lines(ui: &mut Ui, lines: &[String]) {
     let place = ScrollArea::both().id_salt("log").max_height(LOG_HEIGHT).auto_shrink([false, true]);
     place.stick_to_bottom(true).show_rows(ui, height, lines.len(), |ui, rows| {
         for line in &lines[rows] {
-            ui.add(egui::Label::new(RichText::new(line).monospace().small()).extend());
+            ui.add(egui::Label::new(RichText::new(line).monospace().size(12.0)).extend());
         }
     });
 }

@@ -42,6 +42,8 @@ pub(super) struct Canvas {
     /// Of the drawing's left upper corner on the screen.
     offset: Vec2,
     fit: bool,
+    /// The place and the drawing for which it was fitted; none: somebody has moved it since.
+    fitted: Option<(Vec2, Vec2)>,
     /// The critical path is shown.
     pub(super) critical: bool,
     path: Path,
@@ -61,6 +63,7 @@ impl Default for Canvas {
             zoom: 1.0,
             offset: Vec2::ZERO,
             fit: true,
+            fitted: None,
             critical: false,
             path: Path::default(),
             looks: Kept::default(),
@@ -321,11 +324,17 @@ impl Canvas {
         }
         let whole = vec2(self.drawing.size.0.max(1.0), self.drawing.size.1.max(1.0));
         let all = ((rect.size() - Vec2::splat(32.0)) / whole).min_elem().max(1e-6);
+        // What nobody has moved stays whole, also when its place becomes another.
+        self.fit |= self.fitted.is_some_and(|fitted| fitted != (rect.size(), whole));
         if std::mem::take(&mut self.fit) {
+            self.fitted = Some((rect.size(), whole));
             self.zoom = all.min(1.2);
             self.offset = (rect.size() - whole * self.zoom) / 2.0;
         }
-        self.offset += response.drag_delta();
+        if response.dragged() {
+            self.offset += response.drag_delta();
+            self.fitted = None;
+        }
         if let Some(pointer) = response.hover_pos() {
             let (scroll, pinch) = ui.input(|input| (input.smooth_scroll_delta(), input.zoom_delta()));
             let factor = if (pinch - 1.0).abs() > f32::EPSILON { pinch } else { (scroll.y / 300.0).exp() };
@@ -335,6 +344,7 @@ impl Canvas {
                 let under = pointer - rect.min - self.offset;
                 self.offset -= under * (zoom / self.zoom - 1.0);
                 self.zoom = zoom;
+                self.fitted = None;
             }
         }
     }

@@ -4,7 +4,7 @@ use cis_core::api::TaskView;
 use cis_core::ids::TimestampMs;
 
 use crate::theme::Mark;
-use crate::widgets::{clock, lasted, one_line};
+use crate::widgets::{clock, has, lasted, one_line};
 
 /// Of a reason so much is shown, characters.
 const REASON_CHARS: usize = 200;
@@ -43,7 +43,7 @@ pub(super) fn mark_of(task: &TaskView) -> Mark {
 pub fn lines(tasks: &[TaskView], search: &str) -> Vec<usize> {
     let needle = search.trim().to_lowercase();
     let like = |task: &TaskView| {
-        needle.is_empty() || task.id.as_str().contains(&needle) || task.state.as_str() == needle
+        needle.is_empty() || has(task.id.as_str(), &needle) || task.state.as_str() == needle
     };
     tasks.iter().enumerate().filter(|(_, task)| like(task)).map(|(at, _)| at).collect()
 }

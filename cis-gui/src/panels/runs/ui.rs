@@ -65,7 +65,7 @@ fn table(ui: &mut Ui, rows: &[Row], scene: &mut Scene<'_>) {
         .column(Column::exact(60.0))
         .column(Column::exact(if narrow { 50.0 } else { 170.0 }).clip(true))
         .column(Column::exact(180.0));
-    let heads = ["Run", "Progress", "Lasted", "Waiting", "Told", ""];
+    let heads = ["Run", "Progress", "Lasted", "Waiting", "Mode", ""];
     builder
         .header(24.0, |mut header| {
             for head in heads {

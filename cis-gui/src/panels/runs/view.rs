@@ -5,7 +5,7 @@ use cis_core::event::{ExecutionMode, RunState, TaskState};
 use cis_core::ids::{RunId, TimestampMs};
 
 use crate::model::{Entry, Model};
-use crate::widgets::{clock, lasted};
+use crate::widgets::{clock, has, lasted};
 
 /// Which runs are shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -86,8 +86,8 @@ fn passes(entry: &Entry, waits: usize, filter: Filter) -> bool {
 fn matches(entry: &Entry, needle: &str) -> bool {
     let view = entry.view();
     needle.is_empty()
-        || view.dag.to_lowercase().contains(needle)
-        || view.id.to_string().to_lowercase().contains(needle)
+        || has(&view.dag, needle)
+        || has(&view.id.to_string(), needle)
         || view.state.as_str().contains(needle)
 }
 
