@@ -70,6 +70,10 @@ impl Dashboard {
 
     /// Goes somewhere.
     pub fn go(&mut self, to: Go) {
+        let to = if to == Go::Back { self.from } else { to };
+        if self.at == Go::Start && to != Go::Start {
+            self.start.leave();
+        }
         match to {
             Go::Session(_) if !matches!(self.at, Go::Session(_)) => self.from = self.at,
             Go::Session(_) => {}
@@ -91,7 +95,7 @@ impl Dashboard {
         trouble(ui, &model);
         notes(ui, &model, now);
         let to = self.to.clone();
-        let mut scene = Scene { model: &model, to: &to, now, go: None };
+        let mut scene = Scene { model: &model, to: &to, now, go: None, pick: None };
         egui::CentralPanel::default().show(ui, |ui| match self.at {
             Go::Inbox => inbox::show(ui, &mut self.inbox, &mut scene),
             Go::Runs => runs::show(ui, &mut self.runs, &mut scene),
@@ -105,8 +109,13 @@ impl Dashboard {
                 }
             }
             Go::Start => start::show(ui, &mut self.start, &mut scene),
+            // One is never there: it leads somewhere.
+            Go::Back => {}
         });
         if let Some(go) = scene.go {
+            if let Some(name) = scene.pick.filter(|_| go == Go::Inbox) {
+                self.inbox.pick(name);
+            }
             self.go(go);
             ui.ctx().request_repaint();
         }
@@ -149,10 +158,13 @@ impl Dashboard {
         let seek =
             ctx.input_mut(|input| input.consume_shortcut(&KeyboardShortcut::new(Modifiers::CTRL, Key::F)));
         if seek {
-            self.runs.seek = true;
-            self.run.seek = true;
-            self.session.seek = true;
-            self.events.seek = true;
+            match self.at {
+                Go::Runs => self.runs.seek = true,
+                Go::Run(_) => self.run.seek(),
+                Go::Session(_) => self.session.seek = true,
+                Go::Events => self.events.seek = true,
+                Go::Inbox | Go::Node | Go::Start | Go::Settings | Go::Back => {}
+            }
         }
         if self.had_focus || ctx.memory(|memory| memory.focused().is_some()) {
             return;
@@ -164,7 +176,7 @@ impl Dashboard {
             match self.at {
                 _ if self.help => self.help = false,
                 Go::Run(_) | Go::Start => self.go(Go::Runs),
-                Go::Session(_) => self.go(self.from),
+                Go::Session(_) => self.go(Go::Back),
                 _ => {}
             }
         }

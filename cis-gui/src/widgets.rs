@@ -195,14 +195,15 @@ pub fn opens(ui: &mut Ui, name: impl Into<RichText>, width: f32) -> Response {
 }
 
 /// A button for what throws work away: the first click asks, a second one within a while is meant.
-pub fn sure(ui: &mut Ui, word: &str, question: &str) -> bool {
+pub fn sure(ui: &mut Ui, about: impl std::hash::Hash + std::fmt::Debug, word: &str, question: &str) -> bool {
     const WHILE_S: f64 = 4.0;
-    let id = ui.scope_id().with(word);
+    // What was asked of one thing is no answer about another that comes to stand there.
+    let id = egui::Id::unique((word, &about));
     let now = ui.input(|input| input.time);
     let asked: Option<f64> = ui.data(|data| data.get_temp(id));
     let asks = asked.is_some_and(|at| now - at < WHILE_S);
     let text = if asks { RichText::new(question).strong() } else { RichText::new(word) };
-    let clicked = ui.button(text).clicked();
+    let clicked = ui.push_id(id, |ui| ui.button(text)).inner.clicked();
     if asks {
         ui.ctx().request_repaint_after(Duration::from_secs_f64(WHILE_S));
     }

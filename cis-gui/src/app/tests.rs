@@ -58,6 +58,13 @@ impl Stage {
         self.steps();
     }
 
+    /// The node refused what was sent.
+    fn refused(&mut self) {
+        let note = Note { at_ms: now_ms(), tone: Tone::Bad, text: "refused".into(), hint: None };
+        self.shared.apply(Update::Note(note));
+        self.steps();
+    }
+
     fn shows(&self, text: &str) -> bool {
         self.harness.query_all_by_label_contains(text).next().is_some()
     }
@@ -142,6 +149,10 @@ fn an_option_and_words_are_reached_by_keys_and_sent_by_enter() {
         panic!("{sent:?}")
     };
     assert_eq!(option, "1");
+    stage.harness.key_press(Key::Enter);
+    stage.steps();
+    assert!(stage.sent().is_empty(), "what became of the first is not known yet");
+    stage.refused();
     // A key and its letter come together.
     let key = Key::A;
     let modifiers = Modifiers::NONE;
@@ -323,7 +334,7 @@ fn a_file_becomes_a_run_with_its_parameters_and_one_that_is_wrong_says_where() {
         for command in stage.sent() {
             match command {
                 Command::Browse(_, slot) => slot.fill(files::browse(dir.path())),
-                Command::Read(path, slot) => slot.fill(files::read(path)),
+                Command::Read(path, slot) => slot.fill(files::read(&path)),
                 Command::Submit(new, slot) => submitted = Some((new, slot)),
                 other => panic!("{other:?}"),
             }
@@ -451,4 +462,64 @@ fn logs_of_all_tries_are_read_and_files_saved() {
     slot.fill(Ok("/home/ann/Downloads/a.html".into()));
     stage.steps();
     assert!(stage.shows("saved as /home/ann/Downloads/a.html"));
+}
+
+#[test]
+fn what_is_typed_for_an_item_that_is_over_goes_nowhere() {
+    let mut stage = stage();
+    let mut second = question("question", &json!([{ "id": "1", "label": "yes" }]));
+    second.id = cis_core::ids::InboxId("ghijkl".into());
+    stage.shared.apply(Update::Inbox(vec![question("question", &json!([])), second.clone()]));
+    stage.steps();
+    stage.harness.get_by_label("Answer in words").focus();
+    stage.steps();
+    stage.harness.event(egui::Event::Text("on branch ".into()));
+    stage.steps();
+    // Somebody else answers, in the middle of a word.
+    stage.shared.apply(Update::Inbox(vec![second]));
+    stage.steps();
+    for text in ["1", "a"] {
+        stage.harness.event(egui::Event::Text(text.into()));
+        stage.steps();
+    }
+    stage.harness.key_press(Key::Enter);
+    stage.steps();
+    assert!(stage.sent().is_empty(), "it was for another question");
+    assert!(stage.shows("What you were answering is over"));
+    stage.click("Leave it");
+    assert!(stage.shows("yes") && stage.sent().is_empty());
+}
+
+#[test]
+fn an_answer_once_more_is_asked_for() {
+    let mut stage = stage();
+    let mut item = question("question", &json!([{ "id": "1", "label": "yes" }]));
+    (item.answered_ms, item.answered_by) = (Some(7), Some("ann".to_owned()));
+    stage.shared.apply(Update::Inbox(vec![item]));
+    stage.steps();
+    assert!(stage.shows("ann has answered") && stage.harness.query_by_label("yes").is_none());
+    stage.click("Answer once more");
+    stage.click("yes");
+    assert!(matches!(stage.sent()[..], [Command::Answer { again: Some(7), .. }]));
+}
+
+#[test]
+fn a_question_about_one_thing_is_no_answer_about_another() {
+    let mut stage = stage();
+    let mut run = detail(1, &["compile", "test"]);
+    for (task, session) in
+        run.tasks.iter_mut().zip(["01JD0V3Z8K6T9W2B5N7Q4R1XED", "01JD0V3Z8K6T9W2B5N7Q4R1XEE"])
+    {
+        task.session = Some(session.parse().unwrap());
+        task.state = cis_core::event::TaskState::Running;
+    }
+    stage.shared.apply(Update::Run(Box::new(run)));
+    stage.steps();
+    stage.click("Runs");
+    stage.click("build");
+    stage.click("Tasks");
+    stage.click("compile");
+    stage.click("End session");
+    stage.click("test");
+    assert!(stage.shows("End session") && !stage.shows("Really end it"));
 }

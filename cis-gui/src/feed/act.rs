@@ -67,7 +67,7 @@ pub(super) async fn act(client: Arc<Client>, shared: Arc<Shared>, command: Comma
             return fill(&shared, &slot, blocking(move || files::browse(&path)).await);
         }
         Command::Read(path, slot) => {
-            return fill(&shared, &slot, blocking(move || files::read(path)).await);
+            return fill(&shared, &slot, blocking(move || files::read(&path)).await);
         }
         Command::Submit(new, slot) => {
             return fill(&shared, &slot, files::submit(&client, *new).await);

@@ -1,7 +1,7 @@
 //! Files of whoever looks: folders, DAG files, and what a new run gets of the process's surroundings.
 
 use std::io::{self, Read as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use cis_core::api::{CreateRun, Problem, ProblemKind, RunView, submitted_env};
@@ -47,7 +47,8 @@ pub(crate) fn browse(path: &Path) -> Result<Folder, Problem> {
 }
 
 /// What a DAG file says; the mistakes of one that cannot be run are in the problem.
-pub(crate) fn read(path: PathBuf) -> Result<Draft, Problem> {
+pub(crate) fn read(path: &Path) -> Result<Draft, Problem> {
+    let path = std::path::absolute(path).map_err(|error| unreadable(path, &error))?;
     let text = bytes(&path)?;
     let dag = cis_core::dag::parse(&text, &name(&path)).map_err(|found| {
         let mut problem = Problem::new(ProblemKind::BadInput, found.summary(&name(&path)));
@@ -135,10 +136,10 @@ mod tests {
         let path = dir.path().join("x.toml");
         std::fs::write(&path, "version = 1\n[dag]\nid = \"x\"\n[[tasks]]\nid = \"a\"\ncomand = [\"true\"]\n")
             .unwrap();
-        let problem = read(path).unwrap_err();
+        let problem = read(&path).unwrap_err();
         assert!(problem.diagnostics.iter().any(|finding| finding.line == 6), "{problem:?}");
         // What is no file is not waited for.
-        assert!(read(dir.path().to_path_buf()).unwrap_err().detail.contains("no file"));
+        assert!(read(dir.path()).unwrap_err().detail.contains("no file"));
     }
 
     #[test]

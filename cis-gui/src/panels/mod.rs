@@ -33,6 +33,8 @@ pub enum Go {
     Events,
     /// To the node.
     Node,
+    /// Back to where the terminal was opened.
+    Back,
     /// To what can be set.
     Settings,
     /// To a file that becomes a run.
@@ -61,4 +63,6 @@ pub struct Scene<'a> {
     pub now: TimestampMs,
     /// Where somebody wants to go.
     pub go: Option<Go>,
+    /// The item of the inbox that somebody wants to see there, by its name.
+    pub pick: Option<String>,
 }

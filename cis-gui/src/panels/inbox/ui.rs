@@ -18,6 +18,8 @@ const SCREEN_CHARS: usize = 16_000;
 
 /// So many options are buttons; another one is an answer in words.
 const OPTIONS_MAX: usize = 50;
+/// An answer's outcome is waited for so long, ms.
+const SENT_MS: i64 = 5_000;
 /// What comes to stand where another item stood takes no clicks for so long, s: nobody has read it.
 const UNREAD_S: f64 = 0.7;
 
@@ -32,6 +34,20 @@ pub struct Inbox {
     text_of: Option<String>,
     /// What a key chose and the next frame gives the keys to.
     reach: Option<Reach>,
+    /// What was answered, and when (Unix ms): its outcome is waited for.
+    sent: Option<(String, i64)>,
+    /// The item that somebody wants to answer once more.
+    again: Option<String>,
+}
+
+impl Inbox {
+    /// Shows this item, because somebody asked for it by what it says.
+    pub fn pick(&mut self, name: String) {
+        if self.chosen.as_ref() != Some(&name) {
+            (self.chosen, self.since) = (Some(name), None);
+            self.text.clear();
+        }
+    }
 }
 
 /// What can be reached with a key.
@@ -44,6 +60,13 @@ enum Reach {
 /// Draws the inbox.
 pub fn show(ui: &mut Ui, state: &mut Inbox, scene: &mut Scene<'_>) {
     let cards = view::cards(scene.model, scene.now);
+    let there = |name: &String| cards.iter().any(|card| card.name == *name);
+    if state.text_of.as_ref().is_some_and(|of| !there(of)) {
+        if !state.text.is_empty() {
+            return over(ui, state);
+        }
+        state.text_of = None;
+    }
     if cards.is_empty() {
         // What was known before the line was lost is no news.
         if scene.model.inbox.listed() && matches!(scene.model.link, Link::Up | Link::Connecting) {
@@ -53,7 +76,7 @@ pub fn show(ui: &mut Ui, state: &mut Inbox, scene: &mut Scene<'_>) {
         }
         return;
     }
-    if !state.chosen.as_ref().is_some_and(|name| cards.iter().any(|card| card.name == *name)) {
+    if !state.chosen.as_ref().is_some_and(there) {
         state.since = state.chosen.replace(cards[0].name.clone()).map(|_| ui.input(|input| input.time));
     }
     keys(ui, state, &cards);
@@ -72,8 +95,27 @@ pub fn show(ui: &mut Ui, state: &mut Inbox, scene: &mut Scene<'_>) {
 const DIGITS: [Key; 9] =
     [Key::Num1, Key::Num2, Key::Num3, Key::Num4, Key::Num5, Key::Num6, Key::Num7, Key::Num8, Key::Num9];
 
+/// What somebody was writing for is over: what is typed on goes nowhere else.
+fn over(ui: &mut Ui, state: &mut Inbox) {
+    ui.label(RichText::new("What you were answering is over").heading());
+    ui.label("Somebody else has answered, or it waits no more. What you wrote was not sent:");
+    let field = egui::TextEdit::singleline(&mut state.text).id(words_id()).desired_width(f32::INFINITY);
+    ui.add(field).request_focus();
+    let left = ui.button("Leave it").on_hover_text("Esc").clicked();
+    if left || ui.input(|input| input.key_pressed(Key::Escape)) {
+        state.text.clear();
+        ui.ctx().memory_mut(|memory| memory.surrender_focus(words_id()));
+    }
+}
+
+fn words_id() -> egui::Id {
+    egui::Id::unique("answer in words")
+}
+
 fn keys(ui: &Ui, state: &mut Inbox, cards: &[Card]) {
-    if ui.ctx().text_edit_focused() {
+    // What was pressed for another item is none for this one, which nobody has read.
+    if ui.ctx().text_edit_focused() || state.since.is_some() {
+        state.reach = None;
         return;
     }
     // A key only goes there: what is sent, Enter sends.
@@ -186,12 +228,31 @@ fn detail(ui: &mut Ui, state: &mut Inbox, item: &InboxItem, scene: &mut Scene<'_
 
 fn answers(ui: &mut Ui, state: &mut Inbox, item: &InboxItem, scene: &Scene<'_>) {
     if item.kind == PromptKind::Password {
+        (state.reach, state.since) = (None, None);
         ui.label("A password is typed into its terminal, and goes no other way.");
         return;
     }
     if let Some(by) = &item.answered_by {
         let by = one_line(by, 80);
-        ui.label(format!("{by} has answered, and the prompt is still there. An answer now is one more."));
+        ui.label(format!("{by} has answered, and the prompt is still there."));
+    }
+    let name = item.name();
+    if item.answered_ms.is_some() && state.again.as_ref() != Some(&name) {
+        state.reach = None;
+        if ui.button("Answer once more").on_hover_text("It is typed after the first answer").clicked() {
+            state.again = Some(name);
+        }
+        return;
+    }
+    // A second click is none of its own while nobody knows what became of the first.
+    let told = scene.model.notes.last().map(|note| note.at_ms);
+    let waits = |(of, at): &&(String, i64)| *of == name && told.is_none_or(|told| told < *at);
+    if let Some((_, at)) = state.sent.as_ref().filter(waits)
+        && scene.now - at < SENT_MS
+    {
+        let left = (at + SENT_MS - scene.now).unsigned_abs();
+        ui.ctx().request_repaint_after(std::time::Duration::from_millis(left));
+        ui.disable();
     }
     if let Some(since) = state.since {
         let unread = since + UNREAD_S - ui.input(|input| input.time);
@@ -202,7 +263,9 @@ fn answers(ui: &mut Ui, state: &mut Inbox, item: &InboxItem, scene: &Scene<'_>) 
             state.since = None;
         }
     }
-    let send = |with| {
+    let (sent, again) = (&mut state.sent, &mut state.again);
+    let mut send = |with| {
+        (*sent, *again) = (Some((name.clone(), scene.now)), None);
         scene.to.send(Command::Answer {
             item: item.name(),
             with,
@@ -211,11 +274,15 @@ fn answers(ui: &mut Ui, state: &mut Inbox, item: &InboxItem, scene: &Scene<'_>) 
             reason: None,
         });
     };
-    // What takes no clicks yet takes no keys either: they go there as soon as it does.
     let reach = if ui.is_enabled() { state.reach.take() } else { None };
     ui.horizontal_wrapped(|ui| {
         for (at, option) in item.options.iter().take(OPTIONS_MAX).enumerate() {
-            let mut button = ui.button(one_line(&option.label, 60));
+            let whole = one_line(&option.label, 2_000);
+            let mut button = ui.button(one_line(&whole, 60));
+            if whole.chars().count() > 60 {
+                button.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Button, ui.is_enabled(), &whole));
+                button = button.on_hover_text(&whole);
+            }
             if at < DIGITS.len() {
                 button = button.on_hover_text(format!("Key {}", at + 1));
             }
@@ -231,8 +298,10 @@ fn answers(ui: &mut Ui, state: &mut Inbox, item: &InboxItem, scene: &Scene<'_>) 
     if item.kind != PromptKind::Approval {
         ui.horizontal(|ui| {
             let width = (ui.available_width() - 90.0).max(120.0);
-            let field =
-                egui::TextEdit::singleline(&mut state.text).hint_text("Answer in words").desired_width(width);
+            let field = egui::TextEdit::singleline(&mut state.text)
+                .id(words_id())
+                .hint_text("Answer in words")
+                .desired_width(width);
             let field = ui.add(field);
             field.widget_info(|| egui::WidgetInfo::labeled(egui::Role::TextInput, true, "Answer in words"));
             if words {

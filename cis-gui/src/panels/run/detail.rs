@@ -1,12 +1,12 @@
 //! One task: how it stands and why, its outputs, what can be done.
 
-use cis_core::api::{TaskView, WhyView};
+use cis_core::api::{InboxItem, TaskView, WhyView};
 use cis_core::event::RetryScope;
 use cis_core::ids::RunId;
 use eframe::egui::{self, RichText, ScrollArea, Ui};
 
 use super::asked::Asked;
-use super::view::{duration, mark_of};
+use super::view::{duration, mark_of, waits};
 use crate::command::{Command, Slot};
 use crate::panels::{Go, Scene};
 use crate::widgets::{ago, mark, one_line, sure};
@@ -14,7 +14,9 @@ use crate::widgets::{ago, mark, one_line, sure};
 /// What was asked about the task that is shown.
 #[derive(Debug, Default)]
 pub(super) struct Detail {
-    of: Option<(RunId, String, u32, &'static str)>,
+    of: Option<(RunId, String)>,
+    /// How it stood when it was asked why.
+    stood: Option<(u32, &'static str, bool, Option<String>)>,
     why: Slot<WhyView>,
     asked: Asked,
 }
@@ -28,10 +30,14 @@ pub(super) fn show(
     scene: &mut Scene<'_>,
 ) -> bool {
     let name = task.id.to_string();
-    let now = Some((run, name.clone(), task.attempts, task.state.as_str()));
-    if state.of != now {
-        // Asked again when it stands otherwise.
-        *state = Detail { of: now, ..Detail::default() };
+    let of = Some((run, name.clone()));
+    if state.of != of {
+        *state = Detail { of, ..Detail::default() };
+    }
+    // Asked again when it stands otherwise.
+    let stands = Some((task.attempts, task.state.as_str(), waits(task), task.reason.clone()));
+    if state.stood != stands {
+        (state.stood, state.why) = (stands, Slot::default());
         scene.to.send(Command::Why(run, name.clone(), state.why.clone()));
     }
     let mut close = false;
@@ -50,6 +56,8 @@ pub(super) fn show(
         }
         if (task.waits.is_some() || task.approval.is_some()) && ui.button("Answer").clicked() {
             scene.go = Some(Go::Inbox);
+            let mut items = scene.model.inbox.of_run(run);
+            scene.pick = items.find(|item| item.task.as_ref() == Some(&task.id)).map(InboxItem::name);
         }
         if task.state.is_terminal() && scene.model.run(run).is_some_and(|run| run.view().state.is_terminal())
         {
@@ -57,7 +65,7 @@ pub(super) fn show(
                 scene.to.send(Command::Retry(run, RetryScope::From { task: task.id.clone() }));
             }
         } else if let Some(session) = task.session.filter(|_| task.state.is_active())
-            && sure(ui, "End session", "Really end it")
+            && sure(ui, session, "End session", "Really end it")
         {
             scene.to.send(Command::Kill(session));
         }
@@ -104,9 +112,13 @@ fn facts(ui: &mut Ui, task: &TaskView, scene: &Scene<'_>) {
 
 fn why(ui: &mut Ui, why: &Slot<WhyView>) {
     why.look(|why| {
-        let Some(Ok(why)) = why else { return };
+        let Some(why) = why else { return };
         ui.add_space(8.0);
         ui.label(RichText::new("Why").small().weak());
+        let why = match why {
+            Ok(why) => why,
+            Err(problem) => return drop(ui.label(one_line(&problem.detail, 2_000))),
+        };
         for because in &why.because {
             ui.add(egui::Label::new(one_line(because, 2_000)).wrap());
         }

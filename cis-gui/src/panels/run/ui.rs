@@ -1,5 +1,7 @@
 //! A run, drawn.
 
+use std::collections::BTreeSet;
+
 use cis_core::ids::RunId;
 use eframe::egui::{self, RichText, Ui};
 use egui_extras::{Column, TableBuilder};
@@ -32,8 +34,16 @@ pub struct Run {
     canvas: Canvas,
     timeline: Timeline,
     detail: detail::Detail,
-    /// The keys for searching were pressed.
-    pub seek: bool,
+    /// Only these are listed: the tasks of a box.
+    only: Option<BTreeSet<String>>,
+    seek: bool,
+}
+
+impl Run {
+    /// The keys for searching were pressed: tasks are searched in their list.
+    pub fn seek(&mut self) {
+        (self.tab, self.seek) = (Tab::Tasks, true);
+    }
 }
 
 /// Draws a run.
@@ -70,9 +80,9 @@ pub fn show(ui: &mut Ui, state: &mut Run, run: RunId, scene: &mut Scene<'_>) {
                     [] => state.chosen = None,
                     [one] => state.chosen = Some(one.clone()),
                     // Of a box of many the list shows each.
-                    [first, ..] => {
-                        let stem = first.trim_end_matches(|c: char| c.is_ascii_digit());
-                        (state.tab, state.search) = (Tab::Tasks, stem.to_owned());
+                    many => {
+                        state.only = Some(many.iter().cloned().collect());
+                        (state.tab, state.search) = (Tab::Tasks, String::new());
                     }
                 }
             }
@@ -142,6 +152,11 @@ fn head(ui: &mut Ui, entry: &Entry, state: &mut Run, scene: &mut Scene<'_>) {
                 if std::mem::take(&mut state.seek) {
                     field.request_focus();
                 }
+                if let Some(only) = &state.only
+                    && ui.button(format!("{} of one box: show all", only.len())).clicked()
+                {
+                    state.only = None;
+                }
             }
             Tab::Timeline => {}
         }
@@ -149,6 +164,7 @@ fn head(ui: &mut Ui, entry: &Entry, state: &mut Run, scene: &mut Scene<'_>) {
         runs::actions(ui, run.id, run.state, run.cancelling, scene);
         if waits > 0 && ui.link(format!("{waits} waiting")).clicked() {
             scene.go = Some(Go::Inbox);
+            scene.pick = scene.model.inbox.of_run(run.id).next().map(cis_core::api::InboxItem::name);
         }
         if let Some(why) = &run.detail {
             ui.add(egui::Label::new(RichText::new(one_line(why, 300)).weak()).truncate());
@@ -158,7 +174,10 @@ fn head(ui: &mut Ui, entry: &Entry, state: &mut Run, scene: &mut Scene<'_>) {
 
 fn tasks(ui: &mut Ui, state: &mut Run, entry: &Entry, scene: &Scene<'_>) {
     let Some(live) = entry.live() else { return };
-    let places = view::lines(live.tasks(), &state.search);
+    let mut places = view::lines(live.tasks(), &state.search);
+    if let Some(only) = &state.only {
+        places.retain(|at| only.contains(live.tasks()[*at].id.as_str()));
+    }
     if places.is_empty() {
         return empty(ui, "No task is like that", "Another search shows more.");
     }

@@ -97,6 +97,8 @@ fn table(ui: &mut Ui, rows: &[Row], scene: &mut Scene<'_>) {
                 line.col(|ui| {
                     if row.waits > 0 && ui.link(format!("{}", row.waits)).clicked() {
                         scene.go = Some(Go::Inbox);
+                        scene.pick =
+                            scene.model.inbox.of_run(row.id).next().map(cis_core::api::InboxItem::name);
                     }
                 });
                 line.col(|ui| {
@@ -118,14 +120,19 @@ pub(in crate::panels) fn actions(
     cancelling: bool,
     scene: &Scene<'_>,
 ) {
+    // They are the run's, wherever it stands: a press on one that moves away is none on what comes to its place.
+    let own = egui::UiBuilder::new().scope_id(egui::Id::unique(("actions", run)));
+    ui.scope_builder(own, |ui| buttons(ui, run, state, cancelling, scene));
+}
+
+fn buttons(ui: &mut Ui, run: RunId, state: RunState, cancelling: bool, scene: &Scene<'_>) {
     let verb = |ui: &mut Ui, verb: Verb| {
         if ui.button(verb.word()).clicked() {
             scene.to.send(Command::Steer(run, verb));
         }
     };
     let cancel = |ui: &mut Ui| {
-        let meant = ui.push_id(run, |ui| sure(ui, Verb::Cancel.word(), "Really cancel")).inner;
-        if meant {
+        if sure(ui, run, Verb::Cancel.word(), "Really cancel") {
             scene.to.send(Command::Steer(run, Verb::Cancel));
         }
     };

@@ -22,9 +22,13 @@ pub struct Start {
     /// The folder that is looked into, as it is typed.
     path: String,
     folder: Option<Slot<Folder>>,
+    /// Its path is written into the field when it comes.
+    entering: bool,
     /// The chosen file, and what it says.
     file: Option<(PathBuf, Slot<Draft>)>,
     workdir: String,
+    /// The file whose directory that was to begin with.
+    of: Option<PathBuf>,
     typed: BTreeMap<String, String>,
     room: Option<String>,
     no_cache: bool,
@@ -37,16 +41,21 @@ impl Start {
     fn browse(&mut self, path: PathBuf, scene: &Scene<'_>) {
         let slot = Slot::default();
         scene.to.send(Command::Browse(path, slot.clone()));
-        self.folder = Some(slot);
+        (self.folder, self.entering) = (Some(slot), true);
     }
 
     fn choose(&mut self, path: PathBuf, scene: &Scene<'_>) {
         let slot = Slot::default();
         scene.to.send(Command::Read(path.clone(), slot.clone()));
-        self.workdir = path.parent().map(|parent| parent.display().to_string()).unwrap_or_default();
+        self.workdir.clear();
         self.file = Some((path, slot));
         self.typed.clear();
-        self.refused = None;
+        (self.of, self.refused) = (None, None);
+    }
+
+    /// Somebody goes elsewhere: a run that is being made is told of, and not gone to later.
+    pub fn leave(&mut self) {
+        self.sent = None;
     }
 
     fn submit(&mut self, draft: &Draft, start: bool, scene: &Scene<'_>) {
@@ -117,7 +126,7 @@ fn files(ui: &mut Ui, state: &mut Start, scene: &Scene<'_>) {
             }
         }
         Some(Ok(folder)) => {
-            if state.path.is_empty() {
+            if std::mem::take(&mut state.entering) {
                 state.path = folder.path.display().to_string();
             }
             path(ui, &mut state.path, &mut enter);
@@ -152,7 +161,6 @@ fn files(ui: &mut Ui, state: &mut Start, scene: &Scene<'_>) {
         if path.extension().is_some_and(|end| end == "toml") {
             open = Some(path);
         } else {
-            state.path.clear();
             state.browse(path, scene);
         }
     }
@@ -199,6 +207,12 @@ fn file(ui: &mut Ui, state: &mut Start, scene: &Scene<'_>) {
         }
         Some(Ok(draft)) => Some(draft.clone()),
     });
+    if let Some(draft) = &draft
+        && state.of.as_ref() != Some(&draft.path)
+    {
+        state.workdir = draft.path.parent().map(|parent| parent.display().to_string()).unwrap_or_default();
+        state.of = Some(draft.path.clone());
+    }
     if let Some(draft) = draft {
         form(ui, state, &draft, scene);
     }

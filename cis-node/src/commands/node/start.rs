@@ -2,7 +2,7 @@
 
 use std::os::unix::process::CommandExt as _;
 
-use cis_core::api::StopNode;
+use cis_core::api::{NodeView, StopNode};
 
 use super::super::dag::place;
 use super::probe::{Probe, probe};
@@ -59,6 +59,23 @@ fn overrides(context: &Context, rooms: &[String]) -> Vec<String> {
     overrides
 }
 
+fn may_start(context: &Context) -> Result<(), CliError> {
+    if context.may_start_node() {
+        return Ok(());
+    }
+    Err(CliError::bad_input("inside of a session no node is started")
+        .hint("a node that a session started would end with it: start it outside"))
+}
+
+/// The node that runs, where one does.
+fn running(context: &Context) -> Result<Option<NodeView>, CliError> {
+    match context.block_on(probe(context))? {
+        Probe::Running(node) => Ok(Some(*node)),
+        Probe::Absent => Ok(None),
+        Probe::Silent(silent) => Err(silent.problem(context)),
+    }
+}
+
 /// Rooms by their ids, and by their aliases where they have one.
 async fn names_of(context: &Context, ids: Vec<String>) -> Result<Vec<String>, CliError> {
     if ids.is_empty() {
@@ -72,11 +89,8 @@ async fn names_of(context: &Context, ids: Vec<String>) -> Result<Vec<String>, Cl
 
 /// Makes sure that a node runs that reads these rooms, and stays.
 pub(crate) fn ensure_observer(context: &Context, rooms: &[String]) -> Result<(), CliError> {
-    let running = match context.block_on(probe(context))? {
-        Probe::Running(node) => Some(*node),
-        Probe::Absent => None,
-        Probe::Silent(silent) => return Err(silent.problem(context)),
-    };
+    may_start(context)?;
+    let running = running(context)?;
     if let Some(node) = running {
         let read = context.block_on(names_of(context, node.observes.clone()))?;
         let Some(unread) = rooms.iter().find(|room| !read.contains(room)) else { return Ok(()) };
@@ -87,22 +101,20 @@ pub(crate) fn ensure_observer(context: &Context, rooms: &[String]) -> Result<(),
         }
         context.block_on(async { stop::stop_and_wait(context, &node, &StopNode::default()).await })?;
     }
-    node_start::ensure(&context.home, &overrides(context, rooms), true)?;
-    Ok(())
+    // Those that the configuration has are read as well.
+    let mut all = context.config()?.settings.matrix.observe;
+    all.extend(rooms.iter().filter(|room| !all.contains(room)).cloned().collect::<Vec<_>>());
+    match node_start::ensure(&context.home, &overrides(context, &all), true)? {
+        Found::Started => Ok(()),
+        Found::Running => Err(CliError::unavailable("somebody else started a node at the same moment")
+            .hint("it may not read that room: try again")),
+    }
 }
 
 pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
-    if !context.may_start_node() {
-        return Err(CliError::bad_input("inside of a session no node is started")
-            .hint("a node that a session started would end with it: start it outside"));
-    }
+    may_start(context)?;
     let overrides = args.overrides(context);
-    let running = match context.block_on(probe(context))? {
-        Probe::Running(node) => Some(*node),
-        Probe::Absent => None,
-        Probe::Silent(silent) => return Err(silent.problem(context)),
-    };
-    match running {
+    match running(context)? {
         Some(node) if node.stays && args.detach && args.room.is_empty() => {
             output::show(context, &node, |node| human::node(node, now_ms()))?;
             return Ok(Exit::OK);
