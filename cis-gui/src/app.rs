@@ -38,6 +38,7 @@ pub struct Dashboard {
     run: run::Run,
     session: session::Session,
     events: events::Events,
+    node: node::Node,
     start: start::Start,
     settings: Settings,
     help: bool,
@@ -60,6 +61,7 @@ impl Dashboard {
             run: run::Run::default(),
             session: session::Session::default(),
             events: events::Events::default(),
+            node: node::Node::default(),
             start: start::Start::default(),
             settings: Settings::default(),
             help: false,
@@ -71,6 +73,9 @@ impl Dashboard {
     /// Goes somewhere.
     pub fn go(&mut self, to: Go) {
         let to = if to == Go::Back { self.from } else { to };
+        if self.at == Go::Node && to != Go::Node {
+            self.node.leave();
+        }
         if self.at == Go::Start && to != Go::Start {
             self.start.leave();
         }
@@ -102,7 +107,7 @@ impl Dashboard {
             Go::Run(id) => run::show(ui, &mut self.run, id, &mut scene),
             Go::Session(id) => session::show(ui, &mut self.session, id, &mut scene),
             Go::Events => events::show(ui, &mut self.events, &mut scene),
-            Go::Node => node::show(ui, &mut scene),
+            Go::Node => node::show(ui, &mut self.node, &mut scene),
             Go::Settings => {
                 if settings::show(ui, &mut self.settings, &scene) {
                     self.settings.apply(ui.ctx());
@@ -135,7 +140,8 @@ impl Dashboard {
             Go::Session(_) | Go::Events | Go::Node | Go::Settings | Go::Start => None,
             _ => model.open_runs().map(clock).min(),
         };
-        let note = model.notes.last().map(|note| note.at_ms + NOTE_MS - now).filter(|left| *left > 0);
+        let notes = model.notes.iter().rev().map(|note| note.at_ms + NOTE_MS - now);
+        let note = notes.take_while(|left| *left > 0).min();
         if let Some(left) = next.into_iter().chain(note.map(i64::unsigned_abs)).min() {
             ctx.request_repaint_after(Duration::from_millis(left));
         }

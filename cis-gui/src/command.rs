@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use cis_core::api::{AnswerWith, ExplainView, Problem, RunView, TimeView, WhyView};
+use cis_core::api::{AnswerWith, ExplainView, MatrixAccountView, Problem, RunView, TimeView, WhyView};
 use cis_core::event::{ArtifactRecord, RetryScope};
 use cis_core::ids::{RunId, SessionId, TimestampMs};
 use tokio::sync::mpsc;
@@ -80,6 +80,8 @@ pub enum Command {
     Save(RunId, String, ArtifactRecord, Slot<PathBuf>),
     /// Shows a session's terminal, until the last holder of it drops it.
     Open(Arc<Terminal>),
+    /// Asks the node anew of itself, its groups and sessions, and of its Matrix account.
+    Inspect(Slot<MatrixAccountView>),
     /// Tells the desktop something, to see whether it takes it.
     Ring,
     /// Tries to reach the node at once.

@@ -63,6 +63,10 @@ pub(super) async fn act(client: Arc<Client>, shared: Arc<Shared>, command: Comma
             let times = client.run_time(&run.to_string(), &ReadTime::default()).await;
             return fill(&shared, &slot, times.map_err(problem));
         }
+        Command::Inspect(slot) => {
+            shared.want([Want::Node, Want::Groups, Want::Sessions].into());
+            return fill(&shared, &slot, client.matrix_account().await.map_err(problem));
+        }
         Command::Browse(path, slot) => {
             return fill(&shared, &slot, blocking(move || files::browse(&path)).await);
         }

@@ -79,7 +79,8 @@ pub fn show(ui: &mut Ui, state: &mut Events, scene: &mut Scene<'_>) {
     }
     TableBuilder::new(ui)
         .striped(true)
-        .sense(egui::Sense::click())
+        // The name in it takes the keys, not each of its cells.
+        .sense(egui::Sense::CLICK)
         .column(Column::initial(80.0))
         .column(Column::initial(100.0))
         .column(Column::initial(170.0).clip(true))

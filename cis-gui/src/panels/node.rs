@@ -1,20 +1,47 @@
 //! The node: who it is, how it stands, its groups and sessions.
 
+use cis_core::api::MatrixAccountView;
 use eframe::egui::{self, RichText, ScrollArea, Ui};
 
 use super::{Go, Scene, unknown};
+use crate::command::{Command, Slot};
 use crate::theme;
 use crate::widgets::{ago, one_line};
 
+/// What was asked when the view was opened.
+#[derive(Debug, Default)]
+pub struct Node {
+    account: Option<Slot<MatrixAccountView>>,
+}
+
+impl Node {
+    /// Opened the next time, it asks anew.
+    pub fn leave(&mut self) {
+        self.account = None;
+    }
+}
+
 /// Draws the node.
-pub fn show(ui: &mut Ui, scene: &mut Scene<'_>) {
+pub fn show(ui: &mut Ui, state: &mut Node, scene: &mut Scene<'_>) {
+    let account = state.account.get_or_insert_with(|| {
+        let slot = Slot::default();
+        scene.to.send(Command::Inspect(slot.clone()));
+        slot
+    });
     let Some(node) = &scene.model.node else {
         return unknown(ui, scene.model, "What it says of itself is loaded.");
     };
+    let mut again = false;
     ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
-        ui.label(RichText::new("Node").heading());
+        ui.horizontal(|ui| {
+            ui.label(RichText::new("Node").heading());
+            if ui.button("Ask again").clicked() {
+                again = true;
+            }
+        });
         for warning in &node.warnings {
-            theme::card(ui.visuals()).show(ui, |ui| ui.label(RichText::new(warning).strong()));
+            theme::card(ui.visuals())
+                .show(ui, |ui| ui.label(RichText::new(one_line(warning, 1_000)).strong()));
         }
         let up = node.started_ms.map(|from| ago(ui, from, scene.now)).unwrap_or_default();
         egui::Grid::new("node").num_columns(2).spacing([16.0, 6.0]).show(ui, |ui| {
@@ -24,11 +51,26 @@ pub fn show(ui: &mut Ui, scene: &mut Scene<'_>) {
                 ui.end_row();
             };
             fact("Version", node.version.clone());
+            let mode = match (node.observes.is_empty(), node.rooms.is_empty()) {
+                (false, _) => "observer: it reads what others tell in rooms",
+                (true, false) => "hybrid: rooms follow its runs, and are heard",
+                (true, true) => "local: it tells nobody else",
+            };
+            fact("Mode", mode.to_owned());
             fact("DID", node.did.clone().unwrap_or_default());
             fact("Home", node.home.clone());
             fact("Socket", node.socket.clone());
             fact("Up for", up);
             fact("Sessions", format!("{} of at most {}", node.live_sessions, node.max_sessions));
+            let told = account.look(|account| match account {
+                None => "asking…".to_owned(),
+                Some(Ok(account)) => {
+                    let away = account.away.as_ref().map(|why| format!(", away: {why}"));
+                    format!("{} on {}{}", account.user_id, account.homeserver, away.unwrap_or_default())
+                }
+                Some(Err(problem)) => problem.detail.clone(),
+            });
+            fact("Matrix account", told);
             fact("Waits to be sent to rooms", node.outbox.to_string());
             if !node.rooms.is_empty() {
                 fact("Hears", node.rooms.join(", "));
@@ -40,6 +82,9 @@ pub fn show(ui: &mut Ui, scene: &mut Scene<'_>) {
         groups(ui, scene);
         sessions(ui, scene);
     });
+    if again {
+        state.leave();
+    }
 }
 
 fn groups(ui: &mut Ui, scene: &Scene<'_>) {
@@ -53,7 +98,7 @@ fn groups(ui: &mut Ui, scene: &Scene<'_>) {
             ui.label(one_line(&group.name, 60));
             ui.label(format!("{} of {} places", group.active, group.limit));
             ui.label(format!("{} waiting", group.waiting));
-            ui.label(RichText::new(&group.origin).weak());
+            ui.label(RichText::new(one_line(&group.origin, 60)).weak());
             ui.end_row();
         }
     });
@@ -72,9 +117,8 @@ fn sessions(ui: &mut Ui, scene: &mut Scene<'_>) {
             if ui.link(session.id.short()).clicked() {
                 go = Some(Go::Session(session.id));
             }
-            ui.label(
-                session.task.as_ref().map(ToString::to_string).or(session.name.clone()).unwrap_or_default(),
-            );
+            let name = session.task.as_ref().map(ToString::to_string).or(session.name.clone());
+            ui.label(one_line(&name.unwrap_or_default(), 60));
             ui.label(format!("{:?}", session.state).to_lowercase());
             ui.label(RichText::new(one_line(&session.command, 80)).monospace().size(12.0));
             ui.end_row();

@@ -183,7 +183,8 @@ fn tasks(ui: &mut Ui, state: &mut Run, entry: &Entry, scene: &Scene<'_>) {
     }
     TableBuilder::new(ui)
         .striped(true)
-        .sense(egui::Sense::click())
+        // The name in it takes the keys, not each of its cells.
+        .sense(egui::Sense::CLICK)
         .cell_layout(egui::Layout::left_to_right(egui::Align::Center))
         .column(Column::remainder().at_least(120.0).clip(true))
         .column(Column::exact(90.0))

@@ -57,7 +57,8 @@ fn table(ui: &mut Ui, rows: &[Row], scene: &mut Scene<'_>) {
     let narrow = ui.available_width() < 900.0;
     let builder = TableBuilder::new(ui)
         .striped(true)
-        .sense(egui::Sense::click())
+        // The name in it takes the keys, not each of its cells.
+        .sense(egui::Sense::CLICK)
         .cell_layout(egui::Layout::left_to_right(egui::Align::Center))
         .column(Column::remainder().at_least(150.0).clip(true))
         .column(Column::exact(if narrow { 70.0 } else { 190.0 }))

@@ -5,7 +5,7 @@ use cis_core::event::{ExecutionMode, RunState, TaskState};
 use cis_core::ids::{RunId, TimestampMs};
 
 use crate::model::{Entry, Model};
-use crate::widgets::{clock, has, lasted};
+use crate::widgets::{clock, has, lasted, one_line};
 
 /// Which runs are shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -103,12 +103,12 @@ fn row(entry: &Entry, waits: usize, now: TimestampMs) -> Row {
     let from = view.started_ms.unwrap_or(view.created_ms);
     let place = match (view.mode, &view.room) {
         (ExecutionMode::Local, _) => "local".to_owned(),
-        (mode, Some(room)) => format!("{mode} in {room}"),
+        (mode, Some(room)) => format!("{mode} in {}", one_line(room, 80)),
         (mode, None) => mode.to_string(),
     };
     Row {
         id: view.id,
-        dag: view.dag.clone(),
+        dag: one_line(&view.dag, 60),
         state: view.state,
         cancelling: view.cancelling,
         counts: counts(view),

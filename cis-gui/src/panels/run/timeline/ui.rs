@@ -66,6 +66,10 @@ impl Timeline {
                 let told = view::words(task);
                 response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Button, true, &told));
                 let response = response.on_hover_text(&told);
+                if response.has_focus() {
+                    let stroke = ui.visuals().widgets.active.bg_stroke;
+                    ui.painter().rect_stroke(rect, 4.0, stroke, egui::StrokeKind::Inside);
+                }
                 if response.clicked() {
                     clicked = Some(name.to_owned());
                 }
