@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use cis_core::api::{ExplainView, TaskView};
 use cis_core::ids::RunId;
+use cis_core::text;
 use eframe::egui::{self, RichText, ScrollArea, Ui};
 
 use crate::command::{Command, Slot};
@@ -101,7 +102,7 @@ impl Asked {
         ui.label(RichText::new("Files that it left").small().weak());
         for file in task.artifacts.iter().take(50) {
             ui.horizontal_wrapped(|ui| {
-                ui.label(format!("{} ({} bytes)", one_line(&file.path, 200), file.size));
+                ui.label(format!("{} ({})", one_line(&file.path, 200), text::bytes(file.size)));
                 match self.saved.get(&file.path) {
                     None => {
                         let button = ui.button("Save");
