@@ -90,6 +90,12 @@ pub fn accent(dark: bool) -> Color32 {
     hex(if dark { 0x004c_9aff } else { 0x0009_69da })
 }
 
+/// Colour of what goes from one task to another: seen, and not looked at first.
+#[must_use]
+pub fn wire(dark: bool) -> Color32 {
+    hex(if dark { 0x0056_6070 } else { 0x00a4_adb9 })
+}
+
 /// Sets fonts' sizes, spaces and colours of both themes.
 pub fn install(ctx: &egui::Context) {
     ctx.set_visuals_of(egui::Theme::Dark, visuals(true));

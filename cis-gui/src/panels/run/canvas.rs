@@ -14,7 +14,7 @@ use eframe::egui::{
 use super::paint::{self, Pen};
 use crate::graph::{self, BOX, Critical, Drawing, End, Ways, took};
 use crate::model::{Entry, Stand};
-use crate::theme::Mark;
+use crate::theme::{self, Mark};
 use crate::widgets::{empty, one_line};
 
 /// How far it is zoomed; less where all of it would not be seen otherwise.
@@ -200,7 +200,7 @@ impl Canvas {
         let painter = ui.painter().with_clip_rect(rect);
         let pen = || Pen::new(ui.ctx(), rect);
         let drawing = Arc::clone(&self.drawing);
-        let line = ui.visuals().widgets.noninteractive.bg_stroke.color;
+        let line = theme::wire(ui.visuals().dark_mode);
         let wires = self.wires.of(view, || wires(&drawing, &view, line, pen()));
         painter.add(Shape::Mesh(Arc::clone(wires)));
         let stands = entry.stands();
