@@ -23,6 +23,8 @@ pub(super) async fn serve(client: Arc<Client>, shared: Arc<Shared>) {
         let began = Instant::now();
         let mut missed = BTreeSet::new();
         for want in shared.take_wants() {
+            // Before the request goes out: what happens from now on may not be in the answer.
+            shared.model().taken(want);
             match ask(&client, want).await {
                 Ok(update) => shared.apply(update),
                 Err(ClientError::Problem(problem)) if problem.kind == ProblemKind::NotFound => {

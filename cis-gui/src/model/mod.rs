@@ -19,6 +19,7 @@ use cis_core::ids::{RunId, TimestampMs};
 
 pub use events::{EventLog, Line};
 pub use inbox::{Inbox, Ring};
+pub(crate) use runs::Loaded;
 pub use runs::{Entry, Runs, Stand};
 pub use update::{Link, Note, Tone, Update, Want};
 
@@ -63,8 +64,9 @@ impl Model {
             Update::Node(node) => self.node = Some(*node),
             Update::Groups(groups) => self.groups = groups,
             Update::Listing { runs, whole } => self.runs.list(runs, whole, wants),
-            Update::Run(detail) => self.runs.show(*detail),
-            Update::RunGone(run) => self.runs.gone(run),
+            Update::Run(detail) => drop(self.runs.show(Loaded::of(*detail), wants)),
+            Update::RunGone(run) => self.runs.is_gone(run, None),
+            Update::RunRefused(run, why) => self.runs.is_gone(run, Some(why)),
             Update::Inbox(items) => {
                 let fresh = self.inbox.replace(items);
                 let rings = fresh.iter().map(|name| self.ring(name)).collect::<Vec<_>>();
@@ -83,6 +85,20 @@ impl Model {
                 self.notes.push(note);
             }
         }
+    }
+
+    /// The node is asked for what was wanted, from now on: what happens until it answers may not be in the answer.
+    /// To be told before the request goes out.
+    pub fn taken(&mut self, want: Want) {
+        if let Want::Run(run) = want {
+            self.runs.taken(run);
+        }
+    }
+
+    /// Takes a run in; gives what it takes the place of.
+    pub(crate) fn load(&mut self, loaded: Loaded, wants: &mut BTreeSet<Want>) -> Option<Entry> {
+        self.version += 1;
+        self.runs.show(loaded, wants)
     }
 
     /// How many have begun to wait and were not told of.
@@ -133,5 +149,11 @@ impl Model {
     #[must_use]
     pub fn run(&self, id: RunId) -> Option<&Entry> {
         self.runs.get(id)
+    }
+
+    /// The node told that there is no such run, or that it does not show it: nobody loads it.
+    #[must_use]
+    pub fn gone(&self, run: RunId) -> bool {
+        self.runs.gone(run)
     }
 }
