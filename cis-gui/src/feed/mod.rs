@@ -22,7 +22,7 @@ use cis_core::ids::{InputId, TimestampMs};
 use tokio::sync::Notify;
 
 use crate::command::{Command, Sender};
-use crate::model::{Model, Note, Ring, Tone, Update, Want};
+use crate::model::{Loaded, Model, Note, Ring, Tone, Update, Want};
 
 /// Events that are folded without letting a frame in between.
 const BURST: usize = 256;
@@ -101,6 +101,12 @@ impl Shared {
                     self.model().apply(Update::Events(events), &mut wants);
                     events = rest;
                 }
+            }
+            Update::Run(detail) => {
+                // What takes long with many tasks is done before the model is held, and after it.
+                let loaded = Loaded::of(*detail);
+                let before = self.model().load(loaded, &mut wants);
+                drop(before);
             }
             update => self.model().apply(update, &mut wants),
         }
