@@ -259,7 +259,7 @@ impl Runs {
         }
         for run in runs {
             let id = run.id;
-            self.gone.remove(&id);
+            let again = self.gone.remove(&id).is_some() && !run.state.is_terminal();
             let wanted = match self.entries.get(&id) {
                 // Whatever was known of it comes from before the line was lost, or from before the store was restored.
                 Some(entry) => entry.view().last_offset != run.last_offset,
@@ -269,7 +269,7 @@ impl Runs {
                     open
                 }
             };
-            if wanted {
+            if wanted || again {
                 self.asking.insert(id, Asking { any: true, ..Asking::default() });
                 wants.insert(Want::Run(id));
             }
