@@ -13,7 +13,7 @@ pub(crate) mod tests;
 
 use std::collections::BTreeSet;
 
-use cis_core::api::{GroupView, NodeView, SessionView};
+use cis_core::api::{GroupView, InboxItem, NodeView, SessionView};
 use cis_core::event::{Event, EventBody};
 use cis_core::ids::{RunId, TimestampMs};
 
@@ -68,9 +68,10 @@ impl Model {
             Update::RunGone(run) => self.runs.is_gone(run, None),
             Update::RunRefused(run, why) => self.runs.is_gone(run, Some(why)),
             Update::Inbox(items) => {
-                let fresh = self.inbox.replace(items);
-                let rings = fresh.iter().map(|name| self.ring(name)).collect::<Vec<_>>();
-                self.rings.extend(rings.into_iter().flatten());
+                let fresh = self.inbox.replace(items, wants);
+                let rings = fresh.into_iter().filter_map(|at| self.inbox.at(at).map(|item| self.ring(item)));
+                let rings = rings.collect::<Vec<_>>();
+                self.rings.extend(rings);
             }
             Update::Sessions(sessions) => self.sessions = sessions,
             Update::Events(events) => {
@@ -90,8 +91,10 @@ impl Model {
     /// The node is asked for what was wanted, from now on: what happens until it answers may not be in the answer.
     /// To be told before the request goes out.
     pub fn taken(&mut self, want: Want) {
-        if let Want::Run(run) = want {
-            self.runs.taken(run);
+        match want {
+            Want::Run(run) => self.runs.taken(run),
+            Want::Inbox => self.inbox.taken(),
+            Want::Sessions | Want::Node | Want::Groups => {}
         }
     }
 
@@ -112,10 +115,9 @@ impl Model {
         std::mem::take(&mut self.rings)
     }
 
-    fn ring(&self, name: &str) -> Option<Ring> {
-        let item = self.inbox.named(name)?;
+    fn ring(&self, item: &InboxItem) -> Ring {
         let run = item.run.map(|id| self.run(id).map_or_else(|| id.short(), |run| run.view().dag.clone()));
-        Some(Ring::new(item, run))
+        Ring::new(item, run)
     }
 
     fn event(&mut self, event: Event, wants: &mut BTreeSet<Want>) {

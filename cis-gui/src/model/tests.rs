@@ -380,3 +380,46 @@ fn what_begins_to_wait_rings_once_and_what_waited_before_does_not() {
     apply(&mut model, Update::Inbox(both()));
     assert_eq!(model.rings(), 0);
 }
+
+#[test]
+fn what_is_over_is_not_put_back_by_a_list_from_before() {
+    let mut model = Model::default();
+    apply(&mut model, Update::Inbox(Vec::new()));
+    model.taken(Want::Inbox);
+    let ended = json!({ "type": "cis.dag.session.ended",
+        "body": { "session": "01JD0V3Z8K6T9W2B5N7Q4R1XED", "exit": null, "detail": null, "ended_ms": 9,
+            "log_bytes": 0 } });
+    let ended = event(9, &ended);
+    assert!(matches!(ended.decode(), Ok(EventBody::SessionEnded { .. })));
+    apply(&mut model, Update::Events(vec![ended]));
+    let wants = apply(&mut model, Update::Inbox(vec![item("abcdef", "Which?")]));
+    assert_eq!((model.inbox.len(), model.rings()), (0, 0), "nobody is called for it");
+    assert_eq!(wants, [Want::Inbox]);
+    // The node says so after that, too: then it waits.
+    model.taken(Want::Inbox);
+    assert!(apply(&mut model, Update::Inbox(vec![item("abcdef", "Which?")])).is_empty());
+    assert_eq!((model.inbox.len(), model.rings()), (1, 1));
+}
+
+#[test]
+fn what_takes_something_out_of_the_inbox_asks_for_it() {
+    let over = json!({ "type": "cis.dag.run.completed", "body": {} });
+    let mut model = Model::default();
+    apply(&mut model, Update::Run(Box::new(detail(1, &["paint"]))));
+    assert!(!apply(&mut model, Update::Events(vec![event(2, &over)])).contains(&Want::Inbox));
+    apply(&mut model, Update::Inbox(vec![item("abcdef", "Which?")]));
+    model.taken(Want::Inbox);
+    apply(&mut model, Update::Inbox(vec![item("abcdef", "Which?")]));
+    assert!(apply(&mut model, Update::Events(vec![event(3, &over)])).contains(&Want::Inbox));
+    assert!(model.inbox.is_empty());
+}
+
+#[test]
+fn many_that_begin_to_wait_at_once_are_told_of_in_one_go() {
+    let mut model = Model::default();
+    apply(&mut model, Update::Inbox(Vec::new()));
+    // Were each looked for among all, this would take minutes.
+    let many = (0..20_000).map(|n| item(&format!("a{n:05}"), "Which?")).collect();
+    apply(&mut model, Update::Inbox(many));
+    assert_eq!(model.rings(), 20_000);
+}
