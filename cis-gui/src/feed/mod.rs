@@ -12,17 +12,18 @@ mod load;
 mod save;
 mod shows;
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use cis_core::api::{Problem, ProblemKind};
 use cis_core::client::{Client, ClientError};
-use cis_core::ids::{InputId, TimestampMs};
+use cis_core::ids::{InputId, RunId, TimestampMs};
 use tokio::sync::Notify;
 
 use crate::command::{Command, Sender};
-use crate::model::{Model, Note, Ring, Tone, Update, Want};
+use crate::model::{Link, Loaded, Model, Note, Ring, Tone, Update, Want};
 
 /// Events that are folded without letting a frame in between.
 const BURST: usize = 256;
@@ -50,7 +51,10 @@ impl Pace {
 pub struct Shared {
     model: Mutex<Model>,
     wake: Arc<Wake>,
-    wants: Mutex<std::collections::BTreeSet<Want>>,
+    wants: Mutex<BTreeSet<Want>>,
+    looked_at: Mutex<BTreeSet<RunId>>,
+    /// The node is there again.
+    back: AtomicBool,
     wanted: Notify,
     at_once: Notify,
     /// Whoever draws has been woken, and has not looked since.
@@ -76,6 +80,8 @@ impl Shared {
             model: Mutex::default(),
             wake,
             wants: Mutex::default(),
+            looked_at: Mutex::default(),
+            back: AtomicBool::new(false),
             wanted: Notify::new(),
             at_once: Notify::new(),
             woken: AtomicBool::new(false),
@@ -92,7 +98,11 @@ impl Shared {
 
     /// Takes an update into the model.
     pub fn apply(&self, update: Update) {
-        let mut wants = std::collections::BTreeSet::new();
+        let mut wants = BTreeSet::new();
+        if matches!(update, Update::Link(Link::Up)) {
+            self.back.store(true, Ordering::Release);
+            self.wanted.notify_one();
+        }
         match update {
             // A frame that is to be drawn meanwhile does not wait for all of a burst.
             Update::Events(mut events) if events.len() > BURST => {
@@ -101,6 +111,12 @@ impl Shared {
                     self.model().apply(Update::Events(events), &mut wants);
                     events = rest;
                 }
+            }
+            Update::Run(detail) => {
+                // What takes long with many tasks is done before the model is held, and after it.
+                let loaded = Loaded::of(*detail);
+                let before = self.model().load(loaded, &mut wants);
+                drop(before);
             }
             update => self.model().apply(update, &mut wants),
         }
@@ -123,7 +139,7 @@ impl Shared {
         self.woken.store(false, Ordering::Release);
     }
 
-    fn want(&self, mut more: std::collections::BTreeSet<Want>) {
+    fn want(&self, mut more: BTreeSet<Want>) {
         if !more.is_empty() {
             self.wants.lock().unwrap_or_else(PoisonError::into_inner).append(&mut more);
             self.wanted.notify_one();
@@ -140,8 +156,21 @@ impl Shared {
         self.model().take_rings()
     }
 
-    fn take_wants(&self) -> std::collections::BTreeSet<Want> {
-        std::mem::take(&mut *self.wants.lock().unwrap_or_else(PoisonError::into_inner))
+    /// What is wanted, and what of it somebody looks at.
+    fn take_wants(&self) -> (BTreeSet<Want>, BTreeSet<RunId>) {
+        let wants = std::mem::take(&mut *self.wants.lock().unwrap_or_else(PoisonError::into_inner));
+        (wants, std::mem::take(&mut *self.looked_at.lock().unwrap_or_else(PoisonError::into_inner)))
+    }
+
+    /// Somebody looks at a run.
+    fn want_looked_at(&self, run: RunId) {
+        self.looked_at.lock().unwrap_or_else(PoisonError::into_inner).insert(run);
+        self.wanted.notify_one();
+    }
+
+    /// The node has come back since the last call.
+    fn take_back(&self) -> bool {
+        self.back.swap(false, Ordering::AcqRel)
     }
 
     fn note(&self, tone: Tone, text: String, hint: Option<String>) {
@@ -168,7 +197,7 @@ pub fn start(client: Client, shared: &Arc<Shared>) -> std::io::Result<Sender> {
                     Command::Ring => {
                         tokio::spawn(bell::try_one(Arc::clone(&shared)));
                     }
-                    Command::Look(run) => shared.want([Want::Run(run)].into()),
+                    Command::Look(run) => shared.want_looked_at(run),
                     Command::Open(terminal) => {
                         tokio::spawn(shows::show(Arc::clone(&client), Arc::clone(&shared), terminal));
                     }

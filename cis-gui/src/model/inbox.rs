@@ -1,13 +1,16 @@
 //! What waits for a human: as the node listed it, and less of it as soon as it is known to be over.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use cis_core::api::InboxItem;
 use cis_core::event::{Event, EventBody, QueueReason};
-use cis_core::ids::{InboxId, RunId, SessionId, TaskId};
+use cis_core::ids::{InboxId, RunId, SessionId, TaskId, TimestampMs};
 
 use super::Want;
 use crate::widgets::one_line;
+
+/// Ends that are known since the node was asked; with more of them it is asked again.
+const OVER_MAX: usize = 4_096;
 
 /// The inbox.
 #[derive(Debug, Default)]
@@ -16,6 +19,41 @@ pub struct Inbox {
     listed: bool,
     /// Names of what the node has listed.
     told: BTreeSet<String>,
+    /// What has come to its end since the node was asked, and when: a list may be older than that.
+    over: BTreeMap<Over, TimestampMs>,
+    /// More of it than is known.
+    spilt: bool,
+}
+
+/// Of what all items are over.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Over {
+    Item(SessionId, InboxId),
+    Session(SessionId),
+    /// What waits without a session.
+    Task(RunId, TaskId),
+    Run(RunId),
+}
+
+impl Over {
+    fn has(&self, one: &InboxItem) -> bool {
+        match self {
+            Self::Item(session, item) => one.session == Some(*session) && one.id == *item,
+            Self::Session(session) => one.session == Some(*session),
+            Self::Task(run, task) => {
+                one.session.is_none() && one.run == Some(*run) && one.task.as_ref() == Some(task)
+            }
+            Self::Run(run) => one.run == Some(*run),
+        }
+    }
+
+    /// All that an item could be over by.
+    fn of(item: &InboxItem) -> impl Iterator<Item = Self> {
+        let one = item.session.map(|session| Self::Item(session, item.id.clone()));
+        let task = item.task.clone().filter(|_| item.session.is_none());
+        let task = item.run.zip(task).map(|(run, task)| Self::Task(run, task));
+        [one, item.session.map(Self::Session), task, item.run.map(Self::Run)].into_iter().flatten()
+    }
 }
 
 /// Something has begun to wait: what the desktop is told.
@@ -81,16 +119,37 @@ impl Inbox {
         self.items.iter().filter(move |item| item.run == Some(run))
     }
 
-    /// Takes the node's list; gives the names of what has begun to wait since the first one.
-    pub(super) fn replace(&mut self, items: Vec<InboxItem>) -> Vec<String> {
-        let names: BTreeSet<String> = items.iter().map(InboxItem::name).collect();
-        let begun = |name: &&String| self.listed && !self.told.contains(*name);
-        let fresh = names.iter().filter(begun).cloned().collect();
+    /// The node is asked for its list from now on.
+    pub(super) fn taken(&mut self) {
+        self.over.clear();
+        self.spilt = false;
+    }
+
+    /// Takes the node's list; gives places of what has begun to wait since the first one.
+    pub(super) fn replace(&mut self, mut items: Vec<InboxItem>, wants: &mut BTreeSet<Want>) -> Vec<usize> {
+        let listed = items.len();
+        if !self.over.is_empty() {
+            items.retain(|item| {
+                !Over::of(item).any(|over| self.over.get(&over).is_some_and(|at| item.since <= *at))
+            });
+        }
+        if items.len() < listed || std::mem::take(&mut self.spilt) {
+            // The list is older than what has happened, as it seems.
+            wants.insert(Want::Inbox);
+        }
+        let names: Vec<String> = items.iter().map(InboxItem::name).collect();
+        let begun = |(at, name): (usize, &String)| (self.listed && !self.told.contains(name)).then_some(at);
+        let fresh = names.iter().enumerate().filter_map(begun).collect();
         // What is answered and asked anew has another name.
-        self.told = names;
+        self.told = names.into_iter().collect();
         self.items = items;
         self.listed = true;
         fresh
+    }
+
+    /// The one in that place.
+    pub(super) fn at(&self, place: usize) -> Option<&InboxItem> {
+        self.items.get(place)
     }
 
     pub(super) fn event(&mut self, event: &Event, body: &EventBody, wants: &mut BTreeSet<Want>) {
@@ -103,43 +162,56 @@ impl Inbox {
                 wants.insert(Want::Inbox);
             }
             EventBody::SessionRecovered { session, episode, .. } => {
-                let item = InboxId::of_prompt(*session, *episode);
-                self.close(|one| one.session == Some(*session) && one.id == item);
+                self.close(event, Over::Item(*session, InboxId::of_prompt(*session, *episode)), wants);
                 // Of an ask the prompt is over and the ask may stay.
                 wants.insert(Want::Inbox);
             }
             EventBody::AskWithdrawn { session, item, .. } => {
-                self.close(|one| one.session == Some(*session) && one.id == *item);
+                self.close(event, Over::Item(*session, item.clone()), wants);
             }
-            EventBody::TaskResult(result) => self.close(|one| one.session == Some(result.session)),
-            EventBody::SessionEnded { session, .. } => self.close(|one| one.session == Some(*session)),
+            EventBody::TaskResult(result) => self.close(event, Over::Session(result.session), wants),
+            EventBody::SessionEnded { session, .. } => self.close(event, Over::Session(*session), wants),
             EventBody::TaskApproved { task, .. } | EventBody::TaskExpanded { task, .. } => {
-                self.decided(event.run, task);
+                self.decided(event, task, wants);
             }
             EventBody::TaskStatus { changes } | EventBody::RunRetried { changes, .. } => {
                 for change in changes {
                     if matches!(change.queued, Some(QueueReason::Approval { .. })) {
                         wants.insert(Want::Inbox);
                     } else {
-                        self.decided(event.run, &change.task);
+                        self.decided(event, &change.task, wants);
                     }
                 }
             }
             EventBody::RunCompleted {}
             | EventBody::RunFailed { .. }
             | EventBody::RunErrored { .. }
-            | EventBody::RunCancelled {} => self.close(|one| one.run == event.run && one.run.is_some()),
+            | EventBody::RunCancelled {} => {
+                if let Some(run) = event.run {
+                    self.close(event, Over::Run(run), wants);
+                }
+            }
             _ => {}
         }
     }
 
-    fn decided(&mut self, run: Option<RunId>, task: &TaskId) {
-        if !self.items.is_empty() {
-            self.close(|one| one.session.is_none() && one.run == run && one.task.as_ref() == Some(task));
+    fn decided(&mut self, event: &Event, task: &TaskId, wants: &mut BTreeSet<Want>) {
+        if let Some(run) = event.run {
+            self.close(event, Over::Task(run, task.clone()), wants);
         }
     }
 
-    fn close(&mut self, over: impl Fn(&InboxItem) -> bool) {
-        self.items.retain(|item| !over(item));
+    /// Takes out what is over; the node says what waits instead, where anything does.
+    fn close(&mut self, event: &Event, over: Over, wants: &mut BTreeSet<Want>) {
+        let before = self.items.len();
+        self.items.retain(|item| !over.has(item));
+        if self.items.len() < before {
+            wants.insert(Want::Inbox);
+        }
+        if self.over.len() < OVER_MAX {
+            self.over.insert(over, event.at_ms);
+        } else {
+            self.spilt = true;
+        }
     }
 }

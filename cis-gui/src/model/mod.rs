@@ -13,12 +13,13 @@ pub(crate) mod tests;
 
 use std::collections::BTreeSet;
 
-use cis_core::api::{GroupView, NodeView, SessionView};
+use cis_core::api::{GroupView, InboxItem, NodeView, SessionView};
 use cis_core::event::{Event, EventBody};
 use cis_core::ids::{RunId, TimestampMs};
 
 pub use events::{EventLog, Line};
 pub use inbox::{Inbox, Ring};
+pub(crate) use runs::Loaded;
 pub use runs::{Entry, Runs, Stand};
 pub use update::{Link, Note, Tone, Update, Want};
 
@@ -63,12 +64,14 @@ impl Model {
             Update::Node(node) => self.node = Some(*node),
             Update::Groups(groups) => self.groups = groups,
             Update::Listing { runs, whole } => self.runs.list(runs, whole, wants),
-            Update::Run(detail) => self.runs.show(*detail),
-            Update::RunGone(run) => self.runs.gone(run),
+            Update::Run(detail) => drop(self.runs.show(Loaded::of(*detail), wants)),
+            Update::RunGone(run) => self.runs.is_gone(run, None),
+            Update::RunRefused(run, why) => self.runs.is_gone(run, Some(why)),
             Update::Inbox(items) => {
-                let fresh = self.inbox.replace(items);
-                let rings = fresh.iter().map(|name| self.ring(name)).collect::<Vec<_>>();
-                self.rings.extend(rings.into_iter().flatten());
+                let fresh = self.inbox.replace(items, wants);
+                let rings = fresh.into_iter().filter_map(|at| self.inbox.at(at).map(|item| self.ring(item)));
+                let rings = rings.collect::<Vec<_>>();
+                self.rings.extend(rings);
             }
             Update::Sessions(sessions) => self.sessions = sessions,
             Update::Events(events) => {
@@ -85,6 +88,22 @@ impl Model {
         }
     }
 
+    /// The node is asked for what was wanted, from now on: what happens until it answers may not be in the answer.
+    /// To be told before the request goes out.
+    pub fn taken(&mut self, want: Want) {
+        match want {
+            Want::Run(run) => self.runs.taken(run),
+            Want::Inbox => self.inbox.taken(),
+            Want::Sessions | Want::Node | Want::Groups => {}
+        }
+    }
+
+    /// Takes a run in; gives what it takes the place of.
+    pub(crate) fn load(&mut self, loaded: Loaded, wants: &mut BTreeSet<Want>) -> Option<Entry> {
+        self.version += 1;
+        self.runs.show(loaded, wants)
+    }
+
     /// How many have begun to wait and were not told of.
     #[must_use]
     pub fn rings(&self) -> usize {
@@ -96,10 +115,9 @@ impl Model {
         std::mem::take(&mut self.rings)
     }
 
-    fn ring(&self, name: &str) -> Option<Ring> {
-        let item = self.inbox.named(name)?;
+    fn ring(&self, item: &InboxItem) -> Ring {
         let run = item.run.map(|id| self.run(id).map_or_else(|| id.short(), |run| run.view().dag.clone()));
-        Some(Ring::new(item, run))
+        Ring::new(item, run)
     }
 
     fn event(&mut self, event: Event, wants: &mut BTreeSet<Want>) {
@@ -133,5 +151,11 @@ impl Model {
     #[must_use]
     pub fn run(&self, id: RunId) -> Option<&Entry> {
         self.runs.get(id)
+    }
+
+    /// The node told that there is no such run, or that it does not show it: nobody loads it.
+    #[must_use]
+    pub fn gone(&self, run: RunId) -> bool {
+        self.runs.gone(run)
     }
 }

@@ -3,16 +3,22 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use cis_core::api::{RunDetail, RunView, TaskView};
+use cis_core::api::{Problem, RunDetail, RunView, TaskView};
 use cis_core::event::{Event, TaskState};
-use cis_core::ids::RunId;
+use cis_core::ids::{Offset, RunId};
 use cis_core::live::{Applied, LiveRun};
 
 use super::Want;
 use crate::graph::Shape;
 
-/// Events that are kept for a run that was asked for; with more of them it is asked for again when it comes.
-const KEPT_MAX: usize = 20_000;
+/// Events that are kept for a run while its answer is on the way, bytes; with more of them it is asked for again.
+const KEPT_BYTES: usize = 8 << 20;
+/// What an event takes beside its body, about.
+const EVENT_BYTES: usize = 256;
+/// A node that so often shows less than it has told means it.
+const OLDER_MAX: u8 = 3;
+/// Runs of which it is known that they are not to be had.
+const GONE_MAX: usize = 1_000;
 
 /// How a task stands, in a byte or two: what is drawn of thousands is made of these.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,9 +39,6 @@ impl Stand {
 #[derive(Debug)]
 pub struct Entry {
     shown: Shown,
-    /// It was asked for: what has happened to it since then is kept, to be folded into what comes.
-    asked: bool,
-    kept: Vec<Event>,
     structure: u64,
     shape: Arc<Shape>,
     stands: Vec<Stand>,
@@ -104,11 +107,9 @@ impl Entry {
     }
 
     /// One that is listed.
-    fn listed(view: RunView, asked: bool) -> Self {
+    fn listed(view: RunView) -> Self {
         Self {
             shown: Shown::Listed(Box::new(view)),
-            asked,
-            kept: Vec::new(),
             structure: 0,
             shape: Arc::default(),
             stands: Vec::new(),
@@ -149,10 +150,62 @@ impl Entry {
     }
 }
 
+/// A run that was asked for, until it comes.
+#[derive(Debug, Default)]
+struct Asking {
+    /// The request has gone out: what happens from then on is kept, to be folded into what comes.
+    out: bool,
+    /// What the view had when the request went out: what comes has that too.
+    base: Offset,
+    /// What the view had counts for nothing: the node may have been put back to an earlier state.
+    any: bool,
+    kept: Vec<Event>,
+    bytes: usize,
+    /// The newest event that happened since then and is not kept.
+    lost: Offset,
+    /// So often what came was older than the view.
+    older: u8,
+}
+
+impl Asking {
+    fn keep(&mut self, event: &Event) {
+        let bytes = event.body.get().len() + EVENT_BYTES;
+        if self.out && self.bytes + bytes <= KEPT_BYTES {
+            self.bytes += bytes;
+            self.kept.push(event.clone());
+        } else {
+            self.lost = self.lost.max(event.offset);
+        }
+    }
+
+    fn goes_out(&mut self, base: Offset) {
+        let (any, older) = (self.any, self.older);
+        *self = Self { out: true, base: if any { 0 } else { base }, any, older, ..Self::default() };
+    }
+}
+
+/// A run as it came, made ready before the model is held for it.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    live: Box<LiveRun>,
+    shape: Shape,
+}
+
+impl Loaded {
+    pub(crate) fn of(detail: RunDetail) -> Self {
+        // What events change of tasks is nothing that a shape is made of.
+        let shape = Shape::of(&detail.tasks);
+        Self { live: Box::new(LiveRun::new(detail)), shape }
+    }
+}
+
 /// All runs that are known.
 #[derive(Debug, Default)]
 pub struct Runs {
     entries: BTreeMap<RunId, Entry>,
+    asking: BTreeMap<RunId, Asking>,
+    /// Why they are not to be had, where the node said more than that there are none.
+    gone: BTreeMap<RunId, Option<Box<Problem>>>,
     listed: bool,
 }
 
@@ -186,6 +239,18 @@ impl Runs {
         self.entries.is_empty()
     }
 
+    /// The node told that there is no such run, or that it does not show it.
+    #[must_use]
+    pub fn gone(&self, id: RunId) -> bool {
+        self.gone.contains_key(&id)
+    }
+
+    /// Why the node does not show it, where it refused to.
+    #[must_use]
+    pub fn refused(&self, id: RunId) -> Option<&Problem> {
+        self.gone.get(&id)?.as_deref()
+    }
+
     pub(super) fn list(&mut self, runs: Vec<RunView>, whole: bool, wants: &mut BTreeSet<Want>) {
         self.listed = true;
         if whole {
@@ -194,73 +259,117 @@ impl Runs {
         }
         for run in runs {
             let id = run.id;
-            let open = !run.state.is_terminal();
-            let entry = self.entries.entry(id);
-            let newer = |entry: &mut Entry| {
+            let again = self.gone.remove(&id).is_some() && !run.state.is_terminal();
+            let wanted = match self.entries.get(&id) {
                 // Whatever was known of it comes from before the line was lost, or from before the store was restored.
-                if entry.view().last_offset != run.last_offset {
-                    wants.insert(Want::Run(id));
-                    entry.asked = true;
+                Some(entry) => entry.view().last_offset != run.last_offset,
+                None => {
+                    let open = !run.state.is_terminal();
+                    self.entries.insert(id, Entry::listed(run));
+                    open
                 }
             };
-            entry.and_modify(newer).or_insert_with(|| {
-                if open {
-                    wants.insert(Want::Run(id));
-                }
-                Entry::listed(run, open)
-            });
+            if wanted || again {
+                self.asking.insert(id, Asking { any: true, ..Asking::default() });
+                wants.insert(Want::Run(id));
+            }
         }
     }
 
-    pub(super) fn show(&mut self, detail: RunDetail) {
-        let id = detail.run.id;
-        let mut live = LiveRun::new(detail);
-        let before = self.entries.remove(&id);
-        let (kept, known) = match before {
-            Some(entry) => (entry.kept, Some((entry.structure, entry.shape, entry.version))),
-            None => (Vec::new(), None),
-        };
-        for event in &kept {
-            live.apply(event);
+    /// The node is asked for it from now on.
+    pub(super) fn taken(&mut self, id: RunId) {
+        let base = self.offset(id);
+        self.asking.entry(id).or_default().goes_out(base);
+    }
+
+    /// Newest event in what is shown of it with its tasks.
+    fn offset(&self, id: RunId) -> Offset {
+        self.get(id).and_then(Entry::live).map_or(0, LiveRun::offset)
+    }
+
+    fn ask(&mut self, id: RunId, older: u8, wants: &mut BTreeSet<Want>) -> &mut Asking {
+        wants.insert(Want::Run(id));
+        let base = self.offset(id);
+        let asking = self.asking.entry(id).or_default();
+        *asking = Asking { base, older, ..Asking::default() };
+        asking
+    }
+
+    /// Takes a run as it came; gives what is shown no more, which may be much.
+    pub(super) fn show(&mut self, loaded: Loaded, wants: &mut BTreeSet<Want>) -> Option<Entry> {
+        let Loaded { mut live, shape } = loaded;
+        let id = live.id();
+        self.gone.remove(&id);
+        let known = self.offset(id);
+        let asking = self.asking.remove(&id).unwrap_or_else(|| Asking { base: known, ..Asking::default() });
+        let behind = live.offset() < asking.base.max(asking.lost);
+        let is_live = self.get(id).is_some_and(|entry| entry.live().is_some());
+        if behind && is_live && asking.older < OLDER_MAX {
+            // What the view has is newer, and what lies between is not there any more.
+            self.ask(id, asking.older + 1, wants).any = asking.any;
+            return None;
+        }
+        let mut again = live.offset() < asking.lost;
+        for event in &asking.kept {
+            again |= live.apply(event) == Applied::Ask;
         }
         live.take_touched();
-        let shape = Shape::of(live.tasks());
-        let (structure, version) = known.as_ref().map_or((0, 0), |known| (known.0, known.2));
+        let before = self.entries.remove(&id);
+        let known = before.as_ref().map(|entry| (entry.structure, &entry.shape, entry.version));
+        let (structure, version) = known.map_or((0, 0), |known| (known.0, known.2));
         let (structure, shape) = match known {
             // Asked for again, most runs have the tasks that they had: their drawing stays.
-            Some((structure, before, _)) if structure > 0 && *before == shape => (structure, before),
+            Some((structure, before, _)) if structure > 0 && **before == shape => {
+                (structure, Arc::clone(before))
+            }
             _ => (structure + 1, Arc::new(shape)),
         };
         let stands = live.tasks().iter().map(Stand::of).collect();
-        let shown = Shown::Live(Box::new(live));
-        let entry =
-            Entry { shown, asked: false, kept: Vec::new(), structure, shape, stands, version: version + 1 };
+        let entry = Entry { shown: Shown::Live(live), structure, shape, stands, version: version + 1 };
         self.entries.insert(id, entry);
+        if again {
+            self.ask(id, 0, wants);
+        }
+        before
     }
 
-    pub(super) fn gone(&mut self, run: RunId) {
-        self.entries.remove(&run);
+    /// Of events that are kept.
+    #[cfg(test)]
+    pub(super) fn kept_bytes(&self) -> usize {
+        self.asking.values().map(|asking| asking.bytes).sum()
+    }
+
+    /// The node does not show it: there is none, or `why`.
+    pub(super) fn is_gone(&mut self, run: RunId, why: Option<Box<Problem>>) {
+        self.asking.remove(&run);
+        // What was listed of one that is refused stays.
+        if why.is_none() {
+            self.entries.remove(&run);
+        }
+        self.gone.insert(run, why);
+        if self.gone.len() > GONE_MAX {
+            self.gone.pop_first();
+        }
     }
 
     pub(super) fn event(&mut self, event: &Event, wants: &mut BTreeSet<Want>) {
         let Some(id) = event.run else { return };
-        let Some(entry) = self.entries.get_mut(&id) else {
-            wants.insert(Want::Run(id));
+        let asking = self.asking.get_mut(&id).map(|asking| {
+            asking.keep(event);
+            asking.out
+        });
+        if self.entries.get_mut(&id).map_or(Applied::Ask, |entry| entry.fold(event)) != Applied::Ask {
             return;
-        };
-        if entry.asked {
-            if entry.kept.len() < KEPT_MAX {
-                entry.kept.push(event.clone());
-            } else {
+        }
+        match asking {
+            // What comes has it, or it is asked for again then.
+            Some(true) => {}
+            Some(false) => {
                 wants.insert(Want::Run(id));
             }
-        }
-        let applied = entry.fold(event);
-        if applied == Applied::Ask && !std::mem::replace(&mut entry.asked, true) {
-            entry.kept.push(event.clone());
-            wants.insert(Want::Run(id));
-        } else if applied == Applied::Ask {
-            wants.insert(Want::Run(id));
+            // Each event of a run that is refused would be refused.
+            None if self.refused(id).is_some() => {}
+            None => self.ask(id, 0, wants).keep(event),
         }
     }
 }

@@ -1,8 +1,9 @@
 use std::collections::BTreeSet;
 
-use cis_core::api::{InboxItem, RunDetail};
+use cis_core::api::{InboxItem, Problem, ProblemKind, RunDetail};
 use cis_core::event::{Event, EventBody, RunState, TaskState};
 use cis_core::ids::RunId;
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
@@ -57,6 +58,7 @@ fn what_happens_while_a_run_is_asked_for_is_in_it_once() {
     let listed = vec![detail(5, &["a", "b"]).run];
     let wants = apply(&mut model, Update::Listing { runs: listed, whole: true });
     assert_eq!(wants, [Want::Run(run_id())]);
+    model.taken(Want::Run(run_id()));
     apply(&mut model, Update::Events(vec![started(6, "a"), started(7, "b")]));
     // The answer was made between the two.
     let mut shown = detail(6, &["a", "b"]);
@@ -73,12 +75,195 @@ fn what_happens_while_a_run_is_asked_for_is_in_it_once() {
 }
 
 #[test]
+fn what_happens_while_a_run_is_only_looked_at_is_not_lost() {
+    let mut model = Model::default();
+    apply(&mut model, Update::Run(Box::new(detail(5, &["a", "b"]))));
+    // Nothing of it was lacking: a person looks at it.
+    model.taken(Want::Run(run_id()));
+    apply(&mut model, Update::Events(vec![started(6, "a"), started(7, "b")]));
+    apply(&mut model, Update::Run(Box::new(detail(5, &["a", "b"]))));
+    assert_eq!(model.run(run_id()).unwrap().count(TaskState::Running), 2);
+}
+
+#[test]
+fn what_is_older_than_the_view_does_not_take_its_place() {
+    let mut model = Model::default();
+    apply(&mut model, Update::Run(Box::new(detail(5, &["a"]))));
+    apply(&mut model, Update::Events(vec![started(6, "a")]));
+    let old = || Update::Run(Box::new(detail(5, &["a"])));
+    assert_eq!(apply(&mut model, old()), [Want::Run(run_id())]);
+    assert_eq!(model.run(run_id()).unwrap().count(TaskState::Running), 1);
+    // A node that insists has its reasons.
+    for _ in 0..3 {
+        model.taken(Want::Run(run_id()));
+        apply(&mut model, old());
+    }
+    assert_eq!(model.run(run_id()).unwrap().view().last_offset, 5);
+}
+
+#[test]
+fn what_a_run_that_comes_does_not_say_is_asked_for_again() {
+    let mut model = Model::default();
+    model.taken(Want::Run(run_id()));
+    let expanded = json!({ "type": "cis.dag.task.expanded", "body": { "task": "a", "items": [1, 2] } });
+    let wants = apply(&mut model, Update::Events(vec![event(6, &expanded)]));
+    assert!(wants.is_empty(), "the answer may have it: {wants:?}");
+    assert_eq!(apply(&mut model, Update::Run(Box::new(detail(5, &["a"])))), [Want::Run(run_id())]);
+    model.taken(Want::Run(run_id()));
+    assert!(apply(&mut model, Update::Run(Box::new(detail(6, &["a", "a.0", "a.1"])))).is_empty());
+}
+
+#[test]
+fn a_run_that_is_refused_is_not_asked_for_ever() {
+    let mut model = Model::default();
+    assert_eq!(apply(&mut model, Update::Events(vec![started(1, "a")])), [Want::Run(run_id())]);
+    model.taken(Want::Run(run_id()));
+    let why = Problem::new(ProblemKind::Denied, "not yours");
+    apply(&mut model, Update::RunRefused(run_id(), Box::new(why)));
+    assert!(apply(&mut model, Update::Events(vec![started(2, "a")])).is_empty());
+    assert!(
+        model.gone(run_id()) && model.runs.refused(run_id()).is_some_and(|why| why.detail == "not yours")
+    );
+}
+
+#[test]
+fn events_that_are_kept_are_bounded_by_bytes() {
+    let mut model = Model::default();
+    apply(&mut model, Update::Run(Box::new(detail(1, &["a"]))));
+    model.taken(Want::Run(run_id()));
+    let text = "x".repeat(1 << 20);
+    for offset in 2..20 {
+        let unknown = json!({ "type": "cis.dag.run.completed", "body": { "text": text } });
+        apply(&mut model, Update::Events(vec![event(offset, &unknown)]));
+    }
+    assert!(model.runs.kept_bytes() <= 8 << 20);
+    assert_eq!(apply(&mut model, Update::Run(Box::new(detail(5, &["a"])))), [Want::Run(run_id())]);
+    assert_eq!(model.run(run_id()).unwrap().view().last_offset, 19, "the view has more than what came");
+}
+
+/// What happens at the node and on the way from it.
+#[derive(Debug, Clone)]
+enum Step {
+    /// Something happens to a task: it is assigned, or says too little.
+    Happens(usize, bool),
+    /// So many events arrive.
+    Arrive(usize),
+    /// Somebody looks at the run.
+    Look,
+    /// The loader asks for what is wanted.
+    Take,
+    /// The node answers.
+    Answer,
+    /// The answer arrives.
+    Come,
+    /// The line was lost, and everything is loaded anew.
+    Anew,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        4 => (0..4_usize, prop::bool::weighted(0.2)).prop_map(|(task, ask)| Step::Happens(task, ask)),
+        3 => (1..4_usize).prop_map(Step::Arrive),
+        1 => Just(Step::Look),
+        2 => Just(Step::Take),
+        2 => Just(Step::Answer),
+        2 => Just(Step::Come),
+        1 => Just(Step::Anew),
+    ];
+    prop::collection::vec(step, 0..60)
+}
+
+const TASKS: [&str; 4] = ["a", "b", "c", "d"];
+
+/// The run as the node shows it after so many of its events.
+fn node_shows(events: &[Event]) -> RunDetail {
+    let mut shown = detail(events.last().map_or(1, |event| event.offset), &TASKS);
+    for event in events {
+        if let Ok(EventBody::TaskAssigned(grant)) = event.decode() {
+            let at = TASKS.iter().position(|task| *task == grant.task.as_str()).unwrap();
+            shown.tasks[at].state = TaskState::Running;
+        } else {
+            // What no event says by itself.
+            shown.params.insert("expanded".to_owned(), event.offset.into());
+        }
+    }
+    let running = shown.tasks.iter().filter(|task| task.state == TaskState::Running).count() as u32;
+    shown.run.counts = [(TaskState::Queued, 4 - running), (TaskState::Running, running)].into();
+    shown.run.counts.retain(|_, n| *n > 0);
+    shown
+}
+
+proptest! {
+    #[test]
+    fn however_it_comes_in_the_end_the_model_has_all(steps in steps()) {
+        let mut model = Model::default();
+        let mut wants = BTreeSet::new();
+        let mut events: Vec<Event> = Vec::new();
+        let mut arrived = 0;
+        // What the loader has asked for and the node has not answered; what it answered.
+        let (mut out, mut answer) = (false, None);
+        model.apply(Update::Listing { runs: vec![node_shows(&[]).run], whole: true }, &mut wants);
+        let settle = (0..20).flat_map(|_| [Step::Arrive(100), Step::Take, Step::Answer, Step::Come]);
+        for step in steps.into_iter().chain(settle) {
+            match step {
+                Step::Happens(task, ask) => {
+                    let offset = 2 + events.len() as u64;
+                    let expanded =
+                        json!({ "type": "cis.dag.task.expanded", "body": { "task": TASKS[task], "items": [] } });
+                    events.push(if ask { event(offset, &expanded) } else { started(offset, TASKS[task]) });
+                }
+                Step::Arrive(n) => {
+                    let to = (arrived + n).min(events.len());
+                    model.apply(Update::Events(events[arrived..to].to_vec()), &mut wants);
+                    arrived = to;
+                }
+                Step::Look => {
+                    wants.insert(Want::Run(run_id()));
+                }
+                Step::Take => {
+                    if !out && answer.is_none() && wants.remove(&Want::Run(run_id())) {
+                        model.taken(Want::Run(run_id()));
+                        out = true;
+                    }
+                }
+                Step::Answer => {
+                    if std::mem::take(&mut out) {
+                        answer = Some(node_shows(&events));
+                    }
+                }
+                Step::Come => {
+                    if let Some(detail) = answer.take() {
+                        model.apply(Update::Run(Box::new(detail)), &mut wants);
+                    }
+                }
+                Step::Anew => {
+                    // What had not arrived never does.
+                    arrived = events.len();
+                    let runs = vec![node_shows(&events).run];
+                    model.apply(Update::Listing { runs, whole: true }, &mut wants);
+                }
+            }
+        }
+        let (entry, all) = (model.run(run_id()).unwrap(), node_shows(&events));
+        prop_assert_eq!(entry.view().last_offset, all.run.last_offset);
+        prop_assert_eq!(&entry.view().counts, &all.run.counts);
+        let states = |tasks: &[cis_core::api::TaskView]| tasks.iter().map(|task| task.state).collect::<Vec<_>>();
+        prop_assert_eq!(states(entry.live().unwrap().tasks()), states(&all.tasks));
+        prop_assert_eq!(&entry.detail().unwrap().params, &all.params);
+        prop_assert!(!wants.contains(&Want::Run(run_id())), "it comes to rest");
+    }
+}
+
+#[test]
 fn a_run_that_is_not_known_is_asked_for_and_one_that_is_gone_is_forgotten() {
     let mut model = Model::default();
     assert_eq!(apply(&mut model, Update::Events(vec![started(1, "a")])), [Want::Run(run_id())]);
     apply(&mut model, Update::Run(Box::new(detail(1, &["a"]))));
     apply(&mut model, Update::RunGone(run_id()));
     assert!(model.run(run_id()).is_none() && model.runs.is_empty());
+    assert!(model.gone(run_id()), "nobody loads it");
+    apply(&mut model, Update::Run(Box::new(detail(1, &["a"]))));
+    assert!(!model.gone(run_id()));
 }
 
 #[test]
@@ -194,4 +379,47 @@ fn what_begins_to_wait_rings_once_and_what_waited_before_does_not() {
     );
     apply(&mut model, Update::Inbox(both()));
     assert_eq!(model.rings(), 0);
+}
+
+#[test]
+fn what_is_over_is_not_put_back_by_a_list_from_before() {
+    let mut model = Model::default();
+    apply(&mut model, Update::Inbox(Vec::new()));
+    model.taken(Want::Inbox);
+    let ended = json!({ "type": "cis.dag.session.ended",
+        "body": { "session": "01JD0V3Z8K6T9W2B5N7Q4R1XED", "exit": null, "detail": null, "ended_ms": 9,
+            "log_bytes": 0 } });
+    let ended = event(9, &ended);
+    assert!(matches!(ended.decode(), Ok(EventBody::SessionEnded { .. })));
+    apply(&mut model, Update::Events(vec![ended]));
+    let wants = apply(&mut model, Update::Inbox(vec![item("abcdef", "Which?")]));
+    assert_eq!((model.inbox.len(), model.rings()), (0, 0), "nobody is called for it");
+    assert_eq!(wants, [Want::Inbox]);
+    // The node says so after that, too: then it waits.
+    model.taken(Want::Inbox);
+    assert!(apply(&mut model, Update::Inbox(vec![item("abcdef", "Which?")])).is_empty());
+    assert_eq!((model.inbox.len(), model.rings()), (1, 1));
+}
+
+#[test]
+fn what_takes_something_out_of_the_inbox_asks_for_it() {
+    let over = json!({ "type": "cis.dag.run.completed", "body": {} });
+    let mut model = Model::default();
+    apply(&mut model, Update::Run(Box::new(detail(1, &["paint"]))));
+    assert!(!apply(&mut model, Update::Events(vec![event(2, &over)])).contains(&Want::Inbox));
+    apply(&mut model, Update::Inbox(vec![item("abcdef", "Which?")]));
+    model.taken(Want::Inbox);
+    apply(&mut model, Update::Inbox(vec![item("abcdef", "Which?")]));
+    assert!(apply(&mut model, Update::Events(vec![event(3, &over)])).contains(&Want::Inbox));
+    assert!(model.inbox.is_empty());
+}
+
+#[test]
+fn many_that_begin_to_wait_at_once_are_told_of_in_one_go() {
+    let mut model = Model::default();
+    apply(&mut model, Update::Inbox(Vec::new()));
+    // Were each looked for among all, this would take minutes.
+    let many = (0..20_000).map(|n| item(&format!("a{n:05}"), "Which?")).collect();
+    apply(&mut model, Update::Inbox(many));
+    assert_eq!(model.rings(), 20_000);
 }

@@ -65,6 +65,8 @@ pub enum Update {
     Run(Box<RunDetail>),
     /// The node has no such run any more.
     RunGone(RunId),
+    /// The node does not show the run, and will not when it is asked again.
+    RunRefused(RunId, Box<Problem>),
     /// All that waits for a human, oldest first.
     Inbox(Vec<InboxItem>),
     /// Sessions.
