@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cis_core::api::{Attach, AttachNotice, Problem, ProblemKind, ReadLog};
+use cis_core::api::{Attach, AttachNotice, ProblemKind, ReadLog};
 use cis_core::client::{AttachFrame, Client, ClientError};
 use tokio::sync::mpsc;
 
@@ -16,27 +16,34 @@ const RETRY: Duration = Duration::from_secs(1);
 /// Fills a terminal until its session is over, or nobody else holds it.
 pub(super) async fn show(client: Arc<Client>, shared: Arc<Shared>, terminal: Arc<Terminal>) {
     let Some(mut from) = terminal.outgoing() else { return };
+    let mut place = None;
     loop {
-        match attached(&client, &shared, &terminal, &mut from).await {
+        let error = match attached(&client, &shared, &terminal, &mut from, &mut place).await {
             Ok(()) => return,
+            // It has ended, or has no terminal: what it wrote is there.
             Err(ClientError::Problem(refused)) if refused.kind == ProblemKind::Conflict => {
-                // It has ended, or has no terminal: what it wrote is there.
-                match replayed(&client, &terminal).await {
-                    Ok(()) => set(&shared, &terminal, Standing::Ended { detail: refused.detail }),
-                    Err(failed) => set(&shared, &terminal, Standing::Refused(Box::new(failed))),
-                }
-                return;
-            }
-            Err(error) if error.is_away() => {
-                set(&shared, &terminal, Standing::Away);
-                tokio::time::sleep(RETRY).await;
-                if Arc::strong_count(&terminal) == 1 {
-                    return;
+                match replayed(&client, &shared, &terminal, refused.detail).await {
+                    Ok(()) => return,
+                    Err(error) => error,
                 }
             }
-            Err(error) => return set(&shared, &terminal, Standing::Refused(Box::new(problem(error)))),
+            Err(error) => error,
+        };
+        // One that took too long to answer is tried again as one that is away.
+        if !error.is_away() && !matches!(error, ClientError::Timeout { .. }) {
+            return set(&shared, &terminal, Standing::Refused(Box::new(problem(error))));
+        }
+        set(&shared, &terminal, Standing::Away);
+        tokio::time::sleep(RETRY).await;
+        if is_left(&terminal) {
+            return;
         }
     }
+}
+
+/// Nobody else holds it.
+fn is_left(terminal: &Arc<Terminal>) -> bool {
+    Arc::strong_count(terminal) == 1
 }
 
 fn set(shared: &Shared, terminal: &Terminal, standing: Standing) {
@@ -44,15 +51,21 @@ fn set(shared: &Shared, terminal: &Terminal, standing: Standing) {
     shared.wake();
 }
 
+/// Shows what comes. `place`: the first byte of output that is not shown yet, where that is known; a line that was
+/// lost is gone on with there.
 async fn attached(
     client: &Client,
     shared: &Shared,
     terminal: &Arc<Terminal>,
     from: &mut mpsc::UnboundedReceiver<ToSession>,
+    place: &mut Option<u64>,
 ) -> Result<(), ClientError> {
     let session = terminal.session.to_string();
     // Without a size of its own it decides nobody else's.
-    let mut stream = client.attach(&session, &Attach::default()).await?;
+    let how = Attach { marks: true, from: *place, ..Attach::default() };
+    let mut stream = client.attach(&session, &how).await?;
+    // What was typed into a line that broke is not typed into another one.
+    while from.try_recv().is_ok() {}
     let mut look = tokio::time::interval(Duration::from_secs(1));
     loop {
         let frame = tokio::select! {
@@ -65,18 +78,26 @@ async fn attached(
                 continue;
             }
             _ = look.tick() => {
-                if Arc::strong_count(terminal) == 1 {
+                if is_left(terminal) {
                     return Ok(());
                 }
                 continue;
             }
         };
         match frame {
-            AttachFrame::Bytes(bytes) => terminal.feed(&bytes),
-            AttachFrame::Notice(AttachNotice::Attached { size, read_only, .. }) => terminal.change(|shown| {
-                shown.screen.resize(size);
-                shown.standing = Standing::Live { read_only };
-            }),
+            AttachFrame::Bytes(bytes) => {
+                terminal.feed(&bytes);
+                *place = stream.offset();
+            }
+            AttachFrame::Notice(AttachNotice::Attached { size, read_only, resumed, .. }) => {
+                if !resumed {
+                    *place = None;
+                }
+                terminal.change(|shown| {
+                    shown.screen.resize(size);
+                    shown.standing = Standing::Live { read_only };
+                });
+            }
             AttachFrame::Notice(AttachNotice::Resized(size)) => {
                 terminal.change(|shown| shown.screen.resize(size));
             }
@@ -90,16 +111,256 @@ async fn attached(
     }
 }
 
-/// What an ended session wrote.
-async fn replayed(client: &Client, terminal: &Terminal) -> Result<(), Problem> {
+/// What an ended session wrote, from its beginning and on an empty screen: what stands there already would stand there
+/// twice. It is shown while it comes.
+async fn replayed(
+    client: &Client,
+    shared: &Shared,
+    terminal: &Arc<Terminal>,
+    detail: String,
+) -> Result<(), ClientError> {
     let session = terminal.session.to_string();
-    let view = client.session(&session).await.map_err(problem)?;
-    if let Some(size) = view.size {
-        terminal.change(|shown| shown.screen.resize(size));
-    }
-    let mut log = client.session_log(&session, &ReadLog::default()).await.map_err(problem)?;
-    while let Some(bytes) = log.next().await.map_err(problem)? {
+    let view = client.session(&session).await?;
+    let mut log = client.session_log(&session, &ReadLog::default()).await?;
+    terminal.change(|shown| {
+        let size = view.size.unwrap_or_else(|| shown.screen.size());
+        shown.empty(size);
+        shown.standing = Standing::Ended { detail };
+    });
+    shared.wake();
+    while let Some(bytes) = log.next().await? {
+        if is_left(terminal) {
+            return Ok(());
+        }
         terminal.feed(&bytes);
+        shared.wake();
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use cis_core::api::TermSize;
+    use cis_core::api::attach_marks::mark_frame;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::{UnixListener, UnixStream};
+
+    use super::*;
+
+    const SESSION: &str = "01JD0V3Z8K6T9W2B5N7Q4R1XED";
+
+    /// A socket that answers as a node does.
+    struct Node {
+        _dir: tempfile::TempDir,
+        listener: UnixListener,
+        client: Arc<Client>,
+    }
+
+    impl Node {
+        fn new() -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("s");
+            let listener = UnixListener::bind(&path).unwrap();
+            Self { _dir: dir, listener, client: Arc::new(Client::new(&path, None)) }
+        }
+
+        /// Begins to fill a terminal.
+        fn show(&self) -> (Arc<Terminal>, tokio::task::JoinHandle<()>) {
+            let terminal = Arc::new(Terminal::new(SESSION.parse().unwrap()));
+            let shared = Shared::new(Arc::new(|| {}));
+            let task = tokio::spawn(show(Arc::clone(&self.client), shared, Arc::clone(&terminal)));
+            (terminal, task)
+        }
+
+        /// A connection and the first request on it.
+        async fn accept(&self) -> (UnixStream, String) {
+            let (mut stream, _) = self.listener.accept().await.unwrap();
+            let head = head(&mut stream).await;
+            (stream, head)
+        }
+
+        /// The next terminal, in this size.
+        async fn terminal(&self, resumed: bool) -> (UnixStream, String) {
+            let (mut stream, head) = self.accept().await;
+            let key = head.lines().find_map(|line| {
+                line.to_lowercase().starts_with("sec-websocket-key:").then(|| line[18..].trim().to_owned())
+            });
+            let accept = accept_of(&key.unwrap());
+            let text = format!(
+                "HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-accept: {accept}\r\n\r\n"
+            );
+            stream.write_all(text.as_bytes()).await.unwrap();
+            let size = TermSize { cols: 20, rows: 3 };
+            let hello = AttachNotice::Attached {
+                session: SESSION.into(),
+                size,
+                read_only: false,
+                offset: None,
+                resumed,
+            };
+            frame(&mut stream, 0x81, serde_json::to_string(&hello).unwrap().as_bytes()).await;
+            (stream, head)
+        }
+
+        /// Says that the session has ended, and answers what is asked of it then; gives the log's connection.
+        async fn ended(&self) -> UnixStream {
+            let (mut stream, _) = self.accept().await;
+            answer(&mut stream, "409 Conflict", "").await;
+            let (mut stream, asked) = self.accept().await;
+            assert!(asked.starts_with(&format!("GET /v1/sessions/{SESSION} ")), "{asked}");
+            let view = format!(
+                r#"{{"id":"{SESSION}","run":null,"task":null,"attempt":null,"name":null,"state":"exited","pid":null,"tty":true,
+                "size":{{"cols":20,"rows":3}},"command":"x","created_ms":1,"ended_ms":2,"exit_code":0}}"#
+            );
+            answer(&mut stream, "200 OK", &view).await;
+            // On the same connection, or another one.
+            tokio::select! {
+                next = self.accept() => next.0,
+                _ = head(&mut stream) => stream,
+            }
+        }
+    }
+
+    async fn head(stream: &mut UnixStream) -> String {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(stream.read_u8().await.unwrap());
+        }
+        String::from_utf8(head).unwrap()
+    }
+
+    async fn answer(stream: &mut UnixStream, status: &str, body: &str) {
+        let text = format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+        stream.write_all(text.as_bytes()).await.unwrap();
+    }
+
+    /// A short frame of RFC 6455, as servers send them.
+    async fn frame(stream: &mut UnixStream, kind: u8, bytes: &[u8]) {
+        let mut all = vec![kind];
+        match u8::try_from(bytes.len()) {
+            Ok(len @ 0..=125) => all.push(len),
+            _ => {
+                all.push(126);
+                all.extend(u16::try_from(bytes.len()).unwrap().to_be_bytes());
+            }
+        }
+        all.extend(bytes);
+        stream.write_all(&all).await.unwrap();
+    }
+
+    /// RFC 6455, 4.2.2: SHA-1 of the key and a constant, in Base64.
+    fn accept_of(key: &str) -> String {
+        let mut data = format!("{key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11").into_bytes();
+        let bits = data.len() as u64 * 8;
+        data.push(0x80);
+        while data.len() % 64 != 56 {
+            data.push(0);
+        }
+        data.extend(bits.to_be_bytes());
+        let mut state: [u32; 5] = [0x6745_2301, 0xefcd_ab89, 0x98ba_dcfe, 0x1032_5476, 0xc3d2_e1f0];
+        for block in data.chunks(64) {
+            let mut w: Vec<u32> =
+                block.chunks(4).map(|b| u32::from_be_bytes([b[0], b[1], b[2], b[3]])).collect();
+            for i in 16..80 {
+                w.push((w[i - 3] ^ w[i - 8] ^ w[i - 14] ^ w[i - 16]).rotate_left(1));
+            }
+            let [mut a, mut b, mut c, mut d, mut e] = state;
+            for (i, word) in w.iter().enumerate() {
+                let (f, k) = match i / 20 {
+                    0 => ((b & c) | (!b & d), 0x5a82_7999_u32),
+                    1 => (b ^ c ^ d, 0x6ed9_eba1),
+                    2 => ((b & c) | (b & d) | (c & d), 0x8f1b_bcdc),
+                    _ => (b ^ c ^ d, 0xca62_c1d6),
+                };
+                let next =
+                    a.rotate_left(5).wrapping_add(f).wrapping_add(e).wrapping_add(k).wrapping_add(*word);
+                (e, d, c, b, a) = (d, c, b.rotate_left(30), a, next);
+            }
+            for (sum, more) in state.iter_mut().zip([a, b, c, d, e]) {
+                *sum = sum.wrapping_add(more);
+            }
+        }
+        let digest: Vec<u8> = state.iter().flat_map(|word| word.to_be_bytes()).collect();
+        let letters = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+        let mut out = String::new();
+        for three in digest.chunks(3) {
+            let word = three
+                .iter()
+                .enumerate()
+                .fold(0_u32, |word, (i, byte)| word | u32::from(*byte) << (16 - 8 * i));
+            for i in 0..4 {
+                let letter = letters[(word >> (18 - 6 * i)) as usize & 63];
+                out.push(if i > three.len() { '=' } else { char::from(letter) });
+            }
+        }
+        out
+    }
+
+    /// All lines that a terminal has.
+    fn lines(terminal: &Terminal) -> Vec<String> {
+        let shown = terminal.shown();
+        let top = -i32::try_from(shown.screen.history()).unwrap();
+        (top..i32::from(shown.screen.size().rows)).map(|line| shown.screen.line_text(line)).collect()
+    }
+
+    async fn until(mut done: impl FnMut() -> bool) {
+        let wait = async {
+            while !done() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), wait).await.expect("it comes");
+    }
+
+    #[tokio::test]
+    async fn a_session_that_ended_while_the_node_was_away_stands_there_once() {
+        let node = Node::new();
+        let (terminal, task) = node.show();
+        let (mut stream, _) = node.terminal(false).await;
+        // It dies in the midst of a full screen and of a colour.
+        let before = b"one\r\ntwo\r\nthree\r\nfour\x1b[31m\x1b[?1049h";
+        frame(&mut stream, 0x82, &mark_frame(before, Some(before.len() as u64))).await;
+        until(|| terminal.shown().screen.is_alternate()).await;
+        drop(stream);
+        let mut log = tokio::time::timeout(Duration::from_secs(10), node.ended()).await.unwrap();
+        answer(&mut log, "200 OK", "one\r\ntwo\r\nthree\r\nfour").await;
+        task.await.unwrap();
+        assert_eq!(lines(&terminal), ["one", "two", "three", "four"]);
+        let shown = terminal.shown();
+        assert!(!shown.screen.is_alternate());
+        assert!(matches!(shown.standing, Standing::Ended { .. }));
+    }
+
+    #[tokio::test]
+    async fn a_line_that_was_lost_is_gone_on_with_where_it_broke() {
+        let node = Node::new();
+        let (terminal, task) = node.show();
+        let (mut stream, asked) = node.terminal(false).await;
+        assert!(asked.contains("marks=true") && !asked.contains("from="), "{asked}");
+        frame(&mut stream, 0x82, &mark_frame(b"one\r\n", Some(5))).await;
+        until(|| lines(&terminal)[0] == "one").await;
+        drop(stream);
+        until(|| terminal.shown().standing == Standing::Away).await;
+        let (mut stream, asked) = node.terminal(true).await;
+        assert!(asked.contains("from=5"), "{asked}");
+        frame(&mut stream, 0x82, &mark_frame(b"two\r\nthree\r\nfour", Some(21))).await;
+        until(|| lines(&terminal) == ["one", "two", "three", "four"]).await;
+        drop(terminal);
+        task.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_long_log_is_shown_while_it_comes_and_left_with_the_terminal() {
+        let node = Node::new();
+        let (terminal, task) = node.show();
+        let mut log = tokio::time::timeout(Duration::from_secs(10), node.ended()).await.unwrap();
+        log.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\nfirst").await.unwrap();
+        until(|| {
+            matches!(terminal.shown().standing, Standing::Ended { .. }) && lines(&terminal)[0] == "first"
+        })
+        .await;
+        drop(terminal);
+        log.write_all(b"second").await.unwrap();
+        tokio::time::timeout(Duration::from_secs(5), task).await.expect("nobody holds it").unwrap();
+    }
 }

@@ -59,6 +59,16 @@ pub struct Shown {
     pub screen: Screen,
     /// How it stands.
     pub standing: Standing,
+    /// So many screens it has had before this one.
+    pub emptied: u64,
+}
+
+impl Shown {
+    /// A screen on which nothing has been, in place of the one there is.
+    pub fn empty(&mut self, size: TermSize) {
+        self.screen = Screen::with_history(size, HISTORY_LINES);
+        self.emptied += 1;
+    }
 }
 
 /// A session's terminal, shared between the feed and a panel.
@@ -82,7 +92,7 @@ impl Terminal {
         let screen = Screen::with_history(TermSize::default(), HISTORY_LINES);
         Self {
             session,
-            shown: Mutex::new(Shown { screen, standing: Standing::Opening }),
+            shown: Mutex::new(Shown { screen, standing: Standing::Opening, emptied: 0 }),
             version: AtomicU64::new(0),
             looking: AtomicUsize::new(0),
             to,
