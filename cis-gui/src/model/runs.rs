@@ -253,9 +253,17 @@ impl Runs {
 
     pub(super) fn list(&mut self, runs: Vec<RunView>, whole: bool, wants: &mut BTreeSet<Want>) {
         self.listed = true;
+        let ids: BTreeSet<RunId> = runs.iter().map(|run| run.id).collect();
         if whole {
-            let ids: BTreeSet<RunId> = runs.iter().map(|run| run.id).collect();
             self.entries.retain(|id, _| ids.contains(id));
+        }
+        // What became of older ones while the line was lost is in no list.
+        let older = self.entries.iter().filter(|(id, entry)| {
+            !ids.contains(id) && (!entry.view().state.is_terminal() || self.asking.contains_key(id))
+        });
+        for id in older.map(|(id, _)| *id).collect::<Vec<_>>() {
+            self.asking.insert(id, Asking { any: true, ..Asking::default() });
+            wants.insert(Want::Run(id));
         }
         for run in runs {
             let id = run.id;

@@ -423,3 +423,16 @@ fn many_that_begin_to_wait_at_once_are_told_of_in_one_go() {
     apply(&mut model, Update::Inbox(many));
     assert_eq!(model.rings(), 20_000);
 }
+
+#[test]
+fn open_runs_that_are_too_old_to_be_listed_are_asked_for() {
+    let mut model = Model::default();
+    apply(&mut model, Update::Run(Box::new(detail(5, &["a"]))));
+    let part = || Update::Listing { runs: Vec::new(), whole: false };
+    assert_eq!(apply(&mut model, part()), [Want::Run(run_id())]);
+    model.taken(Want::Run(run_id()));
+    let mut over = detail(9, &["a"]);
+    over.run.state = RunState::Succeeded;
+    apply(&mut model, Update::Run(Box::new(over)));
+    assert!(apply(&mut model, part()).is_empty(), "what is over is not");
+}
