@@ -125,8 +125,17 @@ impl Model {
         if let Some(body) = &body {
             self.inbox.event(&event, body, wants);
             match body {
-                EventBody::SessionCreated { .. } | EventBody::SessionEnded { .. } => {
-                    wants.insert(Want::Sessions);
+                EventBody::SessionCreated { .. }
+                | EventBody::SessionStarted { .. }
+                | EventBody::SessionEnded { .. } => {
+                    // The node counts them. It is asked now and then, however many there are.
+                    wants.extend([Want::Sessions, Want::Node]);
+                }
+                EventBody::TaskAssigned(_) | EventBody::TaskResult(_) => {
+                    wants.extend([Want::Node, Want::Groups]);
+                }
+                body if body.type_name().starts_with("cis.dag.run.") => {
+                    wants.insert(Want::Node);
                 }
                 EventBody::NodeGroup { .. } => {
                     wants.insert(Want::Groups);
