@@ -123,11 +123,11 @@ impl Shared {
         }
         match update {
             // A frame that is to be drawn meanwhile does not wait for all of a burst.
-            Update::Events(mut events) if events.len() > BURST => {
-                while !events.is_empty() {
-                    let rest = events.split_off(events.len().min(BURST));
+            Update::Events(events) if events.len() > BURST => {
+                let mut rest = events.into_iter();
+                while rest.len() > 0 {
+                    let events = rest.by_ref().take(BURST).collect();
                     self.change().apply(Update::Events(events), &mut wants);
-                    events = rest;
                 }
             }
             Update::Run(detail) => {
