@@ -98,6 +98,13 @@ impl Model {
         }
     }
 
+    /// It did not come, and whoever asks for it does so again some time.
+    pub fn missed(&mut self, want: Want) {
+        if let Want::Run(run) = want {
+            self.runs.missed(run);
+        }
+    }
+
     /// Takes a run in; gives what it takes the place of.
     pub(crate) fn load(&mut self, loaded: Loaded, wants: &mut BTreeSet<Want>) -> Option<Entry> {
         self.version += 1;

@@ -290,6 +290,15 @@ impl Runs {
         self.asking.entry(id).or_default().goes_out(base);
     }
 
+    /// It did not come, and is asked for again some time: until then nothing is kept for it.
+    pub(super) fn missed(&mut self, id: RunId) {
+        if let Some(asking) = self.asking.get_mut(&id) {
+            let lost = asking.kept.last().map_or(asking.lost, |event| asking.lost.max(event.offset));
+            let (base, any, older) = (asking.base, asking.any, asking.older);
+            *asking = Asking { base, any, lost, older, ..Asking::default() };
+        }
+    }
+
     /// Newest event in what is shown of it with its tasks.
     fn offset(&self, id: RunId) -> Offset {
         self.get(id).and_then(Entry::live).map_or(0, LiveRun::offset)

@@ -163,6 +163,8 @@ enum Step {
     Answer,
     /// The answer arrives.
     Come,
+    /// It does not.
+    Miss,
     /// The line was lost, and everything is loaded anew.
     Anew,
 }
@@ -175,6 +177,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         2 => Just(Step::Take),
         2 => Just(Step::Answer),
         2 => Just(Step::Come),
+        1 => Just(Step::Miss),
         1 => Just(Step::Anew),
     ];
     prop::collection::vec(step, 0..60)
@@ -241,6 +244,12 @@ proptest! {
                 Step::Come => {
                     if let Some(detail) = answer.take() {
                         model.apply(Update::Run(Box::new(detail)), &mut wants);
+                    }
+                }
+                Step::Miss => {
+                    if std::mem::take(&mut out) || answer.take().is_some() {
+                        model.missed(Want::Run(run_id()));
+                        wants.insert(Want::Run(run_id()));
                     }
                 }
                 Step::Anew => {
@@ -453,4 +462,17 @@ fn the_node_is_asked_how_it_stands_when_work_begins_and_ends() {
     let begun = json!({ "type": "cis.dag.session.started",
         "body": { "session": "01JD0V3Z8K6T9W2B5N7Q4R1XED", "task": "a", "pid": 7 } });
     assert_eq!(apply(&mut model, Update::Events(vec![event(3, &begun)])), [Want::Sessions, Want::Node]);
+}
+
+#[test]
+fn nothing_is_kept_for_a_run_that_does_not_come() {
+    let mut model = Model::default();
+    model.taken(Want::Run(run_id()));
+    apply(&mut model, Update::Events(vec![started(2, "a")]));
+    assert!(model.runs.kept_bytes() > 0);
+    model.missed(Want::Run(run_id()));
+    apply(&mut model, Update::Events(vec![started(3, "a")]));
+    assert_eq!(model.runs.kept_bytes(), 0);
+    // What was not kept is asked for, should an older answer come after all.
+    assert_eq!(apply(&mut model, Update::Run(Box::new(detail(2, &["a"])))), [Want::Run(run_id())]);
 }
