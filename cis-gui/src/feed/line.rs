@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use cis_core::api::{ListInbox, ListRuns, ListSessions};
 use cis_core::client::{Client, ClientError, Followed};
+use tokio::sync::Notify;
 
 use super::{Shared, now_ms, problem};
 use crate::model::{Link, Update};
@@ -19,7 +20,7 @@ const RETRY: Duration = Duration::from_secs(2);
 /// Keeps the model up to date, for ever.
 pub(super) async fn keep(client: Arc<Client>, shared: Arc<Shared>) {
     loop {
-        let Err(error) = follow(&client, &shared).await else { return };
+        let Err(error) = follow(&client, &shared).await else { continue };
         let link = link(error);
         let told = {
             // Since when it is away is said once.
@@ -64,19 +65,33 @@ fn gone(stopped: bool) -> String {
     }
 }
 
+/// What comes next, or nothing where the stream tries to come back and a person would not wait for that.
+async fn unless<T>(next: impl Future<Output = T>, away: bool, at_once: &Notify) -> Option<T> {
+    tokio::select! {
+        biased;
+        next = next => Some(next),
+        () = at_once.notified(), if away => None,
+    }
+}
+
+/// Follows what happens until that fails, or is to be begun anew at once.
 async fn follow(client: &Client, shared: &Shared) -> Result<(), ClientError> {
     // The stream first: what happens while everything is loaded is in it.
     let mut stream = client.events(None, None).await?.patience(PATIENCE);
     load_all(client, shared).await?;
     shared.apply(Update::Link(Link::Up));
+    let mut away = false;
     loop {
-        match stream.next().await? {
+        let Some(next) = unless(stream.next(), away, &shared.at_once).await else { return Ok(()) };
+        match next? {
             Followed::Frame(frame) => shared.apply(Update::Events(frame.events()?)),
             Followed::Lost { stopped } => {
+                away = true;
                 let why = gone(stopped);
                 shared.apply(Update::Link(Link::Lost { since_ms: now_ms(), why }));
             }
             Followed::Back => {
+                away = false;
                 load_all(client, shared).await?;
                 shared.apply(Update::Link(Link::Up));
             }
@@ -98,6 +113,21 @@ async fn load_all(client: &Client, shared: &Shared) -> Result<(), ClientError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_stream_that_tries_to_come_back_is_begun_anew_when_a_person_says_so() {
+        let at_once = Notify::new();
+        at_once.notify_one();
+        let shortly = |away| {
+            let next = unless(std::future::pending::<()>(), away, &at_once);
+            tokio::time::timeout(Duration::from_millis(50), next)
+        };
+        assert!(shortly(false).await.is_err(), "while it is there, nothing is begun anew");
+        assert_eq!(shortly(true).await, Ok(None));
+        assert!(shortly(true).await.is_err(), "once");
+        at_once.notify_one();
+        assert_eq!(unless(std::future::ready(1), true, &at_once).await, Some(1), "it came back by itself");
+    }
 
     #[test]
     fn what_is_no_node_is_not_waited_for_as_one_that_is_away() {

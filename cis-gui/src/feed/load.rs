@@ -76,10 +76,12 @@ pub(super) async fn serve(client: Arc<Client>, shared: Arc<Shared>) {
                     shared.apply(Update::RunRefused(run, Box::new(problem(error))));
                 }
                 (Fate::Away, _) => {
+                    shared.model().missed(want);
                     queue.failed(want, now);
                     queue.hold = Some(now + PAUSE_FAILED);
                 }
                 (Fate::Later, _) => {
+                    shared.model().missed(want);
                     queue.failed(want, now);
                 }
                 (Fate::Gone | Fate::Refused, _) => {

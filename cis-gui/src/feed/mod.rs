@@ -13,7 +13,7 @@ mod save;
 mod shows;
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -50,6 +50,8 @@ impl Pace {
 /// What feed and panels share.
 pub struct Shared {
     model: Mutex<Model>,
+    /// So many wait to look at the model.
+    looking: AtomicUsize,
     wake: Arc<Wake>,
     wants: Mutex<BTreeSet<Want>>,
     looked_at: Mutex<BTreeSet<RunId>>,
@@ -78,6 +80,7 @@ impl Shared {
     pub fn new(wake: Arc<Wake>) -> Arc<Self> {
         Arc::new(Self {
             model: Mutex::default(),
+            looking: AtomicUsize::new(0),
             wake,
             wants: Mutex::default(),
             looked_at: Mutex::default(),
@@ -93,7 +96,22 @@ impl Shared {
 
     /// The model, for as long as a frame takes.
     pub fn model(&self) -> MutexGuard<'_, Model> {
+        self.looking.fetch_add(1, Ordering::AcqRel);
+        let model = self.lock();
+        self.looking.fetch_sub(1, Ordering::AcqRel);
+        model
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Model> {
         self.model.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The model, to change it: whoever waits to look at it comes first, which the lock by itself would not see to.
+    fn change(&self) -> MutexGuard<'_, Model> {
+        while self.looking.load(Ordering::Acquire) > 0 {
+            std::thread::yield_now();
+        }
+        self.lock()
     }
 
     /// Takes an update into the model.
@@ -105,23 +123,23 @@ impl Shared {
         }
         match update {
             // A frame that is to be drawn meanwhile does not wait for all of a burst.
-            Update::Events(mut events) if events.len() > BURST => {
-                while !events.is_empty() {
-                    let rest = events.split_off(events.len().min(BURST));
-                    self.model().apply(Update::Events(events), &mut wants);
-                    events = rest;
+            Update::Events(events) if events.len() > BURST => {
+                let mut rest = events.into_iter();
+                while rest.len() > 0 {
+                    let events = rest.by_ref().take(BURST).collect();
+                    self.change().apply(Update::Events(events), &mut wants);
                 }
             }
             Update::Run(detail) => {
                 // What takes long with many tasks is done before the model is held, and after it.
                 let loaded = Loaded::of(*detail);
-                let before = self.model().load(loaded, &mut wants);
+                let before = self.change().load(loaded, &mut wants);
                 drop(before);
             }
-            update => self.model().apply(update, &mut wants),
+            update => self.change().apply(update, &mut wants),
         }
         self.want(wants);
-        if self.model().rings() > 0 {
+        if self.lock().rings() > 0 {
             self.rung.notify_one();
         }
         self.wake();
@@ -153,7 +171,7 @@ impl Shared {
     }
 
     fn take_rings(&self) -> Vec<Ring> {
-        self.model().take_rings()
+        self.lock().take_rings()
     }
 
     /// What is wanted, and what of it somebody looks at.
@@ -231,5 +249,29 @@ fn problem(error: ClientError) -> Problem {
     match error {
         ClientError::Problem(problem) => *problem,
         other => Problem::new(ProblemKind::Unavailable, other.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_waits_to_look_comes_before_the_rest_of_a_burst() {
+        let event = serde_json::json!({ "offset": 1, "id": "01JD0V3Z8K6T9W2B5N7Q4R1XEC", "v": 1,
+            "type": "cis.dag.run.started", "at_ms": 1, "body": {} });
+        let event: cis_core::event::Event = serde_json::from_value(event).unwrap();
+        let shared = Shared::new(Arc::new(|| {}));
+        // A frame is at the lock, and was not let in yet.
+        shared.looking.fetch_add(1, Ordering::AcqRel);
+        let feed = {
+            let (shared, events) = (Arc::clone(&shared), vec![event; 3 * BURST]);
+            std::thread::spawn(move || shared.apply(Update::Events(events)))
+        };
+        std::thread::sleep(Duration::from_millis(50));
+        assert_eq!(shared.lock().events.seen(), 0);
+        shared.looking.fetch_sub(1, Ordering::AcqRel);
+        feed.join().unwrap();
+        assert_eq!(shared.model().events.seen(), 3 * BURST as u64);
     }
 }

@@ -98,6 +98,13 @@ impl Model {
         }
     }
 
+    /// It did not come, and whoever asks for it does so again some time.
+    pub fn missed(&mut self, want: Want) {
+        if let Want::Run(run) = want {
+            self.runs.missed(run);
+        }
+    }
+
     /// Takes a run in; gives what it takes the place of.
     pub(crate) fn load(&mut self, loaded: Loaded, wants: &mut BTreeSet<Want>) -> Option<Entry> {
         self.version += 1;
@@ -125,8 +132,17 @@ impl Model {
         if let Some(body) = &body {
             self.inbox.event(&event, body, wants);
             match body {
-                EventBody::SessionCreated { .. } | EventBody::SessionEnded { .. } => {
-                    wants.insert(Want::Sessions);
+                EventBody::SessionCreated { .. }
+                | EventBody::SessionStarted { .. }
+                | EventBody::SessionEnded { .. } => {
+                    // The node counts them. It is asked now and then, however many there are.
+                    wants.extend([Want::Sessions, Want::Node]);
+                }
+                EventBody::TaskAssigned(_) | EventBody::TaskResult(_) => {
+                    wants.extend([Want::Node, Want::Groups]);
+                }
+                body if body.type_name().starts_with("cis.dag.run.") => {
+                    wants.insert(Want::Node);
                 }
                 EventBody::NodeGroup { .. } => {
                     wants.insert(Want::Groups);

@@ -253,9 +253,17 @@ impl Runs {
 
     pub(super) fn list(&mut self, runs: Vec<RunView>, whole: bool, wants: &mut BTreeSet<Want>) {
         self.listed = true;
+        let ids: BTreeSet<RunId> = runs.iter().map(|run| run.id).collect();
         if whole {
-            let ids: BTreeSet<RunId> = runs.iter().map(|run| run.id).collect();
             self.entries.retain(|id, _| ids.contains(id));
+        }
+        // What became of older ones while the line was lost is in no list.
+        let older = self.entries.iter().filter(|(id, entry)| {
+            !ids.contains(id) && (!entry.view().state.is_terminal() || self.asking.contains_key(id))
+        });
+        for id in older.map(|(id, _)| *id).collect::<Vec<_>>() {
+            self.asking.insert(id, Asking { any: true, ..Asking::default() });
+            wants.insert(Want::Run(id));
         }
         for run in runs {
             let id = run.id;
@@ -280,6 +288,15 @@ impl Runs {
     pub(super) fn taken(&mut self, id: RunId) {
         let base = self.offset(id);
         self.asking.entry(id).or_default().goes_out(base);
+    }
+
+    /// It did not come, and is asked for again some time: until then nothing is kept for it.
+    pub(super) fn missed(&mut self, id: RunId) {
+        if let Some(asking) = self.asking.get_mut(&id) {
+            let lost = asking.kept.last().map_or(asking.lost, |event| asking.lost.max(event.offset));
+            let (base, any, older) = (asking.base, asking.any, asking.older);
+            *asking = Asking { base, any, lost, older, ..Asking::default() };
+        }
     }
 
     /// Newest event in what is shown of it with its tasks.

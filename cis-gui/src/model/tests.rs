@@ -52,6 +52,11 @@ fn apply(model: &mut Model, update: Update) -> Vec<Want> {
     wants.into_iter().collect()
 }
 
+/// Of what is wanted, what is not asked for now and then anyway.
+fn beside_the_node(wants: Vec<Want>) -> Vec<Want> {
+    wants.into_iter().filter(|want| !matches!(want, Want::Node | Want::Groups | Want::Sessions)).collect()
+}
+
 #[test]
 fn what_happens_while_a_run_is_asked_for_is_in_it_once() {
     let mut model = Model::default();
@@ -116,11 +121,13 @@ fn what_a_run_that_comes_does_not_say_is_asked_for_again() {
 #[test]
 fn a_run_that_is_refused_is_not_asked_for_ever() {
     let mut model = Model::default();
-    assert_eq!(apply(&mut model, Update::Events(vec![started(1, "a")])), [Want::Run(run_id())]);
+    let wants = apply(&mut model, Update::Events(vec![started(1, "a")]));
+    assert_eq!(beside_the_node(wants), [Want::Run(run_id())]);
     model.taken(Want::Run(run_id()));
     let why = Problem::new(ProblemKind::Denied, "not yours");
     apply(&mut model, Update::RunRefused(run_id(), Box::new(why)));
-    assert!(apply(&mut model, Update::Events(vec![started(2, "a")])).is_empty());
+    let wants = apply(&mut model, Update::Events(vec![started(2, "a")]));
+    assert!(beside_the_node(wants).is_empty());
     assert!(
         model.gone(run_id()) && model.runs.refused(run_id()).is_some_and(|why| why.detail == "not yours")
     );
@@ -156,6 +163,8 @@ enum Step {
     Answer,
     /// The answer arrives.
     Come,
+    /// It does not.
+    Miss,
     /// The line was lost, and everything is loaded anew.
     Anew,
 }
@@ -168,6 +177,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         2 => Just(Step::Take),
         2 => Just(Step::Answer),
         2 => Just(Step::Come),
+        1 => Just(Step::Miss),
         1 => Just(Step::Anew),
     ];
     prop::collection::vec(step, 0..60)
@@ -236,6 +246,12 @@ proptest! {
                         model.apply(Update::Run(Box::new(detail)), &mut wants);
                     }
                 }
+                Step::Miss => {
+                    if std::mem::take(&mut out) || answer.take().is_some() {
+                        model.missed(Want::Run(run_id()));
+                        wants.insert(Want::Run(run_id()));
+                    }
+                }
                 Step::Anew => {
                     // What had not arrived never does.
                     arrived = events.len();
@@ -257,7 +273,8 @@ proptest! {
 #[test]
 fn a_run_that_is_not_known_is_asked_for_and_one_that_is_gone_is_forgotten() {
     let mut model = Model::default();
-    assert_eq!(apply(&mut model, Update::Events(vec![started(1, "a")])), [Want::Run(run_id())]);
+    let wants = apply(&mut model, Update::Events(vec![started(1, "a")]));
+    assert_eq!(beside_the_node(wants), [Want::Run(run_id())]);
     apply(&mut model, Update::Run(Box::new(detail(1, &["a"]))));
     apply(&mut model, Update::RunGone(run_id()));
     assert!(model.run(run_id()).is_none() && model.runs.is_empty());
@@ -274,7 +291,7 @@ fn the_end_of_a_run_is_folded_and_an_unknown_change_is_asked_for() {
         &mut model,
         Update::Events(vec![event(2, &json!({ "type": "cis.dag.run.completed", "body": {} }))]),
     );
-    assert!(wants.is_empty(), "{wants:?}");
+    assert_eq!(wants, [Want::Node], "it has an open run less");
     let view = model.run(run_id()).unwrap().view();
     assert_eq!((view.state, view.ended_ms), (RunState::Succeeded, Some(1_002)));
     let expanded = json!({ "type": "cis.dag.task.expanded", "body": { "task": "a", "items": [1, 2] } });
@@ -422,4 +439,40 @@ fn many_that_begin_to_wait_at_once_are_told_of_in_one_go() {
     let many = (0..20_000).map(|n| item(&format!("a{n:05}"), "Which?")).collect();
     apply(&mut model, Update::Inbox(many));
     assert_eq!(model.rings(), 20_000);
+}
+
+#[test]
+fn open_runs_that_are_too_old_to_be_listed_are_asked_for() {
+    let mut model = Model::default();
+    apply(&mut model, Update::Run(Box::new(detail(5, &["a"]))));
+    let part = || Update::Listing { runs: Vec::new(), whole: false };
+    assert_eq!(apply(&mut model, part()), [Want::Run(run_id())]);
+    model.taken(Want::Run(run_id()));
+    let mut over = detail(9, &["a"]);
+    over.run.state = RunState::Succeeded;
+    apply(&mut model, Update::Run(Box::new(over)));
+    assert!(apply(&mut model, part()).is_empty(), "what is over is not");
+}
+
+#[test]
+fn the_node_is_asked_how_it_stands_when_work_begins_and_ends() {
+    let mut model = Model::default();
+    apply(&mut model, Update::Run(Box::new(detail(1, &["a"]))));
+    assert_eq!(apply(&mut model, Update::Events(vec![started(2, "a")])), [Want::Node, Want::Groups]);
+    let begun = json!({ "type": "cis.dag.session.started",
+        "body": { "session": "01JD0V3Z8K6T9W2B5N7Q4R1XED", "task": "a", "pid": 7 } });
+    assert_eq!(apply(&mut model, Update::Events(vec![event(3, &begun)])), [Want::Sessions, Want::Node]);
+}
+
+#[test]
+fn nothing_is_kept_for_a_run_that_does_not_come() {
+    let mut model = Model::default();
+    model.taken(Want::Run(run_id()));
+    apply(&mut model, Update::Events(vec![started(2, "a")]));
+    assert!(model.runs.kept_bytes() > 0);
+    model.missed(Want::Run(run_id()));
+    apply(&mut model, Update::Events(vec![started(3, "a")]));
+    assert_eq!(model.runs.kept_bytes(), 0);
+    // What was not kept is asked for, should an older answer come after all.
+    assert_eq!(apply(&mut model, Update::Run(Box::new(detail(2, &["a"])))), [Want::Run(run_id())]);
 }
