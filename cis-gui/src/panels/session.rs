@@ -27,6 +27,17 @@ const WORDS_MAX: usize = 160;
 /// What goes on changing is searched at most once in this time, s.
 const FIND_EVERY_S: f64 = 0.25;
 
+/// What tells where text has gone.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Before {
+    /// So many screens it had had.
+    emptied: u64,
+    alternate: bool,
+    history: usize,
+    /// So many lines had scrolled out.
+    scrolled: u64,
+}
+
 /// What is looked at.
 #[derive(Debug, Default)]
 pub struct Session {
@@ -41,8 +52,8 @@ pub struct Session {
     turned: egui::Vec2,
     /// The cursor's column is to be seen.
     follow: bool,
-    /// Whether it was the alternate screen, and how much had scrolled out, when it was looked at last.
-    before: (bool, usize),
+    /// As it stood when it was looked at last.
+    before: Before,
     selection: Option<Selection>,
     search: String,
     found: Vec<Selection>,
@@ -79,6 +90,27 @@ impl Session {
         self.found = find(screen, &self.search, FOUND_MAX);
         (self.found_for, self.found_at) = (self.search.clone(), version);
         self.found_next = now + FIND_EVERY_S;
+    }
+
+    /// What somebody reads, has selected or has found stays while output comes.
+    fn moved(&mut self, emptied: u64, screen: &Screen) {
+        let (alternate, history, scrolled) = (screen.is_alternate(), screen.history(), screen.scrolled());
+        let before = std::mem::replace(&mut self.before, Before { emptied, alternate, history, scrolled });
+        if (before.emptied, before.alternate) != (emptied, alternate) || before.history > history {
+            self.selection = None;
+            // They stand elsewhere, and are looked for again.
+            self.found.clear();
+        } else if before.scrolled < scrolled {
+            let lines = i32::try_from(scrolled - before.scrolled).unwrap_or(i32::MAX);
+            let top = -i32::try_from(history).unwrap_or(i32::MAX);
+            let up =
+                |place: Selection| Some(place.scrolled(lines)).filter(|place| place.range().1.line >= top);
+            self.selection = self.selection.and_then(up);
+            self.found = self.found.iter().copied().filter_map(up).collect();
+            if self.back > 0 {
+                self.back = self.back.saturating_add(lines);
+            }
+        }
     }
 
     /// Lets go of the terminal.
@@ -165,6 +197,7 @@ fn screen(ui: &mut Ui, state: &mut Session, terminal: &Terminal) {
     let shown = terminal.shown();
     let screen = &shown.screen;
     let size = screen.size();
+    state.moved(shown.emptied, screen);
     state.seek_in(ui.ctx(), screen, terminal.version());
     let (rect, _) = ui.allocate_exact_size(ui.available_size(), Sense::hover());
     let id = Id::unique("terminal");
@@ -296,7 +329,7 @@ impl Part {
     }
 }
 
-/// The wheel; and what somebody reads or has selected stays while output comes.
+/// The wheel.
 fn scrolled(
     ui: &Ui,
     state: &mut Session,
@@ -305,17 +338,7 @@ fn scrolled(
     response: &egui::Response,
     step: egui::Vec2,
 ) {
-    let (alternate, history) = (screen.is_alternate(), screen.history());
-    let before = std::mem::replace(&mut state.before, (alternate, history));
-    if before.0 != alternate || before.1 > history {
-        state.selection = None;
-    } else if before.1 < history {
-        let lines = i32::try_from(history - before.1).unwrap_or(i32::MAX);
-        state.selection = state.selection.map(|selection| selection.scrolled(lines));
-        if state.back > 0 {
-            state.back = state.back.saturating_add(lines);
-        }
-    }
+    let history = screen.history();
     if response.contains_pointer() {
         state.turned += ui.input(|input| input.smooth_scroll_delta()) / step;
         let whole = vec2(state.turned.x.trunc(), state.turned.y.trunc());
