@@ -132,6 +132,34 @@ fn a_clicked_terminal_gets_every_key_until_it_is_left() {
 }
 
 #[test]
+fn a_terminal_that_takes_no_keys_leaves_them_to_the_dashboard() {
+    let away = [
+        Standing::Away,
+        Standing::Ended { detail: "exit code 0".into() },
+        Standing::Live { read_only: true },
+        Standing::Opening,
+    ];
+    for standing in away {
+        let mut stage = stage();
+        let terminal = open(&mut stage, small(), b"some words");
+        stage.click("Terminal");
+        assert!(stage.harness.get_by_label("Terminal").is_focused());
+        terminal.change(|shown| shown.standing = standing.clone());
+        stage.steps();
+        if standing != Standing::Opening {
+            // It can be selected and copied, and takes no keys by that.
+            let from = stage.line_at("some words");
+            stage.drag(from, from + vec2(500.0, 0.0));
+            assert_eq!(stage.copied().as_deref(), Some("some words"), "{standing:?}");
+            stage.click("Terminal");
+        }
+        stage.harness.key_press_modifiers(Modifiers::CTRL, Key::Num2);
+        stage.steps();
+        assert!(stage.shows("Asking the node"), "{standing:?}");
+    }
+}
+
+#[test]
 fn what_a_terminal_shows_is_there_for_screen_readers_too() {
     let mut stage = stage();
     open(&mut stage, small(), b"\x1b[31mred\x1b[0m and plain\r\n\r\nlast");
