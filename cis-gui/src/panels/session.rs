@@ -27,6 +27,17 @@ const WORDS_MAX: usize = 160;
 /// What goes on changing is searched at most once in this time, s.
 const FIND_EVERY_S: f64 = 0.25;
 
+/// What tells where text has gone.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Before {
+    /// So many screens it had had.
+    emptied: u64,
+    alternate: bool,
+    history: usize,
+    /// So many lines had scrolled out.
+    scrolled: u64,
+}
+
 /// What is looked at.
 #[derive(Debug, Default)]
 pub struct Session {
@@ -41,8 +52,8 @@ pub struct Session {
     turned: egui::Vec2,
     /// The cursor's column is to be seen.
     follow: bool,
-    /// Whether it was the alternate screen, and how much had scrolled out, when it was looked at last.
-    before: (bool, usize),
+    /// As it stood when it was looked at last.
+    before: Before,
     selection: Option<Selection>,
     search: String,
     found: Vec<Selection>,
@@ -81,6 +92,27 @@ impl Session {
         self.found_next = now + FIND_EVERY_S;
     }
 
+    /// What somebody reads, has selected or has found stays while output comes.
+    fn moved(&mut self, emptied: u64, screen: &Screen) {
+        let (alternate, history, scrolled) = (screen.is_alternate(), screen.history(), screen.scrolled());
+        let before = std::mem::replace(&mut self.before, Before { emptied, alternate, history, scrolled });
+        if (before.emptied, before.alternate) != (emptied, alternate) || before.history > history {
+            self.selection = None;
+            // They stand elsewhere, and are looked for again.
+            self.found.clear();
+        } else if before.scrolled < scrolled {
+            let lines = i32::try_from(scrolled - before.scrolled).unwrap_or(i32::MAX);
+            let top = -i32::try_from(history).unwrap_or(i32::MAX);
+            let up =
+                |place: Selection| Some(place.scrolled(lines)).filter(|place| place.range().1.line >= top);
+            self.selection = self.selection.and_then(up);
+            self.found = self.found.iter().copied().filter_map(up).collect();
+            if self.back > 0 {
+                self.back = self.back.saturating_add(lines);
+            }
+        }
+    }
+
     /// Lets go of the terminal.
     pub fn close(&mut self) {
         *self = Self::default();
@@ -98,6 +130,11 @@ pub fn show(ui: &mut Ui, state: &mut Session, session: SessionId, scene: &mut Sc
     head(ui, state, &terminal, scene);
     ui.separator();
     let standing = terminal.shown().standing.clone();
+    let types = matches!(standing, Standing::Live { read_only: false });
+    if !types {
+        // What is typed would go nowhere: the dashboard has the keys then.
+        ui.memory_mut(|memory| memory.surrender_focus(Id::unique("terminal")));
+    }
     match standing {
         Standing::Opening => return empty(ui, "Opening…", "The session's terminal is on its way."),
         Standing::Refused(problem) => {
@@ -106,7 +143,7 @@ pub fn show(ui: &mut Ui, state: &mut Session, session: SessionId, scene: &mut Sc
         }
         Standing::Live { .. } | Standing::Away | Standing::Ended { .. } => {}
     }
-    screen(ui, state, &terminal);
+    screen(ui, state, &terminal, types);
 }
 
 fn head(ui: &mut Ui, state: &mut Session, terminal: &Terminal, scene: &mut Scene<'_>) {
@@ -161,14 +198,16 @@ fn head(ui: &mut Ui, state: &mut Session, terminal: &Terminal, scene: &mut Scene
     });
 }
 
-fn screen(ui: &mut Ui, state: &mut Session, terminal: &Terminal) {
+fn screen(ui: &mut Ui, state: &mut Session, terminal: &Terminal, types: bool) {
     let shown = terminal.shown();
     let screen = &shown.screen;
     let size = screen.size();
+    state.moved(shown.emptied, screen);
     state.seek_in(ui.ctx(), screen, terminal.version());
     let (rect, _) = ui.allocate_exact_size(ui.available_size(), Sense::hover());
     let id = Id::unique("terminal");
-    let response = ui.interact(rect, id, Sense::click_and_drag());
+    let sense = if types { Sense::click_and_drag() } else { Sense::CLICK | Sense::DRAG };
+    let response = ui.interact(rect, id, sense);
     let cell = |points: f32| {
         let font = FontId::monospace(points);
         ui.ctx().fonts_mut(|fonts| vec2(fonts.glyph_width(&font, 'M'), fonts.row_height(&font)))
@@ -195,8 +234,10 @@ fn screen(ui: &mut Ui, state: &mut Session, terminal: &Terminal) {
             col: (state.left + at.x.floor().max(0.0) as usize).min(usize::from(size.cols) - 1),
         }
     };
-    if response.drag_started() {
+    if types && (response.drag_started() || response.clicked()) {
         response.request_focus();
+    }
+    if response.drag_started() {
         // It is known to be a drag only some way from where it began.
         let (from, to) = (ui.input(|input| input.pointer.press_origin()), response.interact_pointer_pos());
         state.selection = from.zip(to).map(|(from, to)| Selection { from: place_of(from), to: place_of(to) });
@@ -206,7 +247,6 @@ fn screen(ui: &mut Ui, state: &mut Session, terminal: &Terminal) {
         selection.to = place_of(pos);
     } else if response.clicked() {
         state.selection = None;
-        response.request_focus();
     }
 
     let mut cells = Vec::new();
@@ -268,10 +308,13 @@ fn screen(ui: &mut Ui, state: &mut Session, terminal: &Terminal) {
     }
     response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Terminal, true, "Terminal"));
     let modes = screen.modes();
-    let copied = state.selection.map(|selection| text_between(screen, selection));
     drop(shown);
     if focused {
-        typed(ui, state, terminal, modes, copied.as_deref(), id);
+        typed(ui, state, terminal, modes, id);
+    } else if ui.memory(|memory| memory.focused().is_none())
+        && ui.input(|input| input.events.iter().any(|event| matches!(event, Event::Copy)))
+    {
+        copy(ui, state, terminal);
     }
 }
 
@@ -296,7 +339,7 @@ impl Part {
     }
 }
 
-/// The wheel; and what somebody reads or has selected stays while output comes.
+/// The wheel.
 fn scrolled(
     ui: &Ui,
     state: &mut Session,
@@ -305,17 +348,7 @@ fn scrolled(
     response: &egui::Response,
     step: egui::Vec2,
 ) {
-    let (alternate, history) = (screen.is_alternate(), screen.history());
-    let before = std::mem::replace(&mut state.before, (alternate, history));
-    if before.0 != alternate || before.1 > history {
-        state.selection = None;
-    } else if before.1 < history {
-        let lines = i32::try_from(history - before.1).unwrap_or(i32::MAX);
-        state.selection = state.selection.map(|selection| selection.scrolled(lines));
-        if state.back > 0 {
-            state.back = state.back.saturating_add(lines);
-        }
-    }
+    let history = screen.history();
     if response.contains_pointer() {
         state.turned += ui.input(|input| input.smooth_scroll_delta()) / step;
         let whole = vec2(state.turned.x.trunc(), state.turned.y.trunc());
@@ -334,13 +367,21 @@ fn scrolled(
     state.left = state.left.min(usize::from(screen.size().cols) - part.cols);
 }
 
+/// Copies what is selected, where there is any text in it.
+fn copy(ui: &Ui, state: &mut Session, terminal: &Terminal) -> bool {
+    let text = state.selection.map(|selection| text_between(&terminal.shown().screen, selection));
+    let Some(text) = text.filter(|text| !text.is_empty()) else { return false };
+    ui.ctx().copy_text(text);
+    state.selection = None;
+    true
+}
+
 /// Keys and pasted text, to the session.
 fn typed(
     ui: &Ui,
     state: &mut Session,
     terminal: &Terminal,
     modes: cis_core::terminal::screen::Modes,
-    copied: Option<&str>,
     id: Id,
 ) {
     let filter = EventFilter { tab: true, horizontal_arrows: true, vertical_arrows: true, escape: true };
@@ -351,14 +392,8 @@ fn typed(
             Event::Text(text) => text.into_bytes(),
             Event::Paste(text) => paste_bytes(&text, modes),
             // With a selection this copies; without one it is the program's, as at every terminal.
-            Event::Copy => match copied.filter(|text| !text.is_empty()) {
-                Some(text) => {
-                    ui.ctx().copy_text(text.to_owned());
-                    state.selection = None;
-                    continue;
-                }
-                None => vec![3],
-            },
+            Event::Copy if copy(ui, state, terminal) => continue,
+            Event::Copy => vec![3],
             Event::Cut => vec![0x18],
             // The way out for those without a mouse: no program can tell it from Esc.
             Event::Key { key: Key::Escape, pressed, modifiers, .. } if modifiers.shift => {

@@ -1,6 +1,7 @@
 //! Keys as the bytes that a terminal sends (xterm's ctlseqs, "PC-Style Function Keys").
 
 use cis_core::terminal::screen::Modes;
+use cis_core::text::control_byte;
 use eframe::egui::{Key, Modifiers};
 
 /// What a key sends that is no text of its own; none where it sends nothing.
@@ -8,7 +9,7 @@ use eframe::egui::{Key, Modifiers};
 pub fn key_bytes(key: Key, modifiers: Modifiers, modes: Modes) -> Option<Vec<u8>> {
     if modifiers.ctrl
         && !modifiers.alt
-        && let Some(byte) = control(key)
+        && let Some(byte) = control_char(key).and_then(control_byte)
     {
         return Some(vec![byte]);
     }
@@ -77,15 +78,19 @@ pub fn paste_bytes(text: &str, modes: Modes) -> Vec<u8> {
     text.into_bytes()
 }
 
-fn control(key: Key) -> Option<u8> {
-    match key {
-        Key::Space | Key::Num2 => Some(0),
-        Key::OpenBracket => Some(0x1b),
-        Key::Backslash => Some(0x1c),
-        Key::CloseBracket => Some(0x1d),
-        Key::Minus | Key::Slash => Some(0x1f),
-        key => letter(key).map(|letter| letter - b'a' + 1),
-    }
+/// The character that a key stands for with Ctrl; digits stand for others, as on a VT220.
+fn control_char(key: Key) -> Option<char> {
+    Some(match key {
+        Key::Space => ' ',
+        Key::Num2 | Key::Backtick => '@',
+        Key::Num3 | Key::OpenBracket => '[',
+        Key::Num4 | Key::Backslash => '\\',
+        Key::Num5 | Key::CloseBracket => ']',
+        Key::Num6 => '^',
+        Key::Num7 | Key::Minus | Key::Slash => '_',
+        Key::Num8 | Key::Questionmark => '?',
+        key => char::from(letter(key)?),
+    })
 }
 
 fn letter(key: Key) -> Option<u8> {
@@ -112,6 +117,15 @@ mod tests {
         assert_eq!(sent(Key::ArrowUp, Modifiers::NONE, app), "\x1bOA");
         assert_eq!(sent(Key::ArrowUp, Modifiers::CTRL, app), "\x1b[1;5A");
         assert_eq!(sent(Key::C, Modifiers::CTRL, plain), "\x03");
+        for (key, byte) in [
+            (Key::Space, 0),
+            (Key::Num2, 0),
+            (Key::Slash, 0x1f),
+            (Key::Num6, 0x1e),
+            (Key::Questionmark, 0x7f),
+        ] {
+            assert_eq!(key_bytes(key, Modifiers::CTRL, plain), Some(vec![byte]), "{key:?}");
+        }
         assert_eq!(sent(Key::B, Modifiers::ALT, plain), "\x1bb");
         assert_eq!(sent(Key::Tab, Modifiers::SHIFT, plain), "\x1b[Z");
         assert_eq!(sent(Key::F5, Modifiers::NONE, plain), "\x1b[15~");

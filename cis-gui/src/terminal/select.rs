@@ -37,7 +37,7 @@ impl Selection {
     /// The same text after so many more lines scrolled out.
     #[must_use]
     pub fn scrolled(self, lines: i32) -> Self {
-        let up = |place: Place| Place { line: place.line - lines, ..place };
+        let up = |place: Place| Place { line: place.line.saturating_sub(lines), ..place };
         Self { from: up(self.from), to: up(self.to) }
     }
 }
@@ -48,7 +48,8 @@ pub fn text_between(screen: &Screen, selection: Selection) -> String {
     let (first, last) = selection.range();
     let mut cells = Vec::new();
     let mut out = String::new();
-    for line in first.line..=last.line {
+    let top = -i32::try_from(screen.history()).unwrap_or(i32::MAX);
+    for line in first.line.max(top)..=last.line {
         screen.line(line, &mut cells);
         let from = if line == first.line { first.col.min(cells.len()) } else { 0 };
         let to = if line == last.line { (last.col + 1).min(cells.len()) } else { cells.len() };

@@ -7,7 +7,7 @@ use alacritty_terminal::term::cell::{Cell, Flags};
 use alacritty_terminal::vte::ansi::{Color, NamedColor};
 
 use super::Screen;
-use super::text::glyph;
+use super::text::{glyph, is_plain};
 
 /// A colour, as programs name it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -50,6 +50,8 @@ pub struct Drawn {
     pub style: Style,
     /// It covers the next cell too.
     pub wide: bool,
+    /// Others without a width belong to it: see [`Screen::marks`].
+    pub marked: bool,
 }
 
 /// How the mouse and the keys of an arrow are told to the program.
@@ -68,6 +70,13 @@ impl Screen {
         self.term.grid().history_size()
     }
 
+    /// Lines that scrolled into the history since the screen began, those too that it keeps no more: text goes up by
+    /// what this grows. Other sizes, which break lines anew, do not count, and nothing where no history is kept.
+    #[must_use]
+    pub fn scrolled(&self) -> u64 {
+        self.side.scrolled
+    }
+
     /// The cells of a line: from 0 on those of the screen, below 0 what scrolled out. Empty where there is none.
     pub fn line(&self, line: i32, out: &mut Vec<Drawn>) {
         out.clear();
@@ -81,8 +90,20 @@ impl Screen {
         out.extend((0..cols).map(|col| {
             let cell = &row[Column(col)];
             let glyph = glyph(row, col, cols);
-            Drawn { c: glyph.c, style: style(cell), wide: glyph.wide }
+            let marked = !glyph.marks.is_empty();
+            Drawn { c: glyph.c, style: style(cell), wide: glyph.wide, marked }
         }));
+    }
+
+    /// The characters without a width that belong to a cell: accents, vowel signs, what joins emoji. Not those that
+    /// turn or hide text.
+    pub fn marks(&self, line: i32, col: usize) -> impl Iterator<Item = char> + '_ {
+        let grid = self.term.grid();
+        let is_there = line >= -i32::try_from(grid.history_size()).unwrap_or(i32::MAX)
+            && usize::try_from(line).is_ok_and(|line| line < grid.screen_lines()) | (line < 0)
+            && col < grid.columns();
+        let marks = if is_there { glyph(&grid[Line(line)], col, grid.columns()).marks } else { &[] };
+        marks.iter().copied().filter(|c| is_plain(*c))
     }
 
     /// The text of a line without the blanks at its end.
@@ -92,9 +113,12 @@ impl Screen {
         self.line(line, &mut cells);
         let mut out = String::with_capacity(cells.len());
         let mut skip = false;
-        for cell in cells {
+        for (col, cell) in cells.iter().enumerate() {
             if !std::mem::replace(&mut skip, cell.wide) {
                 out.push(cell.c);
+                if cell.marked {
+                    out.extend(self.marks(line, col));
+                }
             }
         }
         out.truncate(out.trim_end().len());
@@ -149,6 +173,50 @@ fn colour(colour: Color) -> Colour {
 mod tests {
     use super::*;
     use crate::api::TermSize;
+
+    #[test]
+    fn what_scrolls_is_counted_whether_the_history_is_full_or_not() {
+        let mut screen = Screen::with_history(TermSize { cols: 10, rows: 4 }, 100);
+        let lines = |from: u64, to: u64| (from..to).map(|n| format!("{n}\r\n")).collect::<String>();
+        screen.feed(lines(0, 50).as_bytes());
+        assert_eq!((screen.scrolled(), screen.history()), (47, 47));
+        screen.feed(lines(50, 250).as_bytes());
+        assert_eq!((screen.scrolled(), screen.history()), (247, 100));
+        // A line that is wrapped, lines that are scrolled, taken out and cleared.
+        screen.feed(b"0123456789abc\x1b[2S\x1b[H\x1b[M");
+        assert_eq!(screen.scrolled(), 251);
+        screen.feed(b"a\r\nb\r\nc\x1b[2J");
+        assert_eq!(screen.scrolled(), 254);
+        // Not so in a region below the first line, nor on the alternate screen.
+        screen.feed(b"\x1b[2;4r\x1b[4;1H\n\n\n\x1b[r\x1b[?1049h\n\n\n\n\n\n\n\n\x1b[?1049l");
+        assert_eq!(screen.scrolled(), 254);
+        screen.feed(format!("\x1b[3J\x1b[4;1H{}", lines(0, 7)).as_bytes());
+        assert_eq!((screen.scrolled(), screen.history()), (261, 7));
+        screen.feed(format!("\x1bc{}", lines(0, 8)).as_bytes());
+        assert_eq!((screen.scrolled(), screen.history()), (266, 5));
+        screen.resize(TermSize { cols: 8, rows: 6 });
+        let before = screen.scrolled();
+        screen.feed(format!("\x1b[6;1H{}", lines(0, 150)).as_bytes());
+        assert_eq!(screen.scrolled() - before, 150);
+    }
+
+    #[test]
+    fn characters_without_a_width_are_those_of_their_cell() {
+        let mut screen = Screen::with_history(TermSize { cols: 20, rows: 1 }, 100);
+        screen.feed("e\u{301}a \u{915}\u{93f} 👩\u{200d}💻x\u{202e}y".as_bytes());
+        assert_eq!(
+            screen.line_text(0),
+            "e\u{301}a \u{915}\u{93f} 👩\u{200d}💻xy",
+            "but none that turns text"
+        );
+        let mut cells = Vec::new();
+        screen.line(0, &mut cells);
+        assert!(cells[0].marked && !cells[1].marked);
+        assert_eq!(screen.marks(0, 0).collect::<String>(), "\u{301}");
+        for (line, col) in [(0, 20), (1, 0), (-1, 0)] {
+            assert_eq!(screen.marks(line, col).count(), 0);
+        }
+    }
 
     #[test]
     fn lines_of_the_screen_and_of_its_history_have_their_cells() {

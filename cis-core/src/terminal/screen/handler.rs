@@ -2,7 +2,7 @@
 //! not bound, and answers queries.
 
 use alacritty_terminal::event::VoidListener;
-use alacritty_terminal::grid::Dimensions;
+use alacritty_terminal::grid::{Dimensions, Scroll};
 use alacritty_terminal::term::cell::Flags;
 use alacritty_terminal::term::{Term, TermMode};
 use alacritty_terminal::vte::ansi::{
@@ -46,6 +46,8 @@ pub(super) struct Side {
     pub(super) modify_other_keys: u8,
     /// Depth of the keyboard stacks of the primary and the alternate screen.
     keyboards: [usize; 2],
+    /// Lines that have scrolled into the history, all in all.
+    pub(super) scrolled: u64,
 }
 
 impl Side {
@@ -60,9 +62,9 @@ impl Side {
 
     /// After RIS. The palette stays, as in the emulator.
     fn reset(&mut self) {
-        let (live, colored, kitty) = (self.live, self.colored, self.kitty);
+        let (live, colored, kitty, scrolled) = (self.live, self.colored, self.kitty, self.scrolled);
         let replies = std::mem::take(&mut self.replies);
-        *self = Self { live, replies, colored, kitty, ..Self::default() };
+        *self = Self { live, replies, colored, kitty, scrolled, ..Self::default() };
     }
 }
 
@@ -92,6 +94,31 @@ impl Keep<'_> {
         row[column].zerowidth().is_some_and(|chars| chars.len() >= COMBINING_MAX)
     }
 
+    /// Does what may scroll, and counts what went into the history, also where that is full. The emulator keeps the
+    /// place that is looked at on its line, and nobody looks here: one line above the newest, it tells how far all
+    /// has moved. It does so for what scrolls in a region below the first row (`top`) too, from which nothing goes
+    /// into the history.
+    fn count(&mut self, top: bool, scroll: impl FnOnce(&mut Term<VoidListener>)) {
+        scroll(self.term);
+        let grid = self.term.grid();
+        let offset = match grid.display_offset() {
+            // So it is only where there was no history; then all that there is now is new.
+            0 => grid.history_size() + 1,
+            offset => offset,
+        };
+        if offset > 1 {
+            if top {
+                self.side.scrolled += offset as u64 - 1;
+            }
+            look_above(self.term);
+        }
+    }
+
+    /// What scrolls does so from the first row on.
+    fn scrolls_all(&self) -> bool {
+        self.side.region.is_none_or(|(top, _)| top == 0)
+    }
+
     fn tabs(&mut self) -> &mut Vec<bool> {
         let columns = self.term.columns();
         self.side.tabs.get_or_insert_with(|| (0..columns).map(|col| col % 8 == 0).collect())
@@ -101,6 +128,12 @@ impl Keep<'_> {
         let alternate = self.term.mode().contains(TermMode::ALT_SCREEN);
         &mut self.side.keyboards[usize::from(alternate)]
     }
+}
+
+/// Sets the place that is looked at to one line above the newest, where there is one.
+pub(super) fn look_above(term: &mut Term<VoidListener>) {
+    term.grid_mut().scroll_display(Scroll::Bottom);
+    term.grid_mut().scroll_display(Scroll::Delta(1));
 }
 
 fn flag(mode: u16) -> Option<TermMode> {
@@ -132,7 +165,31 @@ macro_rules! pass {
     };
 }
 
+/// Passes calls on that may scroll.
+macro_rules! scroll {
+    ($($name:ident($($arg:ident: $type:ty),*);)*) => {
+        $(fn $name(&mut self, $($arg: $type),*) {
+            self.count(self.scrolls_all(), |term| Handler::$name(term, $($arg),*));
+        })*
+    };
+}
+
 impl Handler for Keep<'_> {
+    scroll! {
+        linefeed();
+        newline();
+        scroll_up(rows: usize);
+    }
+
+    fn delete_lines(&mut self, count: usize) {
+        let top = self.term.grid().cursor.point.line == 0;
+        self.count(top, |term| Handler::delete_lines(term, count));
+    }
+
+    fn clear_screen(&mut self, mode: ClearMode) {
+        self.count(true, |term| Handler::clear_screen(term, mode));
+    }
+
     pass! {
         goto(line: i32, col: usize);
         goto_line(line: i32);
@@ -147,19 +204,14 @@ impl Handler for Keep<'_> {
         put_tab(count: u16);
         backspace();
         carriage_return();
-        linefeed();
         substitute();
-        newline();
-        scroll_up(rows: usize);
         scroll_down(rows: usize);
         insert_blank_lines(count: usize);
-        delete_lines(count: usize);
         erase_chars(count: usize);
         delete_chars(count: usize);
         save_cursor_position();
         restore_cursor_position();
         clear_line(mode: LineClearMode);
-        clear_screen(mode: ClearMode);
         reverse_index();
         terminal_attribute(attr: Attr);
         set_mode(mode: Mode);
@@ -185,7 +237,7 @@ impl Handler for Keep<'_> {
         if c >= '\u{300}' && c.width() == Some(0) && self.is_crowded() {
             return;
         }
-        Handler::input(self.term, c);
+        self.count(self.scrolls_all(), |term| Handler::input(term, c));
     }
 
     fn set_title(&mut self, title: Option<String>) {

@@ -160,10 +160,15 @@ impl Screen {
 
     /// Another size. Nothing is answered; the program learns of it from the kernel.
     pub fn resize(&mut self, size: TermSize) {
-        let size = cells(clamp(size));
+        let size = clamp(size);
+        if size == self.size() {
+            return;
+        }
+        let size = cells(size);
         self.guarded(|screen| {
             screen.term.resize(size);
             screen.side.resized(size.cols);
+            handler::look_above(&mut screen.term);
         });
     }
 
@@ -174,7 +179,9 @@ impl Screen {
             tracing::error!("a terminal model failed and starts empty");
             self.term = term(size, self.history_lines);
             self.parser = Processor::new();
+            let scrolled = self.side.scrolled;
             self.side = Side::default();
+            self.side.scrolled = scrolled;
         }
     }
 

@@ -44,7 +44,7 @@ pub(super) fn glyph(row: &Row<Cell>, col: usize, cols: usize) -> Glyph<'_> {
 
 /// Neither a control character nor one that changes how others are read: overrides of the writing
 /// direction, invisible separators, tags.
-fn is_plain(c: char) -> bool {
+pub(super) fn is_plain(c: char) -> bool {
     !c.is_control()
         && !matches!(c,
             '\u{61C}' | '\u{180E}' | '\u{200B}' | '\u{200E}' | '\u{200F}' | '\u{2028}'..='\u{202E}'

@@ -132,6 +132,34 @@ fn a_clicked_terminal_gets_every_key_until_it_is_left() {
 }
 
 #[test]
+fn a_terminal_that_takes_no_keys_leaves_them_to_the_dashboard() {
+    let away = [
+        Standing::Away,
+        Standing::Ended { detail: "exit code 0".into() },
+        Standing::Live { read_only: true },
+        Standing::Opening,
+    ];
+    for standing in away {
+        let mut stage = stage();
+        let terminal = open(&mut stage, small(), b"some words");
+        stage.click("Terminal");
+        assert!(stage.harness.get_by_label("Terminal").is_focused());
+        terminal.change(|shown| shown.standing = standing.clone());
+        stage.steps();
+        if standing != Standing::Opening {
+            // It can be selected and copied, and takes no keys by that.
+            let from = stage.line_at("some words");
+            stage.drag(from, from + vec2(500.0, 0.0));
+            assert_eq!(stage.copied().as_deref(), Some("some words"), "{standing:?}");
+            stage.click("Terminal");
+        }
+        stage.harness.key_press_modifiers(Modifiers::CTRL, Key::Num2);
+        stage.steps();
+        assert!(stage.shows("Asking the node"), "{standing:?}");
+    }
+}
+
+#[test]
 fn what_a_terminal_shows_is_there_for_screen_readers_too() {
     let mut stage = stage();
     open(&mut stage, small(), b"\x1b[31mred\x1b[0m and plain\r\n\r\nlast");
@@ -175,6 +203,37 @@ fn what_is_looked_at_and_selected_stays_while_output_comes() {
 }
 
 #[test]
+fn what_is_selected_and_found_stays_the_same_text_when_more_scrolls_out_than_is_kept() {
+    let mut stage = stage();
+    let terminal = open(&mut stage, small(), &lines(0, 10_500));
+    for _ in 0..10 {
+        stage.wheel(40.0);
+    }
+    stage.harness.key_press_modifiers(Modifiers::CTRL, Key::F);
+    stage.steps();
+    stage.harness.get_by_label("Search the terminal").type_text("line 104");
+    stage.steps();
+    stage.steps();
+    let before = stage.first_line();
+    let from = stage.line_at(&before);
+    stage.drag(from, from + vec2(500.0, 0.0));
+    let history = terminal.shown().screen.history();
+    for n in 0..30 {
+        terminal.change(|shown| shown.screen.replay(&lines(20_000 + 10 * n, 20_010 + 10 * n)));
+        stage.harness.step();
+    }
+    assert_eq!(terminal.shown().screen.history(), history, "it is full");
+    assert_eq!(stage.first_line(), before, "it stays where somebody reads");
+    assert_eq!(stage.copied().as_deref(), Some(before.as_str()));
+    // More than there is place for: what is gone is copied no more.
+    let from = stage.line_at(&before);
+    stage.drag(from, from + vec2(500.0, 0.0));
+    terminal.change(|shown| shown.screen.replay(&lines(30_000, 45_000)));
+    stage.steps();
+    assert_eq!(stage.copied(), None);
+}
+
+#[test]
 fn a_search_finds_marks_and_is_left_without_leaving_the_terminal() {
     let mut stage = stage();
     open(&mut stage, small(), &lines(0, 200));
@@ -209,10 +268,16 @@ fn esc_leads_back_to_where_one_came_from() {
 
 #[test]
 fn a_screen_of_500_by_1000_is_drawn_where_its_cursor_is_and_scrolled() {
+    a_large_screen_is_drawn(TermSize { cols: 500, rows: 1000 });
+    a_large_screen_is_drawn(TermSize { cols: 1000, rows: 500 });
+}
+
+/// In a screen higher than [`ROWS_MAX`](cis_core::terminal::screen::ROWS_MAX) the first lines have scrolled out.
+fn a_large_screen_is_drawn(size: TermSize) {
     let mut stage = stage();
-    let size = TermSize { cols: 500, rows: 1000 };
-    let mut bytes = lines(0, 999);
-    bytes.extend(b"line 999");
+    let wide = "w".repeat(usize::from(size.cols) - 10);
+    let mut bytes = lines(0, 998);
+    bytes.extend(format!("{wide}\x1b[1;31m the end\x1b[0m\r\nline 999").as_bytes());
     open(&mut stage, size, &bytes);
     let place = stage.harness.get_by_label("Terminal").rect();
     assert!(stage.harness.query_by_label("line 999").is_some(), "where the cursor is");
