@@ -28,6 +28,8 @@ enum Tab {
 #[derive(Debug, Default)]
 pub struct Run {
     of: Option<RunId>,
+    /// It was there.
+    seen: bool,
     tab: Tab,
     search: String,
     chosen: Option<String>,
@@ -53,13 +55,17 @@ pub fn show(ui: &mut Ui, state: &mut Run, run: RunId, scene: &mut Scene<'_>) {
         scene.to.send(Command::Look(run));
     }
     let Some(entry) = scene.model.run(run) else {
-        if scene.model.runs.listed() {
+        if let Some(problem) = scene.model.runs.refused(run) {
+            let hint = problem.hint.as_deref().unwrap_or("The token's role may not be enough.");
+            empty(ui, &one_line(&problem.detail, 300), &one_line(hint, 300));
+        } else if state.seen || scene.model.gone(run) {
             empty(ui, "There is no such run any more", "It was cleaned, or belongs to another node.");
         } else {
             unknown(ui, scene.model, "The run is loaded.");
         }
         return;
     };
+    state.seen = true;
     keys(ui, state);
     head(ui, entry, state, scene);
     ui.separator();
