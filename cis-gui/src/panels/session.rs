@@ -61,6 +61,8 @@ pub struct Session {
     found_for: String,
     /// Not searched again before, in egui's time.
     found_next: f64,
+    /// The newest of what was typed was more than waits for a session.
+    refused: bool,
     /// The keys for searching were pressed.
     pub seek: bool,
 }
@@ -167,6 +169,11 @@ fn head(ui: &mut Ui, state: &mut Session, terminal: &Terminal, scene: &mut Scene
         };
         if !word.is_empty() {
             ui.label(RichText::new(word).weak());
+        }
+        if state.refused {
+            let colour = ui.visuals().warn_fg_color;
+            let words = "Not typed: too much waits for the session to read it";
+            ui.label(RichText::new(words).color(colour)).on_hover_text("At most 1 MiB waits.");
         }
         if let Some(item) = scene.model.inbox.of_session(terminal.session) {
             let title = super::inbox::title(item);
@@ -409,7 +416,7 @@ fn typed(
             _ => continue,
         };
         (state.back, state.follow) = (0, true);
-        terminal.send(ToSession::Typed(bytes));
+        state.refused = !terminal.send(ToSession::Typed(bytes));
     }
 }
 

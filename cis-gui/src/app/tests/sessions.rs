@@ -160,6 +160,24 @@ fn a_terminal_that_takes_no_keys_leaves_them_to_the_dashboard() {
 }
 
 #[test]
+fn more_than_a_session_reads_is_refused_in_words() {
+    let mut stage = stage();
+    let terminal = open(&mut stage, small(), b"$ ");
+    let mut from = terminal.outgoing().unwrap();
+    stage.click("Terminal");
+    stage.event(Event::Paste("a".repeat(900_000)));
+    assert!(stage.harness.query_by_label_contains("Not typed").is_none());
+    stage.event(Event::Paste("b".repeat(900_000)));
+    stage.steps();
+    assert!(stage.harness.query_by_label_contains("Not typed").is_some());
+    stage.event(Event::Text("c".into()));
+    stage.steps();
+    assert!(stage.harness.query_by_label_contains("Not typed").is_none());
+    let bytes = typed(&mut from);
+    assert_eq!((bytes.len(), bytes.last()), (900_001, Some(&b'c')));
+}
+
+#[test]
 fn what_a_terminal_shows_is_there_for_screen_readers_too() {
     let mut stage = stage();
     open(&mut stage, small(), b"\x1b[31mred\x1b[0m and plain\r\n\r\nlast");
