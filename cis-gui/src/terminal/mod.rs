@@ -14,7 +14,7 @@ use cis_core::terminal::screen::Screen;
 use tokio::sync::mpsc;
 
 pub use keys::{key_bytes, paste_bytes};
-pub use select::{Place, Selection, find, text_between};
+pub use select::{Finder, Place, Selection, text_between};
 
 /// Lines that scrolled out and are kept.
 pub const HISTORY_LINES: usize = 10_000;
