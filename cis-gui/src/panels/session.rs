@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use cis_core::api::TermSize;
 use cis_core::ids::SessionId;
 use cis_core::terminal::screen::{Colour, Drawn, Screen, Style};
 use eframe::egui::text::{LayoutJob, TextFormat};
@@ -34,6 +35,8 @@ const FIND_EVERY_S: f64 = 0.25;
 struct Before {
     /// So many screens it had had.
     emptied: u64,
+    /// In another one lines are broken anew.
+    size: TermSize,
     alternate: bool,
     history: usize,
     /// So many lines had scrolled out.
@@ -114,8 +117,11 @@ impl Session {
     /// What somebody reads, has selected or has found stays while output comes.
     fn moved(&mut self, emptied: u64, screen: &Screen) {
         let (alternate, history, scrolled) = (screen.is_alternate(), screen.history(), screen.scrolled());
-        let before = std::mem::replace(&mut self.before, Before { emptied, alternate, history, scrolled });
-        if (before.emptied, before.alternate) != (emptied, alternate) || before.history > history {
+        let now = Before { emptied, size: screen.size(), alternate, history, scrolled };
+        let before = std::mem::replace(&mut self.before, now);
+        if (before.emptied, before.size, before.alternate) != (emptied, now.size, alternate)
+            || before.history > history
+        {
             self.selection = None;
             // They stand elsewhere, and are looked for again.
             self.found.clear();
@@ -359,7 +365,7 @@ struct Part {
 
 impl Part {
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "cells of a screen")]
-    fn of(size: cis_core::api::TermSize, cursor: u16, room: egui::Vec2) -> Self {
+    fn of(size: TermSize, cursor: u16, room: egui::Vec2) -> Self {
         let all = i32::from(size.rows);
         let rows = (room.y.floor() as i32).clamp(1, all);
         let cols = (room.x.floor().max(1.0) as usize).min(usize::from(size.cols));
