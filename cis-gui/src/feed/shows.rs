@@ -65,12 +65,16 @@ async fn attached(
     let how = Attach { marks: true, from: *place, ..Attach::default() };
     let mut stream = client.attach(&session, &how).await?;
     // What was typed into a line that broke is not typed into another one.
-    while from.try_recv().is_ok() {}
+    while let Ok(typed) = from.try_recv() {
+        terminal.taken(&typed);
+    }
     let mut look = tokio::time::interval(Duration::from_secs(1));
     loop {
+        terminal.unsent(stream.queued_bytes());
         let frame = tokio::select! {
             frame = stream.next() => frame?,
             Some(typed) = from.recv() => {
+                terminal.taken(&typed);
                 match typed {
                     ToSession::Typed(bytes) => stream.type_bytes(&bytes),
                     ToSession::Control(control) => stream.control(control)?,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use cis_core::api::TermSize;
 use cis_core::ids::SessionId;
 use cis_core::terminal::screen::{Colour, Drawn, Screen, Style};
 use eframe::egui::text::{LayoutJob, TextFormat};
@@ -13,7 +14,7 @@ use eframe::egui::{
 use super::{Go, Scene};
 use crate::command::Command;
 use crate::terminal::{
-    Place, Selection, Standing, Terminal, ToSession, find, key_bytes, paste_bytes, text_between,
+    Finder, Place, Selection, Standing, Terminal, ToSession, key_bytes, paste_bytes, text_between,
 };
 use crate::widgets::{empty, one_line};
 
@@ -24,6 +25,8 @@ const POINTS: (f32, f32) = (8.0, 16.0);
 /// Of what is said of a session so many characters are shown.
 const WORDS_MAX: usize = 160;
 
+/// So many cells are searched with a frame.
+const FIND_CELLS: usize = 100_000;
 /// What goes on changing is searched at most once in this time, s.
 const FIND_EVERY_S: f64 = 0.25;
 
@@ -32,6 +35,8 @@ const FIND_EVERY_S: f64 = 0.25;
 struct Before {
     /// So many screens it had had.
     emptied: u64,
+    /// In another one lines are broken anew.
+    size: TermSize,
     alternate: bool,
     history: usize,
     /// So many lines had scrolled out.
@@ -57,10 +62,14 @@ pub struct Session {
     selection: Option<Selection>,
     search: String,
     found: Vec<Selection>,
+    /// A search that is not at its end: for what, and in what.
+    finder: Option<(String, u64, Finder)>,
     found_at: u64,
     found_for: String,
     /// Not searched again before, in egui's time.
     found_next: f64,
+    /// The newest of what was typed was more than waits for a session.
+    refused: bool,
     /// The keys for searching were pressed.
     pub seek: bool,
 }
@@ -73,39 +82,59 @@ impl Session {
     }
 
     /// Finds what is searched for; in what goes on changing not with every frame.
-    #[allow(clippy::disallowed_methods, reason = "it measures how long it takes itself")]
     fn seek_in(&mut self, ctx: &egui::Context, screen: &Screen, version: u64) {
         if self.search.is_empty() {
             self.found.clear();
+            self.finder = None;
             return self.found_for.clear();
         }
         let same = self.search == self.found_for;
         if same && self.found_at == version {
+            self.finder = None;
             return;
         }
         let now = ctx.input(|input| input.time);
-        if same && now < self.found_next {
+        if same && self.finder.is_none() && now < self.found_next {
             return ctx.request_repaint_after(Duration::from_secs_f64(self.found_next - now));
         }
-        self.found = find(screen, &self.search, FOUND_MAX);
-        (self.found_for, self.found_at) = (self.search.clone(), version);
+        // What is under way is finished first, also where more has come meanwhile.
+        let now_is = version;
+        let under_way = self.finder.take().filter(|(needle, ..)| *needle == self.search);
+        let (needle, version, mut finder) = under_way
+            .unwrap_or_else(|| (self.search.clone(), version, Finder::new(screen, &self.search, FOUND_MAX)));
+        if !finder.go_on(screen, FIND_CELLS) {
+            self.finder = Some((needle, version, finder));
+            return ctx.request_repaint();
+        }
+        self.found = finder.found();
+        (self.found_for, self.found_at) = (needle, version);
         self.found_next = now + FIND_EVERY_S;
+        if self.found_at != now_is {
+            ctx.request_repaint_after(Duration::from_secs_f64(FIND_EVERY_S));
+        }
     }
 
     /// What somebody reads, has selected or has found stays while output comes.
     fn moved(&mut self, emptied: u64, screen: &Screen) {
         let (alternate, history, scrolled) = (screen.is_alternate(), screen.history(), screen.scrolled());
-        let before = std::mem::replace(&mut self.before, Before { emptied, alternate, history, scrolled });
-        if (before.emptied, before.alternate) != (emptied, alternate) || before.history > history {
+        let now = Before { emptied, size: screen.size(), alternate, history, scrolled };
+        let before = std::mem::replace(&mut self.before, now);
+        if (before.emptied, before.size, before.alternate) != (emptied, now.size, alternate)
+            || before.history > history
+        {
             self.selection = None;
             // They stand elsewhere, and are looked for again.
             self.found.clear();
+            self.finder = None;
         } else if before.scrolled < scrolled {
             let lines = i32::try_from(scrolled - before.scrolled).unwrap_or(i32::MAX);
             let top = -i32::try_from(history).unwrap_or(i32::MAX);
             let up =
                 |place: Selection| Some(place.scrolled(lines)).filter(|place| place.range().1.line >= top);
             self.selection = self.selection.and_then(up);
+            if let Some((.., finder)) = &mut self.finder {
+                finder.scrolled(lines);
+            }
             self.found = self.found.iter().copied().filter_map(up).collect();
             if self.back > 0 {
                 self.back = self.back.saturating_add(lines);
@@ -167,6 +196,11 @@ fn head(ui: &mut Ui, state: &mut Session, terminal: &Terminal, scene: &mut Scene
         };
         if !word.is_empty() {
             ui.label(RichText::new(word).weak());
+        }
+        if state.refused {
+            let colour = ui.visuals().warn_fg_color;
+            let words = "Not typed: too much waits for the session to read it";
+            ui.label(RichText::new(words).color(colour)).on_hover_text("At most 1 MiB waits.");
         }
         if let Some(item) = scene.model.inbox.of_session(terminal.session) {
             let title = super::inbox::title(item);
@@ -261,7 +295,8 @@ fn screen(ui: &mut Ui, state: &mut Session, terminal: &Terminal, types: bool) {
         let first = state.found.partition_point(|hit| hit.to.line < line);
         let until = first + state.found[first..].partition_point(|hit| hit.from.line <= line);
         let hits = &state.found[first..until];
-        let runs = line_runs(ui, shown, points, step.x, &palette, |col| {
+        let marks = |col: usize, out: &mut String| out.extend(screen.marks(line, col + state.left));
+        let runs = line_runs(ui, shown, points, step.x, &palette, marks, |col| {
             let place = Place { line, col: col + state.left };
             if state.selection.is_some_and(|selection| selection.contains(place)) {
                 Some(palette.selected)
@@ -330,7 +365,7 @@ struct Part {
 
 impl Part {
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "cells of a screen")]
-    fn of(size: cis_core::api::TermSize, cursor: u16, room: egui::Vec2) -> Self {
+    fn of(size: TermSize, cursor: u16, room: egui::Vec2) -> Self {
         let all = i32::from(size.rows);
         let rows = (room.y.floor() as i32).clamp(1, all);
         let cols = (room.x.floor().max(1.0) as usize).min(usize::from(size.cols));
@@ -409,7 +444,7 @@ fn typed(
             _ => continue,
         };
         (state.back, state.follow) = (0, true);
-        terminal.send(ToSession::Typed(bytes));
+        state.refused = !terminal.send(ToSession::Typed(bytes));
     }
 }
 
@@ -429,6 +464,7 @@ fn line_runs(
     points: f32,
     width: f32,
     palette: &Palette,
+    marks: impl Fn(usize, &mut String),
     marked: impl Fn(usize) -> Option<Color32>,
 ) -> Vec<Run> {
     let font = FontId::monospace(points);
@@ -442,14 +478,19 @@ fn line_runs(
                 continue;
             }
             let style = (cell.style, marked(col));
-            let alone =
-                cell.wide || (!cell.c.is_ascii() && (fonts.glyph_width(&font, cell.c) - width).abs() > 0.01);
+            let alone = cell.wide
+                || cell.marked
+                || (!cell.c.is_ascii() && (fonts.glyph_width(&font, cell.c) - width).abs() > 0.01);
             if let Some((from, before)) = open.take_if(|(_, before)| alone || *before != style) {
                 runs.push(palette.run(fonts, from, col, &std::mem::take(&mut text), before, points));
             }
             if alone {
                 let to = col + 1 + usize::from(cell.wide);
-                runs.push(palette.run(fonts, col, to, cell.c.encode_utf8(&mut [0; 4]), style, points));
+                let mut alone = String::from(cell.c);
+                if cell.marked {
+                    marks(col, &mut alone);
+                }
+                runs.push(palette.run(fonts, col, to, &alone, style, points));
             } else {
                 open.get_or_insert((col, style));
                 text.push(cell.c);

@@ -14,13 +14,16 @@ use cis_core::terminal::screen::Screen;
 use tokio::sync::mpsc;
 
 pub use keys::{key_bytes, paste_bytes};
-pub use select::{Place, Selection, find, text_between};
+pub use select::{Finder, Place, Selection, text_between};
 
 /// Lines that scrolled out and are kept.
 pub const HISTORY_LINES: usize = 10_000;
 
 /// So much is taken in at once, bytes: some tenths of a millisecond.
 const PIECE: usize = 32 * 1024;
+
+/// What is typed and has not left is not more than this, bytes.
+pub const INPUT_MAX: usize = 1024 * 1024;
 
 /// How a terminal stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,6 +55,15 @@ pub enum ToSession {
     Control(AttachControl),
 }
 
+impl ToSession {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Typed(bytes) => bytes.len(),
+            Self::Control(_) => 0,
+        }
+    }
+}
+
 /// What a panel looks at.
 #[derive(Debug)]
 pub struct Shown {
@@ -80,6 +92,9 @@ pub struct Terminal {
     version: AtomicU64,
     /// So many wait to look at it.
     looking: AtomicUsize,
+    /// Typed bytes that the feed has not taken, and those that it has and that have not left.
+    waiting: AtomicUsize,
+    unsent: AtomicUsize,
     to: mpsc::UnboundedSender<ToSession>,
     from: Mutex<Option<mpsc::UnboundedReceiver<ToSession>>>,
 }
@@ -95,6 +110,8 @@ impl Terminal {
             shown: Mutex::new(Shown { screen, standing: Standing::Opening, emptied: 0 }),
             version: AtomicU64::new(0),
             looking: AtomicUsize::new(0),
+            waiting: AtomicUsize::new(0),
+            unsent: AtomicUsize::new(0),
             to,
             from: Mutex::new(Some(from)),
         }
@@ -129,11 +146,31 @@ impl Terminal {
         self.version.load(Ordering::Acquire)
     }
 
-    /// Sends what is typed. Of a terminal that is not live nothing is sent.
-    pub fn send(&self, what: ToSession) {
-        if matches!(self.shown().standing, Standing::Live { read_only: false }) {
-            let _ = self.to.send(what);
+    /// Sends what is typed; not what would be too much with what waits already. Of a terminal that is not live
+    /// nothing is sent.
+    #[must_use]
+    pub fn send(&self, what: ToSession) -> bool {
+        if !matches!(self.shown().standing, Standing::Live { read_only: false }) {
+            return true;
         }
+        let bytes = what.bytes();
+        let before = self.waiting.load(Ordering::Acquire) + self.unsent.load(Ordering::Acquire);
+        if bytes > 0 && before.saturating_add(bytes) > INPUT_MAX {
+            return false;
+        }
+        self.waiting.fetch_add(bytes, Ordering::AcqRel);
+        let _ = self.to.send(what);
+        true
+    }
+
+    /// The feed has taken this.
+    pub(crate) fn taken(&self, what: &ToSession) {
+        self.waiting.fetch_sub(what.bytes(), Ordering::AcqRel);
+    }
+
+    /// So many typed bytes wait for the node.
+    pub(crate) fn unsent(&self, bytes: usize) {
+        self.unsent.store(bytes, Ordering::Release);
     }
 
     /// Changes what is shown.

@@ -160,6 +160,52 @@ fn a_terminal_that_takes_no_keys_leaves_them_to_the_dashboard() {
 }
 
 #[test]
+fn more_than_a_session_reads_is_refused_in_words() {
+    let mut stage = stage();
+    let terminal = open(&mut stage, small(), b"$ ");
+    let mut from = terminal.outgoing().unwrap();
+    stage.click("Terminal");
+    stage.event(Event::Paste("a".repeat(900_000)));
+    assert!(stage.harness.query_by_label_contains("Not typed").is_none());
+    stage.event(Event::Paste("b".repeat(900_000)));
+    stage.steps();
+    assert!(stage.harness.query_by_label_contains("Not typed").is_some());
+    stage.event(Event::Text("c".into()));
+    stage.steps();
+    assert!(stage.harness.query_by_label_contains("Not typed").is_none());
+    let bytes = typed(&mut from);
+    assert_eq!((bytes.len(), bytes.last()), (900_001, Some(&b'c')));
+}
+
+#[test]
+fn letters_with_accents_of_their_own_are_said_and_copied_whole() {
+    let mut stage = stage();
+    stage.harness.ctx.set_missing_glyph_policy(MissingGlyphPolicy::Tofu);
+    open(&mut stage, small(), "cafe\u{301} cre\u{300}me".as_bytes());
+    let from = stage.line_at("cafe\u{301} cre\u{300}me");
+    stage.drag(from, from + vec2(500.0, 0.0));
+    assert_eq!(stage.copied().as_deref(), Some("cafe\u{301} cre\u{300}me"));
+}
+
+#[test]
+fn a_long_history_is_searched_in_parts_and_then_nothing_is_asked_for() {
+    let mut stage = stage();
+    open(&mut stage, small(), &lines(0, 9_000));
+    stage.harness.key_press_modifiers(Modifiers::CTRL, Key::F);
+    stage.steps();
+    stage.harness.get_by_label("Search the terminal").type_text("line 42");
+    stage.harness.step();
+    stage.harness.step();
+    assert!(!stage.shows("111 found"), "not in one frame");
+    for _ in 0..20 {
+        stage.harness.step();
+    }
+    assert!(stage.shows("111 found"));
+    let until = stage.harness.output().viewport_output[&egui::ViewportId::ROOT].repaint_delay;
+    assert!(until > Duration::from_millis(100), "{until:?}");
+}
+
+#[test]
 fn what_a_terminal_shows_is_there_for_screen_readers_too() {
     let mut stage = stage();
     open(&mut stage, small(), b"\x1b[31mred\x1b[0m and plain\r\n\r\nlast");
