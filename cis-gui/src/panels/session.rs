@@ -177,10 +177,9 @@ pub fn show(ui: &mut Ui, state: &mut Session, session: SessionId, scene: &mut Sc
 
 fn head(ui: &mut Ui, state: &mut Session, terminal: &Terminal, scene: &mut Scene<'_>) {
     ui.horizontal_wrapped(|ui| {
-        let of = scene.model.sessions.iter().find(|known| known.id == terminal.session);
         if ui.button("Back").on_hover_text("Back (Esc, while the terminal does not take the keys)").clicked()
         {
-            scene.go = Some(of.and_then(|of| of.run).map_or(Go::Runs, Go::Run));
+            scene.go = Some(Go::Back);
         }
         ui.label(RichText::new(format!("Session {}", terminal.session.short())).heading());
         let word = match &terminal.shown().standing {
@@ -206,6 +205,7 @@ fn head(ui: &mut Ui, state: &mut Session, terminal: &Terminal, scene: &mut Scene
             let title = super::inbox::title(item);
             if ui.button(format!("Answer: {title}")).clicked() {
                 scene.go = Some(Go::Inbox);
+                scene.pick = Some(item.name());
             }
         }
         let field = egui::TextEdit::singleline(&mut state.search).hint_text("Search").desired_width(160.0);
