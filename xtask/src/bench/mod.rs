@@ -6,6 +6,7 @@
 mod attach;
 mod cis;
 mod cold;
+mod compare;
 mod dashboard;
 mod flood;
 mod idle;
@@ -21,7 +22,7 @@ mod subscribers;
 mod usage;
 mod work;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::Outcome;
 use crate::process::{cargo, run};
@@ -67,23 +68,54 @@ const PARTS: &[(&str, &str)] = &[
     ("scale", "10,000 and 100,000 tasks: processor time, memory, validation"),
 ];
 
+const USAGE: &str = "usage: cargo xtask bench [PART …] [--update]\n       cargo xtask bench PART … --against BINARY [--pairs N]";
+
 /// What a call asks for.
+#[derive(Default)]
 struct Wanted {
     parts: Vec<String>,
-    update: bool,
+    mode: Mode,
+}
+
+/// What is done with the figures.
+#[derive(Default, PartialEq, Eq)]
+enum Mode {
+    /// Hold them against gate and goal.
+    #[default]
+    Judge,
+    /// The same, and add them to `docs/benchmarks.md`.
+    Update,
+    /// Compare them with those of an earlier release binary.
+    Against { base: PathBuf, pairs: u32 },
 }
 
 impl Wanted {
     fn of(rest: &[String]) -> Outcome<Self> {
-        let (flags, parts): (Vec<&String>, Vec<&String>) =
-            rest.iter().partition(|word| word.starts_with('-'));
-        let unknown = parts.iter().find(|part| !PARTS.iter().any(|(name, _)| name == *part));
-        if unknown.is_some() || flags.iter().any(|flag| *flag != "--update") {
+        let usage = || {
             let list: Vec<String> =
                 PARTS.iter().map(|(name, words)| format!("  {name:<14} {words}")).collect();
-            return Err(format!("usage: cargo xtask bench [PART …] [--update]\n{}", list.join("\n")));
+            format!("{USAGE}\n{}", list.join("\n"))
+        };
+        let mut wanted = Self::default();
+        let (mut base, mut pairs) = (None, None);
+        let mut words = rest.iter();
+        while let Some(word) = words.next() {
+            match word.as_str() {
+                "--update" => wanted.mode = Mode::Update,
+                "--against" => base = Some(PathBuf::from(words.next().ok_or_else(usage)?)),
+                "--pairs" => pairs = words.next().ok_or_else(usage)?.parse().ok().filter(|n| *n >= 2),
+                part if PARTS.iter().any(|(name, _)| *name == part) => wanted.parts.push(part.to_owned()),
+                _ => return Err(usage()),
+            }
         }
-        Ok(Self { parts: parts.into_iter().cloned().collect(), update: !flags.is_empty() })
+        match (base, pairs) {
+            (Some(base), pairs) if wanted.mode == Mode::Judge => {
+                wanted.mode = Mode::Against { base, pairs: pairs.unwrap_or(compare::PAIRS) };
+            }
+            (None, None) => {}
+            _ => return Err(usage()),
+        }
+        Ok(wanted)
     }
 
     fn has(&self, part: &str) -> bool {
@@ -99,7 +131,8 @@ impl Wanted {
 }
 
 /// Measures everything, or the parts that are named, and prints the table; `--update` adds it to
-/// `docs/benchmarks.md`. Fails where a gate is missed.
+/// `docs/benchmarks.md`. Fails where a gate is missed. With `--against` it compares the figures with those of
+/// another binary, and fails where one is worse.
 pub(crate) fn bench(rest: &[String]) -> Outcome {
     let wanted = Wanted::of(rest)?;
     ensure_debian("ninja", "ninja-build")?;
@@ -109,10 +142,16 @@ pub(crate) fn bench(rest: &[String]) -> Outcome {
     let scratch = work::Scratch::new()?;
     let floor = Floor::compile(scratch.path())?;
     let mut report = Report::new(floor.wait_for_quiet()?);
+    if let Mode::Against { base, pairs } = &wanted.mode {
+        return compare::run(*pairs, &binary, base, &|binary, report| {
+            // A folder for each: a home that is used twice is another benchmark.
+            measure(&wanted, binary, &work::Scratch::new()?, &floor, report)
+        });
+    }
     measure(&wanted, &binary, &scratch, &floor, &mut report)?;
     report.probe_after(floor.probe()?);
     print!("{}", report.table());
-    if wanted.update {
+    if wanted.mode == Mode::Update {
         report.add_to_docs()?;
     }
     report.verdict()
@@ -256,14 +295,19 @@ mod tests {
         let wanted =
             |words: &[&str]| Wanted::of(&words.iter().map(|&word| word.to_owned()).collect::<Vec<_>>());
         let all = wanted(&["--update"]).unwrap();
-        assert!(all.update && PARTS.iter().all(|(name, _)| all.has(name)));
+        assert!(all.mode == Mode::Update && PARTS.iter().all(|(name, _)| all.has(name)));
         let one = wanted(&["idle"]).unwrap();
-        assert!(!one.update && one.has("idle") && !one.has("flood"));
+        assert!(one.mode == Mode::Judge && one.has("idle") && !one.has("flood"));
         let part = wanted(&["rooms-load"]).unwrap();
         assert!(part.has_some("rooms") && part.has("rooms-load"));
         assert!(!part.has("rooms") && !part.has("rooms-away") && !one.has_some("rooms"));
         assert!(wanted(&["rooms"]).unwrap().has("rooms-away"));
         assert!(wanted(&["--all"]).is_err());
+        let against = wanted(&["cold", "--against", "old/cis", "--pairs", "5"]).unwrap();
+        assert!(against.mode == Mode::Against { base: "old/cis".into(), pairs: 5 } && against.has("cold"));
+        for wrong in [&["--against"][..], &["--pairs", "5"], &["--update", "--against", "old/cis"]] {
+            assert!(wanted(wrong).is_err(), "{wrong:?}");
+        }
         assert!(wanted(&["help"]).err().is_some_and(|usage| usage.contains("flood")));
     }
 }

@@ -99,6 +99,11 @@ impl Report {
         self.rows.push(row);
     }
 
+    /// Every figure as (what it is, a cost: less is better).
+    pub(crate) fn costs(&self) -> impl Iterator<Item = (&str, f64)> {
+        self.rows.iter().map(|row| (row.what.as_str(), if row.least { 1.0 / row.value } else { row.value }))
+    }
+
     /// The machine at the end.
     pub(crate) fn probe_after(&mut self, probe_ms: f64) {
         self.probe_after_ms = probe_ms;
