@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
+use serde_json::Value;
+
 use crate::Outcome;
 
 /// A home with a node that stays.
@@ -75,12 +77,16 @@ impl Cis {
 
     /// A number of `cis node status --json`.
     pub(crate) fn node_number(&self, field: &str) -> Outcome<u32> {
+        let status = self.node_status()?;
+        let number = status[field].as_u64().and_then(|number| u32::try_from(number).ok());
+        number.ok_or_else(|| format!("`cis node status --json` has no number `{field}`: {status}"))
+    }
+
+    /// `cis node status --json`.
+    pub(crate) fn node_status(&self) -> Outcome<Value> {
         let status = self.run(["node", "status", "--json"])?;
-        let digits: String = status
-            .split_once(&format!("\"{field}\":"))
-            .map(|(_, rest)| rest.trim_start().chars().take_while(char::is_ascii_digit).collect())
-            .unwrap_or_default();
-        digits.parse().map_err(|_| format!("`cis node status --json` has no number `{field}`: {status}"))
+        serde_json::from_str(&status)
+            .map_err(|e| format!("cannot read `cis node status --json`: {e}: {status}"))
     }
 }
 

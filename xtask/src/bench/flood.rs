@@ -166,10 +166,9 @@ struct Screens(UnixStream);
 
 impl Screens {
     fn connect(cis: &Cis) -> Outcome<Self> {
-        let status = cis.run(["node", "status", "--json"])?;
-        let socket = status
-            .split_once("\"socket\":")
-            .and_then(|(_, rest)| rest.split('"').nth(1))
+        let status = cis.node_status()?;
+        let socket = status["socket"]
+            .as_str()
             .ok_or_else(|| format!("`cis node status --json` names no socket: {status}"))?;
         UnixStream::connect(socket).map(Self).map_err(|e| format!("cannot connect to {socket}: {e}"))
     }

@@ -8,6 +8,8 @@ use std::process::{Child, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, SystemTime};
 
+use serde_json::Value;
+
 use super::cis::Cis;
 use super::report::{Report, Row};
 use super::stats::{median, percentile};
@@ -150,13 +152,8 @@ fn measure_way(cis: &Cis, way: &Way, file: &Path) -> Outcome<Vec<f64>> {
         let line = inbox.lines.recv_timeout(PATIENCE).map_err(|_| {
             format!("{}: only {} of {} prompts were noticed", way.name, shown.len(), SESSIONS * PROMPTS)
         })?;
-        // A line tells of what is new and of what is over.
-        let (Some(asked), Some(since)) = (number(&line, "at="), number(&line, "\"since\":")) else {
-            continue;
-        };
-        let Some(id) = word(&line, "\"id\":\"") else { continue };
-        if !line.contains("\"closed\":{") && !line.contains("\"answered_by\":") {
-            shown.push(since - asked / 1e3);
+        if let Some(Shown { id, after_ms }) = Shown::read(&line)? {
+            shown.push(after_ms);
             let sent = micros().to_string();
             let how = match way.answered {
                 Answered::WithTime | Answered::WithText => ["--text", &sent],
@@ -190,27 +187,62 @@ fn micros() -> u128 {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_micros()
 }
 
-/// The number right behind the first `mark`.
-fn number(line: &str, mark: &str) -> Option<f64> {
-    let rest = line.split_once(mark)?.1;
-    let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
-    digits.parse().ok()
+/// A prompt that waits for an answer.
+#[derive(Debug, PartialEq)]
+struct Shown {
+    /// Its name in the inbox.
+    id: String,
+    /// From the moment that its program printed, ms.
+    after_ms: f64,
 }
 
-/// The letters right behind the first `mark`.
-fn word(line: &str, mark: &str) -> Option<String> {
-    let rest = line.split_once(mark)?.1;
-    Some(rest.chars().take_while(char::is_ascii_lowercase).collect()).filter(|word: &String| !word.is_empty())
+impl Shown {
+    /// Reads a line of `cis inbox --watch --json`; none: the item is over, answered, or of another program.
+    fn read(line: &str) -> Outcome<Option<Self>> {
+        let wrong = |why: String| format!("cannot read a line of the inbox: {why}: {line}");
+        let change: Value = serde_json::from_str(line).map_err(|e| wrong(e.to_string()))?;
+        let item = &change["item"];
+        let (Some(id), Some(since_ms)) = (item["id"].as_str(), item["since"].as_f64()) else {
+            return Err(wrong("missing `id` or `since`".to_owned()));
+        };
+        if !item["closed"].is_null() || !item["answered_by"].is_null() {
+            return Ok(None);
+        }
+        let texts = [&item["question"], &item["screen"]];
+        let printed_us = texts.into_iter().filter_map(Value::as_str).find_map(printed_us);
+        Ok(printed_us.map(|us| Self { id: id.to_owned(), after_ms: since_ms - us / 1e3 }))
+    }
+}
+
+/// The time that a program prints behind `at=`, µs.
+fn printed_us(text: &str) -> Option<f64> {
+    let rest = text.split_once("at=")?.1;
+    let digits = rest.find(|c: char| !c.is_ascii_digit()).map_or(rest, |end| &rest[..end]);
+    digits.parse().ok()
 }
 
 #[cfg(test)]
 mod tests {
+    use super::*;
+
+    fn line(more: &str) -> String {
+        format!(
+            r#"{{"item":{{"since":1795188506117,"question":"\"id\":\"no\" \u0061t=1795188505117123? [y/N]","id":"kwwsrc"{more}}},"change":"waits"}}"#
+        )
+    }
+
     #[test]
-    fn figures_are_found_in_a_line() {
-        let line = r#"{"change":"new","item":{"id":"kwwsrc","question":"Proceed at=1795188505117123? [y/N]","since":1795188506117}}"#;
-        assert_eq!(super::number(line, "at="), Some(1_795_188_505_117_123.0));
-        assert_eq!(super::number(line, "\"since\":"), Some(1_795_188_506_117.0));
-        assert_eq!(super::word(line, "\"id\":\"").as_deref(), Some("kwwsrc"));
-        assert_eq!(super::number("no", "at="), None);
+    fn a_prompt_is_read_as_json_wherever_its_fields_stand() {
+        let shown = Shown::read(&line("")).unwrap().unwrap();
+        assert_eq!(shown.id, "kwwsrc");
+        assert!((shown.after_ms - 999.877).abs() < 0.001, "{shown:?}");
+        assert!(Shown::read("at=5").is_err());
+    }
+
+    #[test]
+    fn closed_and_answered_prompts_wait_for_nobody() {
+        for more in [r#","closed":{"at_ms":1,"how":"answered"}"#, r#","answered_by":"uid:0""#] {
+            assert_eq!(Shown::read(&line(more)), Ok(None));
+        }
     }
 }
