@@ -21,7 +21,7 @@ pub(super) fn check(glob: &str) -> Result<(), (String, String)> {
         return no("it holds a control character", "use `?` for it");
     }
     if glob.contains("{{") {
-        return no("globs are no templates", "use `*`, or a `cwd` with the value in it");
+        return no("this glob cannot hold templates", "use `*`, or a `cwd` with the value in it");
     }
     if glob.starts_with('/') {
         return no("it is an absolute path", "write it relative to the task's directory");
@@ -49,9 +49,33 @@ pub(super) fn check(glob: &str) -> Result<(), (String, String)> {
     }
 }
 
+/// A glob that matches `text` and nothing else.
+pub(super) fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if matches!(c, '*' | '?' | '[' | ']' | '{' | '}' | ',' | '!' | '\\') {
+            out.push('\\');
+        }
+        out.push(c);
+    }
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_escaped_text_matches_itself_alone() {
+        for text in ["eu", "a*b", "[x]", "{a,b}", "a?c", "back\\slash", "!no", "ü,"] {
+            let glob = escaped(text);
+            let matcher = GlobBuilder::new(&glob).literal_separator(true).build().unwrap().compile_matcher();
+            assert!(matcher.is_match(text), "{text}");
+            for other in ["eux", "axb", "x", "a", "abc", "backslash", "no"] {
+                assert!(!matcher.is_match(other), "{text} as {glob} matches {other}");
+            }
+        }
+    }
 
     #[test]
     fn what_stays_below_is_right() {
@@ -105,7 +129,7 @@ mod tests {
         unclosed alternate group; missing '}' (maybe escape '{' with '[{]'?): see the guide for what globs can hold
         dangling '\': see the guide for what globs can hold
         it holds a control character: use `?` for it
-        globs are no templates: use `*`, or a `cwd` with the value in it
+        this glob cannot hold templates: use `*`, or a `cwd` with the value in it
         it is longer than 1024 bytes: use several, or wider ones
         "#);
     }

@@ -165,6 +165,9 @@ pub enum EndReason {
     Skipped {
         /// Why.
         detail: String,
+        /// Of a task whose `foreach` list is empty: its declared outputs, each an empty list.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        lists: Vec<String>,
     },
     /// It failed, and the file allows that (completed).
     AllowedFailure {
@@ -232,10 +235,18 @@ pub enum EndReason {
     },
 }
 
+impl EndReason {
+    /// A task that is left out for this reason.
+    #[must_use]
+    pub fn skipped(detail: String) -> Self {
+        Self::Skipped { detail, lists: Vec::new() }
+    }
+}
+
 impl fmt::Display for EndReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Skipped { detail } => write!(f, "skipped: {detail}"),
+            Self::Skipped { detail, .. } => write!(f, "skipped: {detail}"),
             Self::AllowedFailure { detail } => write!(f, "failure allowed: {detail}"),
             Self::NeedFailed { need } => write!(f, "needs `{need}`, which did not succeed"),
             Self::RunCancelled => f.write_str("the run was cancelled"),

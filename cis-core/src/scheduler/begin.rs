@@ -43,7 +43,7 @@ impl Begin {
             && !template::condition(condition, spec, &known.values(run))?
         {
             let detail = format!("`if` is false: {condition}");
-            return Ok(Self::End(TaskState::Completed, EndReason::Skipped { detail }));
+            return Ok(Self::End(TaskState::Completed, EndReason::skipped(detail)));
         }
         if let Some(Approval { prompt, timeout_ms, .. }) = &spec.approval {
             let prompt = template::text(prompt, spec, &known.values(run), "approval.prompt")?;
@@ -81,8 +81,8 @@ fn expand(run: &Run, spec: &Task, known: &Known, coming: usize) -> Result<Begin,
         Some(Foreach::Expression(text)) => template::items(text, spec, &known.values(run))?,
     };
     if items.is_empty() {
-        let detail = "its list is empty".to_owned();
-        return Ok(Begin::End(TaskState::Completed, EndReason::Skipped { detail }));
+        let (detail, lists) = ("its list is empty".to_owned(), spec.outputs.keys().cloned().collect());
+        return Ok(Begin::End(TaskState::Completed, EndReason::Skipped { detail, lists }));
     }
     if items.len() > MAX_ITEMS {
         return Ok(failed(format!("foreach: {} items, and at most {MAX_ITEMS} are possible", items.len())));

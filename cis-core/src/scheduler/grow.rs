@@ -123,7 +123,7 @@ impl Run {
                 self.move_task(item, TaskState::Queued, None, Some(turn.clone()), at_ms);
             } else {
                 let detail = format!("`{task}` has only {count} items now");
-                let end = Some(EndReason::Skipped { detail });
+                let end = Some(EndReason::skipped(detail));
                 self.move_task(item, TaskState::Completed, end, None, at_ms);
             }
         }

@@ -151,7 +151,7 @@ impl Settled {
         self.changes.push(TaskChange {
             task: run.spec(handler.index).id.clone(),
             state: TaskState::Completed,
-            end: Some(EndReason::Skipped { detail }),
+            end: Some(EndReason::skipped(detail)),
             queued: None,
         });
     }

@@ -62,14 +62,14 @@ pub(super) fn judge(run: &Run, index: u32, report: &Report, now: TimestampMs) ->
 fn stopped_or_not(run: &Run, index: u32, report: &Report, now: TimestampMs) -> Verdict {
     let stopping = run.entry(index).live.as_ref().and_then(|live| live.stopping.clone());
     match stopping {
-        None => own_end(run, index, report.outcome.clone(), report.cached.as_deref(), now),
+        None => own_end(run, index, report.outcome.clone(), report, now),
         Some(Stop::HandedIn(_)) => {
             let outcome = handed_in(run.spec(index), report);
-            own_end(run, index, outcome, report.cached.as_deref(), now)
+            own_end(run, index, outcome, report, now)
         }
         Some(Stop::For(EndReason::Blocked { prompt, detail })) => {
             let cause = FailureCause::Blocked { prompt, detail };
-            failed(run, index, AttemptOutcome::Failed { cause }, now)
+            failed(run, index, AttemptOutcome::Failed { cause }, Allowance::ByFile, now)
         }
         Some(Stop::For(EndReason::LoggedOut { account, retryable, detail })) => {
             logged_out(run, index, account, retryable, &detail, now)
@@ -79,26 +79,18 @@ fn stopped_or_not(run: &Run, index: u32, report: &Report, now: TimestampMs) -> V
             Verdict::ended(report.outcome.clone(), TaskState::Completed, Some(end), false)
         }
         Some(Stop::For(end)) => match &report.outcome {
-            AttemptOutcome::Succeeded => {
-                own_end(run, index, AttemptOutcome::Succeeded, report.cached.as_deref(), now)
-            }
+            AttemptOutcome::Succeeded => own_end(run, index, AttemptOutcome::Succeeded, report, now),
             outcome => Verdict::ended(outcome.clone(), TaskState::Cancelled, Some(end), false),
         },
     }
 }
 
 /// The end of an attempt that nothing but itself explains.
-fn own_end(
-    run: &Run,
-    index: u32,
-    outcome: AttemptOutcome,
-    cached: Option<&str>,
-    now: TimestampMs,
-) -> Verdict {
+fn own_end(run: &Run, index: u32, outcome: AttemptOutcome, report: &Report, now: TimestampMs) -> Verdict {
     let (spec, entry) = (run.spec(index), run.entry(index));
     match &outcome {
         AttemptOutcome::Succeeded => {
-            let end = cached.map(|from| EndReason::CacheHit { from: from.to_owned() });
+            let end = report.cached.clone().map(|from| EndReason::CacheHit { from });
             let state = if end.is_some() { TaskState::Completed } else { TaskState::Succeeded };
             Verdict::ended(outcome, state, end, false)
         }
@@ -114,12 +106,25 @@ fn own_end(
             let end = EndReason::Attempt { detail: outcome.detail() };
             Verdict::ended(outcome, TaskState::Error, Some(end), false)
         }
-        _ => failed(run, index, outcome, now),
+        // Its process ended well, and the node could not keep what it left: no failure of the task.
+        AttemptOutcome::SpawnError { .. } if report.exit.is_some() => {
+            failed(run, index, outcome, Allowance::Never, now)
+        }
+        _ => failed(run, index, outcome, Allowance::ByFile, now),
     }
 }
 
-/// A failure that counts: another try where the policy has one left.
-fn failed(run: &Run, index: u32, outcome: AttemptOutcome, now: TimestampMs) -> Verdict {
+/// Whether `allow_failure` applies to a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Allowance {
+    /// The task's own failure, a missing program or directory included.
+    ByFile,
+    /// The node's failure.
+    Never,
+}
+
+/// A failure that counts: another attempt where the policy has one left.
+fn failed(run: &Run, index: u32, outcome: AttemptOutcome, allowance: Allowance, now: TimestampMs) -> Verdict {
     let (spec, entry) = (run.spec(index), run.entry(index));
     let detail = outcome.detail();
     let failures = entry.failures + 1;
@@ -130,7 +135,7 @@ fn failed(run: &Run, index: u32, outcome: AttemptOutcome, now: TimestampMs) -> V
         return Verdict::again(outcome, QueueReason::RetryAt { at_ms, after: detail }, true);
     }
     let (state, end) = match &outcome {
-        AttemptOutcome::Failed { .. } if spec.allow_failure => {
+        _ if spec.allow_failure && allowance == Allowance::ByFile => {
             (TaskState::Completed, EndReason::AllowedFailure { detail })
         }
         AttemptOutcome::Failed { .. } => (TaskState::Failed, EndReason::Attempt { detail }),
@@ -183,7 +188,7 @@ fn logged_out(
     let cause = FailureCause::Login { account, tries, detail: detail.clone() };
     let outcome = AttemptOutcome::Failed { cause };
     if !again {
-        return failed(run, index, outcome, now);
+        return failed(run, index, outcome, Allowance::ByFile, now);
     }
     let delay_ms = (LOGIN_DELAY_MS << (tries - 1).min(5)).min(LOGIN_DELAY_MAX_MS);
     let at_ms = now.saturating_add(delay_ms);

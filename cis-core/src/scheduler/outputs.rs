@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::state::Run;
-use crate::event::{OutputRecord, TaskState};
+use crate::event::{EndReason, OutputRecord, TaskState};
 use crate::ids::TaskId;
 
 /// The records behind an output.
@@ -43,6 +43,9 @@ impl Run {
     #[must_use]
     pub fn output(&self, task: &TaskId, name: &str) -> Option<Output<'_>> {
         let (_, entry) = self.task(task)?;
+        if let Some(lists) = empty_lists(entry) {
+            return lists.iter().any(|list| list == name).then(|| Output::Many(Vec::new()));
+        }
         let Some(items) = self.ended_items(entry) else {
             return entry.outputs.get(name).map(Output::One);
         };
@@ -54,6 +57,9 @@ impl Run {
     #[must_use]
     pub fn output_names(&self, task: &TaskId) -> Vec<&str> {
         let Some((_, entry)) = self.task(task) else { return Vec::new() };
+        if let Some(lists) = empty_lists(entry) {
+            return lists.iter().map(String::as_str).collect();
+        }
         let own = std::slice::from_ref(entry);
         let mut names: Vec<&str> = match self.ended_items(entry) {
             None => own.iter().flat_map(|entry| entry.outputs.keys()).map(String::as_str).collect(),
@@ -78,5 +84,13 @@ impl Run {
         let expansion = entry.expansion().filter(|expansion| expansion.count > 0)?;
         let over = expansion.stand.open == 0 && expansion.stand.verdict() == TaskState::Succeeded;
         over.then(|| &expansion.items[..expansion.count as usize])
+    }
+}
+
+/// Outputs of a task that ended without items, as its list is empty; none: it ended otherwise, or has not ended.
+fn empty_lists(entry: &super::TaskEntry) -> Option<&[String]> {
+    match &entry.end {
+        Some(EndReason::Skipped { lists, .. }) if !lists.is_empty() => Some(lists),
+        _ => None,
     }
 }

@@ -19,6 +19,8 @@ use crate::ids::{TaskId, TimestampMs};
 pub(super) struct Settled {
     pub(super) changes: Vec<TaskChange>,
     pub(super) expansions: Vec<(TaskId, Vec<Value>)>,
+    /// Tasks to settle once the changes are applied: they may use outputs that exist only then.
+    pub(super) later: Vec<u32>,
 }
 
 impl Settled {
@@ -58,7 +60,7 @@ pub(super) fn settle(run: &Run, seeds: impl IntoIterator<Item = u32>, now: Times
                 preview.changes.insert(index, preview.change(index, TaskState::Queued, None, Some(reason)));
             }
             Some(Begin::End(state, end)) => {
-                preview.ends(index, state);
+                preview.ends(index, state, leaves_outputs(&end));
                 // That all went well is no reason worth a word.
                 let end = (state != TaskState::Succeeded).then_some(end);
                 preview.changes.insert(index, preview.change(index, state, end, None));
@@ -70,7 +72,13 @@ pub(super) fn settle(run: &Run, seeds: impl IntoIterator<Item = u32>, now: Times
     Settled {
         changes: preview.changes.into_values().collect(),
         expansions: preview.expansions.into_iter().map(name).collect(),
+        later: preview.later,
     }
+}
+
+/// Whether a task that ends for this reason, without an attempt, leaves outputs.
+fn leaves_outputs(end: &EndReason) -> bool {
+    matches!(end, EndReason::Skipped { lists, .. } if !lists.is_empty())
 }
 
 /// The run as it will be after the changes that are known so far.
@@ -84,6 +92,7 @@ struct Preview<'a> {
     coming: usize,
     needs: BTreeMap<u32, Tally>,
     stands: BTreeMap<u32, Stand>,
+    later: Vec<u32>,
 }
 
 impl<'a> Preview<'a> {
@@ -97,6 +106,7 @@ impl<'a> Preview<'a> {
             coming: 0,
             needs: BTreeMap::new(),
             stands: BTreeMap::new(),
+            later: Vec::new(),
         }
     }
 
@@ -110,11 +120,16 @@ impl<'a> Preview<'a> {
         TaskChange { task: self.run.spec(index).id.clone(), state, end, queued }
     }
 
-    /// Those to whom it matters that the task ends are looked at again.
-    fn ends(&mut self, index: u32, state: TaskState) {
+    /// Those to whom it matters that the task ends are looked at again: now, or after the changes are applied where the
+    /// task leaves outputs.
+    fn ends(&mut self, index: u32, state: TaskState, leaves_outputs: bool) {
         let run = self.run;
         let from = run.entry(index).state;
         for dependent in run.links.dependents(index) {
+            if leaves_outputs {
+                self.later.push(dependent);
+                continue;
+            }
             let known = run.entry(dependent).needs;
             self.needs.entry(dependent).or_insert(known).moved(from, state);
             self.work.push(dependent);
@@ -169,7 +184,7 @@ impl<'a> Preview<'a> {
             Says::Start => Some(Begin::of(run, index, self.now, self.coming)),
             Says::Skip => {
                 let detail = "trigger one_failed, and no need of it failed".to_owned();
-                Some(Begin::End(TaskState::Completed, EndReason::Skipped { detail }))
+                Some(Begin::End(TaskState::Completed, EndReason::skipped(detail)))
             }
             Says::GiveUp => {
                 let need = spec.needs.iter().find(|need| self.ended_badly(need));
@@ -182,7 +197,7 @@ impl<'a> Preview<'a> {
     /// An item that was there before a `dag retry`.
     fn item(&self, parent: u32, item: &Item, index: u32) -> Option<Begin> {
         let entry = self.run.entry(parent);
-        let skipped = |detail: String| Some(Begin::End(TaskState::Completed, EndReason::Skipped { detail }));
+        let skipped = |detail: String| Some(Begin::End(TaskState::Completed, EndReason::skipped(detail)));
         if self.state(parent).is_terminal() {
             return skipped(format!("`{}` is not repeated this time", item.of));
         }

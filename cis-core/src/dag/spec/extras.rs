@@ -1,11 +1,13 @@
 //! Keys that most tasks do without: `if`, `foreach`, `approval`, `artifacts`, `inputs` and `cache`.
 
+use std::borrow::Cow;
+
 use serde_json::{Map, Number, Value};
 use toml::de::{DeTable, DeValue};
 
 use super::super::diagnose::{Mistake, quoted};
 use super::super::globs;
-use super::super::template::{MAX_ITEMS, MAX_ITEMS_BYTES};
+use super::super::template::{self, MAX_ITEMS, MAX_ITEMS_BYTES};
 use super::read::{Node, Placed, Reader, integer};
 use super::{keys, layer};
 use crate::room::people::{Allowed, Matcher};
@@ -19,7 +21,7 @@ pub(super) struct Extras {
     pub(super) condition: Option<Placed<String>>,
     pub(super) foreach: Option<Placed<Items>>,
     pub(super) approval: Option<Approval>,
-    pub(super) artifacts: Vec<String>,
+    pub(super) artifacts: Vec<Placed<String>>,
     pub(super) inputs: Vec<String>,
     pub(super) cache: Option<Cache>,
 }
@@ -61,7 +63,10 @@ pub(super) fn extras(reader: &mut Reader, table: &DeTable<'_>) -> Option<Box<Ext
             "foreach" => to.foreach = foreach(reader, node),
             "approval" => to.approval = approval(reader, node),
             "artifacts" => to.artifacts = globs(reader, key, node, "artifacts = [\"out/**\"]"),
-            "inputs" => to.inputs = globs(reader, key, node, "inputs = [\"src/**\"]"),
+            "inputs" => {
+                let globs = globs(reader, key, node, "inputs = [\"src/**\"]");
+                to.inputs = globs.into_iter().map(|glob| glob.value).collect();
+            }
             "cache" => to.cache = cache(reader, node, table.contains_key("inputs")),
             _ => {}
         }
@@ -181,7 +186,7 @@ fn allowed(reader: &mut Reader, node: &Node<'_>) -> Option<Allowed> {
     }
 }
 
-fn globs(reader: &mut Reader, key: &str, node: &Node<'_>, example: &str) -> Vec<String> {
+fn globs(reader: &mut Reader, key: &str, node: &Node<'_>, example: &str) -> Vec<Placed<String>> {
     let items = reader.list(key, node, |text| format!("{key} = [\"{text}\"]"), example);
     if items.len() > globs::MAX_GLOBS {
         let title = format!("`{key}` has {} globs, and {} are the most", items.len(), globs::MAX_GLOBS);
@@ -191,11 +196,17 @@ fn globs(reader: &mut Reader, key: &str, node: &Node<'_>, example: &str) -> Vec<
     let mut globs = Vec::with_capacity(items.len());
     for item in items {
         let Some(glob) = reader.string(key, item, example) else { continue };
-        if let Err((why, help)) = reader.glob(glob) {
+        // A template has its value when the task ends, and is checked with it then. What is wrong with the template
+        // itself is reported where all templates are checked.
+        let checked = match key {
+            "artifacts" => template::with_placeholders(glob, "x"),
+            _ => Some(Cow::Borrowed(glob)),
+        };
+        if let Some(Err((why, help))) = checked.map(|glob| reader.glob(&glob)) {
             let title = format!("{} cannot be a glob of `{key}`", quoted(glob));
             reader.wrong(Mistake::new(item.span(), title).label(why).help(help));
         }
-        globs.push(glob.to_owned());
+        globs.push(Placed { span: item.span(), value: glob.to_owned() });
     }
     globs
 }

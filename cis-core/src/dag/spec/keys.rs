@@ -173,7 +173,11 @@ pub(super) const TASK: Keys = &[
             Shape::Map(NAME, &Shape::Table(OUTPUT, all(&["type"]))),
             "Values that it writes to $CIS_OUTPUT as NAME=VALUE lines.",
         ),
-        key("artifacts", Shape::Texts, "Globs of files below its directory that are kept when it ends well."),
+        key(
+            "artifacts",
+            Shape::Texts,
+            "Globs of files below its directory that are kept when it ends well; {{ … }} stands for its value, as {{ item }}.",
+        ),
         key("inputs", Shape::Texts, "Globs of files below its directory that its result depends on."),
         key(
             "cache",

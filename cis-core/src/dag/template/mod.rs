@@ -17,10 +17,12 @@ mod scan;
 mod shell;
 mod words;
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
+use super::globs;
 use super::model::{Action, BlockedAction, Cache, CacheKey, Prompt, Task};
 use crate::agent::PROMPT_BYTES_MAX;
 use crate::api::Program;
@@ -66,6 +68,8 @@ pub struct Rendered {
     pub env: BTreeMap<String, String>,
     /// Its directory.
     pub cwd: Option<String>,
+    /// The globs of its artifacts.
+    pub artifacts: Vec<String>,
     /// Where the prompt of an agent stands, which `program` then lacks; relative to the run's directory.
     pub prompt_file: Option<String>,
 }
@@ -145,6 +149,9 @@ fn rendered(
         Some(text) => Some(plain(text, task, values, MAX_ARGUMENT_BYTES, || "cwd".to_owned())?),
         None => None,
     };
+    let artifacts = task.artifacts.iter().enumerate();
+    let artifacts =
+        artifacts.map(|(index, text)| glob(index, text, task, values)).collect::<Result<_, _>>()?;
     let mut prompt_file = None;
     let program = match action {
         Action::Command(argv) => {
@@ -174,7 +181,7 @@ fn rendered(
             Program::Agent { agent: agent.clone(), prompt }
         }
     };
-    Ok(Rendered { program, env, cwd, prompt_file })
+    Ok(Rendered { program, env, cwd, artifacts, prompt_file })
 }
 
 /// The value of a text with templates: the question of an approval, the key of a cache. `place` is
@@ -186,8 +193,8 @@ pub fn text(text: &str, task: &Task, values: &Values<'_>, place: &str) -> Result
     plain(text, task, values, MAX_ARGUMENT_BYTES, || place.to_owned())
 }
 
-/// The outputs of other tasks that a try of this one needs (program, environment, directory, key of its
-/// cache, what its `on_blocked` runs), each once. Names that are no task ids are left out.
+/// The outputs of other tasks that an attempt of this one needs (program, environment, directory, artifacts, key of
+/// its cache, what its `on_blocked` runs), each once. Names that are no task ids are left out.
 #[must_use]
 pub fn referenced_outputs(task: &Task) -> Vec<(TaskId, String)> {
     let mut names = BTreeSet::new();
@@ -228,10 +235,47 @@ fn each_name(task: &Task, mut use_it: impl FnMut(Name)) {
             }
         }
     }
-    task.env.values().chain(&task.cwd).for_each(|text| scan_text(text, Site::Plain));
+    let plain = task.env.values().chain(&task.cwd).chain(&task.artifacts);
+    plain.for_each(|text| scan_text(text, Site::Plain));
     if let Some(Cache { key: CacheKey::Text(text), .. }) = &task.cache {
         scan_text(text, Site::Plain);
     }
+}
+
+/// A glob of `artifacts` with its values in place, which match nothing but themselves.
+fn glob(index: usize, text: &str, task: &Task, values: &Values<'_>) -> Result<String, RenderError> {
+    let place = || format!("artifacts[{index}]");
+    if !has_template(text) {
+        return Ok(text.to_owned());
+    }
+    let glob = filled(text, task, values, MAX_ARGUMENT_BYTES, place, |value| globs::escaped(&value))?;
+    match globs::check(&glob) {
+        Ok(()) => Ok(glob),
+        Err((why, help)) => Err(RenderError::Expression {
+            place: place(),
+            expression: text.to_owned(),
+            message: format!("cannot use it as a glob with its values in place: {why}; {help}"),
+        }),
+    }
+}
+
+/// `text` with every template replaced by `placeholder`; none: a template in it is malformed.
+pub(super) fn with_placeholders<'t>(text: &'t str, placeholder: &str) -> Option<Cow<'t, str>> {
+    if !has_template(text) {
+        return Some(Cow::Borrowed(text));
+    }
+    let Scan { found, errors } = scan(text, Site::Plain);
+    if !errors.is_empty() {
+        return None;
+    }
+    let (mut out, mut at) = (String::with_capacity(text.len()), 0);
+    for found in found {
+        out.push_str(&text[at..found.expr.range.start]);
+        out.push_str(placeholder);
+        at = found.expr.range.end;
+    }
+    out.push_str(&text[at..]);
+    Some(Cow::Owned(out))
 }
 
 fn plain(
@@ -240,6 +284,18 @@ fn plain(
     values: &Values<'_>,
     limit: usize,
     place: impl Fn() -> String,
+) -> Result<String, RenderError> {
+    filled(text, task, values, limit, place, |value| value)
+}
+
+/// `text` with its values in place, each as `quote` makes it.
+fn filled(
+    text: &str,
+    task: &Task,
+    values: &Values<'_>,
+    limit: usize,
+    place: impl Fn() -> String,
+    quote: impl Fn(String) -> String,
 ) -> Result<String, RenderError> {
     if !has_template(text) {
         return bounded(text.to_owned(), limit, place);
@@ -250,7 +306,7 @@ fn plain(
     let mut at = 0;
     for found in found {
         out.push_str(&text[at..found.expr.range.start]);
-        out.push_str(&value(text, &found, task, values, &place)?);
+        out.push_str(&quote(value(text, &found, task, values, &place)?));
         at = found.expr.range.end;
     }
     out.push_str(&text[at..]);

@@ -188,6 +188,7 @@ pub(super) fn completed(
     spec.cache = cache_use(run, task, &values, rendered.cwd.as_deref()).map_err(hidden)?;
     let cwd = rendered.cwd.map_or_else(|| workdir.to_owned(), |cwd| workdir.join(cwd));
     spec.program = rendered.program;
+    spec.artifacts = rendered.artifacts;
     if let (Some(path), Program::Agent { prompt, .. }, Moment::Start) =
         (&rendered.prompt_file, &mut spec.program, moment)
     {

@@ -366,14 +366,19 @@ impl Machine {
     ) -> Result<(), Rejected> {
         let mut settled = settle(self.known(id)?, seeds, turn.now);
         loop {
-            let Settled { changes, expansions } = settled;
+            let Settled { changes, expansions, later } = settled;
             if !changes.is_empty() {
                 self.emit(id, EventBody::TaskStatus { changes }, turn)?;
             }
             for (task, items) in expansions {
                 self.emit(id, EventBody::TaskExpanded { task, items }, turn)?;
             }
-            settled = handlers::turn(self.known(id)?, turn.now);
+            let run = self.known(id)?;
+            if !later.is_empty() {
+                settled = settle(run, later, turn.now);
+                continue;
+            }
+            settled = handlers::turn(run, turn.now);
             if settled.is_empty() {
                 break;
             }

@@ -64,7 +64,7 @@ impl Machine {
             BlockedAction::Run(_) if again => Ok(()),
             BlockedAction::Skip => {
                 let detail = format!("it waited for a human ({words}), and on_blocked = \"skip\"");
-                self.stop(id, index, EndReason::Skipped { detail }, turn)
+                self.stop(id, index, EndReason::skipped(detail), turn)
             }
             BlockedAction::Fail => {
                 let detail = format!("waited for a human ({words}), and on_blocked = \"fail\"");

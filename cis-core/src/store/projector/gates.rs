@@ -52,6 +52,10 @@ pub(super) fn expanded(
         conn.prepare_cached("DELETE FROM task_outputs WHERE run = ?1 AND idx = ?2")?,
         conn.prepare_cached("DELETE FROM task_artifacts WHERE run = ?1 AND idx = ?2")?,
     ];
+    // An earlier list of it may have been empty.
+    for table in &mut forget {
+        table.execute(params![run.key, idx])?;
+    }
     for number in 1.. {
         let Ok(id) = TaskId::new(&format!("{task}.{number}")) else { break };
         if number > count && !run.tasks.contains_key(&id) {
@@ -64,7 +68,7 @@ pub(super) fn expanded(
         if number <= count {
             set(conn, run.key, idx, TaskState::Queued, None)?;
         } else {
-            let end = EndReason::Skipped { detail: format!("`{task}` has only {count} items now") };
+            let end = EndReason::skipped(format!("`{task}` has only {count} items now"));
             set(conn, run.key, idx, TaskState::Completed, Some(&end.to_string()))?;
         }
     }

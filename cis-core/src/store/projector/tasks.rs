@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use rusqlite::{Connection, OptionalExtension as _, params};
+use serde::Serialize;
 
 use super::sessions::{self, Places};
 use super::{Beside, Place, Run, gates};
 use crate::dag::Task;
 use crate::event::{
-    AttemptOutcome, AttemptResult, ExitStatus, FailureCause, GrantRecord, QueueReason, SessionState,
-    TaskChange, TaskState,
+    AttemptOutcome, AttemptResult, EndReason, ExitStatus, FailureCause, GrantRecord, QueueReason,
+    SessionState, TaskChange, TaskState,
 };
 use crate::ids::TaskId;
 use crate::live::reason;
@@ -79,6 +80,12 @@ pub(super) fn changed(
         let reason = reason(change.end.as_ref(), change.queued.as_ref(), at.at_ms);
         update.execute(params![run.key, idx, change.state.as_str(), reason])?;
         gates::asked(conn, run, idx, change.queued.as_ref())?;
+        if let Some(EndReason::Skipped { lists, .. }) = &change.end
+            && !lists.is_empty()
+        {
+            let outputs: BTreeMap<_, [(); 0]> = lists.iter().map(|name| (name, [])).collect();
+            put_outputs(conn, run.key, idx, &outputs)?;
+        }
     }
     Ok(())
 }
@@ -190,13 +197,18 @@ pub(super) fn ended(
     Ok(())
 }
 
+fn put_outputs(conn: &Connection, run: i64, idx: i64, values: &impl Serialize) -> Result<(), RowError> {
+    conn.prepare_cached("INSERT OR REPLACE INTO task_outputs (run, idx, outputs) VALUES (?1, ?2, ?3)")?
+        .execute(params![run, idx, serde_json::to_string(values)?])?;
+    Ok(())
+}
+
 /// The outputs of a success replace those of an earlier one.
 fn keep_outputs(conn: &Connection, run: i64, idx: i64, result: &AttemptResult) -> Result<(), RowError> {
     if !result.outputs.is_empty() {
         let values: BTreeMap<_, _> =
             result.outputs.iter().map(|(name, record)| (name, &record.value)).collect();
-        conn.prepare_cached("INSERT OR REPLACE INTO task_outputs (run, idx, outputs) VALUES (?1, ?2, ?3)")?
-            .execute(params![run, idx, serde_json::to_string(&values)?])?;
+        put_outputs(conn, run, idx, &values)?;
     } else if result.attempt > 1 {
         conn.prepare_cached("DELETE FROM task_outputs WHERE run = ?1 AND idx = ?2")?
             .execute(params![run, idx])?;

@@ -144,7 +144,7 @@ fn a_run_from_its_first_event_to_its_last() {
     assert_eq!(story.said(true), "    failed test (0.4s): exit code 1\n");
     story.status("deploy", TaskState::Cancelled, Some(EndReason::NeedFailed { need: "test".into() }));
     assert_eq!(story.said(false), " cancelled deploy needs `test`, which did not succeed\n");
-    story.status("note", TaskState::Completed, Some(EndReason::Skipped { detail: "x".into() }));
+    story.status("note", TaskState::Completed, Some(EndReason::skipped("x".into())));
     assert_eq!(story.said(true), "");
     story.tell(&EventBody::RunFailed { detail: "`test` failed: exit code 1".into() });
     assert_eq!(story.changes, [Change::RunEnded]);

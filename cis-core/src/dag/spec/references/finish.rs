@@ -90,7 +90,7 @@ fn finished(draft: Draft, ids: &IndexSet<TaskId>) -> Option<Task> {
             timeout_ms: asked.timeout_ms,
             allowed: asked.allowed.map(Box::new),
         });
-        task.artifacts = extras.artifacts;
+        task.artifacts = extras.artifacts.into_iter().map(|glob| glob.value).collect();
         task.inputs = extras.inputs;
         task.cache = extras.cache.map(|cache| Cache {
             key: cache.key.map_or(CacheKey::Auto, |key| CacheKey::Text(key.value)),

@@ -100,6 +100,7 @@ fn each_text<'d>(draft: &'d Draft, mut use_it: impl FnMut(&'d Placed<String>, Pl
     if let Some(key) = extras.cache.as_ref().and_then(|cache| cache.key.as_ref()) {
         use_it(key, plain);
     }
+    extras.artifacts.iter().for_each(|glob| use_it(glob, plain));
 }
 
 /// A name that is no other task's.

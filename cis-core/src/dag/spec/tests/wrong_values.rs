@@ -154,13 +154,13 @@ fn wrong_values() {
           |
           = help: see the guide for what globs can hold
 
-        error: `{{ item }}` cannot be a glob of `artifacts`
-         --> x.toml:6:43
+        error: this task has no `item`
+         --> x.toml:6:47
           |
         6 | artifacts = ["/etc/passwd", "../x", "a[", "{{ item }}"]
-          |                                           ^^^^^^^^^^^^ globs are no templates
+          |                                               ^^^^
           |
-          = help: use `*`, or a `cwd` with the value in it
+          = help: add foreach = ["a", "b"] to it
 
         ----
         error: this cache does not know what the result depends on
