@@ -279,7 +279,7 @@ impl Driver {
                         self.draft(EventBody::SessionStarted { session: row.id, task: None, pid: there.pid });
                     }
                     // Which profile was asked for is not known any more, but what runs is.
-                    let argv: Vec<String> = row.command.split(' ').map(str::to_owned).collect();
+                    let argv = self.argv_of(row.id);
                     let agents = &self.parts.config.settings.agents;
                     let profile = agents.of_command(&argv).map(|agent| agent.name.clone());
                     self.show_loner(row.id, row.size, row.command, profile, true);
@@ -287,6 +287,17 @@ impl Driver {
             }
         }
         self.count_loners();
+    }
+
+    /// What a session runs, argument by argument: what it is called in listings cannot be split again. Empty where
+    /// the store cannot be read, which costs no more than the rules of a profile.
+    fn argv_of(&self, session: SessionId) -> Vec<String> {
+        let argv = self.parts.readers.get().and_then(|reader| reader.session_argv(session));
+        argv.unwrap_or_else(|error| {
+            tracing::warn!(%session, %error, "cannot read what a session runs: no profile is used for it");
+            None
+        })
+        .unwrap_or_default()
     }
 
     fn live_loners(&self) -> Result<Vec<SessionView>, StoreError> {

@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, Row, ToSql, params};
 
-use super::values::{maybe_ulid, named, task, ulid};
+use super::values::{json, maybe_ulid, named, task, ulid};
 use super::{PAGE_MAX, Reader};
 use crate::api::{ListSessions, Listing, SessionView, TermSize};
 use crate::event::SessionState;
@@ -57,6 +57,22 @@ pub struct AttemptView {
 }
 
 impl Reader {
+    /// What a standalone session was asked to run, argument by argument; none: the store has no such request.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn session_argv(&self, session: SessionId) -> Result<Option<Vec<String>>, StoreError> {
+        self.view("read what a session runs", |conn| {
+            let mut read = conn.prepare_cached(
+                "SELECT e.body ->> '$.argv' FROM sessions s JOIN events e INDEXED BY events_audit
+                    ON e.at_ms = s.created_ms AND e.actor IS NOT NULL
+                 WHERE s.id = ?1 AND e.type = 'cis.dag.session.created' AND e.body ->> '$.session' = ?2",
+            )?;
+            let mut rows = read.query(params![session.0.to_bytes(), session.to_string()])?;
+            rows.next()?.map(|row| json(row, 0)).transpose()
+        })
+    }
+
     /// Sessions, newest first, at most 1,000 at a time: the live ones, or with `all` every one, of all runs and
     /// those without, or of `run` alone (`query.run` is a name: whoever calls has found its id).
     ///
