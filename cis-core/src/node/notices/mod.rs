@@ -20,7 +20,7 @@ use self::placed::Placed;
 use self::queue::Queue;
 use crate::api::CLIENT_VARIABLES;
 use crate::config::Home;
-use crate::event::{Event, EventBody, QueueReason, SaidRecord, Urgency};
+use crate::event::{EndReason, Event, EventBody, QueueReason, SaidRecord, TaskState, Urgency};
 use crate::ids::{BlobId, InboxId, RunId, SessionId, TaskId};
 use crate::store::{Blobs, Readers};
 
@@ -40,7 +40,7 @@ const OF_SESSIONS: [&str; 6] =
 /// What people are told.
 #[derive(Debug, Clone)]
 pub(super) struct Notice {
-    /// `blocked`, `asked`, `approval`, `escalated`, `said`.
+    /// `blocked`, `skipped`, `failed`, `asked`, `approval`, `escalated`, `said`.
     pub(super) event: &'static str,
     pub(super) item: Option<InboxId>,
     pub(super) session: Option<SessionId>,
@@ -149,9 +149,14 @@ impl Notices {
         if self.command.is_empty() {
             return;
         }
-        for notice in events.into_iter().flat_map(|event| notices_of(event)) {
-            self.tell(notice);
+        let mut notices = Vec::new();
+        for event in events {
+            match ended_at_once(event) {
+                Some(ends) => mark_ended(&mut notices, event.run, &ends),
+                None => notices.extend(notices_of(event)),
+            }
         }
+        notices.into_iter().for_each(|notice| self.tell(notice));
     }
 
     /// Tells people.
@@ -221,6 +226,32 @@ impl Drop for Notices {
             jobs.lock().over = true;
             jobs.changed.notify_all();
         }
+    }
+}
+
+/// Sessions that `on_blocked` of their task ends at once: tasks, and what their notices say instead of `blocked`.
+fn ended_at_once(event: &Event) -> Option<Vec<(TaskId, &'static str)>> {
+    if event.type_name != "cis.dag.task.status" || !event.body.get().contains("\"end\"") {
+        return None;
+    }
+    let Ok(EventBody::TaskStatus { changes }) = event.decode() else { return None };
+    let ends = changes.into_iter().filter(|change| change.state == TaskState::Running);
+    let ends = ends.filter_map(|change| match change.end {
+        Some(EndReason::Skipped { .. }) => Some((change.task, "skipped")),
+        Some(EndReason::Blocked { .. }) => Some((change.task, "failed")),
+        _ => None,
+    });
+    let ends: Vec<_> = ends.collect();
+    (!ends.is_empty()).then_some(ends)
+}
+
+/// Nobody is waited for by a session that is being ended.
+fn mark_ended(notices: &mut [Notice], run: Option<RunId>, ends: &[(TaskId, &'static str)]) {
+    for notice in
+        notices.iter_mut().filter(|notice| matches!(notice.event, "blocked" | "asked") && notice.run == run)
+    {
+        let end = ends.iter().find(|(task, _)| notice.task.as_ref() == Some(task));
+        notice.event = end.map_or(notice.event, |(_, event)| event);
     }
 }
 
