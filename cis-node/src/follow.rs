@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use cis_core::api::{ReadLog, ReadTime, RunView};
 use cis_core::client::{Client, ClientError, EventFollower, EventFrame, Followed};
-use cis_core::event::TaskState;
+use cis_core::event::{RunState, TaskState};
 use cis_core::ids::{Offset, RunId};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep_until, timeout};
@@ -38,19 +38,29 @@ const TAIL_BYTES: u64 = 4096;
 /// Where the time went is said of runs that took so long, ms.
 const TIMED_FROM_MS: i64 = 1000;
 
+/// How much is said while a run is followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Volume {
+    /// Progress, and a summary at the end.
+    Normal,
+    /// Failures, and what needs attention.
+    Quiet,
+}
+
 /// Follows `run` to its end. What happened up to the offset `history` is taken in without being told.
 pub(crate) async fn follow(
     context: &Context,
     client: &Client,
     run: &RunView,
     history: Offset,
+    volume: Volume,
 ) -> Result<Exit, CliError> {
     let id = run.id.to_string();
     let listening = |error| CliError::unavailable(format!("cannot listen for signals: {error}"));
     let mut interrupt = signal(SignalKind::interrupt()).map_err(listening)?;
     let mut leaving = Leaving::new().map_err(listening)?;
     let mut follower = client.events(Some(&id), Some(0)).await?;
-    let mut report = Report::new(context, run, history);
+    let mut report = Report::new(context, run, history, volume);
     let mut steering = Steering::new(context, client, &id);
     loop {
         let step = next_step(&mut follower, &mut report, &mut steering, &mut interrupt, &mut leaving).await;
@@ -195,6 +205,8 @@ impl<'a> Steering<'a> {
 enum Form {
     Drawn,
     Lines,
+    /// Lines about failures and what needs attention.
+    Quiet,
     Json,
 }
 
@@ -213,11 +225,12 @@ struct Report {
 }
 
 impl Report {
-    fn new(context: &Context, run: &RunView, history: Offset) -> Self {
-        let form = match (context.json, std::io::stderr().is_terminal()) {
-            (true, _) => Form::Json,
-            (false, true) => Form::Drawn,
-            (false, false) => Form::Lines,
+    fn new(context: &Context, run: &RunView, history: Offset, volume: Volume) -> Self {
+        let form = match (context.json, volume, std::io::stderr().is_terminal()) {
+            (true, ..) => Form::Json,
+            (false, Volume::Quiet, _) => Form::Quiet,
+            (false, Volume::Normal, true) => Form::Drawn,
+            (false, Volume::Normal, false) => Form::Lines,
         };
         let every = if form == Form::Drawn { DRAW_EVERY } else { LOOK_EVERY };
         let mut tick = interval_at(Instant::now() + every, every);
@@ -267,6 +280,8 @@ impl Report {
 
     async fn tell(&mut self, changes: &[Change], client: &Client) {
         let mut above = String::new();
+        let is_told = |change: &&Change| self.form != Form::Quiet || lines::needs_attention(change);
+        let changes: Vec<&Change> = changes.iter().filter(is_told).collect();
         for change in changes {
             if let Some(line) = lines::change(&self.model, change, self.form == Form::Drawn) {
                 above.push_str(&line);
@@ -307,7 +322,7 @@ impl Report {
                 let frame = self.frame();
                 self.screen.draw(text, &frame);
             }
-            Form::Lines | Form::Json => output::note(text),
+            Form::Lines | Form::Quiet | Form::Json => output::note(text),
         }
     }
 
@@ -323,7 +338,7 @@ impl Report {
                 self.screen.draw("", &frame);
             }
             Form::Lines => self.mention_long_ones(),
-            Form::Json => {}
+            Form::Quiet | Form::Json => {}
         }
     }
 
@@ -359,12 +374,17 @@ impl Report {
     }
 
     async fn end(&mut self, client: &Client) -> Exit {
-        if self.form != Form::Json {
+        let is_told = match self.form {
+            Form::Drawn | Form::Lines => true,
+            Form::Quiet => self.model.state != RunState::Succeeded,
+            Form::Json => false,
+        };
+        if is_told {
             let mut summary = lines::summary(&self.model, self.run, now_ms());
             summary.push_str(&self.time_line(client).await);
             match self.form {
                 Form::Drawn => self.screen.draw(&summary, &[]),
-                Form::Lines | Form::Json => output::note(&summary),
+                Form::Lines | Form::Quiet | Form::Json => output::note(&summary),
             }
         }
         self.model.state.exit_code().map_or(Exit::ERROR, Exit)

@@ -10,6 +10,10 @@ pub(crate) use cis_core::config::Home;
 
 use crate::error::CliError;
 
+/// What to do about a home in which nothing can be written.
+pub(crate) const NOT_WRITABLE_HINT: &str =
+    "make the home directory writable for this user, or use another one with --home DIR or CIS_HOME";
+
 /// Finds it; see [`Home::locate`].
 pub(crate) fn locate(
     cis_home: Option<OsString>,

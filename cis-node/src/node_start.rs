@@ -3,7 +3,8 @@
 //! The child (`cis node serve --ready-stdout`) makes its own session (setsid), and says one line:
 //! `ready`; `running` where another node has the lock of this home; or `error: TEXT`.
 
-use std::fs::OpenOptions;
+use std::fmt::Display;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::os::unix::net::UnixStream;
@@ -53,8 +54,7 @@ pub(crate) fn ensure(home: &Home, overrides: &[String], stays: bool) -> Result<F
     }
     // Here its mistakes can be shown whole.
     settings::load(home, overrides)?;
-    let mut line = spawn(home, overrides, stays)
-        .map_err(|error| CliError::unavailable(format!("a node cannot be started: {error}")))?;
+    let mut line = spawn(home, overrides, stays)?;
     match read_line(&mut line).map_err(|error| {
         CliError::unavailable(format!("the node that was started does not answer: {error}"))
             .hint(format!("its log is {}", home.node_log().display()))
@@ -89,9 +89,17 @@ pub(crate) fn serve_command(home: &Home, overrides: &[String], stays: bool) -> C
     command
 }
 
-fn spawn(home: &Home, overrides: &[String], stays: bool) -> io::Result<ChildStdout> {
-    home::create(home)?;
-    let log = OpenOptions::new().append(true).create(true).mode(0o600).open(home.node_log())?;
+fn spawn(home: &Home, overrides: &[String], stays: bool) -> Result<ChildStdout, CliError> {
+    let cannot = |error: &dyn Display| CliError::unavailable(format!("cannot start a node: {error}"));
+    home::create(home).map_err(|error| cannot(&error))?;
+    let log = home.node_log();
+    let log = OpenOptions::new().append(true).create(true).mode(0o600).open(&log).map_err(|error| {
+        cannot(&format!("cannot write {}: {error}", log.display())).hint(home::NOT_WRITABLE_HINT)
+    })?;
+    serve(home, overrides, stays, log).map_err(|error| cannot(&error))
+}
+
+fn serve(home: &Home, overrides: &[String], stays: bool, log: File) -> io::Result<ChildStdout> {
     let mut child = serve_command(home, overrides, stays)
         .arg("--ready-stdout")
         // A node must not hold the directory in which somebody happened to call it.

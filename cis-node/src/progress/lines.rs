@@ -70,6 +70,19 @@ pub(crate) fn change(model: &Model, change: &Change, quiet: bool) -> Option<Stri
     Some(line + "\n")
 }
 
+/// Whether a change is a failure, or something that a person is to do something about.
+pub(crate) fn needs_attention(change: &Change) -> bool {
+    match change {
+        Change::Failed(_) | Change::Blocked { .. } | Change::Asked { .. } | Change::Expiring { .. } => true,
+        Change::Succeeded { .. }
+        | Change::Ended { .. }
+        | Change::Cancelling { .. }
+        | Change::Paused
+        | Change::Resumed
+        | Change::RunEnded => false,
+    }
+}
+
 fn word(state: TaskState, task: &str, took_ms: u64, note: &str) -> String {
     let style = style::task(state);
     format!("{style}{state:>10}{style:#} {task} {DIM}({}){DIM:#}{note}", text::duration(took_ms))

@@ -3,7 +3,7 @@
 use cis_core::api::{ListSessions, SessionView};
 use cis_core::client::Client;
 
-use super::picker;
+use super::{no_session, picker};
 use crate::context::Context;
 use crate::error::{CliError, Exit};
 use crate::input_id::now_ms;
@@ -50,7 +50,10 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
             Some(name) => (name.clone(), name.clone()),
             None => choose(&client).await?,
         };
-        let left = Box::pin(attach(context, &client, &id, how)).await?;
+        let left = match Box::pin(attach(context, &client, &id, how)).await {
+            Ok(left) => left,
+            Err(error) => return Err(no_session::explain(&client, &id, error).await),
+        };
         Ok(say_goodbye(&name, &left))
     })
 }

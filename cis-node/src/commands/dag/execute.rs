@@ -5,7 +5,7 @@ use cis_core::client::ClientError;
 use cis_core::event::RunState;
 
 use super::place::{Agent, Place};
-use super::run::{How, NoCache, Params, follow_from_here, print_id, request};
+use super::run::{How, NoCache, Params, Quiet, follow_from_here, print_id, request};
 use crate::context::Context;
 use crate::error::{CliError, Exit};
 use crate::{dag_file, follow};
@@ -40,6 +40,8 @@ pub(crate) struct Args {
     /// Do not follow it
     #[arg(long)]
     detach: bool,
+    #[command(flatten)]
+    quiet: Quiet,
 }
 
 pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
@@ -55,7 +57,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
         if args.detach {
             return print_id(context, &run);
         }
-        Box::pin(follow::follow(context, &client, &run, 0)).await
+        Box::pin(follow::follow(context, &client, &run, 0, args.quiet.volume())).await
     })
 }
 
@@ -91,8 +93,9 @@ fn existing(context: &Context, name: &str, args: &Args) -> Result<Exit, CliError
             return print_id(context, &run);
         }
         if before.state == RunState::Created {
-            return Box::pin(follow::follow(context, &client, &run, before.last_offset)).await;
+            let volume = args.quiet.volume();
+            return Box::pin(follow::follow(context, &client, &run, before.last_offset, volume)).await;
         }
-        follow_from_here(context, &client, &run).await
+        follow_from_here(context, &client, &run, args.quiet.volume()).await
     })
 }

@@ -11,6 +11,7 @@ pub(crate) mod kill;
 mod list;
 mod logs;
 mod mode;
+mod no_session;
 mod picker;
 pub(super) mod place;
 mod recover;

@@ -4,6 +4,7 @@ use cis_core::api::RetryRun;
 use cis_core::event::RetryScope;
 use cis_core::ids::TaskId;
 
+use super::run::Quiet;
 use crate::context::Context;
 use crate::error::{CliError, Exit};
 use crate::{follow, output};
@@ -29,6 +30,8 @@ pub(crate) struct Args {
     /// Follow the run to its end
     #[arg(long)]
     follow: bool,
+    #[command(flatten)]
+    quiet: Quiet,
 }
 
 pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
@@ -43,7 +46,8 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
         let before = client.run(&args.run).await?.run;
         let run = client.retry_run(&before.id.to_string(), &RetryRun { scope }).await?;
         if args.follow {
-            return Box::pin(follow::follow(context, &client, &run, before.last_offset)).await;
+            return Box::pin(follow::follow(context, &client, &run, before.last_offset, args.quiet.volume()))
+                .await;
         }
         output::show(context, &run, |run| super::said(run, "runs again"))?;
         Ok(Exit::OK)

@@ -1,6 +1,9 @@
 //! `cis dag run`.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::fs::File;
+use std::io::Read as _;
 
 use cis_core::api::{CreateRun, RunView};
 use cis_core::client::Client;
@@ -9,6 +12,7 @@ use super::place::{Agent, Place};
 use crate::context::{Context, current_dir, submitted_env, submitted_umask};
 use crate::dag_file::{self, DagFile};
 use crate::error::{CliError, Exit};
+use crate::follow::Volume;
 use crate::{follow, input_id, output};
 
 /// Creates a run of a DAG file and follows it to its end
@@ -20,8 +24,11 @@ use crate::{follow, input_id, output};
 Examples:
   cis dag run ship.toml
   cis dag run ship.toml --param branch=main
+  cis dag run ship.toml --param notes=@CHANGES.md
+  cis dag run ship.toml --param mention=@@ann
   cis dag run ship.toml --room '#builds:example.org'
   generate-dag | cis dag run - --detach
+  cis dag run ship.toml --quiet
   cis dag run ship.toml --json | jq .type")]
 pub(crate) struct Args {
     /// The DAG file; `-` reads it from standard input
@@ -41,12 +48,30 @@ pub(crate) struct Args {
     /// Start the run, print its id, and do not follow it
     #[arg(long)]
     detach: bool,
+    #[command(flatten)]
+    quiet: Quiet,
+}
+
+/// `--quiet`, wherever a run is followed.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub(crate) struct Quiet {
+    /// Print only failures and what needs your attention; the exit code is the outcome
+    #[arg(short, long, conflicts_with = "json")]
+    quiet: bool,
+}
+
+impl Quiet {
+    /// How much is said while a run is followed.
+    pub(crate) fn volume(self) -> Volume {
+        if self.quiet { Volume::Quiet } else { Volume::Normal }
+    }
 }
 
 /// `--param`, wherever a file is taken.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Params {
-    /// Value of a parameter of the file; may be given several times
+    /// Value of a parameter of the file; may be given several times. NAME=@FILE takes the text of a file (UTF-8, at
+    /// most 1 MiB), NAME=@@TEXT the text @TEXT
     #[arg(long = "param", value_name = "NAME=VALUE", value_parser = name_and_value)]
     params: Vec<(String, String)>,
 }
@@ -66,12 +91,37 @@ fn name_and_value(text: &str) -> Result<(String, String), String> {
     }
 }
 
+/// The longest text of a file that becomes a parameter, bytes.
+const PARAM_FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// The value that is written as `text` on the command line: `@FILE` stands for the text of a file.
+fn param_value(name: &str, text: &str) -> Result<String, CliError> {
+    let Some(file) = text.strip_prefix('@') else { return Ok(text.to_owned()) };
+    if file.starts_with('@') {
+        return Ok(file.to_owned());
+    }
+    let refused = |why: &dyn Display| {
+        CliError::bad_input(format!("cannot read the file `{file}` of parameter `{name}`: {why}"))
+            .hint(format!("for the text itself, double its first @: --param '{name}=@{text}'"))
+    };
+    if file.is_empty() {
+        return Err(refused(&"no file is named behind @"));
+    }
+    let mut bytes = Vec::new();
+    let read = File::open(file).and_then(|file| file.take(PARAM_FILE_BYTES_MAX + 1).read_to_end(&mut bytes));
+    read.map_err(|error| refused(&error))?;
+    if bytes.len() as u64 > PARAM_FILE_BYTES_MAX {
+        return Err(refused(&"it is longer than 1 MiB; pass its path, and let the task read it"));
+    }
+    String::from_utf8(bytes).map_err(|_| refused(&"it is not UTF-8"))
+}
+
 impl Params {
-    /// By name; each once.
+    /// By name; each once. Files are read.
     pub(crate) fn by_name(&self) -> Result<BTreeMap<String, String>, CliError> {
         let mut all = BTreeMap::new();
         for (name, value) in &self.params {
-            if all.insert(name.clone(), value.clone()).is_some() {
+            if all.insert(name.clone(), param_value(name, value)?).is_some() {
                 return Err(CliError::bad_input(format!("the parameter `{name}` is given twice")));
             }
         }
@@ -90,7 +140,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
             return print_id(context, &run);
         }
         // Its first events are told as well.
-        Box::pin(follow::follow(context, &client, &run, 0)).await
+        Box::pin(follow::follow(context, &client, &run, 0, args.quiet.volume())).await
     })
 }
 
@@ -138,10 +188,15 @@ pub(super) async fn follow_from_here(
     context: &Context,
     client: &Client,
     run: &RunView,
+    volume: Volume,
 ) -> Result<Exit, CliError> {
     if let Some(code) = run.state.exit_code() {
-        output::show(context, run, |run| output::human::runs(std::slice::from_ref(run), input_id::now_ms()))?;
+        if volume == Volume::Normal {
+            output::show(context, run, |run| {
+                output::human::runs(std::slice::from_ref(run), input_id::now_ms())
+            })?;
+        }
         return Ok(Exit(code));
     }
-    Box::pin(follow::follow(context, client, run, run.last_offset)).await
+    Box::pin(follow::follow(context, client, run, run.last_offset, volume)).await
 }

@@ -4,6 +4,7 @@ use cis_core::api::{InboxItem, ListInbox, Problem, ProblemKind};
 use cis_core::client::Client;
 use cis_core::event::PromptKind;
 
+use super::no_session;
 use crate::commands::answer::{How, give};
 use crate::context::Context;
 use crate::error::{CliError, Exit};
@@ -59,7 +60,10 @@ async fn waiting(client: &Client, session: &str) -> Result<InboxItem, CliError> 
     let known = match client.session(session).await.map_err(CliError::from) {
         Ok(known) => known,
         Err(missing) if missing.kind() == Some(ProblemKind::NotFound) => {
-            return held(client, session).await?.ok_or(missing);
+            return match held(client, session).await? {
+                Some(item) => Ok(item),
+                None => Err(no_session::explain(client, session, missing).await),
+            };
         }
         Err(other) => return Err(other),
     };
@@ -77,9 +81,8 @@ async fn waiting(client: &Client, session: &str) -> Result<InboxItem, CliError> 
             return Ok(item);
         }
         let detail = format!("session {} has ended", known.id);
-        return Err(Problem::new(ProblemKind::Conflict, detail)
-            .hint("`cis dag logs` shows what it wrote")
-            .into());
+        let ended = Problem::new(ProblemKind::Conflict, detail).hint("`cis dag logs` shows what it wrote");
+        return Err(no_session::explain(client, session, ended.into()).await);
     }
     if !known.tty && known.task.is_some() {
         let detail = format!("session {} takes no input (tty = false)", known.id);

@@ -119,10 +119,13 @@ pub(super) fn socket_path(path: &Path) -> Check {
     Check::ok(NAME, path.display().to_string())
 }
 
-pub(super) fn runtime_dir(dir: Option<&Path>) -> Check {
+/// `sockets` is the directory that holds them: a node that ran before may have chosen another one than
+/// `XDG_RUNTIME_DIR` is now.
+pub(super) fn runtime_dir(dir: Option<&Path>, sockets: &Path) -> Check {
     const NAME: &str = "runtime dir";
-    let Some(dir) = dir else {
-        return Check::ok(NAME, "XDG_RUNTIME_DIR is not set; sockets lie in the home directory");
+    let Some(dir) = dir.filter(|dir| sockets.starts_with(dir)) else {
+        let why = if dir.is_some() { "not in XDG_RUNTIME_DIR" } else { "XDG_RUNTIME_DIR is not set" };
+        return Check::ok(NAME, format!("sockets are in {} ({why})", sockets.display()));
     };
     let hint = "log in through the system's login manager, or leave XDG_RUNTIME_DIR unset";
     match fs::metadata(dir) {

@@ -1,0 +1,214 @@
+//! What commands take and say: parameters out of files, quiet runs, homes that cannot be written, names of tasks that
+//! have no session.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
+
+use super::harness::{Cis, eventually, kill_9, ulid_in};
+
+const ECHO: &str = r#"
+version = 1
+[dag]
+id = "echo"
+params = { text = { type = "string" } }
+[[tasks]]
+id = "say"
+tty = false
+command = ["printf", "%s", "{{ params.text }}"]
+"#;
+
+#[test]
+fn a_parameter_is_the_text_of_a_file() {
+    let cis = Cis::new();
+    cis.write("notes.md", "first\nsecond \u{fc}\n");
+    let said = |value: &str| {
+        cis.dag(ECHO, &["--param", value]).expect(0);
+        cis.ok(["dag", "logs", "say"])
+    };
+    assert_eq!(said("text=@notes.md"), "first\nsecond \u{fc}\n");
+    assert_eq!(said("text=@@notes.md"), "@notes.md");
+    assert_eq!(said("text=a@b"), "a@b");
+    cis.write("bytes", b"\xff\xfe");
+    cis.write("long", vec![b'x'; (1 << 20) + 1]);
+    for (value, why) in [
+        ("text=@missing", "No such file"),
+        ("text=@bytes", "not UTF-8"),
+        ("text=@long", "longer than 1 MiB"),
+        ("text=@/dev/zero", "longer than 1 MiB"),
+        ("text=@", "no file is named"),
+        ("text=@.", "directory"),
+    ] {
+        let refused = cis.dag(ECHO, &["--param", value]).expect(2).stderr;
+        assert!(
+            refused.contains(why) && refused.contains("`text`") && refused.contains("@@"),
+            "{value}: {refused}"
+        );
+    }
+    let help = cis.ok(["dag", "run", "--help"]);
+    assert!(help.contains("=@CHANGES.md") && help.contains("@@"), "{help}");
+}
+
+#[test]
+fn a_quiet_run_says_only_what_went_wrong() {
+    let cis = Cis::new();
+    let quiet = cis.dag(ECHO, &["--param", "text=x", "--quiet"]).expect(0);
+    assert_eq!((quiet.stdout.as_str(), quiet.stderr.as_str()), ("", ""));
+    let failing =
+        ECHO.replace(r#"["printf", "%s", "{{ params.text }}"]"#, r#"["sh", "-c", "echo it broke; exit 3"]"#);
+    let failed = cis.dag(&failing, &["--param", "text=x", "-q"]).expect(1);
+    assert!(failed.stderr.contains("exit code 3") && failed.stderr.contains("it broke"), "{failed:?}");
+    assert!(!failed.stderr.contains("succeeded"), "{failed:?}");
+    cis.dag(ECHO, &["--param", "text=x", "--quiet", "--json"]).expect(2);
+}
+
+#[test]
+fn a_home_that_cannot_be_written_is_named_with_what_to_do() {
+    let cis = Cis::as_nobody();
+    cis.ok(["init"]);
+    let home = cis.home();
+    let log = home.join("node.log");
+    let mode = |path: &std::path::Path, mode: u32| {
+        fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+    };
+    let refused = |names: &std::path::Path| {
+        let said = cis.run(["dag", "list"]).expect(3).stderr;
+        assert!(said.contains(&names.display().to_string()), "{said}");
+        assert!(said.contains("--home DIR") && said.contains("CIS_HOME"), "{said}");
+    };
+    // No log can be made.
+    mode(&home, 0o500);
+    refused(&log);
+    mode(&home, 0o700);
+    // The home itself cannot be made.
+    let elsewhere = home.parent().unwrap().join("closed");
+    fs::create_dir(&elsewhere).unwrap();
+    mode(&elsewhere, 0o555);
+    let inside = elsewhere.join("home");
+    let said = cis.run(["--home", inside.to_str().unwrap(), "dag", "list"]).expect(3).stderr;
+    assert!(said.contains(inside.to_str().unwrap()) && said.contains("CIS_HOME"), "{said}");
+}
+
+/// Without spaces and line ends, which depend on the width of a terminal.
+fn squeezed(text: &str) -> String {
+    text.split_whitespace().collect()
+}
+
+#[test]
+fn a_task_without_a_session_says_what_to_do_instead() {
+    let cis = Cis::new();
+    let run = cis.start(
+        r#"
+version = 1
+[dag]
+id = "gated"
+[[tasks]]
+id = "done"
+command = ["false"]
+allow_failure = true
+[[tasks]]
+id = "gate"
+needs = ["done"]
+approval = { prompt = "Go?" }
+command = ["true"]
+[[tasks]]
+id = "later"
+needs = ["gate"]
+command = ["true"]
+"#,
+    );
+    eventually("the approval", || (cis.show(&run)["run"]["approvals"][0] == "gate").then_some(()));
+    let attach = |task: &str| {
+        let mut terminal = cis.terminal(&["dag", "attach", task]);
+        assert_eq!(terminal.wait_exit(), 3);
+        squeezed(&terminal.screen())
+    };
+    let short = &run[20..];
+    let attached = attach("gate");
+    assert!(attached.contains(&squeezed("`gate` waits for approval")), "{attached}");
+    let hint = squeezed(&format!("cis dag approve {short} gate")).to_lowercase();
+    assert!(attached.to_lowercase().contains(&hint), "{attached}");
+    let attached = attach("done");
+    assert!(attached.contains(&squeezed("`done` has ended (completed, exit code 1")), "{attached}");
+    assert!(attached.contains(&squeezed("cis dag logs done")), "{attached}");
+    assert!(attach("later").contains(&squeezed("`later` is pending and has no session yet")));
+    let unblocked = |task: &str| cis.run(["dag", "unblock", task, "--text", "y"]).expect(3).stderr;
+    let ended = unblocked("done");
+    assert!(ended.contains("`done` has ended (completed") && ended.contains("cis dag logs done"), "{ended}");
+    let pending = unblocked("later");
+    assert!(pending.contains("is pending") && pending.contains("cis dag why later"), "{pending}");
+    let missing = cis.run(["dag", "unblock", "nobody", "--text", "y"]).expect(2).stderr;
+    assert!(missing.contains("no session `nobody`"), "{missing}");
+    cis.ok(["dag", "unblock", "gate", "approve"]);
+    cis.wait_run(&run, "succeeded");
+}
+
+#[test]
+fn a_skipped_session_is_told_as_skipped() {
+    let cis = Cis::new();
+    let file = cis.write("tell.sh", r#"echo "$CIS_EVENT $CIS_TASK" >> "$E2E_WORK/told""#);
+    let command = serde_json::json!(["sh", file.to_str().unwrap()]);
+    fs::create_dir_all(cis.home()).unwrap();
+    fs::write(cis.home().join("config.toml"), format!("[notify]\ncommand = {command}\n")).unwrap();
+    let task = |action: &str| {
+        format!(
+            "[[tasks]]\nid = \"{action}\"\nscript = \"printf 'Proceed? [y/n] '; read -r x\"\non_blocked = \"{action}\"\n"
+        )
+    };
+    let run = cis.start(&format!(
+        "version = 1\n[dag]\nid = \"t\"\n{}{}{}",
+        task("skip"),
+        task("fail"),
+        task("ask")
+    ));
+    eventually("all are told", || (cis.read("told").lines().count() == 3).then_some(()));
+    let told = cis.read("told");
+    let mut lines: Vec<&str> = told.lines().collect();
+    lines.sort_unstable();
+    assert_eq!(lines, ["blocked ask", "failed fail", "skipped skip"]);
+    cis.ok(["dag", "cancel", &run]);
+}
+
+#[test]
+fn doctor_names_the_directory_of_the_sockets() {
+    let cis = Cis::new();
+    let socket = cis.json(&["node", "start", "--detach"])["socket"].as_str().unwrap().to_owned();
+    let sockets = std::path::Path::new(&socket).parent().unwrap().display().to_string();
+    let check = |more: Option<&str>| {
+        let mut command = cis.command(["doctor", "--json"]);
+        command.env_remove("XDG_RUNTIME_DIR");
+        command.envs(more.map(|dir| ("XDG_RUNTIME_DIR", dir)));
+        let out = command.output().unwrap();
+        let report: serde_json::Value = serde_json::from_slice(&out.stdout).unwrap();
+        let items = report["items"].as_array().unwrap().clone();
+        let of = |name: &str| items.iter().find(|item| item["name"] == name).unwrap()["detail"].clone();
+        (of("socket"), of("runtime dir").as_str().unwrap().to_owned())
+    };
+    let other = cis.work().display().to_string();
+    for runtime in [None, Some(other.as_str())] {
+        let (named, dir) = check(runtime);
+        assert_eq!(named, socket.as_str());
+        assert!(dir.contains(&sockets) && !dir.contains("home directory"), "{dir}");
+    }
+}
+
+#[test]
+fn a_session_keeps_its_profile_over_a_restart_of_the_node() {
+    let cis = Cis::new();
+    fs::create_dir_all(cis.work().join("my tools")).unwrap();
+    let program = cis.write("my tools/agent", "#!/bin/sh\nprintf 'Proceed? [y/n] '\nread -r x\n");
+    fs::set_permissions(&program, Permissions::from_mode(0o755)).unwrap();
+    let command = serde_json::json!([program.to_str().unwrap(), "--now"]);
+    fs::create_dir_all(cis.home()).unwrap();
+    let config = format!("[agents.mine]\nextends = \"claude\"\ncommand = {command}\n");
+    fs::write(cis.home().join("config.toml"), config).unwrap();
+    let create = ["session", "create", "--name", "s", "--", program.to_str().unwrap(), "--now"];
+    let session = ulid_in(&cis.ok(create));
+    let profile = || {
+        let explained = cis.run(["dag", "explain", &session, "--json"]);
+        (explained.code == Some(0)).then(|| explained.json()["profile"].as_str().unwrap().to_owned())
+    };
+    let before = eventually("it is explained", profile);
+    kill_9(cis.node_pid().unwrap());
+    assert_eq!(eventually("it is explained again", profile), before);
+    assert_ne!(before, "plain");
+}
