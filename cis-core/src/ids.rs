@@ -128,6 +128,19 @@ impl TaskId {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Whether this is `task`, or an item of it (`task.1`, `task.2` …).
+    #[must_use]
+    pub fn is_or_is_item_of(&self, task: &Self) -> bool {
+        match self.0.strip_prefix(&*task.0) {
+            Some("") => true,
+            Some(rest) => {
+                let number = rest.strip_prefix('.').unwrap_or_default();
+                !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
+            }
+            None => false,
+        }
+    }
 }
 
 impl fmt::Display for TaskId {

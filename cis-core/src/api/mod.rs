@@ -6,6 +6,7 @@
 pub mod attach_marks;
 mod audit;
 mod context;
+mod history;
 mod identity;
 mod inbox;
 pub mod log_pieces;
@@ -26,6 +27,7 @@ mod fuzz;
 
 pub use audit::{AuditReport, AuditedNode, AuditedRun, HereAs, RefusedView};
 pub use context::{NeedContext, TaskContext};
+pub use history::{HistoryAction, HistoryEntry, ReadHistory};
 pub use identity::{IdentityView, RevokedView, RotateIdentity, RotatedView, TrustNode, TrustedView};
 pub use inbox::{
     Answer, AnswerReceipt, AnswerWith, Ask, AskAnswer, AskView, ClosedItem, ExplainView, HandIn, InboxItem,

@@ -28,6 +28,8 @@ pub const RUN_RETRY: &str = "/v1/runs/{run}/retry";
 pub const RUN_MODE: &str = "/v1/runs/{run}/mode";
 /// `GET`: [`super::WhyView`].
 pub const WHY: &str = "/v1/runs/{run}/tasks/{task}/why";
+/// `GET` [`super::ReadHistory`]: listing of [`super::HistoryEntry`], oldest first.
+pub const RUN_HISTORY: &str = "/v1/runs/{run}/history";
 /// `POST` [`super::Decide`]: approves or rejects a task that waits for it.
 pub const TASK_APPROVAL: &str = "/v1/runs/{run}/tasks/{task}/approval";
 /// `GET`: [`super::TaskContext`], secrets replaced: what the task would get now.

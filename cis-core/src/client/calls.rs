@@ -9,11 +9,11 @@ use super::query::ToQuery as _;
 use super::{Client, ClientError, LogStream};
 use crate::api::{
     Answer, AnswerReceipt, Ask, AskView, AuditReport, CleanReport, CleanStore, CreateMatrixRoom, CreateRun,
-    CreateSession, Decide, ExplainView, GroupView, HandIn, InboxItem, InputReceipt, InviteToMatrixRoom,
-    JoinMatrixRoom, KillSession, ListInbox, ListRuns, ListSessions, Listing, LoginMatrix, LogoutMatrix,
-    MatrixAccountView, MatrixRoomEvents, MatrixRoomView, NodeView, Page, ReadAsk, ReadLog, ReadMatrixRoom,
-    ReadTime, RecoverReport, RecoverRuns, RetryRun, RunDetail, RunView, Say, SendInput, SessionView, SetMode,
-    StopNode, TaskContext, ThreadMessage, TimeView, WhyView, paths,
+    CreateSession, Decide, ExplainView, GroupView, HandIn, HistoryEntry, InboxItem, InputReceipt,
+    InviteToMatrixRoom, JoinMatrixRoom, KillSession, ListInbox, ListRuns, ListSessions, Listing, LoginMatrix,
+    LogoutMatrix, MatrixAccountView, MatrixRoomEvents, MatrixRoomView, NodeView, Page, ReadAsk, ReadHistory,
+    ReadLog, ReadMatrixRoom, ReadTime, RecoverReport, RecoverRuns, RetryRun, RunDetail, RunView, Say,
+    SendInput, SessionView, SetMode, StopNode, TaskContext, ThreadMessage, TimeView, WhyView, paths,
 };
 use crate::dag::Group;
 
@@ -96,6 +96,21 @@ impl Client {
     /// Where the time of a run went.
     pub async fn run_time(&self, run: &str, how: &ReadTime) -> Result<TimeView, ClientError> {
         self.get(&how.on(paths::fill(paths::RUN_TIME, &[run]))).await
+    }
+
+    /// Who did what with a run, of one task or of all, oldest first. All pages.
+    pub async fn run_history(&self, run: &str, task: Option<&str>) -> Result<Vec<HistoryEntry>, ClientError> {
+        let path = paths::fill(paths::RUN_HISTORY, &[run]);
+        let mut query = ReadHistory { task: task.map(str::to_owned), ..ReadHistory::default() };
+        let mut all = Vec::new();
+        loop {
+            let page: Listing<HistoryEntry> = self.get_long(&query.on(path.clone())).await?;
+            all.extend(page.items);
+            match page.next {
+                Some(next) => query.after = Some(next),
+                None => return Ok(all),
+            }
+        }
     }
 
     /// Concurrency groups: the node's, and those of the files of open runs. All pages.

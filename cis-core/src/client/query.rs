@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 
 use crate::api::paths::encode;
 use crate::api::{
-    Attach, FollowEvents, ListInbox, ListRuns, ListSessions, LogoutMatrix, Page, ReadAsk, ReadLog,
-    ReadMatrixRoom, ReadTime, ReadVerification,
+    Attach, FollowEvents, ListInbox, ListRuns, ListSessions, LogoutMatrix, Page, ReadAsk, ReadHistory,
+    ReadLog, ReadMatrixRoom, ReadTime, ReadVerification,
 };
 
 /// A path with its query under construction.
@@ -134,6 +134,16 @@ impl ToQuery for ReadLog {
 impl ToQuery for ReadTime {
     fn on(&self, path: String) -> String {
         Query::new(path).flag("totals", self.totals).text
+    }
+}
+
+impl ToQuery for ReadHistory {
+    fn on(&self, path: String) -> String {
+        Query::new(path)
+            .text("task", self.task.as_deref())
+            .number("limit", self.limit)
+            .text("after", self.after.as_deref())
+            .text
     }
 }
 

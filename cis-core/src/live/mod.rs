@@ -4,8 +4,10 @@
 //! Owns the fold and its words. Asks nobody: where an event does not say enough, the fold says so
 //! ([`Applied::Ask`]) and its owner asks the node again.
 
+mod history;
 mod reason;
 mod run;
 
+pub use history::History;
 pub use reason::{TURN, reason};
 pub use run::{Applied, LiveRun};

@@ -12,6 +12,7 @@ use futures_util::stream::BoxStream;
 use futures_util::{Stream, StreamExt as _};
 use tokio::sync::broadcast;
 
+use self::pages::history_page;
 pub(super) use self::pages::page_of;
 use self::problems::{hub_problem, no_attempt, no_task, run_name};
 pub(super) use self::problems::{internal, store_problem};
@@ -31,14 +32,15 @@ use super::{agents, artifacts, context, logs, restore};
 use crate::api::log_pieces::LogPiece;
 use crate::api::{
     Attach, CleanReport, CleanStore, CreateRun, CreateSession, Decide, ExplainView, FollowEvents, GroupView,
-    InputReceipt, KillSession, ListRuns, ListSessions, Listing, NodeView, Page, Problem, ProblemKind,
-    ReadLog, ReadTime, RemoteView, RetryRun, RunDetail, RunView, SendInput, SessionView, SetMode, StopNode,
-    TaskContext, TimeView, WhyView,
+    HistoryEntry, InputReceipt, KillSession, ListRuns, ListSessions, Listing, NodeView, Page, Problem,
+    ProblemKind, ReadHistory, ReadLog, ReadTime, RemoteView, RetryRun, RunDetail, RunView, SendInput,
+    SessionView, SetMode, StopNode, TaskContext, TimeView, WhyView,
 };
 use crate::config::{Config, Home, Identity, Keys, Tokens};
 use crate::dag::Group;
 use crate::event::ExecutionMode;
 use crate::ids::{BlobId, NodeDid, RunId, SessionId, TaskId, TimestampMs};
+use crate::live::History;
 use crate::matrix::Account;
 use crate::policy::Principal;
 use crate::scheduler::Machine;
@@ -255,6 +257,19 @@ impl NodeApi for Node {
             Some(view) => Ok(view),
             None => Ok(self.folded(run).await?.times(now_ms(), totals)),
         }
+    }
+
+    async fn history(&self, run: RunId, query: ReadHistory) -> Answer<Listing<HistoryEntry>> {
+        let task = query.task.as_deref().map(TaskId::new).transpose();
+        let task = task.map_err(|e| Problem::new(ProblemKind::BadInput, e.to_string()))?;
+        let events = self.read(move |reader| reader.history_events(run)).await?;
+        let mut history = History::default();
+        events.iter().for_each(|event| history.apply(event));
+        let mut entries = history.into_entries();
+        if let Some(task) = task {
+            entries.retain(|entry| entry.task.as_ref().is_some_and(|of| of.is_or_is_item_of(&task)));
+        }
+        history_page(entries, &query)
     }
 
     async fn groups(&self, query: Page) -> Answer<Listing<GroupView>> {

@@ -17,9 +17,9 @@ use super::tokens_api::TokensApi;
 use super::verification_api::VerificationApi;
 use crate::api::{
     Attach, AttachControl, AttachNotice, CleanReport, CleanStore, CreateRun, CreateSession, Decide,
-    ExplainView, FollowEvents, GroupView, InputReceipt, KillSession, ListRuns, ListSessions, Listing,
-    NodeView, Page, Problem, ReadLog, ReadTime, RetryRun, RunDetail, RunView, SendInput, SessionView,
-    SetMode, StopNode, TaskContext, TimeView, WhyView,
+    ExplainView, FollowEvents, GroupView, HistoryEntry, InputReceipt, KillSession, ListRuns, ListSessions,
+    Listing, NodeView, Page, Problem, ReadHistory, ReadLog, ReadTime, RetryRun, RunDetail, RunView,
+    SendInput, SessionView, SetMode, StopNode, TaskContext, TimeView, WhyView,
 };
 use crate::dag::Group;
 use crate::event::Event;
@@ -176,6 +176,13 @@ pub trait NodeApi: InboxApi + IdentityApi + MatrixApi + VerificationApi + Tokens
         task: String,
         request: Decide,
     ) -> impl Future<Output = Answer<RunView>> + Send;
+    /// Who did what with a run, oldest first.
+    fn history(
+        &self,
+        run: RunId,
+        query: ReadHistory,
+    ) -> impl Future<Output = Answer<Listing<HistoryEntry>>> + Send;
+
     /// Where the time of a run went.
     fn times(&self, run: RunId, query: ReadTime) -> impl Future<Output = Answer<TimeView>> + Send;
     /// Concurrency groups: the node's, and those of open runs.

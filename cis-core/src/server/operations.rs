@@ -8,7 +8,7 @@ use super::describe::{self, Documents, Operations, operations};
 use super::node_api::NodeApi;
 use super::routes::{
     cancel_run, clean_store, create_run, create_session, decide, explain, get_node, get_run, get_session,
-    groups, kill_session, list_runs, list_sessions, pause_run, put_group, remove_group, resume_run,
+    groups, history, kill_session, list_runs, list_sessions, pause_run, put_group, remove_group, resume_run,
     retry_run, screen, send_input, set_mode, start_run, stop_node, task_context, times, why,
 };
 use super::{identity_routes, inbox_routes, matrix_routes, streams, tokens_routes, verification_routes};
@@ -60,6 +60,11 @@ fn runs<N: NodeApi>() -> Operations<Arc<N>> {
         retry_run: POST paths::RUN_RETRY, Runs, Action::ControlRun(None), [NotFound, Conflict] => retry_run::<N>;
         /// Switches how an open run is executed, and which room follows it.
         set_mode: POST paths::RUN_MODE, Runs, Action::ControlRun(None), [NotFound, Conflict] => set_mode::<N>;
+        /// Lists who did what with a run, oldest first.
+        ///
+        /// Decisions, answers and whatever else people, sessions and rules did, with what came of it; also after the end of
+        /// the run.
+        get_history: GET paths::RUN_HISTORY, Runs, Action::See, [NotFound, Ambiguous] => history::<N>;
         /// Says where the time of a run went.
         get_times: GET paths::RUN_TIME, Runs, Action::See, [NotFound, Ambiguous] => times::<N>;
     }

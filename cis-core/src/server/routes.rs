@@ -17,9 +17,10 @@ use super::node_api::NodeApi;
 use super::peer::Peer;
 use super::{operations, unread};
 use crate::api::{
-    CleanReport, CleanStore, CreateRun, CreateSession, Decide, ExplainView, GroupView, InputReceipt,
-    KillSession, ListRuns, ListSessions, Listing, NodeView, Page, Problem, ProblemKind, ReadTime, RetryRun,
-    RunDetail, RunView, SendInput, SessionView, SetMode, StopNode, TaskContext, TimeView, WhyView,
+    CleanReport, CleanStore, CreateRun, CreateSession, Decide, ExplainView, GroupView, HistoryEntry,
+    InputReceipt, KillSession, ListRuns, ListSessions, Listing, NodeView, Page, Problem, ProblemKind,
+    ReadHistory, ReadTime, RetryRun, RunDetail, RunView, SendInput, SessionView, SetMode, StopNode,
+    TaskContext, TimeView, WhyView,
 };
 use crate::dag::Group;
 use crate::ids::{RunId, SessionId};
@@ -239,6 +240,16 @@ pub(super) async fn times<N: NodeApi>(
 ) -> Outcome<TimeView> {
     let run = run_for(&node, &who, name, |_| Action::See).await?;
     Ok(Json(node.times(run, query?.0).await?))
+}
+
+pub(super) async fn history<N: NodeApi>(
+    State(node): State<Arc<N>>,
+    Caller(who): Caller,
+    Name(name): Name<String>,
+    query: Args<ReadHistory>,
+) -> Outcome<Listing<HistoryEntry>> {
+    let run = run_for(&node, &who, name, |_| Action::See).await?;
+    Ok(Json(node.history(run, query?.0).await?))
 }
 
 pub(super) async fn groups<N: NodeApi>(

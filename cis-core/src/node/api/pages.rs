@@ -1,6 +1,7 @@
 //! Pages of listings that are held in memory.
 
-use crate::api::{Listing, Page, Problem, ProblemKind};
+use crate::api::{HistoryEntry, Listing, Page, Problem, ProblemKind, ReadHistory};
+use crate::ids::Offset;
 
 /// A page holds at most so many.
 const PAGE_MAX: u32 = 1000;
@@ -23,6 +24,28 @@ pub(in crate::node) fn page_of<T>(
     items.truncate(limit);
     let next = items.last().filter(|_| more).map(name);
     Ok(Listing { items, next })
+}
+
+/// The page of a history that is asked for. Entries of one event are never parted.
+pub(super) fn history_page(
+    mut entries: Vec<HistoryEntry>,
+    query: &ReadHistory,
+) -> Result<Listing<HistoryEntry>, Problem> {
+    if let Some(after) = &query.after {
+        let Ok(after) = after.parse::<Offset>() else {
+            let detail = format!("`{after}` is not the `next` of a page of this listing");
+            return Err(Problem::new(ProblemKind::BadInput, detail).hint("begin again without `after`"));
+        };
+        entries.retain(|entry| entry.offset > after);
+    }
+    let limit = query.limit.unwrap_or(PAGE_MAX).clamp(1, PAGE_MAX) as usize;
+    let Some(last) = entries.get(limit - 1).map(|entry| entry.offset) else {
+        return Ok(Listing { items: entries, next: None });
+    };
+    let end = entries.partition_point(|entry| entry.offset <= last);
+    let more = end < entries.len();
+    entries.truncate(end);
+    Ok(Listing { items: entries, next: more.then(|| last.to_string()) })
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 use super::Reader;
 use super::values::{maybe_ulid, text, ulid};
 use crate::event::{Actor, Event};
-use crate::ids::{InputId, Offset, RunId};
+use crate::ids::{InputId, Offset, RunId, SessionId};
 use crate::store::error::{RowError, StoreError};
 
 /// The columns that [`event`] reads.
@@ -29,6 +29,53 @@ impl Reader {
             }
             None => self.rows("WHERE offset > ?1 ORDER BY offset LIMIT ?2", &[&after, &limit]),
         }
+    }
+
+    /// The events of a run that its history is folded from, in order: what somebody did, and what that refers to.
+    /// Refusals count as well: of its sessions, and those that name the run.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn history_events(&self, run: RunId) -> Result<Vec<Event>, StoreError> {
+        let id = run.0.to_bytes();
+        let mut events = self.rows(
+            "WHERE run = ?1 AND type <> 'cis.dag.session.said' AND (actor IS NOT NULL
+                OR type IN ('cis.dag.session.blocked', 'cis.dag.session.ask_withdrawn', 'cis.dag.session.answer_void',
+                    'cis.dag.run.cancelling', 'cis.dag.run.completed', 'cis.dag.run.failed', 'cis.dag.run.error',
+                    'cis.dag.run.cancelled')
+                OR type = 'cis.dag.task.status' AND instr(body, '\"kind\":\"approval'))
+             ORDER BY offset",
+            &[&id],
+        )?;
+        let refused = self.rows(
+            "INDEXED BY events_audit WHERE actor IS NOT NULL AND type = 'cis.dag.node.denied'
+                AND at_ms BETWEEN (SELECT created_ms FROM runs WHERE id = ?1)
+                    AND (SELECT coalesce(ended_ms, 9223372036854775807) FROM runs WHERE id = ?1)
+             ORDER BY offset",
+            &[&id],
+        )?;
+        let name = run.to_string();
+        for event in refused {
+            let session = event.actor.as_ref().and_then(|actor| actor.name.parse().ok());
+            let is_ours = match session {
+                Some(session) => self.is_session_of(session, run)?,
+                None => false,
+            };
+            if is_ours || event.body.get().contains(&name) {
+                events.push(event);
+            }
+        }
+        events.sort_by_key(|event| event.offset);
+        Ok(events)
+    }
+
+    fn is_session_of(&self, session: SessionId, run: RunId) -> Result<bool, StoreError> {
+        self.view("look a session up", |conn| {
+            let mut read = conn.prepare_cached(
+                "SELECT 1 FROM sessions s JOIN runs r ON r.key = s.run WHERE s.id = ?1 AND r.id = ?2",
+            )?;
+            Ok(read.exists((session.0.to_bytes(), run.0.to_bytes()))?)
+        })
     }
 
     /// How many events a run has.

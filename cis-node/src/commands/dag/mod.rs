@@ -4,9 +4,11 @@ mod approve;
 pub(crate) mod artifacts;
 mod attach;
 mod context;
+mod events;
 mod execute;
 mod explain;
 mod graph;
+mod history;
 pub(crate) mod kill;
 mod list;
 mod logs;
@@ -59,6 +61,8 @@ pub(crate) enum Command {
     Mode(mode::Args),
     Recover(recover::Args),
     Why(why::Args),
+    History(history::Args),
+    Events(events::Args),
     Explain(explain::Args),
     Approve(approve::Args),
     Reject(reject::Args),
@@ -88,6 +92,8 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<Exit, CliError>
         Command::Mode(args) => mode::run(context, &args),
         Command::Recover(args) => recover::run(context, &args),
         Command::Why(args) => why::run(context, &args),
+        Command::History(args) => history::run(context, &args),
+        Command::Events(args) => events::run(context, &args),
         Command::Explain(args) => explain::run(context, &args),
         Command::Approve(args) => approve::run(context, &args),
         Command::Reject(args) => reject::run(context, &args),

@@ -1,14 +1,16 @@
 //! `cis dag show`.
 
-use cis_core::api::ReadTime;
+use cis_core::api::{HistoryEntry, ReadTime, RunDetail};
+use serde::Serialize;
 
+use super::history::beside;
 use super::run_or_newest;
 use crate::context::Context;
 use crate::error::{CliError, Exit};
 use crate::input_id::now_ms;
 use crate::output::{self, human};
 
-/// Shows a run and its tasks
+/// Show a run, its tasks and who did what with it
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -34,7 +36,19 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
             return Ok(Exit::OK);
         }
         let detail = client.run(&run).await?;
-        output::show(context, &detail, |detail| human::run(detail, now_ms()))?;
+        let history = beside(&client, &run, None).await?;
+        output::show(context, &Shown { detail: &detail, history: &history }, |Shown { detail, history }| {
+            let all = format!("cis dag history {}", detail.run.id.short());
+            human::run(detail, now_ms()) + human::history_beside(history, &all).as_str()
+        })?;
         Ok(Exit::OK)
     })
+}
+
+/// A run with its history.
+#[derive(Serialize)]
+struct Shown<'a> {
+    #[serde(flatten)]
+    detail: &'a RunDetail,
+    history: &'a [HistoryEntry],
 }

@@ -1,11 +1,15 @@
 //! `cis dag why`.
 
+use cis_core::api::{HistoryEntry, WhyView};
+use serde::Serialize;
+
+use super::history::beside;
 use super::run_or_newest;
 use crate::context::Context;
 use crate::error::{CliError, Exit};
 use crate::output::{self, human};
 
-/// Says why a task is where it is, and what can be done
+/// Explain a task's state, who did what with it, and what you can do about it
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -25,7 +29,19 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
     context.block_on(async {
         let run = run_or_newest(&client, args.run.as_deref()).await?;
         let why = client.why(&run, &args.task).await?;
-        output::show(context, &why, human::why)?;
+        let history = beside(&client, &run, Some(why.task.as_str())).await?;
+        output::show(context, &Shown { why: &why, history: &history }, |Shown { why, history }| {
+            let all = format!("cis dag history {} --task {}", why.run.short(), why.task);
+            human::why(why) + human::history_beside(history, &all).as_str()
+        })?;
         Ok(Exit::OK)
     })
+}
+
+/// Why a task is in its state, and who did what with it.
+#[derive(Serialize)]
+struct Shown<'a> {
+    #[serde(flatten)]
+    why: &'a WhyView,
+    history: &'a [HistoryEntry],
 }
