@@ -4,9 +4,10 @@
 //! nothing of where the values come from, nor of terminals.
 //!
 //! A secret is found as it is, as one of its lines (of at least 8 bytes), with line ends as a terminal
-//! writes them, without control characters, as a JSON string, percent-encoded, in hex, and in base64 at
-//! each of the three alignments. In texts and JSON also whatever has the shape of a well-known key is replaced
-//! (`shapes`), declared or not; in byte streams only the values.
+//! writes them, without control characters, as a shell quotes it, as a JSON string (with `\/`, with `\u` escapes, also
+//! within another one), percent-encoded as libraries do it, in hex, and in base64 of both alphabets at each of the three
+//! alignments, with padding and without, in one line or wrapped. In texts and JSON also whatever has the shape of a
+//! well-known key is replaced (`shapes`), declared or not; in byte streams only the values.
 //! **Limits**: bytes between its bytes hide it, so a value that a program wraps by itself, colours in
 //! parts, or encodes in another way passes. A value that the terminal wraps is whole in the byte
 //! stream; on a screen it is found where the rows are joined (see `session::screen`).
@@ -29,8 +30,10 @@ use trie::{ROOT, Trie};
 pub const SECRET_BYTES_MIN: usize = 4;
 /// Longer values are refused, bytes.
 pub const SECRET_BYTES_MAX: usize = 16 << 10;
-/// All values of one redactor together, bytes.
+/// Secrets of one task, and those that a run declares, together, bytes.
 pub const SECRETS_BYTES_MAX: usize = 64 << 10;
+/// All values of one redactor together, bytes: those of a run, and what a task got of others.
+const ALL_BYTES_MAX: usize = 2 * SECRETS_BYTES_MAX;
 
 /// What stands for a secret.
 const STARS: &str = "***";
@@ -59,7 +62,7 @@ pub enum RedactError {
         bytes: usize,
     },
     /// They would take too much memory together.
-    #[error("the secrets have more than {SECRETS_BYTES_MAX} bytes together: give this task fewer")]
+    #[error("the secrets have more than {} KiB together: declare fewer, or pass a file's path instead", SECRETS_BYTES_MAX >> 10)]
     TooMany,
 }
 
@@ -95,30 +98,27 @@ pub struct Spans {
 }
 
 impl Redactor {
-    /// A redactor of these values. Blanks and line ends around a value do not belong to it.
+    /// Checks that these values can be the secrets of one task, or of one run.
     ///
     /// # Errors
     /// [`RedactError`] where a value is shorter than [`SECRET_BYTES_MIN`] or longer than
     /// [`SECRET_BYTES_MAX`], or all are longer than [`SECRETS_BYTES_MAX`].
+    pub fn check<'a>(secrets: impl IntoIterator<Item = &'a str>) -> Result<(), RedactError> {
+        checked(secrets, SECRETS_BYTES_MAX, |_, _| ())
+    }
+
+    /// A redactor of these values. Blanks and line ends around a value do not belong to it.
+    ///
+    /// # Errors
+    /// As [`Self::check`], where all may be twice as long.
     pub fn new(secrets: impl IntoIterator<Item = String>) -> Result<Self, RedactError> {
+        let secrets: Vec<String> = secrets.into_iter().collect();
         let mut trie = Trie::default();
-        let mut total = 0;
-        for (at, secret) in secrets.into_iter().enumerate() {
-            let (index, value) = (at + 1, secret.trim());
-            if value.len() < SECRET_BYTES_MIN {
-                return Err(RedactError::TooShort { index, bytes: value.len() });
-            }
-            if value.len() > SECRET_BYTES_MAX {
-                return Err(RedactError::TooLong { index, bytes: value.len() });
-            }
-            total += value.len();
-            if total > SECRETS_BYTES_MAX {
-                return Err(RedactError::TooMany);
-            }
-            for form in forms::of(value) {
+        checked(secrets.iter().map(String::as_str), ALL_BYTES_MAX, |value, total| {
+            for form in forms::of(value, total <= forms::ALL_RARE_BYTES_MAX) {
                 trie.insert(&form);
             }
-        }
+        })?;
         trie.link();
         Ok(Self { trie })
     }
@@ -199,6 +199,30 @@ impl Redactor {
         let open = if depth > self.trie.may_show(state) { depth } else { 0 };
         Spans { found, open }
     }
+}
+
+/// Calls `each` with every value, and the length of all until there.
+fn checked<'a>(
+    secrets: impl IntoIterator<Item = &'a str>,
+    most: usize,
+    mut each: impl FnMut(&str, usize),
+) -> Result<(), RedactError> {
+    let mut total = 0;
+    for (at, secret) in secrets.into_iter().enumerate() {
+        let (index, value) = (at + 1, secret.trim());
+        if value.len() < SECRET_BYTES_MIN {
+            return Err(RedactError::TooShort { index, bytes: value.len() });
+        }
+        if value.len() > SECRET_BYTES_MAX {
+            return Err(RedactError::TooLong { index, bytes: value.len() });
+        }
+        total += value.len();
+        if total > most {
+            return Err(RedactError::TooMany);
+        }
+        each(value, total);
+    }
+    Ok(())
 }
 
 /// Replaces secrets in a stream of bytes; where the stream is cut into chunks makes no difference.

@@ -11,6 +11,13 @@ const NONE: u32 = u32::MAX;
 /// As many bytes of a secret may be shown before it is known to be one.
 const SHOW_MAX: usize = 3;
 
+/// So many pairs of bytes there are.
+const PAIRS: usize = 1 << 16;
+
+fn pair(one: u8, two: u8) -> usize {
+    usize::from(one) << 8 | usize::from(two)
+}
+
 #[derive(Debug, Clone)]
 struct Node {
     byte: u8,
@@ -38,12 +45,15 @@ pub(super) struct Trie {
     nodes: Vec<Node>,
     /// Children of the root.
     first: Box<[u32; 256]>,
+    /// With which two bytes patterns begin, a bit each; empty without patterns. Where there are many patterns, most
+    /// bytes begin one, but few pairs do.
+    pairs: Box<[u64]>,
     longest: usize,
 }
 
 impl Default for Trie {
     fn default() -> Self {
-        Self { nodes: vec![Node::new(0, 0)], first: Box::new([ROOT; 256]), longest: 0 }
+        Self { nodes: vec![Node::new(0, 0)], first: Box::new([ROOT; 256]), pairs: Box::default(), longest: 0 }
     }
 }
 
@@ -72,6 +82,16 @@ impl Trie {
             node.shortest = node.shortest.min(length);
         }
         self.nodes[at as usize].matched = length;
+        if self.pairs.is_empty() {
+            self.pairs = vec![0; PAIRS / 64].into_boxed_slice();
+        }
+        // A pattern of one byte goes with any byte after it.
+        let pairs = match pattern {
+            [one] => pair(*one, 0)..=pair(*one, u8::MAX),
+            [one, two, ..] => pair(*one, *two)..=pair(*one, *two),
+            [] => return,
+        };
+        pairs.for_each(|pair| self.pairs[pair / 64] |= 1 << (pair % 64));
         self.longest = self.longest.max(pattern.len());
     }
 
@@ -141,7 +161,21 @@ impl Trie {
 
     /// So many bytes at the beginning cannot begin a pattern.
     pub(super) fn skip(&self, bytes: &[u8]) -> usize {
-        bytes.iter().position(|byte| self.first[usize::from(*byte)] != ROOT).unwrap_or(bytes.len())
+        if self.pairs.is_empty() {
+            return bytes.len();
+        }
+        for (at, byte) in bytes.iter().enumerate() {
+            if self.first[usize::from(*byte)] == ROOT {
+                continue;
+            }
+            // What follows the last one is not known yet.
+            let Some(next) = bytes.get(at + 1) else { return at };
+            let pair = pair(*byte, *next);
+            if self.pairs[pair / 64] >> (pair % 64) & 1 != 0 {
+                return at;
+            }
+        }
+        bytes.len()
     }
 
     /// Length of the longest pattern that ends in this state; 0: none.
