@@ -20,6 +20,7 @@ mod asking;
 mod attach;
 mod blocked;
 mod cache;
+mod command_rights;
 mod commands;
 mod config;
 mod context;

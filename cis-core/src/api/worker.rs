@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::context::TaskContext;
 use crate::dag::{CacheKey, SecretSource, Task, ValueType};
-use crate::event::{ArtifactRecord, AttemptOutcome, ExitStatus, OutputRecord, SessionState};
+use crate::event::{ArtifactRecord, AttemptOutcome, ExitStatus, OutputRecord, SessionState, Submitter};
 use crate::ids::{AttemptId, BlobId, Fence, RunId, SessionId, TimestampMs};
 
 /// What a process is started from.
@@ -95,6 +95,10 @@ pub struct CacheUse {
     /// Which task of which file, and which item, it is: a key that is a text belongs to that alone.
     #[serde(default)]
     pub scope: String,
+    /// Who submitted the run, where that was not the owner of the node: results are shared among the runs of one
+    /// submitter alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub submitter: Option<Submitter>,
 }
 
 /// To a worker.

@@ -8,7 +8,9 @@ use utoipa::ToSchema;
 
 use super::outcome::{AttemptOutcome, EndReason, ExitStatus};
 use super::states::{ExecutionMode, TaskState};
-use crate::ids::{AttemptId, BlobId, Epoch, Fence, HostInstance, NodeDid, SessionId, TaskId, TimestampMs};
+use crate::ids::{
+    AttemptId, BlobId, Epoch, Fence, HostInstance, NodeDid, SessionId, TaskId, TimestampMs, TokenId,
+};
 
 /// What an event is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -68,6 +70,25 @@ pub struct RunCreated {
     /// What the commands of `on_blocked.run` named then, by task.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub named: Vec<NamedPrograms>,
+    /// Who submitted it; none: the owner of the node, over its socket.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub submitter: Option<Submitter>,
+}
+
+/// A submitter other than the owner of the node. What the run starts by itself never has more rights than its submitter.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum Submitter {
+    /// The holder of a token of the API.
+    Token {
+        /// The token's id: a later token may have the same name.
+        id: TokenId,
+    },
+    /// A member of a room.
+    Member {
+        /// The room.
+        room: String,
+    },
 }
 
 /// What a task's `on_blocked.run` named when the run was submitted.

@@ -13,7 +13,7 @@ mod states;
 pub use body::EventBody;
 pub use facts::{
     ArtifactRecord, AttemptResult, Category, GrantRecord, KeptFile, LostBy, NamedPrograms, OutputRecord,
-    QueueReason, RetryScope, RunCreated, SessionLimit, TaskChange, UseAgent,
+    QueueReason, RetryScope, RunCreated, SessionLimit, Submitter, TaskChange, UseAgent,
 };
 pub use outcome::{AttemptOutcome, EndReason, ExitStatus, FailureCause};
 pub use prompt::{

@@ -49,6 +49,7 @@ const SHOWN: &[(&str, &[Hidden])] = &[
             nothing("umask"),
             nothing("kept"),
             nothing("named"),
+            nothing("submitter"),
             text("source"),
             text("workdir"),
         ],

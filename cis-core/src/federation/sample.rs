@@ -11,10 +11,10 @@ use crate::dag::{Action, Dag, Task};
 use crate::event::{
     AnswerRecord, ArtifactRecord, AttemptOutcome, AttemptResult, EventBody, ExecutionMode, ExitStatus,
     GrantRecord, KeptFile, NamedPrograms, OutputRecord, PromptKind, PromptOption, PromptRecord, QueueReason,
-    RunCreated, SaidKind, SaidRecord, TaskChange, TaskState, Urgency,
+    RunCreated, SaidKind, SaidRecord, Submitter, TaskChange, TaskState, Urgency,
 };
 use crate::identity::NodeKey;
-use crate::ids::{BlobId, HostInstance, InputId, NodeDid, RunId, SessionId, TaskId, TimestampMs};
+use crate::ids::{BlobId, HostInstance, InputId, NodeDid, RunId, SessionId, TaskId, TimestampMs, TokenId};
 use crate::scheduler::Run;
 
 /// The text of the DAG file, as far as the journal is concerned.
@@ -71,6 +71,7 @@ pub(super) fn created(tasks: usize, owner: &NodeDid) -> RunCreated {
             programs: BTreeMap::new(),
             not_searched: vec!["/home/ann/secret-project/bin".into()],
         }],
+        submitter: Some(Submitter::Token { id: TokenId::from_parts(1, 7) }),
     }
 }
 

@@ -22,7 +22,8 @@ use super::commands::{Command, DriverHandle, NewSession, RunVerb};
 use super::driver::{Shared, now_ms};
 use super::environments::Environments;
 use super::explain::explained;
-use super::principal::principal;
+use super::own_commands::OwnCommands;
+use super::principal::This;
 use super::rooms::Knock;
 use super::streams::{self, Viewer};
 use super::submit::prepare;
@@ -76,6 +77,7 @@ pub(super) struct Node {
     pub(super) rooms: Knock,
     pub(super) tokens: Arc<Tokens>,
     pub(super) remote: Option<RemoteView>,
+    pub(super) own_commands: OwnCommands,
 }
 
 type Answer<T> = Result<T, Problem>;
@@ -83,7 +85,20 @@ type Answer<T> = Result<T, Problem>;
 impl NodeApi for Node {
     fn principal(&self, peer: Peer, token: Option<&str>) -> Principal {
         let host = self.shared.host_pid.load(Ordering::Relaxed);
-        principal(&peer, token, &self.keys, &self.home, (host != 0).then_some(host))
+        let this = This {
+            pid: std::process::id(),
+            host: (host != 0).then_some(host),
+            home: &self.home,
+            keys: &self.keys,
+            commands: &self.own_commands,
+            tokens: &self.tokens,
+        };
+        this.principal(&peer, token)
+    }
+
+    fn session_of(&self, peer: &Peer) -> Option<SessionId> {
+        let socket = self.home.node_socket();
+        peer.descent.as_ref()?.tokens_for(&socket).find_map(|token| self.keys.session_of(token))
     }
 
     fn audit_denied(&self, principal: &Principal, action: String, reason: String) {
@@ -161,6 +176,7 @@ impl NodeApi for Node {
         let prepared = prepared.await.map_err(|e| internal(&e))??;
         let Some(mut new) = prepared else { return Ok(None) };
         new.facts.room = self.room_of(new.facts.mode, named).await?;
+        new.facts.submitter = principal.submitter();
         let actor = principal.actor();
         let run = self.driver.ask(|reply| Command::Create { new: Box::new(new), actor, reply }).await?;
         self.run_view(run).await.map(Some)

@@ -26,6 +26,7 @@ mod kept;
 mod logs;
 mod matrix;
 mod notices;
+mod own_commands;
 mod own_log;
 mod own_room;
 mod principal;

@@ -5,9 +5,10 @@
 //! ancestor was started with a session's environment of this node; or it carries the stamp of sessions,
 //! which outlives the host (`docs/decisions/0010-stamps.md`).
 //!
-//! A node that the host started again descends from the host, and so do the commands by which it tells people.
-//! They are of no session: a session's process never comes to stand below the node, as orphans go to the host.
-//! For the same reason a command that leaves its parents counts as of a session, and has no rights.
+//! A command that the node runs itself (`on_blocked.run`, `notify.command`) has rights of its own, as long as it runs:
+//! those of an operator, and no more than whoever submitted its run has by now. It is found by the child of the node that
+//! the peer descends from; a session's process never comes to stand below the node, as orphans go to the host or to
+//! the first process. A process that leaves the command to outlive it counts as of a session, and has no rights.
 //!
 //! A token of another session is refused where the session that it is shown from can be seen: a process
 //! whose parents were all started with an environment of its own making shows none.
@@ -16,53 +17,74 @@
 //! session starts through somebody else (cron, ssh, a systemd user unit); and what runs as root (or with
 //! CAP_SYS_RESOURCE), raises its limits, cleans its environment, leaves its parents and kills the host.
 
-use crate::config::{Home, Keys};
-use crate::event::Via;
-use crate::policy::{Principal, Rights, Who};
+use super::driver::now_ms;
+use super::own_commands::OwnCommands;
+use crate::config::{Home, Keys, Tokens};
+use crate::event::{Submitter, Via};
+use crate::policy::{NodeCommand, Principal, Rights, Who};
 use crate::server::{Descent, Peer};
 
-/// Classifies the peer of the main socket.
-pub(super) fn principal(
-    peer: &Peer,
-    token: Option<&str>,
-    keys: &Keys,
-    home: &Home,
-    host_pid: Option<u32>,
-) -> Principal {
-    let via = Via::Socket;
-    if let Some(session) = token.and_then(|token| keys.session_of(token)) {
-        // A token speaks for its session. Shown from within another one, it was taken from there.
-        let socket = home.node_socket();
-        let own = |descent: &Descent| {
-            descent.tokens_for(&socket).filter_map(|own| keys.session_of(own)).all(|own| own == session)
-        };
-        if !peer.descent.as_ref().is_none_or(own) {
-            let pid = peer.pid.unwrap_or(0);
-            return Principal { who: Who::Stray { pid }, via, rights: Rights::None };
-        }
-        return Principal { who: Who::Session { session, of: None }, via, rights: Rights::OwnSession };
-    }
-    let outside = |descent: &Descent| is_outside(descent, home, host_pid);
-    if !peer.descent.as_ref().is_some_and(outside) {
-        let pid = peer.pid.unwrap_or(0);
-        return Principal { who: Who::Stray { pid }, via, rights: Rights::None };
-    }
-    // What this node started by itself speaks for a file or a configuration, and for nobody outside.
-    let node = std::process::id();
-    let own = peer.pid != Some(node) && peer.descent.as_ref().is_some_and(|descent| descent.passes(node));
-    let via = if own { Via::Internal } else { via };
-    let me = rustix::process::geteuid().as_raw();
-    let rights = if peer.uid == me || peer.uid == 0 { Rights::Admin } else { Rights::None };
-    Principal { who: Who::User { uid: peer.uid }, via, rights }
+/// The node that is asked, as far as it decides who asks.
+pub(super) struct This<'a> {
+    pub(super) pid: u32,
+    /// The session host, where there is one.
+    pub(super) host: Option<u32>,
+    pub(super) home: &'a Home,
+    pub(super) keys: &'a Keys,
+    pub(super) commands: &'a OwnCommands,
+    pub(super) tokens: &'a Tokens,
 }
 
-/// Whether it is surely of no session: no way leads to the host but through this node. The host is the present
-/// one: what came from an earlier one is known by its marks.
-fn is_outside(descent: &Descent, home: &Home, host_pid: Option<u32>) -> bool {
-    // This node lives, so that its pid means no other process.
-    !host_pid.is_some_and(|host| descent.passes_without(host, std::process::id()))
-        && !descent.is_marked_for(&home.node_socket())
-        && !descent.is_stamped(&home.dir)
+impl This<'_> {
+    /// Classifies the peer of the main socket.
+    pub(super) fn principal(&self, peer: &Peer, token: Option<&str>) -> Principal {
+        let via = Via::Socket;
+        let stray = Principal { who: Who::Stray { pid: peer.pid.unwrap_or(0) }, via, rights: Rights::None };
+        if let Some(session) = token.and_then(|token| self.keys.session_of(token)) {
+            // A token speaks for its session. Shown from within another one, it was taken from there.
+            let socket = self.home.node_socket();
+            let own = |descent: &Descent| {
+                let mut own = descent.tokens_for(&socket).filter_map(|own| self.keys.session_of(own));
+                own.all(|own| own == session)
+            };
+            if !peer.descent.as_ref().is_none_or(own) {
+                return stray;
+            }
+            return Principal { who: Who::Session { session, of: None }, via, rights: Rights::OwnSession };
+        }
+        let Some(descent) = &peer.descent else { return stray };
+        if self.is_below_host(descent) {
+            return stray;
+        }
+        if let Some(child) = descent.child_of(self.pid) {
+            return self.commands.of(child).map_or(stray, |command| self.command(command));
+        }
+        if descent.is_marked_for(&self.home.node_socket()) || descent.is_stamped(&self.home.dir) {
+            return stray;
+        }
+        let me = rustix::process::geteuid().as_raw();
+        let rights = if peer.uid == me || peer.uid == 0 { Rights::Admin } else { Rights::None };
+        Principal { who: Who::User { uid: peer.uid }, via, rights }
+    }
+
+    /// Whether a way leads to the present host but through this node. A process of an earlier host is known by its marks.
+    fn is_below_host(&self, descent: &Descent) -> bool {
+        // This node lives, so that its pid means no other process.
+        self.host.is_some_and(|host| descent.passes_without(host, self.pid))
+    }
+
+    fn command(&self, command: NodeCommand) -> Principal {
+        let submitter = match &command {
+            NodeCommand::OnBlocked { submitter: Some(Submitter::Token { id }), .. } => {
+                let token = self.tokens.counting(*id, now_ms());
+                token.map_or(Rights::None, |token| token.role.rights())
+            }
+            // The roles of a room were asked when the run was submitted.
+            NodeCommand::OnBlocked { .. } | NodeCommand::Notify => Rights::Admin,
+        };
+        let rights = submitter.min(NodeCommand::RIGHTS_MAX);
+        Principal { who: Who::Command(command), via: Via::Internal, rights }
+    }
 }
 
 #[cfg(test)]
@@ -87,8 +109,7 @@ mod tests {
             self.rights_with(None, home, host)
         }
 
-        /// The same where it shows this token.
-        fn rights_with(&self, token: Option<&str>, home: &Home, host: Option<u32>) -> Rights {
+        fn until_cat_runs(&self) -> u32 {
             let deadline = Instant::now() + Duration::from_secs(20);
             let runs = |pid| std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap() == "cat\n";
             let mut pid = lowest(self.0.id());
@@ -97,10 +118,21 @@ mod tests {
                 std::thread::sleep(Duration::from_millis(5));
                 pid = lowest(self.0.id());
             }
+            pid
+        }
+
+        /// The same where it shows this token.
+        fn rights_with(&self, token: Option<&str>, home: &Home, host: Option<u32>) -> Rights {
+            let pid = self.until_cat_runs();
             let uid = rustix::process::geteuid().as_raw();
             let peer = Peer { uid, pid: Some(pid), descent: Descent::of(pid) };
             let keys = Keys::load_or_make(&home.dir).unwrap();
-            principal(&peer, token, &keys, home, host).rights
+            let (commands, tokens) = (OwnCommands::default(), Tokens::open(home));
+            // No process descends from such a node.
+            let pid = u32::MAX;
+            This { pid, host, home, keys: &keys, commands: &commands, tokens: &tokens }
+                .principal(&peer, token)
+                .rights
         }
     }
 
@@ -122,19 +154,74 @@ mod tests {
         Home { runtime: dir.join("runtime"), dir }
     }
 
+    /// Who a process is for a node that this test stands for.
+    fn asked_by(pid: u32, home: &Home, commands: &OwnCommands) -> Principal {
+        let peer =
+            Peer { uid: rustix::process::geteuid().as_raw(), pid: Some(pid), descent: Descent::of(pid) };
+        let (keys, tokens) = (Keys::load_or_make(&home.dir).unwrap(), Tokens::open(home));
+        This { pid: std::process::id(), host: None, home, keys: &keys, commands, tokens: &tokens }
+            .principal(&peer, None)
+    }
+
+    fn piped(program: &str, arguments: &[&str]) -> Command {
+        let mut command = Command::new(program);
+        command.args(arguments).stdin(Stdio::piped());
+        command
+    }
+
     #[test]
-    fn what_the_node_started_itself_comes_from_nobody_outside() {
+    fn a_command_of_the_node_is_known_while_it_runs_and_its_descendants_with_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let (home, commands) = (home(&folder), OwnCommands::default());
+        let mut command = piped("sh", &["-c", "cat; :"]);
+        let (child, running) = commands.spawn(&mut command, NodeCommand::Notify).unwrap();
+        let child = Started(child);
+        child.until_cat_runs();
+        let who = asked_by(lowest(child.0.id()), &home, &commands);
+        assert_eq!((who.who, who.rights), (Who::Command(NodeCommand::Notify), Rights::Operator));
+        drop(running);
+        assert_eq!(asked_by(child.0.id(), &home, &commands).rights, Rights::None, "it is over");
+        let other = Started::new(&mut Command::new("cat"));
+        assert_eq!(asked_by(other.0.id(), &home, &commands).rights, Rights::None, "no command");
+        assert_eq!(asked_by(std::process::id(), &home, &commands).rights, Rights::Admin, "the node itself");
+        // As if it had left its parents: no process descends from such a node.
+        assert_eq!(child.rights(&home, None), Rights::None, "it is stamped");
+    }
+
+    #[test]
+    fn a_command_has_no_more_rights_than_the_token_of_its_runs_submitter() {
+        use crate::api::CreateToken;
+        use crate::ids::{RunId, TaskId, TokenId};
+        use crate::room::people::Role;
         let folder = tempfile::tempdir().unwrap();
         let home = home(&folder);
-        let keys = Keys::load_or_make(&home.dir).unwrap();
-        let uid = rustix::process::geteuid().as_raw();
-        let of = |pid| {
-            let peer = Peer { uid, pid: Some(pid), descent: Descent::of(pid) };
-            principal(&peer, None, &keys, &home, None).via
+        let commands = OwnCommands::default();
+        let id = TokenId::from_parts(1, 7);
+        let of = |submitter| NodeCommand::OnBlocked {
+            run: RunId::from_parts(1, 1),
+            task: TaskId::new("ask").unwrap(),
+            submitter,
         };
-        // This test stands for the node.
-        let cat = Started::new(&mut Command::new("cat"));
-        assert_eq!((of(cat.0.id()), of(std::process::id())), (Via::Internal, Via::Socket));
+        let rights = |submitter| {
+            let (child, running) = commands.spawn(&mut piped("cat", &[]), of(submitter)).unwrap();
+            let child = Started(child);
+            let rights = asked_by(child.0.id(), &home, &commands).rights;
+            drop(running);
+            rights
+        };
+        let token = Some(Submitter::Token { id });
+        assert_eq!(rights(None), Rights::Operator, "the owner's");
+        assert_eq!(rights(Some(Submitter::Member { room: "!r:x".into() })), Rights::Operator);
+        assert_eq!(rights(token.clone()), Rights::None, "unknown");
+        let tokens = Tokens::open(&home);
+        for (role, expected) in [(Role::Admin, Rights::Operator), (Role::Operator, Rights::Operator)] {
+            let request = CreateToken { role, name: Some("t".to_owned()), lifetime_ms: None };
+            let (_, kept) = tokens.draft(&request, id, 1).unwrap();
+            tokens.keep(kept).unwrap();
+            assert_eq!(rights(token.clone()), expected);
+            tokens.revoke("t").unwrap();
+            assert_eq!(rights(token.clone()), Rights::None, "revoked");
+        }
     }
 
     #[test]

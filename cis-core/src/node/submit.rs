@@ -86,6 +86,7 @@ pub(super) fn prepare(
         kept,
         use_agent: request.use_agent.clone(),
         named: found.named,
+        submitter: None,
     };
     let (start, input) = (request.start, request.input);
     Ok(Some(NewRun { run: RunId(ulid::Ulid::new()), facts, dag: Arc::new(dag), start, input }))

@@ -18,6 +18,7 @@ use tokio::sync::{broadcast, oneshot};
 use super::api::Node;
 use super::commands::{Command, DriverHandle};
 use super::driver::{Driver, Parts, Shared};
+use super::own_commands::OwnCommands;
 use super::remote::{self, RemoteError};
 use super::rooms::Knock;
 use super::upkeep::auto::Upkeep;
@@ -148,7 +149,7 @@ pub fn run(options: NodeOptions, ready: impl FnOnce(Readiness) + Send + 'static)
     let watcher = Arc::new(move |sighting| seen.tell(Command::Seen(Box::new(sighting))));
     let hub = Hub::spawn(runtime.handle(), options.home.host_socket(), watcher);
     let (events, _) = broadcast::channel(EVENT_BATCHES_KEPT);
-    let rooms = Knock::default();
+    let (rooms, own_commands) = (Knock::default(), OwnCommands::default());
     let shared = Arc::new(Shared::default());
     let config = Arc::new(options.config);
     let max_sessions = config.settings.node.max_sessions;
@@ -183,6 +184,7 @@ pub fn run(options: NodeOptions, ready: impl FnOnce(Readiness) + Send + 'static)
         rooms: rooms.clone(),
         tokens,
         remote,
+        own_commands: own_commands.clone(),
     });
     let worker = LocalWorker::new(
         options.home.clone(),
@@ -194,6 +196,7 @@ pub fn run(options: NodeOptions, ready: impl FnOnce(Readiness) + Send + 'static)
     );
     let (machine, unreadable) = restored(&keys, &identity, &config.settings, &readers, &blobs)?;
     let parts = Parts {
+        own_commands,
         home: options.home.clone(),
         config,
         did: keys.node.did(),

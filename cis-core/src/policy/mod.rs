@@ -9,7 +9,7 @@ pub mod token;
 
 use serde::{Deserialize, Serialize};
 
-use crate::event::{Actor, ActorKind, Via};
+use crate::event::{Actor, ActorKind, Submitter, Via};
 use crate::ids::{RunId, SessionId, TaskId, TokenId};
 use crate::room::people::{Allowed, Person, Power};
 use crate::room::{RoomId, UserId};
@@ -67,6 +67,39 @@ pub enum Who {
         /// Its name.
         name: String,
     },
+    /// A command that the node runs itself.
+    Command(NodeCommand),
+}
+
+/// Where a command that the node runs itself comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "command")]
+pub enum NodeCommand {
+    /// `on_blocked.run` of a task.
+    OnBlocked {
+        /// The run.
+        run: RunId,
+        /// The task.
+        task: TaskId,
+        /// Who submitted the run; none: the owner of the node.
+        submitter: Option<Submitter>,
+    },
+    /// `notify.command` of the node's configuration.
+    Notify,
+}
+
+impl NodeCommand {
+    /// No command has more rights, whoever submitted its run: it may do what the runs of the node need, and changes
+    /// neither the node nor whom it trusts.
+    pub const RIGHTS_MAX: Rights = Rights::Operator;
+
+    /// As it stands in events and messages.
+    fn name(&self) -> String {
+        match self {
+            Self::OnBlocked { task, .. } => format!("on_blocked:{task}"),
+            Self::Notify => "notify.command".to_owned(),
+        }
+    }
 }
 
 /// A request's origin.
@@ -90,8 +123,24 @@ impl Principal {
             Who::Stray { pid } => (ActorKind::Session, format!("pid:{pid}")),
             Who::Member { user, .. } => (ActorKind::Human, user.to_string()),
             Who::Token { name, .. } => (ActorKind::Human, format!("token:{name}")),
+            Who::Command(command) => (ActorKind::Policy, command.name()),
         };
         Actor { kind, name, via: self.via }
+    }
+
+    /// The submitter of a run that this principal creates; none: the owner of the node. A command submits for whoever
+    /// submitted the run that it belongs to.
+    #[must_use]
+    pub fn submitter(&self) -> Option<Submitter> {
+        match &self.who {
+            Who::Token { id, .. } => Some(Submitter::Token { id: *id }),
+            Who::Member { room, .. } => Some(Submitter::Member { room: room.as_str().to_owned() }),
+            Who::Command(NodeCommand::OnBlocked { submitter, .. }) => submitter.clone(),
+            Who::User { .. }
+            | Who::Session { .. }
+            | Who::Stray { .. }
+            | Who::Command(NodeCommand::Notify) => None,
+        }
     }
 }
 
@@ -134,9 +183,9 @@ pub enum Action {
     ControlTokens,
 }
 
-/// Decides whether `principal` may decide an approval. `allowed` is what its file says about who may: from a
-/// room it stands above roles, in both directions. Whoever has the node's socket is its owner, and so is who
-/// shows a token of an admin; one of an operator is nobody of that list.
+/// Decides whether `principal` may decide an approval. `allowed` is the list of people in its file: from a
+/// room it stands above roles, in both directions. Whoever has the node's socket is its owner, and so is the holder
+/// of an admin's token; the holder of an operator's token is not on that list, nor is any command.
 ///
 /// # Errors
 /// [`Denied`] with the reason.
@@ -153,6 +202,9 @@ pub fn authorize_decision(
             reason: format!(
                 "token {name} may not decide this: the file says who may from rooms, and an admin's token"
             ),
+        }),
+        (Who::Command(command), Some(_)) => Err(Denied {
+            reason: format!("{} may not decide this: the file names the people who may", command.name()),
         }),
         _ => authorize(principal, Action::ControlRun(Some(run))),
     }
@@ -223,6 +275,11 @@ pub fn authorize(principal: &Principal, action: Action) -> Result<(), Denied> {
         Who::User { uid } => format!("uid {uid} may not {}", verb(action)),
         Who::Member { user, .. } => format!("{user} may not {}", verb(action)),
         Who::Token { name, .. } => format!("token {name} may not {}", verb(action)),
+        Who::Command(command) => format!(
+            "{} may not {}: a command that the node runs has the rights of an operator, and none once the token of its run's submitter is revoked or expired",
+            command.name(),
+            verb(action)
+        ),
     };
     Err(Denied { reason })
 }
@@ -348,6 +405,39 @@ mod tests {
             rights: Rights::OwnSession,
         };
         assert!(!may(&inside, Some(&allowed)));
+    }
+
+    #[test]
+    fn a_command_decides_no_approval_that_names_people_and_submits_for_its_runs_submitter() {
+        let submitter = Some(Submitter::Token { id: TokenId::from_parts(1, 2) });
+        let (run, task) = (RunId::from_parts(1, 1), TaskId::new("ask").unwrap());
+        let command = NodeCommand::OnBlocked { run, task, submitter: submitter.clone() };
+        let of = |command, rights| Principal { who: Who::Command(command), via: Via::Internal, rights };
+        let allowed = Allowed::parse(&["pl>=50".to_owned()]).unwrap();
+        for rights in [Rights::Operator, Rights::Admin] {
+            for command in [command.clone(), NodeCommand::Notify] {
+                let command = of(command, rights);
+                assert!(authorize_decision(&command, run, None).is_ok());
+                assert!(authorize_decision(&command, run, Some(&allowed)).is_err(), "{command:?}");
+                assert!(authorize(&command, Action::ControlTokens).is_err());
+            }
+        }
+        let command = of(command, NodeCommand::RIGHTS_MAX);
+        assert_eq!((command.submitter(), command.actor().kind), (submitter, ActorKind::Policy));
+        assert!(authorize(&command, Action::ControlSession(None)).is_ok());
+        for action in [Action::ControlIdentity, Action::CleanStore, Action::StopNode, Action::ControlMatrix] {
+            assert!(authorize(&command, action).is_err(), "{action:?}");
+        }
+        let token = token(Rights::Operator);
+        assert_eq!(token.submitter(), Some(Submitter::Token { id: TokenId::from_parts(1, 1) }));
+    }
+
+    #[test]
+    fn only_an_admin_moves_a_run_whose_approval_depends_on_its_room() {
+        let (run, task) = (RunId::from_parts(1, 1), TaskId::new("deploy").unwrap());
+        let may = |rights, held| authorize_room_change(&token(rights), run, held).is_ok();
+        assert!(may(Rights::Operator, None) && !may(Rights::Viewer, None));
+        assert!(!may(Rights::Operator, Some(&task)) && may(Rights::Admin, Some(&task)));
     }
 
     #[test]

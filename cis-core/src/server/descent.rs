@@ -82,6 +82,13 @@ impl Descent {
         way.is_some_and(|way| !way.contains(&between))
     }
 
+    /// The process right below `pid` on the way there; none: the process is `pid` itself, or does not descend from it.
+    #[must_use]
+    pub fn child_of(&self, pid: u32) -> Option<u32> {
+        let at = self.0.pids.iter().position(|one| *one == pid)?;
+        self.0.pids.get(at.checked_sub(1)?).copied()
+    }
+
     /// Whether it or an ancestor that lives was started as part of a session of the node with this socket.
     #[must_use]
     pub fn is_marked_for(&self, socket: &Path) -> bool {
@@ -190,6 +197,7 @@ mod tests {
         assert!(!Descent::of(up).unwrap().passes(me), "a parent");
         assert!(mine.passes_without(up, u32::MAX) && !mine.passes_without(up, me));
         assert!(mine.passes_without(me, up), "what is above is not on the way");
+        assert_eq!((mine.child_of(up), mine.child_of(me)), (Some(me), None));
         assert!(Descent::of(u32::MAX - 1).is_none(), "gone means not trusted");
     }
 }

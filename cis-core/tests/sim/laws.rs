@@ -35,6 +35,7 @@ fn fresh(seed: u64) -> Run {
         kept: Vec::new(),
         use_agent: None,
         named: Vec::new(),
+        submitter: None,
     };
     Run::new(RunId::from_parts(1, 1), &facts, Arc::new(dag), 0).unwrap()
 }

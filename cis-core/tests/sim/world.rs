@@ -134,6 +134,7 @@ impl World {
             kept: Vec::new(),
             use_agent: None,
             named: Vec::new(),
+            submitter: None,
         };
         let dag = Arc::new(dag);
         self.dags.insert(run, Arc::clone(&dag));

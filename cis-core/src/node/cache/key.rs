@@ -10,6 +10,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::api::{CacheUse, Program, TaskSpec};
 use crate::dag::CacheKey;
+use crate::event::Submitter;
 use crate::node::files::{FilesError, Found, Globs, Kind, Limits, Stop, Tree, find, pieces};
 
 /// First part of every key. Another form of keys gets another one.
@@ -50,6 +51,13 @@ pub(in crate::node) fn recipe(spec: &TaskSpec, cache: &CacheUse) -> Recipe {
             parts.add("scope", cache.scope.as_bytes());
             parts.add("text", text.as_bytes());
         }
+    }
+    // Programs are searched and results made in the submitter's own environment and directory, which the key leaves
+    // out: nobody else's run takes them.
+    match &cache.submitter {
+        None => {}
+        Some(Submitter::Token { id }) => parts.add("token", id.to_string().as_bytes()),
+        Some(Submitter::Member { room }) => parts.add("room", room.as_bytes()),
     }
     parts.count("outputs", spec.outputs.len());
     for (name, ty) in &spec.outputs {

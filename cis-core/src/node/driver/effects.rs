@@ -260,6 +260,7 @@ fn cache_use(
         refresh: run.facts().no_cache,
         cwd: cwd.unwrap_or(".").to_owned(),
         scope: scope.to_string(),
+        submitter: run.facts().submitter.clone(),
     }))
 }
 

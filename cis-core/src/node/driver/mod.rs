@@ -42,6 +42,7 @@ use self::loners::Loners;
 use self::unread::Unread;
 use super::commands::{Command, DriverHandle, Reply};
 use super::notices::Notices;
+use super::own_commands::OwnCommands;
 use super::rooms::Knock;
 use super::worker::LocalWorker;
 use crate::api::{Problem, RoomWrite, TimeView};
@@ -107,6 +108,7 @@ pub(in crate::node) struct Hears {
 
 /// Everything a driver is made of.
 pub(in crate::node) struct Parts {
+    pub(in crate::node) own_commands: OwnCommands,
     pub(in crate::node) home: Home,
     pub(in crate::node) config: Arc<Config>,
     pub(in crate::node) did: NodeDid,
@@ -224,7 +226,7 @@ impl Driver {
         let notify = parts.config.settings.notify.clone();
         let timeout = std::time::Duration::from_millis(notify.timeout_ms);
         let (home, readers, blobs) = (parts.home.clone(), parts.readers.clone(), Arc::clone(&parts.blobs));
-        let notices = Notices::new(notify.command, timeout, home, readers, blobs);
+        let notices = Notices::new(notify.command, timeout, home, readers, blobs, parts.own_commands.clone());
         Self {
             host: HostLink::new(parts.home.clone(), parts.host_command.clone()),
             parts,

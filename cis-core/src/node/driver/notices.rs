@@ -9,6 +9,7 @@ use crate::ids::{AttemptId, InboxId, SessionId};
 use crate::node::kept::{self, Place};
 use crate::node::notices::{Notice, OwnCommand};
 use crate::node::{environment, notices};
+use crate::policy::NodeCommand;
 
 /// A notice of a prompt of an attempt.
 pub(super) fn told(
@@ -23,8 +24,8 @@ pub(super) fn told(
 }
 
 impl Driver {
-    /// Runs what `on_blocked` of the task says, beside its session: in the run's directory, with the run's
-    /// environment, and none of the session's rights or secrets.
+    /// Runs the command of `on_blocked` of the task, next to its session: in the run's directory, with the run's
+    /// environment, none of the session's rights or secrets, and at most the rights of the run's submitter.
     pub(super) fn run_on_blocked(&mut self, attempt: &AttemptId, session: SessionId, item: InboxId) {
         match self.on_blocked_command(attempt) {
             Ok(Some(own)) => self.notices.run(told("blocked", attempt, session, item, Vec::new()), own),
@@ -59,7 +60,9 @@ impl Driver {
         let dir = self.parts.home.dir.join(format!("{}{}", notices::ASIDE, self.ids.next()));
         let kept::Prepared { argv, files, cwd, is_exact, path } = kept::prepared(spec.program, place, &dir)?;
         env.extend(path.map(|path| ("PATH".to_owned(), path)));
-        Ok(Some(OwnCommand { argv, env, cwd, is_exact, dir, files }))
+        let submitter = facts.submitter.clone();
+        let of = NodeCommand::OnBlocked { run: attempt.run, task: attempt.task.clone(), submitter };
+        Ok(Some(OwnCommand { of, argv, env, cwd, is_exact, dir, files }))
     }
 }
 

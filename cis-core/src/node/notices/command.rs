@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Read as _, Seek as _, Write as _};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::PoisonError;
@@ -12,9 +14,13 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 
-/// Enters the directory, and becomes the command. What it writes itself says why not; the command's own output goes
-/// nowhere.
+use crate::node::own_commands::OwnCommands;
+use crate::policy::NodeCommand;
+
+/// Waits for a line, enters the directory, and becomes the command. What it writes itself says why not; the command's
+/// own output goes nowhere.
 const BEGIN: &str = r#"
+read -r _ <&1 || exit 1
 cd -P -- "$1" 2>/dev/null || { echo "cannot be entered"; exit 1; }
 if [ "$2" ] && [ "$PWD" != "$1" ]; then echo "is another one than when the run was submitted"; exit 1; fi
 shift 2
@@ -26,6 +32,9 @@ const KILLED_MAX: Duration = Duration::from_secs(2);
 
 /// What is run.
 pub(super) struct Call<'a> {
+    /// What it is, for those that it asks.
+    pub(super) of: NodeCommand,
+    pub(super) own: &'a OwnCommands,
     pub(super) argv: &'a [String],
     pub(super) env: BTreeMap<String, String>,
     pub(super) cwd: &'a str,
@@ -44,8 +53,8 @@ impl Call<'_> {
         let Some(program) = self.argv.first() else { return Err("it names no program".to_owned()) };
         let no_input = |e| format!("its input cannot be written: {e}");
         let stdin = in_memory(&self.stdin).map_err(no_input)?;
-        let mut said = in_memory("").map_err(no_input)?;
-        let stdout = said.try_clone().map_err(no_input)?;
+        // The one end tells it to begin, and reads what it says before it becomes the command.
+        let (mut said, stdout) = UnixStream::pair().map_err(no_input)?;
         let mut command = Command::new("/bin/sh");
         command
             .args(["-c", BEGIN, "sh", self.cwd, if self.is_exact { "exact" } else { "" }])
@@ -56,19 +65,23 @@ impl Call<'_> {
             .current_dir("/")
             .process_group(0)
             .stdin(Stdio::from(stdin))
-            .stdout(Stdio::from(stdout))
+            .stdout(Stdio::from(OwnedFd::from(stdout)))
             // The node's own log.
             .stderr(Stdio::inherit());
         let child = {
             let _nobody_writes = super::placed::WRITES.write().unwrap_or_else(PoisonError::into_inner);
-            command.spawn()
+            self.own.spawn(&mut command, self.of.clone())
         };
-        let mut child = child.map_err(|e| format!("`{program}` cannot be started: {e}"))?;
-        let pid = Pid::from_child(&child);
-        let in_time = wait_for(pid, self.timeout).unwrap_or(false);
+        let (mut child, running) = child.map_err(|e| format!("`{program}` cannot be started: {e}"))?;
+        // Its own end of the two is with the child alone: reading ends with it.
+        drop(command);
+        let begun = said.write_all(b"\n");
+        let pid = running.pid();
+        let in_time = begun.is_ok() && wait_for(pid, self.timeout).unwrap_or(false);
         if !in_time {
             // It is not reaped yet: its pid, and so its group, is its own.
             let _ = kill_process_group(pid, Signal::KILL);
+            drop(running);
             let took = format!("`{program}` was killed after {}", humantime::format_duration(self.timeout));
             if wait_for(pid, KILLED_MAX).unwrap_or(true) {
                 let _ = child.wait();
@@ -78,12 +91,15 @@ impl Call<'_> {
             let _ = std::thread::Builder::new().name("cis-reaper".to_owned()).spawn(move || child.wait());
             return Err(format!("{took}, and has not ended yet"));
         }
+        drop(running);
         let status = child.wait().map_err(|e| format!("`{program}` was lost: {e}"))?;
-        let mut why = String::new();
-        let is_read = said.rewind().and_then(|()| said.read_to_string(&mut why));
+        let mut why = [0; 256];
+        // It has said all that it says: nobody waits for an end of what it left.
+        let length = said.set_nonblocking(true).and_then(|()| said.read(&mut why)).unwrap_or(0);
+        let why = String::from_utf8_lossy(&why[..length]);
         match status.code() {
             _ if status.success() => Ok(()),
-            _ if is_read.is_ok() && !why.is_empty() => {
+            _ if !why.is_empty() => {
                 Err(format!("`{program}` is not run: its directory {} {}", self.cwd, why.trim_end()))
             }
             Some(code @ (126 | 127)) => Err(format!(
@@ -133,7 +149,9 @@ mod tests {
     fn call(script: &str, stdin: &str, timeout: Duration) -> Result<(), String> {
         let argv = ["sh", "-c", script].map(str::to_owned);
         let env = [("PATH".to_owned(), std::env::var("PATH").unwrap())].into();
-        Call { argv: &argv, env, cwd: "/", is_exact: false, stdin: stdin.to_owned(), timeout }.run()
+        let (own, of) = (OwnCommands::default(), NodeCommand::Notify);
+        let stdin = stdin.to_owned();
+        Call { of, own: &own, argv: &argv, env, cwd: "/", is_exact: false, stdin, timeout }.run()
     }
 
     #[test]
@@ -147,7 +165,8 @@ mod tests {
             let env: BTreeMap<_, _> = [("PATH".to_owned(), std::env::var("PATH").unwrap())].into();
             let cwd = real.join(name).display().to_string();
             let timeout = Duration::from_secs(30);
-            Call { argv: &argv, env, cwd: &cwd, is_exact, stdin: String::new(), timeout }.run()
+            let (own, of) = (OwnCommands::default(), NodeCommand::Notify);
+            Call { of, own: &own, argv: &argv, env, cwd: &cwd, is_exact, stdin: String::new(), timeout }.run()
         };
         assert_eq!(ran("a b", true), Ok(()));
         assert_eq!(ran("link", false), Ok(()));
@@ -166,6 +185,8 @@ mod tests {
         assert!(late.contains("was killed after 200ms") && begun.elapsed() < long, "{late}");
         let argv = ["/no/such/program".to_owned()];
         let missing = Call {
+            of: NodeCommand::Notify,
+            own: &OwnCommands::default(),
             argv: &argv,
             env: BTreeMap::new(),
             cwd: "/",

@@ -22,6 +22,8 @@ use crate::api::CLIENT_VARIABLES;
 use crate::config::Home;
 use crate::event::{EndReason, Event, EventBody, QueueReason, SaidRecord, TaskState, Urgency};
 use crate::ids::{BlobId, InboxId, RunId, SessionId, TaskId};
+use crate::node::own_commands::OwnCommands;
+use crate::policy::NodeCommand;
 use crate::store::{Blobs, Readers};
 
 /// Name, but for its end, of the directory in the home that has the programs of a call meanwhile.
@@ -54,6 +56,8 @@ pub(super) struct Notice {
 /// A command of a file that is run for a prompt.
 #[derive(Debug)]
 pub(super) struct OwnCommand {
+    /// What it is, for those that it asks.
+    pub(super) of: NodeCommand,
     pub(super) argv: Vec<String>,
     pub(super) env: BTreeMap<String, String>,
     pub(super) cwd: String,
@@ -123,6 +127,7 @@ pub(super) struct Notices {
     home: Home,
     readers: Readers,
     blobs: Arc<Blobs>,
+    own: OwnCommands,
     jobs: Option<Arc<Jobs>>,
     trouble: Arc<Mutex<Option<String>>>,
 }
@@ -135,8 +140,9 @@ impl Notices {
         home: Home,
         readers: Readers,
         blobs: Arc<Blobs>,
+        own: OwnCommands,
     ) -> Self {
-        Self { command, timeout, home, readers, blobs, jobs: None, trouble: Arc::default() }
+        Self { command, timeout, home, readers, blobs, own, jobs: None, trouble: Arc::default() }
     }
 
     /// What went wrong last.
@@ -210,6 +216,7 @@ impl Notices {
                 home: self.home.clone(),
                 readers: self.readers.clone(),
                 blobs: Arc::clone(&self.blobs),
+                own: self.own.clone(),
                 trouble: Arc::clone(&self.trouble),
                 jobs: Arc::clone(&jobs),
             };
@@ -312,6 +319,7 @@ struct Worker {
     home: Home,
     readers: Readers,
     blobs: Arc<Blobs>,
+    own: OwnCommands,
     trouble: Arc<Mutex<Option<String>>>,
     jobs: Arc<Jobs>,
 }
@@ -359,8 +367,9 @@ impl Worker {
             Some(own) => Some(Placed::put(&own.dir, &own.files, &self.blobs)?),
             None => None,
         };
-        Call { argv, env, cwd: &cwd, is_exact, stdin: document.to_string() + "\n", timeout: self.timeout }
-            .run()
+        let of = job.own.as_ref().map_or(NodeCommand::Notify, |own| own.of.clone());
+        let (own, timeout, stdin) = (&self.own, self.timeout, document.to_string() + "\n");
+        Call { of, own, argv, env, cwd: &cwd, is_exact, stdin, timeout }.run()
     }
 
     /// What it reads from its standard input, and the kind of it.

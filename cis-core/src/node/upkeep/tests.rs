@@ -64,6 +64,7 @@ impl Place {
             kept: Vec::new(),
             use_agent: None,
             named: Vec::new(),
+            submitter: None,
         };
         let mut writer = Writer::open(&self.home.database()).unwrap();
         let draft = |at_ms, body| EventDraft { run: Some(run), at_ms, actor: None, cause: None, body };

@@ -96,6 +96,7 @@ fn cached(spec: TaskSpec) -> TaskSpec {
         refresh: false,
         cwd: ".".to_owned(),
         scope: "dag/task".to_owned(),
+        submitter: None,
     };
     TaskSpec { cache: Some(cache), ..spec }
 }

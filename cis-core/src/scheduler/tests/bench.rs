@@ -74,6 +74,7 @@ pub(super) fn facts(dag: &Dag, max_parallel: u32) -> RunCreated {
         kept: Vec::new(),
         use_agent: None,
         named: Vec::new(),
+        submitter: None,
     }
 }
 

@@ -95,6 +95,7 @@ pub(super) fn created(dag: &str, tasks: usize) -> EventBody {
         kept: Vec::new(),
         use_agent: None,
         named: Vec::new(),
+        submitter: None,
     }))
 }
 

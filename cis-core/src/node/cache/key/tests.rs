@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::dag::{SecretSource, ValueType};
+use crate::ids::TokenId;
 
 pub(in crate::node) fn spec(argv: &[&str]) -> TaskSpec {
     TaskSpec {
@@ -38,6 +39,7 @@ fn auto() -> CacheUse {
         refresh: false,
         cwd: ".".to_owned(),
         scope: "dag/task".to_owned(),
+        submitter: None,
     }
 }
 
@@ -85,6 +87,9 @@ fn whatever_a_result_depends_on_changes_the_key_and_nothing_else_does() {
             spec.secrets.insert("T".to_owned(), SecretSource::Env("T".to_owned()));
         }),
         change(|_, cache| cache.key = CacheKey::Text("v1".to_owned())),
+        change(|_, cache| cache.submitter = Some(Submitter::Token { id: TokenId::from_parts(1, 1) })),
+        change(|_, cache| cache.submitter = Some(Submitter::Token { id: TokenId::from_parts(1, 2) })),
+        change(|_, cache| cache.submitter = Some(Submitter::Member { room: "!r:x".to_owned() })),
         change(|_, cache| {
             cache.key = CacheKey::Text("v1".to_owned());
             cache.scope = "x".to_owned();
