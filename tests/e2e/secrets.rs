@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::harness::{Cis, ulid_in};
+use super::harness::{Cis, eventually, kill_9, ulid_in};
 
 const SECRET: &str = "hunter2-correct-horse";
 
@@ -162,4 +162,135 @@ exit 1
     for text in [said, followed, stored] {
         assert!(!text.contains(SECRET), "{text}");
     }
+}
+
+/// `show` is given a secret, and others are not. `other` waits at a prompt for which a command is run.
+const OTHERS: &str = r#"
+version = 1
+[dag]
+id = "others"
+[[tasks]]
+id = "show"
+secrets = { TOKEN = { env = "MY_TOKEN" } }
+script = '''
+test "$MY_TOKEN" = "$TOKEN" && touch "$E2E_WORK/its-own"
+printf '%s' "$TOKEN" > "$E2E_WORK/leak"
+'''
+[[tasks]]
+id = "other"
+needs = ["show"]
+outputs = { leak = { type = "string" } }
+script = '''
+echo "[${MY_TOKEN-unset}]" > "$E2E_WORK/other"
+cat "$E2E_WORK/encoded"
+echo "leak=$(cat "$E2E_WORK/leak")" >> "$CIS_OUTPUT"
+printf 'Is it %s? [y/n] ' "$(cat "$E2E_WORK/leak")"; read -r x
+exit 7
+'''
+on_blocked = { action = "run", run = ["sh", "-c", "env > \"$E2E_WORK/command.new\"; mv \"$E2E_WORK/command.new\" \"$E2E_WORK/command\""] }
+[[tasks]]
+id = "last"
+needs = ["other"]
+trigger = "all_done"
+tty = false
+script = 'cat "$E2E_WORK/encoded" >&2'
+"#;
+
+/// Forms in which programs print it, each on a line.
+fn encoded(secret: &str) -> String {
+    let hex: String = secret.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let python = r#"
+import base64, json, sys, urllib.parse
+s = sys.argv[1]
+for before in ("", "x", "xy"):
+    for encode in (base64.b64encode, base64.urlsafe_b64encode):
+        text = encode((before + s).encode()).decode()
+        text = text[(0, 2, 3)[len(before)]:]
+        print(text); print(text.rstrip("="))
+for text in (urllib.parse.quote(s), urllib.parse.quote_plus(s), urllib.parse.quote(s, safe="")):
+    print(text); print(urllib.parse.quote(text, safe="%+/").replace("%2F", "%2f").replace("%C3%A9", "%c3%a9").replace("%3F", "%3f").replace("%3E", "%3e"))
+print(json.dumps(s)[1:-1]); print(json.dumps(s, ensure_ascii=False)[1:-1]); print(json.dumps(s)[1:-1].replace("/", "\\/"))
+"#;
+    let out = std::process::Command::new("python3").args(["-c", python, secret]).output().unwrap();
+    assert!(out.status.success(), "{out:?}");
+    format!("{secret}\n{hex}\n{}\n{}", hex.to_uppercase(), String::from_utf8(out.stdout).unwrap())
+}
+
+#[test]
+fn a_secret_reaches_the_tasks_that_declare_it_and_is_hidden_in_all_of_the_run() {
+    const SECRET: &str = "hunter2/é correct?>horse";
+    let cis = Cis::new().env("MY_TOKEN", SECRET);
+    let encoded = encoded(SECRET);
+    cis.write("encoded", &encoded);
+    let run = cis.start(OTHERS);
+    eventually("the command of its prompt is run", || (!cis.read("command").is_empty()).then_some(()));
+    assert!(cis.work().join("its-own").exists(), "the variable of its own secret is its own");
+    assert_eq!(cis.read("other"), "[unset]\n");
+    let env = cis.read("command");
+    assert!(!env.contains("MY_TOKEN") && !env.contains(SECRET), "{env}");
+    let terminal = cis.terminal(&["dag", "attach", "other", "--read-only"]);
+    terminal.wait_for("Is it");
+    let attached = terminal.screen();
+    drop(terminal);
+    let inbox = cis.json(&["inbox"]).to_string();
+    let explained = cis.json(&["dag", "explain", "other"]).to_string();
+    // A node of later must know it as well.
+    kill_9(cis.node_pid().unwrap());
+    eventually("it is answered", || {
+        (cis.run(["answer", &format!("{run}:other"), "--text", "y"]).code == Some(0)).then_some(())
+    });
+    cis.wait_run(&run, "failed");
+    let logs = ["other", "last"].map(|task| cis.ok(["dag", "logs", "--plain", "--run", &run, task]));
+    for log in &logs {
+        let lines: Vec<&str> = log.lines().take(encoded.lines().count()).collect();
+        assert_eq!(lines, vec!["***"; encoded.lines().count()], "of {encoded}");
+    }
+    let said = [
+        attached,
+        inbox,
+        explained,
+        logs.concat(),
+        cis.ok(["dag", "logs", "--run", &run, "other"]),
+        cis.show(&run).to_string(),
+        cis.ok(["dag", "why", "--run", &run, "other"]),
+        cis.ok(["api", "get", &format!("/v1/runs/{run}/tasks/last/context")]),
+    ];
+    for text in said {
+        for form in encoded.lines() {
+            assert!(!text.contains(form), "{form} stands in {text}");
+        }
+    }
+}
+
+#[test]
+fn a_secret_that_comes_to_be_later_is_hidden_in_sessions_that_live_already() {
+    let cis = Cis::new();
+    let text = r#"
+version = 1
+[dag]
+id = "later"
+max_parallel = 2
+[[tasks]]
+id = "old"
+script = 'while [ ! -e "$E2E_WORK/open" ]; do sleep 0.02; done; cat "$E2E_WORK/key"; while [ ! -e "$E2E_WORK/end" ]; do sleep 0.02; done'
+[[tasks]]
+id = "make"
+script = 'echo made-up-key > "$E2E_WORK/key"'
+[[tasks]]
+id = "use"
+needs = ["make"]
+secrets = { KEY = { file = "key" } }
+script = 'true'
+"#;
+    let run = cis.start(text);
+    cis.session_of("old");
+    let terminal = cis.terminal(&["dag", "attach", "old", "--read-only"]);
+    cis.wait_task(&run, "use", "succeeded");
+    cis.write("open", "");
+    terminal.wait_for("***");
+    assert!(!terminal.screen().contains("made-up-key"), "{}", terminal.screen());
+    cis.write("end", "");
+    drop(terminal);
+    cis.wait_run(&run, "succeeded");
+    assert!(!cis.ok(["dag", "logs", "--plain", "--run", &run, "old"]).contains("made-up-key"));
 }

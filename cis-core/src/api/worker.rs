@@ -50,6 +50,10 @@ pub struct TaskSpec {
     pub tty: bool,
     /// Names and sources, never values: the worker finds those itself.
     pub secrets: BTreeMap<String, SecretSource>,
+    /// Sources of the secrets of the whole run, its own among them: their variables reach the tasks alone that declare
+    /// them, and their values are shown of no task.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub run_secrets: Vec<SecretSource>,
     /// Values among `env` and `program` that hold a secret of an earlier task: redacted like the others.
     pub sensitive: Vec<String>,
     /// Ended after so long, ms.

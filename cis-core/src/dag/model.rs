@@ -350,7 +350,7 @@ pub enum Prompt {
 }
 
 /// Where a secret's value comes from. The value itself is in no file of CIS but the log of its session.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SecretSource {
     /// A variable of the run's environment.

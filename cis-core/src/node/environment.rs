@@ -1,6 +1,6 @@
 //! The environment of a session: what is told to its processes, and which secrets they get.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::small_file::{self, Links};
@@ -8,6 +8,7 @@ use crate::api::TaskSpec;
 use crate::config::{Home, Keys};
 use crate::dag::SecretSource;
 use crate::ids::{AttemptId, SessionId};
+use crate::policy::redact::Redactor;
 
 /// A secret's file is read no further: as much as all secrets of a task may have together.
 const SECRET_FILE_BYTES_MAX: usize = crate::policy::redact::SECRETS_BYTES_MAX;
@@ -66,6 +67,29 @@ fn from_file(name: &str, path: &str) -> Result<String, SecretError> {
         text.pop();
     }
     Ok(text)
+}
+
+/// Values of these secrets, as far as there are some that can be hidden. Whoever is given one without is told why.
+pub(super) fn known_secrets(secrets: &[SecretSource], base: &BTreeMap<String, String>) -> BTreeSet<String> {
+    let value = |source: &SecretSource| match source {
+        SecretSource::Env(variable) => base.get(variable).cloned(),
+        SecretSource::File(path) => from_file("", path).ok(),
+    };
+    let values = secrets.iter().filter_map(value);
+    values.filter(|value| Redactor::check([value.as_str()]).is_ok()).collect()
+}
+
+/// The variables that these secrets come from.
+pub(super) fn variables_of(secrets: &[SecretSource]) -> impl Iterator<Item = &str> {
+    secrets.iter().filter_map(|source| match source {
+        SecretSource::Env(variable) => Some(variable.as_str()),
+        SecretSource::File(_) => None,
+    })
+}
+
+/// Leaves the environment without the variables that these secrets come from.
+pub(super) fn take_secrets_away(env: &mut BTreeMap<String, String>, secrets: &[SecretSource]) {
+    variables_of(secrets).for_each(|variable| drop(env.remove(variable)));
 }
 
 /// What every session is told beside its own variables.

@@ -1,7 +1,8 @@
 //! Logs as people get them: from the file, or from the file and then live; redacted; as bytes or text.
 
+use std::collections::{BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anstream::adapter::StripBytes;
 use futures_util::stream::{self, BoxStream, StreamExt as _};
@@ -12,7 +13,7 @@ use crate::api::ReadLog;
 use crate::api::log_pieces::LogPiece;
 use crate::config::Home;
 use crate::ids::{RunId, SessionId, TaskId};
-use crate::policy::redact::{Mask, RedactStream, Redactor};
+use crate::policy::redact::{Mask, RedactError, RedactStream, Redactor};
 use crate::session::hub::{FollowChunk, Hub, HubError};
 use crate::session::log::{Chunk, LogReader};
 use crate::text;
@@ -26,14 +27,41 @@ const ESCAPES_BYTES: u64 = 4 << 10;
 /// Chunks on their way to a slow reader.
 const CHUNKS_AHEAD: usize = 4;
 
+/// Redactors that were made of late: of a run with secrets many logs are read, and all have the same.
+static RECENT: Recent = Recent(Mutex::new(VecDeque::new()));
+
+/// So many are kept, of so few values, bytes: they take memory.
+const RECENT_MAX: usize = 4;
+const RECENT_BYTES_MAX: usize = 8 << 10;
+
+struct Recent(Mutex<VecDeque<(BTreeSet<String>, Arc<Redactor>)>>);
+
+impl Recent {
+    fn of(&self, values: BTreeSet<String>) -> Result<Arc<Redactor>, RedactError> {
+        if values.is_empty() {
+            return Ok(Arc::default());
+        }
+        // Nothing in here is left half done by a panic.
+        let lock = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, redactor)) = lock().iter().find(|(known, _)| *known == values) {
+            return Ok(Arc::clone(redactor));
+        }
+        let redactor = Arc::new(Redactor::new(values.iter().cloned())?);
+        if values.iter().map(String::len).sum::<usize>() <= RECENT_BYTES_MAX {
+            let mut recent = lock();
+            recent.truncate(RECENT_MAX - 1);
+            recent.push_front((values, Arc::clone(&redactor)));
+        }
+        Ok(redactor)
+    }
+}
+
 /// The redactor of a log whose session is not known any more; none where it is not known any more,
 /// either, what must not be shown: then nothing is.
 fn redactor_of(log: &Path) -> Option<Arc<Redactor>> {
-    let kept = secret_file::try_load(log).map_err(|e| e.to_string());
-    let made =
-        kept.and_then(|kept| Redactor::new(kept.unwrap_or_default().values()).map_err(|e| e.to_string()));
-    match made {
-        Ok(redactor) => Some(Arc::new(redactor)),
+    let kept = secret_file::all_of(log).map_err(|e| e.to_string());
+    match kept.and_then(|values| RECENT.of(values).map_err(|e| e.to_string())) {
+        Ok(redactor) => Some(redactor),
         Err(error) => {
             tracing::warn!(log = %log.display(), error, "a log is withheld: the secrets kept beside it cannot be read");
             None

@@ -1,13 +1,14 @@
-//! Values of an attempt's secrets, kept beside its raw log (both 0600): whoever reads that log later,
-//! in another life of the node, must still know what to redact, and a live session that is taken
+//! Values of an attempt's secrets, kept next to its raw log (both 0600), and those of its run, next to the logs of the run:
+//! a reader of a log in another life of the node must still know what to redact, and a live session that is taken
 //! over must not get other values than it was started with.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 /// What must not be seen of an attempt.
@@ -24,6 +25,10 @@ impl Secrets {
     pub(super) fn values(&self) -> impl Iterator<Item = String> + '_ {
         self.named.values().chain(&self.sensitive).cloned()
     }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.named.is_empty() && self.sensitive.is_empty()
+    }
 }
 
 /// Where they are kept.
@@ -33,20 +38,50 @@ pub(super) fn path(log: &Path) -> PathBuf {
     PathBuf::from(name)
 }
 
+/// The file in the directory of a run's logs that has the secrets of all its tasks. No log is called so.
+const OF_RUN: &str = "secrets";
+
 /// Keeps the values.
 pub(super) fn keep(log: &Path, secrets: &Secrets) -> io::Result<()> {
-    let text = serde_json::to_vec(secrets).map_err(io::Error::other)?;
-    let path = path(log);
+    write(&path(log), secrets)
+}
+
+/// Keeps those of all tasks of the run with this directory of logs.
+pub(super) fn keep_run(dir: &Path, values: &BTreeSet<String>) -> io::Result<()> {
+    // A session that is taken over may outlive the directory of its logs.
+    fs::create_dir_all(dir)?;
+    write(&dir.join(OF_RUN), values)
+}
+
+fn write(path: &Path, values: &impl Serialize) -> io::Result<()> {
+    let text = serde_json::to_vec(values).map_err(io::Error::other)?;
     let tmp = path.with_extension("new");
     let _ = fs::remove_file(&tmp);
     let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&tmp)?;
     file.write_all(&text)?;
-    fs::rename(&tmp, &path)
+    fs::rename(&tmp, path)
 }
 
 /// The kept values; none where there are none.
 pub(super) fn try_load(log: &Path) -> io::Result<Option<Secrets>> {
-    match fs::read(path(log)) {
+    read(&path(log))
+}
+
+/// Those of all tasks of the run with this directory of logs.
+pub(super) fn load_run(dir: &Path) -> io::Result<Option<BTreeSet<String>>> {
+    read(&dir.join(OF_RUN))
+}
+
+/// All that must not be seen of a log: of its attempt, and of its run.
+pub(super) fn all_of(log: &Path) -> io::Result<BTreeSet<String>> {
+    let of_run = log.parent().map_or(Ok(None), load_run)?;
+    let mut all = of_run.unwrap_or_default();
+    all.extend(try_load(log)?.unwrap_or_default().values());
+    Ok(all)
+}
+
+fn read<T: DeserializeOwned>(path: &Path) -> io::Result<Option<T>> {
+    match fs::read(path) {
         Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(io::Error::other),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(e) => Err(e),

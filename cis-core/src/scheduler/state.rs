@@ -2,6 +2,7 @@
 //!
 //! [`Run::apply`] (in `reduce`) is the only way to change it, for recovery and for the live machine alike.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use indexmap::IndexSet;
@@ -12,7 +13,7 @@ use super::index::{Index, Seat};
 use super::links::Links;
 use super::task::{Tally, TaskEntry, Waits};
 use crate::api::TaskCounts;
-use crate::dag::{Dag, Item, Task, Trigger};
+use crate::dag::{Dag, Item, SecretSource, Task, Trigger};
 use crate::event::{EndReason, QueueReason, RunCreated, RunState, TaskState};
 use crate::ids::{RunId, TaskId, TimestampMs};
 
@@ -22,6 +23,8 @@ pub struct Run {
     pub(super) id: RunId,
     pub(super) facts: RunCreated,
     pub(super) dag: Arc<Dag>,
+    /// Where all secrets that its tasks declare come from, each once.
+    pub(super) secrets: Vec<SecretSource>,
     pub(super) added: Vec<Task>,
     pub(super) names: IndexSet<TaskId>,
     pub(super) links: Links,
@@ -120,7 +123,10 @@ impl Run {
         };
         let links = Links::new(count, &edges);
         let (facts, added) = (facts.clone(), Vec::new());
-        Ok(Self { id, facts, dag, added, names, links, tasks, handlers, index, phase, ahead: 0 })
+        let secrets: BTreeSet<&SecretSource> =
+            dag.tasks.iter().flat_map(|task| task.secrets.values()).collect();
+        let secrets = secrets.into_iter().cloned().collect();
+        Ok(Self { id, facts, dag, secrets, added, names, links, tasks, handlers, index, phase, ahead: 0 })
     }
 
     /// Its id.
@@ -133,6 +139,12 @@ impl Run {
     #[must_use]
     pub fn facts(&self) -> &RunCreated {
         &self.facts
+    }
+
+    /// Sources of all secrets that its tasks declare, each once.
+    #[must_use]
+    pub fn secret_sources(&self) -> &[SecretSource] {
+        &self.secrets
     }
 
     /// Its file.
@@ -299,7 +311,7 @@ impl Run {
 
     /// When time alone changes something.
     pub(super) fn next_wake(&self) -> Option<TimestampMs> {
-        let first = |times: &std::collections::BTreeSet<(TimestampMs, u32)>| times.first().map(|(at, _)| *at);
+        let first = |times: &BTreeSet<(TimestampMs, u32)>| times.first().map(|(at, _)| *at);
         let index = &self.index;
         [first(&index.timers), first(&index.expiries), first(&index.prompts), self.deadline_ms()]
             .into_iter()

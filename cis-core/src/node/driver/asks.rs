@@ -1,5 +1,7 @@
 //! What sessions say by themselves: asks, and what they tell.
 
+use std::sync::Arc;
+
 use super::inbox::ASKS;
 use super::{Beside, Driver, confirmation};
 use crate::api::{Ask, HandIn, Problem, ProblemKind, Say};
@@ -204,7 +206,7 @@ impl Driver {
     }
 
     /// Replaces the secrets of a session.
-    pub(super) fn redactor_of(&self, session: SessionId) -> Redactor {
+    pub(super) fn redactor_of(&self, session: SessionId) -> Arc<Redactor> {
         self.parts.worker.redactor(session).cloned().unwrap_or_default()
     }
 

@@ -74,9 +74,18 @@ impl Driver {
             self.ended_times.push_front(run.times(now, true));
             // Runs of one submitter share their environment, and what waits at the host still needs it.
             let base = run.facts().base_env.as_ref();
-            let is_shared = self.parts.machine.open_runs().any(|open| open.facts().base_env.as_ref() == base);
-            if let Some(base) = base.filter(|_| !is_shared) {
-                self.parts.worker.drop_environment(base);
+            let mut sharing = self
+                .parts
+                .machine
+                .open_runs()
+                .filter(|open| open.facts().base_env.as_ref() == base)
+                .map(Run::secret_sources)
+                .peekable();
+            if let (Some(base), None) = (base, sharing.peek()) {
+                self.parts.worker.forget_environment(base);
+            }
+            if sharing.all(|secrets| secrets != run.secret_sources()) {
+                self.parts.worker.drop_environment(base, run.secret_sources());
             }
         }
     }
@@ -119,6 +128,9 @@ impl Driver {
                 redactor: exposure.redactor,
                 monitor,
             });
+        }
+        for (session, redactor) in self.parts.worker.redactors.drain(..) {
+            self.parts.hub.redact(session, redactor);
         }
     }
 
@@ -278,13 +290,11 @@ pub(super) fn outline(run: &Run, attempt: &AttemptId) -> Option<TaskSpec> {
 fn outlined(run: &Run, task: &Task) -> TaskSpec {
     let facts = run.facts();
     let workdir = Path::new(&facts.workdir);
-    let secrets = task.secrets.iter().map(|(name, source)| {
-        let source = match source {
-            SecretSource::Env(variable) => SecretSource::Env(variable.clone()),
-            SecretSource::File(path) => SecretSource::File(workdir.join(path).display().to_string()),
-        };
-        (name.clone(), source)
-    });
+    let absolute = |source: &SecretSource| match source {
+        SecretSource::Env(variable) => SecretSource::Env(variable.clone()),
+        SecretSource::File(path) => SecretSource::File(workdir.join(path).display().to_string()),
+    };
+    let secrets = task.secrets.iter().map(|(name, source)| (name.clone(), absolute(source)));
     TaskSpec {
         program: Program::Argv(vec![task.id.to_string()]),
         env: BTreeMap::new(),
@@ -293,6 +303,7 @@ fn outlined(run: &Run, task: &Task) -> TaskSpec {
         cwd: facts.workdir.clone(),
         tty: task.tty,
         secrets: secrets.collect(),
+        run_secrets: run.secret_sources().iter().map(absolute).collect(),
         sensitive: Vec::new(),
         timeout_ms: task.timeout_ms,
         idle_ms: task.idle_ms,

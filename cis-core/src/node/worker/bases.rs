@@ -1,8 +1,13 @@
 //! Environments that sessions start from: read once, and placed at the host once.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use sha2::{Digest as _, Sha256};
+
 use super::{LocalWorker, NODE_ENVIRONMENT, Variables};
+use crate::api::TaskSpec;
+use crate::dag::SecretSource;
 use crate::ids::BlobId;
 use crate::node::environment;
 use crate::session::protocol::ToHost;
@@ -19,7 +24,7 @@ impl LocalWorker {
         name
     }
 
-    pub(super) fn place(&mut self, name: String, vars: Option<&Variables>) -> String {
+    fn place(&mut self, name: String, vars: Option<&Variables>) -> String {
         if self.placed.insert(name.clone()) {
             let vars = vars.unwrap_or(&self.own_environment).clone();
             self.to_host.push(ToHost::Env { name: name.clone(), vars });
@@ -27,11 +32,28 @@ impl LocalWorker {
         name
     }
 
-    /// A run ended: its environment is needed no more.
-    pub(in crate::node) fn drop_environment(&mut self, base: &BlobId) {
+    /// The environment that sessions of a run start from: `base`, without the variables that its secrets come from.
+    pub(super) fn place_base(&mut self, spec: &TaskSpec, base: &Variables) -> String {
+        let name = name_of(spec.base_env.as_ref(), &spec.run_secrets);
+        if self.placed.insert(name.clone()) {
+            let mut vars = base.clone();
+            environment::take_secrets_away(&mut vars, &spec.run_secrets);
+            self.to_host.push(ToHost::Env { name: name.clone(), vars });
+        }
+        name
+    }
+
+    /// No open run has these variables.
+    pub(in crate::node) fn forget_environment(&mut self, base: &BlobId) {
         self.environments.remove(base);
-        if self.placed.remove(&base.0) {
-            self.to_host.push(ToHost::DropEnv { name: base.0.clone() });
+    }
+
+    /// A run ended, and no open one starts sessions from the same environment without the same variables.
+    pub(in crate::node) fn drop_environment(&mut self, base: Option<&BlobId>, secrets: &[SecretSource]) {
+        let name = name_of(base, secrets);
+        // The node's own, as it is, is for standalone sessions as well.
+        if name != NODE_ENVIRONMENT && self.placed.remove(&name) {
+            self.to_host.push(ToHost::DropEnv { name });
         }
     }
 
@@ -54,4 +76,16 @@ impl LocalWorker {
         self.environments.insert(base.clone(), Arc::clone(&vars));
         Ok(vars)
     }
+}
+
+/// The name by which the host knows the environment of a run.
+fn name_of(base: Option<&BlobId>, secrets: &[SecretSource]) -> String {
+    let base = base.map_or(NODE_ENVIRONMENT, |base| &base.0);
+    let taken: BTreeSet<&str> = environment::variables_of(secrets).collect();
+    if taken.is_empty() {
+        return base.to_owned();
+    }
+    let mut digest = Sha256::new();
+    taken.iter().for_each(|name| digest.update([name.as_bytes(), b"\0"].concat()));
+    format!("{base}-without-{}", hex::encode(&digest.finalize()[..16]))
 }

@@ -9,6 +9,7 @@ mod bases;
 mod pace;
 mod parting;
 mod results;
+mod run_secrets;
 mod secrets;
 mod start;
 #[cfg(test)]
@@ -26,6 +27,7 @@ use std::sync::Arc;
 use self::apart::{Apart, Found, Tickets};
 use self::pace::Pace;
 use self::parting::Parting;
+use self::run_secrets::RunSecrets;
 use self::written::Written;
 use super::chores::Chores;
 use super::environment;
@@ -55,6 +57,8 @@ struct Live {
     fence: Fence,
     declared: BTreeMap<String, ValueType>,
     redactor: Arc<Redactor>,
+    /// Values of its own are kept beside its log.
+    keeps_secrets: bool,
     /// Why its secrets are not known, and what is needed to find them: until then nothing of it is shown.
     withheld: Option<(String, Box<TaskSpec>)>,
     timeout_ms: Option<u64>,
@@ -108,6 +112,12 @@ pub(super) struct LocalWorker {
     placed: HashSet<String>,
     /// Runs whose folder of logs is there.
     log_dirs: HashSet<RunId>,
+    /// Of runs that declare secrets.
+    run_secrets: HashMap<RunId, RunSecrets>,
+    /// For everything else.
+    no_secrets: Arc<Redactor>,
+    /// Live sessions of which more must not be seen from now on than when they were shown.
+    pub(super) redactors: Vec<(SessionId, Arc<Redactor>)>,
     written: Written,
     live: HashMap<SessionId, Live>,
     by_attempt: HashMap<AttemptId, SessionId>,
@@ -148,6 +158,9 @@ impl LocalWorker {
             environments: HashMap::new(),
             placed: HashSet::new(),
             log_dirs: HashSet::new(),
+            run_secrets: HashMap::new(),
+            no_secrets: Arc::default(),
+            redactors: Vec::new(),
             written,
             live: HashMap::new(),
             by_attempt: HashMap::new(),
@@ -217,8 +230,8 @@ impl LocalWorker {
     }
 
     /// What must not be shown of a session.
-    pub(super) fn redactor(&self, session: SessionId) -> Option<&Redactor> {
-        self.live.get(&session).map(|live| live.redactor.as_ref())
+    pub(super) fn redactor(&self, session: SessionId) -> Option<&Arc<Redactor>> {
+        self.live.get(&session).map(|live| &live.redactor)
     }
 
     /// The session's first process is there.

@@ -44,7 +44,7 @@ impl LocalWorker {
     pub(super) fn withdrawn(&mut self, session: SessionId) {
         let Some(live) = self.live.get(&session) else { return };
         let (attempt, fence) = (live.attempt.clone(), live.fence);
-        if !live.redactor.is_empty() {
+        if live.keeps_secrets {
             remove(&secret_file::path(&live.log));
         }
         self.forget(session);

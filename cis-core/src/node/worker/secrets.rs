@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{LocalWorker, Variables};
 use crate::api::TaskSpec;
-use crate::ids::SessionId;
+use crate::ids::{RunId, SessionId};
 use crate::node::environment::{self, SecretError};
 use crate::node::exposure::command_line;
 use crate::node::secret_file::{self, Secrets};
@@ -31,35 +31,38 @@ impl LocalWorker {
     }
 
     /// What must not be seen of a session that was started in an earlier life of this node.
-    pub(super) fn redactor_again(&mut self, spec: &TaskSpec, log: &Path) -> Result<Redactor, String> {
+    pub(super) fn redactor_again(
+        &mut self,
+        run: RunId,
+        spec: &TaskSpec,
+        log: &Path,
+    ) -> Result<Arc<Redactor>, String> {
+        let base = self.base_environment(spec.base_env.as_ref())?;
         // The file is there where it was granted with secrets, whatever they were.
         let secrets = match kept(log)? {
             Some(kept) => kept,
             None if spec.secrets.is_empty() => {
                 Secrets { sensitive: spec.sensitive.clone(), ..Secrets::default() }
             }
-            None => {
-                let base = self.base_environment(spec.base_env.as_ref())?;
-                self.secrets_of(spec, log, &base)?
-            }
+            None => self.secrets_of(spec, log, &base)?,
         };
-        Redactor::new(secrets.values()).map_err(|e| e.to_string())
+        self.redactor_for(run, spec, &secrets, &base)
     }
 
     /// Tries again to find the secrets of a session that is withheld.
     pub(super) fn reveal(&mut self, session: SessionId) {
-        let Some((spec, log)) = self.live.get_mut(&session).and_then(|live| {
+        let Some((spec, log, run)) = self.live.get_mut(&session).and_then(|live| {
             let (_, spec) = live.withheld.take()?;
-            Some((spec, live.log.clone()))
+            Some((spec, live.log.clone(), live.attempt.run))
         }) else {
             return;
         };
-        let found = self.redactor_again(&spec, &log);
+        let found = self.redactor_again(run, &spec, &log);
         let Some(live) = self.live.get_mut(&session) else { return };
         match found {
             Ok(redactor) => {
                 live.command = redactor.redact(&command_line(&spec.program));
-                live.redactor = Arc::new(redactor);
+                live.redactor = redactor;
             }
             Err(why) => live.withheld = Some((why, spec)),
         }

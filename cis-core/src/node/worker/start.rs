@@ -11,6 +11,7 @@ use super::apart::{Apart, Held};
 use super::{Live, LocalWorker, Variables};
 use crate::api::{FromWorker, Program, Refusal, TaskContext, TaskSpec, TermSize};
 use crate::config::Home;
+use crate::dag::SecretSource;
 use crate::event::{AttemptOutcome, FailureCause};
 use crate::ids::{AttemptId, Fence, RunId, SessionId};
 use crate::node::exposure::command_line;
@@ -22,9 +23,10 @@ use crate::session::protocol::{Io, Known, Start, ToHost};
 const SCRIPT_ARGUMENT_BYTES_MAX: usize = 100_000;
 
 impl LocalWorker {
-    /// A run ended: its logs may be cleaned before it is run again.
+    /// A run ended: its logs, and the secrets kept beside them, may be cleaned before it is run again.
     pub(in crate::node) fn forget_logs(&mut self, run: RunId) {
         self.log_dirs.remove(&run);
+        self.run_secrets.remove(&run);
     }
 
     fn enter(
@@ -43,7 +45,7 @@ impl LocalWorker {
         let log = self.home.attempt_log(attempt.run, &attempt.task, attempt.number);
         let base = self.base_environment(spec.base_env.as_ref())?;
         let secrets = self.secrets_of(spec, &log, &base)?;
-        let redactor = Redactor::new(secrets.values()).map_err(|e| e.to_string())?;
+        let redactor = self.redactor_for(attempt.run, spec, &secrets, &base)?;
         let path = log.display().to_string();
         self.insert(attempt, session, fence, spec, log, redactor);
         Ok((secrets.named, base, path))
@@ -56,7 +58,7 @@ impl LocalWorker {
         fence: Fence,
         spec: &TaskSpec,
         log: PathBuf,
-        redactor: Redactor,
+        redactor: Arc<Redactor>,
     ) {
         let live = Live {
             attempt: attempt.clone(),
@@ -81,7 +83,8 @@ impl LocalWorker {
             typed: None,
             profile: spec.profile.clone(),
             apart: Apart::of(spec),
-            redactor: Arc::new(redactor),
+            redactor,
+            keeps_secrets: !spec.secrets.is_empty() || !spec.sensitive.is_empty(),
             withheld: None,
         };
         self.by_attempt.insert(attempt.clone(), session);
@@ -122,16 +125,19 @@ impl LocalWorker {
     /// Asks the host for its session.
     pub(super) fn start(&mut self, attempt: &AttemptId, session: SessionId, held: Held) {
         let Held { spec, secrets, base, log, stdin } = held;
+        let env_base = self.place_base(&spec, &base);
         let mut env = spec.env;
         if let Some(context) = &spec.context
             && !self.give_context(attempt, session, context, &mut env)
         {
             return;
         }
-        let env_base = match &spec.base_env {
-            Some(id) => self.place(id.0.clone(), Some(&base)),
-            None => self.place_own_environment(),
-        };
+        // A variable that one of its own secrets comes from is its own as well.
+        for (name, source) in &spec.secrets {
+            if let (SecretSource::Env(variable), Some(value)) = (source, secrets.get(name)) {
+                env.entry(variable.clone()).or_insert_with(|| value.clone());
+            }
+        }
         env.extend(secrets);
         environment::task_variables(&mut env, &self.home, attempt, session);
         let label = attempt.to_string();
@@ -231,7 +237,7 @@ impl LocalWorker {
         });
         // Its secrets are looked for at once; where they cannot be read it lives on, and is not shown.
         let log = self.home.attempt_log(attempt.run, &attempt.task, attempt.number);
-        self.insert(attempt, session, fence, &spec, log, Redactor::default());
+        self.insert(attempt, session, fence, &spec, log, Arc::clone(&self.no_secrets));
         self.pace_slots(attempt.run, slots);
         let script = script_file(&self.home, session);
         if let Some(live) = self.live.get_mut(&session) {

@@ -130,6 +130,10 @@ enum Command {
         id: SessionId,
         ended: Ended,
     },
+    Redact {
+        id: SessionId,
+        redactor: Arc<Redactor>,
+    },
     Attach {
         id: SessionId,
         how: Attach,
@@ -241,6 +245,12 @@ impl Hub {
     pub fn open(&self, info: SessionInfo) {
         // A hub that has ended needs no sessions.
         let _ = self.tell(Command::Open(Box::new(info)));
+    }
+
+    /// Replaces what must not be seen of a session from now on. Who is attached to its terminal gets a new picture of it.
+    /// Never waits; callable from any thread.
+    pub fn redact(&self, id: SessionId, redactor: Arc<Redactor>) {
+        let _ = self.tell(Command::Redact { id, redactor });
     }
 
     /// Lets go of a session that ended. Viewers get what is left of its output, and then its end. Never

@@ -398,6 +398,13 @@ impl Session {
         }
     }
 
+    /// This must not be seen of it from now on.
+    pub(super) fn redact(&mut self, redactor: Arc<Redactor>, env: &mut Env) {
+        self.redactor = redactor;
+        self.viewers.iter_mut().for_each(Viewer::repaint);
+        self.refresh(env);
+    }
+
     /// It ended, and all its output is here.
     pub(super) fn end(&mut self, ended: Ended) {
         if self.ended.is_none() {

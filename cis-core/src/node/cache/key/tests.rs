@@ -17,6 +17,7 @@ pub(in crate::node) fn spec(argv: &[&str]) -> TaskSpec {
         cwd: "/work".to_owned(),
         tty: false,
         secrets: BTreeMap::new(),
+        run_secrets: Vec::new(),
         sensitive: Vec::new(),
         timeout_ms: None,
         idle_ms: None,

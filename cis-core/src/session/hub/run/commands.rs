@@ -57,6 +57,11 @@ impl Task {
                     session.control(viewer, control, env);
                 }
             }
+            Command::Redact { id, redactor } => {
+                if let Some(session) = self.sessions.get_mut(&id) {
+                    session.redact(redactor, env);
+                }
+            }
             Command::Ask { id } => env.dirty.push(id),
             Command::Input { id, input, bytes, reply } => self.input(id, input, &bytes, reply),
             Command::Answer { answer, tell } => self.answer(answer, tell),
