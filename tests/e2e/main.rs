@@ -19,6 +19,7 @@ mod artifacts;
 mod asking;
 mod attach;
 mod blocked;
+mod bounds;
 mod cache;
 mod command_rights;
 mod commands;

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 
+use super::body::Body;
 use super::caller::Caller;
 use super::describe::{Operations, operations};
 use super::node_api::NodeApi;
-use super::routes::{Body, Name, Outcome, admit};
+use super::routes::{Name, Outcome, admit};
 use crate::api::{IdentityView, RotateIdentity, TrustNode, paths};
 use crate::ids::NodeDid;
 use crate::policy::Action;
@@ -39,7 +40,7 @@ async fn rotate<N: NodeApi>(
     body: Body<RotateIdentity>,
 ) -> Outcome<IdentityView> {
     admit(&node, &who, Action::ControlIdentity)?;
-    Ok(Json(node.rotate_identity(body?.0).await?))
+    Ok(Json(node.rotate_identity(body.read().await?).await?))
 }
 
 async fn trust<N: NodeApi>(
@@ -49,7 +50,7 @@ async fn trust<N: NodeApi>(
     body: Body<TrustNode>,
 ) -> Outcome<IdentityView> {
     admit(&node, &who, Action::ControlIdentity)?;
-    Ok(Json(node.trust(NodeDid(did), body?.0).await?))
+    Ok(Json(node.trust(NodeDid(did), body.read().await?).await?))
 }
 
 async fn untrust<N: NodeApi>(

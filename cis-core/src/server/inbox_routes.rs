@@ -5,11 +5,12 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 
+use super::body::Body;
 use super::caller::Caller;
 use super::describe::{Created, Done, Operations, operations};
 use super::errors::Failure;
 use super::node_api::NodeApi;
-use super::routes::{Args, Body, Name, Outcome, admit, session_for};
+use super::routes::{Args, Name, Outcome, admit, session_for};
 use crate::api::{
     Answer, AnswerReceipt, Ask, AskView, HandIn, InboxItem, ListInbox, Listing, Page, ReadAsk, Say,
     ThreadMessage, paths,
@@ -85,12 +86,7 @@ async fn answer<N: NodeApi>(
     // Who may answer nobody learns nothing about items.
     admit(&node, &who, Action::ControlSession(None))?;
     let item = node.item(name).await?;
-    let action = match (item.session, item.run) {
-        (None, run) => Action::ControlRun(run),
-        (session, _) => Action::ControlSession(session),
-    };
-    admit(&node, &who, action)?;
-    Ok(Json(node.answer(who, item, body?.0).await?))
+    Ok(Json(node.answer(who, item, body.read().await?).await?))
 }
 
 async fn ask<N: NodeApi>(
@@ -100,7 +96,7 @@ async fn ask<N: NodeApi>(
     body: Body<Ask>,
 ) -> Result<Created<AskView>, Failure> {
     let session = speaker(&node, &who, name).await?;
-    Ok(Created(node.ask(who, session, body?.0).await?))
+    Ok(Created(node.ask(who, session, body.read().await?).await?))
 }
 
 async fn read_ask<N: NodeApi>(
@@ -129,7 +125,7 @@ async fn say<N: NodeApi>(
     body: Body<Say>,
 ) -> Result<Done, Failure> {
     let session = speaker(&node, &who, name).await?;
-    node.say(who, session, body?.0).await?;
+    node.say(who, session, body.read().await?).await?;
     Ok(Done)
 }
 
@@ -140,7 +136,7 @@ async fn hand_in<N: NodeApi>(
     body: Body<HandIn>,
 ) -> Result<Done, Failure> {
     let session = speaker(&node, &who, name).await?;
-    node.hand_in(who, session, body?.0).await?;
+    node.hand_in(who, session, body.read().await?).await?;
     Ok(Done)
 }
 

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 
+use super::body::Body;
 use super::caller::Caller;
 use super::describe::{Created, Done, Operations, operations};
 use super::errors::Failure;
 use super::node_api::NodeApi;
-use super::routes::{Args, Body, Name, Outcome, admit};
+use super::routes::{Args, Name, Outcome, admit};
 use crate::api::{
     AuditReport, CreateMatrixRoom, InviteToMatrixRoom, JoinMatrixRoom, Listing, LoginMatrix, LogoutMatrix,
     MatrixAccountView, MatrixRoomEvents, MatrixRoomView, Page, ReadMatrixRoom, RecoverReport, RecoverRuns,
@@ -53,7 +54,7 @@ async fn login<N: NodeApi>(
     body: Body<LoginMatrix>,
 ) -> Result<Created<MatrixAccountView>, Failure> {
     admit(&node, &who, Action::ControlMatrix)?;
-    Ok(Created(node.login_matrix(body?.0).await?))
+    Ok(Created(node.login_matrix(body.read().await?).await?))
 }
 
 async fn logout<N: NodeApi>(
@@ -81,7 +82,7 @@ async fn create<N: NodeApi>(
     body: Body<CreateMatrixRoom>,
 ) -> Result<Created<MatrixRoomView>, Failure> {
     admit(&node, &who, Action::UseMatrix)?;
-    Ok(Created(node.create_matrix_room(body?.0).await?))
+    Ok(Created(node.create_matrix_room(body.read().await?).await?))
 }
 
 async fn join<N: NodeApi>(
@@ -90,7 +91,7 @@ async fn join<N: NodeApi>(
     body: Body<JoinMatrixRoom>,
 ) -> Outcome<MatrixRoomView> {
     admit(&node, &who, Action::UseMatrix)?;
-    Ok(Json(node.join_matrix_room(body?.0).await?))
+    Ok(Json(node.join_matrix_room(body.read().await?).await?))
 }
 
 async fn invite<N: NodeApi>(
@@ -100,7 +101,7 @@ async fn invite<N: NodeApi>(
     body: Body<InviteToMatrixRoom>,
 ) -> Result<Done, Failure> {
     admit(&node, &who, Action::UseMatrix)?;
-    node.invite_to_matrix_room(room, body?.0).await?;
+    node.invite_to_matrix_room(room, body.read().await?).await?;
     Ok(Done)
 }
 
@@ -111,7 +112,7 @@ async fn recover<N: NodeApi>(
     body: Body<RecoverRuns>,
 ) -> Outcome<RecoverReport> {
     admit(&node, &who, Action::RecoverRuns)?;
-    Ok(Json(node.recover_runs(room, body?.0).await?))
+    Ok(Json(node.recover_runs(room, body.read().await?).await?))
 }
 
 async fn audit<N: NodeApi>(

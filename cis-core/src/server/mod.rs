@@ -4,6 +4,7 @@
 //! [`NodeApi`]; this folder knows no store, no session and no scheduler.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "an io folder")]
 
+mod body;
 mod caller;
 mod descent;
 mod describe;
@@ -19,6 +20,7 @@ mod matrix_routes;
 mod node_api;
 mod operations;
 mod peer;
+mod places;
 mod routes;
 mod streams;
 mod tcp;

@@ -114,6 +114,8 @@ type Answer<T> = Result<T, Problem>;
 pub trait NodeApi: InboxApi + IdentityApi + MatrixApi + VerificationApi + TokensApi {
     /// Who is behind a connection, by its peer and the token that it showed.
     fn principal(&self, peer: Peer, token: Option<&str>) -> Principal;
+    /// The session that a peer was started in, as far as its environment tells; none also for people.
+    fn session_of(&self, peer: &Peer) -> Option<SessionId>;
     /// Records that `principal` was refused.
     fn audit_denied(&self, principal: &Principal, action: String, reason: String);
 

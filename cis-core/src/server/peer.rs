@@ -2,11 +2,9 @@
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
-use axum::extract::connect_info::Connected;
-use axum::serve::IncomingStream;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use tokio::net::UnixListener;
+use tokio::net::UnixStream;
 
 use super::descent::Descent;
 
@@ -23,12 +21,12 @@ pub struct Peer {
     pub descent: Option<Descent>,
 }
 
-impl Connected<IncomingStream<'_, UnixListener>> for Peer {
-    fn connect_info(stream: IncomingStream<'_, UnixListener>) -> Self {
-        match stream.io().peer_cred() {
+impl Peer {
+    pub(super) fn of(stream: &UnixStream) -> Self {
+        match stream.peer_cred() {
             Ok(cred) => {
                 let pid = cred.pid().and_then(|pid| u32::try_from(pid).ok());
-                let descent = pid.and_then(|pid| descent(stream.io().as_fd(), pid));
+                let descent = pid.and_then(|pid| descent(stream.as_fd(), pid));
                 Self { uid: cred.uid(), pid, descent }
             }
             // Nobody in particular: uid 4294967295 is never a user's (chown(2)).

@@ -2,19 +2,21 @@
 
 use std::sync::Arc;
 
-use axum::extract::rejection::{JsonRejection, QueryRejection};
-use axum::extract::{DefaultBodyLimit, FromRequestParts, Path, Query, State};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{FromRequestParts, Path, Query, State};
 use axum::http::request::Parts;
 use axum::http::{Method, Uri};
 use axum::{Json, Router, middleware};
 use serde::de::DeserializeOwned;
 use tokio::net::UnixListener;
 
+use super::body::Body;
 use super::caller::Caller;
 use super::describe::{Created, CreatedOrChecked, Done};
 use super::errors::Failure;
 use super::node_api::NodeApi;
 use super::peer::Peer;
+use super::places::Places;
 use super::{operations, unread};
 use crate::api::{
     CleanReport, CleanStore, CreateRun, CreateSession, Decide, ExplainView, GroupView, HistoryEntry,
@@ -26,9 +28,6 @@ use crate::dag::Group;
 use crate::ids::{RunId, SessionId};
 use crate::policy::{Action, Principal, authorize};
 
-/// Request bodies are no longer (a DAG file of 64 MiB travels as hex).
-pub(super) const BODY_BYTES_MAX: usize = 160 << 20;
-
 /// Serves the API until `stop` completes; open streams are then cut.
 ///
 /// # Errors
@@ -38,8 +37,8 @@ pub async fn serve<N: NodeApi>(
     node: Arc<N>,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
-    let service = router(node).into_make_service_with_connect_info::<Peer>();
-    let server = axum::serve(listener, service);
+    let service = router(Arc::clone(&node)).into_make_service_with_connect_info::<Peer>();
+    let server = axum::serve(Places::new(listener, node), service);
     tokio::select! {
         result = async { server.await } => result,
         () = stop => Ok(()),
@@ -53,7 +52,6 @@ pub(super) fn router<N: NodeApi>(node: Arc<N>) -> Router {
         .fallback(no_such_path)
         .method_not_allowed_fallback(no_such_method)
         .layer(middleware::from_fn(unread::read_to_its_end))
-        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .with_state(node)
 }
 
@@ -118,7 +116,6 @@ pub(super) async fn session_for<N: NodeApi>(
 }
 
 pub(super) type Outcome<T> = Result<Json<T>, Failure>;
-pub(super) type Body<T> = Result<Json<T>, JsonRejection>;
 pub(super) type Args<T> = Result<Query<T>, QueryRejection>;
 
 pub(super) async fn get_node<N: NodeApi>(
@@ -135,7 +132,7 @@ pub(super) async fn stop_node<N: NodeApi>(
     body: Body<StopNode>,
 ) -> Result<Done, Failure> {
     admit(&node, &who, Action::StopNode)?;
-    node.stop(who, body?.0).await?;
+    node.stop(who, body.read().await?).await?;
     Ok(Done)
 }
 
@@ -145,7 +142,7 @@ pub(super) async fn clean_store<N: NodeApi>(
     body: Body<CleanStore>,
 ) -> Outcome<CleanReport> {
     admit(&node, &who, Action::CleanStore)?;
-    Ok(Json(node.clean_store(who, body?.0).await?))
+    Ok(Json(node.clean_store(who, body.read().await?).await?))
 }
 
 pub(super) async fn list_runs<N: NodeApi>(
@@ -163,7 +160,7 @@ pub(super) async fn create_run<N: NodeApi>(
     body: Body<CreateRun>,
 ) -> Result<CreatedOrChecked<RunView>, Failure> {
     admit(&node, &who, Action::ControlRun(None))?;
-    Ok(CreatedOrChecked(node.create_run(who, body?.0).await?))
+    Ok(CreatedOrChecked(node.create_run(who, body.read_run().await?).await?))
 }
 
 pub(super) async fn get_run<N: NodeApi>(
@@ -200,7 +197,7 @@ pub(super) async fn retry_run<N: NodeApi>(
     body: Body<RetryRun>,
 ) -> Outcome<RunView> {
     let run = run_for(&node, &who, name, Action::ControlRun).await?;
-    Ok(Json(node.retry_run(who, run, body?.0).await?))
+    Ok(Json(node.retry_run(who, run, body.read().await?).await?))
 }
 
 pub(super) async fn set_mode<N: NodeApi>(
@@ -210,7 +207,7 @@ pub(super) async fn set_mode<N: NodeApi>(
     body: Body<SetMode>,
 ) -> Outcome<RunView> {
     let run = run_for(&node, &who, name, Action::ControlRun).await?;
-    Ok(Json(node.set_mode(who, run, body?.0).await?))
+    Ok(Json(node.set_mode(who, run, body.read().await?).await?))
 }
 
 pub(super) async fn why<N: NodeApi>(
@@ -229,7 +226,7 @@ pub(super) async fn decide<N: NodeApi>(
     body: Body<Decide>,
 ) -> Outcome<RunView> {
     let run = run_for(&node, &who, run, Action::ControlRun).await?;
-    Ok(Json(node.decide(who, run, task, body?.0).await?))
+    Ok(Json(node.decide(who, run, task, body.read().await?).await?))
 }
 
 pub(super) async fn times<N: NodeApi>(
@@ -268,7 +265,7 @@ pub(super) async fn put_group<N: NodeApi>(
     body: Body<Group>,
 ) -> Result<Done, Failure> {
     admit(&node, &who, Action::ControlGroups)?;
-    node.set_group(who, name, Some(body?.0)).await?;
+    node.set_group(who, name, Some(body.read().await?)).await?;
     Ok(Done)
 }
 
@@ -317,7 +314,7 @@ pub(super) async fn create_session<N: NodeApi>(
     body: Body<CreateSession>,
 ) -> Result<Created<SessionView>, Failure> {
     admit(&node, &who, Action::CreateSession)?;
-    Ok(Created(node.create_session(who, body?.0).await?))
+    Ok(Created(node.create_session(who, body.read_large().await?).await?))
 }
 
 pub(super) async fn send_input<N: NodeApi>(
@@ -327,7 +324,7 @@ pub(super) async fn send_input<N: NodeApi>(
     body: Body<SendInput>,
 ) -> Outcome<InputReceipt> {
     let session = session_for(&node, &who, name, false, Action::ControlSession).await?;
-    Ok(Json(node.send_input(who, session, body?.0).await?))
+    Ok(Json(node.send_input(who, session, body.read_large().await?).await?))
 }
 
 pub(super) async fn kill_session<N: NodeApi>(
@@ -337,7 +334,7 @@ pub(super) async fn kill_session<N: NodeApi>(
     body: Body<KillSession>,
 ) -> Result<Done, Failure> {
     let session = session_for(&node, &who, name, false, Action::ControlSession).await?;
-    node.kill_session(who, session, body?.0).await?;
+    node.kill_session(who, session, body.read().await?).await?;
     Ok(Done)
 }
 

@@ -33,6 +33,12 @@ const STUCK_AFTER: Duration = Duration::from_secs(10);
 /// So long what is on its way to one that was dropped waits for it, and the word where to go on.
 const LINGER: Duration = Duration::from_secs(30);
 
+/// What a subscriber of events says means nothing; a longer message ends its stream, bytes.
+const NOTHING_BYTES_MAX: usize = 4 << 10;
+
+/// A longer message to a terminal ends its stream, bytes: twice of what waits to be typed at most.
+const TYPED_BYTES_MAX: usize = 2 << 20;
+
 type Args<T> = Result<Query<T>, QueryRejection>;
 type Upgrade = Result<WebSocketUpgrade, WebSocketUpgradeRejection>;
 
@@ -49,6 +55,7 @@ pub(super) async fn events<N: NodeApi>(
         None => None,
     };
     let batches = node.events(run, query).await?;
+    let upgrade = upgrade.max_message_size(NOTHING_BYTES_MAX).max_frame_size(NOTHING_BYTES_MAX);
     Ok(EventStream(upgrade.on_upgrade(move |socket| send_events(socket, batches))))
 }
 
@@ -182,7 +189,7 @@ pub(super) async fn attach<N: NodeApi>(
     let marks = query.marks;
     let action = if query.read_only { Action::ReadSession } else { Action::ControlSession };
     let session = session_for(&node, &who, name, false, action).await?;
-    let upgrade = upgrade?;
+    let upgrade = upgrade?.max_message_size(TYPED_BYTES_MAX).max_frame_size(TYPED_BYTES_MAX);
     let streams = node.attach(who, session, query).await?;
     Ok(Terminal(upgrade.on_upgrade(move |socket| pump(socket, streams, marks))))
 }

@@ -5,13 +5,13 @@ use std::convert::Infallible;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use hyper::body::Incoming;
 use hyper::header::{AUTHORIZATION, CONNECTION, HeaderValue};
 use hyper::server::conn::http1;
@@ -20,18 +20,23 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::{self, ServerConfig};
 
+use super::errors::Failure;
 use super::leash::{Leash, Newest, void};
 use super::node_api::NodeApi;
+use super::places::{Count, Place};
 use super::{gate, routes, unread};
 use crate::api::web::Callers;
+use crate::api::{Problem, ProblemKind};
 
-/// So many connections at a time, those of streams among them; others are closed at once.
+/// So many connections at a time that have shown a token that counts, those of streams among them.
 const CONNECTIONS_MAX: usize = 256;
+/// So many more that have shown none yet, of all addresses and of one; others are closed at once.
+const STRANGERS_MAX: usize = 128;
+const STRANGERS_OF_ADDRESS_MAX: usize = 32;
 /// A client has shaken hands within this time.
 const HANDSHAKE_TIME_MAX: Duration = Duration::from_secs(10);
 /// A request's head is here within this time; a connection without a request is closed after it.
@@ -81,6 +86,7 @@ pub async fn serve_tcp<N: NodeApi>(door: Door, node: Arc<N>) {
         callers: door.callers,
         routes: routes::router(Arc::clone(&node)),
         node,
+        open: Count::default(),
     });
     take(&door.listener, &hall).await;
 }
@@ -91,10 +97,55 @@ struct Hall<N> {
     callers: Callers,
     routes: Router,
     node: Arc<N>,
+    open: Count<Limit>,
+}
+
+/// What limits connections over TCP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Limit {
+    /// Those that have shown a token.
+    Known,
+    /// Those that have not.
+    Strangers,
+    /// Of them, those of one address; of IPv6 of one network of 64 bits, which is what one customer has.
+    Of(IpAddr),
+}
+
+/// Where a connection counts: among strangers until it has shown a token, so that they never take the places of others.
+struct Standing {
+    open: Count<Limit>,
+    place: Mutex<(Place<Limit>, bool)>,
+}
+
+impl Standing {
+    /// For a connection of a stranger, where there is room.
+    fn stranger(open: &Count<Limit>, from: IpAddr) -> Option<Arc<Self>> {
+        let limits =
+            [(Limit::Strangers, STRANGERS_MAX), (Limit::Of(network(from)), STRANGERS_OF_ADDRESS_MAX)];
+        let place = open.take(&limits)?;
+        Some(Arc::new(Self { open: open.clone(), place: Mutex::new((place, false)) }))
+    }
+
+    /// It has shown a token. False where there is no room for another one that has.
+    fn is_let_in(&self) -> bool {
+        let mut place = self.place.lock().unwrap_or_else(PoisonError::into_inner);
+        if !place.1 {
+            let Some(known) = self.open.take(&[(Limit::Known, CONNECTIONS_MAX)]) else { return false };
+            *place = (known, true);
+        }
+        true
+    }
+}
+
+/// What stands for all addresses of one peer.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => IpAddr::V6((u128::from(address) >> 64 << 64).into()),
+        v4 @ IpAddr::V4(_) => v4,
+    }
 }
 
 async fn take<N: NodeApi>(listener: &TcpListener, hall: &Arc<Hall<N>>) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut is_full = false;
     loop {
         let (stream, from) = match listener.accept().await {
@@ -106,16 +157,16 @@ async fn take<N: NodeApi>(listener: &TcpListener, hall: &Arc<Hall<N>>) {
                 continue;
             }
         };
-        match Arc::clone(&places).try_acquire_owned() {
-            Ok(place) => {
+        match Standing::stranger(&hall.open, from.ip()) {
+            Some(standing) => {
                 is_full = false;
-                tokio::spawn(attend(stream, from, Arc::clone(hall), place));
+                tokio::spawn(attend(stream, from, Arc::clone(hall), standing));
             }
-            Err(_) if !is_full => {
+            None if !is_full => {
                 is_full = true;
-                tracing::warn!(%from, most = CONNECTIONS_MAX, "too many connections over TCP: others are closed");
+                tracing::warn!(%from, "too many connections over TCP without a token: others are closed");
             }
-            Err(_) => {}
+            None => {}
         }
     }
 }
@@ -125,7 +176,7 @@ async fn attend<N: NodeApi>(
     stream: TcpStream,
     from: SocketAddr,
     hall: Arc<Hall<N>>,
-    place: OwnedSemaphorePermit,
+    standing: Arc<Standing>,
 ) {
     let Ok(local) = stream.local_addr().map(|address| address.ip()) else { return };
     prepare(&stream);
@@ -143,12 +194,13 @@ async fn attend<N: NodeApi>(
     };
     let newest = Arc::new(Newest::new(None));
     let (node, shown) = (Arc::clone(&hall.node), Arc::clone(&newest));
+    let held = Arc::clone(&standing);
     let leash = Leash::new(stream, async move {
         void(node, shown).await;
         // Its stream holds this until it ends, also as a WebSocket.
-        drop(place);
+        drop(held);
     });
-    let visit = Visit { hall, local, newest };
+    let visit = Visit { hall, local, newest, standing };
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIME_MAX)
@@ -183,11 +235,18 @@ async fn tell_plain(mut stream: TcpStream) -> io::Result<()> {
     stream.shutdown().await
 }
 
+fn crowded() -> Response {
+    let detail = format!("{CONNECTIONS_MAX} connections over TCP are open");
+    Failure(Problem::new(ProblemKind::Unavailable, detail).hint("try again when some of them have ended"))
+        .into_response()
+}
+
 /// What a connection does with its requests.
 struct Visit<N> {
     hall: Arc<Hall<N>>,
     local: IpAddr,
     newest: Arc<Newest>,
+    standing: Arc<Standing>,
 }
 
 impl<N: NodeApi> Service<Request<Incoming>> for Visit<N> {
@@ -197,7 +256,10 @@ impl<N: NodeApi> Service<Request<Incoming>> for Visit<N> {
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         let hall = &self.hall;
-        match gate::pass(&*hall.node, &hall.callers, self.local, request.uri(), request.headers()) {
+        let passed = gate::pass(&*hall.node, &hall.callers, self.local, request.uri(), request.headers());
+        let passed =
+            passed.and_then(|bearer| if self.standing.is_let_in() { Ok(bearer) } else { Err(crowded()) });
+        match passed {
             Ok(bearer) => {
                 self.newest.send_replace(Some(bearer.token));
                 // No handler needs to see the token, nor can one tell it to anybody.
@@ -212,5 +274,32 @@ impl<N: NodeApi> Service<Request<Incoming>> for Visit<N> {
                 Ok(refusal)
             }),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strangers_take_no_place_of_those_that_have_shown_a_token() {
+        let open = Count::default();
+        let v4 = |n: u8| IpAddr::from([192, 0, 2, n]);
+        let one: Vec<_> =
+            (0..STRANGERS_OF_ADDRESS_MAX).map(|_| Standing::stranger(&open, v4(1)).unwrap()).collect();
+        assert!(Standing::stranger(&open, v4(1)).is_none(), "one address");
+        let mapped: IpAddr = "::ffff:192.0.2.1".parse().unwrap();
+        assert!(Standing::stranger(&open, mapped).is_none(), "the same by IPv6");
+        let known: Vec<_> = one.into_iter().filter(|standing| standing.is_let_in()).collect();
+        assert!(known.iter().all(|standing| standing.is_let_in()), "it is counted once");
+        let others: Vec<_> = (2..=255).map_while(|n| Standing::stranger(&open, v4(n))).collect();
+        assert_eq!((known.len(), others.len()), (STRANGERS_OF_ADDRESS_MAX, STRANGERS_MAX));
+        drop(others);
+        let let_in = |n: u8| Standing::stranger(&open, v4(n)).filter(|standing| standing.is_let_in());
+        let more: Vec<_> = (0..=255).map_while(let_in).collect();
+        assert_eq!(more.len() + known.len(), CONNECTIONS_MAX);
+        let net = |text: &str| network(text.parse().unwrap());
+        assert_eq!(net("2001:db8::1"), net("2001:db8::ffff:2"));
+        assert_ne!(net("2001:db8::1"), net("2001:db8:0:1::1"));
     }
 }

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 
+use super::body::Body;
 use super::caller::Caller;
 use super::describe::{Created, Operations, operations};
 use super::errors::Failure;
 use super::node_api::NodeApi;
-use super::routes::{Body, Name, Outcome, admit};
+use super::routes::{Name, Outcome, admit};
 use crate::api::{CreateToken, Listing, NewTokenView, TokenView, paths};
 use crate::policy::Action;
 
@@ -39,7 +40,7 @@ async fn create<N: NodeApi>(
     body: Body<CreateToken>,
 ) -> Result<Created<NewTokenView>, Failure> {
     admit(&node, &who, Action::ControlTokens)?;
-    Ok(Created(node.create_token(who, body?.0).await?))
+    Ok(Created(node.create_token(who, body.read().await?).await?))
 }
 
 async fn revoke<N: NodeApi>(

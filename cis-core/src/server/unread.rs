@@ -14,7 +14,7 @@ use axum::response::Response;
 use futures_util::{StreamExt as _, stream};
 use tokio::sync::Mutex;
 
-use super::routes::BODY_BYTES_MAX;
+use super::body::RUN_BYTES_MAX;
 
 /// A client that writes more slowly is not waited for.
 const WAIT_MAX: Duration = Duration::from_secs(10);
@@ -34,7 +34,7 @@ pub(super) async fn read_to_its_end(request: Request, next: Next) -> Response {
     });
     let response = next.run(Request::from_parts(head, Body::from_stream(parts))).await;
     // Whatever comes of it, there is an answer.
-    let _ = tokio::time::timeout(WAIT_MAX, discard(&mut *shared.lock().await, BODY_BYTES_MAX)).await;
+    let _ = tokio::time::timeout(WAIT_MAX, discard(&mut *shared.lock().await, RUN_BYTES_MAX)).await;
     response
 }
 
@@ -42,7 +42,7 @@ pub(super) async fn read_to_its_end(request: Request, next: Next) -> Response {
 pub(super) async fn throw_away(request: Request) {
     if !request.body().is_end_stream() && !request.headers().contains_key(EXPECT) {
         let mut body = request.into_body().into_data_stream();
-        let _ = tokio::time::timeout(WAIT_MAX, discard(&mut body, BODY_BYTES_MAX)).await;
+        let _ = tokio::time::timeout(WAIT_MAX, discard(&mut body, RUN_BYTES_MAX)).await;
     }
 }
 

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 
+use super::body::Body;
 use super::caller::Caller;
 use super::describe::{Created, Operations, operations};
 use super::errors::Failure;
 use super::node_api::NodeApi;
-use super::routes::{Args, Body, Name, Outcome, admit};
+use super::routes::{Args, Name, Outcome, admit};
 use crate::api::{
     BeginMatrixSso, BeginVerification, MatrixSsoView, MatrixStandingView, NewRecoveryView, ReadVerification,
     RecoverMatrix, SayVerification, VerificationView, paths,
@@ -49,7 +50,7 @@ async fn recover<N: NodeApi>(
     body: Body<RecoverMatrix>,
 ) -> Outcome<MatrixStandingView> {
     admit(&node, &who, Action::ControlMatrix)?;
-    Ok(Json(node.recover_matrix(body?.0).await?))
+    Ok(Json(node.recover_matrix(body.read().await?).await?))
 }
 
 async fn new_recovery<N: NodeApi>(
@@ -66,7 +67,7 @@ async fn begin<N: NodeApi>(
     body: Body<BeginVerification>,
 ) -> Result<Created<VerificationView>, Failure> {
     admit(&node, &who, Action::ControlMatrix)?;
-    Ok(Created(node.begin_verification(body?.0).await?))
+    Ok(Created(node.begin_verification(body.read().await?).await?))
 }
 
 async fn read<N: NodeApi>(
@@ -86,7 +87,7 @@ async fn say<N: NodeApi>(
     body: Body<SayVerification>,
 ) -> Outcome<VerificationView> {
     admit(&node, &who, Action::ControlMatrix)?;
-    Ok(Json(node.say_verification(id, body?.0).await?))
+    Ok(Json(node.say_verification(id, body.read().await?).await?))
 }
 
 async fn sso<N: NodeApi>(
@@ -95,5 +96,5 @@ async fn sso<N: NodeApi>(
     body: Body<BeginMatrixSso>,
 ) -> Outcome<MatrixSsoView> {
     admit(&node, &who, Action::ControlMatrix)?;
-    Ok(Json(node.begin_matrix_sso(body?.0).await?))
+    Ok(Json(node.begin_matrix_sso(body.read().await?).await?))
 }

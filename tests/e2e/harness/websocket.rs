@@ -80,6 +80,24 @@ impl WebSocket {
     }
 }
 
+impl WebSocket {
+    /// Sends these bytes as they are.
+    pub fn send_raw(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.0.get_mut().write_all(bytes)
+    }
+
+    /// Whether the node ends it, whatever comes before that.
+    pub fn is_ended(&mut self) -> bool {
+        loop {
+            match self.next() {
+                Ok(Some(Frame::Close(_)) | None) => return true,
+                Ok(Some(_)) => {}
+                Err(error) => return error.kind() == io::ErrorKind::ConnectionReset,
+            }
+        }
+    }
+}
+
 /// Offsets of the events in a frame, in order. The bodies are not looked at.
 pub fn offsets(frame: &str) -> Vec<u64> {
     // So begins an event, and nothing in the body of one.

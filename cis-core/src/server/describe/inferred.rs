@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::rejection::{JsonRejection, QueryRejection};
+use axum::extract::rejection::QueryRejection;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::{Query, State};
@@ -13,6 +13,7 @@ use serde::Serialize;
 use utoipa::openapi::path::ParameterIn;
 use utoipa::{IntoParams, ToSchema};
 
+use super::super::body::Body;
 use super::super::caller::Caller;
 use super::super::errors::Failure;
 use super::super::routes::Name;
@@ -79,7 +80,7 @@ impl<T: IntoParams> Takes for Result<Query<T>, QueryRejection> {
     }
 }
 
-impl<T: ToSchema> Takes for Result<Json<T>, JsonRejection> {
+impl<T: ToSchema> Takes for Body<T> {
     fn describe(shape: &mut Shape) {
         shape.body = Some(shape.schema_of::<T>());
         shape.refusals.extend([400, 413, 415]);
