@@ -257,3 +257,34 @@ fn a_node_that_cannot_listen_as_it_was_told_does_not_start() {
     assert!(other.status()["remote"]["url"].as_str().unwrap().starts_with("https://[::1]:"));
     assert!(cis.processes().is_empty());
 }
+
+#[test]
+fn an_operator_does_not_move_a_run_whose_approval_depends_on_its_room() {
+    let remote = Remote::start(&[]);
+    let (ann, _) = remote.token("operator", "ann", &[]);
+    let (root, _) = remote.token("admin", "root", &[]);
+    let text = |allowed: &str| {
+        format!(
+            "version = 1\n[dag]\nid = \"gate\"\n[[tasks]]\nid = \"slow\"\nscript = 'while [ ! -e go ]; do sleep 0.02; done'\n\
+             [[tasks]]\nid = \"deploy\"\nneeds = [\"slow\"]\ncommand = [\"true\"]\n\
+             approval = {{ prompt = \"Deploy?\", allowed = [{allowed}] }}\n"
+        )
+    };
+    let moved = |token: &str, run: &str| {
+        remote.run(token, &["dag", "mode", run, "hybrid", "--room", "!mine:example.org"]).stderr
+    };
+    // Its approval is not even open yet.
+    let run = remote.node.start(&text("\"pl>=50\""));
+    let said = moved(&ann, &run);
+    assert!(said.contains("may not move") && said.contains("deploy"), "{said}");
+    // Who may comes as far as to the account that is not there.
+    let said = moved(&root, &run);
+    assert!(said.contains("Matrix account"), "{said}");
+    let named = remote.node.start(&text("\"@boss:example.org\""));
+    let said = moved(&ann, &named);
+    assert!(said.contains("Matrix account"), "people keep their names: {said}");
+    for run in [run, named] {
+        remote.node.ok(["dag", "cancel", &run]);
+        remote.node.wait_run(&run, "cancelled");
+    }
+}

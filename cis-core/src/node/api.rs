@@ -43,7 +43,7 @@ use crate::event::ExecutionMode;
 use crate::ids::{BlobId, NodeDid, RunId, SessionId, TaskId, TimestampMs};
 use crate::live::History;
 use crate::matrix::Account;
-use crate::policy::Principal;
+use crate::policy::{Principal, authorize_room_change};
 use crate::scheduler::Machine;
 use crate::server::{AttachStreams, EventBatch, NodeApi, Peer};
 use crate::session::hub::Hub;
@@ -236,6 +236,14 @@ impl NodeApi for Node {
             None if request.mode == ExecutionMode::Hybrid => self.run_view(run).await?.room,
             named => named,
         };
+        if request.mode != ExecutionMode::Local && named != self.run_view(run).await?.room {
+            // Before the account joins any room for it; the driver asks once more when it knows which one that is.
+            let held = self.driver.ask(|reply| Command::HeldByRoom { run, reply }).await?;
+            if let Err(denied) = authorize_room_change(&principal, run, held.as_ref()) {
+                self.audit_denied(&principal, format!("move {run} to another room"), denied.reason.clone());
+                return Err(Problem::new(ProblemKind::Denied, denied.reason));
+            }
+        }
         let room = self.room_of(request.mode, named).await?;
         self.run_verb(&principal, run, RunVerb::Mode(request.mode, room), None).await
     }

@@ -164,6 +164,11 @@ pub(super) enum Command {
         task: TaskId,
         reply: Reply<Option<Allowed>>,
     },
+    /// A task of a run whose approval is undecided, and to be decided by people whom the room of the run names.
+    HeldByRoom {
+        run: RunId,
+        reply: Reply<Option<TaskId>>,
+    },
     /// Answers none where the run is not open.
     Why {
         run: RunId,

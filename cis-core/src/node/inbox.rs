@@ -17,7 +17,7 @@ use crate::api::{
 };
 use crate::event::{Actor, Event, PromptKind};
 use crate::ids::{InboxId, InputId, SessionId};
-use crate::policy::Principal;
+use crate::policy::{Action, Principal, authorize};
 use crate::server::{InboxApi, NodeApi as _};
 use crate::session::hub::HubError;
 use crate::store::InboxFilter;
@@ -55,6 +55,14 @@ impl InboxApi for Node {
     }
 
     async fn answer(&self, who: Principal, item: InboxItem, answer: Answer) -> Outcome<AnswerReceipt> {
+        // The one place where it is decided, whichever way an answer comes. What the file says of an approval stands above
+        // rights: the driver knows that, and decides.
+        if item.kind != PromptKind::Approval
+            && let Err(denied) = authorize(&who, Action::ControlSession(item.session))
+        {
+            self.audit_denied(&who, format!("answer {}", item.id), denied.reason.clone());
+            return Err(Problem::new(ProblemKind::Denied, denied.reason));
+        }
         if let Some(receipt) = self.answered_before(&item, answer.input).await? {
             return Ok(receipt);
         }

@@ -210,6 +210,24 @@ pub fn authorize_decision(
     }
 }
 
+/// Decides whether `principal` may have another room follow a run. `held` is a task of it whose approval is to be decided
+/// by people whom the room names, by level: they would be others then.
+///
+/// # Errors
+/// [`Denied`] with the reason.
+pub fn authorize_room_change(principal: &Principal, run: RunId, held: Option<&TaskId>) -> Result<(), Denied> {
+    authorize(principal, Action::ControlRun(Some(run)))?;
+    match held {
+        Some(task) if principal.rights < Rights::Admin => Err(Denied {
+            reason: format!(
+                "{} may not move run {run} to another room: who may approve `{task}` depends on the room, so that only an admin may",
+                principal.actor().name
+            ),
+        }),
+        _ => Ok(()),
+    }
+}
+
 /// Why not.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
@@ -379,35 +397,6 @@ mod tests {
     }
 
     #[test]
-    fn from_a_room_the_list_of_an_approval_stands_above_roles() {
-        let allowed = Allowed::parse(&["pl>=50".to_owned(), "@ann:x".to_owned()]).unwrap();
-        let run = RunId::from_parts(1, 1);
-        let member = |user: &str, level, rights| Principal {
-            who: Who::Member {
-                user: user.parse().unwrap(),
-                room: "!r:x".parse().unwrap(),
-                power: Power::Level(level),
-            },
-            via: Via::Room,
-            rights,
-        };
-        let may = |who: &Principal, allowed| authorize_decision(who, run, allowed).is_ok();
-        let (ann, bob) = (member("@ann:x", 0, Rights::None), member("@bob:x", 0, Rights::Admin));
-        assert!(may(&ann, Some(&allowed)) && !may(&ann, None));
-        assert!(!may(&bob, Some(&allowed)) && may(&bob, None));
-        assert!(may(&member("@eve:x", 50, Rights::None), Some(&allowed)));
-        assert_eq!(bob.actor().name, "@bob:x");
-        let owner = Principal { who: Who::User { uid: 1000 }, via: Via::Socket, rights: Rights::Admin };
-        assert!(may(&owner, Some(&allowed)), "whoever has the socket is the owner");
-        let inside = Principal {
-            who: Who::Session { session: session(1), of: None },
-            via: Via::Socket,
-            rights: Rights::OwnSession,
-        };
-        assert!(!may(&inside, Some(&allowed)));
-    }
-
-    #[test]
     fn a_command_decides_no_approval_that_names_people_and_submits_for_its_runs_submitter() {
         let submitter = Some(Submitter::Token { id: TokenId::from_parts(1, 2) });
         let (run, task) = (RunId::from_parts(1, 1), TaskId::new("ask").unwrap());
@@ -438,6 +427,35 @@ mod tests {
         let may = |rights, held| authorize_room_change(&token(rights), run, held).is_ok();
         assert!(may(Rights::Operator, None) && !may(Rights::Viewer, None));
         assert!(!may(Rights::Operator, Some(&task)) && may(Rights::Admin, Some(&task)));
+    }
+
+    #[test]
+    fn from_a_room_the_list_of_an_approval_stands_above_roles() {
+        let allowed = Allowed::parse(&["pl>=50".to_owned(), "@ann:x".to_owned()]).unwrap();
+        let run = RunId::from_parts(1, 1);
+        let member = |user: &str, level, rights| Principal {
+            who: Who::Member {
+                user: user.parse().unwrap(),
+                room: "!r:x".parse().unwrap(),
+                power: Power::Level(level),
+            },
+            via: Via::Room,
+            rights,
+        };
+        let may = |who: &Principal, allowed| authorize_decision(who, run, allowed).is_ok();
+        let (ann, bob) = (member("@ann:x", 0, Rights::None), member("@bob:x", 0, Rights::Admin));
+        assert!(may(&ann, Some(&allowed)) && !may(&ann, None));
+        assert!(!may(&bob, Some(&allowed)) && may(&bob, None));
+        assert!(may(&member("@eve:x", 50, Rights::None), Some(&allowed)));
+        assert_eq!(bob.actor().name, "@bob:x");
+        let owner = Principal { who: Who::User { uid: 1000 }, via: Via::Socket, rights: Rights::Admin };
+        assert!(may(&owner, Some(&allowed)), "whoever has the socket is the owner");
+        let inside = Principal {
+            who: Who::Session { session: session(1), of: None },
+            via: Via::Socket,
+            rights: Rights::OwnSession,
+        };
+        assert!(!may(&inside, Some(&allowed)));
     }
 
     #[test]

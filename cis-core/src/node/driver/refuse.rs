@@ -28,6 +28,7 @@ impl Driver {
                 Command::Observe { reply, .. } => drop(reply.send(Err(problem()))),
                 Command::Times { reply, .. } => drop(reply.send(Err(problem()))),
                 Command::Allowed { reply, .. } => drop(reply.send(Err(problem()))),
+                Command::HeldByRoom { reply, .. } => drop(reply.send(Err(problem()))),
                 Command::Groups { reply } => drop(reply.send(Err(problem()))),
                 Command::Run { reply, .. }
                 | Command::SetGroup { reply, .. }

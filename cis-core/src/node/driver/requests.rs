@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::attention::Attention;
 use super::{Beside, COMMANDS_PER_TURN_MAX, Driver, Stopping, confirmation};
 use crate::api::{Decide, Problem, ProblemKind, TimeView};
+use crate::dag::Task;
 use crate::event::ExecutionMode;
 use crate::event::{Actor, EventBody, EventDraft};
 use crate::ids::{InputId, RunId, SessionId, TaskId, TimestampMs};
@@ -13,9 +14,9 @@ use crate::node::api::store_problem;
 use crate::node::commands::{AskedOfRun, Command, DriverStatus, NewRun, Reply, RunVerb};
 use crate::node::restore;
 use crate::node::upkeep::Victims;
-use crate::policy::authorize_decision;
+use crate::policy::{Denied, Principal, authorize_decision, authorize_room_change};
 use crate::room::people::Allowed;
-use crate::scheduler::{Input, InputKind, Rejected, Run};
+use crate::scheduler::{Input, InputKind, Rejected, Run, TaskEntry};
 use crate::session::protocol::ToHost;
 use crate::store::TaskSeed;
 
@@ -40,6 +41,10 @@ impl Driver {
             Command::Run { asked, reply } => self.run_verb(asked, reply, now),
             Command::Allowed { run, task, reply } => {
                 let _ = reply.send(Ok(self.allowed(run, &task).cloned()));
+            }
+            Command::HeldByRoom { run, reply } => {
+                let held = self.parts.machine.run(&run).and_then(held_by_room);
+                let _ = reply.send(Ok(held.cloned()));
             }
             Command::Why { run, task, reply } => {
                 let why = self.parts.machine.run(&run).map(|_| self.parts.machine.why(&run, &task, now));
@@ -183,10 +188,8 @@ impl Driver {
                 return;
             }
         }
-        if let RunVerb::Decide(task, ..) = &verb
-            && let Err(denied) = authorize_decision(&who, run, self.allowed(run, task))
-        {
-            self.deny(format!("decide {task} of {run}"), denied.reason.clone(), who.actor(), now);
+        if let Err((action, denied)) = self.authorize_verb(&who, run, &verb) {
+            self.deny(action, denied.reason.clone(), who.actor(), now);
             let problem = Problem::new(ProblemKind::Denied, denied.reason);
             return self.confirmations.push(confirmation(reply, Err(problem)));
         }
@@ -210,6 +213,23 @@ impl Driver {
         let cause = input.as_ref().map(|(input, _)| *input);
         let is_done = self.handle_for(Input { kind, actor: Some(who.actor()), cause }, reply, now);
         self.made.extend(input.filter(|_| is_done));
+    }
+
+    /// What only the run itself says: who decides an approval, and who moves it to another room. Everything else was
+    /// authorized before it came here.
+    fn authorize_verb(&self, who: &Principal, run: RunId, verb: &RunVerb) -> Result<(), (String, Denied)> {
+        match verb {
+            RunVerb::Decide(task, ..) => authorize_decision(who, run, self.allowed(run, task))
+                .map_err(|denied| (format!("decide {task} of {run}"), denied)),
+            RunVerb::Mode(_, Some(room)) => {
+                let Some(known) = self.parts.machine.run(&run) else { return Ok(()) };
+                let held =
+                    held_by_room(known).filter(|_| known.facts().room.as_deref() != Some(room.as_str()));
+                authorize_room_change(who, run, held)
+                    .map_err(|denied| (format!("move {run} to {room}"), denied))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Takes open runs from one room to another, by this node itself.
@@ -396,6 +416,17 @@ impl Driver {
             }));
         }
     }
+}
+
+/// A task whose approval is undecided, now or later, and whose file names people by what the room of the run gives them.
+fn held_by_room(run: &Run) -> Option<&TaskId> {
+    let is_held = |(task, entry): &(&Task, &TaskEntry)| {
+        let allowed = task.approval.as_ref().and_then(|approval| approval.allowed.as_ref());
+        allowed.is_some_and(|allowed| allowed.depends_on_room())
+            && !entry.state.is_terminal()
+            && entry.approved_by().is_none()
+    };
+    run.tasks().find(is_held).map(|(task, _)| &task.id)
 }
 
 /// What the store remembers of an input that was typed.
