@@ -26,6 +26,7 @@ mod commands;
 mod config;
 mod context;
 mod control;
+mod crash_both;
 mod crash_host;
 mod crash_node;
 mod dashboard;

@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use super::context::TaskContext;
 use crate::dag::{CacheKey, SecretSource, Task, ValueType};
-use crate::event::{ArtifactRecord, AttemptOutcome, ExitStatus, OutputRecord, SessionState, Submitter};
+use crate::event::{
+    ArtifactRecord, AttemptOutcome, ExitStatus, LostOutput, OutputRecord, SessionState, Submitter,
+};
 use crate::ids::{AttemptId, BlobId, Fence, RunId, SessionId, TimestampMs};
 
 /// What a process is started from.
@@ -253,6 +255,9 @@ pub struct Report {
     pub cached: Option<String>,
     /// Bytes that its terminal or pipe carried, those cut from the log included.
     pub log_bytes: u64,
+    /// Of those, what could not be kept.
+    #[serde(default)]
+    pub lost_output: Option<LostOutput>,
     /// SHA-256 of the kept log, where it was asked for (remote workers).
     pub log_hash: Option<BlobId>,
 }
@@ -270,6 +275,7 @@ impl Report {
             artifacts: Vec::new(),
             cached: None,
             log_bytes: 0,
+            lost_output: None,
             log_hash: None,
         }
     }

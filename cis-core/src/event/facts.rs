@@ -1,6 +1,7 @@
 //! What events carry: facts of runs, changes of tasks, results of attempts.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -11,6 +12,7 @@ use super::states::{ExecutionMode, TaskState};
 use crate::ids::{
     AttemptId, BlobId, Epoch, Fence, HostInstance, NodeDid, SessionId, TaskId, TimestampMs, TokenId,
 };
+use crate::text;
 
 /// What an event is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -248,6 +250,24 @@ pub struct ArtifactRecord {
     pub executable: bool,
 }
 
+/// Output of a session that is missing from its log although the log had room for it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct LostOutput {
+    /// How much; 0: not known.
+    pub bytes: u64,
+    /// Why: what the system said first.
+    pub cause: String,
+}
+
+impl fmt::Display for LostOutput {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.bytes {
+            0 => write!(f, "some of its output is lost: {}", self.cause),
+            bytes => write!(f, "{} of its output are lost: {}", text::bytes(bytes), self.cause),
+        }
+    }
+}
+
 /// An attempt ended (`cis.dag.task.result`), and what its task is from now on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct AttemptResult {
@@ -282,6 +302,9 @@ pub struct AttemptResult {
     /// Bytes that its terminal or pipe carried, those cut from the log included.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub log_bytes: u64,
+    /// Of those, what could not be kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lost_output: Option<LostOutput>,
     /// Whether this try counts against `retries`.
     pub counts: bool,
     /// State of the task from now on: terminal, or queued for the next try.

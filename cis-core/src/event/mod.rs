@@ -12,8 +12,8 @@ mod states;
 
 pub use body::EventBody;
 pub use facts::{
-    ArtifactRecord, AttemptResult, Category, GrantRecord, KeptFile, LostBy, NamedPrograms, OutputRecord,
-    QueueReason, RetryScope, RunCreated, SessionLimit, Submitter, TaskChange, UseAgent,
+    ArtifactRecord, AttemptResult, Category, GrantRecord, KeptFile, LostBy, LostOutput, NamedPrograms,
+    OutputRecord, QueueReason, RetryScope, RunCreated, SessionLimit, Submitter, TaskChange, UseAgent,
 };
 pub use outcome::{AttemptOutcome, EndReason, ExitStatus, FailureCause};
 pub use prompt::{

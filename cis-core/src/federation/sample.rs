@@ -10,8 +10,8 @@ use super::journal::Fact;
 use crate::dag::{Action, Dag, Task};
 use crate::event::{
     AnswerRecord, ArtifactRecord, AttemptOutcome, AttemptResult, EventBody, ExecutionMode, ExitStatus,
-    GrantRecord, KeptFile, NamedPrograms, OutputRecord, PromptKind, PromptOption, PromptRecord, QueueReason,
-    RunCreated, SaidKind, SaidRecord, Submitter, TaskChange, TaskState, Urgency,
+    GrantRecord, KeptFile, LostOutput, NamedPrograms, OutputRecord, PromptKind, PromptOption, PromptRecord,
+    QueueReason, RunCreated, SaidKind, SaidRecord, Submitter, TaskChange, TaskState, Urgency,
 };
 use crate::identity::NodeKey;
 use crate::ids::{BlobId, HostInstance, InputId, NodeDid, RunId, SessionId, TaskId, TimestampMs, TokenId};
@@ -118,6 +118,7 @@ pub(super) fn ended(n: usize, from_ms: TimestampMs, to_ms: TimestampMs) -> Event
         artifacts: vec![file],
         cached: None,
         log_bytes: 7,
+        lost_output: Some(LostOutput { bytes: 3, cause: "the disk is full".into() }),
         counts: false,
         state: TaskState::Succeeded,
         end: None,

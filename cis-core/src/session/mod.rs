@@ -3,6 +3,7 @@
 
 pub mod control;
 pub mod evidence;
+pub(crate) mod exits;
 pub mod frames;
 pub mod host;
 pub mod hub;

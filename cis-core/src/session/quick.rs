@@ -61,8 +61,10 @@ mod tests {
             timed_out: true,
             idle: false,
             killed: false,
+            shut_down: false,
             output_bytes: 3,
             cut_bytes: 4,
+            lost_output: None,
         };
         let exited = FromHost::Exited { session, exit };
         let json = serde_json::to_vec(&exited).unwrap();

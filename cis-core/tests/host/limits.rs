@@ -86,7 +86,7 @@ fn a_log_that_cannot_be_written_is_told_once_and_stops_nothing() {
 fn a_log_goes_on_when_the_disk_does() {
     let host = Host::start();
     let mut control = host.control();
-    let folder = host.path("logs");
+    let folder = host.path("logs/of/a/run");
     let log = folder.join("log");
     let script = "echo lost; while [ ! -e go ]; do sleep 0.01; done; sleep 0.7; echo kept; echo and more";
     let start = Start { log: log.to_str().unwrap().to_owned(), ..host.shell(script) };
@@ -98,7 +98,7 @@ fn a_log_goes_on_when_the_disk_does() {
         }
         _ => None,
     });
-    fs::create_dir(&folder).unwrap();
+    fs::create_dir_all(&folder).unwrap();
     fs::set_permissions(&folder, fs::Permissions::from_mode(0o700)).unwrap();
     fs::write(host.path("go"), "").unwrap();
     let exit = control.exit(start.session);

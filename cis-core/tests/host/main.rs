@@ -6,6 +6,7 @@ mod adoption;
 mod answers;
 mod endings;
 mod evidence;
+mod exits;
 mod hogs;
 mod idle;
 mod limits;

@@ -105,6 +105,7 @@ fn event() -> impl Strategy<Value = EventBody> {
                 artifacts: Vec::new(),
                 cached: None,
                 log_bytes: 0,
+                lost_output: None,
                 counts,
                 state,
                 end: None,

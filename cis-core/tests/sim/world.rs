@@ -390,7 +390,12 @@ impl World {
     fn reconcile(&mut self) -> Step {
         for live in self.machine.live_attempts().collect::<Vec<_>>() {
             if live.host != Some(self.host.instance) {
-                self.feed(InputKind::NodeLost { node: node(), host: live.host, by: LostBy::Host })?;
+                self.feed(InputKind::NodeLost {
+                    node: node(),
+                    host: live.host,
+                    by: LostBy::Host,
+                    ended: Vec::new(),
+                })?;
                 continue;
             }
             let known = self.host.sessions.get(&live.session).cloned();
@@ -429,7 +434,7 @@ impl World {
     pub(crate) fn lose_host(&mut self) -> Step {
         let old = self.host.instance;
         self.host.dies();
-        let lost = InputKind::NodeLost { node: node(), host: Some(old), by: LostBy::Host };
+        let lost = InputKind::NodeLost { node: node(), host: Some(old), by: LostBy::Host, ended: Vec::new() };
         if self.rng.percent(50) {
             self.reference.host = self.host.instance;
             self.machine.set_host(Some(self.host.instance));

@@ -6,11 +6,15 @@ use super::effects::{Moment, complete, outline, slots};
 use super::host_link::Greeting;
 use super::{Beside, Driver};
 use crate::api::{FromWorker, Refusal, ToWorker, Worker as _};
-use crate::event::{EventBody, EventDraft, ExitStatus, LostBy, SessionLimit};
+use crate::event::{EventBody, EventDraft, ExitStatus, LostBy, LostOutput, SessionLimit};
 use crate::ids::{AttemptId, SessionId, TimestampMs};
 use crate::scheduler::{Input, InputKind, LiveAttempt};
+use crate::session::exits;
 use crate::session::hub::Ended;
-use crate::session::protocol::{Exit, FromHost, ToHost};
+use crate::session::protocol::{Exit, FromHost, Known, ToHost};
+
+/// Why sessions are lost.
+pub(super) const HOST_ENDED: &str = "its session host ended";
 
 impl Driver {
     /// Takes what the host has said; notices that it is gone.
@@ -99,6 +103,12 @@ impl Driver {
 
     fn host_gone(&mut self, now: TimestampMs) {
         let gone = self.host.instance();
+        // The next host reports them, once what they left behind is ended.
+        let ended: Vec<Known> = exits::read(&self.parts.home.dir.join(exits::FILE));
+        for known in ended.iter().filter(|known| self.parts.worker.is_exposed(known.session)) {
+            self.parts.hub.close(known.session, Ended { detail: HOST_ENDED.to_owned(), exit_code: None });
+        }
+        let ended: Vec<SessionId> = ended.into_iter().map(|known| known.session).collect();
         self.parts.machine.set_host(None);
         self.parts.worker.host_lost();
         self.unread.sessions.clear();
@@ -107,10 +117,11 @@ impl Driver {
                 node: self.parts.did.clone(),
                 host: gone,
                 by: LostBy::Host,
+                ended: ended.clone(),
             }),
             now,
         );
-        self.loners_lost(now);
+        self.loners_lost(&ended, now);
         self.attention.clear();
         self.inbox.clear();
         self.connect_host(now);
@@ -149,7 +160,7 @@ impl Driver {
     pub(super) fn settle(&mut self, live: LiveAttempt, now: TimestampMs) {
         let Some(there) = self.unread.sessions.remove(&live.session) else {
             if live.host != self.host.instance() || live.cancelling || live.started {
-                return self.lost(live.attempt, "its session host ended".to_owned(), now);
+                return self.lost(live.attempt, HOST_ENDED.to_owned(), now);
             }
             // It never began, and whether its turn is still to come is for the scheduler to say.
             let (attempt, fence, reason) = (live.attempt, live.fence, Refusal::Withdrawn {});
@@ -211,10 +222,12 @@ pub(super) fn loner_ended(session: SessionId, exit: &Exit) -> EventBody {
         Exit { killed: true, .. } => Some("terminated"),
         _ => None,
     };
+    let lost = exit.lost_output.as_ref().map(LostOutput::to_string);
+    let detail = [why.map(str::to_owned), lost].into_iter().flatten().collect::<Vec<_>>().join("; ");
     EventBody::SessionEnded {
         session,
         exit: Some(exit.status),
-        detail: why.map(str::to_owned),
+        detail: (!detail.is_empty()).then_some(detail),
         ended_ms: exit.ended_ms,
         log_bytes: exit.output_bytes,
     }

@@ -279,8 +279,10 @@ mod tests {
             timed_out: false,
             idle: false,
             killed: false,
+            shut_down: false,
             output_bytes: 0,
             cut_bytes: 0,
+            lost_output: None,
         };
         let mut said = Vec::new();
         let instance = HostInstance(ulid::Ulid::nil());

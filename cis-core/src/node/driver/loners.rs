@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::facts::{ended, loner_ended};
+use super::facts::{HOST_ENDED, ended, loner_ended};
 use super::{Beside, Driver, confirmation, now_ms};
 use crate::api::{CreateSession, ListSessions, Problem, ProblemKind, SessionView, TermSize};
 use crate::event::{Actor, EventBody, EventDraft};
@@ -228,11 +228,14 @@ impl Driver {
         true
     }
 
-    pub(super) fn loners_lost(&mut self, now: TimestampMs) {
+    /// The host is gone with all of them. Those that had `ended` are recorded when the next host reports them.
+    pub(super) fn loners_lost(&mut self, ended: &[SessionId], now: TimestampMs) {
         for (session, loner) in std::mem::take(&mut self.loners.live) {
-            let detail = "its session host ended".to_owned();
+            let detail = HOST_ENDED.to_owned();
             self.parts.hub.close(session, Ended { detail: detail.clone(), exit_code: None });
-            self.loner_gone(session, detail.clone(), now);
+            if !ended.contains(&session) {
+                self.loner_gone(session, detail.clone(), now);
+            }
             for reply in loner.replies {
                 let _ = reply.send(Err(Problem::new(ProblemKind::Unavailable, detail.clone())));
             }
@@ -307,7 +310,8 @@ impl Driver {
 
     /// They share `max_sessions` with the sessions of runs.
     fn count_loners(&mut self) {
-        let count = self.loners.live_count() + self.unread.sessions.len();
+        let unread = self.unread.sessions.values().filter(|known| known.exit.is_none()).count();
+        let count = self.loners.live_count() + unread;
         let count = u32::try_from(count).unwrap_or(u32::MAX);
         self.handle(Input::internal(InputKind::ForeignSessions { count }), now_ms());
     }

@@ -3,7 +3,7 @@
 use super::{Machine, Turn, attempt_id};
 use crate::api::Report;
 use crate::event::{AttemptOutcome, EventBody, LostBy};
-use crate::ids::{AttemptId, Epoch, HostInstance, NodeDid, RunId};
+use crate::ids::{AttemptId, Epoch, HostInstance, NodeDid, RunId, SessionId};
 use crate::scheduler::input::Rejected;
 use crate::scheduler::live::Live;
 use crate::scheduler::outcome::judge;
@@ -25,6 +25,7 @@ impl Machine {
         node: &NodeDid,
         host: Option<HostInstance>,
         by: LostBy,
+        ended: &[SessionId],
         turn: &Turn,
     ) -> Result<(), Rejected> {
         self.push(None, EventBody::NodeLost { did: node.clone(), by, host }, turn);
@@ -39,7 +40,11 @@ impl Machine {
                 .live()
                 .filter(|index| {
                     let known_as = |did: &NodeDid| did == node || (self.is_self(node) && self.is_self(did));
-                    let of = |live: &Live| known_as(&live.node) && (host.is_none() || live.host == host);
+                    let of = |live: &Live| {
+                        known_as(&live.node)
+                            && (host.is_none() || live.host == host)
+                            && !ended.contains(&live.session)
+                    };
                     run.entry(*index).live.as_deref().is_some_and(of)
                 })
                 .collect();

@@ -264,7 +264,7 @@ impl Machine {
             InputKind::LoginWorked { account } => self.login_worked(&account, turn),
             InputKind::TasksAdded { run, parent, tasks } => self.add_tasks(run, parent, tasks, turn),
             InputKind::ModeChanged { run, mode, room } => self.set_mode(run, mode, room, turn),
-            InputKind::NodeLost { node, host, by } => self.node_lost(&node, host, by, turn),
+            InputKind::NodeLost { node, host, by, ended } => self.node_lost(&node, host, by, &ended, turn),
             InputKind::AttemptLost { attempt, detail } => self.attempt_lost(&attempt, detail, turn),
             InputKind::TakenOver { run, owner, epoch, cut } => self.taken_over(run, owner, epoch, cut, turn),
             InputKind::Decide { run, task, approve, reason } => {

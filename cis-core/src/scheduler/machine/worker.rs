@@ -99,6 +99,7 @@ impl Machine {
             artifacts: report.artifacts,
             cached: report.cached,
             log_bytes: report.log_bytes,
+            lost_output: report.lost_output,
             counts: verdict.counts,
             state: verdict.state,
             end: verdict.end,

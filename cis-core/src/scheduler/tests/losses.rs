@@ -13,7 +13,7 @@ fn lost(bench: &Bench, task: &str) -> InputKind {
 }
 
 fn host_lost(n: u128) -> InputKind {
-    InputKind::NodeLost { node: node(), host: Some(host(n)), by: LostBy::Host }
+    InputKind::NodeLost { node: node(), host: Some(host(n)), by: LostBy::Host, ended: Vec::new() }
 }
 
 #[test]
@@ -74,13 +74,23 @@ fn a_session_host_takes_its_attempts_with_it_and_no_others() {
     bench.ends("a", exit(0));
     assert_eq!(bench.states(), "a=succeeded b=running c=running", "b on the first host, c on the second");
     let elsewhere = NodeDid("did:key:there".into());
-    let said = bench.does(InputKind::NodeLost { node: elsewhere, host: None, by: LostBy::Heartbeat });
+    let said = bench.does(InputKind::NodeLost {
+        node: elsewhere,
+        host: None,
+        by: LostBy::Heartbeat,
+        ended: Vec::new(),
+    });
     assert_eq!(said, ["node lost"], "nothing of ours runs there");
     assert_eq!(
         bench.does(host_lost(1)),
         ["node lost", "result b#1 error: queued(lost)", "assigned b#2 f2", "> grant b#2 f2"]
     );
-    let both = bench.does(InputKind::NodeLost { node: node(), host: None, by: LostBy::Heartbeat });
+    let both = bench.does(InputKind::NodeLost {
+        node: node(),
+        host: None,
+        by: LostBy::Heartbeat,
+        ended: Vec::new(),
+    });
     assert_eq!(both[1..3], ["result b#2 error: queued(lost)", "result c#1 error: queued(lost)"]);
 }
 
@@ -177,7 +187,12 @@ fn a_node_with_another_key_goes_on_with_its_runs() {
     bench.machine.restore(run);
     let said = bench.ends("a", exit(0));
     assert!(said.contains(&"assigned b#1 f1".to_owned()), "{said:?}");
-    let said = bench.does(InputKind::NodeLost { node: heir, host: Some(host(1)), by: LostBy::Host });
+    let said = bench.does(InputKind::NodeLost {
+        node: heir,
+        host: Some(host(1)),
+        by: LostBy::Host,
+        ended: Vec::new(),
+    });
     let lost = said.iter().filter(|line| line.contains("error")).count();
     assert_eq!(lost, 2, "what the old key granted is lost with the host as well: {said:?}");
 }

@@ -47,6 +47,7 @@ fn result(attempt: u32, fence: u64, state: TaskState) -> EventBody {
         artifacts: Vec::new(),
         cached: None,
         log_bytes: 0,
+        lost_output: None,
         counts: false,
         state,
         end: None,

@@ -6,8 +6,9 @@ use rustix::process::{Pid, WaitId, WaitIdOptions, WaitOptions, WaitStatus, wait,
 use super::server::Host;
 use super::session::{Descriptors, Session};
 use crate::event::ExitStatus;
+use crate::session::exits::{Line, Note};
 use crate::session::os::Processes;
-use crate::session::protocol::{Exit, FromHost};
+use crate::session::protocol::FromHost;
 
 /// A session older than this is not looked through by pid numbers: they may have gone round since, ms.
 const YOUNG_MS: u64 = 500;
@@ -61,7 +62,52 @@ impl Host {
     pub(super) fn settle_ended(&mut self) {
         for slot in std::mem::take(&mut self.ended) {
             self.settle(slot);
+            self.note_end(slot);
         }
+        self.write_notes();
+    }
+
+    /// Notes how the leader of a session ended, once; and once more when all of its output is read.
+    fn note_end(&mut self, slot: usize) {
+        let Some(session) = self.sessions.get_mut(slot) else { return };
+        if session.leader_end.is_none() || (session.noted && session.lives()) {
+            return;
+        }
+        session.noted = true;
+        let ending;
+        let exit = match &session.exit {
+            Some(exit) => exit,
+            None => {
+                ending = session.ending();
+                let Some(ending) = &ending else { return };
+                ending
+            }
+        };
+        if !exit.shut_down {
+            self.exits.add(&Line {
+                session: session.id,
+                label: &session.label,
+                pid: session.pid,
+                started_ms: session.started_ms,
+                exit,
+                log: session.log.path(),
+                unread: !session.dry,
+            });
+        }
+    }
+
+    fn write_notes(&mut self) {
+        if self.exits.is_full() {
+            let open = self.open_notes();
+            self.exits.begin_again(&open);
+        }
+        self.exits.write();
+    }
+
+    /// Notes of all ends that no node has recorded.
+    pub(super) fn open_notes(&self) -> Vec<Note> {
+        let open = self.sessions.iter().filter(|(_, session)| !session.acknowledged);
+        self.left.values().cloned().chain(open.filter_map(|(_, session)| session.note())).collect()
     }
 
     fn settle(&mut self, slot: usize) {
@@ -71,9 +117,10 @@ impl Host {
         }
         if !session.tree_gone {
             if session.kill.is_some() {
-                return;
+                return self.read_last_words(slot);
             }
             if !self.is_surely_alone(slot) {
+                self.read_last_words(slot);
                 self.end_leftovers(slot);
             } else if let Some(session) = self.sessions.get_mut(slot) {
                 session.tree_gone = true;
@@ -85,6 +132,16 @@ impl Host {
             } else {
                 // The rest in the next turn, after the others had theirs.
                 self.ended.push(slot);
+            }
+        }
+    }
+
+    /// Reads what the leader wrote before it ended, as far as it is there.
+    fn read_last_words(&mut self, slot: usize) {
+        if self.sessions.get(slot).is_some_and(|session| !session.dry) {
+            let dry = self.drain_dry(slot);
+            if let Some(session) = self.sessions.get_mut(slot) {
+                session.dry = dry;
             }
         }
     }
@@ -112,21 +169,12 @@ impl Host {
     /// Nothing of it is left: tells of its exit.
     fn finish(&mut self, slot: usize) {
         let Some(session) = self.sessions.get_mut(slot) else { return };
-        let Some((status, ended_ms)) = session.leader_end else { return };
+        session.dry = true;
+        session.log.finish();
+        let Some(exit) = session.ending() else { return };
         let descriptors = std::mem::replace(&mut session.descriptors, Descriptors::Closed);
         session.inputs.discard();
-        session.log.finish();
         (session.kill, session.freeze_next, session.seen) = (None, None, Vec::new());
-        let exit = Exit {
-            status,
-            started_ms: session.started_ms,
-            ended_ms,
-            timed_out: session.timed_out,
-            idle: session.idle,
-            killed: session.killed,
-            output_bytes: session.log.total(),
-            cut_bytes: session.log.cut(),
-        };
         session.exit = Some(exit.clone());
         let (id, line, watchers) = (session.id, session.line, session.watchers.clone());
         let polled = session.polled || session.inputs.polled;

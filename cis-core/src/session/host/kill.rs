@@ -8,7 +8,7 @@ use rustix::io::Errno;
 use rustix::process::{Signal, kill_process_group};
 
 use super::server::Host;
-use super::session::{Flow, Session};
+use super::session::{EndedBy, Flow, Session};
 use super::tree::{Claim, Forest, Marks, forest};
 use crate::session::os::{ProcFs, Process, ProcessKey, Processes, signal_exactly};
 use crate::session::protocol::AtDeadline;
@@ -48,8 +48,18 @@ pub(super) struct Kill {
 impl Host {
     /// A peer wants it ended.
     pub(super) fn kill_asked(&mut self, slot: usize, grace_ms: Option<u64>) {
+        self.end_session(slot, EndedBy::Kill, grace_ms);
+    }
+
+    /// Ends a session for this reason; where its leader has ended by itself, what is left of it.
+    pub(super) fn end_session(&mut self, slot: usize, why: EndedBy, grace_ms: Option<u64>) {
+        // It may have ended a moment ago and not be waited for yet.
+        self.reap();
         let Some(session) = self.sessions.get_mut(slot) else { return };
-        session.killed |= session.leader_end.is_none();
+        // What people want comes before what a limit does by itself.
+        if session.leader_end.is_none() && (session.ended_by.is_none() || why == EndedBy::Kill) {
+            session.ended_by = Some(why);
+        }
         let grace = grace_ms.unwrap_or(session.grace_ms);
         self.end_tree(slot, grace);
     }
@@ -74,14 +84,11 @@ impl Host {
                 return;
             }
         } else if session.timeout_at.is_some_and(|at| at <= now) {
-            session.timed_out = true;
-            let grace = session.grace_ms;
-            self.end_tree(slot, grace);
+            self.end_session(slot, EndedBy::Timeout, None);
         } else if let Some(deadline) = session.deadline.take_if(|deadline| deadline.at_ms <= now) {
             match deadline.action {
                 AtDeadline::Kill { grace_ms } => {
-                    session.timed_out = true;
-                    self.end_tree(slot, grace_ms);
+                    self.end_session(slot, EndedBy::Timeout, Some(grace_ms));
                 }
                 AtDeadline::Freeze => self.freeze(slot),
             }

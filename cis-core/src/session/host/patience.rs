@@ -7,7 +7,7 @@
 //! takes; its time begins when it goes on.
 
 use super::server::Host;
-use super::session::Session;
+use super::session::{EndedBy, Session};
 use crate::event::SessionLimit;
 use crate::ids::TimestampMs;
 use crate::session::os::Process;
@@ -185,7 +185,7 @@ impl Host {
     pub(super) fn patience_due(&mut self, slot: usize) {
         let now = self.now;
         let Some(session) = self.sessions.get(slot) else { return };
-        let (bytes_at, timeout_at, grace_ms) = (session.bytes_at(), session.timeout_at, session.grace_ms);
+        let (bytes_at, timeout_at) = (session.bytes_at(), session.timeout_at);
         let Some(patience) = &session.patience else { return };
         match patience.due(now, bytes_at, timeout_at) {
             Due::Nothing => {}
@@ -206,12 +206,7 @@ impl Host {
                     self.say_expiring(slot, limit, ends_at);
                 }
             }
-            Due::End => {
-                if let Some(session) = self.sessions.get_mut(slot) {
-                    session.idle = true;
-                }
-                self.end_tree(slot, grace_ms);
-            }
+            Due::End => self.end_session(slot, EndedBy::Idle, None),
         }
     }
 

@@ -6,7 +6,7 @@ use rustix::termios::tcgetpgrp;
 
 use super::environment::Base;
 use super::server::Host;
-use super::session::Deadline;
+use super::session::{Deadline, EndedBy};
 use super::typing::{Judged, Named};
 use crate::ids::SessionId;
 use crate::session::frames::Frame;
@@ -152,6 +152,7 @@ impl Host {
             self.supervise.connected(self.now);
             let open = self.sessions.iter().filter(|(_, session)| !session.acknowledged);
             sessions = open.map(|(_, session)| session.known()).collect();
+            sessions.extend(self.left.values().map(|note| note.known.clone()));
         }
         let (instance, pid) = (self.instance, self.own_pid);
         self.say(at, &FromHost::Welcome { version: VERSION, instance, pid, sessions });
@@ -196,6 +197,7 @@ impl Host {
     }
 
     fn acknowledge(&mut self, id: SessionId) {
+        self.left.remove(&id);
         let Some(slot) = self.by_id.get(&id).copied() else { return };
         if let Some(session) = self.sessions.get_mut(slot).filter(|session| !session.lives()) {
             session.acknowledged = true;
@@ -221,7 +223,7 @@ impl Host {
         let living: Vec<usize> =
             self.sessions.iter().filter(|(_, session)| session.lives()).map(|(slot, _)| slot).collect();
         for slot in living {
-            self.kill_asked(slot, None);
+            self.end_session(slot, EndedBy::Shutdown, None);
             self.wish(slot);
         }
     }

@@ -1,6 +1,6 @@
 //! The loop: what happened, what it means, what is said about it.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fs::{File, OpenOptions};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
@@ -26,6 +26,7 @@ use super::tree::Forest;
 use super::{leftovers, listener};
 use crate::ids::{HostInstance, SessionId, TimestampMs};
 use crate::session::evidence::Strangers;
+use crate::session::exits::{self, ExitFile, Note};
 use crate::session::os::{self, Limits, Nofile, ProcFs, SignalFd, Spawner, Stamps};
 
 /// So much of a session's output is read in one turn, bytes: a flood does not hold up the others.
@@ -57,6 +58,10 @@ pub(super) struct Host {
     pub(super) by_pid: HashMap<u32, usize>,
     /// Sessions whose leader ended, to be looked at in this turn.
     pub(super) ended: Vec<usize>,
+    /// Where ends of leaders are noted.
+    pub(super) exits: ExitFile,
+    /// Sessions of an earlier host that ended, and whose end no node has recorded.
+    pub(super) left: BTreeMap<SessionId, Note>,
     /// Sessions that are being ended, to be looked at in this turn.
     pub(super) ending: Vec<usize>,
     /// Sessions that were started a moment ago and are not polled yet, in the order of their start.
@@ -111,6 +116,7 @@ pub fn run(config: HostConfig) -> Result<(), HostError> {
     let _ = std::fs::remove_file(&host.config.socket);
     // Where that fails the next host looks for processes, and finds none.
     let _ = leftovers::leave(&mut host.lock);
+    host.exits.leave(&host.open_notes());
     Ok(())
 }
 
@@ -136,7 +142,10 @@ impl Host {
         let now_unix = os::unix_ms();
         let limits = Limits { nofile: nofile.child_limit(), umask: config.umask, stamp: None };
         let listener = listener::bind(&config.socket)?;
+        let (exits, left) = ExitFile::open(config.home.join(exits::FILE));
         let host = Self {
+            exits,
+            left: left.into_iter().map(|note| (note.known.session, note)).collect(),
             instance: HostInstance::from_parts(now_unix.unsigned_abs(), u128::from_le_bytes(random)),
             own_pid: std::process::id(),
             spawner: Spawner::new(),

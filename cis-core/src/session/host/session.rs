@@ -8,6 +8,7 @@ use super::patience::Patience;
 use crate::event::ExitStatus;
 use crate::ids::{RunId, SessionId, TimestampMs};
 use crate::session::evidence::Impatience;
+use crate::session::exits::Note;
 use crate::session::log::LogWriter;
 use crate::session::os::{ProcessKey, Stamp, Terminal};
 use crate::session::protocol::{AtDeadline, Exit, Known};
@@ -69,6 +70,19 @@ pub(super) enum Flow {
     Ended,
 }
 
+/// Why a session was ended whose leader did not end by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum EndedBy {
+    /// A peer asked for it.
+    Kill,
+    /// Its timeout, or a deadline.
+    Timeout,
+    /// Its idleness.
+    Idle,
+    /// The host shuts down.
+    Shutdown,
+}
+
 /// A deadline beside the timeout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Deadline {
@@ -117,10 +131,12 @@ pub(super) struct Session {
     pub(super) seen: Vec<ProcessKey>,
     /// Nothing of its tree is left; what it wrote may still be read.
     pub(super) tree_gone: bool,
-    pub(super) killed: bool,
-    pub(super) timed_out: bool,
-    /// Its idleness ended it.
-    pub(super) idle: bool,
+    /// All that its leader wrote is read.
+    pub(super) dry: bool,
+    /// Why its leader was told to end; none: it was not, or had ended before.
+    pub(super) ended_by: Option<EndedBy>,
+    /// The end of its leader is in the file of exits.
+    pub(super) noted: bool,
     /// Set once its whole tree is gone.
     pub(super) exit: Option<Exit>,
     /// The exit is recorded by somebody; the session stays only for those who still read its output.
@@ -148,6 +164,31 @@ impl Session {
             started_ms: self.started_ms,
             exit: self.exit.clone(),
         }
+    }
+
+    /// How it ended, as far as that is known once its leader has.
+    pub(super) fn ending(&self) -> Option<Exit> {
+        let (status, ended_ms) = self.leader_end?;
+        Some(Exit {
+            status,
+            started_ms: self.started_ms,
+            ended_ms,
+            timed_out: self.ended_by == Some(EndedBy::Timeout),
+            idle: self.ended_by == Some(EndedBy::Idle),
+            killed: matches!(self.ended_by, Some(EndedBy::Kill | EndedBy::Shutdown)),
+            shut_down: self.ended_by == Some(EndedBy::Shutdown),
+            output_bytes: self.log.total(),
+            cut_bytes: self.log.cut(),
+            lost_output: self.log.lost(),
+        })
+    }
+
+    /// What is noted of its end; none: its leader lives, or ended because the host shuts down, with which the
+    /// session is lost.
+    pub(super) fn note(&self) -> Option<Note> {
+        let exit = self.exit.clone().or_else(|| self.ending()).filter(|exit| !exit.shut_down)?;
+        let known = Known { exit: Some(exit), ..self.known() };
+        Some(Note { known, log: self.log.path().to_owned(), unread: !self.dry })
     }
 
     /// When it wants to be looked at.

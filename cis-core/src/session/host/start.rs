@@ -19,10 +19,13 @@ use super::session::{Descriptors, Flow, Session};
 use crate::session::evidence::Impatience;
 use crate::session::log::LogWriter;
 use crate::session::os::{self, Limits, Spawn, SpawnError, Stamp, Step, Streams, Terminal};
-use crate::session::protocol::{FromHost, Io, Start, StartFailure};
+use crate::session::protocol::{FromHost, Io, Known, Start, StartFailure};
 
 /// So many descriptors are kept for connections and logs.
 const DESCRIPTORS_KEPT: u64 = 24;
+
+/// What one session may need: a terminal or pipes, its log, and the times beside it.
+const DESCRIPTORS_EACH: u64 = 3;
 
 /// Sessions that end within this time are never polled, and their start is told with their end, ms:
 /// for a node that runs many short commands, a wake-up and a message less for each.
@@ -52,6 +55,14 @@ impl Host {
             }
             return;
         }
+        if let Some(Known { pid, started_ms, exit: Some(exit), .. }) =
+            self.left.get(&id).map(|note| &note.known)
+        {
+            let (pid, at_ms, exit) = (*pid, *started_ms, exit.clone());
+            self.say(at, &FromHost::Started { session: id, pid, at_ms });
+            self.say(at, &FromHost::Exited { session: id, exit });
+            return;
+        }
         if let Some(line) = start.line {
             return self.start_in_line(line, start);
         }
@@ -73,6 +84,13 @@ impl Host {
         check(&start)?;
         for (path, content) in &start.files {
             place_file(Path::new(path), content)?;
+        }
+        let living = self.by_pid.len() as u64;
+        if DESCRIPTORS_KEPT + (living + 1) * DESCRIPTORS_EACH > self.nofile.soft {
+            let short = io::Error::from(Errno::MFILE);
+            return Err(resources(&format!(
+                "its output would have no file: {short} ({living} sessions live)"
+            )));
         }
         let plumbing = open_plumbing(start.io, self.nofile.soft)?;
         let stamp = self.stamps.give();
@@ -108,9 +126,9 @@ impl Host {
             freeze_next: None,
             seen: Vec::new(),
             tree_gone: false,
-            killed: false,
-            timed_out: false,
-            idle: false,
+            dry: false,
+            ended_by: None,
+            noted: false,
             exit: None,
             acknowledged: false,
             watchers: Vec::new(),

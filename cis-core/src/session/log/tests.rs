@@ -132,19 +132,51 @@ fn a_full_disk_is_told_once_counted_and_tried_again() {
     assert_eq!((writer.total(), writer.cut()), (8, 8));
 
     let (folder, _) = folder();
-    let inner = folder.path().join("inner");
+    let inner = folder.path().join("outer/inner");
     let path = inner.join("log");
     let mut writer = LogWriter::new(path, 1 << 20);
     assert!(writer.append(b"lost", 0).is_some());
     assert!(writer.append(b"lost", 1000).is_none(), "tried again, in vain, and not told again");
-    std::fs::create_dir(&inner).unwrap();
+    std::fs::create_dir_all(&inner).unwrap();
     assert!(writer.append(b"lost", 1001).is_none());
     assert!(writer.append(b"kept", 2000).is_none());
-    std::fs::remove_dir_all(&inner).unwrap();
     assert_eq!((writer.total(), writer.cut()), (16, 12));
+    let lost = writer.lost().unwrap();
+    assert_eq!(lost.bytes, 12);
+    assert!(lost.cause.contains("No such file"), "{}", lost.cause);
     writer.finish();
     writer.append(b"late", 3000);
-    assert_eq!(writer.cut(), 16);
+    assert_eq!((writer.cut(), writer.lost().unwrap().bytes), (16, 12));
+}
+
+#[test]
+fn a_log_whose_folder_is_removed_says_what_is_lost_and_goes_on() {
+    let (folder, _) = folder();
+    let inner = folder.path().join("inner");
+    let path = inner.join("log");
+    let mut writer = LogWriter::new(path.clone(), 1 << 20);
+    assert!(writer.append(b"gone", 1000).is_none());
+    std::fs::remove_dir_all(&inner).unwrap();
+    // Not every write looks.
+    assert!(writer.append(b"too", 1100).is_none());
+    let trouble = writer.append(b"kept", 5000).unwrap().to_string();
+    assert!(trouble.contains("were removed"), "{trouble}");
+    assert!(writer.append(b"!", 5001).is_none());
+    writer.finish();
+    assert_eq!((writer.total(), writer.cut()), (12, 7));
+    assert_eq!(writer.lost().map(|lost| lost.bytes), Some(7));
+    let all = read_all(&mut LogReader::open(&path).unwrap(), 100);
+    assert_eq!(all, [None; 7].into_iter().chain(b"kept!".map(Some)).collect::<Vec<_>>());
+
+    // One that says nothing more looks at its end.
+    let mut writer = LogWriter::new(path, 1 << 20);
+    assert!(writer.append(b"gone", 1000).is_none());
+    std::fs::remove_dir_all(&inner).unwrap();
+    writer.finish();
+    assert_eq!(
+        writer.lost().map(|lost| (lost.bytes, lost.cause)),
+        Some((4, "the files of the log were removed".to_owned()))
+    );
 }
 
 #[test]

@@ -1,18 +1,24 @@
 //! Appends to a log, keeps it within its limit, and goes on where the disk does not.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
 
 use super::layout::{self, Shares, TAILS};
 use super::times::TimesWriter;
+use crate::event::LostOutput;
 use crate::ids::TimestampMs;
 
 /// After an error the disk is tried again so much later, ms.
 const RETRY_MS: i64 = 500;
+/// Between two looks whether somebody has removed the file that is written, ms.
+const LOOK_MS: i64 = 1000;
+
+/// Why output is missing that was written.
+const REMOVED: &str = "the files of the log were removed";
 
 /// A log that cannot be written. Said once, until writing works again.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +57,11 @@ pub struct LogWriter {
     next_slot: usize,
     total: u64,
     told_of_trouble: bool,
+    /// Bytes that the disk did not take, and what was in files that somebody removed.
+    lost_bytes: u64,
+    /// Why, the first time.
+    lost_cause: Option<String>,
+    looked_ms: TimestampMs,
     times: TimesWriter,
 }
 
@@ -69,6 +80,9 @@ impl LogWriter {
             next_slot: 0,
             total: 0,
             told_of_trouble: false,
+            lost_bytes: 0,
+            lost_cause: None,
+            looked_ms: 0,
             times,
         }
     }
@@ -91,11 +105,18 @@ impl LogWriter {
         self.total - self.head_bytes - self.tail_bytes.iter().sum::<u64>()
     }
 
+    /// What is missing although the limit left room for it.
+    #[must_use]
+    pub fn lost(&self) -> Option<LostOutput> {
+        let cause = self.lost_cause.clone().filter(|_| self.lost_bytes > 0)?;
+        Some(LostOutput { bytes: self.lost_bytes, cause })
+    }
+
     /// Appends, at this time. Never fails: what the disk does not take is counted as cut, and the first
     /// error of a trouble is handed out.
     pub fn append(&mut self, bytes: &[u8], now_ms: TimestampMs) -> Option<Trouble> {
         let mut rest = bytes;
-        let mut trouble = None;
+        let mut trouble = self.look_for_removed(now_ms);
         let start = self.total;
         while !rest.is_empty() {
             match self.write_some(rest, now_ms) {
@@ -108,6 +129,7 @@ impl LogWriter {
                 Ok(None) => break,
                 Err(error) => {
                     self.place = Place::Broken { retry_at_ms: now_ms + RETRY_MS };
+                    self.lost_cause.get_or_insert_with(|| error.source.to_string());
                     if !self.told_of_trouble {
                         self.told_of_trouble = true;
                         trouble = Some(error);
@@ -119,13 +141,54 @@ impl LogWriter {
             self.times.note(start, now_ms);
         }
         self.total += rest.len() as u64;
+        if matches!(self.place, Place::Broken { .. }) {
+            self.lost_bytes += rest.len() as u64;
+        }
         trouble
     }
 
     /// Closes the files. What is appended later is counted as cut.
     pub fn finish(&mut self) {
+        if self.is_removed() {
+            self.forget_removed();
+        }
         self.place = Place::Finished;
         self.times.finish();
+    }
+
+    /// Looks from time to time whether the file that is written is still there for readers.
+    fn look_for_removed(&mut self, now_ms: TimestampMs) -> Option<Trouble> {
+        if (self.looked_ms..self.looked_ms + LOOK_MS).contains(&now_ms) {
+            return None;
+        }
+        let first = std::mem::replace(&mut self.looked_ms, now_ms) == 0;
+        if first || !self.is_removed() {
+            return None;
+        }
+        self.forget_removed();
+        self.place = Place::Broken { retry_at_ms: 0 };
+        let source = io::Error::new(ErrorKind::NotFound, REMOVED);
+        Some(Trouble { path: self.path.clone(), source })
+    }
+
+    /// What is written goes to a file without a name.
+    fn is_removed(&self) -> bool {
+        let (Place::Head(Some(file)) | Place::Tail { file, .. }) = &self.place else { return false };
+        rustix::fs::fstat(file).is_ok_and(|stat| stat.st_nlink == 0)
+    }
+
+    /// Counts what was in files that are not there any more.
+    fn forget_removed(&mut self) {
+        self.lost_cause.get_or_insert_with(|| REMOVED.to_owned());
+        let gone = |path: &Path| std::fs::symlink_metadata(path).is_err();
+        if self.head_bytes > 0 && gone(&self.path) {
+            self.lost_bytes += std::mem::take(&mut self.head_bytes);
+        }
+        for (slot, bytes) in self.tail_bytes.iter_mut().enumerate() {
+            if *bytes > 0 && gone(&layout::tail(&self.path, slot)) {
+                self.lost_bytes += std::mem::take(bytes);
+            }
+        }
     }
 
     /// Writes a part into the place that is current; none while the log is out of order.
@@ -186,15 +249,18 @@ impl LogWriter {
     }
 }
 
-/// Makes a file of a log: private, and no link is followed out of its directory.
+/// Makes a file of a log: private, and no link is followed out of its directory. The directory is made again where
+/// somebody has removed it.
 fn create(path: &Path) -> Result<File, Trouble> {
+    let mut options = OpenOptions::new();
     let no_link = OFlags::NOFOLLOW.bits().cast_signed();
-    let options = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .custom_flags(no_link)
-        .open(path);
-    options.map_err(|source| Trouble { path: path.to_owned(), source })
+    options.write(true).create(true).truncate(true).mode(0o600).custom_flags(no_link);
+    let opened = match options.open(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            let made = path.parent().map(|folder| DirBuilder::new().mode(0o700).create(folder));
+            if matches!(made, Some(Ok(()))) { options.open(path) } else { Err(error) }
+        }
+        opened => opened,
+    };
+    opened.map_err(|source| Trouble { path: path.to_owned(), source })
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::event::{ExitStatus, SessionLimit};
+use crate::event::{ExitStatus, LostOutput, SessionLimit};
 use crate::ids::{HostInstance, InputId, SessionId, TimestampMs};
 use crate::monitor::KernelEvidence;
 
@@ -22,10 +22,16 @@ pub struct Exit {
     pub idle: bool,
     /// A `Kill` ended it.
     pub killed: bool,
+    /// The host was told to shut down, and ended it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub shut_down: bool,
     /// Bytes of output, the cut ones included.
     pub output_bytes: u64,
     /// Of those, not in the log.
     pub cut_bytes: u64,
+    /// Of those, what the disk did not take.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lost_output: Option<LostOutput>,
 }
 
 /// Where a session that the host knows is.

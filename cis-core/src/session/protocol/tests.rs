@@ -19,8 +19,10 @@ fn exit() -> Exit {
         timed_out: true,
         idle: false,
         killed: false,
+        shut_down: false,
         output_bytes: 3,
         cut_bytes: 0,
+        lost_output: None,
     }
 }
 

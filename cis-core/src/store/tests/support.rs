@@ -126,6 +126,7 @@ pub(super) fn succeeded(id: &str, attempt: u32, session: SessionId, ended_ms: i6
         artifacts: Vec::new(),
         cached: None,
         log_bytes: 0,
+        lost_output: None,
         counts: true,
         state: TaskState::Succeeded,
         end: None,

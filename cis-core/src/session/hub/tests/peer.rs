@@ -132,8 +132,10 @@ impl Conn {
             timed_out: false,
             idle: false,
             killed: false,
+            shut_down: false,
             output_bytes: 0,
             cut_bytes: 0,
+            lost_output: None,
         };
         self.say(&FromHost::Exited { session: id(n), exit }).await;
     }

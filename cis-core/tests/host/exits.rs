@@ -1,0 +1,157 @@
+//! How a session ended survives its host, and so does who ended it.
+
+use std::fs;
+use std::process::Child;
+
+use cis_core::event::ExitStatus;
+use cis_core::session::control::spawn_host;
+use cis_core::session::protocol::{AtDeadline, Exit, Known, Role, Start, ToHost};
+
+use crate::support::{Host, PATIENCE, Peer, command, processes_with, until};
+
+/// Leaves a process behind that has the long grace of the session to end, and does not; it notes that it was asked.
+const STAYS: &str = "(setsid sh -c 'trap \"touch asked\" TERM; trap \"\" HUP; touch stays; while :; do sleep 0.02; done' &); while [ ! -e stays ]; do sleep 0.01; done";
+
+fn long(host: &Host, end: &str) -> Start {
+    Start { grace_ms: 600_000, ..host.shell(&format!("{STAYS}; {end}")) }
+}
+
+/// The host after one that was killed; it ends with the test.
+struct Next {
+    child: Child,
+    control: Peer,
+    known: Vec<Known>,
+}
+
+impl Next {
+    fn after(host: &mut Host) -> Self {
+        host.kill();
+        Self::of(host)
+    }
+
+    fn of(host: &Host) -> Self {
+        let child = spawn_host(&command(host.folder.path(), &[], "60000"), PATIENCE).unwrap();
+        let mut control = Peer::connect(&host.path("socket"), Role::Control);
+        let known = control.welcome();
+        Self { child, control, known }
+    }
+
+    fn exit(&self, start: &Start) -> Option<Exit> {
+        self.known.iter().find(|known| known.session == start.session)?.exit.clone()
+    }
+
+    /// In good order.
+    fn end(mut self, host: &Host) {
+        let mut control = Peer::connect(&host.path("socket"), Role::Control);
+        control.send(&ToHost::Shutdown {});
+        until("it ends", || self.child.try_wait().unwrap().is_some());
+    }
+}
+
+#[test]
+fn an_end_is_known_while_what_was_left_behind_is_ended() {
+    let mut host = Host::start();
+    let mut control = host.control();
+    let start = long(&host, "echo done; exit 3");
+    let pid = control.start(&start);
+    let lives = host.shell("while :; do sleep 0.05; done");
+    control.start(&lives);
+    until("what was left is being ended", || host.path("asked").exists());
+    let mut next = Next::after(&mut host);
+    assert_eq!(processes_with(host.folder.path().to_str().unwrap()).len(), 1, "it is ended first");
+    let exit = next.exit(&start).expect("it was forgotten");
+    assert_eq!((exit.status, exit.killed, exit.output_bytes), (ExitStatus::Code(3), false, 5));
+    assert_eq!(exit.lost_output, None);
+    assert_eq!(next.exit(&lives), None, "it had not ended");
+    // A start that is repeated starts nothing.
+    assert_eq!(next.control.start(&start), pid);
+    assert_eq!(next.control.exit(start.session), exit);
+    next.control.send(&ToHost::AckExit { session: start.session });
+    // The next host of this one, which ended in good order, knows no more of it.
+    let welcomed = Peer::connect(&host.path("socket"), Role::Control).welcome();
+    assert_eq!(welcomed, []);
+    next.end(&host);
+    let third = Next::of(&host);
+    assert_eq!(third.known, []);
+    third.end(&host);
+}
+
+#[test]
+fn an_end_that_nobody_recorded_survives_every_host() {
+    let mut host = Host::start();
+    let mut control = host.control();
+    let start = host.command(&["sh", "-c", "exit 7"]);
+    control.run(&start);
+    let next = Next::after(&mut host);
+    assert_eq!(next.exit(&start).unwrap().status, ExitStatus::Code(7));
+    next.end(&host);
+    let third = Next::of(&host);
+    assert_eq!(third.exit(&start).unwrap().status, ExitStatus::Code(7));
+    third.end(&host);
+}
+
+#[test]
+fn who_ended_it_is_known_as_well() {
+    for why in ["kill", "timeout", "deadline"] {
+        let mut host = Host::start();
+        let mut control = host.control();
+        let timeout_ms = (why == "timeout").then_some(1000);
+        // The leader ends when it is told to; its child does not.
+        let script = format!("trap 'exit 0' TERM; {STAYS}; touch ready; while :; do sleep 0.01; done");
+        let start = Start { timeout_ms, grace_ms: 600_000, ..host.shell(&script) };
+        let pid = control.start(&start);
+        until("it runs", || host.path("ready").exists());
+        let session = start.session;
+        match why {
+            "kill" => control.send(&ToHost::Kill { session, grace_ms: None }),
+            "deadline" => {
+                let action = AtDeadline::Kill { grace_ms: 600_000 };
+                control.send(&ToHost::Deadline { session, after_ms: Some(10), action });
+            }
+            _ => {}
+        }
+        let gone = format!("/proc/{pid}");
+        until("its leader ended and was waited for", || !fs::exists(&gone).unwrap());
+        // The note is written in the turn in which it is waited for.
+        let noted = || fs::read_to_string(host.path("host.exits")).unwrap_or_default();
+        until("it is noted", || noted().contains(&session.to_string()));
+        let next = Next::after(&mut host);
+        let exit = next.exit(&start).unwrap();
+        assert_eq!((exit.killed, exit.timed_out), (why == "kill", why != "kill"), "{why}");
+        assert_eq!(exit.status, ExitStatus::Code(0));
+        next.end(&host);
+    }
+}
+
+#[test]
+fn sessions_that_end_because_their_host_is_told_to_are_not_noted_but_those_before_are() {
+    let mut host = Host::start();
+    let mut control = host.control();
+    let before = long(&host, "exit 4");
+    control.start(&before);
+    until("what was left is being ended", || host.path("asked").exists());
+    let lives = host.shell("trap 'exit 0' TERM; touch ready; while :; do sleep 0.01; done");
+    control.start(&lives);
+    until("it runs", || host.path("ready").exists());
+    control.send(&ToHost::Shutdown {});
+    // The grace of what was left is not over.
+    let exit = control.exit(lives.session);
+    assert!(exit.shut_down && exit.killed, "{exit:?}");
+    drop(control);
+    let next = Next::after(&mut host);
+    assert_eq!(next.exit(&before).unwrap().status, ExitStatus::Code(4));
+    assert_eq!(next.exit(&lives), None);
+    next.end(&host);
+}
+
+#[test]
+fn a_leader_that_ended_by_itself_is_not_killed_afterwards() {
+    let host = Host::start();
+    let mut control = host.control();
+    let start = long(&host, "exit 5");
+    control.start(&start);
+    until("what was left is being ended", || host.path("asked").exists());
+    control.send(&ToHost::Kill { session: start.session, grace_ms: Some(0) });
+    let exit = control.exit(start.session);
+    assert_eq!((exit.status, exit.killed, exit.timed_out), (ExitStatus::Code(5), false, false));
+}

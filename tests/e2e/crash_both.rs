@@ -1,0 +1,141 @@
+//! kill -9 of the session host, mostly together with the node, at random moments, while tasks leave processes behind: what
+//! has ended does not run again.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::harness::{Cis, Seeded, eventually, is_alive, kill_9, pause};
+
+/// What a task leaves behind: name and shell text. Each notes the pid of what is left, in the file `left.TASK`.
+const LEFT: [(&str, &str); 5] = [
+    ("child", "(trap \"\" HUP; exec sleep 301) & echo $! > left.TASK"),
+    ("setsid", "setsid sh -c 'echo $$ > left.TASK; exec sleep 302' &"),
+    ("double", "( (setsid sh -c 'echo $$ > left.TASK; exec sleep 303' &) & )"),
+    (
+        "ignores",
+        "sh -c 'trap \"\" HUP; trap \"touch told.TASK\" TERM; echo $$ > left.TASK; while :; do sleep 0.02; done' &",
+    ),
+    ("nothing", "echo 999999999 > left.TASK"),
+];
+
+/// Two chains of tasks, each of which notes that it ran, leaves a process behind, and notes that it is about to end.
+fn leaving(folder: &Path, rng: &mut Seeded) -> String {
+    let mut text = format!(
+        "version = 1\n[dag]\nid = \"leaving\"\nmax_parallel = 2\n[dag.defaults]\ncwd = {:?}\ngrace = \"150ms\"\n",
+        folder.display().to_string()
+    );
+    for chain in ["a", "b"] {
+        for n in 0..3 {
+            let task = format!("{chain}{n}");
+            let (_, left) = LEFT[usize::try_from(rng.below(LEFT.len() as u64)).unwrap()];
+            let left = left.replace("TASK", &task);
+            let tty = rng.below(2) == 0;
+            let needs = if n == 0 { String::new() } else { format!("needs = [\"{chain}{}\"]\n", n - 1) };
+            text.push_str(&format!(
+                "[[tasks]]\nid = \"{task}\"\ntty = {tty}\n{needs}outputs = {{ said = {{ type = \"string\" }} }}\nscript = '''\necho x >> ran.{task}\nrm -f left.{task}\n{left}\nwhile [ ! -s left.{task} ]; do sleep 0.01; done\necho \"said={task}\" > \"$CIS_OUTPUT\"\necho $$ > ended.{task}\n'''\n"
+            ));
+        }
+    }
+    text
+}
+
+fn tasks() -> impl Iterator<Item = String> {
+    ["a", "b"].into_iter().flat_map(|chain| (0..3).map(move |n| format!("{chain}{n}")))
+}
+
+/// Tasks of which it can be seen that the host knows their end: their first process is gone, and what they left behind
+/// is gone or was told to end.
+fn ended(folder: &Path) -> Vec<String> {
+    let pid = |name: String| std::fs::read_to_string(folder.join(name)).ok()?.trim().parse::<u32>().ok();
+    let has_ended = |task: &String| {
+        let leader = pid(format!("ended.{task}"));
+        let left = pid(format!("left.{task}"));
+        let told = || folder.join(format!("told.{task}")).exists();
+        let knows = left.is_some_and(|left| left < 4_194_304 && (!is_alive(left) || told()));
+        knows && leader.is_some_and(|leader| !Path::new(&format!("/proc/{leader}")).exists())
+    };
+    tasks().filter(has_ended).collect()
+}
+
+fn survive(kills: u32) {
+    let cis = Cis::new();
+    let mut random = Seeded::new();
+    let (mut known, mut again) = (0, 0);
+    for round in 0..kills {
+        let folder = cis.work().join(format!("round{round}"));
+        std::fs::create_dir(&folder).unwrap();
+        let run = cis.start(&leaving(&folder, &mut random));
+        let (host, node) = (cis.host_pid().unwrap(), cis.node_pid().unwrap());
+        pause(Duration::from_millis(random.below(900)));
+        let ended = ended(&folder);
+        kill_9(host);
+        if random.below(4) > 0 {
+            kill_9(node);
+        }
+        let detail = cis.wait_run(&run, "succeeded");
+        for task in tasks() {
+            let ran = std::fs::read_to_string(folder.join(format!("ran.{task}"))).unwrap().lines().count();
+            assert!(!ended.contains(&task) || ran == 1, "round {round}: {task} had ended and ran again");
+            assert!(ran <= 2, "round {round}: {task} ran {ran} times");
+            let state =
+                detail["tasks"].as_array().unwrap().iter().find(|t| t["id"] == task.as_str()).unwrap();
+            assert_eq!(state["outputs"]["said"], task.as_str(), "round {round}: {state}");
+            again += u32::from(ran == 2);
+        }
+        known += ended.len();
+    }
+    eprintln!("{kills} kills: {known} tasks had ended and ran once, {again} were at work and ran twice");
+}
+
+#[test]
+fn what_has_ended_does_not_run_again_when_host_and_node_are_killed() {
+    survive(6);
+}
+
+#[test]
+#[ignore = "200 random kills take minutes: cargo xtask test-all"]
+fn what_has_ended_does_not_run_again_at_200_moments() {
+    survive(200);
+}
+
+/// Leaves a process behind that does not end when it is told to; then it ends with this exit code.
+fn leaves(code: u8) -> String {
+    format!(
+        "setsid sh -c 'trap \"\" HUP; trap \"touch $E2E_WORK/told\" TERM; echo x > $E2E_WORK/left; while :; do sleep 0.02; done' &\nwhile [ ! -s $E2E_WORK/left ]; do sleep 0.01; done\nexit {code}\n"
+    )
+}
+
+#[test]
+fn results_survive_their_host_while_what_was_left_behind_is_ended() {
+    for code in [0, 7] {
+        let cis = Cis::new();
+        let text = format!(
+            "version = 1\n[dag]\nid = \"one\"\n[[tasks]]\nid = \"a\"\ntty = false\ngrace = \"10m\"\nartifacts = [\"file\"]\nscript = \"\"\"\necho x >> ran; echo kept > file\n{}\"\"\"\n",
+            leaves(code).replace('"', "\\\"")
+        );
+        let run = cis.start(&text);
+        eventually("what it left is being ended", || cis.work().join("told").exists().then_some(()));
+        kill_9(cis.host_pid().unwrap());
+        cis.wait_run(&run, if code == 0 { "succeeded" } else { "failed" });
+        let task = cis.task(&run, "a");
+        assert_eq!((&task["attempts"], &task["exit_code"]), (&1.into(), &code.into()), "{task}");
+        assert_eq!(cis.read("ran").lines().count(), 1);
+        let artifacts = task["artifacts"].as_array().map_or(0, Vec::len);
+        assert_eq!(artifacts, usize::from(code == 0), "{task}");
+    }
+}
+
+#[test]
+fn a_session_without_a_run_keeps_its_exit_code_too() {
+    let cis = Cis::new();
+    let id = cis.ok(["session", "create", "--no-tty", "--", "sh", "-c", &leaves(3)]);
+    eventually("what it left is being ended", || cis.work().join("told").exists().then_some(()));
+    kill_9(cis.host_pid().unwrap());
+    let session = eventually("it is known to have ended", || {
+        let listing = cis.json(&["session", "list", "--all"]);
+        let found =
+            listing["items"].as_array()?.iter().find(|session| session["id"] == id.trim()).cloned()?;
+        (found["state"] == "exited").then_some(found)
+    });
+    assert_eq!(session["exit_code"], 3, "{session}");
+}
