@@ -67,7 +67,7 @@ const SHOWN: &[(&str, &[Hidden])] = &[
     ("cis.dag.run.taken_over", &[]),
     ("cis.dag.task.status", &[]),
     ("cis.dag.task.assigned", &[nothing("host"), nothing("ahead")]),
-    ("cis.dag.task.result", &[nothing("outputs.*.blob"), text("artifacts.*.blob")]),
+    ("cis.dag.task.result", &[nothing("outputs.*.blob"), nothing("lost_output"), text("artifacts.*.blob")]),
     ("cis.dag.task.added", &[]),
     ("cis.dag.task.expanded", &[]),
     ("cis.dag.task.handed_in", &[]),

@@ -9,5 +9,5 @@ mod reason;
 mod run;
 
 pub use history::History;
-pub use reason::{TURN, reason};
+pub use reason::{TURN, reason, reason_of_result};
 pub use run::{Applied, LiveRun};

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::event::{EndReason, QueueReason};
+use crate::event::{AttemptResult, EndReason, QueueReason};
 use crate::ids::TimestampMs;
 use crate::text;
 
@@ -36,4 +36,17 @@ pub fn reason(end: Option<&EndReason>, queued: Option<&QueueReason>, now_ms: Tim
         }
     };
     Some(out)
+}
+
+/// The same for a task whose attempt ended, with the output that was lost.
+#[must_use]
+pub fn reason_of_result(result: &AttemptResult, now_ms: TimestampMs) -> Option<String> {
+    let detail = result.outcome.detail();
+    let why = reason(result.end.as_ref(), result.queued.as_ref(), now_ms)
+        .or_else(|| (!detail.is_empty() && result.state.is_terminal()).then_some(detail));
+    let lost = result.lost_output.as_ref().map(ToString::to_string);
+    match (why, lost) {
+        (Some(why), Some(lost)) => Some(format!("{why}; {lost}")),
+        (why, lost) => why.or(lost),
+    }
 }

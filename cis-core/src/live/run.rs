@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::reason::{TURN, reason};
+use super::reason::{TURN, reason, reason_of_result};
 use crate::api::{ApprovalView, RunDetail, RunView, SaidView, TaskView, WaitsView};
 use crate::event::{
     AttemptResult, Event, EventBody, ExitStatus, GrantRecord, PromptRecord, QueueReason, RunState,
@@ -210,9 +210,7 @@ impl LiveRun {
     }
 
     fn ended(&mut self, at_ms: TimestampMs, result: &AttemptResult) -> Applied {
-        let detail = result.outcome.detail();
-        let why = reason(result.end.as_ref(), result.queued.as_ref(), at_ms)
-            .or_else(|| (!detail.is_empty() && result.state.is_terminal()).then_some(detail));
+        let why = reason_of_result(result, at_ms);
         self.with(&result.task, |task| {
             set(task, result.state, why);
             task.waits = None;

@@ -463,7 +463,13 @@ impl NodeApi for Node {
             true => logs::followed(&self.hub, session, path.clone(), &query).await.ok(),
             false => None,
         };
-        let pieces: BoxStream<'static, LogPiece> = followed.unwrap_or_else(|| logs::stored(path, &query));
+        let pieces: BoxStream<'static, LogPiece> = match followed {
+            Some(pieces) => pieces,
+            None => {
+                let total = self.read(move |reader| reader.session_output(session)).await?;
+                logs::stored(path, &query, total)
+            }
+        };
         let viewer = Viewer::new(Arc::clone(&self.shared), self.driver.clone());
         let marks = query.marks;
         Ok(pieces.map(move |piece| {

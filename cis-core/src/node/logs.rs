@@ -77,8 +77,8 @@ fn withheld() -> LogPiece {
     LogPiece { bytes: WITHHELD.into(), next: None, last: true }
 }
 
-/// What is in the file.
-pub(super) fn stored(log: PathBuf, query: &ReadLog) -> BoxStream<'static, LogPiece> {
+/// What is in the file of a session that wrote `total` bytes; none: it still writes, or nobody knows.
+pub(super) fn stored(log: PathBuf, query: &ReadLog, total: Option<u64>) -> BoxStream<'static, LogPiece> {
     let (to_reader, chunks) = mpsc::channel(CHUNKS_AHEAD);
     let (from, plain) = (query.from.unwrap_or(0), query.plain);
     tokio::task::spawn_blocking(move || {
@@ -91,7 +91,7 @@ pub(super) fn stored(log: PathBuf, query: &ReadLog) -> BoxStream<'static, LogPie
             let _ = to_reader.blocking_send(LogPiece { last: true, ..LogPiece::default() });
             return;
         };
-        let mut file = Stored::new(reader, &redactor, from, plain);
+        let mut file = Stored { total, ..Stored::new(reader, &redactor, from, plain) };
         loop {
             let piece = file.next(&log);
             let last = piece.last;
@@ -153,6 +153,8 @@ struct Stored {
     show_from: u64,
     /// Bytes from `from` on that were not shown since the last that was.
     cut: u64,
+    /// Bytes that there were in all, where that is known.
+    total: Option<u64>,
     /// After a cut so many bytes may be the end of a secret whose beginning is gone.
     unsure: u64,
 }
@@ -162,7 +164,7 @@ impl Stored {
         let at = from.saturating_sub(context_bytes(redactor, plain));
         let unsure = (redactor.longest() as u64).saturating_sub(1);
         let shape = Shape::new(Arc::clone(redactor), plain);
-        Self { reader, shape, from, at, show_from: from, cut: 0, unsure }
+        Self { reader, shape, from, at, show_from: from, cut: 0, total: None, unsure }
     }
 
     /// The next bytes for the reader.
@@ -193,6 +195,8 @@ impl Stored {
             Err(error) => tracing::warn!(log = %log.display(), %error, "a log cannot be read on"),
         }
         self.shape.restart(&mut out);
+        // What the disk did not take at the end shows in no file.
+        self.cut += self.total.unwrap_or(0).saturating_sub(self.at.max(self.from));
         self.mark(&mut out);
         LogPiece { bytes: out, next: None, last: true }
     }

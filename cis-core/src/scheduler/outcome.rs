@@ -79,6 +79,7 @@ fn stopped_or_not(run: &Run, index: u32, report: &Report, now: TimestampMs) -> V
             Verdict::ended(report.outcome.clone(), TaskState::Completed, Some(end), false)
         }
         Some(Stop::For(end)) => match &report.outcome {
+            // It had ended before it was told to: a worker reports one that it ended as cancelled.
             AttemptOutcome::Succeeded => own_end(run, index, AttemptOutcome::Succeeded, report, now),
             outcome => Verdict::ended(outcome.clone(), TaskState::Cancelled, Some(end), false),
         },

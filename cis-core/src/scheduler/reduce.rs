@@ -309,6 +309,7 @@ impl Run {
             started_ms: result.started_ms,
             ended_ms: result.ended_ms,
             log_bytes: result.log_bytes,
+            lost_output: result.lost_output.clone(),
             handed_in,
         }));
         if login {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::live::Live;
 use crate::event::{
-    ArtifactRecord, AttemptOutcome, EndReason, ExitStatus, OutputRecord, QueueReason, TaskState,
+    ArtifactRecord, AttemptOutcome, EndReason, ExitStatus, LostOutput, OutputRecord, QueueReason, TaskState,
 };
 use crate::ids::{Fence, SessionId, TimestampMs};
 
@@ -317,6 +317,8 @@ pub struct Ended {
     pub ended_ms: TimestampMs,
     /// Bytes that its terminal or pipe carried.
     pub log_bytes: u64,
+    /// Of those, what could not be kept.
+    pub lost_output: Option<LostOutput>,
     /// The result that its session handed in, in words: it stands for the task's output.
     pub handed_in: Option<String>,
 }

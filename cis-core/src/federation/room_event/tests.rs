@@ -47,9 +47,18 @@ fn every_event_is_shown_or_kept_and_only_one_of_them() {
 fn what_is_this_machines_does_not_leave() {
     let story = sample::story(3, &key(1).did());
     let all: String = story.iter().map(|fact| entry(&piece(fact.clone())).to_string()).collect();
-    for secret in
-        ["/home/ann", "cdcd", "efef", "f00d", "4242", "the whole screen", "1\\r", "\"pid\"", "\"host\""]
-    {
+    for secret in [
+        "/home/ann",
+        "cdcd",
+        "efef",
+        "f00d",
+        "4242",
+        "the whole screen",
+        "1\\r",
+        "\"pid\"",
+        "\"host\"",
+        "the disk is full",
+    ] {
         assert!(!all.contains(secret), "{secret} is in {all}");
     }
     for told in ["abab", "\"ratio\"", "@ann:x", "\"Yes\"", "id = \\\"sample\\\""] {

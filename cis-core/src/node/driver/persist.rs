@@ -52,6 +52,9 @@ impl Driver {
                 if self.stuck.is_none() {
                     tracing::error!(%error, "the database cannot be written; nothing starts until it can");
                 }
+                if error.may_pass() {
+                    self.parts.worker.disk_failed(now, self.stuck.is_some());
+                }
                 self.stuck = Some((error.to_string(), now + STUCK_RETRY_MS));
                 false
             }

@@ -26,17 +26,33 @@ impl Driver {
                 Command::Create { reply, .. } => drop(reply.send(Err(problem()))),
                 Command::Recover { reply, .. } => drop(reply.send(Err(problem()))),
                 Command::Observe { reply, .. } => drop(reply.send(Err(problem()))),
-                Command::Times { reply, .. } => drop(reply.send(Err(problem()))),
-                Command::Allowed { reply, .. } => drop(reply.send(Err(problem()))),
+                // Questions change nothing.
+                Command::Times { run, totals, reply } => {
+                    let _ = reply.send(Ok(self.times(run, totals, now_ms())));
+                }
+                Command::Allowed { run, task, reply } => {
+                    let _ = reply.send(Ok(self.allowed(run, &task).cloned()));
+                }
                 Command::HeldByRoom { reply, .. } => drop(reply.send(Err(problem()))),
-                Command::Groups { reply } => drop(reply.send(Err(problem()))),
+                Command::Groups { reply } => {
+                    let _ = reply.send(Ok(self.parts.machine.group_views()));
+                }
                 Command::Run { reply, .. }
                 | Command::SetGroup { reply, .. }
                 | Command::Kill { reply, .. }
                 | Command::Expose { reply, .. }
                 | Command::Typing { reply, .. } => drop(reply.send(Err(problem()))),
                 Command::Cleaning { reply, .. } => drop(reply.send(Err(problem()))),
-                Command::Why { reply, .. } => drop(reply.send(Err(problem()))),
+                Command::Why { run, task, reply } => {
+                    let mut view = self.why(run, &task, now_ms());
+                    if let Ok(Some(view)) = &mut view {
+                        let stuck =
+                            format!("Nothing starts and nothing ends: the node cannot record it ({why}).");
+                        view.because.insert(0, stuck);
+                        view.try_this.insert(0, "cis node status".to_owned());
+                    }
+                    let _ = reply.send(view);
+                }
                 Command::CreateSession { reply, .. } => drop(reply.send(Err(problem()))),
                 Command::Waiting { reply, .. } => drop(reply.send(Err(problem()))),
                 Command::Ask { reply, .. } => drop(reply.send(Err(problem()))),

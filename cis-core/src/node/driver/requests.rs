@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::attention::Attention;
 use super::{Beside, COMMANDS_PER_TURN_MAX, Driver, Stopping, confirmation};
-use crate::api::{Decide, Problem, ProblemKind, TimeView};
+use crate::api::{Decide, Problem, ProblemKind, TimeView, WhyView};
 use crate::dag::Task;
 use crate::event::ExecutionMode;
 use crate::event::{Actor, EventBody, EventDraft};
@@ -47,8 +47,7 @@ impl Driver {
                 let _ = reply.send(Ok(held.cloned()));
             }
             Command::Why { run, task, reply } => {
-                let why = self.parts.machine.run(&run).map(|_| self.parts.machine.why(&run, &task, now));
-                let _ = reply.send(why.transpose().map_err(|rejected| problem(&rejected)));
+                let _ = reply.send(self.why(run, &task, now));
             }
             Command::Times { run, totals, reply } => {
                 let _ = reply.send(Ok(self.times(run, totals, now)));
@@ -250,12 +249,23 @@ impl Driver {
         self.confirmations.push(confirmation(reply, Ok(())));
     }
 
-    fn allowed(&self, run: RunId, task: &TaskId) -> Option<&Allowed> {
+    pub(super) fn allowed(&self, run: RunId, task: &TaskId) -> Option<&Allowed> {
         let (spec, _) = self.parts.machine.run(&run)?.task(task)?;
         spec.approval.as_ref()?.allowed.as_deref()
     }
 
-    fn times(&self, run: RunId, totals: bool, now: TimestampMs) -> Option<TimeView> {
+    /// Why a task is where it is; none: its run is not open.
+    pub(super) fn why(
+        &self,
+        run: RunId,
+        task: &TaskId,
+        now: TimestampMs,
+    ) -> Result<Option<WhyView>, Problem> {
+        let why = self.parts.machine.run(&run).map(|_| self.parts.machine.why(&run, task, now));
+        why.transpose().map_err(|rejected| problem(&rejected))
+    }
+
+    pub(super) fn times(&self, run: RunId, totals: bool, now: TimestampMs) -> Option<TimeView> {
         if let Some(run) = self.parts.machine.run(&run) {
             return Some(run.times(now, totals));
         }

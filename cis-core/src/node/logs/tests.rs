@@ -27,7 +27,7 @@ fn log(limit: u64, bytes: &[u8]) -> (tempfile::TempDir, PathBuf) {
 
 async fn read(path: &Path, from: u64, plain: bool) -> String {
     let query = ReadLog { from: Some(from), plain, ..ReadLog::default() };
-    let parts: Vec<LogPiece> = stored(path.to_owned(), &query).collect().await;
+    let parts: Vec<LogPiece> = stored(path.to_owned(), &query, None).collect().await;
     String::from_utf8(parts.into_iter().flat_map(|piece| piece.bytes).collect()).unwrap()
 }
 
@@ -91,6 +91,19 @@ async fn a_log_whose_secrets_cannot_be_read_is_withheld() {
     let log = dir.path().join("a.1.log");
     std::fs::write(&log, "the value is hunter2-secret\n").unwrap();
     std::fs::write(dir.path().join("a.1.log.secrets"), "{ damaged").unwrap();
-    let shown: Vec<LogPiece> = stored(log, &ReadLog::default()).collect().await;
+    let shown: Vec<LogPiece> = stored(log, &ReadLog::default(), None).collect().await;
     assert_eq!(shown, [withheld()]);
+}
+
+#[tokio::test]
+async fn a_cut_at_the_end_is_named() {
+    let (_dir, path) = log(1 << 20, b"kept");
+    let read = async |from| {
+        let query = ReadLog { from: Some(from), plain: true, ..ReadLog::default() };
+        let parts: Vec<LogPiece> = stored(path.clone(), &query, Some(1004)).collect().await;
+        String::from_utf8(parts.into_iter().flat_map(|piece| piece.bytes).collect()).unwrap()
+    };
+    assert_eq!(read(0).await, "kept\n[cis: 1.0 KB of output were cut here]\n");
+    assert_eq!(read(504).await, "\n[cis: 500 B of output were cut here]\n");
+    assert_eq!(read(2000).await, "");
 }

@@ -10,6 +10,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::disk::Trouble;
 use super::{Live, LocalWorker, Variables, YOUNG_MS};
 use crate::api::{CacheUse, FromWorker, Refusal, Report, TaskSpec};
 use crate::event::{ArtifactRecord, AttemptOutcome, FailureCause, OutputRecord, SessionState};
@@ -153,9 +154,8 @@ impl LocalWorker {
             Some((why, _)) => Err(why.clone()),
             None => Ok(Arc::clone(&live.redactor)),
         };
-        // One that was told to end did so in its own way, but its work may be half done; and what was handed
-        // in is not in its log, which is what an entry stands for.
-        let whole = !exit.killed && !live.handed_in;
+        // What was handed in is not in its log, which is what an entry stands for.
+        let whole = !live.handed_in;
         let entry = apart.cache.as_ref().filter(|_| whole).map(|_| Entry {
             key: apart.key.clone().unwrap_or_default(),
             from: live.attempt.to_string(),
@@ -241,7 +241,7 @@ impl LocalWorker {
                     (report.artifacts, report.cached) = (entry.artifacts, Some(entry.from));
                     return self.say(attempt, fence, report);
                 }
-                Err(detail) => AttemptOutcome::Failed { cause: FailureCause::Outputs { detail } },
+                Err(trouble) => trouble.outcome(),
             },
             Looked::Miss { .. } if withdrawn && !stopped => return self.withdrawn(session),
             Looked::Miss { key } if !stopped => {
@@ -262,12 +262,12 @@ impl LocalWorker {
         &mut self,
         session: SessionId,
         entry: &Entry,
-    ) -> Result<BTreeMap<String, OutputRecord>, String> {
+    ) -> Result<BTreeMap<String, OutputRecord>, Trouble> {
         let Some(redactor) = self.live.get(&session).map(|live| Arc::clone(&live.redactor)) else {
             return Ok(BTreeMap::new());
         };
         artifacts::check_names(&entry.artifacts, &redactor)
-            .map_err(|error| format!("its artifacts cannot be kept: {error}"))?;
+            .map_err(|error| Trouble::OfTask(format!("its artifacts cannot be kept: {error}")))?;
         let mut outputs = BTreeMap::new();
         for (name, record) in &entry.outputs {
             let mut value = record.value.clone();

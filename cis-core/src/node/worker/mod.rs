@@ -6,6 +6,7 @@
 mod agents;
 mod apart;
 mod bases;
+mod disk;
 mod pace;
 mod parting;
 mod results;
@@ -25,6 +26,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use self::apart::{Apart, Found, Tickets};
+use self::disk::DiskFailure;
 use self::pace::Pace;
 use self::parting::Parting;
 use self::run_secrets::RunSecrets;
@@ -134,6 +136,7 @@ pub(super) struct LocalWorker {
     /// Sessions that have lived long enough to be shown.
     pub(super) exposed: Vec<Exposure>,
     partings: Vec<Parting>,
+    disk_failure: Option<DiskFailure>,
     /// What is to be typed into sessions, in order.
     pub(super) to_type: Vec<(SessionId, String)>,
     now_ms: TimestampMs,
@@ -173,6 +176,7 @@ impl LocalWorker {
             said: Vec::new(),
             exposed: Vec::new(),
             partings: Vec::new(),
+            disk_failure: None,
             to_type: Vec::new(),
             now_ms: 0,
         }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::LocalWorker;
+use super::disk::Trouble;
 use super::start::context_file;
 use crate::api::{FromWorker, Refusal, Report};
 use crate::dag::outputs;
@@ -62,7 +63,7 @@ impl LocalWorker {
         self.pace_ended(attempt.run, exit);
         let mut values = BTreeMap::new();
         let outcome = if handed_in {
-            match self.collect(session) {
+            match self.collect(session, exit) {
                 Ok(outputs) => {
                     match self.keep_apart(session, exit, outputs) {
                         Some(outputs) => values = outputs,
@@ -70,18 +71,21 @@ impl LocalWorker {
                     }
                     AttemptOutcome::Succeeded
                 }
-                Err(detail) => AttemptOutcome::Failed { cause: FailureCause::Outputs { detail } },
+                Err(trouble) => trouble.outcome(),
             }
+        } else if exit.shut_down {
+            AttemptOutcome::Lost { detail: "its session host was told to end".to_owned() }
+        } else if exit.killed {
+            // However it took that: a program may end well when it is told to end, with half of its work done.
+            AttemptOutcome::Cancelled
         } else if exit.idle {
             let limit_ms = idle_ms.unwrap_or_default();
             AttemptOutcome::Failed { cause: FailureCause::Idle { limit_ms } }
         } else if exit.timed_out {
             let limit_ms = timeout_ms.unwrap_or_default();
             AttemptOutcome::Failed { cause: FailureCause::Timeout { limit_ms } }
-        } else if exit.killed && !exit.status.is_success() {
-            AttemptOutcome::Cancelled
         } else {
-            match self.collect(session) {
+            match self.collect(session, exit) {
                 Ok(outputs) if exit.status.is_success() => {
                     match self.keep_apart(session, exit, outputs) {
                         Some(outputs) => values = outputs,
@@ -97,14 +101,18 @@ impl LocalWorker {
                 Err(_) if !exit.status.is_success() => {
                     AttemptOutcome::Failed { cause: FailureCause::Exit { status: exit.status } }
                 }
-                Err(detail) => AttemptOutcome::Failed { cause: FailureCause::Outputs { detail } },
+                Err(trouble) => trouble.outcome(),
             }
         };
         self.say_result(attempt, fence, outcome, Some(exit), values);
         true
     }
 
-    fn collect(&mut self, session: SessionId) -> Result<BTreeMap<String, OutputRecord>, String> {
+    fn collect(
+        &mut self,
+        session: SessionId,
+        exit: &Exit,
+    ) -> Result<BTreeMap<String, OutputRecord>, Trouble> {
         let (live, written) = (&self.live, &mut self.written);
         let unwatched = live.get(&session).is_none_or(|live| live.unwatched);
         let look = unwatched || written.may_have(session, |other| live.contains_key(&other));
@@ -117,9 +125,13 @@ impl LocalWorker {
             return Ok(BTreeMap::new());
         }
         if let Some((why, _)) = &live.withheld {
-            return Err(format!("they may hold secrets that are not known: {why}"));
+            return Err(Trouble::OfTask(format!("they may hold secrets that are not known: {why}")));
         }
-        let values = outputs::parse(&bytes, &live.declared)?;
+        let values = match outputs::parse(&bytes, &live.declared) {
+            Ok(values) => values,
+            Err(detail) => return Err(self.whose_trouble(session, exit, detail)),
+        };
+        let Some(live) = self.live.get(&session) else { return Ok(BTreeMap::new()) };
         let redactor = Arc::clone(&live.redactor);
         let mut records = BTreeMap::new();
         for (name, real) in values {
@@ -136,13 +148,13 @@ impl LocalWorker {
         name: &str,
         real: &Value,
         value: Value,
-    ) -> Result<OutputRecord, String> {
+    ) -> Result<OutputRecord, Trouble> {
         let blob = if value == *real {
             None
         } else {
-            let bytes = serde_json::to_vec(real).map_err(|e| e.to_string())?;
+            let bytes = serde_json::to_vec(real).map_err(|e| Trouble::OfTask(e.to_string()))?;
             let kept = self.blobs.put_secret(&bytes, Safety::Processes);
-            Some(kept.map_err(|e| format!("output `{name}` cannot be kept: {e}"))?)
+            Some(kept.map_err(|e| Trouble::OfDisk(format!("output `{name}` cannot be kept: {e}")))?)
         };
         Ok(OutputRecord { hash: hash_of(&value), value, blob })
     }
@@ -224,14 +236,15 @@ fn hide(redactor: &Redactor, outcome: &mut AttemptOutcome) {
 }
 
 /// What a task wrote; none: it made no file.
-fn read_output(path: &Path) -> Result<Option<Vec<u8>>, String> {
+fn read_output(path: &Path) -> Result<Option<Vec<u8>>, Trouble> {
     match small_file::read(path, OUTPUT_FILE_BYTES_MAX, Links::Refuse) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(ReadError::Io(e)) if e.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(ReadError::NotRegular) => {
-            Err("CIS_OUTPUT is no longer a regular file: write to it, do not replace it".to_owned())
+            let detail = "CIS_OUTPUT is no longer a regular file: write to it, do not replace it";
+            Err(Trouble::OfTask(detail.to_owned()))
         }
-        Err(ReadError::Io(e)) => Err(format!("CIS_OUTPUT cannot be read: {e}")),
+        Err(ReadError::Io(e)) => Err(Trouble::of(&e, format!("CIS_OUTPUT cannot be read: {e}"))),
     }
 }
 

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::disk::Trouble;
 use super::{LocalWorker, Variables};
 use crate::api::TaskSpec;
 use crate::ids::RunId;
@@ -28,18 +29,18 @@ impl LocalWorker {
         spec: &TaskSpec,
         own: &Secrets,
         base: &Variables,
-    ) -> Result<Arc<Redactor>, String> {
+    ) -> Result<Arc<Redactor>, Trouble> {
         if spec.run_secrets.is_empty() && own.is_empty() {
             return Ok(Arc::clone(&self.no_secrets));
         }
         let all = own.named.values().chain(&own.sensitive).map(String::as_str);
-        Redactor::check(all).map_err(|e| e.to_string())?;
+        Redactor::check(all).map_err(|e| Trouble::OfTask(e.to_string()))?;
         let known = self.secrets_of_run(run, spec, own, base)?;
         if own.sensitive.is_empty() {
             return Ok(Arc::clone(&known.redactor));
         }
         let all = known.values.iter().chain(&own.sensitive).cloned();
-        Redactor::new(all).map(Arc::new).map_err(|e| e.to_string())
+        Redactor::new(all).map(Arc::new).map_err(|e| Trouble::OfTask(e.to_string()))
     }
 
     /// The run's values, those of this task among them. They are on disk before any session has one of them.
@@ -49,24 +50,25 @@ impl LocalWorker {
         spec: &TaskSpec,
         own: &Secrets,
         base: &Variables,
-    ) -> Result<&RunSecrets, String> {
+    ) -> Result<&RunSecrets, Trouble> {
         let dir = self.home.run_logs(run);
         if !self.run_secrets.contains_key(&run) {
-            let kept = secret_file::load_run(&dir)
-                .map_err(|e| format!("the secrets kept beside the run's logs cannot be read: {e}"))?;
+            let kept = secret_file::load_run(&dir).map_err(|e| {
+                Trouble::of(&e, format!("the secrets kept beside the run's logs cannot be read: {e}"))
+            })?;
             // Of other tasks' secrets those that there are: a file may come to be while the run goes on.
             let values = kept.unwrap_or_else(|| environment::known_secrets(&spec.run_secrets, base));
-            let redactor = redactor(&values)?;
+            let redactor = redactor(&values).map_err(Trouble::OfTask)?;
             keep(&dir, &values)?;
             self.run_secrets.insert(run, RunSecrets { values, redactor });
         }
         let Some(known) = self.run_secrets.get_mut(&run) else {
-            return Err("the run's secrets are gone".to_owned());
+            return Err(Trouble::OfTask("the run's secrets are gone".to_owned()));
         };
         if own.named.values().any(|value| !known.values.contains(value)) {
             let mut values = known.values.clone();
             values.extend(own.named.values().cloned());
-            let redactor = redactor(&values)?;
+            let redactor = redactor(&values).map_err(Trouble::OfTask)?;
             keep(&dir, &values)?;
             let before = std::mem::replace(known, RunSecrets { values, redactor }).redactor;
             // Sessions that live already print it from now on, if at all.
@@ -87,7 +89,7 @@ fn redactor(values: &BTreeSet<String>) -> Result<Arc<Redactor>, String> {
     Redactor::new(values.iter().cloned()).map(Arc::new).map_err(|e| e.to_string())
 }
 
-fn keep(dir: &Path, values: &BTreeSet<String>) -> Result<(), String> {
+fn keep(dir: &Path, values: &BTreeSet<String>) -> Result<(), Trouble> {
     secret_file::keep_run(dir, values)
-        .map_err(|e| format!("the run's secrets cannot be kept beside its logs: {e}"))
+        .map_err(|e| Trouble::of(&e, format!("the run's secrets cannot be kept beside its logs: {e}")))
 }

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use super::disk::Trouble;
 use super::{LocalWorker, Variables};
 use crate::api::TaskSpec;
 use crate::ids::{RunId, SessionId};
@@ -19,14 +20,15 @@ impl LocalWorker {
         spec: &TaskSpec,
         log: &Path,
         base: &Variables,
-    ) -> Result<Secrets, String> {
+    ) -> Result<Secrets, Trouble> {
         if spec.secrets.is_empty() && spec.sensitive.is_empty() {
             return Ok(Secrets::default());
         }
-        let named = environment::secrets(spec, base).map_err(|e: SecretError| e.to_string())?;
+        let named =
+            environment::secrets(spec, base).map_err(|e: SecretError| Trouble::OfTask(e.to_string()))?;
         let secrets = Secrets { named, sensitive: spec.sensitive.clone() };
         secret_file::keep(log, &secrets)
-            .map_err(|e| format!("the secrets cannot be kept beside the log: {e}"))?;
+            .map_err(|e| Trouble::of(&e, format!("the secrets cannot be kept beside the log: {e}")))?;
         Ok(secrets)
     }
 
@@ -44,9 +46,9 @@ impl LocalWorker {
             None if spec.secrets.is_empty() => {
                 Secrets { sensitive: spec.sensitive.clone(), ..Secrets::default() }
             }
-            None => self.secrets_of(spec, log, &base)?,
+            None => self.secrets_of(spec, log, &base).map_err(Trouble::into_detail)?,
         };
-        self.redactor_for(run, spec, &secrets, &base)
+        self.redactor_for(run, spec, &secrets, &base).map_err(Trouble::into_detail)
     }
 
     /// Tries again to find the secrets of a session that is withheld.

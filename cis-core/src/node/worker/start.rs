@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::agents::Given;
 use super::apart::{Apart, Held};
+use super::disk::Trouble;
 use super::{Live, LocalWorker, Variables};
 use crate::api::{FromWorker, Program, Refusal, TaskContext, TaskSpec, TermSize};
 use crate::config::Home;
@@ -35,15 +36,16 @@ impl LocalWorker {
         session: SessionId,
         fence: Fence,
         spec: &TaskSpec,
-    ) -> Result<(Variables, Arc<Variables>, String), String> {
+    ) -> Result<(Variables, Arc<Variables>, String), Trouble> {
         if !self.log_dirs.contains(&attempt.run) {
             let dir = self.home.run_logs(attempt.run);
-            fs::create_dir_all(&dir)
-                .map_err(|e| format!("cannot make the log directory {}: {e}", dir.display()))?;
+            fs::create_dir_all(&dir).map_err(|e| {
+                Trouble::of(&e, format!("cannot make the log directory {}: {e}", dir.display()))
+            })?;
             self.log_dirs.insert(attempt.run);
         }
         let log = self.home.attempt_log(attempt.run, &attempt.task, attempt.number);
-        let base = self.base_environment(spec.base_env.as_ref())?;
+        let base = self.base_environment(spec.base_env.as_ref()).map_err(Trouble::OfTask)?;
         let secrets = self.secrets_of(spec, &log, &base)?;
         let redactor = self.redactor_for(attempt.run, spec, &secrets, &base)?;
         let path = log.display().to_string();
@@ -101,15 +103,20 @@ impl LocalWorker {
         slots: u32,
         mut spec: TaskSpec,
     ) {
-        let entered = self.resolve_agent(&mut spec).and_then(|given| {
+        let entered = self.resolve_agent(&mut spec).map_err(Trouble::OfTask).and_then(|given| {
             let entered = self.enter(attempt, session, fence, &spec)?;
             Ok((given, entered))
         });
         let (given, (secrets, base, log)) = match entered {
             Ok(entered) => entered,
-            Err(detail) => {
+            Err(Trouble::OfTask(detail)) => {
                 let outcome = AttemptOutcome::Failed { cause: FailureCause::Input { detail } };
                 self.say_result(attempt.clone(), fence, outcome, None, BTreeMap::new());
+                return;
+            }
+            Err(Trouble::OfDisk(detail)) => {
+                let (attempt, reason) = (attempt.clone(), Refusal::Resources { detail });
+                self.said.push(FromWorker::Refused { attempt, fence, reason });
                 return;
             }
         };

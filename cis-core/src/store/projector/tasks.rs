@@ -13,7 +13,7 @@ use crate::event::{
     SessionState, TaskChange, TaskState,
 };
 use crate::ids::TaskId;
-use crate::live::reason;
+use crate::live::{reason, reason_of_result};
 use crate::store::error::RowError;
 
 /// Adds tasks, pending, behind those that are there. Names that are there already stay as they are.
@@ -170,7 +170,9 @@ pub(super) fn ended(
     result: &AttemptResult,
 ) -> Result<(), RowError> {
     let idx = index(conn, run, &result.task)?;
-    let detail = result.outcome.detail();
+    let lost = result.lost_output.as_ref().map(ToString::to_string);
+    let detail = [Some(result.outcome.detail()), lost].into_iter().flatten().filter(|part| !part.is_empty());
+    let detail = detail.collect::<Vec<_>>().join("; ");
     conn.prepare_cached(
         "UPDATE sessions SET state = ?2, pid = NULL, started_ms = coalesce(?3, started_ms), ended_ms = ?4,
             exit_code = ?5, outcome = ?6, detail = ?7, log_bytes = ?8
@@ -186,8 +188,7 @@ pub(super) fn ended(
         (!detail.is_empty()).then_some(&detail),
         sessions::count(result.log_bytes),
     ])?;
-    let why = reason(result.end.as_ref(), result.queued.as_ref(), at.at_ms)
-        .or_else(|| (!detail.is_empty() && result.state.is_terminal()).then_some(detail));
+    let why = reason_of_result(result, at.at_ms);
     conn.prepare_cached("UPDATE tasks SET state = ?3, reason = ?4 WHERE run = ?1 AND idx = ?2")?
         .execute(params![run.key, idx, result.state.as_str(), why])?;
     if result.state.counts_as_success() {

@@ -129,6 +129,19 @@ impl Reader {
         found.ok_or_else(|| StoreError::NotFound { what: "session", name: id.to_string() })
     }
 
+    /// Bytes that a session wrote, those missing from its log included; none: it has not ended.
+    ///
+    /// # Errors
+    /// As [`Self::session`].
+    pub fn session_output(&self, id: SessionId) -> Result<Option<u64>, StoreError> {
+        self.view("read a session", |conn| {
+            let mut read = conn.prepare_cached("SELECT log_bytes FROM sessions WHERE id = ?1")?;
+            let mut rows = read.query([id.0.to_bytes()])?;
+            let bytes = rows.next()?.map(|row| row.get::<_, Option<u64>>(0)).transpose()?;
+            Ok(bytes.flatten())
+        })
+    }
+
     /// The attempts of a task, newest first; empty where the task was never granted or is not there.
     ///
     /// # Errors
