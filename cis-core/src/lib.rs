@@ -22,6 +22,8 @@ pub mod text;
 pub mod client;
 #[cfg(any(feature = "client", feature = "node"))]
 pub mod config;
+#[cfg(any(feature = "client", feature = "node"))]
+pub mod local;
 #[cfg(feature = "node")]
 pub mod matrix;
 #[cfg(feature = "node")]

@@ -55,7 +55,8 @@ fn run(args: &Args) -> Result<(), Failed> {
         (None, None) => {
             let variable = |name| std::env::var_os(name);
             let home = Home::locate(variable("CIS_HOME"), variable("HOME"), variable("XDG_RUNTIME_DIR"))?;
-            (Client::new(home.node_socket(), None), "CIS".to_owned())
+            home.check()?;
+            (Client::new(home.node_place(), None), "CIS".to_owned())
         }
     };
     cis_gui::app::open(client, &title).map_err(|error| {

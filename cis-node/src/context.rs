@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use cis_core::client::Client;
+use cis_core::client::{Client, ClientError};
 use cis_core::config::Config;
+use cis_core::local::Place;
 
 use crate::cli::{Elsewhere, Globals};
 use crate::error::CliError;
@@ -57,10 +57,15 @@ impl Context {
         Ok(Self { json: globals.json, home, overrides, session, remote })
     }
 
-    /// Where the node listens.
+    /// Where the node listens: that of the session, or that of the home.
+    pub(crate) fn place(&self) -> Place {
+        let of_session = self.session.as_ref().and_then(|session| session.socket.as_deref());
+        of_session.map_or_else(|| self.home.node_place(), Place::from)
+    }
+
+    /// The path of the node's socket.
     pub(crate) fn socket(&self) -> PathBuf {
-        let of_session = self.session.as_ref().and_then(|session| session.socket.clone());
-        of_session.unwrap_or_else(|| self.home.node_socket())
+        self.place().socket().to_owned()
     }
 
     /// What is configured.
@@ -99,10 +104,10 @@ impl Context {
             return remote.client();
         }
         if self.session.is_some() {
-            wait_for_node(&self.socket())?;
-            let socket = self.socket();
+            let place = self.place();
+            wait_for_node(&place)?;
             let client = self.client_of_running()?;
-            return Ok(client.with_revive(Arc::new(move || wait_for_node(&socket).is_ok())));
+            return Ok(client.with_revive(Arc::new(move || wait_for_node(&place).is_ok())));
         }
         node_start::ensure(&self.home, &self.overrides, false)?;
         let client = self.client_of_running()?;
@@ -116,7 +121,7 @@ impl Context {
             return remote.client();
         }
         let token = self.session.as_ref().and_then(|session| session.token.as_deref());
-        Ok(Client::new(self.socket(), token))
+        Ok(Client::new(self.place(), token))
     }
 
     /// Runs a verb's future to its end.
@@ -133,21 +138,25 @@ impl Context {
 }
 
 /// Waits for the node of this session.
-fn wait_for_node(socket: &Path) -> Result<(), CliError> {
+fn wait_for_node(place: &Place) -> Result<(), CliError> {
     let give_up = Instant::now() + SESSION_PATIENCE;
     // Nothing tells when somebody begins to listen at a path: the condition is polled.
-    while UnixStream::connect(socket).is_err() {
-        if Instant::now() >= give_up {
-            let waited = SESSION_PATIENCE.as_secs();
-            return Err(CliError::unavailable(format!(
-                "the node of this session did not answer at {} for {waited} s",
-                socket.display()
-            ))
-            .hint("inside of a session no node is started; outside, `cis node start --detach` does it"));
+    loop {
+        match place.connect() {
+            Ok(_) => return Ok(()),
+            Err(error) if error.is_away() && Instant::now() < give_up => {
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            Err(error) if error.is_away() => {
+                let waited = SESSION_PATIENCE.as_secs();
+                return Err(CliError::unavailable(format!(
+                    "the node of this session did not answer for {waited} s: {error}"
+                ))
+                .hint("inside a session no node is started; outside, `cis node start --detach` does it"));
+            }
+            Err(error) => return Err(ClientError::from(error).into()),
         }
-        std::thread::sleep(Duration::from_millis(50));
     }
-    Ok(())
 }
 
 /// The environment that a submitted run or session gets: ours, as far as it is not a session's own.

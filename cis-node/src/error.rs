@@ -145,11 +145,18 @@ impl From<ClientError> for CliError {
             ClientError::Problem(problem) => return Self::Problem(problem.clone()),
             ClientError::Protocol { .. } => ProblemKind::Internal,
             ClientError::Url { .. } | ClientError::Trust { .. } => ProblemKind::BadInput,
-            ClientError::Certificate { .. } => ProblemKind::Denied,
+            ClientError::Certificate { .. } | ClientError::Untrusted(_) => ProblemKind::Denied,
             _ => ProblemKind::Unavailable,
         };
         let hint = match &error {
             ClientError::NotRunning { .. } => Some("`cis node start --detach` starts one"),
+            ClientError::NotListening { .. } => {
+                Some("`cis node stop` ends it, and its sessions go on; the next command starts another one")
+            }
+            ClientError::Untrusted(_) => Some(
+                "nothing was sent. Set XDG_RUNTIME_DIR to a directory of your own (mode 0700), and run `cis` as the \
+                 user whose node it is",
+            ),
             ClientError::Io { .. } => Some("`cis node status` tells whether a node runs"),
             ClientError::Unreachable { .. } | ClientError::NoTls { .. } => Some(
                 "`cis node status` on that machine tells whether its node runs, and at which URL it listens",

@@ -7,12 +7,13 @@ use std::fmt::Display;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _};
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use cis_core::api::CLIENT_VARIABLES;
+use cis_core::client::ClientError;
+use cis_core::local::{ConnectError, Place};
 
 use crate::error::CliError;
 use crate::home::{self, Home};
@@ -48,9 +49,14 @@ enum Said {
 /// Makes sure that a node listens at the socket of `home`. `overrides`: settings of one that we start;
 /// `stays`: it does not end by itself.
 pub(crate) fn ensure(home: &Home, overrides: &[String], stays: bool) -> Result<Found, CliError> {
-    let socket = home.node_socket();
-    if UnixStream::connect(&socket).is_ok() {
-        return Ok(Found::Running);
+    let place = home.node_place();
+    match place.connect() {
+        Ok(_) => return Ok(Found::Running),
+        // Also a place that nobody answers at for another reason: the node that is started says what is wrong.
+        Err(ConnectError::Absent { .. } | ConnectError::NotListening { .. } | ConnectError::Io { .. }) => {}
+        Err(error @ (ConnectError::Unsafe { .. } | ConnectError::Foreign { .. })) => {
+            return Err(ClientError::from(error).into());
+        }
     }
     // Here its mistakes can be shown whole.
     settings::load(home, overrides)?;
@@ -60,7 +66,7 @@ pub(crate) fn ensure(home: &Home, overrides: &[String], stays: bool) -> Result<F
             .hint(format!("its log is {}", home.node_log().display()))
     })? {
         Said::Ready => Ok(Found::Started),
-        Said::Running => wait_for_other(&socket),
+        Said::Running => wait_for_other(home, &place),
         Said::Error(text) => {
             let text = clean_lines(&text).into_owned();
             Err(CliError::unavailable(format!("the node could not start: {text}")))
@@ -138,17 +144,16 @@ fn understand(line: &[u8]) -> Said {
 }
 
 /// Another node has the lock: it listens at once, or is still recovering.
-fn wait_for_other(socket: &std::path::Path) -> Result<Found, CliError> {
+fn wait_for_other(home: &Home, place: &Place) -> Result<Found, CliError> {
     let give_up = Instant::now() + OTHER_TIME_MAX;
     let mut pause = Duration::from_millis(2);
     // It is no child of ours, and nothing tells when somebody begins to listen: polled.
-    while UnixStream::connect(socket).is_err() {
+    while let Err(error) = place.connect() {
         if Instant::now() >= give_up {
-            return Err(CliError::unavailable(format!(
-                "another node holds this home, but does not listen at {}",
-                socket.display()
-            ))
-            .hint("if it hangs, end it by its pid; its sessions go on"));
+            let log = home.node_log();
+            return Err(CliError::unavailable(format!("cannot reach the node that runs: {error}")).hint(
+                format!("`cis node stop` ends it, and its sessions go on; its log is {}", log.display()),
+            ));
         }
         std::thread::sleep(pause);
         pause = (pause * 2).min(Duration::from_millis(50));

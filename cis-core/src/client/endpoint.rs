@@ -1,7 +1,6 @@
 //! Where a node is, and the bytes to it and back: its Unix socket, or TCP with TLS.
 
 use std::io;
-use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -11,17 +10,22 @@ use hyper::Uri;
 use rustix::net::sockopt;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
+use tokio::time::Instant;
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{self, ClientConfig};
 
 use super::ClientError;
 use super::trust::{self, ServerTrust, Unknown};
+use crate::local::{ConnectError, Place};
 
 /// The port where a URL names none: that of https.
 const PORT: u16 = 443;
 /// A connection is there within this time.
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(15);
+/// A node that runs binds its socket anew within this time where somebody removed it.
+const REBIND_TIME_MAX: Duration = Duration::from_secs(4);
+const REBIND_PAUSE: Duration = Duration::from_millis(20);
 /// A silent connection is asked for its other end after so long, and given up after so many questions without answer.
 const SILENT: Duration = Duration::from_secs(30);
 const QUESTIONS: u32 = 4;
@@ -30,7 +34,7 @@ const QUESTIONS: u32 = 4;
 #[derive(Clone)]
 pub(super) enum Endpoint {
     /// At its socket.
-    Unix(PathBuf),
+    Unix(Place),
     /// Over TCP.
     Tls(Arc<Remote>),
 }
@@ -73,7 +77,7 @@ impl Endpoint {
     /// As it is told to people.
     pub(super) fn name(&self) -> String {
         match self {
-            Self::Unix(path) => path.display().to_string(),
+            Self::Unix(place) => place.socket().display().to_string(),
             Self::Tls(remote) => remote.url.clone(),
         }
     }
@@ -89,18 +93,23 @@ impl Endpoint {
     /// Connects.
     pub(super) async fn connect(&self) -> Result<Wire, ClientError> {
         match self {
-            Self::Unix(path) => match UnixStream::connect(path).await {
-                Ok(stream) => Ok(Wire::Unix(stream)),
-                Err(source) => Err(match source.kind() {
-                    io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
-                        ClientError::NotRunning { socket: path.clone() }
-                    }
-                    _ => ClientError::Io { at: self.name(), source },
-                }),
-            },
+            Self::Unix(place) => connect_local(place).await.map(Wire::Unix),
             Self::Tls(remote) => tokio::time::timeout(CONNECT_TIME_MAX, remote.connect())
                 .await
                 .unwrap_or_else(|_| Err(remote.refused(io::ErrorKind::TimedOut.into()))),
+        }
+    }
+}
+
+/// Waits a moment for a node that runs and does not listen: it starts, or its socket was removed.
+async fn connect_local(place: &Place) -> Result<UnixStream, ClientError> {
+    let give_up = Instant::now() + REBIND_TIME_MAX;
+    loop {
+        match place.connect_async().await {
+            Err(ConnectError::NotListening { .. }) if Instant::now() < give_up => {
+                tokio::time::sleep(REBIND_PAUSE).await;
+            }
+            connected => return connected.map_err(ClientError::from),
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::api::Problem;
+use crate::local::ConnectError;
 
 /// Why a call did not give its answer.
 #[derive(Debug, thiserror::Error)]
@@ -16,6 +17,17 @@ pub enum ClientError {
         /// The socket's path.
         socket: PathBuf,
     },
+    /// A node runs, but does not listen where it should.
+    #[error("the node{} runs, but nothing listens at {}", pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default(), socket.display())]
+    NotListening {
+        /// Its pid, where it is known.
+        pid: Option<u32>,
+        /// The socket's path.
+        socket: PathBuf,
+    },
+    /// Another user could be listening at the socket, or is.
+    #[error("cannot trust the node's socket: {0}")]
+    Untrusted(#[source] ConnectError),
     /// The connection could not be made for another reason, or broke in the middle.
     #[error("the connection to the node at {at} broke: {source}")]
     Io {
@@ -90,9 +102,13 @@ impl ClientError {
     #[must_use]
     pub fn is_away(&self) -> bool {
         match self {
-            Self::NotRunning { .. } | Self::Io { .. } | Self::Unreachable { .. } => true,
+            Self::NotRunning { .. }
+            | Self::NotListening { .. }
+            | Self::Io { .. }
+            | Self::Unreachable { .. } => true,
             Self::Problem(problem) => problem.kind == crate::api::ProblemKind::Unavailable,
-            Self::Timeout { .. }
+            Self::Untrusted(_)
+            | Self::Timeout { .. }
             | Self::Protocol { .. }
             | Self::NoTls { .. }
             | Self::Certificate { .. }
@@ -103,6 +119,17 @@ impl ClientError {
 
     pub(super) fn protocol(detail: impl std::fmt::Display) -> Self {
         Self::Protocol { detail: detail.to_string() }
+    }
+}
+
+impl From<ConnectError> for ClientError {
+    fn from(error: ConnectError) -> Self {
+        match error {
+            ConnectError::Absent { socket } => Self::NotRunning { socket },
+            ConnectError::NotListening { pid, socket, .. } => Self::NotListening { pid, socket },
+            ConnectError::Unsafe { .. } | ConnectError::Foreign { .. } => Self::Untrusted(error),
+            ConnectError::Io { socket, source } => Self::Io { at: socket.display().to_string(), source },
+        }
     }
 }
 

@@ -3,7 +3,6 @@
 
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,6 +21,7 @@ use super::ClientError;
 use super::endpoint::Endpoint;
 use super::trust::ServerTrust;
 use crate::api::{Problem, ProblemKind};
+use crate::local::Place;
 
 /// An answer that is no stream may have so many bytes.
 const ANSWER_BYTES_MAX: usize = 64 << 20;
@@ -69,13 +69,13 @@ impl fmt::Debug for Client {
 }
 
 impl Client {
-    /// A client of the node that listens at `socket`; `token` is that of the session it acts for, if
+    /// A client of the node at this socket of this machine; `token` is that of the session it acts for, if
     /// any. Connects with its first call. A token that no header can carry is left out, which gives
     /// the caller no rights instead of wrong ones.
     #[must_use]
-    pub fn new(socket: impl Into<PathBuf>, token: Option<&str>) -> Self {
+    pub fn new(node: impl Into<Place>, token: Option<&str>) -> Self {
         let token = token.and_then(secret).map(|token| (TOKEN_HEADER, token));
-        Self { endpoint: Endpoint::Unix(socket.into()), token, revive: None, kept: Mutex::new(None) }
+        Self { endpoint: Endpoint::Unix(node.into()), token, revive: None, kept: Mutex::new(None) }
     }
 
     /// A client of the node at `https://HOST:PORT`, with a token of `cis node token create`. Connects with its first
@@ -154,7 +154,11 @@ impl Client {
         let mut tries = 1;
         loop {
             let error = match attempt().await {
-                Err(error @ (ClientError::Io { .. } | ClientError::NotRunning { .. })) => error,
+                Err(
+                    error @ (ClientError::Io { .. }
+                    | ClientError::NotRunning { .. }
+                    | ClientError::NotListening { .. }),
+                ) => error,
                 answer => return answer,
             };
             let Some(revive) = self.revive.clone().filter(|_| tries < TRIES_MAX) else { return Err(error) };

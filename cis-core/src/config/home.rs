@@ -9,12 +9,17 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest as _, Sha256};
 
 use crate::ids::{RunId, SessionId, TaskId};
+use crate::local::{self, DirectoryError, Lock, Place, check_parent, check_private};
 
 /// Length of `sun_path` less the final NUL (unix(7)).
 const SOCKET_PATH_BYTES_MAX: usize = 107;
 
 /// Name of the file that says where the sockets are.
 const RUNTIME_PIN: &str = "runtime-dir";
+
+/// Held by whichever process is the home's node, or its session host.
+const NODE_LOCK: &str = "node.lock";
+const HOST_LOCK: &str = "host.lock";
 
 /// Why there is no usable home.
 #[derive(Debug, thiserror::Error)]
@@ -31,12 +36,33 @@ pub enum HomeError {
         source: io::Error,
     },
     /// A directory for sockets belongs to somebody else, or others can enter it.
-    #[error("{} is not safe for sockets: {why}; set XDG_RUNTIME_DIR to a directory of your own (mode 0700)", path.display())]
-    Unsafe {
-        /// Which.
+    #[error("cannot use a socket: {0}; set XDG_RUNTIME_DIR to a directory of your own (mode 0700)")]
+    Runtime(#[source] DirectoryError),
+    /// The home belongs to another user.
+    #[error(
+        "cannot use the home {}: it belongs to uid {owner}, not to uid {me}; run this as its owner, or take a home of your \
+         own with --home DIR or CIS_HOME",
+        path.display()
+    )]
+    Foreign {
+        /// The home.
         path: PathBuf,
-        /// What is wrong with it.
-        why: String,
+        /// Whose it is.
+        owner: u32,
+        /// Who wants to use it.
+        me: u32,
+    },
+    /// Other users can change what is in the home.
+    #[error(
+        "cannot use the home {0}: others can write to it (mode {mode:o}); see that nobody changed anything in it, then: \
+         chmod go-rwx {0}",
+        path.display()
+    )]
+    Writable {
+        /// The home.
+        path: PathBuf,
+        /// Its permissions.
+        mode: u32,
     },
     /// A socket's path would be longer than a Unix socket's address can be.
     #[error("the socket path {} is longer than {SOCKET_PATH_BYTES_MAX} bytes: set XDG_RUNTIME_DIR to a shorter one", path.display())]
@@ -77,12 +103,9 @@ impl Home {
         if let Some(runtime) = pinned_runtime(&real) {
             return Ok(Self { dir: real, runtime });
         }
-        let digest = Sha256::digest(real.as_os_str().as_encoded_bytes());
-        let base = set(xdg_runtime).filter(|path| path.is_absolute() && path.is_dir()).map_or_else(
-            || PathBuf::from(format!("/tmp/cis-{}", rustix::process::getuid().as_raw())),
-            |path| path.join("cis"),
-        );
-        let runtime = base.join(hex::encode(&digest[..6]));
+        let base = set(xdg_runtime).filter(|path| path.is_absolute() && path.is_dir());
+        let runtime =
+            base.map_or_else(|| fallback_runtime(&real), |base| base.join("cis").join(digest(&real)));
         let home = Self { dir: real, runtime };
         let longest = home.host_socket();
         if longest.as_os_str().len() > SOCKET_PATH_BYTES_MAX {
@@ -96,15 +119,56 @@ impl Home {
     /// # Errors
     /// A directory cannot be made, or is not safe.
     pub fn make(&self) -> Result<(), HomeError> {
+        self.check()?;
         for dir in [self.dir.clone(), self.logs(), self.outputs(), self.blobs()] {
             make_private(&dir)?;
         }
         if let Some(parent) = self.runtime.parent() {
             make_private(parent)?;
-            check_private(parent)?;
+            check_private(parent).map_err(HomeError::Runtime)?;
         }
         make_private(&self.runtime)?;
-        check_private(&self.runtime)
+        check_private(&self.runtime).map_err(HomeError::Runtime)
+    }
+
+    /// Checks that nobody but this user decides what is in the home. One that does not exist yet is fine.
+    ///
+    /// # Errors
+    /// [`HomeError::Foreign`], [`HomeError::Writable`], or it cannot be looked at.
+    pub fn check(&self) -> Result<(), HomeError> {
+        let path = || self.dir.clone();
+        let meta = match fs::metadata(&self.dir) {
+            Ok(meta) => meta,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(source) => return Err(HomeError::Make { path: path(), source }),
+        };
+        let (owner, me) = (meta.uid(), rustix::process::geteuid().as_raw());
+        if owner != me {
+            return Err(HomeError::Foreign { path: path(), owner, me });
+        }
+        let mode = meta.permissions().mode() & 0o777;
+        if mode & 0o022 != 0 { Err(HomeError::Writable { path: path(), mode }) } else { Ok(()) }
+    }
+
+    /// What is worth a warning about a home that can be used: others can look into it.
+    #[must_use]
+    pub fn warning(&self) -> Option<String> {
+        let mode = fs::metadata(&self.dir).ok()?.permissions().mode() & 0o777;
+        let shown = self.dir.display();
+        (mode & 0o077 != 0)
+            .then(|| format!("others can look into the home {shown} (mode {mode:o}): chmod 700 {shown}"))
+    }
+
+    /// The node of this home.
+    #[must_use]
+    pub fn node_place(&self) -> Place {
+        Place::of_holder(self.node_socket(), self.node_lock())
+    }
+
+    /// The session host of this home.
+    #[must_use]
+    pub fn host_place(&self) -> Place {
+        Place::of_holder(self.host_socket(), self.host_lock())
     }
 
     /// Says in the home where the sockets are, so that a caller whose `XDG_RUNTIME_DIR` differs (cron,
@@ -127,6 +191,13 @@ impl Home {
         self.runtime.join("node.sock")
     }
 
+    /// Where the session host listens should the directory of its socket be gone for good: `XDG_RUNTIME_DIR` can go
+    /// with the last login.
+    #[must_use]
+    pub fn fallback_host_socket(&self) -> Option<PathBuf> {
+        Some(fallback_runtime(&self.dir).join("host.sock")).filter(|path| *path != self.host_socket())
+    }
+
     /// The session host's socket.
     #[must_use]
     pub fn host_socket(&self) -> PathBuf {
@@ -136,13 +207,13 @@ impl Home {
     /// Held by the running node.
     #[must_use]
     pub fn node_lock(&self) -> PathBuf {
-        self.dir.join("node.lock")
+        self.dir.join(NODE_LOCK)
     }
 
     /// Held by the running session host.
     #[must_use]
     pub fn host_lock(&self) -> PathBuf {
-        self.dir.join("host.lock")
+        self.dir.join(HOST_LOCK)
     }
 
     /// Seed of the node's key.
@@ -274,11 +345,35 @@ fn canonical(dir: &Path) -> PathBuf {
     }
 }
 
-/// Where the newest node of this home put its sockets, while that directory is there.
+/// Where sockets are without `XDG_RUNTIME_DIR`.
+fn fallback_runtime(home: &Path) -> PathBuf {
+    PathBuf::from(format!("/tmp/cis-{}", rustix::process::getuid().as_raw())).join(digest(home))
+}
+
+/// What tells this home's sockets from those of others.
+fn digest(home: &Path) -> String {
+    hex::encode(&Sha256::digest(home.as_os_str().as_encoded_bytes())[..6])
+}
+
+/// Where the newest node of this home put its sockets. A directory that another user can change is not used. One that
+/// was removed is, as long as a node or a host lives that listened there: sessions know that path.
 fn pinned_runtime(home: &Path) -> Option<PathBuf> {
     use std::os::unix::ffi::OsStringExt as _;
     let path = PathBuf::from(OsString::from_vec(fs::read(home.join(RUNTIME_PIN)).ok()?));
-    (path.is_absolute() && check_private(&path).is_ok()).then_some(path)
+    if !path.is_absolute() {
+        return None;
+    }
+    match check_private(&path) {
+        Ok(()) => check_parent(path.parent()?).is_ok().then_some(path),
+        Err(error) if error.is_absent() => {
+            let lives = |lock: &str| matches!(local::look(&home.join(lock)), Ok(Lock::Held(_)));
+            let above = path.ancestors().find(|above| above.exists())?;
+            let can_be_made =
+                above.is_dir() && rustix::fs::access(above, rustix::fs::Access::WRITE_OK).is_ok();
+            (can_be_made && (lives(NODE_LOCK) || lives(HOST_LOCK))).then_some(path)
+        }
+        Err(_) => None,
+    }
 }
 
 fn make_private(path: &Path) -> Result<(), HomeError> {
@@ -287,24 +382,6 @@ fn make_private(path: &Path) -> Result<(), HomeError> {
         .mode(0o700)
         .create(path)
         .map_err(|source| HomeError::Make { path: path.to_owned(), source })
-}
-
-/// A directory that another user could write to, or swap, would let them stand in for the node.
-fn check_private(path: &Path) -> Result<(), HomeError> {
-    let not_safe = |why: String| HomeError::Unsafe { path: path.to_owned(), why };
-    let meta =
-        fs::symlink_metadata(path).map_err(|source| HomeError::Make { path: path.to_owned(), source })?;
-    if !meta.is_dir() {
-        return Err(not_safe("it is not a directory".to_owned()));
-    }
-    let me = rustix::process::geteuid().as_raw();
-    if meta.uid() != me {
-        return Err(not_safe(format!("it belongs to uid {}, not to {me}", meta.uid())));
-    }
-    if meta.permissions().mode() & 0o077 != 0 {
-        return Err(not_safe(format!("its mode is {:o}", meta.permissions().mode() & 0o777)));
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -336,6 +413,34 @@ mod tests {
     }
 
     #[test]
+    fn a_home_that_others_can_write_to_is_refused() {
+        let tmp = tempfile::tempdir().unwrap();
+        let dir = tmp.path().join("h");
+        let home =
+            Home::locate(Some(dir.clone().into()), None, Some(tmp.path().as_os_str().to_owned())).unwrap();
+        assert!(home.check().is_ok() && home.warning().is_none(), "it is not there yet");
+        home.make().unwrap();
+        for (mode, usable, warned) in
+            [(0o700, true, false), (0o755, true, true), (0o770, false, true), (0o702, false, true)]
+        {
+            fs::set_permissions(&dir, fs::Permissions::from_mode(mode)).unwrap();
+            assert_eq!((home.check().is_ok(), home.warning().is_some()), (usable, warned), "{mode:o}");
+            assert_eq!(home.make().is_ok(), usable, "{mode:o}");
+        }
+    }
+
+    #[test]
+    fn a_pin_that_others_could_redirect_is_not_followed() {
+        let tmp = tempfile::tempdir().unwrap();
+        let home: OsString = tmp.path().join("h").into();
+        let first = Home::locate(Some(home.clone()), None, Some(tmp.path().as_os_str().to_owned())).unwrap();
+        first.make().unwrap();
+        first.pin_runtime().unwrap();
+        fs::set_permissions(first.runtime.parent().unwrap(), fs::Permissions::from_mode(0o777)).unwrap();
+        assert_ne!(Home::locate(Some(home), None, None).unwrap(), first);
+    }
+
+    #[test]
     fn a_runtime_directory_that_others_can_enter_is_refused() {
         let tmp = tempfile::tempdir().unwrap();
         let home =
@@ -344,6 +449,6 @@ mod tests {
         let parent = home.runtime.parent().unwrap();
         fs::create_dir(parent).unwrap();
         fs::set_permissions(parent, fs::Permissions::from_mode(0o777)).unwrap();
-        assert!(matches!(home.make(), Err(HomeError::Unsafe { .. })));
+        assert!(matches!(home.make(), Err(HomeError::Runtime(_))));
     }
 }

@@ -2,16 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::fs::{self, File};
 use std::io;
-use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
 use rustix::event::{EventfdFlags, eventfd};
-use rustix::fs::{FlockOperation, Mode, flock};
+use rustix::fs::Mode;
 use tokio::net::UnixListener;
 use tokio::sync::{broadcast, oneshot};
 
@@ -26,9 +24,10 @@ use super::worker::LocalWorker;
 use super::{own_log, restore};
 use crate::config::{Config, Home, HomeError, Identity, IdentityError, KeyError, Keys, Settings, Tokens};
 use crate::ids::RunId;
+use crate::local::{Holder, LockFile, SocketFile, make_way};
 use crate::matrix::Account;
 use crate::scheduler::{Breaker, Machine};
-use crate::server::{self, Door};
+use crate::server::{self, Bound, Door};
 use crate::session::{self, hub::Hub};
 use crate::store::{Blobs, Checkpointer, Readers, StoreError, Writer};
 
@@ -113,7 +112,7 @@ pub fn run(options: NodeOptions, ready: impl FnOnce(Readiness) + Send + 'static)
     // Before there are threads.
     session::share_memory();
     options.home.make()?;
-    let _lock = lock(&options.home)?;
+    let mut lock = lock(&options.home)?;
     own_log::bound(&options.home.node_log());
     options.home.pin_runtime()?;
     let keys = Arc::new(Keys::load_or_make(&options.home.dir)?);
@@ -138,7 +137,9 @@ pub fn run(options: NodeOptions, ready: impl FnOnce(Readiness) + Send + 'static)
     if let Some(problem) = tokens.problem() {
         tracing::warn!(%problem);
     }
-    let listener = listen(&options.home)?;
+    let bound = listen(&options.home).map_err(system("listen at the API's socket"))?;
+    let home = options.home.clone();
+    let bind = move || listen(&home);
     let wake = Arc::new(
         eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
             .map_err(|e| NodeError::System { what: "make an eventfd", source: e.into() })?,
@@ -147,7 +148,7 @@ pub fn run(options: NodeOptions, ready: impl FnOnce(Readiness) + Send + 'static)
     let driver = DriverHandle::new(to_driver, Arc::clone(&wake));
     let seen = driver.clone();
     let watcher = Arc::new(move |sighting| seen.tell(Command::Seen(Box::new(sighting))));
-    let hub = Hub::spawn(runtime.handle(), options.home.host_socket(), watcher);
+    let hub = Hub::spawn(runtime.handle(), options.home.host_place(), watcher);
     let (events, _) = broadcast::channel(EVENT_BATCHES_KEPT);
     let (rooms, own_commands) = (Knock::default(), OwnCommands::default());
     let shared = Arc::new(Shared::default());
@@ -221,12 +222,13 @@ pub fn run(options: NodeOptions, ready: impl FnOnce(Readiness) + Send + 'static)
     super::rooms::start(Arc::clone(&node), rooms);
     let ended = drive(parts, ready)?;
     let daily = upkeep.daily();
-    runtime.block_on(serve(listener, door, node, driver, ended)).map_err(system("serve the API"))?;
-    let _ = fs::remove_file(options.home.node_socket());
+    runtime.block_on(serve((bound, bind), door, node, driver, ended)).map_err(system("serve the API"))?;
     drop((daily, checkpointer));
     drop(entered);
     // What is durable is safe by now: nobody waits for a read, or for a homeserver's answer, that takes longer.
     runtime.shutdown_timeout(LAST_TIME_MAX);
+    // Where that fails, what it says counts for nobody: the lock is free.
+    let _ = lock.clear();
     Ok(())
 }
 
@@ -247,7 +249,7 @@ fn drive(
 }
 
 async fn serve(
-    listener: UnixListener,
+    (bound, bind): (Bound, impl Fn() -> io::Result<Bound>),
     door: Option<Door>,
     node: Arc<Node>,
     driver: DriverHandle,
@@ -277,7 +279,7 @@ async fn serve(
         // With the runtime it ends, soon after the driver.
         tokio::spawn(server::serve_tcp(door, Arc::clone(&node)));
     }
-    server::serve(listener, node, async {
+    server::serve(bound, bind, node, async {
         let _ = ended.await;
     })
     .await
@@ -319,25 +321,19 @@ fn restored(
 }
 
 /// At most one node per home.
-fn lock(home: &Home) -> Result<OwnedFd, NodeError> {
-    let file = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(home.node_lock())
-        .map_err(system("open the lock of the home"))?;
-    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(file.into()),
-        Err(rustix::io::Errno::WOULDBLOCK) => Err(NodeError::AlreadyRunning { home: home.dir.clone() }),
-        Err(error) => Err(NodeError::System { what: "lock the home", source: error.into() }),
-    }
+fn lock(home: &Home) -> Result<LockFile, NodeError> {
+    let taken = LockFile::take(&home.node_lock()).map_err(system("lock the home"))?;
+    let mut lock = taken.ok_or_else(|| NodeError::AlreadyRunning { home: home.dir.clone() })?;
+    // Before it listens already: whoever meets it says by its pid which process has the home.
+    let holder = Holder { pid: std::process::id(), socket: home.node_socket() };
+    lock.name(&holder).map_err(system("write the lock of the home"))?;
+    Ok(lock)
 }
 
-fn listen(home: &Home) -> Result<UnixListener, NodeError> {
+/// Listens at the socket of the home, also where its directory was removed.
+fn listen(home: &Home) -> io::Result<Bound> {
     let socket = home.node_socket();
-    match fs::remove_file(&socket) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(system("remove the old API socket")(e)),
-        _ => {}
-    }
-    UnixListener::bind(&socket).map_err(system("listen on the API socket"))
+    make_way(&socket).map_err(io::Error::other)?;
+    let listener = UnixListener::bind(&socket)?;
+    Ok((listener, SocketFile::at(socket)))
 }

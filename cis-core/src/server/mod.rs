@@ -38,7 +38,7 @@ pub use matrix_api::MatrixApi;
 pub use node_api::{AttachFrame, AttachInput, AttachStreams, EventBatch, EventFrame, NodeApi};
 pub use operations::documents;
 pub use peer::Peer;
-pub use routes::serve;
+pub use routes::{Bound, serve};
 pub use tcp::{Door, serve_tcp, tls};
 pub use tokens_api::{Bearer, TokensApi};
 pub use verification_api::VerificationApi;

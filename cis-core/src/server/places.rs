@@ -94,9 +94,12 @@ impl<K: Eq + Hash + Copy> Drop for Place<K> {
     }
 }
 
+/// Those to the Unix socket, also to one that was bound again.
+pub(super) type Connections = Count<Limit>;
+
 /// What limits connections to the Unix socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Limit {
+pub(super) enum Limit {
     All,
     Inside,
     Of(Owner),
@@ -115,14 +118,14 @@ fn limits(owner: Owner) -> Vec<(Limit, usize)> {
 pub(super) struct Places<N> {
     listener: UnixListener,
     node: Arc<N>,
-    open: Count<Limit>,
+    open: Connections,
     /// The last one was closed: said once, until there is room again.
     is_full: bool,
 }
 
 impl<N: NodeApi> Places<N> {
-    pub(super) fn new(listener: UnixListener, node: Arc<N>) -> Self {
-        Self { listener, node, open: Count::default(), is_full: false }
+    pub(super) fn new(listener: UnixListener, node: Arc<N>, open: Connections) -> Self {
+        Self { listener, node, open, is_full: false }
     }
 
     fn owner(&self, peer: &Peer) -> Owner {

@@ -1,6 +1,8 @@
 //! Handlers: decode, authorize, act, answer. Which route each has stands in [`super::operations`].
 
+use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{FromRequestParts, Path, Query, State};
@@ -16,7 +18,7 @@ use super::describe::{Created, CreatedOrChecked, Done};
 use super::errors::Failure;
 use super::node_api::NodeApi;
 use super::peer::Peer;
-use super::places::Places;
+use super::places::{Connections, Places};
 use super::{operations, unread};
 use crate::api::{
     CleanReport, CleanStore, CreateRun, CreateSession, Decide, ExplainView, GroupView, HistoryEntry,
@@ -26,22 +28,63 @@ use crate::api::{
 };
 use crate::dag::Group;
 use crate::ids::{RunId, SessionId};
+use crate::local::SocketFile;
 use crate::policy::{Action, Principal, authorize};
 
-/// Serves the API until `stop` completes; open streams are then cut.
+/// So often it is looked whether the socket can still be found. A call that meets none waits longer than this.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+
+/// A listening socket and the file by which it is found.
+pub type Bound = (UnixListener, SocketFile);
+
+/// Serves the API until `stop` completes; open streams are then cut. Where the socket's file is removed, `bind` makes
+/// another one; connections that are open stay so.
 ///
 /// # Errors
-/// The listener broke.
+/// A listener broke.
 pub async fn serve<N: NodeApi>(
-    listener: UnixListener,
+    bound: Bound,
+    bind: impl Fn() -> io::Result<Bound>,
     node: Arc<N>,
     stop: impl Future<Output = ()> + Send + 'static,
-) -> std::io::Result<()> {
+) -> io::Result<()> {
     let service = router(Arc::clone(&node)).into_make_service_with_connect_info::<Peer>();
-    let server = axum::serve(Places::new(listener, node), service);
-    tokio::select! {
-        result = async { server.await } => result,
-        () = stop => Ok(()),
+    let open = Connections::default();
+    let (mut listener, mut file) = bound;
+    tokio::pin!(stop);
+    loop {
+        let server = axum::serve(Places::new(listener, Arc::clone(&node), open.clone()), service.clone());
+        (listener, file) = tokio::select! {
+            result = async { server.await } => return result,
+            () = &mut stop => {
+                file.remove();
+                return Ok(());
+            }
+            again = bound_again(&file, &bind) => again,
+        };
+    }
+}
+
+/// Completes once the socket's file was removed and another one is in its place.
+async fn bound_again(file: &SocketFile, bind: impl Fn() -> io::Result<Bound>) -> Bound {
+    let mut told = false;
+    loop {
+        tokio::time::sleep(LOOK_EVERY).await;
+        if file.is_in_place() {
+            continue;
+        }
+        match bind() {
+            Ok(bound) => {
+                tracing::warn!(socket = %file.path().display(), "the socket was removed; this node listens there again");
+                return bound;
+            }
+            Err(error) if !told => {
+                told = true;
+                let socket = file.path().display();
+                tracing::error!(%socket, %error, "the socket was removed, and this node cannot listen there again yet");
+            }
+            Err(_) => {}
+        }
     }
 }
 

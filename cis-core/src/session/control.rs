@@ -6,7 +6,6 @@ use std::ffi::OsString;
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -17,6 +16,7 @@ use super::host::READY;
 use super::protocol::{FromHost, Role, ToHost, VERSION, frame};
 use super::quick;
 use crate::ids::{InputId, SessionId};
+use crate::local::{ConnectError, Place};
 
 /// Read from the socket at once, bytes.
 const READ_BYTES: usize = 256 << 10;
@@ -28,15 +28,9 @@ const COMPLAINT_BYTES_MAX: usize = 4096;
 /// Why there is no session host to speak to.
 #[derive(Debug, thiserror::Error)]
 pub enum HostClientError {
-    /// Nobody listens.
-    #[error("cannot reach the session host at {}: {source}", socket.display())]
-    Connect {
-        /// Where.
-        socket: PathBuf,
-        /// What the system says.
-        #[source]
-        source: io::Error,
-    },
+    /// There is no connection.
+    #[error("cannot reach the session host: {0}")]
+    Connect(#[from] ConnectError),
     /// The host is gone; its sessions are lost unless it answers again.
     #[error("the session host closed the connection")]
     Closed,
@@ -111,9 +105,8 @@ impl HostClient {
     ///
     /// # Errors
     /// [`HostClientError::Connect`], [`HostClientError::Io`].
-    pub fn connect(socket: &Path, role: Role) -> Result<Self, HostClientError> {
-        let failed = |source| HostClientError::Connect { socket: socket.to_owned(), source };
-        let stream = UnixStream::connect(socket).map_err(failed)?;
+    pub fn connect(host: impl Into<Place>, role: Role) -> Result<Self, HostClientError> {
+        let stream = host.into().connect()?;
         stream.set_nonblocking(true).map_err(HostClientError::Io)?;
         let mut client = Self {
             stream,

@@ -160,13 +160,30 @@ fn another_user_is_not_served() {
         return;
     }
     let host = Host::start_as(65534);
+    // Not by a client of ours, which would refuse a host of another user by itself.
+    let mut stream = UnixStream::connect(host.path("socket")).unwrap();
+    let mut hello = Vec::new();
+    put_json(&mut hello, &ToHost::Hello { version: 1, role: Role::Control }).unwrap();
     // It may have hung up before the hello was sent.
-    let error = HostClient::connect(&host.path("socket"), Role::Control).and_then(|mut client| {
-        client.wait(PATIENCE)?;
-        client.receive(|received| panic!("{received:?}"))
-    });
-    let error = error.unwrap_err();
-    assert!(matches!(error, HostClientError::Closed), "{error}");
+    let _ = stream.write_all(&hello);
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer);
+    assert!(answer.is_empty(), "{}", String::from_utf8_lossy(&answer));
+    let error = HostClient::connect(&host.path("socket"), Role::Control).unwrap_err();
+    assert!(error.to_string().contains("uid 65534"), "{error}");
+}
+
+#[test]
+fn a_host_whose_socket_is_removed_listens_again() {
+    let host = Host::start();
+    let mut control = host.control();
+    for _ in 0..2 {
+        fs::remove_file(host.path("socket")).unwrap();
+        until("it listens again", || HostClient::connect(&host.path("socket"), Role::Stream).is_ok());
+    }
+    assert_eq!(control.run(&host.shell("exit 3")).status, ExitStatus::Code(3), "a connection stays");
+    let place = cis_core::local::Place::of_holder(host.path("elsewhere"), host.path("lock"));
+    assert!(HostClient::connect(place, Role::Stream).is_ok(), "the lock says where it is");
 }
 
 #[test]

@@ -18,7 +18,8 @@ fn main() -> ExitCode {
     };
     let linger = next().and_then(|text| text.to_str()?.parse().ok()).unwrap_or(5000);
     let umask = next().and_then(|text| u32::from_str_radix(text.to_str()?, 8).ok());
-    let config = HostConfig { socket, lock, home, umask, linger: Duration::from_millis(linger) };
+    let config =
+        HostConfig { socket, fallback: None, lock, home, umask, linger: Duration::from_millis(linger) };
     match run(config) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Child;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -73,7 +72,7 @@ impl Host {
     /// As another user, of a host that root starts.
     pub fn start_as(uid: u32) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
+        std::os::unix::fs::chown(folder.path(), Some(uid), Some(uid)).unwrap();
         // Where the tests are built, that user may have no way in.
         let program = folder.path().join("host");
         fs::copy(env!("CARGO_BIN_EXE_session-host-alone"), &program).unwrap();

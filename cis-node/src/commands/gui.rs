@@ -52,7 +52,11 @@ pub(crate) fn run(context: &Context, elsewhere: &Elsewhere, args: &Args) -> Resu
         }
         let client = context.client()?;
         context.block_on(async { Ok(client.node().await?) })?;
-        command.arg("--socket").arg(context.socket());
+        if context.in_session() {
+            command.arg("--socket").arg(context.socket());
+        } else {
+            command.env("CIS_HOME", &context.home.dir);
+        }
     }
     // It takes this process's place: what ends the one ends the other.
     let error = command.exec();

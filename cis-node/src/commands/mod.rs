@@ -48,6 +48,9 @@ pub(crate) fn run(cli: Cli) -> Result<Exit, CliError> {
         _ => {}
     }
     let context = Context::new(cli.globals, &cli.elsewhere, cli.overrides)?;
+    if !context.is_remote() && !matches!(cli.command, Command::Doctor(_)) {
+        context.home.check().map_err(|error| CliError::bad_input(error.to_string()))?;
+    }
     if let Some(verb) = needs_this_machine(&cli.command) {
         context.not_remote(verb)?;
     }

@@ -22,6 +22,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
     let home = &context.home;
     let config = HostConfig {
         socket: home.host_socket(),
+        fallback: home.fallback_host_socket(),
         lock: home.host_lock(),
         home: home.dir.clone(),
         umask: args.session_umask,

@@ -36,6 +36,11 @@ impl Cis {
         Self::make(Some(NOBODY))
     }
 
+    /// The same for a user of this number.
+    pub fn as_user(uid: u32) -> Self {
+        Self::make(Some(uid))
+    }
+
     fn make(uid: Option<u32>) -> Self {
         let root = tempfile::Builder::new().prefix("cis-e2e-").tempdir().unwrap();
         let mut binary = PathBuf::from(env!("CARGO_BIN_EXE_cis"));
@@ -259,7 +264,7 @@ impl Cis {
 
     /// Everything of ours that is alive.
     pub fn processes(&self) -> Vec<Process> {
-        processes_with(&self.mark())
+        processes_with(&self.mark(), &self.home().display().to_string())
     }
 
     /// Ends node, host and sessions, as a person would.

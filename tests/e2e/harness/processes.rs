@@ -11,8 +11,9 @@ pub struct Process {
     pub command: String,
 }
 
-/// All whose environment has this text, but for this process itself.
-pub fn processes_with(mark: &str) -> Vec<Process> {
+/// All whose environment has `mark`, but for this process itself; also those whose arguments have `place`: a node and
+/// its host show their environment to root alone.
+pub fn processes_with(mark: &str, place: &str) -> Vec<Process> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir("/proc").unwrap().map_while(Result::ok) {
         let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {
@@ -22,8 +23,10 @@ pub fn processes_with(mark: &str) -> Vec<Process> {
             continue;
         }
         // A process may end while we look, and others' environments cannot be read: both are not ours.
-        let Ok(environ) = std::fs::read(entry.path().join("environ")) else { continue };
-        if memchr_find(&environ, mark.as_bytes()) {
+        let has = |file: &str, text: &str| {
+            std::fs::read(entry.path().join(file)).is_ok_and(|bytes| memchr_find(&bytes, text.as_bytes()))
+        };
+        if has("environ", mark) || has("cmdline", place) {
             found.push(Process { pid, command: command_of(&entry.path()) });
         }
     }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::config::Home;
 use crate::ids::{HostInstance, TimestampMs};
+use crate::local::ConnectError;
 use crate::session::control::{HostClient, HostClientError, spawn_host};
 use crate::session::protocol::{FromHost, Known, Role, ToHost};
 
@@ -122,12 +123,12 @@ impl HostLink {
 
     fn try_connect(&mut self) -> Result<Greeting, HostClientError> {
         self.reap();
-        let socket = self.home.host_socket();
+        let place = self.home.host_place();
         // One that is there but cannot be spoken to is not replaced: it has sessions.
-        let mut client = match HostClient::connect(&socket, Role::Control) {
-            Err(HostClientError::Connect { .. }) => {
+        let mut client = match HostClient::connect(place.clone(), Role::Control) {
+            Err(HostClientError::Connect(ConnectError::Absent { .. })) => {
                 self.child = Some(spawn_host(&self.command, ANSWER_TIME_MAX)?);
-                HostClient::connect(&socket, Role::Control)?
+                HostClient::connect(place, Role::Control)?
             }
             connected => connected?,
         };

@@ -58,10 +58,12 @@ pub fn restore(
         .mode(0o700)
         .create(&home.dir)
         .map_err(UpkeepError::file("make", &home.dir))?;
-    let _nobody_else = (
+    let nobody_else = (
         lock(&home.node_lock(), "a node", &home.dir)?,
         lock(&home.host_lock(), "a session host", &home.dir)?,
     );
+    // What a node wrote into its lock that was killed is not true of this process.
+    nobody_else.0.set_len(0).map_err(UpkeepError::file("write", &home.node_lock()))?;
     let occupied = is_occupied(&home.dir)?;
     if occupied && !force {
         return Err(UpkeepError::Occupied { home: home.dir.clone() });

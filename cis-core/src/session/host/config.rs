@@ -12,6 +12,8 @@ pub const READY: &str = "ready";
 pub struct HostConfig {
     /// Where it listens: a path of at most 107 bytes, in a directory that is there.
     pub socket: PathBuf,
+    /// Where it listens should the directory of [`Self::socket`] be gone for good.
+    pub fallback: Option<PathBuf>,
     /// Its lock file: one host for one lock.
     pub lock: PathBuf,
     /// A directory that stays: the host's own working directory, and where `host.log` tells of a crash.
@@ -69,6 +71,7 @@ impl HostConfig {
         };
         Ok(Self {
             socket: absolute(self.socket)?,
+            fallback: self.fallback.map(absolute).transpose()?,
             lock: absolute(self.lock)?,
             home: absolute(self.home)?,
             ..self

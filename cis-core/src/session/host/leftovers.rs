@@ -7,15 +7,12 @@
 //! environment, loses its parents and changes its hard limit of realtime CPU time.
 
 use std::collections::HashSet;
-use std::fs::File;
-use std::io::{self, Read as _, Seek as _, Write as _};
+use std::io;
 
 use rustix::process::Signal;
 
+use crate::local::LockFile;
 use crate::session::os::{Process, Processes, Stamps, signal_exactly};
-
-/// In the lock file of a host that lives.
-const NOTE: &[u8] = b"live\n";
 
 /// Looked at so often: each look finds what was forked during the one before.
 const LOOKS_MAX: usize = 1000;
@@ -23,24 +20,15 @@ const LOOKS_MAX: usize = 1000;
 /// Ends what an earlier host left behind, and notes that this one lives. `lock` is held.
 /// `directory` is that of its socket.
 pub(super) fn take_over(
-    lock: &mut File,
+    lock: &mut LockFile,
     directory: &[u8],
     stamps: &Stamps,
     processes: &impl Processes,
 ) -> io::Result<()> {
-    let mut note = Vec::new();
-    lock.read_to_end(&mut note)?;
-    if note.is_empty() {
-        return lock.write_all(NOTE);
+    if lock.was_left()? {
+        end_all(directory, stamps, processes);
     }
-    end_all(directory, stamps, processes);
-    Ok(())
-}
-
-/// Notes that this host ended in good order.
-pub(super) fn leave(lock: &mut File) -> io::Result<()> {
-    lock.rewind()?;
-    lock.set_len(0)
+    lock.begin()
 }
 
 fn end_all(directory: &[u8], stamps: &Stamps, processes: &impl Processes) {

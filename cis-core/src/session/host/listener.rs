@@ -1,19 +1,17 @@
 //! The host's lock and its socket.
 
-use std::fs::File;
-use std::io::{self, ErrorKind};
+use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 
-use rustix::fs::{FlockOperation, Mode, flock};
+use rustix::fs::Mode;
 use rustix::io::Errno;
-use rustix::net::sockopt::socket_peercred;
 use rustix::process::{Pid, geteuid, test_kill_process, umask};
 
 use super::config::HostError;
+use crate::local::{LockFile, PeerProcess, SocketFile, make_way};
 use crate::session::os::{Processes, Stamps};
 
 /// `sun_path` has 108 bytes, the last of them a null (unix(7)).
@@ -21,35 +19,30 @@ const SOCKET_PATH_BYTES_MAX: usize = 107;
 /// No chain of parents is longer; a loop in it (pids used again meanwhile) ends here.
 const ANCESTORS_MAX: usize = 4096;
 
-/// Takes the lock; it is held as long as the file is open.
-pub(super) fn lock(path: &Path) -> Result<File, HostError> {
-    let opened = File::options().read(true).write(true).create(true).truncate(false).mode(0o600).open(path);
-    let file =
-        opened.map_err(|source| HostError::File { action: "open the lock", path: path.into(), source })?;
-    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(file),
-        Err(Errno::WOULDBLOCK) => Err(HostError::Locked { lock: path.into() }),
-        Err(error) => Err(HostError::File { action: "lock", path: path.into(), source: error.into() }),
-    }
+/// Takes the lock; it is held as long as it lives.
+pub(super) fn lock(path: &Path) -> Result<LockFile, HostError> {
+    let taken = LockFile::take(path).map_err(|source| HostError::File {
+        action: "lock",
+        path: path.into(),
+        source,
+    })?;
+    taken.ok_or_else(|| HostError::Locked { lock: path.into() })
 }
 
 /// Listens at the path, for this user alone. What stands there is of a host that is gone: the caller
-/// holds the lock.
-pub(super) fn bind(path: &Path) -> Result<UnixListener, HostError> {
+/// holds the lock. Makes the directory where it was removed.
+pub(super) fn bind(path: &Path) -> Result<(UnixListener, SocketFile), HostError> {
     if path.as_os_str().as_bytes().len() > SOCKET_PATH_BYTES_MAX {
         return Err(HostError::SocketPath { path: path.into(), max: SOCKET_PATH_BYTES_MAX });
     }
     let failed = |action| move |source: io::Error| HostError::File { action, path: path.into(), source };
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != ErrorKind::NotFound => return Err(failed("replace the socket")(error)),
-        _ => {}
-    }
+    make_way(path).map_err(|error| failed("listen at")(io::Error::other(error)))?;
     let before = umask(Mode::from_raw_mode(0o177));
     let bound = UnixListener::bind(path);
     umask(before);
     let listener = bound.map_err(failed("listen at"))?;
     listener.set_nonblocking(true).map_err(failed("listen at"))?;
-    Ok(listener)
+    Ok((listener, SocketFile::at(path)))
 }
 
 /// Whether this peer may speak to the host: a process of the same user that does not run inside a
@@ -60,12 +53,13 @@ pub(super) fn admits(
     stamps: &Stamps,
     node: Option<u32>,
 ) -> bool {
-    let Ok(peer) = socket_peercred(&stream) else { return false };
-    let pid = peer.pid.as_raw_nonzero().get().unsigned_abs();
+    let Ok(peer) = PeerProcess::of(stream.as_fd()) else { return false };
+    let Some(pid) = peer.pid else { return false };
     let stamped = || processes.stamp(pid).is_some_and(|limit| stamps.is_ours(limit));
     // Again where a parent went away while its line was followed.
     let outside = || (0..3).find_map(|_| is_outside(pid, processes, node)).unwrap_or(false);
-    peer.uid == geteuid() && outside() && !stamped()
+    // Last, that all of this was found out of the process that connected.
+    peer.uid == geteuid().as_raw() && outside() && !stamped() && peer.is_same()
 }
 
 /// Follows the line of parents: none where it was broken.
@@ -84,10 +78,10 @@ fn is_outside(peer: u32, processes: &impl Processes, node: Option<u32>) -> Optio
             // The first process, or one whose parent is in another namespace.
             Some(_) => return Some(true),
             None if pid == peer => return Some(false),
-            // Where /proc hides other users' processes (hidepid), the line ends at one of those.
+            // Where /proc hides processes that cannot be traced (hidepid), the line ends at one of those.
             None => {
                 let there = Pid::from_raw(pid.cast_signed()).map(test_kill_process);
-                return (there == Some(Err(Errno::PERM))).then_some(true);
+                return matches!(there, Some(Ok(()) | Err(Errno::PERM))).then_some(true);
             }
         }
     }

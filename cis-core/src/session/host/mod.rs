@@ -17,6 +17,7 @@ mod orphans;
 mod output;
 mod patience;
 mod peers;
+mod place;
 mod probe;
 mod requests;
 mod server;

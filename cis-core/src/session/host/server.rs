@@ -1,7 +1,7 @@
 //! The loop: what happened, what it means, what is said about it.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::OpenOptionsExt;
@@ -17,6 +17,7 @@ use super::connection::Connection;
 use super::environment::{Base, Programs};
 use super::line::Lines;
 use super::orphans::Orphans;
+use super::place::FoundAt;
 use super::session::Session;
 use super::slab::Slab;
 use super::source::Source;
@@ -25,6 +26,7 @@ use super::timers::{Timers, Wake};
 use super::tree::Forest;
 use super::{leftovers, listener};
 use crate::ids::{HostInstance, SessionId, TimestampMs};
+use crate::local::{Holder, LockFile};
 use crate::session::evidence::Strangers;
 use crate::session::exits::{self, ExitFile, Note};
 use crate::session::os::{self, Limits, Nofile, ProcFs, SignalFd, Spawner, Stamps};
@@ -84,11 +86,12 @@ pub(super) struct Host {
     pub(super) buffer: Vec<u8>,
     signals: SignalFd,
     pub(super) listener: UnixListener,
+    pub(super) found_at: FoundAt,
     /// Given up for a moment where descriptors have run out, to take a peer in and send it away.
     pub(super) spare: Option<OwnedFd>,
     idle_since: Option<u64>,
     over_since: Option<u64>,
-    lock: File,
+    pub(super) lock: LockFile,
 }
 
 /// Runs a host until it has nothing left to do, was told to shut down, or cannot go on. Says
@@ -107,15 +110,16 @@ pub fn run(config: HostConfig) -> Result<(), HostError> {
     host.announce()?;
     // Nobody may come.
     host.look_whether_idle();
+    host.look_after_socket();
     host.timers.arm(host.now);
     let mut events = Vec::with_capacity(64);
     while !host.is_over() {
         host.turn(&mut events)?;
     }
     // Before the lock is given up, so that it is never the socket of the next host.
-    let _ = std::fs::remove_file(&host.config.socket);
+    host.found_at.file.remove();
     // Where that fails the next host looks for processes, and finds none.
-    let _ = leftovers::leave(&mut host.lock);
+    let _ = host.lock.clear();
     host.exits.leave(&host.open_notes());
     Ok(())
 }
@@ -141,7 +145,13 @@ impl Host {
             .map_err(|error| HostError::System { action: "get random bytes", source: error.into() })?;
         let now_unix = os::unix_ms();
         let limits = Limits { nofile: nofile.child_limit(), umask: config.umask, stamp: None };
-        let listener = listener::bind(&config.socket)?;
+        let (listener, file) = listener::bind(&config.socket)?;
+        let holder = Holder { pid: std::process::id(), socket: config.socket.clone() };
+        lock.name(&holder).map_err(|source| HostError::File {
+            action: "note its life in",
+            path: config.lock.clone(),
+            source,
+        })?;
         let (exits, left) = ExitFile::open(config.home.join(exits::FILE));
         let host = Self {
             exits,
@@ -181,6 +191,7 @@ impl Host {
             timers,
             signals,
             listener,
+            found_at: FoundAt { file, look_at: 0 },
             config,
         };
         host.watch(host.listener.as_fd(), Source::Listener)?;
@@ -189,7 +200,7 @@ impl Host {
         Ok(host)
     }
 
-    fn watch(&self, descriptor: BorrowedFd<'_>, source: Source) -> Result<(), HostError> {
+    pub(super) fn watch(&self, descriptor: BorrowedFd<'_>, source: Source) -> Result<(), HostError> {
         epoll::add(&self.poll, descriptor, source.data(), epoll::EventFlags::IN)
             .map_err(HostError::system("poll its descriptors"))
     }
@@ -246,7 +257,10 @@ impl Host {
         while let Some(who) = self.timers.due(self.now) {
             match who {
                 Wake::Session(at) => self.session_due(at),
-                Wake::Host => self.restart_node_if_due(),
+                Wake::Host => {
+                    self.restart_node_if_due();
+                    self.look_after_socket();
+                }
             }
         }
         self.end_rounds();

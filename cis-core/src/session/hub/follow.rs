@@ -1,7 +1,6 @@
 //! Output of one session from any byte on, for `logs -f`, on a connection of its own.
 
 use std::collections::VecDeque;
-use std::path::Path;
 use std::sync::Arc;
 
 use futures_util::Stream;
@@ -10,6 +9,7 @@ use futures_util::stream::unfold;
 use super::wire::{self, Filled, Wire};
 use super::{Ended, HubError};
 use crate::ids::SessionId;
+use crate::local::Place;
 use crate::policy::redact::{Mask, RedactStream, Redactor};
 use crate::session::filter::ViewerFilter;
 use crate::session::frames::Frame;
@@ -44,7 +44,7 @@ pub enum FollowChunk {
 #[derive(Debug)]
 pub(super) struct Follow {
     wire: Wire,
-    socket: Arc<Path>,
+    host: Arc<Place>,
     id: SessionId,
     /// First byte that is wanted.
     from: u64,
@@ -63,25 +63,25 @@ pub(super) struct Follow {
 impl Follow {
     /// Connects, and asks for the output from `from` on; a bit earlier, to know a secret that stands there.
     pub(super) async fn start(
-        socket: &Arc<Path>,
+        host: &Arc<Place>,
         id: SessionId,
         from: u64,
         redactor: Arc<Redactor>,
     ) -> Result<Self, HubError> {
-        let mut follow = Self::connect(socket, id, redactor).await?;
+        let mut follow = Self::connect(host, id, redactor).await?;
         follow.watch(from).await?;
         Ok(follow)
     }
 
     /// Connects only.
     pub(super) async fn connect(
-        socket: &Arc<Path>,
+        host: &Arc<Place>,
         id: SessionId,
         redactor: Arc<Redactor>,
     ) -> Result<Self, HubError> {
         Ok(Self {
-            wire: Wire::connect(socket).await?,
-            socket: Arc::clone(socket),
+            wire: Wire::connect(host).await?,
+            host: Arc::clone(host),
             id,
             from: 0,
             at: 0,
@@ -104,7 +104,7 @@ impl Follow {
         self.say(&ToHost::Probe { session: self.id }).await?;
         loop {
             if let Some(Frame::Json(json)) =
-                self.wire.decoder.next_frame().map_err(|e| wire::lost(&self.socket, e))?
+                self.wire.decoder.next_frame().map_err(|e| wire::lost(&self.host, e))?
             {
                 match wire::message(json) {
                     Some(FromHost::Probed { evidence, .. }) => return Ok(Some(evidence.output_bytes)),
@@ -125,7 +125,7 @@ impl Follow {
     async fn say(&self, message: &ToHost) -> Result<(), HubError> {
         let mut out = Vec::new();
         wire::put_message(&mut out, message);
-        self.wire.send(&out).await.map_err(|error| wire::lost(&self.socket, error))
+        self.wire.send(&out).await.map_err(|error| wire::lost(&self.host, error))
     }
 
     async fn fill(&mut self) -> Result<(), HubError> {
@@ -134,7 +134,7 @@ impl Follow {
             match ready.and_then(|()| self.wire.fill()) {
                 Ok(Filled::Bytes) => return Ok(()),
                 Ok(Filled::NotNow) => {}
-                Err(error) => return Err(wire::lost(&self.socket, error)),
+                Err(error) => return Err(wire::lost(&self.host, error)),
             }
         }
     }
@@ -158,7 +158,7 @@ impl Follow {
     /// Takes one frame, or waits for more bytes.
     async fn step(&mut self) -> Result<(), HubError> {
         let mut decoder = std::mem::take(&mut self.wire.decoder);
-        let frame = decoder.next_frame().map_err(|error| wire::lost(&self.socket, error));
+        let frame = decoder.next_frame().map_err(|error| wire::lost(&self.host, error));
         let more = match frame {
             Ok(Some(Frame::Bytes { session, offset, data, .. })) if session == self.id => {
                 self.bytes(offset, data);

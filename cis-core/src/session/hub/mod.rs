@@ -32,7 +32,7 @@ mod typing;
 mod viewer;
 mod wire;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -42,6 +42,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 use crate::api::{Attach, AttachControl, InputReceipt, TermSize};
 use crate::ids::{InputId, SessionId};
+use crate::local::Place;
 use crate::monitor::Explanation;
 use crate::policy::redact::Redactor;
 
@@ -206,25 +207,25 @@ enum Attaching {
 #[derive(Debug, Clone)]
 pub struct Hub {
     commands: mpsc::UnboundedSender<Command>,
-    socket: Arc<Path>,
+    host: Arc<Place>,
 }
 
 impl Hub {
     /// Starts the hub on this runtime (it needs its IO and time drivers) and connects to the host. What the
     /// monitor finds is told to `watcher`.
     #[must_use]
-    pub fn spawn(runtime: &Handle, host_socket: PathBuf, watcher: Watcher) -> Self {
-        Self::spawn_with(runtime, host_socket, watcher, Limits::default())
+    pub fn spawn(runtime: &Handle, host: impl Into<Place>, watcher: Watcher) -> Self {
+        Self::spawn_with(runtime, host, watcher, Limits::default())
     }
 
     /// The same with other limits.
     #[must_use]
-    pub fn spawn_with(runtime: &Handle, host_socket: PathBuf, watcher: Watcher, limits: Limits) -> Self {
+    pub fn spawn_with(runtime: &Handle, host: impl Into<Place>, watcher: Watcher, limits: Limits) -> Self {
         let (commands, receiver) = mpsc::unbounded_channel();
-        let socket: Arc<Path> = host_socket.into();
-        let task = run::Task::new(Arc::clone(&socket), limits, receiver, commands.downgrade(), watcher);
+        let host = Arc::new(host.into());
+        let task = run::Task::new(Arc::clone(&host), limits, receiver, commands.downgrade(), watcher);
         runtime.spawn(task.run());
-        Self { commands, socket }
+        Self { commands, host }
     }
 
     fn tell(&self, command: Command) -> Result<(), HubError> {
@@ -366,7 +367,7 @@ impl Hub {
         from: u64,
     ) -> Result<impl Stream<Item = FollowChunk> + Send + use<>, HubError> {
         let redactor = self.ask(|reply| Command::Lookup { id, reply }).await?;
-        let follow = follow::Follow::start(&self.socket, id, from, redactor).await?;
+        let follow = follow::Follow::start(&self.host, id, from, redactor).await?;
         Ok(follow.into_stream())
     }
 }

@@ -21,7 +21,7 @@ pub(super) async fn attach(
     how: Attach,
     redactor: Arc<Redactor>,
 ) -> Result<Attached, HubError> {
-    let mut follow = Follow::connect(&hub.socket, id, redactor).await?;
+    let mut follow = Follow::connect(&hub.host, id, redactor).await?;
     follow.for_terminal();
     let total = follow.probe().await?.unwrap_or(0);
     let tail = total.saturating_sub(TAIL_BYTES);

@@ -7,7 +7,6 @@ mod resting;
 use std::collections::BTreeMap;
 use std::future::{Future, pending};
 use std::io;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -23,6 +22,7 @@ use super::{Command, Ended, HubError, Limits};
 use crate::api::InputReceipt;
 use crate::event::ExitStatus;
 use crate::ids::{HostInstance, InputId, SessionId};
+use crate::local::Place;
 use crate::session::frames::Frame;
 use crate::session::protocol::{Exit, ToHost};
 
@@ -34,7 +34,7 @@ const OUT_BYTES_MAX: usize = 1 << 20;
 type Reply<T> = oneshot::Sender<Result<T, HubError>>;
 
 pub(super) struct Task {
-    socket: Arc<Path>,
+    host: Arc<Place>,
     commands: mpsc::UnboundedReceiver<Command>,
     env: Env,
     watcher: Watcher,
@@ -64,13 +64,13 @@ enum Event {
 
 impl Task {
     pub(super) fn new(
-        socket: Arc<Path>,
+        host: Arc<Place>,
         limits: Limits,
         commands: mpsc::UnboundedReceiver<Command>,
         own: mpsc::WeakUnboundedSender<Command>,
         watcher: Watcher,
     ) -> Self {
-        let lost = wire::lost(&socket, "it was not connected yet");
+        let lost = wire::lost(&host, "it was not connected yet");
         let env = Env {
             out: Vec::new(),
             limits,
@@ -83,7 +83,7 @@ impl Task {
             sightings: Vec::new(),
         };
         Self {
-            socket,
+            host,
             commands,
             env,
             watcher,
@@ -135,9 +135,9 @@ impl Task {
 
     async fn connect(&mut self) -> Result<(), HubError> {
         if self.link.is_some() {
-            self.disconnect(wire::lost(&self.socket, "it was left for a new connection"));
+            self.disconnect(wire::lost(&self.host, "it was left for a new connection"));
         }
-        match Wire::connect(&self.socket).await {
+        match Wire::connect(&self.host).await {
             Ok(link) => {
                 let other_host = self.instance.is_some_and(|instance| instance != link.instance);
                 self.instance = Some(link.instance);
@@ -172,7 +172,7 @@ impl Task {
     }
 
     fn broken(&mut self, why: impl std::fmt::Display) {
-        let error = wire::lost(&self.socket, why);
+        let error = wire::lost(&self.host, why);
         tracing::warn!(%error, "the connection to the session host broke");
         self.disconnect(error);
     }

@@ -3,7 +3,6 @@
 //! Knows the messages of [`crate::session::protocol`], nothing of what sessions are.
 
 use std::io;
-use std::path::Path;
 use std::time::Duration;
 
 use tokio::net::UnixStream;
@@ -11,6 +10,7 @@ use ulid::Ulid;
 
 use super::HubError;
 use crate::ids::{HostInstance, SessionId};
+use crate::local::Place;
 use crate::session::frames::{Decoder, Frame, put_bytes, put_json};
 use crate::session::protocol::{FromHost, Role, ToHost, VERSION, frame};
 
@@ -59,20 +59,20 @@ pub(super) enum Filled {
 
 impl Wire {
     /// Connects and greets.
-    pub(super) async fn connect(path: &Path) -> Result<Self, HubError> {
-        tokio::time::timeout(GREETING_TIMEOUT, Self::greet(path))
+    pub(super) async fn connect(host: &Place) -> Result<Self, HubError> {
+        tokio::time::timeout(GREETING_TIMEOUT, Self::greet(host))
             .await
-            .unwrap_or_else(|_| Err(lost(path, "it does not answer")))
+            .unwrap_or_else(|_| Err(lost(host, "it does not answer")))
     }
 
-    async fn greet(path: &Path) -> Result<Self, HubError> {
-        let stream = UnixStream::connect(path).await.map_err(|error| lost(path, error))?;
+    async fn greet(host: &Place) -> Result<Self, HubError> {
+        let stream = host.connect_async().await.map_err(|error| lost(host, error))?;
         let mut wire = Self { stream, decoder: Decoder::default(), instance: HostInstance(Ulid::nil()) };
         let mut hello = Vec::new();
         put_message(&mut hello, &ToHost::Hello { version: VERSION, role: Role::Stream });
-        wire.send(&hello).await.map_err(|error| lost(path, error))?;
+        wire.send(&hello).await.map_err(|error| lost(host, error))?;
         loop {
-            if let Some(Frame::Json(json)) = wire.decoder.next_frame().map_err(|error| lost(path, error))?
+            if let Some(Frame::Json(json)) = wire.decoder.next_frame().map_err(|error| lost(host, error))?
                 && let Some(FromHost::Welcome { version, instance, .. }) = message(json)
             {
                 if version != VERSION {
@@ -81,8 +81,8 @@ impl Wire {
                 wire.instance = instance;
                 return Ok(wire);
             }
-            wire.stream.readable().await.map_err(|error| lost(path, error))?;
-            wire.fill().map_err(|error| lost(path, error))?;
+            wire.stream.readable().await.map_err(|error| lost(host, error))?;
+            wire.fill().map_err(|error| lost(host, error))?;
         }
     }
 
@@ -111,6 +111,6 @@ impl Wire {
 }
 
 /// The error of a connection that broke, or was not made.
-pub(super) fn lost(path: &Path, why: impl std::fmt::Display) -> HubError {
-    HubError::HostLost { socket: path.display().to_string(), detail: why.to_string() }
+pub(super) fn lost(host: &Place, why: impl std::fmt::Display) -> HubError {
+    HubError::HostLost { socket: host.socket().display().to_string(), detail: why.to_string() }
 }

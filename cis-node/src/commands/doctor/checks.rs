@@ -47,7 +47,18 @@ pub(super) fn home(dir: &Path) -> Check {
         );
     }
     if metadata.uid() != rustix::process::geteuid().as_raw() {
-        return Check::warning(NAME, format!("{shown} belongs to another user"), "use one of your own");
+        return Check::failed(
+            NAME,
+            format!("{shown} belongs to uid {}", metadata.uid()),
+            "run `cis` as its owner, or take a home of your own with --home DIR",
+        );
+    }
+    if metadata.mode() & 0o022 != 0 {
+        return Check::failed(
+            NAME,
+            format!("others can write to {shown} (mode {:o})", metadata.mode() & 0o777),
+            format!("see that nobody changed anything in it, then: chmod 700 {shown}"),
+        );
     }
     if metadata.mode() & 0o077 != 0 {
         return Check::warning(
@@ -212,6 +223,8 @@ mod tests {
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0, "nothing is left behind");
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
         assert_eq!(home(dir.path()).outcome, Outcome::Warning);
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o770)).unwrap();
+        assert_eq!(home(dir.path()).outcome, Outcome::Failed);
         assert_eq!(home("/proc/nowhere".as_ref()).outcome, Outcome::Failed);
     }
 

@@ -1,12 +1,12 @@
 //! Whether a node runs and answers. One that hangs must not make us hang.
 
 use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use cis_core::api::NodeView;
 use cis_core::client::ClientError;
-use rustix::net::sockopt::socket_peercred;
+use cis_core::local::{Lock, look};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use crate::context::Context;
@@ -21,15 +21,17 @@ pub(crate) enum Probe {
     Running(Box<NodeView>),
     /// None runs.
     Absent,
-    /// One listens, but does not answer.
+    /// One runs, but does not answer.
     Silent(Silent),
 }
 
-/// A node that listens and does not answer.
+/// A node that runs and does not answer: it hangs, or does not listen.
 pub(crate) struct Silent {
     /// Its process; none where even that cannot be found out.
     pub(crate) pid: Option<Pid>,
     pub(crate) process: Option<OwnedFd>,
+    /// Where it should listen, and does not.
+    not_at: Option<PathBuf>,
 }
 
 /// Asks the node.
@@ -45,6 +47,9 @@ pub(crate) async fn probe(context: &Context) -> Result<Probe, CliError> {
     match tokio::time::timeout(ANSWER_TIME_MAX, asked).await {
         Ok(Ok(node)) => Ok(Probe::Running(Box::new(node))),
         Ok(Err(ClientError::NotRunning { .. })) => Ok(Probe::Absent),
+        Ok(Err(ClientError::NotListening { socket, .. })) => {
+            Ok(Probe::Silent(Silent { not_at: Some(socket), ..silent(context) }))
+        }
         Ok(Err(error)) => Err(error.into()),
         Err(_) if context.is_remote() => {
             Err(CliError::unavailable(format!("the node at {} does not answer within 5 s", client.place())))
@@ -53,19 +58,37 @@ pub(crate) async fn probe(context: &Context) -> Result<Probe, CliError> {
     }
 }
 
-/// Who listens at the socket says the kernel, also when the listener does nothing (SO_PEERCRED, unix(7)).
+/// The process that holds the node's lock, as the lock file says.
 pub(super) fn silent(context: &Context) -> Silent {
-    let peer = UnixStream::connect(context.socket()).ok().and_then(|node| socket_peercred(node).ok());
-    let pid = peer.map(|peer| peer.pid);
+    let pid = holder(context);
     let process = pid.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
-    Silent { pid, process }
+    // Looked at again: it may have ended meanwhile, and another process have its pid.
+    let process = process.filter(|_| holder(context) == pid && pid.is_some_and(is_node));
+    Silent { pid, process, not_at: None }
+}
+
+fn holder(context: &Context) -> Option<Pid> {
+    match look(&context.home.node_lock()) {
+        Ok(Lock::Held(holder)) => Pid::from_raw(i32::try_from(holder?.pid).ok()?),
+        Ok(Lock::Free) | Err(_) => None,
+    }
+}
+
+/// Whether the process calls itself a node: none other is ever ended, whatever a lock file says.
+fn is_node(pid: Pid) -> bool {
+    let command = std::fs::read(format!("/proc/{}/cmdline", pid.as_raw_nonzero())).unwrap_or_default();
+    command.split(|byte| *byte == 0).any(|word| word == b"serve")
 }
 
 impl Silent {
     /// In words, with what helps.
     pub(crate) fn problem(&self, context: &Context) -> CliError {
         let who = self.pid.map(|pid| format!(" (pid {})", pid.as_raw_nonzero())).unwrap_or_default();
-        CliError::unavailable(format!("the node{who} does not answer within 5 s")).hint(format!(
+        let what = match &self.not_at {
+            Some(socket) => format!("the node{who} runs, but nothing listens at {}", socket.display()),
+            None => format!("the node{who} does not answer within 5 s"),
+        };
+        CliError::unavailable(what).hint(format!(
             "`cis node stop` ends it, and its sessions go on; its log is {}",
             context.home.node_log().display()
         ))

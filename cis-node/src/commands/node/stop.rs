@@ -1,11 +1,11 @@
 //! `cis node stop`.
 
 use std::io;
-use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use cis_core::api::{NodeView, StopNode};
 use cis_core::client::ClientError;
+use cis_core::local::ConnectError;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::force;
@@ -36,7 +36,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
     if context.is_remote() {
         return from_afar(context, &how);
     }
-    if args.kill_sessions && UnixStream::connect(context.home.host_socket()).is_ok() {
+    if args.kill_sessions && host_runs(context) {
         // Sessions can be without a node, but only a node can end them in good order.
         node_start::ensure(&context.home, &context.overrides, false)?;
     }
@@ -52,6 +52,11 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
         if stopped { "The node has stopped.\n".to_owned() } else { "No node was running.\n".to_owned() }
     })?;
     Ok(Exit::OK)
+}
+
+/// Whether a session host runs, also one that cannot be reached.
+fn host_runs(context: &Context) -> bool {
+    !matches!(context.home.host_place().connect(), Err(ConnectError::Absent { .. }))
 }
 
 /// Tells a node elsewhere to stop; that its process is gone cannot be seen from here.

@@ -1,11 +1,11 @@
 //! `cis store gc`.
 
 use std::fmt::Write as _;
-use std::os::unix::net::UnixStream;
 
 use cis_core::api::{CleanReport, CleanStore};
 use cis_core::config::{Kind, Value};
 use cis_core::event::{Actor, ActorKind, Via};
+use cis_core::local::ConnectError;
 use cis_core::node::upkeep;
 use cis_core::text;
 
@@ -61,7 +61,8 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
 
 /// By the node, where one runs: it knows what it is about to use.
 fn clean_store(context: &Context, request: &CleanStore) -> Result<CleanReport, CliError> {
-    if !context.may_start_node() || UnixStream::connect(context.socket()).is_ok() {
+    let absent = matches!(context.place().connect(), Err(ConnectError::Absent { .. }));
+    if !context.may_start_node() || !absent {
         let client = context.client_of_running()?;
         return context.block_on(async { Ok(client.clean_store(request).await?) });
     }

@@ -1,0 +1,306 @@
+//! Connecting to a Unix socket of this user, and to nobody else's.
+
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+
+use super::directory::{DirectoryError, check_own, check_parent};
+use super::lock::{Lock, look};
+use super::peer::credentials;
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// Nothing listens there, and nobody holds the lock.
+    #[error("nothing listens at {}", socket.display())]
+    Absent {
+        /// The socket's path.
+        socket: PathBuf,
+    },
+    /// The process that holds the lock cannot be reached: it starts or ends, or its socket was removed.
+    #[error("{} is held{}, but nothing listens at {}", lock.display(), by(*pid), socket.display())]
+    NotListening {
+        /// Who holds it, where that is known.
+        pid: Option<u32>,
+        /// The lock file.
+        lock: PathBuf,
+        /// The socket's path.
+        socket: PathBuf,
+    },
+    /// Another user could have put the socket there.
+    #[error("{error}, so the socket {} in it is not used", socket.display())]
+    Unsafe {
+        /// The socket's path.
+        socket: PathBuf,
+        /// What is wrong.
+        error: DirectoryError,
+    },
+    /// Another user listens there.
+    #[error("the socket {} is served by uid {uid}, not by uid {me}", socket.display())]
+    Foreign {
+        /// The socket's path.
+        socket: PathBuf,
+        /// Who listens.
+        uid: u32,
+        /// Who wanted to connect.
+        me: u32,
+    },
+    /// The system refuses.
+    #[error("cannot connect to {}: {source}", socket.display())]
+    Io {
+        /// The socket's path.
+        socket: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+}
+
+fn by(pid: Option<u32>) -> String {
+    pid.map(|pid| format!(" by pid {pid}")).unwrap_or_default()
+}
+
+impl ConnectError {
+    /// Whether somebody may listen there later: nothing is wrong with the place.
+    #[must_use]
+    pub fn is_away(&self) -> bool {
+        matches!(self, Self::Absent { .. } | Self::NotListening { .. })
+    }
+}
+
+/// Where a process of this user listens. The one way to connect to a node or to a session host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    socket: PathBuf,
+    /// Its holder says where it listens, should that be elsewhere.
+    lock: Option<PathBuf>,
+}
+
+impl Place {
+    /// The process that listens at this path.
+    #[must_use]
+    pub fn at(socket: impl Into<PathBuf>) -> Self {
+        Self { socket: socket.into(), lock: None }
+    }
+
+    /// The process that holds this lock, and listens at this path unless the lock file names another one.
+    #[must_use]
+    pub fn of_holder(socket: impl Into<PathBuf>, lock: impl Into<PathBuf>) -> Self {
+        Self { socket: socket.into(), lock: Some(lock.into()) }
+    }
+
+    /// The path at which it should listen.
+    #[must_use]
+    pub fn socket(&self) -> &Path {
+        &self.socket
+    }
+
+    /// Connects, and makes sure that this user listens there. Waits where the listener is overwhelmed.
+    ///
+    /// # Errors
+    /// [`ConnectError`]; nothing was sent.
+    pub fn connect(&self) -> Result<UnixStream, ConnectError> {
+        let open = |socket: &Path| {
+            check_directory(socket)?;
+            let stream = UnixStream::connect(socket).map_err(|source| not_connected(socket, source))?;
+            check_listener(socket, &stream)?;
+            Ok(stream)
+        };
+        match open(&self.socket) {
+            Err(ConnectError::Absent { .. }) => open(&self.elsewhere()?).map_err(|error| self.named(error)),
+            other => other,
+        }
+    }
+
+    /// [`Self::connect`] for asynchronous code.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn connect_async(&self) -> Result<tokio::net::UnixStream, ConnectError> {
+        match open_async(&self.socket).await {
+            Err(ConnectError::Absent { .. }) => {
+                open_async(&self.elsewhere()?).await.map_err(|error| self.named(error))
+            }
+            other => other,
+        }
+    }
+
+    /// Where the holder of the lock listens, as it says itself.
+    fn elsewhere(&self) -> Result<PathBuf, ConnectError> {
+        let absent = || ConnectError::Absent { socket: self.socket.clone() };
+        let lock = self.lock.as_ref().ok_or_else(absent)?;
+        // Without the file, or where it cannot be read, nothing is known of a holder.
+        match look(lock) {
+            Ok(Lock::Held(Some(holder))) => Ok(holder.socket),
+            Ok(Lock::Held(None)) => {
+                Err(ConnectError::NotListening { pid: None, lock: lock.clone(), socket: self.socket.clone() })
+            }
+            Ok(Lock::Free) | Err(_) => Err(absent()),
+        }
+    }
+
+    /// Where the holder of the lock does not listen at the path that it names either, says who it is.
+    fn named(&self, error: ConnectError) -> ConnectError {
+        let (ConnectError::Absent { socket }, Some(lock)) = (&error, &self.lock) else { return error };
+        match look(lock) {
+            Ok(Lock::Held(holder)) => ConnectError::NotListening {
+                pid: holder.map(|holder| holder.pid),
+                lock: lock.clone(),
+                socket: socket.clone(),
+            },
+            Ok(Lock::Free) | Err(_) => error,
+        }
+    }
+}
+
+impl From<PathBuf> for Place {
+    fn from(socket: PathBuf) -> Self {
+        Self::at(socket)
+    }
+}
+
+impl From<&PathBuf> for Place {
+    fn from(socket: &PathBuf) -> Self {
+        Self::at(socket)
+    }
+}
+
+impl From<&Path> for Place {
+    fn from(socket: &Path) -> Self {
+        Self::at(socket)
+    }
+}
+
+async fn open_async(socket: &Path) -> Result<tokio::net::UnixStream, ConnectError> {
+    check_directory(socket)?;
+    let stream = tokio::net::UnixStream::connect(socket).await;
+    let stream = stream.map_err(|source| not_connected(socket, source))?;
+    check_listener(socket, &stream)?;
+    Ok(stream)
+}
+
+/// Whoever can write to the directory of a socket, or replace that directory, decides who listens.
+fn check_directory(socket: &Path) -> Result<(), ConnectError> {
+    let directory = socket.parent().filter(|path| !path.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let checked = check_own(directory).and_then(|()| {
+        // Where the path goes through links, the parent that counts is not the one that it names.
+        let real = directory.canonicalize();
+        let real = real.map_err(|source| DirectoryError::Io { path: directory.to_owned(), source })?;
+        check_parent(real.parent().unwrap_or(&real))
+    });
+    checked.map_err(|error| match error {
+        error if error.is_absent() => ConnectError::Absent { socket: socket.to_owned() },
+        error => ConnectError::Unsafe { socket: socket.to_owned(), error },
+    })
+}
+
+/// The kernel notes down who listens when they begin to (SO_PEERCRED, unix(7)).
+fn check_listener(socket: &Path, stream: impl AsFd) -> Result<(), ConnectError> {
+    let failed =
+        |source: rustix::io::Errno| ConnectError::Io { socket: socket.to_owned(), source: source.into() };
+    let (_, uid) = credentials(stream.as_fd()).map_err(failed)?;
+    let me = rustix::process::geteuid().as_raw();
+    if uid == me { Ok(()) } else { Err(ConnectError::Foreign { socket: socket.to_owned(), uid, me }) }
+}
+
+fn not_connected(socket: &Path, source: io::Error) -> ConnectError {
+    let socket = socket.to_owned();
+    match source.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => ConnectError::Absent { socket },
+        _ => ConnectError::Io { socket, source },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::io::Read as _;
+    use std::os::unix::fs::{PermissionsExt as _, chown};
+    use std::os::unix::net::UnixListener;
+
+    use rustix::process::Uid;
+
+    use super::super::lock::{Holder, LockFile};
+    use super::*;
+
+    /// Runs this as another user: of this thread alone.
+    fn as_user<T: Send>(uid: u32, act: impl FnOnce() -> T + Send) -> T {
+        let act = || {
+            let uid = Uid::from_raw(uid);
+            rustix::thread::set_thread_res_uid(uid, uid, uid).unwrap();
+            act()
+        };
+        std::thread::scope(|scope| scope.spawn(act).join().unwrap())
+    }
+
+    #[test]
+    fn one_listens_or_nobody_does() {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("s");
+        assert!(matches!(Place::at(&socket).connect(), Err(ConnectError::Absent { .. })));
+        let gone = Place::at(folder.path().join("gone/s"));
+        assert!(matches!(gone.connect(), Err(ConnectError::Absent { .. })));
+        let listener = UnixListener::bind(&socket).unwrap();
+        assert!(Place::at(&socket).connect().is_ok());
+        drop(listener);
+        assert!(matches!(Place::at(&socket).connect(), Err(ConnectError::Absent { .. })));
+    }
+
+    #[test]
+    fn a_directory_that_others_can_write_to_is_not_connected_to() {
+        let folder = tempfile::tempdir().unwrap();
+        let inner = folder.path().join("inner");
+        fs::create_dir(&inner).unwrap();
+        let socket = inner.join("s");
+        let _listener = UnixListener::bind(&socket).unwrap();
+        for (outer_mode, inner_mode) in [(0o700, 0o775), (0o700, 0o777), (0o777, 0o700)] {
+            fs::set_permissions(folder.path(), fs::Permissions::from_mode(outer_mode)).unwrap();
+            fs::set_permissions(&inner, fs::Permissions::from_mode(inner_mode)).unwrap();
+            let refused = Place::at(&socket).connect();
+            assert!(matches!(refused, Err(ConnectError::Unsafe { .. })), "{outer_mode:o} {inner_mode:o}");
+        }
+    }
+
+    #[test]
+    fn a_listener_of_another_user_gets_no_byte() {
+        if !rustix::process::geteuid().is_root() {
+            eprintln!("skipped: becoming other users needs root");
+            return;
+        }
+        let (victim, impostor) = (61_001, 61_002);
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("s");
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
+        let listener = as_user(impostor, || UnixListener::bind(&socket).unwrap());
+        fs::set_permissions(&socket, fs::Permissions::from_mode(0o777)).unwrap();
+        // As if the directory had been the victim's all the time: the listener alone gives it away.
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o700)).unwrap();
+        chown(folder.path(), Some(victim), None).unwrap();
+        let refused = as_user(victim, || Place::at(&socket).connect());
+        assert!(matches!(refused, Err(ConnectError::Foreign { uid: 61_002, me: 61_001, .. })), "{refused:?}");
+        let mut got = Vec::new();
+        listener.accept().unwrap().0.read_to_end(&mut got).unwrap();
+        assert!(got.is_empty(), "{got:?}");
+        let refused = Place::at(&socket).connect();
+        assert!(matches!(refused, Err(ConnectError::Unsafe { .. })), "root is another user as well");
+    }
+
+    #[test]
+    fn a_holder_is_found_where_it_says() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let place = Place::of_holder(at("s"), at("lock"));
+        assert!(matches!(place.connect(), Err(ConnectError::Absent { .. })), "no lock file");
+        let mut lock = LockFile::take(&at("lock")).unwrap().unwrap();
+        assert!(matches!(place.connect(), Err(ConnectError::NotListening { pid: None, .. })));
+        lock.name(&Holder { pid: 7, socket: at("other") }).unwrap();
+        assert!(matches!(place.connect(), Err(ConnectError::NotListening { pid: Some(7), .. })));
+        let listener = UnixListener::bind(at("other")).unwrap();
+        assert!(place.connect().is_ok());
+        drop((listener, lock));
+        assert!(
+            matches!(place.connect(), Err(ConnectError::Absent { .. })),
+            "a lock that is free says nothing"
+        );
+    }
+}

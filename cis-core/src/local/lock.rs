@@ -1,0 +1,208 @@
+//! A lock file that says who holds it and where the holder listens.
+//!
+//! The lock itself (flock(2)) goes with the process; what stands in the file counts only while it is held.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, Read as _, Seek as _, Write as _};
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
+
+/// A process that only looks at the lock holds it for some µs, and must not keep others from taking it: so many
+/// attempts, with this pause.
+const ATTEMPTS: (u32, Duration) = (25, Duration::from_millis(2));
+/// A path is no longer (PATH_MAX), and little stands beside it.
+const TEXT_BYTES_MAX: u64 = 8192;
+/// First line of a file that is in use. A session host leaves it behind when it is killed.
+const LIVE: &str = "live";
+
+/// The process that holds a lock.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holder {
+    /// Its pid.
+    pub pid: u32,
+    /// Where it listens.
+    pub socket: PathBuf,
+}
+
+/// What a look at a lock file shows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Lock {
+    /// Nobody holds it.
+    Free,
+    /// Somebody does; none where they have not said yet who they are.
+    Held(Option<Holder>),
+}
+
+/// A lock that this process holds as long as this lives.
+#[derive(Debug)]
+pub struct LockFile(File);
+
+impl LockFile {
+    /// Takes it; none where somebody else holds it.
+    ///
+    /// # Errors
+    /// The file cannot be made or locked.
+    pub fn take(path: &Path) -> io::Result<Option<Self>> {
+        let mut options = File::options();
+        let file = options.read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
+        let (times, pause) = ATTEMPTS;
+        for _ in 0..times {
+            match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => return Ok(Some(Self(file))),
+                Err(Errno::WOULDBLOCK) => std::thread::sleep(pause),
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether the holder before ended without [`Self::clear`].
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn was_left(&mut self) -> io::Result<bool> {
+        self.0.rewind()?;
+        let mut byte = [0];
+        Ok(self.0.read(&mut byte)? > 0)
+    }
+
+    /// Notes that the file is in use, by nobody in particular yet.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn begin(&mut self) -> io::Result<()> {
+        self.write(format!("{LIVE}\n").as_bytes())
+    }
+
+    /// Says who holds it.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn name(&mut self, holder: &Holder) -> io::Result<()> {
+        let mut text = format!("{LIVE}\npid {}\nsocket ", holder.pid).into_bytes();
+        text.extend_from_slice(holder.socket.as_os_str().as_bytes());
+        text.push(b'\n');
+        self.write(&text)
+    }
+
+    /// Notes that the holder ended in good order.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn clear(&mut self) -> io::Result<()> {
+        self.write(b"")
+    }
+
+    /// In one write, so that nobody reads half of it.
+    fn write(&mut self, text: &[u8]) -> io::Result<()> {
+        self.0.rewind()?;
+        self.0.write_all(text)?;
+        self.0.set_len(text.len() as u64)
+    }
+}
+
+/// Whether a lock is held, and by whom.
+///
+/// # Errors
+/// The file cannot be opened; where it is not there, nobody ever held it.
+pub fn look(path: &Path) -> io::Result<Lock> {
+    let file = File::open(path)?;
+    match flock(&file, FlockOperation::NonBlockingLockShared) {
+        Ok(()) => Ok(Lock::Free),
+        Err(Errno::WOULDBLOCK) => Ok(Lock::Held(read(&file)?)),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn read(file: &File) -> io::Result<Option<Holder>> {
+    let length = file.metadata()?.len().min(TEXT_BYTES_MAX);
+    let mut text = vec![0; usize::try_from(length).unwrap_or(0)];
+    match file.read_exact_at(&mut text, 0) {
+        Ok(()) => Ok(parse(&text)),
+        // It became shorter meanwhile.
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// A path may hold newlines: it is the last entry, up to the last one.
+fn parse(text: &[u8]) -> Option<Holder> {
+    let rest = text.strip_prefix(LIVE.as_bytes())?.strip_prefix(b"\npid ")?;
+    let end = rest.iter().position(|byte| *byte == b'\n')?;
+    let pid = std::str::from_utf8(&rest[..end]).ok()?.parse().ok()?;
+    let path = rest[end..].strip_prefix(b"\nsocket ")?.strip_suffix(b"\n")?;
+    let socket = PathBuf::from(OsString::from_vec(path.to_vec()));
+    socket.is_absolute().then_some(Holder { pid, socket })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_is_held_once_and_names_its_holder() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lock");
+        assert!(look(&path).is_err());
+        let mut lock = LockFile::take(&path).unwrap().unwrap();
+        assert!(!lock.was_left().unwrap());
+        assert_eq!(look(&path).unwrap(), Lock::Held(None));
+        lock.begin().unwrap();
+        assert_eq!(look(&path).unwrap(), Lock::Held(None));
+        assert!(LockFile::take(&path).unwrap().is_none());
+        for name in ["/run/a", "/run/a name\nwith a newline"] {
+            let holder = Holder { pid: 42, socket: name.into() };
+            lock.name(&holder).unwrap();
+            assert_eq!(look(&path).unwrap(), Lock::Held(Some(holder)));
+        }
+        drop(lock);
+        assert_eq!(look(&path).unwrap(), Lock::Free);
+        let mut lock = LockFile::take(&path).unwrap().unwrap();
+        assert!(lock.was_left().unwrap(), "its holder did not clear it");
+        lock.clear().unwrap();
+        drop(lock);
+        assert!(!LockFile::take(&path).unwrap().unwrap().was_left().unwrap());
+    }
+
+    #[test]
+    fn what_is_not_of_this_form_names_nobody() {
+        let bad: [&[u8]; 6] = [
+            b"",
+            b"live\n",
+            b"live\npid x\nsocket /a\n",
+            b"live\npid 7\n",
+            b"live\npid 7\nsocket a\n",
+            b"\xff",
+        ];
+        for text in bad {
+            assert_eq!(parse(text), None);
+        }
+        assert!(parse(b"live\npid 7\nsocket /a\n").is_some());
+    }
+
+    #[test]
+    fn lookers_keep_nobody_from_taking_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lock");
+        File::create(&path).unwrap();
+        let done = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                    look(&path).unwrap();
+                    std::thread::yield_now();
+                }
+            });
+            let taken = (0..100).all(|_| LockFile::take(&path).unwrap().is_some());
+            done.store(true, std::sync::atomic::Ordering::Relaxed);
+            assert!(taken);
+        });
+    }
+}
