@@ -1,5 +1,4 @@
-//! Whom a process descends from, as /proc shows it at one moment, and what the session hosts among its
-//! ancestors have left on it.
+//! Whom a process descends from, as /proc shows it at one moment, and what session hosts have left on it.
 //!
 //! Owns the reading. Does not know which node asks: what follows from it is decided in `node`.
 
@@ -28,7 +27,7 @@ struct Found {
     pids: Vec<u32>,
     /// Those that were started with a session's environment.
     marks: Vec<Mark>,
-    stamped: Stamped,
+    stamped: bool,
 }
 
 /// What a process of a session was started with.
@@ -40,32 +39,13 @@ struct Mark {
     token: Option<String>,
 }
 
-/// Whether a session host has lowered the process's limit of realtime CPU time, which nobody but root
-/// can raise again (`docs/decisions/0010-stamps.md`).
-#[derive(Debug, Default, PartialEq, Eq)]
-enum Stamped {
-    #[default]
-    No,
-    /// By a session host that lives, of this home.
-    By(PathBuf),
-    /// The limit is lower than this process's own, and no host is there that did it.
-    BySomebody,
-}
-
-/// One process of a line.
-struct Forebear {
-    pid: u32,
-    /// Hard limit; none where that cannot be read.
-    limit: Option<u64>,
-}
-
 impl Descent {
     /// None where the process is gone, or a line of parents cannot be followed to its end.
     #[must_use]
     pub fn of(pid: u32) -> Option<Self> {
         let pids = (0..TRIES).find_map(|_| line(pid))?;
         let marks = pids.iter().filter_map(|pid| mark_of(*pid)).collect();
-        let stamped = stamped(&pids);
+        let stamped = is_stamped(pid);
         Some(Self(Arc::new(Found { pids, marks, stamped })))
     }
 
@@ -100,14 +80,10 @@ impl Descent {
         self.0.marks.iter().filter(move |mark| mark.socket == socket).filter_map(|mark| mark.token.as_deref())
     }
 
-    /// Whether a session host stamped it, other than one that lives and is of another home.
+    /// Whether a session host stamped it, of whichever home.
     #[must_use]
-    pub fn is_stamped(&self, home: &Path) -> bool {
-        match &self.0.stamped {
-            Stamped::No => false,
-            Stamped::By(of) => of == home,
-            Stamped::BySomebody => true,
-        }
+    pub fn is_stamped(&self) -> bool {
+        self.0.stamped
     }
 }
 
@@ -127,10 +103,12 @@ fn line(pid: u32) -> Option<Vec<u32>> {
                 }
                 (at, younger) = (parent, started);
             }
-            // Where /proc hides other users' processes (hidepid), the line ends at one of those.
+            // Where /proc hides processes that cannot be traced (hidepid: other users', a session host, sshd),
+            // the line ends at one of those.
             None => {
                 let there = i32::try_from(at).ok().and_then(Pid::from_raw).map(test_kill_process);
-                return (at != pid && there == Some(Err(Errno::PERM))).then_some(pids);
+                let hidden = matches!(there, Some(Ok(()) | Err(Errno::PERM)));
+                return (at != pid && hidden).then_some(pids);
             }
         }
     }
@@ -159,29 +137,14 @@ fn mark_of(pid: u32) -> Option<Mark> {
     Some(Mark { socket, token })
 }
 
-fn stamped(line: &[u32]) -> Stamped {
+/// Whether a session host has lowered the process's limit of realtime CPU time below this process's own, which nobody
+/// but root can raise again (`docs/decisions/0010-stamps.md`). Which host that was cannot be told: a process may lower
+/// its limit further, and one whose host was killed comes to stand below another home's.
+fn is_stamped(pid: u32) -> bool {
     let own = getrlimit(Resource::Rttime).maximum.unwrap_or(u64::MAX);
-    let mut line = line.iter().map(|pid| Forebear { pid: *pid, limit: hard_realtime_limit(*pid) });
-    let is_lower = |one: &Forebear| one.limit.is_some_and(|limit| limit < own);
-    if !line.next().as_ref().is_some_and(is_lower) {
-        return Stamped::No;
-    }
-    // What is above it has not been stamped: it is the host, or what took the orphan in.
-    let above = line.find(|one| !is_lower(one));
-    above.and_then(|one| home_of_host(one.pid)).map_or(Stamped::BySomebody, Stamped::By)
-}
-
-/// As `/proc/PID/limits` says, µs.
-fn hard_realtime_limit(pid: u32) -> Option<u64> {
-    crate::proc::hard_realtime_limit(&fs::read(format!("/proc/{pid}/limits")).ok()?)
-}
-
-/// A session host works in its home. That it is called one cannot be pretended here: what descends from
-/// a session is stamped, and this one is not.
-fn home_of_host(pid: u32) -> Option<PathBuf> {
-    let arguments = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
-    arguments.split(|byte| *byte == 0).find(|one| *one == b"session-host")?;
-    fs::read_link(format!("/proc/{pid}/cwd")).ok()
+    // As `/proc/PID/limits` says, µs.
+    let limit = fs::read(format!("/proc/{pid}/limits")).ok();
+    limit.and_then(|limits| crate::proc::hard_realtime_limit(&limits)).is_none_or(|limit| limit < own)
 }
 
 #[cfg(test)]
