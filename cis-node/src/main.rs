@@ -26,11 +26,24 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 fn main() -> ExitCode {
+    close();
     // Version, help and usage errors end in here: nothing is read or started before.
     let cli = cli::Cli::parse();
     let json = cli.globals.json;
     match commands::run(cli) {
         Ok(exit) => exit.into(),
         Err(error) => error.report(json).into(),
+    }
+}
+
+/// Closes this process to all others of its user: a session is one of those, and could act as this process or read
+/// what it holds. The first step, because whatever is traced already stays so.
+fn close() {
+    // Where that fails nothing else is worse.
+    let closed = cis_core::local::conceal().is_ok();
+    // Where /proc hides processes (hidepid), a closed one is hidden from node and host, which then cannot tell
+    // whether it is of a session.
+    if closed && commands::doctor::hides_processes() {
+        let _ = cis_core::local::reveal();
     }
 }

@@ -46,6 +46,7 @@ mod identity;
 mod impostor;
 mod inbox;
 mod inbox_trust;
+mod isolation;
 mod items;
 mod json;
 mod leftovers;

@@ -14,6 +14,8 @@ use crate::error::{CliError, Exit};
 use crate::output::clean::clean;
 use crate::output::{self, style};
 
+pub(crate) use kernel::hides_processes;
+
 /// Checks what sessions need of this machine; changes nothing
 ///
 /// Ends with exit code 3 where something does not work, with 0 where there are warnings at most.
@@ -77,6 +79,9 @@ pub(crate) fn run(context: &Context, _: &Args) -> Result<Exit, CliError> {
         kernel::descriptors(),
         kernel::processes(),
         kernel::ptrace_scope("/proc/sys/kernel/yama/ptrace_scope".as_ref()),
+        kernel::closed(hides_processes()),
+        kernel::tracing("/proc/sys/kernel/yama/ptrace_scope".as_ref()),
+        kernel::tiocsti("/proc/sys/dev/tty/legacy_tiocsti".as_ref()),
         checks::service("/proc/self/cgroup".as_ref(), "/var/lib/systemd/linger".as_ref()),
     ];
     items.push(context.block_on(async { Ok(checks::node(&node::view(context).await)) })?);

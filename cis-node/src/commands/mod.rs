@@ -51,6 +51,11 @@ pub(crate) fn run(cli: Cli) -> Result<Exit, CliError> {
     if !context.is_remote() && !matches!(cli.command, Command::Doctor(_)) {
         context.home.check().map_err(|error| CliError::bad_input(error.to_string()))?;
     }
+    let serves = matches!(cli.command, Command::Node(node::Command::Serve(_)) | Command::SessionHost(_));
+    if context.in_session() && !serves {
+        // It has the session's rights and no others, and the host looks whether it waits for its terminal.
+        let _ = cis_core::local::reveal();
+    }
     if let Some(verb) = needs_this_machine(&cli.command) {
         context.not_remote(verb)?;
     }

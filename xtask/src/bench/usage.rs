@@ -37,7 +37,7 @@ pub(crate) fn peak_kb(pids: &[u32]) -> Outcome<f64> {
 /// Lets the most that is resident be counted anew from now on.
 pub(crate) fn forget_peak(pid: u32) -> Outcome {
     // 5 resets the peak (proc_pid_clear_refs(5)).
-    std::fs::write(format!("/proc/{pid}/clear_refs"), "5").map_err(|e| format!("process {pid}: {e}"))
+    std::fs::write(format!("/proc/{pid}/clear_refs"), "5").map_err(|e| why(pid, &e))
 }
 
 fn sum(pids: &[u32], file: &str, name: &str) -> Outcome<f64> {
@@ -51,7 +51,17 @@ fn sum(pids: &[u32], file: &str, name: &str) -> Outcome<f64> {
 }
 
 fn proc_file(pid: u32, name: &str) -> Outcome<String> {
-    std::fs::read_to_string(format!("/proc/{pid}/{name}")).map_err(|e| format!("process {pid} is gone: {e}"))
+    std::fs::read_to_string(format!("/proc/{pid}/{name}")).map_err(|e| why(pid, &e))
+}
+
+/// Node and host let no process of their own user look into their memory.
+fn why(pid: u32, error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::PermissionDenied => {
+            format!("cannot read the memory of process {pid}: {error}; run this as root")
+        }
+        _ => format!("process {pid} is gone: {error}"),
+    }
 }
 
 #[cfg(test)]

@@ -82,6 +82,60 @@ pub(super) fn ptrace_scope(file: &Path) -> Check {
     }
 }
 
+/// Whether /proc hides other users' processes (hidepid, proc(5)): the first one is readable for everybody otherwise.
+pub(crate) fn hides_processes() -> bool {
+    fs::File::open("/proc/1/stat").is_err()
+}
+
+/// Whether node and host are closed to processes of their user.
+pub(super) fn closed(hides_processes: bool) -> Check {
+    const NAME: &str = "closed";
+    if !hides_processes {
+        return Check::ok(NAME, "sessions cannot look into the node and the session host");
+    }
+    Check::warning(
+        NAME,
+        "/proc hides processes (hidepid): node and session host stay open to their user's processes, to recognize each other",
+        "with a group of this user as `gid=` of that mount, or with hidepid=0, they are closed to sessions",
+    )
+}
+
+/// Whether processes of one session can trace those of another one: Yama's documentation of the kernel.
+pub(super) fn tracing(file: &Path) -> Check {
+    const NAME: &str = "tracing";
+    match fs::read_to_string(file).unwrap_or_default().trim() {
+        "" => Check::warning(
+            NAME,
+            "this kernel has no Yama: a session can trace the processes of your other sessions and of your shells",
+            "run what you do not trust as another user, or in a container",
+        ),
+        "0" => Check::warning(
+            NAME,
+            "kernel.yama.ptrace_scope is 0: a session can trace the processes of your other sessions and of your shells",
+            "sysctl kernel.yama.ptrace_scope=1",
+        ),
+        scope => Check::ok(NAME, format!("a process traces its own descendants at most (scope {scope})")),
+    }
+}
+
+/// Whether a program can type into its own terminal (TIOCSTI, ioctl_tty(2)).
+pub(super) fn tiocsti(file: &Path) -> Check {
+    const NAME: &str = "tiocsti";
+    match fs::read_to_string(file).unwrap_or_default().trim() {
+        "0" => Check::ok(NAME, "no program types into its terminal"),
+        "" => Check::warning(
+            NAME,
+            "this kernel lets every program type into its own terminal (TIOCSTI), as if somebody did",
+            "Linux 6.2 and later can refuse it",
+        ),
+        _ => Check::warning(
+            NAME,
+            "dev.tty.legacy_tiocsti is 1: every program can type into its own terminal, as if somebody did",
+            "sysctl dev.tty.legacy_tiocsti=0",
+        ),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::Outcome;
@@ -102,6 +156,23 @@ mod tests {
             assert_eq!(ptrace_scope(file.path()).outcome, outcome);
         }
         assert_eq!(ptrace_scope("/nowhere".as_ref()).outcome, Outcome::Ok, "no Yama, no limit");
+    }
+
+    #[test]
+    fn what_lets_sessions_reach_into_others_is_said() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let nowhere = Path::new("/nowhere");
+        let both = |text: &str| {
+            fs::write(file.path(), text).unwrap();
+            (tracing(file.path()).outcome, tiocsti(file.path()).outcome)
+        };
+        assert_eq!(both("0\n"), (Outcome::Warning, Outcome::Ok));
+        assert_eq!(both("1\n"), (Outcome::Ok, Outcome::Warning));
+        assert_eq!((closed(false).outcome, closed(true).outcome), (Outcome::Ok, Outcome::Warning));
+        assert_eq!(
+            (tracing(nowhere).outcome, tiocsti(nowhere).outcome),
+            (Outcome::Warning, Outcome::Warning)
+        );
     }
 
     #[test]
