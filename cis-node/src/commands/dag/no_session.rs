@@ -76,6 +76,7 @@ fn of_task(run: &RunView, task: &TaskView) -> Option<CliError> {
 mod tests {
     use super::*;
 
+    #[allow(clippy::needless_pass_by_value, reason = "calls are shorter so")]
     fn text(task: serde_json::Value) -> String {
         let run: RunView = serde_json::from_value(serde_json::json!({
             "id": cis_core::ids::RunId::from_parts(0, 7).to_string(), "dag": "ship", "state": "running",

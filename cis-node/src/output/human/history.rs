@@ -104,6 +104,7 @@ mod tests {
 
     use super::*;
 
+    #[allow(clippy::needless_pass_by_value, reason = "calls are shorter so")]
     fn entry(action: &str, more: serde_json::Value) -> HistoryEntry {
         let mut entry = json!({
             "offset": 1, "at_ms": 1_795_188_505_117_i64, "action": action,

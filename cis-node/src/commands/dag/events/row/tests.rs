@@ -2,6 +2,7 @@ use serde_json::json;
 
 use super::*;
 
+#[allow(clippy::needless_pass_by_value, reason = "calls are shorter so")]
 fn event(type_name: &str, body: Value, actor: Value) -> Event {
     let mut event = json!({
         "offset": 7, "id": "01JD0V3Z8K6T9W2B5N7Q4R1XEC", "v": 1, "type": type_name, "at_ms": 1_795_188_505_117_i64,
