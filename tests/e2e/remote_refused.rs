@@ -4,7 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 
-use super::harness::{Cis, Remote, eventually};
+use super::harness::{Cis, Remote, SESSION_HTTP, eventually};
 
 const SLEEP: &str = "version = 1\n[dag]\nid = \"s\"\n[[tasks]]\nid = \"a\"\ncommand = [\"sleep\", \"600\"]\n";
 
@@ -111,17 +111,12 @@ fn requests_that_name_another_host_or_come_from_a_page_are_refused() {
         assert_eq!(status(get, headers), wanted, "{headers:?}");
     }
     // Who is refused gets the answer, however much they have still to send.
-    let (host, port) = remote.address();
-    for more in [&["-H", "Expect: 100-continue"][..], &["-H", "Expect:"]] {
-        let body = remote.away.write("body", vec![b'x'; 3 << 20]);
-        let sent = std::process::Command::new("curl")
-            .args(["-sk", "-o", "/dev/null", "-w", "%{http_code}", "--data-binary"])
-            .arg(format!("@{}", body.display()))
-            .args(more)
-            .arg(format!("https://{host}:{port}/v1/runs"))
-            .output()
-            .unwrap();
-        assert_eq!(String::from_utf8_lossy(&sent.stdout), "401", "{more:?}");
+    let length = format!("content-length: {}", 3 << 20);
+    let upload = [own.as_str(), "content-type: application/json", &length];
+    let body = vec![b'x'; 3 << 20];
+    for (more, body) in [(&["expect: 100-continue"][..], &[][..]), (&[], &body)] {
+        let (head, _) = remote.exchange_body("POST /v1/runs", &[&upload, more].concat(), body);
+        assert!(head.starts_with("http/1.1 401 "), "{more:?}: {head}");
     }
     // Before any route is looked for.
     assert_eq!(status("GET /v1/nothing", &[&own]), "401");
@@ -198,14 +193,15 @@ fn without_tls_nothing_is_served_and_the_socket_asks_for_no_token() {
 fn a_session_with_a_token_has_no_more_rights_at_the_socket() {
     let remote = Remote::start(&[]);
     let (_, token) = remote.token("admin", "root", &[]);
+    remote.node.write("client.py", SESSION_HTTP);
     let script = format!(
-        "for h in 'X-Cis-Token: {token}' 'Authorization: Bearer {token}'; do \
-         curl -s --unix-socket \"$CIS_SOCKET\" -H \"$h\" http://localhost/v1/runs; echo; done"
+        "for h in 'X-Cis-Token: {token}' 'Authorization: Bearer {token}'; do echo GET /v1/runs | python3 client.py \"$h\"; done"
     );
-    let text = format!("version = 1\n[dag]\nid = \"x\"\n[[tasks]]\nid = \"a\"\nscript = '''{script}'''\n");
+    let text =
+        format!("version = 1\n[dag]\nid = \"x\"\n[[tasks]]\nid = \"a\"\nscript = \'\'\'{script}\'\'\'\n");
     let done = remote.node.dag(&text, &[]);
     let log = remote.node.ok(["dag", "logs", "a", "--plain"]);
-    assert_eq!(log.matches("\"status\":403").count(), 2, "{log} {done:?}");
+    assert_eq!(log.matches("GET /v1/runs 403").count(), 2, "{log} {done:?}");
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! What the tests start beside CIS, agents, a homeserver and its clients: installed once, below the target directory, in versions that stand here alone.
+//! Programs that the tests start besides CIS. Agents, a homeserver and its clients are installed once, below the target directory,
+//! in versions that this file alone names; the rest are Debian packages.
 
 use std::path::Path;
 
@@ -73,23 +74,50 @@ const AGENTS: &[Agent] = &[
     },
 ];
 
-/// What the dashboard is tested with, package by package, and how it is found: a display without a screen, hands,
-/// what screen readers use, and what a window needs that every desktop has.
-const DESK: &[(&str, &str)] = &[
-    ("xvfb", "command -v Xvfb"),
-    ("xdotool", "command -v xdotool"),
-    ("dbus", "command -v dbus-daemon && test -e /usr/share/dbus-1/session.conf"),
-    ("at-spi2-core", "test -x /usr/libexec/at-spi-bus-launcher || test -x /usr/lib/at-spi-bus-launcher"),
-    ("libgl1-mesa-dri", "ls /usr/lib/*/dri/swrast_dri.so"),
-    ("libxkbcommon-x11-0", "PATH=$PATH:/sbin ldconfig -p | grep -q libxkbcommon-x11.so.0"),
-    ("libxcursor1", "PATH=$PATH:/sbin ldconfig -p | grep -q libXcursor.so.1"),
+/// A Debian package that tests need, how it is found, and the tests that need it, as a filter of nextest.
+struct Package {
+    name: &'static str,
+    /// A line of shell that succeeds where the package's files are there.
+    found: &'static str,
+    tests: &'static str,
+}
+
+const fn package(name: &'static str, found: &'static str, tests: &'static str) -> Package {
+    Package { name, found, tests }
+}
+
+const DASHBOARD: &str = "test(/^dashboard::/)";
+const PROGRAMS: &str = "test(/^blocked::/)";
+const PINENTRY: &str = "test(/pinentry/)";
+
+const PACKAGES: &[Package] = &[
+    // The dashboard: a display without a screen, a keyboard and a mouse, what screen readers use, and what a window
+    // needs that every desktop has.
+    package("xvfb", "command -v Xvfb", DASHBOARD),
+    package("xdotool", "command -v xdotool", DASHBOARD),
+    package("dbus", "command -v dbus-daemon && test -e /usr/share/dbus-1/session.conf", DASHBOARD),
+    package(
+        "at-spi2-core",
+        "test -x /usr/libexec/at-spi-bus-launcher || test -x /usr/lib/at-spi-bus-launcher",
+        DASHBOARD,
+    ),
+    package("libgl1-mesa-dri", "ls /usr/lib/*/dri/swrast_dri.so", DASHBOARD),
+    package("libxkbcommon-x11-0", "PATH=$PATH:/sbin ldconfig -p | grep -q libxkbcommon-x11.so.0", DASHBOARD),
+    package("libxcursor1", "PATH=$PATH:/sbin ldconfig -p | grep -q libXcursor.so.1", DASHBOARD),
+    // Programs that wait for their terminal.
+    package("less", "command -v less", PROGRAMS),
+    package("whiptail", "command -v whiptail", PROGRAMS),
+    package("gpg-agent", "command -v gpg-agent && command -v gpgconf", PINENTRY),
+    package("gpg", "command -v gpg", PINENTRY),
+    package("pinentry-curses", "test -x /usr/bin/pinentry-curses", PINENTRY),
 ];
 
 /// Installs what is missing.
 pub(crate) fn ensure() -> Outcome {
-    for (package, found) in DESK {
-        ensure_debian_where(&format!("{{ {found}; }} >/dev/null 2>&1"), package)
-            .map_err(|e| format!("{e}\n  {package} is needed by the tests of the dashboard; without it take `cargo nextest run -E 'not test(/^dashboard::/)'`"))?;
+    for Package { name, found, tests } in PACKAGES {
+        ensure_debian_where(&format!("{{ {found}; }} >/dev/null 2>&1"), name).map_err(|e| {
+            format!("{e}\n  tests need {name}; to leave them out: `cargo nextest run -E 'not {tests}'`")
+        })?;
     }
     for agent in AGENTS {
         let folder = target_dir()?.join("agents").join(agent.name);

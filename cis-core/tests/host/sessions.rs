@@ -27,8 +27,8 @@ fn exit_codes_and_signals_are_told_apart() {
 fn a_terminal_is_the_controlling_one_and_has_its_size() {
     let host = Host::start();
     let mut control = host.control();
-    let script =
-        "stty size </dev/tty; ps -o pid=,sid=,tpgid= -p $$; test -t 0 && test -t 1 && test -t 2 && echo all";
+    // The process id, the session's and that of the terminal's foreground group.
+    let script = "stty size </dev/tty; cut -d' ' -f1,6,8 /proc/$$/stat; test -t 0 && test -t 1 && test -t 2 && echo all";
     let start = Start { io: Io::Pty(TermSize { cols: 101, rows: 33 }), ..host.shell(script) };
     let pid = control.start(&start);
     control.exit(start.session);

@@ -12,6 +12,7 @@ pub mod proxy;
 pub mod relay;
 mod remote;
 pub mod room;
+mod session_http;
 #[allow(dead_code, reason = "each of the two test binaries uses a part of it")]
 pub mod synapse;
 mod terminal;
@@ -25,5 +26,6 @@ pub use model::{Model, Reply};
 pub use output::{Output, Running};
 pub use processes::{is_alive, kill_9, signal};
 pub use remote::Remote;
+pub use session_http::SESSION_HTTP;
 pub use terminal::Terminal;
 pub use wait::{Seeded, eventually, eventually_within, is_root, pause};

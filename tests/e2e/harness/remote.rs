@@ -8,17 +8,24 @@ use serde_json::Value;
 
 use super::{Cis, Output, Running};
 
-/// Sends standard input over TLS, whatever certificate is shown, and prints what comes until the end.
+/// Sends standard input over TLS, whatever certificate is shown, and prints one answer: to the end of its body, or of the
+/// connection where it names no length.
 const EXCHANGE: &str = "\
-import socket, ssl, sys
+import re, socket, ssl, sys
 context = ssl.create_default_context()
 context.check_hostname = False
 context.verify_mode = ssl.CERT_NONE
 with socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=20) as plain:
     with context.wrap_socket(plain) as stream:
         stream.sendall(sys.stdin.buffer.read())
+        answer = b''
         while part := stream.recv(65536):
-            sys.stdout.buffer.write(part)
+            answer += part
+            head, end, body = answer.partition(b'\\r\\n\\r\\n')
+            length = re.search(br'(?i)\\ncontent-length: *([0-9]+)', head)
+            if end and length and len(body) >= int(length[1]):
+                break
+        sys.stdout.buffer.write(answer)
 ";
 
 /// Both of them.
@@ -93,6 +100,12 @@ impl Remote {
     /// Sends a request with these lines over TLS; gives the head of the answer in small letters, and its body.
     #[track_caller]
     pub fn exchange(&self, line: &str, headers: &[&str]) -> (String, String) {
+        self.exchange_body(line, headers, b"")
+    }
+
+    /// The same with a body, whose headers are among `headers`.
+    #[track_caller]
+    pub fn exchange_body(&self, line: &str, headers: &[&str], body: &[u8]) -> (String, String) {
         let (host, port) = self.address();
         let mut child = Command::new("python3")
             .args(["-c", EXCHANGE, host, port])
@@ -105,7 +118,7 @@ impl Remote {
             request.push_str(&format!("{header}\r\n"));
         }
         request.push_str("\r\n");
-        child.stdin.take().unwrap().write_all(request.as_bytes()).unwrap();
+        child.stdin.take().unwrap().write_all(&[request.as_bytes(), body].concat()).unwrap();
         let answer = String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap();
         let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("{line}: `{answer}`"));
         (head.to_lowercase(), body.to_owned())
