@@ -1,12 +1,12 @@
 //! Where escape sequences begin and end in a stream of bytes, and of which kind they are.
 //!
 //! The states are those of Paul Williams' parser for DEC terminals (vt100.net/emu/dec_ansi_parser),
-//! without the meaning. Holds no bytes.
+//! without the meaning. Sequences begin with ESC alone; C1 controls are not known here. Holds no bytes.
 
 /// Kinds of sequences.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// ESC, intermediates, one final byte; or a C1 control; or a character that looked like one.
+    /// ESC, intermediates, one final byte.
     Esc,
     /// `ESC [`.
     Csi,
@@ -45,26 +45,22 @@ pub(crate) enum Now {
     Abort,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 enum State {
+    #[default]
     Ground,
-    /// `C2` outside of sequences: a C1 control, or a character.
-    C2,
     Esc,
     EscInter,
     Csi,
     Str(Kind),
     /// ESC in a string.
     StrEsc(Kind),
-    /// `C2` in a string.
-    StrC2(Kind),
 }
 
 /// The state between bytes.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Lexer {
     state: State,
-    c1: bool,
 }
 
 const fn step(now: Now) -> Step {
@@ -76,16 +72,6 @@ const fn fresh(fresh: u8, now: Now) -> Step {
 }
 
 impl Lexer {
-    /// For terminals that know C1 controls in UTF-8.
-    pub(crate) const fn utf8() -> Self {
-        Self { state: State::Ground, c1: true }
-    }
-
-    /// For those that know ESC alone, such as the model.
-    pub(crate) const fn seven_bit() -> Self {
-        Self { state: State::Ground, c1: false }
-    }
-
     pub(crate) fn is_ground(&self) -> bool {
         self.state == State::Ground
     }
@@ -94,9 +80,9 @@ impl Lexer {
     pub(crate) fn kind(&self) -> Option<Kind> {
         match self.state {
             State::Ground => None,
-            State::C2 | State::Esc | State::EscInter => Some(Kind::Esc),
+            State::Esc | State::EscInter => Some(Kind::Esc),
             State::Csi => Some(Kind::Csi),
-            State::Str(kind) | State::StrEsc(kind) | State::StrC2(kind) => Some(kind),
+            State::Str(kind) | State::StrEsc(kind) => Some(kind),
         }
     }
 
@@ -108,11 +94,6 @@ impl Lexer {
     pub(crate) fn step(&mut self, byte: u8) -> Step {
         match self.state {
             State::Ground => self.ground(byte),
-            State::C2 => match byte {
-                0x80..=0x9F => self.c1(byte, 0),
-                0x1B | 0xC2 => self.ground(byte),
-                _ => self.end(Kind::Esc),
-            },
             State::Esc => self.esc(byte),
             State::EscInter => match byte {
                 0x30..=0x7E => self.end(Kind::Esc),
@@ -134,11 +115,6 @@ impl Lexer {
                     fresh(2, now)
                 }
             },
-            State::StrC2(kind) => match byte {
-                0x9C => self.end(kind),
-                0x90 | 0x98 | 0x9A | 0x9B | 0x9D..=0x9F => self.c1(byte, 2),
-                _ => self.string(kind, byte),
-            },
         }
     }
 
@@ -148,28 +124,11 @@ impl Lexer {
     }
 
     fn ground(&mut self, byte: u8) -> Step {
-        self.state = match byte {
-            0x1B => State::Esc,
-            0xC2 if self.c1 => State::C2,
-            _ => return step(Now::Text),
-        };
+        if byte != 0x1B {
+            return step(Now::Text);
+        }
+        self.state = State::Esc;
         fresh(1, Now::More)
-    }
-
-    /// The second byte of a C1 control.
-    fn c1(&mut self, byte: u8, new: u8) -> Step {
-        self.state = match byte {
-            0x90 => State::Str(Kind::Dcs),
-            0x98 | 0x9E => State::Str(Kind::Other),
-            0x9B => State::Csi,
-            0x9D => State::Str(Kind::Osc),
-            0x9F => State::Str(Kind::Apc),
-            _ => {
-                self.state = State::Ground;
-                return fresh(new, Now::End(Kind::Esc));
-            }
-        };
-        fresh(new, Now::More)
     }
 
     fn esc(&mut self, byte: u8) -> Step {
@@ -213,10 +172,6 @@ impl Lexer {
             }
             0x1B => {
                 self.state = State::StrEsc(kind);
-                step(Now::Maybe)
-            }
-            0xC2 if self.c1 => {
-                self.state = State::StrC2(kind);
                 step(Now::Maybe)
             }
             _ => step(Now::More),

@@ -1,6 +1,6 @@
 //! The way back: bytes from a viewer's terminal, without the answers that it gave to queries.
 
-use super::judge::Csi;
+use super::csi::Csi;
 use super::lexer::{Kind, Lexer, Now};
 
 /// A control sequence that a keyboard or mouse sends is shorter, bytes.
@@ -15,16 +15,10 @@ const REPLY_BYTES_MAX: usize = 4096;
 /// held only if it goes on like an answer or a key with parameters (`ESC [ 4`, `ESC ] 1 1 ;`), and let go
 /// with what comes next if it was none. An answer that is cut right behind its two first bytes passes;
 /// terminals write theirs in one piece.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct TypedFilter {
     lexer: Lexer,
     held: Vec<u8>,
-}
-
-impl Default for TypedFilter {
-    fn default() -> Self {
-        Self { lexer: Lexer::seven_bit(), held: Vec::new() }
-    }
 }
 
 impl TypedFilter {
@@ -110,16 +104,16 @@ fn is_reply(kind: Kind, sequence: &[u8]) -> bool {
                 // DA1, DA2, DA3.
                 (Some(b'?' | b'>' | b'='), None, b'c') => true,
                 // Answers to DSR, and to a query for the colour scheme.
-                (None | Some(b'?'), None, b'n') => csi.params[0].is_some(),
+                (None | Some(b'?'), None, b'n') => csi.param(0).is_some(),
                 // Cursor position. F3 with modifiers is `CSI 1 ; 2 R` to `CSI 1 ; 16 R`.
                 (None, None, b'R') => {
-                    let f3 = csi.params[0] == Some(1) && matches!(csi.params[1], Some(2..=16));
+                    let f3 = csi.param(0) == Some(1) && matches!(csi.param(1), Some(2..=16));
                     csi.count >= 2 && !f3
                 }
                 (Some(b'?'), None, b'R' | b'u' | b'S') => true,
                 // DECRPM; window reports; terminal parameters.
                 (_, Some(b'$'), b'y') => true,
-                (None, None, b't' | b'x') => csi.params[0].is_some(),
+                (None, None, b't' | b'x') => csi.param(0).is_some(),
                 _ => false,
             }
         }

@@ -1,13 +1,11 @@
 //! What stands before the emulator: cuts endless strings and repetitions, and remembers how the
 //! stream stands between two chunks.
 
-use crate::terminal::filter::csi_first_param;
 use crate::terminal::filter::lexer::{Kind, Lexer, Now};
+use crate::terminal::filter::{REPEAT_MAX, csi_first_param};
 
 /// More of a string (title, link …) is not given to the emulator, which keeps it whole in memory, bytes.
 const STRING_BYTES_MAX: usize = 64 << 10;
-/// So many times a character is repeated at most (REP): a screen full of them, and more.
-const REPEAT_MAX: u32 = 4096;
 /// So much of an open sequence is remembered, bytes.
 const UNFINISHED_BYTES_MAX: usize = 4096;
 
@@ -20,19 +18,13 @@ pub(super) enum Piece<'a> {
     StatusQuery,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Guard {
     lexer: Lexer,
     /// The open sequence; outside of sequences: the bytes of a character that is not complete.
     unfinished: Vec<u8>,
     /// Length of the open sequence, bytes.
     length: usize,
-}
-
-impl Default for Guard {
-    fn default() -> Self {
-        Self { lexer: Lexer::seven_bit(), unfinished: Vec::new(), length: 0 }
-    }
 }
 
 impl Guard {

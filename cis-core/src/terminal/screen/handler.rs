@@ -13,13 +13,12 @@ use alacritty_terminal::vte::ansi::{
 use unicode_width::UnicodeWidthChar;
 
 use super::replies;
+use crate::terminal::filter::LINK_BYTES_MAX;
 
 /// More combining characters on one cell are dropped.
 const COMBINING_MAX: usize = 8;
 /// Titles are cut there, bytes.
 const TITLE_BYTES_MAX: usize = 1024;
-/// Links that are longer are none, bytes.
-const LINK_BYTES_MAX: usize = 2048;
 /// More saved titles and keyboard modes are not kept.
 const STACK_MAX: usize = 32;
 
@@ -278,13 +277,15 @@ impl Handler for Keep<'_> {
     }
 
     fn set_private_mode(&mut self, mode: PrivateMode) {
-        self.note_mode(mode);
-        Handler::set_private_mode(self.term, mode);
+        if self.heeds(mode) {
+            Handler::set_private_mode(self.term, mode);
+        }
     }
 
     fn unset_private_mode(&mut self, mode: PrivateMode) {
-        self.note_mode(mode);
-        Handler::unset_private_mode(self.term, mode);
+        if self.heeds(mode) {
+            Handler::unset_private_mode(self.term, mode);
+        }
     }
 
     fn set_scrolling_region(&mut self, top: usize, bottom: Option<usize>) {
@@ -426,12 +427,15 @@ impl Handler for Keep<'_> {
 }
 
 impl Keep<'_> {
-    fn note_mode(&mut self, mode: PrivateMode) {
+    /// Notes what the emulator does not tell of a mode; whether the emulator gets it. 132 columns (DECCOLM) stay away: terminals
+    /// ignore them unless they are configured otherwise, and the emulator clears the screen.
+    fn heeds(&mut self, mode: PrivateMode) -> bool {
         match mode {
             PrivateMode::Named(NamedPrivateMode::BlinkingCursor) => self.side.cursor_styled = true,
-            PrivateMode::Named(NamedPrivateMode::ColumnMode) => self.side.region = None,
+            PrivateMode::Named(NamedPrivateMode::ColumnMode) => return false,
             _ => {}
         }
+        true
     }
 }
 

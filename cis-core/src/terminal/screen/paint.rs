@@ -21,6 +21,7 @@ use super::text::{Glyph, Mask, Masked, glyph, mask};
 use super::{Screen, clamp};
 use crate::api::TermSize;
 use crate::policy::redact::Redactor;
+use crate::terminal::filter::is_link;
 use pen::Pen;
 
 /// Ends what the terminal may be in the midst of, holds its drawing, and sets what paints rely on.
@@ -316,7 +317,9 @@ impl Painter<'_> {
         }
     }
 
+    /// Begins or ends a link. One that viewers may not be given is shown as text alone.
     fn set_link(&mut self, link: Option<Hyperlink>) {
+        let link = link.filter(|link| is_link(link.uri()));
         if link == self.link {
             return;
         }

@@ -99,8 +99,10 @@ fn assert_paints_itself(bytes: &[u8], cols: u16, rows: u16) {
         let shown = (viewer.text(), viewer.cursor());
         assert!(shown == (model.text(), model.cursor()), "{shown:?} of {}", bytes.escape_ascii());
     }
-    // What a viewer's filter lets pass of a paint is the paint.
-    assert_eq!(ViewerFilter::default().push(&paint), paint);
+    // A viewer's filter lets pass all of a paint, but for what ends a sequence at its begin.
+    let begun = paint.strip_prefix(b"\x18\x1b\\").unwrap();
+    let passed = ViewerFilter::default().push(&paint);
+    assert_eq!(passed.escape_ascii().to_string(), begun.escape_ascii().to_string());
 }
 
 #[test]

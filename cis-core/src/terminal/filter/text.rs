@@ -1,0 +1,109 @@
+//! Text between escape sequences: valid UTF-8 without control characters but those that are allowed.
+
+use super::allow::is_control;
+
+/// A character that was cut off by the end of a chunk.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Text {
+    open: [u8; 4],
+    length: usize,
+}
+
+impl Text {
+    /// No character is open.
+    pub(super) fn is_settled(&self) -> bool {
+        self.length == 0
+    }
+
+    /// Adds to `out` what may pass of bytes that belong to no sequence. The beginning of a character is kept for the next call.
+    pub(super) fn push(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
+        let mut rest = bytes;
+        while self.length > 0 && !rest.is_empty() {
+            rest = self.complete(rest, out);
+        }
+        // One pass without branches: nearly all output is such text.
+        if rest.iter().fold(true, |all, byte| all & is_plain(*byte)) {
+            out.extend_from_slice(rest);
+            return;
+        }
+        while !rest.is_empty() {
+            match std::str::from_utf8(rest) {
+                Ok(valid) => {
+                    clean(valid.as_bytes(), out);
+                    return;
+                }
+                Err(error) => {
+                    let (valid, after) = rest.split_at(error.valid_up_to());
+                    clean(valid, out);
+                    let Some(length) = error.error_len() else {
+                        self.open[..after.len()].copy_from_slice(after);
+                        self.length = after.len();
+                        return;
+                    };
+                    replace(&after[..length], out);
+                    rest = &after[length..];
+                }
+            }
+        }
+    }
+
+    /// Something else than text follows: what is open stays incomplete.
+    pub(super) fn cut(&mut self, out: &mut Vec<u8>) {
+        if std::mem::take(&mut self.length) > 0 {
+            replace(&[], out);
+        }
+    }
+
+    /// Adds one byte to the open character, if it goes on with it; gives the bytes that are left.
+    fn complete<'a>(&mut self, bytes: &'a [u8], out: &mut Vec<u8>) -> &'a [u8] {
+        let Some((next, after)) = bytes.split_first() else { return bytes };
+        self.open[self.length] = *next;
+        let character = &self.open[..=self.length];
+        match std::str::from_utf8(character) {
+            Ok(_) => clean(character, out),
+            Err(error) if error.error_len().is_none() => {
+                self.length += 1;
+                return after;
+            }
+            // The new byte belongs to what follows.
+            Err(_) => {
+                self.cut(out);
+                return bytes;
+            }
+        }
+        self.length = 0;
+        after
+    }
+}
+
+const fn is_plain(byte: u8) -> bool {
+    matches!(byte, 0x20..=0x7E) | is_control(byte)
+}
+
+/// Adds valid text without the control characters that may not pass; among these are C1 controls (U+0080 to U+009F), which some
+/// terminals read as `ESC` sequences and the model ignores.
+fn clean(text: &[u8], out: &mut Vec<u8>) {
+    // C2 begins C1 controls, and few other characters.
+    if text.iter().fold(true, |all, byte| all & (is_plain(*byte) | (*byte >= 0x80 && *byte != 0xC2))) {
+        out.extend_from_slice(text);
+        return;
+    }
+    let mut from = 0;
+    for (at, byte) in text.iter().enumerate() {
+        let length = match byte {
+            0xC2 if matches!(text.get(at + 1), Some(0x80..=0x9F)) => 2,
+            0x00..=0x1F | 0x7F if !is_control(*byte) => 1,
+            _ => continue,
+        };
+        out.extend_from_slice(&text[from..at]);
+        from = at + length;
+    }
+    out.extend_from_slice(&text[from..]);
+}
+
+/// Adds what stands for bytes that are no character. C1 controls of one byte are ignored, as the model does.
+fn replace(invalid: &[u8], out: &mut Vec<u8>) {
+    if !matches!(invalid, [0x80..=0x9F]) {
+        out.extend_from_slice(char::REPLACEMENT_CHARACTER.encode_utf8(&mut [0; 4]).as_bytes());
+    }
+}
