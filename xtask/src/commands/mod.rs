@@ -4,6 +4,7 @@ mod ci;
 mod corpus;
 mod deny;
 mod docs;
+mod fresh;
 mod fuzz;
 mod layers;
 mod links;
@@ -17,7 +18,10 @@ cargo xtask COMMAND
 
   test [ARGS]  build, then run every test (installs cargo-nextest where it is missing);
                ARGS go to `cargo nextest run`
-  test-all     the same with the heavy tests: long simulations, soak, many random kills
+  test-all     the same with the heavy tests: long simulations, soak, many random kills; then `fresh`
+  fresh [--keep] [--command LINE]…
+               the README's commands, or others, in a Debian root with nothing but what the README
+               asks for; needs root, takes an hour and 20 GB; --keep keeps the root
   agents       the agents that tests start, into the target directory (test does it by itself)
   lint         rustfmt, clippy, the line between pure and io, who may import whom
   deny         licences, sources, banned and unused dependencies
@@ -48,6 +52,9 @@ pub(crate) fn dispatch(arguments: &[String]) -> Outcome {
         Some("docs") => docs::docs(),
         Some("reference") => crate::reference::reference(rest),
         Some("corpus") => corpus::corpus(rest),
+        Some("fresh") => fresh::fresh(rest),
+        // The other half of `fresh`: not for people.
+        Some("fresh-removal") => fresh::remove_when_left(rest),
         Some("fuzz") => fuzz::fuzz(rest),
         Some("bench") => crate::bench::bench(rest),
         Some("ci") => ci::ci(),

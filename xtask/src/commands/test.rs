@@ -20,14 +20,16 @@ pub(crate) fn test_with_summary() -> (Outcome, Vec<String>) {
     (outcome.and_then(|()| run(doc_tests())), summary)
 }
 
-/// All tests, the heavy ones (marked `#[ignore]`) too, with more cases for the generated ones.
+/// All tests, the heavy ones (marked `#[ignore]`) too, with more cases for the generated ones; then everything that the README
+/// tells newcomers to run, in a fresh root. With arguments for nextest only the tests that they select.
 pub(crate) fn test_all(extra: &[String]) -> Outcome {
     prepare()?;
     let mut command = nextest(&[]);
     command.args(["--run-ignored", "all", "--profile", "heavy"]).args(extra);
     command.env("PROPTEST_CASES", "4096").env("CIS_SIM_SEEDS", "3000");
     run(command)?;
-    run(doc_tests())
+    run(doc_tests())?;
+    if extra.is_empty() { super::fresh::fresh(&[]) } else { Ok(()) }
 }
 
 fn prepare() -> Outcome {
