@@ -72,6 +72,28 @@ fn the_terminal_is_as_before_when_the_session_ends_or_attach_is_terminated() {
 }
 
 #[test]
+fn the_last_output_of_a_session_stays_when_it_ends() {
+    let cis = Cis::new();
+    let last = "\\033[31mlast words\\033[0m \\033]52;c;eA==\\007of it\\n";
+    for (tty, id) in [("true", "terminal"), ("false", "pipes")] {
+        let go = cis.work().join(id).display().to_string();
+        let script =
+            format!("echo banner; while [ ! -e {go} ]; do sleep 0.05; done; printf \"{last}\"; exit 3");
+        cis.start(&format!("version = 1\n[dag]\nid = \"{id}\"\n[[tasks]]\nid = \"{id}\"\ntty = {tty}\nscript = '''{script}'''\n"));
+        cis.session_of(id);
+        let mut terminal = cis.terminal(&["dag", "attach", id]);
+        terminal.wait_for("banner");
+        cis.write(id, "");
+        assert_eq!(terminal.wait_exit(), 0);
+        eventually("its modes are as before", || terminal.odd_modes().is_empty().then_some(()));
+        let screen = eventually("what it showed stands before its end", || {
+            Some(terminal.screen()).filter(|screen| screen.contains("[ended: exit code 3]"))
+        });
+        assert_eq!(screen.trim_end(), "banner\nlast words of it\n[ended: exit code 3]");
+    }
+}
+
+#[test]
 fn several_attach_at_once_and_a_reader_cannot_type() {
     let cis = Cis::new();
     cis.start(ECHO);

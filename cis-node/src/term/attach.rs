@@ -39,8 +39,13 @@ pub(crate) enum Left {
     Detached,
     /// This signal came.
     Signal(i32),
-    /// The session ended; how, in words.
-    Ended(String),
+    /// The session ended.
+    Ended {
+        /// How, in words.
+        detail: String,
+        /// What its screen showed at the end, as text.
+        screen: Option<String>,
+    },
     /// The node is away.
     NodeAway,
 }
@@ -156,8 +161,8 @@ impl AtSession {
                             self.terminal.coloured();
                         }
                     }
-                    Ok(AttachFrame::Notice(AttachNotice::Ended { detail, .. })) => {
-                        return Ok(Some(Left::Ended(detail)));
+                    Ok(AttachFrame::Notice(AttachNotice::Ended { detail, screen, .. })) => {
+                        return Ok(Some(Left::Ended { detail, screen }));
                     }
                     Ok(AttachFrame::Notice(AttachNotice::Attached { .. } | AttachNotice::Resized(_))) => {}
                     Ok(AttachFrame::Closed) => return Ok(None),

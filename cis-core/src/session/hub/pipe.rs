@@ -5,10 +5,11 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use super::follow::{Follow, FollowChunk};
-use super::{AttachOutput, Attached, Hub, HubError, Marked};
+use super::{AttachOutput, Attached, Ended, Hub, HubError, Marked};
 use crate::api::{Attach, AttachNotice, TermSize};
 use crate::ids::SessionId;
 use crate::policy::redact::Redactor;
+use crate::session::screen::Screen;
 
 /// So much of the output before the attach is shown, bytes.
 const TAIL_BYTES: u64 = 8 << 10;
@@ -39,13 +40,33 @@ pub(super) async fn attach(
         resumed: resumed.is_some(),
     };
     let _ = sender.send((AttachOutput::Notice(hello), None)).await;
-    let task = tokio::spawn(show(follow, sender, resumed.is_none() && from > 0));
+    let task = tokio::spawn(show(follow, sender, size, resumed.is_none() && from > 0));
     Ok(Attached::pipe(id, output, task.abort_handle()))
 }
 
-/// Passes output on; `partial`: it begins in the midst of a line, which is left out.
-async fn show(mut follow: Follow, sender: mpsc::Sender<Marked>, mut partial: bool) {
-    let mut after_cr = false;
+/// The end of what a viewer got.
+#[derive(Default)]
+struct Tail(Vec<u8>);
+
+impl Tail {
+    fn add(&mut self, bytes: &[u8]) {
+        self.0.extend_from_slice(bytes);
+        if self.0.len() > 2 * TAIL_BYTES as usize {
+            self.0.drain(..self.0.len() - TAIL_BYTES as usize);
+        }
+    }
+
+    /// What a terminal of this size shows of it; none where that is nothing.
+    fn screen(&self, size: TermSize) -> Option<String> {
+        let mut screen = Screen::new(size);
+        screen.replay(&self.0);
+        Some(screen.text()).filter(|text| !text.is_empty())
+    }
+}
+
+/// Passes output on to a terminal of this size; `partial`: it begins in the midst of a line, which is left out.
+async fn show(mut follow: Follow, sender: mpsc::Sender<Marked>, size: TermSize, mut partial: bool) {
+    let (mut after_cr, mut tail) = (false, Tail::default());
     while let Some(chunk) = follow.next().await {
         let item = match chunk {
             FollowChunk::Data { mut bytes, next, .. } => {
@@ -54,7 +75,9 @@ async fn show(mut follow: Follow, sender: mpsc::Sender<Marked>, mut partial: boo
                     bytes.drain(..=line);
                     partial = false;
                 }
-                (AttachOutput::Bytes(with_returns(&bytes, &mut after_cr)), Some(next))
+                let bytes = with_returns(&bytes, &mut after_cr);
+                tail.add(&bytes);
+                (AttachOutput::Bytes(bytes), Some(next))
             }
             FollowChunk::Gap { from, to } => {
                 partial = false;
@@ -62,7 +85,8 @@ async fn show(mut follow: Follow, sender: mpsc::Sender<Marked>, mut partial: boo
                 (AttachOutput::Bytes(words.into_bytes()), Some(to))
             }
             FollowChunk::End(ended) => {
-                let ended = AttachNotice::Ended { detail: ended.detail, exit_code: ended.exit_code };
+                let Ended { detail, exit_code } = ended;
+                let ended = AttachNotice::Ended { detail, exit_code, screen: tail.screen(size) };
                 (AttachOutput::Notice(ended), None)
             }
             FollowChunk::Lost(error) => (AttachOutput::Lost(error), None),

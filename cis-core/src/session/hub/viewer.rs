@@ -143,6 +143,7 @@ impl Viewer {
         until: u64,
     ) {
         let mut rest = Vec::new();
+        let text = screen.as_ref().map(|screen| screen.text_redacted(redactor));
         match screen {
             Some(screen) if self.stale => self.paint(screen, redactor, until),
             _ => self.redact.finish(&mut rest),
@@ -151,6 +152,7 @@ impl Viewer {
         self.queue.close(AttachOutput::Notice(AttachNotice::Ended {
             detail: ended.detail.clone(),
             exit_code: ended.exit_code,
+            screen: text.filter(|text| !text.is_empty()),
         }));
     }
 }

@@ -63,13 +63,23 @@ fn say_goodbye(session: &str, left: &Left) -> Exit {
     let (text, exit) = match left {
         Left::Detached => (format!("[detached from {name}]\n"), Exit::OK),
         Left::Signal(number) => (format!("[detached from {name}]\n"), Exit::signal(*number)),
-        Left::Ended(detail) => (format!("[ended: {}]\n", output::clean::clean(detail)), Exit::OK),
+        Left::Ended { detail, screen } => {
+            // Our screen goes away with the session's last output on it: that is printed on the caller's.
+            let shown = screen.as_deref().map(last_lines).unwrap_or_default();
+            (format!("{shown}[ended: {}]\n", output::clean::clean(detail)), Exit::OK)
+        }
         Left::NodeAway => {
             (format!("[the node went away; the session lives on: cis dag attach {name}]\n"), Exit::ERROR)
         }
     };
     output::note(&text);
     exit
+}
+
+/// The lines of a screen, without empty ones at its top.
+fn last_lines(screen: &str) -> String {
+    let lines = screen.lines().skip_while(|line| line.trim().is_empty());
+    lines.map(|line| format!("{}\n", output::clean::clean(line))).collect()
 }
 
 /// The only live session, or the one that the person picks: its id, and what to call it.

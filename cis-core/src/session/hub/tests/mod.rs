@@ -68,7 +68,8 @@ async fn an_adopted_session_answers_only_what_comes_after_the_adoption() {
     let mut viewer = Watcher::new(&hub, 2, looking(40, 6)).await;
     while viewer.step().await {}
     assert_eq!(viewer.screen.text(), "over");
-    let end = AttachNotice::Ended { detail: "exit code 3".into(), exit_code: Some(3) };
+    let end =
+        AttachNotice::Ended { detail: "exit code 3".into(), exit_code: Some(3), screen: Some("over".into()) };
     assert_eq!(viewer.notices().last(), Some(&end));
 }
 
@@ -350,7 +351,11 @@ async fn pipes_are_attached_to_at_the_end_of_their_output() {
     assert_eq!(hub.screen_text(id(1)).await, Err(HubError::NotATerminal { id: id(1) }));
     host.exited(1, 1).await;
     while viewer.step().await {}
-    assert!(matches!(viewer.notices().last(), Some(AttachNotice::Ended { exit_code: Some(1), .. })));
+    let Some(AttachNotice::Ended { exit_code: Some(1), screen, .. }) = viewer.notices().last().cloned()
+    else {
+        panic!("{:?}", viewer.notices())
+    };
+    assert_eq!(screen.as_deref(), Some("whole line\n***"));
 }
 
 #[tokio::test]
@@ -428,7 +433,7 @@ async fn a_closed_session_whose_end_does_not_come_ends_in_time() {
     let mut viewer = Watcher::new(&hub, 1, looking(40, 6)).await;
     hub.close(id(1), Ended { detail: "signal 9".into(), exit_code: None });
     while viewer.step().await {}
-    let end = AttachNotice::Ended { detail: "signal 9".into(), exit_code: None };
+    let end = AttachNotice::Ended { detail: "signal 9".into(), exit_code: None, screen: None };
     assert_eq!(viewer.notices().last(), Some(&end));
     host.expect(ToHost::Unwatch { session: id(1) }).await;
     // The host did not know the other one.

@@ -115,7 +115,9 @@ impl View<'_> {
         self.ui.message = match left {
             Ok(attach::Left::Signal(number)) => return Ok(Some(Left::Signal(number))),
             Ok(attach::Left::Detached) => None,
-            Ok(attach::Left::Ended(how)) => Some(Message::good(format!("The session ended: {how}"))),
+            Ok(attach::Left::Ended { detail, .. }) => {
+                Some(Message::good(format!("The session ended: {detail}")))
+            }
             Ok(attach::Left::NodeAway) => Some(Message::bad("The node went away; the session lives on.")),
             Err(CliError::Problem(problem)) => Some(Message::bad(problem.detail)),
             Err(error) => return Err(error),
