@@ -71,6 +71,43 @@ fn the_terminal_is_as_before_when_the_session_ends_or_attach_is_terminated() {
     eventually("the modes are as before", || first.odd_modes().is_empty().then_some(()));
 }
 
+/// The process of a command line with these words.
+fn process_of(cis: &Cis, words: &str) -> u32 {
+    eventually(words, || {
+        cis.processes().into_iter().map(|process| process.pid).find(|pid| {
+            let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            String::from_utf8_lossy(&line).replace('\0', " ").contains(words)
+        })
+    })
+}
+
+#[test]
+fn the_next_command_restores_a_terminal_whose_attach_was_killed() {
+    let cis = Cis::new();
+    cis.start(
+        &ECHO.replace("printf \"banner\\n\"", "printf \"\\033[?1000h\\033[?2004h\\033[?25lbanner\\n\""),
+    );
+    cis.session_of("echo");
+    let mut shell = cis.shell();
+    shell.wait_for("shell>");
+    // Shells change these for the time of a line; this one does not.
+    let before = shell.settings();
+    shell.type_keys("\"$E2E_CIS\" dag attach echo\r");
+    shell.wait_for("banner");
+    eventually("it holds the terminal", || (!shell.odd_modes().is_empty()).then_some(()));
+    kill_9(process_of(&cis, "dag attach echo"));
+    // The terminal is raw: Enter is no line end there.
+    eventually("the shell reads again, and the next command restores the terminal", || {
+        shell.type_keys("\"$E2E_CIS\" status >/dev/null\n");
+        (shell.odd_modes().is_empty() && shell.settings() == before).then_some(())
+    });
+    shell.wait_for("this terminal is restored");
+    let left = std::fs::read_dir(cis.runtime()).unwrap().flatten().filter(|dir| dir.path().is_dir());
+    let records = left.flat_map(|dir| std::fs::read_dir(dir.path()).unwrap().flatten());
+    let names: Vec<_> = records.map(|file| file.file_name().to_string_lossy().into_owned()).collect();
+    assert!(!names.iter().any(|name| name.starts_with("terminal-")), "{names:?}");
+}
+
 #[test]
 fn the_last_output_of_a_session_stays_when_it_ends() {
     let cis = Cis::new();

@@ -56,6 +56,7 @@ pub(crate) fn run(cli: Cli) -> Result<Exit, CliError> {
         // It has the session's rights and no others, and the host looks whether it waits for its terminal.
         let _ = cis_core::local::reveal();
     }
+    crate::term::record::restore_left(&context.home.runtime);
     if let Some(verb) = needs_this_machine(&cli.command) {
         context.not_remote(verb)?;
     }

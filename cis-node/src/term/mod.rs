@@ -5,6 +5,7 @@ pub(crate) mod colours;
 pub(crate) mod detach;
 pub(crate) mod keys;
 pub(crate) mod raw;
+pub(crate) mod record;
 pub(crate) mod secret;
 pub(crate) mod switch;
 pub(crate) mod typed;

@@ -1,6 +1,6 @@
 //! Raw mode, and the way back from it in every case: normal end, error, panic.
 //!
-//! Signals are the caller's to catch; it then ends normally.
+//! Signals are the caller's to catch; it then ends normally. After SIGKILL the next command restores the terminal ([`record`]).
 
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
@@ -16,6 +16,8 @@ use cis_core::api::TermSize;
 use rustix::fs::OFlags;
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr, ttyname};
 use tokio::net::unix::pipe::{Receiver, Sender};
+
+use super::record;
 
 /// The caller's title is kept aside (XTWINOPS 22), then a screen of our own beside the caller's (xterm's
 /// 1049), empty, with the cursor at home.
@@ -81,6 +83,7 @@ impl RawTerminal {
             output: Sender::from_file_unchecked(open(OFlags::NONBLOCK | OFlags::NOCTTY)?)?,
         };
         HOOK.call_once(restore_on_panic);
+        record::hold(&termios);
         *SAVED.lock().unwrap_or_else(PoisonError::into_inner) = Some(Saved { tty, termios });
         terminal.make_raw()?;
         terminal.put(ENTER)?;
@@ -111,7 +114,9 @@ impl RawTerminal {
 
     /// The session changed the terminal's colours: they have to be undone as well.
     pub(crate) fn coloured(&self) {
-        COLOURED.store(true, Ordering::Relaxed);
+        if !COLOURED.swap(true, Ordering::Relaxed) {
+            record::colored();
+        }
     }
 
     /// Its size.
@@ -174,13 +179,19 @@ fn restore_on_panic() {
 fn restore() {
     let saved = SAVED.lock().unwrap_or_else(PoisonError::into_inner).take();
     if let Some(mut saved) = saved {
-        if COLOURED.swap(false, Ordering::Relaxed) {
-            let _ = saved.tty.write_all(COLOURS);
-        }
-        let _ = saved.tty.write_all(LEAVE);
+        let _ = leave(&mut saved.tty, COLOURED.swap(false, Ordering::Relaxed));
         // Input that was typed for the session must not reach the shell.
         let _ = tcsetattr(&saved.tty, OptionalActions::Flush, &saved.termios);
+        record::release();
     }
+}
+
+/// Goes back to the caller's screen.
+pub(super) fn leave(terminal: &mut File, colored: bool) -> io::Result<()> {
+    if colored {
+        terminal.write_all(COLOURS)?;
+    }
+    terminal.write_all(LEAVE)
 }
 
 #[cfg(test)]

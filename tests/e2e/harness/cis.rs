@@ -180,6 +180,13 @@ impl Cis {
         Terminal::start(&words, &self.work(), self.environment())
     }
 
+    /// A shell on a terminal of its own, with the prompt `shell> `.
+    pub fn shell(&self) -> Terminal {
+        let mut environment = self.environment();
+        environment.push(("PS1".to_owned(), "shell> ".to_owned()));
+        Terminal::start(&["/bin/sh".to_owned(), "-i".to_owned()], &self.work(), environment)
+    }
+
     /// Starts a run of this text and gives its id.
     #[track_caller]
     pub fn start(&self, text: &str) -> String {
