@@ -261,17 +261,27 @@ mod tests {
         let event = serde_json::json!({ "offset": 1, "id": "01JD0V3Z8K6T9W2B5N7Q4R1XEC", "v": 1,
             "type": "cis.dag.run.started", "at_ms": 1, "body": {} });
         let event: cis_core::event::Event = serde_json::from_value(event).unwrap();
-        let shared = Shared::new(Arc::new(|| {}));
-        // A frame is at the lock, and was not let in yet.
-        shared.looking.fetch_add(1, Ordering::AcqRel);
-        let feed = {
-            let (shared, events) = (Arc::clone(&shared), vec![event; 3 * BURST]);
-            std::thread::spawn(move || shared.apply(Update::Events(events)))
-        };
-        std::thread::sleep(Duration::from_millis(50));
-        assert_eq!(shared.lock().events.seen(), 0);
-        shared.looking.fetch_sub(1, Ordering::AcqRel);
-        feed.join().unwrap();
-        assert_eq!(shared.model().events.seen(), 3 * BURST as u64);
+        // The lock by itself would let either of them in first: in some of these rounds the burst.
+        for _ in 0..20 {
+            let shared = Shared::new(Arc::new(|| {}));
+            let burst = Update::Events(vec![event.clone(); 3 * BURST]);
+            let (begun, begins) = std::sync::mpsc::channel();
+            std::thread::scope(|scope| {
+                let held = shared.lock();
+                let frame = scope.spawn(|| shared.model().events.seen());
+                while shared.looking.load(Ordering::Acquire) == 0 {
+                    std::thread::yield_now();
+                }
+                let shared = &shared;
+                scope.spawn(move || {
+                    begun.send(()).unwrap();
+                    shared.apply(burst);
+                });
+                begins.recv().unwrap();
+                drop(held);
+                assert_eq!(frame.join().unwrap(), 0, "the frame that waited saw a part of the burst");
+            });
+            assert_eq!(shared.model().events.seen(), 3 * BURST as u64);
+        }
     }
 }
