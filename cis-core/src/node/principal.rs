@@ -89,6 +89,7 @@ impl This<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
     use std::process::{Child, Command, Stdio};
     use std::time::{Duration, Instant};
 
@@ -156,10 +157,15 @@ mod tests {
 
     /// Who a process is for a node that this test stands for.
     fn asked_by(pid: u32, home: &Home, commands: &OwnCommands) -> Principal {
+        asked_below(None, pid, home, commands)
+    }
+
+    /// The same for one with this host.
+    fn asked_below(host: Option<u32>, pid: u32, home: &Home, commands: &OwnCommands) -> Principal {
         let peer =
             Peer { uid: rustix::process::geteuid().as_raw(), pid: Some(pid), descent: Descent::of(pid) };
         let (keys, tokens) = (Keys::load_or_make(&home.dir).unwrap(), Tokens::open(home));
-        This { pid: std::process::id(), host: None, home, keys: &keys, commands, tokens: &tokens }
+        This { pid: std::process::id(), host, home, keys: &keys, commands, tokens: &tokens }
             .principal(&peer, None)
     }
 
@@ -173,12 +179,17 @@ mod tests {
     fn a_command_of_the_node_is_known_while_it_runs_and_its_descendants_with_it() {
         let folder = tempfile::tempdir().unwrap();
         let (home, commands) = (home(&folder), OwnCommands::default());
-        let mut command = piped("sh", &["-c", "cat; :"]);
-        let (child, running) = commands.spawn(&mut command, NodeCommand::Notify).unwrap();
+        // As every command, it runs nothing of its own before it is stamped.
+        let mut command = piped("sh", &["-c", "read -r _; cat; :"]);
+        let (mut child, running) = commands.spawn(&mut command, NodeCommand::Notify).unwrap();
+        child.stdin.as_mut().unwrap().write_all(b"\n").unwrap();
         let child = Started(child);
         child.until_cat_runs();
         let who = asked_by(lowest(child.0.id()), &home, &commands);
         assert_eq!((who.who, who.rights), (Who::Command(NodeCommand::Notify), Rights::Operator));
+        let above = rustix::process::getppid().unwrap().as_raw_nonzero().get().unsigned_abs();
+        let below = asked_below(Some(above), child.0.id(), &home, &commands);
+        assert_eq!(below.rights, Rights::Operator, "a command of a node below its host");
         drop(running);
         assert_eq!(asked_by(child.0.id(), &home, &commands).rights, Rights::None, "it is over");
         let other = Started::new(&mut Command::new("cat"));
@@ -235,7 +246,7 @@ mod tests {
         let below = Started::new(shell.args(["-c", "cat; :"]));
         assert_eq!(below.rights(&home, Some(below.0.id())), Rights::None);
         let above = rustix::process::getppid().unwrap().as_raw_nonzero().get().unsigned_abs();
-        assert_eq!(cat.rights(&home, Some(above)), Rights::Admin, "a command of a node below its host");
+        assert_eq!(cat.rights(&home, Some(above)), Rights::None, "below the host, and not by this node");
     }
 
     #[test]
