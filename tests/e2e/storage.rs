@@ -233,6 +233,49 @@ fn a_corrupted_database_is_said_and_left_as_it_is() {
     assert_eq!(cis.json(&["dag", "list"])["items"][0]["state"], "succeeded");
 }
 
+/// The bytes of an id (Crockford's Base32, <https://github.com/ulid/spec>).
+fn ulid_bytes(text: &str) -> [u8; 16] {
+    const LETTERS: &[u8] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+    let value = |letter: u8| LETTERS.iter().position(|one| *one == letter).unwrap() as u128;
+    text.bytes().fold(0, |all: u128, letter| (all << 5) | value(letter)).to_be_bytes()
+}
+
+#[test]
+fn a_damaged_event_is_named_with_its_run_and_a_rebuild_loses_nothing_else() {
+    let cis = Cis::new();
+    let text = "version = 1\n[dag]\nid = \"x\"\n[[tasks]]\nid = \"a\"\ncommand = [\"true\"]\n";
+    cis.dag(text, &[]).expect(0);
+    cis.dag(&text.replace("\"x\"", "\"y\""), &[]).expect(0);
+    cis.stop();
+    let run = cis.json(&["dag", "list"])["items"][1]["id"].as_str().unwrap().to_owned();
+    cis.stop();
+    let path = database(&cis);
+    let mut bytes = std::fs::read(&path).unwrap();
+    let word = b"cis.dag.run.completed";
+    // The id of the run stands before the type, with at most one byte between them.
+    let id = ulid_bytes(&run);
+    let of_run = |at: usize| bytes[at - 17..at].windows(16).any(|part| part == id);
+    let mut places = bytes.windows(word.len()).enumerate().filter(|(_, part)| part == word);
+    let at = places.find(|(at, _)| of_run(*at)).expect("the end of the run").0;
+    bytes[at + 9] = 0xFF;
+    std::fs::write(&path, &bytes).unwrap();
+
+    assert!(cis.ok(["dag", "list"]).contains("succeeded"), "the damage lies elsewhere");
+    cis.stop();
+    let check = cis.run(["store", "check"]).expect(3).stdout;
+    for words in ["A node can start with it", &format!("of run {run}"), "saves everything but this"] {
+        assert!(check.contains(words), "{words}: {check}");
+    }
+    let rebuild = cis.run(["store", "rebuild"]).expect(0).stdout;
+    assert!(
+        rebuild.contains(&format!("of run {run}")) && rebuild.contains("ended with an error"),
+        "{rebuild}"
+    );
+    assert_eq!(cis.show(&run)["run"]["state"], "error");
+    cis.ok(["store", "check"]);
+    assert_eq!(cis.json(&["dag", "list"])["items"][0]["state"], "succeeded", "the other one is as it was");
+}
+
 #[test]
 fn a_file_that_is_no_database_is_said() {
     let cis = Cis::new();

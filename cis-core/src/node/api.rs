@@ -135,6 +135,7 @@ impl NodeApi for Node {
             .warnings
             .extend(self.shared.tells.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned());
         status.warnings.extend(self.home.warning());
+        status.warnings.extend(self.readers.damage());
         status.warnings.extend(self.tokens.problem().map(|problem| problem.to_string()));
         Ok(NodeView {
             running: true,

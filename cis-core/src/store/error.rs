@@ -7,13 +7,16 @@ use rusqlite::ErrorCode;
 
 use crate::api::{Problem, ProblemKind};
 
+/// SQLITE_IOERR_SHORT_READ: the disk works, and the file is shorter than its header says.
+const SHORT_READ: i32 = 522;
+
 /// Why the store could not do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The file is not a sound database.
     #[error(
-        "the store {path} is damaged ({detail}); `cis store check` shows what is wrong, \
-         `cis store rebuild` saves what can be read into a new one"
+        "the store {path} is damaged ({detail}); `cis store check` shows what is wrong and what can be saved, \
+         `cis store rebuild` saves it into a new one"
     )]
     Corrupt {
         /// The database.
@@ -46,7 +49,10 @@ pub enum StoreError {
         path: PathBuf,
     },
     /// The disk, or the quota, is full. Nothing of the transaction was kept.
-    #[error("no space left to write {path}; free some, then it goes on by itself")]
+    #[error(
+        "no space left to write {path}; free some space (`cis store gc --older-than 7d` removes what ended runs \
+         left), then it continues by itself"
+    )]
     Full {
         /// The file.
         path: PathBuf,
@@ -73,7 +79,7 @@ pub enum StoreError {
     #[error("this transaction was undone after an error; roll back, then repeat all of it")]
     Undone,
     /// A request that SQLite refuses: a fault of ours.
-    #[error("the store {path} refused to {doing}: {detail}")]
+    #[error("the store {path} refused to {doing}: {detail}; `cis store check` shows whether it is damaged")]
     Refused {
         /// The database.
         path: PathBuf,
@@ -83,7 +89,9 @@ pub enum StoreError {
         detail: String,
     },
     /// A stored value has a shape that this version does not know.
-    #[error("the store holds a {what} that cannot be read: {detail}; `cis store check` says more")]
+    #[error(
+        "the store holds a {what} that cannot be read: {detail}; `cis store check` shows what is damaged"
+    )]
     Value {
         /// Kind of the value.
         what: &'static str,
@@ -127,6 +135,9 @@ impl StoreError {
     pub(super) fn sql(path: &Path, doing: &'static str, error: &rusqlite::Error) -> Self {
         let path = path.to_owned();
         let detail = error.to_string();
+        if error.sqlite_error().is_some_and(|error| error.extended_code == SHORT_READ) {
+            return Self::Corrupt { path, detail: "the file ends too early".to_owned() };
+        }
         match error.sqlite_error_code() {
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Self::Corrupt { path, detail },
             Some(ErrorCode::DiskFull) => Self::Full { path },
@@ -153,11 +164,26 @@ impl StoreError {
         }
     }
 
+    /// The same error, named by its cause: SQLite reports some writes on a full disk as an unknown failure.
+    pub(super) fn or_full(self) -> Self {
+        match self {
+            Self::Io { path, .. } if has_no_space(&path) => Self::Full { path },
+            error => error,
+        }
+    }
+
     /// Whether the same may work later, when somebody has made room or mended the disk.
     #[must_use]
     pub fn may_pass(&self) -> bool {
         matches!(self, Self::Full { .. } | Self::Io { .. } | Self::ReadOnly { .. } | Self::InUse { .. })
     }
+}
+
+/// Whether the file system of `path` has less space than the smallest thing that SQLite writes.
+fn has_no_space(path: &Path) -> bool {
+    const LEAST_BYTES: u64 = 64 << 10;
+    let dir = path.parent().unwrap_or(path);
+    rustix::fs::statvfs(dir).is_ok_and(|disk| disk.f_bavail.saturating_mul(disk.f_frsize) < LEAST_BYTES)
 }
 
 impl From<&StoreError> for Problem {

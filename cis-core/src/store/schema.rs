@@ -8,6 +8,7 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use super::error::StoreError;
@@ -30,6 +31,9 @@ const APPLICATION_ID: i32 = 0x4349_5353;
 
 /// Statements that a connection keeps prepared.
 const STATEMENTS_KEPT: usize = 64;
+
+/// No version of CIS will ever have a schema of this version: a header that says so is damaged.
+const VERSION_PLAUSIBLE: u32 = 10_000;
 
 /// How long a connection waits for another one's lock. Only recovery after a crash and the end of a
 /// checkpoint hold one, both for milliseconds.
@@ -84,10 +88,24 @@ fn prepare_file(path: &Path) -> io::Result<bool> {
     }
 }
 
+/// Who else may open a database that is opened to write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sharing {
+    /// Every process. The index of the write-ahead log is a file, of which SQLite makes a new one.
+    Processes,
+    /// Connections of this process alone. The index of the log is in memory, so opening takes no space of the disk.
+    Threads,
+}
+
 /// The connection that writes: makes the database where there is none, and brings it to the newest version.
-pub(super) fn open_writer(path: &Path) -> Result<Connection, StoreError> {
+pub(super) fn open_writer(path: &Path, sharing: Sharing) -> Result<Connection, StoreError> {
     let fresh = prepare_file(path).map_err(|e| StoreError::io(path, &e))?;
-    let mut conn = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut conn = match sharing {
+        Sharing::Processes => open(path, flags)?,
+        // Connections that are opened after this one share what it has, without naming it (os_unix.c).
+        Sharing::Threads => prepared(path, Connection::open_with_flags_and_vfs(path, flags, c"unix-excl"))?,
+    };
     let sql = |e: rusqlite::Error| StoreError::sql(path, "set it up", &e);
     // Nothing in a new file is worth a wait for the disk (its first checkpoint waits): a power cut before
     // that leaves an empty database, which is made again.
@@ -127,10 +145,12 @@ pub(super) fn open_checkpointer(path: &Path) -> Result<Connection, StoreError> {
     Ok(conn)
 }
 
-/// A connection for saving what can be read of a damaged store; it changes no row. It may write, as the
-/// write-ahead log that a crash left is read through it.
+/// A connection for saving what can be read of a damaged store; it changes neither the file nor its write-ahead log. It
+/// may write, as the log that a crash left is read through it.
 pub(super) fn open_damaged(path: &Path) -> Result<Connection, StoreError> {
     let conn = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)
+        .map_err(|e| StoreError::sql(path, "open it", &e))?;
     // Lets it be read although its end is cut off, or one of its tables is in pieces.
     conn.execute_batch("PRAGMA writable_schema=ON").map_err(|e| StoreError::sql(path, "open it", &e))?;
     conn.execute_batch("PRAGMA wal_autocheckpoint=0").map_err(|e| StoreError::sql(path, "open it", &e))?;
@@ -138,7 +158,11 @@ pub(super) fn open_damaged(path: &Path) -> Result<Connection, StoreError> {
 }
 
 fn open(path: &Path, flags: OpenFlags) -> Result<Connection, StoreError> {
-    let conn = Connection::open_with_flags(path, flags).map_err(|e| StoreError::sql(path, "open it", &e))?;
+    prepared(path, Connection::open_with_flags(path, flags))
+}
+
+fn prepared(path: &Path, opened: rusqlite::Result<Connection>) -> Result<Connection, StoreError> {
+    let conn = opened.map_err(|e| StoreError::sql(path, "open it", &e))?;
     conn.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
     conn.busy_timeout(BUSY).map_err(|e| StoreError::sql(path, "open it", &e))?;
     Ok(conn)
@@ -155,10 +179,22 @@ pub(super) fn version(path: &Path, conn: &Connection) -> Result<u32, StoreError>
         .query_row("SELECT count(*) FROM sqlite_schema", (), |row| row.get(0))
         .map_err(|e| StoreError::sql(path, "read its schema", &e))?;
     let empty = found == 0 && owner == 0 && objects == 0;
+    let damaged = |what: &str| StoreError::Corrupt { path: path.to_owned(), detail: what.to_owned() };
     if !empty && owner != i64::from(APPLICATION_ID) {
-        return Err(StoreError::Foreign { path: path.to_owned() });
+        let ours = "SELECT 1 FROM sqlite_schema WHERE name = 'events_never_change'";
+        return Err(match conn.query_row(ours, (), |_| Ok(())) {
+            Ok(()) => damaged("the mark of CIS in its header is damaged"),
+            Err(_) => StoreError::Foreign { path: path.to_owned() },
+        });
     }
-    let found = u32::try_from(found).map_err(|_| StoreError::Foreign { path: path.to_owned() })?;
+    let found = u32::try_from(found).ok().filter(|found| *found < VERSION_PLAUSIBLE);
+    let found = found.ok_or_else(|| damaged("the version in its header is damaged"))?;
+    let encoding: String = conn
+        .pragma_query_value(None, "encoding", |row| row.get(0))
+        .map_err(|e| StoreError::sql(path, "read its header", &e))?;
+    if (found == 0) != empty || encoding != "UTF-8" {
+        return Err(damaged("its header is damaged"));
+    }
     if found > newest() {
         return Err(StoreError::Newer { path: path.to_owned(), found, known: newest() });
     }

@@ -20,7 +20,7 @@ use super::checkpoint::Pulse;
 use super::error::{RowError, StoreError};
 use super::facts::{SessionFacts, TaskSeed, one_line};
 use super::projector::{Beside, Place, Projector};
-use super::schema;
+use super::schema::{self, Sharing};
 use crate::event::{Event, EventDraft};
 use crate::ids::{InputId, Offset, SessionId};
 
@@ -62,6 +62,7 @@ pub struct Writer {
     pulse: Arc<Pulse>,
     /// Whether the database file itself is known to be on the disk.
     grounded: bool,
+    sharing: Sharing,
     _lock: File,
 }
 
@@ -74,7 +75,15 @@ impl Writer {
     /// [`StoreError::ReadOnly`], [`StoreError::Io`]: the system says no.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         let lock = schema::lock(path)?;
-        let conn = schema::open_writer(path)?;
+        let (conn, sharing) = match schema::open_writer(path, Sharing::Processes) {
+            Ok(conn) => (conn, Sharing::Processes),
+            // The disk may be full: then it can still be read.
+            Err(error @ (StoreError::Full { .. } | StoreError::Io { .. })) => {
+                let conn = schema::open_writer(path, Sharing::Threads);
+                (conn.map_err(|_| error.or_full())?, Sharing::Threads)
+            }
+            Err(error) => return Err(error),
+        };
         let newest = newest(&conn).map_err(|e| StoreError::sql(path, "find its newest event", &e))?;
         Ok(Self {
             conn,
@@ -86,8 +95,15 @@ impl Writer {
             turn: Turn::Idle,
             pulse: Arc::default(),
             grounded: false,
+            sharing,
             _lock: lock,
         })
+    }
+
+    /// Whether no other process can read the store while this writer is open: the disk was full when it was opened.
+    #[must_use]
+    pub fn excludes_processes(&self) -> bool {
+        self.sharing == Sharing::Threads
     }
 
     /// The database file.

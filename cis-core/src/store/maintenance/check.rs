@@ -2,10 +2,14 @@
 
 use std::path::{Path, absolute};
 
-use rusqlite::Connection;
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, Row};
 
+use super::pages::Pages;
+use super::salvage::{self, LostEvents};
 use super::{Folded, fold, tasks_of_rows};
 use crate::store::error::{RowError, StoreError};
+use crate::store::reader::Readers;
 use crate::store::schema;
 
 /// So many findings of a kind are told one by one.
@@ -51,6 +55,33 @@ pub struct CheckReport {
     pub unknown_events: u64,
     /// What is wrong, in words. Empty: the store is sound.
     pub findings: Vec<String>,
+    /// What that means.
+    pub verdict: Verdict,
+}
+
+/// What the findings mean for a node and for a rebuild.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// Nothing is wrong.
+    Sound,
+    /// Something is damaged.
+    Damaged {
+        /// A node can start; only what lies on the damaged pages cannot be read. Otherwise, why it cannot.
+        node: Result<(), String>,
+        /// What a rebuild would lose; none: that cannot be told while a node uses the store.
+        lost: Option<Losses>,
+    },
+}
+
+/// What a rebuild would lose. All empty: nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Losses {
+    /// Events.
+    pub events: Vec<LostEvents>,
+    /// Nobody knows how many events came after the last one that can be read.
+    pub end: bool,
+    /// Tables that no event can restore and of which something is lost.
+    pub tables: Vec<String>,
 }
 
 /// Checks the store at `path`, also while a node uses it: every page, every event, and whether the tables
@@ -60,19 +91,70 @@ pub struct CheckReport {
 /// There is no store there, or it belongs to another version. Damage is no error here: it is reported.
 pub fn check(path: &Path, quick: bool) -> Result<CheckReport, StoreError> {
     let path = absolute(path).map_err(|e| StoreError::io(path, &e))?;
-    let mut report = CheckReport { events: 0, unknown_events: 0, findings: Vec::new() };
+    let mut report =
+        CheckReport { events: 0, unknown_events: 0, findings: Vec::new(), verdict: Verdict::Sound };
     match look(&path, quick, &mut report) {
-        Ok(()) => Ok(report),
-        Err(StoreError::Corrupt { detail, .. }) => {
+        Ok(()) => {}
+        Err(error) if is_damage(&error) => {
+            let detail = match error {
+                StoreError::Corrupt { detail, .. } => detail,
+                StoreError::Value { what, detail } => format!("a {what}: {detail}"),
+                StoreError::Refused { doing, detail, .. } => format!("it cannot {doing}: {detail}"),
+                error => error.to_string(),
+            };
             report.findings.push(format!("reading it ended at damage: {detail}"));
-            Ok(report)
         }
-        Err(StoreError::Value { what, detail }) => {
-            report.findings.push(format!("a {what} cannot be read: {detail}"));
-            Ok(report)
-        }
-        Err(error) => Err(error),
+        Err(error) => return Err(error),
     }
+    if report.findings.is_empty()
+        && let Ok(_no_node) = schema::lock(&path)
+    {
+        let lost = Pages::open(&path).map_err(|e| StoreError::io(&path, &e))?.lost_frames;
+        if lost > 0 {
+            let finding =
+                format!("{lost} pages of the write-ahead log are damaged: a node drops what follows them");
+            report.findings.push(finding);
+        }
+    }
+    if !report.findings.is_empty() {
+        report.verdict = Verdict::Damaged { node: starts(&path), lost: losses(&path)? };
+    }
+    Ok(report)
+}
+
+/// Whether an error is about what is in the file.
+fn is_damage(error: &StoreError) -> bool {
+    matches!(error, StoreError::Corrupt { .. } | StoreError::Value { .. } | StoreError::Refused { .. })
+}
+
+/// Reads what a node reads when it starts.
+fn starts(path: &Path) -> Result<(), String> {
+    let start = || {
+        let reader = Readers::open(path)?.get()?;
+        reader.last_offset()?;
+        reader.node_groups()?;
+        reader.open_runs().map(drop)
+    };
+    start().map_err(|error: StoreError| match error {
+        StoreError::Corrupt { detail, .. } => detail,
+        error => error.to_string(),
+    })
+}
+
+/// What a rebuild would lose. Nobody has a connection to the store any more.
+fn losses(path: &Path) -> Result<Option<Losses>, StoreError> {
+    let _lock = match schema::lock(path) {
+        Ok(lock) => lock,
+        Err(_) => return Ok(None),
+    };
+    let (found, log_torn) = salvage::scan(path, &mut |_| Ok(()))?;
+    let old = schema::open_damaged(path).ok().filter(|old| schema::version(path, old).is_ok());
+    let saved = salvage::losses(old.as_ref(), &found, log_torn);
+    let tables = match &old {
+        Some(old) => salvage::torn(old, "main").map_err(|e| e.at(path, "read its tables"))?,
+        None => vec!["everything".to_owned()],
+    };
+    Ok(Some(Losses { events: saved.lost, end: saved.end_lost, tables }))
 }
 
 fn look(path: &Path, quick: bool, report: &mut CheckReport) -> Result<(), StoreError> {
@@ -94,19 +176,33 @@ fn look(path: &Path, quick: bool, report: &mut CheckReport) -> Result<(), StoreE
         report.findings.push(format!("and {} more such events", bad - FINDINGS_MAX));
     }
     for (table, columns) in PROJECTED {
-        let differ = differences(&conn, table, columns)
-            .map_err(|e| StoreError::sql(path, "compare its tables with its events", &e))?;
-        if differ > 0 {
-            report.findings.push(format!("{differ} rows of table {table} are not what the events say"));
+        match differences(&conn, table, columns) {
+            Ok(0) => {}
+            Ok(differ) => {
+                report.findings.push(format!("{differ} rows of table {table} are not what the events say"));
+            }
+            Err(error) => {
+                let error = StoreError::sql(path, "compare its tables with its events", &error);
+                if !is_damage(&error) {
+                    return Err(error);
+                }
+                report.findings.push(format!("the table {table} cannot be read to its end"));
+            }
         }
+    }
+    for table in salvage::torn(&conn, "live").map_err(|e| e.at(path, "read its tables"))? {
+        report.findings.push(format!("something in the table {table} cannot be read"));
     }
     Ok(())
 }
 
 fn pages(path: &Path, conn: &Connection, quick: bool, report: &mut CheckReport) -> Result<(), StoreError> {
     let sql = if quick { "PRAGMA quick_check(20)" } else { "PRAGMA integrity_check(20)" };
-    let read =
-        || -> rusqlite::Result<Vec<String>> { conn.prepare(sql)?.query_map((), |row| row.get(0))?.collect() };
+    // What it says of a damaged page may quote it.
+    let line = |row: &Row<'_>| {
+        row.get_ref(0).map(|text| String::from_utf8_lossy(text.as_bytes().unwrap_or_default()).into_owned())
+    };
+    let read = || -> rusqlite::Result<Vec<String>> { conn.prepare(sql)?.query_map((), line)?.collect() };
     let lines = read().map_err(|e| StoreError::sql(path, "check its pages", &e))?;
     report.findings.extend(lines.into_iter().filter(|line| line != "ok"));
     Ok(())
@@ -115,7 +211,10 @@ fn pages(path: &Path, conn: &Connection, quick: bool, report: &mut CheckReport) 
 /// A private database in which everything is projected anew, with the store attached as `live`. Both are
 /// held in one transaction: a node may go on writing meanwhile.
 fn refold(path: &Path) -> Result<(Connection, Folded), StoreError> {
-    let mut conn = Connection::open("").map_err(|e| StoreError::sql(path, "make a private copy", &e))?;
+    let private = |e: rusqlite::Error| StoreError::sql(path, "make a private copy", &e);
+    let mut conn = Connection::open("").map_err(private)?;
+    // A check changes nothing, so the write-ahead log that a crash left stays.
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(private)?;
     schema::migrate(path, &mut conn, schema::MIGRATIONS)?;
     let sql = |e: rusqlite::Error| StoreError::sql(path, "read it", &e);
     let name = path.to_str().ok_or_else(|| StoreError::Io {

@@ -6,6 +6,7 @@
 mod census;
 mod check;
 mod copy;
+mod pages;
 mod rebuild;
 mod salvage;
 
@@ -21,9 +22,10 @@ use crate::ids::Offset;
 pub use census::{Census, LogRecord, Needs, RunUse, live_sessions, logs};
 #[cfg(test)]
 pub(super) use check::PROJECTED;
-pub use check::{CheckReport, check};
+pub use check::{CheckReport, Losses, Verdict, check};
 pub use copy::copy;
-pub use rebuild::{RebuildReport, rebuild};
+pub use rebuild::{NamedRun, RebuildReport, rebuild};
+pub use salvage::{LostEvents, LostOf, lost_with};
 
 /// What went by while events were projected anew.
 #[derive(Debug, Default)]
@@ -51,7 +53,7 @@ fn fold(
         let offset: Offset = row.get(0)?;
         let event = match event(row) {
             Ok(event) => event,
-            Err(RowError::Sql(error)) => return Err(error.into()),
+            Err(RowError::Sql(error)) if !salvage::is_of_row(&error) => return Err(error.into()),
             Err(error) => {
                 folded.bad.push((offset, error.to_string()));
                 continue;
@@ -73,7 +75,15 @@ fn fold(
             _ => None,
         };
         let beside = seeds.as_deref().map_or(Beside::Nothing, Beside::Tasks);
-        projector.apply(conn, Place { offset, run: event.run, at_ms: event.at_ms }, &body, beside)?;
+        let at = Place { offset, run: event.run, at_ms: event.at_ms };
+        match projector.apply(conn, at, &body, beside) {
+            Ok(()) => {}
+            Err(RowError::Sql(error)) if !salvage::is_of_row(&error) => return Err(error.into()),
+            Err(error) => {
+                projector.forget();
+                folded.bad.push((offset, format!("{}: {error}", event.type_name)));
+            }
+        }
     }
     Ok(folded)
 }

@@ -1,4 +1,4 @@
-//! Makes a store anew from what can be read of the old one.
+//! Rebuilds a store from what can be read of the old one.
 
 use std::fs::{self, File};
 use std::io;
@@ -6,43 +6,66 @@ use std::path::{Path, PathBuf, absolute};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use rusqlite::Connection;
+use ulid::Ulid;
 
-use super::salvage::{self, Saved};
+use super::salvage::{self, LostEvents, LostOf, Saved};
 use super::{Folded, fold, tasks_of_rows};
-use crate::event::RunCreated;
-use crate::ids::Offset;
+use crate::event::{EventBody, EventDraft, RunCreated};
+use crate::ids::RunId;
+use crate::store::append::{insert_event, newest};
 use crate::store::checkpoint::flush;
-use crate::store::error::StoreError;
+use crate::store::error::{RowError, StoreError};
 use crate::store::facts::TaskSeed;
-use crate::store::schema::{self, beside};
+use crate::store::projector::{Beside, Place, Projector};
+use crate::store::reader::ulid;
+use crate::store::schema::{self, Sharing, beside};
 
 /// What became of a store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RebuildReport {
     /// Events that are in the new store.
     pub events: u64,
-    /// Offsets of events that could not be read, as ranges, ends included.
-    pub lost_events: Vec<(Offset, Offset)>,
+    /// Events that could not be read.
+    pub lost: Vec<LostEvents>,
     /// The last events could not be read, either; how many they were is not known.
     pub end_lost: bool,
     /// Events that are kept, but whose body says nothing to this version.
     pub silent_events: u64,
-    /// Tables that no event can make anew and of which something is lost.
+    /// Tables that no event can restore and of which something is lost: [`super::lost_with`] says what.
     pub torn_tables: Vec<String>,
+    /// Open runs that were ended, because events of them are lost or may be.
+    pub ended: Vec<NamedRun>,
+    /// Runs of which the first event is lost: they are not listed any more.
+    pub hidden: Vec<RunId>,
     /// Where the old file is now.
     pub kept: PathBuf,
 }
 
-/// Saves every readable event of the store at `path` into a new file, projects them anew, and puts the
-/// new file into the place of the old one, which stays beside it. No node may run. `tasks` reads a run's
+/// A run with the name of its DAG.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamedRun {
+    /// Its id.
+    pub id: RunId,
+    /// Its DAG.
+    pub dag: String,
+}
+
+/// What is told of a run that was ended.
+const INCOMPLETE: &str =
+    "events of this run were lost when the database was damaged, so it cannot continue safely";
+
+/// Saves every readable event of the store at `path` into a new file, projects them again, and puts the
+/// new file into the place of the old one, which stays beside it as it was. No node may run. `tasks` reads a run's
 /// file and gives its tasks in their order; none: what the old tables say is taken, and if those are
 /// lost, the tasks that the events name.
+///
+/// An open run of which events are lost ends with an error: a task of it might run a second time.
 ///
 /// Interrupted at any point, either file is in place, and it can be done again.
 ///
 /// # Errors
-/// [`StoreError::InUse`]: a node runs. [`StoreError::Newer`], [`StoreError::Foreign`]: it is not ours to
-/// make anew. Otherwise the new file could not be written; the old one is as it was.
+/// [`StoreError::InUse`]: a node runs. [`StoreError::Newer`], [`StoreError::Foreign`]: it is not a store that this
+/// version can rebuild. Otherwise the new file could not be written; the old one is as it was.
 pub fn rebuild(
     path: &Path,
     mut tasks: impl FnMut(&RunCreated) -> Option<Vec<TaskSeed>>,
@@ -54,15 +77,8 @@ pub fn rebuild(
     let _lock = schema::lock(&path)?;
     let fresh = beside(&path, ".rebuilding");
     remove(&fresh)?;
-    let old = open_old(&path)?;
-    let new = schema::open_writer(&fresh)?;
-    let made = fill(&fresh, old.as_ref(), &new, &mut tasks);
-    let flushed = made.and_then(|made| {
-        flush(&fresh, &new)?;
-        Ok(made)
-    });
-    drop((old, new));
-    let (saved, torn_tables, folded) = match flushed {
+    let made = fill(&path, &fresh, &mut tasks);
+    let made = match made {
         Ok(made) => made,
         Err(error) => {
             let _ = remove(&fresh);
@@ -70,51 +86,120 @@ pub fn rebuild(
         }
     };
     let kept = swap(&path, &fresh)?;
+    Ok(RebuildReport { kept, ..made })
+}
+
+/// Fills the new store at `fresh`.
+fn fill(
+    path: &Path,
+    fresh: &Path,
+    tasks: &mut impl FnMut(&RunCreated) -> Option<Vec<TaskSeed>>,
+) -> Result<RebuildReport, StoreError> {
+    let doing = "save what can be read";
+    let sql = |e: rusqlite::Error| StoreError::sql(fresh, doing, &e);
+    let row = |e: RowError| e.at(fresh, doing);
+    let new = schema::open_writer(fresh, Sharing::Processes)?;
+    new.execute_batch("BEGIN").map_err(sql)?;
+    // The old file is read as it lies there before SQLite opens it.
+    let (found, log_torn) = salvage::events(path, &new)?;
+    let old = open_old(path, !found.is_empty())?;
+    let old = old.as_ref();
+    let saved = salvage::losses(old, &found, log_torn);
+    let folded =
+        fold(&new, "main", |run, facts| tasks(facts).or_else(|| tasks_of_rows(old?, "main", run).ok()))
+            .map_err(row)?;
+    let torn_tables = match old {
+        Some(old) => salvage::rest(old, &new).map_err(row)?,
+        None => vec!["everything".to_owned()],
+    };
+    let ended = end_incomplete(&new, &saved, &folded).map_err(row)?;
+    let hidden = hidden(&new).map_err(row)?;
+    new.execute_batch("COMMIT").map_err(sql)?;
+    flush(fresh, &new)?;
     Ok(RebuildReport {
         events: saved.events,
-        lost_events: saved.lost,
+        lost: saved.lost,
         end_lost: saved.end_lost,
         silent_events: folded.unknown + folded.bad.len() as u64,
         torn_tables,
-        kept,
+        ended,
+        hidden,
+        kept: PathBuf::new(),
     })
 }
 
-/// The old store, where it can be opened at all.
-fn open_old(path: &Path) -> Result<Option<Connection>, StoreError> {
+/// The old store, where SQLite can open it. `ours`: events of CIS were found in it, so whatever else its header says is
+/// damage.
+fn open_old(path: &Path, ours: bool) -> Result<Option<Connection>, StoreError> {
     let old = schema::open_damaged(path).and_then(|conn| {
         schema::version(path, &conn)?;
         Ok(conn)
     });
     match old {
         Ok(conn) => Ok(Some(conn)),
-        Err(StoreError::Corrupt { .. } | StoreError::Value { .. }) => Ok(None),
-        Err(error) => Err(error),
+        Err(StoreError::Foreign { .. }) if ours => Ok(None),
+        Err(error @ (StoreError::Foreign { .. } | StoreError::Newer { .. } | StoreError::InUse { .. })) => {
+            Err(error)
+        }
+        // Whatever else SQLite cannot do with it is no reason to give up what was found.
+        Err(_) => Ok(None),
     }
 }
 
-fn fill(
-    path: &Path,
-    old: Option<&Connection>,
-    new: &Connection,
-    tasks: &mut impl FnMut(&RunCreated) -> Option<Vec<TaskSeed>>,
-) -> Result<(Saved, Vec<String>, Folded), StoreError> {
-    let doing = "save what can be read";
-    let sql = |e: rusqlite::Error| StoreError::sql(path, doing, &e);
-    new.execute_batch("BEGIN").map_err(sql)?;
-    let saved = match old {
-        Some(old) => salvage::events(old, new).map_err(|e| e.at(path, doing))?,
-        None => Saved::default(),
-    };
-    let folded =
-        fold(new, "main", |run, facts| tasks(facts).or_else(|| tasks_of_rows(old?, "main", run).ok()))
-            .map_err(|e| e.at(path, doing))?;
-    let torn = match old {
-        Some(old) => salvage::rest(old, new).map_err(|e| e.at(path, doing))?,
-        None => vec!["everything".to_owned()],
-    };
-    new.execute_batch("COMMIT").map_err(sql)?;
-    Ok((saved, torn, folded))
+/// Ends open runs of which events are lost, or may be. Gives them.
+fn end_incomplete(new: &Connection, saved: &Saved, folded: &Folded) -> Result<Vec<NamedRun>, RowError> {
+    let any = saved.end_lost || saved.lost.iter().any(|lost| lost.run == LostOf::Unknown);
+    let mut incomplete: Vec<RunId> = saved
+        .lost
+        .iter()
+        .filter_map(|lost| match lost.run {
+            LostOf::Run(run) => Some(run),
+            LostOf::Node | LostOf::Unknown => None,
+        })
+        .collect();
+    for (offset, _) in &folded.bad {
+        let sql = "SELECT run FROM events WHERE offset = ?1 AND run IS NOT NULL";
+        if let Ok(id) = new.query_row(sql, [offset], |row| row.get(0)) {
+            incomplete.push(RunId(Ulid::from_bytes(id)));
+        }
+    }
+    let open = named_runs(new, "SELECT id, dag FROM runs WHERE ended_ms IS NULL ORDER BY key")?;
+    let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+    let at_ms = i64::try_from(now_ms).unwrap_or(i64::MAX);
+    let mut projector = Projector::default();
+    let mut ended = Vec::new();
+    for run in open.into_iter().filter(|run| any || incomplete.contains(&run.id)) {
+        let offset = newest(new)? + 1;
+        let body = EventBody::RunErrored { detail: INCOMPLETE.to_owned() };
+        let draft = EventDraft { run: Some(run.id), at_ms, actor: None, cause: None, body };
+        insert_event(new, offset, &draft, Ulid::new())?;
+        projector.apply(new, Place { offset, run: draft.run, at_ms }, &draft.body, Beside::Nothing)?;
+        ended.push(run);
+    }
+    Ok(ended)
+}
+
+fn named_runs(conn: &Connection, sql: &str) -> Result<Vec<NamedRun>, RowError> {
+    let mut read = conn.prepare(sql)?;
+    let mut rows = read.query(())?;
+    let mut runs = Vec::new();
+    while let Some(row) = rows.next()? {
+        runs.push(NamedRun { id: RunId(ulid(row, 0)?), dag: row.get(1)? });
+    }
+    Ok(runs)
+}
+
+/// Runs that have events, but not the one that made them.
+fn hidden(new: &Connection) -> Result<Vec<RunId>, RowError> {
+    let mut read = new.prepare(
+        "SELECT DISTINCT run FROM events WHERE run IS NOT NULL AND run NOT IN (SELECT id FROM runs)",
+    )?;
+    let mut rows = read.query(())?;
+    let mut hidden = Vec::new();
+    while let Some(row) = rows.next()? {
+        hidden.push(RunId(ulid(row, 0)?));
+    }
+    Ok(hidden)
 }
 
 /// Puts `fresh` into the place of `path`. The old file gets a second name first, so that at every moment

@@ -1,136 +1,271 @@
 //! Copies what can be read of a store, damaged or not.
+//!
+//! Events are looked for on every page of the file, whether or not SQLite still finds its way to it: each event whose
+//! page is intact is found. Tables that no event can restore are read through SQLite, from both ends.
 
-use rusqlite::{Connection, Row, params, params_from_iter, types::Value};
+use std::collections::{BTreeMap, HashSet};
+use std::path::Path;
 
-use crate::ids::Offset;
+use rusqlite::types::{ToSqlOutput, ValueRef};
+use rusqlite::{Connection, ErrorCode, params, params_from_iter};
+use serde_json::value::RawValue;
+use ulid::Ulid;
+
+use super::is_unknown;
+use super::pages::{Field, Pages, Record, View, rows};
+use crate::event::{Event, SCHEMA_VERSION};
+use crate::ids::{InputId, Offset, RunId};
 use crate::store::append::insert_stored;
-use crate::store::error::RowError;
-use crate::store::reader::{EVENT_COLUMNS, event};
+use crate::store::error::{RowError, StoreError};
 
-/// So far beyond the last event that was found others are looked for one by one, when the end of the
-/// table cannot be read.
-const BLIND_MAX: i64 = 200_000;
+/// Types of events begin with this.
+const TYPE_PREFIX: &str = "cis.dag.";
 
-/// Which events were saved.
+/// An offset this far beyond the number of events is a damaged one.
+const OFFSET_SLACK: i64 = 1_000_000;
+
+/// Consecutive events that cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LostEvents {
+    /// Offset of the first.
+    pub from: Offset,
+    /// Offset of the last.
+    pub to: Offset,
+    /// Their run.
+    pub run: LostOf,
+}
+
+/// Whose events are lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LostOf {
+    /// Events of a run.
+    Run(RunId),
+    /// Events of the node or of a session without a run: no run misses anything.
+    Node,
+    /// Nothing tells whose they were.
+    Unknown,
+}
+
+/// Which events a store has, and which it had.
 #[derive(Debug, Default)]
 pub(super) struct Saved {
     pub(super) events: u64,
-    /// Offsets that cannot be read, as ranges.
-    pub(super) lost: Vec<(Offset, Offset)>,
+    pub(super) lost: Vec<LostEvents>,
     /// The end of the table cannot be read: nobody knows how many came after.
     pub(super) end_lost: bool,
 }
 
-/// Copies events in the order of their offsets; where a page stops that, from the other end; and
-/// what lies between, one by one.
-pub(super) fn events(from: &Connection, to: &Connection) -> Result<Saved, RowError> {
-    let mut saved = Saved::default();
-    let (low, whole) = sweep(from, to, "ORDER BY offset", 0, &mut saved)?;
-    if whole {
-        return Ok(saved);
-    }
-    let (high, _) = sweep(from, to, "ORDER BY offset DESC", low, &mut saved)?;
-    saved.end_lost = high == 0;
-    let end = if high == 0 { low.saturating_add(BLIND_MAX) } else { high };
-    let mut read = match from.prepare(&format!("SELECT {EVENT_COLUMNS} FROM events WHERE offset = ?1")) {
-        Ok(read) => read,
-        Err(_) => return Ok(saved),
-    };
-    for offset in low + 1..end {
-        let found = read.query([offset]).and_then(|mut rows| match rows.next()? {
-            Some(row) => Ok(Some(keep(row, to))),
-            None => Ok(None),
-        });
-        match found {
-            Ok(Some(kept)) => saved.count(offset, kept?),
-            Ok(None) => {}
-            // Beyond the last event that was found, nobody knows whether there were any.
-            Err(_) if high == 0 => {}
-            Err(_) => saved.lose(offset),
+/// Finds every intact event of the store at `path` and gives it to `keep`, each offset once. Gives the offsets, and
+/// whether the write-ahead log has lost something.
+pub(super) fn scan(
+    path: &Path,
+    keep: &mut dyn FnMut(&Event) -> Result<(), RowError>,
+) -> Result<(HashSet<i64>, bool), StoreError> {
+    let pages = Pages::open(path).map_err(|e| StoreError::io(path, &e))?;
+    let mut found = HashSet::new();
+    for view in [View::Sound, View::Beyond, View::Replaced] {
+        for page in pages.numbers(view) {
+            for event in events_of(&rows(&pages, view, page)).filter(is_readable) {
+                let offset = i64::try_from(event.offset).unwrap_or(i64::MAX);
+                let far = i64::try_from(found.len()).unwrap_or(i64::MAX).saturating_mul(4);
+                if offset <= far.saturating_add(OFFSET_SLACK) && found.insert(offset) {
+                    keep(&event).map_err(|e| e.at(path, "save an event"))?;
+                }
+            }
         }
     }
-    Ok(saved)
+    Ok((found, pages.lost_frames > 0))
 }
 
-/// Copies until the end or the first page that cannot be read. Gives the last offset copied (0: none) and
-/// whether it was the end. The descending sweep ends at `until`.
-fn sweep(
-    from: &Connection,
-    to: &Connection,
-    order: &str,
-    until: i64,
-    saved: &mut Saved,
-) -> Result<(i64, bool), RowError> {
-    let mut last = 0;
-    let Ok(mut read) = from.prepare(&format!("SELECT {EVENT_COLUMNS} FROM events WHERE offset > ?1 {order}"))
+/// Whether an event says something: to this version, or, by what it says of itself, to a newer one.
+fn is_readable(event: &Event) -> bool {
+    event.v > SCHEMA_VERSION || event.decode().map_or_else(|error| is_unknown(event, &error), |_| true)
+}
+
+/// The events among the rows of a page. Their offsets ascend: a row that breaks the order has a damaged one.
+fn events_of(rows: &[Record]) -> impl Iterator<Item = Event> + '_ {
+    rows.iter().enumerate().filter_map(|(n, row)| {
+        let before = n.checked_sub(1).map_or(0, |n| rows[n].rowid);
+        let after = rows.get(n + 1).map_or(i64::MAX, |row| row.rowid);
+        // Where the neighbor is the damaged one, this one still is in order with the row after or before that.
+        let ordered = (before < row.rowid || n > 1 && rows[n - 2].rowid < row.rowid)
+            && (row.rowid < after || rows.get(n + 2).is_some_and(|next| row.rowid < next.rowid));
+        row.fields.as_deref().filter(|_| ordered).and_then(|fields| event(row.rowid, fields))
+    })
+}
+
+/// The event of a row, as the table of events has its columns. `None`: it is of another table, or damaged.
+fn event(rowid: i64, fields: &[Field]) -> Option<Event> {
+    let [Field::Null, id, run, Field::Integer(v), kind, Field::Integer(at_ms), actor, cause, body] = fields
     else {
-        return Ok((last, false));
+        return None;
     };
-    let Ok(mut rows) = read.query([until]) else { return Ok((last, false)) };
+    let ulid = |field: &Field| match field {
+        Field::Blob(bytes) => bytes.as_slice().try_into().ok().map(|bytes| Some(Ulid::from_bytes(bytes))),
+        Field::Null => Some(None),
+        _ => None,
+    };
+    let text = |field: &Field| match field {
+        Field::Text(bytes) => String::from_utf8(bytes.clone()).ok(),
+        _ => None,
+    };
+    let actor = match actor {
+        Field::Null => None,
+        actor => Some(serde_json::from_str(&text(actor)?).ok()?),
+    };
+    Some(Event {
+        offset: Offset::try_from(rowid).ok().filter(|offset| *offset > 0)?,
+        id: ulid(id)??,
+        run: ulid(run)?.map(RunId),
+        v: u32::try_from(*v).ok()?,
+        type_name: text(kind).filter(|kind| kind.starts_with(TYPE_PREFIX))?,
+        at_ms: *at_ms,
+        actor,
+        cause: ulid(cause)?.map(InputId),
+        body: RawValue::from_string(text(body)?).ok()?,
+    })
+}
+
+/// Copies the events of the store at `path`, to which there is no connection.
+pub(super) fn events(path: &Path, to: &Connection) -> Result<(HashSet<i64>, bool), StoreError> {
+    scan(path, &mut |event| insert_stored(to, event))
+}
+
+/// What the old store had and is not among `found`. `old`: none where SQLite cannot open it.
+pub(super) fn losses(old: Option<&Connection>, found: &HashSet<i64>, log_torn: bool) -> Saved {
+    let newest = found.iter().copied().max().unwrap_or(0);
+    let mut saved = Saved { events: found.len() as u64, lost: Vec::new(), end_lost: log_torn };
+    let (forward, whole) = old.map_or((Vec::new(), false), |old| offsets(old, "ASC"));
+    // A tree that was followed to its end says which offsets there were; in a torn one each up to the newest counts.
+    let known = forward.last().copied().unwrap_or(0);
+    let mut wanted = forward;
+    let mut run_of = BTreeMap::new();
+    let mut runs_known = false;
+    if let Some(old) = old {
+        (run_of, runs_known) = runs_of_events(old);
+    }
+    if !whole || wanted.last().is_none_or(|last| *last < newest) {
+        let (backward, _) = old.map_or((Vec::new(), false), |old| offsets(old, "DESC"));
+        saved.end_lost |= backward.is_empty();
+        let limit = newest.saturating_add(OFFSET_SLACK);
+        let of_index = run_of.keys().copied().filter(|offset| *offset < limit).max().unwrap_or(0);
+        let end = newest.max(of_index).max(backward.first().copied().filter(|end| *end < limit).unwrap_or(0));
+        wanted = (1..=end).collect();
+    }
+    for offset in wanted.into_iter().filter(|offset| *offset > 0 && !found.contains(offset)) {
+        let run = match run_of.get(&offset) {
+            Some(run) => LostOf::Run(*run),
+            // What SQLite does not see of the log is not in the index either.
+            None if runs_known && offset <= known => LostOf::Node,
+            None => LostOf::Unknown,
+        };
+        saved.lose(offset, run);
+    }
+    saved
+}
+
+/// Offsets of events in this order, and whether that were all.
+fn offsets(old: &Connection, order: &str) -> (Vec<i64>, bool) {
+    let mut found: Vec<i64> = Vec::new();
+    let whole =
+        each_row(old, &format!("SELECT offset FROM events NOT INDEXED ORDER BY offset {order}"), |row| {
+            found.extend(row.get::<_, i64>(0));
+        });
+    let ordered = order == "DESC" || found.is_sorted_by(|one, next| one < next);
+    (found, whole && ordered)
+}
+
+/// The run of each event that has one, from an index beside the events, and whether all of the index could be read.
+fn runs_of_events(old: &Connection) -> (BTreeMap<i64, RunId>, bool) {
+    let sql = "SELECT offset, run FROM events INDEXED BY events_run WHERE run IS NOT NULL ORDER BY run";
+    let mut run_of = BTreeMap::new();
+    let whole = each_row(old, sql, |row| {
+        if let (Ok(offset), Ok(run)) = (row.get(0), row.get(1)) {
+            run_of.insert(offset, RunId(Ulid::from_bytes(run)));
+        }
+    });
+    (run_of, whole)
+}
+
+/// Gives rows to `each` until the end or the first one that cannot be read. Says whether it was the end.
+fn each_row(conn: &Connection, sql: &str, mut each: impl FnMut(&rusqlite::Row<'_>)) -> bool {
+    let Ok(mut read) = conn.prepare(sql) else { return false };
+    let Ok(mut rows) = read.query(()) else { return false };
     loop {
         match rows.next() {
-            Ok(Some(row)) => {
-                last = row.get(0)?;
-                let kept = keep(row, to)?;
-                saved.count(last, kept);
-            }
-            Ok(None) => return Ok((last, true)),
-            Err(_) => return Ok((last, false)),
+            Ok(Some(row)) => each(row),
+            Ok(None) => return true,
+            Err(_) => return false,
         }
     }
-}
-
-/// Copies one event. Says whether it was whole.
-fn keep(row: &Row<'_>, to: &Connection) -> Result<bool, RowError> {
-    let Ok(event) = event(row) else { return Ok(false) };
-    insert_stored(to, &event)?;
-    Ok(true)
 }
 
 impl Saved {
-    fn count(&mut self, offset: i64, whole: bool) {
-        if whole {
-            self.events += 1;
-        } else {
-            self.lose(offset);
-        }
-    }
-
-    fn lose(&mut self, offset: i64) {
+    fn lose(&mut self, offset: i64, run: LostOf) {
         let offset = Offset::try_from(offset).unwrap_or(0);
         match self.lost.last_mut() {
-            Some((_, end)) if *end + 1 == offset => *end = offset,
-            _ => self.lost.push((offset, offset)),
+            Some(last) if last.to + 1 == offset && last.run == run => last.to = offset,
+            _ => self.lost.push(LostEvents { from: offset, to: offset, run }),
         }
     }
 }
 
-/// Tables that no event can make anew, with their columns.
-const KEPT: &[(&str, &[&str])] = &[
-    ("meta", &["key", "value"]),
-    ("inputs", &["id", "what"]),
-    ("outbox", &["id", "room", "priority", "what", "run", "item", "payload", "due_ms", "tries"]),
-    ("room_runs", &["run", "room", "told", "published", "journal"]),
-    ("room_messages", &["event", "room", "what", "run", "item", "at_ms"]),
-    ("rooms", &["room", "incarnation", "seq", "token"]),
+/// A table that no event can restore.
+struct Kept {
+    name: &'static str,
+    columns: &'static [&'static str],
+    /// Its primary key.
+    key: &'static str,
+}
+
+/// In the order in which they are copied.
+const KEPT: &[Kept] = &[
+    Kept { name: "meta", columns: &["key", "value"], key: "key" },
+    Kept { name: "inputs", columns: &["id", "what"], key: "id" },
+    Kept {
+        name: "outbox",
+        columns: &["id", "room", "priority", "what", "run", "item", "payload", "due_ms", "tries"],
+        key: "id",
+    },
+    Kept { name: "room_runs", columns: &["run", "room", "told", "published", "journal"], key: "run" },
+    Kept { name: "room_messages", columns: &["event", "room", "what", "run", "item", "at_ms"], key: "event" },
+    Kept { name: "rooms", columns: &["room", "incarnation", "seq", "token"], key: "room" },
 ];
 
-/// Copies the tables that no event can make anew, and what is known of sessions beside their events. Gives
-/// the names of those that are not whole.
+/// Facts of sessions that no event has.
+const SESSION_FACTS: Kept =
+    Kept { name: "sessions", columns: &["tty", "cols", "rows", "command", "log", "id"], key: "id" };
+
+/// What is lost with rows of a table that no event can restore, in words.
+#[must_use]
+pub fn lost_with(table: &str) -> &'static str {
+    match table {
+        "meta" => "how far some things were read",
+        "inputs" => "which requests were carried out already: one that is sent again counts as a new one",
+        "outbox" => "messages that waited to be sent to rooms",
+        "room_runs" => "which runs are published to which rooms",
+        "room_messages" => "which messages in rooms belong to which run: those are not edited any more",
+        "rooms" => "how far rooms were read",
+        "sessions" => "commands, sizes and log files of some sessions",
+        _ => "everything but the events",
+    }
+}
+
+/// Copies the tables that no event can restore, and what is known of sessions beside their events. Gives the names of
+/// those of which something is lost.
 pub(super) fn rest(from: &Connection, to: &Connection) -> Result<Vec<String>, RowError> {
     let mut torn = Vec::new();
-    for (table, columns) in KEPT {
-        let names = columns.join(", ");
-        let marks = vec!["?"; columns.len()].join(", ");
-        let insert = format!("INSERT OR IGNORE INTO {table} ({names}) VALUES ({marks})");
-        if !copy(from, to, &format!("SELECT {names} FROM {table}"), columns.len(), &insert)? {
-            torn.push((*table).to_owned());
+    for table in KEPT {
+        let names = table.columns.join(", ");
+        let marks = vec!["?"; table.columns.len()].join(", ");
+        let insert = format!("INSERT OR IGNORE INTO {} ({names}) VALUES ({marks})", table.name);
+        if !copy(from, "main", Some((to, &insert)), table)? {
+            torn.push(table.name.to_owned());
         }
     }
-    let select = "SELECT tty, cols, rows, command, log, id FROM sessions";
     let update = "UPDATE sessions SET tty = ?1, cols = ?2, rows = ?3, command = ?4, log = ?5 WHERE id = ?6";
-    if !copy(from, to, select, 6, update)? {
-        torn.push("sessions".to_owned());
+    if !copy(from, "main", Some((to, update)), &SESSION_FACTS)? {
+        torn.push(SESSION_FACTS.name.to_owned());
     }
     // Ids of the outbox are never used twice: they are known elsewhere.
     let next = from
@@ -142,25 +277,70 @@ pub(super) fn rest(from: &Connection, to: &Connection) -> Result<Vec<String>, Ro
     Ok(torn)
 }
 
-/// Copies rows until the end or the first one that cannot be read. Says whether it was the end.
+/// The tables of `schema` that no event can restore and of which something cannot be read.
+pub(super) fn torn(from: &Connection, schema: &str) -> Result<Vec<String>, RowError> {
+    let mut torn = Vec::new();
+    for table in KEPT.iter().chain([&SESSION_FACTS]) {
+        if !copy(from, schema, None, table)? {
+            torn.push(table.name.to_owned());
+        }
+    }
+    Ok(torn)
+}
+
+/// Copies rows from either end until the first one that cannot be read. Says whether that were all.
 fn copy(
     from: &Connection,
-    to: &Connection,
-    select: &str,
-    columns: usize,
-    into: &str,
+    schema: &str,
+    to: Option<(&Connection, &str)>,
+    table: &Kept,
 ) -> Result<bool, RowError> {
-    let Ok(mut read) = from.prepare(select) else { return Ok(false) };
-    let Ok(mut rows) = read.query(()) else { return Ok(false) };
-    let mut write = to.prepare(into)?;
-    loop {
-        match rows.next() {
-            Ok(Some(row)) => {
-                let values = (0..columns).map(|n| row.get::<_, Value>(n)).collect::<Result<Vec<_>, _>>()?;
-                write.execute(params_from_iter(values))?;
+    let mut write = to.map(|(to, into)| to.prepare(into)).transpose()?;
+    let mut rows_whole = true;
+    for order in ["ASC", "DESC"] {
+        let Kept { name, columns, key } = table;
+        let select = format!("SELECT {} FROM {schema}.{name} ORDER BY {key} {order}", columns.join(", "));
+        let mut failed = None;
+        let end = each_row(from, &select, |row| {
+            let values: Vec<ValueRef<'_>> =
+                (0..table.columns.len()).map_while(|n| row.get_ref(n).ok()).collect();
+            let is_text = |value: &ValueRef<'_>| match value {
+                ValueRef::Text(bytes) => std::str::from_utf8(bytes).is_ok(),
+                _ => true,
+            };
+            if values.len() < table.columns.len() || !values.iter().all(is_text) {
+                rows_whole = false;
+            } else if let Some(write) = &mut write {
+                match write.execute(params_from_iter(values.into_iter().map(ToSqlOutput::Borrowed))) {
+                    Ok(_) => {}
+                    // A value is of another type than its column.
+                    Err(error) if is_of_row(&error) => rows_whole = false,
+                    Err(error) => failed = Some(error),
+                }
             }
-            Ok(None) => return Ok(true),
-            Err(_) => return Ok(false),
+        });
+        if let Some(error) = failed {
+            return Err(error.into());
         }
+        if end {
+            return Ok(rows_whole && order == "ASC");
+        }
+    }
+    Ok(false)
+}
+
+/// Whether a row is refused for what is in it, and not because the disk refuses.
+pub(super) fn is_of_row(error: &rusqlite::Error) -> bool {
+    match error.sqlite_error_code() {
+        Some(code) => matches!(
+            code,
+            ErrorCode::ConstraintViolation
+                | ErrorCode::TypeMismatch
+                | ErrorCode::TooBig
+                | ErrorCode::ParameterOutOfRange
+                | ErrorCode::Unknown
+        ),
+        // The value of a column has not the shape that it is read as.
+        None => true,
     }
 }

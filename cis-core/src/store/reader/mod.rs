@@ -57,6 +57,8 @@ struct Pool {
     path: PathBuf,
     idle: Mutex<Vec<Connection>>,
     returned: Condvar,
+    /// What the first read said that met damage.
+    damage: Mutex<Option<String>>,
 }
 
 /// One connection that reads.
@@ -78,8 +80,19 @@ impl Readers {
             schema::version(path, &conn)?;
             idle.push(conn);
         }
-        let pool = Pool { path: path.to_owned(), idle: Mutex::new(idle), returned: Condvar::new() };
+        let pool = Pool {
+            path: path.to_owned(),
+            idle: Mutex::new(idle),
+            returned: Condvar::new(),
+            damage: Mutex::default(),
+        };
         Ok(Self { pool: Arc::new(pool) })
+    }
+
+    /// What the first read said that met damage in the store. `None`: no read has met any.
+    #[must_use]
+    pub fn damage(&self) -> Option<String> {
+        self.pool.damage.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// A connection of the pool, waited for where all are in use. It may be used from any thread that may
@@ -115,7 +128,14 @@ impl Reader {
             snapshot.finish()?;
             Ok(found)
         };
-        look().map_err(|error: RowError| error.at(&self.pool.path, doing))
+        look().map_err(|error: RowError| {
+            let error = error.at(&self.pool.path, doing);
+            if matches!(error, StoreError::Corrupt { .. } | StoreError::Value { .. }) {
+                let mut damage = self.pool.damage.lock().unwrap_or_else(PoisonError::into_inner);
+                damage.get_or_insert_with(|| error.to_string());
+            }
+            error
+        })
     }
 }
 

@@ -1,11 +1,12 @@
 //! Damaged files: they are told, and what can be read of them is saved.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::FileExt;
 
 use super::events::tables;
 use super::support::{Home, assert_sound, run_id, seeds_of_dag, store, turn};
-use crate::store::maintenance::{check, rebuild};
+use crate::store::maintenance::{LostOf, check, rebuild};
 use crate::store::{StoreError, Writer};
 
 /// Overwrites pages of a table.
@@ -38,8 +39,10 @@ fn damaged_pages_are_told_and_what_lies_around_them_is_saved() {
     assert!(!check(&home.path(), true).unwrap().findings.is_empty());
 
     let report = rebuild(&home.path(), |_| Some(seeds_of_dag())).unwrap();
-    let lost: u64 = report.lost_events.iter().map(|(from, to)| to - from + 1).sum();
-    assert!(report.lost_events.len() >= 2, "{report:?}");
+    let lost: u64 = report.lost.iter().map(|lost| lost.to - lost.from + 1).sum();
+    assert!(report.lost.len() >= 2, "{report:?}");
+    let runs: BTreeSet<_> = report.lost.iter().map(|lost| lost.run).collect();
+    assert!(runs.iter().all(|run| matches!(run, LostOf::Run(_))), "an index says whose they were: {runs:?}");
     assert_eq!(report.events + lost, 900, "{report:?}");
     assert!(lost < 100 && !report.end_lost && report.torn_tables.is_empty());
     assert!(report.kept.exists());
@@ -50,7 +53,8 @@ fn damaged_pages_are_told_and_what_lies_around_them_is_saved() {
     assert!(whole as u64 >= 300 - lost, "{whole} runs are whole");
     // And it goes on, with offsets that were never given.
     let mut writer = home.writer();
-    assert_eq!(writer.last_offset(), 900);
+    // A run of which the end is lost has ended with an error.
+    assert_eq!(writer.last_offset(), 900 + report.ended.len() as u64);
     turn(&mut writer, 301).unwrap();
 }
 
@@ -59,7 +63,7 @@ fn a_store_whose_inner_pages_are_damaged_gives_what_can_be_reached() {
     let home = store(300);
     assert!(damage(&home, "name IN ('runs', 'tasks', 'sqlite_autoindex_runs_1')") > 3);
     let report = rebuild(&home.path(), |_| Some(seeds_of_dag())).unwrap();
-    assert_eq!((report.events, report.lost_events.len()), (900, 0));
+    assert_eq!((report.events, report.lost.len()), (900, 0));
     assert_sound(&home.path());
     assert_eq!(home.readers().get().unwrap().run_detail(run_id(7)).unwrap().tasks[2].needs.len(), 2);
 }
@@ -78,7 +82,7 @@ fn a_store_that_is_cut_off_gives_its_beginning() {
 }
 
 #[test]
-fn a_file_without_anything_readable_makes_room_for_a_new_store() {
+fn a_file_without_its_first_page_still_gives_its_events() {
     let home = store(10);
     let file = fs::OpenOptions::new().write(true).open(home.path()).unwrap();
     file.write_all_at(&[0; 4096], 0).unwrap();
@@ -86,8 +90,11 @@ fn a_file_without_anything_readable_makes_room_for_a_new_store() {
     assert!(matches!(Writer::open(&home.path()), Err(StoreError::Corrupt { .. })));
     assert!(!check(&home.path(), true).unwrap().findings.is_empty());
     let report = rebuild(&home.path(), |_| None).unwrap();
-    assert_eq!((report.events, report.torn_tables.as_slice()), (0, ["everything".to_owned()].as_slice()));
+    assert_eq!((report.events, report.torn_tables.as_slice()), (30, ["everything".to_owned()].as_slice()));
     assert_eq!(fs::read(&report.kept).unwrap(), bytes, "the old file is kept as it was");
+    fs::write(home.path(), vec![0xA5; bytes.len()]).unwrap();
+    let report = rebuild(&home.path(), |_| None).unwrap();
+    assert_eq!((report.events, report.end_lost), (0, true), "nothing of it can be read");
     turn(&mut home.writer(), 1).unwrap();
     assert_sound(&home.path());
 }

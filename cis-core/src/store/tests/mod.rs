@@ -1,5 +1,6 @@
 //! Tests against real files.
 
+mod corruption;
 mod crowd;
 mod damage;
 mod events;

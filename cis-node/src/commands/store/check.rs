@@ -3,9 +3,10 @@
 use std::fmt::Write as _;
 
 use cis_core::node::upkeep;
-use cis_core::store::maintenance;
-use serde_json::json;
+use cis_core::store::maintenance::{self, Losses, Verdict};
+use serde_json::{Value, json};
 
+use super::lost;
 use super::meter::Meter;
 use crate::context::Context;
 use crate::error::{CliError, Exit};
@@ -45,6 +46,8 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
         "events": report.events,
         "unknown_events": report.unknown_events,
         "findings": report.findings,
+        "node_can_start": !matches!(&report.verdict, Verdict::Damaged { node: Err(_), .. }),
+        "rebuild_loses": losses(&report.verdict),
     });
     output::show(context, &answer, |_| {
         let mut text = String::new();
@@ -53,11 +56,46 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
         }
         let verdict = match (sound, of_store) {
             (true, _) => "sound",
-            (false, 0) => "sound, but files are missing or damaged: bring them back from a backup",
-            (false, _) => "damaged; `cis store rebuild` saves what can be read",
+            (false, 0) => "sound, but files are missing or damaged: restore them from a backup",
+            (false, _) => "damaged",
         };
         let _ = writeln!(text, "{} events; the store is {verdict}", report.events);
+        if let Verdict::Damaged { node, lost } = &report.verdict {
+            text.push_str(&meaning(node, lost.as_ref()));
+        }
         text
     })?;
     Ok(if sound { Exit::OK } else { Exit(3) })
+}
+
+/// What a rebuild would lose; null: nothing would, or it cannot be told while a node runs.
+fn losses(verdict: &Verdict) -> Value {
+    let Verdict::Damaged { lost: Some(lost), .. } = verdict else { return Value::Null };
+    json!({ "events": lost::json(&lost.events), "end": lost.end, "tables": lost.tables })
+}
+
+/// What the damage means, and what to do.
+fn meaning(node: &Result<(), String>, lost: Option<&Losses>) -> String {
+    let mut text = String::new();
+    let _ = match node {
+        Ok(()) => writeln!(
+            text,
+            "A node can start with it; whatever needs what is damaged fails, and it may get worse with each write."
+        ),
+        Err(why) => writeln!(text, "No node can start with it: {}", clean_lines(why)),
+    };
+    let Some(lost) = lost else {
+        text.push_str(
+            "What `cis store rebuild` can save is told once the node is stopped: `cis node stop`.\n",
+        );
+        return text;
+    };
+    if *lost == Losses::default() {
+        text.push_str("`cis store rebuild` repairs it and loses nothing: every event can be read.\n");
+        return text;
+    }
+    text.push_str("`cis store rebuild` saves everything but this:\n");
+    text.push_str(&lost::human(&lost.events, lost.end, &lost.tables));
+    text.push_str("If that matters, restore a backup instead: `cis store restore --force FILE`.\n");
+    text
 }

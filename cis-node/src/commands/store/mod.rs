@@ -3,6 +3,7 @@
 mod backup;
 mod check;
 mod gc;
+mod lost;
 mod meter;
 mod rebuild;
 mod restore;
