@@ -35,6 +35,7 @@ mod ended;
 mod examples;
 mod faults;
 mod files;
+mod full_disk;
 mod gates;
 mod harness_check;
 mod heard;

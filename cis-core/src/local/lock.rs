@@ -20,6 +20,8 @@ const ATTEMPTS: (u32, Duration) = (25, Duration::from_millis(2));
 const TEXT_BYTES_MAX: u64 = 8192;
 /// First line of a file that is in use. A session host leaves it behind when it is killed.
 const LIVE: &str = "live";
+/// What stands in a file that is not in use. An empty one would have to find space again on a full disk.
+const ENDED: &[u8] = b"ended\n";
 
 /// The process that holds a lock.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,8 +71,9 @@ impl LockFile {
     /// The file cannot be read.
     pub fn was_left(&mut self) -> io::Result<bool> {
         self.0.rewind()?;
-        let mut byte = [0];
-        Ok(self.0.read(&mut byte)? > 0)
+        let mut text = [0; ENDED.len()];
+        let length = self.0.read(&mut text)?;
+        Ok(length > 0 && text[..length] != *ENDED)
     }
 
     /// Notes that the file is in use, by nobody in particular yet.
@@ -97,7 +100,7 @@ impl LockFile {
     /// # Errors
     /// The file cannot be written.
     pub fn clear(&mut self) -> io::Result<()> {
-        self.write(b"")
+        self.write(ENDED)
     }
 
     /// In one write, so that nobody reads half of it.

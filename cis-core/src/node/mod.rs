@@ -45,7 +45,7 @@ mod wiring;
 mod worker;
 
 pub use remote::RemoteError;
-pub use wiring::{NodeError, NodeOptions, Readiness, run};
+pub use wiring::{Ended, NodeError, NodeOptions, Readiness, run};
 
 /// What the API of such a node says of itself. Needs no node that runs.
 #[must_use]

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io;
 use std::path::PathBuf;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
@@ -20,6 +21,7 @@ use super::own_commands::OwnCommands;
 use super::remote::{self, RemoteError};
 use super::rooms::Knock;
 use super::upkeep::auto::Upkeep;
+use super::upkeep::reserve;
 use super::worker::LocalWorker;
 use super::{own_log, restore};
 use crate::config::{Config, Home, HomeError, Identity, IdentityError, KeyError, Keys, Settings, Tokens};
@@ -64,6 +66,16 @@ pub enum Readiness {
     Ready,
 }
 
+/// How a node came to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// It was stopped, or had nothing left to do.
+    Stopped,
+    /// It is to be started again, by the command in [`NodeOptions::restart`]: it was started on a full disk, and there
+    /// is space again.
+    Restart,
+}
+
 /// Why a node cannot run.
 #[derive(Debug, thiserror::Error)]
 pub enum NodeError {
@@ -106,7 +118,7 @@ fn system(what: &'static str) -> impl FnOnce(io::Error) -> NodeError {
 ///
 /// # Errors
 /// It could not start. Once `ready` was called it ends in good order.
-pub fn run(options: NodeOptions, ready: impl FnOnce(Readiness) + Send + 'static) -> Result<(), NodeError> {
+pub fn run(options: NodeOptions, ready: impl FnOnce(Readiness) + Send + 'static) -> Result<Ended, NodeError> {
     // Whatever is made from here on is ours alone.
     rustix::process::umask(Mode::from_raw_mode(0o077));
     // Before there are threads.
@@ -114,13 +126,22 @@ pub fn run(options: NodeOptions, ready: impl FnOnce(Readiness) + Send + 'static)
     options.home.make()?;
     let mut lock = lock(&options.home)?;
     own_log::bound(&options.home.node_log());
-    options.home.pin_runtime()?;
+    match options.home.pin_runtime() {
+        // Whoever has another runtime directory finds it next time.
+        Err(HomeError::Make { source, .. }) if source.kind() == io::ErrorKind::StorageFull => {}
+        pinned => pinned?,
+    }
     let keys = Arc::new(Keys::load_or_make(&options.home.dir)?);
     let identity = Arc::new(Identity::open(&options.home)?);
     if let Some(problem) = identity.view().problem {
         tracing::warn!(problem, "nobody else is obeyed");
     }
     let writer = Writer::open(&options.home.database())?;
+    if writer.excludes_processes() {
+        tracing::warn!("the disk is full: this node only reads until there is space again");
+    } else {
+        reserve::keep(&options.home.dir);
+    }
     let readers = Readers::open(&options.home.database())?;
     let blobs = Arc::new(Blobs::new(&options.home.dir));
     let checkpointer = Checkpointer::start(&writer)?;
@@ -152,6 +173,7 @@ pub fn run(options: NodeOptions, ready: impl FnOnce(Readiness) + Send + 'static)
     let (events, _) = broadcast::channel(EVENT_BATCHES_KEPT);
     let (rooms, own_commands) = (Knock::default(), OwnCommands::default());
     let shared = Arc::new(Shared::default());
+    let restart = Arc::clone(&shared);
     let config = Arc::new(options.config);
     let max_sessions = config.settings.node.max_sessions;
 
@@ -229,7 +251,7 @@ pub fn run(options: NodeOptions, ready: impl FnOnce(Readiness) + Send + 'static)
     runtime.shutdown_timeout(LAST_TIME_MAX);
     // Where that fails, what it says counts for nobody: the lock is free.
     let _ = lock.clear();
-    Ok(())
+    Ok(if restart.restart.load(Ordering::Relaxed) { Ended::Restart } else { Ended::Stopped })
 }
 
 /// Runs the driver on a thread of its own. The receiver completes when it has ended.
@@ -326,7 +348,11 @@ fn lock(home: &Home) -> Result<LockFile, NodeError> {
     let mut lock = taken.ok_or_else(|| NodeError::AlreadyRunning { home: home.dir.clone() })?;
     // Before it listens already: whoever meets it says by its pid which process has the home.
     let holder = Holder { pid: std::process::id(), socket: home.node_socket() };
-    lock.name(&holder).map_err(system("write the lock of the home"))?;
+    match lock.name(&holder) {
+        // It holds the home all the same.
+        Err(error) if error.kind() == io::ErrorKind::StorageFull => {}
+        named => named.map_err(system("write the lock of the home"))?,
+    }
     Ok(lock)
 }
 

@@ -6,9 +6,16 @@ use super::{Driver, Stopping, now_ms};
 use crate::api::{Problem, ProblemKind};
 use crate::event::EventBody;
 use crate::ids::TimestampMs;
+use crate::node::upkeep::reserve;
 
 /// So long after the newest event free memory goes back, ms.
 pub(super) const QUIET_MS: i64 = 10_000;
+
+/// A node that was started on a full disk looks for space this often, ms.
+const SPACE_LOOK_MS: i64 = 2_000;
+
+/// With this much space it starts as any other node, bytes.
+const SPACE_BYTES: u64 = 4 << 20;
 
 impl Driver {
     /// Notes since when there has been nothing to do.
@@ -39,6 +46,21 @@ impl Driver {
             let _ = std::thread::Builder::new()
                 .name("cis-memory".to_owned())
                 .spawn(crate::session::give_memory_back);
+        }
+    }
+
+    /// A node that was started on a full disk keeps other processes from its database. Once there is space it starts
+    /// again, as any other.
+    pub(super) fn watch_space(&mut self, now: TimestampMs) {
+        if !self.parts.writer.excludes_processes() || self.look_for_space_at.is_some_and(|at| at > now) {
+            return;
+        }
+        self.look_for_space_at = Some(now + SPACE_LOOK_MS);
+        let free = reserve::free_bytes(&self.parts.home.dir);
+        if self.stopping.is_none() && free.is_some_and(|free| free >= SPACE_BYTES) {
+            self.parts.shared.restart.store(true, Ordering::Relaxed);
+            let reason = "the disk has space again: the node restarts".to_owned();
+            self.stopping = Some(Stopping { kill_sessions: false, reason });
         }
     }
 

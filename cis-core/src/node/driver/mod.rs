@@ -26,7 +26,7 @@ mod unread;
 use std::collections::{BTreeMap, VecDeque};
 use std::ffi::OsString;
 use std::os::fd::{AsFd as _, OwnedFd};
-use std::sync::atomic::{AtomicU32, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize};
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex};
 
@@ -72,6 +72,8 @@ const STUCK_RETRY_MS: i64 = 500;
 pub(in crate::node) struct Shared {
     /// Pid of the session host; 0: none.
     pub(in crate::node) host_pid: AtomicU32,
+    /// Its node is to be started again once it has ended.
+    pub(in crate::node) restart: AtomicBool,
     /// Open streams: somebody is looking.
     pub(in crate::node) viewers: AtomicUsize,
     /// Held by whoever makes the node's own room.
@@ -189,6 +191,8 @@ pub(in crate::node) struct Driver {
     /// When memory that is free goes back to the system: a while after the newest event.
     give_back_at: Option<TimestampMs>,
     supervised: Option<bool>,
+    /// Started on a full disk: when it is looked whether there is space again.
+    look_for_space_at: Option<TimestampMs>,
     stopping: Option<Stopping>,
 }
 
@@ -250,6 +254,7 @@ impl Driver {
             idle_since: None,
             give_back_at: None,
             supervised: None,
+            look_for_space_at: None,
             stopping: None,
         }
     }
@@ -331,6 +336,7 @@ impl Driver {
         }
         self.watch_idleness(now);
         self.watch_memory(now);
+        self.watch_space(now);
     }
 
     /// Lets the scheduler handle one input; a refusal of an internal one is only noted.
@@ -396,6 +402,7 @@ impl Driver {
             self.parts.worker.poll_timeout(),
             self.idle_since.map(|since| since.saturating_add(self.idle_exit_ms())),
             self.give_back_at,
+            self.look_for_space_at,
             self.host.retry_at(),
             self.host.has_more().then_some(0),
             self.denials.poll_timeout(),

@@ -12,6 +12,7 @@ use crate::api::RoomWrite;
 use crate::event::{EndReason, Event, EventBody, EventDraft, ExecutionMode, TaskChange};
 use crate::ids::{Offset, RunId, TimestampMs};
 use crate::node::commands::{cancelled, decided, retried};
+use crate::node::upkeep::reserve;
 use crate::store::{SessionFacts, StoreError};
 
 impl Driver {
@@ -26,6 +27,7 @@ impl Driver {
             Ok(events) => {
                 if self.stuck.take().is_some() {
                     tracing::info!("the database can be written again");
+                    reserve::keep(&self.parts.home.dir);
                 }
                 let told = |(draft, beside): &(EventDraft, Beside)| match beside {
                     Beside::Told(_) => draft.run,

@@ -10,13 +10,17 @@ impl Driver {
         let why = self.stuck.as_ref().map(|(why, _)| why.clone()).unwrap_or_default();
         while let Ok(command) = self.parts.commands.try_recv() {
             let problem = || {
-                Problem::new(ProblemKind::Unavailable, why.clone())
-                    .hint("the node goes on by itself once the database can be written again")
+                Problem::new(ProblemKind::Unavailable, format!("nothing can be recorded: {why}"))
+                    .hint("the node continues by itself once the database can be written again")
             };
             match command {
-                Command::Status { reply } => {
-                    let _ = reply.send(Ok(self.status()));
-                }
+                // What only reads is answered.
+                Command::Status { .. }
+                | Command::Times { .. }
+                | Command::Allowed { .. }
+                | Command::HeldByRoom { .. }
+                | Command::Groups { .. }
+                | Command::Waiting { .. } => self.obey(command, now_ms()),
                 Command::Stop { kill_sessions, reason, reply } => {
                     self.stopping = Some(Stopping { kill_sessions, reason });
                     if let Some(reply) = reply {
@@ -26,17 +30,6 @@ impl Driver {
                 Command::Create { reply, .. } => drop(reply.send(Err(problem()))),
                 Command::Recover { reply, .. } => drop(reply.send(Err(problem()))),
                 Command::Observe { reply, .. } => drop(reply.send(Err(problem()))),
-                // Questions change nothing.
-                Command::Times { run, totals, reply } => {
-                    let _ = reply.send(Ok(self.times(run, totals, now_ms())));
-                }
-                Command::Allowed { run, task, reply } => {
-                    let _ = reply.send(Ok(self.allowed(run, &task).cloned()));
-                }
-                Command::HeldByRoom { reply, .. } => drop(reply.send(Err(problem()))),
-                Command::Groups { reply } => {
-                    let _ = reply.send(Ok(self.parts.machine.group_views()));
-                }
                 Command::Run { reply, .. }
                 | Command::SetGroup { reply, .. }
                 | Command::Kill { reply, .. }
@@ -54,7 +47,6 @@ impl Driver {
                     let _ = reply.send(view);
                 }
                 Command::CreateSession { reply, .. } => drop(reply.send(Err(problem()))),
-                Command::Waiting { reply, .. } => drop(reply.send(Err(problem()))),
                 Command::Ask { reply, .. } => drop(reply.send(Err(problem()))),
                 Command::Say { reply, .. }
                 | Command::HandIn { reply, .. }

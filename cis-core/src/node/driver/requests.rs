@@ -35,7 +35,7 @@ impl Driver {
         }
     }
 
-    fn obey(&mut self, command: Command, now: TimestampMs) {
+    pub(super) fn obey(&mut self, command: Command, now: TimestampMs) {
         match command {
             Command::Create { new, actor, reply } => self.create_run(*new, actor, reply, now),
             Command::Run { asked, reply } => self.run_verb(asked, reply, now),
@@ -404,7 +404,9 @@ impl Driver {
         let live = self.parts.worker.live_count() + self.loners.live_count() + self.unread.sessions.len();
         let open = self.parts.machine.open_runs().count() + self.unread.run_count();
         let mut warnings = Vec::new();
-        warnings.extend(self.stuck.as_ref().map(|(why, _)| format!("nothing starts: {why}")));
+        warnings.extend(
+            self.stuck.as_ref().map(|(why, _)| format!("nothing starts and nothing can be changed: {why}")),
+        );
         warnings.extend(self.host.trouble.clone());
         warnings.extend(self.log_trouble.clone());
         warnings.extend(self.unread.warnings());

@@ -3,6 +3,8 @@
 //!
 //! In this order: choose, record, remove logs, look again at what is needed, sweep blobs. A crash in
 //! between leaves files that the next cleaning finds; never a row that promises what is gone unsaid.
+//! On a full disk the reserve is released first, so that there is space to record; only where even that does not help,
+//! logs are removed before it is recorded.
 
 mod choice;
 mod remains;
@@ -13,6 +15,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use self::choice::Choice;
 use super::error::UpkeepError;
 use super::hold::Hold;
+use super::reserve;
 use super::rules::with_request;
 use super::stock::Logs;
 use crate::api::{CleanReport, CleanStore, Problem, ProblemKind};
@@ -33,6 +36,8 @@ const ORPHANED: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 const RECORD_TRIES: u32 = 20;
 /// A disk with less space is full, bytes.
 const FULL_BYTES: u64 = 1 << 20;
+/// With less space nothing can be recorded, bytes.
+const RECORD_BYTES: u64 = 256 << 10;
 const RECORD_PAUSE: Duration = Duration::from_millis(250);
 
 /// Makes it durable that what these left is about to be removed. Gives those of whom it may be.
@@ -81,9 +86,16 @@ impl Cleaner<'_> {
             return Ok(report);
         }
         let victims = choice.victims;
-        let certain = if self.disk_is_full() {
-            // No space to record it: then first the space. Nothing can be retried meanwhile, either.
-            self.remove_logs(&victims, &logs, &mut report);
+        let nothing = victims.iter().all(|one| one.runs.is_empty() && one.sessions.is_empty());
+        let mut released = false;
+        let certain = if nothing {
+            victims
+        } else if self.has_less_than(FULL_BYTES) {
+            released = reserve::release(&self.home.dir);
+            if self.has_less_than(RECORD_BYTES) {
+                // No space to record it: then first the space. Nothing can be retried meanwhile, either.
+                self.remove_logs(&victims, &logs, &mut report);
+            }
             record_again(&victims, record)?
         } else {
             record(victims).map_err(UpkeepError::NotRecorded)?
@@ -93,7 +105,14 @@ impl Cleaner<'_> {
         report.cache_entries = cache(false)?.entries;
         self.sweep(&mut report)?;
         report.kept_bytes = report.kept_bytes.saturating_add(Logs::take(&self.home.logs())?.bytes());
-        hold.cleaned(self.now).map_err(UpkeepError::file("note the time in", &self.home.dir))?;
+        if !self.has_less_than(FULL_BYTES) {
+            hold.cleaned(self.now).map_err(UpkeepError::file("note the time in", &self.home.dir))?;
+        }
+        if released {
+            reserve::take_back(&self.home.dir);
+        } else {
+            reserve::keep(&self.home.dir);
+        }
         Ok(report)
     }
 
@@ -110,9 +129,8 @@ impl Cleaner<'_> {
         }
     }
 
-    fn disk_is_full(&self) -> bool {
-        rustix::fs::statvfs(&self.home.dir)
-            .is_ok_and(|disk| disk.f_bavail.saturating_mul(disk.f_frsize) < FULL_BYTES)
+    fn has_less_than(&self, bytes: u64) -> bool {
+        reserve::free_bytes(&self.home.dir).is_some_and(|free| free < bytes)
     }
 
     /// Removes blobs that nobody needs as the store stands now, and what crashes left.

@@ -11,6 +11,7 @@ mod clean;
 mod deep;
 mod error;
 mod hold;
+pub(in crate::node) mod reserve;
 mod rules;
 mod stock;
 

@@ -3,10 +3,12 @@
 use std::ffi::OsString;
 use std::fs::OpenOptions;
 use std::io::{self, Write as _};
+use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
+use std::process::Command;
 
 use cis_core::config;
-use cis_core::node::{self, NodeError, NodeOptions};
+use cis_core::node::{self, Ended, NodeError, NodeOptions};
 use rustix::fs::Mode;
 
 use crate::commands::session_host::umask;
@@ -66,11 +68,13 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
     if args.stays {
         restart.push("--stays".into());
     }
+    let restart: Vec<String> = restart.into_iter().map(|word| word.to_string_lossy().into_owned()).collect();
+    let again = restart.clone();
     let options = NodeOptions {
         home: context.home.clone(),
         config,
         stays: args.stays,
-        restart: restart.into_iter().map(|word| word.to_string_lossy().into_owned()).collect(),
+        restart,
         host_command,
         environment: std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
@@ -83,7 +87,12 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
         }
     };
     match node::run(options, ready) {
-        Ok(()) => Ok(Exit::OK),
+        Ok(Ended::Stopped) => Ok(Exit::OK),
+        Ok(Ended::Restart) => {
+            let mut command = Command::new(&again[0]);
+            let error = command.args(&again[1..]).exec();
+            Err(CliError::unavailable(format!("the node cannot restart: {error}")))
+        }
         Err(NodeError::AlreadyRunning { .. }) if to_stdout => {
             say("running");
             Ok(Exit::OK)

@@ -1,0 +1,86 @@
+//! Disk space that is kept for cleaning: a file in the home that is removed when the disk is full, and made again when
+//! there is room.
+//!
+//! Owns that file. Knows nothing of what is cleaned.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+/// What a cleaning records of some ten thousand runs fits, with the files that SQLite makes.
+const RESERVE_BYTES: usize = 1 << 20;
+/// The reserve is made where at least this is free, so that it takes no space that somebody needs.
+const ROOM_BYTES: u64 = 16 << 20;
+
+fn path(home: &Path) -> PathBuf {
+    home.join("disk-reserve")
+}
+
+/// Bytes that this user can still write; `None`: the system does not say.
+pub(in crate::node) fn free_bytes(home: &Path) -> Option<u64> {
+    let disk = rustix::fs::statvfs(home).ok()?;
+    Some(disk.f_bavail.saturating_mul(disk.f_frsize))
+}
+
+/// Makes the reserve of `home`, unless it is there or the disk is nearly full.
+pub(in crate::node) fn keep(home: &Path) {
+    keep_with(home, ROOM_BYTES);
+}
+
+/// Makes the reserve again after it was released, where the cleaning freed at least as much.
+pub(super) fn take_back(home: &Path) {
+    keep_with(home, 2 * RESERVE_BYTES as u64);
+}
+
+fn keep_with(home: &Path, room_bytes: u64) {
+    let path = path(home);
+    let is_whole = fs::symlink_metadata(&path).is_ok_and(|meta| meta.len() >= RESERVE_BYTES as u64);
+    if is_whole || free_bytes(home).is_none_or(|free| free < room_bytes) {
+        return;
+    }
+    if let Err(error) = make(&path) {
+        let _ = fs::remove_file(&path);
+        tracing::warn!(%error, path = %path.display(), "cannot reserve disk space for cleaning");
+    }
+}
+
+fn make(path: &Path) -> io::Result<()> {
+    let mut file: File = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    // A file system that compresses keeps no space for zeros.
+    let mut state = 0x9E37_79B9_7F4A_7C15_u64;
+    let mut bytes = Vec::with_capacity(RESERVE_BYTES);
+    while bytes.len() < RESERVE_BYTES {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        bytes.extend_from_slice(&state.to_le_bytes());
+    }
+    file.write_all(&bytes)
+}
+
+/// Frees the space of the reserve. Says whether there was one.
+pub(super) fn release(home: &Path) -> bool {
+    fs::remove_file(path(home)).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_reserve_takes_its_space_until_it_is_released() {
+        let home = tempfile::tempdir().unwrap();
+        assert!(!release(home.path()));
+        keep(home.path());
+        let made = fs::metadata(path(home.path())).unwrap();
+        assert_eq!(made.len(), RESERVE_BYTES as u64);
+        keep(home.path());
+        assert_eq!(fs::metadata(path(home.path())).unwrap().modified().unwrap(), made.modified().unwrap());
+        fs::write(path(home.path()), "cut short").unwrap();
+        keep(home.path());
+        assert_eq!(fs::metadata(path(home.path())).unwrap().len(), RESERVE_BYTES as u64);
+        assert!(release(home.path()));
+        assert!(!path(home.path()).exists());
+    }
+}

@@ -1,0 +1,144 @@
+//! A disk without a free byte, and no node that runs: what was is still shown, cleaning makes room, and all continues by
+//! itself.
+
+use std::fs;
+use std::path::Path;
+
+use super::harness::{Cis, eventually, is_alive, kill_9};
+use super::storage::{Mounted, fill};
+
+/// Leaves 4 MB of log.
+const LOUD: &str = "version = 1\n[dag]\nid = \"loud\"\n[[tasks]]\nid = \"a\"\ntty = false\nscript = 'yes | head -c 4000000'\n";
+const TRUE: &str = "version = 1\n[dag]\nid = \"true\"\n[[tasks]]\nid = \"a\"\ncommand = [\"true\"]\n";
+
+fn free_bytes(home: &Path) -> u64 {
+    let disk = rustix::fs::statvfs(home).unwrap();
+    disk.f_bavail * disk.f_frsize
+}
+
+/// A home on a disk of its own with one ended run; gives the run.
+fn full(cis: &Cis) -> Option<(Mounted, String)> {
+    let mounted = Mounted::at(&cis.home(), "24m")?;
+    cis.dag(LOUD, &[]).expect(0);
+    let run = cis.json(&["dag", "list"])["items"][0]["id"].as_str().unwrap().to_owned();
+    cis.stop();
+    Some((mounted, run))
+}
+
+fn fill_up(cis: &Cis) {
+    // SQLite removes it with the last connection, and makes it when the next one opens; a process that ends first leaves it.
+    let _ = fs::remove_file(cis.home().join("cis.db-shm"));
+    fill(&cis.home().join("ballast"));
+    assert_eq!(free_bytes(&cis.home()), 0);
+}
+
+#[test]
+fn a_full_disk_without_a_node_is_cleaned() {
+    let cis = Cis::new();
+    let Some((_mounted, run)) = full(&cis) else { return };
+    assert!(cis.home().join("disk-reserve").exists());
+    fill_up(&cis);
+    assert_eq!(cis.json(&["store", "gc", "--older-than", "1ms", "--dry-run"])["runs"], 1);
+    assert_eq!(free_bytes(&cis.home()), 0, "only looking takes nothing");
+    let report = cis.json(&["store", "gc", "--older-than", "1ms"]);
+    assert!(report["log_bytes"].as_u64().unwrap() >= 4_000_000, "{report}");
+    assert!(report["failed"].as_array().is_none_or(Vec::is_empty), "{report}");
+    assert!(cis.home().join("disk-reserve").exists(), "what was released is taken back");
+    cis.ok(["store", "check"]);
+    cis.dag(TRUE, &[]).expect(0);
+    let said = cis.run(["dag", "logs", "--run", &run, "a"]);
+    let said = format!("{}{}", said.stdout, said.stderr);
+    assert!(said.contains("was removed"), "{said}");
+    cis.stop();
+}
+
+#[test]
+fn a_full_disk_is_cleaned_where_somebody_else_took_the_reserve() {
+    let cis = Cis::new();
+    let Some((_mounted, _)) = full(&cis) else { return };
+    fs::remove_file(cis.home().join("disk-reserve")).unwrap();
+    fill_up(&cis);
+    let report = cis.json(&["store", "gc", "--older-than", "1ms"]);
+    assert!(report["log_bytes"].as_u64().unwrap() >= 4_000_000, "{report}");
+    cis.ok(["store", "check"]);
+    cis.dag(TRUE, &[]).expect(0);
+    cis.stop();
+    fs::remove_file(cis.home().join("ballast")).unwrap();
+    cis.ok(["dag", "list"]);
+    assert!(cis.home().join("disk-reserve").exists(), "it is made again where there is room");
+    cis.stop();
+}
+
+/// What a node on a full disk must answer, and must refuse.
+fn reads_and_says_so(cis: &Cis, run: &str) {
+    assert!(cis.ok(["dag", "list"]).contains("loud"));
+    assert!(cis.ok(["dag", "show", run]).contains("succeeded"));
+    cis.ok(["dag", "why", "--run", run, "a"]);
+    assert!(cis.ok(["dag", "logs", "--run", run, "a"]).contains('y'));
+    for command in [["node", "status"], ["status", "--json"]] {
+        let said = cis.ok(command);
+        assert!(said.contains("no space left") && said.contains("cis store gc"), "{command:?}: {said}");
+    }
+    let doctor = cis.run(["doctor"]);
+    assert!(doctor.stdout.contains("no space left"), "{}", doctor.stdout);
+    let refused = cis.dag(TRUE, &[]).expect(3);
+    assert!(
+        refused.stderr.contains("no space left") && refused.stderr.contains("cis store gc"),
+        "{}",
+        refused.stderr
+    );
+}
+
+/// A node that was read-only is as any other: it writes, and others read its database beside it.
+fn is_ordinary(cis: &Cis, pid: u32) {
+    eventually("the node is as any other", || {
+        // While it restarts it does not answer.
+        let out = cis.run(["node", "status", "--json"]);
+        let status = if out.code == Some(0) { out.json() } else { return None };
+        let ordinary = status["warnings"].as_array().is_none_or(Vec::is_empty)
+            && cis.run(["store", "check"]).code == Some(0);
+        (ordinary && status["pid"].as_u64() == Some(u64::from(pid))).then_some(())
+    });
+    cis.dag(TRUE, &[]).expect(0);
+}
+
+#[test]
+fn a_node_on_a_full_disk_reads_and_becomes_ordinary_when_there_is_room() {
+    let cis = Cis::new();
+    let Some((_mounted, run)) = full(&cis) else { return };
+    fill_up(&cis);
+    cis.ok(["node", "start", "--detach"]);
+    reads_and_says_so(&cis, &run);
+    assert_eq!(free_bytes(&cis.home()), 0);
+    let pid = cis.node_pid().unwrap();
+    fs::remove_file(cis.home().join("ballast")).unwrap();
+    is_ordinary(&cis, pid);
+    cis.stop();
+}
+
+#[test]
+fn a_node_that_was_killed_starts_on_a_full_disk_and_is_cleaned_through_it() {
+    let cis = Cis::new();
+    let Some((_mounted, _)) = full(&cis) else { return };
+    let open = cis.start(
+        "version = 1\n[dag]\nid = \"gate\"\n[[tasks]]\nid = \"a\"\nscript = 'while [ ! -e \"$E2E_WORK/open\" ]; do sleep 0.02; done'\n",
+    );
+    cis.session_of("a");
+    // The host would start a node at once: it is killed first, and what is in the write-ahead log stays there.
+    let (node, host) = (cis.node_pid().unwrap(), cis.host_pid().unwrap());
+    kill_9(host);
+    kill_9(node);
+    eventually("both are gone", || (!is_alive(node) && !is_alive(host)).then_some(()));
+    fill_up(&cis);
+    cis.ok(["node", "start", "--detach"]);
+    assert_eq!(cis.show(&open)["run"]["state"], "running");
+    let pid = cis.node_pid().unwrap();
+    let report = cis.json(&["store", "gc", "--older-than", "1ms"]);
+    assert!(report["log_bytes"].as_u64().unwrap() >= 4_000_000, "{report}");
+    cis.write("open", "");
+    cis.wait_run(&open, "succeeded");
+    assert!(cis.home().join("ballast").exists(), "nobody else made room");
+    fs::remove_file(cis.home().join("ballast")).unwrap();
+    is_ordinary(&cis, pid);
+    cis.stop();
+}
