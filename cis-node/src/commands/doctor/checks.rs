@@ -108,7 +108,7 @@ pub(super) fn disk(dir: &Path) -> Check {
 fn space(free_bytes: u64, free_files: Option<u64>) -> Check {
     const NAME: &str = "disk";
     let detail = format!("{} free", text::bytes(free_bytes));
-    let hint = "logs of sessions and the store lie in the home directory; make room there";
+    let hint = "make room in the home directory: `cis store gc --older-than 7d` removes what ended runs left";
     match free_files {
         Some(files) if files < 1000 => Check::failed(NAME, format!("{files} more files possible"), hint),
         _ if free_bytes < DISK_FAIL_BYTES => Check::failed(NAME, detail, hint),
