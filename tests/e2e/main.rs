@@ -29,6 +29,7 @@ mod control;
 mod crash_both;
 mod crash_host;
 mod crash_node;
+mod damaged;
 mod dashboard;
 mod described;
 mod ended;
