@@ -1,4 +1,5 @@
-//! Links in Markdown files: what they point to inside this repository is there.
+//! Links in Markdown files: what they point to inside this repository exists. A link whose text is the name of
+//! a function (`` [`name`](path/to/file.rs) ``) points to a file that has that function.
 
 use std::path::Path;
 
@@ -12,18 +13,42 @@ pub(crate) fn check() -> Outcome {
         let text =
             std::fs::read_to_string(&file).map_err(|e| format!("cannot read {}: {e}", file.display()))?;
         let folder = file.parent().unwrap_or(Path::new("."));
-        for (number, target) in targets(&text) {
+        for Link { line, text, target } in links(&text) {
             let path = target.split('#').next().unwrap_or_default();
-            if !path.is_empty() && !folder.join(path).exists() {
-                broken.push(format!("{}:{number}: {target} is not there", file.display()));
+            if path.is_empty() {
+                continue;
+            }
+            let to = folder.join(path);
+            if !to.exists() {
+                broken.push(format!("{}:{line}: {target} does not exist", file.display()));
+            } else if let Some(name) = function_name(text, path)
+                && !std::fs::read_to_string(&to).is_ok_and(|code| code.contains(&format!("fn {name}(")))
+            {
+                broken.push(format!("{}:{line}: {target} has no function {name}", file.display()));
             }
         }
     }
     if broken.is_empty() { Ok(()) } else { Err(format!("broken links\n  {}", broken.join("\n  "))) }
 }
 
-/// Link targets with their line, from 1. Code blocks are left out.
-fn targets(text: &str) -> Vec<(usize, &str)> {
+/// A link into this repository.
+#[derive(Debug, PartialEq)]
+struct Link<'a> {
+    /// From 1.
+    line: usize,
+    text: &'a str,
+    target: &'a str,
+}
+
+/// The function that a link to Rust code names.
+fn function_name<'a>(text: &'a str, path: &str) -> Option<&'a str> {
+    let name = text.strip_prefix('`')?.strip_suffix('`')?;
+    let is_name = name.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '_');
+    (path.ends_with(".rs") && is_name).then_some(name)
+}
+
+/// The links of a text. Code blocks are left out.
+fn links(text: &str) -> Vec<Link<'_>> {
     let mut found = Vec::new();
     let mut in_code = false;
     for (index, line) in text.lines().enumerate() {
@@ -34,10 +59,11 @@ fn targets(text: &str) -> Vec<(usize, &str)> {
             continue;
         }
         let mut rest = line;
-        while let Some((_, after)) = rest.split_once("](") {
+        while let Some((before, after)) = rest.split_once("](") {
             let Some((target, tail)) = after.split_once(')') else { break };
             if !target.contains("://") && !target.starts_with("mailto:") {
-                found.push((index + 1, target));
+                let text = before.rsplit_once('[').map_or(before, |(_, text)| text);
+                found.push(Link { line: index + 1, text, target });
             }
             rest = tail;
         }
@@ -47,9 +73,20 @@ fn targets(text: &str) -> Vec<(usize, &str)> {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
+
     #[test]
     fn only_links_into_the_repository_count() {
         let text = "see [a](docs/a.md#x) and [b](https://example.org)\n```\n[c](nowhere.md)\n```\n[d](#part)";
-        assert_eq!(super::targets(text), [(1, "docs/a.md#x"), (5, "#part")]);
+        let found: Vec<_> = links(text).iter().map(|link| (link.line, link.text, link.target)).collect();
+        assert_eq!(found, [(1, "a", "docs/a.md#x"), (5, "d", "#part")]);
+    }
+
+    #[test]
+    fn a_link_to_code_may_name_a_function() {
+        assert_eq!(function_name("`reads_twice`", "tests/e2e/a.rs"), Some("reads_twice"));
+        assert_eq!(function_name("`a.md`", "docs/a.md"), None);
+        assert_eq!(function_name("`tests/e2e/a.rs`", "tests/e2e/a.rs"), None);
+        assert_eq!(function_name("the tests", "tests/e2e/a.rs"), None);
     }
 }
