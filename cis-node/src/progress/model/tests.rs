@@ -74,6 +74,7 @@ impl Story {
             artifacts: Vec::new(),
             cached: None,
             log_bytes: 10,
+            lost_output: None,
             counts: true,
             state,
             end,
