@@ -235,7 +235,10 @@ mod tests {
 
     #[test]
     fn one_listens_or_nobody_does() {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = tempfile::Builder::new()
+            .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700))
+            .tempdir()
+            .unwrap();
         let socket = folder.path().join("s");
         assert!(matches!(Place::at(&socket).connect(), Err(ConnectError::Absent { .. })));
         let gone = Place::at(folder.path().join("gone/s"));
@@ -248,7 +251,10 @@ mod tests {
 
     #[test]
     fn a_directory_that_others_can_write_to_is_not_connected_to() {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = tempfile::Builder::new()
+            .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700))
+            .tempdir()
+            .unwrap();
         let inner = folder.path().join("inner");
         fs::create_dir(&inner).unwrap();
         let socket = inner.join("s");
@@ -268,7 +274,10 @@ mod tests {
             return;
         }
         let (victim, impostor) = (61_001, 61_002);
-        let folder = tempfile::tempdir().unwrap();
+        let folder = tempfile::Builder::new()
+            .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700))
+            .tempdir()
+            .unwrap();
         let socket = folder.path().join("s");
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
         let listener = as_user(impostor, || UnixListener::bind(&socket).unwrap());
@@ -287,7 +296,10 @@ mod tests {
 
     #[test]
     fn a_holder_is_found_where_it_says() {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = tempfile::Builder::new()
+            .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700))
+            .tempdir()
+            .unwrap();
         let at = |name: &str| folder.path().join(name);
         let place = Place::of_holder(at("s"), at("lock"));
         assert!(matches!(place.connect(), Err(ConnectError::Absent { .. })), "no lock file");

@@ -270,7 +270,10 @@ mod tests {
 
     #[test]
     fn what_comes_right_behind_the_welcome_is_not_lost() {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = tempfile::Builder::new()
+            .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700))
+            .tempdir()
+            .unwrap();
         let home = Home { dir: dir.path().to_owned(), runtime: dir.path().to_owned() };
         let listener = UnixListener::bind(home.host_socket()).unwrap();
         let exit = Exit {

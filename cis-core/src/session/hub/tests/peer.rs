@@ -54,7 +54,10 @@ pub(super) struct Conn {
 
 impl Peer {
     pub(super) fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = tempfile::Builder::new()
+            .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700))
+            .tempdir()
+            .unwrap();
         let listener = UnixListener::bind(dir.path().join("host")).unwrap();
         Self { dir, listener }
     }
