@@ -25,7 +25,7 @@ fn main() {
     let argv = [program.into(), path("socket"), path("lock"), folder.clone().into_os_string(), "1000".into()];
     let mut host = spawn_host(&argv, Duration::from_secs(10)).unwrap();
     let io = if kind == "pty" { Io::Pty(TermSize::default()) } else { Io::Pipes { stdin: false } };
-    let mut client = HostClient::connect(&folder.join("socket"), Role::Control).unwrap();
+    let mut client = HostClient::connect(folder.join("socket"), Role::Control).unwrap();
     client.send(&ToHost::Env { name: "env".into(), vars: std::env::vars().collect() }).unwrap();
     let start = |n: usize| Start {
         session: SessionId::from_parts(1, n as u128),

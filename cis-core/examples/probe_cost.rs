@@ -25,7 +25,7 @@ fn main() {
     let path = |name: &str| folder.join(name).into_os_string();
     let argv = [program.into(), path("socket"), path("lock"), folder.clone().into_os_string(), "1000".into()];
     let mut host = spawn_host(&argv, Duration::from_secs(10)).unwrap();
-    let mut client = HostClient::connect(&folder.join("socket"), Role::Control).unwrap();
+    let mut client = HostClient::connect(folder.join("socket"), Role::Control).unwrap();
     let session = |n: u32| SessionId::from_parts(1, u128::from(n));
     for n in 0..count {
         let start = Start {

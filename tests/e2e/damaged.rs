@@ -118,7 +118,7 @@ fn cases(default: std::ops::Range<u64>) {
     for seed in seeds {
         let mut bad = good.clone();
         let what = format!("E2E_SEED={seed}: {}", damage(&mut Random(seed), &mut bad));
-        println!("{what}");
+        eprintln!("{what}");
         for (path, bytes) in files(&cis).iter().zip(&bad) {
             fs::write(path, bytes).unwrap();
         }

@@ -69,7 +69,7 @@ fn the_socket_of_a_host_that_was_killed_is_replaced() {
     let mut host = Host::start();
     host.kill();
     assert!(host.path("socket").exists());
-    let error = HostClient::connect(&host.path("socket"), Role::Control).unwrap_err();
+    let error = HostClient::connect(host.path("socket"), Role::Control).unwrap_err();
     assert!(matches!(error, HostClientError::Connect { .. }), "{error}");
     let mut second = spawn_host(&command(host.folder.path(), &[], "1"), PATIENCE).unwrap();
     until("it ends by itself, with nothing to do", || second.try_wait().unwrap().is_some());
@@ -169,7 +169,7 @@ fn another_user_is_not_served() {
     let mut answer = Vec::new();
     let _ = stream.read_to_end(&mut answer);
     assert!(answer.is_empty(), "{}", String::from_utf8_lossy(&answer));
-    let error = HostClient::connect(&host.path("socket"), Role::Control).unwrap_err();
+    let error = HostClient::connect(host.path("socket"), Role::Control).unwrap_err();
     assert!(error.to_string().contains("uid 65534"), "{error}");
 }
 
@@ -179,7 +179,7 @@ fn a_host_whose_socket_is_removed_listens_again() {
     let mut control = host.control();
     for _ in 0..2 {
         fs::remove_file(host.path("socket")).unwrap();
-        until("it listens again", || HostClient::connect(&host.path("socket"), Role::Stream).is_ok());
+        until("it listens again", || HostClient::connect(host.path("socket"), Role::Stream).is_ok());
     }
     assert_eq!(control.run(&host.shell("exit 3")).status, ExitStatus::Code(3), "a connection stays");
     let place = cis_core::local::Place::of_holder(host.path("elsewhere"), host.path("lock"));

@@ -4,6 +4,7 @@
 //! which secret.
 
 use std::collections::BTreeSet;
+use std::collections::hash_map::Entry;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -52,18 +53,18 @@ impl LocalWorker {
         base: &Variables,
     ) -> Result<&RunSecrets, Trouble> {
         let dir = self.home.run_logs(run);
-        if !self.run_secrets.contains_key(&run) {
-            let kept = secret_file::load_run(&dir).map_err(|e| {
-                Trouble::of(&e, format!("the secrets kept beside the run's logs cannot be read: {e}"))
-            })?;
-            // Of other tasks' secrets those that there are: a file may come to be while the run goes on.
-            let values = kept.unwrap_or_else(|| environment::known_secrets(&spec.run_secrets, base));
-            let redactor = redactor(&values).map_err(Trouble::OfTask)?;
-            keep(&dir, &values)?;
-            self.run_secrets.insert(run, RunSecrets { values, redactor });
-        }
-        let Some(known) = self.run_secrets.get_mut(&run) else {
-            return Err(Trouble::OfTask("the run's secrets are gone".to_owned()));
+        let known = match self.run_secrets.entry(run) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(place) => {
+                let kept = secret_file::load_run(&dir).map_err(|e| {
+                    Trouble::of(&e, format!("the secrets kept beside the run's logs cannot be read: {e}"))
+                })?;
+                // Of other tasks' secrets those that there are: a file may come to be while the run goes on.
+                let values = kept.unwrap_or_else(|| environment::known_secrets(&spec.run_secrets, base));
+                let redactor = redactor(&values).map_err(Trouble::OfTask)?;
+                keep(&dir, &values)?;
+                place.insert(RunSecrets { values, redactor })
+            }
         };
         if own.named.values().any(|value| !known.values.contains(value)) {
             let mut values = known.values.clone();

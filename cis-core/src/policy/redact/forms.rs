@@ -165,7 +165,7 @@ fn percent(value: &str, kept: &[u8], plus: bool, digits: &[u8; 16]) -> Vec<u8> {
 /// Base64 (RFC 4648) at each of the three alignments: what is the value's alone, whatever stands around it; the same to
 /// the end of a text that ends with the value, with its padding and without; and the lines of the wrapped value.
 fn base64(value: &[u8], alphabet: &[u8; 64], forms: &mut Forms) {
-    for shift in 0..3 {
+    for (shift, first) in FIRST.into_iter().enumerate() {
         let Encoded { inner, last } = encoded(value, shift, alphabet);
         if inner.len() < BASE64_CHARS_MIN {
             continue;
@@ -174,7 +174,7 @@ fn base64(value: &[u8], alphabet: &[u8; 64], forms: &mut Forms) {
             let mut whole = inner.clone();
             whole.push(last);
             forms.add(whole.clone());
-            while (FIRST[shift] + whole.len()) % 4 != 0 {
+            while !(first + whole.len()).is_multiple_of(4) {
                 whole.push(b'=');
             }
             forms.add(whole);
