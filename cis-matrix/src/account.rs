@@ -17,7 +17,7 @@ use crate::asked::Asked;
 use crate::{Answer, MatrixError, Secret, Session, answer, files};
 
 /// A homeserver that takes longer for a request is away.
-const REQUEST_TIME_MAX: Duration = Duration::from_secs(60);
+pub(crate) const REQUEST_TIME_MAX: Duration = Duration::from_secs(60);
 
 /// An account that is logged in. Copies are the same one.
 #[derive(Clone)]

@@ -34,6 +34,12 @@ pub enum MatrixError {
         /// In the homeserver's words.
         detail: String,
     },
+    /// A file at the homeserver is larger than the caller allows. Nothing of it is kept.
+    #[error("cannot download the file: it is larger than {bytes_max} bytes")]
+    FileTooLarge {
+        /// What the caller allows.
+        bytes_max: u64,
+    },
     /// The login is over: somebody ended it, or it never was one. No request of it will be answered any more.
     #[error("the homeserver does not know this login any more ({detail}): log in again")]
     Unauthorized {

@@ -341,11 +341,16 @@ impl File {
     /// Whether it says to be larger than such a file may be: nobody fetches it then.
     #[must_use]
     pub fn is_too_large(&self) -> bool {
-        let size = match self {
+        self.size() > FILE_SIZE_MAX
+    }
+
+    /// The size in bytes that its event states.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        match self {
             Self::Entries(file) => file.size(),
             Self::Snapshot(file) => file.size(),
-        };
-        size > FILE_SIZE_MAX
+        }
     }
 
     /// How the carrier finds it.

@@ -62,7 +62,7 @@ async fn an_encrypted_room_goes_both_ways_and_its_files_too() {
     assert_eq!(texts(&events), ["log"]);
     let got = events.iter().find(|event| event.id == id).unwrap();
     let content: serde_json::Value = serde_json::from_str(got.content.get()).unwrap();
-    assert_eq!(ann.client.download(Media::Encrypted(content["file"].clone())).await.unwrap(), bytes);
+    assert_eq!(ann.client.download(Media::Encrypted(content["file"].clone()), 100_000).await.unwrap(), bytes);
     assert!(ann.client.upload_bytes_max().await.unwrap() > 100_000);
     // Read again from the history, as after a crash.
     let page = bob.client.forward(&room, Some(&place), 50).await.unwrap();
@@ -76,7 +76,7 @@ async fn files_of_a_plain_room_are_plain() {
     let room = ann.client.create_room(CreateRoom::default()).await.unwrap().room_id;
     let media = ann.client.upload(&room, b"bytes".to_vec()).await.unwrap();
     assert!(matches!(&media, Media::Plain(uri) if uri.starts_with("mxc://cis.test/")), "{media:?}");
-    assert_eq!(ann.client.download(media).await.unwrap(), b"bytes");
+    assert_eq!(ann.client.download(media, 5).await.unwrap(), b"bytes");
     let bad = Media::Encrypted(json!({ "url": "mxc://cis.test/x" }));
-    assert!(ann.client.download(bad).await.unwrap_err().to_string().contains("not described right"));
+    assert!(ann.client.download(bad, 5).await.unwrap_err().to_string().contains("not described right"));
 }

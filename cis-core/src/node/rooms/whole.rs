@@ -64,7 +64,8 @@ impl<'a> Whole<'a> {
         Ok(())
     }
 
-    /// The bytes of a file, or why there are none. What passes is an error: it is read again.
+    /// Downloads a file, never more than the size that its event states. The inner error says why the file has no bytes; the
+    /// outer one is a failure that passes, after which the room is read again.
     pub(super) async fn fetch(&self, file: &File) -> Result<Result<Vec<u8>, String>, MatrixError> {
         if file.is_too_large() {
             return Ok(Err("a part of its journal is in a file that is too large to be one".to_owned()));
@@ -72,8 +73,11 @@ impl<'a> Whole<'a> {
         let Some(media) = media(file) else {
             return Ok(Err("a part of its journal is in a file whose place is not told".to_owned()));
         };
-        match self.opened.client.download(media).await {
+        match self.opened.client.download(media, file.size()).await {
             Ok(bytes) => Ok(Ok(bytes)),
+            Err(MatrixError::FileTooLarge { bytes_max }) => Ok(Err(format!(
+                "a part of its journal is in a file that is larger than the {bytes_max} bytes that its event states"
+            ))),
             Err(error) if error.is_passing() => Err(error),
             Err(error) => Ok(Err(error.to_string())),
         }

@@ -1,0 +1,105 @@
+//! A download of at most so many bytes. Owns the request, its limits and the decryption; what a file may have, the caller knows.
+//!
+//! The SDK's own downloads read a response to its end, however long it is, and have no time limit.
+
+use std::borrow::Cow;
+use std::io::{Cursor, Read};
+use std::time::Duration;
+
+use matrix_sdk::reqwest::{Request, Response};
+use matrix_sdk::ruma::MxcUri;
+use matrix_sdk::ruma::api::auth_scheme::SendAccessToken;
+use matrix_sdk::ruma::api::client::{authenticated_media, media};
+use matrix_sdk::ruma::api::{IncomingResponse, Metadata, OutgoingRequest};
+use matrix_sdk::ruma::events::room::EncryptedFile;
+use matrix_sdk::{Client, HttpError};
+use matrix_sdk_crypto::AttachmentDecryptor;
+
+use crate::MatrixError;
+use crate::account::REQUEST_TIME_MAX;
+
+/// The bytes that are read of an error response. The errors of Matrix are far shorter.
+const ERROR_BYTES_MAX: u64 = 64 << 10;
+
+/// The slowest transfer that is waited for.
+const BYTES_PER_SECOND_MIN: u64 = 16 << 10;
+
+/// Downloads a file as it is stored. A file of more than `bytes_max` bytes is an error as soon as that is known.
+pub(super) async fn download(sdk: &Client, uri: &MxcUri, bytes_max: u64) -> Result<Vec<u8>, MatrixError> {
+    let mut request = request(sdk, uri).await?;
+    *request.timeout_mut() = Some(time_max(bytes_max));
+    // Redirects are followed, to another server without the token.
+    let mut response = sdk.http_client().execute(request).await.map_err(HttpError::from)?;
+    if !response.status().is_success() {
+        return Err(refusal(response).await);
+    }
+    let is_larger = response.content_length().is_some_and(|length| length > bytes_max);
+    match is_larger {
+        false => read(&mut response, bytes_max).await?.ok_or(MatrixError::FileTooLarge { bytes_max }),
+        true => Err(MatrixError::FileTooLarge { bytes_max }),
+    }
+}
+
+/// Decrypts a file. Bytes that are not those that were encrypted are an error.
+pub(super) fn decrypt(bytes: Vec<u8>, file: EncryptedFile) -> Result<Vec<u8>, MatrixError> {
+    // A file is as large encrypted as in clear.
+    let mut clear = Vec::with_capacity(bytes.len());
+    let mut encrypted = Cursor::new(bytes);
+    AttachmentDecryptor::new(&mut encrypted, file.into())
+        .map_err(|error| MatrixError::BadInput {
+            detail: format!("the encrypted file is not described right: {error}"),
+        })?
+        .read_to_end(&mut clear)
+        .map_err(MatrixError::other)?;
+    Ok(clear)
+}
+
+/// The request for a file, of the API that the homeserver has.
+#[expect(deprecated, reason = "homeservers before Matrix 1.11 have only the API without a token")]
+async fn request(sdk: &Client, uri: &MxcUri) -> Result<Request, MatrixError> {
+    use authenticated_media::get_content::v1::Request as WithToken;
+    use media::get_content::v3::Request as WithoutToken;
+
+    let invalid = |error| MatrixError::BadInput { detail: format!("invalid media address: {error}") };
+    let versions = sdk.supported_versions().await?;
+    let (homeserver, token) = (sdk.homeserver(), sdk.access_token());
+    let token = token.as_deref().map_or(SendAccessToken::None, SendAccessToken::IfRequired);
+    let request = if WithToken::PATH_BUILDER.is_supported(&versions) {
+        let request = WithToken::from_uri(uri).map_err(invalid)?;
+        request.try_into_http_request::<Vec<u8>>(homeserver.as_str(), token, Cow::Owned(versions))
+    } else {
+        let request = WithoutToken::from_url(uri).map_err(invalid)?;
+        request.try_into_http_request::<Vec<u8>>(homeserver.as_str(), token, Cow::Owned(versions))
+    };
+    Request::try_from(request.map_err(MatrixError::other)?).map_err(MatrixError::other)
+}
+
+fn time_max(bytes_max: u64) -> Duration {
+    REQUEST_TIME_MAX + Duration::from_secs(bytes_max / BYTES_PER_SECOND_MIN)
+}
+
+/// Reads the body of a response. None: it is longer than that, and the rest is left unread.
+async fn read(response: &mut Response, bytes_max: u64) -> Result<Option<Vec<u8>>, MatrixError> {
+    let mut body = Vec::new();
+    while let Some(part) = response.chunk().await.map_err(HttpError::from)? {
+        if (body.len() + part.len()) as u64 > bytes_max {
+            return Ok(None);
+        }
+        body.extend_from_slice(&part);
+    }
+    Ok(Some(body))
+}
+
+/// The error that a response stands for.
+async fn refusal(mut response: Response) -> MatrixError {
+    let body = match read(&mut response, ERROR_BYTES_MAX).await {
+        Ok(body) => body.unwrap_or_default(),
+        Err(error) => return error,
+    };
+    let status = response.status();
+    let response = http::Response::from(response).map(|_| body);
+    match authenticated_media::get_content::v1::Response::try_from_http_response(response) {
+        Err(error) => HttpError::from(error).into(),
+        Ok(_) => MatrixError::other(format!("HTTP status {}", status.as_u16())),
+    }
+}

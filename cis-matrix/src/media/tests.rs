@@ -1,0 +1,214 @@
+//! Downloads from a homeserver that sends what a test tells it to.
+
+use std::io::{Cursor, ErrorKind, Read, Write};
+use std::net::{TcpListener, TcpStream};
+
+use matrix_sdk_crypto::AttachmentEncryptor;
+use serde_json::json;
+use tempfile::TempDir;
+use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
+
+use super::*;
+use crate::{Secret, Session};
+
+/// More than all buffers between two sockets hold, and no file may have as much.
+const FLOOD: usize = 64 << 20;
+
+/// A homeserver of one media file.
+struct Homeserver {
+    address: String,
+    /// What it was asked for: the head of each request for media, and how many bytes of the answer it could send.
+    asked: UnboundedReceiver<(String, usize)>,
+}
+
+/// What it answers to a request for media.
+#[derive(Clone)]
+struct Reply {
+    /// Status line and headers, without the empty line.
+    head: String,
+    body: Vec<u8>,
+    /// Sends the body in chunks of HTTP.
+    is_chunked: bool,
+}
+
+impl Reply {
+    fn new(head: &str, body: impl Into<Vec<u8>>) -> Self {
+        Self { head: format!("HTTP/1.1 {head}"), body: body.into(), is_chunked: false }
+    }
+
+    fn chunked(body: impl Into<Vec<u8>>) -> Self {
+        Self { is_chunked: true, ..Self::new("200 OK\r\nTransfer-Encoding: chunked", body) }
+    }
+
+    /// Sends it for as long as the other side takes it; how much of the body went.
+    fn send(&self, stream: &mut TcpStream) -> usize {
+        let mut sent = 0;
+        let mut send = || -> std::io::Result<()> {
+            write!(stream, "{}\r\nConnection: close\r\n\r\n", self.head)?;
+            for part in self.body.chunks(32 << 10) {
+                if self.is_chunked {
+                    write!(stream, "{:x}\r\n", part.len())?;
+                    stream.write_all(part)?;
+                    stream.write_all(b"\r\n")?;
+                } else {
+                    stream.write_all(part)?;
+                }
+                sent += part.len();
+            }
+            if self.is_chunked { stream.write_all(b"0\r\n\r\n") } else { Ok(()) }
+        };
+        match send() {
+            Err(error) if !matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset) => {
+                panic!("{error}")
+            }
+            _ => sent,
+        }
+    }
+}
+
+impl Homeserver {
+    fn new(version: &'static str, reply: Reply) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        let (tell, asked) = mpsc::unbounded_channel();
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                answer_one(stream.unwrap(), version, &reply, &tell);
+            }
+        });
+        Self { address, asked }
+    }
+
+    /// Downloads its file with an account that it knows.
+    async fn download(&self, media: Media, bytes_max: u64) -> Result<Vec<u8>, MatrixError> {
+        let store = TempDir::new().unwrap();
+        let session = Session {
+            homeserver: self.address.clone(),
+            user: "@cis:cis.test".to_owned(),
+            device: "ABC".to_owned(),
+            token: Secret::new("the_token"),
+        };
+        let client = Client::restore(store.path().to_owned(), session).await.unwrap();
+        client.download(media, bytes_max).await
+    }
+}
+
+fn answer_one(mut stream: TcpStream, version: &str, reply: &Reply, tell: &UnboundedSender<(String, usize)>) {
+    let (mut head, mut byte) = (Vec::new(), [0]);
+    while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).unwrap() > 0 {
+        head.push(byte[0]);
+    }
+    let head = String::from_utf8(head).unwrap().to_ascii_lowercase();
+    if head.starts_with("get /_matrix/client/versions") {
+        let versions = json!({ "versions": [version] }).to_string();
+        Reply::new(&format!("200 OK\r\nContent-Length: {}", versions.len()), versions).send(&mut stream);
+    } else if head.starts_with("get ") {
+        let sent = reply.send(&mut stream);
+        // The test may be over.
+        let _ = tell.send((head, sent));
+    }
+}
+
+fn plain() -> Media {
+    Media::Plain("mxc://cis.test/abc".to_owned())
+}
+
+fn encrypted(bytes: &[u8]) -> (Media, Vec<u8>) {
+    let (mut cursor, mut sent) = (Cursor::new(bytes), Vec::new());
+    let mut encryptor = AttachmentEncryptor::new(&mut cursor);
+    encryptor.read_to_end(&mut sent).unwrap();
+    let mut file = serde_json::to_value(encryptor.finish()).unwrap();
+    file["url"] = json!("mxc://cis.test/abc");
+    (Media::Encrypted(file), sent)
+}
+
+#[tokio::test]
+async fn a_download_of_no_end_is_refused() {
+    let endless = [
+        Reply::chunked(vec![7; FLOOD]),
+        // Ends where the connection does.
+        Reply::new("200 OK", vec![7; FLOOD]),
+        Reply::new(&format!("200 OK\r\nContent-Length: {FLOOD}"), vec![7; FLOOD]),
+        Reply::new(&format!("200 OK\r\nContent-Length: {}", i64::MAX), vec![7; FLOOD]),
+    ];
+    for reply in endless {
+        let mut homeserver = Homeserver::new("v1.11", reply.clone());
+        let got = homeserver.download(plain(), 1000).await.map(|bytes| bytes.len());
+        assert_eq!(got, Err(MatrixError::FileTooLarge { bytes_max: 1000 }), "{}", reply.head);
+        let (_, sent) = homeserver.asked.recv().await.unwrap();
+        assert!(sent < FLOOD / 2, "{sent} bytes were taken of {}", reply.head);
+    }
+}
+
+#[tokio::test]
+async fn one_byte_too_many_is_refused() {
+    for (reply, size) in [
+        (Reply::chunked(vec![7; 100_000]), 100_000),
+        (Reply::new("200 OK", vec![7; 100_000]), 100_000),
+        (Reply::new("200 OK\r\nContent-Length: 100000", vec![7; 100_000]), 100_000),
+        (Reply::chunked([]), 0),
+        // Only what it announced belongs to it.
+        (Reply::new("200 OK\r\nContent-Length: 1000", vec![7; FLOOD]), 1000),
+    ] {
+        let homeserver = Homeserver::new("v1.11", reply.clone());
+        let got = homeserver.download(plain(), size).await.map(|bytes| bytes.len() as u64);
+        assert_eq!(got, Ok(size), "{}", reply.head);
+        if let Some(less) = size.checked_sub(1) {
+            let got = homeserver.download(plain(), less).await;
+            assert_eq!(got, Err(MatrixError::FileTooLarge { bytes_max: less }), "{}", reply.head);
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_encrypted_file_is_checked_and_bounded_as_well() {
+    let (media, sent) = encrypted(&[7; 100_000]);
+    let homeserver = Homeserver::new("v1.11", Reply::chunked(sent.clone()));
+    assert_eq!(homeserver.download(media.clone(), 100_000).await.unwrap(), [7; 100_000]);
+    let got = homeserver.download(media.clone(), 99_999).await;
+    assert_eq!(got, Err(MatrixError::FileTooLarge { bytes_max: 99_999 }));
+    let altered = Homeserver::new("v1.11", Reply::chunked(&sent[1..]));
+    let error = altered.download(media, 100_000).await.unwrap_err();
+    assert!(matches!(error, MatrixError::Other { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn the_token_goes_to_the_homeserver_alone() {
+    let mut homeserver = Homeserver::new("v1.11", Reply::chunked(*b"bytes"));
+    assert_eq!(homeserver.download(plain(), 5).await.unwrap(), b"bytes");
+    let (head, _) = homeserver.asked.recv().await.unwrap();
+    assert!(head.starts_with("get /_matrix/client/v1/media/download/cis.test/abc "), "{head}");
+    assert!(head.contains("authorization: bearer the_token\r\n"), "{head}");
+
+    // A homeserver may say that its files are elsewhere.
+    let mut elsewhere = Homeserver::new("v1.11", Reply::chunked(vec![7; FLOOD]));
+    let moved = format!("307 Temporary Redirect\r\nLocation: {}/there", elsewhere.address);
+    let homeserver = Homeserver::new("v1.11", Reply::new(&moved, []));
+    let got = homeserver.download(plain(), 5).await;
+    assert_eq!(got, Err(MatrixError::FileTooLarge { bytes_max: 5 }));
+    let (head, _) = elsewhere.asked.recv().await.unwrap();
+    assert!(head.starts_with("get /there ") && !head.contains("the_token"), "{head}");
+
+    // Homeservers before Matrix 1.11 give files to everybody.
+    let mut old = Homeserver::new("v1.10", Reply::chunked(*b"bytes"));
+    assert_eq!(old.download(plain(), 5).await.unwrap(), b"bytes");
+    let (head, _) = old.asked.recv().await.unwrap();
+    assert!(head.starts_with("get /_matrix/media/v3/download/cis.test/abc"), "{head}");
+    assert!(!head.contains("the_token"), "{head}");
+}
+
+#[tokio::test]
+async fn what_a_homeserver_refuses_it_says() {
+    let said = |code: &str| json!({ "errcode": code, "error": "words" }).to_string();
+    let of = async |reply| Homeserver::new("v1.11", reply).download(plain(), 5).await.unwrap_err();
+    let error = of(Reply::new("404 Not Found", said("M_NOT_FOUND"))).await;
+    assert_eq!(error, MatrixError::NotFound { what: "words".to_owned() });
+    let error = of(Reply::new("401 Unauthorized", said("M_UNKNOWN_TOKEN"))).await;
+    assert_eq!(error, MatrixError::Unauthorized { detail: "words".to_owned() });
+    assert!(of(Reply::new("502 Bad Gateway", "<html>")).await.is_passing());
+
+    let mut homeserver = Homeserver::new("v1.11", Reply::new("403 Forbidden", vec![b'7'; FLOOD]));
+    let error = homeserver.download(plain(), 5).await.unwrap_err();
+    assert!(matches!(error, MatrixError::Forbidden { .. }), "{error:?}");
+    assert!(homeserver.asked.recv().await.unwrap().1 < FLOOD / 2);
+}
