@@ -23,13 +23,14 @@ pub(super) struct RunSecrets {
 }
 
 impl LocalWorker {
-    /// What must not be seen of a session of this run, which has these secrets itself.
+    /// What must not be seen of a session of this run, which has these secrets itself. `base` is the environment of the
+    /// run, or why it cannot be had: nobody needs it once the run's values are kept.
     pub(super) fn redactor_for(
         &mut self,
         run: RunId,
         spec: &TaskSpec,
         own: &Secrets,
-        base: &Variables,
+        base: Result<&Variables, &str>,
     ) -> Result<Arc<Redactor>, Trouble> {
         if spec.run_secrets.is_empty() && own.is_empty() {
             return Ok(Arc::clone(&self.no_secrets));
@@ -50,7 +51,7 @@ impl LocalWorker {
         run: RunId,
         spec: &TaskSpec,
         own: &Secrets,
-        base: &Variables,
+        base: Result<&Variables, &str>,
     ) -> Result<&RunSecrets, Trouble> {
         let dir = self.home.run_logs(run);
         let known = match self.run_secrets.entry(run) {
@@ -59,8 +60,14 @@ impl LocalWorker {
                 let kept = secret_file::load_run(&dir).map_err(|e| {
                     Trouble::of(&e, format!("the secrets kept beside the run's logs cannot be read: {e}"))
                 })?;
-                // Of other tasks' secrets those that there are: a file may come to be while the run goes on.
-                let values = kept.unwrap_or_else(|| environment::known_secrets(&spec.run_secrets, base));
+                let values = match kept {
+                    Some(values) => values,
+                    // Of other tasks' secrets those that there are: a file may come to be while the run goes on.
+                    None => {
+                        let base = base.map_err(|why| Trouble::OfTask(why.to_owned()))?;
+                        environment::known_secrets(&spec.run_secrets, base)
+                    }
+                };
                 let redactor = redactor(&values).map_err(Trouble::OfTask)?;
                 keep(&dir, &values)?;
                 place.insert(RunSecrets { values, redactor })

@@ -39,16 +39,19 @@ impl LocalWorker {
         spec: &TaskSpec,
         log: &Path,
     ) -> Result<Arc<Redactor>, String> {
-        let base = self.base_environment(spec.base_env.as_ref())?;
+        let base = self.base_environment(spec.base_env.as_ref());
         // The file is there where it was granted with secrets, whatever they were.
         let secrets = match kept(log)? {
             Some(kept) => kept,
             None if spec.secrets.is_empty() => {
                 Secrets { sensitive: spec.sensitive.clone(), ..Secrets::default() }
             }
-            None => self.secrets_of(spec, log, &base).map_err(Trouble::into_detail)?,
+            None => self
+                .secrets_of(spec, log, base.as_deref().map_err(String::clone)?)
+                .map_err(Trouble::into_detail)?,
         };
-        self.redactor_for(run, spec, &secrets, &base).map_err(Trouble::into_detail)
+        let base = base.as_deref().map_err(String::as_str);
+        self.redactor_for(run, spec, &secrets, base).map_err(Trouble::into_detail)
     }
 
     /// Tries again to find the secrets of a session that is withheld.

@@ -47,7 +47,7 @@ impl LocalWorker {
         let log = self.home.attempt_log(attempt.run, &attempt.task, attempt.number);
         let base = self.base_environment(spec.base_env.as_ref()).map_err(Trouble::OfTask)?;
         let secrets = self.secrets_of(spec, &log, &base)?;
-        let redactor = self.redactor_for(attempt.run, spec, &secrets, &base)?;
+        let redactor = self.redactor_for(attempt.run, spec, &secrets, Ok(&base))?;
         let path = log.display().to_string();
         self.insert(attempt, session, fence, spec, log, redactor);
         Ok((secrets.named, base, path))
