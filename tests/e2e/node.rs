@@ -1,18 +1,17 @@
 //! The node's life: started by whoever needs it, ended by itself, stopped, started for good.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::harness::{Cis, eventually, eventually_within, is_alive, kill_9};
 
 #[test]
-fn a_node_started_on_demand_ends_after_10_idle_seconds() {
+fn a_node_started_on_demand_ends_when_it_is_idle() {
     let cis = Cis::new();
     cis.ok(["dag", "list"]);
     let pid = cis.node_pid().expect("a command that needs a node starts one");
-    let began = Instant::now();
+    cis.ok(["dag", "list"]);
+    assert_eq!(cis.node_pid(), Some(pid), "the next command finds it");
     eventually_within(Duration::from_secs(30), "the idle node ends", || (!is_alive(pid)).then_some(()));
-    let lived = began.elapsed();
-    assert!(lived > Duration::from_secs(7), "it ended after {lived:?}");
     assert!(cis.processes().is_empty(), "{:?}", cis.processes());
     // Asking for its state starts none.
     assert_eq!(cis.status()["running"], false);

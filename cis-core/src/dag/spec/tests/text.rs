@@ -147,21 +147,13 @@ fn deep_chains_are_read() {
 }
 
 #[test]
-#[ignore = "a measurement: run it on the release build"]
-#[allow(clippy::disallowed_methods, reason = "measures time")]
-fn a_hundred_thousand_tasks_take_about_a_second() {
+#[ignore = "reads 300,000 tasks; `cargo xtask bench scale` measures how long that takes"]
+fn a_hundred_thousand_tasks_are_read_and_as_many_mistakes_found() {
     let plain: String =
         (0..100_000).map(|i| format!("[[tasks]]\nid = \"t{i}\"\ncommand = [\"true\"]\n")).collect();
     let wrong: String =
         (0..100_000).map(|i| format!("[[tasks]]\nid = \"t{i}\"\nneeds = [\"u{i}\"]\n")).collect();
-    for (name, text) in
-        [("plain", format!("{HEAD}{plain}")), ("chain", chain(100_000)), ("wrong", format!("{HEAD}{wrong}"))]
-    {
-        let start = std::time::Instant::now();
-        let result = parse(text.as_bytes(), "x.toml");
-        let took = start.elapsed();
-        println!("{name}: {took:?}");
-        assert_eq!(result.is_ok(), name != "wrong");
-        assert!(took.as_millis() < 5000, "{name} took {took:?}");
-    }
+    assert_eq!(right(&format!("{HEAD}{plain}")).tasks.len(), 100_000);
+    assert_eq!(right(&chain(100_000)).tasks.len(), 100_000);
+    assert!(parse(format!("{HEAD}{wrong}").as_bytes(), "x.toml").is_err());
 }
