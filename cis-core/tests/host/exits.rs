@@ -10,7 +10,7 @@ use cis_core::session::protocol::{AtDeadline, Exit, Known, Role, Start, ToHost};
 use crate::support::{Host, PATIENCE, Peer, command, processes_with, until};
 
 /// Leaves a process behind that has the long grace of the session to end, and does not; it notes that it was asked.
-const STAYS: &str = "(setsid sh -c 'trap \"touch asked\" TERM; trap \"\" HUP; touch stays; while :; do sleep 0.02; done' &); while [ ! -e stays ]; do sleep 0.01; done";
+const STAYS: &str = "(setsid sh -c 'trap \"touch asked\" TERM; trap \"\" HUP; touch stays; while :; do sleep 0.02; done' >/dev/null 2>&1 &); while [ ! -e stays ]; do sleep 0.01; done";
 
 fn long(host: &Host, end: &str) -> Start {
     Start { grace_ms: 600_000, ..host.shell(&format!("{STAYS}; {end}")) }

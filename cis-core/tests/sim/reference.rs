@@ -245,8 +245,12 @@ impl Reference {
                 }
                 EventBody::TaskStatus { changes } if self.is_apart(id, changes) => {}
                 EventBody::TaskStatus { changes } if self.is_of_account(id, changes) => {}
-                EventBody::TaskStatus { .. } => {
+                EventBody::TaskStatus { changes } => {
                     ensure(lists.insert(id), || format!("two lists of {id} for one input"))?;
+                    // What uses the outputs of a task that ends without an attempt is settled in a list after it.
+                    if changes.iter().any(leaves_empty_lists) {
+                        lists.remove(&id);
+                    }
                 }
                 _ => {}
             }
@@ -543,4 +547,9 @@ fn ended(run: &mut RefRun, state: RunState) -> Check {
     ensure(state == expected, || format!("ended as {state}, should be {expected}"))?;
     (run.state, run.cancelling) = (state, None);
     Ok(())
+}
+
+/// A task whose `foreach` list is empty has outputs from its end on.
+fn leaves_empty_lists(change: &TaskChange) -> bool {
+    matches!(&change.end, Some(EndReason::Skipped { lists, .. }) if !lists.is_empty())
 }
