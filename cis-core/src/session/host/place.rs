@@ -40,6 +40,8 @@ impl Host {
     fn listen_at(&mut self, path: &Path) -> Result<(), HostError> {
         let (listener, file) = listener::bind(path)?;
         self.watch(listener.as_fd(), Source::Listener)?;
+        // Whoever had connected before the file went: what waits at a listener is lost with it.
+        self.accept_all();
         self.poll_no_more(&self.listener);
         self.listener = listener;
         self.found_at.file = file;
