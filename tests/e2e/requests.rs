@@ -136,9 +136,9 @@ fn a_session_that_is_too_large_to_be_started_is_refused_in_plain_words() {
     let mut body = session(&cis, &["true"], "01K0000000000000000000000B");
     body["env"] = json!({ "LARGE": "x".repeat(18 << 20) });
     let (status, answer) = Api::of(&cis).post("/v1/sessions", &body);
-    assert_eq!(status, 400, "{answer}");
+    assert_eq!(status, 413, "{answer}");
     let said = answer["detail"].as_str().unwrap();
-    assert!(said.contains("16 MiB") && said.contains("environment"), "{said}");
+    assert!(said.contains("at most 8 MiB"), "{said}");
     assert_eq!(cis.json(&["dag", "sessions"])["items"], json!([]));
 }
 

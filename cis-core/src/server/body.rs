@@ -8,9 +8,11 @@ use std::marker::PhantomData;
 use axum::Json;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{DefaultBodyLimit, FromRequest, Request};
+use axum::http::StatusCode;
 use serde::de::DeserializeOwned;
 
 use super::errors::Failure;
+use crate::api::{Problem, ProblemKind};
 
 /// Of most requests, bytes: a few words of a person.
 const USUAL_BYTES_MAX: usize = 1 << 20;
@@ -53,7 +55,16 @@ impl<T: DeserializeOwned> Body<T> {
     async fn read_up_to(mut self, bytes: usize) -> Result<T, Failure> {
         DefaultBodyLimit::max(bytes).apply(&mut self.request);
         let read: Result<Json<T>, JsonRejection> = Json::from_request(self.request, &()).await;
-        Ok(read?.0)
+        read.map(|Json(body)| body).map_err(|rejection| {
+            if rejection.status() != StatusCode::PAYLOAD_TOO_LARGE {
+                return rejection.into();
+            }
+            let detail =
+                format!("the request body is too large: this path takes at most {} MiB", bytes >> 20);
+            let mut problem = Problem::new(ProblemKind::BadInput, detail);
+            problem.status = StatusCode::PAYLOAD_TOO_LARGE.as_u16();
+            Failure(problem)
+        })
     }
 }
 

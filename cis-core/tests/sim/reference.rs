@@ -81,6 +81,8 @@ struct RefTask {
     approved: Option<String>,
     /// How many items its present list has.
     items: Option<usize>,
+    /// It ended as its list is empty, with an empty list as its output.
+    empty_list: bool,
     /// What it left.
     pid: Option<i64>,
 }
@@ -109,6 +111,7 @@ impl RefTask {
             of_account: false,
             approved: None,
             items: None,
+            empty_list: false,
             pid: None,
         }
     }

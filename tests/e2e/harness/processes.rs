@@ -26,7 +26,13 @@ pub fn processes_with(mark: &str, place: &str) -> Vec<Process> {
         let has = |file: &str, text: &str| {
             std::fs::read(entry.path().join(file)).is_ok_and(|bytes| memchr_find(&bytes, text.as_bytes()))
         };
-        if has("environ", mark) || has("cmdline", place) {
+        // Of another home's processes an argument may name a file of this one, but behind an option's name.
+        let is_below = |argument: &[u8]| argument.starts_with(place.as_bytes());
+        let is_of_place = || {
+            std::fs::read(entry.path().join("cmdline"))
+                .is_ok_and(|line| line.split(|byte| *byte == 0).any(is_below))
+        };
+        if has("environ", mark) || is_of_place() {
             found.push(Process { pid, command: command_of(&entry.path()) });
         }
     }

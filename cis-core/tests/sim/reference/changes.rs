@@ -61,6 +61,7 @@ pub(super) fn status(
             asked.insert(name.clone());
         }
         task.state = change.state;
+        task.empty_list = super::leaves_empty_lists(change);
         task.waits = waits(change.queued.as_ref());
         if let Some(QueueReason::Resources { at_ms, .. }) = change.queued {
             task.not_before_ms = at_ms;
@@ -146,9 +147,10 @@ fn fits(
                 && !need.state.counts_as_success()
                 && task.spec.needs.contains(&need.spec.id)
         }
-        (Some(EndReason::Skipped { .. }), _, TaskState::Completed) => {
+        (Some(EndReason::Skipped { lists, .. }), _, TaskState::Completed) => {
             let due = if task.approved.is_some() { run.list(task) } else { run.due(task) };
-            due == Due::Skip
+            let is_empty = run.list(task) == Due::Skip && lists.iter().eq(task.spec.outputs.keys());
+            due == Due::Skip && (lists.is_empty() || is_empty)
         }
         (Some(EndReason::Expression { .. }), _, TaskState::Failed) => {
             let due = if task.approved.is_some() { run.list(task) } else { run.due(task) };
@@ -336,6 +338,10 @@ pub(super) fn result(run: &mut RefRun, r: &AttemptResult) -> Check {
         AttemptOutcome::Lost { .. } => TaskState::Error,
         outcome if by_policy(outcome) => TaskState::Error,
         _ if left => TaskState::Queued,
+        // A missing program is the task's own failure; where its process ended, the node failed.
+        AttemptOutcome::SpawnError { .. } if task.spec.allow_failure && r.exit.is_none() => {
+            TaskState::Completed
+        }
         AttemptOutcome::SpawnError { .. } => TaskState::Error,
         AttemptOutcome::Failed { .. } if task.spec.allow_failure => TaskState::Completed,
         AttemptOutcome::Failed { .. } => TaskState::Failed,

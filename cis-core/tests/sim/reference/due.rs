@@ -84,6 +84,9 @@ impl RefRun {
             "1 == 2" => Some(false),
             list if list.contains("length") => {
                 let parent = self.task(&of(list)).unwrap();
+                if parent.empty_list {
+                    return Some(false);
+                }
                 let count = parent.items?;
                 let over = self.items(&parent.spec.id, count).all(|item| item.state.counts_as_success());
                 // Where none of them left the output, there is no list of it.
