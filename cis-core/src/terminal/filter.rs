@@ -1,6 +1,6 @@
 //! What may pass between a session and the terminal of somebody who watches it.
 //!
-//! Owns which bytes those are. From the session: text, and the escape sequences of [`allow`]; whatever is not on a list stays out,
+//! Owns which bytes those are. From the session: text, and the escape sequences of `allow`; whatever is not on a list stays out,
 //! since terminals answer queries (the answer would be typed into the session), run commands, print, resize, notify, and learn new
 //! sequences all the time. From the viewer: what is typed, without answers that a terminal gives nevertheless.
 //! Knows nothing of screens, sockets or sessions. Both filters work in bounded memory, and where a
