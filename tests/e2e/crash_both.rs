@@ -1,5 +1,5 @@
-//! kill -9 of the session host, mostly together with the node, at random moments, while tasks leave processes behind: what
-//! has ended does not run again.
+//! kill -9 of the session host and the node together, at random moments, while tasks leave processes behind: what has
+//! ended does not run again.
 
 use std::path::Path;
 use std::time::Duration;
@@ -68,10 +68,11 @@ fn survive(kills: u32) {
         let (host, node) = (cis.host_pid().unwrap(), cis.node_pid().unwrap());
         pause(Duration::from_millis(random.below(900)));
         let ended = ended(&folder);
-        kill_9(host);
-        if random.below(4) > 0 {
-            kill_9(node);
+        let mut both = [host, node];
+        if random.below(2) == 0 {
+            both.reverse();
         }
+        both.map(kill_9);
         let detail = cis.wait_run(&run, "succeeded");
         for task in tasks() {
             let ran = std::fs::read_to_string(folder.join(format!("ran.{task}"))).unwrap().lines().count();

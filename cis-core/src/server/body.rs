@@ -12,7 +12,6 @@ use axum::http::StatusCode;
 use serde::de::DeserializeOwned;
 
 use super::errors::Failure;
-use crate::api::{Problem, ProblemKind};
 
 /// Of most requests, bytes: a few words of a person.
 const USUAL_BYTES_MAX: usize = 1 << 20;
@@ -56,14 +55,13 @@ impl<T: DeserializeOwned> Body<T> {
         DefaultBodyLimit::max(bytes).apply(&mut self.request);
         let read: Result<Json<T>, JsonRejection> = Json::from_request(self.request, &()).await;
         read.map(|Json(body)| body).map_err(|rejection| {
-            if rejection.status() != StatusCode::PAYLOAD_TOO_LARGE {
-                return rejection.into();
+            let too_large = rejection.status() == StatusCode::PAYLOAD_TOO_LARGE;
+            let mut failure = Failure::from(rejection);
+            if too_large {
+                failure.0.detail =
+                    format!("the request body is too large: this path takes at most {} MiB", bytes >> 20);
             }
-            let detail =
-                format!("the request body is too large: this path takes at most {} MiB", bytes >> 20);
-            let mut problem = Problem::new(ProblemKind::BadInput, detail);
-            problem.status = StatusCode::PAYLOAD_TOO_LARGE.as_u16();
-            Failure(problem)
+            failure
         })
     }
 }
