@@ -1,4 +1,4 @@
-//! The history of a run: who did what with it, when, by which way, and what came of it.
+//! The history of a run: who did what, when, over which channel, and with what result.
 
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -12,44 +12,44 @@ use crate::ids::{InboxId, Offset, SessionId, TaskId, TimestampMs};
 pub enum HistoryAction {
     /// Submitted the run.
     Created,
-    /// Started it.
+    /// Started the run.
     Started,
-    /// Paused it.
+    /// Paused the run.
     Paused,
-    /// Resumed it.
+    /// Resumed the run.
     Resumed,
-    /// Cancelled it.
+    /// Cancelled the run.
     Cancelled,
-    /// Retried tasks of it.
+    /// Retried tasks of the run.
     Retried,
-    /// Changed its mode or its room.
+    /// Changed the mode or the room of the run.
     Mode,
     /// Approved a task.
     Approved,
     /// Rejected a task.
     Rejected,
-    /// Decided nothing within the timeout of an approval.
+    /// Nobody decided an approval before its timeout.
     Expired,
-    /// Ended a session of it.
+    /// Killed a session of the run.
     Killed,
-    /// Asked people something, from inside a session.
+    /// Asked people a question from inside a session.
     Asked,
     /// Withdrew a question.
     Withdrawn,
     /// Answered a session.
     Answered,
-    /// Typed into a session without a question of it.
+    /// Typed into a session that had asked nothing.
     Typed,
-    /// Handed in the result of a task, from inside its session.
+    /// Handed in the result of a task from inside its session.
     HandedIn,
     /// Added tasks.
     Added,
-    /// Was refused something.
+    /// Had a request refused.
     Denied,
 }
 
 impl HistoryAction {
-    /// All of them.
+    /// All actions.
     pub const ALL: [Self; 18] = [
         Self::Created,
         Self::Started,
@@ -71,7 +71,7 @@ impl HistoryAction {
         Self::Denied,
     ];
 
-    /// Its name, as in JSON.
+    /// The name in JSON.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -96,7 +96,7 @@ impl HistoryAction {
         }
     }
 
-    /// The action of that name.
+    /// The action with this name.
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|action| action.as_str() == name)
@@ -106,14 +106,14 @@ impl HistoryAction {
 /// One entry of a run's history.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct HistoryEntry {
-    /// Its event; several entries may have the same.
+    /// Offset of the event; several entries can share one event.
     pub offset: Offset,
     /// When, Unix ms.
     pub at_ms: TimestampMs,
-    /// Who, and by which way; absent: the node itself.
+    /// Who did it, and over which channel; absent: the node itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub actor: Option<Actor>,
-    /// What.
+    /// What the actor did.
     pub action: HistoryAction,
     /// The task that it was about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -130,10 +130,10 @@ pub struct HistoryEntry {
     /// The answer, or the details of the action, in words. Secrets are replaced.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
-    /// The comment beside a decision or an answer.
+    /// The comment of a decision or an answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub comment: Option<String>,
-    /// What came of it, where that is known.
+    /// The result, if it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<String>,
 }
@@ -142,7 +142,7 @@ pub struct HistoryEntry {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct ReadHistory {
-    /// Only of this task, and of its items.
+    /// Only entries of this task and of its items.
     pub task: Option<String>,
     /// At most so many (default and at most 1,000), oldest first.
     pub limit: Option<u32>,

@@ -72,12 +72,13 @@ pub struct RunCreated {
     /// What the commands of `on_blocked.run` named then, by task.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub named: Vec<NamedPrograms>,
-    /// Who submitted it; none: the owner of the node, over its socket.
+    /// Submitter of the run; none: the owner of the node, over its socket.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub submitter: Option<Submitter>,
 }
 
-/// A submitter other than the owner of the node. What the run starts by itself never has more rights than its submitter.
+/// A submitter other than the owner of the node. Commands that the node runs for the run never have more rights than the
+/// submitter.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case", tag = "kind")]
 pub enum Submitter {
@@ -253,9 +254,9 @@ pub struct ArtifactRecord {
 /// Output of a session that is missing from its log although the log had room for it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct LostOutput {
-    /// How much; 0: not known.
+    /// Number of lost bytes; 0: unknown.
     pub bytes: u64,
-    /// Why: what the system said first.
+    /// The first error that the system reported.
     pub cause: String,
 }
 
@@ -302,7 +303,7 @@ pub struct AttemptResult {
     /// Bytes that its terminal or pipe carried, those cut from the log included.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub log_bytes: u64,
-    /// Of those, what could not be kept.
+    /// The part of the output that could not be kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lost_output: Option<LostOutput>,
     /// Whether this try counts against `retries`.

@@ -165,7 +165,7 @@ pub enum EndReason {
     Skipped {
         /// Why.
         detail: String,
-        /// Of a task whose `foreach` list is empty: its declared outputs, each an empty list.
+        /// Declared outputs of a task whose `foreach` list is empty; each of them is an empty list.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         lists: Vec<String>,
     },
@@ -236,7 +236,7 @@ pub enum EndReason {
 }
 
 impl EndReason {
-    /// A task that is left out for this reason.
+    /// A skipped task, without outputs.
     #[must_use]
     pub fn skipped(detail: String) -> Self {
         Self::Skipped { detail, lists: Vec::new() }

@@ -62,8 +62,8 @@ fn runs<N: NodeApi>() -> Operations<Arc<N>> {
         set_mode: POST paths::RUN_MODE, Runs, Action::ControlRun(None), [NotFound, Conflict] => set_mode::<N>;
         /// Lists who did what with a run, oldest first.
         ///
-        /// Decisions, answers and whatever else people, sessions and rules did, with what came of it; also after the end of
-        /// the run.
+        /// Decisions, answers and other actions of people, sessions and rules, with their results; also after the end
+        /// of the run.
         get_history: GET paths::RUN_HISTORY, Runs, Action::See, [NotFound, Ambiguous] => history::<N>;
         /// Says where the time of a run went.
         get_times: GET paths::RUN_TIME, Runs, Action::See, [NotFound, Ambiguous] => times::<N>;
