@@ -13,10 +13,10 @@ use crate::context::Context;
 use crate::error::{CliError, Exit};
 use crate::output;
 
-/// List the events of a run, of an ended one too
+/// List the events of a run, open or ended
 ///
-/// Events are everything that happened to the run, its tasks and sessions, in order. Without --follow those that there
-/// are so far are listed.
+/// Events are everything that happened to the run, its tasks and sessions, in order. Without --follow the list ends
+/// with the newest event.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -28,16 +28,16 @@ pub(crate) struct Args {
     /// The run [default: the newest]
     #[arg(value_name = "RUN")]
     run: Option<String>,
-    /// Only events of this task, or of an item of it
+    /// Only events of this task or of its items
     #[arg(long, value_name = "TASK")]
     task: Option<TaskId>,
     /// Only events of this type (`task.result`) or kind (`run`, `task`, `session`); may be given several times
     #[arg(long = "type", value_name = "TYPE", value_parser = TypeFilter::parse)]
     types: Vec<TypeFilter>,
-    /// Only events behind this offset
+    /// Only events after this offset
     #[arg(long, value_name = "OFFSET", default_value_t = 0, hide_default_value = true)]
     after: Offset,
-    /// Go on until the run ends
+    /// Continue until the run ends
     #[arg(short, long)]
     follow: bool,
 }

@@ -10,9 +10,9 @@ use crate::output::{self, human};
 
 /// List who did what with a run: decisions, answers, control
 ///
-/// Each entry names who did it, when, by which way, and what came of it: who submitted, cancelled or retried the run, who
-/// approved a task with which comment, who answered which question. It is there for good, also after the end of the run.
-/// What a person types into an attached terminal is not recorded.
+/// Each entry says who did something, when, over which channel, and with what result: who submitted, cancelled or
+/// retried the run, who approved a task with which comment, who answered which question. Entries are kept after the end
+/// of the run. What a person types into an attached terminal is not recorded.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -24,7 +24,7 @@ pub(crate) struct Args {
     /// The run [default: the newest]
     #[arg(value_name = "RUN")]
     run: Option<String>,
-    /// Only what was done with this task, or an item of it
+    /// Only actions on this task or on its items
     #[arg(long, value_name = "TASK")]
     task: Option<String>,
     /// Only this action; may be given several times
@@ -54,7 +54,8 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
     })
 }
 
-/// The history of a run or of a task, for a command that shows more than that; empty where the node is older than it.
+/// Reads the history of a run or of a task for a command that shows more than the history; empty if the node is too
+/// old to have it.
 pub(super) async fn beside(
     client: &Client,
     run: &str,

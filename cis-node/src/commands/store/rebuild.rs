@@ -16,8 +16,8 @@ use crate::output::clean::{clean, clean_lines};
 
 /// Rebuild the store from the events that can be read
 ///
-/// It lists what could not be read. Open runs that miss events end with an error. The old file stays beside the new
-/// one. No node may run: `cis node stop` ends it; its sessions continue.
+/// It lists what could not be read. Open runs that miss events end with an error. The old file stays next to the
+/// new one. No node may run: `cis node stop` ends it; its sessions continue.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -57,7 +57,7 @@ fn human(report: &RebuildReport) -> String {
         let (id, dag) = (run.id, clean(&run.dag));
         let _ = writeln!(
             text,
-            "Run {id} ({dag}) was open and has ended with an error: not all of its events are there. Look at it with \
+            "Run {id} ({dag}) was open and has ended with an error: some of its events are lost. Look at it with \
              `cis dag show {id}`, then run it again."
         );
     }
