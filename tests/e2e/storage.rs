@@ -263,7 +263,7 @@ fn a_damaged_event_is_named_with_its_run_and_a_rebuild_loses_nothing_else() {
     assert!(cis.ok(["dag", "list"]).contains("succeeded"), "the damage lies elsewhere");
     cis.stop();
     let check = cis.run(["store", "check"]).expect(3).stdout;
-    for words in ["A node can start with it", &format!("of run {run}"), "saves everything but this"] {
+    for words in ["A node can start with this store", &format!("of run {run}"), "saves everything except"] {
         assert!(check.contains(words), "{words}: {check}");
     }
     let rebuild = cis.run(["store", "rebuild"]).expect(0).stdout;

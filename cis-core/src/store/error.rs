@@ -164,7 +164,8 @@ impl StoreError {
         }
     }
 
-    /// The same error, named by its cause: SQLite reports some writes on a full disk as an unknown failure.
+    /// Returns [`Self::Full`] instead of an unknown failure if the disk is full: SQLite does not recognize
+    /// every such failed write.
     pub(super) fn or_full(self) -> Self {
         match self {
             Self::Io { path, .. } if has_no_space(&path) => Self::Full { path },
@@ -172,7 +173,7 @@ impl StoreError {
         }
     }
 
-    /// Whether the same may work later, when somebody has made room or mended the disk.
+    /// Whether the same request may work later, after the disk has free space again or is repaired.
     #[must_use]
     pub fn may_pass(&self) -> bool {
         matches!(self, Self::Full { .. } | Self::Io { .. } | Self::ReadOnly { .. } | Self::InUse { .. })

@@ -32,7 +32,7 @@ const APPLICATION_ID: i32 = 0x4349_5353;
 /// Statements that a connection keeps prepared.
 const STATEMENTS_KEPT: usize = 64;
 
-/// No version of CIS will ever have a schema of this version: a header that says so is damaged.
+/// No schema will ever have this version number or a higher one: a header with such a number is damaged.
 const VERSION_PLAUSIBLE: u32 = 10_000;
 
 /// How long a connection waits for another one's lock. Only recovery after a crash and the end of a
@@ -88,12 +88,13 @@ fn prepare_file(path: &Path) -> io::Result<bool> {
     }
 }
 
-/// Who else may open a database that is opened to write.
+/// Which other connections may open a database that is opened for writing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Sharing {
-    /// Every process. The index of the write-ahead log is a file, of which SQLite makes a new one.
+    /// Connections of every process. The index of the write-ahead log is a file, which SQLite makes.
     Processes,
-    /// Connections of this process alone. The index of the log is in memory, so opening takes no space of the disk.
+    /// Connections of this process only. The index of the log is in memory, so opening the database needs no disk
+    /// space.
     Threads,
 }
 
@@ -103,7 +104,7 @@ pub(super) fn open_writer(path: &Path, sharing: Sharing) -> Result<Connection, S
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut conn = match sharing {
         Sharing::Processes => open(path, flags)?,
-        // Connections that are opened after this one share what it has, without naming it (os_unix.c).
+        // Later connections of this process share its index without any setting (os_unix.c).
         Sharing::Threads => prepared(path, Connection::open_with_flags_and_vfs(path, flags, c"unix-excl"))?,
     };
     let sql = |e: rusqlite::Error| StoreError::sql(path, "set it up", &e);
@@ -146,7 +147,7 @@ pub(super) fn open_checkpointer(path: &Path) -> Result<Connection, StoreError> {
 }
 
 /// A connection for saving what can be read of a damaged store; it changes neither the file nor its write-ahead log. It
-/// may write, as the log that a crash left is read through it.
+/// is opened for writing because SQLite reads the log of a crash only then.
 pub(super) fn open_damaged(path: &Path) -> Result<Connection, StoreError> {
     let conn = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)

@@ -77,7 +77,7 @@ impl Writer {
         let lock = schema::lock(path)?;
         let (conn, sharing) = match schema::open_writer(path, Sharing::Processes) {
             Ok(conn) => (conn, Sharing::Processes),
-            // The disk may be full: then it can still be read.
+            // If the disk is full, the store can still be read.
             Err(error @ (StoreError::Full { .. } | StoreError::Io { .. })) => {
                 let conn = schema::open_writer(path, Sharing::Threads);
                 (conn.map_err(|_| error.or_full())?, Sharing::Threads)
@@ -100,7 +100,8 @@ impl Writer {
         })
     }
 
-    /// Whether no other process can read the store while this writer is open: the disk was full when it was opened.
+    /// Whether no other process can read the store while this writer is open, because the disk was full when it was
+    /// opened.
     #[must_use]
     pub fn excludes_processes(&self) -> bool {
         self.sharing == Sharing::Threads

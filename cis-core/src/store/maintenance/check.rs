@@ -55,7 +55,7 @@ pub struct CheckReport {
     pub unknown_events: u64,
     /// What is wrong, in words. Empty: the store is sound.
     pub findings: Vec<String>,
-    /// What that means.
+    /// What the findings mean.
     pub verdict: Verdict,
 }
 
@@ -66,21 +66,22 @@ pub enum Verdict {
     Sound,
     /// Something is damaged.
     Damaged {
-        /// A node can start; only what lies on the damaged pages cannot be read. Otherwise, why it cannot.
+        /// Whether a node can start, which then fails only where it reads damaged pages; otherwise why it
+        /// cannot.
         node: Result<(), String>,
-        /// What a rebuild would lose; none: that cannot be told while a node uses the store.
+        /// What a rebuild would lose; none: unknown while a node uses the store.
         lost: Option<Losses>,
     },
 }
 
-/// What a rebuild would lose. All empty: nothing.
+/// What a rebuild would lose. If everything is empty: nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Losses {
-    /// Events.
+    /// Events that cannot be read.
     pub events: Vec<LostEvents>,
-    /// Nobody knows how many events came after the last one that can be read.
+    /// Whether events may be missing after the last readable one; their number is unknown.
     pub end: bool,
-    /// Tables that no event can restore and of which something is lost.
+    /// Damaged tables that cannot be restored from events.
     pub tables: Vec<String>,
 }
 
@@ -102,7 +103,7 @@ pub fn check(path: &Path, quick: bool) -> Result<CheckReport, StoreError> {
                 StoreError::Refused { doing, detail, .. } => format!("it cannot {doing}: {detail}"),
                 error => error.to_string(),
             };
-            report.findings.push(format!("reading it ended at damage: {detail}"));
+            report.findings.push(format!("cannot read the store to its end: {detail}"));
         }
         Err(error) => return Err(error),
     }
@@ -112,7 +113,7 @@ pub fn check(path: &Path, quick: bool) -> Result<CheckReport, StoreError> {
         let lost = Pages::open(&path).map_err(|e| StoreError::io(&path, &e))?.lost_frames;
         if lost > 0 {
             let finding =
-                format!("{lost} pages of the write-ahead log are damaged: a node drops what follows them");
+                format!("{lost} pages of the write-ahead log are damaged: a node drops all pages after them");
             report.findings.push(finding);
         }
     }
@@ -122,7 +123,7 @@ pub fn check(path: &Path, quick: bool) -> Result<CheckReport, StoreError> {
     Ok(report)
 }
 
-/// Whether an error is about what is in the file.
+/// Whether an error means that the file is damaged.
 fn is_damage(error: &StoreError) -> bool {
     matches!(error, StoreError::Corrupt { .. } | StoreError::Value { .. } | StoreError::Refused { .. })
 }
@@ -141,7 +142,7 @@ fn starts(path: &Path) -> Result<(), String> {
     })
 }
 
-/// What a rebuild would lose. Nobody has a connection to the store any more.
+/// Returns what a rebuild would lose. This process must have no connection to the store.
 fn losses(path: &Path) -> Result<Option<Losses>, StoreError> {
     let _lock = match schema::lock(path) {
         Ok(lock) => lock,
@@ -191,14 +192,14 @@ fn look(path: &Path, quick: bool, report: &mut CheckReport) -> Result<(), StoreE
         }
     }
     for table in salvage::torn(&conn, "live").map_err(|e| e.at(path, "read its tables"))? {
-        report.findings.push(format!("something in the table {table} cannot be read"));
+        report.findings.push(format!("the table {table} has rows that cannot be read"));
     }
     Ok(())
 }
 
 fn pages(path: &Path, conn: &Connection, quick: bool, report: &mut CheckReport) -> Result<(), StoreError> {
     let sql = if quick { "PRAGMA quick_check(20)" } else { "PRAGMA integrity_check(20)" };
-    // What it says of a damaged page may quote it.
+    // A message about a damaged page may quote its content.
     let line = |row: &Row<'_>| {
         row.get_ref(0).map(|text| String::from_utf8_lossy(text.as_bytes().unwrap_or_default()).into_owned())
     };
@@ -213,7 +214,7 @@ fn pages(path: &Path, conn: &Connection, quick: bool, report: &mut CheckReport) 
 fn refold(path: &Path) -> Result<(Connection, Folded), StoreError> {
     let private = |e: rusqlite::Error| StoreError::sql(path, "make a private copy", &e);
     let mut conn = Connection::open("").map_err(private)?;
-    // A check changes nothing, so the write-ahead log that a crash left stays.
+    // A check changes nothing, so it leaves the write-ahead log of a crash in place.
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(private)?;
     schema::migrate(path, &mut conn, schema::MIGRATIONS)?;
     let sql = |e: rusqlite::Error| StoreError::sql(path, "read it", &e);

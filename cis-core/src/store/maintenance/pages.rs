@@ -1,5 +1,5 @@
-//! Pages of a database file as they lie on the disk, without SQLite: what is left of a damaged store is found here
-//! where SQLite stops at the first page that it cannot follow.
+//! Pages of a database file, read without SQLite: SQLite stops at the first page that it cannot follow, this
+//! module finds all intact pages of a damaged store.
 //!
 //! Owns the layout of the file, of its write-ahead log and of leaf pages (<https://www.sqlite.org/fileformat2.html>).
 //! Knows nothing of what the records mean.
@@ -12,7 +12,7 @@ use std::path::Path;
 
 use crate::store::schema::beside;
 
-/// The page size of every store: it was never set to another one.
+/// The page size of every store; CIS has never set another one.
 pub(super) const PAGE_BYTES: usize = 4096;
 /// Header of the write-ahead log, and of each frame in it, bytes.
 const WAL_HEADER_BYTES: usize = 32;
@@ -29,11 +29,11 @@ const RECORD_BYTES_MAX: usize = 64 << 20;
 /// A page.
 pub(super) type Page = [u8; PAGE_BYTES];
 
-/// The newest version of each page.
+/// The pages of a database file and its write-ahead log.
 pub(super) struct Pages {
     file: File,
     wal: Option<File>,
-    /// Offsets in the log of the pages that are newest there, as SQLite reads it: up to the first damaged frame.
+    /// Offsets of the newest version of each page in the log, as SQLite reads it: up to the first damaged frame.
     in_wal: HashMap<u32, u64>,
     /// The same for the frames after a damaged one.
     beyond: HashMap<u32, u64>,
@@ -42,15 +42,15 @@ pub(super) struct Pages {
     pub(super) lost_frames: u64,
 }
 
-/// Which frames of the log count.
+/// Which versions of pages are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum View {
-    /// Those that SQLite takes.
+    /// The versions that SQLite reads.
     Sound,
-    /// Also those after a damaged one. They may be of a transaction that was undone, so nothing replaces what the other
-    /// view has.
+    /// Versions from frames after a damaged one. They may belong to a transaction that was rolled back, so they never
+    /// replace what the first view has.
     Beyond,
-    /// None: what the file has in the place of pages that are newer in the log.
+    /// Versions in the file of pages that are newer in the log.
     Replaced,
 }
 
@@ -78,7 +78,7 @@ impl Pages {
         Ok(pages)
     }
 
-    /// Numbers of the pages in which something is to be found.
+    /// Returns the numbers of the pages that the view has.
     pub(super) fn numbers(&self, view: View) -> Vec<u32> {
         match view {
             View::Sound => (1..=self.count).collect(),
@@ -102,7 +102,8 @@ impl Pages {
         read.ok().map(|()| page)
     }
 
-    /// Finds the pages in the committed part of the log. A frame is sound if its checksum follows from the one before.
+    /// Finds the pages in the committed part of the log. A frame is valid if its checksum follows from that of the
+    /// frame before.
     fn read_wal(&mut self, wal: &File) -> io::Result<()> {
         let length = wal.metadata()?.len();
         let mut header = [0; WAL_HEADER_BYTES];
@@ -113,7 +114,7 @@ impl Pages {
         wal.read_exact_at(&mut header, 0)?;
         let checksum = Checksum { big_endian: header[3] & 1 == 1 };
         let mut seed = pair(&header[24..]);
-        // Without its header SQLite takes nothing of the log.
+        // Without the header SQLite reads nothing of the log.
         let mut view = View::Sound;
         let mut salt: [u8; 8] = take(&header[16..]);
         if checksum.of([0, 0], &header[..24]) != seed {
@@ -121,7 +122,7 @@ impl Pages {
             wal.read_exact_at(&mut frame, WAL_HEADER_BYTES as u64)?;
             salt = take(&frame[8..]);
         }
-        // Pages since the last commit, and damaged frames since then: what follows says that they were committed.
+        // Pages and damaged frames since the last commit. A later commit frame shows that they were committed.
         let (mut open, mut bad) = (Vec::new(), 0);
         let mut at = WAL_HEADER_BYTES as u64;
         while at + frame.len() as u64 <= length {
@@ -192,7 +193,7 @@ pub(super) enum Field {
     Integer(i64),
     Text(Vec<u8>),
     Blob(Vec<u8>),
-    /// No column of a store holds such a number.
+    /// A floating-point number; no column of a store has one.
     Real,
 }
 
@@ -240,7 +241,7 @@ fn payload(pages: &Pages, view: View, cell: &[u8], length: usize) -> Option<Vec<
     let local = if fitting <= MAX_LOCAL { fitting } else { MIN_LOCAL };
     let mut payload = cell.get(..local)?.to_vec();
     let mut next = number(cell.get(local..local + 4)?);
-    // Each page adds to it, so a circle of pages ends as well.
+    // Each page makes the payload longer, so the loop ends even if the pages form a cycle.
     while payload.len() < length {
         let page = pages.read(next, view)?;
         payload.extend_from_slice(&page[4..][..(length - payload.len()).min(PER_PAGE)]);
@@ -281,7 +282,7 @@ fn field(kind: i64, body: &mut &[u8]) -> Option<Field> {
     })
 }
 
-/// Takes a number of 1 to 9 bytes off `bytes`.
+/// Removes a number of 1 to 9 bytes from the beginning of `bytes`.
 fn varint(bytes: &mut &[u8]) -> Option<i64> {
     let mut value: u64 = 0;
     for n in 0..9 {

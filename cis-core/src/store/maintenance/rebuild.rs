@@ -31,11 +31,11 @@ pub struct RebuildReport {
     pub end_lost: bool,
     /// Events that are kept, but whose body says nothing to this version.
     pub silent_events: u64,
-    /// Tables that no event can restore and of which something is lost: [`super::lost_with`] says what.
+    /// Damaged tables that cannot be restored from events; [`super::lost_with`] says what is lost with them.
     pub torn_tables: Vec<String>,
-    /// Open runs that were ended, because events of them are lost or may be.
+    /// Open runs that were ended because some of their events are lost, or may be.
     pub ended: Vec<NamedRun>,
-    /// Runs of which the first event is lost: they are not listed any more.
+    /// Runs whose first event is lost, so that they are not listed any more.
     pub hidden: Vec<RunId>,
     /// Where the old file is now.
     pub kept: PathBuf,
@@ -50,7 +50,7 @@ pub struct NamedRun {
     pub dag: String,
 }
 
-/// What is told of a run that was ended.
+/// Reason of a run that was ended by a rebuild.
 const INCOMPLETE: &str =
     "events of this run were lost when the database was damaged, so it cannot continue safely";
 
@@ -59,7 +59,7 @@ const INCOMPLETE: &str =
 /// file and gives its tasks in their order; none: what the old tables say is taken, and if those are
 /// lost, the tasks that the events name.
 ///
-/// An open run of which events are lost ends with an error: a task of it might run a second time.
+/// An open run that misses events ends with an error, because one of its tasks might run a second time.
 ///
 /// Interrupted at any point, either file is in place, and it can be done again.
 ///
@@ -100,7 +100,7 @@ fn fill(
     let row = |e: RowError| e.at(fresh, doing);
     let new = schema::open_writer(fresh, Sharing::Processes)?;
     new.execute_batch("BEGIN").map_err(sql)?;
-    // The old file is read as it lies there before SQLite opens it.
+    // The old file is read before SQLite opens it and may change it.
     let (found, log_torn) = salvage::events(path, &new)?;
     let old = open_old(path, !found.is_empty())?;
     let old = old.as_ref();
@@ -128,8 +128,7 @@ fn fill(
     })
 }
 
-/// The old store, where SQLite can open it. `ours`: events of CIS were found in it, so whatever else its header says is
-/// damage.
+/// Opens the old store. `None`: SQLite cannot open it. `ours`: it has events of CIS, so any other header is damage.
 fn open_old(path: &Path, ours: bool) -> Result<Option<Connection>, StoreError> {
     let old = schema::open_damaged(path).and_then(|conn| {
         schema::version(path, &conn)?;
@@ -141,12 +140,12 @@ fn open_old(path: &Path, ours: bool) -> Result<Option<Connection>, StoreError> {
         Err(error @ (StoreError::Foreign { .. } | StoreError::Newer { .. } | StoreError::InUse { .. })) => {
             Err(error)
         }
-        // Whatever else SQLite cannot do with it is no reason to give up what was found.
+        // No other error of SQLite is a reason to give up the events that were found.
         Err(_) => Ok(None),
     }
 }
 
-/// Ends open runs of which events are lost, or may be. Gives them.
+/// Ends open runs that miss events, or may miss some. Returns these runs.
 fn end_incomplete(new: &Connection, saved: &Saved, folded: &Folded) -> Result<Vec<NamedRun>, RowError> {
     let any = saved.end_lost || saved.lost.iter().any(|lost| lost.run == LostOf::Unknown);
     let mut incomplete: Vec<RunId> = saved
@@ -189,7 +188,7 @@ fn named_runs(conn: &Connection, sql: &str) -> Result<Vec<NamedRun>, RowError> {
     Ok(runs)
 }
 
-/// Runs that have events, but not the one that made them.
+/// Returns runs that have events, but not the event that created the run.
 fn hidden(new: &Connection) -> Result<Vec<RunId>, RowError> {
     let mut read = new.prepare(
         "SELECT DISTINCT run FROM events WHERE run IS NOT NULL AND run NOT IN (SELECT id FROM runs)",

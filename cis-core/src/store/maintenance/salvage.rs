@@ -1,7 +1,7 @@
 //! Copies what can be read of a store, damaged or not.
 //!
-//! Events are looked for on every page of the file, whether or not SQLite still finds its way to it: each event whose
-//! page is intact is found. Tables that no event can restore are read through SQLite, from both ends.
+//! Events are looked for on every page of the file, even if SQLite cannot reach the page: every event whose page is
+//! intact is found. Tables that cannot be restored from events are read through SQLite, from both ends.
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
@@ -18,10 +18,10 @@ use crate::ids::{InputId, Offset, RunId};
 use crate::store::append::insert_stored;
 use crate::store::error::{RowError, StoreError};
 
-/// Types of events begin with this.
+/// Prefix of all event types.
 const TYPE_PREFIX: &str = "cis.dag.";
 
-/// An offset this far beyond the number of events is a damaged one.
+/// An offset that is larger than the number of events by more than this is damaged.
 const OFFSET_SLACK: i64 = 1_000_000;
 
 /// Consecutive events that cannot be read.
@@ -35,14 +35,14 @@ pub struct LostEvents {
     pub run: LostOf,
 }
 
-/// Whose events are lost.
+/// Owner of lost events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LostOf {
     /// Events of a run.
     Run(RunId),
     /// Events of the node or of a session without a run: no run misses anything.
     Node,
-    /// Nothing tells whose they were.
+    /// The owner is unknown.
     Unknown,
 }
 
@@ -51,12 +51,13 @@ pub enum LostOf {
 pub(super) struct Saved {
     pub(super) events: u64,
     pub(super) lost: Vec<LostEvents>,
-    /// The end of the table cannot be read: nobody knows how many came after.
+    /// The end of the table cannot be read, so events may be missing after the last one; their number is
+    /// unknown.
     pub(super) end_lost: bool,
 }
 
-/// Finds every intact event of the store at `path` and gives it to `keep`, each offset once. Gives the offsets, and
-/// whether the write-ahead log has lost something.
+/// Finds every intact event of the store at `path` and passes it to `keep`, each offset once. Returns the offsets,
+/// and whether frames of the write-ahead log are lost.
 pub(super) fn scan(
     path: &Path,
     keep: &mut dyn FnMut(&Event) -> Result<(), RowError>,
@@ -77,24 +78,26 @@ pub(super) fn scan(
     Ok((found, pages.lost_frames > 0))
 }
 
-/// Whether an event says something: to this version, or, by what it says of itself, to a newer one.
+/// Whether this version, or a newer one according to the event's version number, can decode the event.
 fn is_readable(event: &Event) -> bool {
     event.v > SCHEMA_VERSION || event.decode().map_or_else(|error| is_unknown(event, &error), |_| true)
 }
 
-/// The events among the rows of a page. Their offsets ascend: a row that breaks the order has a damaged one.
+/// Returns the events among the rows of a page. Offsets ascend; a row that breaks the order has a damaged
+/// offset.
 fn events_of(rows: &[Record]) -> impl Iterator<Item = Event> + '_ {
     rows.iter().enumerate().filter_map(|(n, row)| {
         let before = n.checked_sub(1).map_or(0, |n| rows[n].rowid);
         let after = rows.get(n + 1).map_or(i64::MAX, |row| row.rowid);
-        // Where the neighbor is the damaged one, this one still is in order with the row after or before that.
+        // If only the neighbor's offset is damaged, this row is still in order with the row beyond the
+        // neighbor.
         let ordered = (before < row.rowid || n > 1 && rows[n - 2].rowid < row.rowid)
             && (row.rowid < after || rows.get(n + 2).is_some_and(|next| row.rowid < next.rowid));
         row.fields.as_deref().filter(|_| ordered).and_then(|fields| event(row.rowid, fields))
     })
 }
 
-/// The event of a row, as the table of events has its columns. `None`: it is of another table, or damaged.
+/// Reads the event of a row of the events table. `None`: the row is damaged or belongs to another table.
 fn event(rowid: i64, fields: &[Field]) -> Option<Event> {
     let [Field::Null, id, run, Field::Integer(v), kind, Field::Integer(at_ms), actor, cause, body] = fields
     else {
@@ -126,17 +129,18 @@ fn event(rowid: i64, fields: &[Field]) -> Option<Event> {
     })
 }
 
-/// Copies the events of the store at `path`, to which there is no connection.
+/// Copies the events of the store at `path`. This process must have no connection to it.
 pub(super) fn events(path: &Path, to: &Connection) -> Result<(HashSet<i64>, bool), StoreError> {
     scan(path, &mut |event| insert_stored(to, event))
 }
 
-/// What the old store had and is not among `found`. `old`: none where SQLite cannot open it.
+/// Finds the events of the old store that are not among `found`. `old`: none if SQLite cannot open it.
 pub(super) fn losses(old: Option<&Connection>, found: &HashSet<i64>, log_torn: bool) -> Saved {
     let newest = found.iter().copied().max().unwrap_or(0);
     let mut saved = Saved { events: found.len() as u64, lost: Vec::new(), end_lost: log_torn };
     let (forward, whole) = old.map_or((Vec::new(), false), |old| offsets(old, "ASC"));
-    // A tree that was followed to its end says which offsets there were; in a torn one each up to the newest counts.
+    // A table that can be read to its end has all offsets; for a damaged table, every offset up to the newest one is
+    // assumed.
     let known = forward.last().copied().unwrap_or(0);
     let mut wanted = forward;
     let mut run_of = BTreeMap::new();
@@ -155,7 +159,7 @@ pub(super) fn losses(old: Option<&Connection>, found: &HashSet<i64>, log_torn: b
     for offset in wanted.into_iter().filter(|offset| *offset > 0 && !found.contains(offset)) {
         let run = match run_of.get(&offset) {
             Some(run) => LostOf::Run(*run),
-            // What SQLite does not see of the log is not in the index either.
+            // Events in the part of the log that SQLite does not read are not in the index either.
             None if runs_known && offset <= known => LostOf::Node,
             None => LostOf::Unknown,
         };
@@ -164,7 +168,7 @@ pub(super) fn losses(old: Option<&Connection>, found: &HashSet<i64>, log_torn: b
     saved
 }
 
-/// Offsets of events in this order, and whether that were all.
+/// Reads the offsets of events in this order. Returns whether these are all.
 fn offsets(old: &Connection, order: &str) -> (Vec<i64>, bool) {
     let mut found: Vec<i64> = Vec::new();
     let whole =
@@ -175,7 +179,8 @@ fn offsets(old: &Connection, order: &str) -> (Vec<i64>, bool) {
     (found, whole && ordered)
 }
 
-/// The run of each event that has one, from an index beside the events, and whether all of the index could be read.
+/// Reads the run of each event that has one from an index of the events table. Returns whether all of the index
+/// could be read.
 fn runs_of_events(old: &Connection) -> (BTreeMap<i64, RunId>, bool) {
     let sql = "SELECT offset, run FROM events INDEXED BY events_run WHERE run IS NOT NULL ORDER BY run";
     let mut run_of = BTreeMap::new();
@@ -187,7 +192,7 @@ fn runs_of_events(old: &Connection) -> (BTreeMap<i64, RunId>, bool) {
     (run_of, whole)
 }
 
-/// Gives rows to `each` until the end or the first one that cannot be read. Says whether it was the end.
+/// Passes rows to `each` until the end or the first unreadable row. Returns whether it reached the end.
 fn each_row(conn: &Connection, sql: &str, mut each: impl FnMut(&rusqlite::Row<'_>)) -> bool {
     let Ok(mut read) = conn.prepare(sql) else { return false };
     let Ok(mut rows) = read.query(()) else { return false };
@@ -210,7 +215,7 @@ impl Saved {
     }
 }
 
-/// A table that no event can restore.
+/// A table that cannot be restored from events.
 struct Kept {
     name: &'static str,
     columns: &'static [&'static str],
@@ -218,7 +223,7 @@ struct Kept {
     key: &'static str,
 }
 
-/// In the order in which they are copied.
+/// All such tables, in the order in which they are copied.
 const KEPT: &[Kept] = &[
     Kept { name: "meta", columns: &["key", "value"], key: "key" },
     Kept { name: "inputs", columns: &["id", "what"], key: "id" },
@@ -232,27 +237,26 @@ const KEPT: &[Kept] = &[
     Kept { name: "rooms", columns: &["room", "incarnation", "seq", "token"], key: "room" },
 ];
 
-/// Facts of sessions that no event has.
+/// Columns of sessions that cannot be restored from events.
 const SESSION_FACTS: Kept =
     Kept { name: "sessions", columns: &["tty", "cols", "rows", "command", "log", "id"], key: "id" };
 
-/// What is lost with rows of a table that no event can restore, in words.
+/// Describes what is lost with rows of such a table.
 #[must_use]
 pub fn lost_with(table: &str) -> &'static str {
     match table {
         "meta" => "how far some things were read",
-        "inputs" => "which requests were carried out already: one that is sent again counts as a new one",
+        "inputs" => "which requests were already carried out: a repeated request counts as a new one",
         "outbox" => "messages that waited to be sent to rooms",
         "room_runs" => "which runs are published to which rooms",
-        "room_messages" => "which messages in rooms belong to which run: those are not edited any more",
+        "room_messages" => "which messages in rooms belong to which run: these messages are no longer edited",
         "rooms" => "how far rooms were read",
         "sessions" => "commands, sizes and log files of some sessions",
-        _ => "everything but the events",
+        _ => "everything except the events",
     }
 }
 
-/// Copies the tables that no event can restore, and what is known of sessions beside their events. Gives the names of
-/// those of which something is lost.
+/// Copies the tables and columns that cannot be restored from events. Returns the names of damaged tables.
 pub(super) fn rest(from: &Connection, to: &Connection) -> Result<Vec<String>, RowError> {
     let mut torn = Vec::new();
     for table in KEPT {
@@ -277,7 +281,7 @@ pub(super) fn rest(from: &Connection, to: &Connection) -> Result<Vec<String>, Ro
     Ok(torn)
 }
 
-/// The tables of `schema` that no event can restore and of which something cannot be read.
+/// Returns the damaged tables of `schema` that cannot be restored from events.
 pub(super) fn torn(from: &Connection, schema: &str) -> Result<Vec<String>, RowError> {
     let mut torn = Vec::new();
     for table in KEPT.iter().chain([&SESSION_FACTS]) {
@@ -288,7 +292,7 @@ pub(super) fn torn(from: &Connection, schema: &str) -> Result<Vec<String>, RowEr
     Ok(torn)
 }
 
-/// Copies rows from either end until the first one that cannot be read. Says whether that were all.
+/// Copies rows from both ends, each until the first unreadable row. Returns whether all rows were copied.
 fn copy(
     from: &Connection,
     schema: &str,
@@ -329,7 +333,7 @@ fn copy(
     Ok(false)
 }
 
-/// Whether a row is refused for what is in it, and not because the disk refuses.
+/// Whether a row was refused because of its content, and not because of the disk.
 pub(super) fn is_of_row(error: &rusqlite::Error) -> bool {
     match error.sqlite_error_code() {
         Some(code) => matches!(
@@ -340,7 +344,7 @@ pub(super) fn is_of_row(error: &rusqlite::Error) -> bool {
                 | ErrorCode::ParameterOutOfRange
                 | ErrorCode::Unknown
         ),
-        // The value of a column has not the shape that it is read as.
+        // The value of a column does not have the expected type.
         None => true,
     }
 }

@@ -52,7 +52,7 @@ pub(super) fn expanded(
         conn.prepare_cached("DELETE FROM task_outputs WHERE run = ?1 AND idx = ?2")?,
         conn.prepare_cached("DELETE FROM task_artifacts WHERE run = ?1 AND idx = ?2")?,
     ];
-    // An earlier list of it may have been empty.
+    // An earlier list of the task may have been empty.
     for table in &mut forget {
         table.execute(params![run.key, idx])?;
     }

@@ -31,8 +31,9 @@ impl Reader {
         }
     }
 
-    /// The events of a run that its history is folded from, in order: what somebody did, and what that refers to.
-    /// Refusals count as well: of its sessions, and those that name the run.
+    /// Returns the events that a run's history is folded from, in order: actions of people and sessions, and the
+    /// events that they refer to. This includes refused requests of the run's sessions, and those that name the
+    /// run.
     ///
     /// # Errors
     /// The store cannot be read.

@@ -57,7 +57,7 @@ struct Pool {
     path: PathBuf,
     idle: Mutex<Vec<Connection>>,
     returned: Condvar,
-    /// What the first read said that met damage.
+    /// Error of the first read that found damage.
     damage: Mutex<Option<String>>,
 }
 
@@ -89,7 +89,7 @@ impl Readers {
         Ok(Self { pool: Arc::new(pool) })
     }
 
-    /// What the first read said that met damage in the store. `None`: no read has met any.
+    /// Returns the error of the first read that found damage in the store. `None`: no read has found any.
     #[must_use]
     pub fn damage(&self) -> Option<String> {
         self.pool.damage.lock().unwrap_or_else(PoisonError::into_inner).clone()

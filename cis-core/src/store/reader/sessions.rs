@@ -57,7 +57,8 @@ pub struct AttemptView {
 }
 
 impl Reader {
-    /// What a standalone session was asked to run, argument by argument; none: the store has no such request.
+    /// Returns the arguments that a standalone session was asked to run. `None`: the store has no such
+    /// request.
     ///
     /// # Errors
     /// The store cannot be read.
@@ -129,7 +130,8 @@ impl Reader {
         found.ok_or_else(|| StoreError::NotFound { what: "session", name: id.to_string() })
     }
 
-    /// Bytes that a session wrote, those missing from its log included; none: it has not ended.
+    /// Returns the number of bytes that a session wrote, including those missing from its log. `None`: the
+    /// session has not ended.
     ///
     /// # Errors
     /// As [`Self::session`].

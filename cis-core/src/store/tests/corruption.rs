@@ -1,7 +1,8 @@
 //! Random damage to the files of a store: nothing panics, what is intact is saved, and `check`, `rebuild` and the node
 //! agree.
 //!
-//! One case again: `CIS_CORRUPTION_SEED=… cargo test -p cis-core --all-features random_damage -- --include-ignored`.
+//! To repeat one case: `CIS_CORRUPTION_SEED=… cargo test -p cis-core --all-features random_damage --
+//! --include-ignored`.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -17,7 +18,7 @@ use crate::store::{Readers, Writer};
 const PAGE: usize = 4096;
 const SEED: &str = "CIS_CORRUPTION_SEED";
 
-/// SplitMix64: few lines, and the same everywhere.
+/// The random number generator SplitMix64: short, and the same on every machine.
 struct Random(u64);
 
 impl Random {
@@ -34,13 +35,13 @@ impl Random {
     }
 }
 
-/// A store as a node leaves it that was killed: half of it in the file, half in the write-ahead log.
+/// A store as a killed node leaves it: half of it in the file, half in the write-ahead log.
 struct Sample {
     database: Vec<u8>,
     log: Vec<u8>,
     /// Each event by its offset.
     events: BTreeMap<Offset, String>,
-    /// The pages of each event that is in the file.
+    /// The pages of each event in the file.
     pages: BTreeMap<Offset, Vec<usize>>,
 }
 
@@ -51,7 +52,7 @@ fn sample() -> Sample {
         for n in turns {
             turn(writer, n).unwrap();
             let number = u128::from(n);
-            // A run that stays open, with a task that has ended, and things that no event can restore.
+            // A run that stays open with an ended task, and rows that cannot be restored from events.
             let run = Some(run_id(1000 + number));
             let session = session_id(number);
             let mut created = draft(run, 4, super::support::created("open", 3));
@@ -86,7 +87,7 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
     PathBuf::from(format!("{}{suffix}", path.display()))
 }
 
-/// Damages one of the two files. Gives what was done, and the pages of the database that it touched.
+/// Damages one of the two files. Returns what was done, and the damaged pages of the database.
 fn damage(random: &mut Random, database: &mut Vec<u8>, log: &mut Vec<u8>) -> (String, Vec<usize>) {
     let in_log = random.below(4) == 0;
     let bytes = if in_log { log } else { database };
@@ -130,7 +131,7 @@ fn damage(random: &mut Random, database: &mut Vec<u8>, log: &mut Vec<u8>) -> (St
             "pages swapped"
         }
         _ => {
-            // A letter in the middle of a text becomes a byte that no UTF-8 has.
+            // A letter in the middle of a text becomes a byte that is invalid in UTF-8.
             let letters: Vec<usize> = (0..length).filter(|at| bytes[*at].is_ascii_lowercase()).collect();
             for _ in 0..=random.below(8) {
                 let at = letters[random.below(letters.len())];
@@ -147,7 +148,7 @@ fn damage(random: &mut Random, database: &mut Vec<u8>, log: &mut Vec<u8>) -> (St
     (format!("{what} in the {name}"), pages)
 }
 
-/// Where the events lie in the file of an intact store: the pages of each.
+/// Returns the pages of each event in the file of an intact store.
 fn pages_of_events(sample: &Sample) -> BTreeMap<Offset, Vec<usize>> {
     let home = Home::new();
     fs::write(home.path(), &sample.database).unwrap();
@@ -181,7 +182,7 @@ fn pages_of_events(sample: &Sample) -> BTreeMap<Offset, Vec<usize>> {
     pages
 }
 
-/// The whole of a sample in one file.
+/// Returns a sample as one file, without a write-ahead log.
 fn without_log(sample: &Sample) -> Vec<u8> {
     let home = Home::new();
     write(&home.path(), &sample.database, &sample.log);
@@ -196,7 +197,7 @@ fn write(path: &Path, database: &[u8], log: &[u8]) {
     let _ = fs::remove_file(beside(path, "-shm"));
 }
 
-/// Reads what a node reads. Errors are fine, panics are not.
+/// Reads what a node reads. Errors are allowed, panics are not.
 fn read_everything(path: &Path) {
     let Ok(reader) = Readers::open(path).and_then(|readers| readers.get()) else { return };
     let _ = reader.events(0, None, usize::MAX);
@@ -213,14 +214,14 @@ fn read_everything(path: &Path) {
     let _ = crate::store::maintenance::logs(path);
 }
 
-/// One damaged store.
+/// Tests one damaged store.
 fn case(sample: &Sample, seed: u64) {
     let mut random = Random(seed);
     let (mut database, mut log) = (sample.database.clone(), sample.log.clone());
     let (what, touched) = damage(&mut random, &mut database, &mut log);
     eprintln!("seed {seed}: {what}");
 
-    // What a node makes of it.
+    // A node opens the damaged store.
     let home = Home::new();
     write(&home.path(), &database, &log);
     read_everything(&home.path());
@@ -259,7 +260,7 @@ fn case(sample: &Sample, seed: u64) {
     let found: BTreeMap<Offset, String> =
         found.into_iter().map(|event| (event.offset, serde_json::to_string(&event).unwrap())).collect();
     for (offset, pages) in &sample.pages {
-        // A leaf is found wherever it lies; what it has on other pages is where it says.
+        // A leaf page is found wherever it is, but its overflow pages are only found where it says.
         let found_anywhere = usize::from(what.starts_with("pages swapped"));
         let intact = !pages[found_anywhere..].iter().any(|page| touched.contains(page));
         assert!(
@@ -281,7 +282,7 @@ fn case(sample: &Sample, seed: u64) {
     turn(&mut writer, next).unwrap();
 }
 
-/// Runs the cases of these seeds, or of the one in the environment. All failures are named.
+/// Runs the cases of these seeds, or of the seed in the environment, and names all failures.
 fn cases(first: u64, count: u64) {
     let sample = sample();
     let seeds = match std::env::var(SEED) {

@@ -53,7 +53,7 @@ fn damaged_pages_are_told_and_what_lies_around_them_is_saved() {
     assert!(whole as u64 >= 300 - lost, "{whole} runs are whole");
     // And it goes on, with offsets that were never given.
     let mut writer = home.writer();
-    // A run of which the end is lost has ended with an error.
+    // A run whose end is lost has ended with an error.
     assert_eq!(writer.last_offset(), 900 + report.ended.len() as u64);
     turn(&mut writer, 301).unwrap();
 }

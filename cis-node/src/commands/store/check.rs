@@ -68,33 +68,31 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
     Ok(if sound { Exit::OK } else { Exit(3) })
 }
 
-/// What a rebuild would lose; null: nothing would, or it cannot be told while a node runs.
+/// What a rebuild would lose, as JSON; null: nothing is damaged, or a node runs.
 fn losses(verdict: &Verdict) -> Value {
     let Verdict::Damaged { lost: Some(lost), .. } = verdict else { return Value::Null };
     json!({ "events": lost::json(&lost.events), "end": lost.end, "tables": lost.tables })
 }
 
-/// What the damage means, and what to do.
+/// Explains what the damage means and what to do.
 fn meaning(node: &Result<(), String>, lost: Option<&Losses>) -> String {
     let mut text = String::new();
     let _ = match node {
         Ok(()) => writeln!(
             text,
-            "A node can start with it; whatever needs what is damaged fails, and it may get worse with each write."
+            "A node can start with this store. Requests that need damaged pages fail, and each write can damage more."
         ),
-        Err(why) => writeln!(text, "No node can start with it: {}", clean_lines(why)),
+        Err(why) => writeln!(text, "No node can start with this store: {}", clean_lines(why)),
     };
     let Some(lost) = lost else {
-        text.push_str(
-            "What `cis store rebuild` can save is told once the node is stopped: `cis node stop`.\n",
-        );
+        text.push_str("To see what `cis store rebuild` can save, stop the node first: `cis node stop`.\n");
         return text;
     };
     if *lost == Losses::default() {
-        text.push_str("`cis store rebuild` repairs it and loses nothing: every event can be read.\n");
+        text.push_str("`cis store rebuild` repairs the store and loses nothing: every event can be read.\n");
         return text;
     }
-    text.push_str("`cis store rebuild` saves everything but this:\n");
+    text.push_str("`cis store rebuild` saves everything except:\n");
     text.push_str(&lost::human(&lost.events, lost.end, &lost.tables));
     text.push_str("If that matters, restore a backup instead: `cis store restore --force FILE`.\n");
     text

@@ -5,10 +5,10 @@ use std::fmt::Write as _;
 use cis_core::store::maintenance::{LostEvents, LostOf, lost_with};
 use serde_json::{Value, json};
 
-/// So many ranges of events are listed one by one.
+/// Maximum number of ranges of events that are listed one by one.
 const RANGES_MAX: usize = 20;
 
-/// As lines that begin with a dash.
+/// Returns lines that begin with a dash.
 pub(super) fn human(events: &[LostEvents], end: bool, tables: &[String]) -> String {
     let mut text = String::new();
     for lost in events.iter().take(RANGES_MAX) {
@@ -20,7 +20,7 @@ pub(super) fn human(events: &[LostEvents], end: bool, tables: &[String]) -> Stri
         let of = match lost.run {
             LostOf::Run(run) => format!(" of run {run}"),
             LostOf::Node => " of the node itself, or of a session without a run".to_owned(),
-            LostOf::Unknown => "; of which run is unknown".to_owned(),
+            LostOf::Unknown => " of an unknown run".to_owned(),
         };
         let _ = writeln!(text, "- {offsets}{of}");
     }
@@ -37,7 +37,7 @@ pub(super) fn human(events: &[LostEvents], end: bool, tables: &[String]) -> Stri
     text
 }
 
-/// One object per range.
+/// Returns one object per range.
 pub(super) fn json(events: &[LostEvents]) -> Vec<Value> {
     let one = |lost: &LostEvents| {
         let run = match lost.run {
@@ -66,7 +66,7 @@ mod tests {
             "- event 3 of run 01JD0V3Z8K6T9W2B5N7Q4R1XEC\n\
              - 3 events, 7 to 9 of the node itself, or of a session without a run\n\
              - the newest events, if there were any after the last one that can be read\n\
-             - table inputs: which requests were carried out already: one that is sent again counts as a new one\n"
+             - table inputs: which requests were already carried out: a repeated request counts as a new one\n"
         );
         events.extend((0..30).map(|n| lost(100 + 2 * n, 100 + 2 * n, LostOf::Unknown)));
         assert!(human(&events, false, &[]).ends_with("- 12 more events at 12 places\n"));
