@@ -98,7 +98,7 @@ impl Client {
         self.get(&how.on(paths::fill(paths::RUN_TIME, &[run]))).await
     }
 
-    /// Who did what with a run, of one task or of all, oldest first. All pages.
+    /// Returns the history of a run or of one of its tasks, oldest first. Reads all pages.
     pub async fn run_history(&self, run: &str, task: Option<&str>) -> Result<Vec<HistoryEntry>, ClientError> {
         let path = paths::fill(paths::RUN_HISTORY, &[run]);
         let mut query = ReadHistory { task: task.map(str::to_owned), ..ReadHistory::default() };

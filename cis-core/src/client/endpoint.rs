@@ -23,7 +23,7 @@ use crate::local::{ConnectError, Place};
 const PORT: u16 = 443;
 /// A connection is there within this time.
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(15);
-/// A node that runs binds its socket anew within this time where somebody removed it.
+/// A running node binds its socket again within this time after the socket's file was removed.
 const REBIND_TIME_MAX: Duration = Duration::from_secs(4);
 const REBIND_PAUSE: Duration = Duration::from_millis(20);
 /// A silent connection is asked for its other end after so long, and given up after so many questions without answer.
@@ -101,7 +101,8 @@ impl Endpoint {
     }
 }
 
-/// Waits a moment for a node that runs and does not listen: it starts, or its socket was removed.
+/// Connects to a node of this machine. Waits a moment if the node runs but does not listen: it is starting,
+/// or its socket was removed.
 async fn connect_local(place: &Place) -> Result<UnixStream, ClientError> {
     let give_up = Instant::now() + REBIND_TIME_MAX;
     loop {

@@ -20,7 +20,7 @@ pub enum ClientError {
     /// A node runs, but does not listen where it should.
     #[error("the node{} runs, but nothing listens at {}", pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default(), socket.display())]
     NotListening {
-        /// Its pid, where it is known.
+        /// Pid of the node, if it is known.
         pid: Option<u32>,
         /// The socket's path.
         socket: PathBuf,

@@ -17,7 +17,7 @@ const SOCKET_PATH_BYTES_MAX: usize = 107;
 /// Name of the file that says where the sockets are.
 const RUNTIME_PIN: &str = "runtime-dir";
 
-/// Held by whichever process is the home's node, or its session host.
+/// Lock files that the home's node and its session host hold.
 const NODE_LOCK: &str = "node.lock";
 const HOST_LOCK: &str = "host.lock";
 
@@ -54,7 +54,7 @@ pub enum HomeError {
     },
     /// Other users can change what is in the home.
     #[error(
-        "cannot use the home {0}: others can write to it (mode {mode:o}); see that nobody changed anything in it, then: \
+        "cannot use the home {0}: others can write to it (mode {mode:o}); check that nobody changed anything in it, then run: \
          chmod go-rwx {0}",
         path.display()
     )]
@@ -131,10 +131,10 @@ impl Home {
         check_private(&self.runtime).map_err(HomeError::Runtime)
     }
 
-    /// Checks that nobody but this user decides what is in the home. One that does not exist yet is fine.
+    /// Checks that only this user can change the contents of the home. A home that does not exist yet passes.
     ///
     /// # Errors
-    /// [`HomeError::Foreign`], [`HomeError::Writable`], or it cannot be looked at.
+    /// [`HomeError::Foreign`], [`HomeError::Writable`], or the home cannot be inspected.
     pub fn check(&self) -> Result<(), HomeError> {
         let path = || self.dir.clone();
         let meta = match fs::metadata(&self.dir) {
@@ -150,13 +150,13 @@ impl Home {
         if mode & 0o022 != 0 { Err(HomeError::Writable { path: path(), mode }) } else { Ok(()) }
     }
 
-    /// What is worth a warning about a home that can be used: others can look into it.
+    /// Returns a warning if other users can read the home.
     #[must_use]
     pub fn warning(&self) -> Option<String> {
         let mode = fs::metadata(&self.dir).ok()?.permissions().mode() & 0o777;
         let shown = self.dir.display();
         (mode & 0o077 != 0)
-            .then(|| format!("others can look into the home {shown} (mode {mode:o}): chmod 700 {shown}"))
+            .then(|| format!("others can read the home {shown} (mode {mode:o}): run chmod 700 {shown}"))
     }
 
     /// The node of this home.
@@ -191,8 +191,8 @@ impl Home {
         self.runtime.join("node.sock")
     }
 
-    /// Where the session host listens should the directory of its socket be gone for good: `XDG_RUNTIME_DIR` can go
-    /// with the last login.
+    /// Where the session host listens if the directory of its socket is gone for good: `XDG_RUNTIME_DIR` can be
+    /// removed after the last logout.
     #[must_use]
     pub fn fallback_host_socket(&self) -> Option<PathBuf> {
         Some(fallback_runtime(&self.dir).join("host.sock")).filter(|path| *path != self.host_socket())
@@ -350,13 +350,13 @@ fn fallback_runtime(home: &Path) -> PathBuf {
     PathBuf::from(format!("/tmp/cis-{}", rustix::process::getuid().as_raw())).join(digest(home))
 }
 
-/// What tells this home's sockets from those of others.
+/// Name of the directory with this home's sockets, made from the path of the home.
 fn digest(home: &Path) -> String {
     hex::encode(&Sha256::digest(home.as_os_str().as_encoded_bytes())[..6])
 }
 
-/// Where the newest node of this home put its sockets. A directory that another user can change is not used. One that
-/// was removed is, as long as a node or a host lives that listened there: sessions know that path.
+/// Where the newest node of this home put its sockets. A directory that another user can change is not used. A
+/// removed directory is still used while a node or a host runs that listened there, because sessions know that path.
 fn pinned_runtime(home: &Path) -> Option<PathBuf> {
     use std::os::unix::ffi::OsStringExt as _;
     let path = PathBuf::from(OsString::from_vec(fs::read(home.join(RUNTIME_PIN)).ok()?));

@@ -1,4 +1,4 @@
-//! Connecting to a Unix socket of this user, and to nobody else's.
+//! Connections to Unix sockets of this user only.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -9,10 +9,10 @@ use super::directory::{DirectoryError, check_own, check_parent};
 use super::lock::{Lock, look};
 use super::peer::credentials;
 
-/// Why there is no connection.
+/// Why a connection could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
-    /// Nothing listens there, and nobody holds the lock.
+    /// Nothing listens there, and no process holds the lock.
     #[error("nothing listens at {}", socket.display())]
     Absent {
         /// The socket's path.
@@ -21,7 +21,7 @@ pub enum ConnectError {
     /// The process that holds the lock cannot be reached: it starts or ends, or its socket was removed.
     #[error("{} is held{}, but nothing listens at {}", lock.display(), by(*pid), socket.display())]
     NotListening {
-        /// Who holds it, where that is known.
+        /// Pid of the holder, if it is known.
         pid: Option<u32>,
         /// The lock file.
         lock: PathBuf,
@@ -41,9 +41,9 @@ pub enum ConnectError {
     Foreign {
         /// The socket's path.
         socket: PathBuf,
-        /// Who listens.
+        /// Uid of the listener.
         uid: u32,
-        /// Who wanted to connect.
+        /// Uid of this process.
         me: u32,
     },
     /// The system refuses.
@@ -61,7 +61,7 @@ fn by(pid: Option<u32>) -> String {
 }
 
 impl ConnectError {
-    /// Whether somebody may listen there later: nothing is wrong with the place.
+    /// Whether a process may listen there later: nothing is wrong with the place.
     #[must_use]
     pub fn is_away(&self) -> bool {
         matches!(self, Self::Absent { .. } | Self::NotListening { .. })
@@ -72,7 +72,7 @@ impl ConnectError {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
     socket: PathBuf,
-    /// Its holder says where it listens, should that be elsewhere.
+    /// The lock file, whose holder may name another socket.
     lock: Option<PathBuf>,
 }
 
@@ -95,7 +95,7 @@ impl Place {
         &self.socket
     }
 
-    /// Connects, and makes sure that this user listens there. Waits where the listener is overwhelmed.
+    /// Connects, and checks that the listener runs as this user. Waits while the listener's backlog is full.
     ///
     /// # Errors
     /// [`ConnectError`]; nothing was sent.
@@ -115,7 +115,7 @@ impl Place {
     /// [`Self::connect`] for asynchronous code.
     ///
     /// # Errors
-    /// As there.
+    /// The same as [`Self::connect`].
     pub async fn connect_async(&self) -> Result<tokio::net::UnixStream, ConnectError> {
         match open_async(&self.socket).await {
             Err(ConnectError::Absent { .. }) => {
@@ -125,11 +125,11 @@ impl Place {
         }
     }
 
-    /// Where the holder of the lock listens, as it says itself.
+    /// Returns the socket that the lock file names.
     fn elsewhere(&self) -> Result<PathBuf, ConnectError> {
         let absent = || ConnectError::Absent { socket: self.socket.clone() };
         let lock = self.lock.as_ref().ok_or_else(absent)?;
-        // Without the file, or where it cannot be read, nothing is known of a holder.
+        // Without a readable lock file, the holder is unknown.
         match look(lock) {
             Ok(Lock::Held(Some(holder))) => Ok(holder.socket),
             Ok(Lock::Held(None)) => {
@@ -139,7 +139,8 @@ impl Place {
         }
     }
 
-    /// Where the holder of the lock does not listen at the path that it names either, says who it is.
+    /// Adds the pid of the lock's holder to the error if the holder does not listen at the path that it names
+    /// either.
     fn named(&self, error: ConnectError) -> ConnectError {
         let (ConnectError::Absent { socket }, Some(lock)) = (&error, &self.lock) else { return error };
         match look(lock) {
@@ -179,11 +180,12 @@ async fn open_async(socket: &Path) -> Result<tokio::net::UnixStream, ConnectErro
     Ok(stream)
 }
 
-/// Whoever can write to the directory of a socket, or replace that directory, decides who listens.
+/// Checks the directory of a socket: a user who can write to that directory, or replace it, decides which
+/// process listens.
 fn check_directory(socket: &Path) -> Result<(), ConnectError> {
     let directory = socket.parent().filter(|path| !path.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let checked = check_own(directory).and_then(|()| {
-        // Where the path goes through links, the parent that counts is not the one that it names.
+        // If the path goes through symbolic links, the real parent is not the one in the path.
         let real = directory.canonicalize();
         let real = real.map_err(|source| DirectoryError::Io { path: directory.to_owned(), source })?;
         check_parent(real.parent().unwrap_or(&real))
@@ -194,7 +196,7 @@ fn check_directory(socket: &Path) -> Result<(), ConnectError> {
     })
 }
 
-/// The kernel notes down who listens when they begin to (SO_PEERCRED, unix(7)).
+/// Checks the uid of the listener, which the kernel records at listen(2) (SO_PEERCRED, unix(7)).
 fn check_listener(socket: &Path, stream: impl AsFd) -> Result<(), ConnectError> {
     let failed =
         |source: rustix::io::Errno| ConnectError::Io { socket: socket.to_owned(), source: source.into() };
@@ -223,7 +225,7 @@ mod tests {
     use super::super::lock::{Holder, LockFile};
     use super::*;
 
-    /// Runs this as another user: of this thread alone.
+    /// Runs `act` as another user, on a thread of its own.
     fn as_user<T: Send>(uid: u32, act: impl FnOnce() -> T + Send) -> T {
         let act = || {
             let uid = Uid::from_raw(uid);
@@ -282,7 +284,7 @@ mod tests {
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
         let listener = as_user(impostor, || UnixListener::bind(&socket).unwrap());
         fs::set_permissions(&socket, fs::Permissions::from_mode(0o777)).unwrap();
-        // As if the directory had been the victim's all the time: the listener alone gives it away.
+        // The directory looks as if it had always been the victim's: only the uid of the listener differs.
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o700)).unwrap();
         chown(folder.path(), Some(victim), None).unwrap();
         let refused = as_user(victim, || Place::at(&socket).connect());

@@ -16,8 +16,8 @@ pub enum DirectoryError {
         /// What is wrong with it.
         why: String,
     },
-    /// It cannot be looked at.
-    #[error("cannot look at the directory {}: {source}", path.display())]
+    /// The directory cannot be inspected.
+    #[error("cannot inspect the directory {}: {source}", path.display())]
     Io {
         /// Which.
         path: PathBuf,
@@ -35,8 +35,8 @@ impl DirectoryError {
     }
 }
 
-/// Checks that a directory is this user's and closed to all others. A symbolic link is refused: whoever made it can
-/// point it elsewhere.
+/// Checks that a directory belongs to this user and is closed to all others. A symbolic link is refused: its owner
+/// can point it elsewhere.
 ///
 /// # Errors
 /// [`DirectoryError`].
@@ -44,7 +44,8 @@ pub fn check_private(path: &Path) -> Result<(), DirectoryError> {
     check(path, 0o077, "enter it")
 }
 
-/// Checks that a directory is this user's and that nobody else can put anything into it. A symbolic link is refused.
+/// Checks that a directory belongs to this user and that no other user can put anything into it. A symbolic link is
+/// refused.
 ///
 /// # Errors
 /// [`DirectoryError`].
@@ -68,7 +69,7 @@ fn check(path: &Path, closed: u32, what: &str) -> Result<(), DirectoryError> {
     Err(DirectoryError::Unsafe { path: path.to_owned(), why })
 }
 
-/// Checks that nobody but this user and root can replace a private directory that lies in this one.
+/// Checks that only this user and root can replace a private directory inside this one.
 ///
 /// # Errors
 /// [`DirectoryError`].
@@ -80,7 +81,8 @@ pub fn check_parent(path: &Path) -> Result<(), DirectoryError> {
     }
 }
 
-/// Why an entry of this directory can be replaced by another user; in a sticky directory only its owner can.
+/// Returns why another user can replace an entry of this directory. In a sticky directory only the owner of
+/// the entry can.
 fn replaceable(meta: &Metadata, me: u32) -> Option<String> {
     let (owner, mode) = (meta.uid(), meta.permissions().mode());
     if owner != me && owner != 0 {

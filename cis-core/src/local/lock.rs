@@ -1,6 +1,7 @@
 //! A lock file that says who holds it and where the holder listens.
 //!
-//! The lock itself (flock(2)) goes with the process; what stands in the file counts only while it is held.
+//! The lock itself (flock(2)) ends with the process. The content of the file is valid only while the lock is
+//! held.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -13,40 +14,40 @@ use std::time::Duration;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
-/// A process that only looks at the lock holds it for some µs, and must not keep others from taking it: so many
-/// attempts, with this pause.
+/// Number of attempts to take the lock, and the pause between them. A process that only looks at the lock holds
+/// it for some µs, and must not keep others from taking it.
 const ATTEMPTS: (u32, Duration) = (25, Duration::from_millis(2));
-/// A path is no longer (PATH_MAX), and little stands beside it.
+/// Maximum length of the file, bytes: a path (PATH_MAX) and a few words.
 const TEXT_BYTES_MAX: u64 = 8192;
 /// First line of a file that is in use. A session host leaves it behind when it is killed.
 const LIVE: &str = "live";
-/// What stands in a file that is not in use. An empty one would have to find space again on a full disk.
+/// Content of a file that is not in use. An empty file would need new space on a full disk.
 const ENDED: &[u8] = b"ended\n";
 
 /// The process that holds a lock.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Holder {
-    /// Its pid.
+    /// Pid of the process.
     pub pid: u32,
-    /// Where it listens.
+    /// The socket at which the process listens.
     pub socket: PathBuf,
 }
 
-/// What a look at a lock file shows.
+/// State of a lock file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Lock {
-    /// Nobody holds it.
+    /// No process holds the lock.
     Free,
-    /// Somebody does; none where they have not said yet who they are.
+    /// A process holds the lock; `None` while the process has not written its name yet.
     Held(Option<Holder>),
 }
 
-/// A lock that this process holds as long as this lives.
+/// A lock that this process holds until the value is dropped.
 #[derive(Debug)]
 pub struct LockFile(File);
 
 impl LockFile {
-    /// Takes it; none where somebody else holds it.
+    /// Takes the lock. `None`: another process holds it.
     ///
     /// # Errors
     /// The file cannot be made or locked.
@@ -65,7 +66,7 @@ impl LockFile {
         Ok(None)
     }
 
-    /// Whether the holder before ended without [`Self::clear`].
+    /// Whether the previous holder ended without [`Self::clear`].
     ///
     /// # Errors
     /// The file cannot be read.
@@ -76,7 +77,7 @@ impl LockFile {
         Ok(length > 0 && text[..length] != *ENDED)
     }
 
-    /// Notes that the file is in use, by nobody in particular yet.
+    /// Marks the file as in use, without naming the holder yet.
     ///
     /// # Errors
     /// The file cannot be written.
@@ -84,7 +85,7 @@ impl LockFile {
         self.write(format!("{LIVE}\n").as_bytes())
     }
 
-    /// Says who holds it.
+    /// Writes the name of the holder.
     ///
     /// # Errors
     /// The file cannot be written.
@@ -95,7 +96,7 @@ impl LockFile {
         self.write(&text)
     }
 
-    /// Notes that the holder ended in good order.
+    /// Marks the file as not in use: the holder ends normally.
     ///
     /// # Errors
     /// The file cannot be written.
@@ -103,7 +104,7 @@ impl LockFile {
         self.write(ENDED)
     }
 
-    /// In one write, so that nobody reads half of it.
+    /// Writes the whole text in one call, so that no process reads half of it.
     fn write(&mut self, text: &[u8]) -> io::Result<()> {
         self.0.rewind()?;
         self.0.write_all(text)?;
@@ -111,10 +112,10 @@ impl LockFile {
     }
 }
 
-/// Whether a lock is held, and by whom.
+/// Reads whether a lock is held, and by which process.
 ///
 /// # Errors
-/// The file cannot be opened; where it is not there, nobody ever held it.
+/// The file cannot be opened. If the file does not exist, the lock was never held.
 pub fn look(path: &Path) -> io::Result<Lock> {
     let file = File::open(path)?;
     match flock(&file, FlockOperation::NonBlockingLockShared) {
@@ -129,13 +130,13 @@ fn read(file: &File) -> io::Result<Option<Holder>> {
     let mut text = vec![0; usize::try_from(length).unwrap_or(0)];
     match file.read_exact_at(&mut text, 0) {
         Ok(()) => Ok(parse(&text)),
-        // It became shorter meanwhile.
+        // The file became shorter meanwhile.
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
         Err(error) => Err(error),
     }
 }
 
-/// A path may hold newlines: it is the last entry, up to the last one.
+/// Parses the content. A path may contain newlines, so it is the last entry and ends at the last newline.
 fn parse(text: &[u8]) -> Option<Holder> {
     let rest = text.strip_prefix(LIVE.as_bytes())?.strip_prefix(b"\npid ")?;
     let end = rest.iter().position(|byte| *byte == b'\n')?;

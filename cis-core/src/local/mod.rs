@@ -1,8 +1,7 @@
-//! What is this user's alone on the machine: directories, the Unix sockets in them, and lock files that name their
-//! holder.
+//! Directories, Unix sockets and lock files that belong to this user alone.
 //!
-//! Owns the checks that every connection to a node or a session host passes before a byte is sent, and those of the
-//! process at the other end. Knows no protocol, and of paths only those that it is given.
+//! Owns the checks that every connection to a node or a session host passes before a byte is sent, and the checks
+//! of the process at the other end. Knows no protocol, and no paths of its own.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "an io folder")]
 
 mod conceal;

@@ -10,8 +10,8 @@ use rustix::io::Errno;
 
 /// The process that connected, as the kernel noted it down then (`SO_PEERCRED`, unix(7)).
 ///
-/// A pid alone may be another process's by now. What is found out by it counts only if [`Self::is_same`] holds
-/// afterwards.
+/// The pid may have been reused. Information that was found with the pid is valid only if [`Self::is_same`]
+/// is true afterwards.
 #[cfg(feature = "node")]
 #[derive(Debug)]
 pub(crate) struct PeerProcess {
@@ -22,21 +22,21 @@ pub(crate) struct PeerProcess {
     handle: Handle,
 }
 
-/// What tells the process from a later one with its pid.
+/// Distinguishes the process from a later one with the same pid.
 #[cfg(feature = "node")]
 #[derive(Debug)]
 enum Handle {
     /// Its pidfd.
     Pidfd(OwnedFd),
-    /// The kernel gives none (before 6.5): the pid has to do.
+    /// Kernels before 6.5 give no pidfd; only the pid is known.
     Unsupported,
-    /// It had ended before it was asked for.
+    /// The process had ended before its pidfd was requested.
     Ended,
 }
 
 #[cfg(feature = "node")]
 impl PeerProcess {
-    /// Of this connection.
+    /// Returns the process at the other end of this connection.
     ///
     /// # Errors
     /// It is not a Unix socket.
@@ -50,7 +50,7 @@ impl PeerProcess {
         Ok(Self { uid, pid, handle })
     }
 
-    /// Whether it still lives, so that its pid was its own all the time.
+    /// Whether the process still lives, which means that its pid was not reused.
     pub(crate) fn is_same(&self) -> bool {
         match &self.handle {
             // A pidfd becomes readable when its process ends (pidfd_open(2)).
@@ -83,13 +83,13 @@ fn peer_pidfd(socket: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
     Ok(unsafe { OwnedFd::from_raw_fd(handle) })
 }
 
-/// What the kernel writes for an option of a socket: integers, for which every bit pattern is a value.
+/// A value that the kernel writes for a socket option: an integer, for which every bit pattern is valid.
 trait Plain: Copy {}
 impl Plain for libc::ucred {}
 #[cfg(feature = "node")]
 impl Plain for RawFd {}
 
-/// An option of the level `SOL_SOCKET` (getsockopt(2)).
+/// Reads an option of the level `SOL_SOCKET` (getsockopt(2)).
 #[allow(unsafe_code)]
 fn option<T: Plain>(socket: BorrowedFd<'_>, name: libc::c_int, mut value: T) -> Result<T, Errno> {
     let mut length = libc::socklen_t::try_from(size_of::<T>()).map_err(|_| Errno::INVAL)?;

@@ -1,5 +1,5 @@
-//! The file by which a listening socket is found. Cleaners of temporary directories remove it, and so does a person;
-//! the process listens on, and nobody can reach it.
+//! The file of a listening socket. A cleaner of temporary directories or a person can remove it; then the process
+//! still listens, but no client can reach it.
 
 use std::fs::{self, DirBuilder};
 use std::io;
@@ -8,16 +8,16 @@ use std::path::{Path, PathBuf};
 
 use super::directory::{DirectoryError, check_own, check_parent};
 
-/// A socket's file, told from any other that stands at its path later.
+/// A socket's file, distinguished from a later file at the same path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SocketFile {
     path: PathBuf,
-    /// Device and inode; none where it was gone at once.
+    /// Device and inode; none if the file was already gone.
     identity: Option<(u64, u64)>,
 }
 
 impl SocketFile {
-    /// The one that stands there now.
+    /// The file that is at `path` now.
     #[must_use]
     pub fn at(path: impl Into<PathBuf>) -> Self {
         let path = path.into();
@@ -25,22 +25,22 @@ impl SocketFile {
         Self { path, identity }
     }
 
-    /// Where it stands.
+    /// Path of the file.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Whether it still stands there. One system call.
+    /// Whether the file is still at its path. Costs one system call.
     #[must_use]
     pub fn is_in_place(&self) -> bool {
         self.identity.is_some() && identity(&self.path) == self.identity
     }
 
-    /// Removes it, unless another one stands there.
+    /// Removes the file, unless another file has replaced it.
     pub fn remove(&self) {
         if self.is_in_place() {
-            // Nobody listens any more: whoever finds it is refused.
+            // A leftover file is harmless: connections to it are refused.
             let _ = fs::remove_file(&self.path);
         }
     }
@@ -50,11 +50,11 @@ fn identity(path: &Path) -> Option<(u64, u64)> {
     fs::symlink_metadata(path).ok().map(|meta| (meta.dev(), meta.ino()))
 }
 
-/// Makes the directory of a socket, and what is above it, where that is missing; removes what stands at the socket's
-/// path. Whoever calls this holds the lock that goes with the path.
+/// Creates the missing directories of a socket's path, and removes an old file at that path. The caller must hold
+/// the lock that belongs to the path.
 ///
 /// # Errors
-/// The directory cannot be made or is not safe, or what stands there cannot be removed.
+/// A directory cannot be created or is not safe, or the old file cannot be removed.
 pub fn make_way(socket: &Path) -> Result<(), DirectoryError> {
     let directory = socket.parent().unwrap_or(socket);
     let failed = |source| DirectoryError::Io { path: directory.to_owned(), source };
