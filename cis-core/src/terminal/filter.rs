@@ -1,13 +1,13 @@
-//! What may pass between a session and the terminal of somebody who watches it.
+//! The bytes that may pass between a session and the terminal of a viewer.
 //!
-//! Owns which bytes those are. From the session: text, and the escape sequences of `allow`; whatever is not on a list stays out,
-//! since terminals answer queries (the answer would be typed into the session), run commands, print, resize, notify, and learn new
-//! sequences all the time. From the viewer: what is typed, without answers that a terminal gives nevertheless.
-//! Knows nothing of screens, sockets or sessions. Both filters work in bounded memory, and where a
-//! stream is cut into chunks makes no difference to [`ViewerFilter`] (for [`TypedFilter`] see there).
+//! Owns which bytes those are. From the session: text, and the escape sequences on the lists of `allow`. Everything else is
+//! dropped, because terminals answer queries (the answer would be typed into the session), run commands, print, resize and
+//! notify, and new versions react to new sequences. From the viewer: typed text, without the answers that a terminal may still
+//! send. Knows nothing of screens, sockets or sessions. Both filters work in bounded memory, and where a stream is cut into
+//! chunks makes no difference to [`ViewerFilter`] (for [`TypedFilter`] see there).
 //!
-//! The viewer's terminal is taken to be in UTF-8 mode, and nothing that passes ends that. Sources: ECMA-48, xterm's `ctlseqs`, the
-//! documents of the terminals that `tests/reactions.tsv` names.
+//! The viewer's terminal is assumed to be in UTF-8 mode, and nothing that passes ends that mode. Sources: ECMA-48, xterm's
+//! `ctlseqs`, the documents of the terminals that `tests/reactions.tsv` names.
 
 mod allow;
 mod csi;
@@ -37,15 +37,15 @@ const LINK_END: &[u8] = b"\x1b]8;;\x1b\\";
 
 /// Session to viewer: passes text and the sequences that programs draw with.
 ///
-/// A sequence comes out whole or not at all, so between two chunks the viewer's terminal is never in the midst of one, and nothing
-/// that is left of a dropped one can become part of another.
+/// A sequence passes whole or not at all. So the viewer's terminal is never in the middle of a sequence between two chunks, and
+/// no rest of a dropped sequence can become part of another one.
 #[derive(Debug, Clone, Default)]
 pub struct ViewerFilter {
     lexer: Lexer,
     text: Text,
-    /// The open sequence, without control characters in it; of strings but OSC nothing is kept.
+    /// The open sequence, without the control characters in it. Strings other than OSC are not kept.
     held: Vec<u8>,
-    /// It is too long to be kept.
+    /// Whether the open sequence is too long to be kept.
     overlong: bool,
 }
 
@@ -84,14 +84,14 @@ impl ViewerFilter {
         }
     }
 
-    /// Takes a byte that begins a sequence or belongs to one.
+    /// Handles a byte that begins a sequence or belongs to one.
     fn take(&mut self, byte: u8, out: &mut Vec<u8>) {
         let before = self.lexer.kind();
         let step = self.lexer.step(byte);
         if step.fresh > 0 {
             self.text.cut(out);
             self.cut_off(before, out);
-            // Of two bytes the first one is ESC.
+            // If there are two new bytes, the first one is ESC.
             self.held.extend_from_slice(if step.fresh == 2 { b"\x1b" } else { b"" });
         }
         match step.now {
@@ -115,7 +115,7 @@ impl ViewerFilter {
             Some(Kind::Dcs | Kind::Apc | Kind::Other) => 2,
             Some(Kind::Osc) => STRING_BYTES_MAX,
             None | Some(Kind::Esc | Kind::Csi) => {
-                // Terminals carry out control characters in the midst of such a sequence, before it.
+                // Terminals execute a control character inside such a sequence before the sequence itself.
                 if allow::is_control(byte) {
                     out.push(byte);
                 }
@@ -135,7 +135,7 @@ impl ViewerFilter {
         }
     }
 
-    /// The sequence ended as it should, with this byte.
+    /// Handles the regular end of the sequence, with this byte.
     fn end(&mut self, kind: Kind, last: u8, out: &mut Vec<u8>) {
         match kind {
             Kind::Osc => self.end_osc(if last == BEL { &[BEL] } else { STRING_END }, out),
@@ -159,8 +159,8 @@ impl ViewerFilter {
         }
     }
 
-    /// CAN, SUB or the beginning of another sequence ends the open one, of kind `kind`. The model, and some terminals, carry out an OSC
-    /// then; everything else is forgotten.
+    /// Handles an open sequence of kind `kind` that is cut off by CAN, SUB or the beginning of another sequence. The model and
+    /// some terminals then execute an OSC; other kinds are dropped.
     fn cut_off(&mut self, kind: Option<Kind>, out: &mut Vec<u8>) {
         if kind == Some(Kind::Osc) {
             self.end_osc(STRING_END, out);
@@ -177,7 +177,7 @@ impl ViewerFilter {
     }
 }
 
-/// The control sequence at the beginning, where it is complete and of ordinary bytes: the most frequent sequence, and a shorter way.
+/// Returns a complete control sequence of ordinary bytes at the beginning: a fast path for the most frequent sequences.
 fn whole_csi(bytes: &[u8]) -> Option<&[u8]> {
     let inner = bytes.strip_prefix(b"\x1b[")?;
     let length = inner.iter().position(|byte| !matches!(byte, 0x20..=0x3F))?;

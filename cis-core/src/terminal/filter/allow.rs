@@ -2,19 +2,19 @@
 //!
 //! A sequence is on a list if programs draw with it or read keys and the mouse with it, if the model
 //! ([`screen`](crate::terminal::screen)) understands it, and if no terminal answers it, types because of it, or does
-//! something outside of the session's screen. Whatever is unknown is on no list. `docs/decisions/0030-viewer-allow-list.md`
+//! something outside of the session's screen. Unknown sequences are on no list. `docs/decisions/0030-viewer-allow-list.md`
 //! has the reasons for what was left out; `tests/reactions.tsv` has the sequences by terminal.
 
 use super::csi::Csi;
 
-/// A link's address is not longer, bytes. The model has the same limit.
+/// Longest address of a link, bytes. The model has the same limit.
 pub(crate) const LINK_BYTES_MAX: usize = 2048;
-/// The name of a color is not longer, bytes.
+/// Longest name of a color, bytes.
 const COLOR_BYTES_MAX: usize = 64;
-/// A character is repeated so many times at most (REP): a screen full of them, and more.
+/// Maximum count of repeats of a character (REP): more than a full screen.
 pub(crate) const REPEAT_MAX: u16 = 4096;
 
-/// What becomes of a sequence.
+/// What happens to a sequence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
     /// It passes as it is.
@@ -96,7 +96,7 @@ pub(super) fn csi(csi: &Csi) -> Verdict {
         // ICH; CUU to CHA; CHT; IL, DL; DCH; SU; ECH; CBT; HPA, HPR, REP, VPA, VPR; CUP, HVP; DECSTBM.
         (None, None, b'@'..=b'I' | b'L' | b'M' | b'P' | b'S' | b'X' | b'Z') => true,
         (None, None, b'`' | b'a' | b'b' | b'd' | b'e' | b'f' | b'r') => true,
-        // SD; with more parameters it is a kind of mouse report.
+        // SD; with more parameters it is a mouse report.
         (None, None, b'T') => count == 1,
         // ED, EL; `CSI 3 J` clears what scrolled out of the viewer's terminal.
         (None, None, b'J' | b'K') => first <= 2,
@@ -166,7 +166,7 @@ pub(super) fn rewrite(csi: &Csi, out: &mut Vec<u8>) {
     }
 }
 
-/// Judges an OSC by what stands between its introducer and its end, of which `cut_off` says that not all is there. Its number must be
+/// Judges an OSC by the text between its introducer and its end. `cut_off`: the text may be incomplete. The number must be
 /// written as terminals write it.
 pub(super) fn osc(body: &[u8], cut_off: bool) -> Verdict {
     let is_link = body.strip_prefix(b"8;").is_some_and(|params| params.contains(&b';'));
@@ -210,7 +210,7 @@ fn is_palette(text: &str) -> bool {
     true
 }
 
-/// Further colors are those with the next numbers: no more than the cursor's, 12.
+/// Whether these are colors. Further colors belong to the next numbers, up to 12, the cursor's.
 fn is_colors(number: &str, text: &str) -> bool {
     let first: usize = number.parse().unwrap_or(usize::MAX);
     let count = text.split(';').count();

@@ -1,6 +1,7 @@
 //! Control sequences (`CSI … final`) taken apart, and written again.
 
-/// As many parameters as terminals take, subparameters included; with more, a sequence is invalid.
+/// Maximum number of parameters that terminals accept, subparameters included. A sequence with more is
+/// invalid.
 const PARAMS_MAX: usize = 32;
 
 /// A control sequence taken apart.
@@ -15,11 +16,11 @@ pub(super) struct Csi {
     /// The intermediate.
     pub(super) inter: Option<u8>,
     pub(super) last: u8,
-    /// It has subparameters (`:`), which are not among the parameters.
+    /// Whether there are subparameters (`:`), which are not among `params`.
     pub(super) has_sub: bool,
     /// A number is larger than what stands in `params`.
     pub(super) is_saturated: bool,
-    /// Terminals ignore it, or differ about it.
+    /// Whether terminals ignore the sequence, or interpret it differently.
     pub(super) malformed: bool,
 }
 

@@ -161,7 +161,7 @@ fn typing_after_alt_and_a_bracket_is_not_swallowed() {
     assert_eq!(typed(&[b"\x1bP", b"ls\r"]), b"\x1bPls\r");
 }
 
-/// Streams that are made of known sequences, whole or cut, and of what resembles sequences.
+/// Streams of known sequences, whole or cut, and of bytes that resemble sequences.
 fn pieces() -> impl Strategy<Value = Vec<u8>> {
     let known: Vec<Vec<u8>> = corpus::reactions().into_iter().map(|one| one.sequence).collect();
     let part = (prop::sample::select(known.clone()), any::<prop::sample::Index>());

@@ -10,12 +10,12 @@ pub(super) struct Text {
 }
 
 impl Text {
-    /// No character is open.
+    /// Whether no character is open.
     pub(super) fn is_settled(&self) -> bool {
         self.length == 0
     }
 
-    /// Adds to `out` what may pass of bytes that belong to no sequence. The beginning of a character is kept for the next call.
+    /// Adds the allowed part of bytes that belong to no sequence to `out`. An incomplete character is kept for the next call.
     pub(super) fn push(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
         let mut rest = bytes;
         while self.length > 0 && !rest.is_empty() {
@@ -47,14 +47,14 @@ impl Text {
         }
     }
 
-    /// Something else than text follows: what is open stays incomplete.
+    /// Ends the text: a sequence follows, so an open character stays incomplete.
     pub(super) fn cut(&mut self, out: &mut Vec<u8>) {
         if std::mem::take(&mut self.length) > 0 {
             replace(&[], out);
         }
     }
 
-    /// Adds one byte to the open character, if it goes on with it; gives the bytes that are left.
+    /// Adds one byte to the open character, if the byte continues it. Returns the remaining bytes.
     fn complete<'a>(&mut self, bytes: &'a [u8], out: &mut Vec<u8>) -> &'a [u8] {
         let Some((next, after)) = bytes.split_first() else { return bytes };
         self.open[self.length] = *next;
@@ -80,10 +80,10 @@ const fn is_plain(byte: u8) -> bool {
     matches!(byte, 0x20..=0x7E) | is_control(byte)
 }
 
-/// Adds valid text without the control characters that may not pass; among these are C1 controls (U+0080 to U+009F), which some
+/// Adds valid text without control characters that may not pass. These include C1 controls (U+0080 to U+009F), which some
 /// terminals read as `ESC` sequences and the model ignores.
 fn clean(text: &[u8], out: &mut Vec<u8>) {
-    // C2 begins C1 controls, and few other characters.
+    // The byte C2 begins all C1 controls and few other characters.
     if text.iter().fold(true, |all, byte| all & (is_plain(*byte) | (*byte >= 0x80 && *byte != 0xC2))) {
         out.extend_from_slice(text);
         return;
@@ -101,7 +101,8 @@ fn clean(text: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(&text[from..]);
 }
 
-/// Adds what stands for bytes that are no character. C1 controls of one byte are ignored, as the model does.
+/// Adds the replacement character for invalid bytes. C1 controls of one byte are dropped, because the model
+/// ignores them.
 fn replace(invalid: &[u8], out: &mut Vec<u8>) {
     if !matches!(invalid, [0x80..=0x9F]) {
         out.extend_from_slice(char::REPLACEMENT_CHARACTER.encode_utf8(&mut [0; 4]).as_bytes());

@@ -427,8 +427,8 @@ impl Handler for Keep<'_> {
 }
 
 impl Keep<'_> {
-    /// Notes what the emulator does not tell of a mode; whether the emulator gets it. 132 columns (DECCOLM) stay away: terminals
-    /// ignore them unless they are configured otherwise, and the emulator clears the screen.
+    /// Notes the part of a mode that the emulator does not report. Returns whether the emulator gets the mode: it does not get
+    /// 132 columns (DECCOLM), which clear its screen, and which terminals ignore by default.
     fn heeds(&mut self, mode: PrivateMode) -> bool {
         match mode {
             PrivateMode::Named(NamedPrivateMode::BlinkingCursor) => self.side.cursor_styled = true,

@@ -317,7 +317,7 @@ impl Painter<'_> {
         }
     }
 
-    /// Begins or ends a link. One that viewers may not be given is shown as text alone.
+    /// Begins or ends a link. A link that viewers must not get is shown as text only.
     fn set_link(&mut self, link: Option<Hyperlink>) {
         let link = link.filter(|link| is_link(link.uri()));
         if link == self.link {

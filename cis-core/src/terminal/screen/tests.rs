@@ -99,7 +99,7 @@ fn assert_paints_itself(bytes: &[u8], cols: u16, rows: u16) {
         let shown = (viewer.text(), viewer.cursor());
         assert!(shown == (model.text(), model.cursor()), "{shown:?} of {}", bytes.escape_ascii());
     }
-    // A viewer's filter lets pass all of a paint, but for what ends a sequence at its begin.
+    // A viewer's filter passes all of a paint except the bytes at its beginning that end an open sequence.
     let begun = paint.strip_prefix(b"\x18\x1b\\").unwrap();
     let passed = ViewerFilter::default().push(&paint);
     assert_eq!(passed.escape_ascii().to_string(), begun.escape_ascii().to_string());

@@ -1,4 +1,4 @@
-//! The list of sequences that terminals react to: each passes, or does not.
+//! The list of sequences that terminals react to, and whether each one passes.
 
 use super::viewer;
 
@@ -12,7 +12,7 @@ pub(super) struct Reaction {
 }
 
 impl Reaction {
-    /// Something of it comes out.
+    /// Whether a part of the sequence passes.
     pub(super) fn passes(&self) -> bool {
         !self.expected.is_empty()
     }
@@ -63,7 +63,7 @@ fn unescaped(text: &str) -> Vec<u8> {
 #[test]
 fn what_terminals_react_to_passes_or_not_as_the_list_says() {
     for Reaction { sequence, expected, line } in reactions() {
-        // One that begins a string is ended first; nothing after it is lost or held.
+        // A sequence that begins a string is ended first; the text after it is neither lost nor held.
         let bytes = [b"a".as_slice(), &sequence, b"\x1b\\b"].concat();
         let want = [b"a".as_slice(), &expected, b"b"].concat();
         assert_eq!(viewer(&bytes).escape_ascii().to_string(), want.escape_ascii().to_string(), "{line}");

@@ -1,5 +1,5 @@
-//! Nothing that is not on the allow-lists gets out, however the stream is cut; read by another parser (`vte`), against lists that
-//! are written here a second time.
+//! Nothing that is not on the allow-lists passes, however the stream is cut. The output is read by another parser (`vte`) and
+//! compared with a second copy of the lists in this file.
 
 use alacritty_terminal::vte::{Params, Parser, Perform};
 use proptest::prelude::*;
@@ -18,7 +18,7 @@ const ESCAPES: &[&str] = &[
 ];
 const STRINGS: &[&str] = &["0", "1", "2", "4", "8", "10", "11", "12", "104", "110", "111", "112"];
 
-/// Reads what got out.
+/// Checks the output of the filter.
 #[derive(Default)]
 struct Outside {
     printed: Option<char>,
@@ -81,14 +81,14 @@ impl Perform for Outside {
     }
 }
 
-/// Gives the filter `bytes` in pieces of at most `size`, and reads after each what came out until then.
+/// Passes `bytes` to the filter in pieces of at most `size` bytes, and checks the output after each piece.
 fn read(bytes: &[u8], size: usize) {
     let (mut filter, mut parser, mut outside) = (ViewerFilter::default(), Parser::new(), Outside::default());
     for piece in bytes.chunks(size) {
         let out = filter.push(piece);
         assert!(std::str::from_utf8(&out).is_ok(), "{}", out.escape_ascii());
         parser.advance(&mut outside, &out);
-        // A terminal that got this much is not in the midst of a sequence: what comes next is text.
+        // After this output a terminal is not in the middle of a sequence, so the next bytes are text.
         outside.printed = None;
         parser.advance(&mut outside, b"x");
         assert_eq!(outside.printed, Some('x'), "after {}", out.escape_ascii());
@@ -99,7 +99,7 @@ fn read(bytes: &[u8], size: usize) {
 fn nothing_of_the_list_gets_out_that_may_not_in_whatever_pieces() {
     for one in corpus::reactions() {
         for other in corpus::reactions() {
-            // A sequence that another one cuts off, whole or not.
+            // A sequence that is cut off by another one.
             for end in [one.sequence.len(), one.sequence.len() / 2, one.sequence.len() - 1] {
                 read(&[&one.sequence[..end], other.sequence.as_slice()].concat(), usize::MAX);
             }

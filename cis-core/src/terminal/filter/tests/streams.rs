@@ -1,4 +1,5 @@
-//! Real programs look the same through the filter, and so does what the model understands of anything else.
+//! Output of real programs, and random sequences that the model understands, look the same with and without
+//! the filter.
 
 use std::path::Path;
 
@@ -9,17 +10,17 @@ use crate::api::TermSize;
 use crate::monitor::recording::{Recording, What};
 use crate::terminal::screen::Screen;
 
-/// What a screen shows: cells, styles, links, modes, title, cursor.
+/// Returns what a screen shows: cells, styles, links, modes, title, cursor.
 fn shown(screen: &mut Screen) -> String {
     let paint = String::from_utf8(screen.paint()).unwrap();
-    // The model numbers links that have no name.
+    // The model numbers links without a name.
     let mut links = paint.split("\x1b]8;id=");
     let mut text = links.next().unwrap_or_default().to_owned();
     text.extend(links.map(|link| link.split_once(';').unwrap_or_default().1));
     text
 }
 
-/// What it shows without title and colors.
+/// Returns what a screen shows, without title and colors.
 fn drawn(screen: &mut Screen) -> String {
     let paint = shown(screen);
     let mut strings = paint.split("\x1b]");
@@ -32,7 +33,7 @@ fn drawn(screen: &mut Screen) -> String {
     text
 }
 
-/// The two screens, where they differ.
+/// Returns the two screens if they differ.
 fn differ(bytes: &[u8], look: fn(&mut Screen) -> String) -> Option<(String, String)> {
     let size = TermSize { cols: 40, rows: 10 };
     let (mut session, mut seen) = (Screen::new(size), Screen::new(size));
@@ -42,7 +43,7 @@ fn differ(bytes: &[u8], look: fn(&mut Screen) -> String) -> Option<(String, Stri
     (session != seen).then(|| (session.escape_debug().to_string(), seen.escape_debug().to_string()))
 }
 
-/// Plays a recording; where the two screens differ.
+/// Plays a recording, and fails if the two screens differ.
 fn play(recording: &Recording) -> Result<u64, String> {
     let size = recording.header.size;
     let (mut session, mut seen) = (Screen::new(size), Screen::new(size));
@@ -60,7 +61,7 @@ fn play(recording: &Recording) -> Result<u64, String> {
             }
             _ => continue,
         }
-        // Not after every output: that would take minutes.
+        // Comparing after every output would take minutes.
         if filter.is_settled() && bytes > compared + 20_000 {
             compare(&mut session, &mut seen, moment.at_ms)?;
             compared = bytes;
@@ -122,14 +123,14 @@ proptest! {
     /// The emulator of the model is a parser that shares no code with the filter.
     #[test]
     fn fuzz_the_model_draws_the_same_with_and_without_the_filter(mut bytes in pieces()) {
-        // The emulator ends a DCS at the byte 9C in the midst of a character, prints DEL in sequences, takes subparameters where the
-        // filter does not, and any parameters of SCOSC, SD and the keyboard's modes.
+        // The emulator ends a DCS at the byte 9C in the middle of a character, prints DEL in sequences, accepts subparameters
+        // where the filter does not, and accepts any parameters of SCOSC, SD and the keyboard modes.
         for byte in &mut bytes {
             if matches!(byte, 0x9C | 0x7F | b':' | b's' | b'T' | b'u') {
                 *byte = b'x';
             }
         }
-        // It would keep that the bell asks for attention.
+        // The emulator would keep the mode in which the bell asks for attention.
         while let Some(at) = memchr::memmem::find(&bytes, b"1042") {
             bytes[at] = b'2';
         }
