@@ -1,8 +1,8 @@
-//! The file in which a session host notes how sessions ended, until a node has recorded it.
+//! The file in which a session host notes how sessions ended, until a node has recorded these ends.
 //!
-//! The end of a session's first process is noted as soon as the host hears of it: before what that process left
-//! behind is ended, and before any node is told. The next host finds the notes of one that was killed. A note
-//! outlives every process, not the machine: nothing is flushed to the disk.
+//! The end of a session's first process is noted as soon as the host learns of it: before the host ends
+//! leftover processes, and before it tells a node. After a host was killed, the next host reads its notes. A
+//! note survives the death of every process, but not of the machine: nothing is flushed to the disk.
 //!
 //! Owns the form of the file. Does not know which sessions a node has recorded.
 
@@ -24,11 +24,11 @@ use crate::ids::{SessionId, TimestampMs};
 /// Name of the file in the home.
 pub(crate) const FILE: &str = "host.exits";
 
-/// The file is written from its beginning again once it is so long, bytes: about 250 notes. As much is reserved,
-/// so that a full disk does not matter.
+/// Length at which the file is rewritten from its beginning, bytes: about 250 notes. This space is reserved, so
+/// that a full disk does not matter.
 const ROOM: u64 = 64 << 10;
 
-/// No more is read, bytes.
+/// Maximum number of bytes that are read.
 const READ_BYTES_MAX: u64 = 16 << 20;
 
 /// The end of one session: a line of JSON.
@@ -36,14 +36,14 @@ const READ_BYTES_MAX: u64 = 16 << 20;
 pub(crate) struct Note {
     #[serde(flatten)]
     pub(crate) known: Known,
-    /// Where its output is.
+    /// Path of the session's log.
     pub(crate) log: PathBuf,
-    /// Some of its output was not read yet.
+    /// Some of the session's output was not read yet.
     #[serde(default)]
     pub(crate) unread: bool,
 }
 
-/// The same as it is written.
+/// A note with borrowed fields, for writing.
 #[derive(Debug, Serialize)]
 pub(crate) struct Line<'a> {
     pub(crate) session: SessionId,
@@ -56,7 +56,7 @@ pub(crate) struct Line<'a> {
     pub(crate) unread: bool,
 }
 
-/// A line, and since which start of the machine it holds.
+/// A line with the boot id of the machine: it is valid until the next boot.
 #[derive(Serialize, Deserialize)]
 struct Dated<'a, L> {
     boot: Cow<'a, str>,
@@ -64,27 +64,27 @@ struct Dated<'a, L> {
     line: L,
 }
 
-/// The file of a host that runs.
+/// The file of a running host.
 #[derive(Debug)]
 pub(crate) struct ExitFile {
     path: PathBuf,
     boot: String,
-    /// None: it could not be made.
+    /// None: the file could not be made.
     file: Option<File>,
-    /// Where the next note goes.
+    /// Offset of the next note, bytes.
     at: u64,
     /// Notes that are not in the file yet.
     pending: Vec<u8>,
 }
 
 impl ExitFile {
-    /// Opens the file, or makes it. Gives what an earlier host noted.
+    /// Opens the file, or makes it. Returns the notes of earlier hosts.
     pub(crate) fn open(path: PathBuf) -> (Self, Vec<Note>) {
         let earlier = notes(&path);
         let file = make(&path).ok();
         let length = file.as_ref().and_then(|file| file.metadata().ok()).map_or(0, |meta| meta.len());
         let mut new = Self { path, boot: boot(), file, at: length, pending: Vec::new() };
-        // The last line may be half a one.
+        // The last line may be incomplete.
         if let Some(file) = new.file.as_ref().filter(|_| length > 0)
             && file.write_all_at(b"\n", length).is_ok()
         {
@@ -98,12 +98,12 @@ impl ExitFile {
         put(&mut self.pending, &self.boot, line);
     }
 
-    /// What was added no longer fits: time to [`Self::begin_again`].
+    /// Whether the added notes no longer fit, so that [`Self::begin_again`] is due.
     pub(crate) fn is_full(&self) -> bool {
         !self.pending.is_empty() && self.at + self.pending.len() as u64 > ROOM
     }
 
-    /// Writes what was added, in one call.
+    /// Writes the added notes in one call.
     pub(crate) fn write(&mut self) {
         if self.pending.is_empty() {
             return;
@@ -113,13 +113,13 @@ impl ExitFile {
         {
             self.at += self.pending.len() as u64;
         }
-        // What could not be written is told to the node all the same, as long as this host lives.
+        // After an error the node still gets these ends from this host, as long as the host lives.
         self.pending.clear();
     }
 
-    /// Goes back to the beginning. What stands there is overwritten, unless it may still be needed: then a new file
-    /// takes its place. Where that cannot be made the old one grows. `open` are the notes of all sessions whose end
-    /// no node has recorded, the added ones included.
+    /// Starts again at the beginning of the file. Old notes are overwritten; if some of them may still be needed, a
+    /// new file replaces the old one. If the new file cannot be made, the old one grows. `open` are the notes of
+    /// all sessions whose end no node has recorded, including the added notes.
     pub(crate) fn begin_again(&mut self, open: &[Note]) {
         let all = self.lines(open);
         if all.len() <= self.pending.len() {
@@ -130,10 +130,10 @@ impl ExitFile {
         }
     }
 
-    /// The host ends in good order: leaves these notes to the next one.
+    /// Leaves these notes to the next host, when this host ends normally.
     pub(crate) fn leave(&self, open: &[Note]) {
         let all = self.lines(open);
-        // Where that fails the next host reads notes that nobody needs.
+        // After an error the next host reads notes that are no longer needed.
         let _ = if all.is_empty() { std::fs::remove_file(&self.path) } else { self.replace(&all).map(drop) };
     }
 
@@ -157,13 +157,13 @@ impl ExitFile {
     }
 }
 
-/// Ends of sessions that a host noted at `path`, as the next host tells them.
+/// Reads the ends of sessions that a host noted at `path`, as the next host reports them.
 pub(crate) fn read(path: &Path) -> Vec<Known> {
     notes(path).into_iter().map(|note| note.known).collect()
 }
 
-/// The notes of a file since the machine was started. What cannot be read is left out: a note that was being written,
-/// and what is left of overwritten ones.
+/// Reads the notes of a file since the last boot. Skips lines that are not readable: an incomplete note, and the rest
+/// of overwritten notes.
 fn notes(path: &Path) -> Vec<Note> {
     let mut bytes = Vec::new();
     let no_link = OFlags::NOFOLLOW.bits().cast_signed();
@@ -191,12 +191,13 @@ fn notes(path: &Path) -> Vec<Note> {
 }
 
 impl Note {
-    /// Of two notes of one session the later one has the higher: the file does not keep their order.
+    /// Order of two notes of one session; the later one has the higher rank. The file does not keep their
+    /// order.
     fn rank(&self) -> (bool, u64) {
         (!self.unread, self.known.exit.as_ref().map_or(0, |exit| exit.output_bytes))
     }
 
-    /// The same for another host than the one that wrote it: nobody reads more of the output.
+    /// The note as another host reports it: no more of the output will be read.
     fn settled(mut self) -> Self {
         let kept = LogReader::open(&self.log).and_then(|mut log| log.total()).unwrap_or(0);
         if let Some(exit) = &mut self.known.exit {
@@ -210,7 +211,7 @@ impl Note {
     }
 }
 
-/// This start of the machine; empty where the system does not tell.
+/// Boot id of the machine; empty if the system has none.
 fn boot() -> String {
     let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     id.chars().take(8).collect()
@@ -218,7 +219,7 @@ fn boot() -> String {
 
 fn put(out: &mut Vec<u8>, boot: &str, line: &Line<'_>) {
     let before = out.len();
-    // Plain values, written into memory: that fails only for a log whose name is not UTF-8.
+    // Writing plain values into memory fails only if the log's path is not UTF-8.
     if serde_json::to_writer(&mut *out, &Dated { boot: Cow::Borrowed(boot), line }).is_ok() {
         out.push(b'\n');
     } else {
@@ -231,7 +232,7 @@ fn make(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(false).mode(0o600).custom_flags(no_link);
     let file = options.open(path)?;
-    // Not every file system can.
+    // Not every file system supports this.
     let _ = fallocate(&file, FallocateFlags::KEEP_SIZE, 0, ROOM);
     Ok(file)
 }
@@ -265,7 +266,7 @@ mod tests {
     }
 
     impl ExitFile {
-        /// Notes the end of one more, where these are the open ones.
+        /// Notes one more end, while `open` are the open notes.
         fn take(&mut self, new: &Note, open: &[Note]) {
             self.pending = self.lines(std::slice::from_ref(new));
             if self.is_full() {
@@ -289,7 +290,7 @@ mod tests {
         let first = known[0].exit.clone().unwrap();
         assert_eq!((first.output_bytes, first.lost_output), (20, None));
         assert!(known[1].exit.clone().unwrap().lost_output.unwrap().cause.contains("before it had read"));
-        // The next host goes on behind them.
+        // The next host appends after them.
         let (mut file, earlier) = ExitFile::open(path.clone());
         assert_eq!(earlier.into_iter().map(|note| note.known).collect::<Vec<_>>(), known);
         file.take(&note(3, 0, false), &[]);
@@ -310,7 +311,7 @@ mod tests {
         file.take(&kept, &[]);
         for number in 1..2000 {
             let new = note(number, 0, false);
-            // In the first half there is one that is never recorded.
+            // The first half has one session whose end is never recorded.
             let open = if number < 1000 { vec![kept.clone(), new.clone()] } else { vec![new.clone()] };
             file.take(&new, &open);
             if number % 37 > 0 {

@@ -12,7 +12,7 @@ pub const READY: &str = "ready";
 pub struct HostConfig {
     /// Where it listens: a path of at most 107 bytes, in a directory that is there.
     pub socket: PathBuf,
-    /// Where it listens should the directory of [`Self::socket`] be gone for good.
+    /// Where the host listens if the directory of [`Self::socket`] is gone for good.
     pub fallback: Option<PathBuf>,
     /// Its lock file: one host for one lock.
     pub lock: PathBuf,

@@ -67,7 +67,7 @@ impl Host {
         self.write_notes();
     }
 
-    /// Notes how the leader of a session ended, once; and once more when all of its output is read.
+    /// Notes how the leader of a session ended: once when it ends, and once more when all output is read.
     fn note_end(&mut self, slot: usize) {
         let Some(session) = self.sessions.get_mut(slot) else { return };
         if session.leader_end.is_none() || (session.noted && session.lives()) {
@@ -104,7 +104,7 @@ impl Host {
         self.exits.write();
     }
 
-    /// Notes of all ends that no node has recorded.
+    /// Returns the notes of all ends that no node has recorded.
     pub(super) fn open_notes(&self) -> Vec<Note> {
         let open = self.sessions.iter().filter(|(_, session)| !session.acknowledged);
         self.left.values().cloned().chain(open.filter_map(|(_, session)| session.note())).collect()
@@ -136,7 +136,7 @@ impl Host {
         }
     }
 
-    /// Reads what the leader wrote before it ended, as far as it is there.
+    /// Reads the output that the leader wrote before it ended, as far as it is available.
     fn read_last_words(&mut self, slot: usize) {
         if self.sessions.get(slot).is_some_and(|session| !session.dry) {
             let dry = self.drain_dry(slot);

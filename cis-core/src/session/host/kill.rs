@@ -51,12 +51,13 @@ impl Host {
         self.end_session(slot, EndedBy::Kill, grace_ms);
     }
 
-    /// Ends a session for this reason; where its leader has ended by itself, what is left of it.
+    /// Ends a session for this reason. If its leader has already ended by itself, ends the leftover
+    /// processes.
     pub(super) fn end_session(&mut self, slot: usize, why: EndedBy, grace_ms: Option<u64>) {
-        // It may have ended a moment ago and not be waited for yet.
+        // The leader may have ended a moment ago and not be reaped yet.
         self.reap();
         let Some(session) = self.sessions.get_mut(slot) else { return };
-        // What people want comes before what a limit does by itself.
+        // A request of people takes precedence over a limit.
         if session.leader_end.is_none() && (session.ended_by.is_none() || why == EndedBy::Kill) {
             session.ended_by = Some(why);
         }

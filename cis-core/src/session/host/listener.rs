@@ -19,7 +19,7 @@ const SOCKET_PATH_BYTES_MAX: usize = 107;
 /// No chain of parents is longer; a loop in it (pids used again meanwhile) ends here.
 const ANCESTORS_MAX: usize = 4096;
 
-/// Takes the lock; it is held as long as it lives.
+/// Takes the lock, and holds it until the value is dropped.
 pub(super) fn lock(path: &Path) -> Result<LockFile, HostError> {
     let taken = LockFile::take(path).map_err(|source| HostError::File {
         action: "lock",
@@ -29,8 +29,8 @@ pub(super) fn lock(path: &Path) -> Result<LockFile, HostError> {
     taken.ok_or_else(|| HostError::Locked { lock: path.into() })
 }
 
-/// Listens at the path, for this user alone. What stands there is of a host that is gone: the caller
-/// holds the lock. Makes the directory where it was removed.
+/// Listens at the path, for this user alone. An old file at the path is from a host that has ended, because
+/// the caller holds the lock. Creates the directory if it was removed.
 pub(super) fn bind(path: &Path) -> Result<(UnixListener, SocketFile), HostError> {
     if path.as_os_str().as_bytes().len() > SOCKET_PATH_BYTES_MAX {
         return Err(HostError::SocketPath { path: path.into(), max: SOCKET_PATH_BYTES_MAX });
@@ -58,7 +58,7 @@ pub(super) fn admits(
     let stamped = || processes.stamp(pid).is_some_and(|limit| stamps.is_ours(limit));
     // Again where a parent went away while its line was followed.
     let outside = || (0..3).find_map(|_| is_outside(pid, processes, node)).unwrap_or(false);
-    // Last, that all of this was found out of the process that connected.
+    // Checked last: whether all of this was read from the process that connected.
     peer.uid == geteuid().as_raw() && outside() && !stamped() && peer.is_same()
 }
 
@@ -78,7 +78,8 @@ fn is_outside(peer: u32, processes: &impl Processes, node: Option<u32>) -> Optio
             // The first process, or one whose parent is in another namespace.
             Some(_) => return Some(true),
             None if pid == peer => return Some(false),
-            // Where /proc hides processes that cannot be traced (hidepid), the line ends at one of those.
+            // If /proc hides processes that cannot be traced (hidepid), the chain of parents ends at such a
+            // process.
             None => {
                 let there = Pid::from_raw(pid.cast_signed()).map(test_kill_process);
                 return matches!(there, Some(Ok(()) | Err(Errno::PERM))).then_some(true);

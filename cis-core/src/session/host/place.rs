@@ -1,4 +1,4 @@
-//! Where the host can be found, also after somebody removed its socket.
+//! The host's socket, and its restoration after the socket's file was removed.
 
 use std::os::fd::AsFd as _;
 use std::path::Path;
@@ -10,19 +10,19 @@ use super::source::Source;
 use super::timers::Wake;
 use crate::local::{Holder, SocketFile};
 
-/// So often it is looked whether the socket can still be found, ms.
+/// Interval at which the socket's file is checked, ms.
 const LOOK_MS: u64 = 2000;
 
-/// The socket's file, and when it is looked at next.
+/// The socket's file, and the time of its next check.
 #[derive(Debug)]
 pub(super) struct FoundAt {
     pub(super) file: SocketFile,
-    /// Of the boot clock, ms.
+    /// Time of the next check on the boot clock, ms.
     pub(super) look_at: u64,
 }
 
 impl Host {
-    /// Listens anew where the socket's file was removed. Connections that are open stay so.
+    /// Binds the socket again if its file was removed. Open connections stay open.
     pub(super) fn look_after_socket(&mut self) {
         if self.now < self.found_at.look_at {
             return;
@@ -33,20 +33,21 @@ impl Host {
             return;
         }
         let paths = [Some(self.config.socket.clone()), self.config.fallback.clone()];
-        // Where neither can be made, that is tried again at the next look: sessions do not need it.
+        // If neither works, the next check tries again: sessions do not need the socket.
         let _ = paths.iter().flatten().any(|path| self.listen_at(path).is_ok());
     }
 
     fn listen_at(&mut self, path: &Path) -> Result<(), HostError> {
         let (listener, file) = listener::bind(path)?;
         self.watch(listener.as_fd(), Source::Listener)?;
-        // Whoever had connected before the file went: what waits at a listener is lost with it.
+        // Accepts clients that connected before the file was removed: connections that wait at a listener are
+        // lost with it.
         self.accept_all();
         self.poll_no_more(&self.listener);
         self.listener = listener;
         self.found_at.file = file;
         let holder = Holder { pid: self.own_pid, socket: path.to_owned() };
-        // A node that knows the path finds it without.
+        // An error does no harm: a node that knows the path does not need the name in the lock file.
         let _ = self.lock.name(&holder);
         Ok(())
     }

@@ -60,9 +60,9 @@ pub(super) struct Host {
     pub(super) by_pid: HashMap<u32, usize>,
     /// Sessions whose leader ended, to be looked at in this turn.
     pub(super) ended: Vec<usize>,
-    /// Where ends of leaders are noted.
+    /// The file in which ends of leaders are noted.
     pub(super) exits: ExitFile,
-    /// Sessions of an earlier host that ended, and whose end no node has recorded.
+    /// Notes of ended sessions of earlier hosts whose end no node has recorded.
     pub(super) left: BTreeMap<SessionId, Note>,
     /// Sessions that are being ended, to be looked at in this turn.
     pub(super) ending: Vec<usize>,

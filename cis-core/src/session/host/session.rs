@@ -70,14 +70,14 @@ pub(super) enum Flow {
     Ended,
 }
 
-/// Why a session was ended whose leader did not end by itself.
+/// Why the host ended a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum EndedBy {
     /// A peer asked for it.
     Kill,
-    /// Its timeout, or a deadline.
+    /// Its timeout or a deadline passed.
     Timeout,
-    /// Its idleness.
+    /// It was idle for too long.
     Idle,
     /// The host shuts down.
     Shutdown,
@@ -131,11 +131,11 @@ pub(super) struct Session {
     pub(super) seen: Vec<ProcessKey>,
     /// Nothing of its tree is left; what it wrote may still be read.
     pub(super) tree_gone: bool,
-    /// All that its leader wrote is read.
+    /// All output of its leader was read.
     pub(super) dry: bool,
-    /// Why its leader was told to end; none: it was not, or had ended before.
+    /// Why the host told its leader to end; none: the host did not, or the leader had already ended.
     pub(super) ended_by: Option<EndedBy>,
-    /// The end of its leader is in the file of exits.
+    /// The end of its leader is noted in the exit file.
     pub(super) noted: bool,
     /// Set once its whole tree is gone.
     pub(super) exit: Option<Exit>,
@@ -166,7 +166,7 @@ impl Session {
         }
     }
 
-    /// How it ended, as far as that is known once its leader has.
+    /// How the session ended, as far as that is known when its leader has ended.
     pub(super) fn ending(&self) -> Option<Exit> {
         let (status, ended_ms) = self.leader_end?;
         Some(Exit {
@@ -183,8 +183,8 @@ impl Session {
         })
     }
 
-    /// What is noted of its end; none: its leader lives, or ended because the host shuts down, with which the
-    /// session is lost.
+    /// The note of its end. `None`: its leader lives, or ended because the host shuts down, which loses the
+    /// session.
     pub(super) fn note(&self) -> Option<Note> {
         let exit = self.exit.clone().or_else(|| self.ending()).filter(|exit| !exit.shut_down)?;
         let known = Known { exit: Some(exit), ..self.known() };

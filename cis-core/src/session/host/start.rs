@@ -24,7 +24,7 @@ use crate::session::protocol::{FromHost, Io, Known, Start, StartFailure};
 /// So many descriptors are kept for connections and logs.
 const DESCRIPTORS_KEPT: u64 = 24;
 
-/// What one session may need: a terminal or pipes, its log, and the times beside it.
+/// Descriptors that one session may need: for a terminal or pipes, its log, and the file of times.
 const DESCRIPTORS_EACH: u64 = 3;
 
 /// Sessions that end within this time are never polled, and their start is told with their end, ms:

@@ -248,8 +248,8 @@ impl Hub {
         let _ = self.tell(Command::Open(Box::new(info)));
     }
 
-    /// Replaces what must not be seen of a session from now on. Who is attached to its terminal gets a new picture of it.
-    /// Never waits; callable from any thread.
+    /// Changes which values are hidden in a session's output from now on. Attached viewers get a new picture of its
+    /// screen. Never waits; callable from any thread.
     pub fn redact(&self, id: SessionId, redactor: Arc<Redactor>) {
         let _ = self.tell(Command::Redact { id, redactor });
     }

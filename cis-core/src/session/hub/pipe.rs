@@ -44,7 +44,7 @@ pub(super) async fn attach(
     Ok(Attached::pipe(id, output, task.abort_handle()))
 }
 
-/// The end of what a viewer got.
+/// The end of the output that a viewer got.
 #[derive(Default)]
 struct Tail(Vec<u8>);
 
@@ -56,7 +56,7 @@ impl Tail {
         }
     }
 
-    /// What a terminal of this size shows of it; none where that is nothing.
+    /// Returns what a terminal of this size shows of it. `None`: nothing.
     fn screen(&self, size: TermSize) -> Option<String> {
         let mut screen = Screen::new(size);
         screen.replay(&self.0);
@@ -64,7 +64,8 @@ impl Tail {
     }
 }
 
-/// Passes output on to a terminal of this size; `partial`: it begins in the midst of a line, which is left out.
+/// Passes output on to a terminal of this size; `partial`: the output begins in the middle of a line, which is
+/// skipped.
 async fn show(mut follow: Follow, sender: mpsc::Sender<Marked>, size: TermSize, mut partial: bool) {
     let (mut after_cr, mut tail) = (false, Tail::default());
     while let Some(chunk) = follow.next().await {

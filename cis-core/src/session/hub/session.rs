@@ -398,7 +398,7 @@ impl Session {
         }
     }
 
-    /// This must not be seen of it from now on.
+    /// Changes which values are hidden in its output from now on.
     pub(super) fn redact(&mut self, redactor: Arc<Redactor>, env: &mut Env) {
         self.redactor = redactor;
         self.viewers.iter_mut().for_each(Viewer::repaint);

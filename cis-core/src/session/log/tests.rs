@@ -157,7 +157,7 @@ fn a_log_whose_folder_is_removed_says_what_is_lost_and_goes_on() {
     let mut writer = LogWriter::new(path.clone(), 1 << 20);
     assert!(writer.append(b"gone", 1000).is_none());
     std::fs::remove_dir_all(&inner).unwrap();
-    // Not every write looks.
+    // Not every write checks.
     assert!(writer.append(b"too", 1100).is_none());
     let trouble = writer.append(b"kept", 5000).unwrap().to_string();
     assert!(trouble.contains("were removed"), "{trouble}");
@@ -168,7 +168,7 @@ fn a_log_whose_folder_is_removed_says_what_is_lost_and_goes_on() {
     let all = read_all(&mut LogReader::open(&path).unwrap(), 100);
     assert_eq!(all, [None; 7].into_iter().chain(b"kept!".map(Some)).collect::<Vec<_>>());
 
-    // One that says nothing more looks at its end.
+    // A log without further output checks when it is closed.
     let mut writer = LogWriter::new(path, 1 << 20);
     assert!(writer.append(b"gone", 1000).is_none());
     std::fs::remove_dir_all(&inner).unwrap();

@@ -14,10 +14,10 @@ use crate::ids::TimestampMs;
 
 /// After an error the disk is tried again so much later, ms.
 const RETRY_MS: i64 = 500;
-/// Between two looks whether somebody has removed the file that is written, ms.
+/// Interval at which the log checks whether its current file was removed, ms.
 const LOOK_MS: i64 = 1000;
 
-/// Why output is missing that was written.
+/// Cause of output that was written and is missing.
 const REMOVED: &str = "the files of the log were removed";
 
 /// A log that cannot be written. Said once, until writing works again.
@@ -57,9 +57,9 @@ pub struct LogWriter {
     next_slot: usize,
     total: u64,
     told_of_trouble: bool,
-    /// Bytes that the disk did not take, and what was in files that somebody removed.
+    /// Bytes that could not be written, and bytes in files that were removed.
     lost_bytes: u64,
-    /// Why, the first time.
+    /// The first cause.
     lost_cause: Option<String>,
     looked_ms: TimestampMs,
     times: TimesWriter,
@@ -105,7 +105,7 @@ impl LogWriter {
         self.total - self.head_bytes - self.tail_bytes.iter().sum::<u64>()
     }
 
-    /// What is missing although the limit left room for it.
+    /// The output that is missing although the log's limit left room for it.
     #[must_use]
     pub fn lost(&self) -> Option<LostOutput> {
         let cause = self.lost_cause.clone().filter(|_| self.lost_bytes > 0)?;
@@ -156,7 +156,7 @@ impl LogWriter {
         self.times.finish();
     }
 
-    /// Looks from time to time whether the file that is written is still there for readers.
+    /// Checks from time to time whether the current file still exists for readers.
     fn look_for_removed(&mut self, now_ms: TimestampMs) -> Option<Trouble> {
         if (self.looked_ms..self.looked_ms + LOOK_MS).contains(&now_ms) {
             return None;
@@ -171,13 +171,13 @@ impl LogWriter {
         Some(Trouble { path: self.path.clone(), source })
     }
 
-    /// What is written goes to a file without a name.
+    /// Whether the current file has no name any more.
     fn is_removed(&self) -> bool {
         let (Place::Head(Some(file)) | Place::Tail { file, .. }) = &self.place else { return false };
         rustix::fs::fstat(file).is_ok_and(|stat| stat.st_nlink == 0)
     }
 
-    /// Counts what was in files that are not there any more.
+    /// Counts the bytes of files that do not exist any more.
     fn forget_removed(&mut self) {
         self.lost_cause.get_or_insert_with(|| REMOVED.to_owned());
         let gone = |path: &Path| std::fs::symlink_metadata(path).is_err();
@@ -249,8 +249,8 @@ impl LogWriter {
     }
 }
 
-/// Makes a file of a log: private, and no link is followed out of its directory. The directory is made again where
-/// somebody has removed it.
+/// Makes a file of a log: private, and no link is followed out of its directory. Restores the directory if it was
+/// removed.
 fn create(path: &Path) -> Result<File, Trouble> {
     let mut options = OpenOptions::new();
     let no_link = OFlags::NOFOLLOW.bits().cast_signed();

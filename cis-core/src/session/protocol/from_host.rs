@@ -29,7 +29,7 @@ pub struct Exit {
     pub output_bytes: u64,
     /// Of those, not in the log.
     pub cut_bytes: u64,
-    /// Of those, what the disk did not take.
+    /// The part of the output that could not be kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lost_output: Option<LostOutput>,
 }
