@@ -1,6 +1,7 @@
-//! The body of a request: read when its handler asks for it, which is after the caller was found to have the rights.
+//! The body of a request, which a handler reads only after the caller was authorized.
 //!
-//! Owns how long a body may be. What is not read is thrown away by [`super::unread`], and never held.
+//! Owns the limits of bodies. [`super::unread`] discards a body that is not read, without holding it in
+//! memory.
 
 use std::convert::Infallible;
 use std::marker::PhantomData;
@@ -13,29 +14,29 @@ use serde::de::DeserializeOwned;
 
 use super::errors::Failure;
 
-/// Of most requests, bytes: a few words of a person.
+/// Limit of most bodies, bytes: a few words of a person.
 const USUAL_BYTES_MAX: usize = 1 << 20;
-/// Of those that carry an environment, or what is typed into a session (1 MiB, which travels as hex), bytes.
+/// Limit of bodies with an environment or input for a session (1 MiB, encoded as hex), bytes.
 const LARGE_BYTES_MAX: usize = 8 << 20;
-/// Of a new run, bytes: a DAG file of 64 MiB travels as hex.
+/// Limit of the body of a new run, bytes: a DAG file of 64 MiB, encoded as hex.
 pub(super) const RUN_BYTES_MAX: usize = 160 << 20;
 
-/// A body of JSON that was not read yet.
+/// A JSON body that is not read yet.
 pub(super) struct Body<T> {
     request: Request,
     body: PhantomData<fn() -> T>,
 }
 
 impl<T: DeserializeOwned> Body<T> {
-    /// Reads it.
+    /// Reads a body of the usual size, at most 1 MiB.
     ///
     /// # Errors
-    /// It is no JSON of this shape, or too long; or the connection broke.
+    /// The body is too long or is not JSON of this shape, or the connection broke.
     pub(super) async fn read(self) -> Result<T, Failure> {
         self.read_up_to(USUAL_BYTES_MAX).await
     }
 
-    /// Reads one that may be as long as an environment.
+    /// Reads a body that may hold an environment.
     ///
     /// # Errors
     /// See [`Self::read`].
@@ -43,7 +44,7 @@ impl<T: DeserializeOwned> Body<T> {
         self.read_up_to(LARGE_BYTES_MAX).await
     }
 
-    /// Reads one that may have a whole DAG file.
+    /// Reads a body that may hold a whole DAG file.
     ///
     /// # Errors
     /// See [`Self::read`].

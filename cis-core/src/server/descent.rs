@@ -1,4 +1,5 @@
-//! Whom a process descends from, as /proc shows it at one moment, and what session hosts have left on it.
+//! The ancestors of a process, as /proc shows them at one moment, and the marks that session hosts left on
+//! the process.
 //!
 //! Owns the reading. Does not know which node asks: what follows from it is decided in `node`.
 
@@ -62,7 +63,8 @@ impl Descent {
         way.is_some_and(|way| !way.contains(&between))
     }
 
-    /// The process right below `pid` on the way there; none: the process is `pid` itself, or does not descend from it.
+    /// The child of `pid` from which the process descends. `None`: the process is `pid` itself, or does not descend
+    /// from it.
     #[must_use]
     pub fn child_of(&self, pid: u32) -> Option<u32> {
         let at = self.0.pids.iter().position(|one| *one == pid)?;
@@ -80,7 +82,7 @@ impl Descent {
         self.0.marks.iter().filter(move |mark| mark.socket == socket).filter_map(|mark| mark.token.as_deref())
     }
 
-    /// Whether a session host stamped it, of whichever home.
+    /// Whether a session host of any home stamped the process.
     #[must_use]
     pub fn is_stamped(&self) -> bool {
         self.0.stamped
@@ -103,8 +105,8 @@ fn line(pid: u32) -> Option<Vec<u32>> {
                 }
                 (at, younger) = (parent, started);
             }
-            // Where /proc hides processes that cannot be traced (hidepid: other users', a session host, sshd),
-            // the line ends at one of those.
+            // If /proc hides processes that cannot be traced (hidepid: those of other users, a session host,
+            // sshd), the chain of parents ends at such a process.
             None => {
                 let there = i32::try_from(at).ok().and_then(Pid::from_raw).map(test_kill_process);
                 let hidden = matches!(there, Some(Ok(()) | Err(Errno::PERM)));
@@ -137,12 +139,12 @@ fn mark_of(pid: u32) -> Option<Mark> {
     Some(Mark { socket, token })
 }
 
-/// Whether a session host has lowered the process's limit of realtime CPU time below this process's own, which nobody
-/// but root can raise again (`docs/decisions/0010-stamps.md`). Which host that was cannot be told: a process may lower
-/// its limit further, and one whose host was killed comes to stand below another home's.
+/// Whether a session host has lowered the process's limit of realtime CPU time below this process's own limit. Only
+/// root can raise it again (`docs/decisions/0010-stamps.md`). Which host it was is unknown: a process can lower its
+/// limit further, and after its host was killed it can become a descendant of another home's host.
 fn is_stamped(pid: u32) -> bool {
     let own = getrlimit(Resource::Rttime).maximum.unwrap_or(u64::MAX);
-    // As `/proc/PID/limits` says, µs.
+    // In µs, as in `/proc/PID/limits`.
     let limit = fs::read(format!("/proc/{pid}/limits")).ok();
     limit.and_then(|limits| crate::proc::hard_realtime_limit(&limits)).is_none_or(|limit| limit < own)
 }

@@ -17,7 +17,7 @@ pub trait InboxApi: Send + Sync + 'static {
     fn inbox(&self, query: ListInbox) -> impl Future<Output = Outcome<Listing<InboxItem>>> + Send;
     /// The item that a name means.
     fn item(&self, name: String) -> impl Future<Output = Outcome<InboxItem>> + Send;
-    /// Answers an item. Decides itself whether `who` may.
+    /// Answers an item, after checking that `who` may.
     fn answer(
         &self,
         principal: Principal,

@@ -1,7 +1,7 @@
 //! The API: HTTP and WebSocket over the node's Unix socket, and, where that is configured, over TCP with TLS and tokens.
 //!
-//! Owns routes, decoding, and the order authorize → act → answer; over TCP also who may knock at all. What is acted on stands behind
-//! [`NodeApi`]; this folder knows no store, no session and no scheduler.
+//! Owns routes, decoding, and the order authorize → act → answer; over TCP also which connections are accepted. The actions are
+//! behind [`NodeApi`]; this folder knows no store, no session and no scheduler.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "an io folder")]
 
 mod body;

@@ -114,7 +114,7 @@ type Answer<T> = Result<T, Problem>;
 pub trait NodeApi: InboxApi + IdentityApi + MatrixApi + VerificationApi + TokensApi {
     /// Who is behind a connection, by its peer and the token that it showed.
     fn principal(&self, peer: Peer, token: Option<&str>) -> Principal;
-    /// The session that a peer was started in, as far as its environment tells; none also for people.
+    /// The session that a peer was started in, according to its environment; none for people, too.
     fn session_of(&self, peer: &Peer) -> Option<SessionId>;
     /// Records that `principal` was refused.
     fn audit_denied(&self, principal: &Principal, action: String, reason: String);
@@ -178,7 +178,7 @@ pub trait NodeApi: InboxApi + IdentityApi + MatrixApi + VerificationApi + Tokens
         task: String,
         request: Decide,
     ) -> impl Future<Output = Answer<RunView>> + Send;
-    /// Who did what with a run, oldest first.
+    /// Returns the history of a run, oldest first.
     fn history(
         &self,
         run: RunId,

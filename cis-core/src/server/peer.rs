@@ -5,22 +5,21 @@ use std::os::fd::AsFd;
 use super::descent::Descent;
 use crate::local::PeerProcess;
 
-/// What the kernel says of the process that connected, and whom it descends from. Looked at once, when
-/// the connection is accepted: neither what the process does afterwards nor another one that gets its pid
-/// changes it.
+/// The process that connected, according to the kernel, and its ancestors. Read once, when the connection is
+/// accepted: neither what the process does afterwards nor another process that gets its pid changes this.
 #[derive(Debug, Clone)]
 pub struct Peer {
     /// Its uid.
     pub uid: u32,
     /// Its pid; none where the kernel does not say.
     pub pid: Option<u32>,
-    /// None where it had ended already, or its parents could not be followed: it may be anybody's.
+    /// None if the process had already ended or its parents could not be followed: it may belong to anybody.
     pub descent: Option<Descent>,
 }
 
 impl Peer {
     pub(super) fn of(socket: impl AsFd) -> Self {
-        // Nobody in particular: uid 4294967295 is never a user's (chown(2)).
+        // No user: uid 4294967295 is never assigned (chown(2)).
         let Ok(peer) = PeerProcess::of(socket.as_fd()) else {
             return Self { uid: u32::MAX, pid: None, descent: None };
         };

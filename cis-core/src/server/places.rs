@@ -1,4 +1,4 @@
-//! Connections to the Unix socket: how many there may be, in all and of one peer.
+//! Limits of connections to the Unix socket: in total, and for each peer.
 //!
 //! Owns the counting. A connection beyond a limit is closed at once, before a byte of it is read. What a peer may do is
 //! decided for each request.
@@ -20,31 +20,32 @@ use super::peer::Peer;
 use crate::ids::SessionId;
 use crate::policy::{Rights, Who};
 
-/// Connections at a time.
+/// Maximum number of connections.
 const ALL_MAX: usize = 1024;
-/// Of them, those of processes in sessions: what is left is for people.
+/// Maximum number of connections from processes in sessions; the rest is for people.
 const INSIDE_MAX: usize = 768;
-/// Of one session: each of its open asks may have one that waits for the answer.
+/// Maximum number of connections from one session: each of its open asks may have one that waits for the
+/// answer.
 const SESSION_MAX: usize = 64;
-/// Of all processes that are of no session that could be named, together.
-const STRAYS_MAX: usize = 64;
+/// Maximum number of connections from all processes whose session is unknown, together.
+const UNKNOWN_SESSION_MAX: usize = 64;
 
-/// Whose connection it is.
+/// Owner of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Owner {
-    /// Somebody outside of sessions.
+    /// A process outside of sessions.
     Person,
-    /// A process of a session, by the token that it was started with.
+    /// A process of this session, recognized by the token that it was started with.
     Session(SessionId),
-    /// A process of a session, by nothing.
-    Stray,
+    /// A process of a session, but it is unknown which.
+    UnknownSession,
 }
 
 /// How many connections are open, by the key that limits them.
 #[derive(Debug)]
 pub(super) struct Count<K>(Arc<Mutex<HashMap<K, usize>>>);
 
-/// A connection that counts as long as this lives.
+/// A counted connection. Dropping it frees its place.
 #[derive(Debug)]
 pub(super) struct Place<K: Eq + Hash + Copy> {
     of: Count<K>,
@@ -64,7 +65,7 @@ impl<K> Default for Count<K> {
 }
 
 impl<K: Eq + Hash + Copy> Count<K> {
-    /// Counts one more of each key, where none has as many as it may.
+    /// Counts one more connection for each key. `None`: one of them is at its limit.
     pub(super) fn take(&self, limits: &[(K, usize)]) -> Option<Place<K>> {
         let mut open = self.lock();
         if limits.iter().any(|(key, most)| open.get(key).copied().unwrap_or(0) >= *most) {
@@ -94,7 +95,7 @@ impl<K: Eq + Hash + Copy> Drop for Place<K> {
     }
 }
 
-/// Those to the Unix socket, also to one that was bound again.
+/// Open connections to the Unix socket, including those from before the socket was bound again.
 pub(super) type Connections = Count<Limit>;
 
 /// What limits connections to the Unix socket.
@@ -110,16 +111,18 @@ fn limits(owner: Owner) -> Vec<(Limit, usize)> {
     match owner {
         Owner::Person => vec![all],
         Owner::Session(_) => vec![all, (Limit::Inside, INSIDE_MAX), (Limit::Of(owner), SESSION_MAX)],
-        Owner::Stray => vec![all, (Limit::Inside, INSIDE_MAX), (Limit::Of(owner), STRAYS_MAX)],
+        Owner::UnknownSession => {
+            vec![all, (Limit::Inside, INSIDE_MAX), (Limit::Of(owner), UNKNOWN_SESSION_MAX)]
+        }
     }
 }
 
-/// The Unix socket, and who is connected to it.
+/// The listener at the Unix socket, with its open connections.
 pub(super) struct Places<N> {
     listener: UnixListener,
     node: Arc<N>,
     open: Connections,
-    /// The last one was closed: said once, until there is room again.
+    /// The last connection was closed because of a limit. Logged once until there is room again.
     is_full: bool,
 }
 
@@ -129,12 +132,12 @@ impl<N: NodeApi> Places<N> {
     }
 
     fn owner(&self, peer: &Peer) -> Owner {
-        // Without a token: that comes with a request.
+        // Classified without a token, because a token comes with a request.
         let who = self.node.principal(peer.clone(), None);
         match (self.node.session_of(peer), who.who) {
             (Some(session), _) => Owner::Session(session),
-            (None, Who::Stray { .. }) => Owner::Stray,
-            (None, _) if who.rights == Rights::None => Owner::Stray,
+            (None, Who::Stray { .. }) => Owner::UnknownSession,
+            (None, _) if who.rights == Rights::None => Owner::UnknownSession,
             (None, _) => Owner::Person,
         }
     }
@@ -146,7 +149,7 @@ impl<N: NodeApi> Listener for Places<N> {
 
     async fn accept(&mut self) -> (Connection, ()) {
         loop {
-            // It waits where nothing can be accepted for want of descriptors.
+            // `accept` waits while descriptors are short.
             let (stream, _) = Listener::accept(&mut self.listener).await;
             let peer = Peer::of(&stream);
             let owner = self.owner(&peer);
@@ -156,7 +159,7 @@ impl<N: NodeApi> Listener for Places<N> {
             }
             if !self.is_full {
                 self.is_full = true;
-                tracing::warn!(?owner, "too many connections to the socket: others are closed");
+                tracing::warn!(?owner, "too many connections to the socket: closing further ones");
             }
         }
     }
@@ -166,7 +169,7 @@ impl<N: NodeApi> Listener for Places<N> {
     }
 }
 
-/// One of them.
+/// A connection to the Unix socket.
 pub(super) struct Connection {
     stream: UnixStream,
     peer: Peer,
@@ -226,8 +229,8 @@ mod tests {
         let session = |n| Owner::Session(SessionId::from_parts(1, n));
         let mut held: Vec<_> = (0..SESSION_MAX).map(|_| take(session(1)).unwrap()).collect();
         assert!(take(session(1)).is_none(), "one session");
-        held.extend((0..STRAYS_MAX).map(|_| take(Owner::Stray).unwrap()));
-        assert!(take(Owner::Stray).is_none());
+        held.extend((0..UNKNOWN_SESSION_MAX).map(|_| take(Owner::UnknownSession).unwrap()));
+        assert!(take(Owner::UnknownSession).is_none());
         held.extend((0..).map_while(|n| take(session(2 + n / SESSION_MAX as u128))));
         assert_eq!(held.len(), INSIDE_MAX, "all sessions together");
         held.extend((0..).map_while(|_| take(Owner::Person)));

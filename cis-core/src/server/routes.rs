@@ -31,14 +31,14 @@ use crate::ids::{RunId, SessionId};
 use crate::local::SocketFile;
 use crate::policy::{Action, Principal, authorize};
 
-/// So often it is looked whether the socket can still be found. A call that meets none waits longer than this.
+/// Interval at which the socket's file is checked. Clients wait longer than this for a missing socket.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 /// A listening socket and the file by which it is found.
 pub type Bound = (UnixListener, SocketFile);
 
-/// Serves the API until `stop` completes; open streams are then cut. Where the socket's file is removed, `bind` makes
-/// another one; connections that are open stay so.
+/// Serves the API until `stop` completes; open streams are then cut. If the socket's file is removed, `bind` makes
+/// another one; open connections stay open.
 ///
 /// # Errors
 /// A listener broke.
@@ -65,7 +65,7 @@ pub async fn serve<N: NodeApi>(
     }
 }
 
-/// Completes once the socket's file was removed and another one is in its place.
+/// Waits until the socket's file is removed, then binds the socket again.
 async fn bound_again(file: &SocketFile, bind: impl Fn() -> io::Result<Bound>) -> Bound {
     let mut told = false;
     loop {

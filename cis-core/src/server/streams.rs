@@ -33,10 +33,12 @@ const STUCK_AFTER: Duration = Duration::from_secs(10);
 /// So long what is on its way to one that was dropped waits for it, and the word where to go on.
 const LINGER: Duration = Duration::from_secs(30);
 
-/// What a subscriber of events says means nothing; a longer message ends its stream, bytes.
+/// Longest message that a subscriber of events may send, bytes. Messages have no meaning; a longer one ends
+/// the stream.
 const NOTHING_BYTES_MAX: usize = 4 << 10;
 
-/// A longer message to a terminal ends its stream, bytes: twice of what waits to be typed at most.
+/// Longest message to a terminal, bytes: twice the most that can wait to be typed. A longer one ends the
+/// stream.
 const TYPED_BYTES_MAX: usize = 2 << 20;
 
 type Args<T> = Result<Query<T>, QueryRejection>;

@@ -32,9 +32,10 @@ use super::{gate, routes, unread};
 use crate::api::web::Callers;
 use crate::api::{Problem, ProblemKind};
 
-/// So many connections at a time that have shown a token that counts, those of streams among them.
+/// Maximum number of connections that have shown a valid token, streams included.
 const CONNECTIONS_MAX: usize = 256;
-/// So many more that have shown none yet, of all addresses and of one; others are closed at once.
+/// Maximum number of further connections that have not shown a token yet, from all addresses and from one.
+/// Others are closed at once.
 const STRANGERS_MAX: usize = 128;
 const STRANGERS_OF_ADDRESS_MAX: usize = 32;
 /// A client has shaken hands within this time.
@@ -103,22 +104,24 @@ struct Hall<N> {
 /// What limits connections over TCP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Limit {
-    /// Those that have shown a token.
+    /// Connections that have shown a token.
     Known,
-    /// Those that have not.
+    /// Connections that have not shown a token.
     Strangers,
-    /// Of them, those of one address; of IPv6 of one network of 64 bits, which is what one customer has.
+    /// Connections without a token from one address, or from one IPv6 network of 64 bits, which is what one
+    /// customer has.
     Of(IpAddr),
 }
 
-/// Where a connection counts: among strangers until it has shown a token, so that they never take the places of others.
+/// The limit that a connection counts against: that of strangers until it has shown a token, so strangers never take
+/// the places of others.
 struct Standing {
     open: Count<Limit>,
     place: Mutex<(Place<Limit>, bool)>,
 }
 
 impl Standing {
-    /// For a connection of a stranger, where there is room.
+    /// Counts a connection without a token. `None`: there is no room.
     fn stranger(open: &Count<Limit>, from: IpAddr) -> Option<Arc<Self>> {
         let limits =
             [(Limit::Strangers, STRANGERS_MAX), (Limit::Of(network(from)), STRANGERS_OF_ADDRESS_MAX)];
@@ -126,7 +129,7 @@ impl Standing {
         Some(Arc::new(Self { open: open.clone(), place: Mutex::new((place, false)) }))
     }
 
-    /// It has shown a token. False where there is no room for another one that has.
+    /// Counts the connection as one with a token. False: there is no room for it.
     fn is_let_in(&self) -> bool {
         let mut place = self.place.lock().unwrap_or_else(PoisonError::into_inner);
         if !place.1 {
@@ -137,7 +140,7 @@ impl Standing {
     }
 }
 
-/// What stands for all addresses of one peer.
+/// Returns the address that stands for all addresses of one peer.
 fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => IpAddr::V6((u128::from(address) >> 64 << 64).into()),
@@ -164,7 +167,7 @@ async fn take<N: NodeApi>(listener: &TcpListener, hall: &Arc<Hall<N>>) {
             }
             None if !is_full => {
                 is_full = true;
-                tracing::warn!(%from, "too many connections over TCP without a token: others are closed");
+                tracing::warn!(%from, "too many connections over TCP without a token: closing further ones");
             }
             None => {}
         }
