@@ -52,8 +52,8 @@ pub struct TaskSpec {
     pub tty: bool,
     /// Names and sources, never values: the worker finds those itself.
     pub secrets: BTreeMap<String, SecretSource>,
-    /// Sources of the secrets of the whole run, its own among them: their variables reach the tasks alone that declare
-    /// them, and their values are shown of no task.
+    /// Sources of the secrets of all tasks of the run, including this one. Only tasks that declare a secret get its
+    /// variable; the values are hidden in the output of every task.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub run_secrets: Vec<SecretSource>,
     /// Values among `env` and `program` that hold a secret of an earlier task: redacted like the others.
@@ -101,8 +101,7 @@ pub struct CacheUse {
     /// Which task of which file, and which item, it is: a key that is a text belongs to that alone.
     #[serde(default)]
     pub scope: String,
-    /// Who submitted the run, where that was not the owner of the node: results are shared among the runs of one
-    /// submitter alone.
+    /// Submitter of the run; none: the owner of the node. Only runs of the same submitter share results.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub submitter: Option<Submitter>,
 }
@@ -255,7 +254,7 @@ pub struct Report {
     pub cached: Option<String>,
     /// Bytes that its terminal or pipe carried, those cut from the log included.
     pub log_bytes: u64,
-    /// Of those, what could not be kept.
+    /// The part of the output that could not be kept.
     #[serde(default)]
     pub lost_output: Option<LostOutput>,
     /// SHA-256 of the kept log, where it was asked for (remote workers).

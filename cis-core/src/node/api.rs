@@ -239,7 +239,8 @@ impl NodeApi for Node {
             named => named,
         };
         if request.mode != ExecutionMode::Local && named != self.run_view(run).await?.room {
-            // Before the account joins any room for it; the driver asks once more when it knows which one that is.
+            // Checked before the account joins a room for this run. The driver checks again when the room is
+            // known.
             let held = self.driver.ask(|reply| Command::HeldByRoom { run, reply }).await?;
             if let Err(denied) = authorize_room_change(&principal, run, held.as_ref()) {
                 self.audit_denied(&principal, format!("move {run} to another room"), denied.reason.clone());

@@ -164,7 +164,7 @@ pub(super) enum Command {
         task: TaskId,
         reply: Reply<Option<Allowed>>,
     },
-    /// A task of a run whose approval is undecided, and to be decided by people whom the room of the run names.
+    /// Finds a task of the run whose undecided approval depends on the power levels of the run's room.
     HeldByRoom {
         run: RunId,
         reply: Reply<Option<TaskId>>,

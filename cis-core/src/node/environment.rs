@@ -69,7 +69,8 @@ fn from_file(name: &str, path: &str) -> Result<String, SecretError> {
     Ok(text)
 }
 
-/// Values of these secrets, as far as there are some that can be hidden. Whoever is given one without is told why.
+/// Returns the values of these secrets that exist and can be hidden. A task that declares a secret without a
+/// usable value fails with the reason.
 pub(super) fn known_secrets(secrets: &[SecretSource], base: &BTreeMap<String, String>) -> BTreeSet<String> {
     let value = |source: &SecretSource| match source {
         SecretSource::Env(variable) => base.get(variable).cloned(),
@@ -87,7 +88,7 @@ pub(super) fn variables_of(secrets: &[SecretSource]) -> impl Iterator<Item = &st
     })
 }
 
-/// Leaves the environment without the variables that these secrets come from.
+/// Removes the variables that these secrets come from.
 pub(super) fn take_secrets_away(env: &mut BTreeMap<String, String>, secrets: &[SecretSource]) {
     variables_of(secrets).for_each(|variable| drop(env.remove(variable)));
 }

@@ -55,8 +55,8 @@ impl InboxApi for Node {
     }
 
     async fn answer(&self, who: Principal, item: InboxItem, answer: Answer) -> Outcome<AnswerReceipt> {
-        // The one place where it is decided, whichever way an answer comes. What the file says of an approval stands above
-        // rights: the driver knows that, and decides.
+        // Answers are authorized only here, over whichever channel they come. Approvals are an exception: `allowed` of the
+        // file takes precedence over rights, so the driver authorizes them.
         if item.kind != PromptKind::Approval
             && let Err(denied) = authorize(&who, Action::ControlSession(item.session))
         {

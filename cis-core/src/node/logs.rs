@@ -27,10 +27,10 @@ const ESCAPES_BYTES: u64 = 4 << 10;
 /// Chunks on their way to a slow reader.
 const CHUNKS_AHEAD: usize = 4;
 
-/// Redactors that were made of late: of a run with secrets many logs are read, and all have the same.
+/// Cache of recently built redactors: all logs of a run with secrets use the same one.
 static RECENT: Recent = Recent(Mutex::new(VecDeque::new()));
 
-/// So many are kept, of so few values, bytes: they take memory.
+/// Limits of the cache, because redactors take memory: their number, and the bytes of the values of each.
 const RECENT_MAX: usize = 4;
 const RECENT_BYTES_MAX: usize = 8 << 10;
 
@@ -41,7 +41,7 @@ impl Recent {
         if values.is_empty() {
             return Ok(Arc::default());
         }
-        // Nothing in here is left half done by a panic.
+        // A panic leaves nothing half done in here.
         let lock = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, redactor)) = lock().iter().find(|(known, _)| *known == values) {
             return Ok(Arc::clone(redactor));
@@ -77,7 +77,8 @@ fn withheld() -> LogPiece {
     LogPiece { bytes: WITHHELD.into(), next: None, last: true }
 }
 
-/// What is in the file of a session that wrote `total` bytes; none: it still writes, or nobody knows.
+/// Reads the log file of a session that wrote `total` bytes. `None`: the session still writes, or the total
+/// is unknown.
 pub(super) fn stored(log: PathBuf, query: &ReadLog, total: Option<u64>) -> BoxStream<'static, LogPiece> {
     let (to_reader, chunks) = mpsc::channel(CHUNKS_AHEAD);
     let (from, plain) = (query.from.unwrap_or(0), query.plain);
@@ -153,7 +154,7 @@ struct Stored {
     show_from: u64,
     /// Bytes from `from` on that were not shown since the last that was.
     cut: u64,
-    /// Bytes that there were in all, where that is known.
+    /// Total bytes of output, if known.
     total: Option<u64>,
     /// After a cut so many bytes may be the end of a secret whose beginning is gone.
     unsure: u64,
@@ -195,7 +196,7 @@ impl Stored {
             Err(error) => tracing::warn!(log = %log.display(), %error, "a log cannot be read on"),
         }
         self.shape.restart(&mut out);
-        // What the disk did not take at the end shows in no file.
+        // Output that was lost at the end leaves no trace in the file.
         self.cut += self.total.unwrap_or(0).saturating_sub(self.at.max(self.from));
         self.mark(&mut out);
         LogPiece { bytes: out, next: None, last: true }

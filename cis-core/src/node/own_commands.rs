@@ -1,12 +1,12 @@
 //! Commands that this node runs itself, while they run: `on_blocked.run` of a task, and `notify.command`.
 //!
-//! Owns how such a process is started, so that it is known from its first instruction on, and which process of the
-//! node is which command. What a command may do is decided in [`super::principal`].
+//! Owns the start of such a process, so that it is registered before it runs anything, and the map from pids to
+//! commands. [`super::principal`] decides what a command may do.
 //!
-//! A command is known in two ways. As long as it runs, its pid stands here: a descendant of the node acts for the
-//! command that it descends from. And every command has a lower limit of realtime CPU time than the node, as sessions
-//! have (`docs/decisions/0010-stamps.md`): a process that leaves its parents to outlive the command is still no person,
-//! and has no rights.
+//! A command is recognized in two ways. While it runs, its pid is registered here: a descendant of the node acts for
+//! the command that it descends from. And every command has a lower limit of realtime CPU time than the node, as
+//! sessions have (`docs/decisions/0010-stamps.md`): a process that leaves its parents and outlives the command is not
+//! taken for a person, and has no rights.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -33,15 +33,15 @@ pub(super) struct Running<'a> {
 }
 
 impl OwnCommands {
-    /// Starts a process that acts for `of`. It is known, and stamped, before anybody is told about it; the caller
-    /// keeps it from running anything foreign until then.
+    /// Starts a process that acts for `of`. When this returns, the process is registered and stamped. Until then,
+    /// the caller must keep it from running anything foreign.
     ///
     /// Drop the second value before the process is reaped: afterwards its pid may be another process's.
     ///
     /// # Errors
-    /// It cannot be started or stamped; then nothing is left.
+    /// The process cannot be started or stamped; then no process is left.
     pub(super) fn spawn(&self, command: &mut Command, of: NodeCommand) -> io::Result<(Child, Running<'_>)> {
-        // Held while it is started: a process that asks the node meanwhile is looked for after that.
+        // Locked until the process is registered, so that requests of the process itself find it.
         let mut running = self.lock();
         let mut child = command.spawn()?;
         let pid = Pid::from_child(&child);

@@ -5,10 +5,11 @@
 //! ancestor was started with a session's environment of this node; or it carries the stamp of sessions,
 //! which outlives the host (`docs/decisions/0010-stamps.md`).
 //!
-//! A command that the node runs itself (`on_blocked.run`, `notify.command`) has rights of its own, as long as it runs:
-//! those of an operator, and no more than whoever submitted its run has by now. It is found by the child of the node that
-//! the peer descends from; a session's process never comes to stand below the node, as orphans go to the host or to
-//! the first process. A process that leaves the command to outlive it counts as of a session, and has no rights.
+//! A command that the node runs itself (`on_blocked.run`, `notify.command`) has rights of its own while it runs: those of
+//! an operator, and no more than the submitter of its run has at that moment. The command is found by the child of the
+//! node that the peer descends from. A session's process never becomes a descendant of the node, because orphans go to
+//! the host or to the first process. A process that outlives its command counts as a process of a session, and has no
+//! rights.
 //!
 //! A token of another session is refused where the session that it is shown from can be seen: a process
 //! whose parents were all started with an environment of its own making shows none.
@@ -24,7 +25,7 @@ use crate::event::{Submitter, Via};
 use crate::policy::{NodeCommand, Principal, Rights, Who};
 use crate::server::{Descent, Peer};
 
-/// The node that is asked, as far as it decides who asks.
+/// What a node knows of itself when it classifies a peer.
 pub(super) struct This<'a> {
     pub(super) pid: u32,
     /// The session host, where there is one.
@@ -67,9 +68,10 @@ impl This<'_> {
         Principal { who: Who::User { uid: peer.uid }, via, rights }
     }
 
-    /// Whether a way leads to the present host but through this node. A process of an earlier host is known by its marks.
+    /// Whether a process descends from the current host, but not through this node. A process of an earlier host is
+    /// recognized by its marks.
     fn is_below_host(&self, descent: &Descent) -> bool {
-        // This node lives, so that its pid means no other process.
+        // This node runs, so its pid was not reused.
         self.host.is_some_and(|host| descent.passes_without(host, self.pid))
     }
 
@@ -79,7 +81,7 @@ impl This<'_> {
                 let token = self.tokens.counting(*id, now_ms());
                 token.map_or(Rights::None, |token| token.role.rights())
             }
-            // The roles of a room were asked when the run was submitted.
+            // Roles in a room were checked when the run was submitted.
             NodeCommand::OnBlocked { .. } | NodeCommand::Notify => Rights::Admin,
         };
         let rights = submitter.min(NodeCommand::RIGHTS_MAX);
@@ -155,12 +157,12 @@ mod tests {
         Home { runtime: dir.join("runtime"), dir }
     }
 
-    /// Who a process is for a node that this test stands for.
+    /// Classifies a process as a node with the pid of this test does.
     fn asked_by(pid: u32, home: &Home, commands: &OwnCommands) -> Principal {
         asked_below(None, pid, home, commands)
     }
 
-    /// The same for one with this host.
+    /// The same for a node with this host.
     fn asked_below(host: Option<u32>, pid: u32, home: &Home, commands: &OwnCommands) -> Principal {
         let peer =
             Peer { uid: rustix::process::geteuid().as_raw(), pid: Some(pid), descent: Descent::of(pid) };

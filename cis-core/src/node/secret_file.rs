@@ -38,7 +38,7 @@ pub(super) fn path(log: &Path) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// The file in the directory of a run's logs that has the secrets of all its tasks. No log is called so.
+/// Name of the file in a run's log directory that has the secrets of all its tasks. No log has this name.
 const OF_RUN: &str = "secrets";
 
 /// Keeps the values.
@@ -46,7 +46,7 @@ pub(super) fn keep(log: &Path, secrets: &Secrets) -> io::Result<()> {
     write(&path(log), secrets)
 }
 
-/// Keeps those of all tasks of the run with this directory of logs.
+/// Keeps the values of all tasks of a run in its log directory.
 pub(super) fn keep_run(dir: &Path, values: &BTreeSet<String>) -> io::Result<()> {
     // A session that is taken over may outlive the directory of its logs.
     fs::create_dir_all(dir)?;
@@ -67,12 +67,12 @@ pub(super) fn try_load(log: &Path) -> io::Result<Option<Secrets>> {
     read(&path(log))
 }
 
-/// Those of all tasks of the run with this directory of logs.
+/// Loads the values of all tasks of a run from its log directory.
 pub(super) fn load_run(dir: &Path) -> io::Result<Option<BTreeSet<String>>> {
     read(&dir.join(OF_RUN))
 }
 
-/// All that must not be seen of a log: of its attempt, and of its run.
+/// Loads all values that must be hidden in a log: those of its attempt and those of its run.
 pub(super) fn all_of(log: &Path) -> io::Result<BTreeSet<String>> {
     let of_run = log.parent().map_or(Ok(None), load_run)?;
     let mut all = of_run.unwrap_or_default();

@@ -66,12 +66,12 @@ pub enum Readiness {
     Ready,
 }
 
-/// How a node came to its end.
+/// Why a node ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ended {
-    /// It was stopped, or had nothing left to do.
+    /// The node was stopped, or had nothing left to do.
     Stopped,
-    /// It is to be started again, by the command in [`NodeOptions::restart`]: it was started on a full disk, and there
+    /// The node must be restarted by the command in [`NodeOptions::restart`]: it was started on a full disk, and there
     /// is space again.
     Restart,
 }
@@ -127,7 +127,7 @@ pub fn run(options: NodeOptions, ready: impl FnOnce(Readiness) + Send + 'static)
     let mut lock = lock(&options.home)?;
     own_log::bound(&options.home.node_log());
     match options.home.pin_runtime() {
-        // Whoever has another runtime directory finds it next time.
+        // A command with another runtime directory finds the node next time.
         Err(HomeError::Make { source, .. }) if source.kind() == io::ErrorKind::StorageFull => {}
         pinned => pinned?,
     }
@@ -249,7 +249,7 @@ pub fn run(options: NodeOptions, ready: impl FnOnce(Readiness) + Send + 'static)
     drop(entered);
     // What is durable is safe by now: nobody waits for a read, or for a homeserver's answer, that takes longer.
     runtime.shutdown_timeout(LAST_TIME_MAX);
-    // Where that fails, what it says counts for nobody: the lock is free.
+    // A failure does no harm: the content of a free lock is ignored.
     let _ = lock.clear();
     Ok(if restart.restart.load(Ordering::Relaxed) { Ended::Restart } else { Ended::Stopped })
 }
@@ -346,17 +346,18 @@ fn restored(
 fn lock(home: &Home) -> Result<LockFile, NodeError> {
     let taken = LockFile::take(&home.node_lock()).map_err(system("lock the home"))?;
     let mut lock = taken.ok_or_else(|| NodeError::AlreadyRunning { home: home.dir.clone() })?;
-    // Before it listens already: whoever meets it says by its pid which process has the home.
+    // Written before the node listens, so that other commands can name the pid of the process that has the
+    // home.
     let holder = Holder { pid: std::process::id(), socket: home.node_socket() };
     match lock.name(&holder) {
-        // It holds the home all the same.
+        // The node holds the home all the same.
         Err(error) if error.kind() == io::ErrorKind::StorageFull => {}
         named => named.map_err(system("write the lock of the home"))?,
     }
     Ok(lock)
 }
 
-/// Listens at the socket of the home, also where its directory was removed.
+/// Listens at the socket of the home, even if its directory was removed.
 fn listen(home: &Home) -> io::Result<Bound> {
     let socket = home.node_socket();
     make_way(&socket).map_err(io::Error::other)?;

@@ -26,7 +26,7 @@ pub(in crate::node) fn page_of<T>(
     Ok(Listing { items, next })
 }
 
-/// The page of a history that is asked for. Entries of one event are never parted.
+/// Returns one page of a history. Entries of one event are always on the same page.
 pub(super) fn history_page(
     mut entries: Vec<HistoryEntry>,
     query: &ReadHistory,

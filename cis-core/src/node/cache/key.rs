@@ -52,8 +52,8 @@ pub(in crate::node) fn recipe(spec: &TaskSpec, cache: &CacheUse) -> Recipe {
             parts.add("text", text.as_bytes());
         }
     }
-    // Programs are searched and results made in the submitter's own environment and directory, which the key leaves
-    // out: nobody else's run takes them.
+    // Programs are searched and results made in the submitter's environment and directory, which are not part of
+    // the key. So results are not shared with other submitters.
     match &cache.submitter {
         None => {}
         Some(Submitter::Token { id }) => parts.add("token", id.to_string().as_bytes()),

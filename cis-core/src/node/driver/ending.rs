@@ -11,10 +11,10 @@ use crate::node::upkeep::reserve;
 /// So long after the newest event free memory goes back, ms.
 pub(super) const QUIET_MS: i64 = 10_000;
 
-/// A node that was started on a full disk looks for space this often, ms.
+/// Interval at which a node that was started on a full disk checks for free space, ms.
 const SPACE_LOOK_MS: i64 = 2_000;
 
-/// With this much space it starts as any other node, bytes.
+/// Free space with which the node restarts normally, bytes.
 const SPACE_BYTES: u64 = 4 << 20;
 
 impl Driver {
@@ -49,8 +49,8 @@ impl Driver {
         }
     }
 
-    /// A node that was started on a full disk keeps other processes from its database. Once there is space it starts
-    /// again, as any other.
+    /// Restarts a node that was started on a full disk once there is free space. Until then the node keeps other
+    /// processes from its database.
     pub(super) fn watch_space(&mut self, now: TimestampMs) {
         if !self.parts.writer.excludes_processes() || self.look_for_space_at.is_some_and(|at| at > now) {
             return;

@@ -103,7 +103,7 @@ impl Driver {
 
     fn host_gone(&mut self, now: TimestampMs) {
         let gone = self.host.instance();
-        // The next host reports them, once what they left behind is ended.
+        // The next host reports these sessions after it has ended their leftover processes.
         let ended: Vec<Known> = exits::read(&self.parts.home.dir.join(exits::FILE));
         for known in ended.iter().filter(|known| self.parts.worker.is_exposed(known.session)) {
             self.parts.hub.close(known.session, Ended { detail: HOST_ENDED.to_owned(), exit_code: None });

@@ -228,7 +228,8 @@ impl Driver {
         true
     }
 
-    /// The host is gone with all of them. Those that had `ended` are recorded when the next host reports them.
+    /// Records that the standalone sessions are lost with their host. Sessions in `ended` are recorded when
+    /// the next host reports them.
     pub(super) fn loners_lost(&mut self, ended: &[SessionId], now: TimestampMs) {
         for (session, loner) in std::mem::take(&mut self.loners.live) {
             let detail = HOST_ENDED.to_owned();
@@ -292,8 +293,8 @@ impl Driver {
         self.count_loners();
     }
 
-    /// What a session runs, argument by argument: what it is called in listings cannot be split again. Empty where
-    /// the store cannot be read, which costs no more than the rules of a profile.
+    /// Returns the arguments of a session, which the name in listings does not separate. Returns nothing if the
+    /// store cannot be read; then the session has no profile.
     fn argv_of(&self, session: SessionId) -> Vec<String> {
         let argv = self.parts.readers.get().and_then(|reader| reader.session_argv(session));
         argv.unwrap_or_else(|error| {

@@ -72,7 +72,7 @@ const STUCK_RETRY_MS: i64 = 500;
 pub(in crate::node) struct Shared {
     /// Pid of the session host; 0: none.
     pub(in crate::node) host_pid: AtomicU32,
-    /// Its node is to be started again once it has ended.
+    /// Whether the node restarts after its end.
     pub(in crate::node) restart: AtomicBool,
     /// Open streams: somebody is looking.
     pub(in crate::node) viewers: AtomicUsize,
@@ -191,7 +191,7 @@ pub(in crate::node) struct Driver {
     /// When memory that is free goes back to the system: a while after the newest event.
     give_back_at: Option<TimestampMs>,
     supervised: Option<bool>,
-    /// Started on a full disk: when it is looked whether there is space again.
+    /// When a node that was started on a full disk next checks for free space.
     look_for_space_at: Option<TimestampMs>,
     stopping: Option<Stopping>,
 }

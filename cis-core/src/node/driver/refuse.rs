@@ -10,11 +10,11 @@ impl Driver {
         let why = self.stuck.as_ref().map(|(why, _)| why.clone()).unwrap_or_default();
         while let Ok(command) = self.parts.commands.try_recv() {
             let problem = || {
-                Problem::new(ProblemKind::Unavailable, format!("nothing can be recorded: {why}"))
+                Problem::new(ProblemKind::Unavailable, format!("cannot record anything: {why}"))
                     .hint("the node continues by itself once the database can be written again")
             };
             match command {
-                // What only reads is answered.
+                // Requests that only read are answered.
                 Command::Status { .. }
                 | Command::Times { .. }
                 | Command::Allowed { .. }

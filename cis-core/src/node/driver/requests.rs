@@ -214,8 +214,8 @@ impl Driver {
         self.made.extend(input.filter(|_| is_done));
     }
 
-    /// What only the run itself says: who decides an approval, and who moves it to another room. Everything else was
-    /// authorized before it came here.
+    /// Authorizes requests whose rights depend on the run: decisions of approvals, and moves to another room.
+    /// Everything else was authorized before.
     fn authorize_verb(&self, who: &Principal, run: RunId, verb: &RunVerb) -> Result<(), (String, Denied)> {
         match verb {
             RunVerb::Decide(task, ..) => authorize_decision(who, run, self.allowed(run, task))
@@ -430,7 +430,8 @@ impl Driver {
     }
 }
 
-/// A task whose approval is undecided, now or later, and whose file names people by what the room of the run gives them.
+/// Returns a task whose approval is undecided, now or later, and whose `allowed` depends on the power levels of the
+/// run's room.
 fn held_by_room(run: &Run) -> Option<&TaskId> {
     let is_held = |(task, entry): &(&Task, &TaskEntry)| {
         let allowed = task.approval.as_ref().and_then(|approval| approval.allowed.as_ref());

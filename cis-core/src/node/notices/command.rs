@@ -17,8 +17,8 @@ use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 use crate::node::own_commands::OwnCommands;
 use crate::policy::NodeCommand;
 
-/// Waits for a line, enters the directory, and becomes the command. What it writes itself says why not; the command's
-/// own output goes nowhere.
+/// Shell script that waits for a line, enters the directory, and executes the command. Its own output says why that
+/// failed; the output of the command is discarded.
 const BEGIN: &str = r#"
 read -r _ <&1 || exit 1
 cd -P -- "$1" 2>/dev/null || { echo "cannot be entered"; exit 1; }
@@ -32,7 +32,7 @@ const KILLED_MAX: Duration = Duration::from_secs(2);
 
 /// What is run.
 pub(super) struct Call<'a> {
-    /// What it is, for those that it asks.
+    /// Identity of the command, which decides its rights.
     pub(super) of: NodeCommand,
     pub(super) own: &'a OwnCommands,
     pub(super) argv: &'a [String],
@@ -53,7 +53,7 @@ impl Call<'_> {
         let Some(program) = self.argv.first() else { return Err("it names no program".to_owned()) };
         let no_input = |e| format!("its input cannot be written: {e}");
         let stdin = in_memory(&self.stdin).map_err(no_input)?;
-        // The one end tells it to begin, and reads what it says before it becomes the command.
+        // This end sends the line to begin, and reads the script's own output.
         let (mut said, stdout) = UnixStream::pair().map_err(no_input)?;
         let mut command = Command::new("/bin/sh");
         command
@@ -73,7 +73,7 @@ impl Call<'_> {
             self.own.spawn(&mut command, self.of.clone())
         };
         let (mut child, running) = child.map_err(|e| format!("`{program}` cannot be started: {e}"))?;
-        // Its own end of the two is with the child alone: reading ends with it.
+        // From here on only the child has the other end, so reading ends with the child.
         drop(command);
         let begun = said.write_all(b"\n");
         let pid = running.pid();
@@ -94,7 +94,8 @@ impl Call<'_> {
         drop(running);
         let status = child.wait().map_err(|e| format!("`{program}` was lost: {e}"))?;
         let mut why = [0; 256];
-        // It has said all that it says: nobody waits for an end of what it left.
+        // The script has written everything by now. Processes that the command left behind are not waited
+        // for.
         let length = said.set_nonblocking(true).and_then(|()| said.read(&mut why)).unwrap_or(0);
         let why = String::from_utf8_lossy(&why[..length]);
         match status.code() {

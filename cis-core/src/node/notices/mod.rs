@@ -56,7 +56,7 @@ pub(super) struct Notice {
 /// A command of a file that is run for a prompt.
 #[derive(Debug)]
 pub(super) struct OwnCommand {
-    /// What it is, for those that it asks.
+    /// Identity of the command, which decides its rights.
     pub(super) of: NodeCommand,
     pub(super) argv: Vec<String>,
     pub(super) env: BTreeMap<String, String>,
@@ -236,7 +236,8 @@ impl Drop for Notices {
     }
 }
 
-/// Sessions that `on_blocked` of their task ends at once: tasks, and what their notices say instead of `blocked`.
+/// Returns the tasks whose session `on_blocked` ends at once, with the event name of their notice instead of
+/// `blocked`.
 fn ended_at_once(event: &Event) -> Option<Vec<(TaskId, &'static str)>> {
     if event.type_name != "cis.dag.task.status" || !event.body.get().contains("\"end\"") {
         return None;
@@ -252,7 +253,7 @@ fn ended_at_once(event: &Event) -> Option<Vec<(TaskId, &'static str)>> {
     (!ends.is_empty()).then_some(ends)
 }
 
-/// Nobody is waited for by a session that is being ended.
+/// Renames notices of sessions that are being ended: these sessions wait for no answer.
 fn mark_ended(notices: &mut [Notice], run: Option<RunId>, ends: &[(TaskId, &'static str)]) {
     for notice in
         notices.iter_mut().filter(|notice| matches!(notice.event, "blocked" | "asked") && notice.run == run)

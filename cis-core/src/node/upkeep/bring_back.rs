@@ -62,7 +62,7 @@ pub fn restore(
         lock(&home.node_lock(), "a node", &home.dir)?,
         lock(&home.host_lock(), "a session host", &home.dir)?,
     );
-    // What a node wrote into its lock that was killed is not true of this process.
+    // The name of a killed node in the lock file does not apply to this process.
     nobody_else.0.set_len(0).map_err(UpkeepError::file("write", &home.node_lock()))?;
     let occupied = is_occupied(&home.dir)?;
     if occupied && !force {

@@ -1,10 +1,10 @@
 //! Removes what ended runs left. A run that has not ended keeps everything, and so does a blob that
 //! anybody else needs.
 //!
-//! In this order: choose, record, remove logs, look again at what is needed, sweep blobs. A crash in
-//! between leaves files that the next cleaning finds; never a row that promises what is gone unsaid.
-//! On a full disk the reserve is released first, so that there is space to record; only where even that does not help,
-//! logs are removed before it is recorded.
+//! In this order: choose, record, remove logs, look again at what is needed, sweep blobs. A crash in between leaves
+//! files that the next cleaning finds; never a row that promises what is gone unsaid. On a full disk the reserve is
+//! released first, so that there is space to record. Only if that does not help either, logs are removed before the
+//! removal is recorded.
 
 mod choice;
 mod remains;
@@ -93,7 +93,8 @@ impl Cleaner<'_> {
         } else if self.has_less_than(FULL_BYTES) {
             released = reserve::release(&self.home.dir);
             if self.has_less_than(RECORD_BYTES) {
-                // No space to record it: then first the space. Nothing can be retried meanwhile, either.
+                // There is no space to record the removal, so free some first. No run can be retried
+                // meanwhile, because that needs space too.
                 self.remove_logs(&victims, &logs, &mut report);
             }
             record_again(&victims, record)?

@@ -8,9 +8,10 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-/// What a cleaning records of some ten thousand runs fits, with the files that SQLite makes.
+/// Size of the reserve, bytes: enough for what a cleaning of some ten thousand runs records, and for the
+/// files that SQLite makes.
 const RESERVE_BYTES: usize = 1 << 20;
-/// The reserve is made where at least this is free, so that it takes no space that somebody needs.
+/// The reserve is made only if at least this much is free, bytes.
 const ROOM_BYTES: u64 = 16 << 20;
 
 fn path(home: &Path) -> PathBuf {
@@ -28,7 +29,7 @@ pub(in crate::node) fn keep(home: &Path) {
     keep_with(home, ROOM_BYTES);
 }
 
-/// Makes the reserve again after it was released, where the cleaning freed at least as much.
+/// Restores the reserve after it was released, if the cleaning freed at least as much.
 pub(super) fn take_back(home: &Path) {
     keep_with(home, 2 * RESERVE_BYTES as u64);
 }

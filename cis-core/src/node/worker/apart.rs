@@ -154,7 +154,7 @@ impl LocalWorker {
             Some((why, _)) => Err(why.clone()),
             None => Ok(Arc::clone(&live.redactor)),
         };
-        // What was handed in is not in its log, which is what an entry stands for.
+        // A cache entry stands for the log, and a result that was handed in is not in the log.
         let whole = !live.handed_in;
         let entry = apart.cache.as_ref().filter(|_| whole).map(|_| Entry {
             key: apart.key.clone().unwrap_or_default(),

@@ -32,7 +32,8 @@ impl LocalWorker {
         name
     }
 
-    /// The environment that sessions of a run start from: `base`, without the variables that its secrets come from.
+    /// Gives the host the environment that sessions of a run start from: `base` without the variables that the
+    /// run's secrets come from.
     pub(super) fn place_base(&mut self, spec: &TaskSpec, base: &Variables) -> String {
         let name = name_of(spec.base_env.as_ref(), &spec.run_secrets);
         if self.placed.insert(name.clone()) {
@@ -43,15 +44,16 @@ impl LocalWorker {
         name
     }
 
-    /// No open run has these variables.
+    /// Forgets an environment that no open run uses.
     pub(in crate::node) fn forget_environment(&mut self, base: &BlobId) {
         self.environments.remove(base);
     }
 
-    /// A run ended, and no open one starts sessions from the same environment without the same variables.
+    /// Drops the environment of an ended run from the host. No open run may use the same environment without
+    /// the same variables.
     pub(in crate::node) fn drop_environment(&mut self, base: Option<&BlobId>, secrets: &[SecretSource]) {
         let name = name_of(base, secrets);
-        // The node's own, as it is, is for standalone sessions as well.
+        // Standalone sessions use the node's own environment as well.
         if name != NODE_ENVIRONMENT && self.placed.remove(&name) {
             self.to_host.push(ToHost::DropEnv { name });
         }

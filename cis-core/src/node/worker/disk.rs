@@ -1,6 +1,6 @@
-//! Whose trouble it is that something could not be written or read: the task's, or that of the disk below the home.
+//! Whether a failed read or write is the fault of the task or of the disk below the home.
 //!
-//! Owns the distinction and what it is told by. Does not know what is to become of the task.
+//! Owns that distinction. Does not decide what happens to the task.
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -14,20 +14,20 @@ use crate::event::{AttemptOutcome, FailureCause};
 use crate::ids::{SessionId, TimestampMs};
 use crate::session::protocol::Exit;
 
-/// A disk that takes so much is not full, bytes.
+/// A disk that accepts this much is not full, bytes.
 const PROBE_BYTES: usize = 64 << 10;
 
-/// Why something of a task could not be had or kept.
+/// Why data of a task could not be read or kept.
 #[derive(Debug)]
 pub(super) enum Trouble {
-    /// The task did it wrong.
+    /// A fault of the task.
     OfTask(String),
-    /// The disk, or something else that the machine is short of.
+    /// A fault of the disk, or a shortage of another resource of the machine.
     OfDisk(String),
 }
 
 impl Trouble {
-    /// Sorts an error of the system.
+    /// Classifies a system error.
     pub(super) fn of(error: &io::Error, detail: String) -> Self {
         const SHORT: [Errno; 7] =
             [Errno::NOSPC, Errno::DQUOT, Errno::ROFS, Errno::IO, Errno::MFILE, Errno::NFILE, Errno::NOMEM];
@@ -43,7 +43,7 @@ impl Trouble {
         }
     }
 
-    /// How an attempt ends whose outputs are not to be had.
+    /// The outcome of an attempt whose outputs could not be read or kept.
     pub(super) fn outcome(self) -> AttemptOutcome {
         match self {
             Self::OfTask(detail) => AttemptOutcome::Failed { cause: FailureCause::Outputs { detail } },
@@ -60,14 +60,15 @@ pub(super) struct DiskFailure {
 }
 
 impl LocalWorker {
-    /// The node could not write; `again`: it could not a moment ago, either.
+    /// Notes that the node could not write; `again`: the write before failed as well.
     pub(in crate::node) fn disk_failed(&mut self, now_ms: TimestampMs, again: bool) {
         let known = self.disk_failure.filter(|_| again);
         let from_ms = known.map_or(now_ms, |known| known.from_ms);
         self.disk_failure = Some(DiskFailure { from_ms, to_ms: now_ms });
     }
 
-    /// Outputs that are not as they are declared: a program that writes to a full disk may not notice.
+    /// Classifies outputs that do not match their declaration: a program that writes to a full disk may not
+    /// notice.
     pub(super) fn whose_trouble(&self, session: SessionId, exit: &Exit, detail: String) -> Trouble {
         let overlaps =
             |failure: &DiskFailure| exit.started_ms <= failure.to_ms && failure.from_ms <= exit.ended_ms;
@@ -76,17 +77,17 @@ impl LocalWorker {
         } else if let Some(lost) = &exit.lost_output {
             lost.cause.clone()
         } else if self.disk_failure.as_ref().is_some_and(overlaps) {
-            "it was full, or failed".to_owned()
+            "it was full or failed".to_owned()
         } else {
             return Trouble::OfTask(detail);
         };
         Trouble::OfDisk(format!(
-            "{detail}, and the disk of the home took nothing while it ran ({cause}): make room, and run it again"
+            "{detail}; the disk of the home could not be written while the task ran ({cause}): make room, then retry the task"
         ))
     }
 }
 
-/// Writes a little, and removes it.
+/// Writes a small file, and removes it.
 fn probe(path: &Path) -> io::Result<()> {
     let mut options = fs::OpenOptions::new();
     let written = options
@@ -95,7 +96,7 @@ fn probe(path: &Path) -> io::Result<()> {
         .mode(0o600)
         .open(path)
         .and_then(|mut file| file.write_all(&vec![0; PROBE_BYTES]));
-    // Where it was not made, there is nothing to remove.
+    // If the file was not made, there is nothing to remove.
     let _ = fs::remove_file(path);
     written
 }

@@ -59,7 +59,7 @@ struct Live {
     fence: Fence,
     declared: BTreeMap<String, ValueType>,
     redactor: Arc<Redactor>,
-    /// Values of its own are kept beside its log.
+    /// Whether values of its own are kept next to its log.
     keeps_secrets: bool,
     /// Why its secrets are not known, and what is needed to find them: until then nothing of it is shown.
     withheld: Option<(String, Box<TaskSpec>)>,
@@ -114,11 +114,11 @@ pub(super) struct LocalWorker {
     placed: HashSet<String>,
     /// Runs whose folder of logs is there.
     log_dirs: HashSet<RunId>,
-    /// Of runs that declare secrets.
+    /// Secrets of runs that declare some.
     run_secrets: HashMap<RunId, RunSecrets>,
-    /// For everything else.
+    /// Redactor of runs that declare no secrets.
     no_secrets: Arc<Redactor>,
-    /// Live sessions of which more must not be seen from now on than when they were shown.
+    /// Live sessions whose redactor has changed since viewers got it.
     pub(super) redactors: Vec<(SessionId, Arc<Redactor>)>,
     written: Written,
     live: HashMap<SessionId, Live>,

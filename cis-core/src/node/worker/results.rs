@@ -76,7 +76,7 @@ impl LocalWorker {
         } else if exit.shut_down {
             AttemptOutcome::Lost { detail: "its session host was told to end".to_owned() }
         } else if exit.killed {
-            // However it took that: a program may end well when it is told to end, with half of its work done.
+            // The exit code does not matter: a program may exit with 0 on SIGTERM with half of its work done.
             AttemptOutcome::Cancelled
         } else if exit.idle {
             let limit_ms = idle_ms.unwrap_or_default();

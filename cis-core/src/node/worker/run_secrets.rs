@@ -1,7 +1,7 @@
-//! Values of all secrets of a run: what one of its tasks is given must not be seen of any of them.
+//! Values of all secrets of a run: a value that one task gets is hidden in the output of all tasks.
 //!
-//! Owns the values of the runs that are open here, and the file beside their logs. Does not decide which task is given
-//! which secret.
+//! Owns the values of the runs that are open here, and the file next to their logs. Does not decide which task is
+//! given which secret.
 
 use std::collections::BTreeSet;
 use std::collections::hash_map::Entry;
@@ -16,15 +16,15 @@ use crate::node::environment;
 use crate::node::secret_file::{self, Secrets};
 use crate::policy::redact::Redactor;
 
-/// Of one run.
+/// The secrets of one run.
 pub(super) struct RunSecrets {
     values: BTreeSet<String>,
     redactor: Arc<Redactor>,
 }
 
 impl LocalWorker {
-    /// What must not be seen of a session of this run, which has these secrets itself. `base` is the environment of the
-    /// run, or why it cannot be had: nobody needs it once the run's values are kept.
+    /// Returns the redactor of a session of this run, which has the secrets `own`. `base` is the environment of the
+    /// run, or why it cannot be read; it is not needed once the run's values are kept.
     pub(super) fn redactor_for(
         &mut self,
         run: RunId,
@@ -45,7 +45,8 @@ impl LocalWorker {
         Redactor::new(all).map(Arc::new).map_err(|e| Trouble::OfTask(e.to_string()))
     }
 
-    /// The run's values, those of this task among them. They are on disk before any session has one of them.
+    /// Returns the values of the run, including those of this task. The values are on disk before a session
+    /// gets one of them.
     fn secrets_of_run(
         &mut self,
         run: RunId,
@@ -58,11 +59,11 @@ impl LocalWorker {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(place) => {
                 let kept = secret_file::load_run(&dir).map_err(|e| {
-                    Trouble::of(&e, format!("the secrets kept beside the run's logs cannot be read: {e}"))
+                    Trouble::of(&e, format!("cannot read the secrets kept next to the run's logs: {e}"))
                 })?;
                 let values = match kept {
                     Some(values) => values,
-                    // Of other tasks' secrets those that there are: a file may come to be while the run goes on.
+                    // Missing secrets of other tasks are no error: their file may be made later in the run.
                     None => {
                         let base = base.map_err(|why| Trouble::OfTask(why.to_owned()))?;
                         environment::known_secrets(&spec.run_secrets, base)
@@ -79,7 +80,7 @@ impl LocalWorker {
             let redactor = redactor(&values).map_err(Trouble::OfTask)?;
             keep(&dir, &values)?;
             let before = std::mem::replace(known, RunSecrets { values, redactor }).redactor;
-            // Sessions that live already print it from now on, if at all.
+            // Live sessions cannot have printed the new values before now.
             for (session, live) in &mut self.live {
                 if Arc::ptr_eq(&live.redactor, &before) {
                     live.redactor = Arc::clone(&known.redactor);
@@ -93,11 +94,11 @@ impl LocalWorker {
 
 fn redactor(values: &BTreeSet<String>) -> Result<Arc<Redactor>, String> {
     Redactor::check(values.iter().map(String::as_str))
-        .map_err(|e| format!("of the run's tasks together, {e}"))?;
+        .map_err(|e| format!("cannot hide the secrets of the run's tasks: {e}"))?;
     Redactor::new(values.iter().cloned()).map(Arc::new).map_err(|e| e.to_string())
 }
 
 fn keep(dir: &Path, values: &BTreeSet<String>) -> Result<(), Trouble> {
     secret_file::keep_run(dir, values)
-        .map_err(|e| Trouble::of(&e, format!("the run's secrets cannot be kept beside its logs: {e}")))
+        .map_err(|e| Trouble::of(&e, format!("cannot keep the run's secrets next to its logs: {e}")))
 }

@@ -24,7 +24,8 @@ use crate::session::protocol::{Io, Known, Start, ToHost};
 const SCRIPT_ARGUMENT_BYTES_MAX: usize = 100_000;
 
 impl LocalWorker {
-    /// A run ended: its logs, and the secrets kept beside them, may be cleaned before it is run again.
+    /// Forgets what is known of an ended run: its logs, and the secrets next to them, may be cleaned before
+    /// it is retried.
     pub(in crate::node) fn forget_logs(&mut self, run: RunId) {
         self.log_dirs.remove(&run);
         self.run_secrets.remove(&run);
@@ -139,7 +140,7 @@ impl LocalWorker {
         {
             return;
         }
-        // A variable that one of its own secrets comes from is its own as well.
+        // A task also gets the variable that one of its own secrets comes from.
         for (name, source) in &spec.secrets {
             if let (SecretSource::Env(variable), Some(value)) = (source, secrets.get(name)) {
                 env.entry(variable.clone()).or_insert_with(|| value.clone());
