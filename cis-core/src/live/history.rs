@@ -1,6 +1,6 @@
 //! Who did what with a run, folded from its events.
 //!
-//! Owns which events are actions, and their words. Knows nothing of the store, or of who asks.
+//! Owns which events are actions, and how they are worded. Knows nothing of the store or of the caller.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use crate::api::{HistoryAction, HistoryEntry};
 use crate::event::{AnswerRecord, EndReason, Event, EventBody, QueueReason, RetryScope, TaskChange};
 use crate::ids::{InboxId, InputId, SessionId, TaskId};
 
-/// So many tasks are named in one entry.
+/// Maximum number of tasks that one entry names.
 const NAMED_MAX: usize = 3;
 
 /// The history of one run.
@@ -18,14 +18,14 @@ pub struct History {
     /// What sessions and approvals asked.
     prompts: BTreeMap<(SessionId, InboxId), String>,
     approvals: BTreeMap<TaskId, String>,
-    /// Entries of answers, by their inputs.
+    /// Indices of the entries of answers, by input.
     answers: BTreeMap<InputId, usize>,
-    /// The entry of a cancel that the run has not ended for yet.
+    /// Index of the entry of a cancel, until the run has ended.
     cancel: Option<usize>,
 }
 
 impl History {
-    /// Takes in the next event of the run. One that nobody can decode is left out.
+    /// Applies the next event of the run. Skips an event that cannot be decoded.
     pub fn apply(&mut self, event: &Event) {
         if let Ok(body) = event.decode() {
             self.run_action(event, &body);
@@ -128,7 +128,7 @@ impl History {
             Some(end @ EndReason::ApprovalTimeout { .. }) => {
                 (HistoryAction::Expired, None, Some(end.to_string()))
             }
-            // The intent; the end of the attempt follows.
+            // This is the intent; the end of the attempt follows.
             Some(EndReason::Killed) if !change.state.is_terminal() => (HistoryAction::Killed, None, None),
             _ => return,
         };

@@ -38,7 +38,7 @@ pub fn reason(end: Option<&EndReason>, queued: Option<&QueueReason>, now_ms: Tim
     Some(out)
 }
 
-/// The same for a task whose attempt ended, with the output that was lost.
+/// Words the reason of a task whose attempt ended, with the output that was lost.
 #[must_use]
 pub fn reason_of_result(result: &AttemptResult, now_ms: TimestampMs) -> Option<String> {
     let detail = result.outcome.detail();

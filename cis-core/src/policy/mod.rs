@@ -71,7 +71,7 @@ pub enum Who {
     Command(NodeCommand),
 }
 
-/// Where a command that the node runs itself comes from.
+/// Origin of a command that the node runs itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "command")]
 pub enum NodeCommand {
@@ -89,11 +89,11 @@ pub enum NodeCommand {
 }
 
 impl NodeCommand {
-    /// No command has more rights, whoever submitted its run: it may do what the runs of the node need, and changes
-    /// neither the node nor whom it trusts.
+    /// The most rights that any command has, also if an admin submitted its run: enough for what runs need, but not
+    /// to change the node or its list of trust.
     pub const RIGHTS_MAX: Rights = Rights::Operator;
 
-    /// As it stands in events and messages.
+    /// The name in events and messages.
     fn name(&self) -> String {
         match self {
             Self::OnBlocked { task, .. } => format!("on_blocked:{task}"),
@@ -128,8 +128,8 @@ impl Principal {
         Actor { kind, name, via: self.via }
     }
 
-    /// The submitter of a run that this principal creates; none: the owner of the node. A command submits for whoever
-    /// submitted the run that it belongs to.
+    /// The submitter of a run that this principal creates; none: the owner of the node. A command submits on behalf
+    /// of the submitter of its own run.
     #[must_use]
     pub fn submitter(&self) -> Option<Submitter> {
         match &self.who {
@@ -183,9 +183,9 @@ pub enum Action {
     ControlTokens,
 }
 
-/// Decides whether `principal` may decide an approval. `allowed` is the list of people in its file: from a
-/// room it stands above roles, in both directions. Whoever has the node's socket is its owner, and so is the holder
-/// of an admin's token; the holder of an operator's token is not on that list, nor is any command.
+/// Decides whether `principal` may decide an approval. `allowed` is the list of people in its file: from a room it
+/// takes precedence over roles, in both directions. The owner at the node's socket and the holders of admin tokens
+/// are always allowed; holders of operator tokens and commands are not.
 ///
 /// # Errors
 /// [`Denied`] with the reason.
@@ -210,8 +210,8 @@ pub fn authorize_decision(
     }
 }
 
-/// Decides whether `principal` may have another room follow a run. `held` is a task of it whose approval is to be decided
-/// by people whom the room names, by level: they would be others then.
+/// Decides whether `principal` may move a run to another room. `held` is a task of the run whose undecided approval
+/// depends on power levels of the room: in another room, other people have these levels.
 ///
 /// # Errors
 /// [`Denied`] with the reason.
@@ -220,7 +220,7 @@ pub fn authorize_room_change(principal: &Principal, run: RunId, held: Option<&Ta
     match held {
         Some(task) if principal.rights < Rights::Admin => Err(Denied {
             reason: format!(
-                "{} may not move run {run} to another room: who may approve `{task}` depends on the room, so that only an admin may",
+                "{} may not move run {run} to another room: who may approve `{task}` depends on the room, so only an admin may move the run",
                 principal.actor().name
             ),
         }),

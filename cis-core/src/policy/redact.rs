@@ -107,10 +107,10 @@ impl Redactor {
         checked(secrets, SECRETS_BYTES_MAX, |_, _| ())
     }
 
-    /// A redactor of these values. Blanks and line ends around a value do not belong to it.
+    /// Builds a redactor of these values. Blanks and line ends around a value are not part of it.
     ///
     /// # Errors
-    /// As [`Self::check`], where all may be twice as long.
+    /// The same as [`Self::check`], but all values together may be twice as long.
     pub fn new(secrets: impl IntoIterator<Item = String>) -> Result<Self, RedactError> {
         let secrets: Vec<String> = secrets.into_iter().collect();
         let mut trie = Trie::default();
@@ -201,7 +201,7 @@ impl Redactor {
     }
 }
 
-/// Calls `each` with every value, and the length of all until there.
+/// Calls `each` with every value and the total length so far.
 fn checked<'a>(
     secrets: impl IntoIterator<Item = &'a str>,
     most: usize,

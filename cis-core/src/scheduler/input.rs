@@ -169,7 +169,7 @@ pub enum InputKind {
         host: Option<HostInstance>,
         /// How we know.
         by: LostBy,
-        /// Sessions whose end is known and will be reported: their attempts are not lost.
+        /// Sessions whose end is known and will be reported, so their attempts are not lost.
         ended: Vec<SessionId>,
     },
     /// One attempt is known to be gone.

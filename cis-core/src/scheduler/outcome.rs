@@ -79,7 +79,7 @@ fn stopped_or_not(run: &Run, index: u32, report: &Report, now: TimestampMs) -> V
             Verdict::ended(report.outcome.clone(), TaskState::Completed, Some(end), false)
         }
         Some(Stop::For(end)) => match &report.outcome {
-            // It had ended before it was told to: a worker reports one that it ended as cancelled.
+            // The session had ended before the kill: a worker reports a session that it killed as cancelled.
             AttemptOutcome::Succeeded => own_end(run, index, AttemptOutcome::Succeeded, report, now),
             outcome => Verdict::ended(outcome.clone(), TaskState::Cancelled, Some(end), false),
         },
@@ -107,7 +107,7 @@ fn own_end(run: &Run, index: u32, outcome: AttemptOutcome, report: &Report, now:
             let end = EndReason::Attempt { detail: outcome.detail() };
             Verdict::ended(outcome, TaskState::Error, Some(end), false)
         }
-        // Its process ended well, and the node could not keep what it left: no failure of the task.
+        // The process succeeded and the node could not keep its results: not a failure of the task.
         AttemptOutcome::SpawnError { .. } if report.exit.is_some() => {
             failed(run, index, outcome, Allowance::Never, now)
         }

@@ -87,7 +87,8 @@ impl Run {
     }
 }
 
-/// Outputs of a task that ended without items, as its list is empty; none: it ended otherwise, or has not ended.
+/// Returns the outputs of a task that ended without items because its list is empty. `None`: the task ended
+/// otherwise, or has not ended.
 fn empty_lists(entry: &super::TaskEntry) -> Option<&[String]> {
     match &entry.end {
         Some(EndReason::Skipped { lists, .. }) if !lists.is_empty() => Some(lists),

@@ -120,8 +120,8 @@ impl<'a> Preview<'a> {
         TaskChange { task: self.run.spec(index).id.clone(), state, end, queued }
     }
 
-    /// Those to whom it matters that the task ends are looked at again: now, or after the changes are applied where the
-    /// task leaves outputs.
+    /// Settles the tasks that depend on a task that ends: now, or after the changes are applied if the task leaves
+    /// outputs.
     fn ends(&mut self, index: u32, state: TaskState, leaves_outputs: bool) {
         let run = self.run;
         let from = run.entry(index).state;

@@ -23,7 +23,7 @@ pub struct Run {
     pub(super) id: RunId,
     pub(super) facts: RunCreated,
     pub(super) dag: Arc<Dag>,
-    /// Where all secrets that its tasks declare come from, each once.
+    /// Sources of all secrets that its tasks declare, each once.
     pub(super) secrets: Vec<SecretSource>,
     pub(super) added: Vec<Task>,
     pub(super) names: IndexSet<TaskId>,

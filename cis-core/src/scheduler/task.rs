@@ -317,7 +317,7 @@ pub struct Ended {
     pub ended_ms: TimestampMs,
     /// Bytes that its terminal or pipe carried.
     pub log_bytes: u64,
-    /// Of those, what could not be kept.
+    /// The part of the output that could not be kept.
     pub lost_output: Option<LostOutput>,
     /// The result that its session handed in, in words: it stands for the task's output.
     pub handed_in: Option<String>,

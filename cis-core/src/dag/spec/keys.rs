@@ -176,7 +176,7 @@ pub(super) const TASK: Keys = &[
         key(
             "artifacts",
             Shape::Texts,
-            "Globs of files below its directory that are kept when it ends well; {{ … }} stands for its value, as {{ item }}.",
+            "Globs of files below its directory that are kept when it succeeds; templates such as {{ item }} are filled in.",
         ),
         key("inputs", Shape::Texts, "Globs of files below its directory that its result depends on."),
         key(

@@ -242,7 +242,7 @@ fn each_name(task: &Task, mut use_it: impl FnMut(Name)) {
     }
 }
 
-/// A glob of `artifacts` with its values in place, which match nothing but themselves.
+/// Fills in the templates of a glob of `artifacts`. A value in it matches only itself.
 fn glob(index: usize, text: &str, task: &Task, values: &Values<'_>) -> Result<String, RenderError> {
     let place = || format!("artifacts[{index}]");
     if !has_template(text) {
@@ -259,7 +259,7 @@ fn glob(index: usize, text: &str, task: &Task, values: &Values<'_>) -> Result<St
     }
 }
 
-/// `text` with every template replaced by `placeholder`; none: a template in it is malformed.
+/// Replaces every template in `text` by `placeholder`. `None`: a template is malformed.
 pub(super) fn with_placeholders<'t>(text: &'t str, placeholder: &str) -> Option<Cow<'t, str>> {
     if !has_template(text) {
         return Some(Cow::Borrowed(text));
@@ -288,7 +288,7 @@ fn plain(
     filled(text, task, values, limit, place, |value| value)
 }
 
-/// `text` with its values in place, each as `quote` makes it.
+/// Fills in the templates of `text`. `quote` is applied to each value.
 fn filled(
     text: &str,
     task: &Task,

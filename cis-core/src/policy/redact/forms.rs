@@ -6,9 +6,9 @@ const LINE_BYTES_MIN: usize = 8;
 const BASE64_CHARS_MIN: usize = 4;
 /// Columns at which encoders wrap base64: base64(1) and MIME (RFC 2045), PEM (RFC 7468).
 const BASE64_COLUMNS: [usize; 2] = [76, 64];
-/// Of a longer value, bytes, forms that few programs make are not looked for: each takes memory.
+/// Longest value whose rare forms are looked for, bytes: each form takes memory.
 const RARE_BYTES_MAX: usize = 4 << 10;
-/// Nor once all values together are longer than this, bytes.
+/// Longest total of all values with which rare forms are looked for, bytes.
 pub(super) const ALL_RARE_BYTES_MAX: usize = 16 << 10;
 
 const STANDARD: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -16,7 +16,8 @@ const URL_SAFE: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwx
 const UPPER: &[u8; 16] = b"0123456789ABCDEF";
 const LOWER: &[u8; 16] = b"0123456789abcdef";
 
-/// All forms of a value, itself first, each once; `rare` ones as well where it is not too long for them.
+/// Returns all forms of a value, each once, the value itself first. `rare`: rare forms too, unless the value
+/// is too long.
 pub(super) fn of(value: &str, rare: bool) -> Vec<Vec<u8>> {
     let rare = rare && value.len() <= RARE_BYTES_MAX;
     let mut forms = Forms(vec![value.as_bytes().to_vec()]);
@@ -31,7 +32,7 @@ pub(super) fn of(value: &str, rare: bool) -> Vec<Vec<u8>> {
     if plain.len() >= super::SECRET_BYTES_MIN {
         forms.add(plain.into_bytes());
     }
-    // As a shell quotes it, also where it traces commands (`set -x`).
+    // The form that a shell quotes, also in traces of commands (`set -x`).
     forms.add(value.replace('\'', r"'\''").into_bytes());
     json(value, rare, &mut forms);
     url(value, rare, &mut forms);
@@ -53,19 +54,20 @@ impl Forms {
     }
 }
 
-/// How an encoder writes what JSON need not escape (RFC 8259, 7).
+/// Optional escapes of a JSON encoder (RFC 8259, 7).
 #[derive(Clone, Copy)]
 struct Escapes {
     /// These ASCII characters become `\uXXXX`.
     unicode: &'static str,
     /// `/` becomes `\/`.
     slash: bool,
-    /// What is not ASCII becomes `\uXXXX`.
+    /// Characters outside ASCII become `\uXXXX`.
     ascii: bool,
     digits: &'static [u8; 16],
 }
 
-/// As serde, Python, JavaScript, Go, PHP, Ruby, .NET and others write a string, without its quotes.
+/// Adds the string forms of the JSON encoders of serde, Python, JavaScript, Go, PHP, Ruby, .NET and others,
+/// without quotes.
 fn json(value: &str, rare: bool, forms: &mut Forms) {
     let plain = Escapes { unicode: "", slash: false, ascii: false, digits: LOWER };
     for slash in [false, true] {
@@ -122,8 +124,8 @@ fn unicode_escape(unit: u16, digits: &[u8; 16]) -> [u8; 6] {
     [b'\\', b'u', digit(12), digit(8), digit(4), digit(0)]
 }
 
-/// Percent-encoding (RFC 3986, 2.1) as libraries do it: which characters they leave as they are, and whether a blank
-/// becomes `+`.
+/// Adds the forms of percent-encoding (RFC 3986, 2.1). Libraries differ in which characters they keep, and in
+/// whether a blank becomes `+`.
 fn url(value: &str, rare: bool, forms: &mut Forms) {
     const COMMON: &[(&str, bool)] = &[
         // quote of Python, and the same without `/`; quote_plus, and the same with `/`.
@@ -162,8 +164,8 @@ fn percent(value: &str, kept: &[u8], plus: bool, digits: &[u8; 16]) -> Vec<u8> {
     out
 }
 
-/// Base64 (RFC 4648) at each of the three alignments: what is the value's alone, whatever stands around it; the same to
-/// the end of a text that ends with the value, with its padding and without; and the lines of the wrapped value.
+/// Adds the forms of base64 (RFC 4648) at each of the three alignments: the characters that depend on the value alone;
+/// the same for a text that ends with the value, with and without padding; and the lines of the wrapped value.
 fn base64(value: &[u8], alphabet: &[u8; 64], forms: &mut Forms) {
     for (shift, first) in FIRST.into_iter().enumerate() {
         let Encoded { inner, last } = encoded(value, shift, alphabet);
@@ -191,17 +193,17 @@ fn base64(value: &[u8], alphabet: &[u8; 64], forms: &mut Forms) {
     }
 }
 
-/// So many of the first characters hold bits of what stands before the value, by its alignment.
+/// Number of first characters that hold bits of the text before the value, by alignment.
 const FIRST: [usize; 3] = [0, 2, 3];
 
 struct Encoded {
     /// The characters that depend on the value alone.
     inner: Vec<u8>,
-    /// The one after them, where nothing follows the value; none: it ends with a whole character.
+    /// The character after them if the value ends the text; none: the value ends with a whole character.
     last: Option<u8>,
 }
 
-/// The value's characters where `shift` bytes (modulo 3) stand before it.
+/// Encodes the value as if `shift` bytes (modulo 3) came before it.
 fn encoded(value: &[u8], shift: usize, alphabet: &[u8; 64]) -> Encoded {
     let mut out = Vec::with_capacity(value.len() * 4 / 3 + 4);
     let (mut bits, mut count) = (0u32, 0u32);
@@ -236,7 +238,7 @@ mod tests {
         assert_eq!(text(&inner(0)), "aHVudGVyM");
         assert!("eGh1bnRlcjIgcGFzcw==".contains(text(&inner(1))));
         assert!("eHhodW50ZXIyIHBhc3M=".contains(text(&inner(2))));
-        // `printf xhunter2 | base64`, and with two letters before it: nothing of the end is left over.
+        // `printf xhunter2 | base64`, and with two letters before the value: the last character is whole.
         let has = |form: &str| of("hunter2").iter().any(|known| known == form.as_bytes());
         for whole in ["aHVudGVyMg==", "aHVudGVyMg", "h1bnRlcjI=", "odW50ZXIy"] {
             assert!(has(whole), "{whole}");

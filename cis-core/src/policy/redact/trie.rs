@@ -11,7 +11,7 @@ const NONE: u32 = u32::MAX;
 /// As many bytes of a secret may be shown before it is known to be one.
 const SHOW_MAX: usize = 3;
 
-/// So many pairs of bytes there are.
+/// Number of pairs of bytes.
 const PAIRS: usize = 1 << 16;
 
 fn pair(one: u8, two: u8) -> usize {
@@ -45,8 +45,8 @@ pub(super) struct Trie {
     nodes: Vec<Node>,
     /// Children of the root.
     first: Box<[u32; 256]>,
-    /// With which two bytes patterns begin, a bit each; empty without patterns. Where there are many patterns, most
-    /// bytes begin one, but few pairs do.
+    /// One bit for each pair of bytes: whether a pattern begins with it. Empty without patterns. With many
+    /// patterns, most bytes begin one, but few pairs do.
     pairs: Box<[u64]>,
     longest: usize,
 }
@@ -85,7 +85,7 @@ impl Trie {
         if self.pairs.is_empty() {
             self.pairs = vec![0; PAIRS / 64].into_boxed_slice();
         }
-        // A pattern of one byte goes with any byte after it.
+        // Any byte may follow a pattern of one byte.
         let pairs = match pattern {
             [one] => pair(*one, 0)..=pair(*one, u8::MAX),
             [one, two, ..] => pair(*one, *two)..=pair(*one, *two),

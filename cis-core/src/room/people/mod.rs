@@ -216,7 +216,7 @@ impl Allowed {
         Err(Refusal::NotNamed { named: self.to_string() })
     }
 
-    /// Whether it depends on the room who that is: in a room of one's own everybody has every level.
+    /// Whether the people depend on the room: in a room of their own, people have every level.
     #[must_use]
     pub fn depends_on_room(&self) -> bool {
         self.0.iter().any(|matcher| matches!(matcher, Matcher::Level(_) | Matcher::Everybody))
