@@ -35,8 +35,8 @@ impl Client {
         })
     }
 
-    /// Downloads a file of at most `bytes_max` bytes. A larger file is an error, and its rest is left unread. An encrypted file
-    /// that was altered is an error; the content of a plain one is not checked.
+    /// Downloads a file of at most `bytes_max` bytes. A larger file is an error, and its rest is left unread. An altered
+    /// encrypted file is an error; the content of a plain file is not checked.
     #[must_use]
     pub fn download(&self, media: Media, bytes_max: u64) -> Answer<Vec<u8>> {
         let sdk = self.sdk.clone();

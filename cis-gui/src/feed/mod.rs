@@ -261,7 +261,7 @@ mod tests {
         let event = serde_json::json!({ "offset": 1, "id": "01JD0V3Z8K6T9W2B5N7Q4R1XEC", "v": 1,
             "type": "cis.dag.run.started", "at_ms": 1, "body": {} });
         let event: cis_core::event::Event = serde_json::from_value(event).unwrap();
-        // The lock by itself would let either of them in first: in some of these rounds the burst.
+        // The lock alone would let either of them in first; in some of these rounds it would be the burst.
         for _ in 0..20 {
             let shared = Shared::new(Arc::new(|| {}));
             let burst = Update::Events(vec![event.clone(); 3 * BURST]);

@@ -1,4 +1,4 @@
-//! A download of at most so many bytes. Owns the request, its limits and the decryption; what a file may have, the caller knows.
+//! Downloads with a size limit. Owns the request, its limits and the decryption; the caller decides how large a file may be.
 //!
 //! The SDK's own downloads read a response to its end, however long it is, and have no time limit.
 
@@ -18,7 +18,7 @@ use matrix_sdk_crypto::AttachmentDecryptor;
 use crate::MatrixError;
 use crate::account::REQUEST_TIME_MAX;
 
-/// The bytes that are read of an error response. The errors of Matrix are far shorter.
+/// Maximum number of bytes that are read from an error response. Matrix errors are far shorter.
 const ERROR_BYTES_MAX: u64 = 64 << 10;
 
 /// The slowest transfer that is waited for.
@@ -40,9 +40,9 @@ pub(super) async fn download(sdk: &Client, uri: &MxcUri, bytes_max: u64) -> Resu
     }
 }
 
-/// Decrypts a file. Bytes that are not those that were encrypted are an error.
+/// Decrypts a file. Altered bytes are an error.
 pub(super) fn decrypt(bytes: Vec<u8>, file: EncryptedFile) -> Result<Vec<u8>, MatrixError> {
-    // A file is as large encrypted as in clear.
+    // A file has the same size encrypted and decrypted.
     let mut clear = Vec::with_capacity(bytes.len());
     let mut encrypted = Cursor::new(bytes);
     AttachmentDecryptor::new(&mut encrypted, file.into())
@@ -54,7 +54,7 @@ pub(super) fn decrypt(bytes: Vec<u8>, file: EncryptedFile) -> Result<Vec<u8>, Ma
     Ok(clear)
 }
 
-/// The request for a file, of the API that the homeserver has.
+/// Builds the request for a file, with the API version that the homeserver supports.
 #[expect(deprecated, reason = "homeservers before Matrix 1.11 have only the API without a token")]
 async fn request(sdk: &Client, uri: &MxcUri) -> Result<Request, MatrixError> {
     use authenticated_media::get_content::v1::Request as WithToken;
@@ -78,7 +78,7 @@ fn time_max(bytes_max: u64) -> Duration {
     REQUEST_TIME_MAX + Duration::from_secs(bytes_max / BYTES_PER_SECOND_MIN)
 }
 
-/// Reads the body of a response. None: it is longer than that, and the rest is left unread.
+/// Reads the body of a response. `None`: it is longer than `bytes_max`; the rest is left unread.
 async fn read(response: &mut Response, bytes_max: u64) -> Result<Option<Vec<u8>>, MatrixError> {
     let mut body = Vec::new();
     while let Some(part) = response.chunk().await.map_err(HttpError::from)? {

@@ -11,17 +11,17 @@ use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use super::*;
 use crate::{Secret, Session};
 
-/// More than all buffers between two sockets hold, and no file may have as much.
+/// Larger than all buffers between two sockets, and than any allowed file.
 const FLOOD: usize = 64 << 20;
 
 /// A homeserver of one media file.
 struct Homeserver {
     address: String,
-    /// What it was asked for: the head of each request for media, and how many bytes of the answer it could send.
+    /// The head of each request for media, and how many bytes of the answer were sent.
     asked: UnboundedReceiver<(String, usize)>,
 }
 
-/// What it answers to a request for media.
+/// The answer to a request for media.
 #[derive(Clone)]
 struct Reply {
     /// Status line and headers, without the empty line.
@@ -40,7 +40,7 @@ impl Reply {
         Self { is_chunked: true, ..Self::new("200 OK\r\nTransfer-Encoding: chunked", body) }
     }
 
-    /// Sends it for as long as the other side takes it; how much of the body went.
+    /// Sends the answer for as long as the client reads it. Returns how many bytes of the body were sent.
     fn send(&self, stream: &mut TcpStream) -> usize {
         let mut sent = 0;
         let mut send = || -> std::io::Result<()> {
@@ -126,7 +126,7 @@ fn encrypted(bytes: &[u8]) -> (Media, Vec<u8>) {
 async fn a_download_of_no_end_is_refused() {
     let endless = [
         Reply::chunked(vec![7; FLOOD]),
-        // Ends where the connection does.
+        // The body ends with the connection.
         Reply::new("200 OK", vec![7; FLOOD]),
         Reply::new(&format!("200 OK\r\nContent-Length: {FLOOD}"), vec![7; FLOOD]),
         Reply::new(&format!("200 OK\r\nContent-Length: {}", i64::MAX), vec![7; FLOOD]),
@@ -147,7 +147,7 @@ async fn one_byte_too_many_is_refused() {
         (Reply::new("200 OK", vec![7; 100_000]), 100_000),
         (Reply::new("200 OK\r\nContent-Length: 100000", vec![7; 100_000]), 100_000),
         (Reply::chunked([]), 0),
-        // Only what it announced belongs to it.
+        // Only the announced bytes belong to the body.
         (Reply::new("200 OK\r\nContent-Length: 1000", vec![7; FLOOD]), 1000),
     ] {
         let homeserver = Homeserver::new("v1.11", reply.clone());
