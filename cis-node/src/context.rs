@@ -57,7 +57,7 @@ impl Context {
         Ok(Self { json: globals.json, home, overrides, session, remote })
     }
 
-    /// Where the node listens: that of the session, or that of the home.
+    /// The place where the node of the session, or else the node of the home, listens.
     pub(crate) fn place(&self) -> Place {
         let of_session = self.session.as_ref().and_then(|session| session.socket.as_deref());
         of_session.map_or_else(|| self.home.node_place(), Place::from)
@@ -152,7 +152,9 @@ fn wait_for_node(place: &Place) -> Result<(), CliError> {
                 return Err(CliError::unavailable(format!(
                     "the node of this session did not answer for {waited} s: {error}"
                 ))
-                .hint("inside a session no node is started; outside, `cis node start --detach` does it"));
+                .hint(
+                    "`cis` starts no node inside a session; outside of it, run `cis node start --detach`",
+                ));
             }
             Err(error) => return Err(ClientError::from(error).into()),
         }

@@ -38,12 +38,12 @@ const TAIL_BYTES: u64 = 4096;
 /// Where the time went is said of runs that took so long, ms.
 const TIMED_FROM_MS: i64 = 1000;
 
-/// How much is said while a run is followed.
+/// How much is printed while a run is followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Volume {
     /// Progress, and a summary at the end.
     Normal,
-    /// Failures, and what needs attention.
+    /// Only failures and what needs attention.
     Quiet,
 }
 
@@ -205,7 +205,7 @@ impl<'a> Steering<'a> {
 enum Form {
     Drawn,
     Lines,
-    /// Lines about failures and what needs attention.
+    /// Prints only lines about failures and what needs attention.
     Quiet,
     Json,
 }

@@ -10,7 +10,7 @@ pub(crate) use cis_core::config::Home;
 
 use crate::error::CliError;
 
-/// What to do about a home in which nothing can be written.
+/// Hint for a home that is not writable.
 pub(crate) const NOT_WRITABLE_HINT: &str =
     "make the home directory writable for this user, or use another one with --home DIR or CIS_HOME";
 

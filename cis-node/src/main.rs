@@ -36,13 +36,13 @@ fn main() -> ExitCode {
     }
 }
 
-/// Closes this process to all others of its user: a session is one of those, and could act as this process or read
-/// what it holds. The first step, because whatever is traced already stays so.
+/// Closes this process to all other processes of its user. A session is one of those, and could act as this
+/// process or read its memory. This is the first step, because it does not end a trace that has begun.
 fn close() {
-    // Where that fails nothing else is worse.
+    // A failure changes nothing else.
     let closed = cis_core::local::conceal().is_ok();
-    // Where /proc hides processes (hidepid), a closed one is hidden from node and host, which then cannot tell
-    // whether it is of a session.
+    // If /proc hides processes (hidepid), a closed process is hidden from node and host, which then cannot
+    // tell whether it belongs to a session.
     if closed && commands::doctor::hides_processes() {
         let _ = cis_core::local::reveal();
     }

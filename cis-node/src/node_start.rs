@@ -52,7 +52,7 @@ pub(crate) fn ensure(home: &Home, overrides: &[String], stays: bool) -> Result<F
     let place = home.node_place();
     match place.connect() {
         Ok(_) => return Ok(Found::Running),
-        // Also a place that nobody answers at for another reason: the node that is started says what is wrong.
+        // For any other reason, a node is started as well: its error says what is wrong.
         Err(ConnectError::Absent { .. } | ConnectError::NotListening { .. } | ConnectError::Io { .. }) => {}
         Err(error @ (ConnectError::Unsafe { .. } | ConnectError::Foreign { .. })) => {
             return Err(ClientError::from(error).into());

@@ -1,5 +1,5 @@
-//! What commands take and say: parameters out of files, quiet runs, homes that cannot be written, names of tasks that
-//! have no session.
+//! Arguments and messages of commands: parameters from files, quiet runs, homes that are not writable, tasks without
+//! a session.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
@@ -35,7 +35,7 @@ fn a_parameter_is_the_text_of_a_file() {
         ("text=@bytes", "not UTF-8"),
         ("text=@long", "longer than 1 MiB"),
         ("text=@/dev/zero", "longer than 1 MiB"),
-        ("text=@", "no file is named"),
+        ("text=@", "the file name after @ is missing"),
         ("text=@.", "directory"),
     ] {
         let refused = cis.dag(ECHO, &["--param", value]).expect(2).stderr;
@@ -88,7 +88,7 @@ fn a_home_that_cannot_be_written_is_named_with_what_to_do() {
     assert!(said.contains(inside.to_str().unwrap()) && said.contains("CIS_HOME"), "{said}");
 }
 
-/// Without spaces and line ends, which depend on the width of a terminal.
+/// Removes spaces and line ends, which depend on the width of a terminal.
 fn squeezed(text: &str) -> String {
     text.split_whitespace().collect()
 }

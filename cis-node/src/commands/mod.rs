@@ -53,7 +53,8 @@ pub(crate) fn run(cli: Cli) -> Result<Exit, CliError> {
     }
     let serves = matches!(cli.command, Command::Node(node::Command::Serve(_)) | Command::SessionHost(_));
     if context.in_session() && !serves {
-        // It has the session's rights and no others, and the host looks whether it waits for its terminal.
+        // A command inside a session has only the session's rights, and the host must see whether it waits
+        // for its terminal.
         let _ = cis_core::local::reveal();
     }
     crate::term::record::restore_left(&context.home.runtime);

@@ -70,7 +70,7 @@ pub(crate) fn change(model: &Model, change: &Change, quiet: bool) -> Option<Stri
     Some(line + "\n")
 }
 
-/// Whether a change is a failure, or something that a person is to do something about.
+/// Whether a change is a failure, or requires action from a person.
 pub(crate) fn needs_attention(change: &Change) -> bool {
     match change {
         Change::Failed(_) | Change::Blocked { .. } | Change::Asked { .. } | Change::Expiring { .. } => true,

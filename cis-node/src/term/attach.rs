@@ -41,9 +41,9 @@ pub(crate) enum Left {
     Signal(i32),
     /// The session ended.
     Ended {
-        /// How, in words.
+        /// How the session ended, in words.
         detail: String,
-        /// What its screen showed at the end, as text.
+        /// Text of its screen at the end.
         screen: Option<String>,
     },
     /// The node is away.

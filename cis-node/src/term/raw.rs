@@ -1,6 +1,6 @@
 //! Raw mode, and the way back from it in every case: normal end, error, panic.
 //!
-//! Signals are the caller's to catch; it then ends normally. After SIGKILL the next command restores the terminal ([`record`]).
+//! The caller catches signals and then ends normally. After SIGKILL the next command restores the terminal ([`record`]).
 
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};

@@ -1,9 +1,9 @@
-//! Terminals that a killed `cis` left in raw mode, and their restoration by the next `cis` there.
+//! Restoration of terminals that a killed `cis` left in raw mode, by the next `cis` in the same terminal.
 //!
-//! Owns one small file per terminal in the runtime directory, which is there while a command holds that terminal. Only our own
-//! controlling terminal is ever touched, and only if the login session on it is still the one that the file names: a window that was
-//! closed and another one that got its number are two. Everything here is done as well as it can be: a terminal without a file is as
-//! it was before there were any. Knows nothing of sessions.
+//! Owns one small file per terminal in the runtime directory, which exists while a command holds that terminal. A command
+//! restores only its own controlling terminal, and only if the login session on the terminal is the one that the file names: a
+//! new window can get the number of a closed one. Errors are ignored: a terminal without a file is just not restored. Knows
+//! nothing of sessions.
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
@@ -22,23 +22,23 @@ use serde::{Deserialize, Serialize};
 use super::raw;
 use crate::output;
 
-/// A record is not longer, bytes.
+/// Maximum length of a record, bytes.
 const RECORD_BYTES_MAX: u64 = 4096;
 
-/// Where records are.
+/// Directory of the records.
 static PLACE: OnceLock<PathBuf> = OnceLock::new();
-/// The one that this process has written.
+/// The record that this process has written.
 static OWN: Mutex<Option<(PathBuf, Record)>> = Mutex::new(None);
 
-/// A process, told from later ones with the same number.
+/// A process, distinguished from later ones with the same pid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 struct Process {
     pid: u32,
-    /// Clock ticks since the machine's start (proc(5), stat, 22).
+    /// Start time in clock ticks since boot (proc(5), stat, 22).
     started: u64,
 }
 
-/// What raw mode changes of a terminal's settings (termios(3), `cfmakeraw`), as it was before.
+/// The settings of a terminal that raw mode changes (termios(3), `cfmakeraw`), as they were before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 struct Modes {
     input: u32,
@@ -57,11 +57,11 @@ struct Record {
     /// The leader of the login session on it, usually a shell.
     leader: Process,
     modes: Modes,
-    /// Its colors were changed too.
+    /// Whether its colors were changed too.
     colored: bool,
 }
 
-/// What the kernel says of this process and its controlling terminal.
+/// This process and its controlling terminal, according to the kernel.
 #[derive(Debug, PartialEq, Eq)]
 struct Here {
     process: Process,
@@ -136,13 +136,14 @@ impl Modes {
     }
 }
 
-/// Restores our terminal where a killed command left it in raw mode. Records are kept in `place` from now on.
+/// Restores the terminal of this process if a killed command left it in raw mode. From now on, records are
+/// kept in `place`.
 pub(crate) fn restore_left(place: &Path) {
     let place = PLACE.get_or_init(|| place.to_path_buf());
     let Some(here) = Here::find() else { return };
     let path = here.file(place);
     let Some(record) = read(&path) else { return };
-    // In the background we would be stopped; the next command in the foreground restores it.
+    // A background process would be stopped here; the next command in the foreground restores the terminal.
     if record.holder.is_alive() || !in_foreground() {
         return;
     }
@@ -153,7 +154,7 @@ pub(crate) fn restore_left(place: &Path) {
     }
 }
 
-/// Notes that this process holds our terminal in raw mode; its settings before that.
+/// Notes that this process holds its terminal in raw mode, and the settings before that.
 pub(super) fn hold(termios: &Termios) {
     let (Some(place), Some(here)) = (PLACE.get(), Here::find()) else { return };
     let record =
@@ -164,7 +165,7 @@ pub(super) fn hold(termios: &Termios) {
     }
 }
 
-/// Notes that its colors were changed.
+/// Notes that the terminal's colors were changed.
 pub(super) fn colored() {
     if let Some((path, record)) = OWN.lock().unwrap_or_else(PoisonError::into_inner).as_mut()
         && !std::mem::replace(&mut record.colored, true)
@@ -173,7 +174,7 @@ pub(super) fn colored() {
     }
 }
 
-/// The terminal is as it was.
+/// Notes that the terminal is restored.
 pub(super) fn release() {
     if let Some((path, record)) = OWN.lock().unwrap_or_else(PoisonError::into_inner).take()
         && read(&path).is_some_and(|there| there.holder == record.holder)
@@ -192,11 +193,11 @@ fn give_back(record: &Record) -> io::Result<()> {
     let mut termios = tcgetattr(&terminal)?;
     record.modes.put(&mut termios);
     raw::leave(&mut terminal, record.colored)?;
-    // What was typed blindly must not reach the shell.
+    // Input that was typed blindly must not reach the shell.
     Ok(tcsetattr(&terminal, OptionalActions::Flush, &termios)?)
 }
 
-/// A record that we have written: a file of ours that nobody else can write.
+/// Reads a record from a file that belongs to this user, and that no other user can write.
 fn read(path: &Path) -> Option<Record> {
     let flags = i32::try_from((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits()).ok()?;
     let file = OpenOptions::new().read(true).custom_flags(flags).open(path).ok()?;
@@ -210,7 +211,7 @@ fn read(path: &Path) -> Option<Record> {
     serde_json::from_str(&text).ok()
 }
 
-/// Writes it whole, or not at all.
+/// Writes the whole record, or nothing.
 fn write(path: &Path, record: &Record) -> io::Result<()> {
     let place = path.parent().unwrap_or(Path::new("/"));
     if !place.exists() {
@@ -247,7 +248,7 @@ mod tests {
         write(&path, &record).unwrap();
         assert_eq!(read(&path), Some(record.clone()));
         assert_eq!(place.path().read_dir().unwrap().count(), 1, "nothing is left beside it");
-        // A link, something too long, one that others may write.
+        // A link, a file that is too long, and a file that others can write.
         let link = place.path().join("link");
         std::os::unix::fs::symlink(&path, &link).unwrap();
         assert_eq!(read(&link), None);

@@ -64,7 +64,8 @@ fn say_goodbye(session: &str, left: &Left) -> Exit {
         Left::Detached => (format!("[detached from {name}]\n"), Exit::OK),
         Left::Signal(number) => (format!("[detached from {name}]\n"), Exit::signal(*number)),
         Left::Ended { detail, screen } => {
-            // Our screen goes away with the session's last output on it: that is printed on the caller's.
+            // The alternate screen is left, and the session's last output with it. So this output is printed
+            // on the main screen.
             let shown = screen.as_deref().map(last_lines).unwrap_or_default();
             (format!("{shown}[ended: {}]\n", output::clean::clean(detail)), Exit::OK)
         }
@@ -76,7 +77,7 @@ fn say_goodbye(session: &str, left: &Left) -> Exit {
     exit
 }
 
-/// The lines of a screen, without empty ones at its top.
+/// Returns the lines of a screen, without empty lines at its top.
 fn last_lines(screen: &str) -> String {
     let lines = screen.lines().skip_while(|line| line.trim().is_empty());
     lines.map(|line| format!("{}\n", output::clean::clean(line))).collect()

@@ -1,6 +1,6 @@
-//! What to say to somebody who names a task where a session is wanted, and the task has none.
+//! The error for a task name where a session is expected, if the task has no live session.
 //!
-//! Owns the words. Asks the node for what it knows; decides nothing.
+//! Owns the wording. Reads the task's state from the node.
 
 use cis_core::api::{ListRuns, Problem, ProblemKind, RunView, TaskView};
 use cis_core::client::Client;
@@ -11,8 +11,8 @@ use crate::input_id::now_ms;
 use crate::output::clean::clean;
 use crate::output::human::span;
 
-/// The error of a command that found no live session called `name`: where that is a task of the named or the newest run,
-/// what became of the task and what to do instead; otherwise `missing` as it is.
+/// Returns the error of a command that found no live session called `name`. If `name` is a task of the named or the
+/// newest run, the error says what happened to the task and what to do instead; otherwise it is `missing`.
 pub(super) async fn explain(client: &Client, name: &str, missing: CliError) -> CliError {
     if !matches!(missing.kind(), Some(ProblemKind::NotFound | ProblemKind::Conflict)) {
         return missing;
@@ -23,8 +23,8 @@ pub(super) async fn explain(client: &Client, name: &str, missing: CliError) -> C
     }
 }
 
-/// The task that `TASK`, `RUN/TASK` or `RUN:TASK` names. Without a run: the open run in which it waits for approval, or
-/// the newest one.
+/// Finds the task that `TASK`, `RUN/TASK` or `RUN:TASK` names. RUN defaults to the open run in which the task waits for
+/// approval, or to the newest run.
 async fn find(client: &Client, name: &str) -> Option<(RunView, TaskView)> {
     let (run, task) = match name.split_once(['/', ':']) {
         Some((run, task)) => (run.to_owned(), task),
@@ -39,7 +39,7 @@ async fn find(client: &Client, name: &str) -> Option<(RunView, TaskView)> {
     Some((detail.run, task))
 }
 
-/// Why a task has no session; none: it has one.
+/// Returns why a task has no session. `None`: it has one.
 fn of_task(run: &RunView, task: &TaskView) -> Option<CliError> {
     let (id, short) = (&task.id, run.id.short());
     let said = |detail: String, hint: String| {

@@ -52,7 +52,7 @@ pub(crate) struct Args {
     quiet: Quiet,
 }
 
-/// `--quiet`, wherever a run is followed.
+/// The option `--quiet` of commands that follow a run.
 #[derive(Debug, Clone, Copy, clap::Args)]
 pub(crate) struct Quiet {
     /// Print only failures and what needs your attention; the exit code is the outcome
@@ -61,7 +61,7 @@ pub(crate) struct Quiet {
 }
 
 impl Quiet {
-    /// How much is said while a run is followed.
+    /// How much is printed while a run is followed.
     pub(crate) fn volume(self) -> Volume {
         if self.quiet { Volume::Quiet } else { Volume::Normal }
     }
@@ -91,10 +91,10 @@ fn name_and_value(text: &str) -> Result<(String, String), String> {
     }
 }
 
-/// The longest text of a file that becomes a parameter, bytes.
+/// Longest text of a file that becomes a parameter, bytes.
 const PARAM_FILE_BYTES_MAX: u64 = 1 << 20;
 
-/// The value that is written as `text` on the command line: `@FILE` stands for the text of a file.
+/// Returns the value that `text` on the command line stands for: `@FILE` is the text of a file.
 fn param_value(name: &str, text: &str) -> Result<String, CliError> {
     let Some(file) = text.strip_prefix('@') else { return Ok(text.to_owned()) };
     if file.starts_with('@') {
@@ -105,7 +105,7 @@ fn param_value(name: &str, text: &str) -> Result<String, CliError> {
             .hint(format!("for the text itself, double its first @: --param '{name}=@{text}'"))
     };
     if file.is_empty() {
-        return Err(refused(&"no file is named behind @"));
+        return Err(refused(&"the file name after @ is missing"));
     }
     let mut bytes = Vec::new();
     let read = File::open(file).and_then(|file| file.take(PARAM_FILE_BYTES_MAX + 1).read_to_end(&mut bytes));

@@ -45,7 +45,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
     })
 }
 
-/// A run with its history.
+/// A run with its history, as JSON.
 #[derive(Serialize)]
 struct Shown<'a> {
     #[serde(flatten)]

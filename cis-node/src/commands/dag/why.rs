@@ -38,7 +38,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
     })
 }
 
-/// Why a task is in its state, and who did what with it.
+/// The explanation of a task with its history, as JSON.
 #[derive(Serialize)]
 struct Shown<'a> {
     #[serde(flatten)]

@@ -57,7 +57,7 @@ pub(super) fn home(dir: &Path) -> Check {
         return Check::failed(
             NAME,
             format!("others can write to {shown} (mode {:o})", metadata.mode() & 0o777),
-            format!("see that nobody changed anything in it, then: chmod 700 {shown}"),
+            format!("check that nobody changed anything in it, then run: chmod 700 {shown}"),
         );
     }
     if metadata.mode() & 0o077 != 0 {
@@ -130,8 +130,8 @@ pub(super) fn socket_path(path: &Path) -> Check {
     Check::ok(NAME, path.display().to_string())
 }
 
-/// `sockets` is the directory that holds them: a node that ran before may have chosen another one than
-/// `XDG_RUNTIME_DIR` is now.
+/// `sockets` is the directory that holds them, which can differ from the current `XDG_RUNTIME_DIR`: an
+/// earlier node may have chosen it.
 pub(super) fn runtime_dir(dir: Option<&Path>, sockets: &Path) -> Check {
     const NAME: &str = "runtime dir";
     let Some(dir) = dir.filter(|dir| sockets.starts_with(dir)) else {

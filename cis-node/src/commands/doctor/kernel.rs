@@ -82,12 +82,13 @@ pub(super) fn ptrace_scope(file: &Path) -> Check {
     }
 }
 
-/// Whether /proc hides other users' processes (hidepid, proc(5)): the first one is readable for everybody otherwise.
+/// Whether /proc hides the processes of other users (hidepid, proc(5)). Without hidepid, everybody can read process
+/// 1.
 pub(crate) fn hides_processes() -> bool {
     fs::File::open("/proc/1/stat").is_err()
 }
 
-/// Whether node and host are closed to processes of their user.
+/// Checks whether node and host are closed to processes of their user.
 pub(super) fn closed(hides_processes: bool) -> Check {
     const NAME: &str = "closed";
     if !hides_processes {
@@ -96,11 +97,12 @@ pub(super) fn closed(hides_processes: bool) -> Check {
     Check::warning(
         NAME,
         "/proc hides processes (hidepid): node and session host stay open to their user's processes, to recognize each other",
-        "with a group of this user as `gid=` of that mount, or with hidepid=0, they are closed to sessions",
+        "mount /proc with hidepid=0, or with a group of this user as `gid=`, to close them to sessions",
     )
 }
 
-/// Whether processes of one session can trace those of another one: Yama's documentation of the kernel.
+/// Checks whether processes of one session can trace those of another session (see the kernel's documentation
+/// of Yama).
 pub(super) fn tracing(file: &Path) -> Check {
     const NAME: &str = "tracing";
     match fs::read_to_string(file).unwrap_or_default().trim() {
@@ -118,11 +120,11 @@ pub(super) fn tracing(file: &Path) -> Check {
     }
 }
 
-/// Whether a program can type into its own terminal (TIOCSTI, ioctl_tty(2)).
+/// Checks whether a program can type into its own terminal (TIOCSTI, ioctl_tty(2)).
 pub(super) fn tiocsti(file: &Path) -> Check {
     const NAME: &str = "tiocsti";
     match fs::read_to_string(file).unwrap_or_default().trim() {
-        "0" => Check::ok(NAME, "no program types into its terminal"),
+        "0" => Check::ok(NAME, "programs cannot type into their own terminal"),
         "" => Check::warning(
             NAME,
             "this kernel lets every program type into its own terminal (TIOCSTI), as if somebody did",

@@ -21,16 +21,16 @@ pub(crate) enum Probe {
     Running(Box<NodeView>),
     /// None runs.
     Absent,
-    /// One runs, but does not answer.
+    /// A node runs, but does not answer.
     Silent(Silent),
 }
 
-/// A node that runs and does not answer: it hangs, or does not listen.
+/// A running node that does not answer: it hangs, or does not listen.
 pub(crate) struct Silent {
     /// Its process; none where even that cannot be found out.
     pub(crate) pid: Option<Pid>,
     pub(crate) process: Option<OwnedFd>,
-    /// Where it should listen, and does not.
+    /// The socket at which the node should listen and does not.
     not_at: Option<PathBuf>,
 }
 
@@ -58,11 +58,11 @@ pub(crate) async fn probe(context: &Context) -> Result<Probe, CliError> {
     }
 }
 
-/// The process that holds the node's lock, as the lock file says.
+/// Returns the process that holds the node's lock, according to the lock file.
 pub(super) fn silent(context: &Context) -> Silent {
     let pid = holder(context);
     let process = pid.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
-    // Looked at again: it may have ended meanwhile, and another process have its pid.
+    // Read twice, because the process may have ended meanwhile and another process may have its pid.
     let process = process.filter(|_| holder(context) == pid && pid.is_some_and(is_node));
     Silent { pid, process, not_at: None }
 }
@@ -74,7 +74,8 @@ fn holder(context: &Context) -> Option<Pid> {
     }
 }
 
-/// Whether the process calls itself a node: none other is ever ended, whatever a lock file says.
+/// Whether the process is a node according to its arguments. No other process is ever ended, even if a lock
+/// file names it.
 fn is_node(pid: Pid) -> bool {
     let command = std::fs::read(format!("/proc/{}/cmdline", pid.as_raw_nonzero())).unwrap_or_default();
     command.split(|byte| *byte == 0).any(|word| word == b"serve")

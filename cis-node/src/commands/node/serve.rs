@@ -91,7 +91,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
         Ok(Ended::Restart) => {
             let mut command = Command::new(&again[0]);
             let error = command.args(&again[1..]).exec();
-            Err(CliError::unavailable(format!("the node cannot restart: {error}")))
+            Err(CliError::unavailable(format!("cannot restart the node: {error}")))
         }
         Err(NodeError::AlreadyRunning { .. }) if to_stdout => {
             say("running");

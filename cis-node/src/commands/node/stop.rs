@@ -54,7 +54,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
     Ok(Exit::OK)
 }
 
-/// Whether a session host runs, also one that cannot be reached.
+/// Whether a session host runs, even if it cannot be reached.
 fn host_runs(context: &Context) -> bool {
     !matches!(context.home.host_place().connect(), Err(ConnectError::Absent { .. }))
 }

@@ -1,4 +1,4 @@
-//! Who did what, as people read it.
+//! The history of a run for people.
 
 use std::fmt::Write as _;
 use std::time::{Duration, UNIX_EPOCH};
@@ -10,16 +10,16 @@ use cis_core::ids::{SessionId, TimestampMs};
 use crate::output::style::{BOLD, DIM};
 use crate::output::table::{Table, cell, plain};
 
-/// Entries that are shown beside other things.
+/// Maximum number of entries in the output of `show` and `why`.
 const BESIDE_MAX: usize = 10;
 
-/// A moment in UTC, with ms.
+/// Formats a moment in UTC, with ms.
 pub(crate) fn moment(at_ms: TimestampMs) -> String {
     let since = Duration::from_millis(u64::try_from(at_ms).unwrap_or(0));
     humantime::format_rfc3339_millis(UNIX_EPOCH + since).to_string()
 }
 
-/// Who it was, in few characters.
+/// Formats an actor in few characters.
 pub(crate) fn actor(actor: &Actor) -> String {
     match actor.kind {
         ActorKind::Session => match actor.name.parse::<SessionId>() {
@@ -42,7 +42,7 @@ fn way(actor: &Actor) -> &'static str {
 /// `cis dag history`.
 pub(crate) fn history(entries: &[HistoryEntry]) -> String {
     if entries.is_empty() {
-        return "Nobody did anything of that kind.\n".to_owned();
+        return "No entries match.\n".to_owned();
     }
     let mut table = Table::new(&["TIME", "BY", "VIA", "ACTION", "TASK", "DETAIL"]);
     for entry in entries {
@@ -59,7 +59,7 @@ pub(crate) fn history(entries: &[HistoryEntry]) -> String {
     table.render()
 }
 
-/// What was asked, what was said, and what came of it.
+/// Returns the question, the answer or comment, and the result.
 fn details(entry: &HistoryEntry) -> String {
     let first_line = |text: &String| text.lines().next().unwrap_or_default().to_owned();
     let question = entry.question.as_ref().map(first_line).filter(|question| !question.is_empty());
@@ -78,7 +78,8 @@ fn details(entry: &HistoryEntry) -> String {
     out.trim_start().to_owned()
 }
 
-/// The newest entries below something else; nothing where all is as it always is.
+/// Returns the newest entries for the output of `show` and `why`; nothing if the run was only created and
+/// started.
 pub(crate) fn history_beside(entries: &[HistoryEntry], more: &str) -> String {
     let usual = [HistoryAction::Created, HistoryAction::Started];
     let told: Vec<HistoryEntry> =

@@ -1,4 +1,4 @@
-//! An event as a line for people, and which events a filter means. Knows nothing of the node.
+//! An event as a line for people, and filters of events. Knows nothing of the node.
 
 use std::borrow::Cow;
 
@@ -10,19 +10,19 @@ use crate::output::clean::clean;
 use crate::output::human::{actor, moment};
 use crate::output::style::DIM;
 
-/// What every type's name begins with.
+/// Prefix of all event types.
 const PREFIX: &str = "cis.dag.";
-/// So many tasks are named in a line.
+/// Maximum number of tasks that one line names.
 const NAMED_MAX: usize = 3;
-/// Longer details are cut, characters.
+/// Maximum length of the details, characters. Longer details are cut.
 const DETAIL_CHARS_MAX: usize = 120;
 
-/// Which types are meant: one by its name, or all of a kind.
+/// A filter of event types: one type, or all types of a kind.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct TypeFilter(String);
 
 impl TypeFilter {
-    /// `task.result`, `cis.dag.task.result`, or `task` for all of the kind.
+    /// Parses `task.result`, `cis.dag.task.result`, or `task` for all types of that kind.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         let name = text.strip_prefix(PREFIX).unwrap_or(text);
         let plain = |c: char| c.is_ascii_lowercase() || matches!(c, '_' | '.');
@@ -39,7 +39,7 @@ impl TypeFilter {
     }
 }
 
-/// Whether an event is about a task, or an item of it. Types that this version does not know are read as well.
+/// Whether an event is about a task or an item of it. Works for unknown event types, too.
 pub(super) fn concerns(event: &Event, task: &TaskId) -> bool {
     tasks(event).iter().any(|of| of.is_or_is_item_of(task))
 }
@@ -53,7 +53,7 @@ fn tasks(event: &Event) -> Vec<TaskId> {
     [&body["task"], &body["parent"]].into_iter().chain(changed).chain(added).filter_map(one).collect()
 }
 
-/// Whether the run ends with it.
+/// Whether the run ends with this event.
 pub(super) fn ends_run(event: &Event) -> bool {
     let ends = ["run.completed", "run.failed", "run.error", "run.cancelled"];
     event.type_name.strip_prefix(PREFIX).is_some_and(|name| ends.contains(&name))
@@ -89,7 +89,7 @@ pub(super) fn row(event: &Event) -> String {
     line.trim_end().to_owned() + "\n"
 }
 
-/// What else is to be said of it, in a few words; nothing of a type that this version does not know.
+/// Returns the details of an event in a few words; nothing for unknown types.
 fn detail(event: &Event) -> String {
     let Ok(body) = event.decode() else { return String::new() };
     match body {
@@ -127,7 +127,7 @@ fn detail(event: &Event) -> String {
 fn change(change: &TaskChange) -> String {
     let why = cis_core::live::reason(change.end.as_ref(), change.queued.as_ref(), 0);
     match (&change.end, why) {
-        // Times in it would count from now on.
+        // Times in the reason would be relative to now.
         (Some(end), _) => format!("{}: {}", change.state, one_line(&end.to_string())),
         (None, Some(why)) if change.queued.is_some() => format!("{}: {}", change.state, one_line(&why)),
         _ => change.state.to_string(),
