@@ -74,10 +74,10 @@ const AGENTS: &[Agent] = &[
     },
 ];
 
-/// A Debian package that tests need, how it is found, and the tests that need it, as a filter of nextest.
+/// A Debian package that tests need.
 struct Package {
     name: &'static str,
-    /// A line of shell that succeeds where the package's files are there.
+    /// A shell line that succeeds if the package is installed.
     found: &'static str,
     tests: &'static str,
 }
@@ -91,8 +91,8 @@ const PROGRAMS: &str = "test(/^blocked::/)";
 const PINENTRY: &str = "test(/pinentry/)";
 
 const PACKAGES: &[Package] = &[
-    // The dashboard: a display without a screen, a keyboard and a mouse, what screen readers use, and what a window
-    // needs that every desktop has.
+    // For the dashboard: a virtual display, keyboard and mouse, the accessibility bus, and libraries that every
+    // desktop has.
     package("xvfb", "command -v Xvfb", DASHBOARD),
     package("xdotool", "command -v xdotool", DASHBOARD),
     package("dbus", "command -v dbus-daemon && test -e /usr/share/dbus-1/session.conf", DASHBOARD),

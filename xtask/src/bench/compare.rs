@@ -1,7 +1,7 @@
 //! `bench --against`: this tree's release binary against an earlier one, figure by figure.
 //!
-//! Owns the pairs and the interval of their ratio. Knows no benchmark: it runs the parts as they are, on
-//! both binaries in turn, and pairs the rows that have the same name.
+//! Owns the pairs and the interval of their ratio. Knows no benchmark: it runs the parts unchanged with both
+//! binaries in turn, and pairs the rows with the same name.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -9,7 +9,7 @@ use std::path::Path;
 use super::report::Report;
 use crate::Outcome;
 
-/// Pairs, where the call does not say how many.
+/// Default number of pairs.
 pub(super) const PAIRS: u32 = 7;
 /// A figure is worse only where the whole interval of its ratio lies above this.
 const WORSE: f64 = 1.03;
@@ -30,7 +30,7 @@ struct Ratio {
 }
 
 impl Ratio {
-    /// `None` of fewer than two pairs, and where a figure is zero or negative: that has no ratio.
+    /// Returns `None` for fewer than two pairs, and if a figure is zero or negative, because it has no ratio.
     fn of(pairs: &[(f64, f64)]) -> Option<Self> {
         if pairs.len() < 2 || pairs.iter().any(|(new, old)| new.min(*old) <= 0.0) {
             return None;

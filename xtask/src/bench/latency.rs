@@ -190,14 +190,15 @@ fn micros() -> u128 {
 /// A prompt that waits for an answer.
 #[derive(Debug, PartialEq)]
 struct Shown {
-    /// Its name in the inbox.
+    /// Id of the prompt in the inbox.
     id: String,
-    /// From the moment that its program printed, ms.
+    /// Time since its program printed it, ms.
     after_ms: f64,
 }
 
 impl Shown {
-    /// Reads a line of `cis inbox --watch --json`; none: the item is over, answered, or of another program.
+    /// Reads a line of `cis inbox --watch --json`. `None`: the item is closed, answered, or belongs to
+    /// another program.
     fn read(line: &str) -> Outcome<Option<Self>> {
         let wrong = |why: String| format!("cannot read a line of the inbox: {why}: {line}");
         let change: Value = serde_json::from_str(line).map_err(|e| wrong(e.to_string()))?;
@@ -214,7 +215,7 @@ impl Shown {
     }
 }
 
-/// The time that a program prints behind `at=`, µs.
+/// Returns the time that a program printed after `at=`, µs.
 fn printed_us(text: &str) -> Option<f64> {
     let rest = text.split_once("at=")?.1;
     let digits = rest.find(|c: char| !c.is_ascii_digit()).map_or(rest, |end| &rest[..end]);

@@ -77,10 +77,10 @@ struct Wanted {
     mode: Mode,
 }
 
-/// What is done with the figures.
+/// What to do with the figures.
 #[derive(Default, PartialEq, Eq)]
 enum Mode {
-    /// Hold them against gate and goal.
+    /// Compare them with gate and goal.
     #[default]
     Judge,
     /// The same, and add them to `docs/benchmarks.md`.
@@ -144,7 +144,7 @@ pub(crate) fn bench(rest: &[String]) -> Outcome {
     let mut report = Report::new(floor.wait_for_quiet()?);
     if let Mode::Against { base, pairs } = &wanted.mode {
         return compare::run(*pairs, &binary, base, &|binary, report| {
-            // A folder for each: a home that is used twice is another benchmark.
+            // Each binary gets a folder of its own: a home that is used twice would change the benchmark.
             measure(&wanted, binary, &work::Scratch::new()?, &floor, report)
         });
     }

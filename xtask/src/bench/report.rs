@@ -99,7 +99,7 @@ impl Report {
         self.rows.push(row);
     }
 
-    /// Every figure as (what it is, a cost: less is better).
+    /// Returns the name of every figure with its value as a cost: less is better.
     pub(crate) fn costs(&self) -> impl Iterator<Item = (&str, f64)> {
         self.rows.iter().map(|row| (row.what.as_str(), if row.least { 1.0 / row.value } else { row.value }))
     }

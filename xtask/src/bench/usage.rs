@@ -54,7 +54,7 @@ fn proc_file(pid: u32, name: &str) -> Outcome<String> {
     std::fs::read_to_string(format!("/proc/{pid}/{name}")).map_err(|e| why(pid, &e))
 }
 
-/// Node and host let no process of their own user look into their memory.
+/// Words the error of a memory reading. Node and host are closed to processes of their own user.
 fn why(pid: u32, error: &std::io::Error) -> String {
     match error.kind() {
         std::io::ErrorKind::PermissionDenied => {

@@ -1,8 +1,8 @@
 //! `fresh`: the README's commands in a Debian root that has nothing but what the README asks for.
 //!
-//! Owns the root's life: made, mounted, used, removed. Knows nothing of what the commands do. Everything stands below the target
-//! directory; mounts live in a mount namespace of their own and end with its last process. A process beside this one, which
-//! signals to the terminal do not reach, removes the root once this one has ended, in whatever way.
+//! Owns the life cycle of the root: creation, mounts, commands, removal. Knows nothing of what the commands do. All files are
+//! below the target directory; the mounts are in a mount namespace of their own, and end with its last process. A helper
+//! process, which does not get signals from the terminal, removes the root after this process has ended in any way.
 
 mod environment;
 mod readme;
@@ -22,11 +22,11 @@ use removal::Removal;
 pub(crate) use removal::remove_when_left;
 use root::Fresh;
 
-/// How long processes that a command left may hold our standard error.
+/// How long leftover processes of a command may hold its standard error open.
 const LEFTOVER_TIME_MAX: Duration = Duration::from_secs(10);
 
-/// Mounts what the root borrows, then runs a line of shell in it. Arguments: the root, the toolchain, the line, and
-/// `NAME=VALUE` of its environment. Everything ends with the namespace.
+/// Mounts directories of this machine into the root, then runs a shell line in it. Arguments: the root, the
+/// toolchain, the line, and the environment as `NAME=VALUE`. All processes end with the namespace.
 const ENTER: &str = r#"set -e
 root=$1 toolchain=$2 line=$3; shift 3
 mkdir -p "$root$toolchain"
@@ -38,12 +38,12 @@ mount --rbind /sys "$root/sys"
 exec chroot "$root" /usr/bin/env -i "$@" /bin/sh -c "cd /src/cis && $line"
 "#;
 
-/// What is asked for.
+/// The arguments of `fresh`.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Wanted {
-    /// The root stays.
+    /// Keep the root.
     keep: bool,
-    /// Instead of the README's.
+    /// Commands to run instead of the README's.
     commands: Vec<String>,
 }
 
@@ -82,7 +82,7 @@ pub(crate) fn fresh(arguments: &[String]) -> Outcome {
     outcome
 }
 
-/// The toolchain that runs us: a directory with `bin/cargo` in it.
+/// Returns the directory of the current toolchain, with `bin/cargo` in it.
 fn toolchain() -> Outcome<PathBuf> {
     let path = PathBuf::from(stdout_of(program("rustc", &["--print", "sysroot"]))?.trim());
     if path == Path::new("/usr") || !path.join("bin/cargo").exists() {
@@ -94,7 +94,7 @@ fn toolchain() -> Outcome<PathBuf> {
     Ok(path)
 }
 
-/// Runs every command, also after one that failed; says at the end which did, with the tests that failed.
+/// Runs every command, even after a failed one. The error names all failed commands and tests.
 fn run_all(made: &Fresh, toolchain: &Path, commands: &[String]) -> Outcome {
     let mut failed = Vec::new();
     for command in commands {
@@ -114,7 +114,8 @@ fn run_all(made: &Fresh, toolchain: &Path, commands: &[String]) -> Outcome {
     }
 }
 
-/// Runs a command, and ends what it leaves running with our standard error; its status, and the lines that name failures.
+/// Runs a command, and ends leftover processes that hold its standard error open. Returns its status, and the lines that
+/// name failures.
 fn run_to_end(mut command: Command, root: &Path) -> Outcome<(ExitStatus, Vec<String>)> {
     let mut child =
         command.stderr(Stdio::piped()).spawn().map_err(|e| format!("cannot enter the root: {e}"))?;
@@ -149,13 +150,13 @@ fn run_to_end(mut command: Command, root: &Path) -> Outcome<(ExitStatus, Vec<Str
 fn entered(made: &Fresh, toolchain: &Path, line: &str) -> Command {
     let mut command = program("unshare", &["--mount", "sh", "-c", ENTER, "fresh"]);
     command.arg(made.path()).arg(toolchain).arg(line).args(environment::variables(toolchain));
-    // Some of the programs stand where an ordinary PATH does not look.
+    // Some of the programs are in directories outside of an ordinary PATH.
     let path = std::env::var("PATH").unwrap_or_default();
     command.env("PATH", format!("{path}:/usr/sbin:/sbin"));
     command
 }
 
-/// A line of nextest that names a test that failed, or the summary.
+/// Whether a line of nextest names a failed test, or is the summary.
 fn is_failure(line: &str) -> bool {
     let line = line.trim_start();
     ["FAIL ", "FAIL [", "TIMEOUT ", "SIGABRT ", "SIGSEGV ", "LEAK-FAIL ", "Summary "]

@@ -25,7 +25,7 @@ const PURE: &[&str] = &[
     "text",
 ];
 const IO: &[&str] = &["client", "config", "matrix", "server", "session", "store"];
-/// What every io folder may use; it knows none of them.
+/// Folders that every io folder may use, and that use none of them.
 const BASE: &[&str] = &["local"];
 /// Protocols that are plain values though they lie in an io folder.
 const PLAIN: &[&str] = &["session::protocol"];

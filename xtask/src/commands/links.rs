@@ -1,5 +1,5 @@
-//! Links in Markdown files: what they point to inside this repository exists. A link whose text is the name of
-//! a function (`` [`name`](path/to/file.rs) ``) points to a file that has that function.
+//! Checks links in Markdown files: their targets inside this repository exist. A link whose text is the name
+//! of a function (`` [`name`](path/to/file.rs) ``) must point to a file that has that function.
 
 use std::path::Path;
 

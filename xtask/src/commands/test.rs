@@ -20,8 +20,8 @@ pub(crate) fn test_with_summary() -> (Outcome, Vec<String>) {
     (outcome.and_then(|()| run(doc_tests())), summary)
 }
 
-/// All tests, the heavy ones (marked `#[ignore]`) too, with more cases for the generated ones; then everything that the README
-/// tells newcomers to run, in a fresh root. With arguments for nextest only the tests that they select.
+/// Runs all tests, including the heavy ones (marked `#[ignore]`), with more cases for the generated ones; then the commands of
+/// the README in a fresh root. With arguments for nextest, runs only the tests that they select.
 pub(crate) fn test_all(extra: &[String]) -> Outcome {
     prepare()?;
     let mut command = nextest(&[]);

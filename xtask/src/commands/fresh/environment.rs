@@ -1,4 +1,5 @@
-//! What a root gets of this machine so that package clients reach their registries: variables and configuration files.
+//! Variables and configuration files that a root gets from this machine, so that package clients reach their
+//! registries.
 
 use std::path::{Path, PathBuf};
 
@@ -16,7 +17,7 @@ const NAMES: &[&str] = &[
     "GIT_SSL_CAINFO",
     "NODE_EXTRA_CA_CERTS",
 ];
-/// Beginnings of names of such variables.
+/// Prefixes of names of such variables.
 const BEGINNINGS: &[&str] = &[
     "CARGO_HTTP_",
     "CARGO_NET_",
@@ -27,14 +28,14 @@ const BEGINNINGS: &[&str] = &[
     "npm_config_",
 ];
 
-/// Configuration of package clients, below the home directory and from the root.
+/// Configuration files of package clients, below the home directory and with absolute paths.
 const HOME_FILES: &[&str] = &[".config/pip/pip.conf", ".pip/pip.conf", ".npmrc"];
 const FILES: &[&str] = &["/etc/pip.conf", "/etc/npmrc", "/etc/resolv.conf", "/etc/hosts"];
 
-/// Where Debian's programs are.
+/// Directories of Debian's programs.
 pub(super) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// `NAME=VALUE` of everything that a command sees in a root.
+/// Returns the environment of a command in a root, as `NAME=VALUE`.
 pub(super) fn variables(toolchain: &Path) -> Vec<String> {
     let path = format!("{}/bin:/root/.cargo/bin:{PATH}", toolchain.display());
     let own = [
@@ -46,9 +47,9 @@ pub(super) fn variables(toolchain: &Path) -> Vec<String> {
     own.into_iter().chain(passed().map(|(name, value)| format!("{name}={value}"))).collect()
 }
 
-/// Variables of ours that are passed on.
+/// Returns the variables of this process that are passed on.
 fn passed() -> impl Iterator<Item = (String, String)> {
-    // Those that are not UTF-8 configure no package client.
+    // Variables that are not UTF-8 configure no package client.
     let ours = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
     ours.filter(|(name, _)| is_passed(name))
@@ -59,7 +60,7 @@ fn is_passed(name: &str) -> bool {
     NAMES.iter().any(|known| known.eq_ignore_ascii_case(name)) || BEGINNINGS.iter().any(begins)
 }
 
-/// Files and directories to be copied, and where to in the root; those that are not there are left out.
+/// Returns the existing files and directories to copy, each with its path in the root.
 pub(super) fn files() -> Vec<(PathBuf, PathBuf)> {
     let home = PathBuf::from(std::env::var_os("HOME").unwrap_or_default());
     let cargo_home = std::env::var_os("CARGO_HOME").map_or_else(|| home.join(".cargo"), PathBuf::from);
@@ -82,7 +83,8 @@ pub(super) fn files() -> Vec<(PathBuf, PathBuf)> {
     found
 }
 
-/// Files of apt's configuration about downloads. Others may name programs that the root does not have.
+/// Returns the files of apt's configuration about downloads. Other files may name programs that the root does
+/// not have.
 fn apt_settings() -> Vec<PathBuf> {
     let folder =
         std::fs::read_dir("/etc/apt/apt.conf.d").into_iter().flatten().flatten().map(|entry| entry.path());

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::Outcome;
 
-/// The lines of the first block of shell below "Start".
+/// Returns the lines of the first shell block below "Start".
 pub(super) fn commands(checkout: &Path) -> Outcome<Vec<String>> {
     let path = checkout.join("README.md");
     let text = std::fs::read_to_string(&path).map_err(|e| format!("cannot read {}: {e}", path.display()))?;

@@ -1,4 +1,4 @@
-//! The end of a root: its processes, its mounts, its files.
+//! Removal of a root with its processes, mounts and files.
 
 use std::io::Read as _;
 use std::os::unix::process::CommandExt as _;
@@ -11,23 +11,24 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::Outcome;
 use crate::workspace::target_dir;
 
-/// The argument by which this program is started as the one that removes a root.
+/// The argument that starts this program as the process that removes a root.
 const COMMAND: &str = "fresh-removal";
 const KEEP: &str = "keep";
 
-/// A directory for a root that is removed when this process ends: by another one, that reads to the end of a pipe of ours.
+/// A directory for a root that is removed when this process ends. Another process, which waits for the end of a pipe from
+/// this one, removes it.
 pub(super) struct Removal {
     path: PathBuf,
     remover: Child,
 }
 
 impl Removal {
-    /// Makes an empty directory below the target directory. With `keep` only what runs in it ends.
+    /// Makes an empty directory below the target directory. With `keep`, only the processes in it are ended.
     pub(super) fn begin(keep: bool) -> Outcome<Self> {
         let path = target_dir()?.join(format!("fresh/{}", std::process::id()));
         std::fs::create_dir_all(&path).map_err(|e| format!("cannot make {}: {e}", path.display()))?;
         let own = std::env::current_exe().map_err(|e| format!("cannot find this program: {e}"))?;
-        // A group of its own: Ctrl+C is for us.
+        // In a process group of its own, so that it does not get Ctrl+C.
         let remover = Command::new(own)
             .args([COMMAND, if keep { KEEP } else { "remove" }])
             .arg(&path)
@@ -42,7 +43,7 @@ impl Removal {
         &self.path
     }
 
-    /// Removes it now.
+    /// Removes the directory now.
     pub(super) fn finish(mut self) -> Outcome {
         drop(self.remover.stdin.take());
         let status = self.remover.wait().map_err(|e| format!("cannot wait for the removal: {e}"))?;
@@ -50,18 +51,18 @@ impl Removal {
     }
 }
 
-/// The process that removes a root once its standard input ends.
+/// Removes a root once standard input ends. Runs in the helper process.
 pub(crate) fn remove_when_left(arguments: &[String]) -> Outcome {
     let [how, path] = arguments else { return Err(format!("{COMMAND} is for fresh alone")) };
     let path = Path::new(path);
-    // An error is an end as well.
+    // An error counts as the end.
     let _ = std::io::stdin().read_to_end(&mut Vec::new());
     end_processes(path)?;
     if how == KEEP {
         eprintln!("xtask: the root stays in {}", path.display());
         return Ok(());
     }
-    // Other mounts would be emptied with it.
+    // The removal would delete the files of other mounts.
     if is_mounted_below(path) {
         return Err(format!("something is mounted below {}: unmount it, then remove it", path.display()));
     }
@@ -69,7 +70,7 @@ pub(crate) fn remove_when_left(arguments: &[String]) -> Outcome {
     std::fs::remove_dir_all(path).map_err(|e| format!("cannot remove {}: {e}", path.display()))
 }
 
-/// Ends all processes whose root directory it is, and with the last one their mounts.
+/// Ends all processes that have this root directory. Their mounts end with the last process.
 pub(super) fn end_processes(root: &Path) -> Outcome {
     for _ in 0..1000 {
         let found = processes(root);
@@ -94,7 +95,7 @@ fn processes(root: &Path) -> Vec<Pid> {
 fn is_mounted_below(path: &Path) -> bool {
     let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
     let path = path.display().to_string();
-    // The fifth field is the place, spaces in it written in octal.
+    // The fifth field is the mount point, with spaces written in octal.
     mounts
         .lines()
         .filter_map(|line| line.split(' ').nth(4))

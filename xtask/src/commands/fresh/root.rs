@@ -1,4 +1,4 @@
-//! A Debian root with what the README asks for, but Rust, and a clone of the checkout in it.
+//! A Debian root with what the README asks for, except Rust, and with a clone of the checkout.
 
 use std::path::{Path, PathBuf};
 
@@ -11,7 +11,7 @@ use crate::workspace::root as checkout;
 /// "A C compiler and make", git for the clone, and certificates, without which nothing can be downloaded.
 const PACKAGES: &str = "ca-certificates,gcc,git,libc6-dev,make";
 
-/// A root that is ready.
+/// A root that is ready for commands.
 #[derive(Debug)]
 pub(super) struct Fresh {
     path: PathBuf,
@@ -27,7 +27,7 @@ struct Sources {
 }
 
 impl Fresh {
-    /// Makes it at `path`, which is an empty directory.
+    /// Makes the root at `path`, an empty directory.
     pub(super) fn make(path: &Path) -> Outcome<Self> {
         ensure_debian("debootstrap", "debootstrap")?;
         let sources = Sources::of_this_machine()?;
@@ -36,7 +36,7 @@ impl Fresh {
         let words = ["--variant=minbase", &include, &sources.suite, &path_text, &sources.mirror];
         eprintln!("xtask: making a root of Debian {} in {path_text} (2 minutes, 500 MB)", sources.suite);
         let mut command = program("debootstrap", &words);
-        // It says a line for every package.
+        // debootstrap prints a line for every package.
         command.stdout(std::process::Stdio::null());
         run(command)?;
         let made = Self { path: path.to_path_buf() };
@@ -62,7 +62,8 @@ impl Fresh {
         std::fs::write(&path, text).map_err(|e| format!("cannot write {}: {e}", path.display()))
     }
 
-    /// Copies files of this machine into the root. The last step is done inside: a link in the root may lead out of it otherwise.
+    /// Copies files of this machine into the root. The last step runs inside the root, because outside a link in the root could
+    /// lead out of it.
     fn copy_settings(&self) -> Outcome {
         const PLACE: &str = r#"mkdir -p "$(dirname "$2")" && cp -a --remove-destination --no-target-directory "$1" "$2" && rm -r "$1""#;
         for (from, to) in environment::files() {
@@ -99,7 +100,7 @@ impl Sources {
         Self::of(&targets, suite.trim_matches('"'))
     }
 
-    /// Of lines with a site, a suite and a component.
+    /// Parses lines with a site, a suite and a component.
     fn of(targets: &str, suite: &str) -> Outcome<Self> {
         let mut found = Vec::new();
         for line in targets.lines() {
