@@ -1,4 +1,4 @@
-//! What a peer may cost the node before, and after, it is known what the peer may do.
+//! Limits of the memory and connections that a peer can use, before and after it is authorized.
 
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
@@ -20,8 +20,8 @@ fn socket(cis: &Cis) -> PathBuf {
     cis.status()["socket"].as_str().unwrap().into()
 }
 
-/// Runs a program of Python in a session, with `request(head, bytes)` that sends a request with a body of so many blanks,
-/// and gives the status.
+/// Runs a Python program in a session. It can call `request(head, bytes)`, which sends a request with a body of that many
+/// blanks and returns the status.
 fn in_session(cis: &Cis, program: &str) -> String {
     const HEAD: &str = r#"
 import os, socket, sys
@@ -88,7 +88,7 @@ fn a_body_is_as_long_as_what_it_is_for() {
         stream.read_to_string(&mut answer).unwrap();
         answer.split(' ').nth(1).unwrap().to_owned()
     };
-    // Too long, or long enough to be read, and no JSON.
+    // A body that is too long, and one that is short enough to be read but is not JSON.
     for (line, most) in [("POST /v1/node/stop", 1), ("POST /v1/sessions", 8), ("POST /v1/runs", 160)] {
         let bytes = most << 20;
         assert_eq!((status(line, bytes), status(line, bytes + 1)), ("400".into(), "413".into()), "{line}");

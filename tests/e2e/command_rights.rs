@@ -1,4 +1,4 @@
-//! What the content of a DAG file does by itself has at most the rights of whoever submitted its run.
+//! Commands that a DAG file makes the node run have at most the rights of the run's submitter.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
@@ -8,7 +8,7 @@ use super::rights::denials;
 
 const FRIEND: &str = "did:key:z6MkhaXgBZDvotDkL5257faiztiGiC2QtKLGpbnnEGta2doK";
 
-/// Tries what an operator may not do, then answers. The places of the node are exported before it.
+/// Attempts what an operator may not do, then answers. The directories of the node are exported before it.
 const TRIES: &str = r#"
 cis="$E2E_CIS"
 try() { "$@" > "$E2E_WORK/said" 2>&1; echo "$? $*" >> "$E2E_WORK/tries"; cat "$E2E_WORK/said" >> "$E2E_WORK/all-said"; }
@@ -28,7 +28,7 @@ while [ ! -e "$WORK/over" ]; do sleep 0.05; done
 "$cis" answer "$CIS_ITEM" --text "by a command" > "$E2E_WORK/answered" 2>&1; echo $? > "$E2E_WORK/answer-code"
 "#;
 
-/// A task that is held for people, and one that asks.
+/// A task whose approval names people, and a task that asks.
 const CLIMB: &str = r#"
 version = 1
 [dag]
@@ -45,13 +45,13 @@ printf 'Proceed? [y/n] '; read -r x; echo "$x" > "$E2E_WORK/got"
 on_blocked = { action = "run", run = ["sh", "tries.sh"] }
 "#;
 
-/// Lines of a shell that lead a command to this node, wherever its run was submitted.
+/// Shell lines that make a command use this node, even if its run was submitted from another installation.
 fn places(node: &Cis) -> String {
     let text = |path: PathBuf| path.display().to_string();
     format!("export CIS_HOME='{}' XDG_RUNTIME_DIR='{}'\n", text(node.home()), text(node.runtime()))
 }
 
-/// Runs a command of the node's owner where the other installation works.
+/// Runs a command as the node's owner in the work directory of the other installation.
 fn as_owner(remote: &Remote, arguments: &[&str]) -> Running {
     let mut command = remote.node.command(arguments);
     command.current_dir(remote.away.work()).env("E2E_WORK", remote.away.work());
@@ -101,7 +101,7 @@ fn a_command_has_no_rights_once_the_token_of_its_submitter_is_revoked() {
     let remote = Remote::start(&[]);
     let (ann, _) = remote.token("operator", "ann", &[]);
     let (node, away) = (&remote.node, &remote.away);
-    // It starts another run, whose command is the same: that one acts for the same token.
+    // The command starts another run with the same command, which acts for the same token.
     let again = r#"[ "$CIS_TASK" = first ] && "$E2E_CIS" dag run --detach "$E2E_WORK/second.toml" > "$E2E_WORK/started" 2>&1
 "$E2E_CIS" answer "$CIS_ITEM" --text y > "$E2E_WORK/said.$CIS_TASK" 2>&1; echo $? > "$E2E_WORK/code.$CIS_TASK"
 "#;
@@ -130,7 +130,7 @@ on_blocked = {{ action = "run", run = ["sh", "again.sh"] }}
     assert_eq!(away.read("code.first"), "0\n", "{}", away.read("said.first"));
     let second = ulid_in(&away.read("started"));
     node.ok(["node", "token", "revoke", "ann"]);
-    // A token of the same name is another one.
+    // A new token with the same name does not count.
     remote.token("operator", "ann", &[]);
     away.write("go", "");
     eventually("its command has tried", || (!away.read("code.second").is_empty()).then_some(()));
@@ -173,7 +173,7 @@ fn cached_results_are_not_shared_among_submitters() {
     let remote = Remote::start(&[]);
     let (ann, _) = remote.token("operator", "ann", &[]);
     let (bob, _) = remote.token("operator", "bob", &[]);
-    // What `greet` is, depends on the submitter's PATH, which is no part of any key.
+    // Which program `greet` is depends on the submitter's PATH, which is not part of the key.
     let text = "version = 1\n[dag]\nid = \"shared\"\n[[tasks]]\nid = \"a\"\ncommand = [\"greet\"]\n\
         artifacts = [\"out\"]\ncache = { key = \"v1\" }\n";
     let run = |cis: &Cis, words: Vec<&str>, says: &str| {

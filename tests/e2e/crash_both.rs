@@ -1,12 +1,13 @@
-//! kill -9 of the session host and the node together, at random moments, while tasks leave processes behind: what has
-//! ended does not run again.
+//! kill -9 of the session host and the node together, at random moments, while tasks leave processes behind: a task that
+//! has ended does not run again.
 
 use std::path::Path;
 use std::time::Duration;
 
 use super::harness::{Cis, Seeded, eventually, is_alive, kill_9, pause};
 
-/// What a task leaves behind: name and shell text. Each notes the pid of what is left, in the file `left.TASK`.
+/// Ways to leave a process behind: name and shell text. Each writes the pid of the leftover process to the file
+/// `left.TASK`.
 const LEFT: [(&str, &str); 5] = [
     ("child", "(trap \"\" HUP; exec sleep 301) & echo $! > left.TASK"),
     ("setsid", "setsid sh -c 'echo $$ > left.TASK; exec sleep 302' &"),
@@ -18,7 +19,7 @@ const LEFT: [(&str, &str); 5] = [
     ("nothing", "echo 999999999 > left.TASK"),
 ];
 
-/// Two chains of tasks, each of which notes that it ran, leaves a process behind, and notes that it is about to end.
+/// Two chains of tasks. Each task notes that it ran, leaves a process behind, and notes that it is about to end.
 fn leaving(folder: &Path, rng: &mut Seeded) -> String {
     let mut text = format!(
         "version = 1\n[dag]\nid = \"leaving\"\nmax_parallel = 2\n[dag.defaults]\ncwd = {:?}\ngrace = \"150ms\"\n",
@@ -43,8 +44,8 @@ fn tasks() -> impl Iterator<Item = String> {
     ["a", "b"].into_iter().flat_map(|chain| (0..3).map(move |n| format!("{chain}{n}")))
 }
 
-/// Tasks of which it can be seen that the host knows their end: their first process is gone, and what they left behind
-/// is gone or was told to end.
+/// Returns the tasks whose end the host certainly knows: their first process is gone, and their leftover process is
+/// gone or was told to end.
 fn ended(folder: &Path) -> Vec<String> {
     let pid = |name: String| std::fs::read_to_string(folder.join(name)).ok()?.trim().parse::<u32>().ok();
     let has_ended = |task: &String| {
@@ -99,7 +100,7 @@ fn what_has_ended_does_not_run_again_at_200_moments() {
     survive(200);
 }
 
-/// Leaves a process behind that does not end when it is told to; then it ends with this exit code.
+/// A script that leaves a process behind which ignores SIGTERM, and exits with this code.
 fn leaves(code: u8) -> String {
     format!(
         "setsid sh -c 'trap \"\" HUP; trap \"touch $E2E_WORK/told\" TERM; echo x > $E2E_WORK/left; while :; do sleep 0.02; done' &\nwhile [ ! -s $E2E_WORK/left ]; do sleep 0.01; done\nexit {code}\n"

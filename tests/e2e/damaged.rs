@@ -1,18 +1,18 @@
 //! Random damage to a node's database, seen through the program: it never panics, every error names the next step, and
 //! after a rebuild the node works.
 //!
-//! One case again: `E2E_SEED=…`.
+//! To repeat one case: `E2E_SEED=…`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::harness::{Cis, Output, eventually, is_alive, kill_9};
 
-/// One run that has ended, and one that waits without a session.
+/// A run that has ended, and one that waits without a session.
 const ENDED: &str = "version = 1\n[dag]\nid = \"ended\"\n[[tasks]]\nid = \"a\"\noutputs = { x = { type = \"string\" } }\nscript = 'echo \"x=1\" >> \"$CIS_OUTPUT\"'\n[[tasks]]\nid = \"b\"\nneeds = [\"a\"]\ncommand = [\"true\"]\n";
 const OPEN: &str = "version = 1\n[dag]\nid = \"open\"\n[[tasks]]\nid = \"a\"\napproval = { prompt = \"Go on?\" }\ncommand = [\"true\"]\n";
 
-/// SplitMix64.
+/// The random number generator SplitMix64.
 struct Random(u64);
 
 impl Random {
@@ -52,7 +52,7 @@ fn damage(random: &mut Random, files: &mut [Vec<u8>; 2]) -> String {
             "cut off"
         }
         3 => {
-            // Digits of texts and numbers: JSON that is valid and wrong.
+            // Changed digits in texts and numbers: JSON that is valid but wrong.
             let digits: Vec<usize> = (0..bytes.len()).filter(|at| bytes[*at].is_ascii_digit()).collect();
             for _ in 0..=random.below(40) {
                 bytes[digits[random.below(digits.len())]] = b'0' + u8::try_from(random.below(10)).unwrap();
@@ -98,7 +98,7 @@ fn cases(default: std::ops::Range<u64>) {
             let open = cis.start(OPEN);
             eventually("the question", || (cis.show(&open)["run"]["approvals"][0] == "a").then_some(()));
         }
-        // What the log has goes into the file.
+        // Moves the content of the log into the file.
         cis.stop();
     }
     cis.ok(["node", "start", "--detach"]);
@@ -137,7 +137,7 @@ fn cases(default: std::ops::Range<u64>) {
         }
         calm_log(&cis.home(), &what);
         end_all(&cis);
-        // A node that could use it has changed it.
+        // A node that could use the store has changed it.
         let out = cis.run(["store", "rebuild"]);
         calm(&out, &what);
         out.expect(0);

@@ -1,8 +1,9 @@
-//! Every way to end a session, with every way a program can take it: what becomes of its task and of what needs it.
+//! Every way to end a session, with every reaction of a program: the resulting state of its task and of dependent
+//! tasks.
 
 use super::harness::{Cis, eventually, is_alive};
 
-/// How a program takes SIGTERM: name and shell text. All of them then wait without using the processor.
+/// Reactions of a program to SIGTERM: name and shell text. All of them then wait without using the processor.
 const REACTIONS: [(&str, &str); 5] = [
     ("exit-0", "trap 'exit 0' TERM"),
     ("exit-7", "trap 'exit 7' TERM"),
@@ -11,7 +12,7 @@ const REACTIONS: [(&str, &str); 5] = [
     ("forks", "trap 'setsid sleep 301 & exit 0' TERM"),
 ];
 
-/// A task for each reaction, each with one that needs it. `{}` in `waits` is the name of the task.
+/// A task for each reaction, each with a task that needs it. `{}` in `waits` is the name of the task.
 fn dag(of_dag: &str, keys: &str, waits: &str) -> String {
     let mut text = format!(
         "version = 1\n[dag]\nid = \"ended\"\nmax_parallel = 20\n{of_dag}\n[dag.defaults]\ntty = false\ngrace = \"300ms\"\n"
@@ -38,7 +39,7 @@ fn started(cis: &Cis, text: &str) -> String {
     run
 }
 
-/// All five are in this state for this reason, and those that need them ran or did not.
+/// Checks that all five tasks are in this state for this reason, and whether the tasks that need them ran.
 #[track_caller]
 fn all_are(cis: &Cis, run: &str, state: &str, reason: &str, after_ran: bool) {
     for (name, _) in REACTIONS {
@@ -143,7 +144,7 @@ fn tasks_that_end_with_their_host_run_again() {
 #[test]
 fn what_ended_by_itself_before_it_was_told_to_keeps_its_own_end() {
     let cis = Cis::new();
-    // What they leave behind has a long time to end, and they are told to end meanwhile.
+    // Their leftover processes have a long time to end, and the tasks are told to end meanwhile.
     let mut text =
         "version = 1\n[dag]\nid = \"late\"\n[dag.defaults]\ntty = false\ngrace = \"1m\"\nretries = 3\n"
             .to_owned();

@@ -1,5 +1,5 @@
-//! A disk without a free byte, and no node that runs: what was is still shown, cleaning makes room, and all continues by
-//! itself.
+//! A disk without a free byte, and no running node: existing data is still shown, cleaning makes room, and work
+//! continues by itself.
 
 use std::fs;
 use std::path::Path;
@@ -16,7 +16,7 @@ fn free_bytes(home: &Path) -> u64 {
     disk.f_bavail * disk.f_frsize
 }
 
-/// A home on a disk of its own with one ended run; gives the run.
+/// Makes a home on a disk of its own with one ended run. Returns the run.
 fn full(cis: &Cis) -> Option<(Mounted, String)> {
     let mounted = Mounted::at(&cis.home(), "24m")?;
     cis.dag(LOUD, &[]).expect(0);
@@ -69,7 +69,7 @@ fn a_full_disk_is_cleaned_where_somebody_else_took_the_reserve() {
     cis.stop();
 }
 
-/// What a node on a full disk must answer, and must refuse.
+/// Checks what a node on a full disk must answer and what it must refuse.
 fn reads_and_says_so(cis: &Cis, run: &str) {
     assert!(cis.ok(["dag", "list"]).contains("loud"));
     assert!(cis.ok(["dag", "show", run]).contains("succeeded"));
@@ -89,7 +89,8 @@ fn reads_and_says_so(cis: &Cis, run: &str) {
     );
 }
 
-/// A node that was read-only is as any other: it writes, and others read its database beside it.
+/// Checks that a node that was read-only is an ordinary one again: it writes, and other processes can read
+/// its database.
 fn is_ordinary(cis: &Cis, pid: u32) {
     eventually("the node is as any other", || {
         // While it restarts it does not answer.
@@ -124,7 +125,8 @@ fn a_node_that_was_killed_starts_on_a_full_disk_and_is_cleaned_through_it() {
         "version = 1\n[dag]\nid = \"gate\"\n[[tasks]]\nid = \"a\"\nscript = 'while [ ! -e \"$E2E_WORK/open\" ]; do sleep 0.02; done'\n",
     );
     cis.session_of("a");
-    // The host would start a node at once: it is killed first, and what is in the write-ahead log stays there.
+    // The host is killed first, because it would start a new node at once. The content of the write-ahead log
+    // stays there.
     let (node, host) = (cis.node_pid().unwrap(), cis.host_pid().unwrap());
     kill_9(host);
     kill_9(node);

@@ -1,4 +1,4 @@
-//! Who did what with a run, and what happened to it: also after its end.
+//! The history and the events of a run, also after its end.
 
 use serde_json::Value;
 
@@ -103,7 +103,7 @@ script = '"$E2E_CIS" dag approve "$CIS_RUN_ID" gate; true'
     assert_eq!((&denied["actor"]["kind"], &denied["actor"]["name"]), (&"session".into(), &session));
     assert!(denied["result"].as_str().unwrap().starts_with("refused: "), "{denied}");
     assert_eq!(entries[3]["comment"], "the tests are red");
-    // What happened to another run is not in it.
+    // The history of another run does not have this entry.
     let other = cis.start("version = 1\n[dag]\nid = \"o\"\n[[tasks]]\nid = \"a\"\ncommand = [\"true\"]\n");
     cis.wait_run(&other, "succeeded");
     let entries = cis.run(["dag", "history", &other, "--json"]).expect(0).json_lines();

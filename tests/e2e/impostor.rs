@@ -1,4 +1,4 @@
-//! Another user of the machine who wants to be taken for the node gets no byte.
+//! Another user of the machine who pretends to be the node gets no byte.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, chown};
@@ -39,12 +39,12 @@ fn two_users() -> Option<(u32, u32)> {
         eprintln!("skipped: becoming other users needs root");
         return None;
     }
-    // This process's alone, so that tests beside it have other directories below /tmp.
+    // Derived from this process's id, so that parallel tests have other directories below /tmp.
     let first = 100_000 + 2 * std::process::id();
     Some((first, first + 1))
 }
 
-/// The impostor, and the file with what it heard.
+/// Starts the impostor. Returns it with the file of what it received.
 fn impostor(of: &Cis, user: u32, socket: &Path) -> (Running, PathBuf) {
     let own = of.work().join(format!("impostor-{user}"));
     fs::create_dir(&own).unwrap();

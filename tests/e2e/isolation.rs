@@ -1,11 +1,12 @@
-//! What a session can do to its node, its host and other commands of the same user: nothing beyond its rights.
+//! A session cannot use its node, its host or other commands of the same user to exceed its rights.
 
 use std::fs;
 use std::process::Command;
 
 use super::harness::{Cis, Running, eventually, is_root, kill_9};
 
-/// Tries all that the system offers to look into processes or to act as them, and says what worked: a line for each.
+/// Attempts every way that the system offers to inspect processes or to act as them. Prints a line for each way that
+/// worked.
 const ATTACKER: &str = r#"
 import ctypes, os, sys
 libc = ctypes.CDLL(None, use_errno=True)
@@ -74,7 +75,7 @@ fn node_host_and_commands_cannot_be_looked_into_or_acted_as() {
     let (node, host) = (cis.node_pid().unwrap(), cis.host_pid().unwrap());
     let worked = attacked(&cis, &[node, host, following.pid(), session]);
     assert_eq!(worked[..3], ["", "", ""], "node, host, command");
-    // The attacks work where nothing is in their way: programs of sessions are as open as any program.
+    // The attacks work against unprotected processes, such as programs of sessions.
     let scope = fs::read_to_string("/proc/sys/kernel/yama/ptrace_scope").unwrap_or_default();
     let attacks: &[&str] = match scope.trim() {
         "" | "0" => &["environ", "fd", "cwd", "mem", "ptrace", "pidfd_getfd"],
@@ -99,8 +100,8 @@ fn a_node_that_its_host_started_again_is_closed_as_well() {
     cis.ok(["dag", "cancel", &run]);
 }
 
-/// An agent of a node that itself runs in a session of another one. It sheds all by which a session is known, ends its
-/// host, comes to stand below the other host, and wants to be taken for a person.
+/// An agent of a node that itself runs in a session of another node. It removes all marks of its session, kills its
+/// host, becomes a descendant of the other host, and tries to be taken for a person.
 const AGENT: &str = r#"
 trap '' HUP
 (env -i PATH="$PATH" HOME="$HOME" XDG_RUNTIME_DIR="$XDG_RUNTIME_DIR" E2E_MARK="$E2E_MARK" E2E_CIS="$E2E_CIS" \

@@ -46,7 +46,7 @@ command = ["echo", "{{ tasks.each.outputs.url }} {{ tasks.again.outputs.x | leng
         cis.json(&["dag", "context", "end"])["needs"]["each"]["outputs"],
         json!({ "url": [], "n": [] })
     );
-    // An older list does not shine through, and the tables follow from the events.
+    // Outputs of an older list are gone, and the tables match the events.
     cis.stop();
     cis.ok(["store", "rebuild"]);
     assert_eq!(cis.task(&run, "each"), each);
@@ -81,7 +81,7 @@ artifacts = ["out/{{ item }}/**", "other/{{ task.id }}/*"]
             task["artifacts"].as_array().unwrap().iter().map(|file| file["path"].as_str().unwrap()).collect();
         assert_eq!(paths, [format!("other/each.{number}/log"), format!("out/{item}/log")], "{task}");
     }
-    // A value is no way out of the directory.
+    // A value cannot lead out of the directory.
     let text = text.replace(r#"["eu", "a*b", "x [1]"]"#, r#"["../secret"]"#);
     let failed = cis.dag(&text, &[]).expect(1).stderr;
     assert!(failed.contains("artifacts[0]") && failed.contains("leaves the task's directory"), "{failed}");

@@ -1,4 +1,4 @@
-//! Output and outputs that a disk did not take: it is said where people look, and is not the fault of the task.
+//! Lost output and lost outputs on a full disk: both are reported, and are not counted as failures of the task.
 
 use super::harness::{Cis, Running, eventually, is_alive, ulid_in};
 use super::storage::{Mounted, fill};
@@ -9,7 +9,7 @@ fn is_gone(cis: &Cis, file: &str) -> Option<()> {
     (!is_alive(pid)).then_some(())
 }
 
-/// `show`, `why` and the log say that output is missing.
+/// Checks that `show`, `why` and the log say that output is missing.
 #[track_caller]
 fn is_marked(cis: &Cis, run: &str, task: &str, cause: &str) {
     let reason = cis.task(run, task)["reason"].as_str().unwrap_or_default().to_owned();
@@ -57,7 +57,7 @@ script = 'touch "$E2E_WORK/after"'
     eventually("nothing can be recorded", || {
         cis.ok(["node", "status"]).contains("nothing starts").then_some(())
     });
-    // What is asked is answered all the same.
+    // Questions are still answered.
     let why = cis.ok(["dag", "why", "after"]);
     assert!(why.contains("cannot record it") && why.contains("cis node status"), "{why}");
     assert!(cis.ok(["dag", "show", &run]).contains("writes"));

@@ -273,7 +273,7 @@ fn an_operator_does_not_move_a_run_whose_approval_depends_on_its_room() {
     let run = remote.node.start(&text("\"pl>=50\""));
     let said = moved(&ann, &run);
     assert!(said.contains("may not move") && said.contains("deploy"), "{said}");
-    // Who may comes as far as to the account that is not there.
+    // An allowed request fails only at the missing Matrix account.
     let said = moved(&root, &run);
     assert!(said.contains("Matrix account"), "{said}");
     let named = remote.node.start(&text("\"@boss:example.org\""));

@@ -1,4 +1,4 @@
-//! The directory of the sockets is removed while node, host and sessions run: they are found again.
+//! Removal of the directory of the sockets while node, host and sessions run: clients find them again.
 
 use std::fs;
 use std::path::PathBuf;
@@ -9,7 +9,7 @@ use super::harness::{Cis, Running, eventually, is_alive, kill_9, signal};
 
 const WAITS: &str = "version = 1\n[dag]\nid = \"waits\"\n[[tasks]]\nid = \"a\"\nscript = 'read -r x'\n";
 
-/// Where the sockets are, as whoever cleans up would find out.
+/// Returns the directory of the sockets, as the file `runtime-dir` of the home names it.
 fn runtime_dir(cis: &Cis) -> PathBuf {
     PathBuf::from(fs::read_to_string(cis.home().join("runtime-dir")).unwrap())
 }
@@ -65,7 +65,7 @@ fn a_caller_with_another_runtime_directory_finds_node_and_host_of_one_that_is_go
     cis.session_of("a");
     let (node, host) = (cis.node_pid().unwrap(), cis.host_pid().unwrap());
     let hash = runtime_dir(&cis).file_name().unwrap().to_owned();
-    // As at the end of a login: the directory goes with what is above it, and nobody can make it again.
+    // As after a logout: the directory is removed with its parent, and cannot be made again.
     let gone = cis.work().join("gone");
     fs::rename(cis.runtime(), &gone).unwrap();
     fs::write(cis.runtime(), "").unwrap();
@@ -90,7 +90,7 @@ fn a_caller_with_another_runtime_directory_finds_node_and_host_of_one_that_is_go
     elsewhere(&["node", "stop", "--kill-sessions"]).expect(0);
     fs::remove_file(cis.runtime()).unwrap();
     fs::rename(&gone, cis.runtime()).unwrap();
-    // Where the host went.
+    // The new place of the host.
     let uid = rustix::process::getuid().as_raw();
     fs::remove_dir_all(PathBuf::from(format!("/tmp/cis-{uid}")).join(hash)).unwrap();
 }

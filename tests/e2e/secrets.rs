@@ -164,7 +164,7 @@ exit 1
     }
 }
 
-/// `show` is given a secret, and others are not. `other` waits at a prompt for which a command is run.
+/// `show` gets a secret, the other tasks do not. `other` waits at a prompt for which a command is run.
 const OTHERS: &str = r#"
 version = 1
 [dag]
@@ -196,7 +196,7 @@ tty = false
 script = 'cat "$E2E_WORK/encoded" >&2'
 "#;
 
-/// Forms in which programs print it, each on a line.
+/// Returns the forms in which programs print a secret, one per line.
 fn encoded(secret: &str) -> String {
     let hex: String = secret.bytes().map(|byte| format!("{byte:02x}")).collect();
     let python = r#"
@@ -234,7 +234,7 @@ fn a_secret_reaches_the_tasks_that_declare_it_and_is_hidden_in_all_of_the_run() 
     drop(terminal);
     let inbox = cis.json(&["inbox"]).to_string();
     let explained = cis.json(&["dag", "explain", "other"]).to_string();
-    // A node of later must know it as well.
+    // The next node must know the secret as well.
     kill_9(cis.node_pid().unwrap());
     eventually("it is answered", || {
         (cis.run(["answer", &format!("{run}:other"), "--text", "y"]).code == Some(0)).then_some(())

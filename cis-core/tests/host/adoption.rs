@@ -160,7 +160,7 @@ fn another_user_is_not_served() {
         return;
     }
     let host = Host::start_as(65534);
-    // Not by a client of ours, which would refuse a host of another user by itself.
+    // `HostClient` is not used here, because it refuses a host of another user by itself.
     let mut stream = UnixStream::connect(host.path("socket")).unwrap();
     let mut hello = Vec::new();
     put_json(&mut hello, &ToHost::Hello { version: 1, role: Role::Control }).unwrap();

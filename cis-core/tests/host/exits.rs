@@ -1,4 +1,4 @@
-//! How a session ended survives its host, and so does who ended it.
+//! The end of a session, and who ended it, stay known after the death of its host.
 
 use std::fs;
 use std::process::Child;
@@ -9,14 +9,14 @@ use cis_core::session::protocol::{AtDeadline, Exit, Known, Role, Start, ToHost};
 
 use crate::support::{Host, PATIENCE, Peer, command, processes_with, until};
 
-/// Leaves a process behind that has the long grace of the session to end, and does not; it notes that it was asked.
+/// Leaves a process behind that ignores SIGTERM during the session's long grace, and notes that it got it.
 const STAYS: &str = "(setsid sh -c 'trap \"touch asked\" TERM; trap \"\" HUP; touch stays; while :; do sleep 0.02; done' >/dev/null 2>&1 &); while [ ! -e stays ]; do sleep 0.01; done";
 
 fn long(host: &Host, end: &str) -> Start {
     Start { grace_ms: 600_000, ..host.shell(&format!("{STAYS}; {end}")) }
 }
 
-/// The host after one that was killed; it ends with the test.
+/// The next host, which ends with the test.
 struct Next {
     child: Child,
     control: Peer,
@@ -40,7 +40,7 @@ impl Next {
         self.known.iter().find(|known| known.session == start.session)?.exit.clone()
     }
 
-    /// In good order.
+    /// Ends the host normally.
     fn end(mut self, host: &Host) {
         let mut control = Peer::connect(&host.path("socket"), Role::Control);
         control.send(&ToHost::Shutdown {});
@@ -63,11 +63,11 @@ fn an_end_is_known_while_what_was_left_behind_is_ended() {
     assert_eq!((exit.status, exit.killed, exit.output_bytes), (ExitStatus::Code(3), false, 5));
     assert_eq!(exit.lost_output, None);
     assert_eq!(next.exit(&lives), None, "it had not ended");
-    // A start that is repeated starts nothing.
+    // A repeated start starts nothing.
     assert_eq!(next.control.start(&start), pid);
     assert_eq!(next.control.exit(start.session), exit);
     next.control.send(&ToHost::AckExit { session: start.session });
-    // The next host of this one, which ended in good order, knows no more of it.
+    // The next host after a normal end does not know the session any more.
     let welcomed = Peer::connect(&host.path("socket"), Role::Control).welcome();
     assert_eq!(welcomed, []);
     next.end(&host);
@@ -96,7 +96,7 @@ fn who_ended_it_is_known_as_well() {
         let mut host = Host::start();
         let mut control = host.control();
         let timeout_ms = (why == "timeout").then_some(1000);
-        // The leader ends when it is told to; its child does not.
+        // The leader ends on SIGTERM; its child does not.
         let script = format!("trap 'exit 0' TERM; {STAYS}; touch ready; while :; do sleep 0.01; done");
         let start = Start { timeout_ms, grace_ms: 600_000, ..host.shell(&script) };
         let pid = control.start(&start);
@@ -112,7 +112,7 @@ fn who_ended_it_is_known_as_well() {
         }
         let gone = format!("/proc/{pid}");
         until("its leader ended and was waited for", || !fs::exists(&gone).unwrap());
-        // The note is written in the turn in which it is waited for.
+        // The note is written in the same turn in which the leader is reaped.
         let noted = || fs::read_to_string(host.path("host.exits")).unwrap_or_default();
         until("it is noted", || noted().contains(&session.to_string()));
         let next = Next::after(&mut host);
@@ -134,7 +134,7 @@ fn sessions_that_end_because_their_host_is_told_to_are_not_noted_but_those_befor
     control.start(&lives);
     until("it runs", || host.path("ready").exists());
     control.send(&ToHost::Shutdown {});
-    // The grace of what was left is not over.
+    // The grace of the leftover process is not over.
     let exit = control.exit(lives.session);
     assert!(exit.shut_down && exit.killed, "{exit:?}");
     drop(control);

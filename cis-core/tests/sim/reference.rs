@@ -81,7 +81,7 @@ struct RefTask {
     approved: Option<String>,
     /// How many items its present list has.
     items: Option<usize>,
-    /// It ended as its list is empty, with an empty list as its output.
+    /// Whether the task ended because its list is empty, with an empty list as its output.
     empty_list: bool,
     /// What it left.
     pid: Option<i64>,
@@ -250,7 +250,8 @@ impl Reference {
                 EventBody::TaskStatus { changes } if self.is_of_account(id, changes) => {}
                 EventBody::TaskStatus { changes } => {
                     ensure(lists.insert(id), || format!("two lists of {id} for one input"))?;
-                    // What uses the outputs of a task that ends without an attempt is settled in a list after it.
+                    // Tasks that use the outputs of a task that ends without an attempt are settled in a later
+                    // list.
                     if changes.iter().any(leaves_empty_lists) {
                         lists.remove(&id);
                     }

@@ -36,7 +36,7 @@ impl Cis {
         Self::make(Some(NOBODY))
     }
 
-    /// The same for a user of this number.
+    /// The same for the user with this uid.
     pub fn as_user(uid: u32) -> Self {
         Self::make(Some(uid))
     }

@@ -11,8 +11,8 @@ pub struct Process {
     pub command: String,
 }
 
-/// All whose environment has `mark`, but for this process itself; also those whose arguments have `place`: a node and
-/// its host show their environment to root alone.
+/// Returns all other processes whose environment has `mark` or whose arguments have `place`: only root can read the
+/// environment of a node and its host.
 pub fn processes_with(mark: &str, place: &str) -> Vec<Process> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir("/proc").unwrap().map_while(Result::ok) {
@@ -26,7 +26,8 @@ pub fn processes_with(mark: &str, place: &str) -> Vec<Process> {
         let has = |file: &str, text: &str| {
             std::fs::read(entry.path().join(file)).is_ok_and(|bytes| memchr_find(&bytes, text.as_bytes()))
         };
-        // Of another home's processes an argument may name a file of this one, but behind an option's name.
+        // An argument of another home's process may name a file of this home, but only after an option's
+        // name.
         let is_below = |argument: &[u8]| argument.starts_with(place.as_bytes());
         let is_of_place = || {
             std::fs::read(entry.path().join("cmdline"))

@@ -1,4 +1,4 @@
-//! HTTP from inside a session: what a program there can ask of the node that runs it.
+//! HTTP requests from inside a session to its node.
 
 /// A Python program for sessions. It sends each request of its standard input (a line of `METHOD PATH`) to the node's socket,
 /// with its arguments as headers and `{}` as the body, and prints the line followed by the answer's status.

@@ -86,7 +86,7 @@ impl WebSocket {
         self.0.get_mut().write_all(bytes)
     }
 
-    /// Whether the node ends it, whatever comes before that.
+    /// Whether the node ends the connection; everything before the end is skipped.
     pub fn is_ended(&mut self) -> bool {
         loop {
             match self.next() {

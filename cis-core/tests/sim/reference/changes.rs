@@ -338,7 +338,7 @@ pub(super) fn result(run: &mut RefRun, r: &AttemptResult) -> Check {
         AttemptOutcome::Lost { .. } => TaskState::Error,
         outcome if by_policy(outcome) => TaskState::Error,
         _ if left => TaskState::Queued,
-        // A missing program is the task's own failure; where its process ended, the node failed.
+        // A missing program is the task's own failure. If the process has ended, the failure is the node's.
         AttemptOutcome::SpawnError { .. } if task.spec.allow_failure && r.exit.is_none() => {
             TaskState::Completed
         }
