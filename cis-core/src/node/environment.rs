@@ -89,7 +89,7 @@ pub(super) fn variables_of(secrets: &[SecretSource]) -> impl Iterator<Item = &st
 }
 
 /// Removes the variables that these secrets come from.
-pub(super) fn take_secrets_away(env: &mut BTreeMap<String, String>, secrets: &[SecretSource]) {
+pub(super) fn remove_secrets(env: &mut BTreeMap<String, String>, secrets: &[SecretSource]) {
     variables_of(secrets).for_each(|variable| drop(env.remove(variable)));
 }
 

@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn a_command_of_the_node_is_known_while_it_runs_and_its_descendants_with_it() {
+    fn a_running_command_and_its_descendants_are_recognized() {
         let folder = tempfile::tempdir().unwrap();
         let (home, commands) = (home(&folder), OwnCommands::default());
         // As every command, it runs nothing of its own before it is stamped.

@@ -60,13 +60,13 @@ pub async fn serve<N: NodeApi>(
                 file.remove();
                 return Ok(());
             }
-            again = bound_again(&file, &bind) => again,
+            again = rebind_when_removed(&file, &bind) => again,
         };
     }
 }
 
 /// Waits until the socket's file is removed, then binds the socket again.
-async fn bound_again(file: &SocketFile, bind: impl Fn() -> io::Result<Bound>) -> Bound {
+async fn rebind_when_removed(file: &SocketFile, bind: impl Fn() -> io::Result<Bound>) -> Bound {
     let mut told = false;
     loop {
         tokio::time::sleep(LOOK_EVERY).await;

@@ -98,7 +98,7 @@ impl ExitFile {
         put(&mut self.pending, &self.boot, line);
     }
 
-    /// Whether the added notes no longer fit, so that [`Self::begin_again`] is due.
+    /// Whether the added notes no longer fit, so that [`Self::start_over`] is due.
     pub(crate) fn is_full(&self) -> bool {
         !self.pending.is_empty() && self.at + self.pending.len() as u64 > ROOM
     }
@@ -120,7 +120,7 @@ impl ExitFile {
     /// Starts again at the beginning of the file. Old notes are overwritten; if some of them may still be needed, a
     /// new file replaces the old one. If the new file cannot be made, the old one grows. `open` are the notes of
     /// all sessions whose end no node has recorded, including the added notes.
-    pub(crate) fn begin_again(&mut self, open: &[Note]) {
+    pub(crate) fn start_over(&mut self, open: &[Note]) {
         let all = self.lines(open);
         if all.len() <= self.pending.len() {
             self.at = 0;
@@ -270,14 +270,14 @@ mod tests {
         fn take(&mut self, new: &Note, open: &[Note]) {
             self.pending = self.lines(std::slice::from_ref(new));
             if self.is_full() {
-                self.begin_again(open);
+                self.start_over(open);
             }
             self.write();
         }
     }
 
     #[test]
-    fn what_was_noted_is_read_and_the_later_note_counts() {
+    fn notes_are_read_and_the_later_one_counts() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(FILE);
         let (mut file, earlier) = ExitFile::open(path.clone());
@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn the_file_stays_small_and_keeps_what_nobody_has_recorded() {
+    fn the_file_stays_small_and_keeps_unrecorded_ends() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(FILE);
         let (mut file, _) = ExitFile::open(path.clone());
@@ -325,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn garbage_and_what_another_start_of_the_machine_left_are_left_out() {
+    fn garbage_and_notes_of_another_boot_are_skipped() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(FILE);
         let (mut file, _) = ExitFile::open(path.clone());

@@ -28,7 +28,7 @@ pub(crate) use artifacts::artifacts;
 pub(crate) use audit::audited;
 pub(crate) use context::context;
 pub(crate) use explain::explain;
-pub(crate) use history::{actor, history, history_beside, moment};
+pub(crate) use history::{actor, history, moment, recent_history};
 pub(crate) use inbox::{inbox, inbox_details, inbox_item, screen};
 pub(crate) use matrix::{
     matrix_account, matrix_event, matrix_login, matrix_room, matrix_rooms, recovered, warning,

@@ -121,7 +121,7 @@ impl Driver {
             }),
             now,
         );
-        self.loners_lost(&ended, now);
+        self.standalone_lost(&ended, now);
         self.attention.clear();
         self.inbox.clear();
         self.connect_host(now);

@@ -230,7 +230,7 @@ impl Driver {
 
     /// Records that the standalone sessions are lost with their host. Sessions in `ended` are recorded when
     /// the next host reports them.
-    pub(super) fn loners_lost(&mut self, ended: &[SessionId], now: TimestampMs) {
+    pub(super) fn standalone_lost(&mut self, ended: &[SessionId], now: TimestampMs) {
         for (session, loner) in std::mem::take(&mut self.loners.live) {
             let detail = HOST_ENDED.to_owned();
             self.parts.hub.close(session, Ended { detail: detail.clone(), exit_code: None });

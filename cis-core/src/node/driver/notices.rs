@@ -43,7 +43,7 @@ impl Driver {
         let spec = completed(run, &task, attempt, &self.parts.home, &self.parts.blobs, Moment::Running)?;
         let base = self.parts.worker.base_environment(spec.base_env.as_ref())?;
         let mut env = environment::inherited(base.as_ref().clone());
-        environment::take_secrets_away(&mut env, &spec.run_secrets);
+        environment::remove_secrets(&mut env, &spec.run_secrets);
         env.extend(spec.env);
         let facts = run.facts();
         let of = task.item.as_ref().map_or(&task.id, |item| &item.of);

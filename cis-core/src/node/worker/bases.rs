@@ -38,7 +38,7 @@ impl LocalWorker {
         let name = name_of(spec.base_env.as_ref(), &spec.run_secrets);
         if self.placed.insert(name.clone()) {
             let mut vars = base.clone();
-            environment::take_secrets_away(&mut vars, &spec.run_secrets);
+            environment::remove_secrets(&mut vars, &spec.run_secrets);
             self.to_host.push(ToHost::Env { name: name.clone(), vars });
         }
         name

@@ -69,7 +69,7 @@ impl LocalWorker {
 
     /// Classifies outputs that do not match their declaration: a program that writes to a full disk may not
     /// notice.
-    pub(super) fn whose_trouble(&self, session: SessionId, exit: &Exit, detail: String) -> Trouble {
+    pub(super) fn classify_outputs(&self, session: SessionId, exit: &Exit, detail: String) -> Trouble {
         let overlaps =
             |failure: &DiskFailure| exit.started_ms <= failure.to_ms && failure.from_ms <= exit.ended_ms;
         let cause = if let Err(error) = probe(&self.home.output_file(session).with_extension("probe")) {

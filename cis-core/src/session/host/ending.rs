@@ -99,7 +99,7 @@ impl Host {
     fn write_notes(&mut self) {
         if self.exits.is_full() {
             let open = self.open_notes();
-            self.exits.begin_again(&open);
+            self.exits.start_over(&open);
         }
         self.exits.write();
     }

@@ -56,7 +56,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
 
 /// Reads the history of a run or of a task for a command that shows more than the history; empty if the node is too
 /// old to have it.
-pub(super) async fn beside(
+pub(super) async fn read_all(
     client: &Client,
     run: &str,
     task: Option<&str>,

@@ -3,7 +3,7 @@
 use cis_core::api::{HistoryEntry, ReadTime, RunDetail};
 use serde::Serialize;
 
-use super::history::beside;
+use super::history::read_all;
 use super::run_or_newest;
 use crate::context::Context;
 use crate::error::{CliError, Exit};
@@ -36,10 +36,10 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
             return Ok(Exit::OK);
         }
         let detail = client.run(&run).await?;
-        let history = beside(&client, &run, None).await?;
+        let history = read_all(&client, &run, None).await?;
         output::show(context, &Shown { detail: &detail, history: &history }, |Shown { detail, history }| {
             let all = format!("cis dag history {}", detail.run.id.short());
-            human::run(detail, now_ms()) + human::history_beside(history, &all).as_str()
+            human::run(detail, now_ms()) + human::recent_history(history, &all).as_str()
         })?;
         Ok(Exit::OK)
     })

@@ -3,7 +3,7 @@
 use cis_core::api::{HistoryEntry, WhyView};
 use serde::Serialize;
 
-use super::history::beside;
+use super::history::read_all;
 use super::run_or_newest;
 use crate::context::Context;
 use crate::error::{CliError, Exit};
@@ -29,10 +29,10 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
     context.block_on(async {
         let run = run_or_newest(&client, args.run.as_deref()).await?;
         let why = client.why(&run, &args.task).await?;
-        let history = beside(&client, &run, Some(why.task.as_str())).await?;
+        let history = read_all(&client, &run, Some(why.task.as_str())).await?;
         output::show(context, &Shown { why: &why, history: &history }, |Shown { why, history }| {
             let all = format!("cis dag history {} --task {}", why.run.short(), why.task);
-            human::why(why) + human::history_beside(history, &all).as_str()
+            human::why(why) + human::recent_history(history, &all).as_str()
         })?;
         Ok(Exit::OK)
     })

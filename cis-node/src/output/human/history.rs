@@ -11,7 +11,7 @@ use crate::output::style::{BOLD, DIM};
 use crate::output::table::{Table, cell, plain};
 
 /// Maximum number of entries in the output of `show` and `why`.
-const BESIDE_MAX: usize = 10;
+const RECENT_MAX: usize = 10;
 
 /// Formats a moment in UTC, with ms.
 pub(crate) fn moment(at_ms: TimestampMs) -> String {
@@ -80,17 +80,17 @@ fn details(entry: &HistoryEntry) -> String {
 
 /// Returns the newest entries for the output of `show` and `why`; nothing if the run was only created and
 /// started.
-pub(crate) fn history_beside(entries: &[HistoryEntry], more: &str) -> String {
+pub(crate) fn recent_history(entries: &[HistoryEntry], more: &str) -> String {
     let usual = [HistoryAction::Created, HistoryAction::Started];
-    let told: Vec<HistoryEntry> =
+    let unusual: Vec<HistoryEntry> =
         entries.iter().filter(|entry| !usual.contains(&entry.action)).cloned().collect();
-    if told.is_empty() {
+    if unusual.is_empty() {
         return String::new();
     }
-    let newest = &told[told.len().saturating_sub(BESIDE_MAX)..];
+    let newest = &unusual[unusual.len().saturating_sub(RECENT_MAX)..];
     let mut out = format!("\n{BOLD}History{BOLD:#}");
-    if newest.len() < told.len() {
-        let _ = write!(out, " {DIM}(the newest {} of {}; all: {more}){DIM:#}", newest.len(), told.len());
+    if newest.len() < unusual.len() {
+        let _ = write!(out, " {DIM}(the newest {} of {}; all: {more}){DIM:#}", newest.len(), unusual.len());
     }
     out.push('\n');
     for line in history(newest).lines() {
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn a_table_names_who_when_how_and_what_came_of_it() {
+    fn a_table_has_time_actor_channel_and_result() {
         let ann = json!({ "kind": "human", "name": "@ann:example.org", "via": "room" });
         let rule = json!({ "kind": "policy", "name": "on_blocked", "via": "internal" });
         let entries = [
@@ -133,7 +133,7 @@ mod tests {
             ),
             entry("cancelled", json!({ "result": "the run ended as cancelled" })),
         ];
-        let text = history(&entries) + history_beside(&entries, "cis dag history 4r1xec").as_str();
+        let text = history(&entries) + recent_history(&entries, "cis dag history 4r1xec").as_str();
         insta::assert_snapshot!(anstream::adapter::strip_str(&text).to_string(), @r#"
         TIME                      BY                VIA     ACTION     TASK    DETAIL
         2026-11-20T15:28:25.117Z  uid:1000          socket  created            ship.toml
@@ -147,10 +147,10 @@ mod tests {
           2026-11-20T15:28:25.117Z  on_blocked                answered   ask     Proceed? [y/n] → n (typed 2 bytes)
           2026-11-20T15:28:25.117Z  uid:1000          socket  cancelled          (the run ended as cancelled)
         "#);
-        assert_eq!(history_beside(&entries[..1], ""), "");
+        assert_eq!(recent_history(&entries[..1], ""), "");
         let many: Vec<HistoryEntry> = (0..12).map(|_| entry("paused", json!({}))).collect();
         assert!(
-            history_beside(&many, "cis dag history 4r1xec")
+            recent_history(&many, "cis dag history 4r1xec")
                 .contains("newest 10 of 12; all: cis dag history 4r1xec")
         );
     }
