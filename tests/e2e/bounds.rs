@@ -52,7 +52,7 @@ def request(line, length):
 }
 
 #[test]
-fn a_body_that_nobody_may_send_is_not_held() {
+fn a_body_is_not_held_before_authorization() {
     let cis = Cis::new();
     cis.ok(["node", "start", "--detach"]);
     let before = peak(&cis);
@@ -72,7 +72,7 @@ with ThreadPoolExecutor(8) as pool:
 }
 
 #[test]
-fn a_body_is_as_long_as_what_it_is_for() {
+fn body_limits_depend_on_the_path() {
     let cis = Cis::new();
     cis.ok(["node", "start", "--detach"]);
     let path = socket(&cis);

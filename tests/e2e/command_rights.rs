@@ -142,7 +142,7 @@ on_blocked = {{ action = "run", run = ["sh", "again.sh"] }}
 }
 
 #[test]
-fn tasks_have_the_rights_of_their_sessions_whoever_submitted_or_retried_their_run() {
+fn tasks_have_the_rights_of_their_sessions_for_every_submitter() {
     let cis = Cis::new();
     let text = r#"
 version = 1

@@ -49,7 +49,7 @@ fn a_parameter_is_the_text_of_a_file() {
 }
 
 #[test]
-fn a_quiet_run_says_only_what_went_wrong() {
+fn a_quiet_run_prints_only_failures() {
     let cis = Cis::new();
     let quiet = cis.dag(ECHO, &["--param", "text=x", "--quiet"]).expect(0);
     assert_eq!((quiet.stdout.as_str(), quiet.stderr.as_str()), ("", ""));
@@ -143,7 +143,7 @@ command = ["true"]
 }
 
 #[test]
-fn a_skipped_session_is_told_as_skipped() {
+fn a_skipped_session_is_reported_as_skipped() {
     let cis = Cis::new();
     let file = cis.write("tell.sh", r#"echo "$CIS_EVENT $CIS_TASK" >> "$E2E_WORK/told""#);
     let command = serde_json::json!(["sh", file.to_str().unwrap()]);

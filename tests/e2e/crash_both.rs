@@ -90,13 +90,13 @@ fn survive(kills: u32) {
 }
 
 #[test]
-fn what_has_ended_does_not_run_again_when_host_and_node_are_killed() {
+fn ended_tasks_do_not_run_again_when_host_and_node_are_killed() {
     survive(6);
 }
 
 #[test]
 #[ignore = "200 random kills take minutes: cargo xtask test-all"]
-fn what_has_ended_does_not_run_again_at_200_moments() {
+fn ended_tasks_do_not_run_again_after_200_random_kills() {
     survive(200);
 }
 
@@ -108,7 +108,7 @@ fn leaves(code: u8) -> String {
 }
 
 #[test]
-fn results_survive_their_host_while_what_was_left_behind_is_ended() {
+fn results_survive_their_host_while_leftover_processes_are_ended() {
     for code in [0, 7] {
         let cis = Cis::new();
         let text = format!(

@@ -142,7 +142,7 @@ fn tasks_that_end_with_their_host_run_again() {
 }
 
 #[test]
-fn what_ended_by_itself_before_it_was_told_to_keeps_its_own_end() {
+fn tasks_that_ended_before_the_kill_keep_their_result() {
     let cis = Cis::new();
     // Their leftover processes have a long time to end, and the tasks are told to end meanwhile.
     let mut text =

@@ -53,7 +53,7 @@ fn a_full_disk_without_a_node_is_cleaned() {
 }
 
 #[test]
-fn a_full_disk_is_cleaned_where_somebody_else_took_the_reserve() {
+fn a_full_disk_without_a_reserve_is_cleaned() {
     let cis = Cis::new();
     let Some((_mounted, _)) = full(&cis) else { return };
     fs::remove_file(cis.home().join("disk-reserve")).unwrap();

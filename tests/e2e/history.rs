@@ -41,7 +41,7 @@ fn actions(entries: &[Value]) -> Vec<&str> {
 }
 
 #[test]
-fn an_ended_run_names_everybody_who_did_something_with_it() {
+fn the_history_of_an_ended_run_names_every_actor() {
     let cis = Cis::new();
     let run = decided(&cis);
     let me = format!("uid:{}", rustix::process::getuid().as_raw());

@@ -101,7 +101,7 @@ fn a_socket_that_another_user_made_first_is_not_used() {
 }
 
 #[test]
-fn a_listener_of_another_user_in_ones_own_directory_is_not_used() {
+fn a_listener_of_another_user_in_a_private_directory_is_not_used() {
     let Some((user, other)) = two_users() else { return };
     let victim = Cis::as_user(user).env("PRIVATE", "environment of the submitter");
     let base = victim.runtime().join("cis");

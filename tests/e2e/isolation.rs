@@ -67,7 +67,7 @@ fn attacked(cis: &Cis, pids: &[u32]) -> Vec<String> {
 }
 
 #[test]
-fn node_host_and_commands_cannot_be_looked_into_or_acted_as() {
+fn node_host_and_commands_cannot_be_inspected_or_impersonated() {
     let cis = unprivileged();
     let long = cis.write("long.toml", WAITS);
     let following = cis.spawn(["dag", "run", long.to_str().unwrap()]);
@@ -129,7 +129,7 @@ clean "$E2E_CIS" --home "$inner" node stop --kill-sessions
 "#;
 
 #[test]
-fn an_agent_that_kills_its_host_is_no_person_where_its_node_runs_in_a_session() {
+fn an_agent_that_kills_its_host_has_no_rights_if_its_node_runs_in_a_session() {
     let cis = unprivileged();
     cis.write("agent.sh", AGENT);
     cis.write("orphan.sh", ORPHAN);
@@ -143,7 +143,7 @@ fn an_agent_that_kills_its_host_is_no_person_where_its_node_runs_in_a_session() 
 }
 
 #[test]
-fn where_proc_hides_processes_node_host_and_commands_recognize_each_other() {
+fn node_host_and_commands_recognize_each_other_with_hidepid() {
     let mount = "mount -t proc -o hidepid=2 proc /proc";
     let can_mount = || Command::new("unshare").args(["-m", "sh", "-c", mount]).output();
     if !is_root() || !can_mount().is_ok_and(|tried| tried.status.success()) {

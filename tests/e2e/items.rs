@@ -88,7 +88,7 @@ artifacts = ["out/{{ item }}/**", "other/{{ task.id }}/*"]
 }
 
 #[test]
-fn a_failure_is_allowed_also_where_the_program_or_the_directory_is_missing() {
+fn allow_failure_covers_a_missing_program_or_directory() {
     let cis = Cis::new();
     let text = r#"
 version = 1

@@ -22,7 +22,7 @@ fn is_marked(cis: &Cis, run: &str, task: &str, cause: &str) {
 }
 
 #[test]
-fn outputs_that_a_full_disk_did_not_take_are_an_error_and_not_a_failure() {
+fn outputs_lost_on_a_full_disk_are_an_error_and_not_a_failure() {
     let cis = Cis::new();
     let Some(_mounted) = Mounted::at(&cis.home(), "24m") else { return };
     let text = r#"

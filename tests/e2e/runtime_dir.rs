@@ -41,7 +41,7 @@ fn a_node_whose_sockets_are_removed_is_found_again() {
 }
 
 #[test]
-fn the_next_node_reaches_the_host_though_both_sockets_are_gone() {
+fn the_next_node_reaches_the_host_after_both_sockets_were_removed() {
     let cis = Cis::new();
     let run = cis.start(WAITS);
     cis.session_of("a");
@@ -59,7 +59,7 @@ fn the_next_node_reaches_the_host_though_both_sockets_are_gone() {
 }
 
 #[test]
-fn a_caller_with_another_runtime_directory_finds_node_and_host_of_one_that_is_gone() {
+fn a_caller_with_another_runtime_directory_finds_node_and_host_after_theirs_is_gone() {
     let cis = Cis::new();
     let run = cis.start(WAITS);
     cis.session_of("a");
@@ -96,7 +96,7 @@ fn a_caller_with_another_runtime_directory_finds_node_and_host_of_one_that_is_go
 }
 
 #[test]
-fn a_node_that_does_not_listen_is_said_to_run_and_is_stopped() {
+fn a_node_that_does_not_listen_is_reported_and_can_be_stopped() {
     let cis = Cis::new();
     cis.ok(["node", "start", "--detach"]);
     let node = cis.node_pid().unwrap();

@@ -263,7 +263,7 @@ fn a_secret_reaches_the_tasks_that_declare_it_and_is_hidden_in_all_of_the_run() 
 }
 
 #[test]
-fn a_secret_that_comes_to_be_later_is_hidden_in_sessions_that_live_already() {
+fn a_later_secret_is_hidden_in_sessions_that_already_run() {
     let cis = Cis::new();
     let text = r#"
 version = 1

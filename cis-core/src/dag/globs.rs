@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_escaped_text_matches_itself_alone() {
+    fn an_escaped_text_matches_only_itself() {
         for text in ["eu", "a*b", "[x]", "{a,b}", "a?c", "back\\slash", "!no", "ü,"] {
             let glob = escaped(text);
             let matcher = GlobBuilder::new(&glob).literal_separator(true).build().unwrap().compile_matcher();

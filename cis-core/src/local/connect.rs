@@ -107,7 +107,9 @@ impl Place {
             Ok(stream)
         };
         match open(&self.socket) {
-            Err(ConnectError::Absent { .. }) => open(&self.elsewhere()?).map_err(|error| self.named(error)),
+            Err(ConnectError::Absent { .. }) => {
+                open(&self.holder_socket()?).map_err(|error| self.with_holder(error))
+            }
             other => other,
         }
     }
@@ -119,14 +121,14 @@ impl Place {
     pub async fn connect_async(&self) -> Result<tokio::net::UnixStream, ConnectError> {
         match open_async(&self.socket).await {
             Err(ConnectError::Absent { .. }) => {
-                open_async(&self.elsewhere()?).await.map_err(|error| self.named(error))
+                open_async(&self.holder_socket()?).await.map_err(|error| self.with_holder(error))
             }
             other => other,
         }
     }
 
     /// Returns the socket that the lock file names.
-    fn elsewhere(&self) -> Result<PathBuf, ConnectError> {
+    fn holder_socket(&self) -> Result<PathBuf, ConnectError> {
         let absent = || ConnectError::Absent { socket: self.socket.clone() };
         let lock = self.lock.as_ref().ok_or_else(absent)?;
         // Without a readable lock file, the holder is unknown.
@@ -141,7 +143,7 @@ impl Place {
 
     /// Adds the pid of the lock's holder to the error if the holder does not listen at the path that it names
     /// either.
-    fn named(&self, error: ConnectError) -> ConnectError {
+    fn with_holder(&self, error: ConnectError) -> ConnectError {
         let (ConnectError::Absent { socket }, Some(lock)) = (&error, &self.lock) else { return error };
         match look(lock) {
             Ok(Lock::Held(holder)) => ConnectError::NotListening {
@@ -236,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn one_listens_or_nobody_does() {
+    fn a_connection_needs_a_listener() {
         let folder = tempfile::Builder::new()
             .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700))
             .tempdir()
@@ -297,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn a_holder_is_found_where_it_says() {
+    fn a_holder_is_found_at_the_socket_that_it_names() {
         let folder = tempfile::Builder::new()
             .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700))
             .tempdir()

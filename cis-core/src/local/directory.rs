@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_closed_directory_of_ones_own_is_private() {
+    fn only_a_closed_directory_of_the_user_is_private() {
         for (mode, private) in [(0o700, true), (0o500, true), (0o750, false), (0o701, false), (0o1777, false)]
         {
             assert_eq!(check_private(with_mode(mode).path()).is_ok(), private, "{mode:o}");
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn a_parent_may_be_open_where_it_is_sticky() {
+    fn a_sticky_parent_may_be_open() {
         for (mode, safe) in [(0o700, true), (0o755, true), (0o1777, true), (0o777, false), (0o770, false)] {
             assert_eq!(check_parent(with_mode(mode).path()).is_ok(), safe, "{mode:o}");
         }
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn what_belongs_to_somebody_else_is_neither() {
+    fn a_directory_of_another_user_is_refused() {
         if !rustix::process::geteuid().is_root() {
             eprintln!("skipped: giving a directory to another user needs root");
             return;

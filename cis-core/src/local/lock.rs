@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_of_this_form_names_nobody() {
+    fn a_malformed_lock_file_names_no_holder() {
         let bad: [&[u8]; 6] = [
             b"",
             b"live\n",
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn lookers_keep_nobody_from_taking_it() {
+    fn looking_at_a_lock_does_not_block_taking_it() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("lock");
         File::create(&path).unwrap();

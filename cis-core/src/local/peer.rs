@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn a_peer_that_ended_is_not_whichever_process_has_its_pid_now() {
+    fn a_reused_pid_is_not_the_same_peer() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("socket");
         let listener = UnixListener::bind(&path).unwrap();

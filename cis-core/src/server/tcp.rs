@@ -285,7 +285,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn strangers_take_no_place_of_those_that_have_shown_a_token() {
+    fn connections_without_a_token_leave_places_for_known_ones() {
         let open = Count::default();
         let v4 = |n: u8| IpAddr::from([192, 0, 2, n]);
         let one: Vec<_> =

@@ -49,7 +49,7 @@ impl Next {
 }
 
 #[test]
-fn an_end_is_known_while_what_was_left_behind_is_ended() {
+fn an_end_is_known_while_leftover_processes_are_ended() {
     let mut host = Host::start();
     let mut control = host.control();
     let start = long(&host, "echo done; exit 3");
@@ -77,7 +77,7 @@ fn an_end_is_known_while_what_was_left_behind_is_ended() {
 }
 
 #[test]
-fn an_end_that_nobody_recorded_survives_every_host() {
+fn an_unrecorded_end_survives_every_host() {
     let mut host = Host::start();
     let mut control = host.control();
     let start = host.command(&["sh", "-c", "exit 7"]);
@@ -91,7 +91,7 @@ fn an_end_that_nobody_recorded_survives_every_host() {
 }
 
 #[test]
-fn who_ended_it_is_known_as_well() {
+fn the_next_host_knows_who_ended_a_session() {
     for why in ["kill", "timeout", "deadline"] {
         let mut host = Host::start();
         let mut control = host.control();
@@ -124,7 +124,7 @@ fn who_ended_it_is_known_as_well() {
 }
 
 #[test]
-fn sessions_that_end_because_their_host_is_told_to_are_not_noted_but_those_before_are() {
+fn ends_by_a_host_shutdown_are_not_noted_but_earlier_ends_are() {
     let mut host = Host::start();
     let mut control = host.control();
     let before = long(&host, "exit 4");

@@ -123,7 +123,7 @@ fn encrypted(bytes: &[u8]) -> (Media, Vec<u8>) {
 }
 
 #[tokio::test]
-async fn a_download_of_no_end_is_refused() {
+async fn an_endless_download_is_refused() {
     let endless = [
         Reply::chunked(vec![7; FLOOD]),
         // The body ends with the connection.
@@ -173,7 +173,7 @@ async fn an_encrypted_file_is_checked_and_bounded_as_well() {
 }
 
 #[tokio::test]
-async fn the_token_goes_to_the_homeserver_alone() {
+async fn the_token_is_sent_only_to_the_homeserver() {
     let mut homeserver = Homeserver::new("v1.11", Reply::chunked(*b"bytes"));
     assert_eq!(homeserver.download(plain(), 5).await.unwrap(), b"bytes");
     let (head, _) = homeserver.asked.recv().await.unwrap();
@@ -198,7 +198,7 @@ async fn the_token_goes_to_the_homeserver_alone() {
 }
 
 #[tokio::test]
-async fn what_a_homeserver_refuses_it_says() {
+async fn refusals_keep_the_homeservers_words() {
     let said = |code: &str| json!({ "errcode": code, "error": "words" }).to_string();
     let of = async |reply| Homeserver::new("v1.11", reply).download(plain(), 5).await.unwrap_err();
     let error = of(Reply::new("404 Not Found", said("M_NOT_FOUND"))).await;

@@ -231,7 +231,7 @@ mod tests {
     const STAT: &str = "77 (a) b) S 1 70 60 34817 70 4194304 1 2 3 4 5 6 7 8 20 0 1 0 99123 1 2 3";
 
     #[test]
-    fn fields_are_found_behind_any_name() {
+    fn fields_are_found_after_any_process_name() {
         let stat = Stat::parse(STAT).unwrap();
         assert_eq!(stat.process, Process { pid: 77, started: 99123 });
         assert_eq!((stat.session, stat.terminal), (60, 34817));
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_of_somebody_else_does_not_count() {
+    fn a_record_of_another_user_is_ignored() {
         let place = tempfile::tempdir().unwrap();
         let one = Process { pid: 1, started: 2 };
         let modes = Modes { input: 1, output: 2, control: 3, local: 4, min: 5, time: 6 };
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn a_process_that_got_the_number_of_another_is_not_that() {
+    fn a_reused_pid_is_another_process() {
         let own = Stat::read("self").unwrap().process;
         assert!(own.is_alive());
         assert!(!Process { started: own.started + 1, ..own }.is_alive());

@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn closed_and_answered_prompts_wait_for_nobody() {
+    fn closed_and_answered_prompts_are_skipped() {
         for more in [r#","closed":{"at_ms":1,"how":"answered"}"#, r#","answered_by":"uid:0""#] {
             assert_eq!(Shown::read(&line(more)), Ok(None));
         }

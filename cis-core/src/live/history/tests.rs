@@ -25,7 +25,7 @@ fn history(events: &[(serde_json::Value, &str, serde_json::Value)]) -> String {
 }
 
 #[test]
-fn decisions_answers_and_control_are_told_with_what_came_of_them() {
+fn decisions_answers_and_control_have_results() {
     let session = SessionId::from_parts(0, 7).to_string();
     let (first, second) = (InputId(ulid::Ulid(1)), InputId(ulid::Ulid(2)));
     let ann = json!({ "kind": "human", "name": "@ann:example.org", "via": "room" });

@@ -150,7 +150,7 @@ fn a_full_disk_is_told_once_counted_and_tried_again() {
 }
 
 #[test]
-fn a_log_whose_folder_is_removed_says_what_is_lost_and_goes_on() {
+fn a_log_whose_folder_is_removed_reports_lost_bytes_and_continues() {
     let (folder, _) = folder();
     let inner = folder.path().join("inner");
     let path = inner.join("log");

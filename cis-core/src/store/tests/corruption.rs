@@ -76,14 +76,14 @@ fn sample() -> Sample {
     let text = |event: crate::event::Event| (event.offset, serde_json::to_string(&event).unwrap());
     let events = reader.events(0, None, usize::MAX).unwrap().into_iter().map(text).collect();
     let database = fs::read(home.path()).unwrap();
-    let log = fs::read(beside(&home.path(), "-wal")).unwrap();
+    let log = fs::read(with_suffix(&home.path(), "-wal")).unwrap();
     assert!(!log.is_empty());
     let mut sample = Sample { database, log, events, pages: BTreeMap::new() };
     sample.pages = pages_of_events(&sample);
     sample
 }
 
-fn beside(path: &Path, suffix: &str) -> PathBuf {
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     PathBuf::from(format!("{}{suffix}", path.display()))
 }
 
@@ -187,14 +187,14 @@ fn without_log(sample: &Sample) -> Vec<u8> {
     let home = Home::new();
     write(&home.path(), &sample.database, &sample.log);
     drop(home.writer());
-    assert!(!beside(&home.path(), "-wal").exists());
+    assert!(!with_suffix(&home.path(), "-wal").exists());
     fs::read(home.path()).unwrap()
 }
 
 fn write(path: &Path, database: &[u8], log: &[u8]) {
     fs::write(path, database).unwrap();
-    fs::write(beside(path, "-wal"), log).unwrap();
-    let _ = fs::remove_file(beside(path, "-shm"));
+    fs::write(with_suffix(path, "-wal"), log).unwrap();
+    let _ = fs::remove_file(with_suffix(path, "-shm"));
 }
 
 /// Reads what a node reads. Errors are allowed, panics are not.
@@ -235,8 +235,8 @@ fn case(sample: &Sample, seed: u64) {
     let home = Home::new();
     write(&home.path(), &database, &log);
     let checked = check(&home.path(), false).unwrap();
-    let changed =
-        fs::read(home.path()).unwrap() != database || fs::read(beside(&home.path(), "-wal")).unwrap() != log;
+    let changed = fs::read(home.path()).unwrap() != database
+        || fs::read(with_suffix(&home.path(), "-wal")).unwrap() != log;
     assert!(!changed, "a check changed the store");
     check(&home.path(), true).unwrap();
     let lost = match &checked.verdict {
@@ -297,7 +297,7 @@ fn cases(first: u64, count: u64) {
 }
 
 #[test]
-fn random_damage_panics_nowhere_and_what_is_intact_is_saved() {
+fn random_damage_never_panics_and_intact_events_are_saved() {
     cases(1, 24);
 }
 
@@ -308,7 +308,7 @@ fn random_damage_a_thousand_times() {
 }
 
 #[test]
-fn invalid_utf_8_in_a_table_that_no_event_restores_loses_that_row_alone() {
+fn invalid_utf_8_in_a_table_loses_only_that_row() {
     let sample = sample();
     let home = Home::new();
     let mut database = without_log(&sample);

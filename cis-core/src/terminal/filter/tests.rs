@@ -53,7 +53,7 @@ fn nothing_hides_in_what_terminals_read_differently() {
 }
 
 #[test]
-fn a_sequence_comes_out_when_it_is_complete() {
+fn a_sequence_passes_when_it_is_complete() {
     let mut filter = ViewerFilter::default();
     assert!(filter.push(b"\x1b]0;a title").is_empty() && !filter.is_settled());
     assert_eq!(filter.push(b"\x07"), b"\x1b]0;a title\x07");

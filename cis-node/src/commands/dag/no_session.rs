@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn what_became_of_a_task_and_what_to_do_instead() {
+    fn the_error_says_what_happened_to_the_task_and_what_to_do() {
         let all = [
             serde_json::json!({ "state": "queued", "approval": { "prompt": "Go?" } }),
             serde_json::json!({ "state": "pending" }),

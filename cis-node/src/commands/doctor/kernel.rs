@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn what_lets_sessions_reach_into_others_is_said() {
+    fn unsafe_kernel_settings_are_reported() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let nowhere = Path::new("/nowhere");
         let both = |text: &str| {

@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_lost_is_said_with_its_run() {
+    fn losses_are_listed_with_their_run() {
         let run: RunId = "01JD0V3Z8K6T9W2B5N7Q4R1XEC".parse().unwrap();
         let lost = |from, to, run| LostEvents { from, to, run };
         let mut events = vec![lost(3, 3, LostOf::Run(run)), lost(7, 9, LostOf::Node)];

@@ -129,7 +129,7 @@ mod tests {
     use super::Sources;
 
     #[test]
-    fn the_mirror_is_that_of_the_release_whatever_else_is_configured() {
+    fn the_mirror_of_the_release_is_chosen() {
         let targets = "https://other.example stable main\n\
             http://updates.example/debian trixie-security main\n\
             http://mirror.example/debian trixie contrib\n\

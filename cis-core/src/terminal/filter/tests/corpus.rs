@@ -61,7 +61,7 @@ fn unescaped(text: &str) -> Vec<u8> {
 }
 
 #[test]
-fn what_terminals_react_to_passes_or_not_as_the_list_says() {
+fn sequences_that_terminals_react_to_pass_only_if_listed() {
     for Reaction { sequence, expected, line } in reactions() {
         // A sequence that begins a string is ended first; the text after it is neither lost nor held.
         let bytes = [b"a".as_slice(), &sequence, b"\x1b\\b"].concat();

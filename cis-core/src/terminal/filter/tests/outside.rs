@@ -96,7 +96,7 @@ fn read(bytes: &[u8], size: usize) {
 }
 
 #[test]
-fn nothing_of_the_list_gets_out_that_may_not_in_whatever_pieces() {
+fn only_allowed_parts_of_the_list_pass_in_any_pieces() {
     for one in corpus::reactions() {
         for other in corpus::reactions() {
             // A sequence that is cut off by another one.
@@ -110,13 +110,13 @@ fn nothing_of_the_list_gets_out_that_may_not_in_whatever_pieces() {
 
 proptest! {
     #[test]
-    fn fuzz_nothing_gets_out_that_is_on_no_list(bytes in pieces(), size in 1_usize..20) {
+    fn fuzz_only_allowed_sequences_pass(bytes in pieces(), size in 1_usize..20) {
         read(&bytes, size);
         read(&bytes, 1);
     }
 
     #[test]
-    fn fuzz_nothing_gets_out_of_any_bytes(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+    fn fuzz_only_allowed_parts_of_any_bytes_pass(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         read(&bytes, 1);
         read(&bytes, 7);
     }

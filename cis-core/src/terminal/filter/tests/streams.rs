@@ -110,7 +110,7 @@ fn recorded_programs_look_the_same_through_the_filter() {
 }
 
 #[test]
-fn what_passes_of_the_list_looks_the_same() {
+fn allowed_parts_of_the_list_look_the_same() {
     for reaction in corpus::reactions().into_iter().filter(corpus::Reaction::passes) {
         let bytes = [b"before\r\n\x1b[4mx".as_slice(), &reaction.sequence, b"\x1b\\after"].concat();
         if let Some((session, seen)) = differ(&bytes, shown) {

@@ -45,7 +45,7 @@ fn events_name_their_tasks_wherever_they_stand() {
 }
 
 #[test]
-fn a_line_says_when_what_whose_by_whom() {
+fn a_line_has_time_type_task_and_actor() {
     let human = json!({ "kind": "human", "name": "uid:1000", "via": "socket" });
     let events = [
         event("cis.dag.run.started", json!({}), human.clone()),
