@@ -47,12 +47,12 @@ pub enum HomeError {
     Foreign {
         /// The home.
         path: PathBuf,
-        /// Whose it is.
+        /// Uid of its owner.
         owner: u32,
-        /// Who wants to use it.
+        /// Uid of this process.
         me: u32,
     },
-    /// Other users can change what is in the home.
+    /// Other users can change the content of the home.
     #[error(
         "cannot use the home {0}: others can write to it (mode {mode:o}); check that nobody changed anything in it, then run: \
          chmod go-rwx {0}",
@@ -345,7 +345,7 @@ fn canonical(dir: &Path) -> PathBuf {
     }
 }
 
-/// Where sockets are without `XDG_RUNTIME_DIR`.
+/// Directory of the sockets without `XDG_RUNTIME_DIR`.
 fn fallback_runtime(home: &Path) -> PathBuf {
     PathBuf::from(format!("/tmp/cis-{}", rustix::process::getuid().as_raw())).join(digest(home))
 }

@@ -1,4 +1,4 @@
-//! Who did what with a run, folded from its events.
+//! The history of a run (who did what), folded from its events.
 //!
 //! Owns which events are actions, and how they are worded. Knows nothing of the store or of the caller.
 
@@ -15,7 +15,7 @@ const NAMED_MAX: usize = 3;
 #[derive(Debug, Default)]
 pub struct History {
     entries: Vec<HistoryEntry>,
-    /// What sessions and approvals asked.
+    /// Questions of sessions and approvals.
     prompts: BTreeMap<(SessionId, InboxId), String>,
     approvals: BTreeMap<TaskId, String>,
     /// Indices of the entries of answers, by input.

@@ -36,7 +36,7 @@ pub enum ConnectError {
         /// What is wrong.
         error: DirectoryError,
     },
-    /// Another user listens there.
+    /// The listener runs as another user.
     #[error("the socket {} is served by uid {uid}, not by uid {me}", socket.display())]
     Foreign {
         /// The socket's path.
@@ -46,12 +46,12 @@ pub enum ConnectError {
         /// Uid of this process.
         me: u32,
     },
-    /// The system refuses.
+    /// The system refuses the connection.
     #[error("cannot connect to {}: {source}", socket.display())]
     Io {
         /// The socket's path.
         socket: PathBuf,
-        /// What the system says.
+        /// The error of the system.
         source: io::Error,
     },
 }
@@ -68,7 +68,7 @@ impl ConnectError {
     }
 }
 
-/// Where a process of this user listens. The one way to connect to a node or to a session host.
+/// A place where a process of this user listens. All connections to a node or a session host go through it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
     socket: PathBuf,

@@ -11,17 +11,17 @@ pub enum DirectoryError {
     /// Another user owns it, or could change what is in it.
     #[error("the directory {} is not safe: {why}", path.display())]
     Unsafe {
-        /// Which.
+        /// The directory.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The reason.
         why: String,
     },
     /// The directory cannot be inspected.
     #[error("cannot inspect the directory {}: {source}", path.display())]
     Io {
-        /// Which.
+        /// The directory.
         path: PathBuf,
-        /// What the system says.
+        /// The error of the system.
         source: io::Error,
     },
 }

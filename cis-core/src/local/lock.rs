@@ -19,7 +19,8 @@ use rustix::io::Errno;
 const ATTEMPTS: (u32, Duration) = (25, Duration::from_millis(2));
 /// Maximum length of the file, bytes: a path (PATH_MAX) and a few words.
 const TEXT_BYTES_MAX: u64 = 8192;
-/// First line of a file that is in use. A session host leaves it behind when it is killed.
+/// First line of a file that is in use. After a session host was killed, the file still begins with this
+/// line.
 const LIVE: &str = "live";
 /// Content of a file that is not in use. An empty file would need new space on a full disk.
 const ENDED: &[u8] = b"ended\n";

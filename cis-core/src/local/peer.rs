@@ -8,16 +8,15 @@ use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
-/// The process that connected, as the kernel noted it down then (`SO_PEERCRED`, unix(7)).
+/// The process that connected, as the kernel recorded it at that time (`SO_PEERCRED`, unix(7)).
 ///
 /// The pid may have been reused. Information that was found with the pid is valid only if [`Self::is_same`]
 /// is true afterwards.
 #[cfg(feature = "node")]
 #[derive(Debug)]
 pub(crate) struct PeerProcess {
-    /// Its uid.
     pub(crate) uid: u32,
-    /// Its pid; none where it is in a pid namespace that cannot be seen from here.
+    /// Its pid; none if the process is in a pid namespace that is not visible from here.
     pub(crate) pid: Option<u32>,
     handle: Handle,
 }
@@ -26,7 +25,6 @@ pub(crate) struct PeerProcess {
 #[cfg(feature = "node")]
 #[derive(Debug)]
 enum Handle {
-    /// Its pidfd.
     Pidfd(OwnedFd),
     /// Kernels before 6.5 give no pidfd; only the pid is known.
     Unsupported,
@@ -64,14 +62,15 @@ impl PeerProcess {
     }
 }
 
-/// Pid and uid of the process that connected, or that listens, as the kernel noted them down (`SO_PEERCRED`).
+/// Returns pid and uid of the process that connected, or that listens, as the kernel recorded them
+/// (`SO_PEERCRED`).
 pub(super) fn credentials(socket: BorrowedFd<'_>) -> Result<(Option<u32>, u32), Errno> {
     let peer = option(socket, libc::SO_PEERCRED, libc::ucred { pid: 0, uid: u32::MAX, gid: u32::MAX })?;
-    // 0: it is in a pid namespace that cannot be seen from here.
+    // 0: the process is in a pid namespace that is not visible from here.
     Ok((u32::try_from(peer.pid).ok().filter(|pid| *pid != 0), peer.uid))
 }
 
-/// The pidfd of the process that connected.
+/// Returns the pidfd of the process that connected.
 #[cfg(feature = "node")]
 #[allow(unsafe_code)]
 fn peer_pidfd(socket: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
@@ -79,7 +78,8 @@ fn peer_pidfd(socket: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
     if handle < 0 {
         return Err(Errno::BADF);
     }
-    // SAFETY: a successful call made this descriptor, which is open, close-on-exec, and nobody else's.
+    // SAFETY: a successful call made this descriptor, which is open, close-on-exec, and owned by nothing
+    // else.
     Ok(unsafe { OwnedFd::from_raw_fd(handle) })
 }
 
@@ -94,8 +94,8 @@ impl Plain for RawFd {}
 fn option<T: Plain>(socket: BorrowedFd<'_>, name: libc::c_int, mut value: T) -> Result<T, Errno> {
     let mut length = libc::socklen_t::try_from(size_of::<T>()).map_err(|_| Errno::INVAL)?;
     // SAFETY: the socket is open for the whole call; the kernel writes at most `length` bytes, which are
-    // those of `value`, and the written length to `length`. Both live on this stack and are ours alone, and
-    // `value` is valid whatever is written into it.
+    // those of `value`, and the written length to `length`. Both are local variables of this function, and
+    // `value` is valid with any bytes.
     let failed = unsafe {
         libc::getsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, name, (&raw mut value).cast(), &raw mut length)
     } != 0;

@@ -1,4 +1,4 @@
-//! Commands that this node runs itself, while they run: `on_blocked.run` of a task, and `notify.command`.
+//! Running commands of this node: `on_blocked.run` of a task, and `notify.command`.
 //!
 //! Owns the start of such a process, so that it is registered before it runs anything, and the map from pids to
 //! commands. [`super::principal`] decides what a command may do.
@@ -17,15 +17,15 @@ use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 
 use crate::policy::NodeCommand;
 
-/// Hard limit of commands of a node that has none itself, µs: above every stamp of a session, so that no session host
-/// takes a command for its own.
+/// Hard limit of commands of a node that has no limit itself, µs. It is above every stamp of a session, so that no
+/// session host takes a command for a process of its own.
 const STAMP: u64 = 1 << 63;
 
 /// The commands that run now, by the pid of their first process.
 #[derive(Debug, Clone, Default)]
 pub(super) struct OwnCommands(Arc<Mutex<BTreeMap<u32, NodeCommand>>>);
 
-/// A command while it runs.
+/// A running command. Dropping it removes the registration.
 #[derive(Debug)]
 pub(super) struct Running<'a> {
     all: &'a OwnCommands,

@@ -28,7 +28,7 @@ use crate::server::{Descent, Peer};
 /// What a node knows of itself when it classifies a peer.
 pub(super) struct This<'a> {
     pub(super) pid: u32,
-    /// The session host, where there is one.
+    /// Pid of the session host, if there is one.
     pub(super) host: Option<u32>,
     pub(super) home: &'a Home,
     pub(super) keys: &'a Keys,
@@ -42,7 +42,7 @@ impl This<'_> {
         let via = Via::Socket;
         let stray = Principal { who: Who::Stray { pid: peer.pid.unwrap_or(0) }, via, rights: Rights::None };
         if let Some(session) = token.and_then(|token| self.keys.session_of(token)) {
-            // A token speaks for its session. Shown from within another one, it was taken from there.
+            // A token acts for its session. If it is shown from inside another session, it was stolen.
             let socket = self.home.node_socket();
             let own = |descent: &Descent| {
                 let mut own = descent.tokens_for(&socket).filter_map(|own| self.keys.session_of(own));
@@ -124,14 +124,14 @@ mod tests {
             pid
         }
 
-        /// The same where it shows this token.
+        /// The same for a process that shows this token.
         fn rights_with(&self, token: Option<&str>, home: &Home, host: Option<u32>) -> Rights {
             let pid = self.until_cat_runs();
             let uid = rustix::process::geteuid().as_raw();
             let peer = Peer { uid, pid: Some(pid), descent: Descent::of(pid) };
             let keys = Keys::load_or_make(&home.dir).unwrap();
             let (commands, tokens) = (OwnCommands::default(), Tokens::open(home));
-            // No process descends from such a node.
+            // No process descends from a node with this pid.
             let pid = u32::MAX;
             This { pid, host, home, keys: &keys, commands: &commands, tokens: &tokens }
                 .principal(&peer, token)
@@ -181,7 +181,7 @@ mod tests {
     fn a_running_command_and_its_descendants_are_recognized() {
         let folder = tempfile::tempdir().unwrap();
         let (home, commands) = (home(&folder), OwnCommands::default());
-        // As every command, it runs nothing of its own before it is stamped.
+        // Like every command, it runs nothing of its own before it is stamped.
         let mut command = piped("sh", &["-c", "read -r _; cat; :"]);
         let (mut child, running) = commands.spawn(&mut command, NodeCommand::Notify).unwrap();
         child.stdin.as_mut().unwrap().write_all(b"\n").unwrap();
@@ -197,7 +197,7 @@ mod tests {
         let other = Started::new(&mut Command::new("cat"));
         assert_eq!(asked_by(other.0.id(), &home, &commands).rights, Rights::None, "no command");
         assert_eq!(asked_by(std::process::id(), &home, &commands).rights, Rights::Admin, "the node itself");
-        // As if it had left its parents: no process descends from such a node.
+        // The process counts as one that left its parents, because no process descends from such a node.
         assert_eq!(child.rights(&home, None), Rights::None, "it is stamped");
     }
 
@@ -310,7 +310,8 @@ mod tests {
         let lower = format!("--rttime={}", own.min(1 << 62) - 70_001);
         assert_eq!(stamp(&lower).rights(&home, None), Rights::None);
         assert_eq!(stamp("--rttime=7").rights(&home, None), Rights::None, "lowered further");
-        // A host of another home that lives and is an ancestor changes nothing: it takes in the orphans of ours.
+        // A live host of another home among the ancestors changes nothing: it adopts orphans of this home's
+        // host.
         let elsewhere = tempfile::tempdir().unwrap();
         let mut shell = Command::new("sh");
         let script = format!("prlimit {lower} env -i cat; :");

@@ -1,6 +1,6 @@
-//! Values of an attempt's secrets, kept next to its raw log (both 0600), and those of its run, next to the logs of the run:
-//! a reader of a log in another life of the node must still know what to redact, and a live session that is taken
-//! over must not get other values than it was started with.
+//! Values of an attempt's secrets, kept next to its raw log (both 0600), and those of its run, next to the logs of the run.
+//! A later node must still know what to redact in a log, and a live session that it adopts must not get other values than
+//! it was started with.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -48,7 +48,7 @@ pub(super) fn keep(log: &Path, secrets: &Secrets) -> io::Result<()> {
 
 /// Keeps the values of all tasks of a run in its log directory.
 pub(super) fn keep_run(dir: &Path, values: &BTreeSet<String>) -> io::Result<()> {
-    // A session that is taken over may outlive the directory of its logs.
+    // An adopted session may outlive the directory of its logs.
     fs::create_dir_all(dir)?;
     write(&dir.join(OF_RUN), values)
 }

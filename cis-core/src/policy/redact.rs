@@ -3,14 +3,14 @@
 //! Owns the search for secret values in text, in JSON and in byte streams of any chunking. Knows
 //! nothing of where the values come from, nor of terminals.
 //!
-//! A secret is found as it is, as one of its lines (of at least 8 bytes), with line ends as a terminal
-//! writes them, without control characters, as a shell quotes it, as a JSON string (with `\/`, with `\u` escapes, also
-//! within another one), percent-encoded as libraries do it, in hex, and in base64 of both alphabets at each of the three
-//! alignments, with padding and without, in one line or wrapped. In texts and JSON also whatever has the shape of a
-//! well-known key is replaced (`shapes`), declared or not; in byte streams only the values.
-//! **Limits**: bytes between its bytes hide it, so a value that a program wraps by itself, colours in
-//! parts, or encodes in another way passes. A value that the terminal wraps is whole in the byte
-//! stream; on a screen it is found where the rows are joined (see `session::screen`).
+//! A secret is found as it is, as one of its lines (of at least 8 bytes), with line ends as a terminal writes them,
+//! without control characters, as a shell quotes it, as a JSON string (with `\/`, with `\u` escapes, also within another
+//! one), percent-encoded as libraries do it, in hex, and in base64 of both alphabets at each of the three alignments,
+//! with padding and without, in one line or wrapped. In texts and JSON, strings with the shape of a well-known key are
+//! replaced too (`shapes`), declared or not; in byte streams only the values are. **Limits**: bytes between its bytes
+//! hide it, so a value that a program wraps by itself, colours in parts, or encodes in another way passes. A value that
+//! the terminal wraps is whole in the byte stream; on a screen it is found where the rows are joined (see
+//! `session::screen`).
 
 mod forms;
 pub mod shapes;
@@ -30,9 +30,10 @@ use trie::{ROOT, Trie};
 pub const SECRET_BYTES_MIN: usize = 4;
 /// Longer values are refused, bytes.
 pub const SECRET_BYTES_MAX: usize = 16 << 10;
-/// Secrets of one task, and those that a run declares, together, bytes.
+/// Maximum total length of the secrets of one task, and of those that a run declares, bytes.
 pub const SECRETS_BYTES_MAX: usize = 64 << 10;
-/// All values of one redactor together, bytes: those of a run, and what a task got of others.
+/// Maximum total length of the values of one redactor, bytes: those of a run, and those that a task got from
+/// other tasks.
 const ALL_BYTES_MAX: usize = 2 * SECRETS_BYTES_MAX;
 
 /// What stands for a secret.

@@ -118,13 +118,13 @@ fn own_end(run: &Run, index: u32, outcome: AttemptOutcome, report: &Report, now:
 /// Whether `allow_failure` applies to a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Allowance {
-    /// The task's own failure, a missing program or directory included.
+    /// It applies: the failure is the task's own, including a missing program or directory.
     ByFile,
-    /// The node's failure.
+    /// It does not apply: the failure is the node's.
     Never,
 }
 
-/// A failure that counts: another attempt where the policy has one left.
+/// Decides on a failure that counts: another attempt if the retry policy has one left.
 fn failed(run: &Run, index: u32, outcome: AttemptOutcome, allowance: Allowance, now: TimestampMs) -> Verdict {
     let (spec, entry) = (run.spec(index), run.entry(index));
     let detail = outcome.detail();

@@ -1,7 +1,7 @@
 //! Limits of connections to the Unix socket: in total, and for each peer.
 //!
-//! Owns the counting. A connection beyond a limit is closed at once, before a byte of it is read. What a peer may do is
-//! decided for each request.
+//! Owns the counting. A connection beyond a limit is closed before a byte of it is read. Rights are checked elsewhere,
+//! for each request.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -41,7 +41,7 @@ pub(super) enum Owner {
     UnknownSession,
 }
 
-/// How many connections are open, by the key that limits them.
+/// Number of open connections for each key that limits them.
 #[derive(Debug)]
 pub(super) struct Count<K>(Arc<Mutex<HashMap<K, usize>>>);
 

@@ -34,14 +34,14 @@ use crate::policy::{Action, Principal, authorize};
 /// Interval at which the socket's file is checked. Clients wait longer than this for a missing socket.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
-/// A listening socket and the file by which it is found.
+/// A listening socket and its file.
 pub type Bound = (UnixListener, SocketFile);
 
 /// Serves the API until `stop` completes; open streams are then cut. If the socket's file is removed, `bind` makes
 /// another one; open connections stay open.
 ///
 /// # Errors
-/// A listener broke.
+/// A listener failed.
 pub async fn serve<N: NodeApi>(
     bound: Bound,
     bind: impl Fn() -> io::Result<Bound>,

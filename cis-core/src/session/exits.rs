@@ -4,7 +4,7 @@
 //! leftover processes, and before it tells a node. After a host was killed, the next host reads its notes. A
 //! note survives the death of every process, but not of the machine: nothing is flushed to the disk.
 //!
-//! Owns the form of the file. Does not know which sessions a node has recorded.
+//! Owns the format of the file. Does not know which sessions a node has recorded.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;

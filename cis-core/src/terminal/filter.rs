@@ -26,7 +26,7 @@ use text::Text;
 
 /// A CSI or ESC sequence that is longer is dropped, bytes.
 const SEQUENCE_BYTES_MAX: usize = 1024;
-/// An OSC that is longer is dropped, bytes.
+/// A longer OSC is dropped, bytes.
 const STRING_BYTES_MAX: usize = 4096;
 
 /// ST.
@@ -35,7 +35,7 @@ const BEL: u8 = 0x07;
 /// Ends a link.
 const LINK_END: &[u8] = b"\x1b]8;;\x1b\\";
 
-/// Session to viewer: passes text and the sequences that programs draw with.
+/// The filter from a session to a viewer. It passes text and the sequences that programs draw with.
 ///
 /// A sequence passes whole or not at all. So the viewer's terminal is never in the middle of a sequence between two chunks, and
 /// no rest of a dropped sequence can become part of another one.
@@ -95,7 +95,7 @@ impl ViewerFilter {
             self.held.extend_from_slice(if step.fresh == 2 { b"\x1b" } else { b"" });
         }
         match step.now {
-            // Not reached: text is not given to this function.
+            // Not reached: this function gets no text.
             Now::Text => {}
             Now::More => self.hold(byte, out),
             Now::Maybe => {}

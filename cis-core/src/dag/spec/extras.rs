@@ -196,8 +196,8 @@ fn globs(reader: &mut Reader, key: &str, node: &Node<'_>, example: &str) -> Vec<
     let mut globs = Vec::with_capacity(items.len());
     for item in items {
         let Some(glob) = reader.string(key, item, example) else { continue };
-        // A template has its value when the task ends, and is checked with it then. What is wrong with the template
-        // itself is reported where all templates are checked.
+        // The value of a template is known when the task ends, and the glob is checked with it then. Errors in the
+        // template itself are reported where all templates are checked.
         let checked = match key {
             "artifacts" => template::with_placeholders(glob, "x"),
             _ => Some(Cow::Borrowed(glob)),

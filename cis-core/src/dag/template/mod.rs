@@ -194,7 +194,7 @@ pub fn text(text: &str, task: &Task, values: &Values<'_>, place: &str) -> Result
 }
 
 /// The outputs of other tasks that an attempt of this one needs (program, environment, directory, artifacts, key of
-/// its cache, what its `on_blocked` runs), each once. Names that are no task ids are left out.
+/// its cache, what its `on_blocked` runs), each once. Names that are not task ids are skipped.
 #[must_use]
 pub fn referenced_outputs(task: &Task) -> Vec<(TaskId, String)> {
     let mut names = BTreeSet::new();

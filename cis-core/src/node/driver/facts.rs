@@ -13,7 +13,7 @@ use crate::session::exits;
 use crate::session::hub::Ended;
 use crate::session::protocol::{Exit, FromHost, Known, ToHost};
 
-/// Why sessions are lost.
+/// Cause of the loss of sessions.
 pub(super) const HOST_ENDED: &str = "its session host ended";
 
 impl Driver {

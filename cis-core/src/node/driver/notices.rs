@@ -24,8 +24,9 @@ pub(super) fn told(
 }
 
 impl Driver {
-    /// Runs the command of `on_blocked` of the task, next to its session: in the run's directory, with the run's
-    /// environment, none of the session's rights or secrets, and at most the rights of the run's submitter.
+    /// Runs the command of `on_blocked` of the task, while its session runs: in the run's directory, with the
+    /// run's environment, none of the session's rights or secrets, and at most the rights of the run's
+    /// submitter.
     pub(super) fn run_on_blocked(&mut self, attempt: &AttemptId, session: SessionId, item: InboxId) {
         match self.on_blocked_command(attempt) {
             Ok(Some(own)) => self.notices.run(told("blocked", attempt, session, item, Vec::new()), own),

@@ -36,7 +36,7 @@ const ORPHANED: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 const RECORD_TRIES: u32 = 20;
 /// A disk with less space is full, bytes.
 const FULL_BYTES: u64 = 1 << 20;
-/// With less space nothing can be recorded, bytes.
+/// Free space that is needed to record anything, bytes.
 const RECORD_BYTES: u64 = 256 << 10;
 const RECORD_PAUSE: Duration = Duration::from_millis(250);
 

@@ -1,5 +1,5 @@
-//! Disk space that is kept for cleaning: a file in the home that is removed when the disk is full, and made again when
-//! there is room.
+//! Disk space that is reserved for cleaning: a file in the home that is removed when the disk is full, and restored
+//! when there is space.
 //!
 //! Owns that file. Knows nothing of what is cleaned.
 
@@ -18,7 +18,7 @@ fn path(home: &Path) -> PathBuf {
     home.join("disk-reserve")
 }
 
-/// Bytes that this user can still write; `None`: the system does not say.
+/// Returns the bytes that this user can still write. `None`: unknown.
 pub(in crate::node) fn free_bytes(home: &Path) -> Option<u64> {
     let disk = rustix::fs::statvfs(home).ok()?;
     Some(disk.f_bavail.saturating_mul(disk.f_frsize))
@@ -60,7 +60,7 @@ fn make(path: &Path) -> io::Result<()> {
     file.write_all(&bytes)
 }
 
-/// Frees the space of the reserve. Says whether there was one.
+/// Frees the space of the reserve. Returns whether there was a reserve.
 pub(super) fn release(home: &Path) -> bool {
     fs::remove_file(path(home)).is_ok()
 }

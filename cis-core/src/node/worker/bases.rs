@@ -80,7 +80,7 @@ impl LocalWorker {
     }
 }
 
-/// The name by which the host knows the environment of a run.
+/// Returns the name of a run's environment at the host.
 fn name_of(base: Option<&BlobId>, secrets: &[SecretSource]) -> String {
     let base = base.map_or(NODE_ENVIRONMENT, |base| &base.0);
     let taken: BTreeSet<&str> = environment::variables_of(secrets).collect();

@@ -52,7 +52,7 @@ impl Trouble {
     }
 }
 
-/// When the disk last failed this node.
+/// The period in which writes of this node last failed.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct DiskFailure {
     from_ms: TimestampMs,

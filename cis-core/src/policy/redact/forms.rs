@@ -81,7 +81,7 @@ fn json(value: &str, rare: bool, forms: &mut Forms) {
         }
     }
     if rare {
-        // JSON within JSON, as in logs of lines of JSON.
+        // JSON within JSON, as in JSON logs.
         let once = String::from_utf8(json_string(value, plain)).unwrap_or_default();
         forms.add(json_string(&once, plain));
         for digits in [LOWER, UPPER] {

@@ -168,7 +168,7 @@ impl Trie {
             if self.first[usize::from(*byte)] == ROOT {
                 continue;
             }
-            // What follows the last one is not known yet.
+            // The byte after the last one is not known yet.
             let Some(next) = bytes.get(at + 1) else { return at };
             let pair = pair(*byte, *next);
             if self.pairs[pair / 64] >> (pair % 64) & 1 != 0 {

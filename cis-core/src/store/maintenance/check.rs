@@ -128,7 +128,7 @@ fn is_damage(error: &StoreError) -> bool {
     matches!(error, StoreError::Corrupt { .. } | StoreError::Value { .. } | StoreError::Refused { .. })
 }
 
-/// Reads what a node reads when it starts.
+/// Reads what a node reads at its start. The error says why a node cannot start.
 fn starts(path: &Path) -> Result<(), String> {
     let start = || {
         let reader = Readers::open(path)?.get()?;

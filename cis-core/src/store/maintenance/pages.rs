@@ -2,7 +2,7 @@
 //! module finds all intact pages of a damaged store.
 //!
 //! Owns the layout of the file, of its write-ahead log and of leaf pages (<https://www.sqlite.org/fileformat2.html>).
-//! Knows nothing of what the records mean.
+//! Does not know the meaning of the records.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -14,19 +14,18 @@ use crate::store::schema::beside;
 
 /// The page size of every store; CIS has never set another one.
 pub(super) const PAGE_BYTES: usize = 4096;
-/// Header of the write-ahead log, and of each frame in it, bytes.
+/// Lengths of the header of the write-ahead log, and of the header of each frame, bytes.
 const WAL_HEADER_BYTES: usize = 32;
 const FRAME_HEADER_BYTES: usize = 24;
-/// How the first page of a database begins.
+/// First bytes of a database.
 const MAGIC: &[u8] = b"SQLite format 3\0";
 /// Length of the database header on page 1, bytes.
 const FILE_HEADER_BYTES: usize = 100;
 /// Type byte of a leaf page of a table.
 const TABLE_LEAF: u8 = 0x0D;
-/// A longer record is damage: no event is nearly as large.
+/// Maximum length of a record, bytes. A longer one is damaged: no event is nearly as large.
 const RECORD_BYTES_MAX: usize = 64 << 20;
 
-/// A page.
 pub(super) type Page = [u8; PAGE_BYTES];
 
 /// The pages of a database file and its write-ahead log.
@@ -55,7 +54,8 @@ pub(super) enum View {
 }
 
 impl Pages {
-    /// Opens the database at `path`. The caller has no connection to it: closing a file drops SQLite's locks.
+    /// Opens the database at `path`. This process must have no connection to it: closing a file drops
+    /// SQLite's locks.
     pub(super) fn open(path: &Path) -> io::Result<Self> {
         let file = File::open(path)?;
         let whole = file.metadata()?.len() / PAGE_BYTES as u64;
@@ -87,7 +87,7 @@ impl Pages {
         }
     }
 
-    /// Reads a page; `None` where the file ends before it, or the disk cannot read it.
+    /// Reads a page. `None`: the file ends before the page, or the disk cannot read it.
     fn read(&self, number: u32, view: View) -> Option<Box<Page>> {
         let mut page = Box::new([0; PAGE_BYTES]);
         let beyond = self.beyond.get(&number).filter(|_| view == View::Beyond);
@@ -186,7 +186,6 @@ fn pair(bytes: &[u8]) -> [u32; 2] {
     [number(bytes), number(&bytes[4..])]
 }
 
-/// A value of a record.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Field {
     Null,
@@ -229,7 +228,7 @@ fn row(pages: &Pages, view: View, page: &Page, at: usize) -> Option<Record> {
     Some(Record { rowid, fields })
 }
 
-/// The payload of a cell with what lies on overflow pages (section 1.6 of the file format).
+/// Reads the payload of a cell, including the part on overflow pages (section 1.6 of the file format).
 fn payload(pages: &Pages, view: View, cell: &[u8], length: usize) -> Option<Vec<u8>> {
     const MAX_LOCAL: usize = PAGE_BYTES - 35;
     const MIN_LOCAL: usize = (PAGE_BYTES - 12) * 32 / 255 - 23;
@@ -250,7 +249,7 @@ fn payload(pages: &Pages, view: View, cell: &[u8], length: usize) -> Option<Vec<
     Some(payload)
 }
 
-/// The values of a record (section 2.1 of the file format).
+/// Reads the values of a record (section 2.1 of the file format).
 fn fields(payload: &[u8]) -> Option<Vec<Field>> {
     let mut rest = payload;
     let header = usize::try_from(varint(&mut rest)?).ok()?;

@@ -1,4 +1,4 @@
-//! Rebuilds a store from what can be read of the old one.
+//! Rebuilds a store from the readable parts of the old one.
 
 use std::fs::{self, File};
 use std::io;
@@ -54,10 +54,10 @@ pub struct NamedRun {
 const INCOMPLETE: &str =
     "events of this run were lost when the database was damaged, so it cannot continue safely";
 
-/// Saves every readable event of the store at `path` into a new file, projects them again, and puts the
-/// new file into the place of the old one, which stays beside it as it was. No node may run. `tasks` reads a run's
-/// file and gives its tasks in their order; none: what the old tables say is taken, and if those are
-/// lost, the tasks that the events name.
+/// Saves every readable event of the store at `path` into a new file, projects them again, and puts the new file
+/// into the place of the old one, which stays unchanged next to it. No node may run. `tasks` reads a run's file
+/// and returns its tasks in their order. If it returns none, the tasks come from the old tables, and if those are
+/// lost, from the events.
 ///
 /// An open run that misses events ends with an error, because one of its tasks might run a second time.
 ///
@@ -65,7 +65,7 @@ const INCOMPLETE: &str =
 ///
 /// # Errors
 /// [`StoreError::InUse`]: a node runs. [`StoreError::Newer`], [`StoreError::Foreign`]: it is not a store that this
-/// version can rebuild. Otherwise the new file could not be written; the old one is as it was.
+/// version can rebuild. Otherwise the new file could not be written; the old one is unchanged.
 pub fn rebuild(
     path: &Path,
     mut tasks: impl FnMut(&RunCreated) -> Option<Vec<TaskSeed>>,

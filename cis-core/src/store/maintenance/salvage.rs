@@ -40,13 +40,13 @@ pub struct LostEvents {
 pub enum LostOf {
     /// Events of a run.
     Run(RunId),
-    /// Events of the node or of a session without a run: no run misses anything.
+    /// The node, or a session without a run. No run misses the events.
     Node,
     /// The owner is unknown.
     Unknown,
 }
 
-/// Which events a store has, and which it had.
+/// The events that were found and those that are lost.
 #[derive(Debug, Default)]
 pub(super) struct Saved {
     pub(super) events: u64,
@@ -317,7 +317,7 @@ fn copy(
             } else if let Some(write) = &mut write {
                 match write.execute(params_from_iter(values.into_iter().map(ToSqlOutput::Borrowed))) {
                     Ok(_) => {}
-                    // A value is of another type than its column.
+                    // A value has another type than its column.
                     Err(error) if is_of_row(&error) => rows_whole = false,
                     Err(error) => failed = Some(error),
                 }

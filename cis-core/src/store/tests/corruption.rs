@@ -1,4 +1,4 @@
-//! Random damage to the files of a store: nothing panics, what is intact is saved, and `check`, `rebuild` and the node
+//! Random damage to the files of a store: nothing panics, intact events are saved, and `check`, `rebuild` and the node
 //! agree.
 //!
 //! To repeat one case: `CIS_CORRUPTION_SEED=… cargo test -p cis-core --all-features random_damage --
@@ -251,7 +251,7 @@ fn case(sample: &Sample, seed: u64) {
     assert!(fs::read(&report.kept).unwrap() == database, "the old file is kept as it was");
     if let Some(lost) = lost {
         let told = (&lost.events, lost.end, &lost.tables);
-        assert_eq!(told, (&report.lost, report.end_lost, &report.torn_tables), "the check said so");
+        assert_eq!(told, (&report.lost, report.end_lost, &report.torn_tables), "the check reported the same");
     } else {
         assert!(report.lost.is_empty() && report.torn_tables.is_empty(), "{:?}", report.lost);
     }
@@ -273,7 +273,7 @@ fn case(sample: &Sample, seed: u64) {
         sample.events.keys().filter(|offset| Some(**offset) <= newest && !found.contains_key(offset))
     {
         let told = report.lost.iter().any(|lost| (lost.from..=lost.to).contains(offset));
-        assert!(told, "event {offset} is lost, and nobody says so: {:?}", report.lost);
+        assert!(told, "event {offset} is lost, but is not reported: {:?}", report.lost);
     }
     drop(reader);
     assert_eq!(check(&home.path(), false).unwrap().findings, Vec::<String>::new());
@@ -342,7 +342,7 @@ fn an_open_run_that_misses_events_ends_and_the_others_stay_open() {
     let sample = sample();
     let home = Home::new();
     let mut database = without_log(&sample);
-    // The result of task `a` in the open run of turn 3: lost, it would run again.
+    // The result of task `a` in the open run of turn 3. Without it the task would run again.
     let (offset, _) =
         sample.events.iter().filter(|(_, text)| text.contains("cis.dag.task.result")).nth(2).unwrap();
     let id = ulid(93_003).to_bytes();

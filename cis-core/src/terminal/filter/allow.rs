@@ -23,7 +23,7 @@ pub(super) enum Verdict {
     Rewrite,
     /// It does not pass.
     Drop,
-    /// A link that must not pass: the link before it ends here.
+    /// It is a link that must not pass. The link before it ends here.
     EndLink,
 }
 
@@ -57,11 +57,12 @@ const PRIVATE_MODES: &[u16] = &[
 /// DEC private modes that a session may reset, but not set: the bell asks for attention (1042).
 const PRIVATE_MODES_OFF: &[u16] = &[1042];
 
-/// Schemes of links that open a page or a message. Others (`file`, `ssh`, `x-man-page` …) start programs with what the session chose.
+/// Schemes of links that open a page or a message. Others (`file`, `ssh`, `x-man-page` …) start programs with an address that the
+/// session chose.
 const LINK_SCHEMES: &[&str] = &["http", "https", "mailto"];
 
-/// Control characters that a session may write: BEL, BS, HT, LF, VT, FF, CR, SO, SI. Not ENQ, which terminals answer; not CAN, by
-/// which file transfers (ZMODEM) begin.
+/// Control characters that a session may write: BEL, BS, HT, LF, VT, FF, CR, SO, SI. ENQ is not allowed, because terminals answer
+/// it; nor is CAN, with which file transfers (ZMODEM) begin.
 pub(super) const fn is_control(byte: u8) -> bool {
     matches!(byte, 0x07..=0x0F)
 }
@@ -69,7 +70,7 @@ pub(super) const fn is_control(byte: u8) -> bool {
 /// Judges an escape sequence (`ESC`, intermediates, final byte) that begins no string and no control sequence.
 pub(super) fn esc(sequence: &[u8]) -> Verdict {
     let allowed = match sequence {
-        // DECSC, DECRC; keypad; IND, NEL, HTS, RI; RIS, which the viewer's `attach` carries out on its own screen.
+        // DECSC, DECRC; keypad; IND, NEL, HTS, RI; RIS, which acts on the screen of the viewer's `attach`.
         [0x1B, b'7' | b'8' | b'=' | b'>' | b'D' | b'E' | b'H' | b'M' | b'c'] => true,
         // Character sets: line drawing and ASCII.
         [0x1B, b'(' | b')' | b'*' | b'+', b'0' | b'B'] => true,
@@ -108,7 +109,7 @@ pub(super) fn csi(csi: &Csi) -> Verdict {
         (None, None, b't') => matches!(first, 22 | 23) && second <= 2 && count <= 3 && csi.value(2) == 0,
         // DECST8C.
         (Some(b'?'), None, b'W') => count == 1 && first == 5,
-        // XTMODKEYS: other keys alone.
+        // XTMODKEYS, only for "other keys".
         (Some(b'>'), None, b'm') => count <= 2 && first == 4 && second <= 2,
         // The kitty keyboard: push, pop, set.
         (Some(b'>'), None, b'u') => count == 1 && first <= 31,
@@ -128,7 +129,8 @@ pub(super) fn csi(csi: &Csi) -> Verdict {
     }
 }
 
-/// Terminals do not look at more parameters of a sequence that draws; these do not pass.
+/// Maximum number of parameters that terminals read of a sequence that draws. A sequence with more does not
+/// pass.
 const fn params_max(last: u8) -> usize {
     match last {
         b'm' | b't' => usize::MAX,
@@ -137,7 +139,7 @@ const fn params_max(last: u8) -> usize {
     }
 }
 
-/// The modes of a sequence that sets or resets some: all, some or none are allowed.
+/// Judges a sequence that sets or resets modes: all, some or none of them are allowed.
 fn modes(csi: &Csi) -> Verdict {
     let allowed = csi.params().iter().filter(|mode| is_mode(csi, **mode)).count();
     match allowed {
@@ -156,7 +158,7 @@ fn is_mode(csi: &Csi, mode: Option<u16>) -> bool {
     }
 }
 
-/// Writes what is allowed of a sequence whose verdict is [`Verdict::Rewrite`].
+/// Writes the allowed part of a sequence whose verdict is [`Verdict::Rewrite`].
 pub(super) fn rewrite(csi: &Csi, out: &mut Vec<u8>) {
     let params = csi.params().iter().copied();
     match csi.last {
@@ -223,7 +225,7 @@ fn is_link_or_end(text: &str) -> bool {
     })
 }
 
-/// Whether a viewer's terminal may be given this address to open.
+/// Whether a viewer's terminal may get a link to this address.
 pub(crate) fn is_link(uri: &str) -> bool {
     let scheme = uri.split_once(':').map(|(scheme, _)| scheme);
     let known =

@@ -1,31 +1,31 @@
-//! Control sequences (`CSI … final`) taken apart, and written again.
+//! Parsing and writing of control sequences (`CSI … final`).
 
 /// Maximum number of parameters that terminals accept, subparameters included. A sequence with more is
 /// invalid.
 const PARAMS_MAX: usize = 32;
 
-/// A control sequence taken apart.
+/// A parsed control sequence.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Csi {
     /// One of `<`, `=`, `>`, `?`.
     pub(super) prefix: Option<u8>,
-    /// Its parameters; none where they are empty. Numbers saturate as they do in terminals.
+    /// Its parameters; an empty one is none. Numbers saturate as they do in terminals.
     params: [Option<u16>; PARAMS_MAX],
-    /// How many parameters there are, at least 1.
+    /// Number of parameters, at least 1.
     pub(super) count: usize,
     /// The intermediate.
     pub(super) inter: Option<u8>,
     pub(super) last: u8,
     /// Whether there are subparameters (`:`), which are not among `params`.
     pub(super) has_sub: bool,
-    /// A number is larger than what stands in `params`.
+    /// Whether a number is larger than its value in `params`.
     pub(super) is_saturated: bool,
     /// Whether terminals ignore the sequence, or interpret it differently.
     pub(super) malformed: bool,
 }
 
 impl Csi {
-    /// Takes a whole sequence apart; its introducer has two bytes. Control characters in it do not count.
+    /// Parses a whole sequence with an introducer of two bytes. Ignores control characters in it.
     pub(super) fn parse(sequence: &[u8]) -> Self {
         let mut csi = Self { count: 1, ..Self::default() };
         let Some((last, inner)) = sequence.get(2..).and_then(<[u8]>::split_last) else { return csi };
@@ -68,17 +68,17 @@ impl Csi {
         *param = Some(after.unwrap_or(u16::MAX));
     }
 
-    /// The parameter at `index`; none where it is empty or missing.
+    /// Returns the parameter at `index`. `None`: it is empty or missing.
     pub(super) fn param(&self, index: usize) -> Option<u16> {
         self.params.get(index).copied().flatten()
     }
 
-    /// The parameter at `index`; 0 where it is empty or missing.
+    /// Returns the parameter at `index`, or 0 if it is empty or missing.
     pub(super) fn value(&self, index: usize) -> u16 {
         self.param(index).unwrap_or(0)
     }
 
-    /// All parameters, those that are empty too.
+    /// Returns all parameters, including empty ones.
     pub(super) fn params(&self) -> &[Option<u16>] {
         self.params.get(..self.count).unwrap_or(&self.params)
     }
@@ -100,7 +100,7 @@ impl Csi {
     }
 }
 
-/// The first parameter of a control sequence, whole or not; 0 where it has none, or a prefix or
+/// Returns the first parameter of a control sequence, whole or not; 0 if it has none, or has a prefix or
 /// intermediates.
 pub(crate) fn csi_first_param(sequence: &[u8]) -> u16 {
     let csi = Csi::parse(sequence);

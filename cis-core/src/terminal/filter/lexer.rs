@@ -1,7 +1,7 @@
 //! Where escape sequences begin and end in a stream of bytes, and of which kind they are.
 //!
-//! The states are those of Paul Williams' parser for DEC terminals (vt100.net/emu/dec_ansi_parser),
-//! without the meaning. Sequences begin with ESC alone; C1 controls are not known here. Holds no bytes.
+//! The states are those of Paul Williams' parser for DEC terminals (vt100.net/emu/dec_ansi_parser), without
+//! the meaning. Only ESC begins a sequence; C1 controls do not. Holds no bytes.
 
 /// Kinds of sequences.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

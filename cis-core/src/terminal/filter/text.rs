@@ -1,4 +1,4 @@
-//! Text between escape sequences: valid UTF-8 without control characters but those that are allowed.
+//! Text between escape sequences: valid UTF-8 without control characters, except the allowed ones.
 
 use super::allow::is_control;
 
@@ -65,7 +65,7 @@ impl Text {
                 self.length += 1;
                 return after;
             }
-            // The new byte belongs to what follows.
+            // The new byte does not belong to the open character.
             Err(_) => {
                 self.cut(out);
                 return bytes;

@@ -6,7 +6,7 @@ const REACTIONS: &str = include_str!("reactions.tsv");
 
 pub(super) struct Reaction {
     pub(super) sequence: Vec<u8>,
-    /// What comes out of the filter.
+    /// Expected output of the filter.
     expected: Vec<u8>,
     line: &'static str,
 }
@@ -18,7 +18,6 @@ impl Reaction {
     }
 }
 
-/// All rows of the list.
 pub(super) fn reactions() -> Vec<Reaction> {
     REACTIONS.lines().filter(|line| !line.starts_with('#')).map(reaction).collect()
 }
