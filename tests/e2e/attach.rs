@@ -71,7 +71,7 @@ fn the_terminal_is_as_before_when_the_session_ends_or_attach_is_terminated() {
     eventually("the modes are as before", || first.odd_modes().is_empty().then_some(()));
 }
 
-/// The process of a command line with these words.
+/// Returns the process whose command line has these words.
 fn process_of(cis: &Cis, words: &str) -> u32 {
     eventually(words, || {
         cis.processes().into_iter().map(|process| process.pid).find(|pid| {
@@ -90,13 +90,13 @@ fn the_next_command_restores_a_terminal_whose_attach_was_killed() {
     cis.session_of("echo");
     let mut shell = cis.shell();
     shell.wait_for("shell>");
-    // Shells change these for the time of a line; this one does not.
+    // Other shells change the settings while they read a line; this one does not.
     let before = shell.settings();
     shell.type_keys("\"$E2E_CIS\" dag attach echo\r");
     shell.wait_for("banner");
     eventually("it holds the terminal", || (!shell.odd_modes().is_empty()).then_some(()));
     kill_9(process_of(&cis, "dag attach echo"));
-    // The terminal is raw: Enter is no line end there.
+    // In a raw terminal Enter does not end a line.
     eventually("the shell reads again, and the next command restores the terminal", || {
         shell.type_keys("\"$E2E_CIS\" status >/dev/null\n");
         (shell.odd_modes().is_empty() && shell.settings() == before).then_some(())

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::harness::websocket::WebSocket;
 use super::harness::{Cis, Remote, eventually};
 
-/// The most memory that the node has had so far, bytes.
+/// Returns the peak memory of the node so far, bytes.
 fn peak(cis: &Cis) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", cis.node_pid().unwrap())).unwrap();
     let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();

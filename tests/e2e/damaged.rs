@@ -1,5 +1,5 @@
-//! Random damage to a node's database, seen through the program: it never panics, every error names the next step, and
-//! after a rebuild the node works.
+//! Random damage to a node's database, tested through the program: it never panics, every error names the next step,
+//! and after a rebuild the node works.
 //!
 //! To repeat one case: `E2E_SEED=…`.
 

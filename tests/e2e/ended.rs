@@ -107,7 +107,7 @@ fn tasks_of_a_run_that_takes_too_long_are_cancelled() {
     all_are(&cis, &run, "cancelled", "took longer than its timeout", false);
 }
 
-/// Waits for an answer, and takes signals meanwhile.
+/// Waits for an answer, and handles signals meanwhile.
 const ASKS: &str = "\"$E2E_CIS\" task ask 'Go on with {}?' --option yes & wait $!";
 
 #[test]

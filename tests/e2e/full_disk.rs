@@ -26,7 +26,7 @@ fn full(cis: &Cis) -> Option<(Mounted, String)> {
 }
 
 fn fill_up(cis: &Cis) {
-    // SQLite removes it with the last connection, and makes it when the next one opens; a process that ends first leaves it.
+    // SQLite removes this file with the last connection and makes it with the next one; a process that ends without closing leaves it behind.
     let _ = fs::remove_file(cis.home().join("cis.db-shm"));
     fill(&cis.home().join("ballast"));
     assert_eq!(free_bytes(&cis.home()), 0);
@@ -139,7 +139,7 @@ fn a_node_that_was_killed_starts_on_a_full_disk_and_is_cleaned_through_it() {
     assert!(report["log_bytes"].as_u64().unwrap() >= 4_000_000, "{report}");
     cis.write("open", "");
     cis.wait_run(&open, "succeeded");
-    assert!(cis.home().join("ballast").exists(), "nobody else made room");
+    assert!(cis.home().join("ballast").exists(), "only the cleaning made room");
     fs::remove_file(cis.home().join("ballast")).unwrap();
     is_ordinary(&cis, pid);
     cis.stop();

@@ -63,7 +63,7 @@ fn the_history_of_an_ended_run_names_every_actor() {
     assert_eq!(cancelled["result"], "the run ended as cancelled");
 
     let shown = cis.show(&run);
-    assert_eq!(shown["history"].as_array().unwrap(), &entries, "the same beside the tasks");
+    assert_eq!(shown["history"].as_array().unwrap(), &entries, "the same entries as next to the tasks");
     let why = cis.json(&["dag", "why", "gate"]);
     assert_eq!(why["history"], serde_json::json!([approved]));
     for text in [cis.ok(["dag", "show", &run]), cis.ok(["dag", "why", "gate"])] {

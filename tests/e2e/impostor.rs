@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::harness::{Cis, Running, eventually, is_root};
 
-/// Listens at a socket that everybody can reach, and writes down what comes.
+/// Listens at a socket that everybody can reach, and records all input.
 const IMPOSTOR: &str = r#"
 import os, socket, sys
 path, heard = sys.argv[1:]
@@ -33,7 +33,7 @@ while True:
 
 const DAG: &str = "version = 1\n[dag]\nid = \"mine\"\n[[tasks]]\nid = \"a\"\nscript = 'echo words'\n";
 
-/// Two users of this machine; none where this test cannot become them.
+/// Returns two uids. `None`: this test cannot switch users.
 fn two_users() -> Option<(u32, u32)> {
     if !is_root() {
         eprintln!("skipped: becoming other users needs root");
@@ -52,7 +52,7 @@ fn impostor(of: &Cis, user: u32, socket: &Path) -> (Running, PathBuf) {
     let heard = own.join("heard");
     let mut command = Command::new("setpriv");
     command.arg(format!("--reuid={user}")).arg(format!("--regid={user}")).args(["--clear-groups", "--"]);
-    // By a shell: setpriv(1) itself looks for programs with root's capabilities yet.
+    // A shell starts the program, because setpriv(1) still searches for programs with root's capabilities.
     command.args(["sh", "-c", "exec python3 -c \"$0\" \"$@\"", IMPOSTOR]).arg(socket).arg(&heard);
     let running = Running::start(command);
     eventually("the impostor listens", || heard.exists().then_some(()));
@@ -92,7 +92,7 @@ fn a_socket_that_another_user_made_first_is_not_used() {
         refused(&victim, command, &format!("uid {other}"));
     }
     victim.run(["doctor"]).expect(3);
-    assert_eq!(fs::read(&heard).unwrap(), b"", "the impostor was spoken to");
+    assert_eq!(fs::read(&heard).unwrap(), b"", "the impostor received bytes");
     drop(impostor);
     fs::remove_dir_all(&base).unwrap();
     victim.dag(DAG, &[]).expect(0);
@@ -118,7 +118,7 @@ fn a_listener_of_another_user_in_a_private_directory_is_not_used() {
     {
         refused(&victim, command, &format!("uid {other}"));
     }
-    assert_eq!(fs::read(&heard).unwrap(), b"", "the impostor was spoken to");
+    assert_eq!(fs::read(&heard).unwrap(), b"", "the impostor received bytes");
 }
 
 #[test]
@@ -134,7 +134,7 @@ fn a_session_does_not_use_a_socket_of_another_user() {
     command.env("CIS_SOCKET", &socket).env("CIS_TOKEN", "a token");
     let out = Running::start(command).wait().expect(3);
     assert!(out.stderr.contains(&format!("uid {other}")), "{out:?}");
-    assert_eq!(fs::read(&heard).unwrap(), b"", "the impostor was spoken to");
+    assert_eq!(fs::read(&heard).unwrap(), b"", "the impostor received bytes");
 }
 
 #[test]

@@ -45,12 +45,12 @@ for pid in sys.argv[1:]:
 
 const WAITS: &str = "version = 1\n[dag]\nid = \"long\"\n[[tasks]]\nid = \"long\"\nscript = 'read -r x'\n";
 
-/// Root could look into everything.
+/// An installation of an unprivileged user, because root can inspect every process.
 fn unprivileged() -> Cis {
     if is_root() { Cis::as_nobody() } else { Cis::new() }
 }
 
-/// What a program of a session can do to each of these processes.
+/// Returns what a program of a session can do to each of these processes.
 fn attacked(cis: &Cis, pids: &[u32]) -> Vec<String> {
     cis.write("attacker.py", ATTACKER);
     let pids: Vec<String> = pids.iter().map(u32::to_string).collect();

@@ -1,4 +1,4 @@
-//! Lists that become tasks: empty ones, and the files of items; failures that a file allows.
+//! `foreach` with empty lists, artifacts of items, and `allow_failure`.
 
 use serde_json::json;
 

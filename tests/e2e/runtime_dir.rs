@@ -100,7 +100,7 @@ fn a_node_that_does_not_listen_is_reported_and_can_be_stopped() {
     let cis = Cis::new();
     cis.ok(["node", "start", "--detach"]);
     let node = cis.node_pid().unwrap();
-    // Stopped, it cannot listen again.
+    // A stopped node cannot listen again.
     signal(node, Signal::STOP);
     fs::remove_dir_all(runtime_dir(&cis)).unwrap();
     let pid = format!("pid {node}");

@@ -1,6 +1,6 @@
 //! Downloads with a size limit. Owns the request, its limits and the decryption; the caller decides how large a file may be.
 //!
-//! The SDK's own downloads read a response to its end, however long it is, and have no time limit.
+//! The SDK's own downloads read a response of any length to its end, and have no time limit.
 
 use std::borrow::Cow;
 use std::io::{Cursor, Read};
@@ -21,14 +21,15 @@ use crate::account::REQUEST_TIME_MAX;
 /// Maximum number of bytes that are read from an error response. Matrix errors are far shorter.
 const ERROR_BYTES_MAX: u64 = 64 << 10;
 
-/// The slowest transfer that is waited for.
+/// Slowest accepted transfer, bytes per second.
 const BYTES_PER_SECOND_MIN: u64 = 16 << 10;
 
-/// Downloads a file as it is stored. A file of more than `bytes_max` bytes is an error as soon as that is known.
+/// Downloads a file as it is stored. A file of more than `bytes_max` bytes is an error as soon as its size is
+/// known.
 pub(super) async fn download(sdk: &Client, uri: &MxcUri, bytes_max: u64) -> Result<Vec<u8>, MatrixError> {
     let mut request = request(sdk, uri).await?;
     *request.timeout_mut() = Some(time_max(bytes_max));
-    // Redirects are followed, to another server without the token.
+    // Redirects are followed; another server does not get the token.
     let mut response = sdk.http_client().execute(request).await.map_err(HttpError::from)?;
     if !response.status().is_success() {
         return Err(refusal(response).await);
@@ -90,7 +91,7 @@ async fn read(response: &mut Response, bytes_max: u64) -> Result<Option<Vec<u8>>
     Ok(Some(body))
 }
 
-/// The error that a response stands for.
+/// Returns the error of a response.
 async fn refusal(mut response: Response) -> MatrixError {
     let body = match read(&mut response, ERROR_BYTES_MAX).await {
         Ok(body) => body.unwrap_or_default(),

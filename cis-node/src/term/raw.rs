@@ -186,7 +186,7 @@ fn restore() {
     }
 }
 
-/// Goes back to the caller's screen.
+/// Switches back to the caller's screen.
 pub(super) fn leave(terminal: &mut File, colored: bool) -> io::Result<()> {
     if colored {
         terminal.write_all(COLOURS)?;

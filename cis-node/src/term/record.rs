@@ -82,7 +82,8 @@ impl Stat {
         Self::parse(&std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
     }
 
-    /// Fields are counted from 1, as in proc(5); the second one, a name in parentheses, may hold anything.
+    /// Parses a line. Fields are counted from 1, as in proc(5). The second field, a name in parentheses, may
+    /// contain any characters.
     fn parse(line: &str) -> Option<Self> {
         let pid = line.split(' ').next()?.parse().ok()?;
         let fields: Vec<&str> = line.rsplit_once(") ")?.1.split(' ').collect();
@@ -102,7 +103,7 @@ impl Process {
 }
 
 impl Here {
-    /// None without a controlling terminal.
+    /// Reads them from /proc. `None`: this process has no controlling terminal.
     fn find() -> Option<Self> {
         let own = Stat::read("self").filter(|stat| stat.terminal != 0)?;
         let leader = Stat::read(&own.session.to_string())?.process;
@@ -247,7 +248,7 @@ mod tests {
         let path = place.path().join("terminal-1");
         write(&path, &record).unwrap();
         assert_eq!(read(&path), Some(record.clone()));
-        assert_eq!(place.path().read_dir().unwrap().count(), 1, "nothing is left beside it");
+        assert_eq!(place.path().read_dir().unwrap().count(), 1, "no other file is left");
         // A link, a file that is too long, and a file that others can write.
         let link = place.path().join("link");
         std::os::unix::fs::symlink(&path, &link).unwrap();

@@ -8,8 +8,8 @@ use serde_json::Value;
 
 use super::{Cis, Output, Running};
 
-/// Sends standard input over TLS, whatever certificate is shown, and prints one answer: to the end of its body, or of the
-/// connection where it names no length.
+/// Sends standard input over TLS without checking the certificate, and prints one answer: to the end of its body, or of
+/// the connection if the answer names no length.
 const EXCHANGE: &str = "\
 import re, socket, ssl, sys
 context = ssl.create_default_context()

@@ -117,7 +117,7 @@ fn param_value(name: &str, text: &str) -> Result<String, CliError> {
 }
 
 impl Params {
-    /// By name; each once. Files are read.
+    /// Returns the values by name, each name once. Reads files.
     pub(crate) fn by_name(&self) -> Result<BTreeMap<String, String>, CliError> {
         let mut all = BTreeMap::new();
         for (name, value) in &self.params {

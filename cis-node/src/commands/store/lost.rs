@@ -1,4 +1,4 @@
-//! What a damaged store has lost, in words and as JSON.
+//! Losses of a damaged store, in words and as JSON.
 
 use std::fmt::Write as _;
 

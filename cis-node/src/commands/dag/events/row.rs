@@ -59,12 +59,12 @@ pub(super) fn ends_run(event: &Event) -> bool {
     event.type_name.strip_prefix(PREFIX).is_some_and(|name| ends.contains(&name))
 }
 
-/// The line above the events.
+/// Returns the header line.
 pub(super) fn head() -> String {
     format!("{DIM}{:<24}  {:<20}  {:<16}  {:<16}  DETAIL{DIM:#}\n", "TIME", "TYPE", "TASK", "BY")
 }
 
-/// The line of an event.
+/// Returns the line of an event.
 pub(super) fn row(event: &Event) -> String {
     let name = event.type_name.strip_prefix(PREFIX).unwrap_or(&event.type_name);
     let ids: Vec<String> = tasks(event).iter().map(ToString::to_string).collect();
