@@ -1,5 +1,5 @@
-//! Programs that the tests start besides CIS. Agents, a homeserver and its clients are installed once, below the target directory,
-//! in versions that this file alone names; the rest are Debian packages.
+//! Programs that the tests start besides CIS. Agents, a homeserver and its clients are installed once, below the target
+//! directory, in versions that only this file names; the rest are Debian packages.
 
 use std::path::Path;
 

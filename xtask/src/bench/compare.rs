@@ -1,4 +1,4 @@
-//! `bench --against`: this tree's release binary against an earlier one, figure by figure.
+//! `bench --against`: compares this tree's release binary with an earlier one, figure by figure.
 //!
 //! Owns the pairs and the interval of their ratio. Knows no benchmark: it runs the parts unchanged with both
 //! binaries in turn, and pairs the rows with the same name.
@@ -13,8 +13,8 @@ use crate::Outcome;
 pub(super) const PAIRS: u32 = 7;
 /// A figure is worse only where the whole interval of its ratio lies above this.
 const WORSE: f64 = 1.03;
-/// Two-sided 95 % quantiles of Student's t by degrees of freedom, from 1; beyond, the last one, which is
-/// a little too wide.
+/// Two-sided 95 % quantiles of Student's t by degrees of freedom, from 1; for more degrees the last one is
+/// used, which is a little too wide.
 const T95: [f64; 15] = [
     12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131,
 ];

@@ -131,8 +131,8 @@ impl Wanted {
 }
 
 /// Measures everything, or the parts that are named, and prints the table; `--update` adds it to
-/// `docs/benchmarks.md`. Fails where a gate is missed. With `--against` it compares the figures with those of
-/// another binary, and fails where one is worse.
+/// `docs/benchmarks.md`. Fails if a gate is missed. With `--against` it compares the figures with those of
+/// another binary, and fails if one is worse.
 pub(crate) fn bench(rest: &[String]) -> Outcome {
     let wanted = Wanted::of(rest)?;
     ensure_debian("ninja", "ninja-build")?;

@@ -1,4 +1,4 @@
-//! `fresh`: the README's commands in a Debian root that has nothing but what the README asks for.
+//! `fresh`: runs the README's commands in a Debian root that has only the packages that the README asks for.
 //!
 //! Owns the life cycle of the root: creation, mounts, commands, removal. Knows nothing of what the commands do. All files are
 //! below the target directory; the mounts are in a mount namespace of their own, and end with its last process. A helper

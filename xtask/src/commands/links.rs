@@ -34,20 +34,20 @@ pub(crate) fn check() -> Outcome {
 /// A link into this repository.
 #[derive(Debug, PartialEq)]
 struct Link<'a> {
-    /// From 1.
+    /// Line number, from 1.
     line: usize,
     text: &'a str,
     target: &'a str,
 }
 
-/// The function that a link to Rust code names.
+/// Returns the function that a link to Rust code names.
 fn function_name<'a>(text: &'a str, path: &str) -> Option<&'a str> {
     let name = text.strip_prefix('`')?.strip_suffix('`')?;
     let is_name = name.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '_');
     (path.ends_with(".rs") && is_name).then_some(name)
 }
 
-/// The links of a text. Code blocks are left out.
+/// Returns the links of a text, without code blocks.
 fn links(text: &str) -> Vec<Link<'_>> {
     let mut found = Vec::new();
     let mut in_code = false;

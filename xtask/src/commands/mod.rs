@@ -53,7 +53,7 @@ pub(crate) fn dispatch(arguments: &[String]) -> Outcome {
         Some("reference") => crate::reference::reference(rest),
         Some("corpus") => corpus::corpus(rest),
         Some("fresh") => fresh::fresh(rest),
-        // The other half of `fresh`: not for people.
+        // The helper process of `fresh`; people do not call it.
         Some("fresh-removal") => fresh::remove_when_left(rest),
         Some("fuzz") => fuzz::fuzz(rest),
         Some("bench") => crate::bench::bench(rest),

@@ -17,7 +17,7 @@ pub(super) struct Fresh {
     path: PathBuf,
 }
 
-/// Where this machine gets Debian's packages from.
+/// Sources of this machine's Debian packages.
 #[derive(Debug, PartialEq, Eq)]
 struct Sources {
     mirror: String,
@@ -41,7 +41,7 @@ impl Fresh {
         run(command)?;
         let made = Self { path: path.to_path_buf() };
         made.write("etc/apt/sources.list", &sources.list())?;
-        // Services of packages are not started.
+        // This file keeps packages from starting their services.
         made.write("usr/sbin/policy-rc.d", "#!/bin/sh\nexit 101\n")?;
         run(program("chmod", &["755", &made.inside("usr/sbin/policy-rc.d")]))?;
         made.copy_settings()?;
