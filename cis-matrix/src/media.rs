@@ -46,7 +46,7 @@ impl Client {
                 Media::Encrypted(file) => {
                     let file: EncryptedFile =
                         serde_json::from_value(file).map_err(|error| MatrixError::BadInput {
-                            detail: format!("the encrypted file is not described right: {error}"),
+                            detail: format!("invalid description of the encrypted file: {error}"),
                         })?;
                     download::decrypt(download::download(&sdk, &file.url, bytes_max).await?, file)
                 }

@@ -48,7 +48,7 @@ pub(super) fn decrypt(bytes: Vec<u8>, file: EncryptedFile) -> Result<Vec<u8>, Ma
     let mut encrypted = Cursor::new(bytes);
     AttachmentDecryptor::new(&mut encrypted, file.into())
         .map_err(|error| MatrixError::BadInput {
-            detail: format!("the encrypted file is not described right: {error}"),
+            detail: format!("invalid description of the encrypted file: {error}"),
         })?
         .read_to_end(&mut clear)
         .map_err(MatrixError::other)?;

@@ -78,5 +78,5 @@ async fn files_of_a_plain_room_are_plain() {
     assert!(matches!(&media, Media::Plain(uri) if uri.starts_with("mxc://cis.test/")), "{media:?}");
     assert_eq!(ann.client.download(media, 5).await.unwrap(), b"bytes");
     let bad = Media::Encrypted(json!({ "url": "mxc://cis.test/x" }));
-    assert!(ann.client.download(bad, 5).await.unwrap_err().to_string().contains("not described right"));
+    assert!(ann.client.download(bad, 5).await.unwrap_err().to_string().contains("invalid description"));
 }
