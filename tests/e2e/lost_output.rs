@@ -16,7 +16,7 @@ fn is_marked(cis: &Cis, run: &str, task: &str, cause: &str) {
     assert!(reason.contains("of its output are lost") && reason.contains(cause), "{reason}");
     assert!(cis.ok(["dag", "show", run]).contains("of its output are lost"));
     let why = cis.ok(["dag", "why", task, "--run", run]);
-    assert!(why.contains("Its log is not whole") && why.contains(cause), "{why}");
+    assert!(why.contains("Its log is incomplete") && why.contains(cause), "{why}");
     let log = cis.ok(["dag", "logs", "--plain", "--run", run, task]);
     assert!(log.contains("of output were cut here"), "{log}");
 }

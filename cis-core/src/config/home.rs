@@ -40,7 +40,7 @@ pub enum HomeError {
     Runtime(#[source] DirectoryError),
     /// The home belongs to another user.
     #[error(
-        "cannot use the home {}: it belongs to uid {owner}, not to uid {me}; run this as its owner, or take a home of your \
+        "cannot use the home {}: it belongs to uid {owner}, not to uid {me}; run this as its owner, or use a home of your \
          own with --home DIR or CIS_HOME",
         path.display()
     )]

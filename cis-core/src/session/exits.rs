@@ -171,7 +171,9 @@ fn notes(path: &Path) -> Vec<Note> {
     match opened.and_then(|file| file.take(READ_BYTES_MAX).read_to_end(&mut bytes)) {
         Ok(_) => {}
         Err(error) if error.kind() == ErrorKind::NotFound => return Vec::new(),
-        Err(error) => tracing::warn!(path = %path.display(), %error, "noted ends of sessions cannot be read"),
+        Err(error) => {
+            tracing::warn!(path = %path.display(), %error, "cannot read the noted ends of sessions")
+        }
     }
     let boot = boot();
     let mut newest: BTreeMap<SessionId, Note> = BTreeMap::new();

@@ -254,7 +254,7 @@ fn glob(index: usize, text: &str, task: &Task, values: &Values<'_>) -> Result<St
         Err((why, help)) => Err(RenderError::Expression {
             place: place(),
             expression: text.to_owned(),
-            message: format!("cannot use it as a glob with its values in place: {why}; {help}"),
+            message: format!("cannot use it as a glob after its templates are filled in: {why}; {help}"),
         }),
     }
 }

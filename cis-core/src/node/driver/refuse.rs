@@ -40,7 +40,7 @@ impl Driver {
                     let mut view = self.why(run, &task, now_ms());
                     if let Ok(Some(view)) = &mut view {
                         let stuck =
-                            format!("Nothing starts and nothing ends: the node cannot record it ({why}).");
+                            format!("No task starts or ends, because the node cannot record it ({why}).");
                         view.because.insert(0, stuck);
                         view.try_this.insert(0, "cis node status".to_owned());
                     }

@@ -243,7 +243,7 @@ fn ended(run: &Run, index: u32, answer: &mut Answer) {
         (None, state) => answer.say(format!("It is {state} {attempts}.")),
     }
     if let Some(lost) = entry.last.as_ref().and_then(|last| last.lost_output.as_ref()) {
-        answer.say(format!("Its log is not whole: {lost}."));
+        answer.say(format!("Its log is incomplete: {lost}."));
         answer.try_command("cis doctor".to_owned());
     }
     if entry.attempts > 0 && entry.state != TaskState::Succeeded {

@@ -89,7 +89,7 @@ impl Host {
         if DESCRIPTORS_KEPT + (living + 1) * DESCRIPTORS_EACH > self.nofile.soft {
             let short = io::Error::from(Errno::MFILE);
             return Err(resources(&format!(
-                "its output would have no file: {short} ({living} sessions live)"
+                "cannot open the files of its output: {short} ({living} sessions live)"
             )));
         }
         let plumbing = open_plumbing(start.io, self.nofile.soft)?;

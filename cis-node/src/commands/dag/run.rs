@@ -102,7 +102,7 @@ fn param_value(name: &str, text: &str) -> Result<String, CliError> {
     }
     let refused = |why: &dyn Display| {
         CliError::bad_input(format!("cannot read the file `{file}` of parameter `{name}`: {why}"))
-            .hint(format!("for the text itself, double its first @: --param '{name}=@{text}'"))
+            .hint(format!("to pass the text itself, double its first @: --param '{name}=@{text}'"))
     };
     if file.is_empty() {
         return Err(refused(&"the file name after @ is missing"));

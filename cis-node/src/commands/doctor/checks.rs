@@ -50,7 +50,7 @@ pub(super) fn home(dir: &Path) -> Check {
         return Check::failed(
             NAME,
             format!("{shown} belongs to uid {}", metadata.uid()),
-            "run `cis` as its owner, or take a home of your own with --home DIR",
+            "run `cis` as its owner, or use a home of your own with --home DIR",
         );
     }
     if metadata.mode() & 0o022 != 0 {

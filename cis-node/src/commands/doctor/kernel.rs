@@ -92,7 +92,7 @@ pub(crate) fn hides_processes() -> bool {
 pub(super) fn closed(hides_processes: bool) -> Check {
     const NAME: &str = "closed";
     if !hides_processes {
-        return Check::ok(NAME, "sessions cannot look into the node and the session host");
+        return Check::ok(NAME, "sessions cannot inspect the node and the session host");
     }
     Check::warning(
         NAME,
@@ -127,12 +127,12 @@ pub(super) fn tiocsti(file: &Path) -> Check {
         "0" => Check::ok(NAME, "programs cannot type into their own terminal"),
         "" => Check::warning(
             NAME,
-            "this kernel lets every program type into its own terminal (TIOCSTI), as if somebody did",
+            "this kernel lets every program type into its own terminal (TIOCSTI), as if a person did",
             "Linux 6.2 and later can refuse it",
         ),
         _ => Check::warning(
             NAME,
-            "dev.tty.legacy_tiocsti is 1: every program can type into its own terminal, as if somebody did",
+            "dev.tty.legacy_tiocsti is 1: every program can type into its own terminal, as if a person did",
             "sysctl dev.tty.legacy_tiocsti=0",
         ),
     }

@@ -94,6 +94,6 @@ fn meaning(node: &Result<(), String>, lost: Option<&Losses>) -> String {
     }
     text.push_str("`cis store rebuild` saves everything except:\n");
     text.push_str(&lost::human(&lost.events, lost.end, &lost.tables));
-    text.push_str("If that matters, restore a backup instead: `cis store restore --force FILE`.\n");
+    text.push_str("If you need this data, restore a backup instead: `cis store restore --force FILE`.\n");
     text
 }

@@ -28,7 +28,7 @@ impl TypeFilter {
         let plain = |c: char| c.is_ascii_lowercase() || matches!(c, '_' | '.');
         let kind = name.split('.').next().unwrap_or_default();
         if !matches!(kind, "run" | "task" | "session" | "node") || !name.chars().all(plain) {
-            return Err("expected a type as `task.result`, or one of run, task, session".to_owned());
+            return Err("expected a type such as `task.result`, or one of run, task, session".to_owned());
         }
         Ok(Self(name.to_owned()))
     }
