@@ -26,7 +26,8 @@ fn full(cis: &Cis) -> Option<(Mounted, String)> {
 }
 
 fn fill_up(cis: &Cis) {
-    // SQLite removes this file with the last connection and makes it with the next one; a process that ends without closing leaves it behind.
+    // SQLite removes this file with the last connection and makes it with the next one; a process that ends without
+    // closing leaves it behind.
     let _ = fs::remove_file(cis.home().join("cis.db-shm"));
     fill(&cis.home().join("ballast"));
     assert_eq!(free_bytes(&cis.home()), 0);

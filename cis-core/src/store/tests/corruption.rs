@@ -293,7 +293,11 @@ fn cases(first: u64, count: u64) {
         .into_iter()
         .filter(|seed| catch_unwind(AssertUnwindSafe(|| case(&sample, *seed))).is_err())
         .collect();
-    assert!(failed.is_empty(), "{} cases failed; again with {SEED}=SEED, one of {failed:?}", failed.len());
+    assert!(
+        failed.is_empty(),
+        "{} cases failed; repeat one with {SEED}=SEED, one of {failed:?}",
+        failed.len()
+    );
 }
 
 #[test]
