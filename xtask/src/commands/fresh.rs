@@ -55,7 +55,7 @@ impl Wanted {
             match argument.as_str() {
                 "--keep" => wanted.keep = true,
                 "--command" => {
-                    let command = rest.next().ok_or("--command needs a line of shell")?;
+                    let command = rest.next().ok_or("--command needs a shell line")?;
                     wanted.commands.push(command.clone());
                 }
                 other => return Err(format!("unknown argument `{other}`: fresh [--keep] [--command LINE]…")),
@@ -138,7 +138,7 @@ fn run_to_end(mut command: Command, root: &Path) -> Outcome<(ExitStatus, Vec<Str
     let lines = match is_done.recv_timeout(LEFTOVER_TIME_MAX) {
         Ok(lines) => lines,
         Err(_) => {
-            eprintln!("xtask: the command left processes running: they are ended");
+            eprintln!("xtask: ending processes that the command left running");
             removal::end_processes(root)?;
             is_done.recv().unwrap_or_default()
         }

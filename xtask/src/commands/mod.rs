@@ -20,8 +20,8 @@ cargo xtask COMMAND
                ARGS go to `cargo nextest run`
   test-all     the same with the heavy tests: long simulations, soak, many random kills; then `fresh`
   fresh [--keep] [--command LINE]…
-               the README's commands, or others, in a Debian root with nothing but what the README
-               asks for; needs root, takes an hour and 20 GB; --keep keeps the root
+               the README's commands, or LINE, in a Debian root with only what the README asks for;
+               needs root, an hour and 20 GB; --keep keeps the root
   agents       the agents that tests start, into the target directory (test does it by itself)
   lint         rustfmt, clippy, the line between pure and io, who may import whom
   deny         licences, sources, banned and unused dependencies

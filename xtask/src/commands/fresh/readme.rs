@@ -10,7 +10,7 @@ pub(super) fn commands(checkout: &Path) -> Outcome<Vec<String>> {
     let text = std::fs::read_to_string(&path).map_err(|e| format!("cannot read {}: {e}", path.display()))?;
     let found = of(&text);
     if found.is_empty() {
-        return Err(format!("{} has no block of `sh` below the heading Start", path.display()));
+        return Err(format!("{} has no `sh` block below the heading Start", path.display()));
     }
     Ok(found)
 }

@@ -53,7 +53,7 @@ impl Removal {
 
 /// Removes a root once standard input ends. Runs in the helper process.
 pub(crate) fn remove_when_left(arguments: &[String]) -> Outcome {
-    let [how, path] = arguments else { return Err(format!("{COMMAND} is for fresh alone")) };
+    let [how, path] = arguments else { return Err(format!("only `fresh` may call {COMMAND}")) };
     let path = Path::new(path);
     // An error counts as the end.
     let _ = std::io::stdin().read_to_end(&mut Vec::new());
