@@ -172,7 +172,7 @@ fn notes(path: &Path) -> Vec<Note> {
         Ok(_) => {}
         Err(error) if error.kind() == ErrorKind::NotFound => return Vec::new(),
         Err(error) => {
-            tracing::warn!(path = %path.display(), %error, "cannot read the noted ends of sessions")
+            tracing::warn!(path = %path.display(), %error, "cannot read the noted ends of sessions");
         }
     }
     let boot = boot();
