@@ -120,7 +120,7 @@ impl<'a> Preview<'a> {
         TaskChange { task: self.run.spec(index).id.clone(), state, end, queued }
     }
 
-    /// Settles the tasks that depend on a task that ends: now, or after the changes are applied if the task leaves
+    /// Settles the tasks that the end of a task affects: now, or after the changes are applied if the task leaves
     /// outputs.
     fn ends(&mut self, index: u32, state: TaskState, leaves_outputs: bool) {
         let run = self.run;

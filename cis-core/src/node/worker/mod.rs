@@ -118,7 +118,7 @@ pub(super) struct LocalWorker {
     run_secrets: HashMap<RunId, RunSecrets>,
     /// Redactor of runs that declare no secrets.
     no_secrets: Arc<Redactor>,
-    /// Live sessions whose redactor has changed since viewers got it.
+    /// New redactors of live sessions that their viewers do not use yet.
     pub(super) redactors: Vec<(SessionId, Arc<Redactor>)>,
     written: Written,
     live: HashMap<SessionId, Live>,
