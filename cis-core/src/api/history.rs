@@ -6,7 +6,7 @@ use utoipa::{IntoParams, ToSchema};
 use crate::event::Actor;
 use crate::ids::{InboxId, Offset, SessionId, TaskId, TimestampMs};
 
-/// What somebody did.
+/// An action in a run's history.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum HistoryAction {

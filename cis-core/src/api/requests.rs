@@ -317,7 +317,7 @@ pub enum AttachNotice {
         detail: String,
         /// Exit code, where there is one.
         exit_code: Option<i32>,
-        /// What a terminal of its size showed at the end: lines of text, secrets replaced.
+        /// Lines of the last screen, with secrets replaced.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         screen: Option<String>,
     },
