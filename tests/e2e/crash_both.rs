@@ -33,7 +33,7 @@ fn leaving(folder: &Path, rng: &mut Seeded) -> String {
             let tty = rng.below(2) == 0;
             let needs = if n == 0 { String::new() } else { format!("needs = [\"{chain}{}\"]\n", n - 1) };
             text.push_str(&format!(
-                "[[tasks]]\nid = \"{task}\"\ntty = {tty}\n{needs}outputs = {{ said = {{ type = \"string\" }} }}\nscript = '''\necho x >> ran.{task}\nrm -f left.{task}\n{left}\nwhile [ ! -s left.{task} ]; do sleep 0.01; done\necho \"said={task}\" > \"$CIS_OUTPUT\"\necho $$ > ended.{task}\n'''\n"
+                "[[tasks]]\nid = \"{task}\"\ntty = {tty}\n{needs}outputs = {{ said = {{ type = \"string\" }} }}\nscript = '''\necho x >> ran.{task}\necho $CIS_ATTEMPT > label.{task}\nrm -f left.{task}\n{left}\nwhile [ ! -s left.{task} ]; do sleep 0.01; done\necho \"said={task}\" > \"$CIS_OUTPUT\"\necho $$ > ended.{task}\n'''\n"
             ));
         }
     }
@@ -44,15 +44,23 @@ fn tasks() -> impl Iterator<Item = String> {
     ["a", "b"].into_iter().flat_map(|chain| (0..3).map(move |n| format!("{chain}{n}")))
 }
 
-/// Returns the tasks whose end the host certainly knows: their first process is gone, and their leftover process is
-/// gone or was told to end.
-fn ended(folder: &Path) -> Vec<String> {
+/// Returns the tasks whose end the host certainly knows: their first process is gone, and the host has noted that, or
+/// their leftover process is gone or was told to end.
+fn ended(cis: &Cis, folder: &Path) -> Vec<String> {
+    let notes = std::fs::read(cis.home().join("host.exits")).unwrap_or_default();
+    let notes = String::from_utf8_lossy(&notes);
+    let (complete, _) = notes.rsplit_once('\n').unwrap_or_default();
+    let is_noted = |task: &str| {
+        let label = std::fs::read_to_string(folder.join(format!("label.{task}"))).unwrap_or_default();
+        !label.trim().is_empty() && complete.contains(&format!("{:?}", label.trim()))
+    };
     let pid = |name: String| std::fs::read_to_string(folder.join(name)).ok()?.trim().parse::<u32>().ok();
     let has_ended = |task: &String| {
         let leader = pid(format!("ended.{task}"));
         let left = pid(format!("left.{task}"));
         let told = || folder.join(format!("told.{task}")).exists();
-        let knows = left.is_some_and(|left| left < 4_194_304 && (!is_alive(left) || told()));
+        let was_ended = left.is_some_and(|left| left < 4_194_304 && (!is_alive(left) || told()));
+        let knows = was_ended || is_noted(task);
         knows && leader.is_some_and(|leader| !Path::new(&format!("/proc/{leader}")).exists())
     };
     tasks().filter(has_ended).collect()
@@ -67,8 +75,11 @@ fn survive(kills: u32) {
         std::fs::create_dir(&folder).unwrap();
         let run = cis.start(&leaving(&folder, &mut random));
         let (host, node) = (cis.host_pid().unwrap(), cis.node_pid().unwrap());
+        if round % 2 == 0 {
+            eventually("a task has ended", || (!ended(&cis, &folder).is_empty()).then_some(()));
+        }
         pause(Duration::from_millis(random.below(900)));
-        let ended = ended(&folder);
+        let ended = ended(&cis, &folder);
         let mut both = [host, node];
         if random.below(2) == 0 {
             both.reverse();
@@ -86,6 +97,7 @@ fn survive(kills: u32) {
         }
         known += ended.len();
     }
+    assert!(known >= kills as usize / 2, "only {known} tasks were seen to have ended");
     eprintln!("{kills} kills: {known} tasks had ended and ran once, {again} were at work and ran twice");
 }
 

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use sha2::{Digest as _, Sha256};
 
-use super::harness::{Cis, Running, eventually, is_root};
+use super::harness::{Cis, Running, eventually, is_root, skip};
 
 /// Listens at a socket that everybody can reach, and records all input.
 const IMPOSTOR: &str = r#"
@@ -36,7 +36,7 @@ const DAG: &str = "version = 1\n[dag]\nid = \"mine\"\n[[tasks]]\nid = \"a\"\nscr
 /// Returns two uids. `None`: this test cannot switch users.
 fn two_users() -> Option<(u32, u32)> {
     if !is_root() {
-        eprintln!("skipped: becoming other users needs root");
+        skip("becoming other users needs root");
         return None;
     }
     // Derived from this process's id, so that parallel tests have other directories below /tmp.

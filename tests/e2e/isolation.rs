@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::Command;
 
-use super::harness::{Cis, Running, eventually, is_root, kill_9};
+use super::harness::{Cis, Running, eventually, is_root, kill_9, skip};
 
 /// Attempts every way that the system offers to inspect processes or to act as them. Prints a line for each way that
 /// worked.
@@ -147,7 +147,7 @@ fn node_host_and_commands_recognize_each_other_with_hidepid() {
     let mount = "mount -t proc -o hidepid=2 proc /proc";
     let can_mount = || Command::new("unshare").args(["-m", "sh", "-c", mount]).output();
     if !is_root() || !can_mount().is_ok_and(|tried| tried.status.success()) {
-        eprintln!("skipped: mounting /proc needs root and a mount namespace");
+        skip("mounting /proc needs root and a mount namespace");
         return;
     }
     let cis = Cis::as_nobody();

@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 
-use super::harness::{Cis, is_root};
+use super::harness::{Cis, is_root, skip};
 use super::storage::{entries_below, files_below};
 
 const ONE: &str = "version = 1\n[dag]\nid = \"one\"\n[[tasks]]\nid = \"a\"\nscript = 'umask; echo words'\n";
@@ -31,7 +31,7 @@ fn a_task_has_the_submitters_umask_or_a_tighter_one() {
 #[test]
 fn another_user_is_kept_out_and_can_have_an_installation_of_its_own() {
     if !is_root() {
-        eprintln!("skipped: becoming another user needs root");
+        skip("becoming another user needs root");
         return;
     }
     let owner = Cis::new();

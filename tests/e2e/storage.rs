@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::harness::{Cis, eventually, is_root};
+use super::harness::{Cis, eventually, is_root, skip};
 
 /// Files below a folder.
 pub fn files_below(folder: &Path) -> Vec<PathBuf> {
@@ -47,7 +47,7 @@ impl Mounted {
             .output()
             .unwrap();
         if !is_root() || !mount.status.success() {
-            eprintln!("skipped: mounting needs root: {}", String::from_utf8_lossy(&mount.stderr));
+            skip(&format!("mounting needs root: {}", String::from_utf8_lossy(&mount.stderr)));
             return None;
         }
         Some(Self(path.to_owned()))

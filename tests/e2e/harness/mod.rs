@@ -28,4 +28,4 @@ pub use processes::{is_alive, kill_9, signal};
 pub use remote::Remote;
 pub use session_http::SESSION_HTTP;
 pub use terminal::Terminal;
-pub use wait::{Seeded, eventually, eventually_within, is_root, pause};
+pub use wait::{Seeded, eventually, eventually_within, is_root, pause, skip};

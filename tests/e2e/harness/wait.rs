@@ -36,6 +36,15 @@ pub fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
+/// Says that a test cannot run here, for the caller to return.
+///
+/// # Panics
+/// `CIS_TEST_ALL` is set, as `cargo xtask test-all` does: there every test has to run.
+pub fn skip(why: &str) {
+    assert!(std::env::var_os("CIS_TEST_ALL").is_none(), "cannot run: {why}");
+    eprintln!("skipped: {why}");
+}
+
 /// Random numbers that can be had again: the seed is printed, and `E2E_SEED` sets it.
 pub struct Seeded(u64);
 

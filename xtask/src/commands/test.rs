@@ -26,7 +26,7 @@ pub(crate) fn test_all(extra: &[String]) -> Outcome {
     prepare()?;
     let mut command = nextest(&[]);
     command.args(["--run-ignored", "all", "--profile", "heavy"]).args(extra);
-    command.env("PROPTEST_CASES", "4096").env("CIS_SIM_SEEDS", "3000");
+    command.env("PROPTEST_CASES", "4096").env("CIS_SIM_SEEDS", "3000").env("CIS_TEST_ALL", "1");
     run(command)?;
     run(doc_tests())?;
     if extra.is_empty() { super::fresh::fresh(&[]) } else { Ok(()) }
