@@ -84,7 +84,7 @@ fn survive(kills: u32) {
         if random.below(2) == 0 {
             both.reverse();
         }
-        both.map(kill_9);
+        both.into_iter().for_each(kill_9);
         let detail = cis.wait_run(&run, "succeeded");
         for task in tasks() {
             let ran = std::fs::read_to_string(folder.join(format!("ran.{task}"))).unwrap().lines().count();
