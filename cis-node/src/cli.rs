@@ -38,7 +38,7 @@ pub(crate) struct Cli {
 /// What every command takes.
 #[derive(Debug, Args)]
 pub(crate) struct Globals {
-    /// Answers for programs: one JSON document, or a line each for streams
+    /// Print JSON: one document, or one line per item for streams
     #[arg(long, global = true, help_heading = "Global options")]
     pub(crate) json: bool,
     /// Directory of the node's files [default: ~/.cis] [env: CIS_HOME]

@@ -245,7 +245,7 @@ const SESSION_FACTS: Kept =
 #[must_use]
 pub fn lost_with(table: &str) -> &'static str {
     match table {
-        "meta" => "how far some things were read",
+        "meta" => "when this store was restored from a backup",
         "inputs" => "which requests were already carried out: a repeated request counts as a new one",
         "outbox" => "messages that waited to be sent to rooms",
         "room_runs" => "which runs are published to which rooms",

@@ -7,7 +7,7 @@ use crate::context::{Context, current_dir};
 use crate::error::{CliError, Exit};
 use crate::output::{self, human};
 
-/// Takes the runs that a room followed out of it, into a store that does not have them
+/// Rebuild runs from a room's history, in a store that does not have them
 ///
 /// The room is their journal: what happened, who answered what, and how it ended is rebuilt of what nodes signed there.
 /// Runs that are known stay as they are. What was written by a node that is not trusted is left out: give the store
