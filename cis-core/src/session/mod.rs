@@ -14,7 +14,7 @@ pub mod quick;
 pub mod recorder;
 
 pub use crate::terminal::{filter, screen};
-pub(crate) use os::{give_memory_back, share_memory};
+pub(crate) use os::{give_memory_back, share_memory, stamp_at_start};
 
 #[cfg(test)]
 mod fuzz;

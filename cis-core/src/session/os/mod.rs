@@ -35,7 +35,7 @@ pub(crate) use procfs::ProcFs;
 pub(crate) use pty::{open_pty, resize};
 pub(crate) use signals::{SignalFd, watch_signals};
 pub(crate) use spawn::{Limits, Spawn, SpawnError, Spawner, Step, Streams};
-pub(crate) use stamp::{Stamp, Stamps};
+pub(crate) use stamp::{Stamp, Stamps, stamp_at_start};
 pub(crate) use terminal::{Terminal, modes};
 pub(crate) use waits::TerminalWait;
 #[cfg(test)]

@@ -5,7 +5,10 @@
 //! The values are beyond a hundred thousand years of CPU time without a blocking call, of realtime
 //! processes alone: the limit itself means nothing.
 
-use rustix::process::{Resource, getrlimit};
+use std::os::unix::process::CommandExt as _;
+use std::process::Command;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use sha2::{Digest, Sha256};
 
 /// Stamps of hosts that are not stamped themselves are below this, µs.
@@ -14,6 +17,19 @@ const BASE: u64 = 1 << 62;
 const APART: u64 = 1 << 32;
 /// And so far those of such a host. One deeper still counts in ones, and cannot tell its own again.
 const APART_NESTED: u64 = 1 << 16;
+
+/// Sets this hard limit, µs, in the child of a command before execve, so that nothing that its program loads runs without
+/// it.
+#[allow(unsafe_code)]
+pub(crate) fn stamp_at_start(command: &mut Command, stamp: u64) {
+    let soft = getrlimit(Resource::Rttime).current.map_or(stamp, |soft| soft.min(stamp));
+    let limit = Rlimit { current: Some(soft), maximum: Some(stamp) };
+    // SAFETY: between fork and execve the closure makes one system call with numbers that it owns. It allocates nothing
+    // and takes no lock.
+    unsafe {
+        command.pre_exec(move || Ok(setrlimit(Resource::Rttime, limit)?));
+    }
+}
 
 /// The mark of one session: its own processes have `top`, and none above it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
