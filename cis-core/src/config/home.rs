@@ -124,7 +124,10 @@ impl Home {
     /// A directory cannot be made, or is not safe.
     pub fn make(&self) -> Result<(), HomeError> {
         self.check()?;
-        for dir in [self.dir.clone(), self.logs(), self.outputs(), self.blobs()] {
+        make_private(&self.dir)?;
+        // If it was missing, another user may have made it since the first check.
+        self.check()?;
+        for dir in [self.logs(), self.outputs(), self.blobs()] {
             make_private(&dir)?;
         }
         if let Some(parent) = self.runtime.parent() {
