@@ -12,6 +12,7 @@ mod budget;
 mod calls;
 mod clock;
 mod descriptors;
+mod handover;
 mod memory;
 mod mounts;
 mod opened;
@@ -29,6 +30,8 @@ pub(crate) use clock::{boot_ms, cpu_us, unix_ms};
 pub(crate) use descriptors::{
     Nofile, close_all_above_stderr, null_device, onto_null, raise_nofile, stderr_to,
 };
+pub(crate) use handover::{HANDED_OVER, hand_over};
+pub use handover::{hand_environment_over, receive_environment};
 pub(crate) use memory::{give_memory_back, share_memory};
 pub(crate) use processes::{Process, ProcessKey, Processes, descend, signal_exactly};
 pub(crate) use procfs::ProcFs;
