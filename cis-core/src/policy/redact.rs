@@ -6,15 +6,21 @@
 //! A secret is found as it is, as one of its lines (of at least 8 bytes), with line ends as a terminal writes them,
 //! without control characters, as a shell quotes it, as a JSON string (with `\/`, with `\u` escapes, also within another
 //! one), percent-encoded as libraries do it, in hex, and in base64 of both alphabets at each of the three alignments,
-//! with padding and without, in one line or wrapped. In texts and JSON, strings with the shape of a well-known key are
-//! replaced too (`shapes`), declared or not; in byte streams only the values are. **Limits**: bytes between its bytes
-//! hide it, so a value that a program wraps by itself, colours in parts, or encodes in another way passes. A value that
-//! the terminal wraps is whole in the byte stream; on a screen it is found where the rows are joined (see
-//! `session::screen`).
+//! with padding and without. Hex and base64 are found in one line or wrapped at any column. In texts and JSON, strings
+//! with the shape of a well-known key are replaced too (`shapes`), declared or not; in byte streams only the values are.
+//!
+//! **Memory**: the search for one set of values has at most [`NODES_MAX`] nodes. If all forms need more, forms of short
+//! values get the space first, then the forms that most programs print. A value as it is and its lines are always found.
+//!
+//! **Limits**: bytes between its bytes hide a value, so a value that a program wraps by itself (other than hex and
+//! base64), colours in parts, or encodes in another way passes. A value that the terminal wraps is whole in the byte
+//! stream; on a screen it is found where the rows are joined (see `session::screen`).
 
+mod changing;
 mod forms;
 pub mod shapes;
 mod trie;
+mod walk;
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -24,17 +30,24 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use trie::{ROOT, Trie};
+pub use changing::ChangingStream;
+
+use forms::Usage;
+use trie::Trie;
+use walk::Walk;
 
 /// Shorter values would be found everywhere, bytes.
 pub const SECRET_BYTES_MIN: usize = 4;
 /// Longer values are refused, bytes.
 pub const SECRET_BYTES_MAX: usize = 16 << 10;
-/// Maximum total length of the secrets of one task, and of those that a run declares, bytes.
+/// Maximum total length of the secrets of one task, bytes.
 pub const SECRETS_BYTES_MAX: usize = 64 << 10;
-/// Maximum total length of the values of one redactor, bytes: those of a run, and those that a task got from
-/// other tasks.
-const ALL_BYTES_MAX: usize = 2 * SECRETS_BYTES_MAX;
+/// Maximum total length of the secrets of all tasks of a run, bytes.
+pub const RUN_SECRETS_BYTES_MAX: usize = 4 * SECRETS_BYTES_MAX;
+/// Maximum number of nodes of the search for one set of values. A node has 24 bytes.
+const NODES_MAX: usize = 1 << 20;
+/// Longest value whose forms get space before those of longer values, bytes.
+const SHORT_BYTES: usize = 1 << 10;
 
 /// What stands for a secret.
 const STARS: &str = "***";
@@ -63,8 +76,11 @@ pub enum RedactError {
         bytes: usize,
     },
     /// They would take too much memory together.
-    #[error("the secrets have more than {} KiB together: declare fewer, or pass a file's path instead", SECRETS_BYTES_MAX >> 10)]
-    TooMany,
+    #[error("the secrets have more than {} KiB together: declare fewer, or pass a file's path instead", most >> 10)]
+    TooMany {
+        /// The maximum, bytes.
+        most: usize,
+    },
 }
 
 /// How a secret is replaced.
@@ -77,10 +93,13 @@ pub enum Mask {
     SameWidth,
 }
 
-/// Finds and replaces a set of secret values. Its `Debug` shows none of them.
+/// Search for one or two sets of secret values, which replaces them. Its `Debug` shows none of them. Clones share
+/// memory.
 #[derive(Clone, Default)]
 pub struct Redactor {
-    trie: Trie,
+    trie: Arc<Trie>,
+    /// Search for the second set.
+    more: Option<Arc<Trie>>,
 }
 
 impl fmt::Debug for Redactor {
@@ -99,29 +118,43 @@ pub struct Spans {
 }
 
 impl Redactor {
-    /// Checks that these values can be the secrets of one task, or of one run.
+    /// Checks that these values can be the secrets of one task.
     ///
     /// # Errors
     /// [`RedactError`] where a value is shorter than [`SECRET_BYTES_MIN`] or longer than
     /// [`SECRET_BYTES_MAX`], or all are longer than [`SECRETS_BYTES_MAX`].
     pub fn check<'a>(secrets: impl IntoIterator<Item = &'a str>) -> Result<(), RedactError> {
-        checked(secrets, SECRETS_BYTES_MAX, |_, _| ())
+        checked(secrets, SECRETS_BYTES_MAX).map(drop)
     }
 
-    /// Builds a redactor of these values. Blanks and line ends around a value are not part of it.
+    /// Checks that these values can be the secrets of all tasks of a run.
     ///
     /// # Errors
-    /// The same as [`Self::check`], but all values together may be twice as long.
+    /// The same as [`Self::check`], but all values together may have [`RUN_SECRETS_BYTES_MAX`].
+    pub fn check_run<'a>(secrets: impl IntoIterator<Item = &'a str>) -> Result<(), RedactError> {
+        checked(secrets, RUN_SECRETS_BYTES_MAX).map(drop)
+    }
+
+    /// Builds a redactor of these values. Blanks and line ends around a value are not part of it. Long values take
+    /// up to about 20 ms.
+    ///
+    /// # Errors
+    /// The same as [`Self::check_run`].
     pub fn new(secrets: impl IntoIterator<Item = String>) -> Result<Self, RedactError> {
         let secrets: Vec<String> = secrets.into_iter().collect();
-        let mut trie = Trie::default();
-        checked(secrets.iter().map(String::as_str), ALL_BYTES_MAX, |value, total| {
-            for form in forms::of(value, total <= forms::ALL_RARE_BYTES_MAX) {
-                trie.insert(&form);
-            }
-        })?;
-        trie.link();
-        Ok(Self { trie })
+        let values = checked(secrets.iter().map(String::as_str), RUN_SECRETS_BYTES_MAX)?;
+        Ok(Self { trie: Arc::new(trie_of(&values)), more: None })
+    }
+
+    /// Returns a redactor that finds the values of both. Copies neither.
+    #[must_use]
+    pub fn with(self: &Arc<Self>, other: &Arc<Self>) -> Arc<Self> {
+        debug_assert!(self.more.is_none() && other.more.is_none(), "there is no third set");
+        match (self.is_empty(), other.is_empty()) {
+            (_, true) => Arc::clone(self),
+            (true, _) => Arc::clone(other),
+            _ => Arc::new(Self { trie: Arc::clone(&self.trie), more: Some(Arc::clone(&other.trie)) }),
+        }
     }
 
     /// There is nothing to look for.
@@ -133,7 +166,17 @@ impl Redactor {
     /// Length of the longest form of a secret, bytes; 0 where there is none.
     #[must_use]
     pub fn longest(&self) -> usize {
-        self.trie.longest()
+        self.tries().map(Trie::longest).max().unwrap_or(0)
+    }
+
+    /// Number of nodes of its searches, which determines its memory.
+    #[must_use]
+    pub fn nodes(&self) -> usize {
+        self.tries().map(Trie::size).sum()
+    }
+
+    fn tries(&self) -> impl Iterator<Item = &Trie> {
+        [Some(&self.trie), self.more.as_ref()].into_iter().flatten().map(AsRef::as_ref)
     }
 
     /// The text with every secret replaced.
@@ -144,7 +187,7 @@ impl Redactor {
         }
         let mut out = Vec::with_capacity(text.len());
         let mut search = Search::default();
-        search.push(&self.trie, Mask::Stars, text.as_bytes(), &mut out);
+        search.push(self, Mask::Stars, text.as_bytes(), &mut out);
         search.finish(Mask::Stars, &mut out);
         // Secrets are whole characters, so what is left between them is too.
         let out =
@@ -184,31 +227,26 @@ impl Redactor {
     #[must_use]
     pub fn spans(&self, text: &str) -> Spans {
         let mut found: Vec<Range<usize>> = Vec::new();
-        let mut state = ROOT;
-        for (at, byte) in text.bytes().enumerate() {
-            state = self.trie.step(state, byte);
-            let length = self.trie.matched(state);
-            if length > 0 {
-                let (mut start, end) = (at + 1 - length, at + 1);
+        let mut walk = Walk::default();
+        for byte in text.bytes() {
+            if let Some(start) = walk.step(self, byte) {
+                // Positions are within the text.
+                let (mut start, end) = (start as usize, walk.at() as usize);
                 while let Some(last) = found.pop_if(|last| last.end > start) {
                     start = start.min(last.start);
                 }
                 found.push(start..end);
             }
         }
-        let depth = self.trie.depth(state);
-        let open = if depth > self.trie.may_show(state) { depth } else { 0 };
+        let depth = (walk.at() - walk.open_from(self)) as usize;
+        let open = if walk.shown_to(self) < walk.at() { depth } else { 0 };
         Spans { found, open }
     }
 }
 
-/// Calls `each` with every value and the total length so far.
-fn checked<'a>(
-    secrets: impl IntoIterator<Item = &'a str>,
-    most: usize,
-    mut each: impl FnMut(&str, usize),
-) -> Result<(), RedactError> {
-    let mut total = 0;
+/// Returns the values without blanks around them, if each can be a secret and all have at most `most` bytes.
+fn checked<'a>(secrets: impl IntoIterator<Item = &'a str>, most: usize) -> Result<Vec<&'a str>, RedactError> {
+    let (mut values, mut total) = (Vec::new(), 0);
     for (at, secret) in secrets.into_iter().enumerate() {
         let (index, value) = (at + 1, secret.trim());
         if value.len() < SECRET_BYTES_MIN {
@@ -219,17 +257,42 @@ fn checked<'a>(
         }
         total += value.len();
         if total > most {
-            return Err(RedactError::TooMany);
+            return Err(RedactError::TooMany { most });
         }
-        each(value, total);
+        values.push(value);
     }
-    Ok(())
+    Ok(values)
+}
+
+/// Builds the search for all values and their lines, and for as many other forms as fit.
+fn trie_of(values: &[&str]) -> Trie {
+    let mut trie = Trie::default();
+    for value in values {
+        forms::of(value, Usage::Plain).iter().for_each(|form| trie.insert(&form.bytes, form.wraps));
+    }
+    let (short, long): (Vec<&str>, Vec<&str>) = values.iter().partition(|value| value.len() <= SHORT_BYTES);
+    for values in [short, long] {
+        for usage in Usage::ENCODED {
+            for value in &values {
+                if trie.size() + value.len() > NODES_MAX {
+                    continue;
+                }
+                for form in forms::of(value, usage) {
+                    if trie.size() + form.bytes.len() <= NODES_MAX {
+                        trie.insert(&form.bytes, form.wraps);
+                    }
+                }
+            }
+        }
+    }
+    trie.link();
+    trie
 }
 
 /// Replaces secrets in a stream of bytes; where the stream is cut into chunks makes no difference.
 ///
 /// It holds bytes back only while they are the beginning of a secret: never more than one byte less
-/// than the longest form of one.
+/// than the longest form of one, and line ends where it is wrapped.
 #[derive(Debug, Clone)]
 pub struct RedactStream {
     redactor: Arc<Redactor>,
@@ -247,7 +310,7 @@ impl RedactStream {
     /// Takes bytes that came before and were shown already: a secret that began in them is still
     /// recognised, and what is left of it replaced. Call it before the first `push`.
     pub fn prime(&mut self, before: &[u8]) {
-        self.search.prime(&self.redactor.trie, before);
+        self.search.prime(&self.redactor, before);
     }
 
     /// Takes bytes and gives those that can go out.
@@ -263,7 +326,7 @@ impl RedactStream {
         if self.redactor.is_empty() {
             out.extend_from_slice(bytes);
         } else {
-            self.search.push(&self.redactor.trie, self.mask, bytes, out);
+            self.search.push(&self.redactor, self.mask, bytes, out);
         }
     }
 
@@ -271,7 +334,7 @@ impl RedactStream {
     /// held go, although it is the beginning of a secret. The rest stays until bytes come that decide,
     /// or the end; if they complete the secret, its rest is replaced. Repeated calls let no more go.
     pub fn flush_idle(&mut self, out: &mut Vec<u8>) {
-        self.search.flush_idle(&self.redactor.trie, self.mask, out);
+        self.search.flush_idle(&self.redactor, self.mask, out);
     }
 
     /// The stream ends: lets the rest go.
@@ -289,12 +352,10 @@ impl RedactStream {
 /// State of a search. Positions count the bytes taken so far.
 #[derive(Debug, Clone, Default)]
 struct Search {
-    state: u32,
-    /// Bytes taken.
-    at: u64,
+    walk: Walk,
     /// First byte that was neither let go nor replaced.
     base: u64,
-    /// Bytes from `base` to `at`.
+    /// Bytes from `base` to the last one taken.
     held: VecDeque<u8>,
     /// Secrets found from `base` on that a longer one might still swallow, in order, apart.
     found: VecDeque<(u64, u64)>,
@@ -303,41 +364,37 @@ struct Search {
 }
 
 impl Search {
-    fn prime(&mut self, trie: &Trie, before: &[u8]) {
+    fn prime(&mut self, redactor: &Redactor, before: &[u8]) {
         for byte in before {
-            self.state = trie.step(self.state, *byte);
+            self.walk.step(redactor, *byte);
         }
-        self.at += before.len() as u64;
-        self.base = self.at;
+        self.base = self.walk.at();
     }
 
-    fn push(&mut self, trie: &Trie, mask: Mask, bytes: &[u8], out: &mut Vec<u8>) {
+    fn push(&mut self, redactor: &Redactor, mask: Mask, bytes: &[u8], out: &mut Vec<u8>) {
         let mut rest = bytes;
         while let Some(first) = rest.first() {
-            if self.state == ROOT && self.held.is_empty() {
-                let plain = trie.skip(rest);
+            if self.held.is_empty() {
+                let plain = self.walk.skip(redactor, rest);
                 if plain > 0 {
                     out.extend_from_slice(&rest[..plain]);
-                    self.at += plain as u64;
-                    self.base = self.at;
+                    self.base = self.walk.at();
                     rest = &rest[plain..];
                     continue;
                 }
             }
             self.held.push_back(*first);
-            self.at += 1;
-            self.state = trie.step(self.state, *first);
-            let length = trie.matched(self.state);
-            if length > 0 {
-                self.add(self.at.saturating_sub(length as u64), mask, out);
+            if let Some(start) = self.walk.step(redactor, *first) {
+                self.add(start, mask, out);
             }
-            self.release(self.at - trie.depth(self.state) as u64, mask, out);
+            self.release(self.walk.open_from(redactor), mask, out);
             rest = &rest[1..];
         }
     }
 
-    /// A secret ends at `at` and began at `start`.
+    /// Adds a secret that begins at `start` and ends at the last byte taken.
     fn add(&mut self, start: u64, mask: Mask, out: &mut Vec<u8>) {
+        let at = self.walk.at();
         if start < self.masked {
             // It overlaps one that was replaced: nothing after that was let go yet.
             self.found.clear();
@@ -345,14 +402,14 @@ impl Search {
                 stars(self.held.iter(), out);
             }
             self.held.clear();
-            (self.base, self.masked) = (self.at, self.at);
+            (self.base, self.masked) = (at, at);
             return;
         }
         let mut from = start.max(self.base);
         while let Some((earlier, _)) = self.found.pop_back_if(|(_, end)| *end > start) {
             from = from.min(earlier);
         }
-        self.found.push_back((from, self.at));
+        self.found.push_back((from, at));
     }
 
     /// No secret that is still to be found begins before `settled`.
@@ -383,11 +440,11 @@ impl Search {
         }
     }
 
-    fn flush_idle(&mut self, trie: &Trie, mask: Mask, out: &mut Vec<u8>) {
+    fn flush_idle(&mut self, redactor: &Redactor, mask: Mask, out: &mut Vec<u8>) {
         if self.held.is_empty() {
             return;
         }
-        let mut settled = self.at - trie.depth(self.state) as u64 + trie.may_show(self.state) as u64;
+        let mut settled = self.walk.shown_to(redactor);
         if let Some((start, _)) = self.found.front() {
             settled = settled.min(*start);
         }
@@ -395,14 +452,15 @@ impl Search {
     }
 
     fn finish(&mut self, mask: Mask, out: &mut Vec<u8>) {
-        self.release(self.at, mask, out);
-        self.state = ROOT;
+        self.release(self.walk.at(), mask, out);
+        self.walk.begin_anew();
     }
 }
 
-/// One star for each character that begins in `bytes`.
+/// Writes one star for each character that begins in `bytes`, and keeps line ends.
 fn stars<'a>(bytes: impl Iterator<Item = &'a u8>, out: &mut Vec<u8>) {
-    out.extend(bytes.filter(|byte| (**byte & 0xC0) != 0x80).map(|_| b'*'));
+    let star = |byte: &u8| if matches!(byte, b'\r' | b'\n') { *byte } else { b'*' };
+    out.extend(bytes.filter(|byte| (**byte & 0xC0) != 0x80).map(star));
 }
 
 #[cfg(test)]

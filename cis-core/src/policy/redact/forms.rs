@@ -4,50 +4,88 @@
 const LINE_BYTES_MIN: usize = 8;
 /// A shorter piece of base64 is not looked for: it would be found by chance, characters.
 const BASE64_CHARS_MIN: usize = 4;
-/// Columns at which encoders wrap base64: base64(1) and MIME (RFC 2045), PEM (RFC 7468).
-const BASE64_COLUMNS: [usize; 2] = [76, 64];
 /// Longest value whose rare forms are looked for, bytes: each form takes memory.
 const RARE_BYTES_MAX: usize = 4 << 10;
-/// Longest total of all values with which rare forms are looked for, bytes.
-pub(super) const ALL_RARE_BYTES_MAX: usize = 16 << 10;
 
 const STANDARD: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 const URL_SAFE: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 const UPPER: &[u8; 16] = b"0123456789ABCDEF";
 const LOWER: &[u8; 16] = b"0123456789abcdef";
 
-/// Returns all forms of a value, each once, the value itself first. `rare`: rare forms too, unless the value
-/// is too long.
-pub(super) fn of(value: &str, rare: bool) -> Vec<Vec<u8>> {
-    let rare = rare && value.len() <= RARE_BYTES_MAX;
-    let mut forms = Forms(vec![value.as_bytes().to_vec()]);
-    if value.contains('\n') {
-        forms.add(value.replace("\r\n", "\n").replace('\n', "\r\n").into_bytes());
-        for line in value.lines().map(str::trim).filter(|line| line.len() >= LINE_BYTES_MIN) {
-            forms.add(line.as_bytes().to_vec());
+/// How common a form is. More common forms get space in the search first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Usage {
+    /// The value itself and its lines.
+    Plain,
+    Common,
+    Usual,
+    Rare,
+}
+
+impl Usage {
+    /// All but [`Self::Plain`], the most common first.
+    pub(super) const ENCODED: [Self; 3] = [Self::Common, Self::Usual, Self::Rare];
+}
+
+/// Returns the forms of a value in one [`Usage`], each once.
+pub(super) fn of(value: &str, usage: Usage) -> Vec<Form> {
+    let mut forms = Forms::default();
+    match usage {
+        Usage::Plain => {
+            forms.add(value.as_bytes().to_vec());
+            if value.contains('\n') {
+                for line in value.lines().map(str::trim).filter(|line| line.len() >= LINE_BYTES_MIN) {
+                    forms.add(line.as_bytes().to_vec());
+                }
+            }
         }
+        Usage::Common => {
+            if value.contains('\n') {
+                forms.add(value.replace("\r\n", "\n").replace('\n', "\r\n").into_bytes());
+            }
+            // Plain text leaves control characters out.
+            let plain = value.replace(|c: char| c.is_ascii_control() && !matches!(c, '\n' | '\t'), "");
+            if plain.len() >= super::SECRET_BYTES_MIN {
+                forms.add(plain.into_bytes());
+            }
+            // The form that a shell quotes, also in traces of commands (`set -x`).
+            forms.add(value.replace('\'', r"'\''").into_bytes());
+            forms.add_wrapping(hex::encode(value).into_bytes());
+            base64(value.as_bytes(), STANDARD, &mut forms);
+        }
+        Usage::Usual => {
+            forms.add_wrapping(hex::encode_upper(value).into_bytes());
+            base64(value.as_bytes(), URL_SAFE, &mut forms);
+        }
+        Usage::Rare if value.len() > RARE_BYTES_MAX => return Vec::new(),
+        Usage::Rare => {}
     }
-    // Plain text leaves control characters out.
-    let plain = value.replace(|c: char| c.is_ascii_control() && !matches!(c, '\n' | '\t'), "");
-    if plain.len() >= super::SECRET_BYTES_MIN {
-        forms.add(plain.into_bytes());
-    }
-    // The form that a shell quotes, also in traces of commands (`set -x`).
-    forms.add(value.replace('\'', r"'\''").into_bytes());
-    json(value, rare, &mut forms);
-    url(value, rare, &mut forms);
-    forms.add(hex::encode(value).into_bytes());
-    forms.add(hex::encode_upper(value).into_bytes());
-    for alphabet in [STANDARD, URL_SAFE] {
-        base64(value.as_bytes(), alphabet, &mut forms);
-    }
+    json(value, usage, &mut forms);
+    url(value, usage, &mut forms);
     forms.0
 }
 
-struct Forms(Vec<Vec<u8>>);
+/// A text to search for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Form {
+    pub(super) bytes: Vec<u8>,
+    /// Whether encoders wrap it into lines at any place.
+    pub(super) wraps: bool,
+}
+
+#[derive(Default)]
+struct Forms(Vec<Form>);
 
 impl Forms {
-    fn add(&mut self, form: Vec<u8>) {
+    fn add(&mut self, bytes: Vec<u8>) {
+        self.put(Form { bytes, wraps: false });
+    }
+
+    fn add_wrapping(&mut self, bytes: Vec<u8>) {
+        self.put(Form { bytes, wraps: true });
+    }
+
+    fn put(&mut self, form: Form) {
         if !self.0.contains(&form) {
             self.0.push(form);
         }
@@ -68,24 +106,38 @@ struct Escapes {
 
 /// Adds the string forms of the JSON encoders of serde, Python, JavaScript, Go, PHP, Ruby, .NET and others,
 /// without quotes.
-fn json(value: &str, rare: bool, forms: &mut Forms) {
+fn json(value: &str, usage: Usage, forms: &mut Forms) {
+    const FOR_HTML: [(&str, &[u8; 16]); 4] =
+        [("<>&", LOWER), ("<>&'", UPPER), ("<>&'\"", LOWER), ("<>&'\"+`", UPPER)];
     let plain = Escapes { unicode: "", slash: false, ascii: false, digits: LOWER };
-    for slash in [false, true] {
-        for (ascii, digits) in [(false, LOWER), (true, LOWER), (true, UPPER)] {
-            forms.add(json_string(value, Escapes { slash, ascii, digits, ..plain }));
+    let mut add = |escapes: Escapes| forms.add(json_string(value, escapes));
+    match usage {
+        Usage::Plain => {}
+        Usage::Common => {
+            add(plain);
+            add(Escapes { ascii: true, ..plain });
         }
-    }
-    for (unicode, digits) in [("<>&", LOWER), ("<>&'", UPPER), ("<>&'\"", LOWER), ("<>&'\"+`", UPPER)] {
-        for (ascii, slash) in [(false, false), (true, false), (false, true), (true, true)] {
-            forms.add(json_string(value, Escapes { unicode, slash, ascii, digits }));
+        Usage::Usual => {
+            add(Escapes { ascii: true, digits: UPPER, ..plain });
+            for (ascii, digits) in [(false, LOWER), (true, LOWER), (true, UPPER)] {
+                add(Escapes { slash: true, ascii, digits, ..plain });
+            }
+            for (unicode, digits) in FOR_HTML {
+                add(Escapes { unicode, digits, ..plain });
+            }
         }
-    }
-    if rare {
-        // JSON within JSON, as in JSON logs.
-        let once = String::from_utf8(json_string(value, plain)).unwrap_or_default();
-        forms.add(json_string(&once, plain));
-        for digits in [LOWER, UPPER] {
-            forms.add(value.encode_utf16().flat_map(|unit| unicode_escape(unit, digits)).collect());
+        Usage::Rare => {
+            for (unicode, digits) in FOR_HTML {
+                for (ascii, slash) in [(true, false), (false, true), (true, true)] {
+                    add(Escapes { unicode, slash, ascii, digits });
+                }
+            }
+            // JSON within JSON, as in JSON logs.
+            let once = String::from_utf8(json_string(value, plain)).unwrap_or_default();
+            forms.add(json_string(&once, plain));
+            for digits in [LOWER, UPPER] {
+                forms.add(value.encode_utf16().flat_map(|unit| unicode_escape(unit, digits)).collect());
+            }
         }
     }
 }
@@ -126,26 +178,32 @@ fn unicode_escape(unit: u16, digits: &[u8; 16]) -> [u8; 6] {
 
 /// Adds the forms of percent-encoding (RFC 3986, 2.1). Libraries differ in which characters they keep, and in
 /// whether a blank becomes `+`.
-fn url(value: &str, rare: bool, forms: &mut Forms) {
-    const COMMON: &[(&str, bool)] = &[
-        // quote of Python, and the same without `/`; quote_plus, and the same with `/`.
-        ("-._~/", false),
-        ("-._~", false),
-        ("-._~", true),
-        ("-._~/", true),
-    ];
-    const RARE: &[(&str, bool)] = &[
+fn url(value: &str, usage: Usage, forms: &mut Forms) {
+    let encoders: &[(&str, bool, &[u8; 16])] = match usage {
+        Usage::Plain => return,
+        // quote of Python, and the same without `/`; quote_plus.
+        Usage::Common => &[("-._~/", false, UPPER), ("-._~", false, UPPER), ("-._~", true, UPPER)],
+        Usage::Usual => &[
+            ("-._~/", false, LOWER),
+            ("-._~", false, LOWER),
+            ("-._~", true, LOWER),
+            ("-._~/", true, UPPER),
+            ("-._~/", true, LOWER),
+        ],
         // encodeURIComponent, encodeURI; forms of browsers; nothing but letters and digits.
-        ("-._~!'()*", false),
-        ("-._~!'()*;,/?:@&=+$#", false),
-        ("-._*", true),
-        ("", false),
-    ];
-    let rare = if rare { RARE } else { &[] };
-    for (kept, plus) in COMMON.iter().chain(rare) {
-        for digits in [UPPER, LOWER] {
-            forms.add(percent(value, kept.as_bytes(), *plus, digits));
-        }
+        Usage::Rare => &[
+            ("-._~!'()*", false, UPPER),
+            ("-._~!'()*", false, LOWER),
+            ("-._~!'()*;,/?:@&=+$#", false, UPPER),
+            ("-._~!'()*;,/?:@&=+$#", false, LOWER),
+            ("-._*", true, UPPER),
+            ("-._*", true, LOWER),
+            ("", false, UPPER),
+            ("", false, LOWER),
+        ],
+    };
+    for (kept, plus, digits) in encoders {
+        forms.add(percent(value, kept.as_bytes(), *plus, digits));
     }
 }
 
@@ -164,8 +222,8 @@ fn percent(value: &str, kept: &[u8], plus: bool, digits: &[u8; 16]) -> Vec<u8> {
     out
 }
 
-/// Adds the forms of base64 (RFC 4648) at each of the three alignments: the characters that depend on the value alone;
-/// the same for a text that ends with the value, with and without padding; and the lines of the wrapped value.
+/// Adds the forms of base64 (RFC 4648) at each of the three alignments: the characters that depend on the value alone,
+/// and the same for a text that ends with the value, with and without padding. All of them may be wrapped.
 fn base64(value: &[u8], alphabet: &[u8; 64], forms: &mut Forms) {
     for (shift, first) in FIRST.into_iter().enumerate() {
         let Encoded { inner, last } = encoded(value, shift, alphabet);
@@ -175,21 +233,13 @@ fn base64(value: &[u8], alphabet: &[u8; 64], forms: &mut Forms) {
         if let Some(last) = last {
             let mut whole = inner.clone();
             whole.push(last);
-            forms.add(whole.clone());
+            forms.add_wrapping(whole.clone());
             while !(first + whole.len()).is_multiple_of(4) {
                 whole.push(b'=');
             }
-            forms.add(whole);
+            forms.add_wrapping(whole);
         }
-        forms.add(inner);
-    }
-    let mut whole = encoded(value, 0, alphabet);
-    whole.inner.extend(whole.last);
-    for columns in BASE64_COLUMNS {
-        if whole.inner.len() > columns {
-            let lines = whole.inner.chunks(columns).filter(|line| line.len() >= LINE_BYTES_MIN);
-            lines.for_each(|line| forms.add(line.to_vec()));
-        }
+        forms.add_wrapping(inner);
     }
 }
 
@@ -228,7 +278,8 @@ mod tests {
     }
 
     fn of(value: &str) -> Vec<Vec<u8>> {
-        super::of(value, true)
+        let usages = [Usage::Plain].into_iter().chain(Usage::ENCODED);
+        usages.flat_map(|usage| super::of(value, usage)).map(|form| form.bytes).collect()
     }
 
     #[test]
@@ -247,19 +298,6 @@ mod tests {
         assert!(
             ["YX4/Pg==", "YX4_Pg==", "YX4_Pg"].iter().all(|form| short.contains(&form.as_bytes().to_vec()))
         );
-    }
-
-    #[test]
-    fn wrapped_base64_is_found_by_its_lines() {
-        let value: String = (0..100u8).map(|n| char::from(b'!' + n % 90)).collect();
-        let forms = of(&value);
-        let mut whole = encoded(value.as_bytes(), 0, STANDARD);
-        whole.inner.extend(whole.last);
-        for columns in BASE64_COLUMNS {
-            for line in whole.inner.chunks(columns).filter(|line| line.len() >= LINE_BYTES_MIN) {
-                assert!(forms.contains(&line.to_vec()), "{}", text(line));
-            }
-        }
     }
 
     #[test]

@@ -47,6 +47,99 @@ fn lines_of_a_secret_are_secret_too() {
     assert_eq!(r.redact("key: c2VjcmV0 } end"), "key: *** } end");
 }
 
+/// RFC 4648, without padding.
+fn base64(text: &str) -> String {
+    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let bits: String = text.bytes().map(|byte| format!("{byte:08b}")).collect();
+    let letter = |six: &[u8]| {
+        let six = format!("{:0<6}", std::str::from_utf8(six).unwrap());
+        char::from(LETTERS[usize::from_str_radix(&six, 2).unwrap()])
+    };
+    bits.as_bytes().chunks(6).map(letter).collect()
+}
+
+/// As encoders wrap it.
+fn wrapped(text: &str, columns: usize, line_end: &str) -> String {
+    let lines: Vec<&str> =
+        text.as_bytes().chunks(columns).map(|line| std::str::from_utf8(line).unwrap()).collect();
+    lines.join(line_end)
+}
+
+#[test]
+fn wrapped_base64_and_hex_are_found_wherever_the_lines_break() {
+    let value: String = (0..100u8).map(|n| char::from(b'!' + n % 90)).collect();
+    let r = redactor(&[&value]);
+    for before in 0..80 {
+        let text = format!("{}{value} and more of it", "u".repeat(before));
+        for (columns, line_end) in [(76, "\n"), (64, "\r\n"), (60, "\n")] {
+            for encoded in
+                [base64(&text), base64(&text).replace('+', "-").replace('/', "_"), hex::encode(&text)]
+            {
+                let hidden = r.redact(&wrapped(&encoded, columns, line_end)).replace(['\r', '\n'], "");
+                let (begin, end) = hidden.split_once("***").unwrap();
+                let rest = encoded.len() - begin.len() - end.len();
+                assert!(encoded.starts_with(begin) && encoded.ends_with(end), "{hidden}");
+                // What a character of base64 shares with text beside the value is not the value's alone.
+                assert!(rest + 8 >= value.len() * encoded.len() / text.len(), "{rest} of {encoded}");
+            }
+        }
+    }
+    let r = redactor(&["hunter2"]);
+    assert_eq!(r.redact("aHVud\r\nGVyMg=="), "***");
+    let mut live = RedactStream::new(Arc::new(r.clone()), Mask::Stars);
+    let mut seen = live.push(b"a line ends with aH\r\n");
+    live.flush_idle(&mut seen);
+    assert_eq!(seen, b"a line ends with aH\r\n", "its end is seen in time");
+    assert_eq!(live.push(b"VudGVyMg== "), b"*** ");
+    assert_eq!(r.redact("aHVud\n\n\nGVyMg=="), "aHVud\n\n\nGVyMg==", "there are lines between");
+}
+
+#[test]
+fn a_mask_of_the_same_width_leaves_lines_lines() {
+    let r = redactor(&["hunter2"]);
+    let hidden = stream(&r, Mask::SameWidth, &[b"68756e\r", b"\n74657232\n"]);
+    assert_eq!(hidden, b"******\r\n********\n");
+}
+
+#[test]
+fn values_and_their_lines_are_found_and_common_forms_first_however_long_all_are() {
+    // Each encoder writes it in another way, and longer.
+    let line = |n: usize| format!("{n:04}'\"+/<é>&`~!@#$%^*()\n");
+    let long = |n: usize| (0..600).map(|at| line(n * 1000 + at)).collect::<String>();
+    let token = "hunter2/x y\"z";
+    let values: Vec<String> = (0..16).map(long).chain([token.to_owned()]).collect();
+    let r = Redactor::new(values.clone()).unwrap();
+    assert!(r.nodes() <= NODES_MAX, "{}", r.nodes());
+    for value in &values {
+        assert_eq!(r.redact(value), if value == token { "***" } else { "***\n" });
+    }
+    assert_eq!(r.redact(line(7123).trim()), "***");
+    assert_eq!(r.redact("?q=hunter2%2fx+y%22z&"), "?q=***&", "a short value has all of its forms");
+    let last = hex::encode(values[15].trim());
+    assert_eq!(r.redact(&last), last, "there is no room");
+    let one = Redactor::new([values[0].clone()]).unwrap();
+    assert_eq!(one.redact(&hex::encode(values[0].trim())), "***");
+    assert!(one.nodes() <= NODES_MAX, "{}", one.nodes());
+}
+
+#[test]
+fn a_stream_goes_on_with_more_secrets_than_it_began_with() {
+    let old = Arc::new(redactor(&["hunter2"]));
+    let new = old.with(&Arc::new(redactor(&["made-up-key"])));
+    let mut stream = ChangingStream::new(Arc::clone(&old), Mask::Stars);
+    let mut out = Vec::new();
+    stream.push_into(b"made-up-key made-u", &mut out);
+    stream.change(&new, &mut out);
+    stream.push_into(b"p-key hunt", &mut out);
+    stream.change(&old, &mut out);
+    stream.change(&new, &mut out);
+    stream.push_into(b"er2 and made-", &mut out);
+    stream.finish(&mut out);
+    stream.push_into(b"up-key made-up-key", &mut out);
+    stream.finish(&mut out);
+    assert_eq!(String::from_utf8(out).unwrap(), "made-up-key made-u*** *** and made-up-key ***");
+}
+
 #[test]
 fn values_that_cannot_be_secrets_are_refused_without_being_shown() {
     let error = Redactor::new(["good-one".to_owned(), " abc\n".to_owned()]).unwrap_err();
@@ -54,10 +147,13 @@ fn values_that_cannot_be_secrets_are_refused_without_being_shown() {
     assert!(!error.to_string().contains("abc"));
     let error = Redactor::new(["x".repeat(SECRET_BYTES_MAX + 1)]).unwrap_err();
     assert!(matches!(error, RedactError::TooLong { index: 1, .. }));
-    let long = |n: usize| format!("{n}{}", "y".repeat(SECRET_BYTES_MAX - 1));
+    let long = |n: u8| format!("{}{}", char::from(b'a' + n), "y".repeat(SECRET_BYTES_MAX - 1));
     let many: Vec<String> = (0..5).map(long).collect();
-    assert_eq!(Redactor::check(many.iter().map(String::as_str)), Err(RedactError::TooMany));
-    assert_eq!(Redactor::new((0..9).map(long)).unwrap_err(), RedactError::TooMany);
+    let most = SECRETS_BYTES_MAX;
+    assert_eq!(Redactor::check(many.iter().map(String::as_str)), Err(RedactError::TooMany { most }));
+    assert_eq!(Redactor::check_run(many.iter().map(String::as_str)), Ok(()));
+    let most = RUN_SECRETS_BYTES_MAX;
+    assert_eq!(Redactor::new((0..17).map(long)).unwrap_err(), RedactError::TooMany { most });
     assert!(!format!("{:?}", redactor(&["hunter2"])).contains("hunter"));
 }
 
@@ -163,6 +259,51 @@ proptest! {
         }
         by_spans += rest;
         prop_assert_eq!(by_spans, whole);
+    }
+
+    #[test]
+    fn two_sets_find_what_one_set_of_all_finds(
+        one in prop::collection::vec(secret(), 1..4),
+        two in prop::collection::vec(secret(), 1..4),
+        text in prop::collection::vec("[abcé \n]{0,9}", 0..8),
+    ) {
+        let all = Arc::new(Redactor::new(one.iter().chain(&two).cloned()).unwrap());
+        let both = Arc::new(Redactor::new(one.clone()).unwrap()).with(&Arc::new(Redactor::new(two.clone()).unwrap()));
+        let parts: Vec<&str> = text.iter().flat_map(|part| [part.as_str(), one[0].trim(), two[0].trim()]).collect();
+        let text = parts.concat();
+        prop_assert_eq!(both.spans(&text), all.spans(&text));
+        let pieces: Vec<&[u8]> = parts.iter().map(|part| part.as_bytes()).collect();
+        prop_assert_eq!(stream(&both, Mask::Stars, &pieces), stream(&all, Mask::Stars, &pieces));
+        let [mut by_both, mut by_all] = [both, all].map(|r| RedactStream::new(r, Mask::Stars));
+        for piece in pieces {
+            let (mut shown, mut wanted) = (by_both.push(piece), by_all.push(piece));
+            by_both.flush_idle(&mut shown);
+            by_all.flush_idle(&mut wanted);
+            prop_assert_eq!(shown, wanted);
+        }
+    }
+
+    #[test]
+    fn wrapped_secrets_are_found_however_the_stream_is_split(
+        before in 0..90usize,
+        columns in 32..80usize,
+        line_end in prop_oneof![Just("\n"), Just("\r\n")],
+        as_hex in any::<bool>(),
+        cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..9),
+    ) {
+        let secret = "correct horse battery staple, and a few words more than fit into a line of it";
+        let r = redactor(&[secret]);
+        let text = format!("{}{secret}", "x".repeat(before));
+        let encoded = if as_hex { hex::encode(&text) } else { base64(&text) };
+        let text = format!("a line\r\nof{line_end}text{line_end}{}{line_end}", wrapped(&encoded, columns, line_end));
+        let whole = stream(&r, Mask::Stars, &[text.as_bytes()]);
+        prop_assert_eq!(&stream(&r, Mask::Stars, &cut(text.as_bytes(), &cuts)), &whole);
+        let both = redactor(&["another one"]);
+        let both = Arc::new(both).with(&Arc::new(r));
+        prop_assert_eq!(&stream(&both, Mask::Stars, &cut(text.as_bytes(), &cuts)), &whole);
+        let whole = String::from_utf8(whole).unwrap();
+        prop_assert!(whole.ends_with(&format!("***{line_end}")), "{}", whole);
+        prop_assert!(whole.len() <= text.len() - secret.len(), "{}", whole);
     }
 
     #[test]

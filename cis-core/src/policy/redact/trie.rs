@@ -9,7 +9,10 @@ pub(super) const ROOT: u32 = 0;
 const NONE: u32 = u32::MAX;
 
 /// As many bytes of a secret may be shown before it is known to be one.
-const SHOW_MAX: usize = 3;
+const SHOW_MAX: u8 = 3;
+
+/// Minimum length of the lines of a wrapped pattern, bytes. `xxd -p` makes lines of 60.
+const COLUMNS_MIN: usize = 32;
 
 /// Number of pairs of bytes.
 const PAIRS: usize = 1 << 16;
@@ -21,6 +24,10 @@ fn pair(one: u8, two: u8) -> usize {
 #[derive(Debug, Clone)]
 struct Node {
     byte: u8,
+    /// Number of bytes of each pattern through this node that may be shown: a quarter, at most [`SHOW_MAX`].
+    show: u8,
+    /// Whether a pattern through this node may be wrapped into lines.
+    wraps: bool,
     child: u32,
     sibling: u32,
     /// The longest proper suffix of this prefix that is a prefix too.
@@ -29,13 +36,12 @@ struct Node {
     depth: u32,
     /// Length of the longest pattern that ends here; 0: none does.
     matched: u32,
-    /// Length of the shortest pattern that goes through here.
-    shortest: u32,
 }
 
 impl Node {
     fn new(byte: u8, depth: u32) -> Self {
-        Self { byte, child: NONE, sibling: NONE, fail: ROOT, depth, matched: 0, shortest: u32::MAX }
+        let (show, wraps) = (SHOW_MAX, false);
+        Self { byte, show, wraps, child: NONE, sibling: NONE, fail: ROOT, depth, matched: 0 }
     }
 }
 
@@ -62,16 +68,23 @@ impl Trie {
         self.longest == 0
     }
 
+    /// Length of the longest text that a pattern matches, bytes. Includes the line ends of wrapped patterns.
     pub(super) fn longest(&self) -> usize {
         self.longest
     }
 
-    /// Adds a pattern. `link` must follow before the first search.
-    pub(super) fn insert(&mut self, pattern: &[u8]) {
+    /// Number of nodes.
+    pub(super) fn size(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// Adds a pattern. `wraps`: it is also found if it is wrapped into lines. Call `link` before the first search.
+    pub(super) fn insert(&mut self, pattern: &[u8], wraps: bool) {
         let Ok(length) = u32::try_from(pattern.len()) else { return };
         if length == 0 {
             return;
         }
+        let show = u8::try_from(length / 4).unwrap_or(SHOW_MAX);
         let mut at = ROOT;
         for (depth, byte) in (1..).zip(pattern) {
             at = match self.child(at, *byte) {
@@ -79,24 +92,29 @@ impl Trie {
                 None => self.grow(at, *byte, depth),
             };
             let node = &mut self.nodes[at as usize];
-            node.shortest = node.shortest.min(length);
+            node.show = node.show.min(show);
+            node.wraps |= wraps;
         }
         self.nodes[at as usize].matched = length;
         if self.pairs.is_empty() {
             self.pairs = vec![0; PAIRS / 64].into_boxed_slice();
         }
         // Any byte may follow a pattern of one byte.
-        let pairs = match pattern {
-            [one] => pair(*one, 0)..=pair(*one, u8::MAX),
-            [one, two, ..] => pair(*one, *two)..=pair(*one, *two),
+        let (one, next) = match pattern {
+            [one] => (*one, 0..=u8::MAX),
+            [one, two, ..] => (*one, *two..=*two),
             [] => return,
         };
-        pairs.for_each(|pair| self.pairs[pair / 64] |= 1 << (pair % 64));
-        self.longest = self.longest.max(pattern.len());
+        let line_ends: &[u8] = if wraps { b"\r\n" } else { b"" };
+        for pair in next.chain(line_ends.iter().copied()).map(|next| pair(one, next)) {
+            self.pairs[pair / 64] |= 1 << (pair % 64);
+        }
+        let line_ends = if wraps { 2 * (pattern.len() / COLUMNS_MIN + 1) } else { 0 };
+        self.longest = self.longest.max(pattern.len() + line_ends);
     }
 
     fn grow(&mut self, at: u32, byte: u8, depth: u32) -> u32 {
-        // Bounded by SECRETS_BYTES_MAX times the number of forms: far below 2^32.
+        // Bounded by NODES_MAX and the length of all values: far below 2^32.
         let new = self.nodes.len() as u32;
         let mut node = Node::new(byte, depth);
         if at == ROOT {
@@ -111,6 +129,7 @@ impl Trie {
 
     /// Sets where the search goes on after a mismatch.
     pub(super) fn link(&mut self) {
+        self.nodes.shrink_to_fit();
         let mut queue: Vec<u32> = self.first.iter().copied().filter(|node| *node != ROOT).collect();
         let mut next = 0;
         while let Some(&at) = queue.get(next) {
@@ -159,8 +178,62 @@ impl Trie {
         }
     }
 
+    /// Returns the state after a line end that is part of no pattern at this place, but may wrap one. [`ROOT`]: it does
+    /// not.
+    pub(super) fn wrapped(&self, mut at: u32) -> u32 {
+        while at != ROOT {
+            let node = &self.nodes[at as usize];
+            if node.wraps && node.child != NONE {
+                break;
+            }
+            at = node.fail;
+        }
+        at
+    }
+
+    /// Returns the number of bytes at the beginning in which no pattern begins. There may be more if a pattern
+    /// begins, or may begin, soon after them.
+    pub(super) fn plain(&self, bytes: &[u8]) -> usize {
+        let mut plain = 0;
+        loop {
+            plain += self.skip(&bytes[plain..]);
+            let (mut state, mut at) = (ROOT, plain);
+            loop {
+                let Some(byte) = bytes.get(at) else { return plain };
+                let next = self.step(state, *byte);
+                at += 1;
+                if next == ROOT {
+                    if state != ROOT && matches!(byte, b'\r' | b'\n') {
+                        match self.plain_line_end(state, &bytes[at - 1..]) {
+                            Some(length) => at += length - 1,
+                            None => return plain,
+                        }
+                    }
+                    plain = at;
+                    break;
+                }
+                if self.matched(next) > 0 {
+                    return plain;
+                }
+                plain = at - self.depth(next);
+                state = next;
+            }
+        }
+    }
+
+    /// Returns the length of the line end with which `bytes` begin, if no pattern continues after it.
+    fn plain_line_end(&self, state: u32, bytes: &[u8]) -> Option<usize> {
+        let state = self.wrapped(state);
+        if state == ROOT {
+            return Some(1);
+        }
+        let length = if bytes.starts_with(b"\r\n") && self.step(state, b'\n') == ROOT { 2 } else { 1 };
+        let next = bytes.get(length).filter(|next| !matches!(next, b'\r' | b'\n'))?;
+        (self.depth(self.step(state, *next)) <= 1).then_some(length)
+    }
+
     /// So many bytes at the beginning cannot begin a pattern.
-    pub(super) fn skip(&self, bytes: &[u8]) -> usize {
+    fn skip(&self, bytes: &[u8]) -> usize {
         if self.pairs.is_empty() {
             return bytes.len();
         }
@@ -195,8 +268,7 @@ impl Trie {
         let mut node = at;
         while node != ROOT {
             let of = &self.nodes[node as usize];
-            let quarter = (of.shortest as usize / 4).min(SHOW_MAX);
-            show = show.min(depth - of.depth as usize + quarter);
+            show = show.min(depth - of.depth as usize + usize::from(of.show));
             node = of.fail;
         }
         show.min(depth)
