@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use super::harness::{Cis, eventually, is_alive, kill_9};
 use super::storage::{Mounted, fill};
@@ -115,6 +116,38 @@ fn a_node_on_a_full_disk_reads_and_becomes_ordinary_when_there_is_room() {
     let pid = cis.node_pid().unwrap();
     fs::remove_file(cis.home().join("ballast")).unwrap();
     is_ordinary(&cis, pid);
+    cis.stop();
+    // Space that comes and goes restarts it once a minute at most.
+    fill_up(&cis);
+    cis.ok(["node", "start", "--detach"]);
+    fs::remove_file(cis.home().join("ballast")).unwrap();
+    stays_alone(&cis);
+    cis.stop();
+}
+
+/// The node keeps other processes from its database, although there is space.
+fn stays_alone(cis: &Cis) {
+    let pid = cis.node_pid().unwrap();
+    // It looks every 2 s.
+    let end = Instant::now() + Duration::from_secs(6);
+    while Instant::now() < end {
+        let said = cis.run(["store", "check"]);
+        assert!(said.stderr.contains("in use"), "{said:?}");
+    }
+    assert_eq!(cis.node_pid(), Some(pid));
+    cis.dag(TRUE, &[]).expect(0);
+}
+
+#[test]
+fn a_node_does_not_restart_where_space_is_of_no_use_to_it() {
+    let cis = Cis::new();
+    let Some((_mounted, _)) = full(&cis) else { return };
+    fill_up(&cis);
+    cis.ok(["node", "start", "--detach"]);
+    // No other process could open a database here.
+    fs::create_dir(cis.home().join("room.db")).unwrap();
+    fs::remove_file(cis.home().join("ballast")).unwrap();
+    stays_alone(&cis);
     cis.stop();
 }
 

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::ErrorCode;
 
+use super::room::try_room;
 use crate::api::{Problem, ProblemKind};
 
 /// SQLITE_IOERR_SHORT_READ: the disk works, and the file is shorter than its header says.
@@ -165,12 +166,18 @@ impl StoreError {
     }
 
     /// Returns [`Self::Full`] instead of an unknown failure if the disk is full: SQLite does not recognize
-    /// every such failed write.
+    /// an exceeded quota, nor every other such failed write.
     pub(super) fn or_full(self) -> Self {
         match self {
-            Self::Io { path, .. } if has_no_space(&path) => Self::Full { path },
+            Self::Io { path, .. } if is_full(&path) => Self::Full { path },
             error => error,
         }
+    }
+
+    /// Whether the disk is full or broken, as opposed to a lock of another process or a file mode.
+    #[must_use]
+    pub fn is_of_disk(&self) -> bool {
+        matches!(self, Self::Full { .. } | Self::Io { .. })
     }
 
     /// Whether the same request may work later, after the disk has free space again or is repaired.
@@ -180,11 +187,11 @@ impl StoreError {
     }
 }
 
-/// Whether the file system of `path` has less space than the smallest thing that SQLite writes.
-fn has_no_space(path: &Path) -> bool {
-    const LEAST_BYTES: u64 = 64 << 10;
-    let dir = path.parent().unwrap_or(path);
-    rustix::fs::statvfs(dir).is_ok_and(|disk| disk.f_bavail.saturating_mul(disk.f_frsize) < LEAST_BYTES)
+/// Whether the disk has no space for the index of a long write-ahead log, which SQLite makes when it opens a database.
+pub(super) fn is_full(path: &Path) -> bool {
+    const OPENED_BYTES: usize = 1 << 20;
+    let full = [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded];
+    try_room(path.parent().unwrap_or(path), OPENED_BYTES).is_err_and(|error| full.contains(&error.kind()))
 }
 
 impl From<&StoreError> for Problem {

@@ -16,6 +16,7 @@ pub mod maintenance;
 mod outbox;
 mod projector;
 mod reader;
+mod room;
 mod schema;
 mod writer;
 
@@ -26,6 +27,7 @@ pub use facts::{SessionFacts, TaskSeed};
 pub use reader::{
     AttemptView, Cleaned, InRoom, InboxFilter, KnownItem, NewestTry, OpenRun, Reader, Readers, Waited,
 };
+pub use room::{noise, try_room};
 pub use writer::Writer;
 
 #[cfg(test)]

@@ -128,6 +128,23 @@ pub(super) fn open_writer(path: &Path, sharing: Sharing) -> Result<Connection, S
     Ok(conn)
 }
 
+/// Makes a database in `dir` that all processes can open, and removes it.
+///
+/// # Errors
+/// The same as those of opening a store in `dir`.
+pub(super) fn try_shared(dir: &Path) -> Result<(), StoreError> {
+    let path = dir.join("room.db");
+    let remove = || {
+        ["", "-wal", "-shm", "-journal"]
+            .iter()
+            .for_each(|suffix| drop(fs::remove_file(beside(&path, suffix))));
+    };
+    remove();
+    let opened = open_writer(&path, Sharing::Processes).map(drop);
+    remove();
+    opened
+}
+
 /// A connection that only reads.
 pub(super) fn open_reader(path: &Path) -> Result<Connection, StoreError> {
     let conn = open(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;

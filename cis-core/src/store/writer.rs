@@ -74,13 +74,19 @@ impl Writer {
     /// [`StoreError::Foreign`]: the file is not one that this build can use. [`StoreError::Full`],
     /// [`StoreError::ReadOnly`], [`StoreError::Io`]: the system says no.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
+        Self::open_by(path, schema::open_writer)
+    }
+
+    pub(super) fn open_by(
+        path: &Path,
+        open: impl Fn(&Path, Sharing) -> Result<Connection, StoreError>,
+    ) -> Result<Self, StoreError> {
         let lock = schema::lock(path)?;
-        let (conn, sharing) = match schema::open_writer(path, Sharing::Processes) {
+        let (conn, sharing) = match open(path, Sharing::Processes).map_err(StoreError::or_full) {
             Ok(conn) => (conn, Sharing::Processes),
-            // If the disk is full, the store can still be read.
-            Err(error @ (StoreError::Full { .. } | StoreError::Io { .. })) => {
-                let conn = schema::open_writer(path, Sharing::Threads);
-                (conn.map_err(|_| error.or_full())?, Sharing::Threads)
+            // A store on a full disk can still be read. Any other failure would persist after there is space again.
+            Err(full @ StoreError::Full { .. }) => {
+                (open(path, Sharing::Threads).map_err(|_| full)?, Sharing::Threads)
             }
             Err(error) => return Err(error),
         };
@@ -105,6 +111,12 @@ impl Writer {
     #[must_use]
     pub fn excludes_processes(&self) -> bool {
         self.sharing == Sharing::Threads
+    }
+
+    /// Whether a store that is opened now could be shared with other processes.
+    #[must_use]
+    pub fn could_be_shared(&self) -> bool {
+        schema::try_shared(self.path.parent().unwrap_or(&self.path)).is_ok()
     }
 
     /// The database file.
@@ -357,7 +369,7 @@ impl Writer {
     fn undo(&mut self, error: RowError, doing: &'static str) -> StoreError {
         self.drop_transaction();
         self.turn = Turn::Undone;
-        error.at(&self.path, doing)
+        error.at(&self.path, doing).or_full()
     }
 
     fn drop_transaction(&mut self) {

@@ -6,7 +6,7 @@ use super::{Driver, Stopping, now_ms};
 use crate::api::{Problem, ProblemKind};
 use crate::event::EventBody;
 use crate::ids::TimestampMs;
-use crate::node::upkeep::reserve;
+use crate::store::try_room;
 
 /// So long after the newest event free memory goes back, ms.
 pub(super) const QUIET_MS: i64 = 10_000;
@@ -15,7 +15,13 @@ pub(super) const QUIET_MS: i64 = 10_000;
 const SPACE_LOOK_MS: i64 = 2_000;
 
 /// Free space with which the node restarts normally, bytes.
-const SPACE_BYTES: u64 = 4 << 20;
+const SPACE_BYTES: usize = 4 << 20;
+
+/// Minimum time between two such restarts, and the time to the next check if the restart would not help, ms.
+const RESTART_PAUSE_MS: i64 = 60_000;
+
+/// Key of the time of the last such restart, Unix ms.
+const RESTARTED: &str = "restarted_ms";
 
 impl Driver {
     /// Notes since when there has been nothing to do.
@@ -56,12 +62,20 @@ impl Driver {
             return;
         }
         self.look_for_space_at = Some(now + SPACE_LOOK_MS);
-        let free = reserve::free_bytes(&self.parts.home.dir);
-        if self.stopping.is_none() && free.is_some_and(|free| free >= SPACE_BYTES) {
-            self.parts.shared.restart.store(true, Ordering::Relaxed);
-            let reason = "the disk has space again: the node restarts".to_owned();
-            self.stopping = Some(Stopping { kill_sessions: false, reason });
+        let last = self.parts.writer.get_meta(RESTARTED).ok().flatten();
+        let last: TimestampMs = last.and_then(|at| at.parse().ok()).unwrap_or_default();
+        let too_soon = (0..RESTART_PAUSE_MS).contains(&now.saturating_sub(last));
+        if self.stopping.is_some() || too_soon || try_room(&self.parts.home.dir, SPACE_BYTES).is_err() {
+            return;
         }
+        if !self.parts.writer.could_be_shared() {
+            // The restarted node would open its database in the same way as this one.
+            self.look_for_space_at = Some(now + RESTART_PAUSE_MS);
+            return;
+        }
+        self.parts.shared.restart.store(true, Ordering::Relaxed);
+        let reason = "the disk has space again: the node restarts".to_owned();
+        self.stopping = Some(Stopping { kill_sessions: false, reason });
     }
 
     /// A node that was started by a command ends after so long without anything to do, ms.
@@ -77,6 +91,11 @@ impl Driver {
         let Some(stopping) = self.stopping.take() else { return };
         let now = now_ms();
         self.draft(EventBody::NodeStopped { reason: stopping.reason });
+        if self.parts.shared.restart.load(Ordering::Relaxed)
+            && self.parts.writer.set_meta(RESTARTED, &now.to_string()).is_err()
+        {
+            self.parts.writer.rollback();
+        }
         self.finish_turn(now);
         if self.host.fd().is_none() {
             // A host that died may have left processes: the next one ends them before it says hello.

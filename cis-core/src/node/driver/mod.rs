@@ -175,6 +175,8 @@ pub(in crate::node) struct Driver {
     /// A room follows another run with this turn, or one less.
     followed: bool,
     confirmations: Vec<Confirmation>,
+    /// Confirmations of cleanings. They fail at once if the turn cannot be written.
+    cleanings: Vec<Confirmation>,
     /// What the inputs of this turn made: the store knows of them once the turn is durable.
     made: BTreeMap<InputId, String>,
     denials: Denials,
@@ -244,6 +246,7 @@ impl Driver {
             room_writes: Vec::new(),
             followed: false,
             confirmations: Vec::new(),
+            cleanings: Vec::new(),
             made: BTreeMap::new(),
             denials: Denials::default(),
             ended_times: VecDeque::new(),
@@ -320,7 +323,8 @@ impl Driver {
             if !self.persist(now) {
                 return;
             }
-            let durable = std::mem::take(&mut self.confirmations);
+            let mut durable = std::mem::take(&mut self.confirmations);
+            durable.append(&mut self.cleanings);
             self.perform(now);
             durable.into_iter().for_each(|confirm| confirm(Ok(())));
             if self.parts.worker.said.is_empty() && self.drafts.is_empty() && self.confirmations.is_empty() {

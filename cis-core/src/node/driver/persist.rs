@@ -54,12 +54,21 @@ impl Driver {
                 if self.stuck.is_none() {
                     tracing::error!(%error, "the database cannot be written; nothing starts until it can");
                 }
-                if error.may_pass() {
+                if error.is_of_disk() {
                     self.parts.worker.disk_failed(now, self.stuck.is_some());
                 }
+                self.refuse_cleanings(&error);
                 self.stuck = Some((error.to_string(), now + STUCK_RETRY_MS));
                 false
             }
+        }
+    }
+
+    /// Fails the cleanings of this turn: a cleaning makes space, so it cannot wait for space.
+    fn refuse_cleanings(&mut self, why: &StoreError) {
+        if !self.cleanings.is_empty() {
+            self.drafts.retain(|(draft, _)| !matches!(draft.body, EventBody::NodeCleaned { .. }));
+            self.cleanings.drain(..).for_each(|confirm| confirm(Err(why.into())));
         }
     }
 

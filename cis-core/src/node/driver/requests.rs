@@ -375,7 +375,7 @@ impl Driver {
                 self.drafts.push((draft, Beside::Nothing));
             }
         }
-        self.confirmations.push(confirmation(reply, Ok(all)));
+        self.cleanings.push(confirmation(reply, Ok(all)));
     }
 
     fn deny(&mut self, action: String, detail: String, actor: Actor, now: TimestampMs) {

@@ -2,13 +2,14 @@
 //! anybody else needs.
 //!
 //! In this order: choose, record, remove logs, look again at what is needed, sweep blobs. A crash in between leaves
-//! files that the next cleaning finds; never a row that promises what is gone unsaid. On a full disk the reserve is
-//! released first, so that there is space to record. Only if that does not help either, logs are removed before the
-//! removal is recorded.
+//! files that the next cleaning finds; never a row that promises what is gone unsaid. If the removal cannot be recorded,
+//! the reserve is released to make space for that. Only if that does not help and the disk is full, logs are removed
+//! before the removal is recorded.
 
 mod choice;
 mod remains;
 
+use std::io::ErrorKind;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -24,7 +25,7 @@ use crate::event::{Actor, EventBody, EventDraft};
 use crate::ids::{RunId, SessionId, TimestampMs};
 use crate::node::cache;
 use crate::store::maintenance::{Census, Needs};
-use crate::store::{Blobs, Swept, Writer};
+use crate::store::{Blobs, Swept, Writer, try_room};
 
 /// Names in one event.
 const NAMES_PER_EVENT: usize = 1000;
@@ -34,10 +35,10 @@ const YOUNG: Duration = Duration::from_secs(10 * 60);
 const ORPHANED: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// A node that cannot write for want of space can do so at most so long after there is some again.
 const RECORD_TRIES: u32 = 20;
-/// A disk with less space is full, bytes.
-const FULL_BYTES: u64 = 1 << 20;
-/// Free space that is needed to record anything, bytes.
-const RECORD_BYTES: u64 = 256 << 10;
+/// Space that is needed to record anything, bytes.
+const RECORD_BYTES: usize = 256 << 10;
+/// With this much space a record that fails does not fail for lack of space, bytes.
+const ROOM_BYTES: usize = 4 << 20;
 const RECORD_PAUSE: Duration = Duration::from_millis(250);
 
 /// Makes it durable that what these left is about to be removed. Gives those of whom it may be.
@@ -87,34 +88,59 @@ impl Cleaner<'_> {
         }
         let victims = choice.victims;
         let nothing = victims.iter().all(|one| one.runs.is_empty() && one.sessions.is_empty());
-        let mut released = false;
+        let had_reserve = reserve::is_whole(&self.home.dir);
         let certain = if nothing {
             victims
-        } else if self.has_less_than(FULL_BYTES) {
-            released = reserve::release(&self.home.dir);
-            if self.has_less_than(RECORD_BYTES) {
-                // There is no space to record the removal, so free some first. No run can be retried
-                // meanwhile, because that needs space too.
-                self.remove_logs(&victims, &logs, &mut report);
-            }
-            record_again(&victims, record)?
         } else {
-            record(victims).map_err(UpkeepError::NotRecorded)?
+            match record(victims.clone()) {
+                Err(problem) if problem.kind == ProblemKind::Unavailable => {
+                    self.record_with_room(&victims, &logs, record, &mut report)?
+                }
+                recorded => recorded.map_err(UpkeepError::NotRecorded)?,
+            }
         };
         report.runs = certain.iter().map(|victims| victims.runs.len() as u64).sum();
         self.remove_logs(&certain, &logs, &mut report);
         report.cache_entries = cache(false)?.entries;
         self.sweep(&mut report)?;
         report.kept_bytes = report.kept_bytes.saturating_add(Logs::take(&self.home.logs())?.bytes());
-        if !self.has_less_than(FULL_BYTES) {
-            hold.cleaned(self.now).map_err(UpkeepError::file("note the time in", &self.home.dir))?;
+        match hold.cleaned(self.now) {
+            Err(error) if !matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded) => {
+                return Err(UpkeepError::file("note the time in", &self.home.dir)(error));
+            }
+            _ => {}
         }
-        if released {
+        if had_reserve {
             reserve::take_back(&self.home.dir);
         } else {
             reserve::keep(&self.home.dir);
         }
         Ok(report)
+    }
+
+    /// Makes space for the record of a removal and records it, after the first attempt failed.
+    fn record_with_room(
+        &self,
+        victims: &[Victims],
+        logs: &Logs,
+        record: &mut Record<'_>,
+        report: &mut CleanReport,
+    ) -> Result<Vec<Victims>, UpkeepError> {
+        if reserve::release(&self.home.dir) && try_room(&self.home.dir, RECORD_BYTES).is_ok() {
+            match record_again(victims, record) {
+                Err(UpkeepError::NotRecorded(problem)) if problem.kind == ProblemKind::Unavailable => {}
+                recorded => return recorded,
+            }
+        }
+        if try_room(&self.home.dir, ROOM_BYTES).is_ok() {
+            // There is enough space, so the cause is another one.
+            reserve::take_back(&self.home.dir);
+            return record(victims.to_vec()).map_err(UpkeepError::NotRecorded);
+        }
+        // There is no space to record the removal, so free some first. No run can be retried
+        // meanwhile, because that needs space too.
+        self.remove_logs(victims, logs, report);
+        record_again(victims, record)
     }
 
     /// Directories stay for now: a run that is run again at this moment is about to write into its own.
@@ -128,10 +154,6 @@ impl Cleaner<'_> {
                 report.failed.extend(failed);
             }
         }
-    }
-
-    fn has_less_than(&self, bytes: u64) -> bool {
-        reserve::free_bytes(&self.home.dir).is_some_and(|free| free < bytes)
     }
 
     /// Removes blobs that nobody needs as the store stands now, and what crashes left.

@@ -8,6 +8,8 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
+use crate::store::noise;
+
 /// Size of the reserve, bytes: enough for what a cleaning of some ten thousand runs records, and for the
 /// files that SQLite makes.
 const RESERVE_BYTES: usize = 1 << 20;
@@ -19,9 +21,14 @@ fn path(home: &Path) -> PathBuf {
 }
 
 /// Returns the bytes that this user can still write. `None`: unknown.
-pub(in crate::node) fn free_bytes(home: &Path) -> Option<u64> {
+fn free_bytes(home: &Path) -> Option<u64> {
     let disk = rustix::fs::statvfs(home).ok()?;
     Some(disk.f_bavail.saturating_mul(disk.f_frsize))
+}
+
+/// Whether the reserve exists.
+pub(super) fn is_whole(home: &Path) -> bool {
+    fs::symlink_metadata(path(home)).is_ok_and(|meta| meta.len() >= RESERVE_BYTES as u64)
 }
 
 /// Makes the reserve of `home`, unless it is there or the disk is nearly full.
@@ -36,8 +43,7 @@ pub(super) fn take_back(home: &Path) {
 
 fn keep_with(home: &Path, room_bytes: u64) {
     let path = path(home);
-    let is_whole = fs::symlink_metadata(&path).is_ok_and(|meta| meta.len() >= RESERVE_BYTES as u64);
-    if is_whole || free_bytes(home).is_none_or(|free| free < room_bytes) {
+    if is_whole(home) || free_bytes(home).is_none_or(|free| free < room_bytes) {
         return;
     }
     if let Err(error) = make(&path) {
@@ -49,15 +55,7 @@ fn keep_with(home: &Path, room_bytes: u64) {
 fn make(path: &Path) -> io::Result<()> {
     let mut file: File = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
     // A file system that compresses keeps no space for zeros.
-    let mut state = 0x9E37_79B9_7F4A_7C15_u64;
-    let mut bytes = Vec::with_capacity(RESERVE_BYTES);
-    while bytes.len() < RESERVE_BYTES {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        bytes.extend_from_slice(&state.to_le_bytes());
-    }
-    file.write_all(&bytes)
+    file.write_all(&noise(RESERVE_BYTES))
 }
 
 /// Frees the space of the reserve. Returns whether there was a reserve.

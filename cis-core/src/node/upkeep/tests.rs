@@ -13,7 +13,7 @@ use super::archive::{ArchiveWriter, DATABASE, FORMAT, HEAD, Head, SUMS};
 use super::clean::Cleaner;
 use super::*;
 use crate::agent::Agents;
-use crate::api::CleanReport;
+use crate::api::{CleanReport, Problem};
 use crate::config::{Home, Retention};
 use crate::event::{
     EndReason, EventBody, EventDraft, ExecutionMode, RetryScope, RunCreated, TaskChange, TaskState,
@@ -21,7 +21,7 @@ use crate::event::{
 use crate::ids::{BlobId, NodeDid, RunId, TaskId};
 use crate::node::again::keep_for;
 use crate::node::restore::load_run;
-use crate::store::{Blobs, Readers, Safety, TaskSeed, Writer};
+use crate::store::{Blobs, Readers, Safety, StoreError, TaskSeed, Writer};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -122,6 +122,18 @@ impl Place {
         dry_run: bool,
         recorded: &mut dyn FnMut(),
     ) -> CleanReport {
+        self.clean_where(max_age_days, max_bytes, dry_run, &|| Ok(()), recorded).unwrap()
+    }
+
+    /// `room` says before each record whether there is space for it.
+    fn clean_where(
+        &self,
+        max_age_days: Option<u64>,
+        max_bytes: Option<u64>,
+        dry_run: bool,
+        room: &dyn Fn() -> Result<(), StoreError>,
+        recorded: &mut dyn FnMut(),
+    ) -> Result<CleanReport, UpkeepError> {
         let rules = Retention {
             max_age_ms: max_age_days.map(|days| days * 86_400_000),
             max_bytes,
@@ -135,6 +147,7 @@ impl Place {
             via: crate::event::Via::Internal,
         };
         let mut record = |victims: Vec<Victims>| {
+            room().map_err(|error| Problem::from(&error))?;
             for body in victims.iter().flat_map(Victims::events) {
                 let draft = EventDraft { run: None, at_ms: 5, actor: Some(actor.clone()), cause: None, body };
                 writer.append(&draft, ulid::Ulid::new()).unwrap();
@@ -143,7 +156,7 @@ impl Place {
             recorded();
             Ok(victims)
         };
-        cleaner.clean(dry_run, &mut record).unwrap()
+        cleaner.clean(dry_run, &mut record)
     }
 
     fn has_log(&self, run: RunId) -> bool {
@@ -154,6 +167,33 @@ impl Place {
 /// Later than anything that is written from here on.
 fn now() -> SystemTime {
     SystemTime::now() + Duration::from_secs(1)
+}
+
+#[test]
+fn the_reserve_is_released_where_no_statistic_says_that_the_disk_is_full() {
+    // A quota is exceeded, or what is recorded is longer than what is free.
+    let place = place();
+    let (run, _) = place.run(1, Some(40), "old");
+    let reserve = place.home.dir.join("disk-reserve");
+    reserve::keep(&place.home.dir);
+    assert!(reserve.exists());
+    let room = || if reserve.exists() { Err(StoreError::Full { path: reserve.clone() }) } else { Ok(()) };
+    let mut had_log = false;
+    let report = place.clean_where(Some(30), None, false, &room, &mut || had_log = place.has_log(run));
+    assert_eq!(report.unwrap().runs, 1);
+    assert!(had_log, "it was recorded before it was removed");
+    assert!(!place.has_log(run) && reserve.exists());
+}
+
+#[test]
+fn what_another_process_keeps_from_being_recorded_is_not_removed() {
+    let place = place();
+    let (run, _) = place.run(1, Some(40), "old");
+    reserve::keep(&place.home.dir);
+    let room = || Err(StoreError::InUse { path: place.home.database() });
+    let said = place.clean_where(Some(30), None, false, &room, &mut || {}).unwrap_err().to_string();
+    assert!(said.contains("in use"), "{said}");
+    assert!(place.has_log(run) && place.home.dir.join("disk-reserve").exists());
 }
 
 #[test]

@@ -2,20 +2,18 @@
 //!
 //! Owns that distinction. Does not decide what happens to the task.
 
-use std::fs;
-use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
+use std::io;
 
 use rustix::io::Errno;
 
 use super::LocalWorker;
 use crate::event::{AttemptOutcome, FailureCause};
-use crate::ids::{SessionId, TimestampMs};
+use crate::ids::TimestampMs;
 use crate::session::protocol::Exit;
+use crate::store::try_room;
 
 /// A disk that accepts this much is not full, bytes.
-const PROBE_BYTES: usize = 64 << 10;
+const ROOM_BYTES: usize = 64 << 10;
 
 /// Why data of a task could not be read or kept.
 #[derive(Debug)]
@@ -69,10 +67,11 @@ impl LocalWorker {
 
     /// Classifies outputs that do not match their declaration: a program that writes to a full disk may not
     /// notice.
-    pub(super) fn classify_outputs(&self, session: SessionId, exit: &Exit, detail: String) -> Trouble {
+    pub(super) fn classify_outputs(&self, exit: &Exit, detail: String) -> Trouble {
         let overlaps =
             |failure: &DiskFailure| exit.started_ms <= failure.to_ms && failure.from_ms <= exit.ended_ms;
-        let cause = if let Err(error) = probe(&self.home.output_file(session).with_extension("probe")) {
+        let refused = try_room(&self.home.outputs(), ROOM_BYTES).err();
+        let cause = if let Some(error) = refused.filter(is_of_disk) {
             error.to_string()
         } else if let Some(lost) = &exit.lost_output {
             lost.cause.clone()
@@ -87,16 +86,8 @@ impl LocalWorker {
     }
 }
 
-/// Writes a small file, and removes it.
-fn probe(path: &Path) -> io::Result<()> {
-    let mut options = fs::OpenOptions::new();
-    let written = options
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)
-        .and_then(|mut file| file.write_all(&vec![0; PROBE_BYTES]));
-    // If the file was not made, there is nothing to remove.
-    let _ = fs::remove_file(path);
-    written
+/// Whether a failed write shows that the disk is full or broken.
+fn is_of_disk(error: &io::Error) -> bool {
+    const FAILS: [Errno; 4] = [Errno::NOSPC, Errno::DQUOT, Errno::IO, Errno::ROFS];
+    Errno::from_io_error(error).is_some_and(|errno| FAILS.contains(&errno))
 }

@@ -129,7 +129,7 @@ impl LocalWorker {
         }
         let values = match outputs::parse(&bytes, &live.declared) {
             Ok(values) => values,
-            Err(detail) => return Err(self.classify_outputs(session, exit, detail)),
+            Err(detail) => return Err(self.classify_outputs(exit, detail)),
         };
         let Some(live) = self.live.get(&session) else { return Ok(BTreeMap::new()) };
         let redactor = Arc::clone(&live.redactor);

@@ -7,7 +7,7 @@ use std::path::Path;
 use rusqlite::Connection;
 
 use super::support::{Home, created, draft, run_id, ulid};
-use crate::store::schema::{MIGRATIONS, beside, migrate, newest};
+use crate::store::schema::{MIGRATIONS, Sharing, beside, migrate, newest, open_writer, try_shared};
 use crate::store::{Readers, StoreError, Writer};
 
 /// The whole schema of a database, as text.
@@ -125,5 +125,55 @@ fn events_can_be_neither_changed_nor_removed() {
     for sql in ["UPDATE events SET body = '{}'", "DELETE FROM events"] {
         let error = writer.connection().execute(sql, ()).unwrap_err();
         assert!(error.to_string().contains("events are never"), "{error}");
+    }
+}
+
+#[test]
+fn a_file_system_without_shared_memory_is_refused_and_not_taken_for_a_full_disk() {
+    let home = Home::new();
+    let without = |path: &Path, sharing| match sharing {
+        Sharing::Processes => {
+            let detail = "its file system supports no shared memory".to_owned();
+            Err(StoreError::Io { path: path.to_owned(), detail })
+        }
+        Sharing::Threads => open_writer(path, sharing),
+    };
+    let error = Writer::open_by(&home.path(), without).unwrap_err();
+    assert!(error.to_string().contains("no shared memory"), "{error}");
+    let full = |path: &Path, sharing| match sharing {
+        Sharing::Processes => Err(StoreError::Full { path: path.to_owned() }),
+        Sharing::Threads => open_writer(path, sharing),
+    };
+    let writer = Writer::open_by(&home.path(), full).unwrap();
+    assert!(writer.excludes_processes() && writer.could_be_shared());
+}
+
+#[test]
+fn whether_a_store_could_be_shared_is_tried_without_touching_it() {
+    let home = Home::new();
+    let dir = home.path().parent().unwrap().to_owned();
+    let names = || {
+        let names = fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().file_name());
+        names.collect::<std::collections::BTreeSet<_>>()
+    };
+    let before = names();
+    try_shared(&dir).unwrap();
+    assert_eq!(names(), before);
+    fs::create_dir(dir.join("room.db")).unwrap();
+    try_shared(&dir).unwrap_err();
+}
+
+#[test]
+fn only_a_full_or_failing_disk_is_one() {
+    let path = Path::new("x").to_owned();
+    let detail = String::new;
+    for (error, of_disk) in [
+        (StoreError::Full { path: path.clone() }, true),
+        (StoreError::Io { path: path.clone(), detail: detail() }, true),
+        (StoreError::InUse { path: path.clone() }, false),
+        (StoreError::ReadOnly { path, detail: detail() }, false),
+    ] {
+        assert_eq!(error.is_of_disk(), of_disk, "{error}");
+        assert!(error.may_pass());
     }
 }
