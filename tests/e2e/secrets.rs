@@ -264,18 +264,30 @@ fn a_secret_reaches_the_tasks_that_declare_it_and_is_hidden_in_all_of_the_run() 
 
 #[test]
 fn a_later_secret_is_hidden_in_sessions_that_already_run() {
-    let cis = Cis::new();
+    let cis = Cis::new().env("MY_TOKEN", SECRET);
     let text = r#"
 version = 1
 [dag]
 id = "later"
-max_parallel = 2
+max_parallel = 3
+[[tasks]]
+id = "first"
+secrets = { TOKEN = { env = "MY_TOKEN" } }
+outputs = { leak = { type = "string" } }
+script = 'echo "leak=made-of-$TOKEN" >> "$CIS_OUTPUT"'
 [[tasks]]
 id = "old"
-script = 'while [ ! -e "$E2E_WORK/open" ]; do sleep 0.02; done; cat "$E2E_WORK/key"; while [ ! -e "$E2E_WORK/end" ]; do sleep 0.02; done'
+needs = ["first"]
+script = 'echo {{ tasks.first.outputs.leak }}; while [ ! -e "$E2E_WORK/open" ]; do sleep 0.02; done; cat "$E2E_WORK/key"; while [ ! -e "$E2E_WORK/end" ]; do sleep 0.02; done'
+[[tasks]]
+id = "piped"
+needs = ["first"]
+tty = false
+script = 'echo begun; while [ ! -e "$E2E_WORK/open" ]; do sleep 0.02; done; cat "$E2E_WORK/key"; while [ ! -e "$E2E_WORK/end" ]; do sleep 0.02; done'
 [[tasks]]
 id = "make"
-script = 'echo made-up-key > "$E2E_WORK/key"'
+needs = ["first"]
+script = 'while [ ! -e "$E2E_WORK/go" ]; do sleep 0.02; done; echo made-up-key > "$E2E_WORK/key"'
 [[tasks]]
 id = "use"
 needs = ["make"]
@@ -284,13 +296,56 @@ script = 'true'
 "#;
     let run = cis.start(text);
     cis.session_of("old");
+    cis.session_of("piped");
     let terminal = cis.terminal(&["dag", "attach", "old", "--read-only"]);
+    let piped = cis.terminal(&["dag", "attach", "piped", "--read-only"]);
+    terminal.wait_for("***");
+    piped.wait_for("begun");
+    let followers = [
+        (["dag", "logs", "-f", "old"].as_slice(), "***"),
+        (["dag", "logs", "-f", "--plain", "old"].as_slice(), "***"),
+        (["dag", "logs", "-f", "piped"].as_slice(), "begun"),
+        (["dag", "logs", "-f", "--plain", "piped"].as_slice(), "begun"),
+    ];
+    let followers = followers.map(|(command, begun)| {
+        let follower = cis.spawn(command);
+        follower.wait_for(begun);
+        follower
+    });
+    cis.write("go", "");
     cis.wait_task(&run, "use", "succeeded");
     cis.write("open", "");
-    terminal.wait_for("***");
-    assert!(!terminal.screen().contains("made-up-key"), "{}", terminal.screen());
+    for terminal in [terminal, piped] {
+        // The line before the secret, and the secret.
+        let is_expected = |line: &&str| line.contains("***") || line.contains("begun");
+        let shown = eventually("the terminal shows the line of the secret", || {
+            let screen = terminal.screen();
+            let whole = screen.lines().filter(is_expected).count() == 2;
+            (whole || screen.contains("made-up-key")).then_some(screen)
+        });
+        assert!(!shown.contains("made-up-key"), "{shown}");
+    }
     cis.write("end", "");
-    drop(terminal);
+    for follower in followers {
+        let followed = follower.wait().expect(0).stdout;
+        assert!(!followed.contains("made-up-key") && followed.contains("***"), "{followed}");
+    }
     cis.wait_run(&run, "succeeded");
     assert!(!cis.ok(["dag", "logs", "--plain", "--run", &run, "old"]).contains("made-up-key"));
+}
+
+#[test]
+fn secrets_that_are_too_long_together_are_refused_when_the_run_is_submitted() {
+    let cis = Cis::new();
+    let mut text = "version = 1\n[dag]\nid = \"many\"\n".to_owned();
+    for n in 0..20 {
+        cis.write(&format!("key{n}"), format!("{n:04}").repeat(15 << 8));
+        text.push_str(&format!(
+            "[[tasks]]\nid = \"t{n}\"\nsecrets = {{ K = {{ file = \"key{n}\" }} }}\ncommand = [\"true\"]\n"
+        ));
+    }
+    let refused = cis.dag(&text, &[]).expect(2);
+    assert!(refused.stderr.contains("256 KiB"), "{}", refused.stderr);
+    let some = text.split("[[tasks]]\nid = \"t15\"").next().unwrap();
+    cis.dag(some, &[]).expect(0);
 }

@@ -2,6 +2,7 @@
 //! Texts that may hold `{{ … }}` stay as written; [`super::template`] renders them when a task starts.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
@@ -357,6 +358,17 @@ pub enum SecretSource {
     Env(String),
     /// A file, relative to the run's directory; one newline at its end is left out.
     File(String),
+}
+
+impl SecretSource {
+    /// Returns the source with its file below the run's directory.
+    #[must_use]
+    pub fn below(&self, workdir: &Path) -> Self {
+        match self {
+            Self::Env(variable) => Self::Env(variable.clone()),
+            Self::File(path) => Self::File(workdir.join(path).display().to_string()),
+        }
+    }
 }
 
 /// How failed tries are repeated.

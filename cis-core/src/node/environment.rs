@@ -71,7 +71,7 @@ fn from_file(name: &str, path: &str) -> Result<String, SecretError> {
 
 /// Returns the values of these secrets that exist and can be hidden. A task that declares a secret without a
 /// usable value fails with the reason.
-pub(super) fn known_secrets(secrets: &[SecretSource], base: &BTreeMap<String, String>) -> BTreeSet<String> {
+pub(super) fn secret_values(secrets: &[SecretSource], base: &BTreeMap<String, String>) -> BTreeSet<String> {
     let value = |source: &SecretSource| match source {
         SecretSource::Env(variable) => base.get(variable).cloned(),
         SecretSource::File(path) => from_file("", path).ok(),
@@ -104,8 +104,6 @@ pub(super) fn session_variables(
 ) {
     env.insert("CIS_ATTEMPT".to_owned(), label.to_owned());
     env.insert("CIS_SOCKET".to_owned(), home.node_socket().display().to_string());
-    // The lock in it names the socket if the node listens elsewhere later.
-    env.insert("CIS_HOME".to_owned(), home.dir.display().to_string());
     env.insert("CIS_TOKEN".to_owned(), keys.token(session));
     if tty {
         // What the terminal model understands, whatever terminal the submitter had.

@@ -1,19 +1,18 @@
 //! Logs as people get them: from the file, or from the file and then live; redacted; as bytes or text.
 
-use std::collections::{BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use anstream::adapter::StripBytes;
 use futures_util::stream::{self, BoxStream, StreamExt as _};
 use tokio::sync::mpsc;
 
-use super::secret_file;
+use super::{redactors, secret_file};
 use crate::api::ReadLog;
 use crate::api::log_pieces::LogPiece;
 use crate::config::Home;
 use crate::ids::{RunId, SessionId, TaskId};
-use crate::policy::redact::{Mask, RedactError, RedactStream, Redactor};
+use crate::policy::redact::{ChangingStream, Mask, Redactor};
 use crate::session::hub::{FollowChunk, Hub, HubError};
 use crate::session::log::{Chunk, LogReader};
 use crate::text;
@@ -27,40 +26,15 @@ const ESCAPES_BYTES: u64 = 4 << 10;
 /// Chunks on their way to a slow reader.
 const CHUNKS_AHEAD: usize = 4;
 
-/// Cache of recently built redactors: all logs of a run with secrets use the same one.
-static RECENT: Recent = Recent(Mutex::new(VecDeque::new()));
-
-/// Limits of the cache, because redactors take memory: their number, and the bytes of the values of each.
-const RECENT_MAX: usize = 4;
-const RECENT_BYTES_MAX: usize = 8 << 10;
-
-struct Recent(Mutex<VecDeque<(BTreeSet<String>, Arc<Redactor>)>>);
-
-impl Recent {
-    fn of(&self, values: BTreeSet<String>) -> Result<Arc<Redactor>, RedactError> {
-        if values.is_empty() {
-            return Ok(Arc::default());
-        }
-        // A panic leaves nothing half done in here.
-        let lock = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, redactor)) = lock().iter().find(|(known, _)| *known == values) {
-            return Ok(Arc::clone(redactor));
-        }
-        let redactor = Arc::new(Redactor::new(values.iter().cloned())?);
-        if values.iter().map(String::len).sum::<usize>() <= RECENT_BYTES_MAX {
-            let mut recent = lock();
-            recent.truncate(RECENT_MAX - 1);
-            recent.push_front((values, Arc::clone(&redactor)));
-        }
-        Ok(redactor)
-    }
-}
-
 /// The redactor of a log whose session is not known any more; none where it is not known any more,
 /// either, what must not be shown: then nothing is.
 fn redactor_of(log: &Path) -> Option<Arc<Redactor>> {
-    let kept = secret_file::all_of(log).map_err(|e| e.to_string());
-    match kept.and_then(|values| RECENT.of(values).map_err(|e| e.to_string())) {
+    let kept = || {
+        let of_run = log.parent().map_or(Ok(None), secret_file::load_run).map_err(|e| e.to_string())?;
+        let own = secret_file::try_load(log).map_err(|e| e.to_string())?.unwrap_or_default();
+        redactors::of(&of_run.unwrap_or_default(), own.values()).map_err(|e| e.to_string())
+    };
+    match kept() {
         Ok(redactor) => Some(redactor),
         Err(error) => {
             tracing::warn!(log = %log.display(), error, "a log is withheld: the secrets kept beside it cannot be read");
@@ -224,15 +198,14 @@ pub(super) async fn followed(
     query: &ReadLog,
 ) -> Result<BoxStream<'static, LogPiece>, HubError> {
     let (from, plain, marks) = (query.from.unwrap_or(0), query.plain, query.marks);
+    let secrets = hub.redactors(session).await?;
     let chunks = hub.follow(session, from).await?;
     // The hub gives bytes whose secrets are replaced already. Those of plain text are looked at a second
     // time: what stood apart may stand together once the escape sequences are gone.
     let mut shape = if plain {
-        let made = tokio::task::spawn_blocking(move || primed(&log, from)).await;
-        match made.map_err(|_| HubError::Stopped)? {
-            Some(shape) => shape,
-            None => return Ok(stream::iter([withheld()]).boxed()),
-        }
+        let redactor = Arc::clone(&secrets.borrow());
+        let made = tokio::task::spawn_blocking(move || primed(&log, from, redactor)).await;
+        made.map_err(|_| HubError::Stopped)?
     } else {
         Shape::new(Arc::default(), false)
     };
@@ -240,6 +213,10 @@ pub(super) async fn followed(
         let (mut out, mut place, mut last) = (Vec::new(), None, false);
         match chunk {
             FollowChunk::Data { bytes, next, .. } => {
+                if plain {
+                    let redactor = Arc::clone(&secrets.borrow());
+                    shape.redact.change(&redactor, &mut out);
+                }
                 shape.push(&bytes, &mut out);
                 shape.flush_idle(&mut out);
                 place = shape.is_settled().then_some(next);
@@ -267,11 +244,10 @@ pub(super) async fn followed(
 }
 
 /// The shape of plain text that knows what stands before `from`.
-fn primed(log: &Path, from: u64) -> Option<Shape> {
-    let redactor = redactor_of(log)?;
+fn primed(log: &Path, from: u64, redactor: Arc<Redactor>) -> Shape {
     let mut at = from.saturating_sub(context_bytes(&redactor, true));
     let mut shape = Shape::new(redactor, true);
-    let Ok(mut reader) = LogReader::open(log) else { return Some(shape) };
+    let Ok(mut reader) = LogReader::open(log) else { return shape };
     while at < from {
         let wanted = usize::try_from(from - at).unwrap_or(CHUNK_BYTES).min(CHUNK_BYTES);
         match reader.read(at, wanted) {
@@ -286,7 +262,7 @@ fn primed(log: &Path, from: u64) -> Option<Shape> {
             Ok(Chunk::End) | Err(_) => break,
         }
     }
-    Some(shape)
+    shape
 }
 
 fn cut_text(bytes: u64) -> String {
@@ -297,14 +273,12 @@ fn cut_text(bytes: u64) -> String {
 /// text is made plain first, as escape sequences may stand between the bytes of a secret.
 struct Shape {
     plain: Option<Plain>,
-    redactor: Arc<Redactor>,
-    redact: RedactStream,
+    redact: ChangingStream,
 }
 
 impl Shape {
     fn new(redactor: Arc<Redactor>, plain: bool) -> Self {
-        let redact = RedactStream::new(Arc::clone(&redactor), Mask::Stars);
-        Self { plain: plain.then(Plain::default), redactor, redact }
+        Self { plain: plain.then(Plain::default), redact: ChangingStream::new(redactor, Mask::Stars) }
     }
 
     /// Takes bytes that are not shown, but may hold the beginning of what is.
@@ -334,7 +308,7 @@ impl Shape {
     /// What was held back goes out; what comes next does not follow directly.
     fn restart(&mut self, out: &mut Vec<u8>) {
         self.redact.finish(out);
-        *self = Self::new(Arc::clone(&self.redactor), self.plain.is_some());
+        self.plain = self.plain.is_some().then(Plain::default);
     }
 
     /// A line of our own.

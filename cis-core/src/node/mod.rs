@@ -30,6 +30,7 @@ mod own_commands;
 mod own_log;
 mod own_room;
 mod principal;
+mod redactors;
 mod remote;
 mod restore;
 mod room_choice;

@@ -72,14 +72,6 @@ pub(super) fn load_run(dir: &Path) -> io::Result<Option<BTreeSet<String>>> {
     read(&dir.join(OF_RUN))
 }
 
-/// Loads all values that must be hidden in a log: those of its attempt and those of its run.
-pub(super) fn all_of(log: &Path) -> io::Result<BTreeSet<String>> {
-    let of_run = log.parent().map_or(Ok(None), load_run)?;
-    let mut all = of_run.unwrap_or_default();
-    all.extend(try_load(log)?.unwrap_or_default().values());
-    Ok(all)
-}
-
 fn read<T: DeserializeOwned>(path: &Path) -> io::Result<Option<T>> {
     match fs::read(path) {
         Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(io::Error::other),

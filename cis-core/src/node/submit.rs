@@ -1,5 +1,6 @@
 //! From a DAG file's text to a run that can be created.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -8,12 +9,14 @@ use super::commands::NewRun;
 use super::environment;
 use super::environments::Environments;
 use super::kept;
+use super::redactors;
 use crate::agent::Agents;
 use crate::api::{CreateRun, Problem, ProblemKind};
 use crate::config::missing_agents;
-use crate::dag;
+use crate::dag::{self, SecretSource};
 use crate::event::{KeptFile, RunCreated};
 use crate::ids::{NodeDid, RunId};
+use crate::policy::redact::Redactor;
 use crate::store::{Blobs, Safety};
 
 /// Parses the file and keeps it and the environment. Nothing is in the store before all is right.
@@ -51,6 +54,7 @@ pub(super) fn prepare(
         let detail = format!("the directory `{}` is not absolute", request.workdir);
         return Err(Problem::new(ProblemKind::BadInput, detail));
     }
+    check_secrets(&dag, request)?;
     let spec = blobs.put(&request.text, Safety::Processes).map_err(|e| store_problem(&e))?;
     let base_env = match &request.env {
         Some(vars) => {
@@ -90,4 +94,17 @@ pub(super) fn prepare(
     };
     let (start, input) = (request.start, request.input);
     Ok(Some(NewRun { run: RunId(ulid::Ulid::new()), facts, dag: Arc::new(dag), start, input }))
+}
+
+/// Refuses secrets that are too long in total, as far as they are known now. Also builds their redactor, so that the
+/// driver does not have to.
+fn check_secrets(dag: &dag::Dag, request: &CreateRun) -> Result<(), Problem> {
+    let sources: BTreeSet<&SecretSource> = dag.tasks.iter().flat_map(|task| task.secrets.values()).collect();
+    let sources = sources.into_iter().map(|source| source.below(Path::new(&request.workdir)));
+    let base = environment::inherited(request.env.clone().unwrap_or_default());
+    let values = environment::secret_values(&sources.collect::<Vec<_>>(), &base);
+    Redactor::check_run(values.iter().map(String::as_str))
+        .and_then(|()| redactors::one(&values))
+        .map_err(|e| Problem::new(ProblemKind::BadInput, format!("of all tasks of this file, {e}")))?;
+    Ok(())
 }

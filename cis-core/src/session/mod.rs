@@ -14,8 +14,7 @@ pub mod quick;
 pub mod recorder;
 
 pub use crate::terminal::{filter, screen};
-pub(crate) use os::{give_memory_back, share_memory, stamp_at_start};
-pub use os::{hand_environment_over, receive_environment};
+pub(crate) use os::{give_memory_back, share_memory};
 
 #[cfg(test)]
 mod fuzz;

@@ -9,7 +9,7 @@ use super::{Driver, ENDED_TIMES_MAX};
 use crate::agent::PROMPT_BYTES_MAX;
 use crate::api::{CacheUse, FromWorker, Program, Report, TaskSpec, ToWorker, Worker as _};
 use crate::config::Home;
-use crate::dag::{Action, CacheKey, SecretSource, Task, template};
+use crate::dag::{Action, CacheKey, Task, template};
 use crate::event::{AttemptOutcome, FailureCause};
 use crate::ids::{AttemptId, Fence, InputId, SessionId, TimestampMs};
 use crate::monitor::{Idle, Profile};
@@ -46,6 +46,8 @@ impl Driver {
         for (session, text) in self.parts.worker.to_type.drain(..) {
             self.parts.hub.type_soon(session, InputId(ulid::Ulid::new()), text.into_bytes());
         }
+        // Before a task starts that gets a new secret.
+        self.hide_new_secrets();
         let mut messages = std::mem::take(&mut self.parts.worker.to_host);
         for message in messages.drain(..).chain(self.loners.take_waiting()) {
             self.deliver(&message, now);
@@ -129,6 +131,10 @@ impl Driver {
                 monitor,
             });
         }
+    }
+
+    /// Tells the hub which sessions must hide values that have become known.
+    fn hide_new_secrets(&mut self) {
         for (session, redactor) in self.parts.worker.redactors.drain(..) {
             self.parts.hub.redact(session, redactor);
         }
@@ -143,7 +149,7 @@ impl Driver {
         }
         self.supervised = Some(wanted);
         let restart = wanted.then(|| self.parts.restart.clone());
-        self.tell_host(&ToHost::Supervise { restart, receives_environment: true });
+        self.tell_host(&ToHost::Supervise { restart });
         self.parts.shared.host_pid.store(self.host.pid().unwrap_or(0), Ordering::Relaxed);
     }
 }
@@ -290,11 +296,7 @@ pub(super) fn outline(run: &Run, attempt: &AttemptId) -> Option<TaskSpec> {
 fn outlined(run: &Run, task: &Task) -> TaskSpec {
     let facts = run.facts();
     let workdir = Path::new(&facts.workdir);
-    let absolute = |source: &SecretSource| match source {
-        SecretSource::Env(variable) => SecretSource::Env(variable.clone()),
-        SecretSource::File(path) => SecretSource::File(workdir.join(path).display().to_string()),
-    };
-    let secrets = task.secrets.iter().map(|(name, source)| (name.clone(), absolute(source)));
+    let secrets = task.secrets.iter().map(|(name, source)| (name.clone(), source.below(workdir)));
     TaskSpec {
         program: Program::Argv(vec![task.id.to_string()]),
         env: BTreeMap::new(),
@@ -303,7 +305,7 @@ fn outlined(run: &Run, task: &Task) -> TaskSpec {
         cwd: facts.workdir.clone(),
         tty: task.tty,
         secrets: secrets.collect(),
-        run_secrets: run.secret_sources().iter().map(absolute).collect(),
+        run_secrets: run.secret_sources().iter().map(|source| source.below(workdir)).collect(),
         sensitive: Vec::new(),
         timeout_ms: task.timeout_ms,
         idle_ms: task.idle_ms,

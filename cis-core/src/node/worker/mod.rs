@@ -59,6 +59,8 @@ struct Live {
     fence: Fence,
     declared: BTreeMap<String, ValueType>,
     redactor: Arc<Redactor>,
+    /// Redactor of the secret values that this session got from earlier tasks.
+    own_secrets: Arc<Redactor>,
     /// Whether values of its own are kept next to its log.
     keeps_secrets: bool,
     /// Why its secrets are not known, and what is needed to find them: until then nothing of it is shown.

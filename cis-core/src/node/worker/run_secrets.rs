@@ -12,14 +12,22 @@ use super::disk::Trouble;
 use super::{LocalWorker, Variables};
 use crate::api::TaskSpec;
 use crate::ids::RunId;
-use crate::node::environment;
 use crate::node::secret_file::{self, Secrets};
-use crate::policy::redact::Redactor;
+use crate::node::{environment, redactors};
+use crate::policy::redact::{RUN_SECRETS_BYTES_MAX, Redactor};
 
 /// The secrets of one run.
 pub(super) struct RunSecrets {
     values: BTreeSet<String>,
     redactor: Arc<Redactor>,
+}
+
+/// Redactors of a session.
+pub(super) struct Hidden {
+    /// Of all values that are hidden in its output.
+    pub(super) all: Arc<Redactor>,
+    /// Of the values that it got from earlier tasks, without the secrets of the run.
+    pub(super) own: Arc<Redactor>,
 }
 
 impl LocalWorker {
@@ -31,18 +39,18 @@ impl LocalWorker {
         spec: &TaskSpec,
         own: &Secrets,
         base: Result<&Variables, &str>,
-    ) -> Result<Arc<Redactor>, Trouble> {
+    ) -> Result<Hidden, Trouble> {
         if spec.run_secrets.is_empty() && own.is_empty() {
-            return Ok(Arc::clone(&self.no_secrets));
+            let none = || Arc::clone(&self.no_secrets);
+            return Ok(Hidden { all: none(), own: none() });
         }
         let all = own.named.values().chain(&own.sensitive).map(String::as_str);
         Redactor::check(all).map_err(|e| Trouble::OfTask(e.to_string()))?;
         let known = self.secrets_of_run(run, spec, own, base)?;
-        if own.sensitive.is_empty() {
-            return Ok(Arc::clone(&known.redactor));
-        }
-        let all = known.values.iter().chain(&own.sensitive).cloned();
-        Redactor::new(all).map(Arc::new).map_err(|e| Trouble::OfTask(e.to_string()))
+        let sensitive = own.sensitive.iter().filter(|value| !known.values.contains(*value));
+        let own =
+            redactors::one(&sensitive.cloned().collect()).map_err(|e| Trouble::OfTask(e.to_string()))?;
+        Ok(Hidden { all: known.redactor.with(&own), own })
     }
 
     /// Returns the values of the run, including those of this task. The values are on disk before a session
@@ -66,10 +74,10 @@ impl LocalWorker {
                     // Missing secrets of other tasks are no error: their file may be made later in the run.
                     None => {
                         let base = base.map_err(|why| Trouble::OfTask(why.to_owned()))?;
-                        environment::known_secrets(&spec.run_secrets, base)
+                        fitting(environment::secret_values(&spec.run_secrets, base))
                     }
                 };
-                let redactor = redactor(&values).map_err(Trouble::OfTask)?;
+                let redactor = redactor(&values)?;
                 keep(&dir, &values)?;
                 place.insert(RunSecrets { values, redactor })
             }
@@ -77,14 +85,19 @@ impl LocalWorker {
         if own.named.values().any(|value| !known.values.contains(value)) {
             let mut values = known.values.clone();
             values.extend(own.named.values().cloned());
-            let redactor = redactor(&values).map_err(Trouble::OfTask)?;
+            let redactor = redactor(&values)?;
             keep(&dir, &values)?;
-            let before = std::mem::replace(known, RunSecrets { values, redactor }).redactor;
-            // Live sessions cannot have printed the new values before now.
+            *known = RunSecrets { values, redactor };
+            // Sessions that already run may print the new values from now on.
             for (session, live) in &mut self.live {
-                if Arc::ptr_eq(&live.redactor, &before) {
-                    live.redactor = Arc::clone(&known.redactor);
-                    self.redactors.push((*session, Arc::clone(&known.redactor)));
+                if live.attempt.run == run && live.withheld.is_none() {
+                    live.redactor = known.redactor.with(&live.own_secrets);
+                    self.redactors.push((*session, Arc::clone(&live.redactor)));
+                }
+            }
+            for exposure in &mut self.exposed {
+                if let Some(live) = self.live.get(&exposure.session) {
+                    exposure.redactor = Arc::clone(&live.redactor);
                 }
             }
         }
@@ -92,10 +105,21 @@ impl LocalWorker {
     }
 }
 
-fn redactor(values: &BTreeSet<String>) -> Result<Arc<Redactor>, String> {
-    Redactor::check(values.iter().map(String::as_str))
-        .map_err(|e| format!("cannot hide the secrets of the run's tasks: {e}"))?;
-    Redactor::new(values.iter().cloned()).map(Arc::new).map_err(|e| e.to_string())
+/// Returns as many of these values as a run may have. A task that gets one of the others fails with the reason.
+fn fitting(values: BTreeSet<String>) -> BTreeSet<String> {
+    let mut left = RUN_SECRETS_BYTES_MAX;
+    let fits = |value: &String| match left.checked_sub(value.len()) {
+        Some(rest) => {
+            left = rest;
+            true
+        }
+        None => false,
+    };
+    values.into_iter().filter(fits).collect()
+}
+
+fn redactor(values: &BTreeSet<String>) -> Result<Arc<Redactor>, Trouble> {
+    redactors::one(values).map_err(|e| Trouble::OfTask(format!("with those of the run's other tasks, {e}")))
 }
 
 fn keep(dir: &Path, values: &BTreeSet<String>) -> Result<(), Trouble> {

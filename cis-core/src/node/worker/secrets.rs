@@ -1,16 +1,15 @@
 //! What must not be seen of a session: values of its secrets, and those that it got from earlier tasks.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use super::disk::Trouble;
+use super::run_secrets::Hidden;
 use super::{LocalWorker, Variables};
 use crate::api::TaskSpec;
 use crate::ids::{RunId, SessionId};
 use crate::node::environment::{self, SecretError};
 use crate::node::exposure::command_line;
 use crate::node::secret_file::{self, Secrets};
-use crate::policy::redact::Redactor;
 
 impl LocalWorker {
     /// Values of secrets, found now: what a grant kept that was taken back is of no use to the next one, which
@@ -38,7 +37,7 @@ impl LocalWorker {
         run: RunId,
         spec: &TaskSpec,
         log: &Path,
-    ) -> Result<Arc<Redactor>, String> {
+    ) -> Result<Hidden, String> {
         let base = self.base_environment(spec.base_env.as_ref());
         // The file is there where it was granted with secrets, whatever they were.
         let secrets = match kept(log)? {
@@ -65,9 +64,9 @@ impl LocalWorker {
         let found = self.redactor_again(run, &spec, &log);
         let Some(live) = self.live.get_mut(&session) else { return };
         match found {
-            Ok(redactor) => {
-                live.command = redactor.redact(&command_line(&spec.program));
-                live.redactor = redactor;
+            Ok(Hidden { all, own }) => {
+                live.command = all.redact(&command_line(&spec.program));
+                (live.redactor, live.own_secrets) = (all, own);
             }
             Err(why) => live.withheld = Some((why, spec)),
         }

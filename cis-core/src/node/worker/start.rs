@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::agents::Given;
 use super::apart::{Apart, Held};
 use super::disk::Trouble;
+use super::run_secrets::Hidden;
 use super::{Live, LocalWorker, Variables};
 use crate::api::{FromWorker, Program, Refusal, TaskContext, TaskSpec, TermSize};
 use crate::config::Home;
@@ -17,7 +18,6 @@ use crate::event::{AttemptOutcome, FailureCause};
 use crate::ids::{AttemptId, Fence, RunId, SessionId};
 use crate::node::exposure::command_line;
 use crate::node::{context, environment};
-use crate::policy::redact::Redactor;
 use crate::session::protocol::{Io, Known, Start, ToHost};
 
 /// A longer script goes through a file: one argument has at most 128 KiB (execve(2)).
@@ -48,9 +48,9 @@ impl LocalWorker {
         let log = self.home.attempt_log(attempt.run, &attempt.task, attempt.number);
         let base = self.base_environment(spec.base_env.as_ref()).map_err(Trouble::OfTask)?;
         let secrets = self.secrets_of(spec, &log, &base)?;
-        let redactor = self.redactor_for(attempt.run, spec, &secrets, Ok(&base))?;
+        let hidden = self.redactor_for(attempt.run, spec, &secrets, Ok(&base))?;
         let path = log.display().to_string();
-        self.insert(attempt, session, fence, spec, log, redactor);
+        self.insert(attempt, session, fence, spec, log, hidden);
         Ok((secrets.named, base, path))
     }
 
@@ -61,7 +61,7 @@ impl LocalWorker {
         fence: Fence,
         spec: &TaskSpec,
         log: PathBuf,
-        redactor: Arc<Redactor>,
+        hidden: Hidden,
     ) {
         let live = Live {
             attempt: attempt.clone(),
@@ -70,7 +70,7 @@ impl LocalWorker {
             timeout_ms: spec.timeout_ms,
             idle_ms: spec.idle_ms,
             tty: spec.tty,
-            command: redactor.redact(&command_line(&spec.program)),
+            command: hidden.all.redact(&command_line(&spec.program)),
             log,
             script: None,
             prompt: None,
@@ -86,7 +86,8 @@ impl LocalWorker {
             typed: None,
             profile: spec.profile.clone(),
             apart: Apart::of(spec),
-            redactor,
+            redactor: hidden.all,
+            own_secrets: hidden.own,
             keeps_secrets: !spec.secrets.is_empty() || !spec.sensitive.is_empty(),
             withheld: None,
         };
@@ -245,7 +246,8 @@ impl LocalWorker {
         });
         // Its secrets are looked for at once; where they cannot be read it lives on, and is not shown.
         let log = self.home.attempt_log(attempt.run, &attempt.task, attempt.number);
-        self.insert(attempt, session, fence, &spec, log, Arc::clone(&self.no_secrets));
+        let (all, own) = (Arc::clone(&self.no_secrets), Arc::clone(&self.no_secrets));
+        self.insert(attempt, session, fence, &spec, log, Hidden { all, own });
         self.pace_slots(attempt.run, slots);
         let script = script_file(&self.home, session);
         if let Some(live) = self.live.get_mut(&session) {

@@ -5,9 +5,10 @@ use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use super::*;
 use crate::api::{CacheUse, Program, Refusal};
 use crate::dag::{CacheKey, SecretSource};
+use crate::event::{AttemptOutcome, ExitStatus, FailureCause};
 use crate::node::cache::plain_spec;
 use crate::node::secret_file;
-use crate::session::protocol::{Start, StartFailure};
+use crate::session::protocol::{Exit, Start, StartFailure};
 
 const TOKEN: &str = "the-token-of-now";
 
@@ -40,18 +41,15 @@ impl Bench {
         }
     }
 
-    /// Grants try 1 of the task; each grant has a fence and a session of its own.
+    /// Grants attempt 1 of the task; each grant has a fence and a session of its own.
     fn grant(&mut self, fence: u64, spec: TaskSpec) -> SessionId {
+        self.grant_to(attempt(), fence, spec)
+    }
+
+    fn grant_to(&mut self, attempt: AttemptId, fence: u64, spec: TaskSpec) -> SessionId {
         let session = SessionId::from_parts(fence, 1);
         let spec = Box::new(spec);
-        self.worker.tell(ToWorker::Grant {
-            attempt: attempt(),
-            session,
-            fence,
-            lease_ms: None,
-            slots: 1,
-            spec,
-        });
+        self.worker.tell(ToWorker::Grant { attempt, session, fence, lease_ms: None, slots: 1, spec });
         session
     }
 
@@ -139,4 +137,103 @@ fn what_is_looked_up_in_the_cache_is_taken_back_too() {
     bench.grant(2, spec);
     bench.wait_found();
     assert_eq!((bench.starts().len(), bench.worker.said.len()), (1, 0), "its next grant starts it");
+}
+
+/// Task `n` of a run with a secret from the file `n` of 14 KiB each.
+fn with_file(bench: &Bench, n: u64, files: u64) -> (AttemptId, TaskSpec) {
+    let file = |n: u64| SecretSource::File(bench.dir.path().join(n.to_string()).display().to_string());
+    let line = format!("    certificate-authority-data: {n:06} of it\n");
+    std::fs::write(bench.dir.path().join(n.to_string()), line.repeat((14 << 10) / line.len())).unwrap();
+    let attempt = AttemptId { run: run(), task: format!("task{n}").parse().unwrap(), number: 1 };
+    let secrets = [("KUBE".to_owned(), file(n))].into();
+    let spec = TaskSpec { secrets, run_secrets: (1..=files).map(file).collect(), ..bench.spec("echo") };
+    (attempt, spec)
+}
+
+#[test]
+fn large_secrets_of_several_tasks_fail_none_of_them() {
+    let mut bench = bench(&[]);
+    let tasks: Vec<_> = (1..=5).map(|n| with_file(&bench, n, 5)).collect();
+    for (fence, (attempt, spec)) in (1..).zip(tasks) {
+        let session = bench.grant_to(attempt, fence, spec);
+        assert_eq!(bench.worker.said, [], "it is refused");
+        let redactor = Arc::clone(&bench.worker.live[&session].redactor);
+        for n in 1..=5 {
+            let line = format!("certificate-authority-data: {n:06} of it");
+            assert_eq!(redactor.redact(&line), "***");
+        }
+    }
+    assert_eq!(bench.starts().len(), 5);
+}
+
+#[test]
+fn of_too_many_secrets_only_the_tasks_that_have_those_too_many_fail() {
+    let mut bench = bench(&[]);
+    let tasks: Vec<_> = (1..=20).map(|n| with_file(&bench, n, 20)).collect();
+    let plain = AttemptId { task: "plain".parse().unwrap(), ..attempt() };
+    let spec = TaskSpec { run_secrets: tasks[0].1.run_secrets.clone(), ..bench.spec("echo") };
+    bench.grant_to(plain, 100, spec);
+    assert_eq!(bench.worker.said, [], "it declares none");
+    for (fence, (attempt, spec)) in (1..).zip(tasks) {
+        bench.grant_to(attempt, fence, spec);
+    }
+    let failed = std::mem::take(&mut bench.worker.said);
+    assert_eq!((bench.starts().len(), failed.len()), (19, 2), "18 of them have less than 256 KiB");
+    for said in failed {
+        let FromWorker::Result { report, .. } = said else { panic!("{said:?}") };
+        assert!(format!("{:?}", report.outcome).contains("256 KiB"), "{:?}", report.outcome);
+    }
+}
+
+#[test]
+fn a_secret_that_becomes_known_is_hidden_in_sessions_that_have_values_of_their_own() {
+    let mut bench = bench(&[]);
+    let (later, spec) = with_file(&bench, 1, 1);
+    std::fs::remove_file(bench.dir.path().join("1")).unwrap();
+    let sensitive = vec!["of-an-earlier-task".to_owned()];
+    let first = TaskSpec { sensitive, run_secrets: spec.run_secrets.clone(), ..bench.spec("echo") };
+    let session = bench.grant(1, first);
+    bench.worker.started(session, 1);
+    bench.worker.expose(session);
+    with_file(&bench, 1, 1);
+    bench.grant_to(later, 2, spec);
+    let (_, told) = bench.worker.redactors.pop().unwrap();
+    let shown = Arc::clone(&bench.worker.exposed[0].redactor);
+    for redactor in [&bench.worker.live[&session].redactor, &told, &shown] {
+        let said = "of-an-earlier-task: certificate-authority-data: 000001 of it";
+        assert_eq!(redactor.redact(said), "***: ***");
+    }
+}
+
+#[test]
+fn outputs_that_are_wrong_are_the_tasks_fault_whatever_it_makes_beside_them() {
+    let mut bench = bench(&[]);
+    let outputs = [("n".to_owned(), ValueType::Integer)].into();
+    let session = bench.grant(1, TaskSpec { outputs, ..bench.spec("echo") });
+    bench.worker.started(session, 1);
+    let output = bench.worker.home.output_file(session);
+    std::fs::create_dir_all(output.parent().unwrap()).unwrap();
+    std::fs::write(&output, "n=many\n").unwrap();
+    std::fs::write(output.with_extension("probe"), "").unwrap();
+    bench.worker.exited(session, &exit());
+    let FromWorker::Result { report, .. } = bench.worker.said.pop().unwrap() else { panic!("no result") };
+    let AttemptOutcome::Failed { cause: FailureCause::Outputs { detail } } = report.outcome else {
+        panic!("{:?}", report.outcome)
+    };
+    assert!(!detail.contains("disk"), "{detail}");
+}
+
+fn exit() -> Exit {
+    Exit {
+        status: ExitStatus::Code(0),
+        started_ms: 1,
+        ended_ms: 2,
+        timed_out: false,
+        idle: false,
+        killed: false,
+        shut_down: false,
+        output_bytes: 0,
+        cut_bytes: 0,
+        lost_output: None,
+    }
 }

@@ -7,10 +7,10 @@ use futures_util::Stream;
 use futures_util::stream::unfold;
 
 use super::wire::{self, Filled, Wire};
-use super::{Ended, HubError};
+use super::{Ended, HubError, Redactors};
 use crate::ids::SessionId;
 use crate::local::Place;
-use crate::policy::redact::{Mask, RedactStream, Redactor};
+use crate::policy::redact::{ChangingStream, Mask};
 use crate::session::filter::ViewerFilter;
 use crate::session::frames::Frame;
 use crate::session::protocol::{FromHost, ToHost};
@@ -54,8 +54,8 @@ pub(super) struct Follow {
     done: u64,
     /// For a viewer's terminal.
     filter: Option<ViewerFilter>,
-    redact: RedactStream,
-    redactor: Arc<Redactor>,
+    redact: ChangingStream,
+    redactors: Redactors,
     ready: VecDeque<FollowChunk>,
     over: bool,
 }
@@ -66,9 +66,9 @@ impl Follow {
         host: &Arc<Place>,
         id: SessionId,
         from: u64,
-        redactor: Arc<Redactor>,
+        redactors: Redactors,
     ) -> Result<Self, HubError> {
-        let mut follow = Self::connect(host, id, redactor).await?;
+        let mut follow = Self::connect(host, id, redactors).await?;
         follow.watch(from).await?;
         Ok(follow)
     }
@@ -77,8 +77,9 @@ impl Follow {
     pub(super) async fn connect(
         host: &Arc<Place>,
         id: SessionId,
-        redactor: Arc<Redactor>,
+        redactors: Redactors,
     ) -> Result<Self, HubError> {
+        let redactor = Arc::clone(&redactors.borrow());
         Ok(Self {
             wire: Wire::connect(host).await?,
             host: Arc::clone(host),
@@ -87,8 +88,8 @@ impl Follow {
             at: 0,
             done: 0,
             filter: None,
-            redact: RedactStream::new(Arc::clone(&redactor), Mask::Stars),
-            redactor,
+            redact: ChangingStream::new(redactor, Mask::Stars),
+            redactors,
             ready: VecDeque::new(),
             over: false,
         })
@@ -118,7 +119,7 @@ impl Follow {
 
     pub(super) async fn watch(&mut self, from: u64) -> Result<(), HubError> {
         (self.from, self.done) = (from, from);
-        self.at = from.saturating_sub(self.redactor.longest() as u64);
+        self.at = from.saturating_sub(self.redact.redactor().longest() as u64);
         self.say(&ToHost::Watch { session: self.id, from: self.at }).await
     }
 
@@ -186,14 +187,21 @@ impl Follow {
         self.at += data.len() as u64;
         let known = self.from.saturating_sub(offset).min(data.len() as u64) as usize;
         let (known, new) = data.split_at(known);
-        self.redact.prime(known);
         let mut out = Vec::with_capacity(new.len());
+        self.look_at_secrets(&mut out);
+        self.redact.prime(known);
         match &mut self.filter {
             Some(filter) => self.redact.push_into(&filter.push(new), &mut out),
             None => self.redact.push_into(new, &mut out),
         }
         self.redact.flush_idle(&mut out);
         self.give(self.at - self.redact.held() as u64, out);
+    }
+
+    /// Hides values that have become known in everything that was not given yet.
+    fn look_at_secrets(&mut self, out: &mut Vec<u8>) {
+        let redactor = Arc::clone(&self.redactors.borrow());
+        self.redact.change(&redactor, out);
     }
 
     fn give(&mut self, next: u64, bytes: Vec<u8>) {
@@ -206,9 +214,9 @@ impl Follow {
     /// What was held back goes out: nothing follows it directly.
     fn finish(&mut self) {
         let mut out = Vec::new();
+        self.look_at_secrets(&mut out);
         self.redact.finish(&mut out);
         self.give(self.at, out);
-        self.redact = RedactStream::new(Arc::clone(&self.redactor), Mask::Stars);
     }
 
     fn message(&mut self, message: FromHost) {
@@ -217,7 +225,7 @@ impl Follow {
                 self.finish();
                 self.at = to;
                 // What comes first may be the end of a secret whose beginning is in the gap.
-                let unsure = (self.redactor.longest() as u64).saturating_sub(1);
+                let unsure = (self.redact.redactor().longest() as u64).saturating_sub(1);
                 let shown = to.saturating_add(unsure).max(self.from);
                 if shown > self.from {
                     self.ready.push_back(FollowChunk::Gap { from: from.max(self.from), to: shown });

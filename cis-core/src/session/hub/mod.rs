@@ -38,7 +38,7 @@ use std::time::Duration;
 
 use futures_util::Stream;
 use tokio::runtime::Handle;
-use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
 
 use crate::api::{Attach, AttachControl, InputReceipt, TermSize};
 use crate::ids::{InputId, SessionId};
@@ -52,6 +52,9 @@ pub use attached::{AttachOutput, Attached, Marked, Typing};
 pub use error::HubError;
 pub use follow::FollowChunk;
 pub use monitored::{Answer, Monitoring, Sighting, Watcher};
+
+/// The redactor of a session, now and after each change.
+pub type Redactors = watch::Receiver<Arc<Redactor>>;
 
 /// How a session ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -178,7 +181,7 @@ enum Command {
     },
     Lookup {
         id: SessionId,
-        reply: oneshot::Sender<Result<Arc<Redactor>, HubError>>,
+        reply: oneshot::Sender<Result<Redactors, HubError>>,
     },
     Saved {
         id: SessionId,
@@ -200,7 +203,7 @@ enum Attaching {
     /// A viewer of a terminal. Dropped on its way, it detaches.
     Terminal(Attached),
     /// The session has pipes: the caller follows its output.
-    Pipes { redactor: Arc<Redactor> },
+    Pipes { redactors: Redactors },
 }
 
 /// A handle to the hub. It ends when the last handle and the last viewer are gone.
@@ -249,7 +252,7 @@ impl Hub {
     }
 
     /// Changes which values are hidden in a session's output from now on. Attached viewers get a new picture of its
-    /// screen. Never waits; callable from any thread.
+    /// screen; followers get the next bytes without the values. Never waits; callable from any thread.
     pub fn redact(&self, id: SessionId, redactor: Arc<Redactor>) {
         let _ = self.tell(Command::Redact { id, redactor });
     }
@@ -285,7 +288,7 @@ impl Hub {
     pub async fn attach(&self, id: SessionId, how: Attach) -> Result<Attached, HubError> {
         match self.ask(|reply| Command::Attach { id, how, reply }).await? {
             Attaching::Terminal(attached) => Ok(attached),
-            Attaching::Pipes { redactor } => pipe::attach(self, id, how, redactor).await,
+            Attaching::Pipes { redactors } => pipe::attach(self, id, how, redactors).await,
         }
     }
 
@@ -366,9 +369,17 @@ impl Hub {
         id: SessionId,
         from: u64,
     ) -> Result<impl Stream<Item = FollowChunk> + Send + use<>, HubError> {
-        let redactor = self.ask(|reply| Command::Lookup { id, reply }).await?;
-        let follow = follow::Follow::start(&self.host, id, from, redactor).await?;
+        let redactors = self.redactors(id).await?;
+        let follow = follow::Follow::start(&self.host, id, from, redactors).await?;
         Ok(follow.into_stream())
+    }
+
+    /// Returns its redactor, now and after each change.
+    ///
+    /// # Errors
+    /// [`HubError::NoSuchSession`], [`HubError::Stopped`].
+    pub async fn redactors(&self, id: SessionId) -> Result<Redactors, HubError> {
+        self.ask(|reply| Command::Lookup { id, reply }).await
     }
 }
 

@@ -1,14 +1,11 @@
 //! Attaching to a session without a terminal: the end of its output, and what comes, read-only.
 
-use std::sync::Arc;
-
 use tokio::sync::mpsc;
 
 use super::follow::{Follow, FollowChunk};
-use super::{AttachOutput, Attached, Ended, Hub, HubError, Marked};
+use super::{AttachOutput, Attached, Ended, Hub, HubError, Marked, Redactors};
 use crate::api::{Attach, AttachNotice, TermSize};
 use crate::ids::SessionId;
-use crate::policy::redact::Redactor;
 use crate::session::screen::Screen;
 
 /// So much of the output before the attach is shown, bytes.
@@ -20,9 +17,9 @@ pub(super) async fn attach(
     hub: &Hub,
     id: SessionId,
     how: Attach,
-    redactor: Arc<Redactor>,
+    redactors: Redactors,
 ) -> Result<Attached, HubError> {
-    let mut follow = Follow::connect(&hub.host, id, redactor).await?;
+    let mut follow = Follow::connect(&hub.host, id, redactors).await?;
     follow.for_terminal();
     let total = follow.probe().await?.unwrap_or(0);
     let tail = total.saturating_sub(TAIL_BYTES);

@@ -6,12 +6,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
+use tokio::sync::watch;
+
 use super::env::Env;
 use super::monitored::Monitored;
 use super::saved;
 use super::typing::Typing;
 use super::viewer::Viewer;
-use super::{AttachOutput, Ended, HubError, SessionInfo, wire};
+use super::{AttachOutput, Ended, HubError, Redactors, SessionInfo, wire};
 use crate::api::{Attach, AttachControl, AttachNotice, TermSize};
 use crate::ids::SessionId;
 use crate::policy::redact::Redactor;
@@ -52,6 +54,8 @@ pub(super) struct Session {
     size: TermSize,
     log: PathBuf,
     pub(super) redactor: Arc<Redactor>,
+    /// The redactor for followers. `None`: there was no follower yet.
+    followers: Option<watch::Sender<Arc<Redactor>>>,
     /// Queries are answered from this byte on; none: it is not known yet.
     pub(super) live_from: Option<u64>,
     /// The next byte of output.
@@ -83,6 +87,7 @@ impl Session {
             size: screen::clamp(size),
             log,
             redactor,
+            followers: None,
             live_from,
             next: on_disk.unwrap_or(0),
             watch: Watch::Off,
@@ -400,9 +405,18 @@ impl Session {
 
     /// Changes which values are hidden in its output from now on.
     pub(super) fn redact(&mut self, redactor: Arc<Redactor>, env: &mut Env) {
+        if let Some(followers) = &self.followers {
+            followers.send_replace(Arc::clone(&redactor));
+        }
         self.redactor = redactor;
         self.viewers.iter_mut().for_each(Viewer::repaint);
         self.refresh(env);
+    }
+
+    /// Returns its redactor, now and after each change.
+    pub(super) fn redactors(&mut self) -> Redactors {
+        let made = || watch::Sender::new(Arc::clone(&self.redactor));
+        self.followers.get_or_insert_with(made).subscribe()
     }
 
     /// It ended, and all its output is here.

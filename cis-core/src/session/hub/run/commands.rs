@@ -1,7 +1,5 @@
 //! What the handle and the viewers ask of the hub, one command after the other.
 
-use std::sync::Arc;
-
 use super::super::monitored::Tell;
 use super::super::session::{Session, Watch};
 use super::super::{Answer, Attached, Attaching, Command, Counts, Ended, HubError, saved};
@@ -77,8 +75,8 @@ impl Task {
                 let _ = reply.send(session.and_then(|session| session.text(env)));
             }
             Command::Lookup { id, reply } => {
-                let session = self.sessions.get(&id).ok_or(HubError::NoSuchSession { id });
-                let _ = reply.send(session.map(|session| Arc::clone(&session.redactor)));
+                let session = self.sessions.get_mut(&id).ok_or(HubError::NoSuchSession { id });
+                let _ = reply.send(session.map(Session::redactors));
             }
             Command::Saved { id, log, offset, worked } => match self.sessions.get_mut(&id) {
                 Some(session) => session.saved(offset, worked, env),
@@ -100,7 +98,7 @@ impl Task {
     fn attach(&mut self, id: SessionId, how: Attach) -> Result<Attaching, HubError> {
         let session = self.sessions.get_mut(&id).ok_or(HubError::NoSuchSession { id })?;
         if !session.tty {
-            return Ok(Attaching::Pipes { redactor: Arc::clone(&session.redactor) });
+            return Ok(Attaching::Pipes { redactors: session.redactors() });
         }
         if self.link.is_none() && session.ended.is_none() {
             return Err(self.lost.clone());

@@ -330,6 +330,28 @@ async fn output_is_followed_from_any_byte_on() {
 }
 
 #[tokio::test]
+async fn what_becomes_a_secret_is_hidden_from_those_who_follow_already() {
+    let peer = Peer::new();
+    let hub = peer.hub(Limits::default());
+    let _main = peer.accept().await;
+    hub.open(SessionInfo { tty: false, ..peer.info(1) });
+    let follower = hub.clone();
+    let starting = tokio::spawn(async move { follower.follow(id(1), 0).await.map(Box::pin) });
+    let mut host = peer.accept().await;
+    let mut follow = soon(starting).await.unwrap().unwrap();
+    host.expect_watch(1, 0).await;
+    host.output(1, 0, "made-up-key ").await;
+    let data = |offset, next, text: &str| FollowChunk::Data { offset, next, bytes: text.into() };
+    assert_eq!(soon(follow.next()).await, Some(data(0, 12, "made-up-key ")));
+    let more = Arc::new(Redactor::new(["made-up-key".to_owned()]).unwrap());
+    hub.redact(id(1), peer.info(1).redactor.with(&more));
+    // The hub answers in order, so it has taken the redactor.
+    until_counts(&hub, |counts| counts.sessions == 1).await;
+    host.output(1, 12, "made-up-key hunter2-hunter2\n").await;
+    assert_eq!(soon(follow.next()).await, Some(data(12, 40, "*** ***\n")));
+}
+
+#[tokio::test]
 async fn pipes_are_attached_to_at_the_end_of_their_output() {
     let peer = Peer::new();
     let hub = peer.hub(Limits::default());
