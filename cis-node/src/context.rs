@@ -59,8 +59,14 @@ impl Context {
 
     /// The place where the node of the session, or else the node of the home, listens.
     pub(crate) fn place(&self) -> Place {
-        let of_session = self.session.as_ref().and_then(|session| session.socket.as_deref());
-        of_session.map_or_else(|| self.home.node_place(), Place::from)
+        match self.session.as_ref().and_then(|session| session.socket.as_deref()) {
+            None => self.home.node_place(),
+            // The node of this home may listen elsewhere than when the session started.
+            Some(socket) if self.home.is_node_socket(socket) => {
+                Place::of_holder(socket, self.home.node_lock())
+            }
+            Some(socket) => Place::at(socket),
+        }
     }
 
     /// The path of the node's socket.

@@ -27,6 +27,11 @@ use clap::Parser as _;
 
 fn main() -> ExitCode {
     close();
+    // After `close`, so that no other process can read it.
+    if let Err(error) = cis_core::session::receive_environment() {
+        let error = error::CliError::unavailable(format!("cannot receive the environment: {error}"));
+        return error.report(false).into();
+    }
     // Version, help and usage errors end in here: nothing is read or started before.
     let cli = cli::Cli::parse();
     let json = cli.globals.json;

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use cis_core::api::CLIENT_VARIABLES;
 use cis_core::client::ClientError;
 use cis_core::local::{ConnectError, Place};
+use cis_core::session::hand_environment_over;
 
 use crate::error::CliError;
 use crate::home::{self, Home};
@@ -106,14 +107,15 @@ fn spawn(home: &Home, overrides: &[String], stays: bool) -> Result<ChildStdout, 
 }
 
 fn serve(home: &Home, overrides: &[String], stays: bool, log: File) -> io::Result<ChildStdout> {
-    let mut child = serve_command(home, overrides, stays)
+    let mut command = serve_command(home, overrides, stays);
+    command
         .arg("--ready-stdout")
         // A node must not hold the directory in which somebody happened to call it.
         .current_dir(&home.dir)
-        .stdin(Stdio::null())
         .stdout(Stdio::piped())
-        .stderr(log)
-        .spawn()?;
+        .stderr(log);
+    hand_environment_over(&mut command)?;
+    let mut child = command.spawn()?;
     child.stdout.take().ok_or_else(|| io::Error::other("its output is not connected"))
 }
 

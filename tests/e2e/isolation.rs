@@ -1,5 +1,6 @@
 //! A session cannot use its node, its host or other commands of the same user to exceed its rights.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::process::Command;
 
@@ -98,6 +99,172 @@ fn a_node_that_its_host_started_again_is_closed_as_well() {
     });
     assert_eq!(attacked(&cis, &[next, host]), ["", ""]);
     cis.ok(["dag", "cancel", &run]);
+}
+
+/// Kills a process whose parent starts the next one, and reads the files of the next one from its first instruction on.
+/// Prints the names of those with the text.
+const SPY: &str = r#"
+import os, signal, sys, time
+parent, victim, text = sys.argv[1], sys.argv[2], sys.argv[3].encode()
+def children():
+    found = set()
+    for task in os.listdir(f"/proc/{parent}/task"):
+        try:
+            found.update(open(f"/proc/{parent}/task/{task}/children").read().split())
+        except OSError:
+            pass
+    return found
+known = children()
+os.kill(int(victim), signal.SIGKILL)
+deadline = time.time() + 60
+new = set()
+while not new:
+    new = children() - known
+    if time.time() > deadline:
+        sys.exit("nobody was started")
+pid, found = new.pop(), set()
+deadline = time.time() + 0.3
+while time.time() < deadline:
+    for name in ["environ", "fd/0"]:
+        try:
+            file = os.open(f"/proc/{pid}/{name}", os.O_RDONLY | os.O_NONBLOCK)
+        except OSError:
+            continue
+        try:
+            if text in os.read(file, 1 << 20):
+                found.add(name)
+        except OSError:
+            pass
+        os.close(file)
+print(*sorted(found))
+"#;
+
+/// Runs [`SPY`] as the user of the installation, and returns what it found.
+fn spied(cis: &Cis, parent: u32, victim: u32, text: &str) -> String {
+    // The spy takes the place of the program under test.
+    let program = cis.command([""; 0]);
+    let user: Vec<_> = program.get_args().take(4).collect();
+    let mut words: Vec<&OsStr> = if user.is_empty() { Vec::new() } else { vec![program.get_program()] };
+    words.extend(user);
+    let (spy, parent, victim) = (cis.write("spy.py", SPY), parent.to_string(), victim.to_string());
+    words.extend(["python3".as_ref(), spy.as_os_str(), parent.as_ref(), victim.as_ref(), text.as_ref()]);
+    let mut command = Command::new(words[0]);
+    // Programs in other directories may be closed to that user.
+    command.args(&words[1..]).current_dir(cis.work()).env_clear().env("PATH", "/usr/bin:/bin");
+    Running::start(command).wait().expect(0).stdout.trim().to_owned()
+}
+
+#[test]
+fn the_environment_of_a_node_or_a_host_cannot_be_read_while_it_starts() {
+    const PRIVATE: &str = "of whoever started the node";
+    let cis = unprivileged().env("E2E_PRIVATE", PRIVATE);
+    let run = cis.start(WAITS);
+    cis.session_of("long");
+    for round in 0..2 {
+        let (node, host) = (cis.node_pid().unwrap(), cis.host_pid().unwrap());
+        assert_eq!(spied(&cis, host, node, PRIVATE), "", "the next node, {round}");
+        let node = eventually("another node has the host", || {
+            cis.node_pid().filter(|next| *next != node && cis.host_pid() == Some(host))
+        });
+        assert_eq!(spied(&cis, node, host, PRIVATE), "", "the next host, {round}");
+        eventually("another host runs", || cis.host_pid().filter(|next| *next != host));
+    }
+    cis.ok(["dag", "cancel", &run]);
+}
+
+/// A library that is loaded into the shell of a command that the node starts. It starts a process that leaves its parents
+/// and tries to be taken for a person.
+const PRELOADED: &str = r#"
+#include <stdlib.h>
+#include <unistd.h>
+__attribute__((constructor)) static void begin(void) {
+    const char *work = getenv("E2E_WORK");
+    if (!getenv("CIS_ITEM") || !work || chdir(work) || unlink("armed") || fork()) return;
+    setsid();
+    if (fork()) _exit(0);
+    char *clean[] = { "PATH=/usr/bin:/bin", 0 };
+    execle("/bin/sh", "sh", "orphan.sh", (char *)0, clean);
+    _exit(1);
+}
+"#;
+
+/// Stops the node as soon as it starts a process, for so long that the process can act first.
+const STOPPER: &str = r#"
+import os, signal, sys, time
+node = int(sys.argv[1])
+def children():
+    found = set()
+    for task in os.listdir(f"/proc/{node}/task"):
+        try:
+            found.update(open(f"/proc/{node}/task/{task}/children").read().split())
+        except OSError:
+            pass
+    return found
+known = children()
+open("ready", "w").close()
+while not children() - known:
+    pass
+os.kill(node, signal.SIGSTOP)
+time.sleep(0.5)
+os.kill(node, signal.SIGCONT)
+"#;
+
+#[test]
+fn code_that_the_environment_of_a_command_loads_has_no_rights_of_a_person() {
+    let cis = unprivileged();
+    cis.write("preloaded.c", PRELOADED);
+    cis.write("stopper.py", STOPPER);
+    let library = cis.work().join("preloaded.so");
+    let source = cis.work().join("preloaded.c");
+    let built = Command::new("cc").args(["-shared", "-fPIC", "-o"]).args([&library, &source]).status();
+    assert!(built.unwrap().success());
+    let places = cis.environment().into_iter().filter(|(name, _)| {
+        matches!(name.as_str(), "HOME" | "CIS_HOME" | "XDG_RUNTIME_DIR" | "E2E_MARK" | "E2E_CIS")
+    });
+    let places: String = places.map(|(name, value)| format!("export {name}='{value}'\n")).collect();
+    let friend = "did:key:z6MkhaXgBZDvotDkL5257faiztiGiC2QtKLGpbnnEGta2doK";
+    cis.write(
+        "orphan.sh",
+        format!(
+            "{places}\"$E2E_CIS\" identity trust {friend} > said.new 2>&1\necho \"exit $?\" >> said.new\nmv said.new said\n"
+        ),
+    );
+    let dag = format!(
+        r#"
+version = 1
+[dag]
+id = "preloads"
+[[tasks]]
+id = "stopper"
+tty = false
+script = '''
+cd "$E2E_WORK"
+while [ ! -e node ]; do sleep 0.02; done
+python3 stopper.py "$(cat node)"
+'''
+[[tasks]]
+id = "asks"
+env = {{ LD_PRELOAD = "{}" }}
+script = '''
+while [ ! -e "$E2E_WORK/ready" ]; do sleep 0.02; done
+printf 'Proceed? [y/n] '; read -r x
+'''
+on_blocked = {{ action = "run", run = ["true"] }}
+"#,
+        library.display()
+    );
+    let run = cis.start(&dag);
+    cis.session_of("asks");
+    cis.write("armed", "");
+    cis.write("node.new", cis.node_pid().unwrap().to_string());
+    fs::rename(cis.work().join("node.new"), cis.work().join("node")).unwrap();
+    cis.wait_task(&run, "stopper", "succeeded");
+    let said =
+        eventually("what was loaded has tried", || Some(cis.read("said")).filter(|said| !said.is_empty()));
+    assert!(!said.contains("exit 0") && said.contains("may not"), "it was taken for a person: {said}");
+    assert!(!cis.ok(["identity", "show"]).contains(friend));
+    cis.unblock(&["asks", "--text", "y"]);
+    cis.wait_run(&run, "succeeded");
 }
 
 /// An agent of a node that itself runs in a session of another node. It removes all marks of its session, kills its

@@ -9,9 +9,75 @@ use super::harness::{Cis, Running, eventually, is_alive, kill_9, signal};
 
 const WAITS: &str = "version = 1\n[dag]\nid = \"waits\"\n[[tasks]]\nid = \"a\"\nscript = 'read -r x'\n";
 
+/// A task whose process only the stamp identifies: it has no variable of its session, and no terminal.
+const HIDES: &str = r#"
+version = 1
+[dag]
+id = "hides"
+[[tasks]]
+id = "a"
+tty = false
+script = '''
+echo $$ >> "$E2E_WORK/pids"
+exec env -i E2E_MARK="$E2E_MARK" sleep 600
+'''
+"#;
+
+/// A task that calls its node each time the test allows it.
+const SPEAKS: &str = r#"
+version = 1
+[dag]
+id = "speaks"
+[[tasks]]
+id = "a"
+tty = false
+script = '''
+for n in 1 2; do
+  while [ ! -e "$E2E_WORK/go$n" ]; do sleep 0.02; done
+  "$E2E_CIS" task notify "hello $n" > "$E2E_WORK/said$n" 2>&1
+  echo $? >> "$E2E_WORK/said$n"
+  mv "$E2E_WORK/said$n" "$E2E_WORK/spoke$n"
+done
+sleep 600
+'''
+"#;
+
 /// Returns the directory of the sockets, as the file `runtime-dir` of the home names it.
 fn runtime_dir(cis: &Cis) -> PathBuf {
     PathBuf::from(fs::read_to_string(cis.home().join("runtime-dir")).unwrap())
+}
+
+/// Returns the pids of the attempts of [`HIDES`], in order.
+fn pids(cis: &Cis) -> Vec<u32> {
+    cis.read("pids").lines().map(|pid| pid.parse().unwrap()).collect()
+}
+
+/// A state as after a logout: the runtime directory is removed with its parent, and cannot be made again.
+struct Gone<'a> {
+    cis: &'a Cis,
+    kept: PathBuf,
+    /// Where node and host listen in this state.
+    fallback: PathBuf,
+}
+
+impl<'a> Gone<'a> {
+    fn new(cis: &'a Cis) -> Self {
+        let uid = rustix::process::getuid().as_raw();
+        let fallback = PathBuf::from(format!("/tmp/cis-{uid}")).join(runtime_dir(cis).file_name().unwrap());
+        let kept = cis.work().join("gone");
+        fs::rename(cis.runtime(), &kept).unwrap();
+        fs::write(cis.runtime(), "").unwrap();
+        Self { cis, kept, fallback }
+    }
+}
+
+impl Drop for Gone<'_> {
+    fn drop(&mut self) {
+        fs::remove_file(self.cis.runtime()).unwrap();
+        fs::rename(&self.kept, self.cis.runtime()).unwrap();
+        // It does not exist if the test failed early.
+        let _ = fs::remove_dir_all(&self.fallback);
+    }
 }
 
 #[test]
@@ -59,16 +125,56 @@ fn the_next_node_reaches_the_host_after_both_sockets_were_removed() {
 }
 
 #[test]
-fn a_caller_with_another_runtime_directory_finds_node_and_host_after_theirs_is_gone() {
+fn the_next_host_in_another_directory_ends_what_a_killed_one_left() {
     let cis = Cis::new();
-    let run = cis.start(WAITS);
+    let run = cis.start(HIDES);
+    let first = eventually("it runs", || pids(&cis).first().copied());
+    let host = cis.host_pid().unwrap();
+    let gone = Gone::new(&cis);
+    kill_9(host);
+    eventually("it runs again", || (pids(&cis).len() == 2).then_some(()));
+    assert!(!is_alive(first), "two attempts of one task live at once");
+    assert!(gone.fallback.join("host.sock").exists());
+    cis.ok(["dag", "cancel", &run]);
+    cis.wait_run(&run, "cancelled");
+    cis.stop();
+}
+
+#[test]
+fn a_node_whose_directory_is_gone_for_good_and_the_next_one_are_found_by_commands_and_sessions() {
+    let cis = Cis::new();
+    let run = cis.start(SPEAKS);
     cis.session_of("a");
     let (node, host) = (cis.node_pid().unwrap(), cis.host_pid().unwrap());
-    let hash = runtime_dir(&cis).file_name().unwrap().to_owned();
-    // As after a logout: the directory is removed with its parent, and cannot be made again.
-    let gone = cis.work().join("gone");
-    fs::rename(cis.runtime(), &gone).unwrap();
-    fs::write(cis.runtime(), "").unwrap();
+    let speaks = |n: u32| {
+        cis.write(&format!("go{n}"), "");
+        let spoke = eventually("the session has spoken", || {
+            Some(cis.read(&format!("spoke{n}"))).filter(|spoke| !spoke.is_empty())
+        });
+        assert!(spoke.ends_with("0\n"), "{spoke}");
+    };
+    let gone = Gone::new(&cis);
+    assert_eq!(cis.node_pid(), Some(node));
+    assert_eq!(cis.status()["socket"], gone.fallback.join("node.sock").to_str().unwrap());
+    speaks(1);
+    kill_9(node);
+    eventually("the host starts another node", || {
+        cis.node_pid().filter(|next| *next != node && cis.host_pid() == Some(host))
+    });
+    speaks(2);
+    assert_eq!(cis.task(&run, "a")["attempts"], 1, "the session was lost");
+    cis.ok(["dag", "cancel", &run]);
+    cis.wait_run(&run, "cancelled");
+    cis.stop();
+}
+
+#[test]
+fn a_caller_with_another_runtime_directory_finds_node_and_host_after_theirs_is_gone() {
+    let cis = Cis::new();
+    let run = cis.start(HIDES);
+    eventually("it runs", || pids(&cis).first().copied());
+    let (node, host) = (cis.node_pid().unwrap(), cis.host_pid().unwrap());
+    let _gone = Gone::new(&cis);
     kill_9(node);
     let other = Cis::new();
     let elsewhere = |arguments: &[&str]| {
@@ -82,17 +188,16 @@ fn a_caller_with_another_runtime_directory_finds_node_and_host_after_theirs_is_g
         (view["host_pid"].as_u64() == Some(u64::from(host))).then_some(view)
     });
     assert_ne!(view["pid"].as_u64(), Some(u64::from(node)));
+    // The next host listens in another directory.
+    kill_9(host);
+    eventually("it runs again", || (pids(&cis).len() == 2).then_some(()));
+    assert!(!is_alive(pids(&cis)[0]), "two attempts of one task live at once");
     elsewhere(&["dag", "cancel", &run]).expect(0);
     eventually("the run is cancelled", || {
         let shown = elsewhere(&["dag", "show", &run, "--json"]).expect(0).json();
         (shown["run"]["state"] == "cancelled").then_some(())
     });
     elsewhere(&["node", "stop", "--kill-sessions"]).expect(0);
-    fs::remove_file(cis.runtime()).unwrap();
-    fs::rename(&gone, cis.runtime()).unwrap();
-    // The new place of the host.
-    let uid = rustix::process::getuid().as_raw();
-    fs::remove_dir_all(PathBuf::from(format!("/tmp/cis-{uid}")).join(hash)).unwrap();
 }
 
 #[test]

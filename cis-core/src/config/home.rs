@@ -21,6 +21,10 @@ const RUNTIME_PIN: &str = "runtime-dir";
 const NODE_LOCK: &str = "node.lock";
 const HOST_LOCK: &str = "host.lock";
 
+/// Names of their sockets in the runtime directory.
+const NODE_SOCKET: &str = "node.sock";
+const HOST_SOCKET: &str = "host.sock";
+
 /// Why there is no usable home.
 #[derive(Debug, thiserror::Error)]
 pub enum HomeError {
@@ -120,7 +124,10 @@ impl Home {
     /// A directory cannot be made, or is not safe.
     pub fn make(&self) -> Result<(), HomeError> {
         self.check()?;
-        for dir in [self.dir.clone(), self.logs(), self.outputs(), self.blobs()] {
+        make_private(&self.dir)?;
+        // If it was missing, another user may have made it since the first check.
+        self.check()?;
+        for dir in [self.logs(), self.outputs(), self.blobs()] {
             make_private(&dir)?;
         }
         if let Some(parent) = self.runtime.parent() {
@@ -188,20 +195,35 @@ impl Home {
     /// The API's socket.
     #[must_use]
     pub fn node_socket(&self) -> PathBuf {
-        self.runtime.join("node.sock")
+        self.runtime.join(NODE_SOCKET)
     }
 
-    /// Where the session host listens if the directory of its socket is gone for good: `XDG_RUNTIME_DIR` can be
-    /// removed after the last logout.
+    /// Whether this is a path at which a node of this home listens, or listened before the runtime directory
+    /// changed: sessions keep the path of their start.
+    #[must_use]
+    pub fn is_node_socket(&self, path: &Path) -> bool {
+        let directory = path.parent().and_then(Path::file_name);
+        let by_digest = || path.ends_with(NODE_SOCKET) && directory == Some(digest(&self.dir).as_ref());
+        path == self.node_socket() || by_digest()
+    }
+
+    /// Where the node listens if the directory of its socket is gone for good: `XDG_RUNTIME_DIR` can be removed
+    /// after the last logout.
+    #[must_use]
+    pub fn fallback_node_socket(&self) -> Option<PathBuf> {
+        Some(fallback_runtime(&self.dir).join(NODE_SOCKET)).filter(|path| *path != self.node_socket())
+    }
+
+    /// Where the session host listens in that case.
     #[must_use]
     pub fn fallback_host_socket(&self) -> Option<PathBuf> {
-        Some(fallback_runtime(&self.dir).join("host.sock")).filter(|path| *path != self.host_socket())
+        Some(fallback_runtime(&self.dir).join(HOST_SOCKET)).filter(|path| *path != self.host_socket())
     }
 
     /// The session host's socket.
     #[must_use]
     pub fn host_socket(&self) -> PathBuf {
-        self.runtime.join("host.sock")
+        self.runtime.join(HOST_SOCKET)
     }
 
     /// Held by the running node.
@@ -427,6 +449,53 @@ mod tests {
             assert_eq!((home.check().is_ok(), home.warning().is_some()), (usable, warned), "{mode:o}");
             assert_eq!(home.make().is_ok(), usable, "{mode:o}");
         }
+    }
+
+    #[test]
+    fn a_home_that_another_user_makes_between_the_checks_is_refused() {
+        use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+        let tmp = tempfile::tempdir().unwrap();
+        let (dir, other) = (tmp.path().join("h"), tmp.path().join("other"));
+        let runtime = Some(tmp.path().as_os_str().to_owned());
+        let home = Home::locate(Some(dir.clone().into()), None, runtime).unwrap();
+        let over = AtomicBool::new(false);
+        let used = std::thread::scope(|scope| {
+            // The other user: it puts an open directory there whenever the home is missing.
+            scope.spawn(|| {
+                while !over.load(Relaxed) {
+                    if !other.exists() {
+                        fs::create_dir(&other).unwrap();
+                        fs::set_permissions(&other, fs::Permissions::from_mode(0o777)).unwrap();
+                    }
+                    let flags = rustix::fs::RenameFlags::NOREPLACE;
+                    let _ = rustix::fs::renameat_with(rustix::fs::CWD, &other, rustix::fs::CWD, &dir, flags);
+                }
+            });
+            let used = (0..5000).filter(|_| {
+                let _ = fs::remove_dir_all(&dir);
+                home.make().is_ok() && home.check().is_err()
+            });
+            let used = used.count();
+            over.store(true, Relaxed);
+            used
+        });
+        assert_eq!(used, 0, "times a home that others can write to was used");
+    }
+
+    #[test]
+    fn a_node_socket_of_the_home_is_recognized_in_every_runtime_directory() {
+        let tmp = tempfile::tempdir().unwrap();
+        let at = |name: &str, runtime: &str| {
+            let runtime = Some(tmp.path().join(runtime).into_os_string());
+            Home::locate(Some(tmp.path().join(name).into()), None, runtime).unwrap()
+        };
+        ["r", "s"].iter().for_each(|name| fs::create_dir(tmp.path().join(name)).unwrap());
+        let (before, now, other) = (at("a", "r"), at("a", "s"), at("b", "s"));
+        assert_ne!(before.node_socket(), now.node_socket());
+        for socket in [before.node_socket(), now.node_socket(), before.fallback_node_socket().unwrap()] {
+            assert!(now.is_node_socket(&socket) && !other.is_node_socket(&socket), "{}", socket.display());
+        }
+        assert!(!now.is_node_socket(&now.host_socket()));
     }
 
     #[test]

@@ -78,6 +78,12 @@ impl LockFile {
         Ok(length > 0 && text[..length] != *ENDED)
     }
 
+    /// Returns the holder that [`Self::name`] wrote last, unless [`Self::clear`] was called since.
+    #[must_use]
+    pub fn holder(&self) -> Option<Holder> {
+        read(&self.0).ok().flatten()
+    }
+
     /// Marks the file as in use, without naming the holder yet.
     ///
     /// # Errors
@@ -171,6 +177,7 @@ mod tests {
         assert_eq!(look(&path).unwrap(), Lock::Free);
         let mut lock = LockFile::take(&path).unwrap().unwrap();
         assert!(lock.was_left().unwrap(), "its holder did not clear it");
+        assert_eq!(lock.holder().map(|before| before.pid), Some(42));
         lock.clear().unwrap();
         drop(lock);
         assert!(!LockFile::take(&path).unwrap().unwrap().was_left().unwrap());

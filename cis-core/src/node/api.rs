@@ -97,8 +97,8 @@ impl NodeApi for Node {
     }
 
     fn session_of(&self, peer: &Peer) -> Option<SessionId> {
-        let socket = self.home.node_socket();
-        peer.descent.as_ref()?.tokens_for(&socket).find_map(|token| self.keys.session_of(token))
+        let mut tokens = peer.descent.as_ref()?.tokens_for(|socket| self.home.is_node_socket(socket));
+        tokens.find_map(|token| self.keys.session_of(token))
     }
 
     fn audit_denied(&self, principal: &Principal, action: String, reason: String) {
@@ -141,7 +141,7 @@ impl NodeApi for Node {
             running: true,
             pid: Some(std::process::id()),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            socket: self.home.node_socket().display().to_string(),
+            socket: self.socket().display().to_string(),
             home: self.home.dir.display().to_string(),
             did: Some(self.did.0.clone()),
             host_pid: status.host_pid,

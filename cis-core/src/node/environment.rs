@@ -104,6 +104,8 @@ pub(super) fn session_variables(
 ) {
     env.insert("CIS_ATTEMPT".to_owned(), label.to_owned());
     env.insert("CIS_SOCKET".to_owned(), home.node_socket().display().to_string());
+    // The lock in it names the socket if the node listens elsewhere later.
+    env.insert("CIS_HOME".to_owned(), home.dir.display().to_string());
     env.insert("CIS_TOKEN".to_owned(), keys.token(session));
     if tty {
         // What the terminal model understands, whatever terminal the submitter had.

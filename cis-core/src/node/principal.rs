@@ -43,9 +43,9 @@ impl This<'_> {
         let stray = Principal { who: Who::Stray { pid: peer.pid.unwrap_or(0) }, via, rights: Rights::None };
         if let Some(session) = token.and_then(|token| self.keys.session_of(token)) {
             // A token acts for its session. If it is shown from inside another session, it was stolen.
-            let socket = self.home.node_socket();
             let own = |descent: &Descent| {
-                let mut own = descent.tokens_for(&socket).filter_map(|own| self.keys.session_of(own));
+                let tokens = descent.tokens_for(|socket| self.home.is_node_socket(socket));
+                let mut own = tokens.filter_map(|own| self.keys.session_of(own));
                 own.all(|own| own == session)
             };
             if !peer.descent.as_ref().is_none_or(own) {
@@ -60,7 +60,7 @@ impl This<'_> {
         if let Some(child) = descent.child_of(self.pid) {
             return self.commands.of(child).map_or(stray, |command| self.command(command));
         }
-        if descent.is_marked_for(&self.home.node_socket()) || descent.is_stamped() {
+        if descent.is_marked_for(|socket| self.home.is_node_socket(socket)) || descent.is_stamped() {
             return stray;
         }
         let me = rustix::process::geteuid().as_raw();
@@ -270,6 +270,9 @@ mod tests {
                 "{mark} of another node"
             );
         }
+        let elsewhere = home.fallback_node_socket().unwrap();
+        let moved = Started::new(Command::new("cat").env("CIS_TOKEN", "x").env("CIS_SOCKET", elsewhere));
+        assert_eq!(moved.rights(&home, None), Rights::None, "of this home in another directory");
         let mut shown = Command::new("cat");
         // These tests may themselves run in a session.
         shown.env_remove("CIS_ATTEMPT").env_remove("CIS_TOKEN");

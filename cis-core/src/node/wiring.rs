@@ -1,5 +1,6 @@
 //! Starting a node and ending it: what is made in which order.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io;
@@ -124,7 +125,7 @@ pub fn run(options: NodeOptions, ready: impl FnOnce(Readiness) + Send + 'static)
     // Before there are threads.
     session::share_memory();
     options.home.make()?;
-    let mut lock = lock(&options.home)?;
+    let lock = RefCell::new(lock(&options.home)?);
     own_log::bound(&options.home.node_log());
     match options.home.pin_runtime() {
         // A command with another runtime directory finds the node next time.
@@ -158,9 +159,8 @@ pub fn run(options: NodeOptions, ready: impl FnOnce(Readiness) + Send + 'static)
     if let Some(problem) = tokens.problem() {
         tracing::warn!(%problem);
     }
-    let bound = listen(&options.home).map_err(system("listen at the API's socket"))?;
-    let home = options.home.clone();
-    let bind = move || listen(&home);
+    let bind = || listen(&options.home, &mut lock.borrow_mut());
+    let bound = bind().map_err(system("listen at the API's socket"))?;
     let wake = Arc::new(
         eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
             .map_err(|e| NodeError::System { what: "make an eventfd", source: e.into() })?,
@@ -250,7 +250,7 @@ pub fn run(options: NodeOptions, ready: impl FnOnce(Readiness) + Send + 'static)
     // What is durable is safe by now: nobody waits for a read, or for a homeserver's answer, that takes longer.
     runtime.shutdown_timeout(LAST_TIME_MAX);
     // A failure does no harm: the content of a free lock is ignored.
-    let _ = lock.clear();
+    let _ = lock.borrow_mut().clear();
     Ok(if restart.restart.load(Ordering::Relaxed) { Ended::Restart } else { Ended::Stopped })
 }
 
@@ -348,19 +348,31 @@ fn lock(home: &Home) -> Result<LockFile, NodeError> {
     let mut lock = taken.ok_or_else(|| NodeError::AlreadyRunning { home: home.dir.clone() })?;
     // Written before the node listens, so that other commands can name the pid of the process that has the
     // home.
-    let holder = Holder { pid: std::process::id(), socket: home.node_socket() };
-    match lock.name(&holder) {
-        // The node holds the home all the same.
-        Err(error) if error.kind() == io::ErrorKind::StorageFull => {}
-        named => named.map_err(system("write the lock of the home"))?,
-    }
+    name(&mut lock, home.node_socket()).map_err(system("write the lock of the home"))?;
     Ok(lock)
 }
 
-/// Listens at the socket of the home, even if its directory was removed.
-fn listen(home: &Home) -> io::Result<Bound> {
-    let socket = home.node_socket();
-    make_way(&socket).map_err(io::Error::other)?;
-    let listener = UnixListener::bind(&socket)?;
-    Ok((listener, SocketFile::at(socket)))
+/// Writes the pid of this node and the path of its socket into the lock of the home.
+fn name(lock: &mut LockFile, socket: PathBuf) -> io::Result<()> {
+    match lock.name(&Holder { pid: std::process::id(), socket }) {
+        // The node holds the home all the same.
+        Err(error) if error.kind() == io::ErrorKind::StorageFull => Ok(()),
+        named => named,
+    }
+}
+
+/// Listens at the socket of the home, even if its directory was removed. If the directory cannot be made again, listens
+/// at the fallback.
+fn listen(home: &Home, lock: &mut LockFile) -> io::Result<Bound> {
+    let at = |socket: PathBuf| {
+        make_way(&socket).map_err(io::Error::other)?;
+        Ok::<_, io::Error>((UnixListener::bind(&socket)?, SocketFile::at(socket)))
+    };
+    let (listener, file) = match (at(home.node_socket()), home.fallback_node_socket()) {
+        (Err(error), Some(fallback)) => at(fallback).map_err(|_| error)?,
+        (bound, _) => bound?,
+    };
+    // After an error, commands that know the path still find the node.
+    let _ = name(lock, file.path().to_owned());
+    Ok((listener, file))
 }

@@ -71,15 +71,19 @@ impl Descent {
         self.0.pids.get(at.checked_sub(1)?).copied()
     }
 
-    /// Whether it or an ancestor that lives was started as part of a session of the node with this socket.
+    /// Whether it or a live ancestor was started as part of a session of the node that has these sockets.
     #[must_use]
-    pub fn is_marked_for(&self, socket: &Path) -> bool {
-        self.0.marks.iter().any(|mark| mark.socket == socket)
+    pub fn is_marked_for(&self, is_socket: impl Fn(&Path) -> bool) -> bool {
+        self.0.marks.iter().any(|mark| is_socket(&mark.socket))
     }
 
-    /// Tokens of sessions of the node with this socket that it or an ancestor was started with.
-    pub fn tokens_for(&self, socket: &Path) -> impl Iterator<Item = &str> {
-        self.0.marks.iter().filter(move |mark| mark.socket == socket).filter_map(|mark| mark.token.as_deref())
+    /// Returns the tokens of sessions of that node with which it or an ancestor was started.
+    pub fn tokens_for(&self, is_socket: impl Fn(&Path) -> bool) -> impl Iterator<Item = &str> {
+        self.0
+            .marks
+            .iter()
+            .filter(move |mark| is_socket(&mark.socket))
+            .filter_map(|mark| mark.token.as_deref())
     }
 
     /// Whether a session host of any home stamped the process.

@@ -75,13 +75,14 @@ async fn rebind_when_removed(file: &SocketFile, bind: impl Fn() -> io::Result<Bo
         }
         match bind() {
             Ok(bound) => {
-                tracing::warn!(socket = %file.path().display(), "the socket was removed; this node listens there again");
+                let (was, socket) = (file.path().display(), bound.1.path().display());
+                tracing::warn!(%was, %socket, "the socket was removed; this node listens again");
                 return bound;
             }
             Err(error) if !told => {
                 told = true;
                 let socket = file.path().display();
-                tracing::error!(%socket, %error, "the socket was removed, and this node cannot listen there again yet");
+                tracing::error!(%socket, %error, "the socket was removed, and this node cannot listen again yet");
             }
             Err(_) => {}
         }

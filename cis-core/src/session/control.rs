@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -14,7 +14,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use super::frames::{self, Decoder, Frame, FrameError};
 use super::host::READY;
 use super::protocol::{FromHost, Role, ToHost, VERSION, frame};
-use super::quick;
+use super::{hand_environment_over, quick};
 use crate::ids::{InputId, SessionId};
 use crate::local::{ConnectError, Place};
 
@@ -277,7 +277,8 @@ pub fn spawn_host(argv: &[OsString], timeout: Duration) -> Result<Child, HostCli
     let (mut said, writer) = io::pipe().map_err(HostClientError::Io)?;
     let errors = writer.try_clone().map_err(HostClientError::Io)?;
     let mut command = Command::new(program);
-    command.args(arguments).stdin(Stdio::null()).stdout(writer).stderr(errors);
+    command.args(arguments).stdout(writer).stderr(errors);
+    hand_environment_over(&mut command).map_err(HostClientError::Io)?;
     let mut child =
         command.spawn().map_err(|error| not_ready(format!("{}: {error}", program.to_string_lossy())))?;
     // The command holds our copies of the pipe's other end: without it the end of the host is seen.

@@ -7,7 +7,7 @@
 //! Owns the format of the file. Does not know which sessions a node has recorded.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Read as _};
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
@@ -75,6 +75,8 @@ pub(crate) struct ExitFile {
     at: u64,
     /// Notes that are not in the file yet.
     pending: Vec<u8>,
+    /// Sessions of these notes.
+    pending_of: BTreeSet<SessionId>,
 }
 
 impl ExitFile {
@@ -83,7 +85,8 @@ impl ExitFile {
         let earlier = notes(&path);
         let file = make(&path).ok();
         let length = file.as_ref().and_then(|file| file.metadata().ok()).map_or(0, |meta| meta.len());
-        let mut new = Self { path, boot: boot(), file, at: length, pending: Vec::new() };
+        let (pending, pending_of) = (Vec::new(), BTreeSet::new());
+        let mut new = Self { path, boot: boot(), file, at: length, pending, pending_of };
         // The last line may be incomplete.
         if let Some(file) = new.file.as_ref().filter(|_| length > 0)
             && file.write_all_at(b"\n", length).is_ok()
@@ -96,6 +99,7 @@ impl ExitFile {
     /// Adds a note, for the next [`Self::write`].
     pub(crate) fn add(&mut self, line: &Line<'_>) {
         put(&mut self.pending, &self.boot, line);
+        self.pending_of.insert(line.session);
     }
 
     /// Whether the added notes no longer fit, so that [`Self::start_over`] is due.
@@ -114,20 +118,27 @@ impl ExitFile {
             self.at += self.pending.len() as u64;
         }
         // After an error the node still gets these ends from this host, as long as the host lives.
-        self.pending.clear();
+        self.clear_pending();
     }
 
     /// Starts again at the beginning of the file. Old notes are overwritten; if some of them may still be needed, a
     /// new file replaces the old one. If the new file cannot be made, the old one grows. `open` are the notes of
     /// all sessions whose end no node has recorded, including the added notes.
     pub(crate) fn start_over(&mut self, open: &[Note]) {
-        let all = self.lines(open);
-        if all.len() <= self.pending.len() {
+        if open.iter().all(|note| self.pending_of.contains(&note.known.session)) {
             self.at = 0;
-        } else if let Ok(file) = self.replace(&all) {
-            (self.file, self.at) = (Some(file), all.len() as u64);
-            self.pending.clear();
+            return;
         }
+        let all = self.lines(open);
+        if let Ok(file) = self.replace(&all) {
+            (self.file, self.at) = (Some(file), all.len() as u64);
+            self.clear_pending();
+        }
+    }
+
+    fn clear_pending(&mut self) {
+        self.pending.clear();
+        self.pending_of.clear();
     }
 
     /// Leaves these notes to the next host, when this host ends normally.
@@ -270,12 +281,33 @@ mod tests {
     impl ExitFile {
         /// Notes one more end, while `open` are the open notes.
         fn take(&mut self, new: &Note, open: &[Note]) {
-            self.pending = self.lines(std::slice::from_ref(new));
+            self.note(new);
             if self.is_full() {
                 self.start_over(open);
             }
             self.write();
         }
+
+        fn note(&mut self, new: &Note) {
+            let Known { session, label, pid, started_ms, exit } = &new.known;
+            let (session, pid, started_ms, exit) = (*session, *pid, *started_ms, exit.as_ref().unwrap());
+            self.add(&Line { session, label, pid, started_ms, exit, log: &new.log, unread: new.unread });
+        }
+    }
+
+    #[test]
+    fn a_session_that_is_noted_twice_at_once_leaves_the_note_of_another_in_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(FILE);
+        let (mut file, _) = ExitFile::open(path.clone());
+        file.take(&note(2, 10, false), &[]);
+        // As after many notes that are no longer needed.
+        file.at = ROOM;
+        [true, false].iter().for_each(|unread| file.note(&note(1, 10, *unread)));
+        assert!(file.is_full());
+        file.start_over(&[note(1, 10, false), note(2, 10, false)]);
+        file.write();
+        assert_eq!(sessions(&path), [1, 2].map(|number| SessionId::from_parts(1, number)));
     }
 
     #[test]

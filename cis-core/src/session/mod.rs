@@ -14,7 +14,8 @@ pub mod quick;
 pub mod recorder;
 
 pub use crate::terminal::{filter, screen};
-pub(crate) use os::{give_memory_back, share_memory};
+pub(crate) use os::{give_memory_back, share_memory, stamp_at_start};
+pub use os::{hand_environment_over, receive_environment};
 
 #[cfg(test)]
 mod fuzz;

@@ -10,6 +10,7 @@ use std::time::Duration;
 use cis_core::session::host::{HostConfig, run};
 
 fn main() -> ExitCode {
+    cis_core::session::receive_environment().expect("its environment");
     let mut arguments = std::env::args_os().skip(1);
     let mut next = || arguments.next().map(PathBuf::from);
     let (Some(socket), Some(lock), Some(home)) = (next(), next(), next()) else {

@@ -22,12 +22,12 @@ fn a_node_that_goes_away_without_a_word_is_started_again_until_one_stays() {
     let host = Host::start();
     let mut control = host.control();
     control.welcome();
-    control.send(&ToHost::Supervise { restart: Some(note(&host, "exit 1")) });
+    control.send(&ToHost::Supervise { restart: Some(note(&host, "exit 1")), receives_environment: false });
     drop(control);
     until("it is started again and again", || starts(&host) == 2);
     let mut control = host.control();
     control.welcome();
-    control.send(&ToHost::Supervise { restart: None });
+    control.send(&ToHost::Supervise { restart: None, receives_environment: false });
     control.send(&ToHost::Probe { session: crate::support::new_id() });
     control.expect("it is heard", |_| Some(()));
     let before = starts(&host);
@@ -38,12 +38,39 @@ fn a_node_that_goes_away_without_a_word_is_started_again_until_one_stays() {
 }
 
 #[test]
+fn a_node_that_receives_its_environment_shows_none_in_proc() {
+    let host = Host::start();
+    let mut control = host.control();
+    control.welcome();
+    let script = "import os, socket, sys\n\
+        own = open('/proc/self/environ', 'rb').read()\n\
+        _, files, _, _ = socket.recv_fds(socket.socket(fileno=0), 1, 1)\n\
+        given = open(files[0], 'rb').read()\n\
+        open(sys.argv[1] + '.new', 'wb').write(own + b'\\n' + given)\n\
+        os.rename(sys.argv[1] + '.new', sys.argv[1])";
+    let file = host.path("environment");
+    let restart = ["/usr/bin/env", "python3", "-c", script, file.to_str().unwrap()].map(str::to_owned);
+    let supervise = |restart| ToHost::Supervise { restart, receives_environment: true };
+    control.send(&supervise(Some(restart.into())));
+    drop(control);
+    until("it is started", || file.exists());
+    let mut control = host.control();
+    control.send(&supervise(None));
+    control.welcome();
+    let environment = fs::read(&file).unwrap();
+    let (own, given) = environment.split_at(environment.iter().position(|byte| *byte == b'\n').unwrap());
+    assert_eq!(own, b"CIS_ENVIRONMENT=stdin\0");
+    let path = format!("PATH={}\0", std::env::var("PATH").unwrap());
+    assert!(given.windows(path.len()).any(|part| part == path.as_bytes()), "what the host itself was handed");
+}
+
+#[test]
 fn a_node_that_was_started_and_has_not_connected_yet_is_left_alone() {
     let host = Host::start();
     let mut control = host.control();
     control.welcome();
     let script = "while [ ! -e done ]; do sleep 0.01; done";
-    control.send(&ToHost::Supervise { restart: Some(note(&host, script)) });
+    control.send(&ToHost::Supervise { restart: Some(note(&host, script)), receives_environment: false });
     drop(control);
     until("it is started", || starts(&host) == 1);
     // The next attempt would come two seconds later.
@@ -52,7 +79,7 @@ fn a_node_that_was_started_and_has_not_connected_yet_is_left_alone() {
     fs::write(host.path("done"), "").unwrap();
     until("it ended, and the next one is started", || starts(&host) == 2);
     let mut control = host.control();
-    control.send(&ToHost::Supervise { restart: None });
+    control.send(&ToHost::Supervise { restart: None, receives_environment: false });
     control.welcome();
 }
 

@@ -1,5 +1,6 @@
 //! What several routes need: a look into the store, a run as it is, a session that the hub knows.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::super::commands::{AskedOfRun, Command, RunVerb};
@@ -7,6 +8,7 @@ use super::super::restore;
 use super::{Answer, Node, internal, store_problem};
 use crate::api::{CreateSession, Problem, ProblemKind, RunView};
 use crate::ids::{InputId, RunId, SessionId};
+use crate::local::{self, Lock};
 use crate::policy::Principal;
 use crate::scheduler::Run;
 use crate::store::{Reader, StoreError};
@@ -28,6 +30,15 @@ impl Node {
         let detail = format!("run {run} is coordinated by {owner}, not by this node");
         Err(Problem::new(ProblemKind::Conflict, detail)
             .hint("what it waits for is answered there, or in the room that follows it"))
+    }
+
+    /// Returns the path at which this node listens. The lock names it, because it changes when the runtime directory
+    /// is gone for good.
+    pub(super) fn socket(&self) -> PathBuf {
+        match local::look(&self.home.node_lock()) {
+            Ok(Lock::Held(Some(holder))) => holder.socket,
+            _ => self.home.node_socket(),
+        }
     }
 
     /// Reads the store on a thread that may wait.

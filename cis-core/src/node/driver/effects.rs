@@ -149,7 +149,7 @@ impl Driver {
         }
         self.supervised = Some(wanted);
         let restart = wanted.then(|| self.parts.restart.clone());
-        self.tell_host(&ToHost::Supervise { restart });
+        self.tell_host(&ToHost::Supervise { restart, receives_environment: true });
         self.parts.shared.host_pid.store(self.host.pid().unwrap_or(0), Ordering::Relaxed);
     }
 }

@@ -228,7 +228,7 @@ impl HostLink {
     /// The node ends: its sessions go on, or end with it.
     pub(super) fn leave(&mut self, kill_sessions: bool) {
         // Both fit into any frame.
-        let _ = self.send(&ToHost::Supervise { restart: None });
+        let _ = self.send(&ToHost::Supervise { restart: None, receives_environment: true });
         if kill_sessions {
             let _ = self.send(&ToHost::Shutdown {});
         }

@@ -98,7 +98,9 @@ impl Host {
             ToHost::DropEnv { name } => drop(self.bases.remove(&name)),
             ToHost::Start(start) => self.start(at, *start),
             ToHost::Withdraw { session } => drop(self.withdraw(session)),
-            ToHost::Supervise { restart } => self.supervise.set(restart),
+            ToHost::Supervise { restart, receives_environment } => {
+                self.supervise.set(restart, receives_environment);
+            }
             ToHost::Shutdown {} => self.shut_down(),
             ToHost::AckExit { session } => self.acknowledge(session),
             ToHost::CloseStdin { session } => self.on_session(at, session, Self::close_input),
@@ -218,7 +220,7 @@ impl Host {
     /// Ends every session, and then the host.
     pub(super) fn shut_down(&mut self) {
         self.shutting_down = true;
-        self.supervise.set(None);
+        self.supervise.set(None, false);
         self.empty_lines();
         let living: Vec<usize> =
             self.sessions.iter().filter(|(_, session)| session.lives()).map(|(slot, _)| slot).collect();

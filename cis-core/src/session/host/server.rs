@@ -1,11 +1,12 @@
 //! The loop: what happened, what it means, what is said about it.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::fs::OpenOptions;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixListener;
+use std::path::PathBuf;
 use std::rc::Rc;
 
 use rustix::buffer::spare_capacity;
@@ -132,9 +133,14 @@ impl Host {
             .map_err(HostError::system("become the reaper of orphans"))?;
         let signals = os::watch_signals().map_err(HostError::system("watch its signals"))?;
         let processes = ProcFs::open().map_err(HostError::system("read /proc"))?;
-        let directory = config.socket.parent().unwrap_or(&config.socket).as_os_str().as_bytes();
-        let stamps = Stamps::new(directory);
-        leftovers::take_over(&mut lock, directory, &stamps, &processes).map_err(|source| {
+        // Stamps are made from the home, because the directory of the socket can change. Earlier versions made them
+        // from that directory.
+        let before = lock.holder().map(|before| before.socket);
+        let sockets = [Some(&config.socket), config.fallback.as_ref(), before.as_ref()];
+        let directory = |socket: &PathBuf| socket.parent().unwrap_or(socket).as_os_str().as_bytes().to_vec();
+        let directories: BTreeSet<_> = sockets.into_iter().flatten().map(directory).collect();
+        let stamps = Stamps::new(config.home.as_os_str().as_bytes(), &directories);
+        leftovers::take_over(&mut lock, &directories, &stamps, &processes).map_err(|source| {
             HostError::File { action: "note its life in", path: config.lock.clone(), source }
         })?;
         let poll =

@@ -1,6 +1,6 @@
 //! The node is started again when it goes away without a word.
 
-use std::ffi::{CStr, CString};
+use std::ffi::{CStr, CString, OsString};
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 
@@ -17,6 +17,8 @@ const STABLE_MS: u64 = 10_000;
 #[derive(Debug, Default)]
 pub(super) struct Supervise {
     argv: Option<Vec<String>>,
+    /// Whether the node receives its environment from its standard input.
+    receives: bool,
     /// The node that the host started, until it ends.
     pub(super) node: Option<u32>,
     attempts: u32,
@@ -26,7 +28,8 @@ pub(super) struct Supervise {
 }
 
 impl Supervise {
-    pub(super) fn set(&mut self, argv: Option<Vec<String>>) {
+    pub(super) fn set(&mut self, argv: Option<Vec<String>>, receives_environment: bool) {
+        self.receives = receives_environment;
         self.argv = argv.filter(|argv| !argv.is_empty());
         if self.argv.is_none() {
             self.next = None;
@@ -92,9 +95,14 @@ impl Host {
     }
 
     fn spawn_node(&mut self, argv: &[String]) -> Option<u32> {
-        let environment: Vec<CString> = std::env::vars_os()
-            .filter_map(|(name, value)| CString::new([name.as_bytes(), b"=", value.as_bytes()].concat()).ok())
-            .collect();
+        let mut stdin = None;
+        let environment: Vec<CString> = if self.supervise.receives {
+            stdin = Some(os::hand_over(std::env::vars_os()).ok()?);
+            vec![os::HANDED_OVER.to_owned()]
+        } else {
+            let entry = |name: OsString, value: OsString| [name.as_bytes(), b"=", value.as_bytes()].concat();
+            std::env::vars_os().filter_map(|(name, value)| CString::new(entry(name, value)).ok()).collect()
+        };
         let environment: Vec<&CStr> = environment.iter().map(CString::as_c_str).collect();
         let path = std::env::var("PATH").unwrap_or_default();
         let program = self.programs.find(&argv[0], &path, "/", self.now).ok()?;
@@ -105,7 +113,11 @@ impl Host {
             arguments: &arguments,
             environment: &environment,
             directory: None,
-            streams: Streams::Files { stdin: None, stdout: null.as_fd(), stderr: rustix::stdio::stderr() },
+            streams: Streams::Files {
+                stdin: stdin.as_ref().map(AsFd::as_fd),
+                stdout: null.as_fd(),
+                stderr: rustix::stdio::stderr(),
+            },
             limits: self.limits,
         });
         spawned.ok()
@@ -120,7 +132,7 @@ mod tests {
     fn pauses_double_up_to_a_minute_and_start_anew_after_a_stable_node() {
         let mut supervise = Supervise::default();
         assert_eq!(supervise.lost(0), None, "nothing is restarted unasked");
-        supervise.set(Some(vec!["node".to_owned()]));
+        supervise.set(Some(vec!["node".to_owned()]), false);
         let mut pauses = Vec::new();
         for _ in 0..8 {
             pauses.push(supervise.lost(0).unwrap() / 1000);

@@ -12,6 +12,7 @@ mod budget;
 mod calls;
 mod clock;
 mod descriptors;
+mod handover;
 mod memory;
 mod mounts;
 mod opened;
@@ -29,13 +30,15 @@ pub(crate) use clock::{boot_ms, cpu_us, unix_ms};
 pub(crate) use descriptors::{
     Nofile, close_all_above_stderr, null_device, onto_null, raise_nofile, stderr_to,
 };
+pub(crate) use handover::{HANDED_OVER, hand_over};
+pub use handover::{hand_environment_over, receive_environment};
 pub(crate) use memory::{give_memory_back, share_memory};
 pub(crate) use processes::{Process, ProcessKey, Processes, descend, signal_exactly};
 pub(crate) use procfs::ProcFs;
 pub(crate) use pty::{open_pty, resize};
 pub(crate) use signals::{SignalFd, watch_signals};
 pub(crate) use spawn::{Limits, Spawn, SpawnError, Spawner, Step, Streams};
-pub(crate) use stamp::{Stamp, Stamps};
+pub(crate) use stamp::{Stamp, Stamps, stamp_at_start};
 pub(crate) use terminal::{Terminal, modes};
 pub(crate) use waits::TerminalWait;
 #[cfg(test)]

@@ -5,7 +5,10 @@
 //! The values are beyond a hundred thousand years of CPU time without a blocking call, of realtime
 //! processes alone: the limit itself means nothing.
 
-use rustix::process::{Resource, getrlimit};
+use std::os::unix::process::CommandExt as _;
+use std::process::Command;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use sha2::{Digest, Sha256};
 
 /// Stamps of hosts that are not stamped themselves are below this, µs.
@@ -14,6 +17,19 @@ const BASE: u64 = 1 << 62;
 const APART: u64 = 1 << 32;
 /// And so far those of such a host. One deeper still counts in ones, and cannot tell its own again.
 const APART_NESTED: u64 = 1 << 16;
+
+/// Sets this hard limit, µs, in the child of a command before execve, so that nothing that its program loads runs without
+/// it.
+#[allow(unsafe_code)]
+pub(crate) fn stamp_at_start(command: &mut Command, stamp: u64) {
+    let soft = getrlimit(Resource::Rttime).current.map_or(stamp, |soft| soft.min(stamp));
+    let limit = Rlimit { current: Some(soft), maximum: Some(stamp) };
+    // SAFETY: between fork and execve the closure makes one system call with numbers that it owns. It allocates nothing
+    // and takes no lock.
+    unsafe {
+        command.pre_exec(move || Ok(setrlimit(Resource::Rttime, limit)?));
+    }
+}
 
 /// The mark of one session: its own processes have `top`, and none above it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,31 +55,28 @@ pub(crate) struct Stamps {
     /// So many of them.
     room: u64,
     apart: u64,
-    /// Where in each step of `apart` this directory's are.
-    home: u64,
+    /// Where in each step of `apart` the stamps of this home are. The others belong to earlier hosts of the home.
+    homes: Vec<u64>,
     given: u64,
 }
 
 impl Stamps {
-    /// For the host of this directory.
-    pub(crate) fn new(directory: &[u8]) -> Self {
-        Self::below(getrlimit(Resource::Rttime).maximum.unwrap_or(u64::MAX), directory)
+    /// For the host of this home. `former`: other paths from which its earlier hosts may have made stamps.
+    pub(crate) fn new(home: &[u8], former: impl IntoIterator<Item: AsRef<[u8]>>) -> Self {
+        let mut stamps = Self::below(getrlimit(Resource::Rttime).maximum.unwrap_or(u64::MAX), home);
+        stamps.homes.extend(former.into_iter().map(|path| place(stamps.apart, path.as_ref())));
+        stamps
     }
 
     /// For one whose own hard limit is this.
-    fn below(own: u64, directory: &[u8]) -> Self {
-        let digest = Sha256::digest(directory);
-        let home = digest.first_chunk().map_or(0, |bytes| u64::from(u32::from_le_bytes(*bytes)));
-        // Even below an outermost host, odd in its sessions: so a host knows how deep it is.
-        let (above, room, apart, home) = match own {
-            BASE.. => (BASE, BASE, APART, home & !1),
-            stamp if stamp > APART && stamp % 2 == 0 => {
-                (stamp, APART, APART_NESTED, (home % APART_NESTED) | 1)
-            }
-            stamp if stamp > APART => (stamp, APART_NESTED, 2, 0),
-            few => (few, few, 1, 0),
+    fn below(own: u64, home: &[u8]) -> Self {
+        let (above, room, apart) = match own {
+            BASE.. => (BASE, BASE, APART),
+            stamp if stamp > APART && stamp % 2 == 0 => (stamp, APART, APART_NESTED),
+            stamp if stamp > APART => (stamp, APART_NESTED, 2),
+            few => (few, few, 1),
         };
-        Self { above, room, apart, home, given: 0 }
+        Self { above, room, apart, homes: vec![place(apart, home)], given: 0 }
     }
 
     /// One for a new session; none where the host's own limit leaves no room.
@@ -71,16 +84,29 @@ impl Stamps {
         self.given += 1;
         let steps = (self.room / self.apart).checked_sub(2).filter(|steps| *steps > 0)?;
         let number = self.given % steps + 1;
-        Some(Stamp { top: self.above - number * self.apart - self.home, width: self.apart })
+        let home = self.homes.first()?;
+        Some(Stamp { top: self.above - number * self.apart - home, width: self.apart })
     }
 
-    /// Whether a process with this hard limit, of no host that lives, was one of this directory's.
+    /// Whether a process with this hard limit belongs to a session of an earlier host of this home.
     pub(crate) fn is_ours(&self, limit: u64) -> bool {
         let has_a_home = self.apart >= APART_NESTED && limit > 0;
         has_a_home
             && self.above.checked_sub(limit).is_some_and(|below| {
-                (self.apart..self.room).contains(&below) && below % self.apart == self.home
+                (self.apart..self.room).contains(&below) && self.homes.contains(&(below % self.apart))
             })
+    }
+}
+
+/// Returns where in each step of `apart` the stamps of this home are.
+fn place(apart: u64, home: &[u8]) -> u64 {
+    let digest = Sha256::digest(home);
+    let place = digest.first_chunk().map_or(0, |bytes| u64::from(u32::from_le_bytes(*bytes)));
+    match apart {
+        // Even below an outermost host, odd in its sessions: so a host knows how deep it is.
+        APART => place & !1,
+        APART_NESTED => (place % APART_NESTED) | 1,
+        _ => 0,
     }
 }
 
@@ -89,7 +115,7 @@ mod tests {
     use super::*;
 
     fn stamps(own: u64) -> Stamps {
-        Stamps::below(own, b"/run/a")
+        Stamps::below(own, b"/home/a")
     }
 
     #[test]
@@ -117,14 +143,16 @@ mod tests {
     }
 
     #[test]
-    fn they_are_known_as_this_directorys() {
+    fn they_are_known_as_this_homes_and_as_those_of_its_former_paths() {
         let session = stamps(u64::MAX).give().unwrap();
         for own in [u64::MAX, session.top] {
             let mut ours = stamps(own);
-            let theirs = Stamps::below(own, b"/run/b").give().unwrap();
+            let theirs = Stamps::below(own, b"/home/b").give().unwrap();
             let (given, next) = (ours.give().unwrap(), ours.give().unwrap());
             assert!(ours.is_ours(given.top) && ours.is_ours(next.top), "{own}");
             assert!(!ours.is_ours(theirs.top));
+            let former = Stamps { homes: vec![ours.homes[0], place(ours.apart, b"/home/b")], ..stamps(own) };
+            assert!(former.is_ours(theirs.top) && former.is_ours(given.top));
             for limit in [0, 200_000, own.min(BASE), BASE, u64::MAX] {
                 assert!(!ours.is_ours(limit), "{own} {limit}");
             }

@@ -77,7 +77,8 @@ fn to_host() -> Vec<ToHost> {
         ToHost::Watch { session, from: u64::MAX },
         ToHost::Unwatch { session },
         ToHost::AckExit { session },
-        ToHost::Supervise { restart: None },
+        ToHost::Supervise { restart: None, receives_environment: false },
+        ToHost::Supervise { restart: Some(vec!["cis".to_owned()]), receives_environment: true },
         ToHost::Shutdown {},
     ]
 }

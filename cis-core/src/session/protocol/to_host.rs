@@ -228,6 +228,9 @@ pub enum ToHost {
     Supervise {
         /// Program and arguments; none: it is not.
         restart: Option<Vec<String>>,
+        /// Whether the node calls [`crate::session::receive_environment`].
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        receives_environment: bool,
     },
     /// End every session and then the host.
     Shutdown {},

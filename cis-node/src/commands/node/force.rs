@@ -50,7 +50,7 @@ pub(super) fn end(context: &Context, silent: &Silent, kill_sessions: bool) -> Re
 fn tell_host(context: &Context, kill_sessions: bool) {
     // Without a host there are no sessions, and nobody to start a node.
     let Ok(mut host) = HostClient::connect(context.home.host_place(), Role::Control) else { return };
-    let mut told = host.send(&ToHost::Supervise { restart: None });
+    let mut told = host.send(&ToHost::Supervise { restart: None, receives_environment: true });
     if kill_sessions {
         told = told.and_then(|()| host.send(&ToHost::Shutdown {}));
     }

@@ -9,6 +9,7 @@ use std::process::Command;
 
 use cis_core::config;
 use cis_core::node::{self, Ended, NodeError, NodeOptions};
+use cis_core::session;
 use rustix::fs::Mode;
 
 use crate::commands::session_host::umask;
@@ -90,7 +91,8 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
         Ok(Ended::Stopped) => Ok(Exit::OK),
         Ok(Ended::Restart) => {
             let mut command = Command::new(&again[0]);
-            let error = command.args(&again[1..]).exec();
+            command.args(&again[1..]);
+            let error = session::hand_environment_over(&mut command).err().unwrap_or_else(|| command.exec());
             Err(CliError::unavailable(format!("cannot restart the node: {error}")))
         }
         Err(NodeError::AlreadyRunning { .. }) if to_stdout => {
