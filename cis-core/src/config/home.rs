@@ -471,7 +471,7 @@ mod tests {
                     let _ = rustix::fs::renameat_with(rustix::fs::CWD, &other, rustix::fs::CWD, &dir, flags);
                 }
             });
-            let used = (0..5000).filter(|_| {
+            let used = (0..1000).filter(|_| {
                 let _ = fs::remove_dir_all(&dir);
                 home.make().is_ok() && home.check().is_err()
             });
