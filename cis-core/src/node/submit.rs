@@ -100,6 +100,9 @@ pub(super) fn prepare(
 /// driver does not have to.
 fn check_secrets(dag: &dag::Dag, request: &CreateRun) -> Result<(), Problem> {
     let sources: BTreeSet<&SecretSource> = dag.tasks.iter().flat_map(|task| task.secrets.values()).collect();
+    if sources.is_empty() {
+        return Ok(());
+    }
     let sources = sources.into_iter().map(|source| source.below(Path::new(&request.workdir)));
     let base = environment::inherited(request.env.clone().unwrap_or_default());
     let values = environment::secret_values(&sources.collect::<Vec<_>>(), &base);
