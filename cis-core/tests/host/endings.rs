@@ -61,12 +61,18 @@ fn a_shell_that_forgets_hang_ups_while_it_starts_slowly_ends_within_the_grace() 
     let host = Host::start();
     let mut control = host.control();
     // On a busy machine a shell takes seconds to start.
-    let script = "trap '' TERM; trap : HUP; touch ready; end=$(($(date +%s) + 5)); while [ $(date +%s) -lt $end ]; do sleep 0.05; done; trap 'exit 7' HUP; while :; do sleep 0.05; done";
+    let script = "trap '' TERM TSTP TTOU; trap : HUP; touch ready; end=$(($(date +%s) + 5)); while [ $(date +%s) -lt $end ]; do sleep 0.05; done; trap 'exit 7' HUP; while :; do sleep 0.05; done";
     let start = host.shell_on_pty(script);
     control.start(&start);
     until("it is ready", || host.path("ready").exists());
     control.send(&ToHost::Kill { session: start.session, grace_ms: Some(30_000) });
     assert_eq!(control.exit(start.session).status, ExitStatus::Code(7));
+}
+
+#[test]
+fn a_program_that_ignores_sigterm_has_its_grace_on_a_terminal_too() {
+    let script = "trap '' TERM; touch ready; sleep 2; exit 5";
+    assert_eq!(is_killed_whole(script, 60_000), ExitStatus::Code(5));
 }
 
 #[test]

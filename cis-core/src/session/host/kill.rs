@@ -176,11 +176,11 @@ impl Host {
         herd
     }
 
-    /// SIGTERM to those that have not had it. On a terminal, what ignores it gets SIGHUP as well, as an
-    /// interactive shell does, for which that is the way to end. Again and again, ever more seldom: a
-    /// shell that is just starting ignores SIGTERM only a moment later, bash forgets a SIGHUP of that
-    /// moment as well, and on a busy machine the moment lasts for seconds.
-    /// SIGCONT, for who is stopped hears nothing.
+    /// SIGTERM to those that have not had it. On a terminal, an interactive shell ignores it and gets SIGHUP as well,
+    /// which is the way to end it. Other programs that ignore SIGTERM want their grace, and get no SIGHUP.
+    /// It is repeated, ever more seldom: a shell that is just starting ignores SIGTERM only a moment later, bash forgets
+    /// a SIGHUP of that moment as well, and on a busy machine the moment lasts for seconds.
+    /// SIGCONT, because a stopped process handles no signal.
     fn ask_to_end(&self, kill: &mut Kill, live: &[Process], terminal: bool) {
         for process in live {
             let key = process.key();
@@ -190,7 +190,7 @@ impl Host {
             }
             let first = HangUp { next: self.now, pause: HANGUP_PAUSE_MS };
             let hang_up = kill.hung_up.entry(key).or_insert(first);
-            if terminal && hang_up.next <= self.now && self.processes.ignores(process.pid, Signal::TERM) {
+            if terminal && hang_up.next <= self.now && self.is_interactive_shell(process.pid) {
                 *hang_up = HangUp { next: self.now + hang_up.pause, pause: hang_up.pause * 2 };
                 signals.push(Signal::HUP);
             }
@@ -202,6 +202,12 @@ impl Host {
                 kill.beyond.insert(key);
             }
         }
+    }
+
+    /// Whether it looks like a shell with job control: that ignores SIGTERM, and the signals by which a terminal stops
+    /// background jobs (bash, dash, zsh, ksh). A script that traps SIGTERM ignores SIGTERM alone.
+    fn is_interactive_shell(&self, pid: u32) -> bool {
+        [Signal::TERM, Signal::TSTP, Signal::TTOU].iter().all(|signal| self.processes.ignores(pid, *signal))
     }
 
     /// SIGKILL to all, who are stopped first: what is killed one by one could multiply meanwhile.
