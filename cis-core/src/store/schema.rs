@@ -101,11 +101,11 @@ pub(super) enum Sharing {
 /// The connection that writes: makes the database where there is none, and brings it to the newest version.
 pub(super) fn open_writer(path: &Path, sharing: Sharing) -> Result<Connection, StoreError> {
     let fresh = prepare_file(path).map_err(|e| StoreError::io(path, &e))?;
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut conn = match sharing {
-        Sharing::Processes => open(path, flags)?,
-        // Later connections of this process share its index without any setting (os_unix.c).
-        Sharing::Threads => prepared(path, Connection::open_with_flags_and_vfs(path, flags, c"unix-excl"))?,
+        Sharing::Processes => {
+            open(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?
+        }
+        Sharing::Threads => prepared(path, open_alone(path))?,
     };
     let sql = |e: rusqlite::Error| StoreError::sql(path, "set it up", &e);
     // Nothing in a new file is worth a wait for the disk (its first checkpoint waits): a power cut before
@@ -163,16 +163,35 @@ pub(super) fn open_checkpointer(path: &Path) -> Result<Connection, StoreError> {
     Ok(conn)
 }
 
-/// A connection for saving what can be read of a damaged store; it changes neither the file nor its write-ahead log. It
-/// is opened for writing because SQLite reads the log of a crash only then.
+/// A connection for saving what can be read of a damaged store; it changes neither the file nor its write-ahead log, nor
+/// the index of the log. It is opened for writing because SQLite reads the log of a crash only then. The caller has the
+/// lock of the store.
 pub(super) fn open_damaged(path: &Path) -> Result<Connection, StoreError> {
-    let conn = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    let conn = prepared(path, open_alone(path))?;
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)
         .map_err(|e| StoreError::sql(path, "open it", &e))?;
     // Lets it be read although its end is cut off, or one of its tables is in pieces.
     conn.execute_batch("PRAGMA writable_schema=ON").map_err(|e| StoreError::sql(path, "open it", &e))?;
     conn.execute_batch("PRAGMA wal_autocheckpoint=0").map_err(|e| StoreError::sql(path, "open it", &e))?;
     Ok(conn)
+}
+
+/// Makes every connection of this process use an index of the write-ahead log in memory, for as long as the returned
+/// connection is open. The index that a killed process left stays as it is: it shows what the log has lost. The caller
+/// has the lock of the store. `None`: the file cannot be opened.
+pub(super) fn private_index(path: &Path) -> Option<Connection> {
+    let conn = open_alone(path).ok()?;
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).ok()?;
+    // The first read takes the lock that the other connections share; an error of it is reported by them.
+    let _ = conn.query_row("SELECT count(*) FROM sqlite_schema", (), |_| Ok(()));
+    Some(conn)
+}
+
+/// Opens a database for this process only. Later connections of this process share its index of the write-ahead log
+/// without any setting (os_unix.c).
+fn open_alone(path: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    Connection::open_with_flags_and_vfs(path, flags, c"unix-excl")
 }
 
 fn open(path: &Path, flags: OpenFlags) -> Result<Connection, StoreError> {

@@ -8,7 +8,7 @@
 //! be committed without its beginning. The driver keeps what it wanted to write until `commit` says
 //! Ok; when it does not, it rolls back, waits, and writes the same again (with the same ids).
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -19,6 +19,7 @@ use super::append::{insert_event, newest};
 use super::checkpoint::Pulse;
 use super::error::{RowError, StoreError};
 use super::facts::{SessionFacts, TaskSeed, one_line};
+use super::maintenance::refuse_damaged;
 use super::projector::{Beside, Place, Projector};
 use super::schema::{self, Sharing};
 use crate::event::{Event, EventDraft};
@@ -82,11 +83,15 @@ impl Writer {
         open: impl Fn(&Path, Sharing) -> Result<Connection, StoreError>,
     ) -> Result<Self, StoreError> {
         let lock = schema::lock(path)?;
+        refuse_damaged(path)?;
         let (conn, sharing) = match open(path, Sharing::Processes).map_err(StoreError::or_full) {
             Ok(conn) => (conn, Sharing::Processes),
             // A store on a full disk can still be read. Any other failure would persist after there is space again.
             Err(full @ StoreError::Full { .. }) => {
-                (open(path, Sharing::Threads).map_err(|_| full)?, Sharing::Threads)
+                let conn = open(path, Sharing::Threads).map_err(|_| full)?;
+                // The index that a killed process left is not kept up to date, so it would describe another log.
+                let _ = fs::remove_file(schema::beside(path, "-shm"));
+                (conn, Sharing::Threads)
             }
             Err(error) => return Err(error),
         };

@@ -5,6 +5,7 @@ use std::path::{Path, absolute};
 
 use rusqlite::Connection;
 
+use super::wal;
 use crate::event::EventBody;
 use crate::ids::{BlobId, RunId, SessionId, TaskId, TimestampMs};
 use crate::store::error::{RowError, StoreError};
@@ -82,6 +83,7 @@ impl Census {
     /// The store cannot be read.
     pub fn take(path: &Path) -> Result<Self, StoreError> {
         let path = absolute(path).map_err(|e| StoreError::io(path, &e))?;
+        wal::refuse_damaged_unless_in_use(&path)?;
         let conn = schema::open_reader(&path)?;
         schema::version(&path, &conn)?;
         let read = || {
@@ -253,6 +255,7 @@ impl Needs {
 /// # Errors
 /// The store cannot be read.
 pub fn logs(path: &Path) -> Result<Vec<LogRecord>, StoreError> {
+    wal::refuse_damaged_unless_in_use(path)?;
     let conn = schema::open_reader(path)?;
     let read = || {
         let mut read = conn.prepare(
@@ -280,6 +283,7 @@ pub fn logs(path: &Path) -> Result<Vec<LogRecord>, StoreError> {
 /// # Errors
 /// The store cannot be read.
 pub fn live_sessions(path: &Path, of: &[SessionId]) -> Result<BTreeSet<SessionId>, StoreError> {
+    wal::refuse_damaged_unless_in_use(path)?;
     let conn = schema::open_reader(path)?;
     let read = || {
         let mut read = conn.prepare("SELECT 1 FROM sessions WHERE id = ?1 AND ended_ms IS NULL")?;

@@ -1,5 +1,6 @@
 //! Whether a store is sound: its pages, its events, and its tables against its events.
 
+use std::fs::File;
 use std::path::{Path, absolute};
 
 use rusqlite::config::DbConfig;
@@ -94,6 +95,13 @@ pub fn check(path: &Path, quick: bool) -> Result<CheckReport, StoreError> {
     let path = absolute(path).map_err(|e| StoreError::io(path, &e))?;
     let mut report =
         CheckReport { events: 0, unknown_events: 0, findings: Vec::new(), verdict: Verdict::Sound };
+    // None: a node runs, which has read the log. Otherwise the log is read before SQLite opens it.
+    let lock = if path.exists() { schema::lock(&path).ok() } else { None };
+    let log_damage = match &lock {
+        Some(_) => Pages::open(&path).map_err(|e| StoreError::io(&path, &e))?.log_damage,
+        None => None,
+    };
+    let index = lock.as_ref().map(|_| schema::private_index(&path));
     match look(&path, quick, &mut report) {
         Ok(()) => {}
         Err(error) if is_damage(&error) => {
@@ -107,19 +115,14 @@ pub fn check(path: &Path, quick: bool) -> Result<CheckReport, StoreError> {
         }
         Err(error) => return Err(error),
     }
-    if report.findings.is_empty()
-        && let Ok(_no_node) = schema::lock(&path)
-    {
-        let lost = Pages::open(&path).map_err(|e| StoreError::io(&path, &e))?.lost_frames;
-        if lost > 0 {
-            let finding =
-                format!("{lost} pages of the write-ahead log are damaged: a node drops all pages after them");
-            report.findings.push(finding);
-        }
+    report.findings.splice(0..0, log_damage.clone());
+    if report.findings.is_empty() {
+        return Ok(report);
     }
-    if !report.findings.is_empty() {
-        report.verdict = Verdict::Damaged { node: starts(&path), lost: losses(&path)? };
-    }
+    let node = log_damage.map_or_else(|| starts(&path), Err);
+    drop(index);
+    let lost = lock.as_ref().map(|lock| losses(&path, lock)).transpose()?;
+    report.verdict = Verdict::Damaged { node, lost };
     Ok(report)
 }
 
@@ -142,12 +145,8 @@ fn starts(path: &Path) -> Result<(), String> {
     })
 }
 
-/// Returns what a rebuild would lose. This process must have no connection to the store.
-fn losses(path: &Path) -> Result<Option<Losses>, StoreError> {
-    let _lock = match schema::lock(path) {
-        Ok(lock) => lock,
-        Err(_) => return Ok(None),
-    };
+/// Returns what a rebuild would lose. This process must have no connection to the store, but its lock.
+fn losses(path: &Path, _lock: &File) -> Result<Losses, StoreError> {
     let (found, log_torn) = salvage::scan(path, &mut |_| Ok(()))?;
     let old = schema::open_damaged(path).ok().filter(|old| schema::version(path, old).is_ok());
     let saved = salvage::losses(old.as_ref(), &found, log_torn);
@@ -155,7 +154,7 @@ fn losses(path: &Path) -> Result<Option<Losses>, StoreError> {
         Some(old) => salvage::torn(old, "main").map_err(|e| e.at(path, "read its tables"))?,
         None => vec!["everything".to_owned()],
     };
-    Ok(Some(Losses { events: saved.lost, end: saved.end_lost, tables }))
+    Ok(Losses { events: saved.lost, end: saved.end_lost, tables })
 }
 
 fn look(path: &Path, quick: bool, report: &mut CheckReport) -> Result<(), StoreError> {

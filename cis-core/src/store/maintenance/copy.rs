@@ -6,6 +6,7 @@ use std::path::{Path, absolute};
 use rusqlite::Connection;
 use rusqlite::backup::{Backup, StepResult};
 
+use super::wal;
 use crate::store::error::StoreError;
 use crate::store::schema;
 
@@ -20,6 +21,7 @@ const PAGES_PER_STEP: i32 = 2048;
 pub fn copy(path: &Path, to: &Path, progress: &mut dyn FnMut(u64, u64)) -> Result<(), StoreError> {
     let path = absolute(path).map_err(|e| StoreError::io(path, &e))?;
     let sql = |e: rusqlite::Error| StoreError::sql(&path, "copy it", &e);
+    wal::refuse_damaged_unless_in_use(&path)?;
     let from = schema::open_reader(&path)?;
     schema::version(&path, &from)?;
     // What a transaction sees does not change: otherwise each commit of the node would begin the copy anew.

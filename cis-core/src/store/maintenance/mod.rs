@@ -9,6 +9,7 @@ mod copy;
 mod pages;
 mod rebuild;
 mod salvage;
+mod wal;
 
 use rusqlite::Connection;
 
@@ -24,8 +25,9 @@ pub use census::{Census, LogRecord, Needs, RunUse, live_sessions, logs};
 pub(super) use check::PROJECTED;
 pub use check::{CheckReport, Losses, Verdict, check};
 pub use copy::copy;
-pub use rebuild::{NamedRun, RebuildReport, rebuild};
+pub use rebuild::{INCOMPLETE, NamedRun, RebuildReport, rebuild};
 pub use salvage::{LostEvents, LostOf, lost_with};
+pub(super) use wal::refuse_damaged;
 
 /// What went by while events were projected anew.
 #[derive(Debug, Default)]

@@ -1,22 +1,19 @@
 //! Pages of a database file, read without SQLite: SQLite stops at the first page that it cannot follow, this
 //! module finds all intact pages of a damaged store.
 //!
-//! Owns the layout of the file, of its write-ahead log and of leaf pages (<https://www.sqlite.org/fileformat2.html>).
+//! Owns the layout of the file and of leaf pages (<https://www.sqlite.org/fileformat2.html>).
 //! Does not know the meaning of the records.
 
-use std::collections::HashMap;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
+use super::wal::{self, Log};
 use crate::store::schema::beside;
 
 /// The page size of every store; CIS has never set another one.
 pub(super) const PAGE_BYTES: usize = 4096;
-/// Lengths of the header of the write-ahead log, and of the header of each frame, bytes.
-const WAL_HEADER_BYTES: usize = 32;
-const FRAME_HEADER_BYTES: usize = 24;
 /// First bytes of a database.
 const MAGIC: &[u8] = b"SQLite format 3\0";
 /// Length of the database header on page 1, bytes.
@@ -31,14 +28,11 @@ pub(super) type Page = [u8; PAGE_BYTES];
 /// The pages of a database file and its write-ahead log.
 pub(super) struct Pages {
     file: File,
-    wal: Option<File>,
-    /// Offsets of the newest version of each page in the log, as SQLite reads it: up to the first damaged frame.
-    in_wal: HashMap<u32, u64>,
-    /// The same for the frames after a damaged one.
-    beyond: HashMap<u32, u64>,
+    log: Log,
+    log_file: Option<File>,
     count: u32,
-    /// Frames of the log that were written and cannot be read.
-    pub(super) lost_frames: u64,
+    /// What the log has lost.
+    pub(super) log_damage: Option<String>,
 }
 
 /// Which versions of pages are read.
@@ -59,41 +53,32 @@ impl Pages {
     pub(super) fn open(path: &Path) -> io::Result<Self> {
         let file = File::open(path)?;
         let whole = file.metadata()?.len() / PAGE_BYTES as u64;
-        let mut pages = Self {
-            file,
-            wal: None,
-            in_wal: HashMap::new(),
-            beyond: HashMap::new(),
-            count: u32::try_from(whole).unwrap_or(u32::MAX),
-            lost_frames: 0,
+        let log_file = match File::open(beside(path, "-wal")) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            file => Some(file?),
         };
-        match File::open(beside(path, "-wal")) {
-            Ok(wal) => {
-                pages.read_wal(&wal)?;
-                pages.wal = Some(wal);
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
-        }
-        Ok(pages)
+        let log = log_file.as_ref().map(Log::read).transpose()?.unwrap_or_default();
+        let log_damage = wal::damage(path, &log)?;
+        let count = u32::try_from(whole).unwrap_or(u32::MAX).max(log.size);
+        Ok(Self { file, log, log_file, count, log_damage })
     }
 
     /// Returns the numbers of the pages that the view has.
     pub(super) fn numbers(&self, view: View) -> Vec<u32> {
         match view {
             View::Sound => (1..=self.count).collect(),
-            View::Beyond => self.beyond.keys().copied().collect(),
-            View::Replaced => self.in_wal.keys().copied().collect(),
+            View::Beyond => self.log.beyond.keys().copied().collect(),
+            View::Replaced => self.log.sound.keys().copied().collect(),
         }
     }
 
     /// Reads a page. `None`: the file ends before the page, or the disk cannot read it.
     fn read(&self, number: u32, view: View) -> Option<Box<Page>> {
         let mut page = Box::new([0; PAGE_BYTES]);
-        let beyond = self.beyond.get(&number).filter(|_| view == View::Beyond);
-        let in_wal = self.in_wal.get(&number).filter(|_| view != View::Replaced);
-        let read = match (beyond.or(in_wal), &self.wal) {
-            (Some(at), Some(wal)) => wal.read_exact_at(&mut *page, *at),
+        let beyond = self.log.beyond.get(&number).filter(|_| view == View::Beyond);
+        let sound = self.log.sound.get(&number).filter(|_| view != View::Replaced);
+        let read = match (beyond.or(sound), &self.log_file) {
+            (Some(at), Some(log)) => log.read_exact_at(&mut *page, *at),
             _ => {
                 let at = u64::from(number.checked_sub(1)?) * PAGE_BYTES as u64;
                 self.file.read_exact_at(&mut *page, at)
@@ -101,89 +86,16 @@ impl Pages {
         };
         read.ok().map(|()| page)
     }
-
-    /// Finds the pages in the committed part of the log. A frame is valid if its checksum follows from that of the
-    /// frame before.
-    fn read_wal(&mut self, wal: &File) -> io::Result<()> {
-        let length = wal.metadata()?.len();
-        let mut header = [0; WAL_HEADER_BYTES];
-        let mut frame = vec![0; FRAME_HEADER_BYTES + PAGE_BYTES];
-        if length < (WAL_HEADER_BYTES + frame.len()) as u64 {
-            return Ok(());
-        }
-        wal.read_exact_at(&mut header, 0)?;
-        let checksum = Checksum { big_endian: header[3] & 1 == 1 };
-        let mut seed = pair(&header[24..]);
-        // Without the header SQLite reads nothing of the log.
-        let mut view = View::Sound;
-        let mut salt: [u8; 8] = take(&header[16..]);
-        if checksum.of([0, 0], &header[..24]) != seed {
-            view = View::Beyond;
-            wal.read_exact_at(&mut frame, WAL_HEADER_BYTES as u64)?;
-            salt = take(&frame[8..]);
-        }
-        // Pages and damaged frames since the last commit. A later commit frame shows that they were committed.
-        let (mut open, mut bad) = (Vec::new(), 0);
-        let mut at = WAL_HEADER_BYTES as u64;
-        while at + frame.len() as u64 <= length {
-            wal.read_exact_at(&mut frame, at)?;
-            let follows = checksum.of(checksum.of(seed, &frame[..8]), &frame[FRAME_HEADER_BYTES..]);
-            seed = pair(&frame[16..]);
-            // Frames of an older round of the log have another salt.
-            if frame[8..16] == salt && follows == seed {
-                open.push((number(&frame), at + FRAME_HEADER_BYTES as u64));
-                let size = number(&frame[4..]);
-                if size > 0 {
-                    let into = if view == View::Sound { &mut self.in_wal } else { &mut self.beyond };
-                    into.extend(open.drain(..));
-                    self.count = self.count.max(if view == View::Sound { size } else { 0 });
-                    self.lost_frames += std::mem::take(&mut bad);
-                }
-            } else {
-                if view == View::Sound {
-                    open.clear();
-                }
-                view = View::Beyond;
-                bad += 1;
-            }
-            at += frame.len() as u64;
-        }
-        Ok(())
-    }
 }
 
-/// The checksum of the log (section 4.2 of the file format).
-#[derive(Clone, Copy)]
-struct Checksum {
-    big_endian: bool,
-}
-
-impl Checksum {
-    fn of(self, [mut first, mut second]: [u32; 2], bytes: &[u8]) -> [u32; 2] {
-        for words in bytes.chunks_exact(8) {
-            let word = |at: usize| {
-                let word = take(&words[at..]);
-                if self.big_endian { u32::from_be_bytes(word) } else { u32::from_le_bytes(word) }
-            };
-            first = first.wrapping_add(word(0)).wrapping_add(second);
-            second = second.wrapping_add(word(4)).wrapping_add(first);
-        }
-        [first, second]
-    }
-}
-
-fn take<const N: usize>(bytes: &[u8]) -> [u8; N] {
+pub(super) fn take<const N: usize>(bytes: &[u8]) -> [u8; N] {
     let mut taken = [0; N];
     taken.copy_from_slice(&bytes[..N]);
     taken
 }
 
-fn number(bytes: &[u8]) -> u32 {
+pub(super) fn number(bytes: &[u8]) -> u32 {
     u32::from_be_bytes(take(bytes))
-}
-
-fn pair(bytes: &[u8]) -> [u32; 2] {
-    [number(bytes), number(&bytes[4..])]
 }
 
 #[derive(Debug, Clone, PartialEq)]

@@ -50,8 +50,8 @@ pub struct NamedRun {
     pub dag: String,
 }
 
-/// Reason of a run that was ended by a rebuild.
-const INCOMPLETE: &str =
+/// Detail of a run that was ended by a rebuild. It cannot be folded or retried.
+pub const INCOMPLETE: &str =
     "events of this run were lost when the database was damaged, so it cannot continue safely";
 
 /// Saves every readable event of the store at `path` into a new file, projects them again, and puts the new file

@@ -57,7 +57,7 @@ pub(super) struct Saved {
 }
 
 /// Finds every intact event of the store at `path` and passes it to `keep`, each offset once. Returns the offsets,
-/// and whether frames of the write-ahead log are lost.
+/// and whether transactions of the write-ahead log are lost.
 pub(super) fn scan(
     path: &Path,
     keep: &mut dyn FnMut(&Event) -> Result<(), RowError>,
@@ -75,7 +75,7 @@ pub(super) fn scan(
             }
         }
     }
-    Ok((found, pages.lost_frames > 0))
+    Ok((found, pages.log_damage.is_some()))
 }
 
 /// Whether this version, or a newer one according to the event's version number, can decode the event.
