@@ -164,3 +164,174 @@ fn a_node_on_a_damaged_database_never_panics() {
 fn a_node_on_many_damaged_databases_never_panics() {
     cases(100..250);
 }
+
+/// Tasks that write down that they ran, and an approval before the last one.
+const WRITES: &str = "version = 1\n[dag]\nid = \"writes\"\n[[tasks]]\nid = \"item\"\nforeach = [1, 2, 3, 4, 5, 6, 7, 8]\nscript = 'echo x >> \"$E2E_WORK/ran\"'\n[[tasks]]\nid = \"gate\"\nneeds = [\"item\"]\napproval = { prompt = \"Go on?\" }\ncommand = [\"true\"]\n";
+
+/// A home whose node and session host were killed before the log was copied into the database, with the id of its open
+/// run and the content of the database, its log and the index of the log.
+fn killed() -> (Cis, String, [Vec<u8>; 3]) {
+    for _ in 0..5 {
+        let cis = Cis::new();
+        cis.ok(["node", "start", "--detach"]);
+        cis.dag(ENDED, &[]).expect(0);
+        cis.stop();
+        let run = cis.start(WRITES);
+        eventually("the question", || (cis.show(&run)["run"]["approvals"][0] == "gate").then_some(()));
+        let (node, host) = (cis.node_pid().unwrap(), cis.host_pid());
+        kill_9(node);
+        host.into_iter().for_each(kill_9);
+        eventually("nothing runs", || cis.processes().is_empty().then_some(()));
+        let all = ["cis.db", "cis.db-wal", "cis.db-shm"]
+            .map(|name| fs::read(cis.home().join(name)).unwrap_or_default());
+        if all[1].len() > 100_000 {
+            return (cis, run, all);
+        }
+    }
+    panic!("the log was always copied before the node was killed");
+}
+
+/// What is done to a log.
+type Damage = fn(&mut Vec<u8>);
+
+#[test]
+fn no_node_starts_with_a_damaged_log_and_the_steps_of_the_runbook_save_the_runs() {
+    let (cis, run, good) = killed();
+    let damages: [(&str, Damage); 6] = [
+        ("nothing", |_| {}),
+        ("a byte in the middle", |log| {
+            // A page that later frames have as well, so that a rebuild finds every event.
+            let frame = (16..).map(|n| 32 + n * 4120).find(|at| log[*at..at + 4] == [0, 0, 0, 3]).unwrap();
+            log[frame + 2000] ^= 1;
+        }),
+        ("a byte of the header", |log| log[20] ^= 1),
+        ("a byte of the end", |log| *log.last_mut().unwrap() ^= 1),
+        ("cut off", |log| log.truncate(60_000)),
+        ("removed", Vec::clear),
+    ];
+    for (what, damage) in damages {
+        let mut bad = good.clone();
+        damage(&mut bad[1]);
+        for (name, bytes) in ["cis.db", "cis.db-wal", "cis.db-shm"].iter().zip(&bad) {
+            fs::write(cis.home().join(name), bytes).unwrap();
+        }
+        if what == "nothing" {
+            cis.ok(["store", "check"]);
+            eventually("the run goes on", || (cis.show(&run)["run"]["approvals"][0] == "gate").then_some(()));
+            cis.stop();
+            continue;
+        }
+        for _ in 0..2 {
+            let check = cis.run(["store", "check"]).expect(3).stdout;
+            assert!(check.contains("No node can start"), "{what}: {check}");
+            let out = cis.run(["dag", "list"]).expect(3);
+            for words in ["write-ahead log", "`cis store check`", "`cis store rebuild`"] {
+                assert!(out.stderr.contains(words), "{what}: {}", out.stderr);
+            }
+        }
+        assert!(fs::read(&files(&cis)[1]).unwrap() == bad[1], "{what}: the log is as it was");
+        cis.ok(["node", "stop"]);
+        cis.run(["store", "backup", "backup.tar"]).expect(3);
+        cis.ok(["store", "rebuild"]);
+        cis.ok(["store", "check"]);
+        let listed = cis.ok(["dag", "list"]);
+        assert!(!listed.contains("waits for approval"), "{what}: {listed}");
+        if what == "a byte in the middle" {
+            an_ended_run_is_usable(&cis, &run);
+        }
+        end_all(&cis);
+        assert_eq!(cis.read("ran").lines().count(), 8, "{what}: a finished task ran again");
+    }
+}
+
+/// Looks at a run that a rebuild ended.
+fn an_ended_run_is_usable(cis: &Cis, run: &str) {
+    assert_eq!(cis.show(run)["run"]["state"], "error");
+    assert!(cis.show(run)["run"]["approvals"].is_null());
+    assert!(!cis.ok(["inbox"]).contains("Go on?"));
+    let file = cis.work().join("started.toml");
+    let anew = format!("cis dag run {}", file.display());
+    let why = cis.ok(["dag", "why", "gate", "--run", run]);
+    assert!(why.contains("events were lost") && why.contains(&anew), "{why}");
+    for words in [
+        &["dag", "retry", run][..],
+        &["dag", "retry", run, "--failed"],
+        &["dag", "cancel", run],
+        &["dag", "approve", run, "gate"],
+    ] {
+        let out = cis.run(words);
+        assert!(out.code != Some(0), "{words:?}: {out:?}");
+        assert!(
+            out.stderr.contains("events were lost") && out.stderr.contains(&anew),
+            "{words:?}: {}",
+            out.stderr
+        );
+        assert!(!out.stderr.contains("cis store check"), "{words:?}: {}", out.stderr);
+    }
+    cis.ok(["dag", "show", run]);
+    cis.ok(["dag", "history", run]);
+}
+
+#[test]
+fn a_node_with_any_damaged_page_can_be_looked_at_and_stopped() {
+    let cis = Cis::new();
+    cis.dag(ENDED, &[]).expect(0);
+    let run = cis.start(OPEN);
+    eventually("the question", || (cis.show(&run)["run"]["approvals"][0] == "a").then_some(()));
+    cis.stop();
+    let [path, _] = files(&cis);
+    let good = fs::read(&path).unwrap();
+    let mut ran = 0;
+    for page in 1..good.len() / 4096 {
+        let mut bad = good.clone();
+        bad[page * 4096..(page + 1) * 4096].fill(0);
+        fs::write(&path, &bad).unwrap();
+        let _ = cis.run(["dag", "list"]);
+        let status = cis.run(["node", "status", "--json"]).expect(0).json();
+        ran += u32::from(status["running"] == true);
+        let how = ["--kill-sessions"].iter().take(page % 2);
+        cis.run(["node", "stop"].iter().chain(how)).expect(0);
+        assert_eq!(cis.json(&["node", "status"])["running"], false);
+        for suffix in ["-wal", "-shm"] {
+            let _ = fs::remove_file(format!("{}{suffix}", path.display()));
+        }
+    }
+    assert!(ran > 5, "{ran} nodes started");
+    fs::write(&path, &good).unwrap();
+}
+
+#[test]
+fn sessions_can_be_ended_although_no_node_can_start() {
+    let cis = Cis::new();
+    cis.start("version = 1\n[dag]\nid = \"x\"\n[[tasks]]\nid = \"a\"\ncommand = [\"sleep\", \"1000\"]\n");
+    let session = u32::try_from(cis.session_of("a")["pid"].as_u64().unwrap()).unwrap();
+    cis.ok(["node", "stop"]);
+    assert!(is_alive(session));
+    let [path, _] = files(&cis);
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[100..8192].fill(0xA5);
+    fs::write(&path, &bytes).unwrap();
+    cis.ok(["node", "stop"]);
+    assert!(is_alive(session), "a session outlives its node");
+    let out = cis.run(["node", "stop", "--kill-sessions"]).expect(0);
+    assert!(out.stderr.contains("store"), "{}", out.stderr);
+    eventually("the session ends", || (!is_alive(session)).then_some(()));
+    cis.ok(["store", "rebuild"]);
+}
+
+#[test]
+fn a_database_that_lost_its_newest_events_is_reported() {
+    let cis = Cis::new();
+    cis.dag(ENDED, &[]).expect(0);
+    cis.stop();
+    let [path, _] = files(&cis);
+    let old = fs::read(&path).unwrap();
+    cis.start("version = 1\n[dag]\nid = \"x\"\n[[tasks]]\nid = \"a\"\ncommand = [\"sleep\", \"1000\"]\n");
+    cis.session_of("a");
+    cis.ok(["node", "stop"]);
+    fs::write(&path, &old).unwrap();
+    cis.ok(["node", "start", "--detach"]);
+    let warning = cis.status()["warnings"][0].as_str().unwrap_or_default().to_owned();
+    assert!(warning.contains("has lost its newest events"), "{warning}");
+    cis.stop();
+}

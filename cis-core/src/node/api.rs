@@ -24,6 +24,7 @@ use super::environments::Environments;
 use super::explain::explained;
 use super::own_commands::OwnCommands;
 use super::principal::This;
+use super::restore::RestoreError;
 use super::rooms::Knock;
 use super::streams::{self, Viewer};
 use super::submit::prepare;
@@ -126,7 +127,8 @@ impl NodeApi for Node {
     async fn node(&self) -> Answer<NodeView> {
         let mut status = self.driver.ask(|reply| Command::Status { reply }).await?;
         status.warnings.extend(self.config_changes().await);
-        let outbox = self.read(Reader::outbox_len).await?;
+        // A node with a damaged store can still be looked at and stopped.
+        let outbox = self.read(Reader::outbox_len).await;
         let hears = self.shared.hears.lock().unwrap_or_else(PoisonError::into_inner).clone();
         status.warnings.extend(hears.trouble);
         let observes = self.shared.observes.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -135,7 +137,10 @@ impl NodeApi for Node {
             .warnings
             .extend(self.shared.tells.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned());
         status.warnings.extend(self.home.warning());
-        status.warnings.extend(self.readers.damage());
+        let damage = self.readers.damage();
+        status
+            .warnings
+            .extend(damage.or_else(|| outbox.as_ref().err().map(|problem| problem.detail.clone())));
         status.warnings.extend(self.tokens.problem().map(|problem| problem.to_string()));
         Ok(NodeView {
             running: true,
@@ -150,7 +155,7 @@ impl NodeApi for Node {
             open_runs: status.open_runs,
             live_sessions: status.live_sessions,
             max_sessions: self.max_sessions,
-            outbox,
+            outbox: outbox.unwrap_or_default(),
             rooms: hears.rooms,
             observes: observes.rooms,
             warnings: status.warnings,
@@ -260,7 +265,10 @@ impl NodeApi for Node {
         if let Some(view) = open {
             return Ok(view);
         }
-        let folded = self.folded(run).await?;
+        let folded = match self.load(run).await? {
+            Err(RestoreError::Incomplete { anew, .. }) => return self.why_incomplete(run, id, anew).await,
+            loaded => loaded.map_err(|error| error.problem())?,
+        };
         let mut machine = Machine::new(self.did.clone(), self.max_sessions);
         machine.restore(folded);
         machine.why(&run, &id, now_ms()).map_err(|e| Problem::new(ProblemKind::NotFound, e.to_string()))

@@ -1,5 +1,6 @@
 //! Runs as they were: their events folded through the same reducer that the scheduler uses.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -9,6 +10,7 @@ use crate::dag::{self, Dag};
 use crate::event::{EventBody, RunCreated};
 use crate::ids::{BlobId, RunId, TimestampMs};
 use crate::scheduler::Run;
+use crate::store::maintenance::INCOMPLETE;
 use crate::store::{Blobs, Cleaned, Reader, Readers, StoreError};
 
 /// Read from the store at a time.
@@ -29,10 +31,17 @@ pub(super) enum RestoreError {
     NotUnderstood { run: RunId, detail: String },
     #[error("run {run} has no `cis.dag.run.created` event; `cis store check` tells what is damaged")]
     NoBeginning { run: RunId },
-    #[error(
-        "event {offset} of run {run} does not follow from those before it: {detail}; `cis store check` tells more"
-    )]
+    #[error("event {offset} of run {run} does not follow from those before it: {detail}")]
     Impossible { run: RunId, offset: u64, detail: String },
+    #[error(
+        "run {run} has ended and cannot be changed or retried: some of its events were lost when the database was \
+         damaged, so a finished task might run a second time"
+    )]
+    Incomplete {
+        run: RunId,
+        /// Starts the run anew.
+        anew: String,
+    },
 }
 
 impl RestoreError {
@@ -45,6 +54,8 @@ impl RestoreError {
                 .hint(
                     "once it can be read the run goes on by itself; its sessions are left alone until then",
                 ),
+            Self::Incomplete { run, anew } => problem(ProblemKind::Conflict)
+                .hint(format!("look at it with `cis dag show {run}`, then start it anew: `{anew}`")),
             _ => problem(ProblemKind::Internal),
         }
     }
@@ -60,6 +71,7 @@ pub(super) fn load_run(
     let store = |source| RestoreError::Store { run, source };
     let reader = readers.get().map_err(store)?;
     let mut folded: Option<Run> = None;
+    let mut is_ended_by_rebuild = false;
     let mut after = 0;
     loop {
         let events = reader.events(after, Some(run), EVENTS_AT_ONCE).map_err(store)?;
@@ -81,12 +93,40 @@ pub(super) fn load_run(
                 }
                 (None, _) => return Err(RestoreError::NoBeginning { run }),
                 (Some(state), body) => {
-                    state.apply(&body, event.at_ms).map_err(|e| impossible(run, event.offset, &e))?;
+                    if let Err(error) = state.apply(&body, event.at_ms) {
+                        return Err(if is_incomplete(&reader, run) {
+                            RestoreError::Incomplete { run, anew: anew(state.facts()) }
+                        } else {
+                            impossible(run, event.offset, &error)
+                        });
+                    }
+                    // An earlier version could retry such a run.
+                    match body {
+                        EventBody::RunErrored { detail } => is_ended_by_rebuild = detail == INCOMPLETE,
+                        EventBody::RunRetried { .. } => is_ended_by_rebuild = false,
+                        _ => {}
+                    }
                 }
             }
         }
     }
-    folded.ok_or(RestoreError::NoBeginning { run })
+    match folded {
+        Some(state) if is_ended_by_rebuild => {
+            Err(RestoreError::Incomplete { run, anew: anew(state.facts()) })
+        }
+        folded => folded.ok_or(RestoreError::NoBeginning { run }),
+    }
+}
+
+/// Whether a rebuild of the store ended the run.
+fn is_incomplete(reader: &Reader, run: RunId) -> bool {
+    reader.run(run).is_ok_and(|view| view.detail.as_deref() == Some(INCOMPLETE))
+}
+
+/// Returns the command that starts such a run anew.
+fn anew(facts: &RunCreated) -> String {
+    let path = Path::new(&facts.workdir).join(&facts.source);
+    if path.is_file() { format!("cis dag run {}", path.display()) } else { "cis dag run FILE".to_owned() }
 }
 
 /// A run as it was right after its first event.

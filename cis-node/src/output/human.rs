@@ -144,6 +144,10 @@ fn task_note(run: &RunView, task: &TaskView) -> String {
     if let Some(waits) = &task.waits {
         return waits_for_human(waits.kind, &waits.question, &waits.item.0, task.id.as_str());
     }
+    if run.state.is_terminal() && !task.state.is_terminal() {
+        // A rebuild of the store ended the run.
+        return "its end is not recorded".to_owned();
+    }
     if let Some(reason) = &task.reason {
         return reason.clone();
     }

@@ -4,10 +4,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::super::commands::{AskedOfRun, Command, RunVerb};
-use super::super::restore;
-use super::{Answer, Node, internal, store_problem};
-use crate::api::{CreateSession, Problem, ProblemKind, RunView};
-use crate::ids::{InputId, RunId, SessionId};
+use super::super::restore::{self, RestoreError};
+use super::{Answer, Node, internal, no_task, run_name, store_problem};
+use crate::api::{CreateSession, Problem, ProblemKind, RunView, WhyView};
+use crate::ids::{InputId, RunId, SessionId, TaskId};
 use crate::local::{self, Lock};
 use crate::policy::Principal;
 use crate::scheduler::Run;
@@ -90,12 +90,35 @@ impl Node {
 
     /// A run as its events say it is.
     pub(super) async fn folded(&self, run: RunId) -> Answer<Run> {
+        self.load(run).await?.map_err(|error| error.problem())
+    }
+
+    /// Does the same, with the cause if the run cannot be folded.
+    pub(super) async fn load(&self, run: RunId) -> Answer<Result<Run, RestoreError>> {
         let (readers, blobs) = (self.readers.clone(), Arc::clone(&self.blobs));
         let config = Arc::clone(&self.config);
         tokio::task::spawn_blocking(move || restore::load_run(&readers, &blobs, &config.settings.agents, run))
             .await
-            .map_err(|e| internal(&e))?
-            .map_err(|e| e.problem())
+            .map_err(|e| internal(&e))
+    }
+
+    /// Explains a task of a run that a rebuild of the store ended: only its row says something about it.
+    pub(super) async fn why_incomplete(&self, run: RunId, task: TaskId, anew: String) -> Answer<WhyView> {
+        let detail = self.read(move |reader| reader.run_detail(run)).await?;
+        let Some(row) = detail.tasks.iter().find(|row| row.id == task) else {
+            let known = detail.tasks.iter().map(|row| row.id.as_str());
+            return Err(no_task(&run_name(run, &detail.run.dag), &task, known));
+        };
+        let state = row.state;
+        let lost = "The run has ended, because some of its events were lost when the database was damaged.";
+        let last = format!("By the events that are left, the task is {}.", state.as_str());
+        Ok(WhyView {
+            run,
+            task,
+            state,
+            because: vec![lost.to_owned(), last],
+            try_this: vec![format!("cis dag show {}", run.short()), anew],
+        })
     }
 
     /// Makes sure that the hub knows a session that is live.

@@ -9,6 +9,7 @@ use crate::ids::{RunId, SessionId, TimestampMs};
 use crate::node::restore::{self, RestoreError};
 use crate::scheduler::{Input, InputKind};
 use crate::session::protocol::{Known, ToHost};
+use crate::store::StoreError;
 
 /// Between tries, ms.
 const RETRY_MS: i64 = 5_000;
@@ -23,6 +24,9 @@ pub(super) struct Unread {
     /// Sessions of the host that nobody has claimed.
     pub(super) sessions: BTreeMap<SessionId, Known>,
     retry_at: Option<TimestampMs>,
+    /// Number of sessions of the host that the store did not know. Each is recorded before it starts, so the store has
+    /// lost its newest events.
+    unknown: usize,
 }
 
 impl Unread {
@@ -56,7 +60,14 @@ impl Unread {
             .loners
             .iter()
             .map(|why| format!("sessions without a run cannot be read, and it is tried again: {why}"));
-        runs.chain(loners)
+        let unknown = (self.unknown > 0).then(|| {
+            format!(
+                "{} sessions of the session host were unknown to the database, which has lost its newest events: tasks \
+                 that have finished may run again; `cis store check` shows what can be saved",
+                self.unknown
+            )
+        });
+        runs.chain(loners).chain(unknown)
     }
 }
 
@@ -111,7 +122,14 @@ impl Driver {
         if !self.unread.is_settled() {
             return;
         }
-        for (session, known) in std::mem::take(&mut self.unread.sessions) {
+        let nobodys = std::mem::take(&mut self.unread.sessions);
+        let reader = self.parts.readers.get();
+        for (session, known) in nobodys {
+            let found = reader.as_ref().map(|reader| reader.session(session));
+            if matches!(found, Ok(Err(StoreError::NotFound { .. }))) {
+                tracing::error!(%session, "a session of the host is unknown to the database, which has lost its newest events");
+                self.unread.unknown += 1;
+            }
             self.tell_host(&match known.exit {
                 Some(_) => ToHost::AckExit { session },
                 None => ToHost::Kill { session, grace_ms: None },

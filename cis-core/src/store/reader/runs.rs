@@ -26,7 +26,7 @@ const RUN: &str =
                 (SELECT state, count(*) AS n FROM tasks WHERE tasks.run = runs.key GROUP BY state)) END,
         (SELECT max(offset) FROM events WHERE events.run = runs.id),
         (SELECT json_group_array(t.id) FROM approvals a JOIN tasks t ON t.run = a.run AND t.idx = a.idx
-            WHERE a.run = runs.key), room, owner
+            WHERE a.run = runs.key AND runs.ended_ms IS NULL), room, owner
     FROM runs";
 
 /// What a view of a task is read from.
@@ -40,6 +40,7 @@ const TASK: &str =
         LEFT JOIN task_artifacts f ON f.run = t.run AND f.idx = t.idx
         LEFT JOIN task_items i ON i.run = t.run AND i.idx = t.idx
         LEFT JOIN approvals a ON a.run = t.run AND a.idx = t.idx
+            AND NOT EXISTS (SELECT 1 FROM runs WHERE key = t.run AND ended_ms IS NOT NULL)
         LEFT JOIN session_said w ON w.session = t.session
         LEFT JOIN inbox q ON q.key = (SELECT min(key) FROM inbox
             WHERE session = t.session AND closed_ms IS NULL AND waits)";

@@ -4,7 +4,7 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use cis_core::api::NodeView;
+use cis_core::api::{NodeView, Problem, ProblemKind};
 use cis_core::client::ClientError;
 use cis_core::local::{Lock, look};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
@@ -32,6 +32,8 @@ pub(crate) struct Silent {
     pub(crate) process: Option<OwnedFd>,
     /// The socket at which the node should listen and does not.
     not_at: Option<PathBuf>,
+    /// Why the node cannot answer, in its own words.
+    cannot: Option<String>,
 }
 
 /// Asks the node.
@@ -50,6 +52,10 @@ pub(crate) async fn probe(context: &Context) -> Result<Probe, CliError> {
         Ok(Err(ClientError::NotListening { socket, .. })) => {
             Ok(Probe::Silent(Silent { not_at: Some(socket), ..silent(context) }))
         }
+        // Such as a node whose store is damaged.
+        Ok(Err(ClientError::Problem(problem))) if !context.is_remote() && is_failure(&problem) => {
+            Ok(Probe::Silent(Silent { cannot: Some(problem.detail), ..silent(context) }))
+        }
         Ok(Err(error)) => Err(error.into()),
         Err(_) if context.is_remote() => {
             Err(CliError::unavailable(format!("the node at {} does not answer within 5 s", client.place())))
@@ -58,13 +64,18 @@ pub(crate) async fn probe(context: &Context) -> Result<Probe, CliError> {
     }
 }
 
+/// Whether the node failed, and did not refuse a request.
+pub(super) fn is_failure(problem: &Problem) -> bool {
+    matches!(problem.kind, ProblemKind::Internal | ProblemKind::Unavailable)
+}
+
 /// Returns the process that holds the node's lock, according to the lock file.
 pub(super) fn silent(context: &Context) -> Silent {
     let pid = holder(context);
     let process = pid.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
     // Read twice, because the process may have ended meanwhile and another process may have its pid.
     let process = process.filter(|_| holder(context) == pid && pid.is_some_and(is_node));
-    Silent { pid, process, not_at: None }
+    Silent { pid, process, not_at: None, cannot: None }
 }
 
 fn holder(context: &Context) -> Option<Pid> {
@@ -82,12 +93,18 @@ fn is_node(pid: Pid) -> bool {
 }
 
 impl Silent {
+    /// Whether it answers that it cannot answer.
+    pub(super) fn is_failed(&self) -> bool {
+        self.cannot.is_some()
+    }
+
     /// In words, with what helps.
     pub(crate) fn problem(&self, context: &Context) -> CliError {
         let who = self.pid.map(|pid| format!(" (pid {})", pid.as_raw_nonzero())).unwrap_or_default();
-        let what = match &self.not_at {
-            Some(socket) => format!("the node{who} runs, but nothing listens at {}", socket.display()),
-            None => format!("the node{who} does not answer within 5 s"),
+        let what = match (&self.not_at, &self.cannot) {
+            (Some(socket), _) => format!("the node{who} runs, but nothing listens at {}", socket.display()),
+            (None, Some(why)) => format!("the node{who} runs, but cannot answer: {why}"),
+            (None, None) => format!("the node{who} does not answer within 5 s"),
         };
         CliError::unavailable(what).hint(format!(
             "`cis node stop` ends it, and its sessions go on; its log is {}",

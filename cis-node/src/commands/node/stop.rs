@@ -3,7 +3,7 @@
 use std::io;
 use std::time::{Duration, Instant};
 
-use cis_core::api::{NodeView, StopNode};
+use cis_core::api::{NodeView, ProblemKind, StopNode};
 use cis_core::client::ClientError;
 use cis_core::local::ConnectError;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
@@ -36,14 +36,27 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
     if context.is_remote() {
         return from_afar(context, &how);
     }
+    // Sessions can be without a node, but only a node can end them in good order.
+    let mut not_started = None;
     if args.kill_sessions && host_runs(context) {
-        // Sessions can be without a node, but only a node can end them in good order.
-        node_start::ensure(&context.home, &context.overrides, false)?;
+        match node_start::ensure(&context.home, &context.overrides, false) {
+            Ok(_) => {}
+            // Such as with a damaged store, with which no node can start.
+            Err(CliError::Problem(problem))
+                if problem.kind == ProblemKind::Unavailable && !context.in_session() =>
+            {
+                not_started = Some(problem.detail);
+            }
+            Err(error) => return Err(error),
+        }
     }
     let stopped = context.block_on(async {
         match probe(context).await? {
             Probe::Running(node) => stop_and_wait(context, &node, &how).await.map(|()| true),
-            Probe::Absent => Ok(false),
+            Probe::Absent => match &not_started {
+                Some(why) => force::end_sessions(context, why).map(|()| false),
+                None => Ok(false),
+            },
             Probe::Silent(silent) => force::end(context, &silent, how.kill_sessions).map(|()| true),
         }
     })?;
@@ -83,8 +96,11 @@ pub(super) async fn stop_and_wait(
     match client.stop_node(how).await {
         // It may be gone before its answer is read.
         Ok(()) | Err(ClientError::Io { .. }) => {}
-        // It answered a moment ago, and hangs now.
+        // It answered a moment ago, and hangs now, or fails.
         Err(ClientError::Timeout { .. }) => {
+            return force::end(context, &probe::silent(context), how.kill_sessions);
+        }
+        Err(ClientError::Problem(problem)) if probe::is_failure(&problem) => {
             return force::end(context, &probe::silent(context), how.kill_sessions);
         }
         Err(error) => return Err(error.into()),

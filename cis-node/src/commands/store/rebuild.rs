@@ -58,7 +58,7 @@ fn human(report: &RebuildReport) -> String {
         let _ = writeln!(
             text,
             "Run {id} ({dag}) was open and has ended with an error: some of its events are lost. Look at it with \
-             `cis dag show {id}`, then run it again."
+             `cis dag show {id}`, then start it anew with `cis dag run`."
         );
     }
     for run in &report.hidden {
