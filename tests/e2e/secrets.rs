@@ -81,9 +81,13 @@ fn a_template_that_fails_on_a_secret_does_not_quote_it() {
 #[test]
 fn a_secret_without_a_value_fails_the_task_by_its_name() {
     let cis = Cis::new();
-    cis.write("key", "x");
+    cis.write("key", "xxxx");
     let out = cis.dag(DAG, &[]).expect(1);
     assert!(format!("{}{}", out.stdout, out.stderr).contains("MY_TOKEN"), "{out:?}");
+    cis.write("key", "xyz");
+    let out = cis.dag(DAG, &[]).expect(1);
+    let key = cis.work().join("key").display().to_string();
+    assert!(out.stderr.contains("the secret `KEY` has 3 bytes") && out.stderr.contains(&key), "{out:?}");
     assert!(!cis.work().join("reached").exists());
 }
 
@@ -348,4 +352,80 @@ fn secrets_that_are_too_long_together_are_refused_when_the_run_is_submitted() {
     assert!(refused.stderr.contains("256 KiB"), "{}", refused.stderr);
     let some = text.split("[[tasks]]\nid = \"t15\"").next().unwrap();
     cis.dag(some, &[]).expect(0);
+}
+
+/// Two tasks write a secret in parts, one to a terminal and one into a pipe.
+const PARTS: &str = r#"
+version = 1
+[dag]
+id = "parts"
+[dag.defaults]
+secrets = { TOKEN = { env = "MY_TOKEN" } }
+[[tasks]]
+id = "terminal"
+command = ["sh", "write.sh"]
+[[tasks]]
+id = "pipe"
+tty = false
+command = ["sh", "write.sh"]
+"#;
+
+/// Writes a secret in parts when `open` is there.
+const WRITES: &str = r#"
+echo ready
+while [ ! -e "$E2E_WORK/open" ]; do sleep 0.02; done
+for n in 1 2 3; do printf '%s' "$n: ${TOKEN%-correct-horse}"; sleep 0.3; echo '-correct-horse end'; done
+printf '4: '; for part in h u nte r2- correct-horse; do printf '%s' "$part"; sleep 0.1; done; echo ' end'
+printf '5: hunter2'; sleep 0.3; echo ' x'; echo "6: $TOKEN end"; sleep 0.1
+printf '7: OK h'; sleep 0.3; echo 'eard'; printf '\033[1m8: %s end\033[0m\n' "$TOKEN"
+begin=${TOKEN%-correct-horse}
+printf '9: %s\033[K%s %s\033[1m%s\033[m %s\033]0;title\007%s %s\000%s end\n' $begin -correct-horse $begin -correct-horse $begin -correct-horse $begin -correct-horse
+printf '%s' "10: ${TOKEN%horse}"
+"#;
+
+#[test]
+fn a_log_that_is_followed_is_the_log_that_is_read_later() {
+    let cis = Cis::new().env("MY_TOKEN", SECRET);
+    cis.write("write.sh", WRITES);
+    let run = cis.start(PARTS);
+    let mut followers = Vec::new();
+    for task in ["terminal", "pipe"] {
+        let session = cis.session_of(task)["id"].as_str().unwrap().to_owned();
+        let by_api = format!("/v1/sessions/{session}/log?follow=true");
+        for words in [
+            vec!["dag", "logs", "-f", task],
+            vec!["dag", "logs", "-f", "--plain", task],
+            vec!["api", "get", &by_api],
+        ] {
+            let follower = cis.spawn(&words);
+            follower.wait_for("ready");
+            followers.push((task, words.contains(&"--plain"), follower));
+        }
+    }
+    let mut terminals = [["logs", "-f", "terminal"], ["logs", "-f", "pipe"]]
+        .map(|words| cis.terminal(&[&["dag"], &words[..]].concat()));
+    let attached = cis.terminal(&["dag", "attach", "pipe"]);
+    for terminal in terminals.iter().chain([&attached]) {
+        terminal.wait_for("ready");
+    }
+    cis.write("open", "");
+    let wanted = "1: *** end\n2: *** end\n3: *** end\n4: *** end\n5: hunter2 x\n6: *** end\n7: OK heard\n8: *** end\n9: *** *** *** *** end\n10: hun***";
+    attached.wait_for("9: *** *** *** *** end");
+    let screen = attached.screen();
+    assert!(screen.contains(wanted.split_once("\n10").unwrap().0), "{screen}");
+    for terminal in &mut terminals {
+        terminal.wait_exit();
+        let screen = terminal.screen();
+        assert!(screen.contains(wanted), "{screen}");
+    }
+    cis.wait_run(&run, "succeeded");
+    for (task, plain, follower) in followers {
+        let followed = follower.wait().expect(0).stdout;
+        let mut words = vec!["dag", "logs", task];
+        words.extend(plain.then_some("--plain"));
+        assert_eq!(followed, cis.ok(words), "{task}, plain: {plain}");
+        if plain {
+            assert_eq!(followed, format!("ready\n{wanted}"), "{task}");
+        }
+    }
 }

@@ -251,9 +251,12 @@ pub struct ReadLog {
     /// Go on until the session ends.
     #[serde(default)]
     pub follow: bool,
-    /// Without escape sequences, as text.
+    /// Without escape sequences, as text: UTF-8, with LF at the end of each line.
     #[serde(default)]
     pub plain: bool,
+    /// For a terminal: as text with its styles (SGR), without other escape sequences.
+    #[serde(default)]
+    pub colors: bool,
     /// In pieces that tell their place, see [`super::log_pieces`].
     #[serde(default)]
     pub marks: bool,

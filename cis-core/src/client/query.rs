@@ -125,6 +125,7 @@ impl ToQuery for ReadLog {
             .number("from", self.from)
             .flag("follow", self.follow)
             .flag("plain", self.plain)
+            .flag("colors", self.colors)
             .flag("marks", self.marks)
             .number("attempt", self.attempt)
             .text
@@ -174,8 +175,9 @@ mod tests {
         assert_eq!(ListRuns::default().on("/v1/runs".into()), "/v1/runs");
         let asked = ListRuns { open: true, limit: Some(5), after: Some("a&b=ä".into()) };
         assert_eq!(asked.on("/v1/runs".into()), "/v1/runs?open=true&limit=5&after=a%26b%3D%C3%A4");
-        let log = ReadLog { from: Some(7), follow: true, plain: true, marks: true, attempt: Some(2) };
-        assert_eq!(log.on("/l".into()), "/l?from=7&follow=true&plain=true&marks=true&attempt=2");
+        let log =
+            ReadLog { from: Some(7), follow: true, plain: true, colors: true, marks: true, attempt: Some(2) };
+        assert_eq!(log.on("/l".into()), "/l?from=7&follow=true&plain=true&colors=true&marks=true&attempt=2");
         let attach = Attach { cols: Some(80), rows: Some(24), read_only: true, from: Some(9), marks: true };
         assert_eq!(attach.on("/a".into()), "/a?cols=80&rows=24&read_only=true&from=9&marks=true");
         let follow = FollowEvents { run: Some("x".into()), after: Some(0) };

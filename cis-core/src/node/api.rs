@@ -471,7 +471,7 @@ impl NodeApi for Node {
         let follows = live && query.follow && self.expose(session).await.is_ok();
         let followed = match follows {
             // One that ends in this moment is read from its file.
-            true => logs::followed(&self.hub, session, path.clone(), &query).await.ok(),
+            true => logs::followed(&self.hub, session, &query).await.ok(),
             false => None,
         };
         let pieces: BoxStream<'static, LogPiece> = match followed {

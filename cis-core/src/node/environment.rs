@@ -29,6 +29,8 @@ pub(super) enum SecretError {
     TooLong { name: String, path: String },
     #[error("the secret `{name}` is not text without NUL bytes, so it cannot be an environment variable")]
     NotText { name: String },
+    #[error("the secret `{name}` {why}; it comes from {from}")]
+    Unusable { name: String, from: String, why: String },
 }
 
 /// Values of a task's secrets, by name.
@@ -47,6 +49,13 @@ pub(super) fn secrets(
         };
         if value.contains('\0') {
             return Err(SecretError::NotText { name: name.clone() });
+        }
+        if let Err(error) = Redactor::check([value.as_str()]) {
+            let from = match source {
+                SecretSource::Env(variable) => format!("the variable {variable}"),
+                SecretSource::File(path) => format!("the file {path}"),
+            };
+            return Err(SecretError::Unusable { name: name.clone(), from, why: error.why() });
         }
         values.insert(name.clone(), value);
     }

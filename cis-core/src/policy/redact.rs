@@ -31,6 +31,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 pub use changing::ChangingStream;
+pub use forms::invisible_at;
 
 use forms::Usage;
 use trie::Trie;
@@ -49,6 +50,9 @@ const NODES_MAX: usize = 1 << 20;
 /// Longest value whose forms get space before those of longer values, bytes.
 const SHORT_BYTES: usize = 1 << 10;
 
+/// Maximum length of what is carried along with bytes held back. If there is more, the first is dropped.
+const CARRIED_BYTES_MAX: usize = 4 << 10;
+
 /// What stands for a secret.
 const STARS: &str = "***";
 
@@ -56,9 +60,7 @@ const STARS: &str = "***";
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RedactError {
     /// It would be found everywhere.
-    #[error(
-        "secret number {index} has {bytes} bytes without the blanks around it: use at least {SECRET_BYTES_MIN}"
-    )]
+    #[error("secret number {index} {}", self.why())]
     TooShort {
         /// Which of those given, from 1.
         index: usize,
@@ -66,9 +68,7 @@ pub enum RedactError {
         bytes: usize,
     },
     /// It would take too much memory.
-    #[error(
-        "secret number {index} has {bytes} bytes: use at most {SECRET_BYTES_MAX}, or pass a file's path instead"
-    )]
+    #[error("secret number {index} {}", self.why())]
     TooLong {
         /// Which of those given, from 1.
         index: usize,
@@ -81,6 +81,22 @@ pub enum RedactError {
         /// The maximum, bytes.
         most: usize,
     },
+}
+
+impl RedactError {
+    /// What is wrong, to be written after the name of the secret.
+    #[must_use]
+    pub fn why(&self) -> String {
+        match self {
+            Self::TooShort { bytes, .. } => {
+                format!("has {bytes} bytes without the blanks around it: use at least {SECRET_BYTES_MIN}")
+            }
+            Self::TooLong { bytes, .. } => {
+                format!("has {bytes} bytes: use at most {SECRET_BYTES_MAX}, or pass a file's path instead")
+            }
+            Self::TooMany { .. } => self.to_string(),
+        }
+    }
 }
 
 /// How a secret is replaced.
@@ -188,7 +204,7 @@ impl Redactor {
         let mut out = Vec::with_capacity(text.len());
         let mut search = Search::default();
         search.push(self, Mask::Stars, text.as_bytes(), &mut out);
-        search.finish(Mask::Stars, &mut out);
+        search.end(Mask::Stars, &mut out);
         // Secrets are whole characters, so what is left between them is too.
         let out =
             String::from_utf8(out).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned());
@@ -308,7 +324,7 @@ impl RedactStream {
     }
 
     /// Takes bytes that came before and were shown already: a secret that began in them is still
-    /// recognised, and what is left of it replaced. Call it before the first `push`.
+    /// recognised, and what is left of it replaced. Call it before the first `push`; without bytes, it changes nothing.
     pub fn prime(&mut self, before: &[u8]) {
         self.search.prime(&self.redactor, before);
     }
@@ -330,16 +346,23 @@ impl RedactStream {
         }
     }
 
-    /// For a person who waits for an echo: lets the first quarter (at most three bytes) of what is
-    /// held go, although it is the beginning of a secret. The rest stays until bytes come that decide,
-    /// or the end; if they complete the secret, its rest is replaced. Repeated calls let no more go.
-    pub fn flush_idle(&mut self, out: &mut Vec<u8>) {
-        self.search.flush_idle(&self.redactor, self.mask, out);
+    /// Passes bytes that are no part of the text, for example a change of its style. They stay between the same bytes of the text,
+    /// and after a secret that they interrupt.
+    pub fn carry(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
+        self.search.carry(bytes, out);
     }
 
-    /// The stream ends: lets the rest go.
+    /// For a person who waits for an echo: lets the first quarter (at most three bytes, and at most `most`) of what is
+    /// held go, although it is the beginning of a secret. The rest stays until bytes come that decide,
+    /// or the end; if they complete the secret, its rest is replaced. Repeated calls let no more go.
+    pub fn flush_idle(&mut self, most: u64, out: &mut Vec<u8>) {
+        self.search.flush_idle(&self.redactor, self.mask, most, out);
+    }
+
+    /// The stream ends, or its next bytes are unknown: lets the rest go. Of the beginning of a secret at the end, only as
+    /// much as [`Self::flush_idle`] lets go; the rest of it is replaced.
     pub fn finish(&mut self, out: &mut Vec<u8>) {
-        self.search.finish(self.mask, out);
+        self.search.cut(&self.redactor, self.mask, out);
     }
 
     /// So many bytes are held back.
@@ -359,14 +382,25 @@ struct Search {
     held: VecDeque<u8>,
     /// Secrets found from `base` on that a longer one might still swallow, in order, apart.
     found: VecDeque<(u64, u64)>,
+    /// What is carried along with the bytes held back, each with the place before which it stands.
+    carried: VecDeque<(u64, Vec<u8>)>,
     /// End of the newest secret that was replaced.
     masked: u64,
 }
 
 impl Search {
     fn prime(&mut self, redactor: &Redactor, before: &[u8]) {
+        if before.is_empty() {
+            return;
+        }
+        debug_assert!(
+            self.held.is_empty(),
+            "bytes that come after those held back cannot be from before them"
+        );
         for byte in before {
-            self.walk.step(redactor, *byte);
+            if self.walk.step(redactor, *byte).is_some() {
+                self.masked = self.walk.at();
+            }
         }
         self.base = self.walk.at();
     }
@@ -403,6 +437,7 @@ impl Search {
             }
             self.held.clear();
             (self.base, self.masked) = (at, at);
+            self.pass_carried(out);
             return;
         }
         let mut from = start.max(self.base);
@@ -428,31 +463,73 @@ impl Search {
                 }
             }
             (self.base, self.masked) = (end, end);
+            self.pass_carried(out);
         }
         self.let_go(settled, out);
     }
 
     fn let_go(&mut self, to: u64, out: &mut Vec<u8>) {
-        if to > self.base {
-            let length = usize::try_from(to - self.base).unwrap_or(usize::MAX).min(self.held.len());
+        while to > self.base {
+            let next = self.carried.front().map_or(to, |(at, _)| to.min(*at));
+            let length = usize::try_from(next - self.base).unwrap_or(usize::MAX).min(self.held.len());
             out.extend(self.held.drain(..length));
-            self.base = to;
+            self.base = next;
+            self.pass_carried(out);
         }
     }
 
-    fn flush_idle(&mut self, redactor: &Redactor, mask: Mask, out: &mut Vec<u8>) {
+    fn carry(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
+        if self.held.is_empty() {
+            out.extend_from_slice(bytes);
+            return;
+        }
+        self.carried.push_back((self.walk.at(), bytes.to_vec()));
+        let mut length: usize = self.carried.iter().map(|(_, bytes)| bytes.len()).sum();
+        while length > CARRIED_BYTES_MAX {
+            length -= self.carried.pop_front().map_or(length, |(_, bytes)| bytes.len());
+        }
+    }
+
+    /// Lets go what is carried before the first byte held back.
+    fn pass_carried(&mut self, out: &mut Vec<u8>) {
+        while let Some((_, bytes)) = self.carried.pop_front_if(|(at, _)| *at <= self.base) {
+            out.extend_from_slice(&bytes);
+        }
+    }
+
+    fn flush_idle(&mut self, redactor: &Redactor, mask: Mask, most: u64, out: &mut Vec<u8>) {
         if self.held.is_empty() {
             return;
         }
-        let mut settled = self.walk.shown_to(redactor);
+        let mut settled =
+            self.walk.shown_to(redactor).min(self.walk.open_from(redactor).saturating_add(most));
         if let Some((start, _)) = self.found.front() {
             settled = settled.min(*start);
         }
         self.release(settled, mask, out);
     }
 
-    fn finish(&mut self, mask: Mask, out: &mut Vec<u8>) {
+    /// The text is complete: what may begin a secret is none.
+    fn end(&mut self, mask: Mask, out: &mut Vec<u8>) {
         self.release(self.walk.at(), mask, out);
+        self.walk.begin_anew();
+    }
+
+    /// What follows is unknown: what may begin a secret may be one.
+    fn cut(&mut self, redactor: &Redactor, mask: Mask, out: &mut Vec<u8>) {
+        let shown = self.walk.shown_to(redactor);
+        self.let_go(self.found.front().map_or(shown, |(start, _)| shown.min(*start)), out);
+        let line_ends = self.held.iter().rev().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+        let hidden = self.held.len() - line_ends;
+        match mask {
+            Mask::Stars if hidden > 0 => out.extend_from_slice(STARS.as_bytes()),
+            Mask::Stars => {}
+            Mask::SameWidth => stars(self.held.iter().take(hidden), out),
+        }
+        out.extend(self.held.drain(..).skip(hidden));
+        self.found.clear();
+        (self.base, self.masked) = (self.walk.at(), self.walk.at());
+        self.pass_carried(out);
         self.walk.begin_anew();
     }
 }

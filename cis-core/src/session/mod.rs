@@ -13,7 +13,7 @@ pub mod protocol;
 pub mod quick;
 pub mod recorder;
 
-pub use crate::terminal::{filter, screen};
+pub use crate::terminal::{filter, sanitizer, screen};
 pub(crate) use os::{give_memory_back, share_memory, stamp_at_start};
 pub use os::{hand_environment_over, receive_environment};
 

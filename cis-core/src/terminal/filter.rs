@@ -35,12 +35,25 @@ const BEL: u8 = 0x07;
 /// Ends a link.
 const LINK_END: &[u8] = b"\x1b]8;;\x1b\\";
 
+/// What passes a [`ViewerFilter`].
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Scope {
+    /// Text, and the sequences that programs draw with: for a terminal that shows nothing but the session.
+    #[default]
+    Screen,
+    /// Text, tabs, CR, LF and styles (SGR): for a terminal that shows a log.
+    Colors,
+    /// Text, tabs, CR and LF.
+    Text,
+}
+
 /// The filter from a session to a viewer. It passes text and the sequences that programs draw with.
 ///
 /// A sequence passes whole or not at all. So the viewer's terminal is never in the middle of a sequence between two chunks, and
 /// no rest of a dropped sequence can become part of another one.
 #[derive(Debug, Clone, Default)]
 pub struct ViewerFilter {
+    scope: Scope,
     lexer: Lexer,
     text: Text,
     /// The open sequence, without the control characters in it. Strings other than OSC are not kept.
@@ -50,6 +63,18 @@ pub struct ViewerFilter {
 }
 
 impl ViewerFilter {
+    /// Returns a filter at the beginning of a stream.
+    #[must_use]
+    pub fn new(scope: Scope) -> Self {
+        Self { scope, ..Self::default() }
+    }
+
+    /// What passes it.
+    #[must_use]
+    pub fn scope(&self) -> Scope {
+        self.scope
+    }
+
     /// Takes bytes and gives those that may pass.
     #[must_use]
     pub fn push(&mut self, bytes: &[u8]) -> Vec<u8> {
@@ -66,6 +91,20 @@ impl ViewerFilter {
 
     /// The same as [`Self::push`], appended to `out`.
     pub fn push_into(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
+        let from = out.len();
+        self.pass(bytes, out);
+        if self.scope != Scope::Screen {
+            let passes = |byte: u8| !allow::is_control(byte) || matches!(byte, b'\t' | b'\n' | b'\r');
+            let mut kept = from;
+            for at in from..out.len() {
+                out[kept] = out[at];
+                kept += usize::from(passes(out[at]));
+            }
+            out.truncate(kept);
+        }
+    }
+
+    fn pass(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
         let mut rest = bytes;
         while !rest.is_empty() {
             if self.lexer.is_ground() {
@@ -75,7 +114,7 @@ impl ViewerFilter {
             }
             if let Some(csi) = whole_csi(rest).filter(|_| self.lexer.is_ground()) {
                 self.text.cut(out);
-                pass_csi(csi, out);
+                pass_csi(self.scope, csi, out);
                 rest = &rest[csi.len()..];
             } else if let Some((byte, after)) = rest.split_first() {
                 self.take(*byte, out);
@@ -139,8 +178,12 @@ impl ViewerFilter {
     fn end(&mut self, kind: Kind, last: u8, out: &mut Vec<u8>) {
         match kind {
             Kind::Osc => self.end_osc(if last == BEL { &[BEL] } else { STRING_END }, out),
-            Kind::Csi if !self.overlong => pass_csi(&self.held, out),
-            Kind::Esc if !self.overlong && allow::esc(&self.held) == Verdict::Pass => {
+            Kind::Csi if !self.overlong => pass_csi(self.scope, &self.held, out),
+            Kind::Esc
+                if self.scope == Scope::Screen
+                    && !self.overlong
+                    && allow::esc(&self.held) == Verdict::Pass =>
+            {
                 out.extend_from_slice(&self.held);
             }
             Kind::Esc | Kind::Csi | Kind::Dcs | Kind::Apc | Kind::Other => {}
@@ -149,6 +192,9 @@ impl ViewerFilter {
     }
 
     fn end_osc(&self, end: &[u8], out: &mut Vec<u8>) {
+        if self.scope != Scope::Screen {
+            return;
+        }
         match allow::osc(self.held.get(2..).unwrap_or_default(), self.overlong) {
             Verdict::Pass => {
                 out.extend_from_slice(&self.held);
@@ -185,8 +231,12 @@ fn whole_csi(bytes: &[u8]) -> Option<&[u8]> {
     is_whole.then(|| &bytes[..length + 3])
 }
 
-fn pass_csi(sequence: &[u8], out: &mut Vec<u8>) {
+fn pass_csi(scope: Scope, sequence: &[u8], out: &mut Vec<u8>) {
     let csi = Csi::parse(sequence);
+    let is_style = (csi.prefix, csi.inter, csi.last) == (None, None, b'm');
+    if !(scope == Scope::Screen || scope == Scope::Colors && is_style) {
+        return;
+    }
     match allow::csi(&csi) {
         Verdict::Pass => out.extend_from_slice(sequence),
         Verdict::Rewrite => allow::rewrite(&csi, out),

@@ -7,4 +7,6 @@
 #[cfg_attr(not(feature = "node"), allow(dead_code, reason = "what only a node needs of it"))]
 pub mod filter;
 #[cfg_attr(not(feature = "node"), allow(dead_code, reason = "what only a node needs of it"))]
+pub mod sanitizer;
+#[cfg_attr(not(feature = "node"), allow(dead_code, reason = "what only a node needs of it"))]
 pub mod screen;

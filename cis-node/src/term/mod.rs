@@ -1,7 +1,6 @@
 //! The caller's terminal: raw mode that is always undone, and filters for what is shown on it and typed at it.
 
 pub(crate) mod attach;
-pub(crate) mod colours;
 pub(crate) mod detach;
 pub(crate) mod keys;
 pub(crate) mod raw;

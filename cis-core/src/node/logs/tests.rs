@@ -3,16 +3,6 @@ use crate::session::log::LogWriter;
 
 const SECRET: &str = "hunter2SECRETvalue";
 
-#[test]
-fn plain_text_has_no_escapes_whatever_the_splits() {
-    let raw = b"\x1b[31mred\x1b[0m\r\n10%\r20%\r\n\x07end";
-    let mut whole = Plain::default();
-    assert_eq!(whole.strip(raw), b"red\n10%\n20%\nend");
-    let mut split = Plain::default();
-    let out: Vec<u8> = raw.iter().flat_map(|byte| split.strip(&[*byte])).collect();
-    assert_eq!(String::from_utf8(out).unwrap(), "red\n10%\n20%\nend");
-}
-
 /// A log of these bytes with its secret beside it.
 fn log(limit: u64, bytes: &[u8]) -> (tempfile::TempDir, PathBuf) {
     let dir = tempfile::tempdir().unwrap();

@@ -35,9 +35,17 @@ impl ChangingStream {
         }
         let held = self.stream.held().min(self.taken.len());
         let (before, held) = self.taken.split_at(self.taken.len() - held);
-        self.stream = RedactStream::new(Arc::clone(redactor), self.stream.mask);
+        let next = RedactStream::new(Arc::clone(redactor), self.stream.mask);
+        let old = std::mem::replace(&mut self.stream, next).search;
         self.stream.prime(before);
-        self.stream.push_into(held, out);
+        let mut from = 0;
+        for (at, bytes) in old.carried {
+            let to = usize::try_from(at - old.base).unwrap_or(held.len()).min(held.len());
+            self.stream.push_into(&held[from..to], out);
+            self.stream.carry(&bytes, out);
+            from = to;
+        }
+        self.stream.push_into(&held[from..], out);
     }
 
     /// The same as [`RedactStream::prime`].
@@ -52,9 +60,14 @@ impl ChangingStream {
         self.note(bytes);
     }
 
+    /// The same as [`RedactStream::carry`].
+    pub fn carry(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
+        self.stream.carry(bytes, out);
+    }
+
     /// The same as [`RedactStream::flush_idle`].
-    pub fn flush_idle(&mut self, out: &mut Vec<u8>) {
-        self.stream.flush_idle(out);
+    pub fn flush_idle(&mut self, most: u64, out: &mut Vec<u8>) {
+        self.stream.flush_idle(most, out);
     }
 
     /// Releases the rest. Bytes after that begin a new stream.

@@ -12,6 +12,23 @@ const URL_SAFE: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwx
 const UPPER: &[u8; 16] = b"0123456789ABCDEF";
 const LOWER: &[u8; 16] = b"0123456789abcdef";
 
+/// Whether terminals show nothing for a character: soft hyphen, joiners, marks of direction, zero-width blanks.
+fn is_invisible(c: char) -> bool {
+    matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+}
+
+/// Returns the length of the invisible character with which UTF-8 begins; 0: it does not.
+#[must_use]
+pub fn invisible_at(bytes: &[u8]) -> usize {
+    let length = match bytes {
+        [0xC2, ..] => 2,
+        [0xE2 | 0xEF, ..] => 3,
+        _ => return 0,
+    };
+    let first = bytes.get(..length).and_then(|bytes| std::str::from_utf8(bytes).ok());
+    if first.is_some_and(|text| text.chars().all(is_invisible)) { length } else { 0 }
+}
+
 /// How common a form is. More common forms get space in the search first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Usage {
@@ -43,8 +60,9 @@ pub(super) fn of(value: &str, usage: Usage) -> Vec<Form> {
             if value.contains('\n') {
                 forms.add(value.replace("\r\n", "\n").replace('\n', "\r\n").into_bytes());
             }
-            // Plain text leaves control characters out.
-            let plain = value.replace(|c: char| c.is_ascii_control() && !matches!(c, '\n' | '\t'), "");
+            // Plain text leaves control characters out, and characters that a terminal does not show are no part of it.
+            let plain =
+                value.replace(|c: char| c.is_control() && !matches!(c, '\n' | '\t') || is_invisible(c), "");
             if plain.len() >= super::SECRET_BYTES_MIN {
                 forms.add(plain.into_bytes());
             }

@@ -88,7 +88,7 @@ fn wrapped_base64_and_hex_are_found_wherever_the_lines_break() {
     assert_eq!(r.redact("aHVud\r\nGVyMg=="), "***");
     let mut live = RedactStream::new(Arc::new(r.clone()), Mask::Stars);
     let mut seen = live.push(b"a line ends with aH\r\n");
-    live.flush_idle(&mut seen);
+    live.flush_idle(u64::MAX, &mut seen);
     assert_eq!(seen, b"a line ends with aH\r\n", "its end is seen in time");
     assert_eq!(live.push(b"VudGVyMg== "), b"*** ");
     assert_eq!(r.redact("aHVud\n\n\nGVyMg=="), "aHVud\n\n\nGVyMg==", "there are lines between");
@@ -137,7 +137,7 @@ fn a_stream_goes_on_with_more_secrets_than_it_began_with() {
     stream.finish(&mut out);
     stream.push_into(b"up-key made-up-key", &mut out);
     stream.finish(&mut out);
-    assert_eq!(String::from_utf8(out).unwrap(), "made-up-key made-u*** *** and made-up-key ***");
+    assert_eq!(String::from_utf8(out).unwrap(), "made-up-key made-u*** *** and ma***up-key ***");
 }
 
 #[test]
@@ -184,17 +184,24 @@ fn an_echo_is_seen_in_time_and_never_tells_the_secret() {
     let mut seen = Vec::new();
     for byte in b"hunter2!" {
         stream.push_into(&[*byte], &mut seen);
-        stream.flush_idle(&mut seen);
-        stream.flush_idle(&mut seen);
+        stream.flush_idle(u64::MAX, &mut seen);
+        stream.flush_idle(u64::MAX, &mut seen);
         assert!(seen.len() <= 2 || seen == b"hu***");
     }
     assert_eq!(seen, b"hu***");
     seen.clear();
     for byte in b" hungry" {
         stream.push_into(&[*byte], &mut seen);
-        stream.flush_idle(&mut seen);
+        stream.flush_idle(u64::MAX, &mut seen);
     }
     assert_eq!(seen, b" hungry");
+    seen.clear();
+    for byte in b" hunter2!" {
+        stream.push_into(&[*byte], &mut seen);
+        stream.flush_idle(1, &mut seen);
+        assert!(seen.len() <= 2 || seen == b" h***");
+    }
+    assert_eq!(seen, b" h***");
 }
 
 #[test]
@@ -218,7 +225,50 @@ fn cut<'a>(bytes: &'a [u8], cuts: &[prop::sample::Index]) -> Vec<&'a [u8]> {
     at.windows(2).map(|pair| &bytes[pair[0]..pair[1]]).collect()
 }
 
+#[test]
+fn where_a_stream_is_cut_no_more_of_a_secret_is_shown_than_may_be() {
+    let r = redactor(&["correct horse battery"]);
+    for (text, want) in [
+        ("a cor", "a cor"),
+        ("a corr", "a cor***"),
+        ("a correct horse batter", "a cor***"),
+        ("a correct horse battery", "a ***"),
+        ("Y29ycmVjdCBo\r\n", "Y29***\r\n"),
+        ("Y29\r\n", "Y29\r\n"),
+    ] {
+        assert_eq!(String::from_utf8(stream(&r, Mask::Stars, &[text.as_bytes()])).unwrap(), want, "{text:?}");
+        assert_eq!(r.redact(text), if text.ends_with('y') { want } else { text }, "a text is complete");
+    }
+    assert_eq!(stream(&r, Mask::SameWidth, &[b"a corr"]), b"a cor*");
+}
+
 proptest! {
+    #[test]
+    fn a_stream_that_is_left_and_taken_up_at_what_it_held_back_gives_the_same(
+        secret in "[ab]{4,7}",
+        text in "[abc]{0,60}",
+        cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..12),
+    ) {
+        let r = Arc::new(redactor(&[&secret]));
+        let whole = stream(&r, Mask::Stars, &[text.as_bytes()]);
+        let (mut shown, mut at) = (Vec::new(), 0);
+        let mut to: Vec<usize> = cuts.iter().map(|cut| cut.index(text.len() + 1)).collect();
+        to.sort_unstable();
+        for to in to {
+            let mut part = RedactStream::new(Arc::clone(&r), Mask::Stars);
+            part.prime(&text.as_bytes()[..at]);
+            part.prime(b"");
+            part.push_into(&text.as_bytes()[at.min(to)..to], &mut shown);
+            part.prime(b"");
+            at = at.max(to) - part.held();
+        }
+        let mut last = RedactStream::new(r, Mask::Stars);
+        last.prime(&text.as_bytes()[..at]);
+        last.push_into(&text.as_bytes()[at..], &mut shown);
+        last.finish(&mut shown);
+        prop_assert_eq!(String::from_utf8(shown), String::from_utf8(whole));
+    }
+
     #[test]
     fn any_split_gives_the_same_and_no_secret(
         secrets in prop::collection::vec(secret(), 1..5),
@@ -233,6 +283,7 @@ proptest! {
         let text: String = parts
             .iter()
             .map(|(text, which)| which.as_ref().map_or(text.as_str(), |w| w.get(&secrets).trim()))
+            .chain(["|"])
             .collect();
         let mask = if wide { Mask::SameWidth } else { Mask::Stars };
         let whole = stream(&r, mask, &[text.as_bytes()]);
@@ -265,7 +316,8 @@ proptest! {
     fn two_sets_find_what_one_set_of_all_finds(
         one in prop::collection::vec(secret(), 1..4),
         two in prop::collection::vec(secret(), 1..4),
-        text in prop::collection::vec("[abcé \n]{0,9}", 0..8),
+        // Without line ends: where one set has a wrapped and an unwrapped form with the same beginning, it finds more.
+        text in prop::collection::vec("[abcé ]{0,9}", 0..8),
     ) {
         let all = Arc::new(Redactor::new(one.iter().chain(&two).cloned()).unwrap());
         let both = Arc::new(Redactor::new(one.clone()).unwrap()).with(&Arc::new(Redactor::new(two.clone()).unwrap()));
@@ -277,8 +329,8 @@ proptest! {
         let [mut by_both, mut by_all] = [both, all].map(|r| RedactStream::new(r, Mask::Stars));
         for piece in pieces {
             let (mut shown, mut wanted) = (by_both.push(piece), by_all.push(piece));
-            by_both.flush_idle(&mut shown);
-            by_all.flush_idle(&mut wanted);
+            by_both.flush_idle(u64::MAX, &mut shown);
+            by_all.flush_idle(u64::MAX, &mut wanted);
             prop_assert_eq!(shown, wanted);
         }
     }
@@ -316,7 +368,7 @@ proptest! {
         let mut out = Vec::new();
         for byte in text.bytes() {
             stream.push_into(&[byte], &mut out);
-            stream.flush_idle(&mut out);
+            stream.flush_idle(u64::MAX, &mut out);
         }
         stream.finish(&mut out);
         let out = String::from_utf8_lossy(&out).into_owned();

@@ -10,10 +10,19 @@ use super::wire::{self, Filled, Wire};
 use super::{Ended, HubError, Redactors};
 use crate::ids::SessionId;
 use crate::local::Place;
-use crate::policy::redact::{ChangingStream, Mask};
-use crate::session::filter::ViewerFilter;
+use crate::policy::redact::{Mask, Redactor};
 use crate::session::frames::Frame;
 use crate::session::protocol::{FromHost, ToHost};
+use crate::session::sanitizer::{Form, Sanitizer};
+
+/// Number of bytes before the first one that are read to know an escape sequence that is open there.
+const ESCAPES_BYTES: u64 = 4 << 10;
+
+/// Returns the number of bytes before the first wanted one that are read as well: a secret, or an escape sequence that is left
+/// out, may have begun in them.
+pub fn context_bytes(redactor: &Redactor, form: Form) -> u64 {
+    redactor.longest() as u64 + if form == Form::Bytes { 0 } else { ESCAPES_BYTES }
+}
 
 /// A piece of output.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,9 +31,10 @@ pub enum FollowChunk {
     Data {
         /// First byte of the output that they stand for.
         offset: u64,
-        /// First byte of the output that they do not stand for: follow again from there.
-        next: u64,
-        /// As many as that, unless secrets were replaced.
+        /// First byte of the output that they do not stand for: follow again from there. `None`: not known, because bytes
+        /// are held back.
+        next: Option<u64>,
+        /// As many as that, unless secrets were replaced or sequences left out.
         bytes: Vec<u8>,
     },
     /// Bytes that are in no log.
@@ -52,9 +62,8 @@ pub(super) struct Follow {
     at: u64,
     /// Everything before it was handed out.
     done: u64,
-    /// For a viewer's terminal.
-    filter: Option<ViewerFilter>,
-    redact: ChangingStream,
+    form: Form,
+    output: Sanitizer,
     redactors: Redactors,
     ready: VecDeque<FollowChunk>,
     over: bool,
@@ -66,9 +75,10 @@ impl Follow {
         host: &Arc<Place>,
         id: SessionId,
         from: u64,
+        form: Form,
         redactors: Redactors,
     ) -> Result<Self, HubError> {
-        let mut follow = Self::connect(host, id, redactors).await?;
+        let mut follow = Self::connect(host, id, form, redactors).await?;
         follow.watch(from).await?;
         Ok(follow)
     }
@@ -77,6 +87,7 @@ impl Follow {
     pub(super) async fn connect(
         host: &Arc<Place>,
         id: SessionId,
+        form: Form,
         redactors: Redactors,
     ) -> Result<Self, HubError> {
         let redactor = Arc::clone(&redactors.borrow());
@@ -87,17 +98,12 @@ impl Follow {
             from: 0,
             at: 0,
             done: 0,
-            filter: None,
-            redact: ChangingStream::new(redactor, Mask::Stars),
+            form,
+            output: Sanitizer::new(form, redactor, Mask::Stars),
             redactors,
             ready: VecDeque::new(),
             over: false,
         })
-    }
-
-    /// What is given is for a terminal.
-    pub(super) fn for_terminal(&mut self) {
-        self.filter = Some(ViewerFilter::default());
     }
 
     /// How much output there is; none where the session has ended.
@@ -119,7 +125,7 @@ impl Follow {
 
     pub(super) async fn watch(&mut self, from: u64) -> Result<(), HubError> {
         (self.from, self.done) = (from, from);
-        self.at = from.saturating_sub(self.redact.redactor().longest() as u64);
+        self.at = from.saturating_sub(context_bytes(self.output.redactor(), self.form));
         self.say(&ToHost::Watch { session: self.id, from: self.at }).await
     }
 
@@ -189,34 +195,35 @@ impl Follow {
         let (known, new) = data.split_at(known);
         let mut out = Vec::with_capacity(new.len());
         self.look_at_secrets(&mut out);
-        self.redact.prime(known);
-        match &mut self.filter {
-            Some(filter) => self.redact.push_into(&filter.push(new), &mut out),
-            None => self.redact.push_into(new, &mut out),
-        }
-        self.redact.flush_idle(&mut out);
-        self.give(self.at - self.redact.held() as u64, out);
+        self.output.prime(known);
+        self.output.push(new, &mut out);
+        let next = match self.form {
+            Form::Bytes => Some(self.at - self.output.held() as u64),
+            Form::Screen | Form::Colors | Form::Text => self.output.is_settled().then_some(self.at),
+        };
+        self.give(next, out);
     }
 
     /// Hides values that have become known in everything that was not given yet.
     fn look_at_secrets(&mut self, out: &mut Vec<u8>) {
         let redactor = Arc::clone(&self.redactors.borrow());
-        self.redact.change(&redactor, out);
+        self.output.change(&redactor, out);
     }
 
-    fn give(&mut self, next: u64, bytes: Vec<u8>) {
+    fn give(&mut self, next: Option<u64>, bytes: Vec<u8>) {
         if !bytes.is_empty() {
-            let offset = std::mem::replace(&mut self.done, next);
+            let offset = self.done;
+            self.done = next.unwrap_or(offset);
             self.ready.push_back(FollowChunk::Data { offset, next, bytes });
         }
     }
 
-    /// What was held back goes out: nothing follows it directly.
+    /// What was held back goes out: what follows is not known, or nothing does.
     fn finish(&mut self) {
         let mut out = Vec::new();
         self.look_at_secrets(&mut out);
-        self.redact.finish(&mut out);
-        self.give(self.at, out);
+        self.output.finish(&mut out);
+        self.give(Some(self.at), out);
     }
 
     fn message(&mut self, message: FromHost) {
@@ -225,7 +232,7 @@ impl Follow {
                 self.finish();
                 self.at = to;
                 // What comes first may be the end of a secret whose beginning is in the gap.
-                let unsure = (self.redact.redactor().longest() as u64).saturating_sub(1);
+                let unsure = (self.output.redactor().longest() as u64).saturating_sub(1);
                 let shown = to.saturating_add(unsure).max(self.from);
                 if shown > self.from {
                     self.ready.push_back(FollowChunk::Gap { from: from.max(self.from), to: shown });

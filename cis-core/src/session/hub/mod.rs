@@ -45,12 +45,13 @@ use crate::ids::{InputId, SessionId};
 use crate::local::Place;
 use crate::monitor::Explanation;
 use crate::policy::redact::Redactor;
+use crate::session::sanitizer::Form;
 
 use monitored::Tell;
 
 pub use attached::{AttachOutput, Attached, Marked, Typing};
 pub use error::HubError;
-pub use follow::FollowChunk;
+pub use follow::{FollowChunk, context_bytes};
 pub use monitored::{Answer, Monitoring, Sighting, Watcher};
 
 /// The redactor of a session, now and after each change.
@@ -360,7 +361,7 @@ impl Hub {
         self.ask(|reply| Command::Counts { reply }).await
     }
 
-    /// Its output from this byte on, secrets replaced, until it ends.
+    /// Its output from this byte on in this form, secrets replaced, until it ends.
     ///
     /// # Errors
     /// [`HubError::NoSuchSession`], [`HubError::HostLost`], [`HubError::OtherVersion`], [`HubError::Stopped`].
@@ -368,9 +369,10 @@ impl Hub {
         &self,
         id: SessionId,
         from: u64,
+        form: Form,
     ) -> Result<impl Stream<Item = FollowChunk> + Send + use<>, HubError> {
         let redactors = self.redactors(id).await?;
-        let follow = follow::Follow::start(&self.host, id, from, redactors).await?;
+        let follow = follow::Follow::start(&self.host, id, from, form, redactors).await?;
         Ok(follow.into_stream())
     }
 

@@ -6,6 +6,7 @@ use super::follow::{Follow, FollowChunk};
 use super::{AttachOutput, Attached, Ended, Hub, HubError, Marked, Redactors};
 use crate::api::{Attach, AttachNotice, TermSize};
 use crate::ids::SessionId;
+use crate::session::sanitizer::Form;
 use crate::session::screen::Screen;
 
 /// So much of the output before the attach is shown, bytes.
@@ -19,8 +20,7 @@ pub(super) async fn attach(
     how: Attach,
     redactors: Redactors,
 ) -> Result<Attached, HubError> {
-    let mut follow = Follow::connect(&hub.host, id, redactors).await?;
-    follow.for_terminal();
+    let mut follow = Follow::connect(&hub.host, id, Form::Screen, redactors).await?;
     let total = follow.probe().await?.unwrap_or(0);
     let tail = total.saturating_sub(TAIL_BYTES);
     let resumed = how.from.filter(|from| *from <= total);
@@ -75,7 +75,7 @@ async fn show(mut follow: Follow, sender: mpsc::Sender<Marked>, size: TermSize, 
                 }
                 let bytes = with_returns(&bytes, &mut after_cr);
                 tail.add(&bytes);
-                (AttachOutput::Bytes(bytes), Some(next))
+                (AttachOutput::Bytes(bytes), next)
             }
             FollowChunk::Gap { from, to } => {
                 partial = false;

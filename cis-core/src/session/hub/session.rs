@@ -375,7 +375,7 @@ impl Session {
     pub(super) fn typed(&mut self, number: u64, bytes: &[u8], env: &mut Env) {
         let viewer = self.viewers.iter_mut().find(|viewer| viewer.number == number && !viewer.read_only);
         if let Some(viewer) = viewer.filter(|_| self.ended.is_none()) {
-            let typed = viewer.typed.push(bytes);
+            let typed = viewer.type_bytes(bytes);
             wire::put_typed(&mut env.out, self.id, &typed);
             self.typing.sent(&typed);
             self.note_typed(&typed, env);

@@ -1,13 +1,18 @@
 //! One viewer of a terminal, as the hub sees it: what it may see, and whether it keeps up.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::queue::Queue;
 use super::{AttachOutput, Ended};
 use crate::api::{AttachNotice, TermSize};
-use crate::policy::redact::{Mask, RedactStream, Redactor};
-use crate::session::filter::{TypedFilter, ViewerFilter};
+use crate::policy::redact::{Mask, Redactor};
+use crate::session::filter::TypedFilter;
+use crate::session::sanitizer::{Form, Sanitizer};
 use crate::session::screen::{Look, Screen};
+
+/// How long after a keystroke output can be its echo.
+const ECHO_TIME: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 pub(super) struct Viewer {
@@ -16,9 +21,10 @@ pub(super) struct Viewer {
     pub(super) read_only: bool,
     /// Of its terminal, where it is known.
     pub(super) size: Option<TermSize>,
-    pub(super) typed: TypedFilter,
-    filter: ViewerFilter,
-    redact: RedactStream,
+    typed: TypedFilter,
+    /// When it typed last.
+    typed_at: Option<Instant>,
+    output: Sanitizer,
     /// It gets pictures, never bytes: its terminal has another size than the session.
     mirror: bool,
     /// It needs a picture before anything else.
@@ -40,8 +46,8 @@ impl Viewer {
             read_only,
             size,
             typed: TypedFilter::default(),
-            filter: ViewerFilter::default(),
-            redact: RedactStream::new(Arc::clone(redactor), Mask::SameWidth),
+            typed_at: None,
+            output: sanitizer(redactor),
             mirror: false,
             stale: true,
             shows: None,
@@ -94,14 +100,22 @@ impl Viewer {
 
     /// Where a viewer that has everything so far can go on: the byte `until`, unless something before it is held back.
     fn settled_at(&self, until: u64) -> Option<u64> {
-        (!self.mirror && self.filter.is_settled() && self.redact.held() == 0).then_some(until)
+        (!self.mirror && self.output.is_settled()).then_some(until)
+    }
+
+    /// Takes what was read from its terminal. Returns what was typed.
+    pub(super) fn type_bytes(&mut self, bytes: &[u8]) -> Vec<u8> {
+        self.typed_at = Some(Instant::now());
+        self.typed.push(bytes)
     }
 
     fn pass(&mut self, bytes: &[u8]) -> Vec<u8> {
-        let filtered = self.filter.push(bytes);
-        let mut out = Vec::with_capacity(filtered.len());
-        self.redact.push_into(&filtered, &mut out);
-        self.redact.flush_idle(&mut out);
+        let mut out = Vec::with_capacity(bytes.len());
+        self.output.push(bytes, &mut out);
+        // A person who types must see each character, even if a secret begins with it. Without that, one character
+        // is enough: the last one of a prompt.
+        let is_echo = self.typed_at.is_some_and(|at| at.elapsed() < ECHO_TIME);
+        self.output.flush_idle(if is_echo { u64::MAX } else { 1 }, &mut out);
         out
     }
 
@@ -121,12 +135,11 @@ impl Viewer {
         let mut out = screen.paint_for(&Look { redactor: Some(redactor), viewer, again });
         self.stale = false;
         self.shows = Some(alternate);
-        self.filter = ViewerFilter::default();
-        self.redact = RedactStream::new(Arc::clone(redactor), Mask::SameWidth);
+        self.output = sanitizer(redactor);
         if !self.mirror {
             if !redactor.is_empty() {
                 let before = screen.before_cursor();
-                self.redact.prime(&before.as_bytes()[before.len().saturating_sub(redactor.longest())..]);
+                self.output.prime(&before.as_bytes()[before.len().saturating_sub(redactor.longest())..]);
             }
             let begun = self.pass(screen.unfinished());
             out.extend_from_slice(&begun);
@@ -146,7 +159,7 @@ impl Viewer {
         let text = screen.as_ref().map(|screen| screen.text_redacted(redactor));
         match screen {
             Some(screen) if self.stale => self.paint(screen, redactor, until),
-            _ => self.redact.finish(&mut rest),
+            _ => self.output.finish(&mut rest),
         }
         self.queue.push(rest, usize::MAX, Some(until));
         self.queue.close(AttachOutput::Notice(AttachNotice::Ended {
@@ -155,4 +168,8 @@ impl Viewer {
             screen: text.filter(|text| !text.is_empty()),
         }));
     }
+}
+
+fn sanitizer(redactor: &Arc<Redactor>) -> Sanitizer {
+    Sanitizer::new(Form::Screen, Arc::clone(redactor), Mask::SameWidth)
 }

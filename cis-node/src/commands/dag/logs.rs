@@ -5,12 +5,12 @@ use std::io::IsTerminal as _;
 use cis_core::api::{ProblemKind, ReadLog};
 use cis_core::client::{Client, ClientError, LogStream};
 use cis_core::ids::SessionId;
+use cis_core::terminal::filter::{Scope, ViewerFilter};
 
 use super::newest;
 use crate::context::Context;
 use crate::error::{CliError, Exit};
 use crate::output;
-use crate::term::colours::Colours;
 
 /// Shows what a task or session wrote
 ///
@@ -51,7 +51,14 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
 
 /// The log of the task in the run; without a run, that of a session may be meant as well.
 async fn open<'a>(client: &'a Client, args: &Args) -> Result<LogStream<'a>, CliError> {
-    let how = ReadLog { follow: args.follow, plain: args.plain, attempt: args.attempt, ..ReadLog::default() };
+    let colors = std::io::stdout().is_terminal();
+    let how = ReadLog {
+        follow: args.follow,
+        plain: args.plain,
+        colors,
+        attempt: args.attempt,
+        ..ReadLog::default()
+    };
     if let Some(run) = &args.run {
         return Ok(client.task_log(run, &args.task, &how).await?);
     }
@@ -87,11 +94,10 @@ async fn copy(mut log: LogStream<'_>, plain: bool) -> Result<(), CliError> {
         }
         return Ok(());
     }
-    let mut colours = Colours::default();
-    let mut shown = Vec::new();
+    // The node has filtered it. If that is an older one, it has not.
+    let mut filter = ViewerFilter::new(if plain { Scope::Text } else { Scope::Colors });
     while let Some(bytes) = log.next().await? {
-        shown.clear();
-        colours.pass(&bytes, &mut shown);
+        let shown = filter.push(&bytes);
         // Styles are left out where they are not wanted.
         if plain { output::bytes(&shown)? } else { output::print(&String::from_utf8_lossy(&shown))? }
     }
