@@ -267,6 +267,77 @@ on_blocked = {{ action = "run", run = ["true"] }}
     cis.wait_run(&run, "succeeded");
 }
 
+/// An agent lowers the limit of realtime CPU time of the node, or of the host, which its next node inherits. Its orphan
+/// kills `$1`, removes all marks of the session, and tries to be taken for a person.
+const LOWERS: &str = r#"
+set -e
+pid_of() { sed -n 's/^pid //p' "$CIS_HOME/$1.lock"; }
+for process in node host; do prlimit --pid "$(pid_of $process)" --rttime=1000:1000; done
+clean() {
+  env -i PATH="$PATH" HOME="$HOME" CIS_HOME="$CIS_HOME" XDG_RUNTIME_DIR="$XDG_RUNTIME_DIR" E2E_MARK="$E2E_MARK" \
+    E2E_CIS="$E2E_CIS" E2E_WORK="$E2E_WORK" "$@"
+}
+cd "$E2E_WORK"
+# The next host ends what carries the stamp of a session: the orphan has a lower limit, but a higher one than the node.
+clean setsid -f prlimit --rttime=5000:5000 sh climber.sh $(for process in $KILLED; do pid_of $process; done) 2> climber.err
+"#;
+
+const CLIMBER: &str = r#"
+kill -9 "$@"
+for pid in "$@"; do while [ -e /proc/$pid ]; do sleep 0.02; done; done
+"$E2E_CIS" dag approve gate > said.new 2>&1
+echo "exit $?" >> said.new
+mv said.new said
+"#;
+
+#[test]
+fn an_agent_that_lowers_the_limit_of_its_node_or_host_is_not_taken_for_a_person() {
+    for killed in ["host", "node", "node host"] {
+        let cis = unprivileged().env("KILLED", killed);
+        cis.write("lowers.sh", LOWERS);
+        cis.write("climber.sh", CLIMBER);
+        let run = cis.start(
+            "version = 1\n[dag]\nid = \"gated\"\n[[tasks]]\nid = \"gate\"\napproval = { prompt = \"?\" }\nscript = \"true\"\n\
+             [[tasks]]\nid = \"agent\"\ntty = false\nretry_lost = false\nscript = 'sh \"$E2E_WORK/lowers.sh\"; sleep 600'\n",
+        );
+        let said =
+            eventually("the orphan has tried", || Some(cis.read("said")).filter(|said| !said.is_empty()));
+        assert!(!said.contains("exit 0"), "{killed}: {said}");
+        assert!(said.contains("may not") || said.contains("the node could not start"), "{killed}: {said}");
+        assert_eq!(cis.task(&run, "gate")["state"], "queued", "{killed}");
+        // The sessions of a host with a lower limit have no higher one.
+        cis.ok(["dag", "approve", "gate"]);
+        cis.wait_task(&run, "gate", "succeeded");
+        cis.run(["dag", "cancel", &run]);
+    }
+}
+
+#[test]
+fn a_command_whose_limit_another_process_lowered_says_so() {
+    let cis = unprivileged();
+    cis.ok(["node", "start", "--detach"]);
+    let lowered = |arguments: &[&str]| {
+        let program = cis.command(arguments);
+        let mut command = Command::new("prlimit");
+        command.arg("--rttime=5:5").arg(program.get_program()).args(program.get_args());
+        command.current_dir(cis.work()).env_clear().envs(cis.environment());
+        Running::start(command).wait()
+    };
+    let refused = lowered(&["dag", "list"]);
+    assert_ne!(refused.code, Some(0));
+    assert!(
+        refused.stderr.contains("RLIMIT_RTTIME, 5 µs") && refused.stderr.contains("prlimit --rttime"),
+        "{refused:?}"
+    );
+    assert!(!refused.stderr.contains("runs in a session"), "{refused:?}");
+    let doctor = lowered(&["doctor"]).stdout;
+    assert!(doctor.contains("RLIMIT_RTTIME"), "{doctor}");
+    cis.ok(["node", "stop"]);
+    let refused = lowered(&["node", "start", "--detach"]);
+    assert!(refused.code != Some(0) && refused.stderr.contains("the node could not start"), "{refused:?}");
+    assert_eq!(cis.node_pid(), None);
+}
+
 /// An agent of a node that itself runs in a session of another node. It removes all marks of its session, kills its
 /// host, becomes a descendant of the other host, and tries to be taken for a person.
 const AGENT: &str = r#"

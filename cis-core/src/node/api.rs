@@ -79,6 +79,8 @@ pub(super) struct Node {
     pub(super) tokens: Arc<Tokens>,
     pub(super) remote: Option<RemoteView>,
     pub(super) own_commands: OwnCommands,
+    /// Hard limit of realtime CPU time of processes outside of sessions, µs.
+    pub(super) limit_outside: u64,
 }
 
 type Answer<T> = Result<T, Problem>;
@@ -93,6 +95,7 @@ impl NodeApi for Node {
             keys: &self.keys,
             commands: &self.own_commands,
             tokens: &self.tokens,
+            limit_outside: self.limit_outside,
         };
         this.principal(&peer, token)
     }

@@ -2,8 +2,9 @@
 //!
 //! An agent must not answer itself. A peer gets the rights of the session whose token it shows, and
 //! none without one, where it comes from a session: it descends from the session host; or it or an
-//! ancestor was started with a session's environment of this node; or it carries the stamp of sessions,
-//! which outlives the host (`docs/decisions/0010-stamps.md`).
+//! ancestor was started with a session's environment of this node; or it has a lower hard limit of realtime CPU
+//! time than processes outside of sessions, as the stamp of a session is, which outlives the host
+//! (`docs/decisions/0010-stamps.md`).
 //!
 //! A command that the node runs itself (`on_blocked.run`, `notify.command`) has rights of its own while it runs: those of
 //! an operator, and no more than the submitter of its run has at that moment. The command is found by the child of the
@@ -34,13 +35,19 @@ pub(super) struct This<'a> {
     pub(super) keys: &'a Keys,
     pub(super) commands: &'a OwnCommands,
     pub(super) tokens: &'a Tokens,
+    /// Hard limit of realtime CPU time of processes outside of sessions, µs.
+    pub(super) limit_outside: u64,
 }
 
 impl This<'_> {
     /// Classifies the peer of the main socket.
     pub(super) fn principal(&self, peer: &Peer, token: Option<&str>) -> Principal {
         let via = Via::Socket;
-        let stray = Principal { who: Who::Stray { pid: peer.pid.unwrap_or(0) }, via, rights: Rights::None };
+        let stray = |limit| Principal {
+            who: Who::Stray { pid: peer.pid.unwrap_or(0), limit },
+            via,
+            rights: Rights::None,
+        };
         if let Some(session) = token.and_then(|token| self.keys.session_of(token)) {
             // A token acts for its session. If it is shown from inside another session, it was stolen.
             let own = |descent: &Descent| {
@@ -49,19 +56,23 @@ impl This<'_> {
                 own.all(|own| own == session)
             };
             if !peer.descent.as_ref().is_none_or(own) {
-                return stray;
+                return stray(None);
             }
             return Principal { who: Who::Session { session, of: None }, via, rights: Rights::OwnSession };
         }
-        let Some(descent) = &peer.descent else { return stray };
+        let Some(descent) = &peer.descent else { return stray(None) };
         if self.is_below_host(descent) {
-            return stray;
+            return stray(None);
         }
         if let Some(child) = descent.child_of(self.pid) {
-            return self.commands.of(child).map_or(stray, |command| self.command(command));
+            return self.commands.of(child).map_or_else(|| stray(None), |command| self.command(command));
         }
-        if descent.is_marked_for(|socket| self.home.is_node_socket(socket)) || descent.is_stamped() {
-            return stray;
+        if descent.is_marked_for(|socket| self.home.is_node_socket(socket)) {
+            return stray(None);
+        }
+        // Any lower limit counts, not only the stamps of the host: a process can lower its own further.
+        if descent.realtime_limit() < self.limit_outside {
+            return stray(Some(descent.realtime_limit()));
         }
         let me = rustix::process::geteuid().as_raw();
         let rights = if peer.uid == me || peer.uid == 0 { Rights::Admin } else { Rights::None };
@@ -98,6 +109,7 @@ mod tests {
     use rustix::process::{Resource, getrlimit};
 
     use super::*;
+    use crate::local::realtime_limit_outside;
 
     /// A process that ends with the test.
     struct Started(Child);
@@ -133,7 +145,8 @@ mod tests {
             let (commands, tokens) = (OwnCommands::default(), Tokens::open(home));
             // No process descends from a node with this pid.
             let pid = u32::MAX;
-            This { pid, host, home, keys: &keys, commands: &commands, tokens: &tokens }
+            let limit_outside = realtime_limit_outside(&home.dir);
+            This { pid, host, home, keys: &keys, commands: &commands, tokens: &tokens, limit_outside }
                 .principal(&peer, token)
                 .rights
         }
@@ -167,8 +180,8 @@ mod tests {
         let peer =
             Peer { uid: rustix::process::geteuid().as_raw(), pid: Some(pid), descent: Descent::of(pid) };
         let (keys, tokens) = (Keys::load_or_make(&home.dir).unwrap(), Tokens::open(home));
-        This { pid: std::process::id(), host, home, keys: &keys, commands, tokens: &tokens }
-            .principal(&peer, None)
+        let (pid, limit_outside) = (std::process::id(), realtime_limit_outside(&home.dir));
+        This { pid, host, home, keys: &keys, commands, tokens: &tokens, limit_outside }.principal(&peer, None)
     }
 
     fn piped(program: &str, arguments: &[&str]) -> Command {

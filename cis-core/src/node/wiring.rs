@@ -27,7 +27,7 @@ use super::worker::LocalWorker;
 use super::{own_log, restore};
 use crate::config::{Config, Home, HomeError, Identity, IdentityError, KeyError, Keys, Settings, Tokens};
 use crate::ids::RunId;
-use crate::local::{Holder, LockFile, SocketFile, make_way};
+use crate::local::{Holder, LockFile, SocketFile, make_way, realtime_limit_outside};
 use crate::matrix::Account;
 use crate::scheduler::{Breaker, Machine};
 use crate::server::{self, Bound, Door};
@@ -208,6 +208,7 @@ pub fn run(options: NodeOptions, ready: impl FnOnce(Readiness) + Send + 'static)
         tokens,
         remote,
         own_commands: own_commands.clone(),
+        limit_outside: realtime_limit_outside(&options.home.dir),
     });
     let worker = LocalWorker::new(
         options.home.clone(),

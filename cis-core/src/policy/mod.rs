@@ -46,10 +46,13 @@ pub enum Who {
         /// The task that it works on.
         of: Option<(RunId, TaskId)>,
     },
-    /// A process below the session host without a valid token.
+    /// A process of a session without a valid token.
     Stray {
         /// Its pid.
         pid: u32,
+        /// Its hard limit of realtime CPU time, µs, if nothing else shows that it is of a session.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        limit: Option<u64>,
     },
     /// Somebody in a room.
     Member {
@@ -120,7 +123,7 @@ impl Principal {
         let (kind, name) = match &self.who {
             Who::User { uid } => (ActorKind::Human, format!("uid:{uid}")),
             Who::Session { session, .. } => (ActorKind::Session, session.to_string()),
-            Who::Stray { pid } => (ActorKind::Session, format!("pid:{pid}")),
+            Who::Stray { pid, .. } => (ActorKind::Session, format!("pid:{pid}")),
             Who::Member { user, .. } => (ActorKind::Human, user.to_string()),
             Who::Token { name, .. } => (ActorKind::Human, format!("token:{name}")),
             Who::Command(command) => (ActorKind::Policy, command.name()),
@@ -286,7 +289,13 @@ pub fn authorize(principal: &Principal, action: Action) -> Result<(), Denied> {
             "session {session} may not {}: a process in a session cannot answer, read or control sessions and runs",
             verb(action)
         ),
-        Who::Stray { pid } => format!(
+        Who::Stray { pid, limit: Some(limit) } => format!(
+            "process {pid} has a hard limit of realtime CPU time (RLIMIT_RTTIME, {limit} µs), as processes of sessions \
+             have, and shows no valid CIS_TOKEN, so it may not {}; if it is not of a session, use a shell in which \
+             `prlimit --rttime` says `unlimited`",
+            verb(action)
+        ),
+        Who::Stray { pid, limit: None } => format!(
             "process {pid} runs in a session but shows no valid CIS_TOKEN, so it may not {}",
             verb(action)
         ),
@@ -466,7 +475,8 @@ mod tests {
 
     #[test]
     fn a_stray_process_has_no_rights() {
-        let stray = Principal { who: Who::Stray { pid: 7 }, via: Via::Socket, rights: Rights::None };
+        let stray =
+            Principal { who: Who::Stray { pid: 7, limit: None }, via: Via::Socket, rights: Rights::None };
         assert!(authorize(&stray, Action::SeeNode).is_err());
     }
 }

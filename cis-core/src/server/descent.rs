@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustix::io::Errno;
-use rustix::process::{Pid, Resource, getrlimit, test_kill_process};
+use rustix::process::{Pid, test_kill_process};
 
 /// Parents looked at before we give up: deeper trees are refused, not trusted.
 const DEPTH_MAX: usize = 4096;
@@ -28,7 +28,8 @@ struct Found {
     pids: Vec<u32>,
     /// Those that were started with a session's environment.
     marks: Vec<Mark>,
-    stamped: bool,
+    /// Its hard limit of realtime CPU time, µs; 0 if it cannot be read.
+    realtime_limit: u64,
 }
 
 /// What a process of a session was started with.
@@ -46,8 +47,7 @@ impl Descent {
     pub fn of(pid: u32) -> Option<Self> {
         let pids = (0..TRIES).find_map(|_| line(pid))?;
         let marks = pids.iter().filter_map(|pid| mark_of(*pid)).collect();
-        let stamped = is_stamped(pid);
-        Some(Self(Arc::new(Found { pids, marks, stamped })))
+        Some(Self(Arc::new(Found { pids, marks, realtime_limit: realtime_limit(pid) })))
     }
 
     /// Whether the process is this one, or descends from it.
@@ -86,10 +86,11 @@ impl Descent {
             .filter_map(|mark| mark.token.as_deref())
     }
 
-    /// Whether a session host of any home stamped the process.
+    /// Returns the hard limit of realtime CPU time of the process, µs; 0 if it is not known. Session hosts stamp their
+    /// sessions with it (`docs/decisions/0010-stamps.md`).
     #[must_use]
-    pub fn is_stamped(&self) -> bool {
-        self.0.stamped
+    pub fn realtime_limit(&self) -> u64 {
+        self.0.realtime_limit
     }
 }
 
@@ -143,14 +144,9 @@ fn mark_of(pid: u32) -> Option<Mark> {
     Some(Mark { socket, token })
 }
 
-/// Whether a session host has lowered the process's limit of realtime CPU time below this process's own limit. Only
-/// root can raise it again (`docs/decisions/0010-stamps.md`). Which host it was is unknown: a process can lower its
-/// limit further, and after its host was killed it can become a descendant of another home's host.
-fn is_stamped(pid: u32) -> bool {
-    let own = getrlimit(Resource::Rttime).maximum.unwrap_or(u64::MAX);
-    // In µs, as in `/proc/PID/limits`.
-    let limit = fs::read(format!("/proc/{pid}/limits")).ok();
-    limit.and_then(|limits| crate::proc::hard_realtime_limit(&limits)).is_none_or(|limit| limit < own)
+fn realtime_limit(pid: u32) -> u64 {
+    let limits = fs::read(format!("/proc/{pid}/limits")).ok();
+    limits.and_then(|limits| crate::proc::hard_realtime_limit(&limits)).unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -78,6 +78,7 @@ pub(crate) fn run(context: &Context, _: &Args) -> Result<Exit, CliError> {
         kernel::terminals(),
         kernel::descriptors(),
         kernel::processes(),
+        kernel::realtime_limit(&context.home.dir),
         kernel::ptrace_scope("/proc/sys/kernel/yama/ptrace_scope".as_ref()),
         kernel::closed(hides_processes()),
         kernel::tracing("/proc/sys/kernel/yama/ptrace_scope".as_ref()),

@@ -139,7 +139,7 @@ impl Host {
         let sockets = [Some(&config.socket), config.fallback.as_ref(), before.as_ref()];
         let directory = |socket: &PathBuf| socket.parent().unwrap_or(socket).as_os_str().as_bytes().to_vec();
         let directories: BTreeSet<_> = sockets.into_iter().flatten().map(directory).collect();
-        let stamps = Stamps::new(config.home.as_os_str().as_bytes(), &directories);
+        let stamps = Stamps::new(&config.home, &directories);
         leftovers::take_over(&mut lock, &directories, &stamps, &processes).map_err(|source| {
             HostError::File { action: "note its life in", path: config.lock.clone(), source }
         })?;

@@ -259,7 +259,7 @@ mod tests {
     #[test]
     fn a_stamp_counts_more_than_a_label() {
         let all = [process(110, HOST, 110), process(120, HOST, 120), process(130, HOST, 130)];
-        let mut stamps = Stamps::new(b"/home/a", [b"/run/a"]);
+        let mut stamps = Stamps::new("/home/a".as_ref(), [b"/run/a"]);
         let mut claims = [claim(0, 110, "a"), claim(1, 120, "b")];
         for claim in &mut claims {
             claim.stamp = stamps.give();

@@ -194,7 +194,10 @@ fn obey(orders: &Orders) -> Step {
         if !orders.nofile.is_null() && libc::setrlimit(libc::RLIMIT_NOFILE, orders.nofile) < 0 {
             return Step::Streams;
         }
-        if !orders.rttime.is_null() && libc::setrlimit(libc::RLIMIT_RTTIME, orders.rttime) < 0 {
+        if !orders.rttime.is_null()
+            && libc::setrlimit(libc::RLIMIT_RTTIME, orders.rttime) < 0
+            && !has_lower_realtime_limit(&*orders.rttime)
+        {
             return Step::Streams;
         }
         if let Some(mask) = orders.umask {
@@ -209,4 +212,12 @@ fn obey(orders: &Orders) -> Step {
         libc::execve(orders.program, orders.arguments, orders.environment);
         Step::Program
     }
+}
+/// Whether this process already has a lower hard limit of realtime CPU time. It has if another process lowered that of the
+/// host (prlimit(2)). It is recognized as a process of a session as well.
+#[allow(unsafe_code)]
+fn has_lower_realtime_limit(stamp: &libc::rlimit) -> bool {
+    let mut own = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: a system call that writes to a local.
+    unsafe { libc::getrlimit(libc::RLIMIT_RTTIME, &raw mut own) == 0 && own.rlim_max < stamp.rlim_max }
 }

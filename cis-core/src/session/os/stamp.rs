@@ -5,11 +5,15 @@
 //! The values are beyond a hundred thousand years of CPU time without a blocking call, of realtime
 //! processes alone: the limit itself means nothing.
 
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::process::CommandExt as _;
+use std::path::Path;
 use std::process::Command;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use sha2::{Digest, Sha256};
+
+use crate::local::realtime_limit_outside;
 
 /// Stamps of hosts that are not stamped themselves are below this, µs.
 const BASE: u64 = 1 << 62;
@@ -62,13 +66,13 @@ pub(crate) struct Stamps {
 
 impl Stamps {
     /// For the host of this home. `former`: other paths from which its earlier hosts may have made stamps.
-    pub(crate) fn new(home: &[u8], former: impl IntoIterator<Item: AsRef<[u8]>>) -> Self {
-        let mut stamps = Self::below(getrlimit(Resource::Rttime).maximum.unwrap_or(u64::MAX), home);
+    pub(crate) fn new(home: &Path, former: impl IntoIterator<Item: AsRef<[u8]>>) -> Self {
+        let mut stamps = Self::below(realtime_limit_outside(home), home.as_os_str().as_bytes());
         stamps.homes.extend(former.into_iter().map(|path| place(stamps.apart, path.as_ref())));
         stamps
     }
 
-    /// For one whose own hard limit is this.
+    /// For a host whose home has this limit outside of its sessions.
     fn below(own: u64, home: &[u8]) -> Self {
         let (above, room, apart) = match own {
             BASE.. => (BASE, BASE, APART),

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use cis_core::local;
 use rustix::process::{Resource, getrlimit};
 use rustix::pty::{OpenptFlags, openpt};
 use rustix::system::uname;
@@ -66,6 +67,23 @@ fn at_least(name: &'static str, what: &str, limit: Option<u64>, wanted: u64, how
             format!("raise `{how}` to {wanted} or more for many sessions at once"),
         ),
     }
+}
+
+/// Checks whether a node of this home takes processes like this one for processes of a session.
+pub(super) fn realtime_limit(home: &Path) -> Check {
+    const NAME: &str = "limit";
+    let limit = local::realtime_limit();
+    if limit >= local::realtime_limit_outside(home) {
+        return Check::ok(NAME, "realtime CPU time has no hard limit, as outside of sessions");
+    }
+    Check::failed(
+        NAME,
+        format!(
+            "the hard limit of realtime CPU time (RLIMIT_RTTIME) is {limit} µs, as in a session: the node refuses this process"
+        ),
+        "outside of sessions, use a shell in which `prlimit --rttime` says `unlimited`; as root, `prlimit --pid PID \
+         --rttime=unlimited` removes the limit of a shell",
+    )
 }
 
 /// Whether the session host may look at its sessions' processes: Yama's documentation of the kernel.

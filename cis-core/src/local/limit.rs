@@ -1,0 +1,77 @@
+//! The hard limit of realtime CPU time (RLIMIT_RTTIME, getrlimit(2)) that a process has outside of sessions. Processes of
+//! sessions have lower ones (`docs/decisions/0010-stamps.md`).
+
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+
+use rustix::process::{Resource, getrlimit};
+
+/// No chain of parents is longer; a loop in it (pids used again meanwhile) ends here.
+const ANCESTORS_MAX: usize = 4096;
+
+/// Returns the hard limit of this process, µs.
+#[must_use]
+pub fn realtime_limit() -> u64 {
+    getrlimit(Resource::Rttime).maximum.unwrap_or(u64::MAX)
+}
+
+/// Returns the hard limit of processes outside of the sessions of this home, µs: a process with a lower one belongs to a
+/// session.
+///
+/// The limit of this process does not count, because every process of its user can lower it (prlimit(2)). Only in a
+/// session of another home it does: there all processes have the stamp of that session.
+#[must_use]
+pub fn realtime_limit_outside(home: &Path) -> u64 {
+    if is_in_session_of_another(home) { realtime_limit() } else { u64::MAX }
+}
+
+fn is_in_session_of_another(home: &Path) -> bool {
+    let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let home = real(home);
+    let mut pid = std::os::unix::process::parent_id();
+    for _ in 0..ANCESTORS_MAX {
+        let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        if home_of_host(&line).is_some_and(|other| real(&other) != home) {
+            return true;
+        }
+        match parent(pid) {
+            Some(parent) if parent > 0 => pid = parent,
+            _ => return false,
+        }
+    }
+    false
+}
+
+/// Returns the home of a session host with this command line, as /proc/PID/cmdline has it.
+fn home_of_host(line: &[u8]) -> Option<PathBuf> {
+    let words: Vec<&[u8]> = line.split(|byte| *byte == 0).collect();
+    match words[..] {
+        [_, b"--home", home, b"session-host", ..] => Some(PathBuf::from(OsStr::from_bytes(home))),
+        _ => None,
+    }
+}
+
+fn parent(pid: u32) -> Option<u32> {
+    let status = fs::read(format!("/proc/{pid}/status")).ok()?;
+    let line = status.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(b"PPid:"))?;
+    std::str::from_utf8(line).ok()?.trim().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_host_is_recognized_by_its_command_line() {
+        let line = b"/usr/bin/cis\0--home\0/home/a\0session-host\0--session-umask\x0022\0";
+        assert_eq!(home_of_host(line), Some("/home/a".into()));
+        for line in
+            [&b""[..], b"cis\0--home\0/home/a\0node\0serve\0", b"sh\0-c\0--home /home/a session-host\0"]
+        {
+            assert_eq!(home_of_host(line), None);
+        }
+        assert_eq!(parent(std::process::id()), Some(std::os::unix::process::parent_id()));
+    }
+}
