@@ -4,10 +4,14 @@
 //! 128 + N where signal N made the command leave early.
 
 use std::fmt::Write as _;
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 
 use anstyle::{AnsiColor, Style};
 use cis_core::api::{Problem, ProblemKind};
 use cis_core::client::ClientError;
+use cis_core::local::{ConnectError, DirectoryError};
+use rustix::process::geteuid;
 
 use crate::output;
 use crate::output::clean::clean;
@@ -67,6 +71,15 @@ impl CliError {
             problem.hint.get_or_insert_with(|| text.into());
         }
         self
+    }
+
+    /// What went wrong.
+    pub(crate) fn detail(&self) -> &str {
+        match self {
+            Self::Problem(problem) => &problem.detail,
+            Self::Failed { detail, .. } => detail,
+            Self::OutputClosed => "its output was closed",
+        }
     }
 
     /// Which problem it is, where it is one.
@@ -139,6 +152,24 @@ impl From<Problem> for CliError {
     }
 }
 
+/// Returns what makes a socket usable that another user could have put there. Nothing was sent to it.
+pub(crate) fn remedy(error: &ConnectError) -> String {
+    const ELSEWHERE: &str = "run `cis` as the user whose node it is. Otherwise `cis node stop --kill-sessions` ends the \
+                             node and its sessions, and with XDG_RUNTIME_DIR set to a directory of your own (mode 0700) \
+                             the next node listens there";
+    let ConnectError::Unsafe { socket, error } = error else { return ELSEWHERE.to_owned() };
+    let (DirectoryError::Unsafe { path, .. } | DirectoryError::Io { path, .. }) = error;
+    let meta = fs::symlink_metadata(path).ok().filter(|meta| meta.uid() == geteuid().as_raw());
+    let shown = path.display();
+    let repair = match meta {
+        Some(meta) if !meta.is_dir() => format!("remove {shown}: the node makes the directory again"),
+        Some(_) if socket.parent() == Some(path) => format!("`chmod 700 {shown}` makes it safe"),
+        Some(_) => format!("`chmod go-w {shown}` makes it safe"),
+        None => return ELSEWHERE.to_owned(),
+    };
+    format!("{repair}. `cis node stop` ends the node also now, and its sessions go on")
+}
+
 impl From<ClientError> for CliError {
     fn from(error: ClientError) -> Self {
         let kind = match &error {
@@ -148,15 +179,14 @@ impl From<ClientError> for CliError {
             ClientError::Certificate { .. } | ClientError::Untrusted(_) => ProblemKind::Denied,
             _ => ProblemKind::Unavailable,
         };
+        if let ClientError::Untrusted(refused) = &error {
+            return Problem::new(kind, error.to_string()).hint(remedy(refused)).into();
+        }
         let hint = match &error {
             ClientError::NotRunning { .. } => Some("`cis node start --detach` starts one"),
             ClientError::NotListening { .. } => {
                 Some("`cis node stop` ends it, and its sessions go on; the next command starts another one")
             }
-            ClientError::Untrusted(_) => Some(
-                "nothing was sent. Set XDG_RUNTIME_DIR to a directory of your own (mode 0700), and run `cis` as the \
-                 user whose node it is",
-            ),
             ClientError::Io { .. } => Some("`cis node status` tells whether a node runs"),
             ClientError::Unreachable { .. } | ClientError::NoTls { .. } => Some(
                 "`cis node status` on that machine tells whether its node runs, and at which URL it listens",

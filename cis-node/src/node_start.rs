@@ -16,6 +16,7 @@ use cis_core::client::ClientError;
 use cis_core::local::{ConnectError, Place};
 use cis_core::session::hand_environment_over;
 
+use crate::commands::node::untrusted;
 use crate::error::CliError;
 use crate::home::{self, Home};
 use crate::output::clean::clean_lines;
@@ -56,7 +57,10 @@ pub(crate) fn ensure(home: &Home, overrides: &[String], stays: bool) -> Result<F
         // For any other reason, a node is started as well: its error says what is wrong.
         Err(ConnectError::Absent { .. } | ConnectError::NotListening { .. } | ConnectError::Io { .. }) => {}
         Err(error @ (ConnectError::Unsafe { .. } | ConnectError::Foreign { .. })) => {
-            return Err(ClientError::from(error).into());
+            return Err(match untrusted(home, &error) {
+                Some(running) => running.problem(home),
+                None => ClientError::from(error).into(),
+            });
         }
     }
     // Here its mistakes can be shown whole.

@@ -1,11 +1,12 @@
 //! Removal of the directory of the sockets while node, host and sessions run: clients find them again.
 
 use std::fs;
-use std::path::PathBuf;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
+use std::path::{Path, PathBuf};
 
 use rustix::process::Signal;
 
-use super::harness::{Cis, Running, eventually, is_alive, kill_9, signal};
+use super::harness::{Cis, Running, eventually, is_alive, is_root, kill_9, signal};
 
 const WAITS: &str = "version = 1\n[dag]\nid = \"waits\"\n[[tasks]]\nid = \"a\"\nscript = 'read -r x'\n";
 
@@ -218,4 +219,91 @@ fn a_node_that_does_not_listen_is_reported_and_can_be_stopped() {
     cis.ok(["node", "stop"]);
     assert!(!is_alive(node));
     cis.ok(["dag", "list"]);
+}
+
+fn unprivileged() -> Cis {
+    if is_root() { Cis::as_nobody() } else { Cis::new() }
+}
+
+/// Makes the user of the installation the owner of a file or directory.
+fn give(cis: &Cis, path: &Path) {
+    let owner = fs::metadata(cis.home()).unwrap();
+    chown(path, Some(owner.uid()), Some(owner.gid())).unwrap();
+}
+
+#[test]
+fn a_node_in_an_unsafe_directory_is_named_and_stopped_by_its_lock() {
+    for (breaks, repair) in [("mode", "chmod 700"), ("file", "remove")] {
+        let cis = unprivileged();
+        cis.start(WAITS);
+        let session = u32::try_from(cis.session_of("a")["pid"].as_u64().unwrap()).unwrap();
+        let (node, host, directory) = (cis.node_pid().unwrap(), cis.host_pid().unwrap(), runtime_dir(&cis));
+        if breaks == "mode" {
+            fs::set_permissions(&directory, fs::Permissions::from_mode(0o777)).unwrap();
+        } else {
+            fs::remove_dir_all(&directory).unwrap();
+            fs::write(&directory, "").unwrap();
+            give(&cis, &directory);
+        }
+        let repair = format!("{repair} {}", directory.display());
+        for command in [&["node", "status"][..], &["dag", "list"]] {
+            let said = cis.run(command).expect(3).stderr;
+            assert!(said.contains(&format!("pid {node}")) && said.contains(&repair), "{said}");
+            assert!(said.contains("cis node stop"), "{said}");
+        }
+        cis.ok(["node", "stop"]);
+        assert!(!is_alive(node) && is_alive(host) && is_alive(session), "{breaks}: only the node ends");
+        cis.ok(["node", "stop", "--kill-sessions"]);
+        assert!(!is_alive(host) && !is_alive(session), "{breaks}: all ends");
+    }
+}
+
+#[test]
+fn a_session_whose_host_cannot_be_reached_is_not_called_ended() {
+    let cis = unprivileged();
+    cis.start(WAITS);
+    let session = u32::try_from(cis.session_of("a")["pid"].as_u64().unwrap()).unwrap();
+    let (node, host) = (cis.node_pid().unwrap(), cis.host_pid().unwrap());
+    fs::set_permissions(runtime_dir(&cis), fs::Permissions::from_mode(0o777)).unwrap();
+    kill_9(node);
+    eventually("the node has ended", || (!is_alive(node)).then_some(()));
+    let other = cis.work().join("other");
+    fs::create_dir(&other).unwrap();
+    fs::set_permissions(&other, fs::Permissions::from_mode(0o700)).unwrap();
+    give(&cis, &other);
+    let elsewhere = |arguments: &[&str]| {
+        let mut command = cis.command(arguments);
+        command.env("XDG_RUNTIME_DIR", &other);
+        Running::start(command).wait()
+    };
+    let refused = elsewhere(&["dag", "kill", "a"]).expect(3).stderr;
+    assert!(refused.contains("cannot end session") && !refused.contains("has ended"), "{refused}");
+    assert!(is_alive(session) && is_alive(host));
+    elsewhere(&["node", "stop", "--kill-sessions"]).expect(0);
+    assert!(!is_alive(session) && !is_alive(host));
+}
+
+#[test]
+fn a_stopped_session_host_is_reported_with_what_helps() {
+    let cis = unprivileged();
+    cis.start(WAITS);
+    cis.session_of("a");
+    let host = cis.host_pid().unwrap();
+    signal(host, Signal::STOP);
+    let (pid, remedy) = (format!("pid {host}"), format!("kill -CONT {host}"));
+    for command in [&["node", "status"][..], &["doctor"], &["dag", "why", "a"]] {
+        let said = cis.run(command).stdout;
+        assert!(said.contains(&pid) && said.contains(&remedy), "{command:?}: {said}");
+    }
+    for command in [&["dag", "kill", "a"][..], &["node", "stop", "--kill-sessions"]] {
+        let refused = cis.run(command).expect(3).stderr;
+        assert!(refused.contains(&pid) && refused.contains(&remedy), "{command:?}: {refused}");
+        assert!(is_alive(host));
+    }
+    // A node that starts meanwhile answers as well.
+    let status = cis.run(["node", "start", "--detach"]).stdout;
+    assert!(status.contains(&remedy), "{status}");
+    signal(host, Signal::CONT);
+    cis.ok(["node", "stop", "--kill-sessions"]);
+    assert!(!is_alive(host));
 }

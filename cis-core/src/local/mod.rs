@@ -19,4 +19,5 @@ pub use limit::{realtime_limit, realtime_limit_outside};
 pub use lock::{Holder, Lock, LockFile, look};
 #[cfg(feature = "node")]
 pub(crate) use peer::PeerProcess;
+pub use peer::is_stopped;
 pub use socket_file::{SocketFile, make_way};

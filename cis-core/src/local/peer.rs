@@ -134,3 +134,11 @@ mod tests {
         assert!(!PeerProcess::of(stream.as_fd()).unwrap().is_same());
     }
 }
+/// Whether the process is stopped by a signal or a tracer: field 3 of `/proc/PID/stat` (proc_pid_stat(5)).
+#[must_use]
+pub fn is_stopped(pid: u32) -> bool {
+    let stat = std::fs::read(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // The name before the state may hold anything, `)` too.
+    let name_end = stat.iter().rposition(|byte| *byte == b')');
+    name_end.and_then(|end| stat.get(end + 2)).is_some_and(|state| matches!(state, b'T' | b't'))
+}

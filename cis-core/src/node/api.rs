@@ -22,6 +22,7 @@ use super::commands::{Command, DriverHandle, NewSession, RunVerb};
 use super::driver::{Shared, now_ms};
 use super::environments::Environments;
 use super::explain::explained;
+use super::host_health::{HostHealth, Unresponsive};
 use super::own_commands::OwnCommands;
 use super::principal::This;
 use super::restore::RestoreError;
@@ -81,6 +82,19 @@ pub(super) struct Node {
     pub(super) own_commands: OwnCommands,
     /// Hard limit of realtime CPU time of processes outside of sessions, µs.
     pub(super) limit_outside: u64,
+    pub(super) host_health: HostHealth,
+}
+
+impl Node {
+    /// Returns what is wrong with the session host if it does not answer.
+    async fn unresponsive_host(&self) -> Option<Unresponsive> {
+        let pid = self.shared.host_pid.load(Ordering::Relaxed);
+        if pid == 0 {
+            // The driver says why there is none.
+            return None;
+        }
+        self.host_health.check(&self.home, pid).await
+    }
 }
 
 type Answer<T> = Result<T, Problem>;
@@ -129,6 +143,8 @@ impl NodeApi for Node {
 
     async fn node(&self) -> Answer<NodeView> {
         let mut status = self.driver.ask(|reply| Command::Status { reply }).await?;
+        let host = self.unresponsive_host().await;
+        status.warnings.extend(host.map(|host| format!("{}; {}", host.why, host.remedy)));
         status.warnings.extend(self.config_changes().await);
         // A node with a damaged store can still be looked at and stopped.
         let outbox = self.read(Reader::outbox_len).await;
@@ -265,7 +281,13 @@ impl NodeApi for Node {
             let task = id.clone();
             self.driver.ask(|reply| Command::Why { run, task, reply }).await?
         };
-        if let Some(view) = open {
+        if let Some(mut view) = open {
+            if !view.state.is_terminal()
+                && let Some(host) = self.unresponsive_host().await
+            {
+                view.because.insert(0, host.why);
+                view.try_this.insert(0, host.remedy);
+            }
             return Ok(view);
         }
         let folded = match self.load(run).await? {
@@ -428,6 +450,10 @@ impl NodeApi for Node {
 
     async fn kill_session(&self, who: Principal, session: SessionId, request: KillSession) -> Answer<()> {
         let (grace_ms, actor) = (request.grace_ms, who.actor());
+        if let Some(host) = self.unresponsive_host().await {
+            let detail = format!("cannot end session {session}: {}", host.why);
+            return Err(Problem::new(ProblemKind::Unavailable, detail).hint(host.remedy));
+        }
         self.driver.ask(|reply| Command::Kill { session, grace_ms, actor, reply }).await
     }
 

@@ -19,6 +19,7 @@ mod environments;
 mod explain;
 mod exposure;
 mod files;
+mod host_health;
 mod identity;
 mod inbox;
 mod json_file;

@@ -18,6 +18,7 @@ use tokio::sync::{broadcast, oneshot};
 use super::api::Node;
 use super::commands::{Command, DriverHandle};
 use super::driver::{Driver, Parts, Shared};
+use super::host_health::HostHealth;
 use super::own_commands::OwnCommands;
 use super::remote::{self, RemoteError};
 use super::rooms::Knock;
@@ -209,6 +210,7 @@ pub fn run(options: NodeOptions, ready: impl FnOnce(Readiness) + Send + 'static)
         remote,
         own_commands: own_commands.clone(),
         limit_outside: realtime_limit_outside(&options.home.dir),
+        host_health: HostHealth::default(),
     });
     let worker = LocalWorker::new(
         options.home.clone(),

@@ -51,6 +51,12 @@ pub enum HostClientError {
         /// Of the host.
         host: u32,
     },
+    /// It holds its lock, and was stopped by a signal.
+    #[error("the session host (pid {pid}) is stopped (SIGSTOP); `kill -CONT {pid}` lets it go on")]
+    Stopped {
+        /// Its pid.
+        pid: u32,
+    },
     /// The host did not take a request.
     #[error("the session host refused a request: {detail}")]
     Refused {

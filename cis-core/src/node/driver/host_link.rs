@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::config::Home;
 use crate::ids::{HostInstance, TimestampMs};
-use crate::local::ConnectError;
+use crate::local::{ConnectError, Lock, is_stopped, look};
 use crate::session::control::{HostClient, HostClientError, spawn_host};
 use crate::session::protocol::{FromHost, Known, Role, ToHost};
 
@@ -124,6 +124,12 @@ impl HostLink {
     fn try_connect(&mut self) -> Result<Greeting, HostClientError> {
         self.reap();
         let place = self.home.host_place();
+        // A stopped host would let the driver wait for its greeting.
+        if let Ok(Lock::Held(Some(holder))) = look(&self.home.host_lock())
+            && is_stopped(holder.pid)
+        {
+            return Err(HostClientError::Stopped { pid: holder.pid });
+        }
         // One that is there but cannot be spoken to is not replaced: it has sessions.
         let mut client = match HostClient::connect(place.clone(), Role::Control) {
             Err(HostClientError::Connect(ConnectError::Absent { .. })) => {

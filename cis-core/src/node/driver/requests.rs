@@ -262,7 +262,13 @@ impl Driver {
         now: TimestampMs,
     ) -> Result<Option<WhyView>, Problem> {
         let why = self.parts.machine.run(&run).map(|_| self.parts.machine.why(&run, task, now));
-        why.transpose().map_err(|rejected| problem(&rejected))
+        let mut why = why.transpose().map_err(|rejected| problem(&rejected))?;
+        if let (Some(view), Some(trouble)) = (&mut why, &self.host.trouble)
+            && !view.state.is_terminal()
+        {
+            view.because.insert(0, trouble.clone());
+        }
+        Ok(why)
     }
 
     pub(super) fn times(&self, run: RunId, totals: bool, now: TimestampMs) -> Option<TimeView> {
@@ -295,6 +301,14 @@ impl Driver {
         reply: Reply<()>,
         now: TimestampMs,
     ) {
+        if self.host.fd().is_none() {
+            // Without the host nothing can end, and nothing is known of sessions that started before this node.
+            let why = self.host.trouble.as_deref().unwrap_or("no session host");
+            let detail = format!("cannot end session {session}: {why}");
+            let problem = Problem::new(ProblemKind::Unavailable, detail);
+            let _ = reply.send(Err(problem.hint("`cis node status` shows more; then try again")));
+            return;
+        }
         if let Some(attempt) = self.parts.worker.attempt_of(session).cloned() {
             let kind = InputKind::KillTask { attempt, grace_ms };
             self.handle_for(Input { kind, actor: Some(actor), cause: None }, reply, now);

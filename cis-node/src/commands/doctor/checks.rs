@@ -195,15 +195,13 @@ pub(super) fn node(node: &Result<NodeView, CliError>) -> Check {
             "`cis node stop`; the next command starts the new one, and sessions go on",
         ),
         Ok(node) => Check::ok(NAME, format!("running, pid {}, version {OURS}", node.pid.unwrap_or_default())),
-        Err(error) => Check::failed(
-            NAME,
-            match error {
-                CliError::Problem(problem) => problem.detail.clone(),
-                CliError::Failed { detail, .. } => detail.clone(),
-                CliError::OutputClosed => "it does not answer".to_owned(),
-            },
-            "its log is node.log in the home directory",
-        ),
+        Err(error) => {
+            let hint = match error {
+                CliError::Problem(problem) => problem.hint.as_deref(),
+                CliError::Failed { .. } | CliError::OutputClosed => None,
+            };
+            Check::failed(NAME, error.detail(), hint.unwrap_or("its log is node.log in the home directory"))
+        }
     }
 }
 

@@ -2,20 +2,24 @@
 
 use std::time::{Duration, Instant};
 
+use cis_core::local::is_stopped;
 use cis_core::session::control::{HostClient, HostClientError};
 use cis_core::session::protocol::{Role, ToHost};
 use rustix::process::{Signal, pidfd_send_signal};
 
-use super::probe::Silent;
+use super::probe::{self, Silent};
 use crate::context::Context;
 use crate::error::CliError;
-use crate::output::clean::clean_lines;
 use crate::{output, wait};
 
 /// After SIGTERM a node ends by itself within 10 s, also where it hangs.
 const TERM_TIME_MAX: Duration = Duration::from_secs(12);
 /// After SIGKILL.
 const KILL_TIME_MAX: Duration = Duration::from_secs(5);
+/// A host that was told to end its sessions gets so much time before it gets SIGTERM.
+const TOLD_TIME_MAX: Duration = Duration::from_secs(3);
+/// And this much afterwards.
+const HOST_TIME_MAX: Duration = Duration::from_secs(30);
 
 /// Ends it by SIGTERM, and by SIGKILL where that does not help; with it its sessions, where that was asked for.
 pub(super) fn end(context: &Context, silent: &Silent, kill_sessions: bool) -> Result<(), CliError> {
@@ -24,8 +28,9 @@ pub(super) fn end(context: &Context, silent: &Silent, kill_sessions: bool) -> Re
             .hint("it may have ended in this moment: try again"));
     };
     let pid = pid.as_raw_nonzero();
-    let what = if silent.is_failed() { "cannot answer" } else { "does not answer" };
-    output::note(&format!("The node (pid {pid}) {what}: it gets SIGTERM. Its sessions go on.\n"));
+    let what = if silent.answers { "cannot answer" } else { "does not answer" };
+    let goes_on = if kill_sessions { "" } else { " Its sessions go on." };
+    output::note(&format!("The node (pid {pid}) {what}: it gets SIGTERM.{goes_on}\n"));
     for (signal, patience) in [(Signal::TERM, TERM_TIME_MAX), (Signal::KILL, KILL_TIME_MAX)] {
         match pidfd_send_signal(process, signal) {
             Ok(()) | Err(rustix::io::Errno::SRCH) => {}
@@ -47,17 +52,10 @@ pub(super) fn end(context: &Context, silent: &Silent, kill_sessions: bool) -> Re
         .hint("it may wait for a disk: `cat /proc/PID/stack` as root tells"))
 }
 
-/// Ends the sessions while no node can start, for this reason.
-pub(super) fn end_sessions(context: &Context, why: &str) -> Result<(), CliError> {
-    output::note(&format!("{}\nThe session host ends the sessions without a node.\n", clean_lines(why)));
-    ask_host(context, true).map_err(|error| {
-        CliError::unavailable(format!("cannot tell the session host to end its sessions: {error}"))
-    })
-}
-
-fn tell_host(context: &Context, kill_sessions: bool) {
+/// Tells the host over its socket. A host that cannot be reached was told by the node, if that ended by SIGTERM, and
+/// [`end_host`] needs no socket.
+pub(super) fn tell_host(context: &Context, kill_sessions: bool) {
     match ask_host(context, kill_sessions) {
-        // Without a host there are no sessions, and nobody to start a node.
         Ok(()) | Err(HostClientError::Connect(_)) => {}
         Err(error) => output::note(&format!("The session host could not be told: {error}\n")),
     }
@@ -73,4 +71,48 @@ fn ask_host(context: &Context, kill_sessions: bool) -> Result<(), HostClientErro
     }
     host.flush()?;
     host.wait(KILL_TIME_MAX).map(drop)
+}
+
+/// Waits until the session host has ended, and with it all sessions. A host that goes on gets SIGTERM, which ends its
+/// sessions as well: a node without a connection could not tell it. True if a host ran.
+pub(super) fn end_host(context: &Context) -> Result<bool, CliError> {
+    let Some((pid, process)) = probe::host(&context.home) else { return Ok(false) };
+    let (Some(pid), Some(process)) = (pid, process) else {
+        let lock = context.home.host_lock();
+        let pid = pid.map(|pid| format!(" (pid {})", pid.as_raw_nonzero())).unwrap_or_default();
+        return Err(CliError::unavailable(format!(
+            "a session host{pid} holds {}, and its process cannot be found: its sessions may be alive",
+            lock.display()
+        ))
+        .hint("it may have ended in this moment: try again"));
+    };
+    let number = pid.as_raw_nonzero();
+    let failed = |error: &dyn std::fmt::Display| {
+        CliError::unavailable(format!("cannot end the session host (pid {number}): {error}"))
+    };
+    let wait = |patience| wait::readable(&process, Instant::now() + patience).map_err(|error| failed(&error));
+    if wait(TOLD_TIME_MAX)? {
+        return Ok(true);
+    }
+    match pidfd_send_signal(&process, Signal::TERM) {
+        Ok(()) | Err(rustix::io::Errno::SRCH) => {}
+        Err(error) => return Err(failed(&error)),
+    }
+    if !is_stopped(number.get().unsigned_abs()) && wait(HOST_TIME_MAX)? {
+        return Ok(true);
+    }
+    if is_stopped(number.get().unsigned_abs()) {
+        return Err(CliError::unavailable(format!(
+            "the session host (pid {number}) is stopped (SIGSTOP), so it and its sessions are still alive"
+        ))
+        .hint(format!("`kill -CONT {number}` lets it end its sessions and itself")));
+    }
+    let waited = (TOLD_TIME_MAX + HOST_TIME_MAX).as_secs();
+    Err(CliError::unavailable(format!(
+        "the session host (pid {number}) did not end within {waited} s, so it and its sessions may still be alive"
+    ))
+    .hint(format!(
+        "sessions get their `grace` to end: try again later. `kill -9 {number}` ends a host that hangs, and the next node \
+         ends what is left of its sessions"
+    )))
 }

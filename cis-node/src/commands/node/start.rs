@@ -72,7 +72,7 @@ fn running(context: &Context) -> Result<Option<NodeView>, CliError> {
     match context.block_on(probe(context))? {
         Probe::Running(node) => Ok(Some(*node)),
         Probe::Absent => Ok(None),
-        Probe::Silent(silent) => Err(silent.problem(context)),
+        Probe::Silent(silent) => Err(silent.problem(&context.home)),
     }
 }
 

@@ -26,7 +26,7 @@ pub(super) fn run(context: &Context) -> Result<Exit, CliError> {
 pub(crate) async fn view(context: &Context) -> Result<NodeView, CliError> {
     match probe(context).await? {
         Probe::Running(node) => Ok(*node),
-        Probe::Silent(silent) => Err(silent.problem(context)),
+        Probe::Silent(silent) => Err(silent.problem(&context.home)),
         Probe::Absent => Ok(NodeView {
             running: false,
             pid: None,

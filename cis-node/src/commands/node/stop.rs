@@ -3,15 +3,15 @@
 use std::io;
 use std::time::{Duration, Instant};
 
-use cis_core::api::{NodeView, ProblemKind, StopNode};
+use cis_core::api::{NodeView, StopNode};
 use cis_core::client::ClientError;
-use cis_core::local::ConnectError;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::force;
 use super::probe::{self, Probe, probe};
 use crate::context::Context;
 use crate::error::{CliError, Exit};
+use crate::output::clean::clean_lines;
 use crate::{node_start, output, wait};
 
 /// A node ends within this time, whatever it has to write.
@@ -36,40 +36,49 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
     if context.is_remote() {
         return from_afar(context, &how);
     }
-    // Sessions can be without a node, but only a node can end them in good order.
-    let mut not_started = None;
-    if args.kill_sessions && host_runs(context) {
+    let mut found = match context.block_on(probe(context)) {
+        // The socket cannot be used, but nothing is there to be stopped but a host.
+        Err(_) if probe::is_absent(&context.home) && !context.in_session() => Probe::Absent,
+        found => found?,
+    };
+    if let (Probe::Silent(silent), true) = (&found, context.in_session()) {
+        // A process of a session has no right to end it.
+        return Err(silent.problem(&context.home));
+    }
+    let ends_sessions = args.kill_sessions && !context.in_session();
+    if ends_sessions && matches!(found, Probe::Absent) && probe::host(&context.home).is_some() {
+        // Sessions can be without a node. A node records how they end; without one they are ended as well.
         match node_start::ensure(&context.home, &context.overrides, false) {
-            Ok(_) => {}
-            // Such as with a damaged store, with which no node can start.
-            Err(CliError::Problem(problem))
-                if problem.kind == ProblemKind::Unavailable && !context.in_session() =>
-            {
-                not_started = Some(problem.detail);
+            Ok(_) => found = context.block_on(probe(context))?,
+            Err(error) => {
+                let why = clean_lines(error.detail());
+                output::note(&format!("{why}\nThe session host ends the sessions without a node.\n"));
+                force::tell_host(context, true);
             }
-            Err(error) => return Err(error),
         }
     }
-    let stopped = context.block_on(async {
-        match probe(context).await? {
-            Probe::Running(node) => stop_and_wait(context, &node, &how).await.map(|()| true),
-            Probe::Absent => match &not_started {
-                Some(why) => force::end_sessions(context, why).map(|()| false),
-                None => Ok(false),
-            },
-            Probe::Silent(silent) => force::end(context, &silent, how.kill_sessions).map(|()| true),
+    let stopped = match found {
+        Probe::Running(node) => {
+            context.block_on(stop_and_wait(context, &node, &how))?;
+            true
         }
-    })?;
+        Probe::Silent(silent) => {
+            force::end(context, &silent, how.kill_sessions)?;
+            true
+        }
+        Probe::Absent => false,
+    };
+    let host_stopped = ends_sessions && force::end_host(context)?;
     let answer = serde_json::json!({ "running": false, "stopped": stopped });
     output::show(context, &answer, |_| {
-        if stopped { "The node has stopped.\n".to_owned() } else { "No node was running.\n".to_owned() }
+        match (stopped, host_stopped) {
+            (true, _) => "The node has stopped.\n",
+            (false, true) => "No node was running. The session host has stopped.\n",
+            (false, false) => "No node was running.\n",
+        }
+        .to_owned()
     })?;
     Ok(Exit::OK)
-}
-
-/// Whether a session host runs, even if it cannot be reached.
-fn host_runs(context: &Context) -> bool {
-    !matches!(context.home.host_place().connect(), Err(ConnectError::Absent { .. }))
 }
 
 /// Tells a node elsewhere to stop; that its process is gone cannot be seen from here.
@@ -98,10 +107,10 @@ pub(super) async fn stop_and_wait(
         Ok(()) | Err(ClientError::Io { .. }) => {}
         // It answered a moment ago, and hangs now, or fails.
         Err(ClientError::Timeout { .. }) => {
-            return force::end(context, &probe::silent(context), how.kill_sessions);
+            return force::end(context, &probe::silent(&context.home), how.kill_sessions);
         }
         Err(ClientError::Problem(problem)) if probe::is_failure(&problem) => {
-            return force::end(context, &probe::silent(context), how.kill_sessions);
+            return force::end(context, &probe::silent(&context.home), how.kill_sessions);
         }
         Err(error) => return Err(error.into()),
     }
