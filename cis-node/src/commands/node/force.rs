@@ -76,7 +76,15 @@ fn ask_host(context: &Context, kill_sessions: bool) -> Result<(), HostClientErro
 /// Waits until the session host has ended, and with it all sessions. A host that goes on gets SIGTERM, which ends its
 /// sessions as well: a node without a connection could not tell it. True if a host ran.
 pub(super) fn end_host(context: &Context) -> Result<bool, CliError> {
-    let Some((pid, process)) = probe::host(&context.home) else { return Ok(false) };
+    let looked_until = Instant::now() + TOLD_TIME_MAX;
+    let (pid, process) = loop {
+        match probe::host(&context.home) {
+            None => return Ok(false),
+            // A host that starts or ends in this moment has the lock, but no process by its name yet or any more.
+            Some((_, None)) if Instant::now() < looked_until => std::thread::sleep(Duration::from_millis(20)),
+            Some(host) => break host,
+        }
+    };
     let (Some(pid), Some(process)) = (pid, process) else {
         let lock = context.home.host_lock();
         let pid = pid.map(|pid| format!(" (pid {})", pid.as_raw_nonzero())).unwrap_or_default();
