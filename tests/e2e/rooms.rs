@@ -52,7 +52,13 @@ pub fn waits(cis: &Cis, question: &str) -> String {
 /// Waits for the question with these words.
 #[track_caller]
 pub fn asked(room: &Room<'_>, run: &str, words: &str) -> Value {
-    eventually_within(SLOW, words, || {
+    asked_within(SLOW, room, run, words)
+}
+
+/// Waits for the question with these words, at most for `limit`.
+#[track_caller]
+pub fn asked_within(limit: Duration, room: &Room<'_>, run: &str, words: &str) -> Value {
+    eventually_within(limit, words, || {
         let questions = room.messages("cis.dag.question", run);
         questions.into_iter().find(|event| event["content"]["body"].as_str().unwrap().contains(words))
     })
