@@ -9,7 +9,7 @@
 //! with padding and without. Hex and base64 are found in one line or wrapped at any column. In texts and JSON, strings
 //! with the shape of a well-known key are replaced too (`shapes`), declared or not; in byte streams only the values are.
 //!
-//! **Memory**: the search for one set of values has at most [`NODES_MAX`] nodes. If all forms need more, forms of short
+//! **Memory**: the search for one set of values has at most `NODES_MAX` nodes. If all forms need more, forms of short
 //! values get the space first, then the forms that most programs print. A value as it is and its lines are always found.
 //!
 //! **Limits**: bytes between its bytes hide a value, so a value that a program wraps by itself (other than hex and
