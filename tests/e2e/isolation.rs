@@ -361,7 +361,8 @@ clean() {
 }
 inner="$E2E_WORK/inner"
 clean "$E2E_CIS" --home "$inner" node start --detach || exit 1
-clean "$E2E_CIS" --home "$inner" session create -- sh "$E2E_WORK/agent.sh" "$inner" || exit 1
+# The agent may kill the host before this is answered.
+clean "$E2E_CIS" --home "$inner" session create -- sh "$E2E_WORK/agent.sh" "$inner" || :
 while [ ! -e "$E2E_WORK/tried" ]; do sleep 0.02; done
 clean "$E2E_CIS" --home "$inner" node stop --kill-sessions
 "#;
