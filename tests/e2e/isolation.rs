@@ -202,7 +202,8 @@ def children():
     return found
 known = children()
 open("ready", "w").close()
-while not children() - known:
+# On a busy machine the process may have begun to act before it is seen: it removes this file first.
+while not children() - known and os.path.exists("armed"):
     pass
 os.kill(node, signal.SIGSTOP)
 time.sleep(0.5)
