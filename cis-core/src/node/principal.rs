@@ -43,8 +43,8 @@ impl This<'_> {
     /// Classifies the peer of the main socket.
     pub(super) fn principal(&self, peer: &Peer, token: Option<&str>) -> Principal {
         let via = Via::Socket;
-        let stray = |limit| Principal {
-            who: Who::Stray { pid: peer.pid.unwrap_or(0), limit },
+        let unknown = |limit| Principal {
+            who: Who::UnknownSession { pid: peer.pid.unwrap_or(0), limit },
             via,
             rights: Rights::None,
         };
@@ -56,23 +56,23 @@ impl This<'_> {
                 own.all(|own| own == session)
             };
             if !peer.descent.as_ref().is_none_or(own) {
-                return stray(None);
+                return unknown(None);
             }
             return Principal { who: Who::Session { session, of: None }, via, rights: Rights::OwnSession };
         }
-        let Some(descent) = &peer.descent else { return stray(None) };
+        let Some(descent) = &peer.descent else { return unknown(None) };
         if self.is_below_host(descent) {
-            return stray(None);
+            return unknown(None);
         }
         if let Some(child) = descent.child_of(self.pid) {
-            return self.commands.of(child).map_or_else(|| stray(None), |command| self.command(command));
+            return self.commands.of(child).map_or_else(|| unknown(None), |command| self.command(command));
         }
         if descent.is_marked_for(|socket| self.home.is_node_socket(socket)) {
-            return stray(None);
+            return unknown(None);
         }
         // Any lower limit counts, not only the stamps of the host: a process can lower its own further.
         if descent.realtime_limit() < self.limit_outside {
-            return stray(Some(descent.realtime_limit()));
+            return unknown(Some(descent.realtime_limit()));
         }
         let me = rustix::process::geteuid().as_raw();
         let rights = if peer.uid == me || peer.uid == 0 { Rights::Admin } else { Rights::None };

@@ -47,7 +47,8 @@ pub enum Who {
         of: Option<(RunId, TaskId)>,
     },
     /// A process of a session without a valid token.
-    Stray {
+    #[serde(rename = "stray")]
+    UnknownSession {
         /// Its pid.
         pid: u32,
         /// Its hard limit of realtime CPU time, µs, if nothing else shows that it is of a session.
@@ -123,7 +124,7 @@ impl Principal {
         let (kind, name) = match &self.who {
             Who::User { uid } => (ActorKind::Human, format!("uid:{uid}")),
             Who::Session { session, .. } => (ActorKind::Session, session.to_string()),
-            Who::Stray { pid, .. } => (ActorKind::Session, format!("pid:{pid}")),
+            Who::UnknownSession { pid, .. } => (ActorKind::Session, format!("pid:{pid}")),
             Who::Member { user, .. } => (ActorKind::Human, user.to_string()),
             Who::Token { name, .. } => (ActorKind::Human, format!("token:{name}")),
             Who::Command(command) => (ActorKind::Policy, command.name()),
@@ -141,7 +142,7 @@ impl Principal {
             Who::Command(NodeCommand::OnBlocked { submitter, .. }) => submitter.clone(),
             Who::User { .. }
             | Who::Session { .. }
-            | Who::Stray { .. }
+            | Who::UnknownSession { .. }
             | Who::Command(NodeCommand::Notify) => None,
         }
     }
@@ -289,13 +290,13 @@ pub fn authorize(principal: &Principal, action: Action) -> Result<(), Denied> {
             "session {session} may not {}: a process in a session cannot answer, read or control sessions and runs",
             verb(action)
         ),
-        Who::Stray { pid, limit: Some(limit) } => format!(
+        Who::UnknownSession { pid, limit: Some(limit) } => format!(
             "process {pid} has a hard limit of realtime CPU time (RLIMIT_RTTIME, {limit} µs), as processes of sessions \
              have, and shows no valid CIS_TOKEN, so it may not {}; if it is not of a session, use a shell in which \
              `prlimit --rttime` says `unlimited`",
             verb(action)
         ),
-        Who::Stray { pid, limit: None } => format!(
+        Who::UnknownSession { pid, limit: None } => format!(
             "process {pid} runs in a session but shows no valid CIS_TOKEN, so it may not {}",
             verb(action)
         ),
@@ -475,8 +476,11 @@ mod tests {
 
     #[test]
     fn a_stray_process_has_no_rights() {
-        let stray =
-            Principal { who: Who::Stray { pid: 7, limit: None }, via: Via::Socket, rights: Rights::None };
-        assert!(authorize(&stray, Action::SeeNode).is_err());
+        let unknown = Principal {
+            who: Who::UnknownSession { pid: 7, limit: None },
+            via: Via::Socket,
+            rights: Rights::None,
+        };
+        assert!(authorize(&unknown, Action::SeeNode).is_err());
     }
 }

@@ -136,7 +136,7 @@ impl<N: NodeApi> Places<N> {
         let who = self.node.principal(peer.clone(), None);
         match (self.node.session_of(peer), who.who) {
             (Some(session), _) => Owner::Session(session),
-            (None, Who::Stray { .. }) => Owner::UnknownSession,
+            (None, Who::UnknownSession { .. }) => Owner::UnknownSession,
             (None, _) if who.rights == Rights::None => Owner::UnknownSession,
             (None, _) => Owner::Person,
         }
