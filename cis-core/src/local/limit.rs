@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 
 use rustix::process::{Resource, getrlimit};
 
+use crate::proc::stat_fields;
+
 /// No chain of parents is longer; a loop in it (pids used again meanwhile) ends here.
 const ANCESTORS_MAX: usize = 4096;
 
@@ -24,7 +26,9 @@ pub fn realtime_limit() -> u64 {
 /// session of another home it does: there all processes have the stamp of that session.
 #[must_use]
 pub fn realtime_limit_outside(home: &Path) -> u64 {
-    if is_in_session_of_another(home) { realtime_limit() } else { u64::MAX }
+    let own = realtime_limit();
+    // Most processes have no limit: for these, nothing has to be looked up.
+    if own < u64::MAX && is_in_session_of_another(home) { own } else { u64::MAX }
 }
 
 fn is_in_session_of_another(home: &Path) -> bool {
@@ -54,9 +58,8 @@ fn home_of_host(line: &[u8]) -> Option<PathBuf> {
 }
 
 fn parent(pid: u32) -> Option<u32> {
-    let status = fs::read(format!("/proc/{pid}/status")).ok()?;
-    let line = status.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(b"PPid:"))?;
-    std::str::from_utf8(line).ok()?.trim().parse().ok()
+    let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
+    stat_fields(&stat)?.nth(1)?.parse().ok()
 }
 
 #[cfg(test)]

@@ -8,6 +8,8 @@ use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
+use crate::proc::stat_fields;
+
 /// The process that connected, as the kernel recorded it at that time (`SO_PEERCRED`, unix(7)).
 ///
 /// The pid may have been reused. Information that was found with the pid is valid only if [`Self::is_same`]
@@ -138,7 +140,5 @@ mod tests {
 #[must_use]
 pub fn is_stopped(pid: u32) -> bool {
     let stat = std::fs::read(format!("/proc/{pid}/stat")).unwrap_or_default();
-    // The name before the state may hold anything, `)` too.
-    let name_end = stat.iter().rposition(|byte| *byte == b')');
-    name_end.and_then(|end| stat.get(end + 2)).is_some_and(|state| matches!(state, b'T' | b't'))
+    stat_fields(&stat).and_then(|mut fields| fields.next()).is_some_and(|state| matches!(state, "T" | "t"))
 }

@@ -12,6 +12,8 @@ use std::sync::Arc;
 use rustix::io::Errno;
 use rustix::process::{Pid, test_kill_process};
 
+use crate::proc::{hard_realtime_limit, stat_fields};
+
 /// Parents looked at before we give up: deeper trees are refused, not trusted.
 const DEPTH_MAX: usize = 4096;
 /// An environment beyond this is not read further, bytes.
@@ -123,11 +125,9 @@ fn line(pid: u32) -> Option<Vec<u32>> {
 }
 
 /// Fields 4 and 22 of `/proc/PID/stat` (proc_pid_stat(5)): parent, and start in clock ticks since boot.
-/// The name before them may hold anything, `)` too.
 fn parent(pid: u32) -> Option<(u32, u64)> {
     let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
-    let close = stat.iter().rposition(|byte| *byte == b')')?;
-    let mut fields = std::str::from_utf8(&stat[close + 1..]).ok()?.split_ascii_whitespace();
+    let mut fields = stat_fields(&stat)?;
     let parent = fields.nth(1)?.parse().ok()?;
     Some((parent, fields.nth(17)?.parse().ok()?))
 }
@@ -146,7 +146,7 @@ fn mark_of(pid: u32) -> Option<Mark> {
 
 fn realtime_limit(pid: u32) -> u64 {
     let limits = fs::read(format!("/proc/{pid}/limits")).ok();
-    limits.and_then(|limits| crate::proc::hard_realtime_limit(&limits)).unwrap_or(0)
+    limits.and_then(|limits| hard_realtime_limit(&limits)).unwrap_or(0)
 }
 
 #[cfg(test)]

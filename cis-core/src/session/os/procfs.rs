@@ -13,6 +13,7 @@ use super::processes::{Process, Processes};
 use super::terminal::Terminal;
 use super::waits::Waits;
 use crate::monitor::Modes;
+use crate::proc::stat_fields;
 
 /// An environment beyond this is not read further, bytes.
 const ENVIRONMENT_BYTES_MAX: usize = 4 << 20;
@@ -181,7 +182,7 @@ fn parse_stat(line: &[u8]) -> Option<Process> {
     let name = String::from_utf8_lossy(line.get(open + 1..close)?).into_owned();
     let pid = std::str::from_utf8(&line[..open]).ok()?.trim().parse().ok()?;
     // Numbered as in proc(5), from the state, which is field 3.
-    let fields: Vec<&str> = std::str::from_utf8(&line[close + 1..]).ok()?.split_ascii_whitespace().collect();
+    let fields: Vec<&str> = stat_fields(line)?.collect();
     let field = |number: usize| fields.get(number - 3).copied();
     let number = |n: usize| field(n)?.parse::<u64>().ok();
     let small = |n: usize| field(n)?.parse::<u32>().ok();
