@@ -245,7 +245,9 @@ const SESSION_FACTS: Kept =
 #[must_use]
 pub fn lost_with(table: &str) -> &'static str {
     match table {
-        "meta" => "when this store was restored from a backup",
+        "meta" => {
+            "when this store was restored from a backup, and when a node last restarted after a full disk"
+        }
         "inputs" => "which requests were already carried out: a repeated request counts as a new one",
         "outbox" => "messages that waited to be sent to rooms",
         "room_runs" => "which runs are published to which rooms",
