@@ -16,6 +16,8 @@ pub mod policy;
 pub mod proc;
 pub mod room;
 pub mod scheduler;
+#[cfg(test)]
+mod testing;
 pub mod text;
 
 #[cfg(feature = "client")]

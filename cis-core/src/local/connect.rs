@@ -239,10 +239,7 @@ mod tests {
 
     #[test]
     fn a_connection_needs_a_listener() {
-        let folder = tempfile::Builder::new()
-            .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700))
-            .tempdir()
-            .unwrap();
+        let folder = crate::testing::private_directory();
         let socket = folder.path().join("s");
         assert!(matches!(Place::at(&socket).connect(), Err(ConnectError::Absent { .. })));
         let gone = Place::at(folder.path().join("gone/s"));
@@ -255,10 +252,7 @@ mod tests {
 
     #[test]
     fn a_directory_that_others_can_write_to_is_not_connected_to() {
-        let folder = tempfile::Builder::new()
-            .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700))
-            .tempdir()
-            .unwrap();
+        let folder = crate::testing::private_directory();
         let inner = folder.path().join("inner");
         fs::create_dir(&inner).unwrap();
         let socket = inner.join("s");
@@ -278,10 +272,7 @@ mod tests {
             return;
         }
         let (victim, impostor) = (61_001, 61_002);
-        let folder = tempfile::Builder::new()
-            .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700))
-            .tempdir()
-            .unwrap();
+        let folder = crate::testing::private_directory();
         let socket = folder.path().join("s");
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
         let listener = as_user(impostor, || UnixListener::bind(&socket).unwrap());
@@ -300,10 +291,7 @@ mod tests {
 
     #[test]
     fn a_holder_is_found_at_the_socket_that_it_names() {
-        let folder = tempfile::Builder::new()
-            .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700))
-            .tempdir()
-            .unwrap();
+        let folder = crate::testing::private_directory();
         let at = |name: &str| folder.path().join(name);
         let place = Place::of_holder(at("s"), at("lock"));
         assert!(matches!(place.connect(), Err(ConnectError::Absent { .. })), "no lock file");

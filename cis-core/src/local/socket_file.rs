@@ -76,10 +76,7 @@ mod tests {
 
     #[test]
     fn a_file_is_in_place_until_it_is_removed_or_replaced() {
-        let folder = tempfile::Builder::new()
-            .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700))
-            .tempdir()
-            .unwrap();
+        let folder = crate::testing::private_directory();
         let path = folder.path().join("run/a/s");
         assert!(!SocketFile::at(&path).is_in_place());
         make_way(&path).unwrap();

@@ -85,10 +85,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_host_that_does_not_greet_is_unresponsive() {
-        let dir = tempfile::Builder::new()
-            .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700))
-            .tempdir()
-            .unwrap();
+        let dir = crate::testing::private_directory();
         let home = Home { dir: dir.path().to_owned(), runtime: dir.path().to_owned() };
         let (health, me) = (HostHealth::default(), std::process::id());
         assert_eq!(health.check(&home, me).await, None, "the driver says that nothing listens");

@@ -253,21 +253,9 @@ fn make(path: &Path) -> io::Result<File> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::ExitStatus;
 
     fn note(number: u128, output_bytes: u64, unread: bool) -> Note {
-        let exit = Exit {
-            status: ExitStatus::Code(3),
-            started_ms: 1,
-            ended_ms: 2,
-            timed_out: false,
-            idle: false,
-            killed: false,
-            shut_down: false,
-            output_bytes,
-            cut_bytes: 0,
-            lost_output: None,
-        };
+        let exit = Exit { output_bytes, ..Exit::with_code(3) };
         let session = SessionId::from_parts(1, number);
         let label = "r:t#1".to_owned();
         let known = Known { session, label, pid: 5, started_ms: 1, exit: Some(exit) };

@@ -186,6 +186,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::testing::split_at;
 
     fn shown(form: Form, secret: &str, chunks: &[&[u8]]) -> String {
         let redactor = Arc::new(Redactor::new([secret.to_owned()]).unwrap());
@@ -268,13 +269,6 @@ mod tests {
         assert_eq!(String::from_utf8(out).unwrap(), "***\x1b[1m-\x1b[m");
     }
 
-    fn cut<'a>(bytes: &'a [u8], cuts: &[prop::sample::Index]) -> Vec<&'a [u8]> {
-        let mut at: Vec<usize> = cuts.iter().map(|cut| cut.index(bytes.len() + 1)).collect();
-        at.extend([0, bytes.len()]);
-        at.sort_unstable();
-        at.windows(2).map(|pair| &bytes[pair[0]..pair[1]]).collect()
-    }
-
     proptest! {
         #[test]
         fn any_split_gives_the_same_and_no_secret(
@@ -287,7 +281,7 @@ mod tests {
         ) {
             let text = parts.concat();
             let whole = shown(form, "abcab", &[text.as_bytes()]);
-            prop_assert_eq!(&shown(form, "abcab", &cut(text.as_bytes(), &cuts)), &whole);
+            prop_assert_eq!(&shown(form, "abcab", &split_at(text.as_bytes(), &cuts)), &whole);
             prop_assert!(!whole.contains("abcab"), "{:?}", whole);
             if matches!(form, Form::Colors | Form::Text) {
                 let visible: Vec<u8> =

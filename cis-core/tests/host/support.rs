@@ -47,6 +47,11 @@ pub struct Host {
     user: Option<u32>,
 }
 
+fn private_directory() -> TempDir {
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+    tempfile::Builder::new().permissions(mode).tempdir().unwrap()
+}
+
 impl Host {
     pub fn start() -> Self {
         Self::start_with(&[])
@@ -54,20 +59,14 @@ impl Host {
 
     /// `before`: a command that runs the host (`prlimit …`).
     pub fn start_with(before: &[&str]) -> Self {
-        let folder = tempfile::Builder::new()
-            .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700))
-            .tempdir()
-            .unwrap();
+        let folder = private_directory();
         let child = spawn_host(&command(folder.path(), before, "30000"), PATIENCE).unwrap();
         Self { folder, child, user: None }
     }
 
     /// With these after its other arguments: linger in ms, umask.
     pub fn start_with_settings(settings: &[&str]) -> Self {
-        let folder = tempfile::Builder::new()
-            .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700))
-            .tempdir()
-            .unwrap();
+        let folder = private_directory();
         let mut argv = command(folder.path(), &[], "");
         argv.pop();
         argv.extend(settings.iter().map(OsString::from));
@@ -77,10 +76,7 @@ impl Host {
 
     /// As another user, of a host that root starts.
     pub fn start_as(uid: u32) -> Self {
-        let folder = tempfile::Builder::new()
-            .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700))
-            .tempdir()
-            .unwrap();
+        let folder = private_directory();
         std::os::unix::fs::chown(folder.path(), Some(uid), Some(uid)).unwrap();
         // Where the tests are built, that user may have no way in.
         let program = folder.path().join("host");

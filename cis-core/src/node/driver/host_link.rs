@@ -262,7 +262,6 @@ mod tests {
     use std::os::unix::net::UnixListener;
 
     use super::*;
-    use crate::event::ExitStatus;
     use crate::ids::SessionId;
     use crate::session::protocol::{Exit, VERSION, frame};
 
@@ -276,24 +275,10 @@ mod tests {
 
     #[test]
     fn what_comes_right_behind_the_welcome_is_not_lost() {
-        let dir = tempfile::Builder::new()
-            .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700))
-            .tempdir()
-            .unwrap();
+        let dir = crate::testing::private_directory();
         let home = Home { dir: dir.path().to_owned(), runtime: dir.path().to_owned() };
         let listener = UnixListener::bind(home.host_socket()).unwrap();
-        let exit = Exit {
-            status: ExitStatus::Code(0),
-            started_ms: 1,
-            ended_ms: 2,
-            timed_out: false,
-            idle: false,
-            killed: false,
-            shut_down: false,
-            output_bytes: 0,
-            cut_bytes: 0,
-            lost_output: None,
-        };
+        let exit = Exit::with_code(0);
         let mut said = Vec::new();
         let instance = HostInstance(ulid::Ulid::nil());
         put(&mut said, &FromHost::Welcome { version: VERSION, instance, pid: 1, sessions: Vec::new() });

@@ -5,7 +5,7 @@ use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use super::*;
 use crate::api::{CacheUse, Program, Refusal};
 use crate::dag::{CacheKey, SecretSource};
-use crate::event::{AttemptOutcome, ExitStatus, FailureCause};
+use crate::event::{AttemptOutcome, FailureCause};
 use crate::node::cache::plain_spec;
 use crate::node::secret_file;
 use crate::session::protocol::{Exit, Start, StartFailure};
@@ -224,16 +224,5 @@ fn outputs_that_are_wrong_are_the_tasks_fault_whatever_it_makes_beside_them() {
 }
 
 fn exit() -> Exit {
-    Exit {
-        status: ExitStatus::Code(0),
-        started_ms: 1,
-        ended_ms: 2,
-        timed_out: false,
-        idle: false,
-        killed: false,
-        shut_down: false,
-        output_bytes: 0,
-        cut_bytes: 0,
-        lost_output: None,
-    }
+    Exit::with_code(0)
 }

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
+use crate::testing::split_at;
 
 fn redactor(secrets: &[&str]) -> Redactor {
     Redactor::new(secrets.iter().map(|secret| (*secret).to_owned())).unwrap()
@@ -218,13 +219,6 @@ fn secret() -> impl Strategy<Value = String> {
     prop_oneof!["[ab]{4,7}", "[a-cé]{4,9}", "[a-z ]{6,12}".prop_filter("blank", |s| s.trim().len() >= 4)]
 }
 
-fn cut<'a>(bytes: &'a [u8], cuts: &[prop::sample::Index]) -> Vec<&'a [u8]> {
-    let mut at: Vec<usize> = cuts.iter().map(|cut| cut.index(bytes.len() + 1)).collect();
-    at.extend([0, bytes.len()]);
-    at.sort_unstable();
-    at.windows(2).map(|pair| &bytes[pair[0]..pair[1]]).collect()
-}
-
 #[test]
 fn where_a_stream_is_cut_no_more_of_a_secret_is_shown_than_may_be() {
     let r = redactor(&["correct horse battery"]);
@@ -287,7 +281,7 @@ proptest! {
             .collect();
         let mask = if wide { Mask::SameWidth } else { Mask::Stars };
         let whole = stream(&r, mask, &[text.as_bytes()]);
-        prop_assert_eq!(&stream(&r, mask, &cut(text.as_bytes(), &cuts)), &whole);
+        prop_assert_eq!(&stream(&r, mask, &split_at(text.as_bytes(), &cuts)), &whole);
         let whole = String::from_utf8(whole).unwrap();
         for secret in &secrets {
             prop_assert!(!whole.contains(secret.trim()), "{} in {}", secret, whole);
@@ -349,10 +343,10 @@ proptest! {
         let encoded = if as_hex { hex::encode(&text) } else { base64(&text) };
         let text = format!("a line\r\nof{line_end}text{line_end}{}{line_end}", wrapped(&encoded, columns, line_end));
         let whole = stream(&r, Mask::Stars, &[text.as_bytes()]);
-        prop_assert_eq!(&stream(&r, Mask::Stars, &cut(text.as_bytes(), &cuts)), &whole);
+        prop_assert_eq!(&stream(&r, Mask::Stars, &split_at(text.as_bytes(), &cuts)), &whole);
         let both = redactor(&["another one"]);
         let both = Arc::new(both).with(&Arc::new(r));
-        prop_assert_eq!(&stream(&both, Mask::Stars, &cut(text.as_bytes(), &cuts)), &whole);
+        prop_assert_eq!(&stream(&both, Mask::Stars, &split_at(text.as_bytes(), &cuts)), &whole);
         let whole = String::from_utf8(whole).unwrap();
         prop_assert!(whole.ends_with(&format!("***{line_end}")), "{}", whole);
         prop_assert!(whole.len() <= text.len() - secret.len(), "{}", whole);

@@ -34,6 +34,25 @@ pub struct Exit {
     pub lost_output: Option<LostOutput>,
 }
 
+#[cfg(test)]
+impl Exit {
+    /// Returns the end of a session that exited with this code, 1 ms after its start, without output.
+    pub(crate) fn with_code(code: i32) -> Self {
+        Self {
+            status: ExitStatus::Code(code),
+            started_ms: 1,
+            ended_ms: 2,
+            timed_out: false,
+            idle: false,
+            killed: false,
+            shut_down: false,
+            output_bytes: 0,
+            cut_bytes: 0,
+            lost_output: None,
+        }
+    }
+}
+
 /// Where a session that the host knows is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Known {

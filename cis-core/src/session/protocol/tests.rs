@@ -11,19 +11,7 @@ fn session() -> SessionId {
 }
 
 fn exit() -> Exit {
-    let status = ExitStatus::Signal(9);
-    Exit {
-        status,
-        started_ms: 1,
-        ended_ms: 2,
-        timed_out: true,
-        idle: false,
-        killed: false,
-        shut_down: false,
-        output_bytes: 3,
-        cut_bytes: 0,
-        lost_output: None,
-    }
+    Exit { status: ExitStatus::Signal(9), timed_out: true, output_bytes: 3, ..Exit::with_code(0) }
 }
 
 fn to_host() -> Vec<ToHost> {

@@ -10,7 +10,6 @@ use tokio::runtime::Handle;
 use tokio::time::timeout;
 
 use crate::api::{Attach, AttachNotice, TermSize};
-use crate::event::ExitStatus;
 use crate::ids::{HostInstance, SessionId};
 use crate::monitor::{KernelEvidence, Modes};
 use crate::policy::redact::Redactor;
@@ -54,10 +53,7 @@ pub(super) struct Conn {
 
 impl Peer {
     pub(super) fn new() -> Self {
-        let dir = tempfile::Builder::new()
-            .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700))
-            .tempdir()
-            .unwrap();
+        let dir = crate::testing::private_directory();
         let listener = UnixListener::bind(dir.path().join("host")).unwrap();
         Self { dir, listener }
     }
@@ -128,18 +124,7 @@ impl Conn {
     }
 
     pub(super) async fn exited(&self, n: u128, code: i32) {
-        let exit = Exit {
-            status: ExitStatus::Code(code),
-            started_ms: 0,
-            ended_ms: 0,
-            timed_out: false,
-            idle: false,
-            killed: false,
-            shut_down: false,
-            output_bytes: 0,
-            cut_bytes: 0,
-            lost_output: None,
-        };
+        let exit = Exit::with_code(code);
         self.say(&FromHost::Exited { session: id(n), exit }).await;
     }
 

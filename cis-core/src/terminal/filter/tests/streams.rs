@@ -5,10 +5,11 @@ use std::path::Path;
 
 use proptest::prelude::*;
 
-use super::{ViewerFilter, corpus, cut, pieces, viewer};
+use super::{ViewerFilter, corpus, pieces, viewer};
 use crate::api::TermSize;
 use crate::monitor::recording::{Recording, What};
 use crate::terminal::screen::Screen;
+use crate::testing::split_at;
 
 /// Returns what a screen shows: cells, styles, links, modes, title, cursor.
 fn shown(screen: &mut Screen) -> String {
@@ -143,7 +144,7 @@ proptest! {
         cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..8),
     ) {
         let mut filter = ViewerFilter::default();
-        let by_parts: Vec<u8> = cut(&bytes, &cuts).into_iter().flat_map(|part| filter.push(part)).collect();
+        let by_parts: Vec<u8> = split_at(&bytes, &cuts).into_iter().flat_map(|part| filter.push(part)).collect();
         prop_assert_eq!(by_parts.escape_ascii().to_string(), viewer(&bytes).escape_ascii().to_string());
     }
 }
