@@ -8,6 +8,7 @@ mod history;
 mod identity;
 mod inbox;
 mod matrix;
+mod room_event;
 mod tokens;
 mod verification;
 mod work;
@@ -30,12 +31,15 @@ pub(crate) use context::context;
 pub(crate) use explain::explain;
 pub(crate) use history::{actor, history, moment, recent_history};
 pub(crate) use inbox::{inbox, inbox_details, inbox_item, screen};
-pub(crate) use matrix::{
-    matrix_account, matrix_event, matrix_login, matrix_room, matrix_rooms, recovered, warning,
-};
+pub(crate) use matrix::{matrix_account, matrix_login, matrix_room, matrix_rooms, recovered, warning};
+pub(crate) use room_event::matrix_event;
 pub(crate) use tokens::tokens;
 pub(crate) use verification::{emoji, standing};
 pub(crate) use work::{groups, sum, times};
+
+/// A value in a table is cut after so many characters, and all of a row's note after these.
+const VALUE_CHARS_MAX: usize = 80;
+const NOTE_CHARS_MAX: usize = 200;
 
 /// Between two times, in words; never negative, as clocks are set.
 pub(crate) fn span(from: TimestampMs, to: TimestampMs) -> String {
@@ -102,7 +106,8 @@ pub(crate) fn run(detail: &RunDetail, now: TimestampMs) -> String {
     }
     let _ = writeln!(out, "  created {} ago", span(run.created_ms, now));
     for (name, value) in params {
-        let _ = writeln!(out, "  param   {} = {}", clean(name), clean(&value.to_string()));
+        let value = cut(&value.to_string(), NOTE_CHARS_MAX);
+        let _ = writeln!(out, "  param   {} = {}", clean(name), clean(&value));
     }
     out.push('\n');
     let with_agents = tasks.iter().any(|task| task.agent.is_some());
@@ -160,12 +165,23 @@ fn task_note(run: &RunView, task: &TaskView) -> String {
             let needs: Vec<&str> = task.needs.iter().map(|need| need.as_str()).collect();
             format!("needs {}", needs.join(", "))
         }
-        _ if !task.outputs.is_empty() => {
-            let outputs: Vec<String> =
-                task.outputs.iter().map(|(name, value)| format!("{name}={value}")).collect();
-            outputs.join(" ")
-        }
-        _ => String::new(),
+        _ => outputs(task),
+    }
+}
+
+/// The outputs of a task, as much of them as a row of a table holds.
+fn outputs(task: &TaskView) -> String {
+    let one = |(name, value): (&String, &serde_json::Value)| {
+        format!("{name}={}", cut(&value.to_string(), VALUE_CHARS_MAX))
+    };
+    cut(&task.outputs.iter().map(one).collect::<Vec<_>>().join(" "), NOTE_CHARS_MAX)
+}
+
+/// At most so many characters, and a sign where there were more; `--json` has all of them.
+fn cut(text: &str, chars_max: usize) -> String {
+    match text.char_indices().nth(chars_max) {
+        Some((at, _)) => format!("{}…", &text[..at]),
+        None => text.to_owned(),
     }
 }
 

@@ -50,16 +50,31 @@ pub(crate) fn audited(report: &AuditReport) -> String {
             report.unreadable
         );
     }
-    let nobody = !report.nodes.iter().any(|node| node.counts);
-    out.push_str(match (nobody, report.is_whole()) {
-        (true, true) if !report.nodes.is_empty() => {
-            "Nobody who wrote there is trusted here: `cis identity trust DID`, then again.\n"
-        }
-        (true, true) => "There is nothing to check.\n",
-        (false, true) => "Every signature is right, and nothing is missing.\n",
-        (_, false) => "Not all of it is there: see the notes.\n",
-    });
+    out.push_str(&verdict(report));
     out
+}
+
+/// The last line: what follows for whoever relies on the room.
+fn verdict(report: &AuditReport) -> String {
+    let nobody = !report.nodes.iter().any(|node| node.counts);
+    let refused = match report.refused_count {
+        0 => String::new(),
+        1 => " 1 event is forged, copied or not signed: it changes nothing, and whoever sent it can write here.".to_owned(),
+        count => format!(
+            " {count} events are forged, copied or not signed: they change nothing, and whoever sent them can write here."
+        ),
+    };
+    let found = match (nobody, report.is_whole()) {
+        (_, false) => "Not all of it is there: see the notes.",
+        (true, true) if !report.nodes.is_empty() => {
+            "Nobody who wrote there is trusted here: `cis identity trust DID`, then again."
+        }
+        (true, true) if report.refused_count == 0 => "There is nothing to check.",
+        (true, true) => "No node wrote there.",
+        (false, true) if report.refused_count == 0 => "Every signature is right, and nothing is missing.",
+        (false, true) => "Of what trusted nodes wrote nothing is missing, and its signatures are right.",
+    };
+    format!("{found}{refused}\n")
 }
 
 fn of_node(node: &AuditedNode) -> Cell {
@@ -100,4 +115,45 @@ fn of_run(run: &AuditedRun) -> Vec<Cell> {
         here,
         note,
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use cis_core::api::RefusedView;
+    use cis_core::ids::NodeDid;
+
+    use super::*;
+
+    #[test]
+    fn bad_signatures_are_part_of_the_verdict() {
+        let mut report = AuditReport {
+            room_id: "!r:x".to_owned(),
+            events: 9,
+            unreadable: 0,
+            nodes: Vec::new(),
+            runs: Vec::new(),
+            refused: Vec::new(),
+            refused_count: 0,
+        };
+        assert_eq!(verdict(&report), "There is nothing to check.\n");
+        report.nodes.push(AuditedNode {
+            did: NodeDid("did:key:z6Mk".to_owned()),
+            standing: "own".to_owned(),
+            counts: true,
+            envelopes: 3,
+            copies: 0,
+            missing: 0,
+            doubled: 0,
+        });
+        assert_eq!(verdict(&report), "Every signature is right, and nothing is missing.\n");
+        report.refused_count = 2;
+        report.refused.push(RefusedView {
+            event: "$e".to_owned(),
+            sender: "@eve:x".to_owned(),
+            why: "its signature is not that of did:key:z6Mk over it".to_owned(),
+        });
+        let said = audited(&report);
+        assert!(said.contains("2 events are forged, copied or not signed"), "{said}");
+        assert!(!said.contains("Every signature is right"), "{said}");
+    }
 }

@@ -13,9 +13,12 @@ use crate::output::table::{Table, cell, plain};
 /// Maximum number of entries in the output of `show` and `why`.
 const RECENT_MAX: usize = 10;
 
-/// Formats a moment in UTC, with ms.
+/// The end of the year 9999, Unix ms: later times cannot be formatted, and room events may claim any time.
+const LATEST_MS: TimestampMs = 253_402_300_799_999;
+
+/// Formats a moment in UTC, with ms. Later times than the year 9999 are shown as its end.
 pub(crate) fn moment(at_ms: TimestampMs) -> String {
-    let since = Duration::from_millis(u64::try_from(at_ms).unwrap_or(0));
+    let since = Duration::from_millis(u64::try_from(at_ms.min(LATEST_MS)).unwrap_or(0));
     humantime::format_rfc3339_millis(UNIX_EPOCH + since).to_string()
 }
 

@@ -2,14 +2,11 @@
 
 use std::fmt::Write as _;
 
-use cis_core::api::{MatrixAccountView, MatrixEventView, MatrixRoomView, RecoverReport};
+use cis_core::api::{MatrixAccountView, MatrixRoomView, RecoverReport};
 
-use crate::output::clean::{clean, clean_lines};
-use crate::output::style::{ATTENTION, BOLD, DIM};
+use crate::output::clean::clean;
+use crate::output::style::{ATTENTION, BOLD};
 use crate::output::table::{Table, cell, plain};
-
-/// So much of what is no message is shown.
-const CONTENT_CHARS_MAX: usize = 160;
 
 /// Something to think about, on standard error.
 pub(crate) fn warning(text: &str) -> String {
@@ -75,7 +72,8 @@ pub(crate) fn recovered(report: &RecoverReport) -> String {
     if report.unreadable > 0 {
         let _ = writeln!(
             out,
-            "{ATTENTION}left out{ATTENTION:#}: {} events that this device has no keys for",
+            "{ATTENTION}left out{ATTENTION:#}: {} events that this device has no keys for. `cis matrix verify \
+             --recovery-key-stdin` gets keys that the account has backed up; then again",
             report.unreadable
         );
     }
@@ -110,18 +108,22 @@ pub(crate) fn matrix_rooms(rooms: &[MatrixRoomView]) -> String {
     table.render()
 }
 
-/// A line of `cis matrix subscribe`.
-pub(crate) fn matrix_event(event: &MatrixEventView) -> String {
-    let sender = clean(&event.sender);
-    let body = serde_json::from_str::<serde_json::Value>(event.content.get())
-        .ok()
-        .filter(|_| event.kind == "m.room.message")
-        .and_then(|content| Some(content.get("body")?.as_str()?.to_owned()));
-    match body {
-        Some(body) => format!("{BOLD}{sender}{BOLD:#} {}\n", clean_lines(&body)),
-        None => {
-            let content: String = event.content.get().chars().take(CONTENT_CHARS_MAX).collect();
-            format!("{BOLD}{sender}{BOLD:#} {DIM}{} {}{DIM:#}\n", clean(&event.kind), clean(&content))
-        }
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_device_cannot_read_leads_to_the_recovery_key() {
+        let report = RecoverReport {
+            room_id: "!r:x".to_owned(),
+            events: 5,
+            unreadable: 4,
+            ..RecoverReport::default()
+        };
+        let said = recovered(&report);
+        assert!(
+            said.contains("4 events") && said.contains("cis matrix verify --recovery-key-stdin"),
+            "{said}"
+        );
     }
 }

@@ -81,6 +81,17 @@ fn one_run() {
 }
 
 #[test]
+fn a_long_output_leaves_room_for_the_other_rows() {
+    let mut long = a_task("build", TaskState::Succeeded);
+    long.outputs = (0..9).map(|n| (format!("o{n}"), "x".repeat(30_000).into())).collect();
+    let params = [("branch".to_owned(), "y".repeat(30_000).into())].into();
+    let detail = RunDetail { run: a_run(1, RunState::Running), params, tasks: vec![long] };
+    let shown = plain_text(&run(&detail, NOW));
+    assert!(shown.contains("o0=\"xxx") && shown.contains('…'));
+    assert!(shown.lines().all(|line| line.chars().count() < 300), "{shown}");
+}
+
+#[test]
 fn listing_of_sessions() {
     let session = |n, task: Option<&str>, state| SessionView {
         id: SessionId::from_parts(1_700_000_000_000, n),
