@@ -173,7 +173,12 @@ impl Task {
 
     fn broken(&mut self, why: impl std::fmt::Display) {
         let error = wire::lost(&self.host, why);
-        tracing::warn!(%error, "the connection to the session host broke");
+        if self.sessions.values().all(|session| session.ended.is_some()) {
+            // A host ends after its last session.
+            tracing::debug!(%error, "the session host has ended");
+        } else {
+            tracing::warn!(%error, "the connection to the session host broke");
+        }
         self.disconnect(error);
     }
 
