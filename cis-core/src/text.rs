@@ -12,6 +12,26 @@ pub(crate) fn entity(c: char) -> Option<&'static str> {
     }
 }
 
+/// Who is meant by the uid of somebody at the node's socket, for people who know no uids of that machine.
+const SOMEBODY: &str = "somebody on the node's machine";
+
+/// Text for people elsewhere: names of users of the node's machine (`uid:1000`) say nothing there.
+#[must_use]
+pub fn without_uids(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find("uid:") {
+        let after = &rest[at + 4..];
+        let digits = after.bytes().take_while(u8::is_ascii_digit).count();
+        let inside = rest[..at].ends_with(|c: char| c.is_alphanumeric());
+        let whole = digits > 0 && !inside;
+        out.push_str(&rest[..at]);
+        out.push_str(if whole { SOMEBODY } else { "uid:" });
+        rest = if whole { &after[digits..] } else { after };
+    }
+    out + rest
+}
+
 /// A duration of `ms` milliseconds, as `0.4s`, `12s`, `3m 05s`, `2h 07m`.
 #[must_use]
 pub fn duration(ms: u64) -> String {
@@ -70,6 +90,19 @@ pub fn wrapped(text: &str, width: usize) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use super::without_uids;
+
+    #[test]
+    fn uids_are_somebody() {
+        assert_eq!(
+            without_uids("was answered by uid:0 3s ago"),
+            "was answered by somebody on the node's machine 3s ago"
+        );
+        for plain in ["uid:", "guid:7", "ann", "", "a uid:x"] {
+            assert_eq!(without_uids(plain), plain);
+        }
+    }
+
     #[test]
     fn durations_and_sizes_read_well() {
         let said: Vec<String> = [0, 450, 12_000, 185_000, 7_620_000].map(super::duration).into();

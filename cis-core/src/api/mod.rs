@@ -5,6 +5,7 @@
 
 pub mod attach_marks;
 mod audit;
+mod choice;
 mod context;
 mod history;
 mod identity;
@@ -26,6 +27,7 @@ mod worker;
 mod fuzz;
 
 pub use audit::{AuditReport, AuditedNode, AuditedRun, HereAs, RefusedView};
+pub use choice::{Closeness, NotChosen, option_numbers};
 pub use context::{NeedContext, TaskContext};
 pub use history::{HistoryAction, HistoryEntry, ReadHistory};
 pub use identity::{IdentityView, RevokedView, RotateIdentity, RotatedView, TrustNode, TrustedView};

@@ -55,6 +55,22 @@ pub(super) fn block(text: &str) -> String {
     out
 }
 
+/// What stands for a secret.
+const MASK: &str = "***";
+
+/// Longer rows of asterisks as three: on a terminal's screen a secret is masked in its own width.
+pub(super) fn without_widths(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut row = 0;
+    for c in text.chars() {
+        row = if c == '*' { row + 1 } else { 0 };
+        if row <= MASK.len() {
+            out.push(c);
+        }
+    }
+    out
+}
+
 /// At most `chars_max` characters, with a sign where more was there.
 pub(super) fn clip(text: &str, chars_max: usize) -> String {
     match text.char_indices().nth(chars_max) {
@@ -150,6 +166,12 @@ mod tests {
         assert_eq!(line("  two\r\nlines\there\u{2028}x ", 99), "two lines here x");
         assert_eq!(line(&format!("e{}", "\u{301}".repeat(50)), 99).chars().count(), 1 + MARKS_MAX);
         assert_eq!(line("grüße ✓ 漢字", 99), "grüße ✓ 漢字");
+    }
+
+    #[test]
+    fn the_width_of_a_secret_is_not_shown() {
+        assert_eq!(without_widths("key ******** end **\n*************"), "key *** end **\n***");
+        assert_eq!(without_widths("a * b"), "a * b");
     }
 
     #[test]

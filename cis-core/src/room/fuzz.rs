@@ -264,7 +264,10 @@ proptest! {
                         prop_assert!(kind != PromptKind::Password);
                         prop_assert!(!text.is_empty() && !text.chars().any(char::is_control) && text.len() <= 4096);
                     }
-                    Ok(AnswerWith::Option { option }) => prop_assert!(item.options.iter().any(|known| known.id == option)),
+                    Ok(AnswerWith::Option { option }) => {
+                        let id = option.strip_prefix("id:");
+                        prop_assert!(item.options.iter().any(|known| Some(known.id.as_str()) == id));
+                    }
                     Ok(AnswerWith::Keys { .. }) => prop_assert!(false),
                     Err(hint) => check_message(&reply::hint(&hint)),
                 }

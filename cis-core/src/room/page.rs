@@ -14,6 +14,8 @@ const CODE_CHARS_MAX: usize = 12_000;
 const CODE_ROWS_MAX: usize = 120;
 /// More lines of one paragraph are left out.
 const LINES_MAX: usize = 64;
+/// So many people are named in a message that rings for more.
+const CALLED_MAX: usize = 10;
 /// After so many halvings a page is as short as it gets.
 pub(super) const CUTS_MAX: u32 = 6;
 
@@ -60,6 +62,16 @@ pub(super) fn person(user: &UserId) -> Span {
     Span::Link { text, to: user.link() }
 }
 
+/// A line with the first of the people that a message rings for; none: it rings for nobody.
+pub(super) fn called(people: &[UserId]) -> Option<Vec<Span>> {
+    let [first, rest @ ..] = people else { return None };
+    let mut line = vec![own("For "), person(first)];
+    for user in rest.iter().take(CALLED_MAX - 1) {
+        line.extend([own(", "), person(user)]);
+    }
+    Some(line)
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Part {
     Lines(Vec<Vec<Span>>),
@@ -102,6 +114,11 @@ impl Page {
         if !text.is_empty() {
             self.parts.push(Part::Code(text));
         }
+    }
+
+    /// A code block of what a terminal shows. Secrets keep their width there, which is nobody's to know here.
+    pub(super) fn screen(&mut self, text: &str) {
+        self.code(&clean::without_widths(text));
     }
 
     /// Its first line, as plain text.

@@ -8,10 +8,11 @@ use serde_json::json;
 use super::card::{name, span};
 use super::message::Message;
 use super::names::{Place, UserId};
-use super::page::{Page, Span, bold, code, link, own, person, said};
-use crate::api::{ClosedItem, InboxItem};
+use super::page::{Page, Span, bold, called, code, link, own, person, said};
+use crate::api::{ClosedItem, InboxItem, option_numbers};
 use crate::event::{Meaning, PromptKind, PromptOption, Urgency};
 use crate::ids::{TaskId, TimestampMs};
+use crate::text;
 
 /// Signs of options 1 to 10, as people react with them.
 pub(super) const KEYCAPS: [&str; 10] = [
@@ -53,7 +54,7 @@ impl Question<'_> {
         page.line(self.title(true));
         page.text(&self.item.question);
         page.lines(self.options());
-        page.code(&self.item.screen);
+        page.screen(&self.item.screen);
         page.lines(self.how());
         Message::ringing(page, self.people).beside("cis.dag.question", self.beside())
     }
@@ -120,7 +121,7 @@ impl Question<'_> {
     }
 
     fn options(&self) -> Vec<Vec<Span>> {
-        let numbers = numbers(&self.item.options);
+        let numbers = option_numbers(&self.item.options);
         let one = |(option, number): (&PromptOption, &Option<usize>)| {
             let mut line = match number.map(|number| (number, KEYCAPS.get(number - 1))) {
                 Some((_, Some(sign))) => vec![own(sign), own(" ")],
@@ -148,10 +149,9 @@ impl Question<'_> {
             let attach = format!("cis dag attach {session}");
             lines.push(vec![own("Nobody can answer this from a room. On its machine: "), code(&attach)]);
         } else if item.options.is_empty() {
-            lines.push(vec![own("Reply with your answer, or "), code(&format!("!cis answer {} …", item.id))]);
+            lines.push(vec![own("Reply with your answer, or "), code(&command(item))]);
         } else {
-            let first = &item.options[0].id;
-            let command = code(&format!("!cis answer {} {first}", item.id));
+            let command = code(&command(item));
             lines.push(if self.reactions {
                 vec![own("Reply with a number or a word, react with a sign, or "), command]
             } else {
@@ -162,15 +162,9 @@ impl Question<'_> {
             lines.push(vec![said(&format!("Decided by itself in {}.", span(self.now, until)))]);
         }
         if let Some(by) = &item.answered_by {
-            lines.push(vec![own("Answered by "), said(&name(by)), own(", and it still waits.")]);
+            lines.push(vec![own("Answered by "), actor(by), own(", and it still waits.")]);
         }
-        if let [first, rest @ ..] = self.people {
-            let mut line = vec![own("For "), person(first)];
-            for user in rest.iter().take(9) {
-                line.extend([own(", "), person(user)]);
-            }
-            lines.push(line);
-        }
+        lines.extend(called(self.people));
         lines
     }
 
@@ -199,8 +193,7 @@ pub(super) fn ending(item: &InboxItem, closed: &ClosedItem) -> Vec<Span> {
         how => vec![said(&name(how))],
     };
     if let Some(by) = closed.by.as_deref().filter(|_| closed.how == "answered") {
-        line.push(own(" by "));
-        line.push(by.parse().map_or_else(|_| said(&name(by)), |user| person(&user)));
+        line.extend([own(" by "), actor(by)]);
     }
     line.extend([own(" after "), said(&span(item.since, closed.at_ms))]);
     if let Some(text) = closed.text.as_deref().filter(|text| !text.is_empty()) {
@@ -209,21 +202,23 @@ pub(super) fn ending(item: &InboxItem, closed: &ClosedItem) -> Vec<Span> {
     line
 }
 
+/// Who answered: a user as one, others as people are told.
+fn actor(by: &str) -> Span {
+    by.parse().map_or_else(|_| said(&name(&text::without_uids(by))), |user| person(&user))
+}
+
+/// The command that answers an item with its first option, or in words.
+pub(super) fn command(item: &InboxItem) -> String {
+    match item.options.first() {
+        Some(first) => format!("!cis answer {} {}", item.id, first.id),
+        None => format!("!cis answer {} …", item.id),
+    }
+}
+
 /// Whether a prompt is a terminal's alone: secrets never go through a room, and what is typed into an
 /// editor or a pager is no answer.
 pub(super) fn needs_terminal(kind: PromptKind) -> bool {
     matches!(kind, PromptKind::Password | PromptKind::Editor | PromptKind::Pager)
-}
-
-/// The number that people use for each option: its own, where the options have numbers; its place, where
-/// none has. Where only some have, those alone: a number never means two options.
-pub(super) fn numbers(options: &[PromptOption]) -> Vec<Option<usize>> {
-    let digits = |id: &str| !id.is_empty() && id.bytes().all(|b| b.is_ascii_digit());
-    if options.iter().any(|option| digits(&option.id)) {
-        let own_number = |id: &str| id.parse().ok().filter(|_| digits(id) && !id.starts_with('0'));
-        return options.iter().map(|option| own_number(&option.id)).collect();
-    }
-    (1..=options.len()).map(Some).collect()
 }
 
 #[cfg(test)]

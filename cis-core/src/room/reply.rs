@@ -2,13 +2,14 @@
 //!
 //! Owns the words. What is looked up for them is the caller's to get, redacted.
 
-use super::card::{counted, name, sign, span, took};
+use super::card::{NAMED_MAX, counted, name, sign, span, took};
 use super::command::{Hint, VERBS};
 use super::message::Message;
 use super::page::{Page, bold, code, own, said};
-use super::people::Role;
-use crate::api::{NodeView, RunView};
-use crate::ids::TimestampMs;
+use super::people::{Refusal, Role};
+use super::question;
+use crate::api::{InboxItem, NodeView, RunView};
+use crate::ids::{RunId, TaskId, TimestampMs};
 
 /// So many runs are listed.
 const RUNS_MAX: usize = 15;
@@ -86,8 +87,9 @@ pub fn status(node: &NodeView, waiting: usize, now: TimestampMs) -> Message {
         line.extend([own(", up "), said(&span(started, now))]);
     }
     page.line(line);
+    let s = if node.open_runs == 1 { "" } else { "s" };
     page.line([said(&format!(
-        "{} open runs, {} of {} sessions, {waiting} waiting for you",
+        "{} open run{s}, {} of {} sessions, {waiting} waiting for you",
         node.open_runs, node.live_sessions, node.max_sessions
     ))]);
     page.lines(node.warnings.iter().map(|warning| vec![own("! "), said(warning)]).collect());
@@ -103,7 +105,34 @@ pub fn log(of: &str, tail: &str) -> Message {
 /// `!cis screen`: what a terminal shows.
 #[must_use]
 pub fn screen(of: &str, rows: &str) -> Message {
-    shown("Screen of", of, rows, "it is empty")
+    shown("Screen of", of, &super::clean::without_widths(rows), "it is empty")
+}
+
+/// Why words or a reaction in an encrypted room decide nothing, and the command that does.
+#[must_use]
+pub fn by_name(why: &Refusal, item: &InboxItem) -> Message {
+    words(&format!("Not done: {why}. This decides it:"), Some(&question::command(item)))
+}
+
+/// What is said to a reply to a run's card; `open` is what waits in the run.
+#[must_use]
+pub fn to_card(run: RunId, open: &[InboxItem]) -> Message {
+    let mut page = Page::default();
+    page.line([own("This card asks nothing, so a reply to it does nothing.")]);
+    let one = |item: &InboxItem| {
+        let what = item.task.as_ref().map_or("a session", TaskId::as_str);
+        vec![own("• "), bold(what), own(": "), code(&question::command(item))]
+    };
+    if open.is_empty() {
+        page.line([own("Nothing in this run waits for an answer now.")]);
+    } else {
+        let mut lines = vec![vec![own("Reply to the question itself, or write:")]];
+        lines.extend(open.iter().take(NAMED_MAX).map(one));
+        page.lines(lines);
+    }
+    let cancel = format!("!cis cancel {}", run.short());
+    page.line([own("More: "), code("!cis help"), own(", "), code(&cancel)]);
+    Message::notice(page)
 }
 
 fn shown(what: &'static str, of: &str, text: &str, empty: &'static str) -> Message {

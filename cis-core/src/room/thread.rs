@@ -1,12 +1,15 @@
 //! What is said in the thread of a run's card: failures with the end of their log, how waiting ended, and
 //! a summary at the end.
 //!
-//! Owns the words. All of them are quiet: what needs a human rings in the main timeline
-//! ([`super::question`]). Of many failures at once one message tells.
+//! Owns the words. All of them are quiet but the end of a run that failed, which rings in the main timeline as a question
+//! does ([`super::question`]). Of many failures at once one message tells.
+
+use serde_json::json;
 
 use super::card::{count_failed, counted, name, sign, took, why_failed};
 use super::message::Message;
-use super::page::{Page, Span, bold, code, own, said};
+use super::names::{Place, UserId};
+use super::page::{Page, Span, bold, called, code, link, own, said};
 use crate::api::{InboxItem, RunView, TaskView};
 use crate::event::TaskState;
 use crate::ids::{TaskId, TimestampMs};
@@ -64,9 +67,38 @@ fn one_line(task: &TaskView) -> Vec<Span> {
 /// first [`FAILURES_MAX`].
 #[must_use]
 pub fn summary(run: &RunView, tasks: &[TaskView], now: TimestampMs) -> Message {
+    Message::notice(ending(run, tasks, None, now)).beside(SUMMARY, beside(run))
+}
+
+/// The end of a run that failed, as a message that rings for these people. It stands in the main timeline, and leads to
+/// the run's card.
+#[must_use]
+pub fn failed_run(
+    run: &RunView,
+    tasks: &[TaskView],
+    card: Option<&Place>,
+    people: &[UserId],
+    now: TimestampMs,
+) -> Message {
+    let mut page = ending(run, tasks, card, now);
+    page.lines(called(people).into_iter().collect());
+    Message::ringing(page, people).beside(SUMMARY, beside(run))
+}
+
+/// By this programs know a summary.
+const SUMMARY: &str = "cis.dag.summary";
+
+fn beside(run: &RunView) -> serde_json::Value {
+    json!({ "v": 1, "run": run.id, "state": run.state })
+}
+
+fn ending(run: &RunView, tasks: &[TaskView], card: Option<&Place>, now: TimestampMs) -> Page {
     let mut page = Page::default();
-    let mut line =
-        vec![own(sign(run.state)), own(" "), bold(&name(&run.dag)), own(" "), bold(run.state.as_str())];
+    let dag = match card {
+        Some(card) => link(&name(&run.dag), card),
+        None => bold(&name(&run.dag)),
+    };
+    let mut line = vec![own(sign(run.state)), own(" "), dag, own(" "), bold(run.state.as_str())];
     if let Some(took) = took(run, now) {
         line.extend([own(" after "), said(&took)]);
     }
@@ -85,7 +117,7 @@ pub fn summary(run: &RunView, tasks: &[TaskView], now: TimestampMs) -> Message {
     if !failed.is_empty() {
         page.line([own("Again: "), code(&format!("!cis retry {}", run.id.short()))]);
     }
-    Message::notice(page)
+    page
 }
 
 /// A session of the run no longer waits. None: it still does.

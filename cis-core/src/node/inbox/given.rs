@@ -1,6 +1,6 @@
 //! What people and sessions send, checked: options that are there, text that types nothing else.
 
-use crate::api::{Answer, AnswerWith, Ask, InboxItem, Problem, ProblemKind, Say};
+use crate::api::{Answer, AnswerWith, Ask, Closeness, InboxItem, NotChosen, Problem, ProblemKind, Say};
 use crate::dag::outputs::MAX_VALUE_BYTES;
 use crate::event::{AskType, LABEL_CHARS_MAX, OPTIONS_MAX, PromptKind, PromptOption};
 use crate::ids::TimestampMs;
@@ -57,7 +57,8 @@ pub(in crate::node) fn given(item: &InboxItem, answer: &Answer) -> Outcome<Given
             check_words("the names of the keys", names)?;
             (None, names.clone(), data.clone())
         }
-        AnswerWith::Text { text } if must_choose(item) => {
+        AnswerWith::Text { text } if !item.takes_text() => {
+            check_words("the answer", text)?;
             let option = find(item, text)?;
             (Some(option.id), option.label, Vec::new())
         }
@@ -88,11 +89,6 @@ pub(in crate::node) fn given(item: &InboxItem, answer: &Answer) -> Outcome<Given
     })
 }
 
-/// Whether other words than its options would leave open what they mean.
-fn must_choose(item: &InboxItem) -> bool {
-    matches!(item.ask_type, Some(AskType::Permission | AskType::Review))
-}
-
 /// The option that is meant where nothing but an option can be.
 pub(super) fn option_of(item: &InboxItem, with: &AnswerWith) -> Outcome<PromptOption> {
     match with {
@@ -102,40 +98,25 @@ pub(super) fn option_of(item: &InboxItem, with: &AnswerWith) -> Outcome<PromptOp
     }
 }
 
-/// The option of that id, label or meaning; or the only one whose label begins so, in any case.
+/// The option that these words name ([`InboxItem::option_named`]).
 fn find(item: &InboxItem, wanted: &str) -> Outcome<PromptOption> {
-    let wanted = wanted.trim();
-    let options = &item.options;
-    if options.is_empty() {
-        return Err(bad(format!("{} offers no options", item.id)).hint("answer with --text or --keys"));
-    }
-    let lower = wanted.to_lowercase();
-    let (only_id, wanted) = wanted.strip_prefix("id:").map_or((false, wanted), |id| (true, id.trim()));
-    // A number may be the id of one and the words of another: neither is taken for the other in silence.
-    let is_id = |option: &&PromptOption| option.id == wanted || (!only_id && option.label == wanted);
-    let is_label = |option: &&PromptOption| option.label.to_lowercase() == lower;
-    let means = |option: &&PromptOption| {
-        option.meaning.is_some_and(|meaning| meaning.as_str() == lower.replace('-', "_"))
+    let not_chosen = match item.option_named(wanted, Closeness::Near) {
+        Ok(option) => return Ok(option.clone()),
+        Err(not_chosen) => not_chosen,
     };
-    let begins =
-        |option: &&PromptOption| !lower.is_empty() && option.label.to_lowercase().starts_with(&lower);
-    let ways: [&dyn Fn(&&PromptOption) -> bool; 4] = [&is_id, &is_label, &means, &begins];
-    for way in ways.into_iter().take(if only_id { 1 } else { 4 }) {
-        let fits: Vec<&PromptOption> = options.iter().filter(|option| way(option)).collect();
-        match fits.as_slice() {
-            [] => {}
-            [only] => return Ok((*only).clone()),
-            _ => {
-                let detail = format!("`{wanted}` fits several options of {}", item.id);
-                let problem = Problem::new(ProblemKind::Ambiguous, detail);
-                return Err(
-                    problem.hint(format!("say which by its id (`id:ID`): {}", listed(fits.into_iter())))
-                );
-            }
+    let wanted = wanted.trim();
+    Err(match not_chosen {
+        NotChosen::NoOptions => {
+            bad(format!("{} offers no options", item.id)).hint("answer with --text or --keys")
         }
-    }
-    Err(bad(format!("{} has no option `{wanted}`", item.id))
-        .hint(format!("its options are {}", listed(options.iter()))))
+        NotChosen::Several(fits) => {
+            let detail = format!("`{wanted}` fits several options of {}", item.id);
+            let problem = Problem::new(ProblemKind::Ambiguous, detail);
+            problem.hint(format!("say which by its id (`id:ID`): {}", listed(fits.into_iter())))
+        }
+        NotChosen::Unknown => bad(format!("{} has no option `{wanted}`", item.id))
+            .hint(format!("its options are {}", listed(item.options.iter()))),
+    })
 }
 
 fn listed<'a>(options: impl Iterator<Item = &'a PromptOption>) -> String {

@@ -1,15 +1,15 @@
 //! Words or a sign into the answer to one item.
 //!
-//! Owns what can be said to which kind of prompt. It is strict where words would choose by accident: what is
-//! typed into a menu and ends with Enter takes what is marked there.
+//! Owns what can be said to which kind of prompt in a room. Which option words name, and whether words of one's own are an
+//! answer, is the rule of every way ([`crate::api::InboxItem::option_named`], [`crate::api::InboxItem::takes_text`]).
 
 use super::Hint;
 use super::parse::WORDS_BYTES_MAX;
 use super::sign::Sign;
-use crate::api::{AnswerWith, InboxItem};
-use crate::event::{AskType, Meaning, PromptOption};
+use crate::api::{AnswerWith, Closeness, InboxItem, NotChosen, option_numbers};
+use crate::event::PromptOption;
 use crate::room::clean;
-use crate::room::question::{needs_terminal, numbers};
+use crate::room::question::needs_terminal;
 
 /// What somebody says to an item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,24 +38,16 @@ pub fn choose(item: &InboxItem, said: Said<'_>) -> Result<AnswerWith, Hint> {
         };
         return Err(Hint::new(says).usage(format!("cis dag attach {session}")));
     }
+    let chosen =
+        |option: Option<&PromptOption>, said: &str| option.map(chosen).ok_or_else(|| options_are(item, said));
     match said {
-        Said::Sign(Sign::Number(number)) => {
-            by_number(item, number).ok_or_else(|| options_are(item, "that number"))
-        }
-        Said::Sign(Sign::Yes) => by_meaning(item, YES).ok_or_else(|| options_are(item, "a plain yes")),
-        Said::Sign(Sign::No) => by_meaning(item, NO).ok_or_else(|| options_are(item, "a plain no")),
+        Said::Sign(Sign::Number(number)) => chosen(item.option_number(number), "that number"),
+        Said::Sign(Sign::Yes) => chosen(item.yes(), "a plain yes"),
+        Said::Sign(Sign::No) => chosen(item.no(), "a plain no"),
         Said::Words(words) => by_words(item, words.trim()),
-        Said::Aside(words) => match exactly(item, words.trim())? {
-            Some(option) => Ok(chosen(option)),
-            None => Err(options_are(item, "that")),
-        },
+        Said::Aside(words) => named(item, words, Closeness::Exact),
     }
 }
-
-/// What a yes may mean, the most careful first. Never for longer than once.
-const YES: &[Meaning] = &[Meaning::AllowOnce, Meaning::Continue];
-/// What a no may mean.
-const NO: &[Meaning] = &[Meaning::Deny, Meaning::DenyAndSay, Meaning::Cancel];
 
 fn by_words(item: &InboxItem, words: &str) -> Result<AnswerWith, Hint> {
     if words.is_empty() {
@@ -72,82 +64,37 @@ fn by_words(item: &InboxItem, words: &str) -> Result<AnswerWith, Hint> {
         return Ok(text(words));
     }
     // Before options: whoever writes `text 2` wants 2 to be typed.
-    let words_alone =
-        !matches!(item.ask_type, Some(AskType::Permission | AskType::Review)) && item.session.is_some();
-    if let Some(rest) = words.strip_prefix(TEXT).map(str::trim).filter(|rest| words_alone && !rest.is_empty())
-    {
-        return Ok(text(rest));
+    let rest = words.strip_prefix(TEXT).map(str::trim).filter(|rest| !rest.is_empty());
+    match rest.filter(|_| item.takes_text()) {
+        Some(rest) => Ok(text(rest)),
+        None => named(item, words, Closeness::Near),
     }
-    if let Some(option) = exactly(item, words)? {
-        return Ok(chosen(option));
-    }
-    let lower = words.to_lowercase();
-    let meant = match lower.as_str() {
-        "yes" | "y" | "ok" | "allow" | "approve" => by_meaning(item, YES),
-        "no" | "n" | "deny" | "reject" => by_meaning(item, NO),
-        _ => None,
-    };
-    if let Some(answer) = meant {
-        return Ok(answer);
-    }
-    // Of a question that a session asked in words, other words are an answer too.
-    let asked_in_words = item.ask_type.is_some() && words_alone;
-    if asked_in_words {
-        return Ok(text(words));
-    }
-    Err(options_are(item, &format!("“{}”", clean::line(words, 40))))
 }
 
-/// Whether the option at that place is meant.
-type Fits<'a> = dyn Fn(usize, &PromptOption) -> bool + 'a;
-
-/// The option of that id, number, label or meaning.
-fn exactly<'a>(item: &'a InboxItem, words: &str) -> Result<Option<&'a PromptOption>, Hint> {
-    let lower = words.to_lowercase();
-    let number = words.strip_suffix(['.', ')']).unwrap_or(words).parse::<usize>().ok();
-    let numbers = numbers(&item.options);
-    let ways: [&Fits<'_>; 4] = [
-        &|_, option| option.id == words,
-        &|at, _| number.is_some() && numbers[at] == number,
-        &|_, option| option.label.to_lowercase() == lower,
-        &|_, option| option.meaning.is_some_and(|meaning| meaning.as_str() == lower.replace(['-', ' '], "_")),
-    ];
-    for way in ways {
-        let mut fits = item.options.iter().enumerate().filter(|(at, option)| way(*at, option));
-        match (fits.next(), fits.next()) {
-            (Some((_, option)), None) => return Ok(Some(option)),
-            (Some(_), Some(_)) => return Err(options_are(item, "one option alone")),
-            (None, _) => {}
+/// The option that these words name.
+fn named(item: &InboxItem, words: &str, closeness: Closeness) -> Result<AnswerWith, Hint> {
+    item.option_named(words, closeness).map(chosen).map_err(|not_chosen| match not_chosen {
+        NotChosen::Several(fits) => {
+            let fits: Vec<String> = fits.iter().map(|option| clean::line(&option.label, 40)).collect();
+            let id = clean::line(&item.options[0].id, 20);
+            Hint::new(format!("“{}” may mean several options: {}.", clean::line(words, 40), fits.join(", ")))
+                .usage(format!("!cis answer {} id:{id}", item.id))
         }
-    }
-    Ok(None)
-}
-
-fn by_number(item: &InboxItem, number: usize) -> Option<AnswerWith> {
-    let at = numbers(&item.options).iter().position(|known| *known == Some(number))?;
-    Some(chosen(&item.options[at]))
-}
-
-/// The only option of the first meaning that there is.
-fn by_meaning(item: &InboxItem, meanings: &[Meaning]) -> Option<AnswerWith> {
-    meanings.iter().find_map(|wanted| {
-        let mut fits = item.options.iter().filter(|option| option.meaning == Some(*wanted));
-        match (fits.next(), fits.next()) {
-            (Some(option), None) => Some(chosen(option)),
-            _ => None,
+        NotChosen::NoOptions | NotChosen::Unknown => {
+            options_are(item, &format!("“{}”", clean::line(words, 40)))
         }
     })
 }
 
 fn chosen(option: &PromptOption) -> AnswerWith {
-    AnswerWith::Option { option: option.id.clone() }
+    AnswerWith::Option { option: format!("id:{}", option.id) }
 }
 
 fn options_are(item: &InboxItem, said: &str) -> Hint {
     if item.options.is_empty() {
         return Hint::new("This one is answered in words.").usage(format!("!cis answer {} …", item.id));
     }
-    let numbers = numbers(&item.options);
+    let numbers = option_numbers(&item.options);
     let listed: Vec<String> = item
         .options
         .iter()

@@ -213,7 +213,8 @@ fn reactions_that_mean_something() {
 
 fn picked(item: &crate::api::InboxItem, said: Said<'_>) -> Option<String> {
     match choose(item, said) {
-        Ok(AnswerWith::Option { option }) => Some(option),
+        // By its id alone, whatever others are called.
+        Ok(AnswerWith::Option { option }) => Some(option.strip_prefix("id:").unwrap().to_owned()),
         Ok(AnswerWith::Text { text }) => Some(format!("text: {text}")),
         Ok(AnswerWith::Keys { .. }) => panic!("nobody presses keys from a room"),
         Err(_) => None,
@@ -277,7 +278,11 @@ fn words_are_an_answer_where_words_are_asked_for() {
     asked.ask_type = Some(AskType::Clarification);
     asked.options = vec![option("staging", "staging", None), option("prod", "prod", None)];
     assert_eq!(picked(&asked, Said::Words("2")).as_deref(), Some("prod"));
-    assert_eq!(picked(&asked, Said::Words("neither")).as_deref(), Some("text: neither"));
+    for free in ["neither", "text neither"] {
+        assert_eq!(picked(&asked, Said::Words(free)), None, "it offers options: {free}");
+    }
+    let hint = choose(&asked, Said::Words("neither")).unwrap_err();
+    assert!(hint.says.contains("“neither”") && hint.says.contains("1 (staging), 2 (prod)"), "{hint:?}");
     let mut approval = item();
     approval.kind = PromptKind::Approval;
     approval.session = None;

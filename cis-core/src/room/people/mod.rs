@@ -7,10 +7,12 @@
 mod carried;
 mod limits;
 mod matcher;
+mod mention;
 
 pub use carried::{Act, Carried, Carriers};
 pub use limits::{Patience, Told, TooOften};
 pub use matcher::{Matcher, MatcherError};
+pub use mention::{Mention, mentioned};
 
 use std::fmt;
 
@@ -267,14 +269,10 @@ pub enum Refusal {
         named: String,
     },
     /// Reactions are not encrypted: the homeserver could make one.
-    #[error(
-        "in an encrypted room a reaction cannot decide this, as reactions are not encrypted: please reply with a word"
-    )]
+    #[error("in an encrypted room a reaction cannot decide this, as reactions are not encrypted")]
     ReactionInClear,
     /// What a reply answers is not encrypted: the homeserver could have said it.
-    #[error(
-        "in an encrypted room a reply cannot decide this, as what it replies to is not encrypted: please name it (`!cis answer ID …`)"
-    )]
+    #[error("in an encrypted room a reply cannot decide this, as what it replies to is not encrypted")]
     ReplyInClear,
     /// It came unencrypted into an encrypted room.
     #[error("this came unencrypted into an encrypted room, so it does nothing")]

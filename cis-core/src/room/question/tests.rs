@@ -90,7 +90,7 @@ fn more_options_than_signs_have_numbers_too() {
 fn a_number_never_means_two_options() {
     let of = |ids: &[&str]| {
         let options: Vec<PromptOption> = ids.iter().map(|id| option(id, id, None)).collect();
-        numbers(&options)
+        option_numbers(&options)
     };
     assert_eq!(of(&["1", "2"]), [Some(1), Some(2)]);
     assert_eq!(of(&["2", "1"]), [Some(2), Some(1)]);

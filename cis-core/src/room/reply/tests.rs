@@ -1,4 +1,4 @@
-use super::super::sample::{NOW, run, tasks};
+use super::super::sample::{NOW, item, run, tasks};
 use super::*;
 use crate::event::RunState;
 
@@ -21,7 +21,13 @@ fn listings_and_states() {
     assert_eq!(body(&runs(&[], NOW)), "No runs.");
     let many = vec![all[0].clone(); 40];
     assert!(body(&runs(&many, NOW)).ends_with("… and 25 more"));
-    let node = NodeView {
+    let said = body(&status(&node(), 1, NOW));
+    assert!(!said.contains("secret"));
+    insta::assert_snapshot!(said);
+}
+
+fn node() -> NodeView {
+    NodeView {
         running: true,
         pid: Some(7),
         version: "0.1.0".to_owned(),
@@ -39,22 +45,45 @@ fn listings_and_states() {
         observes: Vec::new(),
         warnings: vec!["the disk is full".to_owned()],
         remote: None,
-    };
-    let said = body(&status(&node, 1, NOW));
-    assert!(!said.contains("secret"));
-    insta::assert_snapshot!(said);
+    }
 }
 
 #[test]
 fn why_not_is_said_politely() {
     let stale = crate::room::freshness::Stale::TooOld { age_ms: 3_600_000 };
     assert_eq!(body(&not_done(&stale)), "Not done: it was written 1h 00m ago: say it again.");
-    let refusal = crate::room::people::Refusal::NotNamed { named: "@ann:example.org".to_owned() };
+    let refusal = Refusal::NotNamed { named: "@ann:example.org".to_owned() };
     assert_eq!(body(&not_done(&refusal)), "Not done: this is decided by ＠ann:example.org.");
+}
+
+#[test]
+fn one_run_is_one_run() {
+    let node = NodeView { open_runs: 1, ..node() };
+    assert!(body(&status(&node, 0, NOW)).contains("1 open run, "), "{}", body(&status(&node, 0, NOW)));
+}
+
+/// Whether by a reaction or a reply: what decides is the same.
+#[test]
+fn in_an_encrypted_room_one_way_decides() {
+    for refusal in [Refusal::ReactionInClear, Refusal::ReplyInClear] {
+        let said = body(&by_name(&refusal, &item()));
+        assert!(said.starts_with("Not done: in an encrypted room"), "{said}");
+        assert!(said.ends_with("This decides it:\n\n!cis answer kqzvra 1"), "{said}");
+        assert!(!said.contains("please"), "{said}");
+    }
+}
+
+#[test]
+fn a_reply_to_a_card_leads_to_what_waits() {
+    let id = RunId::from_parts(1_700_000_000_000, 42);
+    let said = body(&to_card(id, &[item()]));
+    assert!(said.contains("asks nothing") && said.contains("• fix: !cis answer kqzvra 1"), "{said}");
+    assert!(body(&to_card(id, &[])).contains("Nothing in this run waits"));
 }
 
 #[test]
 fn logs_and_screens() {
     assert_eq!(body(&log("build", "a\nb\n")), "Log of build\n\n```\na\nb\n```");
+    assert_eq!(body(&screen("build", "key ********\n")), "Screen of build\n\n```\nkey ***\n```");
     assert_eq!(body(&screen("build", " \n")), "Screen of build: it is empty");
 }

@@ -43,6 +43,24 @@ fn the_end_of_a_run() {
 }
 
 #[test]
+fn a_run_that_failed_rings_for_people_in_the_main_timeline() {
+    let all = tasks();
+    let mut ended = run(RunState::Failed, &all);
+    ended.detail = Some("1 task failed: lint".to_owned());
+    let people: Vec<UserId> = vec!["@ann:example.org".parse().unwrap(), "@bob:example.org".parse().unwrap()];
+    let card = Place { room: "!room".parse().unwrap(), event: "$card".parse().unwrap(), via: Vec::new() };
+    let content = failed_run(&ended, &all, Some(&card), &people, NOW).content();
+    assert_eq!(content["msgtype"], "m.text");
+    assert_eq!(content["m.mentions"]["user_ids"], json!(["@ann:example.org", "@bob:example.org"]));
+    assert!(content.get("m.relates_to").is_none(), "{content}");
+    let body = content["body"].as_str().unwrap();
+    assert!(body.starts_with("✗ ship failed") && body.contains("!cis retry"), "{body}");
+    assert!(content["formatted_body"].as_str().unwrap().contains("https://matrix.to/#/!room/$card"));
+    let quiet = summary(&ended, &all, NOW).content();
+    assert_eq!((&quiet["msgtype"], &quiet["m.mentions"]), (&json!("m.notice"), &json!({})));
+}
+
+#[test]
 fn how_waiting_ended() {
     let mut item = item();
     assert!(waiting_ended(&item).is_none());

@@ -73,12 +73,14 @@ fn an_option_is_meant_by_its_id_label_meaning_or_the_beginning_of_its_label() {
         ("yes, a", "2"),
         (" deny ", "3"),
         ("n", "3"),
+        ("y", "1"),
+        ("2.", "2"),
     ] {
         let given = given(&menu(), &option(name)).unwrap();
         assert_eq!(given.option.as_deref(), Some(id), "{name}");
     }
     assert_eq!(given(&menu(), &option("deny")).unwrap().answer.bytes, b"\x1b");
-    let ambiguous = given(&menu(), &option("y")).unwrap_err();
+    let ambiguous = given(&menu(), &option("ye")).unwrap_err();
     assert_eq!(ambiguous.kind, ProblemKind::Ambiguous);
     assert!(ambiguous.hint.unwrap().contains("`1` (Yes, allow_once)"));
     for unknown in ["", "4", "maybe"] {
@@ -121,6 +123,10 @@ fn nothing_is_typed_for_an_ask_and_a_permission_is_allowed_or_denied() {
     let keys = AnswerWith::Keys { data: b"y".to_vec(), names: "y".into() };
     assert!(given(&ask, &answer(keys)).is_err());
     ask.ask_type = Some(AskType::Clarification);
+    let refused = given(&ask, &text("well")).unwrap_err();
+    assert_eq!(refused.kind, ProblemKind::BadInput, "it offers options");
+    assert!(refused.hint.unwrap().contains("its options are"));
+    ask.options.clear();
     assert_eq!(given(&ask, &text("well")).unwrap().text, "well");
 }
 

@@ -1,0 +1,230 @@
+//! What words mean to an item of the inbox: one of its options, or an answer of their own.
+//!
+//! Owns the one rule for every way on which an answer comes: the command line, a room, the API, the default of a file.
+//! Who may answer, and what is typed then, is the node's matter.
+
+use super::InboxItem;
+use crate::event::{Meaning, PromptOption};
+
+/// Why words name no option.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NotChosen<'a> {
+    /// The item offers no options.
+    NoOptions,
+    /// They name none of the options.
+    Unknown,
+    /// They fit several of them.
+    Several(Vec<&'a PromptOption>),
+}
+
+/// How closely words have to name an option.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Closeness {
+    /// By id, number, whole label or meaning.
+    Exact,
+    /// Also by `yes` and `no`, and by the beginning of a label.
+    Near,
+}
+
+/// Begins words that name an option by its id alone.
+const ID: &str = "id:";
+
+/// What a yes may mean, the most careful first. It never allows something for longer than once.
+const YES: &[Meaning] = &[Meaning::AllowOnce, Meaning::Continue];
+/// What a no may mean.
+const NO: &[Meaning] = &[Meaning::Deny, Meaning::DenyAndSay, Meaning::Cancel];
+
+/// Whether the option at that place is meant.
+type Fits<'a> = dyn Fn(usize, &PromptOption) -> bool + 'a;
+
+impl InboxItem {
+    /// Whether words that name no option are an answer. A session that offers options wants one of them; a program in a
+    /// terminal may take other words, which are typed only where somebody says that they are meant as they are.
+    #[must_use]
+    pub fn takes_text(&self) -> bool {
+        self.options.is_empty() || (self.ask_type.is_none() && self.session.is_some())
+    }
+
+    /// The option that these words name.
+    ///
+    /// # Errors
+    /// [`NotChosen`]: none, or several.
+    pub fn option_named(&self, words: &str, closeness: Closeness) -> Result<&PromptOption, NotChosen<'_>> {
+        if self.options.is_empty() {
+            return Err(NotChosen::NoOptions);
+        }
+        let words = words.trim();
+        if let Some(id) = words.strip_prefix(ID).map(str::trim) {
+            return self.only(&|_, option| option.id == id)?.ok_or(NotChosen::Unknown);
+        }
+        let lower = words.to_lowercase();
+        let number = words.strip_suffix(['.', ')']).unwrap_or(words).parse::<usize>().ok();
+        let numbers = option_numbers(&self.options);
+        let meaning = Meaning::parse(&lower.replace(['-', ' '], "_"));
+        let ways: [&Fits<'_>; 4] = [
+            // A number may be the id of one and the label of another: neither is taken for the other in silence.
+            &|_, option| option.id == words || option.label == words,
+            &|_, option| option.label.to_lowercase() == lower,
+            &|at, _| number.is_some() && numbers[at] == number,
+            &|_, option| meaning.is_some() && option.meaning == meaning,
+        ];
+        for way in ways {
+            if let Some(option) = self.only(way)? {
+                return Ok(option);
+            }
+        }
+        if closeness == Closeness::Exact {
+            return Err(NotChosen::Unknown);
+        }
+        let plain = match lower.as_str() {
+            "yes" | "y" | "ok" | "allow" | "approve" => Some(self.yes()),
+            "no" | "n" | "deny" | "reject" => Some(self.no()),
+            _ => None,
+        };
+        if let Some(Some(option)) = plain {
+            return Ok(option);
+        }
+        let begins =
+            self.only(&|_, option| !lower.is_empty() && option.label.to_lowercase().starts_with(&lower))?;
+        // A plain yes never means "from now on", however that option begins.
+        let lasts = |option: &PromptOption| {
+            matches!(option.meaning, Some(Meaning::AllowSession | Meaning::AllowAlways))
+        };
+        begins.filter(|option| plain.is_none() || !lasts(option)).ok_or(NotChosen::Unknown)
+    }
+
+    /// The option of that number, as people see it.
+    #[must_use]
+    pub fn option_number(&self, number: usize) -> Option<&PromptOption> {
+        let at = option_numbers(&self.options).iter().position(|known| *known == Some(number))?;
+        self.options.get(at)
+    }
+
+    /// The option that a plain yes means.
+    #[must_use]
+    pub fn yes(&self) -> Option<&PromptOption> {
+        self.meaning(YES)
+    }
+
+    /// The option that a plain no means.
+    #[must_use]
+    pub fn no(&self) -> Option<&PromptOption> {
+        self.meaning(NO)
+    }
+
+    /// The only option of the first of these meanings that there is.
+    fn meaning(&self, meanings: &[Meaning]) -> Option<&PromptOption> {
+        meanings.iter().find_map(|wanted| {
+            let mut fits = self.options.iter().filter(|option| option.meaning == Some(*wanted));
+            match (fits.next(), fits.next()) {
+                (Some(option), None) => Some(option),
+                _ => None,
+            }
+        })
+    }
+
+    /// The only option that fits; none: none does.
+    fn only(&self, fits: &Fits<'_>) -> Result<Option<&PromptOption>, NotChosen<'_>> {
+        let fitting = self.options.iter().enumerate().filter(|(at, option)| fits(*at, option));
+        let fitting: Vec<&PromptOption> = fitting.map(|(_, option)| option).collect();
+        match fitting.as_slice() {
+            [] => Ok(None),
+            [only] => Ok(Some(only)),
+            _ => Err(NotChosen::Several(fitting)),
+        }
+    }
+}
+
+/// The number that people use for each option: its own, where the options have numbers; its place, where none has. Where
+/// only some have, those alone: a number never means two options.
+#[must_use]
+pub fn option_numbers(options: &[PromptOption]) -> Vec<Option<usize>> {
+    let digits = |id: &str| !id.is_empty() && id.bytes().all(|b| b.is_ascii_digit());
+    if options.iter().any(|option| digits(&option.id)) {
+        let own_number = |id: &str| id.parse().ok().filter(|_| digits(id) && !id.starts_with('0'));
+        return options.iter().map(|option| own_number(&option.id)).collect();
+    }
+    (1..=options.len()).map(Some).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{AskType, PromptKind, Urgency};
+    use crate::ids::{InboxId, SessionId};
+
+    fn item(options: &[(&str, &str, Option<Meaning>)]) -> InboxItem {
+        let option = |(id, label, meaning): &(&str, &str, Option<Meaning>)| PromptOption {
+            id: (*id).to_owned(),
+            label: (*label).to_owned(),
+            meaning: *meaning,
+            keys: String::new(),
+        };
+        InboxItem {
+            id: InboxId("kqzvra".to_owned()),
+            run: None,
+            task: None,
+            session: Some(SessionId::from_parts(1, 1)),
+            kind: PromptKind::Question,
+            question: String::new(),
+            options: options.iter().map(option).collect(),
+            since: 0,
+            confidence: 100,
+            layer: None,
+            episode: Some(1),
+            hash: String::new(),
+            screen: String::new(),
+            ask_type: None,
+            urgency: Urgency::Medium,
+            thread: None,
+            answered_by: None,
+            answered_ms: None,
+            until_ms: None,
+            closed: None,
+        }
+    }
+
+    fn near(item: &InboxItem, words: &str) -> Option<String> {
+        item.option_named(words, Closeness::Near).ok().map(|option| option.id.clone())
+    }
+
+    #[test]
+    fn only_a_question_without_options_or_a_terminal_takes_other_words() {
+        let mut asked = item(&[("1", "red", None), ("2", "blue", None)]);
+        assert!(asked.takes_text(), "a terminal's");
+        asked.ask_type = Some(AskType::Clarification);
+        assert!(!asked.takes_text());
+        asked.options.clear();
+        assert!(asked.takes_text());
+        let mut approval = item(&[("approve", "Approve", None)]);
+        approval.session = None;
+        assert!(!approval.takes_text());
+    }
+
+    #[test]
+    fn a_plain_yes_never_means_from_now_on() {
+        let always = item(&[
+            ("a", "Yes, and don't ask again", Some(Meaning::AllowAlways)),
+            ("n", "No", Some(Meaning::Deny)),
+        ]);
+        assert_eq!((near(&always, "yes"), near(&always, "y")), (None, None));
+        assert_eq!(near(&always, "yes, and"), Some("a".to_owned()), "whoever says more means it");
+        assert_eq!(near(&always, "no"), Some("n".to_owned()));
+        let plain = item(&[("a", "Yes please", None), ("b", "No thanks", None)]);
+        assert_eq!((near(&plain, "yes"), near(&plain, "n")), (Some("a".to_owned()), Some("b".to_owned())));
+    }
+
+    #[test]
+    fn exactly_is_by_id_number_label_or_meaning_alone() {
+        let menu = item(&[("y", "Go on", Some(Meaning::Continue)), ("n", "Stop it", Some(Meaning::Cancel))]);
+        let exact = |words| menu.option_named(words, Closeness::Exact).ok().map(|option| option.id.as_str());
+        for (words, id) in [("y", "y"), ("go ON", "y"), ("2)", "n"), ("cancel", "n"), ("id: n", "n")] {
+            assert_eq!(exact(words), Some(id), "{words}");
+        }
+        for words in ["yes", "stop", "", "3", "id:stop"] {
+            assert_eq!(exact(words), None, "{words}");
+        }
+        assert_eq!(near(&menu, "stop"), Some("n".to_owned()));
+        assert_eq!(item(&[]).option_named("y", Closeness::Near), Err(NotChosen::NoOptions));
+    }
+}
