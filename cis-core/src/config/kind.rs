@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::api::web::{host_name, origin};
-use crate::room::people::Matcher;
+use crate::federation::announcement::{ANNOUNCED, announced_type};
+use crate::room::people::{Matcher, Mention};
 use crate::room::{UserId, names_a_room};
 use crate::text::control_byte;
 
@@ -85,6 +86,10 @@ pub enum Item {
     Hosts,
     /// Origins of web pages.
     Origins,
+    /// Types of events that rooms get beside the journal.
+    RoomEvents,
+    /// Whom a message rings for.
+    Mentions,
 }
 
 /// A value of a setting.
@@ -125,6 +130,10 @@ impl Kind {
                 "an array such as `[\"@ann:example.org\", \"*:example.org\", \"pl>=50\"]`"
             }
             Self::List(Item::Rooms) => "an array of rooms such as `[\"#builds:example.org\"]`",
+            Self::List(Item::RoomEvents) => "an array of types such as `[\"cis.dag.run.completed\"]`",
+            Self::List(Item::Mentions) => {
+                "an array such as `[\"submitter\", \"operators\", \"@ann:example.org\"]`"
+            }
             Self::List(Item::Dirs) => "an array of absolute directories such as `[\"/srv/dags\"]`",
         }
     }
@@ -274,6 +283,17 @@ impl Item {
                 "holds `{}`, which is no origin such as `https://board.example.org`",
                 word.escape_debug()
             )),
+            Self::RoomEvents if announced_type(word).is_some() => Ok(()),
+            Self::RoomEvents => {
+                let known: Vec<&str> = ANNOUNCED.iter().map(|kind| kind.name).collect();
+                let known = known.join("`, `");
+                Err(format!("holds `{}`, which is none of `{known}`", word.escape_debug()))
+            }
+            Self::Mentions if word.parse::<Mention>().is_ok() => Ok(()),
+            Self::Mentions => Err(format!(
+                "holds `{}`, which is neither `submitter`, `operators` nor a user",
+                word.escape_debug()
+            )),
         }
     }
 }
@@ -348,6 +368,8 @@ mod tests {
             (Kind::Address, "[::1]:0", "[::1]:0"),
             (Kind::Address, "", ""),
             (Kind::File, "/etc/x.pem", "/etc/x.pem"),
+            (Kind::List(Item::RoomEvents), r#"["cis.dag.run.failed"]"#, r#"["cis.dag.run.failed"]"#),
+            (Kind::List(Item::Mentions), r#"["operators", "@a:b"]"#, r#"["operators","@a:b"]"#),
             (Kind::List(Item::Hosts), r#"["a.example", "::1"]"#, r#"["a.example","::1"]"#),
             (Kind::List(Item::Origins), r#"["https://a:8"]"#, r#"["https://a:8"]"#),
         ] {
@@ -397,6 +419,8 @@ mod tests {
             (Kind::Address, "7443"),
             (Kind::Address, "localhost:7443"),
             (Kind::File, "cert.pem"),
+            (Kind::List(Item::RoomEvents), r#"["cis.dag.run.started"]"#),
+            (Kind::List(Item::Mentions), r#"["ann"]"#),
             (Kind::List(Item::Hosts), r#"["a:1"]"#),
             (Kind::List(Item::Origins), r#"["a.example"]"#),
             (Kind::List(Item::Origins), r#"["null"]"#),

@@ -451,6 +451,26 @@ pub static SETTINGS: &[Setting] = &[
         "That room is encrypted."
     ),
     setting!(
+        "dag.matrix.events",
+        Kind::List(Item::RoomEvents),
+        r#"["cis.dag.run.created","cis.dag.run.completed","cis.dag.run.failed","cis.dag.run.error","cis.dag.run.cancelled","cis.dag.session.blocked","cis.dag.session.recovered"]"#,
+        Node,
+        dag.matrix.events,
+        words,
+        of_words,
+        "Types of events that rooms get beside the journal of a run, for programs that look for a type; also `cis.dag.task.status`."
+    ),
+    setting!(
+        "dag.matrix.failure_mentions",
+        Kind::List(Item::Mentions),
+        r#"["submitter","operators"]"#,
+        Node,
+        dag.matrix.failure_mentions,
+        words,
+        of_words,
+        "Whom a room rings for when a run fails: `submitter`, `operators`, or users. `[]`: nobody."
+    ),
+    setting!(
         "matrix.observe",
         Kind::List(Item::Rooms),
         "[]",

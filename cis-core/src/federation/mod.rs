@@ -3,6 +3,7 @@
 //! Pure: owns what is signed, how a journal is written, read and cut, and what of an event a room gets. Knows nothing
 //! of Matrix, sockets or the store: whoever carries envelopes says how they came, and to whom.
 
+pub mod announcement;
 pub mod audit;
 pub mod canonical;
 pub mod envelope;

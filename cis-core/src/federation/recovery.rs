@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use super::announcement::announced_type;
 use super::canonical::Fold;
 use super::envelope::{Carrier, Refused, Verified, verify};
 use super::journal::{BadBatch, Batch, FILE_SIZE_MAX, Fact, FileRef, Placed, Position, Reader, Told};
@@ -138,7 +139,10 @@ impl Recovery {
             }
             return None;
         }
-        if ![JOURNAL.name, SNAPSHOT.name].contains(&event.type_name) {
+        // Announcements change nothing; who forges them is told all the same.
+        let is_known = [JOURNAL.name, SNAPSHOT.name].contains(&event.type_name)
+            || announced_type(event.type_name).is_some();
+        if !is_known {
             return None;
         }
         let former = &self.former;

@@ -21,7 +21,7 @@ The content of the event. `sig` is the Ed25519 signature, in hex, by the key of 
 | `room` | string | The room that it is for. A copy in another one does not count. |
 | `run`? | string | The run that it is about. |
 | `epoch` | number | The coordinator's term of that run, from 0. |
-| `seq`? | `{incarnation: number, n: number}` | Its place among all that this node sent to the room's timeline: without a gap in an incarnation. |
+| `seq`? | `{incarnation: number, n: number}` | Its place among all numbered envelopes that this node sent to the room's timeline: without a gap in an incarnation. Announcements have none. |
 | `type` | string | The event's type once more. Under another one it does not count. |
 | `v` | number | Version of the body's shape. |
 | `sender`? | string | The Matrix account that sends it. From another one it does not count. |
@@ -38,11 +38,43 @@ one more of it.
 | type | category | `v` | body |
 |---|---|---|---|
 | `cis.dag.run.journal` | run | 1 | Entries of the run's journal: `{first, prev, entries}`, or `{first, prev, count, head, file}`. |
-| `cis.dag.run.snapshot` | run | 1 | The run up to entry `n`: `{n, head, state, entries}`, or `file` in place of `entries`. `state` is the SHA-256 of the canonical state that they fold to. |
+| `cis.dag.run.snapshot` | run | 1 | The run up to entry `n`: `{n, head, state, entries}`, or `file` in place of `entries`. `state` is the SHA-256 of the [canonical state](#the-canonical-state) that they fold to, in hex. |
 | `cis.dag.node.rotated` | node | 1 | The node took another key: `{old, new, at_ms, sig_old, sig_new}`; both keys sign. |
 
-`first` is the number of the first entry, `prev` the hash of the one before it, `head` that of the last. A `file` is
-`{sha256, size, media}`: its bytes are the canonical JSON of the array of entries, and `media` is how the room finds it.
+`first` is the number of the first entry, `prev` the hash of the one before it, `head` that of the last.
+
+### Files
+
+What does not fit into an event goes as a file: `file` is `{sha256, size, media}`. Its bytes are the canonical JSON of the
+array of entries (packed, as in a body), `size` is how many they are (at most 16 MiB), and `sha256` is their SHA-256 in hex. `media` says how
+the file is fetched from the homeserver's media repository:
+
+| `media` | room | |
+|---|---|---|
+| `{"url": "mxc://…"}` | plain | The bytes as they are. |
+| `{"file": {…}}` | encrypted | An [`EncryptedFile`](https://spec.matrix.org/latest/client-server-api/#extensions-to-mroommessage-msgtypes): `url`, `key`, `iv`, `hashes`, `v`. `sha256` and `size` are of the decrypted bytes. |
+
+A file with other bytes than `sha256` and `size` say does not count, and nobody needs to fetch more than `size` bytes.
+
+### Announcements
+
+Small events, each of the type of the event in the journal that it repeats, so that programs find what they look for by its type
+alone. Which ones a node sends, `events` of `[dag.matrix]` says. The journal is what counts: an announcement may be missing, and says less.
+
+| type | body |
+|---|---|
+| `cis.dag.run.created` | `{entry, at_ms, dag, tasks}`: how many tasks the file has. |
+| `cis.dag.run.completed` | `{entry, at_ms, dag, state}`: `succeeded`. |
+| `cis.dag.run.failed` | `{entry, at_ms, dag, state, detail}`: `failed`, and why in words. |
+| `cis.dag.run.error` | `{entry, at_ms, dag, state, detail}`: `error`, and why in words. |
+| `cis.dag.run.cancelled` | `{entry, at_ms, dag, state}`: `cancelled`. |
+| `cis.dag.session.blocked` | `{entry, at_ms, dag, session, task, episode, item, kind, question, options}`: what is asked, and `{id, label, meaning}` of each option. |
+| `cis.dag.session.recovered` | `{entry, at_ms, dag, session, task, episode}`: that prompt waits no more. |
+| `cis.dag.task.status` | `{entry, at_ms, dag, tasks, more?}`: the newest state of each task that changed since the last one; `more` of them are not named. Not sent unless it is configured. |
+
+`entry` is `{n, hash}`: the number and the hash of the journal's entry; its term is the envelope's `epoch`. `at_ms` is when it happened, Unix ms, and
+`dag` the `id` of the DAG. Questions and reasons are cut after 500 characters. A run that a room began to follow on its way is announced by
+`cis.dag.run.created` with the place of its snapshot.
 
 ## The journal
 
@@ -64,6 +96,28 @@ a term the one with the lower hash counts; so it is with two entries in one plac
 Intermediate states are merged. The body of `cis.dag.task.result` then tells how the try began: `granted_ms`, `queued_ms`?
 and `node`? (absent: the node that wrote the entry), and no other entry does. In a list of changes tasks stand in any order.
 `cis.dag.run.created` has the text of the DAG file beside its fields, as `text`.
+
+## The canonical state
+
+What every reader of a run's journal comes to, byte for byte. It is the canonical JSON of the object below, packed as a body is; `state` of a
+snapshot is its SHA-256. Entries are folded in their order; how they were merged makes no difference.
+
+| field | type | how it is folded |
+|---|---|---|
+| `v` | number | 1. |
+| `run` | string | The run. |
+| `spec` | string | `spec` of `cis.dag.run.created`. |
+| `state` | string | The state of the run: of the newest of `run.created`, `run.started` (`running`), `run.paused`, `run.resumed` (`running`), `run.completed` (`succeeded`), `run.failed`, `run.error`, `run.cancelled`, `run.retried` (`running`). |
+| `tasks` | object | The state of each task by its id: first `pending`; then the `state` of each change in `task.status` and `run.retried`, `running` by `task.assigned`, the `state` of `task.result`. Tasks of `task.added` are `pending` from then on. `task.expanded` makes the task `queued`, and its items `ID.1` to `ID.n` too; items of an earlier, longer list become `completed`. |
+| `attempts` | array | One for each `task.result`, sorted by task and number; the last one of an attempt counts. |
+| `blocked` | array | One for each `session.blocked` of a task, sorted by task, session and episode. |
+| `answers` | array | In the order of the journal: `session.answered`, `task.approved`, and each change of `task.status` whose `end` has the `kind` `rejected`. |
+
+| of | fields |
+|---|---|
+| an attempt | `task`, `attempt`, `exit`, `started_ms`, `ended_ms` as in the result; `outcome`: `succeeded`, `failed`, `cancelled`, or `error` (of `spawn_error` and `lost`); `node`: whom `task.assigned` (or the result's own `node`) names, otherwise the run's owner; `outputs`: `{value, hash}` by name |
+| what blocked | `task`, `session`, `episode`, `item`, `kind`; `since_ms`: when; `until_ms`: when `session.recovered` of the same episode came, or the result of its attempt, whichever is first; otherwise null |
+| an answer | `task`, `by`, `option`, `text`, `reason`, `at_ms`; `item`: of `session.answered`, otherwise null; `void`: whether a `session.answer_void` with the same `input` followed. An approval has `option` and `text` `approve` and its comment as `reason`, a rejection `reject` and its reason; what is absent or empty is null |
 "#;
 
 /// The mapping.

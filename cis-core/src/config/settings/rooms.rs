@@ -37,6 +37,10 @@ pub struct DagMatrix {
     pub invite: Vec<String>,
     /// What is said in it is encrypted.
     pub encrypted: bool,
+    /// Types of small events that are sent beside the journal.
+    pub events: Vec<String>,
+    /// Whom a failed run rings for.
+    pub failure_mentions: Vec<String>,
 }
 
 /// `[matrix]`: what people in rooms can do.

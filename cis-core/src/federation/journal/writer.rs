@@ -9,6 +9,7 @@ use super::batch::{Blob, FILE_SIZE_MAX, FileBody, InlineBody};
 use super::coalesce::Coalescer;
 use super::link::{EntryHash, Position};
 use super::{Fact, Piece};
+use crate::federation::announcement::{Announcement, Announcer};
 use crate::federation::room_event;
 use crate::identity::canonical_json;
 use crate::ids::{Epoch, NodeDid, RunId};
@@ -25,6 +26,7 @@ pub struct Writer {
     at: Position,
     spec: Option<String>,
     coalescer: Coalescer,
+    announcer: Option<Announcer>,
 }
 
 /// Entries that go into one envelope of type [`super::TYPE`].
@@ -70,7 +72,19 @@ impl Writer {
     /// Goes on after `at`, in the same term.
     #[must_use]
     pub fn resume(run: RunId, by: NodeDid, at: Position) -> Self {
-        Self { run, epoch: at.epoch, by, at, spec: None, coalescer: Coalescer::default() }
+        Self { run, epoch: at.epoch, by, at, spec: None, coalescer: Coalescer::default(), announcer: None }
+    }
+
+    /// Gives what is written to this announcer as well.
+    #[must_use]
+    pub fn announcing(self, announcer: Announcer) -> Self {
+        Self { announcer: Some(announcer), ..self }
+    }
+
+    /// What is announced of all that was written.
+    #[must_use]
+    pub fn announcements(self) -> Vec<Announcement> {
+        self.announcer.map(Announcer::announcements).unwrap_or_default()
     }
 
     /// Begins the term after that of `cut`, the last entry that counts. The first event has to be
@@ -134,6 +148,9 @@ impl Writer {
         let text = canonical_json(&entry).ok()?;
         let prev = self.at.head;
         self.at = self.at.after(self.run, self.epoch, &text);
+        if let Some(announcer) = &mut self.announcer {
+            announcer.hear(&piece.fact, self.at);
+        }
         Some(Numbered { text, prev, at: self.at })
     }
 }

@@ -23,6 +23,8 @@ use crate::ids::{Epoch, NodeDid, RunId};
 pub enum Way {
     /// The room's timeline: durable, numbered, of the account's budget.
     Timeline,
+    /// The room's timeline, without a number: nothing depends on it.
+    Beside,
     /// To a device: fast, lossy, repeated until it is acknowledged.
     Device,
 }
@@ -50,7 +52,7 @@ pub const SNAPSHOT: EnvelopeType =
 pub const ROTATED: EnvelopeType =
     EnvelopeType { name: "cis.dag.node.rotated", v: 1, category: Category::Node, way: Way::Timeline };
 
-/// All types.
+/// All types but those of [`super::announcement::ANNOUNCED`].
 pub const TYPES: &[EnvelopeType] = &[JOURNAL, SNAPSHOT, ROTATED];
 
 /// Where a node's envelopes go, and how large they may be there.

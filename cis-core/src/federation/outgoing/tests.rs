@@ -3,8 +3,10 @@
 use serde_json::json;
 
 use super::*;
+use crate::federation::announcement::{ANNOUNCED, Announcement, Announcer, announced_type};
 use crate::federation::envelope::{Carrier, SIZE_MAX, SIZE_MAX_ENCRYPTED, verify};
 use crate::federation::journal::{Batch, Fact, Page, Position, Reader, Told, Writer};
+use crate::federation::recovery::{Found, Recovery};
 use crate::federation::room_event::to_facts;
 use crate::federation::sample::{SPEC, fold, key, run_id, story};
 use crate::identity::Standing;
@@ -49,6 +51,47 @@ fn types_of_envelopes_have_one_name_each() {
     names.dedup();
     assert_eq!(names.len(), TYPES.len());
     assert!(TYPES.iter().all(|kind| kind.name.starts_with("cis.dag.")));
+}
+
+#[test]
+fn an_announcement_is_signed_has_no_number_and_changes_nothing() {
+    let kind = announced_type("cis.dag.run.failed").unwrap();
+    let mut out = outgoing(SIZE_MAX);
+    let body = json!({ "state": "failed" });
+    let signed = out.envelope(kind, Ulid::nil(), about(), body, &key(1)).unwrap().content();
+    assert_eq!((signed.get("seq"), out.numbering.newest()), (None, 0));
+    let mut recovery = Recovery::new("!r:x".into());
+    let mut hear = |content: &Value| {
+        let found = Found { type_name: kind.name, sender: "@n:x", content };
+        assert!(recovery.hear(found, |_| Standing::Trusted).is_none());
+    };
+    hear(&signed);
+    let mut forged = signed.clone();
+    forged["body"]["state"] = "succeeded".into();
+    hear(&forged);
+    assert_eq!(recovery.refused(), 1, "the forged one");
+    assert!(recovery.runs().is_empty());
+}
+
+#[test]
+fn an_announcement_names_the_entry_that_says_the_same() {
+    let by = key(1).did();
+    let wanted: Vec<String> = ANNOUNCED.iter().map(|kind| kind.name.to_owned()).collect();
+    let mut writer = Writer::begin(run_id(), by.clone(), Some(SPEC.to_owned()))
+        .announcing(Announcer::new("sample", &wanted));
+    story(9, &by).into_iter().for_each(|fact| writer.push(fact));
+    let pages = writer.flush(1 << 30, 1);
+    let [Page::Inline { body, .. }] = &pages[..] else { panic!("one page") };
+    let announcements = writer.announcements();
+    assert!(announcements.len() > 2, "{announcements:?}");
+    for Announcement { kind, body: said } in announcements {
+        let n = usize::try_from(said["entry"]["n"].as_u64().unwrap()).unwrap();
+        let of = body["entries"][n - 1]["type"].as_str().unwrap();
+        assert!(
+            of == kind.name || kind.name == "cis.dag.task.status" && of.starts_with("cis.dag.task."),
+            "{of}"
+        );
+    }
 }
 
 #[test]

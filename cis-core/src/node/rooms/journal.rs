@@ -8,6 +8,7 @@ use std::sync::Arc;
 use crate::api::{FollowedRun, Problem};
 use crate::config::Config;
 use crate::event::{EventBody, RunCreated};
+use crate::federation::announcement::{Announcement, Announcer};
 use crate::federation::canonical::Fold;
 use crate::federation::journal::{Fact, Page, Position, Writer};
 use crate::federation::outgoing::Snapshot;
@@ -39,6 +40,8 @@ pub(super) struct Part {
     pub(super) position: Position,
     /// Everything up to this event is in it.
     pub(super) upto: Offset,
+    /// Small events that say the same, each of a type of its own.
+    pub(super) announcements: Vec<Announcement>,
 }
 
 impl Sources {
@@ -47,33 +50,44 @@ impl Sources {
     pub(super) fn part(&self, kept: &FollowedRun, body_max: usize) -> Result<Part, Problem> {
         let run = kept.run;
         let mut snapshot = None;
+        let mut announcer = self.announcer(run)?;
         let mut writer = match serde_json::from_str::<Position>(&kept.journal) {
             Ok(position) => Some(Writer::resume(run, self.by.clone(), position)),
-            Err(_) => {
-                snapshot = self.beginning(run, kept.published)?;
-                snapshot.as_ref().map(|first| Writer::resume(run, self.by.clone(), first.position()))
-            }
-        };
+            Err(_) => self.beginning(run, kept.published)?.map(|(first, created)| {
+                let position = first.position();
+                announcer.hear(&created, position);
+                snapshot = Some(first);
+                Writer::resume(run, self.by.clone(), position)
+            }),
+        }
+        .map(|writer| writer.announcing(announcer.clone()));
         let upto = self.each(run, kept.published, Offset::MAX, |fact| {
             let writer = writer.get_or_insert_with(|| {
                 let text = match &fact.body {
                     EventBody::RunCreated(created) => self.text(&created.spec),
                     _ => None,
                 };
-                Writer::begin(run, self.by.clone(), text)
+                Writer::begin(run, self.by.clone(), text).announcing(announcer.clone())
             });
             writer.push(fact);
             Ok(())
         })?;
         let Some(mut writer) = writer else {
-            return Ok(Part { snapshot, pages: Vec::new(), position: Position::start(run), upto });
+            let (pages, announcements) = (Vec::new(), Vec::new());
+            return Ok(Part { snapshot, pages, position: Position::start(run), upto, announcements });
         };
         let pages = writer.flush(body_max, 1);
-        Ok(Part { snapshot, pages, position: writer.position(), upto })
+        let position = writer.position();
+        Ok(Part { snapshot, pages, position, upto, announcements: writer.announcements() })
     }
 
-    /// The run as it was when its room began to follow it; none: that was before its first event.
-    fn beginning(&self, run: RunId, until: Offset) -> Result<Option<Snapshot>, Problem> {
+    fn announcer(&self, run: RunId) -> Result<Announcer, Problem> {
+        let view = self.readers.get().and_then(|reader| reader.run(run)).map_err(|e| store_problem(&e))?;
+        Ok(Announcer::new(&view.dag, &self.config.settings.dag.matrix.events))
+    }
+
+    /// The run as it was when its room began to follow it, and its creation; none: that was before its first event.
+    fn beginning(&self, run: RunId, until: Offset) -> Result<Option<(Snapshot, Fact)>, Problem> {
         let mut facts = Vec::new();
         let mut fold: Option<(Fold, BlobId)> = None;
         self.each(run, 0, until, |fact| {
@@ -87,7 +101,9 @@ impl Sources {
             facts.push(fact);
             Ok(())
         })?;
-        Ok(fold.map(|(fold, spec)| Snapshot::first(run, facts, &self.by, self.text(&spec).as_deref(), &fold)))
+        let (Some((fold, spec)), Some(created)) = (fold, facts.first().cloned()) else { return Ok(None) };
+        let text = self.text(&spec);
+        Ok(Some((Snapshot::first(run, facts, &self.by, text.as_deref(), &fold), created)))
     }
 
     fn begun(&self, run: RunId, created: &RunCreated, fact: &Fact) -> Result<crate::scheduler::Run, Problem> {

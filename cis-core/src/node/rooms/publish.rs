@@ -15,6 +15,7 @@ use super::refusing::Matter;
 use super::tell::{message, what};
 use super::{Rooms, Stop, numbering};
 use crate::api::{Outgoing, Priority, Problem, RoomWrite};
+use crate::federation::announcement::Announcement;
 use crate::federation::envelope;
 use crate::federation::journal::{Page, Position};
 use crate::federation::outgoing::{self, About, EnvelopeType, JOURNAL, ROTATED, SNAPSHOT};
@@ -22,6 +23,7 @@ use crate::ids::RunId;
 use crate::matrix::Opened;
 use crate::node::api::internal;
 use crate::node::driver::now_ms;
+use crate::policy::redact::shapes;
 
 /// What an entry of the outbox holds that is sent as it is.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -86,7 +88,19 @@ impl Rooms {
         for (kind, body) in bodies {
             let signed = outgoing.envelope(kind, ulid::Ulid::new(), about, body, &self.node.keys.node);
             let content = signed.map_err(|error| internal(&error))?.into_content();
-            writes.push(self.queued(run, &outgoing.room, kind.name, content).await?);
+            writes.push(self.queued(run, &outgoing.room, (kind.name, what::JOURNAL), content).await?);
+        }
+        // Behind the entries that they name.
+        for Announcement { kind, mut body } in part.announcements {
+            shapes::hide_json(&mut body);
+            match outgoing.envelope(kind, ulid::Ulid::new(), about, body, &self.node.keys.node) {
+                Ok(signed) => {
+                    let about = (kind.name, what::ANNOUNCED);
+                    writes.push(self.queued(run, &outgoing.room, about, signed.into_content()).await?);
+                }
+                // The journal says it, and must not wait for this.
+                Err(error) => tracing::warn!(%run, %error, "an event is not announced"),
+            }
         }
         let journal = serde_json::to_string(&part.position).map_err(|error| internal(&error))?;
         writes.push(RoomWrite::Published { run, offset: part.upto, journal: journal.clone() });
@@ -134,15 +148,15 @@ impl Rooms {
         &self,
         run: RunId,
         room: &str,
-        kind: &str,
+        (kind, what): (&str, &str),
         mut content: Value,
     ) -> Result<RoomWrite, Stop> {
         if let (Some(card), Some(fields)) = (self.card_of(run, room).await?, content.as_object_mut()) {
             let relation = json!({ "rel_type": "m.reference", "event_id": card });
             fields.insert("m.relates_to".to_owned(), relation);
         }
-        let journal = message(room, (what::JOURNAL, Priority::Terminal), Some(run), None);
-        Ok(Ready { kind: kind.to_owned(), content }.queued(journal)?)
+        let about = message(room, (what, Priority::Terminal), Some(run), None);
+        Ok(Ready { kind: kind.to_owned(), content }.queued(about)?)
     }
 
     /// How we send to a room.

@@ -19,6 +19,8 @@ pub(super) mod what {
     pub(in crate::node) const CARD: &str = "card";
     /// Entries of its journal.
     pub(in crate::node) const JOURNAL: &str = "journal";
+    /// A small event beside it.
+    pub(in crate::node) const ANNOUNCED: &str = "announced";
     /// Something waits for a human.
     pub(in crate::node) const QUESTION: &str = "question";
     /// It waits no more: the question is edited.
@@ -181,12 +183,15 @@ fn found(event: &Event) -> Found {
             queue(what::CARD, Priority::Terminal, None);
             found.begins = true;
         }
-        EventBody::RunCompleted {}
-        | EventBody::RunFailed { .. }
-        | EventBody::RunErrored { .. }
-        | EventBody::RunCancelled {} => {
+        EventBody::RunCompleted {} | EventBody::RunCancelled {} => {
             queue(what::CARD, Priority::Terminal, None);
             queue(what::SUMMARY, Priority::Terminal, None);
+            found.turn = true;
+        }
+        EventBody::RunFailed { .. } | EventBody::RunErrored { .. } => {
+            queue(what::CARD, Priority::Terminal, None);
+            // It rings: somebody has to look.
+            queue(what::SUMMARY, Priority::Human, None);
             found.turn = true;
         }
         EventBody::RunRetried { .. } => found.turn = true,
