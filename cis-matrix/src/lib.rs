@@ -19,6 +19,7 @@ mod history;
 mod media;
 mod members;
 mod name;
+mod receipt;
 mod rooms;
 mod seal;
 mod send;

@@ -6,12 +6,10 @@ use std::time::Duration;
 use cis_matrix::{Batch, Client, MatrixError};
 use tokio::sync::{broadcast, watch};
 
+use super::Backoff;
+
 /// The homeserver answers after this time, if nothing happened.
 const WAIT: Duration = Duration::from_secs(30);
-
-/// A homeserver that is away is asked again after so long, then after twice that, and so on.
-const RETRY_FIRST: Duration = Duration::from_millis(500);
-const RETRY_MAX: Duration = Duration::from_secs(30);
 
 /// One that answers at once that nothing happened would keep us busy.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -156,13 +154,14 @@ impl Drop for Loop {
 impl Loop {
     async fn run(mut self) {
         let feed = self.feed.clone();
-        let mut delay = RETRY_FIRST;
+        let mut backoff = Backoff::default();
         // The first answer says how things are, and does not wait for something to happen.
         let mut wait = Duration::ZERO;
         while feed.is_wanted() {
             let pause = match feed.ask(wait).await {
                 Ok(batch) => {
-                    (delay, wait) = (RETRY_FIRST, WAIT);
+                    backoff.reset();
+                    wait = WAIT;
                     feed.stands.send_replace(Stands::Follows);
                     let empty = batch.rooms.is_empty() && batch.left.is_empty() && batch.invited.is_empty();
                     if empty { PAUSE } else { continue }
@@ -172,16 +171,15 @@ impl Loop {
                     return;
                 }
                 Err(error) => {
-                    feed.stands.send_replace(Stands::Away);
+                    let was_away = feed.stands.send_replace(Stands::Away) == Stands::Away;
+                    if was_away {
+                        tracing::debug!(%error, "still no news from the homeserver");
+                    } else {
+                        tracing::info!(%error, "no news from the homeserver: it is asked again until it answers");
+                    }
                     wait = Duration::ZERO;
-                    let pause = match &error {
-                        MatrixError::RateLimited { retry_after } => delay.max(*retry_after),
-                        _ => delay,
-                    };
-                    tracing::info!(%error, "no news from the homeserver");
                     feed.say(News::Away(error.to_string()));
-                    delay = (delay * 2).min(RETRY_MAX);
-                    pause
+                    backoff.after(&error)
                 }
             };
             tokio::time::sleep(pause).await;

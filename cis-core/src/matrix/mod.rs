@@ -6,6 +6,7 @@
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "an io folder")]
 
 mod account;
+mod backoff;
 mod compare;
 mod error;
 mod feed;
@@ -13,6 +14,7 @@ mod files;
 mod read;
 
 pub use account::{Account, NewLogin, Opened};
+pub use backoff::Backoff;
 pub use compare::{Comparison, Progress, Stands, Word};
 pub use error::AccountError;
 pub use feed::{Feed, News};

@@ -1,89 +1,23 @@
 //! Sending: which entry goes next, and what follows from what the homeserver says.
 
+use std::time::Duration;
+
 use cis_matrix::{Batch, MatrixError, RoomEvent};
 
+use super::heads::Head;
 use super::refusing::{Matter, Reach, may_have_arrived, reach};
 use super::tell::{message, what};
-use super::{AWAY_FIRST_MS, AWAY_MAX_MS, Rooms, Stop, Trouble};
+use super::{Rooms, Stop, Trouble};
 use crate::api::{OutboxEntry, Priority, RoomMessage, RoomWrite};
 use crate::ids::{RunId, TimestampMs};
 use crate::matrix::Opened;
 use crate::node::driver::now_ms;
 use crate::policy::redact::shapes;
-use crate::room::budget::Heads;
-
-/// What is sent next of a class.
-enum Head {
-    /// An entry of the outbox.
-    Entry(OutboxEntry),
-    /// The journal of this run is to be written.
-    Journal(RunId),
-    /// The card of this run is to be edited.
-    Card(RunId),
-}
+use crate::room::budget::Class;
 
 impl Rooms {
-    /// When the first of each class is due.
-    pub(super) fn heads(&self) -> Heads {
-        let now = now_ms();
-        let short = self.budget.is_short();
-        let of = |class| {
-            let due = |entry: &&OutboxEntry| entry.message.priority == class;
-            self.outbox.iter().filter(due).map(|entry| entry.message.due_ms).min()
-        };
-        let journals = self.writable(short, now).map(|(_, due)| due).min();
-        let cards = self.edited(short, now).map(|(_, due)| due).min();
-        let first = |one: Option<TimestampMs>, other: Option<TimestampMs>| one.into_iter().chain(other).min();
-        Heads {
-            human: of(Priority::Human),
-            terminal: first(of(Priority::Terminal), journals),
-            progress: first(of(Priority::Progress), cards),
-        }
-    }
-
-    /// Runs whose journal may be written, and when. Not while a part of it waits to be sent: parts keep their order.
-    fn writable(&self, short: bool, now: TimestampMs) -> impl Iterator<Item = (RunId, TimestampMs)> {
-        let waits = move |run: RunId, room: &str| {
-            let journal = Matter::Journal(run, room.to_owned());
-            self.refusing.room_waits(room, now).is_some() || self.refusing.waits(&journal, now).is_some()
-        };
-        self.runs
-            .iter()
-            .filter(move |(run, followed)| !self.unsent.contains(run) && !waits(**run, &followed.kept.room))
-            .filter_map(move |(run, followed)| Some((*run, followed.journal.due(short)?)))
-    }
-
-    /// Runs whose card is to be edited, and when.
-    fn edited(&self, short: bool, now: TimestampMs) -> impl Iterator<Item = (RunId, TimestampMs)> {
-        self.runs
-            .iter()
-            .filter(move |(_, followed)| self.refusing.room_waits(&followed.kept.room, now).is_none())
-            .filter_map(move |(run, followed)| Some((*run, followed.card.due(short)?)))
-    }
-
-    /// The first of a class that is due.
-    fn head(&self, class: Priority, now: TimestampMs) -> Option<Head> {
-        let due = |entry: &&OutboxEntry| entry.message.priority == class && entry.message.due_ms <= now;
-        if let Some(entry) = self.outbox.iter().find(due) {
-            return Some(Head::Entry(entry.clone()));
-        }
-        let short = self.budget.is_short();
-        match class {
-            Priority::Human => None,
-            Priority::Terminal => {
-                let first =
-                    self.writable(short, now).filter(|(_, due)| *due <= now).min_by_key(|(_, due)| *due);
-                first.map(|(run, _)| Head::Journal(run))
-            }
-            Priority::Progress => {
-                let cards = self.edited(short, now).filter(|(_, due)| *due <= now);
-                cards.min_by_key(|(_, due)| *due).map(|(run, _)| Head::Card(run))
-            }
-        }
-    }
-
     /// Sends the first of a class. False: nothing can be sent for a while.
-    pub(super) async fn send_first(&mut self, class: Priority, now: TimestampMs) -> Result<bool, Trouble> {
+    pub(super) async fn send_first(&mut self, class: Class, now: TimestampMs) -> Result<bool, Trouble> {
         let Some(opened) = self.opened().await else {
             self.budget.spared(now);
             return Ok(false);
@@ -256,7 +190,7 @@ impl Rooms {
                 Ok(event) => {
                     self.budget.accepted(now_ms());
                     self.keep_allowance().await;
-                    self.away = None;
+                    self.is_back();
                     message = rendered.remembered.then(|| RoomMessage {
                         event,
                         room: entry.message.room.clone(),
@@ -274,6 +208,11 @@ impl Rooms {
                 }
             }
             self.taken(entry);
+            if entry.message.what == what::CARD
+                && let Some(followed) = entry.message.run.and_then(|run| self.runs.get_mut(&run))
+            {
+                followed.has_card |= followed.kept.room == entry.message.room;
+            }
         } else {
             self.budget.spared(now_ms());
         }
@@ -326,7 +265,7 @@ impl Rooms {
                 self.budget.unsent(now);
                 tracing::error!(%error, "rooms are told nothing more; runs go on, and what happens is kept");
                 self.account = None;
-                self.pause(now);
+                self.pause(error, now);
                 false
             }
             _ => {
@@ -334,15 +273,25 @@ impl Rooms {
                 if self.away.is_none() {
                     tracing::warn!(%error, "the homeserver takes nothing now; what happens is kept, and told later");
                 }
-                self.pause(now);
+                self.pause(error, now);
                 true
             }
         }
     }
 
-    fn pause(&mut self, now: TimestampMs) {
-        let pause = self.away.map_or(AWAY_FIRST_MS, |(_, pause)| (pause * 2).min(AWAY_MAX_MS));
-        self.away = Some((now + pause, pause));
+    fn pause(&mut self, error: &MatrixError, now: TimestampMs) {
+        let pause = self.backoff.after(error);
+        self.wait(pause, now);
+    }
+
+    fn wait(&mut self, pause: Duration, now: TimestampMs) {
+        self.away = Some(now + i64::try_from(pause.as_millis()).unwrap_or(0));
+    }
+
+    /// The homeserver answers: what waits is sent now.
+    pub(super) fn is_back(&mut self) {
+        self.away = None;
+        self.backoff.reset();
     }
 
     /// The account; none: nobody is logged in, or it cannot be used.
@@ -354,7 +303,8 @@ impl Rooms {
             Ok(opened) => opened,
             Err(error) => {
                 tracing::warn!(%error, "rooms cannot be told anything; it waits");
-                self.pause(now_ms());
+                let pause = self.backoff.after_own_failure();
+                self.wait(pause, now_ms());
                 return None;
             }
         };

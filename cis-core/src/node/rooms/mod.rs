@@ -10,6 +10,7 @@
 mod allowance;
 mod audit;
 mod carry;
+mod heads;
 mod journal;
 mod listen;
 mod observe;
@@ -40,8 +41,8 @@ use crate::api::{FollowedRun, OutboxEntry, Problem, RoomState, RoomWrite};
 use crate::event::Event;
 use crate::federation::outgoing;
 use crate::ids::{RunId, TimestampMs};
-use crate::matrix::{AccountError, News, Opened};
-use crate::room::budget::{Budget, Heads, Next};
+use crate::matrix::{AccountError, Backoff, News, Opened};
+use crate::room::budget::{Budget, Next};
 use crate::room::pace::Pace;
 use crate::server::EventBatch;
 
@@ -54,11 +55,6 @@ const TROUBLE_PAUSE: Duration = Duration::from_secs(10);
 /// Bounds of how often it is looked whether a run has ended long ago.
 const LOOK_MIN: Duration = Duration::from_millis(500);
 const LOOK_MAX: Duration = Duration::from_secs(3600);
-
-/// A homeserver that is away is asked again after so long, then after twice that …
-const AWAY_FIRST_MS: i64 = 500;
-/// … but never later than this.
-const AWAY_MAX_MS: i64 = 30_000;
 
 /// Tells the tasks that something changed which events do not say: a room follows a run, somebody logged in.
 #[derive(Debug, Clone, Default)]
@@ -86,6 +82,8 @@ struct Followed {
     fresh: Vec<Arc<Event>>,
     /// Items of the inbox whose questions stand in the room as open ones.
     asked: BTreeSet<String>,
+    /// Its card stands in the room.
+    has_card: bool,
     /// When the journal is to be written.
     journal: Pace,
     /// When the card is to be edited.
@@ -129,8 +127,12 @@ struct Rooms {
     unknown: BTreeMap<i64, Rendered>,
     /// When the homeserver was asked last, Unix ms.
     asked_ms: TimestampMs,
-    /// The homeserver is away: not asked before, Unix ms; and how long the pause was.
-    away: Option<(TimestampMs, i64)>,
+    /// The homeserver takes nothing: it is not asked before, Unix ms.
+    away: Option<TimestampMs>,
+    /// How long that lasts.
+    backoff: Backoff,
+    /// The homeserver gives no news either.
+    is_unheard: bool,
     interval_ms: i64,
     /// It is looked again so often whether runs have ended so long ago that no room follows them any more.
     look_every: Duration,
@@ -163,6 +165,8 @@ pub(super) fn start(node: Arc<Node>, knock: Knock) {
         unknown: BTreeMap::new(),
         asked_ms: now_ms(),
         away: None,
+        backoff: Backoff::default(),
+        is_unheard: false,
         interval_ms,
         look_every,
         began_ms: now_ms(),
@@ -252,14 +256,19 @@ impl Rooms {
 
     async fn follow_anew(&self, kept: FollowedRun) -> Result<Followed, Trouble> {
         let (run, room) = (kept.run, kept.room.clone());
+        let (asked, cards) = self
+            .node
+            .read(move |reader| {
+                let asked = reader.room_items(run, &room, what::QUESTION, what::CLOSED)?;
+                Ok((asked, reader.room_messages(Some(run), what::CARD, None)?))
+            })
+            .await?;
         Ok(Followed {
+            has_card: cards.iter().any(|card| card.room == kept.room),
             kept,
             untold: true,
             fresh: Vec::new(),
-            asked: self
-                .node
-                .read(move |reader| reader.room_items(run, &room, what::QUESTION, what::CLOSED))
-                .await?,
+            asked,
             journal: Pace::ends(self.interval_ms),
             card: Pace::card(self.interval_ms),
             essence: None,
@@ -301,14 +310,20 @@ impl Rooms {
                     }
                     Err(broadcast::error::RecvError::Closed) => std::future::pending().await,
                 },
-                said = next(&mut self.account) => {
-                    if let Err(problem) = self.hears(&said).await {
-                        tracing::warn!(detail = problem.detail, "what is put off stays so");
+                news = next(&mut self.account) => match news {
+                    Some(batch) => {
+                        if std::mem::take(&mut self.is_unheard) {
+                            self.is_back();
+                        }
+                        if let Err(problem) = self.hears(&batch).await {
+                            tracing::warn!(detail = problem.detail, "what is put off stays so");
+                        }
                     }
-                }
+                    None => self.is_unheard = true,
+                },
                 () = knock.notified() => {
                     self.account = None;
-                    self.away = None;
+                    self.is_back();
                     return;
                 }
                 () = self.queued.notified() => self.stale = true,
@@ -335,7 +350,7 @@ impl Rooms {
             }
             let now = now_ms();
             self.stay(self.is_due().is_some());
-            if let Some((until, _)) = self.away.filter(|(until, _)| *until > now) {
+            if let Some(until) = self.away.filter(|until| *until > now) {
                 return Ok(self.is_due().map(|due| due.max(until)));
             }
             let heads = self.heads();
@@ -347,7 +362,8 @@ impl Rooms {
                 }
                 Next::Send(class) => {
                     if !self.send_first(class, now).await? {
-                        return Ok(Some(now + i64::try_from(TROUBLE_PAUSE.as_millis()).unwrap_or(0)));
+                        let trouble = i64::try_from(TROUBLE_PAUSE.as_millis()).unwrap_or(0);
+                        return Ok(Some(self.away.unwrap_or(now + trouble)));
                     }
                 }
             }
@@ -369,8 +385,7 @@ impl Rooms {
     }
 
     fn is_due(&self) -> Option<TimestampMs> {
-        let Heads { human, terminal, progress } = self.heads();
-        [human, terminal, progress].into_iter().flatten().min()
+        self.heads().first()
     }
 
     /// Says what is not taken, to whom asks.
@@ -398,13 +413,14 @@ fn unopened(error: AccountError) -> Stop {
     }
 }
 
-/// What happens next in the account's rooms.
-async fn next(account: &mut Option<(Opened, broadcast::Receiver<News>)>) -> Arc<Batch> {
+/// What happens next in the account's rooms; none: the homeserver does not answer.
+async fn next(account: &mut Option<(Opened, broadcast::Receiver<News>)>) -> Option<Arc<Batch>> {
     let Some((_, news)) = account else { return std::future::pending().await };
     loop {
         match news.recv().await {
-            Ok(News::Batch(batch)) => return batch,
-            Ok(News::Away(_) | News::Over(_)) | Err(broadcast::error::RecvError::Lagged(_)) => {}
+            Ok(News::Batch(batch)) => return Some(batch),
+            Ok(News::Away(_)) => return None,
+            Ok(News::Over(_)) | Err(broadcast::error::RecvError::Lagged(_)) => {}
             Err(broadcast::error::RecvError::Closed) => return std::future::pending().await,
         }
     }

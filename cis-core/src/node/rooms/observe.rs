@@ -87,7 +87,7 @@ pub(super) fn start(node: Arc<Node>, knock: Arc<Notify>) {
 
 impl Observer {
     async fn run(mut self, knock: Arc<Notify>) {
-        let mut pause = Pause::new();
+        let mut pause = Pause::default();
         loop {
             let began = Instant::now();
             let Err(stop) = self.observe(&knock).await else { continue };
@@ -97,8 +97,8 @@ impl Observer {
                 Stop::Matrix(error) => error.to_string(),
             };
             tracing::warn!(why, "no room is read");
-            self.stands(Some(format!("no room is read: {why}; it is tried again")));
-            pause.over(&knock).await;
+            self.stands(Some(unread(&why)));
+            pause.after(&stop, &knock).await;
         }
     }
 
@@ -138,7 +138,7 @@ impl Observer {
                         }
                         self.stands(None);
                     }
-                    Ok(News::Away(_)) => {}
+                    Ok(News::Away(why)) => self.stands(Some(unread(&why))),
                     Ok(News::Over(error)) => return Err(error.into()),
                     Err(broadcast::error::RecvError::Lagged(_)) => {
                         for room in self.rooms.keys().cloned().collect::<Vec<_>>() {
@@ -309,6 +309,8 @@ impl Observer {
 
     /// Says how it stands, to whom asks.
     fn stands(&self, trouble: Option<String>) {
+        // While nothing is read, no room is.
+        let rooms = if trouble.is_none() { self.rooms.keys().cloned().collect() } else { Vec::new() };
         let mut troubles: Vec<String> = trouble.into_iter().collect();
         troubles.extend(self.deaf.iter().map(|(room, why)| format!("room {room} is not read: {why}")));
         for (room, observed) in &self.rooms {
@@ -336,7 +338,6 @@ impl Observer {
                 ));
             }
         }
-        let rooms = self.rooms.keys().cloned().collect();
         *self.node.shared.observes.lock().unwrap_or_else(PoisonError::into_inner) =
             Observes { rooms, trouble: troubles };
     }
@@ -438,6 +439,11 @@ impl Node {
         let kept = RunToKeep { run, drafts: drafts(run, facts), tasks, journal: None };
         Ok((known, Some(Keep::Run(kept)), wrong))
     }
+}
+
+/// That nothing is read, as `cis node status` says it.
+fn unread(why: &str) -> String {
+    format!("no room is read: {why}; it is tried again")
 }
 
 /// Those of the facts that follow, the first of which is number `at`; what is wrong with the next one.

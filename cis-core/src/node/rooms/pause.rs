@@ -5,39 +5,36 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-/// At first.
-const FIRST: Duration = Duration::from_millis(500);
-/// At most.
-const MAX: Duration = Duration::from_secs(30);
+use super::Stop;
+use crate::matrix::Backoff;
+
+/// A task that worked for longer than this begins with the shortest pause again.
+const WORKED_MIN: Duration = Duration::from_secs(30);
 
 /// A room that could not be read is tried again after so long.
 pub(super) const ROOM_PAUSE: Duration = Duration::from_secs(60);
 
 /// The pause after the next failure.
-pub(super) struct Pause(Duration);
+#[derive(Default)]
+pub(super) struct Pause(Backoff);
 
 impl Pause {
-    pub(super) fn new() -> Self {
-        Self(FIRST)
-    }
-
-    /// What failed now had worked since `began`: where that is long, it begins anew.
+    /// What failed now had worked since `began`: where that is long, the pauses begin anew.
     pub(super) fn worked_since(&mut self, began: Instant) {
-        if began.elapsed() > MAX {
-            self.0 = FIRST;
+        if began.elapsed() > WORKED_MIN {
+            self.0.reset();
         }
     }
 
-    /// Only somebody can change that.
-    pub(super) fn longest(&mut self) {
-        self.0 = MAX;
-    }
-
-    /// Waits, at most until somebody knocks.
-    pub(super) async fn over(&mut self, knock: &Notify) {
+    /// Waits after a failure, at most until somebody knocks.
+    pub(super) async fn after(&mut self, stop: &Stop, knock: &Notify) {
+        let pause = match stop {
+            Stop::Matrix(error) => self.0.after(error),
+            Stop::Trouble(_) => self.0.after_own_failure(),
+        };
         tokio::select! {
-            () = tokio::time::sleep(self.0) => self.0 = (self.0 * 2).min(MAX),
-            () = knock.notified() => self.0 = FIRST,
+            () = tokio::time::sleep(pause) => {}
+            () = knock.notified() => self.0.reset(),
         }
     }
 }

@@ -6,13 +6,14 @@ use super::publish::Ready;
 use super::tell::what;
 use super::{Rooms, Stop};
 use crate::api::{InboxItem, OutboxEntry, Outgoing, Priority, RunDetail, TaskView};
+use crate::event::RunState;
 use crate::ids::RunId;
 use crate::node::api::internal;
 use crate::node::driver::now_ms;
 use crate::node::logs;
 use crate::room::card::{self, Card};
 use crate::room::message::Message;
-use crate::room::people::{Person, Power, Role};
+use crate::room::people::{Person, Power, Role, mentioned};
 use crate::room::question::Question;
 use crate::room::thread::{self, Failure};
 use crate::room::{EventId, Place, RoomId, UserId};
@@ -82,11 +83,7 @@ impl Rooms {
             (what::QUESTION | what::ESCALATED, run, Some(item)) => self.question(entry, run, item).await,
             (what::CLOSED, run, Some(item)) => self.closed(run, item, &message.room).await,
             (what::FAILURE, Some(run), _) => self.failures(run, &message.room).await,
-            (what::SUMMARY, Some(run), _) => {
-                let detail = self.at_a_glance(run, thread::FAILURES_MAX).await?;
-                let summary = thread::summary(&detail.run, &detail.tasks, now_ms());
-                self.in_thread(summary, run, &message.room).await
-            }
+            (what::SUMMARY, Some(run), _) => self.summary(run, &message.room).await,
             // A later version queued it.
             _ => Ok(Rendered::default()),
         }
@@ -205,16 +202,7 @@ impl Rooms {
             Some(run) => self.card_of(run, room).await?,
             None => None,
         };
-        let place = card.zip(room.parse::<RoomId>().ok()).map(|(event, room)| Place {
-            room,
-            event,
-            via: self
-                .account
-                .as_ref()
-                .map(|(opened, _)| server_of(&opened.session.user))
-                .into_iter()
-                .collect(),
-        });
+        let place = self.place(card, room);
         let view = match run {
             Some(run) => Some(self.node.read(move |reader| reader.run(run)).await?),
             None => None,
@@ -268,6 +256,40 @@ impl Rooms {
             None => Rendered::default(),
         };
         Ok(Rendered { others, ..rendered })
+    }
+
+    /// The end of a run. Where it failed it rings, for whom the configuration names.
+    async fn summary(&self, run: RunId, room: &str) -> Result<Rendered, Stop> {
+        let detail = self.at_a_glance(run, thread::FAILURES_MAX).await?;
+        let (view, tasks) = (&detail.run, &detail.tasks);
+        if matches!(view.state, RunState::Failed | RunState::Error) {
+            let people = self.called_by_failures(run, room).await?;
+            if !people.is_empty() {
+                let card = self.place(self.card_of(run, room).await?, room);
+                let rings = thread::failed_run(view, tasks, card.as_ref(), &people, now_ms());
+                return Ok(Rendered::message(rings.content()));
+            }
+        }
+        self.in_thread(thread::summary(view, tasks, now_ms()), run, room).await
+    }
+
+    /// Whom a run that failed rings for.
+    async fn called_by_failures(&self, run: RunId, room: &str) -> Result<Vec<UserId>, Stop> {
+        let entries = &self.node.config.settings.dag.matrix.failure_mentions;
+        if entries.is_empty() {
+            return Ok(Vec::new());
+        }
+        let first = self.node.read(move |reader| reader.events(0, Some(run), 1)).await?;
+        let actor = first.first().and_then(|created| created.actor.as_ref());
+        let submitter = actor.and_then(|actor| actor.name.parse::<UserId>().ok());
+        Ok(mentioned(entries, submitter.as_ref(), &self.people(room).await?))
+    }
+
+    /// Where a card lies, to be linked to.
+    fn place(&self, card: Option<EventId>, room: &str) -> Option<Place> {
+        let server = self.account.as_ref().map(|(opened, _)| server_of(&opened.session.user));
+        let (event, room) = card.zip(room.parse::<RoomId>().ok())?;
+        Some(Place { room, event, via: server.into_iter().collect() })
     }
 
     async fn in_thread(&self, message: Message, run: RunId, room: &str) -> Result<Rendered, Stop> {

@@ -11,7 +11,8 @@
 //!        └── Wait { until, why } · Idle
 //! ```
 //!
-//! - What a human waits for goes first; a part of the burst is kept back for it.
+//! - What a human waits for goes first; a part of the burst is kept back for it. Journals come next, as programs wait for
+//!   them; replies to commands and edits of cards leave another part to the ends of runs.
 //! - `retry_after` of a refusal says when the next one is taken, and bounds the rate.
 //! - Where nothing is refused although the bucket is empty, the homeserver is more generous than thought (an
 //!   administrator lifted the limit), and the rate grows. It is tried rarely: by a message that a human waits
@@ -19,16 +20,17 @@
 //!
 //! All figures are integers: times in ms, tokens in millionths.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
-use crate::api::Priority;
 use crate::ids::TimestampMs;
 
 /// A whole token.
 const TOKEN: i64 = 1_000_000;
 /// Kept back for what a human waits for, tokens.
 const KEPT_FOR_HUMANS: i64 = 3 * TOKEN;
-/// Kept back by card edits for the ends of tasks, besides.
+/// Kept back by replies and card edits for the ends of runs and tasks, besides.
 const KEPT_FOR_ENDS: i64 = 2 * TOKEN;
 /// A refused message is tried again so much later than said, ms: clocks and ways differ.
 const MARGIN_MS: i64 = 50;
@@ -51,35 +53,68 @@ const RETRY_UNSAID_MS: i64 = 5_000;
 /// Nor is a longer one believed, ms.
 const RETRY_MAX_MS: i64 = 15 * 60_000;
 
-/// When the first of each class is due, Unix ms; none: there is nothing of it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Heads {
-    /// What a human waits for.
-    pub human: Option<TimestampMs>,
-    /// Ends of runs and tasks.
-    pub terminal: Option<TimestampMs>,
+/// What a message is to the allowance, the most urgent first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Class {
+    /// A human waits for it.
+    Human,
+    /// Journals: what the room has of a run.
+    Journal,
+    /// Ends of runs and tasks, for people.
+    Terminal,
+    /// Replies to commands: that they were taken is known by their receipts.
+    Reply,
     /// Card edits.
-    pub progress: Option<TimestampMs>,
+    Progress,
 }
 
-impl Heads {
-    fn of(&self, class: Priority) -> Option<TimestampMs> {
-        match class {
-            Priority::Human => self.human,
-            Priority::Terminal => self.terminal,
-            Priority::Progress => self.progress,
-        }
+impl Class {
+    /// All of them, the most urgent first.
+    pub const ALL: [Self; 5] = [Self::Human, Self::Journal, Self::Terminal, Self::Reply, Self::Progress];
+
+    /// Whether waiting for long is a reason to try the limit. Replies may wait, and what is kept back is not for them.
+    fn tries_after_shortage(self) -> bool {
+        !matches!(self, Self::Human | Self::Reply)
     }
 }
 
-/// The most urgent first.
-const CLASSES: [Priority; 3] = [Priority::Human, Priority::Terminal, Priority::Progress];
+/// When the first of each class is due, Unix ms; a class that is missing has nothing to send.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Heads(BTreeMap<Class, TimestampMs>);
+
+impl Heads {
+    /// There is something of this class, due then.
+    pub fn add(&mut self, class: Class, due: TimestampMs) {
+        let first = self.0.entry(class).or_insert(due);
+        *first = due.min(*first);
+    }
+
+    /// When the first of all is due.
+    #[must_use]
+    pub fn first(&self) -> Option<TimestampMs> {
+        self.0.values().copied().min()
+    }
+
+    /// When the first of a class is due; none: there is nothing of it.
+    #[must_use]
+    pub fn of(&self, class: Class) -> Option<TimestampMs> {
+        self.0.get(&class).copied()
+    }
+}
+
+impl FromIterator<(Class, TimestampMs)> for Heads {
+    fn from_iter<I: IntoIterator<Item = (Class, TimestampMs)>>(all: I) -> Self {
+        let mut heads = Self::default();
+        all.into_iter().for_each(|(class, due)| heads.add(class, due));
+        heads
+    }
+}
 
 /// What is to be done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Next {
     /// The head of this class is sent now: its token is taken.
-    Send(Priority),
+    Send(Class),
     /// Nothing before then (Unix ms), unless a queue changes.
     Wait {
         /// When to ask again.
@@ -188,19 +223,19 @@ impl Budget {
         self.fill(now);
         let mut soonest: Option<(TimestampMs, Why)> = None;
         let mut short = false;
-        for class in CLASSES {
+        for class in Class::ALL {
             let Some(due) = heads.of(class) else { continue };
             let (at, why) = self.sendable(class, due, now);
             if at <= now {
                 self.take();
                 return Next::Send(class);
             }
-            short |= class != Priority::Human && due <= now && why == Why::Allowance;
+            short |= class.tries_after_shortage() && due <= now && why == Why::Allowance;
             if soonest.is_none_or(|(known, _)| at < known) {
                 soonest = Some((at, why));
             }
             // Nothing passes what a human waits for already.
-            if class == Priority::Human && due <= now {
+            if class == Class::Human && due <= now {
                 break;
             }
         }
@@ -281,7 +316,7 @@ impl Budget {
     }
 
     /// When the head of a class may be sent that is due then.
-    fn sendable(&self, class: Priority, due: TimestampMs, now: TimestampMs) -> (TimestampMs, Why) {
+    fn sendable(&self, class: Class, due: TimestampMs, now: TimestampMs) -> (TimestampMs, Why) {
         let from = due.max(self.closed_until).max(now);
         let tries = self.tries(class, now);
         let needs = TOKEN + if tries { 0 } else { self.kept(class) };
@@ -300,9 +335,10 @@ impl Budget {
     }
 
     /// Whether this class may find out now if the bucket is really empty.
-    fn tries(&self, class: Priority, now: TimestampMs) -> bool {
-        let long = self.short_since.is_some_and(|since| now.saturating_sub(since) >= PROBE_AFTER_MS);
-        now >= self.probe_at && (class == Priority::Human || self.eager || long)
+    fn tries(&self, class: Class, now: TimestampMs) -> bool {
+        let long = class.tries_after_shortage()
+            && self.short_since.is_some_and(|since| now.saturating_sub(since) >= PROBE_AFTER_MS);
+        now >= self.probe_at && (class == Class::Human || self.eager || long)
     }
 
     fn take(&mut self) {
@@ -333,11 +369,11 @@ impl Budget {
         self.at = now;
     }
 
-    fn kept(&self, class: Priority) -> i64 {
+    fn kept(&self, class: Class) -> i64 {
         let kept = match class {
-            Priority::Human => 0,
-            Priority::Terminal => KEPT_FOR_HUMANS,
-            Priority::Progress => KEPT_FOR_HUMANS + KEPT_FOR_ENDS,
+            Class::Human => 0,
+            Class::Journal | Class::Terminal => KEPT_FOR_HUMANS,
+            Class::Reply | Class::Progress => KEPT_FOR_HUMANS + KEPT_FOR_ENDS,
         };
         // A small burst is not kept back whole.
         kept.min(self.burst - TOKEN)

@@ -63,22 +63,25 @@ fn send(budget: &mut Budget, server: &mut Homeserver, now: i64) -> bool {
     }
 }
 
-/// Queues of due times, in the order of [`CLASSES`].
+/// Queues of due times, in the order of [`Class::ALL`].
 #[derive(Default)]
-struct Queues([Vec<i64>; 3]);
+struct Queues([Vec<i64>; 5]);
 
 impl Queues {
     fn heads(&self) -> Heads {
-        let first = |at: usize| self.0[at].first().copied();
-        Heads { human: first(0), terminal: first(1), progress: first(2) }
+        Class::ALL.iter().zip(&self.0).filter_map(|(class, queue)| Some((*class, *queue.first()?))).collect()
     }
 
-    fn pop(&mut self, class: Priority) {
-        self.0[CLASSES.iter().position(|known| *known == class).unwrap()].remove(0);
+    fn pop(&mut self, class: Class) {
+        self.0[Class::ALL.iter().position(|known| *known == class).unwrap()].remove(0);
     }
 }
 
-/// Runs until `end`: arrivals of (time, class) are sent as the budget says. Gives the times at which humans'
+fn heads<const N: usize>(all: [(Class, i64); N]) -> Heads {
+    all.into_iter().collect()
+}
+
+/// Runs until `end`: arrivals of (time, class) are sent as the budget says. Gives what is left, and how long humans'
 /// messages waited.
 fn play(
     budget: &mut Budget,
@@ -86,8 +89,24 @@ fn play(
     arrivals: &[(i64, usize)],
     end: i64,
 ) -> (Queues, Vec<i64>) {
-    let mut queues = Queues::default();
     let mut waits = Vec::new();
+    let left = play_with(budget, server, arrivals, end, |class, waited| {
+        if class == Class::Human {
+            waits.push(waited);
+        }
+    });
+    (left, waits)
+}
+
+/// The same; says of each message that was sent how long it waited.
+fn play_with(
+    budget: &mut Budget,
+    server: &mut Homeserver,
+    arrivals: &[(i64, usize)],
+    end: i64,
+    mut sent: impl FnMut(Class, i64),
+) -> Queues {
+    let mut queues = Queues::default();
     let (mut now, mut next_arrival) = (0, 0);
     let mut turns = 0;
     while now <= end {
@@ -100,12 +119,11 @@ fn play(
         let heads = queues.heads();
         match budget.next(now, &heads) {
             Next::Send(class) => {
-                let passed_by = class != Priority::Human && heads.human.is_some_and(|due| due <= now);
+                let human = heads.of(Class::Human);
+                let passed_by = class != Class::Human && human.is_some_and(|due| due <= now);
                 assert!(!passed_by, "a human's message was passed at {now}");
                 if send(budget, server, now) {
-                    if class == Priority::Human {
-                        waits.push(now - heads.human.unwrap());
-                    }
+                    sent(class, now - heads.of(class).unwrap());
                     queues.pop(class);
                 }
             }
@@ -117,59 +135,88 @@ fn play(
             }
         }
     }
-    (queues, waits)
+    queues
 }
 
 #[test]
 fn a_burst_then_one_in_five_seconds_with_a_part_kept_back() {
     let mut budget = Budget::new(0);
-    let heads = Heads { terminal: Some(0), progress: Some(0), ..Heads::default() };
+    let ends = heads([(Class::Terminal, 0), (Class::Progress, 0)]);
     for _ in 0..7 {
-        assert_eq!(budget.next(0, &heads), Next::Send(Priority::Terminal));
+        assert_eq!(budget.next(0, &ends), Next::Send(Class::Terminal));
         budget.accepted(0);
     }
-    assert_eq!(budget.next(0, &heads), Next::Wait { until: 5000, why: Why::Allowance });
+    assert_eq!(budget.next(0, &ends), Next::Wait { until: 5000, why: Why::Allowance });
     assert_eq!(budget.left(), 3);
-    let human = Heads { human: Some(0), ..heads };
+    let human = heads([(Class::Human, 0), (Class::Terminal, 0), (Class::Progress, 0)]);
     for _ in 0..3 {
-        assert_eq!(budget.next(0, &human), Next::Send(Priority::Human));
+        assert_eq!(budget.next(0, &human), Next::Send(Class::Human));
         budget.accepted(0);
     }
     assert!(budget.is_short());
     assert_eq!(budget.next(0, &Heads::default()), Next::Idle);
-    assert_eq!(
-        budget.next(0, &Heads { human: Some(99_000), ..Heads::default() }),
-        Next::Wait { until: 99_000, why: Why::Due }
-    );
+    assert_eq!(budget.next(0, &heads([(Class::Human, 99_000)])), Next::Wait { until: 99_000, why: Why::Due });
 }
 
 #[test]
-fn card_edits_leave_room_for_ends() {
-    let mut budget = Budget::new(0);
-    let heads = Heads { progress: Some(0), ..Heads::default() };
-    let mut sent = 0;
-    while let Next::Send(_) = budget.next(0, &heads) {
-        budget.accepted(0);
-        sent += 1;
+fn replies_and_card_edits_leave_room_for_ends() {
+    for class in [Class::Reply, Class::Progress] {
+        let mut budget = Budget::new(0);
+        let mut sent = 0;
+        while let Next::Send(_) = budget.next(0, &heads([(class, 0)])) {
+            budget.accepted(0);
+            sent += 1;
+        }
+        assert_eq!(sent, 5, "{class:?}");
+        let end = heads([(class, 0), (Class::Journal, 0)]);
+        assert_eq!(budget.next(0, &end), Next::Send(Class::Journal));
     }
-    assert_eq!(sent, 5);
+}
+
+/// Somebody sends a command every 6 s, whose reply takes a message; runs end now and then.
+#[test]
+fn the_end_of_a_journal_waits_for_no_replies() {
+    const RUN: usize = 1;
+    const END: usize = 2;
+    const REPLY: usize = 3;
+    let mut arrivals: Vec<(i64, usize)> = (0..600).map(|n| (n * 6_000, REPLY)).collect();
+    // Each run has a card and a journal, and then an edit, a summary and two small events.
+    for run in 1..30 {
+        let ended = run * 120_000;
+        arrivals.extend([(ended, RUN), (ended, RUN)]);
+        arrivals.extend([(ended, END); 4]);
+    }
+    arrivals.sort_unstable();
+    let (mut budget, mut server) = (Budget::new(0), Homeserver::new(10.0, 0.2));
+    let (left, latest) = {
+        let mut latest = 0;
+        let left = play_with(&mut budget, &mut server, &arrivals, 3_600_000, |class, waited| {
+            if class == Class::Journal {
+                latest = latest.max(waited);
+            }
+        });
+        (left, latest)
+    };
+    assert!(latest <= 10_000, "a journal waited for {latest} ms");
+    assert!(left.0[RUN].is_empty());
+    assert!(server.refused <= 5, "{}", server.refused);
 }
 
 #[test]
 fn a_refusal_says_when_and_bounds_the_rate() {
     let mut budget = Budget::new(0);
-    let human = Heads { human: Some(0), ..Heads::default() };
-    assert_eq!(budget.next(0, &human), Next::Send(Priority::Human));
+    let human = heads([(Class::Human, 0)]);
+    assert_eq!(budget.next(0, &human), Next::Send(Class::Human));
     budget.refused(0, Some(20_000));
     assert_eq!(budget.learned().per_1000_s, 50);
     assert_eq!(budget.next(0, &human), Next::Wait { until: 20_050, why: Why::Refused });
-    assert_eq!(budget.next(20_050, &human), Next::Send(Priority::Human));
+    assert_eq!(budget.next(20_050, &human), Next::Send(Class::Human));
     budget.accepted(20_050);
     let later = Budget::new(0).remembering(budget.learned());
     assert_eq!(later.learned(), budget.learned());
     for odd in [None, Some(0), Some(u64::MAX)] {
         let mut budget = Budget::new(0);
-        assert_eq!(budget.next(0, &human), Next::Send(Priority::Human));
+        assert_eq!(budget.next(0, &human), Next::Send(Class::Human));
         budget.refused(0, odd);
         let Next::Wait { until, .. } = budget.next(0, &human) else { panic!("{odd:?}") };
         assert!((1..=RETRY_MAX_MS + MARGIN_MS).contains(&until), "{odd:?} {until}");
@@ -180,18 +227,18 @@ fn a_refusal_says_when_and_bounds_the_rate() {
 fn lifted_limits_are_noticed_and_so_is_their_return() {
     let mut budget = Budget::new(0);
     let mut generous = Homeserver::new(10_000.0, 1000.0);
-    let arrivals: Vec<(i64, usize)> = (0..2000).map(|n| (n * 200, 1)).collect();
+    let arrivals: Vec<(i64, usize)> = (0..2000).map(|n| (n * 200, 2)).collect();
     let (left, _) = play(&mut budget, &mut generous, &arrivals, 400_000);
-    assert_eq!((left.0[1].len(), generous.refused), (0, 0));
+    assert_eq!((left.0[2].len(), generous.refused), (0, 0));
     assert!(budget.learned().per_1000_s >= 5000, "{:?}", budget.learned());
     assert!(!budget.is_short());
 
     let mut strict = Homeserver::new(10.0, 0.2);
-    let heads = Heads { terminal: Some(0), ..Heads::default() };
+    let ends = heads([(Class::Terminal, 0)]);
     let mut now = 400_000;
     strict.at = now;
     while now < 1_000_000 {
-        match budget.next(now, &heads) {
+        match budget.next(now, &ends) {
             Next::Send(_) => {
                 send(&mut budget, &mut strict, now);
             }
@@ -217,8 +264,8 @@ fn another_program_that_eats_the_burst_costs_no_more_than_waiting() {
 #[test]
 fn what_another_program_took_is_forgotten() {
     let mut budget = Budget::new(0);
-    let human = Heads { human: Some(0), ..Heads::default() };
-    assert_eq!(budget.next(0, &human), Next::Send(Priority::Human));
+    let human = heads([(Class::Human, 0)]);
+    assert_eq!(budget.next(0, &human), Next::Send(Class::Human));
     budget.refused(0, Some(60_000));
     assert_eq!(budget.learned().per_1000_s, 16);
     assert!(matches!(budget.next(599_000, &Heads::default()), Next::Idle));
@@ -268,19 +315,14 @@ fn a_thousand_tasks_in_a_minute_take_less_than_half_of_the_allowance() {
         }
         let short = budget.is_short();
         // The last edit of a card is an end itself.
-        let heads = if over {
-            Heads {
-                terminal: [ends.due(short), card.due(short)].into_iter().flatten().min(),
-                ..Heads::default()
-            }
-        } else {
-            Heads { terminal: ends.due(short), progress: card.due(short), ..Heads::default() }
-        };
+        let of_card = if over { Class::Terminal } else { Class::Progress };
+        let due = [(Class::Terminal, ends.due(short)), (of_card, card.due(short))];
+        let heads: Heads = due.into_iter().filter_map(|(class, due)| Some((class, due?))).collect();
         match budget.next(now, &heads) {
             Next::Send(class) => {
                 assert!(send(&mut budget, &mut server, now));
                 let short = budget.is_short();
-                let ends_go = class == Priority::Terminal && ends.due(short).is_some();
+                let ends_go = class == Class::Terminal && ends.due(short).is_some();
                 if ends_go {
                     (told, batched) = (told + batched, 0);
                     ends.told(now, short);
@@ -313,7 +355,7 @@ proptest! {
 
     /// Whatever comes when: what is sent is taken, but for the few tries of the limit.
     #[test]
-    fn the_allowance_is_not_exceeded(arrivals in arrivals(0..3), way_max_ms in 0i64..300) {
+    fn the_allowance_is_not_exceeded(arrivals in arrivals(0..5), way_max_ms in 0i64..300) {
         let mut server = Homeserver::new(10.0, 0.2);
         server.way_max_ms = way_max_ms;
         play(&mut Budget::new(0), &mut server, &arrivals, 7_200_000);
@@ -322,7 +364,7 @@ proptest! {
 
     /// The same of homeservers with other limits than thought.
     #[test]
-    fn other_limits_are_learned(arrivals in arrivals(0..3), burst in 4u32..50, per_1000_s in 20u32..5000) {
+    fn other_limits_are_learned(arrivals in arrivals(0..5), burst in 4u32..50, per_1000_s in 20u32..5000) {
         let mut server = Homeserver::new(f64::from(burst), f64::from(per_1000_s) / 1000.0);
         play(&mut Budget::new(0), &mut server, &arrivals, 3_600_000);
         let few = 8 + server.taken / 20;
@@ -332,7 +374,7 @@ proptest! {
     /// However many others there are, a message that a human waits for now and then goes at once.
     #[test]
     fn others_do_not_delay_what_a_human_waits_for(
-        others in arrivals(1..3),
+        others in arrivals(1..5),
         humans in prop::collection::vec(0i64..3_600_000, 1..20),
     ) {
         // Not more than one in 20 s, from a minute on.
@@ -353,7 +395,7 @@ proptest! {
     #[test]
     fn odd_homeservers_and_clocks(steps in prop::collection::vec((any::<i32>(), 0u8..4, prop::option::of(any::<u64>())), 0..100)) {
         let mut budget = Budget::new(0);
-        let heads = Heads { human: Some(0), terminal: Some(5), progress: Some(9) };
+        let heads = heads([(Class::Human, 0), (Class::Terminal, 5), (Class::Progress, 9)]);
         let mut now = 1i64 << 50;
         for (step, outcome, retry) in steps {
             now += i64::from(step);
@@ -373,13 +415,13 @@ proptest! {
 #[test]
 fn what_was_not_sent_after_all_costs_nothing() {
     let mut budget = Budget::new(0);
-    let heads = Heads { terminal: Some(0), ..Heads::default() };
+    let ends = heads([(Class::Terminal, 0)]);
     for _ in 0..100 {
-        assert_eq!(budget.next(0, &heads), Next::Send(Priority::Terminal));
+        assert_eq!(budget.next(0, &ends), Next::Send(Class::Terminal));
         budget.spared(0);
     }
     assert_eq!(budget.left(), 10);
-    assert_eq!(budget.next(0, &heads), Next::Send(Priority::Terminal));
+    assert_eq!(budget.next(0, &ends), Next::Send(Class::Terminal));
     budget.accepted(0);
     assert_eq!(budget.left(), 9);
 }

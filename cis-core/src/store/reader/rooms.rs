@@ -15,7 +15,7 @@ use crate::store::outbox::priority;
 const UNWRITTEN: &str = "published < (SELECT max(offset) FROM events WHERE events.run = followed.run)";
 
 impl Reader {
-    /// Entries that are due at `now_ms`, most urgent first, at most `limit`.
+    /// Entries that are due at `now_ms`, most urgent first, at most `limit`; journals before others that are as urgent.
     ///
     /// # Errors
     /// The store cannot be read.
@@ -24,7 +24,8 @@ impl Reader {
         self.view("read the outbox", |conn| {
             let mut read = conn.prepare_cached(
                 "SELECT id, room, priority, what, run, item, payload, due_ms, tries FROM outbox
-                 WHERE due_ms <= ?1 ORDER BY priority, due_ms, id LIMIT ?2",
+                 WHERE due_ms <= ?1
+                 ORDER BY priority, what NOT IN ('journal', 'rotated'), due_ms, id LIMIT ?2",
             )?;
             let mut rows = read.query(params![now_ms, limit])?;
             let mut entries = Vec::new();

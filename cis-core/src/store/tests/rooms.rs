@@ -69,6 +69,17 @@ fn the_outbox_gives_the_most_urgent_first() {
 }
 
 #[test]
+fn a_crowd_of_others_does_not_hide_a_journal() {
+    let home = Home::new();
+    let mut writer = home.writer();
+    let queue = |what, due| RoomWrite::Queue(message(what, Priority::Terminal, "{}", due));
+    let mut all: Vec<RoomWrite> = (0..20).map(|n| queue("reply", n)).collect();
+    all.extend([queue("journal", 30), queue("rotated", 40)]);
+    write(&mut writer, &all);
+    assert_eq!(whats(&reader(&home).outbox_due(50, 3).unwrap()), ["journal", "rotated", "reply"]);
+}
+
+#[test]
 fn what_is_made_when_it_is_sent_waits_once() {
     let home = Home::new();
     let mut writer = home.writer();

@@ -10,17 +10,14 @@ use crate::ids::RunId;
 use crate::node::api::internal;
 use crate::node::commands::{Command, RunVerb};
 use crate::node::driver::now_ms;
-use crate::node::logs;
 use crate::policy::{Action, authorize};
 use crate::room::command::{DagName, ParamName, Request, Said, Sign, Target, choose};
 use crate::room::message::Message;
 use crate::room::people::{Act, Allowed, Refusal};
 use crate::room::reply;
 use crate::server::{InboxApi as _, NodeApi as _};
-use crate::store::{InRoom, NewestTry};
-
-/// So much of the end of a log is shown, bytes.
-const LOG_BYTES: usize = 4_000;
+use crate::store::InRoom;
+use crate::text;
 
 /// Runs that are listed.
 const RUNS_MAX: u32 = 50;
@@ -57,21 +54,21 @@ pub(super) enum Named {
 }
 
 /// Nothing of this room has that name.
-fn nothing(what: &str, name: &str) -> Done {
+pub(super) fn nothing(what: &str, name: &str) -> Done {
     Done::Not(reply::words(&format!("There is no {what} “{name}” of this room."), Some("!cis status")))
 }
 
 /// Several of this room have that name.
-fn several(what: &str, names: &[String]) -> Done {
+pub(super) fn several(what: &str, names: &[String]) -> Done {
     Done::Not(reply::words(&format!("Which {what}? There are: {}.", names.join(", ")), None))
 }
 
 /// As people in a room hear it. Hints are for a command line, and what is wrong with the machine is its owner's
 /// to know.
-fn not(problem: &Problem) -> Done {
+pub(super) fn not(problem: &Problem) -> Done {
     Done::Not(match problem.kind {
         ProblemKind::BadInput | ProblemKind::Conflict | ProblemKind::NotFound | ProblemKind::Denied => {
-            reply::not_done(&problem.detail)
+            reply::not_done(&text::without_uids(&problem.detail))
         }
         _ => reply::words(
             "Not done: the node cannot do it now. `cis node status` on its machine says why.",
@@ -171,8 +168,13 @@ impl Listener {
         if matches!(said, Said::Aside(_)) && with.is_err() {
             return Ok(Done::AsSeen);
         }
-        if let Err(refusal) = self.may_answer(speaker, named, &said, &item).await? {
-            return Ok(Done::Refused(refusal));
+        match self.may_answer(speaker, named, &said, &item).await? {
+            Ok(()) => {}
+            // Whichever way was tried, one way decides.
+            Err(refusal @ (Refusal::ReactionInClear | Refusal::ReplyInClear)) => {
+                return Ok(Done::Not(reply::by_name(&refusal, &item)));
+            }
+            Err(refusal) => return Ok(Done::Refused(refusal)),
         }
         let with = match with {
             Ok(with) => with,
@@ -261,7 +263,7 @@ impl Listener {
     }
 
     /// A run of this room by a name of it.
-    async fn named_run(&self, speaker: &Speaker, name: &str) -> Result<Result<RunId, Done>, Stop> {
+    pub(super) async fn named_run(&self, speaker: &Speaker, name: &str) -> Result<Result<RunId, Done>, Stop> {
         let (room, wanted) = (speaker.room.as_str().to_owned(), name.to_owned());
         Ok(match self.node.read(move |reader| reader.run_in_room(&room, &wanted)).await? {
             InRoom::One(run) => Ok(run),
@@ -278,48 +280,6 @@ impl Listener {
         let who = self.principal(speaker);
         match self.node.run_verb(&who, run, verb, Some(speaker.input)).await {
             Ok(view) => Ok(Done::Says(reply::words(&format!("{} {says}.", view.dag), None))),
-            Err(problem) => Ok(not(&problem)),
-        }
-    }
-
-    /// The newest try of a task of this room: in the run that is named, or the newest that has it.
-    async fn newest_try(&self, speaker: &Speaker, target: &Target) -> Result<Option<NewestTry>, Stop> {
-        let (run, task) = target.parts();
-        let run = match run {
-            Some(run) => match self.named_run(speaker, run).await? {
-                Ok(run) => Some(run),
-                Err(_) => return Ok(None),
-            },
-            None => None,
-        };
-        let (room, task) = (speaker.room.as_str().to_owned(), task.to_owned());
-        Ok(self.node.read(move |reader| reader.try_in_room(&room, run, &task)).await?)
-    }
-
-    async fn log(&self, speaker: &Speaker, target: &Target) -> Result<Done, Stop> {
-        let Some(newest) = self.newest_try(speaker, target).await? else {
-            return Ok(nothing("task", target.as_str()));
-        };
-        let NewestTry { run, task, number, .. } = newest;
-        let tail = logs::of_try(&self.node.home, run, &task, number, LOG_BYTES).await;
-        Ok(Done::Says(reply::log(task.as_str(), &tail)))
-    }
-
-    async fn screen(&self, speaker: &Speaker, target: &Target) -> Result<Done, Stop> {
-        let session = match self.newest_try(speaker, target).await?.and_then(|newest| newest.session) {
-            Some(session) => session,
-            None => {
-                let (room, name) = (speaker.room.as_str().to_owned(), target.as_str().to_owned());
-                let found = self.node.read(move |reader| reader.session_in_room(&room, &name)).await?;
-                match found {
-                    InRoom::One(session) => session,
-                    InRoom::Several(names) => return Ok(several("session", &names)),
-                    InRoom::Nothing => return Ok(nothing("session", target.as_str())),
-                }
-            }
-        };
-        match self.node.screen(session).await {
-            Ok(rows) => Ok(Done::Says(reply::screen(target.as_str(), &rows))),
             Err(problem) => Ok(not(&problem)),
         }
     }

@@ -1,6 +1,7 @@
 //! The DAG files that may be run from rooms: those below `[matrix] run_dirs`, and nothing that a link in there
 //! leads out to.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, Read as _};
 use std::os::fd::AsFd as _;
@@ -15,6 +16,12 @@ const FILE_BYTES_MAX: u64 = 16 << 20;
 
 /// So many names are told to whom names another one.
 const NAMES_MAX: usize = 12;
+
+/// So many entries of folders are looked at for them.
+const LOOKS_MAX: usize = 1000;
+
+/// So many folders a name leads through, the last part counted.
+const DEPTH_MAX: u32 = 4;
 
 /// A file that may be run.
 #[derive(Debug, PartialEq, Eq)]
@@ -96,21 +103,39 @@ fn read(folder: &Path, within: &str) -> io::Result<Vec<u8>> {
     Ok(text)
 }
 
-/// Some names that can be run, from the folders themselves.
+/// Some names that can be run, also of folders below.
 fn names(folders: &[PathBuf]) -> Vec<String> {
-    let entries = folders.iter().filter_map(|folder| fs::read_dir(folder).ok()).flatten().flatten();
-    let mut names: Vec<String> = entries
-        .take(1000)
-        .filter_map(|entry| {
-            let name = entry.file_name().into_string().ok()?.strip_suffix(".toml")?.to_owned();
-            DagName::new(&name).ok()?;
-            Some(name)
-        })
-        .collect();
-    names.sort();
-    names.dedup();
-    names.truncate(NAMES_MAX);
-    names
+    let mut names = BTreeSet::new();
+    let mut looks = LOOKS_MAX;
+    for folder in folders {
+        add_names(folder, "", DEPTH_MAX, &mut looks, &mut names);
+    }
+    names.into_iter().take(NAMES_MAX).collect()
+}
+
+/// Adds the names below `folder`, whose own name is `within`. Links to folders are not followed: they may lead in circles.
+fn add_names(folder: &Path, within: &str, depth: u32, looks: &mut usize, names: &mut BTreeSet<String>) {
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    for entry in entries.flatten() {
+        if *looks == 0 {
+            return;
+        }
+        *looks -= 1;
+        let Some(name) = entry.file_name().into_string().ok().filter(|name| !name.starts_with('.')) else {
+            continue;
+        };
+        let name = if within.is_empty() { name } else { format!("{within}/{name}") };
+        match entry.file_type() {
+            Ok(kind) if kind.is_dir() && depth > 1 => {
+                add_names(&entry.path(), &name, depth - 1, looks, names);
+            }
+            Ok(kind) if !kind.is_dir() => {
+                let known = name.strip_suffix(".toml").and_then(|name| DagName::new(name).ok());
+                names.extend(known.map(|known| known.to_string()));
+            }
+            _ => {}
+        }
+    }
 }
 
 #[cfg(test)]
@@ -149,7 +174,7 @@ mod tests {
             assert!(!error.to_string().contains(dir.path().to_str().unwrap()), "{error}");
         }
         let error = find(&folders, &name("shop")).unwrap_err().to_string();
-        assert!(error.contains("late, out, pipe, same, ship"), "{error}");
+        assert!(error.contains("deploy/prod, late, out, pipe, same, ship"), "{error}");
         assert_eq!(find(&[], &name("ship")), Err(NoFile::NoFolders));
     }
 }

@@ -1,6 +1,7 @@
 //! From events of a room to what is meant: whose words they are, whether they come in time, and what they are about.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use cis_matrix::{MatrixError, RoomEvent, Trust};
 use serde_json::Value;
@@ -12,11 +13,12 @@ use super::act::{Done, Named};
 use super::who::Speaker;
 use super::{Listener, REPLIES, Stop};
 use crate::api::{Priority, RoomWrite};
+use crate::ids::RunId;
 use crate::matrix::Opened;
 use crate::node::driver::now_ms;
 use crate::policy::redact::shapes;
 use crate::room::command::{Hint, Inbound, Meant, Read, Request, Said, inbound};
-use crate::room::freshness::{Arrival, input_of, input_of_sealed};
+use crate::room::freshness::{Arrival, Stale, input_of, input_of_sealed};
 use crate::room::message::Message;
 use crate::room::people::Carried;
 use crate::room::{EventId, UserId, reply};
@@ -93,14 +95,17 @@ impl Listener {
         let (Ok(id), Ok(sender)) = (event.id.parse::<EventId>(), event.sender.parse::<UserId>()) else {
             return Ok(Heard::Nothing);
         };
-        let questions = self.questions(room, &said).await?;
+        let ours = self.ours(room, &said).await?;
+        let questions = &ours.questions;
         let meant = said.meant(|named| questions.contains_key(named));
-        let Some(wanted) = Wanted::of(meant, &questions) else { return Ok(Heard::Nothing) };
+        let wanted = Wanted::of(meant, questions).or(ours.card.map(Wanted::CardReply));
+        let Some(wanted) = wanted else { return Ok(Heard::Nothing) };
         let Some(listened) = self.rooms.get(room) else { return Ok(Heard::Nothing) };
         let arrival =
             Arrival { event: &id, sender: &sender, sent_ms: event.sent_ms, answers: wanted.answers() };
         let stale = listened.gate.check(arrival, now_ms()).err();
-        if stale.as_ref().is_some_and(|stale| !stale.is_told()) {
+        let is_told = |stale: &Stale| stale.is_told() && !matches!(wanted, Wanted::CardReply(_));
+        if stale.as_ref().is_some_and(|stale| !is_told(stale)) {
             return Ok(Heard::Nothing);
         }
         // Whoever has left, or was removed, says nothing more: not even what they said before.
@@ -128,6 +133,9 @@ impl Listener {
                 Err(error) => return Err(error.into()),
             }
         }
+        if stale.is_none() && wanted.is_acknowledged() && self.role(&speaker).is_some() {
+            self.acknowledge(opened, room, &event.id);
+        }
         let reply = match stale {
             Some(stale) => {
                 // Of what was done before it is not said that it came too late.
@@ -153,6 +161,18 @@ impl Listener {
         let reply = reply.filter(|_| self.replies.take(REPLIES, now_ms()).is_ok());
         let said = reply.map(|reply| queued(room, &id, to, thread, reply)).transpose()?;
         Ok(Heard::Taken(said.map(Box::new)))
+    }
+
+    /// Shows that a command or an answer was read. The homeserver does not limit that, as it does replies.
+    fn acknowledge(&self, opened: &Opened, room: &str, event: &str) {
+        let Ok(permit) = Arc::clone(&self.receipts).try_acquire_owned() else { return };
+        let receipt = opened.client.read_receipt(room, event);
+        tokio::spawn(async move {
+            if let Err(error) = receipt.await {
+                tracing::debug!(%error, "a command is not acknowledged by a receipt");
+            }
+            drop(permit);
+        });
     }
 
     /// Whether they are told something more just now.
@@ -183,25 +203,44 @@ impl Listener {
                 return Ok(self.act(speaker, request).await?.message());
             }
             Wanted::Hint(hint) => (Done::Not(reply::hint(&hint)), true),
+            Wanted::CardReply(_) if role.is_none() => return Ok(None),
+            Wanted::CardReply(run) => (self.point_to_questions(speaker, run).await?, true),
         };
         Ok(done.message().filter(|_| is_told && self.may_hear(speaker)))
     }
 
-    /// Which of the events that it names are questions of ours in this room, and about what.
-    async fn questions(&self, room: &str, said: &Inbound) -> Result<BTreeMap<EventId, String>, Stop> {
+    /// Which of the events that it names are messages of ours in this room, and about what.
+    async fn ours(&self, room: &str, said: &Inbound) -> Result<Ours, Stop> {
         let named: Vec<EventId> = match said {
             Inbound::Words { to, thread, .. } => to.iter().chain(thread).cloned().collect(),
             Inbound::Reaction { to, .. } => vec![to.clone()],
         };
-        let mut questions = BTreeMap::new();
+        let replies_to = match said {
+            Inbound::Words { to, .. } => to.as_ref(),
+            Inbound::Reaction { .. } => None,
+        };
+        let mut ours = Ours::default();
         for event in named {
             let id = event.as_str().to_owned();
             let message = self.node.read(move |reader| reader.room_message(&id)).await?;
-            let asked = message.filter(|message| message.what == what::QUESTION && message.room == room);
-            questions.extend(asked.and_then(|message| message.item).map(|item| (event, item)));
+            let Some(message) = message.filter(|message| message.room == room) else { continue };
+            match message.what.as_str() {
+                what::QUESTION => drop(message.item.and_then(|item| ours.questions.insert(event, item))),
+                what::CARD if replies_to == Some(&event) => ours.card = message.run,
+                _ => {}
+            }
         }
-        Ok(questions)
+        Ok(ours)
     }
+}
+
+/// Messages of ours that somebody's words are about.
+#[derive(Default)]
+struct Ours {
+    /// Questions, and about which item.
+    questions: BTreeMap<EventId, String>,
+    /// The run whose card is replied to.
+    card: Option<RunId>,
 }
 
 /// What somebody wants of us.
@@ -215,6 +254,8 @@ enum Wanted<'a> {
         said: Said<'a>,
         is_told: bool,
     },
+    /// Words to the card of this run, which asks nothing.
+    CardReply(RunId),
 }
 
 impl<'a> Wanted<'a> {
@@ -234,7 +275,16 @@ impl<'a> Wanted<'a> {
         match self {
             Self::Answer { .. } => true,
             Self::Do(request) => request.is_answer(),
-            Self::Hint(_) => false,
+            Self::Hint(_) | Self::CardReply(_) => false,
+        }
+    }
+
+    /// Whether its writer sees by a receipt that it was read. What is said aside may be meant for others.
+    fn is_acknowledged(&self) -> bool {
+        match self {
+            Self::Do(_) | Self::Hint(_) => true,
+            Self::Answer { is_told, .. } => *is_told,
+            Self::CardReply(_) => false,
         }
     }
 }

@@ -12,26 +12,30 @@ mod act;
 mod files;
 mod hear;
 mod moved;
+mod pointed;
 mod room;
+mod show;
 mod who;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError};
 
 use cis_matrix::{Batch, MatrixError, RoomName};
-use tokio::sync::{Notify, broadcast};
+use tokio::sync::{Notify, Semaphore, broadcast};
 
 use self::moved::Replaced;
 use self::room::Listened;
 use super::pause::{Pause, ROOM_PAUSE};
 use super::{Stop, ended_since, look_every, unopened};
 use crate::api::{Problem, RoomWrite};
+use crate::ids::RunId;
 use crate::matrix::{News, Opened};
 use crate::node::api::Node;
 use crate::node::commands::Command;
 use crate::node::driver::Hears;
 use crate::node::own_room;
 use crate::policy::rate::{Bucket, Rate};
+use crate::room::UserId;
 use crate::room::people::{Patience, Told};
 
 /// Replies that are sent, to whomever: what waits for people needs most of the account's allowance.
@@ -39,6 +43,12 @@ const REPLIES: Rate = Rate::new(10, 10_000);
 
 /// Refusals that are written into the events: nobody may fill the store with them.
 const AUDITS: Rate = Rate::new(50, 60_000);
+
+/// So many receipts are under way at once; one that is left out is covered by the next.
+const RECEIPTS_MAX: usize = 64;
+
+/// What follows from a failure that passes by itself.
+const TRIED_AGAIN: &str = "it is tried again";
 
 /// What the task owns.
 struct Listener {
@@ -56,6 +66,10 @@ struct Listener {
     audits: Bucket,
     /// A reply was queued.
     queued: Arc<Notify>,
+    /// Receipts that may be under way at once.
+    receipts: Arc<Semaphore>,
+    /// Whom it was said to that a run's card is no question.
+    pointed: BTreeSet<(UserId, RunId)>,
 }
 
 /// Starts the task. It says by `queued` that there is something to be sent.
@@ -71,13 +85,15 @@ pub(super) fn start(node: Arc<Node>, knock: Arc<Notify>, queued: Arc<Notify>) {
         replies: Bucket::default(),
         audits: Bucket::default(),
         queued,
+        receipts: Arc::new(Semaphore::new(RECEIPTS_MAX)),
+        pointed: BTreeSet::new(),
     };
     tokio::spawn(listener.run(knock));
 }
 
 impl Listener {
     async fn run(mut self, knock: Arc<Notify>) {
-        let mut pause = Pause::new();
+        let mut pause = Pause::default();
         loop {
             let wanted = self.wanted().await;
             if wanted.as_ref().is_ok_and(BTreeSet::is_empty) {
@@ -93,21 +109,19 @@ impl Listener {
             };
             let Err(stop) = done else { continue };
             pause.worked_since(began);
-            let (why, is_over, hint) = match stop {
-                Stop::Trouble(problem) => (problem.detail, false, problem.hint),
-                Stop::Matrix(error) => {
-                    (error.to_string(), matches!(error, MatrixError::Unauthorized { .. }), None)
+            let (why, next) = match &stop {
+                Stop::Trouble(problem) => {
+                    (problem.detail.clone(), problem.hint.clone().unwrap_or_else(|| TRIED_AGAIN.to_owned()))
                 }
+                Stop::Matrix(error) => (error.to_string(), next_after(error).to_owned()),
             };
-            tracing::warn!(why, "nothing that is said in rooms is heard");
-            let next = if is_over {
-                pause.longest();
-                "`cis matrix logout --forget` and `cis matrix login` make another one".to_owned()
+            if matches!(&stop, Stop::Matrix(error) if error.is_passing()) {
+                tracing::info!(why, "nothing that is said in rooms is heard");
             } else {
-                hint.unwrap_or_else(|| "it is tried again".to_owned())
-            };
-            self.stands(Some(format!("nothing that is said in rooms is heard: {why}; {next}")));
-            pause.over(&knock).await;
+                tracing::warn!(why, "nothing that is said in rooms is heard");
+            }
+            self.stands(Some(unheard(&why, &next)));
+            pause.after(&stop, &knock).await;
         }
     }
 
@@ -153,17 +167,24 @@ impl Listener {
             self.catch_up(&opened, &room).await?;
         }
         self.stands(None);
+        let mut is_away = false;
         let again = tokio::time::Instant::now() + ROOM_PAUSE;
         let rests = tokio::time::Instant::now() + look_every(&self.node);
         loop {
             tokio::select! {
                 said = news.recv() => match said {
                     Ok(News::Batch(batch)) => {
+                        if std::mem::take(&mut is_away) {
+                            self.stands(None);
+                        }
                         if !self.take(&opened, &batch).await? {
                             return Ok(());
                         }
                     }
-                    Ok(News::Away(_)) => {}
+                    Ok(News::Away(why)) => {
+                        is_away = true;
+                        self.stands(Some(unheard(&why, TRIED_AGAIN)));
+                    }
                     Ok(News::Over(error)) => return Err(error.into()),
                     Err(broadcast::error::RecvError::Lagged(_)) => {
                         for room in self.rooms.keys().cloned().collect::<Vec<_>>() {
@@ -255,7 +276,8 @@ impl Listener {
 
     /// Says how it stands, to whom asks.
     fn stands(&self, trouble: Option<String>) {
-        let rooms = self.rooms.keys().cloned().collect();
+        // While nothing is heard, no room is.
+        let rooms = if trouble.is_none() { self.rooms.keys().cloned().collect() } else { Vec::new() };
         let of_rooms = || {
             self.deaf.iter().map(|(room, why)| format!("nothing that is said in room {room} is heard: {why}"))
         };
@@ -267,5 +289,20 @@ impl Listener {
     /// Keeps what was read and queued, durable when this returns.
     async fn keep(&self, writes: Vec<RoomWrite>) -> Result<(), Problem> {
         self.node.driver.ask(|reply| Command::Rooms { writes, reply }).await
+    }
+}
+
+/// That nothing is heard, as `cis node status` says it.
+fn unheard(why: &str, next: &str) -> String {
+    format!("nothing that is said in rooms is heard: {why}; {next}")
+}
+
+/// What follows where the homeserver says this.
+fn next_after(error: &MatrixError) -> &'static str {
+    match error {
+        MatrixError::Unauthorized { .. } => {
+            "`cis matrix logout --forget` and `cis matrix login` make another one"
+        }
+        _ => TRIED_AGAIN,
     }
 }
