@@ -208,6 +208,25 @@ fn a_homeserver_that_does_not_answer_holds_up_no_run() {
 }
 
 #[test]
+fn an_outage_is_shown_while_it_lasts_and_rooms_are_heard_and_told_after_it() {
+    let mut synapse = Synapse::own();
+    let ((cis, _), ann) = (logged_in(&synapse), synapse.register("ann"));
+    let room = room_of(&cis, &ann);
+    let run = hybrid(&cis, &room, ASKS);
+    let question = asked(&room, &run, "Which colour?");
+    eventually("the room is heard", || (cis.status()["rooms"] == json!([room.id])).then_some(()));
+    synapse.stop();
+    warns(&cis, &["nothing that is said in rooms is heard", "does not answer"]);
+    assert_eq!(cis.status()["rooms"], Value::Null, "no room is");
+    synapse.start();
+    ann.reply(&room.id, id(&question), "blue");
+    cis.wait_run(&run, "succeeded");
+    is_well(&cis);
+    assert_eq!(cis.status()["rooms"], json!([room.id]));
+    card_says(&room, &run, "succeeded");
+}
+
+#[test]
 fn a_login_that_was_ended_stops_no_run_and_the_next_one_tells_it() {
     let synapse = Synapse::shared();
     let ((cis, user), ann) = (logged_in(&synapse), synapse.register("ann"));

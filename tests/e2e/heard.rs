@@ -8,7 +8,9 @@ use crate::harness::room::Room;
 use crate::harness::synapse::{Synapse, User};
 use crate::harness::{Cis, eventually, eventually_within, kill_9};
 use crate::matrix::{logged_in, login};
-use crate::rooms::{SLOW, all_is_told, asked, card_says, hybrid, room_of};
+use crate::rooms::{
+    SLOW, all_is_told, asked, card_says, gated, hybrid, journal_is_whole, open_gate, room_of,
+};
 
 /// Its tasks ask one after the other, and write down what they hear.
 pub fn asking(questions: usize) -> String {
@@ -61,6 +63,69 @@ fn a_reply_a_reaction_and_a_command_answer_what_waits() {
     assert_eq!(cis.read("said"), "blue\nred\nblue\n");
 }
 
+/// The event up to which a user has read a room, as another one sees it.
+fn read_up_to(seen_by: &User, room: &Room<'_>, user: &str) -> Option<String> {
+    let said = seen_by.ok("GET", "/sync?timeout=0", None);
+    let receipts = said["rooms"]["join"][&room.id]["ephemeral"]["events"].as_array()?.clone();
+    let content = receipts.into_iter().find(|event| event["type"] == "m.receipt")?["content"].clone();
+    let of_user = |(event, by): (&String, &Value)| by["m.read"].get(user).map(|_| event.clone());
+    content.as_object()?.iter().find_map(of_user)
+}
+
+#[test]
+fn words_that_name_no_option_answer_nothing_by_any_way() {
+    let synapse = Synapse::shared();
+    let ((cis, account), ann) = (logged_in(&synapse), synapse.register("ann"));
+    let room = room_of(&cis, &ann);
+    let run = hybrid(&cis, &room, &asking(1));
+    let question = asked(&room, &run, "Colour 0?");
+    let said = ann.reply(&room.id, id(&question), "green");
+    eventually("it is acknowledged", || {
+        (read_up_to(&ann, &room, &account.id).as_deref() == Some(said.as_str())).then_some(())
+    });
+    let hint = reply_to(&room, &said);
+    assert!(hint.contains("“green”") && hint.contains("1 (red), 2 (blue)"), "{hint}");
+    let said = ann.say(&room.id, &format!("!cis answer {} text green", item(&question)));
+    assert!(reply_to(&room, &said).contains("Its options"));
+    for words in [vec!["green"], vec!["--text", "green"]] {
+        let line = ["answer", item(&question)].into_iter().chain(words);
+        let said = cis.run(line).expect(2).stderr;
+        assert!(said.contains("has no option `green`"), "{said}");
+    }
+    // A reply to the card is no answer, and whoever wrote it is told so.
+    let card = crate::rooms::card(&room, &run).unwrap();
+    let said = ann.reply(&room.id, id(&card), "blue");
+    let pointed = reply_to(&room, &said);
+    assert!(pointed.contains("asks nothing") && pointed.contains("!cis answer"), "{pointed}");
+    assert_eq!(cis.show(&run)["run"]["state"], "running");
+    ann.reply(&room.id, id(&question), "Blue");
+    cis.wait_run(&run, "succeeded");
+    assert_eq!(cis.read("said"), "blue\n");
+}
+
+#[test]
+fn the_end_of_a_journal_comes_before_replies_to_commands() {
+    const COMMANDS: usize = 10;
+    const TEXT: &str =
+        "version = 1\n[dag]\nid = \"short\"\n[[tasks]]\nid = \"a\"\ntty = false\ncommand = [\"true\"]\n";
+    let synapse = Synapse::shared();
+    let ((cis, account), ann) = (logged_in(&synapse), synapse.register("ann"));
+    synapse.lift_limits(&ann);
+    let room = room_of(&cis, &ann);
+    let open = hybrid(&cis, &room, &gated(1));
+    card_says(&room, &open, "running");
+    let said: Vec<String> = (0..COMMANDS).map(|_| ann.say(&room.id, "!cis status")).collect();
+    eventually("all of them are taken", || {
+        (read_up_to(&ann, &room, &account.id).as_ref() == said.last()).then_some(())
+    });
+    let run = hybrid(&cis, &room, TEXT);
+    cis.wait_run(&run, "succeeded");
+    journal_is_whole(&cis, &room, &run, TEXT);
+    let replies = room.events().iter().filter(|event| is_reply_to(event, &ann, &room)).count();
+    assert!(replies < COMMANDS, "all {replies} replies came before the journal");
+    open_gate(&cis, 0);
+}
+
 #[test]
 fn who_may_not_is_told_once_and_changes_nothing() {
     const TEXT: &str = r#"
@@ -111,9 +176,10 @@ fn commands_show_start_and_end_runs_and_no_name_leads_out_of_their_folders() {
     let ((cis, _), ann) = (logged_in(&synapse), synapse.register("ann"));
     let room = room_of(&cis, &ann);
     let dags = cis.work().join("dags");
-    fs::create_dir_all(&dags).unwrap();
+    fs::create_dir_all(dags.join("deploy")).unwrap();
     let text = "version = 1\n[dag]\nid = \"hello\"\n[dag.params]\nwho = { type = \"string\", default = \"nobody\" }\n[[tasks]]\nid = \"say\"\ntty = false\ncommand = [\"echo\", \"hello {{ params.who }}\"]\n[[tasks]]\nid = \"wait\"\ntty = false\ncommand = [\"sleep\", \"600\"]\n";
     fs::write(dags.join("hello.toml"), text).unwrap();
+    fs::write(dags.join("deploy/prod.toml"), text).unwrap();
     cis.ok(["node", "stop"]);
     let config = fs::read_to_string(cis.home().join("config.toml")).unwrap_or_default();
     let config = format!("{config}\n[dag]\nroom_id = {:?}\n[matrix]\nrun_dirs = [{dags:?}]\n", room.id);
@@ -124,7 +190,7 @@ fn commands_show_start_and_end_runs_and_no_name_leads_out_of_their_folders() {
     let said = ann.say(&room.id, "!cis run ../../etc/passwd");
     assert!(reply_to(&room, &said).contains("not the name of a DAG"));
     let said = ann.say(&room.id, "!cis run shop");
-    assert!(reply_to(&room, &said).contains("There are: hello"));
+    assert!(reply_to(&room, &said).contains("There are: deploy/prod, hello"));
     fs::write(dags.join("wrong.toml"), "version = 1\n[dag]\nid = \"wrong\"\nnonsense = \"hunter2\"\n")
         .unwrap();
     let said = ann.say(&room.id, "!cis run wrong");
@@ -138,6 +204,9 @@ fn commands_show_start_and_end_runs_and_no_name_leads_out_of_their_folders() {
     card_says(&room, &run, "running");
     let said = ann.say(&room.id, "!cis logs say");
     assert!(reply_to(&room, &said).contains("hello ann"));
+    let said = ann.say(&room.id, "!cis screen say");
+    let ended = reply_to(&room, &said);
+    assert!(ended.contains("has ended") && ended.contains("!cis logs"), "{ended}");
     ann.say(&room.id, &format!("!cis cancel {run}"));
     cis.wait_run(&run, "cancelled");
     assert_eq!(cis.json(&["dag", "list"])["items"].as_array().map(Vec::len), Some(1));

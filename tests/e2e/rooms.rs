@@ -149,7 +149,16 @@ script = '"$E2E_CIS" task ask "Which colour?" --option red --option blue > "$E2E
         thread.into_iter().find(|event| event["content"]["body"].as_str().unwrap().contains("3 lint errors"))
     });
     assert!(failure["content"]["body"].as_str().unwrap().contains("lint"), "{failure}");
-    assert_eq!(in_thread(&room, &card, "✗ ship failed"), 1, "{:?}", room.thread(&card));
+    // That it failed rings, once; success does not.
+    let rings = room.messages("cis.dag.summary", &run);
+    assert_eq!(rings.len(), 1, "{rings:?}");
+    let rang = &rings[0]["content"];
+    assert_eq!(
+        (&rang["msgtype"], &rang["m.mentions"]["user_ids"]),
+        (&"m.text".into(), &serde_json::json!([ann.id]))
+    );
+    assert!(rang["body"].as_str().unwrap().starts_with("✗ ship failed"), "{rang}");
+    assert_eq!(rang["m.relates_to"], Value::Null, "it stands in the main timeline");
     assert_eq!(room.messages("cis.dag.question", &run).len(), 1);
     let followed = journal_is_whole(&cis, &room, &run, TEXT);
     assert!(!followed.from_snapshot);
@@ -183,6 +192,7 @@ script = '"$E2E_CIS" task ask "Which colour?" --option red --option blue'
     let (deploy, paint) = (asked(&room, &run, "Deploy?"), asked(&room, &run, "Which colour?"));
     cis.ok(["dag", "approve", &run, "deploy"]);
     says(&deploy, "answered by");
+    assert!(!room.now(&deploy).0.to_string().contains("uid:"), "who that is says nothing in a room");
     // A node that does not remember what it asked looks it up.
     let pid = cis.node_pid().unwrap();
     kill_9(pid);
@@ -228,6 +238,13 @@ fn a_homeserver_that_is_away_delays_no_run_and_hears_all_of_it() {
     journal_is_whole(&cis, &room, &run, &text);
     all_is_told(&cis);
     assert_eq!(in_thread(&room, &card, "✓ long succeeded"), 1, "{:?}", room.thread(&card));
+    let rings = |event: &Value| event["content"]["m.mentions"]["user_ids"].is_array();
+    assert!(!room.events().iter().any(rings), "success rings for nobody");
+    // Of a run without questions there are two small events beside the journal.
+    let all = room.events();
+    let types: Vec<&str> = all.iter().map(|event| event["type"].as_str().unwrap()).collect();
+    let small = types.iter().filter(|kind| kind.starts_with("cis.dag.") && **kind != "cis.dag.run.journal");
+    assert_eq!(small.collect::<Vec<_>>(), [&"cis.dag.run.created", &"cis.dag.run.completed"]);
 }
 
 #[test]

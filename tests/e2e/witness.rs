@@ -6,11 +6,11 @@ use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::harness::room::Room;
+use crate::harness::room::{Room, own_state};
 use crate::harness::synapse::{Synapse, User};
 use crate::harness::{Installed, Running, installed};
 use crate::matrix::logged_in;
-use crate::rooms::{SLOW, all_is_told, asked, card_says, hybrid, journal_is_whole, room_of};
+use crate::rooms::{SLOW, all_is_told, asked, card_says, hybrid, journal_is_whole, room_of, waits};
 
 const TEXT: &str = r#"
 version = 1
@@ -60,10 +60,11 @@ fn tells_all(said: &Value, run: &str, did: &Value) {
     };
     assert!(said["card"].as_str().unwrap().contains("lint: exit code 3"), "{said}");
     assert_eq!(
-        (has(&said["thread"], "3 lint errors"), has(&said["thread"], "✗ ship failed")),
+        (has(&said["thread"], "3 lint errors"), has(&said["rings"], "✗ ship failed")),
         (1, 1),
         "{said}"
     );
+    announces_all(&said["announced"]);
     assert_eq!(said["questions"].as_array().map(Vec::len), Some(2), "{said}");
     assert_eq!((has(&said["questions"], "answered by"), has(&said["questions"], "blue")), (2, 1), "{said}");
     assert_eq!(said["entries"][0], "cis.dag.run.created");
@@ -71,6 +72,25 @@ fn tells_all(said: &Value, run: &str, did: &Value) {
     assert!(has(&said["entries"], "cis.dag.session.answered") == 1, "{said}");
     assert!(has(&said["entries"], "cis.dag.task.result") >= 4, "{said}");
     assert!(said["envelopes"].as_u64() >= Some(1), "{said}");
+}
+
+/// What programs look for by its type alone, and find of [`TEXT`].
+const ANNOUNCED: &[&str] = &["cis.dag.run.created", "cis.dag.run.failed", "cis.dag.session.blocked"];
+
+/// The bodies of announcements of [`TEXT`], by type.
+#[track_caller]
+fn announces_all(found: &Value) {
+    let only = |kind: &str| {
+        let [body] = found[kind].as_array().unwrap().as_slice() else { panic!("one {kind}: {found}") };
+        assert_eq!(body["dag"], "ship", "{body}");
+        body
+    };
+    assert_eq!(only("cis.dag.run.created")["tasks"], 4);
+    let failed = only("cis.dag.run.failed");
+    assert!(failed["state"] == "failed" && failed["detail"].as_str().unwrap().contains("lint"), "{failed}");
+    let blocked = only("cis.dag.session.blocked");
+    assert_eq!((&blocked["task"], &blocked["question"]), (&json!("paint"), &json!("Which colour?")));
+    assert_eq!(blocked["options"][1]["label"], "blue", "{blocked}");
 }
 
 #[test]
@@ -89,12 +109,18 @@ fn another_client_reads_a_plain_room_and_refuses_what_was_forged() {
     journal_is_whole(&cis, &room, &run, TEXT);
     all_is_told(&cis);
     let reads = |room: &str| {
-        let reader = witness(Installed::Nio, "plain.py", &ann, &json!({ "room": room }));
+        let given = json!({ "room": room, "types": ANNOUNCED });
+        let reader = witness(Installed::Nio, "plain.py", &ann, &given);
         reader.wait_within(SLOW)
     };
     let did = cis.status()["did"].clone();
     let said = reads(&room.id).expect(0).json();
     tells_all(&said, &run, &did);
+    // So does a bot without a library.
+    let given = json!({ "room": room.id, "types": ANNOUNCED });
+    let bot = witness(Installed::Nio, "raw.py", &ann, &given).wait_within(SLOW).expect(0).json();
+    announces_all(&bot["found"]);
+    assert_eq!(bot["found"]["cis.dag.run.failed"][0]["run"], json!(run), "{bot}");
 
     // The account says things that the node did not sign so.
     synapse.lift_limits(&account);
@@ -141,7 +167,9 @@ fn another_client_answers_and_reads_in_an_encrypted_room() {
     let id = made["room_id"].as_str().unwrap();
     let modules = installed(Installed::JsSdk).ancestors().nth(2).unwrap().display().to_string();
     let answers = json!({ "Which colour?": "blue", "Deploy": "!cis approve ITEM" });
-    let given = json!({ "room": id, "password": ann.password, "modules": modules, "answers": answers });
+    let given = json!({
+        "room": id, "password": ann.password, "modules": modules, "answers": answers, "types": ANNOUNCED,
+    });
     let reader = witness(Installed::JsSdk, "encrypted.mjs", &ann, &given);
     reader.wait_for("ready");
     let room = Room::joined(&ann, id);
@@ -157,4 +185,28 @@ fn another_client_answers_and_reads_in_an_encrypted_room() {
     for word in ["colour", "blue", "lint", "cis.dag"] {
         assert!(!shown.contains(word), "the homeserver shows {word}");
     }
+}
+
+#[test]
+fn the_canonical_state_is_what_the_reference_says() {
+    let synapse = Synapse::shared();
+    let ((cis, _), ann) = (logged_in(&synapse), synapse.register("ann"));
+    let room = room_of(&cis, &ann);
+    let run = cis.start(TEXT);
+    let colour = waits(&cis, "Which colour?");
+    cis.wait_task(&run, "lint", "failed");
+    cis.ok(["dag", "mode", &run, "hybrid", "--room", &room.id]);
+    cis.ok(["answer", &colour, "blue"]);
+    let deploy = waits(&cis, "Deploy äöü 😀?");
+    cis.ok(["answer", &deploy, "reject", "--reason", "not today"]);
+    cis.wait_run(&run, "failed");
+    assert!(journal_is_whole(&cis, &room, &run, TEXT).from_snapshot);
+    let given = json!({ "room": room.id, "run": run });
+    let said = witness(Installed::Nio, "fold.py", &ann, &given).wait_within(SLOW).expect(0).json();
+    assert_eq!(
+        (said["stated"].as_array().map(Vec::len), &said["stated"]),
+        (Some(1), &said["folded"]),
+        "{said}"
+    );
+    assert_eq!(said["canonical"], json!(own_state(&cis.home(), &run, TEXT)));
 }

@@ -2,7 +2,7 @@
 // tells what a node said: one JSON document in the last line of stdout, after a line `ready` once it is in the room.
 //
 // WITNESS in the environment: url, user, device, token, password, room, modules (the folder of the packages), answers
-// (words of a question: the answer). Ends with 1 where something is wrong (`faults`).
+// (words of a question: the answer), types (of events that are looked for). Ends with 1 where something is wrong (`faults`).
 
 import { check } from "./envelope.mjs";
 import { JOURNAL, gaps, journalOf } from "./journal.mjs";
@@ -85,8 +85,25 @@ function isOver() {
   const closed = told("cis.dag.question").every(({ now }) => now.body.includes("answered by"));
   const ends = ["completed", "failed", "error", "cancelled"].map((end) => `cis.dag.run.${end}`);
   const { entries } = journal(card.now["cis.dag.card"].run);
-  const summary = related("m.thread", card.event.getId()).some((event) => contentOf(event).body.includes(state));
-  return closed && summary && entries.some((type) => ends.includes(type));
+  const summary = told("cis.dag.summary").some(({ now }) => now.body.includes(state));
+  const announced = given.types.every((type) => ofType(type).length > 0);
+  return closed && summary && announced && entries.some((type) => ends.includes(type));
+}
+
+/** What is found by its type alone. */
+const ofType = (type) => [...events.values()].filter((event) => event.getType() === type);
+
+/** The bodies of announcements by type. Each names the entry of the journal that says the same. */
+function announced({ entries, heads }, faults) {
+  const bodies = {};
+  for (const type of given.types) {
+    bodies[type] = ofType(type).map((event) => contentOf(event).body);
+    for (const { entry } of bodies[type]) {
+      const same = entries[entry.n - 1] === type && heads[entry.n - 1] === entry.hash;
+      if (!same) faults.push(`announcement: ${type} names entry ${entry.n}, which says something else`);
+    }
+  }
+  return bodies;
 }
 
 /** What the homeserver itself shows of the room. */
@@ -117,7 +134,7 @@ function isRefusedAfterAChange(content, place) {
   const fields = ["id", "room", "run", "type", "sender", "did", "sig"];
   const other = (text) => text.slice(0, -1) + (text.endsWith("0") ? "1" : "0");
   const forged = fields.map((field) => ({ ...content, [field]: other(content[field]) }));
-  forged.push({ ...content, body: { ...content.body, first: content.body.first + 1 } });
+  forged.push({ ...content, body: { ...content.body, more: 1 } });
   return forged.every((copy) => {
     try {
       check(copy, ...place);
@@ -147,14 +164,18 @@ function witness(rawEvents) {
       faults.push(why.message);
     }
   }
-  const { entries, faults: chain } = journal(run);
+  const read = journal(run);
+  const { entries, faults: chain } = read;
   if (!entries.length) faults.push("there is no journal");
-  const seqs = envelopes().map((event) => contentOf(event).seq);
+  const seqs = envelopes().map((event) => contentOf(event).seq).filter(Boolean);
+  const rings = told("cis.dag.summary").filter(({ now }) => now["m.mentions"].user_ids);
   return {
     run,
     state,
     card: card.now.body,
     thread: related("m.thread", card.event.getId()).map((event) => contentOf(event).body),
+    rings: rings.map(({ now }) => now.body),
+    announced: announced(read, faults),
     questions: told("cis.dag.question").map(({ now }) => now.body),
     envelopes: seqs.length,
     dids: [...new Set(envelopes().map((event) => contentOf(event).did))],

@@ -6,7 +6,7 @@ export const JOURNAL = "cis.dag.run.journal";
 
 /** Entries of one run's envelopes, in the order of the room, and what is wrong with them. */
 export function journalOf(run, contents) {
-  const [entries, faults] = [[], []];
+  const [entries, heads, faults] = [[], [], []];
   let n = 0;
   let head = digest({ run, type: JOURNAL });
   for (const { body, epoch } of contents) {
@@ -19,9 +19,10 @@ export function journalOf(run, contents) {
       n += 1;
       head = digest({ entry, epoch, n, prev: head, run });
       entries.push(entry.type);
+      heads.push(head);
     }
   }
-  return { entries, faults };
+  return { entries, heads, faults };
 }
 
 /** What is wrong with the numbers of a sender, in the order of the room. */

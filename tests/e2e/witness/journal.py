@@ -15,6 +15,7 @@ class Journal:
         self.n = 0
         self.head = digest({"run": run, "type": JOURNAL})
         self.entries = []
+        self.heads = []
         self.faults = []
 
     def take(self, content):
@@ -29,6 +30,7 @@ class Journal:
             link = {"entry": entry, "epoch": epoch, "n": self.n, "prev": self.head, "run": self.run}
             self.head = digest(link)
             self.entries.append(entry["type"])
+            self.heads.append(self.head)
 
 
 def gaps(seqs):

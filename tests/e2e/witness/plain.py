@@ -1,6 +1,6 @@
 """Reads a plain room with matrix-nio as somebody in it, and tells what a node said there: one JSON document on stdout.
 
-WITNESS in the environment: url, user, device, token, room. Ends with 1 where something is wrong (`faults`, `refused`).
+WITNESS in the environment: url, user, device, token, room, types (of events that are looked for). Ends with 1 where something is wrong (`faults`, `refused`).
 """
 
 import asyncio
@@ -18,26 +18,32 @@ ENDS = ("succeeded", "failed", "error", "cancelled")
 
 
 async def read(given):
-    """Everything in the room, oldest first, as this client understands it."""
+    """Everything in the room, oldest first, as this client understands it; and what it finds of each type that it looks for."""
     client = AsyncClient(given["url"])
     client.restore_login(given["user"], given["device"], given["token"])
     try:
         await client.sync(timeout=0, full_state=True)
         if given["room"] not in client.rooms or client.rooms[given["room"]].encrypted:
             sys.exit("the room is not joined, or not plain")
-        events, start = [], None
-        while True:
-            page = await client.room_messages(
-                given["room"], start=start, direction=MessageDirection.front, limit=50
-            )
-            if isinstance(page, RoomMessagesError):
-                sys.exit(f"the room cannot be read: {page}")
-            events += [event.source for event in page.chunk]
-            if page.end is None:
-                return events
-            start = page.end
+        events = await page_through(client, given["room"], None)
+        found = {kind: await page_through(client, given["room"], {"types": [kind]}) for kind in given["types"]}
+        return events, found
     finally:
         await client.close()
+
+
+async def page_through(client, room, wanted):
+    events, start = [], None
+    while True:
+        page = await client.room_messages(
+            room, start=start, direction=MessageDirection.front, limit=50, message_filter=wanted
+        )
+        if isinstance(page, RoomMessagesError):
+            sys.exit(f"the room cannot be read: {page}")
+        events += [event.source for event in page.chunk]
+        if page.end is None:
+            return events
+        start = page.end
 
 
 def related(events, how, to):
@@ -67,7 +73,7 @@ def is_refused_after_a_change(content, place):
         if not refuses(forged, place):
             return False
     forged = copy.deepcopy(content)
-    forged["body"]["first"] += 1
+    forged["body"]["more"] = 1
     return refuses(forged, place)
 
 
@@ -79,7 +85,19 @@ def refuses(content, place):
     return False
 
 
-def witness(events, room):
+def announced(found, journal, faults):
+    """The bodies of announcements by type. Each names the entry of the journal that says the same."""
+    bodies = {}
+    for kind, events in found.items():
+        bodies[kind] = [event["content"]["body"] for event in events]
+        for body in bodies[kind]:
+            n = body["entry"]["n"]
+            if journal.entries[n - 1 : n] != [kind] or journal.heads[n - 1] != body["entry"]["hash"]:
+                faults.append(f"announcement: {kind} names entry {n}, which says something else")
+    return bodies
+
+
+def witness(events, found, room):
     faults, refused, seqs, dids, journal = [], [], [], set(), None
     cards = told(events, "cis.dag.card")
     if len(cards) != 1:
@@ -101,7 +119,8 @@ def witness(events, room):
             continue
         if not is_refused_after_a_change(content, place):
             faults.append(f"an altered copy is taken: {content}")
-        seqs.append(content["seq"])
+        if "seq" in content:
+            seqs.append(content["seq"])
         dids.add(content["did"])
         if kind == JOURNAL and content["run"] == journal.run:
             journal.take(content)
@@ -113,6 +132,12 @@ def witness(events, room):
         "state": beside["state"],
         "card": card["now"]["body"],
         "thread": [event["content"]["body"] for event in thread],
+        "rings": [
+            summary["event"]["content"]["body"]
+            for summary in told(events, "cis.dag.summary")
+            if summary["event"]["content"]["m.mentions"].get("user_ids")
+        ],
+        "announced": announced(found, journal, faults),
         "questions": [question["now"]["body"] for question in told(events, "cis.dag.question")],
         "envelopes": len(seqs),
         "dids": sorted(dids),
@@ -123,6 +148,6 @@ def witness(events, room):
 
 
 given = json.loads(os.environ["WITNESS"])
-said = witness(asyncio.run(read(given)), given["room"])
+said = witness(*asyncio.run(read(given)), given["room"])
 print(json.dumps(said))
 sys.exit(1 if said["faults"] or said["refused"] else 0)
