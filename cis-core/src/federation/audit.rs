@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde_json::{Map, Value};
 use ulid::Ulid;
 
 use super::envelope::{Carrier, Refused, Seq, TYPE_PREFIX, Verified, verify};
@@ -102,7 +103,7 @@ impl Audit {
         event: Found<'_>,
         standing: impl Fn(&NodeDid) -> Standing,
     ) -> Option<Named> {
-        if !event.type_name.starts_with(TYPE_PREFIX) {
+        if !event.type_name.starts_with(TYPE_PREFIX) || is_redacted(event.content) {
             return None;
         }
         let carrier = Carrier { room: &self.room, type_name: event.type_name, sender: Some(event.sender) };
@@ -168,6 +169,12 @@ impl Audit {
     }
 }
 
+/// Whether the content of an event was removed (redactions in the Matrix specification, room versions). Nobody forged such
+/// an event; if a node wrote it, its number is missing.
+fn is_redacted(content: &Value) -> bool {
+    content.as_object().is_some_and(Map::is_empty)
+}
+
 impl Wrote {
     fn new(standing: Standing) -> Self {
         Self { standing, envelopes: 0, copies: 0, counts: BTreeMap::new(), ids: BTreeSet::new(), doubled: 0 }
@@ -200,7 +207,7 @@ impl Wrote {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
     use crate::federation::envelope::{Draft, SIZE_MAX};
@@ -242,6 +249,12 @@ mod tests {
         assert_eq!((wrote.standing.clone(), wrote.envelopes, wrote.copies), (Standing::Unknown, 3, 1));
         assert_eq!((wrote.missing(), wrote.doubled), (2, 0));
         assert_eq!(heard(&[envelope(1, 1), envelope(1, 2)]).nodes.values().next().unwrap().doubled, 1);
+    }
+
+    #[test]
+    fn what_is_redacted_is_missing_and_not_forged() {
+        let found = heard(&[envelope(1, 1), json!({}), envelope(3, 3)]);
+        assert_eq!((found.refused_count, found.nodes.values().next().unwrap().missing()), (0, 1));
     }
 
     #[test]
