@@ -104,6 +104,17 @@ ulid_id!(
     TokenId
 );
 
+impl InputId {
+    /// None was given: the request counts each time that it is sent.
+    pub const NONE: Self = Self(Ulid(0));
+}
+
+impl Default for InputId {
+    fn default() -> Self {
+        Self::NONE
+    }
+}
+
 /// The name of a task: 1 to 64 of `a-z`, `0-9`, `_`, `-`; a foreach item adds `.N`, a spawned child `_tN`.
 /// Copies share their text: a task is named in many places.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
@@ -305,6 +316,14 @@ pub type TimestampMs = i64;
 #[serde(transparent)]
 pub struct BlobId(pub String);
 
+impl BlobId {
+    /// Whether a text is one: 64 hexadecimal digits, in small letters.
+    #[must_use]
+    pub fn is_written_as(text: &str) -> bool {
+        text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    }
+}
+
 impl fmt::Display for BlobId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -324,24 +343,17 @@ text_id!(
     "01JD0V3Z8K6T9W2B5N7Q4R1XEC:build#1"
 );
 
-/// How an id that may be any text stands in the API's description.
-macro_rules! any_text_id {
-    ($name:ident, $words:expr, $example:expr) => {
-        impl PartialSchema for $name {
-            fn schema() -> RefOr<Schema> {
-                let text = ObjectBuilder::new().schema_type(Type::String).description(Some($words));
-                text.examples([$example]).into()
-            }
-        }
-
-        impl ToSchema for $name {}
-    };
-}
-any_text_id!(NodeDid, "A DID: who a node is.", "did:key:z6MkhaXgBZDvotDkL5257faiztiGiC2QtKLGpbnnEGta2doK");
-any_text_id!(InboxId, "An item of the inbox, as people type it: six letters.", "kqzmwd");
-any_text_id!(
+text_id!(
+    NodeDid,
+    "A DID: who a node is.",
+    "^did:[a-z0-9]+:[A-Za-z0-9._:%-]+$",
+    "did:key:z6MkhaXgBZDvotDkL5257faiztiGiC2QtKLGpbnnEGta2doK"
+);
+text_id!(InboxId, "An item of the inbox, as people type it: six letters.", "^[a-z]{6}$", "kqzmwd");
+text_id!(
     BlobId,
     "A content-addressed file of this store: the SHA-256 of its bytes, or a random id of the same shape.",
+    "^[0-9a-f]{64}$",
     "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 );
 

@@ -145,6 +145,7 @@ pub struct ReadHistory {
     /// Only entries of this task and of its items.
     pub task: Option<String>,
     /// At most so many (default and at most 1,000), oldest first.
+    #[param(minimum = 1, maximum = 1000)]
     pub limit: Option<u32>,
     /// Continues a listing: its `next`.
     pub after: Option<String>,

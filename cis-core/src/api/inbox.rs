@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::requests::hex_bytes;
+use super::requests::{Countable, countable};
+use super::text_or_hex;
 use crate::event::{AskType, Layer, PromptKind, PromptOption, SaidKind, Urgency};
 use crate::ids::{InboxId, InputId, RunId, SessionId, TaskId, TimestampMs};
 use crate::monitor::Explanation;
@@ -26,6 +27,7 @@ pub struct InboxItem {
     /// What can be answered, where that is known.
     pub options: Vec<PromptOption>,
     /// Since when, Unix ms.
+    #[serde(rename = "since_ms", alias = "since")]
     pub since: TimestampMs,
     /// How sure it is that somebody is waited for, percent. 100: it was asked.
     pub confidence: u8,
@@ -96,6 +98,7 @@ pub struct ListInbox {
     /// Only of this session.
     pub session: Option<String>,
     /// At most so many (default and at most 1,000), oldest first.
+    #[param(minimum = 1, maximum = 1000)]
     pub limit: Option<u32>,
     /// Continues a listing: its `next`.
     pub after: Option<String>,
@@ -115,11 +118,11 @@ pub enum AnswerWith {
         /// Without line ends and control characters.
         text: String,
     },
-    /// Raw bytes for the terminal, hex. Only for prompts on a screen.
+    /// Raw bytes for the terminal. Only for prompts on a screen.
     Keys {
         /// The bytes.
-        #[serde(with = "hex_bytes")]
-        #[schema(value_type = String, pattern = "^([0-9a-fA-F]{2})*$")]
+        #[serde(with = "text_or_hex")]
+        #[schema(schema_with = text_or_hex::schema)]
         data: Vec<u8>,
         /// How people call them (`Down Enter`).
         names: String,
@@ -142,8 +145,11 @@ pub struct Answer {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub again: Option<TimestampMs>,
     /// Sent twice, it counts once.
+    #[serde(default)]
     pub input: InputId,
 }
+
+countable!(Answer, Ask, Say, HandIn);
 
 /// What became of an answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -190,6 +196,7 @@ pub struct Ask {
     /// It does nothing until it is answered.
     pub waits: bool,
     /// Sent twice, it is asked once.
+    #[serde(default)]
     pub input: InputId,
 }
 
@@ -229,6 +236,7 @@ pub struct AskAnswer {
 #[into_params(parameter_in = Query)]
 pub struct ReadAsk {
     /// Answer only once it is answered or withdrawn, or after so long, ms (at most 60,000).
+    #[param(maximum = 60000)]
     pub wait_ms: Option<u64>,
     /// Whoever waited for it waits no more. One that was asked without waiting stays, for others.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -247,11 +255,13 @@ pub struct Say {
     pub urgency: Urgency,
     /// How far it is, percent.
     #[serde(default)]
+    #[schema(maximum = 100)]
     pub percent: Option<u8>,
     /// Continues this thread.
     #[serde(default)]
     pub thread: Option<InboxId>,
     /// Sent twice, it is said once.
+    #[serde(default)]
     pub input: InputId,
 }
 
@@ -262,6 +272,7 @@ pub struct HandIn {
     #[serde(default)]
     pub text: Option<String>,
     /// Sent twice, it counts once.
+    #[serde(default)]
     pub input: InputId,
 }
 

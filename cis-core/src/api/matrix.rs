@@ -132,6 +132,7 @@ pub struct ReadMatrixRoom {
     /// is the present place.
     pub since: Option<String>,
     /// Waits so long for something to come, ms (at most 25,000).
+    #[param(maximum = 25000)]
     pub wait_ms: Option<u64>,
 }
 

@@ -5,6 +5,7 @@
 
 pub mod attach_marks;
 mod audit;
+mod caller;
 mod choice;
 mod context;
 mod history;
@@ -16,6 +17,7 @@ mod outbox;
 pub mod paths;
 mod problem;
 mod requests;
+pub mod text_or_hex;
 mod tokens;
 mod upkeep;
 mod verification;
@@ -27,6 +29,7 @@ mod worker;
 mod fuzz;
 
 pub use audit::{AuditReport, AuditedNode, AuditedRun, HereAs, RefusedView};
+pub use caller::{CallerRole, CallerView};
 pub use choice::{Closeness, NotChosen, option_numbers};
 pub use context::{NeedContext, TaskContext};
 pub use history::{HistoryAction, HistoryEntry, ReadHistory};
@@ -43,9 +46,9 @@ pub use matrix::{
 pub use outbox::{FollowedRun, OutboxEntry, Outgoing, Priority, RoomMessage, RoomState, RoomWrite};
 pub use problem::{Finding, PROBLEM_JSON, Problem, ProblemKind};
 pub use requests::{
-    Attach, AttachControl, AttachNotice, BEHIND, CreateRun, CreateSession, Decide, FollowEvents,
-    InputReceipt, KillSession, ListRuns, ListSessions, Page, ReadLog, ReadTime, RetryRun, SendInput, SetMode,
-    StartAgent, StopNode, TermSize, hex_bytes, submitted_env,
+    Attach, AttachControl, AttachNotice, BEHIND, Countable, CreateRun, CreateSession, CreatedOrder, Decide,
+    FollowEvents, InputReceipt, KillSession, ListRuns, ListSessions, ListTasks, Page, ReadLog, ReadTime,
+    RetryRun, SendInput, SetMode, StartAgent, StopNode, SubmitRun, TermSize, submitted_env,
 };
 pub use tokens::{CLIENT_VARIABLES, CreateToken, NewTokenView, RemoteView, TokenView};
 pub use upkeep::{CleanReport, CleanStore};
@@ -54,7 +57,7 @@ pub use verification::{
     ReadVerification, RecoverMatrix, SayVerification, VerificationState, VerificationView, VerificationWord,
 };
 pub use views::{
-    ApprovalView, GroupView, Listing, NodeView, RunDetail, RunView, SaidView, SessionView, TaskCounts,
-    TaskTime, TaskView, TimeSplit, TimeStep, TimeView, WaitsView, WhyView,
+    ApprovalView, AttemptView, GroupView, Listing, NodeView, RunDetail, RunView, SaidView, SessionView,
+    TaskCounts, TaskTime, TaskView, TimeSplit, TimeStep, TimeView, WaitsView, WhyView,
 };
 pub use worker::{CacheUse, FromWorker, Program, Refusal, Report, TaskSpec, ToWorker, Worker};

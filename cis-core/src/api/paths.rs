@@ -6,12 +6,22 @@ pub const OPENAPI: &str = "/v1/openapi.json";
 pub const ASYNCAPI: &str = "/v1/asyncapi.json";
 /// `GET`: both as a page for people.
 pub const DOCS: &str = "/v1/docs";
+/// `GET`: [`super::CallerView`].
+pub const ME: &str = "/v1/me";
 /// `GET`: [`super::NodeView`].
 pub const NODE: &str = "/v1/node";
 /// `POST` [`super::StopNode`]: ends the node.
 pub const NODE_STOP: &str = "/v1/node/stop";
 /// `GET` [`super::ListRuns`]: listing of [`super::RunView`]. `POST` [`super::CreateRun`]: [`super::RunView`].
 pub const RUNS: &str = "/v1/runs";
+/// `GET`: the text of its DAG file, as it was submitted.
+pub const RUN_DAG: &str = "/v1/runs/{run}/dag";
+/// `GET` [`super::ListTasks`]: listing of [`super::TaskView`], in the order of the file.
+pub const RUN_TASKS: &str = "/v1/runs/{run}/tasks";
+/// `GET`: [`super::TaskView`].
+pub const TASK: &str = "/v1/runs/{run}/tasks/{task}";
+/// `GET`: listing of [`super::AttemptView`], newest first.
+pub const TASK_ATTEMPTS: &str = "/v1/runs/{run}/tasks/{task}/attempts";
 /// `GET`: [`super::RunDetail`].
 pub const RUN: &str = "/v1/runs/{run}";
 /// `POST`: starts a created run, or answers with an open or ended one as it is.
@@ -38,8 +48,10 @@ pub const TASK_CONTEXT: &str = "/v1/runs/{run}/tasks/{task}/context";
 pub const STORE_CLEAN: &str = "/v1/store/clean";
 /// `GET` [`super::ReadTime`]: [`super::TimeView`].
 pub const RUN_TIME: &str = "/v1/runs/{run}/time";
-/// `GET`: bytes of an artifact of a task, by its blob.
-pub const TASK_ARTIFACT: &str = "/v1/runs/{run}/tasks/{task}/artifacts/{blob}";
+/// `GET`: listing of [`crate::event::ArtifactRecord`], sorted by path.
+pub const TASK_ARTIFACTS: &str = "/v1/runs/{run}/tasks/{task}/artifacts";
+/// `GET`: bytes of an artifact of a task, by its path or its blob.
+pub const TASK_ARTIFACT: &str = "/v1/runs/{run}/tasks/{task}/artifacts/{artifact}";
 /// `GET`: [`super::IdentityView`].
 pub const IDENTITY: &str = "/v1/identity";
 /// `POST` [`super::RotateIdentity`]: [`super::IdentityView`].

@@ -5,21 +5,52 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::event::{ExecutionMode, RetryScope, UseAgent};
+use super::text_or_hex;
+use crate::event::{ExecutionMode, RetryScope, RunState, TaskState, UseAgent};
 use crate::ids::{InputId, Offset};
+
+/// A request that counts once by its id, however often it is sent.
+pub trait Countable {
+    /// Its id; [`InputId::NONE`] where none was given.
+    fn input_mut(&mut self) -> &mut InputId;
+}
+
+macro_rules! countable {
+    ($($name:ty),*) => {
+        $(impl Countable for $name {
+            fn input_mut(&mut self) -> &mut InputId {
+                &mut self.input
+            }
+        })*
+    };
+}
+countable!(CreateRun, CreateSession, SendInput);
+pub(super) use countable;
+
+/// Source of a run where nobody says one.
+fn unnamed() -> String {
+    "<api>".to_owned()
+}
+
+fn yes() -> bool {
+    true
+}
 
 /// Makes a run out of a DAG file's text.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct CreateRun {
-    /// The TOML text. Bytes, as files may hold invalid UTF-8: then it is refused with the place.
-    #[serde(with = "hex_bytes")]
-    #[schema(value_type = String, pattern = "^([0-9a-fA-F]{2})*$")]
+    /// The TOML text. What is not UTF-8 is refused with the place.
+    #[serde(with = "text_or_hex")]
+    #[schema(schema_with = text_or_hex::schema)]
     pub text: Vec<u8>,
-    /// Where it came from, for messages: a path as the user gave it, or `<stdin>`.
+    /// Where it came from, for messages: a path as the user gave it, or `<stdin>`. Default: `<api>`.
+    #[serde(default = "unnamed")]
     pub source: String,
-    /// Absolute directory that relative `cwd`s start from.
+    /// Absolute directory that relative `cwd`s start from. Default: the home directory of the node's user.
+    #[serde(default)]
     pub workdir: String,
-    /// `--param NAME=VALUE`, as typed.
+    /// Values of parameters by their names, as typed.
+    #[serde(default)]
     pub params: BTreeMap<String, String>,
     /// The submitter's environment; none: the node's own.
     pub env: Option<BTreeMap<String, String>>,
@@ -27,6 +58,7 @@ pub struct CreateRun {
     #[serde(default)]
     pub umask: Option<u32>,
     /// Local unless said otherwise.
+    #[serde(default)]
     pub mode: ExecutionMode,
     /// The room that follows it, by id, alias or link; none: the one that is configured. A local run has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -34,7 +66,8 @@ pub struct CreateRun {
     /// An agent works on its tasks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub use_agent: Option<UseAgent>,
-    /// Start it at once.
+    /// Start it at once. Default: true.
+    #[serde(default = "yes")]
     pub start: bool,
     /// Takes no results of earlier runs from the cache.
     #[serde(default)]
@@ -43,7 +76,69 @@ pub struct CreateRun {
     #[serde(default)]
     pub validate_only: bool,
     /// Sent twice, it counts once.
+    #[serde(default)]
     pub input: InputId,
+}
+
+/// Query of a new run: beside a DAG file it says what JSON says in its fields, and in front of JSON it replaces them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct SubmitRun {
+    /// Where the file came from, for messages.
+    pub source: Option<String>,
+    /// Absolute directory that relative `cwd`s start from.
+    pub workdir: Option<String>,
+    /// `NAME=VALUE`: the value of a parameter. May be given several times.
+    #[serde(default)]
+    pub param: Vec<String>,
+    /// Start it at once (default: true).
+    pub start: Option<bool>,
+    /// Takes no results of earlier runs from the cache.
+    pub no_cache: Option<bool>,
+    /// Only check it: nothing is created, and no run is answered.
+    pub validate_only: Option<bool>,
+}
+
+impl SubmitRun {
+    /// Replaces what it says of `run`.
+    ///
+    /// # Errors
+    /// A parameter that is not `NAME=VALUE`.
+    pub fn apply(self, run: &mut CreateRun) -> Result<(), String> {
+        run.source = self.source.unwrap_or_else(|| std::mem::take(&mut run.source));
+        run.workdir = self.workdir.unwrap_or_else(|| std::mem::take(&mut run.workdir));
+        run.start = self.start.unwrap_or(run.start);
+        run.no_cache = self.no_cache.unwrap_or(run.no_cache);
+        run.validate_only = self.validate_only.unwrap_or(run.validate_only);
+        for text in self.param {
+            let (name, value) =
+                text.split_once('=').ok_or_else(|| format!("`param` must be NAME=VALUE, not `{text}`"))?;
+            run.params.insert(name.to_owned(), value.to_owned());
+        }
+        Ok(())
+    }
+}
+
+impl CreateRun {
+    /// A run of this file, with everything else as it is where nobody says otherwise.
+    #[must_use]
+    pub fn of_file(text: Vec<u8>) -> Self {
+        Self {
+            text,
+            source: unnamed(),
+            workdir: String::new(),
+            params: BTreeMap::new(),
+            env: None,
+            umask: None,
+            mode: ExecutionMode::default(),
+            room: None,
+            use_agent: None,
+            start: yes(),
+            no_cache: false,
+            validate_only: false,
+            input: InputId::NONE,
+        }
+    }
 }
 
 /// Variables that belong to one session and must not reach another through a submitted environment.
@@ -72,7 +167,53 @@ pub struct ListRuns {
     /// Only open ones.
     #[serde(default)]
     pub open: bool,
-    /// At most so many (default 50, at most 1,000), newest first.
+    /// Only those in this state.
+    #[param(inline)]
+    pub state: Option<RunState>,
+    /// Only those of this DAG, by its id.
+    pub dag: Option<String>,
+    /// In which order: `-created_ms` (default) gives the newest first, `created_ms` the oldest.
+    #[param(inline)]
+    pub sort: Option<CreatedOrder>,
+    /// At most so many (default 50, at most 1,000).
+    #[param(minimum = 1, maximum = 1000)]
+    pub limit: Option<u32>,
+    /// Continues a listing: its `next`.
+    pub after: Option<String>,
+}
+
+/// The order of a listing, by the field that it is sorted by; a minus: from the highest down.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub enum CreatedOrder {
+    /// Newest first.
+    #[default]
+    #[serde(rename = "-created_ms")]
+    NewestFirst,
+    /// Oldest first.
+    #[serde(rename = "created_ms")]
+    OldestFirst,
+}
+
+impl CreatedOrder {
+    /// Its name, as in JSON.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NewestFirst => "-created_ms",
+            Self::OldestFirst => "created_ms",
+        }
+    }
+}
+
+/// Query of the tasks of a run, in the order of the file.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct ListTasks {
+    /// Only those in this state.
+    #[param(inline)]
+    pub state: Option<TaskState>,
+    /// At most so many (default and at most 1,000).
+    #[param(minimum = 1, maximum = 1000)]
     pub limit: Option<u32>,
     /// Continues a listing: its `next`.
     pub after: Option<String>,
@@ -130,7 +271,7 @@ pub struct StopNode {
 pub struct FollowEvents {
     /// Only those of this run.
     pub run: Option<String>,
-    /// Those after this offset; 0: from the beginning; none: from now on.
+    /// Those after this offset; 0: from the beginning; none: from now on. One beyond the newest event is an error.
     pub after: Option<Offset>,
 }
 
@@ -148,6 +289,7 @@ pub struct ListSessions {
     /// Only those of this run.
     pub run: Option<String>,
     /// At most so many (default and at most 1,000), newest first.
+    #[param(minimum = 1, maximum = 1000)]
     pub limit: Option<u32>,
     /// Continues a listing: its `next`.
     pub after: Option<String>,
@@ -158,6 +300,7 @@ pub struct ListSessions {
 #[into_params(parameter_in = Query)]
 pub struct Page {
     /// At most so many (default and at most 1,000).
+    #[param(minimum = 1, maximum = 1000)]
     pub limit: Option<u32>,
     /// Continues a listing: its `next`.
     pub after: Option<String>,
@@ -189,6 +332,7 @@ pub struct CreateSession {
     #[serde(default)]
     pub lifetime_ms: Option<u64>,
     /// Sent twice, it counts once.
+    #[serde(default)]
     pub input: InputId,
 }
 
@@ -220,11 +364,12 @@ impl Default for TermSize {
 /// Bytes for a session's terminal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SendInput {
-    /// What is typed: raw bytes, hex.
-    #[serde(with = "hex_bytes")]
-    #[schema(value_type = String, pattern = "^([0-9a-fA-F]{2})*$")]
+    /// What is typed.
+    #[serde(with = "text_or_hex")]
+    #[schema(schema_with = text_or_hex::schema)]
     pub data: Vec<u8>,
     /// Sent twice, it is typed once.
+    #[serde(default)]
     pub input: InputId,
 }
 
@@ -324,26 +469,4 @@ pub enum AttachNotice {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         screen: Option<String>,
     },
-}
-
-/// Bytes as a hex string in JSON.
-pub mod hex_bytes {
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    /// Writes.
-    ///
-    /// # Errors
-    /// The serializer's.
-    pub fn serialize<S: Serializer>(bytes: &[u8], to: S) -> Result<S::Ok, S::Error> {
-        to.serialize_str(&hex::encode(bytes))
-    }
-
-    /// Reads.
-    ///
-    /// # Errors
-    /// Not an even number of hex digits.
-    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<u8>, D::Error> {
-        let text = std::borrow::Cow::<str>::deserialize(from)?;
-        hex::decode(text.as_bytes()).map_err(serde::de::Error::custom)
-    }
 }

@@ -67,6 +67,7 @@ pub struct BeginVerification {
     /// `@name:server`; the account itself: its other devices.
     pub user: String,
     /// It is cancelled after so long, ms (at most 540,000).
+    #[schema(maximum = 540000)]
     pub timeout_ms: u64,
 }
 
@@ -77,6 +78,7 @@ pub struct ReadVerification {
     /// Waits until its revision is above this one.
     pub after: Option<u64>,
     /// Waits so long at most, ms (at most 25,000).
+    #[param(maximum = 25000)]
     pub wait_ms: Option<u64>,
 }
 

@@ -291,6 +291,39 @@ pub struct SessionView {
     pub detail: Option<String>,
 }
 
+/// An attempt of a task.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct AttemptView {
+    /// Which attempt, from 1.
+    pub number: u32,
+    /// Its session.
+    pub session: SessionId,
+    /// The node that it was given to.
+    pub node: NodeDid,
+    /// State of its session.
+    pub state: SessionState,
+    /// How it came out: `succeeded`, `failed`, `error` or `cancelled`; none: it has not ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<String>,
+    /// Why, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+    /// Exit code of its process, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<i32>,
+    /// When it was granted, Unix ms.
+    pub granted_ms: TimestampMs,
+    /// When its process started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_ms: Option<TimestampMs>,
+    /// When it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_ms: Option<TimestampMs>,
+    /// Bytes of output, those cut from the log included; none: it has not ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log_bytes: Option<u64>,
+}
+
 /// Why a task is where it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct WhyView {

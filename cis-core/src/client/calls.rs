@@ -8,12 +8,13 @@ use serde::de::DeserializeOwned;
 use super::query::ToQuery as _;
 use super::{Client, ClientError, LogStream};
 use crate::api::{
-    Answer, AnswerReceipt, Ask, AskView, AuditReport, CleanReport, CleanStore, CreateMatrixRoom, CreateRun,
-    CreateSession, Decide, ExplainView, GroupView, HandIn, HistoryEntry, InboxItem, InputReceipt,
-    InviteToMatrixRoom, JoinMatrixRoom, KillSession, ListInbox, ListRuns, ListSessions, Listing, LoginMatrix,
-    LogoutMatrix, MatrixAccountView, MatrixRoomEvents, MatrixRoomView, NodeView, Page, ReadAsk, ReadHistory,
-    ReadLog, ReadMatrixRoom, ReadTime, RecoverReport, RecoverRuns, RetryRun, RunDetail, RunView, Say,
-    SendInput, SessionView, SetMode, StopNode, TaskContext, ThreadMessage, TimeView, WhyView, paths,
+    Answer, AnswerReceipt, Ask, AskView, AuditReport, CallerView, CleanReport, CleanStore, CreateMatrixRoom,
+    CreateRun, CreateSession, Decide, ExplainView, GroupView, HandIn, HistoryEntry, InboxItem, InputReceipt,
+    InviteToMatrixRoom, JoinMatrixRoom, KillSession, ListInbox, ListRuns, ListSessions, ListTasks, Listing,
+    LoginMatrix, LogoutMatrix, MatrixAccountView, MatrixRoomEvents, MatrixRoomView, NodeView, Page, ReadAsk,
+    ReadHistory, ReadLog, ReadMatrixRoom, ReadTime, RecoverReport, RecoverRuns, RetryRun, RunDetail, RunView,
+    Say, SendInput, SessionView, SetMode, StopNode, TaskContext, TaskView, ThreadMessage, TimeView, WhyView,
+    paths,
 };
 use crate::dag::Group;
 
@@ -46,6 +47,21 @@ impl Client {
     /// Makes a run. Sent twice with the same input id, it is made once.
     pub async fn create_run(&self, run: &CreateRun) -> Result<RunView, ClientError> {
         self.post_once(paths::RUNS, run).await
+    }
+
+    /// The caller as the node sees it, and the operations that it may use.
+    pub async fn me(&self) -> Result<CallerView, ClientError> {
+        self.get(paths::ME).await
+    }
+
+    /// Tasks of a run, in the order of its file, a page of them.
+    pub async fn tasks(&self, run: &str, which: &ListTasks) -> Result<Listing<TaskView>, ClientError> {
+        self.get(&which.on(paths::fill(paths::RUN_TASKS, &[run]))).await
+    }
+
+    /// A task of a run.
+    pub async fn task(&self, run: &str, task: &str) -> Result<TaskView, ClientError> {
+        self.get(&paths::fill(paths::TASK, &[run, task])).await
     }
 
     /// A run with its tasks.
@@ -147,7 +163,7 @@ impl Client {
         self.get(&paths::fill(paths::TASK_CONTEXT, &[run, task])).await
     }
 
-    /// The bytes of a file that a task left, by its blob. Whoever reads them compares their hash with it.
+    /// The bytes of a file that a task left, by its blob or its path. Whoever reads them compares their hash with it.
     pub async fn artifact(&self, run: &str, task: &str, blob: &str) -> Result<LogStream<'_>, ClientError> {
         self.log(paths::fill(paths::TASK_ARTIFACT, &[run, task, blob]), &ReadLog::default()).await
     }

@@ -4,9 +4,10 @@ use std::fmt::Write as _;
 
 use crate::api::paths::encode;
 use crate::api::{
-    Attach, FollowEvents, ListInbox, ListRuns, ListSessions, LogoutMatrix, Page, ReadAsk, ReadHistory,
-    ReadLog, ReadMatrixRoom, ReadTime, ReadVerification,
+    Attach, CreatedOrder, FollowEvents, ListInbox, ListRuns, ListSessions, ListTasks, LogoutMatrix, Page,
+    ReadAsk, ReadHistory, ReadLog, ReadMatrixRoom, ReadTime, ReadVerification,
 };
+use crate::event::{RunState, TaskState};
 
 /// A path with its query under construction.
 pub(super) struct Query {
@@ -61,6 +62,19 @@ impl ToQuery for ListRuns {
     fn on(&self, path: String) -> String {
         Query::new(path)
             .flag("open", self.open)
+            .text("state", self.state.map(RunState::as_str))
+            .text("dag", self.dag.as_deref())
+            .text("sort", self.sort.map(CreatedOrder::as_str))
+            .number("limit", self.limit)
+            .text("after", self.after.as_deref())
+            .text
+    }
+}
+
+impl ToQuery for ListTasks {
+    fn on(&self, path: String) -> String {
+        Query::new(path)
+            .text("state", self.state.map(TaskState::as_str))
             .number("limit", self.limit)
             .text("after", self.after.as_deref())
             .text
@@ -173,8 +187,16 @@ mod tests {
     #[test]
     fn only_what_is_asked_for_is_written_and_any_text_is_encoded() {
         assert_eq!(ListRuns::default().on("/v1/runs".into()), "/v1/runs");
-        let asked = ListRuns { open: true, limit: Some(5), after: Some("a&b=ä".into()) };
-        assert_eq!(asked.on("/v1/runs".into()), "/v1/runs?open=true&limit=5&after=a%26b%3D%C3%A4");
+        let asked = ListRuns {
+            open: true,
+            state: Some(RunState::Running),
+            dag: Some("d".into()),
+            sort: Some(CreatedOrder::NewestFirst),
+            limit: Some(5),
+            after: Some("a&b=ä".into()),
+        };
+        let query = "open=true&state=running&dag=d&sort=-created_ms&limit=5&after=a%26b%3D%C3%A4";
+        assert_eq!(asked.on("/v1/runs".into()), format!("/v1/runs?{query}"));
         let log =
             ReadLog { from: Some(7), follow: true, plain: true, colors: true, marks: true, attempt: Some(2) };
         assert_eq!(log.on("/l".into()), "/l?from=7&follow=true&plain=true&colors=true&marks=true&attempt=2");

@@ -76,11 +76,25 @@ impl Keys {
         self.mac(session).verify_slice(&mac).ok().map(|()| session)
     }
 
+    /// Returns a keyed digest, 32 hexadecimal digits: without the node's key nobody can compare it with guesses.
+    #[must_use]
+    pub fn keyed_digest(&self, bytes: &[u8]) -> String {
+        let mut mac = self.empty_mac();
+        // Longer than the id of a session, so that no token of a session is a digest.
+        mac.update(b"digest of a request");
+        mac.update(bytes);
+        hex::encode(&mac.finalize().into_bytes()[..16])
+    }
+
     fn mac(&self, session: SessionId) -> Hmac<Sha256> {
-        // A key of any length is allowed, so this cannot fail.
-        let mut mac = Hmac::<Sha256>::new_from_slice(&self.token_secret).unwrap_or_else(|_| unreachable!());
+        let mut mac = self.empty_mac();
         mac.update(&session.0.to_bytes());
         mac
+    }
+
+    fn empty_mac(&self) -> Hmac<Sha256> {
+        // A key of any length is allowed, so this cannot fail.
+        Hmac::<Sha256>::new_from_slice(&self.token_secret).unwrap_or_else(|_| unreachable!())
     }
 }
 

@@ -1,8 +1,10 @@
 //! The node as its API sees it: reads from the store, changes through the driver, streams from the hub.
 
+mod once;
 mod pages;
 mod problems;
 mod shared;
+mod tasks;
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
@@ -14,7 +16,7 @@ use tokio::sync::broadcast;
 
 use self::pages::history_page;
 pub(super) use self::pages::page_of;
-use self::problems::{hub_problem, no_attempt, no_task, run_name};
+use self::problems::{hub_problem, no_task, run_name};
 pub(super) use self::problems::{internal, store_problem};
 use self::shared::check_session;
 use super::agents::AgentNames;
@@ -31,7 +33,7 @@ use super::streams::{self, Viewer};
 use super::submit::prepare;
 use super::upkeep::auto::Upkeep;
 use super::verification::Verifications;
-use super::{agents, artifacts, context, logs, restore};
+use super::{agents, context, logs, restore};
 use crate::api::log_pieces::LogPiece;
 use crate::api::{
     Attach, CleanReport, CleanStore, CreateRun, CreateSession, Decide, ExplainView, FollowEvents, GroupView,
@@ -42,7 +44,7 @@ use crate::api::{
 use crate::config::{Config, Home, Identity, Keys, Tokens};
 use crate::dag::Group;
 use crate::event::ExecutionMode;
-use crate::ids::{BlobId, NodeDid, RunId, SessionId, TaskId, TimestampMs};
+use crate::ids::{NodeDid, RunId, SessionId, TaskId, TimestampMs};
 use crate::live::History;
 use crate::matrix::Account;
 use crate::policy::{Principal, authorize_room_change};
@@ -197,7 +199,7 @@ impl NodeApi for Node {
         let (environments, config) = (Arc::clone(&self.environments), Arc::clone(&self.config));
         let named = request.room.clone();
         let prepared = tokio::task::spawn_blocking(move || {
-            prepare(&request, &blobs, &environments, &config.settings.agents, did)
+            prepare(request, &blobs, &environments, &config.settings.agents, did)
         });
         let prepared = prepared.await.map_err(|e| internal(&e))??;
         let Some(mut new) = prepared else { return Ok(None) };
@@ -363,44 +365,6 @@ impl NodeApi for Node {
         found.await.map_err(|e| internal(&e))?
     }
 
-    async fn artifact(
-        &self,
-        run: RunId,
-        task: String,
-        blob: BlobId,
-    ) -> Answer<impl Stream<Item = Bytes> + Send + 'static> {
-        let id = TaskId::new(&task).map_err(|e| Problem::new(ProblemKind::BadInput, e.to_string()))?;
-        let wanted = blob.clone();
-        if !self.read(move |reader| reader.has_artifact(run, &id, &wanted)).await? {
-            let detail = format!("task `{task}` has no artifact with the content {}", blob.0);
-            return Err(Problem::new(ProblemKind::NotFound, detail).hint("`cis dag artifacts` lists them"));
-        }
-        let blobs = Arc::clone(&self.blobs);
-        let kept = blob.clone();
-        let file = tokio::task::spawn_blocking(move || blobs.open(&kept)).await.map_err(|e| internal(&e))?;
-        let file = file.map_err(|error| store_problem(&error))?.ok_or_else(|| {
-            Problem::new(ProblemKind::NotFound, format!("the content {} is gone from the blobs", blob.0))
-                .hint("it was cleaned: `cis dag retry` makes it again")
-        })?;
-        Ok(artifacts::read(file))
-    }
-
-    async fn task_session(&self, run: RunId, task: String, attempt: Option<u32>) -> Answer<SessionId> {
-        let id = TaskId::new(&task).map_err(|e| Problem::new(ProblemKind::BadInput, e.to_string()))?;
-        let attempts = {
-            let id = id.clone();
-            self.read(move |reader| reader.attempts(run, &id)).await?
-        };
-        let found = match attempt {
-            Some(number) => attempts.iter().find(|tried| tried.number == number),
-            None => attempts.iter().max_by_key(|tried| tried.number),
-        };
-        match found {
-            Some(tried) => Ok(tried.session),
-            None => Err(no_attempt(&self.run(run).await?, &id, attempt)),
-        }
-    }
-
     async fn list_sessions(&self, query: ListSessions) -> Answer<Listing<SessionView>> {
         let run = match &query.run {
             Some(name) => Some(self.find_run(name.clone()).await?),
@@ -476,10 +440,14 @@ impl NodeApi for Node {
     ) -> Answer<impl Stream<Item = Arc<EventBatch>> + Send + 'static> {
         let viewer = Viewer::new(Arc::clone(&self.shared), self.driver.clone());
         let live = self.events.subscribe();
-        let after = match query.after {
-            Some(after) => after,
-            None => self.read(Reader::last_offset).await?,
-        };
+        // What is streamed is durable: whoever goes on behind it is not beyond the newest.
+        let newest = self.read(Reader::last_offset).await?;
+        let after = query.after.unwrap_or(newest);
+        if after > newest {
+            let detail = format!("`after` is {after}, and the newest event is {newest}");
+            return Err(Problem::new(ProblemKind::BadInput, detail)
+                .hint("offsets are those of this node's store; after a restore of it begin again"));
+        }
         Ok(streams::events(self.readers.clone(), live, run, after, viewer))
     }
 

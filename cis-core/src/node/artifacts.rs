@@ -4,7 +4,8 @@
 //! Works on threads of its own ([`super::chores`]). Knows nothing of runs.
 
 use std::fs::File;
-use std::io::Read as _;
+use std::io::{Read as _, Seek as _, SeekFrom};
+use std::ops::Range;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
@@ -141,10 +142,14 @@ pub(super) fn restore(
     Ok(())
 }
 
-/// Bytes of a file, read on a thread that may wait.
-pub(super) fn read(mut file: File) -> impl Stream<Item = Bytes> + Send + 'static {
+/// A range of the bytes of a file, read on a thread that may wait.
+pub(super) fn read(mut file: File, range: Range<u64>) -> impl Stream<Item = Bytes> + Send + 'static {
     let (to_reader, pieces) = mpsc::channel(PIECES_AHEAD);
     tokio::task::spawn_blocking(move || {
+        if let Err(error) = file.seek(SeekFrom::Start(range.start)) {
+            return tracing::warn!(%error, "an artifact cannot be read");
+        }
+        let mut file = file.take(range.end - range.start);
         loop {
             let mut piece = vec![0; PIECE_BYTES];
             match file.read(&mut piece) {

@@ -319,6 +319,18 @@ pub(super) enum Command {
     Sync {
         reply: Reply<()>,
     },
+    /// A request with this idempotency key is about to be carried out. Answers whether the same request was carried out before;
+    /// refuses if the key was used for another one.
+    Begin {
+        input: InputId,
+        /// Of the request's content.
+        digest: String,
+        reply: Reply<bool>,
+    },
+    /// The request is over.
+    End {
+        input: InputId,
+    },
     Status {
         reply: Reply<DriverStatus>,
     },
@@ -355,6 +367,12 @@ impl DriverHandle {
         if self.commands.send(command).is_ok() {
             self.wake();
         }
+    }
+
+    /// Sends a command that the driver reads at its next turn, without waking it.
+    pub(super) fn leave(&self, command: Command) {
+        // A driver that is gone hears nothing.
+        let _ = self.commands.send(command);
     }
 
     /// Lets it look around.

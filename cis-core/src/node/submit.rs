@@ -19,14 +19,26 @@ use crate::ids::{NodeDid, RunId};
 use crate::policy::redact::Redactor;
 use crate::store::{Blobs, Safety};
 
+/// The directory of a run where nobody says one: the home directory of the node's user.
+fn usual_workdir() -> Result<String, Problem> {
+    let home = std::env::var("HOME").ok().filter(|home| Path::new(home).is_absolute());
+    home.ok_or_else(|| {
+        Problem::new(ProblemKind::BadInput, "the run has no directory, and the node has no HOME")
+            .hint("give an absolute path as `workdir`")
+    })
+}
+
 /// Parses the file and keeps it and the environment. Nothing is in the store before all is right.
 pub(super) fn prepare(
-    request: &CreateRun,
+    mut request: CreateRun,
     blobs: &Blobs,
     environments: &Environments,
     agents: &Agents,
     did: NodeDid,
 ) -> Result<Option<NewRun>, Problem> {
+    if request.workdir.is_empty() {
+        request.workdir = usual_workdir()?;
+    }
     let mut dag = dag::parse(&request.text, &request.source).map_err(|diagnostics| {
         let mut problem = Problem::new(ProblemKind::BadInput, diagnostics.summary(&request.source));
         problem.diagnostics = diagnostics.findings;
@@ -54,7 +66,7 @@ pub(super) fn prepare(
         let detail = format!("the directory `{}` is not absolute", request.workdir);
         return Err(Problem::new(ProblemKind::BadInput, detail));
     }
-    check_secrets(&dag, request)?;
+    check_secrets(&dag, &request)?;
     let spec = blobs.put(&request.text, Safety::Processes).map_err(|e| store_problem(&e))?;
     let base_env = match &request.env {
         Some(vars) => {

@@ -1,7 +1,7 @@
 //! Problems as HTTP answers.
 
 use axum::Json;
-use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
+use axum::extract::rejection::PathRejection;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -17,44 +17,22 @@ impl From<Problem> for Failure {
     }
 }
 
-impl From<JsonRejection> for Failure {
-    fn from(rejection: JsonRejection) -> Self {
-        let detail = format!("the request body is not right: {}", rejection.body_text());
-        let mut problem = Problem::new(ProblemKind::BadInput, detail);
-        // Too long, or not said to be JSON. Everything else is a bad request, whether it is JSON or not.
-        if let status @ (StatusCode::PAYLOAD_TOO_LARGE | StatusCode::UNSUPPORTED_MEDIA_TYPE) =
-            rejection.status()
-        {
-            problem.status = status.as_u16();
-        }
-        Self(problem)
-    }
-}
-
-impl From<QueryRejection> for Failure {
-    fn from(rejection: QueryRejection) -> Self {
-        Self(Problem::new(
-            ProblemKind::BadInput,
-            format!("the query is not right: {}", rejection.body_text()),
-        ))
-    }
-}
-
 impl From<PathRejection> for Failure {
-    fn from(rejection: PathRejection) -> Self {
-        Self(Problem::new(ProblemKind::BadInput, format!("the path is not right: {}", rejection.body_text())))
+    fn from(_: PathRejection) -> Self {
+        // A name in a path is any text: nothing else can be wrong with it.
+        Self(Problem::new(ProblemKind::BadInput, "a name in the path is not valid UTF-8"))
     }
 }
 
 impl From<WebSocketUpgradeRejection> for Failure {
     fn from(rejection: WebSocketUpgradeRejection) -> Self {
         let detail = format!("this path speaks WebSocket (RFC 6455) only: {}", rejection.body_text());
-        let mut problem = Problem::new(ProblemKind::BadInput, detail);
-        if !matches!(rejection, WebSocketUpgradeRejection::WebSocketKeyHeaderMissing(_)) {
+        let kind = match rejection {
+            WebSocketUpgradeRejection::WebSocketKeyHeaderMissing(_) => ProblemKind::BadInput,
             // RFC 9110, 15.5.22; of another version of WebSocket RFC 6455, 4.4.
-            problem.status = StatusCode::UPGRADE_REQUIRED.as_u16();
-        }
-        Self(problem)
+            _ => ProblemKind::UpgradeRequired,
+        };
+        Self(Problem::new(kind, detail))
     }
 }
 
@@ -62,9 +40,7 @@ impl Failure {
     /// The path is there, the method is not (RFC 9110, 15.5.6).
     pub(super) fn method(method: &Method, path: &str) -> Self {
         let detail = format!("{path} of the API does not take {method}");
-        let mut problem = Problem::new(ProblemKind::BadInput, detail);
-        problem.status = StatusCode::METHOD_NOT_ALLOWED.as_u16();
-        Self(problem)
+        Self(Problem::new(ProblemKind::MethodNotAllowed, detail))
     }
 }
 
@@ -74,6 +50,10 @@ impl IntoResponse for Failure {
         let mut response = (status, Json(self.0)).into_response();
         let head = response.headers_mut();
         head.insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
+        if status == StatusCode::REQUEST_TIMEOUT {
+            // What is still to come of the request is not waited for (RFC 9110, 15.5.9).
+            head.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
         if status == StatusCode::UPGRADE_REQUIRED {
             head.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
             head.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));

@@ -1,14 +1,16 @@
 //! Who may knock over TCP: the checks that a request passes before any route sees it.
 //!
-//! In this order: it names this node (`Host`), no page of another origin sent it (`Origin`), it shows a token that
-//! counts (`Authorization: Bearer`). What the token's holder may do then is decided as for everybody.
+//! In this order: it names this node (`Host`), no page sent it but one of an allowed origin (`Origin`), it shows a token that
+//! counts (`Authorization: Bearer`; a page's WebSocket, which can send no such header, in `Sec-WebSocket-Protocol`). What the
+//! token's holder may do then is decided as for everybody.
 
 use std::net::IpAddr;
 
 use axum::http::header::{self, HeaderMap, HeaderName};
-use axum::http::{HeaderValue, StatusCode, Uri};
+use axum::http::{HeaderValue, Method, Uri};
 use axum::response::{IntoResponse as _, Response};
 
+use super::cors;
 use super::errors::Failure;
 use super::tokens_api::{Bearer, TokensApi};
 use crate::api::web::Callers;
@@ -17,26 +19,68 @@ use crate::api::{Problem, ProblemKind};
 /// What a client is to show (RFC 6750, 3).
 const CHALLENGE: HeaderValue = HeaderValue::from_static("Bearer realm=\"cis\"");
 
-/// Who sent a request that may go on.
-///
-/// # Errors
-/// The answer to one that may not.
-#[allow(clippy::result_large_err, reason = "it goes out as it is")]
+/// The WebSocket protocol that the node speaks. Browsers name it beside their token.
+pub(super) const WEB_SOCKET_PROTOCOL: &str = "cis.v1";
+/// Prefix of the token among the protocols of a WebSocket.
+const WEB_SOCKET_BEARER: &str = "cis.bearer.";
+
+/// The outcome of the checks.
+pub(super) struct Passage {
+    /// The origin of the page that sent the request, if it may read the answer.
+    pub(super) page: Option<HeaderValue>,
+    /// Who sent the request, or the answer if it may not pass.
+    pub(super) outcome: Result<Bearer, Response>,
+}
+
+/// Decides whether a request may go on.
 pub(super) fn pass<N: TokensApi>(
     node: &N,
     callers: &Callers,
     local: IpAddr,
+    method: &Method,
     uri: &Uri,
     headers: &HeaderMap,
-) -> Result<Bearer, Response> {
-    let authority = authority(uri, headers).map_err(|failure| failure.into_response())?;
+) -> Passage {
+    let page = match host_and_origin(callers, local, uri, headers) {
+        Ok(page) => page,
+        Err(failure) => return Passage { page: None, outcome: Err(failure.into_response()) },
+    };
+    if page.is_some()
+        && let Some(answer) = cors::preflight(method, headers)
+    {
+        return Passage { page, outcome: Err(answer) };
+    }
+    let bearer = shown(headers).and_then(|token| node.bearer(token));
+    Passage { page, outcome: bearer.ok_or_else(stranger) }
+}
+
+/// Checks `Host` and `Origin`; returns the origin of the page that sent the request, if one did.
+fn host_and_origin(
+    callers: &Callers,
+    local: IpAddr,
+    uri: &Uri,
+    headers: &HeaderMap,
+) -> Result<Option<HeaderValue>, Failure> {
+    let authority = authority(uri, headers)?;
     if !callers.may_say(authority, local) {
-        return Err(misdirected(authority).into_response());
+        return Err(misdirected(authority));
     }
-    if let Some(failure) = foreign(callers, headers, authority) {
-        return Err(failure.into_response());
+    match foreign(callers, headers, authority) {
+        Some(failure) => Err(failure),
+        None => Ok(headers.get(header::ORIGIN).cloned()),
     }
-    shown(headers).and_then(|token| node.bearer(token)).ok_or_else(stranger)
+}
+
+/// Removes the token from the headers of a request, so that no handler can disclose it.
+pub(super) fn hide_token(headers: &mut HeaderMap) {
+    headers.remove(header::AUTHORIZATION);
+    if let Some(protocols) = headers.remove(header::SEC_WEBSOCKET_PROTOCOL) {
+        let is_ours = |one: &str| one.trim() == WEB_SOCKET_PROTOCOL;
+        if protocols.to_str().is_ok_and(|all| all.split(',').any(is_ours)) {
+            let ours = HeaderValue::from_static(WEB_SOCKET_PROTOCOL);
+            headers.insert(header::SEC_WEBSOCKET_PROTOCOL, ours);
+        }
+    }
 }
 
 /// The one value of a header; `Err` where there are several, or it is no text.
@@ -59,12 +103,9 @@ fn authority<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Result<&'a str, Failur
 
 fn misdirected(authority: &str) -> Failure {
     let detail = format!("this node is not called `{}`", authority.escape_debug());
-    let mut problem = Problem::new(ProblemKind::Denied, detail).hint(
+    Failure(Problem::new(ProblemKind::Misdirected, detail).hint(
         "names by which it may be called besides its address stand in `hosts` of [api] in its configuration",
-    );
-    // RFC 9110, 15.5.20.
-    problem.status = StatusCode::MISDIRECTED_REQUEST.as_u16();
-    Failure(problem)
+    ))
 }
 
 fn foreign(callers: &Callers, headers: &HeaderMap, authority: &str) -> Option<Failure> {
@@ -78,8 +119,14 @@ fn foreign(callers: &Callers, headers: &HeaderMap, authority: &str) -> Option<Fa
     Some(Failure(Problem::new(ProblemKind::Denied, detail).hint(hint)))
 }
 
-/// The token of `Authorization: Bearer TOKEN`; the scheme in any case (RFC 9110, 11.1).
+/// The token of `Authorization: Bearer TOKEN`; the scheme in any case (RFC 9110, 11.1). Of a WebSocket without that header the
+/// one among its protocols.
 fn shown(headers: &HeaderMap) -> Option<&str> {
+    if !headers.contains_key(header::AUTHORIZATION) && headers.contains_key(header::UPGRADE) {
+        let protocols = only(headers, &header::SEC_WEBSOCKET_PROTOCOL).ok()??;
+        let mut tokens = protocols.split(',').filter_map(|one| one.trim().strip_prefix(WEB_SOCKET_BEARER));
+        return tokens.next().filter(|_| tokens.next().is_none());
+    }
     let (scheme, token) = only(headers, &header::AUTHORIZATION).ok()??.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim_matches(' '))
 }
@@ -141,7 +188,9 @@ mod tests {
             map.append(HeaderName::from_static(name), HeaderValue::from_static(value));
         }
         let local = "127.0.0.1".parse().unwrap();
-        match pass(&Node, &callers, local, &uri.parse().unwrap(), &map) {
+        let method =
+            if map.contains_key("access-control-request-method") { Method::OPTIONS } else { Method::GET };
+        match pass(&Node, &callers, local, &method, &uri.parse().unwrap(), &map).outcome {
             Ok(_) => 200,
             Err(response) => response.status().as_u16(),
         }
@@ -166,6 +215,10 @@ mod tests {
         assert_eq!(status("/", &[HOST, RIGHT, ("origin", "https://evil.example")]), 403);
         assert_eq!(status("/", &[HOST, RIGHT, ("origin", "null")]), 403);
         let good = ("origin", "https://board.example.org");
+        let asks = ("access-control-request-method", "POST");
+        assert_eq!(status("/", &[HOST, good, asks]), 204, "a browser asks without a token");
+        assert_eq!(status("/", &[HOST, ("origin", "https://evil.example"), asks]), 403);
+        assert_eq!(status("/", &[HOST, asks]), 401);
         assert_eq!(status("/", &[HOST, RIGHT, good, good]), 403);
     }
 
@@ -178,5 +231,23 @@ mod tests {
         assert_eq!(status("/", &[HOST]), 401);
         assert_eq!(status("/", &[HOST, RIGHT, RIGHT]), 401);
         assert_eq!(status("/", &[HOST, ("x-cis-token", "right")]), 401);
+        let upgrade = ("upgrade", "websocket");
+        let protocols = |text: &'static str| status("/", &[HOST, upgrade, ("sec-websocket-protocol", text)]);
+        assert_eq!(protocols("cis.v1, cis.bearer.right"), 200);
+        for wrong in ["cis.v1", "cis.bearer.wrong", "right", "cis.bearer.right, cis.bearer.right"] {
+            assert_eq!(protocols(wrong), 401, "{wrong}");
+        }
+        let alone = ("sec-websocket-protocol", "cis.bearer.right");
+        assert_eq!(status("/", &[HOST, alone]), 401, "no WebSocket");
+    }
+
+    #[test]
+    fn a_token_goes_no_further_than_the_gate() {
+        let mut headers = HeaderMap::new();
+        headers.insert("authorization", HeaderValue::from_static("Bearer right"));
+        headers.insert("sec-websocket-protocol", HeaderValue::from_static("cis.bearer.right, cis.v1"));
+        hide_token(&mut headers);
+        assert_eq!(headers.len(), 1);
+        assert_eq!(headers["sec-websocket-protocol"], "cis.v1");
     }
 }

@@ -10,6 +10,7 @@ use super::caller::Caller;
 use super::describe::{Created, Done, Operations, operations};
 use super::errors::Failure;
 use super::node_api::NodeApi;
+use super::once::Counted;
 use super::routes::{Args, Name, Outcome, admit, session_for};
 use crate::api::{
     Answer, AnswerReceipt, Ask, AskView, HandIn, InboxItem, ListInbox, Listing, Page, ReadAsk, Say,
@@ -82,11 +83,12 @@ async fn answer<N: NodeApi>(
     Caller(who): Caller,
     Name(name): Name<String>,
     body: Body<Answer>,
-) -> Outcome<AnswerReceipt> {
+) -> Result<Counted<Json<AnswerReceipt>>, Failure> {
     // Who may answer nobody learns nothing about items.
     admit(&node, &who, Action::ControlSession(None))?;
     let item = node.item(name).await?;
-    Ok(Json(node.answer(who, item, body.read().await?).await?))
+    let sent = body.read_once(&who).await?;
+    Ok(sent.act(&node, |answer| node.answer(who, item, answer)).await?.map(Json))
 }
 
 async fn ask<N: NodeApi>(
@@ -94,9 +96,10 @@ async fn ask<N: NodeApi>(
     Caller(who): Caller,
     Name(name): Name<String>,
     body: Body<Ask>,
-) -> Result<Created<AskView>, Failure> {
+) -> Result<Counted<Created<AskView>>, Failure> {
     let session = speaker(&node, &who, name).await?;
-    Ok(Created(node.ask(who, session, body.read().await?).await?))
+    let sent = body.read_once(&who).await?;
+    Ok(sent.act(&node, |ask| node.ask(who, session, ask)).await?.map(Created))
 }
 
 async fn read_ask<N: NodeApi>(
@@ -123,10 +126,10 @@ async fn say<N: NodeApi>(
     Caller(who): Caller,
     Name(name): Name<String>,
     body: Body<Say>,
-) -> Result<Done, Failure> {
+) -> Result<Counted<Done>, Failure> {
     let session = speaker(&node, &who, name).await?;
-    node.say(who, session, body.read().await?).await?;
-    Ok(Done)
+    let sent = body.read_once(&who).await?;
+    Ok(sent.act(&node, |say| node.say(who, session, say)).await?.map(|()| Done))
 }
 
 async fn hand_in<N: NodeApi>(
@@ -134,10 +137,10 @@ async fn hand_in<N: NodeApi>(
     Caller(who): Caller,
     Name(name): Name<String>,
     body: Body<HandIn>,
-) -> Result<Done, Failure> {
+) -> Result<Counted<Done>, Failure> {
     let session = speaker(&node, &who, name).await?;
-    node.hand_in(who, session, body.read().await?).await?;
-    Ok(Done)
+    let sent = body.read_once(&who).await?;
+    Ok(sent.act(&node, |result| node.hand_in(who, session, result)).await?.map(|()| Done))
 }
 
 /// The session as which `who` may speak.

@@ -4,10 +4,13 @@
 //! behind [`NodeApi`]; this folder knows no store, no session and no scheduler.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "an io folder")]
 
+mod answers;
 mod body;
 mod caller;
+mod cors;
 mod descent;
 mod describe;
+mod encoding;
 mod errors;
 mod gate;
 mod identity_api;
@@ -17,12 +20,20 @@ mod inbox_routes;
 mod leash;
 mod matrix_api;
 mod matrix_routes;
+mod me_routes;
+mod new_run;
 mod node_api;
+mod once;
+mod once_api;
 mod operations;
 mod peer;
 mod places;
+mod query;
+mod range;
 mod routes;
 mod streams;
+mod tasks_api;
+mod tasks_routes;
 mod tcp;
 mod tokens_api;
 mod tokens_routes;
@@ -36,9 +47,11 @@ pub use identity_api::IdentityApi;
 pub use inbox_api::InboxApi;
 pub use matrix_api::MatrixApi;
 pub use node_api::{AttachFrame, AttachInput, AttachStreams, EventBatch, EventFrame, NodeApi};
+pub use once_api::{Fingerprint, OnceApi};
 pub use operations::documents;
 pub use peer::Peer;
 pub use routes::{Bound, serve};
+pub use tasks_api::TasksApi;
 pub use tcp::{Door, serve_tcp, tls};
 pub use tokens_api::{Bearer, TokensApi};
 pub use verification_api::VerificationApi;

@@ -12,7 +12,9 @@ use tokio::sync::mpsc;
 use super::identity_api::IdentityApi;
 use super::inbox_api::InboxApi;
 use super::matrix_api::MatrixApi;
+use super::once_api::OnceApi;
 use super::peer::Peer;
+use super::tasks_api::TasksApi;
 use super::tokens_api::TokensApi;
 use super::verification_api::VerificationApi;
 use crate::api::{
@@ -23,7 +25,7 @@ use crate::api::{
 };
 use crate::dag::Group;
 use crate::event::Event;
-use crate::ids::{BlobId, Offset, RunId, SessionId};
+use crate::ids::{Offset, RunId, SessionId};
 use crate::policy::Principal;
 
 /// Events that became durable together, in order. Those who get all of them share one text.
@@ -111,7 +113,9 @@ pub struct AttachStreams {
 type Answer<T> = Result<T, Problem>;
 
 /// A node, as its API sees it. Names of runs and sessions are as people typed them until resolved.
-pub trait NodeApi: InboxApi + IdentityApi + MatrixApi + VerificationApi + TokensApi {
+pub trait NodeApi:
+    InboxApi + IdentityApi + MatrixApi + OnceApi + TasksApi + VerificationApi + TokensApi
+{
     /// Who is behind a connection, by its peer and the token that it showed.
     fn principal(&self, peer: Peer, token: Option<&str>) -> Principal;
     /// The session that a peer was started in, according to its environment; none for people, too.
@@ -198,20 +202,6 @@ pub trait NodeApi: InboxApi + IdentityApi + MatrixApi + VerificationApi + Tokens
     ) -> impl Future<Output = Answer<()>> + Send;
     /// What a task would get now of those that it needs, secrets replaced.
     fn task_context(&self, run: RunId, task: String) -> impl Future<Output = Answer<TaskContext>> + Send;
-    /// Bytes of a file that a task left.
-    fn artifact(
-        &self,
-        run: RunId,
-        task: String,
-        blob: BlobId,
-    ) -> impl Future<Output = Answer<impl Stream<Item = Bytes> + Send + 'static>> + Send;
-    /// The session of an attempt of a task.
-    fn task_session(
-        &self,
-        run: RunId,
-        task: String,
-        attempt: Option<u32>,
-    ) -> impl Future<Output = Answer<SessionId>> + Send;
 
     /// Lists sessions.
     fn list_sessions(&self, query: ListSessions)

@@ -7,11 +7,14 @@ use std::sync::Arc;
 use super::describe::{self, Documents, Operations, operations};
 use super::node_api::NodeApi;
 use super::routes::{
-    cancel_run, clean_store, create_run, create_session, decide, explain, get_node, get_run, get_session,
-    groups, history, kill_session, list_runs, list_sessions, pause_run, put_group, remove_group, resume_run,
-    retry_run, screen, send_input, set_mode, start_run, stop_node, task_context, times, why,
+    cancel_run, clean_store, create_run, create_session, explain, get_node, get_run, get_session, groups,
+    history, kill_session, list_runs, list_sessions, pause_run, put_group, remove_group, resume_run,
+    retry_run, screen, send_input, set_mode, start_run, stop_node, times,
 };
-use super::{identity_routes, inbox_routes, matrix_routes, streams, tokens_routes, verification_routes};
+use super::{
+    identity_routes, inbox_routes, matrix_routes, me_routes, streams, tasks_routes, tokens_routes,
+    verification_routes,
+};
 use crate::api::paths;
 use crate::policy::Action;
 
@@ -24,10 +27,11 @@ pub fn documents<N: NodeApi>() -> Documents {
 /// Everything that the API can do: each row makes a route and its description.
 pub(super) fn operations<N: NodeApi>() -> Operations<Arc<N>> {
     runs::<N>()
-        .with(tasks::<N>())
+        .with(tasks_routes::operations::<N>())
         .with(sessions::<N>())
         .with(inbox_routes::operations::<N>())
         .with(others::<N>())
+        .with(me_routes::operations::<N>())
         .with(describe::routes::<N>())
         .with(tokens_routes::operations::<N>())
         .with(identity_routes::operations::<N>())
@@ -39,13 +43,16 @@ fn runs<N: NodeApi>() -> Operations<Arc<N>> {
     operations! {
         /// Lists runs, newest first.
         list_runs: GET paths::RUNS, Runs, Action::See, [] => list_runs::<N>;
-        /// Makes a run out of a DAG file's text.
+        /// Makes a run of a DAG file, and starts it.
         ///
-        /// With `start` it starts at once; with `validate_only` nothing is made. What is wrong with the file stands in
-        /// `diagnostics` of the problem, with the place.
+        /// The body is the file itself (`application/toml`), or JSON with its text. With `start=false` the run waits to be started;
+        /// with `validate_only` nothing is made. What is wrong with the file stands in `diagnostics` of the problem, with
+        /// the place.
         create_run: POST paths::RUNS, Runs, Action::ControlRun(None), [NotFound, Conflict] => create_run::<N>;
         /// Shows a run with its tasks.
         get_run: GET paths::RUN, Runs, Action::See, [NotFound, Ambiguous] => get_run::<N>;
+        /// Reads the DAG file that a run was made of.
+        get_run_dag: GET paths::RUN_DAG, Runs, Action::ReadSession(None), [NotFound, Ambiguous] => tasks_routes::dag_text::<N>;
         /// Starts a created run.
         ///
         /// An open or ended one is answered as it is.
@@ -70,24 +77,6 @@ fn runs<N: NodeApi>() -> Operations<Arc<N>> {
     }
 }
 
-fn tasks<N: NodeApi>() -> Operations<Arc<N>> {
-    operations! {
-        /// Says why a task is where it is.
-        get_why: GET paths::WHY, Tasks, Action::See, [NotFound, Ambiguous] => why::<N>;
-        /// Approves or rejects a task that waits for it.
-        decide_task: POST paths::TASK_APPROVAL, Tasks, Action::ControlRun(None), [NotFound, Conflict] => decide::<N>;
-        /// Shows what a task would get now of those that it needs, secrets replaced.
-        get_task_context: GET paths::TASK_CONTEXT, Tasks, Action::ReadSession(None), [NotFound, Ambiguous] => task_context::<N>;
-        /// Reads a file that a task left.
-        get_artifact: GET paths::TASK_ARTIFACT, Tasks, Action::ReadSession(None), [NotFound, Ambiguous] => streams::artifact::<N>;
-        /// Reads the log of a try of a task, secrets replaced.
-        ///
-        /// With `follow` it goes on until the session ends; with `marks` it comes in pieces that tell their place, so
-        /// that whoever was cut off goes on with `from` in the log of the session that the header names.
-        get_task_log: GET paths::TASK_LOG, Tasks, Action::ReadSession(None), [NotFound, Conflict] => streams::task_log::<N>;
-    }
-}
-
 fn sessions<N: NodeApi>() -> Operations<Arc<N>> {
     operations! {
         /// Lists sessions, newest first.
@@ -103,7 +92,8 @@ fn sessions<N: NodeApi>() -> Operations<Arc<N>> {
         /// Reads the log of a session, secrets replaced.
         ///
         /// With `follow` it goes on until the session ends; with `marks` it comes in pieces that tell their place, so
-        /// that whoever was cut off goes on with `from`.
+        /// that whoever was cut off goes on with `from`. With `plain` it is text. Without `follow` a range of bytes may be
+        /// asked for.
         get_session_log: GET paths::SESSION_LOG, Sessions, Action::ReadSession(None), [NotFound, Conflict] => streams::session_log::<N>;
         /// Attaches a terminal to a session (WebSocket).
         ///
@@ -122,7 +112,8 @@ fn others<N: NodeApi>() -> Operations<Arc<N>> {
         /// Follows events (WebSocket).
         ///
         /// Text frames, each a JSON array of events: those after the offset `after` (0: from the beginning), or those from now on.
-        /// Whoever lost the connection gives the newest offset that came, and misses nothing.
+        /// Whoever lost the connection gives the newest offset that came, and misses nothing. An `after` beyond the newest event
+        /// is an error.
         follow_events: GET paths::EVENTS, Events, Action::See, [NotFound, Ambiguous] => streams::events::<N>;
         /// Lists concurrency groups: the node's, and those of open runs.
         list_groups: GET paths::GROUPS, Groups, Action::See, [] => groups::<N>;

@@ -4,8 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{FromRequestParts, Path, Query, State};
+use axum::extract::{FromRequestParts, Path, State};
 use axum::http::request::Parts;
 use axum::http::{Method, Uri};
 use axum::{Json, Router, middleware};
@@ -16,14 +15,17 @@ use super::body::Body;
 use super::caller::Caller;
 use super::describe::{Created, CreatedOrChecked, Done};
 use super::errors::Failure;
+use super::new_run::NewRun;
 use super::node_api::NodeApi;
+use super::once::Counted;
 use super::peer::Peer;
 use super::places::{Connections, Places};
-use super::{operations, unread};
+use super::query::Query;
+use super::{answers, operations, unread};
 use crate::api::{
-    CleanReport, CleanStore, CreateRun, CreateSession, Decide, ExplainView, GroupView, HistoryEntry,
-    InputReceipt, KillSession, ListRuns, ListSessions, Listing, NodeView, Page, Problem, ProblemKind,
-    ReadHistory, ReadTime, RetryRun, RunDetail, RunView, SendInput, SessionView, SetMode, StopNode,
+    CleanReport, CleanStore, CreateSession, Decide, ExplainView, GroupView, HistoryEntry, InputReceipt,
+    KillSession, ListRuns, ListSessions, Listing, NodeView, Page, Problem, ProblemKind, ReadHistory,
+    ReadTime, RetryRun, RunDetail, RunView, SendInput, SessionView, SetMode, StopNode, SubmitRun,
     TaskContext, TimeView, WhyView,
 };
 use crate::dag::Group;
@@ -95,6 +97,7 @@ pub(super) fn router<N: NodeApi>(node: Arc<N>) -> Router {
         .into_router()
         .fallback(no_such_path)
         .method_not_allowed_fallback(no_such_method)
+        .layer(middleware::from_fn(answers::finish))
         .layer(middleware::from_fn(unread::read_to_its_end))
         .with_state(node)
 }
@@ -132,7 +135,7 @@ pub(super) fn admit<N: NodeApi>(node: &Arc<N>, principal: &Principal, action: Ac
 }
 
 /// Resolves a run's name for somebody who may do `action` to runs at all.
-async fn run_for<N: NodeApi>(
+pub(super) async fn run_for<N: NodeApi>(
     node: &Arc<N>,
     principal: &Principal,
     name: String,
@@ -160,7 +163,7 @@ pub(super) async fn session_for<N: NodeApi>(
 }
 
 pub(super) type Outcome<T> = Result<Json<T>, Failure>;
-pub(super) type Args<T> = Result<Query<T>, QueryRejection>;
+pub(super) type Args<T> = Result<Query<T>, Failure>;
 
 pub(super) async fn get_node<N: NodeApi>(
     State(node): State<Arc<N>>,
@@ -201,10 +204,13 @@ pub(super) async fn list_runs<N: NodeApi>(
 pub(super) async fn create_run<N: NodeApi>(
     State(node): State<Arc<N>>,
     Caller(who): Caller,
-    body: Body<CreateRun>,
-) -> Result<CreatedOrChecked<RunView>, Failure> {
+    query: Args<SubmitRun>,
+    body: NewRun,
+) -> Result<Counted<CreatedOrChecked<RunView>>, Failure> {
     admit(&node, &who, Action::ControlRun(None))?;
-    Ok(CreatedOrChecked(node.create_run(who, body.read_run().await?).await?))
+    let sent = body.read(&who, query?.0).await?;
+    let made = sent.act(&node, |run| node.create_run(who, run)).await?;
+    Ok(made.map(CreatedOrChecked))
 }
 
 pub(super) async fn get_run<N: NodeApi>(
@@ -356,9 +362,10 @@ pub(super) async fn create_session<N: NodeApi>(
     State(node): State<Arc<N>>,
     Caller(who): Caller,
     body: Body<CreateSession>,
-) -> Result<Created<SessionView>, Failure> {
+) -> Result<Counted<Created<SessionView>>, Failure> {
     admit(&node, &who, Action::CreateSession)?;
-    Ok(Created(node.create_session(who, body.read_large().await?).await?))
+    let sent = body.read_large_once(&who).await?;
+    Ok(sent.act(&node, |session| node.create_session(who, session)).await?.map(Created))
 }
 
 pub(super) async fn send_input<N: NodeApi>(
@@ -366,9 +373,10 @@ pub(super) async fn send_input<N: NodeApi>(
     Caller(who): Caller,
     Name(name): Name<String>,
     body: Body<SendInput>,
-) -> Outcome<InputReceipt> {
+) -> Result<Counted<Json<InputReceipt>>, Failure> {
     let session = session_for(&node, &who, name, false, Action::ControlSession).await?;
-    Ok(Json(node.send_input(who, session, body.read_large().await?).await?))
+    let sent = body.read_large_once(&who).await?;
+    Ok(sent.act(&node, |input| node.send_input(who, session, input)).await?.map(Json))
 }
 
 pub(super) async fn kill_session<N: NodeApi>(

@@ -4,24 +4,26 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
-use axum::extract::rejection::QueryRejection;
+use axum::extract::State;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
-use axum::extract::{Query, State};
-use axum::http::header;
+use axum::http::header::{self, HeaderMap, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt as _, Stream, StreamExt as _};
 
 use super::caller::Caller;
-use super::describe::{EventStream, Log, Octets, Terminal};
+use super::describe::{Conditions, EventStream, Log, Terminal};
+use super::encoding::AsItComes;
 use super::errors::Failure;
+use super::gate::WEB_SOCKET_PROTOCOL;
 use super::node_api::{AttachFrame, AttachInput, AttachStreams, EventBatch, NodeApi};
-use super::routes::{Name, admit, session_for};
+use super::range;
+use super::routes::{Args, Name, admit, session_for};
 use crate::api::attach_marks::mark_frame;
 use crate::api::log_pieces::SESSION_HEADER;
 use crate::api::{Attach, BEHIND, FollowEvents, ReadLog};
-use crate::ids::{BlobId, Offset, SessionId};
+use crate::ids::{Offset, SessionId};
 use crate::policy::Action;
 
 /// A frame of events ends behind the event that makes it so long, bytes.
@@ -41,7 +43,6 @@ const NOTHING_BYTES_MAX: usize = 4 << 10;
 /// stream.
 const TYPED_BYTES_MAX: usize = 2 << 20;
 
-type Args<T> = Result<Query<T>, QueryRejection>;
 type Upgrade = Result<WebSocketUpgrade, WebSocketUpgradeRejection>;
 
 pub(super) async fn events<N: NodeApi>(
@@ -57,7 +58,10 @@ pub(super) async fn events<N: NodeApi>(
         None => None,
     };
     let batches = node.events(run, query).await?;
-    let upgrade = upgrade.max_message_size(NOTHING_BYTES_MAX).max_frame_size(NOTHING_BYTES_MAX);
+    let upgrade = upgrade
+        .protocols([WEB_SOCKET_PROTOCOL])
+        .max_message_size(NOTHING_BYTES_MAX)
+        .max_frame_size(NOTHING_BYTES_MAX);
     Ok(EventStream(upgrade.on_upgrade(move |socket| send_events(socket, batches))))
 }
 
@@ -138,13 +142,13 @@ pub(super) async fn task_log<N: NodeApi>(
     Caller(who): Caller,
     Name((run, task)): Name<(String, String)>,
     query: Args<ReadLog>,
+    Conditions(headers): Conditions,
 ) -> Result<Log, Failure> {
     admit(&node, &who, Action::ReadSession(None))?;
     let query = query?.0;
     let run = node.find_run(run).await?;
     let session = node.task_session(run, task, query.attempt).await?;
-    let bytes = node.log(session, query).await?;
-    Ok(log_stream(session, bytes))
+    log(&node, session, query, &headers).await
 }
 
 pub(super) async fn session_log<N: NodeApi>(
@@ -152,30 +156,63 @@ pub(super) async fn session_log<N: NodeApi>(
     Caller(who): Caller,
     Name(name): Name<String>,
     query: Args<ReadLog>,
+    Conditions(headers): Conditions,
 ) -> Result<Log, Failure> {
     let session = session_for(&node, &who, name, true, Action::ReadSession).await?;
-    let bytes = node.log(session, query?.0).await?;
-    Ok(log_stream(session, bytes))
-}
-
-pub(super) async fn artifact<N: NodeApi>(
-    State(node): State<Arc<N>>,
-    Caller(who): Caller,
-    Name((run, task, blob)): Name<(String, String, String)>,
-) -> Result<Octets, Failure> {
-    // It may hold anything, as a log may.
-    admit(&node, &who, Action::ReadSession(None))?;
-    let run = node.find_run(run).await?;
-    let bytes = node.artifact(run, task, BlobId(blob)).await?;
-    Ok(Octets(byte_stream(bytes)))
+    log(&node, session, query?.0, &headers).await
 }
 
 /// A log, and of which session it is: a task may have another one by the next request.
-fn log_stream(session: SessionId, bytes: impl Stream<Item = Bytes> + Send + 'static) -> Log {
-    Log(([(SESSION_HEADER, session.to_string())], byte_stream(bytes)).into_response())
+async fn log<N: NodeApi>(
+    node: &Arc<N>,
+    session: SessionId,
+    query: ReadLog,
+    headers: &HeaderMap,
+) -> Result<Log, Failure> {
+    let is_still = !query.follow && !query.marks;
+    let kind = match query.plain && !query.marks {
+        true => HeaderValue::from_static("text/plain; charset=utf-8"),
+        false => HeaderValue::from_static("application/octet-stream"),
+    };
+    let mut answer = match is_still && headers.contains_key(header::RANGE) {
+        true => part_of_log(node, session, &query, headers).await?,
+        false => byte_stream(node.log(session, query).await?),
+    };
+    if answer.status().is_success() {
+        answer.headers_mut().insert(header::CONTENT_TYPE, kind);
+        if is_still {
+            answer.headers_mut().insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+        } else {
+            answer.extensions_mut().insert(AsItComes);
+        }
+    }
+    Ok(Log(([(SESSION_HEADER, session.to_string())], answer).into_response()))
 }
 
-fn byte_stream(bytes: impl Stream<Item = Bytes> + Send + 'static) -> Response {
+/// A range of a log as it is shown: with secrets replaced it may be longer or shorter than what was written, so that it is read
+/// once to be measured.
+async fn part_of_log<N: NodeApi>(
+    node: &Arc<N>,
+    session: SessionId,
+    query: &ReadLog,
+    headers: &HeaderMap,
+) -> Result<Response, Failure> {
+    let mut measured = std::pin::pin!(node.log(session, query.clone()).await?);
+    let mut size = 0;
+    while let Some(piece) = measured.next().await {
+        size += piece.len() as u64;
+    }
+    match range::asked(headers, size, None) {
+        Err(refused) => Ok(refused),
+        Ok(None) => Ok(byte_stream(node.log(session, query.clone()).await?)),
+        Ok(Some(wanted)) => {
+            let bytes = Box::pin(node.log(session, query.clone()).await?);
+            Ok(range::part(&wanted, size, range::cut(bytes, wanted.clone())))
+        }
+    }
+}
+
+pub(super) fn byte_stream(bytes: impl Stream<Item = Bytes> + Send + 'static) -> Response {
     let body = Body::from_stream(bytes.map(Ok::<_, std::convert::Infallible>));
     ([(header::CONTENT_TYPE, "application/octet-stream")], body).into_response()
 }
@@ -191,7 +228,10 @@ pub(super) async fn attach<N: NodeApi>(
     let marks = query.marks;
     let action = if query.read_only { Action::ReadSession } else { Action::ControlSession };
     let session = session_for(&node, &who, name, false, action).await?;
-    let upgrade = upgrade?.max_message_size(TYPED_BYTES_MAX).max_frame_size(TYPED_BYTES_MAX);
+    let upgrade = upgrade?
+        .protocols([WEB_SOCKET_PROTOCOL])
+        .max_message_size(TYPED_BYTES_MAX)
+        .max_frame_size(TYPED_BYTES_MAX);
     let streams = node.attach(who, session, query).await?;
     Ok(Terminal(upgrade.on_upgrade(move |socket| pump(socket, streams, marks))))
 }

@@ -13,7 +13,7 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::response::{IntoResponse as _, Response};
 use hyper::body::Incoming;
-use hyper::header::{AUTHORIZATION, CONNECTION, HeaderValue};
+use hyper::header::{CONNECTION, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::Service;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -25,10 +25,11 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::{self, ServerConfig};
 
 use super::errors::Failure;
+use super::gate::{self, Passage};
 use super::leash::{Leash, Newest, void};
 use super::node_api::NodeApi;
 use super::places::{Count, Place};
-use super::{gate, routes, unread};
+use super::{cors, routes, unread};
 use crate::api::web::Callers;
 use crate::api::{Problem, ProblemKind};
 
@@ -42,6 +43,8 @@ const STRANGERS_OF_ADDRESS_MAX: usize = 32;
 const HANDSHAKE_TIME_MAX: Duration = Duration::from_secs(10);
 /// A request's head is here within this time; a connection without a request is closed after it.
 const HEAD_TIME_MAX: Duration = Duration::from_secs(30);
+/// Maximum time from the TLS handshake until a connection has shown a valid token.
+const STRANGER_TIME_MAX: Duration = Duration::from_secs(20);
 /// Where no connection can be taken (no descriptors, no memory), the next one is tried after so long.
 const TAKE_AGAIN: Duration = Duration::from_millis(200);
 /// A silent connection is asked for its other end after so long, and given up after so many questions without answer.
@@ -138,6 +141,14 @@ impl Standing {
         }
         true
     }
+
+    /// Completes when the connection has not shown a token in time; never after it has shown one.
+    async fn outstayed(&self) {
+        tokio::time::sleep(STRANGER_TIME_MAX).await;
+        if self.place.lock().unwrap_or_else(PoisonError::into_inner).1 {
+            std::future::pending::<()>().await;
+        }
+    }
 }
 
 /// Returns the address that stands for all addresses of one peer.
@@ -197,7 +208,7 @@ async fn attend<N: NodeApi>(
     };
     let newest = Arc::new(Newest::new(None));
     let (node, shown) = (Arc::clone(&hall.node), Arc::clone(&newest));
-    let held = Arc::clone(&standing);
+    let (held, waited) = (Arc::clone(&standing), Arc::clone(&standing));
     let leash = Leash::new(stream, async move {
         void(node, shown).await;
         // Its stream holds this until it ends, also as a WebSocket.
@@ -209,8 +220,11 @@ async fn attend<N: NodeApi>(
         .header_read_timeout(HEAD_TIME_MAX)
         .serve_connection(TokioIo::new(leash), visit)
         .with_upgrades();
-    if let Err(error) = served.await {
-        tracing::debug!(%from, %error, "a connection over TCP broke");
+    tokio::select! {
+        served = served => if let Err(error) = served {
+            tracing::debug!(%from, %error, "a connection over TCP broke");
+        },
+        () = waited.outstayed() => tracing::debug!(%from, "a client showed no token in time"),
     }
 }
 
@@ -244,6 +258,14 @@ fn crowded() -> Response {
         .into_response()
 }
 
+/// Lets the page that sent the request read the answer.
+fn readable(mut answer: Response, page: Option<HeaderValue>) -> Response {
+    if let Some(origin) = page {
+        cors::allow(&mut answer, origin);
+    }
+    answer
+}
+
 /// What a connection does with its requests.
 struct Visit<N> {
     hall: Arc<Hall<N>>,
@@ -259,22 +281,24 @@ impl<N: NodeApi> Service<Request<Incoming>> for Visit<N> {
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         let hall = &self.hall;
-        let passed = gate::pass(&*hall.node, &hall.callers, self.local, request.uri(), request.headers());
+        let (method, uri) = (request.method().clone(), request.uri().clone());
+        let passage = gate::pass(&*hall.node, &hall.callers, self.local, &method, &uri, request.headers());
+        let Passage { page, outcome } = passage;
         let passed =
-            passed.and_then(|bearer| if self.standing.is_let_in() { Ok(bearer) } else { Err(crowded()) });
+            outcome.and_then(|bearer| if self.standing.is_let_in() { Ok(bearer) } else { Err(crowded()) });
         match passed {
             Ok(bearer) => {
                 self.newest.send_replace(Some(bearer.token));
-                // No handler needs to see the token, nor can one tell it to anybody.
-                request.headers_mut().remove(AUTHORIZATION);
+                gate::hide_token(request.headers_mut());
                 request.extensions_mut().insert(bearer.principal);
-                Box::pin(TowerToHyperService::new(hall.routes.clone()).call(request))
+                let answer = TowerToHyperService::new(hall.routes.clone()).call(request);
+                Box::pin(async move { answer.await.map(|answer| readable(answer, page)) })
             }
             Err(mut refusal) => Box::pin(async move {
                 unread::throw_away(request.map(Body::new)).await;
                 // Who is refused makes room for others.
                 refusal.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-                Ok(refusal)
+                Ok(readable(refusal, page))
             }),
         }
     }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use axum::body::{Body, BodyDataStream, HttpBody as _};
 use axum::extract::Request;
+use axum::http::StatusCode;
 use axum::http::header::EXPECT;
 use axum::middleware::Next;
 use axum::response::Response;
@@ -33,6 +34,10 @@ pub(super) async fn read_to_its_end(request: Request, next: Next) -> Response {
         part.map(|part| (part, shared))
     });
     let response = next.run(Request::from_parts(head, Body::from_stream(parts))).await;
+    if response.status() == StatusCode::REQUEST_TIMEOUT {
+        // The rest did not arrive in time: the connection is closed without it.
+        return response;
+    }
     // Whatever comes of it, there is an answer.
     let _ = tokio::time::timeout(WAIT_MAX, discard(&mut *shared.lock().await, RUN_BYTES_MAX)).await;
     response

@@ -81,7 +81,7 @@ fn question(kind: &str, options: &serde_json::Value) -> InboxItem {
     serde_json::from_value(json!({
         "id": "abcdef", "run": "01JD0V3Z8K6T9W2B5N7Q4R1XEC", "task": "paint",
         "session": "01JD0V3Z8K6T9W2B5N7Q4R1XED", "kind": kind, "question": "Which colour?", "options": options,
-        "since": 5, "confidence": 90, "layer": "kernel", "episode": 1, "hash": "h1", "screen": "Which colour? ",
+        "since_ms": 5, "confidence": 90, "layer": "kernel", "episode": 1, "hash": "h1", "screen": "Which colour? ",
         "urgency": "medium",
     }))
     .unwrap()

@@ -305,7 +305,7 @@ fn what_is_answered_elsewhere_is_gone_at_once() {
     let prompt = cis_core::ids::InboxId::of_prompt(session.parse().unwrap(), 1);
     let item = json!({
         "id": prompt, "run": run_id(), "task": "a", "session": session, "kind": "question", "question": "Colour?",
-        "options": [], "since": 5, "confidence": 90, "layer": "kernel", "episode": 1, "hash": "h", "screen": "",
+        "options": [], "since_ms": 5, "confidence": 90, "layer": "kernel", "episode": 1, "hash": "h", "screen": "",
         "urgency": "medium",
     });
     let item: InboxItem = serde_json::from_value(item).unwrap();
@@ -374,7 +374,7 @@ fn a_drawing_stays_while_tasks_need_what_they_did() {
 fn item(id: &str, question: &str) -> InboxItem {
     serde_json::from_value(json!({
         "id": id, "run": run_id(), "task": "paint", "session": "01JD0V3Z8K6T9W2B5N7Q4R1XED", "kind": "question",
-        "question": question, "options": [], "since": 5, "confidence": 90, "layer": "kernel", "episode": 1,
+        "question": question, "options": [], "since_ms": 5, "confidence": 90, "layer": "kernel", "episode": 1,
         "hash": "h1", "screen": "", "urgency": "medium",
     }))
     .unwrap()

@@ -35,7 +35,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
             return Ok(Status { node, runs: Vec::new(), sessions: Vec::new() });
         }
         let client = context.client_of_running()?;
-        let open = ListRuns { open: true, limit: Some(args.limit), after: None };
+        let open = ListRuns { open: true, limit: Some(args.limit), ..ListRuns::default() };
         let runs = client.runs(&open).await?.items;
         let sessions = client.all_sessions(&ListSessions::default()).await?.items;
         Ok(Status { node, runs, sessions })

@@ -17,6 +17,7 @@ mod host_link;
 mod inbox;
 mod loners;
 mod notices;
+pub(in crate::node) mod once;
 mod persist;
 mod recover;
 mod refuse;
@@ -39,6 +40,7 @@ use self::denials::Denials;
 use self::host_link::HostLink;
 use self::inbox::Inbox;
 use self::loners::Loners;
+use self::once::Once;
 use self::unread::Unread;
 use super::commands::{Command, DriverHandle, Reply};
 use super::notices::Notices;
@@ -179,6 +181,8 @@ pub(in crate::node) struct Driver {
     cleanings: Vec<Confirmation>,
     /// What the inputs of this turn made: the store knows of them once the turn is durable.
     made: BTreeMap<InputId, String>,
+    /// What requests say whose keys are in use.
+    once: Once,
     denials: Denials,
     /// Where the time of the runs went that ended last: whoever followed one asks at once.
     ended_times: VecDeque<TimeView>,
@@ -248,6 +252,7 @@ impl Driver {
             confirmations: Vec::new(),
             cleanings: Vec::new(),
             made: BTreeMap::new(),
+            once: Once::default(),
             denials: Denials::default(),
             ended_times: VecDeque::new(),
             unpublished: Vec::new(),

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use super::answers::answered;
 use super::asks::{asked, handed_in, said};
 use super::ending::QUIET_MS;
+use super::once::Once;
 use super::requests::typed_into;
 use super::{Beside, Driver, STUCK_RETRY_MS};
 use crate::api::RoomWrite;
 use crate::event::{EndReason, Event, EventBody, EventDraft, ExecutionMode, TaskChange};
-use crate::ids::{Offset, RunId, TimestampMs};
+use crate::ids::{InputId, Offset, RunId, TimestampMs};
 use crate::node::commands::{cancelled, decided, retried};
 use crate::node::upkeep::reserve;
 use crate::store::{SessionFacts, StoreError};
@@ -39,6 +40,7 @@ impl Driver {
                 if std::mem::take(&mut self.followed) {
                     self.parts.rooms.knock();
                 }
+                self.once.made(self.made.keys());
                 self.made.clear();
                 self.open_exposed();
                 let is_told = |event: &Event| event.run.is_some_and(|run| told.contains(&run));
@@ -74,7 +76,7 @@ impl Driver {
 
     fn write(&mut self) -> Result<Vec<Arc<Event>>, StoreError> {
         for (draft, beside) in &self.drafts {
-            self.followed |= append(&mut self.parts.writer, draft, beside, self.ids.next())?;
+            self.followed |= append(&mut self.parts.writer, draft, beside, self.ids.next(), &self.once)?;
         }
         for write in &self.room_writes {
             self.parts.writer.room(write)?;
@@ -98,6 +100,7 @@ fn append(
     draft: &EventDraft,
     beside: &Beside,
     id: ulid::Ulid,
+    once: &Once,
 ) -> Result<bool, StoreError> {
     let offset = match beside {
         Beside::Nothing => writer.append(draft, id)?,
@@ -117,45 +120,36 @@ fn append(
     if let Some(write) = &following {
         writer.room(write)?;
     }
-    remember(writer, draft)?;
+    remember(writer, draft, once)?;
     Ok(following.is_some() || again)
 }
 
 /// What an input made is known as soon as it is made: sent again, it makes nothing.
-fn remember(writer: &mut crate::store::Writer, draft: &EventDraft) -> Result<(), StoreError> {
+fn remember(writer: &mut crate::store::Writer, draft: &EventDraft, once: &Once) -> Result<(), StoreError> {
+    let mut remember = |input: InputId, made: &str| writer.remember_input(input, &once.noted(input, made));
     match (&draft.body, draft.cause, draft.run) {
-        (EventBody::RunCreated(_), Some(input), Some(run)) => writer.remember_input(input, &run.to_string()),
-        (EventBody::SessionCreated { session, .. }, Some(input), _) => {
-            writer.remember_input(input, &session.to_string())
-        }
-        (EventBody::SessionInput { session, .. }, Some(input), _) => {
-            writer.remember_input(input, &typed_into(*session))
-        }
+        (EventBody::RunCreated(_), Some(input), Some(run)) => remember(input, &run.to_string()),
+        (EventBody::SessionCreated { session, .. }, Some(input), _) => remember(input, &session.to_string()),
+        (EventBody::SessionInput { session, .. }, Some(input), _) => remember(input, &typed_into(*session)),
         (EventBody::SessionAsked { session, ask, .. }, Some(input), _) => {
-            writer.remember_input(input, &asked(*session, &ask.item))
+            remember(input, &asked(*session, &ask.item))
         }
-        (EventBody::SessionSaid { session, .. }, Some(input), _) => {
-            writer.remember_input(input, &said(*session))
-        }
-        (EventBody::TaskHandedIn { session, .. }, Some(input), _) => {
-            writer.remember_input(input, &handed_in(*session))
-        }
-        (EventBody::RunCancelling { .. }, Some(input), Some(run)) => {
-            writer.remember_input(input, &cancelled(run))
-        }
-        (EventBody::RunRetried { .. }, Some(input), Some(run)) => writer.remember_input(input, &retried(run)),
+        (EventBody::SessionSaid { session, .. }, Some(input), _) => remember(input, &said(*session)),
+        (EventBody::TaskHandedIn { session, .. }, Some(input), _) => remember(input, &handed_in(*session)),
+        (EventBody::RunCancelling { .. }, Some(input), Some(run)) => remember(input, &cancelled(run)),
+        (EventBody::RunRetried { .. }, Some(input), Some(run)) => remember(input, &retried(run)),
         (EventBody::TaskApproved { task, .. }, Some(input), Some(run)) => {
-            writer.remember_input(input, &decided(run, task))
+            remember(input, &decided(run, task))
         }
         (EventBody::TaskStatus { changes }, Some(input), Some(run)) => {
             let rejects = |change: &&TaskChange| matches!(change.end, Some(EndReason::Rejected { .. }));
             match changes.iter().find(rejects) {
-                Some(change) => writer.remember_input(input, &decided(run, &change.task)),
+                Some(change) => remember(input, &decided(run, &change.task)),
                 None => Ok(()),
             }
         }
         (EventBody::SessionAnswered { session, item, .. }, Some(input), _) => {
-            writer.remember_input(input, &answered(*session, item))
+            remember(input, &answered(*session, item))
         }
         _ => Ok(()),
     }

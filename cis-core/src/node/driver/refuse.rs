@@ -27,6 +27,8 @@ impl Driver {
                         let _ = reply.send(Ok(()));
                     }
                 }
+                Command::Begin { reply, .. } => drop(reply.send(Err(problem()))),
+                Command::End { input } => self.end_once(input),
                 Command::Create { reply, .. } => drop(reply.send(Err(problem()))),
                 Command::Recover { reply, .. } => drop(reply.send(Err(problem()))),
                 Command::Observe { reply, .. } => drop(reply.send(Err(problem()))),

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::attention::Attention;
-use super::{Beside, COMMANDS_PER_TURN_MAX, Driver, Stopping, confirmation};
+use super::{Beside, COMMANDS_PER_TURN_MAX, Driver, Stopping, confirmation, once};
 use crate::api::{Decide, Problem, ProblemKind, TimeView, WhyView};
 use crate::dag::Task;
 use crate::event::ExecutionMode;
@@ -111,6 +111,10 @@ impl Driver {
                 let synced = self.parts.writer.sync();
                 let _ = reply.send(synced.map_err(|error| store_problem(&error)));
             }
+            Command::Begin { input, digest, reply } => {
+                let _ = reply.send(self.begin_once(input, digest));
+            }
+            Command::End { input } => self.end_once(input),
             Command::Status { reply } => {
                 let _ = reply.send(Ok(self.status()));
             }
@@ -369,7 +373,8 @@ impl Driver {
             return Ok(Some(made.clone()));
         }
         // Without the answer nothing may be made: it could be the second.
-        self.parts.writer.find_input(input).map_err(|error| store_problem(&error))
+        let noted = self.parts.writer.find_input(input).map_err(|error| store_problem(&error))?;
+        Ok(noted.map(|noted| once::made(&noted).to_owned()))
     }
 
     fn cleaning(

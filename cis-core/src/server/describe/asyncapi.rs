@@ -13,6 +13,9 @@ const WORDS: &str = "\
 Streams of a CIS node, over its Unix socket, and, where its configuration says so, over TCP with TLS. What is asked and \
 answered without a stream is described in `/v1/openapi.json`.
 
+A page in a browser, whose WebSockets send no header of its own, shows its token among their protocols: \
+`cis.v1` and `cis.bearer.TOKEN`; the first of them is answered.
+
 Every stream can be gone on with after its connection was lost: events behind an offset (`after`), logs from a byte \
 (`from`), terminals from a byte (`from`, with `marks`).";
 
@@ -145,7 +148,7 @@ fn channel(operation: &Operation, shape: &Shape, stream: Stream) -> Value {
         })
         .collect();
     let mut properties = Map::new();
-    let query = serde_json::to_value(&shape.query).unwrap_or(Value::Null);
+    let query = serde_json::to_value(&shape.parameters).unwrap_or(Value::Null);
     for parameter in query.as_array().into_iter().flatten() {
         let mut schema = parameter["schema"].clone();
         if let (Some(schema), Some(words)) = (schema.as_object_mut(), parameter.get("description")) {

@@ -5,6 +5,7 @@
 //! handler that takes or answers something else describes itself differently without being touched here.
 
 mod asyncapi;
+mod check;
 mod inferred;
 mod openapi;
 mod page;
@@ -13,17 +14,21 @@ mod served;
 
 use std::collections::BTreeSet;
 
-use axum::Router;
 use axum::handler::Handler;
 use axum::routing::{MethodFilter, on};
+use axum::{Router, middleware};
 use serde_json::Value;
 use utoipa::openapi::RefOr;
 use utoipa::openapi::path::Parameter;
 use utoipa::openapi::schema::Schema;
 
-pub(super) use inferred::{Created, CreatedOrChecked, Described, Done, EventStream, Log, Octets, Terminal};
+pub(super) use check::Checker;
+pub(super) use inferred::{
+    Conditions, Created, CreatedOrChecked, DagText, Described, Done, EventStream, Log, Octets, Terminal,
+};
 pub(super) use served::operations as routes;
 
+use super::query;
 use crate::api::ProblemKind;
 use crate::policy::Action;
 
@@ -113,10 +118,10 @@ pub(super) struct Operation {
 /// What is inferred of a handler.
 #[derive(Default)]
 pub(super) struct Shape {
-    /// Of the query.
-    pub(super) query: Vec<Parameter>,
-    /// Name of the body's schema.
-    pub(super) body: Option<String>,
+    /// Of the query and the head.
+    pub(super) parameters: Vec<Parameter>,
+    /// Content types of the body, and what is in it.
+    pub(super) bodies: Vec<(&'static str, Content)>,
     pub(super) answers: Vec<Good>,
     /// HTTP statuses of problems that follow from what it takes.
     pub(super) refusals: BTreeSet<u16>,
@@ -139,6 +144,8 @@ pub(super) struct Good {
     pub(super) status: u16,
     pub(super) words: &'static str,
     pub(super) content: Content,
+    /// It may be marked as one that was given before.
+    pub(super) is_counted: bool,
 }
 
 /// What is in it.
@@ -150,8 +157,8 @@ pub(super) enum Content {
     AnyJson,
     Text(&'static str),
     Bytes,
-    /// Bytes, and the session that they are of in a header.
-    BytesOfSession,
+    /// Bytes or text, and the session that they are of in a header.
+    Log,
 }
 
 /// The table: operations, and the router made of them.
@@ -173,8 +180,17 @@ impl<S: Clone + Send + Sync + 'static> Operations<S> {
     {
         let path = operation.path;
         self.list.push(Operation { shape: H::describe, ..operation });
-        self.router = self.router.route(path, on(method, handler));
+        let mut route = on(method, handler);
+        if !H::QUERY {
+            route = route.route_layer(middleware::from_fn(query::none));
+        }
+        self.router = self.router.route(path, route);
         self
+    }
+
+    /// Ids of the operations, and what each needs.
+    pub(super) fn actions(&self) -> Vec<(&'static str, Action)> {
+        self.list.iter().map(|operation| (operation.id, operation.action)).collect()
     }
 
     /// Takes the operations of another table as well.

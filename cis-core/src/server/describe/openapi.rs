@@ -25,6 +25,7 @@ use crate::api::log_pieces::SESSION_HEADER;
 use crate::api::{PROBLEM_JSON, Problem};
 use crate::policy::{Action, Rights, needed};
 use crate::server::caller::TOKEN_HEADER;
+use crate::server::once::REPLAYED_HEADER;
 
 /// What stands above all of it.
 const WORDS: &str = "\
@@ -33,19 +34,43 @@ configuration says so, over TCP with TLS.
 
 Whoever may open the socket is the node's owner; a process inside a session shows the session's token and may do what \
 that session may. Over TCP everybody shows a token that the owner made, and may do what its role may. Names of runs and sessions in paths are ids or unambiguous beginnings or ends of them. Every error is a problem \
-document (RFC 9457). Listings are pages: give `next` as `after` until there is none. Requests with an `input` \
-count once, however often they are sent. Fields are added and never renamed: readers ignore what they do not know. \
+document (RFC 9457) whose `kind` names it. Listings are pages: give `next` as `after` until there is none. Queries take only \
+the parameters that are described, each once.
+
+Requests that take `Idempotency-Key` count once for it, however often they are sent; the answer to a repeated one has \
+`idempotent-replayed: true`, and another request with the same key is refused (409, `key-reused`). The field `input` of their \
+bodies, a ULID, does the same without the header.
+
+Answers have an `ETag` where they are one document: ask again with `If-None-Match`, and what has not changed is answered with 304. \
+Documents and text are compressed for whoever accepts gzip or brotli. Files that tasks left, and logs that are not followed, can \
+be read in ranges of bytes (`Range`).
+
+Over TCP pages of the origins that the configuration names may use the node (CORS). A page shows its token as everybody \
+does; its WebSockets show it among their protocols: `cis.v1` and `cis.bearer.TOKEN`.
+
+Fields, paths, and values of enumerations are added and never renamed: readers ignore what they do not know. \
 Streams are described in `/v1/asyncapi.json`.";
 
 /// Statuses of problems, the name of their common answer, and what they mean.
-const PROBLEMS: [(u16, &str, &str); 11] = [
+const PROBLEMS: [(u16, &str, &str); 14] = [
     (400, "BadInput", "The request, or the DAG file in it, is not right."),
     (401, "Unauthenticated", "Over TCP: no token was shown that counts."),
     (403, "Denied", "The caller may not do this; over TCP also: pages of this origin may not."),
     (404, "NotFound", "There is no such thing."),
-    (409, "Conflict", "The name fits several things, or the thing is not in a state for that."),
-    (413, "TooLarge", "The body is longer than 160 MiB."),
-    (415, "NotJson", "The body is not said to be JSON: `content-type: application/json`."),
+    (405, "MethodNotAllowed", "The path does not take this method; `allow` names those that it takes."),
+    (408, "RequestTimeout", "The body did not arrive in time."),
+    (
+        409,
+        "Conflict",
+        "The name fits several things, the thing is not in a state for that, or the key of the request was used for another one.",
+    ),
+    (413, "TooLarge", "The body is longer than the operation takes."),
+    (415, "UnsupportedMediaType", "The body is not said to be of a type that the operation takes."),
+    (
+        416,
+        "RangeNotSatisfiable",
+        "Nothing of the content is in the range; `content-range` says how long it is.",
+    ),
     (421, "Misdirected", "Over TCP: the node is not called what `Host` says."),
     (426, "UpgradeRequired", "This path speaks WebSocket (RFC 6455) only."),
     (500, "Internal", "Our fault."),
@@ -153,15 +178,18 @@ fn described(operation: &Operation, shape: Shape) -> OperationBuilder {
     for name in names(operation.path) {
         out = out.parameter(path_parameter(name));
     }
-    for parameter in shape.query {
+    for parameter in shape.parameters {
         out = out.parameter(parameter);
     }
-    if let Some(name) = shape.body {
-        let content = ContentBuilder::new().schema(Some(Ref::from_schema_name(name))).build();
-        let body =
-            RequestBodyBuilder::new().content("application/json", content).required(Some(Required::True));
-        out = out.request_body(Some(body.build()));
-    }
+    let body = shape.bodies.into_iter().fold(None, |body: Option<RequestBodyBuilder>, (kind, content)| {
+        let body = body.unwrap_or_else(|| RequestBodyBuilder::new().required(Some(Required::True)));
+        let content = match content {
+            Content::Json(name) => ContentBuilder::new().schema(Some(Ref::from_schema_name(name))),
+            _ => ContentBuilder::new().schema(Some(ObjectBuilder::new().schema_type(Type::String))),
+        };
+        Some(body.content(kind, content.build()))
+    });
+    out = out.request_body(body.map(RequestBodyBuilder::build));
     for good in shape.answers {
         out = out.response(good.status.to_string(), good_answer(good));
     }
@@ -177,7 +205,13 @@ fn described(operation: &Operation, shape: Shape) -> OperationBuilder {
 }
 
 fn good_answer(good: Good) -> Response {
-    let answer = ResponseBuilder::new().description(good.words);
+    let mut answer = ResponseBuilder::new().description(good.words);
+    if good.is_counted {
+        let header = HeaderBuilder::new()
+            .schema(Some(ObjectBuilder::new().schema_type(Type::String).enum_values(Some(["true"]))))
+            .description(Some("The same request was carried out before: this is its answer again."));
+        answer = answer.header(REPLAYED_HEADER.as_str(), header.build());
+    }
     let binary =
         || ObjectBuilder::new().schema_type(Type::String).content_media_type("application/octet-stream");
     let bytes = || ContentBuilder::new().schema(Some(binary())).build();
@@ -196,11 +230,15 @@ fn good_answer(good: Good) -> Response {
             answer.content(kind, content.build())
         }
         Content::Bytes => answer.content("application/octet-stream", bytes()),
-        Content::BytesOfSession => {
+        Content::Log => {
+            let text = ContentBuilder::new().schema(Some(ObjectBuilder::new().schema_type(Type::String)));
             let header = HeaderBuilder::new()
                 .schema(Some(ObjectBuilder::new().schema_type(Type::String)))
                 .description(Some("The session whose log it is."));
-            answer.content("application/octet-stream", bytes()).header(SESSION_HEADER, header.build())
+            answer
+                .content("application/octet-stream", bytes())
+                .content("text/plain; charset=utf-8", text.build())
+                .header(SESSION_HEADER, header.build())
         }
     }
     .build()
@@ -233,9 +271,9 @@ pub(super) fn name_words(name: &str) -> (&'static str, &'static str) {
             "01JD0V3Z8K6T9W2B5N7Q4R1XEC",
         ),
         "item" => ("An item of the inbox.", "kqzmwd"),
-        "blob" => (
-            "The content of the artifact.",
-            "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+        "artifact" => (
+            "A file that the task left: its path, percent-encoded, or the SHA-256 of its content.",
+            "dist/app.tar.gz",
         ),
         "group" => ("A concurrency group.", "claude-account"),
         "did" => ("A node.", "did:key:z6MkhaXgBZDvotDkL5257faiztiGiC2QtKLGpbnnEGta2doK"),

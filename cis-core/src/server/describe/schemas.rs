@@ -32,7 +32,10 @@ pub(super) fn collect(into: &mut Schemas, found: Vec<(String, RefOr<Schema>)>) {
     }
 }
 
-/// Makes a document plain: aliases of numbers are numbers, and descriptions are words for people.
+/// The largest integer that all JSON parsers read exactly (RFC 8259, 6).
+const INTEGER_MAX: i64 = (1 << 53) - 1;
+
+/// Makes a document plain: aliases of numbers are numbers, integers have limits, and descriptions are words for people.
 pub(super) fn tidy(document: &mut Value) {
     let mut primitives = Map::new();
     if let Some(Value::Object(schemas)) = document.pointer_mut("/components/schemas") {
@@ -56,6 +59,7 @@ fn walk(value: &mut Value, primitives: &Map<String, Value>) {
                     fields.entry(key.clone()).or_insert_with(|| value.clone());
                 }
             }
+            bound(fields);
             if let Some(Value::String(words)) = fields.get_mut("description") {
                 *words = plain(words);
             }
@@ -63,6 +67,31 @@ fn walk(value: &mut Value, primitives: &Map<String, Value>) {
         }
         _ => {}
     }
+}
+
+/// Adds the limits of its type to an integer without limits of its own.
+fn bound(schema: &mut Map<String, Value>) {
+    let is_integer = match schema.get("type") {
+        Some(Value::String(name)) => name == "integer",
+        Some(Value::Array(names)) => names.iter().any(|name| name == "integer"),
+        _ => false,
+    };
+    if !is_integer {
+        return;
+    }
+    // utoipa writes `u-int32`; the registry of formats of OpenAPI has `uint32`.
+    if let Some(Value::String(format)) = schema.get_mut("format") {
+        *format = format.replace("u-int", "uint");
+    }
+    let (least, most) = match schema.get("format").and_then(Value::as_str) {
+        Some("uint8") => (0, i64::from(u8::MAX)),
+        Some("uint16") => (0, i64::from(u16::MAX)),
+        Some("uint32") => (0, i64::from(u32::MAX)),
+        Some("int32") => (i64::from(i32::MIN), i64::from(i32::MAX)),
+        _ => (-INTEGER_MAX, INTEGER_MAX),
+    };
+    schema.entry("minimum").or_insert_with(|| least.into());
+    schema.entry("maximum").or_insert_with(|| most.into());
 }
 
 /// Words of a doc comment, for people who do not see the code.

@@ -10,7 +10,7 @@ use super::values::json;
 use crate::api::TaskView;
 use crate::dag::Group;
 use crate::event::{ArtifactRecord, TaskState};
-use crate::ids::{BlobId, RunId, TaskId};
+use crate::ids::{RunId, TaskId};
 use crate::store::error::StoreError;
 
 impl Reader {
@@ -28,11 +28,11 @@ impl Reader {
         })
     }
 
-    /// Whether a file that a task left has this content.
+    /// Files that the last success of a task left, sorted by path; none where there is no such task.
     ///
     /// # Errors
     /// The store cannot be read.
-    pub fn has_artifact(&self, run: RunId, task: &TaskId, blob: &BlobId) -> Result<bool, StoreError> {
+    pub fn artifacts(&self, run: RunId, task: &TaskId) -> Result<Vec<ArtifactRecord>, StoreError> {
         self.view("read the artifacts of a task", |conn| {
             let mut read = conn.prepare_cached(
                 "SELECT f.artifacts FROM tasks t JOIN runs r ON r.key = t.run
@@ -40,9 +40,10 @@ impl Reader {
                  WHERE r.id = ?1 AND t.id = ?2",
             )?;
             let mut rows = read.query(params![run.0.to_bytes(), task.as_str()])?;
-            let Some(row) = rows.next()? else { return Ok(false) };
-            let kept: Vec<ArtifactRecord> = json(row, 0)?;
-            Ok(kept.iter().any(|artifact| artifact.blob == *blob))
+            match rows.next()? {
+                Some(row) => json(row, 0),
+                None => Ok(Vec::new()),
+            }
         })
     }
 }

@@ -8,7 +8,8 @@ use serde_json::Value;
 use super::values::{json, maybe_ulid, named, task, text, ulid};
 use super::{PAGE_MAX, Reader, gates};
 use crate::api::{
-    ApprovalView, ListRuns, Listing, RunDetail, RunView, SaidView, TaskCounts, TaskView, WaitsView,
+    ApprovalView, CreatedOrder, ListRuns, Listing, RunDetail, RunView, SaidView, TaskCounts, TaskView,
+    WaitsView,
 };
 use crate::event::{ExecutionMode, PromptKind, RunState, SaidKind, TaskState};
 use crate::ids::{BlobId, InboxId, NodeDid, Offset, RunId, SessionId, TaskId};
@@ -77,23 +78,30 @@ impl Reader {
         owner.map(NodeDid).ok_or_else(|| not_found(run))
     }
 
-    /// Runs, newest first.
+    /// Runs, newest first unless asked for otherwise.
     ///
     /// # Errors
     /// The store cannot be read; or `after` is not one that a listing gave.
     pub fn list_runs(&self, query: &ListRuns) -> Result<Listing<RunView>, StoreError> {
         let limit = query.limit.unwrap_or(PAGE_RUNS).clamp(1, PAGE_MAX);
-        let before = match &query.after {
+        let (behind, order, first) = match query.sort.unwrap_or_default() {
+            CreatedOrder::NewestFirst => ("<", "DESC", i64::MAX),
+            CreatedOrder::OldestFirst => (">", "ASC", i64::MIN),
+        };
+        let last = match &query.after {
             Some(after) => {
                 after.parse::<i64>().map_err(|_| StoreError::NoSuchPage { after: after.clone() })?
             }
-            None => i64::MAX,
+            None => first,
         };
         let open = if query.open { "AND ended_ms IS NULL" } else { "" };
+        let state = query.state.map(RunState::as_str);
         self.view("list runs", |conn| {
-            let mut read =
-                conn.prepare_cached(&format!("{RUN} WHERE key < ?1 {open} ORDER BY key DESC LIMIT ?2"))?;
-            let mut rows = read.query([before, i64::from(limit) + 1])?;
+            let mut read = conn.prepare_cached(&format!(
+                "{RUN} WHERE key {behind} ?1 {open} AND (?3 IS NULL OR state = ?3) AND (?4 IS NULL OR dag = ?4)
+                 ORDER BY key {order} LIMIT ?2"
+            ))?;
+            let mut rows = read.query(rusqlite::params![last, i64::from(limit) + 1, state, query.dag])?;
             let (mut items, mut last, mut more) = (Vec::new(), 0, false);
             while let Some(row) = rows.next()? {
                 if items.len() >= limit as usize {

@@ -137,7 +137,8 @@ fn listings_come_in_pages_newest_first() {
     for (open, expected) in [(false, vec![7, 6, 5, 4, 3, 2, 1]), (true, vec![7, 5, 3, 1])] {
         let (mut seen, mut after) = (Vec::new(), None);
         loop {
-            let page = reader.list_runs(&ListRuns { open, limit: Some(2), after }).unwrap();
+            let page =
+                reader.list_runs(&ListRuns { open, limit: Some(2), after, ..ListRuns::default() }).unwrap();
             assert!(page.items.len() <= 2 && !page.items.is_empty());
             seen.extend(page.items.iter().map(|run| run.id));
             after = page.next;

@@ -95,7 +95,7 @@ async fn answer(client: &Client, held: &InboxItem, decision: &Decide) -> Result<
 /// The open run in which the task waits for approval; where it waits in none, the newest run, which says
 /// how it stands with it.
 async fn waiting(client: &Client, task: &str) -> Result<String, CliError> {
-    let open = ListRuns { open: true, limit: Some(1000), after: None };
+    let open = ListRuns { open: true, limit: Some(1000), ..ListRuns::default() };
     let runs = client.runs(&open).await?.items;
     let waiting: Vec<_> =
         runs.iter().filter(|run| run.approvals.iter().any(|asked| asked.as_str() == task)).collect();

@@ -35,7 +35,12 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
     let client = context.client()?;
     context.block_on(async {
         let limit = if args.all { PAGE } else { args.limit };
-        let mut which = ListRuns { open: args.open, limit: Some(limit), after: args.after.clone() };
+        let mut which = ListRuns {
+            open: args.open,
+            limit: Some(limit),
+            after: args.after.clone(),
+            ..ListRuns::default()
+        };
         let mut listing = client.runs(&which).await?;
         while args.all && listing.next.is_some() {
             which.after = listing.next.take();

@@ -281,7 +281,7 @@ fn the_inbox_tells_what_stood_there_before_and_events_that_come_twice_count_once
     starts(&mut board, 100, "a", 1);
     let mut prompt = json!({
         "id": InboxId::of_prompt(session(1), 3), "run": board.run.to_string(), "task": "a",
-        "session": session(1).to_string(), "kind": "question", "question": "Name?", "options": [], "since": 150,
+        "session": session(1).to_string(), "kind": "question", "question": "Name?", "options": [], "since_ms": 150,
         "confidence": 90, "layer": "screen", "episode": 3, "hash": "aa", "screen": "", "urgency": "medium",
     });
     let item: InboxItem = serde_json::from_value(prompt.clone()).unwrap();
