@@ -47,7 +47,7 @@ fn a_question_of_a_task_is_an_item_and_its_answer_is_typed_once() {
     assert_eq!((&question["task"], &question["kind"]), (&"ask".into(), &"permission".into()), "{question}");
     assert_eq!(question["episode"], 1);
     let shown: i64 = cis.read("shown").trim().parse().unwrap();
-    let latency = question["since"].as_i64().unwrap() - shown;
+    let latency = question["since_ms"].as_i64().unwrap() - shown;
     eprintln!("prompt shown → durable: {latency} ms");
     assert!((900..10_000).contains(&latency), "{latency} ms");
     let session = cis.session_of("ask");

@@ -8,7 +8,7 @@ use super::harness::Cis;
 
 /// Sends these bytes to the node and gives the answer's head and body.
 #[track_caller]
-fn exchange(cis: &Cis, request: &[u8]) -> (String, Vec<u8>) {
+pub fn exchange(cis: &Cis, request: &[u8]) -> (String, Vec<u8>) {
     let socket = cis.status()["socket"].as_str().unwrap().to_owned();
     let mut stream = UnixStream::connect(socket).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
@@ -25,7 +25,7 @@ pub fn get(cis: &Cis, path: &str, more: &str) -> (String, Vec<u8>) {
     exchange(cis, request(&format!("GET {path}"), more).as_bytes())
 }
 
-fn request(line: &str, more: &str) -> String {
+pub fn request(line: &str, more: &str) -> String {
     format!("{line} HTTP/1.1\r\nhost: cis\r\nconnection: close\r\n{more}\r\n")
 }
 

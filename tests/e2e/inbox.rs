@@ -272,7 +272,7 @@ script = "printf 'Proceed? [y/n] '; read -r x; echo $x > \"$E2E_WORK/two\""
     });
     let items = cis.json(&["inbox"])["items"].as_array().unwrap().clone();
     let of = |task: &str| items.iter().find(|item| item["task"] == task).unwrap().clone();
-    let until = of("one")["until_ms"].as_i64().unwrap() - of("one")["since"].as_i64().unwrap();
+    let until = of("one")["until_ms"].as_i64().unwrap() - of("one")["since_ms"].as_i64().unwrap();
     assert_eq!(until, 3_600_000);
     assert!(of("two").get("until_ms").is_none());
     assert!(cis.ok(["inbox"]).contains("decided by itself in"));

@@ -75,7 +75,7 @@ fn record_answer(cis: &Cis, asked: &serde_json::Value) {
     use cis_core::event::{Actor, ActorKind, AnswerRecord, EventBody, EventDraft, Via};
     use cis_core::ids::{InboxId, InputId};
     let text = |field: &str| asked[field].as_str().unwrap().to_owned();
-    let at_ms = asked["since"].as_i64().unwrap() + 1;
+    let at_ms = asked["since_ms"].as_i64().unwrap() + 1;
     let input = InputId::from_parts(at_ms.unsigned_abs(), 7);
     let answer =
         AnswerRecord { option: None, text: "first".into(), reason: None, by: "uid:4711".into(), bytes: 6 };

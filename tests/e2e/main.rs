@@ -15,6 +15,7 @@ mod harness;
 
 mod agents;
 mod ahead;
+mod api;
 mod artifacts;
 mod asking;
 mod attach;
@@ -62,6 +63,7 @@ mod monitor_record;
 mod node;
 mod noisy;
 mod observer;
+mod page;
 mod permissions;
 mod recover;
 mod remote;

@@ -92,7 +92,7 @@ fn a_run_that_is_asked_for_sixteen_times_at_once_is_made_once() {
         "version = 1\n[dag]\nid = \"once\"\n[[tasks]]\nid = \"a\"\nscript = 'echo x >> \"$E2E_WORK/ran\"'\n";
     let env: std::collections::BTreeMap<String, String> = cis.environment().into_iter().collect();
     let body = json!({
-        "text": hex(text), "source": "once.toml", "workdir": cis.work(), "params": {}, "env": env,
+        "text": text, "source": "once.toml", "workdir": cis.work(), "params": {}, "env": env,
         "mode": "local", "start": true, "input": "01K00000000000000000000008",
     })
     .to_string();
@@ -113,7 +113,7 @@ fn an_input_that_is_sent_twice_is_recorded_and_typed_once() {
     let id = cis.session_of("a")["id"].as_str().unwrap().to_owned();
     let mut api = Api::of(&cis);
     let path = format!("/v1/sessions/{id}/input");
-    let typed = |text: &str, input: &str| json!({ "data": hex(text), "input": input });
+    let typed = |text: &str, input: &str| json!({ "data": text, "input": input });
     for _ in 0..3 {
         let (status, answer) = api.post(&path, &typed("one\r", "01K00000000000000000000009"));
         assert_eq!(status, 200, "{answer}");
@@ -165,10 +165,6 @@ fn a_flood_of_refused_requests_fills_neither_store_nor_log() {
     assert!(lines < 1000, "{lines} lines for {REQUESTS} requests");
     cis.write("open", "");
     cis.wait_run(&run, "succeeded");
-}
-
-fn hex(text: &str) -> String {
-    text.bytes().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[test]

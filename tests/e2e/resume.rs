@@ -44,7 +44,7 @@ fn goes_on(kind: &[&str], end: &str) {
     let mut number = 0;
     let mut type_line = || {
         number += 1;
-        let body = json!({ "data": "780a", "input": format!("01K000000000000000000000{number:02}") });
+        let body = json!({ "data": "x\n", "input": format!("01K000000000000000000000{number:02}") });
         let (status, answer) = Api::of(&cis).post(&format!("/v1/sessions/{session}/input"), &body);
         assert_eq!(status, 200, "{answer}");
     };

@@ -64,6 +64,14 @@ const AGENTS: &[Agent] = &[
         binary: "bin/schemathesis",
         takes: "94 MB, 20 s",
     },
+    // Nor is the one that uses a page as a person does.
+    Agent {
+        name: "browser",
+        packages: &["node@22.23.3", "playwright-core@1.65.1"],
+        from: From::Npm,
+        binary: "node_modules/.bin/node",
+        takes: "130 MB, 10 s",
+    },
     Agent {
         name: "gemini",
         // Debian's node is too old for it.
@@ -89,6 +97,7 @@ const fn package(name: &'static str, found: &'static str, tests: &'static str) -
 const DASHBOARD: &str = "test(/^dashboard::/)";
 const PROGRAMS: &str = "test(/^blocked::/)";
 const PINENTRY: &str = "test(/pinentry/)";
+const PAGE: &str = "test(/^page::/)";
 
 const PACKAGES: &[Package] = &[
     // For the dashboard: a virtual display, keyboard and mouse, the accessibility bus, and libraries that every
@@ -104,6 +113,8 @@ const PACKAGES: &[Package] = &[
     package("libgl1-mesa-dri", "ls /usr/lib/*/dri/swrast_dri.so", DASHBOARD),
     package("libxkbcommon-x11-0", "PATH=$PATH:/sbin ldconfig -p | grep -q libxkbcommon-x11.so.0", DASHBOARD),
     package("libxcursor1", "PATH=$PATH:/sbin ldconfig -p | grep -q libXcursor.so.1", DASHBOARD),
+    // The example page of the guide.
+    package("chromium-headless-shell", "command -v chromium-headless-shell", PAGE),
     // Programs that wait for their terminal.
     package("less", "command -v less", PROGRAMS),
     package("whiptail", "command -v whiptail", PROGRAMS),
@@ -123,7 +134,7 @@ pub(crate) fn ensure() -> Outcome {
         let folder = target_dir()?.join("agents").join(agent.name);
         agent
             .ensure(&folder)
-            .map_err(|e| format!("{e}\n  {} is needed by the tests; without a network take `cargo nextest run -E 'not (test(/^(agents|described|heard|hybrid|matrix|recover|rooms|witness)::/) or package(cis-matrix))'`", agent.name))?;
+            .map_err(|e| format!("{e}\n  {} is needed by the tests; without a network take `cargo nextest run -E 'not (test(/^(agents|described|heard|hybrid|matrix|page|recover|rooms|witness)::/) or package(cis-matrix))'`", agent.name))?;
     }
     Ok(())
 }

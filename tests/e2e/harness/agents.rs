@@ -15,6 +15,8 @@ pub enum Installed {
     /// matrix-js-sdk: its node.
     JsSdk,
     Schemathesis,
+    /// playwright-core: its node.
+    Browser,
 }
 
 /// Where it is; panics with what to do where it is not.
@@ -25,6 +27,7 @@ pub fn installed(agent: Installed) -> PathBuf {
         Installed::Gemini => ("gemini", "node_modules/.bin/gemini"),
         Installed::Nio => ("nio", "bin/python"),
         Installed::JsSdk => ("js-sdk", "node_modules/.bin/node"),
+        Installed::Browser => ("browser", "node_modules/.bin/node"),
         Installed::Schemathesis => ("schemathesis", "bin/schemathesis"),
     };
     // The tested binary is TARGET/PROFILE/cis.
