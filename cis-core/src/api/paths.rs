@@ -132,7 +132,7 @@ pub const MATRIX_SSO: &str = "/v1/matrix/sso";
 /// `GET`: listing of [`super::TokenView`]. `POST` [`super::CreateToken`]: [`super::NewTokenView`]. Over the Unix socket alone.
 pub const TOKENS: &str = "/v1/tokens";
 /// `DELETE` makes it void, by its id or its name: [`super::TokenView`]. Over the Unix socket alone.
-pub const TOKEN: &str = "/v1/tokens/{token}";
+pub const TOKEN: &str = "/v1/tokens/{name}";
 
 /// `path` with its braces filled, one value each, percent-encoded.
 #[must_use]

@@ -132,23 +132,24 @@ struct Coded {
 impl Coded {
     /// Returns the next compressed bytes; none at the end.
     async fn next(&mut self) -> Result<Option<Bytes>, axum::Error> {
-        loop {
+        // After its end the body may not be polled again.
+        while let Some(coder) = &mut self.coder {
             if self.rest.is_empty() {
                 match self.body.next().await {
                     Some(part) => self.rest = part?,
                     None => {
-                        let Some(coder) = self.coder.take() else { return Ok(None) };
+                        let Some(coder) = self.coder.take() else { break };
                         return coder.finish().map(|bytes| Some(bytes.into())).map_err(axum::Error::new);
                     }
                 }
             }
             let piece = self.rest.split_to(self.rest.len().min(PIECE_BYTES));
-            let Some(coder) = &mut self.coder else { return Ok(None) };
             let bytes = coder.write(&piece).map_err(axum::Error::new)?;
             if !bytes.is_empty() {
                 return Ok(Some(bytes.into()));
             }
         }
+        Ok(None)
     }
 }
 
@@ -189,6 +190,19 @@ mod tests {
         assert_eq!(chosen("br;q=0, *"), Coding::Gzip);
         assert_eq!(chosen("*;q=0"), Coding::Identity);
         assert_eq!(chosen("identity"), Coding::Identity);
+    }
+
+    #[tokio::test]
+    async fn a_body_is_not_polled_after_its_end() {
+        // An unfolded stream panics then.
+        let pieces = stream::unfold(3, |left| async move {
+            (left > 0).then(|| (Ok::<_, std::convert::Infallible>(Bytes::from_static(b"piece")), left - 1))
+        });
+        let body = coded(Body::from_stream(pieces).into_data_stream(), Coder::gzip());
+        let all = axum::body::to_bytes(body, usize::MAX).await.unwrap();
+        let mut back = String::new();
+        flate2::read::GzDecoder::new(&all[..]).read_to_string(&mut back).unwrap();
+        assert_eq!(back, "piecepiecepiece");
     }
 
     #[test]
