@@ -32,6 +32,7 @@ fn main() -> ExitCode {
         let error = error::CliError::unavailable(format!("cannot receive the environment: {error}"));
         return error.report(false).into();
     }
+    cis_core::session::fail_large_writes();
     // Version, help and usage errors end in here: nothing is read or started before.
     let cli = cli::Cli::parse();
     let json = cli.globals.json;

@@ -313,6 +313,104 @@ fn an_agent_that_lowers_the_limit_of_its_node_or_host_is_not_taken_for_a_person(
     }
 }
 
+/// Greets the host at the socket that its lock file names. With `orphan`, as an orphan with a lower limit of realtime CPU time
+/// that has killed the host before. Writes `welcome` or `refused` to `greeted`.
+const GREETS: &str = r#"
+import json, os, resource, signal, socket, struct, sys, time
+home = os.environ["CIS_HOME"]
+def host():
+    fields = dict(line.split(" ", 1) for line in open(home + "/host.lock").read().splitlines() if " " in line)
+    return int(fields.get("pid", 0)), fields.get("socket")
+def greet(path):
+    stream = socket.socket(socket.AF_UNIX)
+    stream.connect(path)
+    hello = json.dumps({"type": "hello", "version": 1, "role": "stream"}).encode()
+    try:
+        stream.sendall(struct.pack("<IB", len(hello) + 1, 0) + hello)
+        return bool(stream.recv(1))
+    except OSError:
+        return False
+if "orphan" in sys.argv and "STAGE" not in os.environ:
+    if os.fork(): os._exit(0)
+    os.setsid()
+    if os.fork(): os._exit(0)
+    RTTIME = 15
+    resource.setrlimit(RTTIME, (1000, 1000))
+    os.execve(sys.executable, [sys.executable] + sys.argv, {"STAGE": "2", "CIS_HOME": home, "E2E_WORK": os.environ["E2E_WORK"]})
+before, path = host()
+if "orphan" in sys.argv:
+    os.kill(before, signal.SIGKILL)
+    pid = before
+    while pid in (before, 0):
+        time.sleep(0.02)
+        pid, path = host()
+while True:
+    try:
+        greeted = greet(path)
+        break
+    except OSError:
+        time.sleep(0.02)
+work = os.environ["E2E_WORK"]
+open(work + "/greeted.new", "w").write("welcome" if greeted else "refused")
+os.rename(work + "/greeted.new", work + "/greeted")
+"#;
+
+#[test]
+fn a_process_of_a_session_that_lowered_its_limit_cannot_use_the_next_host() {
+    let cis = unprivileged();
+    cis.write("greets.py", GREETS);
+    let run = cis.start(
+        "version = 1\n[dag]\nid = \"greets\"\n[[tasks]]\nid = \"waits\"\ntty = false\nscript = 'while [ ! -e \"$E2E_WORK/end\" ]; do sleep 0.02; done'\n\
+         [[tasks]]\nid = \"agent\"\ntty = false\nretry_lost = false\nscript = 'python3 \"$E2E_WORK/greets.py\" orphan; sleep 600'\n",
+    );
+    let greeted =
+        || eventually("it has greeted", || Some(cis.read("greeted")).filter(|said| !said.is_empty()));
+    assert_eq!(greeted(), "refused");
+    // The same from outside of any session.
+    fs::remove_file(cis.work().join("greeted")).unwrap();
+    let mut person = cis.program("sh");
+    person.args(["-c", "python3 \"$E2E_WORK/greets.py\""]);
+    Running::start(person).wait().expect(0);
+    assert_eq!(greeted(), "welcome");
+    cis.write("end", "");
+    cis.wait_task(&run, "waits", "succeeded");
+    cis.run(["dag", "cancel", &run]);
+}
+
+/// Completes the task `review` with its token, which it reads from the environment of that task's process: as itself, as a
+/// process with a cleaned environment, and as an orphan in a session of its own.
+const FORGER: &str = r#"
+while [ ! -e "$E2E_WORK/review" ]; do sleep 0.02; done
+export T=$(tr '\0' '\n' < /proc/$(cat "$E2E_WORK/review")/environ | sed -n 's/^CIS_TOKEN=//p')
+[ -n "$T" ] || exit 9
+forge() { "$@" "$E2E_CIS" task complete --text "all is well" >> "$E2E_WORK/forged" 2>&1 && echo "done by $*" >> "$E2E_WORK/forged"; }
+clean() { env -i PATH="$PATH" HOME="$HOME" CIS_HOME="$CIS_HOME" XDG_RUNTIME_DIR="$XDG_RUNTIME_DIR" CIS_SOCKET="$CIS_SOCKET" CIS_TOKEN="$T" "$@"; }
+forge env CIS_TOKEN="$T"
+forge clean
+clean setsid -f sh -c '"$1" task complete --text "all is well" > "$2/orphan.new" 2>&1; echo "exit $?" >> "$2/orphan.new"; mv "$2/orphan.new" "$2/orphan"' sh "$E2E_CIS" "$E2E_WORK"
+while [ ! -e "$E2E_WORK/orphan" ]; do sleep 0.02; done
+"#;
+
+#[test]
+fn a_token_of_a_session_counts_in_that_session_alone() {
+    let cis = unprivileged();
+    cis.write("forger.sh", FORGER);
+    let run = cis.start(
+        "version = 1\n[dag]\nid = \"forged\"\n[[tasks]]\nid = \"review\"\nscript = 'echo $$ > \"$E2E_WORK/pid\"; mv \"$E2E_WORK/pid\" \"$E2E_WORK/review\"; \
+         while [ ! -e \"$E2E_WORK/end\" ]; do sleep 0.02; done; setsid -w \"$E2E_CIS\" task progress \"by a child\"; exit 1'\n\
+         [[tasks]]\nid = \"agent\"\nscript = 'sh \"$E2E_WORK/forger.sh\"'\n",
+    );
+    cis.wait_task(&run, "agent", "succeeded");
+    let (forged, orphan) = (cis.read("forged"), cis.read("orphan"));
+    let refused = "only the session itself may";
+    assert!(!forged.contains("done by") && forged.matches(refused).count() == 2, "{forged}");
+    assert!(orphan.contains(refused) && !orphan.contains("exit 0"), "{orphan}");
+    cis.write("end", "");
+    cis.wait_run(&run, "failed");
+    let history = cis.ok(["dag", "events", &run, "--task", "review"]);
+    assert!(history.contains("by a child") && !history.contains("all is well"), "{history}");
+}
+
 #[test]
 fn a_command_whose_limit_another_process_lowered_says_so() {
     let cis = unprivileged();

@@ -1,5 +1,7 @@
 //! Lost output and lost outputs on a full disk: both are reported, and are not counted as failures of the task.
 
+use std::process::Command;
+
 use super::harness::{Cis, Running, eventually, is_alive, ulid_in};
 use super::storage::{Mounted, fill};
 
@@ -72,6 +74,23 @@ script = 'touch "$E2E_WORK/after"'
     cis.wait_run(&run, "succeeded");
     assert!(cis.work().join("after").exists());
     cis.stop();
+}
+
+#[test]
+fn output_beyond_the_maximum_size_of_a_file_is_marked_and_ends_no_host() {
+    const MAX: &str = "--fsize=3000000";
+    let cis = Cis::new();
+    let text = "version = 1\n[dag]\nid = \"large\"\n[[tasks]]\nid = \"prints\"\ntty = false\nscript = 'head -c 4000000 /dev/urandom | base64'\n";
+    let (file, node) = (cis.write("large.toml", text), cis.command(["node", "start", "--detach"]));
+    let mut limited = Command::new("prlimit");
+    limited.arg(MAX).arg(node.get_program()).args(node.get_args());
+    limited.current_dir(cis.work()).env_clear().envs(cis.environment());
+    Running::start(limited).wait().expect(0);
+    let host = cis.status()["host_pid"].clone();
+    let run = ulid_in(&cis.ok(["dag", "run", "--detach", file.to_str().unwrap()]));
+    cis.wait_run(&run, "succeeded");
+    is_marked(&cis, &run, "prints", "File too large");
+    assert_eq!(cis.status()["host_pid"], host, "the same host");
 }
 
 #[test]

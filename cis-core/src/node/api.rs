@@ -111,6 +111,7 @@ impl NodeApi for Node {
             keys: &self.keys,
             commands: &self.own_commands,
             tokens: &self.tokens,
+            leaders: &self.shared.leaders,
             limit_outside: self.limit_outside,
         };
         this.principal(&peer, token)

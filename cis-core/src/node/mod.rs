@@ -24,6 +24,7 @@ mod identity;
 mod inbox;
 mod json_file;
 mod kept;
+mod leaders;
 mod logs;
 mod matrix;
 mod notices;

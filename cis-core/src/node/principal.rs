@@ -12,17 +12,20 @@
 //! the host or to the first process. A process that outlives its command counts as a process of a session, and has no
 //! rights.
 //!
-//! A token of another session is refused where the session that it is shown from can be seen: a process
-//! whose parents were all started with an environment of its own making shows none.
+//! A token counts only for a process that is in the session of its first process (setsid(2)), or has an ancestor that is: a
+//! process can leave a session, and cannot join one. So a process that called setsid and lost its parents has no rights, also
+//! with the token of its own session.
 //!
 //! Not contained, as it has the same uid as the node, whose files it could as well change: what a
 //! session starts through somebody else (cron, ssh, a systemd user unit); and what runs as root (or with
 //! CAP_SYS_RESOURCE), raises its limits, cleans its environment, leaves its parents and kills the host.
 
 use super::driver::now_ms;
+use super::leaders::Leaders;
 use super::own_commands::OwnCommands;
 use crate::config::{Home, Keys, Tokens};
 use crate::event::{Submitter, Via};
+use crate::ids::SessionId;
 use crate::policy::{NodeCommand, Principal, Rights, Who};
 use crate::server::{Descent, Peer};
 
@@ -35,6 +38,7 @@ pub(super) struct This<'a> {
     pub(super) keys: &'a Keys,
     pub(super) commands: &'a OwnCommands,
     pub(super) tokens: &'a Tokens,
+    pub(super) leaders: &'a Leaders,
     /// Hard limit of realtime CPU time of processes outside of sessions, µs.
     pub(super) limit_outside: u64,
 }
@@ -49,13 +53,9 @@ impl This<'_> {
             rights: Rights::None,
         };
         if let Some(session) = token.and_then(|token| self.keys.session_of(token)) {
-            // A token acts for its session. If it is shown from inside another session, it was stolen.
-            let own = |descent: &Descent| {
-                let tokens = descent.tokens_for(|socket| self.home.is_node_socket(socket));
-                let mut own = tokens.filter_map(|own| self.keys.session_of(own));
-                own.all(|own| own == session)
-            };
-            if !peer.descent.as_ref().is_none_or(own) {
+            let is_own = peer.descent.as_ref().is_some_and(|descent| self.is_of(descent, session));
+            // Whoever comes from no session at all (a container that was given the token) may do more without it.
+            if !is_own && self.principal(peer, None).rights < Rights::Admin {
                 return unknown(None);
             }
             return Principal { who: Who::Session { session, of: None }, via, rights: Rights::OwnSession };
@@ -77,6 +77,15 @@ impl This<'_> {
         let me = rustix::process::geteuid().as_raw();
         let rights = if peer.uid == me || peer.uid == 0 { Rights::Admin } else { Rights::None };
         Principal { who: Who::User { uid: peer.uid }, via, rights }
+    }
+
+    /// Whether a process belongs to this session. A token that is shown from elsewhere was stolen: the processes of its
+    /// user can read it.
+    fn is_of(&self, descent: &Descent, session: SessionId) -> bool {
+        let tokens = descent.tokens_for(|socket| self.home.is_node_socket(socket));
+        let is_marked = tokens.filter_map(|own| self.keys.session_of(own)).all(|own| own == session);
+        // In the first milliseconds of a session the node does not know its first process.
+        is_marked && self.leaders.of(session).is_none_or(|leader| descent.is_in_session_of(leader))
     }
 
     /// Whether a process descends from the current host, but not through this node. A process of an earlier host is
@@ -146,9 +155,19 @@ mod tests {
             // No process descends from a node with this pid.
             let pid = u32::MAX;
             let limit_outside = realtime_limit_outside(&home.dir);
-            This { pid, host, home, keys: &keys, commands: &commands, tokens: &tokens, limit_outside }
-                .principal(&peer, token)
-                .rights
+            let leaders = &Leaders::default();
+            This {
+                pid,
+                host,
+                home,
+                keys: &keys,
+                commands: &commands,
+                tokens: &tokens,
+                leaders,
+                limit_outside,
+            }
+            .principal(&peer, token)
+            .rights
         }
     }
 
@@ -181,7 +200,9 @@ mod tests {
             Peer { uid: rustix::process::geteuid().as_raw(), pid: Some(pid), descent: Descent::of(pid) };
         let (keys, tokens) = (Keys::load_or_make(&home.dir).unwrap(), Tokens::open(home));
         let (pid, limit_outside) = (std::process::id(), realtime_limit_outside(&home.dir));
-        This { pid, host, home, keys: &keys, commands, tokens: &tokens, limit_outside }.principal(&peer, None)
+        let leaders = &Leaders::default();
+        This { pid, host, home, keys: &keys, commands, tokens: &tokens, leaders, limit_outside }
+            .principal(&peer, None)
     }
 
     fn piped(program: &str, arguments: &[&str]) -> Command {
@@ -298,7 +319,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let home = home(&folder);
         let keys = Keys::load_or_make(&home.dir).unwrap();
-        let token = |n| keys.token(crate::ids::SessionId::from_parts(1, n));
+        let token = |n| keys.token(SessionId::from_parts(1, n));
         let start = |own: &str, shown: &str| {
             let mut shell = Command::new("sh");
             shell.args(["-c", &format!("CIS_TOKEN={shown} cat; :")]).env("CIS_TOKEN", own);

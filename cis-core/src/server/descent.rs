@@ -28,6 +28,8 @@ pub struct Descent(Arc<Found>);
 #[derive(Debug, Default)]
 struct Found {
     pids: Vec<u32>,
+    /// Session ids of these processes (setsid(2)).
+    sids: Vec<u32>,
     /// Those that were started with a session's environment.
     marks: Vec<Mark>,
     /// Its hard limit of realtime CPU time, µs; 0 if it cannot be read.
@@ -47,15 +49,23 @@ impl Descent {
     /// None where the process is gone, or a line of parents cannot be followed to its end.
     #[must_use]
     pub fn of(pid: u32) -> Option<Self> {
-        let pids = (0..TRIES).find_map(|_| line(pid))?;
+        let (pids, sids) = (0..TRIES).find_map(|_| line(pid))?.into_iter().unzip();
+        let pids: Vec<u32> = pids;
         let marks = pids.iter().filter_map(|pid| mark_of(*pid)).collect();
-        Some(Self(Arc::new(Found { pids, marks, realtime_limit: realtime_limit(pid) })))
+        Some(Self(Arc::new(Found { pids, sids, marks, realtime_limit: realtime_limit(pid) })))
     }
 
     /// Whether the process is this one, or descends from it.
     #[must_use]
     pub fn passes(&self, pid: u32) -> bool {
         self.0.pids.contains(&pid)
+    }
+
+    /// Whether the process or an ancestor of it is in the session that `leader` began with setsid(2). No process can
+    /// join the session of another one.
+    #[must_use]
+    pub fn is_in_session_of(&self, leader: u32) -> bool {
+        self.0.sids.contains(&leader)
     }
 
     /// Whether the process or an ancestor of it is `pid`, and `between` stands not on the way there.
@@ -96,40 +106,49 @@ impl Descent {
     }
 }
 
-/// The process, its parent, and so on. A parent that started later than its child is another process,
+/// The process, its parent, and so on, with their session ids. A parent that started later than its child is another process,
 /// which has got the pid meanwhile.
-fn line(pid: u32) -> Option<Vec<u32>> {
-    let mut pids = Vec::with_capacity(8);
+fn line(pid: u32) -> Option<Vec<(u32, u32)>> {
+    let mut line = Vec::with_capacity(8);
     let (mut at, mut younger) = (pid, u64::MAX);
-    while pids.len() < DEPTH_MAX {
-        match parent(at) {
-            Some((_, started)) if started > younger => return None,
-            Some((parent, started)) => {
-                pids.push(at);
+    while line.len() < DEPTH_MAX {
+        match stat(at) {
+            Some(stat) if stat.started > younger => return None,
+            Some(stat) => {
+                line.push((at, stat.sid));
                 // Parent 0: the first process, or one whose parent is in another namespace.
-                if parent == 0 || at == 1 {
-                    return Some(pids);
+                if stat.parent == 0 || at == 1 {
+                    return Some(line);
                 }
-                (at, younger) = (parent, started);
+                (at, younger) = (stat.parent, stat.started);
             }
             // If /proc hides processes that cannot be traced (hidepid: those of other users, a session host,
             // sshd), the chain of parents ends at such a process.
             None => {
                 let there = i32::try_from(at).ok().and_then(Pid::from_raw).map(test_kill_process);
                 let hidden = matches!(there, Some(Ok(()) | Err(Errno::PERM)));
-                return (at != pid && hidden).then_some(pids);
+                return (at != pid && hidden).then_some(line);
             }
         }
     }
     None
 }
 
-/// Fields 4 and 22 of `/proc/PID/stat` (proc_pid_stat(5)): parent, and start in clock ticks since boot.
-fn parent(pid: u32) -> Option<(u32, u64)> {
+/// What is read of `/proc/PID/stat` (proc_pid_stat(5)).
+struct Stat {
+    parent: u32,
+    sid: u32,
+    /// Start in clock ticks since boot.
+    started: u64,
+}
+
+/// Reads fields 4, 6 and 22.
+fn stat(pid: u32) -> Option<Stat> {
     let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
     let mut fields = stat_fields(&stat)?;
     let parent = fields.nth(1)?.parse().ok()?;
-    Some((parent, fields.nth(17)?.parse().ok()?))
+    let sid = fields.nth(1)?.parse().ok()?;
+    Some(Stat { parent, sid, started: fields.nth(15)?.parse().ok()? })
 }
 
 /// What of a session stands in the environment that it was started with.
@@ -156,7 +175,7 @@ mod tests {
     #[test]
     fn a_line_has_the_process_and_its_parents() {
         let me = std::process::id();
-        let up = parent(me).unwrap().0;
+        let up = stat(me).unwrap().parent;
         let mine = Descent::of(me).unwrap();
         assert!(mine.passes(me) && mine.passes(up));
         assert!(!Descent::of(up).unwrap().passes(me), "a parent");

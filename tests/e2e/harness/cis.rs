@@ -129,24 +129,26 @@ impl Cis {
 
     /// `cis ARGUMENTS`, not started.
     pub fn command<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Command {
+        let mut command = self.program(&self.binary);
+        command.args(arguments);
+        command
+    }
+
+    /// Another program of the same user, not started.
+    pub fn program(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = match self.uid {
-            None => Command::new(&self.binary),
+            None => Command::new(program),
             Some(uid) => {
                 let mut command = Command::new("setpriv");
                 command
                     .arg(format!("--reuid={uid}"))
                     .arg(format!("--regid={uid}"))
                     .args(["--clear-groups", "--"]);
-                command.arg(&self.binary);
+                command.arg(program);
                 command
             }
         };
-        command
-            .args(arguments)
-            .current_dir(self.work())
-            .env_clear()
-            .envs(self.environment())
-            .stdin(Stdio::null());
+        command.current_dir(self.work()).env_clear().envs(self.environment()).stdin(Stdio::null());
         command
     }
 

@@ -35,6 +35,7 @@ impl Driver {
     fn host_said(&mut self, message: FromHost, now: TimestampMs) {
         match message {
             FromHost::Started { session, pid, .. } => {
+                self.parts.shared.leaders.add(session, pid);
                 if self.parts.worker.attempt_of(session).is_some() {
                     self.parts.worker.started(session, pid);
                 } else {
@@ -82,6 +83,7 @@ impl Driver {
     }
 
     fn session_exited(&mut self, session: SessionId, exit: &Exit) {
+        self.parts.shared.leaders.remove(session);
         if let Some(known) = self.unread.sessions.get_mut(&session) {
             // Whose it is will be known when everything can be read: the host keeps it until then.
             known.exit = Some(exit.clone());
@@ -109,6 +111,7 @@ impl Driver {
             self.parts.hub.close(known.session, Ended { detail: HOST_ENDED.to_owned(), exit_code: None });
         }
         let ended: Vec<SessionId> = ended.into_iter().map(|known| known.session).collect();
+        self.parts.shared.leaders.replace(std::iter::empty());
         self.parts.machine.set_host(None);
         self.parts.worker.host_lost();
         self.unread.sessions.clear();
@@ -137,6 +140,8 @@ impl Driver {
     /// Connects, and settles what became of every session that was live when the line broke.
     pub(super) fn connect_host(&mut self, now: TimestampMs) {
         let Some(greeting) = self.host.connect(now) else { return };
+        let live = greeting.sessions.iter().filter(|known| known.exit.is_none());
+        self.parts.shared.leaders.replace(live.map(|known| (known.session, known.pid)));
         self.parts.shared.host_pid.store(self.host.pid().unwrap_or(0), Ordering::Relaxed);
         self.supervised = None;
         self.parts.worker.host_connected();

@@ -43,6 +43,7 @@ use self::loners::Loners;
 use self::once::Once;
 use self::unread::Unread;
 use super::commands::{Command, DriverHandle, Reply};
+use super::leaders::Leaders;
 use super::notices::Notices;
 use super::own_commands::OwnCommands;
 use super::rooms::Knock;
@@ -74,6 +75,8 @@ const STUCK_RETRY_MS: i64 = 500;
 pub(in crate::node) struct Shared {
     /// Pid of the session host; 0: none.
     pub(in crate::node) host_pid: AtomicU32,
+    /// First processes of its sessions.
+    pub(in crate::node) leaders: Leaders,
     /// Whether the node restarts after its end.
     pub(in crate::node) restart: AtomicBool,
     /// Open streams: somebody is looking.

@@ -12,7 +12,7 @@ use rustix::process::{Pid, geteuid, test_kill_process, umask};
 
 use super::config::HostError;
 use crate::local::{LockFile, PeerProcess, SocketFile, make_way};
-use crate::session::os::{Processes, Stamps};
+use crate::session::os::{ProcessKey, Processes, Stamps};
 
 /// `sun_path` has 108 bytes, the last of them a null (unix(7)).
 const SOCKET_PATH_BYTES_MAX: usize = 107;
@@ -45,21 +45,31 @@ pub(super) fn bind(path: &Path) -> Result<(UnixListener, SocketFile), HostError>
     Ok((listener, SocketFile::at(path)))
 }
 
+/// Nodes that the host knows without looking at their marks.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Nodes {
+    /// The process that started the host.
+    pub(super) starter: Option<ProcessKey>,
+    /// The node that the host itself started.
+    pub(super) started: Option<u32>,
+}
+
 /// Whether this peer may speak to the host: a process of the same user that does not run inside a
-/// session, of this host or of one before it. `node`, the one that the host itself started, may.
-pub(super) fn admits(
-    stream: impl AsFd,
-    processes: &impl Processes,
-    stamps: &Stamps,
-    node: Option<u32>,
-) -> bool {
+/// session, of this host or of any other. Any process of the user can lower the limit of `nodes`, so it does not count.
+pub(super) fn admits(stream: impl AsFd, processes: &impl Processes, stamps: &Stamps, nodes: Nodes) -> bool {
     let Ok(peer) = PeerProcess::of(stream.as_fd()) else { return false };
     let Some(pid) = peer.pid else { return false };
-    let stamped = || processes.stamp(pid).is_some_and(|limit| stamps.is_ours(limit));
+    // What cannot be read may be lower.
+    let stamped = || processes.stamp(pid).is_none_or(|limit| stamps.is_from_a_session(limit));
+    let is_starter =
+        || nodes.starter.is_some_and(|starter| processes.one(pid).is_some_and(|peer| peer.key() == starter));
     // Again where a parent went away while its line was followed.
-    let outside = || (0..3).find_map(|_| is_outside(pid, processes, node)).unwrap_or(false);
+    let outside = || (0..3).find_map(|_| is_outside(pid, processes, nodes.started)).unwrap_or(false);
     // Checked last: whether all of this was read from the process that connected.
-    peer.uid == geteuid().as_raw() && outside() && !stamped() && peer.is_same()
+    peer.uid == geteuid().as_raw()
+        && outside()
+        && (Some(pid) == nodes.started || is_starter() || !stamped())
+        && peer.is_same()
 }
 
 /// Follows the line of parents: none where it was broken.

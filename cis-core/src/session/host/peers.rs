@@ -7,7 +7,7 @@ use rustix::io::Errno;
 use rustix::net::{SocketFlags, accept_with};
 
 use super::connection::{Connection, Read};
-use super::listener;
+use super::listener::{self, Nodes};
 use super::server::Host;
 use super::source::Source;
 use crate::session::os;
@@ -36,7 +36,8 @@ impl Host {
 
     fn admit(&mut self, stream: OwnedFd) {
         let full = self.connections.len() >= CONNECTIONS_MAX;
-        if full || !listener::admits(&stream, &self.processes, &self.stamps, self.supervise.node) {
+        let nodes = Nodes { starter: self.starter, started: self.supervise.node };
+        if full || !listener::admits(&stream, &self.processes, &self.stamps, nodes) {
             return;
         }
         let at = self.connections.insert(Connection::new(stream));

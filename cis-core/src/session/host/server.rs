@@ -30,7 +30,9 @@ use crate::ids::{HostInstance, SessionId, TimestampMs};
 use crate::local::{Holder, LockFile};
 use crate::session::evidence::Strangers;
 use crate::session::exits::{self, ExitFile, Note};
-use crate::session::os::{self, Limits, Nofile, ProcFs, SignalFd, Spawner, Stamps};
+use crate::session::os::{
+    self, Limits, Nofile, ProcFs, ProcessKey, Processes as _, SignalFd, Spawner, Stamps,
+};
 
 /// So much of a session's output is read in one turn, bytes: a flood does not hold up the others.
 pub(super) const OUTPUT_PER_TURN: usize = 64 << 10;
@@ -74,6 +76,8 @@ pub(super) struct Host {
     /// Connections with something to do at the end of this turn.
     pub(super) listed: Vec<usize>,
     pub(super) supervise: Supervise,
+    /// The process that started this host.
+    pub(super) starter: Option<ProcessKey>,
     /// Whose the orphans are.
     pub(super) orphans: Orphans,
     /// Who else waits for terminals.
@@ -133,6 +137,8 @@ impl Host {
             .map_err(HostError::system("become the reaper of orphans"))?;
         let signals = os::watch_signals().map_err(HostError::system("watch its signals"))?;
         let processes = ProcFs::open().map_err(HostError::system("read /proc"))?;
+        let starter = rustix::process::getppid().map(|pid| pid.as_raw_nonzero().get().unsigned_abs());
+        let starter = starter.and_then(|pid| processes.one(pid)).map(|process| process.key());
         // Stamps are made from the home, because the directory of the socket can change. Earlier versions made them
         // from that directory.
         let before = lock.holder().map(|before| before.socket);
@@ -179,6 +185,7 @@ impl Host {
             control: None,
             listed: Vec::new(),
             supervise: Supervise::default(),
+            starter,
             orphans: Orphans::default(),
             strangers: Strangers::default(),
             probed: None,

@@ -36,6 +36,7 @@ pub(crate) use memory::{give_memory_back, share_memory};
 pub(crate) use processes::{Process, ProcessKey, Processes, descend, signal_exactly};
 pub(crate) use procfs::ProcFs;
 pub(crate) use pty::{open_pty, resize};
+pub use signals::fail_large_writes;
 pub(crate) use signals::{SignalFd, watch_signals};
 pub(crate) use spawn::{Limits, Spawn, SpawnError, Spawner, Step, Streams};
 pub(crate) use stamp::{Stamp, Stamps, stamp_at_start};

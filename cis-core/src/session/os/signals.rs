@@ -43,13 +43,20 @@ impl SignalFd {
     }
 }
 
+/// Makes writes of this process beyond RLIMIT_FSIZE fail with EFBIG (setrlimit(2)). By default the first one ends the process.
+#[allow(unsafe_code)]
+pub fn fail_large_writes() {
+    // SAFETY: the call has no pointers, and no handler runs.
+    unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
+}
+
 /// Sets every signal to its default, which is what sessions inherit; blocks those that must not end
 /// the host (SIGHUP, SIGINT, SIGQUIT, SIGPIPE …); and watches SIGCHLD and SIGTERM.
 ///
 /// For the only thread of a process.
 #[allow(unsafe_code)]
 pub(crate) fn watch_signals() -> io::Result<SignalFd> {
-    const BLOCKED: [libc::c_int; 12] = [
+    const BLOCKED: [libc::c_int; 13] = [
         libc::SIGCHLD,
         libc::SIGTERM,
         libc::SIGHUP,
@@ -62,6 +69,8 @@ pub(crate) fn watch_signals() -> io::Result<SignalFd> {
         libc::SIGTSTP,
         libc::SIGTTIN,
         libc::SIGTTOU,
+        // A write beyond RLIMIT_FSIZE fails instead (EFBIG, setrlimit(2)).
+        libc::SIGXFSZ,
     ];
     for number in 1..=libc::SIGRTMAX() {
         // SAFETY: an all-zero sigaction is SIG_DFL with an empty mask; the pointers are to it and null.

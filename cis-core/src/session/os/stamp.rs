@@ -54,6 +54,8 @@ impl Stamp {
 /// Gives stamps out, in turn; after a thousand million sessions anew (65,000 for a host in a session).
 #[derive(Debug)]
 pub(crate) struct Stamps {
+    /// Limit of processes outside of sessions.
+    outside: u64,
     /// The values below this are the host's to give.
     above: u64,
     /// So many of them.
@@ -80,7 +82,7 @@ impl Stamps {
             stamp if stamp > APART => (stamp, APART_NESTED, 2),
             few => (few, few, 1),
         };
-        Self { above, room, apart, homes: vec![place(apart, home)], given: 0 }
+        Self { outside: own, above, room, apart, homes: vec![place(apart, home)], given: 0 }
     }
 
     /// One for a new session; none where the host's own limit leaves no room.
@@ -90,6 +92,12 @@ impl Stamps {
         let number = self.given % steps + 1;
         let home = self.homes.first()?;
         Some(Stamp { top: self.above - number * self.apart - home, width: self.apart })
+    }
+
+    /// Whether a process with this hard limit comes from a session. Any lower limit counts: a process can lower its stamp
+    /// to a value that no host gave.
+    pub(crate) fn is_from_a_session(&self, limit: u64) -> bool {
+        limit < self.outside
     }
 
     /// Whether a process with this hard limit belongs to a session of an earlier host of this home.
