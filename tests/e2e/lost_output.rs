@@ -150,7 +150,7 @@ fn with_few_descriptors_no_output_is_lost_without_a_mark() {
     }
     let file = cis.write("few.toml", text);
     let line = format!("ulimit -n 64; exec {} dag run --detach {}", cis.binary().display(), file.display());
-    let mut command = std::process::Command::new("sh");
+    let mut command = Command::new("sh");
     command.args(["-c", &line]).current_dir(cis.work()).env_clear().envs(cis.environment());
     let run = ulid_in(&Running::start(command).wait().expect(0).stdout);
     let detail = cis.wait_run(&run, "succeeded");
