@@ -318,3 +318,37 @@ fn unblock_decides_about_a_task_that_is_held_for_approval() {
     cis.ok(["dag", "unblock", &format!("{run}/deploy"), "approve"]);
     cis.wait_run(&run, "succeeded");
 }
+
+#[test]
+fn a_numbered_menu_is_a_question_with_options() {
+    let cis = Cis::new();
+    let menu = "Do you want to make this edit?\n❯ 1. Yes\n  2. Yes, allow all edits\n  3. No, and say what to do instead (esc)\n";
+    cis.write("menu", menu);
+    let run = cis.start(
+        "version = 1\n[dag]\nid = \"menu\"\n[[tasks]]\nid = \"edit\"\nscript = 'cat \"$E2E_WORK/menu\"; read -r x; echo \"got $x\" > \"$E2E_WORK/said\"'\n",
+    );
+    let asked = item(&cis);
+    assert_eq!(asked["question"], "Do you want to make this edit?", "{asked}");
+    let labels: Vec<&str> =
+        asked["options"].as_array().unwrap().iter().map(|option| option["label"].as_str().unwrap()).collect();
+    assert_eq!(labels, ["Yes", "Yes, allow all edits", "No, and say what to do instead"]);
+    cis.ok(["answer", asked["id"].as_str().unwrap(), "2"]);
+    cis.wait_run(&run, "succeeded");
+    assert_eq!(cis.read("said").trim(), "got 2");
+}
+
+#[test]
+fn a_standalone_shell_at_its_prompt_is_not_an_inbox_item() {
+    let cis = Cis::new();
+    let session = cis.ok(["session", "create", "--", "bash", "--norc", "-i"]).trim().to_owned();
+    eventually("the monitor sees a shell at its prompt", || {
+        (cis.json(&["dag", "explain", &session])["verdict"]["at_shell"] == true).then_some(())
+    });
+    assert_eq!(cis.ok(["inbox"]), "Nothing waits for you.\n");
+    cis.ok(["session", "exec", &session, "read -r -p 'Go on? [y/N] ' x", "--wait-for", "Go on"]);
+    let asked = item(&cis);
+    assert!(asked["question"].as_str().unwrap().contains("Go on?"), "{asked}");
+    cis.ok(["answer", asked["id"].as_str().unwrap(), "--text", "y"]);
+    eventually("nothing waits", || (cis.ok(["inbox"]) == "Nothing waits for you.\n").then_some(()));
+    cis.ok(["session", "terminate", &session]);
+}

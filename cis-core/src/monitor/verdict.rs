@@ -25,6 +25,9 @@ pub struct Verdict {
     pub question: String,
     /// What can be answered, where that is known.
     pub options: Vec<PromptOption>,
+    /// A shell is at its prompt: it asks nobody anything.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub at_shell: bool,
 }
 
 /// What the arbiter tells.

@@ -3,8 +3,8 @@
 use crate::event::{LABEL_CHARS_MAX, PromptKind, PromptOption};
 use crate::monitor::evidence::Modes;
 use crate::monitor::screen::{
-    Asked, Keys, Page, Place, Shape, button, fingerprint, kind_of, letters, meaning_of, menu_of, named_above,
-    numbered, shape_of, unboxed,
+    Asked, Keys, Menu, Page, Place, Shape, button, fingerprint, kind_of, letters, meaning_of, menu_at_cursor,
+    menu_of, named_above, numbered, shape_of, unboxed,
 };
 
 use super::candidates::Source;
@@ -49,12 +49,17 @@ pub(super) fn line_hash(place: &Place) -> String {
 
 /// The prompt at the cursor. `hidden`: what is typed is not shown.
 pub(super) fn read_line(page: &Page, readers: Readers<'_>, hidden: bool) -> Line {
-    let text = page.asking();
     let modes = readers.modes;
-    let mut options = if hidden { Vec::new() } else { letters(&text, takes_enter(&text, modes)) };
-    if options.is_empty() && !hidden {
-        options = listed(page);
-    }
+    let menu = if hidden { None } else { typed_menu(page, modes) };
+    let (text, mut options) = match menu {
+        Some(menu) => (menu.question, menu.options),
+        None => {
+            let text = page.asking();
+            let letters = if hidden { Vec::new() } else { letters(&text, takes_enter(&text, modes)) };
+            let options = if letters.is_empty() && !hidden { listed(page) } else { letters };
+            (text, options)
+        }
+    };
     named(page, &mut options);
     let kind = kind_of(&readers.asked(page, &text, &options));
     if matches!(kind, PromptKind::Editor | PromptKind::Pager | PromptKind::Idle | PromptKind::Password) {
@@ -69,10 +74,26 @@ pub(super) fn read_line(page: &Page, readers: Readers<'_>, hidden: bool) -> Line
     Line { kind, question: text, options, hash: hash_at(page, hidden), place, source: Source::Line }
 }
 
+/// Finds a menu above the cursor that is answered by typing a number. In raw mode, [`menu_line`] finds menus.
+fn typed_menu(page: &Page, modes: Option<Modes>) -> Option<Menu> {
+    let modes = modes?;
+    let keys = match (modes.canonical, modes.echo) {
+        (true, _) => Keys::NumberEnter,
+        (false, true) => Keys::Number,
+        (false, false) => return None,
+    };
+    menu_at_cursor(page, keys)
+}
+
 /// The hash of the prompt at the cursor: of its place, and of a list above it that may reach further up.
 pub(super) fn hash_at(page: &Page, hidden: bool) -> String {
     let hash = line_hash(&page.line());
-    let options = if hidden || !letters(&page.asking(), true).is_empty() { Vec::new() } else { listed(page) };
+    let options = match menu_at_cursor(page, Keys::NumberEnter) {
+        _ if hidden => Vec::new(),
+        Some(menu) => menu.options,
+        None if letters(&page.asking(), true).is_empty() => listed(page),
+        None => Vec::new(),
+    };
     if options.is_empty() {
         return hash;
     }

@@ -36,6 +36,7 @@ use terminal::Terminal;
 
 use super::evidence::{KernelEvidence, ReaderHow, ScreenView, Signal};
 use super::profile::{Found, Idle, Profile, Says};
+use super::screen::is_shell_prompt;
 use super::verdict::{Change, Verdict, Want};
 use crate::event::{Layer, PromptKind};
 use crate::ids::TimestampMs;
@@ -303,6 +304,7 @@ impl Arbiter {
             }
             self.episode += 1;
             verdict.episode = self.episode;
+            verdict.at_shell = self.is_at_shell(verdict.kind);
             self.changes.push(Change::Blocked(Box::new(verdict.clone())));
         }
         let reader = self.kernel.own().map_or(0, |reader| reader.pid);
@@ -318,6 +320,18 @@ impl Arbiter {
             gone_ms: None,
             rows: self.cells.steady.clone(),
         });
+    }
+
+    /// Whether a prompt of this kind is the prompt of a shell.
+    fn is_at_shell(&self, kind: PromptKind) -> bool {
+        let (Some(reader), Some(page), Some(last)) = (self.kernel.own(), &self.cells.page, &self.kernel.last)
+        else {
+            return kind == PromptKind::Idle && self.terminal.prompts;
+        };
+        let modes = reader.modes.or(last.modes);
+        kind == PromptKind::Idle
+            && (self.terminal.prompts
+                || modes.is_some_and(|modes| is_shell_prompt(&reader.name, modes, &page.lead)))
     }
 
     /// At its prompt, with its work done: told once.

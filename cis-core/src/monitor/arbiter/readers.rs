@@ -9,8 +9,8 @@ use crate::event::{Layer, PromptKind};
 use crate::ids::TimestampMs;
 use crate::monitor::evidence::{KernelEvidence, Reader, ReaderHow};
 use crate::monitor::screen::{
-    Asked, Page, Place, Shape, answers, fingerprint, is_carrier, is_clockwork, is_gauge, is_listener,
-    kind_of, letters, shape_of,
+    Asked, Keys, Page, Place, Shape, answers, fingerprint, is_carrier, is_clockwork, is_gauge, is_listener,
+    kind_of, letters, menu_at_cursor, shape_of,
 };
 
 /// Cells are still for so long before a process in a read counts, ms.
@@ -55,7 +55,11 @@ impl Look<'_> {
 
     /// The program paints its own prompts, so that the text before the cursor does not tell.
     fn paints(&self) -> bool {
-        !self.page.view.cursor_visible || shape_of(&self.page.lead) != Shape::Strong
+        let menu = || menu_at_cursor(self.page, Keys::Arrows).is_some();
+        !self.page.view.cursor_visible
+            || shape_of(&self.page.lead) != Shape::Strong
+            // The last row of a menu may end like a prompt: `3. No (esc)`.
+            || (kernel::is_raw(self.readers.modes) && menu())
     }
 }
 

@@ -45,6 +45,8 @@ pub(super) struct Terminal {
     pub(super) report: Option<Report>,
     title: String,
     notice: Option<(TimestampMs, String)>,
+    /// The newest mark of a shell (OSC 133) is its prompt.
+    pub(super) prompts: bool,
     /// It has asked for brackets around what is pasted: a line editor is at rest, or a full screen.
     pub(super) edits: bool,
 }
@@ -116,7 +118,8 @@ impl Terminal {
 
     /// A prompt of a shell. What it runs then tells for itself: it may well wait.
     fn marked(&mut self, mark: char, now: TimestampMs) -> bool {
-        if matches!(mark, 'A' | 'B') {
+        self.prompts = matches!(mark, 'A' | 'B');
+        if self.prompts {
             self.set(Reported::Idle, String::new(), format!("a shell's mark {mark} (OSC 133)"), now);
         } else {
             self.report = None;

@@ -7,7 +7,7 @@ use regex::Regex;
 use super::dialog::dialog_of;
 use super::meaning::meaning_of;
 use super::options::{ENTER, Keys, numbered, option};
-use super::page::{Page, is_rule, unboxed};
+use super::page::{Page, is_rule, unboxed, unpointed};
 use super::pattern;
 use crate::event::{OPTIONS_MAX, PromptOption};
 
@@ -42,6 +42,8 @@ static KEYS: LazyLock<Regex> = LazyLock::new(|| {
 });
 /// So many rows a menu looks for its question.
 const QUESTION_ROWS: usize = 4;
+/// Maximum height of a menu above the cursor, with its question, rows.
+const MENU_ROWS: usize = 24;
 
 /// The lowest menu on the screen, in its last rows.
 pub(in crate::monitor) fn menu_of(page: &Page) -> Option<Menu> {
@@ -64,6 +66,36 @@ pub(in crate::monitor) fn menu_of(page: &Page) -> Option<Menu> {
         Some(Menu { question: found.question, options: Vec::new(), buttons: found.labels, row: found.row })
     };
     menu.or_else(dialog)
+}
+
+/// Finds a numbered menu that ends above the cursor or in the cursor's row, with a pointer at exactly one row. Between the
+/// menu and the cursor may be the rest of the last option, a row that names the keys, and a prompt without words.
+pub(in crate::monitor) fn menu_at_cursor(page: &Page, keys: Keys) -> Option<Menu> {
+    let end = page.cursor_row();
+    let from = end.saturating_sub(MENU_ROWS);
+    let mut rows: Vec<&str> = (from..end).map(|row| page.row(row)).collect();
+    let lead = page.lead.trim();
+    if !matches!(unboxed(lead), "" | ">" | "❯" | "›" | ":" | "?") {
+        rows.push(lead);
+    }
+    let (options, first) = numbered(&rows, keys)?;
+    let bare = |row: &str| row.trim_matches(['│', '┃']).to_owned();
+    let is_last = |row: &&str| {
+        let text = unpointed(row).trim_start_matches(['○', '◯', ' ']);
+        let text = text.strip_prefix(&options.len().to_string());
+        text.is_some_and(|text| text.starts_with(['.', ')']))
+    };
+    let last = rows.iter().rposition(is_last)?;
+    let pointed = rows[first..=last].iter().filter(|row| POINTED.is_match(&bare(row))).count();
+    let goes_on = |row: &&str| {
+        let row = bare(row);
+        unboxed(&row).is_empty() || is_rule(&row) || KEYS.is_match(&row) || row.starts_with("   ")
+    };
+    if pointed != 1 || !rows[last + 1..].iter().all(goes_on) {
+        return None;
+    }
+    let question = question(&rows[..first]);
+    Some(Menu { question, options, buttons: Vec::new(), row: from + first })
 }
 
 /// The lowest list of rows without numbers, one of them pointed at: its options, and the index of its first row.
@@ -177,6 +209,50 @@ mod tests {
         let found = menu("│ Overwrite?     │\n│ ● 1. Yes       │\n│   2. No        │").expect("a menu");
         assert_eq!((found.question.as_str(), found.options.len()), ("Overwrite?", 2));
         assert_eq!(menu("Steps:\n1. build\n2. run"), None);
+    }
+
+    fn at_cursor(screen: &str) -> Option<Menu> {
+        let lines: Vec<String> = screen.lines().map(str::to_owned).collect();
+        let (row, last) = (lines.len().saturating_sub(1), lines.last().cloned().unwrap_or_default());
+        let view = ScreenView {
+            cols: 80,
+            cursor_row: u16::try_from(row).unwrap(),
+            cursor_col: u16::try_from(last.chars().count()).unwrap(),
+            cursor_visible: true,
+            lines,
+            ..ScreenView::default()
+        };
+        menu_at_cursor(&Page::of(view), Keys::NumberEnter)
+    }
+
+    #[test]
+    fn a_menu_above_the_cursor_is_answered_with_numbers() {
+        let rows =
+            "Do you want to proceed?\n❯ 1. Yes\n  2. Yes, and don't ask again\n  3. No, and say why (esc)";
+        for below in
+            ["", "\n ", "\n> ", "\n\nEnter to confirm · Esc to cancel\n ", "\n     what to do instead\n "]
+        {
+            let found = at_cursor(&format!("{rows}{below}")).unwrap_or_else(|| panic!("a menu: {below:?}"));
+            assert_eq!(found.question, "Do you want to proceed?", "{below:?}");
+            let keys: Vec<&str> = found.options.iter().map(|option| option.keys.as_str()).collect();
+            assert_eq!(keys, ["1\r", "2\r", "3\r"], "{below:?}");
+        }
+        let codex =
+            "Allow it?\n› 1. Yes, proceed (y)\n  2. No (esc)\n\n  Press enter to confirm or esc to cancel\n ";
+        assert_eq!(at_cursor(codex).map(|menu| menu.options.len()), Some(2));
+    }
+
+    #[test]
+    fn lists_in_text_are_not_menus_at_the_cursor() {
+        for screen in [
+            "Steps:\n  1. build\n  2. run\n> ",
+            "> 1. a quoted list\n> 2. of somebody\n",
+            "Proceed?\n❯ 1. Yes\n  2. No\nyou chose 2\nName: ",
+            "Proceed?\n❯ 1. Yes\n  2. No\nName: ",
+            "",
+        ] {
+            assert_eq!(at_cursor(screen), None, "{screen}");
+        }
     }
 
     #[test]

@@ -12,16 +12,18 @@ mod noise;
 mod options;
 mod page;
 mod shape;
+mod shell;
 mod words;
 
 pub(super) use kinds::{Asked, kind_of};
 pub(super) use letters::named_above;
 pub(super) use meaning::meaning_of;
-pub(super) use menu::{button, menu_of, pointed_at};
+pub(super) use menu::{Menu, button, menu_at_cursor, menu_of, pointed_at};
 pub(super) use noise::{is_clockwork, is_gauge, steady};
 pub(super) use options::{Keys, buttons, letters, numbered};
 pub(super) use page::{Page, Place, fingerprint, is_rule, unboxed, unpointed};
 pub(super) use shape::{Shape, answers, is_carrier, is_listener, shape_of};
+pub(super) use shell::is_shell_prompt;
 
 use regex::Regex;
 

@@ -261,6 +261,8 @@ impl Driver {
         }
         match change {
             Change::Blocked(verdict) if self.agent_waits(session, &verdict, now) => {}
+            // A standalone shell at its prompt asks nobody anything. In a run, a task would wait there.
+            Change::Blocked(verdict) if verdict.at_shell && self.loners.contains(session) => {}
             Change::Blocked(verdict) => self.attention.change(session).waits(*verdict, screen),
             Change::Over { episode } => self.attention.change(session).is_over(episode),
             Change::Marker { kind, text } => self.said_on_screen(session, kind, &text, now),

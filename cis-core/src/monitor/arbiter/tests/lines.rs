@@ -2,7 +2,7 @@
 
 use crate::monitor::ReaderHow::{Poll, Read};
 use crate::monitor::arbiter::story::{HIDDEN, LINES, RAW, Story};
-use crate::monitor::{Reader, ReaderHow};
+use crate::monitor::{Reader, ReaderHow, Signal};
 
 #[test]
 fn a_question_counts_after_a_second_of_still_cells() {
@@ -152,4 +152,47 @@ fn keys_get_their_words_from_the_rows_above() {
     story.shows(screen).reads("tool", Read, LINES).pass(1500);
     let told = story.take();
     assert!(told.contains(r#"[Edit it - "e\r"] [Delete it allow_once "d\r"] [quit cancel "q\r"]"#), "{told}");
+}
+
+#[test]
+fn a_printed_numbered_menu_is_a_prompt_with_options() {
+    let mut story = Story::plain();
+    let menu = "Do you want to make this edit?\n❯ 1. Yes\n  2. Yes, allow all edits\n  3. No, and say what to do (esc)\n";
+    story.shows(menu).reads("bash", Read, LINES).pass(3000);
+    let told = story.take();
+    assert!(
+        told.contains("blocked 1 permission by kernel: Do you want to make this edit? [Yes allow_once"),
+        "{told}"
+    );
+    assert!(told.contains(r#"[No, and say what to do deny_and_say "3\r"]"#), "{told}");
+    let view = story.view.clone();
+    assert!(story.arbiter.holds(&view), "it is still there for an answer");
+}
+
+#[test]
+fn a_numbered_menu_is_found_if_its_last_row_ends_like_a_prompt() {
+    let mut story = Story::plain();
+    story.shows("Proceed?\n❯ 1. Yes\n  2. No, and say why (esc)").reads("bash", Read, RAW).pass(3000);
+    let told = story.take();
+    let options = r#"Proceed? [Yes allow_once "\r"] [No, and say why deny_and_say "\u{1b}[B\r"]"#;
+    assert!(told.contains(options), "{told}");
+}
+
+#[test]
+fn prompts_of_shells_are_marked() {
+    for (name, how, modes, prompt, at_shell) in [
+        ("bash", Poll, RAW, "pat@vm:~$ ", true),
+        ("dash", Read, LINES, "$ ", true),
+        ("fish", Poll, RAW, "pat@vm ~> ", true),
+        ("python3", Poll, RAW, ">>> ", false),
+        ("sh", Read, LINES, "release> ", false),
+    ] {
+        let mut story = Story::plain();
+        story.shows(prompt).reads(name, how, modes).pass(4000);
+        let verdict = story.arbiter.verdict().unwrap_or_else(|| panic!("no verdict for {name}"));
+        assert_eq!(verdict.at_shell, at_shell, "{name} {prompt}");
+    }
+    let mut marked = Story::plain();
+    marked.signal(&Signal::Shell { mark: 'A', code: None }).shows("» ").pass(2000);
+    assert!(marked.arbiter.verdict().is_some_and(|verdict| verdict.at_shell));
 }

@@ -74,6 +74,7 @@ mod tests {
             hash: String::new(),
             question: String::new(),
             options: Vec::new(),
+            at_shell: false,
         }
     }
 
