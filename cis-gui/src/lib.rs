@@ -8,6 +8,7 @@ pub mod app;
 pub mod command;
 pub mod draft;
 pub mod feed;
+pub mod fonts;
 pub mod graph;
 pub mod model;
 pub mod panels;

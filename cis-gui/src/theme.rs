@@ -3,6 +3,8 @@
 use cis_core::event::{RunState, TaskState};
 use eframe::egui::{self, Color32, CornerRadius, FontFamily, FontId, Stroke, TextStyle, Visuals};
 
+use crate::fonts;
+
 /// What a state means to whoever looks, in the order of how much it matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Mark {
@@ -96,8 +98,9 @@ pub fn wire(dark: bool) -> Color32 {
     hex(if dark { 0x0056_6070 } else { 0x00a4_adb9 })
 }
 
-/// Sets fonts' sizes, spaces and colours of both themes.
+/// Sets fonts and their sizes, spaces and colours of both themes.
 pub fn install(ctx: &egui::Context) {
+    fonts::install(ctx);
     ctx.set_visuals_of(egui::Theme::Dark, visuals(true));
     ctx.set_visuals_of(egui::Theme::Light, visuals(false));
     ctx.all_styles_mut(|style| {
