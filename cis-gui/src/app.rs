@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use cis_core::api::InboxItem;
 use eframe::egui::{self, Key, KeyboardShortcut, Modifiers, RichText, Ui};
 
 use crate::command::{Command, Sender};
@@ -11,7 +12,7 @@ use crate::model::{Link, Model, Tone};
 use crate::panels::{Go, Scene, events, inbox, node, run, runs, session, settings, start};
 use crate::settings::{KEY, Settings};
 use crate::theme::{self, Mark};
-use crate::widgets::{ago, clock, mark, one_line};
+use crate::widgets::{ago, clock, left, mark, one_line};
 
 /// What happens is drawn at most once in this time.
 const FRAME: Duration = Duration::from_micros(16_600);
@@ -19,6 +20,8 @@ const FRAME: Duration = Duration::from_micros(16_600);
 const NOTE_MS: i64 = 8_000;
 /// Of what a node says of its state, or of a command, so many characters are shown.
 const WORDS_MAX: usize = 400;
+/// Height of the status line.
+const STATUS: f32 = 22.0;
 /// Keys of the views, in the order of the bar.
 const VIEWS: [(Go, &str, Key); 5] = [
     (Go::Inbox, "Inbox", Key::Num1),
@@ -97,10 +100,11 @@ impl Dashboard {
         let now = now_ms();
         self.keys(ui);
         egui::Panel::top("bar").show(ui, |ui| self.bar(ui, &model, now));
-        trouble(ui, &model);
+        status(ui, &model);
         notes(ui, &model, now);
         let to = self.to.clone();
-        let mut scene = Scene { model: &model, to: &to, now, go: None, pick: None };
+        let refusal = model.refusal();
+        let mut scene = Scene { model: &model, to: &to, now, go: None, pick: None, refusal };
         egui::CentralPanel::default().show(ui, |ui| match self.at {
             Go::Inbox => inbox::show(ui, &mut self.inbox, &mut scene),
             Go::Runs => runs::show(ui, &mut self.runs, &mut scene),
@@ -135,7 +139,11 @@ impl Dashboard {
     fn clocks(&self, ctx: &egui::Context, model: &Model, now: i64) {
         let clock = |from| clock(from, now).1;
         let next = match self.at {
-            Go::Inbox => model.inbox.items().map(|item| clock(item.since)).min(),
+            Go::Inbox => {
+                let left = |item: &InboxItem| item.until_ms.map(|until| left(until, now).1);
+                let next = |item: &InboxItem| left(item).into_iter().chain([clock(item.since)]).min();
+                model.inbox.items().filter_map(next).min()
+            }
             // These ask for their own.
             Go::Session(_) | Go::Events | Go::Node | Go::Settings | Go::Start => None,
             _ => model.open_runs().map(clock).min(),
@@ -257,22 +265,38 @@ impl Dashboard {
     }
 }
 
-/// Why the line to the node is down, and what to do.
-fn trouble(ui: &mut Ui, model: &Model) {
-    let (why, hint) = match &model.link {
-        Link::Connecting | Link::Up => return,
-        Link::Lost { why, .. } => (why, None),
-        Link::Refused(problem) => (&problem.detail, problem.hint.as_deref()),
+/// The status line at the bottom: why the connection is down and what to do, else the node and why actions are disabled.
+/// It is always there, so that nothing moves when its text changes.
+fn status(ui: &mut Ui, model: &Model) {
+    let (trouble, text) = match &model.link {
+        Link::Lost { why, .. } => (true, one_line(why, WORDS_MAX)),
+        Link::Refused(problem) => {
+            let hint = problem.hint.as_deref().map(|hint| format!(". {hint}")).unwrap_or_default();
+            (true, one_line(&format!("{}{hint}", problem.detail), WORDS_MAX))
+        }
+        Link::Connecting | Link::Up => (false, standing(model)),
     };
-    egui::Panel::top("trouble").show(ui, |ui| {
-        ui.horizontal_wrapped(|ui| {
-            mark(ui, Mark::Broken, "trouble");
-            ui.label(one_line(why, WORDS_MAX));
-            if let Some(hint) = hint {
-                ui.label(RichText::new(one_line(hint, WORDS_MAX)).weak());
+    egui::Panel::bottom("status").exact_size(STATUS).resizable(false).show(ui, |ui| {
+        ui.with_layout(egui::Layout::left_to_right(egui::Align::Center), |ui| {
+            if trouble {
+                mark(ui, Mark::Broken, "trouble");
+            }
+            let words = RichText::new(&text).small();
+            let words = if trouble { words.strong() } else { words.weak() };
+            let label = ui.add(egui::Label::new(words).truncate());
+            if !text.is_empty() {
+                label.on_hover_text(&text);
             }
         });
     });
+}
+
+/// Returns the node, and why actions are disabled.
+fn standing(model: &Model) -> String {
+    let refusal = model.refusal().map(|refusal| refusal.why().to_owned());
+    let node = model.node.as_ref().map(|node| format!("Node {} in {}", node.version, node.home));
+    let parts: Vec<String> = refusal.into_iter().chain(node).collect();
+    one_line(&parts.join(" · "), WORDS_MAX)
 }
 
 /// What became of commands, for a while.

@@ -36,6 +36,17 @@ impl Verb {
             Self::Cancel => "Cancel",
         }
     }
+
+    /// Returns the label of the second click, for verbs that start or end work.
+    #[must_use]
+    pub fn question(self) -> Option<&'static str> {
+        match self {
+            Self::Start => Some("Really start"),
+            Self::Resume => Some("Really resume"),
+            Self::Cancel => Some("Really cancel"),
+            Self::Pause => None,
+        }
+    }
 }
 
 /// What the dashboard asks for.
@@ -76,6 +87,8 @@ pub enum Command {
     Explain(SessionId, Slot<ExplainView>),
     /// Reads the end of the log of one of a task's tries, as text.
     Log(RunId, String, u32, Slot<String>),
+    /// Reads the end of a session's log, as text.
+    SessionLog(SessionId, Slot<String>),
     /// Saves a file that a task left among those of whoever looks; the answer says where.
     Save(RunId, String, ArtifactRecord, Slot<PathBuf>),
     /// Shows a session's terminal, until the last holder of it drops it.

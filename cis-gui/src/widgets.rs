@@ -134,7 +134,20 @@ pub fn clock(from: TimestampMs, now: TimestampMs) -> (String, u64) {
     (text, (step - now.rem_euclid(step)).unsigned_abs())
 }
 
-/// The same; a frame is asked for when it changes.
+/// Says how long it is until a time, and after how many ms that text changes.
+#[must_use]
+pub fn left(until: TimestampMs, now: TimestampMs) -> (String, u64) {
+    let away = (until - now).max(0);
+    let step = if away < 60_000 { 1_000 } else { 60_000 };
+    // Rounded up: never less than it is.
+    let shown = away + (step - away.rem_euclid(step)).rem_euclid(step);
+    let text = if step == 60_000 { clock(0, shown).0 } else { lasted(0, shown) };
+    // The last minute is counted in seconds.
+    let seconds = if step == 60_000 { away - 59_999 } else { i64::MAX };
+    (text, (away - (shown - step)).min(seconds).max(1).unsigned_abs())
+}
+
+/// How long something that goes on has lasted; a frame is asked for when that changes.
 pub fn ago(ui: &Ui, from: TimestampMs, now: TimestampMs) -> String {
     let (text, until) = clock(from, now);
     ui.ctx().request_repaint_after(Duration::from_millis(until));
@@ -194,8 +207,24 @@ pub fn opens(ui: &mut Ui, name: impl Into<RichText>, width: f32) -> Response {
     .inner
 }
 
-/// A button for what throws work away: the first click asks, a second one within a while is meant.
-pub fn sure(ui: &mut Ui, about: impl std::hash::Hash + std::fmt::Debug, word: &str, question: &str) -> bool {
+/// A button for an action. `refused`: why the button is disabled, shown when the pointer is above it.
+pub fn act(ui: &mut Ui, text: impl Into<egui::WidgetText>, refused: Option<&str>) -> Response {
+    let button = ui.add_enabled(refused.is_none(), egui::Button::new(text.into()));
+    match refused {
+        Some(why) => button.on_disabled_hover_text(why),
+        None => button,
+    }
+}
+
+/// A button for an action that starts or ends work: the first click asks, and a second click within four seconds confirms.
+/// The second click of a double click does not count. `refused`: why the button is disabled.
+pub fn sure(
+    ui: &mut Ui,
+    about: impl std::hash::Hash + std::fmt::Debug,
+    word: &str,
+    question: &str,
+    refused: Option<&str>,
+) -> bool {
     const WHILE_S: f64 = 4.0;
     // What was asked of one thing is no answer about another that comes to stand there.
     let id = egui::Id::unique((word, &about));
@@ -203,7 +232,8 @@ pub fn sure(ui: &mut Ui, about: impl std::hash::Hash + std::fmt::Debug, word: &s
     let asked: Option<f64> = ui.data(|data| data.get_temp(id));
     let asks = asked.is_some_and(|at| now - at < WHILE_S);
     let text = if asks { RichText::new(question).strong() } else { RichText::new(word) };
-    let clicked = ui.push_id(id, |ui| ui.button(text)).inner.clicked();
+    let button = ui.push_id(id, |ui| act(ui, text, refused)).inner;
+    let clicked = button.clicked() && !(asks && button.double_clicked());
     if asks {
         ui.ctx().request_repaint_after(Duration::from_secs_f64(WHILE_S));
     }
@@ -247,6 +277,14 @@ mod tests {
         assert_eq!(clock(minute - 600_000, minute + 45_000), ("10 min".to_owned(), 15_000));
         assert_eq!(clock(minute - 3_720_000, minute), ("1 h 02 min".to_owned(), 60_000));
         assert_eq!(clock(minute, minute - 5), ("0 s".to_owned(), 5), "clocks of two machines");
+    }
+
+    #[test]
+    fn remaining_time_is_rounded_up() {
+        assert_eq!(left(90_500, 0), ("2 min".to_owned(), 30_500));
+        assert_eq!(left(60_000, 0), ("1 min".to_owned(), 1));
+        assert_eq!(left(7_300, 0), ("8 s".to_owned(), 300));
+        assert_eq!(left(5_000, 9_000), ("0 s".to_owned(), 1_000));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use cis_core::event::Event;
 use cis_core::ids::RunId;
+use cis_gui::command::Command;
 use cis_gui::feed::{Shared, now_ms};
 use cis_gui::model::{Link, Update};
 use cis_gui::panels::Go;
@@ -95,6 +96,7 @@ pub(crate) fn measure() -> Outcome {
     stage.press(Key::G);
     changing(&mut stage, &shared, &mut busy, "all of the graph");
     stage.press(Key::C);
+    critical_path(&mut stage);
     changing(&mut stage, &shared, &mut busy, "all of the graph, critical path");
     moving(&mut stage, "all of the graph moved");
     // The wheel zooms by e for 300 points.
@@ -123,6 +125,26 @@ pub(crate) fn measure() -> Outcome {
         json!({ "what": "wakes for 100 changes", "count": woken.load(Ordering::Relaxed) - before })
     );
     Ok(())
+}
+
+/// Answers the request for the critical path as a node does: one task of each layer.
+fn critical_path(stage: &mut Stage) {
+    stage.frame(Vec::new());
+    let tasks = shapes::layered(TASKS, 200);
+    let need = |name: &str| tasks.iter().find(|task| task.id.as_str() == name)?.needs.first().cloned();
+    let last = tasks.last().map(|task| task.id.clone());
+    let path: Vec<Value> = std::iter::successors(last, |task| need(task.as_str()))
+        .map(|task| json!({ "task": task, "from_ms": 1, "to_ms": 2, "queue_ms": 0, "machine_ms": 1, "human_ms": 0 }))
+        .collect();
+    let none = json!({ "queue_ms": 0, "machine_ms": 1, "human_ms": 0 });
+    while let Ok(command) = stage.commands.try_recv() {
+        if let Command::Times(run, slot) = command {
+            let times = json!({ "run": run, "state": "running", "from_ms": 1, "wall_ms": 1, "critical": none,
+                "path": path, "tasks": [] });
+            slot.fill(Ok(serde_json::from_value(times).expect("the times of a run")));
+        }
+    }
+    stage.settle();
 }
 
 /// Frames with changes between them.

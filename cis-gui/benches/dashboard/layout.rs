@@ -1,7 +1,7 @@
 //! How long a graph takes to be laid out.
 
 use cis_core::api::TaskView;
-use cis_gui::graph::{Drawing, Shape, Ways, draw};
+use cis_gui::graph::{Drawing, Shape, draw};
 
 use crate::stage::processor_ms;
 use crate::{Outcome, say, shapes};
@@ -41,16 +41,5 @@ pub(crate) fn measure() -> Outcome {
             say(&format!("layout {count} {name}"), &times);
         }
     }
-    let tasks = shapes::layered(10_000, 200);
-    let ways = Ways::of(&Shape::of(&tasks));
-    let times: Vec<f64> = (0..50)
-        .map(|n| {
-            let began = processor_ms();
-            let found = ways.longest(|at| i64::try_from(at * 7919 % 1_000 + n).unwrap_or(0));
-            assert!(!found.tasks.is_empty());
-            processor_ms() - began
-        })
-        .collect();
-    say("critical path of 10000", &times);
     Ok(())
 }

@@ -2,6 +2,9 @@
 #![allow(clippy::disallowed_methods, reason = "tests write files")]
 
 mod bad_input;
+mod decisions;
+mod graph;
+mod rights;
 mod sessions;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -291,32 +294,6 @@ fn frames_are_asked_for_by_clocks_that_are_shown_alone() {
         "type": "cis.dag.run.completed", "at_ms": 9, "body": {} });
     stage.shared.apply(Update::Events(vec![serde_json::from_value(over).unwrap()]));
     assert_eq!(next_frame(&mut stage), Duration::MAX, "a run that is over does not change");
-}
-
-#[test]
-fn the_critical_path_is_shown_where_it_is_asked_for() {
-    let mut stage = stage();
-    let mut run = detail(1, &["plan", "fast", "slow", "end"]);
-    let times = [(0, 1_000), (1_000, 2_000), (1_000, 61_000), (61_000, 62_000)];
-    for (task, (from, to)) in run.tasks.iter_mut().zip(times) {
-        (task.started_ms, task.ended_ms) = (Some(from), Some(to));
-        task.state = cis_core::event::TaskState::Succeeded;
-    }
-    let plan = run.tasks[0].id.clone();
-    let both = vec![run.tasks[1].id.clone(), run.tasks[2].id.clone()];
-    run.tasks[1].needs = vec![plan.clone()];
-    run.tasks[2].needs = vec![plan];
-    run.tasks[3].needs = both;
-    let id = run.run.id;
-    stage.shared.apply(Update::Run(Box::new(run)));
-    stage.harness.state_mut().go(Go::Run(id));
-    next_frame(&mut stage);
-    assert!(!stage.shows("1:02 min"));
-    stage.click("Critical path");
-    next_frame(&mut stage);
-    assert!(stage.shows("1:02 min"), "how long it took stands beside it");
-    stage.click("Critical path");
-    assert!(!stage.shows("1:02 min"));
 }
 
 #[test]

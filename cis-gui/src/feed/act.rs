@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use cis_core::api::{Answer, KillSession, Problem, ProblemKind, ReadLog, ReadTime, RetryRun};
-use cis_core::client::Client;
+use cis_core::client::{Client, LogStream};
 
 use super::{Shared, files, input_id, problem, save};
 use crate::command::{Command, Slot, Verb};
@@ -82,6 +82,14 @@ pub(super) async fn act(client: Arc<Client>, shared: Arc<Shared>, command: Comma
         Command::Log(run, task, attempt, slot) => {
             return fill(&shared, &slot, log(&client, &run.to_string(), &task, attempt).await);
         }
+        Command::SessionLog(session, slot) => {
+            let how = ReadLog { plain: true, ..ReadLog::default() };
+            let log = match client.session_log(&session.to_string(), &how).await {
+                Ok(log) => end(log).await,
+                Err(error) => Err(problem(error)),
+            };
+            return fill(&shared, &slot, log);
+        }
         // Those that the feed itself takes.
         Command::Look(_) | Command::Open(_) | Command::Reconnect | Command::Ring => return,
     };
@@ -110,10 +118,14 @@ fn fill<T>(shared: &Shared, slot: &Slot<T>, answer: Result<T, Problem>) {
     shared.wake();
 }
 
-/// The end of a log as text.
+/// Reads the end of the log of an attempt.
 async fn log(client: &Client, run: &str, task: &str, attempt: u32) -> Result<String, Problem> {
     let how = ReadLog { plain: true, attempt: Some(attempt), ..ReadLog::default() };
-    let mut stream = client.task_log(run, task, &how).await.map_err(problem)?;
+    end(client.task_log(run, task, &how).await.map_err(problem)?).await
+}
+
+/// Reads a log to its end and returns the last part as text.
+async fn end(mut stream: LogStream<'_>) -> Result<String, Problem> {
     let mut all: Vec<u8> = Vec::new();
     while let Some(bytes) = stream.next().await.map_err(problem)? {
         all.extend_from_slice(&bytes);

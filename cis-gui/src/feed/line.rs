@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cis_core::api::{ListInbox, ListRuns, ListSessions};
+use cis_core::api::{ListInbox, ListRuns};
 use cis_core::client::{Client, ClientError, Followed};
 use tokio::sync::Notify;
 
@@ -105,7 +105,7 @@ async fn load_all(client: &Client, shared: &Shared) -> Result<(), ClientError> {
     let listing = client.runs(&which).await?;
     shared.apply(Update::Listing { whole: listing.next.is_none(), runs: listing.items });
     shared.apply(Update::Inbox(client.whole_inbox(ListInbox::default()).await?));
-    shared.apply(Update::Sessions(client.sessions(&ListSessions::default()).await?.items));
+    shared.apply(Update::Sessions(super::sessions(client).await?));
     shared.apply(Update::Groups(client.groups().await?.items));
     Ok(())
 }

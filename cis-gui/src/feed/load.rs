@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use cis_core::api::{ListInbox, ListSessions, ProblemKind};
+use cis_core::api::{ListInbox, ProblemKind};
 use cis_core::client::{Client, ClientError};
 use cis_core::ids::RunId;
 use tokio::time::Instant;
@@ -126,7 +126,7 @@ async fn ask(client: &Client, want: Want) -> Result<Update, ClientError> {
     Ok(match want {
         Want::Inbox => Update::Inbox(client.whole_inbox(ListInbox::default()).await?),
         Want::Run(run) => Update::Run(Box::new(client.run(&run.to_string()).await?)),
-        Want::Sessions => Update::Sessions(client.sessions(&ListSessions::default()).await?.items),
+        Want::Sessions => Update::Sessions(super::sessions(client).await?),
         Want::Node => Update::Node(Box::new(client.node().await?)),
         Want::Groups => Update::Groups(client.groups().await?.items),
     })

@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use cis_core::api::{Problem, ProblemKind};
+use cis_core::api::{ListSessions, Problem, ProblemKind, SessionView};
 use cis_core::client::{Client, ClientError};
 use cis_core::ids::{InputId, RunId, TimestampMs};
 use tokio::sync::Notify;
@@ -25,6 +25,8 @@ use tokio::sync::Notify;
 use crate::command::{Command, Sender};
 use crate::model::{Link, Loaded, Model, Note, Ring, Tone, Update, Want};
 
+/// Number of the newest sessions that are searched for ended sessions without a run.
+const ENDED_SESSIONS: u32 = 200;
 /// Events that are folded without letting a frame in between.
 const BURST: usize = 256;
 
@@ -242,6 +244,16 @@ fn input_id() -> Result<InputId, Problem> {
         Problem::new(ProblemKind::Unavailable, format!("the system gives no random numbers: {error}"))
     })?;
     Ok(InputId::from_parts(now_ms().unsigned_abs(), u128::from_ne_bytes(random)))
+}
+
+/// Lists the live sessions, and the newest ended sessions without a run: no other view leads to these.
+async fn sessions(client: &Client) -> Result<Vec<SessionView>, ClientError> {
+    let mut all = client.sessions(&ListSessions::default()).await?.items;
+    let newest = ListSessions { all: true, limit: Some(ENDED_SESSIONS), ..ListSessions::default() };
+    let ended = client.sessions(&newest).await?.items.into_iter();
+    let known: BTreeSet<_> = all.iter().map(|session| session.id).collect();
+    all.extend(ended.filter(|one| one.run.is_none() && !one.state.is_live() && !known.contains(&one.id)));
+    Ok(all)
 }
 
 /// Why a call did not give its answer, as a person is told.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cis_core::api::{Attach, AttachNotice, ProblemKind, ReadLog};
+use cis_core::api::{Attach, AttachNotice, ProblemKind, ReadLog, TermSize};
 use cis_core::client::{AttachFrame, Client, ClientError};
 use tokio::sync::mpsc;
 
@@ -12,14 +12,47 @@ use crate::terminal::{Standing, Terminal, ToSession};
 
 /// A node that went away is tried again after so long.
 const RETRY: Duration = Duration::from_secs(1);
+/// How much output from before the terminal was opened is replayed, bytes: about 10,000 lines.
+const EARLIER_BYTES: u64 = 2 << 20;
+/// Prepares a replayed screen for the node's picture of it: ends an unfinished sequence, leaves the alternate screen, resets
+/// the scroll region, and erases the rows. The picture clears the screen, which would move its rows into the history again.
+const BEFORE_PICTURE: &[u8] = b"\x18\x1b[?1049l\x1b[r\x1b[m\x1b[H\x1b[J";
+
+/// What a terminal has got so far.
+#[derive(Debug, Default)]
+struct Progress {
+    /// The first byte of output that is not shown yet, if it is known: the next attach resumes there.
+    place: Option<u64>,
+    /// Output from before the terminal was opened has been replayed.
+    earlier: bool,
+    /// Typing is not allowed: attach read-only.
+    read_only: bool,
+}
+
+/// How an attach ended without an error.
+#[derive(Debug, PartialEq, Eq)]
+enum Left {
+    /// The session has ended, or the terminal was dropped.
+    Over,
+    /// Another attach is needed.
+    Again,
+}
 
 /// Fills a terminal until its session is over, or nobody else holds it.
 pub(super) async fn show(client: Arc<Client>, shared: Arc<Shared>, terminal: Arc<Terminal>) {
     let Some(mut from) = terminal.outgoing() else { return };
-    let mut place = None;
+    let mut progress = Progress::default();
     loop {
-        let error = match attached(&client, &shared, &terminal, &mut from, &mut place).await {
-            Ok(()) => return,
+        let error = match attached(&client, &shared, &terminal, &mut from, &mut progress).await {
+            Ok(Left::Over) => return,
+            Ok(Left::Again) => continue,
+            // A viewer may attach read-only.
+            Err(ClientError::Problem(refused))
+                if refused.kind == ProblemKind::Denied && !progress.read_only =>
+            {
+                progress.read_only = true;
+                continue;
+            }
             // It has ended, or has no terminal: what it wrote is there.
             Err(ClientError::Problem(refused)) if refused.kind == ProblemKind::Conflict => {
                 match replayed(&client, &shared, &terminal, refused.detail).await {
@@ -29,8 +62,7 @@ pub(super) async fn show(client: Arc<Client>, shared: Arc<Shared>, terminal: Arc
             }
             Err(error) => error,
         };
-        // One that took too long to answer is tried again as one that is away.
-        if !error.is_away() && !matches!(error, ClientError::Timeout { .. }) {
+        if !is_away(&error) {
             return set(&shared, &terminal, Standing::Refused(Box::new(problem(error))));
         }
         set(&shared, &terminal, Standing::Away);
@@ -39,6 +71,11 @@ pub(super) async fn show(client: Arc<Client>, shared: Arc<Shared>, terminal: Arc
             return;
         }
     }
+}
+
+/// Whether the node is away. A timeout counts too: the call is repeated.
+fn is_away(error: &ClientError) -> bool {
+    error.is_away() || matches!(error, ClientError::Timeout { .. })
 }
 
 /// Nobody else holds it.
@@ -51,18 +88,18 @@ fn set(shared: &Shared, terminal: &Terminal, standing: Standing) {
     shared.wake();
 }
 
-/// Shows what comes. `place`: the first byte of output that is not shown yet, where that is known; a line that was
-/// lost is gone on with there.
+/// Shows what comes.
 async fn attached(
     client: &Client,
     shared: &Shared,
     terminal: &Arc<Terminal>,
     from: &mut mpsc::UnboundedReceiver<ToSession>,
-    place: &mut Option<u64>,
-) -> Result<(), ClientError> {
+    progress: &mut Progress,
+) -> Result<Left, ClientError> {
     let session = terminal.session.to_string();
     // Without a size of its own it decides nobody else's.
-    let how = Attach { marks: true, from: *place, ..Attach::default() };
+    let Progress { place, read_only, .. } = *progress;
+    let how = Attach { marks: true, from: place, read_only, ..Attach::default() };
     let mut stream = client.attach(&session, &how).await?;
     // What was typed into a line that broke is not typed into another one.
     while let Ok(typed) = from.try_recv() {
@@ -83,7 +120,7 @@ async fn attached(
             }
             _ = look.tick() => {
                 if is_left(terminal) {
-                    return Ok(());
+                    return Ok(Left::Over);
                 }
                 continue;
             }
@@ -91,28 +128,76 @@ async fn attached(
         match frame {
             AttachFrame::Bytes(bytes) => {
                 terminal.feed(&bytes);
-                *place = stream.offset();
+                progress.place = stream.offset();
             }
-            AttachFrame::Notice(AttachNotice::Attached { size, read_only, resumed, .. }) => {
+            AttachFrame::Notice(AttachNotice::Attached { size, read_only, resumed, offset, .. }) => {
                 if !resumed {
-                    *place = None;
+                    progress.place = None;
                 }
-                terminal.change(|shown| {
-                    shown.screen.resize(size);
-                    shown.standing = Standing::Live { read_only };
-                });
+                terminal.change(|shown| shown.screen.resize(size));
+                if let Some(until) = offset.filter(|until| *until > 0 && !resumed && !progress.earlier) {
+                    let from = match earlier(client, shared, terminal, size, until).await {
+                        // The terminal works without the earlier output.
+                        Err(error) if !is_away(&error) => None,
+                        from => from?,
+                    };
+                    progress.earlier = true;
+                    if from.is_some() {
+                        progress.place = from;
+                        return Ok(Left::Again);
+                    }
+                    terminal.feed(BEFORE_PICTURE);
+                }
+                progress.earlier = true;
+                terminal.change(|shown| shown.standing = Standing::Live { read_only });
             }
             AttachFrame::Notice(AttachNotice::Resized(size)) => {
                 terminal.change(|shown| shown.screen.resize(size));
             }
             AttachFrame::Notice(AttachNotice::Ended { detail, .. }) => {
                 set(shared, terminal, Standing::Ended { detail });
-                return Ok(());
+                return Ok(Left::Over);
             }
             AttachFrame::Closed => set(shared, terminal, Standing::Away),
         }
         shared.wake();
     }
+}
+
+/// Replays the output up to the byte `until`: the node's picture lacks lines that have scrolled out. For a session
+/// without a terminal, returns the byte from which another attach has to start instead.
+async fn earlier(
+    client: &Client,
+    shared: &Shared,
+    terminal: &Arc<Terminal>,
+    size: TermSize,
+    until: u64,
+) -> Result<Option<u64>, ClientError> {
+    let session = terminal.session.to_string();
+    let from = until.saturating_sub(EARLIER_BYTES);
+    if !client.session(&session).await?.tty {
+        return Ok(Some(from));
+    }
+    let how = ReadLog { from: Some(from), ..ReadLog::default() };
+    let mut log = client.session_log(&session, &how).await?;
+    terminal.change(|shown| shown.empty(size));
+    let mut left = usize::try_from(until - from).unwrap_or(usize::MAX);
+    // The first line may be cut.
+    let mut partial = from > 0;
+    while left > 0
+        && !is_left(terminal)
+        && let Some(bytes) = log.next().await?
+    {
+        let mut part = &bytes[..bytes.len().min(left)];
+        left -= part.len();
+        if partial {
+            let Some(line) = part.iter().position(|byte| *byte == b'\n') else { continue };
+            (part, partial) = (&part[line + 1..], false);
+        }
+        terminal.feed(part);
+        shared.wake();
+    }
+    Ok(None)
 }
 
 /// What an ended session wrote, from its beginning and on an empty screen: what stands there already would stand there
@@ -144,7 +229,6 @@ async fn replayed(
 
 #[cfg(test)]
 mod tests {
-    use cis_core::api::TermSize;
     use cis_core::api::attach_marks::mark_frame;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::{UnixListener, UnixStream};
@@ -183,8 +267,13 @@ mod tests {
             (stream, head)
         }
 
-        /// The next terminal, in this size.
+        /// Accepts the next attach.
         async fn terminal(&self, resumed: bool) -> (UnixStream, String) {
+            self.terminal_after(resumed, None).await
+        }
+
+        /// Accepts the next attach to a session with `offset` bytes of output.
+        async fn terminal_after(&self, resumed: bool, offset: Option<u64>) -> (UnixStream, String) {
             let (mut stream, head) = self.accept().await;
             let key = head.lines().find_map(|line| {
                 line.to_lowercase().starts_with("sec-websocket-key:").then(|| line[18..].trim().to_owned())
@@ -195,13 +284,8 @@ mod tests {
             );
             stream.write_all(text.as_bytes()).await.unwrap();
             let size = TermSize { cols: 20, rows: 3 };
-            let hello = AttachNotice::Attached {
-                session: SESSION.into(),
-                size,
-                read_only: false,
-                offset: None,
-                resumed,
-            };
+            let hello =
+                AttachNotice::Attached { session: SESSION.into(), size, read_only: false, offset, resumed };
             frame(&mut stream, 0x81, serde_json::to_string(&hello).unwrap().as_bytes()).await;
             (stream, head)
         }
@@ -210,18 +294,29 @@ mod tests {
         async fn ended(&self) -> UnixStream {
             let (mut stream, _) = self.accept().await;
             answer(&mut stream, "409 Conflict", "").await;
-            let (mut stream, asked) = self.accept().await;
+            self.looked_at(true).await.0
+        }
+
+        /// Answers the request for the session, and returns the connection and the request for its log.
+        async fn looked_at(&self, tty: bool) -> (UnixStream, String) {
+            let (mut stream, asked) = self.described(tty).await;
             assert!(asked.starts_with(&format!("GET /v1/sessions/{SESSION} ")), "{asked}");
+            // On the same connection, or another one.
+            tokio::select! {
+                next = self.accept() => next,
+                asked = head(&mut stream) => (stream, asked),
+            }
+        }
+
+        /// Answers the request for the session; returns the connection and the request.
+        async fn described(&self, tty: bool) -> (UnixStream, String) {
+            let (mut stream, asked) = self.accept().await;
             let view = format!(
-                r#"{{"id":"{SESSION}","run":null,"task":null,"attempt":null,"name":null,"state":"exited","pid":null,"tty":true,
+                r#"{{"id":"{SESSION}","run":null,"task":null,"attempt":null,"name":null,"state":"exited","pid":null,"tty":{tty},
                 "size":{{"cols":20,"rows":3}},"command":"x","created_ms":1,"ended_ms":2,"exit_code":0}}"#
             );
             answer(&mut stream, "200 OK", &view).await;
-            // On the same connection, or another one.
-            tokio::select! {
-                next = self.accept() => next.0,
-                _ = head(&mut stream) => stream,
-            }
+            (stream, asked)
         }
     }
 
@@ -316,6 +411,16 @@ mod tests {
         tokio::time::timeout(Duration::from_secs(10), wait).await.expect("it comes");
     }
 
+    async fn until_it_is(mut done: impl FnMut() -> bool, now: impl Fn() -> Vec<String>) {
+        let wait = async {
+            while !done() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let waited = tokio::time::timeout(Duration::from_secs(10), wait).await;
+        assert!(waited.is_ok(), "{:?}", now());
+    }
+
     #[tokio::test]
     async fn a_session_that_ended_while_the_node_was_away_stands_there_once() {
         let node = Node::new();
@@ -366,5 +471,60 @@ mod tests {
         drop(terminal);
         log.write_all(b"second").await.unwrap();
         tokio::time::timeout(Duration::from_secs(5), task).await.expect("nobody holds it").unwrap();
+    }
+
+    #[tokio::test]
+    async fn output_from_before_the_attach_is_replayed_once() {
+        let node = Node::new();
+        let (terminal, task) = node.show();
+        let wrote = b"one\r\ntwo\r\nthree\r\nfour\r\nfive";
+        let until = Some(wrote.len() as u64);
+        let (mut stream, asked) = node.terminal_after(false, until).await;
+        assert!(!asked.contains("from="), "{asked}");
+        let (mut log, asked) =
+            tokio::time::timeout(Duration::from_secs(10), node.looked_at(true)).await.unwrap();
+        assert!(asked.contains("/log?") && asked.contains("from=0"), "{asked}");
+        // The log has grown since the attach. The terminal gets the new part from the attach.
+        let more = [wrote.as_slice(), b"\r\nsix"].concat();
+        answer(&mut log, "200 OK", std::str::from_utf8(&more).unwrap()).await;
+        let picture = b"\x1b[?1049l\x1b[H\x1b[2Jthree\r\nfour\r\nfive";
+        frame(&mut stream, 0x82, &mark_frame(picture, until)).await;
+        frame(&mut stream, 0x82, &mark_frame(b"\r\nsix", until.map(|until| until + 5))).await;
+        let all = ["one", "two", "three", "four", "five", "six"];
+        until_it_is(|| lines(&terminal) == all, || lines(&terminal)).await;
+        assert!(matches!(terminal.shown().standing, Standing::Live { .. }));
+        drop(terminal);
+        task.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_session_without_a_terminal_is_shown_from_its_beginning() {
+        let node = Node::new();
+        let (terminal, task) = node.show();
+        let (stream, _) = node.terminal_after(false, Some(9_000)).await;
+        let (_, asked) = node.described(false).await;
+        assert!(asked.starts_with(&format!("GET /v1/sessions/{SESSION} ")), "{asked}");
+        let (mut again, asked) = node.terminal_after(true, Some(9_000)).await;
+        assert!(asked.contains("from=0"), "{asked}");
+        frame(&mut again, 0x82, &mark_frame(b"one\r\ntwo", Some(9_000))).await;
+        until_it_is(|| lines(&terminal)[..2] == ["one", "two"], || lines(&terminal)).await;
+        drop((terminal, stream));
+        task.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_viewer_attaches_read_only() {
+        let node = Node::new();
+        let (terminal, task) = node.show();
+        let (mut stream, asked) = node.accept().await;
+        assert!(!asked.contains("read_only=true"), "{asked}");
+        let denied =
+            r#"{"type":"about:blank","title":"not allowed","status":403,"detail":"no","kind":"denied"}"#;
+        answer(&mut stream, "403 Forbidden", denied).await;
+        let (_stream, asked) = node.terminal(false).await;
+        assert!(asked.contains("read_only=true"), "{asked}");
+        until_it_is(|| matches!(terminal.shown().standing, Standing::Live { .. }), || lines(&terminal)).await;
+        drop(terminal);
+        task.await.unwrap();
     }
 }

@@ -1,7 +1,6 @@
 //! A run's tasks as a layered drawing: what is folded together, where each box stands, and how wires go
-//! between them; and the way through them that took longest. Pure.
+//! between them. Pure.
 
-mod critical;
 mod layers;
 mod order;
 mod places;
@@ -9,7 +8,6 @@ mod shape;
 
 use std::collections::BTreeMap;
 
-pub use critical::{Critical, Ways, took};
 pub use shape::Shape;
 
 /// So many tasks with the same needs and the same dependents are one box.

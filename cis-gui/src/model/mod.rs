@@ -5,7 +5,9 @@
 
 mod events;
 mod inbox;
+mod rights;
 mod runs;
+mod sessions;
 mod update;
 
 #[cfg(test)]
@@ -13,16 +15,22 @@ pub(crate) mod tests;
 
 use std::collections::BTreeSet;
 
-use cis_core::api::{GroupView, InboxItem, NodeView, SessionView};
+use cis_core::api::{GroupView, InboxItem, NodeView};
 use cis_core::event::{Event, EventBody};
 use cis_core::ids::{RunId, TimestampMs};
 
 pub use events::{EventLog, Line};
 pub use inbox::{Inbox, Ring};
+pub use rights::{Caller, Refusal};
 pub(crate) use runs::Loaded;
 pub use runs::{Entry, Runs, Stand};
+pub use sessions::Sessions;
 pub use update::{Link, Note, Tone, Update, Want};
 
+use crate::widgets::one_line;
+
+/// Maximum length of a DAG's name in a notification, characters.
+const DAG_CHARS: usize = 60;
 /// Notes of what became of commands that are kept.
 const NOTES_MAX: usize = 50;
 
@@ -33,14 +41,16 @@ pub struct Model {
     pub link: Link,
     /// The node, as it was when it was asked last.
     pub node: Option<NodeView>,
+    /// The user of the dashboard; none: the node did not name them.
+    pub caller: Option<Caller>,
     /// Its groups.
     pub groups: Vec<GroupView>,
     /// Runs.
     pub runs: Runs,
     /// What waits for a human.
     pub inbox: Inbox,
-    /// Sessions without a run, and those of runs that were asked for.
-    pub sessions: Vec<SessionView>,
+    /// Sessions.
+    pub sessions: Sessions,
     /// The newest events.
     pub events: EventLog,
     /// What became of commands, oldest first.
@@ -62,6 +72,7 @@ impl Model {
         match update {
             Update::Link(link) => self.link = link,
             Update::Node(node) => self.node = Some(*node),
+            Update::Caller(caller) => self.caller = caller,
             Update::Groups(groups) => self.groups = groups,
             Update::Listing { runs, whole } => self.runs.list(runs, whole, wants),
             Update::Run(detail) => drop(self.runs.show(Loaded::of(*detail), wants)),
@@ -73,7 +84,7 @@ impl Model {
                 let rings = rings.collect::<Vec<_>>();
                 self.rings.extend(rings);
             }
-            Update::Sessions(sessions) => self.sessions = sessions,
+            Update::Sessions(sessions) => self.sessions = Sessions::listed(sessions),
             Update::Events(events) => {
                 for event in events {
                     self.event(event, wants);
@@ -123,7 +134,10 @@ impl Model {
     }
 
     fn ring(&self, item: &InboxItem) -> Ring {
-        let run = item.run.map(|id| self.run(id).map_or_else(|| id.short(), |run| run.view().dag.clone()));
+        // The id tells runs of one DAG apart.
+        let name =
+            |id: RunId, run: &Entry| format!("{} {}", one_line(&run.view().dag, DAG_CHARS), id.short());
+        let run = item.run.map(|id| self.run(id).map_or_else(|| id.short(), |run| name(id, run)));
         Ring::new(item, run)
     }
 
@@ -132,13 +146,19 @@ impl Model {
         if let Some(body) = &body {
             self.inbox.event(&event, body, wants);
             match body {
-                EventBody::SessionCreated { .. }
-                | EventBody::SessionStarted { .. }
-                | EventBody::SessionEnded { .. } => {
-                    // The node counts them. It is asked now and then, however many there are.
+                EventBody::SessionCreated { .. } | EventBody::SessionStarted { .. } => {
+                    // The node is asked now and then, however many there are.
                     wants.extend([Want::Sessions, Want::Node]);
                 }
-                EventBody::TaskAssigned(_) | EventBody::TaskResult(_) => {
+                EventBody::SessionEnded { session, .. } => {
+                    self.sessions.ended(*session, event.at_ms);
+                    wants.extend([Want::Sessions, Want::Node]);
+                }
+                EventBody::TaskResult(result) => {
+                    self.sessions.ended(result.session, event.at_ms);
+                    wants.extend([Want::Sessions, Want::Node, Want::Groups]);
+                }
+                EventBody::TaskAssigned(_) => {
                     wants.extend([Want::Node, Want::Groups]);
                 }
                 body if body.type_name().starts_with("cis.dag.run.") => {

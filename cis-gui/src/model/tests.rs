@@ -392,7 +392,7 @@ fn what_begins_to_wait_rings_once_and_what_waited_before_does_not() {
     assert_eq!(rings.len(), 1);
     assert_eq!(
         (rings[0].title.as_str(), rings[0].text.as_str()),
-        ("build / paint waits for you", "Which colour?")
+        ("build 000001 / paint waits for you", "Which colour?")
     );
     apply(&mut model, Update::Inbox(both()));
     assert_eq!(model.rings(), 0);
@@ -475,4 +475,22 @@ fn nothing_is_kept_for_a_run_that_does_not_come() {
     assert_eq!(model.runs.kept_bytes(), 0);
     // What was not kept is asked for, should an older answer come after all.
     assert_eq!(apply(&mut model, Update::Run(Box::new(detail(2, &["a"])))), [Want::Run(run_id())]);
+}
+
+#[test]
+fn an_ended_session_is_not_live_before_the_next_listing() {
+    let mut model = Model::default();
+    let session = "01JD0V3Z8K6T9W2B5N7Q4R1XED";
+    let view = json!({ "id": session, "run": null, "task": null, "attempt": null, "name": null, "state": "ready",
+        "pid": 7, "tty": true, "size": null, "command": "bash", "created_ms": 1, "ended_ms": null, "exit_code": null });
+    apply(&mut model, Update::Sessions(vec![serde_json::from_value(view).unwrap()]));
+    assert_eq!(model.sessions.live().count(), 1);
+    let ended = event(
+        9,
+        &json!({ "type": "cis.dag.session.ended", "body": { "session": session, "exit": null, "detail": null,
+            "ended_ms": 5, "log_bytes": 0 } }),
+    );
+    let wants = apply(&mut model, Update::Events(vec![ended]));
+    assert!(wants.contains(&Want::Sessions), "the listing has its exit code: {wants:?}");
+    assert_eq!((model.sessions.live().count(), model.sessions.all().count()), (0, 1));
 }

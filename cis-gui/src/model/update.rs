@@ -4,6 +4,8 @@ use cis_core::api::{GroupView, InboxItem, NodeView, Problem, RunDetail, RunView,
 use cis_core::event::Event;
 use cis_core::ids::{RunId, TimestampMs};
 
+use super::Caller;
+
 /// The line to the node.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Link {
@@ -52,6 +54,8 @@ pub enum Update {
     Link(Link),
     /// The node, asked anew.
     Node(Box<NodeView>),
+    /// The user of the dashboard; none: the node does not name them.
+    Caller(Option<Caller>),
     /// Its groups, asked anew.
     Groups(Vec<GroupView>),
     /// Runs, newest first.

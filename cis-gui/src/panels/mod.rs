@@ -3,6 +3,7 @@
 
 pub mod events;
 pub mod inbox;
+mod log;
 pub mod node;
 pub mod run;
 pub mod runs;
@@ -12,10 +13,10 @@ pub mod start;
 
 use cis_core::ids::{RunId, SessionId, TimestampMs};
 
-use eframe::egui::Ui;
+use eframe::egui::{Label, RichText, Ui};
 
 use crate::command::Sender;
-use crate::model::{Link, Model};
+use crate::model::{Link, Model, Refusal};
 use crate::widgets::empty;
 
 /// Where to go from here.
@@ -41,14 +42,23 @@ pub enum Go {
     Start,
 }
 
+/// Shows why actions are disabled, if they are.
+fn refusal(ui: &mut Ui, scene: &Scene<'_>) {
+    if let Some(why) = scene.refused() {
+        ui.add(Label::new(RichText::new(why).small().weak()).wrap());
+    }
+}
+
 /// A place for what the node has not said yet.
 fn unknown(ui: &mut Ui, model: &Model, what: &str) {
     match model.link {
         Link::Lost { .. } => {
-            let advice = "Why stands above. What it has is shown as soon as it answers.";
+            let advice = "The reason is at the bottom. Its data is shown as soon as it answers.";
             empty(ui, "The node is not there", advice);
         }
-        Link::Refused(_) => empty(ui, "The node cannot be asked", "Why stands above, and what helps."),
+        Link::Refused(_) => {
+            empty(ui, "The node cannot be asked", "The reason is at the bottom, with what to do.")
+        }
         Link::Connecting | Link::Up => empty(ui, "Asking the node…", what),
     }
 }
@@ -65,4 +75,14 @@ pub struct Scene<'a> {
     pub go: Option<Go>,
     /// The item of the inbox that somebody wants to see there, by its name.
     pub pick: Option<String>,
+    /// Why actions are disabled; none: they are not.
+    pub refusal: Option<Refusal>,
+}
+
+impl Scene<'_> {
+    /// Returns why actions are disabled.
+    #[must_use]
+    pub fn refused(&self) -> Option<&str> {
+        self.refusal.as_ref().map(Refusal::why)
+    }
 }

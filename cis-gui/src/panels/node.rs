@@ -8,6 +8,9 @@ use crate::command::{Command, Slot};
 use crate::theme;
 use crate::widgets::{ago, one_line};
 
+/// Maximum number of listed sessions.
+const SESSIONS_MAX: usize = 400;
+
 /// What was asked when the view was opened.
 #[derive(Debug, Default)]
 pub struct Node {
@@ -61,7 +64,12 @@ pub fn show(ui: &mut Ui, state: &mut Node, scene: &mut Scene<'_>) {
             fact("Home", node.home.clone());
             fact("Socket", node.socket.clone());
             fact("Up for", up);
-            fact("Sessions", format!("{} of at most {}", node.live_sessions, node.max_sessions));
+            // Counted in the listing below: another answer could be from another moment.
+            let live = scene.model.sessions.live().count();
+            fact("Sessions", format!("{live} live of at most {}", node.max_sessions));
+            if let Some(caller) = &scene.model.caller {
+                fact("You are", format!("{} ({})", caller.name, caller.role));
+            }
             let told = account.look(|account| match account {
                 None => "asking…".to_owned(),
                 Some(Ok(account)) => {
@@ -108,18 +116,18 @@ fn sessions(ui: &mut Ui, scene: &mut Scene<'_>) {
     ui.add_space(12.0);
     ui.label(RichText::new("Sessions").heading());
     if scene.model.sessions.is_empty() {
-        ui.label(RichText::new("None was live when the node was asked.").weak());
+        ui.label(RichText::new("No session is live.").weak());
         return;
     }
     let mut go = None;
     egui::Grid::new("sessions").striped(true).num_columns(4).spacing([24.0, 4.0]).show(ui, |ui| {
-        for session in scene.model.sessions.iter().take(200) {
+        for session in scene.model.sessions.all().take(SESSIONS_MAX) {
             if ui.link(session.id.short()).clicked() {
                 go = Some(Go::Session(session.id));
             }
             let name = session.task.as_ref().map(ToString::to_string).or(session.name.clone());
             ui.label(one_line(&name.unwrap_or_default(), 60));
-            ui.label(format!("{:?}", session.state).to_lowercase());
+            ui.label(session.state.as_str());
             ui.label(RichText::new(one_line(&session.command, 80)).monospace().size(12.0));
             ui.end_row();
         }

@@ -2,7 +2,7 @@
 
 use super::ASKS;
 use crate::asking::item;
-use crate::harness::{Cis, Desk};
+use crate::harness::{Cis, Desk, eventually};
 
 #[test]
 fn what_is_typed_into_a_terminal_arrives_and_its_answer_is_shown() {
@@ -106,4 +106,49 @@ fn hostile_bytes_and_foreign_writing_do_the_window_no_harm() {
     window.click("yes");
     cis.wait_run(&run, "succeeded");
     window.wait_for("Nothing waits for you");
+}
+
+#[test]
+fn a_terminal_shows_lines_that_scrolled_out_before_it_was_opened() {
+    let cis = Cis::new();
+    let desk = Desk::new(&cis);
+    let run = cis.start(
+        "version = 1\n[dag]\nid = \"long\"\n[[tasks]]\nid = \"rows\"\nscript = \"n=0; while [ $n -lt 300 ]; do n=$((n+1)); echo row $n of 300; done; while [ ! -e $E2E_WORK/go ]; do sleep 0.05; done; echo over\"\n",
+    );
+    cis.session_of("rows");
+    eventually("all is written", || cis.ok(["dag", "logs", "rows"]).contains("row 300 of").then_some(()));
+    let window = desk.open(&cis, &["gui"]);
+    open_terminal(&window);
+    window.wait_for("live: click into it to type");
+    window.wait_for("row 300 of 300");
+    window.key("ctrl+f");
+    window.wait_focused("Search the terminal");
+    window.type_text("row 13 of");
+    window.wait_for("1 found");
+    window.key("Return");
+    window.wait_named("row 13 of 300");
+    window.picture("scrolled-back");
+    // Rows that were on the screen when it was opened are not repeated.
+    window.key("ctrl+a");
+    window.type_text("row 299 of");
+    window.wait_for("1 found");
+    cis.write("go", "");
+    cis.wait_run(&run, "succeeded");
+}
+
+#[test]
+fn a_standalone_session_has_a_log() {
+    let cis = Cis::new();
+    let desk = Desk::new(&cis);
+    cis.ok(["session", "create", "--", "sh", "-c", "echo first words; echo last words"]);
+    eventually("it has ended", || {
+        cis.json(&["session", "list"])["items"].as_array()?.is_empty().then_some(())
+    });
+    let window = desk.open(&cis, &["gui"]);
+    open_terminal(&window);
+    window.wait_for("over: ");
+    window.click("Log");
+    window.wait_for("first words");
+    window.wait_for("last words");
+    window.picture("log");
 }

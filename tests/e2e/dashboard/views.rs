@@ -1,7 +1,7 @@
 //! Every view of the window with a run in progress, in both colours and small, and what can be done there.
 
 use crate::asking::item;
-use crate::harness::{Cis, Desk, eventually};
+use crate::harness::{Cis, Desk, Remote, eventually};
 
 /// Runs in every state, one of them with a task in every state.
 fn fill(cis: &Cis) -> String {
@@ -125,13 +125,12 @@ fn a_run_is_paused_resumed_cancelled_and_retried_by_clicks() {
     window.key("ctrl+2");
     window.click("Pause");
     cis.wait_run(&run, "paused");
-    window.click("Resume");
+    window.click_twice("Resume", "Really resume");
     cis.wait_run(&run, "running");
-    window.click("Cancel");
-    window.click("Really cancel");
+    window.click_twice("Cancel", "Really cancel");
     cis.wait_run(&run, "cancelled");
     cis.write("go", "");
-    window.click("Retry failed");
+    window.click_twice("Retry failed", "Really retry");
     cis.wait_run(&run, "succeeded");
     window.wait_for("2 / 2");
     // Search leaves what is like it, and says so where nothing is.
@@ -140,6 +139,58 @@ fn a_run_is_paused_resumed_cancelled_and_retried_by_clicks() {
     window.type_text("nothing like it");
     window.wait_for("No run is like that");
     window.picture("search");
+}
+
+#[test]
+fn inbox_cards_name_the_run_and_a_rejection_has_a_reason() {
+    let cis = Cis::new();
+    let desk = Desk::new(&cis);
+    let dag = "version = 1\n[dag]\nid = \"release\"\n[dag.params]\nregion = { type = \"string\" }\n[[tasks]]\nid = \"deploy\"\napproval = { prompt = \"Deploy it?\", timeout = \"2h\" }\nscript = 'true'\n";
+    let file = cis.write("release.toml", dag).display().to_string();
+    for region in ["region=eu", "region=us"] {
+        cis.ok(["dag", "run", "--detach", &file, "--param", region]);
+    }
+    let window = desk.open(&cis, &["gui"]);
+    window.wait_for("Inbox (2)");
+    let items = cis.json(&["inbox"])["items"].clone();
+    let run = |at: usize| items[at]["run"].as_str().unwrap().to_owned();
+    for (at, region) in ["eu", "us"].into_iter().enumerate() {
+        let short = run(at)[20..].to_lowercase();
+        window.wait_for(&format!("release {short} / deploy, region={region}"));
+    }
+    window.wait_for("the task fails then");
+    window.picture("cards");
+    window.key("a");
+    window.wait_focused("Reason");
+    window.type_text("not on a Friday");
+    window.picture("reason");
+    window.click("reject");
+    let detail = cis.wait_run(&run(0), "failed")["run"]["detail"].to_string();
+    assert!(detail.contains("not on a Friday"), "{detail}");
+    cis.ok(["dag", "cancel", &run(1)]);
+    cis.wait_run(&run(1), "cancelled");
+}
+
+#[test]
+fn a_viewer_sees_disabled_actions_with_the_reason() {
+    let remote = Remote::start(&[]);
+    let desk = Desk::new(&remote.away);
+    let (file, _) = remote.token("viewer", "vera", &[]);
+    let run = remote.node.start(super::ASKS);
+    item(&remote.node);
+    let window = desk.open(&remote.away, &remote.words(&file, &["gui"]));
+    window.wait_for("Paint it?");
+    window.wait_for("token:vera is a viewer on this node");
+    assert!(!window.wait_named("yes").enabled);
+    window.picture("inbox");
+    window.click("Open terminal");
+    window.wait_for("live, only to look at");
+    window.wait_for("Paint it?");
+    window.key("ctrl+2");
+    assert!(!window.wait_named("Cancel").enabled);
+    window.picture("runs");
+    remote.node.ok(["dag", "cancel", &run]);
+    remote.node.wait_run(&run, "cancelled");
 }
 
 #[test]

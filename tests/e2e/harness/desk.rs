@@ -25,6 +25,10 @@ const SLOW: Duration = Duration::from_secs(50);
 
 /// `AtspiStateType` of what has the keys (atspi-constants.h).
 const FOCUSED: u32 = 12;
+/// `AtspiStateType` of a widget that can be used.
+const ENABLED: u32 = 8;
+/// After this time, another click is not part of a double click.
+const DOUBLE_CLICK: Duration = Duration::from_millis(400);
 /// `AtspiRole` of a link.
 const LINK: u32 = 88;
 
@@ -48,6 +52,8 @@ pub struct Shown {
     pub name: String,
     /// It has the keys.
     pub focused: bool,
+    /// Whether it can be used.
+    pub enabled: bool,
     role: u32,
 }
 
@@ -192,8 +198,9 @@ impl Window<'_> {
         items
             .into_iter()
             .map(|((bus, path), _, _, _, _, _, name, role, _, states)| {
-                let focused = states.first().is_some_and(|states| states & (1 << FOCUSED) != 0);
-                Shown { bus, path, name, focused, role }
+                let is = |state: u32| states.first().is_some_and(|states| states & (1 << state) != 0);
+                let (focused, enabled) = (is(FOCUSED), is(ENABLED));
+                Shown { bus, path, name, focused, enabled, role }
             })
             .collect()
     }
@@ -278,6 +285,15 @@ impl Window<'_> {
         let (x, y) = self.wait_still(&one);
         self.desk.hands(&["mousemove", &x.to_string(), &y.to_string()]);
         self.desk.hands(&["click", "1"]);
+    }
+
+    /// Clicks the widget with this name and then the question that replaces it, more slowly than a double click.
+    #[track_caller]
+    pub fn click_twice(&self, name: &str, question: &str) {
+        self.click(name);
+        self.wait_named(question);
+        super::pause(DOUBLE_CLICK);
+        self.click(question);
     }
 
     /// Where its middle is, once that stays the same: what is loaded meanwhile moves things.

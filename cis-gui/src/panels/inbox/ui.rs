@@ -1,5 +1,7 @@
 //! The inbox, drawn.
 
+use std::time::Duration;
+
 use cis_core::api::{AnswerWith, InboxItem};
 use cis_core::event::PromptKind;
 use eframe::egui::{self, Key, RichText, ScrollArea, Ui};
@@ -7,7 +9,7 @@ use eframe::egui::{self, Key, RichText, ScrollArea, Ui};
 use super::view::{self, Card};
 use crate::command::Command;
 use crate::model::Link;
-use crate::panels::{Go, Scene, unknown};
+use crate::panels::{Go, Scene, refusal, unknown};
 use crate::theme::{self, Mark};
 use crate::widgets::{empty, mark, one_line};
 
@@ -16,6 +18,8 @@ const QUESTION_CHARS: usize = 4_096;
 /// Of a screen so much is laid out, characters.
 const SCREEN_CHARS: usize = 16_000;
 
+/// Maximum length of a reason, characters.
+const REASON_CHARS: usize = 500;
 /// So many options are buttons; another one is an answer in words.
 const OPTIONS_MAX: usize = 50;
 /// An answer's outcome is waited for so long, ms.
@@ -163,6 +167,12 @@ fn list(ui: &mut Ui, state: &mut Inbox, cards: &[Card]) {
                 });
                 ui.label(&card.title);
                 ui.label(RichText::new(&card.of).small().weak());
+                if !card.params.is_empty() {
+                    ui.add(egui::Label::new(RichText::new(&card.params).small().weak()).truncate());
+                }
+                if let Some(deadline) = &card.deadline {
+                    ui.label(RichText::new(deadline).small());
+                }
                 if let Some(by) = &card.answered_by {
                     ui.label(RichText::new(format!("answered by {by}, and still there")).small());
                 }
@@ -172,7 +182,9 @@ fn list(ui: &mut Ui, state: &mut Inbox, cards: &[Card]) {
                 let stroke = ui.visuals().widgets.active.bg_stroke;
                 ui.painter().rect_stroke(response.rect, 8.0, stroke, egui::StrokeKind::Inside);
             }
-            let label = format!("{}: {} ({})", card.kind, card.title, card.of);
+            let run = [card.of.as_str(), &card.params].into_iter().filter(|text| !text.is_empty());
+            let run = run.collect::<Vec<_>>().join(", ");
+            let label = format!("{}: {} ({run})", card.kind, card.title);
             response
                 .widget_info(|| egui::WidgetInfo::selected(egui::Role::ListBoxOption, true, chosen, &label));
             if response.clicked() {
@@ -193,10 +205,19 @@ fn detail(ui: &mut Ui, state: &mut Inbox, item: &InboxItem, scene: &mut Scene<'_
         ui.label(RichText::new(view::kind(item.kind)).heading());
         ui.label(RichText::new(view::of(scene.model, item)).weak());
     });
+    let params = view::params(scene.model, item);
+    if !params.is_empty() {
+        ui.add(egui::Label::new(RichText::new(params).small().weak()).wrap());
+    }
     if !item.question.is_empty() {
         ui.add(egui::Label::new(item.question.chars().take(QUESTION_CHARS).collect::<String>()).wrap());
     }
+    if let Some((text, changes)) = view::deadline(item, scene.now) {
+        ui.ctx().request_repaint_after(Duration::from_millis(changes));
+        ui.label(RichText::new(text).strong());
+    }
     ui.add_space(6.0);
+    refusal(ui, scene);
     answers(ui, state, item, scene);
     ui.add_space(6.0);
     ui.horizontal(|ui| {
@@ -227,6 +248,10 @@ fn detail(ui: &mut Ui, state: &mut Inbox, item: &InboxItem, scene: &mut Scene<'_
 }
 
 fn answers(ui: &mut Ui, state: &mut Inbox, item: &InboxItem, scene: &Scene<'_>) {
+    ui.add_enabled_ui(scene.refused().is_none(), |ui| given(ui, state, item, scene));
+}
+
+fn given(ui: &mut Ui, state: &mut Inbox, item: &InboxItem, scene: &Scene<'_>) {
     if item.kind == PromptKind::Password {
         (state.reach, state.since) = (None, None);
         ui.label("A password is typed into its terminal, and goes no other way.");
@@ -244,37 +269,50 @@ fn answers(ui: &mut Ui, state: &mut Inbox, item: &InboxItem, scene: &Scene<'_>) 
         }
         return;
     }
-    // A second click is none of its own while nobody knows what became of the first.
+    hold(ui, state, &name, scene);
+    let reach = if ui.is_enabled() { state.reach.take() } else { None };
+    let chosen = option_buttons(ui, item, reach);
+    let words = reach == Some(Reach::Words);
+    let (with, reason) = if item.kind == PromptKind::Approval {
+        // The text that accompanies a decision is its reason.
+        reason_field(ui, state, words);
+        let reason = chosen.is_some().then(|| std::mem::take(&mut state.text));
+        (chosen, reason.filter(|reason| !reason.is_empty()))
+    } else {
+        (chosen.or(words_field(ui, state, words)), None)
+    };
+    if let Some(with) = with {
+        (state.sent, state.again) = (Some((name, scene.now)), None);
+        let (hash, again) = (item.hash.clone(), item.answered_ms);
+        scene.to.send(Command::Answer { item: item.name(), with, hash, again, reason });
+    }
+}
+
+/// Disables what follows while the outcome of an answer is unknown, and while nobody can have read the item.
+fn hold(ui: &mut Ui, state: &mut Inbox, name: &str, scene: &Scene<'_>) {
     let told = scene.model.notes.last().map(|note| note.at_ms);
-    let waits = |(of, at): &&(String, i64)| *of == name && told.is_none_or(|told| told < *at);
+    let waits = |(of, at): &&(String, i64)| of == name && told.is_none_or(|told| told < *at);
     if let Some((_, at)) = state.sent.as_ref().filter(waits)
         && scene.now - at < SENT_MS
     {
         let left = (at + SENT_MS - scene.now).unsigned_abs();
-        ui.ctx().request_repaint_after(std::time::Duration::from_millis(left));
+        ui.ctx().request_repaint_after(Duration::from_millis(left));
         ui.disable();
     }
     if let Some(since) = state.since {
         let unread = since + UNREAD_S - ui.input(|input| input.time);
         if unread > 0.0 {
-            ui.ctx().request_repaint_after(std::time::Duration::from_secs_f64(unread));
+            ui.ctx().request_repaint_after(Duration::from_secs_f64(unread));
             ui.disable();
         } else {
             state.since = None;
         }
     }
-    let (sent, again) = (&mut state.sent, &mut state.again);
-    let mut send = |with| {
-        (*sent, *again) = (Some((name.clone(), scene.now)), None);
-        scene.to.send(Command::Answer {
-            item: item.name(),
-            with,
-            hash: item.hash.clone(),
-            again: item.answered_ms,
-            reason: None,
-        });
-    };
-    let reach = if ui.is_enabled() { state.reach.take() } else { None };
+}
+
+/// Draws a button for each option. Returns the one that was clicked.
+fn option_buttons(ui: &mut Ui, item: &InboxItem, reach: Option<Reach>) -> Option<AnswerWith> {
+    let mut chosen = None;
     ui.horizontal_wrapped(|ui| {
         for (at, option) in item.options.iter().take(OPTIONS_MAX).enumerate() {
             let whole = one_line(&option.label, 2_000);
@@ -290,28 +328,47 @@ fn answers(ui: &mut Ui, state: &mut Inbox, item: &InboxItem, scene: &Scene<'_>) 
                 button.request_focus();
             }
             if button.clicked() {
-                send(AnswerWith::Option { option: option.id.clone() });
+                chosen = Some(AnswerWith::Option { option: option.id.clone() });
             }
         }
     });
-    let words = reach == Some(Reach::Words);
-    if item.kind != PromptKind::Approval {
-        ui.horizontal(|ui| {
-            let width = (ui.available_width() - 90.0).max(120.0);
-            let field = egui::TextEdit::singleline(&mut state.text)
-                .id(words_id())
-                .hint_text("Answer in words")
-                .desired_width(width);
-            let field = ui.add(field);
-            field.widget_info(|| egui::WidgetInfo::labeled(egui::Role::TextInput, true, "Answer in words"));
-            if words {
-                field.request_focus();
-            }
-            let entered = field.lost_focus() && ui.input(|input| input.key_pressed(Key::Enter));
-            let pressed = ui.add_enabled(!state.text.is_empty(), egui::Button::new("Send")).clicked();
-            if (entered || pressed) && !state.text.is_empty() {
-                send(AnswerWith::Text { text: std::mem::take(&mut state.text) });
-            }
-        });
+    chosen
+}
+
+/// Draws the field for the reason of a decision.
+fn reason_field(ui: &mut Ui, state: &mut Inbox, focus: bool) {
+    let field = egui::TextEdit::singleline(&mut state.text)
+        .id(words_id())
+        .hint_text("Reason (optional), recorded with the decision")
+        .char_limit(REASON_CHARS)
+        .desired_width(f32::INFINITY);
+    let field = ui.add(field);
+    field.widget_info(|| egui::WidgetInfo::labeled(egui::Role::TextInput, ui.is_enabled(), "Reason"));
+    if focus {
+        field.request_focus();
     }
+}
+
+/// Draws the field for an answer in words. Returns the words that were sent.
+fn words_field(ui: &mut Ui, state: &mut Inbox, focus: bool) -> Option<AnswerWith> {
+    let mut sent = None;
+    ui.horizontal(|ui| {
+        let width = (ui.available_width() - 90.0).max(120.0);
+        let field = egui::TextEdit::singleline(&mut state.text)
+            .id(words_id())
+            .hint_text("Answer in words")
+            .desired_width(width);
+        let field = ui.add(field);
+        let enabled = ui.is_enabled();
+        field.widget_info(|| egui::WidgetInfo::labeled(egui::Role::TextInput, enabled, "Answer in words"));
+        if focus {
+            field.request_focus();
+        }
+        let entered = field.lost_focus() && ui.input(|input| input.key_pressed(Key::Enter));
+        let pressed = ui.add_enabled(!state.text.is_empty(), egui::Button::new("Send")).clicked();
+        if (entered || pressed) && !state.text.is_empty() {
+            sent = Some(AnswerWith::Text { text: std::mem::take(&mut state.text) });
+        }
+    });
+    sent
 }

@@ -6,13 +6,14 @@ use std::path::PathBuf;
 use cis_core::api::{ExplainView, TaskView};
 use cis_core::ids::RunId;
 use cis_core::text;
-use eframe::egui::{self, RichText, ScrollArea, Ui};
+use eframe::egui::{self, RichText, Ui};
 
 use crate::command::{Command, Slot};
 use crate::panels::Scene;
+use crate::panels::log::Log;
 use crate::widgets::one_line;
 
-/// Of a line of a log so much is shown, characters.
+/// Of a sentence so much is shown, characters.
 const LINE_CHARS: usize = 2_000;
 /// A log is so high.
 const LOG_HEIGHT: f32 = 420.0;
@@ -24,9 +25,7 @@ const SENTENCES_MAX: usize = 50;
 /// What was asked, and what came.
 #[derive(Debug, Default)]
 pub(super) struct Asked {
-    log: Option<(u32, Slot<String>)>,
-    /// The log as lines, once it is there.
-    lines: Option<Vec<String>>,
+    log: Option<(u32, Log)>,
     evidence: Option<Slot<ExplainView>>,
     /// By the file's path.
     saved: BTreeMap<String, Slot<PathBuf>>,
@@ -49,7 +48,7 @@ impl Asked {
     fn log(&mut self, run: RunId, task: &TaskView, attempt: u32, scene: &Scene<'_>) {
         let slot = Slot::default();
         scene.to.send(Command::Log(run, task.id.to_string(), attempt, slot.clone()));
-        (self.log, self.lines) = (Some((attempt, slot)), None);
+        self.log = Some((attempt, Log::of(slot)));
     }
 
     /// What came.
@@ -58,7 +57,8 @@ impl Asked {
         if let Some(slot) = &self.evidence {
             evidence(ui, slot);
         }
-        let Some((attempt, slot)) = self.log.clone() else { return };
+        let Some((attempt, log)) = &mut self.log else { return };
+        let attempt = *attempt;
         ui.add_space(8.0);
         let mut other = None;
         ui.horizontal_wrapped(|ui| {
@@ -77,18 +77,7 @@ impl Asked {
                 }
             }
         });
-        slot.look(|log| match log {
-            None => drop(ui.label("loading…")),
-            Some(Err(problem)) => drop(ui.label(one_line(&problem.detail, LINE_CHARS))),
-            Some(Ok(text)) => {
-                let cut = |line: &str| line.chars().take(LINE_CHARS).collect();
-                let lines = self.lines.get_or_insert_with(|| text.lines().map(cut).collect());
-                if lines.is_empty() {
-                    ui.label(RichText::new("It wrote nothing.").weak());
-                }
-                log_lines(ui, lines);
-            }
-        });
+        log.show(ui, LOG_HEIGHT);
         if let Some(n) = other {
             self.log(run, task, n, scene);
         }
@@ -142,17 +131,6 @@ fn evidence(ui: &mut Ui, slot: &Slot<ExplainView>) {
             for because in view.explanation.because.iter().take(SENTENCES_MAX) {
                 ui.add(egui::Label::new(one_line(because, LINE_CHARS)).wrap());
             }
-        }
-    });
-}
-
-/// A log: only lines that are seen are laid out.
-fn log_lines(ui: &mut Ui, lines: &[String]) {
-    let height = ui.text_style_height(&egui::TextStyle::Small);
-    let place = ScrollArea::both().id_salt("log").max_height(LOG_HEIGHT).auto_shrink([false, true]);
-    place.stick_to_bottom(true).show_rows(ui, height, lines.len(), |ui, rows| {
-        for line in &lines[rows] {
-            ui.add(egui::Label::new(RichText::new(line).monospace().size(12.0)).extend());
         }
     });
 }

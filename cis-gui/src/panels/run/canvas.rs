@@ -6,13 +6,14 @@
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
-use cis_core::ids::TimestampMs;
+use cis_core::ids::TaskId;
 use eframe::egui::{
     self, Align2, Color32, FontId, Key, Mesh, Pos2, Rect, Sense, Shape, Stroke, Ui, Vec2, pos2, vec2,
 };
 
 use super::paint::{self, Pen};
-use crate::graph::{self, BOX, Critical, Drawing, End, Ways, took};
+use super::times::Times;
+use crate::graph::{self, BOX, Drawing, End};
 use crate::model::{Entry, Stand};
 use crate::theme::{self, Mark};
 use crate::widgets::{empty, one_line};
@@ -27,23 +28,19 @@ const FRAMED: f32 = 0.16;
 const CURVED_MAX: usize = 1_000;
 /// And so many are drawn at all: of more than that nobody follows one, and a part shows how they go.
 const WIRES_MAX: usize = 8_000;
-/// The critical path is looked for at most once in this time, ms: what runs makes it longer all the time.
-const CRITICAL_MS: i64 = 500;
 
 /// Where it is looked at, and the drawing.
 #[derive(Debug)]
 pub(super) struct Canvas {
     drawing: Arc<Drawing>,
-    ways: Ways,
     /// Of which structure of the run it is, and what is being made.
     drawn: Option<u64>,
-    coming: Option<(u64, mpsc::Receiver<(Drawing, Ways)>)>,
+    coming: Option<(u64, mpsc::Receiver<Drawing>)>,
     zoom: f32,
     /// Of the drawing's left upper corner on the screen.
     offset: Vec2,
+    /// The next frame shows the whole graph: the first frame, or at the user's request.
     fit: bool,
-    /// The place and the drawing for which it was fitted; none: somebody has moved it since.
-    fitted: Option<(Vec2, Vec2)>,
     /// The critical path is shown.
     pub(super) critical: bool,
     path: Path,
@@ -57,13 +54,11 @@ impl Default for Canvas {
     fn default() -> Self {
         Self {
             drawing: Arc::default(),
-            ways: Ways::default(),
             drawn: None,
             coming: None,
             zoom: 1.0,
             offset: Vec2::ZERO,
             fit: true,
-            fitted: None,
             critical: false,
             path: Path::default(),
             looks: Kept::default(),
@@ -149,13 +144,11 @@ impl Look {
     }
 }
 
-/// The critical path as it was found.
+/// The critical path as boxes and wires.
 #[derive(Debug, Default)]
 struct Path {
-    /// Of which version of the run and when; nothing was found yet.
-    of: Option<(u64, u64, TimestampMs)>,
-    found: Critical,
-    /// Its boxes and wires.
+    /// The drawing and the answer of the node that it belongs to.
+    of: Option<(u64, u64)>,
     ends: Vec<End>,
     /// Changes with it.
     version: u64,
@@ -167,9 +160,20 @@ impl Canvas {
         self.fit = true;
     }
 
-    /// How long the critical path is, where it is shown.
-    pub(super) fn critical_ms(&self) -> Option<i64> {
-        (self.critical && self.path.of.is_some()).then_some(self.path.found.ms)
+    /// Returns zoom and offset.
+    #[cfg(test)]
+    pub(super) fn looks(&self) -> (f32, Vec2) {
+        (self.zoom, self.offset)
+    }
+
+    /// Returns the tasks in the boxes that are marked as the critical path.
+    #[cfg(test)]
+    pub(super) fn marked(&self) -> Vec<usize> {
+        let boxes = self.path.ends.iter().filter_map(|end| match end {
+            End::Box(at) => self.drawing.boxes.get(*at),
+            End::Bend(_) => None,
+        });
+        boxes.flat_map(|one| one.tasks.clone()).collect()
     }
 
     /// Draws it. Gives the names of what was clicked: none of them beside the boxes, several of a box of many.
@@ -178,7 +182,7 @@ impl Canvas {
         ui: &mut Ui,
         entry: &Entry,
         chosen: Option<&str>,
-        now: TimestampMs,
+        times: &Times,
     ) -> Option<Vec<String>> {
         let live = entry.live()?;
         self.follow(ui.ctx(), entry);
@@ -188,7 +192,7 @@ impl Canvas {
         };
         let (rect, response) = ui.allocate_exact_size(ui.available_size(), Sense::click_and_drag());
         self.steer(ui, rect, &response);
-        self.find(ui.ctx(), entry, now);
+        self.find(entry, times);
         let view = View {
             structure,
             rect,
@@ -262,10 +266,10 @@ impl Canvas {
     /// Has the drawing made anew where the run has other tasks than it shows.
     fn follow(&mut self, ctx: &egui::Context, entry: &Entry) {
         if let Some((structure, coming)) = &self.coming
-            && let Ok((drawing, ways)) = coming.try_recv()
+            && let Ok(drawing) = coming.try_recv()
         {
             self.fit |= self.drawn.is_none();
-            (self.drawing, self.ways, self.drawn) = (Arc::new(drawing), ways, Some(*structure));
+            (self.drawing, self.drawn) = (Arc::new(drawing), Some(*structure));
             self.path = Path { version: self.path.version + 1, ..Path::default() };
             self.coming = None;
         }
@@ -276,7 +280,7 @@ impl Canvas {
         let (tell, coming) = mpsc::channel();
         let ctx = ctx.clone();
         let spawned = std::thread::Builder::new().name("cis-layout".to_owned()).spawn(move || {
-            let _ = tell.send((graph::draw(&shape), Ways::of(&shape)));
+            let _ = tell.send(graph::draw(&shape));
             ctx.request_repaint_after(Duration::from_millis(1));
         });
         if spawned.is_ok() {
@@ -284,37 +288,22 @@ impl Canvas {
         }
     }
 
-    /// Looks for the critical path, where it is shown and may be another one; not with every frame.
-    fn find(&mut self, ctx: &egui::Context, entry: &Entry, now: TimestampMs) {
+    /// Finds the boxes and wires of the critical path, if it is shown.
+    fn find(&mut self, entry: &Entry, times: &Times) {
         let (Some(live), Some(structure), true) = (entry.live(), self.drawn, self.critical) else { return };
-        if structure != entry.structure() {
+        let of = Some((structure, times.version()));
+        if structure != entry.structure() || self.path.of == of {
             return;
         }
-        let mut again = None;
-        if let Some((of, version, at)) = self.path.of
-            && of == structure
-        {
-            let goes_on = !live.run().state.is_terminal();
-            let age = (now - at).max(0);
-            if version == entry.version() && !(goes_on && age >= CRITICAL_MS) {
-                return;
-            }
-            if age < CRITICAL_MS {
-                again = Some(CRITICAL_MS - age);
-            }
-        }
-        if let Some(again) = again {
-            // What has changed meanwhile is looked at then.
-            return ctx.request_repaint_after(Duration::from_millis(again.unsigned_abs()));
-        }
-        let tasks = live.tasks();
-        let found = self.ways.longest(|at| took(&tasks[at], now));
-        if found.tasks != self.path.found.tasks || self.path.of.is_none() {
-            self.path.ends = ends(&self.drawing, tasks.len(), &found);
+        let Some(view) = times.view() else { return };
+        let place = |task: &TaskId| live.place(task.as_str());
+        let tasks: Vec<usize> =
+            view.path.iter().filter_map(|step| step.task.as_ref().and_then(place)).collect();
+        let ends = ends(&self.drawing, live.tasks().len(), &tasks);
+        if ends != self.path.ends {
             self.path.version += 1;
         }
-        self.path.found = found;
-        self.path.of = Some((structure, entry.version(), now));
+        (self.path.of, self.path.ends) = (of, ends);
     }
 
     fn steer(&mut self, ui: &Ui, rect: Rect, response: &egui::Response) {
@@ -324,16 +313,13 @@ impl Canvas {
         }
         let whole = vec2(self.drawing.size.0.max(1.0), self.drawing.size.1.max(1.0));
         let all = ((rect.size() - Vec2::splat(32.0)) / whole).min_elem().max(1e-6);
-        // What nobody has moved stays whole, also when its place becomes another.
-        self.fit |= self.fitted.is_some_and(|fitted| fitted != (rect.size(), whole));
+        // A panel that opens beside the graph must not move it.
         if std::mem::take(&mut self.fit) {
-            self.fitted = Some((rect.size(), whole));
             self.zoom = all.min(1.2);
             self.offset = (rect.size() - whole * self.zoom) / 2.0;
         }
         if response.dragged() {
             self.offset += response.drag_delta();
-            self.fitted = None;
         }
         if let Some(pointer) = response.hover_pos() {
             let (scroll, pinch) = ui.input(|input| (input.smooth_scroll_delta(), input.zoom_delta()));
@@ -344,7 +330,6 @@ impl Canvas {
                 let under = pointer - rect.min - self.offset;
                 self.offset -= under * (zoom / self.zoom - 1.0);
                 self.zoom = zoom;
-                self.fitted = None;
             }
         }
     }
@@ -365,7 +350,7 @@ fn title<'a>(tasks: &[usize], name: impl Fn(&usize) -> Option<&'a str>) -> Strin
 }
 
 /// The ends that a path goes along: each of its boxes, and the bends between.
-fn ends(drawing: &Drawing, tasks: usize, path: &Critical) -> Vec<End> {
+fn ends(drawing: &Drawing, tasks: usize, path: &[usize]) -> Vec<End> {
     let mut of = vec![usize::MAX; tasks];
     for (at, one) in drawing.boxes.iter().enumerate() {
         for task in &one.tasks {
@@ -375,7 +360,7 @@ fn ends(drawing: &Drawing, tasks: usize, path: &Critical) -> Vec<End> {
         }
     }
     let mut boxes: Vec<usize> =
-        path.tasks.iter().map(|task| of[*task]).filter(|at| *at != usize::MAX).collect();
+        path.iter().filter_map(|task| of.get(*task).copied()).filter(|at| *at != usize::MAX).collect();
     boxes.dedup();
     let mut ends: Vec<End> = boxes.first().map(|first| End::Box(*first)).into_iter().collect();
     for pair in boxes.windows(2) {

@@ -8,7 +8,7 @@ use eframe::egui::{self, RichText, ScrollArea, Ui};
 use super::asked::Asked;
 use super::view::{duration, mark_of, waits};
 use crate::command::{Command, Slot};
-use crate::panels::{Go, Scene};
+use crate::panels::{Go, Scene, refusal};
 use crate::widgets::{ago, mark, one_line, sure};
 
 /// What was asked about the task that is shown.
@@ -61,16 +61,17 @@ pub(super) fn show(
         }
         if task.state.is_terminal() && scene.model.run(run).is_some_and(|run| run.view().state.is_terminal())
         {
-            if ui.button("Retry from here").clicked() {
+            if sure(ui, (run, &task.id), "Retry from here", "Really retry", scene.refused()) {
                 scene.to.send(Command::Retry(run, RetryScope::From { task: task.id.clone() }));
             }
         } else if let Some(session) = task.session.filter(|_| task.state.is_active())
-            && sure(ui, session, "End session", "Really end it")
+            && sure(ui, session, "End session", "Really end it", scene.refused())
         {
             scene.to.send(Command::Kill(session));
         }
         state.asked.buttons(ui, run, task, scene);
     });
+    refusal(ui, scene);
     ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
         facts(ui, task, scene);
         why(ui, &state.why);

@@ -5,6 +5,7 @@ mod canvas;
 mod detail;
 mod paint;
 mod timeline;
+mod times;
 mod ui;
 mod view;
 

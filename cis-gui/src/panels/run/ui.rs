@@ -7,7 +7,8 @@ use eframe::egui::{self, RichText, Ui};
 use egui_extras::{Column, TableBuilder};
 
 use super::canvas::Canvas;
-use super::timeline::Timeline;
+use super::timeline::{self, Timeline};
+use super::times::Times;
 use super::{detail, view};
 use crate::command::Command;
 use crate::model::Entry;
@@ -35,6 +36,7 @@ pub struct Run {
     chosen: Option<String>,
     canvas: Canvas,
     timeline: Timeline,
+    times: Times,
     detail: detail::Detail,
     /// Only these are listed: the tasks of a box.
     only: Option<BTreeSet<String>>,
@@ -45,6 +47,18 @@ impl Run {
     /// The keys for searching were pressed: tasks are searched in their list.
     pub fn seek(&mut self) {
         (self.tab, self.seek) = (Tab::Tasks, true);
+    }
+
+    /// Returns zoom and offset of the graph.
+    #[cfg(test)]
+    pub(crate) fn graph_looks(&self) -> (f32, egui::Vec2) {
+        self.canvas.looks()
+    }
+
+    /// Returns the indices of the tasks that the graph marks as the critical path.
+    #[cfg(test)]
+    pub(crate) fn graph_marked(&self) -> Vec<usize> {
+        self.canvas.marked()
     }
 }
 
@@ -67,6 +81,9 @@ pub fn show(ui: &mut Ui, state: &mut Run, run: RunId, scene: &mut Scene<'_>) {
     };
     state.seen = true;
     keys(ui, state);
+    if state.tab == Tab::Timeline || (state.tab == Tab::Graph && state.canvas.critical) {
+        state.times.ask(ui, entry, scene);
+    }
     head(ui, entry, state, scene);
     ui.separator();
     if entry.live().is_none() {
@@ -81,7 +98,7 @@ pub fn show(ui: &mut Ui, state: &mut Run, run: RunId, scene: &mut Scene<'_>) {
     }
     egui::CentralPanel::default().show(ui, |ui| match state.tab {
         Tab::Graph => {
-            if let Some(tasks) = state.canvas.show(ui, entry, state.chosen.as_deref(), scene.now) {
+            if let Some(tasks) = state.canvas.show(ui, entry, state.chosen.as_deref(), &state.times) {
                 match tasks.as_slice() {
                     [] => state.chosen = None,
                     [one] => state.chosen = Some(one.clone()),
@@ -95,7 +112,7 @@ pub fn show(ui: &mut Ui, state: &mut Run, run: RunId, scene: &mut Scene<'_>) {
         }
         Tab::Tasks => tasks(ui, state, entry, scene),
         Tab::Timeline => {
-            if let Some(task) = state.timeline.show(ui, entry, state.chosen.as_deref(), scene) {
+            if let Some(task) = state.timeline.show(ui, entry, state.chosen.as_deref(), &state.times, scene) {
                 state.chosen = Some(task);
             }
         }
@@ -143,11 +160,12 @@ fn head(ui: &mut Ui, entry: &Entry, state: &mut Run, scene: &mut Scene<'_>) {
                 if ui.button("Fit").on_hover_text("Show all of it (F)").clicked() {
                     state.canvas.fit();
                 }
-                let what = "The way through the tasks that took longest: only faster tasks on it make the \
-                            run faster (C)";
+                let what = "The tasks that the end of the run waited for, as in the timeline: only faster \
+                            tasks on it make the run faster (C)";
                 ui.toggle_value(&mut state.canvas.critical, "Critical path").on_hover_text(what);
-                if let Some(ms) = state.canvas.critical_ms() {
-                    ui.label(RichText::new(lasted(0, ms)).weak());
+                if let Some(times) = state.times.view().filter(|_| state.canvas.critical) {
+                    let words = timeline::critical(times);
+                    ui.label(RichText::new(lasted(0, times.wall_ms)).weak()).on_hover_text(words);
                 }
             }
             Tab::Tasks => {

@@ -9,7 +9,7 @@ use super::view::{self, Filter, Row};
 use crate::command::{Command, Verb};
 use crate::panels::{Go, Scene, unknown};
 use crate::theme::Mark;
-use crate::widgets::{empty, mark, one_line, opens, progress, sure};
+use crate::widgets::{act, empty, mark, one_line, opens, progress, sure};
 
 /// What is looked for.
 #[derive(Debug, Default)]
@@ -34,7 +34,8 @@ pub fn show(ui: &mut Ui, state: &mut Runs, scene: &mut Scene<'_>) {
         if std::mem::take(&mut state.seek) {
             field.request_focus();
         }
-        if ui.button("Start a run").on_hover_text("Of a DAG file (Ctrl+N)").clicked() {
+        let start = act(ui, "Start a run", scene.refused());
+        if start.on_hover_text("Of a DAG file (Ctrl+N)").clicked() {
             scene.go = Some(Go::Start);
         }
     });
@@ -65,7 +66,7 @@ fn table(ui: &mut Ui, rows: &[Row], scene: &mut Scene<'_>) {
         .column(Column::exact(if narrow { 70.0 } else { 100.0 }))
         .column(Column::exact(60.0))
         .column(Column::exact(if narrow { 50.0 } else { 170.0 }).clip(true))
-        .column(Column::exact(180.0));
+        .column(Column::exact(if narrow { 190.0 } else { 210.0 }));
     let heads = ["Run", "Progress", "Lasted", "Waiting", "Mode", ""];
     builder
         .header(24.0, |mut header| {
@@ -127,14 +128,14 @@ pub(in crate::panels) fn actions(
 }
 
 fn buttons(ui: &mut Ui, run: RunId, state: RunState, cancelling: bool, scene: &Scene<'_>) {
+    let refused = scene.refused();
     let verb = |ui: &mut Ui, verb: Verb| {
-        if ui.button(verb.word()).clicked() {
+        let clicked = match verb.question() {
+            Some(question) => sure(ui, run, verb.word(), question, refused),
+            None => act(ui, verb.word(), refused).clicked(),
+        };
+        if clicked {
             scene.to.send(Command::Steer(run, verb));
-        }
-    };
-    let cancel = |ui: &mut Ui| {
-        if sure(ui, run, Verb::Cancel.word(), "Really cancel") {
-            scene.to.send(Command::Steer(run, Verb::Cancel));
         }
     };
     match state {
@@ -143,18 +144,18 @@ fn buttons(ui: &mut Ui, run: RunId, state: RunState, cancelling: bool, scene: &S
         }
         RunState::Created => {
             verb(ui, Verb::Start);
-            cancel(ui);
+            verb(ui, Verb::Cancel);
         }
         RunState::Running => {
             verb(ui, Verb::Pause);
-            cancel(ui);
+            verb(ui, Verb::Cancel);
         }
         RunState::Paused => {
             verb(ui, Verb::Resume);
-            cancel(ui);
+            verb(ui, Verb::Cancel);
         }
         RunState::Failed | RunState::Error | RunState::Cancelled => {
-            if ui.button("Retry failed").clicked() {
+            if sure(ui, run, "Retry failed", "Really retry", refused) {
                 scene.to.send(Command::Retry(run, RetryScope::Failed));
             }
         }

@@ -9,7 +9,7 @@ use eframe::egui::{self, Key, RichText, ScrollArea, Ui};
 use super::view::{self, Field, Kind};
 use crate::command::{Command, Slot};
 use crate::draft::{Draft, Folder, NewRun};
-use crate::panels::{Go, Scene};
+use crate::panels::{Go, Scene, refusal};
 use crate::theme;
 use crate::widgets::{empty, one_line};
 
@@ -286,7 +286,7 @@ fn form(ui: &mut Ui, state: &mut Start, draft: &Draft, scene: &Scene<'_>) {
     }
     ui.horizontal(|ui| {
         let waits = state.sent.is_some();
-        let able = wrong.is_empty() && !waits;
+        let able = wrong.is_empty() && !waits && scene.refused().is_none();
         let word = if waits { "Starting…" } else { "Start" };
         let button = egui::Button::new(RichText::new(word).strong()).fill(ui.visuals().selection.bg_fill);
         if ui.add_enabled(able, button).clicked() {
@@ -297,6 +297,7 @@ fn form(ui: &mut Ui, state: &mut Start, draft: &Draft, scene: &Scene<'_>) {
             state.submit(draft, false, scene);
         }
     });
+    refusal(ui, scene);
 }
 
 fn field(ui: &mut Ui, field: &Field, text: &mut String) {

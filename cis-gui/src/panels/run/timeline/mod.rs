@@ -4,3 +4,4 @@ mod ui;
 mod view;
 
 pub(super) use ui::Timeline;
+pub(super) use view::critical;

@@ -1,35 +1,28 @@
 //! The timeline, drawn.
 
-use std::time::Duration;
-
 use cis_core::api::TimeView;
-use cis_core::ids::{Offset, TimestampMs};
+use cis_core::ids::TimestampMs;
 use eframe::egui::{
     self, Align2, Color32, FontId, Pos2, Rect, RichText, ScrollArea, Sense, Stroke, Ui, vec2,
 };
 
+use super::super::times::Times;
 use super::super::view::waits;
 use super::view::{self, Part};
-use crate::command::{Command, Slot};
 use crate::model::Entry;
 use crate::panels::Scene;
 use crate::theme::Mark;
 use crate::widgets::{empty, one_line};
 
-/// While tasks come and go the node is asked again after so long, ms.
-const ASK_MS: i64 = 1_000;
 const LINE: f32 = 24.0;
 const NAMES: f32 = 200.0;
 
-/// What the node said of a run's time.
+/// The order of the lines.
 #[derive(Debug, Default)]
 pub(in crate::panels::run) struct Timeline {
-    times: Option<TimeView>,
     order: Vec<usize>,
-    asked: Option<(Slot<TimeView>, Offset)>,
-    /// Up to where in the run's life the answer goes, and when it was asked for.
-    known: Option<(Offset, TimestampMs)>,
-    failed: Option<String>,
+    /// The answer of the node that the order belongs to.
+    of: Option<u64>,
 }
 
 impl Timeline {
@@ -39,16 +32,19 @@ impl Timeline {
         ui: &mut Ui,
         entry: &Entry,
         chosen: Option<&str>,
+        asked: &Times,
         scene: &Scene<'_>,
     ) -> Option<String> {
-        self.ask(ui, entry, scene);
-        let Some(times) = &self.times else {
-            match &self.failed {
+        let Some(times) = asked.view() else {
+            match asked.failed() {
                 Some(why) => empty(ui, "The node does not tell", &one_line(why, 300)),
                 None => empty(ui, "Asking the node…", "Where the time of this run went."),
             }
             return None;
         };
+        if self.of != Some(asked.version()) {
+            (self.of, self.order) = (Some(asked.version()), view::order(times));
+        }
         if times.tasks.is_empty() {
             empty(ui, "Nothing has had its turn yet", "Tasks appear here once they are free to start.");
             return None;
@@ -107,37 +103,6 @@ impl Timeline {
         });
         clicked
     }
-
-    /// Asks the node where something has happened since it was asked, but not at each event.
-    fn ask(&mut self, ui: &Ui, entry: &Entry, scene: &Scene<'_>) {
-        if let Some((slot, offset)) = &self.asked
-            && let Some(answer) = slot.take()
-        {
-            self.known = Some((*offset, scene.now));
-            self.asked = None;
-            match answer {
-                Ok(times) => {
-                    self.order = view::order(&times);
-                    (self.times, self.failed) = (Some(times), None);
-                }
-                Err(problem) => self.failed = Some(problem.detail),
-            }
-        }
-        let run = entry.view();
-        let due = match self.known {
-            _ if self.asked.is_some() => return,
-            None => true,
-            Some((offset, _)) if offset == run.last_offset => return,
-            Some((_, at)) => scene.now - at >= ASK_MS,
-        };
-        if due {
-            let slot = Slot::default();
-            scene.to.send(Command::Times(run.id, slot.clone()));
-            self.asked = Some((slot, run.last_offset));
-        } else {
-            ui.ctx().request_repaint_after(Duration::from_millis(ASK_MS.unsigned_abs()));
-        }
-    }
 }
 
 /// The part of a line in which bars are.
@@ -161,9 +126,7 @@ fn legend(ui: &mut Ui, times: &TimeView) {
             ui.label(RichText::new(part.word()).small());
         }
         ui.separator();
-        let split = &times.critical;
-        let told = Part::ALL.map(|part| format!("{} {}", view::time(part.of(split)), part.word()));
-        let text = format!("Critical path (outlined): {}", told.join(", "));
+        let text = format!("Critical path (outlined): {}", view::critical(times));
         ui.label(RichText::new(text).small().weak());
     });
 }

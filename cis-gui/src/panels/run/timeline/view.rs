@@ -121,6 +121,11 @@ pub(super) fn time(ms: i64) -> String {
     }
 }
 
+/// Says where the time on the critical path went.
+pub(in crate::panels::run) fn critical(times: &TimeView) -> String {
+    Part::ALL.map(|part| format!("{} {}", time(part.of(&times.critical)), part.word())).join(", ")
+}
+
 /// What a bar says to whoever asks for more.
 pub(super) fn words(task: &TaskTime) -> String {
     let took = |part: Part| {

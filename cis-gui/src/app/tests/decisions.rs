@@ -1,0 +1,161 @@
+//! Decisions in the inbox, actions that need a second click, the status line, and the list of sessions.
+
+use cis_core::event::RunState;
+use cis_core::ids::RunId;
+
+use super::*;
+
+/// Returns an approval of the run with this number.
+fn approval(run: u128, until_ms: Option<i64>) -> InboxItem {
+    serde_json::from_value(json!({
+        "id": if run == 1 { "abcdef" } else { "ghijkl" }, "run": RunId::from_parts(9, run), "task": "deploy", "session": null,
+        "kind": "approval", "question": "Deploy it?",
+        "options": [{ "id": "approve", "label": "Approve" }, { "id": "reject", "label": "Reject" }],
+        "since": 5, "confidence": 100, "layer": null, "episode": null, "hash": "", "screen": "",
+        "urgency": "medium", "until_ms": until_ms,
+    }))
+    .unwrap()
+}
+
+/// Adds two runs of one DAG that wait for an approval each.
+fn two(stage: &mut Stage, until_ms: Option<i64>) {
+    for (number, region) in [(1, "eu"), (2, "us")] {
+        let mut run = detail(1, &["deploy"]);
+        run.run.id = RunId::from_parts(9, number);
+        run.run.dag = "release".to_owned();
+        run.params = [("region".to_owned(), json!(region)), ("canary".to_owned(), json!(true))].into();
+        stage.shared.apply(Update::Run(Box::new(run)));
+    }
+    stage.shared.apply(Update::Inbox(vec![approval(1, until_ms), approval(2, until_ms)]));
+    stage.steps();
+}
+
+#[test]
+fn inbox_cards_name_the_run_and_its_parameters() {
+    let mut stage = stage();
+    two(&mut stage, None);
+    for (number, region) in [(1, "eu"), (2, "us")] {
+        let id = RunId::from_parts(9, number).short();
+        let card = format!("Approval: Deploy it? (release {id} / deploy, canary=true, region={region})");
+        assert!(stage.harness.query_by_label(&card).is_some(), "{card}");
+    }
+}
+
+#[test]
+fn an_approval_has_a_reason_and_shows_its_deadline() {
+    let mut stage = stage();
+    two(&mut stage, Some(now_ms() + 20 * 60_000));
+    assert!(stage.shows("expires in 20 min: the task fails then"));
+    stage.harness.get_by_label("Reason").focus();
+    stage.steps();
+    stage.harness.get_by_label("Reason").type_text("not on a Friday");
+    stage.steps();
+    stage.harness.key_press(Key::Enter);
+    stage.steps();
+    assert!(stage.sent().is_empty(), "Enter in the field decides nothing");
+    stage.click("Reject");
+    let sent = stage.sent();
+    let [Command::Answer { with: AnswerWith::Option { option }, reason, .. }] = sent.as_slice() else {
+        panic!("{sent:?}")
+    };
+    assert_eq!((option.as_str(), reason.as_deref()), ("reject", Some("not on a Friday")));
+    stage.refused();
+    stage.click("Approve");
+    let sent = stage.sent();
+    assert!(
+        matches!(&sent[..], [Command::Answer { reason: None, .. }]),
+        "an empty reason is not sent: {sent:?}"
+    );
+}
+
+#[test]
+fn actions_that_start_work_need_a_second_click() {
+    for (state, word, question) in [
+        (RunState::Created, "Start", "Really start"),
+        (RunState::Paused, "Resume", "Really resume"),
+        (RunState::Failed, "Retry failed", "Really retry"),
+    ] {
+        let mut stage = stage();
+        let mut run = detail(1, &["compile"]);
+        run.run.state = state;
+        stage.shared.apply(Update::Run(Box::new(run)));
+        stage.click("Runs");
+        stage.click(word);
+        assert!(stage.sent().is_empty(), "{word}");
+        stage.click(question);
+        assert!(matches!(stage.sent()[..], [Command::Steer(..) | Command::Retry(..)]), "{word}");
+    }
+}
+
+#[test]
+fn a_double_click_does_not_confirm() {
+    let mut stage = stage_in_steps_of(0.02);
+    stage.shared.apply(Update::Run(Box::new(detail(1, &["compile"]))));
+    stage.click("Runs");
+    let pos = stage.harness.get_by_label("Cancel").rect().left_center() + egui::vec2(8.0, 0.0);
+    let (button, modifiers) = (egui::PointerButton::Primary, Modifiers::NONE);
+    stage.harness.event(egui::Event::PointerMoved(pos));
+    for pressed in [true, false, true, false] {
+        stage.harness.event(egui::Event::PointerButton { pos, button, pressed, modifiers });
+        stage.harness.step();
+    }
+    assert!(stage.sent().is_empty());
+    assert!(stage.shows("Really cancel"), "it still asks");
+}
+
+#[test]
+fn a_lost_connection_moves_nothing() {
+    let mut stage = stage();
+    stage.shared.apply(Update::Run(Box::new(detail(1, &["compile"]))));
+    stage.shared.apply(Update::Link(Link::Up));
+    stage.click("Runs");
+    let before = stage.harness.get_by_label("Pause").rect();
+    let why = "the node went away; it is tried again by itself".to_owned();
+    stage.shared.apply(Update::Link(Link::Lost { since_ms: now_ms(), why }));
+    stage.steps();
+    assert!(stage.shows("the node went away"));
+    assert_eq!(stage.harness.get_by_label("Pause").rect(), before);
+}
+
+#[test]
+fn the_listed_sessions_are_counted_and_have_logs() {
+    let mut stage = stage();
+    let session = |n: u128, state: &str| {
+        json!({ "id": cis_core::ids::SessionId::from_parts(7, n), "run": null, "task": null, "attempt": null,
+            "name": format!("shell-{n}"), "state": state, "pid": null, "tty": true, "size": null, "command": "bash",
+            "created_ms": 1, "ended_ms": null, "exit_code": null })
+    };
+    let views: Vec<_> = (0..7).map(|n| session(n, "ready")).chain([session(7, "exited")]).collect();
+    let node = json!({ "running": true, "pid": 1, "version": "1", "socket": "/s", "home": "/h", "did": null,
+        "host_pid": null, "stays": true, "started_ms": 1, "open_runs": 0, "live_sessions": 0, "max_sessions": 1000 });
+    stage.shared.apply(Update::Node(Box::new(serde_json::from_value(node).unwrap())));
+    stage.shared.apply(Update::Sessions(serde_json::from_value(json!(views)).unwrap()));
+    stage.harness.key_press_modifiers(Modifiers::CTRL, Key::Num4);
+    stage.steps();
+    assert!(stage.shows("7 live of at most 1000") && stage.shows("shell-7"));
+    let ended = cis_core::ids::SessionId::from_parts(7, 7);
+    stage.click(&ended.short());
+    stage.sent();
+    stage.click("Log");
+    let sent = stage.sent();
+    let [Command::SessionLog(of, slot)] = &sent[..] else { panic!("{sent:?}") };
+    assert_eq!(*of, ended);
+    slot.fill(Ok("$ make\nall done\n".to_owned()));
+    stage.steps();
+    assert!(stage.shows("all done"));
+    stage.click("Log");
+    assert!(!stage.shows("all done"));
+}
+
+#[test]
+fn symbols_of_agents_hangul_and_emoji_are_drawn() {
+    let mut stage = stage();
+    // Fails for a character that nothing can draw.
+    stage.harness.ctx.set_missing_glyph_policy(MissingGlyphPolicy::Panic);
+    let mut item = question("question", &json!([{ "id": "1", "label": "예 👍" }]));
+    item.question = "⎿ 배포할까요? 🚀".to_owned();
+    item.screen = "⏺ Update(a.rs)\n  ⎿  ✻ 漢字 👩\u{200d}💻 ☒ ⠋".to_owned();
+    stage.shared.apply(Update::Inbox(vec![item]));
+    stage.steps();
+    assert!(stage.shows("배포할까요") && stage.shows("⎿  ✻"));
+}
