@@ -233,7 +233,9 @@ pub fn sure(
     let asks = asked.is_some_and(|at| now - at < WHILE_S);
     let text = if asks { RichText::new(question).strong() } else { RichText::new(word) };
     let button = ui.push_id(id, |ui| act(ui, text, refused)).inner;
-    let clicked = button.clicked() && !(asks && button.double_clicked());
+    // A double click right after another click counts as a triple one.
+    let is_fast = button.double_clicked() || button.triple_clicked();
+    let clicked = button.clicked() && !(asks && is_fast);
     if asks {
         ui.ctx().request_repaint_after(Duration::from_secs_f64(WHILE_S));
     }

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cis_core::api::{ListInbox, ListRuns};
+use cis_core::api::{CallerRole, CallerView, ListInbox, ListRuns};
 use cis_core::client::{Client, ClientError, Followed};
 use tokio::sync::Notify;
 
 use super::{Shared, now_ms, problem};
-use crate::model::{Link, Update};
+use crate::model::{Caller, Link, Update};
 
 /// Runs that are listed at first; older ones come with their events.
 const RUNS: u32 = 500;
@@ -101,6 +101,7 @@ async fn follow(client: &Client, shared: &Shared) -> Result<(), ClientError> {
 
 async fn load_all(client: &Client, shared: &Shared) -> Result<(), ClientError> {
     shared.apply(Update::Node(Box::new(client.node().await?)));
+    shared.apply(Update::Caller(caller(client).await));
     let which = ListRuns { limit: Some(RUNS), ..ListRuns::default() };
     let listing = client.runs(&which).await?;
     shared.apply(Update::Listing { whole: listing.next.is_none(), runs: listing.items });
@@ -108,6 +109,19 @@ async fn load_all(client: &Client, shared: &Shared) -> Result<(), ClientError> {
     shared.apply(Update::Sessions(super::sessions(client).await?));
     shared.apply(Update::Groups(client.groups().await?.items));
     Ok(())
+}
+
+/// Returns the user of the dashboard. `None`: the node does not name them.
+async fn caller(client: &Client) -> Option<Caller> {
+    let CallerView { name, role, .. } = client.me().await.ok()?;
+    let acts = role >= CallerRole::Operator;
+    let role = match role {
+        CallerRole::Admin => "admin",
+        CallerRole::Operator => "operator",
+        CallerRole::Viewer => "viewer",
+        CallerRole::Session | CallerRole::None => "guest",
+    };
+    Some(Caller { name, role: role.to_owned(), acts })
 }
 
 #[cfg(test)]

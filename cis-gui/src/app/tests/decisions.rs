@@ -99,7 +99,8 @@ fn a_double_click_does_not_confirm() {
         stage.harness.event(egui::Event::PointerButton { pos, button, pressed, modifiers });
         stage.harness.step();
     }
-    assert!(stage.sent().is_empty());
+    let sent = stage.sent();
+    assert!(sent.is_empty(), "{sent:?}");
     assert!(stage.shows("Really cancel"), "it still asks");
 }
 
