@@ -55,6 +55,63 @@ fn a_secret_reaches_the_task_and_nothing_else_shows_it() {
     assert!(shown.iter().all(|(name, _)| !database(name)), "the database has the secret: {shown:?}");
 }
 
+/// No task starts before the decision. `show` gets the secret.
+const DECIDED: &str = r#"
+version = 1
+[dag]
+id = "decided"
+[[tasks]]
+id = "good"
+approval = { prompt = "Go?" }
+tty = false
+command = ["true"]
+[[tasks]]
+id = "bad"
+approval = { prompt = "Go?" }
+command = ["true"]
+[[tasks]]
+id = "worse"
+approval = { prompt = "Go?" }
+command = ["true"]
+[[tasks]]
+id = "show"
+needs = ["good"]
+secrets = { TOKEN = { env = "MY_TOKEN" } }
+command = ["true"]
+"#;
+
+#[test]
+fn the_reason_of_a_decision_shows_no_secret_of_its_run() {
+    let cis = Cis::new().env("MY_TOKEN", SECRET);
+    let run = cis.start(DECIDED);
+    let all = ["good", "bad", "worse"];
+    eventually("the questions", || {
+        let asked = cis.show(&run)["run"]["approvals"].clone();
+        (asked.as_array().map(Vec::len) == Some(all.len())).then_some(())
+    });
+    cis.ok(["dag", "reject", "bad", "--reason", &format!("never with {SECRET}")]);
+    cis.ok(["dag", "approve", "good", "--comment", &format!("use {SECRET}")]);
+    cis.wait_task(&run, "show", "succeeded");
+    // From now on the values are known from the file next to the logs.
+    kill_9(cis.node_pid().unwrap());
+    cis.ok(["answer", &format!("{run}:worse"), "reject", "--reason", &format!("no {SECRET}")]);
+    cis.wait_run(&run, "failed");
+    let mut said = vec![cis.show(&run).to_string(), cis.ok(["dag", "events", &run])];
+    for command in ["show", "history"] {
+        said.push(cis.ok(["dag", command, &run]));
+    }
+    said.extend(all.map(|task| cis.ok(["dag", "why", "--run", &run, task])));
+    for text in &said {
+        assert!(!text.contains(SECRET), "{text}");
+    }
+    for hidden in ["never with ***", "use ***", "no ***"] {
+        assert!(said.iter().any(|text| text.contains(hidden)), "{hidden}: {said:?}");
+    }
+    cis.stop();
+    let shown = files_with(&cis.home(), SECRET);
+    assert!(shown.iter().all(|(name, _)| !name.contains(".db")), "the database has the secret: {shown:?}");
+}
+
 #[test]
 fn a_template_that_fails_on_a_secret_does_not_quote_it() {
     let cis = Cis::new().env("MY_TOKEN", SECRET);

@@ -1,6 +1,7 @@
 //! What the API asks of the driver.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use super::attention::Attention;
 use super::{Beside, COMMANDS_PER_TURN_MAX, Driver, Stopping, confirmation, once};
@@ -210,12 +211,28 @@ impl Driver {
             RunVerb::Retry(scope) => InputKind::Retry { run, scope },
             RunVerb::Mode(mode, room) => InputKind::ModeChanged { run, mode, room },
             RunVerb::Decide(task, Decide { approve, reason }) => {
-                InputKind::Decide { run, task, approve, reason }
+                match reason.map(|reason| self.redacted_for(run, &reason)).transpose() {
+                    Ok(reason) => InputKind::Decide { run, task, approve, reason },
+                    Err(unknown) => return drop(reply.send(Err(unknown))),
+                }
             }
         };
         let cause = input.as_ref().map(|(input, _)| *input);
         let is_done = self.handle_for(Input { kind, actor: Some(who.actor()), cause }, reply, now);
         self.made.extend(input.filter(|_| is_done));
+    }
+
+    /// Replaces the secrets of a run in what a person writes about it.
+    fn redacted_for(&mut self, run: RunId, text: &str) -> Result<String, Problem> {
+        let Some(known) = self.parts.machine.run(&run) else { return Ok(text.to_owned()) };
+        let facts = known.facts();
+        let workdir = Path::new(&facts.workdir);
+        let sources: Vec<_> = known.secret_sources().iter().map(|source| source.below(workdir)).collect();
+        let redactor = self.parts.worker.redactor_of_run(run, facts.base_env.as_ref(), &sources);
+        redactor.map(|redactor| redactor.redact(text)).map_err(|why| {
+            let detail = format!("cannot hide the secrets of run {run} in the reason: {why}");
+            Problem::new(ProblemKind::Unavailable, detail).hint("decide without a reason")
+        })
     }
 
     /// Authorizes requests whose rights depend on the run: decisions of approvals, and moves to another room.

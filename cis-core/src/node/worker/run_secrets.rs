@@ -11,7 +11,8 @@ use std::sync::Arc;
 use super::disk::Trouble;
 use super::{LocalWorker, Variables};
 use crate::api::TaskSpec;
-use crate::ids::RunId;
+use crate::dag::SecretSource;
+use crate::ids::{BlobId, RunId};
 use crate::node::secret_file::{self, Secrets};
 use crate::node::{environment, redactors};
 use crate::policy::redact::{RUN_SECRETS_BYTES_MAX, Redactor};
@@ -53,6 +54,29 @@ impl LocalWorker {
         Ok(Hidden { all: known.redactor.with(&own), own })
     }
 
+    /// Returns the redactor of what people write about a run, also before one of its tasks has started. `base` is the
+    /// blob of the run's environment.
+    ///
+    /// # Errors
+    /// Why the values are unknown.
+    pub(in crate::node) fn redactor_of_run(
+        &mut self,
+        run: RunId,
+        base: Option<&BlobId>,
+        sources: &[SecretSource],
+    ) -> Result<Arc<Redactor>, String> {
+        if sources.is_empty() {
+            return Ok(Arc::clone(&self.no_secrets));
+        }
+        if let Some(known) = self.run_secrets.get(&run) {
+            return Ok(Arc::clone(&known.redactor));
+        }
+        let base = self.base_environment(base);
+        let base = base.as_deref().map_err(String::as_str);
+        let values = values_of_run(&self.home.run_logs(run), sources, base);
+        values.and_then(|values| redactor(&values)).map_err(Trouble::into_detail)
+    }
+
     /// Returns the values of the run, including those of this task. The values are on disk before a session
     /// gets one of them.
     fn secrets_of_run(
@@ -66,17 +90,7 @@ impl LocalWorker {
         let known = match self.run_secrets.entry(run) {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(place) => {
-                let kept = secret_file::load_run(&dir).map_err(|e| {
-                    Trouble::of(&e, format!("cannot read the secrets kept next to the run's logs: {e}"))
-                })?;
-                let values = match kept {
-                    Some(values) => values,
-                    // Missing secrets of other tasks are no error: their file may be made later in the run.
-                    None => {
-                        let base = base.map_err(|why| Trouble::OfTask(why.to_owned()))?;
-                        fitting(environment::secret_values(&spec.run_secrets, base))
-                    }
-                };
+                let values = values_of_run(&dir, &spec.run_secrets, base)?;
                 let redactor = redactor(&values)?;
                 keep(&dir, &values)?;
                 place.insert(RunSecrets { values, redactor })
@@ -103,6 +117,22 @@ impl LocalWorker {
         }
         Ok(known)
     }
+}
+
+/// Returns the values that are kept in the run's log directory, or else those that `sources` have now.
+fn values_of_run(
+    dir: &Path,
+    sources: &[SecretSource],
+    base: Result<&Variables, &str>,
+) -> Result<BTreeSet<String>, Trouble> {
+    let kept = secret_file::load_run(dir)
+        .map_err(|e| Trouble::of(&e, format!("cannot read the secrets kept next to the run's logs: {e}")))?;
+    if let Some(values) = kept {
+        return Ok(values);
+    }
+    let base = base.map_err(|why| Trouble::OfTask(why.to_owned()))?;
+    // Missing secrets of other tasks are no error: their file may be made later in the run.
+    Ok(fitting(environment::secret_values(sources, base)))
 }
 
 /// Returns as many of these values as a run may have. A task that gets one of the others fails with the reason.
