@@ -1,5 +1,5 @@
-//! How figures are written for people: durations and sizes; and what markup cannot hold as it is. Pure; knows
-//! nothing of terminals.
+//! How figures are written for people: durations and sizes; what markup cannot hold as it is; and which characters nobody
+//! sees. Pure; knows nothing of terminals.
 
 /// What stands in HTML and XML for a character that means something there, in text and between double quotes.
 pub(crate) fn entity(c: char) -> Option<&'static str> {
@@ -70,6 +70,21 @@ pub fn control_byte(c: char) -> Option<u8> {
         b' ' => Some(0),
         _ => None,
     }
+}
+
+/// Whether people do not see a character: one that Unicode lets a display ignore (`Default_Ignorable_Code_Point` in
+/// `DerivedCoreProperties.txt`, Unicode 16), a separator of lines or paragraphs, or a mark of an annotation.
+#[must_use]
+pub const fn is_invisible(c: char) -> bool {
+    matches!(c, '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}' | '\u{180b}'..='\u{180f}'
+        | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}'
+        | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}'
+        | '\u{e0000}'..='\u{e0fff}')
+}
+
+/// Whether a character selects how the one before it is drawn, for example as an emoji.
+pub(crate) const fn selects_variant(c: char) -> bool {
+    matches!(c, '\u{fe00}'..='\u{fe0f}')
 }
 
 /// The words of `text` in lines of at most `width` characters; a longer word has a line of its own.

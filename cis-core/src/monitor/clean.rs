@@ -1,6 +1,8 @@
 //! Text of a program made harmless: one line, no control characters, nothing that turns its direction
 //! around or hides in it. Decides nothing about its meaning.
 
+use crate::text::{is_invisible, selects_variant};
+
 /// `bytes` as one clean line of at most `chars_max` characters; what is not UTF-8 is replaced.
 pub(super) fn line(bytes: &[u8], chars_max: usize) -> String {
     text(&String::from_utf8_lossy(bytes), chars_max)
@@ -27,6 +29,5 @@ pub(super) fn text(text: &str, chars_max: usize) -> String {
 
 /// Characters that change how others are shown, or that nobody sees.
 fn hides(c: char) -> bool {
-    matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
-        | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+    is_invisible(c) && !selects_variant(c)
 }

@@ -6,7 +6,7 @@
 
 use unicode_width::UnicodeWidthChar as _;
 
-use crate::text::entity;
+use crate::text::{entity, is_invisible, selects_variant};
 
 /// So many marks may stand on one character.
 const MARKS_MAX: usize = 3;
@@ -116,9 +116,7 @@ fn visible(text: &str) -> impl Iterator<Item = char> {
 
 /// Characters that change how others are shown, or that nobody sees.
 pub(super) fn hides(c: char) -> bool {
-    matches!(c, '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}' | '\u{180b}'..='\u{180f}'
-        | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{feff}' | '\u{ffa0}'
-        | '\u{fff0}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
+    is_invisible(c) && !selects_variant(c)
 }
 
 /// Without mentions: an `@` that a client could take for one is written as its wide form, and so is the `#`

@@ -207,6 +207,10 @@ mod tests {
             "\x1b(B\x1b[m",
             "\0",
             "\u{200b}",
+            "\u{fe0f}",
+            "\u{3164}\u{ad}",
+            "\u{e0020}\u{e0041}",
+            "\u{1d173}\x1b[1m\u{34f}",
             "\u{9b}5i",
             "\u{9d}52;c;aGk=\u{9c}",
             "\x1b[6n\u{feff}\x1b[0m",
@@ -223,7 +227,15 @@ mod tests {
                 assert_eq!(shown(form, "S3cr3t-Token", &bytes), whole);
             }
         }
-        for between in ["\x1b[K", "\x1b[1m", "\x1b]0;S3cr3t-Token\x07", "\x1b]8;;https://x/\x1b\\", "\0"] {
+        for between in [
+            "\x1b[K",
+            "\x1b[1m",
+            "\x1b]0;S3cr3t-Token\x07",
+            "\x1b]8;;https://x/\x1b\\",
+            "\0",
+            "\u{fe0f}",
+            "\u{e0041}",
+        ] {
             let text = format!("is S3cr3t{between}-Token end\r\n");
             let passed = shown(Form::Screen, "S3cr3t-Token", &[text.as_bytes()]);
             assert!(passed.starts_with("is ***") && !passed.contains("Token"), "{passed:?}");
@@ -273,7 +285,7 @@ mod tests {
         #[test]
         fn any_split_gives_the_same_and_no_secret(
             parts in prop::collection::vec(prop::sample::select(vec![
-                "abcab", "abc", "ab", "a", "c", " ", "\r\n", "\n", "\r", "\x1b[1m", "\x1b[K", "\x1b]0;abcab\x07", "\u{200b}",
+                "abcab", "abc", "ab", "a", "c", " ", "\r\n", "\n", "\r", "\x1b[1m", "\x1b[K", "\x1b]0;abcab\x07", "\u{200b}", "\u{e0041}",
                 "\x1b(B", "\x1b[", "\u{9b}", "\0", "é",
             ]), 0..20),
             cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..12),

@@ -1,5 +1,7 @@
 //! The shapes in which a secret value turns up: see the list in the parent's head.
 
+use crate::text::is_invisible;
+
 /// A line of a secret that is shorter is not looked for alone, bytes: it could be `}` or `true,`.
 const LINE_BYTES_MIN: usize = 8;
 /// A shorter piece of base64 is not looked for: it would be found by chance, characters.
@@ -12,17 +14,17 @@ const URL_SAFE: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwx
 const UPPER: &[u8; 16] = b"0123456789ABCDEF";
 const LOWER: &[u8; 16] = b"0123456789abcdef";
 
-/// Whether terminals show nothing for a character: soft hyphen, joiners, marks of direction, zero-width blanks.
-fn is_invisible(c: char) -> bool {
-    matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
-}
-
 /// Returns the length of the invisible character with which UTF-8 begins; 0: it does not.
 #[must_use]
 pub fn invisible_at(bytes: &[u8]) -> usize {
+    // Its first two bytes tell nearly every other character apart, without decoding it.
     let length = match bytes {
-        [0xC2, ..] => 2,
-        [0xE2 | 0xEF, ..] => 3,
+        [0xC2, 0xAD, ..] | [0xCD, 0x8F, ..] | [0xD8, 0x9C, ..] => return 2,
+        [0xE1, 0x85 | 0x9E | 0xA0, ..]
+        | [0xE2, 0x80 | 0x81, ..]
+        | [0xE3, 0x85, ..]
+        | [0xEF, 0xB8 | 0xBB | 0xBE | 0xBF, ..] => 3,
+        [0xF0, 0x9B | 0x9D, ..] | [0xF3, 0xA0, ..] => 4,
         _ => return 0,
     };
     let first = bytes.get(..length).and_then(|bytes| std::str::from_utf8(bytes).ok());
@@ -298,6 +300,16 @@ mod tests {
     fn of(value: &str) -> Vec<Vec<u8>> {
         let usages = [Usage::Plain].into_iter().chain(Usage::ENCODED);
         usages.flat_map(|usage| super::of(value, usage)).map(|form| form.bytes).collect()
+    }
+
+    #[test]
+    fn each_invisible_character_is_recognized_by_its_bytes() {
+        for c in '\0'..=char::MAX {
+            let mut bytes = [0; 5];
+            let length = c.encode_utf8(&mut bytes).len();
+            assert_eq!(invisible_at(&bytes), if is_invisible(c) { length } else { 0 }, "{c:?}");
+            assert_eq!(invisible_at(&bytes[..length - 1]), 0, "a part of {c:?}");
+        }
     }
 
     #[test]

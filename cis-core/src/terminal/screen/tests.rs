@@ -173,6 +173,18 @@ fn text_is_what_a_person_sees() {
 }
 
 #[test]
+fn secrets_are_masked_whatever_nobody_sees_in_them() {
+    let redactor = Redactor::new(["S3cr3t-Token".to_owned()]).unwrap();
+    for c in ('\0'..=char::MAX).filter(|c| crate::text::is_invisible(*c)) {
+        let text = screen(40, 2, format!("is S3cr3t{c}-Token end").as_bytes()).text_redacted(&redactor);
+        assert!(
+            text.starts_with("is ***") && text.ends_with(" end") && !text.contains("Token"),
+            "{c:?}: {text:?}"
+        );
+    }
+}
+
+#[test]
 fn secrets_are_masked_where_the_terminal_wraps_them() {
     let redactor = Redactor::new(["hunter2-hunter2".to_owned()]).unwrap();
     let mut model = screen(10, 5, b"key hunter2-hunter2 end\r\n\x1b]2;hunter2-hunter2\x07");

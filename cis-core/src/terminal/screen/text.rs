@@ -9,6 +9,7 @@ use alacritty_terminal::term::cell::{Cell, Flags};
 use super::Screen;
 use crate::monitor::ScreenView;
 use crate::policy::redact::Redactor;
+use crate::text::{is_invisible, selects_variant};
 
 /// What a cell shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,10 +46,13 @@ pub(super) fn glyph(row: &Row<Cell>, col: usize, cols: usize) -> Glyph<'_> {
 /// Neither a control character nor one that changes how others are read: overrides of the writing
 /// direction, invisible separators, tags.
 pub(super) fn is_plain(c: char) -> bool {
-    !c.is_control()
-        && !matches!(c,
-            '\u{61C}' | '\u{180E}' | '\u{200B}' | '\u{200E}' | '\u{200F}' | '\u{2028}'..='\u{202E}'
-            | '\u{2060}'..='\u{206F}' | '\u{FEFF}' | '\u{FFF9}'..='\u{FFFB}' | '\u{E0000}'..='\u{E0FFF}')
+    !c.is_control() && (!is_invisible(c) || selects_variant(c) || has_part(c))
+}
+
+/// Whether an invisible character takes part in the text: a joiner, or one that is as wide as a letter.
+fn has_part(c: char) -> bool {
+    matches!(c, '\u{ad}' | '\u{34f}' | '\u{115f}'..='\u{1160}' | '\u{180b}'..='\u{180d}' | '\u{180f}' | '\u{200c}'..='\u{200d}'
+        | '\u{3164}' | '\u{ffa0}')
 }
 
 /// Cells that show secrets.
@@ -99,7 +103,7 @@ fn join(grid: &Grid<Cell>) -> Joined {
                 joined.to_cursor = joined.text.len();
             }
             let glyph = glyph(row, col, cols);
-            if is_plain(glyph.c) {
+            if is_plain(glyph.c) && !is_invisible(glyph.c) {
                 joined.cells.push((joined.text.len(), line, col));
                 joined.text.push(glyph.c);
             }
