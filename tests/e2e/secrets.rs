@@ -55,6 +55,44 @@ fn a_secret_reaches_the_task_and_nothing_else_shows_it() {
     assert!(shown.iter().all(|(name, _)| !database(name)), "the database has the secret: {shown:?}");
 }
 
+#[test]
+fn invisible_characters_hide_no_secret_in_what_a_session_says() {
+    let cis = Cis::new().env("MY_TOKEN", SECRET);
+    let text = r#"
+version = 1
+[dag]
+id = "said"
+[[tasks]]
+id = "says"
+tty = false
+secrets = { TOKEN = { env = "MY_TOKEN" } }
+script = '''
+set -e
+cis() { "$E2E_CIS" "$@"; }
+apart="${TOKEN%-correct-horse}$(printf '\342\200\213')-correct-horse"
+cis task notify "notify $apart"
+cis task progress "progress $apart"
+cis task respond "respond $apart"
+cis task ask "ask $apart" --option "option $apart"
+cis task complete --text "complete $apart"
+'''
+"#;
+    let run = cis.start(text);
+    let item = super::asking::item(&cis);
+    let mut said = vec![item.to_string(), cis.ok(["inbox"])];
+    cis.ok(["answer", item["id"].as_str().unwrap(), "1"]);
+    cis.wait_run(&run, "succeeded");
+    said.push(cis.show(&run).to_string());
+    for command in ["show", "history", "events"] {
+        said.push(cis.ok(["dag", command, &run]));
+    }
+    let said = said.concat();
+    assert!(!said.contains("-correct-horse"), "{said}");
+    for hidden in ["notify ***", "progress ***", "respond ***", "ask ***", "option ***", "complete ***"] {
+        assert!(said.contains(hidden), "{hidden}: {said}");
+    }
+}
+
 /// No task starts before the decision. `show` gets the secret.
 const DECIDED: &str = r#"
 version = 1

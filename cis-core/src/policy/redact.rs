@@ -195,7 +195,7 @@ impl Redactor {
         [Some(&self.trie), self.more.as_ref()].into_iter().flatten().map(AsRef::as_ref)
     }
 
-    /// The text with every secret replaced.
+    /// The text with every secret replaced, also one with invisible characters between its characters.
     #[must_use]
     pub fn redact(&self, text: &str) -> String {
         if self.is_empty() {
@@ -205,6 +205,10 @@ impl Redactor {
         let mut search = Search::default();
         search.push(self, Mask::Stars, text.as_bytes(), &mut out);
         search.end(Mask::Stars, &mut out);
+        // A second search, because a value may have invisible characters itself.
+        if forms::next_invisible(&out).is_some() {
+            out = self.redact_visible(&out);
+        }
         // Secrets are whole characters, so what is left between them is too.
         let out =
             String::from_utf8(out).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned());
@@ -212,6 +216,21 @@ impl Redactor {
             Cow::Owned(hidden) => hidden,
             Cow::Borrowed(_) => out,
         }
+    }
+
+    /// Replaces secrets in the visible characters of a text. Invisible characters stay.
+    fn redact_visible(&self, text: &[u8]) -> Vec<u8> {
+        let mut out = Vec::with_capacity(text.len());
+        let mut search = Search::default();
+        let mut rest = text;
+        while let Some(invisible) = forms::next_invisible(rest) {
+            search.push(self, Mask::Stars, &rest[..invisible.start], &mut out);
+            search.carry(&rest[invisible.clone()], &mut out);
+            rest = &rest[invisible.end..];
+        }
+        search.push(self, Mask::Stars, rest, &mut out);
+        search.end(Mask::Stars, &mut out);
+        out
     }
 
     /// Replaces secrets in every string, key and number of a JSON value.

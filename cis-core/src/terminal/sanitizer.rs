@@ -231,6 +231,7 @@ mod tests {
             "\x1b[K",
             "\x1b[1m",
             "\x1b]0;S3cr3t-Token\x07",
+            "\x1b]0;S3cr3t\u{e0041}-Token\x07",
             "\x1b]8;;https://x/\x1b\\",
             "\0",
             "\u{fe0f}",

@@ -1,5 +1,7 @@
 //! The shapes in which a secret value turns up: see the list in the parent's head.
 
+use std::ops::Range;
+
 use crate::text::is_invisible;
 
 /// A line of a secret that is shorter is not looked for alone, bytes: it could be `}` or `true,`.
@@ -29,6 +31,13 @@ pub fn invisible_at(bytes: &[u8]) -> usize {
     };
     let first = bytes.get(..length).and_then(|bytes| std::str::from_utf8(bytes).ok());
     if first.is_some_and(|text| text.chars().all(is_invisible)) { length } else { 0 }
+}
+
+/// Returns where the first invisible character of a text stands.
+pub(super) fn next_invisible(text: &[u8]) -> Option<Range<usize>> {
+    let starts = text.iter().enumerate().filter(|(_, byte)| !byte.is_ascii());
+    let mut lengths = starts.map(|(at, _)| at..at + invisible_at(&text[at..]));
+    lengths.find(|range| !range.is_empty())
 }
 
 /// How common a form is. More common forms get space in the search first.

@@ -167,6 +167,32 @@ fn overlapping_secrets_leave_nothing_of_each_other() {
 }
 
 #[test]
+fn invisible_characters_hide_no_secret_in_a_text() {
+    let r = redactor(&["hunter2/\u{e9}!", "two\u{200b}parts"]);
+    let all = ('\0'..=char::MAX).filter(|c| crate::text::is_invisible(*c));
+    for c in all {
+        assert_eq!(
+            r.redact(&format!("a{c} hun{c}ter2{c}{c}/\u{e9}{c}! b{c}")),
+            format!("a{c} ***{c}{c}{c}{c} b{c}")
+        );
+    }
+    for (given, want) in [
+        ("\u{200b}", "\u{200b}"),
+        ("hun\u{200b}ter", "hun\u{200b}ter"),
+        ("hun\u{ad}ter2%2F\u{fe0f}%C3%A9%21", "***\u{ad}\u{fe0f}"),
+        ("two\u{200b}parts", "***"),
+        ("twoparts t\u{2060}wo\u{200b}parts", "*** ***\u{2060}\u{200b}"),
+        ("hunter2/\u{e9}! hun\u{e0041}ter2/\u{e9}!", "*** ***\u{e0041}"),
+        ("hun\u{301}ter2/\u{e9}!", "hun\u{301}ter2/\u{e9}!"),
+    ] {
+        assert_eq!(r.redact(given), want, "{given:?}");
+    }
+    let mut value = json!({ "hunt\u{ad}er2/\u{e9}!": ["hunt\u{ad}er2/\u{e9}!"] });
+    r.redact_json(&mut value);
+    assert_eq!(value, json!({ "***\u{ad}": ["***\u{ad}"] }));
+}
+
+#[test]
 fn json_is_redacted_in_keys_strings_and_numbers() {
     let mut value = json!({"hunter2": [1, "a hunter2"], "n": 12_345_678, "ok": true});
     redactor(&["hunter2", "12345678"]).redact_json(&mut value);
