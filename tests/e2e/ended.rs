@@ -100,6 +100,31 @@ fn idle_tasks_fail() {
 }
 
 #[test]
+fn a_result_that_is_handed_in_after_a_limit_does_not_count() {
+    let cis = Cis::new();
+    let mut text = "version = 1\n[dag]\nid = \"late\"\nmax_parallel = 8\n".to_owned();
+    let limits = [("timeout", "timed out after 2.0s"), ("idle", "was idle for 2.0s")];
+    let tasks: Vec<_> = limits.into_iter().flat_map(|limit| [(limit, true), (limit, false)]).collect();
+    for ((limit, _), tty) in &tasks {
+        text.push_str(&format!(
+            "[[tasks]]\nid = \"{limit}-{tty}\"\ntty = {tty}\n{limit} = \"2s\"\ngrace = \"60s\"\nscript = '''\n\
+             trap '\"$E2E_CIS\" task complete --text done > \"$E2E_WORK/{limit}-{tty}\"; exit 0' TERM\n{SLEEPS}\n'''\n\
+             [[tasks]]\nid = \"after-{limit}-{tty}\"\nneeds = [\"{limit}-{tty}\"]\ncommand = [\"true\"]\n"
+        ));
+    }
+    let run = cis.start(&text);
+    cis.wait_run(&run, "failed");
+    for ((limit, reason), tty) in tasks {
+        let name = format!("{limit}-{tty}");
+        assert!(cis.work().join(&name).exists(), "it handed in its result");
+        let task = cis.task(&run, &name);
+        assert_eq!(task["state"], "failed", "{task}");
+        assert!(task["reason"].as_str().unwrap_or_default().contains(reason), "{task}");
+        assert_eq!(cis.task(&run, &format!("after-{name}"))["state"], "cancelled");
+    }
+}
+
+#[test]
 fn tasks_of_a_run_that_takes_too_long_are_cancelled() {
     let cis = Cis::new();
     let run = started(&cis, &dag("timeout = \"4s\"", "", SLEEPS));

@@ -44,7 +44,7 @@ pub struct Live {
 pub enum Stop {
     /// For this reason.
     For(EndReason),
-    /// Its result was handed in, in these words, and counts as a success.
+    /// Its result was handed in, in these words, and counts as a success unless a limit had ended its session before.
     HandedIn(Option<String>),
 }
 

@@ -146,7 +146,7 @@ fn failed(run: &Run, index: u32, outcome: AttemptOutcome, allowance: Allowance, 
 }
 
 /// What an attempt counts as whose result was handed in. However its session ended then, it is a success,
-/// where what it declares is there.
+/// where what it declares is there. A limit that had ended the session before the hand-in wins.
 fn handed_in(spec: &Task, report: &Report) -> AttemptOutcome {
     let missing = spec.outputs.keys().find(|name| !report.outputs.contains_key(*name));
     match (&report.outcome, missing) {
@@ -156,7 +156,11 @@ fn handed_in(spec: &Task, report: &Report) -> AttemptOutcome {
             | AttemptOutcome::Lost { .. }
             | AttemptOutcome::SpawnError { .. }
             | AttemptOutcome::Failed {
-                cause: FailureCause::Outputs { .. } | FailureCause::Input { .. },
+                cause:
+                    FailureCause::Outputs { .. }
+                    | FailureCause::Input { .. }
+                    | FailureCause::Timeout { .. }
+                    | FailureCause::Idle { .. },
             }),
             _,
         ) => known.clone(),

@@ -60,6 +60,7 @@ mod tests {
             ended_ms: 2,
             timed_out: true,
             idle: false,
+            limit_ms: Some(2),
             killed: false,
             shut_down: false,
             output_bytes: 3,

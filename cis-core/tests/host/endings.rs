@@ -179,6 +179,43 @@ fn a_timeout_ends_the_tree_and_is_told() {
 }
 
 #[test]
+fn a_limit_is_told_also_if_a_kill_comes_while_it_ends_the_session() {
+    let host = Host::start();
+    let mut control = host.control();
+    for is_idle in [false, true] {
+        let limit = Some(300);
+        let start = Start {
+            timeout_ms: limit.filter(|_| !is_idle),
+            idle_ms: limit.filter(|_| is_idle),
+            grace_ms: 600_000,
+            ..host.shell(
+                "trap 'touch told; while [ ! -e go ]; do sleep 0.01; done; exit 0' TERM; sleep 1000 & wait",
+            )
+        };
+        control.start(&start);
+        until("its limit ends it", || host.path("told").exists());
+        control.send(&ToHost::Kill { session: start.session, grace_ms: None });
+        control.send(&ToHost::Probe { session: start.session });
+        control.expect("evidence", |message| matches!(message, FromHost::Probed { .. }).then_some(()));
+        fs::write(host.path("go"), "").unwrap();
+        let exit = control.exit(start.session);
+        assert_eq!(
+            (exit.timed_out, exit.idle, exit.killed, exit.shut_down),
+            (!is_idle, is_idle, true, false)
+        );
+        let limit_ms = exit.limit_ms.unwrap();
+        assert!((exit.started_ms..=exit.ended_ms).contains(&limit_ms), "{exit:?}");
+        for name in ["told", "go"] {
+            fs::remove_file(host.path(name)).unwrap();
+        }
+    }
+    let start = host.shell("sleep 1000");
+    control.start(&start);
+    control.send(&ToHost::Kill { session: start.session, grace_ms: None });
+    assert_eq!(control.exit(start.session).limit_ms, None);
+}
+
+#[test]
 fn a_deadline_can_be_moved_removed_and_kills() {
     let host = Host::start();
     let mut control = host.control();

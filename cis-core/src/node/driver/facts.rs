@@ -204,16 +204,14 @@ impl Driver {
 
 /// How a session ended, for those who look at it.
 pub(super) fn ended(exit: &Exit) -> Ended {
+    // A request of people takes precedence over a limit.
+    let (idle, timed_out) = (exit.idle && !exit.killed, exit.timed_out && !exit.killed);
     let (detail, exit_code) = match exit.status {
-        ExitStatus::Code(code) if exit.idle => (format!("idle for too long, exit code {code}"), Some(code)),
-        ExitStatus::Signal(signal) if exit.idle => {
-            (format!("idle for too long, ended by signal {signal}"), None)
-        }
-        ExitStatus::Code(code) if exit.timed_out => (format!("timed out, exit code {code}"), Some(code)),
+        ExitStatus::Code(code) if idle => (format!("idle for too long, exit code {code}"), Some(code)),
+        ExitStatus::Signal(signal) if idle => (format!("idle for too long, ended by signal {signal}"), None),
+        ExitStatus::Code(code) if timed_out => (format!("timed out, exit code {code}"), Some(code)),
         ExitStatus::Code(code) => (format!("exit code {code}"), Some(code)),
-        ExitStatus::Signal(signal) if exit.timed_out => {
-            (format!("timed out, ended by signal {signal}"), None)
-        }
+        ExitStatus::Signal(signal) if timed_out => (format!("timed out, ended by signal {signal}"), None),
         ExitStatus::Signal(signal) => (format!("ended by signal {signal}"), None),
     };
     Ended { detail, exit_code }
@@ -222,9 +220,9 @@ pub(super) fn ended(exit: &Exit) -> Ended {
 /// The event that a session without a run ended.
 pub(super) fn loner_ended(session: SessionId, exit: &Exit) -> EventBody {
     let why = match exit {
+        Exit { killed: true, .. } => Some("terminated"),
         Exit { idle: true, .. } => Some("idle for too long"),
         Exit { timed_out: true, .. } => Some("its lifetime was over"),
-        Exit { killed: true, .. } => Some("terminated"),
         _ => None,
     };
     let lost = exit.lost_output.as_ref().map(LostOutput::to_string);

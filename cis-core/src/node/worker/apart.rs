@@ -155,7 +155,7 @@ impl LocalWorker {
             None => Ok(Arc::clone(&live.redactor)),
         };
         // A cache entry stands for the log, and a result that was handed in is not in the log.
-        let whole = !live.handed_in;
+        let whole = live.handed_in_ms.is_none();
         let entry = apart.cache.as_ref().filter(|_| whole).map(|_| Entry {
             key: apart.key.clone().unwrap_or_default(),
             from: live.attempt.to_string(),

@@ -32,6 +32,7 @@ use self::parting::Parting;
 use self::run_secrets::RunSecrets;
 use self::written::Written;
 use super::chores::Chores;
+use super::driver::now_ms;
 use super::environment;
 use super::exposure::Exposure;
 use crate::agent::Agent;
@@ -81,8 +82,8 @@ struct Live {
     unwatched: bool,
     /// It wrote to `CIS_OUTPUT`, or may have.
     wrote_output: bool,
-    /// Its result was handed in: however it ends, what it left is collected.
-    handed_in: bool,
+    /// When its result was handed in: what it left is collected, unless a limit had ended it before.
+    handed_in_ms: Option<TimestampMs>,
     /// A result was given; the acknowledgement is awaited.
     reported: bool,
     /// The host was asked to start it.
@@ -321,7 +322,8 @@ impl Worker for LocalWorker {
                 if let Some(session) = self.by_attempt.get(&attempt).copied() {
                     match self.live.get_mut(&session) {
                         Some(live) if keep => {
-                            live.handed_in = true;
+                            // Not the time of the turn, in which a limit may have ended the session meanwhile.
+                            live.handed_in_ms.get_or_insert_with(now_ms);
                             return self.part(session, grace_ms);
                         }
                         _ => self.stop_apart(session),

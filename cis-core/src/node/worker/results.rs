@@ -8,9 +8,9 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::LocalWorker;
 use super::disk::Trouble;
 use super::start::context_file;
+use super::{Live, LocalWorker};
 use crate::api::{FromWorker, Refusal, Report};
 use crate::dag::outputs;
 use crate::event::{AttemptOutcome, FailureCause, OutputRecord};
@@ -58,11 +58,13 @@ impl LocalWorker {
         if live.reported || live.keeps_files() {
             return true;
         }
-        let (attempt, fence, handed_in) = (live.attempt.clone(), live.fence, live.handed_in);
-        let (timeout_ms, idle_ms) = (live.timeout_ms, live.idle_ms);
+        let (attempt, fence, handed_in) = (live.attempt.clone(), live.fence, live.handed_in_ms.is_some());
+        let limit = live.reached_limit(exit);
         self.pace_ended(attempt.run, exit);
         let mut values = BTreeMap::new();
-        let outcome = if handed_in {
+        let outcome = if let Some(cause) = limit {
+            AttemptOutcome::Failed { cause }
+        } else if handed_in {
             match self.collect(session, exit) {
                 Ok(outputs) => {
                     match self.keep_apart(session, exit, outputs) {
@@ -78,12 +80,6 @@ impl LocalWorker {
         } else if exit.killed {
             // The exit code does not matter: a program may exit with 0 on SIGTERM with half of its work done.
             AttemptOutcome::Cancelled
-        } else if exit.idle {
-            let limit_ms = idle_ms.unwrap_or_default();
-            AttemptOutcome::Failed { cause: FailureCause::Idle { limit_ms } }
-        } else if exit.timed_out {
-            let limit_ms = timeout_ms.unwrap_or_default();
-            AttemptOutcome::Failed { cause: FailureCause::Timeout { limit_ms } }
         } else {
             match self.collect(session, exit) {
                 Ok(outputs) if exit.status.is_success() => {
@@ -218,6 +214,25 @@ impl LocalWorker {
             remove(&context_file(&self.home, session));
         }
         self.forget_apart(session, &live);
+    }
+}
+
+impl Live {
+    /// Returns the limit that ended its session; none: nothing did, or people or its own hand-in did.
+    fn reached_limit(&self, exit: &Exit) -> Option<FailureCause> {
+        let cause = if exit.idle {
+            FailureCause::Idle { limit_ms: self.idle_ms.unwrap_or_default() }
+        } else if exit.timed_out {
+            FailureCause::Timeout { limit_ms: self.timeout_ms.unwrap_or_default() }
+        } else {
+            return None;
+        };
+        let is_cause = match self.handed_in_ms {
+            // A program that handles SIGTERM may hand in a result after the limit.
+            Some(at_ms) => exit.limit_ms.is_none_or(|limit_ms| limit_ms <= at_ms),
+            None => !exit.killed,
+        };
+        is_cause.then_some(cause)
     }
 }
 

@@ -79,7 +79,7 @@ impl LocalWorker {
             exposed: false,
             unwatched: false,
             wrote_output: true,
-            handed_in: false,
+            handed_in_ms: None,
             reported: false,
             asked: false,
             has_context: false,

@@ -223,6 +223,41 @@ fn outputs_that_are_wrong_are_the_tasks_fault_whatever_it_makes_beside_them() {
     assert!(!detail.contains("disk"), "{detail}");
 }
 
+#[test]
+fn a_limit_before_the_hand_in_decides_and_one_after_it_does_not() {
+    let (early, late) = (Some(1), Some(TimestampMs::MAX));
+    let limits = |exit: Exit| [Exit { timed_out: true, ..exit.clone() }, Exit { idle: true, ..exit }];
+    // The hand-in asks the host to end the session, so the exit says that as well.
+    for (limit_ms, killed, wins) in [
+        (early, true, true),
+        (early, false, true),
+        (None, true, true),
+        (late, true, false),
+        (late, false, false),
+    ] {
+        for exit in limits(Exit { limit_ms, killed, ..exit() }) {
+            let outcome = ends_after_hand_in(&exit);
+            let is_limit = matches!(
+                outcome,
+                AttemptOutcome::Failed { cause: FailureCause::Timeout { .. } | FailureCause::Idle { .. } }
+            );
+            assert_eq!(is_limit, wins, "{exit:?}: {outcome:?}");
+            assert_eq!(outcome == AttemptOutcome::Succeeded, !wins, "{exit:?}: {outcome:?}");
+        }
+    }
+    assert_eq!(ends_after_hand_in(&Exit { killed: true, ..exit() }), AttemptOutcome::Succeeded);
+}
+
+/// Returns the outcome of a task that hands in its result and whose session then ends in this way.
+fn ends_after_hand_in(exit: &Exit) -> AttemptOutcome {
+    let mut bench = bench(&[]);
+    let session = bench.grant(1, bench.spec("true"));
+    bench.worker.tell(ToWorker::Cancel { attempt: attempt(), fence: 1, grace_ms: 1000, keep: true });
+    bench.worker.exited(session, exit);
+    let FromWorker::Result { report, .. } = bench.worker.said.pop().unwrap() else { panic!("no result") };
+    report.outcome
+}
+
 fn exit() -> Exit {
     Exit::with_code(0)
 }

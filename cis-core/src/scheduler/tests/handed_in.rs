@@ -32,6 +32,23 @@ fn it_is_ended_and_has_succeeded_however_it_ends() {
 }
 
 #[test]
+fn a_limit_that_ended_its_session_before_wins() {
+    for cause in [FailureCause::Timeout { limit_ms: 2000 }, FailureCause::Idle { limit_ms: 2000 }] {
+        let mut bench = Bench::started(vec![retried(1, "a"), task("b")]);
+        for name in ["a", "b"] {
+            bench.does(hand_in(&bench, name));
+        }
+        let ended = || AttemptOutcome::Failed { cause: cause.clone() };
+        assert_eq!(bench.ends("a", ended())[0], "result a#1 failed: queued(again at +1000) counted");
+        let said = bench.ends("b", ended());
+        assert!(
+            said[0].starts_with("result b#1 failed: failed(") && said[0].ends_with(" counted"),
+            "{said:?}"
+        );
+    }
+}
+
+#[test]
 fn what_it_declares_must_be_there() {
     let declared = || Task { outputs: BTreeMap::from([("n".into(), ValueType::Integer)]), ..task("a") };
     let mut bench = Bench::started(vec![declared()]);

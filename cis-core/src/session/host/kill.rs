@@ -56,10 +56,11 @@ impl Host {
     pub(super) fn end_session(&mut self, slot: usize, why: EndedBy, grace_ms: Option<u64>) {
         // The leader may have ended a moment ago and not be reaped yet.
         self.reap();
+        let now_unix = self.now_unix;
         let Some(session) = self.sessions.get_mut(slot) else { return };
-        // A request of people takes precedence over a limit.
-        if session.leader_end.is_none() && (session.ended_by.is_none() || why == EndedBy::Kill) {
-            session.ended_by = Some(why);
+        if session.leader_end.is_none() {
+            session.ended_by.get_or_insert((why, now_unix));
+            session.kill_asked |= why == EndedBy::Kill;
         }
         let grace = grace_ms.unwrap_or(session.grace_ms);
         self.end_tree(slot, grace);

@@ -133,8 +133,10 @@ pub(super) struct Session {
     pub(super) tree_gone: bool,
     /// All output of its leader was read.
     pub(super) dry: bool,
-    /// Why the host told its leader to end; none: the host did not, or the leader had already ended.
-    pub(super) ended_by: Option<EndedBy>,
+    /// Why the host first told its leader to end, and when; none: the host did not, or the leader had already ended.
+    pub(super) ended_by: Option<(EndedBy, TimestampMs)>,
+    /// A peer asked for its end while its leader lived.
+    pub(super) kill_asked: bool,
     /// The end of its leader is noted in the exit file.
     pub(super) noted: bool,
     /// Set once its whole tree is gone.
@@ -169,14 +171,18 @@ impl Session {
     /// How the session ended, as far as that is known when its leader has ended.
     pub(super) fn ending(&self) -> Option<Exit> {
         let (status, ended_ms) = self.leader_end?;
+        let by = self.ended_by.map(|(why, _)| why);
+        let is_limit = |why: &EndedBy| matches!(why, EndedBy::Timeout | EndedBy::Idle);
+        let shut_down = by == Some(EndedBy::Shutdown) && !self.kill_asked;
         Some(Exit {
             status,
             started_ms: self.started_ms,
             ended_ms,
-            timed_out: self.ended_by == Some(EndedBy::Timeout),
-            idle: self.ended_by == Some(EndedBy::Idle),
-            killed: matches!(self.ended_by, Some(EndedBy::Kill | EndedBy::Shutdown)),
-            shut_down: self.ended_by == Some(EndedBy::Shutdown),
+            timed_out: by == Some(EndedBy::Timeout),
+            idle: by == Some(EndedBy::Idle),
+            limit_ms: self.ended_by.filter(|(why, _)| is_limit(why)).map(|(_, at_ms)| at_ms),
+            killed: self.kill_asked || shut_down,
+            shut_down,
             output_bytes: self.log.total(),
             cut_bytes: self.log.cut(),
             lost_output: self.log.lost(),

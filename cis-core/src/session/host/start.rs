@@ -128,6 +128,7 @@ impl Host {
             tree_gone: false,
             dry: false,
             ended_by: None,
+            kill_asked: false,
             noted: false,
             exit: None,
             acknowledged: false,

@@ -295,10 +295,10 @@ impl Task {
 
 pub(super) fn ended(exit: &Exit) -> Ended {
     let mut detail = exit.status.to_string();
-    if exit.timed_out {
-        detail.push_str(" after its timeout");
-    } else if exit.killed {
+    if exit.killed {
         detail.push_str(" after it was told to end");
+    } else if exit.timed_out {
+        detail.push_str(" after its timeout");
     }
     let exit_code = match exit.status {
         ExitStatus::Code(code) => Some(code),

@@ -20,7 +20,10 @@ pub struct Exit {
     /// Its idleness ended it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub idle: bool,
-    /// A `Kill` ended it.
+    /// When that timeout, deadline or idleness began to end it, Unix ms; none also from older hosts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit_ms: Option<TimestampMs>,
+    /// A `Kill` ended it, or came after its timeout or idleness had begun to end it.
     pub killed: bool,
     /// The host was told to shut down, and ended it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -44,6 +47,7 @@ impl Exit {
             ended_ms: 2,
             timed_out: false,
             idle: false,
+            limit_ms: None,
             killed: false,
             shut_down: false,
             output_bytes: 0,
