@@ -4,6 +4,9 @@
 //! leftover processes, and before it tells a node. After a host was killed, the next host reads its notes. A
 //! note survives the death of every process, but not of the machine: nothing is flushed to the disk.
 //!
+//! The space for the notes of a session is reserved before the session starts. A full disk therefore prevents starts,
+//! and never a note.
+//!
 //! Owns the format of the file. Does not know which sessions a node has recorded.
 
 use std::borrow::Cow;
@@ -14,22 +17,28 @@ use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FallocateFlags, OFlags, fallocate};
+use rustix::io::{Errno, retry_on_intr};
 use serde::{Deserialize, Serialize};
 
 use super::log::LogReader;
 use super::protocol::{Exit, Known};
-use crate::event::LostOutput;
+use crate::event::{ExitStatus, LostOutput};
 use crate::ids::{SessionId, TimestampMs};
 
 /// Name of the file in the home.
 pub(crate) const FILE: &str = "host.exits";
 
-/// Length at which the file is rewritten from its beginning, bytes: about 250 notes. This space is reserved, so
-/// that a full disk does not matter.
-const ROOM: u64 = 64 << 10;
+/// Space is reserved in multiples of this, bytes: about 250 notes.
+const STEP: u64 = 64 << 10;
 
-/// Maximum number of bytes that are read.
+/// Maximum number of bytes that are read and reserved.
 const READ_BYTES_MAX: u64 = 16 << 20;
+
+/// Maximum length of [`LostOutput::cause`] in a note, bytes. The causes are messages of the system.
+const CAUSE_BYTES_MAX: usize = 128;
+
+/// Maximum number of notes of one session: when its first process has ended, and when its output is read.
+const NOTES: u64 = 2;
 
 /// The end of one session: a line of JSON.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -64,6 +73,19 @@ struct Dated<'a, L> {
     line: L,
 }
 
+/// Reserved space for the notes of one session.
+#[derive(Debug)]
+pub(crate) struct Promise {
+    bytes: u64,
+}
+
+impl Promise {
+    /// Whether all of the space is released.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.bytes == 0
+    }
+}
+
 /// The file of a running host.
 #[derive(Debug)]
 pub(crate) struct ExitFile {
@@ -73,6 +95,10 @@ pub(crate) struct ExitFile {
     file: Option<File>,
     /// Offset of the next note, bytes.
     at: u64,
+    /// End of the reserved space, bytes.
+    reserved: u64,
+    /// Maximum length of all notes that started sessions still need, bytes.
+    promised: u64,
     /// Notes that are not in the file yet.
     pending: Vec<u8>,
     /// Sessions of these notes.
@@ -85,15 +111,91 @@ impl ExitFile {
         let earlier = notes(&path);
         let file = make(&path).ok();
         let length = file.as_ref().and_then(|file| file.metadata().ok()).map_or(0, |meta| meta.len());
-        let (pending, pending_of) = (Vec::new(), BTreeSet::new());
-        let mut new = Self { path, boot: boot(), file, at: length, pending, pending_of };
         // The last line may be incomplete.
-        if let Some(file) = new.file.as_ref().filter(|_| length > 0)
-            && file.write_all_at(b"\n", length).is_ok()
-        {
-            new.at += 1;
+        let pending = if length > 0 { vec![b'\n'] } else { Vec::new() };
+        let pending_of = BTreeSet::new();
+        (
+            Self { path, boot: boot(), file, at: length, reserved: 0, promised: 0, pending, pending_of },
+            earlier,
+        )
+    }
+
+    /// Reserves space for the notes of a session that is about to start. `open` gives the notes of all sessions whose
+    /// end no node has recorded. Returns what to [`Self::release`].
+    ///
+    /// # Errors
+    /// The error of the system if there is no space; the session must not start.
+    pub(crate) fn reserve(
+        &mut self,
+        label: &str,
+        log: &Path,
+        open: impl FnOnce() -> Vec<Note>,
+    ) -> io::Result<Promise> {
+        let promise = self.promise(label, log);
+        let more = self.pending.len() as u64 + self.promised + promise.bytes;
+        if self.file.is_none() || self.at + more > self.reserved {
+            self.make_space(more, &open())?;
         }
-        (new, earlier)
+        self.promised += promise.bytes;
+        Ok(promise)
+    }
+
+    /// Releases the space for one note of a session, or for all of them.
+    pub(crate) fn release(&mut self, promise: &mut Promise, all: bool) {
+        let bytes = if all { promise.bytes } else { promise.bytes / NOTES };
+        promise.bytes -= bytes;
+        self.promised -= bytes;
+    }
+
+    /// Computes the maximum length of the notes of a session.
+    fn promise(&self, label: &str, log: &Path) -> Promise {
+        let lost = LostOutput { bytes: u64::MAX, cause: "x".repeat(CAUSE_BYTES_MAX) };
+        let exit = Exit {
+            status: ExitStatus::Signal(i32::MIN),
+            started_ms: TimestampMs::MIN,
+            ended_ms: TimestampMs::MIN,
+            timed_out: false,
+            idle: true,
+            killed: false,
+            shut_down: true,
+            output_bytes: u64::MAX,
+            cut_bytes: u64::MAX,
+            lost_output: Some(lost),
+        };
+        let (session, pid, started_ms) = (SessionId::from_parts(0, 0), u32::MAX, TimestampMs::MIN);
+        let mut line = Vec::new();
+        put(&mut line, &self.boot, &Line { session, label, pid, started_ms, exit: &exit, log, unread: true });
+        Promise { bytes: line.len() as u64 * NOTES }
+    }
+
+    /// Makes space for `more` bytes: the file is rewritten without the notes that are no longer needed, or grows.
+    fn make_space(&mut self, more: u64, open: &[Note]) -> io::Result<()> {
+        if open.iter().all(|note| self.pending_of.contains(&note.known.session)) {
+            self.at = 0;
+        }
+        if self.file.is_none() || self.at >= STEP / 2 {
+            let done = self.start_over(more, open);
+            if done.is_ok() || self.file.is_none() {
+                return done;
+            }
+        }
+        let Some(file) = &self.file else { return Ok(()) };
+        let end = reserved_end(self.at + more)?;
+        if end > self.reserved {
+            allocate(file, self.at, end)?;
+            self.reserved = end;
+        }
+        Ok(())
+    }
+
+    /// Replaces the file by a new one with these notes and space for `more` bytes.
+    fn start_over(&mut self, more: u64, open: &[Note]) -> io::Result<()> {
+        let all = self.lines(open);
+        let reserved = reserved_end(all.len() as u64 + more)?;
+        let file = self.replace(&all, reserved)?;
+        (self.file, self.at, self.reserved) = (Some(file), all.len() as u64, reserved);
+        self.clear_pending();
+        Ok(())
     }
 
     /// Adds a note, for the next [`Self::write`].
@@ -102,38 +204,18 @@ impl ExitFile {
         self.pending_of.insert(line.session);
     }
 
-    /// Whether the added notes no longer fit, so that [`Self::start_over`] is due.
-    pub(crate) fn is_full(&self) -> bool {
-        !self.pending.is_empty() && self.at + self.pending.len() as u64 > ROOM
-    }
-
-    /// Writes the added notes in one call.
-    pub(crate) fn write(&mut self) {
+    /// Writes the added notes in one call. Returns false if they must be written again later.
+    pub(crate) fn write(&mut self) -> bool {
         if self.pending.is_empty() {
-            return;
+            return true;
         }
-        if let Some(file) = &self.file
-            && file.write_all_at(&self.pending, self.at).is_ok()
-        {
+        let written =
+            self.file.as_ref().is_some_and(|file| file.write_all_at(&self.pending, self.at).is_ok());
+        if written {
             self.at += self.pending.len() as u64;
-        }
-        // After an error the node still gets these ends from this host, as long as the host lives.
-        self.clear_pending();
-    }
-
-    /// Starts again at the beginning of the file. Old notes are overwritten; if some of them may still be needed, a
-    /// new file replaces the old one. If the new file cannot be made, the old one grows. `open` are the notes of
-    /// all sessions whose end no node has recorded, including the added notes.
-    pub(crate) fn start_over(&mut self, open: &[Note]) {
-        if open.iter().all(|note| self.pending_of.contains(&note.known.session)) {
-            self.at = 0;
-            return;
-        }
-        let all = self.lines(open);
-        if let Ok(file) = self.replace(&all) {
-            (self.file, self.at) = (Some(file), all.len() as u64);
             self.clear_pending();
         }
+        written
     }
 
     fn clear_pending(&mut self) {
@@ -145,7 +227,8 @@ impl ExitFile {
     pub(crate) fn leave(&self, open: &[Note]) {
         let all = self.lines(open);
         // After an error the next host reads notes that are no longer needed.
-        let _ = if all.is_empty() { std::fs::remove_file(&self.path) } else { self.replace(&all).map(drop) };
+        let _ =
+            if all.is_empty() { std::fs::remove_file(&self.path) } else { self.replace(&all, 0).map(drop) };
     }
 
     fn lines(&self, notes: &[Note]) -> Vec<u8> {
@@ -158,13 +241,20 @@ impl ExitFile {
         lines
     }
 
-    fn replace(&self, lines: &[u8]) -> io::Result<File> {
+    /// Replaces the file by a new one with these lines and space up to `reserved`.
+    fn replace(&self, lines: &[u8], reserved: u64) -> io::Result<File> {
         let new = self.path.with_extension("exits.new");
-        let file = make(&new)?;
-        file.set_len(0)?;
-        file.write_all_at(lines, 0)?;
-        std::fs::rename(&new, &self.path)?;
-        Ok(file)
+        let written = make(&new).and_then(|file| {
+            file.set_len(0)?;
+            allocate(&file, 0, reserved)?;
+            file.write_all_at(lines, 0)?;
+            std::fs::rename(&new, &self.path)?;
+            Ok(file)
+        });
+        if written.is_err() {
+            let _ = std::fs::remove_file(&new);
+        }
+        written
     }
 }
 
@@ -244,10 +334,25 @@ fn make(path: &Path) -> io::Result<File> {
     let no_link = OFlags::NOFOLLOW.bits().cast_signed();
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(false).mode(0o600).custom_flags(no_link);
-    let file = options.open(path)?;
-    // Not every file system supports this.
-    let _ = fallocate(&file, FallocateFlags::KEEP_SIZE, 0, ROOM);
-    Ok(file)
+    options.open(path)
+}
+
+/// Rounds the end of needed space up to a step.
+fn reserved_end(needed: u64) -> io::Result<u64> {
+    let end = needed.next_multiple_of(STEP);
+    if end <= READ_BYTES_MAX { Ok(end) } else { Err(Errno::FBIG.into()) }
+}
+
+/// Reserves the space from `start` to `end`. Does nothing if the file system does not support that.
+fn allocate(file: &File, start: u64, end: u64) -> io::Result<()> {
+    if end <= start {
+        return Ok(());
+    }
+    let reserve = || fallocate(file, FallocateFlags::KEEP_SIZE, start, end - start);
+    match retry_on_intr(reserve) {
+        Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(()),
+        done => Ok(done?),
+    }
 }
 
 #[cfg(test)]
@@ -269,11 +374,15 @@ mod tests {
     impl ExitFile {
         /// Notes one more end, while `open` are the open notes.
         fn take(&mut self, new: &Note, open: &[Note]) {
+            let mut promise = self.promised_for(new, open).unwrap();
             self.note(new);
-            if self.is_full() {
-                self.start_over(open);
-            }
-            self.write();
+            self.release(&mut promise, true);
+            assert!(self.write());
+        }
+
+        /// Reserves the space for a note.
+        fn promised_for(&mut self, new: &Note, open: &[Note]) -> io::Result<Promise> {
+            self.reserve(&new.known.label, &new.log, || open.to_vec())
         }
 
         fn note(&mut self, new: &Note) {
@@ -290,11 +399,11 @@ mod tests {
         let (mut file, _) = ExitFile::open(path.clone());
         file.take(&note(2, 10, false), &[]);
         // As after many notes that are no longer needed.
-        file.at = ROOM;
+        file.at = STEP;
         [true, false].iter().for_each(|unread| file.note(&note(1, 10, *unread)));
-        assert!(file.is_full());
-        file.start_over(&[note(1, 10, false), note(2, 10, false)]);
-        file.write();
+        file.promised_for(&note(3, 10, false), &[note(1, 10, false), note(2, 10, false)]).unwrap();
+        assert!(file.at < STEP, "it was rewritten");
+        assert!(file.write());
         assert_eq!(sessions(&path), [1, 2].map(|number| SessionId::from_parts(1, number)));
     }
 
@@ -334,7 +443,7 @@ mod tests {
         for number in 1..2000 {
             let new = note(number, 0, false);
             // The first half has one session whose end is never recorded.
-            let open = if number < 1000 { vec![kept.clone(), new.clone()] } else { vec![new.clone()] };
+            let open = if number < 1000 { vec![kept.clone()] } else { vec![] };
             file.take(&new, &open);
             if number % 37 > 0 {
                 continue;
@@ -342,7 +451,7 @@ mod tests {
             let there = sessions(&path);
             assert!(there.contains(&new.known.session), "{number}");
             assert!(number >= 1000 || there.contains(&kept.known.session), "{number}");
-            assert!(std::fs::metadata(&path).unwrap().len() <= ROOM, "{number}");
+            assert!(std::fs::metadata(&path).unwrap().len() <= STEP, "{number}");
         }
     }
 
@@ -364,5 +473,62 @@ mod tests {
         std::os::unix::fs::symlink("/etc/passwd", &path).unwrap();
         assert_eq!(sessions(&path), []);
         assert!(ExitFile::open(path).0.file.is_none());
+    }
+
+    #[test]
+    fn the_longest_notes_fit_into_the_promised_space() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut file, _) = ExitFile::open(folder.path().join(FILE));
+        let mut long = note(u128::MAX, u64::MAX, true);
+        long.known.label = "\u{1}\"\\".repeat(100);
+        (long.known.pid, long.known.started_ms) = (u32::MAX, TimestampMs::MIN);
+        let mut promise = file.promised_for(&long, &[]).unwrap();
+        for code in [i32::MIN, i32::MAX] {
+            let cause = io::Error::from(Errno::NOTUNIQ).to_string();
+            let lost_output = Some(LostOutput { bytes: u64::MAX, cause });
+            long.known.exit =
+                Some(Exit { output_bytes: u64::MAX, timed_out: true, lost_output, ..Exit::with_code(code) });
+            file.note(&long);
+        }
+        assert!(file.pending.len() as u64 <= promise.bytes);
+        file.release(&mut promise, false);
+        assert!(!promise.is_empty());
+        file.release(&mut promise, true);
+        assert!(promise.is_empty());
+        assert_eq!(file.promised, 0);
+    }
+
+    #[test]
+    fn the_space_of_all_promised_notes_is_reserved_and_not_more_than_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(FILE);
+        let (mut file, _) = ExitFile::open(path.clone());
+        let reserved = |path: &Path| std::os::unix::fs::MetadataExt::blocks(&path.metadata().unwrap()) * 512;
+        let mut promised = 0;
+        while let Ok(promise) = file.promised_for(&note(promised, 0, false), &[]) {
+            promised += 1;
+            assert!(promise.bytes * u64::try_from(promised).unwrap() <= reserved(&path), "{promised}");
+        }
+        assert!(file.reserved <= READ_BYTES_MAX && file.promised > READ_BYTES_MAX - STEP);
+        // All of them end. Nothing is rewritten, and all are read.
+        for number in 0..promised {
+            [true, false].iter().for_each(|unread| file.note(&note(number, 0, *unread)));
+            assert!(file.write());
+        }
+        assert_eq!(sessions(&path).len() as u128, promised);
+    }
+
+    #[test]
+    fn a_note_that_cannot_be_written_is_written_later() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(FILE);
+        let (mut file, _) = ExitFile::open(path.clone());
+        let usable = file.file.replace(File::open(&path).unwrap());
+        file.note(&note(1, 0, false));
+        assert!(!file.write());
+        file.note(&note(2, 0, false));
+        file.file = usable;
+        assert!(file.write());
+        assert_eq!(sessions(&path), [1, 2].map(|number| SessionId::from_parts(1, number)));
     }
 }

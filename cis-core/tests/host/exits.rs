@@ -1,13 +1,15 @@
 //! The end of a session, and who ended it, stay known after the death of its host.
 
 use std::fs;
+use std::io::Write as _;
+use std::path::Path;
 use std::process::Child;
 
 use cis_core::event::ExitStatus;
 use cis_core::session::control::spawn_host;
-use cis_core::session::protocol::{AtDeadline, Exit, Known, Role, Start, ToHost};
+use cis_core::session::protocol::{AtDeadline, Exit, FromHost, Known, Role, Start, StartFailure, ToHost};
 
-use crate::support::{Host, PATIENCE, Peer, command, processes_with, until};
+use crate::support::{Host, PATIENCE, Peer, command, new_id, processes_with, until};
 
 /// Leaves a process behind that ignores SIGTERM during the session's long grace, and notes that it got it.
 const STAYS: &str = "(setsid sh -c 'trap \"touch asked\" TERM; trap \"\" HUP; touch stays; while :; do sleep 0.02; done' >/dev/null 2>&1 &); while [ ! -e stays ]; do sleep 0.01; done";
@@ -154,4 +156,56 @@ fn a_leader_that_ended_by_itself_is_not_killed_afterwards() {
     control.send(&ToHost::Kill { session: start.session, grace_ms: Some(0) });
     let exit = control.exit(start.session);
     assert_eq!((exit.status, exit.killed, exit.timed_out), (ExitStatus::Code(5), false, false));
+}
+
+/// Fills the file system with a file of this path.
+fn fill(path: &Path) {
+    let mut file = fs::File::create(path).unwrap();
+    for block in [1 << 16, 1 << 12, 1] {
+        while file.write_all(&vec![b'x'; block]).is_ok() {}
+    }
+}
+
+#[test]
+fn more_ends_than_one_step_of_space_are_noted_on_a_full_disk() {
+    const SESSIONS: usize = 300;
+    let Some(mut host) = Host::start_on_disk("4m") else {
+        eprintln!("skipped: mounting needs root");
+        return;
+    };
+    let mut control = host.control();
+    let waits = "while [ ! -e go ]; do sleep 0.2; done; exit 6";
+    let starts: Vec<_> = (0..SESSIONS).map(|_| host.shell(waits)).collect();
+    for start in &starts {
+        control.start(start);
+    }
+    fs::write(host.path("go.new"), "").unwrap();
+    fill(&host.path("ballast"));
+    let one_more = host.shell("exit 0");
+    fs::rename(host.path("go.new"), host.path("go")).unwrap();
+    // This node records no end.
+    for start in &starts {
+        control.exit(start.session);
+    }
+    // The notes are full of ends that are needed: nothing starts without space for its own.
+    let mut refused = None;
+    for _ in 0..SESSIONS * 10 {
+        control.send(&ToHost::Start(Box::new(Start { session: new_id(), ..one_more.clone() })));
+        refused = control.expect("an answer", |message| match message {
+            FromHost::Exited { .. } => Some(None),
+            FromHost::StartFailed { why, .. } => Some(Some(why.clone())),
+            _ => None,
+        });
+        if refused.is_some() {
+            break;
+        }
+    }
+    let Some(StartFailure::Resources { detail }) = refused else { panic!("{refused:?}") };
+    assert!(detail.contains("host.exits: No space left"), "{detail}");
+    let next = Next::after(&mut host);
+    for start in &starts {
+        assert_eq!(next.exit(start).map(|exit| exit.status), Some(ExitStatus::Code(6)));
+    }
+    fs::remove_file(host.path("ballast")).unwrap();
+    next.end(&host);
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Child;
+use std::process::{Child, Command};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -41,10 +41,34 @@ pub fn input_id(n: u128) -> InputId {
 
 /// A host that ends with the test, and all its processes with it.
 pub struct Host {
+    /// The file system that is mounted at `folder`; unmounted before `folder` is removed.
+    _disk: Option<Disk>,
     pub folder: TempDir,
     child: Child,
     /// Whose it is, where that is another user.
     user: Option<u32>,
+}
+
+/// A file system of limited size, until it is dropped.
+struct Disk(PathBuf);
+
+impl Disk {
+    /// Returns `None` if this process cannot mount.
+    fn at(folder: &Path, size: &str) -> Option<Self> {
+        let options = format!("size={size},mode=0700");
+        let mut mount = Command::new("mount");
+        let mount = mount.args(["-t", "tmpfs", "-o", &options, "cis-host"]).arg(folder).output().unwrap();
+        if !mount.status.success() {
+            return None;
+        }
+        Some(Self(folder.to_owned()))
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
 }
 
 fn private_directory() -> TempDir {
@@ -61,7 +85,15 @@ impl Host {
     pub fn start_with(before: &[&str]) -> Self {
         let folder = private_directory();
         let child = spawn_host(&command(folder.path(), before, "30000"), PATIENCE).unwrap();
-        Self { folder, child, user: None }
+        Self { folder, child, user: None, _disk: None }
+    }
+
+    /// Starts it in a file system of this size. Returns `None` if this process cannot mount.
+    pub fn start_on_disk(size: &str) -> Option<Self> {
+        let folder = private_directory();
+        let disk = Disk::at(folder.path(), size)?;
+        let child = spawn_host(&command(folder.path(), &[], "30000"), PATIENCE).unwrap();
+        Some(Self { folder, child, user: None, _disk: Some(disk) })
     }
 
     /// With these after its other arguments: linger in ms, umask.
@@ -71,7 +103,7 @@ impl Host {
         argv.pop();
         argv.extend(settings.iter().map(OsString::from));
         let child = spawn_host(&argv, PATIENCE).unwrap();
-        Self { folder, child, user: None }
+        Self { folder, child, user: None, _disk: None }
     }
 
     /// As another user, of a host that root starts.
@@ -87,7 +119,7 @@ impl Host {
         argv.push(program.into_os_string());
         argv.extend(["socket", "lock", "."].map(|name| folder.path().join(name).into_os_string()));
         let child = spawn_host(&argv, PATIENCE).unwrap();
-        Self { folder, child, user: Some(uid) }
+        Self { folder, child, user: Some(uid), _disk: None }
     }
 
     pub fn path(&self, name: &str) -> PathBuf {

@@ -1,11 +1,16 @@
 //! The end of a session: its leader ends, what it left behind is ended, what they wrote is drained;
 //! only then the exit is told.
 
+use std::collections::BTreeMap;
+
 use rustix::process::{Pid, WaitId, WaitIdOptions, WaitOptions, WaitStatus, wait, waitid};
 
 use super::server::Host;
 use super::session::{Descriptors, Session};
+use super::slab::Slab;
+use super::timers::Wake;
 use crate::event::ExitStatus;
+use crate::ids::SessionId;
 use crate::session::exits::{Line, Note};
 use crate::session::os::Processes;
 use crate::session::protocol::FromHost;
@@ -16,6 +21,8 @@ const YOUNG_MS: u64 = 500;
 const NUMBERS_MAX: u32 = 256;
 /// After an orphan ended, its session is looked at again at the earliest so much later, ms.
 const RECHECK_MS: u64 = 10;
+/// Notes that could not be written are tried again after this time at the latest, ms.
+const NOTES_RETRY_MS: u64 = 1000;
 
 impl Host {
     /// Waits for every child that ended.
@@ -74,6 +81,11 @@ impl Host {
             return;
         }
         session.noted = true;
+        if session.promise.is_empty() {
+            return;
+        }
+        let lives = session.lives();
+        self.exits.release(&mut session.promise, !lives);
         let ending;
         let exit = match &session.exit {
             Some(exit) => exit,
@@ -96,18 +108,15 @@ impl Host {
         }
     }
 
+    /// Writes the added notes. Those that cannot be written are tried again.
     fn write_notes(&mut self) {
-        if self.exits.is_full() {
-            let open = self.open_notes();
-            self.exits.start_over(&open);
+        if self.exits.write() {
+            self.notes_retry_at = None;
+        } else if self.notes_retry_at.is_none_or(|at| at <= self.now) {
+            let at = self.now + NOTES_RETRY_MS;
+            self.notes_retry_at = Some(at);
+            self.timers.wish(at, Wake::Host);
         }
-        self.exits.write();
-    }
-
-    /// Returns the notes of all ends that no node has recorded.
-    pub(super) fn open_notes(&self) -> Vec<Note> {
-        let open = self.sessions.iter().filter(|(_, session)| !session.acknowledged);
-        self.left.values().cloned().chain(open.filter_map(|(_, session)| session.note())).collect()
     }
 
     fn settle(&mut self, slot: usize) {
@@ -200,6 +209,12 @@ impl Session {
     pub(super) fn leader(&self) -> Option<Pid> {
         if self.leader_end.is_some() { None } else { Pid::from_raw(self.pid.cast_signed()) }
     }
+}
+
+/// Returns the notes of all ends that no node has recorded. `left` are those of earlier hosts.
+pub(super) fn open_notes(left: &BTreeMap<SessionId, Note>, sessions: &Slab<Session>) -> Vec<Note> {
+    let open = sessions.iter().filter(|(_, session)| !session.acknowledged);
+    left.values().cloned().chain(open.filter_map(|(_, session)| session.note())).collect()
 }
 
 fn exit_status(status: WaitStatus) -> ExitStatus {

@@ -15,6 +15,7 @@ use rustix::io::Errno;
 
 use super::config::{HostConfig, HostError, READY};
 use super::connection::Connection;
+use super::ending::open_notes;
 use super::environment::{Base, Programs};
 use super::line::Lines;
 use super::orphans::Orphans;
@@ -65,6 +66,8 @@ pub(super) struct Host {
     pub(super) ended: Vec<usize>,
     /// The file in which ends of leaders are noted.
     pub(super) exits: ExitFile,
+    /// When notes that could not be written are tried again.
+    pub(super) notes_retry_at: Option<u64>,
     /// Notes of ended sessions of earlier hosts whose end no node has recorded.
     pub(super) left: BTreeMap<SessionId, Note>,
     /// Sessions that are being ended, to be looked at in this turn.
@@ -125,7 +128,7 @@ pub fn run(config: HostConfig) -> Result<(), HostError> {
     host.found_at.file.remove();
     // Where that fails the next host looks for processes, and finds none.
     let _ = host.lock.clear();
-    host.exits.leave(&host.open_notes());
+    host.exits.leave(&open_notes(&host.left, &host.sessions));
     Ok(())
 }
 
@@ -167,6 +170,7 @@ impl Host {
         let (exits, left) = ExitFile::open(config.home.join(exits::FILE));
         let host = Self {
             exits,
+            notes_retry_at: None,
             left: left.into_iter().map(|note| (note.known.session, note)).collect(),
             instance: HostInstance::from_parts(now_unix.unsigned_abs(), u128::from_le_bytes(random)),
             own_pid: std::process::id(),

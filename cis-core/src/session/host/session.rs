@@ -8,7 +8,7 @@ use super::patience::Patience;
 use crate::event::ExitStatus;
 use crate::ids::{RunId, SessionId, TimestampMs};
 use crate::session::evidence::Impatience;
-use crate::session::exits::Note;
+use crate::session::exits::{Note, Promise};
 use crate::session::log::LogWriter;
 use crate::session::os::{ProcessKey, Stamp, Terminal};
 use crate::session::protocol::{AtDeadline, Exit, Known};
@@ -139,6 +139,8 @@ pub(super) struct Session {
     pub(super) kill_asked: bool,
     /// The end of its leader is noted in the exit file.
     pub(super) noted: bool,
+    /// Space that is reserved in the exit file.
+    pub(super) promise: Promise,
     /// Set once its whole tree is gone.
     pub(super) exit: Option<Exit>,
     /// The exit is recorded by somebody; the session stays only for those who still read its output.

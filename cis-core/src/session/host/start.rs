@@ -11,12 +11,14 @@ use rustix::fs::OFlags;
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
 
+use super::ending::open_notes;
 use super::environment::{Environment, NotFound};
 use super::inputs::Inputs;
 use super::patience::Patience;
 use super::server::Host;
 use super::session::{Descriptors, Flow, Session};
 use crate::session::evidence::Impatience;
+use crate::session::exits::{self, Promise};
 use crate::session::log::LogWriter;
 use crate::session::os::{self, Limits, Spawn, SpawnError, Stamp, Step, Streams, Terminal};
 use crate::session::protocol::{FromHost, Io, Known, Start, StartFailure};
@@ -94,7 +96,12 @@ impl Host {
         }
         let plumbing = open_plumbing(start.io, self.nofile.soft)?;
         let stamp = self.stamps.give();
-        let pid = self.spawn_leader(&start, &plumbing.childs, stamp)?;
+        let mut promise = self.reserve_note(&start)?;
+        let spawned = self.spawn_leader(&start, &plumbing.childs, stamp);
+        if spawned.is_err() {
+            self.exits.release(&mut promise, true);
+        }
+        let pid = spawned?;
         self.probed = None;
         let now = self.now;
         let patience = Patience::of(&start, now);
@@ -130,6 +137,7 @@ impl Host {
             ended_by: None,
             kill_asked: false,
             noted: false,
+            promise,
             exit: None,
             acknowledged: false,
             watchers: Vec::new(),
@@ -138,6 +146,18 @@ impl Host {
         self.by_pid.insert(pid, slot);
         self.fresh.push_back(slot);
         Ok(slot)
+    }
+
+    /// Reserves the space for the notes of the session's end.
+    fn reserve_note(&mut self, start: &Start) -> Result<Promise, StartFailure> {
+        let open = || open_notes(&self.left, &self.sessions);
+        self.exits.reserve(&start.label, Path::new(&start.log), open).map_err(|error| {
+            let path = self.config.home.join(exits::FILE);
+            resources(&format!(
+                "cannot reserve space for the end of the session in {}: {error}",
+                path.display()
+            ))
+        })
     }
 
     /// Begins to poll the sessions that did not end at once, and tells of their start.
