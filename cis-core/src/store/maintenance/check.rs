@@ -8,10 +8,11 @@ use rusqlite::{Connection, Row};
 
 use super::pages::Pages;
 use super::salvage::{self, LostEvents};
+use super::wal;
 use super::{Folded, fold, tasks_of_rows};
 use crate::store::error::{RowError, StoreError};
 use crate::store::reader::Readers;
-use crate::store::schema;
+use crate::store::schema::{self, beside};
 
 /// So many findings of a kind are told one by one.
 const FINDINGS_MAX: usize = 20;
@@ -96,7 +97,15 @@ pub fn check(path: &Path, quick: bool) -> Result<CheckReport, StoreError> {
     let mut report =
         CheckReport { events: 0, unknown_events: 0, findings: Vec::new(), verdict: Verdict::Sound };
     // None: a node runs, which has read the log. Otherwise the log is read before SQLite opens it.
-    let lock = if path.exists() { schema::lock(&path).ok() } else { None };
+    let exists = path.exists() || beside(&path, "-wal").exists();
+    let lock = if exists { schema::lock(&path).ok() } else { None };
+    if lock.is_some()
+        && let Some(orphan) = wal::orphan(&path)?
+    {
+        report.findings.push(orphan.clone());
+        report.verdict = Verdict::Damaged { node: Err(orphan), lost: Some(losses_of_orphan(&path)?) };
+        return Ok(report);
+    }
     let log_damage = match &lock {
         Some(_) => Pages::open(&path).map_err(|e| StoreError::io(&path, &e))?.log_damage,
         None => None,
@@ -155,6 +164,16 @@ fn losses(path: &Path, _lock: &File) -> Result<Losses, StoreError> {
         None => vec!["everything".to_owned()],
     };
     Ok(Losses { events: saved.lost, end: saved.end_lost, tables })
+}
+
+/// Returns what a rebuild from the write-ahead log alone would lose at most.
+fn losses_of_orphan(path: &Path) -> Result<Losses, StoreError> {
+    if wal::has_all_pages(path).map_err(|e| StoreError::io(path, &e))? {
+        return Ok(Losses::default());
+    }
+    let (found, log_torn) = salvage::scan(path, &mut |_| Ok(()))?;
+    let saved = salvage::losses(None, &found, log_torn);
+    Ok(Losses { events: saved.lost, end: saved.end_lost, tables: vec!["everything".to_owned()] })
 }
 
 fn look(path: &Path, quick: bool, report: &mut CheckReport) -> Result<(), StoreError> {

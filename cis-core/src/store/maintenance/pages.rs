@@ -27,7 +27,8 @@ pub(super) type Page = [u8; PAGE_BYTES];
 
 /// The pages of a database file and its write-ahead log.
 pub(super) struct Pages {
-    file: File,
+    /// `None`: the file is missing.
+    file: Option<File>,
     log: Log,
     log_file: Option<File>,
     count: u32,
@@ -51,12 +52,13 @@ impl Pages {
     /// Opens the database at `path`. This process must have no connection to it: closing a file drops
     /// SQLite's locks.
     pub(super) fn open(path: &Path) -> io::Result<Self> {
-        let file = File::open(path)?;
-        let whole = file.metadata()?.len() / PAGE_BYTES as u64;
-        let log_file = match File::open(beside(path, "-wal")) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            file => Some(file?),
+        let open = |path: &Path| match File::open(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            file => file.map(Some),
         };
+        let (file, log_file) = (open(path)?, open(&beside(path, "-wal"))?);
+        let length = file.as_ref().map(File::metadata).transpose()?.map_or(0, |file| file.len());
+        let whole = length / PAGE_BYTES as u64;
         let log = log_file.as_ref().map(Log::read).transpose()?.unwrap_or_default();
         let log_damage = wal::damage(path, &log)?;
         let count = u32::try_from(whole).unwrap_or(u32::MAX).max(log.size);
@@ -81,7 +83,7 @@ impl Pages {
             (Some(at), Some(log)) => log.read_exact_at(&mut *page, *at),
             _ => {
                 let at = u64::from(number.checked_sub(1)?) * PAGE_BYTES as u64;
-                self.file.read_exact_at(&mut *page, at)
+                self.file.as_ref()?.read_exact_at(&mut *page, at)
             }
         };
         read.ok().map(|()| page)

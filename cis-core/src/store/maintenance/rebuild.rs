@@ -9,6 +9,7 @@ use rusqlite::Connection;
 use ulid::Ulid;
 
 use super::salvage::{self, LostEvents, LostOf, Saved};
+use super::wal;
 use super::{Folded, fold, tasks_of_rows};
 use crate::event::{EventBody, EventDraft, RunCreated};
 use crate::ids::RunId;
@@ -71,10 +72,14 @@ pub fn rebuild(
     mut tasks: impl FnMut(&RunCreated) -> Option<Vec<TaskSeed>>,
 ) -> Result<RebuildReport, StoreError> {
     let path = absolute(path).map_err(|e| StoreError::io(path, &e))?;
-    if !path.exists() {
+    if !path.exists() && !beside(&path, "-wal").exists() {
         return Err(StoreError::NotFound { what: "store", name: path.display().to_string() });
     }
     let _lock = schema::lock(&path)?;
+    wal::adopt_orphan(&path)?;
+    if !path.exists() {
+        return Err(StoreError::NotFound { what: "store", name: path.display().to_string() });
+    }
     let fresh = beside(&path, ".rebuilding");
     remove(&fresh)?;
     let made = fill(&path, &fresh, &mut tasks);

@@ -7,13 +7,14 @@
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use rustix::time::{ClockId, clock_gettime};
 
 use super::pages::{PAGE_BYTES, number, take};
+use super::salvage;
 use crate::store::error::StoreError;
 use crate::store::schema::{self, beside};
 
@@ -121,7 +122,7 @@ pub(super) fn damage(path: &Path, log: &Log) -> io::Result<Option<String>> {
         }
     }
     // Nothing of a new database is synced before its first checkpoint: after a power loss any part may be missing.
-    let is_new = fs::metadata(path)?.len() < PAGE_BYTES as u64;
+    let is_new = fs::metadata(path).map_or(0, |file| file.len()) < PAGE_BYTES as u64;
     Ok(if log.lost_frames > 0 && !is_new { lost(log.lost_frames) } else { None })
 }
 
@@ -138,13 +139,63 @@ pub(in crate::store) fn refuse_damaged(path: &Path) -> Result<(), StoreError> {
         };
         damage(path, &log)
     };
-    match found() {
-        Ok(None) => Ok(()),
-        Ok(Some(detail)) => Err(StoreError::Corrupt { path: path.to_owned(), detail }),
-        // There is no database yet, so it has no log.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(StoreError::io(path, &error)),
+    let detail = match orphan(path)? {
+        None => found().map_err(|error| StoreError::io(path, &error))?,
+        orphan => orphan,
+    };
+    detail.map_or(Ok(()), |detail| Err(StoreError::Corrupt { path: path.to_owned(), detail }))
+}
+
+/// Describes a log with events whose database is missing or empty: SQLite would remove the log. The caller has the
+/// lock of the store.
+pub(super) fn orphan(path: &Path) -> Result<Option<String>, StoreError> {
+    let log = beside(path, "-wal");
+    if !log.exists() || !is_empty(path).map_err(|error| StoreError::io(path, &error))? {
+        return Ok(None);
     }
+    let (events, _) = salvage::scan(path, &mut |_| Ok(()))?;
+    let what = if path.exists() { "the file is empty" } else { "the file is missing" };
+    let count = match events.len() {
+        0 => return Ok(None),
+        1 => "1 event".to_owned(),
+        count => format!("{count} events"),
+    };
+    Ok(Some(format!("{what}, but its write-ahead log {} has {count}", log.display())))
+}
+
+/// Makes the database of an orphan log, without content, so that SQLite reads all pages from the log. A node still
+/// refuses to start.
+pub(super) fn adopt_orphan(path: &Path) -> Result<(), StoreError> {
+    if orphan(path)?.is_none() {
+        return Ok(());
+    }
+    let adopt = || {
+        let log = Log::read(&File::open(beside(path, "-wal"))?)?;
+        schema::private(path)?.set_len(u64::from(log.size.max(1)) * PAGE_BYTES as u64)
+    };
+    adopt().map_err(|error| StoreError::io(path, &error))
+}
+
+/// Whether the log at `path` has every page of its database.
+pub(super) fn has_all_pages(path: &Path) -> io::Result<bool> {
+    let log = Log::read(&File::open(beside(path, "-wal"))?)?;
+    let all = log.size > 0 && (1..=log.size).all(|page| log.sound.contains_key(&page));
+    Ok(all && damage(path, &log)?.is_none())
+}
+
+/// Whether a database has no content. Opens only a file without blocks on the disk, for the reason at
+/// [`schema::lock`].
+fn is_empty(path: &Path) -> io::Result<bool> {
+    let file = match fs::metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),
+        file => file?,
+    };
+    if file.len() < PAGE_BYTES as u64 || file.blocks() > 0 {
+        return Ok(file.len() == 0);
+    }
+    let mut page = [0; PAGE_BYTES];
+    File::open(path)?.read_exact_at(&mut page, 0)?;
+    Ok(page == [0; PAGE_BYTES])
 }
 
 /// Does the same before a reader opens the store, unless another process has the store.

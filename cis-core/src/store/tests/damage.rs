@@ -6,7 +6,8 @@ use std::os::unix::fs::FileExt;
 
 use super::events::tables;
 use super::support::{Home, assert_sound, run_id, seeds_of_dag, store, turn};
-use crate::store::maintenance::{LostOf, check, rebuild};
+use crate::store::maintenance::{Losses, LostOf, Verdict, check, rebuild};
+use crate::store::schema::{self, beside};
 use crate::store::{StoreError, Writer};
 
 /// Overwrites pages of a table.
@@ -110,4 +111,83 @@ fn nothing_is_made_anew_under_a_running_node() {
     assert!(matches!(rebuild(&none, |_| None), Err(StoreError::NotFound { .. })));
     assert!(check(&none, true).is_err());
     assert!(!none.exists());
+}
+
+/// Kills a node, as far as its files show it: the log is not copied into the database.
+fn killed(home: &Home, first: u64, turns: u64) {
+    let mut writer = home.writer();
+    for n in first..first + turns {
+        turn(&mut writer, n).unwrap();
+    }
+    let [database, log] = ["", "-wal"].map(|suffix| fs::read(beside(&home.path(), suffix)).unwrap());
+    drop(writer);
+    fs::write(home.path(), &database).unwrap();
+    fs::write(beside(&home.path(), "-wal"), log).unwrap();
+}
+
+#[test]
+fn a_log_whose_database_is_gone_is_kept_and_used() {
+    for empty in [false, true] {
+        let home = Home::new();
+        killed(&home, 1, 20);
+        let before = {
+            let copy = Home::new();
+            for suffix in ["", "-wal"] {
+                fs::copy(beside(&home.path(), suffix), beside(&copy.path(), suffix)).unwrap();
+            }
+            drop(copy.writer());
+            tables(&copy)
+        };
+        let log = fs::read(beside(&home.path(), "-wal")).unwrap();
+        if empty {
+            fs::write(home.path(), "").unwrap()
+        } else {
+            fs::remove_file(home.path()).unwrap()
+        }
+
+        let said = Writer::open(&home.path()).unwrap_err().to_string();
+        let what = if empty { "the file is empty" } else { "the file is missing" };
+        let named = format!("{what}, but its write-ahead log {}-wal has 60 events", home.path().display());
+        assert!(said.contains(&named) && said.contains("`cis store rebuild`"), "{said}");
+        let report = check(&home.path(), false).unwrap();
+        assert_eq!(report.findings, std::slice::from_ref(&named));
+        assert_eq!(report.verdict, Verdict::Damaged { node: Err(named), lost: Some(Losses::default()) });
+        assert_eq!(home.path().exists(), empty);
+        assert_eq!(fs::read(beside(&home.path(), "-wal")).unwrap(), log, "nothing was changed");
+
+        // A rebuild that was interrupted at its beginning makes no difference.
+        schema::private(&home.path()).unwrap().set_len(40960).unwrap();
+        assert!(Writer::open(&home.path()).unwrap_err().to_string().contains("60 events"));
+        let report = rebuild(&home.path(), |_| Some(seeds_of_dag())).unwrap();
+        assert_eq!((report.events, report.lost, report.end_lost), (60, vec![], false));
+        assert_eq!((report.torn_tables, report.ended), (vec![], vec![]));
+        assert_sound(&home.path());
+        assert_eq!(tables(&home), before);
+        assert_eq!(fs::read(beside(&report.kept, "-wal")).unwrap(), log, "the old log is kept");
+    }
+}
+
+#[test]
+fn a_log_with_the_newest_pages_of_a_lost_database_gives_its_events() {
+    let home = store(300);
+    killed(&home, 301, 10);
+    fs::remove_file(home.path()).unwrap();
+    assert!(matches!(Writer::open(&home.path()), Err(StoreError::Corrupt { .. })));
+    let Verdict::Damaged { lost: Some(lost), .. } = check(&home.path(), false).unwrap().verdict else {
+        panic!("it is not sound");
+    };
+    assert!(!lost.events.is_empty());
+    let report = rebuild(&home.path(), |_| Some(seeds_of_dag())).unwrap();
+    assert!(report.events >= 30 && !report.lost.is_empty(), "{report:?}");
+    turn(&mut home.writer(), 311).unwrap();
+    assert_sound(&home.path());
+}
+
+#[test]
+fn a_log_without_events_does_not_prevent_a_start() {
+    let home = Home::new();
+    killed(&home, 1, 0);
+    fs::remove_file(home.path()).unwrap();
+    turn(&mut home.writer(), 1).unwrap();
+    assert_sound(&home.path());
 }
