@@ -156,6 +156,7 @@ impl ExitFile {
             ended_ms: TimestampMs::MIN,
             timed_out: false,
             idle: true,
+            limit_ms: Some(TimestampMs::MIN),
             killed: false,
             shut_down: true,
             output_bytes: u64::MAX,
