@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use cis_core::event::{Event, EventBody, TaskChange};
-use cis_core::ids::TaskId;
+use cis_core::ids::{TaskId, TimestampMs};
 use serde_json::Value;
 
 use crate::output::clean::clean;
@@ -100,7 +100,9 @@ fn detail(event: &Event) -> String {
             room.map_or_else(|| mode.to_string(), |room| format!("{mode}, room {room}"))
         }
         EventBody::RunRetried { changes, .. } => format!("{} tasks", changes.len()),
-        EventBody::TaskStatus { changes } => changes.first().map(change).unwrap_or_default(),
+        EventBody::TaskStatus { changes } => {
+            changes.first().map(|one| change(one, event.at_ms)).unwrap_or_default()
+        }
         EventBody::TaskAssigned(grant) => format!("attempt {}", grant.attempt),
         EventBody::TaskResult(result) => {
             let (word, why) = (result.outcome.word(), one_line(&result.outcome.detail()));
@@ -124,10 +126,9 @@ fn detail(event: &Event) -> String {
     }
 }
 
-fn change(change: &TaskChange) -> String {
-    let why = cis_core::live::reason(change.end.as_ref(), change.queued.as_ref(), 0);
+fn change(change: &TaskChange, at_ms: TimestampMs) -> String {
+    let why = cis_core::live::reason(change.end.as_ref(), change.queued.as_ref(), at_ms);
     match (&change.end, why) {
-        // Times in the reason would be relative to now.
         (Some(end), _) => format!("{}: {}", change.state, one_line(&end.to_string())),
         (None, Some(why)) if change.queued.is_some() => format!("{}: {}", change.state, one_line(&why)),
         _ => change.state.to_string(),

@@ -63,6 +63,13 @@ fn a_line_has_time_type_task_and_actor() {
             human,
         ),
         event("cis.dag.run.celebrated", json!({ "cake": true }), Value::Null),
+        event(
+            "cis.dag.task.status",
+            json!({ "changes": [{ "task": "a", "state": "queued", "queued": {
+                "kind": "resources", "at_ms": 1_795_188_507_617_i64, "detail": "no PTY",
+            } }] }),
+            Value::Null,
+        ),
     ];
     let text: String = std::iter::once(head()).chain(events.iter().map(row)).collect();
     insta::assert_snapshot!(anstream::adapter::strip_str(&text).to_string(), @r"
@@ -71,5 +78,6 @@ fn a_line_has_time_type_task_and_actor() {
     2026-11-20T15:28:25.117Z  task.status           a, b, c, 1 more                     cancelled: needs `x`, which did not succeed
     2026-11-20T15:28:25.117Z  task.approved         gate              uid:1000          fine …
     2026-11-20T15:28:25.117Z  run.celebrated
+    2026-11-20T15:28:25.117Z  task.status           a                                   queued: the machine is short of something (no PTY); tried again 2.5s later
     ");
 }
