@@ -6,6 +6,7 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
 
 use anstyle::{AnsiColor, Style};
 use cis_core::api::{Problem, ProblemKind};
@@ -170,6 +171,20 @@ pub(crate) fn remedy(error: &ConnectError) -> String {
     format!("{repair}. `cis node stop` ends the node also now, and its sessions go on")
 }
 
+/// Returns what makes a lock file readable.
+pub(crate) fn readable(lock: &Path) -> String {
+    let me = geteuid().as_raw();
+    let closed = |path: &Path, bits| {
+        let meta = fs::symlink_metadata(path).ok().filter(|meta| meta.uid() == me);
+        meta.is_some_and(|meta| meta.mode() & bits != bits)
+    };
+    match lock.parent() {
+        Some(home) if closed(home, 0o700) => format!("`chmod 700 {}` lets you read it", home.display()),
+        _ if closed(lock, 0o600) => format!("`chmod 600 {}` lets you read it", lock.display()),
+        _ => "run `cis` as the user whose node it is".to_owned(),
+    }
+}
+
 impl From<ClientError> for CliError {
     fn from(error: ClientError) -> Self {
         let kind = match &error {
@@ -181,6 +196,9 @@ impl From<ClientError> for CliError {
         };
         if let ClientError::Untrusted(refused) = &error {
             return Problem::new(kind, error.to_string()).hint(remedy(refused)).into();
+        }
+        if let ClientError::Lock { lock, .. } = &error {
+            return Problem::new(kind, error.to_string()).hint(readable(lock)).into();
         }
         let hint = match &error {
             ClientError::NotRunning { .. } => Some("`cis node start --detach` starts one"),

@@ -56,6 +56,7 @@ pub(crate) fn ensure(home: &Home, overrides: &[String], stays: bool) -> Result<F
         Ok(_) => return Ok(Found::Running),
         // For any other reason, a node is started as well: its error says what is wrong.
         Err(ConnectError::Absent { .. } | ConnectError::NotListening { .. } | ConnectError::Io { .. }) => {}
+        Err(error @ ConnectError::Lock { .. }) => return Err(ClientError::from(error).into()),
         Err(error @ (ConnectError::Unsafe { .. } | ConnectError::Foreign { .. })) => {
             return Err(match untrusted(home, &error) {
                 Some(running) => running.problem(home),

@@ -260,6 +260,30 @@ fn a_node_in_an_unsafe_directory_is_named_and_stopped_by_its_lock() {
 }
 
 #[test]
+fn a_lock_that_cannot_be_read_is_not_taken_for_no_node() {
+    let cis = unprivileged();
+    cis.start(WAITS);
+    let session = u32::try_from(cis.session_of("a")["pid"].as_u64().unwrap()).unwrap();
+    let host = cis.host_pid().unwrap();
+    cis.ok(["node", "stop"]);
+    let with_mode = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    let (home, lock) = (cis.home(), cis.home().join("host.lock"));
+    for (closed, named, remedy, mode) in [
+        (&home, home.join("node.lock"), format!("`chmod 700 {}`", home.display()), 0o700),
+        (&lock, lock.clone(), format!("`chmod 600 {}`", lock.display()), 0o600),
+    ] {
+        with_mode(closed, 0o000);
+        let said = cis.run(["node", "stop", "--kill-sessions"]).expect(3).stderr;
+        assert!(said.contains(&format!("cannot read {}", named.display())), "{said}");
+        assert!(said.contains("Permission denied") && said.contains(&remedy), "{said}");
+        assert!(is_alive(host) && is_alive(session));
+        with_mode(closed, mode);
+    }
+    cis.ok(["node", "stop", "--kill-sessions"]);
+    assert!(!is_alive(host) && !is_alive(session));
+}
+
+#[test]
 fn a_session_whose_host_cannot_be_reached_is_not_called_ended() {
     let cis = unprivileged();
     cis.start(WAITS);

@@ -25,6 +25,15 @@ pub enum ClientError {
         /// The socket's path.
         socket: PathBuf,
     },
+    /// Nothing listens where the node should, and its lock file cannot be read.
+    #[error("cannot read {}, which says whether a node runs: {source}", lock.display())]
+    Lock {
+        /// The lock file.
+        lock: PathBuf,
+        /// What the system says.
+        #[source]
+        source: std::io::Error,
+    },
     /// Another user could be listening at the socket, or is.
     #[error("cannot trust the node's socket: {0}")]
     Untrusted(#[source] ConnectError),
@@ -107,7 +116,8 @@ impl ClientError {
             | Self::Io { .. }
             | Self::Unreachable { .. } => true,
             Self::Problem(problem) => problem.kind == crate::api::ProblemKind::Unavailable,
-            Self::Untrusted(_)
+            Self::Lock { .. }
+            | Self::Untrusted(_)
             | Self::Timeout { .. }
             | Self::Protocol { .. }
             | Self::NoTls { .. }
@@ -127,6 +137,7 @@ impl From<ConnectError> for ClientError {
         match error {
             ConnectError::Absent { socket } => Self::NotRunning { socket },
             ConnectError::NotListening { pid, socket, .. } => Self::NotListening { pid, socket },
+            ConnectError::Lock { lock, source } => Self::Lock { lock, source },
             ConnectError::Unsafe { .. } | ConnectError::Foreign { .. } => Self::Untrusted(error),
             ConnectError::Io { socket, source } => Self::Io { at: socket.display().to_string(), source },
         }

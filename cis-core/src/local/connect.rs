@@ -6,7 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
 use super::directory::{DirectoryError, check_own, check_parent};
-use super::lock::{Lock, look};
+use super::lock::{Lock, is_missing, look};
 use super::peer::credentials;
 
 /// Why a connection could not be made.
@@ -27,6 +27,14 @@ pub enum ConnectError {
         lock: PathBuf,
         /// The socket's path.
         socket: PathBuf,
+    },
+    /// Nothing listens there, and the lock file cannot be read, so a process may hold the lock.
+    #[error("cannot read {}, which says whether a process runs: {source}", lock.display())]
+    Lock {
+        /// The lock file.
+        lock: PathBuf,
+        /// The error of the system.
+        source: io::Error,
     },
     /// Another user could have put the socket there.
     #[error("{error}, so the socket {} in it is not used", socket.display())]
@@ -131,13 +139,14 @@ impl Place {
     fn holder_socket(&self) -> Result<PathBuf, ConnectError> {
         let absent = || ConnectError::Absent { socket: self.socket.clone() };
         let lock = self.lock.as_ref().ok_or_else(absent)?;
-        // Without a readable lock file, the holder is unknown.
         match look(lock) {
             Ok(Lock::Held(Some(holder))) => Ok(holder.socket),
             Ok(Lock::Held(None)) => {
                 Err(ConnectError::NotListening { pid: None, lock: lock.clone(), socket: self.socket.clone() })
             }
-            Ok(Lock::Free) | Err(_) => Err(absent()),
+            Ok(Lock::Free) => Err(absent()),
+            Err(error) if is_missing(&error) => Err(absent()),
+            Err(source) => Err(ConnectError::Lock { lock: lock.clone(), source }),
         }
     }
 
@@ -224,7 +233,7 @@ mod tests {
 
     use rustix::process::Uid;
 
-    use super::super::lock::{Holder, LockFile};
+    use super::super::lock::{Holder, LockFile, is_held};
     use super::*;
 
     /// Runs `act` as another user, on a thread of its own.
@@ -287,6 +296,31 @@ mod tests {
         assert!(got.is_empty(), "{got:?}");
         let refused = Place::at(&socket).connect();
         assert!(matches!(refused, Err(ConnectError::Unsafe { .. })), "root is another user as well");
+    }
+
+    #[test]
+    fn a_lock_file_that_cannot_be_read_does_not_count_as_free() {
+        if !rustix::process::geteuid().is_root() {
+            eprintln!("skipped: becoming another user needs root");
+            return;
+        }
+        let folder = crate::testing::private_directory();
+        let at = |name: &str| folder.path().join(name);
+        fs::create_dir(at("home")).unwrap();
+        fs::create_dir(at("run")).unwrap();
+        let lock = at("home").join("lock");
+        for directory in [folder.path().to_owned(), at("home"), at("run")] {
+            chown(directory, Some(61_001), None).unwrap();
+        }
+        let place = Place::of_holder(at("run").join("s"), &lock);
+        let absent = || as_user(61_001, || matches!(place.connect(), Err(ConnectError::Absent { .. })));
+        assert!(absent(), "no lock file");
+        as_user(61_001, || drop(LockFile::take(&lock).unwrap()));
+        assert!(absent(), "a free lock");
+        fs::set_permissions(at("home"), fs::Permissions::from_mode(0o000)).unwrap();
+        let said = as_user(61_001, || place.connect()).unwrap_err().to_string();
+        assert!(said.contains(lock.to_str().unwrap()) && said.contains("Permission denied"), "{said}");
+        assert!(as_user(61_001, || is_held(&lock)).is_err());
     }
 
     #[test]

@@ -132,6 +132,23 @@ pub fn look(path: &Path) -> io::Result<Lock> {
     }
 }
 
+/// Whether a process holds the lock. A lock whose file does not exist was never held.
+///
+/// # Errors
+/// The file cannot be opened, so a process may hold the lock.
+pub fn is_held(path: &Path) -> io::Result<bool> {
+    match look(path) {
+        Ok(lock) => Ok(lock != Lock::Free),
+        Err(error) if is_missing(&error) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether a file does not exist, according to the error of opening it.
+pub(super) fn is_missing(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
 fn read(file: &File) -> io::Result<Option<Holder>> {
     let length = file.metadata()?.len().min(TEXT_BYTES_MAX);
     let mut text = vec![0; usize::try_from(length).unwrap_or(0)];

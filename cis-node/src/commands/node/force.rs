@@ -78,7 +78,7 @@ fn ask_host(context: &Context, kill_sessions: bool) -> Result<(), HostClientErro
 pub(super) fn end_host(context: &Context) -> Result<bool, CliError> {
     let looked_until = Instant::now() + TOLD_TIME_MAX;
     let (pid, process) = loop {
-        match probe::host(&context.home) {
+        match probe::host(&context.home)? {
             None => return Ok(false),
             // A host that starts or ends in this moment has the lock, but no process by its name yet or any more.
             Some((_, None)) if Instant::now() < looked_until => std::thread::sleep(Duration::from_millis(20)),

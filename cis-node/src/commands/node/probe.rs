@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use cis_core::api::{NodeView, Problem, ProblemKind};
 use cis_core::client::ClientError;
-use cis_core::local::{ConnectError, Lock, look};
+use cis_core::local::{ConnectError, Lock, is_held, look};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use crate::context::Context;
-use crate::error::{CliError, remedy};
+use crate::error::{CliError, readable, remedy};
 use crate::home::Home;
 
 /// A node that works answers within this time, also when it is busy.
@@ -99,9 +99,18 @@ pub(crate) fn untrusted(home: &Home, error: &ConnectError) -> Option<Silent> {
     Some(Silent { why: Some(error.to_string()), remedy: Some(remedy(error)), ..silent })
 }
 
+/// A process that holds a lock: its pid and the process, if they can be found.
+type HolderProcess = (Option<Pid>, Option<OwnedFd>);
+
 /// Returns the session host of the home, if its lock is held.
-pub(super) fn host(home: &Home) -> Option<(Option<Pid>, Option<OwnedFd>)> {
-    matches!(look(&home.host_lock()), Ok(Lock::Held(_))).then(|| holder(&home.host_lock(), b"session-host"))
+pub(super) fn host(home: &Home) -> Result<Option<HolderProcess>, CliError> {
+    let lock = home.host_lock();
+    let held = is_held(&lock).map_err(|source| {
+        let what =
+            format!("cannot read {}, which says whether a session host runs: {source}", lock.display());
+        CliError::unavailable(what).hint(readable(&lock))
+    })?;
+    Ok(held.then(|| holder(&lock, b"session-host")))
 }
 
 /// Returns the pid that the holder of a lock wrote, and the process if it has this word among its arguments. No other

@@ -46,7 +46,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
         return Err(silent.problem(&context.home));
     }
     let ends_sessions = args.kill_sessions && !context.in_session();
-    if ends_sessions && matches!(found, Probe::Absent) && probe::host(&context.home).is_some() {
+    if ends_sessions && matches!(found, Probe::Absent) && probe::host(&context.home)?.is_some() {
         // Sessions can be without a node. A node records how they end; without one they are ended as well.
         match node_start::ensure(&context.home, &context.overrides, false) {
             Ok(_) => found = context.block_on(probe(context))?,
