@@ -260,6 +260,30 @@ fn a_node_in_an_unsafe_directory_is_named_and_stopped_by_its_lock() {
 }
 
 #[test]
+fn a_node_below_a_dangling_link_is_named_and_stopped_by_its_lock() {
+    let cis = unprivileged();
+    cis.start(WAITS);
+    let session = u32::try_from(cis.session_of("a")["pid"].as_u64().unwrap()).unwrap();
+    let (node, host) = (cis.node_pid().unwrap(), cis.host_pid().unwrap());
+    let above = runtime_dir(&cis).parent().unwrap().to_owned();
+    let link = cis.work().join("link");
+    std::os::unix::fs::symlink("/nonexistent", &link).unwrap();
+    // The node makes the directory again if it looks between the two calls.
+    eventually("the link is in place", || {
+        fs::remove_dir_all(&above).and_then(|()| fs::rename(&link, &above)).ok()
+    });
+    let why = format!("{} is not safe: it is a symbolic link of uid 0", above.display());
+    for command in [&["node", "status"][..], &["dag", "list"], &["dag", "kill", "a"]] {
+        let said = cis.run(command).expect(3).stderr;
+        assert!(said.contains(&format!("pid {node}")), "{said}");
+        assert!(!is_root() || said.contains(&why), "{said}");
+        assert!(said.contains("cis node stop"), "{said}");
+    }
+    cis.ok(["node", "stop", "--kill-sessions"]);
+    assert!(!is_alive(node) && !is_alive(host) && !is_alive(session));
+}
+
+#[test]
 fn a_lock_that_cannot_be_read_is_not_taken_for_no_node() {
     let cis = unprivileged();
     cis.start(WAITS);

@@ -54,7 +54,8 @@ pub fn check_own(path: &Path) -> Result<(), DirectoryError> {
 }
 
 fn check(path: &Path, closed: u32, what: &str) -> Result<(), DirectoryError> {
-    let meta = fs::symlink_metadata(path).map_err(|source| io_error(path, source))?;
+    let meta =
+        fs::symlink_metadata(path).map_err(|source| dangling(path).unwrap_or(io_error(path, source)))?;
     let me = rustix::process::geteuid().as_raw();
     let mode = meta.permissions().mode();
     let why = if !meta.is_dir() {
@@ -92,6 +93,14 @@ fn replaceable(meta: &Metadata, me: u32) -> Option<String> {
     open.then(|| format!("others can write to it (mode {:o})", mode & 0o7777))
 }
 
+/// Returns why a missing directory cannot be made: a symbolic link above it has no target.
+fn dangling(path: &Path) -> Option<DirectoryError> {
+    let (path, meta) =
+        path.ancestors().find_map(|above| fs::symlink_metadata(above).ok().map(|meta| (above, meta)))?;
+    let why = || format!("it is a symbolic link of uid {} to a missing directory", meta.uid());
+    meta.is_symlink().then(|| DirectoryError::Unsafe { path: path.to_owned(), why: why() })
+}
+
 fn io_error(path: &Path, source: io::Error) -> DirectoryError {
     DirectoryError::Io { path: path.to_owned(), source }
 }
@@ -124,6 +133,18 @@ mod tests {
         for gone in ["none", "file/none"] {
             assert!(check_private(&folder.path().join(gone)).is_err_and(|error| error.is_absent()), "{gone}");
         }
+    }
+
+    #[test]
+    fn a_directory_below_a_dangling_link_is_not_just_missing() {
+        let folder = with_mode(0o700);
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink("/nonexistent", &link).unwrap();
+        let error = check_private(&link.join("a/b")).unwrap_err();
+        assert!(!error.is_absent());
+        let me = rustix::process::geteuid().as_raw();
+        let why = format!("it is a symbolic link of uid {me} to a missing directory");
+        assert!(matches!(error, DirectoryError::Unsafe { path, why: said } if path == link && said == why));
     }
 
     #[test]
