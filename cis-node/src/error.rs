@@ -159,7 +159,9 @@ pub(crate) fn remedy(error: &ConnectError) -> String {
                              node and its sessions, and with XDG_RUNTIME_DIR set to a directory of your own (mode 0700) \
                              the next node listens there";
     let ConnectError::Unsafe { socket, error } = error else { return ELSEWHERE.to_owned() };
-    let (DirectoryError::Unsafe { path, .. } | DirectoryError::Io { path, .. }) = error;
+    let (DirectoryError::Unsafe { path, .. }
+    | DirectoryError::Io { path, .. }
+    | DirectoryError::Occupied { path }) = error;
     let meta = fs::symlink_metadata(path).ok().filter(|meta| meta.uid() == geteuid().as_raw());
     let shown = path.display();
     let repair = match meta {

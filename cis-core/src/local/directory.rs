@@ -16,6 +16,12 @@ pub enum DirectoryError {
         /// The reason.
         why: String,
     },
+    /// A directory is in the place of a socket.
+    #[error("a directory is in the place of the socket {path}; remove it: `rm -r {path}`", path = path.display())]
+    Occupied {
+        /// The directory.
+        path: PathBuf,
+    },
     /// The directory cannot be inspected.
     #[error("cannot inspect the directory {}: {source}", path.display())]
     Io {

@@ -63,6 +63,9 @@ pub fn make_way(socket: &Path) -> Result<(), DirectoryError> {
     let real = directory.canonicalize().map_err(failed)?;
     check_parent(real.parent().unwrap_or(&real))?;
     match fs::remove_file(socket) {
+        Err(error) if error.kind() == io::ErrorKind::IsADirectory => {
+            Err(DirectoryError::Occupied { path: socket.to_owned() })
+        }
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed(error)),
         _ => Ok(()),
     }
@@ -87,6 +90,9 @@ mod tests {
         assert!(!file.is_in_place(), "removed");
         let _second = UnixListener::bind(&path).unwrap();
         assert!(!file.is_in_place(), "replaced");
+        fs::create_dir_all(path.with_extension("d")).unwrap();
+        let refused = make_way(&path.with_extension("d")).unwrap_err().to_string();
+        assert!(refused.contains("a directory is in the place") && refused.contains("`rm -r "), "{refused}");
         file.remove();
         assert!(path.exists(), "another one's is left alone");
         let file = SocketFile::at(&path);
