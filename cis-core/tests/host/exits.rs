@@ -167,7 +167,7 @@ fn fill(path: &Path) {
 }
 
 #[test]
-fn more_ends_than_one_step_of_space_are_noted_on_a_full_disk() {
+fn alone_more_ends_than_one_step_of_space_are_noted_on_a_full_disk() {
     const SESSIONS: usize = 300;
     let Some(mut host) = Host::start_on_disk("4m") else {
         eprintln!("skipped: mounting needs root");
