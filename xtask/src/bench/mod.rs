@@ -53,12 +53,16 @@ const PARTS: &[(&str, &str)] = &[
     ("latency", "prompts to the inbox, answers to the program"),
     ("flood", "much output, against tmux and script"),
     ("monitor", "who waits for a human, in recordings of real programs"),
-    ("rooms", "what rooms cost, how soon they hear and are heard: the next six (about 25 minutes)"),
+    ("rooms", "what rooms cost, how soon they hear and are heard: the next seven (about 30 minutes)"),
     ("rooms-answers", "answers in a room, until the program has read them"),
     ("rooms-latency", "ends of tasks, until another client knows"),
     ("rooms-load", "a thousand tasks in a minute at a homeserver's default limits (about 10 minutes)"),
     ("rooms-many", "10,000 tasks that a room follows, against the same without"),
     ("rooms-recovery", "runs out of a room into an empty store"),
+    (
+        "rooms-talk",
+        "a room in which somebody talks to the node, and outages of the homeserver (about 7 minutes)",
+    ),
     ("rooms-away", "a homeserver that is well, stopped, or slow"),
     ("subscribers", "a run with 100 who follow events, 30 of whom never read, against one without"),
     (

@@ -8,6 +8,7 @@ mod load;
 mod many;
 mod place;
 mod recovery;
+mod talk;
 // The tests' own Synapse: the same program, the same configuration.
 #[allow(
     unreachable_pub,
@@ -56,8 +57,16 @@ pub(super) fn measure(
     if wanted("rooms-recovery") {
         recovery::measure(&place("whole")?, &place("empty")?, &synapse, report)?;
     }
-    if wanted("rooms-away") {
-        let place = place("away")?;
+    if wanted("rooms-talk") {
+        talk::commands(&place("talk")?, &synapse, report)?;
+    }
+    // These stop the homeserver.
+    let outages = wanted("rooms-talk").then(|| place("outages")).transpose()?;
+    let away = wanted("rooms-away").then(|| place("away")).transpose()?;
+    if let Some(place) = outages {
+        talk::outages(&place, &mut synapse, report)?;
+    }
+    if let Some(place) = away {
         away::measure(&place, &mut synapse, report)?;
     }
     Ok(())
