@@ -2,9 +2,11 @@
 
 use std::ffi::OsString;
 use std::io;
+use std::path::Path;
 
 use cis_core::config::{HomeError, Keys};
 use cis_core::ids::NodeDid;
+use cis_core::local;
 
 pub(crate) use cis_core::config::Home;
 
@@ -39,4 +41,17 @@ pub(crate) fn key(home: &Home) -> io::Result<(NodeDid, bool)> {
     let missing = !home.identity_key().exists();
     let keys = Keys::load_or_make(&home.dir).map_err(io::Error::other)?;
     Ok((keys.node.did(), missing))
+}
+
+/// Refuses to start a node or a session host in a process of a session. Such a process may have removed the environment of
+/// its session, but it cannot raise its limit. Node and host of a home refuse each other if one of them has a limit.
+pub(crate) fn refuse_in_session(home: &Path) -> Result<(), String> {
+    let limit = local::realtime_limit();
+    if limit >= local::realtime_limit_outside(home) {
+        return Ok(());
+    }
+    Err(format!(
+        "this process has a hard limit of realtime CPU time (RLIMIT_RTTIME, {limit} µs), as processes of sessions have; run \
+         `cis node start --detach` outside of sessions, in a shell in which `prlimit --rttime` says `unlimited`"
+    ))
 }

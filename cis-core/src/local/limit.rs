@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::process::{Resource, getrlimit};
 
-use crate::proc::stat_fields;
+use crate::proc::{hard_realtime_limit, stat_fields};
 
 /// No chain of parents is longer; a loop in it (pids used again meanwhile) ends here.
 const ANCESTORS_MAX: usize = 4096;
@@ -17,6 +17,12 @@ const ANCESTORS_MAX: usize = 4096;
 #[must_use]
 pub fn realtime_limit() -> u64 {
     getrlimit(Resource::Rttime).maximum.unwrap_or(u64::MAX)
+}
+
+/// Returns the hard limit of another process, µs. `None`: it has ended, or its limits cannot be read.
+#[must_use]
+pub fn realtime_limit_of(pid: u32) -> Option<u64> {
+    hard_realtime_limit(&fs::read(format!("/proc/{pid}/limits")).ok()?)
 }
 
 /// Returns the hard limit of processes outside of the sessions of this home, µs: a process with a lower one belongs to a
@@ -32,12 +38,13 @@ pub fn realtime_limit_outside(home: &Path) -> u64 {
 }
 
 fn is_in_session_of_another(home: &Path) -> bool {
-    let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
     let home = real(home);
+    // A process of a session can have any command line, but no higher limit.
+    let is_unlimited = |pid| realtime_limit_of(pid) == Some(u64::MAX);
     let mut pid = std::os::unix::process::parent_id();
     for _ in 0..ANCESTORS_MAX {
         let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        if home_of_host(&line).is_some_and(|other| real(&other) != home) {
+        if is_other_host(&line, &home) && is_unlimited(pid) {
             return true;
         }
         match parent(pid) {
@@ -46,6 +53,15 @@ fn is_in_session_of_another(home: &Path) -> bool {
         }
     }
     false
+}
+
+fn real(path: &Path) -> PathBuf {
+    path.canonicalize().unwrap_or_else(|_| path.to_owned())
+}
+
+/// Whether this is the command line of the session host of another home.
+fn is_other_host(line: &[u8], home: &Path) -> bool {
+    home_of_host(line).is_some_and(|other| real(&other) != home)
 }
 
 /// Returns the home of a session host with this command line, as /proc/PID/cmdline has it.
@@ -75,6 +91,7 @@ mod tests {
         {
             assert_eq!(home_of_host(line), None);
         }
+        assert!(is_other_host(line, Path::new("/home/b")) && !is_other_host(line, Path::new("/home/a")));
         assert_eq!(parent(std::process::id()), Some(std::os::unix::process::parent_id()));
     }
 }

@@ -102,6 +102,12 @@ impl Node {
 type Answer<T> = Result<T, Problem>;
 
 impl NodeApi for Node {
+    async fn session_started(&self, token: &str) {
+        if let Some(session) = self.keys.session_of(token) {
+            self.shared.leaders.wait_for(session).await;
+        }
+    }
+
     fn principal(&self, peer: Peer, token: Option<&str>) -> Principal {
         let host = self.shared.host_pid.load(Ordering::Relaxed);
         let this = This {

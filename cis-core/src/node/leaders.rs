@@ -2,22 +2,66 @@
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use rustix::param::clock_ticks_per_second;
+use rustix::time::{ClockId, clock_gettime};
+use tokio::sync::Notify;
 
 use crate::ids::SessionId;
+use crate::proc::stat_fields;
 
-/// Pids of first processes, by session.
+/// Maximum time from the start of a session until its first process is known, if the host works.
+const WAIT_MAX: Duration = Duration::from_secs(5);
+
+/// The first process of a session.
+#[derive(Debug, Clone, Copy)]
+struct Leader {
+    pid: u32,
+    /// When the node learned of it, clock ticks since boot. A process with this pid that started later is another one.
+    known: u64,
+}
+
+/// First processes, by session.
 #[derive(Debug, Default)]
-pub(super) struct Leaders(Mutex<HashMap<SessionId, u32>>);
+pub(super) struct Leaders {
+    leaders: Mutex<HashMap<SessionId, Leader>>,
+    /// A session was added.
+    added: Notify,
+}
 
 impl Leaders {
-    /// Returns the pid of a session's first process. `None`: the session has ended, or its start is not known yet.
+    /// Returns the pid of a session's first process, while it lives. `None`: it has ended, or its start is not known yet.
     pub(super) fn of(&self, session: SessionId) -> Option<u32> {
-        self.with(|leaders| leaders.get(&session).copied())
+        let leader = self.with(|leaders| leaders.get(&session).copied())?;
+        let stat = std::fs::read(format!("/proc/{}/stat", leader.pid)).ok()?;
+        let mut fields = stat_fields(&stat)?;
+        let (state, started) = (fields.next()?, fields.nth(18)?.parse::<u64>().ok()?);
+        (state != "Z" && started <= leader.known).then_some(leader.pid)
+    }
+
+    /// Waits until the first process of a session is known. Returns without it if the session has ended, or if the host
+    /// does not report its start in time.
+    pub(super) async fn wait_for(&self, session: SessionId) {
+        let known = async {
+            loop {
+                let mut added = std::pin::pin!(self.added.notified());
+                added.as_mut().enable();
+                if self.with(|leaders| leaders.contains_key(&session)) {
+                    return;
+                }
+                added.await;
+            }
+        };
+        // The session may have ended.
+        let _ = tokio::time::timeout(WAIT_MAX, known).await;
     }
 
     /// Adds a session that started.
     pub(super) fn add(&self, session: SessionId, pid: u32) {
-        self.with(|leaders| leaders.insert(session, pid));
+        let leader = Leader { pid, known: ticks_since_boot() };
+        self.with(|leaders| leaders.insert(session, leader));
+        self.added.notify_waiters();
     }
 
     /// Removes a session that ended.
@@ -27,11 +71,68 @@ impl Leaders {
 
     /// Replaces all by the sessions of another host.
     pub(super) fn replace(&self, sessions: impl Iterator<Item = (SessionId, u32)>) {
+        let known = ticks_since_boot();
+        let sessions = sessions.map(|(session, pid)| (session, Leader { pid, known }));
         self.with(|leaders| *leaders = sessions.collect());
+        self.added.notify_waiters();
     }
 
-    fn with<T>(&self, act: impl FnOnce(&mut HashMap<SessionId, u32>) -> T) -> T {
+    fn with<T>(&self, act: impl FnOnce(&mut HashMap<SessionId, Leader>) -> T) -> T {
         // A map is whole after each of these calls, also if another thread panicked.
-        act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        act(&mut self.leaders.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Returns the time in the unit of /proc/PID/stat.
+fn ticks_since_boot() -> u64 {
+    let now = clock_gettime(ClockId::Boottime);
+    let per_second = clock_ticks_per_second();
+    let (seconds, ns) = (now.tv_sec.unsigned_abs(), now.tv_nsec.unsigned_abs());
+    seconds * per_second + ns * per_second / 1_000_000_000
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_session_that_is_starting_is_waited_for() {
+        let (leaders, session) = (Arc::new(Leaders::default()), SessionId::from_parts(1, 1));
+        let me = std::process::id();
+        leaders.add(session, me);
+        leaders.wait_for(session).await;
+        leaders.remove(session);
+        let waits = Arc::clone(&leaders);
+        let waiting = tokio::spawn(async move { waits.wait_for(session).await });
+        tokio::task::yield_now().await;
+        leaders.add(SessionId::from_parts(1, 2), 8);
+        tokio::task::yield_now().await;
+        assert!(!waiting.is_finished(), "another one started");
+        leaders.replace([(session, me)].into_iter());
+        waiting.await.unwrap();
+        assert_eq!(leaders.of(session), Some(me));
+    }
+
+    #[test]
+    fn a_first_process_that_has_ended_or_has_its_pid_from_another_one_does_not_count() {
+        let (leaders, session) = (Leaders::default(), SessionId::from_parts(1, 1));
+        let mut child =
+            std::process::Command::new("cat").stdin(std::process::Stdio::piped()).spawn().unwrap();
+        leaders.add(session, child.id());
+        assert_eq!(leaders.of(session), Some(child.id()));
+        leaders.with(|leaders| leaders.get_mut(&session).unwrap().known -= 1000);
+        assert_eq!(leaders.of(session), None, "it started later");
+        leaders.add(session, child.id());
+        drop(child.stdin.take());
+        rustix::process::waitid(
+            rustix::process::WaitId::Pid(rustix::process::Pid::from_child(&child)),
+            rustix::process::WaitIdOptions::EXITED | rustix::process::WaitIdOptions::NOWAIT,
+        )
+        .unwrap();
+        assert_eq!(leaders.of(session), None, "a zombie");
+        child.wait().unwrap();
+        assert_eq!(leaders.of(session), None, "gone");
     }
 }

@@ -82,10 +82,7 @@ impl This<'_> {
     /// Whether a process belongs to this session. A token that is shown from elsewhere was stolen: the processes of its
     /// user can read it.
     fn is_of(&self, descent: &Descent, session: SessionId) -> bool {
-        let tokens = descent.tokens_for(|socket| self.home.is_node_socket(socket));
-        let is_marked = tokens.filter_map(|own| self.keys.session_of(own)).all(|own| own == session);
-        // In the first milliseconds of a session the node does not know its first process.
-        is_marked && self.leaders.of(session).is_none_or(|leader| descent.is_in_session_of(leader))
+        self.leaders.of(session).is_some_and(|leader| descent.is_in_session_of(leader))
     }
 
     /// Whether a process descends from the current host, but not through this node. A process of an earlier host is
@@ -130,7 +127,7 @@ mod tests {
 
         /// Of the `cat` that it is, or that runs below it, once that runs.
         fn rights(&self, home: &Home, host: Option<u32>) -> Rights {
-            self.rights_with(None, home, host)
+            self.rights_with(None, home, host, &Leaders::default())
         }
 
         fn until_cat_runs(&self) -> u32 {
@@ -146,7 +143,13 @@ mod tests {
         }
 
         /// The same for a process that shows this token.
-        fn rights_with(&self, token: Option<&str>, home: &Home, host: Option<u32>) -> Rights {
+        fn rights_with(
+            &self,
+            token: Option<&str>,
+            home: &Home,
+            host: Option<u32>,
+            leaders: &Leaders,
+        ) -> Rights {
             let pid = self.until_cat_runs();
             let uid = rustix::process::geteuid().as_raw();
             let peer = Peer { uid, pid: Some(pid), descent: Descent::of(pid) };
@@ -155,7 +158,6 @@ mod tests {
             // No process descends from a node with this pid.
             let pid = u32::MAX;
             let limit_outside = realtime_limit_outside(&home.dir);
-            let leaders = &Leaders::default();
             This {
                 pid,
                 host,
@@ -315,23 +317,29 @@ mod tests {
     }
 
     #[test]
-    fn a_token_counts_only_from_within_its_own_session() {
+    fn a_token_counts_only_in_the_session_of_its_first_process() {
         let folder = tempfile::tempdir().unwrap();
-        let home = home(&folder);
+        let (home, leaders) = (home(&folder), Leaders::default());
         let keys = Keys::load_or_make(&home.dir).unwrap();
-        let token = |n| keys.token(SessionId::from_parts(1, n));
-        let start = |own: &str, shown: &str| {
-            let mut shell = Command::new("sh");
-            shell.args(["-c", &format!("CIS_TOKEN={shown} cat; :")]).env("CIS_TOKEN", own);
-            Started::new(shell.env("CIS_SOCKET", home.node_socket()))
+        let [mine, other, unknown] = [1, 2, 3].map(|n| SessionId::from_parts(1, n));
+        // The kernel session of these tests.
+        leaders.add(mine, rustix::process::getsid(None).unwrap().as_raw_nonzero().get().unsigned_abs());
+        leaders.add(other, u32::MAX);
+        let rights = |session, words: &[&str]| {
+            let token = keys.token(session);
+            let mut command = Command::new(words[0]);
+            // As in a session, whatever these tests run in.
+            command.args(&words[1..]).env("CIS_TOKEN", &token).env("CIS_SOCKET", home.node_socket());
+            Started::new(&mut command).rights_with(Some(&token), &home, None, &leaders)
         };
-        let (mine, other) = (token(1), token(2));
-        assert_eq!(start(&mine, &mine).rights_with(Some(&mine), &home, None), Rights::OwnSession);
+        assert_eq!(rights(mine, &["cat"]), Rights::OwnSession);
         assert_eq!(
-            start(&mine, &other).rights_with(Some(&other), &home, None),
-            Rights::None,
-            "a foreign one"
+            rights(mine, &["setsid", "-w", "cat"]),
+            Rights::OwnSession,
+            "its parent is in the session"
         );
+        assert_eq!(rights(other, &["cat"]), Rights::None, "a token of another session");
+        assert_eq!(rights(unknown, &["cat"]), Rights::None, "a session that is not known");
     }
 
     #[test]

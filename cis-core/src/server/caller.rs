@@ -29,6 +29,9 @@ impl<N: NodeApi> FromRequestParts<Arc<N>> for Caller {
             .await
             .map_err(|_| Failure(Problem::new(ProblemKind::Internal, "the connection has no peer")))?;
         let token = parts.headers.get(TOKEN_HEADER).and_then(|value| value.to_str().ok());
+        if let Some(token) = token {
+            node.session_started(token).await;
+        }
         Ok(Self(node.principal(peer, token)))
     }
 }

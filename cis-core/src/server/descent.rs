@@ -12,7 +12,8 @@ use std::sync::Arc;
 use rustix::io::Errno;
 use rustix::process::{Pid, test_kill_process};
 
-use crate::proc::{hard_realtime_limit, stat_fields};
+use crate::local::realtime_limit_of;
+use crate::proc::stat_fields;
 
 /// Parents looked at before we give up: deeper trees are refused, not trusted.
 const DEPTH_MAX: usize = 4096;
@@ -52,7 +53,8 @@ impl Descent {
         let (pids, sids) = (0..TRIES).find_map(|_| line(pid))?.into_iter().unzip();
         let pids: Vec<u32> = pids;
         let marks = pids.iter().filter_map(|pid| mark_of(*pid)).collect();
-        Some(Self(Arc::new(Found { pids, sids, marks, realtime_limit: realtime_limit(pid) })))
+        let realtime_limit = realtime_limit_of(pid).unwrap_or(0);
+        Some(Self(Arc::new(Found { pids, sids, marks, realtime_limit })))
     }
 
     /// Whether the process is this one, or descends from it.
@@ -161,11 +163,6 @@ fn mark_of(pid: u32) -> Option<Mark> {
     value(b"CIS_ATTEMPT=").or(token.as_ref().map(|_| b"".as_slice()))?;
     let socket = std::ffi::OsString::from_vec(value(b"CIS_SOCKET=")?.to_vec()).into();
     Some(Mark { socket, token })
-}
-
-fn realtime_limit(pid: u32) -> u64 {
-    let limits = fs::read(format!("/proc/{pid}/limits")).ok();
-    limits.and_then(|limits| hard_realtime_limit(&limits)).unwrap_or(0)
 }
 
 #[cfg(test)]

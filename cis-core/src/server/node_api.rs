@@ -116,6 +116,8 @@ type Answer<T> = Result<T, Problem>;
 pub trait NodeApi:
     InboxApi + IdentityApi + MatrixApi + OnceApi + TasksApi + VerificationApi + TokensApi
 {
+    /// Waits until the session of a token has started, so that [`Self::principal`] can recognize its processes.
+    fn session_started(&self, token: &str) -> impl Future<Output = ()> + Send;
     /// Who is behind a connection, by its peer and the token that it showed.
     fn principal(&self, peer: Peer, token: Option<&str>) -> Principal;
     /// The session that a peer was started in, according to its environment; none for people, too.

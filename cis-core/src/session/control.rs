@@ -16,7 +16,7 @@ use super::host::READY;
 use super::protocol::{FromHost, Role, ToHost, VERSION, frame};
 use super::{hand_environment_over, quick};
 use crate::ids::{InputId, SessionId};
-use crate::local::{ConnectError, Place};
+use crate::local::{ConnectError, PeerProcess, Place, realtime_limit_of};
 
 /// Read from the socket at once, bytes.
 const READ_BYTES: usize = 256 << 10;
@@ -54,6 +54,15 @@ pub enum HostClientError {
     /// It holds its lock, and was stopped by a signal.
     #[error("the session host (pid {pid}) is stopped (SIGSTOP); `kill -CONT {pid}` lets it go on")]
     Stopped {
+        /// Its pid.
+        pid: u32,
+    },
+    /// What listens has the limit of a session's process: it may not be a host of the node.
+    #[error(
+        "the session host (pid {pid}) has a hard limit of realtime CPU time (RLIMIT_RTTIME), as processes of sessions have; \
+         `cis node stop --kill-sessions` ends it"
+    )]
+    Limited {
         /// Its pid.
         pid: u32,
     },
@@ -124,6 +133,17 @@ impl HostClient {
         client.send(&ToHost::Hello { version: VERSION, role })?;
         client.flush()?;
         Ok(client)
+    }
+
+    /// Checks that the host has at least this hard limit of realtime CPU time, µs, unlike processes of sessions.
+    ///
+    /// # Errors
+    /// [`HostClientError::Limited`].
+    pub fn check_limit(&self, at_least: u64) -> Result<(), HostClientError> {
+        let host = PeerProcess::of(self.stream.as_fd()).map_err(|error| HostClientError::Io(error.into()))?;
+        let pid = host.pid.unwrap_or(0);
+        let limit = realtime_limit_of(pid).unwrap_or(0);
+        if limit < at_least { Err(HostClientError::Limited { pid }) } else { Ok(()) }
     }
 
     /// Puts a message behind what is to be sent.

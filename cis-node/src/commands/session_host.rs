@@ -6,6 +6,7 @@ use cis_core::session::host::{self, HostConfig};
 
 use crate::context::Context;
 use crate::error::{CliError, Exit};
+use crate::home::refuse_in_session;
 
 /// A host that nothing needs any more ends after this time.
 const LINGER: Duration = Duration::from_secs(2);
@@ -20,6 +21,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
     let home = &context.home;
+    refuse_in_session(&home.dir).map_err(CliError::unavailable)?;
     let config = HostConfig {
         socket: home.host_socket(),
         fallback: home.fallback_host_socket(),

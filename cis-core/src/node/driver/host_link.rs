@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::config::Home;
 use crate::ids::{HostInstance, TimestampMs};
-use crate::local::{ConnectError, Lock, is_stopped, look};
+use crate::local::{ConnectError, Lock, is_stopped, look, realtime_limit_outside};
 use crate::session::control::{HostClient, HostClientError, spawn_host};
 use crate::session::protocol::{FromHost, Known, Role, ToHost};
 
@@ -38,6 +38,8 @@ pub(super) struct TooLong;
 pub(super) struct HostLink {
     home: Home,
     command: Vec<OsString>,
+    /// Hard limit of realtime CPU time of processes outside of sessions, µs.
+    limit_outside: u64,
     client: Option<HostClient>,
     /// One that we started: waited for when it ends, so that it leaves no zombie.
     child: Option<Child>,
@@ -56,6 +58,7 @@ pub(super) struct HostLink {
 impl HostLink {
     pub(super) fn new(home: Home, command: Vec<OsString>) -> Self {
         Self {
+            limit_outside: realtime_limit_outside(&home.dir),
             home,
             command,
             client: None,
@@ -138,6 +141,7 @@ impl HostLink {
             }
             connected => connected?,
         };
+        client.check_limit(self.limit_outside)?;
         let greeting = self.greeted(&mut client)?;
         self.client = Some(client);
         Ok(greeting)

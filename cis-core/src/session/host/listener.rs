@@ -48,7 +48,7 @@ pub(super) fn bind(path: &Path) -> Result<(UnixListener, SocketFile), HostError>
 /// Nodes that the host knows without looking at their marks.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Nodes {
-    /// The process that started the host.
+    /// The process that started the host, if it had no limit then.
     pub(super) starter: Option<ProcessKey>,
     /// The node that the host itself started.
     pub(super) started: Option<u32>,

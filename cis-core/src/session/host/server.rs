@@ -79,7 +79,7 @@ pub(super) struct Host {
     /// Connections with something to do at the end of this turn.
     pub(super) listed: Vec<usize>,
     pub(super) supervise: Supervise,
-    /// The process that started this host.
+    /// The process that started this host, if it had no limit then.
     pub(super) starter: Option<ProcessKey>,
     /// Whose the orphans are.
     pub(super) orphans: Orphans,
@@ -140,8 +140,6 @@ impl Host {
             .map_err(HostError::system("become the reaper of orphans"))?;
         let signals = os::watch_signals().map_err(HostError::system("watch its signals"))?;
         let processes = ProcFs::open().map_err(HostError::system("read /proc"))?;
-        let starter = rustix::process::getppid().map(|pid| pid.as_raw_nonzero().get().unsigned_abs());
-        let starter = starter.and_then(|pid| processes.one(pid)).map(|process| process.key());
         // Stamps are made from the home, because the directory of the socket can change. Earlier versions made them
         // from that directory.
         let before = lock.holder().map(|before| before.socket);
@@ -149,6 +147,11 @@ impl Host {
         let directory = |socket: &PathBuf| socket.parent().unwrap_or(socket).as_os_str().as_bytes().to_vec();
         let directories: BTreeSet<_> = sockets.into_iter().flatten().map(directory).collect();
         let stamps = Stamps::new(&config.home, &directories);
+        let starter = rustix::process::getppid().map(|pid| pid.as_raw_nonzero().get().unsigned_abs());
+        let is_outside =
+            |pid: &u32| processes.stamp(*pid).is_some_and(|limit| !stamps.is_from_a_session(limit));
+        let starter =
+            starter.filter(is_outside).and_then(|pid| processes.one(pid)).map(|process| process.key());
         leftovers::take_over(&mut lock, &directories, &stamps, &processes).map_err(|source| {
             HostError::File { action: "note its life in", path: config.lock.clone(), source }
         })?;

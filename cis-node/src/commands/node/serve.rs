@@ -8,7 +8,6 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use cis_core::config;
-use cis_core::local;
 use cis_core::node::{self, Ended, NodeError, NodeOptions};
 use cis_core::session;
 use rustix::fs::Mode;
@@ -16,6 +15,7 @@ use rustix::fs::Mode;
 use crate::commands::session_host::umask;
 use crate::context::Context;
 use crate::error::{CliError, Exit};
+use crate::home::refuse_in_session;
 use crate::settings;
 
 /// What a node says where `CIS_LOG` says nothing else. Of the Matrix SDK only what matters: it reports as errors what
@@ -49,7 +49,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
         let _ = rustix::process::setsid();
     }
     log_to_stderr();
-    if let Err(error) = not_in_session(context) {
+    if let Err(error) = refuse_in_session(&context.home.dir) {
         if args.ready_stdout {
             say(&format!("error: {error}"));
         }
@@ -113,19 +113,6 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
             Err(CliError::unavailable(error.to_string()))
         }
     }
-}
-
-/// Refuses to start a node in a process of a session. Such a process may have removed the environment of its session, but
-/// it cannot raise its limit. Its node could not reach the session host.
-fn not_in_session(context: &Context) -> Result<(), String> {
-    let limit = local::realtime_limit();
-    if limit >= local::realtime_limit_outside(&context.home.dir) {
-        return Ok(());
-    }
-    Err(format!(
-        "this process has a hard limit of realtime CPU time (RLIMIT_RTTIME, {limit} µs), as processes of sessions have; run \
-         `cis node start --detach` outside of sessions, in a shell in which `prlimit --rttime` says `unlimited`"
-    ))
 }
 
 /// Says one line to whoever started us, and closes the line to them.
