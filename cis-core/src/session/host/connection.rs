@@ -121,6 +121,12 @@ impl Connection {
         frames::put_bytes(&mut self.outgoing, crate::session::protocol::frame::OUTPUT, session, offset, data);
     }
 
+    /// Drops what is to be sent: nobody takes it any more.
+    pub(super) fn forget_outgoing(&mut self) {
+        self.outgoing.clear();
+        self.sent = 0;
+    }
+
     /// Sends what the socket takes. False where the peer is gone.
     pub(super) fn flush(&mut self) -> bool {
         while self.sent < self.outgoing.len() {

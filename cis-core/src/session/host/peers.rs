@@ -107,6 +107,7 @@ impl Host {
             let behind = self.pump(at);
             let Some(connection) = self.connections.get_mut(at) else { continue };
             if !connection.flush() {
+                self.hear_last_words(at);
                 self.close(at);
                 continue;
             }
@@ -115,6 +116,18 @@ impl Host {
             let pumps = behind && connection.has_room_for_replay();
             if has_room && connection.decoder.waiting() > 0 && self.take_frames(at) || pumps {
                 self.list(at);
+            }
+        }
+    }
+
+    /// Takes what a peer said before it went away. A node that stops says last that it is not to be started again.
+    fn hear_last_words(&mut self, at: usize) {
+        while let Some(connection) = self.connections.get_mut(at) {
+            connection.forget_outgoing();
+            let read = connection.read(&mut self.buffer);
+            self.take_frames(at);
+            if !matches!(read, Read::Bytes(_)) {
+                return;
             }
         }
     }
