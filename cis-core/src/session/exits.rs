@@ -344,14 +344,18 @@ fn reserved_end(needed: u64) -> io::Result<u64> {
     if end <= READ_BYTES_MAX { Ok(end) } else { Err(Errno::FBIG.into()) }
 }
 
-/// Reserves the space from `start` to `end`. Does nothing if the file system does not support that.
+/// Reserves the space from `start` to `end`, which has no notes. If the file system does not support that, it is filled
+/// with empty lines.
 fn allocate(file: &File, start: u64, end: u64) -> io::Result<()> {
     if end <= start {
         return Ok(());
     }
     let reserve = || fallocate(file, FallocateFlags::KEEP_SIZE, start, end - start);
     match retry_on_intr(reserve) {
-        Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(()),
+        Err(Errno::OPNOTSUPP | Errno::NOSYS) => {
+            let lines = vec![b'\n'; usize::try_from(end - start).unwrap_or(0)];
+            file.write_all_at(&lines, start)
+        }
         done => Ok(done?),
     }
 }
