@@ -178,3 +178,52 @@ fn a_node_that_was_killed_starts_on_a_full_disk_and_is_cleaned_through_it() {
     is_ordinary(&cis, pid);
     cis.stop();
 }
+
+/// Fills the disk with what it prints and writes, until it is ended.
+const FILLS: &str = r#"
+version = 1
+[dag]
+id = "fills"
+[dag.defaults]
+tty = false
+[[tasks]]
+id = "fills"
+script = '''
+while [ ! -e "$E2E_WORK/open" ]; do sleep 0.02; done
+while :; do head -c 65536 /dev/zero >> "$CIS_HOME/ballast"; head -c 1 /dev/zero >> "$CIS_HOME/ballast"; done
+'''
+[[tasks]]
+id = "ends"
+script = 'while [ ! -e "$E2E_WORK/end" ]; do sleep 0.02; done'
+[[tasks]]
+id = "after"
+needs = ["fills"]
+script = 'touch "$E2E_WORK/after"'
+"#;
+
+#[test]
+fn a_task_that_fills_the_disk_can_be_ended() {
+    for cancels in [false, true] {
+        let cis = Cis::new();
+        let Some(_mounted) = Mounted::at(&cis.home(), "24m") else { return };
+        let run = cis.start(FILLS);
+        cis.session_of("fills");
+        cis.session_of("ends");
+        assert!(cis.home().join("disk-reserve").exists());
+        cis.write("open", "");
+        eventually("the disk is full", || (free_bytes(&cis.home()) == 0).then_some(()));
+        cis.write("end", "");
+        eventually("nothing can be recorded", || {
+            cis.ok(["node", "status"]).contains("nothing starts").then_some(())
+        });
+        let command: &[&str] = if cancels { &["dag", "cancel", &run] } else { &["dag", "kill", "fills"] };
+        cis.ok(command);
+        cis.wait_task(&run, "fills", "cancelled");
+        assert_eq!(cis.task(&run, "ends")["state"], "succeeded", "it ended before");
+        assert!(!cis.work().join("after").exists());
+        fs::remove_file(cis.home().join("ballast")).unwrap();
+        cis.run(["dag", "cancel", &run]);
+        cis.wait_run(&run, "cancelled");
+        cis.stop();
+    }
+}

@@ -122,13 +122,13 @@ fn what_a_full_disk_kept_from_being_recorded_is_not_confirmed_by_a_stop() {
     let run = cis.start("version = 1\n[dag]\nid = \"stays\"\n[[tasks]]\nid = \"a\"\nscript = 'while [ ! -e \"$E2E_WORK/open\" ]; do sleep 0.02; done'\n");
     cis.session_of("a");
     fill(&cis.home().join("ballast"));
-    let cancel = cis.spawn(["dag", "cancel", &run]);
+    let pause = cis.spawn(["dag", "pause", &run]);
     eventually("it cannot be recorded", || {
         let said = cis.run(["node", "status"]).stdout;
         (said.contains("disk") || said.contains("space")).then_some(())
     });
     cis.ok(["node", "stop"]);
-    let out = cancel.wait();
+    let out = pause.wait();
     assert_ne!(out.code, Some(0), "{}{}", out.stdout, out.stderr);
     std::fs::remove_file(cis.home().join("ballast")).unwrap();
     cis.write("open", "");

@@ -12,6 +12,7 @@ mod defaults;
 mod denials;
 mod effects;
 mod ending;
+mod ends;
 mod facts;
 mod host_link;
 mod inbox;
@@ -37,6 +38,7 @@ use tokio::sync::broadcast;
 use self::attention::Attentions;
 pub(in crate::node) use self::defaults::NotTyped;
 use self::denials::Denials;
+use self::ends::Ends;
 use self::host_link::HostLink;
 use self::inbox::Inbox;
 use self::loners::Loners;
@@ -194,6 +196,7 @@ pub(in crate::node) struct Driver {
     published_ms: TimestampMs,
     /// Why nothing can be written, and when it is tried again.
     stuck: Option<(String, TimestampMs)>,
+    ends: Ends,
     /// Troubles of logs, for `node status`.
     log_trouble: Option<String>,
     idle_since: Option<TimestampMs>,
@@ -261,6 +264,7 @@ impl Driver {
             unpublished: Vec::new(),
             published_ms: 0,
             stuck: None,
+            ends: Ends::default(),
             log_trouble: None,
             idle_since: None,
             give_back_at: None,
@@ -305,6 +309,7 @@ impl Driver {
         if let Some((_, retry_at)) = self.stuck {
             self.refuse_commands();
             if now >= retry_at {
+                self.free_space_for_ends();
                 self.finish_turn(now);
             }
             return;

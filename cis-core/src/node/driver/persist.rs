@@ -22,6 +22,7 @@ impl Driver {
     pub(super) fn persist(&mut self, now: TimestampMs) -> bool {
         if self.drafts.is_empty() && self.room_writes.is_empty() && self.parts.worker.exposed.is_empty() {
             self.stuck = None;
+            self.ends.recorded();
             return true;
         }
         match self.write() {
@@ -35,6 +36,7 @@ impl Driver {
                     _ => None,
                 };
                 let told: BTreeSet<RunId> = self.drafts.iter().filter_map(told).collect();
+                self.ends.recorded();
                 self.drafts.clear();
                 self.room_writes.clear();
                 if std::mem::take(&mut self.followed) {
@@ -58,6 +60,7 @@ impl Driver {
                 }
                 if error.is_of_disk() {
                     self.parts.worker.disk_failed(now, self.stuck.is_some());
+                    self.end_wanted();
                 }
                 self.refuse_cleanings(&error);
                 self.stuck = Some((error.to_string(), now + STUCK_RETRY_MS));

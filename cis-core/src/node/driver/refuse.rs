@@ -2,7 +2,7 @@
 
 use super::{Driver, Stopping, now_ms};
 use crate::api::{Problem, ProblemKind};
-use crate::node::commands::Command;
+use crate::node::commands::{AskedOfRun, Command, RunVerb};
 
 impl Driver {
     /// While nothing can be made durable, nothing is promised.
@@ -29,12 +29,16 @@ impl Driver {
                 }
                 Command::Begin { reply, .. } => drop(reply.send(Err(problem()))),
                 Command::End { input } => self.end_once(input),
+                // What fills the disk may be what is ended.
+                Command::Kill { .. } => self.end_unrecorded(command),
+                Command::Run { asked: AskedOfRun { verb: RunVerb::Cancel, .. }, .. } => {
+                    self.end_unrecorded(command);
+                }
                 Command::Create { reply, .. } => drop(reply.send(Err(problem()))),
                 Command::Recover { reply, .. } => drop(reply.send(Err(problem()))),
                 Command::Observe { reply, .. } => drop(reply.send(Err(problem()))),
                 Command::Run { reply, .. }
                 | Command::SetGroup { reply, .. }
-                | Command::Kill { reply, .. }
                 | Command::Expose { reply, .. }
                 | Command::Typing { reply, .. } => drop(reply.send(Err(problem()))),
                 Command::Cleaning { reply, .. } => drop(reply.send(Err(problem()))),

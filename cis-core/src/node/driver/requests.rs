@@ -218,7 +218,11 @@ impl Driver {
             }
         };
         let cause = input.as_ref().map(|(input, _)| *input);
+        let is_cancel = matches!(kind, InputKind::Cancel { .. });
         let is_done = self.handle_for(Input { kind, actor: Some(who.actor()), cause }, reply, now);
+        if is_cancel && is_done {
+            self.want_ends_of(run);
+        }
         self.made.extend(input.filter(|_| is_done));
     }
 
@@ -332,7 +336,9 @@ impl Driver {
         }
         if let Some(attempt) = self.parts.worker.attempt_of(session).cloned() {
             let kind = InputKind::KillTask { attempt, grace_ms };
-            self.handle_for(Input { kind, actor: Some(actor), cause: None }, reply, now);
+            if self.handle_for(Input { kind, actor: Some(actor), cause: None }, reply, now) {
+                self.ends.want(session, grace_ms);
+            }
         } else if self.loners.contains(session) || self.unread.sessions.contains_key(&session) {
             self.loners.queue(ToHost::Kill { session, grace_ms });
             let _ = reply.send(Ok(()));

@@ -59,7 +59,7 @@ fn make(path: &Path) -> io::Result<()> {
 }
 
 /// Frees the space of the reserve. Returns whether there was a reserve.
-pub(super) fn release(home: &Path) -> bool {
+pub(in crate::node) fn release(home: &Path) -> bool {
     fs::remove_file(path(home)).is_ok()
 }
 

@@ -212,6 +212,12 @@ impl LocalWorker {
         self.live.len()
     }
 
+    /// Returns the live sessions of a run.
+    pub(super) fn sessions_of(&self, run: RunId) -> Vec<SessionId> {
+        let of_run = self.live.iter().filter(|(_, live)| live.attempt.run == run && live.has_session());
+        of_run.map(|(session, _)| *session).collect()
+    }
+
     pub(super) fn attempt_of(&self, session: SessionId) -> Option<&AttemptId> {
         self.live.get(&session).map(|live| &live.attempt)
     }
