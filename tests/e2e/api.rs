@@ -252,6 +252,12 @@ fn tasks_attempts_artifacts_and_the_file_have_paths_of_their_own() {
     // The file, byte for byte; it never changes.
     let (head, body) = get(&cis, &format!("/v1/runs/{run}/dag"), "");
     assert!(head.contains("content-type: application/toml") && head.contains("immutable"), "{head}");
+    let short = run[run.len() - 6..].to_lowercase();
+    let (head, _) = get(&cis, &format!("/v1/runs/{short}/dag"), "");
+    assert!(
+        head.contains("no-cache") && !head.contains("immutable"),
+        "a short id names another run later: {head}"
+    );
     assert_eq!(String::from_utf8(body).unwrap(), text);
     // An artifact by its path.
     let left = of("tasks/t/artifacts")["items"][0].clone();

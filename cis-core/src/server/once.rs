@@ -59,8 +59,9 @@ impl<T: DeserializeOwned + ToSchema + Countable + 'static> Body<T> {
         let request = self.into_request();
         body::must_be_json(request.headers())?;
         let key = key(request.headers(), who)?;
+        let to = format!("{} {}", request.method(), request.uri());
         let bytes = body::collect(request, body::LARGE_BYTES_MAX).await?;
-        Sent::new(read(&bytes)?, key, &["json"], &bytes)
+        Sent::new(read(&bytes)?, key, &["json", &to], &bytes)
     }
 }
 

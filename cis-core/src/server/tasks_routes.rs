@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::http::header::{self, HeaderMap, HeaderValue};
 use axum::response::{IntoResponse as _, Response};
 
-use super::answers::{FOR_EVER, is_known, not_modified};
+use super::answers::{ASK_AGAIN, FOR_EVER, is_known, not_modified};
 use super::caller::Caller;
 use super::describe::{Conditions, DagText, Octets, Operations, operations};
 use super::errors::Failure;
@@ -17,7 +17,7 @@ use super::routes::{Args, Name, Outcome, admit, decide, run_for, task_context, w
 use super::streams::{byte_stream, task_log};
 use crate::api::{AttemptView, ListTasks, Listing, Page, TaskView, paths};
 use crate::event::ArtifactRecord;
-use crate::ids::BlobId;
+use crate::ids::{BlobId, RunId};
 use crate::policy::Action;
 
 pub(super) fn operations<N: NodeApi>() -> Operations<Arc<N>> {
@@ -97,8 +97,8 @@ async fn artifact<N: NodeApi>(
     // It may hold anything, as a log may.
     admit(&node, &who, Action::ReadSession(None))?;
     let run = node.find_run(run).await?;
-    let by_content = BlobId::is_written_as(&name);
-    let record = node.artifact(run, task, name).await?;
+    let record = node.artifact(run, task, name.clone()).await?;
+    let by_content = record.blob.to_string() == name;
     let tag = tag_of(&record.blob);
     if let Some(answer) = unchanged(&headers, &tag) {
         return Ok(Octets(answer));
@@ -134,6 +134,8 @@ pub(super) async fn dag_text<N: NodeApi>(
 ) -> Result<DagText, Failure> {
     // The scripts of a file may hold anything, as a log may.
     admit(&node, &who, Action::ReadSession(None))?;
+    // A short id, or the id of a DAG, names another run later.
+    let kept = if run.parse::<RunId>().is_ok() { FOR_EVER } else { ASK_AGAIN };
     let run = node.find_run(run).await?;
     let (blob, text) = node.dag_text(run).await?;
     let tag = tag_of(&blob);
@@ -144,7 +146,7 @@ pub(super) async fn dag_text<N: NodeApi>(
         (header::CONTENT_TYPE, HeaderValue::from_static("application/toml")),
         (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
         (header::ETAG, tag),
-        (header::CACHE_CONTROL, FOR_EVER),
+        (header::CACHE_CONTROL, kept),
     ];
     Ok(DagText((head, text).into_response()))
 }
