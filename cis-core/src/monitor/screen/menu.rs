@@ -86,7 +86,7 @@ pub(in crate::monitor) fn menu_at_cursor(page: &Page, keys: Keys) -> Option<Menu
         text.is_some_and(|text| text.starts_with(['.', ')']))
     };
     let last = rows.iter().rposition(is_last)?;
-    let pointed = rows[first..=last].iter().filter(|row| POINTED.is_match(&bare(row))).count();
+    let pointed = rows.get(first..=last)?.iter().filter(|row| POINTED.is_match(&bare(row))).count();
     let goes_on = |row: &&str| {
         let row = bare(row);
         unboxed(&row).is_empty() || is_rule(&row) || KEYS.is_match(&row) || row.starts_with("   ")
@@ -246,6 +246,7 @@ mod tests {
     fn lists_in_text_are_not_menus_at_the_cursor() {
         for screen in [
             "Steps:\n  1. build\n  2. run\n> ",
+            "2. an old row\n\n❯ 01. Yes\n  02. No\n",
             "> 1. a quoted list\n> 2. of somebody\n",
             "Proceed?\n❯ 1. Yes\n  2. No\nyou chose 2\nName: ",
             "Proceed?\n❯ 1. Yes\n  2. No\nName: ",
