@@ -6,12 +6,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::{Map, Value};
 use ulid::Ulid;
 
 use super::envelope::{Carrier, Refused, Seq, TYPE_PREFIX, Verified, verify};
 use super::outgoing::ROTATED;
-use super::recovery::{File, Found, RecoveredRun, Recovery};
+use super::recovery::{File, Found, RecoveredRun, Recovery, is_redacted};
 use crate::identity::Standing;
 use crate::ids::NodeDid;
 
@@ -169,12 +168,6 @@ impl Audit {
     }
 }
 
-/// Whether the content of an event was removed (redactions in the Matrix specification, room versions). Nobody forged such
-/// an event; if a node wrote it, its number is missing.
-fn is_redacted(content: &Value) -> bool {
-    content.as_object().is_some_and(Map::is_empty)
-}
-
 impl Wrote {
     fn new(standing: Standing) -> Self {
         Self { standing, envelopes: 0, copies: 0, counts: BTreeMap::new(), ids: BTreeSet::new(), doubled: 0 }
@@ -207,7 +200,7 @@ impl Wrote {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
     use crate::federation::envelope::{Draft, SIZE_MAX};

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::announcement::announced_type;
 use super::canonical::Fold;
@@ -122,6 +122,12 @@ pub struct RecoveredRun {
     pub lacks: Vec<String>,
 }
 
+/// Whether the content of an event was removed (redactions in the Matrix specification, room versions). Nobody forged such
+/// an event; if a node wrote it, its number is missing.
+pub(super) fn is_redacted(content: &Value) -> bool {
+    content.as_object().is_some_and(Map::is_empty)
+}
+
 impl Recovery {
     /// Of a room, nothing of which was read.
     #[must_use]
@@ -131,6 +137,9 @@ impl Recovery {
 
     /// Takes an event. Gives the file that has to be fetched for it: brought to [`Self::fetched`].
     pub fn hear(&mut self, event: Found<'_>, standing: impl FnOnce(&NodeDid) -> Standing) -> Option<File> {
+        if is_redacted(event.content) {
+            return None;
+        }
         let carrier = Carrier { room: &self.room, type_name: event.type_name, sender: Some(event.sender) };
         if event.type_name == ROTATED.name {
             match verify(event.content, carrier, |_| Standing::Trusted) {
