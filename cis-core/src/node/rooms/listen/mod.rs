@@ -38,8 +38,9 @@ use crate::policy::rate::{Bucket, Rate};
 use crate::room::UserId;
 use crate::room::people::{Patience, Told};
 
-/// Replies that are sent, to whomever: what waits for people needs most of the account's allowance.
-const REPLIES: Rate = Rate::new(10, 10_000);
+/// Replies that are sent, to whomever. Homeservers take a message each 5 s by default, and what waits for people comes
+/// first; more replies than this would wait for ever.
+const REPLIES: Rate = Rate::new(10, 5_000);
 
 /// Refusals that are written into the events: nobody may fill the store with them.
 const AUDITS: Rate = Rate::new(50, 60_000);
