@@ -234,7 +234,7 @@ pub fn sure(
     let text = if asks { RichText::new(question).strong() } else { RichText::new(word) };
     let button = ui.push_id(id, |ui| act(ui, text, refused)).inner;
     // A double click right after another click counts as a triple one.
-    let is_fast = button.double_clicked() || button.triple_clicked();
+    let is_fast = button.double_clicked() || button.triple_clicked() || is_key_held(ui);
     let clicked = button.clicked() && !(asks && is_fast);
     if asks {
         ui.ctx().request_repaint_after(Duration::from_secs_f64(WHILE_S));
@@ -250,6 +250,12 @@ pub fn sure(
         ui.ctx().request_repaint();
     }
     clicked && asks
+}
+
+/// Whether a key is repeated because it is held down.
+fn is_key_held(ui: &Ui) -> bool {
+    let is_repeated = |event: &egui::Event| matches!(event, egui::Event::Key { repeat: true, .. });
+    ui.input(|input| input.events.iter().any(is_repeated))
 }
 
 #[cfg(test)]
