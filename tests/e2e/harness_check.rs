@@ -6,14 +6,16 @@ use super::harness::{Cis, eventually, kill_9};
 
 #[test]
 fn a_process_that_is_left_is_found_and_fails_the_test() {
+    // No other process has these arguments.
+    let seconds = format!("600.{}", std::process::id());
     let left = std::panic::catch_unwind(|| {
         let cis = Cis::new();
         // In a session of its own, as a child that tries to stay would be.
         let mut command = Command::new("setsid");
-        command.args(["sleep", "600"]).env_clear().envs(cis.environment());
+        command.args(["sleep", &seconds]).env_clear().envs(cis.environment());
         let mut child = command.spawn().unwrap();
         eventually("it is seen", || {
-            cis.processes().iter().any(|process| process.command == "sleep 600").then_some(())
+            cis.processes().iter().any(|process| process.command == format!("sleep {seconds}")).then_some(())
         });
         // Waits for it once it was killed, so that no zombie stays.
         std::thread::spawn(move || child.wait());
@@ -21,7 +23,7 @@ fn a_process_that_is_left_is_found_and_fails_the_test() {
     });
     assert!(left.is_err());
     let survivors = std::fs::read_dir("/proc").unwrap().map_while(Result::ok).filter(|entry| {
-        std::fs::read(entry.path().join("cmdline")).is_ok_and(|line| line == b"sleep\x00600\x00")
+        std::fs::read(entry.path().join("cmdline")).is_ok_and(|line| line == format!("sleep\0{seconds}\0").as_bytes())
     });
     assert_eq!(survivors.count(), 0, "the harness left a process behind");
 }
