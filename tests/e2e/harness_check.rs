@@ -23,7 +23,8 @@ fn a_process_that_is_left_is_found_and_fails_the_test() {
     });
     assert!(left.is_err());
     let survivors = std::fs::read_dir("/proc").unwrap().map_while(Result::ok).filter(|entry| {
-        std::fs::read(entry.path().join("cmdline")).is_ok_and(|line| line == format!("sleep\0{seconds}\0").as_bytes())
+        std::fs::read(entry.path().join("cmdline"))
+            .is_ok_and(|line| line == format!("sleep\0{seconds}\0").as_bytes())
     });
     assert_eq!(survivors.count(), 0, "the harness left a process behind");
 }

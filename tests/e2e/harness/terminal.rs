@@ -54,8 +54,10 @@ struct Shown {
 /// The terminal, with a program on it. Dropping it kills the program.
 pub struct Terminal {
     master: Box<dyn MasterPty + Send>,
-    /// Held open, so that the settings can be read after the program's end.
-    _slave: Box<dyn SlavePty + Send>,
+    /// Held open until the program's end, so that the settings that it leaves can be read.
+    slave: Option<Box<dyn SlavePty + Send>>,
+    /// The settings that the program left.
+    left: Option<String>,
     writer: Box<dyn Write + Send>,
     child: Box<dyn Child + Send + Sync>,
     shown: Arc<(Mutex<Shown>, Condvar)>,
@@ -77,7 +79,7 @@ impl Terminal {
             command.env(name, value);
         }
         command.env("TERM", "xterm-256color");
-        let before = format!("{:?}", pty.master.get_termios().expect("a PTY has settings"));
+        let before = settings_of(&*pty.master);
         let child = pty.slave.spawn_command(command).unwrap();
         let replies = Replies::default();
         let term = Term::new(Config::default(), &size, replies.clone());
@@ -102,7 +104,17 @@ impl Terminal {
         });
         let writer = pty.master.take_writer().unwrap();
         let line = words.join(" ");
-        Self { master: pty.master, _slave: pty.slave, writer, child, shown, replies, line, before }
+        Self {
+            master: pty.master,
+            slave: Some(pty.slave),
+            left: None,
+            writer,
+            child,
+            shown,
+            replies,
+            line,
+            before,
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Shown> {
@@ -153,7 +165,7 @@ impl Terminal {
 
     /// The line discipline's settings.
     pub fn settings(&self) -> String {
-        format!("{:?}", self.master.get_termios().expect("a PTY has settings"))
+        self.left.clone().unwrap_or_else(|| settings_of(&*self.master))
     }
 
     /// Its settings before the program was started.
@@ -178,12 +190,18 @@ impl Terminal {
         self.child.process_id().expect("it was started")
     }
 
-    /// Waits for the program's end and gives its exit code.
+    /// Waits for the program's end and all that it wrote, and gives its exit code.
     #[track_caller]
     pub fn wait_exit(&mut self) -> u32 {
         let child = &mut self.child;
         let line = &self.line;
-        eventually(&format!("`{line}` ends"), || child.try_wait().unwrap()).exit_code()
+        let code = eventually(&format!("`{line}` ends"), || child.try_wait().unwrap()).exit_code();
+        if let Some(slave) = self.slave.take() {
+            self.left = Some(settings_of(&*self.master));
+            drop(slave);
+        }
+        eventually(&format!("what `{line}` wrote"), || self.lock().closed.then_some(()));
+        code
     }
 }
 
@@ -193,6 +211,10 @@ impl Drop for Terminal {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+fn settings_of(master: &dyn MasterPty) -> String {
+    format!("{:?}", master.get_termios().expect("a PTY has settings"))
 }
 
 fn pty_size(size: Size) -> PtySize {
