@@ -10,6 +10,33 @@ pub fn stat_fields(stat: &[u8]) -> Option<SplitAsciiWhitespace<'_>> {
     Some(std::str::from_utf8(&stat[close + 1..]).ok()?.split_ascii_whitespace())
 }
 
+/// Fields of `/proc/PID/stat` (proc_pid_stat(5)).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stat {
+    /// Field 3: `R`, `S`, `T`, `Z` …
+    pub state: char,
+    /// Field 4: the parent's pid.
+    pub parent: u32,
+    /// Field 6: the session id (setsid(2)).
+    pub sid: u32,
+    /// Field 22: the start, clock ticks since boot.
+    pub started: u64,
+}
+
+impl Stat {
+    /// Reads the content of the file.
+    #[must_use]
+    pub fn parse(stat: &[u8]) -> Option<Self> {
+        let mut fields = stat_fields(stat)?;
+        Some(Self {
+            state: fields.next()?.chars().next()?,
+            parent: fields.next()?.parse().ok()?,
+            sid: fields.nth(1)?.parse().ok()?,
+            started: fields.nth(15)?.parse().ok()?,
+        })
+    }
+}
+
 /// Of `/proc/PID/limits`, the hard limit in the line of RLIMIT_RTTIME (proc_pid_limits(5)), µs.
 #[must_use]
 pub fn hard_realtime_limit(limits: &[u8]) -> Option<u64> {
@@ -23,7 +50,7 @@ pub fn hard_realtime_limit(limits: &[u8]) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::{hard_realtime_limit, stat_fields};
+    use super::{Stat, hard_realtime_limit, stat_fields};
 
     #[test]
     fn the_fields_of_a_process_begin_behind_its_name() {
@@ -31,6 +58,13 @@ mod tests {
         assert_eq!(fields(b"7 (a) R (b)) S 1 7\n"), Some(vec!["S", "1", "7"]));
         assert_eq!(fields(b"7 (a)"), Some(vec![]));
         assert_eq!(fields(b""), None);
+    }
+
+    #[test]
+    fn the_wanted_fields_are_found_by_their_numbers() {
+        let line = b"7 (a b) S 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23\n";
+        assert_eq!(Stat::parse(line), Some(Stat { state: 'S', parent: 3, sid: 5, started: 21 }));
+        assert_eq!(Stat::parse(b"7 (a b) S 3 4 5"), None);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::process::{Resource, getrlimit};
 
-use crate::proc::{hard_realtime_limit, stat_fields};
+use super::process::{realtime_limit_of, stat_of};
 
 /// No chain of parents is longer; a loop in it (pids used again meanwhile) ends here.
 const ANCESTORS_MAX: usize = 4096;
@@ -17,12 +17,6 @@ const ANCESTORS_MAX: usize = 4096;
 #[must_use]
 pub fn realtime_limit() -> u64 {
     getrlimit(Resource::Rttime).maximum.unwrap_or(u64::MAX)
-}
-
-/// Returns the hard limit of another process, µs. `None`: it has ended, or its limits cannot be read.
-#[must_use]
-pub fn realtime_limit_of(pid: u32) -> Option<u64> {
-    hard_realtime_limit(&fs::read(format!("/proc/{pid}/limits")).ok()?)
 }
 
 /// Returns the hard limit of processes outside of the sessions of this home, µs: a process with a lower one belongs to a
@@ -47,8 +41,8 @@ fn is_in_session_of_another(home: &Path) -> bool {
         if is_other_host(&line, &home) && is_unlimited(pid) {
             return true;
         }
-        match parent(pid) {
-            Some(parent) if parent > 0 => pid = parent,
+        match stat_of(pid) {
+            Some(stat) if stat.parent > 0 => pid = stat.parent,
             _ => return false,
         }
     }
@@ -73,11 +67,6 @@ fn home_of_host(line: &[u8]) -> Option<PathBuf> {
     }
 }
 
-fn parent(pid: u32) -> Option<u32> {
-    let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
-    stat_fields(&stat)?.nth(1)?.parse().ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -92,6 +81,7 @@ mod tests {
             assert_eq!(home_of_host(line), None);
         }
         assert!(is_other_host(line, Path::new("/home/b")) && !is_other_host(line, Path::new("/home/a")));
-        assert_eq!(parent(std::process::id()), Some(std::os::unix::process::parent_id()));
+        let own = stat_of(std::process::id()).map(|stat| stat.parent);
+        assert_eq!(own, Some(std::os::unix::process::parent_id()));
     }
 }

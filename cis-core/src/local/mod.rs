@@ -10,14 +10,15 @@ mod directory;
 mod limit;
 mod lock;
 mod peer;
+mod process;
 mod socket_file;
 
 pub use conceal::{conceal, reveal};
 pub use connect::{ConnectError, Place};
 pub use directory::{DirectoryError, check_own, check_parent, check_private};
-pub use limit::{realtime_limit, realtime_limit_of, realtime_limit_outside};
+pub use limit::{realtime_limit, realtime_limit_outside};
 pub use lock::{Holder, Lock, LockFile, is_held, look};
 #[cfg(feature = "node")]
 pub(crate) use peer::PeerProcess;
-pub use peer::is_stopped;
+pub use process::{is_stopped, realtime_limit_of, stat_of};
 pub use socket_file::{SocketFile, make_way};

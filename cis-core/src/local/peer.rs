@@ -8,8 +8,6 @@ use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
-use crate::proc::stat_fields;
-
 /// The process that connected, as the kernel recorded it at that time (`SO_PEERCRED`, unix(7)).
 ///
 /// The pid may have been reused. Information that was found with the pid is valid only if [`Self::is_same`]
@@ -135,10 +133,4 @@ mod tests {
         let (stream, _) = listener.accept().unwrap();
         assert!(!PeerProcess::of(stream.as_fd()).unwrap().is_same());
     }
-}
-/// Whether the process is stopped by a signal or a tracer: field 3 of `/proc/PID/stat` (proc_pid_stat(5)).
-#[must_use]
-pub fn is_stopped(pid: u32) -> bool {
-    let stat = std::fs::read(format!("/proc/{pid}/stat")).unwrap_or_default();
-    stat_fields(&stat).and_then(|mut fields| fields.next()).is_some_and(|state| matches!(state, "T" | "t"))
 }

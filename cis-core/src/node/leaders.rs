@@ -5,11 +5,11 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use rustix::param::clock_ticks_per_second;
-use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::Notify;
 
 use crate::ids::SessionId;
-use crate::proc::stat_fields;
+use crate::local::stat_of;
+use crate::session::boot_ms;
 
 /// Maximum time from the start of a session until its first process is known, if the host works.
 const WAIT_MAX: Duration = Duration::from_secs(5);
@@ -18,8 +18,8 @@ const WAIT_MAX: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone, Copy)]
 struct Leader {
     pid: u32,
-    /// When the node learned of it, clock ticks since boot. A process with this pid that started later is another one.
-    known: u64,
+    /// When the node learned of it, ms since boot. A process with this pid that started later is another one.
+    known_ms: u64,
 }
 
 /// First processes, by session.
@@ -34,10 +34,9 @@ impl Leaders {
     /// Returns the pid of a session's first process, while it lives. `None`: it has ended, or its start is not known yet.
     pub(super) fn of(&self, session: SessionId) -> Option<u32> {
         let leader = self.with(|leaders| leaders.get(&session).copied())?;
-        let stat = std::fs::read(format!("/proc/{}/stat", leader.pid)).ok()?;
-        let mut fields = stat_fields(&stat)?;
-        let (state, started) = (fields.next()?, fields.nth(18)?.parse::<u64>().ok()?);
-        (state != "Z" && started <= leader.known).then_some(leader.pid)
+        let stat = stat_of(leader.pid)?;
+        let started_ms = stat.started * 1000 / clock_ticks_per_second();
+        (stat.state != 'Z' && started_ms <= leader.known_ms).then_some(leader.pid)
     }
 
     /// Waits until the first process of a session is known. Returns without it if the session has ended, or if the host
@@ -59,7 +58,7 @@ impl Leaders {
 
     /// Adds a session that started.
     pub(super) fn add(&self, session: SessionId, pid: u32) {
-        let leader = Leader { pid, known: ticks_since_boot() };
+        let leader = Leader { pid, known_ms: boot_ms() };
         self.with(|leaders| leaders.insert(session, leader));
         self.added.notify_waiters();
     }
@@ -71,8 +70,8 @@ impl Leaders {
 
     /// Replaces all by the sessions of another host.
     pub(super) fn replace(&self, sessions: impl Iterator<Item = (SessionId, u32)>) {
-        let known = ticks_since_boot();
-        let sessions = sessions.map(|(session, pid)| (session, Leader { pid, known }));
+        let known_ms = boot_ms();
+        let sessions = sessions.map(|(session, pid)| (session, Leader { pid, known_ms }));
         self.with(|leaders| *leaders = sessions.collect());
         self.added.notify_waiters();
     }
@@ -81,14 +80,6 @@ impl Leaders {
         // A map is whole after each of these calls, also if another thread panicked.
         act(&mut self.leaders.lock().unwrap_or_else(PoisonError::into_inner))
     }
-}
-
-/// Returns the time in the unit of /proc/PID/stat.
-fn ticks_since_boot() -> u64 {
-    let now = clock_gettime(ClockId::Boottime);
-    let per_second = clock_ticks_per_second();
-    let (seconds, ns) = (now.tv_sec.unsigned_abs(), now.tv_nsec.unsigned_abs());
-    seconds * per_second + ns * per_second / 1_000_000_000
 }
 
 #[cfg(test)]
@@ -122,7 +113,7 @@ mod tests {
             std::process::Command::new("cat").stdin(std::process::Stdio::piped()).spawn().unwrap();
         leaders.add(session, child.id());
         assert_eq!(leaders.of(session), Some(child.id()));
-        leaders.with(|leaders| leaders.get_mut(&session).unwrap().known -= 1000);
+        leaders.with(|leaders| leaders.get_mut(&session).unwrap().known_ms -= 10_000);
         assert_eq!(leaders.of(session), None, "it started later");
         leaders.add(session, child.id());
         drop(child.stdin.take());

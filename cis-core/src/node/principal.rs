@@ -54,7 +54,7 @@ impl This<'_> {
         };
         if let Some(session) = token.and_then(|token| self.keys.session_of(token)) {
             let is_own = peer.descent.as_ref().is_some_and(|descent| self.is_of(descent, session));
-            // Whoever comes from no session at all (a container that was given the token) may do more without it.
+            // A process outside of all sessions (a container that was given the token) may do more without it.
             if !is_own && self.principal(peer, None).rights < Rights::Admin {
                 return unknown(None);
             }
@@ -322,24 +322,20 @@ mod tests {
         let (home, leaders) = (home(&folder), Leaders::default());
         let keys = Keys::load_or_make(&home.dir).unwrap();
         let [mine, other, unknown] = [1, 2, 3].map(|n| SessionId::from_parts(1, n));
-        // The kernel session of these tests.
-        leaders.add(mine, rustix::process::getsid(None).unwrap().as_raw_nonzero().get().unsigned_abs());
         leaders.add(other, u32::MAX);
-        let rights = |session, words: &[&str]| {
+        let rights = |session, script: &str| {
             let token = keys.token(session);
-            let mut command = Command::new(words[0]);
-            // As in a session, whatever these tests run in.
-            command.args(&words[1..]).env("CIS_TOKEN", &token).env("CIS_SOCKET", home.node_socket());
-            Started::new(&mut command).rights_with(Some(&token), &home, None, &leaders)
+            // A kernel session of its own, as each session has one. As in a session, whatever these tests run in.
+            let mut command = Command::new("setsid");
+            command.args(["sh", "-c", script]).env("CIS_TOKEN", &token).env("CIS_SOCKET", home.node_socket());
+            let started = Started::new(&mut command);
+            leaders.add(mine, started.0.id());
+            started.rights_with(Some(&token), &home, None, &leaders)
         };
-        assert_eq!(rights(mine, &["cat"]), Rights::OwnSession);
-        assert_eq!(
-            rights(mine, &["setsid", "-w", "cat"]),
-            Rights::OwnSession,
-            "its parent is in the session"
-        );
-        assert_eq!(rights(other, &["cat"]), Rights::None, "a token of another session");
-        assert_eq!(rights(unknown, &["cat"]), Rights::None, "a session that is not known");
+        assert_eq!(rights(mine, "exec cat"), Rights::OwnSession);
+        assert_eq!(rights(mine, "setsid -w cat; :"), Rights::OwnSession, "its parent is in the session");
+        assert_eq!(rights(other, "exec cat"), Rights::None, "a token of another session");
+        assert_eq!(rights(unknown, "exec cat"), Rights::None, "a session that is not known");
     }
 
     #[test]

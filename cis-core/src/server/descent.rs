@@ -3,7 +3,7 @@
 //!
 //! Owns the reading. Does not know which node asks: what follows from it is decided in `node`.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::Read as _;
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Path, PathBuf};
@@ -12,8 +12,7 @@ use std::sync::Arc;
 use rustix::io::Errno;
 use rustix::process::{Pid, test_kill_process};
 
-use crate::local::realtime_limit_of;
-use crate::proc::stat_fields;
+use crate::local::{realtime_limit_of, stat_of};
 
 /// Parents looked at before we give up: deeper trees are refused, not trusted.
 const DEPTH_MAX: usize = 4096;
@@ -114,7 +113,7 @@ fn line(pid: u32) -> Option<Vec<(u32, u32)>> {
     let mut line = Vec::with_capacity(8);
     let (mut at, mut younger) = (pid, u64::MAX);
     while line.len() < DEPTH_MAX {
-        match stat(at) {
+        match stat_of(at) {
             Some(stat) if stat.started > younger => return None,
             Some(stat) => {
                 line.push((at, stat.sid));
@@ -136,23 +135,6 @@ fn line(pid: u32) -> Option<Vec<(u32, u32)>> {
     None
 }
 
-/// What is read of `/proc/PID/stat` (proc_pid_stat(5)).
-struct Stat {
-    parent: u32,
-    sid: u32,
-    /// Start in clock ticks since boot.
-    started: u64,
-}
-
-/// Reads fields 4, 6 and 22.
-fn stat(pid: u32) -> Option<Stat> {
-    let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
-    let mut fields = stat_fields(&stat)?;
-    let parent = fields.nth(1)?.parse().ok()?;
-    let sid = fields.nth(1)?.parse().ok()?;
-    Some(Stat { parent, sid, started: fields.nth(15)?.parse().ok()? })
-}
-
 /// What of a session stands in the environment that it was started with.
 fn mark_of(pid: u32) -> Option<Mark> {
     let mut environment = Vec::new();
@@ -172,7 +154,7 @@ mod tests {
     #[test]
     fn a_line_has_the_process_and_its_parents() {
         let me = std::process::id();
-        let up = stat(me).unwrap().parent;
+        let up = stat_of(me).unwrap().parent;
         let mine = Descent::of(me).unwrap();
         assert!(mine.passes(me) && mine.passes(up));
         assert!(!Descent::of(up).unwrap().passes(me), "a parent");

@@ -14,8 +14,8 @@ pub mod quick;
 pub mod recorder;
 
 pub use crate::terminal::{filter, sanitizer, screen};
+pub(crate) use os::{boot_ms, give_memory_back, share_memory, stamp_at_start};
 pub use os::{fail_large_writes, hand_environment_over, receive_environment};
-pub(crate) use os::{give_memory_back, share_memory, stamp_at_start};
 
 #[cfg(test)]
 mod fuzz;
