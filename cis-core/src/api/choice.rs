@@ -150,38 +150,12 @@ pub fn option_numbers(options: &[PromptOption]) -> Vec<Option<usize>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{AskType, PromptKind, Urgency};
-    use crate::ids::{InboxId, SessionId};
+    use crate::event::AskType;
+    use crate::testing::question;
 
     fn item(options: &[(&str, &str, Option<Meaning>)]) -> InboxItem {
-        let option = |(id, label, meaning): &(&str, &str, Option<Meaning>)| PromptOption {
-            id: (*id).to_owned(),
-            label: (*label).to_owned(),
-            meaning: *meaning,
-            keys: String::new(),
-        };
-        InboxItem {
-            id: InboxId("kqzvra".to_owned()),
-            run: None,
-            task: None,
-            session: Some(SessionId::from_parts(1, 1)),
-            kind: PromptKind::Question,
-            question: String::new(),
-            options: options.iter().map(option).collect(),
-            since: 0,
-            confidence: 100,
-            layer: None,
-            episode: Some(1),
-            hash: String::new(),
-            screen: String::new(),
-            ask_type: None,
-            urgency: Urgency::Medium,
-            thread: None,
-            answered_by: None,
-            answered_ms: None,
-            until_ms: None,
-            closed: None,
-        }
+        let without_keys = |(id, label, meaning): &(_, _, _)| (*id, *label, *meaning, "");
+        question(&options.iter().map(without_keys).collect::<Vec<_>>())
     }
 
     fn near(item: &InboxItem, words: &str) -> Option<String> {

@@ -1,35 +1,14 @@
 use super::*;
 use crate::event::{Meaning, Urgency};
-use crate::ids::{InboxId, InputId, SessionId};
+use crate::ids::{InboxId, InputId};
 
 fn item(options: &[(&str, &str, Option<Meaning>, &str)]) -> InboxItem {
-    let option = |(id, label, meaning, keys): &(&str, &str, Option<Meaning>, &str)| PromptOption {
-        id: (*id).to_owned(),
-        label: (*label).to_owned(),
-        meaning: *meaning,
-        keys: (*keys).to_owned(),
-    };
     InboxItem {
         id: InboxId("abcdef".into()),
-        run: None,
-        task: None,
-        session: Some(SessionId::from_parts(1, 1)),
         kind: PromptKind::Permission,
         question: "Run it?".into(),
-        options: options.iter().map(option).collect(),
-        since: 0,
-        confidence: 100,
-        layer: None,
-        episode: Some(1),
         hash: "0123456789abcdef".into(),
-        screen: String::new(),
-        ask_type: None,
-        urgency: Urgency::Medium,
-        thread: None,
-        answered_by: None,
-        answered_ms: None,
-        until_ms: None,
-        closed: None,
+        ..crate::testing::question(options)
     }
 }
 
