@@ -163,7 +163,7 @@ impl Client {
         self.get(&paths::fill(paths::TASK_CONTEXT, &[run, task])).await
     }
 
-    /// The bytes of a file that a task left, by its blob or its path. Whoever reads them compares their hash with it.
+    /// The bytes of a file that a task left, by its blob or its path. The caller compares their hash with it.
     pub async fn artifact(&self, run: &str, task: &str, blob: &str) -> Result<LogStream<'_>, ClientError> {
         self.log(paths::fill(paths::TASK_ARTIFACT, &[run, task, blob]), &ReadLog::default()).await
     }

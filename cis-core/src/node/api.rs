@@ -447,7 +447,7 @@ impl NodeApi for Node {
     ) -> Answer<impl Stream<Item = Arc<EventBatch>> + Send + 'static> {
         let viewer = Viewer::new(Arc::clone(&self.shared), self.driver.clone());
         let live = self.events.subscribe();
-        // What is streamed is durable: whoever goes on behind it is not beyond the newest.
+        // What is streamed is durable, so a client that resumes is not beyond the newest event.
         let newest = self.read(Reader::last_offset).await?;
         let after = query.after.unwrap_or(newest);
         if after > newest {

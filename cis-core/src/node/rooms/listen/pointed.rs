@@ -1,4 +1,4 @@
-//! Replies to the card of a run: it asks nothing, so they do nothing, and whoever wrote one is told what would.
+//! Replies to the card of a run. The card asks nothing, so they do nothing; their sender is told what would.
 
 use super::act::Done;
 use super::who::Speaker;

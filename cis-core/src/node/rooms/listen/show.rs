@@ -1,4 +1,4 @@
-//! What a task printed and what a session shows, for whoever asks in its room.
+//! Shows in a room what a task printed and what a session shows.
 
 use super::act::{Done, not, nothing, several};
 use super::who::Speaker;
