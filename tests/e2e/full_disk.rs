@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::harness::{Cis, eventually, is_alive, kill_9};
+use super::harness::{Cis, eventually, is_alive, kill_9, ulid_in};
 use super::storage::{Mounted, fill};
 
 /// Leaves 4 MB of log.
@@ -226,4 +226,31 @@ fn a_task_that_fills_the_disk_can_be_ended() {
         cis.wait_run(&run, "cancelled");
         cis.stop();
     }
+}
+
+#[test]
+fn a_standalone_session_that_fills_the_disk_can_be_ended() {
+    let cis = Cis::new();
+    let Some(_mounted) = Mounted::at(&cis.home(), "24m") else { return };
+    let script = r#"
+echo $$ > "$E2E_WORK/new"; mv "$E2E_WORK/new" "$E2E_WORK/alone"
+while [ ! -e "$E2E_WORK/open" ]; do sleep 0.02; done
+while :; do head -c 65536 /dev/zero >> "$CIS_HOME/ballast"; head -c 1 /dev/zero >> "$CIS_HOME/ballast"; done
+"#;
+    let alone = ulid_in(&cis.ok(["session", "create", "--", "sh", "-c", script]));
+    let pid = eventually("it runs", || cis.read("alone").trim().parse().ok());
+    let ends = "script = 'while [ ! -e \"$E2E_WORK/end\" ]; do sleep 0.02; done'";
+    let run = cis.start(&format!("version = 1\n[dag]\nid = \"d\"\n[[tasks]]\nid = \"ends\"\n{ends}\n"));
+    cis.session_of("ends");
+    cis.write("open", "");
+    eventually("the disk is full", || (free_bytes(&cis.home()) == 0).then_some(()));
+    cis.write("end", "");
+    eventually("nothing can be recorded", || {
+        cis.ok(["node", "status"]).contains("nothing starts").then_some(())
+    });
+    cis.ok(["session", "terminate", &alone]);
+    eventually("the session has ended", || (!is_alive(pid)).then_some(()));
+    cis.wait_task(&run, "ends", "succeeded");
+    fs::remove_file(cis.home().join("ballast")).unwrap();
+    cis.stop();
 }

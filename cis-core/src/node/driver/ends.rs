@@ -39,7 +39,7 @@ impl Driver {
         }
     }
 
-    /// Carries out a kill or a cancel although nothing can be recorded. Whoever asked gets the answer with the record.
+    /// Carries out a kill or a cancel although nothing can be recorded. The request is answered when it is recorded.
     pub(super) fn end_unrecorded(&mut self, command: Command) {
         self.obey(command, now_ms());
         self.end_wanted();

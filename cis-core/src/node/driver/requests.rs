@@ -341,6 +341,7 @@ impl Driver {
             }
         } else if self.loners.contains(session) || self.unread.sessions.contains_key(&session) {
             self.loners.queue(ToHost::Kill { session, grace_ms });
+            self.ends.want(session, grace_ms);
             let _ = reply.send(Ok(()));
         } else {
             let detail = format!("session {session} has ended");
