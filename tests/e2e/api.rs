@@ -2,6 +2,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -83,6 +84,30 @@ fn a_key_is_of_one_request_also_after_a_restart() {
 }
 
 #[test]
+fn a_repeated_request_is_answered_although_what_it_needed_has_gone() {
+    let cis = node();
+    cis.write("decide", "#!/bin/sh\n");
+    let program = cis.work().join("decide");
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let text = DAG.replace(
+        "[[tasks]]\nid = \"b\"",
+        "[[tasks]]\non_blocked = { action = \"run\", run = [\"./decide\"] }\nid = \"b\"",
+    );
+    let make = |key: &str| {
+        let body = json!({ "text": text, "workdir": cis.work(), "start": false });
+        post(&cis, "/v1/runs", &[&format!("idempotency-key: {key}")], &body)
+    };
+    let (status, _, first) = make("one");
+    assert_eq!(status, 201, "{first}");
+    std::fs::remove_file(program).unwrap();
+    let (status, _, problem) = make("two");
+    assert_eq!(status, 400, "{problem}");
+    let (status, head, again) = make("one");
+    assert_eq!((status, &again["id"]), (201, &first["id"]), "{again}");
+    assert!(head.contains("idempotent-replayed: true"), "{head}");
+}
+
+#[test]
 fn a_header_is_a_key_as_well() {
     let cis = node();
     let make = |key: &str, argv: &[&str]| {
@@ -106,6 +131,11 @@ fn a_header_is_a_key_as_well() {
     let (_, _, one) = post(&cis, "/v1/sessions", &[], &json!({ "argv": ["sleep", "600"], "cwd": "/" }));
     let (_, _, two) = post(&cis, "/v1/sessions", &[], &json!({ "argv": ["sleep", "600"], "cwd": "/" }));
     assert_ne!(one["id"], two["id"]);
+    let listed = |path: &str| json_at(&cis, path)["items"].as_array().unwrap().len();
+    let run = cis.start(DAG);
+    cis.wait_run(&run, "succeeded");
+    assert_eq!(listed("/v1/sessions?all=true"), 7);
+    assert_eq!(listed("/v1/sessions?all=true&standalone=true"), 5);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::requests::{Countable, countable};
+use super::requests::{HasKey, has_key};
 use super::text_or_hex;
 use crate::event::{AskType, Layer, PromptKind, PromptOption, SaidKind, Urgency};
 use crate::ids::{InboxId, InputId, RunId, SessionId, TaskId, TimestampMs};
@@ -108,9 +108,9 @@ pub struct ListInbox {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case", tag = "with")]
 pub enum AnswerWith {
-    /// One of the options, by its id, label or meaning.
+    /// One of the options.
     Option {
-        /// Which.
+        /// `id:` and its id; or its id, label or meaning, if only one option fits.
         option: String,
     },
     /// Words. Of a prompt on a screen they are typed, and Enter after them.
@@ -149,7 +149,7 @@ pub struct Answer {
     pub input: InputId,
 }
 
-countable!(Answer, Ask, Say, HandIn);
+has_key!(Answer, Ask, Say, HandIn);
 
 /// What became of an answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

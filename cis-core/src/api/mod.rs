@@ -46,9 +46,9 @@ pub use matrix::{
 pub use outbox::{FollowedRun, OutboxEntry, Outgoing, Priority, RoomMessage, RoomState, RoomWrite};
 pub use problem::{Finding, PROBLEM_JSON, Problem, ProblemKind};
 pub use requests::{
-    Attach, AttachControl, AttachNotice, BEHIND, Countable, CreateRun, CreateSession, CreatedOrder, Decide,
-    FollowEvents, InputReceipt, KillSession, ListRuns, ListSessions, ListTasks, Page, ReadLog, ReadTime,
-    RetryRun, SendInput, SetMode, StartAgent, StopNode, SubmitRun, TermSize, submitted_env,
+    Attach, AttachControl, AttachNotice, BEHIND, CreateRun, CreateSession, CreatedOrder, Decide,
+    FollowEvents, HasKey, InputReceipt, KillSession, ListRuns, ListSessions, ListTasks, Page, ReadLog,
+    ReadTime, RetryRun, SendInput, SetMode, StartAgent, StopNode, SubmitRun, TermSize, submitted_env,
 };
 pub use tokens::{CLIENT_VARIABLES, CreateToken, NewTokenView, RemoteView, TokenView};
 pub use upkeep::{CleanReport, CleanStore};

@@ -10,22 +10,22 @@ use crate::event::{ExecutionMode, RetryScope, RunState, TaskState, UseAgent};
 use crate::ids::{InputId, Offset};
 
 /// A request that counts once by its id, however often it is sent.
-pub trait Countable {
+pub trait HasKey {
     /// Its id; [`InputId::NONE`] where none was given.
     fn input_mut(&mut self) -> &mut InputId;
 }
 
-macro_rules! countable {
+macro_rules! has_key {
     ($($name:ty),*) => {
-        $(impl Countable for $name {
+        $(impl HasKey for $name {
             fn input_mut(&mut self) -> &mut InputId {
                 &mut self.input
             }
         })*
     };
 }
-countable!(CreateRun, CreateSession, SendInput);
-pub(super) use countable;
+has_key!(CreateRun, CreateSession, SendInput);
+pub(super) use has_key;
 
 /// Source of a run where nobody says one.
 fn unnamed() -> String {
@@ -288,7 +288,10 @@ pub struct ListSessions {
     pub all: bool,
     /// Only those of this run.
     pub run: Option<String>,
-    /// At most so many (default and at most 1,000), newest first.
+    /// Only those without a run.
+    #[serde(default)]
+    pub standalone: bool,
+    /// Maximum number of sessions (default and at most 1,000), newest first.
     #[param(minimum = 1, maximum = 1000)]
     pub limit: Option<u32>,
     /// Continues a listing: its `next`.

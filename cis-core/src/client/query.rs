@@ -86,6 +86,7 @@ impl ToQuery for ListSessions {
         Query::new(path)
             .flag("all", self.all)
             .text("run", self.run.as_deref())
+            .flag("standalone", self.standalone)
             .number("limit", self.limit)
             .text("after", self.after.as_deref())
             .text

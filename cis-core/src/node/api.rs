@@ -1,6 +1,6 @@
 //! The node as its API sees it: reads from the store, changes through the driver, streams from the hub.
 
-mod once;
+mod idempotency;
 mod pages;
 mod problems;
 mod shared;

@@ -9,8 +9,8 @@ use super::body::Body;
 use super::caller::Caller;
 use super::describe::{Created, Done, Operations, operations};
 use super::errors::Failure;
+use super::idempotency::KeyedAnswer;
 use super::node_api::NodeApi;
-use super::once::Counted;
 use super::routes::{Args, Name, Outcome, admit, session_for};
 use crate::api::{
     Answer, AnswerReceipt, Ask, AskView, HandIn, InboxItem, ListInbox, Listing, Page, ReadAsk, Say,
@@ -83,12 +83,15 @@ async fn answer<N: NodeApi>(
     Caller(who): Caller,
     Name(name): Name<String>,
     body: Body<Answer>,
-) -> Result<Counted<Json<AnswerReceipt>>, Failure> {
+) -> Result<KeyedAnswer<Json<AnswerReceipt>>, Failure> {
     // Who may answer nobody learns nothing about items.
     admit(&node, &who, Action::ControlSession(None))?;
     let item = node.item(name).await?;
-    let sent = body.read_once(&who).await?;
-    Ok(sent.act(&node, |answer| node.answer(who, item, answer)).await?.map(Json))
+    let keyed = body.read_keyed(&who).await?;
+    Ok(keyed
+        .act(node, move |node, answer| async move { node.answer(who, item, answer).await })
+        .await?
+        .map(Json))
 }
 
 async fn ask<N: NodeApi>(
@@ -96,10 +99,10 @@ async fn ask<N: NodeApi>(
     Caller(who): Caller,
     Name(name): Name<String>,
     body: Body<Ask>,
-) -> Result<Counted<Created<AskView>>, Failure> {
+) -> Result<KeyedAnswer<Created<AskView>>, Failure> {
     let session = speaker(&node, &who, name).await?;
-    let sent = body.read_once(&who).await?;
-    Ok(sent.act(&node, |ask| node.ask(who, session, ask)).await?.map(Created))
+    let keyed = body.read_keyed(&who).await?;
+    Ok(keyed.act(node, move |node, ask| async move { node.ask(who, session, ask).await }).await?.map(Created))
 }
 
 async fn read_ask<N: NodeApi>(
@@ -126,10 +129,13 @@ async fn say<N: NodeApi>(
     Caller(who): Caller,
     Name(name): Name<String>,
     body: Body<Say>,
-) -> Result<Counted<Done>, Failure> {
+) -> Result<KeyedAnswer<Done>, Failure> {
     let session = speaker(&node, &who, name).await?;
-    let sent = body.read_once(&who).await?;
-    Ok(sent.act(&node, |say| node.say(who, session, say)).await?.map(|()| Done))
+    let keyed = body.read_keyed(&who).await?;
+    Ok(keyed
+        .act(node, move |node, say| async move { node.say(who, session, say).await })
+        .await?
+        .map(|()| Done))
 }
 
 async fn hand_in<N: NodeApi>(
@@ -137,10 +143,13 @@ async fn hand_in<N: NodeApi>(
     Caller(who): Caller,
     Name(name): Name<String>,
     body: Body<HandIn>,
-) -> Result<Counted<Done>, Failure> {
+) -> Result<KeyedAnswer<Done>, Failure> {
     let session = speaker(&node, &who, name).await?;
-    let sent = body.read_once(&who).await?;
-    Ok(sent.act(&node, |result| node.hand_in(who, session, result)).await?.map(|()| Done))
+    let keyed = body.read_keyed(&who).await?;
+    Ok(keyed
+        .act(node, move |node, result| async move { node.hand_in(who, session, result).await })
+        .await?
+        .map(|()| Done))
 }
 
 /// The session as which `who` may speak.

@@ -6,7 +6,7 @@ use axum::extract::{FromRequest, Request};
 
 use super::body::{RUN_BYTES_MAX, collect, content_type, is_json, other_type, strict_where_wrong};
 use super::errors::Failure;
-use super::once::{Sent, key};
+use super::idempotency::{Keyed, key};
 use crate::api::{CreateRun, Problem, ProblemKind, SubmitRun};
 use crate::policy::Principal;
 
@@ -29,7 +29,7 @@ impl NewRun {
     ///
     /// # Errors
     /// The body is of another type, malformed, too long or too slow, or the connection broke.
-    pub(super) async fn read(self, who: &Principal, query: SubmitRun) -> Result<Sent<CreateRun>, Failure> {
+    pub(super) async fn read(self, who: &Principal, query: SubmitRun) -> Result<Keyed<CreateRun>, Failure> {
         let Self(request) = self;
         let kind = content_type(request.headers());
         let is_file = match &kind {
@@ -45,6 +45,6 @@ impl NewRun {
             false => (strict_where_wrong::<CreateRun>(&bytes)?, "json"),
         };
         query.apply(&mut run).map_err(|wrong| Problem::new(ProblemKind::BadInput, wrong))?;
-        Sent::new(run, key, &[form, &asked], &bytes)
+        Keyed::new(run, key, &[form, &asked], &bytes)
     }
 }

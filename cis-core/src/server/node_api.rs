@@ -9,10 +9,10 @@ use futures_util::Stream;
 use futures_util::stream::BoxStream;
 use tokio::sync::mpsc;
 
+use super::idempotency_api::IdempotencyApi;
 use super::identity_api::IdentityApi;
 use super::inbox_api::InboxApi;
 use super::matrix_api::MatrixApi;
-use super::once_api::OnceApi;
 use super::peer::Peer;
 use super::tasks_api::TasksApi;
 use super::tokens_api::TokensApi;
@@ -114,7 +114,7 @@ type Answer<T> = Result<T, Problem>;
 
 /// A node, as its API sees it. Names of runs and sessions are as people typed them until resolved.
 pub trait NodeApi:
-    InboxApi + IdentityApi + MatrixApi + OnceApi + TasksApi + VerificationApi + TokensApi
+    InboxApi + IdentityApi + MatrixApi + IdempotencyApi + TasksApi + VerificationApi + TokensApi
 {
     /// Waits until the session of a token has started, so that [`Self::principal`] can recognize its processes.
     fn session_started(&self, token: &str) -> impl Future<Output = ()> + Send;

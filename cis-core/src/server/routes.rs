@@ -15,9 +15,9 @@ use super::body::Body;
 use super::caller::Caller;
 use super::describe::{Created, CreatedOrChecked, Done};
 use super::errors::Failure;
+use super::idempotency::KeyedAnswer;
 use super::new_run::NewRun;
 use super::node_api::NodeApi;
-use super::once::Counted;
 use super::peer::Peer;
 use super::places::{Connections, Places};
 use super::query::Query;
@@ -206,10 +206,12 @@ pub(super) async fn create_run<N: NodeApi>(
     Caller(who): Caller,
     query: Args<SubmitRun>,
     body: NewRun,
-) -> Result<Counted<CreatedOrChecked<RunView>>, Failure> {
+) -> Result<KeyedAnswer<CreatedOrChecked<RunView>>, Failure> {
     admit(&node, &who, Action::ControlRun(None))?;
-    let sent = body.read(&who, query?.0).await?;
-    let made = sent.act(&node, |run| node.create_run(who, run)).await?;
+    let keyed = body.read(&who, query?.0).await?;
+    let find = |node: Arc<N>, input| async move { node.created_run(input).await.map(|run| run.map(Some)) };
+    let made =
+        keyed.find_or_act(node, find, |node, run| async move { node.create_run(who, run).await }).await?;
     Ok(made.map(CreatedOrChecked))
 }
 
@@ -362,10 +364,12 @@ pub(super) async fn create_session<N: NodeApi>(
     State(node): State<Arc<N>>,
     Caller(who): Caller,
     body: Body<CreateSession>,
-) -> Result<Counted<Created<SessionView>>, Failure> {
+) -> Result<KeyedAnswer<Created<SessionView>>, Failure> {
     admit(&node, &who, Action::CreateSession)?;
-    let sent = body.read_large_once(&who).await?;
-    Ok(sent.act(&node, |session| node.create_session(who, session)).await?.map(Created))
+    let keyed = body.read_large_keyed(&who).await?;
+    let find = |node: Arc<N>, input| async move { node.created_session(input).await };
+    let act = |node: Arc<N>, session| async move { node.create_session(who, session).await };
+    Ok(keyed.find_or_act(node, find, act).await?.map(Created))
 }
 
 pub(super) async fn send_input<N: NodeApi>(
@@ -373,10 +377,13 @@ pub(super) async fn send_input<N: NodeApi>(
     Caller(who): Caller,
     Name(name): Name<String>,
     body: Body<SendInput>,
-) -> Result<Counted<Json<InputReceipt>>, Failure> {
+) -> Result<KeyedAnswer<Json<InputReceipt>>, Failure> {
     let session = session_for(&node, &who, name, false, Action::ControlSession).await?;
-    let sent = body.read_large_once(&who).await?;
-    Ok(sent.act(&node, |input| node.send_input(who, session, input)).await?.map(Json))
+    let keyed = body.read_large_keyed(&who).await?;
+    Ok(keyed
+        .act(node, move |node, input| async move { node.send_input(who, session, input).await })
+        .await?
+        .map(Json))
 }
 
 pub(super) async fn kill_session<N: NodeApi>(

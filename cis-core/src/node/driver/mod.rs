@@ -15,10 +15,10 @@ mod ending;
 mod ends;
 mod facts;
 mod host_link;
+pub(in crate::node) mod idempotency;
 mod inbox;
 mod loners;
 mod notices;
-pub(in crate::node) mod once;
 mod persist;
 mod recover;
 mod refuse;
@@ -40,9 +40,9 @@ pub(in crate::node) use self::defaults::NotTyped;
 use self::denials::Denials;
 use self::ends::Ends;
 use self::host_link::HostLink;
+use self::idempotency::KeyDigests;
 use self::inbox::Inbox;
 use self::loners::Loners;
-use self::once::Once;
 use self::unread::Unread;
 use super::commands::{Command, DriverHandle, Reply};
 use super::leaders::Leaders;
@@ -187,7 +187,7 @@ pub(in crate::node) struct Driver {
     /// What the inputs of this turn made: the store knows of them once the turn is durable.
     made: BTreeMap<InputId, String>,
     /// What requests say whose keys are in use.
-    once: Once,
+    key_digests: KeyDigests,
     denials: Denials,
     /// Where the time of the runs went that ended last: whoever followed one asks at once.
     ended_times: VecDeque<TimeView>,
@@ -258,7 +258,7 @@ impl Driver {
             confirmations: Vec::new(),
             cleanings: Vec::new(),
             made: BTreeMap::new(),
-            once: Once::default(),
+            key_digests: KeyDigests::default(),
             denials: Denials::default(),
             ended_times: VecDeque::new(),
             unpublished: Vec::new(),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::answers::answered;
 use super::asks::{asked, handed_in, said};
 use super::ending::QUIET_MS;
-use super::once::Once;
+use super::idempotency::KeyDigests;
 use super::requests::typed_into;
 use super::{Beside, Driver, STUCK_RETRY_MS};
 use crate::api::RoomWrite;
@@ -42,7 +42,7 @@ impl Driver {
                 if std::mem::take(&mut self.followed) {
                     self.parts.rooms.knock();
                 }
-                self.once.made(self.made.keys());
+                self.key_digests.made(self.made.keys());
                 self.made.clear();
                 self.open_exposed();
                 let is_told = |event: &Event| event.run.is_some_and(|run| told.contains(&run));
@@ -79,7 +79,8 @@ impl Driver {
 
     fn write(&mut self) -> Result<Vec<Arc<Event>>, StoreError> {
         for (draft, beside) in &self.drafts {
-            self.followed |= append(&mut self.parts.writer, draft, beside, self.ids.next(), &self.once)?;
+            self.followed |=
+                append(&mut self.parts.writer, draft, beside, self.ids.next(), &self.key_digests)?;
         }
         for write in &self.room_writes {
             self.parts.writer.room(write)?;
@@ -103,7 +104,7 @@ fn append(
     draft: &EventDraft,
     beside: &Beside,
     id: ulid::Ulid,
-    once: &Once,
+    digests: &KeyDigests,
 ) -> Result<bool, StoreError> {
     let offset = match beside {
         Beside::Nothing => writer.append(draft, id)?,
@@ -123,13 +124,17 @@ fn append(
     if let Some(write) = &following {
         writer.room(write)?;
     }
-    remember(writer, draft, once)?;
+    remember(writer, draft, digests)?;
     Ok(following.is_some() || again)
 }
 
 /// What an input made is known as soon as it is made: sent again, it makes nothing.
-fn remember(writer: &mut crate::store::Writer, draft: &EventDraft, once: &Once) -> Result<(), StoreError> {
-    let mut remember = |input: InputId, made: &str| writer.remember_input(input, &once.noted(input, made));
+fn remember(
+    writer: &mut crate::store::Writer,
+    draft: &EventDraft,
+    digests: &KeyDigests,
+) -> Result<(), StoreError> {
+    let mut remember = |input: InputId, made: &str| writer.remember_input(input, &digests.noted(input, made));
     match (&draft.body, draft.cause, draft.run) {
         (EventBody::RunCreated(_), Some(input), Some(run)) => remember(input, &run.to_string()),
         (EventBody::SessionCreated { session, .. }, Some(input), _) => remember(input, &session.to_string()),

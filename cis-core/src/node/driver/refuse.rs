@@ -28,7 +28,7 @@ impl Driver {
                     }
                 }
                 Command::Begin { reply, .. } => drop(reply.send(Err(problem()))),
-                Command::End { input } => self.end_once(input),
+                Command::End { input } => self.end_keyed(input),
                 // What fills the disk may be what is ended.
                 Command::Kill { .. } => self.end_unrecorded(command),
                 Command::Run { asked: AskedOfRun { verb: RunVerb::Cancel, .. }, .. } => {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::attention::Attention;
-use super::{Beside, COMMANDS_PER_TURN_MAX, Driver, Stopping, confirmation, once};
+use super::{Beside, COMMANDS_PER_TURN_MAX, Driver, Stopping, confirmation, idempotency};
 use crate::api::{Decide, Problem, ProblemKind, TimeView, WhyView};
 use crate::dag::Task;
 use crate::event::ExecutionMode;
@@ -113,9 +113,9 @@ impl Driver {
                 let _ = reply.send(synced.map_err(|error| store_problem(&error)));
             }
             Command::Begin { input, digest, reply } => {
-                let _ = reply.send(self.begin_once(input, digest));
+                let _ = reply.send(self.begin_keyed(input, digest));
             }
-            Command::End { input } => self.end_once(input),
+            Command::End { input } => self.end_keyed(input),
             Command::Status { reply } => {
                 let _ = reply.send(Ok(self.status()));
             }
@@ -398,7 +398,7 @@ impl Driver {
         }
         // Without the answer nothing may be made: it could be the second.
         let noted = self.parts.writer.find_input(input).map_err(|error| store_problem(&error))?;
-        Ok(noted.map(|noted| once::made(&noted).to_owned()))
+        Ok(noted.map(|noted| idempotency::made(&noted).to_owned()))
     }
 
     fn cleaning(

@@ -18,8 +18,8 @@ use utoipa::{IntoParams, ToSchema};
 use super::super::body::Body;
 use super::super::caller::Caller;
 use super::super::errors::Failure;
+use super::super::idempotency::{KEY_HEADER, KeyedAnswer};
 use super::super::new_run::{NewRun, TOML};
-use super::super::once::{Counted, KEY_HEADER};
 use super::super::query::Query;
 use super::super::routes::Name;
 use super::{Content, Good, Shape, Stream};
@@ -167,7 +167,7 @@ impl<T: Answers> Answers for Result<T, Failure> {
     }
 }
 
-impl<T: Answers> Answers for Counted<T> {
+impl<T: Answers> Answers for KeyedAnswer<T> {
     fn describe(shape: &mut Shape) {
         shape.parameters.push(key_parameter().build());
         shape.refusals.extend([400, 409]);

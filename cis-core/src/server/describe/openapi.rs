@@ -25,7 +25,7 @@ use crate::api::log_pieces::SESSION_HEADER;
 use crate::api::{PROBLEM_JSON, Problem};
 use crate::policy::{Action, Rights, needed};
 use crate::server::caller::TOKEN_HEADER;
-use crate::server::once::REPLAYED_HEADER;
+use crate::server::idempotency::REPLAYED_HEADER;
 
 /// What stands above all of it.
 const WORDS: &str = "\

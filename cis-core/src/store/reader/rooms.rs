@@ -15,7 +15,8 @@ use crate::store::outbox::priority;
 const UNWRITTEN: &str = "published < (SELECT max(offset) FROM events WHERE events.run = followed.run)";
 
 impl Reader {
-    /// Entries that are due at `now_ms`, most urgent first, at most `limit`; journals before others that are as urgent.
+    /// Entries that are due at `now_ms`, most urgent first; journals and cards before others that are as urgent, and replies after
+    /// them. At most `limit` of each of these, so that none hides the others.
     ///
     /// # Errors
     /// The store cannot be read.
@@ -23,9 +24,16 @@ impl Reader {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         self.view("read the outbox", |conn| {
             let mut read = conn.prepare_cached(
-                "SELECT id, room, priority, what, run, item, payload, due_ms, tries FROM outbox
-                 WHERE due_ms <= ?1
-                 ORDER BY priority, what NOT IN ('journal', 'rotated'), due_ms, id LIMIT ?2",
+                "WITH due AS (
+                    SELECT id AS entry, priority AS urgency, due_ms AS since, CASE
+                        WHEN what IN ('journal', 'rotated', 'card') THEN 0 WHEN what = 'reply' THEN 2 ELSE 1 END AS kind
+                    FROM outbox WHERE due_ms <= ?1),
+                 placed AS (
+                    SELECT entry, kind, row_number() OVER (PARTITION BY urgency, kind ORDER BY since, entry) AS place
+                    FROM due)
+                 SELECT id, room, priority, what, run, item, payload, due_ms, tries
+                 FROM placed JOIN outbox ON id = entry
+                 WHERE place <= ?2 ORDER BY priority, kind, due_ms, id",
             )?;
             let mut rows = read.query(params![now_ms, limit])?;
             let mut entries = Vec::new();

@@ -95,11 +95,14 @@ impl Reader {
         };
         let before = before.0.to_bytes();
         let live = format!("s.id IN ({LIVE}) AND s.ended_ms IS NULL AND s.id < ?1");
+        let standalone = if query.standalone { " AND s.run IS NULL" } else { "" };
         let mut items = self.view("list sessions", |conn| match (query.all, id) {
-            (false, None) => page(conn, &live, &[&before], limit + 1),
-            (false, Some(run)) => page(conn, &format!("{live} AND r.id = ?2"), &[&before, &run], limit + 1),
-            (true, None) => page(conn, "s.id < ?1", &[&before], limit + 1),
-            (true, Some(run)) => page(conn, OF_RUN, &[&before, &run], limit + 1),
+            (false, None) => page(conn, &format!("{live}{standalone}"), &[&before], limit + 1),
+            (false, Some(run)) => {
+                page(conn, &format!("{live} AND r.id = ?2{standalone}"), &[&before, &run], limit + 1)
+            }
+            (true, None) => page(conn, &format!("s.id < ?1{standalone}"), &[&before], limit + 1),
+            (true, Some(run)) => page(conn, &format!("{OF_RUN}{standalone}"), &[&before, &run], limit + 1),
         })?;
         let more = items.len() > limit as usize;
         items.truncate(limit as usize);

@@ -48,7 +48,7 @@ fn the_outbox_gives_the_most_urgent_first() {
     );
     let reader = reader(&home);
     assert_eq!(whats(&reader.outbox_due(50, 10).unwrap()), ["end", "card"]);
-    assert_eq!(whats(&reader.outbox_due(100, 1).unwrap()), ["late"]);
+    assert_eq!(whats(&reader.outbox_due(100, 1).unwrap()), ["late", "end", "card"]);
     let due = reader.outbox_due(100, 10).unwrap();
     let (end, card) = (due[1].id, due[2].id);
     write(
@@ -69,14 +69,16 @@ fn the_outbox_gives_the_most_urgent_first() {
 }
 
 #[test]
-fn a_crowd_of_others_does_not_hide_a_journal() {
+fn no_kind_of_message_hides_another_one() {
     let home = Home::new();
     let mut writer = home.writer();
     let queue = |what, due| RoomWrite::Queue(message(what, Priority::Terminal, "{}", due));
-    let mut all: Vec<RoomWrite> = (0..20).map(|n| queue("reply", n)).collect();
+    let mut all: Vec<RoomWrite> = (0..20).flat_map(|n| [queue("reply", n), queue("failed", n)]).collect();
     all.extend([queue("journal", 30), queue("rotated", 40)]);
+    all.push(RoomWrite::Queue(message("card", Priority::Progress, "{}", 40)));
     write(&mut writer, &all);
-    assert_eq!(whats(&reader(&home).outbox_due(50, 3).unwrap()), ["journal", "rotated", "reply"]);
+    let due = reader(&home).outbox_due(50, 2).unwrap();
+    assert_eq!(whats(&due), ["journal", "rotated", "failed", "failed", "reply", "reply", "card"]);
 }
 
 #[test]

@@ -119,6 +119,8 @@ fn a_run_is_seen_as_it_goes_on() {
         assert_eq!((ended.len(), ended[0].state, ended[0].pid), (1, SessionState::Exited, None));
     }
     assert!(reader.list_sessions(&all, Some(run_id(2))).unwrap().items.is_empty());
+    let standalone = ListSessions { standalone: true, ..all };
+    assert!(reader.list_sessions(&standalone, None).unwrap().items.is_empty(), "it is of a run");
     assert!(reader.open_runs().unwrap().is_empty());
 }
 

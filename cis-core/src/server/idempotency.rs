@@ -15,9 +15,9 @@ use utoipa::ToSchema;
 
 use super::body::{self, Body};
 use super::errors::Failure;
+use super::idempotency_api::Fingerprint;
 use super::node_api::NodeApi;
-use super::once_api::Fingerprint;
-use crate::api::{Countable, Problem, ProblemKind};
+use crate::api::{HasKey, Problem, ProblemKind};
 use crate::ids::InputId;
 use crate::policy::Principal;
 
@@ -29,25 +29,25 @@ pub(super) const REPLAYED_HEADER: HeaderName = HeaderName::from_static("idempote
 const KEY_CHARS_MAX: usize = 255;
 
 /// A request with its key.
-pub(super) struct Sent<T> {
+pub(super) struct Keyed<T> {
     pub(super) request: T,
     fingerprint: Fingerprint,
 }
 
-impl<T: DeserializeOwned + ToSchema + Countable + 'static> Body<T> {
+impl<T: DeserializeOwned + ToSchema + HasKey + 'static> Body<T> {
     /// Reads a body of at most 8 MiB with the key of the request.
     ///
     /// # Errors
     /// As [`Self::read`]; or the key is malformed, or given twice.
-    pub(super) async fn read_once(self, who: &Principal) -> Result<Sent<T>, Failure> {
+    pub(super) async fn read_keyed(self, who: &Principal) -> Result<Keyed<T>, Failure> {
         self.read_as(who, body::strict).await
     }
 
-    /// Reads a body like [`Self::read_once`], of a type without internally tagged enums. It is parsed once.
+    /// Reads a body like [`Self::read_keyed`], of a type without internally tagged enums. It is parsed once.
     ///
     /// # Errors
-    /// As [`Self::read_once`].
-    pub(super) async fn read_large_once(self, who: &Principal) -> Result<Sent<T>, Failure> {
+    /// As [`Self::read_keyed`].
+    pub(super) async fn read_large_keyed(self, who: &Principal) -> Result<Keyed<T>, Failure> {
         self.read_as(who, body::strict_where_wrong).await
     }
 
@@ -55,17 +55,17 @@ impl<T: DeserializeOwned + ToSchema + Countable + 'static> Body<T> {
         self,
         who: &Principal,
         read: fn(&[u8]) -> Result<T, Failure>,
-    ) -> Result<Sent<T>, Failure> {
+    ) -> Result<Keyed<T>, Failure> {
         let request = self.into_request();
         body::must_be_json(request.headers())?;
         let key = key(request.headers(), who)?;
         let to = format!("{} {}", request.method(), request.uri());
         let bytes = body::collect(request, body::LARGE_BYTES_MAX).await?;
-        Sent::new(read(&bytes)?, key, &["json", &to], &bytes)
+        Keyed::new(read(&bytes)?, key, &["json", &to], &bytes)
     }
 }
 
-impl<T: Countable> Sent<T> {
+impl<T: HasKey> Keyed<T> {
     /// Gives a request its key, and its fingerprint, which is made of `about` and `bytes`.
     ///
     /// # Errors
@@ -96,52 +96,72 @@ impl<T: Countable> Sent<T> {
         Ok(Self { request, fingerprint: hash.finalize().into() })
     }
 
-    /// Carries the request out once.
+    /// Carries the request out once. It goes on if its client goes away.
     ///
     /// # Errors
     /// The key was used for another request, or the node refuses this one.
     pub(super) async fn act<N, R, F>(
-        mut self,
-        node: &Arc<N>,
-        act: impl FnOnce(T) -> F,
-    ) -> Result<Counted<R>, Failure>
+        self,
+        node: Arc<N>,
+        act: impl FnOnce(Arc<N>, T) -> F + Send + 'static,
+    ) -> Result<KeyedAnswer<R>, Failure>
     where
         N: NodeApi,
-        F: Future<Output = Result<R, Problem>>,
+        T: Send + 'static,
+        R: Send + 'static,
+        F: Future<Output = Result<R, Problem>> + Send,
     {
-        let input = *self.request.input_mut();
-        let repeated = node.begin_once(input, self.fingerprint).await?;
-        // The key of a request that made nothing may be used again.
-        let _forget_unless_made = Forget { node, input };
-        let answer = act(self.request).await?;
-        Ok(Counted { answer, repeated })
+        self.find_or_act(node, |_, _| async { Ok(None) }, act).await
     }
-}
 
-struct Forget<'a, N: NodeApi> {
-    node: &'a Arc<N>,
-    input: InputId,
-}
-
-impl<N: NodeApi> Drop for Forget<'_, N> {
-    fn drop(&mut self) {
-        self.node.end_once(self.input);
+    /// Carries the request out once, like [`Self::act`]. `find` returns what it made before: a repeated request is not prepared
+    /// again, because what it needs may have gone.
+    ///
+    /// # Errors
+    /// As [`Self::act`], and those of `find`.
+    pub(super) async fn find_or_act<N, R, F, G>(
+        mut self,
+        node: Arc<N>,
+        find: impl FnOnce(Arc<N>, InputId) -> G + Send + 'static,
+        act: impl FnOnce(Arc<N>, T) -> F + Send + 'static,
+    ) -> Result<KeyedAnswer<R>, Failure>
+    where
+        N: NodeApi,
+        T: Send + 'static,
+        R: Send + 'static,
+        F: Future<Output = Result<R, Problem>> + Send,
+        G: Future<Output = Result<Option<R>, Problem>> + Send,
+    {
+        let acting = tokio::spawn(async move {
+            let input = *self.request.input_mut();
+            let repeated = node.begin_keyed(input, self.fingerprint).await?;
+            let found = if repeated { find(Arc::clone(&node), input).await? } else { None };
+            let answer = match found {
+                Some(found) => Ok(found),
+                None => act(Arc::clone(&node), self.request).await,
+            };
+            // The key of a request that made nothing may be used again.
+            node.end_keyed(input);
+            Ok(KeyedAnswer { answer: answer?, repeated })
+        });
+        let failed = |error| Problem::new(ProblemKind::Internal, format!("the request failed: {error}"));
+        acting.await.map_err(failed)?
     }
 }
 
 /// The answer to a request with a key.
-pub(super) struct Counted<R> {
+pub(super) struct KeyedAnswer<R> {
     pub(super) answer: R,
     pub(super) repeated: bool,
 }
 
-impl<R> Counted<R> {
-    pub(super) fn map<Q>(self, into: impl FnOnce(R) -> Q) -> Counted<Q> {
-        Counted { answer: into(self.answer), repeated: self.repeated }
+impl<R> KeyedAnswer<R> {
+    pub(super) fn map<Q>(self, into: impl FnOnce(R) -> Q) -> KeyedAnswer<Q> {
+        KeyedAnswer { answer: into(self.answer), repeated: self.repeated }
     }
 }
 
-impl<R: IntoResponse> IntoResponse for Counted<R> {
+impl<R: IntoResponse> IntoResponse for KeyedAnswer<R> {
     fn into_response(self) -> Response {
         let mut response = self.answer.into_response();
         if self.repeated {
@@ -216,7 +236,7 @@ mod tests {
     #[test]
     fn a_request_has_one_key_and_is_what_it_says() {
         let made = |input: InputId, key: Option<InputId>, text: &'static str| {
-            Sent::new(HandIn { text: None, input }, key, &["json"], &Bytes::from_static(text.as_bytes()))
+            Keyed::new(HandIn { text: None, input }, key, &["json"], &Bytes::from_static(text.as_bytes()))
                 .map_err(|failure| failure.0.detail)
         };
         let (one, two) = (InputId::from_parts(1, 1), InputId::from_parts(1, 2));

@@ -1,0 +1,44 @@
+//! Idempotency keys, which the driver keeps.
+
+use std::str::FromStr;
+
+use super::{Answer, Node};
+use crate::api::{RunView, SessionView};
+use crate::ids::InputId;
+use crate::node::commands::Command;
+use crate::node::driver::idempotency::made;
+use crate::server::{Fingerprint, IdempotencyApi, NodeApi as _};
+
+impl Node {
+    /// Returns what a request with this key made, if that is a `T`.
+    async fn made<T: FromStr>(&self, key: InputId) -> Answer<Option<T>> {
+        let noted = self.read(move |reader| reader.find_input(key)).await?;
+        Ok(noted.and_then(|noted| made(&noted).parse().ok()))
+    }
+}
+
+impl IdempotencyApi for Node {
+    async fn begin_keyed(&self, key: InputId, request: Fingerprint) -> Answer<bool> {
+        // Everybody could guess a short request, such as a typed password, from a hash without a key.
+        let digest = self.keys.keyed_digest(&request);
+        self.driver.ask(|reply| Command::Begin { input: key, digest, reply }).await
+    }
+
+    async fn created_run(&self, key: InputId) -> Answer<Option<RunView>> {
+        match self.made(key).await? {
+            Some(run) => self.run_view(run).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    async fn created_session(&self, key: InputId) -> Answer<Option<SessionView>> {
+        match self.made(key).await? {
+            Some(session) => self.session(session).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    fn end_keyed(&self, key: InputId) {
+        self.driver.leave(Command::End { input: key });
+    }
+}
