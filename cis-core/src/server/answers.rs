@@ -2,14 +2,13 @@
 //!
 //! A handler that knows more of its answer sets these headers itself.
 
-use std::hash::{DefaultHasher, Hasher as _};
-
 use axum::body::{Body, HttpBody as _, to_bytes};
 use axum::extract::Request;
 use axum::http::header::{self, HeaderMap, HeaderValue};
 use axum::http::{Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
+use sha2::{Digest as _, Sha256};
 
 use super::encoding;
 
@@ -56,10 +55,10 @@ async fn tagged(response: Response) -> Response {
     let Ok(bytes) = to_bytes(body, usize::try_from(length).unwrap_or(usize::MAX)).await else {
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     };
-    let mut hasher = DefaultHasher::new();
-    hasher.write(&bytes);
+    // Sessions choose parts of answers: none may make another answer with the same tag.
+    let digest = Sha256::digest(&bytes);
     // The tag is weak because the same content may be compressed.
-    if let Ok(tag) = HeaderValue::from_str(&format!("W/\"{:016x}\"", hasher.finish())) {
+    if let Ok(tag) = HeaderValue::from_str(&format!("W/\"{}\"", hex::encode(&digest[..16]))) {
         head.headers.insert(header::ETAG, tag);
     }
     Response::from_parts(head, Body::from(bytes))

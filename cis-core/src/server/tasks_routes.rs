@@ -100,7 +100,8 @@ async fn artifact<N: NodeApi>(
     let record = node.artifact(run, task, name.clone()).await?;
     let by_content = record.blob.to_string() == name;
     let tag = tag_of(&record.blob);
-    if let Some(answer) = unchanged(&headers, &tag) {
+    let kept = if by_content { FOR_EVER } else { ASK_AGAIN };
+    if let Some(answer) = unchanged(&headers, &tag, &kept) {
         return Ok(Octets(answer));
     }
     let size = record.size;
@@ -119,9 +120,7 @@ async fn artifact<N: NodeApi>(
     head.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     head.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     head.insert(header::ETAG, tag);
-    if by_content {
-        head.insert(header::CACHE_CONTROL, FOR_EVER);
-    }
+    head.insert(header::CACHE_CONTROL, kept);
     Ok(Octets(answer))
 }
 
@@ -139,7 +138,7 @@ pub(super) async fn dag_text<N: NodeApi>(
     let run = node.find_run(run).await?;
     let (blob, text) = node.dag_text(run).await?;
     let tag = tag_of(&blob);
-    if let Some(answer) = unchanged(&headers, &tag) {
+    if let Some(answer) = unchanged(&headers, &tag, &kept) {
         return Ok(DagText(answer));
     }
     let head = [
@@ -155,9 +154,10 @@ fn tag_of(blob: &BlobId) -> HeaderValue {
     HeaderValue::from_str(&format!("\"{blob}\"")).unwrap_or(HeaderValue::from_static("\"\""))
 }
 
-/// Answers 304 if the client has this version.
-fn unchanged(headers: &HeaderMap, tag: &HeaderValue) -> Option<Response> {
-    let answer = [(header::ETAG, tag.clone())].into_response();
+/// Answers 304 if the client has this version. A cache takes over the headers of a 304 (RFC 9111, 3.2), so it says again how long the
+/// answer may be kept.
+fn unchanged(headers: &HeaderMap, tag: &HeaderValue, kept: &HeaderValue) -> Option<Response> {
+    let answer = [(header::ETAG, tag.clone()), (header::CACHE_CONTROL, kept.clone())].into_response();
     let wanted = headers.get(header::IF_NONE_MATCH).cloned();
     is_known(&wanted, answer.headers()).then(|| not_modified(answer))
 }
