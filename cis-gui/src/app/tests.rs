@@ -104,7 +104,7 @@ fn an_option_is_answered_by_a_click_with_the_prompt_that_was_looked_at() {
     else {
         panic!("{sent:?}")
     };
-    assert_eq!((option.as_str(), hash.as_str()), ("2", "h1"));
+    assert_eq!((option.as_str(), hash.as_str()), ("id:2", "h1"));
     assert_eq!(*item, question("question", &json!([])).name());
     // Answered elsewhere it disappears.
     stage.shared.apply(Update::Inbox(Vec::new()));
@@ -151,7 +151,7 @@ fn an_option_and_words_are_reached_by_keys_and_sent_by_enter() {
     let [Command::Answer { with: AnswerWith::Option { option }, .. }] = sent.as_slice() else {
         panic!("{sent:?}")
     };
-    assert_eq!(option, "1");
+    assert_eq!(option, "id:1");
     stage.harness.key_press(Key::Enter);
     stage.steps();
     assert!(stage.sent().is_empty(), "what became of the first is not known yet");

@@ -177,6 +177,11 @@ impl Shared {
     }
 
     /// What is wanted, and what of it somebody looks at.
+    /// Whether the caller may type, as far as that is known.
+    fn may_type(&self) -> bool {
+        self.model.lock().unwrap_or_else(PoisonError::into_inner).caller.as_ref().is_none_or(|who| who.acts)
+    }
+
     fn take_wants(&self) -> (BTreeSet<Want>, BTreeSet<RunId>) {
         let wants = std::mem::take(&mut *self.wants.lock().unwrap_or_else(PoisonError::into_inner));
         (wants, std::mem::take(&mut *self.looked_at.lock().unwrap_or_else(PoisonError::into_inner)))
@@ -249,10 +254,11 @@ fn input_id() -> Result<InputId, Problem> {
 /// Lists the live sessions, and the newest ended sessions without a run: no other view leads to these.
 async fn sessions(client: &Client) -> Result<Vec<SessionView>, ClientError> {
     let mut all = client.sessions(&ListSessions::default()).await?.items;
-    let newest = ListSessions { all: true, limit: Some(ENDED_SESSIONS), ..ListSessions::default() };
+    let newest =
+        ListSessions { all: true, standalone: true, limit: Some(ENDED_SESSIONS), ..ListSessions::default() };
     let ended = client.sessions(&newest).await?.items.into_iter();
     let known: BTreeSet<_> = all.iter().map(|session| session.id).collect();
-    all.extend(ended.filter(|one| one.run.is_none() && !one.state.is_live() && !known.contains(&one.id)));
+    all.extend(ended.filter(|one| !one.state.is_live() && !known.contains(&one.id)));
     Ok(all)
 }
 

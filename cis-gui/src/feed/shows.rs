@@ -41,12 +41,13 @@ enum Left {
 /// Fills a terminal until its session is over, or nobody else holds it.
 pub(super) async fn show(client: Arc<Client>, shared: Arc<Shared>, terminal: Arc<Terminal>) {
     let Some(mut from) = terminal.outgoing() else { return };
-    let mut progress = Progress::default();
+    // The node records each refused attempt to control a session.
+    let mut progress = Progress { read_only: !shared.may_type(), ..Progress::default() };
     loop {
         let error = match attached(&client, &shared, &terminal, &mut from, &mut progress).await {
             Ok(Left::Over) => return,
             Ok(Left::Again) => continue,
-            // A viewer may attach read-only.
+            // The role has changed, or is not known yet.
             Err(ClientError::Problem(refused))
                 if refused.kind == ProblemKind::Denied && !progress.read_only =>
             {

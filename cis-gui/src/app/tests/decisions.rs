@@ -58,7 +58,7 @@ fn an_approval_has_a_reason_and_shows_its_deadline() {
     let [Command::Answer { with: AnswerWith::Option { option }, reason, .. }] = sent.as_slice() else {
         panic!("{sent:?}")
     };
-    assert_eq!((option.as_str(), reason.as_deref()), ("reject", Some("not on a Friday")));
+    assert_eq!((option.as_str(), reason.as_deref()), ("id:reject", Some("not on a Friday")));
     stage.refused();
     stage.click("Approve");
     let sent = stage.sent();

@@ -328,7 +328,7 @@ fn option_buttons(ui: &mut Ui, item: &InboxItem, reach: Option<Reach>) -> Option
                 button.request_focus();
             }
             if button.clicked() {
-                chosen = Some(AnswerWith::Option { option: option.id.clone() });
+                chosen = Some(AnswerWith::Option { option: format!("id:{}", option.id) });
             }
         }
     });

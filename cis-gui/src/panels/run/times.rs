@@ -16,6 +16,9 @@ use crate::panels::Scene;
 /// Minimum time between two requests, ms.
 const ASK_MS: i64 = 1_000;
 
+/// No event has this offset.
+const NOTHING: Offset = 0;
+
 /// The newest answer of the node.
 #[derive(Debug, Default)]
 pub(super) struct Times {
@@ -48,7 +51,8 @@ impl Times {
         if let Some((slot, offset)) = &self.asked
             && let Some(answer) = slot.take()
         {
-            self.known = Some((*offset, scene.now));
+            // After a failure the node is asked again, also if the run has ended.
+            self.known = Some((if answer.is_ok() { *offset } else { NOTHING }, scene.now));
             self.asked = None;
             match answer {
                 Ok(view) => {
