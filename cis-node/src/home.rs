@@ -52,6 +52,7 @@ pub(crate) fn refuse_in_session(home: &Path) -> Result<(), String> {
     }
     Err(format!(
         "this process has a hard limit of realtime CPU time (RLIMIT_RTTIME, {limit} µs), as processes of sessions have; run \
-         `cis node start --detach` outside of sessions, in a shell in which `prlimit --rttime` says `unlimited`"
+         `cis node start --detach` outside of sessions, in a shell in which `prlimit --rttime` says `unlimited`. In a session, \
+         use a home that is made there: `--home DIR`"
     ))
 }

@@ -507,3 +507,42 @@ fn node_host_and_commands_recognize_each_other_with_hidepid() {
     assert!(doctor.contains("hidepid"), "{doctor}");
     inside(&["node", "stop", "--kill-sessions"]).expect(0);
 }
+
+/// A process of a session kills node and host of another home of its user, `$OTHER`, and tries to be its owner by starting its
+/// node.
+const STARTS_THE_NODE: &str = r#"
+pid_of() { sed -n 's/^pid //p' "$OTHER/$1.lock"; }
+for pid in "$(pid_of host)" "$(pid_of node)"; do
+  kill -9 "$pid"
+  while [ -e "/proc/$pid" ]; do sleep 0.02; done
+done
+for words in 'node start --detach' 'dag approve gate'; do
+  env -i PATH="$PATH" HOME="$HOME" XDG_RUNTIME_DIR="$XDG_RUNTIME_DIR" E2E_MARK="$E2E_MARK" "$E2E_CIS" --home "$OTHER" $words
+  echo "exit $?"
+done > "$E2E_WORK/said" 2>&1
+"#;
+
+#[test]
+fn a_session_is_no_owner_of_another_home_whose_node_it_starts() {
+    let other = unprivileged();
+    let run = other.start(
+        "version = 1\n[dag]\nid = \"gated\"\n[[tasks]]\nid = \"gate\"\napproval = { prompt = \"?\" }\nscript = \"true\"\n\
+         [[tasks]]\nid = \"long\"\ntty = false\nretry_lost = false\nscript = \"sleep 600\"\n",
+    );
+    other.session_of("long");
+    // A second home of the same user.
+    let cis = unprivileged().env("OTHER", other.home().to_str().unwrap());
+    let dag = format!(
+        "version = 1\n[dag]\nid = \"takes\"\n[[tasks]]\nid = \"takes\"\ntty = false\nscript = '''{STARTS_THE_NODE}'''\n"
+    );
+    let taken = cis.start(&dag);
+    cis.wait_run(&taken, "succeeded");
+    let said = cis.read("said");
+    assert!(!said.contains("exit 0") && said.contains("RLIMIT_RTTIME"), "{said}");
+    assert_eq!(other.task(&run, "gate")["state"], "queued");
+    other.ok(["dag", "approve", "gate"]);
+    other.wait_task(&run, "gate", "succeeded");
+    other.run(["dag", "cancel", &run]);
+    other.stop();
+    cis.stop();
+}

@@ -16,7 +16,7 @@ mod socket_file;
 pub use conceal::{conceal, reveal};
 pub use connect::{ConnectError, Place};
 pub use directory::{DirectoryError, check_own, check_parent, check_private};
-pub use limit::{realtime_limit, realtime_limit_outside};
+pub use limit::{keep_realtime_limit_outside, realtime_limit, realtime_limit_outside};
 pub use lock::{Holder, Lock, LockFile, is_held, look};
 #[cfg(feature = "node")]
 pub(crate) use peer::PeerProcess;

@@ -28,7 +28,9 @@ use super::worker::LocalWorker;
 use super::{own_log, restore};
 use crate::config::{Config, Home, HomeError, Identity, IdentityError, KeyError, Keys, Settings, Tokens};
 use crate::ids::RunId;
-use crate::local::{Holder, LockFile, SocketFile, make_way, realtime_limit_outside};
+use crate::local::{
+    Holder, LockFile, SocketFile, keep_realtime_limit_outside, make_way, realtime_limit_outside,
+};
 use crate::matrix::Account;
 use crate::scheduler::{Breaker, Machine};
 use crate::server::{self, Bound, Door};
@@ -138,6 +140,8 @@ pub fn run(options: NodeOptions, ready: impl FnOnce(Readiness) + Send + 'static)
     if let Some(problem) = identity.view().problem {
         tracing::warn!(problem, "nobody else is obeyed");
     }
+    keep_realtime_limit_outside(&options.home.dir)
+        .map_err(system("note the session that the home is made in"))?;
     let writer = Writer::open(&options.home.database())?;
     if writer.excludes_processes() {
         tracing::warn!("the disk is full: this node only reads until there is space again");
