@@ -18,8 +18,8 @@ const WAIT_MAX: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone, Copy)]
 struct Leader {
     pid: u32,
-    /// When the node learned of it, ms since boot. A process with this pid that started later is another one.
-    known_ms: u64,
+    /// A moment after its start, ms since boot. A process with this pid that started later is another one.
+    born_ms: u64,
 }
 
 /// First processes, by session.
@@ -36,7 +36,7 @@ impl Leaders {
         let leader = self.with(|leaders| leaders.get(&session).copied())?;
         let stat = stat_of(leader.pid)?;
         let started_ms = stat.started * 1000 / clock_ticks_per_second();
-        (stat.state != 'Z' && started_ms <= leader.known_ms).then_some(leader.pid)
+        (stat.state != 'Z' && started_ms <= leader.born_ms).then_some(leader.pid)
     }
 
     /// Waits until the first process of a session is known. Returns without it if the session has ended, or if the host
@@ -56,9 +56,9 @@ impl Leaders {
         let _ = tokio::time::timeout(WAIT_MAX, known).await;
     }
 
-    /// Adds a session that started.
-    pub(super) fn add(&self, session: SessionId, pid: u32) {
-        let leader = Leader { pid, known_ms: boot_ms() };
+    /// Adds a session that started. `born_ms` is a moment just after that, in ms since boot; an older host does not report it.
+    pub(super) fn add(&self, session: SessionId, pid: u32, born_ms: Option<u64>) {
+        let leader = Leader { pid, born_ms: born_ms.unwrap_or_else(boot_ms) };
         self.with(|leaders| leaders.insert(session, leader));
         self.added.notify_waiters();
     }
@@ -68,10 +68,12 @@ impl Leaders {
         self.with(|leaders| leaders.remove(&session));
     }
 
-    /// Replaces all by the sessions of another host.
-    pub(super) fn replace(&self, sessions: impl Iterator<Item = (SessionId, u32)>) {
-        let known_ms = boot_ms();
-        let sessions = sessions.map(|(session, pid)| (session, Leader { pid, known_ms }));
+    /// Replaces all by the sessions of another host, or of the same host after a new connection. The arguments are as for
+    /// [`Self::add`].
+    pub(super) fn replace(&self, sessions: impl Iterator<Item = (SessionId, u32, Option<u64>)>) {
+        let now = boot_ms();
+        let sessions = sessions
+            .map(|(session, pid, born_ms)| (session, Leader { pid, born_ms: born_ms.unwrap_or(now) }));
         self.with(|leaders| *leaders = sessions.collect());
         self.added.notify_waiters();
     }
@@ -92,16 +94,16 @@ mod tests {
     async fn a_session_that_is_starting_is_waited_for() {
         let (leaders, session) = (Arc::new(Leaders::default()), SessionId::from_parts(1, 1));
         let me = std::process::id();
-        leaders.add(session, me);
+        leaders.add(session, me, None);
         leaders.wait_for(session).await;
         leaders.remove(session);
         let waits = Arc::clone(&leaders);
         let waiting = tokio::spawn(async move { waits.wait_for(session).await });
         tokio::task::yield_now().await;
-        leaders.add(SessionId::from_parts(1, 2), 8);
+        leaders.add(SessionId::from_parts(1, 2), 8, None);
         tokio::task::yield_now().await;
         assert!(!waiting.is_finished(), "another one started");
-        leaders.replace([(session, me)].into_iter());
+        leaders.replace([(session, me, None)].into_iter());
         waiting.await.unwrap();
         assert_eq!(leaders.of(session), Some(me));
     }
@@ -111,11 +113,14 @@ mod tests {
         let (leaders, session) = (Leaders::default(), SessionId::from_parts(1, 1));
         let mut child =
             std::process::Command::new("cat").stdin(std::process::Stdio::piped()).spawn().unwrap();
-        leaders.add(session, child.id());
+        leaders.add(session, child.id(), None);
         assert_eq!(leaders.of(session), Some(child.id()));
-        leaders.with(|leaders| leaders.get_mut(&session).unwrap().known_ms -= 10_000);
+        let before = Some(boot_ms() - 10_000);
+        leaders.add(session, child.id(), before);
         assert_eq!(leaders.of(session), None, "it started later");
-        leaders.add(session, child.id());
+        leaders.replace([(session, child.id(), before)].into_iter());
+        assert_eq!(leaders.of(session), None, "also for a node that has just connected");
+        leaders.add(session, child.id(), Some(boot_ms()));
         drop(child.stdin.take());
         rustix::process::waitid(
             rustix::process::WaitId::Pid(rustix::process::Pid::from_child(&child)),

@@ -322,14 +322,14 @@ mod tests {
         let (home, leaders) = (home(&folder), Leaders::default());
         let keys = Keys::load_or_make(&home.dir).unwrap();
         let [mine, other, unknown] = [1, 2, 3].map(|n| SessionId::from_parts(1, n));
-        leaders.add(other, u32::MAX);
+        leaders.add(other, u32::MAX, None);
         let rights = |session, script: &str| {
             let token = keys.token(session);
             // A kernel session of its own, as each session has one. As in a session, whatever these tests run in.
             let mut command = Command::new("setsid");
             command.args(["sh", "-c", script]).env("CIS_TOKEN", &token).env("CIS_SOCKET", home.node_socket());
             let started = Started::new(&mut command);
-            leaders.add(mine, started.0.id());
+            leaders.add(mine, started.0.id(), None);
             started.rights_with(Some(&token), &home, None, &leaders)
         };
         assert_eq!(rights(mine, "exec cat"), Rights::OwnSession);

@@ -138,11 +138,15 @@ impl HostClient {
     /// Checks that the host has at least this hard limit of realtime CPU time, µs, unlike processes of sessions.
     ///
     /// # Errors
-    /// [`HostClientError::Limited`].
+    /// [`HostClientError::Limited`]; [`HostClientError::Closed`] if it has ended.
     pub fn check_limit(&self, at_least: u64) -> Result<(), HostClientError> {
         let host = PeerProcess::of(self.stream.as_fd()).map_err(|error| HostClientError::Io(error.into()))?;
         let pid = host.pid.unwrap_or(0);
         let limit = realtime_limit_of(pid).unwrap_or(0);
+        // The limit may be that of another process, which has got the pid since.
+        if !host.is_same() {
+            return Err(HostClientError::Closed);
+        }
         if limit < at_least { Err(HostClientError::Limited { pid }) } else { Ok(()) }
     }
 

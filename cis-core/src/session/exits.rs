@@ -109,6 +109,10 @@ impl ExitFile {
     /// Opens the file, or makes it. Returns the notes of earlier hosts.
     pub(crate) fn open(path: PathBuf) -> (Self, Vec<Note>) {
         let earlier = notes(&path);
+        if std::fs::symlink_metadata(&path).is_ok_and(|found| !found.is_file()) {
+            // A process of a session has put it there. A directory stays, and no session starts.
+            let _ = std::fs::remove_file(&path);
+        }
         let file = make(&path).ok();
         let length = file.as_ref().and_then(|file| file.metadata().ok()).map_or(0, |meta| meta.len());
         // The last line may be incomplete.
@@ -235,7 +239,7 @@ impl ExitFile {
     fn lines(&self, notes: &[Note]) -> Vec<u8> {
         let mut lines = Vec::new();
         for Note { known, log, unread } in notes {
-            let Known { session, label, pid, started_ms, exit: Some(exit) } = known else { continue };
+            let Known { session, label, pid, started_ms, exit: Some(exit), .. } = known else { continue };
             let (session, pid, started_ms, unread) = (*session, *pid, *started_ms, *unread);
             put(&mut lines, &self.boot, &Line { session, label, pid, started_ms, exit, log, unread });
         }
@@ -264,12 +268,14 @@ pub(crate) fn read(path: &Path) -> Vec<Known> {
     notes(path).into_iter().map(|note| note.known).collect()
 }
 
+/// Follows no symbolic link, and waits for no writer or reader of a named pipe: processes of sessions can put either there.
+const FILE_ONLY: i32 = OFlags::NOFOLLOW.union(OFlags::NONBLOCK).bits().cast_signed();
+
 /// Reads the notes of a file since the last boot. Skips lines that are not readable: an incomplete note, and the rest
 /// of overwritten notes.
 fn notes(path: &Path) -> Vec<Note> {
     let mut bytes = Vec::new();
-    let no_link = OFlags::NOFOLLOW.bits().cast_signed();
-    let opened = OpenOptions::new().read(true).custom_flags(no_link).open(path);
+    let opened = OpenOptions::new().read(true).custom_flags(FILE_ONLY).open(path);
     match opened.and_then(|file| file.take(READ_BYTES_MAX).read_to_end(&mut bytes)) {
         Ok(_) => {}
         Err(error) if error.kind() == ErrorKind::NotFound => return Vec::new(),
@@ -332,9 +338,8 @@ fn put(out: &mut Vec<u8>, boot: &str, line: &Line<'_>) {
 }
 
 fn make(path: &Path) -> io::Result<File> {
-    let no_link = OFlags::NOFOLLOW.bits().cast_signed();
     let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(false).mode(0o600).custom_flags(no_link);
+    options.write(true).create(true).truncate(false).mode(0o600).custom_flags(FILE_ONLY);
     options.open(path)
 }
 
@@ -368,8 +373,26 @@ mod tests {
         let exit = Exit { output_bytes, ..Exit::with_code(3) };
         let session = SessionId::from_parts(1, number);
         let label = "r:t#1".to_owned();
-        let known = Known { session, label, pid: 5, started_ms: 1, exit: Some(exit) };
+        let known = Known { session, label, pid: 5, started_ms: 1, born_ms: None, exit: Some(exit) };
         Note { known, log: PathBuf::from("/no/such/log"), unread }
+    }
+
+    #[test]
+    fn what_is_no_file_is_replaced_without_waiting() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(FILE);
+        let fifo = rustix::fs::mknodat(
+            rustix::fs::CWD,
+            &path,
+            rustix::fs::FileType::Fifo,
+            rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR,
+            0,
+        );
+        fifo.unwrap();
+        let (mut exits, earlier) = ExitFile::open(path.clone());
+        assert!(earlier.is_empty());
+        exits.take(&note(1, 1, true), &[]);
+        assert_eq!(sessions(&path).len(), 1);
     }
 
     fn sessions(path: &Path) -> Vec<SessionId> {
@@ -391,7 +414,7 @@ mod tests {
         }
 
         fn note(&mut self, new: &Note) {
-            let Known { session, label, pid, started_ms, exit } = &new.known;
+            let Known { session, label, pid, started_ms, exit, .. } = &new.known;
             let (session, pid, started_ms, exit) = (*session, *pid, *started_ms, exit.as_ref().unwrap());
             self.add(&Line { session, label, pid, started_ms, exit, log: &new.log, unread: new.unread });
         }
@@ -477,7 +500,11 @@ mod tests {
         std::fs::remove_file(&path).unwrap();
         std::os::unix::fs::symlink("/etc/passwd", &path).unwrap();
         assert_eq!(sessions(&path), []);
-        assert!(ExitFile::open(path).0.file.is_none());
+        assert!(ExitFile::open(path.clone()).0.file.is_some());
+        assert!(
+            std::fs::symlink_metadata(&path).unwrap().is_file(),
+            "the link is replaced, and not followed"
+        );
     }
 
     #[test]

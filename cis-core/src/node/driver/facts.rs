@@ -34,8 +34,8 @@ impl Driver {
 
     fn host_said(&mut self, message: FromHost, now: TimestampMs) {
         match message {
-            FromHost::Started { session, pid, .. } => {
-                self.parts.shared.leaders.add(session, pid);
+            FromHost::Started { session, pid, born_ms, .. } => {
+                self.parts.shared.leaders.add(session, pid, born_ms);
                 if self.parts.worker.attempt_of(session).is_some() {
                     self.parts.worker.started(session, pid);
                 } else {
@@ -141,7 +141,7 @@ impl Driver {
     pub(super) fn connect_host(&mut self, now: TimestampMs) {
         let Some(greeting) = self.host.connect(now) else { return };
         let live = greeting.sessions.iter().filter(|known| known.exit.is_none());
-        self.parts.shared.leaders.replace(live.map(|known| (known.session, known.pid)));
+        self.parts.shared.leaders.replace(live.map(|known| (known.session, known.pid, known.born_ms)));
         self.parts.shared.host_pid.store(self.host.pid().unwrap_or(0), Ordering::Relaxed);
         self.supervised = None;
         self.parts.worker.host_connected();

@@ -105,6 +105,8 @@ pub(super) struct Session {
     pub(super) pid: u32,
     pub(super) started_ms: TimestampMs,
     pub(super) started: u64,
+    /// A moment just after the start of the leader, ms since boot.
+    pub(super) born_ms: u64,
     pub(super) descriptors: Descriptors,
     /// Which terminal its programs have; none: pipes.
     pub(super) terminal: Option<Terminal>,
@@ -166,6 +168,7 @@ impl Session {
             label: self.label.to_string(),
             pid: self.pid,
             started_ms: self.started_ms,
+            born_ms: Some(self.born_ms),
             exit: self.exit.clone(),
         }
     }

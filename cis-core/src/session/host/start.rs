@@ -20,6 +20,7 @@ use super::session::{Descriptors, Flow, Session};
 use crate::session::evidence::Impatience;
 use crate::session::exits::{self, Promise};
 use crate::session::log::LogWriter;
+use crate::session::os::boot_ms;
 use crate::session::os::{self, Limits, Spawn, SpawnError, Stamp, Step, Streams, Terminal};
 use crate::session::protocol::{FromHost, Io, Known, Start, StartFailure};
 
@@ -51,7 +52,8 @@ impl Host {
         let id = start.session;
         if let Some(session) = self.by_id.get(&id).and_then(|slot| self.sessions.get(*slot)) {
             let (pid, at_ms, exit) = (session.pid, session.started_ms, session.exit.clone());
-            self.say(at, &FromHost::Started { session: id, pid, at_ms });
+            let born_ms = Some(session.born_ms);
+            self.say(at, &FromHost::Started { session: id, pid, at_ms, born_ms });
             if let Some(exit) = exit {
                 self.say(at, &FromHost::Exited { session: id, exit });
             }
@@ -61,7 +63,7 @@ impl Host {
             self.left.get(&id).map(|note| &note.known)
         {
             let (pid, at_ms, exit) = (*pid, *started_ms, exit.clone());
-            self.say(at, &FromHost::Started { session: id, pid, at_ms });
+            self.say(at, &FromHost::Started { session: id, pid, at_ms, born_ms: None });
             self.say(at, &FromHost::Exited { session: id, exit });
             return;
         }
@@ -71,8 +73,8 @@ impl Host {
         match self.spawn_session(start) {
             Ok(slot) => {
                 let Some(session) = self.sessions.get(slot) else { return };
-                let (pid, at_ms) = (session.pid, session.started_ms);
-                self.say_soon(at, &FromHost::Started { session: id, pid, at_ms });
+                let (pid, at_ms, born_ms) = (session.pid, session.started_ms, Some(session.born_ms));
+                self.say_soon(at, &FromHost::Started { session: id, pid, at_ms, born_ms });
                 self.wish(slot);
             }
             Err(why) => self.say(at, &FromHost::StartFailed { session: id, why }),
@@ -102,6 +104,7 @@ impl Host {
             self.exits.release(&mut promise, true);
         }
         let pid = spawned?;
+        let born_ms = boot_ms();
         self.probed = None;
         let now = self.now;
         let patience = Patience::of(&start, now);
@@ -115,6 +118,7 @@ impl Host {
             pid,
             started_ms: self.now_unix,
             started: now,
+            born_ms,
             descriptors: plumbing.ours,
             terminal: plumbing.terminal,
             impatience: Impatience::default(),
@@ -192,8 +196,9 @@ impl Host {
         let Some(session) = self.sessions.get_mut(slot).filter(|session| !session.told) else { return };
         session.told = true;
         let (id, pid, at_ms) = (session.id, session.pid, session.started_ms);
+        let born_ms = Some(session.born_ms);
         if let Some(at) = self.control {
-            self.say_soon(at, &FromHost::Started { session: id, pid, at_ms });
+            self.say_soon(at, &FromHost::Started { session: id, pid, at_ms, born_ms });
         }
     }
 

@@ -68,6 +68,10 @@ pub struct Known {
     pub pid: u32,
     /// When it started, Unix ms.
     pub started_ms: TimestampMs,
+    /// A moment just after its start, ms since boot (`CLOCK_BOOTTIME`): a process with this pid that started later is another one.
+    /// `None`: it has ended, or the host is older.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub born_ms: Option<u64>,
     /// Set once it ended.
     pub exit: Option<Exit>,
 }
@@ -113,6 +117,9 @@ pub enum FromHost {
         pid: u32,
         /// When, Unix ms.
         at_ms: TimestampMs,
+        /// As [`Known::born_ms`].
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        born_ms: Option<u64>,
     },
     /// It could not be started; the host forgot it.
     StartFailed {

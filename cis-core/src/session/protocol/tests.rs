@@ -73,7 +73,14 @@ fn to_host() -> Vec<ToHost> {
 
 fn from_host() -> Vec<FromHost> {
     let session = session();
-    let known = Known { session, label: "label".to_owned(), pid: 7, started_ms: 1, exit: Some(exit()) };
+    let known = Known {
+        session,
+        label: "label".to_owned(),
+        pid: 7,
+        started_ms: 1,
+        born_ms: Some(2),
+        exit: Some(exit()),
+    };
     let modes = Some(Modes { canonical: true, echo: false });
     let reader =
         Reader { pid: 7, name: "sh".to_owned(), how: ReaderHow::Read, nested: true, foreign: false, modes };
@@ -97,7 +104,8 @@ fn from_host() -> Vec<FromHost> {
             pid: 3,
             sessions: vec![known],
         },
-        FromHost::Started { session, pid: 7, at_ms: 1 },
+        FromHost::Started { session, pid: 7, at_ms: 1, born_ms: Some(2) },
+        FromHost::Started { session, pid: 7, at_ms: 1, born_ms: None },
         FromHost::StartFailed { session, why: StartFailure::Withdrawn {} },
         FromHost::StartFailed { session, why: StartFailure::Resources { detail: detail.clone() } },
         FromHost::StartFailed { session, why: StartFailure::Program { detail: detail.clone() } },
