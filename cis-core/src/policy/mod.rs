@@ -159,6 +159,8 @@ pub enum Action {
     SeeSession(Option<SessionId>),
     /// What a session's terminal shows and showed.
     ReadSession(Option<SessionId>),
+    /// Contents of artifacts: unlike in logs and screens, secrets are not replaced there.
+    ReadArtifacts,
     /// Create, start, cancel, pause, resume, retry a run.
     ControlRun(Option<RunId>),
     /// Make, change and remove concurrency groups of the node.
@@ -250,7 +252,8 @@ pub fn needed(action: Action) -> Option<Rights> {
         // Nobody speaks for a session but itself: words of a person in its name would deceive others.
         Action::SpeakAs(_) => return None,
         Action::See | Action::SeeSession(_) | Action::ReadSession(_) | Action::ReadMatrix => Rights::Viewer,
-        Action::ControlRun(_)
+        Action::ReadArtifacts
+        | Action::ControlRun(_)
         | Action::ControlGroups
         | Action::CreateSession
         | Action::ControlSession(_)
@@ -322,6 +325,7 @@ fn verb(action: Action) -> &'static str {
         Action::See => "see runs and sessions",
         Action::SeeSession(_) => "see that session",
         Action::ReadSession(_) => "read that session",
+        Action::ReadArtifacts => "read artifacts",
         Action::ControlRun(_) => "control runs",
         Action::ControlGroups => "change groups",
         Action::CreateSession => "create sessions",
@@ -361,6 +365,7 @@ mod tests {
             Action::SeeSession(Some(session(2))),
             Action::ReadSession(Some(session(2))),
             Action::ReadSession(Some(session(1))),
+            Action::ReadArtifacts,
             Action::ControlRun(None),
             Action::ControlGroups,
             Action::CreateSession,
@@ -389,6 +394,7 @@ mod tests {
     fn a_token_has_its_role_and_makes_no_tokens() {
         let may = |rights, action| authorize(&token(rights), action).is_ok();
         assert!(may(Rights::Viewer, Action::See) && !may(Rights::Viewer, Action::ControlRun(None)));
+        assert!(may(Rights::Operator, Action::ReadArtifacts) && !may(Rights::Viewer, Action::ReadArtifacts));
         assert!(may(Rights::Operator, Action::ControlRun(None)) && !may(Rights::Operator, Action::StopNode));
         assert!(may(Rights::Admin, Action::StopNode) && may(Rights::Admin, Action::ControlIdentity));
         assert!(!may(Rights::Admin, Action::ControlTokens));

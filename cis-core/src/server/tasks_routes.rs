@@ -39,7 +39,7 @@ pub(super) fn operations<N: NodeApi>() -> Operations<Arc<N>> {
         /// Reads a file that a task left, or a range of its bytes.
         ///
         /// Its tag (`ETag`) is the SHA-256 of its content.
-        get_artifact: GET paths::TASK_ARTIFACT, Tasks, Action::ReadSession(None), [NotFound, Ambiguous] => artifact::<N>;
+        get_artifact: GET paths::TASK_ARTIFACT, Tasks, Action::ReadArtifacts, [NotFound, Ambiguous] => artifact::<N>;
         /// Reads the log of an attempt of a task, secrets replaced.
         ///
         /// With `follow` it goes on until the session ends; with `marks` it comes in pieces that tell their place, so
@@ -94,8 +94,7 @@ async fn artifact<N: NodeApi>(
     Name((run, task, name)): Name<(String, String, String)>,
     Conditions(headers): Conditions,
 ) -> Result<Octets, Failure> {
-    // It may hold anything, as a log may.
-    admit(&node, &who, Action::ReadSession(None))?;
+    admit(&node, &who, Action::ReadArtifacts)?;
     let run = node.find_run(run).await?;
     let record = node.artifact(run, task, name.clone()).await?;
     let by_content = record.blob.to_string() == name;

@@ -33,7 +33,7 @@ impl Model {
         let caller = self.caller.as_ref().filter(|caller| !caller.acts)?;
         let (name, role) = (one_line(&caller.name, 60), one_line(&caller.role, 20));
         Some(Refusal(format!(
-            "{name} is a {role} on this node: you can look, but starting, ending and answering need an operator's token"
+            "{name} is a {role} on this node: you can look, but starting, ending, answering and saving files need an operator's token"
         )))
     }
 }

@@ -11,7 +11,7 @@ use eframe::egui::{self, RichText, Ui};
 use crate::command::{Command, Slot};
 use crate::panels::Scene;
 use crate::panels::log::Log;
-use crate::widgets::one_line;
+use crate::widgets::{act, one_line};
 
 /// Of a sentence so much is shown, characters.
 const LINE_CHARS: usize = 2_000;
@@ -94,9 +94,10 @@ impl Asked {
                 ui.label(format!("{} ({})", one_line(&file.path, 200), text::bytes(file.size)));
                 match self.saved.get(&file.path) {
                     None => {
-                        let button = ui.button("Save");
+                        let button = act(ui, "Save", scene.refused());
                         let text = format!("Save {}", one_line(&file.path, 100));
-                        button.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Button, true, &text));
+                        let enabled = scene.refused().is_none();
+                        button.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Button, enabled, &text));
                         if button.on_hover_text("Among your downloads").clicked() {
                             let slot = Slot::default();
                             let task = task.id.to_string();
