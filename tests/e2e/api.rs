@@ -406,6 +406,10 @@ fn everybody_is_told_what_they_may_do() {
     );
     let may = |me: &Value, id: &str| me["operations"].as_array().unwrap().contains(&id.into());
     assert!(may(&me, "list_runs") && !may(&me, "create_run") && !may(&me, "decide_task"), "{me}");
+    assert!(
+        may(&me, "list_artifacts") && !may(&me, "get_artifact"),
+        "secrets in them are not replaced: {me}"
+    );
     let owner = json_at(&remote.node, "/v1/me");
     assert_eq!(owner["role"], "admin");
     assert!(may(&owner, "create_run") && may(&owner, "create_token"), "{owner}");

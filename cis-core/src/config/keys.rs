@@ -76,14 +76,16 @@ impl Keys {
         self.mac(session).verify_slice(&mac).ok().map(|()| session)
     }
 
-    /// Returns a keyed digest, 32 hexadecimal digits: without the node's key nobody can compare it with guesses.
+    /// Returns a keyed digest: without the node's key nobody can compare it with guesses.
     #[must_use]
-    pub fn keyed_digest(&self, bytes: &[u8]) -> String {
+    pub fn keyed_digest(&self, bytes: &[u8]) -> [u8; 16] {
         let mut mac = self.empty_mac();
         // Longer than the id of a session, so that no token of a session is a digest.
         mac.update(b"digest of a request");
         mac.update(bytes);
-        hex::encode(&mac.finalize().into_bytes()[..16])
+        let mut digest = [0; 16];
+        digest.copy_from_slice(&mac.finalize().into_bytes()[..16]);
+        digest
     }
 
     fn mac(&self, session: SessionId) -> Hmac<Sha256> {

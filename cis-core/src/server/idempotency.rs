@@ -31,6 +31,8 @@ const KEY_CHARS_MAX: usize = 255;
 /// A request with its key.
 pub(super) struct Keyed<T> {
     pub(super) request: T,
+    /// The key of its header.
+    key: Option<HeaderKey>,
     fingerprint: Fingerprint,
 }
 
@@ -58,7 +60,7 @@ impl<T: DeserializeOwned + ToSchema + HasKey + 'static> Body<T> {
     ) -> Result<Keyed<T>, Failure> {
         let request = self.into_request();
         body::must_be_json(request.headers())?;
-        let key = key(request.headers(), who)?;
+        let key = HeaderKey::of(request.headers(), who)?;
         let to = format!("{} {}", request.method(), request.uri());
         let bytes = body::collect(request, body::LARGE_BYTES_MAX).await?;
         Keyed::new(read(&bytes)?, key, &["json", &to], &bytes)
@@ -72,13 +74,13 @@ impl<T: HasKey> Keyed<T> {
     /// The key is given twice.
     pub(super) fn new(
         mut request: T,
-        key: Option<InputId>,
+        key: Option<HeaderKey>,
         about: &[&str],
         bytes: &Bytes,
     ) -> Result<Self, Failure> {
         let input = request.input_mut();
-        match (key, *input == InputId::NONE) {
-            (Some(key), true) => *input = key,
+        match (&key, *input == InputId::NONE) {
+            (Some(_), true) => {}
             (Some(_), false) => {
                 let detail = "the request has two keys: the header Idempotency-Key, and `input` in its body";
                 return Err(Failure(Problem::new(ProblemKind::BadInput, detail)));
@@ -93,7 +95,7 @@ impl<T: HasKey> Keyed<T> {
             hash.update([0]);
         }
         hash.update(bytes);
-        Ok(Self { request, fingerprint: hash.finalize().into() })
+        Ok(Self { request, key, fingerprint: hash.finalize().into() })
     }
 
     /// Carries the request out once. It goes on if its client goes away.
@@ -133,6 +135,9 @@ impl<T: HasKey> Keyed<T> {
         G: Future<Output = Result<Option<R>, Problem>> + Send,
     {
         let acting = tokio::spawn(async move {
+            if let Some(HeaderKey(key)) = &self.key {
+                *self.request.input_mut() = node.input_of(key);
+            }
             let input = *self.request.input_mut();
             let repeated = node.begin_keyed(input, self.fingerprint).await?;
             let found = if repeated { find(Arc::clone(&node), input).await? } else { None };
@@ -171,35 +176,39 @@ impl<R: IntoResponse> IntoResponse for KeyedAnswer<R> {
     }
 }
 
-/// Reads the key of the header. Keys belong to their caller: two callers may use the same one.
-///
-/// # Errors
-/// The key is malformed.
-pub(super) fn key(headers: &HeaderMap, who: &Principal) -> Result<Option<InputId>, Failure> {
-    let mut all = headers.get_all(KEY_HEADER).iter();
-    let (first, second) = (all.next(), all.next());
-    let Some(given) = first else { return Ok(None) };
-    // The draft wants a quoted string (RFC 9651); most clients send it without quotes.
-    let text = given.to_str().ok().map(str::trim);
-    let text =
-        text.map(|text| text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(text));
-    let is_key = |text: &&str| {
-        (1..=KEY_CHARS_MAX).contains(&text.len())
-            && text.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"\\".contains(&byte))
-    };
-    let Some(text) = text.filter(is_key).filter(|_| second.is_none()) else {
-        let detail =
-            format!("Idempotency-Key is one string of 1 to {KEY_CHARS_MAX} visible ASCII characters");
-        return Err(Failure(Problem::new(ProblemKind::BadInput, detail)));
-    };
-    let mut hash = Sha256::new();
-    for part in ["idempotency key", &who.actor().name, text] {
-        hash.update(part.as_bytes());
-        hash.update([0]);
+/// SHA-256 of a key of the header and its caller: two callers may use the same key.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct HeaderKey(Fingerprint);
+
+impl HeaderKey {
+    /// Reads the header.
+    ///
+    /// # Errors
+    /// The key is malformed, or there are several.
+    pub(super) fn of(headers: &HeaderMap, who: &Principal) -> Result<Option<Self>, Failure> {
+        let mut all = headers.get_all(KEY_HEADER).iter();
+        let (first, second) = (all.next(), all.next());
+        let Some(given) = first else { return Ok(None) };
+        // The draft wants a quoted string (RFC 9651); most clients send it without quotes.
+        let text = given.to_str().ok().map(str::trim);
+        let text =
+            text.map(|text| text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(text));
+        let is_key = |text: &&str| {
+            (1..=KEY_CHARS_MAX).contains(&text.len())
+                && text.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"\\".contains(&byte))
+        };
+        let Some(text) = text.filter(is_key).filter(|_| second.is_none()) else {
+            let detail =
+                format!("Idempotency-Key is one string of 1 to {KEY_CHARS_MAX} visible ASCII characters");
+            return Err(Failure(Problem::new(ProblemKind::BadInput, detail)));
+        };
+        let mut hash = Sha256::new();
+        for part in ["idempotency key", &who.actor().name, text] {
+            hash.update(part.as_bytes());
+            hash.update([0]);
+        }
+        Ok(Some(Self(hash.finalize().into())))
     }
-    let mut id = [0; 16];
-    id.copy_from_slice(&hash.finalize()[..16]);
-    Ok(Some(InputId(ulid::Ulid::from_bytes(id))))
 }
 
 #[cfg(test)]
@@ -213,12 +222,12 @@ mod tests {
         Principal { who: Who::User { uid }, via: Via::Socket, rights: Rights::Admin }
     }
 
-    fn key_of(values: &[&'static str], uid: u32) -> Result<Option<InputId>, String> {
+    fn key_of(values: &[&'static str], uid: u32) -> Result<Option<HeaderKey>, String> {
         let mut headers = HeaderMap::new();
         for value in values {
             headers.append(KEY_HEADER, HeaderValue::from_static(value));
         }
-        key(&headers, &who(uid)).map_err(|failure| failure.0.detail)
+        HeaderKey::of(&headers, &who(uid)).map_err(|failure| failure.0.detail)
     }
 
     #[test]
@@ -235,13 +244,14 @@ mod tests {
 
     #[test]
     fn a_request_has_one_key_and_is_what_it_says() {
-        let made = |input: InputId, key: Option<InputId>, text: &'static str| {
+        let made = |input: InputId, key: Option<HeaderKey>, text: &'static str| {
             Keyed::new(HandIn { text: None, input }, key, &["json"], &Bytes::from_static(text.as_bytes()))
                 .map_err(|failure| failure.0.detail)
         };
-        let (one, two) = (InputId::from_parts(1, 1), InputId::from_parts(1, 2));
-        assert!(made(one, Some(two), "x").is_err());
-        assert_eq!(made(InputId::NONE, Some(two), "x").unwrap().request.input, two);
+        let one = InputId::from_parts(1, 1);
+        let key = || Some(HeaderKey([2; 32]));
+        assert!(made(one, key(), "x").is_err());
+        assert_eq!(made(InputId::NONE, key(), "x").unwrap().key, key());
         assert_ne!(made(InputId::NONE, None, "x").unwrap().request.input, InputId::NONE);
         let print = |text| made(one, None, text).unwrap().fingerprint;
         assert_eq!(print("x"), print("x"));

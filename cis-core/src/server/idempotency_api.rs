@@ -10,6 +10,9 @@ pub type Fingerprint = [u8; 32];
 
 /// The idempotency keys of a node.
 pub trait IdempotencyApi: Send + Sync + 'static {
+    /// Returns the id of requests with this key of the header `Idempotency-Key`. It cannot be computed from the key alone: ids are also
+    /// chosen by callers, and another one could use it before.
+    fn input_of(&self, key: &Fingerprint) -> InputId;
     /// Notes that a key is about to be used for this request. True: the same request was carried out before.
     ///
     /// # Errors

@@ -6,7 +6,7 @@ use axum::extract::{FromRequest, Request};
 
 use super::body::{RUN_BYTES_MAX, collect, content_type, is_json, other_type, strict_where_wrong};
 use super::errors::Failure;
-use super::idempotency::{Keyed, key};
+use super::idempotency::{HeaderKey, Keyed};
 use crate::api::{CreateRun, Problem, ProblemKind, SubmitRun};
 use crate::policy::Principal;
 
@@ -37,7 +37,7 @@ impl NewRun {
             Some(kind) if is_json(kind) => false,
             _ => return Err(other_type(kind, "application/json or application/toml")),
         };
-        let key = key(request.headers(), who)?;
+        let key = HeaderKey::of(request.headers(), who)?;
         let asked = request.uri().query().unwrap_or_default().to_owned();
         let bytes = collect(request, RUN_BYTES_MAX).await?;
         let (mut run, form) = match is_file {

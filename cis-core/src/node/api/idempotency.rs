@@ -18,9 +18,13 @@ impl Node {
 }
 
 impl IdempotencyApi for Node {
+    fn input_of(&self, key: &Fingerprint) -> InputId {
+        InputId(ulid::Ulid::from_bytes(self.keys.keyed_digest(key)))
+    }
+
     async fn begin_keyed(&self, key: InputId, request: Fingerprint) -> Answer<bool> {
         // Everybody could guess a short request, such as a typed password, from a hash without a key.
-        let digest = self.keys.keyed_digest(&request);
+        let digest = hex::encode(self.keys.keyed_digest(&request));
         self.driver.ask(|reply| Command::Begin { input: key, digest, reply }).await
     }
 
