@@ -145,9 +145,7 @@ impl Question<'_> {
         let item = self.item;
         let mut lines = Vec::new();
         if needs_terminal(item.kind) {
-            let session = item.session.map(|session| session.short()).unwrap_or_default();
-            let attach = format!("cis dag attach {session}");
-            lines.push(vec![own("Nobody can answer this from a room. On its machine: "), code(&attach)]);
+            lines.push(vec![own("Nobody can answer this from a room. On its machine: "), code(&command(item))]);
         } else if item.options.is_empty() {
             lines.push(vec![own("Reply with your answer, or "), code(&command(item))]);
         } else {
@@ -207,9 +205,14 @@ fn actor(by: &str) -> Span {
     by.parse().map_or_else(|_| said(&name(&text::without_uids(by))), |user| person(&user))
 }
 
-/// The command that answers an item with its first option, or in words.
+/// The command that answers an item with its first option, or in words; or the one that opens its terminal, where no other way
+/// leads to an answer.
 pub(super) fn command(item: &InboxItem) -> String {
     match item.options.first() {
+        _ if needs_terminal(item.kind) => {
+            let session = item.session.map(|session| session.short()).unwrap_or_default();
+            format!("cis dag attach {session}")
+        }
         Some(first) => format!("!cis answer {} {}", item.id, first.id),
         None => format!("!cis answer {} …", item.id),
     }

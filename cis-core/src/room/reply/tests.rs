@@ -1,6 +1,6 @@
 use super::super::sample::{NOW, item, run, tasks};
 use super::*;
-use crate::event::RunState;
+use crate::event::{PromptKind, RunState};
 
 fn body(message: &Message) -> String {
     message.content()["body"].as_str().unwrap().to_owned()
@@ -78,6 +78,9 @@ fn a_reply_to_a_card_leads_to_what_waits() {
     let id = RunId::from_parts(1_700_000_000_000, 42);
     let said = body(&to_card(id, &[item()]));
     assert!(said.contains("asks nothing") && said.contains("• fix: !cis answer kqzvra 1"), "{said}");
+    let password = InboxItem { kind: PromptKind::Password, ..item() };
+    let said = body(&to_card(id, &[password]));
+    assert!(said.contains("• fix: cis dag attach ") && !said.contains("!cis answer"), "{said}");
     assert!(body(&to_card(id, &[])).contains("Nothing in this run waits"));
 }
 
