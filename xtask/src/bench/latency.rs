@@ -203,8 +203,10 @@ impl Shown {
         let wrong = |why: String| format!("cannot read a line of the inbox: {why}: {line}");
         let change: Value = serde_json::from_str(line).map_err(|e| wrong(e.to_string()))?;
         let item = &change["item"];
-        let (Some(id), Some(since_ms)) = (item["id"].as_str(), item["since"].as_f64()) else {
-            return Err(wrong("missing `id` or `since`".to_owned()));
+        // Binaries before `v1` of the API, which are compared with this one, say `since`.
+        let since_ms = item["since_ms"].as_f64().or_else(|| item["since"].as_f64());
+        let (Some(id), Some(since_ms)) = (item["id"].as_str(), since_ms) else {
+            return Err(wrong("missing `id` or `since_ms`".to_owned()));
         };
         if !item["closed"].is_null() || !item["answered_by"].is_null() {
             return Ok(None);
@@ -228,7 +230,7 @@ mod tests {
 
     fn line(more: &str) -> String {
         format!(
-            r#"{{"item":{{"since":1795188506117,"question":"\"id\":\"no\" \u0061t=1795188505117123? [y/N]","id":"kwwsrc"{more}}},"change":"waits"}}"#
+            r#"{{"item":{{"since_ms":1795188506117,"question":"\"id\":\"no\" \u0061t=1795188505117123? [y/N]","id":"kwwsrc"{more}}},"change":"waits"}}"#
         )
     }
 
