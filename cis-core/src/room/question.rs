@@ -145,7 +145,10 @@ impl Question<'_> {
         let item = self.item;
         let mut lines = Vec::new();
         if needs_terminal(item.kind) {
-            lines.push(vec![own("Nobody can answer this from a room. On its machine: "), code(&command(item))]);
+            lines.push(vec![
+                own("Nobody can answer this from a room. On its machine: "),
+                code(&command(item)),
+            ]);
         } else if item.options.is_empty() {
             lines.push(vec![own("Reply with your answer, or "), code(&command(item))]);
         } else {

@@ -5,7 +5,7 @@
 use std::any::TypeId;
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use regex::Regex;
 use serde_json::{Map, Value, json};
@@ -36,7 +36,8 @@ impl fmt::Display for Mismatch {
 /// A schema with the schemas that it refers to.
 pub(in crate::server) struct Checker {
     document: Value,
-    patterns: HashMap<String, Regex>,
+    /// The patterns in it. Each is compiled when it is first needed.
+    patterns: HashMap<String, OnceLock<Option<Regex>>>,
 }
 
 /// The checkers of all types so far: each is made when it is first needed.
@@ -182,13 +183,17 @@ impl Checker {
             return Err(format!("must have at most {most} characters"));
         }
         match schema["pattern"].as_str() {
-            Some(pattern) if self.patterns.get(pattern).is_some_and(|known| !known.is_match(text)) => {
+            Some(pattern) if self.pattern(pattern).is_some_and(|pattern| !pattern.is_match(text)) => {
                 let example = schema["examples"][0].as_str();
                 let like = example.map(|example| format!(", as `{example}` does")).unwrap_or_default();
                 Err(format!("must match {pattern}{like}"))
             }
             _ => Ok(()),
         }
+    }
+
+    fn pattern(&self, pattern: &str) -> Option<&Regex> {
+        self.patterns.get(pattern)?.get_or_init(|| Regex::new(pattern).ok()).as_ref()
     }
 
     fn fields_fit(&self, schema: &Value, fields: &Map<String, Value>, at: &str) -> Result<(), Mismatch> {
@@ -219,13 +224,13 @@ fn number_fits(schema: &Value, value: &Value) -> Result<(), String> {
     Ok(())
 }
 
-fn gather_patterns(value: &Value, into: &mut HashMap<String, Regex>) {
+fn gather_patterns(value: &Value, into: &mut HashMap<String, OnceLock<Option<Regex>>>) {
     match value {
         Value::Array(items) => items.iter().for_each(|item| gather_patterns(item, into)),
         Value::Object(fields) => {
             // Where it is not a string, it is a property that is called `pattern`.
-            if let Some(Ok(pattern)) = fields.get("pattern").and_then(Value::as_str).map(Regex::new) {
-                into.insert(pattern.as_str().to_owned(), pattern);
+            if let Some(pattern) = fields.get("pattern").and_then(Value::as_str) {
+                into.entry(pattern.to_owned()).or_default();
             }
             fields.values().for_each(|field| gather_patterns(field, into));
         }

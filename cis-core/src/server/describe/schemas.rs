@@ -16,7 +16,7 @@ const PRIMITIVES: [&str; 4] = ["i64", "u32", "u64", "String"];
 
 /// A link of rustdoc, which means nothing outside it.
 static LINK: LazyLock<Option<Regex>> =
-    LazyLock::new(|| Regex::new(r"\[`(?:\w+::)*([^`\]]+)`\](?:\([^)]*\))?").ok());
+    LazyLock::new(|| Regex::new(r"\[`(?:[A-Za-z0-9_]+::)*([^`\]]+)`\](?:\([^)]*\))?").ok());
 
 /// Schemas by their names.
 pub(super) type Schemas = BTreeMap<String, RefOr<Schema>>;
@@ -97,6 +97,9 @@ fn bound(schema: &mut Map<String, Value>) {
 /// Words of a doc comment, for people who do not see the code.
 fn plain(words: &str) -> String {
     let words = words.trim();
+    if !words.contains("[`") {
+        return words.to_owned();
+    }
     match &*LINK {
         Some(link) => link.replace_all(words, "`$1`").into_owned(),
         None => words.to_owned(),
