@@ -44,8 +44,13 @@ impl Driver {
         }
     }
 
-    /// What many tasks needed for a moment is not kept: once nothing happens, the system gets it back.
+    /// What the start or many tasks needed for a moment is not kept: after the start, and once nothing happens, the system gets it
+    /// back.
     pub(super) fn watch_memory(&mut self, now: TimestampMs) {
+        if self.start_over_at.is_some_and(|at| at <= now) {
+            self.start_over_at = None;
+            crate::session::unmap_code();
+        }
         if self.give_back_at.is_some_and(|at| at <= now) {
             self.give_back_at = None;
             // It takes a moment, and the driver has none.

@@ -56,6 +56,7 @@ use crate::event::{Event, EventBody, EventDraft};
 use crate::ids::{InputId, NodeDid, RunId, SessionId, TimestampMs};
 use crate::scheduler::{IdSource, Input, InputKind, Machine};
 use crate::server::EventBatch;
+use crate::session::START_MS;
 use crate::session::hub::Hub;
 use crate::store::{Blobs, Readers, SessionFacts, TaskSeed, Writer};
 
@@ -202,6 +203,8 @@ pub(in crate::node) struct Driver {
     idle_since: Option<TimestampMs>,
     /// When memory that is free goes back to the system: a while after the newest event.
     give_back_at: Option<TimestampMs>,
+    /// When the code that only the start needed is unmapped.
+    start_over_at: Option<TimestampMs>,
     supervised: Option<bool>,
     /// When a node that was started on a full disk next checks for free space.
     look_for_space_at: Option<TimestampMs>,
@@ -268,6 +271,7 @@ impl Driver {
             log_trouble: None,
             idle_since: None,
             give_back_at: None,
+            start_over_at: None,
             supervised: None,
             look_for_space_at: None,
             stopping: None,
@@ -288,6 +292,7 @@ impl Driver {
 
     fn begin(&mut self) {
         let now = now_ms();
+        self.start_over_at = Some(now + TimestampMs::from(START_MS));
         self.parts.worker.set_now(now);
         self.recall_inbox(now);
         self.connect_host(now);
@@ -419,6 +424,7 @@ impl Driver {
             self.parts.worker.poll_timeout(),
             self.idle_since.map(|since| since.saturating_add(self.idle_exit_ms())),
             self.give_back_at,
+            self.start_over_at,
             self.look_for_space_at,
             self.host.retry_at(),
             self.host.has_more().then_some(0),

@@ -98,6 +98,8 @@ pub(super) struct Host {
     /// Given up for a moment where descriptors have run out, to take a peer in and send it away.
     pub(super) spare: Option<OwnedFd>,
     idle_since: Option<u64>,
+    /// When the code that only the start needed is unmapped, on the boot clock, ms.
+    start_over_at: Option<u64>,
     over_since: Option<u64>,
     pub(super) lock: LockFile,
 }
@@ -201,6 +203,7 @@ impl Host {
             buffer: vec![0; OUTPUT_PER_TURN],
             spare: os::null_device().ok(),
             idle_since: None,
+            start_over_at: Some(os::boot_ms() + u64::from(os::START_MS)),
             over_since: None,
             lock,
             now_unix,
@@ -280,6 +283,7 @@ impl Host {
                 Wake::Host => {
                     self.restart_node_if_due();
                     self.look_after_socket();
+                    self.end_start();
                 }
             }
         }
@@ -290,6 +294,14 @@ impl Host {
         self.look_whether_idle();
         self.timers.arm(self.now);
         Ok(())
+    }
+
+    /// Gives back what only the start needed.
+    fn end_start(&mut self) {
+        if self.start_over_at.is_some_and(|at| at <= self.now) {
+            self.start_over_at = None;
+            os::unmap_code();
+        }
     }
 
     fn take_signals(&mut self) {

@@ -1,4 +1,11 @@
-//! Memory that is free, but not the system's yet.
+//! Memory that this process has and does not need: the system gets it back.
+
+use std::ffi::c_void;
+
+use rustix::mm::{Advice, madvise};
+
+/// Time after its start from which a process needs little of the code that the start needed, ms.
+pub(crate) const START_MS: u32 = 2_000;
 
 /// So many heaps are enough for a node: its driver works, and now and then somebody else does.
 #[cfg(target_env = "gnu")]
@@ -14,6 +21,33 @@ pub(crate) fn give_memory_back() {
     unsafe {
         libc::malloc_trim(0);
     }
+}
+
+/// Unmaps the code of this program (MADV_DONTNEED, madvise(2)), some 20 MB after a start. What is used is mapped again from the page
+/// cache, page by page, in less than a millisecond in all.
+#[allow(unsafe_code)]
+pub(crate) fn unmap_code() {
+    let program = std::fs::read_link("/proc/self/exe").unwrap_or_default();
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
+    for line in maps.lines().filter(|line| line.ends_with(&format!(" {}", program.display()))) {
+        let Some((start, length)) = code(line) else { continue };
+        // SAFETY: the range is a private mapping of the program's file that nobody can write to, so none of its pages differs
+        // from the file; and the file does not change while it runs (ETXTBSY, execve(2)). Each page has the same content when
+        // it is used again, so that threads that run in it notice nothing.
+        let unmapped = unsafe { madvise(start as *mut c_void, length, Advice::LinuxDontNeed) };
+        if let Err(error) = unmapped {
+            tracing::debug!(%error, "the code of the program stays mapped");
+        }
+    }
+}
+
+/// Returns start and length of a mapping, if it is private code that cannot be written to (a line of proc_pid_maps(5)).
+fn code(line: &str) -> Option<(usize, usize)> {
+    let mut words = line.split(' ');
+    let (range, rights) = (words.next()?, words.next()?);
+    let (start, end) = range.split_once('-')?;
+    let [start, end] = [start, end].map(|number| usize::from_str_radix(number, 16).ok());
+    (rights == "r-xp").then_some((start?, end?.checked_sub(start?)?))
 }
 
 /// Lets threads share few heaps (mallopt(3)). Each thread that reads much for a moment, of the many that
@@ -45,6 +79,33 @@ mod tests {
             libc::fclose(stream);
         }
         Ok(std::fs::read_to_string(file.path())?.matches("<heap nr=").count())
+    }
+
+    /// Code of this program that is mapped, kB.
+    fn mapped_code() -> u64 {
+        let program = std::env::current_exe().unwrap().display().to_string();
+        let smaps = std::fs::read_to_string("/proc/self/smaps").unwrap();
+        let mut lines =
+            smaps.lines().skip_while(|line| !(line.ends_with(&program) && line.contains(" r-xp ")));
+        let resident = lines.find_map(|line| line.strip_prefix("Rss:")).unwrap();
+        resident.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
+    #[test]
+    fn code_is_unmapped_and_used_again() {
+        let before = mapped_code();
+        unmap_code();
+        let after = mapped_code();
+        assert!(after < before, "{after} kB, {before} kB before");
+        assert_eq!(
+            code("55d5c4a00000-55d5c4a02000 r-xp 0 08:02 17 /usr/bin/cis"),
+            Some((0x55d5_c4a0_0000, 0x2000))
+        );
+        for other in
+            ["1-2 rwxp 0 0 0 x", "1-2 r--p 0 0 0 x", "1-2 r-xs 0 0 0 x", "2-1 r-xp 0 0 0 x", "r-xp", ""]
+        {
+            assert_eq!(code(other), None, "{other}");
+        }
     }
 
     #[test]

@@ -32,7 +32,7 @@ pub(crate) use descriptors::{
 };
 pub(crate) use handover::{HANDED_OVER, hand_over};
 pub use handover::{hand_environment_over, receive_environment};
-pub(crate) use memory::{give_memory_back, share_memory};
+pub(crate) use memory::{START_MS, give_memory_back, share_memory, unmap_code};
 pub(crate) use processes::{Process, ProcessKey, Processes, descend, signal_exactly};
 pub(crate) use procfs::ProcFs;
 pub(crate) use pty::{open_pty, resize};
