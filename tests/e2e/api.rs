@@ -416,6 +416,20 @@ fn everybody_is_told_what_they_may_do() {
 }
 
 #[test]
+fn a_viewer_reads_no_artifacts() {
+    let remote = Remote::start(&[]);
+    let (viewer, _) = remote.token("viewer", "eve", &[]);
+    let (operator, _) = remote.token("operator", "ann", &[]);
+    let task = "[[tasks]]\nid = \"t\"\ntty = false\nscript = \"echo x > x\"\nartifacts = [\"x\"]\n";
+    let run = remote.node.start(&format!("version = 1\n[dag]\nid = \"d\"\n{task}"));
+    remote.node.wait_run(&run, "succeeded");
+    let path = format!("/v1/runs/{run}/tasks/t/artifacts/x");
+    let refused = remote.run(&viewer, &["api", "get", &path]).expect(3).stderr;
+    assert!(refused.contains("may not read artifacts"), "{refused}");
+    assert_eq!(remote.run(&operator, &["api", "get", &path]).expect(0).stdout, "x\n");
+}
+
+#[test]
 fn a_body_that_does_not_come_is_not_waited_for() {
     let cis = node();
     let socket = cis.status()["socket"].as_str().unwrap().to_owned();
