@@ -173,7 +173,7 @@ impl Host {
             source,
         })?;
         let (exits, left) = ExitFile::open(config.home.join(exits::FILE));
-        let host = Self {
+        let mut host = Self {
             exits,
             notes_retry_at: None,
             left: left.into_iter().map(|note| (note.known.session, note)).collect(),
@@ -220,6 +220,9 @@ impl Host {
         host.watch(host.listener.as_fd(), Source::Listener)?;
         host.watch(host.signals.as_fd(), Source::Signals)?;
         host.watch(host.timers.as_fd(), Source::Timers)?;
+        if let Some(at) = host.start_over_at {
+            host.timers.wish(at, Wake::Host);
+        }
         Ok(host)
     }
 

@@ -5,7 +5,7 @@ use std::ffi::c_void;
 use rustix::mm::{Advice, madvise};
 
 /// Time after its start from which a process needs little of the code that the start needed, ms.
-pub(crate) const START_MS: u32 = 2_000;
+pub(crate) const START_MS: u32 = 1_000;
 
 /// So many heaps are enough for a node: its driver works, and now and then somebody else does.
 #[cfg(target_env = "gnu")]
