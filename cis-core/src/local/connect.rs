@@ -2,12 +2,18 @@
 
 use std::io;
 use std::os::fd::AsFd;
+#[cfg(feature = "node")]
+use std::os::fd::BorrowedFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
 use super::directory::{DirectoryError, check_own, check_parent};
 use super::lock::{Lock, is_missing, look};
+#[cfg(feature = "node")]
+use super::peer::PeerProcess;
 use super::peer::credentials;
+#[cfg(feature = "node")]
+use super::process::realtime_limit_of;
 
 /// Why a connection could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -82,19 +88,27 @@ pub struct Place {
     socket: PathBuf,
     /// The lock file, whose holder may name another socket.
     lock: Option<PathBuf>,
+    /// Minimum hard limit of realtime CPU time of the process, µs.
+    limit: u64,
 }
 
 impl Place {
     /// The process that listens at this path.
     #[must_use]
     pub fn at(socket: impl Into<PathBuf>) -> Self {
-        Self { socket: socket.into(), lock: None }
+        Self { socket: socket.into(), lock: None, limit: 0 }
     }
 
     /// The process that holds this lock, and listens at this path unless the lock file names another one.
     #[must_use]
     pub fn of_holder(socket: impl Into<PathBuf>, lock: impl Into<PathBuf>) -> Self {
-        Self { socket: socket.into(), lock: Some(lock.into()) }
+        Self { socket: socket.into(), lock: Some(lock.into()), limit: 0 }
+    }
+
+    /// The same without processes that have a lower hard limit of realtime CPU time, µs, as processes of sessions have.
+    #[must_use]
+    pub fn with_limit(self, limit: u64) -> Self {
+        Self { limit, ..self }
     }
 
     /// The path at which it should listen.
@@ -120,6 +134,17 @@ impl Place {
             }
             other => other,
         }
+    }
+
+    /// Whether the process that listens at the other end of a connection has at least the limit of [`Self::with_limit`].
+    #[cfg(feature = "node")]
+    pub(crate) fn admits(&self, socket: BorrowedFd<'_>) -> bool {
+        self.limit == 0
+            || PeerProcess::of(socket).is_ok_and(|peer| {
+                let limit = peer.pid.and_then(realtime_limit_of);
+                // The limit may be that of another process, which has got the pid since.
+                peer.is_same() && limit.is_some_and(|limit| limit >= self.limit)
+            })
     }
 
     /// [`Self::connect`] for asynchronous code.
@@ -244,6 +269,40 @@ mod tests {
             act()
         };
         std::thread::scope(|scope| scope.spawn(act).join().unwrap())
+    }
+
+    #[cfg(feature = "node")]
+    #[test]
+    fn a_listener_with_a_lower_limit_is_not_admitted() {
+        use std::process::{Command, Stdio};
+        const LISTENS: &str = "import socket, sys\ns = socket.socket(socket.AF_UNIX)\ns.bind(sys.argv[1])\ns.listen()\n\
+            print('x', flush=True)\nsys.stdin.read()";
+        for is_lower in [false, true] {
+            let folder = crate::testing::private_directory();
+            let socket = folder.path().join("s");
+            // These tests may themselves run in a session.
+            let own = super::super::realtime_limit();
+            let mut command = Command::new("prlimit");
+            if is_lower {
+                command.arg("--rttime=7:7");
+            } else {
+                command.arg("--core=0:");
+            }
+            command
+                .args(["python3", "-c", LISTENS])
+                .arg(&socket)
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped());
+            let mut child = command.spawn().unwrap();
+            child.stdout.take().unwrap().read_exact(&mut [0]).unwrap();
+            let stream = Place::at(&socket).connect().unwrap();
+            let place = Place::at(&socket).with_limit(own);
+            assert_eq!(place.admits(stream.as_fd()), !is_lower);
+            assert!(Place::at(&socket).admits(stream.as_fd()), "nothing is asked of it");
+            drop(child.stdin.take());
+            child.wait().unwrap();
+            assert!(!place.admits(stream.as_fd()), "it has ended");
+        }
     }
 
     #[test]

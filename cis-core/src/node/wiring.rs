@@ -174,7 +174,8 @@ pub fn run(options: NodeOptions, ready: impl FnOnce(Readiness) + Send + 'static)
     let driver = DriverHandle::new(to_driver, Arc::clone(&wake));
     let seen = driver.clone();
     let watcher = Arc::new(move |sighting| seen.tell(Command::Seen(Box::new(sighting))));
-    let hub = Hub::spawn(runtime.handle(), options.home.host_place(), watcher);
+    let host = options.home.host_place().with_limit(realtime_limit_outside(&options.home.dir));
+    let hub = Hub::spawn(runtime.handle(), host, watcher);
     let (events, _) = broadcast::channel(EVENT_BATCHES_KEPT);
     let (rooms, own_commands) = (Knock::default(), OwnCommands::default());
     let shared = Arc::new(Shared::default());
