@@ -58,6 +58,9 @@ pub fn keep_realtime_limit_outside(home: &Path) -> io::Result<()> {
 
 /// Whether the home was made in the session with this limit, or is new.
 fn is_made_with(home: &Path, limit: u64) -> bool {
+    if has_files_of_another(home) {
+        return false;
+    }
     match fs::read_to_string(home.join(MADE_IN)) {
         Ok(noted) => noted.trim().parse() == Ok(limit),
         Err(error) if error.kind() == ErrorKind::NotFound => {
@@ -83,6 +86,17 @@ fn is_in_session_of_another(home: &Path) -> bool {
         }
     }
     false
+}
+
+/// Whether files of the home may belong to another home: links, or files that are mounted there.
+fn has_files_of_another(home: &Path) -> bool {
+    let Some((device, _)) = identity(home) else { return false };
+    let is_foreign =
+        |entry: io::Result<fs::DirEntry>| match entry.and_then(|entry| fs::symlink_metadata(entry.path())) {
+            Ok(meta) => meta.is_symlink() || meta.dev() != device || (meta.is_file() && meta.nlink() > 1),
+            Err(_) => true,
+        };
+    fs::read_dir(home).map_or(true, |mut entries| entries.any(is_foreign))
 }
 
 /// Device and inode of a directory, which has several paths if it is mounted twice. `None`: it does not exist.
@@ -143,5 +157,19 @@ mod tests {
         assert!(is_made_with(home, 7) && !is_made_with(home, 6) && !is_made_with(home, 8));
         fs::write(home.join(MADE_IN), "").unwrap();
         assert!(!is_made_with(home, 7));
+        fs::write(home.join(MADE_IN), "7\n").unwrap();
+        let other = tempfile::tempdir().unwrap();
+        let of = other.path().join("of");
+        fs::write(&of, "").unwrap();
+        let at = home.join("at");
+        for is_hard in [false, true] {
+            match is_hard {
+                true => fs::hard_link(&of, &at).unwrap(),
+                false => std::os::unix::fs::symlink(&of, &at).unwrap(),
+            }
+            assert!(!is_made_with(home, 7), "a link to a file of another home");
+            fs::remove_file(&at).unwrap();
+            assert!(is_made_with(home, 7));
+        }
     }
 }

@@ -70,9 +70,11 @@ impl This<'_> {
         if descent.is_marked_for(|socket| self.home.is_node_socket(socket)) {
             return unknown(None);
         }
-        // Any lower limit counts, not only the stamps of the host: a process can lower its own further.
-        if descent.realtime_limit() < self.limit_outside {
-            return unknown(Some(descent.realtime_limit()));
+        // Any lower limit counts, not only the stamps of the host: a process can lower its own further. A node that runs in a
+        // session has the limit of that session: any other one is of another session.
+        let limit = descent.realtime_limit();
+        if limit < self.limit_outside || (limit != self.limit_outside && limit != u64::MAX) {
+            return unknown(Some(limit));
         }
         let me = rustix::process::geteuid().as_raw();
         let rights = if peer.uid == me || peer.uid == 0 { Rights::Admin } else { Rights::None };
