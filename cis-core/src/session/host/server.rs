@@ -98,7 +98,7 @@ pub(super) struct Host {
     /// Given up for a moment where descriptors have run out, to take a peer in and send it away.
     pub(super) spare: Option<OwnedFd>,
     idle_since: Option<u64>,
-    /// When the code that only the start needed is unmapped, on the boot clock, ms.
+    /// When the code that only the start needed is unmapped, on the boot clock, ms: at the next wake-up after that.
     start_over_at: Option<u64>,
     over_since: Option<u64>,
     pub(super) lock: LockFile,
@@ -173,7 +173,7 @@ impl Host {
             source,
         })?;
         let (exits, left) = ExitFile::open(config.home.join(exits::FILE));
-        let mut host = Self {
+        let host = Self {
             exits,
             notes_retry_at: None,
             left: left.into_iter().map(|note| (note.known.session, note)).collect(),
@@ -220,9 +220,6 @@ impl Host {
         host.watch(host.listener.as_fd(), Source::Listener)?;
         host.watch(host.signals.as_fd(), Source::Signals)?;
         host.watch(host.timers.as_fd(), Source::Timers)?;
-        if let Some(at) = host.start_over_at {
-            host.timers.wish(at, Wake::Host);
-        }
         Ok(host)
     }
 

@@ -135,6 +135,12 @@ proptest! {
         while let Some(at) = memchr::memmem::find(&bytes, b"1042") {
             bytes[at] = b'2';
         }
+        // It would also keep links that the filter does not let through, and draw them.
+        for link in [&b"]8;"[..], b"\x9d8;"] {
+            while let Some(at) = memchr::memmem::find(&bytes, link) {
+                bytes[at + 1] = b'9';
+            }
+        }
         prop_assert_eq!(differ(&bytes, drawn), None);
     }
 
