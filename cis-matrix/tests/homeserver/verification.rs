@@ -59,7 +59,7 @@ impl Pair {
 /// The request of somebody, as soon as it has come.
 async fn waiting(client: &Client, user: &str) -> Verification {
     client.check_verifiable(user).await.unwrap();
-    for _ in 0..200 {
+    for _ in 0..600 {
         client.join_direct_rooms_of(user).await.unwrap();
         if let Some(found) = client.asked_by(user).await.unwrap() {
             return found;
@@ -71,7 +71,7 @@ async fn waiting(client: &Client, user: &str) -> Verification {
 
 /// Somebody is known to be verified, once the signature has come back.
 async fn trusted(client: &Client, user: &str) {
-    for _ in 0..200 {
+    for _ in 0..600 {
         if client.is_verified(user).await.unwrap() {
             return;
         }
