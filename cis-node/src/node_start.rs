@@ -57,7 +57,11 @@ pub(crate) fn ensure(home: &Home, overrides: &[String], stays: bool) -> Result<F
         // For any other reason, a node is started as well: its error says what is wrong.
         Err(ConnectError::Absent { .. } | ConnectError::NotListening { .. } | ConnectError::Io { .. }) => {}
         Err(error @ ConnectError::Lock { .. }) => return Err(ClientError::from(error).into()),
-        Err(error @ (ConnectError::Unsafe { .. } | ConnectError::Foreign { .. })) => {
+        Err(
+            error @ (ConnectError::Unsafe { .. }
+            | ConnectError::Foreign { .. }
+            | ConnectError::Limited { .. }),
+        ) => {
             return Err(match untrusted(home, &error) {
                 Some(running) => running.problem(home),
                 None => ClientError::from(error).into(),

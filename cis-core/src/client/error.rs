@@ -138,7 +138,9 @@ impl From<ConnectError> for ClientError {
             ConnectError::Absent { socket } => Self::NotRunning { socket },
             ConnectError::NotListening { pid, socket, .. } => Self::NotListening { pid, socket },
             ConnectError::Lock { lock, source } => Self::Lock { lock, source },
-            ConnectError::Unsafe { .. } | ConnectError::Foreign { .. } => Self::Untrusted(error),
+            ConnectError::Unsafe { .. } | ConnectError::Foreign { .. } | ConnectError::Limited { .. } => {
+                Self::Untrusted(error)
+            }
             ConnectError::Io { socket, source } => Self::Io { at: socket.display().to_string(), source },
         }
     }

@@ -2,10 +2,10 @@
 
 use std::io;
 use std::os::fd::AsFd;
-#[cfg(feature = "node")]
-use std::os::fd::BorrowedFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+
+use rustix::io::Errno;
 
 use super::directory::{DirectoryError, check_own, check_parent};
 use super::lock::{Lock, is_missing, look};
@@ -60,6 +60,14 @@ pub enum ConnectError {
         /// Uid of this process.
         me: u32,
     },
+    /// The listener has a lower limit than [`Place::with_limit`] says, as processes of sessions have.
+    #[error("pid {pid}, which listens at {}, has a hard limit of realtime CPU time (RLIMIT_RTTIME), as processes of sessions have", socket.display())]
+    Limited {
+        /// The socket's path.
+        socket: PathBuf,
+        /// Pid of the listener; 0: it is in a pid namespace that is not visible from here.
+        pid: u32,
+    },
     /// The system refuses the connection.
     #[error("cannot connect to {}: {source}", socket.display())]
     Io {
@@ -106,6 +114,7 @@ impl Place {
     }
 
     /// The same without processes that have a lower hard limit of realtime CPU time, µs, as processes of sessions have.
+    #[cfg(feature = "node")]
     #[must_use]
     pub fn with_limit(self, limit: u64) -> Self {
         Self { limit, ..self }
@@ -117,7 +126,8 @@ impl Place {
         &self.socket
     }
 
-    /// Connects, and checks that the listener runs as this user. Waits while the listener's backlog is full.
+    /// Connects, and checks that the listener runs as this user and has the limit of this place. Waits while the listener's
+    /// backlog is full.
     ///
     /// # Errors
     /// [`ConnectError`]; nothing was sent.
@@ -125,7 +135,7 @@ impl Place {
         let open = |socket: &Path| {
             check_directory(socket)?;
             let stream = UnixStream::connect(socket).map_err(|source| not_connected(socket, source))?;
-            check_listener(socket, &stream)?;
+            self.check_listener(socket, &stream)?;
             Ok(stream)
         };
         match open(&self.socket) {
@@ -136,28 +146,52 @@ impl Place {
         }
     }
 
-    /// Whether the process that listens at the other end of a connection has at least the limit of [`Self::with_limit`].
-    #[cfg(feature = "node")]
-    pub(crate) fn admits(&self, socket: BorrowedFd<'_>) -> bool {
-        self.limit == 0
-            || PeerProcess::of(socket).is_ok_and(|peer| {
-                let limit = peer.pid.and_then(realtime_limit_of);
-                // The limit may be that of another process, which has got the pid since.
-                peer.is_same() && limit.is_some_and(|limit| limit >= self.limit)
-            })
-    }
-
     /// [`Self::connect`] for asynchronous code.
     ///
     /// # Errors
     /// The same as [`Self::connect`].
     pub async fn connect_async(&self) -> Result<tokio::net::UnixStream, ConnectError> {
-        match open_async(&self.socket).await {
+        match self.open_async(&self.socket).await {
             Err(ConnectError::Absent { .. }) => {
-                open_async(&self.holder_socket()?).await.map_err(|error| self.with_holder(error))
+                self.open_async(&self.holder_socket()?).await.map_err(|error| self.with_holder(error))
             }
             other => other,
         }
+    }
+
+    async fn open_async(&self, socket: &Path) -> Result<tokio::net::UnixStream, ConnectError> {
+        check_directory(socket)?;
+        let stream = tokio::net::UnixStream::connect(socket).await;
+        let stream = stream.map_err(|source| not_connected(socket, source))?;
+        self.check_listener(socket, &stream)?;
+        Ok(stream)
+    }
+
+    /// Checks the uid of the listener, which the kernel records at listen(2) (SO_PEERCRED, unix(7)), and its limit.
+    fn check_listener(&self, socket: &Path, stream: impl AsFd) -> Result<(), ConnectError> {
+        let failed = |source: Errno| ConnectError::Io { socket: socket.to_owned(), source: source.into() };
+        let (_, uid) = credentials(stream.as_fd()).map_err(failed)?;
+        let me = rustix::process::geteuid().as_raw();
+        if uid != me {
+            return Err(ConnectError::Foreign { socket: socket.to_owned(), uid, me });
+        }
+        if self.limit == 0 {
+            return Ok(());
+        }
+        #[cfg(feature = "node")]
+        {
+            let listener = PeerProcess::of(stream.as_fd()).map_err(failed)?;
+            let pid = listener.pid.unwrap_or(0);
+            let limit = realtime_limit_of(pid).unwrap_or(0);
+            // The limit may be that of another process, which has got the pid since.
+            if !listener.is_same() {
+                return Err(failed(Errno::CONNRESET));
+            }
+            if limit < self.limit {
+                return Err(ConnectError::Limited { socket: socket.to_owned(), pid });
+            }
+        }
+        Ok(())
     }
 
     /// Returns the socket that the lock file names.
@@ -208,14 +242,6 @@ impl From<&Path> for Place {
     }
 }
 
-async fn open_async(socket: &Path) -> Result<tokio::net::UnixStream, ConnectError> {
-    check_directory(socket)?;
-    let stream = tokio::net::UnixStream::connect(socket).await;
-    let stream = stream.map_err(|source| not_connected(socket, source))?;
-    check_listener(socket, &stream)?;
-    Ok(stream)
-}
-
 /// Checks the directory of a socket: a user who can write to that directory, or replace it, decides which
 /// process listens.
 fn check_directory(socket: &Path) -> Result<(), ConnectError> {
@@ -230,15 +256,6 @@ fn check_directory(socket: &Path) -> Result<(), ConnectError> {
         error if error.is_absent() => ConnectError::Absent { socket: socket.to_owned() },
         error => ConnectError::Unsafe { socket: socket.to_owned(), error },
     })
-}
-
-/// Checks the uid of the listener, which the kernel records at listen(2) (SO_PEERCRED, unix(7)).
-fn check_listener(socket: &Path, stream: impl AsFd) -> Result<(), ConnectError> {
-    let failed =
-        |source: rustix::io::Errno| ConnectError::Io { socket: socket.to_owned(), source: source.into() };
-    let (_, uid) = credentials(stream.as_fd()).map_err(failed)?;
-    let me = rustix::process::geteuid().as_raw();
-    if uid == me { Ok(()) } else { Err(ConnectError::Foreign { socket: socket.to_owned(), uid, me }) }
 }
 
 fn not_connected(socket: &Path, source: io::Error) -> ConnectError {
@@ -297,11 +314,12 @@ mod tests {
             child.stdout.take().unwrap().read_exact(&mut [0]).unwrap();
             let stream = Place::at(&socket).connect().unwrap();
             let place = Place::at(&socket).with_limit(own);
-            assert_eq!(place.admits(stream.as_fd()), !is_lower);
-            assert!(Place::at(&socket).admits(stream.as_fd()), "nothing is asked of it");
+            assert_eq!(place.check_listener(&socket, &stream).is_ok(), !is_lower);
+            assert_eq!(matches!(place.connect(), Err(ConnectError::Limited { .. })), is_lower);
+            assert!(Place::at(&socket).check_listener(&socket, &stream).is_ok(), "nothing is asked of it");
             drop(child.stdin.take());
             child.wait().unwrap();
-            assert!(!place.admits(stream.as_fd()), "it has ended");
+            assert!(place.check_listener(&socket, &stream).is_err(), "it has ended");
         }
     }
 

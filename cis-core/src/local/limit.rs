@@ -40,20 +40,21 @@ pub fn realtime_limit_outside(home: &Path) -> u64 {
     if own < u64::MAX && is_made_with(home, own) && is_in_session_of_another(home) { own } else { u64::MAX }
 }
 
-/// Notes in a new home that it is made in a session of another home. Does nothing elsewhere.
+/// Returns [`realtime_limit_outside`], and notes in a new home that it is made in a session of another home.
 ///
 /// # Errors
 /// The note cannot be written.
-pub fn keep_realtime_limit_outside(home: &Path) -> io::Result<()> {
+pub fn keep_realtime_limit_outside(home: &Path) -> io::Result<u64> {
     let limit = realtime_limit_outside(home);
     if limit == u64::MAX {
-        return Ok(());
+        return Ok(limit);
     }
     match OpenOptions::new().write(true).create_new(true).mode(0o600).open(home.join(MADE_IN)) {
-        Ok(mut file) => writeln!(file, "{limit}"),
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
-        Err(error) => Err(error),
+        Ok(mut file) => writeln!(file, "{limit}")?,
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+        Err(error) => return Err(error),
     }
+    Ok(limit)
 }
 
 /// Whether the home was made in the session with this limit, or is new.

@@ -73,7 +73,7 @@ impl This<'_> {
         // Any lower limit counts, not only the stamps of the host: a process can lower its own further. A node that runs in a
         // session has the limit of that session: any other one is of another session.
         let limit = descent.realtime_limit();
-        if limit < self.limit_outside || (limit != self.limit_outside && limit != u64::MAX) {
+        if limit != self.limit_outside && limit != u64::MAX {
             return unknown(Some(limit));
         }
         let me = rustix::process::geteuid().as_raw();

@@ -28,9 +28,7 @@ use super::worker::LocalWorker;
 use super::{own_log, restore};
 use crate::config::{Config, Home, HomeError, Identity, IdentityError, KeyError, Keys, Settings, Tokens};
 use crate::ids::RunId;
-use crate::local::{
-    Holder, LockFile, SocketFile, keep_realtime_limit_outside, make_way, realtime_limit_outside,
-};
+use crate::local::{Holder, LockFile, SocketFile, keep_realtime_limit_outside, make_way};
 use crate::matrix::Account;
 use crate::scheduler::{Breaker, Machine};
 use crate::server::{self, Bound, Door};
@@ -140,7 +138,7 @@ pub fn run(options: NodeOptions, ready: impl FnOnce(Readiness) + Send + 'static)
     if let Some(problem) = identity.view().problem {
         tracing::warn!(problem, "nobody else is obeyed");
     }
-    keep_realtime_limit_outside(&options.home.dir)
+    let limit_outside = keep_realtime_limit_outside(&options.home.dir)
         .map_err(system("note the session that the home is made in"))?;
     let writer = Writer::open(&options.home.database())?;
     if writer.excludes_processes() {
@@ -174,8 +172,8 @@ pub fn run(options: NodeOptions, ready: impl FnOnce(Readiness) + Send + 'static)
     let driver = DriverHandle::new(to_driver, Arc::clone(&wake));
     let seen = driver.clone();
     let watcher = Arc::new(move |sighting| seen.tell(Command::Seen(Box::new(sighting))));
-    let host = options.home.host_place().with_limit(realtime_limit_outside(&options.home.dir));
-    let hub = Hub::spawn(runtime.handle(), host, watcher);
+    let host_place = options.home.host_place().with_limit(limit_outside);
+    let hub = Hub::spawn(runtime.handle(), host_place.clone(), watcher);
     let (events, _) = broadcast::channel(EVENT_BATCHES_KEPT);
     let (rooms, own_commands) = (Knock::default(), OwnCommands::default());
     let shared = Arc::new(Shared::default());
@@ -214,7 +212,7 @@ pub fn run(options: NodeOptions, ready: impl FnOnce(Readiness) + Send + 'static)
         tokens,
         remote,
         own_commands: own_commands.clone(),
-        limit_outside: realtime_limit_outside(&options.home.dir),
+        limit_outside,
         host_health: HostHealth::default(),
     });
     let worker = LocalWorker::new(
@@ -234,6 +232,7 @@ pub fn run(options: NodeOptions, ready: impl FnOnce(Readiness) + Send + 'static)
         keys,
         stays: options.stays,
         restart: options.restart,
+        host_place,
         host_command: options.host_command,
         machine,
         unreadable,

@@ -16,7 +16,7 @@ use super::host::READY;
 use super::protocol::{FromHost, Role, ToHost, VERSION, frame};
 use super::{hand_environment_over, quick};
 use crate::ids::{InputId, SessionId};
-use crate::local::{ConnectError, PeerProcess, Place, realtime_limit_of};
+use crate::local::{ConnectError, Place};
 
 /// Read from the socket at once, bytes.
 const READ_BYTES: usize = 256 << 10;
@@ -30,7 +30,7 @@ const COMPLAINT_BYTES_MAX: usize = 4096;
 pub enum HostClientError {
     /// There is no connection.
     #[error("cannot reach the session host: {0}")]
-    Connect(#[from] ConnectError),
+    Connect(#[source] ConnectError),
     /// The host is gone; its sessions are lost unless it answers again.
     #[error("the session host closed the connection")]
     Closed,
@@ -78,6 +78,15 @@ pub enum HostClientError {
         /// What it said.
         detail: String,
     },
+}
+
+impl From<ConnectError> for HostClientError {
+    fn from(error: ConnectError) -> Self {
+        match error {
+            ConnectError::Limited { pid, .. } => Self::Limited { pid },
+            error => Self::Connect(error),
+        }
+    }
 }
 
 /// What came from the host.
@@ -133,21 +142,6 @@ impl HostClient {
         client.send(&ToHost::Hello { version: VERSION, role })?;
         client.flush()?;
         Ok(client)
-    }
-
-    /// Checks that the host has at least this hard limit of realtime CPU time, µs, unlike processes of sessions.
-    ///
-    /// # Errors
-    /// [`HostClientError::Limited`]; [`HostClientError::Closed`] if it has ended.
-    pub fn check_limit(&self, at_least: u64) -> Result<(), HostClientError> {
-        let host = PeerProcess::of(self.stream.as_fd()).map_err(|error| HostClientError::Io(error.into()))?;
-        let pid = host.pid.unwrap_or(0);
-        let limit = realtime_limit_of(pid).unwrap_or(0);
-        // The limit may be that of another process, which has got the pid since.
-        if !host.is_same() {
-            return Err(HostClientError::Closed);
-        }
-        if limit < at_least { Err(HostClientError::Limited { pid }) } else { Ok(()) }
     }
 
     /// Puts a message behind what is to be sent.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::config::Home;
 use crate::ids::{HostInstance, TimestampMs};
-use crate::local::{ConnectError, Lock, is_stopped, look, realtime_limit_outside};
+use crate::local::{ConnectError, Lock, Place, is_stopped, look};
 use crate::session::control::{HostClient, HostClientError, spawn_host};
 use crate::session::protocol::{FromHost, Known, Role, ToHost};
 
@@ -38,8 +38,8 @@ pub(super) struct TooLong;
 pub(super) struct HostLink {
     home: Home,
     command: Vec<OsString>,
-    /// Hard limit of realtime CPU time of processes outside of sessions, µs.
-    limit_outside: u64,
+    /// Where it listens, without processes of sessions.
+    place: Place,
     client: Option<HostClient>,
     /// One that we started: waited for when it ends, so that it leaves no zombie.
     child: Option<Child>,
@@ -56,10 +56,10 @@ pub(super) struct HostLink {
 }
 
 impl HostLink {
-    pub(super) fn new(home: Home, command: Vec<OsString>) -> Self {
+    pub(super) fn new(home: Home, place: Place, command: Vec<OsString>) -> Self {
         Self {
-            limit_outside: realtime_limit_outside(&home.dir),
             home,
+            place,
             command,
             client: None,
             child: None,
@@ -126,7 +126,7 @@ impl HostLink {
 
     fn try_connect(&mut self) -> Result<Greeting, HostClientError> {
         self.reap();
-        let place = self.home.host_place();
+        let place = self.place.clone();
         // A stopped host would let the driver wait for its greeting.
         if let Ok(Lock::Held(Some(holder))) = look(&self.home.host_lock())
             && is_stopped(holder.pid)
@@ -141,7 +141,6 @@ impl HostLink {
             }
             connected => connected?,
         };
-        client.check_limit(self.limit_outside)?;
         let greeting = self.greeted(&mut client)?;
         self.client = Some(client);
         Ok(greeting)
@@ -292,7 +291,7 @@ mod tests {
             stream.write_all(&said).unwrap();
             stream
         });
-        let mut link = HostLink::new(home, Vec::new());
+        let mut link = HostLink::new(home.clone(), home.host_place(), Vec::new());
         assert!(link.connect(0).is_some());
         let _open = host.join().unwrap();
         // Nothing is on the socket any more that could wake anybody.

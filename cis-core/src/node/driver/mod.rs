@@ -54,6 +54,7 @@ use crate::api::{Problem, RoomWrite, TimeView};
 use crate::config::{Config, Home, Keys};
 use crate::event::{Event, EventBody, EventDraft};
 use crate::ids::{InputId, NodeDid, RunId, SessionId, TimestampMs};
+use crate::local::Place;
 use crate::scheduler::{IdSource, Input, InputKind, Machine};
 use crate::server::EventBatch;
 use crate::session::START_MS;
@@ -125,6 +126,7 @@ pub(in crate::node) struct Parts {
     pub(in crate::node) keys: Arc<Keys>,
     pub(in crate::node) stays: bool,
     pub(in crate::node) restart: Vec<String>,
+    pub(in crate::node) host_place: Place,
     pub(in crate::node) host_command: Vec<OsString>,
     pub(in crate::node) machine: Machine,
     /// Open runs that could not be read, and why.
@@ -247,7 +249,7 @@ impl Driver {
         let (home, readers, blobs) = (parts.home.clone(), parts.readers.clone(), Arc::clone(&parts.blobs));
         let notices = Notices::new(notify.command, timeout, home, readers, blobs, parts.own_commands.clone());
         Self {
-            host: HostLink::new(parts.home.clone(), parts.host_command.clone()),
+            host: HostLink::new(parts.home.clone(), parts.host_place.clone(), parts.host_command.clone()),
             parts,
             loners: Loners::default(),
             attention: Attentions::default(),

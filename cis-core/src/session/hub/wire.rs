@@ -3,7 +3,6 @@
 //! Knows the messages of [`crate::session::protocol`], nothing of what sessions are.
 
 use std::io;
-use std::os::fd::AsFd as _;
 use std::time::Duration;
 
 use tokio::net::UnixStream;
@@ -68,11 +67,6 @@ impl Wire {
 
     async fn greet(host: &Place) -> Result<Self, HubError> {
         let stream = host.connect_async().await.map_err(|error| lost(host, error))?;
-        // What people type and see goes through it.
-        if !host.admits(stream.as_fd()) {
-            let why = "what listens there has a hard limit of realtime CPU time (RLIMIT_RTTIME), as processes of sessions have";
-            return Err(lost(host, why));
-        }
         let mut wire = Self { stream, decoder: Decoder::default(), instance: HostInstance(Ulid::nil()) };
         let mut hello = Vec::new();
         put_message(&mut hello, &ToHost::Hello { version: VERSION, role: Role::Stream });
