@@ -32,9 +32,11 @@ use super::places::{Count, Place};
 use super::{cors, routes, unread};
 use crate::api::web::Callers;
 use crate::api::{Problem, ProblemKind};
+use crate::ids::TokenId;
 
-/// Maximum number of connections that have shown a valid token, streams included.
+/// Maximum number of connections that have shown a valid token, streams included: with all tokens, and with one.
 const CONNECTIONS_MAX: usize = 256;
+const CONNECTIONS_OF_TOKEN_MAX: usize = 64;
 /// Maximum number of further connections that have not shown a token yet, from all addresses and from one.
 /// Others are closed at once.
 const STRANGERS_MAX: usize = 128;
@@ -109,6 +111,8 @@ struct Hall<N> {
 enum Limit {
     /// Connections that have shown a token.
     Known,
+    /// Connections that have shown this token first.
+    Token(TokenId),
     /// Connections that have not shown a token.
     Strangers,
     /// Connections without a token from one address, or from one IPv6 network of 64 bits, which is what one
@@ -132,11 +136,12 @@ impl Standing {
         Some(Arc::new(Self { open: open.clone(), place: Mutex::new((place, false)) }))
     }
 
-    /// Counts the connection as one with a token. False: there is no room for it.
-    fn is_let_in(&self) -> bool {
+    /// Counts the connection as one with this token. False: there is no room for it.
+    fn is_let_in(&self, token: TokenId) -> bool {
         let mut place = self.place.lock().unwrap_or_else(PoisonError::into_inner);
         if !place.1 {
-            let Some(known) = self.open.take(&[(Limit::Known, CONNECTIONS_MAX)]) else { return false };
+            let limits = [(Limit::Known, CONNECTIONS_MAX), (Limit::Token(token), CONNECTIONS_OF_TOKEN_MAX)];
+            let Some(known) = self.open.take(&limits) else { return false };
             *place = (known, true);
         }
         true
@@ -253,7 +258,9 @@ async fn tell_plain(mut stream: TcpStream) -> io::Result<()> {
 }
 
 fn crowded() -> Response {
-    let detail = format!("{CONNECTIONS_MAX} connections over TCP are open");
+    let detail = format!(
+        "too many connections over TCP are open: at most {CONNECTIONS_OF_TOKEN_MAX} with one token, {CONNECTIONS_MAX} in all"
+    );
     Failure(Problem::new(ProblemKind::Unavailable, detail).hint("try again when some of them have ended"))
         .into_response()
 }
@@ -284,8 +291,10 @@ impl<N: NodeApi> Service<Request<Incoming>> for Visit<N> {
         let (method, uri) = (request.method().clone(), request.uri().clone());
         let passage = gate::pass(&*hall.node, &hall.callers, self.local, &method, &uri, request.headers());
         let Passage { page, outcome } = passage;
-        let passed =
-            outcome.and_then(|bearer| if self.standing.is_let_in() { Ok(bearer) } else { Err(crowded()) });
+        let passed = outcome.and_then(|bearer| match self.standing.is_let_in(bearer.token) {
+            true => Ok(bearer),
+            false => Err(crowded()),
+        });
         match passed {
             Ok(bearer) => {
                 self.newest.send_replace(Some(bearer.token));
@@ -317,14 +326,20 @@ mod tests {
         assert!(Standing::stranger(&open, v4(1)).is_none(), "one address");
         let mapped: IpAddr = "::ffff:192.0.2.1".parse().unwrap();
         assert!(Standing::stranger(&open, mapped).is_none(), "the same by IPv6");
-        let known: Vec<_> = one.into_iter().filter(|standing| standing.is_let_in()).collect();
-        assert!(known.iter().all(|standing| standing.is_let_in()), "it is counted once");
+        let token = |n: u128| TokenId::from_parts(1, n);
+        let known: Vec<_> = one.into_iter().filter(|standing| standing.is_let_in(token(1))).collect();
+        assert!(known.iter().all(|standing| standing.is_let_in(token(1))), "it is counted once");
         let others: Vec<_> = (2..=255).map_while(|n| Standing::stranger(&open, v4(n))).collect();
         assert_eq!((known.len(), others.len()), (STRANGERS_OF_ADDRESS_MAX, STRANGERS_MAX));
         drop(others);
-        let let_in = |n: u8| Standing::stranger(&open, v4(n)).filter(|standing| standing.is_let_in());
-        let more: Vec<_> = (0..=255).map_while(let_in).collect();
-        assert_eq!(more.len() + known.len(), CONNECTIONS_MAX);
+        let let_in = |n: u128| {
+            let (open, v4, token) = (&open, &v4, &token);
+            move |of: u8| Standing::stranger(open, v4(of)).filter(|standing| standing.is_let_in(token(n)))
+        };
+        let more: Vec<_> = (0..=255).map_while(let_in(1)).collect();
+        assert_eq!(more.len() + known.len(), CONNECTIONS_OF_TOKEN_MAX, "one token");
+        let others: Vec<_> = (2..=9).flat_map(|n| (0..=255).map_while(let_in(n))).collect();
+        assert_eq!(others.len() + more.len() + known.len(), CONNECTIONS_MAX);
         let net = |text: &str| network(text.parse().unwrap());
         assert_eq!(net("2001:db8::1"), net("2001:db8::ffff:2"));
         assert_ne!(net("2001:db8::1"), net("2001:db8:0:1::1"));
