@@ -16,11 +16,12 @@ use std::io::{self, ErrorKind, Read as _};
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FallocateFlags, OFlags, fallocate};
-use rustix::io::{Errno, retry_on_intr};
+use rustix::fs::{FallocateFlags, OFlags};
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use super::log::LogReader;
+use super::os;
 use super::protocol::{Exit, Known};
 use crate::event::{ExitStatus, LostOutput};
 use crate::ids::{SessionId, TimestampMs};
@@ -355,14 +356,11 @@ fn allocate(file: &File, start: u64, end: u64) -> io::Result<()> {
     if end <= start {
         return Ok(());
     }
-    let reserve = || fallocate(file, FallocateFlags::KEEP_SIZE, start, end - start);
-    match retry_on_intr(reserve) {
-        Err(Errno::OPNOTSUPP | Errno::NOSYS) => {
-            let lines = vec![b'\n'; usize::try_from(end - start).unwrap_or(0)];
-            file.write_all_at(&lines, start)
-        }
-        done => Ok(done?),
+    if os::allocate(file, FallocateFlags::KEEP_SIZE, start, end - start)? {
+        return Ok(());
     }
+    let lines = vec![b'\n'; usize::try_from(end - start).unwrap_or(0)];
+    file.write_all_at(&lines, start)
 }
 
 #[cfg(test)]

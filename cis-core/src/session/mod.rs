@@ -14,7 +14,9 @@ pub mod quick;
 pub mod recorder;
 
 pub use crate::terminal::{filter, sanitizer, screen};
-pub(crate) use os::{START_MS, boot_ms, give_memory_back, share_memory, stamp_at_start, unmap_code};
+pub(crate) use os::{
+    START_MS, allocate, boot_ms, give_memory_back, share_memory, stamp_at_start, unmap_code,
+};
 pub use os::{fail_large_writes, hand_environment_over, receive_environment};
 
 #[cfg(test)]

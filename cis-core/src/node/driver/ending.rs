@@ -23,6 +23,11 @@ const RESTART_PAUSE_MS: i64 = 60_000;
 /// Key of the time of the last such restart, Unix ms.
 const RESTARTED: &str = "restarted_ms";
 
+/// Works on the memory of the process in a thread of its own: that takes a moment, and the driver has none.
+fn aside(work: fn()) {
+    let _ = std::thread::Builder::new().name("cis-memory".to_owned()).spawn(work);
+}
+
 impl Driver {
     /// Notes since when there has been nothing to do.
     pub(super) fn watch_idleness(&mut self, now: TimestampMs) {
@@ -49,14 +54,11 @@ impl Driver {
     pub(super) fn watch_memory(&mut self, now: TimestampMs) {
         if self.start_over_at.is_some_and(|at| at <= now) {
             self.start_over_at = None;
-            crate::session::unmap_code();
+            aside(crate::session::unmap_code);
         }
         if self.give_back_at.is_some_and(|at| at <= now) {
             self.give_back_at = None;
-            // It takes a moment, and the driver has none.
-            let _ = std::thread::Builder::new()
-                .name("cis-memory".to_owned())
-                .spawn(crate::session::give_memory_back);
+            aside(crate::session::give_memory_back);
         }
     }
 

@@ -8,9 +8,9 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FallocateFlags, fallocate};
-use rustix::io::{Errno, retry_on_intr};
+use rustix::fs::FallocateFlags;
 
+use crate::session::allocate;
 use crate::store::noise;
 
 /// Size of the reserve, bytes: enough for what a cleaning of some ten thousand runs records, and for the
@@ -57,11 +57,11 @@ fn keep_with(home: &Path, room_bytes: u64) {
 
 fn make(path: &Path) -> io::Result<()> {
     let mut file: File = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
-    match retry_on_intr(|| fallocate(&file, FallocateFlags::empty(), 0, RESERVE_BYTES as u64)) {
-        // A file system that compresses keeps no space for zeros.
-        Err(Errno::OPNOTSUPP | Errno::NOSYS) => file.write_all(&noise(RESERVE_BYTES)),
-        done => Ok(done?),
+    if allocate(&file, FallocateFlags::empty(), 0, RESERVE_BYTES as u64)? {
+        return Ok(());
     }
+    // A file system that compresses keeps no space for zeros.
+    file.write_all(&noise(RESERVE_BYTES))
 }
 
 /// Frees the space of the reserve. Returns whether there was a reserve.

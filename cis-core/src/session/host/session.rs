@@ -11,7 +11,7 @@ use crate::session::evidence::Impatience;
 use crate::session::exits::{Note, Promise};
 use crate::session::log::LogWriter;
 use crate::session::os::{ProcessKey, Stamp, Terminal};
-use crate::session::protocol::{AtDeadline, Exit, Known};
+use crate::session::protocol::{AtDeadline, Exit, FromHost, Known};
 
 /// Its descriptors.
 #[derive(Debug)]
@@ -160,6 +160,12 @@ impl Session {
     /// It is not at its end in this turn: its leader lives, or what it left behind is being ended.
     pub(super) fn stays_open(&self) -> bool {
         self.leader_end.is_none() || self.kill.is_some()
+    }
+
+    /// What a node is told of its start.
+    pub(super) fn start_message(&self) -> FromHost {
+        let (session, pid, at_ms) = (self.id, self.pid, self.started_ms);
+        FromHost::Started { session, pid, at_ms, born_ms: Some(self.born_ms) }
     }
 
     pub(super) fn known(&self) -> Known {

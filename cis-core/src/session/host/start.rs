@@ -51,9 +51,8 @@ impl Host {
     pub(super) fn start(&mut self, at: usize, start: Start) {
         let id = start.session;
         if let Some(session) = self.by_id.get(&id).and_then(|slot| self.sessions.get(*slot)) {
-            let (pid, at_ms, exit) = (session.pid, session.started_ms, session.exit.clone());
-            let born_ms = Some(session.born_ms);
-            self.say(at, &FromHost::Started { session: id, pid, at_ms, born_ms });
+            let (start, exit) = (session.start_message(), session.exit.clone());
+            self.say(at, &start);
             if let Some(exit) = exit {
                 self.say(at, &FromHost::Exited { session: id, exit });
             }
@@ -73,8 +72,8 @@ impl Host {
         match self.spawn_session(start) {
             Ok(slot) => {
                 let Some(session) = self.sessions.get(slot) else { return };
-                let (pid, at_ms, born_ms) = (session.pid, session.started_ms, Some(session.born_ms));
-                self.say_soon(at, &FromHost::Started { session: id, pid, at_ms, born_ms });
+                let start = session.start_message();
+                self.say_soon(at, &start);
                 self.wish(slot);
             }
             Err(why) => self.say(at, &FromHost::StartFailed { session: id, why }),
@@ -195,10 +194,9 @@ impl Host {
     fn tell_start(&mut self, slot: usize) {
         let Some(session) = self.sessions.get_mut(slot).filter(|session| !session.told) else { return };
         session.told = true;
-        let (id, pid, at_ms) = (session.id, session.pid, session.started_ms);
-        let born_ms = Some(session.born_ms);
+        let start = session.start_message();
         if let Some(at) = self.control {
-            self.say_soon(at, &FromHost::Started { session: id, pid, at_ms, born_ms });
+            self.say_soon(at, &start);
         }
     }
 

@@ -28,9 +28,9 @@ pub(crate) fn give_memory_back() {
 #[allow(unsafe_code)]
 pub(crate) fn unmap_code() {
     let program = std::fs::read_link("/proc/self/exe").unwrap_or_default();
+    let of_program = format!(" {}", program.display());
     let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
-    for line in maps.lines().filter(|line| line.ends_with(&format!(" {}", program.display()))) {
-        let Some((start, length)) = code(line) else { continue };
+    for (start, length) in maps.lines().filter(|line| line.ends_with(&of_program)).filter_map(code) {
         // SAFETY: the range is a private mapping of the program's file that nobody can write to, so none of its pages differs
         // from the file; and the file does not change while it runs (ETXTBSY, execve(2)). Each page has the same content when
         // it is used again, so that threads that run in it notice nothing.
