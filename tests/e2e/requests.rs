@@ -4,9 +4,10 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use super::harness::{Cis, eventually, kill_9, pause};
+use super::harness::{Cis, eventually, kill_9, pause, signal};
 
 /// A connection to the API.
 pub struct Api(BufReader<UnixStream>);
@@ -82,6 +83,33 @@ fn a_session_that_is_asked_for_sixteen_times_at_once_is_made_once() {
     // Afterwards it is known from the store.
     let (status, again) = Api::of(&cis).post("/v1/sessions", &serde_json::from_str(&body).unwrap());
     assert_eq!((status, &again["id"]), (201, &answers[0].1["id"]));
+}
+
+#[test]
+fn a_session_that_was_never_started_is_not_answered_as_made() {
+    let cis = Cis::new();
+    cis.ok(["node", "start", "--detach"]);
+    // It begins the session host.
+    cis.ok(["session", "create", "--", "cat"]);
+    let host = cis.host_pid().unwrap();
+    signal(host, Signal::STOP);
+    let id = "01K0000000000000000000000B";
+    let body = session(&cis, &["sleep", "60"], id);
+    let mut caller = Api::of(&cis);
+    caller.send("POST", "/v1/sessions", None, &body.to_string());
+    eventually("the session recorded", || {
+        (events(&cis, "cis.dag.session.created", "sleep") == 1).then_some(())
+    });
+    kill_9(cis.node_pid().unwrap());
+    kill_9(host);
+    cis.ok(["node", "start", "--detach"]);
+    eventually("the end of both sessions", || {
+        (events(&cis, "cis.dag.session.ended", "before it was started") == 2).then_some(())
+    });
+    let (status, answer) = Api::of(&cis).post("/v1/sessions", &body);
+    assert_eq!(status, 503, "{answer}");
+    assert!(answer["detail"].as_str().unwrap().contains("was not started"), "{answer}");
+    assert!(answer["hint"].as_str().unwrap().contains("another key"), "{answer}");
 }
 
 #[test]

@@ -11,7 +11,6 @@ use tokio::time::{Instant, sleep_until};
 
 use super::api::{Node, internal};
 use super::commands::{Command, Given, RunVerb, Taken, decided};
-use super::driver::idempotency;
 use crate::api::{
     Answer, AnswerReceipt, Ask, AskView, Decide, HandIn, InboxItem, ListInbox, Listing, Page, Problem,
     ProblemKind, ReadAsk, Say, ThreadMessage,
@@ -167,8 +166,7 @@ impl Node {
     async fn answered_before(&self, item: &InboxItem, input: InputId) -> Outcome<Option<AnswerReceipt>> {
         let Some(closed) = &item.closed else { return Ok(None) };
         if let (Some(run), Some(task), None) = (item.run, &item.task, item.session) {
-            let made = self.read(move |reader| reader.find_input(input)).await?;
-            let same = made.is_some_and(|noted| idempotency::made(&noted) == decided(run, task));
+            let same = self.made::<String>(input).await?.is_some_and(|made| made == decided(run, task));
             let (by, text) = (closed.by.clone().unwrap_or_default(), closed.text.clone().unwrap_or_default());
             let receipt = AnswerReceipt::new(item.id.clone(), by, text);
             return Ok(same.then_some(AnswerReceipt { repeated: true, ..receipt }));

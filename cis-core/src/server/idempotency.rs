@@ -28,6 +28,17 @@ pub(super) const REPLAYED_HEADER: HeaderName = HeaderName::from_static("idempote
 /// Maximum length of a key.
 const KEY_CHARS_MAX: usize = 255;
 
+/// Returns the fingerprint of some texts and bytes.
+fn fingerprint(texts: &[&str], bytes: &[u8]) -> Fingerprint {
+    let mut hash = Sha256::new();
+    for text in texts {
+        hash.update(text.as_bytes());
+        hash.update([0]);
+    }
+    hash.update(bytes);
+    hash.finalize().into()
+}
+
 /// A request with its key.
 pub(super) struct Keyed<T> {
     pub(super) request: T,
@@ -89,50 +100,24 @@ impl<T: HasKey> Keyed<T> {
             (None, true) => *input = InputId(ulid::Ulid::new()),
             (None, false) => {}
         }
-        let mut hash = Sha256::new();
-        for part in about {
-            hash.update(part.as_bytes());
-            hash.update([0]);
-        }
-        hash.update(bytes);
-        Ok(Self { request, key, fingerprint: hash.finalize().into() })
+        Ok(Self { request, key, fingerprint: fingerprint(about, bytes) })
     }
 
-    /// Carries the request out once. It goes on if its client goes away.
+    /// Carries the request out once. It goes on if its client goes away. `act` is told whether the request was carried out
+    /// before.
     ///
     /// # Errors
     /// The key was used for another request, or the node refuses this one.
     pub(super) async fn act<N, R, F>(
-        self,
-        node: Arc<N>,
-        act: impl FnOnce(Arc<N>, T) -> F + Send + 'static,
-    ) -> Result<KeyedAnswer<R>, Failure>
-    where
-        N: NodeApi,
-        T: Send + 'static,
-        R: Send + 'static,
-        F: Future<Output = Result<R, Problem>> + Send,
-    {
-        self.find_or_act(node, |_, _| async { Ok(None) }, act).await
-    }
-
-    /// Carries the request out once, like [`Self::act`]. `find` returns what it made before: a repeated request is not prepared
-    /// again, because what it needs may have gone.
-    ///
-    /// # Errors
-    /// As [`Self::act`], and those of `find`.
-    pub(super) async fn find_or_act<N, R, F, G>(
         mut self,
         node: Arc<N>,
-        find: impl FnOnce(Arc<N>, InputId) -> G + Send + 'static,
-        act: impl FnOnce(Arc<N>, T) -> F + Send + 'static,
+        act: impl FnOnce(Arc<N>, T, bool) -> F + Send + 'static,
     ) -> Result<KeyedAnswer<R>, Failure>
     where
         N: NodeApi,
         T: Send + 'static,
         R: Send + 'static,
         F: Future<Output = Result<R, Problem>> + Send,
-        G: Future<Output = Result<Option<R>, Problem>> + Send,
     {
         let acting = tokio::spawn(async move {
             if let Some(HeaderKey(key)) = &self.key {
@@ -140,11 +125,7 @@ impl<T: HasKey> Keyed<T> {
             }
             let input = *self.request.input_mut();
             let repeated = node.begin_keyed(input, self.fingerprint).await?;
-            let found = if repeated { find(Arc::clone(&node), input).await? } else { None };
-            let answer = match found {
-                Some(found) => Ok(found),
-                None => act(Arc::clone(&node), self.request).await,
-            };
+            let answer = act(Arc::clone(&node), self.request, repeated).await;
             // The key of a request that made nothing may be used again.
             node.end_keyed(input);
             Ok(KeyedAnswer { answer: answer?, repeated })
@@ -202,12 +183,7 @@ impl HeaderKey {
                 format!("Idempotency-Key is one string of 1 to {KEY_CHARS_MAX} visible ASCII characters");
             return Err(Failure(Problem::new(ProblemKind::BadInput, detail)));
         };
-        let mut hash = Sha256::new();
-        for part in ["idempotency key", &who.actor().name, text] {
-            hash.update(part.as_bytes());
-            hash.update([0]);
-        }
-        Ok(Some(Self(hash.finalize().into())))
+        Ok(Some(Self(fingerprint(&["idempotency key", &who.actor().name, text], &[]))))
     }
 }
 

@@ -89,7 +89,7 @@ async fn answer<N: NodeApi>(
     let item = node.item(name).await?;
     let keyed = body.read_keyed(&who).await?;
     Ok(keyed
-        .act(node, move |node, answer| async move { node.answer(who, item, answer).await })
+        .act(node, move |node, answer, _| async move { node.answer(who, item, answer).await })
         .await?
         .map(Json))
 }
@@ -102,7 +102,10 @@ async fn ask<N: NodeApi>(
 ) -> Result<KeyedAnswer<Created<AskView>>, Failure> {
     let session = speaker(&node, &who, name).await?;
     let keyed = body.read_keyed(&who).await?;
-    Ok(keyed.act(node, move |node, ask| async move { node.ask(who, session, ask).await }).await?.map(Created))
+    Ok(keyed
+        .act(node, move |node, ask, _| async move { node.ask(who, session, ask).await })
+        .await?
+        .map(Created))
 }
 
 async fn read_ask<N: NodeApi>(
@@ -133,7 +136,7 @@ async fn say<N: NodeApi>(
     let session = speaker(&node, &who, name).await?;
     let keyed = body.read_keyed(&who).await?;
     Ok(keyed
-        .act(node, move |node, say| async move { node.say(who, session, say).await })
+        .act(node, move |node, say, _| async move { node.say(who, session, say).await })
         .await?
         .map(|()| Done))
 }
@@ -147,7 +150,7 @@ async fn hand_in<N: NodeApi>(
     let session = speaker(&node, &who, name).await?;
     let keyed = body.read_keyed(&who).await?;
     Ok(keyed
-        .act(node, move |node, result| async move { node.hand_in(who, session, result).await })
+        .act(node, move |node, result, _| async move { node.hand_in(who, session, result).await })
         .await?
         .map(|()| Done))
 }

@@ -209,10 +209,14 @@ pub(super) async fn create_run<N: NodeApi>(
 ) -> Result<KeyedAnswer<CreatedOrChecked<RunView>>, Failure> {
     admit(&node, &who, Action::ControlRun(None))?;
     let keyed = body.read(&who, query?.0).await?;
-    let find = |node: Arc<N>, input| async move { node.created_run(input).await.map(|run| run.map(Some)) };
-    let made =
-        keyed.find_or_act(node, find, |node, run| async move { node.create_run(who, run).await }).await?;
-    Ok(made.map(CreatedOrChecked))
+    // A repeated request is not prepared again: what it needs may have gone.
+    let made = keyed.act(node, |node, run, repeated| async move {
+        match if repeated { node.created_run(run.input).await? } else { None } {
+            Some(made) => Ok(Some(made)),
+            None => node.create_run(who, run).await,
+        }
+    });
+    Ok(made.await?.map(CreatedOrChecked))
 }
 
 pub(super) async fn get_run<N: NodeApi>(
@@ -367,9 +371,14 @@ pub(super) async fn create_session<N: NodeApi>(
 ) -> Result<KeyedAnswer<Created<SessionView>>, Failure> {
     admit(&node, &who, Action::CreateSession)?;
     let keyed = body.read_large_keyed(&who).await?;
-    let find = |node: Arc<N>, input| async move { node.created_session(input).await };
-    let act = |node: Arc<N>, session| async move { node.create_session(who, session).await };
-    Ok(keyed.find_or_act(node, find, act).await?.map(Created))
+    // As in `create_run`.
+    let made = keyed.act(node, |node, session, repeated| async move {
+        match if repeated { node.created_session(session.input).await? } else { None } {
+            Some(made) => Ok(made),
+            None => node.create_session(who, session).await,
+        }
+    });
+    Ok(made.await?.map(Created))
 }
 
 pub(super) async fn send_input<N: NodeApi>(
@@ -381,7 +390,7 @@ pub(super) async fn send_input<N: NodeApi>(
     let session = session_for(&node, &who, name, false, Action::ControlSession).await?;
     let keyed = body.read_large_keyed(&who).await?;
     Ok(keyed
-        .act(node, move |node, input| async move { node.send_input(who, session, input).await })
+        .act(node, move |node, input, _| async move { node.send_input(who, session, input).await })
         .await?
         .map(Json))
 }

@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use super::{Answer, Node};
-use crate::api::{RunView, SessionView};
+use crate::api::{Problem, ProblemKind, RunView, SessionView};
 use crate::ids::InputId;
 use crate::node::commands::Command;
 use crate::node::driver::idempotency::made;
@@ -11,7 +11,7 @@ use crate::server::{Fingerprint, IdempotencyApi, NodeApi as _};
 
 impl Node {
     /// Returns what a request with this key made, if that is a `T`.
-    async fn made<T: FromStr>(&self, key: InputId) -> Answer<Option<T>> {
+    pub(in crate::node) async fn made<T: FromStr>(&self, key: InputId) -> Answer<Option<T>> {
         let noted = self.read(move |reader| reader.find_input(key)).await?;
         Ok(noted.and_then(|noted| made(&noted).parse().ok()))
     }
@@ -36,9 +36,15 @@ impl IdempotencyApi for Node {
     }
 
     async fn created_session(&self, key: InputId) -> Answer<Option<SessionView>> {
-        match self.made(key).await? {
-            Some(session) => self.session(session).await.map(Some),
-            None => Ok(None),
+        let Some(session) = self.made(key).await? else { return Ok(None) };
+        match self.read(move |reader| reader.session_not_started(session)).await? {
+            None => self.session(session).await.map(Some),
+            // The first request failed too, or its answer never came.
+            Some(why) => Err(Problem::new(
+                ProblemKind::Unavailable,
+                format!("session {session} was not started: {why}"),
+            )
+            .hint("to create it again, send the request with another key")),
         }
     }
 

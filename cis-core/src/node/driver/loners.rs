@@ -273,15 +273,15 @@ impl Driver {
                 exit_recorded: false,
             };
             self.loners.live.insert(row.id, loner);
+            if row.pid.is_none() {
+                self.draft(EventBody::SessionStarted { session: row.id, task: None, pid: there.pid });
+            }
             match there.exit {
                 Some(exit) => {
                     self.loner_exited(row.id, &exit);
                     self.parts.hub.close(row.id, ended(&exit));
                 }
                 None => {
-                    if row.pid.is_none() {
-                        self.draft(EventBody::SessionStarted { session: row.id, task: None, pid: there.pid });
-                    }
                     // Which profile was asked for is not known any more, but what runs is.
                     let argv = self.argv_of(row.id);
                     let agents = &self.parts.config.settings.agents;
@@ -305,8 +305,8 @@ impl Driver {
     }
 
     fn live_loners(&self) -> Result<Vec<SessionView>, StoreError> {
-        let live = self.parts.readers.get()?.list_sessions(&ListSessions::default(), None)?;
-        Ok(live.items.into_iter().filter(|session| session.run.is_none()).collect())
+        let query = ListSessions { standalone: true, ..ListSessions::default() };
+        Ok(self.parts.readers.get()?.list_sessions(&query, None)?.items)
     }
 
     /// They share `max_sessions` with the sessions of runs.

@@ -120,6 +120,21 @@ impl Reader {
         found.pop().ok_or_else(|| StoreError::NotFound { what: "session", name: id.to_string() })
     }
 
+    /// Returns why a session ended before it had a process. `None`: it has one, had one, or waits for it.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn session_not_started(&self, id: SessionId) -> Result<Option<String>, StoreError> {
+        self.view("read a session", |conn| {
+            let mut read = conn.prepare_cached(
+                "SELECT detail FROM sessions WHERE id = ?1 AND started_ms IS NULL AND ended_ms IS NOT NULL",
+            )?;
+            let mut rows = read.query([id.0.to_bytes()])?;
+            let detail = rows.next()?.map(|row| row.get::<_, Option<String>>(0)).transpose()?;
+            Ok(detail.map(Option::unwrap_or_default))
+        })
+    }
+
     /// Path of a session's log, where one was set.
     ///
     /// # Errors
