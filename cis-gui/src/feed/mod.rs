@@ -179,7 +179,7 @@ impl Shared {
     /// What is wanted, and what of it somebody looks at.
     /// Whether the caller may type, as far as that is known.
     fn may_type(&self) -> bool {
-        self.model.lock().unwrap_or_else(PoisonError::into_inner).caller.as_ref().is_none_or(|who| who.acts)
+        self.lock().caller.as_ref().is_none_or(|who| who.acts)
     }
 
     fn take_wants(&self) -> (BTreeSet<Want>, BTreeSet<RunId>) {
