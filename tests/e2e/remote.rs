@@ -91,7 +91,7 @@ fn a_revoked_token_ends_at_once_what_is_open_by_it() {
         assert!(ended.stderr.contains("cis node token create"), "{}", ended.stderr);
     }
     assert!(since.elapsed().as_secs() < 10, "{:?}", since.elapsed());
-    assert!(remote.run(&ann, &["status"]).expect(3).stderr.contains("no token"));
+    assert!(remote.run(&ann, &["status"]).expect(3).stderr.contains("the token is missing or invalid"));
     // Others are not cut.
     remote.away.write("go", "");
     bobs.wait().expect(0);

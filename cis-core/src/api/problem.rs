@@ -37,7 +37,7 @@ pub enum ProblemKind {
     UnsupportedMediaType,
     /// Nothing of the content is in the range that was asked for (416, exit 2).
     RangeNotSatisfiable,
-    /// The node is not called what the request says (421, exit 2).
+    /// The host that the request names is not this node (421, exit 2).
     Misdirected,
     /// The path speaks WebSocket only (426, exit 2).
     UpgradeRequired,

@@ -6,8 +6,8 @@
 
 use std::net::IpAddr;
 
-/// The host of `HOST[:PORT]`, as it is compared: without its port, an IPv6 address without brackets, small letters,
-/// no final point; none: that is no host.
+/// Returns the host of `HOST[:PORT]` in the form in which hosts are compared: lower case, without port, brackets of an
+/// IPv6 address and final dot. `None`: the host is malformed.
 #[must_use]
 pub fn host_of(authority: &str) -> Option<String> {
     let (host, port) = match authority.strip_prefix('[') {
@@ -25,7 +25,7 @@ pub fn host_of(authority: &str) -> Option<String> {
     host_name(host)
 }
 
-/// A name or an address of a machine, without a port, as it is compared.
+/// Returns a host name or address without a port in the form in which hosts are compared. `None`: it is malformed.
 #[must_use]
 pub fn host_name(host: &str) -> Option<String> {
     if let Ok(address) = host.parse::<IpAddr>() {
@@ -37,7 +37,7 @@ pub fn host_name(host: &str) -> Option<String> {
     (name.len() <= 253 && name.split('.').all(is_label)).then_some(name)
 }
 
-/// An origin `SCHEME://HOST[:PORT]`, as it is compared; none: that is none, `null` among others.
+/// Returns an origin `SCHEME://HOST[:PORT]` in the form in which origins are compared. `None`: it is malformed, or `null`.
 #[must_use]
 pub fn origin(text: &str) -> Option<String> {
     let (scheme, authority) = text.split_once("://")?;
@@ -52,7 +52,7 @@ pub fn origin(text: &str) -> Option<String> {
     Some(format!("{scheme}://{}", authority.strip_suffix(usual).unwrap_or(&authority)))
 }
 
-/// By which names a listener may be called, and by pages of which origins.
+/// Accepted names of a listener, and accepted origins of pages.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Callers {
     hosts: Vec<String>,
@@ -60,7 +60,7 @@ pub struct Callers {
 }
 
 impl Callers {
-    /// Those of the configuration; what is none is left out.
+    /// Takes the names and origins of the configuration. Malformed ones are left out.
     #[must_use]
     pub fn new(hosts: &[String], origins: &[String]) -> Self {
         Self {
@@ -69,10 +69,10 @@ impl Callers {
         }
     }
 
-    /// Whether somebody who connected to `local` may call it `authority`: by that address, by a name that was
-    /// configured, and, on this machine, by `localhost`. The port may be another one: that of a tunnel.
+    /// Whether a request that arrived at `local` may name the host `authority`: that address, a configured name, or
+    /// `localhost` on this machine. Its port is not compared: it may be that of a tunnel.
     #[must_use]
-    pub fn may_say(&self, authority: &str, local: IpAddr) -> bool {
+    pub fn is_host(&self, authority: &str, local: IpAddr) -> bool {
         let Some(host) = host_of(authority) else { return false };
         let local = local.to_canonical();
         host == local.to_string()
@@ -80,10 +80,9 @@ impl Callers {
             || self.hosts.contains(&host)
     }
 
-    /// Whether a page of `from` may call what was called by `authority`: one of that very origin, or one that was
-    /// configured.
+    /// Whether a page of the origin `from` may call the host `authority`: its own origin, or a configured one.
     #[must_use]
-    pub fn may_come(&self, from: &str, authority: &str) -> bool {
+    pub fn allows_origin(&self, from: &str, authority: &str) -> bool {
         let Some(from) = origin(from) else { return false };
         self.origins.contains(&from) || origin(&format!("https://{authority}")) == Some(from)
     }
@@ -96,7 +95,7 @@ mod tests {
     const HOME: &str = "127.0.0.1";
 
     fn says(callers: &Callers, authority: &str, local: &str) -> bool {
-        callers.may_say(authority, local.parse().unwrap())
+        callers.is_host(authority, local.parse().unwrap())
     }
 
     #[test]
@@ -141,7 +140,7 @@ mod tests {
     #[test]
     fn pages_of_other_origins_may_not_call() {
         let callers = Callers::new(&[], &["https://Board.example.org:443".to_owned()]);
-        let may = |from: &str| callers.may_come(from, "127.0.0.1:7443");
+        let may = |from: &str| callers.allows_origin(from, "127.0.0.1:7443");
         for from in ["https://board.example.org", "https://BOARD.example.org:443", "https://127.0.0.1:7443"] {
             assert!(may(from), "{from}");
         }
@@ -160,6 +159,6 @@ mod tests {
         ] {
             assert!(!may(from), "{from}");
         }
-        assert!(!Callers::default().may_come("https://board.example.org", "x"));
+        assert!(!Callers::default().allows_origin("https://board.example.org", "x"));
     }
 }

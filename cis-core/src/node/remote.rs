@@ -9,7 +9,7 @@ use super::wiring::NodeError;
 use crate::api::RemoteView;
 use crate::api::web::Callers;
 use crate::config::{ApiSettings, Certificate, CertificateError, Home};
-use crate::server::{Door, tls};
+use crate::server::{TcpEndpoint, tls};
 
 /// Why the API cannot be served over TCP.
 #[derive(Debug, thiserror::Error)]
@@ -42,7 +42,7 @@ pub enum RemoteError {
 pub(super) async fn open(
     settings: &ApiSettings,
     home: &Home,
-) -> Result<Option<(Door, RemoteView)>, NodeError> {
+) -> Result<Option<(TcpEndpoint, RemoteView)>, NodeError> {
     let Some(address) = settings.listen else { return Ok(None) };
     let Certificate { chain, key, fingerprint, path } =
         Certificate::of(settings, home).map_err(RemoteError::from)?;
@@ -55,5 +55,5 @@ pub(super) async fn open(
     let url = format!("https://{}", listener.local_addr().map_err(listen)?);
     tracing::info!(url, fingerprint, "the API is served over TCP");
     let callers = Callers::new(&settings.hosts, &settings.origins);
-    Ok(Some((Door { listener, tls, callers }, RemoteView { url, fingerprint })))
+    Ok(Some((TcpEndpoint { listener, tls, callers }, RemoteView { url, fingerprint })))
 }

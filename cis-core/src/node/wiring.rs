@@ -31,7 +31,7 @@ use crate::ids::RunId;
 use crate::local::{Holder, LockFile, SocketFile, keep_realtime_limit_outside, make_way};
 use crate::matrix::Account;
 use crate::scheduler::{Breaker, Machine};
-use crate::server::{self, Bound, Door};
+use crate::server::{self, Bound, TcpEndpoint};
 use crate::session::{self, hub::Hub};
 use crate::store::{Blobs, Checkpointer, Readers, StoreError, Writer};
 
@@ -157,7 +157,8 @@ pub fn run(options: NodeOptions, ready: impl FnOnce(Readiness) + Send + 'static)
         .build()
         .map_err(system("start the API's threads"))?;
     let entered = runtime.enter();
-    let (door, remote) = runtime.block_on(remote::open(&options.config.settings.api, &options.home))?.unzip();
+    let (endpoint, remote) =
+        runtime.block_on(remote::open(&options.config.settings.api, &options.home))?.unzip();
     let tokens = Arc::new(Tokens::open(&options.home));
     if let Some(problem) = tokens.problem() {
         tracing::warn!(%problem);
@@ -251,7 +252,7 @@ pub fn run(options: NodeOptions, ready: impl FnOnce(Readiness) + Send + 'static)
     super::rooms::start(Arc::clone(&node), rooms);
     let ended = drive(parts, ready)?;
     let daily = upkeep.daily();
-    runtime.block_on(serve((bound, bind), door, node, driver, ended)).map_err(system("serve the API"))?;
+    runtime.block_on(serve((bound, bind), endpoint, node, driver, ended)).map_err(system("serve the API"))?;
     drop((daily, checkpointer));
     drop(entered);
     // What is durable is safe by now: nobody waits for a read, or for a homeserver's answer, that takes longer.
@@ -279,7 +280,7 @@ fn drive(
 
 async fn serve(
     (bound, bind): (Bound, impl Fn() -> io::Result<Bound>),
-    door: Option<Door>,
+    endpoint: Option<TcpEndpoint>,
     node: Arc<Node>,
     driver: DriverHandle,
     ended: oneshot::Receiver<()>,
@@ -304,9 +305,9 @@ async fn serve(
         tracing::error!(name, again, "this node does not end in good order, so it ends as it is");
         std::process::exit(i32::from(u8::MAX));
     });
-    if let Some(door) = door {
+    if let Some(endpoint) = endpoint {
         // With the runtime it ends, soon after the driver.
-        tokio::spawn(server::serve_tcp(door, Arc::clone(&node)));
+        tokio::spawn(server::serve_tcp(endpoint, Arc::clone(&node)));
     }
     server::serve(bound, bind, node, async {
         let _ = ended.await;

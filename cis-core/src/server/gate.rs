@@ -1,8 +1,8 @@
-//! Who may knock over TCP: the checks that a request passes before any route sees it.
+//! Checks of a request over TCP before any route sees it.
 //!
-//! In this order: it names this node (`Host`), no page sent it but one of an allowed origin (`Origin`), it shows a token that
-//! counts (`Authorization: Bearer`; a page's WebSocket, which can send no such header, in `Sec-WebSocket-Protocol`). What the
-//! token's holder may do then is decided as for everybody.
+//! In this order: `Host` names this node; a page that sent it has an allowed `Origin`; it has a valid token (`Authorization:
+//! Bearer`, or `Sec-WebSocket-Protocol` for a WebSocket of a page, which cannot send that header). The rights of the token's
+//! owner are checked elsewhere, as for all callers.
 
 use std::net::IpAddr;
 
@@ -16,42 +16,42 @@ use super::tokens_api::{Bearer, TokensApi};
 use crate::api::web::Callers;
 use crate::api::{Problem, ProblemKind};
 
-/// What a client is to show (RFC 6750, 3).
+/// The required authentication scheme (RFC 6750, 3).
 const CHALLENGE: HeaderValue = HeaderValue::from_static("Bearer realm=\"cis\"");
 
-/// The WebSocket protocol that the node speaks. Browsers name it beside their token.
+/// The WebSocket protocol that the node speaks. Browsers send it together with their token.
 pub(super) const WEB_SOCKET_PROTOCOL: &str = "cis.v1";
 /// Prefix of the token among the protocols of a WebSocket.
 const WEB_SOCKET_BEARER: &str = "cis.bearer.";
 
 /// The outcome of the checks.
-pub(super) struct Passage {
+pub(super) struct Checked {
     /// The origin of the page that sent the request, if it may read the answer.
     pub(super) page: Option<HeaderValue>,
-    /// Who sent the request, or the answer if it may not pass.
+    /// The sender of the request, or the answer to a request that is refused.
     pub(super) outcome: Result<Bearer, Response>,
 }
 
-/// Decides whether a request may go on.
-pub(super) fn pass<N: TokensApi>(
+/// Checks a request.
+pub(super) fn check<N: TokensApi>(
     node: &N,
     callers: &Callers,
     local: IpAddr,
     method: &Method,
     uri: &Uri,
     headers: &HeaderMap,
-) -> Passage {
+) -> Checked {
     let page = match host_and_origin(callers, local, uri, headers) {
         Ok(page) => page,
-        Err(failure) => return Passage { page: None, outcome: Err(failure.into_response()) },
+        Err(failure) => return Checked { page: None, outcome: Err(failure.into_response()) },
     };
     if page.is_some()
         && let Some(answer) = cors::preflight(method, headers)
     {
-        return Passage { page, outcome: Err(answer) };
+        return Checked { page, outcome: Err(answer) };
     }
-    let bearer = shown(headers).and_then(|token| node.bearer(token));
-    Passage { page, outcome: bearer.ok_or_else(stranger) }
+    let bearer = token(headers).and_then(|token| node.bearer(token));
+    Checked { page, outcome: bearer.ok_or_else(unauthenticated) }
 }
 
 /// Checks `Host` and `Origin`; returns the origin of the page that sent the request, if one did.
@@ -62,10 +62,10 @@ fn host_and_origin(
     headers: &HeaderMap,
 ) -> Result<Option<HeaderValue>, Failure> {
     let authority = authority(uri, headers)?;
-    if !callers.may_say(authority, local) {
+    if !callers.is_host(authority, local) {
         return Err(misdirected(authority));
     }
-    match foreign(callers, headers, authority) {
+    match wrong_origin(callers, headers, authority) {
         Some(failure) => Err(failure),
         None => Ok(headers.get(header::ORIGIN).cloned()),
     }
@@ -83,7 +83,7 @@ pub(super) fn hide_token(headers: &mut HeaderMap) {
     }
 }
 
-/// The one value of a header; `Err` where there are several, or it is no text.
+/// Returns the value of a header. `Err`: it has several values, or is not text.
 fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, ()> {
     let mut all = headers.get_all(name).iter();
     match (all.next(), all.next()) {
@@ -93,7 +93,7 @@ fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>
     }
 }
 
-/// By which name the node was called. One in the request's first line counts before the header (RFC 9112, 3.2.2).
+/// Returns the host that a request names. The one in its first line takes precedence over the header (RFC 9112, 3.2.2).
 fn authority<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Result<&'a str, Failure> {
     let host = only(headers, &header::HOST).ok().flatten();
     let detail = "a request names its host once, in the header Host (RFC 9112, 3.2)";
@@ -102,26 +102,27 @@ fn authority<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Result<&'a str, Failur
 }
 
 fn misdirected(authority: &str) -> Failure {
-    let detail = format!("this node is not called `{}`", authority.escape_debug());
-    Failure(Problem::new(ProblemKind::Misdirected, detail).hint(
-        "names by which it may be called besides its address stand in `hosts` of [api] in its configuration",
-    ))
+    let detail = format!("`{}` is not a name of this node", authority.escape_debug());
+    Failure(
+        Problem::new(ProblemKind::Misdirected, detail)
+            .hint("to accept this name, add it to `hosts` in [api] of the node's configuration"),
+    )
 }
 
-fn foreign(callers: &Callers, headers: &HeaderMap, authority: &str) -> Option<Failure> {
+fn wrong_origin(callers: &Callers, headers: &HeaderMap, authority: &str) -> Option<Failure> {
     let detail = match only(headers, &header::ORIGIN) {
         Ok(None) => return None,
-        Ok(Some(origin)) if callers.may_come(origin, authority) => return None,
+        Ok(Some(origin)) if callers.allows_origin(origin, authority) => return None,
         Ok(Some(origin)) => format!("pages of `{}` may not use this node", origin.escape_debug()),
         Err(()) => "a request has one origin".to_owned(),
     };
-    let hint = "origins that may stand in `origins` of [api] in its configuration";
+    let hint = "to allow an origin, add it to `origins` in [api] of the node's configuration";
     Some(Failure(Problem::new(ProblemKind::Denied, detail).hint(hint)))
 }
 
-/// The token of `Authorization: Bearer TOKEN`; the scheme in any case (RFC 9110, 11.1). Of a WebSocket without that header the
-/// one among its protocols.
-fn shown(headers: &HeaderMap) -> Option<&str> {
+/// Returns the token of `Authorization: Bearer TOKEN` (the scheme in any case, RFC 9110, 11.1), or of a WebSocket without that
+/// header the token among its protocols.
+fn token(headers: &HeaderMap) -> Option<&str> {
     if !headers.contains_key(header::AUTHORIZATION) && headers.contains_key(header::UPGRADE) {
         let protocols = only(headers, &header::SEC_WEBSOCKET_PROTOCOL).ok()??;
         let mut tokens = protocols.split(',').filter_map(|one| one.trim().strip_prefix(WEB_SOCKET_BEARER));
@@ -131,10 +132,10 @@ fn shown(headers: &HeaderMap) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim_matches(' '))
 }
 
-/// The same for no token and for one that does not count: which of them it was is nobody's business.
-fn stranger() -> Response {
-    let problem = Problem::new(ProblemKind::Unauthenticated, "no token was shown that counts here")
-        .hint("`cis node token create --role …` on the node's machine makes one");
+/// The answer is the same for a missing and for an invalid token, so that it tells nothing about tokens.
+fn unauthenticated() -> Response {
+    let problem = Problem::new(ProblemKind::Unauthenticated, "the token is missing or invalid")
+        .hint("to create a token, run `cis node token create --role …` on the node's machine");
     let mut response = Failure(problem).into_response();
     response.headers_mut().insert(header::WWW_AUTHENTICATE, CHALLENGE);
     response
@@ -148,7 +149,7 @@ mod tests {
     use crate::ids::{TimestampMs, TokenId};
     use crate::policy::{Principal, Rights, Who};
 
-    /// Of a node there is only what the gate asks.
+    /// A node with tokens only.
     struct Node;
 
     impl TokensApi for Node {
@@ -180,7 +181,7 @@ mod tests {
         }
     }
 
-    /// The status of the answer; 200: it may go on.
+    /// Returns the status of the answer, 200 for a request that passes.
     fn status(uri: &str, headers: &[(&'static str, &'static str)]) -> u16 {
         let callers = Callers::new(&[], &["https://board.example.org".to_owned()]);
         let mut map = HeaderMap::new();
@@ -190,7 +191,7 @@ mod tests {
         let local = "127.0.0.1".parse().unwrap();
         let method =
             if map.contains_key("access-control-request-method") { Method::OPTIONS } else { Method::GET };
-        match pass(&Node, &callers, local, &method, &uri.parse().unwrap(), &map).outcome {
+        match check(&Node, &callers, local, &method, &uri.parse().unwrap(), &map).outcome {
             Ok(_) => 200,
             Err(response) => response.status().as_u16(),
         }
@@ -210,20 +211,20 @@ mod tests {
     }
 
     #[test]
-    fn a_page_of_another_origin_is_refused_whatever_it_shows() {
+    fn a_page_of_another_origin_is_refused_with_any_token() {
         assert_eq!(status("/", &[HOST, RIGHT, ("origin", "https://board.example.org")]), 200);
         assert_eq!(status("/", &[HOST, RIGHT, ("origin", "https://evil.example")]), 403);
         assert_eq!(status("/", &[HOST, RIGHT, ("origin", "null")]), 403);
         let good = ("origin", "https://board.example.org");
         let asks = ("access-control-request-method", "POST");
-        assert_eq!(status("/", &[HOST, good, asks]), 204, "a browser asks without a token");
+        assert_eq!(status("/", &[HOST, good, asks]), 204, "a preflight has no token");
         assert_eq!(status("/", &[HOST, ("origin", "https://evil.example"), asks]), 403);
         assert_eq!(status("/", &[HOST, asks]), 401);
         assert_eq!(status("/", &[HOST, RIGHT, good, good]), 403);
     }
 
     #[test]
-    fn a_token_is_shown_once_by_its_scheme() {
+    fn a_request_has_one_token_of_the_right_scheme() {
         assert_eq!(status("/", &[HOST, ("authorization", "bearer  right")]), 200);
         for wrong in ["Bearer wrong", "Bearer", "right", "Basic right", "Bearer right x"] {
             assert_eq!(status("/", &[HOST, ("authorization", wrong)]), 401, "{wrong}");
@@ -242,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_goes_no_further_than_the_gate() {
+    fn the_token_is_removed_before_the_routes() {
         let mut headers = HeaderMap::new();
         headers.insert("authorization", HeaderValue::from_static("Bearer right"));
         headers.insert("sec-websocket-protocol", HeaderValue::from_static("cis.bearer.right, cis.v1"));

@@ -54,7 +54,7 @@ Streams are described in `/v1/asyncapi.json`.";
 /// Statuses of problems, the name of their common answer, and what they mean.
 const PROBLEMS: [(u16, &str, &str); 14] = [
     (400, "BadInput", "The request, or the DAG file in it, is not right."),
-    (401, "Unauthenticated", "Over TCP: no token was shown that counts."),
+    (401, "Unauthenticated", "Over TCP: the token is missing or invalid."),
     (403, "Denied", "The caller may not do this; over TCP also: pages of this origin may not."),
     (404, "NotFound", "There is no such thing."),
     (405, "MethodNotAllowed", "The path does not take this method; `allow` names those that it takes."),
@@ -71,7 +71,7 @@ const PROBLEMS: [(u16, &str, &str); 14] = [
         "RangeNotSatisfiable",
         "Nothing of the content is in the range; `content-range` says how long it is.",
     ),
-    (421, "Misdirected", "Over TCP: the node is not called what `Host` says."),
+    (421, "Misdirected", "Over TCP: `Host` is not a name of this node."),
     (426, "UpgradeRequired", "This path speaks WebSocket (RFC 6455) only."),
     (500, "Internal", "Our fault."),
     (503, "Unavailable", "The node is stopping, or something that it needs is away."),

@@ -1,5 +1,5 @@
-//! What ends a connection at once when the token that it lives by becomes void, whatever it carries by then: an
-//! answer, a stream of events, a terminal.
+//! Ends a connection when its token expires or is revoked, whatever the connection carries: an answer, a stream of
+//! events, a terminal.
 
 use std::io;
 use std::pin::Pin;
@@ -13,38 +13,38 @@ use tokio::sync::watch;
 use super::tokens_api::TokensApi;
 use crate::ids::TokenId;
 
-/// A token's end is looked at again after so long: the timer stands still while the machine sleeps.
-const LOOK_EVERY: Duration = Duration::from_secs(30);
+/// Interval of checks of a token's expiry: timers stand still while the machine is suspended.
+const CHECK_EVERY: Duration = Duration::from_secs(30);
 
-/// The token of the newest request of a connection. One is answered at a time, so that this is the one that counts.
-pub(super) type Newest = watch::Sender<Option<TokenId>>;
+/// The token of the newest request of a connection. Requests are answered one at a time, so this token decides.
+pub(super) type NewestToken = watch::Sender<Option<TokenId>>;
 
-/// A connection that breaks as soon as `void` completes.
-pub(super) struct Leash<S> {
+/// A connection that fails as soon as `ended` completes.
+pub(super) struct TokenGuard<S> {
     io: S,
-    /// None: it is over.
-    void: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    /// `None`: it has completed.
+    ended: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
 }
 
-impl<S> Leash<S> {
-    pub(super) fn new(io: S, void: impl Future<Output = ()> + Send + 'static) -> Self {
-        Self { io, void: Some(Box::pin(void)) }
+impl<S> TokenGuard<S> {
+    pub(super) fn new(io: S, ended: impl Future<Output = ()> + Send + 'static) -> Self {
+        Self { io, ended: Some(Box::pin(ended)) }
     }
 
-    /// Nothing goes through any more once this fails. It is looked at by reads and writes alike, as either may be
-    /// all that a connection waits for; both are one task's.
+    /// Fails once the token has ended. Both reads and writes check it, because a connection may wait for either one;
+    /// they belong to one task.
     fn check(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
-        if let Some(void) = &mut self.void {
-            if void.as_mut().poll(cx).is_pending() {
+        if let Some(ended) = &mut self.ended {
+            if ended.as_mut().poll(cx).is_pending() {
                 return Ok(());
             }
-            self.void = None;
+            self.ended = None;
         }
-        Err(io::Error::new(io::ErrorKind::ConnectionAborted, "the token does not count any more"))
+        Err(io::Error::new(io::ErrorKind::ConnectionAborted, "the token expired or was revoked"))
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Leash<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for TokenGuard<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -55,7 +55,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Leash<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Leash<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for TokenGuard<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.check(cx)?;
         Pin::new(&mut self.io).poll_write(cx, bytes)
@@ -84,19 +84,19 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Leash<S> {
     }
 }
 
-/// Completes when the newest token that was shown does not count any more.
-pub(super) async fn void<N: TokensApi>(node: Arc<N>, newest: Arc<Newest>) {
-    // Both senders live as long as this waits: the one is held here, the other by the node.
+/// Completes when the newest token of the connection has expired or was revoked.
+pub(super) async fn token_ended<N: TokensApi>(node: Arc<N>, newest: Arc<NewestToken>) {
+    // Both senders live as long as this waits: one is held here, the other by the node.
     let (mut changes, mut shown) = (node.token_changes(), newest.subscribe());
     loop {
         changes.mark_unchanged();
         let token = *shown.borrow_and_update();
         let left = match token {
             Some(token) => match node.counts_for(token) {
-                Some(ms) => Duration::from_millis(u64::try_from(ms).unwrap_or(0)).min(LOOK_EVERY),
+                Some(ms) => Duration::from_millis(u64::try_from(ms).unwrap_or(0)).min(CHECK_EVERY),
                 None => return,
             },
-            None => LOOK_EVERY,
+            None => CHECK_EVERY,
         };
         tokio::select! {
             _ = changes.changed() => {}
