@@ -1,6 +1,7 @@
 //! kill -9 of the session host and the node together, at random moments, while tasks leave processes behind: a task that
 //! has ended does not run again.
 
+use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
@@ -152,4 +153,24 @@ fn a_session_without_a_run_keeps_its_exit_code_too() {
         (found["state"] == "exited").then_some(found)
     });
     assert_eq!(session["exit_code"], 3, "{session}");
+}
+
+#[test]
+fn stop_ends_what_a_killed_host_left() {
+    let cis = Cis::new();
+    cis.ok(["node", "start", "--detach"]);
+    let left = cis.work().join("left");
+    let script = format!(
+        "setsid sh -c 'echo $$ > {0}.new; mv {0}.new {0}; exec sleep 300' & sleep 300",
+        left.display()
+    );
+    cis.ok(["session", "create", "--", "sh", "-c", &script]);
+    let pid: u32 = eventually("the leftover process", || fs::read_to_string(&left).ok()?.trim().parse().ok());
+    let host = cis.host_pid().unwrap();
+    kill_9(cis.node_pid().unwrap());
+    kill_9(host);
+    assert!(is_alive(pid));
+    cis.ok(["node", "stop", "--kill-sessions"]);
+    assert!(!is_alive(pid));
+    assert!(cis.ok(["node", "stop", "--kill-sessions"]).contains("No node was running"));
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use cis_core::api::{NodeView, Problem, ProblemKind};
 use cis_core::client::ClientError;
-use cis_core::local::{ConnectError, Lock, is_held, look};
+use cis_core::local::{ConnectError, Lock, LockFile, is_held, look};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use crate::context::Context;
@@ -111,6 +111,13 @@ pub(super) fn host(home: &Home) -> Result<Option<HolderProcess>, CliError> {
         CliError::unavailable(what).hint(readable(&lock))
     })?;
     Ok(held.then(|| holder(&lock, b"session-host")))
+}
+
+/// Whether the session host of the home was killed, and no other one has run since. Processes of its sessions may be left.
+pub(super) fn was_host_killed(home: &Home) -> bool {
+    let lock = home.host_lock();
+    let free = if lock.exists() { LockFile::take(&lock).ok().flatten() } else { None };
+    free.is_some_and(|mut lock| lock.was_left().unwrap_or(true))
 }
 
 /// Returns the pid that the holder of a lock wrote, and the process if it has this word among its arguments. No other

@@ -46,10 +46,19 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
         return Err(silent.problem(&context.home));
     }
     let ends_sessions = args.kill_sessions && !context.in_session();
-    if ends_sessions && matches!(found, Probe::Absent) && probe::host(&context.home)?.is_some() {
-        // Sessions can be without a node. A node records how they end; without one they are ended as well.
+    let has_host = || probe::host(&context.home).map(|host| host.is_some());
+    if ends_sessions
+        && matches!(found, Probe::Absent)
+        && (has_host()? || probe::was_host_killed(&context.home))
+    {
+        // Sessions can be without a node. A node records how they end; without one they are ended as well. Processes that a
+        // killed host left are ended by the next host, which the node starts.
         match node_start::ensure(&context.home, &context.overrides, false) {
             Ok(_) => found = context.block_on(probe(context))?,
+            Err(error) if !has_host()? => {
+                let what = "cannot end the processes that a killed session host left";
+                return Err(CliError::unavailable(format!("{what}: {}", error.detail())));
+            }
             Err(error) => {
                 let why = clean_lines(error.detail());
                 output::note(&format!("{why}\nThe session host ends the sessions without a node.\n"));
