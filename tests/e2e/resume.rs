@@ -92,3 +92,27 @@ fn a_terminal_goes_on_from_where_its_connection_was_lost() {
 fn a_session_on_pipes_goes_on_from_where_its_connection_was_lost() {
     goes_on(&["--no-tty"], "\r\n");
 }
+
+#[test]
+fn a_terminal_that_goes_on_inside_of_a_secret_gets_none_of_it() {
+    let cis = Cis::new().env("MY_TOKEN", "q9secretW77xyABC");
+    let run = cis.start(
+        "version = 1\n[dag]\nid = \"held\"\n[[tasks]]\nid = \"a\"\nsecrets = { TOKEN = { env = \"MY_TOKEN\" } }\n\
+         script = 'printf \"before-$TOKEN-after\"; read x'",
+    );
+    let session = cis.session_of("a")["id"].as_str().unwrap().to_owned();
+    let log = format!("/v1/sessions/{session}/log");
+    eventually("the output", || {
+        String::from_utf8_lossy(&super::http::get(&cis, &log, "").1).contains("-after").then_some(())
+    });
+    let socket = PathBuf::from(cis.status()["socket"].as_str().unwrap());
+    for from in 0.."before-q9secretW77xyABC-".len() {
+        let path = format!("/v1/sessions/{session}/attach?read_only=true&marks=true&from={from}");
+        let mut viewer = WebSocket::open(&socket, &path).unwrap();
+        assert_eq!(hello(&mut viewer)["resumed"], true);
+        let bytes = until(&mut viewer, "after").0;
+        let shown = String::from_utf8_lossy(&bytes);
+        assert!(!shown.contains("ABC") && !shown.contains("cret"), "{from}: {shown}");
+    }
+    cis.ok(["dag", "cancel", &run]);
+}

@@ -9,16 +9,18 @@ use std::time::Instant;
 use tokio::sync::watch;
 
 use super::env::Env;
+use super::follow::context_bytes;
 use super::monitored::Monitored;
 use super::saved;
 use super::typing::Typing;
-use super::viewer::Viewer;
+use super::viewer::{Missed, Viewer};
 use super::{AttachOutput, Ended, HubError, Redactors, SessionInfo, wire};
 use crate::api::{Attach, AttachControl, AttachNotice, TermSize};
 use crate::ids::SessionId;
 use crate::policy::redact::Redactor;
 use crate::session::log::{Chunk, LogReader};
 use crate::session::protocol::ToHost;
+use crate::session::sanitizer::Form;
 use crate::session::screen::{self, Screen};
 
 /// With so much on its way to the host, answers of models are dropped, bytes: a program that asks and
@@ -299,7 +301,7 @@ impl Session {
                 resumed: missed.is_some(),
             });
             match missed {
-                Some(missed) => viewer.go_on(&missed, next),
+                Some(missed) => viewer.resume(&missed, next),
                 None => viewer.paint(&mut model.screen, &redactor, next),
             }
         }
@@ -309,21 +311,26 @@ impl Session {
         queue
     }
 
-    /// The output from the byte `from` to now, where it is little enough for a viewer and in the log.
-    fn missed(&self, from: u64, env: &Env) -> Option<Vec<u8>> {
+    /// Returns the output from the byte `from` to now. `None`: it is too much for a viewer, or not in the log.
+    fn missed(&self, from: u64, env: &Env) -> Option<Missed> {
         let length = usize::try_from(self.next.checked_sub(from)?).ok()?;
         if length > env.limits.viewer_bytes || self.watch != Watch::On {
             return None;
         }
-        let (mut reader, mut missed) = (LogReader::open(&self.log).ok()?, Vec::with_capacity(length));
-        while missed.len() < length {
-            match reader.read(from + missed.len() as u64, length - missed.len()).ok()? {
-                Chunk::Data { offset, bytes } if offset == from + missed.len() as u64 => missed.extend(bytes),
+        let first = from.saturating_sub(context_bytes(&self.redactor, Form::Screen));
+        let context = usize::try_from(from - first).ok()?;
+        let (mut reader, mut before) =
+            (LogReader::open(&self.log).ok()?, Vec::with_capacity(context + length));
+        while before.len() < context + length {
+            let next = first + before.len() as u64;
+            match reader.read(next, context + length - before.len()).ok()? {
+                Chunk::Data { offset, bytes } if offset == next => before.extend(bytes),
                 // Something is cut from the log, or not in it yet.
                 _ => return None,
             }
         }
-        Some(missed)
+        let bytes = before.split_off(context);
+        Some(Missed { before, bytes })
     }
 
     pub(super) fn detach(&mut self, number: u64, env: &mut Env) {

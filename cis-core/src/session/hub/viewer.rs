@@ -14,6 +14,14 @@ use crate::session::screen::{Look, Screen};
 /// How long after a keystroke output can be its echo.
 const ECHO_TIME: Duration = Duration::from_secs(1);
 
+/// Output that a viewer missed.
+#[derive(Debug)]
+pub(super) struct Missed {
+    /// The output before it, as far as a secret or an escape sequence may have begun there.
+    pub(super) before: Vec<u8>,
+    pub(super) bytes: Vec<u8>,
+}
+
 #[derive(Debug)]
 pub(super) struct Viewer {
     pub(super) number: u64,
@@ -85,11 +93,13 @@ impl Viewer {
         self.stale = true;
     }
 
-    /// Its terminal shows the output up to the byte before these, which are those up to the byte `until`: it goes on
-    /// with them.
-    pub(super) fn go_on(&mut self, bytes: &[u8], until: u64) {
+    /// Continues on a terminal that shows the output up to the first of these bytes. They are the output up to the byte
+    /// `until`.
+    pub(super) fn resume(&mut self, missed: &Missed, until: u64) {
         self.stale = false;
-        let out = self.pass(bytes);
+        // The viewer said where it stopped: that may be inside of a secret.
+        self.output.prime(&missed.before);
+        let out = self.pass(&missed.bytes);
         self.queue.push(out, usize::MAX, self.settled_at(until));
     }
 
