@@ -277,6 +277,18 @@ impl Redactor {
         let open = if walk.shown_to(self) < walk.at() { depth } else { 0 };
         Spans { found, open }
     }
+
+    /// Returns how many bytes at the beginning of `text` are the end of a secret whose beginning is not in it, more of it than
+    /// may be shown.
+    #[must_use]
+    pub fn end_at_start(&self, text: &str) -> usize {
+        let ends = self.tries().filter(|trie| !trie.is_empty()).map(|trie| {
+            let reversed = trie.reversed(NODES_MAX);
+            let first = &text.as_bytes()[..text.len().min(reversed.longest())];
+            walk::open_at_end(reversed, first.iter().rev().copied())
+        });
+        ends.max().unwrap_or(0)
+    }
 }
 
 /// Returns the values without blanks around them, if each can be a secret and all have at most `most` bytes.

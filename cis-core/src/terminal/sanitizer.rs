@@ -1,8 +1,8 @@
 //! Output of a session as a viewer gets it: filtered for its terminal, then without secrets.
 //!
-//! Secrets are looked for in what the viewer's terminal shows. So sequences are filtered first, and those that pass and only
-//! style the text do not separate the characters beside them, nor do characters without a width. Where a stream is
-//! cut into chunks makes no difference, except for [`Sanitizer::flush_idle`].
+//! Secrets are looked for in what the viewer's terminal shows. So sequences are filtered first, and those that pass and neither
+//! write text nor move the cursor do not separate the characters beside them, nor do characters without a width. Where a
+//! stream is cut into chunks makes no difference, except for [`Sanitizer::flush_idle`].
 
 use std::sync::Arc;
 
@@ -143,8 +143,8 @@ impl Lines {
     }
 }
 
-/// Splits filtered bytes at what neither shows text nor moves the cursor: styles, erasing to the end of the line, character sets,
-/// strings, and characters without a width.
+/// Splits filtered bytes at what neither shows text nor moves the cursor: styles, modes, erasing, character sets, strings, and
+/// characters without a width. Saving and restoring the cursor counts as such: between both nothing need have moved it.
 fn pieces(bytes: &[u8]) -> impl Iterator<Item = (&[u8], bool)> {
     let mut rest = bytes;
     std::iter::from_fn(move || {
@@ -167,9 +167,16 @@ fn pieces(bytes: &[u8]) -> impl Iterator<Item = (&[u8], bool)> {
 /// Returns the length of the hidden piece with which `bytes` begin; 0: they do not.
 fn hidden_at(bytes: &[u8]) -> usize {
     match bytes {
+        [0x07 | 0x0E | 0x0F, ..] => 1,
+        [0x1B, b'7' | b'8' | b'=' | b'>' | b'H', ..] => 2,
         [0x1B, b'[', parameters @ ..] => {
-            let length = parameters.iter().position(|byte| !matches!(byte, b'0'..=b';')).unwrap_or(0);
-            if matches!(parameters.get(length), Some(b'm' | b'K')) { length + 3 } else { 0 }
+            let length = parameters.iter().position(|byte| !matches!(byte, 0x20..=0x3F)).unwrap_or(0);
+            match parameters.get(length) {
+                Some(b'J' | b'K' | b'W' | b'g' | b'h' | b'l' | b'm' | b'q' | b's' | b't' | b'u') => {
+                    length + 3
+                }
+                _ => 0,
+            }
         }
         [0x1B, b']', string @ ..] => {
             let end = string.iter().position(|byte| matches!(byte, 0x07 | 0x1B));
@@ -236,6 +243,16 @@ mod tests {
             "\0",
             "\u{fe0f}",
             "\u{e0041}",
+            "\x07",
+            "\x0e\x0f",
+            "\x1b7\x1b8",
+            "\x1b[s\x1b[u",
+            "\x1b=\x1b>\x1bH",
+            "\x1b[?25l\x1b[?25h",
+            "\x1b[?2004h\x1b[?1;1000l\x1b[4l",
+            "\x1b[?2026h\x1b[?2026l",
+            "\x1b[J\x1b[0g\x1b[?5W",
+            "\x1b[2 q\x1b[>1u\x1b[<1u\x1b[=1;1u\x1b[22;0;0t\x1b[>4;1m",
         ] {
             let text = format!("is S3cr3t{between}-Token end\r\n");
             let passed = shown(Form::Screen, "S3cr3t-Token", &[text.as_bytes()]);

@@ -402,3 +402,25 @@ proptest! {
         prop_assert_eq!(stream(&Redactor::default(), Mask::Stars, &[&bytes]), bytes);
     }
 }
+
+proptest! {
+    #[test]
+    fn the_end_of_a_form_at_the_start_of_a_text_is_found(
+        value in "[a-c'é]{4,12}",
+        usage in prop::sample::select(vec![Usage::Plain, Usage::Common, Usage::Usual, Usage::Rare]),
+        form in any::<prop::sample::Index>(),
+        cut in any::<prop::sample::Index>(),
+        rest in "(\n[a-c ]{0,6})?",
+    ) {
+        let r = redactor(&[&value]);
+        let forms = forms::of(value.trim(), usage);
+        prop_assume!(!forms.is_empty());
+        let form = String::from_utf8(form.get(&forms).bytes.clone()).unwrap();
+        let cut = form.ceil_char_boundary(cut.index(form.len()));
+        let end = &form[cut..];
+        let text = format!("{end}{rest}");
+        if end.len() > 3 {
+            prop_assert!(r.end_at_start(&text) >= end.len(), "{text:?}");
+        }
+    }
+}

@@ -4,6 +4,8 @@
 //! Ready crates find matches as well, but do not tell that depth; without it a stream would have to
 //! hold back as many bytes as the longest pattern has, and no echo would be seen in time.
 
+use std::sync::OnceLock;
+
 /// The state in which no byte belongs to a pattern.
 pub(super) const ROOT: u32 = 0;
 const NONE: u32 = u32::MAX;
@@ -55,11 +57,14 @@ pub(super) struct Trie {
     /// patterns, most bytes begin one, but few pairs do.
     pairs: Box<[u64]>,
     longest: usize,
+    /// The patterns from their last byte to their first, made at the first use.
+    reversed: OnceLock<Box<Trie>>,
 }
 
 impl Default for Trie {
     fn default() -> Self {
-        Self { nodes: vec![Node::new(0, 0)], first: Box::new([ROOT; 256]), pairs: Box::default(), longest: 0 }
+        let (nodes, first) = (vec![Node::new(0, 0)], Box::new([ROOT; 256]));
+        Self { nodes, first, pairs: Box::default(), longest: 0, reversed: OnceLock::new() }
     }
 }
 
@@ -111,6 +116,43 @@ impl Trie {
         }
         let line_ends = if wraps { 2 * (pattern.len() / COLUMNS_MIN + 1) } else { 0 };
         self.longest = self.longest.max(pattern.len() + line_ends);
+    }
+
+    /// Returns a search for the same patterns from their last byte to their first. Takes the short ones first, and at most
+    /// `nodes_max` nodes.
+    pub(super) fn reversed(&self, nodes_max: usize) -> &Trie {
+        self.reversed.get_or_init(|| {
+            let mut patterns = self.patterns();
+            patterns.sort_by_key(|(pattern, _)| pattern.len());
+            let mut reversed = Box::<Trie>::default();
+            for (mut pattern, wraps) in patterns {
+                if reversed.size() + pattern.len() > nodes_max {
+                    break;
+                }
+                pattern.reverse();
+                reversed.insert(&pattern, wraps);
+            }
+            reversed.link();
+            reversed
+        })
+    }
+
+    /// Returns all patterns, and whether each may be wrapped into lines.
+    fn patterns(&self) -> Vec<(Vec<u8>, bool)> {
+        let (mut patterns, mut prefix) = (Vec::new(), Vec::new());
+        let mut open: Vec<u32> = self.first.iter().copied().filter(|node| *node != ROOT).collect();
+        while let Some(at) = open.pop() {
+            let Node { byte, wraps, child, sibling, depth, matched, .. } = self.nodes[at as usize];
+            prefix.truncate(depth as usize - 1);
+            prefix.push(byte);
+            // A shorter match is that of another pattern.
+            if matched == depth {
+                patterns.push((prefix.clone(), wraps));
+            }
+            let next = if depth > 1 { sibling } else { NONE };
+            open.extend([next, child].into_iter().filter(|node| *node != NONE));
+        }
+        patterns
     }
 
     fn grow(&mut self, at: u32, byte: u8, depth: u32) -> u32 {

@@ -86,6 +86,19 @@ impl Walk {
     }
 }
 
+/// Returns how many of the last bytes are the beginning of a pattern, line ends where it is wrapped included. 0: it may be
+/// shown.
+pub(super) fn open_at_end(trie: &Trie, bytes: impl Iterator<Item = u8>) -> usize {
+    let (mut branch, mut end) = (Branch::default(), 0);
+    for byte in bytes {
+        branch.step(trie, byte, end);
+        end += 1;
+    }
+    let depth = trie.depth(branch.state);
+    // Positions are within the text.
+    if trie.may_show(branch.state) < depth { (end - branch.start(depth, end)) as usize } else { 0 }
+}
+
 impl Branch {
     fn step(&mut self, trie: &Trie, byte: u8, at: u64) -> Option<u64> {
         let before = self.state;

@@ -200,6 +200,31 @@ fn secrets_are_masked_where_the_terminal_wraps_them() {
 }
 
 #[test]
+fn the_end_of_a_secret_whose_beginning_scrolled_out_is_masked() {
+    let redactor = Redactor::new(["hunter2-battery-staple".to_owned()]).unwrap();
+    let shown = |bytes: &[u8]| screen(12, 4, bytes).text_redacted(&redactor);
+    assert_eq!(shown(b"is hunter2-battery-staple!\r\n1\r\n2"), "***\n!\n1\n2");
+    assert_eq!(
+        shown(b"is hunter2-battery-staple!\r\n1\r\n2\r\n3"),
+        "e!\n1\n2\n3",
+        "one character may be shown"
+    );
+    assert_eq!(shown(b"hunter2-battery-staple\n\r1\r\n2\r\n3\r\n4"), "1\n2\n3\n4");
+    // Two characters of the secret may be shown.
+    assert_eq!(shown(b"x\r\nle\r\n1"), "x\nle\n1");
+    // A scrolling region below the first row.
+    let region = b"top\x1b[2;4r\x1b[2;1His hunter2-battery-staple\r\n1";
+    assert_eq!(shown(region), "top\n***\n\n1");
+    let hex = hex::encode("hunter2-battery-staple");
+    let wrapped =
+        format!("{}\r\n{}\r\n{}\r\n{}\r\n1\r\n2", &hex[..12], &hex[12..24], &hex[24..36], &hex[36..]);
+    assert_eq!(shown(wrapped.as_bytes()), "***\n\n1\n2");
+    let paint = screen(12, 4, b"is hunter2-battery-staple!\r\n1\r\n2")
+        .paint_for(&Look { redactor: Some(&redactor), ..Look::default() });
+    assert!(!String::from_utf8_lossy(&paint).contains("staple"));
+}
+
+#[test]
 fn the_beginning_of_a_secret_at_the_cursor_is_masked() {
     let redactor = Redactor::new(["hunter2-hunter2".to_owned()]).unwrap();
     let model = screen(20, 5, b"password: hunter2");

@@ -87,13 +87,23 @@ struct Joined {
     cells: Vec<(usize, usize, usize)>,
     /// Bytes before the cursor.
     to_cursor: usize,
+    /// Bytes before each row that does not continue the one above it.
+    rows: Vec<usize>,
 }
+
+/// Minimum length of the end of a secret that is hidden at the beginning of a row other than the first, bytes.
+const END_BYTES_MIN: usize = 8;
+/// Maximum number of bytes from the beginning of such a row in which it is looked for.
+const END_BYTES_MAX: usize = 512;
 
 fn join(grid: &Grid<Cell>) -> Joined {
     let (rows, cols) = (grid.screen_lines(), grid.columns());
-    let mut joined = Joined { text: String::new(), cells: Vec::new(), to_cursor: 0 };
+    let mut joined = Joined { text: String::new(), cells: Vec::new(), to_cursor: 0, rows: Vec::new() };
     let cursor = &grid.cursor;
     for line in 0..rows {
+        if joined.text.is_empty() || joined.text.ends_with('\n') {
+            joined.rows.push(joined.text.len());
+        }
         let row = &grid[Line(line as i32)];
         let mut col = 0;
         let mut full = false;
@@ -131,6 +141,7 @@ pub(super) fn mask(grid: &Grid<Cell>, redactor: &Redactor) -> Mask {
     if open > 0 {
         spans.push(joined.to_cursor - open..joined.to_cursor);
     }
+    spans.extend(scrolled_out(&joined, redactor));
     let cols = grid.columns();
     let mut mask = Mask { cols, cells: Vec::new() };
     for span in spans {
@@ -138,6 +149,18 @@ pub(super) fn mask(grid: &Grid<Cell>, redactor: &Redactor) -> Mask {
         cover(&mut mask, &joined, &span, grid);
     }
     mask
+}
+
+/// Returns the ends of secrets whose beginnings are not on the screen any more. Rows scroll out at the top of the screen, or of a
+/// scrolling region below it.
+fn scrolled_out(joined: &Joined, redactor: &Redactor) -> impl Iterator<Item = Range<usize>> {
+    joined.rows.iter().enumerate().filter_map(move |(index, start)| {
+        let (least, most) = if index == 0 { (1, usize::MAX) } else { (END_BYTES_MIN, END_BYTES_MAX) };
+        let rest = &joined.text[*start..];
+        let most = rest.floor_char_boundary(most);
+        let end = redactor.end_at_start(&rest[..most]);
+        (end >= least).then_some(*start..start + end)
+    })
 }
 
 fn cover(mask: &mut Mask, joined: &Joined, span: &Range<usize>, grid: &Grid<Cell>) {
