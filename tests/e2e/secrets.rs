@@ -56,6 +56,34 @@ fn a_secret_reaches_the_task_and_nothing_else_shows_it() {
 }
 
 #[test]
+fn a_secret_is_hidden_as_shells_quote_it() {
+    let cis = Cis::new().env("MY_TOKEN", "Tr0ub4dor's \"$3x&yz\" \\ é");
+    let task = "version = 1\n[dag]\nid = \"quoted\"\n[[tasks]]\nid = \"a\"\nsecrets = { TOKEN = { env = \"MY_TOKEN\" } }\n\
+        script = '''\nset -x; : \"$TOKEN\"; set +x; export -p; set\n\
+        bash -c 'set -x; : \"$TOKEN\"; set +x; declare -p TOKEN; set; printf \"%q\\n\" \"$TOKEN\"; LC_ALL=C printf \"%q\\n\" \"$TOKEN\"'\n'''";
+    cis.dag(task, &[]).expect(0);
+    for log in [cis.ok(["dag", "logs", "a"]), cis.ok(["dag", "logs", "--plain", "a"])] {
+        assert!(log.contains("declare -x TOKEN=") && log.contains("export TOKEN="), "{log}");
+        assert!(!log.contains("ub4dor"), "{log}");
+    }
+}
+
+#[test]
+fn an_output_whose_name_holds_a_secret_fails_its_task() {
+    let cis = Cis::new().env("MY_TOKEN", "Zq9secretW77");
+    let task = "version = 1\n[dag]\nid = \"named\"\n[[tasks]]\nid = \"a\"\nsecrets = { TOKEN = { env = \"MY_TOKEN\" } }\n\
+        script = 'echo \"$TOKEN=1\" >> \"$CIS_OUTPUT\"'";
+    cis.dag(task, &[]).expect(1);
+    let run = ulid_in(&cis.ok(["dag", "list", "--json"]));
+    let shown = cis.show(&run).to_string();
+    assert!(shown.contains("the name of output `***` holds a secret"), "{shown}");
+    assert!(!shown.contains("Zq9secretW77"), "{shown}");
+    cis.stop();
+    let files = files_with(&cis.home(), "Zq9secretW77");
+    assert!(files.iter().all(|(name, _)| !name.contains(".db")), "the database has the secret: {files:?}");
+}
+
+#[test]
 fn invisible_characters_hide_no_secret_in_what_a_session_says() {
     let cis = Cis::new().env("MY_TOKEN", SECRET);
     let text = r#"

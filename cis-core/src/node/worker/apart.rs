@@ -256,8 +256,8 @@ impl LocalWorker {
         self.say_result(attempt, fence, outcome, None, BTreeMap::new());
     }
 
-    /// Outputs of an entry, with the secrets of this attempt replaced too: they may be others now. What its
-    /// artifacts are called cannot be replaced.
+    /// Returns the outputs of a cache entry, with the secrets of this attempt replaced too: they may be others now. Names cannot
+    /// be replaced.
     fn outputs_of(
         &mut self,
         session: SessionId,
@@ -268,6 +268,7 @@ impl LocalWorker {
         };
         artifacts::check_names(&entry.artifacts, &redactor)
             .map_err(|error| Trouble::OfTask(format!("its artifacts cannot be kept: {error}")))?;
+        super::results::check_names(entry.outputs.keys(), &redactor)?;
         let mut outputs = BTreeMap::new();
         for (name, record) in &entry.outputs {
             let mut value = record.value.clone();

@@ -129,6 +129,7 @@ impl LocalWorker {
         };
         let Some(live) = self.live.get(&session) else { return Ok(BTreeMap::new()) };
         let redactor = Arc::clone(&live.redactor);
+        check_names(values.keys(), &redactor)?;
         let mut records = BTreeMap::new();
         for (name, real) in values {
             let mut value = real.clone();
@@ -260,6 +261,22 @@ fn read_output(path: &Path) -> Result<Option<Vec<u8>>, Trouble> {
             Err(Trouble::OfTask(detail.to_owned()))
         }
         Err(ReadError::Io(e)) => Err(Trouble::of(&e, format!("CIS_OUTPUT cannot be read: {e}"))),
+    }
+}
+
+/// Refuses outputs whose names hold a secret: names are visible to everybody who sees the run.
+pub(super) fn check_names<'a>(
+    mut names: impl Iterator<Item = &'a String>,
+    redactor: &Redactor,
+) -> Result<(), Trouble> {
+    match names.find(|name| redactor.redact(name) != **name) {
+        Some(name) => {
+            let name = redactor.redact(name);
+            Err(Trouble::OfTask(format!(
+                "the name of output `{name}` holds a secret, and names are visible: rename it"
+            )))
+        }
+        None => Ok(()),
     }
 }
 

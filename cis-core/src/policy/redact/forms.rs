@@ -77,8 +77,6 @@ pub(super) fn of(value: &str, usage: Usage) -> Vec<Form> {
             if plain.len() >= super::SECRET_BYTES_MIN {
                 forms.add(plain.into_bytes());
             }
-            // The form that a shell quotes, also in traces of commands (`set -x`).
-            forms.add(value.replace('\'', r"'\''").into_bytes());
             forms.add_wrapping(hex::encode(value).into_bytes());
             base64(value.as_bytes(), STANDARD, &mut forms);
         }
@@ -89,6 +87,7 @@ pub(super) fn of(value: &str, usage: Usage) -> Vec<Form> {
         Usage::Rare if value.len() > RARE_BYTES_MAX => return Vec::new(),
         Usage::Rare => {}
     }
+    shell(value, usage, &mut forms);
     json(value, usage, &mut forms);
     url(value, usage, &mut forms);
     forms.0
@@ -119,6 +118,61 @@ impl Forms {
             self.0.push(form);
         }
     }
+}
+
+/// Characters before which `printf %q` of bash writes a backslash.
+const SHELL_SPECIAL: &str = " '\"\\|&;()<>!{}*[]?^$`,";
+
+/// Adds the forms in which dash, bash and busybox quote a value: `set`, `set -x`, `export -p`, `declare -p` and `printf %q`.
+/// They are without the quotes around the value.
+fn shell(value: &str, usage: Usage, forms: &mut Forms) {
+    let escape = |special: &str| -> String {
+        value.chars().flat_map(|c| special.contains(c).then_some('\\').into_iter().chain([c])).collect()
+    };
+    match usage {
+        Usage::Plain | Usage::Rare => {}
+        Usage::Common => {
+            forms.add(value.replace('\'', r"'\''").into_bytes());
+            // dash puts double quotes around all neighboring `'` at once, others around each.
+            forms.add(value.replace('\'', r#"'"'"'"#).into_bytes());
+            forms.add(value.replace('\'', r#"'"'"'"#).replace(r#""''""#, "").into_bytes());
+            forms.add(escape("$`\"\\").into_bytes());
+            forms.add(escape(SHELL_SPECIAL).replace("=~", r"=\~").replace(":~", r":\~").into_bytes());
+        }
+        Usage::Usual if value.chars().any(|c| c.is_control() || !c.is_ascii()) => {
+            forms.add(ansi_c(value, false));
+            forms.add(ansi_c(value, true));
+        }
+        Usage::Usual => {}
+    }
+}
+
+/// Returns the value as bash writes it between `$'` and `'`. Where the locale is `C`, bytes outside ASCII are in octal.
+fn ansi_c(value: &str, ascii: bool) -> Vec<u8> {
+    let mut out = Vec::with_capacity(value.len() + 16);
+    for c in value.chars() {
+        let short = match c {
+            '\'' | '\\' => Some(c as u8),
+            '\u{7}' => Some(b'a'),
+            '\u{8}' => Some(b'b'),
+            '\u{1b}' => Some(b'E'),
+            '\u{c}' => Some(b'f'),
+            '\n' => Some(b'n'),
+            '\r' => Some(b'r'),
+            '\t' => Some(b't'),
+            '\u{b}' => Some(b'v'),
+            _ => None,
+        };
+        let bytes = c.encode_utf8(&mut [0; 4]).as_bytes().to_vec();
+        match short {
+            Some(short) => out.extend_from_slice(&[b'\\', short]),
+            None if c.is_control() || (ascii && !c.is_ascii()) => {
+                bytes.iter().for_each(|byte| out.extend_from_slice(format!("\\{byte:03o}").as_bytes()));
+            }
+            None => out.extend_from_slice(&bytes),
+        }
+    }
+    out
 }
 
 /// Optional escapes of a JSON encoder (RFC 8259, 7).
@@ -383,6 +437,24 @@ mod tests {
         let has = |form: &str| forms.iter().any(|known| known == form.as_bytes());
         assert!(has("abcd") && has("61621b630d64") && has("61621B630D64"), "{forms:?}");
         assert!(!of("a\x01\x02\x03b").contains(&b"ab".to_vec()), "it would be found everywhere");
-        assert!(of("it's one").contains(&br"it'\''s one".to_vec()));
+    }
+
+    #[test]
+    fn values_as_shells_quote_them_are_forms() {
+        let forms = of("it's $x`y`\"b\\c&!d");
+        for form in [
+            r#"it'\''s $x`y`"b\c&!d"#,
+            r#"it'"'"'s $x`y`"b\c&!d"#,
+            r#"it's \$x\`y\`\"b\\c&!d"#,
+            r#"it\'s\ \$x\`y\`\"b\\c\&\!d"#,
+        ] {
+            assert!(forms.contains(&form.as_bytes().to_vec()), "{form}");
+        }
+        assert!(of("a=~b:~c").contains(&br"a=\~b:\~c".to_vec()));
+        assert!(of("a''b'c").contains(&br#"a'"''"'b'"'"'c"#.to_vec()));
+        let forms = of("né'\n\t\x1b\x01$x");
+        for form in [r"n\303\251\'\n\t\E\001$x", r"né\'\n\t\E\001$x"] {
+            assert!(forms.contains(&form.as_bytes().to_vec()), "{form}");
+        }
     }
 }
