@@ -48,14 +48,14 @@ fn tasks() -> impl Iterator<Item = String> {
 /// Returns the tasks whose end the host certainly knows: their first process is gone, and the host has noted that, or
 /// their leftover process is gone or was told to end.
 fn ended(cis: &Cis, folder: &Path) -> Vec<String> {
-    let notes = std::fs::read(cis.home().join("host.exits")).unwrap_or_default();
+    let notes = fs::read(cis.home().join("host.exits")).unwrap_or_default();
     let notes = String::from_utf8_lossy(&notes);
     let (complete, _) = notes.rsplit_once('\n').unwrap_or_default();
     let is_noted = |task: &str| {
-        let label = std::fs::read_to_string(folder.join(format!("label.{task}"))).unwrap_or_default();
+        let label = fs::read_to_string(folder.join(format!("label.{task}"))).unwrap_or_default();
         !label.trim().is_empty() && complete.contains(&format!("{:?}", label.trim()))
     };
-    let pid = |name: String| std::fs::read_to_string(folder.join(name)).ok()?.trim().parse::<u32>().ok();
+    let pid = |name: String| fs::read_to_string(folder.join(name)).ok()?.trim().parse::<u32>().ok();
     let has_ended = |task: &String| {
         let leader = pid(format!("ended.{task}"));
         let left = pid(format!("left.{task}"));
@@ -73,7 +73,7 @@ fn survive(kills: u32) {
     let (mut known, mut again) = (0, 0);
     for round in 0..kills {
         let folder = cis.work().join(format!("round{round}"));
-        std::fs::create_dir(&folder).unwrap();
+        fs::create_dir(&folder).unwrap();
         let run = cis.start(&leaving(&folder, &mut random));
         let (host, node) = (cis.host_pid().unwrap(), cis.node_pid().unwrap());
         if round % 2 == 0 {
@@ -88,7 +88,7 @@ fn survive(kills: u32) {
         both.into_iter().for_each(kill_9);
         let detail = cis.wait_run(&run, "succeeded");
         for task in tasks() {
-            let ran = std::fs::read_to_string(folder.join(format!("ran.{task}"))).unwrap().lines().count();
+            let ran = fs::read_to_string(folder.join(format!("ran.{task}"))).unwrap().lines().count();
             assert!(!ended.contains(&task) || ran == 1, "round {round}: {task} had ended and ran again");
             assert!(ran <= 2, "round {round}: {task} ran {ran} times");
             let state =
