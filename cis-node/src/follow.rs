@@ -13,11 +13,12 @@ use cis_core::client::{Client, ClientError, EventFollower, EventFrame, Followed}
 use cis_core::event::{RunState, TaskState};
 use cis_core::ids::{Offset, RunId};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep_until, timeout};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, timeout};
 
 use crate::context::Context;
 use crate::error::{CliError, Exit};
 use crate::input_id::now_ms;
+use crate::node_start;
 use crate::output;
 use crate::progress::model::{Change, Failure, Index, Model};
 use crate::progress::screen::Screen;
@@ -29,8 +30,6 @@ use crate::term::raw;
 const DRAW_EVERY: Duration = Duration::from_millis(100);
 /// Between two looks for long tasks where nothing is drawn.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// A node that was cut off is started again by its session host within this time; after it, by us.
-const HOST_RESTARTS_WITHIN: Duration = Duration::from_millis(1500);
 /// The end of a failed task's log is shown for so many tasks, and waited for so long.
 const TAILS_MAX: u32 = 20;
 const TAIL_TIME_MAX: Duration = Duration::from_secs(2);
@@ -139,20 +138,11 @@ struct Steering<'a> {
     cancel_wanted: bool,
     cancelled: bool,
     cancelling: Option<Cancelling<'a>>,
-    start_node_at: Option<Instant>,
 }
 
 impl<'a> Steering<'a> {
     fn new(context: &'a Context, client: &'a Client, run: &'a str) -> Self {
-        Self {
-            context,
-            client,
-            run,
-            cancel_wanted: false,
-            cancelled: false,
-            cancelling: None,
-            start_node_at: None,
-        }
+        Self { context, client, run, cancel_wanted: false, cancelled: false, cancelling: None }
     }
 
     fn cancel(&mut self) {
@@ -163,12 +153,11 @@ impl<'a> Steering<'a> {
     fn lost(&mut self, stopped: bool) {
         // A node that was told to stop is not ours to start.
         if !stopped && self.context.may_start_node() {
-            self.start_node_at = Some(Instant::now() + HOST_RESTARTS_WITHIN);
+            node_start::restart_later(self.context);
         }
     }
 
     fn back(&mut self) {
-        self.start_node_at = None;
         if self.cancel_wanted && !self.cancelled {
             self.cancel();
         }
@@ -176,28 +165,18 @@ impl<'a> Steering<'a> {
 
     /// Returns when something came out of it; waits for ever where there is nothing to do.
     async fn work(&mut self) -> Result<(), ClientError> {
-        if let Some(cancelling) = &mut self.cancelling {
-            let result = cancelling.await;
-            self.cancelling = None;
-            return match result {
-                Ok(_) => {
-                    self.cancelled = true;
-                    Ok(())
-                }
-                // Asked again when the node is back.
-                Err(error) if error.is_away() => Ok(()),
-                Err(error) => Err(error),
-            };
+        let Some(cancelling) = &mut self.cancelling else { return std::future::pending().await };
+        let result = cancelling.await;
+        self.cancelling = None;
+        match result {
+            Ok(_) => {
+                self.cancelled = true;
+                Ok(())
+            }
+            // Asked again when the node is back.
+            Err(error) if error.is_away() => Ok(()),
+            Err(error) => Err(error),
         }
-        match self.start_node_at {
-            Some(when) => sleep_until(when).await,
-            None => std::future::pending().await,
-        }
-        self.start_node_at = None;
-        let (home, overrides) = (self.context.home.clone(), self.context.overrides.clone());
-        // Its failure shows in the stream, which gives up by itself.
-        drop(tokio::task::spawn_blocking(move || crate::node_start::ensure(&home, &overrides, false)));
-        Ok(())
     }
 }
 

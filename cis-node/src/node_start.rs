@@ -17,6 +17,7 @@ use cis_core::local::{ConnectError, Place};
 use cis_core::session::hand_environment_over;
 
 use crate::commands::node::untrusted;
+use crate::context::Context;
 use crate::error::CliError;
 use crate::home::{self, Home};
 use crate::output::clean::clean_lines;
@@ -46,6 +47,19 @@ enum Said {
     Running,
     Error(String),
     Nothing,
+}
+
+/// Time within which a session host starts a node again that died. After it, a command that waits for the node does.
+const HOST_RESTARTS_WITHIN: Duration = Duration::from_millis(1500);
+
+/// Starts a node in the place of one that died, unless its session host does in time. Returns at once; a failure shows in
+/// the stream of the command, which gives up.
+pub(crate) fn restart_later(context: &Context) {
+    let (home, overrides) = (context.home.clone(), context.overrides.clone());
+    tokio::spawn(async move {
+        tokio::time::sleep(HOST_RESTARTS_WITHIN).await;
+        drop(tokio::task::spawn_blocking(move || ensure(&home, &overrides, false)));
+    });
 }
 
 /// Makes sure that a node listens at the socket of `home`. `overrides`: settings of one that we start;

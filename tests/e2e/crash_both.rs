@@ -174,3 +174,22 @@ fn stop_ends_what_a_killed_host_left() {
     assert!(!is_alive(pid));
     assert!(cis.ok(["node", "stop", "--kill-sessions"]).contains("No node was running"));
 }
+
+#[test]
+fn kill_waits_for_the_next_node() {
+    let cis = Cis::new();
+    let run = cis.start(
+        "version = 1\n[dag]\nid = \"k\"\n[[tasks]]\nid = \"a\"\n\
+         script = 'trap \"touch $E2E_WORK/told\" TERM; touch $E2E_WORK/ready; while :; do sleep 0.02; done'",
+    );
+    let is_there = |name: &str| eventually(name, || cis.work().join(name).exists().then_some(()));
+    is_there("ready");
+    let host = cis.host_pid().unwrap();
+    let killing = cis.spawn(["dag", "kill", "a", "--grace", "60s"]);
+    is_there("told");
+    kill_9(cis.node_pid().unwrap());
+    kill_9(host);
+    let out = killing.wait().expect(0);
+    assert!(out.stdout.contains("has ended"), "{}", out.stdout);
+    cis.wait_run(&run, "cancelled");
+}

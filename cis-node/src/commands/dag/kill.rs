@@ -8,6 +8,7 @@ use cis_core::ids::SessionId;
 
 use crate::context::Context;
 use crate::error::{CliError, Exit};
+use crate::node_start;
 use crate::output::{self, clean::clean};
 
 /// Ends a session with all its processes
@@ -41,7 +42,7 @@ pub(crate) fn kill(context: &Context, session: &str, grace: Option<Duration>) ->
         // Opened before it is told: what comes after cannot be missed.
         let mut events = client.events(None, None).await?;
         client.kill_session(&id.to_string(), &KillSession { grace_ms }).await?;
-        until_ended(&mut events, id).await?;
+        until_ended(context, &mut events, id).await?;
         let answer = serde_json::json!({ "session": id, "ended": true });
         output::show(context, &answer, |_| format!("Session {} has ended.\n", clean(session)))?;
         Ok(Exit::OK)
@@ -49,10 +50,24 @@ pub(crate) fn kill(context: &Context, session: &str, grace: Option<Duration>) ->
 }
 
 /// Waits until the end of the session is recorded. Ctrl+C leaves; the session ends all the same.
-async fn until_ended(events: &mut EventFollower<'_>, session: SessionId) -> Result<(), CliError> {
+async fn until_ended(
+    context: &Context,
+    events: &mut EventFollower<'_>,
+    session: SessionId,
+) -> Result<(), CliError> {
     let id = session.to_string();
     loop {
-        let Followed::Frame(frame) = events.next().await? else { continue };
+        let frame = match events.next().await? {
+            Followed::Frame(frame) => frame,
+            Followed::Lost { stopped } => {
+                output::note("The node went away; waiting for it.\n");
+                if !stopped && context.may_start_node() {
+                    node_start::restart_later(context);
+                }
+                continue;
+            }
+            Followed::Back => continue,
+        };
         let ended = frame.views()?.iter().any(|event| {
             let ends = matches!(&*event.type_name, "cis.dag.task.result" | "cis.dag.session.ended");
             ends && event.body.get().contains(&id)

@@ -34,8 +34,6 @@ const FRAME_EVERY: Duration = Duration::from_millis(40);
 const CLOCK_EVERY: Duration = Duration::from_secs(1);
 /// Keys that begin with Escape come within this time.
 const ESCAPE_TIME_MAX: Duration = Duration::from_millis(50);
-/// A node that was cut off is started again by its session host within this time; after it, by us.
-const HOST_RESTARTS_WITHIN: Duration = Duration::from_millis(1500);
 /// What the node says waits here while the terminal is slow; beyond this it waits at the node.
 const SAID_HELD_MAX: usize = 64;
 /// So much is done in answer to keys at a time; what is older has been answered or will not be.
@@ -120,7 +118,6 @@ struct View<'a> {
     changed: bool,
     drawn_at: Instant,
     escape_by: Option<Instant>,
-    start_node_at: Option<Instant>,
     /// What is printed by the chosen task.
     printing: Option<Printing>,
     /// The log that is read.
@@ -151,7 +148,6 @@ impl<'a> View<'a> {
             changed: true,
             drawn_at: now.checked_sub(FRAME_EVERY).unwrap_or(now),
             escape_by: None,
-            start_node_at: None,
             printing: None,
             reading: None,
             others,
@@ -207,7 +203,6 @@ impl<'a> View<'a> {
                     Err(_) => return Ok(Step::Left(self.quit())),
                 },
                 () = at(draw_at) => self.stale = true,
-                () = at(self.start_node_at) => self.start_node(),
                 Some(said) = said.recv() => self.take(said)?,
             }
         }
@@ -287,10 +282,10 @@ impl<'a> View<'a> {
                 self.away = true;
                 // A node that was told to stop is not ours to start.
                 if !stopped && self.context.may_start_node() {
-                    self.start_node_at = Some(Instant::now() + HOST_RESTARTS_WITHIN);
+                    node_start::restart_later(self.context);
                 }
             }
-            Said::Back => (self.away, self.start_node_at, self.printing) = (false, None, None),
+            Said::Back => (self.away, self.printing) = (false, None),
             Said::Deaf(error) => return Err(error.into()),
             Said::Output { task, lines } => {
                 self.output = Output { task: Some(task), lines: lines.into(), none: None };
@@ -345,13 +340,6 @@ impl<'a> View<'a> {
             }
             Printing { of, _errand: errand }
         });
-    }
-
-    fn start_node(&mut self) {
-        self.start_node_at = None;
-        let (home, overrides) = (self.context.home.clone(), self.context.overrides.clone());
-        // Its failure shows as the node's staying away.
-        drop(tokio::task::spawn_blocking(move || node_start::ensure(&home, &overrides, false)));
     }
 }
 
