@@ -58,6 +58,7 @@ pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
 /// Takes the store for this process, until the file is dropped (flock, so that a crash frees it).
 /// Never on the database itself: closing any descriptor of that would drop SQLite's own locks.
 pub(super) fn lock(path: &Path) -> Result<File, StoreError> {
+    refuse_special(path)?;
     let name = beside(path, ".lock");
     let file = private(&name).map_err(|e| StoreError::io(&name, &e))?;
     match file.try_lock() {
@@ -65,6 +66,17 @@ pub(super) fn lock(path: &Path) -> Result<File, StoreError> {
         Err(TryLockError::WouldBlock) => Err(StoreError::InUse { path: path.to_owned() }),
         Err(TryLockError::Error(e)) => Err(StoreError::io(&name, &e)),
     }
+}
+
+/// Refuses files of a database that are not regular files: opening a named pipe would wait for ever.
+pub(super) fn refuse_special(path: &Path) -> Result<(), StoreError> {
+    for suffix in ["", "-wal", "-shm", ".lock"] {
+        let file = beside(path, suffix);
+        if fs::metadata(&file).is_ok_and(|metadata| !metadata.is_file()) {
+            return Err(StoreError::Foreign { path: file });
+        }
+    }
+    Ok(())
 }
 
 /// Opens or makes a file that only its owner can read.
@@ -196,6 +208,7 @@ fn open_alone(path: &Path) -> rusqlite::Result<Connection> {
 }
 
 fn open(path: &Path, flags: OpenFlags) -> Result<Connection, StoreError> {
+    refuse_special(path)?;
     prepared(path, Connection::open_with_flags(path, flags))
 }
 

@@ -94,6 +94,7 @@ pub struct Losses {
 /// There is no store there, or it belongs to another version. Damage is no error here: it is reported.
 pub fn check(path: &Path, quick: bool) -> Result<CheckReport, StoreError> {
     let path = absolute(path).map_err(|e| StoreError::io(path, &e))?;
+    schema::refuse_special(&path)?;
     let mut report =
         CheckReport { events: 0, unknown_events: 0, findings: Vec::new(), verdict: Verdict::Sound };
     // None: a node runs, which has read the log. Otherwise the log is read before SQLite opens it.

@@ -7,6 +7,7 @@ use std::path::Path;
 use rusqlite::Connection;
 
 use super::support::{Home, created, draft, run_id, ulid};
+use crate::store::maintenance::check;
 use crate::store::schema::{MIGRATIONS, Sharing, beside, migrate, newest, open_writer, try_shared};
 use crate::store::{Readers, StoreError, Writer};
 
@@ -36,6 +37,28 @@ fn every_earlier_version_becomes_the_newest() {
         drop(home.writer());
         assert_eq!(schema(&home.path()), schema(&fresh.path()), "from version {version}");
         assert_eq!(pragma(&home.path(), "user_version"), i64::from(newest()));
+    }
+}
+
+#[test]
+fn a_named_pipe_in_place_of_a_file_is_refused() {
+    for suffix in ["", "-wal", "-shm", ".lock"] {
+        let home = Home::new();
+        drop(home.writer());
+        let pipe = beside(&home.path(), suffix);
+        let _ = fs::remove_file(&pipe);
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            &pipe,
+            rustix::fs::FileType::Fifo,
+            rustix::fs::Mode::from(0o600),
+            0,
+        )
+        .unwrap();
+        let is_refused = |error: &StoreError| matches!(error, StoreError::Foreign { path } if *path == pipe);
+        assert!(Writer::open(&home.path()).is_err_and(|error| is_refused(&error)), "{suffix}");
+        assert!(Readers::open(&home.path()).is_err_and(|error| is_refused(&error)), "{suffix}");
+        assert!(check(&home.path(), true).is_err_and(|error| is_refused(&error)), "{suffix}");
     }
 }
 
