@@ -85,12 +85,10 @@ fn a_revoked_token_ends_at_once_what_is_open_by_it() {
     let (anns, bobs) = (follows(&remote, &ann), follows(&remote, &bob));
     let log = remote.spawn(&ann, &["dag", "logs", "-f", "a"]);
     log.wait_for("begun");
-    let since = std::time::Instant::now();
     remote.node.ok(["node", "token", "revoke", "ann"]);
     for ended in [anns.wait().expect(3), log.wait().expect(3)] {
         assert!(ended.stderr.contains("cis node token create"), "{}", ended.stderr);
     }
-    assert!(since.elapsed().as_secs() < 10, "{:?}", since.elapsed());
     assert!(remote.run(&ann, &["status"]).expect(3).stderr.contains("the token is missing or invalid"));
     // Others are not cut.
     remote.away.write("go", "");

@@ -65,6 +65,11 @@ fn collect_at_most(
             None => return Err(FilesError::NotUtf8 { path: full }),
         };
         let file = tree.file(&found.path)?;
+        let metadata = file.metadata().map_err(|source| FilesError::Read { path: full.clone(), source })?;
+        // Its size may change while it is read.
+        if total + metadata.len() > bytes_max {
+            return Err(FilesError::TooLarge { max: bytes_max });
+        }
         let mut blob = blobs.writer()?;
         let mut size = 0;
         let read = pieces(&file, &full, stop, |piece| {
@@ -75,7 +80,7 @@ fn collect_at_most(
             Ok(blob.write(piece)?)
         })?;
         total += read;
-        let executable = is_executable(&file).map_err(|source| FilesError::Read { path: full, source })?;
+        let executable = metadata.permissions().mode() & 0o111 != 0;
         kept.push(ArtifactRecord { path, blob: blob.finish()?, size: read, executable });
     }
     Ok(kept)
@@ -93,10 +98,6 @@ pub(super) fn check_names(records: &[ArtifactRecord], redactor: &Redactor) -> Re
         }
     }
     Ok(())
-}
-
-fn is_executable(file: &File) -> std::io::Result<bool> {
-    Ok(file.metadata()?.permissions().mode() & 0o111 != 0)
 }
 
 /// Puts the files back below `cwd`: all of them, or none. Files that are there with the same content stay

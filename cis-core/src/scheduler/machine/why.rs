@@ -211,13 +211,14 @@ fn running(run: &Run, index: u32, now: TimestampMs, answer: &mut Answer) {
     let since = span(now - live.granted_ms);
     prompts::waits(run, index, live, now, answer);
     prompts::stopping(live, answer);
-    match live.pid {
-        Some(pid) => {
-            answer.say(format!("Attempt {} has been running for {since}, as process {pid}.", live.attempt));
+    let attempt = live.attempt;
+    answer.say(match live.pid {
+        _ if run.entry(index).state == TaskState::Processing => {
+            format!("The process of attempt {attempt} has ended; its artifacts are being stored.")
         }
-        None => answer
-            .say(format!("Attempt {} was granted {since} ago; its process is being started.", live.attempt)),
-    }
+        Some(pid) => format!("Attempt {attempt} has been running for {since}, as process {pid}."),
+        None => format!("Attempt {attempt} was granted {since} ago; its process is being started."),
+    });
     answer.try_command(format!("cis dag logs -f {}", run.spec(index).id));
 }
 

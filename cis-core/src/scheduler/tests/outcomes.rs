@@ -251,6 +251,8 @@ fn what_a_session_left_is_collected_before_it_ends() {
     };
     assert_eq!(bench.does(exited()), ["status a=processing"]);
     assert_eq!(bench.run().blocked_count(), 0, "nobody can be waited for any more");
+    let why = bench.machine.why(&run_id(1), &id("a"), bench.now).unwrap().because;
+    assert_eq!(why, ["The process of attempt 1 has ended; its artifacts are being stored."]);
     assert_eq!(bench.does(exited()), [""; 0]);
     let said = bench.does(InputKind::KillTask { attempt: attempt.clone(), grace_ms: Some(1) });
     assert_eq!(said, ["status a=processing(killed)", "> cancel a#1 f1 1"]);
