@@ -3,11 +3,12 @@
 use std::time::{Duration, Instant};
 
 use cis_core::local::is_stopped;
-use cis_core::session::control::{HostClient, HostClientError};
+use cis_core::session::control::{HostClient, HostClientError, spawn_host};
 use cis_core::session::protocol::{Role, ToHost};
 use rustix::process::{Signal, pidfd_send_signal};
 
 use super::probe::{self, Silent};
+use super::serve::program;
 use crate::context::Context;
 use crate::error::CliError;
 use crate::{output, wait};
@@ -71,6 +72,22 @@ fn ask_host(context: &Context, kill_sessions: bool) -> Result<(), HostClientErro
     }
     host.flush()?;
     host.wait(KILL_TIME_MAX).map(drop)
+}
+
+/// Ends the processes of sessions whose session host was killed, if it was: the next host does so before it serves anybody.
+/// Returns whether it was.
+pub(super) fn end_leftovers(context: &Context) -> Result<bool, CliError> {
+    if !probe::was_host_killed(&context.home) {
+        return Ok(false);
+    }
+    let home = context.home.dir.as_os_str().to_owned();
+    let command = [program().into_os_string(), "--home".into(), home, "session-host".into()];
+    spawn_host(&command, HOST_TIME_MAX).map_err(|error| {
+        CliError::unavailable(format!("cannot end the processes that a killed session host left: {error}"))
+    })?;
+    tell_host(context, true);
+    end_host(context)?;
+    Ok(true)
 }
 
 /// Waits until the session host has ended, and with it all sessions. A host that goes on gets SIGTERM, which ends its

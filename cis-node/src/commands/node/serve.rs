@@ -127,7 +127,7 @@ fn say(line: &str) {
 
 /// The file of this program, for processes that we start. An upgrade may have replaced it while we
 /// run: then the new one is at the same path.
-fn program() -> PathBuf {
+pub(super) fn program() -> PathBuf {
     let exe = std::env::current_exe().unwrap_or_else(|_| PathBuf::from("cis"));
     match exe.to_str().and_then(|path| path.strip_suffix(" (deleted)")) {
         Some(path) => PathBuf::from(path),

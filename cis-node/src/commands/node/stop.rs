@@ -46,19 +46,10 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
         return Err(silent.problem(&context.home));
     }
     let ends_sessions = args.kill_sessions && !context.in_session();
-    let has_host = || probe::host(&context.home).map(|host| host.is_some());
-    if ends_sessions
-        && matches!(found, Probe::Absent)
-        && (has_host()? || probe::was_host_killed(&context.home))
-    {
-        // Sessions can be without a node. A node records how they end; without one they are ended as well. Processes that a
-        // killed host left are ended by the next host, which the node starts.
+    if ends_sessions && matches!(found, Probe::Absent) && probe::host(&context.home)?.is_some() {
+        // Sessions can be without a node. A node records how they end; without one they are ended as well.
         match node_start::ensure(&context.home, &context.overrides, false) {
             Ok(_) => found = context.block_on(probe(context))?,
-            Err(error) if !has_host()? => {
-                let what = "cannot end the processes that a killed session host left";
-                return Err(CliError::unavailable(format!("{what}: {}", error.detail())));
-            }
             Err(error) => {
                 let why = clean_lines(error.detail());
                 output::note(&format!("{why}\nThe session host ends the sessions without a node.\n"));
@@ -78,14 +69,16 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
         Probe::Absent => false,
     };
     let host_stopped = ends_sessions && force::end_host(context)?;
+    let leftovers_ended = ends_sessions && !host_stopped && force::end_leftovers(context)?;
     let answer = serde_json::json!({ "running": false, "stopped": stopped });
     output::show(context, &answer, |_| {
-        match (stopped, host_stopped) {
-            (true, _) => "The node has stopped.\n",
-            (false, true) => "No node was running. The session host has stopped.\n",
-            (false, false) => "No node was running.\n",
-        }
-        .to_owned()
+        let node = if stopped { "The node has stopped." } else { "No node was running." };
+        let host = match (stopped, host_stopped, leftovers_ended) {
+            (_, _, true) => " What a killed session host left has ended.",
+            (false, true, false) => " The session host has stopped.",
+            _ => "",
+        };
+        format!("{node}{host}\n")
     })?;
     Ok(Exit::OK)
 }
