@@ -9,8 +9,9 @@
 //! with padding and without. Hex and base64 are found in one line or wrapped at any column. In texts and JSON, strings
 //! with the shape of a well-known key are replaced too (`shapes`), declared or not; in byte streams only the values are.
 //!
-//! **Memory**: the search for one set of values has at most `NODES_MAX` nodes. If all forms need more, forms of short
-//! values get the space first, then the forms that most programs print. A value as it is and its lines are always found.
+//! **Memory**: the search for one set of values has at most `NODES_MAX` nodes, and as many again for the search backwards, which is
+//! made when a screen is shown. If all forms need more, forms of short values get the space first, then the forms that most
+//! programs print. A value as it is and its lines are always found.
 //!
 //! **Limits**: bytes between its bytes hide a value, so a value that a program wraps by itself (other than hex and
 //! base64), colours in parts, or encodes in another way passes. A value that the terminal wraps is whole in the byte
@@ -185,10 +186,10 @@ impl Redactor {
         self.tries().map(Trie::longest).max().unwrap_or(0)
     }
 
-    /// Number of nodes of its searches, which determines its memory.
+    /// Number of nodes of its searches, which determines its memory. Counts the searches backwards, also before they are made.
     #[must_use]
     pub fn nodes(&self) -> usize {
-        self.tries().map(Trie::size).sum()
+        self.tries().map(|trie| 2 * trie.size()).sum()
     }
 
     fn tries(&self) -> impl Iterator<Item = &Trie> {
@@ -278,16 +279,31 @@ impl Redactor {
         Spans { found, open }
     }
 
-    /// Returns how many bytes at the beginning of `text` are the end of a secret whose beginning is not in it, more of it than
-    /// may be shown.
+    /// Returns for each position how many bytes before it are the beginning of a secret, or 0 if those may be shown. The positions
+    /// are in order.
     #[must_use]
-    pub fn end_at_start(&self, text: &str) -> usize {
-        let ends = self.tries().filter(|trie| !trie.is_empty()).map(|trie| {
-            let reversed = trie.reversed(NODES_MAX);
-            let first = &text.as_bytes()[..text.len().min(reversed.longest())];
-            walk::open_at_end(reversed, first.iter().rev().copied())
+    pub fn begun_before(&self, text: &str, positions: &[usize]) -> Vec<usize> {
+        self.longest_of(positions.len(), |trie| walk::open_at(trie, text.bytes(), positions))
+    }
+
+    /// Returns for each position how many bytes after it are the end of a secret, or 0 if those may be shown. The positions are
+    /// in order.
+    #[must_use]
+    pub fn ending_after(&self, text: &str, positions: &[usize]) -> Vec<usize> {
+        let from_end: Vec<usize> = positions.iter().rev().map(|position| text.len() - position).collect();
+        let mut ends = self.longest_of(positions.len(), |trie| {
+            walk::open_at(trie.reversed(), text.bytes().rev(), &from_end)
         });
-        ends.max().unwrap_or(0)
+        ends.reverse();
+        ends
+    }
+
+    fn longest_of(&self, count: usize, find: impl Fn(&Trie) -> Vec<usize>) -> Vec<usize> {
+        let mut longest = vec![0; count];
+        for trie in self.tries().filter(|trie| !trie.is_empty()) {
+            longest.iter_mut().zip(find(trie)).for_each(|(longest, found)| *longest = found.max(*longest));
+        }
+        longest
     }
 }
 
@@ -315,7 +331,7 @@ fn checked<'a>(secrets: impl IntoIterator<Item = &'a str>, most: usize) -> Resul
 fn trie_of(values: &[&str]) -> Trie {
     let mut trie = Trie::default();
     for value in values {
-        forms::of(value, Usage::Plain).iter().for_each(|form| trie.insert(&form.bytes, form.wraps));
+        forms::of(value, Usage::Plain).iter().for_each(|form| trie.insert_plain(&form.bytes));
     }
     let (short, long): (Vec<&str>, Vec<&str>) = values.iter().partition(|value| value.len() <= SHORT_BYTES);
     for values in [short, long] {

@@ -144,7 +144,8 @@ impl Lines {
 }
 
 /// Splits filtered bytes at what neither shows text nor moves the cursor: styles, modes, erasing, character sets, strings, and
-/// characters without a width. Saving and restoring the cursor counts as such: between both nothing need have moved it.
+/// characters without a width. Sequences that may move the cursor or change the screen (restoring the cursor, modes) count as
+/// hidden too: that can only hide too much.
 fn pieces(bytes: &[u8]) -> impl Iterator<Item = (&[u8], bool)> {
     let mut rest = bytes;
     std::iter::from_fn(move || {
@@ -172,9 +173,10 @@ fn hidden_at(bytes: &[u8]) -> usize {
         [0x1B, b'[', parameters @ ..] => {
             let length = parameters.iter().position(|byte| !matches!(byte, 0x20..=0x3F)).unwrap_or(0);
             match parameters.get(length) {
-                Some(b'J' | b'K' | b'W' | b'g' | b'h' | b'l' | b'm' | b'q' | b's' | b't' | b'u') => {
-                    length + 3
-                }
+                Some(
+                    b'@' | b'J' | b'K' | b'P' | b'W' | b'X' | b'g' | b'h' | b'l' | b'm' | b'q' | b's' | b't'
+                    | b'u',
+                ) => length + 3,
                 _ => 0,
             }
         }
@@ -252,6 +254,7 @@ mod tests {
             "\x1b[?2004h\x1b[?1;1000l\x1b[4l",
             "\x1b[?2026h\x1b[?2026l",
             "\x1b[J\x1b[0g\x1b[?5W",
+            "\x1b[@\x1b[P\x1b[X",
             "\x1b[2 q\x1b[>1u\x1b[<1u\x1b[=1;1u\x1b[22;0;0t\x1b[>4;1m",
         ] {
             let text = format!("is S3cr3t{between}-Token end\r\n");

@@ -123,7 +123,7 @@ impl Forms {
 /// Characters before which `printf %q` of bash writes a backslash.
 const SHELL_SPECIAL: &str = " '\"\\|&;()<>!{}*[]?^$`,";
 
-/// Adds the forms in which dash, bash and busybox quote a value: `set`, `set -x`, `export -p`, `declare -p` and `printf %q`.
+/// Adds the forms in which dash and bash quote a value: `set`, `set -x`, `export -p`, `declare -p` and `printf %q`.
 /// They are without the quotes around the value.
 fn shell(value: &str, usage: Usage, forms: &mut Forms) {
     let escape = |special: &str| -> String {
@@ -133,9 +133,13 @@ fn shell(value: &str, usage: Usage, forms: &mut Forms) {
         Usage::Plain | Usage::Rare => {}
         Usage::Common => {
             forms.add(value.replace('\'', r"'\''").into_bytes());
-            // dash puts double quotes around all neighboring `'` at once, others around each.
-            forms.add(value.replace('\'', r#"'"'"'"#).into_bytes());
-            forms.add(value.replace('\'', r#"'"'"'"#).replace(r#""''""#, "").into_bytes());
+            // dash puts double quotes around all neighboring `'` at once, others around each. After a last `'`, dash writes
+            // no empty string.
+            let each = value.replace('\'', r#"'"'"'"#);
+            for form in [each.replace(r#""''""#, ""), each] {
+                let at_end = form.strip_suffix('\'').filter(|_| value.ends_with('\''));
+                forms.add(at_end.unwrap_or(&form).as_bytes().to_vec());
+            }
             forms.add(escape("$`\"\\").into_bytes());
             forms.add(escape(SHELL_SPECIAL).replace("=~", r"=\~").replace(":~", r":\~").into_bytes());
         }
@@ -451,6 +455,7 @@ mod tests {
             assert!(forms.contains(&form.as_bytes().to_vec()), "{form}");
         }
         assert!(of("a=~b:~c").contains(&br"a=\~b:\~c".to_vec()));
+        assert!(of("it's 'q'").contains(&br#"it'"'"'s '"'"'q'"'""#.to_vec()));
         assert!(of("a''b'c").contains(&br#"a'"''"'b'"'"'c"#.to_vec()));
         let forms = of("né'\n\t\x1b\x01$x");
         for form in [r"n\303\251\'\n\t\E\001$x", r"né\'\n\t\E\001$x"] {

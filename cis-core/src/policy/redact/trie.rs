@@ -6,6 +6,8 @@
 
 use std::sync::OnceLock;
 
+use super::NODES_MAX;
+
 /// The state in which no byte belongs to a pattern.
 pub(super) const ROOT: u32 = 0;
 const NONE: u32 = u32::MAX;
@@ -30,6 +32,8 @@ struct Node {
     show: u8,
     /// Whether a pattern through this node may be wrapped into lines.
     wraps: bool,
+    /// Whether a value itself, or a line of one, ends here.
+    plain: bool,
     child: u32,
     sibling: u32,
     /// The longest proper suffix of this prefix that is a prefix too.
@@ -42,9 +46,16 @@ struct Node {
 
 impl Node {
     fn new(byte: u8, depth: u32) -> Self {
-        let (show, wraps) = (SHOW_MAX, false);
-        Self { byte, show, wraps, child: NONE, sibling: NONE, fail: ROOT, depth, matched: 0 }
+        let (show, wraps, plain) = (SHOW_MAX, false, false);
+        Self { byte, show, wraps, plain, child: NONE, sibling: NONE, fail: ROOT, depth, matched: 0 }
     }
+}
+
+/// A pattern of a [`Trie`].
+struct Pattern {
+    bytes: Vec<u8>,
+    wraps: bool,
+    plain: bool,
 }
 
 /// The patterns.
@@ -58,7 +69,7 @@ pub(super) struct Trie {
     pairs: Box<[u64]>,
     longest: usize,
     /// The patterns from their last byte to their first, made at the first use.
-    reversed: OnceLock<Box<Trie>>,
+    reversed: OnceLock<Box<Self>>,
 }
 
 impl Default for Trie {
@@ -83,12 +94,17 @@ impl Trie {
         self.nodes.len()
     }
 
-    /// Adds a pattern. `wraps`: it is also found if it is wrapped into lines. Call `link` before the first search.
-    pub(super) fn insert(&mut self, pattern: &[u8], wraps: bool) {
-        let Ok(length) = u32::try_from(pattern.len()) else { return };
-        if length == 0 {
-            return;
+    /// Adds a value itself, or a line of one.
+    pub(super) fn insert_plain(&mut self, pattern: &[u8]) {
+        if let Some(end) = self.insert(pattern, false) {
+            self.nodes[end as usize].plain = true;
         }
+    }
+
+    /// Adds a pattern. `wraps`: it is also found if it is wrapped into lines. Call `link` before the first search. Returns
+    /// its last node.
+    pub(super) fn insert(&mut self, pattern: &[u8], wraps: bool) -> Option<u32> {
+        let length = u32::try_from(pattern.len()).ok().filter(|length| *length > 0)?;
         let show = u8::try_from(length / 4).unwrap_or(SHOW_MAX);
         let mut at = ROOT;
         for (depth, byte) in (1..).zip(pattern) {
@@ -108,7 +124,7 @@ impl Trie {
         let (one, next) = match pattern {
             [one] => (*one, 0..=u8::MAX),
             [one, two, ..] => (*one, *two..=*two),
-            [] => return,
+            [] => return None,
         };
         let line_ends: &[u8] = if wraps { b"\r\n" } else { b"" };
         for pair in next.chain(line_ends.iter().copied()).map(|next| pair(one, next)) {
@@ -116,38 +132,37 @@ impl Trie {
         }
         let line_ends = if wraps { 2 * (pattern.len() / COLUMNS_MIN + 1) } else { 0 };
         self.longest = self.longest.max(pattern.len() + line_ends);
+        Some(at)
     }
 
-    /// Returns a search for the same patterns from their last byte to their first. Takes the short ones first, and at most
-    /// `nodes_max` nodes.
-    pub(super) fn reversed(&self, nodes_max: usize) -> &Trie {
+    /// Returns a search for the same patterns from their last byte to their first. It has all plain ones, and of the others, the
+    /// short ones first, as many as fit into `NODES_MAX` nodes.
+    pub(super) fn reversed(&self) -> &Self {
         self.reversed.get_or_init(|| {
             let mut patterns = self.patterns();
-            patterns.sort_by_key(|(pattern, _)| pattern.len());
-            let mut reversed = Box::<Trie>::default();
-            for (mut pattern, wraps) in patterns {
-                if reversed.size() + pattern.len() > nodes_max {
-                    break;
+            patterns.sort_by_key(|pattern| (!pattern.plain, pattern.bytes.len()));
+            let mut reversed = Box::<Self>::default();
+            for Pattern { mut bytes, wraps, plain } in patterns {
+                if plain || reversed.size() + bytes.len() <= NODES_MAX {
+                    bytes.reverse();
+                    reversed.insert(&bytes, wraps);
                 }
-                pattern.reverse();
-                reversed.insert(&pattern, wraps);
             }
             reversed.link();
             reversed
         })
     }
 
-    /// Returns all patterns, and whether each may be wrapped into lines.
-    fn patterns(&self) -> Vec<(Vec<u8>, bool)> {
+    fn patterns(&self) -> Vec<Pattern> {
         let (mut patterns, mut prefix) = (Vec::new(), Vec::new());
         let mut open: Vec<u32> = self.first.iter().copied().filter(|node| *node != ROOT).collect();
         while let Some(at) = open.pop() {
-            let Node { byte, wraps, child, sibling, depth, matched, .. } = self.nodes[at as usize];
+            let Node { byte, wraps, plain, child, sibling, depth, matched, .. } = self.nodes[at as usize];
             prefix.truncate(depth as usize - 1);
             prefix.push(byte);
             // A shorter match is that of another pattern.
             if matched == depth {
-                patterns.push((prefix.clone(), wraps));
+                patterns.push(Pattern { bytes: prefix.clone(), wraps, plain });
             }
             let next = if depth > 1 { sibling } else { NONE };
             open.extend([next, child].into_iter().filter(|node| *node != NONE));

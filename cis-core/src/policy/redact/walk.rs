@@ -86,17 +86,23 @@ impl Walk {
     }
 }
 
-/// Returns how many of the last bytes are the beginning of a pattern, line ends where it is wrapped included. 0: it may be
-/// shown.
-pub(super) fn open_at_end(trie: &Trie, bytes: impl Iterator<Item = u8>) -> usize {
-    let (mut branch, mut end) = (Branch::default(), 0);
-    for byte in bytes {
-        branch.step(trie, byte, end);
-        end += 1;
+/// Walks over bytes, and returns for each of the given positions how many bytes before it are the beginning of a pattern (with
+/// the line ends where it is wrapped), or 0 if that may be shown. The positions are in order.
+pub(super) fn open_at(trie: &Trie, bytes: impl Iterator<Item = u8>, positions: &[usize]) -> Vec<usize> {
+    let (mut branch, mut at) = (Branch::default(), 0);
+    let mut found = Vec::with_capacity(positions.len());
+    let mut bytes = bytes.fuse();
+    for position in positions {
+        // Positions are within the text.
+        for byte in bytes.by_ref().take(*position - at as usize) {
+            branch.step(trie, byte, at);
+            at += 1;
+        }
+        let depth = trie.depth(branch.state);
+        let is_shown = depth <= trie.may_show(branch.state);
+        found.push(if is_shown { 0 } else { (at - branch.start(depth, at)) as usize });
     }
-    let depth = trie.depth(branch.state);
-    // Positions are within the text.
-    if trie.may_show(branch.state) < depth { (end - branch.start(depth, end)) as usize } else { 0 }
+    found
 }
 
 impl Branch {

@@ -200,7 +200,7 @@ fn secrets_are_masked_where_the_terminal_wraps_them() {
 }
 
 #[test]
-fn the_end_of_a_secret_whose_beginning_scrolled_out_is_masked() {
+fn a_part_of_a_secret_whose_other_part_scrolled_out_is_masked() {
     let redactor = Redactor::new(["hunter2-battery-staple".to_owned()]).unwrap();
     let shown = |bytes: &[u8]| screen(12, 4, bytes).text_redacted(&redactor);
     assert_eq!(shown(b"is hunter2-battery-staple!\r\n1\r\n2"), "***\n!\n1\n2");
@@ -215,10 +215,20 @@ fn the_end_of_a_secret_whose_beginning_scrolled_out_is_masked() {
     // A scrolling region below the first row.
     let region = b"top\x1b[2;4r\x1b[2;1His hunter2-battery-staple\r\n1";
     assert_eq!(shown(region), "top\n***\n\n1");
+    // The row above it is full.
+    let region = b"head 12 oct.\x1b[2;4r\x1b[2;1His hunter2-battery-staple\r\n1";
+    assert_eq!(shown(region), "head 12 oct.\n***\n\n1");
+    // Rows that leave the screen at its bottom.
+    let below = b"\x1b[3;1His hunter2-battery-staple\x1b[1;1H\x1bM\x1bM";
+    assert_eq!(shown(below), "\n\n\nis ***");
     let hex = hex::encode("hunter2-battery-staple");
     let wrapped =
         format!("{}\r\n{}\r\n{}\r\n{}\r\n1\r\n2", &hex[..12], &hex[12..24], &hex[24..36], &hex[36..]);
     assert_eq!(shown(wrapped.as_bytes()), "***\n\n1\n2");
+    // Rows of the alternate screen that were wrapped stay so when it gets wider.
+    let mut wider = screen(12, 4, b"\x1b[?1049h\x1b[1;1His hunter2-battery-staple");
+    wider.resize(size(30, 4));
+    assert_eq!(wider.text_redacted(&redactor), "is ***");
     let paint = screen(12, 4, b"is hunter2-battery-staple!\r\n1\r\n2")
         .paint_for(&Look { redactor: Some(&redactor), ..Look::default() });
     assert!(!String::from_utf8_lossy(&paint).contains("staple"));

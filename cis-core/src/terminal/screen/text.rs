@@ -87,25 +87,27 @@ struct Joined {
     cells: Vec<(usize, usize, usize)>,
     /// Bytes before the cursor.
     to_cursor: usize,
-    /// Bytes before each row that does not continue the one above it.
-    rows: Vec<usize>,
+    /// Bytes before each row.
+    starts: Vec<usize>,
+    /// Bytes before the end of each row that the next one continues.
+    ends: Vec<usize>,
 }
 
-/// Minimum length of the end of a secret that is hidden at the beginning of a row other than the first, bytes.
-const END_BYTES_MIN: usize = 8;
-/// Maximum number of bytes from the beginning of such a row in which it is looked for.
-const END_BYTES_MAX: usize = 512;
+/// Minimum length of a part of a secret that is hidden at the beginning or end of a row, bytes. Shorter parts are hidden at the
+/// beginning of the screen and before the cursor.
+const PART_BYTES_MIN: usize = 8;
 
 fn join(grid: &Grid<Cell>) -> Joined {
     let (rows, cols) = (grid.screen_lines(), grid.columns());
-    let mut joined = Joined { text: String::new(), cells: Vec::new(), to_cursor: 0, rows: Vec::new() };
+    let (text, cells) = (String::new(), Vec::new());
+    let mut joined = Joined { text, cells, to_cursor: 0, starts: Vec::new(), ends: Vec::new() };
     let cursor = &grid.cursor;
     for line in 0..rows {
-        if joined.text.is_empty() || joined.text.ends_with('\n') {
-            joined.rows.push(joined.text.len());
-        }
+        joined.starts.push(joined.text.len());
         let row = &grid[Line(line as i32)];
         let mut col = 0;
+        // Bytes and cells up to the last glyph.
+        let mut shown = (joined.text.len(), joined.cells.len());
         let mut full = false;
         while col < cols {
             let at_cursor = cursor.point.line.0 as usize == line && cursor.point.column.0 == col;
@@ -117,13 +119,26 @@ fn join(grid: &Grid<Cell>) -> Joined {
                 joined.cells.push((joined.text.len(), line, col));
                 joined.text.push(glyph.c);
             }
-            full = glyph.c != ' ';
             col += glyph.width();
+            full = glyph.c != ' ';
+            if full {
+                shown = (joined.text.len(), joined.cells.len());
+            }
         }
         if cursor.point.line.0 as usize == line && cursor.input_needs_wrap {
             joined.to_cursor = joined.text.len();
         }
-        if !full && !row[Column(cols - 1)].flags.contains(Flags::WRAPLINE) {
+        // On the alternate screen, rows that were wrapped stay so when the terminal gets wider. A wide character leaves the last
+        // cell blank.
+        let is_wrapped = (0..cols).any(|col| row[Column(col)].flags.contains(Flags::WRAPLINE));
+        if is_wrapped && !full {
+            joined.text.truncate(shown.0);
+            joined.cells.truncate(shown.1);
+            joined.to_cursor = joined.to_cursor.min(shown.0);
+        }
+        if full || is_wrapped {
+            joined.ends.push(joined.text.len());
+        } else {
             joined.text.push('\n');
         }
     }
@@ -136,12 +151,15 @@ pub(super) fn mask(grid: &Grid<Cell>, redactor: &Redactor) -> Mask {
     }
     let joined = join(grid);
     let mut spans = redactor.spans(&joined.text).found;
-    // The beginning of a secret before the cursor: its rest may come next.
-    let open = redactor.spans(&joined.text[..joined.to_cursor]).open;
-    if open > 0 {
-        spans.push(joined.to_cursor - open..joined.to_cursor);
-    }
-    spans.extend(scrolled_out(&joined, redactor));
+    spans.extend(cut(&joined, redactor));
+    spans.sort_unstable_by_key(|span| span.start);
+    spans.dedup_by(|next, span| {
+        let overlaps = next.start < span.end;
+        if overlaps {
+            span.end = span.end.max(next.end);
+        }
+        overlaps
+    });
     let cols = grid.columns();
     let mut mask = Mask { cols, cells: Vec::new() };
     for span in spans {
@@ -151,16 +169,26 @@ pub(super) fn mask(grid: &Grid<Cell>, redactor: &Redactor) -> Mask {
     mask
 }
 
-/// Returns the ends of secrets whose beginnings are not on the screen any more. Rows scroll out at the top of the screen, or of a
-/// scrolling region below it.
-fn scrolled_out(joined: &Joined, redactor: &Redactor) -> impl Iterator<Item = Range<usize>> {
-    joined.rows.iter().enumerate().filter_map(move |(index, start)| {
-        let (least, most) = if index == 0 { (1, usize::MAX) } else { (END_BYTES_MIN, END_BYTES_MAX) };
-        let rest = &joined.text[*start..];
-        let most = rest.floor_char_boundary(most);
-        let end = redactor.end_at_start(&rest[..most]);
-        (end >= least).then_some(*start..start + end)
-    })
+/// Returns parts of secrets whose other part is not on the screen, because it scrolled out of the screen or of a scrolling region,
+/// or has not come yet.
+fn cut(joined: &Joined, redactor: &Redactor) -> Vec<Range<usize>> {
+    let Joined { text, to_cursor, starts, ends, .. } = joined;
+    let mut spans = Vec::new();
+    for (index, (start, length)) in starts.iter().zip(redactor.ending_after(text, starts)).enumerate() {
+        if length >= if index == 0 { 1 } else { PART_BYTES_MIN } {
+            spans.push(*start..start + length);
+        }
+    }
+    let mut places: Vec<(usize, usize)> = ends.iter().map(|end| (*end, PART_BYTES_MIN)).collect();
+    places.push((*to_cursor, 1));
+    places.sort_unstable();
+    let positions: Vec<usize> = places.iter().map(|(position, _)| *position).collect();
+    for ((end, least), length) in places.into_iter().zip(redactor.begun_before(text, &positions)) {
+        if length >= least {
+            spans.push(end - length..end);
+        }
+    }
+    spans
 }
 
 fn cover(mask: &mut Mask, joined: &Joined, span: &Range<usize>, grid: &Grid<Cell>) {
