@@ -162,7 +162,7 @@ impl Session {
         self.leader_end.is_none() || self.kill.is_some()
     }
 
-    /// What a node is told of its start.
+    /// Returns the message that reports the start of this session.
     pub(super) fn start_message(&self) -> FromHost {
         let (session, pid, at_ms) = (self.id, self.pid, self.started_ms);
         FromHost::Started { session, pid, at_ms, born_ms: Some(self.born_ms) }

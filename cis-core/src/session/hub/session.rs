@@ -289,7 +289,7 @@ impl Session {
         self.model(env);
         // A terminal that shows the session as it was at another size shows something else.
         let missed = how.from.filter(|_| before == session_size).and_then(|from| self.missed(from, env));
-        let next = self.next;
+        let (next, last) = (self.next, self.last_output());
         if let (Some(model), Some(viewer)) = (&mut self.model, self.viewers.last_mut()) {
             viewer.resized(session_size);
             let missed = missed.filter(|_| viewer.shows_the_session());
@@ -302,7 +302,7 @@ impl Session {
             });
             match missed {
                 Some(missed) => viewer.resume(&missed, next),
-                None => viewer.paint(&mut model.screen, &redactor, next),
+                None => viewer.paint(&mut model.screen, &redactor, next, last.as_deref()),
             }
         }
         if let Some(ended) = self.ended.clone() {
@@ -318,19 +318,31 @@ impl Session {
             return None;
         }
         let first = from.saturating_sub(context_bytes(&self.redactor, Form::Screen));
-        let context = usize::try_from(from - first).ok()?;
-        let (mut reader, mut before) =
-            (LogReader::open(&self.log).ok()?, Vec::with_capacity(context + length));
-        while before.len() < context + length {
-            let next = first + before.len() as u64;
-            match reader.read(next, context + length - before.len()).ok()? {
-                Chunk::Data { offset, bytes } if offset == next => before.extend(bytes),
-                // Something is cut from the log, or not in it yet.
+        let mut before = self.logged(first, self.next)?;
+        let bytes = before.split_off(usize::try_from(from - first).ok()?);
+        Some(Missed { before, bytes })
+    }
+
+    /// Returns the last output, in which a secret or an escape sequence may have begun. `None`: there is no secret, or it is not
+    /// in the log.
+    fn last_output(&self) -> Option<Vec<u8>> {
+        let context = context_bytes(&self.redactor, Form::Screen);
+        let is_known = self.watch == Watch::On && !self.redactor.is_empty();
+        is_known.then(|| self.logged(self.next.saturating_sub(context), self.next)).flatten()
+    }
+
+    /// Reads the output from the byte `from` to the byte `to`. `None`: something is cut from the log, or not in it yet.
+    fn logged(&self, from: u64, to: u64) -> Option<Vec<u8>> {
+        let length = usize::try_from(to - from).ok()?;
+        let (mut reader, mut output) = (LogReader::open(&self.log).ok()?, Vec::with_capacity(length));
+        while output.len() < length {
+            let next = from + output.len() as u64;
+            match reader.read(next, length - output.len()).ok()? {
+                Chunk::Data { offset, bytes } if offset == next => output.extend(bytes),
                 _ => return None,
             }
         }
-        let bytes = before.split_off(context);
-        Some(Missed { before, bytes })
+        Some(output)
     }
 
     pub(super) fn detach(&mut self, number: u64, env: &mut Env) {
@@ -404,9 +416,12 @@ impl Session {
             return;
         }
         self.model(env);
+        let last = self.viewers.iter().any(Viewer::needs_picture).then(|| self.last_output()).flatten();
         if let Some(model) = &mut self.model {
-            let until = self.next;
-            self.viewers.iter_mut().for_each(|viewer| viewer.refresh(&mut model.screen, &redactor, until));
+            let (until, last) = (self.next, last.as_deref());
+            for viewer in &mut self.viewers {
+                viewer.refresh(&mut model.screen, &redactor, until, last);
+            }
         }
     }
 

@@ -17,7 +17,7 @@ const ECHO_TIME: Duration = Duration::from_secs(1);
 /// Output that a viewer missed.
 #[derive(Debug)]
 pub(super) struct Missed {
-    /// The output before it, as far as a secret or an escape sequence may have begun there.
+    /// Output before `bytes`, in which a secret or an escape sequence may have begun.
     pub(super) before: Vec<u8>,
     pub(super) bytes: Vec<u8>,
 }
@@ -129,16 +129,34 @@ impl Viewer {
         out
     }
 
-    /// Gives it the picture that it needs, if it has taken what came before.
-    pub(super) fn refresh(&mut self, screen: &mut Screen, redactor: &Arc<Redactor>, until: u64) {
-        if self.stale && self.queue.is_ready() {
-            self.paint(screen, redactor, until);
+    /// Whether it needs a picture and has taken what came before.
+    pub(super) fn needs_picture(&self) -> bool {
+        self.stale && self.queue.is_ready()
+    }
+
+    /// Gives it the picture that it needs.
+    pub(super) fn refresh(
+        &mut self,
+        screen: &mut Screen,
+        redactor: &Arc<Redactor>,
+        until: u64,
+        last: Option<&[u8]>,
+    ) {
+        if self.needs_picture() {
+            self.paint(screen, redactor, until, last);
         }
     }
 
-    /// Adds a picture of the output up to the byte `until`. Bytes go on from there: what the picture's last line begins (a secret, an escape
-    /// sequence, a character) is known to the filters.
-    pub(super) fn paint(&mut self, screen: &mut Screen, redactor: &Arc<Redactor>, until: u64) {
+    /// Adds a picture of the output up to the byte `until`. Bytes go on from there: what is open at the end of the picture (a secret, an
+    /// escape sequence, a character) is known to the filters. `last`: the output before `until` in which it may have begun;
+    /// `None`: the screen shows it.
+    pub(super) fn paint(
+        &mut self,
+        screen: &mut Screen,
+        redactor: &Arc<Redactor>,
+        until: u64,
+        last: Option<&[u8]>,
+    ) {
         let alternate = screen.is_alternate();
         let viewer = self.size.filter(|_| self.mirror);
         let again = self.shows == Some(alternate);
@@ -146,13 +164,17 @@ impl Viewer {
         self.stale = false;
         self.shows = Some(alternate);
         self.output = sanitizer(redactor);
-        if !self.mirror {
-            if !redactor.is_empty() {
-                let before = screen.before_cursor();
-                self.output.prime(&before.as_bytes()[before.len().saturating_sub(redactor.longest())..]);
+        match last {
+            _ if self.mirror => {}
+            Some(last) => self.output.prime(last),
+            None => {
+                if !redactor.is_empty() {
+                    let before = screen.before_cursor();
+                    self.output.prime(&before.as_bytes()[before.len().saturating_sub(redactor.longest())..]);
+                }
+                let begun = self.pass(screen.unfinished());
+                out.extend_from_slice(&begun);
             }
-            let begun = self.pass(screen.unfinished());
-            out.extend_from_slice(&begun);
         }
         self.queue.push(out, usize::MAX, self.settled_at(until));
     }
@@ -168,7 +190,7 @@ impl Viewer {
         let mut rest = Vec::new();
         let text = screen.as_ref().map(|screen| screen.text_redacted(redactor));
         match screen {
-            Some(screen) if self.stale => self.paint(screen, redactor, until),
+            Some(screen) if self.stale => self.paint(screen, redactor, until, None),
             _ => self.output.finish(&mut rest),
         }
         self.queue.push(rest, usize::MAX, Some(until));
