@@ -103,7 +103,7 @@ impl<T: HasKey> Keyed<T> {
         Ok(Self { request, key, fingerprint: fingerprint(about, bytes) })
     }
 
-    /// Carries the request out once. It goes on if its client goes away. `act` is told whether the request was carried out
+    /// Carries the request out once. It goes on if its client goes away. `act` receives `true` if the request was carried out
     /// before.
     ///
     /// # Errors

@@ -117,7 +117,7 @@ enum Limit {
 /// The limits that a connection counts against. Connections without a token have limits of their own, so they never
 /// take the places of others.
 enum Admission {
-    Unauthenticated { _pending: Pending },
+    Unauthenticated { pending: Pending },
     Authenticated { _place: Place<Limit> },
 }
 
@@ -133,16 +133,16 @@ impl Admitted {
     /// Admits a connection without a token.
     fn unauthenticated(open: &Count<Limit>, pending: Pending) -> Arc<Self> {
         let closed = pending.closed();
-        let now = Mutex::new(Admission::Unauthenticated { _pending: pending });
+        let now = Mutex::new(Admission::Unauthenticated { pending });
         Arc::new(Self { open: open.clone(), now, closed })
     }
 
     /// Counts the connection as one with this token. Returns `false` if a limit is reached.
     fn authenticate(&self, token: TokenId) -> bool {
         let mut now = self.lock();
-        if matches!(*now, Admission::Unauthenticated { .. }) {
+        if let Admission::Unauthenticated { pending } = &*now {
             let limits = [(Limit::All, CONNECTIONS_MAX), (Limit::Token(token), CONNECTIONS_OF_TOKEN_MAX)];
-            let Some(place) = self.open.take(&limits) else { return false };
+            let Some(place) = self.open.take(&limits).filter(|_| pending.leave()) else { return false };
             *now = Admission::Authenticated { _place: place };
         }
         true

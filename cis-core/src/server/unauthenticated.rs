@@ -1,7 +1,7 @@
 //! Connections that have not shown a token yet: how many there are, and which one is closed where a limit is reached.
 //!
 //! A new connection is always admitted. An old one makes room for it, because a client shows its token soon after it
-//! connects, and a connection that holds a place does not.
+//! connects, and a connection that only occupies a place never does.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -13,9 +13,17 @@ use tokio::sync::Notify;
 const ALL_MAX: usize = 128;
 const ADDRESS_MAX: usize = 32;
 
-/// The open ones.
+/// Open connections without a token.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Unauthenticated(Arc<Mutex<Vec<Entry>>>);
+pub(super) struct Unauthenticated(Arc<Mutex<Open>>);
+
+#[derive(Debug, Default)]
+struct Open {
+    /// The oldest first.
+    entries: Vec<Entry>,
+    /// A connection had to make room. Logged once until there is room again.
+    is_full: bool,
+}
 
 #[derive(Debug)]
 struct Entry {
@@ -36,21 +44,26 @@ impl Unauthenticated {
     pub(super) fn add(&self, from: IpAddr) -> Pending {
         let address = network(from);
         let mut open = self.lock();
-        let count = open.iter().filter(|entry| entry.address == address).count();
+        let Open { entries, is_full } = &mut *open;
+        let count = entries.iter().filter(|entry| entry.address == address).count();
         let full = match count >= ADDRESS_MAX {
             true => Some(address),
-            false if open.len() >= ALL_MAX => most_frequent(&open),
+            false if entries.len() >= ALL_MAX => most_frequent(entries),
             false => None,
         };
-        if let Some(oldest) = open.iter().position(|entry| Some(entry.address) == full) {
-            open.remove(oldest).closed.notify_one();
+        if let Some(oldest) = entries.iter().position(|entry| Some(entry.address) == full) {
+            entries.remove(oldest).closed.notify_one();
         }
+        if full.is_some() && !*is_full {
+            tracing::warn!(%from, "too many connections over TCP without a token: closing the oldest ones");
+        }
+        *is_full = full.is_some();
         let closed = Arc::new(Notify::new());
-        open.push(Entry { address, closed: Arc::clone(&closed) });
+        entries.push(Entry { address, closed: Arc::clone(&closed) });
         Pending { all: self.clone(), closed }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Entry>> {
+    fn lock(&self) -> MutexGuard<'_, Open> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -60,11 +73,18 @@ impl Pending {
     pub(super) fn closed(&self) -> Arc<Notify> {
         Arc::clone(&self.closed)
     }
+
+    /// Takes the connection out, because it has shown a token. Returns `false` if it has to make room for another one.
+    pub(super) fn leave(&self) -> bool {
+        let entries = &mut self.all.lock().entries;
+        let found = entries.iter().position(|entry| Arc::ptr_eq(&entry.closed, &self.closed));
+        found.map(|at| entries.remove(at)).is_some()
+    }
 }
 
 impl Drop for Pending {
     fn drop(&mut self) {
-        self.all.lock().retain(|entry| !Arc::ptr_eq(&entry.closed, &self.closed));
+        self.leave();
     }
 }
 
@@ -86,6 +106,8 @@ fn network(address: IpAddr) -> IpAddr {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn v4(n: u8) -> IpAddr {
@@ -93,11 +115,11 @@ mod tests {
     }
 
     fn addresses(all: &Unauthenticated) -> Vec<IpAddr> {
-        all.lock().iter().map(|entry| entry.address).collect()
+        all.lock().entries.iter().map(|entry| entry.address).collect()
     }
 
     fn is_open(all: &Unauthenticated, pending: &Pending) -> bool {
-        all.lock().iter().any(|entry| Arc::ptr_eq(&entry.closed, &pending.closed))
+        all.lock().entries.iter().any(|entry| Arc::ptr_eq(&entry.closed, &pending.closed))
     }
 
     #[test]
@@ -128,7 +150,9 @@ mod tests {
     async fn a_closed_connection_is_notified() {
         let all = Unauthenticated::default();
         let open: Vec<_> = (0..=ADDRESS_MAX).map(|_| all.add(v4(1))).collect();
-        open[0].closed().notified().await;
+        let closed = open[0].closed();
+        tokio::time::timeout(Duration::from_secs(60), closed.notified()).await.unwrap();
+        assert!(!open[0].leave() && open[1].leave());
     }
 
     #[test]
