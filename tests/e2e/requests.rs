@@ -89,9 +89,7 @@ fn a_session_that_is_asked_for_sixteen_times_at_once_is_made_once() {
 fn a_session_that_was_never_started_is_not_answered_as_made() {
     let cis = Cis::new();
     cis.ok(["node", "start", "--detach"]);
-    // It begins the session host.
-    cis.ok(["session", "create", "--", "cat"]);
-    let host = cis.host_pid().unwrap();
+    let host = eventually("the session host", || cis.host_pid());
     signal(host, Signal::STOP);
     let id = "01K0000000000000000000000B";
     let body = session(&cis, &["sleep", "60"], id);
@@ -103,13 +101,18 @@ fn a_session_that_was_never_started_is_not_answered_as_made() {
     kill_9(cis.node_pid().unwrap());
     kill_9(host);
     cis.ok(["node", "start", "--detach"]);
-    eventually("the end of both sessions", || {
-        (events(&cis, "cis.dag.session.ended", "before it was started") == 2).then_some(())
+    eventually("the end of the session", || {
+        (events(&cis, "cis.dag.session.ended", "before it was started") == 1).then_some(())
     });
     let (status, answer) = Api::of(&cis).post("/v1/sessions", &body);
-    assert_eq!(status, 503, "{answer}");
+    assert_eq!(status, 409, "{answer}");
     assert!(answer["detail"].as_str().unwrap().contains("was not started"), "{answer}");
     assert!(answer["hint"].as_str().unwrap().contains("another key"), "{answer}");
+    // The same for one that cannot be started.
+    let missing = session(&cis, &["/missing/program"], "01K0000000000000000000000C");
+    let mut api = Api::of(&cis);
+    assert_eq!(api.post("/v1/sessions", &missing).0, 400);
+    assert_eq!(api.post("/v1/sessions", &missing).0, 409);
 }
 
 #[test]

@@ -39,12 +39,11 @@ impl IdempotencyApi for Node {
         let Some(session) = self.made(key).await? else { return Ok(None) };
         match self.read(move |reader| reader.session_not_started(session)).await? {
             None => self.session(session).await.map(Some),
-            // The first request failed too, or its answer never came.
-            Some(why) => Err(Problem::new(
-                ProblemKind::Unavailable,
-                format!("session {session} was not started: {why}"),
-            )
-            .hint("to create it again, send the request with another key")),
+            // The first request failed too, or its answer never came. Sending it again does not help.
+            Some(why) => {
+                Err(Problem::new(ProblemKind::Conflict, format!("session {session} was not started: {why}"))
+                    .hint("to create it again, send the request with another key"))
+            }
         }
     }
 

@@ -23,8 +23,8 @@ const RESTART_PAUSE_MS: i64 = 60_000;
 /// Key of the time of the last such restart, Unix ms.
 const RESTARTED: &str = "restarted_ms";
 
-/// Works on the memory of the process in a thread of its own: that takes a moment, and the driver has none.
-fn aside(work: fn()) {
+/// Runs `work` in a new thread, because it takes too long for the driver's thread.
+fn run_in_thread(work: fn()) {
     let _ = std::thread::Builder::new().name("cis-memory".to_owned()).spawn(work);
 }
 
@@ -54,11 +54,11 @@ impl Driver {
     pub(super) fn watch_memory(&mut self, now: TimestampMs) {
         if self.start_over_at.is_some_and(|at| at <= now) {
             self.start_over_at = None;
-            aside(crate::session::unmap_code);
+            run_in_thread(crate::session::unmap_code);
         }
         if self.give_back_at.is_some_and(|at| at <= now) {
             self.give_back_at = None;
-            aside(crate::session::give_memory_back);
+            run_in_thread(crate::session::give_memory_back);
         }
     }
 

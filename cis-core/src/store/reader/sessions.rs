@@ -120,7 +120,7 @@ impl Reader {
         found.pop().ok_or_else(|| StoreError::NotFound { what: "session", name: id.to_string() })
     }
 
-    /// Returns why a session ended before it had a process. `None`: it has one, had one, or waits for it.
+    /// Returns why a session ended before it had a process. `None`: it was started, or is still waiting to start.
     ///
     /// # Errors
     /// The store cannot be read.
