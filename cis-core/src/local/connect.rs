@@ -61,7 +61,11 @@ pub enum ConnectError {
         me: u32,
     },
     /// The listener has a lower limit than [`Place::with_limit`] says, as processes of sessions have.
-    #[error("pid {pid}, which listens at {}, has a hard limit of realtime CPU time (RLIMIT_RTTIME), as processes of sessions have", socket.display())]
+    #[error(
+        "cannot use the socket {}: its listener (pid {pid}) has a hard limit of realtime CPU time (RLIMIT_RTTIME), like \
+         processes of sessions",
+        socket.display()
+    )]
     Limited {
         /// The socket's path.
         socket: PathBuf,

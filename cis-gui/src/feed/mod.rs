@@ -176,12 +176,12 @@ impl Shared {
         self.lock().take_rings()
     }
 
-    /// What is wanted, and what of it somebody looks at.
     /// Whether the caller may type, as far as that is known.
     fn may_type(&self) -> bool {
         self.lock().caller.as_ref().is_none_or(|who| who.acts)
     }
 
+    /// Returns what is wanted, and the runs that somebody looks at.
     fn take_wants(&self) -> (BTreeSet<Want>, BTreeSet<RunId>) {
         let wants = std::mem::take(&mut *self.wants.lock().unwrap_or_else(PoisonError::into_inner));
         (wants, std::mem::take(&mut *self.looked_at.lock().unwrap_or_else(PoisonError::into_inner)))
