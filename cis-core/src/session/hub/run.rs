@@ -53,6 +53,8 @@ pub(super) struct Task {
     most_models: usize,
     /// Sessions whose last output is waited for, until when.
     endings: Vec<(Instant, SessionId)>,
+    /// Bytes of output taken since other tasks had a turn.
+    taken: usize,
 }
 
 enum Event {
@@ -97,6 +99,7 @@ impl Task {
             rest_at: None,
             most_models: 0,
             endings: Vec::new(),
+            taken: 0,
         }
     }
 
@@ -253,13 +256,16 @@ impl Task {
 
     async fn output(&mut self, id: SessionId, offset: u64, data: &[u8]) {
         let mut offset = offset;
-        for (n, piece) in data.chunks(PIECE_BYTES).enumerate() {
-            if n > 0 {
-                // Much comes: whoever typed or attached meanwhile, and other tasks, are not to wait.
+        for piece in data.chunks(PIECE_BYTES) {
+            // Commands and other tasks do not wait for the end of a flood, whether it comes in large frames or in many small
+            // ones. Without this, the runtime would look for new connections only after 61 turns of this task.
+            if self.taken >= PIECE_BYTES {
+                self.taken = 0;
                 self.take_commands();
                 self.settle();
                 tokio::task::yield_now().await;
             }
+            self.taken += piece.len();
             if let Some(session) = self.sessions.get_mut(&id) {
                 session.output(offset, piece, &mut self.env);
             }
