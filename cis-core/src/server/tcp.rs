@@ -30,7 +30,7 @@ use super::gate::{self, Checked};
 use super::node_api::NodeApi;
 use super::places::{Count, Place};
 use super::token_guard::{NewestToken, TokenGuard, token_ended};
-use super::unauthenticated::{Pending, Unauthenticated};
+use super::unauthenticated::{Pending, Stage, Unauthenticated};
 use super::{cors, routes, unread};
 use crate::api::web::Callers;
 use crate::api::{Problem, ProblemKind};
@@ -148,6 +148,13 @@ impl Admitted {
         true
     }
 
+    /// Notes how far a connection without a token has come.
+    fn reached(&self, stage: Stage) {
+        if let Admission::Unauthenticated { pending } = &*self.lock() {
+            pending.reached(stage);
+        }
+    }
+
     /// Completes if the connection has not shown a token in time.
     async fn authentication_timeout(&self) {
         tokio::time::sleep(AUTHENTICATION_TIME_MAX).await;
@@ -193,7 +200,9 @@ async fn serve_connection<N: NodeApi>(
     let Ok(local) = stream.local_addr().map(|address| address.ip()) else { return };
     set_options(&stream);
     let handshake = tokio::time::timeout(HANDSHAKE_TIME_MAX, async {
-        if !is_tls(&stream).await? {
+        let is_tls = is_tls(&stream).await?;
+        admitted.reached(Stage::Handshake);
+        if !is_tls {
             return answer_without_tls(stream).await.map(|()| None);
         }
         shared.tls.accept(stream).await.map(Some)
@@ -204,6 +213,7 @@ async fn serve_connection<N: NodeApi>(
         Ok(Err(error)) => return tracing::debug!(%from, %error, "TLS handshake failed"),
         Err(_) => return tracing::debug!(%from, "TLS handshake timed out"),
     };
+    admitted.reached(Stage::Encrypted);
     let newest = Arc::new(NewestToken::new(None));
     let (node, shown) = (Arc::clone(&shared.node), Arc::clone(&newest));
     let (counted, waiting) = (Arc::clone(&admitted), Arc::clone(&admitted));

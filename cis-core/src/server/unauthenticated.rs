@@ -25,9 +25,21 @@ struct Open {
     is_full: bool,
 }
 
+/// How far a connection has come. Those that have come less far are closed first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Stage {
+    /// It has sent nothing.
+    Silent,
+    /// It has begun the TLS handshake.
+    Handshake,
+    /// It has finished the handshake.
+    Encrypted,
+}
+
 #[derive(Debug)]
 struct Entry {
     address: IpAddr,
+    stage: Stage,
     closed: Arc<Notify>,
 }
 
@@ -39,27 +51,27 @@ pub(super) struct Pending {
 }
 
 impl Unauthenticated {
-    /// Adds a connection. Where a limit is reached, closes the oldest connection from the same address, or from the address
-    /// with the most connections.
+    /// Adds a connection. Where a limit is reached, closes another one: of those that have come least far, the oldest from the
+    /// same address, or from the address with the most of them.
     pub(super) fn add(&self, from: IpAddr) -> Pending {
         let address = network(from);
         let mut open = self.lock();
         let Open { entries, is_full } = &mut *open;
-        let count = entries.iter().filter(|entry| entry.address == address).count();
-        let full = match count >= ADDRESS_MAX {
-            true => Some(address),
-            false if entries.len() >= ALL_MAX => most_frequent(entries),
+        let of_address = entries.iter().filter(|entry| entry.address == address).count();
+        let victim = match of_address >= ADDRESS_MAX {
+            true => victim(entries, |entry| entry.address == address),
+            false if entries.len() >= ALL_MAX => victim(entries, |_| true),
             false => None,
         };
-        if let Some(oldest) = entries.iter().position(|entry| Some(entry.address) == full) {
-            entries.remove(oldest).closed.notify_one();
+        if let Some(victim) = victim {
+            entries.remove(victim).closed.notify_one();
         }
-        if full.is_some() && !*is_full {
-            tracing::warn!(%from, "too many connections over TCP without a token: closing the oldest ones");
+        if victim.is_some() && !*is_full {
+            tracing::warn!(%from, "too many connections over TCP without a token: closing some of them");
         }
-        *is_full = full.is_some();
+        *is_full = victim.is_some();
         let closed = Arc::new(Notify::new());
-        entries.push(Entry { address, closed: Arc::clone(&closed) });
+        entries.push(Entry { address, stage: Stage::Silent, closed: Arc::clone(&closed) });
         Pending { all: self.clone(), closed }
     }
 
@@ -72,6 +84,14 @@ impl Pending {
     /// Returns what is notified when the connection has to make room for another one.
     pub(super) fn closed(&self) -> Arc<Notify> {
         Arc::clone(&self.closed)
+    }
+
+    /// Notes how far the connection has come.
+    pub(super) fn reached(&self, stage: Stage) {
+        let entries = &mut self.all.lock().entries;
+        if let Some(entry) = entries.iter_mut().find(|entry| Arc::ptr_eq(&entry.closed, &self.closed)) {
+            entry.stage = stage;
+        }
     }
 
     /// Takes the connection out, because it has shown a token. Returns `false` if it has to make room for another one.
@@ -88,11 +108,16 @@ impl Drop for Pending {
     }
 }
 
-fn most_frequent(open: &[Entry]) -> Option<IpAddr> {
+/// Returns the connection to close among some: of those at the lowest stage, the oldest from the address with the most of them.
+fn victim(open: &[Entry], among: impl Fn(&Entry) -> bool) -> Option<usize> {
+    let stage = open.iter().filter(|entry| among(entry)).map(|entry| entry.stage).min()?;
+    let may_go = |entry: &Entry| entry.stage == stage && among(entry);
     let mut counts: HashMap<IpAddr, usize> = HashMap::new();
-    open.iter().for_each(|entry| *counts.entry(entry.address).or_default() += 1);
+    open.iter()
+        .filter(|entry| may_go(entry))
+        .for_each(|entry| *counts.entry(entry.address).or_default() += 1);
     let most = counts.values().max().copied();
-    open.iter().map(|entry| entry.address).find(|address| counts.get(address).copied() == most)
+    open.iter().position(|entry| may_go(entry) && counts.get(&entry.address).copied() == most)
 }
 
 /// Returns the address that stands for all addresses of one peer: of IPv6 the network of 64 bits, which is what one
@@ -144,6 +169,26 @@ mod tests {
         assert_eq!(addresses(&all).len(), ALL_MAX);
         assert!(few.iter().chain(&new).all(|one| is_open(&all, one)));
         assert_eq!(many.iter().filter(|one| !is_open(&all, one)).count(), new.len());
+    }
+
+    #[test]
+    fn silent_connections_go_before_those_that_have_come_further() {
+        let all = Unauthenticated::default();
+        let client = all.add(v4(1));
+        client.reached(Stage::Handshake);
+        let silent: Vec<_> = (0..2 * ADDRESS_MAX).map(|_| all.add(v4(1))).collect();
+        assert!(is_open(&all, &client), "the same address");
+        let others: Vec<_> = (0..2 * ALL_MAX).map(|n| all.add(v4((n % 200) as u8))).collect();
+        assert!(is_open(&all, &client), "other addresses");
+        drop((silent, others));
+        let further = |_| {
+            let client = all.add(v4(1));
+            client.reached(Stage::Encrypted);
+            client
+        };
+        let clients: Vec<_> = (0..ADDRESS_MAX).map(further).collect();
+        assert!(!is_open(&all, &client), "the others have come further");
+        assert!(clients.iter().all(|client| is_open(&all, client)));
     }
 
     #[tokio::test]
