@@ -307,6 +307,14 @@ impl Redactor {
     }
 }
 
+/// Returns all forms in which a value is searched.
+#[cfg(test)]
+pub(crate) fn forms_of(value: &str) -> Vec<String> {
+    let usages = [Usage::Plain].into_iter().chain(Usage::ENCODED);
+    let forms = usages.flat_map(|usage| forms::of(value, usage));
+    forms.map(|form| String::from_utf8(form.bytes).unwrap()).collect()
+}
+
 /// Returns the values without blanks around them, if each can be a secret and all have at most `most` bytes.
 fn checked<'a>(secrets: impl IntoIterator<Item = &'a str>, most: usize) -> Result<Vec<&'a str>, RedactError> {
     let (mut values, mut total) = (Vec::new(), 0);

@@ -60,17 +60,9 @@ pub(super) fn of(value: &str, usage: Usage) -> Vec<Form> {
     let mut forms = Forms::default();
     match usage {
         Usage::Plain => {
-            forms.add(value.as_bytes().to_vec());
-            if value.contains('\n') {
-                for line in value.lines().map(str::trim).filter(|line| line.len() >= LINE_BYTES_MIN) {
-                    forms.add(line.as_bytes().to_vec());
-                }
-            }
+            forms.add_lines(value);
         }
         Usage::Common => {
-            if value.contains('\n') {
-                forms.add(value.replace("\r\n", "\n").replace('\n', "\r\n").into_bytes());
-            }
             // Plain text leaves control characters out, and characters that a terminal does not show are no part of it.
             let plain =
                 value.replace(|c: char| c.is_control() && !matches!(c, '\n' | '\t') || is_invisible(c), "");
@@ -105,6 +97,17 @@ pub(super) struct Form {
 struct Forms(Vec<Form>);
 
 impl Forms {
+    /// Adds a text of several lines, with its line ends and with those of a terminal, and its long lines.
+    fn add_lines(&mut self, text: &str) {
+        self.add(text.as_bytes().to_vec());
+        if text.contains('\n') {
+            self.add(text.replace("\r\n", "\n").replace('\n', "\r\n").into_bytes());
+            for line in text.lines().map(str::trim).filter(|line| line.len() >= LINE_BYTES_MIN) {
+                self.add(line.as_bytes().to_vec());
+            }
+        }
+    }
+
     fn add(&mut self, bytes: Vec<u8>) {
         self.put(Form { bytes, wraps: false });
     }
@@ -132,16 +135,16 @@ fn shell(value: &str, usage: Usage, forms: &mut Forms) {
     match usage {
         Usage::Plain | Usage::Rare => {}
         Usage::Common => {
-            forms.add(value.replace('\'', r"'\''").into_bytes());
             // dash puts double quotes around all neighboring `'` at once, others around each. After a last `'`, dash writes
             // no empty string.
             let each = value.replace('\'', r#"'"'"'"#);
             for form in [each.replace(r#""''""#, ""), each] {
                 let at_end = form.strip_suffix('\'').filter(|_| value.ends_with('\''));
-                forms.add(at_end.unwrap_or(&form).as_bytes().to_vec());
+                forms.add_lines(at_end.unwrap_or(&form));
             }
-            forms.add(escape("$`\"\\").into_bytes());
-            forms.add(escape(SHELL_SPECIAL).replace("=~", r"=\~").replace(":~", r":\~").into_bytes());
+            forms.add_lines(&value.replace('\'', r"'\''"));
+            forms.add_lines(&escape("$`\"\\"));
+            forms.add_lines(&escape(SHELL_SPECIAL).replace("=~", r"=\~").replace(":~", r":\~"));
         }
         Usage::Usual if value.chars().any(|c| c.is_control() || !c.is_ascii()) => {
             forms.add(ansi_c(value, false));
@@ -455,6 +458,10 @@ mod tests {
             assert!(forms.contains(&form.as_bytes().to_vec()), "{form}");
         }
         assert!(of("a=~b:~c").contains(&br"a=\~b:\~c".to_vec()));
+        let two = of("it's\nlong enough");
+        assert!(
+            two.contains(&b"it'\"'\"'s\r\nlong enough".to_vec()) && two.contains(&b"long enough".to_vec())
+        );
         assert!(of("it's 'q'").contains(&br#"it'"'"'s '"'"'q'"'""#.to_vec()));
         assert!(of("a''b'c").contains(&br#"a'"''"'b'"'"'c"#.to_vec()));
         let forms = of("né'\n\t\x1b\x01$x");

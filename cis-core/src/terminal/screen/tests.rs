@@ -235,6 +235,48 @@ fn a_part_of_a_secret_whose_other_part_scrolled_out_is_masked() {
 }
 
 #[test]
+fn every_form_of_a_secret_is_masked_on_a_screen() {
+    let values = [
+        "hunter2 pass1",
+        "correct horse battery staple",
+        "ab1\ncd2\nef3\ngh4",
+        "it's 'a long'\nsecond 'line'\nc",
+        "é\"$x`\\&! 'ü",
+        "ghp_11111111112222222222333333333344444444445555555555",
+    ];
+    for value in values {
+        let redactor = Redactor::new([value.to_owned()]).unwrap();
+        for form in crate::policy::redact::forms_of(value) {
+            let lines = form.replace("\r\n", "\n").replace('\n', "\r\n");
+            for cols in [7, 13, 40, 80] {
+                for before in 0..cols {
+                    let text = format!("{}{lines}", ".".repeat(usize::from(before)));
+                    let shown = screen(cols, 40, text.as_bytes()).text_redacted(&redactor);
+                    let left: String =
+                        shown.chars().filter(|c| !matches!(c, '.' | '*' | '\n' | ' ')).collect();
+                    assert!(left.chars().count() <= 3, "{form:?} of {value:?} in {cols} columns: {shown}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn wrapped_encodings_of_a_secret_are_masked_on_a_screen() {
+    let value = "ghp_11111111112222222222333333333344444444445555555555";
+    let redactor = Redactor::new([value.to_owned()]).unwrap();
+    let hex = hex::encode(value);
+    for columns in [60, 64, 76, 78] {
+        let lines: Vec<&str> =
+            (0..hex.len()).step_by(columns).map(|at| &hex[at..hex.len().min(at + columns)]).collect();
+        for cols in [20, 40, 80, 100] {
+            let shown = screen(cols, 20, (lines.join("\r\n") + "\r\n$ ").as_bytes()).text_redacted(&redactor);
+            assert!(shown.chars().all(|c| "*\n$ ".contains(c)), "{columns} in {cols}: {shown}");
+        }
+    }
+}
+
+#[test]
 fn the_beginning_of_a_secret_at_the_cursor_is_masked() {
     let redactor = Redactor::new(["hunter2-hunter2".to_owned()]).unwrap();
     let model = screen(20, 5, b"password: hunter2");

@@ -80,7 +80,8 @@ impl Mask {
 }
 
 /// The text of a screen in one piece, with the cell of each character. Rows that are full to the last
-/// column go on in the next one, so that what the terminal wrapped is whole.
+/// column go on in the next one, so that what the terminal wrapped is whole. Other rows end with a line feed, without the
+/// blanks before it.
 struct Joined {
     text: String,
     /// Byte, row, column.
@@ -89,7 +90,7 @@ struct Joined {
     to_cursor: usize,
     /// Bytes before each row.
     starts: Vec<usize>,
-    /// Bytes before the end of each row that the next one continues.
+    /// Bytes before the end of each row.
     ends: Vec<usize>,
 }
 
@@ -105,40 +106,43 @@ fn join(grid: &Grid<Cell>) -> Joined {
     for line in 0..rows {
         joined.starts.push(joined.text.len());
         let row = &grid[Line(line as i32)];
+        let has = |col, flag| row[Column(col)].flags.contains(flag);
+        // On the alternate screen, rows that were wrapped stay so when the terminal gets wider.
+        let wrapped_at = (0..cols).rev().find(|col| has(*col, Flags::WRAPLINE));
+        let is_row_of_cursor = cursor.point.line.0 as usize == line;
+        // What is kept of the row, bytes and cells, and the last glyph's cell.
+        let (mut kept, mut last) = ((joined.text.len(), joined.cells.len()), None);
         let mut col = 0;
-        // Bytes and cells up to the last glyph.
-        let mut shown = (joined.text.len(), joined.cells.len());
-        let mut full = false;
         while col < cols {
-            let at_cursor = cursor.point.line.0 as usize == line && cursor.point.column.0 == col;
-            if at_cursor && !cursor.input_needs_wrap {
+            if is_row_of_cursor && cursor.point.column.0 == col && !cursor.input_needs_wrap {
                 joined.to_cursor = joined.text.len();
+                kept = (joined.text.len(), joined.cells.len());
             }
             let glyph = glyph(row, col, cols);
-            if is_plain(glyph.c) && !is_invisible(glyph.c) {
+            // A wide character that did not fit leaves the last cell blank.
+            let is_filler = has(col, Flags::LEADING_WIDE_CHAR_SPACER);
+            if is_plain(glyph.c) && !is_invisible(glyph.c) && !is_filler {
                 joined.cells.push((joined.text.len(), line, col));
                 joined.text.push(glyph.c);
             }
-            col += glyph.width();
-            full = glyph.c != ' ';
-            if full {
-                shown = (joined.text.len(), joined.cells.len());
+            if glyph.c != ' ' {
+                last = Some(col + glyph.width() - 1);
             }
+            if glyph.c != ' ' || wrapped_at.is_some_and(|at| col <= at) {
+                kept = (joined.text.len(), joined.cells.len());
+            }
+            col += glyph.width();
         }
-        if cursor.point.line.0 as usize == line && cursor.input_needs_wrap {
+        if is_row_of_cursor && cursor.input_needs_wrap {
             joined.to_cursor = joined.text.len();
         }
-        // On the alternate screen, rows that were wrapped stay so when the terminal gets wider. A wide character leaves the last
-        // cell blank.
-        let is_wrapped = (0..cols).any(|col| row[Column(col)].flags.contains(Flags::WRAPLINE));
-        if is_wrapped && !full {
-            joined.text.truncate(shown.0);
-            joined.cells.truncate(shown.1);
-            joined.to_cursor = joined.to_cursor.min(shown.0);
-        }
-        if full || is_wrapped {
-            joined.ends.push(joined.text.len());
-        } else {
+        // The blanks at the end of a row are no part of its text.
+        joined.text.truncate(kept.0);
+        joined.cells.truncate(kept.1);
+        joined.ends.push(joined.text.len());
+        let is_full = last == Some(cols - 1);
+        let is_wrapped = wrapped_at.is_some_and(|at| last.is_none_or(|last| last <= at));
+        if !is_full && !is_wrapped {
             joined.text.push('\n');
         }
     }
