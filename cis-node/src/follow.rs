@@ -18,7 +18,7 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, timeout};
 use crate::context::Context;
 use crate::error::{CliError, Exit};
 use crate::input_id::now_ms;
-use crate::node_start;
+use crate::node_start::Restart;
 use crate::output;
 use crate::progress::model::{Change, Failure, Index, Model};
 use crate::progress::screen::Screen;
@@ -138,11 +138,12 @@ struct Steering<'a> {
     cancel_wanted: bool,
     cancelled: bool,
     cancelling: Option<Cancelling<'a>>,
+    restart: Option<Restart>,
 }
 
 impl<'a> Steering<'a> {
     fn new(context: &'a Context, client: &'a Client, run: &'a str) -> Self {
-        Self { context, client, run, cancel_wanted: false, cancelled: false, cancelling: None }
+        Self { context, client, run, cancel_wanted: false, cancelled: false, cancelling: None, restart: None }
     }
 
     fn cancel(&mut self) {
@@ -151,13 +152,11 @@ impl<'a> Steering<'a> {
     }
 
     fn lost(&mut self, stopped: bool) {
-        // A node that was told to stop is not ours to start.
-        if !stopped && self.context.may_start_node() {
-            node_start::restart_later(self.context);
-        }
+        self.restart = Restart::of_lost(self.context, stopped);
     }
 
     fn back(&mut self) {
+        self.restart = None;
         if self.cancel_wanted && !self.cancelled {
             self.cancel();
         }

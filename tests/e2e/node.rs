@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::harness::{Cis, eventually, eventually_within, is_alive, kill_9};
+use super::harness::{Cis, Running, eventually, eventually_within, is_alive, kill_9, pause};
 
 #[test]
 fn a_node_started_on_demand_ends_when_it_is_idle() {
@@ -67,6 +67,32 @@ fn the_host_starts_a_node_that_died_with_an_open_run() {
     cis.write("open", "");
     // Nobody types anything from here on.
     eventually("the run goes on", || cis.work().join("done").exists().then_some(()));
+}
+
+#[test]
+fn a_node_that_came_back_and_was_stopped_stays_stopped() {
+    let cis = Cis::new();
+    let text = "version = 1\n[dag]\nid = \"long\"\n[[tasks]]\nid = \"a\"\nscript = 'echo waits; while [ ! -e \"$E2E_WORK/open\" ]; do sleep 0.02; done'\n";
+    let file = cis.write("long.toml", text);
+    let mut command = cis.program("sh");
+    command.args(["-c", "exec \"$0\" dag run \"$1\" 2>&1"]).arg(cis.binary()).arg(file);
+    let follower = Running::start(command);
+    cis.session_of("a");
+    kill_9(cis.node_pid().unwrap());
+    follower.wait_for("The node is back.");
+    let mut attached = cis.terminal(&["dag", "attach", "a"]);
+    attached.wait_for("waits");
+    cis.ok(["node", "stop"]);
+    follower.wait_for("The node was stopped");
+    attached.wait_for("the node went away");
+    // Longer than a follower waits for the host; nothing tells that no node is started.
+    pause(Duration::from_secs(2));
+    assert_eq!(cis.node_pid(), None);
+    cis.ok(["node", "start", "--detach"]);
+    eventually("the terminal is back", || (!attached.screen().contains("went away")).then_some(()));
+    cis.write("open", "");
+    follower.wait().expect(0);
+    assert_eq!(attached.wait_exit(), 0);
 }
 
 #[test]

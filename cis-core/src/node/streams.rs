@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use futures_util::{Stream, StreamExt as _, stream};
-use tokio::sync::{broadcast, mpsc};
+use tokio::sync::{broadcast, mpsc, watch};
 
 use super::commands::DriverHandle;
 use super::driver::Shared;
@@ -47,11 +47,12 @@ struct Following {
     after: Offset,
     /// Events up to `after` were given; those behind it may have to come from the store.
     caught_up: bool,
+    ended: watch::Receiver<bool>,
     _viewer: Viewer,
 }
 
 /// Events after an offset: from the store until that is exhausted, then as they become durable. Who is
-/// too slow for the live stream gets what was missed from the store again.
+/// too slow for the live stream gets what was missed from the store again. The end of the node ends it, after the last event.
 pub(super) fn events(
     readers: Readers,
     live: broadcast::Receiver<Arc<EventBatch>>,
@@ -59,7 +60,8 @@ pub(super) fn events(
     after: Offset,
     viewer: Viewer,
 ) -> impl Stream<Item = Arc<EventBatch>> + Send + 'static {
-    let state = Following { readers, live, run, after, caught_up: false, _viewer: viewer };
+    let ended = viewer.shared.ended.subscribe();
+    let state = Following { readers, live, run, after, caught_up: false, ended, _viewer: viewer };
     stream::unfold(state, |mut state| async move {
         loop {
             if !state.caught_up {
@@ -72,7 +74,12 @@ pub(super) fn events(
                     None => state.caught_up = true,
                 }
             }
-            match state.live.recv().await {
+            let received = tokio::select! {
+                biased;
+                received = state.live.recv() => received,
+                _ = state.ended.wait_for(|ended| *ended) => return None,
+            };
+            match received {
                 Ok(batch) => {
                     if let Some(batch) = state.wanted(batch) {
                         return Some((batch, state));
@@ -133,8 +140,13 @@ pub(super) fn attach(attached: Attached, viewer: Viewer) -> AttachStreams {
             }
         }
     });
-    let output = stream::unfold((attached, viewer), |(mut attached, viewer)| async move {
-        let (output, next) = attached.next_marked().await?;
+    let ended = viewer.shared.ended.subscribe();
+    let output = stream::unfold((attached, viewer, ended), |(mut attached, viewer, mut ended)| async move {
+        let (output, next) = tokio::select! {
+            biased;
+            marked = attached.next_marked() => marked?,
+            _ = ended.wait_for(|ended| *ended) => return None,
+        };
         let frame = match output {
             AttachOutput::Bytes(bytes) => AttachFrame::Output { bytes, next },
             AttachOutput::Notice(notice) => AttachFrame::Notice(notice),
@@ -143,7 +155,7 @@ pub(super) fn attach(attached: Attached, viewer: Viewer) -> AttachStreams {
                 return None;
             }
         };
-        Some((frame, (attached, viewer)))
+        Some((frame, (attached, viewer, ended)))
     });
     AttachStreams { output: output.boxed(), input }
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::fs::Mode;
 use tokio::net::UnixListener;
-use tokio::sync::{broadcast, oneshot};
+use tokio::sync::{broadcast, oneshot, watch};
 
 use super::api::Node;
 use super::commands::{Command, DriverHandle};
@@ -43,6 +43,9 @@ const END_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// After the end of its driver, what other threads still do is given up.
 const LAST_TIME_MAX: Duration = Duration::from_secs(1);
+
+/// Open streams are told within this time that the node was stopped; those that do not read are cut off.
+const STREAMS_END_WITHIN: Duration = Duration::from_millis(500);
 
 /// How a node is started.
 #[derive(Debug, Clone)]
@@ -178,7 +181,7 @@ pub fn run(options: NodeOptions, ready: impl FnOnce(Readiness) + Send + 'static)
     let (events, _) = broadcast::channel(EVENT_BATCHES_KEPT);
     let (rooms, own_commands) = (Knock::default(), OwnCommands::default());
     let shared = Arc::new(Shared::default());
-    let restart = Arc::clone(&shared);
+    let state = Arc::clone(&shared);
     let config = Arc::new(options.config);
     let max_sessions = config.settings.node.max_sessions;
 
@@ -250,16 +253,17 @@ pub fn run(options: NodeOptions, ready: impl FnOnce(Readiness) + Send + 'static)
         rooms: rooms.clone(),
     };
     super::rooms::start(Arc::clone(&node), rooms);
-    let ended = drive(parts, ready)?;
+    let over = drive(parts, ready)?;
     let daily = upkeep.daily();
-    runtime.block_on(serve((bound, bind), endpoint, node, driver, ended)).map_err(system("serve the API"))?;
+    runtime.block_on(serve((bound, bind), endpoint, node, driver, over)).map_err(system("serve the API"))?;
+    runtime.block_on(end_streams(&state.ended));
     drop((daily, checkpointer));
     drop(entered);
     // What is durable is safe by now: nobody waits for a read, or for a homeserver's answer, that takes longer.
     runtime.shutdown_timeout(LAST_TIME_MAX);
     // A failure does no harm: the content of a free lock is ignored.
     let _ = lock.borrow_mut().clear();
-    Ok(if restart.restart.load(Ordering::Relaxed) { Ended::Restart } else { Ended::Stopped })
+    Ok(if state.restart.load(Ordering::Relaxed) { Ended::Restart } else { Ended::Stopped })
 }
 
 /// Runs the driver on a thread of its own. The receiver completes when it has ended.
@@ -276,6 +280,12 @@ fn drive(
         })
         .map_err(system("start the driver's thread"))?;
     Ok(ended)
+}
+
+/// Ends open streams with a close: their clients know then that nothing was cut off, and that no other node is wanted.
+async fn end_streams(ended: &watch::Sender<bool>) {
+    ended.send_replace(true);
+    let _ = tokio::time::timeout(STREAMS_END_WITHIN, ended.closed()).await;
 }
 
 async fn serve(

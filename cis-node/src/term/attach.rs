@@ -13,7 +13,7 @@ use super::raw::{self, RawTerminal};
 use super::switch::ScreenSwitches;
 use crate::context::Context;
 use crate::error::CliError;
-use crate::node_start;
+use crate::node_start::Restart;
 use crate::signals::Leaving;
 
 /// Output that waits for a slow terminal: beyond this nothing more is read from the node.
@@ -24,8 +24,6 @@ const TYPED_HELD_MAX: usize = 64 << 10;
 const FLUSH_TIME_MAX: Duration = Duration::from_millis(200);
 /// How long a node may be away before the terminal is given back.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// A node that was cut off is started again by its session host within this time; after it, by us.
-const HOST_RESTARTS_WITHIN: Duration = Duration::from_millis(1500);
 
 /// What is drawn over the session's screen while the node is away: on the last line, inverse, cursor kept.
 const AWAY: &str = "\x1b7\x1b[999;1H\x1b[0;7m the node went away; trying to reach it again \x1b[0m\x1b8";
@@ -72,11 +70,16 @@ pub(crate) async fn attach(
     let terminal = RawTerminal::enter().map_err(terminal_error)?;
     let mut at = AtSession { terminal, how, switches: ScreenSwitches::default(), output: Vec::new() };
     loop {
-        if let Some(left) = at.serve(&mut stream, &mut signals).await? {
-            return Ok(left);
-        }
-        match at.come_back(context, client, session, &mut signals).await? {
-            Ok(again) => stream = again,
+        let stopped = match at.serve(&mut stream, &mut signals).await? {
+            Served::Over(left) => return Ok(left),
+            Served::Away { stopped } => stopped,
+        };
+        let restart = Restart::of_lost(context, stopped);
+        match at.come_back(client, session, &mut signals).await? {
+            Ok(again) => {
+                drop(restart);
+                stream = again;
+            }
             Err(left) => return Ok(left),
         }
     }
@@ -108,6 +111,14 @@ impl Signals {
     }
 }
 
+/// How serving a terminal ended.
+enum Served {
+    /// For good.
+    Over(Left),
+    /// The node went away. `stopped`: it was told to.
+    Away { stopped: bool },
+}
+
 struct AtSession {
     terminal: RawTerminal,
     how: How,
@@ -117,17 +128,17 @@ struct AtSession {
 }
 
 impl AtSession {
-    /// Serves both sides until the end; none: the node went away.
+    /// Serves both sides until the end.
     async fn serve(
         &mut self,
         stream: &mut AttachStream<'_>,
         signals: &mut Signals,
-    ) -> Result<Option<Left>, CliError> {
+    ) -> Result<Served, CliError> {
         let mut typed = [0; 4096];
         loop {
             tokio::select! {
                 biased;
-                number = signals.leaving.recv() => return Ok(Some(Left::Signal(number))),
+                number = signals.leaving.recv() => return Ok(Served::Over(Left::Signal(number))),
                 _ = signals.resized.recv() => {
                     stream.control(AttachControl::Resize(self.terminal.size()))?;
                 }
@@ -138,18 +149,18 @@ impl AtSession {
                 }
                 read = self.terminal.read(&mut typed), if stream.queued_bytes() < TYPED_HELD_MAX => {
                     let Some(bytes) = read.ok().filter(|count| *count > 0).map(|count| &typed[..count]) else {
-                        return Ok(Some(Left::Detached));
+                        return Ok(Served::Over(Left::Detached));
                     };
                     if self.typed(bytes, Some(stream)) {
                         // What was typed before the keys still counts.
                         let _ = timeout(FLUSH_TIME_MAX, stream.flush()).await;
-                        return Ok(Some(Left::Detached));
+                        return Ok(Served::Over(Left::Detached));
                     }
                 }
                 written = self.terminal.write(&self.output), if !self.output.is_empty() => {
                     match written {
                         Ok(count) => drop(self.output.drain(..count)),
-                        Err(_) => return Ok(Some(Left::Detached)),
+                        Err(_) => return Ok(Served::Over(Left::Detached)),
                     }
                 }
                 frame = stream.next(), if self.output.len() < OUTPUT_HELD_MAX => match frame {
@@ -162,11 +173,11 @@ impl AtSession {
                         }
                     }
                     Ok(AttachFrame::Notice(AttachNotice::Ended { detail, screen, .. })) => {
-                        return Ok(Some(Left::Ended { detail, screen }));
+                        return Ok(Served::Over(Left::Ended { detail, screen }));
                     }
                     Ok(AttachFrame::Notice(AttachNotice::Attached { .. } | AttachNotice::Resized(_))) => {}
-                    Ok(AttachFrame::Closed) => return Ok(None),
-                    Err(error) if error.is_away() => return Ok(None),
+                    Ok(AttachFrame::Closed) => return Ok(Served::Away { stopped: true }),
+                    Err(error) if error.is_away() => return Ok(Served::Away { stopped: false }),
                     Err(error) => return Err(error.into()),
                 },
             }
@@ -191,7 +202,6 @@ impl AtSession {
     /// Tries to reach the node again, for a while.
     async fn come_back<'a>(
         &mut self,
-        context: &Context,
         client: &'a Client,
         session: &str,
         signals: &mut Signals,
@@ -200,7 +210,6 @@ impl AtSession {
         self.output.clear();
         self.output.extend_from_slice(AWAY.as_bytes());
         let lost = Instant::now();
-        let mut start_node = context.may_start_node();
         let mut pause = Duration::from_millis(20);
         while lost.elapsed() < PATIENCE {
             match client.attach(session, &query(self.terminal.size(), self.how.read_only)).await {
@@ -210,12 +219,6 @@ impl AtSession {
                 }
                 Err(error) if error.is_away() => {}
                 Err(error) => return Err(error.into()),
-            }
-            if start_node && lost.elapsed() >= HOST_RESTARTS_WITHIN {
-                start_node = false;
-                let (home, overrides) = (context.home.clone(), context.overrides.clone());
-                // Its failure shows as the node's staying away.
-                drop(tokio::task::spawn_blocking(move || node_start::ensure(&home, &overrides, false)));
             }
             if let Some(left) = self.wait(pause, signals).await {
                 return Ok(Err(left));

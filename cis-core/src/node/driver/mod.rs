@@ -85,6 +85,8 @@ pub(in crate::node) struct Shared {
     pub(in crate::node) restart: AtomicBool,
     /// Open streams: somebody is looking.
     pub(in crate::node) viewers: AtomicUsize,
+    /// Whether the driver has ended. A stream keeps its receiver until it has ended too.
+    pub(in crate::node) ended: tokio::sync::watch::Sender<bool>,
     /// Held by whoever makes the node's own room.
     pub(in crate::node) own_room: tokio::sync::Mutex<()>,
     /// Who is heard in rooms, or why nobody is.

@@ -8,7 +8,7 @@ use cis_core::ids::SessionId;
 
 use crate::context::Context;
 use crate::error::{CliError, Exit};
-use crate::node_start;
+use crate::node_start::Restart;
 use crate::output::{self, clean::clean};
 
 /// Ends a session with all its processes
@@ -56,17 +56,19 @@ async fn until_ended(
     session: SessionId,
 ) -> Result<(), CliError> {
     let id = session.to_string();
+    let mut _restart = None;
     loop {
         let frame = match events.next().await? {
             Followed::Frame(frame) => frame,
             Followed::Lost { stopped } => {
                 output::note("The node went away; waiting for it.\n");
-                if !stopped && context.may_start_node() {
-                    node_start::restart_later(context);
-                }
+                _restart = Restart::of_lost(context, stopped);
                 continue;
             }
-            Followed::Back => continue,
+            Followed::Back => {
+                _restart = None;
+                continue;
+            }
         };
         let ended = frame.views()?.iter().any(|event| {
             let ends = matches!(&*event.type_name, "cis.dag.task.result" | "cis.dag.session.ended");

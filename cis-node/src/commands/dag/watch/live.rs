@@ -22,7 +22,7 @@ use super::view::{self, Output, Scene};
 use crate::context::Context;
 use crate::error::CliError;
 use crate::input_id::now_ms;
-use crate::node_start;
+use crate::node_start::Restart;
 use crate::progress::model::Index;
 use crate::signals::Leaving;
 use crate::term::keys::Keys;
@@ -118,6 +118,7 @@ struct View<'a> {
     changed: bool,
     drawn_at: Instant,
     escape_by: Option<Instant>,
+    restart: Option<Restart>,
     /// What is printed by the chosen task.
     printing: Option<Printing>,
     /// The log that is read.
@@ -148,6 +149,7 @@ impl<'a> View<'a> {
             changed: true,
             drawn_at: now.checked_sub(FRAME_EVERY).unwrap_or(now),
             escape_by: None,
+            restart: None,
             printing: None,
             reading: None,
             others,
@@ -280,12 +282,9 @@ impl<'a> View<'a> {
             }
             Said::Away { stopped } => {
                 self.away = true;
-                // A node that was told to stop is not ours to start.
-                if !stopped && self.context.may_start_node() {
-                    node_start::restart_later(self.context);
-                }
+                self.restart = Restart::of_lost(self.context, stopped);
             }
-            Said::Back => (self.away, self.printing) = (false, None),
+            Said::Back => (self.away, self.restart, self.printing) = (false, None, None),
             Said::Deaf(error) => return Err(error.into()),
             Said::Output { task, lines } => {
                 self.output = Output { task: Some(task), lines: lines.into(), none: None };
