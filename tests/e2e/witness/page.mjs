@@ -25,6 +25,8 @@ try {
   if (!me) {
     console.log(JSON.stringify({ me, refused, errors }));
   } else {
+    // The page says who it is before it has the runs.
+    await page.locator("#runs li").first().waitFor();
     const before = await page.locator("#runs li").count();
     await page.getByLabel("DAG file").fill("[dag]\nid = 1\n");
     await page.getByRole("button", { name: "Start" }).click();
