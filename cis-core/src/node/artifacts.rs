@@ -91,13 +91,10 @@ pub(super) fn check_names(records: &[ArtifactRecord], redactor: &Redactor) -> Re
     if redactor.is_empty() {
         return Ok(());
     }
-    for record in records {
-        let name = redactor.redact(&record.path);
-        if name != record.path {
-            return Err(FilesError::SecretName { name });
-        }
+    match redactor.first_with_secret(records.iter().map(|record| &*record.path)) {
+        Some(name) => Err(FilesError::SecretName { name }),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 /// Puts the files back below `cwd`: all of them, or none. Files that are there with the same content stay

@@ -36,7 +36,7 @@ pub use forms::invisible_at;
 
 use forms::Usage;
 use trie::Trie;
-use walk::Walk;
+use walk::{Begun, Walk};
 
 /// Shorter values would be found everywhere, bytes.
 pub const SECRET_BYTES_MIN: usize = 4;
@@ -123,15 +123,6 @@ impl fmt::Debug for Redactor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Redactor").field("empty", &self.is_empty()).finish_non_exhaustive()
     }
-}
-
-/// Where secrets are in a text.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Spans {
-    /// Byte ranges in order, none touching the inside of another.
-    pub found: Vec<Range<usize>>,
-    /// So many bytes at the end are the beginning of a secret, more of it than may be shown.
-    pub open: usize,
 }
 
 impl Redactor {
@@ -234,6 +225,12 @@ impl Redactor {
         out
     }
 
+    /// Returns the first of some names that holds a secret, with the secret replaced.
+    #[must_use]
+    pub fn first_with_secret<'a>(&self, mut names: impl Iterator<Item = &'a str>) -> Option<String> {
+        names.find_map(|name| Some(self.redact(name)).filter(|redacted| redacted != name))
+    }
+
     /// Replaces secrets in every string, key and number of a JSON value.
     pub fn redact_json(&self, value: &mut Value) {
         if self.is_empty() {
@@ -243,7 +240,7 @@ impl Redactor {
             Value::Null | Value::Bool(_) => {}
             Value::Number(number) => {
                 let text = number.to_string();
-                if !self.spans(&text).found.is_empty() {
+                if !self.spans(&text).is_empty() {
                     *value = Value::String(STARS.to_owned());
                 }
             }
@@ -259,9 +256,9 @@ impl Redactor {
         }
     }
 
-    /// Where secrets are in `text`.
+    /// Returns the byte ranges of secrets in `text`, in order, none touching the inside of another.
     #[must_use]
-    pub fn spans(&self, text: &str) -> Spans {
+    pub fn spans(&self, text: &str) -> Vec<Range<usize>> {
         let mut found: Vec<Range<usize>> = Vec::new();
         let mut walk = Walk::default();
         for byte in text.bytes() {
@@ -274,9 +271,7 @@ impl Redactor {
                 found.push(start..end);
             }
         }
-        let depth = (walk.at() - walk.open_from(self)) as usize;
-        let open = if walk.shown_to(self) < walk.at() { depth } else { 0 };
-        Spans { found, open }
+        found
     }
 
     /// Returns for each position how many bytes before it are the beginning of a secret, or 0 if those may be shown. The positions
@@ -298,12 +293,15 @@ impl Redactor {
         ends
     }
 
-    fn longest_of(&self, count: usize, find: impl Fn(&Trie) -> Vec<usize>) -> Vec<usize> {
-        let mut longest = vec![0; count];
+    fn longest_of(&self, count: usize, find: impl Fn(&Trie) -> Vec<Begun>) -> Vec<usize> {
+        let mut longest = vec![Begun::default(); count];
         for trie in self.tries().filter(|trie| !trie.is_empty()) {
-            longest.iter_mut().zip(find(trie)).for_each(|(longest, found)| *longest = found.max(*longest));
+            for (longest, found) in longest.iter_mut().zip(find(trie)) {
+                longest.length = longest.length.max(found.length);
+                longest.is_hidden |= found.is_hidden;
+            }
         }
-        longest
+        longest.into_iter().map(|one| if one.is_hidden { one.length } else { 0 }).collect()
     }
 }
 

@@ -1,7 +1,7 @@
 //! Output of a session as a viewer gets it: filtered for its terminal, then without secrets.
 //!
 //! Secrets are looked for in what the viewer's terminal shows. So sequences are filtered first, and those that pass and neither
-//! write text nor move the cursor do not separate the characters beside them, nor do characters without a width. Where a
+//! write text nor move the cursor do not separate adjacent characters, nor do characters without a width. Where a
 //! stream is cut into chunks makes no difference, except for [`Sanitizer::flush_idle`].
 
 use std::sync::Arc;

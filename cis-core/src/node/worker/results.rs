@@ -266,18 +266,12 @@ fn read_output(path: &Path) -> Result<Option<Vec<u8>>, Trouble> {
 
 /// Refuses outputs whose names hold a secret: names are visible to everybody who sees the run.
 pub(super) fn check_names<'a>(
-    mut names: impl Iterator<Item = &'a String>,
+    names: impl Iterator<Item = &'a String>,
     redactor: &Redactor,
 ) -> Result<(), Trouble> {
-    match names.find(|name| redactor.redact(name) != **name) {
-        Some(name) => {
-            let name = redactor.redact(name);
-            Err(Trouble::OfTask(format!(
-                "the name of output `{name}` holds a secret, and names are visible: rename it"
-            )))
-        }
-        None => Ok(()),
-    }
+    let Some(name) = redactor.first_with_secret(names.map(String::as_str)) else { return Ok(()) };
+    let detail = format!("the name of output `{name}` holds a secret, and names are visible: rename it");
+    Err(Trouble::OfTask(detail))
 }
 
 pub(super) fn hash_of(value: &Value) -> String {

@@ -321,7 +321,7 @@ proptest! {
         let mut rest = text.as_str();
         let mut by_spans = String::new();
         let mut shift = 0;
-        for span in r.spans(&text).found {
+        for span in r.spans(&text) {
             by_spans += &rest[..span.start - shift];
             let hidden = if wide { "*".repeat(text[span.clone()].chars().count()) } else { STARS.to_owned() };
             by_spans += hidden.as_str();
@@ -344,6 +344,8 @@ proptest! {
         let parts: Vec<&str> = text.iter().flat_map(|part| [part.as_str(), one[0].trim(), two[0].trim()]).collect();
         let text = parts.concat();
         prop_assert_eq!(both.spans(&text), all.spans(&text));
+        let end = [text.len()];
+        prop_assert_eq!(both.begun_before(&text, &end), all.begun_before(&text, &end));
         let pieces: Vec<&[u8]> = parts.iter().map(|part| part.as_bytes()).collect();
         prop_assert_eq!(stream(&both, Mask::Stars, &pieces), stream(&all, Mask::Stars, &pieces));
         let [mut by_both, mut by_all] = [both, all].map(|r| RedactStream::new(r, Mask::Stars));

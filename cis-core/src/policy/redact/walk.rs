@@ -86,9 +86,18 @@ impl Walk {
     }
 }
 
-/// Walks over bytes, and returns for each of the given positions how many bytes before it are the beginning of a pattern (with
-/// the line ends where it is wrapped), or 0 if that may be shown. The positions are in order.
-pub(super) fn open_at(trie: &Trie, bytes: impl Iterator<Item = u8>, positions: &[usize]) -> Vec<usize> {
+/// The beginning of a pattern before a position.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Begun {
+    /// Bytes, with the line ends where it is wrapped.
+    pub(super) length: usize,
+    /// More of it is there than may be shown.
+    pub(super) is_hidden: bool,
+}
+
+/// Walks over bytes, and returns for each of the given positions the longest beginning of a pattern before it. The positions are
+/// in order.
+pub(super) fn open_at(trie: &Trie, bytes: impl Iterator<Item = u8>, positions: &[usize]) -> Vec<Begun> {
     let (mut branch, mut at) = (Branch::default(), 0);
     let mut found = Vec::with_capacity(positions.len());
     let mut bytes = bytes.fuse();
@@ -99,8 +108,8 @@ pub(super) fn open_at(trie: &Trie, bytes: impl Iterator<Item = u8>, positions: &
             at += 1;
         }
         let depth = trie.depth(branch.state);
-        let is_shown = depth <= trie.may_show(branch.state);
-        found.push(if is_shown { 0 } else { (at - branch.start(depth, at)) as usize });
+        let is_hidden = trie.may_show(branch.state) < depth;
+        found.push(Begun { length: (at - branch.start(depth, at)) as usize, is_hidden });
     }
     found
 }

@@ -154,7 +154,7 @@ pub(super) fn mask(grid: &Grid<Cell>, redactor: &Redactor) -> Mask {
         return Mask::default();
     }
     let joined = join(grid);
-    let mut spans = redactor.spans(&joined.text).found;
+    let mut spans = redactor.spans(&joined.text);
     spans.extend(cut(&joined, redactor));
     spans.sort_unstable_by_key(|span| span.start);
     spans.dedup_by(|next, span| {
