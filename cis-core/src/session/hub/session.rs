@@ -289,7 +289,8 @@ impl Session {
         self.model(env);
         // A terminal that shows the session as it was at another size shows something else.
         let missed = how.from.filter(|_| before == session_size).and_then(|from| self.missed(from, env));
-        let (next, last) = (self.next, self.last_output());
+        let last = if missed.is_none() { self.last_output() } else { None };
+        let next = self.next;
         if let (Some(model), Some(viewer)) = (&mut self.model, self.viewers.last_mut()) {
             viewer.resized(session_size);
             let missed = missed.filter(|_| viewer.shows_the_session());
@@ -416,11 +417,13 @@ impl Session {
             return;
         }
         self.model(env);
-        let last = self.viewers.iter().any(Viewer::needs_picture).then(|| self.last_output()).flatten();
+        // Pictures of another size are not followed by bytes.
+        let needs_last = |viewer: &Viewer| viewer.needs_picture() && viewer.shows_the_session();
+        let last = if self.viewers.iter().any(needs_last) { self.last_output() } else { None };
         if let Some(model) = &mut self.model {
             let (until, last) = (self.next, last.as_deref());
-            for viewer in &mut self.viewers {
-                viewer.refresh(&mut model.screen, &redactor, until, last);
+            for viewer in self.viewers.iter_mut().filter(|viewer| viewer.needs_picture()) {
+                viewer.paint(&mut model.screen, &redactor, until, last);
             }
         }
     }

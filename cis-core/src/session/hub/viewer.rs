@@ -134,19 +134,6 @@ impl Viewer {
         self.stale && self.queue.is_ready()
     }
 
-    /// Gives it the picture that it needs.
-    pub(super) fn refresh(
-        &mut self,
-        screen: &mut Screen,
-        redactor: &Arc<Redactor>,
-        until: u64,
-        last: Option<&[u8]>,
-    ) {
-        if self.needs_picture() {
-            self.paint(screen, redactor, until, last);
-        }
-    }
-
     /// Adds a picture of the output up to the byte `until`. Bytes go on from there: what is open at the end of the picture (a secret, an
     /// escape sequence, a character) is known to the filters. `last`: the output before `until` in which it may have begun;
     /// `None`: the screen shows it.
