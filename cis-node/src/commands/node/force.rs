@@ -8,7 +8,7 @@ use cis_core::session::protocol::{Role, ToHost};
 use rustix::process::{Signal, pidfd_send_signal};
 
 use super::probe::{self, Silent};
-use super::serve::program;
+use super::serve::host_command;
 use crate::context::Context;
 use crate::error::CliError;
 use crate::{output, wait};
@@ -80,9 +80,7 @@ pub(super) fn end_leftovers(context: &Context) -> Result<bool, CliError> {
     if !probe::was_host_killed(&context.home) {
         return Ok(false);
     }
-    let home = context.home.dir.as_os_str().to_owned();
-    let command = [program().into_os_string(), "--home".into(), home, "session-host".into()];
-    spawn_host(&command, HOST_TIME_MAX).map_err(|error| {
+    spawn_host(&host_command(&context.home), HOST_TIME_MAX).map_err(|error| {
         CliError::unavailable(format!("cannot end the processes that a killed session host left: {error}"))
     })?;
     tell_host(context, true);

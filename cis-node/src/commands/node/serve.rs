@@ -15,7 +15,7 @@ use rustix::fs::Mode;
 use crate::commands::session_host::umask;
 use crate::context::Context;
 use crate::error::{CliError, Exit};
-use crate::home::refuse_in_session;
+use crate::home::{Home, refuse_in_session};
 use crate::settings;
 
 /// What a node says where `CIS_LOG` says nothing else. Of the Matrix SDK only what matters: it reports as errors what
@@ -68,8 +68,8 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
     let exe = program();
     let home = context.home.dir.as_os_str();
     let words = |words: &[&str]| words.iter().map(OsString::from).collect::<Vec<_>>();
-    let mut host_command = vec![exe.clone().into_os_string(), "--home".into(), home.to_owned()];
-    host_command.extend(words(&["session-host", "--session-umask", &session_umask]));
+    let mut host_command = host_command(&context.home);
+    host_command.extend(words(&["--session-umask", &session_umask]));
     let mut restart = vec![exe.into_os_string(), "--home".into(), home.to_owned()];
     restart.extend(config.node_flags().into_iter().flat_map(|flag| [OsString::from("-c"), flag.into()]));
     restart.extend(words(&["node", "serve", "--no-variables", "--session-umask", &session_umask]));
@@ -125,9 +125,19 @@ fn say(line: &str) {
     }
 }
 
+/// Returns the command of a session host of the home.
+pub(super) fn host_command(home: &Home) -> Vec<OsString> {
+    vec![
+        program().into_os_string(),
+        "--home".into(),
+        home.dir.clone().into_os_string(),
+        "session-host".into(),
+    ]
+}
+
 /// The file of this program, for processes that we start. An upgrade may have replaced it while we
 /// run: then the new one is at the same path.
-pub(super) fn program() -> PathBuf {
+fn program() -> PathBuf {
     let exe = std::env::current_exe().unwrap_or_else(|_| PathBuf::from("cis"));
     match exe.to_str().and_then(|path| path.strip_suffix(" (deleted)")) {
         Some(path) => PathBuf::from(path),
