@@ -149,7 +149,7 @@ fn a_node_that_does_not_answer_is_said_and_stopped_and_its_sessions_go_on() {
     assert!(out.stderr.contains("sessions go on"), "{}", out.stderr);
     assert!(!is_alive(node));
     // Longer than the host takes to start a node that died.
-    super::harness::pause(Duration::from_secs(3));
+    pause(Duration::from_secs(3));
     let nodes = || cis.processes().iter().filter(|p| p.command.contains("node serve")).count();
     assert_eq!(nodes(), 0, "the host started it again");
     assert!(is_alive(u32::try_from(before["pid"].as_u64().unwrap()).unwrap()));
