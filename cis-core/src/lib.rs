@@ -1,7 +1,4 @@
-//! The engine of CIS. `ARCHITECTURE.md` is the map.
-//!
-//! Pure folders (no clock, no randomness, no IO) are always there; io folders sit behind the
-//! features `client` and `node`.
+//! Everything of CIS that is pure: no clock, no randomness, no IO. `ARCHITECTURE.md` is the map.
 
 pub mod agent;
 pub mod api;
@@ -11,30 +8,18 @@ pub mod federation;
 pub mod identity;
 pub mod ids;
 pub mod live;
+pub mod matrix;
 pub mod monitor;
+mod named;
+pub mod people;
 pub mod policy;
 pub mod proc;
+pub mod prompt;
+pub mod rate;
 pub mod room;
 pub mod scheduler;
+pub mod term_size;
+pub mod terminal;
 #[cfg(test)]
 mod testing;
 pub mod text;
-
-#[cfg(feature = "client")]
-pub mod client;
-#[cfg(any(feature = "client", feature = "node"))]
-pub mod config;
-#[cfg(any(feature = "client", feature = "node"))]
-pub mod local;
-#[cfg(feature = "node")]
-pub mod matrix;
-#[cfg(feature = "node")]
-pub mod node;
-#[cfg(feature = "node")]
-pub mod server;
-#[cfg(feature = "node")]
-pub mod session;
-#[cfg(feature = "node")]
-pub mod store;
-#[cfg(feature = "screen")]
-pub mod terminal;

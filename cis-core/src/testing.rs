@@ -1,7 +1,6 @@
 //! What tests of several modules share.
 
 use proptest::sample::Index;
-use tempfile::TempDir;
 
 use crate::api::InboxItem;
 use crate::event::{Meaning, PromptKind, PromptOption, Urgency};
@@ -37,12 +36,6 @@ pub(crate) fn question(options: &[(&str, &str, Option<Meaning>, &str)]) -> Inbox
         until_ms: None,
         closed: None,
     }
-}
-
-/// Makes a directory that only its user can enter, as directories of sockets have to be.
-pub(crate) fn private_directory() -> TempDir {
-    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o700);
-    tempfile::Builder::new().permissions(mode).tempdir().unwrap()
 }
 
 /// Splits bytes at these places.

@@ -340,7 +340,7 @@ impl eframe::App for Dashboard {
 /// # Errors
 /// There is no display, or no way to draw on it.
 #[allow(clippy::disallowed_methods, reason = "the edge: frames keep a pace")]
-pub fn open(client: cis_core::client::Client, title: &str) -> eframe::Result {
+pub fn open(client: cis_client::Client, title: &str) -> eframe::Result {
     let options = eframe::NativeOptions {
         viewport: egui::ViewportBuilder::default()
             .with_title(title)

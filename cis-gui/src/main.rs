@@ -5,8 +5,8 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use cis_core::client::{Client, ServerTrust};
-use cis_core::config::Home;
+use cis_client::{Client, ServerTrust};
+use cis_local::Home;
 use clap::Parser;
 
 type Failed = Box<dyn std::error::Error>;

@@ -89,7 +89,7 @@ fn record_answer(cis: &Cis, asked: &serde_json::Value) {
     let actor = Actor { kind: ActorKind::Human, name: "uid:4711".into(), via: Via::Socket };
     let run = Some(text("run").parse().unwrap());
     let draft = EventDraft { run, at_ms, actor: Some(actor), cause: Some(input), body };
-    let mut writer = cis_core::store::Writer::open(&cis.home().join("cis.db")).unwrap();
+    let mut writer = cis_store::Writer::open(&cis.home().join("cis.db")).unwrap();
     writer.append(&draft, InputId::from_parts(at_ms.unsigned_abs(), 8).0).unwrap();
     writer.commit().unwrap();
 }

@@ -82,6 +82,8 @@ fn a_node_that_came_back_and_was_stopped_stays_stopped() {
     follower.wait_for("The node is back.");
     let mut attached = cis.terminal(&["dag", "attach", "a"]);
     attached.wait_for("waits");
+    let watching = cis.terminal(&["dag", "watch"]);
+    watching.wait_for("waits");
     cis.ok(["node", "stop"]);
     follower.wait_for("The node was stopped");
     attached.wait_for("the node went away");
@@ -93,6 +95,23 @@ fn a_node_that_came_back_and_was_stopped_stays_stopped() {
     cis.write("open", "");
     follower.wait().expect(0);
     assert_eq!(attached.wait_exit(), 0);
+}
+
+#[test]
+fn a_node_that_is_stopped_before_the_host_starts_it_again_stays_stopped() {
+    let cis = Cis::new();
+    let text = "version = 1\n[dag]\nid = \"long\"\n[[tasks]]\nid = \"a\"\nscript = 'while [ ! -e \"$E2E_WORK/open\" ]; do sleep 0.02; done'\n";
+    let run = cis.start(text);
+    cis.session_of("a");
+    kill_9(cis.node_pid().unwrap());
+    cis.ok(["node", "stop"]);
+    // Longer than the host waits; nothing tells that no node is started.
+    pause(Duration::from_secs(3));
+    assert_eq!(cis.node_pid(), None);
+    cis.ok(["node", "start", "--detach"]);
+    cis.write("open", "");
+    cis.wait_run(&run, "succeeded");
+    assert_eq!(cis.task(&run, "a")["attempts"], 1);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 
-use cis_core::local::{Lock, look};
+use cis_local::{Lock, look};
 use rustix::process::Signal;
 
 use super::harness::{Cis, Running, eventually, is_alive, is_root, kill_9, signal};

@@ -125,18 +125,18 @@ struct Written {
 
 /// Puts the profiles of a configuration over those that are built in.
 #[derive(Default)]
-pub(crate) struct Resolver {
+pub struct Resolver {
     written: BTreeMap<String, Written>,
 }
 
 impl Resolver {
     /// Takes one profile.
-    pub(crate) fn add(&mut self, name: Placed<String>, extends: Option<Placed<String>>, layer: Layer) {
+    pub fn add(&mut self, name: Placed<String>, extends: Option<Placed<String>>, layer: Layer) {
         self.written.insert(name.value.clone(), Written { extends, layer, name });
     }
 
     /// All of them; what is wrong is told to the reader.
-    pub(crate) fn finish(&self, reader: &mut Reader) -> Agents {
+    pub fn finish(&self, reader: &mut Reader) -> Agents {
         let mut agents = Agents::default();
         for (name, written) in &self.written {
             let Some((root, layer)) = self.resolved(reader, written) else { continue };

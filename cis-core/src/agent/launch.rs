@@ -1,6 +1,7 @@
 //! From a profile and a prompt to what is run.
 
-use super::{Agent, Delivery, PROMPT_BYTES_MAX, PROMPT_PLACE};
+use super::{Agent, Delivery, PROMPT_PLACE};
+use crate::dag::PROMPT_BYTES_MAX;
 use crate::dag::template::MAX_ARGUMENT_BYTES;
 
 /// What a session is started from.

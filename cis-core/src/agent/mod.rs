@@ -16,19 +16,14 @@ use serde::{Deserialize, Serialize};
 use crate::monitor::Idle;
 
 pub use book::Agents;
-pub(crate) use book::Resolver;
+pub use book::Resolver;
 pub use launch::{Launch, LaunchError};
-#[cfg(test)]
-pub(crate) use read::KEYS;
-pub(crate) use read::{Layer, read};
+pub use read::KEYS;
+pub use read::{Layer, read};
 pub use screen::Screen;
 
 /// Stands in an argument for the prompt: `--message={prompt}` is one argument.
 pub const PROMPT_PLACE: &str = "{prompt}";
-
-/// The longest prompt that goes through a file, bytes. One that is an argument is held to
-/// [`crate::dag::template::MAX_ARGUMENT_BYTES`].
-pub const PROMPT_BYTES_MAX: usize = 1 << 20;
 
 /// How a program gets its prompt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]

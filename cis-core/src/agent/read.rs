@@ -11,7 +11,7 @@ use crate::dag::spec::read::{Node, Placed, Reader};
 use crate::monitor::Idle;
 
 /// What a profile can say of its start; what its screen means is said beside.
-pub(crate) const KEYS: &[&str] = &[
+pub const KEYS: &[&str] = &[
     "extends",
     "command",
     "prompt",
@@ -31,7 +31,7 @@ const EXIT_STEPS_MAX: usize = 8;
 
 /// What one table says; none where it says nothing.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(crate) struct Layer {
+pub struct Layer {
     pub(crate) command: Option<Vec<String>>,
     pub(crate) prompt: Option<Delivery>,
     pub(crate) prompt_args: Option<Vec<String>>,
@@ -69,7 +69,7 @@ impl Layer {
 }
 
 /// Reads a profile's table: what it extends, and what it says. Keys that are not known are mistakes.
-pub(crate) fn read(reader: &mut Reader, name: &str, table: &DeTable<'_>) -> (Option<Placed<String>>, Layer) {
+pub fn read(reader: &mut Reader, name: &str, table: &DeTable<'_>) -> (Option<Placed<String>>, Layer) {
     known_keys(reader, name, table);
     let (mut extends, mut layer) = (None, Layer::default());
     for (key, node) in table {

@@ -44,11 +44,11 @@ pub use matrix::{
     RecoverReport, RecoverRuns, RecoveredRunView, UnknownNode,
 };
 pub use outbox::{FollowedRun, OutboxEntry, Outgoing, Priority, RoomMessage, RoomState, RoomWrite};
-pub use problem::{Finding, PROBLEM_JSON, Problem, ProblemKind};
+pub use problem::{PROBLEM_JSON, Problem, ProblemKind};
 pub use requests::{
     Attach, AttachControl, AttachNotice, BEHIND, CreateRun, CreateSession, CreatedOrder, Decide,
     FollowEvents, HasKey, InputReceipt, KillSession, ListRuns, ListSessions, ListTasks, Page, ReadLog,
-    ReadTime, RetryRun, SendInput, SetMode, StartAgent, StopNode, SubmitRun, TermSize, submitted_env,
+    ReadTime, RetryRun, SendInput, SetMode, StartAgent, StopNode, SubmitRun, submitted_env,
 };
 pub use tokens::{CLIENT_VARIABLES, CreateToken, NewTokenView, RemoteView, TokenView};
 pub use upkeep::{CleanReport, CleanStore};
@@ -60,4 +60,7 @@ pub use views::{
     ApprovalView, AttemptView, GroupView, Listing, NodeView, RunDetail, RunView, SaidView, SessionView,
     TaskCounts, TaskTime, TaskView, TimeSplit, TimeStep, TimeView, WaitsView, WhyView,
 };
-pub use worker::{CacheUse, FromWorker, Program, Refusal, Report, TaskSpec, ToWorker, Worker};
+pub use worker::{CacheUse, FromWorker, Refusal, Report, TaskSpec, ToWorker, Worker};
+
+pub use crate::dag::{Finding, Program};
+pub use crate::term_size::TermSize;

@@ -5,6 +5,8 @@ use utoipa::ToSchema;
 
 use super::InboxItem;
 
+use crate::dag::Finding;
+
 /// Content type of a problem.
 pub const PROBLEM_JSON: &str = "application/problem+json";
 
@@ -162,21 +164,6 @@ pub struct Problem {
     /// Of an answer that came too late: what the session waits at now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub item: Option<Box<InboxItem>>,
-}
-
-/// One mistake in a text, with its place.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Finding {
-    /// File name as the user gave it.
-    pub file: String,
-    /// From 1.
-    pub line: u32,
-    /// From 1, in characters.
-    pub column: u32,
-    /// What is wrong.
-    pub message: String,
-    /// The line itself with the place marked, several lines of text.
-    pub rendered: String,
 }
 
 impl Problem {

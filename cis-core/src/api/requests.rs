@@ -8,6 +8,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::text_or_hex;
 use crate::event::{ExecutionMode, RetryScope, RunState, TaskState, UseAgent};
 use crate::ids::{InputId, Offset};
+use crate::term_size::TermSize;
 
 /// A request that counts once by its id, however often it is sent.
 pub trait HasKey {
@@ -347,21 +348,6 @@ pub struct StartAgent {
     /// What it is to do; none: it waits to be told.
     #[serde(default)]
     pub prompt: Option<String>,
-}
-
-/// Size of a terminal, in cells.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
-pub struct TermSize {
-    /// Width.
-    pub cols: u16,
-    /// Height.
-    pub rows: u16,
-}
-
-impl Default for TermSize {
-    fn default() -> Self {
-        Self { cols: 80, rows: 24 }
-    }
 }
 
 /// Bytes for a session's terminal.

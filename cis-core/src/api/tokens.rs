@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::ids::{TimestampMs, TokenId};
-use crate::room::people::Role;
+use crate::people::Role;
 
 /// Variables by which a client finds a node over TCP. What runs in sessions gets none of them: it is to find its own
 /// node, and a token would be one for everybody there.

@@ -9,11 +9,11 @@ use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, Schema, Type};
 use utoipa::openapi::{Ref, RefOr};
 use utoipa::{PartialSchema, ToSchema};
 
-use super::requests::TermSize;
 use super::tokens::RemoteView;
 use crate::event::{ArtifactRecord, ExecutionMode, PromptKind, RunState, SaidKind, SessionState, TaskState};
 use crate::ids::{InboxId, NodeDid, Offset, RunId, SessionId, TaskId, TimestampMs};
-use crate::room::people::Allowed;
+use crate::people::Allowed;
+use crate::term_size::TermSize;
 
 /// Any listing.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -6,33 +6,11 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::context::TaskContext;
-use crate::dag::{CacheKey, SecretSource, Task, ValueType};
+use crate::dag::{CacheKey, Program, SecretSource, Task, ValueType};
 use crate::event::{
     ArtifactRecord, AttemptOutcome, ExitStatus, LostOutput, OutputRecord, SessionState, Submitter,
 };
 use crate::ids::{AttemptId, BlobId, Fence, RunId, SessionId, TimestampMs};
-
-/// What a process is started from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Program {
-    /// A program and its arguments.
-    Argv(Vec<String>),
-    /// `shell -c text`; a text too long for an argument goes through a file.
-    Script {
-        /// The shell.
-        shell: String,
-        /// What it runs.
-        text: String,
-    },
-    /// An agent: the worker's own profile of that name says what is run.
-    Agent {
-        /// The profile.
-        agent: String,
-        /// What it is to do.
-        prompt: String,
-    },
-}
 
 /// Everything that a worker needs to run a task.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 
-use crate::api::Finding;
+use super::finding::Finding;
 
 /// At most so many mistakes are told: who has more reads a wall of text otherwise.
 pub(crate) const MAX_FINDINGS: usize = 20;
@@ -62,7 +62,7 @@ impl std::error::Error for Diagnostics {}
 
 /// One mistake.
 #[derive(Debug, Clone)]
-pub(crate) struct Mistake {
+pub struct Mistake {
     span: Range<usize>,
     title: String,
     label: String,
@@ -72,12 +72,12 @@ pub(crate) struct Mistake {
 
 impl Mistake {
     /// `title` says what is wrong; `span` is the place, bytes of the text.
-    pub(crate) fn new(span: Range<usize>, title: impl Into<String>) -> Self {
+    pub fn new(span: Range<usize>, title: impl Into<String>) -> Self {
         Self { span, title: shown(&title.into()), label: String::new(), also: None, helps: Vec::new() }
     }
 
     /// What stands beside the mark.
-    pub(crate) fn label(mut self, label: impl Into<String>) -> Self {
+    pub fn label(mut self, label: impl Into<String>) -> Self {
         self.label = shown(&label.into());
         self
     }
@@ -89,7 +89,7 @@ impl Mistake {
     }
 
     /// What to do.
-    pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
+    pub fn help(mut self, help: impl Into<String>) -> Self {
         self.helps.push(shown(&help.into()));
         self
     }
@@ -97,7 +97,7 @@ impl Mistake {
 
 /// Collects mistakes of one text.
 #[derive(Debug, Default)]
-pub(crate) struct Mistakes {
+pub struct Mistakes {
     list: Vec<Mistake>,
     seen: BTreeSet<(usize, String)>,
     left_out: usize,
@@ -119,12 +119,12 @@ impl Mistakes {
     }
 
     /// Nothing is wrong so far.
-    pub(crate) fn is_empty(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.list.is_empty()
     }
 
     /// Renders all of them.
-    pub(crate) fn finish(mut self, text: &str, file: &str) -> Diagnostics {
+    pub fn finish(mut self, text: &str, file: &str) -> Diagnostics {
         self.list.sort_by_key(|mistake| mistake.span.start);
         let file = printable(file);
         let mut findings = Vec::with_capacity(self.list.len());
@@ -225,7 +225,7 @@ fn place(text: &str, at: usize) -> (u32, u32) {
 }
 
 /// A text of the user between backticks, short and without control characters.
-pub(crate) fn quoted(text: &str) -> String {
+pub fn quoted(text: &str) -> String {
     const LONGEST: usize = 60;
     if text.is_empty() {
         return "\"\"".to_owned();
@@ -256,7 +256,7 @@ fn printable(text: &str) -> Cow<'_, str> {
 }
 
 /// `a, b and c`.
-pub(crate) fn listed<'a>(items: impl IntoIterator<Item = &'a str>) -> String {
+pub fn listed<'a>(items: impl IntoIterator<Item = &'a str>) -> String {
     let items: Vec<&str> = items.into_iter().collect();
     match items.split_last() {
         None => String::new(),
@@ -266,7 +266,7 @@ pub(crate) fn listed<'a>(items: impl IntoIterator<Item = &'a str>) -> String {
 }
 
 /// The candidate that `text` was probably meant to be, if one is near enough.
-pub(crate) fn nearest<'a>(text: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub fn nearest<'a>(text: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     // A third of the letters, as rustc allows; one at least, so that `ids` finds `id`.
     let allowed = (text.chars().count() / 3).clamp(1, 4);
     let distance = |candidate: &'a str| {

@@ -2,26 +2,33 @@
 //!
 //! Owns the format and its messages. Knows nothing of runs, sessions or time.
 
-pub(crate) mod diagnose;
+pub mod diagnose;
 pub mod drawing;
+mod finding;
 mod globs;
 mod graph;
 mod model;
 pub mod outputs;
 mod params;
-pub(crate) mod spec;
+mod program;
+pub mod spec;
 pub mod template;
 mod value;
 mod with_agent;
 
 pub use diagnose::Diagnostics;
-#[cfg(feature = "node")]
-pub(crate) use diagnose::nearest;
+
+pub use finding::Finding;
 pub use graph::{Graph, GraphError};
 pub use model::{
     Action, Approval, Backoff, BlockedAction, Cache, CacheKey, DEFAULT_GRACE_MS, Dag, Foreach, Group,
     Handlers, Item, OnBlocked, Param, Prompt, RetryOn, RetryPolicy, SecretSource, Task, Trigger, ValueType,
 };
 pub use params::resolve_params;
+pub use program::Program;
 pub use spec::{MAX_FILE_BYTES, MAX_TASKS, parse, schema};
 pub use with_agent::with_agent;
+
+/// The longest prompt of an agent that goes through a file, bytes. One that is an argument is held to
+/// [`template::MAX_ARGUMENT_BYTES`].
+pub const PROMPT_BYTES_MAX: usize = 1 << 20;

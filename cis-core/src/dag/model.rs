@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use crate::event::PromptKind;
 use crate::ids::TaskId;
-use crate::room::people::Allowed;
+use crate::people::Allowed;
+use crate::prompt::PromptKind;
 
 /// A whole file.
 #[derive(Debug, Clone, Default, PartialEq)]

@@ -8,13 +8,13 @@ use utoipa::ToSchema;
 
 use super::facts::{AttemptResult, GrantRecord, LostBy, RetryScope, RunCreated, SessionLimit, TaskChange};
 use super::outcome::{EndReason, ExitStatus};
-use super::prompt::{AnswerRecord, AskRecord, PromptRecord, SaidRecord};
 use super::states::ExecutionMode;
 use crate::dag::{Group, Task};
 use crate::ids::{
     Epoch, HostInstance, InboxId, InputId, NodeDid, RunId, SessionId, TaskId, TimestampMs, TokenId,
 };
-use crate::room::people::Role;
+use crate::people::Role;
+use crate::prompt::{AnswerRecord, AskRecord, PromptRecord, SaidRecord};
 
 /// Everything that can happen. The tag is the type's name in full.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]

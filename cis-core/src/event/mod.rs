@@ -6,20 +6,19 @@
 mod body;
 mod facts;
 mod outcome;
-mod prompt;
 mod row;
 mod states;
 
+pub use crate::prompt::{
+    AnswerRecord, AskRecord, AskType, LABEL_CHARS_MAX, Layer, Meaning, OPTIONS_MAX, PromptKind, PromptOption,
+    PromptRecord, QUESTION_CHARS_MAX, SCREEN_CHARS_MAX, SaidKind, SaidRecord, Urgency,
+};
 pub use body::EventBody;
 pub use facts::{
     ArtifactRecord, AttemptResult, Category, GrantRecord, KeptFile, LostBy, LostOutput, NamedPrograms,
     OutputRecord, QueueReason, RetryScope, RunCreated, SessionLimit, Submitter, TaskChange, UseAgent,
 };
 pub use outcome::{AttemptOutcome, EndReason, ExitStatus, FailureCause};
-pub use prompt::{
-    AnswerRecord, AskRecord, AskType, LABEL_CHARS_MAX, Layer, Meaning, OPTIONS_MAX, PromptKind, PromptOption,
-    PromptRecord, QUESTION_CHARS_MAX, SCREEN_CHARS_MAX, SaidKind, SaidRecord, Urgency,
-};
 pub use row::{Actor, ActorKind, Event, EventDraft, Via};
 pub use states::{ExecutionMode, RunState, SessionState, TaskState};
 

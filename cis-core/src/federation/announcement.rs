@@ -8,8 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use super::journal::{Fact, Position};
-use super::outgoing::{EnvelopeType, Way};
+use super::envelope_type::{EnvelopeType, Way};
+use super::fact::Fact;
+use super::link::Position;
 use super::packed::pack;
 use crate::event::{Category, EventBody, PromptOption, PromptRecord, TaskState};
 use crate::ids::{SessionId, TaskId, TimestampMs};

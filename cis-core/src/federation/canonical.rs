@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::journal::Fact;
+use super::fact::Fact;
 use super::packed::pack;
 use crate::event::{AnswerRecord, AttemptResult, EndReason, EventBody, OutputRecord, PromptKind, TaskChange};
 use crate::identity::canonical_json;

@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::journal::{Fact, Life, Piece};
+use super::fact::{Fact, Life, Piece};
 use super::packed::{BadPacked, pack, unpack};
 use crate::event::{
     Actor, AttemptResult, EventBody, GrantRecord, QueueReason, SCHEMA_VERSION, TaskChange, TaskState,

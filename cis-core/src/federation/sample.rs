@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::canonical::Fold;
-use super::journal::Fact;
+use super::fact::Fact;
 use crate::dag::{Action, Dag, Task};
 use crate::event::{
     AnswerRecord, ArtifactRecord, AttemptOutcome, AttemptResult, EventBody, ExecutionMode, ExitStatus,

@@ -1,9 +1,8 @@
 //! Who may do what: one door, [`authorize`], that every request passes.
 //!
-//! Owns principals, rights and the decision, and how often one may do something ([`rate`]). Knows nothing of sockets, rooms or processes: whoever
+//! Owns principals, rights and the decision. Knows nothing of sockets, rooms or processes: whoever
 //! lets a request in says who it is from.
 
-pub mod rate;
 pub mod redact;
 pub mod token;
 
@@ -11,24 +10,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::{Actor, ActorKind, Submitter, Via};
 use crate::ids::{RunId, SessionId, TaskId, TokenId};
-use crate::room::people::{Allowed, Person, Power};
-use crate::room::{RoomId, UserId};
+use crate::matrix::{RoomId, UserId};
+use crate::people::{Allowed, Person, Power};
 
-/// What a principal may do at most.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Rights {
-    /// Nothing: a process of a session that shows no valid token.
-    None,
-    /// What a session may do for itself.
-    OwnSession,
-    /// Look.
-    Viewer,
-    /// Look, run, answer, cancel.
-    Operator,
-    /// Everything.
-    Admin,
-}
+pub use crate::people::Rights;
 
 /// Who asks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
 use crate::ids::{TimestampMs, TokenId};
-use crate::room::people::Role;
+use crate::people::Role;
 
 /// How every token begins, so that people and redactors know one when they see it.
 pub const TOKEN_PREFIX: &str = "cist_";

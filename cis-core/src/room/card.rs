@@ -11,6 +11,7 @@ use crate::api::{RunView, TaskCounts, TaskView};
 use crate::event::{RunState, TaskState};
 use crate::ids::TimestampMs;
 use crate::text;
+use crate::text::clean;
 
 /// Cells of the progress bar.
 const BAR_CELLS: u32 = 20;
@@ -242,11 +243,11 @@ pub(super) fn span(from: TimestampMs, to: TimestampMs) -> String {
 
 /// Names are short; what calls itself otherwise is cut.
 pub(super) fn name(text: &str) -> String {
-    super::clean::line(text, NAME_CHARS_MAX)
+    clean::line(text, NAME_CHARS_MAX)
 }
 
 fn brief(words: &str) -> String {
-    super::clean::line(words, WORDS_CHARS_MAX)
+    clean::line(words, WORDS_CHARS_MAX)
 }
 
 fn done(counts: &TaskCounts) -> u32 {

@@ -1,12 +1,12 @@
 //! Which events of a room may act at all: those of others, from now, each once.
 //!
 //! Owns the limits of age and the memory of what was taken. Whether an event is an edit is seen by
-//! [`super::command::inbound`], which reads no edits. What somebody may do is [`super::people`]'s.
+//! [`super::command::inbound`], which reads no edits. What somebody may do is [`crate::people`]'s.
 
 use std::collections::{BTreeSet, VecDeque};
 
-use super::names::{EventId, RoomId, UserId};
 use crate::ids::{InputId, TimestampMs};
+use crate::matrix::{EventId, RoomId, UserId};
 use crate::text;
 
 /// Commands that are older do nothing, ms, where nothing else is set.

@@ -10,10 +10,11 @@ use super::message::{CONTENT_BYTES_MAX, Message, size};
 use super::question::Question;
 use super::sample::{NOW, item, option, run, task};
 use super::thread::{Failure, failures, summary, waiting_ended};
-use super::{EventId, Place, UserId, clean, reply};
+use super::{EventId, Place, UserId, reply};
 use crate::api::{AnswerWith, ClosedItem, RunView, SaidView, TaskView};
 use crate::event::{PromptKind, RunState, SaidKind, TaskState};
 use crate::ids::InboxId;
+use crate::text::clean;
 
 /// What hostile text is made of.
 const PIECES: &[&str] = &[

@@ -5,8 +5,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::names::{EventId, UserId};
 use super::page::{CUTS_MAX, Page, Written};
+use crate::matrix::{EventId, UserId};
 
 /// A content is at most so large, bytes of JSON. Homeservers take events of 65,536 bytes; encrypted and in
 /// base64 this becomes 60,000, so that the same message fits into every room.

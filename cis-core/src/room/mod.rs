@@ -1,7 +1,7 @@
 //! What people in a room see of runs, and what they can say: pure.
 //!
 //! Owns the messages that people read (cards, threads, questions, replies), the reading of what they write
-//! (commands, replies, reactions), who may do what, which events may act at all, and how the account's
+//! (commands, replies, reactions), which events may act at all, and how the account's
 //! allowance of messages is spent. Contents are JSON values; whoever calls sends them and keeps their
 //! event ids. Knows nothing of homeservers, stores or clocks, and nothing of what machines say to each
 //! other.
@@ -11,19 +11,16 @@
 
 pub mod budget;
 pub mod card;
-mod clean;
 pub mod command;
 pub mod freshness;
 pub mod message;
-mod names;
 pub mod pace;
 mod page;
-pub mod people;
 pub mod question;
 pub mod reply;
 pub mod thread;
 
-pub use names::{EventId, NameError, Place, RoomId, UserId, names_a_room};
+pub use crate::matrix::{EventId, NameError, Place, RoomId, UserId, names_a_room};
 
 #[cfg(test)]
 mod fuzz;

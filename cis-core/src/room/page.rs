@@ -3,8 +3,8 @@
 //! Owns how it becomes plain text and HTML, and how it is cut where it is too large. The types see to it
 //! that no text from elsewhere gets in as it is: [`own`] takes literals alone.
 
-use super::clean;
-use super::names::{Place, UserId};
+use crate::matrix::{Place, UserId};
+use crate::text::clean;
 
 /// Longer pieces of text are cut, characters.
 const PIECE_CHARS_MAX: usize = 2000;

@@ -7,11 +7,11 @@ use serde_json::json;
 
 use super::card::{name, span};
 use super::message::Message;
-use super::names::{Place, UserId};
 use super::page::{Page, Span, bold, called, code, link, own, person, said};
 use crate::api::{ClosedItem, InboxItem, option_numbers};
 use crate::event::{Meaning, PromptKind, PromptOption, Urgency};
 use crate::ids::{TaskId, TimestampMs};
+use crate::matrix::{Place, UserId};
 use crate::text;
 
 /// Signs of options 1 to 10, as people react with them.

@@ -6,10 +6,10 @@ use super::card::{NAMED_MAX, counted, name, sign, span, took};
 use super::command::{Hint, VERBS};
 use super::message::Message;
 use super::page::{Page, bold, code, own, said};
-use super::people::{Refusal, Role};
 use super::question;
 use crate::api::{InboxItem, NodeView, RunView};
 use crate::ids::{RunId, TaskId, TimestampMs};
+use crate::people::{Refusal, Role};
 
 /// So many runs are listed.
 const RUNS_MAX: usize = 15;
@@ -37,7 +37,7 @@ pub fn hint(hint: &Hint) -> Message {
     words(&hint.says, hint.usage.as_deref())
 }
 
-/// Why somebody's words do nothing: a `Refusal` of [`super::people`], or a `Stale` of [`super::freshness`].
+/// Why somebody's words do nothing: a `Refusal` of [`crate::people`], or a `Stale` of [`super::freshness`].
 #[must_use]
 pub fn not_done(why: &dyn std::fmt::Display) -> Message {
     words(&format!("Not done: {why}."), None)
@@ -105,7 +105,7 @@ pub fn log(of: &str, tail: &str) -> Message {
 /// `!cis screen`: what a terminal shows.
 #[must_use]
 pub fn screen(of: &str, rows: &str) -> Message {
-    shown("Screen of", of, &super::clean::without_widths(rows), "it is empty")
+    shown("Screen of", of, &crate::text::clean::without_widths(rows), "it is empty")
 }
 
 /// Why words or a reaction in an encrypted room decide nothing, and the command that does.
@@ -137,7 +137,7 @@ pub fn to_card(run: RunId, open: &[InboxItem]) -> Message {
 
 fn shown(what: &'static str, of: &str, text: &str, empty: &'static str) -> Message {
     let mut page = Page::default();
-    if super::clean::block(text).is_empty() {
+    if crate::text::clean::block(text).is_empty() {
         page.line([own(what), own(" "), bold(&name(of)), own(": "), own(empty)]);
     } else {
         page.line([own(what), own(" "), bold(&name(of))]);

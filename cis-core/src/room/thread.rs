@@ -8,11 +8,11 @@ use serde_json::json;
 
 use super::card::{count_failed, counted, name, sign, took, why_failed};
 use super::message::Message;
-use super::names::{Place, UserId};
 use super::page::{Page, Span, bold, called, code, link, own, said};
 use crate::api::{InboxItem, RunView, TaskView};
 use crate::event::TaskState;
 use crate::ids::{TaskId, TimestampMs};
+use crate::matrix::{Place, UserId};
 
 /// So many failures are told with the end of their log; of others one line each.
 const TAILS_MAX: usize = 3;

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::apply_error::ApplyError;
-use super::state::{Run, narrow};
+use super::narrow::narrow;
+use super::state::Run;
 use super::task::{Expansion, Stand, Tally, TaskEntry};
 use crate::dag::template::MAX_ITEMS;
 use crate::dag::{Item, Task};

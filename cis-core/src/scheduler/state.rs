@@ -8,9 +8,10 @@ use std::sync::Arc;
 use indexmap::IndexSet;
 
 use super::apply_error::ApplyError;
-use super::handlers::Handler;
+use super::handler::{self, Handler};
 use super::index::{Index, Seat};
 use super::links::Links;
+use super::narrow::narrow;
 use super::task::{Tally, TaskEntry, Waits};
 use crate::api::TaskCounts;
 use crate::dag::{Dag, Item, SecretSource, Task, Trigger};
@@ -103,7 +104,7 @@ impl Run {
             }
             tasks.push(TaskEntry::new(tally, at_ms));
         }
-        let handlers = super::handlers::of(&dag.on, &names).map_err(wrong)?;
+        let handlers = handler::of(&dag.on, &names).map_err(wrong)?;
         let mut index = Index::default();
         for task in &dag.tasks {
             index.entered(TaskState::Pending);
@@ -355,9 +356,4 @@ impl Run {
         let of = self.item_of(index).map_or(index, |(parent, _)| parent);
         &self.spec(of).needs
     }
-}
-
-/// Task counts fit: a file of 4 billion tasks is refused long before.
-pub(super) fn narrow(n: usize) -> u32 {
-    u32::try_from(n).unwrap_or(u32::MAX)
 }

@@ -4,9 +4,6 @@
 //! the host brings, a dashboard what the node sends.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "the emulator's types")]
 
-#[cfg_attr(not(feature = "node"), allow(dead_code, reason = "what only a node needs of it"))]
 pub mod filter;
-#[cfg_attr(not(feature = "node"), allow(dead_code, reason = "what only a node needs of it"))]
 pub mod sanitizer;
-#[cfg_attr(not(feature = "node"), allow(dead_code, reason = "what only a node needs of it"))]
 pub mod screen;

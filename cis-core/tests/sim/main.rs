@@ -16,56 +16,15 @@ mod laws;
 mod lines;
 mod reference;
 mod rng;
-mod view;
+mod seeds;
+#[allow(dead_code, reason = "the store's tests use all of it")]
 mod world;
 
 use std::collections::BTreeSet;
 
 use rng::Rng;
+use seeds::{STEPS, Seed, seeds, simulate};
 use world::World;
-
-/// Seeds of each test, unless the environment says otherwise.
-const SEEDS: u64 = 90;
-
-/// Steps with faults; then the world gets quiet and every run has to end.
-const STEPS: u32 = 160;
-
-/// Says on any panic, the machine's own too, which seed it was.
-struct Seed(u64);
-
-impl Drop for Seed {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            eprintln!("replay: CIS_SIM_SEED={} cargo nextest run -p cis-core --test sim", self.0);
-        }
-    }
-}
-
-fn number(name: &str) -> Option<u64> {
-    std::env::var(name).ok()?.parse().ok()
-}
-
-fn seeds(first: u64) -> Vec<u64> {
-    match number("CIS_SIM_SEED") {
-        Some(seed) => vec![seed],
-        None => (first..first + number("CIS_SIM_SEEDS").unwrap_or(SEEDS)).collect(),
-    }
-}
-
-/// What a world is like follows from its seed, so that one number replays it.
-fn simulate(seed: u64) -> World {
-    let _guard = Seed(seed);
-    let mut world = World::new(Rng::new(seed));
-    for step in 0..STEPS {
-        if let Err(wrong) = faults::step(&mut world) {
-            panic!("seed {seed}, step {step}: {wrong}\n{}", world.history());
-        }
-    }
-    if let Err(wrong) = faults::quiet_until_all_end(&mut world) {
-        panic!("seed {seed}, after the faults: {wrong}\n{}", world.history());
-    }
-    world
-}
 
 fn simulate_all(first: u64) {
     for seed in seeds(first) {
@@ -101,29 +60,6 @@ fn the_journal_of_every_run_folds_to_its_state() {
         let _guard = Seed(seed);
         if let Err(wrong) = journal::check(&world, &mut Rng::new(seed)) {
             panic!("seed {seed}: {wrong}\n{}", world.history());
-        }
-    }
-}
-
-/// Whoever folds a run's events into what the node showed of it has what the node would show now, at every point.
-#[test]
-fn what_clients_fold_of_a_run_is_what_the_store_shows_of_it() {
-    let mut seen = view::Folded::default();
-    for seed in seeds(6_000_000).into_iter().step_by(4) {
-        let world = simulate(seed);
-        let _guard = Seed(seed);
-        if let Err(wrong) = view::check(&world, &mut seen) {
-            panic!("seed {seed}: {wrong}");
-        }
-    }
-    if number("CIS_SIM_SEED").is_none() {
-        // A fold that always asks would prove nothing.
-        let asked: usize = seen.asked.values().sum();
-        assert!(asked * 2 < seen.events, "{seen:?}");
-        for name in
-            ["run.paused", "run.cancelled", "task.assigned", "task.result", "task.status", "session.blocked"]
-        {
-            assert!(seen.folded.contains(&format!("cis.dag.{name}")), "{name}: {seen:?}");
         }
     }
 }

@@ -8,8 +8,8 @@ use std::sync::mpsc;
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use cis_client::Client;
 use cis_core::api::TermSize;
-use cis_core::client::Client;
 use cis_core::ids::SessionId;
 use cis_gui::command::Command;
 use cis_gui::feed::{self, Shared, now_ms};

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use cis_client::{Client, LogStream};
 use cis_core::api::{Answer, KillSession, Problem, ProblemKind, ReadLog, ReadTime, RetryRun};
-use cis_core::client::{Client, LogStream};
 
 use super::{Shared, files, input_id, problem, save};
 use crate::command::{Command, Slot, Verb};

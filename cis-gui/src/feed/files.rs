@@ -4,8 +4,8 @@ use std::io::{self, Read as _};
 use std::path::Path;
 use std::sync::Arc;
 
+use cis_client::Client;
 use cis_core::api::{CreateRun, Problem, ProblemKind, RunView, submitted_env};
-use cis_core::client::Client;
 use cis_core::dag::MAX_FILE_BYTES;
 use cis_core::event::ExecutionMode;
 

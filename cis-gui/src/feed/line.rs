@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use cis_client::{Client, ClientError, Followed};
 use cis_core::api::{CallerRole, CallerView, ListInbox, ListRuns};
-use cis_core::client::{Client, ClientError, Followed};
 use tokio::sync::Notify;
 
 use super::{Shared, now_ms, problem};

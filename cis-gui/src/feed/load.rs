@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use cis_client::{Client, ClientError};
 use cis_core::api::{ListInbox, ProblemKind};
-use cis_core::client::{Client, ClientError};
 use cis_core::ids::RunId;
 use tokio::time::Instant;
 

@@ -17,8 +17,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use cis_client::{Client, ClientError};
 use cis_core::api::{ListSessions, Problem, ProblemKind, SessionView};
-use cis_core::client::{Client, ClientError};
 use cis_core::ids::{InputId, RunId, TimestampMs};
 use tokio::sync::Notify;
 

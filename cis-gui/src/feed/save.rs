@@ -3,8 +3,8 @@
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
+use cis_client::Client;
 use cis_core::api::{Problem, ProblemKind};
-use cis_core::client::Client;
 use cis_core::event::ArtifactRecord;
 use sha2::{Digest as _, Sha256};
 use tempfile::NamedTempFile;

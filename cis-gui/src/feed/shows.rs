@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use cis_client::{AttachFrame, Client, ClientError};
 use cis_core::api::{Attach, AttachNotice, ProblemKind, ReadLog, TermSize};
-use cis_core::client::{AttachFrame, Client, ClientError};
 use tokio::sync::mpsc;
 
 use super::{Shared, problem};

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use cis_client::{Client, Followed};
 use cis_core::api::RunDetail;
-use cis_core::client::{Client, Followed};
 use cis_core::event::Event;
 use cis_core::ids::{Offset, RunId};
 use cis_core::live::{Applied, LiveRun};

@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
-use cis_core::config::Home;
 use cis_core::dag;
 use cis_core::event::{Event, EventBody};
 use cis_core::federation::canonical::Fold;
@@ -15,7 +14,8 @@ use cis_core::federation::room_event::{Entry, to_facts};
 use cis_core::identity::Standing;
 use cis_core::ids::{NodeDid, RunId};
 use cis_core::scheduler::Run;
-use cis_core::store::Readers;
+use cis_local::Home;
+use cis_store::Readers;
 use serde_json::Value;
 
 use super::synapse::{User, encoded};

@@ -46,7 +46,7 @@ pub(crate) fn corpus(rest: &[String]) -> Outcome {
     if jobs.is_empty() {
         return Err(format!("nothing to {verb}: no scenario is called {}", wanted.join(", ")));
     }
-    run(cargo(&["build", "--locked", "-p", "cis-node", "--bin", "cis"]))?;
+    run(cargo(&["build", "--locked", "-p", "cis-cli", "--bin", "cis"]))?;
     // Where everybody may run it and write: an ordinary user cannot see a target directory of root's.
     let scratch = std::env::temp_dir().join(format!("cis-corpus-{}", std::process::id()));
     make_open(&scratch)?;

@@ -13,7 +13,7 @@ pub(crate) fn docs() -> Outcome {
     run(command)?;
     // The binary's pages would overwrite those of a library with the same name: a pass of its own.
     let mut command =
-        cargo(&["doc", "-p", "cis-node", "--no-deps", "--locked", "--bins", "--document-private-items"]);
+        cargo(&["doc", "-p", "cis-cli", "--no-deps", "--locked", "--bins", "--document-private-items"]);
     command.env("RUSTDOCFLAGS", "-D warnings -A rustdoc::private-intra-doc-links");
     run(command)
 }

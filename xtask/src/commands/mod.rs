@@ -6,9 +6,9 @@ mod deny;
 mod docs;
 mod fresh;
 mod fuzz;
-mod layers;
 mod links;
 mod lint;
+mod modules;
 mod test;
 
 use crate::Outcome;
@@ -23,7 +23,7 @@ cargo xtask COMMAND
                the README's commands, or LINE, in a Debian root with only what the README asks for;
                needs root, an hour and 20 GB; --keep keeps the root
   agents       the agents that tests start, into the target directory (test does it by itself)
-  lint         rustfmt, clippy, the line between pure and io, who may import whom
+  lint         rustfmt, clippy, which crates and modules may import which
   deny         licences, sources, banned and unused dependencies
   docs         the code's documentation without warnings, links of the written one, and whether
                the generated reference is up to date

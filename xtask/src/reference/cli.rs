@@ -21,7 +21,7 @@ program: `cargo xtask reference --update`.
 
 /// Builds `cis` and asks it.
 pub(super) fn page() -> Outcome<String> {
-    run(cargo(&["build", "--package", "cis-node", "--bin", "cis", "--locked", "--quiet"]))?;
+    run(cargo(&["build", "--package", "cis-cli", "--bin", "cis", "--locked", "--quiet"]))?;
     let cis = target_dir()?.join("debug/cis");
     let mut page = HEAD.to_owned();
     add(&mut page, &cis, &mut Vec::new())?;

@@ -4,10 +4,10 @@ use toml::de::{DeTable, DeValue};
 
 use super::super::diagnose::{Mistake, listed, nearest, quoted};
 use super::super::model::{BlockedAction, OnBlocked};
+use super::action::{self, DraftAction};
 use super::read::{Node, Placed, Reader};
-use super::task::DraftAction;
-use super::{extras, keys, layer, task};
-use crate::event::PromptKind;
+use super::{keys, values};
+use crate::prompt::PromptKind;
 
 const EXAMPLE: &str = "on_blocked = \"fail\", or on_blocked = { deadline = \"1h\", default = \"no\" }";
 
@@ -61,7 +61,7 @@ impl Blocked {
                     blocked.escalate_after_ms = ms.map(|value| Placed { value, span: node.span() });
                 }
                 "deadline" => blocked.deadline_ms = reader.duration(key, node, false),
-                "default" => blocked.default = extras::text(reader, key, node, "default = \"no\""),
+                "default" => blocked.default = values::text(reader, key, node, "default = \"no\""),
                 "run" => blocked.run = run(reader, node),
                 _ => {}
             }
@@ -180,9 +180,9 @@ fn no_command(node: &Node<'_>) -> Mistake {
 /// A list is a command, a text is a script.
 fn run(reader: &mut Reader, node: &Node<'_>) -> Option<DraftAction> {
     if node.get_ref().is_str() {
-        task::script(reader, "run", node)
+        action::script(reader, "run", node)
     } else {
-        task::command(reader, "run", node)
+        action::command(reader, "run", node)
     }
 }
 
@@ -215,5 +215,5 @@ fn kinds(reader: &mut Reader, node: &Node<'_>) -> Vec<PromptKind> {
 fn people(reader: &mut Reader, node: &Node<'_>) -> Vec<Placed<String>> {
     let example = "notify = [\"@ann:example.org\"]";
     let items = reader.list("notify", node, |text| format!("notify = [\"{text}\"]"), example);
-    items.iter().filter_map(|item| layer::filled(reader, "notify", item, example)).collect()
+    items.iter().filter_map(|item| values::filled(reader, "notify", item, example)).collect()
 }

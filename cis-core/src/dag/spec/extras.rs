@@ -2,18 +2,16 @@
 
 use std::borrow::Cow;
 
-use serde_json::{Map, Number, Value};
+use serde_json::Value;
 use toml::de::{DeTable, DeValue};
 
 use super::super::diagnose::{Mistake, quoted};
 use super::super::globs;
 use super::super::template::{self, MAX_ITEMS, MAX_ITEMS_BYTES};
-use super::read::{Node, Placed, Reader, integer};
-use super::{keys, layer};
-use crate::room::people::{Allowed, Matcher};
-
-/// The longest expression, question or key, bytes.
-const MAX_TEXT_BYTES: usize = 64 * 1024;
+use super::keys;
+use super::read::{Node, Placed, Reader};
+use super::values::{json, text};
+use crate::people::{Allowed, Matcher};
 
 /// What a task says with these keys.
 #[derive(Debug, Default)]
@@ -74,16 +72,6 @@ pub(super) fn extras(reader: &mut Reader, table: &DeTable<'_>) -> Option<Box<Ext
     extras
 }
 
-pub(super) fn text(reader: &mut Reader, key: &str, node: &Node<'_>, example: &str) -> Option<Placed<String>> {
-    let text = layer::filled(reader, key, node, example)?;
-    if text.value.len() > MAX_TEXT_BYTES {
-        let title = format!("`{key}` is {} bytes long, and {MAX_TEXT_BYTES} are the most", text.value.len());
-        reader.wrong(Mistake::new(node.span(), title).help("shorten it, or use the output of a task"));
-        return None;
-    }
-    Some(text)
-}
-
 fn foreach(reader: &mut Reader, node: &Node<'_>) -> Option<Placed<Items>> {
     let example = "foreach = [\"eu\", \"us\"], or foreach = \"tasks.plan.outputs.regions\"";
     let value = match node.get_ref() {
@@ -117,35 +105,6 @@ fn foreach(reader: &mut Reader, node: &Node<'_>) -> Option<Placed<Items>> {
         }
     };
     Some(Placed { value, span: node.span() })
-}
-
-/// Any value as JSON; a date is its text. TOML's reader has limited how deep it goes.
-pub(super) fn json(reader: &mut Reader, key: &str, node: &Node<'_>) -> Option<Value> {
-    let mut wrong = |what: &str| {
-        reader.wrong(Mistake::new(node.span(), format!("`{key}` holds {what}")).help("write it as a string"));
-        None
-    };
-    match node.get_ref() {
-        DeValue::String(_) => reader.string(key, node, "").map(Value::from),
-        DeValue::Boolean(value) => Some(Value::Bool(*value)),
-        DeValue::Integer(_) => match integer(node.get_ref()) {
-            Some(value) => Some(Value::from(value)),
-            None => wrong("an integer that does not fit 64 bits"),
-        },
-        DeValue::Float(float) => match float.as_str().parse().ok().and_then(Number::from_f64) {
-            Some(value) => Some(Value::Number(value)),
-            None => wrong("inf or nan, which no JSON has"),
-        },
-        DeValue::Datetime(date) => Some(Value::String(date.to_string())),
-        DeValue::Array(items) => items.iter().map(|item| json(reader, key, item)).collect(),
-        DeValue::Table(table) => {
-            let pairs = table.iter().map(|(name, node)| {
-                let name = name.get_ref().clone().into_owned();
-                json(reader, key, node).map(|value| (name, value))
-            });
-            pairs.collect::<Option<Map<_, _>>>().map(Value::Object)
-        }
-    }
 }
 
 fn approval(reader: &mut Reader, node: &Node<'_>) -> Option<Approval> {

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use toml::de::DeTable;
 
-use super::super::diagnose::{Mistake, quoted};
+use super::super::diagnose::Mistake;
 use super::super::model::{Dag, Group};
 use super::layer::Layer;
 use super::read::{Node, Placed, Reader};
-use super::{keys, layer, params};
+use super::{keys, params, values};
 
 /// `[dag]`, as far as it can be read by itself.
 #[derive(Debug, Default)]
@@ -45,7 +45,8 @@ pub(super) fn head(reader: &mut Reader, text: &str, top: &DeTable<'_>) -> Head {
     reader.known_keys(table, "[dag]", keys::DAG, &others);
     match table.get("id") {
         Some(node) => {
-            head.dag.id = named(reader, "id", node, "a DAG", "id = \"name-of-this-dag\"").unwrap_or_default();
+            head.dag.id =
+                values::named(reader, "id", node, "a DAG", "id = \"name-of-this-dag\"").unwrap_or_default();
         }
         None => {
             reader.wrong(Mistake::new(node.span(), "[dag] has no id").help("add id = \"name-of-this-dag\""))
@@ -57,8 +58,8 @@ pub(super) fn head(reader: &mut Reader, text: &str, top: &DeTable<'_>) -> Head {
             "params" => head.dag.params = params::params(reader, node),
             "max_parallel" => head.dag.max_parallel = reader.count(key, node, 1),
             "timeout" => head.dag.timeout_ms = reader.duration(key, node, false),
-            "env" => head.base.env = layer::env(reader, node),
-            "cwd" => head.base.cwd = layer::filled(reader, key, node, "cwd = \"sub/directory\""),
+            "env" => head.base.env = values::env(reader, node),
+            "cwd" => head.base.cwd = values::filled(reader, key, node, "cwd = \"sub/directory\""),
             "groups" => head.dag.groups = groups(reader, "[dag.groups.NAME] with limit = 1", node),
             "on" => head.on = on(reader, node),
             _ => {}
@@ -75,38 +76,13 @@ pub(super) fn head(reader: &mut Reader, text: &str, top: &DeTable<'_>) -> Head {
     head
 }
 
-/// The name of a DAG or a group; also where it is no good one, so that it is one mistake and not two.
-pub(super) fn named(
-    reader: &mut Reader,
-    key: &str,
-    node: &Node<'_>,
-    what: &str,
-    example: &str,
-) -> Option<String> {
-    let text = reader.string(key, node, example)?;
-    good_name(reader, text, node.span(), what);
-    Some(text.to_owned())
-}
-
-/// Says where a name is none of a DAG, a group or an agent.
-pub(crate) fn good_name(reader: &mut Reader, text: &str, span: std::ops::Range<usize>, what: &str) {
-    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.');
-    let starts_well = text.as_bytes().first().is_some_and(u8::is_ascii_alphanumeric);
-    if !starts_well || text.len() > 64 || !text.bytes().all(plain) {
-        reader.wrong(
-            Mistake::new(span, format!("{} cannot be the id of {what}", quoted(text)))
-                .help("use 1 to 64 letters, digits, `_`, `-` and `.`, a letter or digit first"),
-        );
-    }
-}
-
 /// Concurrency groups, of a DAG or of a node; `example` shows where one stands.
-pub(crate) fn groups(reader: &mut Reader, example: &str, node: &Node<'_>) -> BTreeMap<String, Group> {
+pub fn groups(reader: &mut Reader, example: &str, node: &Node<'_>) -> BTreeMap<String, Group> {
     let mut groups = BTreeMap::new();
     let Some(table) = reader.table("groups", node, example) else { return groups };
     for (key, node) in table {
         let name: &str = key.get_ref();
-        good_name(reader, name, key.span(), "a group");
+        values::good_name(reader, name, key.span(), "a group");
         let path = format!("groups.{name}");
         let Some(table) = reader.table(&path, node, &format!("{name} = {{ limit = 1 }}")) else { continue };
         reader.known_keys(table, "a group", keys::GROUP, &[]);
@@ -140,7 +116,7 @@ fn on(reader: &mut Reader, node: &Node<'_>) -> Vec<(Kind, Placed<String>)> {
         ("blocked", Kind::Blocked),
     ] {
         if let Some(node) = table.get(name)
-            && let Some(task) = layer::filled(reader, name, node, &format!("{name} = \"report\""))
+            && let Some(task) = values::filled(reader, name, node, &format!("{name} = \"report\""))
         {
             named.push((kind, task));
         }

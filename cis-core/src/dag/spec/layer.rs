@@ -1,15 +1,15 @@
 //! The keys that a task shares with `[dag.defaults]`, and how the two are laid over each other.
 
 use std::collections::BTreeMap;
-use std::ops::Range;
 
 use toml::de::DeTable;
 
 use super::super::diagnose::{Mistake, nearest, quoted};
 use super::super::model::{Backoff, RetryOn, RetryPolicy, SecretSource, Trigger};
 use super::blocked::Blocked;
+use super::keys;
 use super::read::{Node, Placed, Reader};
-use super::{head, keys};
+use super::values::{self, env, filled, variable};
 
 /// What a task or the defaults say; `None` where they say nothing.
 #[derive(Debug, Clone, Default)]
@@ -220,28 +220,13 @@ fn concurrency(reader: &mut Reader, node: &Node<'_>) -> Option<String> {
     let table = reader.table("concurrency", node, example)?;
     reader.known_keys(table, "`concurrency`", keys::CONCURRENCY, &[]);
     match table.get("group") {
-        Some(node) => head::named(reader, "group", node, "a group", "group = \"name\""),
+        Some(node) => values::named(reader, "group", node, "a group", "group = \"name\""),
         None => {
             let title = "`concurrency` names no group";
             reader.wrong(Mistake::new(node.span(), title).help(format!("write {example}")));
             None
         }
     }
-}
-
-/// A string that is not empty.
-pub(super) fn filled(
-    reader: &mut Reader,
-    key: &str,
-    node: &Node<'_>,
-    example: &str,
-) -> Option<Placed<String>> {
-    let text = reader.string(key, node, example)?;
-    if text.trim().is_empty() {
-        reader.wrong(Mistake::new(node.span(), format!("`{key}` is empty")).help(format!("write {example}")));
-        return None;
-    }
-    Some(Placed { value: text.to_owned(), span: node.span() })
 }
 
 fn shell(reader: &mut Reader, node: &Node<'_>) -> Option<Placed<String>> {
@@ -275,37 +260,6 @@ fn trigger(reader: &mut Reader, node: &Node<'_>) -> Option<Placed<Trigger>> {
         ("always", Trigger::Always),
     ];
     reader.choice("trigger", node, &choices).map(|value| Placed { value, span: node.span() })
-}
-
-/// `env`: names and texts.
-pub(super) fn env(reader: &mut Reader, node: &Node<'_>) -> BTreeMap<String, Placed<String>> {
-    let mut env = BTreeMap::new();
-    let Some(table) = reader.table("env", node, "env = { NAME = \"value\" }") else { return env };
-    for (key, node) in table {
-        let name: &str = key.get_ref();
-        let is_name = variable(reader, name, key.span());
-        let value = reader.string(&format!("env.{name}"), node, &format!("{name} = \"value\""));
-        if let (true, Some(text)) = (is_name, value) {
-            env.insert(name.to_owned(), Placed { value: text.to_owned(), span: node.span() });
-        }
-    }
-    env
-}
-
-fn variable(reader: &mut Reader, name: &str, span: Range<usize>) -> bool {
-    let (label, help) = if name.is_empty() {
-        ("it is empty".to_owned(), "write env = { NAME = \"value\" }".to_owned())
-    } else if name.contains('=') || name.contains('\0') {
-        let c = if name.contains('=') { "`=`" } else { "NUL" };
-        (format!("it holds {c}"), "use letters, digits and `_`".to_owned())
-    } else if name.starts_with("CIS_") {
-        ("names that start with CIS_ are set by CIS".to_owned(), "choose another name".to_owned())
-    } else {
-        return true;
-    };
-    let title = format!("{} cannot be the name of a variable", quoted(name));
-    reader.wrong(Mistake::new(span, title).label(label).help(help));
-    false
 }
 
 fn secrets(reader: &mut Reader, node: &Node<'_>) -> BTreeMap<String, Placed<SecretSource>> {

@@ -3,19 +3,23 @@
 //! The TOML tree is walked by hand, not through serde: so every mistake is found in one go, and each
 //! knows its place. The work is linear in the file, and nothing recurses by the file's will.
 
+mod action;
 mod blocked;
 mod extras;
-pub(crate) mod head;
+mod head;
 mod keys;
 mod layer;
 mod offsets;
 mod params;
-pub(crate) mod read;
+pub mod read;
 mod references;
 mod schema;
 mod task;
+mod values;
 
+pub use head::groups;
 pub use schema::schema;
+pub use values::good_name;
 
 use toml::de::{DeTable, DeValue};
 
@@ -60,7 +64,8 @@ pub fn parse(text: &[u8], source: &str) -> Result<Dag, Diagnostics> {
     }
 }
 
-pub(crate) fn not_utf8(bytes: &[u8], at: usize, source: &str) -> Diagnostics {
+/// Says where a text is not UTF-8. `at`: so many bytes are.
+pub fn not_utf8(bytes: &[u8], at: usize, source: &str) -> Diagnostics {
     // Only the line of the place is shown; decoding it keeps the bytes before the place as they are.
     let end = memchr::memchr(b'\n', &bytes[at..]).map_or(bytes.len(), |end| at + end);
     let text = String::from_utf8_lossy(&bytes[..end.min(at + 200)]);
@@ -73,7 +78,11 @@ pub(crate) fn not_utf8(bytes: &[u8], at: usize, source: &str) -> Diagnostics {
     mistakes.finish(&text, source)
 }
 
-pub(crate) fn toml_tree(text: &str) -> Result<DeTable<'_>, Mistakes> {
+/// Reads TOML, with the place of everything.
+///
+/// # Errors
+/// What is wrong with it as TOML.
+pub fn toml_tree(text: &str) -> Result<DeTable<'_>, Mistakes> {
     let (tree, errors) = if text.len() > MAX_RECOVERED_BYTES {
         match DeTable::parse(text) {
             Ok(tree) => return Ok(tree.into_inner()),

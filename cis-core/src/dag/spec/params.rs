@@ -10,7 +10,7 @@ use super::super::diagnose::{Mistake, quoted};
 use super::super::model::{Param, ValueType};
 use super::super::outputs::is_output_name;
 use super::read::{Node, Reader, integer};
-use super::{extras, keys};
+use super::{keys, values};
 
 const PARAM_TYPES: &[(&str, ValueType)] = &[
     ("string", ValueType::String),
@@ -99,7 +99,7 @@ fn default(reader: &mut Reader, key: &str, node: &Node<'_>, ty: ValueType) -> Op
         }
         (ValueType::Number, value) => integer(value).map(Value::from),
         (ValueType::Boolean, DeValue::Boolean(b)) => Some(Value::Bool(*b)),
-        (ValueType::List, DeValue::Array(_)) => return extras::json(reader, "default", node),
+        (ValueType::List, DeValue::Array(_)) => return values::json(reader, "default", node),
         _ => None,
     };
     if value.is_none() {

@@ -13,13 +13,15 @@ use super::super::globs;
 use super::keys::{self, Keys};
 
 /// A value and where it stands, bytes.
-pub(crate) type Node<'i> = Spanned<DeValue<'i>>;
+pub type Node<'i> = Spanned<DeValue<'i>>;
 
 /// Something read, and where it stands, bytes.
 #[derive(Debug, Clone)]
-pub(crate) struct Placed<T> {
-    pub(crate) value: T,
-    pub(crate) span: Range<usize>,
+pub struct Placed<T> {
+    /// What was read.
+    pub value: T,
+    /// Where.
+    pub span: Range<usize>,
 }
 
 /// Ten years, ms: longer is a mistake, and sums of such times must not overflow.
@@ -27,13 +29,15 @@ const LONGEST_MS: u128 = 10 * 365 * 24 * 3600 * 1000;
 
 /// Records mistakes.
 #[derive(Debug, Default)]
-pub(crate) struct Reader {
-    pub(crate) mistakes: Mistakes,
+pub struct Reader {
+    /// Those so far.
+    pub mistakes: Mistakes,
     good_globs: BTreeSet<String>,
 }
 
 impl Reader {
-    pub(crate) fn wrong(&mut self, mistake: Mistake) {
+    /// Adds a mistake.
+    pub fn wrong(&mut self, mistake: Mistake) {
         self.mistakes.add(mistake);
     }
 
@@ -47,12 +51,8 @@ impl Reader {
         );
     }
 
-    pub(crate) fn table<'n, 'i>(
-        &mut self,
-        key: &str,
-        node: &'n Node<'i>,
-        example: &str,
-    ) -> Option<&'n DeTable<'i>> {
+    /// Reads a table. `example` shows one.
+    pub fn table<'n, 'i>(&mut self, key: &str, node: &'n Node<'i>, example: &str) -> Option<&'n DeTable<'i>> {
         let table = node.get_ref().as_table();
         if table.is_none() {
             self.wrong_type(key, node, "a table", example);
@@ -61,7 +61,7 @@ impl Reader {
     }
 
     /// A string without NUL.
-    pub(crate) fn string<'n>(&mut self, key: &str, node: &'n Node<'_>, example: &str) -> Option<&'n str> {
+    pub fn string<'n>(&mut self, key: &str, node: &'n Node<'_>, example: &str) -> Option<&'n str> {
         let Some(text) = node.get_ref().as_str() else {
             let example = match written_scalar(node.get_ref()) {
                 Some(scalar) => format!("it in quotes: \"{scalar}\""),
@@ -81,7 +81,8 @@ impl Reader {
         Some(text)
     }
 
-    pub(crate) fn boolean(&mut self, key: &str, node: &Node<'_>) -> Option<bool> {
+    /// Reads `true` or `false`.
+    pub fn boolean(&mut self, key: &str, node: &Node<'_>) -> Option<bool> {
         let value = node.get_ref().as_bool();
         if value.is_none() {
             self.wrong_type(key, node, "true or false", &format!("{key} = true, without quotes"));
@@ -104,7 +105,7 @@ impl Reader {
     }
 
     /// A whole number from `least` to `u32::MAX`.
-    pub(crate) fn count(&mut self, key: &str, node: &Node<'_>, least: u32) -> Option<u32> {
+    pub fn count(&mut self, key: &str, node: &Node<'_>, least: u32) -> Option<u32> {
         let example = format!("{key} = 3");
         if node.get_ref().as_integer().is_none() {
             self.wrong_type(key, node, "a whole number", &example);
@@ -121,7 +122,7 @@ impl Reader {
     }
 
     /// A time such as `"30s"`, ms.
-    pub(crate) fn duration(&mut self, key: &str, node: &Node<'_>, may_be_zero: bool) -> Option<u64> {
+    pub fn duration(&mut self, key: &str, node: &Node<'_>, may_be_zero: bool) -> Option<u64> {
         let forms = "`500ms`, `30s`, `5m`, `2h` or `1h 30m`";
         let Some(text) = node.get_ref().as_str() else {
             let example = match node.get_ref() {

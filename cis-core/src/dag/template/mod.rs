@@ -24,8 +24,8 @@ use serde_json::Value;
 
 use super::globs;
 use super::model::{Action, BlockedAction, Cache, CacheKey, Prompt, Task};
-use crate::agent::PROMPT_BYTES_MAX;
-use crate::api::Program;
+use crate::dag::PROMPT_BYTES_MAX;
+use crate::dag::Program;
 use crate::ids::TaskId;
 
 pub(super) use check::{Compiled, Place, Used, check, has_block, mismatch};

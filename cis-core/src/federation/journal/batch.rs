@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-use super::link::{EntryHash, Position};
 use crate::federation::envelope::Verified;
+use crate::federation::link::{EntryHash, Position};
 use crate::federation::room_event::{BadEntry, Entry, read_entry};
 use crate::identity::{INTEGER_MAX, NotCanonical, canonical_json};
 use crate::ids::{Epoch, NodeDid, RunId};

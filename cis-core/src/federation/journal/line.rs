@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use super::link::{EntryHash, Position};
+use crate::federation::link::{EntryHash, Position};
 use crate::ids::{Epoch, NodeDid};
 
 /// So many entries of one run are remembered.

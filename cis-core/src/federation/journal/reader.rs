@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use super::batch::{Batch, Linked};
 use super::line::{Added, Header, Line};
-use super::link::{EntryHash, Position};
+use crate::federation::link::{EntryHash, Position};
 use crate::federation::room_event::Entry;
 use crate::ids::{Epoch, NodeDid, RunId};
 

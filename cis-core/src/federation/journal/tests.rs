@@ -12,6 +12,7 @@ use crate::federation::room_event::to_facts;
 use crate::federation::sample::{self, SPEC, at, fold, key, run_id, story};
 use crate::identity::{NodeKey, Standing};
 use crate::ids::Epoch;
+use crate::ids::NodeDid;
 
 const ROOM: &str = "!r:x";
 const SENDER: &str = "@node:x";

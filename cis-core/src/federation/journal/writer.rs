@@ -7,9 +7,9 @@ use serde_json::Value;
 
 use super::batch::{Blob, FILE_SIZE_MAX, FileBody, InlineBody};
 use super::coalesce::Coalescer;
-use super::link::{EntryHash, Position};
 use super::{Fact, Piece};
 use crate::federation::announcement::{Announcement, Announcer};
+use crate::federation::link::{EntryHash, Position};
 use crate::federation::room_event;
 use crate::identity::canonical_json;
 use crate::ids::{Epoch, NodeDid, RunId};

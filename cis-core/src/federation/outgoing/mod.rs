@@ -7,6 +7,7 @@ mod snapshot;
 #[cfg(test)]
 mod tests;
 
+pub use super::envelope_type::{EnvelopeType, Way};
 pub use numbering::{Heard, Numbering};
 use serde_json::Value;
 pub use snapshot::{ReadSnapshot, Snapshot, SnapshotFile, SnapshotTold, UnreadSnapshot};
@@ -17,30 +18,6 @@ use super::journal;
 use crate::event::Category;
 use crate::identity::{NodeKey, Rotation};
 use crate::ids::{Epoch, NodeDid, RunId};
-
-/// By which way an envelope goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Way {
-    /// The room's timeline: durable, numbered, of the account's budget.
-    Timeline,
-    /// The room's timeline, without a number: nothing depends on it.
-    Beside,
-    /// To a device: fast, lossy, repeated until it is acknowledged.
-    Device,
-}
-
-/// A type of envelopes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct EnvelopeType {
-    /// `cis.dag.…`.
-    pub name: &'static str,
-    /// Version of its body.
-    pub v: u32,
-    /// What it is about.
-    pub category: Category,
-    /// By which way it goes.
-    pub way: Way,
-}
 
 /// Entries of a run's journal.
 pub const JOURNAL: EnvelopeType =

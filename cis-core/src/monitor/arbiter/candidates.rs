@@ -1,13 +1,12 @@
 //! What each layer would conclude by itself, and from when on it counts.
 
-use super::line::line_hash;
 use super::terminal::Reported;
 use super::{Arbiter, DONE_UNSEEN_MS};
 use crate::event::{Layer, PromptKind, PromptOption, QUESTION_CHARS_MAX};
 use crate::ids::TimestampMs;
 use crate::monitor::clean;
 use crate::monitor::profile::{Found, Idle, Says};
-use crate::monitor::screen::{Page, Place, fingerprint, unboxed};
+use crate::monitor::screen::{Page, Place, fingerprint, line_hash, unboxed};
 use crate::monitor::verdict::Verdict;
 
 /// A line with a marker stands still for so long before it counts, ms.

@@ -3,8 +3,8 @@
 use crate::event::{LABEL_CHARS_MAX, PromptKind, PromptOption};
 use crate::monitor::evidence::Modes;
 use crate::monitor::screen::{
-    Asked, Keys, Menu, Page, Place, Shape, button, fingerprint, kind_of, letters, meaning_of, menu_at_cursor,
-    menu_of, named_above, numbered, shape_of, unboxed,
+    Asked, Keys, Menu, Page, Place, Shape, button, fingerprint, kind_of, letters, line_hash, meaning_of,
+    menu_at_cursor, menu_of, named_above, numbered, shape_of, unboxed,
 };
 
 use super::candidates::Source;
@@ -35,15 +35,6 @@ pub(super) struct Readers<'a> {
 impl<'a> Readers<'a> {
     fn asked(self, page: &'a Page, text: &'a str, options: &'a [PromptOption]) -> Asked<'a> {
         Asked { page, text, options, names: self.names, modes: self.modes, edits: self.edits }
-    }
-}
-
-/// The hash of a prompt that stands there.
-pub(super) fn line_hash(place: &Place) -> String {
-    match place {
-        Place::Line { above, lead } => fingerprint(above.iter().map(String::as_str).chain([lead.as_str()])),
-        Place::Row { text } => fingerprint([text.as_str()]),
-        Place::Rule | Place::Whole => fingerprint([]),
     }
 }
 

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::{Header, Moment, Recording, What};
-use crate::api::TermSize;
+use crate::term_size::TermSize;
 
 /// Longer recordings are refused, bytes.
 const BYTES_MAX: usize = 256 << 20;

@@ -12,8 +12,8 @@ pub use format::{Encoder, RecordingError};
 pub use label::Label;
 
 use super::KernelEvidence;
-use crate::api::TermSize;
 use crate::ids::TimestampMs;
+use crate::term_size::TermSize;
 
 /// What a recording says of itself.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -6,8 +6,9 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 use super::meaning::meaning_of;
-use super::page::{Page, is_rule, unboxed};
+use super::page::Page;
 use super::pattern;
+use super::rows::{is_rule, unboxed};
 
 /// So many rows a text may stand above its buttons.
 const TEXT_ROWS: usize = 18;

@@ -3,7 +3,8 @@
 
 use regex::Regex;
 
-use super::page::{Page, is_rule, unboxed};
+use super::page::Page;
+use super::rows::{is_rule, unboxed};
 use super::words::{
     ADDRESS, ARGUMENT, CHOICE, COMMAND, EACH, EDITOR_SCREEN, EDITORS, ENTERS, ENTRY, ERROR, FAILED, FINDER,
     LEAVE, LIMIT, LINE_EDITORS, LOGIN, NAMES, ONWARD, PAGER_LINE, PAGERS, PERMITS, PREFERS, SECRET,

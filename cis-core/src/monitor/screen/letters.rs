@@ -5,8 +5,8 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
-use super::page::unboxed;
 use super::pattern;
+use super::rows::unboxed;
 
 static BEHIND: LazyLock<Regex> =
     LazyLock::new(|| pattern(r"(?P<label>\pL[\pL'’-]*(?: \pL[\pL'’-]*){0,3})\s?[(\[](?P<key>\pL{1,2})[)\]]"));

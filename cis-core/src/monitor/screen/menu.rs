@@ -7,8 +7,9 @@ use regex::Regex;
 use super::dialog::dialog_of;
 use super::meaning::meaning_of;
 use super::options::{ENTER, Keys, numbered, option};
-use super::page::{Page, is_rule, unboxed, unpointed};
+use super::page::Page;
 use super::pattern;
+use super::rows::{is_rule, unboxed, unpointed};
 use crate::event::{OPTIONS_MAX, PromptOption};
 
 /// A menu, as it is shown.

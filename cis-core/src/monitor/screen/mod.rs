@@ -11,6 +11,7 @@ mod menu;
 mod noise;
 mod options;
 mod page;
+mod rows;
 mod shape;
 mod shell;
 mod words;
@@ -21,7 +22,8 @@ pub(super) use meaning::meaning_of;
 pub(super) use menu::{Menu, button, menu_at_cursor, menu_of, pointed_at};
 pub(super) use noise::{is_clockwork, is_gauge, steady};
 pub(super) use options::{Keys, buttons, letters, numbered};
-pub(super) use page::{Page, Place, fingerprint, is_rule, unboxed, unpointed};
+pub(super) use page::{Page, Place, fingerprint, line_hash};
+pub(super) use rows::{is_rule, unboxed, unpointed};
 pub(super) use shape::{Shape, answers, is_carrier, is_listener, shape_of};
 pub(super) use shell::is_shell_prompt;
 

@@ -6,8 +6,8 @@ use regex::Regex;
 
 use super::letters::{beside, is_step};
 use super::meaning::meaning_of;
-use super::page::unboxed;
 use super::pattern;
+use super::rows::unboxed;
 use crate::event::{LABEL_CHARS_MAX, Meaning, OPTIONS_MAX, PromptOption};
 
 /// How an option is chosen.

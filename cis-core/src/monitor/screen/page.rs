@@ -4,6 +4,7 @@ use sha2::{Digest as _, Sha256};
 use unicode_width::UnicodeWidthChar;
 
 use super::noise;
+use super::rows::{is_frame, is_rule, unboxed};
 use super::shape::{Shape, shape_of};
 use crate::monitor::evidence::ScreenView;
 
@@ -169,28 +170,11 @@ pub(in crate::monitor) fn fingerprint<'a>(parts: impl IntoIterator<Item = &'a st
     hex::encode(&hash.finalize()[..8])
 }
 
-/// Lines of boxes, blocks that are used as such, blanks.
-fn is_frame(c: char) -> bool {
-    matches!(c, '\u{2500}'..='\u{259f}' | ' ' | '\u{a0}' | '|')
-}
-
-/// A row without the box around it.
-pub(in crate::monitor) fn unboxed(line: &str) -> &str {
-    line.trim_matches(is_frame)
-}
-
-/// A row that is nothing but a line, or the edge of a box.
-pub(in crate::monitor) fn is_rule(line: &str) -> bool {
-    let line = line.trim();
-    line.chars().filter(|c| matches!(c, '\u{2500}'..='\u{259f}' | '-' | '=' | '_')).count() >= 3
-        && line.chars().all(|c| is_frame(c) || matches!(c, '-' | '=' | '_' | '+'))
-}
-
-/// A row without the pointer that shows which option is highlighted.
-pub(in crate::monitor) fn unpointed(line: &str) -> &str {
-    unboxed(line)
-        .trim_start_matches([
-            '❯', '›', '>', '●', '○', '◉', '◯', '▸', '►', '▶', '→', '➤', '➜', '*', '◆', '◇', '•',
-        ])
-        .trim_start()
+/// The hash of a prompt that stands there.
+pub(in crate::monitor) fn line_hash(place: &Place) -> String {
+    match place {
+        Place::Line { above, lead } => fingerprint(above.iter().map(String::as_str).chain([lead.as_str()])),
+        Place::Row { text } => fingerprint([text.as_str()]),
+        Place::Rule | Place::Whole => fingerprint([]),
+    }
 }

@@ -4,8 +4,8 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
-use super::page::unboxed;
 use super::pattern;
+use super::rows::unboxed;
 
 /// How much the text before the cursor looks like a prompt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

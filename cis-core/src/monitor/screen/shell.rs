@@ -4,8 +4,8 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
-use super::page::unboxed;
 use super::pattern;
+use super::rows::unboxed;
 use crate::monitor::evidence::Modes;
 
 /// Command names of shells.

@@ -8,8 +8,8 @@ use super::parse::WORDS_BYTES_MAX;
 use super::sign::Sign;
 use crate::api::{AnswerWith, Closeness, InboxItem, NotChosen, option_numbers};
 use crate::event::PromptOption;
-use crate::room::clean;
 use crate::room::question::needs_terminal;
+use crate::text::clean;
 
 /// What somebody says to an item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

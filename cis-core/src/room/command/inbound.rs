@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::choose::Said;
 use super::parse::{Read, command};
 use super::sign::{Sign, sign};
-use crate::room::names::EventId;
+use crate::matrix::EventId;
 
 /// Longer bodies are nobody's answer or command, bytes.
 const BODY_BYTES_MAX: usize = 32 << 10;

@@ -1,7 +1,7 @@
 //! What people write in a room, read: commands, replies, reactions.
 //!
 //! Owns the words of `!cis`, the shapes of their arguments, and what of an event is somebody's own words.
-//! Decides neither who may do it (`super::people`) nor whether it comes in time (`super::freshness`).
+//! Decides neither who may do it (`crate::people`) nor whether it comes in time (`super::freshness`).
 
 mod choose;
 mod inbound;
@@ -15,7 +15,7 @@ pub use parse::{Read, command};
 pub use shape::{DagName, ParamName, ShapeError, Target};
 pub use sign::{Sign, sign};
 
-use super::people::Role;
+use crate::people::{Person, Refusal, Role, Roles};
 
 /// What is asked for by a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,6 +94,19 @@ impl Request {
     #[must_use]
     pub fn is_answer(&self) -> bool {
         matches!(self, Self::Answer { .. } | Self::Approve { .. } | Self::Reject { .. })
+    }
+
+    /// Checks whether somebody's role lets them ask for it; returns the role.
+    ///
+    /// # Errors
+    /// [`Refusal`], to be said politely, once.
+    pub fn check(&self, roles: &Roles, person: Person<'_>) -> Result<Option<Role>, Refusal> {
+        let role = roles.of(person);
+        match self.needs() {
+            None => Ok(role),
+            Some(needs) if role.is_some_and(|role| role >= needs) => Ok(role),
+            Some(needs) => Err(Refusal::Role { verb: self.verb(), needs, has: role }),
+        }
     }
 
     /// Its verb.

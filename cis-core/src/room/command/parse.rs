@@ -2,7 +2,7 @@
 
 use super::shape::{DagName, ParamName, ShapeError, Target};
 use super::{Hint, Request, VERBS, Verb};
-use crate::room::clean;
+use crate::text::clean;
 
 /// What begins a command.
 const PREFIX: &str = "!cis";

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use super::super::clean;
 use crate::ids::{InboxId, TaskId};
+use crate::text::clean;
 
 /// A name of a DAG is no longer, bytes.
 const DAG_BYTES_MAX: usize = 120;

@@ -4,6 +4,7 @@ use super::super::sample::{item, option};
 use super::*;
 use crate::api::AnswerWith;
 use crate::event::{AskType, Meaning, PromptKind, PromptOption};
+use crate::people::Power;
 
 fn hint_of(body: &str) -> Hint {
     match command(body) {
@@ -303,4 +304,18 @@ fn nothing_is_typed_where_a_terminal_is_needed() {
             assert!(hint.usage.unwrap().starts_with("cis dag attach "), "{kind}");
         }
     }
+}
+
+#[test]
+fn a_refusal_says_who_may() {
+    let bob = "@bob:x".parse().unwrap();
+    let bob = Person { id: &bob, power: Power::Level(0) };
+    let viewers = Roles::parse(Some(&["*".to_owned()]), None, None).unwrap();
+    let run = Request::Run { dag: DagName::new("ship").unwrap(), params: vec![] };
+    assert_eq!(Request::Help.check(&Roles::default(), bob), Ok(None));
+    assert_eq!(Request::Runs.check(&viewers, bob), Ok(Some(Role::Viewer)));
+    let said = run.check(&viewers, bob).unwrap_err().to_string();
+    assert_eq!(said, "`run` is for operators here; you are a viewer");
+    let said = Request::Runs.check(&Roles::default(), bob).unwrap_err().to_string();
+    assert_eq!(said, "`runs` is for viewers here; you have no role");
 }

@@ -12,7 +12,8 @@ use crate::event::EventBody;
 use crate::ids::RunId;
 use crate::scheduler::index::{FREE_LANE, Load};
 use crate::scheduler::input::Rejected;
-use crate::scheduler::state::{Run, narrow};
+use crate::scheduler::narrow::narrow;
+use crate::scheduler::state::Run;
 
 /// The longest name of a group.
 const NAME_MAX: usize = 64;

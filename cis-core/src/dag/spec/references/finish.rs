@@ -7,8 +7,9 @@ use indexmap::IndexSet;
 use super::super::super::model::{
     Action, Approval, Cache, CacheKey, DEFAULT_GRACE_MS, Foreach, Prompt, Task,
 };
+use super::super::action::{DraftAction, DraftPrompt};
 use super::super::extras::Items;
-use super::super::task::{Draft, DraftAction, DraftPrompt, is_id};
+use super::super::task::{Draft, is_id};
 use crate::ids::TaskId;
 
 impl Draft {

@@ -7,11 +7,12 @@ use super::super::super::diagnose::{Mistake, listed, nearest, quoted};
 use super::super::super::graph::Edges;
 use super::super::super::model::ValueType;
 use super::super::super::template::{self, ExprError, Name, Place, Site};
+use super::super::action::{DraftAction, DraftPrompt};
 use super::super::extras::Items;
 use super::super::head::Head;
 use super::super::offsets;
 use super::super::read::{Placed, Reader};
-use super::super::task::{Draft, DraftAction, DraftPrompt};
+use super::super::task::Draft;
 use super::{Numbers, reach};
 
 /// What a text of a task says of another task.

@@ -6,7 +6,7 @@ use super::{Answer, names, span};
 use crate::event::TaskState;
 use crate::ids::TimestampMs;
 use crate::scheduler::Machine;
-use crate::scheduler::handlers::When;
+use crate::scheduler::handler::When;
 use crate::scheduler::state::Run;
 
 /// What a person types to approve the task at `index`.

@@ -6,8 +6,8 @@ use std::path::Path;
 use proptest::prelude::*;
 
 use super::{ViewerFilter, corpus, pieces, viewer};
-use crate::api::TermSize;
 use crate::monitor::recording::{Recording, What};
+use crate::term_size::TermSize;
 use crate::terminal::screen::Screen;
 use crate::testing::split_at;
 

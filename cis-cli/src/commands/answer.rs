@@ -1,0 +1,148 @@
+//! `cis answer`, and what `cis dag unblock`, `approve` and `reject` share with it.
+
+use std::io::{BufRead as _, IsTerminal as _};
+
+use cis_client::Client;
+use cis_core::api::{Answer, AnswerReceipt, AnswerWith, InboxItem};
+use cis_core::ids::TimestampMs;
+
+use crate::context::Context;
+use crate::error::{CliError, Exit};
+use crate::input_id::now_ms;
+use crate::output::clean::clean;
+use crate::output::{self, human};
+use crate::{input_id, keys};
+
+/// Answers an item of the inbox
+///
+/// An option is named by its number or word, by what it says or the beginning of that, or by what it means
+/// (allow_once, allow_session, allow_always, deny, deny_and_say, continue, cancel). Without an answer, on a terminal,
+/// the item is shown and you are asked. The first answer counts; whoever comes later is told who was first. Nothing
+/// is typed where the screen shows something else by now. A prompt that stays after its answer says so in
+/// `cis inbox`: with --again it is answered once more; nothing is ever typed again by itself.
+///
+/// Passwords do not belong here, as arguments are seen by others: type them in `cis dag attach`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Keys are single characters, C-x (Ctrl), M-x (Alt), S-x (Shift), and Enter, Escape, Tab, BTab, Space,
+BSpace, Up, Down, Left, Right, Home, End, PageUp, PageDown, Insert, Delete, F1 to F12.
+
+Examples:
+  cis answer kqzvra
+  cis answer kqzvra allow_once
+  cis answer kqz 2
+  cis answer 4r1xec:build yes
+  cis answer kqzvra --text \"use the staging database\"
+  cis answer kqzvra --keys \"Down Enter\"
+  cis answer kqzvra reject --reason \"the tests are red\"")]
+#[command(group = clap::ArgGroup::new("words").args(["option", "text", "keys"]))]
+pub(crate) struct Args {
+    /// The item: its letters, or the first of them; or what waits: a session, or RUN:TASK
+    #[arg(value_name = "ID")]
+    item: String,
+    #[command(flatten)]
+    how: How,
+    /// Why; it stands beside the answer
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+    /// Answer a prompt that was answered, and stays
+    #[arg(long)]
+    again: bool,
+}
+
+/// What is answered.
+#[derive(Debug, clap::Args)]
+pub(crate) struct How {
+    /// The option
+    #[arg(value_name = "OPTION")]
+    option: Option<String>,
+    /// Answer in words; at a prompt of a terminal they are typed, and Enter
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
+    text: Option<String>,
+    /// Type these keys
+    #[arg(long, value_name = "KEYS", allow_hyphen_values = true)]
+    keys: Option<String>,
+}
+
+impl How {
+    /// The answer, where one was given.
+    pub(crate) fn with(&self) -> Result<Option<AnswerWith>, CliError> {
+        let Self { option, text, keys } = self;
+        Ok(match (option, text, keys) {
+            (Some(option), _, _) => Some(AnswerWith::Option { option: option.clone() }),
+            (_, Some(text), _) => Some(AnswerWith::Text { text: text.clone() }),
+            (_, _, Some(names)) => Some(AnswerWith::Keys { data: keys::parse(names)?, names: names.clone() }),
+            (None, None, None) => None,
+        })
+    }
+}
+
+pub(crate) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
+    let with = args.how.with()?;
+    let client = context.client()?;
+    context.block_on(async {
+        let item = client.inbox_item(&args.item).await?;
+        let with = match with {
+            Some(with) => with,
+            None => ask(&item)?,
+        };
+        let again = again(&item, args.again)?;
+        let receipt = give(&client, &item, with, args.reason.clone(), again).await?;
+        output::show(context, &receipt, |receipt| answered(&item, receipt))?;
+        Ok(Exit::OK)
+    })
+}
+
+/// Answers the item as it was just seen: where it shows something else by now, nothing is typed.
+pub(crate) async fn give(
+    client: &Client,
+    item: &InboxItem,
+    with: AnswerWith,
+    reason: Option<String>,
+    again: Option<TimestampMs>,
+) -> Result<AnswerReceipt, CliError> {
+    let answer = Answer { with, reason, hash: Some(item.hash.clone()), again, input: input_id::new()? };
+    Ok(client.answer(&item.name(), &answer).await?)
+}
+
+/// The time of the answer beside which one more is given on purpose.
+fn again(item: &InboxItem, wanted: bool) -> Result<Option<TimestampMs>, CliError> {
+    if wanted && item.answered_ms.is_none() && item.closed.is_none() {
+        let detail = format!("nobody has answered {} yet: nothing was sent", item.id);
+        return Err(CliError::bad_input(detail).hint("answer without --again"));
+    }
+    Ok(item.answered_ms.filter(|_| wanted))
+}
+
+fn answered(item: &InboxItem, receipt: &AnswerReceipt) -> String {
+    let text = clean(&receipt.text);
+    let typed = if receipt.bytes == 0 { "" } else { "typed " };
+    let repeated = if receipt.repeated { " (this request had counted before)" } else { "" };
+    format!("Answered {}: {typed}{text}{repeated}\n", item.id)
+}
+
+/// Shows the item, and reads the answer from the terminal.
+fn ask(item: &InboxItem) -> Result<AnswerWith, CliError> {
+    if !(std::io::stdin().is_terminal() && std::io::stderr().is_terminal()) {
+        return Err(CliError::bad_input("what is the answer?")
+            .hint(format!("name an option, or give --text or --keys: cis inbox show {}", item.id)));
+    }
+    output::note(&human::inbox_details(item, &[], now_ms()));
+    output::note("Answer: ");
+    let mut line = String::new();
+    std::io::stdin()
+        .lock()
+        .read_line(&mut line)
+        .map_err(|error| CliError::bad_input(format!("no answer could be read: {error}")))?;
+    let line = line.trim_end_matches(['\r', '\n']);
+    if line.trim().is_empty() {
+        return Err(CliError::bad_input("no answer was given: nothing was sent"));
+    }
+    // A prompt with options wants one of them; anything else is words.
+    let word = line.to_owned();
+    Ok(if item.options.is_empty() {
+        AnswerWith::Text { text: word }
+    } else {
+        AnswerWith::Option { option: word }
+    })
+}

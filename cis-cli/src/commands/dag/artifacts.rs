@@ -1,0 +1,144 @@
+//! `cis dag artifacts`.
+
+use std::path::{Path, PathBuf};
+
+use cis_client::Client;
+use cis_core::api::RunDetail;
+use cis_core::event::ArtifactRecord;
+use cis_core::ids::TaskId;
+use serde::Serialize;
+use sha2::{Digest as _, Sha256};
+
+use super::run_or_newest;
+use crate::context::Context;
+use crate::error::{CliError, Exit};
+use crate::output::{self, human};
+use crate::place::{Folder, PlaceError};
+
+/// Lists the files that tasks left, or copies them out
+///
+/// What `artifacts` of a task names is kept when the task ends well. The copies are those of its last success,
+/// whatever became of the files since. Nothing is written outside of DIR, and no file that is there is
+/// written over without --force.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  cis dag artifacts
+  cis dag artifacts build --json
+  cis dag artifacts build --to /tmp/build
+  cis dag artifacts --run 4r1xec --to out --force")]
+pub(crate) struct Args {
+    /// Of this task alone [default: of all]
+    #[arg(value_name = "TASK")]
+    task: Option<String>,
+    /// Copy them below this directory; without TASK each task's below a directory of its name
+    #[arg(long, value_name = "DIR")]
+    to: Option<PathBuf>,
+    /// Write over files that are there
+    #[arg(long, requires = "to")]
+    force: bool,
+    /// The run [default: the newest]
+    #[arg(long, value_name = "RUN")]
+    run: Option<String>,
+}
+
+/// A file of a task.
+#[derive(Debug, Serialize)]
+pub(crate) struct Artifact {
+    /// Whose.
+    pub(crate) task: TaskId,
+    #[serde(flatten)]
+    pub(crate) file: ArtifactRecord,
+}
+
+#[derive(Serialize)]
+struct Listing<'a> {
+    items: &'a [Artifact],
+}
+
+pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
+    let client = context.client()?;
+    context.block_on(async {
+        let run = run_or_newest(&client, args.run.as_deref()).await?;
+        let all = chosen(client.run(&run).await?, args.task.as_deref())?;
+        if let Some(to) = &args.to {
+            copy(&client, &run, &all, to, args).await?;
+        }
+        match (&args.to, context.json) {
+            (_, true) => output::json_line(&Listing { items: &all })?,
+            (None, false) => output::print(&human::artifacts(&all))?,
+            (Some(to), false) => {
+                let count = all.len();
+                let files = if count == 1 { "file" } else { "files" };
+                output::print(&format!("Copied {count} {files} to {}.\n", to.display()))?;
+            }
+        }
+        Ok(Exit::OK)
+    })
+}
+
+/// The files of the task that was named, or of all.
+fn chosen(detail: RunDetail, task: Option<&str>) -> Result<Vec<Artifact>, CliError> {
+    if let Some(name) = task
+        && !detail.tasks.iter().any(|known| known.id.as_str() == name)
+    {
+        let error = CliError::bad_input(format!("run {} has no task `{name}`", detail.run.id.short()));
+        return Err(error.hint("`cis dag show` lists tasks"));
+    }
+    // The items of a task with foreach are what it is made of.
+    let items = task.map(|name| format!("{name}."));
+    let wanted = |id: &str| {
+        task.is_none_or(|name| id == name)
+            || items.as_ref().is_some_and(|start| id.strip_prefix(start).is_some_and(is_number))
+    };
+    let tasks = detail.tasks.into_iter().filter(|known| wanted(known.id.as_str()));
+    Ok(tasks
+        .flat_map(|known| {
+            let task = known.id;
+            known.artifacts.into_iter().map(move |file| Artifact { task: task.clone(), file })
+        })
+        .collect())
+}
+
+fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// Copies all, or says why not before the first is written.
+async fn copy(client: &Client, run: &str, all: &[Artifact], to: &Path, args: &Args) -> Result<(), CliError> {
+    let places: Vec<PathBuf> = all
+        .iter()
+        .map(|one| match &args.task {
+            Some(name) if *name == one.task.as_str() => PathBuf::from(&one.file.path),
+            _ => Path::new(one.task.as_str()).join(&one.file.path),
+        })
+        .collect();
+    let mut folder = Folder::make(to).map_err(|error| refused(&error))?;
+    for place in &places {
+        folder.check(place, args.force).map_err(|error| refused(&error))?;
+    }
+    for (one, place) in all.iter().zip(&places) {
+        let mut stream = client.artifact(run, one.task.as_str(), &one.file.blob.0).await?;
+        let mut file = folder.create(place, one.file.executable).map_err(|error| refused(&error))?;
+        let mut hash = Sha256::new();
+        while let Some(bytes) = stream.next().await? {
+            hash.update(&bytes);
+            file.write(&bytes).map_err(|error| refused(&error))?;
+        }
+        if hex::encode(hash.finalize()) != one.file.blob.0 {
+            let detail =
+                format!("the artifact {} of task `{}` is damaged in the store", one.file.path, one.task);
+            return Err(CliError::unavailable(detail).hint("`cis dag retry` makes it again"));
+        }
+        file.place(args.force).map_err(|error| refused(&error))?;
+    }
+    Ok(())
+}
+
+fn refused(error: &PlaceError) -> CliError {
+    let problem = CliError::unavailable(error.to_string());
+    match error {
+        PlaceError::There { .. } => problem.hint("--force writes over files that are there"),
+        _ => problem,
+    }
+}

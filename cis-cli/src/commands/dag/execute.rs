@@ -1,0 +1,101 @@
+//! `cis dag execute`.
+
+use cis_client::ClientError;
+use cis_core::api::{ProblemKind, SetMode};
+use cis_core::event::RunState;
+
+use super::place::{Agent, Place};
+use super::run::{How, NoCache, Params, Quiet, follow_from_here, print_id, request};
+use crate::context::Context;
+use crate::error::{CliError, Exit};
+use crate::{dag_file, follow};
+
+/// Starts or resumes a run and follows it to its end
+///
+/// A created run is started, a paused one resumed, an open one followed; of one that ended, the outcome is shown.
+/// The exit code is the run's outcome in every case. With a FILE, a new run is made of it.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  id=$(cis dag run ship.toml --create-only)
+  cis dag execute --run-id \"$id\"
+  cis dag execute ship.toml --hybrid --room '#builds:example.org'
+  cis dag execute ship.toml --use-agent=claude")]
+#[command(group = clap::ArgGroup::new("what").required(true).args(["file", "run_id"]))]
+pub(crate) struct Args {
+    /// The DAG file of a new run; `-` reads it from standard input
+    #[arg(value_name = "FILE")]
+    file: Option<String>,
+    /// The run: its id, the beginning or the last characters of it
+    #[arg(long, value_name = "RUN")]
+    run_id: Option<String>,
+    #[command(flatten)]
+    params: Params,
+    #[command(flatten)]
+    cache: NoCache,
+    #[command(flatten)]
+    place: Place,
+    #[command(flatten)]
+    agent: Agent,
+    /// Do not follow it
+    #[arg(long)]
+    detach: bool,
+    #[command(flatten)]
+    quiet: Quiet,
+}
+
+pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
+    if let Some(name) = &args.run_id {
+        return existing(context, name, args);
+    }
+    let file = dag_file::read(args.file.as_deref().unwrap_or("-"))?;
+    let how = How { params: &args.params, cache: args.cache, place: &args.place, agent: &args.agent };
+    let request = request(context, file, &how, true)?;
+    let client = context.client()?;
+    context.block_on(async {
+        let run = client.create_run(&request).await?;
+        if args.detach {
+            return print_id(context, &run);
+        }
+        Box::pin(follow::follow(context, &client, &run, 0, args.quiet.volume())).await
+    })
+}
+
+fn existing(context: &Context, name: &str, args: &Args) -> Result<Exit, CliError> {
+    if !args.params.by_name()?.is_empty() {
+        return Err(CliError::bad_input("a run that exists has its parameters already")
+            .hint("leave --param out, or give a FILE for a new run"));
+    }
+    if args.agent.used().is_some() {
+        return Err(CliError::bad_input("who works on a run that exists is decided already")
+            .hint("leave --use-agent out, or give a FILE for a new run"));
+    }
+    let client = context.client()?;
+    context.block_on(async {
+        let mut before = client.run(name).await?.run;
+        let id = before.id.to_string();
+        if let Some(mode) = args.place.asked().filter(|_| !before.state.is_terminal()) {
+            let how = SetMode { mode, room: args.place.room() };
+            before = client.set_mode(&id, &how).await?;
+        }
+        let run = match before.state {
+            RunState::Created => client.start_run(&id).await?,
+            RunState::Paused => client.resume_run(&id).await?,
+            RunState::Running => match client.resume_run(&id).await {
+                // There is nothing to resume: it goes on already.
+                Err(ClientError::Problem(problem)) if problem.kind == ProblemKind::Conflict => before.clone(),
+                // It cannot go on, and this says why.
+                answer => answer?,
+            },
+            _ => before.clone(),
+        };
+        if args.detach {
+            return print_id(context, &run);
+        }
+        if before.state == RunState::Created {
+            let volume = args.quiet.volume();
+            return Box::pin(follow::follow(context, &client, &run, before.last_offset, volume)).await;
+        }
+        follow_from_here(context, &client, &run, args.quiet.volume()).await
+    })
+}

@@ -1,0 +1,81 @@
+//! `cis dag kill`.
+
+use std::time::Duration;
+
+use cis_client::{EventFollower, Followed};
+use cis_core::api::KillSession;
+use cis_core::ids::SessionId;
+
+use crate::context::Context;
+use crate::error::{CliError, Exit};
+use crate::node_start::Restart;
+use crate::output::{self, clean::clean};
+
+/// Ends a session with all its processes
+///
+/// They get SIGTERM, and SIGKILL when the grace is over; the command returns when the last is gone. The task
+/// ends as cancelled and is not tried again.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  cis dag kill build
+  cis dag kill 4r1xec --grace 1s")]
+pub(crate) struct Args {
+    /// The session: its id or the beginning or last characters of it, its task, or its name
+    #[arg(value_name = "SESSION")]
+    session: String,
+    /// Between SIGTERM and SIGKILL [default: as the task says, or 10s]
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    grace: Option<Duration>,
+}
+
+pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
+    kill(context, &args.session, args.grace)
+}
+
+/// Ends it; `cis session terminate` does the same.
+pub(crate) fn kill(context: &Context, session: &str, grace: Option<Duration>) -> Result<Exit, CliError> {
+    let grace_ms = grace.map(|grace| u64::try_from(grace.as_millis()).unwrap_or(u64::MAX));
+    let client = context.client()?;
+    context.block_on(async {
+        let id = client.session(session).await?.id;
+        // Opened before it is told: what comes after cannot be missed.
+        let mut events = client.events(None, None).await?;
+        client.kill_session(&id.to_string(), &KillSession { grace_ms }).await?;
+        until_ended(context, &mut events, id).await?;
+        let answer = serde_json::json!({ "session": id, "ended": true });
+        output::show(context, &answer, |_| format!("Session {} has ended.\n", clean(session)))?;
+        Ok(Exit::OK)
+    })
+}
+
+/// Waits until the end of the session is recorded. Ctrl+C leaves; the session ends all the same.
+async fn until_ended(
+    context: &Context,
+    events: &mut EventFollower<'_>,
+    session: SessionId,
+) -> Result<(), CliError> {
+    let id = session.to_string();
+    let mut _restart = None;
+    loop {
+        let frame = match events.next().await? {
+            Followed::Frame(frame) => frame,
+            Followed::Lost { stopped } => {
+                output::note("The node went away; waiting for it.\n");
+                _restart = Restart::of_lost(context, stopped);
+                continue;
+            }
+            Followed::Back => {
+                _restart = None;
+                continue;
+            }
+        };
+        let ended = frame.views()?.iter().any(|event| {
+            let ends = matches!(&*event.type_name, "cis.dag.task.result" | "cis.dag.session.ended");
+            ends && event.body.get().contains(&id)
+        });
+        if ended {
+            return Ok(());
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! `cis dag logs`.
+
+use std::io::IsTerminal as _;
+
+use cis_client::{Client, ClientError, LogStream};
+use cis_core::api::{ProblemKind, ReadLog};
+use cis_core::ids::SessionId;
+use cis_core::terminal::filter::{Scope, ViewerFilter};
+
+use super::newest;
+use crate::context::Context;
+use crate::error::{CliError, Exit};
+use crate::output;
+
+/// Shows what a task or session wrote
+///
+/// Into a file or pipe the bytes go as they were written; on a terminal text and colours are shown and everything
+/// else is left out. Secrets are replaced in every case.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  cis dag logs build
+  cis dag logs -f build --run 4r1xec
+  cis dag logs test --attempt 1 --plain > test.log")]
+pub(crate) struct Args {
+    /// The task, or a session
+    #[arg(value_name = "TASK")]
+    task: String,
+    /// Go on until the session ends
+    #[arg(short, long)]
+    follow: bool,
+    /// Text alone, without escape sequences
+    #[arg(long)]
+    plain: bool,
+    /// Which try of the task [default: the newest]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    attempt: Option<u32>,
+    /// The run [default: the newest]
+    #[arg(long, value_name = "RUN")]
+    run: Option<String>,
+}
+
+pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
+    let client = context.client()?;
+    context.block_on(async {
+        let log = open(&client, args).await?;
+        copy(log, args.plain).await?;
+        Ok(Exit::OK)
+    })
+}
+
+/// The log of the task in the run; without a run, that of a session may be meant as well.
+async fn open<'a>(client: &'a Client, args: &Args) -> Result<LogStream<'a>, CliError> {
+    let colors = std::io::stdout().is_terminal();
+    let how = ReadLog {
+        follow: args.follow,
+        plain: args.plain,
+        colors,
+        attempt: args.attempt,
+        ..ReadLog::default()
+    };
+    if let Some(run) = &args.run {
+        return Ok(client.task_log(run, &args.task, &how).await?);
+    }
+    if args.attempt.is_none() && args.task.parse::<SessionId>().is_ok() {
+        return Ok(client.session_log(&args.task, &how).await?);
+    }
+    let of_task = match newest(client).await {
+        Ok(run) => client.task_log(&run.id.to_string(), &args.task, &how).await.map_err(CliError::from),
+        Err(error) => Err(error),
+    };
+    match of_task {
+        Ok(log) => Ok(log),
+        Err(error) if is_about_the_name(&error) => match client.session_log(&args.task, &how).await {
+            Ok(log) => Ok(log),
+            // The word was more likely meant as a task.
+            Err(ClientError::Problem(problem)) if problem.kind == ProblemKind::NotFound => {
+                Err(error.hint("`cis dag show` lists tasks, `cis dag sessions --all` sessions"))
+            }
+            Err(other) => Err(other.into()),
+        },
+        Err(error) => Err(error),
+    }
+}
+
+fn is_about_the_name(error: &CliError) -> bool {
+    matches!(error.kind(), Some(ProblemKind::NotFound | ProblemKind::BadInput))
+}
+
+async fn copy(mut log: LogStream<'_>, plain: bool) -> Result<(), CliError> {
+    if !std::io::stdout().is_terminal() {
+        while let Some(bytes) = log.next().await? {
+            output::bytes(&bytes)?;
+        }
+        return Ok(());
+    }
+    // The node has filtered it. If that is an older one, it has not.
+    let mut filter = ViewerFilter::new(if plain { Scope::Text } else { Scope::Colors });
+    while let Some(bytes) = log.next().await? {
+        let shown = filter.push(&bytes);
+        // Styles are left out where they are not wanted.
+        if plain { output::bytes(&shown)? } else { output::print(&String::from_utf8_lossy(&shown))? }
+    }
+    if plain { Ok(()) } else { output::bytes(b"\x1b[0m") }
+}

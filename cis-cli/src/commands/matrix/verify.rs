@@ -1,0 +1,233 @@
+//! `cis matrix verify`: whether devices are whose they say, for the node's own and for others.
+
+use std::io;
+use std::time::Duration;
+
+use cis_client::Client;
+use cis_core::api::{
+    BeginVerification, ReadVerification, RecoverMatrix, VerificationState, VerificationView, VerificationWord,
+};
+
+use crate::context::Context;
+use crate::error::{CliError, Exit};
+use crate::output::clean::clean;
+use crate::output::{self, human};
+use crate::signals::AnyLeaving;
+use crate::term::secret;
+use crate::term::typed::{Line, Typed, line};
+
+/// The node answers within this time, also where nothing changes.
+const WAIT_MS: u64 = 20_000;
+
+/// The protocol gives up after ten minutes.
+const TIMEOUT_MAX: Duration = Duration::from_secs(540);
+
+/// Shows whether the node's device is known to be its account's, and verifies others
+///
+/// In encrypted rooms a command counts only from a device that its account has signed. Without a name this shows how the node's
+/// own device stands: its key, whether its account has signed it, and whether room keys can be recovered. With a name
+/// it compares emoji with that person: both see seven pictures, and say whether they are the same. Where they are, nobody
+/// stands between, and each account signs the other one. The person accepts the request in their client; a request
+/// that they made is accepted here. The name of the node's own account compares with its other devices.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  cis matrix verify
+  cis matrix verify --json | jq .signed
+  cis matrix verify @ann:example.org
+  cis matrix verify --new-recovery-key
+  secret-tool lookup matrix recovery | cis matrix verify --recovery-key-stdin")]
+#[command(group = clap::ArgGroup::new("what").args(["user", "recovery_key_stdin", "new_recovery_key"]))]
+pub(crate) struct Args {
+    /// With whom to compare emoji
+    #[arg(value_name = "@NAME:SERVER")]
+    user: Option<String>,
+    /// Sign the node's device with the account's recovery key, which is read from standard input or asked on the terminal
+    #[arg(long)]
+    recovery_key_stdin: bool,
+    /// Make a recovery key for the node's account, and print it once; an earlier one is void then
+    #[arg(long)]
+    new_recovery_key: bool,
+    /// Give up after this time, at most 9m
+    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = humantime::parse_duration, requires = "user")]
+    timeout: Duration,
+}
+
+pub(super) fn run(context: &Context, args: Args) -> Result<Exit, CliError> {
+    if let Some(user) = args.user {
+        if args.timeout > TIMEOUT_MAX {
+            return Err(CliError::bad_input("a request is good for ten minutes: --timeout is at most 9m"));
+        }
+        let client = context.client()?;
+        return context.block_on(compare(context, client, user, args.timeout));
+    }
+    if args.recovery_key_stdin {
+        let recovery_key = secret::from_stdin("recovery key")?;
+        let client = context.client()?;
+        return context.block_on(async {
+            let standing = client.recover_matrix(&RecoverMatrix { recovery_key }).await?;
+            output::show(context, &standing, human::standing)?;
+            Ok(Exit::OK)
+        });
+    }
+    let client = context.client()?;
+    context.block_on(async {
+        if args.new_recovery_key {
+            let made = client.new_matrix_recovery().await?;
+            output::show(context, &made, |made| format!("{}\n", clean(&made.recovery_key)))?;
+            let backed_up = if made.standing.backs_up { " Room keys are backed up from now on." } else { "" };
+            output::note(&format!(
+                "Keep this key where only you find it: it opens everything that the account's devices encrypt, and nobody can \
+                 show it again.{backed_up}\n",
+            ));
+        } else {
+            output::show(context, &client.matrix_standing().await?, human::standing)?;
+        }
+        Ok(Exit::OK)
+    })
+}
+
+async fn compare(
+    context: &Context,
+    client: Client,
+    user: String,
+    timeout: Duration,
+) -> Result<Exit, CliError> {
+    let mut leave = AnyLeaving::new()?;
+    let timeout_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
+    let wanted = BeginVerification { user, timeout_ms };
+    let mut view = {
+        let mut begun = std::pin::pin!(client.begin_verification(&wanted));
+        tokio::select! {
+            begun = &mut begun => begun?,
+            number = leave.recv() => {
+                // What was begun meanwhile is ended.
+                let begun = begun.await?;
+                client.say_verification(&begun.id, VerificationWord::Cancel).await?;
+                return Ok(Exit::signal(number));
+            }
+        }
+    };
+    let mut typed = tell(context, &view)?;
+    loop {
+        let query = ReadVerification { after: Some(view.revision), wait_ms: Some(WAIT_MS) };
+        tokio::select! {
+            biased;
+            number = leave.recv() => {
+                drop(typed);
+                client.say_verification(&view.id, VerificationWord::Cancel).await?;
+                output::note("\nCancelled.\n");
+                return Ok(Exit::signal(number));
+            }
+            line = line(&mut typed) => {
+                typed = None;
+                let word = word(&line);
+                client.say_verification(&view.id, word).await?;
+            }
+            next = client.read_verification(&view.id, &query) => {
+                let next = next?;
+                if next.revision == view.revision {
+                    continue;
+                }
+                view = next;
+                if view.state.is_end() {
+                    if typed.take().is_some() {
+                        output::note("\n");
+                    }
+                    return ended(context, &view, timeout);
+                }
+                if let Some(asked) = tell(context, &view)? {
+                    typed = Some(asked);
+                }
+            }
+        }
+    }
+}
+
+/// Only a clear yes is one.
+fn word(line: &Line) -> VerificationWord {
+    match line {
+        Line::Text(text) if ["y", "yes"].contains(&text.to_lowercase().as_str()) => VerificationWord::Match,
+        Line::Text(_) => VerificationWord::Mismatch,
+        Line::Cancelled | Line::Gone => VerificationWord::Cancel,
+    }
+}
+
+/// Says how it stands, and asks what is to be asked.
+fn tell(context: &Context, view: &VerificationView) -> Result<Option<Typed>, CliError> {
+    if context.json {
+        output::json_line(view)?;
+    }
+    let user = clean(&view.user_id);
+    match view.state {
+        VerificationState::Asked => output::note(&format!(
+            "Waiting for {user}.\nAccept it in your client, in the direct room with the node;\n\
+             with a node of your own: `cis matrix verify` there. Ctrl+C cancels.\n"
+        )),
+        VerificationState::Accepted => output::note(&format!("{user} takes part; keys are exchanged.\n")),
+        VerificationState::Compare => {
+            if !context.json {
+                output::print(&human::emoji(view))?;
+            }
+            let failed =
+                |error: io::Error| CliError::unavailable(format!("the answer cannot be read: {error}"));
+            return Typed::ask("Do they match? [y/N] ").map(Some).map_err(failed);
+        }
+        VerificationState::Confirmed => output::note(&format!("Waiting for {user} to say the same.\n")),
+        _ => {}
+    }
+    Ok(None)
+}
+
+fn ended(context: &Context, view: &VerificationView, timeout: Duration) -> Result<Exit, CliError> {
+    if context.json {
+        output::json_line(view)?;
+    }
+    let user = clean(&view.user_id);
+    let why = view.detail.as_deref().map(clean).unwrap_or_default();
+    let failed = |detail: String, hint: &str| Err(CliError::Failed { detail, hint: hint.to_owned() });
+    let again = "nothing was signed; begin again when both sides are ready";
+    match view.state {
+        VerificationState::Verified => {
+            if !context.json {
+                output::print(&format!(
+                    "Verified: both sides see the same. This account has signed the keys of {user}.\n"
+                ))?;
+            }
+            Ok(Exit::OK)
+        }
+        VerificationState::TimedOut => failed(
+            format!("{user} and you did not come to an end within {}", humantime::format_duration(timeout)),
+            "was it accepted in their client? Begin again, or take a longer --timeout",
+        ),
+        VerificationState::Cancelled if view.code.as_deref() == Some("m.mismatched_sas") => failed(
+            if view.by_us == Some(true) {
+                format!("you said that the emoji differ: {user} is not verified")
+            } else {
+                format!("{user} said that the emoji differ: they are not verified")
+            },
+            "somebody may stand between the two of you: do not trust what comes from there before it was cleared up",
+        ),
+        VerificationState::Cancelled if view.by_us == Some(true) => {
+            failed(format!("the comparison with {user} was cancelled on this side: {why}"), again)
+        }
+        VerificationState::Cancelled => failed(format!("{user} cancelled the comparison: {why}"), again),
+        _ => failed(format!("the comparison with {user} came to nothing: {why}"), again),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_clear_yes_confirms() {
+        for yes in ["y", "Y", "yes", "YES"] {
+            assert_eq!(word(&Line::Text(yes.to_owned())), VerificationWord::Match, "{yes}");
+        }
+        for no in ["", "n", "no", "maybe", "yy"] {
+            assert_eq!(word(&Line::Text(no.to_owned())), VerificationWord::Mismatch, "{no}");
+        }
+        assert_eq!(word(&Line::Gone), VerificationWord::Cancel);
+    }
+}

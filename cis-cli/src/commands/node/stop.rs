@@ -1,0 +1,141 @@
+//! `cis node stop`.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use cis_client::ClientError;
+use cis_core::api::{NodeView, StopNode};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+
+use super::force;
+use super::probe::{self, Probe, probe};
+use crate::context::Context;
+use crate::error::{CliError, Exit};
+use crate::output::clean::clean_lines;
+use crate::{node_start, output, wait};
+
+/// A node ends within this time, whatever it has to write.
+const STOP_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// Stops the node
+///
+/// Sessions go on, and the next node has them again, unless --kill-sessions is given. Runs go on when a node does.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  cis node stop
+  cis node stop --kill-sessions")]
+pub(crate) struct Args {
+    /// End every session as well
+    #[arg(long)]
+    kill_sessions: bool,
+}
+
+pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
+    let how = StopNode { kill_sessions: args.kill_sessions };
+    if context.is_remote() {
+        return from_afar(context, &how);
+    }
+    let mut found = match context.block_on(probe(context)) {
+        // The socket cannot be used, but nothing is there to be stopped but a host.
+        Err(_) if probe::is_absent(&context.home) && !context.in_session() => Probe::Absent,
+        found => found?,
+    };
+    if let (Probe::Silent(silent), true) = (&found, context.in_session()) {
+        // A process of a session has no right to end it.
+        return Err(silent.problem(&context.home));
+    }
+    let host_runs = !context.in_session() && probe::host(&context.home)?.is_some();
+    if matches!(found, Probe::Absent) && host_runs && !args.kill_sessions {
+        // Of a node that was killed: it would start the next one in a moment, or has.
+        force::tell_host(context, false);
+        found = context.block_on(probe(context))?;
+    }
+    let ends_sessions = args.kill_sessions && !context.in_session();
+    if ends_sessions && matches!(found, Probe::Absent) && host_runs {
+        // Sessions can be without a node. A node records how they end; without one they are ended as well.
+        match node_start::ensure(&context.home, &context.overrides, false) {
+            Ok(_) => found = context.block_on(probe(context))?,
+            Err(error) => {
+                let why = clean_lines(error.detail());
+                output::note(&format!("{why}\nThe session host ends the sessions without a node.\n"));
+                force::tell_host(context, true);
+            }
+        }
+    }
+    let stopped = match found {
+        Probe::Running(node) => {
+            context.block_on(stop_and_wait(context, &node, &how))?;
+            true
+        }
+        Probe::Silent(silent) => {
+            force::end(context, &silent, how.kill_sessions)?;
+            true
+        }
+        Probe::Absent => false,
+    };
+    let host_stopped = ends_sessions && force::end_host(context)?;
+    let leftovers_ended = ends_sessions && !host_stopped && force::end_leftovers(context)?;
+    let answer = serde_json::json!({ "running": false, "stopped": stopped });
+    output::show(context, &answer, |_| {
+        let node = if stopped { "The node has stopped." } else { "No node was running." };
+        let host = match (stopped, host_stopped, leftovers_ended) {
+            (_, _, true) => " What a killed session host left has ended.",
+            (false, true, false) => " The session host has stopped.",
+            _ => "",
+        };
+        format!("{node}{host}\n")
+    })?;
+    Ok(Exit::OK)
+}
+
+/// Tells a node elsewhere to stop; that its process is gone cannot be seen from here.
+fn from_afar(context: &Context, how: &StopNode) -> Result<Exit, CliError> {
+    let client = context.client()?;
+    context.block_on(async { Ok(client.stop_node(how).await?) })?;
+    let answer = serde_json::json!({ "running": false, "stopped": true });
+    output::show(context, &answer, |_| format!("The node at {} stops.\n", client.place()))?;
+    Ok(Exit::OK)
+}
+
+/// Stops the node and waits until its process is gone.
+pub(super) async fn stop_and_wait(
+    context: &Context,
+    node: &NodeView,
+    how: &StopNode,
+) -> Result<(), CliError> {
+    // Opened before it is told: afterwards the number may be another process's.
+    let process = node
+        .pid
+        .and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?))
+        .and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
+    let client = context.client_of_running()?;
+    match client.stop_node(how).await {
+        // It may be gone before its answer is read.
+        Ok(()) | Err(ClientError::Io { .. }) => {}
+        // It answered a moment ago, and hangs now, or fails.
+        Err(ClientError::Timeout { .. }) => {
+            return force::end(context, &probe::silent(&context.home), how.kill_sessions);
+        }
+        Err(ClientError::Problem(problem)) if probe::is_failure(&problem) => {
+            return force::end(context, &probe::silent(&context.home), how.kill_sessions);
+        }
+        Err(error) => return Err(error.into()),
+    }
+    let Some(process) = process else { return Ok(()) };
+    // A pidfd becomes readable when its process has ended: pidfd_open(2).
+    match wait::readable(&process, Instant::now() + STOP_TIME_MAX) {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(CliError::unavailable(format!(
+            "the node (pid {}) was told to stop, but did not within {} s",
+            node.pid.unwrap_or_default(),
+            STOP_TIME_MAX.as_secs()
+        ))
+        .hint("its log tells why; its sessions outlive `kill -9` of it")),
+        Err(error) => Err(unknown(&error)),
+    }
+}
+
+fn unknown(error: &io::Error) -> CliError {
+    CliError::unavailable(format!("the node was told to stop; whether it did is not known: {error}"))
+}

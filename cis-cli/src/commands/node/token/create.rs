@@ -1,0 +1,71 @@
+//! `cis node token create`.
+
+use std::time::Duration;
+
+use cis_core::api::CreateToken;
+use cis_core::people::Role;
+
+use crate::context::Context;
+use crate::error::{CliError, Exit};
+use crate::output;
+
+/// Makes a token by which the node is used over TCP, and prints it, this once
+///
+/// The node keeps a hash of it alone. Where the node listens, `api.listen` of the configuration says.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  cis node token create --role viewer --name board > board.token
+  cis node token create --role operator --name ann@laptop --expires 30d
+  cis node token create --role admin --expires 1h --json | jq -r .token")]
+pub(crate) struct Args {
+    /// What it may do: look; run, answer and cancel besides; everything but make tokens
+    #[arg(long)]
+    role: RoleName,
+    /// How it is called in listings and events [default: its role with a part of its id]
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+    /// It counts for so long [default: until it is revoked]
+    #[arg(long, value_name = "TIME", value_parser = lifetime)]
+    expires: Option<Duration>,
+}
+
+/// A role, as it is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[allow(missing_docs, reason = "said at the option")]
+enum RoleName {
+    Viewer,
+    Operator,
+    Admin,
+}
+
+fn lifetime(text: &str) -> Result<Duration, String> {
+    let time = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    if time < Duration::from_secs(1) { Err("it must be a second at least".to_owned()) } else { Ok(time) }
+}
+
+pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
+    let role = match args.role {
+        RoleName::Viewer => Role::Viewer,
+        RoleName::Operator => Role::Operator,
+        RoleName::Admin => Role::Admin,
+    };
+    let lifetime_ms = args.expires.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
+    let client = context.client()?;
+    context.block_on(async {
+        let request = CreateToken { role, name: args.name.clone(), lifetime_ms };
+        let made = client.create_token(&request).await?;
+        if !context.json {
+            // Beside the token, so that `> FILE` holds it alone.
+            output::note(&format!(
+                "The token {} ({role}) is shown this once; `cis node token revoke {0}` ends it.\n",
+                made.about.name
+            ));
+            if client.node().await?.remote.is_none() {
+                output::note("The node does not listen over TCP: `listen` of [api] in its configuration.\n");
+            }
+        }
+        output::show(context, &made, |made| format!("{}\n", made.token))?;
+        Ok(Exit::OK)
+    })
+}

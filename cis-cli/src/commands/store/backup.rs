@@ -1,0 +1,132 @@
+//! `cis store backup`.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufWriter, IsTerminal as _, Write};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use cis_core::text;
+use cis_node::upkeep::{self, BackupReport};
+use serde_json::json;
+
+use super::meter::Meter;
+use crate::context::Context;
+use crate::error::{CliError, Exit};
+use crate::output::{self, clean::clean};
+
+/// Writes a backup of the home into one file, also while the node works
+///
+/// It holds the database as it is at one moment, the files that it refers to (DAG files, environments, values of
+/// outputs, artifacts), the node's keys, the configuration, and the logs of runs that have not ended. It holds
+/// secrets: whoever can read it can act as this node. The file is readable by you alone (0600); keep it so.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  cis store backup cis.tar
+  cis store backup --logs all.tar
+  cis store backup - | zstd | ssh backup 'cat > cis.tar.zst'")]
+pub(crate) struct Args {
+    /// The new file; `-` writes to standard output
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// With the logs of all runs
+    #[arg(long)]
+    logs: bool,
+    /// Replace the file where there is one
+    #[arg(long)]
+    force: bool,
+}
+
+pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
+    super::not_in_session(context, "store backup")?;
+    if args.file.as_os_str() == "-" {
+        return to_stdout(context, args);
+    }
+    if !args.force && fs::symlink_metadata(&args.file).is_ok() {
+        return Err(CliError::bad_input(format!("{} is there already", args.file.display()))
+            .hint("give another name, or --force to replace it"));
+    }
+    let partial = Partial::make(&args.file)?;
+    let (report, out) = write(context, args, BufWriter::with_capacity(1 << 20, &partial.file))?;
+    drop(out);
+    partial.finish(&args.file)?;
+    let answer = json!({
+        "file": args.file.display().to_string(),
+        "files": report.files,
+        "bytes": report.bytes,
+        "missing": report.missing,
+    });
+    output::show(context, &answer, |_| {
+        let name = args.file.display().to_string();
+        let size = text::bytes(report.bytes);
+        format!("{}: {} files, {size}\n", clean(&name), report.files)
+    })?;
+    warn(&report);
+    Ok(Exit::OK)
+}
+
+fn to_stdout(context: &Context, args: &Args) -> Result<Exit, CliError> {
+    let stdout = io::stdout();
+    if stdout.is_terminal() {
+        return Err(CliError::bad_input("a backup is not written to a terminal")
+            .hint("redirect it: `cis store backup - > FILE`"));
+    }
+    let (report, _) = write(context, args, BufWriter::with_capacity(1 << 20, stdout.lock()))?;
+    warn(&report);
+    Ok(Exit::OK)
+}
+
+fn write<W: Write>(context: &Context, args: &Args, out: W) -> Result<(BackupReport, W), CliError> {
+    let mut meter = Meter::new(context, "backup");
+    upkeep::backup(&context.home, out, args.logs, &mut |at| meter.show(at)).map_err(super::upkeep_failed)
+}
+
+fn warn(report: &BackupReport) {
+    if !report.missing.is_empty() {
+        let count = report.missing.len();
+        output::note(&format!(
+            "{count} files that the store refers to were not there: `cis store check --deep` names them.\n"
+        ));
+    }
+}
+
+/// What is written first, beside the place of the whole.
+struct Partial {
+    file: File,
+    path: PathBuf,
+}
+
+impl Partial {
+    fn make(target: &Path) -> Result<Self, CliError> {
+        let Some(name) = target.file_name() else {
+            return Err(CliError::bad_input(format!("`{}` is no name of a file", target.display())));
+        };
+        let mut partial = std::ffi::OsString::from(".");
+        partial.push(name);
+        partial.push(format!(".partial-{}", std::process::id()));
+        let path = target.with_file_name(partial);
+        let opened = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path);
+        let file =
+            opened.map_err(|e| CliError::bad_input(format!("cannot write {}: {e}", path.display())))?;
+        Ok(Self { file, path })
+    }
+
+    /// On the disk, then in its place.
+    fn finish(self, target: &Path) -> Result<(), CliError> {
+        let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let done = self
+            .file
+            .sync_all()
+            .and_then(|()| fs::rename(&self.path, target))
+            .and_then(|()| File::open(folder.unwrap_or(Path::new("."))))
+            .and_then(|folder| folder.sync_all());
+        done.map_err(|e| CliError::unavailable(format!("cannot write {}: {e}", target.display())))
+    }
+}
+
+impl Drop for Partial {
+    fn drop(&mut self) {
+        // Where it has got its place it is not there any more.
+        let _ = fs::remove_file(&self.path);
+    }
+}

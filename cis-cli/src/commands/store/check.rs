@@ -1,0 +1,99 @@
+//! `cis store check`.
+
+use std::fmt::Write as _;
+
+use cis_node::upkeep;
+use cis_store::maintenance::{self, Losses, Verdict};
+use serde_json::{Value, json};
+
+use super::lost;
+use super::meter::Meter;
+use crate::context::Context;
+use crate::error::{CliError, Exit};
+use crate::output::{self, clean::clean_lines};
+
+/// Checks the store: the file, every event, and that the tables say what the events say
+///
+/// It reads only, and may run beside a node. Exit code 0: sound; 3: something is wrong.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  cis store check
+  cis store check --quick
+  cis store check --deep")]
+pub(crate) struct Args {
+    /// Only the structure of the file, which is fast
+    #[arg(long)]
+    quick: bool,
+    /// Also every file that the store refers to: is it there, and is it what it was?
+    #[arg(long, conflicts_with = "quick")]
+    deep: bool,
+}
+
+pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
+    let path = context.home.database();
+    let mut report = maintenance::check(&path, args.quick).map_err(|error| super::failed(&error))?;
+    let of_store = report.findings.len();
+    if args.deep {
+        let mut meter = Meter::new(context, "check");
+        let files = upkeep::deep_check(&context.home, &mut |at| meter.show(at));
+        report.findings.extend(files.map_err(super::upkeep_failed)?);
+    }
+    let sound = report.findings.is_empty();
+    let answer = json!({
+        "path": path.display().to_string(),
+        "sound": sound,
+        "events": report.events,
+        "unknown_events": report.unknown_events,
+        "findings": report.findings,
+        "node_can_start": !matches!(&report.verdict, Verdict::Damaged { node: Err(_), .. }),
+        "rebuild_loses": losses(&report.verdict),
+    });
+    output::show(context, &answer, |_| {
+        let mut text = String::new();
+        for finding in &report.findings {
+            let _ = writeln!(text, "- {}", clean_lines(finding));
+        }
+        let verdict = match (sound, of_store) {
+            (true, _) => "sound",
+            (false, 0) => "sound, but files are missing or damaged: restore them from a backup",
+            (false, _) => "damaged",
+        };
+        let _ = writeln!(text, "{} events; the store is {verdict}", report.events);
+        if let Verdict::Damaged { node, lost } = &report.verdict {
+            text.push_str(&meaning(node, lost.as_ref()));
+        }
+        text
+    })?;
+    Ok(if sound { Exit::OK } else { Exit(3) })
+}
+
+/// What a rebuild would lose, as JSON; null: nothing is damaged, or a node runs.
+fn losses(verdict: &Verdict) -> Value {
+    let Verdict::Damaged { lost: Some(lost), .. } = verdict else { return Value::Null };
+    json!({ "events": lost::json(&lost.events), "end": lost.end, "tables": lost.tables })
+}
+
+/// Explains what the damage means and what to do.
+fn meaning(node: &Result<(), String>, lost: Option<&Losses>) -> String {
+    let mut text = String::new();
+    let _ = match node {
+        Ok(()) => writeln!(
+            text,
+            "A node can start with this store. Requests that need damaged pages fail, and each write can damage more."
+        ),
+        Err(why) => writeln!(text, "No node can start with this store: {}", clean_lines(why)),
+    };
+    let Some(lost) = lost else {
+        text.push_str("To see what `cis store rebuild` can save, stop the node first: `cis node stop`.\n");
+        return text;
+    };
+    if *lost == Losses::default() {
+        text.push_str("`cis store rebuild` repairs the store and loses nothing: every event can be read.\n");
+        return text;
+    }
+    text.push_str("`cis store rebuild` saves everything except:\n");
+    text.push_str(&lost::human(&lost.events, lost.end, &lost.tables));
+    text.push_str("If you need this data, restore a backup instead: `cis store restore --force FILE`.\n");
+    text
+}

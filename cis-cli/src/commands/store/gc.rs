@@ -1,0 +1,137 @@
+//! `cis store gc`.
+
+use std::fmt::Write as _;
+
+use cis_core::api::{CleanReport, CleanStore};
+use cis_core::event::{Actor, ActorKind, Via};
+use cis_core::text;
+use cis_local::ConnectError;
+use cis_node::config::{Kind, Value};
+use cis_node::upkeep;
+
+use crate::context::Context;
+use crate::error::{CliError, Exit};
+use crate::output::{self, clean::clean};
+
+/// Removes logs, artifacts and other files of ended runs, by age and size
+///
+/// The oldest ended runs go first; a run that has not ended keeps everything, and so does a file that anything
+/// else refers to. What is known of a run stays: its tasks, how they ended, its events. The node does the same by
+/// itself once a day, as `[retention]` of the configuration says; what is not given here is taken from there.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  cis store gc --dry-run
+  cis store gc --older-than 7d
+  cis store gc --max-size 2GB")]
+pub(crate) struct Args {
+    /// Only say what would be removed
+    #[arg(long)]
+    dry_run: bool,
+    /// Of runs that ended longer ago, such as `30d` or `12h`; `unlimited`: however old
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    older_than: Option<u64>,
+    /// Of the oldest runs, until what is kept is no larger, such as `10GB`; `unlimited`: however much
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    max_size: Option<u64>,
+}
+
+fn time(text: &str) -> Result<u64, String> {
+    limit(Kind::TimeOrUnlimited, text)
+}
+
+fn size(text: &str) -> Result<u64, String> {
+    limit(Kind::SizeOrUnlimited, text)
+}
+
+/// No limit is one that is never reached.
+fn limit(kind: Kind, text: &str) -> Result<u64, String> {
+    match kind.read(text)? {
+        Value::Number(number) => Ok(number.unwrap_or(u64::MAX)),
+        Value::Text(_) | Value::Flag(_) => Err(format!("must be {}", kind.form())),
+    }
+}
+
+pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
+    let request = CleanStore { dry_run: args.dry_run, max_age_ms: args.older_than, max_bytes: args.max_size };
+    let report = clean_store(context, &request)?;
+    output::show(context, &report, human)?;
+    Ok(if report.failed.is_empty() { Exit::OK } else { Exit::ERROR })
+}
+
+/// By the node, where one runs: it knows what it is about to use.
+fn clean_store(context: &Context, request: &CleanStore) -> Result<CleanReport, CliError> {
+    let absent = matches!(context.place().connect(), Err(ConnectError::Absent { .. }));
+    if !context.may_start_node() || !absent {
+        let client = context.client_of_running()?;
+        return context.block_on(async { Ok(client.clean_store(request).await?) });
+    }
+    if !context.home.database().exists() {
+        return Err(CliError::bad_input(format!("there is no store in {}", context.home.dir.display())));
+    }
+    let uid = rustix::process::getuid().as_raw();
+    let actor = Actor { kind: ActorKind::Human, name: format!("uid:{uid}"), via: Via::Internal };
+    let retention = context.config()?.settings.retention;
+    upkeep::clean_without_node(&context.home, &retention, request, &actor).map_err(super::upkeep_failed)
+}
+
+fn human(report: &CleanReport) -> String {
+    let mut text = String::new();
+    let verb = if report.dry_run { "Would remove" } else { "Removed" };
+    let mut line = |count: u64, what: &str, bytes: u64| {
+        if count > 0 || bytes > 0 {
+            let s = if count == 1 { "" } else { "s" };
+            let _ = writeln!(
+                text,
+                "{verb} {}",
+                what.replace("{n}", &count.to_string()).replace("{s}", s)
+                    + format!(" ({})", text::bytes(bytes)).as_str()
+            );
+        }
+    };
+    line(report.runs + report.sessions, "the logs of {n} run{s} or single session{s}", report.log_bytes);
+    line(report.blobs, "{n} file{s} that nothing refers to any more", report.blob_bytes);
+    line(report.leftovers, "{n} leftover{s} of crashes", report.leftover_bytes);
+    if report.cache_entries > 0 {
+        let _ = writeln!(text, "{verb} {} entries of the cache", report.cache_entries);
+    }
+    if text.is_empty() {
+        text.push_str("Nothing to remove.\n");
+    }
+    if report.young_bytes > 0 {
+        let young = text::bytes(report.young_bytes);
+        let _ =
+            writeln!(text, "{young} that nothing refers to are too new to be removed: again in 10 minutes");
+    }
+    for failed in &report.failed {
+        let _ = writeln!(text, "Not removed: {}", clean(failed));
+    }
+    let _ = writeln!(text, "{} of logs and files are kept.", text::bytes(report.kept_bytes));
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_are_read_with_their_units() {
+        assert_eq!(time("7d"), Ok(7 * 86_400_000));
+        assert_eq!(size("2GB"), Ok(2_000_000_000));
+        assert_eq!((time("unlimited"), size("unlimited")), (Ok(u64::MAX), Ok(u64::MAX)));
+        assert!(time("7").unwrap_err().contains("unit"));
+        assert!(size("much").is_err());
+    }
+
+    #[test]
+    fn a_report_says_what_went_and_what_stays() {
+        let report =
+            CleanReport { runs: 1, log_bytes: 2000, young_bytes: 5, kept_bytes: 7, ..CleanReport::default() };
+        let text = human(&report);
+        assert_eq!(
+            text,
+            "Removed the logs of 1 run or single session (2.0 KB)\n5 B that nothing refers to are too new to be removed: again in 10 minutes\n7 B of logs and files are kept.\n"
+        );
+        assert!(human(&CleanReport::default()).starts_with("Nothing to remove.\n"));
+    }
+}

@@ -1,0 +1,201 @@
+//! What every verb has: the global flags, the part of the environment that counts, and the way to the node.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use cis_client::{Client, ClientError};
+use cis_local::Place;
+use cis_node::config::Config;
+
+use crate::cli::{Elsewhere, Globals};
+use crate::error::CliError;
+use crate::home::{self, Home};
+use crate::remote::Remote;
+use crate::{node_start, settings};
+
+/// How long a command inside of a session waits for its node to be back.
+const SESSION_PATIENCE: Duration = Duration::from_secs(30);
+
+/// What a verb works with.
+pub(crate) struct Context {
+    /// Output for programs.
+    pub(crate) json: bool,
+    /// Where the node's files are.
+    pub(crate) home: Home,
+    /// Settings of this call, `KEY=VALUE`.
+    pub(crate) overrides: Vec<String>,
+    session: Option<InSession>,
+    remote: Option<Remote>,
+}
+
+/// We run inside of a session.
+struct InSession {
+    socket: Option<PathBuf>,
+    token: Option<String>,
+}
+
+impl Context {
+    pub(crate) fn new(
+        globals: Globals,
+        elsewhere: &Elsewhere,
+        overrides: Vec<String>,
+    ) -> Result<Self, CliError> {
+        if globals.no_color {
+            anstream::ColorChoice::Never.write_global();
+        }
+        let var = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+        let session = (var("CIS_TOKEN").is_some() || var("CIS_ATTEMPT").is_some()).then(|| InSession {
+            socket: var("CIS_SOCKET").map(PathBuf::from),
+            token: var("CIS_TOKEN").and_then(|token| token.into_string().ok()),
+        });
+        let remote = Remote::of(elsewhere, var);
+        let home = globals.home.map(OsString::from).or_else(|| std::env::var_os("CIS_HOME"));
+        let home = home::locate(home, var("HOME"), var("XDG_RUNTIME_DIR"))?;
+        Ok(Self { json: globals.json, home, overrides, session, remote })
+    }
+
+    /// The place where the node of the session, or else the node of the home, listens.
+    pub(crate) fn place(&self) -> Place {
+        match self.session.as_ref().and_then(|session| session.socket.as_deref()) {
+            None => self.home.node_place(),
+            // The node of this home may listen elsewhere than when the session started.
+            Some(socket) if self.home.is_node_socket(socket) => {
+                Place::of_holder(socket, self.home.node_lock())
+            }
+            Some(socket) => Place::at(socket),
+        }
+    }
+
+    /// The path of the node's socket.
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.place().socket().to_owned()
+    }
+
+    /// What is configured.
+    pub(crate) fn config(&self) -> Result<Config, CliError> {
+        settings::load(&self.home, &self.overrides)
+    }
+
+    /// Whether we run inside of a session.
+    pub(crate) fn in_session(&self) -> bool {
+        self.session.is_some()
+    }
+
+    /// Whether a node may be started from here.
+    pub(crate) fn may_start_node(&self) -> bool {
+        self.session.is_none() && self.remote.is_none()
+    }
+
+    /// Whether the node of another machine is meant.
+    pub(crate) fn is_remote(&self) -> bool {
+        self.remote.is_some()
+    }
+
+    /// Refuses what can only be done on the node's own machine.
+    pub(crate) fn not_remote(&self, verb: &str) -> Result<(), CliError> {
+        match &self.remote {
+            None => Ok(()),
+            Some(remote) => Err(CliError::bad_input(format!("`cis {verb}` does nothing at {}", remote.url))
+                .hint("it is for the node of this machine: without --url and CIS_URL, or on that machine")),
+        }
+    }
+
+    /// A client of the node, which is started where none runs. Inside of a session it is waited for instead:
+    /// a node that a session started would be a process of that session.
+    pub(crate) fn client(&self) -> Result<Client, CliError> {
+        if let Some(remote) = &self.remote {
+            return remote.client();
+        }
+        if self.session.is_some() {
+            let place = self.place();
+            wait_for_node(&place)?;
+            let client = self.client_of_running()?;
+            return Ok(client.with_revive(Arc::new(move || wait_for_node(&place).is_ok())));
+        }
+        node_start::ensure(&self.home, &self.overrides, false)?;
+        let client = self.client_of_running()?;
+        let (home, overrides) = (self.home.clone(), self.overrides.clone());
+        Ok(client.with_revive(Arc::new(move || node_start::ensure(&home, &overrides, false).is_ok())))
+    }
+
+    /// A client of a node that is known to run, or may be away.
+    pub(crate) fn client_of_running(&self) -> Result<Client, CliError> {
+        if let Some(remote) = &self.remote {
+            return remote.client();
+        }
+        let token = self.session.as_ref().and_then(|session| session.token.as_deref());
+        Ok(Client::new(self.place(), token))
+    }
+
+    /// Runs a verb's future to its end.
+    pub(crate) fn block_on<T>(&self, verb: impl Future<Output = Result<T, CliError>>) -> Result<T, CliError> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| CliError::unavailable(format!("cannot set up waiting for events: {error}")))?;
+        let result = runtime.block_on(verb);
+        // A read of standard input or a node's start may still be under way: do not wait for it.
+        runtime.shutdown_background();
+        result
+    }
+}
+
+/// Waits for the node of this session.
+fn wait_for_node(place: &Place) -> Result<(), CliError> {
+    let give_up = Instant::now() + SESSION_PATIENCE;
+    // Nothing tells when somebody begins to listen at a path: the condition is polled.
+    loop {
+        match place.connect() {
+            Ok(_) => return Ok(()),
+            Err(error) if error.is_away() && Instant::now() < give_up => {
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            Err(error) if error.is_away() => {
+                let waited = SESSION_PATIENCE.as_secs();
+                return Err(CliError::unavailable(format!(
+                    "the node of this session did not answer for {waited} s: {error}"
+                ))
+                .hint(
+                    "`cis` starts no node inside a session; outside of it, run `cis node start --detach`",
+                ));
+            }
+            Err(error) => return Err(ClientError::from(error).into()),
+        }
+    }
+}
+
+/// The environment that a submitted run or session gets: ours, as far as it is not a session's own.
+pub(crate) fn submitted_env() -> BTreeMap<String, String> {
+    cis_core::api::submitted_env(std::env::vars_os())
+}
+
+/// The file mode creation mask that what we ask for is to have: ours.
+pub(crate) fn submitted_umask() -> u32 {
+    // Read by setting it, as there is no other way everywhere (umask(2)). For a moment it is the tightest.
+    let mask = rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o777));
+    rustix::process::umask(mask);
+    mask.as_raw_mode()
+}
+
+/// The absolute current directory as text.
+pub(crate) fn current_dir() -> Result<String, CliError> {
+    let dir = std::env::current_dir()
+        .map_err(|error| CliError::bad_input(format!("the current directory is gone: {error}")))?;
+    utf8(dir)
+}
+
+/// `path`, made absolute, as text.
+pub(crate) fn absolute(path: &Path) -> Result<String, CliError> {
+    let path = std::path::absolute(path)
+        .map_err(|error| CliError::bad_input(format!("`{}` is no path: {error}", path.display())))?;
+    utf8(path)
+}
+
+fn utf8(path: PathBuf) -> Result<String, CliError> {
+    path.into_os_string()
+        .into_string()
+        .map_err(|path| CliError::bad_input(format!("`{}` is not UTF-8", path.display())))
+}

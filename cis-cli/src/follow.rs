@@ -1,0 +1,389 @@
+//! Following a run to its end: events in, progress out, signals obeyed.
+//!
+//! Ctrl+C cancels the run and waits for its end; a second one leaves at once. A terminal that closes,
+//! or SIGTERM, detaches. A node that goes away is waited for, and started where nobody else does.
+
+use std::collections::BTreeSet;
+use std::io::IsTerminal as _;
+use std::pin::{Pin, pin};
+use std::time::Duration;
+
+use cis_client::{Client, ClientError, EventFollower, EventFrame, Followed};
+use cis_core::api::{ReadLog, ReadTime, RunView};
+use cis_core::event::{RunState, TaskState};
+use cis_core::ids::{Offset, RunId};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, timeout};
+
+use crate::context::Context;
+use crate::error::{CliError, Exit};
+use crate::input_id::now_ms;
+use crate::node_start::Restart;
+use crate::output;
+use crate::progress::model::{Change, Failure, Index, Model};
+use crate::progress::screen::Screen;
+use crate::progress::{draw, lines};
+use crate::signals::Leaving;
+use crate::term::raw;
+
+/// Between two drawings.
+const DRAW_EVERY: Duration = Duration::from_millis(100);
+/// Between two looks for long tasks where nothing is drawn.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// The end of a failed task's log is shown for so many tasks, and waited for so long.
+const TAILS_MAX: u32 = 20;
+const TAIL_TIME_MAX: Duration = Duration::from_secs(2);
+const TAIL_BYTES: u64 = 4096;
+/// Where the time went is said of runs that took so long, ms.
+const TIMED_FROM_MS: i64 = 1000;
+
+/// How much is printed while a run is followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Volume {
+    /// Progress, and a summary at the end.
+    Normal,
+    /// Only failures and what needs attention.
+    Quiet,
+}
+
+/// Follows `run` to its end. What happened up to the offset `history` is taken in without being told.
+pub(crate) async fn follow(
+    context: &Context,
+    client: &Client,
+    run: &RunView,
+    history: Offset,
+    volume: Volume,
+) -> Result<Exit, CliError> {
+    let id = run.id.to_string();
+    let listening = |error| CliError::unavailable(format!("cannot listen for signals: {error}"));
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(listening)?;
+    let mut leaving = Leaving::new().map_err(listening)?;
+    let mut follower = client.events(Some(&id), Some(0)).await?;
+    let mut report = Report::new(context, run, history, volume);
+    let mut steering = Steering::new(context, client, &id);
+    loop {
+        let step = next_step(&mut follower, &mut report, &mut steering, &mut interrupt, &mut leaving).await;
+        match step {
+            Step::Said(Ok(Followed::Frame(frame))) => {
+                if report.take(&frame, client).await? {
+                    return Ok(report.end(client).await);
+                }
+            }
+            Step::Said(Ok(Followed::Lost { stopped })) => {
+                steering.lost(stopped);
+                report.away(stopped);
+            }
+            Step::Said(Ok(Followed::Back)) => {
+                steering.back();
+                report.back();
+            }
+            Step::Said(Err(error)) => {
+                report.clear();
+                return Err(CliError::from(error)
+                    .hint(format!("the run goes on when a node does: cis dag execute --run-id {}", run.id)));
+            }
+            Step::Leave(exit) => {
+                report.leave(exit, run.id);
+                return Ok(exit);
+            }
+        }
+    }
+}
+
+enum Step {
+    Said(Result<Followed, ClientError>),
+    Leave(Exit),
+}
+
+/// Waits for the stream while it draws, cancels and starts a node. The wait for the stream itself is
+/// never dropped in between, so that a connection that is being made gets made.
+async fn next_step(
+    follower: &mut EventFollower<'_>,
+    report: &mut Report,
+    steering: &mut Steering<'_>,
+    interrupt: &mut Signal,
+    leaving: &mut Leaving,
+) -> Step {
+    let mut said = pin!(follower.next());
+    loop {
+        tokio::select! {
+            // In this order, so that a flood of events starves neither signals nor the drawing.
+            biased;
+            _ = interrupt.recv() => {
+                if steering.cancel_wanted {
+                    return Step::Leave(Exit::CANCELLED);
+                }
+                steering.cancel();
+                report.say("Cancelling the run; Ctrl+C again leaves at once.\n");
+            }
+            number = leaving.recv() => return Step::Leave(Exit::signal(number)),
+            result = steering.work() => {
+                if let Err(error) = result {
+                    report.say(&format!("The run could not be cancelled: {error}\n"));
+                }
+            }
+            _ = report.tick.tick() => report.draw(),
+            said = &mut said => return Step::Said(said),
+        }
+    }
+}
+
+type Cancelling<'a> = Pin<Box<dyn Future<Output = Result<RunView, ClientError>> + 'a>>;
+
+/// What is done about the run and the node meanwhile.
+struct Steering<'a> {
+    context: &'a Context,
+    client: &'a Client,
+    run: &'a str,
+    cancel_wanted: bool,
+    cancelled: bool,
+    cancelling: Option<Cancelling<'a>>,
+    restart: Option<Restart>,
+}
+
+impl<'a> Steering<'a> {
+    fn new(context: &'a Context, client: &'a Client, run: &'a str) -> Self {
+        Self { context, client, run, cancel_wanted: false, cancelled: false, cancelling: None, restart: None }
+    }
+
+    fn cancel(&mut self) {
+        self.cancel_wanted = true;
+        self.cancelling = Some(Box::pin(self.client.cancel_run(self.run)));
+    }
+
+    fn lost(&mut self, stopped: bool) {
+        self.restart = Restart::of_lost(self.context, stopped);
+    }
+
+    fn back(&mut self) {
+        self.restart = None;
+        if self.cancel_wanted && !self.cancelled {
+            self.cancel();
+        }
+    }
+
+    /// Returns when something came out of it; waits for ever where there is nothing to do.
+    async fn work(&mut self) -> Result<(), ClientError> {
+        let Some(cancelling) = &mut self.cancelling else { return std::future::pending().await };
+        let result = cancelling.await;
+        self.cancelling = None;
+        match result {
+            Ok(_) => {
+                self.cancelled = true;
+                Ok(())
+            }
+            // Asked again when the node is back.
+            Err(error) if error.is_away() => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Drawn,
+    Lines,
+    /// Prints only lines about failures and what needs attention.
+    Quiet,
+    Json,
+}
+
+/// Tells what happens, in one of three forms.
+struct Report {
+    form: Form,
+    model: Model,
+    run: RunId,
+    history: Offset,
+    changes: Vec<Change>,
+    screen: Screen,
+    tick: Interval,
+    mentioned: BTreeSet<Index>,
+    tails: u32,
+    node_away: bool,
+}
+
+impl Report {
+    fn new(context: &Context, run: &RunView, history: Offset, volume: Volume) -> Self {
+        let form = match (context.json, volume, std::io::stderr().is_terminal()) {
+            (true, ..) => Form::Json,
+            (false, Volume::Quiet, _) => Form::Quiet,
+            (false, Volume::Normal, true) => Form::Drawn,
+            (false, Volume::Normal, false) => Form::Lines,
+        };
+        let every = if form == Form::Drawn { DRAW_EVERY } else { LOOK_EVERY };
+        let mut tick = interval_at(Instant::now() + every, every);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Self {
+            form,
+            model: Model::new(&run.dag),
+            run: run.id,
+            history,
+            changes: Vec::new(),
+            screen: Screen::default(),
+            tick,
+            mentioned: BTreeSet::new(),
+            tails: 0,
+            node_away: false,
+        }
+    }
+
+    /// Takes events in; whether the run ended.
+    async fn take(&mut self, frame: &EventFrame, client: &Client) -> Result<bool, CliError> {
+        let mut lines_out = Vec::new();
+        for event in frame.views()? {
+            let told = self.changes.len();
+            self.model
+                .fold(&event, &mut self.changes)
+                .map_err(|error| CliError::unavailable(format!("{}: {error}", event.type_name)))?;
+            if event.offset <= self.history {
+                self.changes.truncate(told);
+            }
+        }
+        if self.form == Form::Json {
+            for line in frame.raw_after(self.history)? {
+                lines_out.extend_from_slice(line.as_bytes());
+                lines_out.push(b'\n');
+            }
+            output::bytes(&lines_out)?;
+        }
+        let changes = std::mem::take(&mut self.changes);
+        let ended = changes.contains(&Change::RunEnded);
+        if self.form != Form::Json {
+            self.tell(&changes, client).await;
+        }
+        self.changes = changes;
+        self.changes.clear();
+        Ok(ended)
+    }
+
+    async fn tell(&mut self, changes: &[Change], client: &Client) {
+        let mut above = String::new();
+        let is_told = |change: &&Change| self.form != Form::Quiet || lines::needs_attention(change);
+        let changes: Vec<&Change> = changes.iter().filter(is_told).collect();
+        for change in changes {
+            if let Some(line) = lines::change(&self.model, change, self.form == Form::Drawn) {
+                above.push_str(&line);
+            }
+            if let Change::Failed(failure) = change
+                && matches!(failure.state, TaskState::Failed | TaskState::Error)
+            {
+                above.push_str(&self.tail(failure, client).await);
+            }
+        }
+        if !above.is_empty() {
+            self.say(&above);
+        }
+    }
+
+    /// The end of the log of a failed try; nothing where it cannot be had quickly.
+    async fn tail(&mut self, failure: &Failure, client: &Client) -> String {
+        if failure.log_bytes == 0 || self.tails >= TAILS_MAX {
+            return String::new();
+        }
+        self.tails += 1;
+        let from = failure.log_bytes.saturating_sub(TAIL_BYTES);
+        let how = ReadLog { from: Some(from), plain: true, ..ReadLog::default() };
+        let read = async {
+            let mut log = client.session_log(&failure.session, &how).await?;
+            log.read_to_end(4 * TAIL_BYTES as usize).await
+        };
+        match timeout(TAIL_TIME_MAX, read).await {
+            Ok(Ok(bytes)) => lines::log_tail(&bytes, from > 0),
+            Ok(Err(_)) | Err(_) => String::new(),
+        }
+    }
+
+    /// Says something above what is drawn.
+    fn say(&mut self, text: &str) {
+        match self.form {
+            Form::Drawn => {
+                let frame = self.frame();
+                self.screen.draw(text, &frame);
+            }
+            Form::Lines | Form::Quiet | Form::Json => output::note(text),
+        }
+    }
+
+    fn frame(&self) -> Vec<String> {
+        let size = raw::size(rustix::stdio::stderr());
+        draw::frame(&self.model, now_ms(), size, self.node_away)
+    }
+
+    fn draw(&mut self) {
+        match self.form {
+            Form::Drawn => {
+                let frame = self.frame();
+                self.screen.draw("", &frame);
+            }
+            Form::Lines => self.mention_long_ones(),
+            Form::Quiet | Form::Json => {}
+        }
+    }
+
+    fn mention_long_ones(&mut self) {
+        let now = now_ms();
+        let model = &self.model;
+        let is_long = |index: &&Index| now - model.task(**index).started_ms >= lines::LONG_MS;
+        for index in model.running.iter().filter(is_long) {
+            if self.mentioned.insert(*index) {
+                output::note(&lines::long(model, *index, now));
+            }
+        }
+    }
+
+    fn away(&mut self, stopped: bool) {
+        self.node_away = true;
+        if self.form == Form::Lines {
+            let how = if stopped { "was stopped" } else { "went away" };
+            output::note(&format!("The node {how}; waiting for it.\n"));
+        }
+    }
+
+    fn back(&mut self) {
+        self.node_away = false;
+        if self.form == Form::Lines {
+            output::note("The node is back.\n");
+        }
+    }
+
+    /// Erases what is drawn.
+    fn clear(&mut self) {
+        self.screen.draw("", &[]);
+    }
+
+    async fn end(&mut self, client: &Client) -> Exit {
+        let is_told = match self.form {
+            Form::Drawn | Form::Lines => true,
+            Form::Quiet => self.model.state != RunState::Succeeded,
+            Form::Json => false,
+        };
+        if is_told {
+            let mut summary = lines::summary(&self.model, self.run, now_ms());
+            summary.push_str(&self.time_line(client).await);
+            match self.form {
+                Form::Drawn => self.screen.draw(&summary, &[]),
+                Form::Lines | Form::Quiet | Form::Json => output::note(&summary),
+            }
+        }
+        self.model.state.exit_code().map_or(Exit::ERROR, Exit)
+    }
+
+    /// Where the time of a run went that was not over at once; nothing where that cannot be had quickly.
+    async fn time_line(&self, client: &Client) -> String {
+        let wall_ms = self.model.started_ms.zip(self.model.ended_ms).map_or(0, |(from, to)| to - from);
+        if wall_ms < TIMED_FROM_MS {
+            return String::new();
+        }
+        let run = self.run.to_string();
+        match timeout(TAIL_TIME_MAX, client.run_time(&run, &ReadTime { totals: true })).await {
+            Ok(Ok(view)) => lines::times(&view),
+            Ok(Err(_)) | Err(_) => String::new(),
+        }
+    }
+
+    fn leave(&mut self, exit: Exit, run: RunId) {
+        self.clear();
+        let what = if exit == Exit::CANCELLED { "goes on being cancelled" } else { "goes on" };
+        output::note(&format!("Left; the run {what}: cis dag execute --run-id {run}\n"));
+    }
+}

@@ -1,0 +1,28 @@
+//! The configuration as commands read it, and its mistakes as they report them.
+
+use cis_core::api::{Problem, ProblemKind};
+use cis_node::config::{self, Config, ConfigError, FileError};
+
+use crate::error::CliError;
+use crate::home::Home;
+
+/// Reads it. `overrides` are `KEY=VALUE`.
+pub(crate) fn load(home: &Home, overrides: &[String]) -> Result<Config, CliError> {
+    config::load(home, |name| std::env::var_os(name), overrides).map_err(error)
+}
+
+/// All that is wrong, each mistake of the file with its place.
+pub(crate) fn error(error: ConfigError) -> CliError {
+    let mut sentences = error.others;
+    let mut problem = Problem::new(ProblemKind::BadInput, "");
+    match error.file {
+        Some(FileError::Mistakes(mistakes, path)) => {
+            sentences.insert(0, mistakes.summary(&path.display().to_string()));
+            problem.diagnostics = mistakes.findings;
+        }
+        Some(other) => sentences.insert(0, other.to_string()),
+        None => {}
+    }
+    problem.detail = sentences.join("\n");
+    problem.hint("`cis config default` shows every setting with its default").into()
+}

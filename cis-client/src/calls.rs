@@ -1,0 +1,352 @@
+//! Every call of the API, typed. Names of runs, tasks and sessions go as they were typed: the node
+//! resolves short ones.
+
+use hyper::Method;
+use hyper::body::Bytes;
+use serde::de::DeserializeOwned;
+
+use super::query::ToQuery as _;
+use super::{Client, ClientError, LogStream};
+use cis_core::api::{
+    Answer, AnswerReceipt, Ask, AskView, AuditReport, CallerView, CleanReport, CleanStore, CreateMatrixRoom,
+    CreateRun, CreateSession, Decide, ExplainView, GroupView, HandIn, HistoryEntry, InboxItem, InputReceipt,
+    InviteToMatrixRoom, JoinMatrixRoom, KillSession, ListInbox, ListRuns, ListSessions, ListTasks, Listing,
+    LoginMatrix, LogoutMatrix, MatrixAccountView, MatrixRoomEvents, MatrixRoomView, NodeView, Page, ReadAsk,
+    ReadHistory, ReadLog, ReadMatrixRoom, ReadTime, RecoverReport, RecoverRuns, RetryRun, RunDetail, RunView,
+    Say, SendInput, SessionView, SetMode, StopNode, TaskContext, TaskView, ThreadMessage, TimeView, WhyView,
+    paths,
+};
+use cis_core::dag::Group;
+
+/// By this name the session whose token is shown calls itself.
+const SELF: &str = "self";
+
+/// All of them fail alike: [`ClientError::Problem`] is the node's answer, the others say that there was none.
+#[allow(clippy::missing_errors_doc, reason = "said once, above")]
+impl Client {
+    /// The node itself.
+    pub async fn node(&self) -> Result<NodeView, ClientError> {
+        self.get(paths::NODE).await
+    }
+
+    /// Ends the node. It answers before it goes.
+    pub async fn stop_node(&self, how: &StopNode) -> Result<(), ClientError> {
+        self.post_raw(paths::NODE_STOP, how).await.map(drop)
+    }
+
+    /// Removes what ended runs left. May take minutes.
+    pub async fn clean_store(&self, what: &CleanStore) -> Result<CleanReport, ClientError> {
+        self.post_long(paths::STORE_CLEAN, what).await
+    }
+
+    /// Runs, newest first.
+    pub async fn runs(&self, which: &ListRuns) -> Result<Listing<RunView>, ClientError> {
+        self.get(&which.on(paths::RUNS.to_owned())).await
+    }
+
+    /// Makes a run. Sent twice with the same input id, it is made once.
+    pub async fn create_run(&self, run: &CreateRun) -> Result<RunView, ClientError> {
+        self.post_once(paths::RUNS, run).await
+    }
+
+    /// The caller as the node sees it, and the operations that it may use.
+    pub async fn me(&self) -> Result<CallerView, ClientError> {
+        self.get(paths::ME).await
+    }
+
+    /// Tasks of a run, in the order of its file, a page of them.
+    pub async fn tasks(&self, run: &str, which: &ListTasks) -> Result<Listing<TaskView>, ClientError> {
+        self.get(&which.on(paths::fill(paths::RUN_TASKS, &[run]))).await
+    }
+
+    /// A task of a run.
+    pub async fn task(&self, run: &str, task: &str) -> Result<TaskView, ClientError> {
+        self.get(&paths::fill(paths::TASK, &[run, task])).await
+    }
+
+    /// A run with its tasks.
+    pub async fn run(&self, run: &str) -> Result<RunDetail, ClientError> {
+        self.get(&paths::fill(paths::RUN, &[run])).await
+    }
+
+    /// Starts a created run. One that was started before is a problem that says so.
+    pub async fn start_run(&self, run: &str) -> Result<RunView, ClientError> {
+        self.act(paths::RUN_START, run).await
+    }
+
+    /// Ends a run: live sessions are stopped, the rest is not started.
+    pub async fn cancel_run(&self, run: &str) -> Result<RunView, ClientError> {
+        self.act(paths::RUN_CANCEL, run).await
+    }
+
+    /// Starts nothing new in it.
+    pub async fn pause_run(&self, run: &str) -> Result<RunView, ClientError> {
+        self.act(paths::RUN_PAUSE, run).await
+    }
+
+    /// Goes on with it.
+    pub async fn resume_run(&self, run: &str) -> Result<RunView, ClientError> {
+        self.act(paths::RUN_RESUME, run).await
+    }
+
+    /// Runs tasks of an ended run again.
+    pub async fn retry_run(&self, run: &str, how: &RetryRun) -> Result<RunView, ClientError> {
+        self.post(&paths::fill(paths::RUN_RETRY, &[run]), how).await
+    }
+
+    /// Switches how an open run is executed.
+    pub async fn set_mode(&self, run: &str, how: &SetMode) -> Result<RunView, ClientError> {
+        self.post(&paths::fill(paths::RUN_MODE, &[run]), how).await
+    }
+
+    /// Why a task is where it is.
+    pub async fn why(&self, run: &str, task: &str) -> Result<WhyView, ClientError> {
+        self.get(&paths::fill(paths::WHY, &[run, task])).await
+    }
+
+    /// Approves or rejects a task that waits for it. The first decision counts.
+    pub async fn decide(&self, run: &str, task: &str, what: &Decide) -> Result<RunView, ClientError> {
+        self.post(&paths::fill(paths::TASK_APPROVAL, &[run, task]), what).await
+    }
+
+    /// Where the time of a run went.
+    pub async fn run_time(&self, run: &str, how: &ReadTime) -> Result<TimeView, ClientError> {
+        self.get(&how.on(paths::fill(paths::RUN_TIME, &[run]))).await
+    }
+
+    /// Returns the history of a run or of one of its tasks, oldest first. Reads all pages.
+    pub async fn run_history(&self, run: &str, task: Option<&str>) -> Result<Vec<HistoryEntry>, ClientError> {
+        let path = paths::fill(paths::RUN_HISTORY, &[run]);
+        let mut query = ReadHistory { task: task.map(str::to_owned), ..ReadHistory::default() };
+        let mut all = Vec::new();
+        loop {
+            let page: Listing<HistoryEntry> = self.get_long(&query.on(path.clone())).await?;
+            all.extend(page.items);
+            match page.next {
+                Some(next) => query.after = Some(next),
+                None => return Ok(all),
+            }
+        }
+    }
+
+    /// Concurrency groups: the node's, and those of the files of open runs. All pages.
+    pub async fn groups(&self) -> Result<Listing<GroupView>, ClientError> {
+        self.pages(paths::GROUPS).await
+    }
+
+    /// All pages of a listing as one.
+    async fn pages<T: DeserializeOwned>(&self, path: &str) -> Result<Listing<T>, ClientError> {
+        let (mut page, mut items) = (Page::default(), Vec::new());
+        loop {
+            let listing: Listing<T> = self.get_long(&page.on(path.to_owned())).await?;
+            items.extend(listing.items);
+            match listing.next {
+                Some(next) => page.after = Some(next),
+                None => return Ok(Listing { items, next: None }),
+            }
+        }
+    }
+
+    /// Makes or changes a group of the node.
+    pub async fn set_group(&self, name: &str, group: &Group) -> Result<(), ClientError> {
+        let body = serde_json::to_vec(group).map_err(ClientError::protocol)?;
+        self.call(Method::PUT, &paths::fill(paths::GROUP, &[name]), body.into()).await.map(drop)
+    }
+
+    /// Removes a group that [`Self::set_group`] made.
+    pub async fn remove_group(&self, name: &str) -> Result<(), ClientError> {
+        self.call(Method::DELETE, &paths::fill(paths::GROUP, &[name]), Bytes::new()).await.map(drop)
+    }
+
+    /// What a task would get now of those that it needs, secrets replaced.
+    pub async fn task_context(&self, run: &str, task: &str) -> Result<TaskContext, ClientError> {
+        self.get(&paths::fill(paths::TASK_CONTEXT, &[run, task])).await
+    }
+
+    /// The bytes of a file that a task left, by its blob or its path. The caller compares their hash with it.
+    pub async fn artifact(&self, run: &str, task: &str, blob: &str) -> Result<LogStream<'_>, ClientError> {
+        self.log(paths::fill(paths::TASK_ARTIFACT, &[run, task, blob]), &ReadLog::default()).await
+    }
+
+    /// The log of a task's newest attempt, or of the one asked for.
+    pub async fn task_log(&self, run: &str, task: &str, how: &ReadLog) -> Result<LogStream<'_>, ClientError> {
+        self.log(paths::fill(paths::TASK_LOG, &[run, task]), how).await
+    }
+
+    /// Sessions, newest first.
+    pub async fn sessions(&self, which: &ListSessions) -> Result<Listing<SessionView>, ClientError> {
+        self.get(&which.on(paths::SESSIONS.to_owned())).await
+    }
+
+    /// The same, all pages.
+    pub async fn all_sessions(&self, which: &ListSessions) -> Result<Listing<SessionView>, ClientError> {
+        let (mut page, mut items) = (which.clone(), Vec::new());
+        loop {
+            let listing = self.sessions(&page).await?;
+            items.extend(listing.items);
+            match listing.next {
+                Some(next) => page.after = Some(next),
+                None => return Ok(Listing { items, next: None }),
+            }
+        }
+    }
+
+    /// Makes a session without a run.
+    pub async fn create_session(&self, session: &CreateSession) -> Result<SessionView, ClientError> {
+        self.post_once(paths::SESSIONS, session).await
+    }
+
+    /// A session.
+    pub async fn session(&self, session: &str) -> Result<SessionView, ClientError> {
+        self.get(&paths::fill(paths::SESSION, &[session])).await
+    }
+
+    /// Types into it. Sent twice with the same input id, it is typed once.
+    pub async fn send_input(&self, session: &str, input: &SendInput) -> Result<InputReceipt, ClientError> {
+        self.post_once(&paths::fill(paths::SESSION_INPUT, &[session]), input).await
+    }
+
+    /// Ends its whole tree.
+    pub async fn kill_session(&self, session: &str, how: &KillSession) -> Result<(), ClientError> {
+        self.post_raw(&paths::fill(paths::SESSION_KILL, &[session]), how).await.map(drop)
+    }
+
+    /// What it wrote.
+    pub async fn session_log(&self, session: &str, how: &ReadLog) -> Result<LogStream<'_>, ClientError> {
+        self.log(paths::fill(paths::SESSION_LOG, &[session]), how).await
+    }
+
+    /// The text of its screen.
+    pub async fn screen(&self, session: &str) -> Result<String, ClientError> {
+        let path = paths::fill(paths::SESSION_SCREEN, &[session]);
+        let bytes = self.call(Method::GET, &path, Bytes::new()).await?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    /// What waits for a human, oldest first, a page of it.
+    pub async fn inbox(&self, which: &ListInbox) -> Result<Listing<InboxItem>, ClientError> {
+        self.get(&which.on(paths::INBOX.to_owned())).await
+    }
+
+    /// All of it, from there on.
+    pub async fn whole_inbox(&self, mut which: ListInbox) -> Result<Vec<InboxItem>, ClientError> {
+        let mut all = Vec::new();
+        loop {
+            let mut page = self.inbox(&which).await?;
+            all.append(&mut page.items);
+            let Some(next) = page.next else { return Ok(all) };
+            which.after = Some(next);
+        }
+    }
+
+    /// An item of the inbox.
+    pub async fn inbox_item(&self, item: &str) -> Result<InboxItem, ClientError> {
+        self.get(&paths::fill(paths::INBOX_ITEM, &[item])).await
+    }
+
+    /// Answers it. The first answer counts; sent twice with the same input id, it is given once.
+    pub async fn answer(&self, item: &str, answer: &Answer) -> Result<AnswerReceipt, ClientError> {
+        self.post_once(&paths::fill(paths::INBOX_ANSWER, &[item]), answer).await
+    }
+
+    /// What was said in the thread of an item. All pages.
+    pub async fn thread(&self, item: &str) -> Result<Listing<ThreadMessage>, ClientError> {
+        self.pages(&paths::fill(paths::THREAD, &[item])).await
+    }
+
+    /// Asks people something, as the session whose token this client shows.
+    pub async fn ask(&self, ask: &Ask) -> Result<AskView, ClientError> {
+        self.post_once(&paths::fill(paths::SESSION_ASKS, &[SELF]), ask).await
+    }
+
+    /// How that stands; with a wait, once it is over, or after that.
+    pub async fn read_ask(&self, item: &str, how: &ReadAsk) -> Result<AskView, ClientError> {
+        self.get(&how.on(paths::fill(paths::SESSION_ASK, &[SELF, item]))).await
+    }
+
+    /// Takes it back. Where it was answered meanwhile, it says so.
+    pub async fn withdraw_ask(&self, item: &str) -> Result<AskView, ClientError> {
+        let path = paths::fill(paths::SESSION_ASK, &[SELF, item]);
+        let bytes = self.call(Method::DELETE, &path, Bytes::new()).await?;
+        serde_json::from_slice(&bytes).map_err(ClientError::protocol)
+    }
+
+    /// Tells people something, as that session.
+    pub async fn say(&self, say: &Say) -> Result<(), ClientError> {
+        self.post_once_raw(&paths::fill(paths::SESSION_SAY, &[SELF]), say).await.map(drop)
+    }
+
+    /// Hands in the result of its task: that session is ended.
+    pub async fn hand_in(&self, result: &HandIn) -> Result<(), ClientError> {
+        self.post_once_raw(&paths::fill(paths::SESSION_HAND_IN, &[SELF]), result).await.map(drop)
+    }
+
+    /// Why it is thought to wait for a human, or not.
+    pub async fn explain(&self, session: &str) -> Result<ExplainView, ClientError> {
+        self.get(&paths::fill(paths::SESSION_EXPLAIN, &[session])).await
+    }
+
+    /// Logs the node's Matrix account in. Waits as long as the homeserver does.
+    pub async fn login_matrix(&self, login: &LoginMatrix) -> Result<MatrixAccountView, ClientError> {
+        self.post_long(paths::MATRIX_ACCOUNT, login).await
+    }
+
+    /// Logs it out.
+    pub async fn logout_matrix(&self, how: &LogoutMatrix) -> Result<(), ClientError> {
+        let path = how.on(paths::MATRIX_ACCOUNT.to_owned());
+        self.call(Method::DELETE, &path, Bytes::new()).await.map(drop)
+    }
+
+    /// Who it is.
+    pub async fn matrix_account(&self) -> Result<MatrixAccountView, ClientError> {
+        self.get_long(paths::MATRIX_ACCOUNT).await
+    }
+
+    /// Its rooms. All pages.
+    pub async fn matrix_rooms(&self) -> Result<Listing<MatrixRoomView>, ClientError> {
+        self.pages(paths::MATRIX_ROOMS).await
+    }
+
+    /// Makes a room.
+    pub async fn create_matrix_room(&self, room: &CreateMatrixRoom) -> Result<MatrixRoomView, ClientError> {
+        self.post_long(paths::MATRIX_ROOMS, room).await
+    }
+
+    /// Joins a room.
+    pub async fn join_matrix_room(&self, room: &JoinMatrixRoom) -> Result<MatrixRoomView, ClientError> {
+        self.post_long(paths::MATRIX_JOIN, room).await
+    }
+
+    /// Invites people into a room.
+    pub async fn invite_to_matrix_room(
+        &self,
+        room: &str,
+        who: &InviteToMatrixRoom,
+    ) -> Result<(), ClientError> {
+        self.post_raw(&paths::fill(paths::MATRIX_INVITE, &[room]), who).await.map(drop)
+    }
+
+    /// Takes the runs that a room tells of into the store.
+    pub async fn recover_runs(&self, room: &str, how: &RecoverRuns) -> Result<RecoverReport, ClientError> {
+        self.post_long(&paths::fill(paths::MATRIX_RECOVER, &[room]), how).await
+    }
+
+    /// Checks all that a room has of nodes and runs.
+    pub async fn audit_matrix_room(&self, room: &str) -> Result<AuditReport, ClientError> {
+        self.get_long(&paths::fill(paths::MATRIX_AUDIT, &[room])).await
+    }
+
+    /// What is said in a room, from a place on.
+    pub async fn read_matrix_room(
+        &self,
+        room: &str,
+        how: &ReadMatrixRoom,
+    ) -> Result<MatrixRoomEvents, ClientError> {
+        self.get_long(&how.on(paths::fill(paths::MATRIX_EVENTS, &[room]))).await
+    }
+
+    async fn act(&self, path: &str, run: &str) -> Result<RunView, ClientError> {
+        let bytes = self.call(Method::POST, &paths::fill(path, &[run]), Bytes::new()).await?;
+        serde_json::from_slice(&bytes).map_err(ClientError::protocol)
+    }
+}

@@ -1,0 +1,341 @@
+//! The connection: one HTTP/1 connection, made at the first call, kept for the next ones, and
+//! made again when the node closed it.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::body::{Bytes, Incoming};
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderName, HeaderValue};
+use hyper::{Method, Request, Response};
+use hyper_util::rt::TokioIo;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+use super::ClientError;
+use super::endpoint::Endpoint;
+use super::trust::ServerTrust;
+use cis_core::api::{Problem, ProblemKind};
+use cis_local::Place;
+
+/// An answer that is no stream may have so many bytes.
+const ANSWER_BYTES_MAX: usize = 64 << 20;
+/// A call that is no stream is answered within this time.
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(30);
+/// Carries the token of the session that asks.
+const TOKEN_HEADER: HeaderName = HeaderName::from_static("x-cis-token");
+
+/// A body that was read whole before it is sent.
+pub(super) type Body = Full<Bytes>;
+
+/// An answer whose body is still to be read, and its connection.
+pub(super) type Opened = (Response<Incoming>, SendRequest<Body>);
+
+/// Brings a node back that went away: true once one listens again. May wait.
+pub type Revive = dyn Fn() -> bool + Send + Sync;
+
+/// A connection that was not used for so long is not used again: over TCP the node closes it soon (after 30 s), and
+/// what is sent at that moment is lost.
+const UNUSED_MAX: Duration = Duration::from_secs(20);
+
+/// A call that can be repeated is tried so often while the node goes away and comes back.
+const TRIES_MAX: u32 = 3;
+
+/// A client of one node. Calls share one connection and wait for each other; streams (logs, events,
+/// attached terminals) have one each.
+pub struct Client {
+    endpoint: Endpoint,
+    /// And the header that carries it.
+    token: Option<(HeaderName, HeaderValue)>,
+    revive: Option<Arc<Revive>>,
+    kept: Mutex<Option<Kept>>,
+}
+
+/// A connection for the next call.
+struct Kept {
+    sender: SendRequest<Body>,
+    used: Instant,
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("node", &self.endpoint.name()).finish_non_exhaustive()
+    }
+}
+
+impl Client {
+    /// A client of the node at this socket of this machine; `token` is that of the session it acts for, if
+    /// any. Connects with its first call. A token that no header can carry is left out, which gives
+    /// the caller no rights instead of wrong ones.
+    #[must_use]
+    pub fn new(node: impl Into<Place>, token: Option<&str>) -> Self {
+        let token = token.and_then(secret).map(|token| (TOKEN_HEADER, token));
+        Self { endpoint: Endpoint::Unix(node.into()), token, revive: None, kept: Mutex::new(None) }
+    }
+
+    /// A client of the node at `https://HOST:PORT`, with a token of `cis node token create`. Connects with its first
+    /// call; waits for nobody and starts no node. Streams come back by themselves as over a socket.
+    ///
+    /// # Errors
+    /// [`ClientError::Url`], or [`ClientError::Trust`] where no certificate could be checked.
+    pub fn remote(url: &str, token: &str, trust: ServerTrust) -> Result<Self, ClientError> {
+        let endpoint = Endpoint::remote(url, trust)?;
+        let token = secret(&format!("Bearer {token}")).map(|token| (AUTHORIZATION, token));
+        Ok(Self { endpoint, token, revive: None, kept: Mutex::new(None) })
+    }
+
+    /// The same, with a way to bring the node back: calls that may be repeated (those that only look,
+    /// and those that count once by their input id) survive a node that dies under them.
+    #[must_use]
+    pub fn with_revive(mut self, revive: Arc<Revive>) -> Self {
+        self.revive = Some(revive);
+        self
+    }
+
+    /// Where the node is, for people: its socket's path, or its URL.
+    #[must_use]
+    pub fn place(&self) -> String {
+        self.endpoint.name()
+    }
+
+    pub(super) fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    pub(super) fn token(&self) -> Option<&(HeaderName, HeaderValue)> {
+        self.token.as_ref()
+    }
+
+    /// A call without a body whose answer is `T`.
+    pub(super) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
+        let bytes = self.repeat(|| self.call(Method::GET, path, Bytes::new())).await?;
+        decode(&bytes)
+    }
+
+    /// A call with a JSON body whose answer is `T`.
+    pub(super) async fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, ClientError> {
+        let bytes = self.post_raw(path, body).await?;
+        decode(&bytes)
+    }
+
+    /// A call with a JSON body that counts once, however often it is sent.
+    pub(super) async fn post_once<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, ClientError> {
+        decode(&self.post_once_raw(path, body).await?)
+    }
+
+    /// The same for a call whose answer says nothing beyond "done".
+    pub(super) async fn post_once_raw(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<Bytes, ClientError> {
+        let body: Bytes = serde_json::to_vec(body).map_err(ClientError::protocol)?.into();
+        self.repeat(|| self.call(Method::POST, path, body.clone())).await
+    }
+
+    /// Does it again while the node goes away under it and can be brought back.
+    async fn repeat<T, F: Future<Output = Result<T, ClientError>>>(
+        &self,
+        attempt: impl Fn() -> F,
+    ) -> Result<T, ClientError> {
+        let mut tries = 1;
+        loop {
+            let error = match attempt().await {
+                Err(
+                    error @ (ClientError::Io { .. }
+                    | ClientError::NotRunning { .. }
+                    | ClientError::NotListening { .. }),
+                ) => error,
+                answer => return answer,
+            };
+            let Some(revive) = self.revive.clone().filter(|_| tries < TRIES_MAX) else { return Err(error) };
+            tries += 1;
+            let back = tokio::task::spawn_blocking(move || revive()).await;
+            if !back.unwrap_or(false) {
+                return Err(error);
+            }
+        }
+    }
+
+    /// A call with a JSON body whose answer says nothing beyond "done".
+    pub(super) async fn post_raw(&self, path: &str, body: &impl Serialize) -> Result<Bytes, ClientError> {
+        let body = serde_json::to_vec(body).map_err(ClientError::protocol)?;
+        self.call(Method::POST, path, body.into()).await
+    }
+
+    /// A call with a JSON body that takes as long as it takes, over a connection of its own.
+    pub(super) async fn post_long<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, ClientError> {
+        let body = serde_json::to_vec(body).map_err(ClientError::protocol)?;
+        decode(&self.call_long(Method::POST, path, body.into()).await?)
+    }
+
+    /// One call that takes as long as it takes, over a connection of its own.
+    pub(super) async fn call_long(
+        &self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+    ) -> Result<Bytes, ClientError> {
+        let request = self.request(method, path, body)?;
+        let mut sender = self.connect().await?;
+        let response = sender.send_request(request).await.map_err(|error| self.broken(error))?;
+        self.whole(response).await
+    }
+
+    /// A call without a body that takes as long as it takes, over a connection of its own.
+    pub(super) async fn get_long<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
+        let once = || async {
+            let mut sender = self.connect().await?;
+            let request = self.request(Method::GET, path, Bytes::new())?;
+            let response = sender.send_request(request).await.map_err(|error| self.broken(error))?;
+            self.whole(response).await
+        };
+        decode(&self.repeat(once).await?)
+    }
+
+    /// One call over the kept connection: the bytes of an answer that is no problem.
+    pub(super) async fn call(&self, method: Method, path: &str, body: Bytes) -> Result<Bytes, ClientError> {
+        let answer = async {
+            let mut kept = self.kept.lock().await;
+            let response = self.send_kept(&mut kept, self.request(method, path, body)?).await?;
+            let answer = self.whole(response).await;
+            if answer.as_ref().is_err_and(|error| !matches!(error, ClientError::Problem(_))) {
+                *kept = None;
+            }
+            answer
+        };
+        tokio::time::timeout(ANSWER_TIME_MAX, answer)
+            .await
+            .unwrap_or(Err(ClientError::Timeout { seconds: ANSWER_TIME_MAX.as_secs() }))
+    }
+
+    /// A call over a connection of its own whose answer is read piece by piece.
+    pub(super) async fn open(&self, path: &str) -> Result<Opened, ClientError> {
+        self.repeat(|| self.open_once(path)).await
+    }
+
+    /// The same, without bringing a node back.
+    pub(super) async fn open_once(&self, path: &str) -> Result<Opened, ClientError> {
+        let mut sender = self.connect().await?;
+        let request = self.request(Method::GET, path, Bytes::new())?;
+        let response = sender.send_request(request).await.map_err(|error| self.broken(error))?;
+        if response.status().is_success() {
+            return Ok((response, sender));
+        }
+        match self.whole(response).await {
+            Err(error) => Err(error),
+            Ok(_) => Err(ClientError::protocol("a failed call without a problem")),
+        }
+    }
+
+    fn request(&self, method: Method, path: &str, body: Bytes) -> Result<Request<Body>, ClientError> {
+        let mut request = Request::builder().method(method).uri(path).header(HOST, self.endpoint.authority());
+        if !body.is_empty() {
+            request = request.header(CONTENT_TYPE, "application/json");
+        }
+        if let Some((name, token)) = &self.token {
+            request = request.header(name, token);
+        }
+        request.body(Full::new(body)).map_err(ClientError::protocol)
+    }
+
+    /// Sends over the kept connection. Where the node closed that one meanwhile, and the request did
+    /// not leave, over a new one; a request that may have arrived is never sent twice.
+    async fn send_kept(
+        &self,
+        kept: &mut Option<Kept>,
+        mut request: Request<Body>,
+    ) -> Result<Response<Incoming>, ClientError> {
+        let is_fit = |kept: &&mut Kept| !kept.sender.is_closed() && kept.used.elapsed() < UNUSED_MAX;
+        if let Some(Kept { sender, used }) = kept.as_mut().filter(is_fit)
+            && sender.ready().await.is_ok()
+        {
+            match sender.try_send_request(request).await {
+                Ok(response) => {
+                    *used = Instant::now();
+                    return Ok(response);
+                }
+                Err(mut error) => match error.take_message() {
+                    Some(unsent) => request = unsent,
+                    None => {
+                        *kept = None;
+                        return Err(self.broken(error.into_error()));
+                    }
+                },
+            }
+        }
+        let Kept { sender, .. } = kept.insert(Kept { sender: self.connect().await?, used: Instant::now() });
+        sender.send_request(request).await.map_err(|error| self.broken(error))
+    }
+
+    async fn connect(&self) -> Result<SendRequest<Body>, ClientError> {
+        let stream = self.endpoint.connect().await?;
+        let (sender, connection) =
+            http1::handshake(TokioIo::new(stream)).await.map_err(|error| self.broken(error))?;
+        tokio::spawn(async move {
+            // Whoever waits for an answer is told; without one nobody cares.
+            let _ = connection.await;
+        });
+        Ok(sender)
+    }
+
+    async fn whole(&self, response: Response<Incoming>) -> Result<Bytes, ClientError> {
+        let status = response.status().as_u16();
+        let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX);
+        let bytes = body.collect().await.map_err(|error| self.io(io::Error::other(error)))?.to_bytes();
+        if (200..300).contains(&status) { Ok(bytes) } else { Err(problem_of(status, &bytes).into()) }
+    }
+
+    pub(super) fn broken(&self, error: hyper::Error) -> ClientError {
+        self.io(io::Error::other(error))
+    }
+
+    pub(super) fn io(&self, source: io::Error) -> ClientError {
+        ClientError::Io { at: self.endpoint.name(), source }
+    }
+}
+
+/// A value that nobody shows; none: no header can carry it.
+fn secret(text: &str) -> Option<HeaderValue> {
+    HeaderValue::from_str(text).ok().map(|mut value| {
+        value.set_sensitive(true);
+        value
+    })
+}
+
+/// The problem in the body of a failed call; where there is none that can be read, one made of the status.
+pub(super) fn problem_of(status: u16, body: &[u8]) -> Problem {
+    serde_json::from_slice(body).unwrap_or_else(|_| {
+        let kind = match status {
+            400 => ProblemKind::BadInput,
+            401 => ProblemKind::Unauthenticated,
+            403 => ProblemKind::Denied,
+            404 => ProblemKind::NotFound,
+            409 => ProblemKind::Conflict,
+            503 => ProblemKind::Unavailable,
+            _ => ProblemKind::Internal,
+        };
+        Problem::new(kind, format!("the node answered with HTTP status {status}"))
+    })
+}
+
+fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ClientError> {
+    serde_json::from_slice(bytes).map_err(ClientError::protocol)
+}

@@ -1,0 +1,53 @@
+//! Calls about who the node is, and whom it trusts.
+
+use hyper::Method;
+use hyper::body::Bytes;
+use serde::Serialize;
+
+use super::{Client, ClientError};
+use cis_core::api::{IdentityView, RotateIdentity, TrustNode, paths};
+use cis_core::ids::NodeDid;
+
+/// All of them fail alike: [`ClientError::Problem`] is the node's answer, the others say that there was none.
+#[allow(clippy::missing_errors_doc, reason = "said once, above")]
+impl Client {
+    /// Who the node is, and whom it trusts.
+    pub async fn identity(&self) -> Result<IdentityView, ClientError> {
+        self.get(paths::IDENTITY).await
+    }
+
+    /// It takes another key in place of `from`. Sent twice, it is done once.
+    pub async fn rotate_identity(&self, from: NodeDid) -> Result<IdentityView, ClientError> {
+        self.post_once(paths::IDENTITY_ROTATE, &RotateIdentity { from }).await
+    }
+
+    /// It trusts a node.
+    pub async fn trust(&self, did: &str, name: Option<String>) -> Result<IdentityView, ClientError> {
+        self.of_node(Method::PUT, paths::IDENTITY_TRUSTED, did, Some(&TrustNode { name })).await
+    }
+
+    /// It trusts it no more.
+    pub async fn untrust(&self, did: &str) -> Result<IdentityView, ClientError> {
+        self.of_node(Method::DELETE, paths::IDENTITY_TRUSTED, did, None::<&()>).await
+    }
+
+    /// It holds a key for void, for good.
+    pub async fn revoke(&self, did: &str) -> Result<IdentityView, ClientError> {
+        self.of_node(Method::PUT, paths::IDENTITY_REVOKED, did, None::<&()>).await
+    }
+
+    async fn of_node(
+        &self,
+        method: Method,
+        path: &str,
+        did: &str,
+        body: Option<&impl Serialize>,
+    ) -> Result<IdentityView, ClientError> {
+        let body = match body {
+            Some(body) => serde_json::to_vec(body).map_err(ClientError::protocol)?.into(),
+            None => Bytes::new(),
+        };
+        let answer = self.call(method, &paths::fill(path, &[did]), body).await?;
+        serde_json::from_slice(&answer).map_err(ClientError::protocol)
+    }
+}

@@ -1,0 +1,345 @@
+//! The client against a socket that behaves as a node does: answers, closes, comes back.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use futures_util::{SinkExt as _, StreamExt as _};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{UnixListener, UnixStream};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+
+use super::{AttachFrame, Client, ClientError, Followed};
+use cis_core::api::log_pieces::LogPiece;
+use cis_core::api::{Attach, AttachControl, AttachNotice, BEHIND, ProblemKind, ReadLog, TermSize};
+
+struct Place {
+    _dir: tempfile::TempDir,
+    path: PathBuf,
+}
+
+impl Place {
+    fn new() -> Self {
+        let dir = tempfile::Builder::new()
+            .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700))
+            .tempdir()
+            .unwrap();
+        let path = dir.path().join("s");
+        Self { _dir: dir, path }
+    }
+
+    fn listen(&self) -> UnixListener {
+        let _ = std::fs::remove_file(&self.path);
+        UnixListener::bind(&self.path).unwrap()
+    }
+}
+
+/// Reads one request's head and answers it; gives back the head.
+async fn answer(stream: &mut UnixStream, status: &str, body: &str) -> String {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await.unwrap());
+    }
+    let text = format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+    stream.write_all(text.as_bytes()).await.unwrap();
+    String::from_utf8(head).unwrap()
+}
+
+async fn accept_ws(listener: &UnixListener) -> (WebSocketStream<UnixStream>, String) {
+    let (stream, _) = listener.accept().await.unwrap();
+    let mut uri = String::new();
+    #[allow(clippy::result_large_err, reason = "the library's signature")]
+    let note = |request: &Request, response: Response| {
+        uri = request.uri().to_string();
+        Ok(response)
+    };
+    let socket = tokio_tungstenite::accept_hdr_async(stream, note).await.unwrap();
+    (socket, uri)
+}
+
+fn events(offsets: std::ops::RangeInclusive<u64>) -> Message {
+    let items: Vec<String> = offsets
+        .map(|n| {
+            format!(r#"{{"offset":{n},"id":"01JD0V3Z8K6T9W2B5N7Q4R1XEC","v":1,"type":"cis.dag.run.started","at_ms":{n},"body":{{}}}}"#)
+        })
+        .collect();
+    Message::Text(format!("[{}]", items.join(",")).into())
+}
+
+#[tokio::test]
+async fn without_a_node_it_says_so() {
+    let place = Place::new();
+    let client = Client::new(&place.path, None);
+    assert!(matches!(client.node().await, Err(ClientError::NotRunning { .. })));
+    drop(place.listen());
+    assert!(
+        matches!(client.node().await, Err(ClientError::NotRunning { .. })),
+        "a socket that nobody serves"
+    );
+}
+
+#[tokio::test]
+async fn calls_share_a_connection_until_the_node_closes_it() {
+    let place = Place::new();
+    let listener = place.listen();
+    let server = tokio::spawn(async move {
+        let (mut first, _) = listener.accept().await.unwrap();
+        let head = answer(&mut first, "200 OK", "one").await;
+        answer(&mut first, "200 OK", "two").await;
+        drop(first);
+        let (mut second, _) = listener.accept().await.unwrap();
+        answer(&mut second, "200 OK", "three").await;
+        head
+    });
+    let client = Client::new(&place.path, Some("t0ken"));
+    for expected in ["one", "two", "three"] {
+        assert_eq!(client.screen("a b").await.unwrap(), expected);
+        tokio::task::yield_now().await;
+    }
+    let head = server.await.unwrap();
+    assert!(head.starts_with("GET /v1/sessions/a%20b/screen HTTP/1.1\r\n"), "{head}");
+    assert!(head.contains("x-cis-token: t0ken\r\n"), "{head}");
+}
+
+#[tokio::test]
+async fn a_stream_that_was_dropped_for_not_reading_goes_on_and_nobody_sees_it() {
+    let place = Place::new();
+    let listener = place.listen();
+    let server = tokio::spawn(async move {
+        let (mut socket, _) = accept_ws(&listener).await;
+        socket.send(events(1..=3)).await.unwrap();
+        let said = CloseFrame { code: BEHIND.into(), reason: r#"{"after":3}"#.into() };
+        socket.send(Message::Close(Some(said))).await.unwrap();
+        let (mut again, uri) = accept_ws(&listener).await;
+        again.send(events(4..=5)).await.unwrap();
+        let _ = again.next().await;
+        uri
+    });
+    let client = Client::new(&place.path, None);
+    let mut follower = client.events(None, Some(0)).await.unwrap();
+    let mut offsets = Vec::new();
+    while offsets.len() < 5 {
+        match follower.next().await.unwrap() {
+            Followed::Frame(frame) => {
+                offsets.extend(frame.events().unwrap().iter().map(|event| event.offset))
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(offsets, [1, 2, 3, 4, 5]);
+    drop(follower);
+    assert_eq!(server.await.unwrap(), "/v1/events?after=3");
+}
+
+#[tokio::test]
+async fn problems_and_answers_that_are_none_are_told_apart() {
+    let place = Place::new();
+    let listener = place.listen();
+    let problem = cis_core::api::Problem::new(ProblemKind::NotFound, "no run `x`").hint("cis dag list");
+    let text = serde_json::to_string(&problem).unwrap();
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        answer(&mut stream, "404 Not Found", &text).await;
+        answer(&mut stream, "403 Forbidden", "<html>").await;
+        answer(&mut stream, "200 OK", "{}").await;
+        std::future::pending::<()>().await;
+    });
+    let client = Client::new(&place.path, None);
+    match client.run("x").await {
+        Err(ClientError::Problem(got)) => assert_eq!(*got, problem),
+        other => panic!("{other:?}"),
+    }
+    match client.run("x").await {
+        Err(ClientError::Problem(got)) => assert_eq!(got.kind, ProblemKind::Denied),
+        other => panic!("{other:?}"),
+    }
+    assert!(matches!(client.run("x").await, Err(ClientError::Protocol { .. })));
+}
+
+#[tokio::test]
+async fn a_log_that_breaks_off_is_no_complete_log() {
+    let place = Place::new();
+    let listener = place.listen();
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let head = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n";
+        stream.write_all(head).await.unwrap();
+        stream.flush().await.unwrap();
+        let mut ignored = [0; 256];
+        let _ = stream.read(&mut ignored).await.unwrap();
+    });
+    let client = Client::new(&place.path, None);
+    let mut log = client.session_log("x", &ReadLog::default()).await.unwrap();
+    assert_eq!(log.next().await.unwrap().unwrap(), "hello");
+    assert!(matches!(log.next().await, Err(ClientError::Io { .. })));
+}
+
+/// Answers one request for a log with these pieces, and hangs up. Gives the request's path.
+async fn serve_log(listener: &UnixListener, pieces: &[(&str, Option<u64>, bool)]) -> String {
+    let (mut stream, _) = listener.accept().await.unwrap();
+    let mut asked = vec![0; 1024];
+    let length = stream.read(&mut asked).await.unwrap();
+    let asked = String::from_utf8_lossy(&asked[..length]).into_owned();
+    let mut answer = b"HTTP/1.1 200 OK\r\ncis-session: S\r\ntransfer-encoding: chunked\r\n\r\n".to_vec();
+    for (text, next, last) in pieces {
+        let piece = LogPiece { bytes: text.as_bytes().to_vec(), next: *next, last: *last }.encode();
+        answer.extend_from_slice(format!("{:x}\r\n", piece.len()).as_bytes());
+        answer.extend_from_slice(&piece);
+        answer.extend_from_slice(b"\r\n");
+    }
+    stream.write_all(&answer).await.unwrap();
+    stream.shutdown().await.unwrap();
+    asked.split_whitespace().nth(1).unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn a_followed_log_goes_on_where_it_was_when_the_node_comes_back() {
+    let place = Place::new();
+    let listener = place.listen();
+    let path = place.path.clone();
+    let server = tokio::spawn(async move {
+        let asked = serve_log(&listener, &[("one ", Some(4), false), ("tw", None, false)]).await;
+        assert_eq!(asked, "/v1/runs/r/tasks/t/log?follow=true&marks=true");
+        drop(listener);
+        // The node is away; a client that tries now finds nobody.
+        std::fs::remove_file(&path).unwrap();
+        tokio::time::sleep(Duration::from_millis(40)).await;
+        let listener = UnixListener::bind(&path).unwrap();
+        // The session, not the task: its newest attempt may be another one by now.
+        let asked = serve_log(&listener, &[("two th", None, false)]).await;
+        assert_eq!(asked, "/v1/sessions/S/log?from=4&follow=true&marks=true");
+        let asked = serve_log(&listener, &[("two three", Some(13), false), ("", None, true)]).await;
+        assert_eq!(asked, "/v1/sessions/S/log?from=4&follow=true&marks=true");
+    });
+    let client = Client::new(&place.path, None);
+    let how = ReadLog { follow: true, ..ReadLog::default() };
+    let mut log = client.task_log("r", "t", &how).await.unwrap();
+    assert_eq!(log.read_to_end(1000).await.unwrap(), b"one two three");
+    server.await.unwrap();
+}
+
+#[tokio::test]
+async fn events_go_on_where_they_were_when_the_node_comes_back() {
+    let place = Place::new();
+    let listener = place.listen();
+    let path = place.path.clone();
+    let server = tokio::spawn(async move {
+        let (mut socket, uri) = accept_ws(&listener).await;
+        assert_eq!(uri, "/v1/events?run=r&after=0");
+        socket.send(events(1..=2)).await.unwrap();
+        drop((socket, listener));
+        // The node is away; a client that tries now finds nobody.
+        std::fs::remove_file(&path).unwrap();
+        tokio::time::sleep(Duration::from_millis(40)).await;
+        let listener = UnixListener::bind(&path).unwrap();
+        let (mut socket, uri) = accept_ws(&listener).await;
+        assert_eq!(uri, "/v1/events?run=r&after=2");
+        // What was given out before must not come twice, whatever the node sends.
+        socket.send(events(1..=2)).await.unwrap();
+        socket.send(events(2..=4)).await.unwrap();
+        socket.close(None).await.unwrap();
+        while socket.next().await.is_some() {}
+    });
+    let client = Client::new(&place.path, None);
+    let mut follower = client.events(Some("r"), Some(0)).await.unwrap();
+    let mut story = Vec::new();
+    loop {
+        match follower.next().await.unwrap() {
+            Followed::Frame(frame) => {
+                let seen: Vec<u64> = frame.views().unwrap().iter().map(|event| event.offset).collect();
+                let same: Vec<u64> = frame.events().unwrap().iter().map(|event| event.offset).collect();
+                assert_eq!(seen, same);
+                assert_eq!(frame.raw_after(0).unwrap().len(), seen.len());
+                assert_eq!(
+                    frame.raw_after(3).unwrap().len(),
+                    seen.iter().filter(|offset| **offset > 3).count()
+                );
+                story.push(format!("{seen:?}"));
+            }
+            Followed::Lost { stopped } => {
+                story.push(format!("lost, stopped: {stopped}"));
+                if stopped {
+                    break;
+                }
+            }
+            Followed::Back => story.push("back".to_owned()),
+        }
+    }
+    assert_eq!(story, ["[1, 2]", "lost, stopped: false", "back", "[3, 4]", "lost, stopped: true"]);
+    server.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_stream_gives_up_when_the_node_stays_away() {
+    let place = Place::new();
+    let listener = place.listen();
+    let client = Client::new(&place.path, None);
+    let server = tokio::spawn(async move {
+        drop(accept_ws(&listener).await);
+        drop(listener);
+    });
+    let mut follower = client.events(None, None).await.unwrap().patience(Duration::from_millis(50));
+    server.await.unwrap();
+    assert!(matches!(follower.next().await, Ok(Followed::Lost { stopped: false })));
+    assert!(matches!(follower.next().await, Err(ClientError::NotRunning { .. })));
+}
+
+#[tokio::test]
+async fn a_refused_stream_is_a_problem() {
+    let place = Place::new();
+    let listener = place.listen();
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        answer(&mut stream, "404 Not Found", "").await;
+    });
+    let client = Client::new(&place.path, None);
+    match client.attach("nobody", &Attach::default()).await {
+        Err(ClientError::Problem(problem)) => assert_eq!(problem.kind, ProblemKind::NotFound),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_terminal_types_while_the_session_writes_more_than_fits() {
+    let place = Place::new();
+    let listener = place.listen();
+    let flood = 8 << 20;
+    let server = tokio::spawn(async move {
+        let (mut socket, uri) = accept_ws(&listener).await;
+        assert_eq!(uri, "/v1/sessions/s/attach?cols=80&rows=24");
+        let notice = AttachNotice::Resized(TermSize { cols: 7, rows: 8 });
+        socket.send(Message::Text(serde_json::to_string(&notice).unwrap().into())).await.unwrap();
+        // A node that does nothing but write, until all is written.
+        for _ in 0..flood >> 16 {
+            socket.send(Message::Binary(vec![b'x'; 1 << 16].into())).await.unwrap();
+        }
+        let mut typed = Vec::new();
+        while typed.len() < 1 << 20 {
+            match socket.next().await.unwrap().unwrap() {
+                Message::Binary(bytes) => typed.extend_from_slice(&bytes),
+                other => assert_eq!(other.to_text().unwrap(), r#"{"type":"repaint"}"#),
+            }
+        }
+        socket.close(None).await.unwrap();
+    });
+    let client = Client::new(&place.path, None);
+    let size = Attach { cols: Some(80), rows: Some(24), ..Attach::default() };
+    let mut stream = client.attach("s", &size).await.unwrap();
+    stream.control(AttachControl::Repaint).unwrap();
+    stream.type_bytes(&vec![b'k'; 1 << 20]);
+    assert_eq!(stream.queued_bytes(), 1 << 20);
+    let mut got = 0;
+    loop {
+        match stream.next().await.unwrap() {
+            AttachFrame::Bytes(bytes) => got += bytes.len(),
+            AttachFrame::Notice(notice) => {
+                assert_eq!(notice, AttachNotice::Resized(TermSize { cols: 7, rows: 8 }));
+            }
+            AttachFrame::Closed => break,
+        }
+    }
+    assert_eq!((got, stream.queued_bytes()), (flood, 0));
+    server.await.unwrap();
+}

@@ -1,0 +1,27 @@
+//! Rows of a screen without what programs draw around their text.
+
+/// Lines of boxes, blocks that are used as such, blanks.
+pub(super) fn is_frame(c: char) -> bool {
+    matches!(c, '\u{2500}'..='\u{259f}' | ' ' | '\u{a0}' | '|')
+}
+
+/// A row without the box around it.
+pub(in crate::monitor) fn unboxed(line: &str) -> &str {
+    line.trim_matches(is_frame)
+}
+
+/// A row that is nothing but a line, or the edge of a box.
+pub(in crate::monitor) fn is_rule(line: &str) -> bool {
+    let line = line.trim();
+    line.chars().filter(|c| matches!(c, '\u{2500}'..='\u{259f}' | '-' | '=' | '_')).count() >= 3
+        && line.chars().all(|c| is_frame(c) || matches!(c, '-' | '=' | '_' | '+'))
+}
+
+/// A row without the pointer that shows which option is highlighted.
+pub(in crate::monitor) fn unpointed(line: &str) -> &str {
+    unboxed(line)
+        .trim_start_matches([
+            '❯', '›', '>', '●', '○', '◉', '◯', '▸', '►', '▶', '→', '➤', '➜', '*', '◆', '◇', '•',
+        ])
+        .trim_start()
+}

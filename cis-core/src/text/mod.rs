@@ -1,0 +1,130 @@
+//! How figures are written for people: durations and sizes; what markup cannot hold as it is; and which characters nobody
+//! sees. Pure; knows nothing of terminals.
+
+pub(crate) mod clean;
+
+/// What stands in HTML and XML for a character that means something there, in text and between double quotes.
+pub(crate) fn entity(c: char) -> Option<&'static str> {
+    match c {
+        '&' => Some("&amp;"),
+        '<' => Some("&lt;"),
+        '>' => Some("&gt;"),
+        '"' => Some("&quot;"),
+        _ => None,
+    }
+}
+
+/// Who is meant by the uid of somebody at the node's socket, for people who know no uids of that machine.
+const SOMEBODY: &str = "somebody on the node's machine";
+
+/// Text for people elsewhere: names of users of the node's machine (`uid:1000`) say nothing there.
+#[must_use]
+pub fn without_uids(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find("uid:") {
+        let after = &rest[at + 4..];
+        let digits = after.bytes().take_while(u8::is_ascii_digit).count();
+        let inside = rest[..at].ends_with(|c: char| c.is_alphanumeric());
+        let whole = digits > 0 && !inside;
+        out.push_str(&rest[..at]);
+        out.push_str(if whole { SOMEBODY } else { "uid:" });
+        rest = if whole { &after[digits..] } else { after };
+    }
+    out + rest
+}
+
+/// A duration of `ms` milliseconds, as `0.4s`, `12s`, `3m 05s`, `2h 07m`.
+#[must_use]
+pub fn duration(ms: u64) -> String {
+    let seconds = ms / 1000;
+    match seconds {
+        0..=9 => format!("{}.{}s", seconds, ms % 1000 / 100),
+        10..=59 => format!("{seconds}s"),
+        60..=3599 => format!("{}m {:02}s", seconds / 60, seconds % 60),
+        _ => format!("{}h {:02}m", seconds / 3600, seconds / 60 % 60),
+    }
+}
+
+/// A size in bytes, as `512 B`, `4.0 KB`, `1.5 GB` (powers of 1,000).
+#[must_use]
+pub fn bytes(count: u64) -> String {
+    const UNITS: [&str; 4] = ["KB", "MB", "GB", "TB"];
+    if count < 1000 {
+        return format!("{count} B");
+    }
+    let mut tenths = count / 100;
+    let mut unit = 0;
+    while tenths >= 10_000 && unit + 1 < UNITS.len() {
+        tenths /= 1000;
+        unit += 1;
+    }
+    format!("{}.{} {}", tenths / 10, tenths % 10, UNITS[unit])
+}
+
+/// The byte that a terminal sends for Ctrl with a character: ECMA-48's C0 set, by the low five bits.
+#[must_use]
+pub fn control_byte(c: char) -> Option<u8> {
+    let byte = u8::try_from(c).ok()?.to_ascii_uppercase();
+    match byte {
+        b'@'..=b'_' => Some(byte & 0x1f),
+        b'?' => Some(0x7f),
+        b' ' => Some(0),
+        _ => None,
+    }
+}
+
+/// Whether people do not see a character: one that Unicode lets a display ignore (`Default_Ignorable_Code_Point` in
+/// `DerivedCoreProperties.txt`, Unicode 16), a separator of lines or paragraphs, or a mark of an annotation.
+#[must_use]
+pub const fn is_invisible(c: char) -> bool {
+    matches!(c, '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}' | '\u{180b}'..='\u{180f}'
+        | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}'
+        | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}'
+        | '\u{e0000}'..='\u{e0fff}')
+}
+
+/// Whether a character selects how the one before it is drawn, for example as an emoji.
+pub(crate) const fn selects_variant(c: char) -> bool {
+    matches!(c, '\u{fe00}'..='\u{fe0f}')
+}
+
+/// The words of `text` in lines of at most `width` characters; a longer word has a line of its own.
+#[must_use]
+pub fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_uids;
+
+    #[test]
+    fn uids_are_somebody() {
+        assert_eq!(
+            without_uids("was answered by uid:0 3s ago"),
+            "was answered by somebody on the node's machine 3s ago"
+        );
+        for plain in ["uid:", "guid:7", "ann", "", "a uid:x"] {
+            assert_eq!(without_uids(plain), plain);
+        }
+    }
+
+    #[test]
+    fn durations_and_sizes_read_well() {
+        let said: Vec<String> = [0, 450, 12_000, 185_000, 7_620_000].map(super::duration).into();
+        assert_eq!(said, ["0.0s", "0.4s", "12s", "3m 05s", "2h 07m"]);
+        let said: Vec<String> = [0, 999, 4000, 1_500_000_000].map(super::bytes).into();
+        assert_eq!(said, ["0 B", "999 B", "4.0 KB", "1.5 GB"]);
+    }
+}

@@ -1,0 +1,98 @@
+//! Input that waits for a program to read it, and the ids of what was taken before.
+
+use std::collections::{HashMap, VecDeque};
+
+use crate::protocol::INPUT_BYTES_MAX;
+use cis_core::ids::InputId;
+
+/// So many ids of a session are remembered, the oldest forgotten first.
+const IDS_MAX: usize = 4096;
+
+/// Input of one session.
+#[derive(Debug, Default)]
+pub(super) struct Inputs {
+    waiting: VecDeque<u8>,
+    /// Id to the output there was when it was taken.
+    taken: HashMap<InputId, u64>,
+    order: VecDeque<InputId>,
+    /// Bytes that came for the session, whatever became of them.
+    pub(super) came: u64,
+    /// End of file after what waits.
+    pub(super) close: bool,
+    /// epoll tells when more can be written.
+    pub(super) polled: bool,
+}
+
+impl Inputs {
+    /// The output there was when this id was taken, where it was.
+    pub(super) fn taken_at(&self, id: InputId) -> Option<u64> {
+        self.taken.get(&id).copied()
+    }
+
+    pub(super) fn remember(&mut self, id: InputId, output_bytes: u64) {
+        if self.order.len() >= IDS_MAX
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.taken.remove(&oldest);
+        }
+        self.taken.insert(id, output_bytes);
+        self.order.push_back(id);
+    }
+
+    /// Whether so much more may wait.
+    pub(super) fn has_room(&self, bytes: usize) -> bool {
+        self.waiting.len() + bytes <= INPUT_BYTES_MAX
+    }
+
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    pub(super) fn push(&mut self, data: &[u8]) {
+        self.waiting.extend(data);
+    }
+
+    /// What is to be written next.
+    pub(super) fn front(&self) -> &[u8] {
+        self.waiting.as_slices().0
+    }
+
+    pub(super) fn written(&mut self, bytes: usize) {
+        self.waiting.drain(..bytes);
+        if self.waiting.is_empty() {
+            self.waiting.shrink_to(4096);
+        }
+    }
+
+    /// Nobody will read it.
+    pub(super) fn discard(&mut self) {
+        self.waiting = VecDeque::new();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_remembered_up_to_a_bound_the_oldest_going_first() {
+        let mut inputs = Inputs::default();
+        let id = |n: usize| InputId::from_parts(1, n as u128);
+        for n in 0..=IDS_MAX {
+            inputs.remember(id(n), n as u64);
+        }
+        assert_eq!(inputs.taken_at(id(0)), None);
+        assert_eq!(inputs.taken_at(id(1)), Some(1));
+        assert_eq!(inputs.taken_at(id(IDS_MAX)), Some(IDS_MAX as u64));
+    }
+
+    #[test]
+    fn no_more_waits_than_the_protocol_says() {
+        let mut inputs = Inputs::default();
+        inputs.push(&vec![0; INPUT_BYTES_MAX - 1]);
+        assert!(inputs.has_room(1));
+        assert!(!inputs.has_room(2));
+        inputs.written(10);
+        assert!(inputs.has_room(11));
+    }
+}

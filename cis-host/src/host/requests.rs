@@ -1,0 +1,246 @@
+//! What peers ask for.
+
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::termios::tcgetpgrp;
+
+use super::environment::Base;
+use super::server::Host;
+use super::session::{Deadline, EndedBy};
+use super::typing::{Judged, Named};
+use crate::frames::Frame;
+use crate::os;
+use crate::protocol::{AtDeadline, FromHost, Role, ToHost, VERSION, frame};
+use crate::quick;
+use cis_core::ids::SessionId;
+
+impl Host {
+    /// Deals with the whole frames that came from a peer, as long as there is room for replies. True
+    /// where one was dealt with.
+    pub(super) fn take_frames(&mut self, at: usize) -> bool {
+        let Some(connection) = self.connections.get_mut(at) else { return false };
+        let mut decoder = std::mem::take(&mut connection.decoder);
+        let mut any = false;
+        let refused = loop {
+            let open = self.connections.get(at).is_some_and(|peer| peer.has_room() && !peer.closing);
+            if !open {
+                break None;
+            }
+            let outcome = match decoder.next_frame() {
+                Ok(None) => break None,
+                Ok(Some(Frame::Json(text))) => match quick::to_host(text) {
+                    Ok(message) => self.request(at, message),
+                    Err(error) => Err(format!("a message cannot be understood: {error}")),
+                },
+                Ok(Some(Frame::Bytes { kind: frame::INPUT, session, data, .. })) => {
+                    self.input_frame(at, session, data)
+                }
+                Ok(Some(Frame::Bytes { .. } | Frame::Unknown { .. })) => Ok(()),
+                Err(error) => Err(error.to_string()),
+            };
+            any = true;
+            if let Err(detail) = outcome {
+                break Some(detail);
+            }
+        };
+        if let Some(connection) = self.connections.get_mut(at) {
+            connection.decoder = decoder;
+        }
+        if let Some(detail) = refused {
+            self.refuse(at, detail);
+        }
+        any
+    }
+
+    /// Says why and closes.
+    fn refuse(&mut self, at: usize, detail: String) {
+        self.say(at, &FromHost::Refused { detail });
+        if let Some(connection) = self.connections.get_mut(at) {
+            connection.closing = true;
+        }
+    }
+
+    fn input_frame(&mut self, at: usize, session: SessionId, data: &[u8]) -> Result<(), String> {
+        let Some(connection) = self.connections.get_mut(at).filter(|peer| peer.role.is_some()) else {
+            return Err("input came before a hello".to_owned());
+        };
+        let named = connection.named_input.take_if(|(of, _)| *of == session);
+        self.take_input(at, session, named.map(|(_, named)| named), data);
+        Ok(())
+    }
+
+    fn request(&mut self, at: usize, message: ToHost) -> Result<(), String> {
+        let Some(connection) = self.connections.get_mut(at) else { return Ok(()) };
+        match (connection.role, &message) {
+            (None, ToHost::Hello { version, role }) => {
+                self.hello(at, *version, *role);
+                return Ok(());
+            }
+            (None, _) => return Err("the first message must be a hello".to_owned()),
+            (Some(_), ToHost::Hello { .. }) => return Err("a second hello came".to_owned()),
+            (Some(Role::Stream), message) if is_for_control(message) => {
+                return Err("this request is for the control connection".to_owned());
+            }
+            (Some(_), _) => {}
+        }
+        match message {
+            ToHost::Input { session, input } => {
+                connection.named_input = Some((session, Named { input, only_at: None }));
+            }
+            ToHost::InputAt { session, input, output_bytes, input_bytes } => {
+                let only_at = Some(Judged { output_bytes, input_bytes });
+                connection.named_input = Some((session, Named { input, only_at }));
+            }
+            ToHost::Env { name, vars } => {
+                let base = Base::new(vars).map_err(|why| format!("the environment `{name}`: {why}"))?;
+                self.bases.insert(name, base);
+            }
+            ToHost::DropEnv { name } => drop(self.bases.remove(&name)),
+            ToHost::Start(start) => self.start(at, *start),
+            ToHost::Withdraw { session } => drop(self.withdraw(session)),
+            ToHost::Supervise { restart, receives_environment } => {
+                self.supervise.set(restart, receives_environment);
+            }
+            ToHost::Shutdown {} => self.shut_down(),
+            ToHost::AckExit { session } => self.acknowledge(session),
+            ToHost::CloseStdin { session } => self.on_session(at, session, Self::close_input),
+            ToHost::Resize { session, size } => self.on_session(at, session, |host, slot| {
+                let session = host.sessions.get(slot);
+                if let Some(master) = session.and_then(|session| session.descriptors.terminal()) {
+                    let _ = os::resize(master, size.cols, size.rows);
+                }
+            }),
+            ToHost::Signal { session, signal } => {
+                self.on_session(at, session, |host, slot| host.signal_foreground(slot, signal));
+            }
+            ToHost::Kill { session, .. } if self.withdraw(session) => {}
+            ToHost::Kill { session, grace_ms } => {
+                self.on_session(at, session, |host, slot| host.kill_asked(slot, grace_ms));
+            }
+            ToHost::Freeze { session } => self.on_session(at, session, Self::freeze),
+            ToHost::Thaw { session } => self.on_session(at, session, Self::thaw),
+            ToHost::Deadline { session, after_ms, action } => {
+                self.on_session(at, session, |host, slot| host.set_deadline(slot, after_ms, action));
+            }
+            ToHost::Probe { session } => self.on_session(at, session, |host, slot| host.probe(at, slot)),
+            ToHost::Waits { session, waits } => {
+                self.on_session(at, session, |host, slot| host.hold_idleness(slot, waits));
+            }
+            ToHost::Watch { session, from } => match self.by_id.get(&session) {
+                Some(slot) => self.watch_session(at, *slot, from),
+                None => self.say(at, &FromHost::NoSuchSession { session }),
+            },
+            ToHost::Unwatch { session } => {
+                if let Some(slot) = self.by_id.get(&session) {
+                    self.unwatch_session(*slot, at);
+                }
+            }
+            ToHost::Hello { .. } => {}
+        }
+        Ok(())
+    }
+
+    fn hello(&mut self, at: usize, version: u32, role: Role) {
+        let Some(connection) = self.connections.get_mut(at) else { return };
+        connection.role = Some(role);
+        connection.closing = version != VERSION;
+        let mut sessions = Vec::new();
+        if role == Role::Control && version == VERSION {
+            if let Some(old) = self.control.replace(at) {
+                // Not `close`: the node is not lost, it is another one.
+                self.drop_connection(old);
+            }
+            self.leave_lines_to_node();
+            self.supervise.connected(self.now);
+            let open = self.sessions.iter().filter(|(_, session)| !session.acknowledged);
+            sessions = open.map(|(_, session)| session.known()).collect();
+            sessions.extend(self.left.values().map(|note| note.known.clone()));
+        }
+        let (instance, pid) = (self.instance, self.own_pid);
+        self.say(at, &FromHost::Welcome { version: VERSION, instance, pid, sessions });
+        if self.control == Some(at) {
+            self.say_unsaid_warnings();
+        }
+    }
+
+    /// Does it to a session that lives; says so where it does not.
+    fn on_session(&mut self, at: usize, session: SessionId, act: impl FnOnce(&mut Self, usize)) {
+        let lives = |slot: &usize| self.sessions.get(*slot).is_some_and(super::session::Session::lives);
+        match self.by_id.get(&session).copied().filter(lives) {
+            Some(slot) => {
+                act(self, slot);
+                self.wish(slot);
+            }
+            None => self.say(at, &FromHost::NoSuchSession { session }),
+        }
+    }
+
+    fn set_deadline(&mut self, slot: usize, after_ms: Option<u64>, action: AtDeadline) {
+        let now = self.now;
+        if let Some(session) = self.sessions.get_mut(slot) {
+            let at = |after: u64| Deadline { at_ms: now.saturating_add(after), action };
+            session.deadline = after_ms.map(at);
+        }
+    }
+
+    /// To the foreground process group of its terminal; of pipes, to the group of its leader.
+    fn signal_foreground(&mut self, slot: usize, signal: i32) {
+        let Some(session) = self.sessions.get(slot) else { return };
+        let Some(signal) = Signal::from_named_raw(signal) else { return };
+        let foreground = session.descriptors.terminal().and_then(|master| tcgetpgrp(master).ok());
+        // While the leader is not waited for, no other group can have its number.
+        let own = || session.leader_end.is_none().then(|| Pid::from_raw(session.pid.cast_signed())).flatten();
+        if let Some(group) = foreground.or_else(own)
+            && let Err(Errno::SRCH) = kill_process_group(group, signal)
+            && let Some(own) = own()
+        {
+            let _ = kill_process_group(own, signal);
+        }
+    }
+
+    fn acknowledge(&mut self, id: SessionId) {
+        self.left.remove(&id);
+        let Some(slot) = self.by_id.get(&id).copied() else { return };
+        if let Some(session) = self.sessions.get_mut(slot).filter(|session| !session.lives()) {
+            session.acknowledged = true;
+            self.forget_if_done(slot);
+        }
+    }
+
+    /// Forgets a session whose exit is recorded and whose output nobody waits for.
+    pub(super) fn forget_if_done(&mut self, slot: usize) {
+        let Some(session) = self.sessions.get(slot) else { return };
+        if session.acknowledged && session.watchers.is_empty() {
+            let id = session.id;
+            self.sessions.remove(slot);
+            self.by_id.remove(&id);
+        }
+    }
+
+    /// Ends every session, and then the host.
+    pub(super) fn shut_down(&mut self) {
+        self.shutting_down = true;
+        self.supervise.set(None, false);
+        self.empty_lines();
+        let living: Vec<usize> =
+            self.sessions.iter().filter(|(_, session)| session.lives()).map(|(slot, _)| slot).collect();
+        for slot in living {
+            self.end_session(slot, EndedBy::Shutdown, None);
+            self.wish(slot);
+        }
+    }
+}
+
+/// Requests of which two peers could not both be right.
+fn is_for_control(message: &ToHost) -> bool {
+    matches!(
+        message,
+        ToHost::Env { .. }
+            | ToHost::DropEnv { .. }
+            | ToHost::Start(_)
+            | ToHost::Withdraw { .. }
+            | ToHost::AckExit { .. }
+            | ToHost::Supervise { .. }
+            | ToHost::Shutdown {}
+    )
+}

@@ -1,0 +1,129 @@
+//! Input on its way into a session.
+
+use rustix::event::epoll::{self, EventFlags};
+use rustix::io::Errno;
+
+use super::server::Host;
+use super::session::Descriptors;
+use super::source::Source;
+use crate::protocol::FromHost;
+use cis_core::ids::{InputId, SessionId};
+
+/// An input that is typed once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Named {
+    pub(super) input: InputId,
+    /// It is typed only while there is no more than this.
+    pub(super) only_at: Option<Judged>,
+}
+
+/// What an answer was judged by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Judged {
+    pub(super) output_bytes: u64,
+    /// None: whoever typed does not matter.
+    pub(super) input_bytes: Option<u64>,
+}
+
+impl Host {
+    /// Bytes that a peer wants typed. With an id that was taken before, nothing is typed.
+    pub(super) fn take_input(&mut self, at: usize, id: SessionId, named: Option<Named>, data: &[u8]) {
+        let input = named.map(|named| named.input);
+        let slot = self.by_id.get(&id).copied();
+        let came = slot.and_then(|slot| self.count_input(slot, data));
+        if let Some((slot, judged)) = slot.zip(named.and_then(|named| named.only_at)) {
+            // What it wrote until now counts, also what nobody has read yet.
+            self.drain_dry(slot);
+            if let Some((session, named)) = self.sessions.get(slot).zip(named)
+                && session.inputs.taken_at(named.input).is_none()
+            {
+                let (input, output_bytes) = (named.input, session.log.total());
+                let input_bytes = came.filter(|came| judged.input_bytes.is_some_and(|known| known != *came));
+                if output_bytes != judged.output_bytes || input_bytes.is_some() {
+                    let moved = FromHost::InputMoved { session: id, input, output_bytes, input_bytes };
+                    return self.say(at, &moved);
+                }
+            }
+        }
+        let Some((slot, session)) = slot.and_then(|slot| Some((slot, self.sessions.get_mut(slot)?))) else {
+            return self.say(at, &FromHost::NoSuchSession { session: id });
+        };
+        if let Some(input) = input
+            && let Some(output_bytes) = session.inputs.taken_at(input)
+        {
+            return self.say(at, &FromHost::Written { session: id, input, output_bytes });
+        }
+        if session.descriptors.input().is_none() || session.inputs.close {
+            return self.say(at, &FromHost::NoSuchSession { session: id });
+        }
+        // What is typed only now must not wait behind what nobody reads: it would be typed at another time.
+        let waits = named.is_some_and(|named| named.only_at.is_some()) && session.inputs.waiting() > 0;
+        if waits || !session.inputs.has_room(data.len()) {
+            let waiting_bytes = session.inputs.waiting() as u64;
+            return self.say(at, &FromHost::InputRefused { session: id, input, waiting_bytes });
+        }
+        session.last_input = self.now;
+        session.inputs.push(data);
+        if let Some(input) = input {
+            let output_bytes = session.log.total();
+            session.inputs.remember(input, output_bytes);
+            self.say(at, &FromHost::Written { session: id, input, output_bytes });
+        }
+        self.write_input(slot);
+    }
+
+    /// Gives how many bytes came before these.
+    fn count_input(&mut self, slot: usize, data: &[u8]) -> Option<u64> {
+        let inputs = &mut self.sessions.get_mut(slot)?.inputs;
+        let before = inputs.came;
+        inputs.came += data.len() as u64;
+        Some(before)
+    }
+
+    /// End of file on stdin, once what waits is written. A terminal has none.
+    pub(super) fn close_input(&mut self, slot: usize) {
+        if let Some(session) = self.sessions.get_mut(slot) {
+            session.inputs.close = matches!(session.descriptors, Descriptors::Pipes { .. });
+        }
+        self.write_input(slot);
+    }
+
+    /// Writes what waits, as far as it is taken; epoll tells when to go on.
+    pub(super) fn write_input(&mut self, slot: usize) {
+        let Some(session) = self.sessions.get_mut(slot) else { return };
+        let Some(stdin) = session.descriptors.input() else { return };
+        let mut gone = false;
+        while !session.inputs.front().is_empty() {
+            match rustix::io::write(stdin, session.inputs.front()) {
+                Ok(written) => session.inputs.written(written),
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => break,
+                Err(_) => {
+                    gone = true;
+                    break;
+                }
+            }
+        }
+        if gone {
+            session.inputs.discard();
+        }
+        let waits = session.inputs.waiting() > 0;
+        let changed = waits != session.inputs.polled;
+        session.inputs.polled = waits;
+        match &mut session.descriptors {
+            Descriptors::Pty(_) if changed => self.poll_output(slot),
+            Descriptors::Pipes { stdin, .. } if gone || session.inputs.close && !waits => {
+                if let Some(stdin) = stdin.take() {
+                    self.poll_no_more(stdin);
+                }
+            }
+            Descriptors::Pipes { stdin: Some(stdin), .. } if changed && waits => {
+                let _ = epoll::add(&self.poll, &*stdin, Source::Input(slot).data(), EventFlags::OUT);
+            }
+            Descriptors::Pipes { stdin: Some(stdin), .. } if changed => {
+                let _ = epoll::delete(&self.poll, &*stdin);
+            }
+            _ => {}
+        }
+    }
+}

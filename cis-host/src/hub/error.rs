@@ -1,0 +1,113 @@
+//! What goes wrong between the node and its sessions, in words for people.
+
+use cis_core::ids::SessionId;
+
+/// Why something did not work.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum HubError {
+    /// The hub does not know it, or the host does not any more.
+    #[error("session {id} is not live: `cis dag sessions` lists those that are")]
+    NoSuchSession {
+        /// Which.
+        id: SessionId,
+    },
+    /// It has pipes.
+    #[error(
+        "session {id} has no terminal (tty = false), so it has no screen: `cis dag logs` shows its output"
+    )]
+    NotATerminal {
+        /// Which.
+        id: SessionId,
+    },
+    /// Typing was not asked for, or is not possible.
+    #[error("session {id} is attached read-only: attach again without --read-only to type")]
+    ReadOnly {
+        /// Which.
+        id: SessionId,
+    },
+    /// Too much at once, or more waits for the program than it reads.
+    #[error("input for session {id} was not typed: {detail}; send it again in smaller parts, or later")]
+    InputRefused {
+        /// Which.
+        id: SessionId,
+        /// Why.
+        detail: String,
+    },
+    /// An answer was for a prompt that is not there any more.
+    #[error(
+        "session {id} does not show that prompt any more: nothing was typed; `cis inbox` says what waits now"
+    )]
+    PromptMoved {
+        /// Which.
+        id: SessionId,
+        /// The lowest rows of its screen, redacted; empty where they are not known.
+        screen: String,
+    },
+    /// Another answer was first.
+    #[error("that prompt of session {id} was answered already: nothing was typed")]
+    Answered {
+        /// Which.
+        id: SessionId,
+    },
+    /// Somebody else typed since that prompt came: the answer would follow that.
+    #[error(
+        "somebody typed meanwhile at that prompt of session {id}: nothing was typed; attach, look at what stands there, and answer in the terminal"
+    )]
+    Typed {
+        /// Which.
+        id: SessionId,
+    },
+    /// It asks for a password.
+    #[error("session {id} asks for a password: nothing was typed; only an attached terminal gives it")]
+    Password {
+        /// Which.
+        id: SessionId,
+    },
+    /// Its screen changed faster than it could be checked.
+    #[error(
+        "the screen of session {id} does not rest, so that an answer could hit another prompt: nothing was typed; try again, or attach"
+    )]
+    Restless {
+        /// Which.
+        id: SessionId,
+    },
+    /// The connection to the session host broke, or could not be made.
+    #[error(
+        "no connection to the session host at {socket}: {detail}; sessions may still run, and `cis node status` says whether the host does"
+    )]
+    HostLost {
+        /// Path of its socket.
+        socket: String,
+        /// What happened.
+        detail: String,
+    },
+    /// The session host has an answer, and does not say what became of it.
+    #[error(
+        "the session host has not said for {seconds} s whether it typed the answer to session {id}: it may have been typed, or may be yet"
+    )]
+    Unconfirmed {
+        /// Which.
+        id: SessionId,
+        /// So long.
+        seconds: i64,
+    },
+    /// The host is of another version.
+    #[error(
+        "the session host speaks version {version} of the protocol, this node another one: end its sessions, or start the node that belongs to it"
+    )]
+    OtherVersion {
+        /// The host's.
+        version: u32,
+    },
+    /// The hub has ended: the node stops.
+    #[error("the node is stopping: try again when it runs")]
+    Stopped,
+}
+
+impl HubError {
+    /// Whether what was to be typed may have been typed all the same.
+    #[must_use]
+    pub fn may_have_typed(&self) -> bool {
+        matches!(self, Self::HostLost { .. } | Self::Unconfirmed { .. } | Self::Stopped)
+    }
+}

@@ -1,0 +1,391 @@
+//! What the monitor knows of one session: its arbiter, and what it is given of the hub.
+//!
+//! Owns when the arbiter is asked what it wants, how the terminal's signals reach it, and answers that
+//! are typed only into the prompt that they are for. Judges nothing itself.
+
+mod answers;
+mod hands;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use super::env::Env;
+use super::session::{Session, Watch};
+use super::share::Share;
+use super::signals::Signals;
+use crate::os;
+use crate::protocol::ToHost;
+use cis_core::event::SCREEN_CHARS_MAX;
+use cis_core::ids::{SessionId, TimestampMs};
+use cis_core::monitor::{
+    Arbiter, Change, Explanation, KernelEvidence, Profile, ScreenView, Seed, Signal, Tap, Verdict,
+};
+use cis_core::policy::redact::Redactor;
+
+pub use answers::Answer;
+use answers::Pending;
+pub(in crate::hub) use answers::Tell;
+use hands::{Hands, pressed};
+
+/// A session that ends within this time is not judged, ms: most tasks do, and nobody could answer them.
+const YOUNG_MS: i64 = 250;
+/// So often the arbiter is asked in a row what it wants.
+const LOOKS_MAX: usize = 3;
+
+/// How a session is monitored.
+#[derive(Debug, Clone)]
+pub struct Monitoring {
+    /// What is known of its program.
+    pub profile: Arc<Profile>,
+    /// What an earlier life of the node knew of it.
+    pub seed: Seed,
+}
+
+/// What the monitor found, sanitised and redacted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sighting {
+    /// Whose.
+    pub session: SessionId,
+    /// What. Episodes are the monitor's own.
+    pub change: Change,
+    /// The lowest rows of its screen, at most [`SCREEN_CHARS_MAX`] characters.
+    pub screen: String,
+}
+
+/// Whom the hub tells what it sees, from its own task: it must not wait.
+pub type Watcher = Arc<dyn Fn(Sighting) + Send + Sync>;
+
+/// Unix ms that never go back while the hub lives.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Clock {
+    began: Instant,
+    began_ms: TimestampMs,
+}
+
+impl Clock {
+    pub(super) fn new() -> Self {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self { began: Instant::now(), began_ms: since.as_millis() as TimestampMs }
+    }
+
+    pub(super) fn now(&self) -> TimestampMs {
+        self.began_ms + self.began.elapsed().as_millis() as TimestampMs
+    }
+
+    /// When it is this time.
+    pub(super) fn instant(&self, at: TimestampMs) -> Instant {
+        let after = u64::try_from(at - self.began_ms).unwrap_or(0);
+        self.began + std::time::Duration::from_millis(after)
+    }
+}
+
+/// When which session is to be judged though nothing comes.
+pub(super) type Wakes = BTreeSet<(TimestampMs, SessionId)>;
+
+/// Signals of earlier: of each state the newest. What rang then is over.
+#[derive(Debug, Default)]
+struct Earlier {
+    title: Option<Signal>,
+    status: Option<Signal>,
+    shell: Option<Signal>,
+    brackets: Option<Signal>,
+}
+
+impl Earlier {
+    fn keep(&mut self, signal: Signal) {
+        match signal {
+            Signal::Title { .. } => self.title = Some(signal),
+            Signal::Status { .. } => self.status = Some(signal),
+            Signal::Shell { .. } => self.shell = Some(signal),
+            Signal::PasteBrackets { .. } => self.brackets = Some(signal),
+            Signal::Notification { .. } | Signal::Bell | Signal::StatusQuery => {}
+        }
+    }
+
+    fn take(&mut self) -> impl Iterator<Item = Signal> + use<> {
+        [self.title.take(), self.shell.take(), self.status.take(), self.brackets.take()].into_iter().flatten()
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Monitored {
+    arbiter: Arbiter,
+    tap: Tap,
+    /// Found by the tap; its memory is used again.
+    found: Vec<Signal>,
+    signals: Signals,
+    share: Share,
+    earlier: Earlier,
+    /// It is not judged before.
+    begins: TimestampMs,
+    /// Where it stands in the [`Wakes`].
+    wake: Option<TimestampMs>,
+    /// The host was asked for the kernel's evidence.
+    probing: bool,
+    /// Evidence that is ahead of the output that came.
+    ahead: Option<KernelEvidence>,
+    answers: Vec<Pending>,
+    hands: Hands,
+    /// Which prompt was answered, by which input.
+    answered: Option<(u32, cis_core::ids::InputId)>,
+}
+
+impl Monitored {
+    pub(super) fn new(id: SessionId, how: Monitoring, env: &mut Env) -> Box<Self> {
+        let now = env.clock.now();
+        let begins = now + YOUNG_MS;
+        env.wakes.insert((begins, id));
+        Box::new(Self {
+            arbiter: Arbiter::new(how.profile, how.seed, now),
+            tap: Tap::default(),
+            found: Vec::new(),
+            signals: Signals::default(),
+            share: Share::default(),
+            earlier: Earlier::default(),
+            begins,
+            wake: Some(begins),
+            probing: false,
+            ahead: None,
+            answers: Vec::new(),
+            hands: Hands::default(),
+            answered: None,
+        })
+    }
+
+    /// Output that came: of earlier, or of now.
+    pub(super) fn output(&mut self, bytes: &[u8], live: bool, redactor: &Redactor, now: TimestampMs) {
+        self.tap.feed(bytes, &mut self.found);
+        if live {
+            self.earlier.take().for_each(|signal| self.arbiter.signal(&signal, now));
+            self.arbiter.output(bytes.len() as u64, now);
+            if self.found.iter().any(says_it_waits) {
+                self.begins = self.begins.min(now);
+            }
+            self.found.drain(..).for_each(|signal| self.signals.put(signal));
+            return self.hear_due(redactor, now);
+        }
+        for mut signal in self.found.drain(..) {
+            redact(&mut signal, redactor);
+            self.earlier.keep(signal);
+        }
+    }
+
+    /// Judges the signals whose time has come.
+    fn hear_due(&mut self, redactor: &Redactor, now: TimestampMs) {
+        if self.share.free_at(now) <= now {
+            let due = self.signals.take(now);
+            self.hear(due, redactor, now);
+        }
+    }
+
+    fn hear(&mut self, signals: Vec<Signal>, redactor: &Redactor, now: TimestampMs) {
+        for mut signal in signals {
+            redact(&mut signal, redactor);
+            self.arbiter.signal(&signal, now);
+        }
+    }
+
+    /// Something was typed: what the program said before that is not said after it.
+    fn typed(&mut self, redactor: &Redactor, now: TimestampMs) {
+        let before = self.signals.take_all();
+        self.hear(before, redactor, now);
+        self.arbiter.typed(now);
+    }
+
+    /// Somebody typed this, and no answer.
+    pub(super) fn somebody_typed(&mut self, bytes: &[u8], redactor: &Redactor, now: TimestampMs) {
+        let keys = pressed(bytes);
+        if !keys.is_empty() {
+            let prompt = self.verdict().map(|verdict| verdict.episode);
+            self.hands.typed(&keys, self.arbiter.collects_lines(), prompt, now);
+            self.typed(redactor, now);
+        }
+    }
+
+    /// Somebody typed at another connection: what is not known.
+    fn others_typed(&mut self, redactor: &Redactor, now: TimestampMs) {
+        self.somebody_typed(b"\r", redactor, now);
+    }
+
+    /// The connection to the host is new, or gone.
+    pub(super) fn reconnected(&mut self) {
+        (self.probing, self.ahead) = (false, None);
+    }
+
+    fn rearm(&mut self, id: SessionId, env: &mut Env) {
+        let now = env.clock.now();
+        let looks = if now < self.begins {
+            Some(self.begins)
+        } else {
+            let free = self.share.free_at(now);
+            let next = self.arbiter.poll_timeout().into_iter().chain(self.signals.due()).min();
+            next.map(|at| at.max(free))
+        };
+        // Answers wait for no share.
+        let next = looks.into_iter().chain(self.answers_due()).min();
+        if next != self.wake {
+            self.sleep(id, env);
+            env.wakes.extend(next.map(|at| (at, id)));
+            self.wake = next;
+        }
+    }
+
+    /// It is not to be woken any more.
+    pub(super) fn sleep(&mut self, id: SessionId, env: &mut Env) {
+        if let Some(at) = self.wake.take() {
+            env.wakes.remove(&(at, id));
+        }
+    }
+}
+
+/// A program that says so is no short command: it is judged at once, however young.
+fn says_it_waits(signal: &Signal) -> bool {
+    matches!(signal, Signal::Status { state, .. } if matches!(state.as_str(), "blocked" | "error"))
+}
+
+fn redact(signal: &mut Signal, redactor: &Redactor) {
+    if redactor.is_empty() {
+        return;
+    }
+    let hide = |text: &mut String| *text = redactor.redact(text);
+    match signal {
+        Signal::Title { text } | Signal::Notification { text } => hide(text),
+        Signal::Status { state, app, kind, message } => {
+            hide(state);
+            [app, kind, message].into_iter().flatten().for_each(hide);
+        }
+        Signal::Bell | Signal::Shell { .. } | Signal::PasteBrackets { .. } | Signal::StatusQuery => {}
+    }
+}
+
+impl Session {
+    /// Its model shows what there is: what it said before this node took over was replayed.
+    fn is_current(&self) -> bool {
+        self.watch == Watch::On && self.live_from.is_some_and(|live| self.next >= live)
+    }
+
+    /// The screen as the monitor reads it; none while that is not known.
+    fn view(&mut self, env: &mut Env) -> Option<ScreenView> {
+        if !self.is_current() {
+            return None;
+        }
+        let model = self.ready(env)?;
+        let view = model.screen.view(&self.redactor);
+        self.model = Some(model);
+        Some(view)
+    }
+
+    /// Gives the monitor what it wants, and notes what changed.
+    pub(super) fn judge(&mut self, env: &mut Env) {
+        let Some(mut monitored) = self.monitored.take() else { return };
+        let now = env.clock.now();
+        // The bell has rung.
+        if monitored.wake.is_some_and(|at| at <= now) {
+            monitored.sleep(self.id, env);
+        }
+        if self.ended.is_none() {
+            if now >= monitored.begins && monitored.share.free_at(now) <= now {
+                let began = os::cpu_us();
+                self.gather(&mut monitored, now, env);
+                monitored.share.use_up(os::cpu_us() - began, now);
+            }
+            self.advance_answers(&mut monitored, now, env);
+            let changes = monitored.arbiter.changes(now);
+            if !changes.is_empty() {
+                let screen = self.lowest_rows(env);
+                env.sightings.extend(changes.into_iter().map(|change| Sighting {
+                    session: self.id,
+                    change,
+                    screen: screen.clone(),
+                }));
+            }
+            monitored.rearm(self.id, env);
+        }
+        self.monitored = Some(monitored);
+    }
+
+    fn gather(&mut self, monitored: &mut Monitored, now: TimestampMs, env: &mut Env) {
+        if self.is_current() {
+            monitored.earlier.take().for_each(|signal| monitored.arbiter.signal(&signal, now));
+        }
+        monitored.hear_due(&self.redactor, now);
+        if let Some(evidence) = monitored.ahead.take_if(|ahead| ahead.output_bytes <= self.next) {
+            monitored.probing = false;
+            // With more output than it is of, who read then says nothing of this screen: it is asked for again.
+            if evidence.output_bytes == self.next {
+                monitored.arbiter.kernel(&evidence, now);
+            }
+        }
+        for _ in 0..LOOKS_MAX {
+            let want = monitored.arbiter.want(now);
+            if want.kernel && !monitored.probing && self.watch == Watch::On {
+                monitored.probing = true;
+                self.ask(env);
+            }
+            let Some(view) = want.screen.then(|| self.view(env)).flatten() else { break };
+            monitored.arbiter.screen(view, now);
+        }
+    }
+
+    /// Asks the host what the kernel shows, and how much output and input there is.
+    pub(super) fn ask(&mut self, env: &mut Env) {
+        self.typing.asked();
+        env.say(&ToHost::Probe { session: self.id });
+    }
+
+    /// What the kernel shows, and how much input there was. It waits for the output that was there then.
+    pub(super) fn evidence(&mut self, evidence: KernelEvidence, input_bytes: Option<u64>, env: &mut Env) {
+        let others = self.typing.told(input_bytes);
+        let Some(monitored) = &mut self.monitored else { return };
+        if others {
+            monitored.others_typed(&self.redactor, env.clock.now());
+        }
+        if monitored.probing {
+            monitored.ahead = Some(evidence);
+            self.weigh(env);
+        }
+    }
+
+    /// Looks at evidence in the moment when its output is here, before more comes: the screen is then the one on
+    /// which somebody read.
+    pub(super) fn weigh(&mut self, env: &mut Env) {
+        let ahead = self.monitored.as_ref().and_then(|monitored| monitored.ahead.as_ref());
+        if ahead.is_some_and(|ahead| ahead.output_bytes <= self.next) {
+            self.judge(env);
+        }
+    }
+
+    /// The lowest rows of the screen, as many as an event holds; empty while that is not known.
+    fn lowest_rows(&mut self, env: &mut Env) -> String {
+        if !self.is_current() {
+            return String::new();
+        }
+        let Some(model) = self.ready(env) else { return String::new() };
+        let text = model.screen.text_redacted(&self.redactor);
+        self.model = Some(model);
+        let mut left = SCREEN_CHARS_MAX;
+        let mut rows: Vec<&str> = Vec::new();
+        for row in text.lines().rev() {
+            let chars = row.chars().count() + 1;
+            if chars > left {
+                break;
+            }
+            left -= chars;
+            rows.push(row);
+        }
+        rows.reverse();
+        rows.join("\n")
+    }
+
+    /// Why the monitor thinks of it what it does; none: it is not monitored.
+    pub(super) fn explain(&self, now: TimestampMs) -> Option<Explanation> {
+        self.monitored.as_ref().map(|monitored| monitored.arbiter.explain(now))
+    }
+}
+
+impl Monitored {
+    fn verdict(&self) -> Option<&Verdict> {
+        self.arbiter.verdict()
+    }
+}

@@ -1,0 +1,312 @@
+//! Answers to prompts: typed once, and only into the prompt that they are for.
+//!
+//! The hub compares the answer with its verdict and the screen; the host types it only while there is no
+//! more output than that screen shows. Where there is more, the hub looks again. So nothing lies between
+//! the check and the write but what a program draws in that very moment.
+
+use super::{Monitored, Session};
+use crate::frames;
+use crate::hub::HubError;
+use crate::hub::env::Env;
+use crate::protocol::{ToHost, frame};
+use cis_core::api::InputReceipt;
+use cis_core::ids::{InputId, SessionId, TimestampMs};
+use cis_core::monitor::ScreenView;
+
+/// A screen that changes all the time for so long cannot be answered, ms.
+const RESTLESS_MS: i64 = 2_000;
+
+/// So long the host may take to say what became of an answer, ms. Then whoever waits is told that it may have been
+/// typed.
+const SENT_MS: i64 = 30_000;
+
+/// An answer to a prompt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// Of this session.
+    pub session: SessionId,
+    /// Which prompt, as the monitor counts.
+    pub episode: u32,
+    /// Its hash.
+    pub hash: String,
+    /// Sent twice, it is typed once.
+    pub input: InputId,
+    /// What is typed.
+    pub bytes: Vec<u8>,
+    /// The prompt was answered and stays: this is one more answer to it.
+    pub again: bool,
+}
+
+/// Hears what became of an answer.
+pub(in crate::hub) struct Tell(Box<dyn FnOnce(Result<InputReceipt, HubError>) + Send>);
+
+impl Tell {
+    pub(in crate::hub) fn new(hear: impl FnOnce(Result<InputReceipt, HubError>) + Send + 'static) -> Self {
+        Self(Box::new(hear))
+    }
+
+    pub(in crate::hub) fn tell(self, outcome: Result<InputReceipt, HubError>) {
+        (self.0)(outcome);
+    }
+}
+
+impl std::fmt::Debug for Tell {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Tell")
+    }
+}
+
+/// How far an answer is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// The screen is looked at once there is so much output.
+    Due(u64),
+    /// The host has it; whoever waits does so until then.
+    Sent(TimestampMs),
+}
+
+/// Whether an answer is the one that counts.
+enum Claim {
+    Granted,
+    /// Another one was first.
+    Taken,
+    /// Its prompt is over.
+    Moved,
+}
+
+#[derive(Debug)]
+pub(super) struct Pending {
+    answer: Answer,
+    /// None once it was told: what the host says then is still to be known.
+    tell: Option<Tell>,
+    stage: Stage,
+    until: TimestampMs,
+}
+
+impl Pending {
+    /// When patience ends: with a screen that does not rest, or with the host that has it.
+    fn due(&self) -> Option<TimestampMs> {
+        match self.stage {
+            Stage::Due(_) => Some(self.until),
+            Stage::Sent(until) => self.tell.is_some().then_some(until),
+        }
+    }
+
+    fn tell(&mut self, outcome: Result<InputReceipt, HubError>) {
+        if let Some(tell) = self.tell.take() {
+            tell.tell(outcome);
+        }
+    }
+}
+
+impl Monitored {
+    /// When somebody is to be told though nothing comes.
+    pub(super) fn answers_due(&self) -> Option<TimestampMs> {
+        self.answers.iter().filter_map(Pending::due).min()
+    }
+
+    /// Whether the prompt stands there as it was when it was answered.
+    fn stands(&self, answer: &Answer, view: &ScreenView) -> bool {
+        let same = |episode: u32, hash: &str| episode == answer.episode && hash == answer.hash;
+        self.verdict().is_some_and(|verdict| same(verdict.episode, &verdict.hash)) && self.arbiter.holds(view)
+    }
+
+    /// Somebody typed since the prompt came: the answer would follow that.
+    fn would_follow(&self) -> bool {
+        let lines = self.arbiter.collects_lines();
+        self.verdict().is_some_and(|verdict| self.hands.are_at(verdict, lines))
+    }
+
+    /// Whether this answer may be typed. The same one again may: the host knows whether it typed it.
+    fn claim(&mut self, answer: &Answer) -> Claim {
+        let own = (answer.episode, answer.input);
+        match self.answered {
+            Some(first) if first == own => Claim::Granted,
+            // One more is typed on purpose, and only when nothing of an earlier one is on its way.
+            Some((episode, _)) if episode == answer.episode && !(answer.again && self.answers.is_empty()) => {
+                Claim::Taken
+            }
+            _ if self.verdict().is_none_or(|verdict| verdict.episode != answer.episode) => Claim::Moved,
+            _ => {
+                self.answered = Some(own);
+                Claim::Granted
+            }
+        }
+    }
+
+    /// Nothing of it was typed: another one may come.
+    fn release(&mut self, answer: &Answer) {
+        if self.answered == Some((answer.episode, answer.input)) {
+            self.answered = None;
+        }
+    }
+}
+
+impl Session {
+    /// Takes an answer. The first one of a prompt counts.
+    pub(in crate::hub) fn answer(&mut self, answer: Answer, tell: Tell, env: &mut Env) {
+        let id = self.id;
+        let Some(monitored) = &mut self.monitored else {
+            return tell.tell(Err(HubError::NotATerminal { id }));
+        };
+        match monitored.claim(&answer) {
+            Claim::Taken => tell.tell(Err(HubError::Answered { id })),
+            Claim::Moved => {
+                let screen = self.lowest_rows(env);
+                tell.tell(Err(HubError::PromptMoved { id, screen }));
+            }
+            Claim::Granted => {
+                let until = env.clock.now() + RESTLESS_MS;
+                monitored.answers.push(Pending {
+                    answer,
+                    tell: Some(tell),
+                    stage: Stage::Due(self.next),
+                    until,
+                });
+                env.judge.push(id);
+            }
+        }
+    }
+
+    /// Looks at what can be decided now.
+    pub(super) fn advance_answers(&mut self, monitored: &mut Monitored, now: TimestampMs, env: &mut Env) {
+        if monitored.answers.is_empty() {
+            return;
+        }
+        for mut pending in std::mem::take(&mut monitored.answers) {
+            if matches!(pending.stage, Stage::Sent(_)) && pending.due().is_some_and(|due| due <= now) {
+                // It stays the one that counts: another one as well could be typed beside it.
+                pending.tell(Err(HubError::Unconfirmed { id: self.id, seconds: SENT_MS / 1000 }));
+            }
+            if let Stage::Due(at) = pending.stage {
+                let view = if self.next >= at { self.view(env) } else { None };
+                match view {
+                    Some(view) => {
+                        if !monitored.stands(&pending.answer, &view) {
+                            monitored.release(&pending.answer);
+                            let screen = self.lowest_rows(env);
+                            pending.tell(Err(HubError::PromptMoved { id: self.id, screen }));
+                            continue;
+                        }
+                        if monitored.would_follow() {
+                            monitored.release(&pending.answer);
+                            pending.tell(Err(HubError::Typed { id: self.id }));
+                            continue;
+                        }
+                        self.send_answer(&pending.answer, env);
+                        pending.stage = Stage::Sent(now + SENT_MS);
+                    }
+                    None if now >= pending.until => {
+                        monitored.release(&pending.answer);
+                        pending.tell(Err(HubError::Restless { id: self.id }));
+                        continue;
+                    }
+                    None => {}
+                }
+            }
+            monitored.answers.push(pending);
+        }
+    }
+
+    fn send_answer(&mut self, answer: &Answer, env: &mut Env) {
+        let input_bytes = self.typing.expected();
+        let (session, input, output_bytes) = (self.id, answer.input, self.next);
+        env.say(&ToHost::InputAt { session, input, output_bytes, input_bytes });
+        frames::put_bytes(&mut env.out, frame::INPUT, self.id, 0, &answer.bytes);
+        self.typing.sent(&answer.bytes);
+    }
+
+    /// The host says what became of an input. True where it was an answer.
+    pub(in crate::hub) fn answer_taken(
+        &mut self,
+        input: InputId,
+        outcome: &Result<InputReceipt, HubError>,
+        env: &mut Env,
+    ) -> bool {
+        let Some(monitored) = &mut self.monitored else { return false };
+        let all: Vec<Pending> = monitored.answers.extract_if(.., |it| it.answer.input == input).collect();
+        let any = !all.is_empty();
+        for mut pending in all {
+            match outcome {
+                Ok(_) => monitored.typed(&self.redactor, env.clock.now()),
+                Err(_) => monitored.release(&pending.answer),
+            }
+            pending.tell(outcome.clone());
+        }
+        if any {
+            env.judge.push(self.id);
+        }
+        any
+    }
+
+    /// There is more output than an answer was for: it is looked at again once that is here. `typed`: somebody
+    /// else was first.
+    pub(in crate::hub) fn answer_moved(&mut self, input: InputId, output: u64, typed: bool, env: &mut Env) {
+        let (id, now) = (self.id, env.clock.now());
+        let Some(monitored) = &mut self.monitored else { return };
+        if typed {
+            monitored.others_typed(&self.redactor, now);
+            self.answer_taken(input, &Err(HubError::Typed { id }), env);
+            return;
+        }
+        let mut restless = Vec::new();
+        for mut pending in std::mem::take(&mut monitored.answers) {
+            if pending.answer.input == input {
+                pending.stage = Stage::Due(output);
+                if now >= pending.until {
+                    restless.push(pending);
+                    continue;
+                }
+            }
+            monitored.answers.push(pending);
+        }
+        for mut pending in restless {
+            monitored.release(&pending.answer);
+            pending.tell(Err(HubError::Restless { id }));
+        }
+        env.judge.push(id);
+    }
+
+    /// Whether the host has been asked to type an answer, and has not said what became of it.
+    pub(in crate::hub) fn has_answers(&self) -> bool {
+        let sent = |pending: &Pending| matches!(pending.stage, Stage::Sent(_));
+        self.monitored.as_ref().is_some_and(|monitored| monitored.answers.iter().any(sent))
+    }
+
+    /// It is over, or the host is gone: whoever waits is told. What the host has may have been typed.
+    pub(in crate::hub) fn fail_answers(&mut self, why: &HubError) {
+        let Some(monitored) = &mut self.monitored else { return };
+        for mut pending in std::mem::take(&mut monitored.answers) {
+            if !matches!(pending.stage, Stage::Sent(_)) {
+                monitored.release(&pending.answer);
+            }
+            pending.tell(Err(why.clone()));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_that_the_host_has_wakes_nobody_before_its_time_and_never_twice() {
+        let session = SessionId::from_parts(1, 1);
+        let input = InputId::from_parts(1, 1);
+        let answer =
+            Answer { session, episode: 1, hash: String::new(), input, bytes: Vec::new(), again: false };
+        let (said, heard) = std::sync::mpsc::channel();
+        let tell = Some(Tell::new(move |outcome| drop(said.send(outcome))));
+        let mut pending = Pending { answer, tell, stage: Stage::Due(0), until: RESTLESS_MS };
+        assert_eq!(pending.due(), Some(RESTLESS_MS));
+        pending.stage = Stage::Sent(SENT_MS);
+        assert_eq!(pending.due(), Some(SENT_MS), "the patience with its screen is past");
+        let unconfirmed = HubError::Unconfirmed { id: session, seconds: 30 };
+        assert!(unconfirmed.may_have_typed());
+        pending.tell(Err(unconfirmed.clone()));
+        assert_eq!((pending.due(), heard.try_recv()), (None, Ok(Err(unconfirmed))));
+        // What the host says in the end changes nothing for whoever was told.
+        pending.tell(Ok(InputReceipt { output_offset: 1 }));
+        assert!(heard.try_recv().is_err());
+    }
+}

@@ -1,0 +1,314 @@
+//! Answers to prompts: typed once, into the prompt that they are for, or not at all.
+
+use std::sync::mpsc;
+
+use tokio::task::JoinHandle;
+
+use super::peer::{Conn, Peer, Said, Watcher, id, soon, typing};
+use super::*;
+use crate::protocol::{FromHost, ToHost};
+use cis_core::api::InputReceipt;
+use cis_core::monitor::{Change, KernelEvidence, Modes, Profile, Reader, ReaderHow, Seed, Verdict};
+
+/// A hub that monitors session 1, and what it sees.
+struct Stage {
+    _peer: Peer,
+    hub: Hub,
+    host: Conn,
+    seen: mpsc::Receiver<Sighting>,
+    output: u64,
+    /// What came from the hub as input, bytes.
+    typed: u64,
+}
+
+fn moved(session: SessionId, input: InputId, output_bytes: u64) -> FromHost {
+    FromHost::InputMoved { session, input, output_bytes, input_bytes: None }
+}
+
+fn waiting_reader(output_bytes: u64) -> KernelEvidence {
+    let modes = Some(Modes { canonical: true, echo: true });
+    KernelEvidence {
+        at_ms: 0,
+        output_bytes,
+        quiet_ms: 1500,
+        modes,
+        foreground: vec!["sh".to_owned()],
+        opaque: false,
+        readers: vec![Reader {
+            pid: 7,
+            name: "sh".to_owned(),
+            how: ReaderHow::Read,
+            nested: false,
+            foreign: false,
+            modes,
+        }],
+        cpu_ms: 1,
+        processes: 1,
+    }
+}
+
+impl Stage {
+    async fn new(seed: Seed) -> Self {
+        let peer = Peer::new();
+        let (tell, seen) = mpsc::channel();
+        let hub = peer.watched(move |sighting| drop(tell.send(sighting)));
+        let mut host = peer.accept().await;
+        let monitor = Some(Monitoring { profile: Profile::plain(), seed });
+        hub.open(SessionInfo { monitor, ..peer.info(1) });
+        host.expect_watch(1, 0).await;
+        Self { _peer: peer, hub, host, seen, output: 0, typed: 0 }
+    }
+
+    async fn prints(&mut self, text: &str) {
+        self.host.output(1, self.output, text).await;
+        self.output += text.len() as u64;
+    }
+
+    /// Answers probes, where one is waited for, as a program that reads its terminal.
+    async fn verdict(&mut self) -> Verdict {
+        loop {
+            if let Ok(Sighting { change: Change::Blocked(verdict), .. }) = self.seen.try_recv() {
+                return *verdict;
+            }
+            match soon(self.host.heard()).await {
+                Said::Message(ToHost::Probe { session }) => {
+                    let evidence = waiting_reader(self.output);
+                    self.host
+                        .say(&FromHost::Probed { session, evidence, input_bytes: Some(self.typed) })
+                        .await;
+                    // What it makes of it is done in the turn that answers this.
+                    soon(self.hub.explain(id(1))).await.unwrap();
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    fn answer(&self, verdict: &Verdict, n: u128, text: &str) -> JoinHandle<Result<InputReceipt, HubError>> {
+        let (hub, input) = (self.hub.clone(), InputId::from_parts(1, n));
+        let (episode, hash) = (verdict.episode, verdict.hash.clone());
+        let answer =
+            Answer { session: id(1), episode, hash, input, bytes: text.as_bytes().to_vec(), again: false };
+        tokio::spawn(async move { hub.answer(answer).await })
+    }
+
+    /// The next thing that is not a probe.
+    async fn heard(&mut self) -> Said {
+        loop {
+            match self.host.heard().await {
+                Said::Message(ToHost::Probe { .. }) => {}
+                other => return other,
+            }
+        }
+    }
+
+    async fn expect_answer(&mut self, n: u128, text: &str) {
+        let (input, output_bytes) = (InputId::from_parts(1, n), self.output);
+        let named = ToHost::InputAt { session: id(1), input, output_bytes, input_bytes: Some(self.typed) };
+        assert_eq!(self.heard().await, Said::Message(named));
+        assert_eq!(self.heard().await, Said::Typed(id(1), text.as_bytes().to_vec()));
+        self.typed += text.len() as u64;
+    }
+
+    async fn says(&mut self, what: impl FnOnce(SessionId, InputId) -> FromHost, n: u128) {
+        let message = what(id(1), InputId::from_parts(1, n));
+        self.host.say(&message).await;
+    }
+}
+
+#[tokio::test]
+async fn the_first_answer_of_a_prompt_is_typed_and_no_other() {
+    let mut stage = Stage::new(Seed::default()).await;
+    stage.prints("Proceed? [y/N] ").await;
+    let verdict = stage.verdict().await;
+    assert_eq!(verdict.episode, 1);
+    let first = stage.answer(&verdict, 1, "y\r");
+    stage.expect_answer(1, "y\r").await;
+    let second = soon(stage.answer(&verdict, 2, "n\r")).await.unwrap();
+    assert_eq!(second, Err(HubError::Answered { id: id(1) }));
+    // The same one again is for the host to know.
+    let again = stage.answer(&verdict, 1, "y\r");
+    stage.expect_answer(1, "y\r").await;
+    let output_bytes = stage.output;
+    stage.says(|session, input| FromHost::Written { session, input, output_bytes }, 1).await;
+    let receipt = Ok(InputReceipt { output_offset: output_bytes });
+    assert_eq!(soon(first).await.unwrap(), receipt);
+    assert_eq!(soon(again).await.unwrap(), receipt);
+}
+
+#[tokio::test]
+async fn an_answer_to_another_prompt_is_refused_with_what_is_there() {
+    let mut stage = Stage::new(Seed::default()).await;
+    stage.prints("Proceed? [y/N] ").await;
+    let verdict = stage.verdict().await;
+    let wrong = Verdict { episode: 7, ..verdict.clone() };
+    let refused = soon(stage.answer(&wrong, 1, "y\r")).await.unwrap();
+    assert_eq!(refused, Err(HubError::PromptMoved { id: id(1), screen: "Proceed? [y/N]".to_owned() }));
+    let wrong = Verdict { hash: "0123456789abcdef".to_owned(), ..verdict.clone() };
+    let refused = soon(stage.answer(&wrong, 2, "y\r")).await.unwrap();
+    assert!(matches!(refused, Err(HubError::PromptMoved { .. })), "{refused:?}");
+    // It was in nobody's way.
+    let right = stage.answer(&verdict, 3, "y\r");
+    stage.expect_answer(3, "y\r").await;
+    stage.says(|session, input| FromHost::Written { session, input, output_bytes: 1 }, 3).await;
+    soon(right).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn output_that_the_hub_has_not_judged_is_judged_before_the_answer_is_sent_again() {
+    let mut stage = Stage::new(Seed::default()).await;
+    stage.prints("\r\n\r\nProceed? [y/N] ").await;
+    let verdict = stage.verdict().await;
+    let answer = stage.answer(&verdict, 1, "y\r");
+    stage.expect_answer(1, "y\r").await;
+    // The host has read more meanwhile: a spinner far from the prompt, which stands as it was.
+    let spin = "\x1b7\x1b[6;38H*\x1b8";
+    let output_bytes = stage.output + spin.len() as u64;
+    stage.says(|session, input| moved(session, input, output_bytes), 1).await;
+    stage.prints(spin).await;
+    stage.expect_answer(1, "y\r").await;
+    // And now the prompt is another one.
+    let next = "\r\n\x1b[2JDelete everything? [y/N] ";
+    let output_bytes = stage.output + next.len() as u64;
+    stage.says(|session, input| moved(session, input, output_bytes), 1).await;
+    stage.prints(next).await;
+    let outcome = soon(answer).await.unwrap();
+    let Err(HubError::PromptMoved { screen, .. }) = outcome else { panic!("{outcome:?}") };
+    assert!(screen.contains("Delete everything?"), "{screen}");
+}
+
+#[tokio::test]
+async fn a_host_that_goes_away_leaves_it_open_whether_it_was_typed() {
+    let mut stage = Stage::new(Seed::default()).await;
+    stage.prints("Name: ").await;
+    let verdict = stage.verdict().await;
+    let answer = stage.answer(&verdict, 1, "x\r");
+    stage.expect_answer(1, "x\r").await;
+    let Stage { hub, host, _peer: peer, .. } = stage;
+    drop(host);
+    assert!(matches!(soon(answer).await.unwrap(), Err(HubError::HostLost { .. })));
+    let (again, _) = tokio::join!(hub.reconnect(), peer.accept());
+    again.unwrap();
+    drop(hub);
+}
+
+#[tokio::test]
+async fn the_prompt_of_an_earlier_life_is_not_told_again() {
+    let mut stage = Stage::new(Seed::default()).await;
+    stage.prints("Proceed? [y/N] ").await;
+    let verdict = stage.verdict().await;
+    let seed = Seed { episode: 4, waiting: Some(verdict.hash.clone()), ..Seed::default() };
+    let mut after = Stage::new(seed).await;
+    after.prints("Proceed? [y/N] ").await;
+    let Said::Message(ToHost::Probe { session }) = after.host.heard().await else { panic!("no probe") };
+    let evidence = waiting_reader(after.output);
+    after.host.say(&FromHost::Probed { session, evidence, input_bytes: Some(0) }).await;
+    soon(async {
+        while after.hub.explain(id(1)).await.unwrap().verdict.is_none() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+    let known = after.hub.explain(id(1)).await.unwrap().verdict.unwrap();
+    assert_eq!((known.episode, &known.hash), (4, &verdict.hash));
+    assert!(after.seen.try_recv().is_err(), "nothing is told");
+    // It can be answered.
+    let answer = after.answer(&known, 1, "y\r");
+    after.expect_answer(1, "y\r").await;
+    after.says(|session, input| FromHost::Written { session, input, output_bytes: 1 }, 1).await;
+    soon(answer).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn secrets_and_sequences_leave_no_sighting() {
+    let mut stage = Stage::new(Seed::default()).await;
+    stage.prints("\x1b]0;hunter2-hunter2\x07token hunter2-hunter2\x1b[31m: ok?\u{202e} ").await;
+    let verdict = stage.verdict().await;
+    let said = format!("{verdict:?} {:?}", stage.hub.explain(id(1)).await.unwrap());
+    assert!(
+        !said.contains("hunter2-hunter2") && !said.contains('\x1b') && !said.contains('\u{202e}'),
+        "{said}"
+    );
+}
+
+#[tokio::test]
+async fn an_answer_does_not_follow_what_somebody_types() {
+    let mut stage = Stage::new(Seed::default()).await;
+    stage.prints("Proceed? [y/N] ").await;
+    let verdict = stage.verdict().await;
+    let viewer = Watcher::new(&stage.hub, 1, typing(40, 6)).await;
+    // A terminal that comes to the front is nobody who types.
+    viewer.attached.typing().type_bytes(b"\x1b[I").await.unwrap();
+    assert_eq!(stage.heard().await, Said::Typed(id(1), b"\x1b[I".to_vec()));
+    stage.typed = 3;
+    let first = stage.answer(&verdict, 1, "y\r");
+    stage.expect_answer(1, "y\r").await;
+    stage
+        .says(|session, input| FromHost::InputRefused { session, input: Some(input), waiting_bytes: 1 }, 1)
+        .await;
+    assert!(matches!(soon(first).await.unwrap(), Err(HubError::InputRefused { .. })));
+    // Nothing of it is shown yet.
+    viewer.attached.typing().type_bytes(b"no").await.unwrap();
+    assert_eq!(stage.heard().await, Said::Typed(id(1), b"no".to_vec()));
+    let second = soon(stage.answer(&verdict, 2, "y\r")).await.unwrap();
+    assert_eq!(second, Err(HubError::Typed { id: id(1) }));
+}
+
+#[tokio::test]
+async fn an_answer_does_not_follow_what_somebody_typed_elsewhere() {
+    let mut stage = Stage::new(Seed::default()).await;
+    stage.prints("Proceed? [y/N] ").await;
+    let verdict = stage.verdict().await;
+    let answer = stage.answer(&verdict, 1, "y\r");
+    stage.expect_answer(1, "y\r").await;
+    let output_bytes = stage.output;
+    let more = |session, input| FromHost::InputMoved { session, input, output_bytes, input_bytes: Some(2) };
+    stage.says(more, 1).await;
+    assert_eq!(soon(answer).await.unwrap(), Err(HubError::Typed { id: id(1) }));
+    let second = soon(stage.answer(&verdict, 2, "y\r")).await.unwrap();
+    assert_eq!(second, Err(HubError::Typed { id: id(1) }));
+}
+
+#[tokio::test]
+async fn who_read_before_more_output_came_says_nothing_of_what_is_shown_then() {
+    let mut stage = Stage::new(Seed::default()).await;
+    stage.prints("Name: ").await;
+    let Said::Message(ToHost::Probe { session }) = stage.host.heard().await else { panic!("no probe") };
+    // The evidence is of the whole output, of which the hub gets a part, and then more at once.
+    let evidence = waiting_reader(stage.output + 8);
+    stage.host.say(&FromHost::Probed { session, evidence, input_bytes: Some(0) }).await;
+    stage.prints("x\r\nStreet and number: ").await;
+    // It asks again, and believes nothing of before.
+    let verdict = stage.verdict().await;
+    assert_eq!(verdict.question, "Street and number:");
+    assert_eq!(verdict.episode, 1);
+}
+
+/// The node hears of a session's end on another connection than the one that brings what became of answers.
+#[tokio::test]
+async fn what_was_typed_before_the_end_counts_though_the_end_is_known_first() {
+    let mut stage = Stage::new(Seed::default()).await;
+    stage.prints("Proceed? [y/N] ").await;
+    let verdict = stage.verdict().await;
+    let answer = stage.answer(&verdict, 1, "y\r");
+    stage.expect_answer(1, "y\r").await;
+    let typed = InputId::from_parts(1, 9);
+    let input = {
+        let hub = stage.hub.clone();
+        tokio::spawn(async move { hub.input(id(1), typed, b"more".to_vec()).await })
+    };
+    assert_eq!(stage.heard().await, Said::Message(ToHost::Input { session: id(1), input: typed }));
+    assert_eq!(stage.heard().await, Said::Typed(id(1), b"more".to_vec()));
+    stage.hub.close(id(1), Ended { detail: "exit code 0".to_owned(), exit_code: Some(0) });
+    // The hub has taken that in.
+    let _ = soon(stage.hub.explain(id(1))).await;
+    let output_bytes = stage.output;
+    for n in [1, 9] {
+        stage.says(|session, input| FromHost::Written { session, input, output_bytes }, n).await;
+    }
+    let receipt = Ok(InputReceipt { output_offset: output_bytes });
+    assert_eq!(soon(answer).await.unwrap(), receipt);
+    assert_eq!(soon(input).await.unwrap(), receipt);
+    stage.host.exited(1, 0).await;
+    until_counts(&stage.hub, |counts| counts.sessions == 0).await;
+}

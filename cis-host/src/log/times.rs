@@ -1,0 +1,130 @@
+//! When which byte of a log was written: for replaying a recording at its pace.
+//!
+//! `LOG.times` holds records of 16 bytes: offset u64 LE, Unix ms i64 LE. It is sparse, and absent
+//! where all output came in one burst.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::OFlags;
+
+use super::layout;
+use cis_core::ids::TimestampMs;
+
+/// Output closer together than this is one burst, ms.
+const BURST_MS: i64 = 100;
+/// After so many records (1 MiB) bursts count as twice as long, so that the file grows with the
+/// logarithm of the session's age.
+const RECORDS_PER_PACE: u32 = 1 << 16;
+/// Readers take no more than this, bytes.
+const READ_BYTES_MAX: u64 = 64 << 20;
+
+/// One record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mark {
+    /// First byte of a burst.
+    pub offset: u64,
+    /// When it was written, Unix ms.
+    pub at_ms: TimestampMs,
+}
+
+impl Mark {
+    fn to_bytes(self) -> [u8; 16] {
+        let mut bytes = [0; 16];
+        bytes[..8].copy_from_slice(&self.offset.to_le_bytes());
+        bytes[8..].copy_from_slice(&self.at_ms.to_le_bytes());
+        bytes
+    }
+}
+
+/// Writes the marks. They are an extra: where the disk fails there are none from there on.
+#[derive(Debug)]
+pub(super) struct TimesWriter {
+    path: PathBuf,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    Empty,
+    /// One burst so far: nothing on disk.
+    One(Mark),
+    Open {
+        file: File,
+        last_ms: TimestampMs,
+        pace_ms: i64,
+        records: u32,
+    },
+    Closed,
+}
+
+impl TimesWriter {
+    pub(super) fn new(path: PathBuf) -> Self {
+        Self { path, state: State::Empty }
+    }
+
+    /// Output that begins at `offset` came now.
+    pub(super) fn note(&mut self, offset: u64, now_ms: TimestampMs) {
+        let mark = Mark { offset, at_ms: now_ms };
+        match &mut self.state {
+            State::Empty => self.state = State::One(mark),
+            State::One(first) if now_ms - first.at_ms >= BURST_MS => {
+                let both = [first.to_bytes(), mark.to_bytes()].concat();
+                let opened = create(&self.path).and_then(|mut file| file.write_all(&both).map(|()| file));
+                self.state = opened.map_or(State::Closed, |file| State::Open {
+                    file,
+                    last_ms: now_ms,
+                    pace_ms: BURST_MS,
+                    records: 2,
+                });
+            }
+            State::Open { file, last_ms, pace_ms, records } if now_ms - *last_ms >= *pace_ms => {
+                if file.write_all(&mark.to_bytes()).is_err() {
+                    self.state = State::Closed;
+                    return;
+                }
+                *last_ms = now_ms;
+                *records += 1;
+                if *records >= RECORDS_PER_PACE {
+                    (*records, *pace_ms) = (0, *pace_ms * 2);
+                }
+            }
+            State::One(_) | State::Open { .. } | State::Closed => {}
+        }
+    }
+
+    pub(super) fn finish(&mut self) {
+        self.state = State::Closed;
+    }
+}
+
+fn create(path: &Path) -> io::Result<File> {
+    let no_link = OFlags::NOFOLLOW.bits().cast_signed();
+    OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).custom_flags(no_link).open(path)
+}
+
+/// The marks of the log at `log`, in order; none where all its output was one burst. A half-written
+/// last record is left out, and so is what does not go forward.
+///
+/// # Errors
+/// Of opening and reading the file.
+pub fn read_times(log: &Path) -> io::Result<Vec<Mark>> {
+    let file = match File::open(layout::times(log)) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        opened => opened?,
+    };
+    let mut bytes = Vec::new();
+    io::Read::read_to_end(&mut io::Read::take(file, READ_BYTES_MAX), &mut bytes)?;
+    let mut marks: Vec<Mark> = Vec::with_capacity(bytes.len() / 16);
+    for record in bytes.as_chunks::<16>().0 {
+        let (offset, at) = record.split_at(8);
+        let (Ok(offset), Ok(at)) = (offset.try_into(), at.try_into()) else { continue };
+        let mark = Mark { offset: u64::from_le_bytes(offset), at_ms: i64::from_le_bytes(at) };
+        if marks.last().is_none_or(|last| last.offset <= mark.offset) {
+            marks.push(mark);
+        }
+    }
+    Ok(marks)
+}

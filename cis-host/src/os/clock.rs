@@ -1,0 +1,26 @@
+//! The clocks of a host, and of a thread.
+
+use std::time::SystemTime;
+
+use rustix::time::{ClockId, clock_gettime};
+
+use cis_core::ids::TimestampMs;
+
+/// Unix time, ms: for people and logs.
+pub(crate) fn unix_ms() -> TimestampMs {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// ms since boot, the time asleep included (`CLOCK_BOOTTIME`): for deadlines, which a lid that was
+/// closed does not prolong.
+pub fn boot_ms() -> u64 {
+    let now = clock_gettime(ClockId::Boottime);
+    now.tv_sec.unsigned_abs() * 1000 + now.tv_nsec.unsigned_abs() / 1_000_000
+}
+
+/// CPU time of this thread, µs.
+pub(crate) fn cpu_us() -> u64 {
+    let used = clock_gettime(ClockId::ThreadCPUTime);
+    used.tv_sec.unsigned_abs() * 1_000_000 + used.tv_nsec.unsigned_abs() / 1000
+}

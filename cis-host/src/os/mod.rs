@@ -1,0 +1,50 @@
+//! What the operating system does for sessions: processes, signals, terminals, evidence.
+//!
+//! Owns the `unsafe` of this crate, each behind a safe function (but for one socket option of `server`).
+//! Knows no session and no protocol.
+//! Linux is complete. What tells a platform's processes apart is the trait [`Processes`]; another unix
+//! answers it from what it has, and its sessions then lack the kernel's evidence.
+
+#[cfg(not(target_os = "linux"))]
+compile_error!("sessions are written for Linux so far; build without the feature `node` (client only)");
+
+mod budget;
+mod calls;
+mod clock;
+mod descriptors;
+mod handover;
+mod memory;
+mod mounts;
+mod opened;
+mod processes;
+mod procfs;
+mod pty;
+mod signals;
+mod space;
+mod spawn;
+mod stamp;
+mod terminal;
+mod waits;
+
+pub(crate) use budget::Budget;
+pub use clock::boot_ms;
+pub(crate) use clock::{cpu_us, unix_ms};
+pub(crate) use descriptors::{
+    Nofile, close_all_above_stderr, null_device, onto_null, raise_nofile, stderr_to,
+};
+pub(crate) use handover::{HANDED_OVER, hand_over};
+pub use handover::{hand_environment_over, receive_environment};
+pub use memory::{START_MS, give_memory_back, share_memory, unmap_code};
+pub(crate) use processes::{Process, ProcessKey, Processes, descend, signal_exactly};
+pub(crate) use procfs::ProcFs;
+pub(crate) use pty::{open_pty, resize};
+pub use signals::fail_large_writes;
+pub(crate) use signals::{SignalFd, watch_signals};
+pub use space::allocate;
+pub(crate) use spawn::{Limits, Spawn, SpawnError, Spawner, Step, Streams};
+pub use stamp::stamp_at_start;
+pub(crate) use stamp::{Stamp, Stamps};
+pub(crate) use terminal::{Terminal, modes};
+pub(crate) use waits::TerminalWait;
+#[cfg(test)]
+pub(crate) use waits::Waits;

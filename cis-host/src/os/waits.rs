@@ -1,0 +1,205 @@
+//! What the threads of a process wait for, and the terminals among that, on Linux.
+//!
+//! What is read here belongs to programs that may change it at any moment and lay it out as they like:
+//! every size is bounded, and each look takes something of a budget.
+
+use rustix::fs::{Mode, OFlags, openat};
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
+
+use super::budget::Budget;
+use super::calls::{self, Call};
+use super::mounts::Mounts;
+use super::opened::Opened;
+use super::processes::Process;
+use super::procfs::ProcFs;
+use super::terminal::{self, Terminal};
+use cis_core::monitor::{Modes, ReaderHow};
+
+/// No more threads of one process are looked at.
+const THREADS_MAX: usize = 128;
+/// Of an epoll descriptor, bytes of its list: some hundred targets.
+const EPOLL_BYTES_MAX: usize = 64 << 10;
+/// Of a process that cannot be looked into, so many of its descriptors are looked at.
+const OPEN_MAX: usize = 64;
+/// So many epoll descriptors within another are looked into.
+const NESTED_MAX: usize = 4;
+/// A file that is opened and read costs as much as so many descriptors that are looked at.
+const READ_COST: usize = 4;
+
+/// A terminal that a process waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct TerminalWait {
+    pub(crate) terminal: Terminal,
+    pub(crate) how: ReaderHow,
+    /// By which descriptor of its.
+    pub(crate) descriptor: u32,
+}
+
+/// What a process waits for.
+#[derive(Debug, Default)]
+pub(crate) struct Waits {
+    /// Terminals, each once.
+    pub(crate) terminals: Vec<TerminalWait>,
+    /// For a peer at a socket: somebody else may do its work.
+    pub(crate) peer: bool,
+    /// It may not be looked into: it is another user's, or hides itself.
+    pub(crate) hidden: bool,
+}
+
+impl Waits {
+    fn add(&mut self, wait: TerminalWait) {
+        match self.terminals.iter_mut().find(|known| known.terminal == wait.terminal) {
+            // A read comes before a poll.
+            Some(known) if wait.how < known.how => *known = wait,
+            Some(_) => {}
+            None => self.terminals.push(wait),
+        }
+    }
+}
+
+impl ProcFs {
+    /// What the threads of a process wait for.
+    pub(super) fn waits_of(&self, process: &Process, budget: &mut Budget) -> Waits {
+        let mut waits = Waits::default();
+        // Before its threads are listed, which takes time too.
+        if !budget.spend(1) {
+            return waits;
+        }
+        for thread in self.threads(process, THREADS_MAX) {
+            if !budget.spend(READ_COST) {
+                break;
+            }
+            match self.read_once(&format!("{}/task/{thread}/syscall", process.pid)) {
+                Ok(line) => {
+                    if let Some(call) = calls::call(&line) {
+                        self.add_call(process, thread, call, budget, &mut waits);
+                    }
+                }
+                Err(Errno::ACCESS | Errno::PERM) => {
+                    waits.hidden = true;
+                    self.add_from_outside(process, budget, &mut waits);
+                    break;
+                }
+                Err(_) => {}
+            }
+            if waits.terminals.iter().any(|wait| wait.how == ReaderHow::Read) {
+                break;
+            }
+        }
+        waits
+    }
+
+    fn add_call(&self, process: &Process, thread: u32, call: Call, budget: &mut Budget, waits: &mut Waits) {
+        let (how, descriptors) = match call {
+            Call::Read { descriptor } => (ReaderHow::Read, vec![descriptor]),
+            Call::Peer => {
+                waits.peer = true;
+                return;
+            }
+            Call::Poll { at, count } => {
+                (ReaderHow::Poll, calls::polled(&self.memory(process.pid, at, count * calls::POLLFD_BYTES)))
+            }
+            Call::Resumed { at, count } => {
+                let sleeps_in = self.read_once(&format!("{}/task/{thread}/wchan", process.pid));
+                if !sleeps_in.is_ok_and(|name| calls::is_poll(&name)) {
+                    return;
+                }
+                (ReaderHow::Poll, calls::polled(&self.memory(process.pid, at, count * calls::POLLFD_BYTES)))
+            }
+            Call::Select { at, count } => {
+                let set = self.memory(process.pid, at, calls::set_bytes(count));
+                (ReaderHow::Poll, calls::selected(&set, count))
+            }
+            Call::Epoll { descriptor } => (ReaderHow::Poll, self.epoll_targets(process.pid, descriptor)),
+        };
+        let mut nested = Vec::new();
+        for descriptor in descriptors {
+            if !budget.spend(1) {
+                return;
+            }
+            if let Opened::Anonymous = self.add_descriptor(process, descriptor, how, budget, waits) {
+                nested.push(descriptor);
+            }
+        }
+        // One epoll descriptor that is watched by another stands for what it watches.
+        for inner in nested.into_iter().take(NESTED_MAX) {
+            if !budget.spend(READ_COST) {
+                return;
+            }
+            for descriptor in self.epoll_targets(process.pid, inner) {
+                if !budget.spend(1) {
+                    return;
+                }
+                self.add_descriptor(process, descriptor, how, budget, waits);
+            }
+        }
+    }
+
+    fn add_descriptor(
+        &self,
+        process: &Process,
+        descriptor: u32,
+        how: ReaderHow,
+        budget: &mut Budget,
+        waits: &mut Waits,
+    ) -> Opened {
+        let file = self.opened(process.pid, descriptor, process.terminal, &mut budget.mounts);
+        match file {
+            Opened::Terminal(terminal) => waits.add(TerminalWait { terminal, how, descriptor }),
+            Opened::Socket => waits.peer = true,
+            Opened::Anonymous | Opened::Other => {}
+        }
+        file
+    }
+
+    /// What an epoll descriptor is asked for.
+    fn epoll_targets(&self, pid: u32, descriptor: u32) -> Vec<u32> {
+        let list = self.read(&format!("{pid}/fdinfo/{descriptor}"), EPOLL_BYTES_MAX);
+        list.map(|list| calls::watched(&list)).unwrap_or_default()
+    }
+
+    /// Of a process whose calls cannot be read (where only ancestors may look into a process), but whose
+    /// open files can: it has a terminal open, and sleeps as readers of terminals do. Never exact.
+    fn add_from_outside(&self, process: &Process, budget: &mut Budget, waits: &mut Waits) {
+        let pid = process.pid;
+        let open = self.numbers_in(&format!("{pid}/fd"), OPEN_MAX);
+        if open.is_empty() || !budget.spend(READ_COST) {
+            return;
+        }
+        let sleeps_in = self.read_once(&format!("{pid}/wchan"));
+        if !sleeps_in.is_ok_and(|name| calls::may_be_of_a_terminal(&name)) {
+            return;
+        }
+        for descriptor in open {
+            if !budget.spend(1) {
+                return;
+            }
+            let file = self.opened(pid, descriptor, process.terminal, &mut budget.mounts);
+            if let Opened::Terminal(terminal) = file {
+                waits.add(TerminalWait { terminal, how: ReaderHow::Poll, descriptor });
+            }
+        }
+    }
+
+    /// Modes of the terminal behind a descriptor of another process: of a copy of it (pidfd_getfd(2)),
+    /// which opens nothing; where that is forbidden, of the same file opened anew.
+    pub(super) fn modes_behind(&self, pid: u32, descriptor: u32, mounts: &mut Mounts) -> Option<Modes> {
+        // Nothing else is asked for its modes: it might not answer. (`/dev/tty` would be our own terminal.)
+        let Opened::Terminal(_) = self.opened(pid, descriptor, None, mounts) else { return None };
+        let handle = pidfd_open(Pid::from_raw(i32::try_from(pid).ok()?)?, PidfdFlags::empty()).ok()?;
+        let number = i32::try_from(descriptor).ok()?;
+        match pidfd_getfd(&handle, number, PidfdGetfdFlags::empty()) {
+            Ok(copy) => terminal::modes(&copy),
+            Err(_) => self.modes_of_reopened(pid, descriptor),
+        }
+    }
+
+    fn modes_of_reopened(&self, pid: u32, descriptor: u32) -> Option<Modes> {
+        let flags = OFlags::RDONLY | OFlags::NOCTTY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        terminal::modes(openat(self.root(), format!("{pid}/fd/{descriptor}"), flags, Mode::empty()).ok()?)
+    }
+}
+
+#[cfg(test)]
+mod tests;

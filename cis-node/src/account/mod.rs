@@ -1,0 +1,21 @@
+//! The node's Matrix account: one login, its files, and what is said in its rooms.
+//!
+//! Owns the session on disk, the one client of it, and the loop that asks the homeserver what happened. Nothing of it
+//! exists before somebody asks for it: a node without an account pays nothing. What the homeserver is asked, and how,
+//! is `cis-matrix`'s. Knows nothing of runs, sessions and the API.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "an io folder")]
+
+mod backoff;
+mod compare;
+mod error;
+mod feed;
+mod files;
+mod login;
+mod read;
+
+pub use backoff::Backoff;
+pub use compare::{Comparison, Progress, Stands, Word};
+pub use error::AccountError;
+pub use feed::{Feed, News};
+pub use login::{Account, NewLogin, Opened};
+pub use read::Said;

@@ -1,0 +1,503 @@
+//! The node as its API sees it: reads from the store, changes through the driver, streams from the hub.
+
+mod idempotency;
+mod pages;
+mod problems;
+mod shared;
+mod tasks;
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
+
+use axum::body::Bytes;
+use futures_util::stream::BoxStream;
+use futures_util::{Stream, StreamExt as _};
+use tokio::sync::broadcast;
+
+use self::pages::history_page;
+pub(super) use self::pages::page_of;
+use self::problems::{hub_problem, no_task, run_name};
+pub(super) use self::problems::{internal, store_problem};
+use self::shared::check_session;
+use super::agents::AgentNames;
+use super::commands::{Command, DriverHandle, NewSession, RunVerb};
+use super::driver::{Shared, now_ms};
+use super::environments::Environments;
+use super::explain::explained;
+use super::host_health::{HostHealth, Unresponsive};
+use super::own_commands::OwnCommands;
+use super::principal::This;
+use super::restore::RestoreError;
+use super::rooms::Knock;
+use super::streams::{self, Viewer};
+use super::submit::prepare;
+use super::upkeep::auto::Upkeep;
+use super::verification::Verifications;
+use super::{agents, context, logs, restore};
+use crate::account::Account;
+use crate::config::{Config, Identity, Keys, Tokens};
+use crate::server::{AttachStreams, EventBatch, NodeApi, Peer};
+use cis_core::api::log_pieces::LogPiece;
+use cis_core::api::{
+    Attach, CleanReport, CleanStore, CreateRun, CreateSession, Decide, ExplainView, FollowEvents, GroupView,
+    HistoryEntry, InputReceipt, KillSession, ListRuns, ListSessions, Listing, NodeView, Page, Problem,
+    ProblemKind, ReadHistory, ReadLog, ReadTime, RemoteView, RetryRun, RunDetail, RunView, SendInput,
+    SessionView, SetMode, StopNode, TaskContext, TimeView, WhyView,
+};
+use cis_core::dag::Group;
+use cis_core::event::ExecutionMode;
+use cis_core::ids::{NodeDid, RunId, SessionId, TaskId, TimestampMs};
+use cis_core::live::History;
+use cis_core::policy::{Principal, authorize_room_change};
+use cis_core::scheduler::Machine;
+use cis_host::hub::Hub;
+use cis_local::Home;
+use cis_store::{Blobs, Reader, Readers};
+
+/// A decision's reason stands in an event for ever.
+const REASON_BYTES_MAX: usize = 16 * 1024;
+
+/// See the module.
+#[derive(Clone)]
+pub(super) struct Node {
+    pub(super) home: Home,
+    pub(super) config: Arc<Config>,
+    pub(super) keys: Arc<Keys>,
+    pub(super) did: NodeDid,
+    pub(super) identity: Arc<Identity>,
+    pub(super) stays: bool,
+    pub(super) started_ms: TimestampMs,
+    pub(super) max_sessions: u32,
+    pub(super) readers: Readers,
+    pub(super) blobs: Arc<Blobs>,
+    pub(super) environments: Arc<Environments>,
+    pub(super) agents: Arc<AgentNames>,
+    pub(super) hub: Hub,
+    pub(super) driver: DriverHandle,
+    pub(super) events: broadcast::Sender<Arc<EventBatch>>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) upkeep: Upkeep,
+    pub(super) matrix: Account,
+    pub(super) verifications: Arc<Verifications>,
+    pub(super) rooms: Knock,
+    pub(super) tokens: Arc<Tokens>,
+    pub(super) remote: Option<RemoteView>,
+    pub(super) own_commands: OwnCommands,
+    /// Hard limit of realtime CPU time of processes outside of sessions, µs.
+    pub(super) limit_outside: u64,
+    pub(super) host_health: HostHealth,
+}
+
+impl Node {
+    /// Returns what is wrong with the session host if it does not answer.
+    async fn unresponsive_host(&self) -> Option<Unresponsive> {
+        let pid = self.shared.host_pid.load(Ordering::Relaxed);
+        if pid == 0 {
+            // The driver says why there is none.
+            return None;
+        }
+        self.host_health.check(&self.home, pid).await
+    }
+}
+
+type Answer<T> = Result<T, Problem>;
+
+impl NodeApi for Node {
+    async fn session_started(&self, token: &str) {
+        if let Some(session) = self.keys.session_of(token) {
+            self.shared.leaders.wait_for(session).await;
+        }
+    }
+
+    fn principal(&self, peer: Peer, token: Option<&str>) -> Principal {
+        let host = self.shared.host_pid.load(Ordering::Relaxed);
+        let this = This {
+            pid: std::process::id(),
+            host: (host != 0).then_some(host),
+            home: &self.home,
+            keys: &self.keys,
+            commands: &self.own_commands,
+            tokens: &self.tokens,
+            leaders: &self.shared.leaders,
+            limit_outside: self.limit_outside,
+        };
+        this.principal(&peer, token)
+    }
+
+    fn session_of(&self, peer: &Peer) -> Option<SessionId> {
+        let mut tokens = peer.descent.as_ref()?.tokens_for(|socket| self.home.is_node_socket(socket));
+        tokens.find_map(|token| self.keys.session_of(token))
+    }
+
+    fn audit_denied(&self, principal: &Principal, action: String, reason: String) {
+        self.driver.tell(Command::Denied { action, detail: reason, actor: principal.actor() });
+    }
+
+    async fn find_run(&self, name: String) -> Answer<RunId> {
+        self.read(move |reader| reader.find_run(&name)).await.map(|run| run.id)
+    }
+
+    async fn find_session(&self, name: String, ended: bool) -> Answer<SessionId> {
+        let found = self.read(move |reader| reader.find_session(&name)).await?;
+        if !ended && !found.state.is_live() {
+            let detail = format!("session {} has ended", found.id);
+            return Err(
+                Problem::new(ProblemKind::Conflict, detail).hint("`cis dag logs` shows what it wrote")
+            );
+        }
+        if !ended {
+            self.coordinates(found.run).await?;
+        }
+        Ok(found.id)
+    }
+
+    async fn node(&self) -> Answer<NodeView> {
+        let mut status = self.driver.ask(|reply| Command::Status { reply }).await?;
+        let host = self.unresponsive_host().await;
+        status.warnings.extend(host.map(|host| format!("{}; {}", host.why, host.remedy)));
+        status.warnings.extend(self.config_changes().await);
+        // A node with a damaged store can still be looked at and stopped.
+        let outbox = self.read(Reader::outbox_len).await;
+        let hears = self.shared.hears.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        status.warnings.extend(hears.trouble);
+        let observes = self.shared.observes.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        status.warnings.extend(observes.trouble);
+        status
+            .warnings
+            .extend(self.shared.tells.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned());
+        status.warnings.extend(self.home.warning());
+        let damage = self.readers.damage();
+        status
+            .warnings
+            .extend(damage.or_else(|| outbox.as_ref().err().map(|problem| problem.detail.clone())));
+        status.warnings.extend(self.tokens.problem().map(|problem| problem.to_string()));
+        Ok(NodeView {
+            running: true,
+            pid: Some(std::process::id()),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            socket: self.socket().display().to_string(),
+            home: self.home.dir.display().to_string(),
+            did: Some(self.did.0.clone()),
+            host_pid: status.host_pid,
+            stays: self.stays,
+            started_ms: Some(self.started_ms),
+            open_runs: status.open_runs,
+            live_sessions: status.live_sessions,
+            max_sessions: self.max_sessions,
+            outbox: outbox.unwrap_or_default(),
+            rooms: hears.rooms,
+            observes: observes.rooms,
+            warnings: status.warnings,
+            remote: self.remote.clone(),
+        })
+    }
+
+    async fn stop(&self, principal: Principal, request: StopNode) -> Answer<()> {
+        let reason = format!("asked by {}", principal.actor().name);
+        let kill_sessions = request.kill_sessions;
+        self.driver.ask(|reply| Command::Stop { kill_sessions, reason, reply: Some(reply) }).await
+    }
+
+    async fn clean_store(&self, principal: Principal, request: CleanStore) -> Answer<CleanReport> {
+        self.upkeep.clone().clean(request, principal.actor()).await
+    }
+
+    async fn create_run(&self, principal: Principal, request: CreateRun) -> Answer<Option<RunView>> {
+        let (blobs, did) = (Arc::clone(&self.blobs), self.did.clone());
+        let (environments, config) = (Arc::clone(&self.environments), Arc::clone(&self.config));
+        let named = request.room.clone();
+        let prepared = tokio::task::spawn_blocking(move || {
+            prepare(request, &blobs, &environments, &config.settings.agents, did)
+        });
+        let prepared = prepared.await.map_err(|e| internal(&e))??;
+        let Some(mut new) = prepared else { return Ok(None) };
+        new.facts.room = self.room_of(new.facts.mode, named).await?;
+        new.facts.submitter = principal.submitter();
+        let actor = principal.actor();
+        let run = self.driver.ask(|reply| Command::Create { new: Box::new(new), actor, reply }).await?;
+        self.run_view(run).await.map(Some)
+    }
+
+    async fn list_runs(&self, query: ListRuns) -> Answer<Listing<RunView>> {
+        self.read(move |reader| reader.list_runs(&query)).await
+    }
+
+    async fn run(&self, run: RunId) -> Answer<RunDetail> {
+        let mut detail = self.read(move |reader| reader.run_detail(run)).await?;
+        let (readers, blobs) = (self.readers.clone(), Arc::clone(&self.blobs));
+        let names = Arc::clone(&self.agents);
+        let agents = tokio::task::spawn_blocking(move || names.of(&readers, &blobs, run))
+            .await
+            .map_err(|e| internal(&e))?;
+        if !agents.is_empty() {
+            for task in &mut detail.tasks {
+                // An item is made like the task that it is of.
+                let name = task.id.as_str();
+                let of = name.rsplit_once('.').map_or(name, |(of, _)| of);
+                task.agent = agents.get(name).or_else(|| agents.get(of)).cloned();
+            }
+        }
+        for task in &mut detail.tasks {
+            if let Some(approval) = &mut task.approval {
+                let task = task.id.clone();
+                approval.allowed = self.driver.ask(|reply| Command::Allowed { run, task, reply }).await?;
+            }
+        }
+        Ok(detail)
+    }
+
+    async fn start_run(&self, principal: Principal, run: RunId) -> Answer<RunView> {
+        self.run_verb(&principal, run, RunVerb::Start, None).await
+    }
+
+    async fn cancel_run(&self, principal: Principal, run: RunId) -> Answer<RunView> {
+        self.run_verb(&principal, run, RunVerb::Cancel, None).await
+    }
+
+    async fn pause_run(&self, principal: Principal, run: RunId) -> Answer<RunView> {
+        self.run_verb(&principal, run, RunVerb::Pause, None).await
+    }
+
+    async fn resume_run(&self, principal: Principal, run: RunId) -> Answer<RunView> {
+        self.run_verb(&principal, run, RunVerb::Resume, None).await
+    }
+
+    async fn retry_run(&self, principal: Principal, run: RunId, request: RetryRun) -> Answer<RunView> {
+        self.run_verb(&principal, run, RunVerb::Retry(request.scope), None).await
+    }
+
+    async fn set_mode(&self, principal: Principal, run: RunId, request: SetMode) -> Answer<RunView> {
+        let named = match request.room {
+            // Where it has one already, that goes on.
+            None if request.mode == ExecutionMode::Hybrid => self.run_view(run).await?.room,
+            named => named,
+        };
+        if request.mode != ExecutionMode::Local && named != self.run_view(run).await?.room {
+            // Checked before the account joins a room for this run. The driver checks again when the room is
+            // known.
+            let held = self.driver.ask(|reply| Command::HeldByRoom { run, reply }).await?;
+            if let Err(denied) = authorize_room_change(&principal, run, held.as_ref()) {
+                self.audit_denied(&principal, format!("move {run} to another room"), denied.reason.clone());
+                return Err(Problem::new(ProblemKind::Denied, denied.reason));
+            }
+        }
+        let room = self.room_of(request.mode, named).await?;
+        self.run_verb(&principal, run, RunVerb::Mode(request.mode, room), None).await
+    }
+
+    async fn why(&self, run: RunId, task: String) -> Answer<WhyView> {
+        let id = TaskId::new(&task).map_err(|e| Problem::new(ProblemKind::BadInput, e.to_string()))?;
+        let open = {
+            let task = id.clone();
+            self.driver.ask(|reply| Command::Why { run, task, reply }).await?
+        };
+        if let Some(mut view) = open {
+            if !view.state.is_terminal()
+                && let Some(host) = self.unresponsive_host().await
+            {
+                view.because.insert(0, host.why);
+                view.try_this.insert(0, host.remedy);
+            }
+            return Ok(view);
+        }
+        let folded = match self.load(run).await? {
+            Err(RestoreError::Incomplete { anew, .. }) => return self.why_incomplete(run, id, anew).await,
+            loaded => loaded.map_err(|error| error.problem())?,
+        };
+        let mut machine = Machine::new(self.did.clone(), self.max_sessions);
+        machine.restore(folded);
+        machine.why(&run, &id, now_ms()).map_err(|e| Problem::new(ProblemKind::NotFound, e.to_string()))
+    }
+
+    async fn decide(&self, who: Principal, run: RunId, task: String, request: Decide) -> Answer<RunView> {
+        let task = TaskId::new(&task).map_err(|e| Problem::new(ProblemKind::BadInput, e.to_string()))?;
+        if request.reason.as_ref().is_some_and(|reason| reason.len() > REASON_BYTES_MAX) {
+            let said = format!("the reason is longer than {REASON_BYTES_MAX} bytes");
+            return Err(
+                Problem::new(ProblemKind::BadInput, said).hint("say it shorter, or where it can be read")
+            );
+        }
+        self.run_verb(&who, run, RunVerb::Decide(task, request), None).await
+    }
+
+    async fn times(&self, run: RunId, query: ReadTime) -> Answer<TimeView> {
+        let totals = query.totals;
+        let known = self.driver.ask(|reply| Command::Times { run, totals, reply }).await?;
+        match known {
+            Some(view) => Ok(view),
+            None => Ok(self.folded(run).await?.times(now_ms(), totals)),
+        }
+    }
+
+    async fn history(&self, run: RunId, query: ReadHistory) -> Answer<Listing<HistoryEntry>> {
+        let task = query.task.as_deref().map(TaskId::new).transpose();
+        let task = task.map_err(|e| Problem::new(ProblemKind::BadInput, e.to_string()))?;
+        let events = self.read(move |reader| reader.history_events(run)).await?;
+        let mut history = History::default();
+        events.iter().for_each(|event| history.apply(event));
+        let mut entries = history.into_entries();
+        if let Some(task) = task {
+            entries.retain(|entry| entry.task.as_ref().is_some_and(|of| of.is_or_is_item_of(&task)));
+        }
+        history_page(entries, &query)
+    }
+
+    async fn groups(&self, query: Page) -> Answer<Listing<GroupView>> {
+        let items = self.driver.ask(|reply| Command::Groups { reply }).await?;
+        // A name may be a group of the node, and of several runs.
+        page_of(items, &query, |group| match group.run {
+            Some(run) => format!("{}@{run}", group.name),
+            None => group.name.clone(),
+        })
+    }
+
+    async fn set_group(&self, who: Principal, name: String, group: Option<Group>) -> Answer<()> {
+        let actor = who.actor();
+        self.driver.ask(|reply| Command::SetGroup { name, group, actor, reply }).await
+    }
+
+    async fn task_context(&self, run: RunId, task: String) -> Answer<TaskContext> {
+        let id = TaskId::new(&task).map_err(|e| Problem::new(ProblemKind::BadInput, e.to_string()))?;
+        let (readers, blobs, home) = (self.readers.clone(), Arc::clone(&self.blobs), self.home.clone());
+        let config = Arc::clone(&self.config);
+        let found = tokio::task::spawn_blocking(move || {
+            // As the events of the store have it: an open run is read as well as one that ended.
+            let run = restore::load_run(&readers, &blobs, &config.settings.agents, run)
+                .map_err(|error| error.problem())?;
+            let Some((task, _)) = run.task(&id) else {
+                let known = run.tasks().map(|(task, _)| task.id.as_str());
+                return Err(no_task(&run_name(run.id(), &run.facts().dag), &id, known));
+            };
+            Ok(context::shown(&run, task, &home))
+        });
+        found.await.map_err(|e| internal(&e))?
+    }
+
+    async fn list_sessions(&self, query: ListSessions) -> Answer<Listing<SessionView>> {
+        let run = match &query.run {
+            Some(name) => Some(self.find_run(name.clone()).await?),
+            None => None,
+        };
+        self.read(move |reader| reader.list_sessions(&query, run)).await
+    }
+
+    async fn session(&self, session: SessionId) -> Answer<SessionView> {
+        self.read(move |reader| reader.session(session)).await
+    }
+
+    async fn create_session(&self, principal: Principal, request: CreateSession) -> Answer<SessionView> {
+        let (mut request, config) = (request, Arc::clone(&self.config));
+        let launched = tokio::task::spawn_blocking(move || {
+            let launch = agents::launch(&mut request, &config.settings.agents)?;
+            Ok::<_, Problem>((request, launch))
+        });
+        let (request, launch) = launched.await.map_err(|e| internal(&e))??;
+        check_session(&request)?;
+        let (session, actor) = (SessionId(ulid::Ulid::new()), principal.actor());
+        let new = Box::new(NewSession { request, launch });
+        let session = self.driver.ask(|reply| Command::CreateSession { session, new, actor, reply }).await?;
+        self.session(session).await
+    }
+
+    async fn send_input(
+        &self,
+        who: Principal,
+        session: SessionId,
+        request: SendInput,
+    ) -> Answer<InputReceipt> {
+        self.expose(session).await?;
+        let view = self.session(session).await?;
+        // Tasks read from /dev/null then; a session made alone has a pipe.
+        if let (Some(task), false) = (&view.task, view.tty) {
+            let detail = format!("session {session} of task `{task}` takes no input (tty = false)");
+            return Err(Problem::new(ProblemKind::Conflict, detail));
+        }
+        let bytes = u32::try_from(request.data.len()).unwrap_or(u32::MAX);
+        let input = request.input;
+        self.asks_no_password(session, input).await?;
+        let actor = who.actor();
+        self.driver.ask(|reply| Command::Typing { session, input, bytes, actor, reply }).await?;
+        self.hub.input(session, input, request.data).await.map_err(|e| hub_problem(&e))
+    }
+
+    async fn kill_session(&self, who: Principal, session: SessionId, request: KillSession) -> Answer<()> {
+        let (grace_ms, actor) = (request.grace_ms, who.actor());
+        if let Some(host) = self.unresponsive_host().await {
+            let detail = format!("cannot end session {session}: {}", host.why);
+            return Err(Problem::new(ProblemKind::Unavailable, detail).hint(host.remedy));
+        }
+        self.driver.ask(|reply| Command::Kill { session, grace_ms, actor, reply }).await
+    }
+
+    async fn screen(&self, session: SessionId) -> Answer<String> {
+        self.expose(session).await?;
+        self.hub.screen_text(session).await.map_err(|e| hub_problem(&e))
+    }
+
+    async fn explain(&self, session: SessionId) -> Answer<ExplainView> {
+        self.expose(session).await?;
+        let explanation = self.hub.explain(session).await.map_err(|e| hub_problem(&e))?;
+        let waiting = self.driver.ask(|reply| Command::Waiting { session, reply }).await?;
+        Ok(explained(session, explanation, &waiting, now_ms()))
+    }
+
+    async fn events(
+        &self,
+        run: Option<RunId>,
+        query: FollowEvents,
+    ) -> Answer<impl Stream<Item = Arc<EventBatch>> + Send + 'static> {
+        let viewer = Viewer::new(Arc::clone(&self.shared), self.driver.clone());
+        let live = self.events.subscribe();
+        // What is streamed is durable, so a client that resumes is not beyond the newest event.
+        let newest = self.read(Reader::last_offset).await?;
+        let after = query.after.unwrap_or(newest);
+        if after > newest {
+            let detail = format!("`after` is {after}, and the newest event is {newest}");
+            return Err(Problem::new(ProblemKind::BadInput, detail)
+                .hint("offsets are those of this node's store; after a restore of it begin again"));
+        }
+        Ok(streams::events(self.readers.clone(), live, run, after, viewer))
+    }
+
+    async fn log(
+        &self,
+        session: SessionId,
+        query: ReadLog,
+    ) -> Answer<impl Stream<Item = Bytes> + Send + 'static> {
+        let view = self.session(session).await?;
+        let path = match (view.run, &view.task, view.attempt) {
+            (Some(run), Some(task), Some(number)) => self.home.attempt_log(run, task, number),
+            _ => self.home.session_log(session),
+        };
+        let live = view.state.is_live();
+        if !live && std::fs::symlink_metadata(&path).is_err() {
+            self.not_cleaned(view.run, session).await?;
+        }
+        let follows = live && query.follow && self.expose(session).await.is_ok();
+        let followed = match follows {
+            // One that ends in this moment is read from its file.
+            true => logs::followed(&self.hub, session, &query).await.ok(),
+            false => None,
+        };
+        let pieces: BoxStream<'static, LogPiece> = match followed {
+            Some(pieces) => pieces,
+            None => {
+                let total = self.read(move |reader| reader.session_output(session)).await?;
+                logs::stored(path, &query, total)
+            }
+        };
+        let viewer = Viewer::new(Arc::clone(&self.shared), self.driver.clone());
+        let marks = query.marks;
+        Ok(pieces.map(move |piece| {
+            let _while_read = &viewer;
+            if marks { piece.encode().into() } else { piece.bytes.into() }
+        }))
+    }
+
+    async fn attach(&self, _who: Principal, session: SessionId, query: Attach) -> Answer<AttachStreams> {
+        self.expose(session).await?;
+        let attached = self.hub.attach(session, query).await.map_err(|e| hub_problem(&e))?;
+        let viewer = Viewer::new(Arc::clone(&self.shared), self.driver.clone());
+        Ok(streams::attach(attached, viewer))
+    }
+}

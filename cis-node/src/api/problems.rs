@@ -1,0 +1,52 @@
+//! What callers are told where something cannot be had.
+
+use cis_core::api::{Problem, ProblemKind, RunDetail};
+use cis_core::dag::diagnose::nearest;
+use cis_core::ids::{RunId, TaskId};
+use cis_host::hub::HubError;
+use cis_store::StoreError;
+
+/// Why there is no session of a task.
+pub(super) fn no_attempt(detail: &RunDetail, task: &TaskId, attempt: Option<u32>) -> Problem {
+    let run = run_name(detail.run.id, &detail.run.dag);
+    let not_found = |text: String| Problem::new(ProblemKind::NotFound, text);
+    if detail.tasks.iter().any(|known| known.id == *task) {
+        let which =
+            attempt.map_or_else(|| "no attempt yet".to_owned(), |number| format!("no attempt {number}"));
+        return not_found(format!("task `{task}` of {run} has {which}"));
+    }
+    no_task(&run, task, detail.tasks.iter().map(|known| known.id.as_str()))
+}
+
+pub(super) fn run_name(run: RunId, dag: &str) -> String {
+    format!("run {} ({dag})", run.short())
+}
+
+pub(super) fn no_task<'a>(run: &str, task: &TaskId, known: impl Iterator<Item = &'a str>) -> Problem {
+    let problem = Problem::new(ProblemKind::NotFound, format!("{run} has no task `{task}`"));
+    match nearest(task.as_str(), known) {
+        Some(near) => problem.hint(format!("did you mean `{near}`?")),
+        None => problem,
+    }
+}
+
+pub(crate) fn internal(error: &impl std::fmt::Display) -> Problem {
+    Problem::new(ProblemKind::Internal, error.to_string())
+}
+
+pub(super) fn hub_problem(error: &HubError) -> Problem {
+    Problem::new(ProblemKind::Conflict, error.to_string())
+}
+
+pub(crate) fn store_problem(error: &StoreError) -> Problem {
+    let kind = match error {
+        StoreError::NotFound { .. } => ProblemKind::NotFound,
+        StoreError::NoSuchPage { .. } => ProblemKind::BadInput,
+        StoreError::Ambiguous { .. } => ProblemKind::Ambiguous,
+        StoreError::Full { .. } | StoreError::ReadOnly { .. } | StoreError::Io { .. } => {
+            ProblemKind::Unavailable
+        }
+        _ => ProblemKind::Internal,
+    };
+    Problem::new(kind, error.to_string())
+}

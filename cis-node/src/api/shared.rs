@@ -1,0 +1,147 @@
+//! What several routes need: a look into the store, a run as it is, a session that the hub knows.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::super::commands::{AskedOfRun, Command, RunVerb};
+use super::super::restore::{self, RestoreError};
+use super::{Answer, Node, internal, no_task, run_name, store_problem};
+use cis_core::api::{CreateSession, Problem, ProblemKind, RunView, WhyView};
+use cis_core::ids::{InputId, RunId, SessionId, TaskId};
+use cis_core::policy::Principal;
+use cis_core::scheduler::Run;
+use cis_local::Lock;
+use cis_store::{Reader, StoreError};
+
+/// A longer program name or argument list is a mistake.
+const ARGV_MAX: usize = 10_000;
+
+/// Longer limits of time are mistakes, ms.
+const LIMIT_MS_MAX: u64 = 10 * 365 * 24 * 3600 * 1000;
+
+impl Node {
+    /// Refuses what only the node can do that coordinates a run, where that is another one.
+    pub(crate) async fn coordinates(&self, run: Option<RunId>) -> Answer<()> {
+        let Some(run) = run else { return Ok(()) };
+        let owner = self.read(move |reader| reader.owner(run)).await?;
+        if self.identity.is_or_was(&owner) {
+            return Ok(());
+        }
+        let detail = format!("run {run} is coordinated by {owner}, not by this node");
+        Err(Problem::new(ProblemKind::Conflict, detail)
+            .hint("what it waits for is answered there, or in the room that follows it"))
+    }
+
+    /// Returns the path at which this node listens. The lock names it, because it changes when the runtime directory
+    /// is gone for good.
+    pub(super) fn socket(&self) -> PathBuf {
+        match cis_local::look(&self.home.node_lock()) {
+            Ok(Lock::Held(Some(holder))) => holder.socket,
+            _ => self.home.node_socket(),
+        }
+    }
+
+    /// Reads the store on a thread that may wait.
+    pub(crate) async fn read<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&Reader) -> Result<T, StoreError> + Send + 'static,
+    ) -> Answer<T> {
+        let readers = self.readers.clone();
+        let found = tokio::task::spawn_blocking(move || readers.get().and_then(|reader| look(&reader))).await;
+        match found {
+            Ok(found) => found.map_err(|error| store_problem(&error)),
+            Err(_) => Err(Problem::new(ProblemKind::Internal, "a reader of the store failed")),
+        }
+    }
+
+    /// What the configuration says otherwise since this node started.
+    pub(super) async fn config_changes(&self) -> Vec<String> {
+        let (config, home) = (Arc::clone(&self.config), self.home.clone());
+        let looked = tokio::task::spawn_blocking(move || config.changed_since(&home)).await;
+        // A thread that failed is no news about the configuration.
+        looked.unwrap_or_default()
+    }
+
+    /// With an `input` it counts once, however often it is asked.
+    pub(crate) async fn run_verb(
+        &self,
+        who: &Principal,
+        run: RunId,
+        verb: RunVerb,
+        input: Option<InputId>,
+    ) -> Answer<RunView> {
+        let asked = AskedOfRun { run, verb, input, who: who.clone() };
+        self.driver.ask(|reply| Command::Run { asked, reply }).await?;
+        self.run_view(run).await
+    }
+
+    pub(super) async fn run_view(&self, run: RunId) -> Answer<RunView> {
+        self.read(move |reader| reader.run(run)).await
+    }
+
+    /// A problem that says so, where the log of a session was removed.
+    pub(super) async fn not_cleaned(&self, run: Option<RunId>, session: SessionId) -> Answer<()> {
+        let alone = run.is_none().then_some(session);
+        match self.read(move |reader| reader.cleaned(run, alone)).await? {
+            Some(cleaned) => Err(restore::removed(&format!("the log of session {session}"), &cleaned)),
+            None => Ok(()),
+        }
+    }
+
+    /// A run as its events say it is.
+    pub(super) async fn folded(&self, run: RunId) -> Answer<Run> {
+        self.load(run).await?.map_err(|error| error.problem())
+    }
+
+    /// Does the same, with the cause if the run cannot be folded.
+    pub(super) async fn load(&self, run: RunId) -> Answer<Result<Run, RestoreError>> {
+        let (readers, blobs) = (self.readers.clone(), Arc::clone(&self.blobs));
+        let config = Arc::clone(&self.config);
+        tokio::task::spawn_blocking(move || restore::load_run(&readers, &blobs, &config.settings.agents, run))
+            .await
+            .map_err(|e| internal(&e))
+    }
+
+    /// Explains a task of a run that a rebuild of the store ended: only its row says something about it.
+    pub(super) async fn why_incomplete(&self, run: RunId, task: TaskId, anew: String) -> Answer<WhyView> {
+        let detail = self.read(move |reader| reader.run_detail(run)).await?;
+        let Some(row) = detail.tasks.iter().find(|row| row.id == task) else {
+            let known = detail.tasks.iter().map(|row| row.id.as_str());
+            return Err(no_task(&run_name(run, &detail.run.dag), &task, known));
+        };
+        let state = row.state;
+        let lost = "The run has ended, because some of its events were lost when the database was damaged.";
+        let last = format!("By the events that are left, the task is {}.", state.as_str());
+        Ok(WhyView {
+            run,
+            task,
+            state,
+            because: vec![lost.to_owned(), last],
+            try_this: vec![format!("cis dag show {}", run.short()), anew],
+        })
+    }
+
+    /// Makes sure that the hub knows a session that is live.
+    pub(super) async fn expose(&self, session: SessionId) -> Answer<()> {
+        self.driver.ask(|reply| Command::Expose { session, reply }).await
+    }
+}
+
+/// That a session can be made of it.
+pub(super) fn check_session(request: &CreateSession) -> Answer<()> {
+    let sound = !request.argv.is_empty()
+        && request.argv.len() <= ARGV_MAX
+        && request.argv.iter().all(|argument| !argument.contains('\0'));
+    if !sound {
+        return Err(Problem::new(
+            ProblemKind::BadInput,
+            "a session needs a program and arguments without NUL bytes",
+        ));
+    }
+    let limits = [request.idle_ms, request.lifetime_ms];
+    if limits.into_iter().flatten().any(|limit| !(1..=LIMIT_MS_MAX).contains(&limit)) {
+        let detail = "a limit of a session is longer than nothing and at most ten years";
+        return Err(Problem::new(ProblemKind::BadInput, detail));
+    }
+    Ok(())
+}

@@ -1,0 +1,141 @@
+//! Tasks, attempts and artifacts of runs, as the API shows them.
+
+use std::ops::Range;
+
+use axum::body::Bytes;
+use futures_util::Stream;
+
+use super::problems::{no_attempt, no_task, run_name};
+use super::{Answer, Node, internal, page_of, store_problem};
+use crate::artifacts;
+use crate::server::{NodeApi as _, TasksApi};
+use cis_core::api::{AttemptView, ListTasks, Listing, Page, Problem, ProblemKind, TaskView};
+use cis_core::event::ArtifactRecord;
+use cis_core::ids::{BlobId, NodeDid, RunId, SessionId, TaskId};
+
+impl TasksApi for Node {
+    async fn dag_text(&self, run: RunId) -> Answer<(BlobId, Vec<u8>)> {
+        let blob = self.read(move |reader| reader.run_spec(run)).await?;
+        let (blobs, kept) = (std::sync::Arc::clone(&self.blobs), blob.clone());
+        let text = tokio::task::spawn_blocking(move || blobs.get(&kept)).await.map_err(|e| internal(&e))?;
+        match text.map_err(|error| store_problem(&error))? {
+            Some(text) => Ok((blob, text)),
+            None => Err(Problem::new(ProblemKind::NotFound, format!("the file of run {run} was cleaned"))),
+        }
+    }
+
+    async fn tasks(&self, run: RunId, query: ListTasks) -> Answer<Listing<TaskView>> {
+        let mut tasks = self.run(run).await?.tasks;
+        let after = match &query.after {
+            Some(after) => {
+                Some(tasks.iter().position(|task| task.id.as_str() == after).ok_or_else(|| {
+                    let detail = format!("`{after}` is not the `next` of a page of this listing");
+                    Problem::new(ProblemKind::BadInput, detail).hint("begin again without `after`")
+                })?)
+            }
+            None => None,
+        };
+        // The page continues behind the place of `after`, which may have left the wanted state meanwhile.
+        tasks.drain(..after.map_or(0, |last| last + 1));
+        tasks.retain(|task| query.state.is_none_or(|state| task.state == state));
+        let page = Page { limit: query.limit, after: None };
+        page_of(tasks, &page, |task| task.id.to_string())
+    }
+
+    async fn task(&self, run: RunId, task: String) -> Answer<TaskView> {
+        let id = task_id(&task)?;
+        let detail = self.run(run).await?;
+        let missing = || {
+            let known = detail.tasks.iter().map(|task| task.id.as_str());
+            no_task(&run_name(run, &detail.run.dag), &id, known)
+        };
+        detail.tasks.iter().find(|task| task.id == id).cloned().ok_or_else(missing)
+    }
+
+    async fn attempts(&self, run: RunId, task: String, page: Page) -> Answer<Listing<AttemptView>> {
+        let id = task_id(&task)?;
+        let wanted = id.clone();
+        let attempts = self.read(move |reader| reader.attempts(run, &wanted)).await?;
+        if attempts.is_empty() {
+            // An error if there is no such task.
+            self.task(run, task).await?;
+        }
+        let views = attempts.into_iter().map(view_of).collect();
+        page_of(views, &page, |attempt: &AttemptView| attempt.number.to_string())
+    }
+
+    async fn artifacts(&self, run: RunId, task: String, page: Page) -> Answer<Listing<ArtifactRecord>> {
+        let left = self.left_by(run, task).await?;
+        page_of(left, &page, |artifact| artifact.path.clone())
+    }
+
+    async fn artifact(&self, run: RunId, task: String, name: String) -> Answer<ArtifactRecord> {
+        let left = self.left_by(run, task.clone()).await?;
+        let by_content = || left.iter().find(|artifact| artifact.blob.0 == name);
+        let found = left.iter().find(|artifact| artifact.path == name).or_else(by_content);
+        found.cloned().ok_or_else(|| {
+            let detail = format!("task `{task}` has no artifact `{}`", name.escape_debug());
+            Problem::new(ProblemKind::NotFound, detail).hint("`cis dag artifacts` lists them")
+        })
+    }
+
+    async fn artifact_bytes(
+        &self,
+        artifact: ArtifactRecord,
+        range: Range<u64>,
+    ) -> Answer<impl Stream<Item = Bytes> + Send + 'static> {
+        let (blobs, blob) = (std::sync::Arc::clone(&self.blobs), artifact.blob.clone());
+        let file = tokio::task::spawn_blocking(move || blobs.open(&blob)).await.map_err(|e| internal(&e))?;
+        let file = file.map_err(|error| store_problem(&error))?.ok_or_else(|| {
+            let detail = format!("the content {} is gone from the blobs", artifact.blob);
+            Problem::new(ProblemKind::NotFound, detail).hint("it was cleaned: `cis dag retry` makes it again")
+        })?;
+        Ok(artifacts::read(file, range))
+    }
+
+    async fn task_session(&self, run: RunId, task: String, attempt: Option<u32>) -> Answer<SessionId> {
+        let id = task_id(&task)?;
+        let wanted = id.clone();
+        let attempts = self.read(move |reader| reader.attempts(run, &wanted)).await?;
+        let found = match attempt {
+            Some(number) => attempts.iter().find(|tried| tried.number == number),
+            None => attempts.iter().max_by_key(|tried| tried.number),
+        };
+        match found {
+            Some(tried) => Ok(tried.session),
+            None => Err(no_attempt(&self.run(run).await?, &id, attempt)),
+        }
+    }
+}
+
+impl Node {
+    async fn left_by(&self, run: RunId, task: String) -> Answer<Vec<ArtifactRecord>> {
+        let id = task_id(&task)?;
+        let left = self.read(move |reader| reader.artifacts(run, &id)).await?;
+        if left.is_empty() {
+            // An error if there is no such task.
+            self.task(run, task).await?;
+        }
+        Ok(left)
+    }
+}
+
+fn task_id(name: &str) -> Answer<TaskId> {
+    TaskId::new(name).map_err(|error| Problem::new(ProblemKind::BadInput, error.to_string()))
+}
+
+fn view_of(attempt: cis_store::AttemptView) -> AttemptView {
+    AttemptView {
+        number: attempt.number,
+        session: attempt.session,
+        node: NodeDid(attempt.node),
+        state: attempt.state,
+        outcome: attempt.outcome,
+        detail: attempt.detail,
+        exit_code: attempt.exit_code,
+        granted_ms: attempt.granted_ms,
+        started_ms: attempt.started_ms,
+        ended_ms: attempt.ended_ms,
+        log_bytes: attempt.log_bytes,
+    }
+}

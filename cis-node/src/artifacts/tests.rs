@@ -1,0 +1,144 @@
+use std::fs;
+use std::os::unix::fs::{MetadataExt as _, symlink};
+use std::path::PathBuf;
+
+use super::*;
+use crate::small_file::tests::{at_once, fifo};
+
+struct Place {
+    dir: tempfile::TempDir,
+    blobs: Blobs,
+}
+
+impl Place {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("work")).unwrap();
+        let blobs = Blobs::new(dir.path());
+        Self { dir, blobs }
+    }
+
+    fn cwd(&self) -> PathBuf {
+        self.dir.path().join("work")
+    }
+
+    fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.cwd().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, text).unwrap();
+        path
+    }
+
+    fn collect(&self, globs: &[&str]) -> Result<Vec<ArtifactRecord>, FilesError> {
+        let globs: Vec<String> = globs.iter().map(|&glob| glob.to_owned()).collect();
+        collect(&self.cwd(), &globs, &self.blobs, &Stop::default())
+    }
+
+    fn restore(&self, records: &[ArtifactRecord]) -> Result<(), FilesError> {
+        restore(&self.cwd(), records, &self.blobs, 0o022, ".cis-restore-x".to_owned(), &Stop::default())
+    }
+
+    fn empty(&self) {
+        fs::remove_dir_all(self.cwd()).unwrap();
+        fs::create_dir(self.cwd()).unwrap();
+    }
+
+    fn names(&self) -> Vec<String> {
+        let mut names: Vec<String> = fs::read_dir(self.cwd())
+            .unwrap()
+            .map(|e| e.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+}
+
+#[test]
+fn what_was_kept_comes_back_as_it_was() {
+    let place = Place::new();
+    place.write("out/b/tool", "#!/bin/sh\n");
+    fs::set_permissions(place.cwd().join("out/b/tool"), fs::Permissions::from_mode(0o755)).unwrap();
+    place.write("out/a", "text");
+    place.write("other", "not kept");
+    let kept = place.collect(&["out/**"]).unwrap();
+    let listed: Vec<_> = kept.iter().map(|a| (a.path.as_str(), a.size, a.executable)).collect();
+    assert_eq!(listed, [("out/a", 4, false), ("out/b/tool", 10, true)]);
+    place.empty();
+    place.restore(&kept).unwrap();
+    assert_eq!(fs::read_to_string(place.cwd().join("out/a")).unwrap(), "text");
+    let modes = ["out/a", "out/b/tool", "out/b"]
+        .map(|name| fs::metadata(place.cwd().join(name)).unwrap().permissions().mode() & 0o777);
+    assert_eq!(modes, [0o644, 0o755, 0o755]);
+    assert_eq!(place.names(), ["out"], "nothing else is left");
+    // What is there already is not written again; what differs is.
+    let before = fs::metadata(place.cwd().join("out/a")).unwrap();
+    place.write("out/b/tool", "changed");
+    place.restore(&kept).unwrap();
+    let after = fs::metadata(place.cwd().join("out/a")).unwrap();
+    assert_eq!((before.ino(), before.mtime_nsec()), (after.ino(), after.mtime_nsec()));
+    assert_eq!(fs::read_to_string(place.cwd().join("out/b/tool")).unwrap(), "#!/bin/sh\n");
+}
+
+#[test]
+fn nothing_outside_is_read_through_a_link_or_a_pipe() {
+    let place = Place::new();
+    fs::write(place.dir.path().join("outside"), "secret").unwrap();
+    place.write("out/real", "x");
+    symlink(place.dir.path().join("outside"), place.cwd().join("out/link")).unwrap();
+    symlink(place.dir.path(), place.cwd().join("out/dir")).unwrap();
+    fifo(&place.cwd().join("out/pipe"));
+    let (place, kept) = at_once(move || {
+        let kept = place.collect(&["out/**"]).unwrap();
+        (place, kept)
+    });
+    assert_eq!(kept.iter().map(|a| a.path.as_str()).collect::<Vec<_>>(), ["out/real"]);
+    assert!(matches!(place.collect(&["../outside"]), Err(FilesError::Glob { .. })));
+}
+
+#[test]
+fn a_restore_that_cannot_be_whole_changes_nothing() {
+    let place = Place::new();
+    place.write("out/a", "a");
+    place.write("out/z", "z");
+    let kept = place.collect(&["out/*"]).unwrap();
+    // A blob that is damaged, one that is gone, a link, a directory and a file in the way.
+    let blob = place.dir.path().join("blobs").join(&kept[1].blob.0[..2]).join(&kept[1].blob.0);
+    place.empty();
+    fs::write(&blob, "not z").unwrap();
+    assert!(matches!(place.restore(&kept), Err(FilesError::Store(StoreError::BlobDamaged { .. }))));
+    assert_eq!(place.names(), Vec::<String>::new());
+    fs::remove_file(&blob).unwrap();
+    assert!(place.restore(&kept).is_err());
+    assert_eq!(place.names(), Vec::<String>::new());
+    fs::write(&blob, "z").unwrap();
+    let elsewhere = place.dir.path().join("elsewhere");
+    fs::create_dir(&elsewhere).unwrap();
+    symlink(&elsewhere, place.cwd().join("out")).unwrap();
+    assert!(matches!(place.restore(&kept), Err(FilesError::Place { .. })));
+    assert_eq!(fs::read_dir(&elsewhere).unwrap().count(), 0, "no link is followed");
+    place.empty();
+    fs::create_dir_all(place.cwd().join("out/z")).unwrap();
+    assert!(matches!(place.restore(&kept), Err(FilesError::Place { .. })));
+    assert!(!place.cwd().join("out/a").exists());
+    place.empty();
+    place.write("out", "a file");
+    assert!(matches!(place.restore(&kept), Err(FilesError::Place { .. })));
+    place.empty();
+    let hostile = ArtifactRecord { path: "../escaped".to_owned(), ..kept[0].clone() };
+    assert!(matches!(place.restore(&[hostile]), Err(FilesError::Place { .. })));
+    assert!(!place.dir.path().join("escaped").exists());
+}
+
+#[test]
+fn sizes_are_bounded_and_stopping_leaves_no_blob() {
+    let place = Place::new();
+    place.write("a", "12345");
+    place.write("b", "12345");
+    let globs = ["*".to_owned()];
+    let kept = |max| collect_at_most(&place.cwd(), &globs, &place.blobs, &Stop::default(), max);
+    assert_eq!(kept(10).unwrap().len(), 2);
+    assert!(matches!(kept(9), Err(FilesError::TooLarge { max: 9 })));
+    let stop = Stop::default();
+    stop.set();
+    assert!(matches!(collect(&place.cwd(), &globs, &place.blobs, &stop), Err(FilesError::Stopped)));
+}

@@ -1,0 +1,156 @@
+//! The key: SHA-256 over everything that a result depends on, each part with its name and length, so that
+//! no two different sets of parts give the same bytes.
+
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use rustix::fs::readlinkat;
+use sha2::{Digest as _, Sha256};
+
+use crate::files::{FilesError, Found, Globs, Kind, Limits, Stop, Tree, find, pieces};
+use cis_core::api::{CacheUse, Program, TaskSpec};
+use cis_core::dag::CacheKey;
+use cis_core::event::Submitter;
+
+/// First part of every key. Another form of keys gets another one.
+const FORM: &str = "cis cache key 1";
+
+const LIMITS: Limits = Limits { found_max: 500_000, seen_max: 2_000_000 };
+
+/// A key without its files.
+pub(crate) struct Recipe(Parts);
+
+struct Parts(Sha256);
+
+impl Parts {
+    fn add(&mut self, name: &str, bytes: &[u8]) {
+        self.0.update((name.len() as u64).to_le_bytes());
+        self.0.update(name.as_bytes());
+        self.0.update((bytes.len() as u64).to_le_bytes());
+        self.0.update(bytes);
+    }
+
+    fn count(&mut self, name: &str, count: usize) {
+        self.add(name, &(count as u64).to_le_bytes());
+    }
+}
+
+/// What the key has of the task itself.
+///
+/// With [`CacheKey::Auto`]: program, arguments, the task's own environment, directory, and the outputs of
+/// what it needs, which reach it as `CIS_NEED_…`. With a text: that text, and which task of which file it is.
+/// In both: what it declares, and the names of its secrets. Their values are left out: a key that changed
+/// with a token would never be found, and could tell the token.
+pub(crate) fn recipe(spec: &TaskSpec, cache: &CacheUse) -> Recipe {
+    let mut parts = Parts(Sha256::new());
+    parts.add("form", FORM.as_bytes());
+    match &cache.key {
+        CacheKey::Auto => own(spec, cache, &mut parts),
+        CacheKey::Text(text) => {
+            parts.add("scope", cache.scope.as_bytes());
+            parts.add("text", text.as_bytes());
+        }
+    }
+    // Programs are searched and results made in the submitter's environment and directory, which are not part of
+    // the key. So results are not shared with other submitters.
+    match &cache.submitter {
+        None => {}
+        Some(Submitter::Token { id }) => parts.add("token", id.to_string().as_bytes()),
+        Some(Submitter::Member { room }) => parts.add("room", room.as_bytes()),
+    }
+    parts.count("outputs", spec.outputs.len());
+    for (name, ty) in &spec.outputs {
+        parts.add("output", name.as_bytes());
+        parts.add("type", format!("{ty:?}").as_bytes());
+    }
+    parts.count("artifacts", spec.artifacts.len());
+    for glob in &spec.artifacts {
+        parts.add("artifact", glob.as_bytes());
+    }
+    parts.count("secrets", spec.secrets.len());
+    for name in spec.secrets.keys() {
+        parts.add("secret", name.as_bytes());
+    }
+    Recipe(parts)
+}
+
+fn own(spec: &TaskSpec, cache: &CacheUse, parts: &mut Parts) {
+    match &spec.program {
+        Program::Argv(argv) => {
+            parts.count("argv", argv.len());
+            for argument in argv {
+                parts.add("argument", argument.as_bytes());
+            }
+        }
+        Program::Script { shell, text } => {
+            parts.add("shell", shell.as_bytes());
+            parts.add("script", text.as_bytes());
+        }
+        Program::Agent { agent, prompt } => {
+            parts.add("agent", agent.as_bytes());
+            parts.add("prompt", prompt.as_bytes());
+        }
+    }
+    parts.count("environment", spec.env.len());
+    for (name, value) in &spec.env {
+        parts.add("name", name.as_bytes());
+        parts.add("value", value.as_bytes());
+    }
+    parts.add("directory", cache.cwd.as_bytes());
+    parts.add("tty", &[u8::from(spec.tty)]);
+    let needs = spec.context.iter().flat_map(|context| &context.needs);
+    for (need, left) in needs.filter(|(_, left)| !left.outputs.is_empty()) {
+        parts.add("need", need.as_str().as_bytes());
+        parts.count("outputs", left.outputs.len());
+        for (name, value) in &left.outputs {
+            parts.add("name", name.as_bytes());
+            parts.add("value", value.to_string().as_bytes());
+        }
+    }
+}
+
+impl Recipe {
+    /// The key with the files below `cwd` that the globs match: path, content, and whether they can be
+    /// executed. Of a link it is where it points to: it is not followed.
+    pub(crate) fn finish(&self, cwd: &Path, inputs: &[String], stop: &Stop) -> Result<String, FilesError> {
+        let mut parts = Parts(self.0.0.clone());
+        parts.count("inputs", inputs.len());
+        if !inputs.is_empty() {
+            let mut tree =
+                Tree::open(cwd).map_err(|source| FilesError::Read { path: cwd.to_owned(), source })?;
+            let found = find(&tree, &Globs::new(inputs)?, true, LIMITS, stop)?;
+            parts.count("files", found.len());
+            for found in found {
+                file(&mut tree, &found, &mut parts, stop)?;
+            }
+        }
+        Ok(hex::encode(parts.0.finalize()))
+    }
+}
+
+fn file(tree: &mut Tree, found: &Found, parts: &mut Parts, stop: &Stop) -> Result<(), FilesError> {
+    parts.add("path", found.path.as_os_str().as_bytes());
+    let full = tree.path().join(&found.path);
+    let unreadable = |source| FilesError::Read { path: full.clone(), source };
+    if found.kind == Kind::Link {
+        let parent = found.path.parent().unwrap_or(Path::new(""));
+        let name = found.path.file_name().unwrap_or_default();
+        let dir = tree.dir(parent).map_err(unreadable)?;
+        let target = readlinkat(dir, name, Vec::new()).map_err(|error| unreadable(error.into()))?;
+        parts.add("link", target.to_bytes());
+        return Ok(());
+    }
+    let file = tree.file(&found.path)?;
+    let executable = file.metadata().map_err(unreadable)?.permissions().mode() & 0o111 != 0;
+    let mut content = Sha256::new();
+    pieces(&file, &full, stop, |piece| {
+        content.update(piece);
+        Ok(())
+    })?;
+    parts.add(if executable { "program" } else { "file" }, &content.finalize());
+    Ok(())
+}
+
+#[cfg(test)]
+pub(super) mod tests;

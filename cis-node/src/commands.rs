@@ -1,0 +1,402 @@
+//! What the API's threads ask of the driver, and the handle by which they do.
+
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+
+use tokio::sync::oneshot;
+
+use super::driver::NotTyped;
+use super::upkeep::Victims;
+use cis_core::agent::Launch;
+use cis_core::api::{
+    Ask, CreateSession, Decide, GroupView, HandIn, Problem, ProblemKind, RoomWrite, Say, TimeView, WhyView,
+};
+use cis_core::dag::{Dag, Group};
+use cis_core::event::{Actor, EventBody, EventDraft, ExecutionMode, PromptRecord, RetryScope, RunCreated};
+use cis_core::ids::{InboxId, InputId, RunId, SessionId, TaskId, TimestampMs};
+use cis_core::people::Allowed;
+use cis_core::policy::Principal;
+use cis_host::hub::{self, Sighting};
+use cis_store::TaskSeed;
+
+/// Where an answer goes once what it says is durable.
+pub(super) type Reply<T> = oneshot::Sender<Result<T, Problem>>;
+
+/// What can be done to a run that exists.
+#[derive(Debug, Clone)]
+pub(super) enum RunVerb {
+    Start,
+    Pause,
+    Resume,
+    Cancel,
+    Retry(RetryScope),
+    /// With the room that follows it from now on.
+    Mode(ExecutionMode, Option<String>),
+    Decide(TaskId, Decide),
+}
+
+impl RunVerb {
+    /// What the store remembers of an input that did this; none: sent again, it does nothing more.
+    pub(super) fn made(&self, run: RunId) -> Option<String> {
+        match self {
+            Self::Cancel => Some(cancelled(run)),
+            Self::Retry(_) => Some(retried(run)),
+            Self::Decide(task, _) => Some(decided(run, task)),
+            Self::Start | Self::Pause | Self::Resume | Self::Mode(..) => None,
+        }
+    }
+}
+
+/// Something that is to be done to a run.
+#[derive(Debug)]
+pub(super) struct AskedOfRun {
+    pub(super) run: RunId,
+    pub(super) verb: RunVerb,
+    /// By which it counts once.
+    pub(super) input: Option<InputId>,
+    pub(super) who: Principal,
+}
+
+/// A run that was read, checked and stored as a blob; only its creation is missing.
+#[derive(Debug)]
+pub(super) struct NewRun {
+    pub(super) run: RunId,
+    pub(super) facts: RunCreated,
+    pub(super) dag: Arc<Dag>,
+    pub(super) start: bool,
+    pub(super) input: InputId,
+}
+
+/// A run with all that happened to it.
+#[derive(Debug)]
+pub(super) struct RunToKeep {
+    pub(super) run: RunId,
+    /// What happened, its creation first.
+    pub(super) drafts: Vec<EventDraft>,
+    /// The tasks of its file.
+    pub(super) tasks: Vec<TaskSeed>,
+    /// Where its journal stands, which this node goes on with; none: another node's.
+    pub(super) journal: Option<String>,
+}
+
+/// A session that is to be made alone, its command in place.
+#[derive(Debug)]
+pub(super) struct NewSession {
+    pub(super) request: CreateSession,
+    /// Of an agent: how it gets its prompt, where that is no argument.
+    pub(super) launch: Launch,
+}
+
+/// An answer that was looked at: its option is known, its text is clean.
+#[derive(Debug)]
+pub(super) struct Given {
+    pub(super) session: SessionId,
+    pub(super) item: InboxId,
+    /// The session asked by itself: nothing is typed.
+    pub(super) is_ask: bool,
+    /// Of the prompt that it is for.
+    pub(super) hash: String,
+    pub(super) option: Option<String>,
+    pub(super) text: String,
+    pub(super) reason: Option<String>,
+    pub(super) answer: Typed,
+    /// It is one more answer, beside the one of this time.
+    pub(super) again: Option<TimestampMs>,
+}
+
+/// What an answer types, and under which id it counts once.
+#[derive(Debug)]
+pub(super) struct Typed {
+    pub(super) input: InputId,
+    pub(super) bytes: Vec<u8>,
+}
+
+/// What the store remembers of an input that ended a run before its time.
+pub(super) fn cancelled(run: RunId) -> String {
+    format!("cancelled {run}")
+}
+
+/// What the store remembers of an input by which a run was tried again.
+pub(super) fn retried(run: RunId) -> String {
+    format!("retried {run}")
+}
+
+/// What the store remembers of an input that approved or rejected.
+pub(super) fn decided(run: RunId, task: &TaskId) -> String {
+    format!("decided {task} of {run}")
+}
+
+/// An answer that counts.
+#[derive(Debug)]
+pub(super) struct Taken {
+    pub(super) by: String,
+    /// What is to be typed for it.
+    pub(super) typed: Option<hub::Answer>,
+}
+
+/// What a session waits at.
+#[derive(Debug, Default)]
+pub(super) struct Waiting {
+    /// As people were told.
+    pub(super) told: Option<Box<PromptRecord>>,
+    /// Or will be told then, at the latest.
+    pub(super) held_ms: Option<TimestampMs>,
+}
+
+/// One request to the driver.
+#[derive(Debug)]
+pub(super) enum Command {
+    /// Answers with the run: an earlier one, where the same input made one before.
+    Create {
+        new: Box<NewRun>,
+        actor: Actor,
+        reply: Reply<RunId>,
+    },
+    Run {
+        asked: AskedOfRun,
+        reply: Reply<()>,
+    },
+    /// Who may decide an approval from a room. Answers none where its file does not say that, or nobody is
+    /// asked.
+    Allowed {
+        run: RunId,
+        task: TaskId,
+        reply: Reply<Option<Allowed>>,
+    },
+    /// Finds a task of the run whose undecided approval depends on the power levels of the run's room.
+    HeldByRoom {
+        run: RunId,
+        reply: Reply<Option<TaskId>>,
+    },
+    /// Answers none where the run is not open.
+    Why {
+        run: RunId,
+        task: TaskId,
+        reply: Reply<Option<WhyView>>,
+    },
+    /// Answers none where the run is not open, and was not a moment ago where totals are enough.
+    Times {
+        run: RunId,
+        totals: bool,
+        reply: Reply<Option<TimeView>>,
+    },
+    Groups {
+        reply: Reply<Vec<GroupView>>,
+    },
+    SetGroup {
+        name: String,
+        group: Option<Group>,
+        actor: Actor,
+        reply: Reply<()>,
+    },
+    CreateSession {
+        session: SessionId,
+        new: Box<NewSession>,
+        actor: Actor,
+        reply: Reply<SessionId>,
+    },
+    Kill {
+        session: SessionId,
+        grace_ms: Option<u64>,
+        actor: Actor,
+        reply: Reply<()>,
+    },
+    /// Makes the hub know a session that lives but was too young for that.
+    Expose {
+        session: SessionId,
+        reply: Reply<()>,
+    },
+    /// An input is about to be typed: record it, once for each id.
+    Typing {
+        session: SessionId,
+        input: InputId,
+        bytes: u32,
+        actor: Actor,
+        reply: Reply<()>,
+    },
+    /// The monitor saw something.
+    Seen(Box<Sighting>),
+    /// What the file answers by itself was not typed.
+    DefaultNotTyped(Box<NotTyped>),
+    /// What a session waits at, as people were told, or will be.
+    Waiting {
+        session: SessionId,
+        reply: Reply<Waiting>,
+    },
+    /// A session asks people something.
+    Ask {
+        session: SessionId,
+        ask: Box<Ask>,
+        actor: Actor,
+        reply: Reply<InboxId>,
+    },
+    /// Whoever waits for the answer to an ask is still there.
+    StillWaiting {
+        session: SessionId,
+        item: InboxId,
+    },
+    /// Whoever waited for the answer to an ask that was made without waiting does so no more.
+    WaitsNoMore {
+        session: SessionId,
+        item: InboxId,
+    },
+    /// Whoever asked waits no more.
+    WithdrawAsk {
+        session: SessionId,
+        item: InboxId,
+        actor: Actor,
+        reply: Reply<()>,
+    },
+    /// A session tells people something.
+    Say {
+        session: SessionId,
+        say: Box<Say>,
+        actor: Actor,
+        reply: Reply<()>,
+    },
+    /// A session hands in the result of its task.
+    HandIn {
+        session: SessionId,
+        result: HandIn,
+        actor: Actor,
+        reply: Reply<()>,
+    },
+    /// Somebody answers a session.
+    Answer {
+        given: Box<Given>,
+        actor: Actor,
+        reply: Reply<Taken>,
+    },
+    /// An answer was not typed.
+    AnswerVoid {
+        session: SessionId,
+        item: InboxId,
+        input: InputId,
+        detail: String,
+        reply: Reply<()>,
+    },
+    Denied {
+        action: String,
+        detail: String,
+        actor: Actor,
+    },
+    /// Records something that is about to be, or was, done elsewhere.
+    Record {
+        body: Box<EventBody>,
+        actor: Actor,
+        reply: Reply<()>,
+    },
+    /// Makes it durable that what these left is about to be removed. Answers without those that are open
+    /// again: nothing of them may go.
+    Cleaning {
+        victims: Vec<Victims>,
+        actor: Actor,
+        reply: Reply<Vec<Victims>>,
+    },
+    /// Keeps a run that came out of its room, all of it or nothing. Answers whether it is new.
+    Recover {
+        run: Box<RunToKeep>,
+        reply: Reply<bool>,
+    },
+    /// Keeps what happened to a run of another node; durable when answered.
+    Observe {
+        drafts: Vec<EventDraft>,
+        reply: Reply<()>,
+    },
+    /// Keeps what rooms were told, all of it or nothing.
+    Rooms {
+        writes: Vec<RoomWrite>,
+        reply: Reply<()>,
+    },
+    /// Another room took the place of one: open runs that it follows are followed there.
+    RoomReplaced {
+        old: String,
+        new: String,
+        reply: Reply<()>,
+    },
+    /// Waits until everything that is durable survives a power cut, too.
+    Sync {
+        reply: Reply<()>,
+    },
+    /// A request with this idempotency key is about to be carried out. Answers whether the same request was carried out before;
+    /// refuses if the key was used for another one.
+    Begin {
+        input: InputId,
+        /// Of the request's content.
+        digest: String,
+        reply: Reply<bool>,
+    },
+    /// The request is over.
+    End {
+        input: InputId,
+    },
+    Status {
+        reply: Reply<DriverStatus>,
+    },
+    Stop {
+        kill_sessions: bool,
+        reason: String,
+        reply: Option<Reply<()>>,
+    },
+}
+
+/// What only the driver knows of the node.
+#[derive(Debug, Clone, Default)]
+pub(super) struct DriverStatus {
+    pub(super) host_pid: Option<u32>,
+    pub(super) open_runs: u32,
+    pub(super) live_sessions: u32,
+    pub(super) warnings: Vec<String>,
+}
+
+/// Asks the driver; may be cloned into any thread.
+#[derive(Clone)]
+pub(super) struct DriverHandle {
+    commands: Sender<Command>,
+    wake: Arc<OwnedFd>,
+}
+
+impl DriverHandle {
+    pub(super) fn new(commands: Sender<Command>, wake: Arc<OwnedFd>) -> Self {
+        Self { commands, wake }
+    }
+
+    /// Sends without waiting. A driver that is gone hears nothing, and its node is ending.
+    pub(super) fn tell(&self, command: Command) {
+        if self.commands.send(command).is_ok() {
+            self.wake();
+        }
+    }
+
+    /// Sends a command that the driver reads at its next turn, without waking it.
+    pub(super) fn leave(&self, command: Command) {
+        // A driver that is gone hears nothing.
+        let _ = self.commands.send(command);
+    }
+
+    /// Lets it look around.
+    pub(super) fn wake(&self) {
+        // The counter of an eventfd cannot overflow by ones in our lifetime (eventfd(2)).
+        let _ = rustix::io::write(&self.wake, &1u64.to_ne_bytes());
+    }
+
+    /// Sends and waits for the durable answer.
+    pub(super) async fn ask<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, Problem> {
+        let (reply, answer) = oneshot::channel();
+        self.tell(command(reply));
+        answer.await.unwrap_or_else(|_| Err(stopping()))
+    }
+
+    /// The same on a thread that may wait.
+    pub(super) fn ask_blocking<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, Problem> {
+        let (reply, answer) = oneshot::channel();
+        self.tell(command(reply));
+        answer.blocking_recv().unwrap_or_else(|_| Err(stopping()))
+    }
+}
+
+fn stopping() -> Problem {
+    Problem::new(ProblemKind::Unavailable, "the node is stopping")
+        .hint("try again: a new one starts by itself")
+}

@@ -1,0 +1,205 @@
+//! The node's keys: its identity, and the secret under which session tokens are made.
+
+use std::fs;
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use hmac::{Hmac, Mac as _};
+use sha2::Sha256;
+
+use cis_core::identity::{NodeKey, TrustList};
+use cis_core::ids::SessionId;
+
+/// Why the keys cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyError {
+    /// A key file cannot be read or written.
+    #[error("cannot use the key file {}: {source}", path.display())]
+    Io {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A key file does not hold 32 bytes.
+    #[error("the key file {} is damaged ({bytes} bytes instead of 32): restore it from a backup", path.display())]
+    Damaged {
+        /// Which.
+        path: PathBuf,
+        /// Its size.
+        bytes: usize,
+    },
+    /// The system gave no random bytes.
+    #[error("the system gives no random bytes: {0}")]
+    Random(String),
+}
+
+/// Seed of the node's key.
+const IDENTITY: &str = "identity.key";
+/// Seed of the key that takes its place: from the moment that the list of trust is signed by it.
+const NEXT: &str = "identity.key.next";
+/// The list of trust.
+pub(super) const TRUST: &str = "trust.toml";
+
+/// The keys of a node, made at its first start.
+pub struct Keys {
+    /// Who it is.
+    pub node: NodeKey,
+    token_secret: [u8; 32],
+}
+
+impl Keys {
+    /// Reads `identity.key` and `token.key` (32 bytes each, 0600) in `home`; makes what is missing.
+    ///
+    /// # Errors
+    /// See [`KeyError`].
+    pub fn load_or_make(home: &Path) -> Result<Self, KeyError> {
+        finish_rotation(home)?;
+        let seed = load_or_make(&home.join(IDENTITY))?;
+        let token_secret = load_or_make(&home.join("token.key"))?;
+        Ok(Self { node: NodeKey::from_seed(&seed), token_secret })
+    }
+
+    /// `CIS_TOKEN` of a session: `SESSION.MAC`. Made again at will, so it is kept nowhere.
+    #[must_use]
+    pub fn token(&self, session: SessionId) -> String {
+        format!("{session}.{}", hex::encode(self.mac(session).finalize().into_bytes()))
+    }
+
+    /// The session whose token this is; none: it is nobody's.
+    #[must_use]
+    pub fn session_of(&self, token: &str) -> Option<SessionId> {
+        let (session, mac) = token.split_once('.')?;
+        let session: SessionId = session.parse().ok()?;
+        let mac = hex::decode(mac).ok()?;
+        self.mac(session).verify_slice(&mac).ok().map(|()| session)
+    }
+
+    /// Returns a keyed digest: without the node's key nobody can compare it with guesses.
+    #[must_use]
+    pub fn keyed_digest(&self, bytes: &[u8]) -> [u8; 16] {
+        let mut mac = self.empty_mac();
+        // Longer than the id of a session, so that no token of a session is a digest.
+        mac.update(b"digest of a request");
+        mac.update(bytes);
+        let mut digest = [0; 16];
+        digest.copy_from_slice(&mac.finalize().into_bytes()[..16]);
+        digest
+    }
+
+    fn mac(&self, session: SessionId) -> Hmac<Sha256> {
+        let mut mac = self.empty_mac();
+        mac.update(&session.0.to_bytes());
+        mac
+    }
+
+    fn empty_mac(&self) -> Hmac<Sha256> {
+        // A key of any length is allowed, so this cannot fail.
+        Hmac::<Sha256>::new_from_slice(&self.token_secret).unwrap_or_else(|_| unreachable!())
+    }
+}
+
+/// Makes the key that is to take the place of the present one. Nothing else has changed then.
+pub(super) fn make_next(home: &Path) -> Result<NodeKey, KeyError> {
+    let path = home.join(NEXT);
+    match fs::remove_file(&path) {
+        // Of a change that was never signed.
+        Ok(()) => {}
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+        Err(source) => return Err(KeyError::Io { path, source }),
+    }
+    let seed = random_seed()?;
+    write_whole(&path, &seed).map_err(|source| KeyError::Io { path, source })?;
+    Ok(NodeKey::from_seed(&seed))
+}
+
+/// Puts the next key in place where the list of trust is signed by it: a crash may have come between the two.
+pub(super) fn finish_rotation(home: &Path) -> Result<(), KeyError> {
+    let (next, list) = (home.join(NEXT), home.join(TRUST));
+    let Some(seed) = read_seed(&next)? else { return Ok(()) };
+    let text = match fs::read_to_string(&list) {
+        Ok(text) => text,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(source) => return Err(KeyError::Io { path: list, source }),
+    };
+    if TrustList::from_text(&text, &NodeKey::from_seed(&seed).did()).is_err() {
+        return Ok(());
+    }
+    match fs::rename(&next, home.join(IDENTITY)) {
+        // Somebody else did it.
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => {
+            other.and_then(|()| sync_directory(home)).map_err(|source| KeyError::Io { path: next, source })
+        }
+    }
+}
+
+/// Writes a file so that after a crash there is the old one or the new one, for us alone.
+pub(super) fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    replace(path, bytes, true)?;
+    path.parent().map_or(Ok(()), sync_directory)
+}
+
+fn replace(path: &Path, bytes: &[u8], sync: bool) -> io::Result<()> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".new");
+    let tmp = PathBuf::from(name);
+    let _ = fs::remove_file(&tmp);
+    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&tmp)?;
+    file.write_all(bytes)?;
+    if sync {
+        file.sync_all()?;
+    }
+    fs::rename(&tmp, path)
+}
+
+fn sync_directory(dir: &Path) -> io::Result<()> {
+    fs::File::open(dir)?.sync_all()
+}
+
+fn read_seed(path: &Path) -> Result<Option<[u8; 32]>, KeyError> {
+    match fs::read(path) {
+        Ok(bytes) => <[u8; 32]>::try_from(bytes.as_slice())
+            .map(Some)
+            .map_err(|_| KeyError::Damaged { path: path.to_owned(), bytes: bytes.len() }),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(KeyError::Io { path: path.to_owned(), source }),
+    }
+}
+
+fn load_or_make(path: &Path) -> Result<[u8; 32], KeyError> {
+    if let Some(seed) = read_seed(path)? {
+        return Ok(seed);
+    }
+    let seed = random_seed()?;
+    // A crash in between leaves no half key under the real name. Nothing depends on it yet, so that the first start of
+    // a node need not wait for the disk.
+    replace(path, &seed, false).map_err(|source| KeyError::Io { path: path.to_owned(), source })?;
+    Ok(seed)
+}
+
+pub(super) fn random_seed() -> Result<[u8; 32], KeyError> {
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed).map_err(|e| KeyError::Random(e.to_string()))?;
+    Ok(seed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_stay_and_tokens_belong_to_one_session() {
+        let tmp = tempfile::tempdir().unwrap();
+        let keys = Keys::load_or_make(tmp.path()).unwrap();
+        let again = Keys::load_or_make(tmp.path()).unwrap();
+        assert_eq!(keys.node.did(), again.node.did());
+        let session = SessionId::from_parts(1, 2);
+        let token = keys.token(session);
+        assert_eq!(again.session_of(&token), Some(session));
+        let other = token.replace(&session.to_string(), &SessionId::from_parts(1, 3).to_string());
+        assert_eq!(again.session_of(&other), None);
+        assert_eq!(again.session_of("x"), None);
+    }
+}

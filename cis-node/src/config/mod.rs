@@ -1,0 +1,30 @@
+//! Files and environment of a node: where its home is, its keys, what is configured.
+//!
+//! Owns paths and the making of them, and the one table of settings. Knows nothing of what is written there
+//! by others, nor of who reads a setting.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "an io folder")]
+
+mod certificate;
+mod file;
+mod identity;
+mod keys;
+mod kind;
+mod load;
+mod pages;
+mod programs;
+mod settings;
+mod tokens;
+
+pub use certificate::{Certificate, CertificateError};
+pub use file::FileError;
+pub use identity::{Identity, IdentityError};
+pub use keys::{KeyError, Keys};
+pub use kind::{Item, Kind, Value, detach_keys};
+pub use load::{Config, ConfigError, Entry, Origin, load, unknown_variables};
+pub use pages::default_file;
+pub use programs::{find_program, inherited_path, missing_agents};
+pub use settings::{
+    ApiSettings, AttachSettings, DagMatrix, DagSettings, MatrixSettings, NodeSettings, Retention, SETTINGS,
+    Scope, Setting, Settings, Timeouts,
+};
+pub use tokens::{Tokens, TokensError, view as token_view};

@@ -1,0 +1,639 @@
+//! Everything that can be set: the types that the program reads, and the one table from which files,
+//! variables, flags, listings and pages are made.
+
+mod api;
+mod fields;
+mod rooms;
+
+use std::collections::BTreeMap;
+
+pub use self::api::ApiSettings;
+use self::fields::{
+    address, count, dirs, flag, maybe_file, maybe_text, mode, number, of_address, of_count, of_dirs, of_flag,
+    of_maybe_file, of_maybe_text, of_mode, of_number, of_optional, of_role, of_text, of_words, optional,
+    set_role, text, words,
+};
+pub use self::rooms::{DagMatrix, DagSettings, MatrixSettings};
+use super::kind::{Item, Kind, Value};
+use cis_core::agent::Agents;
+use cis_core::dag::Group;
+use cis_core::people::Role;
+
+/// What holds.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// `[node]`.
+    pub node: NodeSettings,
+    /// `[timeouts]`.
+    pub timeouts: Timeouts,
+    /// `[retention]`.
+    pub retention: Retention,
+    /// `[logins]`.
+    pub logins: Logins,
+    /// `[attach]`.
+    pub attach: AttachSettings,
+    /// `[notify]`.
+    pub notify: Notify,
+    /// `[dag]`.
+    pub dag: DagSettings,
+    /// `[matrix]`.
+    pub matrix: MatrixSettings,
+    /// `[api]`.
+    pub api: ApiSettings,
+    /// `[groups.NAME]`: concurrency groups of the node.
+    pub groups: BTreeMap<String, Group>,
+    /// `[agents.NAME]`: profiles of agents, those that are built in among them.
+    pub agents: Agents,
+}
+
+/// `[node]`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NodeSettings {
+    /// Live sessions at most, those of runs and others together.
+    pub max_sessions: u32,
+    /// A node that a command started ends after so long without anything to do, ms.
+    pub idle_exit_ms: u64,
+    /// Output that is kept of a session, bytes.
+    pub log_limit_bytes: u64,
+}
+
+/// `[timeouts]`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Timeouts {
+    /// `cis session create --idle` without a time, ms.
+    pub session_idle_ms: u64,
+    /// `cis session create --lifetime` without a time, ms.
+    pub session_lifetime_ms: u64,
+    /// So long before a limit ends a session this is told, ms.
+    pub session_warning_ms: u64,
+    /// `cis session exec` without `--timeout`, ms.
+    pub exec_default_ms: u64,
+    /// `cis session exec --timeout` at most, ms.
+    pub exec_max_ms: u64,
+}
+
+/// `[retention]`: what is kept of ended runs; none: all.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Retention {
+    /// Logs and artifacts of runs that ended longer ago are removed, ms.
+    pub max_age_ms: Option<u64>,
+    /// Of logs and artifacts together so much is kept, the newest, bytes.
+    pub max_bytes: Option<u64>,
+    /// Older results in the cache are removed, ms.
+    pub cache_max_age_ms: Option<u64>,
+    /// Of the cache so much is kept, the newest, bytes.
+    pub cache_max_bytes: Option<u64>,
+}
+
+/// `[logins]`: when nothing of an account starts any more.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Logins {
+    /// After so many sessions in a row that found themselves logged out.
+    pub failures: u32,
+    /// For so long, ms; then one session tries.
+    pub pause_ms: u64,
+}
+
+/// `[attach]`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AttachSettings {
+    /// Names of the keys that detach.
+    pub detach_keys: String,
+}
+
+/// `[notify]`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Notify {
+    /// What is run for each new item of the inbox: program and arguments; empty: nothing.
+    pub command: Vec<String>,
+    /// It is killed after so long, ms.
+    pub timeout_ms: u64,
+}
+
+impl Timeouts {
+    /// How long before its limits a session is warned of them; none where no limit is long enough for
+    /// that: shorter than twice as much.
+    #[must_use]
+    pub fn warning(&self, lifetime_ms: Option<u64>, idle_ms: Option<u64>) -> Option<u64> {
+        let warning = self.session_warning_ms;
+        let is_long = |limit: u64| limit > warning.saturating_mul(2);
+        (lifetime_ms.is_some_and(is_long) || idle_ms.is_some_and(is_long)).then_some(warning)
+    }
+}
+
+/// Who reads a setting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// The node, when it starts.
+    Node,
+    /// Each command.
+    Command,
+}
+
+/// One thing that can be set.
+pub struct Setting {
+    /// Table and key in the file, with a point between them.
+    pub key: &'static str,
+    /// What its value is.
+    pub kind: Kind,
+    /// Its value where nobody says another.
+    pub default: &'static str,
+    /// What it is for; one sentence.
+    pub doc: &'static str,
+    /// Who reads it.
+    pub scope: Scope,
+    pub(super) get: fn(&Settings) -> Value,
+    pub(super) set: fn(&mut Settings, &Value),
+}
+
+impl Setting {
+    /// Its table in the file; one inside another with a point between them.
+    #[must_use]
+    pub fn table(&self) -> &'static str {
+        self.key.rsplit_once('.').map_or("", |(table, _)| table)
+    }
+
+    /// Its name in the table.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        self.key.rsplit_once('.').map_or(self.key, |(_, name)| name)
+    }
+
+    /// Its environment variable.
+    #[must_use]
+    pub fn variable(&self) -> String {
+        format!("CIS_{}", self.key.replace('.', "_").to_ascii_uppercase())
+    }
+
+    /// Its value in `settings`, as it is written.
+    #[must_use]
+    pub fn text(&self, settings: &Settings) -> String {
+        self.kind.write(&(self.get)(settings))
+    }
+}
+
+/// The setting with this key.
+#[must_use]
+pub(super) fn find(key: &str) -> Option<&'static Setting> {
+    SETTINGS.iter().find(|setting| setting.key == key)
+}
+
+/// One row of the table: where the value stands, how it is read into its field and shown again.
+macro_rules! setting {
+    ($key:literal, $kind:expr, $default:literal, $scope:ident, $($field:ident).+, $read:ident, $write:expr, $doc:literal) => {
+        Setting {
+            key: $key,
+            kind: $kind,
+            default: $default,
+            doc: $doc,
+            scope: Scope::$scope,
+            get: |settings| $write(&settings.$($field).+),
+            set: |settings, value| settings.$($field).+ = $read(value),
+        }
+    };
+}
+
+/// The same of a list of people.
+macro_rules! role {
+    ($key:literal, $default:literal, $role:ident, $doc:literal) => {
+        Setting {
+            key: $key,
+            kind: Kind::List(Item::People),
+            default: $default,
+            doc: $doc,
+            scope: Scope::Node,
+            get: |settings| of_role(&settings.matrix.roles, Role::$role),
+            set: |settings, value| set_role(&mut settings.matrix.roles, Role::$role, value),
+        }
+    };
+}
+
+/// All of them, by table, in the order in which they are shown.
+pub static SETTINGS: &[Setting] = &[
+    setting!(
+        "node.max_sessions",
+        Kind::Count { least: 1 },
+        "1000",
+        Node,
+        node.max_sessions,
+        count,
+        of_count,
+        "Live sessions at most, those of runs and those created alone together."
+    ),
+    setting!(
+        "node.idle_exit",
+        Kind::Time,
+        "10s",
+        Node,
+        node.idle_exit_ms,
+        number,
+        of_number,
+        "A node that a command started ends after so long without anything to do; one from `cis node start` stays."
+    ),
+    setting!(
+        "node.log_limit",
+        Kind::Size { least: 64 << 10 },
+        "64MiB",
+        Node,
+        node.log_limit_bytes,
+        number,
+        of_number,
+        "Output that is kept of a session; of more, the first half and the newest part."
+    ),
+    setting!(
+        "timeouts.session_idle",
+        Kind::Time,
+        "5m",
+        Command,
+        timeouts.session_idle_ms,
+        number,
+        of_number,
+        "`cis session create --idle` without a time: the session ends after so long without activity."
+    ),
+    setting!(
+        "timeouts.session_lifetime",
+        Kind::Time,
+        "1h",
+        Command,
+        timeouts.session_lifetime_ms,
+        number,
+        of_number,
+        "`cis session create --lifetime` without a time: the session ends after so long."
+    ),
+    setting!(
+        "timeouts.session_warning",
+        Kind::Time,
+        "30s",
+        Node,
+        timeouts.session_warning_ms,
+        number,
+        of_number,
+        "So long before `idle`, `timeout` or a lifetime ends a session this is told, where that limit is longer than twice as much."
+    ),
+    setting!(
+        "timeouts.exec_default",
+        Kind::Time,
+        "5m",
+        Command,
+        timeouts.exec_default_ms,
+        number,
+        of_number,
+        "`cis session exec` waits so long where --timeout is not given; at most `exec_max`."
+    ),
+    setting!(
+        "timeouts.exec_max",
+        Kind::Time,
+        "30m",
+        Command,
+        timeouts.exec_max_ms,
+        number,
+        of_number,
+        "`cis session exec --timeout` takes no longer time."
+    ),
+    setting!(
+        "retention.max_age",
+        Kind::TimeOrUnlimited,
+        "30days",
+        Node,
+        retention.max_age_ms,
+        optional,
+        of_optional,
+        "Logs and artifacts of runs that ended longer ago are removed, once a day and by `cis store gc`."
+    ),
+    setting!(
+        "retention.max_bytes",
+        Kind::SizeOrUnlimited,
+        "10GB",
+        Node,
+        retention.max_bytes,
+        optional,
+        of_optional,
+        "Of logs and artifacts together so much is kept, of the newest runs."
+    ),
+    setting!(
+        "retention.cache_max_age",
+        Kind::TimeOrUnlimited,
+        "30days",
+        Node,
+        retention.cache_max_age_ms,
+        optional,
+        of_optional,
+        "Results in the cache that were not used for so long are removed."
+    ),
+    setting!(
+        "retention.cache_max_bytes",
+        Kind::SizeOrUnlimited,
+        "5GB",
+        Node,
+        retention.cache_max_bytes,
+        optional,
+        of_optional,
+        "Of the cache so much is kept, what was used last."
+    ),
+    setting!(
+        "notify.command",
+        Kind::Command,
+        "[]",
+        Node,
+        notify.command,
+        words,
+        of_words,
+        "Is run for each new item of the inbox, escalation and urgent notice, which it reads as JSON from its standard input."
+    ),
+    setting!(
+        "notify.timeout",
+        Kind::Time,
+        "10s",
+        Node,
+        notify.timeout_ms,
+        number,
+        of_number,
+        "`notify.command`, and what `on_blocked` runs, is killed after so long."
+    ),
+    setting!(
+        "logins.failures",
+        Kind::Count { least: 1 },
+        "3",
+        Node,
+        logins.failures,
+        count,
+        of_count,
+        "So many sessions of one account in a row find themselves logged out before nothing of it starts any more."
+    ),
+    setting!(
+        "logins.pause",
+        Kind::Time,
+        "1m",
+        Node,
+        logins.pause_ms,
+        number,
+        of_number,
+        "For so long nothing of such an account starts; then one session tries."
+    ),
+    setting!(
+        "dag.default_mode",
+        Kind::Mode,
+        "local",
+        Command,
+        dag.default_mode,
+        mode,
+        of_mode,
+        "How runs are executed where nobody says it: `local`, or `hybrid`: a room follows them, and people there answer."
+    ),
+    setting!(
+        "dag.room_id",
+        Kind::Room,
+        "",
+        Command,
+        dag.room_id,
+        maybe_text,
+        of_maybe_text,
+        "The room that follows hybrid runs where none is named: its id, an alias, or a link of matrix.to."
+    ),
+    setting!(
+        "dag.matrix.enabled",
+        Kind::Flag,
+        "true",
+        Node,
+        dag.matrix.enabled,
+        flag,
+        of_flag,
+        "Rooms may follow runs; otherwise this node makes no hybrid ones."
+    ),
+    setting!(
+        "dag.matrix.auto_create_room",
+        Kind::Flag,
+        "false",
+        Node,
+        dag.matrix.auto_create_room,
+        flag,
+        of_flag,
+        "A hybrid run without a room makes one, once for all such runs."
+    ),
+    setting!(
+        "dag.matrix.broadcast_interval_ms",
+        Kind::Count { least: 10 },
+        "500",
+        Node,
+        dag.matrix.broadcast_interval_ms,
+        count,
+        of_count,
+        "Changes within so long are told to a room together, milliseconds."
+    ),
+    setting!(
+        "dag.matrix.room_name",
+        Kind::Text,
+        "CIS",
+        Node,
+        dag.matrix.room_name,
+        text,
+        of_text,
+        "Name of the room that `auto_create_room` makes."
+    ),
+    setting!(
+        "dag.matrix.invite",
+        Kind::List(Item::Users),
+        "[]",
+        Node,
+        dag.matrix.invite,
+        words,
+        of_words,
+        "Who is invited to that room, as operators."
+    ),
+    setting!(
+        "dag.matrix.encrypted",
+        Kind::Flag,
+        "false",
+        Node,
+        dag.matrix.encrypted,
+        flag,
+        of_flag,
+        "That room is encrypted."
+    ),
+    setting!(
+        "dag.matrix.events",
+        Kind::List(Item::RoomEvents),
+        r#"["cis.dag.run.created","cis.dag.run.completed","cis.dag.run.failed","cis.dag.run.error","cis.dag.run.cancelled","cis.dag.session.blocked","cis.dag.session.recovered"]"#,
+        Node,
+        dag.matrix.events,
+        words,
+        of_words,
+        "Types of events that rooms get beside the journal of a run, for programs that look for a type; also `cis.dag.task.status`."
+    ),
+    setting!(
+        "dag.matrix.failure_mentions",
+        Kind::List(Item::Mentions),
+        r#"["submitter","operators"]"#,
+        Node,
+        dag.matrix.failure_mentions,
+        words,
+        of_words,
+        "Whom a room rings for when a run fails: `submitter`, `operators`, or users. `[]`: nobody."
+    ),
+    setting!(
+        "matrix.observe",
+        Kind::List(Item::Rooms),
+        "[]",
+        Node,
+        matrix.observe,
+        words,
+        of_words,
+        "Rooms whose runs the node reads, as other nodes tell of them there, without a part in them."
+    ),
+    setting!(
+        "matrix.run_dirs",
+        Kind::List(Item::Dirs),
+        "[]",
+        Node,
+        matrix.run_dirs,
+        dirs,
+        of_dirs,
+        "`!cis run` in a room knows the DAG files below these directories, and no others."
+    ),
+    setting!(
+        "matrix.command_age",
+        Kind::Time,
+        "10m",
+        Node,
+        matrix.command_age_ms,
+        number,
+        of_number,
+        "Commands in a room that are older do nothing."
+    ),
+    setting!(
+        "matrix.answer_age",
+        Kind::Time,
+        "1day",
+        Node,
+        matrix.answer_age_ms,
+        number,
+        of_number,
+        "Answers in a room that are older do nothing."
+    ),
+    setting!(
+        "matrix.ended_age",
+        Kind::Time,
+        "1day",
+        Node,
+        matrix.ended_age_ms,
+        number,
+        of_number,
+        "So long after its end a run is followed by its room, and commands about it are heard there."
+    ),
+    setting!(
+        "matrix.reactions_decide",
+        Kind::Flag,
+        "false",
+        Node,
+        matrix.carriers.reactions_decide,
+        flag,
+        of_flag,
+        "In encrypted rooms reactions decide permissions and approvals too, though the homeserver could make one."
+    ),
+    setting!(
+        "matrix.unsigned_devices",
+        Kind::Flag,
+        "false",
+        Node,
+        matrix.carriers.unsigned_devices,
+        flag,
+        of_flag,
+        "In encrypted rooms words count from devices too that their owner has not verified."
+    ),
+    role!(
+        "matrix.roles.viewer",
+        "[]",
+        Viewer,
+        "Who may look at runs from a room: users, `*:server`, `pl>=LEVEL` (of power in the room), or `*`."
+    ),
+    role!(
+        "matrix.roles.operator",
+        r#"["pl>=50"]"#,
+        Operator,
+        "Who may besides start and cancel runs, answer and approve from a room."
+    ),
+    role!(
+        "matrix.roles.admin",
+        r#"["pl>=100"]"#,
+        Admin,
+        "Who may do everything from a room that can be done there."
+    ),
+    setting!(
+        "api.listen",
+        Kind::Address,
+        "",
+        Node,
+        api.listen,
+        address,
+        of_address,
+        "Where the API is served over TCP besides the Unix socket, always with TLS and tokens; nowhere where it is empty."
+    ),
+    setting!(
+        "api.tls_cert",
+        Kind::File,
+        "",
+        Node,
+        api.tls_cert,
+        maybe_file,
+        of_maybe_file,
+        "Its certificate and those above it, PEM; without one the node makes its own, known by its fingerprint."
+    ),
+    setting!(
+        "api.tls_key",
+        Kind::File,
+        "",
+        Node,
+        api.tls_key,
+        maybe_file,
+        of_maybe_file,
+        "The key of `tls_cert`, PEM."
+    ),
+    setting!(
+        "api.hosts",
+        Kind::List(Item::Hosts),
+        "[]",
+        Node,
+        api.hosts,
+        words,
+        of_words,
+        "Names and addresses by which it may be called over TCP, beside the address that was connected to."
+    ),
+    setting!(
+        "api.origins",
+        Kind::List(Item::Origins),
+        "[]",
+        Node,
+        api.origins,
+        words,
+        of_words,
+        "Origins of web pages that may call it over TCP; those of others are refused."
+    ),
+    setting!(
+        "attach.detach_keys",
+        Kind::Keys,
+        r"C-\ d",
+        Command,
+        attach.detach_keys,
+        text,
+        of_text,
+        "Keys that detach `cis dag attach`."
+    ),
+];
+
+impl Settings {
+    /// What holds where nobody says anything else.
+    #[must_use]
+    pub fn usual() -> Self {
+        let mut settings = Self::default();
+        for setting in SETTINGS {
+            // The table's own texts; a test reads each.
+            if let Ok(value) = setting.kind.read(setting.default) {
+                (setting.set)(&mut settings, &value);
+            }
+        }
+        settings
+    }
+}
+
+#[cfg(test)]
+mod tests;

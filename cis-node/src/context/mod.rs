@@ -1,0 +1,303 @@
+//! What a task gets of those that it needs: values for its templates, and its [`TaskContext`].
+//!
+//! Reads runs, blobs and logs; starts nothing. All that one task gets is bounded: what is over is left
+//! out, and the context says so.
+
+mod hidden;
+mod upstream;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::logs;
+use cis_core::api::{NeedContext, TaskContext};
+use cis_core::dag::{Task, template};
+use cis_core::event::EndReason;
+use cis_core::ids::{AttemptId, TaskId};
+use cis_core::policy::redact::{SECRET_BYTES_MAX, SECRETS_BYTES_MAX};
+use cis_core::scheduler::{Output, Run, TaskEntry};
+use cis_local::Home;
+use cis_store::Blobs;
+
+use self::upstream::{is_hidden, item_value, needs, real};
+
+/// The end of a log that a task gets, bytes.
+pub(super) const TAIL_BYTES: usize = 64 << 10;
+
+/// The ends of all logs in one context together, bytes.
+const TAILS_BYTES_MAX: usize = 1 << 20;
+
+/// So many logs are read for one context.
+const TAILS_MAX: usize = 256;
+
+/// Of a task with `foreach` the logs of its last items are read, so many at most.
+const ITEMS_MAX: usize = 64;
+
+/// Outputs and names of artifacts in one context together, bytes.
+const VALUES_BYTES_MAX: usize = 4 << 20;
+
+/// Values that hold secrets, which nobody asked for by name, in one context: they leave most of what a
+/// redactor takes to the task's own secrets, bytes.
+const HIDDEN_BYTES_MAX: usize = SECRETS_BYTES_MAX / 4;
+
+/// Values for the templates of a task, and what among them must not be seen.
+pub(super) struct Given {
+    pub(super) outputs: BTreeMap<TaskId, BTreeMap<String, Value>>,
+    pub(super) tails: BTreeMap<TaskId, String>,
+    pub(super) item: Option<Value>,
+    pub(super) sensitive: Vec<String>,
+}
+
+/// What the texts of `task` refer to, as far as it exists.
+///
+/// # Errors
+/// The real value of an output cannot be read.
+pub(super) fn given(run: &Run, task: &Task, home: &Home, blobs: &Blobs) -> Result<Given, String> {
+    let mut given =
+        Given { outputs: BTreeMap::new(), tails: BTreeMap::new(), item: None, sensitive: Vec::new() };
+    for (need, name) in template::referenced_outputs(task) {
+        if let Some(output) = run.output(&need, &name) {
+            let value = real(&output, blobs)?;
+            if is_hidden(&output) {
+                hidden::parts(&value, &output.redacted(), &mut given.sensitive);
+            }
+            given.outputs.entry(need).or_default().insert(name, value);
+        }
+    }
+    for need in template::referenced_tails(task) {
+        if let Some(tail) = tail_of(run, &need, home, TAIL_BYTES).flatten() {
+            given.tails.insert(need, tail);
+        }
+    }
+    if let Some(item) = &task.item {
+        let value = item_value(run, item, blobs)?;
+        hidden::parts(&value, &item.value, &mut given.sensitive);
+        given.item = Some(value);
+    }
+    Ok(given)
+}
+
+/// Whose values a context has.
+pub(super) enum Values<'a> {
+    /// For the task itself; what must not be seen is added to the list.
+    Real(&'a Blobs, &'a mut Vec<String>),
+    /// For whoever looks: secrets replaced.
+    Shown,
+}
+
+/// The context of `task` as it is now; none: it needs nothing.
+pub(super) fn context(run: &Run, task: &Task, home: &Home, mut values: Values<'_>) -> Option<TaskContext> {
+    let needs = needs(run, task);
+    if needs.is_empty() {
+        return None;
+    }
+    let mut left =
+        Left { values: VALUES_BYTES_MAX, hidden: HIDDEN_BYTES_MAX, tails: TAILS_MAX, log: TAILS_BYTES_MAX };
+    let mut all = BTreeMap::new();
+    for need in needs {
+        let Some((_, entry)) = run.task(need) else { continue };
+        let mut of = NeedContext {
+            state: entry.state,
+            outputs: BTreeMap::new(),
+            output: String::new(),
+            artifacts: Vec::new(),
+            incomplete: false,
+        };
+        for name in run.output_names(need) {
+            if let Some(output) = run.output(need, name) {
+                add_output(&mut of, name, &output, &mut values, &mut left);
+            }
+        }
+        let items = run.items(need).unwrap_or_default();
+        let of_items = items.iter().flat_map(|item| run.entry(*item).artifacts());
+        for artifact in entry.artifacts().iter().chain(of_items) {
+            if left.take_value(artifact.path.len()) {
+                of.artifacts.push(artifact.path.clone());
+            } else {
+                of.incomplete = true;
+            }
+        }
+        add_tail(&mut of, run, need, home, &mut left);
+        all.insert(need.clone(), of);
+    }
+    let (run_id, dag) = (run.id().to_string(), run.facts().dag.clone());
+    Some(TaskContext { run: run_id, dag, task: task.id.clone(), needs: all })
+}
+
+/// The context of `task` for whoever looks: secrets replaced.
+pub(super) fn shown(run: &Run, task: &Task, home: &Home) -> TaskContext {
+    context(run, task, home, Values::Shown).unwrap_or_else(|| TaskContext {
+        run: run.id().to_string(),
+        dag: run.facts().dag.clone(),
+        task: task.id.clone(),
+        needs: BTreeMap::new(),
+    })
+}
+
+/// What there is still room for.
+struct Left {
+    values: usize,
+    hidden: usize,
+    tails: usize,
+    log: usize,
+}
+
+impl Left {
+    fn take_value(&mut self, bytes: usize) -> bool {
+        let left = self.values.checked_sub(bytes);
+        self.values = left.unwrap_or(self.values);
+        left.is_some()
+    }
+}
+
+fn add_output(
+    of: &mut NeedContext,
+    name: &str,
+    output: &Output<'_>,
+    values: &mut Values<'_>,
+    left: &mut Left,
+) {
+    let shown = output.redacted();
+    let value = match values {
+        Values::Real(blobs, sensitive) if is_hidden(output) => match real(output, blobs) {
+            Ok(real) if hide(&real, &shown, sensitive, left) => real,
+            _ => {
+                of.incomplete = true;
+                shown
+            }
+        },
+        _ => shown,
+    };
+    if left.take_value(size_of(&value)) {
+        of.outputs.insert(name.to_owned(), value);
+    } else {
+        of.incomplete = true;
+    }
+}
+
+/// About how many bytes its JSON has.
+fn size_of(value: &Value) -> usize {
+    match value {
+        Value::String(text) => text.len() + 2,
+        Value::Array(_) | Value::Object(_) => value.to_string().len(),
+        _ => 8,
+    }
+}
+
+/// Adds what must not be seen of a value, where a redactor takes it.
+fn hide(real: &Value, shown: &Value, sensitive: &mut Vec<String>, left: &mut Left) -> bool {
+    let mut parts = Vec::new();
+    hidden::parts(real, shown, &mut parts);
+    let bytes: usize = parts.iter().map(String::len).sum();
+    if bytes > left.hidden || parts.iter().any(|part| part.len() > SECRET_BYTES_MAX) {
+        return false;
+    }
+    left.hidden -= bytes;
+    sensitive.append(&mut parts);
+    true
+}
+
+fn add_tail(of: &mut NeedContext, run: &Run, need: &TaskId, home: &Home, left: &mut Left) {
+    let Some((_, entry)) = run.task(need) else { return };
+    let logs = log_count(run, need, entry);
+    if logs == 0 {
+        return;
+    }
+    if left.tails < logs || left.log < TAIL_BYTES {
+        of.incomplete = true;
+        return;
+    }
+    left.tails -= logs;
+    match tail_of(run, need, home, TAIL_BYTES) {
+        Some(Some(tail)) => {
+            left.log = left.log.saturating_sub(tail.len());
+            of.output = tail;
+        }
+        Some(None) => of.incomplete = true,
+        None => {}
+    }
+}
+
+/// How many logs the end of a task's output is read from.
+fn log_count(run: &Run, task: &TaskId, entry: &TaskEntry) -> usize {
+    match run.items(task) {
+        Some(items) => items.len().min(ITEMS_MAX),
+        None => usize::from(has_words(entry) || log_of(run, task, entry).is_some()),
+    }
+}
+
+/// It handed in its result in words, which stand for its log.
+fn has_words(entry: &TaskEntry) -> bool {
+    entry.last.as_ref().is_some_and(|last| last.handed_in.is_some())
+}
+
+/// At most so many bytes of the end of a text, from the beginning of a character.
+fn end_of(text: &str, bytes: usize) -> &str {
+    let mut from = text.len().saturating_sub(bytes);
+    while !text.is_char_boundary(from) {
+        from += 1;
+    }
+    &text[from..]
+}
+
+/// The end of what a task wrote, as text. Outer none: it did not run; inner none: it must not be shown.
+fn tail_of(run: &Run, task: &TaskId, home: &Home, bytes: usize) -> Option<Option<String>> {
+    let (spec, entry) = run.task(task)?;
+    let Some(items) = run.items(task) else {
+        return own_tail(run, spec, entry, home, bytes);
+    };
+    // The last items, as many as there is room for.
+    let (mut parts, mut left) = (Vec::new(), bytes);
+    for item in items.iter().rev().take(ITEMS_MAX) {
+        if let Some(tail) = own_tail(run, run.spec(*item), run.entry(*item), home, left).flatten() {
+            left = left.saturating_sub(tail.len());
+            parts.push(tail);
+        }
+        if left == 0 {
+            break;
+        }
+    }
+    parts.reverse();
+    Some(Some(parts.concat()))
+}
+
+fn own_tail(run: &Run, spec: &Task, entry: &TaskEntry, home: &Home, bytes: usize) -> Option<Option<String>> {
+    let last = entry.last.as_ref()?;
+    if let Some(text) = &last.handed_in {
+        return Some(Some(end_of(text, bytes).to_owned()));
+    }
+    let Some((attempt, total)) = log_of(run, &spec.id, entry) else { return Some(Some(String::new())) };
+    let log = home.attempt_log(attempt.run, &attempt.task, attempt.number);
+    Some(logs::tail(&log, total, bytes))
+}
+
+/// The attempt whose log it is, and how much it wrote where that is known: of a cached result, the
+/// attempt that made it. None: it wrote nothing.
+fn log_of(run: &Run, task: &TaskId, entry: &TaskEntry) -> Option<(AttemptId, Option<u64>)> {
+    if let Some(EndReason::CacheHit { from }) = &entry.end {
+        return Some((from.parse().ok()?, None));
+    }
+    let last = entry.last.as_ref().filter(|last| last.log_bytes > 0)?;
+    let attempt = AttemptId { run: run.id(), task: task.clone(), number: last.attempt };
+    Some((attempt, Some(last.log_bytes)))
+}
+
+/// Writes the file behind `CIS_CONTEXT`: new, and ours alone.
+pub(super) fn write_file(path: &Path, context: &TaskContext) -> io::Result<()> {
+    let text = serde_json::to_vec(context).map_err(io::Error::other)?;
+    let open = || fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    let mut file = match open() {
+        // Of a start that a node did not live to see.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            fs::remove_file(path)?;
+            open()?
+        }
+        opened => opened?,
+    };
+    file.write_all(&text)
+}

@@ -1,0 +1,173 @@
+//! Answers of people: the first one of an item counts, and is durable before anything is typed for it.
+
+use super::attention::Source;
+use super::inbox::First;
+use super::{Beside, Driver, confirmation};
+use crate::commands::{Given, Reply, Taken};
+use cis_core::api::{Problem, ProblemKind};
+use cis_core::event::{Actor, ActorKind, AnswerRecord, EventBody, EventDraft, Via};
+use cis_core::ids::{InboxId, InputId, RunId, SessionId, TaskId, TimestampMs};
+use cis_core::text;
+use cis_host::hub;
+
+impl Driver {
+    /// Takes an answer; where something is to be typed for it, the caller does that with what it gets.
+    pub(super) fn answer(&mut self, given: &Given, actor: Actor, reply: Reply<Taken>, now: TimestampMs) {
+        let outcome = self.answer_once(given, actor, now);
+        self.confirmations.push(confirmation(reply, outcome));
+    }
+
+    /// The same; what it types is to be typed once this turn is durable.
+    pub(super) fn answer_once(
+        &mut self,
+        given: &Given,
+        actor: Actor,
+        now: TimestampMs,
+    ) -> Result<Taken, Problem> {
+        let made = answered(given.session, &given.item);
+        match self.made_by(given.answer.input) {
+            Ok(None) => self.answer_first(given, actor, now),
+            Ok(Some(known)) if known == made => self.answer_again(given, actor),
+            Ok(Some(_)) => Err(super::requests::taken(given.answer.input)),
+            Err(problem) => Err(problem),
+        }
+    }
+
+    /// The same again: what it types is typed once, by its id; and not at all where it is void by now, or
+    /// somebody else answered since.
+    fn answer_again(&self, given: &Given, actor: Actor) -> Result<Taken, Problem> {
+        let typed = self.typing_of(given);
+        let first = self.inbox.first(given.session, &given.item);
+        if typed.is_some() && first.is_none_or(|first| first.input != given.answer.input) {
+            let detail = format!("this answer to {} was not typed, and is void", given.item);
+            return Err(Problem::new(ProblemKind::Conflict, detail).hint("look at the item, and answer anew"));
+        }
+        Ok(Taken { by: actor.name, typed })
+    }
+
+    fn answer_first(&mut self, given: &Given, actor: Actor, now: TimestampMs) -> Result<Taken, Problem> {
+        let session = given.session;
+        if let Some(first) = self.inbox.first(session, &given.item) {
+            // On purpose, by one who knows of the answer that is there; of several such the first.
+            let knows_of_it = given.again == Some(first.at_ms) && first.at_ms < now;
+            if given.is_ask || !knows_of_it {
+                return Err(too_late(&given.item, first, now));
+            }
+        }
+        let (run, task) = match self.parts.worker.attempt_of(session) {
+            Some(attempt) => (Some(attempt.run), Some(attempt.task.clone())),
+            None if self.loners.contains(session) => (None, None),
+            None => {
+                let detail = format!("session {session} has ended: {} needs no answer any more", given.item);
+                return Err(Problem::new(ProblemKind::Conflict, detail));
+            }
+        };
+        let typed = if given.is_ask {
+            let Some(ask) = self.inbox.take(session, &given.item) else {
+                let detail = format!("{} was withdrawn or answered a moment ago", given.item);
+                return Err(Problem::new(ProblemKind::Conflict, detail));
+            };
+            self.record(given, run, task, actor.clone(), now);
+            self.attention.change(session).asked(ask.ask);
+            None
+        } else {
+            let Some(typed) = self.typing_of(given) else {
+                let detail = format!("session {session} does not wait at {} any more", given.item);
+                return Err(Problem::new(ProblemKind::Conflict, detail)
+                    .hint("`cis inbox` shows what it waits at now"));
+            };
+            self.record(given, run, task, actor.clone(), now);
+            Some(typed)
+        };
+        self.made.insert(given.answer.input, answered(session, &given.item));
+        Ok(Taken { by: actor.name, typed })
+    }
+
+    fn record(
+        &mut self,
+        given: &Given,
+        run: Option<RunId>,
+        task: Option<TaskId>,
+        actor: Actor,
+        now: TimestampMs,
+    ) {
+        let (session, input) = (given.session, given.answer.input);
+        let first = First { by: actor.name.clone(), at_ms: now, input };
+        let open = |session, item: &InboxId| {
+            let told = self.attention.get(session).and_then(|attention| attention.told());
+            told.is_some_and(|told| told.prompt.item == *item)
+        };
+        self.inbox.answered(session, given.item.clone(), first, open);
+        // A command that the node started is no person, though it has the rights of one.
+        if actor.kind == ActorKind::Human && actor.via != Via::Internal {
+            self.attention.change(session).was_answered();
+            self.inbox.was_answered(session);
+        }
+        let redactor = self.redactor_of(session);
+        // The names of keys are apart from each other: what they type may be a secret, though the names hold none.
+        let typed = String::from_utf8_lossy(&given.answer.bytes);
+        let text = if redactor.spans(&typed).is_empty() {
+            redactor.redact(&given.text)
+        } else {
+            redactor.redact(&typed)
+        };
+        let answer = AnswerRecord {
+            option: given.option.clone(),
+            text,
+            reason: given.reason.as_deref().map(|reason| redactor.redact(reason)),
+            by: actor.name.clone(),
+            bytes: u32::try_from(given.answer.bytes.len()).unwrap_or(u32::MAX),
+        };
+        let item = given.item.clone();
+        let body = EventBody::SessionAnswered { session, task, item, input, answer: Box::new(answer) };
+        self.say_as(run, actor, input, body, now);
+    }
+
+    /// What is typed for it: only into the prompt that it is for.
+    fn typing_of(&self, given: &Given) -> Option<hub::Answer> {
+        let told = self.attention.get(given.session)?.told()?;
+        let Source::Screen(episode) = told.source else { return None };
+        if told.prompt.item != given.item || told.prompt.hash != given.hash {
+            return None;
+        }
+        Some(hub::Answer {
+            session: given.session,
+            episode,
+            hash: told.prompt.hash.clone(),
+            input: given.answer.input,
+            bytes: given.answer.bytes.clone(),
+            again: given.again.is_some(),
+        })
+    }
+
+    /// An answer was not typed: its prompt was gone. Another one may come.
+    pub(super) fn answer_void(
+        &mut self,
+        session: SessionId,
+        item: InboxId,
+        input: InputId,
+        detail: String,
+        now: TimestampMs,
+    ) {
+        if !self.inbox.void(session, &item, input) {
+            return;
+        }
+        let attempt = self.parts.worker.attempt_of(session);
+        let (run, task) = attempt.map(|attempt| (attempt.run, attempt.task.clone())).unzip();
+        let body = EventBody::AnswerVoid { session, task, item, input, detail };
+        let draft = EventDraft { run, at_ms: now, actor: None, cause: Some(input), body };
+        self.drafts.push((draft, Beside::Nothing));
+    }
+}
+
+/// What a second answer hears.
+fn too_late(item: &InboxId, first: &First, now: TimestampMs) -> Problem {
+    let ago = text::duration(u64::try_from(now - first.at_ms).unwrap_or(0));
+    let detail = format!("{item} was answered by {} {ago} ago", first.by);
+    Problem::new(ProblemKind::Conflict, detail).hint("`cis inbox show` tells what was answered; where the prompt stays, `cis answer … --again` answers once more")
+}
+
+/// What the store remembers of an input that answered.
+pub(super) fn answered(session: SessionId, item: &InboxId) -> String {
+    format!("answered {item} of {session}")
+}

@@ -1,0 +1,134 @@
+//! What the file answers where nobody did in time: checked and typed as an answer of anybody.
+
+use sha2::{Digest as _, Sha256};
+
+use super::Driver;
+use super::attention::Told;
+use crate::commands::{Command, Given};
+use crate::inbox::given;
+use cis_core::api::{Answer, AnswerWith, InboxItem};
+use cis_core::event::{Actor, ActorKind, AskType, Meaning, PromptKind, Urgency, Via};
+use cis_core::ids::{AttemptId, InboxId, InputId, SessionId, TimestampMs};
+use cis_core::scheduler::{Input, InputKind};
+use cis_host::hub::HubError;
+
+/// By this name it stands in events.
+const RULE: &str = "on_blocked.default";
+
+/// A default that was not typed.
+#[derive(Debug)]
+pub(crate) struct NotTyped {
+    attempt: AttemptId,
+    session: SessionId,
+    item: InboxId,
+    input: InputId,
+    error: HubError,
+}
+
+impl Driver {
+    /// Answers a prompt as the file says. Asked for again after a restart of the node, it is the same
+    /// answer: nobody's else is replaced, and nothing is typed twice.
+    pub(super) fn answer_by_default(
+        &mut self,
+        attempt: AttemptId,
+        session: SessionId,
+        item: InboxId,
+        answer: &str,
+        now: TimestampMs,
+    ) {
+        let told = self.attention.get(session).and_then(|attention| attention.told());
+        let Some(told) = told.filter(|told| told.prompt.item == item) else { return };
+        let input = input_of(session, &item);
+        let made = match given_by_default(session, told, answer, input) {
+            Ok(given) => given,
+            Err(detail) => return self.refuse_default(attempt, item, detail, now),
+        };
+        let actor = Actor { kind: ActorKind::Policy, name: RULE.to_owned(), via: Via::Internal };
+        // Somebody else was first, or it is over: that is no failure of the default.
+        let Ok(taken) = self.answer_once(&made, actor, now) else { return };
+        let Some(typed) = taken.typed else { return };
+        let (hub, driver) = (self.parts.hub.clone(), self.parts.handle.clone());
+        self.confirmations.push(Box::new(move |durable| {
+            if durable.is_ok() {
+                hub.answer_then(typed, move |outcome| {
+                    if let Err(error) = outcome {
+                        let lost = NotTyped { attempt, session, item, input, error };
+                        driver.tell(Command::DefaultNotTyped(Box::new(lost)));
+                    }
+                });
+            }
+        }));
+    }
+
+    /// Nothing of it was typed. Where its prompt is over, there is nothing to answer any more.
+    pub(super) fn default_not_typed(&mut self, lost: NotTyped, now: TimestampMs) {
+        let NotTyped { attempt, session, item, input, error } = lost;
+        // It may have been typed.
+        if error.may_have_typed() {
+            return;
+        }
+        self.answer_void(session, item.clone(), input, error.to_string(), now);
+        if !matches!(error, HubError::PromptMoved { .. } | HubError::NoSuchSession { .. }) {
+            self.refuse_default(attempt, item, error.to_string(), now);
+        }
+    }
+
+    fn refuse_default(&mut self, attempt: AttemptId, item: InboxId, detail: String, now: TimestampMs) {
+        self.handle(Input::internal(InputKind::DefaultRefused { attempt, item, detail }), now);
+    }
+}
+
+/// One of the options, or words.
+fn given_by_default(session: SessionId, told: &Told, answer: &str, input: InputId) -> Result<Given, String> {
+    let item = item_of(session, told);
+    let with = |with| Answer { with, reason: None, hash: None, again: None, input };
+    let option = with(AnswerWith::Option { option: answer.to_owned() });
+    let text = with(AnswerWith::Text { text: answer.to_owned() });
+    let chosen = given::given(&item, &option);
+    // A meaning that the prompt does not offer is no word to be typed.
+    let chosen = if Meaning::parse(answer).is_some() {
+        chosen
+    } else {
+        chosen.or_else(|_| given::given(&item, &text))
+    };
+    chosen.map_err(|problem| problem.detail)
+}
+
+/// The prompt as it stands in the inbox, as far as an answer to it needs that.
+fn item_of(session: SessionId, told: &Told) -> InboxItem {
+    let prompt = &told.prompt;
+    InboxItem {
+        id: prompt.item.clone(),
+        run: None,
+        task: None,
+        session: Some(session),
+        kind: prompt.kind,
+        question: prompt.question.clone(),
+        options: prompt.options.clone(),
+        since: 0,
+        confidence: prompt.confidence,
+        layer: Some(prompt.layer),
+        episode: Some(prompt.episode),
+        hash: prompt.hash.clone(),
+        screen: String::new(),
+        ask_type: prompt.ask.map(|_| match prompt.kind {
+            PromptKind::Permission => AskType::Permission,
+            PromptKind::Review => AskType::Review,
+            _ => AskType::Clarification,
+        }),
+        urgency: Urgency::default(),
+        thread: None,
+        answered_by: None,
+        answered_ms: None,
+        until_ms: None,
+        closed: None,
+    }
+}
+
+/// The same for the same prompt, also after a restart.
+fn input_of(session: SessionId, item: &InboxId) -> InputId {
+    let hash = Sha256::digest(format!("{RULE} {session} {item}").as_bytes());
+    let mut id = [0; 16];
+    id.copy_from_slice(&hash[..16]);
+    InputId(ulid::Ulid::from_bytes(id))
+}

@@ -1,0 +1,305 @@
+//! The line to the session host: found, started, lost, found again.
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::os::fd::{AsFd as _, BorrowedFd};
+use std::process::Child;
+use std::time::{Duration, Instant};
+
+use cis_core::ids::{HostInstance, TimestampMs};
+use cis_host::control::{HostClient, HostClientError, spawn_host};
+use cis_host::protocol::{FromHost, Known, Role, ToHost};
+use cis_local::Home;
+use cis_local::{ConnectError, Lock, Place, is_stopped, look};
+
+/// Between tries to start a host that does not come up, ms: it doubles from the first to the last. One
+/// that was just killed may hold its lock for some ms yet.
+const RETRY_FIRST_MS: i64 = 20;
+const RETRY_LAST_MS: i64 = 5_000;
+
+/// A host that is there answers within this time, however busy.
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// What a new connection brings.
+pub(super) struct Greeting {
+    pub(super) instance: HostInstance,
+    pub(super) sessions: Vec<Known>,
+}
+
+/// A message that does not fit into a frame of 16 MiB. No kernel would take such an environment or
+/// command line either (execve(2)).
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "its environment and script are larger than the 16 MiB that a session can be started with: give it less"
+)]
+pub(super) struct TooLong;
+
+/// See the module.
+pub(super) struct HostLink {
+    home: Home,
+    command: Vec<OsString>,
+    /// Where it listens, without processes of sessions.
+    place: Place,
+    client: Option<HostClient>,
+    /// One that we started: waited for when it ends, so that it leaves no zombie.
+    child: Option<Child>,
+    instance: Option<HostInstance>,
+    pid: Option<u32>,
+    retry_at: Option<TimestampMs>,
+    retry_ms: i64,
+    /// Environments that the present host could not be given.
+    too_long: BTreeSet<String>,
+    /// What came right behind the welcome.
+    behind: Vec<FromHost>,
+    /// Why there is no host, for people.
+    pub(super) trouble: Option<String>,
+}
+
+impl HostLink {
+    pub(super) fn new(home: Home, place: Place, command: Vec<OsString>) -> Self {
+        Self {
+            home,
+            place,
+            command,
+            client: None,
+            child: None,
+            instance: None,
+            pid: None,
+            retry_at: None,
+            retry_ms: RETRY_FIRST_MS,
+            too_long: BTreeSet::new(),
+            behind: Vec::new(),
+            trouble: None,
+        }
+    }
+
+    pub(super) fn instance(&self) -> Option<HostInstance> {
+        self.instance
+    }
+
+    pub(super) fn pid(&self) -> Option<u32> {
+        self.pid
+    }
+
+    pub(super) fn retry_at(&self) -> Option<TimestampMs> {
+        self.retry_at
+    }
+
+    pub(super) fn fd(&self) -> Option<BorrowedFd<'_>> {
+        self.client.as_ref().map(HostClient::as_fd)
+    }
+
+    /// Whether there is something to be received that the socket does not show.
+    pub(super) fn has_more(&self) -> bool {
+        !self.behind.is_empty()
+    }
+
+    pub(super) fn wants_write(&self) -> bool {
+        self.client.as_ref().is_some_and(HostClient::wants_write)
+    }
+
+    /// Connects to the host that is there, or starts one.
+    ///
+    /// The driver waits meanwhile, at worst for a start and a greeting ([`ANSWER_TIME_MAX`] each): without
+    /// a host nothing starts and nothing can end, so that only questions and changes wait with it.
+    pub(super) fn connect(&mut self, now: TimestampMs) -> Option<Greeting> {
+        self.client = None;
+        self.too_long.clear();
+        self.behind.clear();
+        match self.try_connect() {
+            Ok(greeting) => {
+                self.retry_at = None;
+                self.retry_ms = RETRY_FIRST_MS;
+                self.trouble = None;
+                Some(greeting)
+            }
+            Err(error) => {
+                tracing::error!(%error, "no session host");
+                self.trouble = Some(format!("no session host: {error}"));
+                self.pid = None;
+                self.retry_at = Some(now + self.retry_ms);
+                self.retry_ms = (self.retry_ms * 2).min(RETRY_LAST_MS);
+                None
+            }
+        }
+    }
+
+    fn try_connect(&mut self) -> Result<Greeting, HostClientError> {
+        self.reap();
+        let place = self.place.clone();
+        // A stopped host would let the driver wait for its greeting.
+        if let Ok(Lock::Held(Some(holder))) = look(&self.home.host_lock())
+            && is_stopped(holder.pid)
+        {
+            return Err(HostClientError::Stopped { pid: holder.pid });
+        }
+        // One that is there but cannot be spoken to is not replaced: it has sessions.
+        let mut client = match HostClient::connect(place.clone(), Role::Control) {
+            Err(HostClientError::Connect(ConnectError::Absent { .. })) => {
+                self.child = Some(spawn_host(&self.command, ANSWER_TIME_MAX)?);
+                HostClient::connect(place, Role::Control)?
+            }
+            connected => connected?,
+        };
+        let greeting = self.greeted(&mut client)?;
+        self.client = Some(client);
+        Ok(greeting)
+    }
+
+    /// Waits for the welcome, which is the first message.
+    fn greeted(&mut self, client: &mut HostClient) -> Result<Greeting, HostClientError> {
+        let until = Instant::now() + ANSWER_TIME_MAX;
+        loop {
+            let mut messages = client.receive_messages()?.into_iter();
+            while let Some(message) = messages.next() {
+                match message {
+                    FromHost::Welcome { instance, pid, sessions, .. } => {
+                        self.instance = Some(instance);
+                        self.pid = Some(pid);
+                        // A session may end at this very moment, and its end is told once.
+                        self.behind = messages.collect();
+                        return Ok(Greeting { instance, sessions });
+                    }
+                    other => tracing::warn!(?other, "the session host spoke before it was greeted"),
+                }
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(HostClientError::NotReady { detail: "it does not answer".to_owned() });
+            }
+            client.wait(left)?;
+        }
+    }
+
+    fn reap(&mut self) {
+        if let Some(child) = &mut self.child
+            && !matches!(child.try_wait(), Ok(None))
+        {
+            self.child = None;
+        }
+    }
+
+    /// What the host has said since; `None`: it is gone.
+    pub(super) fn receive(&mut self) -> Option<Vec<FromHost>> {
+        let Some(client) = &mut self.client else { return Some(Vec::new()) };
+        if !self.behind.is_empty() {
+            return Some(std::mem::take(&mut self.behind));
+        }
+        match client.receive_messages() {
+            Ok(messages) => Some(messages),
+            Err(error) => {
+                tracing::error!(%error, "the session host is gone");
+                self.client = None;
+                self.pid = None;
+                None
+            }
+        }
+    }
+
+    /// Puts a message behind what is to be sent. Without a host it is nobody's: a new connection
+    /// settles everything anew.
+    ///
+    /// # Errors
+    /// It is too long for a frame, or a start that needs an environment that was.
+    pub(super) fn send(&mut self, message: &ToHost) -> Result<(), TooLong> {
+        let Some(client) = &mut self.client else { return Ok(()) };
+        if let ToHost::Start(start) = message
+            && start.env_base.as_ref().is_some_and(|name| self.too_long.contains(name))
+        {
+            return Err(TooLong);
+        }
+        let sent = client.send(message).map_err(|error| {
+            tracing::error!(%error, "a message to the session host was not sent");
+            TooLong
+        });
+        match message {
+            ToHost::Env { name, .. } if sent.is_err() => {
+                self.too_long.insert(name.clone());
+            }
+            ToHost::Env { name, .. } | ToHost::DropEnv { name } => {
+                self.too_long.remove(name);
+            }
+            _ => {}
+        }
+        sent
+    }
+
+    /// Writes what is buffered, as far as the socket takes it.
+    pub(super) fn flush(&mut self) {
+        // A broken connection shows at the next receive, which also tells the scheduler.
+        if let Some(client) = &mut self.client
+            && let Err(error) = client.flush()
+        {
+            tracing::debug!(%error, "the session host takes nothing");
+        }
+    }
+
+    /// The node ends: its sessions go on, or end with it.
+    pub(super) fn leave(&mut self, kill_sessions: bool) {
+        // Both fit into any frame.
+        let _ = self.send(&ToHost::Supervise { restart: None, receives_environment: true });
+        if kill_sessions {
+            let _ = self.send(&ToHost::Shutdown {});
+        }
+        if let Some(mut client) = self.client.take()
+            && let Err(error) = flush_all(&mut client)
+        {
+            tracing::error!(%error, "the session host could not be told that this node ends");
+        }
+    }
+}
+
+fn flush_all(client: &mut HostClient) -> Result<(), HostClientError> {
+    let until = Instant::now() + ANSWER_TIME_MAX;
+    client.flush()?;
+    while client.wants_write() && Instant::now() < until {
+        client.wait(until.saturating_duration_since(Instant::now()))?;
+        client.flush()?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+    use std::os::unix::net::UnixListener;
+
+    use super::*;
+    use cis_core::ids::SessionId;
+    use cis_host::protocol::{Exit, VERSION, frame};
+
+    /// As it stands on the wire.
+    fn put(out: &mut Vec<u8>, message: &FromHost) {
+        let json = serde_json::to_vec(message).unwrap();
+        out.extend(u32::try_from(json.len() + 1).unwrap().to_le_bytes());
+        out.push(frame::JSON);
+        out.extend(json);
+    }
+
+    #[test]
+    fn what_comes_right_behind_the_welcome_is_not_lost() {
+        let dir = crate::testing::private_directory();
+        let home = Home { dir: dir.path().to_owned(), runtime: dir.path().to_owned() };
+        let listener = UnixListener::bind(home.host_socket()).unwrap();
+        let exit = Exit::with_code(0);
+        let mut said = Vec::new();
+        let instance = HostInstance(ulid::Ulid::nil());
+        put(&mut said, &FromHost::Welcome { version: VERSION, instance, pid: 1, sessions: Vec::new() });
+        put(&mut said, &FromHost::Exited { session: SessionId::from_parts(1, 2), exit });
+        let host = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            stream.write_all(&said).unwrap();
+            stream
+        });
+        let mut link = HostLink::new(home.clone(), home.host_place(), Vec::new());
+        assert!(link.connect(0).is_some());
+        let _open = host.join().unwrap();
+        // Nothing is on the socket any more that could wake anybody.
+        let mut heard = Vec::new();
+        while heard.is_empty() {
+            heard = link.receive().unwrap();
+        }
+        assert!(matches!(heard[..], [FromHost::Exited { .. }]), "{heard:?}");
+        assert!(!link.has_more());
+    }
+}

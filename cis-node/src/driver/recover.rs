@@ -1,0 +1,44 @@
+//! Keeping runs that came out of a room.
+
+use super::{Beside, Driver, confirmation};
+use crate::api::store_problem;
+use crate::commands::{Reply, RunToKeep};
+use cis_core::api::RoomWrite;
+use cis_core::event::EventDraft;
+use cis_store::StoreError;
+
+impl Driver {
+    /// Keeps what happened to a run, in one transaction. One that is open goes on with the next start of the node, as
+    /// after any other end of it: its sessions are gone.
+    pub(super) fn recover(&mut self, kept: RunToKeep, reply: Reply<bool>) {
+        let RunToKeep { run, drafts, tasks, journal } = kept;
+        let known = self.parts.readers.get().and_then(|reader| match reader.run(run) {
+            Ok(_) => Ok(true),
+            Err(StoreError::NotFound { .. }) => Ok(false),
+            Err(error) => Err(error),
+        });
+        match known {
+            Ok(true) => drop(reply.send(Ok(false))),
+            Ok(false) => {
+                let mut tasks = Some(tasks);
+                for draft in drafts {
+                    let beside = match (&journal, tasks.take()) {
+                        (None, tasks) => Beside::Told(tasks),
+                        (Some(_), Some(tasks)) => Beside::Tasks(tasks),
+                        (Some(_), None) => Beside::Nothing,
+                    };
+                    self.drafts.push((draft, beside));
+                }
+                self.room_writes.extend(journal.map(|journal| RoomWrite::Whole { run, journal }));
+                self.confirmations.push(confirmation(reply, Ok(true)));
+            }
+            Err(error) => drop(reply.send(Err(store_problem(&error)))),
+        }
+    }
+
+    /// Keeps what happened to a run of another node since.
+    pub(super) fn observe(&mut self, drafts: Vec<EventDraft>, reply: Reply<()>) {
+        self.drafts.extend(drafts.into_iter().map(|draft| (draft, Beside::Told(None))));
+        self.confirmations.push(confirmation(reply, Ok(())));
+    }
+}

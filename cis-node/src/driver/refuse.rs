@@ -1,0 +1,78 @@
+//! Requests while nothing can be made durable.
+
+use super::{Driver, Stopping, now_ms};
+use crate::commands::{AskedOfRun, Command, RunVerb};
+use cis_core::api::{Problem, ProblemKind};
+
+impl Driver {
+    /// While nothing can be made durable, nothing is promised.
+    pub(super) fn refuse_commands(&mut self) {
+        let why = self.stuck.as_ref().map(|(why, _)| why.clone()).unwrap_or_default();
+        while let Ok(command) = self.parts.commands.try_recv() {
+            let problem = || {
+                Problem::new(ProblemKind::Unavailable, format!("cannot record anything: {why}"))
+                    .hint("the node continues by itself once the database can be written again")
+            };
+            match command {
+                // Requests that only read are answered.
+                Command::Status { .. }
+                | Command::Times { .. }
+                | Command::Allowed { .. }
+                | Command::HeldByRoom { .. }
+                | Command::Groups { .. }
+                | Command::Waiting { .. } => self.obey(command, now_ms()),
+                Command::Stop { kill_sessions, reason, reply } => {
+                    self.stopping = Some(Stopping { kill_sessions, reason });
+                    if let Some(reply) = reply {
+                        let _ = reply.send(Ok(()));
+                    }
+                }
+                Command::Begin { reply, .. } => drop(reply.send(Err(problem()))),
+                Command::End { input } => self.end_keyed(input),
+                // What fills the disk may be what is ended.
+                Command::Kill { .. } => self.end_unrecorded(command),
+                Command::Run { asked: AskedOfRun { verb: RunVerb::Cancel, .. }, .. } => {
+                    self.end_unrecorded(command);
+                }
+                Command::Create { reply, .. } => drop(reply.send(Err(problem()))),
+                Command::Recover { reply, .. } => drop(reply.send(Err(problem()))),
+                Command::Observe { reply, .. } => drop(reply.send(Err(problem()))),
+                Command::Run { reply, .. }
+                | Command::SetGroup { reply, .. }
+                | Command::Expose { reply, .. }
+                | Command::Typing { reply, .. } => drop(reply.send(Err(problem()))),
+                Command::Cleaning { reply, .. } => drop(reply.send(Err(problem()))),
+                Command::Why { run, task, reply } => {
+                    let mut view = self.why(run, &task, now_ms());
+                    if let Ok(Some(view)) = &mut view {
+                        let stuck =
+                            format!("No task starts or ends, because the node cannot record it ({why}).");
+                        view.because.insert(0, stuck);
+                        view.try_this.insert(0, "cis node status".to_owned());
+                    }
+                    let _ = reply.send(view);
+                }
+                Command::CreateSession { reply, .. } => drop(reply.send(Err(problem()))),
+                Command::Ask { reply, .. } => drop(reply.send(Err(problem()))),
+                Command::Say { reply, .. }
+                | Command::HandIn { reply, .. }
+                | Command::WithdrawAsk { reply, .. }
+                | Command::Record { reply, .. }
+                | Command::Rooms { reply, .. }
+                | Command::RoomReplaced { reply, .. }
+                | Command::Sync { reply }
+                | Command::AnswerVoid { reply, .. } => {
+                    drop(reply.send(Err(problem())));
+                }
+                Command::Answer { reply, .. } => drop(reply.send(Err(problem()))),
+                Command::StillWaiting { session, item } => self.still_waiting(session, &item, now_ms()),
+                Command::WaitsNoMore { session, item } => self.waits_no_more(session, &item, now_ms()),
+                // Made known when the database can be written again.
+                Command::Seen(sighting) => self.seen(*sighting, now_ms()),
+                Command::DefaultNotTyped(lost) => self.default_not_typed(*lost, now_ms()),
+                // Counted, and told when the database can be written again.
+                Command::Denied { action, actor, .. } => self.denials.withhold(&actor, &action, now_ms()),
+            }
+        }
+    }
+}

@@ -1,0 +1,506 @@
+//! What the API asks of the driver.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use super::attention::Attention;
+use super::{Beside, COMMANDS_PER_TURN_MAX, Driver, Stopping, confirmation, idempotency};
+use crate::again;
+use crate::api::store_problem;
+use crate::commands::{AskedOfRun, Command, DriverStatus, NewRun, Reply, RunVerb};
+use crate::restore;
+use crate::upkeep::Victims;
+use cis_core::api::{Decide, Problem, ProblemKind, TimeView, WhyView};
+use cis_core::dag::Task;
+use cis_core::event::ExecutionMode;
+use cis_core::event::{Actor, EventBody, EventDraft};
+use cis_core::ids::{InputId, RunId, SessionId, TaskId, TimestampMs};
+use cis_core::people::Allowed;
+use cis_core::policy::{Denied, Principal, authorize_decision, authorize_room_change};
+use cis_core::scheduler::{Input, InputKind, Rejected, Run, TaskEntry};
+use cis_host::protocol::ToHost;
+use cis_store::TaskSeed;
+
+impl Driver {
+    pub(super) fn take_commands(&mut self, now: TimestampMs) {
+        for taken in 0..=COMMANDS_PER_TURN_MAX {
+            if taken == COMMANDS_PER_TURN_MAX {
+                // More may wait: come back at once.
+                let _ = rustix::io::write(&self.parts.wake, &1u64.to_ne_bytes());
+                return;
+            }
+            match self.parts.commands.try_recv() {
+                Ok(command) => self.obey(command, now),
+                Err(_) => return,
+            }
+        }
+    }
+
+    pub(super) fn obey(&mut self, command: Command, now: TimestampMs) {
+        match command {
+            Command::Create { new, actor, reply } => self.create_run(*new, actor, reply, now),
+            Command::Run { asked, reply } => self.run_verb(asked, reply, now),
+            Command::Allowed { run, task, reply } => {
+                let _ = reply.send(Ok(self.allowed(run, &task).cloned()));
+            }
+            Command::HeldByRoom { run, reply } => {
+                let held = self.parts.machine.run(&run).and_then(held_by_room);
+                let _ = reply.send(Ok(held.cloned()));
+            }
+            Command::Why { run, task, reply } => {
+                let _ = reply.send(self.why(run, &task, now));
+            }
+            Command::Times { run, totals, reply } => {
+                let _ = reply.send(Ok(self.times(run, totals, now)));
+            }
+            Command::Groups { reply } => {
+                let _ = reply.send(Ok(self.parts.machine.group_views()));
+            }
+            Command::SetGroup { name, group, actor, reply } => {
+                let kind = InputKind::SetGroup { name, group };
+                self.handle_for(Input { kind, actor: Some(actor), cause: None }, reply, now);
+            }
+            Command::CreateSession { session, new, actor, reply } => {
+                self.create_session(session, new, actor, reply);
+            }
+            Command::Kill { session, grace_ms, actor, reply } => {
+                self.kill(session, grace_ms, actor, reply, now)
+            }
+            Command::Expose { session, reply } => self.expose(session, reply),
+            Command::Typing { session, input, bytes, actor, reply } => {
+                self.typing(session, input, bytes, actor, reply, now);
+            }
+            Command::Seen(sighting) => self.seen(*sighting, now),
+            Command::DefaultNotTyped(lost) => self.default_not_typed(*lost, now),
+            Command::Waiting { session, reply } => {
+                let waiting = self.attention.get(session).map(Attention::waiting).unwrap_or_default();
+                let _ = reply.send(Ok(waiting));
+            }
+            Command::Ask { session, ask, actor, reply } => self.ask(session, *ask, actor, reply, now),
+            Command::StillWaiting { session, item } => self.still_waiting(session, &item, now),
+            Command::WaitsNoMore { session, item } => self.waits_no_more(session, &item, now),
+            Command::WithdrawAsk { session, item, actor, reply } => {
+                self.withdraw(session, &item, actor, now);
+                self.confirmations.push(confirmation(reply, Ok(())));
+            }
+            Command::Say { session, say, actor, reply } => self.say(session, *say, actor, reply, now),
+            Command::HandIn { session, result, actor, reply } => {
+                self.hand_in(session, result, actor, reply, now);
+            }
+            Command::Answer { given, actor, reply } => self.answer(&given, actor, reply, now),
+            Command::AnswerVoid { session, item, input, detail, reply } => {
+                self.answer_void(session, item, input, detail, now);
+                self.confirmations.push(confirmation(reply, Ok(())));
+            }
+            Command::Denied { action, detail, actor } => self.deny(action, detail, actor, now),
+            Command::Record { body, actor, reply } => {
+                let draft =
+                    EventDraft { run: None, at_ms: now, actor: Some(actor), cause: None, body: *body };
+                self.drafts.push((draft, Beside::Nothing));
+                self.confirmations.push(confirmation(reply, Ok(())));
+            }
+            Command::Cleaning { victims, actor, reply } => self.cleaning(victims, &actor, reply, now),
+            Command::Recover { run, reply } => self.recover(*run, reply),
+            Command::Observe { drafts, reply } => self.observe(drafts, reply),
+            Command::Rooms { writes, reply } => {
+                self.room_writes.extend(writes);
+                self.confirmations.push(confirmation(reply, Ok(())));
+            }
+            Command::RoomReplaced { old, new, reply } => self.room_replaced(&old, &new, reply, now),
+            Command::Sync { reply } => {
+                // What this turn adds is for the next one.
+                let synced = self.parts.writer.sync();
+                let _ = reply.send(synced.map_err(|error| store_problem(&error)));
+            }
+            Command::Begin { input, digest, reply } => {
+                let _ = reply.send(self.begin_keyed(input, digest));
+            }
+            Command::End { input } => self.end_keyed(input),
+            Command::Status { reply } => {
+                let _ = reply.send(Ok(self.status()));
+            }
+            Command::Stop { kill_sessions, reason, reply } => self.stop(kill_sessions, reason, reply),
+        }
+    }
+
+    fn create_run(&mut self, new: NewRun, actor: Actor, reply: Reply<RunId>, now: TimestampMs) {
+        match self.made_by(new.input) {
+            Ok(None) => {}
+            Ok(Some(made)) => {
+                // It may be of this very turn: then it is not durable yet.
+                let answer = made.parse().map_err(|_| taken(new.input));
+                self.confirmations.push(confirmation(reply, answer));
+                return;
+            }
+            Err(problem) => {
+                let _ = reply.send(Err(problem));
+                return;
+            }
+        }
+        let tasks = TaskSeed::all_of(&new.dag);
+        let input = Input {
+            kind: InputKind::Submit {
+                run: new.run,
+                facts: Box::new(new.facts),
+                dag: new.dag,
+                start: new.start,
+            },
+            actor: Some(actor),
+            cause: Some(new.input),
+        };
+        match self.parts.machine.handle(input, now, &mut self.ids) {
+            Ok(()) => {
+                let first = self.drafts.len();
+                self.collect();
+                if let Some((_, slot)) = self.drafts.get_mut(first) {
+                    *slot = Beside::Tasks(tasks);
+                }
+                self.made.insert(new.input, new.run.to_string());
+                self.confirmations.push(confirmation(reply, Ok(new.run)));
+            }
+            Err(rejected) => {
+                let _ = reply.send(Err(problem(&rejected)));
+            }
+        }
+    }
+
+    fn run_verb(&mut self, asked: AskedOfRun, reply: Reply<()>, now: TimestampMs) {
+        let AskedOfRun { run, verb, input, who } = asked;
+        let input = match input.zip(verb.made(run)) {
+            Some((input, makes)) => match self.made_by(input) {
+                Ok(None) => Some((input, makes)),
+                // The same again, maybe of this very turn: then it is not durable yet.
+                Ok(Some(made)) if made == makes => {
+                    return self.confirmations.push(confirmation(reply, Ok(())));
+                }
+                Ok(Some(_)) => return drop(reply.send(Err(taken(input)))),
+                Err(problem) => return drop(reply.send(Err(problem))),
+            },
+            None => None,
+        };
+        // The machine has let go of runs that ended: only with its state it can say so, or retry it.
+        if self.parts.machine.run(&run).is_none() {
+            let loaded = if self.unread.has_run(run) {
+                self.read_again(run, now)
+            } else {
+                let agents = &self.parts.config.settings.agents;
+                restore::load_run(&self.parts.readers, &self.parts.blobs, agents, run)
+                    .map(|folded| self.parts.machine.restore(folded))
+            };
+            if let Err(error) = loaded {
+                let _ = reply.send(Err(error.problem()));
+                return;
+            }
+        }
+        if let Err((action, denied)) = self.authorize_verb(&who, run, &verb) {
+            self.deny(action, denied.reason.clone(), who.actor(), now);
+            let problem = Problem::new(ProblemKind::Denied, denied.reason);
+            return self.confirmations.push(confirmation(reply, Err(problem)));
+        }
+        if let (RunVerb::Retry(scope), Some(folded)) = (&verb, self.parts.machine.run(&run))
+            && let Err(gone) = again::keep_for(&self.parts.readers, &self.parts.blobs, folded, scope)
+        {
+            let _ = reply.send(Err(gone));
+            return;
+        }
+        let kind = match verb {
+            RunVerb::Start => InputKind::Start { run },
+            RunVerb::Pause => InputKind::Pause { run },
+            RunVerb::Resume => InputKind::Resume { run },
+            RunVerb::Cancel => InputKind::Cancel { run },
+            RunVerb::Retry(scope) => InputKind::Retry { run, scope },
+            RunVerb::Mode(mode, room) => InputKind::ModeChanged { run, mode, room },
+            RunVerb::Decide(task, Decide { approve, reason }) => {
+                match reason.map(|reason| self.redacted_for(run, &reason)).transpose() {
+                    Ok(reason) => InputKind::Decide { run, task, approve, reason },
+                    Err(unknown) => return drop(reply.send(Err(unknown))),
+                }
+            }
+        };
+        let cause = input.as_ref().map(|(input, _)| *input);
+        let is_cancel = matches!(kind, InputKind::Cancel { .. });
+        let is_done = self.handle_for(Input { kind, actor: Some(who.actor()), cause }, reply, now);
+        if is_cancel && is_done {
+            self.want_ends_of(run);
+        }
+        self.made.extend(input.filter(|_| is_done));
+    }
+
+    /// Replaces the secrets of a run in what a person writes about it.
+    fn redacted_for(&mut self, run: RunId, text: &str) -> Result<String, Problem> {
+        let Some(known) = self.parts.machine.run(&run) else { return Ok(text.to_owned()) };
+        let facts = known.facts();
+        let workdir = Path::new(&facts.workdir);
+        let sources: Vec<_> = known.secret_sources().iter().map(|source| source.below(workdir)).collect();
+        let redactor = self.parts.worker.redactor_of_run(run, facts.base_env.as_ref(), &sources);
+        redactor.map(|redactor| redactor.redact(text)).map_err(|why| {
+            let detail = format!("cannot hide the secrets of run {run} in the reason: {why}");
+            Problem::new(ProblemKind::Unavailable, detail).hint("decide without a reason")
+        })
+    }
+
+    /// Authorizes requests whose rights depend on the run: decisions of approvals, and moves to another room.
+    /// Everything else was authorized before.
+    fn authorize_verb(&self, who: &Principal, run: RunId, verb: &RunVerb) -> Result<(), (String, Denied)> {
+        match verb {
+            RunVerb::Decide(task, ..) => authorize_decision(who, run, self.allowed(run, task))
+                .map_err(|denied| (format!("decide {task} of {run}"), denied)),
+            RunVerb::Mode(_, Some(room)) => {
+                let Some(known) = self.parts.machine.run(&run) else { return Ok(()) };
+                let held =
+                    held_by_room(known).filter(|_| known.facts().room.as_deref() != Some(room.as_str()));
+                authorize_room_change(who, run, held)
+                    .map_err(|denied| (format!("move {run} to {room}"), denied))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes open runs from one room to another, by this node itself.
+    fn room_replaced(&mut self, old: &str, new: &str, reply: Reply<()>, now: TimestampMs) {
+        let is_there = |run: &&Run| run.facts().room.as_deref() == Some(old);
+        let runs: Vec<RunId> = self.parts.machine.open_runs().filter(is_there).map(Run::id).collect();
+        for run in runs {
+            let (mode, room) = (ExecutionMode::Hybrid, Some(new.to_owned()));
+            let kind = InputKind::ModeChanged { run, mode, room };
+            // One that another node coordinates is that one's to take there.
+            match self.parts.machine.handle(Input { kind, actor: None, cause: None }, now, &mut self.ids) {
+                Ok(()) => self.collect(),
+                Err(rejected) => {
+                    tracing::warn!(%run, %rejected, "a run stays with the room that was replaced")
+                }
+            }
+        }
+        self.confirmations.push(confirmation(reply, Ok(())));
+    }
+
+    pub(super) fn allowed(&self, run: RunId, task: &TaskId) -> Option<&Allowed> {
+        let (spec, _) = self.parts.machine.run(&run)?.task(task)?;
+        spec.approval.as_ref()?.allowed.as_deref()
+    }
+
+    /// Why a task is where it is; none: its run is not open.
+    pub(super) fn why(
+        &self,
+        run: RunId,
+        task: &TaskId,
+        now: TimestampMs,
+    ) -> Result<Option<WhyView>, Problem> {
+        let why = self.parts.machine.run(&run).map(|_| self.parts.machine.why(&run, task, now));
+        let mut why = why.transpose().map_err(|rejected| problem(&rejected))?;
+        if let (Some(view), Some(trouble)) = (&mut why, &self.host.trouble)
+            && !view.state.is_terminal()
+        {
+            view.because.insert(0, trouble.clone());
+        }
+        Ok(why)
+    }
+
+    pub(super) fn times(&self, run: RunId, totals: bool, now: TimestampMs) -> Option<TimeView> {
+        if let Some(run) = self.parts.machine.run(&run) {
+            return Some(run.times(now, totals));
+        }
+        self.ended_times.iter().find(|view| totals && view.run == run).cloned()
+    }
+
+    /// Handles an input that somebody waits for. True where it was taken.
+    fn handle_for(&mut self, input: Input, reply: Reply<()>, now: TimestampMs) -> bool {
+        match self.parts.machine.handle(input, now, &mut self.ids) {
+            Ok(()) => {
+                self.collect();
+                self.confirmations.push(confirmation(reply, Ok(())));
+                true
+            }
+            Err(rejected) => {
+                let _ = reply.send(Err(problem(&rejected)));
+                false
+            }
+        }
+    }
+
+    fn kill(
+        &mut self,
+        session: SessionId,
+        grace_ms: Option<u64>,
+        actor: Actor,
+        reply: Reply<()>,
+        now: TimestampMs,
+    ) {
+        if self.host.fd().is_none() {
+            // Without the host nothing can end, and nothing is known of sessions that started before this node.
+            let why = self.host.trouble.as_deref().unwrap_or("no session host");
+            let detail = format!("cannot end session {session}: {why}");
+            let problem = Problem::new(ProblemKind::Unavailable, detail);
+            let _ = reply.send(Err(problem.hint("`cis node status` shows more; then try again")));
+            return;
+        }
+        if let Some(attempt) = self.parts.worker.attempt_of(session).cloned() {
+            let kind = InputKind::KillTask { attempt, grace_ms };
+            if self.handle_for(Input { kind, actor: Some(actor), cause: None }, reply, now) {
+                self.ends.want(session, grace_ms);
+            }
+        } else if self.loners.contains(session) || self.unread.sessions.contains_key(&session) {
+            self.loners.queue(ToHost::Kill { session, grace_ms });
+            self.ends.want(session, grace_ms);
+            let _ = reply.send(Ok(()));
+        } else {
+            let detail = format!("session {session} has ended");
+            let _ = reply.send(Err(Problem::new(ProblemKind::Conflict, detail)));
+        }
+    }
+
+    fn expose(&mut self, session: SessionId, reply: Reply<()>) {
+        let known = self.parts.worker.expose(session) || self.loners.contains(session);
+        let answer = if let Some(why) = self.parts.worker.withheld(session) {
+            let detail = format!("what session {session} shows is withheld: {why}");
+            Err(Problem::new(ProblemKind::Unavailable, detail))
+        } else if known {
+            Ok(())
+        } else {
+            Err(Problem::new(ProblemKind::Conflict, format!("session {session} is not live")))
+        };
+        self.confirmations.push(confirmation(reply, answer));
+    }
+
+    /// Records what is about to be typed: the answer comes before the first byte is, so that none is
+    /// ever typed without a trace. The same input again is typed once by the host, and recorded once.
+    fn typing(
+        &mut self,
+        session: SessionId,
+        input: InputId,
+        bytes: u32,
+        actor: Actor,
+        reply: Reply<()>,
+        now: TimestampMs,
+    ) {
+        let answer = match self.made_by(input) {
+            Ok(None) => {
+                let attempt = self.parts.worker.attempt_of(session).cloned();
+                let task = attempt.as_ref().map(|attempt| attempt.task.clone());
+                let body = EventBody::SessionInput { session, task, input, bytes };
+                let run = attempt.map(|attempt| attempt.run);
+                let draft = EventDraft { run, at_ms: now, actor: Some(actor), cause: Some(input), body };
+                self.drafts.push((draft, Beside::Nothing));
+                self.made.insert(input, typed_into(session));
+                Ok(())
+            }
+            Ok(Some(made)) if made == typed_into(session) => Ok(()),
+            Ok(Some(_)) => Err(taken(input)),
+            Err(problem) => Err(problem),
+        };
+        self.confirmations.push(confirmation(reply, answer));
+    }
+
+    /// What an input made before, in this turn too.
+    pub(super) fn made_by(&self, input: InputId) -> Result<Option<String>, Problem> {
+        if let Some(made) = self.made.get(&input) {
+            return Ok(Some(made.clone()));
+        }
+        // Without the answer nothing may be made: it could be the second.
+        let noted = self.parts.writer.find_input(input).map_err(|error| store_problem(&error))?;
+        Ok(noted.map(|noted| idempotency::made(&noted).to_owned()))
+    }
+
+    fn cleaning(
+        &mut self,
+        mut all: Vec<Victims>,
+        actor: &Actor,
+        reply: Reply<Vec<Victims>>,
+        now: TimestampMs,
+    ) {
+        // Somebody may have asked for a retry since they were chosen.
+        let open: BTreeSet<RunId> = self.parts.machine.open_runs().map(Run::id).collect();
+        for victims in &mut all {
+            victims.runs.retain(|run| !open.contains(run));
+            for body in victims.events() {
+                let draft =
+                    EventDraft { run: None, at_ms: now, actor: Some(actor.clone()), cause: None, body };
+                self.drafts.push((draft, Beside::Nothing));
+            }
+        }
+        self.cleanings.push(confirmation(reply, Ok(all)));
+    }
+
+    fn deny(&mut self, action: String, detail: String, actor: Actor, now: TimestampMs) {
+        if self.denials.admit(&actor, &action, now) {
+            tracing::warn!(action, detail, who = actor.name, "refused");
+            self.draft_denied(action, detail, actor, now);
+        }
+    }
+
+    fn draft_denied(&mut self, action: String, detail: String, actor: Actor, now: TimestampMs) {
+        let body = EventBody::AccessDenied { action, detail };
+        let draft = EventDraft { run: None, at_ms: now, actor: Some(actor), cause: None, body };
+        self.drafts.push((draft, Beside::Nothing));
+    }
+
+    /// Records how many refusals were not recorded one by one.
+    pub(super) fn tell_withheld(&mut self, now: TimestampMs) {
+        for withheld in self.denials.close(now) {
+            let detail = withheld.detail();
+            tracing::warn!(action = withheld.action, detail, who = withheld.actor.name, "refused");
+            self.draft_denied(withheld.action, detail, withheld.actor, now);
+        }
+    }
+
+    pub(super) fn status(&self) -> DriverStatus {
+        let live = self.parts.worker.live_count() + self.loners.live_count() + self.unread.sessions.len();
+        let open = self.parts.machine.open_runs().count() + self.unread.run_count();
+        let mut warnings = Vec::new();
+        warnings.extend(
+            self.stuck.as_ref().map(|(why, _)| format!("nothing starts and nothing can be changed: {why}")),
+        );
+        warnings.extend(self.host.trouble.clone());
+        warnings.extend(self.log_trouble.clone());
+        warnings.extend(self.unread.warnings());
+        warnings.extend(self.notices.trouble());
+        DriverStatus {
+            host_pid: self.host.pid(),
+            open_runs: u32::try_from(open).unwrap_or(u32::MAX),
+            live_sessions: u32::try_from(live).unwrap_or(u32::MAX),
+            warnings,
+        }
+    }
+
+    fn stop(&mut self, kill_sessions: bool, reason: String, reply: Option<Reply<()>>) {
+        self.stopping = Some(Stopping { kill_sessions, reason });
+        if let Some(reply) = reply {
+            // It stops in every case, also where that cannot be recorded.
+            self.confirmations.push(Box::new(move |_| {
+                let _ = reply.send(Ok(()));
+            }));
+        }
+    }
+}
+
+/// Returns a task whose approval is undecided, now or later, and whose `allowed` depends on the power levels of the
+/// run's room.
+fn held_by_room(run: &Run) -> Option<&TaskId> {
+    let is_held = |(task, entry): &(&Task, &TaskEntry)| {
+        let allowed = task.approval.as_ref().and_then(|approval| approval.allowed.as_ref());
+        allowed.is_some_and(|allowed| allowed.depends_on_room())
+            && !entry.state.is_terminal()
+            && entry.approved_by().is_none()
+    };
+    run.tasks().find(is_held).map(|(task, _)| &task.id)
+}
+
+/// What the store remembers of an input that was typed.
+pub(super) fn typed_into(session: SessionId) -> String {
+    format!("typed into {session}")
+}
+
+pub(super) fn taken(input: InputId) -> Problem {
+    Problem::new(ProblemKind::Conflict, format!("the input id {} was used for something else", input.0))
+        .hint("give each request an id of its own")
+}
+
+/// What the scheduler refuses, as the API says it.
+pub(super) fn problem(rejected: &Rejected) -> Problem {
+    let kind = match rejected {
+        Rejected::NoRun(_) | Rejected::NoTask { .. } | Rejected::NoGroup(_) => ProblemKind::NotFound,
+        Rejected::Invalid(_) => ProblemKind::BadInput,
+        Rejected::State(_) | Rejected::Stale(_) => ProblemKind::Conflict,
+    };
+    Problem::new(kind, rejected.to_string())
+}

@@ -1,0 +1,136 @@
+//! Files below a directory that a task fills: found by globs, read and put in place without following
+//! any link below it, so that nothing outside of it is ever touched.
+//!
+//! Knows nothing of tasks, artifacts or caches. Work that may take long asks a [`Stop`] between pieces.
+
+mod glob;
+mod place;
+mod tree;
+mod walk;
+
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+pub(super) use glob::Globs;
+pub(super) use place::{Staging, fits, mode};
+pub(super) use tree::Tree;
+pub(super) use walk::{Found, Kind, Limits, find};
+
+/// Directories in which files wait for their places begin so; no search looks into them.
+pub(super) const STAGING: &str = ".cis-restore-";
+
+/// Read at a time, bytes.
+const PIECE_BYTES: usize = 256 << 10;
+
+/// Tells work on another thread to end early.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Stop(Arc<AtomicBool>);
+
+impl Stop {
+    pub(super) fn set(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_set(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn check(&self) -> Result<(), FilesError> {
+        if self.is_set() { Err(FilesError::Stopped) } else { Ok(()) }
+    }
+}
+
+/// Why files cannot be found, read or put in place.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum FilesError {
+    #[error("it was stopped")]
+    Stopped,
+    #[error("`{glob}` is no glob: {why}")]
+    Glob { glob: String, why: String },
+    #[error("`{glob}` matches no file in {}{hint}", dir.display())]
+    Nothing { glob: String, dir: PathBuf, hint: String },
+    #[error("more than {max} files match: name fewer, or pack them into one")]
+    TooMany { max: usize },
+    #[error(
+        "more than {max} entries of directories were looked at below {}: let the globs begin with a folder",
+        dir.display()
+    )]
+    TooWide { max: usize, dir: PathBuf },
+    #[error("the files have more than {} together: name fewer", cis_core::text::bytes(*max))]
+    TooLarge { max: u64 },
+    #[error("the directory {} lies more than {max} levels deep", path.display())]
+    TooDeep { path: PathBuf, max: usize },
+    #[error("{} cannot be read: {source}", path.display())]
+    Read { path: PathBuf, source: io::Error },
+    #[error("{} is not a regular file any more", path.display())]
+    NotRegular { path: PathBuf },
+    #[error("the name {} is not UTF-8: rename the file", path.display())]
+    NotUtf8 { path: PathBuf },
+    #[error("the name {name} holds a secret, and names are shown: name the file otherwise")]
+    SecretName { name: String },
+    #[error("their names may hold secrets that are not known: {why}")]
+    Withheld { why: String },
+    #[error("{} cannot be put in place: {why}", path.display())]
+    Place { path: PathBuf, why: String },
+    #[error(transparent)]
+    Store(#[from] cis_store::StoreError),
+}
+
+/// Gives a file's bytes to `take`, piece by piece; answers how many there were.
+pub(super) fn pieces(
+    mut file: impl Read,
+    path: &Path,
+    stop: &Stop,
+    mut take: impl FnMut(&[u8]) -> Result<(), FilesError>,
+) -> Result<u64, FilesError> {
+    let mut buffer = vec![0; PIECE_BYTES];
+    let mut total = 0;
+    loop {
+        stop.check()?;
+        match file.read(&mut buffer) {
+            Ok(0) => return Ok(total),
+            Ok(read) => {
+                take(&buffer[..read])?;
+                total += read as u64;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(source) => return Err(FilesError::Read { path: path.to_owned(), source }),
+        }
+    }
+}
+
+/// A path that stays below a directory: relative, without `.`, `..` and empty parts.
+pub(super) fn stays_below(path: &Path) -> bool {
+    let bytes = path.as_os_str().as_encoded_bytes();
+    !bytes.contains(&0) && bytes.split(|byte| *byte == b'/').all(|part| !matches!(part, b"" | b"." | b".."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_plain_relative_paths_stay_below() {
+        for good in ["a", "a/b.txt", ".hidden/x", "a b", "..."] {
+            assert!(stays_below(Path::new(good)), "{good}");
+        }
+        for bad in ["", "/a", "..", "../a", "a/../b", "./a", "a/./b", "a//b", "a/", "a\0b"] {
+            assert!(!stays_below(Path::new(bad)), "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_is_stopped_ends_between_pieces() {
+        let stop = Stop::default();
+        let mut seen = 0;
+        let result = pieces(io::repeat(1), Path::new("x"), &stop, |piece| {
+            seen += piece.len();
+            stop.set();
+            Ok(())
+        });
+        assert!(matches!(result, Err(FilesError::Stopped)));
+        assert_eq!(seen, PIECE_BYTES);
+    }
+}

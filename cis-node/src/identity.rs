@@ -1,0 +1,96 @@
+//! What stands behind the API's identity: the files of [`Identity`], written on a thread that may wait.
+
+use std::sync::Arc;
+
+use super::api::Node;
+use super::driver::now_ms;
+use crate::config::{Identity, IdentityError};
+use crate::server::IdentityApi;
+use cis_core::api::{IdentityView, Problem, ProblemKind, RotateIdentity, TrustNode};
+use cis_core::identity::TrustError;
+use cis_core::ids::NodeDid;
+
+type Outcome<T> = Result<T, Problem>;
+
+impl Node {
+    /// Does something to the identity, and says how it is then.
+    async fn with_identity(
+        &self,
+        act: impl FnOnce(&Identity) -> Result<(), IdentityError> + Send + 'static,
+    ) -> Outcome<IdentityView> {
+        let identity = Arc::clone(&self.identity);
+        let done = tokio::task::spawn_blocking(move || act(&identity).map(|()| identity.view())).await;
+        match done {
+            Ok(done) => {
+                self.shared.trust.send_modify(|changes| *changes += 1);
+                done.map_err(|error| problem(&error))
+            }
+            Err(_) => Err(Problem::new(ProblemKind::Internal, "the list of trust could not be changed")),
+        }
+    }
+}
+
+impl IdentityApi for Node {
+    async fn identity(&self) -> Outcome<IdentityView> {
+        Ok(self.identity.view())
+    }
+
+    async fn rotate_identity(&self, request: RotateIdentity) -> Outcome<IdentityView> {
+        self.with_identity(move |identity| {
+            identity.rotate(&request.from, now_ms())?;
+            tracing::info!(old = %request.from, new = %identity.view().did, "the node has another key");
+            Ok(())
+        })
+        .await
+    }
+
+    async fn trust(&self, did: NodeDid, request: TrustNode) -> Outcome<IdentityView> {
+        self.with_identity(move |identity| {
+            let changed = identity.change(|list, own| list.trust(&did, own, request.name, now_ms()))?;
+            if changed {
+                tracing::info!(%did, "a node is trusted");
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    async fn untrust(&self, did: NodeDid) -> Outcome<IdentityView> {
+        self.with_identity(move |identity| {
+            identity.change(|list, _| list.untrust(&did))?;
+            tracing::info!(%did, "a node is trusted no more");
+            Ok(())
+        })
+        .await
+    }
+
+    async fn revoke(&self, did: NodeDid) -> Outcome<IdentityView> {
+        self.with_identity(move |identity| {
+            let changed = identity.change(|list, own| list.revoke(&did, own, now_ms()))?;
+            if changed {
+                tracing::info!(%did, "a key is void");
+            }
+            Ok(())
+        })
+        .await
+    }
+}
+
+fn problem(error: &IdentityError) -> Problem {
+    let of = |kind| Problem::new(kind, error.to_string());
+    match error {
+        IdentityError::Key(_) | IdentityError::Io { .. } => of(ProblemKind::Unavailable),
+        IdentityError::List { path, .. } => of(ProblemKind::Conflict).hint(format!(
+            "restore it from a backup, or move {} away: then nobody is trusted, and the list begins anew",
+            path.display()
+        )),
+        IdentityError::Moved { .. } => of(ProblemKind::Conflict),
+        IdentityError::Refused(refused) => of(match refused {
+            TrustError::NotADid(_) | TrustError::Own(_) | TrustError::Name | TrustError::Rotation(_) => {
+                ProblemKind::BadInput
+            }
+            TrustError::NotTrusted(_) => ProblemKind::NotFound,
+            TrustError::Revoked(_) | TrustError::Replaced { .. } | TrustError::Full => ProblemKind::Conflict,
+        }),
+    }
+}

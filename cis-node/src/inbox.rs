@@ -1,0 +1,282 @@
+//! The inbox of a node: what waits is read from the store, answers go through the driver, and what they type
+//! through the hub, into the prompt that they are for or nowhere.
+
+pub(super) mod given;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::broadcast::error::RecvError;
+use tokio::time::{Instant, sleep_until};
+
+use super::api::{Node, internal};
+use super::commands::{Command, Given, RunVerb, Taken, decided};
+use crate::server::{InboxApi, NodeApi as _};
+use cis_core::api::{
+    Answer, AnswerReceipt, Ask, AskView, Decide, HandIn, InboxItem, ListInbox, Listing, Page, Problem,
+    ProblemKind, ReadAsk, Say, ThreadMessage,
+};
+use cis_core::event::{Actor, Event, PromptKind};
+use cis_core::ids::{InboxId, InputId, SessionId};
+use cis_core::policy::{Action, Principal, authorize};
+use cis_host::hub::HubError;
+use cis_store::InboxFilter;
+
+/// Nobody waits longer in one request.
+const WAIT_MAX: Duration = Duration::from_secs(60);
+
+/// Whoever waits says so again so often.
+const RENEW_EVERY: Duration = Duration::from_secs(10);
+
+type Outcome<T> = Result<T, Problem>;
+
+impl InboxApi for Node {
+    async fn inbox(&self, query: ListInbox) -> Outcome<Listing<InboxItem>> {
+        let mut filter = InboxFilter::default();
+        if let Some(run) = query.run {
+            filter.run = Some(self.find_run(run).await?);
+        }
+        if let Some(session) = query.session {
+            filter.session = Some(self.find_session(session, true).await?);
+        }
+        self.read(move |reader| reader.inbox(filter, query.limit, query.after.as_deref())).await
+    }
+
+    async fn item(&self, name: String) -> Outcome<InboxItem> {
+        self.read(move |reader| reader.item(&name)).await.map(|known| known.item).map_err(|problem| {
+            match problem.kind {
+                ProblemKind::NotFound => problem.hint("`cis inbox` lists what waits"),
+                ProblemKind::Ambiguous => problem.hint(
+                    "give more letters; where those are the same, name what waits: `SESSION` or `RUN:TASK`",
+                ),
+                _ => problem,
+            }
+        })
+    }
+
+    async fn answer(&self, who: Principal, item: InboxItem, answer: Answer) -> Outcome<AnswerReceipt> {
+        // Answers are authorized only here, over whichever channel they come. Approvals are an exception: `allowed` of the
+        // file takes precedence over rights, so the driver authorizes them.
+        if item.kind != PromptKind::Approval
+            && let Err(denied) = authorize(&who, Action::ControlSession(item.session))
+        {
+            self.audit_denied(&who, format!("answer {}", item.id), denied.reason.clone());
+            return Err(Problem::new(ProblemKind::Denied, denied.reason));
+        }
+        if let Some(receipt) = self.answered_before(&item, answer.input).await? {
+            return Ok(receipt);
+        }
+        self.coordinates(item.run).await?;
+        given::check_open(&item, super::driver::now_ms())?;
+        // What a session asked does not change, but gets a hash when its turn comes.
+        let changes = item.ask_type.is_none();
+        if answer.hash.as_ref().is_some_and(|hash| changes && *hash != item.hash) {
+            return Err(moved(&item, Some(item.clone())));
+        }
+        if item.kind == PromptKind::Approval {
+            return self.decide_item(who, item, answer).await;
+        }
+        let given = Box::new(given::given(&item, &answer)?);
+        // In a task of its own: whoever asked may go away in the midst, and what is recorded as answered
+        // must be typed, or be recorded as void.
+        let (node, actor) = (self.clone(), who.actor());
+        let given = tokio::spawn(async move { node.give(item, given, actor).await });
+        given.await.unwrap_or_else(|error| Err(internal(&error)))
+    }
+
+    async fn thread(&self, item: InboxItem, query: Page) -> Outcome<Listing<ThreadMessage>> {
+        // An approval is of no session: nothing was said about it.
+        let Some(session) = item.session else { return Ok(Listing { items: Vec::new(), next: None }) };
+        let thread = item.thread.unwrap_or(item.id);
+        self.read(move |reader| reader.thread_page(session, &thread, &query)).await
+    }
+
+    async fn ask(&self, who: Principal, session: SessionId, ask: Ask) -> Outcome<AskView> {
+        given::check_ask(&ask)?;
+        if let Some(thread) = ask.thread.clone() {
+            self.own_thread(session, thread).await?;
+        }
+        let (ask, actor) = (Box::new(ask), who.actor());
+        let item = self.driver.ask(|reply| Command::Ask { session, ask, actor, reply }).await?;
+        self.read(move |reader| reader.ask(session, &item)).await
+    }
+
+    async fn read_ask(&self, session: SessionId, item: InboxId, query: ReadAsk) -> Outcome<AskView> {
+        let wait = query.wait_ms.map_or(Duration::ZERO, Duration::from_millis).min(WAIT_MAX);
+        let until = Instant::now() + wait;
+        // Before the first look, so that no answer falls between the two.
+        let mut live = self.events.subscribe();
+        if query.leaves {
+            self.driver.tell(Command::WaitsNoMore { session, item: item.clone() });
+        }
+        loop {
+            if !wait.is_zero() {
+                self.driver.tell(Command::StillWaiting { session, item: item.clone() });
+            }
+            let wanted = item.clone();
+            let view = self.read(move |reader| reader.ask(session, &wanted)).await?;
+            if view.answer.is_some() || view.withdrawn.is_some() || Instant::now() >= until {
+                return Ok(view);
+            }
+            let look = until.min(Instant::now() + RENEW_EVERY);
+            let name = session.to_string();
+            loop {
+                tokio::select! {
+                    events = live.recv() => match events {
+                        Ok(batch) if batch.events().iter().any(|event| may_end_ask(event, &name)) => break,
+                        Ok(_) => {}
+                        Err(RecvError::Lagged(_)) => break,
+                        Err(RecvError::Closed) => return Err(internal(&"the node is stopping")),
+                    },
+                    () = sleep_until(look) => break,
+                }
+            }
+        }
+    }
+
+    async fn withdraw_ask(&self, who: Principal, session: SessionId, item: InboxId) -> Outcome<AskView> {
+        let wanted = item.clone();
+        let view = self.read(move |reader| reader.ask(session, &wanted)).await?;
+        if view.answer.is_some() || view.withdrawn.is_some() {
+            return Ok(view);
+        }
+        let (actor, wanted) = (who.actor(), item.clone());
+        self.driver.ask(|reply| Command::WithdrawAsk { session, item: wanted, actor, reply }).await?;
+        self.read(move |reader| reader.ask(session, &item)).await
+    }
+
+    async fn say(&self, who: Principal, session: SessionId, say: Say) -> Outcome<()> {
+        given::check_say(&say)?;
+        if let Some(thread) = say.thread.clone() {
+            self.own_thread(session, thread).await?;
+        }
+        let (say, actor) = (Box::new(say), who.actor());
+        self.driver.ask(|reply| Command::Say { session, say, actor, reply }).await
+    }
+
+    async fn hand_in(&self, who: Principal, session: SessionId, result: HandIn) -> Outcome<()> {
+        given::check_result(result.text.as_deref())?;
+        let actor = who.actor();
+        self.driver.ask(|reply| Command::HandIn { session, result, actor, reply }).await
+    }
+}
+
+impl Node {
+    /// The receipt of an answer that came before under this id and needs nothing more.
+    async fn answered_before(&self, item: &InboxItem, input: InputId) -> Outcome<Option<AnswerReceipt>> {
+        let Some(closed) = &item.closed else { return Ok(None) };
+        if let (Some(run), Some(task), None) = (item.run, &item.task, item.session) {
+            let same = self.made::<String>(input).await?.is_some_and(|made| made == decided(run, task));
+            let (by, text) = (closed.by.clone().unwrap_or_default(), closed.text.clone().unwrap_or_default());
+            let receipt = AnswerReceipt::new(item.id.clone(), by, text);
+            return Ok(same.then_some(AnswerReceipt { repeated: true, ..receipt }));
+        }
+        let name = item.name();
+        let known = self.read(move |reader| reader.item(&name)).await?;
+        let same = known.answer.filter(|(_, first)| *first == input);
+        Ok(same.map(|(answer, _)| AnswerReceipt {
+            bytes: answer.bytes,
+            repeated: true,
+            ..AnswerReceipt::new(item.id.clone(), answer.by, answer.text)
+        }))
+    }
+
+    /// Records an answer and types it, or records that it was not typed.
+    async fn give(self, item: InboxItem, given: Box<Given>, actor: Actor) -> Outcome<AnswerReceipt> {
+        let (bytes, text, input) = (given.answer.bytes.len(), given.text.clone(), given.answer.input);
+        let Taken { by, typed } = self.driver.ask(|reply| Command::Answer { given, actor, reply }).await?;
+        let mut receipt = AnswerReceipt::new(item.id.clone(), by, text);
+        receipt.bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        if let Some(typed) = typed {
+            match self.hub.answer(typed).await {
+                Ok(written) => receipt.output_offset = Some(written.output_offset),
+                Err(error) => return Err(self.not_typed(item, input, error).await),
+            }
+        }
+        Ok(receipt)
+    }
+
+    /// An answer to an approval is its decision.
+    async fn decide_item(&self, who: Principal, item: InboxItem, answer: Answer) -> Outcome<AnswerReceipt> {
+        let option = given::option_of(&item, &answer.with)?;
+        let (Some(run), Some(task)) = (item.run, item.task) else {
+            return Err(internal(&format!("the approval {} is of no task", item.id)));
+        };
+        let (by, approve) = (who.actor().name, option.id == "approve");
+        let verb = RunVerb::Decide(task, Decide { approve, reason: answer.reason });
+        self.run_verb(&who, run, verb, Some(answer.input)).await?;
+        Ok(AnswerReceipt::new(item.id, by, option.label))
+    }
+
+    /// What is said, and recorded, where an answer was not typed.
+    async fn not_typed(&self, item: InboxItem, input: InputId, error: HubError) -> Problem {
+        let screen = match &error {
+            // It may have been typed: nobody else's answer may be typed as well.
+            error if error.may_have_typed() => {
+                let problem = Problem::new(ProblemKind::Unavailable, error.to_string());
+                return problem.hint("look at the session before you answer again: it may have been typed");
+            }
+            HubError::PromptMoved { screen, .. } => Some(screen.clone()),
+            _ => None,
+        };
+        let Some(session) = item.session else { return internal(&error) };
+        let (id, detail) = (item.id.clone(), error.to_string());
+        let recorded =
+            self.driver.ask(|reply| Command::AnswerVoid { session, item: id, input, detail, reply }).await;
+        if let Err(problem) = recorded {
+            return problem;
+        }
+        let Some(screen) = screen else { return Problem::new(ProblemKind::Conflict, error.to_string()) };
+        let filter = InboxFilter { session: Some(session), ..InboxFilter::default() };
+        let now = self.read(move |reader| reader.open_items(filter)).await.unwrap_or_default();
+        let mut next = now
+            .into_iter()
+            .map(|known| known.item)
+            .find(|next| next.id != item.id)
+            .unwrap_or_else(|| item.clone());
+        next.screen = screen;
+        moved(&item, Some(next))
+    }
+
+    /// Refuses what is to be typed where a password is asked for. Sent again, it was typed before that.
+    pub(super) async fn asks_no_password(&self, session: SessionId, input: InputId) -> Outcome<()> {
+        let verdict = self.hub.explain(session).await.ok().and_then(|known| known.verdict);
+        let asks = verdict.is_some_and(|verdict| verdict.kind == PromptKind::Password);
+        if !asks || self.read(move |reader| reader.find_input(input)).await?.is_some() {
+            return Ok(());
+        }
+        let refused = HubError::Password { id: session };
+        Err(Problem::new(ProblemKind::Conflict, refused.to_string())
+            .hint(format!("cis dag attach {}", session.short())))
+    }
+
+    /// A thread is continued by the session that began it alone.
+    async fn own_thread(&self, session: SessionId, thread: InboxId) -> Outcome<()> {
+        self.read(move |reader| reader.ask(session, &thread)).await.map(drop).map_err(|problem| match problem
+            .kind
+        {
+            ProblemKind::NotFound => problem.hint("a thread is named by the first ask of this session in it"),
+            _ => problem,
+        })
+    }
+}
+
+/// The prompt is another one than the answer is for.
+fn moved(item: &InboxItem, next: Option<InboxItem>) -> Problem {
+    let detail = format!("the prompt of {} has changed: nothing was typed", item.id);
+    let mut problem = Problem::new(ProblemKind::Conflict, detail)
+        .hint("look at what it asks now (`cis inbox`), and answer that");
+    problem.item = next.map(Box::new);
+    problem
+}
+
+/// Whether an ask of this session may be over with this event.
+fn may_end_ask(event: &Arc<Event>, session: &str) -> bool {
+    matches!(
+        event.type_name.as_str(),
+        "cis.dag.session.answered"
+            | "cis.dag.session.ask_withdrawn"
+            | "cis.dag.session.ended"
+            | "cis.dag.task.result"
+    ) && event.body.get().contains(session)
+}

@@ -1,0 +1,134 @@
+//! The first processes of live sessions. The driver learns of them from the session host, and threads of the API ask.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use rustix::param::clock_ticks_per_second;
+use tokio::sync::Notify;
+
+use cis_core::ids::SessionId;
+use cis_host::boot_ms;
+use cis_local::stat_of;
+
+/// Maximum time from the start of a session until its first process is known, if the host works.
+const WAIT_MAX: Duration = Duration::from_secs(5);
+
+/// The first process of a session.
+#[derive(Debug, Clone, Copy)]
+struct Leader {
+    pid: u32,
+    /// A moment after its start, ms since boot. A process with this pid that started later is another one.
+    born_ms: u64,
+}
+
+/// First processes, by session.
+#[derive(Debug, Default)]
+pub(super) struct Leaders {
+    leaders: Mutex<HashMap<SessionId, Leader>>,
+    /// A session was added.
+    added: Notify,
+}
+
+impl Leaders {
+    /// Returns the pid of a session's first process, while it lives. `None`: it has ended, or its start is not known yet.
+    pub(super) fn of(&self, session: SessionId) -> Option<u32> {
+        let leader = self.with(|leaders| leaders.get(&session).copied())?;
+        let stat = stat_of(leader.pid)?;
+        let started_ms = stat.started * 1000 / clock_ticks_per_second();
+        (stat.state != 'Z' && started_ms <= leader.born_ms).then_some(leader.pid)
+    }
+
+    /// Waits until the first process of a session is known. Returns without it if the session has ended, or if the host
+    /// does not report its start in time.
+    pub(super) async fn wait_for(&self, session: SessionId) {
+        let known = async {
+            loop {
+                let mut added = std::pin::pin!(self.added.notified());
+                added.as_mut().enable();
+                if self.with(|leaders| leaders.contains_key(&session)) {
+                    return;
+                }
+                added.await;
+            }
+        };
+        // The session may have ended.
+        let _ = tokio::time::timeout(WAIT_MAX, known).await;
+    }
+
+    /// Adds a session that started. `born_ms` is a moment just after that, in ms since boot; an older host does not report it.
+    pub(super) fn add(&self, session: SessionId, pid: u32, born_ms: Option<u64>) {
+        let leader = Leader { pid, born_ms: born_ms.unwrap_or_else(boot_ms) };
+        self.with(|leaders| leaders.insert(session, leader));
+        self.added.notify_waiters();
+    }
+
+    /// Removes a session that ended.
+    pub(super) fn remove(&self, session: SessionId) {
+        self.with(|leaders| leaders.remove(&session));
+    }
+
+    /// Replaces all by the sessions of another host, or of the same host after a new connection. The arguments are as for
+    /// [`Self::add`].
+    pub(super) fn replace(&self, sessions: impl Iterator<Item = (SessionId, u32, Option<u64>)>) {
+        let now = boot_ms();
+        let sessions = sessions
+            .map(|(session, pid, born_ms)| (session, Leader { pid, born_ms: born_ms.unwrap_or(now) }));
+        self.with(|leaders| *leaders = sessions.collect());
+        self.added.notify_waiters();
+    }
+
+    fn with<T>(&self, act: impl FnOnce(&mut HashMap<SessionId, Leader>) -> T) -> T {
+        // A map is whole after each of these calls, also if another thread panicked.
+        act(&mut self.leaders.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_session_that_is_starting_is_waited_for() {
+        let (leaders, session) = (Arc::new(Leaders::default()), SessionId::from_parts(1, 1));
+        let me = std::process::id();
+        leaders.add(session, me, None);
+        leaders.wait_for(session).await;
+        leaders.remove(session);
+        let waits = Arc::clone(&leaders);
+        let waiting = tokio::spawn(async move { waits.wait_for(session).await });
+        tokio::task::yield_now().await;
+        leaders.add(SessionId::from_parts(1, 2), 8, None);
+        tokio::task::yield_now().await;
+        assert!(!waiting.is_finished(), "another one started");
+        leaders.replace([(session, me, None)].into_iter());
+        waiting.await.unwrap();
+        assert_eq!(leaders.of(session), Some(me));
+    }
+
+    #[test]
+    fn a_first_process_that_has_ended_or_has_its_pid_from_another_one_does_not_count() {
+        let (leaders, session) = (Leaders::default(), SessionId::from_parts(1, 1));
+        let mut child =
+            std::process::Command::new("cat").stdin(std::process::Stdio::piped()).spawn().unwrap();
+        leaders.add(session, child.id(), None);
+        assert_eq!(leaders.of(session), Some(child.id()));
+        let before = Some(boot_ms() - 10_000);
+        leaders.add(session, child.id(), before);
+        assert_eq!(leaders.of(session), None, "it started later");
+        leaders.replace([(session, child.id(), before)].into_iter());
+        assert_eq!(leaders.of(session), None, "also for a node that has just connected");
+        leaders.add(session, child.id(), Some(boot_ms()));
+        drop(child.stdin.take());
+        rustix::process::waitid(
+            rustix::process::WaitId::Pid(rustix::process::Pid::from_child(&child)),
+            rustix::process::WaitIdOptions::EXITED | rustix::process::WaitIdOptions::NOWAIT,
+        )
+        .unwrap();
+        assert_eq!(leaders.of(session), None, "a zombie");
+        child.wait().unwrap();
+        assert_eq!(leaders.of(session), None, "gone");
+    }
+}

@@ -1,0 +1,61 @@
+//! The node: where scheduler, sessions, store and API meet.
+//!
+//! Owns the driver (the only loop that changes anything: gather, handle, persist, perform, confirm),
+//! the wiring of everything else, restoring after a crash, and shutting down.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "an io folder")]
+
+pub mod account;
+mod again;
+mod agents;
+mod api;
+mod artifacts;
+pub mod cache;
+mod chores;
+mod commands;
+pub mod config;
+mod context;
+mod driver;
+mod environment;
+mod environments;
+mod explain;
+mod exposure;
+mod files;
+mod host_health;
+mod identity;
+mod inbox;
+mod json_file;
+mod kept;
+mod leaders;
+mod logs;
+mod matrix;
+mod notices;
+mod own_commands;
+mod own_log;
+mod own_room;
+mod principal;
+mod redactors;
+mod remote;
+mod restore;
+mod room_choice;
+mod rooms;
+mod secret_file;
+pub mod server;
+mod small_file;
+mod streams;
+mod submit;
+#[cfg(test)]
+mod testing;
+mod tokens;
+pub mod upkeep;
+mod verification;
+mod wiring;
+mod worker;
+
+pub use remote::RemoteError;
+pub use wiring::{Ended, NodeError, NodeOptions, Readiness, run};
+
+/// What the API of such a node says of itself. Needs no node that runs.
+#[must_use]
+pub fn api_documents() -> server::Documents {
+    server::documents::<api::Node>()
+}

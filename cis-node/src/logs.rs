@@ -1,0 +1,228 @@
+//! Logs as people get them: from the file, or from the file and then live; redacted; as bytes or text.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use futures_util::stream::{self, BoxStream, StreamExt as _};
+use tokio::sync::mpsc;
+
+use super::{redactors, secret_file};
+use cis_core::api::ReadLog;
+use cis_core::api::log_pieces::LogPiece;
+use cis_core::ids::{RunId, SessionId, TaskId};
+use cis_core::policy::redact::{Mask, Redactor};
+use cis_core::terminal::sanitizer::{Form, Sanitizer};
+use cis_core::text;
+use cis_host::hub::{FollowChunk, Hub, HubError, context_bytes};
+use cis_host::log::{Chunk, LogReader};
+use cis_local::Home;
+
+/// Read from the file at a time, bytes.
+const CHUNK_BYTES: usize = 64 << 10;
+
+/// Chunks on their way to a slow reader.
+const CHUNKS_AHEAD: usize = 4;
+
+/// The redactor of a log whose session is not known any more; none where it is not known any more,
+/// either, what must not be shown: then nothing is.
+fn redactor_of(log: &Path) -> Option<Arc<Redactor>> {
+    let kept = || {
+        let of_run = log.parent().map_or(Ok(None), secret_file::load_run).map_err(|e| e.to_string())?;
+        let own = secret_file::try_load(log).map_err(|e| e.to_string())?.unwrap_or_default();
+        redactors::of(&of_run.unwrap_or_default(), own.values()).map_err(|e| e.to_string())
+    };
+    match kept() {
+        Ok(redactor) => Some(redactor),
+        Err(error) => {
+            tracing::warn!(log = %log.display(), error, "a log is withheld: the secrets kept beside it cannot be read");
+            None
+        }
+    }
+}
+
+/// What is shown in place of a log that must not be.
+const WITHHELD: &str =
+    "[cis: this log is withheld: the secrets kept beside it cannot be read, so they could not be hidden]\n";
+
+fn withheld() -> LogPiece {
+    LogPiece { bytes: WITHHELD.into(), next: None, last: true }
+}
+
+/// Reads the log file of a session that wrote `total` bytes. `None`: the session still writes, or the total
+/// is unknown.
+pub(super) fn stored(log: PathBuf, query: &ReadLog, total: Option<u64>) -> BoxStream<'static, LogPiece> {
+    let (to_reader, chunks) = mpsc::channel(CHUNKS_AHEAD);
+    let (from, form) = (query.from.unwrap_or(0), form_of(query));
+    tokio::task::spawn_blocking(move || {
+        let Some(redactor) = redactor_of(&log) else {
+            let _ = to_reader.blocking_send(withheld());
+            return;
+        };
+        // A session without output has no file.
+        let Ok(reader) = LogReader::open(&log) else {
+            let _ = to_reader.blocking_send(LogPiece { last: true, ..LogPiece::default() });
+            return;
+        };
+        let mut file = Stored { total, ..Stored::new(reader, &redactor, from, form) };
+        loop {
+            let piece = file.next(&log);
+            let last = piece.last;
+            if to_reader.blocking_send(piece).is_err() || last {
+                return;
+            }
+        }
+    });
+    stream::unfold(chunks, |mut chunks| async { chunks.recv().await.map(|piece| (piece, chunks)) }).boxed()
+}
+
+/// The end of the log of a try, as [`tail`]; nothing where there is none (0 is no try), or it must not be shown.
+pub(super) async fn of_try(home: &Home, run: RunId, task: &TaskId, number: u32, bytes: usize) -> String {
+    if number == 0 {
+        return String::new();
+    }
+    let log = home.attempt_log(run, task, number);
+    let tail = tokio::task::spawn_blocking(move || tail(&log, None, bytes)).await;
+    tail.ok().flatten().unwrap_or_default()
+}
+
+/// The last `bytes` of what a session wrote, `total` bytes in all (none: not known), as plain text without
+/// secrets, in at most as many bytes. None: it must not be shown.
+pub(super) fn tail(log: &Path, total: Option<u64>, bytes: usize) -> Option<String> {
+    let redactor = redactor_of(log)?;
+    let Ok(mut reader) = LogReader::open(log) else { return Some(String::new()) };
+    let total = total.or_else(|| reader.total().ok()).unwrap_or(0);
+    let from = total.saturating_sub(bytes as u64);
+    let mut file = Stored::new(reader, &redactor, from, Form::Text);
+    let mut all = Vec::new();
+    loop {
+        let piece = file.next(log);
+        all.extend_from_slice(&piece.bytes);
+        // What is cut is named in the text, so it may be longer than what was asked for; never by much.
+        if piece.last || all.len() > 2 * bytes {
+            break;
+        }
+    }
+    // A character may have begun before `from`.
+    let begins =
+        if from > 0 { all.iter().take(3).take_while(|byte| (**byte & 0xC0) == 0x80).count() } else { 0 };
+    let text = String::from_utf8_lossy(&all[begins..]);
+    let mut start = text.len().saturating_sub(bytes);
+    while !text.is_char_boundary(start) {
+        start += 1;
+    }
+    Some(text[start..].to_owned())
+}
+
+/// A log that is read from its file.
+struct Stored {
+    reader: LogReader,
+    form: Form,
+    output: Sanitizer,
+    /// First byte that is wanted.
+    from: u64,
+    /// The next byte that is read; at first one before `from`, as a secret may have begun there.
+    at: u64,
+    /// Bytes before this one are read and not shown.
+    show_from: u64,
+    /// Bytes from `from` on that were not shown since the last that was.
+    cut: u64,
+    /// Total bytes of output, if known.
+    total: Option<u64>,
+    /// After a cut so many bytes may be the end of a secret whose beginning is gone.
+    unsure: u64,
+}
+
+impl Stored {
+    fn new(reader: LogReader, redactor: &Arc<Redactor>, from: u64, form: Form) -> Self {
+        let at = from.saturating_sub(context_bytes(redactor, form));
+        let unsure = (redactor.longest() as u64).saturating_sub(1);
+        let output = Sanitizer::new(form, Arc::clone(redactor), Mask::Stars);
+        Self { reader, form, output, from, at, show_from: from, cut: 0, total: None, unsure }
+    }
+
+    /// The next bytes for the reader.
+    fn next(&mut self, log: &Path) -> LogPiece {
+        let mut out = Vec::new();
+        match self.reader.read(self.at, CHUNK_BYTES) {
+            Ok(Chunk::Data { offset, bytes: raw }) => {
+                self.at = offset + raw.len() as u64;
+                let hidden = self.show_from.saturating_sub(offset).min(raw.len() as u64);
+                self.cut += (offset + hidden).saturating_sub(self.from.max(offset));
+                let (hidden, shown) = raw.split_at(usize::try_from(hidden).unwrap_or(raw.len()));
+                self.output.prime(hidden);
+                if !shown.is_empty() {
+                    self.mark(&mut out);
+                    self.output.push(shown, &mut out);
+                }
+                let settled = self.cut == 0 && self.output.is_settled() && self.at >= self.from;
+                return LogPiece { bytes: out, next: settled.then_some(self.at), last: false };
+            }
+            Ok(Chunk::Cut { from, to }) => {
+                self.at = to;
+                self.output.finish(&mut out);
+                self.cut += to.saturating_sub(self.from.max(from));
+                self.show_from = self.show_from.max(to.saturating_add(self.unsure));
+                return LogPiece { bytes: out, next: None, last: false };
+            }
+            Ok(Chunk::End) => {}
+            Err(error) => tracing::warn!(log = %log.display(), %error, "a log cannot be read on"),
+        }
+        self.output.finish(&mut out);
+        // Output that was lost at the end leaves no trace in the file.
+        self.cut += self.total.unwrap_or(0).saturating_sub(self.at.max(self.from));
+        self.mark(&mut out);
+        LogPiece { bytes: out, next: None, last: true }
+    }
+
+    fn mark(&mut self, out: &mut Vec<u8>) {
+        if self.cut > 0 {
+            out.extend_from_slice(&line(self.form, &cut_text(self.cut)));
+            self.cut = 0;
+        }
+    }
+}
+
+/// What is in the file and what comes, until the session ends.
+pub(super) async fn followed(
+    hub: &Hub,
+    session: SessionId,
+    query: &ReadLog,
+) -> Result<BoxStream<'static, LogPiece>, HubError> {
+    let (form, marks) = (form_of(query), query.marks);
+    let chunks = hub.follow(session, query.from.unwrap_or(0), form).await?;
+    let pieces = chunks.map(move |chunk| match chunk {
+        FollowChunk::Data { bytes, next, .. } => LogPiece { bytes, next, last: false },
+        FollowChunk::Gap { from, to } => {
+            LogPiece { bytes: line(form, &cut_text(to - from)), next: Some(to), last: false }
+        }
+        FollowChunk::End(_) => LogPiece { last: true, ..LogPiece::default() },
+        // Without a last piece the reader comes again: to the next node, or to the file.
+        FollowChunk::Lost(HubError::Stopped | HubError::NoSuchSession { .. }) if marks => LogPiece::default(),
+        FollowChunk::Lost(error) => {
+            LogPiece { bytes: line(form, &format!("[cis: {error}]")), next: None, last: true }
+        }
+    });
+    Ok(pieces.boxed())
+}
+
+/// The form in which a log is asked for.
+fn form_of(query: &ReadLog) -> Form {
+    match (query.plain, query.colors) {
+        (true, _) => Form::Text,
+        (false, true) => Form::Colors,
+        (false, false) => Form::Bytes,
+    }
+}
+
+fn cut_text(bytes: u64) -> String {
+    format!("[cis: {} of output were cut here]", text::bytes(bytes))
+}
+
+/// A line of our own in a log.
+fn line(form: Form, text: &str) -> Vec<u8> {
+    let end = if form == Form::Text { "\n" } else { "\r\n" };
+    format!("{end}{text}{end}").into_bytes()
+}
+
+#[cfg(test)]
+mod tests;

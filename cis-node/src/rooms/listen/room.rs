@@ -1,0 +1,169 @@
+//! One room that is read: where reading it goes on, and how it catches up.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use cis_matrix::{MatrixError, RoomEvent};
+use tokio::time::Instant;
+
+use super::super::tell::what;
+use super::{Listener, Stop};
+use crate::account::Opened;
+use cis_core::api::RoomWrite;
+use cis_core::room::freshness::Gate;
+use cis_core::room::{RoomId, UserId};
+
+/// Events that are asked for at a time.
+const PAGE: u32 = 100;
+
+/// More pages are not read at once: who was away for so long hears what is said from now on.
+const PAGES_MAX: usize = 200;
+
+/// So many events that cannot be decrypted are looked at again, each so often, and so long after each other.
+const SEALED_MAX: usize = 100;
+const SEALED_LOOKS: u32 = 10;
+const SEALED_PAUSE: Duration = Duration::from_secs(5);
+
+/// An event that this device had no key for.
+pub(super) struct Sealed {
+    event: String,
+    sender: String,
+    /// How often it was looked at again.
+    looks: u32,
+}
+
+/// A room that is read.
+pub(super) struct Listened {
+    pub(super) room: RoomId,
+    pub(super) gate: Gate,
+    /// What is behind it was not read.
+    pub(super) place: String,
+    /// Events that were read since the place was kept.
+    pub(super) unkept: usize,
+    /// Events that this device had no key for.
+    pub(super) sealed: VecDeque<Sealed>,
+    /// They were looked at then.
+    pub(super) looked: Option<Instant>,
+}
+
+impl Listened {
+    /// An event cannot be decrypted yet. Nobody's push out those of others.
+    pub(super) fn keep_sealed(&mut self, event: &RoomEvent) {
+        if let Some(known) = self.sealed.iter_mut().find(|known| known.event == event.id) {
+            known.looks += 1;
+        } else {
+            let (event, sender) = (event.id.clone(), event.sender.clone());
+            self.sealed.push_back(Sealed { event, sender, looks: 0 });
+        }
+        self.sealed.retain(|known| known.looks < SEALED_LOOKS);
+        if self.sealed.len() > SEALED_MAX {
+            let of = |sender: &str| self.sealed.iter().filter(|known| known.sender == sender).count();
+            let most = self.sealed.iter().map(|known| of(&known.sender)).max().unwrap_or(0);
+            let oldest = self.sealed.iter().position(|known| of(&known.sender) == most);
+            oldest.and_then(|at| self.sealed.remove(at));
+        }
+    }
+
+    /// Whether what could not be decrypted is to be looked at again.
+    pub(super) fn looks_again(&self) -> bool {
+        !self.sealed.is_empty() && self.looked.is_none_or(|looked| looked.elapsed() >= SEALED_PAUSE)
+    }
+}
+
+impl Listener {
+    /// Begins to read a room: where that ended before, or behind the first that we said there, or now.
+    pub(super) async fn enter(&mut self, opened: &Opened, room: &str) -> Result<(), Stop> {
+        let (Ok(id), Ok(own)) = (room.parse::<RoomId>(), opened.session.user.parse::<UserId>()) else {
+            return Ok(());
+        };
+        let name = room.to_owned();
+        let (state, first) = self
+            .node
+            .read(move |reader| Ok((reader.room_state(&name)?, reader.first_message(&name, what::CARD)?)))
+            .await?;
+        let place = match (state.token, first) {
+            (Some(place), _) => place,
+            (None, Some(event)) => match opened.client.place_after(room, &event).await {
+                Ok(Some(place)) => place,
+                Ok(None) | Err(MatrixError::NotFound { .. }) => opened.feed.place().await?,
+                Err(error) => return Err(error.into()),
+            },
+            (None, None) => opened.feed.place().await?,
+        };
+        self.keep(vec![RoomWrite::Read { room: room.to_owned(), token: place.clone() }]).await?;
+        // A change of name hides when: then the place alone says what was before.
+        let joined_ms = opened.client.joined_ms(room).await?.unwrap_or(0);
+        let settings = &self.node.config.settings.matrix;
+        let ms = |ms: u64| i64::try_from(ms).unwrap_or(i64::MAX);
+        let gate = Gate::new(own, joined_ms).ages(ms(settings.command_age_ms), ms(settings.answer_age_ms));
+        self.rooms.insert(
+            room.to_owned(),
+            Listened { room: id, gate, place, unkept: 0, sealed: VecDeque::new(), looked: None },
+        );
+        Ok(())
+    }
+
+    /// Reads a room from its place on, up to now. What is wrong with it is that room's alone.
+    pub(super) async fn catch_up(&mut self, opened: &Opened, room: &str) -> Result<(), Stop> {
+        match self.page(opened, room).await {
+            Ok(()) => Ok(()),
+            // A place that the homeserver does not know (it was restored, or is another one) is given up.
+            Err(Stop::Matrix(
+                MatrixError::BadInput { detail } | MatrixError::Other { status: Some(400), detail },
+            )) => {
+                tracing::warn!(
+                    room,
+                    detail,
+                    "the place up to which a room was read is unknown: it is read from now on"
+                );
+                self.begin_now(opened, room).await
+            }
+            Err(stop) => self.passes_by(room, stop),
+        }
+    }
+
+    async fn page(&mut self, opened: &Opened, room: &str) -> Result<(), Stop> {
+        for _ in 0..PAGES_MAX {
+            let Some(listened) = self.rooms.get(room) else { return Ok(()) };
+            let page = opened.client.forward(room, Some(&listened.place), PAGE).await?;
+            let is_over = page.next.is_none();
+            self.hear_all(opened, room, &page.events, page.next).await?;
+            if is_over {
+                return Ok(());
+            }
+        }
+        tracing::warn!(room, "more was said in a room than is read at once: it is read from now on");
+        self.begin_now(opened, room).await
+    }
+
+    /// Looks again at what could not be decrypted: its key may have come.
+    pub(super) async fn open_sealed(&mut self, opened: &Opened, room: &str) -> Result<(), Stop> {
+        let Some(listened) = self.rooms.get_mut(room) else { return Ok(()) };
+        listened.looked = Some(Instant::now());
+        let ids: Vec<String> = listened.sealed.iter().map(|sealed| sealed.event.clone()).collect();
+        for id in ids {
+            let found = match opened.client.event(room, &id).await {
+                Err(MatrixError::NotFound { .. }) => None,
+                found => found?,
+            };
+            // What still cannot be is counted, and kept for the next time.
+            if let Some(event) = &found {
+                self.hear_all(opened, room, std::slice::from_ref(event), None).await?;
+            }
+            if found.is_none_or(|event| !event.is_sealed())
+                && let Some(listened) = self.rooms.get_mut(room)
+            {
+                listened.sealed.retain(|sealed| sealed.event != id);
+            }
+        }
+        Ok(())
+    }
+
+    async fn begin_now(&mut self, opened: &Opened, room: &str) -> Result<(), Stop> {
+        let token = opened.feed.place().await?;
+        if let Some(listened) = self.rooms.get_mut(room) {
+            listened.place.clone_from(&token);
+        }
+        Ok(self.keep(vec![RoomWrite::Read { room: room.to_owned(), token }]).await?)
+    }
+}

@@ -1,0 +1,76 @@
+//! Shows in a room what a task printed and what a session shows.
+
+use super::act::{Done, not, nothing, several};
+use super::who::Speaker;
+use super::{Listener, Stop};
+use crate::logs;
+use crate::server::NodeApi as _;
+use cis_core::ids::SessionId;
+use cis_core::room::command::Target;
+use cis_core::room::reply;
+use cis_store::{InRoom, NewestTry};
+
+/// So much of the end of a log is shown, bytes.
+const LOG_BYTES: usize = 4_000;
+
+impl Listener {
+    /// The newest try of a task of this room: in the run that is named, or the newest that has it.
+    async fn newest_try(&self, speaker: &Speaker, target: &Target) -> Result<Option<NewestTry>, Stop> {
+        let (run, task) = target.parts();
+        let run = match run {
+            Some(run) => match self.named_run(speaker, run).await? {
+                Ok(run) => Some(run),
+                Err(_) => return Ok(None),
+            },
+            None => None,
+        };
+        let (room, task) = (speaker.room.as_str().to_owned(), task.to_owned());
+        Ok(self.node.read(move |reader| reader.try_in_room(&room, run, &task)).await?)
+    }
+
+    pub(super) async fn log(&self, speaker: &Speaker, target: &Target) -> Result<Done, Stop> {
+        let Some(newest) = self.newest_try(speaker, target).await? else {
+            return Ok(nothing("task", target.as_str()));
+        };
+        let NewestTry { run, task, number, .. } = newest;
+        let tail = logs::of_try(&self.node.home, run, &task, number, LOG_BYTES).await;
+        Ok(Done::Says(reply::log(task.as_str(), &tail)))
+    }
+
+    pub(super) async fn screen(&self, speaker: &Speaker, target: &Target) -> Result<Done, Stop> {
+        let session = match self.newest_try(speaker, target).await?.and_then(|newest| newest.session) {
+            Some(session) => session,
+            None => {
+                let (room, name) = (speaker.room.as_str().to_owned(), target.as_str().to_owned());
+                let found = self.node.read(move |reader| reader.session_in_room(&room, &name)).await?;
+                match found {
+                    InRoom::One(session) => session,
+                    InRoom::Several(names) => return Ok(several("session", &names)),
+                    InRoom::Nothing => return Ok(nothing("session", target.as_str())),
+                }
+            }
+        };
+        if let Some(ended) = self.ended(session).await? {
+            return Ok(ended);
+        }
+        match self.node.screen(session).await {
+            Ok(rows) => Ok(Done::Says(reply::screen(target.as_str(), &rows))),
+            Err(problem) => Ok(not(&problem)),
+        }
+    }
+
+    /// What is said of a session that shows nothing any more; none: it is live.
+    async fn ended(&self, session: SessionId) -> Result<Option<Done>, Stop> {
+        let view = match self.node.read(move |reader| Ok(reader.session(session).ok())).await? {
+            Some(view) if view.state.is_live() => return Ok(None),
+            view => view,
+        };
+        let of = view.and_then(|view| Some((view.run?, view.task?)));
+        let usage = of.map(|(run, task)| format!("!cis logs {}:{task}", run.short()));
+        let says = "That session has ended, so it shows no screen any more. The end of its log:";
+        Ok(Some(Done::Not(match usage {
+            Some(usage) => reply::words(says, Some(&usage)),
+            None => reply::words("That session has ended, so it shows no screen any more.", None),
+        })))
+    }
+}

@@ -1,0 +1,467 @@
+//! Rooms whose runs this node only reads (`[matrix] observe`): what other nodes tell there goes into its store, as they
+//! tell it.
+//!
+//! One task owns it. At each start it reads the rooms from their first event on, which tells it what the store lacks;
+//! from then on it hears them. It sends nothing, and nothing of what it reads is executed here. What counts is
+//! `federation::recovery`'s matter; runs of nodes that are not trusted are left out, and that is said.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use cis_matrix::{MatrixError, RoomBatch, RoomName};
+use tokio::sync::{Notify, broadcast, watch};
+use tokio::time::Instant;
+
+use super::pause::{Pause, ROOM_PAUSE};
+use super::recover::{Begun, drafts, is_of};
+use super::whole::Whole;
+use super::{Stop, unopened};
+use crate::account::{News, Opened};
+use crate::api::{Node, internal, store_problem};
+use crate::commands::{Command, RunToKeep};
+use crate::driver::Observes;
+use crate::restore;
+use cis_core::api::Problem;
+use cis_core::event::{EventBody, EventDraft};
+use cis_core::federation::canonical::Fold;
+use cis_core::federation::journal::Fact;
+use cis_core::federation::recovery::{Fresh, Recovery};
+use cis_core::identity::Standing;
+use cis_core::ids::RunId;
+use cis_store::{Safety, StoreError};
+
+/// What could not be decrypted is looked at again so often at most.
+const SEALED_PAUSE: Duration = Duration::from_secs(10);
+
+/// So many nodes that are not trusted are named.
+const NAMED_MAX: usize = 5;
+
+/// What the task owns.
+struct Observer {
+    node: Arc<Node>,
+    /// By their ids.
+    rooms: BTreeMap<String, Observed>,
+    /// Rooms, by the names of the configuration, that cannot be read, and why.
+    deaf: BTreeMap<String, String>,
+}
+
+/// A room that is read.
+struct Observed {
+    recovery: Recovery,
+    runs: BTreeMap<RunId, Known>,
+    /// All before it was read.
+    place: String,
+    /// The place before the first event that could not be decrypted, and when it was looked for its key again.
+    sealed: Option<(String, Instant)>,
+    /// Events that could not be decrypted.
+    unreadable: u64,
+    /// What of it is not followed, and why.
+    lost: BTreeMap<RunId, String>,
+}
+
+/// A run that a room tells of.
+enum Known {
+    /// This node's own: the store knows it before the room does.
+    Own,
+    /// So many facts of it are in the store, and this follows from them.
+    Kept { facts: usize, fold: Box<Fold> },
+    /// Not followed: `lost` says why.
+    Lost,
+}
+
+/// What is to be kept of news.
+enum Keep {
+    Run(RunToKeep),
+    More(Vec<EventDraft>),
+}
+
+/// Starts the task, where rooms are to be read.
+pub(super) fn start(node: Arc<Node>, knock: Arc<Notify>) {
+    if node.config.settings.matrix.observe.is_empty() {
+        return;
+    }
+    let observer = Observer { node, rooms: BTreeMap::new(), deaf: BTreeMap::new() };
+    tokio::spawn(observer.run(knock));
+}
+
+impl Observer {
+    async fn run(mut self, knock: Arc<Notify>) {
+        let mut pause = Pause::default();
+        loop {
+            let began = Instant::now();
+            let Err(stop) = self.observe(&knock).await else { continue };
+            pause.worked_since(began);
+            let why = match &stop {
+                Stop::Trouble(problem) => problem.detail.clone(),
+                Stop::Matrix(error) => error.to_string(),
+            };
+            tracing::warn!(why, "no room is read");
+            self.stands(Some(unread(&why)));
+            pause.after(&stop, &knock).await;
+        }
+    }
+
+    /// Reads all rooms, until they have to be read anew.
+    async fn observe(&mut self, knock: &Notify) -> Result<(), Stop> {
+        let opened = self.node.matrix.open().await.map_err(unopened)?;
+        let mut trust = self.node.shared.trust.subscribe();
+        trust.mark_unchanged();
+        let mut news = opened.feed.subscribe();
+        opened.feed.refresh().await?;
+        self.rooms.clear();
+        self.deaf.clear();
+        for name in self.node.config.settings.matrix.observe.clone() {
+            if let Err(stop) = self.enter(&opened, &name).await {
+                self.passes_by(&name, stop)?;
+            }
+        }
+        self.stands(None);
+        let account = (opened.session.user.clone(), opened.session.device.clone());
+        let again = Instant::now() + ROOM_PAUSE;
+        loop {
+            tokio::select! {
+                said = news.recv() => match said {
+                    Ok(News::Batch(batch)) => {
+                        for left in &batch.left {
+                            if self.rooms.remove(left).is_some() {
+                                self.deaf.insert(left.clone(), "the account is no longer in it".to_owned());
+                            }
+                        }
+                        for said in &batch.rooms {
+                            if let Err(stop) = self.hear(&opened, said, &batch.next_batch).await {
+                                self.passes_by(&said.room, stop)?;
+                            }
+                        }
+                        if batch.to_device {
+                            self.open_sealed(&opened).await?;
+                        }
+                        self.stands(None);
+                    }
+                    Ok(News::Away(why)) => self.stands(Some(unread(&why))),
+                    Ok(News::Over(error)) => return Err(error.into()),
+                    Err(broadcast::error::RecvError::Lagged(_)) => {
+                        for room in self.rooms.keys().cloned().collect::<Vec<_>>() {
+                            if let Err(stop) = self.catch_up(&opened, &room).await {
+                                self.passes_by(&room, stop)?;
+                            }
+                        }
+                        self.stands(None);
+                    }
+                    Err(broadcast::error::RecvError::Closed) => return Ok(()),
+                },
+                () = knock.notified() => {
+                    // Most knocks are about runs of this node.
+                    let now = self.node.matrix.open().await.map_err(unopened)?.session;
+                    if (now.user.clone(), now.device.clone()) != account || !self.deaf.is_empty() {
+                        return Ok(());
+                    }
+                }
+                () = tokio::time::sleep_until(again), if !self.deaf.is_empty() => return Ok(()),
+                // What was left out may count now.
+                () = changed(&mut trust) => return Ok(()),
+            }
+        }
+    }
+
+    /// Reads a room from its first event on.
+    async fn enter(&mut self, opened: &Opened, name: &str) -> Result<(), Stop> {
+        let name: RoomName = name.parse().map_err(|error: cis_matrix::RoomNameError| {
+            Stop::Matrix(MatrixError::BadInput { detail: error.to_string() })
+        })?;
+        let room = opened.client.resolve(name).await?;
+        let observed = Observed {
+            recovery: Recovery::new(room.clone()),
+            runs: BTreeMap::new(),
+            place: opened.feed.place().await?,
+            sealed: None,
+            unreadable: 0,
+            lost: BTreeMap::new(),
+        };
+        self.rooms.insert(room.clone(), observed);
+        let read = self.page(Whole::new(opened, &room), &room).await;
+        if read.is_err() {
+            self.rooms.remove(&room);
+        }
+        read
+    }
+
+    /// Takes what was just said.
+    async fn hear(&mut self, opened: &Opened, said: &RoomBatch, next: &str) -> Result<(), Stop> {
+        let Some(observed) = self.rooms.get_mut(&said.room) else { return Ok(()) };
+        if said.limited {
+            self.catch_up(opened, &said.room).await?;
+        } else {
+            let whole = Whole::new(opened, &said.room);
+            let sealed = said.events.iter().filter(|event| event.is_sealed()).count() as u64;
+            if sealed > 0 {
+                observed.unreadable += sealed;
+                observed
+                    .sealed
+                    .get_or_insert_with(|| (observed.place.clone(), Instant::now() - SEALED_PAUSE));
+            }
+            whole.read_into(&mut observed.recovery, &said.events, &self.node.identity).await?;
+            self.take_news(&said.room).await?;
+        }
+        if let Some(observed) = self.rooms.get_mut(&said.room) {
+            next.clone_into(&mut observed.place);
+        }
+        Ok(())
+    }
+
+    /// Reads again what could not be decrypted: its key may have come.
+    async fn open_sealed(&mut self, opened: &Opened) -> Result<(), Stop> {
+        let due = |observed: &Observed| {
+            let (place, looked) = observed.sealed.as_ref()?;
+            (looked.elapsed() >= SEALED_PAUSE).then(|| place.clone())
+        };
+        let sealed: Vec<(String, String)> =
+            self.rooms.iter().filter_map(|(room, observed)| Some((room.clone(), due(observed)?))).collect();
+        for (room, place) in sealed {
+            if let Some(observed) = self.rooms.get_mut(&room) {
+                observed.sealed = None;
+                observed.unreadable = 0;
+            }
+            let read = self.page(Whole::after(opened, &room, &place), &room).await;
+            if let Some(observed) = self.rooms.get_mut(&room).filter(|observed| observed.unreadable > 0) {
+                observed.sealed = Some((place, Instant::now()));
+            }
+            if let Err(stop) = read {
+                self.passes_by(&room, stop)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads what was missed. What was read already counts once.
+    async fn catch_up(&mut self, opened: &Opened, room: &str) -> Result<(), Stop> {
+        let Some(observed) = self.rooms.get(room) else { return Ok(()) };
+        let whole = Whole::after(opened, room, &observed.place);
+        self.page(whole, room).await
+    }
+
+    async fn page(&mut self, mut whole: Whole<'_>, room: &str) -> Result<(), Stop> {
+        while let Some(events) = whole.next().await? {
+            let Some(observed) = self.rooms.get_mut(room) else { return Ok(()) };
+            whole.read_into(&mut observed.recovery, &events, &self.node.identity).await?;
+            self.take_news(room).await?;
+        }
+        if let Some(observed) = self.rooms.get_mut(room) {
+            observed.unreadable += whole.unreadable;
+        }
+        Ok(())
+    }
+
+    /// Brings what is new of a room's runs into the store.
+    async fn take_news(&mut self, room: &str) -> Result<(), Stop> {
+        let Some(mut observed) = self.rooms.remove(room) else { return Ok(()) };
+        let mut outcome = Ok(());
+        for run in observed.recovery.news() {
+            let Some(fresh) = observed.recovery.fresh(run) else { continue };
+            if let Err(problem) = self.take_run(room, &mut observed, fresh).await {
+                outcome = Err(problem.into());
+                break;
+            }
+        }
+        // What could not be kept is read again with the whole room.
+        self.rooms.insert(room.to_owned(), observed);
+        outcome
+    }
+
+    async fn take_run(&self, room: &str, observed: &mut Observed, fresh: Fresh) -> Result<(), Problem> {
+        let run = fresh.run;
+        let known = observed.runs.remove(&run);
+        // Rooms number what they tell each in its own way.
+        let elsewhere =
+            self.rooms.iter().find(|(_, other)| matches!(other.runs.get(&run), Some(Known::Kept { .. })));
+        if let (None, Some((other, _))) = (&known, elsewhere) {
+            observed.runs.insert(run, Known::Lost);
+            observed.lost.insert(run, format!("it is followed in room {other}"));
+            return Ok(());
+        }
+        let (node, room) = (Arc::clone(&self.node), room.to_owned());
+        let taken = tokio::task::spawn_blocking(move || node.take_fresh(&room, known, fresh)).await;
+        let (known, keep, lost) = taken.map_err(|error| internal(&error))??;
+        observed.runs.insert(run, known);
+        if let Some(why) = lost {
+            tracing::warn!(%run, why, "a run of a room is not followed any further");
+            observed.lost.insert(run, why);
+        }
+        match keep {
+            Some(Keep::Run(run)) => {
+                self.node.driver.ask(|reply| Command::Recover { run: Box::new(run), reply }).await.map(drop)
+            }
+            Some(Keep::More(drafts)) => {
+                self.node.driver.ask(|reply| Command::Observe { drafts, reply }).await
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// What is wrong with one room is that room's; what is wrong with the account or the store stops all.
+    fn passes_by(&mut self, room: &str, stop: Stop) -> Result<(), Stop> {
+        let error = stop.of_one_room()?;
+        tracing::warn!(room, %error, "this room is not read");
+        self.rooms.remove(room);
+        self.deaf.insert(room.to_owned(), error.to_string());
+        Ok(())
+    }
+
+    /// Says how it stands, to whom asks.
+    fn stands(&self, trouble: Option<String>) {
+        // While nothing is read, no room is.
+        let rooms = if trouble.is_none() { self.rooms.keys().cloned().collect() } else { Vec::new() };
+        let mut troubles: Vec<String> = trouble.into_iter().collect();
+        troubles.extend(self.deaf.iter().map(|(room, why)| format!("room {room} is not read: {why}")));
+        for (room, observed) in &self.rooms {
+            let strangers = observed.recovery.strangers();
+            if strangers.len() > NAMED_MAX {
+                let more = strangers.len() - NAMED_MAX;
+                troubles.push(format!("{more} more nodes that are not trusted write in room {room}"));
+            }
+            troubles.extend(strangers.iter().take(NAMED_MAX).map(|(did, count)| {
+                format!(
+                    "{count} messages of {did} in room {room} are left out, as it is not trusted: \
+                     `cis identity trust {did}` changes that"
+                )
+            }));
+            troubles.extend(
+                observed
+                    .lost
+                    .iter()
+                    .map(|(run, why)| format!("run {run} of room {room} is not followed: {why}")),
+            );
+            if observed.unreadable > 0 {
+                troubles.push(format!(
+                    "{} events of room {room} cannot be decrypted by this device",
+                    observed.unreadable
+                ));
+            }
+        }
+        *self.node.shared.observes.lock().unwrap_or_else(PoisonError::into_inner) =
+            Observes { rooms, trouble: troubles };
+    }
+}
+
+impl Node {
+    /// What is to be kept of news of a run, and why nothing of it can be from here on.
+    fn take_fresh(
+        &self,
+        room: &str,
+        known: Option<Known>,
+        fresh: Fresh,
+    ) -> Result<(Known, Option<Keep>, Option<String>), Problem> {
+        let lost = |why: String| Ok((Known::Lost, None, Some(why)));
+        let known = match known {
+            Some(known) => known,
+            None if self.identity.standing(&fresh.by) == Standing::Own => Known::Own,
+            None => match self.in_store(&fresh)? {
+                Some(Ok(known)) => known,
+                Some(Err(why)) => return lost(why),
+                None => return self.begin(room, fresh),
+            },
+        };
+        let (facts, mut fold) = match known {
+            Known::Own => return Ok((Known::Own, None, None)),
+            Known::Lost => return Ok((Known::Lost, None, None)),
+            Known::Kept { facts, fold } => (facts, fold),
+        };
+        if fresh.void && fresh.from < facts {
+            return lost("another node took it over, and what was read of it does not count".to_owned());
+        }
+        if fresh.from > facts {
+            return lost("a part of what happened is not in the store".to_owned());
+        }
+        let new: Vec<Fact> = fresh.facts.into_iter().skip(facts - fresh.from).collect();
+        let (new, wrong) = follow(&mut fold, facts, new);
+        if let Err(why) = is_of(&fold, (&fresh.by, &fresh.writer)) {
+            return lost(why);
+        }
+        let known = match &wrong {
+            None => Known::Kept { facts: facts + new.len(), fold },
+            Some(_) => Known::Lost,
+        };
+        let keep = (!new.is_empty()).then(|| Keep::More(drafts(fresh.run, new)));
+        Ok((known, keep, wrong))
+    }
+
+    /// A run that the store has; why it is not gone on with.
+    fn in_store(&self, fresh: &Fresh) -> Result<Option<Result<Known, String>>, Problem> {
+        let run = fresh.run;
+        let reader = self.readers.get().map_err(|e| store_problem(&e))?;
+        let owner = match reader.owner(run) {
+            Ok(owner) => owner,
+            Err(StoreError::NotFound { .. }) => return Ok(None),
+            Err(error) => return Err(store_problem(&error)),
+        };
+        if self.identity.is_or_was(&owner) {
+            return Ok(Some(Ok(Known::Own)));
+        }
+        if owner != fresh.by && owner != fresh.writer {
+            return Ok(Some(Err(format!("the store has it as a run of {owner}, who did not write this"))));
+        }
+        let facts = reader.event_count(run).map_err(|e| store_problem(&e))?;
+        let loaded = restore::load_run(&self.readers, &self.blobs, &self.config.settings.agents, run);
+        Ok(Some(match loaded {
+            Ok(run) => Ok(Known::Kept { facts, fold: Box::new(Fold::new(run)) }),
+            Err(error) => Err(error.to_string()),
+        }))
+    }
+
+    /// A run that is new here.
+    fn begin(&self, room: &str, mut fresh: Fresh) -> Result<(Known, Option<Keep>, Option<String>), Problem> {
+        let run = fresh.run;
+        let text = fresh.text.as_deref().unwrap_or_default();
+        let blob = self.blobs.put(text.as_bytes(), Safety::Processes).map_err(|e| store_problem(&e))?;
+        if let Some(EventBody::RunCreated(created)) = fresh.facts.first_mut().map(|fact| &mut fact.body) {
+            // It is not executed here: where it was is nothing to this machine.
+            created.workdir = self.home.dir.display().to_string();
+            created.source = format!("room {room}");
+            // Where secrets are hidden in the text, it is another file.
+            created.spec = blob;
+        }
+        let Begun { run: begun, tasks, .. } =
+            match self.begun(run, (&fresh.writer, fresh.epoch), fresh.text.as_deref(), &fresh.facts) {
+                Ok(begun) => begun,
+                Err(why) => return Ok((Known::Lost, None, Some(why))),
+            };
+        let mut fold = Box::new(Fold::new(begun));
+        let mut facts: Vec<Fact> = fresh.facts.drain(..1).collect();
+        let (more, wrong) = follow(&mut fold, 1, fresh.facts);
+        facts.extend(more);
+        if let Err(why) = is_of(&fold, (&fresh.by, &fresh.writer)) {
+            return Ok((Known::Lost, None, Some(why)));
+        }
+        let known = match &wrong {
+            None => Known::Kept { facts: facts.len(), fold },
+            Some(_) => Known::Lost,
+        };
+        let kept = RunToKeep { run, drafts: drafts(run, facts), tasks, journal: None };
+        Ok((known, Some(Keep::Run(kept)), wrong))
+    }
+}
+
+/// That nothing is read, as `cis node status` says it.
+fn unread(why: &str) -> String {
+    format!("no room is read: {why}; it is tried again")
+}
+
+/// Those of the facts that follow, the first of which is number `at`; what is wrong with the next one.
+fn follow(fold: &mut Fold, at: usize, facts: Vec<Fact>) -> (Vec<Fact>, Option<String>) {
+    let mut good = Vec::with_capacity(facts.len());
+    for fact in facts {
+        if let Err(error) = fold.apply(&fact) {
+            let n = at + good.len();
+            return (good, Some(format!("what happened after event {n} does not follow: {error}")));
+        }
+        good.push(fact);
+    }
+    (good, None)
+}
+
+/// Ends when somebody is trusted, or is no more.
+async fn changed(trust: &mut watch::Receiver<u64>) {
+    if trust.changed().await.is_err() {
+        std::future::pending().await
+    }
+}

@@ -1,0 +1,187 @@
+//! The journal of a run on its way: what is new becomes signed envelopes, which are queued together with where the
+//! journal then stands.
+//!
+//! That is done as late as possible, of all that happened until then: so a run of a thousand tasks costs a room few
+//! messages.
+
+use std::sync::Arc;
+
+use cis_matrix::Media;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::journal::Sources;
+use super::refusing::Matter;
+use super::tell::{message, what};
+use super::{Rooms, Stop, numbering};
+use crate::account::Opened;
+use crate::api::internal;
+use crate::driver::now_ms;
+use cis_core::api::{Outgoing, Priority, Problem, RoomWrite};
+use cis_core::federation::announcement::Announcement;
+use cis_core::federation::envelope;
+use cis_core::federation::journal::{Page, Position};
+use cis_core::federation::outgoing::{self, About, EnvelopeType, JOURNAL, ROTATED, SNAPSHOT};
+use cis_core::ids::RunId;
+use cis_core::policy::redact::shapes;
+
+/// What an entry of the outbox holds that is sent as it is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Ready {
+    /// Type of the event.
+    #[serde(rename = "type")]
+    pub(super) kind: String,
+    /// Its content.
+    pub(super) content: Value,
+}
+
+impl Ready {
+    /// Queues it as what this message says, as it is.
+    pub(super) fn queued(&self, message: Outgoing) -> Result<RoomWrite, Problem> {
+        let payload = serde_json::to_string(self).map_err(|error| internal(&error))?;
+        Ok(RoomWrite::Queue(Outgoing { payload, ..message }))
+    }
+}
+
+impl Rooms {
+    /// Writes what is new of a run into its journal, and queues it.
+    pub(super) async fn publish(&mut self, run: RunId, opened: &Opened) -> Result<(), Stop> {
+        let Some(followed) = self.runs.get(&run) else { return Ok(()) };
+        let kept = followed.kept.clone();
+        let mut outgoing = self.outgoing(&kept.room, opened).await?;
+        let epoch = serde_json::from_str::<Position>(&kept.journal).map_or(0, |at| at.epoch);
+        let about = About { run: Some(run), epoch };
+        let sources = Sources {
+            readers: self.node.readers.clone(),
+            blobs: Arc::clone(&self.node.blobs),
+            config: Arc::clone(&self.node.config),
+            by: self.node.did.clone(),
+        };
+        let body_max = |kind| outgoing.body_max(kind, about, &sources.by);
+        let (page_max, snapshot_max) = (body_max(JOURNAL), body_max(SNAPSHOT));
+        let part = tokio::task::spawn_blocking(move || sources.part(&kept, page_max))
+            .await
+            .map_err(|error| internal(&error))??;
+        let mut bodies: Vec<(EnvelopeType, Value)> = Vec::new();
+        if let Some(snapshot) = part.snapshot {
+            let body = match snapshot.body(snapshot_max) {
+                Ok(body) => body,
+                Err(file) => {
+                    let media = upload(opened, &outgoing.room, file.bytes.clone()).await?;
+                    file.body(media)
+                }
+            };
+            bodies.push((SNAPSHOT, body));
+        }
+        for page in part.pages {
+            let body = match page {
+                Page::Inline { body, .. } => body,
+                Page::File(file) => {
+                    let media = upload(opened, &outgoing.room, file.bytes.clone()).await?;
+                    file.body(media)
+                }
+            };
+            bodies.push((JOURNAL, body));
+        }
+        let now = now_ms();
+        let mut writes = self.rotations(&mut outgoing).await?;
+        for (kind, body) in bodies {
+            let signed = outgoing.envelope(kind, ulid::Ulid::new(), about, body, &self.node.keys.node);
+            let content = signed.map_err(|error| internal(&error))?.into_content();
+            writes.push(self.queued(run, &outgoing.room, (kind.name, what::JOURNAL), content).await?);
+        }
+        // Behind the entries that they name.
+        for Announcement { kind, mut body } in part.announcements {
+            shapes::hide_json(&mut body);
+            match outgoing.envelope(kind, ulid::Ulid::new(), about, body, &self.node.keys.node) {
+                Ok(signed) => {
+                    let about = (kind.name, what::ANNOUNCED);
+                    writes.push(self.queued(run, &outgoing.room, about, signed.into_content()).await?);
+                }
+                // The journal says it, and must not wait for this.
+                Err(error) => tracing::warn!(%run, %error, "an event is not announced"),
+            }
+        }
+        let journal = serde_json::to_string(&part.position).map_err(|error| internal(&error))?;
+        writes.push(RoomWrite::Published { run, offset: part.upto, journal: journal.clone() });
+        let (incarnation, seq) = (outgoing.numbering.incarnation(), outgoing.numbering.newest());
+        writes.push(RoomWrite::Numbered { room: outgoing.room.clone(), incarnation, seq });
+        self.keep(writes).await?;
+        if let Some(followed) = self.runs.get_mut(&run) {
+            (followed.kept.published, followed.kept.journal) = (part.upto, journal);
+            followed.journal.told(now, self.budget.is_short());
+        }
+        if self.refusing.taken(&Matter::Journal(run, outgoing.room.clone())) {
+            self.says_how_it_stands();
+        }
+        self.outgoing.insert(outgoing.room.clone(), outgoing);
+        Ok(())
+    }
+
+    /// That the node has another key, for a room that was not told since: what comes is to be known as the same node's.
+    async fn rotations(&self, outgoing: &mut outgoing::Outgoing) -> Result<Vec<RoomWrite>, Stop> {
+        let mut writes = Vec::new();
+        if self.outgoing.contains_key(&outgoing.room) {
+            return Ok(writes);
+        }
+        for rotation in self.node.identity.own_rotations() {
+            let new = rotation.new.0.clone();
+            let told = self.node.read({
+                let new = new.clone();
+                move |reader| reader.room_messages(None, what::ROTATED, Some(&new))
+            });
+            if told.await?.iter().any(|message| message.room == outgoing.room) {
+                continue;
+            }
+            let body = outgoing::rotated(&rotation);
+            let key = &self.node.keys.node;
+            let signed = outgoing.envelope(ROTATED, ulid::Ulid::new(), About::default(), body, key);
+            let content = signed.map_err(|error| internal(&error))?.into_content();
+            let about = message(&outgoing.room, (what::ROTATED, Priority::Terminal), None, Some(new));
+            writes.push(Ready { kind: ROTATED.name.to_owned(), content }.queued(about)?);
+        }
+        Ok(writes)
+    }
+
+    /// An envelope for the outbox. Programs page through a run by its relation to the card.
+    async fn queued(
+        &self,
+        run: RunId,
+        room: &str,
+        (kind, what): (&str, &str),
+        mut content: Value,
+    ) -> Result<RoomWrite, Stop> {
+        if let (Some(card), Some(fields)) = (self.card_of(run, room).await?, content.as_object_mut()) {
+            let relation = json!({ "rel_type": "m.reference", "event_id": card });
+            fields.insert("m.relates_to".to_owned(), relation);
+        }
+        let about = message(room, (what, Priority::Terminal), Some(run), None);
+        Ok(Ready { kind: kind.to_owned(), content }.queued(about)?)
+    }
+
+    /// How we send to a room.
+    async fn outgoing(&mut self, room: &str, opened: &Opened) -> Result<outgoing::Outgoing, Stop> {
+        if let Some(known) = self.outgoing.get(room) {
+            // Whoever logged in meanwhile may be somebody else: what is signed names its sender.
+            let sender = Some(opened.session.user.clone());
+            return Ok(outgoing::Outgoing { sender, ..known.clone() });
+        }
+        let name = room.to_owned();
+        let state = self.node.read(move |reader| reader.room_state(&name)).await?;
+        let encrypted = opened.client.is_encrypted(room).await?;
+        Ok(outgoing::Outgoing {
+            room: room.to_owned(),
+            sender: Some(opened.session.user.clone()),
+            size_max: if encrypted { envelope::SIZE_MAX_ENCRYPTED } else { envelope::SIZE_MAX },
+            numbering: numbering(&state, now_ms()),
+        })
+    }
+}
+
+/// Uploads a file for a room; what names it then.
+async fn upload(opened: &Opened, room: &str, bytes: Vec<u8>) -> Result<Value, Stop> {
+    Ok(match opened.client.upload(room, bytes).await? {
+        Media::Plain(url) => json!({ "url": url }),
+        Media::Encrypted(file) => json!({ "file": file }),
+    })
+}

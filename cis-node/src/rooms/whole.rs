@@ -1,0 +1,100 @@
+//! A room from some place of it to its end, as far as the account may read it, with the files that its envelopes name.
+
+use cis_matrix::{MatrixError, Media, RoomEvent};
+use serde_json::Value;
+
+use crate::account::Opened;
+use crate::config::Identity;
+use cis_core::federation::recovery::{File, Found, Recovery};
+
+/// Events that are asked for at a time: homeservers give no more.
+const PAGE: u32 = 1000;
+
+/// A room that is being read.
+pub(super) struct Whole<'a> {
+    opened: &'a Opened,
+    room: &'a str,
+    from: Option<String>,
+    is_over: bool,
+    /// Events that were read.
+    pub(super) events: u64,
+    /// Those of them that cannot be decrypted.
+    pub(super) unreadable: u64,
+}
+
+impl<'a> Whole<'a> {
+    /// From its first event on.
+    pub(super) fn new(opened: &'a Opened, room: &'a str) -> Self {
+        Self { opened, room, from: None, is_over: false, events: 0, unreadable: 0 }
+    }
+
+    /// From the place behind a batch or a page on.
+    pub(super) fn after(opened: &'a Opened, room: &'a str, place: &str) -> Self {
+        Self { from: Some(place.to_owned()), ..Self::new(opened, room) }
+    }
+
+    /// The next events; none: there are no more.
+    pub(super) async fn next(&mut self) -> Result<Option<Vec<RoomEvent>>, MatrixError> {
+        if self.is_over {
+            return Ok(None);
+        }
+        let page = self.opened.client.forward(self.room, self.from.as_deref(), PAGE).await?;
+        self.is_over = page.next.is_none() || page.next == self.from;
+        self.from = page.next;
+        self.events += page.events.len() as u64;
+        self.unreadable += page.events.iter().filter(|event| event.is_sealed()).count() as u64;
+        Ok(Some(page.events))
+    }
+
+    /// Takes these events of the room into what is read of its runs, with the files that they name.
+    pub(super) async fn read_into(
+        &self,
+        recovery: &mut Recovery,
+        events: &[RoomEvent],
+        identity: &Identity,
+    ) -> Result<(), MatrixError> {
+        for event in events {
+            let Some(content) = content(event) else { continue };
+            let found = Found { type_name: &event.kind, sender: &event.sender, content: &content };
+            if let Some(file) = recovery.hear(found, |did| identity.standing(did)) {
+                let bytes = self.fetch(&file).await?;
+                recovery.fetched(file, bytes.as_deref().map_err(Clone::clone));
+            }
+        }
+        Ok(())
+    }
+
+    /// Downloads a file, never more than the size that its event states. The inner error says why the file has no bytes; the
+    /// outer one is a failure that passes, after which the room is read again.
+    pub(super) async fn fetch(&self, file: &File) -> Result<Result<Vec<u8>, String>, MatrixError> {
+        if file.is_too_large() {
+            return Ok(Err("a part of its journal is in a file that is too large to be one".to_owned()));
+        }
+        let Some(media) = media(file) else {
+            return Ok(Err("a part of its journal is in a file whose place is not told".to_owned()));
+        };
+        match self.opened.client.download(media, file.size()).await {
+            Ok(bytes) => Ok(Ok(bytes)),
+            Err(MatrixError::FileTooLarge { bytes_max }) => Ok(Err(format!(
+                "a part of its journal is in a file that is larger than the {bytes_max} bytes that its event states"
+            ))),
+            Err(error) if error.is_passing() => Err(error),
+            Err(error) => Ok(Err(error.to_string())),
+        }
+    }
+}
+
+/// What stands in an event.
+pub(super) fn content(event: &RoomEvent) -> Option<Value> {
+    serde_json::from_str(event.content.get()).ok()
+}
+
+/// Where a file is.
+fn media(file: &File) -> Option<Media> {
+    let media = file.media();
+    match (media.get("url").and_then(Value::as_str), media.get("file")) {
+        (Some(url), _) => Some(Media::Plain(url.to_owned())),
+        (None, Some(file)) => Some(Media::Encrypted(file.clone())),
+        (None, None) => None,
+    }
+}

@@ -1,0 +1,165 @@
+//! Handlers of the inbox: what people see and answer, and what sessions say by themselves.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+
+use super::body::Body;
+use super::caller::Caller;
+use super::describe::{Created, Done, Operations, operations};
+use super::errors::Failure;
+use super::idempotency::KeyedAnswer;
+use super::node_api::NodeApi;
+use super::routes::{Args, Name, Outcome, admit, session_for};
+use cis_core::api::{
+    Answer, AnswerReceipt, Ask, AskView, HandIn, InboxItem, ListInbox, Listing, Page, ReadAsk, Say,
+    ThreadMessage, paths,
+};
+use cis_core::ids::{InboxId, SessionId};
+use cis_core::policy::{Action, Principal, Who};
+
+/// By this name a session calls itself: its token tells which it is.
+const SELF: &str = "self";
+
+pub(super) fn operations<N: NodeApi>() -> Operations<Arc<N>> {
+    operations! {
+        /// Lists what waits for a human, oldest first.
+        list_inbox: GET paths::INBOX, Inbox, Action::ReadSession(None), [NotFound, Ambiguous] => inbox::<N>;
+        /// Shows an item of the inbox, also one that is over.
+        get_inbox_item: GET paths::INBOX_ITEM, Inbox, Action::ReadSession(None), [NotFound, Ambiguous] => item::<N>;
+        /// Answers an item.
+        ///
+        /// The first answer counts. One that comes after another, or names what the screen does not show any more, is a conflict;
+        /// the problem then says in `item` what the session waits at now.
+        answer: POST paths::INBOX_ANSWER, Inbox, Action::ControlSession(None), [NotFound, Conflict] => answer::<N>;
+        /// Lists what was said in the thread of an item, oldest first.
+        list_thread: GET paths::THREAD, Inbox, Action::ReadSession(None), [NotFound, Ambiguous] => thread::<N>;
+        /// Asks people something, as a session.
+        ask: POST paths::SESSION_ASKS, Inbox, Action::SpeakAs(None), [NotFound, Conflict] => ask::<N>;
+        /// Says how an ask of the session stands; can wait for the answer.
+        get_ask: GET paths::SESSION_ASK, Inbox, Action::SpeakAs(None), [NotFound, Conflict] => read_ask::<N>;
+        /// Takes an ask of the session back.
+        withdraw_ask: DELETE paths::SESSION_ASK, Inbox, Action::SpeakAs(None), [NotFound, Conflict] => withdraw_ask::<N>;
+        /// Tells people something, as a session.
+        say: POST paths::SESSION_SAY, Inbox, Action::SpeakAs(None), [NotFound, Conflict] => say::<N>;
+        /// Hands in the result of the session's task: the session is ended then.
+        hand_in: POST paths::SESSION_HAND_IN, Inbox, Action::SpeakAs(None), [NotFound, Conflict] => hand_in::<N>;
+    }
+}
+
+async fn inbox<N: NodeApi>(
+    State(node): State<Arc<N>>,
+    Caller(who): Caller,
+    query: Args<ListInbox>,
+) -> Outcome<Listing<InboxItem>> {
+    // Items show what screens show.
+    admit(&node, &who, Action::ReadSession(None))?;
+    Ok(Json(node.inbox(query?.0).await?))
+}
+
+async fn item<N: NodeApi>(
+    State(node): State<Arc<N>>,
+    Caller(who): Caller,
+    Name(name): Name<String>,
+) -> Outcome<InboxItem> {
+    admit(&node, &who, Action::ReadSession(None))?;
+    Ok(Json(node.item(name).await?))
+}
+
+async fn thread<N: NodeApi>(
+    State(node): State<Arc<N>>,
+    Caller(who): Caller,
+    Name(name): Name<String>,
+    query: Args<Page>,
+) -> Outcome<Listing<ThreadMessage>> {
+    admit(&node, &who, Action::ReadSession(None))?;
+    let item = node.item(name).await?;
+    Ok(Json(node.thread(item, query?.0).await?))
+}
+
+async fn answer<N: NodeApi>(
+    State(node): State<Arc<N>>,
+    Caller(who): Caller,
+    Name(name): Name<String>,
+    body: Body<Answer>,
+) -> Result<KeyedAnswer<Json<AnswerReceipt>>, Failure> {
+    // Who may answer nobody learns nothing about items.
+    admit(&node, &who, Action::ControlSession(None))?;
+    let item = node.item(name).await?;
+    let keyed = body.read_keyed(&who).await?;
+    Ok(keyed
+        .act(node, move |node, answer, _| async move { node.answer(who, item, answer).await })
+        .await?
+        .map(Json))
+}
+
+async fn ask<N: NodeApi>(
+    State(node): State<Arc<N>>,
+    Caller(who): Caller,
+    Name(name): Name<String>,
+    body: Body<Ask>,
+) -> Result<KeyedAnswer<Created<AskView>>, Failure> {
+    let session = speaker(&node, &who, name).await?;
+    let keyed = body.read_keyed(&who).await?;
+    Ok(keyed
+        .act(node, move |node, ask, _| async move { node.ask(who, session, ask).await })
+        .await?
+        .map(Created))
+}
+
+async fn read_ask<N: NodeApi>(
+    State(node): State<Arc<N>>,
+    Caller(who): Caller,
+    Name((name, item)): Name<(String, String)>,
+    query: Args<ReadAsk>,
+) -> Outcome<AskView> {
+    let session = speaker(&node, &who, name).await?;
+    Ok(Json(node.read_ask(session, InboxId(item), query?.0).await?))
+}
+
+async fn withdraw_ask<N: NodeApi>(
+    State(node): State<Arc<N>>,
+    Caller(who): Caller,
+    Name((name, item)): Name<(String, String)>,
+) -> Outcome<AskView> {
+    let session = speaker(&node, &who, name).await?;
+    Ok(Json(node.withdraw_ask(who, session, InboxId(item)).await?))
+}
+
+async fn say<N: NodeApi>(
+    State(node): State<Arc<N>>,
+    Caller(who): Caller,
+    Name(name): Name<String>,
+    body: Body<Say>,
+) -> Result<KeyedAnswer<Done>, Failure> {
+    let session = speaker(&node, &who, name).await?;
+    let keyed = body.read_keyed(&who).await?;
+    Ok(keyed
+        .act(node, move |node, say, _| async move { node.say(who, session, say).await })
+        .await?
+        .map(|()| Done))
+}
+
+async fn hand_in<N: NodeApi>(
+    State(node): State<Arc<N>>,
+    Caller(who): Caller,
+    Name(name): Name<String>,
+    body: Body<HandIn>,
+) -> Result<KeyedAnswer<Done>, Failure> {
+    let session = speaker(&node, &who, name).await?;
+    let keyed = body.read_keyed(&who).await?;
+    Ok(keyed
+        .act(node, move |node, result, _| async move { node.hand_in(who, session, result).await })
+        .await?
+        .map(|()| Done))
+}
+
+/// The session as which `who` may speak.
+async fn speaker<N: NodeApi>(node: &Arc<N>, who: &Principal, name: String) -> Result<SessionId, Failure> {
+    let name = match &who.who {
+        Who::Session { session, .. } if name == SELF => session.to_string(),
+        _ => name,
+    };
+    session_for(node, who, name, false, Action::SpeakAs).await
+}

@@ -1,0 +1,425 @@
+//! Handlers: decode, authorize, act, answer. Which route each has stands in [`super::operations`].
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{FromRequestParts, Path, State};
+use axum::http::request::Parts;
+use axum::http::{Method, Uri};
+use axum::{Json, Router, middleware};
+use serde::de::DeserializeOwned;
+use tokio::net::UnixListener;
+
+use super::body::Body;
+use super::caller::Caller;
+use super::describe::{Created, CreatedOrChecked, Done};
+use super::errors::Failure;
+use super::idempotency::KeyedAnswer;
+use super::new_run::NewRun;
+use super::node_api::NodeApi;
+use super::peer::Peer;
+use super::places::{Connections, Places};
+use super::query::Query;
+use super::{answers, operations, unread};
+use cis_core::api::{
+    CleanReport, CleanStore, CreateSession, Decide, ExplainView, GroupView, HistoryEntry, InputReceipt,
+    KillSession, ListRuns, ListSessions, Listing, NodeView, Page, Problem, ProblemKind, ReadHistory,
+    ReadTime, RetryRun, RunDetail, RunView, SendInput, SessionView, SetMode, StopNode, SubmitRun,
+    TaskContext, TimeView, WhyView,
+};
+use cis_core::dag::Group;
+use cis_core::ids::{RunId, SessionId};
+use cis_core::policy::{Action, Principal, authorize};
+use cis_local::SocketFile;
+
+/// Interval at which the socket's file is checked. Clients wait longer than this for a missing socket.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+
+/// A listening socket and its file.
+pub type Bound = (UnixListener, SocketFile);
+
+/// Serves the API until `stop` completes; open streams are then cut. If the socket's file is removed, `bind` makes
+/// another one; open connections stay open.
+///
+/// # Errors
+/// A listener failed.
+pub async fn serve<N: NodeApi>(
+    bound: Bound,
+    bind: impl Fn() -> io::Result<Bound>,
+    node: Arc<N>,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> io::Result<()> {
+    let service = router(Arc::clone(&node)).into_make_service_with_connect_info::<Peer>();
+    let open = Connections::default();
+    let (mut listener, mut file) = bound;
+    tokio::pin!(stop);
+    loop {
+        let server = axum::serve(Places::new(listener, Arc::clone(&node), open.clone()), service.clone());
+        (listener, file) = tokio::select! {
+            result = async { server.await } => return result,
+            () = &mut stop => {
+                file.remove();
+                return Ok(());
+            }
+            again = rebind_when_removed(&file, &bind) => again,
+        };
+    }
+}
+
+/// Waits until the socket's file is removed, then binds the socket again.
+async fn rebind_when_removed(file: &SocketFile, bind: impl Fn() -> io::Result<Bound>) -> Bound {
+    let mut told = false;
+    loop {
+        tokio::time::sleep(LOOK_EVERY).await;
+        if file.is_in_place() {
+            continue;
+        }
+        match bind() {
+            Ok(bound) => {
+                let (was, socket) = (file.path().display(), bound.1.path().display());
+                tracing::warn!(%was, %socket, "the socket was removed; this node listens again");
+                return bound;
+            }
+            Err(error) if !told => {
+                told = true;
+                let socket = file.path().display();
+                tracing::error!(%socket, %error, "the socket was removed, and this node cannot listen again yet");
+            }
+            Err(_) => {}
+        }
+    }
+}
+
+/// Every route, whichever way a request comes.
+pub(super) fn router<N: NodeApi>(node: Arc<N>) -> Router {
+    operations::operations::<N>()
+        .into_router()
+        .fallback(no_such_path)
+        .method_not_allowed_fallback(no_such_method)
+        .layer(middleware::from_fn(answers::finish))
+        .layer(middleware::from_fn(unread::read_to_its_end))
+        .with_state(node)
+}
+
+async fn no_such_path(uri: Uri) -> Failure {
+    let detail = format!("the API has no path {}", uri.path());
+    Failure(
+        Problem::new(ProblemKind::NotFound, detail)
+            .hint("is the node of another version than this client? `cis node status` tells"),
+    )
+}
+
+async fn no_such_method(method: Method, uri: Uri) -> Failure {
+    Failure::method(&method, uri.path())
+}
+
+/// The names in a path.
+pub(super) struct Name<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Name<T> {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {
+        let Path(names) = Path::<T>::from_request_parts(parts, state).await?;
+        Ok(Self(names))
+    }
+}
+
+/// Lets `principal` do `action`, or audits that it may not.
+pub(super) fn admit<N: NodeApi>(node: &Arc<N>, principal: &Principal, action: Action) -> Result<(), Failure> {
+    authorize(principal, action).map_err(|denied| {
+        node.audit_denied(principal, format!("{action:?}"), denied.reason.clone());
+        Failure(Problem::new(ProblemKind::Denied, denied.reason))
+    })
+}
+
+/// Resolves a run's name for somebody who may do `action` to runs at all.
+pub(super) async fn run_for<N: NodeApi>(
+    node: &Arc<N>,
+    principal: &Principal,
+    name: String,
+    action: fn(Option<RunId>) -> Action,
+) -> Result<RunId, Failure> {
+    admit(node, principal, action(None))?;
+    Ok(node.find_run(name).await?)
+}
+
+/// Resolves a session's name. Who may not do `action` to any session learns nothing about names:
+/// only a full id can turn out to be the caller's own.
+pub(super) async fn session_for<N: NodeApi>(
+    node: &Arc<N>,
+    principal: &Principal,
+    name: String,
+    ended: bool,
+    action: fn(Option<SessionId>) -> Action,
+) -> Result<SessionId, Failure> {
+    if let Ok(id) = name.parse::<SessionId>() {
+        admit(node, principal, action(Some(id)))?;
+    } else {
+        admit(node, principal, action(None))?;
+    }
+    Ok(node.find_session(name, ended).await?)
+}
+
+pub(super) type Outcome<T> = Result<Json<T>, Failure>;
+pub(super) type Args<T> = Result<Query<T>, Failure>;
+
+pub(super) async fn get_node<N: NodeApi>(
+    State(node): State<Arc<N>>,
+    Caller(who): Caller,
+) -> Outcome<NodeView> {
+    admit(&node, &who, Action::SeeNode)?;
+    Ok(Json(node.node().await?))
+}
+
+pub(super) async fn stop_node<N: NodeApi>(
+    State(node): State<Arc<N>>,
+    Caller(who): Caller,
+    body: Body<StopNode>,
+) -> Result<Done, Failure> {
+    admit(&node, &who, Action::StopNode)?;
+    node.stop(who, body.read().await?).await?;
+    Ok(Done)
+}
+
+pub(super) async fn clean_store<N: NodeApi>(
+    State(node): State<Arc<N>>,
+    Caller(who): Caller,
+    body: Body<CleanStore>,
+) -> Outcome<CleanReport> {
+    admit(&node, &who, Action::CleanStore)?;
+    Ok(Json(node.clean_store(who, body.read().await?).await?))
+}
+
+pub(super) async fn list_runs<N: NodeApi>(
+    State(node): State<Arc<N>>,
+    Caller(who): Caller,
+    query: Args<ListRuns>,
+) -> Outcome<Listing<RunView>> {
+    admit(&node, &who, Action::See)?;
+    Ok(Json(node.list_runs(query?.0).await?))
+}
+
+pub(super) async fn create_run<N: NodeApi>(
+    State(node): State<Arc<N>>,
+    Caller(who): Caller,
+    query: Args<SubmitRun>,
+    body: NewRun,
+) -> Result<KeyedAnswer<CreatedOrChecked<RunView>>, Failure> {
+    admit(&node, &who, Action::ControlRun(None))?;
+    let keyed = body.read(&who, query?.0).await?;
+    // A repeated request is not prepared again: what it needs may have gone.
+    let made = keyed.act(node, |node, run, repeated| async move {
+        match if repeated { node.created_run(run.input).await? } else { None } {
+            Some(made) => Ok(Some(made)),
+            None => node.create_run(who, run).await,
+        }
+    });
+    Ok(made.await?.map(CreatedOrChecked))
+}
+
+pub(super) async fn get_run<N: NodeApi>(
+    State(node): State<Arc<N>>,
+    Caller(who): Caller,
+    Name(name): Name<String>,
+) -> Outcome<RunDetail> {
+    let run = run_for(&node, &who, name, |_| Action::See).await?;
+    Ok(Json(node.run(run).await?))
+}
+
+/// A handler that resolves a run and does one thing to it.
+macro_rules! run_verb {
+    ($name:ident) => {
+        pub(super) async fn $name<N: NodeApi>(
+            State(node): State<Arc<N>>,
+            Caller(who): Caller,
+            Name(name): Name<String>,
+        ) -> Outcome<RunView> {
+            let run = run_for(&node, &who, name, Action::ControlRun).await?;
+            Ok(Json(node.$name(who, run).await?))
+        }
+    };
+}
+run_verb!(start_run);
+run_verb!(cancel_run);
+run_verb!(pause_run);
+run_verb!(resume_run);
+
+pub(super) async fn retry_run<N: NodeApi>(
+    State(node): State<Arc<N>>,
+    Caller(who): Caller,
+    Name(name): Name<String>,
+    body: Body<RetryRun>,
+) -> Outcome<RunView> {
+    let run = run_for(&node, &who, name, Action::ControlRun).await?;
+    Ok(Json(node.retry_run(who, run, body.read().await?).await?))
+}
+
+pub(super) async fn set_mode<N: NodeApi>(
+    State(node): State<Arc<N>>,
+    Caller(who): Caller,
+    Name(name): Name<String>,
+    body: Body<SetMode>,
+) -> Outcome<RunView> {
+    let run = run_for(&node, &who, name, Action::ControlRun).await?;
+    Ok(Json(node.set_mode(who, run, body.read().await?).await?))
+}
+
+pub(super) async fn why<N: NodeApi>(
+    State(node): State<Arc<N>>,
+    Caller(who): Caller,
+    Name((run, task)): Name<(String, String)>,
+) -> Outcome<WhyView> {
+    let run = run_for(&node, &who, run, |_| Action::See).await?;
+    Ok(Json(node.why(run, task).await?))
+}
+
+pub(super) async fn decide<N: NodeApi>(
+    State(node): State<Arc<N>>,
+    Caller(who): Caller,
+    Name((run, task)): Name<(String, String)>,
+    body: Body<Decide>,
+) -> Outcome<RunView> {
+    let run = run_for(&node, &who, run, Action::ControlRun).await?;
+    Ok(Json(node.decide(who, run, task, body.read().await?).await?))
+}
+
+pub(super) async fn times<N: NodeApi>(
+    State(node): State<Arc<N>>,
+    Caller(who): Caller,
+    Name(name): Name<String>,
+    query: Args<ReadTime>,
+) -> Outcome<TimeView> {
+    let run = run_for(&node, &who, name, |_| Action::See).await?;
+    Ok(Json(node.times(run, query?.0).await?))
+}
+
+pub(super) async fn history<N: NodeApi>(
+    State(node): State<Arc<N>>,
+    Caller(who): Caller,
+    Name(name): Name<String>,
+    query: Args<ReadHistory>,
+) -> Outcome<Listing<HistoryEntry>> {
+    let run = run_for(&node, &who, name, |_| Action::See).await?;
+    Ok(Json(node.history(run, query?.0).await?))
+}
+
+pub(super) async fn groups<N: NodeApi>(
+    State(node): State<Arc<N>>,
+    Caller(who): Caller,
+    query: Args<Page>,
+) -> Outcome<Listing<GroupView>> {
+    admit(&node, &who, Action::See)?;
+    Ok(Json(node.groups(query?.0).await?))
+}
+
+pub(super) async fn put_group<N: NodeApi>(
+    State(node): State<Arc<N>>,
+    Caller(who): Caller,
+    Name(name): Name<String>,
+    body: Body<Group>,
+) -> Result<Done, Failure> {
+    admit(&node, &who, Action::ControlGroups)?;
+    node.set_group(who, name, Some(body.read().await?)).await?;
+    Ok(Done)
+}
+
+pub(super) async fn remove_group<N: NodeApi>(
+    State(node): State<Arc<N>>,
+    Caller(who): Caller,
+    Name(name): Name<String>,
+) -> Result<Done, Failure> {
+    admit(&node, &who, Action::ControlGroups)?;
+    node.set_group(who, name, None).await?;
+    Ok(Done)
+}
+
+pub(super) async fn task_context<N: NodeApi>(
+    State(node): State<Arc<N>>,
+    Caller(who): Caller,
+    Name((run, task)): Name<(String, String)>,
+) -> Outcome<TaskContext> {
+    // It shows the ends of logs.
+    admit(&node, &who, Action::ReadSession(None))?;
+    let run = node.find_run(run).await?;
+    Ok(Json(node.task_context(run, task).await?))
+}
+
+pub(super) async fn list_sessions<N: NodeApi>(
+    State(node): State<Arc<N>>,
+    Caller(who): Caller,
+    query: Args<ListSessions>,
+) -> Outcome<Listing<SessionView>> {
+    admit(&node, &who, Action::See)?;
+    Ok(Json(node.list_sessions(query?.0).await?))
+}
+
+pub(super) async fn get_session<N: NodeApi>(
+    State(node): State<Arc<N>>,
+    Caller(who): Caller,
+    Name(name): Name<String>,
+) -> Outcome<SessionView> {
+    let session = session_for(&node, &who, name, true, Action::SeeSession).await?;
+    Ok(Json(node.session(session).await?))
+}
+
+pub(super) async fn create_session<N: NodeApi>(
+    State(node): State<Arc<N>>,
+    Caller(who): Caller,
+    body: Body<CreateSession>,
+) -> Result<KeyedAnswer<Created<SessionView>>, Failure> {
+    admit(&node, &who, Action::CreateSession)?;
+    let keyed = body.read_large_keyed(&who).await?;
+    // As in `create_run`.
+    let made = keyed.act(node, |node, session, repeated| async move {
+        match if repeated { node.created_session(session.input).await? } else { None } {
+            Some(made) => Ok(made),
+            None => node.create_session(who, session).await,
+        }
+    });
+    Ok(made.await?.map(Created))
+}
+
+pub(super) async fn send_input<N: NodeApi>(
+    State(node): State<Arc<N>>,
+    Caller(who): Caller,
+    Name(name): Name<String>,
+    body: Body<SendInput>,
+) -> Result<KeyedAnswer<Json<InputReceipt>>, Failure> {
+    let session = session_for(&node, &who, name, false, Action::ControlSession).await?;
+    let keyed = body.read_large_keyed(&who).await?;
+    Ok(keyed
+        .act(node, move |node, input, _| async move { node.send_input(who, session, input).await })
+        .await?
+        .map(Json))
+}
+
+pub(super) async fn kill_session<N: NodeApi>(
+    State(node): State<Arc<N>>,
+    Caller(who): Caller,
+    Name(name): Name<String>,
+    body: Body<KillSession>,
+) -> Result<Done, Failure> {
+    let session = session_for(&node, &who, name, false, Action::ControlSession).await?;
+    node.kill_session(who, session, body.read().await?).await?;
+    Ok(Done)
+}
+
+pub(super) async fn screen<N: NodeApi>(
+    State(node): State<Arc<N>>,
+    Caller(who): Caller,
+    Name(name): Name<String>,
+) -> Result<String, Failure> {
+    let session = session_for(&node, &who, name, false, Action::ReadSession).await?;
+    Ok(node.screen(session).await?)
+}
+
+pub(super) async fn explain<N: NodeApi>(
+    State(node): State<Arc<N>>,
+    Caller(who): Caller,
+    Name(name): Name<String>,
+) -> Outcome<ExplainView> {
+    let session = session_for(&node, &who, name, false, Action::ReadSession).await?;
+    Ok(Json(node.explain(session).await?))
+}

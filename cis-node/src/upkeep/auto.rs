@@ -1,0 +1,122 @@
+//! Cleaning as a part of the node: when somebody asks, and once a day by itself. Never on the driver's
+//! thread, which only records what is about to go.
+
+use std::sync::Arc;
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::thread;
+use std::time::{Duration, SystemTime};
+
+use tokio::sync::oneshot;
+
+use super::clean::Cleaner;
+use super::hold;
+use super::rules::with_request;
+use crate::commands::{Command, DriverHandle};
+use crate::config::Retention;
+use crate::driver::Shared;
+use crate::streams::Viewer;
+use cis_core::api::{CleanReport, CleanStore, Problem, ProblemKind};
+use cis_core::event::{Actor, ActorKind, Via};
+use cis_core::text;
+use cis_local::Home;
+use cis_store::Blobs;
+
+/// From one cleaning to the next.
+const APART: Duration = Duration::from_secs(24 * 60 * 60);
+/// A node that has just started has better things to do.
+const AFTER_START: Duration = Duration::from_secs(5);
+/// After one that was not possible.
+const AGAIN: Duration = Duration::from_secs(60 * 60);
+
+/// See the module. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Upkeep {
+    pub(crate) home: Home,
+    pub(crate) blobs: Arc<Blobs>,
+    pub(crate) rules: Retention,
+    pub(crate) driver: DriverHandle,
+    pub(crate) shared: Arc<Shared>,
+}
+
+/// The daily cleaning goes on as long as this lives.
+pub(crate) struct Daily {
+    _end: Sender<()>,
+}
+
+impl Upkeep {
+    /// Cleans as somebody asked, on a thread of its own: it may take minutes.
+    pub(crate) async fn clean(self, request: CleanStore, actor: Actor) -> Result<CleanReport, Problem> {
+        let (done, report) = oneshot::channel();
+        let spawned = thread::Builder::new().name("cis-upkeep".to_owned()).spawn(move || {
+            // Whoever asked may have gone meanwhile.
+            let _ = done.send(self.clean_now(request, &actor));
+        });
+        spawned.map_err(|e| Problem::new(ProblemKind::Unavailable, format!("no thread for it: {e}")))?;
+        report.await.unwrap_or_else(|_| Err(Problem::new(ProblemKind::Internal, "the cleaning failed")))
+    }
+
+    fn clean_now(&self, request: CleanStore, actor: &Actor) -> Result<CleanReport, Problem> {
+        // A node that is cleaning does not end for want of work.
+        let _busy = Viewer::new(Arc::clone(&self.shared), self.driver.clone());
+        let cleaner = Cleaner {
+            home: &self.home,
+            blobs: &self.blobs,
+            rules: with_request(&self.rules, &request),
+            now: SystemTime::now(),
+        };
+        let mut record = |victims| {
+            let actor = actor.clone();
+            self.driver.ask_blocking(|reply| Command::Cleaning { victims, actor, reply })
+        };
+        cleaner.clean(request.dry_run, &mut record).map_err(|error| Problem::from(&error))
+    }
+
+    /// Cleans once a day, counted from the last time, whichever node did it then.
+    pub(crate) fn daily(self) -> Daily {
+        let (end, ended) = mpsc::channel();
+        let spawned = thread::Builder::new().name("cis-upkeep".to_owned()).spawn(move || {
+            let mut pause = AFTER_START;
+            loop {
+                pause = pause.max(self.until_due());
+                match ended.recv_timeout(pause) {
+                    Err(RecvTimeoutError::Timeout) => {}
+                    Ok(()) | Err(RecvTimeoutError::Disconnected) => return,
+                }
+                // It may have been done meanwhile, as somebody asked for it.
+                if self.until_due().is_zero() {
+                    pause = self.clean_by_rule();
+                }
+            }
+        });
+        if let Err(error) = spawned {
+            tracing::warn!(%error, "nothing is cleaned by itself: there is no thread for it");
+        }
+        Daily { _end: end }
+    }
+
+    fn until_due(&self) -> Duration {
+        let last = hold::last_cleaned(&self.home.dir).and_then(|last| last.elapsed().ok());
+        last.map_or(Duration::ZERO, |since| APART.saturating_sub(since))
+    }
+
+    /// Gives the least time until it is tried again.
+    fn clean_by_rule(&self) -> Duration {
+        let actor = Actor { kind: ActorKind::Policy, name: "retention".to_owned(), via: Via::Internal };
+        match self.clean_now(CleanStore::default(), &actor) {
+            Ok(report) => {
+                for failed in &report.failed {
+                    tracing::warn!(failed, "something could not be removed");
+                }
+                if report.freed_bytes() > 0 {
+                    let freed = text::bytes(report.freed_bytes());
+                    tracing::info!(runs = report.runs, freed, "removed what ended runs left");
+                }
+                AFTER_START
+            }
+            Err(problem) => {
+                tracing::warn!(detail = problem.detail, "the home could not be cleaned; it is tried again");
+                AGAIN
+            }
+        }
+    }
+}

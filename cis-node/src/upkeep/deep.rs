@@ -1,0 +1,107 @@
+//! A look at every file that the store refers to: is it there, and is its content what it should be?
+
+use std::fs::{self, File};
+use std::io;
+use std::path::Path;
+
+use sha2::{Digest as _, Sha256};
+
+use super::Progress;
+use super::error::UpkeepError;
+use cis_core::ids::BlobId;
+use cis_local::Home;
+use cis_store::Blobs;
+use cis_store::maintenance::{Census, LogRecord, logs};
+
+/// So many findings of a kind are told one by one.
+const FINDINGS_MAX: usize = 20;
+
+/// What is wrong with the files, in words; empty: all are sound. What was cleaned need not be there.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn deep_check(home: &Home, progress: &mut dyn FnMut(Progress)) -> Result<Vec<String>, UpkeepError> {
+    let census = Census::take(&home.database())?;
+    let blobs = Blobs::new(&home.dir);
+    let mut findings = Findings::default();
+    let (mut done, total) = (0, blobs.list()?.iter().map(|stored| stored.bytes).sum());
+    for id in census.needs().iter() {
+        let Some(path) = blobs.file(&id) else {
+            if census.is_blob(&id) {
+                findings.add("blobs", format!("the blob {} is missing", id.0));
+            }
+            continue;
+        };
+        match is_sound(&path, &id, &home.blobs()) {
+            Ok((true, bytes)) => done += bytes,
+            Ok((false, _)) => findings.add("blobs", format!("the blob {} is damaged", id.0)),
+            Err(error) => findings.add("blobs", format!("the blob {} cannot be read: {error}", id.0)),
+        }
+        progress(Progress { done, total: Some(total) });
+    }
+    for record in logs(&home.database())? {
+        if !is_cleaned(&census, &record) && !has_log(home, &record) {
+            findings.add("logs", missing(&record));
+        }
+    }
+    Ok(findings.told())
+}
+
+/// Content is named by its hash; of a secret nobody knows what it was.
+fn is_sound(path: &Path, id: &BlobId, contents: &Path) -> io::Result<(bool, u64)> {
+    let mut file = File::open(path)?;
+    if !path.starts_with(contents) {
+        return Ok((true, file.metadata()?.len()));
+    }
+    let mut hash = Sha256::new();
+    let bytes = io::copy(&mut file, &mut hash)?;
+    Ok((hex::encode(hash.finalize()) == id.0, bytes))
+}
+
+fn is_cleaned(census: &Census, record: &LogRecord) -> bool {
+    match &record.attempt {
+        // A run that was run again has the logs of its later attempts alone; which ones those are, no row says.
+        Some((run, _, _)) => census.runs.get(run).is_none_or(|run| run.cleaned || run.was_cleaned),
+        None => census.cleaned_sessions.contains(&record.session),
+    }
+}
+
+fn has_log(home: &Home, record: &LogRecord) -> bool {
+    let path = match &record.attempt {
+        Some((run, task, number)) => home.attempt_log(*run, task, *number),
+        None => home.session_log(record.session),
+    };
+    fs::symlink_metadata(path).is_ok()
+}
+
+fn missing(record: &LogRecord) -> String {
+    match &record.attempt {
+        Some((run, task, number)) => format!("the log of {run}:{task}#{number} is missing"),
+        None => format!("the log of session {} is missing", record.session),
+    }
+}
+
+#[derive(Default)]
+struct Findings {
+    told: Vec<String>,
+    counts: std::collections::BTreeMap<&'static str, usize>,
+}
+
+impl Findings {
+    fn add(&mut self, kind: &'static str, text: String) {
+        let count = self.counts.entry(kind).or_default();
+        *count += 1;
+        if *count <= FINDINGS_MAX {
+            self.told.push(text);
+        }
+    }
+
+    fn told(mut self) -> Vec<String> {
+        for (kind, count) in self.counts {
+            if count > FINDINGS_MAX {
+                self.told.push(format!("and {} more {kind}", count - FINDINGS_MAX));
+            }
+        }
+        self.told
+    }
+}

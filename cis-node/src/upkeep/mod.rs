@@ -1,0 +1,35 @@
+//! Looking after a home: removing what ended runs left, backups and restores, and a deep look.
+//!
+//! Owns what is more than the store: logs, blobs and leftovers together with the rows that refer to them.
+//! Works beside a node or without one; only `auto` is a part of it.
+
+mod archive;
+pub(super) mod auto;
+mod backup;
+mod bring_back;
+mod clean;
+mod deep;
+mod error;
+mod hold;
+pub(crate) mod reserve;
+mod rules;
+mod stock;
+
+#[cfg(test)]
+mod tests;
+
+pub use backup::{BackupReport, backup};
+pub use bring_back::{RestoreReport, restore};
+pub(crate) use clean::Victims;
+pub use clean::clean_without_node;
+pub use deep::deep_check;
+pub use error::UpkeepError;
+
+/// How far something is, bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    /// So many are done.
+    pub done: u64,
+    /// Of so many; none: not known.
+    pub total: Option<u64>,
+}

@@ -1,0 +1,397 @@
+//! Starting a node and ending it: what is made in which order.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::io;
+use std::path::PathBuf;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, mpsc};
+use std::thread;
+use std::time::Duration;
+
+use rustix::event::{EventfdFlags, eventfd};
+use rustix::fs::Mode;
+use tokio::net::UnixListener;
+use tokio::sync::{broadcast, oneshot, watch};
+
+use super::api::Node;
+use super::commands::{Command, DriverHandle};
+use super::driver::{Driver, Parts, Shared};
+use super::host_health::HostHealth;
+use super::own_commands::OwnCommands;
+use super::remote::{self, RemoteError};
+use super::rooms::Knock;
+use super::upkeep::auto::Upkeep;
+use super::upkeep::reserve;
+use super::worker::LocalWorker;
+use super::{own_log, restore};
+use crate::account::Account;
+use crate::config::{Config, Identity, IdentityError, KeyError, Keys, Settings, Tokens};
+use crate::server::{self, Bound, TcpEndpoint};
+use cis_core::ids::RunId;
+use cis_core::scheduler::{Breaker, Machine};
+use cis_host::hub::Hub;
+use cis_local::{Holder, LockFile, SocketFile, keep_realtime_limit_outside, make_way};
+use cis_local::{Home, HomeError};
+use cis_store::{Blobs, Checkpointer, Readers, StoreError, Writer};
+
+/// Events that a slow stream may lag behind before it reads them from the store again.
+const EVENT_BATCHES_KEPT: usize = 1024;
+
+/// A node that was told to end by a signal ends by itself within this time, or at once after it.
+const END_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// After the end of its driver, what other threads still do is given up.
+const LAST_TIME_MAX: Duration = Duration::from_secs(1);
+
+/// Open streams are told within this time that the node was stopped; those that do not read are cut off.
+const STREAMS_END_WITHIN: Duration = Duration::from_millis(500);
+
+/// How a node is started.
+#[derive(Debug, Clone)]
+pub struct NodeOptions {
+    /// Its home.
+    pub home: Home,
+    /// What was configured when it started.
+    pub config: Config,
+    /// It stays when there is nothing to do.
+    pub stays: bool,
+    /// How it is started again by its session host: program and arguments.
+    pub restart: Vec<String>,
+    /// How its session host is started: program and arguments.
+    pub host_command: Vec<OsString>,
+    /// What sessions get where no submitter's environment is known.
+    pub environment: BTreeMap<String, String>,
+}
+
+/// What became of a start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Readiness {
+    /// It listens, and open runs go on.
+    Ready,
+}
+
+/// Why a node ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// The node was stopped, or had nothing left to do.
+    Stopped,
+    /// The node must be restarted by the command in [`NodeOptions::restart`]: it was started on a full disk, and there
+    /// is space again.
+    Restart,
+}
+
+/// Why a node cannot run.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    /// Another one has this home.
+    #[error("a node runs already in {}", home.display())]
+    AlreadyRunning {
+        /// The home.
+        home: PathBuf,
+    },
+    /// The home is not usable.
+    #[error(transparent)]
+    Home(#[from] HomeError),
+    /// The keys are not usable.
+    #[error(transparent)]
+    Keys(#[from] KeyError),
+    /// Its list of trust cannot be used.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// The store is not usable.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// It cannot listen over TCP as it was told to.
+    #[error(transparent)]
+    Remote(#[from] RemoteError),
+    /// Something of the system is not usable.
+    #[error("cannot {what}: {source}")]
+    System {
+        /// What was tried.
+        what: &'static str,
+        /// Why it failed.
+        source: io::Error,
+    },
+}
+
+fn system(what: &'static str) -> impl FnOnce(io::Error) -> NodeError {
+    move |source| NodeError::System { what, source }
+}
+
+/// Runs a node until it is stopped, gets SIGTERM or SIGINT, or has had nothing to do for 10 s.
+///
+/// # Errors
+/// It could not start. Once `ready` was called it ends in good order.
+pub fn run(options: NodeOptions, ready: impl FnOnce(Readiness) + Send + 'static) -> Result<Ended, NodeError> {
+    // Whatever is made from here on is ours alone.
+    rustix::process::umask(Mode::from_raw_mode(0o077));
+    // Before there are threads.
+    cis_host::share_memory();
+    options.home.make()?;
+    let lock = RefCell::new(lock(&options.home)?);
+    own_log::bound(&options.home.node_log());
+    match options.home.pin_runtime() {
+        // A command with another runtime directory finds the node next time.
+        Err(HomeError::Make { source, .. }) if source.kind() == io::ErrorKind::StorageFull => {}
+        pinned => pinned?,
+    }
+    let keys = Arc::new(Keys::load_or_make(&options.home.dir)?);
+    let identity = Arc::new(Identity::open(&options.home)?);
+    if let Some(problem) = identity.view().problem {
+        tracing::warn!(problem, "nobody else is obeyed");
+    }
+    let limit_outside = keep_realtime_limit_outside(&options.home.dir)
+        .map_err(system("note the session that the home is made in"))?;
+    let writer = Writer::open(&options.home.database())?;
+    if writer.excludes_processes() {
+        tracing::warn!("the disk is full: this node only reads until there is space again");
+    } else {
+        reserve::keep(&options.home.dir);
+    }
+    let readers = Readers::open(&options.home.database())?;
+    let blobs = Arc::new(Blobs::new(&options.home.dir));
+    let checkpointer = Checkpointer::start(&writer)?;
+
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .thread_name("cis-api")
+        .enable_all()
+        .build()
+        .map_err(system("start the API's threads"))?;
+    let entered = runtime.enter();
+    let (endpoint, remote) =
+        runtime.block_on(remote::open(&options.config.settings.api, &options.home))?.unzip();
+    let tokens = Arc::new(Tokens::open(&options.home));
+    if let Some(problem) = tokens.problem() {
+        tracing::warn!(%problem);
+    }
+    let bind = || listen(&options.home, &mut lock.borrow_mut());
+    let bound = bind().map_err(system("listen at the API's socket"))?;
+    let wake = Arc::new(
+        eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
+            .map_err(|e| NodeError::System { what: "make an eventfd", source: e.into() })?,
+    );
+    let (to_driver, commands) = mpsc::channel();
+    let driver = DriverHandle::new(to_driver, Arc::clone(&wake));
+    let seen = driver.clone();
+    let watcher = Arc::new(move |sighting| seen.tell(Command::Seen(Box::new(sighting))));
+    let host_place = options.home.host_place().with_limit(limit_outside);
+    let hub = Hub::spawn(runtime.handle(), host_place.clone(), watcher);
+    let (events, _) = broadcast::channel(EVENT_BATCHES_KEPT);
+    let (rooms, own_commands) = (Knock::default(), OwnCommands::default());
+    let shared = Arc::new(Shared::default());
+    let state = Arc::clone(&shared);
+    let config = Arc::new(options.config);
+    let max_sessions = config.settings.node.max_sessions;
+
+    let upkeep = Upkeep {
+        home: options.home.clone(),
+        blobs: Arc::clone(&blobs),
+        rules: config.settings.retention.clone(),
+        driver: driver.clone(),
+        shared: Arc::clone(&shared),
+    };
+    let node = Arc::new(Node {
+        home: options.home.clone(),
+        config: Arc::clone(&config),
+        keys: Arc::clone(&keys),
+        did: keys.node.did(),
+        identity: Arc::clone(&identity),
+        stays: options.stays,
+        started_ms: super::driver::now_ms(),
+        max_sessions,
+        readers: readers.clone(),
+        blobs: Arc::clone(&blobs),
+        environments: Arc::default(),
+        agents: Arc::default(),
+        hub: hub.clone(),
+        driver: driver.clone(),
+        events: events.clone(),
+        shared: Arc::clone(&shared),
+        upkeep: upkeep.clone(),
+        matrix: Account::new(options.home.matrix()),
+        verifications: Arc::default(),
+        rooms: rooms.clone(),
+        tokens,
+        remote,
+        own_commands: own_commands.clone(),
+        limit_outside,
+        host_health: HostHealth::default(),
+    });
+    let worker = LocalWorker::new(
+        options.home.clone(),
+        Arc::clone(&keys),
+        Arc::clone(&blobs),
+        options.environment,
+        Arc::clone(&wake),
+        Arc::new(config.settings.clone()),
+    );
+    let (machine, unreadable) = restored(&keys, &identity, &config.settings, &readers, &blobs)?;
+    let parts = Parts {
+        own_commands,
+        home: options.home.clone(),
+        config,
+        did: keys.node.did(),
+        keys,
+        stays: options.stays,
+        restart: options.restart,
+        host_place,
+        host_command: options.host_command,
+        machine,
+        unreadable,
+        writer,
+        readers,
+        blobs,
+        worker,
+        hub,
+        commands,
+        handle: driver.clone(),
+        wake,
+        events,
+        shared,
+        rooms: rooms.clone(),
+    };
+    super::rooms::start(Arc::clone(&node), rooms);
+    let over = drive(parts, ready)?;
+    let daily = upkeep.daily();
+    runtime.block_on(serve((bound, bind), endpoint, node, driver, over)).map_err(system("serve the API"))?;
+    runtime.block_on(end_streams(&state.ended));
+    drop((daily, checkpointer));
+    drop(entered);
+    // What is durable is safe by now: nobody waits for a read, or for a homeserver's answer, that takes longer.
+    runtime.shutdown_timeout(LAST_TIME_MAX);
+    // A failure does no harm: the content of a free lock is ignored.
+    let _ = lock.borrow_mut().clear();
+    Ok(if state.restart.load(Ordering::Relaxed) { Ended::Restart } else { Ended::Stopped })
+}
+
+/// Runs the driver on a thread of its own. The receiver completes when it has ended.
+fn drive(
+    parts: Parts,
+    ready: impl FnOnce(Readiness) + Send + 'static,
+) -> Result<oneshot::Receiver<()>, NodeError> {
+    let (over, ended) = oneshot::channel();
+    thread::Builder::new()
+        .name("cis-driver".to_owned())
+        .spawn(move || {
+            Driver::new(parts).run(|| ready(Readiness::Ready));
+            let _ = over.send(());
+        })
+        .map_err(system("start the driver's thread"))?;
+    Ok(ended)
+}
+
+/// Ends open streams with a close: their clients know then that nothing was cut off, and that no other node is wanted.
+async fn end_streams(ended: &watch::Sender<bool>) {
+    ended.send_replace(true);
+    let _ = tokio::time::timeout(STREAMS_END_WITHIN, ended.closed()).await;
+}
+
+async fn serve(
+    (bound, bind): (Bound, impl Fn() -> io::Result<Bound>),
+    endpoint: Option<TcpEndpoint>,
+    node: Arc<Node>,
+    driver: DriverHandle,
+    ended: oneshot::Receiver<()>,
+) -> io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    // A node outlives the terminal that it was started from.
+    let _hangup = signal(SignalKind::hangup())?;
+    tokio::spawn(async move {
+        let name = tokio::select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
+        };
+        driver.tell(Command::Stop { kill_sessions: false, reason: name.to_owned(), reply: None });
+        let again = tokio::select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
+            () = tokio::time::sleep(END_TIME_MAX) => "nothing for 10 s",
+        };
+        // Its driver hangs: whatever is durable is safe, and sessions are the host's.
+        tracing::error!(name, again, "this node does not end in good order, so it ends as it is");
+        std::process::exit(i32::from(u8::MAX));
+    });
+    if let Some(endpoint) = endpoint {
+        // With the runtime it ends, soon after the driver.
+        tokio::spawn(server::serve_tcp(endpoint, Arc::clone(&node)));
+    }
+    server::serve(bound, bind, node, async {
+        let _ = ended.await;
+    })
+    .await
+}
+
+/// The open runs, and those that cannot be read, with the reason.
+fn restored(
+    keys: &Keys,
+    identity: &Identity,
+    settings: &Settings,
+    readers: &Readers,
+    blobs: &Blobs,
+) -> Result<(Machine, BTreeMap<RunId, String>), NodeError> {
+    let mut unreadable = BTreeMap::new();
+    let mut machine = Machine::new(keys.node.did(), settings.node.max_sessions);
+    machine.was_known_as(identity.former());
+    machine.configure_groups(settings.groups.clone());
+    machine.configure_breaker(Breaker {
+        failures: settings.logins.failures,
+        open_ms: i64::try_from(settings.logins.pause_ms).unwrap_or(i64::MAX),
+    });
+    machine.restore_groups(readers.get()?.node_groups()?);
+    for open in readers.get()?.open_runs()? {
+        // Of another node's run the store has what a room told.
+        if !identity.is_or_was(&open.owner) {
+            continue;
+        }
+        let run = open.run;
+        match restore::load_run(readers, blobs, &settings.agents, run) {
+            Ok(run) => machine.restore(run),
+            // One run that cannot be read must not keep the others from going on.
+            Err(error) => {
+                tracing::error!(%run, %error, "a run cannot go on");
+                unreadable.insert(run, error.to_string());
+            }
+        }
+    }
+    Ok((machine, unreadable))
+}
+
+/// At most one node per home.
+fn lock(home: &Home) -> Result<LockFile, NodeError> {
+    let taken = LockFile::take(&home.node_lock()).map_err(system("lock the home"))?;
+    let mut lock = taken.ok_or_else(|| NodeError::AlreadyRunning { home: home.dir.clone() })?;
+    // Written before the node listens, so that other commands can name the pid of the process that has the
+    // home.
+    name(&mut lock, home.node_socket()).map_err(system("write the lock of the home"))?;
+    Ok(lock)
+}
+
+/// Writes the pid of this node and the path of its socket into the lock of the home.
+fn name(lock: &mut LockFile, socket: PathBuf) -> io::Result<()> {
+    match lock.name(&Holder { pid: std::process::id(), socket }) {
+        // The node holds the home all the same.
+        Err(error) if error.kind() == io::ErrorKind::StorageFull => Ok(()),
+        named => named,
+    }
+}
+
+/// Listens at the socket of the home, even if its directory was removed. If the directory cannot be made again, listens
+/// at the fallback.
+fn listen(home: &Home, lock: &mut LockFile) -> io::Result<Bound> {
+    let at = |socket: PathBuf| {
+        make_way(&socket).map_err(io::Error::other)?;
+        Ok::<_, io::Error>((UnixListener::bind(&socket)?, SocketFile::at(socket)))
+    };
+    let (listener, file) = match (at(home.node_socket()), home.fallback_node_socket()) {
+        (Err(error), Some(fallback)) => at(fallback).map_err(|_| error)?,
+        (bound, _) => bound?,
+    };
+    // After an error, commands that know the path still find the node.
+    let _ = name(lock, file.path().to_owned());
+    Ok((listener, file))
+}

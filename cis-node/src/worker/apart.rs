@@ -1,0 +1,396 @@
+//! What of a task's work is done apart from the driver, on threads for files: looking for a cached
+//! result before its session starts, and keeping artifacts and the result after its session ended.
+//!
+//! A node that dies in between does it again: nothing was said yet, and the host remembers the exit.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs;
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::disk::Trouble;
+use super::{Live, LocalWorker, Variables, YOUNG_MS};
+use crate::artifacts;
+use crate::cache::{self, Cache, Entry, Looked, Search};
+use crate::chores::Undone;
+use crate::files::{FilesError, STAGING, Stop};
+use crate::small_file::{self, Links};
+use cis_core::api::{CacheUse, FromWorker, Refusal, Report, TaskSpec};
+use cis_core::event::{ArtifactRecord, AttemptOutcome, FailureCause, OutputRecord, SessionState};
+use cis_core::ids::{AttemptId, Fence, SessionId, TimestampMs};
+use cis_host::protocol::Exit;
+
+/// Where the host's own umask is not known, files are put back as with this one.
+const USUAL_UMASK: u32 = 0o022;
+
+/// A file with a key is read no further.
+const KEY_BYTES: u64 = 64;
+
+/// Of a task with artifacts or a cache.
+pub(super) struct Apart {
+    cwd: PathBuf,
+    artifacts: Vec<String>,
+    cache: Option<CacheUse>,
+    /// Under this key its result is kept.
+    key: Option<String>,
+    umask: u32,
+    stop: Stop,
+    /// It was taken back while a cached result is looked for: without one it does not start.
+    withdrawn: bool,
+    phase: Phase,
+}
+
+enum Phase {
+    /// Its session is to come, or lives.
+    Session,
+    /// A cached result is looked for; then it is started, or not.
+    Looking(Box<Held>),
+    /// Its session ended well; its files are being kept.
+    Keeping { exit: Exit, outputs: BTreeMap<String, OutputRecord> },
+}
+
+/// What a start needs.
+pub(super) struct Held {
+    pub(super) spec: TaskSpec,
+    pub(super) secrets: Variables,
+    pub(super) base: Arc<Variables>,
+    pub(super) log: String,
+    /// What its standard input is to hold.
+    pub(super) stdin: Option<String>,
+}
+
+/// What a thread for files has found.
+pub(super) enum Found {
+    Looked(Looked),
+    Kept(Result<Vec<ArtifactRecord>, FilesError>),
+}
+
+/// Tickets of work that is under way, by whose it is.
+pub(super) type Tickets = HashMap<u64, SessionId>;
+
+impl Apart {
+    /// None: nothing of the task's work is done apart.
+    pub(super) fn of(spec: &TaskSpec) -> Option<Box<Self>> {
+        if spec.artifacts.is_empty() && spec.cache.is_none() {
+            return None;
+        }
+        Some(Box::new(Self {
+            cwd: PathBuf::from(&spec.cwd),
+            artifacts: spec.artifacts.clone(),
+            cache: spec.cache.clone(),
+            key: None,
+            umask: spec.umask.unwrap_or(USUAL_UMASK),
+            stop: Stop::default(),
+            withdrawn: false,
+            phase: Phase::Session,
+        }))
+    }
+
+    /// Its session is over, or not there yet.
+    pub(super) fn has_no_session(&self) -> bool {
+        !matches!(self.phase, Phase::Session)
+    }
+
+    /// Takes it back, if nothing of it has begun but the search for an earlier result.
+    pub(super) fn withdraw(&mut self) {
+        self.withdrawn |= matches!(self.phase, Phase::Looking(_));
+    }
+}
+
+impl Drop for Apart {
+    fn drop(&mut self) {
+        // Nobody waits for what is still being done.
+        self.stop.set();
+    }
+}
+
+impl LocalWorker {
+    /// Looks for a cached result. Answers what the start needs, where there is none to look for.
+    pub(super) fn look_up(&mut self, session: SessionId, held: Held) -> Option<Held> {
+        let search = self.live.get(&session).and_then(|live| live.apart.as_ref()).and_then(|apart| {
+            let cache = apart.cache.as_ref()?;
+            let search = Search {
+                recipe: cache::recipe(&held.spec, cache),
+                cwd: apart.cwd.clone(),
+                inputs: cache.inputs.clone(),
+                ttl_ms: cache.ttl_ms,
+                refresh: cache.refresh,
+                umask: apart.umask,
+                staging: format!("{STAGING}{session}"),
+                now_ms: self.now_ms,
+            };
+            Some((search, apart.stop.clone()))
+        });
+        let Some((search, stop)) = search else { return Some(held) };
+        let (cache, blobs) = (Cache::new(&self.home.dir), Arc::clone(&self.blobs));
+        let key_file = key_file(&self.home.output_file(session));
+        self.do_apart(session, move || {
+            let looked = cache::look_up(&search, &cache, &blobs, &stop);
+            if let Looked::Miss { key: Some(key) } = &looked
+                && let Err(error) = write_key(&key_file, key)
+            {
+                tracing::warn!(%error, "the key of a cache is not noted: after a crash the result is not kept");
+            }
+            Found::Looked(looked)
+        });
+        self.set_phase(session, Phase::Looking(Box::new(held)));
+        None
+    }
+
+    /// Its session ended well with these outputs: keeps what else it left. Answers the outputs, where
+    /// nothing else is to be kept.
+    pub(super) fn keep_apart(
+        &mut self,
+        session: SessionId,
+        exit: &Exit,
+        outputs: BTreeMap<String, OutputRecord>,
+    ) -> Option<BTreeMap<String, OutputRecord>> {
+        let Some(live) = self.live.get(&session) else { return Some(outputs) };
+        let Some(apart) = &live.apart else { return Some(outputs) };
+        let (cwd, globs, stop) = (apart.cwd.clone(), apart.artifacts.clone(), apart.stop.clone());
+        let hidden = match &live.withheld {
+            Some((why, _)) => Err(why.clone()),
+            None => Ok(Arc::clone(&live.redactor)),
+        };
+        // A cache entry stands for the log, and a result that was handed in is not in the log.
+        let whole = live.handed_in_ms.is_none();
+        let entry = apart.cache.as_ref().filter(|_| whole).map(|_| Entry {
+            key: apart.key.clone().unwrap_or_default(),
+            from: live.attempt.to_string(),
+            made_ms: exit.ended_ms,
+            outputs: outputs.clone(),
+            artifacts: Vec::new(),
+        });
+        let (cache, blobs) = (Cache::new(&self.home.dir), Arc::clone(&self.blobs));
+        let key_file = key_file(&self.home.output_file(session));
+        self.do_apart(session, move || {
+            let collect = || {
+                let redactor = hidden.map_err(|why| FilesError::Withheld { why })?;
+                let kept = artifacts::collect(&cwd, &globs, &blobs, &stop)?;
+                artifacts::check_names(&kept, &redactor)?;
+                Ok(kept)
+            };
+            let kept = if globs.is_empty() { Ok(Vec::new()) } else { collect() };
+            if let (Ok(kept), Some(entry)) = (&kept, entry) {
+                keep_entry(&cache, entry, kept, &key_file);
+            }
+            Found::Kept(kept)
+        });
+        self.set_phase(session, Phase::Keeping { exit: exit.clone(), outputs });
+        self.slow.push_back((self.now_ms + YOUNG_MS, session));
+        None
+    }
+
+    fn do_apart(&mut self, session: SessionId, work: impl FnOnce() -> Found + Send + 'static) {
+        let ticket = self.chores.submit(work);
+        self.tickets.retain(|_, other| *other != session);
+        self.tickets.insert(ticket, session);
+    }
+
+    fn set_phase(&mut self, session: SessionId, phase: Phase) {
+        if let Some(apart) = self.live.get_mut(&session).and_then(|live| live.apart.as_mut()) {
+            apart.phase = phase;
+        }
+    }
+
+    /// Takes what the threads for files have found.
+    pub(crate) fn take_found(&mut self) {
+        while let Some((ticket, found)) = self.chores.next_done() {
+            // Of an attempt that was let go meanwhile, or begun again.
+            let Some(session) = self.tickets.remove(&ticket) else { continue };
+            let Some(live) = self.live.get_mut(&session) else { continue };
+            let (attempt, fence) = (live.attempt.clone(), live.fence);
+            let Some(apart) = live.apart.as_mut() else { continue };
+            match (std::mem::replace(&mut apart.phase, Phase::Session), found) {
+                (Phase::Looking(held), Ok(Found::Looked(looked))) => {
+                    self.looked(session, attempt, fence, *held, looked);
+                }
+                (Phase::Keeping { exit, outputs }, Ok(Found::Kept(kept))) => {
+                    self.kept(attempt, fence, &exit, outputs, kept);
+                }
+                // Nothing of it has begun: it can wait.
+                (Phase::Looking(_), Err(Undone::NoThread)) => {
+                    self.forget(session);
+                    let detail = "no thread can be started to look for its cached result".to_owned();
+                    let reason = Refusal::Resources { detail };
+                    self.said.push(FromWorker::Refused { attempt, fence, reason });
+                }
+                _ => {
+                    let detail = "its files could not be worked on: the node's log says more".to_owned();
+                    self.say_result(
+                        attempt,
+                        fence,
+                        AttemptOutcome::SpawnError { detail },
+                        None,
+                        BTreeMap::new(),
+                    );
+                }
+            }
+        }
+    }
+
+    fn looked(&mut self, session: SessionId, attempt: AttemptId, fence: Fence, held: Held, looked: Looked) {
+        let apart = self.live.get(&session).and_then(|live| live.apart.as_ref());
+        let (stopped, withdrawn) = apart.map_or((false, false), |a| (a.stop.is_set(), a.withdrawn));
+        let outcome = match looked {
+            Looked::Hit(entry) if !stopped => match self.outputs_of(session, &entry) {
+                Ok(outputs) => {
+                    let mut report = self.report(AttemptOutcome::Succeeded, None, outputs);
+                    (report.artifacts, report.cached) = (entry.artifacts, Some(entry.from));
+                    return self.say(attempt, fence, report);
+                }
+                Err(trouble) => trouble.outcome(),
+            },
+            Looked::Miss { .. } if withdrawn && !stopped => return self.withdrawn(session),
+            Looked::Miss { key } if !stopped => {
+                if let Some(apart) = self.live.get_mut(&session).and_then(|live| live.apart.as_mut()) {
+                    apart.key = key;
+                }
+                return self.start(&attempt, session, held);
+            }
+            Looked::Failed(detail) => AttemptOutcome::Failed { cause: FailureCause::Input { detail } },
+            _ => AttemptOutcome::Cancelled,
+        };
+        self.say_result(attempt, fence, outcome, None, BTreeMap::new());
+    }
+
+    /// Returns the outputs of a cache entry, with the secrets of this attempt replaced too: they may be others now. Names cannot
+    /// be replaced.
+    fn outputs_of(
+        &mut self,
+        session: SessionId,
+        entry: &Entry,
+    ) -> Result<BTreeMap<String, OutputRecord>, Trouble> {
+        let Some(redactor) = self.live.get(&session).map(|live| Arc::clone(&live.redactor)) else {
+            return Ok(BTreeMap::new());
+        };
+        artifacts::check_names(&entry.artifacts, &redactor)
+            .map_err(|error| Trouble::OfTask(format!("its artifacts cannot be kept: {error}")))?;
+        super::results::check_names(entry.outputs.keys(), &redactor)?;
+        let mut outputs = BTreeMap::new();
+        for (name, record) in &entry.outputs {
+            let mut value = record.value.clone();
+            redactor.redact_json(&mut value);
+            let record = match &record.blob {
+                _ if value == record.value => record.clone(),
+                None => self.output_record(name, &record.value, value)?,
+                Some(blob) => {
+                    OutputRecord { hash: super::results::hash_of(&value), value, blob: Some(blob.clone()) }
+                }
+            };
+            outputs.insert(name.clone(), record);
+        }
+        Ok(outputs)
+    }
+
+    fn kept(
+        &mut self,
+        attempt: AttemptId,
+        fence: Fence,
+        exit: &Exit,
+        outputs: BTreeMap<String, OutputRecord>,
+        kept: Result<Vec<ArtifactRecord>, FilesError>,
+    ) {
+        let report = match kept {
+            Ok(artifacts) => {
+                Report { artifacts, ..self.report(AttemptOutcome::Succeeded, Some(exit), outputs) }
+            }
+            Err(FilesError::Stopped) => self.report(AttemptOutcome::Cancelled, Some(exit), BTreeMap::new()),
+            Err(error) => {
+                let detail = format!("its artifacts cannot be kept: {error}");
+                let outcome = match error {
+                    // A full disk, say: that is not the task's fault.
+                    FilesError::Store(_) => AttemptOutcome::SpawnError { detail },
+                    _ => AttemptOutcome::Failed { cause: FailureCause::Outputs { detail } },
+                };
+                self.report(outcome, Some(exit), BTreeMap::new())
+            }
+        };
+        self.say(attempt, fence, report);
+    }
+
+    /// Ends what is done apart for a session. Its end is said once that has ended.
+    pub(super) fn stop_apart(&mut self, session: SessionId) {
+        if let Some(apart) = self.live.get(&session).and_then(|live| live.apart.as_ref()) {
+            apart.stop.set();
+        }
+    }
+
+    /// When the next keeping of files has taken long enough to be shown.
+    pub(super) fn next_slow(&mut self) -> Option<TimestampMs> {
+        while let Some((due, session)) = self.slow.front() {
+            if self.live.get(session).is_some_and(Live::keeps_files) {
+                return Some(*due);
+            }
+            self.slow.pop_front();
+        }
+        None
+    }
+
+    /// Says of sessions that have ended that their files are still being kept.
+    pub(super) fn show_slow(&mut self) {
+        while let Some(due) = self.next_slow() {
+            if due > self.now_ms {
+                return;
+            }
+            let Some((_, session)) = self.slow.pop_front() else { return };
+            let Some(live) = self.live.get(&session) else { continue };
+            let (attempt, fence) = (live.attempt.clone(), live.fence);
+            let state = SessionState::Exited;
+            self.said.push(FromWorker::Session { attempt, fence, state, pid: live.pid });
+        }
+    }
+
+    /// Removes what is only needed while an attempt lives.
+    pub(super) fn forget_apart(&mut self, session: SessionId, live: &Live) {
+        self.tickets.retain(|_, other| *other != session);
+        if live.apart.as_ref().is_some_and(|apart| apart.cache.is_some()) {
+            super::results::remove(&key_file(&self.home.output_file(session)));
+        }
+    }
+}
+
+impl Live {
+    /// Its session ended, and its files are being kept.
+    pub(super) fn keeps_files(&self) -> bool {
+        let keeping = |apart: &Apart| matches!(apart.phase, Phase::Keeping { .. });
+        !self.reported && self.apart.as_deref().is_some_and(keeping)
+    }
+}
+
+/// Keeps a result. That it cannot be kept is no fault of the task.
+fn keep_entry(cache: &Cache, mut entry: Entry, artifacts: &[ArtifactRecord], key_file: &Path) {
+    if entry.key.is_empty() {
+        // It was started in an earlier life of this node.
+        match read_key(key_file) {
+            Some(key) => entry.key = key,
+            None => return,
+        }
+    }
+    entry.artifacts = artifacts.to_vec();
+    if let Err(error) = cache.keep(&entry) {
+        tracing::warn!(key = entry.key, %error, "a result cannot be kept in the cache");
+    }
+}
+
+fn key_file(output: &Path) -> PathBuf {
+    output.with_extension("key")
+}
+
+/// The key belongs to the files as they were before the session: it outlives the node beside them.
+fn write_key(path: &Path, key: &str) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    file.write_all(key.as_bytes())
+}
+
+fn read_key(path: &Path) -> Option<String> {
+    let text = String::from_utf8(small_file::read(path, KEY_BYTES, Links::Refuse).ok()?).ok()?;
+    let whole = text.len() as u64 == KEY_BYTES && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    whole.then_some(text)
+}

@@ -1,0 +1,153 @@
+//! How fast the sessions of a run end, and how many of them are worth having at the host ahead of their
+//! turn: what waits there begins the moment that another one ends, without the way to the node and back.
+//!
+//! Only short sessions are worth it. One that turns out to be long makes the node take back what waits:
+//! it may be given to somebody else, or wait for long, and then it is to be seen where it waits.
+
+use super::{LocalWorker, YOUNG_MS};
+use cis_core::api::FromWorker;
+use cis_core::ids::{RunId, SessionId};
+use cis_host::protocol::{Exit, Line, ToHost};
+
+/// So many short sessions in a row make a run a fast one.
+const STREAK: u32 = 8;
+/// What is sent ahead waits for about so long, µs: less than a session lives before it is shown.
+const WAIT_US: u64 = 16_000;
+/// So many for each slot at most.
+const AHEAD_PER_SLOT_MAX: u64 = 16;
+/// And so many for a run.
+const AHEAD_MAX: u64 = 64;
+
+/// The pace of one run.
+#[derive(Debug, Default)]
+pub(super) struct Pace {
+    /// Its sessions that are not acknowledged.
+    live: u32,
+    /// How many may run at once.
+    slots: u32,
+    /// Short sessions in a row.
+    streak: u32,
+    /// About how long the longer ones of late took, µs.
+    took_us: u64,
+    /// The scheduler was told that so many more are welcome.
+    ahead: u32,
+}
+
+impl Pace {
+    /// One took so long. How many are worth sending ahead now.
+    fn ended(&mut self, took_ms: i64) -> u32 {
+        let took_us = u64::try_from(took_ms).unwrap_or(0) * 1000;
+        if took_ms >= YOUNG_MS {
+            (self.streak, self.took_us) = (0, 0);
+            return 0;
+        }
+        self.streak = self.streak.saturating_add(1);
+        self.took_us = took_us.max(self.took_us / 8 * 7);
+        if self.streak < STREAK {
+            return self.ahead;
+        }
+        let each = (WAIT_US / self.took_us.max(1000)).min(AHEAD_PER_SLOT_MAX);
+        u32::try_from((each * u64::from(self.slots)).min(AHEAD_MAX)).unwrap_or(0)
+    }
+}
+
+impl LocalWorker {
+    /// A session of the run is about to be asked for: its place in the line at the host.
+    pub(super) fn line(&mut self, of: RunId) -> Line {
+        let pace = self.paces.entry(of).or_default();
+        // Half of what is ahead is enough time to send more.
+        Line { of, at_once: pace.slots, lazy_above: pace.ahead / 2 }
+    }
+
+    /// So many of its sessions may run at once, by the newest grant: an older one may still be on its way.
+    pub(super) fn pace_slots(&mut self, of: RunId, slots: u32) {
+        if let Some(pace) = self.paces.get_mut(&of) {
+            pace.slots = slots;
+        }
+    }
+
+    pub(super) fn pace_enters(&mut self, of: RunId) {
+        self.paces.entry(of).or_default().live += 1;
+    }
+
+    pub(super) fn pace_leaves(&mut self, of: RunId) {
+        if let Some(pace) = self.paces.get_mut(&of) {
+            pace.live = pace.live.saturating_sub(1);
+            if pace.live == 0 {
+                let wished = pace.ahead > 0;
+                self.paces.remove(&of);
+                if wished {
+                    // Nobody knows how long those that come next will be.
+                    self.said.push(FromWorker::Ahead { run: of, count: 0 });
+                }
+            }
+        }
+    }
+
+    /// A session ended: the run may have become fast, or slow.
+    pub(super) fn pace_ended(&mut self, of: RunId, exit: &Exit) {
+        let Some(pace) = self.paces.get_mut(&of) else { return };
+        let count = pace.ended(exit.ended_ms - exit.started_ms);
+        if count == 0 && pace.ahead > 0 {
+            return self.pace_slows(of);
+        }
+        // Small changes are not worth a word.
+        if count >= pace.ahead.max(1) * 2 || count * 2 <= pace.ahead && count != pace.ahead {
+            pace.ahead = count;
+            self.said.push(FromWorker::Ahead { run: of, count });
+        }
+    }
+
+    /// A session of the run lives for so long that others must not wait for its end at the host.
+    pub(super) fn pace_slows(&mut self, of: RunId) {
+        let Some(pace) = self.paces.get_mut(&of) else { return };
+        pace.streak = 0;
+        let waits = pace.live > pace.slots;
+        if std::mem::take(&mut pace.ahead) > 0 || waits {
+            self.said.push(FromWorker::Ahead { run: of, count: 0 });
+        }
+        if waits {
+            self.withdraw(of);
+        }
+    }
+
+    /// Takes back what waits at the host, or is on its way there. What has begun there goes on.
+    pub(crate) fn withdraw(&mut self, of: RunId) {
+        if let Some(pace) = self.paces.get_mut(&of) {
+            (pace.streak, pace.ahead) = (0, 0);
+        }
+        let mut waiting: Vec<SessionId> = Vec::new();
+        for (session, live) in &mut self.live {
+            if live.attempt.run != of || live.reported {
+                continue;
+            }
+            if live.asked && live.pid.is_none() {
+                waiting.push(*session);
+            } else if let Some(apart) = &mut live.apart {
+                apart.withdraw();
+            }
+        }
+        // The newest first, so that none of them takes the place of one that is taken back.
+        waiting.sort_unstable_by(|a, b| b.cmp(a));
+        self.to_host.extend(waiting.into_iter().map(|session| ToHost::Withdraw { session }));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_short_sessions_in_a_row_are_worth_sending_ahead() {
+        let mut pace = Pace { slots: 2, ..Pace::default() };
+        let counts: Vec<u32> = (0..10).map(|_| pace.ended(1)).collect();
+        assert_eq!(counts, [0, 0, 0, 0, 0, 0, 0, 32, 32, 32]);
+        assert_eq!(pace.ended(8), 4, "the wait stays as long");
+        assert_eq!(pace.ended(1), 4, "and one short one does not make it fast again");
+        assert_eq!(pace.ended(YOUNG_MS), 0);
+        assert_eq!(pace.ended(1), 0);
+        let mut wide = Pace { slots: 1000, streak: STREAK, ..Pace::default() };
+        assert_eq!(u64::from(wide.ended(0)), AHEAD_MAX);
+        assert_eq!(u64::from(wide.ended(-5)), AHEAD_MAX, "a clock that was set back");
+    }
+}

@@ -1,0 +1,289 @@
+//! Grants into sessions of the host, and sessions that an earlier life of the node started.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::agents::Given;
+use super::apart::{Apart, Held};
+use super::disk::Trouble;
+use super::run_secrets::Hidden;
+use super::{Live, LocalWorker, Variables};
+use crate::exposure::command_line;
+use crate::{context, environment};
+use cis_core::api::{FromWorker, Program, Refusal, TaskContext, TaskSpec, TermSize};
+use cis_core::dag::SecretSource;
+use cis_core::event::{AttemptOutcome, FailureCause};
+use cis_core::ids::{AttemptId, Fence, RunId, SessionId};
+use cis_host::protocol::{Io, Known, Start, ToHost};
+use cis_local::Home;
+
+/// A longer script goes through a file: one argument has at most 128 KiB (execve(2)).
+const SCRIPT_ARGUMENT_BYTES_MAX: usize = 100_000;
+
+impl LocalWorker {
+    /// Forgets what is known of an ended run: its logs, and the secrets next to them, may be cleaned before
+    /// it is retried.
+    pub(crate) fn forget_logs(&mut self, run: RunId) {
+        self.log_dirs.remove(&run);
+        self.run_secrets.remove(&run);
+    }
+
+    fn enter(
+        &mut self,
+        attempt: &AttemptId,
+        session: SessionId,
+        fence: Fence,
+        spec: &TaskSpec,
+    ) -> Result<(Variables, Arc<Variables>, String), Trouble> {
+        if !self.log_dirs.contains(&attempt.run) {
+            let dir = self.home.run_logs(attempt.run);
+            fs::create_dir_all(&dir).map_err(|e| {
+                Trouble::of(&e, format!("cannot make the log directory {}: {e}", dir.display()))
+            })?;
+            self.log_dirs.insert(attempt.run);
+        }
+        let log = self.home.attempt_log(attempt.run, &attempt.task, attempt.number);
+        let base = self.base_environment(spec.base_env.as_ref()).map_err(Trouble::OfTask)?;
+        let secrets = self.secrets_of(spec, &log, &base)?;
+        let hidden = self.redactor_for(attempt.run, spec, &secrets, Ok(&base))?;
+        let path = log.display().to_string();
+        self.insert(attempt, session, fence, spec, log, hidden);
+        Ok((secrets.named, base, path))
+    }
+
+    fn insert(
+        &mut self,
+        attempt: &AttemptId,
+        session: SessionId,
+        fence: Fence,
+        spec: &TaskSpec,
+        log: PathBuf,
+        hidden: Hidden,
+    ) {
+        let live = Live {
+            attempt: attempt.clone(),
+            fence,
+            declared: spec.outputs.clone(),
+            timeout_ms: spec.timeout_ms,
+            idle_ms: spec.idle_ms,
+            tty: spec.tty,
+            command: hidden.all.redact(&command_line(&spec.program)),
+            log,
+            script: None,
+            prompt: None,
+            pid: None,
+            adopted: false,
+            exposed: false,
+            unwatched: false,
+            wrote_output: true,
+            handed_in_ms: None,
+            reported: false,
+            asked: false,
+            has_context: false,
+            typed: None,
+            profile: spec.profile.clone(),
+            apart: Apart::of(spec),
+            redactor: hidden.all,
+            own_secrets: hidden.own,
+            keeps_secrets: !spec.secrets.is_empty() || !spec.sensitive.is_empty(),
+            withheld: None,
+        };
+        self.by_attempt.insert(attempt.clone(), session);
+        if self.live.insert(session, live).is_none() {
+            self.pace_enters(attempt.run);
+        }
+    }
+
+    pub(super) fn grant(
+        &mut self,
+        attempt: &AttemptId,
+        session: SessionId,
+        fence: Fence,
+        slots: u32,
+        mut spec: TaskSpec,
+    ) {
+        let entered = self.resolve_agent(&mut spec).map_err(Trouble::OfTask).and_then(|given| {
+            let entered = self.enter(attempt, session, fence, &spec)?;
+            Ok((given, entered))
+        });
+        let (given, (secrets, base, log)) = match entered {
+            Ok(entered) => entered,
+            Err(Trouble::OfTask(detail)) => {
+                let outcome = AttemptOutcome::Failed { cause: FailureCause::Input { detail } };
+                self.say_result(attempt.clone(), fence, outcome, None, BTreeMap::new());
+                return;
+            }
+            Err(Trouble::OfDisk(detail)) => {
+                let (attempt, reason) = (attempt.clone(), Refusal::Resources { detail });
+                self.said.push(FromWorker::Refused { attempt, fence, reason });
+                return;
+            }
+        };
+        self.pace_slots(attempt.run, slots);
+        if let Some(live) = self.live.get_mut(&session) {
+            live.typed = given.typed;
+        }
+        if let Some(held) = self.look_up(session, Held { spec, secrets, base, log, stdin: given.stdin }) {
+            self.start(attempt, session, held);
+        }
+    }
+
+    /// Asks the host for its session.
+    pub(super) fn start(&mut self, attempt: &AttemptId, session: SessionId, held: Held) {
+        let Held { spec, secrets, base, log, stdin } = held;
+        let env_base = self.place_base(&spec, &base);
+        let mut env = spec.env;
+        if let Some(context) = &spec.context
+            && !self.give_context(attempt, session, context, &mut env)
+        {
+            return;
+        }
+        // A task also gets the variable that one of its own secrets comes from.
+        for (name, source) in &spec.secrets {
+            if let (SecretSource::Env(variable), Some(value)) = (source, secrets.get(name)) {
+                env.entry(variable.clone()).or_insert_with(|| value.clone());
+            }
+        }
+        env.extend(secrets);
+        environment::task_variables(&mut env, &self.home, attempt, session);
+        let label = attempt.to_string();
+        environment::session_variables(&mut env, &self.home, &self.keys, session, &label, spec.tty);
+        let mut files = BTreeMap::new();
+        let argv = match spec.program {
+            Program::Argv(argv) => argv,
+            Program::Script { shell, text } if text.len() > SCRIPT_ARGUMENT_BYTES_MAX => {
+                let path = script_file(&self.home, session);
+                files.insert(path.display().to_string(), text);
+                let argv = vec![shell, path.display().to_string()];
+                if let Some(live) = self.live.get_mut(&session) {
+                    live.script = Some(path);
+                }
+                argv
+            }
+            Program::Script { shell, text } => vec![shell, "-c".to_owned(), text],
+            // Its profile was put in its place when it was granted.
+            Program::Agent { agent, .. } => vec![agent],
+        };
+        let stdin = stdin.map(|content| {
+            let path = prompt_file(&self.home, session);
+            files.insert(path.display().to_string(), content);
+            path
+        });
+        if let Some(live) = self.live.get_mut(&session) {
+            live.asked = true;
+            live.prompt = stdin.clone();
+        }
+        let io = if spec.tty { Io::Pty(TermSize::default()) } else { Io::Pipes { stdin: false } };
+        let line = Some(self.line(attempt.run));
+        self.to_host.push(ToHost::Start(Box::new(Start {
+            session,
+            label,
+            argv,
+            cwd: spec.cwd,
+            env_base: Some(env_base),
+            env,
+            umask: spec.umask,
+            line,
+            io,
+            log,
+            log_limit_bytes: spec.log_limit_bytes.min(self.settings.node.log_limit_bytes),
+            timeout_ms: spec.timeout_ms,
+            idle_ms: spec.idle_ms,
+            warn_ms: self.settings.timeouts.warning(spec.timeout_ms, spec.idle_ms),
+            grace_ms: spec.grace_ms,
+            files,
+            stdin: stdin.map(|path| path.display().to_string()),
+        })));
+    }
+
+    /// Gives it what it gets of those that it needs. Answers false where that cannot be; then it was said.
+    fn give_context(
+        &mut self,
+        attempt: &AttemptId,
+        session: SessionId,
+        context: &TaskContext,
+        env: &mut Variables,
+    ) -> bool {
+        env.extend(context.variables());
+        if !context.left_something() {
+            return true;
+        }
+        let path = context_file(&self.home, session);
+        let written = context::write_file(&path, context);
+        env.insert("CIS_CONTEXT".to_owned(), path.display().to_string());
+        let Some(live) = self.live.get_mut(&session) else { return false };
+        live.has_context = true;
+        let Err(error) = written else { return true };
+        let detail = format!("what it gets of its needs cannot be written to {}: {error}", path.display());
+        let (attempt, fence) = (attempt.clone(), live.fence);
+        if error.kind() == io::ErrorKind::StorageFull || error.kind() == io::ErrorKind::QuotaExceeded {
+            self.forget(session);
+            self.said.push(FromWorker::Refused { attempt, fence, reason: Refusal::Resources { detail } });
+        } else {
+            let outcome = AttemptOutcome::Failed { cause: FailureCause::Input { detail } };
+            self.say_result(attempt, fence, outcome, None, BTreeMap::new());
+        }
+        false
+    }
+
+    /// Takes over an attempt that an earlier life of this node granted, and whose session the host has.
+    pub(crate) fn adopt(
+        &mut self,
+        attempt: &AttemptId,
+        session: SessionId,
+        fence: Fence,
+        slots: u32,
+        mut spec: TaskSpec,
+        known: &Known,
+    ) {
+        let given = self.resolve_agent(&mut spec).unwrap_or_else(|why| {
+            // It runs: what its profile says of a start does not matter any more.
+            tracing::warn!(%attempt, why, "the profile of a live agent is gone");
+            Given::default()
+        });
+        // Its secrets are looked for at once; where they cannot be read it lives on, and is not shown.
+        let log = self.home.attempt_log(attempt.run, &attempt.task, attempt.number);
+        let (all, own) = (Arc::clone(&self.no_secrets), Arc::clone(&self.no_secrets));
+        self.insert(attempt, session, fence, &spec, log, Hidden { all, own });
+        self.pace_slots(attempt.run, slots);
+        let script = script_file(&self.home, session);
+        if let Some(live) = self.live.get_mut(&session) {
+            live.unwatched = true;
+            live.adopted = true;
+            live.asked = true;
+            // Which files it was given is not known any more.
+            live.has_context = true;
+            // Whether it was typed before, events know.
+            live.typed = given.typed;
+            live.script = Some(script);
+            live.prompt = Some(prompt_file(&self.home, session));
+            live.command = "(not known: its secrets cannot be read)".to_owned();
+            live.withheld = Some((String::new(), Box::new(spec)));
+        }
+        self.reveal(session);
+        if let Some(why) = self.withheld(session) {
+            tracing::warn!(%attempt, why, "a live session was taken over, but cannot be shown");
+        }
+        if known.exit.is_none() {
+            self.started(session, known.pid);
+        }
+    }
+}
+
+/// Behind `CIS_CONTEXT`.
+pub(super) fn context_file(home: &Home, session: SessionId) -> PathBuf {
+    home.output_file(session).with_extension("context")
+}
+
+/// The file that the standard input of an agent is.
+pub(crate) fn prompt_file(home: &Home, session: SessionId) -> PathBuf {
+    home.output_file(session).with_extension("prompt")
+}
+
+/// A script that is too long for an argument.
+fn script_file(home: &Home, session: SessionId) -> PathBuf {
+    home.output_file(session).with_extension("script")
+}

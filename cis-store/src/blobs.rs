@@ -1,0 +1,337 @@
+//! Big things as files: named by the SHA-256 of their content, or, where that name would tell the
+//! content (secret values), by a random one.
+//!
+//! Owns `HOME/blobs/xx/…` and `HOME/secrets/xx/…` (0700, files 0600). Knows nothing of what is in them.
+
+mod keeping;
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use sha2::{Digest, Sha256};
+
+use super::error::StoreError;
+use cis_core::ids::BlobId;
+
+pub use keeping::{Stored, Swept};
+
+/// How safe a blob is once it is put.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Safety {
+    /// It survives kill -9 of everything.
+    Processes,
+    /// It survives a power cut: one wait for the disk, milliseconds.
+    Power,
+}
+
+/// The blobs of a home directory.
+#[derive(Debug, Clone)]
+pub struct Blobs {
+    home: PathBuf,
+    /// See [`keeping`].
+    sweeping: Arc<RwLock<()>>,
+}
+
+/// Which of the two directories.
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    Content,
+    Secret,
+}
+
+impl Kind {
+    fn dir(self) -> &'static str {
+        match self {
+            Self::Content => "blobs",
+            Self::Secret => "secrets",
+        }
+    }
+}
+
+impl Blobs {
+    /// The blobs below `home`. Directories are made with the first blob.
+    #[must_use]
+    pub fn new(home: &Path) -> Self {
+        Self { home: home.to_owned(), sweeping: Arc::default() }
+    }
+
+    /// Keeps `bytes`, once, however often they come. Readers see all of them or no file.
+    ///
+    /// # Errors
+    /// They cannot be written; then nothing is left behind.
+    pub fn put(&self, bytes: &[u8], safety: Safety) -> Result<BlobId, StoreError> {
+        let id = BlobId(hex::encode(Sha256::digest(bytes)));
+        // A file cut short by a power cut is written again.
+        if self.read(Kind::Content, &id)?.is_some_and(|kept| kept == bytes) && self.refresh(&id)? {
+            return Ok(id);
+        }
+        self.write(Kind::Content, &id, bytes, safety)?;
+        Ok(id)
+    }
+
+    /// Keeps `bytes` under a random name, each time a new one.
+    ///
+    /// # Errors
+    /// As [`Self::put`]; or the system has no randomness.
+    pub fn put_secret(&self, bytes: &[u8], safety: Safety) -> Result<BlobId, StoreError> {
+        let id = BlobId(random().map_err(|e| StoreError::io(&self.home, &e))?);
+        self.write(Kind::Secret, &id, bytes, safety)?;
+        Ok(id)
+    }
+
+    /// The bytes of a blob; none: it is not here.
+    ///
+    /// # Errors
+    /// It cannot be read; or its content is not what its name says.
+    pub fn get(&self, id: &BlobId) -> Result<Option<Vec<u8>>, StoreError> {
+        if let Some(bytes) = self.read(Kind::Content, id)? {
+            if hex::encode(Sha256::digest(&bytes)) != id.0 {
+                return Err(StoreError::BlobDamaged { id: id.0.clone() });
+            }
+            return Ok(Some(bytes));
+        }
+        self.read(Kind::Secret, id)
+    }
+
+    /// A blob that is written piece by piece, for what may be larger than the memory.
+    ///
+    /// # Errors
+    /// Its file cannot be made.
+    pub fn writer(&self) -> Result<BlobWriter<'_>, StoreError> {
+        let dir = self.home.join(Kind::Content.dir());
+        let io = |e: io::Error| StoreError::io(&dir, &e);
+        DirBuilder::new().recursive(true).mode(0o700).create(&dir).map_err(io)?;
+        let temporary = dir.join(format!(".{}", random().map_err(io)?));
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary);
+        let file = file.map_err(|e| StoreError::io(&temporary, &e))?;
+        Ok(BlobWriter { blobs: self, file, temporary, hash: Sha256::new() })
+    }
+
+    /// The file of a content-addressed blob; none: it is not here. Nothing was checked: whoever reads it
+    /// compares its hash with the name.
+    ///
+    /// # Errors
+    /// It cannot be opened.
+    pub fn open(&self, id: &BlobId) -> Result<Option<File>, StoreError> {
+        let Some(path) = self.path(Kind::Content, id) else { return Ok(None) };
+        match File::open(&path) {
+            Ok(file) => Ok(Some(file)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(StoreError::io(&path, &error)),
+        }
+    }
+
+    /// Removes a secret that nobody needs any more. Says whether it was there.
+    ///
+    /// # Errors
+    /// It cannot be removed.
+    pub fn remove_secret(&self, id: &BlobId) -> Result<bool, StoreError> {
+        let Some(path) = self.path(Kind::Secret, id) else { return Ok(false) };
+        match fs::remove_file(&path) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(StoreError::io(&path, &error)),
+        }
+    }
+
+    /// Where a blob lies; none where `id` has not the shape of one (it may come from anywhere, and is
+    /// about to become a path).
+    fn path(&self, kind: Kind, id: &BlobId) -> Option<PathBuf> {
+        let good = id.0.len() == 64 && id.0.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        good.then(|| self.home.join(kind.dir()).join(&id.0[..2]).join(&id.0))
+    }
+
+    fn read(&self, kind: Kind, id: &BlobId) -> Result<Option<Vec<u8>>, StoreError> {
+        let Some(path) = self.path(kind, id) else { return Ok(None) };
+        let mut bytes = Vec::new();
+        match File::open(&path).and_then(|mut file| file.read_to_end(&mut bytes)) {
+            Ok(_) => Ok(Some(bytes)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(StoreError::io(&path, &error)),
+        }
+    }
+
+    fn write(&self, kind: Kind, id: &BlobId, bytes: &[u8], safety: Safety) -> Result<(), StoreError> {
+        let Some(path) = self.path(kind, id) else {
+            return Err(StoreError::BlobDamaged { id: id.0.clone() });
+        };
+        let dir = self.home.join(kind.dir()).join(&id.0[..2]);
+        let io = |e: io::Error| StoreError::io(&path, &e);
+        DirBuilder::new().recursive(true).mode(0o700).create(&dir).map_err(io)?;
+        let temporary = dir.join(format!(".{}", random().map_err(io)?));
+        let written = write_file(&temporary, bytes, safety).and_then(|()| self.place(&temporary, &path));
+        if let Err(error) = written {
+            let _ = fs::remove_file(&temporary);
+            return Err(io(error));
+        }
+        if safety == Safety::Power {
+            // The name of the file, and those of directories that may be new.
+            for dir in dir.ancestors().take(3) {
+                File::open(dir).and_then(|dir| dir.sync_all()).map_err(io)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Blobs {
+    /// Gives a file that is whole its name.
+    fn place(&self, temporary: &Path, path: &Path) -> io::Result<()> {
+        // One of that name may be there and be swept at this moment.
+        let _nobody_sweeps = self.sweeping.read().unwrap_or_else(PoisonError::into_inner);
+        fs::rename(temporary, path)
+    }
+}
+
+/// See [`Blobs::writer`]. Dropped before [`Self::finish`], it leaves nothing behind.
+#[derive(Debug)]
+pub struct BlobWriter<'a> {
+    blobs: &'a Blobs,
+    file: File,
+    temporary: PathBuf,
+    hash: Sha256,
+}
+
+impl BlobWriter<'_> {
+    /// Appends `bytes`.
+    ///
+    /// # Errors
+    /// They cannot be written.
+    pub fn write(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
+        self.hash.update(bytes);
+        self.file.write_all(bytes).map_err(|e| StoreError::io(&self.temporary, &e))
+    }
+
+    /// Keeps what was written. It survives kill -9 of everything, as with [`Safety::Processes`].
+    ///
+    /// # Errors
+    /// It cannot be put in its place.
+    pub fn finish(mut self) -> Result<BlobId, StoreError> {
+        let id = BlobId(hex::encode(self.hash.finalize_reset()));
+        let path = self.blobs.path(Kind::Content, &id);
+        let path = path.ok_or_else(|| StoreError::BlobDamaged { id: id.0.clone() })?;
+        let io = |e: io::Error| StoreError::io(&path, &e);
+        if let Some(dir) = path.parent() {
+            DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(io)?;
+        }
+        // Over one that is there already: what is damaged is mended so.
+        self.blobs.place(&self.temporary, &path).map_err(io)?;
+        self.temporary.clear();
+        Ok(id)
+    }
+}
+
+impl Drop for BlobWriter<'_> {
+    fn drop(&mut self) {
+        if !self.temporary.as_os_str().is_empty() {
+            let _ = fs::remove_file(&self.temporary);
+        }
+    }
+}
+
+fn write_file(path: &Path, bytes: &[u8], safety: Safety) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    file.write_all(bytes)?;
+    if safety == Safety::Power { file.sync_all() } else { Ok(()) }
+}
+
+/// 64 random hex characters.
+fn random() -> io::Result<String> {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes).map_err(|e| io::Error::other(e.to_string()))?;
+    Ok(hex::encode(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn blobs() -> (tempfile::TempDir, Blobs) {
+        let dir = tempfile::tempdir().unwrap();
+        let blobs = Blobs::new(dir.path());
+        (dir, blobs)
+    }
+
+    fn files(dir: &Path) -> Vec<PathBuf> {
+        let mut found = Vec::new();
+        for entry in fs::read_dir(dir).into_iter().flatten() {
+            let path = entry.unwrap().path();
+            if path.is_dir() { found.extend(files(&path)) } else { found.push(path) }
+        }
+        found
+    }
+
+    #[test]
+    fn the_same_bytes_are_kept_once_and_read_back() {
+        let (dir, blobs) = blobs();
+        let id = blobs.put(b"abc", Safety::Processes).unwrap();
+        assert_eq!(id.0, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+        assert_eq!(blobs.put(b"abc", Safety::Power).unwrap(), id);
+        assert_eq!(blobs.get(&id).unwrap().unwrap(), b"abc");
+        let kept = files(dir.path());
+        assert_eq!(kept, [dir.path().join("blobs/ba").join(&id.0)]);
+        assert_eq!(fs::metadata(&kept[0]).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(fs::metadata(dir.path().join("blobs/ba")).unwrap().permissions().mode() & 0o777, 0o700);
+        assert_eq!(fs::metadata(dir.path().join("blobs")).unwrap().permissions().mode() & 0o777, 0o700);
+    }
+
+    #[test]
+    fn the_name_of_a_secret_tells_nothing() {
+        let (_dir, blobs) = blobs();
+        let (a, b) = (
+            blobs.put_secret(b"pw", Safety::Power).unwrap(),
+            blobs.put_secret(b"pw", Safety::Power).unwrap(),
+        );
+        assert_ne!(a, b);
+        assert_ne!(a.0, hex::encode(Sha256::digest(b"pw")));
+        assert_eq!(blobs.get(&a).unwrap().unwrap(), b"pw");
+        assert!(blobs.remove_secret(&a).unwrap());
+        assert!(!blobs.remove_secret(&a).unwrap());
+        assert_eq!(blobs.get(&a).unwrap(), None);
+    }
+
+    #[test]
+    fn damage_is_noticed_and_mended_by_the_next_put() {
+        let (dir, blobs) = blobs();
+        let id = blobs.put(b"whole", Safety::Processes).unwrap();
+        fs::write(files(dir.path()).remove(0), b"who").unwrap();
+        assert!(matches!(blobs.get(&id), Err(StoreError::BlobDamaged { .. })));
+        blobs.put(b"whole", Safety::Processes).unwrap();
+        assert_eq!(blobs.get(&id).unwrap().unwrap(), b"whole");
+    }
+
+    #[test]
+    fn what_is_written_in_pieces_is_the_same_blob_and_what_is_given_up_leaves_nothing() {
+        let (dir, blobs) = blobs();
+        let mut writer = blobs.writer().unwrap();
+        writer.write(b"ab").unwrap();
+        writer.write(b"c").unwrap();
+        let id = writer.finish().unwrap();
+        assert_eq!(id, blobs.put(b"abc", Safety::Processes).unwrap());
+        assert_eq!(files(dir.path()), [dir.path().join("blobs/ba").join(&id.0)]);
+        let mut given_up = blobs.writer().unwrap();
+        given_up.write(b"x").unwrap();
+        assert_eq!(files(dir.path()).len(), 2);
+        drop(given_up);
+        assert_eq!(files(dir.path()).len(), 1);
+        let mut text = String::new();
+        blobs.open(&id).unwrap().unwrap().read_to_string(&mut text).unwrap();
+        assert_eq!(text, "abc");
+        assert!(blobs.open(&BlobId("../key".to_owned())).unwrap().is_none());
+    }
+
+    #[test]
+    fn names_from_elsewhere_reach_no_other_file() {
+        let (dir, blobs) = blobs();
+        fs::create_dir_all(dir.path().join("blobs/..")).unwrap();
+        fs::write(dir.path().join("key"), b"k").unwrap();
+        for name in ["../key", "", "blobs/../../key", &"A".repeat(64), &format!("..{}", "/".repeat(62))] {
+            assert_eq!(blobs.get(&BlobId(name.to_owned())).unwrap(), None, "{name}");
+        }
+    }
+}

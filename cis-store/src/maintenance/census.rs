@@ -1,0 +1,351 @@
+//! What the events refer to: which blobs are needed, and by whom; which runs have ended, and when.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::path::{Path, absolute};
+
+use rusqlite::Connection;
+
+use super::refuse;
+use crate::error::{RowError, StoreError};
+use crate::schema;
+use crate::values::{maybe_ulid, task, ulid};
+use cis_core::event::EventBody;
+use cis_core::ids::{BlobId, RunId, SessionId, TaskId, TimestampMs};
+
+/// A blob's name as bytes.
+type Name = [u8; 32];
+
+/// Characters of a blob's name.
+const NAME_CHARS: usize = 64;
+
+/// What a run needs.
+#[derive(Debug, Clone, Default)]
+pub struct RunUse {
+    /// When it ended, Unix ms; none: it has not.
+    pub ended_ms: Option<TimestampMs>,
+    /// What it left was removed, and it was not run again since.
+    pub cleaned: bool,
+    /// What it left was removed at some time.
+    pub was_cleaned: bool,
+    names: BTreeMap<Name, Named>,
+}
+
+/// When a run named a blob.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Named {
+    /// At its beginning: it cannot run without.
+    First,
+    /// Since its last cleaning.
+    Since,
+    /// Before that: it may be gone, and a run that was run again need not miss it.
+    Before,
+}
+
+/// What is needed, and by whom.
+#[derive(Debug, Clone, Default)]
+pub struct Census {
+    /// Every run.
+    pub runs: BTreeMap<RunId, RunUse>,
+    /// Sessions without a run, and when they ended.
+    pub sessions: BTreeMap<SessionId, Option<TimestampMs>>,
+    /// Those whose logs were removed.
+    pub cleaned_sessions: BTreeSet<SessionId>,
+    /// Named outside of runs.
+    others: HashSet<Name>,
+    /// Named where only a blob can stand.
+    sure: HashSet<Name>,
+}
+
+/// A log that there should be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogRecord {
+    /// Run, task and number of the attempt; none: a session without a run.
+    pub attempt: Option<(RunId, TaskId, u32)>,
+    /// Its session.
+    pub session: SessionId,
+    /// Bytes of output, those cut from the log included.
+    pub bytes: u64,
+}
+
+impl RunUse {
+    fn name(&mut self, name: Name, when: Named) {
+        let named = self.names.entry(name).or_insert(when);
+        if *named == Named::Before {
+            *named = when;
+        }
+    }
+}
+
+impl Census {
+    /// Takes it from the store at `path`, at one moment, also while a node writes. Reads every event once.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn take(path: &Path) -> Result<Self, StoreError> {
+        let path = absolute(path).map_err(|e| StoreError::io(path, &e))?;
+        refuse::refuse_damaged_unless_in_use(&path)?;
+        let conn = schema::open_reader(&path)?;
+        schema::version(&path, &conn)?;
+        let read = || {
+            let moment = conn.unchecked_transaction()?;
+            let mut census = Self::default();
+            census.read_runs(&moment)?;
+            census.read_events(&moment)?;
+            census.read_outbox(&moment)?;
+            Ok(census)
+        };
+        read().map_err(|e: RowError| e.at(&path, "find what its events refer to"))
+    }
+
+    /// How often each blob is needed: once for each run that is not cleaned, and once by all others together.
+    #[must_use]
+    pub fn needs(&self) -> Needs {
+        let mut needs = Needs::default();
+        for run in self.runs.values().filter(|run| !run.cleaned) {
+            for name in run.names.keys() {
+                *needs.count.entry(*name).or_default() += 1;
+            }
+        }
+        for name in &self.others {
+            *needs.count.entry(*name).or_default() += 1;
+        }
+        needs.known = self.runs.values().flat_map(|run| run.names.keys()).copied().collect();
+        needs
+    }
+
+    /// The blobs that this run names.
+    pub fn of_run(&self, run: RunId) -> impl Iterator<Item = BlobId> + '_ {
+        self.runs.get(&run).into_iter().flat_map(|run| run.names.keys()).map(|name| BlobId(hex::encode(name)))
+    }
+
+    /// Whether it should be there: events name it as a blob, and not only before a cleaning. Of what else looks like one (a hash among a task's outputs) nobody
+    /// can say that it should be there.
+    #[must_use]
+    pub fn is_blob(&self, id: &BlobId) -> bool {
+        let should = |name: &Name| {
+            let by = |run: &RunUse| run.names.get(name).is_some_and(|named| *named != Named::Before);
+            self.others.contains(name) || self.runs.values().any(|run| !run.cleaned && by(run))
+        };
+        name_of(&id.0).is_some_and(|name| self.sure.contains(&name) && should(&name))
+    }
+
+    /// Ids of runs, and of sessions without a run, that have not ended.
+    pub fn open(&self) -> impl Iterator<Item = String> + '_ {
+        let runs = self.runs.iter().filter(|(_, run)| run.ended_ms.is_none()).map(|(id, _)| id.to_string());
+        let sessions = self.sessions.iter().filter(|(_, ended)| ended.is_none());
+        runs.chain(sessions.map(|(id, _)| id.to_string()))
+    }
+
+    fn read_runs(&mut self, conn: &Connection) -> Result<(), RowError> {
+        let mut read = conn.prepare("SELECT id, ended_ms FROM runs")?;
+        let mut rows = read.query(())?;
+        while let Some(row) = rows.next()? {
+            let run = RunUse { ended_ms: row.get(1)?, ..RunUse::default() };
+            self.runs.insert(RunId(ulid(row, 0)?), run);
+        }
+        let mut read = conn.prepare("SELECT id, ended_ms FROM sessions WHERE run IS NULL")?;
+        let mut rows = read.query(())?;
+        while let Some(row) = rows.next()? {
+            self.sessions.insert(SessionId(ulid(row, 0)?), row.get(1)?);
+        }
+        Ok(())
+    }
+
+    fn read_events(&mut self, conn: &Connection) -> Result<(), RowError> {
+        let mut read = conn.prepare("SELECT run, type, body FROM events ORDER BY offset")?;
+        let mut rows = read.query(())?;
+        while let Some(row) = rows.next()? {
+            let body = row.get_ref(2)?.as_str().map_err(|e| RowError::Shape(e.to_string()))?;
+            let kind = row.get_ref(1)?.as_str().map_err(|e| RowError::Shape(e.to_string()))?;
+            let run = maybe_ulid(row, 0)?.map(RunId);
+            if kind == "cis.dag.node.cleaned" {
+                self.cleaned(kind, body);
+                continue;
+            }
+            let mut run = run.and_then(|run| self.runs.get_mut(&run));
+            if let ("cis.dag.run.retried", Some(run)) = (kind, &mut run) {
+                run.cleaned = false;
+            }
+            let when = if kind == "cis.dag.run.created" { Named::First } else { Named::Since };
+            for (name, sure) in names_in(body) {
+                match &mut run {
+                    Some(run) => run.name(name, when),
+                    None => drop(self.others.insert(name)),
+                }
+                if sure {
+                    self.sure.insert(name);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn cleaned(&mut self, kind: &str, body: &str) {
+        let Ok(EventBody::NodeCleaned { runs, sessions, .. }) = EventBody::from_parts(kind, body) else {
+            return;
+        };
+        for run in runs {
+            if let Some(run) = self.runs.get_mut(&run) {
+                (run.cleaned, run.was_cleaned) = (true, true);
+                let since = run.names.values_mut().filter(|named| **named == Named::Since);
+                since.for_each(|named| *named = Named::Before);
+            }
+        }
+        self.cleaned_sessions.extend(sessions);
+    }
+
+    fn read_outbox(&mut self, conn: &Connection) -> Result<(), RowError> {
+        let mut read = conn.prepare("SELECT payload FROM outbox")?;
+        let mut rows = read.query(())?;
+        while let Some(row) = rows.next()? {
+            let payload = row.get_ref(0)?.as_str().unwrap_or_default();
+            self.others.extend(names_in(payload).map(|(name, _)| name));
+        }
+        Ok(())
+    }
+}
+
+/// Blobs and how often they are needed.
+#[derive(Debug, Clone, Default)]
+pub struct Needs {
+    count: BTreeMap<Name, u32>,
+    known: HashSet<Name>,
+}
+
+impl Needs {
+    /// Somebody else needs it.
+    pub fn add(&mut self, id: &BlobId) {
+        if let Some(name) = name_of(&id.0) {
+            *self.count.entry(name).or_default() += 1;
+        }
+    }
+
+    /// One of those who needed it needs it no more. Says whether it was the last.
+    pub fn remove(&mut self, id: &BlobId) -> bool {
+        let Some(name) = name_of(&id.0) else { return false };
+        let Some(count) = self.count.get_mut(&name) else { return false };
+        *count -= 1;
+        if *count == 0 {
+            self.count.remove(&name);
+            return true;
+        }
+        false
+    }
+
+    /// Whether somebody needs it.
+    #[must_use]
+    pub fn has(&self, id: &BlobId) -> bool {
+        name_of(&id.0).is_some_and(|name| self.count.contains_key(&name))
+    }
+
+    /// Whether a run names it, be it cleaned or not.
+    #[must_use]
+    pub fn was_known(&self, id: &BlobId) -> bool {
+        name_of(&id.0).is_some_and(|name| self.known.contains(&name))
+    }
+
+    /// All that are needed, in the order of their names.
+    pub fn iter(&self) -> impl Iterator<Item = BlobId> + '_ {
+        self.count.keys().map(|name| BlobId(hex::encode(name)))
+    }
+}
+
+/// The logs that there should be by the store at `path`, of sessions that have ended.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn logs(path: &Path) -> Result<Vec<LogRecord>, StoreError> {
+    refuse::refuse_damaged_unless_in_use(path)?;
+    let conn = schema::open_reader(path)?;
+    let read = || {
+        let mut read = conn.prepare(
+            "SELECT s.id, r.id, t.id, s.attempt, s.log_bytes FROM sessions s
+                LEFT JOIN runs r ON r.key = s.run LEFT JOIN tasks t ON t.run = s.run AND t.idx = s.task
+             WHERE s.log_bytes > 0 ORDER BY s.id",
+        )?;
+        let mut rows = read.query(())?;
+        let mut found = Vec::new();
+        while let Some(row) = rows.next()? {
+            let run = maybe_ulid(row, 1)?.map(RunId);
+            let attempt = match (run, row.get::<_, Option<u32>>(3)?) {
+                (Some(run), Some(number)) => Some((run, task(row, 2)?, number)),
+                _ => None,
+            };
+            found.push(LogRecord { attempt, session: SessionId(ulid(row, 0)?), bytes: row.get(4)? });
+        }
+        Ok(found)
+    };
+    read().map_err(|e: RowError| e.at(path, "list the logs that there should be"))
+}
+
+/// Whether a session is there and has not ended.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn live_sessions(path: &Path, of: &[SessionId]) -> Result<BTreeSet<SessionId>, StoreError> {
+    refuse::refuse_damaged_unless_in_use(path)?;
+    let conn = schema::open_reader(path)?;
+    let read = || {
+        let mut read = conn.prepare("SELECT 1 FROM sessions WHERE id = ?1 AND ended_ms IS NULL")?;
+        let mut live = BTreeSet::new();
+        for session in of {
+            if read.exists([session.0.to_bytes()])? {
+                live.insert(*session);
+            }
+        }
+        Ok(live)
+    };
+    read().map_err(|e: RowError| e.at(path, "look sessions up"))
+}
+
+/// Keys whose values are blobs.
+const BLOB_KEYS: [&str; 3] = ["\"spec\":", "\"base_env\":", "\"blob\":"];
+
+/// Every JSON string of `text` that has the shape of a blob's name, and whether it is sure that it is one.
+/// What only looks like one keeps nothing but a file of that name.
+fn names_in(text: &str) -> impl Iterator<Item = (Name, bool)> + '_ {
+    let bytes = text.as_bytes();
+    memchr::memchr_iter(b'"', bytes).filter_map(|quote| {
+        let end = quote + 1 + NAME_CHARS;
+        let name =
+            (bytes.get(end) == Some(&b'"')).then(|| text.get(quote + 1..end).and_then(name_of)).flatten()?;
+        Some((name, BLOB_KEYS.iter().any(|key| text[..quote].ends_with(key))))
+    })
+}
+
+fn name_of(text: &str) -> Option<Name> {
+    let lower = text.len() == NAME_CHARS && !text.bytes().any(|byte| byte.is_ascii_uppercase());
+    let mut name = [0; 32];
+    (lower && hex::decode_to_slice(text, &mut name).is_ok()).then_some(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_found_wherever_they_stand() {
+        let (a, b) = ("a".repeat(64), "0123456789abcdef".repeat(4));
+        let text = format!(
+            r#"{{"spec":"{a}","x":["{b}","{}","{a}0"],"{}":1,"y":"é{}"}}"#,
+            "g".repeat(64),
+            "A".repeat(64),
+            "a".repeat(62)
+        );
+        let found: Vec<(String, bool)> =
+            names_in(&text).map(|(name, sure)| (hex::encode(name), sure)).collect();
+        assert_eq!(found, [(a, true), (b, false)]);
+        assert_eq!(names_in("\"").count(), 0);
+    }
+
+    #[test]
+    fn a_blob_is_needed_as_long_as_one_needs_it() {
+        let mut needs = Needs::default();
+        let id = BlobId("ab".repeat(32));
+        needs.add(&id);
+        needs.add(&id);
+        assert!(!needs.remove(&id) && needs.has(&id));
+        assert!(needs.remove(&id) && !needs.has(&id));
+        assert!(!needs.remove(&id));
+    }
+}

@@ -1,0 +1,250 @@
+//! Rebuilds a store from the readable parts of the old one.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf, absolute};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use rusqlite::Connection;
+use ulid::Ulid;
+
+use super::refuse;
+use super::salvage::{self, LostEvents, LostOf, Saved};
+use super::{Folded, fold, tasks_of_rows};
+use crate::append::{insert_event, newest};
+use crate::error::{RowError, StoreError};
+use crate::facts::TaskSeed;
+use crate::projector::{Beside, Place, Projector};
+use crate::schema::{self, Sharing, beside, flush};
+use crate::values::ulid;
+use cis_core::event::{EventBody, EventDraft, RunCreated};
+use cis_core::ids::RunId;
+
+/// What became of a store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RebuildReport {
+    /// Events that are in the new store.
+    pub events: u64,
+    /// Events that could not be read.
+    pub lost: Vec<LostEvents>,
+    /// The last events could not be read, either; how many they were is not known.
+    pub end_lost: bool,
+    /// Events that are kept, but whose body says nothing to this version.
+    pub silent_events: u64,
+    /// Damaged tables that cannot be restored from events; [`super::lost_with`] says what is lost with them.
+    pub torn_tables: Vec<String>,
+    /// Open runs that were ended because some of their events are lost, or may be.
+    pub ended: Vec<NamedRun>,
+    /// Runs whose first event is lost, so that they are not listed any more.
+    pub hidden: Vec<RunId>,
+    /// Where the old file is now.
+    pub kept: PathBuf,
+}
+
+/// A run with the name of its DAG.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamedRun {
+    /// Its id.
+    pub id: RunId,
+    /// Its DAG.
+    pub dag: String,
+}
+
+/// Detail of a run that was ended by a rebuild. It cannot be folded or retried.
+pub const INCOMPLETE: &str =
+    "events of this run were lost when the database was damaged, so it cannot continue safely";
+
+/// Saves every readable event of the store at `path` into a new file, projects them again, and puts the new file
+/// into the place of the old one, which stays unchanged next to it. No node may run. `tasks` reads a run's file
+/// and returns its tasks in their order. If it returns none, the tasks come from the old tables, and if those are
+/// lost, from the events.
+///
+/// An open run that misses events ends with an error, because one of its tasks might run a second time.
+///
+/// Interrupted at any point, either file is in place, and it can be done again.
+///
+/// # Errors
+/// [`StoreError::InUse`]: a node runs. [`StoreError::Newer`], [`StoreError::Foreign`]: it is not a store that this
+/// version can rebuild. Otherwise the new file could not be written; the old one is unchanged.
+pub fn rebuild(
+    path: &Path,
+    mut tasks: impl FnMut(&RunCreated) -> Option<Vec<TaskSeed>>,
+) -> Result<RebuildReport, StoreError> {
+    let path = absolute(path).map_err(|e| StoreError::io(path, &e))?;
+    if !path.exists() && !beside(&path, "-wal").exists() {
+        return Err(StoreError::NotFound { what: "store", name: path.display().to_string() });
+    }
+    let _lock = schema::lock(&path)?;
+    refuse::adopt_orphan(&path)?;
+    if !path.exists() {
+        return Err(StoreError::NotFound { what: "store", name: path.display().to_string() });
+    }
+    let fresh = beside(&path, ".rebuilding");
+    remove(&fresh)?;
+    let made = fill(&path, &fresh, &mut tasks);
+    let made = match made {
+        Ok(made) => made,
+        Err(error) => {
+            let _ = remove(&fresh);
+            return Err(error);
+        }
+    };
+    let kept = swap(&path, &fresh)?;
+    Ok(RebuildReport { kept, ..made })
+}
+
+/// Fills the new store at `fresh`.
+fn fill(
+    path: &Path,
+    fresh: &Path,
+    tasks: &mut impl FnMut(&RunCreated) -> Option<Vec<TaskSeed>>,
+) -> Result<RebuildReport, StoreError> {
+    let doing = "save what can be read";
+    let sql = |e: rusqlite::Error| StoreError::sql(fresh, doing, &e);
+    let row = |e: RowError| e.at(fresh, doing);
+    let new = schema::open_writer(fresh, Sharing::Processes)?;
+    new.execute_batch("BEGIN").map_err(sql)?;
+    // The old file is read before SQLite opens it and may change it.
+    let (found, log_torn) = salvage::events(path, &new)?;
+    let old = open_old(path, !found.is_empty())?;
+    let old = old.as_ref();
+    let saved = salvage::losses(old, &found, log_torn);
+    let folded =
+        fold(&new, "main", |run, facts| tasks(facts).or_else(|| tasks_of_rows(old?, "main", run).ok()))
+            .map_err(row)?;
+    let torn_tables = match old {
+        Some(old) => salvage::rest(old, &new).map_err(row)?,
+        None => vec!["everything".to_owned()],
+    };
+    let ended = end_incomplete(&new, &saved, &folded).map_err(row)?;
+    let hidden = hidden(&new).map_err(row)?;
+    new.execute_batch("COMMIT").map_err(sql)?;
+    flush(fresh, &new)?;
+    Ok(RebuildReport {
+        events: saved.events,
+        lost: saved.lost,
+        end_lost: saved.end_lost,
+        silent_events: folded.unknown + folded.bad.len() as u64,
+        torn_tables,
+        ended,
+        hidden,
+        kept: PathBuf::new(),
+    })
+}
+
+/// Opens the old store. `None`: SQLite cannot open it. `ours`: it has events of CIS, so any other header is damage.
+fn open_old(path: &Path, ours: bool) -> Result<Option<Connection>, StoreError> {
+    let old = schema::open_damaged(path).and_then(|conn| {
+        schema::version(path, &conn)?;
+        Ok(conn)
+    });
+    match old {
+        Ok(conn) => Ok(Some(conn)),
+        Err(StoreError::Foreign { .. }) if ours => Ok(None),
+        Err(error @ (StoreError::Foreign { .. } | StoreError::Newer { .. } | StoreError::InUse { .. })) => {
+            Err(error)
+        }
+        // No other error of SQLite is a reason to give up the events that were found.
+        Err(_) => Ok(None),
+    }
+}
+
+/// Ends open runs that miss events, or may miss some. Returns these runs.
+fn end_incomplete(new: &Connection, saved: &Saved, folded: &Folded) -> Result<Vec<NamedRun>, RowError> {
+    let any = saved.end_lost || saved.lost.iter().any(|lost| lost.run == LostOf::Unknown);
+    let mut incomplete: Vec<RunId> = saved
+        .lost
+        .iter()
+        .filter_map(|lost| match lost.run {
+            LostOf::Run(run) => Some(run),
+            LostOf::Node | LostOf::Unknown => None,
+        })
+        .collect();
+    for (offset, _) in &folded.bad {
+        let sql = "SELECT run FROM events WHERE offset = ?1 AND run IS NOT NULL";
+        if let Ok(id) = new.query_row(sql, [offset], |row| row.get(0)) {
+            incomplete.push(RunId(Ulid::from_bytes(id)));
+        }
+    }
+    let open = named_runs(new, "SELECT id, dag FROM runs WHERE ended_ms IS NULL ORDER BY key")?;
+    let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+    let at_ms = i64::try_from(now_ms).unwrap_or(i64::MAX);
+    let mut projector = Projector::default();
+    let mut ended = Vec::new();
+    for run in open.into_iter().filter(|run| any || incomplete.contains(&run.id)) {
+        let offset = newest(new)? + 1;
+        let body = EventBody::RunErrored { detail: INCOMPLETE.to_owned() };
+        let draft = EventDraft { run: Some(run.id), at_ms, actor: None, cause: None, body };
+        insert_event(new, offset, &draft, Ulid::new())?;
+        projector.apply(new, Place { offset, run: draft.run, at_ms }, &draft.body, Beside::Nothing)?;
+        ended.push(run);
+    }
+    Ok(ended)
+}
+
+fn named_runs(conn: &Connection, sql: &str) -> Result<Vec<NamedRun>, RowError> {
+    let mut read = conn.prepare(sql)?;
+    let mut rows = read.query(())?;
+    let mut runs = Vec::new();
+    while let Some(row) = rows.next()? {
+        runs.push(NamedRun { id: RunId(ulid(row, 0)?), dag: row.get(1)? });
+    }
+    Ok(runs)
+}
+
+/// Returns runs that have events, but not the event that created the run.
+fn hidden(new: &Connection) -> Result<Vec<RunId>, RowError> {
+    let mut read = new.prepare(
+        "SELECT DISTINCT run FROM events WHERE run IS NOT NULL AND run NOT IN (SELECT id FROM runs)",
+    )?;
+    let mut rows = read.query(())?;
+    let mut hidden = Vec::new();
+    while let Some(row) = rows.next()? {
+        hidden.push(RunId(ulid(row, 0)?));
+    }
+    Ok(hidden)
+}
+
+/// Puts `fresh` into the place of `path`. The old file gets a second name first, so that at every moment
+/// there is a store at `path`.
+fn swap(path: &Path, fresh: &Path) -> Result<PathBuf, StoreError> {
+    let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+    let kept = beside(path, &format!(".before-rebuild-{now_ms}"));
+    let io = |e: io::Error| StoreError::io(path, &e);
+    if fs::hard_link(path, &kept).is_err() {
+        fs::copy(path, &kept).map_err(io)?;
+    }
+    // The log of the old file (there is one only if it could not be copied into it) must not be taken for
+    // that of the new one.
+    move_if_there(&beside(path, "-wal"), &beside(&kept, "-wal")).map_err(io)?;
+    remove_if_there(&beside(path, "-shm")).map_err(io)?;
+    fs::rename(fresh, path).map_err(io)?;
+    remove(fresh)?;
+    if let Some(dir) = path.parent() {
+        File::open(dir).and_then(|dir| dir.sync_all()).map_err(io)?;
+    }
+    Ok(kept)
+}
+
+/// Removes a database with its log, where it is there.
+fn remove(path: &Path) -> Result<(), StoreError> {
+    for name in [path.to_owned(), beside(path, "-wal"), beside(path, "-shm"), beside(path, "-journal")] {
+        remove_if_there(&name).map_err(|e| StoreError::io(&name, &e))?;
+    }
+    Ok(())
+}
+
+fn remove_if_there(path: &Path) -> io::Result<()> {
+    ignore_missing(fs::remove_file(path))
+}
+
+fn move_if_there(from: &Path, to: &Path) -> io::Result<()> {
+    ignore_missing(fs::rename(from, to))
+}
+
+fn ignore_missing(done: io::Result<()>) -> io::Result<()> {
+    match done {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        done => done,
+    }
+}

@@ -1,0 +1,352 @@
+//! Copies what can be read of a store, damaged or not.
+//!
+//! Events are looked for on every page of the file, even if SQLite cannot reach the page: every event whose page is
+//! intact is found. Tables that cannot be restored from events are read through SQLite, from both ends.
+
+use std::collections::{BTreeMap, HashSet};
+use std::path::Path;
+
+use rusqlite::types::{ToSqlOutput, ValueRef};
+use rusqlite::{Connection, ErrorCode, params, params_from_iter};
+use serde_json::value::RawValue;
+use ulid::Ulid;
+
+use super::is_unknown;
+use super::pages::{Field, Pages, Record, View, rows};
+use crate::append::insert_stored;
+use crate::error::{RowError, StoreError};
+use cis_core::event::{Event, SCHEMA_VERSION};
+use cis_core::ids::{InputId, Offset, RunId};
+
+/// Prefix of all event types.
+const TYPE_PREFIX: &str = "cis.dag.";
+
+/// An offset that is larger than the number of events by more than this is damaged.
+const OFFSET_SLACK: i64 = 1_000_000;
+
+/// Consecutive events that cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LostEvents {
+    /// Offset of the first.
+    pub from: Offset,
+    /// Offset of the last.
+    pub to: Offset,
+    /// Their run.
+    pub run: LostOf,
+}
+
+/// Owner of lost events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LostOf {
+    /// Events of a run.
+    Run(RunId),
+    /// The node, or a session without a run. No run misses the events.
+    Node,
+    /// The owner is unknown.
+    Unknown,
+}
+
+/// The events that were found and those that are lost.
+#[derive(Debug, Default)]
+pub(super) struct Saved {
+    pub(super) events: u64,
+    pub(super) lost: Vec<LostEvents>,
+    /// The end of the table cannot be read, so events may be missing after the last one; their number is
+    /// unknown.
+    pub(super) end_lost: bool,
+}
+
+/// Finds every intact event of the store at `path` and passes it to `keep`, each offset once. Returns the offsets,
+/// and whether transactions of the write-ahead log are lost.
+pub(super) fn scan(
+    path: &Path,
+    keep: &mut dyn FnMut(&Event) -> Result<(), RowError>,
+) -> Result<(HashSet<i64>, bool), StoreError> {
+    let pages = Pages::open(path).map_err(|e| StoreError::io(path, &e))?;
+    let mut found = HashSet::new();
+    for view in [View::Sound, View::Beyond, View::Replaced] {
+        for page in pages.numbers(view) {
+            for event in events_of(&rows(&pages, view, page)).filter(is_readable) {
+                let offset = i64::try_from(event.offset).unwrap_or(i64::MAX);
+                let far = i64::try_from(found.len()).unwrap_or(i64::MAX).saturating_mul(4);
+                if offset <= far.saturating_add(OFFSET_SLACK) && found.insert(offset) {
+                    keep(&event).map_err(|e| e.at(path, "save an event"))?;
+                }
+            }
+        }
+    }
+    Ok((found, pages.log_damage.is_some()))
+}
+
+/// Whether this version, or a newer one according to the event's version number, can decode the event.
+fn is_readable(event: &Event) -> bool {
+    event.v > SCHEMA_VERSION || event.decode().map_or_else(|error| is_unknown(event, &error), |_| true)
+}
+
+/// Returns the events among the rows of a page. Offsets ascend; a row that breaks the order has a damaged
+/// offset.
+fn events_of(rows: &[Record]) -> impl Iterator<Item = Event> + '_ {
+    rows.iter().enumerate().filter_map(|(n, row)| {
+        let before = n.checked_sub(1).map_or(0, |n| rows[n].rowid);
+        let after = rows.get(n + 1).map_or(i64::MAX, |row| row.rowid);
+        // If only the neighbor's offset is damaged, this row is still in order with the row beyond the
+        // neighbor.
+        let ordered = (before < row.rowid || n > 1 && rows[n - 2].rowid < row.rowid)
+            && (row.rowid < after || rows.get(n + 2).is_some_and(|next| row.rowid < next.rowid));
+        row.fields.as_deref().filter(|_| ordered).and_then(|fields| event(row.rowid, fields))
+    })
+}
+
+/// Reads the event of a row of the events table. `None`: the row is damaged or belongs to another table.
+fn event(rowid: i64, fields: &[Field]) -> Option<Event> {
+    let [Field::Null, id, run, Field::Integer(v), kind, Field::Integer(at_ms), actor, cause, body] = fields
+    else {
+        return None;
+    };
+    let ulid = |field: &Field| match field {
+        Field::Blob(bytes) => bytes.as_slice().try_into().ok().map(|bytes| Some(Ulid::from_bytes(bytes))),
+        Field::Null => Some(None),
+        _ => None,
+    };
+    let text = |field: &Field| match field {
+        Field::Text(bytes) => String::from_utf8(bytes.clone()).ok(),
+        _ => None,
+    };
+    let actor = match actor {
+        Field::Null => None,
+        actor => Some(serde_json::from_str(&text(actor)?).ok()?),
+    };
+    Some(Event {
+        offset: Offset::try_from(rowid).ok().filter(|offset| *offset > 0)?,
+        id: ulid(id)??,
+        run: ulid(run)?.map(RunId),
+        v: u32::try_from(*v).ok()?,
+        type_name: text(kind).filter(|kind| kind.starts_with(TYPE_PREFIX))?,
+        at_ms: *at_ms,
+        actor,
+        cause: ulid(cause)?.map(InputId),
+        body: RawValue::from_string(text(body)?).ok()?,
+    })
+}
+
+/// Copies the events of the store at `path`. This process must have no connection to it.
+pub(super) fn events(path: &Path, to: &Connection) -> Result<(HashSet<i64>, bool), StoreError> {
+    scan(path, &mut |event| insert_stored(to, event))
+}
+
+/// Finds the events of the old store that are not among `found`. `old`: none if SQLite cannot open it.
+pub(super) fn losses(old: Option<&Connection>, found: &HashSet<i64>, log_torn: bool) -> Saved {
+    let newest = found.iter().copied().max().unwrap_or(0);
+    let mut saved = Saved { events: found.len() as u64, lost: Vec::new(), end_lost: log_torn };
+    let (forward, whole) = old.map_or((Vec::new(), false), |old| offsets(old, "ASC"));
+    // A table that can be read to its end has all offsets; for a damaged table, every offset up to the newest one is
+    // assumed.
+    let known = forward.last().copied().unwrap_or(0);
+    let mut wanted = forward;
+    let mut run_of = BTreeMap::new();
+    let mut runs_known = false;
+    if let Some(old) = old {
+        (run_of, runs_known) = runs_of_events(old);
+    }
+    if !whole || wanted.last().is_none_or(|last| *last < newest) {
+        let (backward, _) = old.map_or((Vec::new(), false), |old| offsets(old, "DESC"));
+        saved.end_lost |= backward.is_empty();
+        let limit = newest.saturating_add(OFFSET_SLACK);
+        let of_index = run_of.keys().copied().filter(|offset| *offset < limit).max().unwrap_or(0);
+        let end = newest.max(of_index).max(backward.first().copied().filter(|end| *end < limit).unwrap_or(0));
+        wanted = (1..=end).collect();
+    }
+    for offset in wanted.into_iter().filter(|offset| *offset > 0 && !found.contains(offset)) {
+        let run = match run_of.get(&offset) {
+            Some(run) => LostOf::Run(*run),
+            // Events in the part of the log that SQLite does not read are not in the index either.
+            None if runs_known && offset <= known => LostOf::Node,
+            None => LostOf::Unknown,
+        };
+        saved.lose(offset, run);
+    }
+    saved
+}
+
+/// Reads the offsets of events in this order. Returns whether these are all.
+fn offsets(old: &Connection, order: &str) -> (Vec<i64>, bool) {
+    let mut found: Vec<i64> = Vec::new();
+    let whole =
+        each_row(old, &format!("SELECT offset FROM events NOT INDEXED ORDER BY offset {order}"), |row| {
+            found.extend(row.get::<_, i64>(0));
+        });
+    let ordered = order == "DESC" || found.is_sorted_by(|one, next| one < next);
+    (found, whole && ordered)
+}
+
+/// Reads the run of each event that has one from an index of the events table. Returns whether all of the index
+/// could be read.
+fn runs_of_events(old: &Connection) -> (BTreeMap<i64, RunId>, bool) {
+    let sql = "SELECT offset, run FROM events INDEXED BY events_run WHERE run IS NOT NULL ORDER BY run";
+    let mut run_of = BTreeMap::new();
+    let whole = each_row(old, sql, |row| {
+        if let (Ok(offset), Ok(run)) = (row.get(0), row.get(1)) {
+            run_of.insert(offset, RunId(Ulid::from_bytes(run)));
+        }
+    });
+    (run_of, whole)
+}
+
+/// Passes rows to `each` until the end or the first unreadable row. Returns whether it reached the end.
+fn each_row(conn: &Connection, sql: &str, mut each: impl FnMut(&rusqlite::Row<'_>)) -> bool {
+    let Ok(mut read) = conn.prepare(sql) else { return false };
+    let Ok(mut rows) = read.query(()) else { return false };
+    loop {
+        match rows.next() {
+            Ok(Some(row)) => each(row),
+            Ok(None) => return true,
+            Err(_) => return false,
+        }
+    }
+}
+
+impl Saved {
+    fn lose(&mut self, offset: i64, run: LostOf) {
+        let offset = Offset::try_from(offset).unwrap_or(0);
+        match self.lost.last_mut() {
+            Some(last) if last.to + 1 == offset && last.run == run => last.to = offset,
+            _ => self.lost.push(LostEvents { from: offset, to: offset, run }),
+        }
+    }
+}
+
+/// A table that cannot be restored from events.
+struct Kept {
+    name: &'static str,
+    columns: &'static [&'static str],
+    /// Its primary key.
+    key: &'static str,
+}
+
+/// All such tables, in the order in which they are copied.
+const KEPT: &[Kept] = &[
+    Kept { name: "meta", columns: &["key", "value"], key: "key" },
+    Kept { name: "inputs", columns: &["id", "what"], key: "id" },
+    Kept {
+        name: "outbox",
+        columns: &["id", "room", "priority", "what", "run", "item", "payload", "due_ms", "tries"],
+        key: "id",
+    },
+    Kept { name: "room_runs", columns: &["run", "room", "told", "published", "journal"], key: "run" },
+    Kept { name: "room_messages", columns: &["event", "room", "what", "run", "item", "at_ms"], key: "event" },
+    Kept { name: "rooms", columns: &["room", "incarnation", "seq", "token"], key: "room" },
+];
+
+/// Columns of sessions that cannot be restored from events.
+const SESSION_FACTS: Kept =
+    Kept { name: "sessions", columns: &["tty", "cols", "rows", "command", "log", "id"], key: "id" };
+
+/// Describes what is lost with rows of such a table.
+#[must_use]
+pub fn lost_with(table: &str) -> &'static str {
+    match table {
+        "meta" => {
+            "when this store was restored from a backup, and when a node last restarted after a full disk"
+        }
+        "inputs" => "which requests were already carried out: a repeated request counts as a new one",
+        "outbox" => "messages that waited to be sent to rooms",
+        "room_runs" => "which runs are published to which rooms",
+        "room_messages" => "which messages in rooms belong to which run: these messages are no longer edited",
+        "rooms" => "how far rooms were read",
+        "sessions" => "commands, sizes and log files of some sessions",
+        _ => "everything except the events",
+    }
+}
+
+/// Copies the tables and columns that cannot be restored from events. Returns the names of damaged tables.
+pub(super) fn rest(from: &Connection, to: &Connection) -> Result<Vec<String>, RowError> {
+    let mut torn = Vec::new();
+    for table in KEPT {
+        let names = table.columns.join(", ");
+        let marks = vec!["?"; table.columns.len()].join(", ");
+        let insert = format!("INSERT OR IGNORE INTO {} ({names}) VALUES ({marks})", table.name);
+        if !copy(from, "main", Some((to, &insert)), table)? {
+            torn.push(table.name.to_owned());
+        }
+    }
+    let update = "UPDATE sessions SET tty = ?1, cols = ?2, rows = ?3, command = ?4, log = ?5 WHERE id = ?6";
+    if !copy(from, "main", Some((to, update)), &SESSION_FACTS)? {
+        torn.push(SESSION_FACTS.name.to_owned());
+    }
+    // Ids of the outbox are never used twice: they are known elsewhere.
+    let next = from
+        .query_row("SELECT seq FROM sqlite_sequence WHERE name = 'outbox'", (), |row| row.get::<_, i64>(0));
+    if let Ok(next) = next {
+        to.execute("DELETE FROM sqlite_sequence WHERE name = 'outbox'", ())?;
+        to.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('outbox', ?1)", params![next])?;
+    }
+    Ok(torn)
+}
+
+/// Returns the damaged tables of `schema` that cannot be restored from events.
+pub(super) fn torn(from: &Connection, schema: &str) -> Result<Vec<String>, RowError> {
+    let mut torn = Vec::new();
+    for table in KEPT.iter().chain([&SESSION_FACTS]) {
+        if !copy(from, schema, None, table)? {
+            torn.push(table.name.to_owned());
+        }
+    }
+    Ok(torn)
+}
+
+/// Copies rows from both ends, each until the first unreadable row. Returns whether all rows were copied.
+fn copy(
+    from: &Connection,
+    schema: &str,
+    to: Option<(&Connection, &str)>,
+    table: &Kept,
+) -> Result<bool, RowError> {
+    let mut write = to.map(|(to, into)| to.prepare(into)).transpose()?;
+    let mut rows_whole = true;
+    for order in ["ASC", "DESC"] {
+        let Kept { name, columns, key } = table;
+        let select = format!("SELECT {} FROM {schema}.{name} ORDER BY {key} {order}", columns.join(", "));
+        let mut failed = None;
+        let end = each_row(from, &select, |row| {
+            let values: Vec<ValueRef<'_>> =
+                (0..table.columns.len()).map_while(|n| row.get_ref(n).ok()).collect();
+            let is_text = |value: &ValueRef<'_>| match value {
+                ValueRef::Text(bytes) => std::str::from_utf8(bytes).is_ok(),
+                _ => true,
+            };
+            if values.len() < table.columns.len() || !values.iter().all(is_text) {
+                rows_whole = false;
+            } else if let Some(write) = &mut write {
+                match write.execute(params_from_iter(values.into_iter().map(ToSqlOutput::Borrowed))) {
+                    Ok(_) => {}
+                    // A value has another type than its column.
+                    Err(error) if is_of_row(&error) => rows_whole = false,
+                    Err(error) => failed = Some(error),
+                }
+            }
+        });
+        if let Some(error) = failed {
+            return Err(error.into());
+        }
+        if end {
+            return Ok(rows_whole && order == "ASC");
+        }
+    }
+    Ok(false)
+}
+
+/// Whether a row was refused because of its content, and not because of the disk.
+pub(super) fn is_of_row(error: &rusqlite::Error) -> bool {
+    match error.sqlite_error_code() {
+        Some(code) => matches!(
+            code,
+            ErrorCode::ConstraintViolation
+                | ErrorCode::TypeMismatch
+                | ErrorCode::TooBig
+                | ErrorCode::ParameterOutOfRange
+                | ErrorCode::Unknown
+        ),
+        // The value of a column does not have the expected type.
+        None => true,
+    }
+}

@@ -1,0 +1,280 @@
+//! The shape of the database: numbered migrations, and how each kind of connection is opened.
+//!
+//! Owns pragmas and versions. Knows nothing of what the rows mean.
+
+use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
+use std::io;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OpenFlags};
+
+use super::error::StoreError;
+use super::projector::fill_inbox;
+
+/// `MIGRATIONS[n]` leads from version n to n + 1. What was released is never edited.
+pub(super) const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/0001.sql"),
+    include_str!("migrations/0002.sql"),
+    include_str!("migrations/0003.sql"),
+    include_str!("migrations/0004.sql"),
+    include_str!("migrations/0005.sql"),
+    include_str!("migrations/0006.sql"),
+];
+
+/// The version that made the inbox: what older stores know of it is in their events alone.
+const INBOX_VERSION: usize = 3;
+
+/// "CISS": tells our databases from others (`PRAGMA application_id`).
+const APPLICATION_ID: i32 = 0x4349_5353;
+
+/// Statements that a connection keeps prepared.
+const STATEMENTS_KEPT: usize = 64;
+
+/// No schema will ever have this version number or a higher one: a header with such a number is damaged.
+const VERSION_PLAUSIBLE: u32 = 10_000;
+
+/// How long a connection waits for another one's lock. Only recovery after a crash and the end of a
+/// checkpoint hold one, both for milliseconds.
+const BUSY: Duration = Duration::from_secs(10);
+
+/// WAL bytes that stay on disk after a checkpoint, to be written over again without growing the file.
+const WAL_KEPT_BYTES: u32 = 64 << 20;
+
+/// The newest version that this build knows.
+pub(super) fn newest() -> u32 {
+    u32::try_from(MIGRATIONS.len()).unwrap_or(u32::MAX)
+}
+
+/// `path` with `suffix` appended to its file name.
+pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+/// Takes the store for this process, until the file is dropped (flock, so that a crash frees it).
+/// Never on the database itself: closing any descriptor of that would drop SQLite's own locks.
+pub(super) fn lock(path: &Path) -> Result<File, StoreError> {
+    refuse_special(path)?;
+    let name = beside(path, ".lock");
+    let file = private(&name).map_err(|e| StoreError::io(&name, &e))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StoreError::InUse { path: path.to_owned() }),
+        Err(TryLockError::Error(e)) => Err(StoreError::io(&name, &e)),
+    }
+}
+
+/// Refuses files of a database that are not regular files: opening a named pipe would wait for ever.
+pub(super) fn refuse_special(path: &Path) -> Result<(), StoreError> {
+    for suffix in ["", "-wal", "-shm", ".lock"] {
+        let file = beside(path, suffix);
+        if fs::metadata(&file).is_ok_and(|metadata| !metadata.is_file()) {
+            return Err(StoreError::Foreign { path: file });
+        }
+    }
+    Ok(())
+}
+
+/// Opens or makes a file that only its owner can read.
+pub(super) fn private(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
+}
+
+/// Makes the database file where there is none, so that it has its mode from the first moment on
+/// (SQLite gives -wal and -shm the same). An existing one is not opened, for the reason at [`lock`].
+/// Says whether it is new.
+fn prepare_file(path: &Path) -> io::Result<bool> {
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            let mode = fs::metadata(path)?.permissions().mode();
+            if mode & 0o077 != 0 {
+                fs::set_permissions(path, Permissions::from_mode(0o600))?;
+            }
+            Ok(false)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Which other connections may open a database that is opened for writing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sharing {
+    /// Connections of every process. The index of the write-ahead log is a file, which SQLite makes.
+    Processes,
+    /// Connections of this process only. The index of the log is in memory, so opening the database needs no disk
+    /// space.
+    Threads,
+}
+
+/// The connection that writes: makes the database where there is none, and brings it to the newest version.
+pub(super) fn open_writer(path: &Path, sharing: Sharing) -> Result<Connection, StoreError> {
+    let fresh = prepare_file(path).map_err(|e| StoreError::io(path, &e))?;
+    let mut conn = match sharing {
+        Sharing::Processes => {
+            open(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?
+        }
+        Sharing::Threads => prepared(path, open_alone(path))?,
+    };
+    let sql = |e: rusqlite::Error| StoreError::sql(path, "set it up", &e);
+    // Nothing in a new file is worth a wait for the disk (its first checkpoint waits): a power cut before
+    // that leaves an empty database, which is made again.
+    conn.execute_batch(if fresh { "PRAGMA synchronous=OFF" } else { "PRAGMA synchronous=NORMAL" })
+        .map_err(sql)?;
+    version(path, &conn)?;
+    let mode: String = conn.query_row("PRAGMA journal_mode=WAL", (), |row| row.get(0)).map_err(sql)?;
+    if mode != "wal" {
+        let detail = format!("its file system supports no shared memory (journal mode {mode})");
+        return Err(StoreError::Io { path: path.to_owned(), detail });
+    }
+    conn.execute_batch(&format!(
+        "PRAGMA wal_autocheckpoint=0; PRAGMA foreign_keys=OFF; PRAGMA temp_store=MEMORY;
+         PRAGMA cache_size=-16384; PRAGMA journal_size_limit={WAL_KEPT_BYTES};"
+    ))
+    .map_err(sql)?;
+    migrate(path, &mut conn, MIGRATIONS)?;
+    conn.execute_batch("PRAGMA synchronous=NORMAL").map_err(sql)?;
+    Ok(conn)
+}
+
+/// Makes a database in `dir` that all processes can open, and removes it.
+///
+/// # Errors
+/// The same as those of opening a store in `dir`.
+pub(super) fn try_shared(dir: &Path) -> Result<(), StoreError> {
+    let path = dir.join("room.db");
+    let remove = || {
+        ["", "-wal", "-shm", "-journal"]
+            .iter()
+            .for_each(|suffix| drop(fs::remove_file(beside(&path, suffix))));
+    };
+    remove();
+    let opened = open_writer(&path, Sharing::Processes).map(drop);
+    remove();
+    opened
+}
+
+/// A connection that only reads.
+pub(super) fn open_reader(path: &Path) -> Result<Connection, StoreError> {
+    let conn = open(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    conn.execute_batch("PRAGMA query_only=ON; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-4096")
+        .map_err(|e| StoreError::sql(path, "set up a reader", &e))?;
+    Ok(conn)
+}
+
+/// A connection that checkpoints; it changes no row.
+pub(super) fn open_checkpointer(path: &Path) -> Result<Connection, StoreError> {
+    let conn = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    conn.execute_batch(&format!(
+        "PRAGMA wal_autocheckpoint=0; PRAGMA synchronous=NORMAL; PRAGMA journal_size_limit={WAL_KEPT_BYTES}"
+    ))
+    .map_err(|e| StoreError::sql(path, "set up the checkpointer", &e))?;
+    Ok(conn)
+}
+
+/// A connection for saving what can be read of a damaged store; it changes neither the file nor its write-ahead log, nor
+/// the index of the log. It is opened for writing because SQLite reads the log of a crash only then. The caller has the
+/// lock of the store.
+pub(super) fn open_damaged(path: &Path) -> Result<Connection, StoreError> {
+    let conn = prepared(path, open_alone(path))?;
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)
+        .map_err(|e| StoreError::sql(path, "open it", &e))?;
+    // Lets it be read although its end is cut off, or one of its tables is in pieces.
+    conn.execute_batch("PRAGMA writable_schema=ON").map_err(|e| StoreError::sql(path, "open it", &e))?;
+    conn.execute_batch("PRAGMA wal_autocheckpoint=0").map_err(|e| StoreError::sql(path, "open it", &e))?;
+    Ok(conn)
+}
+
+/// Makes every connection of this process use an index of the write-ahead log in memory, for as long as the returned
+/// connection is open. The index that a killed process left stays as it is: it shows what the log has lost. The caller
+/// has the lock of the store. `None`: the file cannot be opened.
+pub(super) fn private_index(path: &Path) -> Option<Connection> {
+    let conn = open_alone(path).ok()?;
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).ok()?;
+    // The first read takes the lock that the other connections share; an error of it is reported by them.
+    let _ = conn.query_row("SELECT count(*) FROM sqlite_schema", (), |_| Ok(()));
+    Some(conn)
+}
+
+/// Opens a database for this process only. Later connections of this process share its index of the write-ahead log
+/// without any setting (os_unix.c).
+fn open_alone(path: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    Connection::open_with_flags_and_vfs(path, flags, c"unix-excl")
+}
+
+fn open(path: &Path, flags: OpenFlags) -> Result<Connection, StoreError> {
+    refuse_special(path)?;
+    prepared(path, Connection::open_with_flags(path, flags))
+}
+
+fn prepared(path: &Path, opened: rusqlite::Result<Connection>) -> Result<Connection, StoreError> {
+    let conn = opened.map_err(|e| StoreError::sql(path, "open it", &e))?;
+    conn.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
+    conn.busy_timeout(BUSY).map_err(|e| StoreError::sql(path, "open it", &e))?;
+    Ok(conn)
+}
+
+/// Version of a database, after a look at whose it is. 0: it is empty.
+pub(super) fn version(path: &Path, conn: &Connection) -> Result<u32, StoreError> {
+    let read = |pragma| {
+        conn.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0))
+            .map_err(|e| StoreError::sql(path, "read its version", &e))
+    };
+    let (found, owner) = (read("user_version")?, read("application_id")?);
+    let objects: i64 = conn
+        .query_row("SELECT count(*) FROM sqlite_schema", (), |row| row.get(0))
+        .map_err(|e| StoreError::sql(path, "read its schema", &e))?;
+    let empty = found == 0 && owner == 0 && objects == 0;
+    let damaged = |what: &str| StoreError::Corrupt { path: path.to_owned(), detail: what.to_owned() };
+    if !empty && owner != i64::from(APPLICATION_ID) {
+        let ours = "SELECT 1 FROM sqlite_schema WHERE name = 'events_never_change'";
+        return Err(match conn.query_row(ours, (), |_| Ok(())) {
+            Ok(()) => damaged("the mark of CIS in its header is damaged"),
+            Err(_) => StoreError::Foreign { path: path.to_owned() },
+        });
+    }
+    let found = u32::try_from(found).ok().filter(|found| *found < VERSION_PLAUSIBLE);
+    let found = found.ok_or_else(|| damaged("the version in its header is damaged"))?;
+    let encoding: String = conn
+        .pragma_query_value(None, "encoding", |row| row.get(0))
+        .map_err(|e| StoreError::sql(path, "read its header", &e))?;
+    if (found == 0) != empty || encoding != "UTF-8" {
+        return Err(damaged("its header is damaged"));
+    }
+    if found > newest() {
+        return Err(StoreError::Newer { path: path.to_owned(), found, known: newest() });
+    }
+    Ok(found)
+}
+
+/// Brings the database to the end of `migrations`: all steps that are missing, or none.
+pub(super) fn migrate(path: &Path, conn: &mut Connection, migrations: &[&str]) -> Result<(), StoreError> {
+    let from = version(path, conn)? as usize;
+    if from >= migrations.len() {
+        return Ok(());
+    }
+    let sql = |e: rusqlite::Error| StoreError::sql(path, "bring it to a newer version", &e);
+    let step = conn.transaction().map_err(sql)?;
+    for migration in &migrations[from..] {
+        step.execute_batch(migration).map_err(sql)?;
+    }
+    if (1..INBOX_VERSION).contains(&from) && migrations.len() >= INBOX_VERSION {
+        fill_inbox(&step).map_err(|e| e.at(path, "bring it to a newer version"))?;
+    }
+    step.pragma_update(None, "application_id", APPLICATION_ID).map_err(sql)?;
+    step.pragma_update(None, "user_version", i64::try_from(migrations.len()).unwrap_or(i64::MAX))
+        .map_err(sql)?;
+    step.commit().map_err(sql)
+}
+
+/// For maintenance: everything into the database file, the log cut.
+pub(super) fn flush(path: &Path, conn: &Connection) -> Result<bool, StoreError> {
+    conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |row| row.get::<_, i64>(0))
+        .map(|busy| busy == 0)
+        .map_err(|e| StoreError::sql(path, "checkpoint", &e))
+}

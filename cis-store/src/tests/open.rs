@@ -1,0 +1,202 @@
+//! Opening: new stores, old ones, newer ones, and files that are none.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use rusqlite::Connection;
+
+use super::support::{Home, created, draft, run_id, ulid};
+use crate::maintenance::check;
+use crate::schema::{MIGRATIONS, Sharing, beside, migrate, newest, open_writer, try_shared};
+use crate::{Readers, StoreError, Writer};
+
+/// The whole schema of a database, as text.
+fn schema(path: &Path) -> Vec<String> {
+    let conn = Connection::open(path).unwrap();
+    let mut read = conn.prepare("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY name").unwrap();
+    let rows = read.query_map((), |row| row.get(0)).unwrap();
+    rows.map(Result::unwrap).collect()
+}
+
+fn pragma(path: &Path, name: &str) -> i64 {
+    Connection::open(path).unwrap().pragma_query_value(None, name, |row| row.get(0)).unwrap()
+}
+
+#[test]
+fn every_earlier_version_becomes_the_newest() {
+    let fresh = Home::new();
+    drop(fresh.writer());
+    assert_eq!(pragma(&fresh.path(), "user_version"), i64::from(newest()));
+    for version in 0..MIGRATIONS.len() {
+        let home = Home::new();
+        if version > 0 {
+            let mut old = Connection::open(home.path()).unwrap();
+            migrate(&home.path(), &mut old, &MIGRATIONS[..version]).unwrap();
+        }
+        drop(home.writer());
+        assert_eq!(schema(&home.path()), schema(&fresh.path()), "from version {version}");
+        assert_eq!(pragma(&home.path(), "user_version"), i64::from(newest()));
+    }
+}
+
+#[test]
+fn a_named_pipe_in_place_of_a_file_is_refused() {
+    for suffix in ["", "-wal", "-shm", ".lock"] {
+        let home = Home::new();
+        drop(home.writer());
+        let pipe = beside(&home.path(), suffix);
+        let _ = fs::remove_file(&pipe);
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            &pipe,
+            rustix::fs::FileType::Fifo,
+            rustix::fs::Mode::from(0o600),
+            0,
+        )
+        .unwrap();
+        let is_refused = |error: &StoreError| matches!(error, StoreError::Foreign { path } if *path == pipe);
+        assert!(Writer::open(&home.path()).is_err_and(|error| is_refused(&error)), "{suffix}");
+        assert!(Readers::open(&home.path()).is_err_and(|error| is_refused(&error)), "{suffix}");
+        assert!(check(&home.path(), true).is_err_and(|error| is_refused(&error)), "{suffix}");
+    }
+}
+
+#[test]
+fn a_migration_that_fails_changes_nothing() {
+    let home = Home::new();
+    drop(home.writer());
+    let before = schema(&home.path());
+    let mut conn = Connection::open(home.path()).unwrap();
+    let mut steps = MIGRATIONS.to_vec();
+    steps.extend(["CREATE TABLE next (a INTEGER) STRICT;", "CREATE TABLE next (a INTEGER) STRICT;"]);
+    assert!(matches!(migrate(&home.path(), &mut conn, &steps), Err(StoreError::Refused { .. })));
+    drop(conn);
+    assert_eq!(schema(&home.path()), before);
+    assert_eq!(pragma(&home.path(), "user_version"), i64::from(newest()));
+    let mut conn = Connection::open(home.path()).unwrap();
+    migrate(&home.path(), &mut conn, &steps[..steps.len() - 1]).unwrap();
+    drop(conn);
+    assert_eq!(pragma(&home.path(), "user_version"), i64::from(newest()) + 1);
+}
+
+#[test]
+fn a_store_of_a_newer_version_is_refused_and_left_alone() {
+    let home = Home::new();
+    drop(home.writer());
+    Connection::open(home.path()).unwrap().pragma_update(None, "user_version", newest() + 1).unwrap();
+    let known = newest();
+    for error in [Writer::open(&home.path()).unwrap_err(), Readers::open(&home.path()).unwrap_err()] {
+        assert!(
+            matches!(error, StoreError::Newer { found, known: k, .. } if found == known + 1 && k == known)
+        );
+    }
+    assert_eq!(pragma(&home.path(), "user_version"), i64::from(newest()) + 1);
+}
+
+#[test]
+fn files_that_are_no_stores_are_refused_and_left_alone() {
+    let home = Home::new();
+    fs::write(home.path(), "dear diary, ".repeat(1000)).unwrap();
+    assert!(matches!(Writer::open(&home.path()), Err(StoreError::Corrupt { .. })));
+    assert_eq!(fs::read(home.path()).unwrap(), "dear diary, ".repeat(1000).as_bytes());
+
+    let other = Home::new();
+    Connection::open(other.path()).unwrap().execute_batch("CREATE TABLE mine (a)").unwrap();
+    let before = fs::read(other.path()).unwrap();
+    assert!(matches!(Writer::open(&other.path()), Err(StoreError::Foreign { .. })));
+    assert!(matches!(Readers::open(&other.path()), Err(StoreError::Foreign { .. })));
+    assert_eq!(fs::read(other.path()).unwrap(), before);
+}
+
+#[test]
+fn one_process_writes() {
+    let home = Home::new();
+    let writer = home.writer();
+    assert!(matches!(Writer::open(&home.path()), Err(StoreError::InUse { .. })));
+    drop(writer);
+    drop(home.writer());
+}
+
+#[test]
+fn only_the_owner_reads_its_files() {
+    let home = Home::new();
+    let mut writer = home.writer();
+    writer.append(&draft(Some(run_id(1)), 1, created("a", 0)), ulid(1)).unwrap();
+    writer.commit().unwrap();
+    let names = [
+        home.path(),
+        beside(&home.path(), "-wal"),
+        beside(&home.path(), "-shm"),
+        beside(&home.path(), ".lock"),
+    ];
+    for name in &names {
+        assert_eq!(fs::metadata(name).unwrap().permissions().mode() & 0o777, 0o600, "{}", name.display());
+    }
+    drop(writer);
+    fs::set_permissions(home.path(), fs::Permissions::from_mode(0o644)).unwrap();
+    drop(home.writer());
+    assert_eq!(fs::metadata(home.path()).unwrap().permissions().mode() & 0o777, 0o600);
+}
+
+#[test]
+fn events_can_be_neither_changed_nor_removed() {
+    let home = Home::new();
+    let mut writer = home.writer();
+    writer.append(&draft(Some(run_id(1)), 1, created("a", 0)), ulid(1)).unwrap();
+    writer.commit().unwrap();
+    for sql in ["UPDATE events SET body = '{}'", "DELETE FROM events"] {
+        let error = writer.connection().execute(sql, ()).unwrap_err();
+        assert!(error.to_string().contains("events are never"), "{error}");
+    }
+}
+
+#[test]
+fn a_file_system_without_shared_memory_is_refused_and_not_taken_for_a_full_disk() {
+    let home = Home::new();
+    let without = |path: &Path, sharing| match sharing {
+        Sharing::Processes => {
+            let detail = "its file system supports no shared memory".to_owned();
+            Err(StoreError::Io { path: path.to_owned(), detail })
+        }
+        Sharing::Threads => open_writer(path, sharing),
+    };
+    let error = Writer::open_by(&home.path(), without).unwrap_err();
+    assert!(error.to_string().contains("no shared memory"), "{error}");
+    let full = |path: &Path, sharing| match sharing {
+        Sharing::Processes => Err(StoreError::Full { path: path.to_owned() }),
+        Sharing::Threads => open_writer(path, sharing),
+    };
+    let writer = Writer::open_by(&home.path(), full).unwrap();
+    assert!(writer.excludes_processes() && writer.could_be_shared());
+}
+
+#[test]
+fn whether_a_store_could_be_shared_is_tried_without_touching_it() {
+    let home = Home::new();
+    let dir = home.path().parent().unwrap().to_owned();
+    let names = || {
+        let names = fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().file_name());
+        names.collect::<std::collections::BTreeSet<_>>()
+    };
+    let before = names();
+    try_shared(&dir).unwrap();
+    assert_eq!(names(), before);
+    fs::create_dir(dir.join("room.db")).unwrap();
+    try_shared(&dir).unwrap_err();
+}
+
+#[test]
+fn only_a_full_or_failing_disk_is_one() {
+    let path = Path::new("x").to_owned();
+    let detail = String::new;
+    for (error, of_disk) in [
+        (StoreError::Full { path: path.clone() }, true),
+        (StoreError::Io { path: path.clone(), detail: detail() }, true),
+        (StoreError::InUse { path: path.clone() }, false),
+        (StoreError::ReadOnly { path, detail: detail() }, false),
+    ] {
+        assert_eq!(error.is_of_disk(), of_disk, "{error}");
+        assert!(error.may_pass());
+    }
+}
