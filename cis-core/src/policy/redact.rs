@@ -10,7 +10,7 @@
 //! with the shape of a well-known key are replaced too (`shapes`), declared or not; in byte streams only the values are.
 //!
 //! **Memory**: the search for one set of values has at most `NODES_MAX` nodes, and as many again for the search backwards, which is
-//! made when a screen is shown. If all forms need more, forms of short values get the space first, then the forms that most
+//! made when a screen is shown; the search for what a screen draws of them has at most half as many. If all forms need more, forms of short values get the space first, then the forms that most
 //! programs print. A value as it is and its lines are always found.
 //!
 //! **Limits**: bytes between its bytes hide a value, so a value that a program wraps by itself (other than hex and
@@ -32,7 +32,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 pub use changing::ChangingStream;
-pub use forms::invisible_at;
+pub use forms::{invisible_at, is_drawn};
 
 use forms::Usage;
 use trie::Trie;
@@ -117,6 +117,10 @@ pub struct Redactor {
     trie: Arc<Trie>,
     /// Search for the second set.
     more: Option<Arc<Trie>>,
+    /// Search for the values as a screen draws them, where that is something else.
+    drawn: Option<Arc<Redactor>>,
+    /// All values as a screen draws them.
+    values: Vec<Arc<[String]>>,
 }
 
 impl fmt::Debug for Redactor {
@@ -151,7 +155,13 @@ impl Redactor {
     pub fn new(secrets: impl IntoIterator<Item = String>) -> Result<Self, RedactError> {
         let secrets: Vec<String> = secrets.into_iter().collect();
         let values = checked(secrets.iter().map(String::as_str), RUN_SECRETS_BYTES_MAX)?;
-        Ok(Self { trie: Arc::new(trie_of(&values)), more: None })
+        let as_drawn = values.iter().map(|value| value.chars().filter(|c| is_drawn(*c)).collect());
+        Ok(Self {
+            trie: Arc::new(trie_of(&values)),
+            more: None,
+            drawn: drawn(&values).map(Arc::new),
+            values: vec![as_drawn.collect()],
+        })
     }
 
     /// Returns a redactor that finds the values of both. Copies neither.
@@ -161,7 +171,15 @@ impl Redactor {
         match (self.is_empty(), other.is_empty()) {
             (_, true) => Arc::clone(self),
             (true, _) => Arc::clone(other),
-            _ => Arc::new(Self { trie: Arc::clone(&self.trie), more: Some(Arc::clone(&other.trie)) }),
+            _ => Arc::new(Self {
+                trie: Arc::clone(&self.trie),
+                more: Some(Arc::clone(&other.trie)),
+                drawn: match (&self.drawn, &other.drawn) {
+                    (Some(ours), Some(theirs)) => Some(ours.with(theirs)),
+                    (ours, theirs) => ours.as_ref().or(theirs.as_ref()).cloned(),
+                },
+                values: [self.values.as_slice(), &other.values].concat(),
+            }),
         }
     }
 
@@ -180,7 +198,20 @@ impl Redactor {
     /// Number of nodes of its searches, which determines its memory. Counts the searches backwards, also before they are made.
     #[must_use]
     pub fn nodes(&self) -> usize {
-        self.tries().map(|trie| 2 * trie.size()).sum()
+        self.tries().map(|trie| 2 * trie.size()).sum::<usize>() + self.drawn().map_or(0, Self::nodes)
+    }
+
+    /// Returns whether a text of characters that [`is_drawn`] alone is a part of a value as a screen draws it.
+    #[must_use]
+    pub fn holds(&self, part: &str) -> bool {
+        self.values.iter().flat_map(|values| values.iter()).any(|value| value.contains(part))
+    }
+
+    /// Returns the search for the values as a screen draws them, in a text of characters that [`is_drawn`] alone; none: a value
+    /// is drawn as it is.
+    #[must_use]
+    pub fn drawn(&self) -> Option<&Self> {
+        self.drawn.as_deref()
     }
 
     fn tries(&self) -> impl Iterator<Item = &Trie> {
@@ -331,6 +362,21 @@ fn checked<'a>(secrets: impl IntoIterator<Item = &'a str>, most: usize) -> Resul
         values.push(value);
     }
     Ok(values)
+}
+
+/// Builds the search for values, and their lines, of which a screen draws less than there is: it has no tabs, no line ends, and no
+/// characters of no width, and nobody sees blanks at the end of a row.
+fn drawn(values: &[&str]) -> Option<Redactor> {
+    let mut trie = Trie::default();
+    for form in values.iter().flat_map(|value| forms::of(value, Usage::Plain)) {
+        let whole = String::from_utf8_lossy(&form.bytes);
+        let drawn: String = whole.chars().filter(|c| is_drawn(*c)).collect();
+        if drawn != whole && drawn.len() >= SECRET_BYTES_MIN {
+            trie.insert_plain(drawn.as_bytes());
+        }
+    }
+    trie.link();
+    (!trie.is_empty()).then(|| Redactor { trie: Arc::new(trie), ..Redactor::default() })
 }
 
 /// Builds the search for all values and their lines, and for as many other forms as fit.

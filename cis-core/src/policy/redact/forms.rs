@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use unicode_width::UnicodeWidthChar as _;
+
 use crate::text::is_invisible;
 
 /// A line of a secret that is shorter is not looked for alone, bytes: it could be `}` or `true,`.
@@ -31,6 +33,12 @@ pub fn invisible_at(bytes: &[u8]) -> usize {
     };
     let first = bytes.get(..length).and_then(|bytes| std::str::from_utf8(bytes).ok());
     if first.is_some_and(|text| text.chars().all(is_invisible)) { length } else { 0 }
+}
+
+/// Returns whether a character has a place of its own on a screen, and is not blank there.
+#[must_use]
+pub fn is_drawn(c: char) -> bool {
+    !c.is_whitespace() && !is_invisible(c) && c.width().is_some_and(|width| width > 0)
 }
 
 /// Returns where the first invisible character of a text stands.
@@ -101,7 +109,9 @@ impl Forms {
     fn add_lines(&mut self, text: &str) {
         self.add(text.as_bytes().to_vec());
         if text.contains('\n') {
+            // A terminal writes a carriage return before each line feed, also where there is one.
             self.add(text.replace("\r\n", "\n").replace('\n', "\r\n").into_bytes());
+            self.add(text.replace('\n', "\r\n").into_bytes());
             for line in text.lines().map(str::trim).filter(|line| line.len() >= LINE_BYTES_MIN) {
                 self.add(line.as_bytes().to_vec());
             }

@@ -172,7 +172,7 @@ fn colour(colour: Color) -> Colour {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::TermSize;
+    use crate::term_size::TermSize;
 
     #[test]
     fn what_scrolls_is_counted_whether_the_history_is_full_or_not() {

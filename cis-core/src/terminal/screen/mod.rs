@@ -22,7 +22,7 @@ use alacritty_terminal::grid::Dimensions;
 use alacritty_terminal::term::{Config, Osc52, Term, TermMode};
 use alacritty_terminal::vte::ansi::{Processor, Timeout};
 
-use crate::api::TermSize;
+use crate::term_size::TermSize;
 use guard::{Guard, Piece};
 use handler::{Keep, Side};
 

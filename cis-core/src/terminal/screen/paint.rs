@@ -19,8 +19,8 @@ use alacritty_terminal::vte::ansi::{
 use super::handler::keyboard_flags;
 use super::text::{Glyph, Mask, Masked, glyph, mask};
 use super::{Screen, clamp};
-use crate::api::TermSize;
 use crate::policy::redact::Redactor;
+use crate::term_size::TermSize;
 use crate::terminal::filter::is_link;
 use pen::Pen;
 

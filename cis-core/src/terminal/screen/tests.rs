@@ -262,6 +262,52 @@ fn every_form_of_a_secret_is_masked_on_a_screen() {
 }
 
 #[test]
+fn a_secret_of_which_a_screen_draws_less_is_masked_on_it() {
+    let values = [
+        "pass\tword\t1",
+        "a\tb\tc\td\te",
+        "cafe\u{301} cre\u{300}me bru\u{302}le\u{301}e",
+        "\u{1107}\u{1175}\u{1106}\u{1175}\u{11af}\u{1107}\u{1175}\u{11ab}",
+        "ab1  \ncd2\t\nef3 \ngh4",
+        "ab1\r\ncd2\r\nef3",
+    ];
+    for value in values {
+        let redactor = Redactor::new([value.to_owned()]).unwrap();
+        for lines in [value.replace('\n', "\r\n"), value.replace("\r\n", "\n").replace('\n', "\r\n")] {
+            for cols in [3, 7, 13, 40, 80] {
+                for before in 0..cols {
+                    let text = format!("{}{lines}", ".".repeat(usize::from(before)));
+                    let shown = screen(cols, 40, text.as_bytes()).text_redacted(&redactor);
+                    let left = shown.chars().filter(|c| !matches!(c, '.' | '*' | '\n' | ' ')).count();
+                    assert!(left <= 3, "{value:?} behind {before} in {cols} columns: {shown:?}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_secret_that_is_cut_at_the_right_edge_is_masked() {
+    let secret = "ghp_Zq9secretW77xyABCDEFGHIJKLmnopqrstuvwxyz12";
+    let redactor = Redactor::new([secret.to_owned()]).unwrap();
+    // Without automatic wrap.
+    for room in [9, 20, 45] {
+        let text = format!("\x1b[?7l{}{secret}\r\nnext", ".".repeat(80 - room));
+        let shown = screen(80, 5, text.as_bytes()).text_redacted(&redactor);
+        assert_eq!(shown, format!("{}***\nnext", ".".repeat(80 - room)));
+    }
+    // A row of the alternate screen that has neither its beginning nor its end.
+    for before in 0..80 {
+        let text = format!("\x1b[?1049h\x1b[1;1H{}{secret}\r\nnext", ".".repeat(before));
+        let mut narrow = screen(80, 5, text.as_bytes());
+        narrow.resize(size(30, 5));
+        let shown = narrow.text_redacted(&redactor);
+        let left = shown.trim_end_matches("next").chars().filter(|c| c.is_ascii_alphanumeric()).count();
+        assert!(left < 8, "behind {before}: {shown}");
+    }
+}
+
+#[test]
 fn wrapped_encodings_of_a_secret_are_masked_on_a_screen() {
     let value = "ghp_11111111112222222222333333333344444444445555555555";
     let redactor = Redactor::new([value.to_owned()]).unwrap();

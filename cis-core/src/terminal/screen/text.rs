@@ -8,7 +8,7 @@ use alacritty_terminal::term::cell::{Cell, Flags};
 
 use super::Screen;
 use crate::monitor::ScreenView;
-use crate::policy::redact::Redactor;
+use crate::policy::redact::{Redactor, is_drawn};
 use crate::text::{is_invisible, selects_variant};
 
 /// What a cell shows.
@@ -92,6 +92,35 @@ struct Joined {
     starts: Vec<usize>,
     /// Bytes before the end of each row.
     ends: Vec<usize>,
+    /// Bytes before the last character of each row that is full and does not go on in the next one: without automatic wrap
+    /// (DECAWM), that is the last one of what was written.
+    cuts: Vec<usize>,
+}
+
+impl Joined {
+    /// Returns the same without blanks and line ends.
+    fn drawn(&self) -> Self {
+        let mut text = String::with_capacity(self.text.len());
+        let mut cells = Vec::with_capacity(self.cells.len());
+        // How much of the text is before each byte that a character begins at.
+        let mut kept = Vec::with_capacity(self.cells.len());
+        for (byte, row, col) in &self.cells {
+            let Some(c) = self.text[*byte..].chars().next() else { continue };
+            kept.push((*byte, text.len()));
+            if is_drawn(c) {
+                cells.push((text.len(), *row, *col));
+                text.push(c);
+            }
+        }
+        let place = |before: usize| {
+            let next = kept.partition_point(|(byte, _)| *byte < before);
+            kept.get(next).map_or(text.len(), |(_, at)| *at)
+        };
+        let places = |all: &[usize]| all.iter().map(|at| place(*at)).collect();
+        let (to_cursor, starts) = (place(self.to_cursor), places(&self.starts));
+        let (ends, cuts) = (places(&self.ends), places(&self.cuts));
+        Self { text, cells, to_cursor, starts, ends, cuts }
+    }
 }
 
 /// Minimum length of a part of a secret that is hidden at the beginning or end of a row, bytes. Shorter parts are hidden at the
@@ -101,7 +130,8 @@ const PART_BYTES_MIN: usize = 8;
 fn join(grid: &Grid<Cell>) -> Joined {
     let (rows, cols) = (grid.screen_lines(), grid.columns());
     let (text, cells) = (String::new(), Vec::new());
-    let mut joined = Joined { text, cells, to_cursor: 0, starts: Vec::new(), ends: Vec::new() };
+    let mut joined =
+        Joined { text, cells, to_cursor: 0, starts: Vec::new(), ends: Vec::new(), cuts: Vec::new() };
     let cursor = &grid.cursor;
     for line in 0..rows {
         joined.starts.push(joined.text.len());
@@ -142,6 +172,9 @@ fn join(grid: &Grid<Cell>) -> Joined {
         joined.ends.push(joined.text.len());
         let is_full = last == Some(cols - 1);
         let is_wrapped = wrapped_at.is_some_and(|at| last.is_none_or(|last| last <= at));
+        if is_full && wrapped_at.is_none() {
+            joined.cuts.extend(joined.cells.last().map(|(byte, ..)| *byte));
+        }
         if !is_full && !is_wrapped {
             joined.text.push('\n');
         }
@@ -154,8 +187,20 @@ pub(super) fn mask(grid: &Grid<Cell>, redactor: &Redactor) -> Mask {
         return Mask::default();
     }
     let joined = join(grid);
+    let mut mask = Mask { cols: grid.columns(), cells: Vec::new() };
+    hide(&mut mask, &joined, find(&joined, redactor), grid);
+    let drawn = joined.drawn();
+    if let Some(redactor) = redactor.drawn() {
+        hide(&mut mask, &drawn, find(&drawn, redactor), grid);
+    }
+    hide(&mut mask, &drawn, middles(&drawn, redactor), grid);
+    mask
+}
+
+/// Returns where secrets are, in order.
+fn find(joined: &Joined, redactor: &Redactor) -> Vec<Range<usize>> {
     let mut spans = redactor.spans(&joined.text);
-    spans.extend(cut(&joined, redactor));
+    spans.extend(cut(joined, redactor));
     spans.sort_unstable_by_key(|span| span.start);
     spans.dedup_by(|next, span| {
         let overlaps = next.start < span.end;
@@ -164,19 +209,27 @@ pub(super) fn mask(grid: &Grid<Cell>, redactor: &Redactor) -> Mask {
         }
         overlaps
     });
-    let cols = grid.columns();
-    let mut mask = Mask { cols, cells: Vec::new() };
+    spans
+}
+
+/// Returns the rows that hold nothing but a part of a secret: rows of the alternate screen are cut where it gets narrower, and so
+/// one can have neither the beginning nor the end.
+fn middles(drawn: &Joined, redactor: &Redactor) -> Vec<Range<usize>> {
+    let rows = drawn.starts.iter().zip(&drawn.ends).map(|(start, end)| *start..*end);
+    rows.filter(|row| row.len() >= PART_BYTES_MIN && redactor.holds(&drawn.text[row.clone()])).collect()
+}
+
+fn hide(mask: &mut Mask, joined: &Joined, spans: Vec<Range<usize>>, grid: &Grid<Cell>) {
     for span in spans {
-        mask.cells.resize(cols * grid.screen_lines(), Masked::No);
-        cover(&mut mask, &joined, &span, grid);
+        mask.cells.resize(mask.cols * grid.screen_lines(), Masked::No);
+        cover(mask, joined, &span, grid);
     }
-    mask
 }
 
 /// Returns parts of secrets whose other part is not on the screen, because it scrolled out of the screen or of a scrolling region,
 /// or has not come yet.
 fn cut(joined: &Joined, redactor: &Redactor) -> Vec<Range<usize>> {
-    let Joined { text, to_cursor, starts, ends, .. } = joined;
+    let Joined { text, to_cursor, starts, ends, cuts, .. } = joined;
     let mut spans = Vec::new();
     for (index, (start, length)) in starts.iter().zip(redactor.ending_after(text, starts)).enumerate() {
         if length >= if index == 0 { 1 } else { PART_BYTES_MIN } {
@@ -192,6 +245,12 @@ fn cut(joined: &Joined, redactor: &Redactor) -> Vec<Range<usize>> {
             spans.push(end - length..end);
         }
     }
+    for (cut, length) in cuts.iter().zip(redactor.begun_before(text, cuts)) {
+        if length >= PART_BYTES_MIN {
+            let last = text[*cut..].chars().next().map_or(0, char::len_utf8);
+            spans.push(cut - length..cut + last);
+        }
+    }
     spans
 }
 
@@ -204,7 +263,9 @@ fn cover(mask: &mut Mask, joined: &Joined, span: &Range<usize>, grid: &Grid<Cell
         }
         let width = glyph(&grid[Line(*row as i32)], *col, mask.cols).width();
         for cell in &mut mask.cells[row * mask.cols + col..][..width] {
-            *cell = kind;
+            if *cell == Masked::No {
+                *cell = kind;
+            }
             kind = Masked::Rest;
         }
     }
