@@ -19,7 +19,7 @@ not know.
 const SOURCES: [&str; 5] = [
     "cis-core/src/event/body.rs",
     "cis-core/src/event/facts.rs",
-    "cis-core/src/event/prompt.rs",
+    "cis-core/src/prompt.rs",
     "cis-core/src/event/states.rs",
     "cis-core/src/event/outcome.rs",
 ];
