@@ -140,7 +140,7 @@ impl CliError {
         if let Self::Problem(problem) = self
             && let Some(item) = &problem.item
         {
-            text.push_str(&output::human::inbox_item(item, crate::input_id::now_ms()));
+            text.push_str(&output::human::inbox_item(item, cis_local::now_ms()));
             text.push_str(&output::human::screen(&item.screen));
         }
         text

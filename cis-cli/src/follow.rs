@@ -17,7 +17,6 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, timeout};
 
 use crate::context::Context;
 use crate::error::{CliError, Exit};
-use crate::input_id::now_ms;
 use crate::node_start::Restart;
 use crate::output;
 use crate::progress::model::{Change, Failure, Index, Model};
@@ -25,6 +24,7 @@ use crate::progress::screen::Screen;
 use crate::progress::{draw, lines};
 use crate::signals::Leaving;
 use crate::term::raw;
+use cis_local::now_ms;
 
 /// Between two drawings.
 const DRAW_EVERY: Duration = Duration::from_millis(100);

@@ -7,12 +7,13 @@ use cis_core::api::InboxItem;
 use eframe::egui::{self, Key, KeyboardShortcut, Modifiers, RichText, Ui};
 
 use crate::command::{Command, Sender};
-use crate::feed::{Pace, Shared, now_ms};
+use crate::feed::{Pace, Shared};
 use crate::model::{Link, Model, Tone};
 use crate::panels::{Go, Scene, events, inbox, node, run, runs, session, settings, start};
 use crate::settings::{KEY, Settings};
 use crate::theme::{self, Mark};
 use crate::widgets::{ago, clock, left, mark, one_line};
+use cis_local::now_ms;
 
 /// What happens is drawn at most once in this time.
 const FRAME: Duration = Duration::from_micros(16_600);

@@ -4,6 +4,7 @@
 //! checks of the process at the other end. Knows no protocol, and not what is in a file.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "an io folder")]
 
+mod clock;
 mod conceal;
 mod connect;
 mod directory;
@@ -16,6 +17,7 @@ mod socket_file;
 #[cfg(test)]
 mod testing;
 
+pub use clock::now_ms;
 pub use conceal::{conceal, reveal};
 pub use connect::{ConnectError, Place};
 pub use directory::{DirectoryError, check_own, check_parent, check_private};

@@ -2,7 +2,6 @@
 
 mod idempotency;
 mod pages;
-mod problems;
 mod shared;
 mod tasks;
 
@@ -12,93 +11,38 @@ use std::sync::{Arc, PoisonError};
 use axum::body::Bytes;
 use futures_util::stream::BoxStream;
 use futures_util::{Stream, StreamExt as _};
-use tokio::sync::broadcast;
 
 use self::pages::history_page;
 pub(super) use self::pages::page_of;
-use self::problems::{hub_problem, no_task, run_name};
-pub(super) use self::problems::{internal, store_problem};
 use self::shared::check_session;
-use super::agents::AgentNames;
-use super::commands::{Command, DriverHandle, NewSession, RunVerb};
-use super::driver::{Shared, now_ms};
-use super::environments::Environments;
+use super::commands::{Command, NewSession, RunVerb};
 use super::explain::explained;
-use super::host_health::{HostHealth, Unresponsive};
-use super::own_commands::OwnCommands;
+use super::node::Node;
 use super::principal::This;
+use super::problems::{hub_problem, internal, no_task, run_name};
 use super::restore::RestoreError;
-use super::rooms::Knock;
 use super::streams::{self, Viewer};
 use super::submit::prepare;
-use super::upkeep::auto::Upkeep;
-use super::verification::Verifications;
 use super::{agents, context, logs, restore};
-use crate::account::Account;
-use crate::config::{Config, Identity, Keys, Tokens};
 use crate::server::{AttachStreams, EventBatch, NodeApi, Peer};
 use cis_core::api::log_pieces::LogPiece;
 use cis_core::api::{
     Attach, CleanReport, CleanStore, CreateRun, CreateSession, Decide, ExplainView, FollowEvents, GroupView,
     HistoryEntry, InputReceipt, KillSession, ListRuns, ListSessions, Listing, NodeView, Page, Problem,
-    ProblemKind, ReadHistory, ReadLog, ReadTime, RemoteView, RetryRun, RunDetail, RunView, SendInput,
-    SessionView, SetMode, StopNode, TaskContext, TimeView, WhyView,
+    ProblemKind, ReadHistory, ReadLog, ReadTime, RetryRun, RunDetail, RunView, SendInput, SessionView,
+    SetMode, StopNode, TaskContext, TimeView, WhyView,
 };
 use cis_core::dag::Group;
 use cis_core::event::ExecutionMode;
-use cis_core::ids::{NodeDid, RunId, SessionId, TaskId, TimestampMs};
+use cis_core::ids::{RunId, SessionId, TaskId};
 use cis_core::live::History;
 use cis_core::policy::{Principal, authorize_room_change};
 use cis_core::scheduler::Machine;
-use cis_host::hub::Hub;
-use cis_local::Home;
-use cis_store::{Blobs, Reader, Readers};
+use cis_local::now_ms;
+use cis_store::Reader;
 
 /// A decision's reason stands in an event for ever.
 const REASON_BYTES_MAX: usize = 16 * 1024;
-
-/// See the module.
-#[derive(Clone)]
-pub(super) struct Node {
-    pub(super) home: Home,
-    pub(super) config: Arc<Config>,
-    pub(super) keys: Arc<Keys>,
-    pub(super) did: NodeDid,
-    pub(super) identity: Arc<Identity>,
-    pub(super) stays: bool,
-    pub(super) started_ms: TimestampMs,
-    pub(super) max_sessions: u32,
-    pub(super) readers: Readers,
-    pub(super) blobs: Arc<Blobs>,
-    pub(super) environments: Arc<Environments>,
-    pub(super) agents: Arc<AgentNames>,
-    pub(super) hub: Hub,
-    pub(super) driver: DriverHandle,
-    pub(super) events: broadcast::Sender<Arc<EventBatch>>,
-    pub(super) shared: Arc<Shared>,
-    pub(super) upkeep: Upkeep,
-    pub(super) matrix: Account,
-    pub(super) verifications: Arc<Verifications>,
-    pub(super) rooms: Knock,
-    pub(super) tokens: Arc<Tokens>,
-    pub(super) remote: Option<RemoteView>,
-    pub(super) own_commands: OwnCommands,
-    /// Hard limit of realtime CPU time of processes outside of sessions, µs.
-    pub(super) limit_outside: u64,
-    pub(super) host_health: HostHealth,
-}
-
-impl Node {
-    /// Returns what is wrong with the session host if it does not answer.
-    async fn unresponsive_host(&self) -> Option<Unresponsive> {
-        let pid = self.shared.host_pid.load(Ordering::Relaxed);
-        if pid == 0 {
-            // The driver says why there is none.
-            return None;
-        }
-        self.host_health.check(&self.home, pid).await
-    }
-}
 
 type Answer<T> = Result<T, Problem>;
 

@@ -6,17 +6,18 @@ use std::sync::mpsc::Sender;
 
 use tokio::sync::oneshot;
 
-use super::driver::NotTyped;
-use super::upkeep::Victims;
+use crate::victims::Victims;
 use cis_core::agent::Launch;
 use cis_core::api::{
     Ask, CreateSession, Decide, GroupView, HandIn, Problem, ProblemKind, RoomWrite, Say, TimeView, WhyView,
 };
 use cis_core::dag::{Dag, Group};
 use cis_core::event::{Actor, EventBody, EventDraft, ExecutionMode, PromptRecord, RetryScope, RunCreated};
+use cis_core::ids::AttemptId;
 use cis_core::ids::{InboxId, InputId, RunId, SessionId, TaskId, TimestampMs};
 use cis_core::people::Allowed;
 use cis_core::policy::Principal;
+use cis_host::hub::HubError;
 use cis_host::hub::{self, Sighting};
 use cis_store::TaskSeed;
 
@@ -399,4 +400,14 @@ impl DriverHandle {
 fn stopping() -> Problem {
     Problem::new(ProblemKind::Unavailable, "the node is stopping")
         .hint("try again: a new one starts by itself")
+}
+
+/// A default that was not typed.
+#[derive(Debug)]
+pub(crate) struct NotTyped {
+    pub(crate) attempt: AttemptId,
+    pub(crate) session: SessionId,
+    pub(crate) item: InboxId,
+    pub(crate) input: InputId,
+    pub(crate) error: HubError,
 }

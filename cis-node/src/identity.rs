@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use super::api::Node;
-use super::driver::now_ms;
 use crate::config::{Identity, IdentityError};
+use crate::node::Node;
 use crate::server::IdentityApi;
 use cis_core::api::{IdentityView, Problem, ProblemKind, RotateIdentity, TrustNode};
 use cis_core::identity::TrustError;
 use cis_core::ids::NodeDid;
+use cis_local::now_ms;
 
 type Outcome<T> = Result<T, Problem>;
 

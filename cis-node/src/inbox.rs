@@ -9,8 +9,9 @@ use std::time::Duration;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{Instant, sleep_until};
 
-use super::api::{Node, internal};
 use super::commands::{Command, Given, RunVerb, Taken, decided};
+use crate::node::Node;
+use crate::problems::internal;
 use crate::server::{InboxApi, NodeApi as _};
 use cis_core::api::{
     Answer, AnswerReceipt, Ask, AskView, Decide, HandIn, InboxItem, ListInbox, Listing, Page, Problem,
@@ -67,7 +68,7 @@ impl InboxApi for Node {
             return Ok(receipt);
         }
         self.coordinates(item.run).await?;
-        given::check_open(&item, super::driver::now_ms())?;
+        given::check_open(&item, cis_local::now_ms())?;
         // What a session asked does not change, but gets a hash when its turn comes.
         let changes = item.ask_type.is_none();
         if answer.hash.as_ref().is_some_and(|hash| changes && *hash != item.hash) {

@@ -25,14 +25,17 @@ mod identity;
 mod inbox;
 mod json_file;
 mod kept;
+mod knock;
 mod leaders;
 mod logs;
 mod matrix;
+mod node;
 mod notices;
 mod own_commands;
 mod own_log;
 mod own_room;
 mod principal;
+mod problems;
 mod redactors;
 mod remote;
 mod restore;
@@ -40,6 +43,7 @@ mod room_choice;
 mod rooms;
 mod secret_file;
 pub mod server;
+mod shared;
 mod small_file;
 mod streams;
 mod submit;
@@ -48,6 +52,8 @@ mod testing;
 mod tokens;
 pub mod upkeep;
 mod verification;
+mod verifications;
+mod victims;
 mod wiring;
 mod worker;
 
@@ -57,5 +63,5 @@ pub use wiring::{Ended, NodeError, NodeOptions, Readiness, run};
 /// What the API of such a node says of itself. Needs no node that runs.
 #[must_use]
 pub fn api_documents() -> server::Documents {
-    server::documents::<api::Node>()
+    server::documents::<node::Node>()
 }

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use cis_matrix::{CreateRoom, Invitation, MatrixError, Proof, RoomEvent, RoomInfo, RoomName, Secret};
 
-use super::api::{Node, page_of};
 use super::streams::Viewer;
 use crate::account::{AccountError, NewLogin, Opened};
+use crate::api::page_of;
+use crate::node::Node;
 use crate::server::MatrixApi;
 use cis_core::api::{
     AuditReport, CreateMatrixRoom, InviteToMatrixRoom, JoinMatrixRoom, Listing, LoginMatrix, LogoutMatrix,

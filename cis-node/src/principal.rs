@@ -20,7 +20,6 @@
 //! session starts through somebody else (cron, ssh, a systemd user unit); and what runs as root (or with
 //! CAP_SYS_RESOURCE), raises its limits, cleans its environment, leaves its parents and kills the host.
 
-use super::driver::now_ms;
 use super::leaders::Leaders;
 use super::own_commands::OwnCommands;
 use crate::config::{Keys, Tokens};
@@ -29,6 +28,7 @@ use cis_core::event::{Submitter, Via};
 use cis_core::ids::SessionId;
 use cis_core::policy::{NodeCommand, Principal, Rights, Who};
 use cis_local::Home;
+use cis_local::now_ms;
 
 /// What a node knows of itself when it classifies a peer.
 pub(super) struct This<'a> {

@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 
 use tokio::net::TcpListener;
 
-use super::wiring::NodeError;
 use crate::config::{ApiSettings, Certificate, CertificateError};
 use crate::server::{TcpEndpoint, tls};
 use cis_core::api::RemoteView;
@@ -43,7 +42,7 @@ pub enum RemoteError {
 pub(super) async fn open(
     settings: &ApiSettings,
     home: &Home,
-) -> Result<Option<(TcpEndpoint, RemoteView)>, NodeError> {
+) -> Result<Option<(TcpEndpoint, RemoteView)>, RemoteError> {
     let Some(address) = settings.listen else { return Ok(None) };
     let Certificate { chain, key, fingerprint, path } =
         Certificate::of(settings, home).map_err(RemoteError::from)?;

@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
-use super::api::{Node, internal};
 use super::own_room::{self, OwnRoom};
+use crate::node::Node;
+use crate::problems::internal;
 use crate::server::MatrixApi as _;
 use cis_core::api::{CreateMatrixRoom, JoinMatrixRoom, Problem, ProblemKind};
 use cis_core::event::ExecutionMode;

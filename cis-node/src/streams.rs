@@ -7,8 +7,8 @@ use futures_util::{Stream, StreamExt as _, stream};
 use tokio::sync::{broadcast, mpsc, watch};
 
 use super::commands::DriverHandle;
-use super::driver::Shared;
 use crate::server::{AttachFrame, AttachInput, AttachStreams, EventBatch};
+use crate::shared::Shared;
 use cis_core::event::Event;
 use cis_core::ids::{Offset, RunId};
 use cis_host::hub::{AttachOutput, Attached, HubError};

@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::api::{internal, store_problem};
 use super::commands::NewRun;
 use super::environment;
 use super::environments::Environments;
 use super::kept;
 use super::redactors;
 use crate::config::missing_agents;
+use crate::problems::{internal, store_problem};
 use cis_core::agent::Agents;
 use cis_core::api::{CreateRun, Problem, ProblemKind};
 use cis_core::dag::{self, SecretSource};

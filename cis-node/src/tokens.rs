@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use super::api::{Node, internal};
 use super::commands::Command;
-use super::driver::now_ms;
 use crate::config::{Tokens, TokensError, token_view};
+use crate::node::Node;
+use crate::problems::internal;
 use crate::server::{Bearer, TokensApi};
 use cis_core::api::{CreateToken, NewTokenView, Problem, ProblemKind, TokenView};
 use cis_core::event::{Actor, EventBody, Via};
@@ -15,6 +15,7 @@ use cis_core::ids::{TimestampMs, TokenId};
 use cis_core::people::Role;
 use cis_core::policy::token::{KeptToken, TokenError};
 use cis_core::policy::{Principal, Who};
+use cis_local::now_ms;
 
 type Outcome<T> = Result<T, Problem>;
 

@@ -1,15 +1,16 @@
 //! The device that the node's Matrix account is, as the API sees it: how it stands, its recovery key, and the comparisons under way.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use cis_matrix::{Client, Secret, Standing, Step};
 
-use super::api::Node;
 use super::matrix::{WAIT_MAX, account_problem, matrix_problem};
-use crate::account::{Comparison, Progress, Stands, Word};
+use crate::account::{Progress, Stands, Word};
+use crate::node::Node;
 use crate::server::VerificationApi;
+use crate::verifications::{Kept, Verifications};
 use cis_core::api::{
     BeginMatrixSso, BeginVerification, EmojiView, MatrixSsoView, MatrixStandingView, NewRecoveryView,
     Problem, ProblemKind, ReadVerification, RecoverMatrix, SayVerification, VerificationState,
@@ -26,16 +27,6 @@ const KEPT_MAX: usize = 16;
 
 /// A recovery key has 59 characters, and a passphrase need not be much longer.
 const RECOVERY_KEY_BYTES_MAX: usize = 4096;
-
-/// Comparisons under way, and some that have ended, by their id.
-#[derive(Default)]
-pub(super) struct Verifications(Mutex<BTreeMap<String, Kept>>);
-
-#[derive(Clone)]
-struct Kept {
-    user: String,
-    comparison: Comparison,
-}
 
 impl VerificationApi for Node {
     async fn matrix_standing(&self) -> Outcome<MatrixStandingView> {

@@ -15,19 +15,20 @@ use rustix::fs::Mode;
 use tokio::net::UnixListener;
 use tokio::sync::{broadcast, oneshot, watch};
 
-use super::api::Node;
 use super::commands::{Command, DriverHandle};
-use super::driver::{Driver, Parts, Shared};
+use super::driver::{Driver, Parts};
 use super::host_health::HostHealth;
 use super::own_commands::OwnCommands;
 use super::remote::{self, RemoteError};
-use super::rooms::Knock;
+use super::shared::Shared;
 use super::upkeep::auto::Upkeep;
 use super::upkeep::reserve;
 use super::worker::LocalWorker;
 use super::{own_log, restore};
 use crate::account::Account;
 use crate::config::{Config, Identity, IdentityError, KeyError, Keys, Settings, Tokens};
+use crate::knock::Knock;
+use crate::node::Node;
 use crate::server::{self, Bound, TcpEndpoint};
 use cis_core::ids::RunId;
 use cis_core::scheduler::{Breaker, Machine};
@@ -200,7 +201,7 @@ pub fn run(options: NodeOptions, ready: impl FnOnce(Readiness) + Send + 'static)
         did: keys.node.did(),
         identity: Arc::clone(&identity),
         stays: options.stays,
-        started_ms: super::driver::now_ms(),
+        started_ms: cis_local::now_ms(),
         max_sessions,
         readers: readers.clone(),
         blobs: Arc::clone(&blobs),

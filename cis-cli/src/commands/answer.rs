@@ -8,10 +8,10 @@ use cis_core::ids::TimestampMs;
 
 use crate::context::Context;
 use crate::error::{CliError, Exit};
-use crate::input_id::now_ms;
 use crate::output::clean::clean;
 use crate::output::{self, human};
 use crate::{input_id, keys};
+use cis_local::now_ms;
 
 /// Answers an item of the inbox
 ///

@@ -6,8 +6,8 @@ use serde::Serialize;
 use super::node;
 use crate::context::Context;
 use crate::error::{CliError, Exit};
-use crate::input_id::now_ms;
 use crate::output::{self, human};
+use cis_local::now_ms;
 
 /// Shows the node, open runs and live sessions on one screen; starts no node
 #[derive(Debug, clap::Args)]

@@ -8,9 +8,10 @@ use std::time::Duration;
 use cis_core::event::Event;
 use cis_core::ids::RunId;
 use cis_gui::command::Command;
-use cis_gui::feed::{Shared, now_ms};
+use cis_gui::feed::Shared;
 use cis_gui::model::{Link, Update};
 use cis_gui::panels::Go;
+use cis_local::now_ms;
 use eframe::egui::Key;
 use serde_json::{Value, json};
 

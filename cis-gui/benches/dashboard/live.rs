@@ -12,10 +12,11 @@ use cis_client::Client;
 use cis_core::api::TermSize;
 use cis_core::ids::SessionId;
 use cis_gui::command::Command;
-use cis_gui::feed::{self, Shared, now_ms};
+use cis_gui::feed::{self, Shared};
 use cis_gui::model::Link;
 use cis_gui::panels::Go;
 use cis_gui::terminal::{Standing, Terminal};
+use cis_local::now_ms;
 
 use crate::stage::Stage;
 use crate::{Outcome, say};

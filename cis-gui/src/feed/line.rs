@@ -7,8 +7,9 @@ use cis_client::{Client, ClientError, Followed};
 use cis_core::api::{CallerRole, CallerView, ListInbox, ListRuns};
 use tokio::sync::Notify;
 
-use super::{Shared, now_ms, problem};
+use super::{Shared, problem};
 use crate::model::{Caller, Link, Update};
+use cis_local::now_ms;
 
 /// Runs that are listed at first; older ones come with their events.
 const RUNS: u32 = 500;

@@ -15,11 +15,12 @@ mod shows;
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use cis_client::{Client, ClientError};
 use cis_core::api::{ListSessions, Problem, ProblemKind, SessionView};
-use cis_core::ids::{InputId, RunId, TimestampMs};
+use cis_core::ids::{InputId, RunId};
+use cis_local::now_ms;
 use tokio::sync::Notify;
 
 use crate::command::{Command, Sender};
@@ -234,13 +235,6 @@ pub fn start(client: Client, shared: &Arc<Shared>) -> std::io::Result<Sender> {
         });
     })?;
     Ok(sender)
-}
-
-/// Now, Unix ms.
-#[must_use]
-pub fn now_ms() -> TimestampMs {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    TimestampMs::try_from(since.as_millis()).unwrap_or(TimestampMs::MAX)
 }
 
 fn input_id() -> Result<InputId, Problem> {

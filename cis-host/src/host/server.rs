@@ -161,7 +161,7 @@ impl Host {
         let mut random = [0; 16];
         getrandom::fill(&mut random)
             .map_err(|error| HostError::System { action: "get random bytes", source: error.into() })?;
-        let now_unix = os::unix_ms();
+        let now_unix = cis_local::now_ms();
         let limits = Limits { nofile: nofile.child_limit(), umask: config.umask, stamp: None };
         let (listener, file) = listener::bind(&config.socket)?;
         let holder = Holder { pid: std::process::id(), socket: config.socket.clone() };
@@ -261,7 +261,7 @@ impl Host {
             Err(error) => return Err(HostError::system("wait for its descriptors")(error)),
         }
         self.now = os::boot_ms();
-        self.now_unix = os::unix_ms();
+        self.now_unix = cis_local::now_ms();
         self.probed = None;
         for event in events.iter() {
             let flags = event.flags;

@@ -1,16 +1,6 @@
-//! The clocks of a host, and of a thread.
-
-use std::time::SystemTime;
+//! The clocks since boot, and of a thread.
 
 use rustix::time::{ClockId, clock_gettime};
-
-use cis_core::ids::TimestampMs;
-
-/// Unix time, ms: for people and logs.
-pub(crate) fn unix_ms() -> TimestampMs {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
-}
 
 /// ms since boot, the time asleep included (`CLOCK_BOOTTIME`): for deadlines, which a lid that was
 /// closed does not prolong.

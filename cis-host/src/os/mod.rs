@@ -28,7 +28,7 @@ mod waits;
 
 pub(crate) use budget::Budget;
 pub use clock::boot_ms;
-pub(crate) use clock::{cpu_us, unix_ms};
+pub(crate) use clock::cpu_us;
 pub(crate) use descriptors::{
     Nofile, close_all_above_stderr, null_device, onto_null, raise_nofile, stderr_to,
 };

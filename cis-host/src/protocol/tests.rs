@@ -5,6 +5,7 @@ use cis_core::api::TermSize;
 use cis_core::event::{ExitStatus, SessionLimit};
 use cis_core::ids::{HostInstance, InputId, RunId, SessionId};
 use cis_core::monitor::{KernelEvidence, Modes, Reader, ReaderHow};
+use serde_json::Value;
 
 fn session() -> SessionId {
     SessionId::from_parts(1_700_000_000_000, 5)
@@ -150,4 +151,42 @@ fn fields_of_a_later_version_are_ignored() {
         value["later"] = serde_json::json!({ "x": [1] });
         assert_eq!(serde_json::from_value::<FromHost>(value).unwrap(), message);
     }
+}
+
+/// What the first version says: one message a line, `>` to a host and `<` from one. Never changes; a later version adds a file.
+const GOLDEN: &str = include_str!("golden/v1.txt");
+
+#[test]
+fn messages_of_the_first_version_are_read_and_said_as_it_did() {
+    let holds = |now: &Value, then: &Value| match (now, then) {
+        (Value::Object(now), Value::Object(then)) => {
+            then.iter().all(|(key, value)| now.get(key) == Some(value))
+        }
+        _ => now == then,
+    };
+    let mut count = 0;
+    for line in GOLDEN.lines() {
+        let (way, text) = line.split_once(' ').unwrap();
+        let then: Value = serde_json::from_str(text).unwrap();
+        let now = match way {
+            ">" => {
+                let message: ToHost = serde_json::from_str(text).unwrap();
+                assert_eq!(crate::quick::to_host(text.as_bytes()).unwrap(), message);
+                serde_json::to_value(message).unwrap()
+            }
+            _ => {
+                let message: FromHost = serde_json::from_str(text).unwrap();
+                assert_eq!(crate::quick::from_host(text.as_bytes()).unwrap(), message);
+                serde_json::to_value(message).unwrap()
+            }
+        };
+        // Fields may be added to a message: an earlier version skips them.
+        let same = holds(&now, &then)
+            || now.as_object().zip(then.as_object()).is_some_and(|(now, then)| {
+                then.iter().all(|(key, value)| now.get(key).is_some_and(|now| holds(now, value)))
+            });
+        assert!(same, "{text} is said as {now}");
+        count += 1;
+    }
+    assert_eq!(count, to_host().len() + from_host().len());
 }

@@ -20,7 +20,7 @@ use super::{RecordError, Start};
 use crate::evidence::{Drained, Watched};
 use crate::os::{
     Limits, ProcFs, Process, Processes as _, Spawn, SpawnError, Spawner, Streams, open_pty, resize,
-    signal_exactly, unix_ms,
+    signal_exactly,
 };
 use cis_core::api::TermSize;
 use cis_core::monitor::KernelEvidence;
@@ -183,7 +183,7 @@ impl Child {
             }
             let quiet = if taken.is_empty() { known.1 } else { Duration::ZERO };
             Drained {
-                at_ms: unix_ms(),
+                at_ms: cis_local::now_ms(),
                 output_bytes: known.0 + taken.len() as u64,
                 quiet_ms: u64::try_from(quiet.as_millis()).unwrap_or(u64::MAX),
             }

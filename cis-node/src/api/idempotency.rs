@@ -2,9 +2,10 @@
 
 use std::str::FromStr;
 
-use super::{Answer, Node};
+use super::Answer;
 use crate::commands::Command;
 use crate::driver::idempotency::made;
+use crate::node::Node;
 use crate::server::{Fingerprint, IdempotencyApi, NodeApi as _};
 use cis_core::api::{Problem, ProblemKind, RunView, SessionView};
 use cis_core::ids::InputId;

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use super::super::commands::{AskedOfRun, Command, RunVerb};
 use super::super::restore::{self, RestoreError};
-use super::{Answer, Node, internal, no_task, run_name, store_problem};
+use super::Answer;
+use crate::node::Node;
+use crate::problems::{internal, no_task, run_name, store_problem};
 use cis_core::api::{CreateSession, Problem, ProblemKind, RunView, WhyView};
 use cis_core::ids::{InputId, RunId, SessionId, TaskId};
 use cis_core::policy::Principal;

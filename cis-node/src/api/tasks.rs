@@ -5,9 +5,10 @@ use std::ops::Range;
 use axum::body::Bytes;
 use futures_util::Stream;
 
-use super::problems::{no_attempt, no_task, run_name};
-use super::{Answer, Node, internal, page_of, store_problem};
+use super::{Answer, page_of};
 use crate::artifacts;
+use crate::node::Node;
+use crate::problems::{internal, no_attempt, no_task, run_name, store_problem};
 use crate::server::{NodeApi as _, TasksApi};
 use cis_core::api::{AttemptView, ListTasks, Listing, Page, Problem, ProblemKind, TaskView};
 use cis_core::event::ArtifactRecord;

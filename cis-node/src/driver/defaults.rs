@@ -4,7 +4,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::Driver;
 use super::attention::Told;
-use crate::commands::{Command, Given};
+use crate::commands::{Command, Given, NotTyped};
 use crate::inbox::given;
 use cis_core::api::{Answer, AnswerWith, InboxItem};
 use cis_core::event::{Actor, ActorKind, AskType, Meaning, PromptKind, Urgency, Via};
@@ -14,16 +14,6 @@ use cis_host::hub::HubError;
 
 /// By this name it stands in events.
 const RULE: &str = "on_blocked.default";
-
-/// A default that was not typed.
-#[derive(Debug)]
-pub(crate) struct NotTyped {
-    attempt: AttemptId,
-    session: SessionId,
-    item: InboxId,
-    input: InputId,
-    error: HubError,
-}
 
 impl Driver {
     /// Answers a prompt as the file says. Asked for again after a restart of the node, it is the same

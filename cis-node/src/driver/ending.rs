@@ -2,10 +2,11 @@
 
 use std::sync::atomic::Ordering;
 
-use super::{Driver, Stopping, now_ms};
+use super::{Driver, Stopping};
 use cis_core::api::{Problem, ProblemKind};
 use cis_core::event::EventBody;
 use cis_core::ids::TimestampMs;
+use cis_local::now_ms;
 use cis_store::try_room;
 
 /// So long after the newest event free memory goes back, ms.

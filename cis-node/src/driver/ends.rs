@@ -3,11 +3,12 @@
 //!
 //! If the node dies before the record, the host's note of the exit says that people ended the session.
 
-use super::{Driver, now_ms};
+use super::Driver;
 use crate::commands::Command;
 use crate::upkeep::reserve;
 use cis_core::ids::{RunId, SessionId};
 use cis_host::protocol::ToHost;
+use cis_local::now_ms;
 
 /// See the module.
 #[derive(Debug, Default)]

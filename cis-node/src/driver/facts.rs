@@ -2,8 +2,8 @@
 
 use std::sync::atomic::Ordering;
 
-use super::effects::{Moment, complete, outline, slots};
 use super::host_link::Greeting;
+use super::spec::{Moment, complete, outline, slots};
 use super::{Beside, Driver};
 use cis_core::api::{FromWorker, Refusal, ToWorker, Worker as _};
 use cis_core::event::{EventBody, EventDraft, ExitStatus, LostBy, LostOutput, SessionLimit};

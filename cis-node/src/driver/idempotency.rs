@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use super::Driver;
-use crate::api::store_problem;
+use crate::problems::store_problem;
 use cis_core::api::{Problem, ProblemKind};
 use cis_core::ids::InputId;
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::facts::{HOST_ENDED, ended, loner_ended};
-use super::{Beside, Driver, confirmation, now_ms};
+use super::{Beside, Driver, confirmation};
 use crate::commands::{NewSession, Reply};
 use crate::environment;
 use crate::exposure::Exposure;
@@ -16,6 +16,7 @@ use cis_core::policy::redact::Redactor;
 use cis_core::scheduler::{Input, InputKind};
 use cis_host::hub::Ended;
 use cis_host::protocol::{Exit, Io, Start, StartFailure, ToHost};
+use cis_local::now_ms;
 use cis_store::{SessionFacts, StoreError};
 
 /// Between SIGTERM and SIGKILL, ms.

@@ -23,20 +23,19 @@ mod persist;
 mod recover;
 mod refuse;
 mod requests;
+mod spec;
 mod unread;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ffi::OsString;
 use std::os::fd::{AsFd as _, OwnedFd};
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize};
+use std::sync::Arc;
 use std::sync::mpsc::Receiver;
-use std::sync::{Arc, Mutex};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::sync::broadcast;
 
 use self::attention::Attentions;
-pub(crate) use self::defaults::NotTyped;
 use self::denials::Denials;
 use self::ends::Ends;
 use self::host_link::HostLink;
@@ -45,21 +44,21 @@ use self::inbox::Inbox;
 use self::loners::Loners;
 use self::unread::Unread;
 use super::commands::{Command, DriverHandle, Reply};
-use super::leaders::Leaders;
 use super::notices::Notices;
 use super::own_commands::OwnCommands;
-use super::rooms::Knock;
 use super::worker::LocalWorker;
 use crate::config::{Config, Keys};
+use crate::knock::Knock;
 use crate::server::EventBatch;
+use crate::shared::Shared;
 use cis_core::api::{Problem, RoomWrite, TimeView};
 use cis_core::event::{Event, EventBody, EventDraft};
 use cis_core::ids::{InputId, NodeDid, RunId, SessionId, TimestampMs};
 use cis_core::scheduler::{IdSource, Input, InputKind, Machine};
 use cis_host::START_MS;
 use cis_host::hub::Hub;
-use cis_local::Home;
 use cis_local::Place;
+use cis_local::{Home, now_ms};
 use cis_store::{Blobs, Readers, SessionFacts, TaskSeed, Writer};
 
 /// Commands handled in one turn at most, so that a flood of requests delays no task for long.
@@ -74,51 +73,6 @@ const ENDED_TIMES_MAX: usize = 32;
 
 /// Between tries to write what could not be written, ms.
 const STUCK_RETRY_MS: i64 = 500;
-
-/// What the driver shares with the API's threads.
-#[derive(Debug, Default)]
-pub(crate) struct Shared {
-    /// Pid of the session host; 0: none.
-    pub(crate) host_pid: AtomicU32,
-    /// First processes of its sessions.
-    pub(crate) leaders: Leaders,
-    /// Whether the node restarts after its end.
-    pub(crate) restart: AtomicBool,
-    /// Open streams: somebody is looking.
-    pub(crate) viewers: AtomicUsize,
-    /// Whether the driver has ended. A stream keeps its receiver until it has ended too.
-    pub(crate) ended: tokio::sync::watch::Sender<bool>,
-    /// Held by whoever makes the node's own room.
-    pub(crate) own_room: tokio::sync::Mutex<()>,
-    /// Who is heard in rooms, or why nobody is.
-    pub(crate) hears: Mutex<Hears>,
-    /// Whose runs are read in rooms.
-    pub(crate) observes: Mutex<Observes>,
-    /// Counts changes of the list of trust.
-    pub(crate) trust: tokio::sync::watch::Sender<u64>,
-    /// Counts revocations of tokens.
-    pub(crate) tokens: tokio::sync::watch::Sender<u64>,
-    /// What rooms do not take of what they are to be told.
-    pub(crate) tells: Mutex<Vec<String>>,
-}
-
-/// How it stands with rooms that are only read.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Observes {
-    /// Those that are read.
-    pub(crate) rooms: Vec<String>,
-    /// Why some, or a part of what they tell, cannot be.
-    pub(crate) trouble: Vec<String>,
-}
-
-/// How it stands with what is said in rooms.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Hears {
-    /// The rooms that are read.
-    pub(crate) rooms: Vec<String>,
-    /// Why some, or all, cannot be.
-    pub(crate) trouble: Vec<String>,
-}
 
 /// Everything a driver is made of.
 pub(crate) struct Parts {
@@ -236,12 +190,6 @@ impl SessionIds {
         // Fails only where 2^80 ids fall into one millisecond.
         self.0.generate().unwrap_or_else(|_| ulid::Ulid::new())
     }
-}
-
-/// Unix ms.
-pub(crate) fn now_ms() -> TimestampMs {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    TimestampMs::try_from(since.as_millis()).unwrap_or(TimestampMs::MAX)
 }
 
 impl Driver {

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::Driver;
-use super::effects::{Moment, completed};
+use super::spec::{Moment, completed};
 use crate::kept::{self, Place};
 use crate::notices::{Notice, OwnCommand};
 use crate::{environment, notices};

@@ -1,8 +1,8 @@
 //! Keeping runs that came out of a room.
 
 use super::{Beside, Driver, confirmation};
-use crate::api::store_problem;
 use crate::commands::{Reply, RunToKeep};
+use crate::problems::store_problem;
 use cis_core::api::RoomWrite;
 use cis_core::event::EventDraft;
 use cis_store::StoreError;

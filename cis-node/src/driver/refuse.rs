@@ -1,8 +1,9 @@
 //! Requests while nothing can be made durable.
 
-use super::{Driver, Stopping, now_ms};
+use super::{Driver, Stopping};
 use crate::commands::{AskedOfRun, Command, RunVerb};
 use cis_core::api::{Problem, ProblemKind};
+use cis_local::now_ms;
 
 impl Driver {
     /// While nothing can be made durable, nothing is promised.

@@ -6,9 +6,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::Rooms;
-use crate::driver::now_ms;
 use crate::json_file;
 use cis_core::room::budget::{Budget, Learned};
+use cis_local::now_ms;
 
 /// It, and whose it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

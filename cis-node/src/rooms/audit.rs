@@ -6,8 +6,9 @@ use std::collections::BTreeSet;
 
 use super::whole::{Whole, content};
 use crate::account::Opened;
-use crate::api::{Node, internal, store_problem};
 use crate::matrix::matrix_problem;
+use crate::node::Node;
+use crate::problems::{internal, store_problem};
 use cis_core::api::{AuditReport, AuditedNode, AuditedRun, HereAs, Problem, RefusedView};
 use cis_core::event::EventBody;
 use cis_core::federation::audit::Audit;

@@ -9,11 +9,11 @@ use super::refusing::{Matter, Reach, may_have_arrived, reach};
 use super::tell::{message, what};
 use super::{Rooms, Stop, Trouble};
 use crate::account::Opened;
-use crate::driver::now_ms;
 use cis_core::api::{OutboxEntry, Priority, RoomMessage, RoomWrite};
 use cis_core::ids::{RunId, TimestampMs};
 use cis_core::policy::redact::shapes;
 use cis_core::room::budget::Class;
+use cis_local::now_ms;
 
 impl Rooms {
     /// Sends the first of a class. False: nothing can be sent for a while.

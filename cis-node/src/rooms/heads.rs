@@ -3,10 +3,10 @@
 use super::Rooms;
 use super::refusing::Matter;
 use super::tell::what;
-use crate::driver::now_ms;
 use cis_core::api::{OutboxEntry, Priority};
 use cis_core::ids::{RunId, TimestampMs};
 use cis_core::room::budget::{Class, Heads};
+use cis_local::now_ms;
 
 /// What is sent next of a class.
 pub(super) enum Head {

@@ -5,8 +5,8 @@
 
 use std::sync::Arc;
 
-use crate::api::{internal, store_problem};
 use crate::config::Config;
+use crate::problems::{internal, store_problem};
 use crate::restore;
 use cis_core::api::{FollowedRun, Problem};
 use cis_core::event::{EventBody, RunCreated};

@@ -33,11 +33,11 @@ use self::allowance::Allowance;
 use self::refusing::Refusing;
 use self::render::Rendered;
 use self::tell::what;
-use super::api::Node;
 use super::commands::Command;
-use super::driver::now_ms;
 use super::streams::Viewer;
 use crate::account::{AccountError, Backoff, News, Opened};
+use crate::knock::Knock;
+use crate::node::Node;
 use crate::server::EventBatch;
 use cis_core::api::{FollowedRun, OutboxEntry, Problem, RoomState, RoomWrite};
 use cis_core::event::Event;
@@ -45,6 +45,7 @@ use cis_core::federation::outgoing;
 use cis_core::ids::{RunId, TimestampMs};
 use cis_core::room::budget::{Budget, Next};
 use cis_core::room::pace::Pace;
+use cis_local::now_ms;
 
 /// Entries of the outbox that are looked at together.
 const OUTBOX_LOOK: usize = 64;
@@ -55,22 +56,6 @@ const TROUBLE_PAUSE: Duration = Duration::from_secs(10);
 /// Bounds of how often it is looked whether a run has ended long ago.
 const LOOK_MIN: Duration = Duration::from_millis(500);
 const LOOK_MAX: Duration = Duration::from_secs(3600);
-
-/// Tells the tasks that something changed which events do not say: a room follows a run, somebody logged in.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Knock {
-    tells: Arc<Notify>,
-    listens: Arc<Notify>,
-    observes: Arc<Notify>,
-}
-
-impl Knock {
-    pub(super) fn knock(&self) {
-        self.tells.notify_one();
-        self.listens.notify_one();
-        self.observes.notify_one();
-    }
-}
 
 /// A run that a room follows, and what is new of it.
 #[derive(Debug)]

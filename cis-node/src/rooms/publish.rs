@@ -15,8 +15,7 @@ use super::refusing::Matter;
 use super::tell::{message, what};
 use super::{Rooms, Stop, numbering};
 use crate::account::Opened;
-use crate::api::internal;
-use crate::driver::now_ms;
+use crate::problems::internal;
 use cis_core::api::{Outgoing, Priority, Problem, RoomWrite};
 use cis_core::federation::announcement::Announcement;
 use cis_core::federation::envelope;
@@ -24,6 +23,7 @@ use cis_core::federation::journal::{Page, Position};
 use cis_core::federation::outgoing::{self, About, EnvelopeType, JOURNAL, ROTATED, SNAPSHOT};
 use cis_core::ids::RunId;
 use cis_core::policy::redact::shapes;
+use cis_local::now_ms;
 
 /// What an entry of the outbox holds that is sent as it is.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -7,9 +7,10 @@ use std::sync::Arc;
 
 use super::whole::Whole;
 use crate::account::Opened;
-use crate::api::{Node, internal, store_problem};
 use crate::commands::{Command, RunToKeep};
 use crate::matrix::matrix_problem;
+use crate::node::Node;
+use crate::problems::{internal, store_problem};
 use crate::restore;
 use cis_core::api::{Problem, RecoverReport, RecoveredRunView, UnknownNode};
 use cis_core::event::{EventBody, EventDraft, RunCreated};

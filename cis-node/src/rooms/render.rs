@@ -5,9 +5,8 @@ use serde_json::Value;
 use super::publish::Ready;
 use super::tell::what;
 use super::{Rooms, Stop};
-use crate::api::internal;
-use crate::driver::now_ms;
 use crate::logs;
+use crate::problems::internal;
 use crate::server::InboxApi as _;
 use cis_core::api::{InboxItem, OutboxEntry, Outgoing, Priority, RunDetail, TaskView};
 use cis_core::event::RunState;
@@ -18,6 +17,7 @@ use cis_core::room::message::Message;
 use cis_core::room::question::Question;
 use cis_core::room::thread::{self, Failure};
 use cis_core::room::{EventId, Place, RoomId, UserId};
+use cis_local::now_ms;
 
 /// So much of a log's end is told with a failure, bytes.
 const TAIL_BYTES: usize = 2_000;

@@ -4,10 +4,10 @@ use std::borrow::Borrow;
 use std::collections::BTreeSet;
 
 use super::{Followed, Rooms, Trouble};
-use crate::driver::now_ms;
 use cis_core::api::{Outgoing, Priority, RoomWrite};
 use cis_core::event::{Event, EventBody, QueueReason, TaskState};
 use cis_core::ids::{InboxId, RunId};
+use cis_local::now_ms;
 use cis_store::InboxFilter;
 
 /// Events that are read at a time.

@@ -13,7 +13,7 @@ use super::hold;
 use super::rules::with_request;
 use crate::commands::{Command, DriverHandle};
 use crate::config::Retention;
-use crate::driver::Shared;
+use crate::shared::Shared;
 use crate::streams::Viewer;
 use cis_core::api::{CleanReport, CleanStore, Problem, ProblemKind};
 use cis_core::event::{Actor, ActorKind, Via};

@@ -21,15 +21,14 @@ use super::rules::with_request;
 use super::stock::Logs;
 use crate::cache;
 use crate::config::Retention;
+use crate::victims::Victims;
 use cis_core::api::{CleanReport, CleanStore, Problem, ProblemKind};
-use cis_core::event::{Actor, EventBody, EventDraft};
-use cis_core::ids::{RunId, SessionId, TimestampMs};
+use cis_core::event::{Actor, EventDraft};
+use cis_core::ids::TimestampMs;
 use cis_local::Home;
 use cis_store::maintenance::{Census, Needs};
 use cis_store::{Blobs, Swept, Writer, try_room};
 
-/// Names in one event.
-const NAMES_PER_EVENT: usize = 1000;
 /// A blob that a run named may be about to be named by another, for so long after it was put.
 const YOUNG: Duration = Duration::from_secs(10 * 60);
 /// What no run names stays so long: its run may be in a store that is to be brought back.
@@ -255,27 +254,4 @@ pub fn clean_without_node(
 /// Whether something lies there.
 fn is_there(path: &Path) -> bool {
     std::fs::symlink_metadata(path).is_ok()
-}
-
-/// Those that one rule chose.
-#[derive(Debug, Clone)]
-pub(crate) struct Victims {
-    rule: String,
-    pub(crate) runs: Vec<RunId>,
-    sessions: Vec<SessionId>,
-}
-
-impl Victims {
-    fn new(rule: String) -> Self {
-        Self { rule, runs: Vec::new(), sessions: Vec::new() }
-    }
-
-    /// What is recorded of it.
-    pub(crate) fn events(&self) -> Vec<EventBody> {
-        let runs = self.runs.chunks(NAMES_PER_EVENT).map(|runs| (runs.to_vec(), Vec::new()));
-        let sessions = self.sessions.chunks(NAMES_PER_EVENT).map(|some| (Vec::new(), some.to_vec()));
-        runs.chain(sessions)
-            .map(|(runs, sessions)| EventBody::NodeCleaned { rule: self.rule.clone(), runs, sessions })
-            .collect()
-    }
 }

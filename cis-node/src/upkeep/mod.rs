@@ -20,7 +20,6 @@ mod tests;
 
 pub use backup::{BackupReport, backup};
 pub use bring_back::{RestoreReport, restore};
-pub(crate) use clean::Victims;
 pub use clean::clean_without_node;
 pub use deep::deep_check;
 pub use error::UpkeepError;

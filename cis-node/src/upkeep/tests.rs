@@ -15,6 +15,7 @@ use super::*;
 use crate::again::keep_for;
 use crate::config::Retention;
 use crate::restore::load_run;
+use crate::victims::Victims;
 use cis_core::agent::Agents;
 use cis_core::api::{CleanReport, Problem};
 use cis_core::event::{

@@ -32,7 +32,6 @@ use self::parting::Parting;
 use self::run_secrets::RunSecrets;
 use self::written::Written;
 use super::chores::Chores;
-use super::driver::now_ms;
 use super::environment;
 use super::exposure::Exposure;
 use crate::config::{Keys, Settings};
@@ -44,6 +43,7 @@ use cis_core::ids::{AttemptId, BlobId, Fence, RunId, SessionId, TimestampMs};
 use cis_core::policy::redact::Redactor;
 use cis_host::protocol::ToHost;
 use cis_local::Home;
+use cis_local::now_ms;
 use cis_store::Blobs;
 
 /// A session that lives shorter than this is never shown as live: most tasks of a fast run do.

@@ -3,13 +3,12 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde_json::Value;
 
 use super::disk::Trouble;
-use super::start::context_file;
 use super::{Live, LocalWorker};
 use crate::secret_file;
 use crate::small_file::{self, Links, ReadError};
@@ -19,6 +18,7 @@ use cis_core::event::{AttemptOutcome, FailureCause, OutputRecord};
 use cis_core::ids::{AttemptId, Fence, SessionId};
 use cis_core::policy::redact::Redactor;
 use cis_host::protocol::{Exit, StartFailure};
+use cis_local::Home;
 use cis_store::Safety;
 
 /// A `CIS_OUTPUT` file is read no further.
@@ -285,4 +285,9 @@ pub(crate) fn remove(path: &Path) {
     {
         tracing::warn!(path = %path.display(), error = %e, "a session's file could not be removed");
     }
+}
+
+/// Behind `CIS_CONTEXT`.
+pub(super) fn context_file(home: &Home, session: SessionId) -> PathBuf {
+    home.output_file(session).with_extension("context")
 }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::agents::Given;
 use super::apart::{Apart, Held};
 use super::disk::Trouble;
+use super::results::context_file;
 use super::run_secrets::Hidden;
 use super::{Live, LocalWorker, Variables};
 use crate::exposure::command_line;
@@ -271,11 +272,6 @@ impl LocalWorker {
             self.started(session, known.pid);
         }
     }
-}
-
-/// Behind `CIS_CONTEXT`.
-pub(super) fn context_file(home: &Home, session: SessionId) -> PathBuf {
-    home.output_file(session).with_extension("context")
 }
 
 /// The file that the standard input of an agent is.

@@ -6,11 +6,11 @@ use cis_core::api::{ListSessions, SessionView};
 use super::{no_session, picker};
 use crate::context::Context;
 use crate::error::{CliError, Exit};
-use crate::input_id::now_ms;
 use crate::output::{self, human};
 use crate::term::attach::{How, Left, attach};
 use crate::term::detach::Detach;
 use crate::term::raw;
+use cis_local::now_ms;
 
 /// Shows a session in this terminal, and types into it
 ///

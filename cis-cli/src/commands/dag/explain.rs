@@ -2,8 +2,8 @@
 
 use crate::context::Context;
 use crate::error::{CliError, Exit};
-use crate::input_id::now_ms;
 use crate::output::{self, human};
+use cis_local::now_ms;
 
 /// Says whether a session waits for a human, and on what evidence
 #[derive(Debug, clap::Args)]

@@ -4,8 +4,8 @@ use cis_core::api::ListRuns;
 
 use crate::context::Context;
 use crate::error::{CliError, Exit};
-use crate::input_id::now_ms;
 use crate::output::{self, human};
+use cis_local::now_ms;
 
 /// Lists runs, newest first
 #[derive(Debug, clap::Args)]

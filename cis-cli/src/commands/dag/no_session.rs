@@ -7,9 +7,9 @@ use cis_core::api::{ListRuns, Problem, ProblemKind, RunView, TaskView};
 use cis_core::event::TaskState;
 
 use crate::error::CliError;
-use crate::input_id::now_ms;
 use crate::output::clean::clean;
 use crate::output::human::span;
+use cis_local::now_ms;
 
 /// Returns the error of a command that found no live session called `name`. If `name` is a task of the named or the
 /// newest run, the error says what happened to the task and what to do instead; otherwise it is `missing`.

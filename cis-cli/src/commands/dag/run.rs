@@ -193,7 +193,7 @@ pub(super) async fn follow_from_here(
     if let Some(code) = run.state.exit_code() {
         if volume == Volume::Normal {
             output::show(context, run, |run| {
-                output::human::runs(std::slice::from_ref(run), input_id::now_ms())
+                output::human::runs(std::slice::from_ref(run), cis_local::now_ms())
             })?;
         }
         return Ok(Exit(code));

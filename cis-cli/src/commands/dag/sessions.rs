@@ -4,8 +4,8 @@ use cis_core::api::ListSessions;
 
 use crate::context::Context;
 use crate::error::{CliError, Exit};
-use crate::input_id::now_ms;
 use crate::output::{self, human};
+use cis_local::now_ms;
 
 /// Lists sessions: those that are live, or all
 #[derive(Debug, clap::Args)]

@@ -7,8 +7,8 @@ use super::history::read_all;
 use super::run_or_newest;
 use crate::context::Context;
 use crate::error::{CliError, Exit};
-use crate::input_id::now_ms;
 use crate::output::{self, human};
+use cis_local::now_ms;
 
 /// Show a run, its tasks and who did what with it
 #[derive(Debug, clap::Args)]

@@ -16,10 +16,10 @@ use cis_core::api::{ListRuns, RunView};
 use super::{newest, picker};
 use crate::context::Context;
 use crate::error::{CliError, Exit};
-use crate::input_id::now_ms;
 use crate::output::human;
 use crate::term::detach::Detach;
 use crate::term::raw;
+use cis_local::now_ms;
 
 /// Shows a run on the whole terminal while it runs
 ///

@@ -2,8 +2,8 @@
 
 use crate::context::Context;
 use crate::error::{CliError, Exit};
-use crate::input_id::now_ms;
 use crate::output::{self, human};
+use cis_local::now_ms;
 
 /// Shows who the node is, and whom it trusts
 ///

@@ -8,8 +8,8 @@ use clap::Subcommand;
 
 use crate::context::Context;
 use crate::error::{CliError, Exit};
-use crate::input_id::now_ms;
 use crate::output::{self, human};
+use cis_local::now_ms;
 
 /// Lists what waits for you, oldest first: prompts of sessions, what they ask, approvals
 ///

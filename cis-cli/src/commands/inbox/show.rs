@@ -2,8 +2,8 @@
 
 use crate::context::Context;
 use crate::error::{CliError, Exit};
-use crate::input_id::now_ms;
 use crate::output::{self, human};
+use cis_local::now_ms;
 
 /// Shows one item with the screen of its session and the thread that it belongs to
 #[derive(Debug, clap::Args)]

@@ -13,11 +13,11 @@ use tokio::time::{Instant, interval, sleep_until};
 
 use crate::context::Context;
 use crate::error::{CliError, Exit};
-use crate::input_id::now_ms;
 use crate::output::{self, human};
 use crate::progress::screen::Screen;
 use crate::signals::AnyLeaving;
 use crate::term::raw;
+use cis_local::now_ms;
 
 /// What happens at once is told at once.
 const GATHER: Duration = Duration::from_millis(100);

@@ -8,7 +8,6 @@ use std::fs::{File, OpenOptions};
 use std::io::BufWriter;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use cis_core::monitor::recording::Header;
 use cis_host::recorder::{RecordError, Start};
@@ -66,7 +65,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
             .map_err(|error| CliError::bad_input(format!("this directory cannot be used: {error}")))?,
         header: Header {
             size: raw::size(rustix::stdio::stdout()),
-            started_ms: unix_ms(),
+            started_ms: cis_local::now_ms(),
             command: args.command.join(" "),
             program: Some(program.to_owned()),
             scenario: None,
@@ -80,11 +79,6 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
 
 fn person_env() -> BTreeMap<String, String> {
     submitted_env()
-}
-
-fn unix_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or_default()
 }
 
 /// A new file that others cannot read: what a terminal showed may be anything.

@@ -9,9 +9,9 @@ use super::probe::{Probe, probe};
 use super::{status, stop};
 use crate::context::Context;
 use crate::error::{CliError, Exit};
-use crate::input_id::now_ms;
 use crate::node_start::{self, Found};
 use crate::output::{self, human};
+use cis_local::now_ms;
 
 /// Starts a node that stays until it is stopped
 ///

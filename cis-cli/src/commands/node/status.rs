@@ -5,8 +5,8 @@ use cis_core::api::NodeView;
 use super::probe::{Probe, probe};
 use crate::context::Context;
 use crate::error::{CliError, Exit};
-use crate::input_id::now_ms;
 use crate::output::{self, human};
+use cis_local::now_ms;
 
 /// Says whether a node runs, and where; starts none
 #[derive(Debug, clap::Args)]

@@ -4,9 +4,8 @@
 use super::files;
 use super::who::Speaker;
 use super::{AUDITS, Listener, Stop};
-use crate::api::internal;
 use crate::commands::{Command, RunVerb};
-use crate::driver::now_ms;
+use crate::problems::internal;
 use crate::server::{InboxApi as _, NodeApi as _};
 use cis_core::api::{Answer, CreateRun, InboxItem, Problem, ProblemKind};
 use cis_core::event::{ExecutionMode, PromptKind, RetryScope};
@@ -17,6 +16,7 @@ use cis_core::room::command::{DagName, ParamName, Request, Said, Sign, Target, c
 use cis_core::room::message::Message;
 use cis_core::room::reply;
 use cis_core::text;
+use cis_local::now_ms;
 use cis_store::InRoom;
 
 /// Runs that are listed.

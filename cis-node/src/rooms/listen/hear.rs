@@ -13,7 +13,6 @@ use super::act::{Done, Named};
 use super::who::Speaker;
 use super::{Listener, REPLIES, Stop};
 use crate::account::Opened;
-use crate::driver::now_ms;
 use cis_core::api::{Priority, RoomWrite};
 use cis_core::ids::RunId;
 use cis_core::people::Carried;
@@ -22,6 +21,7 @@ use cis_core::room::command::{Hint, Inbound, Meant, Read, Request, Said, inbound
 use cis_core::room::freshness::{Arrival, Stale, input_of, input_of_sealed};
 use cis_core::room::message::Message;
 use cis_core::room::{EventId, UserId, reply};
+use cis_local::now_ms;
 
 /// So many events that did nothing may be read again after a crash.
 const UNKEPT_MAX: usize = 100;

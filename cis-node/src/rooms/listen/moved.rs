@@ -8,8 +8,8 @@ use cis_matrix::RoomName;
 use super::{Listener, Stop};
 use crate::account::Opened;
 use crate::commands::Command;
-use crate::driver::now_ms;
 use crate::own_room::{self, OwnRoom};
+use cis_local::now_ms;
 
 /// A room that was replaced.
 pub(super) struct Replaced {

@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use super::{Cleaner, Victims};
+use super::Cleaner;
 use crate::config::Retention;
 use crate::upkeep::error::UpkeepError;
 use crate::upkeep::stock::{Found, Logs};
+use crate::victims::Victims;
 use cis_core::ids::{BlobId, RunId, SessionId, TimestampMs};
 use cis_core::text;
 use cis_store::maintenance::{Census, Needs};

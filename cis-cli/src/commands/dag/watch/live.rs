@@ -21,12 +21,12 @@ use super::ui::{Message, Over, Ui};
 use super::view::{self, Output, Scene};
 use crate::context::Context;
 use crate::error::CliError;
-use crate::input_id::now_ms;
 use crate::node_start::Restart;
 use crate::progress::model::Index;
 use crate::signals::Leaving;
 use crate::term::keys::Keys;
 use crate::term::raw::RawTerminal;
+use cis_local::now_ms;
 
 /// Between two frames.
 const FRAME_EVERY: Duration = Duration::from_millis(40);

@@ -10,8 +10,9 @@ use cis_core::api::TermSize;
 use cis_core::monitor::recording::Header;
 use cis_host::recorder::{Recorder, Scenario, Scenarios, Start, adopt_orphans, play};
 
-use super::{create, failed, unix_ms};
+use super::{create, failed};
 use crate::error::{CliError, Exit};
+use cis_local::now_ms;
 
 /// A directory that goes with what is in it.
 struct Scratch(PathBuf);
@@ -38,7 +39,7 @@ pub(super) async fn record(file: &Path, name: &str, output: Option<&Path>) -> Re
         directory: scratch.0.clone(),
         header: Header {
             size: TermSize { cols: scenario.cols, rows: scenario.rows },
-            started_ms: unix_ms(),
+            started_ms: now_ms(),
             command: scenario.argv.join(" "),
             program: Some(scenarios.program.clone()),
             scenario: Some(name.to_owned()),

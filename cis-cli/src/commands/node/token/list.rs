@@ -2,8 +2,8 @@
 
 use crate::context::Context;
 use crate::error::{CliError, Exit};
-use crate::input_id::now_ms;
 use crate::output::{self, human};
+use cis_local::now_ms;
 
 /// Lists tokens that were not revoked; never the tokens themselves
 #[derive(Debug, clap::Args)]

@@ -7,7 +7,7 @@ use cis_host::hub::HubError;
 use cis_store::StoreError;
 
 /// Why there is no session of a task.
-pub(super) fn no_attempt(detail: &RunDetail, task: &TaskId, attempt: Option<u32>) -> Problem {
+pub(crate) fn no_attempt(detail: &RunDetail, task: &TaskId, attempt: Option<u32>) -> Problem {
     let run = run_name(detail.run.id, &detail.run.dag);
     let not_found = |text: String| Problem::new(ProblemKind::NotFound, text);
     if detail.tasks.iter().any(|known| known.id == *task) {
@@ -18,11 +18,11 @@ pub(super) fn no_attempt(detail: &RunDetail, task: &TaskId, attempt: Option<u32>
     no_task(&run, task, detail.tasks.iter().map(|known| known.id.as_str()))
 }
 
-pub(super) fn run_name(run: RunId, dag: &str) -> String {
+pub(crate) fn run_name(run: RunId, dag: &str) -> String {
     format!("run {} ({dag})", run.short())
 }
 
-pub(super) fn no_task<'a>(run: &str, task: &TaskId, known: impl Iterator<Item = &'a str>) -> Problem {
+pub(crate) fn no_task<'a>(run: &str, task: &TaskId, known: impl Iterator<Item = &'a str>) -> Problem {
     let problem = Problem::new(ProblemKind::NotFound, format!("{run} has no task `{task}`"));
     match nearest(task.as_str(), known) {
         Some(near) => problem.hint(format!("did you mean `{near}`?")),
@@ -34,7 +34,7 @@ pub(crate) fn internal(error: &impl std::fmt::Display) -> Problem {
     Problem::new(ProblemKind::Internal, error.to_string())
 }
 
-pub(super) fn hub_problem(error: &HubError) -> Problem {
+pub(crate) fn hub_problem(error: &HubError) -> Problem {
     Problem::new(ProblemKind::Conflict, error.to_string())
 }
 
