@@ -3,7 +3,7 @@
 //! Owns connections, whom they trust, typed calls, and streams that ride over a node's restart. Knows nothing of
 //! terminals, the environment or where a node lives: path or URL, and token are arguments, and starting a
 //! node is the caller's.
-#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "an io folder")]
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "not a pure crate")]
 
 mod attach;
 mod calls;

@@ -1,6 +1,6 @@
 //! What it costs to read a DAG file: time and memory, for files of many tasks.
 //!
-//! `cargo run --release -p cis-core --no-default-features --example parse_cost [TASKS [plain | chain | layers]]`
+//! `cargo run --release -p cis-core --example parse_cost [TASKS [plain | chain | layers]]`
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::disallowed_methods, reason = "a measurement")]
 

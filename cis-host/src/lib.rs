@@ -1,7 +1,7 @@
 //! Sessions: the host process that owns every PTY and pipe, their logs and evidence, and the node's end of it.
 //!
 //! Owns processes, what they print, and all `unsafe` of the program but socket options. Knows nothing of runs and of the store.
-#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "an io folder")]
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "not a pure crate")]
 
 pub mod control;
 pub mod evidence;

@@ -2,7 +2,7 @@
 //!
 //! Owns the paths of a home, the checks that every connection to a node or a session host passes before a byte is sent, and the
 //! checks of the process at the other end. Knows no protocol, and not what is in a file.
-#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "an io folder")]
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "not a pure crate")]
 
 mod clock;
 mod conceal;

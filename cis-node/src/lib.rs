@@ -2,7 +2,7 @@
 //!
 //! Owns the driver (the only loop that changes anything: gather, handle, persist, perform, confirm),
 //! the wiring of everything else, restoring after a crash, and shutting down.
-#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "an io folder")]
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "not a pure crate")]
 
 pub mod account;
 mod again;

@@ -284,7 +284,7 @@ fn drive(
     Ok(ended)
 }
 
-/// Ends open streams with a close: their clients know then that nothing was cut off, and that no other node is wanted.
+/// Ends open streams with a close: their clients know then that nothing was cut off, and start no other node.
 async fn end_streams(ended: &watch::Sender<bool>) {
     ended.send_replace(true);
     let _ = tokio::time::timeout(STREAMS_END_WITHIN, ended.closed()).await;

@@ -5,7 +5,7 @@
 //! all there or not at all. [`Readers`] look from their own connections. [`Checkpointer`] keeps the
 //! write-ahead log short. [`maintenance`] checks a store and makes a damaged one anew.
 //! Knows nothing of who asks or why: it decides nothing.
-#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "an io folder")]
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "not a pure crate")]
 
 mod append;
 mod blobs;

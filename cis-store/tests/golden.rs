@@ -1,6 +1,6 @@
 //! Stores that earlier versions wrote: this version reads them as they are, and loses nothing of them.
 //!
-//! `golden/v0.1.0.db` is the store of a node of the version before the crates were split, with two runs: outputs, an answered
+//! `golden/v0.1.0.db` is the store of a node of version 0.1.0 at commit 0fc2712b, with two runs: outputs, an answered
 //! question, an approval, items, a retry, a lost session, a failure. A golden file never changes; a version that writes
 //! something else adds its own.
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "a test")]

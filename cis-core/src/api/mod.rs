@@ -1,5 +1,5 @@
 //! What is said across boundaries: requests, views and paths of the HTTP API, messages between
-//! coordinator and worker, and the traits through which io folders meet without knowing each other.
+//! coordinator and worker.
 //!
 //! Owns shapes. Does no IO, decides nothing.
 

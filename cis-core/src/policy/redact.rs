@@ -15,7 +15,7 @@
 //!
 //! **Limits**: bytes between its bytes hide a value, so a value that a program wraps by itself (other than hex and
 //! base64), colours in parts, or encodes in another way passes. A value that the terminal wraps is whole in the byte
-//! stream; on a screen it is found where the rows are joined (see `session::screen`).
+//! stream; on a screen it is found where the rows are joined (see `terminal::screen`).
 
 mod changing;
 mod forms;
@@ -34,7 +34,7 @@ use serde_json::Value;
 pub use changing::ChangingStream;
 pub use forms::{invisible_at, is_drawn};
 
-use forms::Usage;
+use forms::{LINE_BYTES_MIN, Usage};
 use trie::Trie;
 use walk::{Begun, Walk};
 
@@ -371,7 +371,10 @@ fn drawn(values: &[&str]) -> Option<Redactor> {
     for form in values.iter().flat_map(|value| forms::of(value, Usage::Plain)) {
         let whole = String::from_utf8_lossy(&form.bytes);
         let drawn: String = whole.chars().filter(|c| is_drawn(*c)).collect();
-        if drawn != whole && drawn.len() >= SECRET_BYTES_MIN {
+        // Without its blanks a short text is found by chance.
+        let loses_blanks_alone = whole.chars().all(|c| c == ' ' || is_drawn(c));
+        let least = if loses_blanks_alone { LINE_BYTES_MIN } else { SECRET_BYTES_MIN };
+        if drawn != whole && drawn.len() >= least {
             trie.insert_plain(drawn.as_bytes());
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! Owns connections and their pace. The frame loop never waits for it: it takes the model for as long as it
 //! draws, and is woken when something has changed.
-#![allow(clippy::disallowed_methods, reason = "an io folder")]
+#![allow(clippy::disallowed_methods, reason = "not a pure crate")]
 
 mod act;
 mod bell;

@@ -6,7 +6,7 @@
 //! answers it from what it has, and its sessions then lack the kernel's evidence.
 
 #[cfg(not(target_os = "linux"))]
-compile_error!("sessions are written for Linux so far; build without the feature `node` (client only)");
+compile_error!("sessions are written for Linux so far; build cis-client alone");
 
 mod budget;
 mod calls;

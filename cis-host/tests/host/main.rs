@@ -1,5 +1,5 @@
 //! The session host as a process of its own, driven over its socket.
-#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests of an io folder")]
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests of a crate that is not pure")]
 #![allow(clippy::unwrap_used, unreachable_pub, reason = "helpers of tests, in a program of their own")]
 
 mod adoption;

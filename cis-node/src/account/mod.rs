@@ -3,7 +3,7 @@
 //! Owns the session on disk, the one client of it, and the loop that asks the homeserver what happened. Nothing of it
 //! exists before somebody asks for it: a node without an account pays nothing. What the homeserver is asked, and how,
 //! is `cis-matrix`'s. Knows nothing of runs, sessions and the API.
-#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "an io folder")]
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "not a pure crate")]
 
 mod backoff;
 mod compare;

@@ -1,8 +1,7 @@
-//! Files and environment of a node: where its home is, its keys, what is configured.
+//! Keys, tokens and certificates of a node on disk, and what is configured.
 //!
-//! Owns paths and the making of them, and the one table of settings. Knows nothing of what is written there
-//! by others, nor of who reads a setting.
-#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "an io folder")]
+//! Owns these files, and the one table of settings. Knows nothing of who reads a setting.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "not a pure crate")]
 
 mod certificate;
 mod file;

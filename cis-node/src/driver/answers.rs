@@ -104,13 +104,11 @@ impl Driver {
             self.inbox.was_answered(session);
         }
         let redactor = self.redactor_of(session);
-        // The names of keys are apart from each other: what they type may be a secret, though the names hold none.
+        // Keys are recorded by their names, with blanks between: there the redactor cannot see the value that they type.
         let typed = String::from_utf8_lossy(&given.answer.bytes);
-        let text = if redactor.spans(&typed).is_empty() {
-            redactor.redact(&given.text)
-        } else {
-            redactor.redact(&typed)
-        };
+        let told = redactor.redact(&given.text);
+        let types_more = told == given.text && redactor.redact(&typed) != typed;
+        let text = if types_more { "***".to_owned() } else { told };
         let answer = AnswerRecord {
             option: given.option.clone(),
             text,

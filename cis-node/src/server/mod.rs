@@ -2,7 +2,7 @@
 //!
 //! Owns routes, decoding, and the order authorize → act → answer; over TCP also which connections are accepted. The actions are
 //! behind [`NodeApi`]; this folder knows no store, no session and no scheduler.
-#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "an io folder")]
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "not a pure crate")]
 
 mod answers;
 mod body;

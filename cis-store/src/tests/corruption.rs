@@ -1,7 +1,7 @@
 //! Random damage to the files of a store: nothing panics, intact events are saved, and `check`, `rebuild` and the node
 //! agree.
 //!
-//! To repeat one case: `CIS_CORRUPTION_SEED=… cargo test -p cis-core --all-features random_damage --
+//! To repeat one case: `CIS_CORRUPTION_SEED=… cargo test -p cis-store random_damage --
 //! --include-ignored`.
 
 use std::collections::BTreeMap;

@@ -1,5 +1,5 @@
 //! What a turn costs. Not a gate: run it by hand on the release build, on a quiet machine
-//! (`cargo test --release -p cis-core store::tests::measure -- --ignored --nocapture`).
+//! (`cargo test --release -p cis-store tests::measure -- --ignored --nocapture`).
 
 use std::time::Instant;
 

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use cis_client::ClientError;
 use cis_core::api::{NodeView, StopNode};
+use cis_local::LockFile;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::force;
@@ -45,10 +46,16 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit, CliError> {
         // A process of a session has no right to end it.
         return Err(silent.problem(&context.home));
     }
-    let host_runs = !context.in_session() && probe::host(&context.home)?.is_some();
-    if matches!(found, Probe::Absent) && host_runs && !args.kill_sessions {
-        // Of a node that was killed: it would start the next one in a moment, or has.
-        force::tell_host(context, false);
+    let is_absent = matches!(found, Probe::Absent) && !context.in_session();
+    let host_runs = is_absent && probe::host(&context.home)?.is_some();
+    if host_runs && !args.kill_sessions {
+        // The session host restarts a node that was killed. A node that starts in this moment ends, because the home is taken: the
+        // host serves one connection at a time.
+        let held = LockFile::take(&context.home.node_lock());
+        if !matches!(held, Ok(None)) {
+            force::tell_host(context, false);
+        }
+        drop(held);
         found = context.block_on(probe(context))?;
     }
     let ends_sessions = args.kill_sessions && !context.in_session();

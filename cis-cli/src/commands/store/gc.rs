@@ -66,6 +66,7 @@ fn clean_store(context: &Context, request: &CleanStore) -> Result<CleanReport, C
         let client = context.client_of_running()?;
         return context.block_on(async { Ok(client.clean_store(request).await?) });
     }
+    super::not_in_session(context, "store gc")?;
     if !context.home.database().exists() {
         return Err(CliError::bad_input(format!("there is no store in {}", context.home.dir.display())));
     }

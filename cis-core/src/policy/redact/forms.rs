@@ -7,7 +7,7 @@ use unicode_width::UnicodeWidthChar as _;
 use crate::text::is_invisible;
 
 /// A line of a secret that is shorter is not looked for alone, bytes: it could be `}` or `true,`.
-const LINE_BYTES_MIN: usize = 8;
+pub(super) const LINE_BYTES_MIN: usize = 8;
 /// A shorter piece of base64 is not looked for: it would be found by chance, characters.
 const BASE64_CHARS_MIN: usize = 4;
 /// Longest value whose rare forms are looked for, bytes: each form takes memory.

@@ -287,6 +287,16 @@ fn a_secret_of_which_a_screen_draws_less_is_masked_on_it() {
 }
 
 #[test]
+fn a_row_that_is_erased_behind_its_last_column_ends_at_the_cursor() {
+    let redactor = Redactor::new(["hunter2-hunter2".to_owned()]).unwrap();
+    for row in ["12345678\x1b[2K", "        ", "1234567\u{20}"] {
+        let model = screen(8, 3, format!("\x1b[2;1Héééé\x1b[1;1H{row}").as_bytes());
+        assert!(model.before_cursor().chars().all(|c| c != 'é'), "{row:?}");
+        assert!(model.text_redacted(&redactor).ends_with("éééé"), "{row:?}");
+    }
+}
+
+#[test]
 fn a_secret_that_is_cut_at_the_right_edge_is_masked() {
     let secret = "ghp_Zq9secretW77xyABCDEFGHIJKLmnopqrstuvwxyz12";
     let redactor = Redactor::new([secret.to_owned()]).unwrap();

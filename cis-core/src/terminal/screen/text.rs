@@ -144,11 +144,12 @@ fn join(grid: &Grid<Cell>) -> Joined {
         let (mut kept, mut last) = ((joined.text.len(), joined.cells.len()), None);
         let mut col = 0;
         while col < cols {
-            if is_row_of_cursor && cursor.point.column.0 == col && !cursor.input_needs_wrap {
+            let glyph = glyph(row, col, cols);
+            let has_cursor = (col..col + glyph.width()).contains(&cursor.point.column.0);
+            if is_row_of_cursor && has_cursor && !cursor.input_needs_wrap {
                 joined.to_cursor = joined.text.len();
                 kept = (joined.text.len(), joined.cells.len());
             }
-            let glyph = glyph(row, col, cols);
             // A wide character that did not fit leaves the last cell blank.
             let is_filler = has(col, Flags::LEADING_WIDE_CHAR_SPACER);
             if is_plain(glyph.c) && !is_invisible(glyph.c) && !is_filler {
@@ -164,7 +165,9 @@ fn join(grid: &Grid<Cell>) -> Joined {
             col += glyph.width();
         }
         if is_row_of_cursor && cursor.input_needs_wrap {
+            // Blanks before the cursor are a part of the text, also at the end of the row.
             joined.to_cursor = joined.text.len();
+            kept = (joined.text.len(), joined.cells.len());
         }
         // The blanks at the end of a row are no part of its text.
         joined.text.truncate(kept.0);
