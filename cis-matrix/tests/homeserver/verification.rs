@@ -18,8 +18,7 @@ impl Followed {
             loop {
                 let place = client.position().await.unwrap();
                 if client.next(place.as_deref(), Duration::from_secs(5)).await.is_err() {
-                    // A homeserver that others keep busy refuses now and then.
-                    tokio::time::sleep(Duration::from_millis(200)).await;
+                    return;
                 }
             }
         }))
