@@ -13,6 +13,7 @@ mod calls;
 mod clock;
 mod descriptors;
 mod handover;
+mod linux;
 mod memory;
 mod mounts;
 mod opened;
@@ -35,7 +36,9 @@ pub(crate) use descriptors::{
 pub(crate) use handover::{HANDED_OVER, hand_over};
 pub use handover::{hand_environment_over, receive_environment};
 pub use memory::{START_MS, give_memory_back, share_memory, unmap_code};
-pub(crate) use processes::{Process, ProcessKey, Processes, descend, signal_exactly};
+#[cfg(test)]
+pub(crate) use processes::Waits;
+pub(crate) use processes::{Process, ProcessKey, Processes, TerminalWait, descend, signal_exactly};
 pub(crate) use procfs::ProcFs;
 pub(crate) use pty::{open_pty, resize};
 pub use signals::fail_large_writes;
@@ -45,6 +48,3 @@ pub(crate) use spawn::{Limits, Spawn, SpawnError, Spawner, Step, Streams};
 pub use stamp::stamp_at_start;
 pub(crate) use stamp::{Stamp, Stamps};
 pub(crate) use terminal::{Terminal, modes};
-pub(crate) use waits::TerminalWait;
-#[cfg(test)]
-pub(crate) use waits::Waits;

@@ -5,8 +5,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use super::budget::Budget;
 use super::terminal::Terminal;
-use super::waits::Waits;
-use cis_core::monitor::Modes;
+use cis_core::monitor::{Modes, ReaderHow};
 
 /// One process, as it was when it was looked at.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,6 +41,37 @@ pub(crate) struct ProcessKey {
 impl Process {
     pub(crate) fn key(&self) -> ProcessKey {
         ProcessKey { pid: self.pid, started: self.started }
+    }
+}
+
+/// A terminal that a process waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct TerminalWait {
+    pub(crate) terminal: Terminal,
+    pub(crate) how: ReaderHow,
+    /// By which descriptor of its.
+    pub(crate) descriptor: u32,
+}
+
+/// What a process waits for.
+#[derive(Debug, Default)]
+pub(crate) struct Waits {
+    /// Terminals, each once.
+    pub(crate) terminals: Vec<TerminalWait>,
+    /// For a peer at a socket: somebody else may do its work.
+    pub(crate) peer: bool,
+    /// It may not be looked into: it is another user's, or hides itself.
+    pub(crate) hidden: bool,
+}
+
+impl Waits {
+    pub(super) fn add(&mut self, wait: TerminalWait) {
+        match self.terminals.iter_mut().find(|known| known.terminal == wait.terminal) {
+            // A read comes before a poll.
+            Some(known) if wait.how < known.how => *known = wait,
+            Some(_) => {}
+            None => self.terminals.push(wait),
+        }
     }
 }
 

@@ -11,9 +11,9 @@ use super::budget::Budget;
 use super::calls::{self, Call};
 use super::mounts::Mounts;
 use super::opened::Opened;
-use super::processes::Process;
+use super::processes::{Process, TerminalWait, Waits};
 use super::procfs::ProcFs;
-use super::terminal::{self, Terminal};
+use super::terminal;
 use cis_core::monitor::{Modes, ReaderHow};
 
 /// No more threads of one process are looked at.
@@ -26,37 +26,6 @@ const OPEN_MAX: usize = 64;
 const NESTED_MAX: usize = 4;
 /// A file that is opened and read costs as much as so many descriptors that are looked at.
 const READ_COST: usize = 4;
-
-/// A terminal that a process waits for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct TerminalWait {
-    pub(crate) terminal: Terminal,
-    pub(crate) how: ReaderHow,
-    /// By which descriptor of its.
-    pub(crate) descriptor: u32,
-}
-
-/// What a process waits for.
-#[derive(Debug, Default)]
-pub(crate) struct Waits {
-    /// Terminals, each once.
-    pub(crate) terminals: Vec<TerminalWait>,
-    /// For a peer at a socket: somebody else may do its work.
-    pub(crate) peer: bool,
-    /// It may not be looked into: it is another user's, or hides itself.
-    pub(crate) hidden: bool,
-}
-
-impl Waits {
-    fn add(&mut self, wait: TerminalWait) {
-        match self.terminals.iter_mut().find(|known| known.terminal == wait.terminal) {
-            // A read comes before a poll.
-            Some(known) if wait.how < known.how => *known = wait,
-            Some(_) => {}
-            None => self.terminals.push(wait),
-        }
-    }
-}
 
 impl ProcFs {
     /// What the threads of a process wait for.

@@ -7,7 +7,7 @@ use rustix::event::{PollFd, PollFlags, epoll, poll};
 use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
 
 use super::*;
-use crate::os::{Processes, open_pty};
+use crate::os::{Processes, Terminal, open_pty};
 
 /// A terminal and a thread that waits for it until it is dropped.
 struct Waiter {
