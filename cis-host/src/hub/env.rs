@@ -2,7 +2,8 @@
 
 use tokio::sync::mpsc;
 
-use super::monitored::{Clock, Sighting, Wakes};
+use super::clock::{Clock, Wakes};
+use super::sighting::Sighting;
 use super::{Command, Limits, wire};
 use crate::protocol::ToHost;
 use cis_core::ids::SessionId;

@@ -241,7 +241,7 @@ impl Follow {
             }
             FromHost::Exited { session, exit } if session == self.id => {
                 self.finish();
-                self.ready.push_back(FollowChunk::End(super::run::ended(&exit)));
+                self.ready.push_back(FollowChunk::End(Ended::from(&exit)));
             }
             FromHost::NoSuchSession { session } if session == self.id => {
                 self.ready.push_back(FollowChunk::Lost(HubError::NoSuchSession { id: self.id }));

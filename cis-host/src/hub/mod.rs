@@ -17,16 +17,18 @@
 //! took over (`live_from`, or what the host had when it was asked). Bytes before it are replayed.
 
 mod attached;
+mod clock;
+mod ended;
 mod env;
 mod error;
 mod follow;
-mod monitored;
 mod pipe;
 mod queue;
 mod run;
 mod saved;
 mod session;
 mod share;
+mod sighting;
 mod signals;
 mod typing;
 mod viewer;
@@ -47,24 +49,17 @@ use cis_core::policy::redact::Redactor;
 use cis_core::terminal::sanitizer::Form;
 use cis_local::Place;
 
-use monitored::Tell;
+use session::Tell;
 
 pub use attached::{AttachOutput, Attached, Marked, Typing};
+pub use ended::Ended;
 pub use error::HubError;
 pub use follow::{FollowChunk, context_bytes};
-pub use monitored::{Answer, Monitoring, Sighting, Watcher};
+pub use session::{Answer, Monitoring};
+pub use sighting::{Sighting, Watcher};
 
 /// The redactor of a session, now and after each change.
 pub type Redactors = watch::Receiver<Arc<Redactor>>;
-
-/// How a session ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ended {
-    /// In words.
-    pub detail: String,
-    /// Exit code, where it has one.
-    pub exit_code: Option<i32>,
-}
 
 /// A session that the host has started.
 #[derive(Debug, Clone)]

@@ -14,15 +14,15 @@ use tokio::net::UnixStream;
 use tokio::select;
 use tokio::sync::{mpsc, oneshot};
 
+use super::clock::{Clock, Wakes};
 use super::env::Env;
-use super::monitored::{Clock, Wakes, Watcher};
 use super::session::{Session, Watch};
+use super::sighting::Watcher;
 use super::wire::{self, Filled, Wire};
 use super::{Command, Ended, HubError, Limits};
 use crate::frames::Frame;
-use crate::protocol::{Exit, ToHost};
+use crate::protocol::ToHost;
 use cis_core::api::InputReceipt;
-use cis_core::event::ExitStatus;
 use cis_core::ids::{HostInstance, InputId, SessionId};
 use cis_local::Place;
 
@@ -297,20 +297,6 @@ impl Task {
             self.env.judge.push(id);
         }
     }
-}
-
-pub(super) fn ended(exit: &Exit) -> Ended {
-    let mut detail = exit.status.to_string();
-    if exit.killed {
-        detail.push_str(" after it was told to end");
-    } else if exit.timed_out {
-        detail.push_str(" after its timeout");
-    }
-    let exit_code = match exit.status {
-        ExitStatus::Code(code) => Some(code),
-        ExitStatus::Signal(_) => None,
-    };
-    Ended { detail, exit_code }
 }
 
 /// Waits for a socket, or for ever. What is wrong with it shows in the read or write that follows.

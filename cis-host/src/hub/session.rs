@@ -1,5 +1,6 @@
 //! One session, as the hub sees it: its model, and those who watch.
 
+mod monitored;
 mod resting;
 
 use std::path::PathBuf;
@@ -10,7 +11,6 @@ use tokio::sync::watch;
 
 use super::env::Env;
 use super::follow::context_bytes;
-use super::monitored::Monitored;
 use super::saved;
 use super::typing::Typing;
 use super::viewer::{Missed, Viewer};
@@ -22,6 +22,10 @@ use cis_core::ids::SessionId;
 use cis_core::policy::redact::Redactor;
 use cis_core::terminal::sanitizer::Form;
 use cis_core::terminal::screen::{self, Screen};
+
+use monitored::Monitored;
+pub(super) use monitored::Tell;
+pub use monitored::{Answer, Monitoring};
 
 /// With so much on its way to the host, answers of models are dropped, bytes: a program that asks and
 /// does not read cannot fill memory.
@@ -73,7 +77,7 @@ pub(super) struct Session {
     pub(super) ended: Option<Ended>,
     /// It was closed, and stays for its last output.
     pub(super) closing: Option<Ended>,
-    pub(super) monitored: Option<Box<Monitored>>,
+    monitored: Option<Box<Monitored>>,
     pub(super) typing: Typing,
 }
 

@@ -1,7 +1,6 @@
 //! What the handle and the viewers ask of the hub, one command after the other.
 
-use super::super::monitored::Tell;
-use super::super::session::{Session, Watch};
+use super::super::session::{Session, Tell, Watch};
 use super::super::{Answer, Attached, Attaching, Command, Counts, Ended, HubError, saved};
 use super::{OUT_BYTES_MAX, Reply, Task};
 use crate::frames;
@@ -165,9 +164,7 @@ impl Task {
 
     pub(super) fn forget(&mut self, id: SessionId) {
         if let Some(mut session) = self.sessions.remove(&id) {
-            if let Some(monitored) = &mut session.monitored {
-                monitored.sleep(id, &mut self.env);
-            }
+            session.sleep(&mut self.env);
             session.forget();
         }
         self.endings.retain(|(_, ending)| *ending != id);

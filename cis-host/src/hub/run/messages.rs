@@ -5,7 +5,8 @@ use std::time::Instant;
 
 use super::super::HubError;
 use super::super::session::Watch;
-use super::{Task, ended};
+use super::Task;
+use crate::hub::Ended;
 use crate::protocol::FromHost;
 use cis_core::api::InputReceipt;
 use cis_core::ids::{InputId, SessionId};
@@ -27,7 +28,7 @@ impl Task {
             FromHost::Exited { session: id, exit } => {
                 self.fail_inputs(id);
                 if let Some(session) = self.sessions.get_mut(&id) {
-                    session.end(ended(&exit));
+                    session.end(Ended::from(&exit));
                     if session.closing.is_some() {
                         self.forget(id);
                     }

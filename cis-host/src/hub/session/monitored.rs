@@ -6,20 +6,19 @@
 mod answers;
 mod hands;
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use super::env::Env;
-use super::session::{Session, Watch};
-use super::share::Share;
-use super::signals::Signals;
+use super::{Session, Watch};
+use crate::hub::env::Env;
+use crate::hub::share::Share;
+use crate::hub::sighting::Sighting;
+use crate::hub::signals::Signals;
 use crate::os;
 use crate::protocol::ToHost;
 use cis_core::event::SCREEN_CHARS_MAX;
 use cis_core::ids::{SessionId, TimestampMs};
 use cis_core::monitor::{
-    Arbiter, Change, Explanation, KernelEvidence, Profile, ScreenView, Seed, Signal, Tap, Verdict,
+    Arbiter, Explanation, KernelEvidence, Profile, ScreenView, Seed, Signal, Tap, Verdict,
 };
 use cis_core::policy::redact::Redactor;
 
@@ -41,47 +40,6 @@ pub struct Monitoring {
     /// What an earlier life of the node knew of it.
     pub seed: Seed,
 }
-
-/// What the monitor found, sanitised and redacted.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Sighting {
-    /// Whose.
-    pub session: SessionId,
-    /// What. Episodes are the monitor's own.
-    pub change: Change,
-    /// The lowest rows of its screen, at most [`SCREEN_CHARS_MAX`] characters.
-    pub screen: String,
-}
-
-/// Whom the hub tells what it sees, from its own task: it must not wait.
-pub type Watcher = Arc<dyn Fn(Sighting) + Send + Sync>;
-
-/// Unix ms that never go back while the hub lives.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Clock {
-    began: Instant,
-    began_ms: TimestampMs,
-}
-
-impl Clock {
-    pub(super) fn new() -> Self {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Self { began: Instant::now(), began_ms: since.as_millis() as TimestampMs }
-    }
-
-    pub(super) fn now(&self) -> TimestampMs {
-        self.began_ms + self.began.elapsed().as_millis() as TimestampMs
-    }
-
-    /// When it is this time.
-    pub(super) fn instant(&self, at: TimestampMs) -> Instant {
-        let after = u64::try_from(at - self.began_ms).unwrap_or(0);
-        self.began + std::time::Duration::from_millis(after)
-    }
-}
-
-/// When which session is to be judged though nothing comes.
-pub(super) type Wakes = BTreeSet<(TimestampMs, SessionId)>;
 
 /// Signals of earlier: of each state the newest. What rang then is over.
 #[derive(Debug, Default)]
@@ -119,7 +77,7 @@ pub(super) struct Monitored {
     earlier: Earlier,
     /// It is not judged before.
     begins: TimestampMs,
-    /// Where it stands in the [`Wakes`].
+    /// Where it stands in the [`Wakes`](crate::hub::clock::Wakes).
     wake: Option<TimestampMs>,
     /// The host was asked for the kernel's evidence.
     probing: bool,
@@ -232,7 +190,7 @@ impl Monitored {
     }
 
     /// It is not to be woken any more.
-    pub(super) fn sleep(&mut self, id: SessionId, env: &mut Env) {
+    fn sleep(&mut self, id: SessionId, env: &mut Env) {
         if let Some(at) = self.wake.take() {
             env.wakes.remove(&(at, id));
         }
@@ -277,7 +235,7 @@ impl Session {
     }
 
     /// Gives the monitor what it wants, and notes what changed.
-    pub(super) fn judge(&mut self, env: &mut Env) {
+    pub(in crate::hub) fn judge(&mut self, env: &mut Env) {
         let Some(mut monitored) = self.monitored.take() else { return };
         let now = env.clock.now();
         // The bell has rung.
@@ -335,7 +293,12 @@ impl Session {
     }
 
     /// What the kernel shows, and how much input there was. It waits for the output that was there then.
-    pub(super) fn evidence(&mut self, evidence: KernelEvidence, input_bytes: Option<u64>, env: &mut Env) {
+    pub(in crate::hub) fn evidence(
+        &mut self,
+        evidence: KernelEvidence,
+        input_bytes: Option<u64>,
+        env: &mut Env,
+    ) {
         let others = self.typing.told(input_bytes);
         let Some(monitored) = &mut self.monitored else { return };
         if others {
@@ -378,8 +341,15 @@ impl Session {
         rows.join("\n")
     }
 
+    /// Wakes the monitor no more: the session is forgotten.
+    pub(in crate::hub) fn sleep(&mut self, env: &mut Env) {
+        if let Some(monitored) = &mut self.monitored {
+            monitored.sleep(self.id, env);
+        }
+    }
+
     /// Why the monitor thinks of it what it does; none: it is not monitored.
-    pub(super) fn explain(&self, now: TimestampMs) -> Option<Explanation> {
+    pub(in crate::hub) fn explain(&self, now: TimestampMs) -> Option<Explanation> {
         self.monitored.as_ref().map(|monitored| monitored.arbiter.explain(now))
     }
 }
