@@ -7,9 +7,10 @@ use rustix::io::Errno;
 use rustix::net::sockopt::set_socket_send_buffer_size;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 
-use super::typing::Named;
-use super::watching::Watch;
+use super::inputs::Named;
+use super::poll::{Poll, Source};
 use crate::frames::{self, Decoder, put_json};
+use crate::log::LogReader;
 use crate::protocol::{FromHost, Role};
 use cis_core::ids::SessionId;
 
@@ -22,6 +23,17 @@ const OUTPUT_HIGH: usize = 128 << 10;
 const REPLAY_HIGH: usize = 32 << 10;
 /// What the system takes at a time, for the same reason.
 const SOCKET_BYTES: usize = 64 << 10;
+
+/// What a connection wants of a session.
+#[derive(Debug)]
+pub(super) struct Watch {
+    pub(super) slot: usize,
+    pub(super) session: SessionId,
+    /// The next byte it gets.
+    pub(super) cursor: u64,
+    /// Open while it is behind.
+    pub(super) reader: Option<LogReader>,
+}
 
 /// One peer.
 #[derive(Debug)]
@@ -150,7 +162,7 @@ impl Connection {
 
     /// Asks epoll for what is needed now: requests while there is room for replies, and room while
     /// something waits for it.
-    pub(super) fn poll(&mut self, poll: &OwnedFd, data: epoll::EventData) {
+    pub(super) fn poll(&mut self, poll: &Poll, at: usize) {
         let mut wanted = epoll::EventFlags::empty();
         if self.has_room() && !self.closing {
             wanted |= epoll::EventFlags::IN;
@@ -158,7 +170,7 @@ impl Connection {
         if self.sent < self.outgoing.len() {
             wanted |= epoll::EventFlags::OUT;
         }
-        if wanted != self.interest && epoll::modify(poll, &self.stream, data, wanted).is_ok() {
+        if wanted != self.interest && poll.change(&self.stream, Source::Connection(at), wanted).is_ok() {
             self.interest = wanted;
         }
     }

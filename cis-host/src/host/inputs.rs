@@ -8,6 +8,22 @@ use cis_core::ids::InputId;
 /// So many ids of a session are remembered, the oldest forgotten first.
 const IDS_MAX: usize = 4096;
 
+/// An input that is typed once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Named {
+    pub(super) input: InputId,
+    /// It is typed only while there is no more than this.
+    pub(super) only_at: Option<Judged>,
+}
+
+/// What an answer was judged by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Judged {
+    pub(super) output_bytes: u64,
+    /// None: whoever typed does not matter.
+    pub(super) input_bytes: Option<u64>,
+}
+
 /// Input of one session.
 #[derive(Debug, Default)]
 pub(super) struct Inputs {

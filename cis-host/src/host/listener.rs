@@ -1,7 +1,7 @@
 //! The host's lock and its socket.
 
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
@@ -11,13 +11,32 @@ use rustix::io::Errno;
 use rustix::process::{Pid, geteuid, test_kill_process, umask};
 
 use super::config::HostError;
-use crate::os::{ProcessKey, Processes, Stamps};
+use crate::os::{self, ProcessKey, Processes, Stamps};
 use cis_local::{LockFile, PeerProcess, SocketFile, make_way};
 
 /// `sun_path` has 108 bytes, the last of them a null (unix(7)).
 const SOCKET_PATH_BYTES_MAX: usize = 107;
 /// No chain of parents is longer; a loop in it (pids used again meanwhile) ends here.
 const ANCESTORS_MAX: usize = 4096;
+
+/// Where peers come in.
+#[derive(Debug)]
+pub(super) struct Door {
+    pub(super) listener: UnixListener,
+    pub(super) file: SocketFile,
+    /// Time of the next check of the file on the boot clock, ms.
+    pub(super) look_at: u64,
+    /// Given up for a moment where descriptors have run out, to take a peer in and send it away.
+    pub(super) spare: Option<OwnedFd>,
+    /// The process that started this host, if it had no limit then.
+    pub(super) starter: Option<ProcessKey>,
+}
+
+impl Door {
+    pub(super) fn new((listener, file): (UnixListener, SocketFile), starter: Option<ProcessKey>) -> Self {
+        Self { listener, file, look_at: 0, spare: os::null_device().ok(), starter }
+    }
+}
 
 /// Takes the lock, and holds it until the value is dropped.
 pub(super) fn lock(path: &Path) -> Result<LockFile, HostError> {

@@ -4,27 +4,35 @@
 //! has recorded them. Knows the host protocol, and nothing of runs, tasks, the store or the network.
 //! One thread, one epoll; nothing in it waits for a client, a disk that is full, or a program.
 
+mod accept;
 mod config;
 mod connection;
+mod deadlines;
+mod end_trees;
 mod ending;
 mod environment;
 mod inputs;
 mod kill;
+mod launch;
 mod leftovers;
-mod line;
 mod listener;
-mod orphans;
+mod notes;
 mod output;
 mod patience;
 mod peers;
-mod place;
+mod poll;
 mod probe;
+mod process_table;
+mod queues;
 mod requests;
+mod restart;
+mod serve;
 mod server;
 mod session;
+mod sessions;
 mod slab;
-mod source;
 mod start;
+mod state;
 mod supervise;
 mod timers;
 mod tree;

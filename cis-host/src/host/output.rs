@@ -1,11 +1,11 @@
 //! Draining: what sessions write is taken at once, whoever looks, and whatever the disk says.
 
-use rustix::event::epoll::{self, EventFlags};
+use rustix::event::epoll::EventFlags;
 use rustix::io::Errno;
 
-use super::server::{Host, OUTPUT_PER_TURN};
+use super::poll::Source;
 use super::session::{Descriptors, Flow};
-use super::source::Source;
+use super::state::{Host, OUTPUT_PER_TURN};
 use crate::protocol::FromHost;
 
 /// A read that brings less has most likely emptied it; the next look would cost a call for nothing.
@@ -25,16 +25,9 @@ enum Stop {
 }
 
 impl Host {
-    pub(super) fn output_ready(&mut self, slot: usize, flags: EventFlags) {
-        if flags.intersects(EventFlags::IN | EventFlags::HUP | EventFlags::ERR) {
-            self.drain_some(slot, false);
-            if self.sessions.get(slot).is_some_and(|session| session.leader_end.is_some()) {
-                self.ended.push(slot);
-            }
-        }
-        if flags.contains(EventFlags::OUT) {
-            self.write_input(slot);
-        }
+    /// Takes what there is without looking twice.
+    pub(super) fn drain_once(&mut self, slot: usize) {
+        self.drain_some(slot, false);
     }
 
     /// Takes all there is, up to a turn's worth. True where nothing more can be had now.
@@ -81,7 +74,7 @@ impl Host {
             }
             if let Some(trouble) = trouble {
                 let detail = trouble.to_string();
-                self.say_to_control(&FromHost::LogTrouble { session: id, detail });
+                self.peers.say_to_control(&FromHost::LogTrouble { session: id, detail });
             }
         }
         self.buffer = buffer;
@@ -100,10 +93,10 @@ impl Host {
                 Descriptors::Pipes { output, .. } => {
                     let polled = std::mem::take(&mut session.polled);
                     if let Some(output) = output.take().filter(|_| polled) {
-                        self.poll_no_more(output);
+                        self.poll.remove(output);
                     }
                 }
-                Descriptors::Pty(master) => drop(epoll::delete(&self.poll, master)),
+                Descriptors::Pty(master) => self.poll.remove(master),
                 Descriptors::Closed => {}
             }
         } else if flow != before && session.stays_open() {
@@ -124,11 +117,11 @@ impl Host {
         if session.flow == Flow::HungUp {
             flags |= EventFlags::ET;
         }
-        let data = Source::Output(slot).data();
+        let source = Source::Output(slot);
         if session.polled {
-            let _ = epoll::modify(&self.poll, output, data, flags);
+            let _ = self.poll.change(output, source, flags);
         } else {
-            session.polled = epoll::add(&self.poll, output, data, flags).is_ok();
+            session.polled = self.poll.add(output, source, flags).is_ok();
         }
     }
 }

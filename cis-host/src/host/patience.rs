@@ -6,12 +6,9 @@
 //! without an idle limit is never looked at. One that waits for a human is not idle however long that
 //! takes; its time begins when it goes on.
 
-use super::server::Host;
-use super::session::{EndedBy, Session};
 use crate::os::Process;
-use crate::protocol::{FromHost, Start};
+use crate::protocol::Start;
 use cis_core::event::SessionLimit;
-use cis_core::ids::TimestampMs;
 
 /// So many looks fall into one idle limit: it is exceeded by one part of these at most.
 const LOOKS: u64 = 8;
@@ -33,19 +30,19 @@ pub(super) struct Patience {
     /// It waits for a human.
     waits: bool,
     /// A warning that no node was there for: limit and time of the end.
-    unsaid: Option<(SessionLimit, u64)>,
+    pub(super) unsaid: Option<(SessionLimit, u64)>,
 }
 
 /// What changes when a tree works: its CPU time in ticks, and how many processes it has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Seen {
+pub(super) struct Seen {
     cpu: u64,
     processes: usize,
 }
 
 /// What is to be done about a session whose time has come.
 #[derive(Debug, PartialEq, Eq)]
-enum Due {
+pub(super) enum Due {
     Nothing,
     /// Its CPU time must be known.
     Look,
@@ -114,7 +111,7 @@ impl Patience {
         Some(at.saturating_sub(warn))
     }
 
-    fn due(&self, now: u64, bytes_at: u64, timeout_at: Option<u64>) -> Due {
+    pub(super) fn due(&self, now: u64, bytes_at: u64, timeout_at: Option<u64>) -> Due {
         if self.timeout_warning(timeout_at).is_some_and(|at| at <= now) {
             return Due::Warn(SessionLimit::Lifetime, timeout_at.unwrap_or(now));
         }
@@ -141,7 +138,23 @@ impl Patience {
         }
     }
 
-    fn saw(&mut self, now: u64, seen: Seen) {
+    /// When its limits beside the timeout want to be looked at.
+    pub(super) fn wake(&self, bytes_at: u64, timeout_at: Option<u64>) -> Option<u64> {
+        let warning = self.timeout_warning(timeout_at);
+        [warning, self.idle_wake(bytes_at)].into_iter().flatten().min()
+    }
+
+    /// Takes the warning that nobody was told, if it is still true.
+    pub(super) fn take_unsaid(&mut self, bytes_at: u64) -> Option<(SessionLimit, u64)> {
+        let (limit, ends_at) = self.unsaid.take()?;
+        let holds = match limit {
+            SessionLimit::Lifetime => true,
+            SessionLimit::Idle => self.warned_idle.map(|(of, _)| of) == self.idle_at(bytes_at),
+        };
+        holds.then_some((limit, ends_at))
+    }
+
+    pub(super) fn saw(&mut self, now: u64, seen: Seen) {
         if self.looked.is_none_or(|(_, before)| before != seen) {
             self.busy_at = now;
         }
@@ -150,7 +163,7 @@ impl Patience {
 
     /// It waits for a human from now on, or does so no more. An end by idleness that was warned of is taken
     /// back, as by any activity.
-    fn wait(&mut self, now: u64, waits: bool) {
+    pub(super) fn wait(&mut self, now: u64, waits: bool) {
         if std::mem::replace(&mut self.waits, waits) || waits {
             self.busy_at = now;
             self.warned_idle = None;
@@ -158,7 +171,7 @@ impl Patience {
         }
     }
 
-    fn warned(&mut self, limit: SessionLimit, bytes_at: u64, ends_at: u64) {
+    pub(super) fn warned(&mut self, limit: SessionLimit, bytes_at: u64, ends_at: u64) {
         match limit {
             SessionLimit::Lifetime => self.warned_timeout = true,
             SessionLimit::Idle => self.warned_idle = self.idle_at(bytes_at).map(|at| (at, ends_at)),
@@ -166,94 +179,7 @@ impl Patience {
     }
 }
 
-impl Session {
-    /// The last byte in either direction.
-    fn bytes_at(&self) -> u64 {
-        self.last_output.max(self.last_input)
-    }
-
-    /// When its limits beside the timeout want to be looked at.
-    pub(super) fn patience_wake(&self) -> Option<u64> {
-        let patience = self.patience.as_ref()?;
-        let warning = patience.timeout_warning(self.timeout_at);
-        [warning, patience.idle_wake(self.bytes_at())].into_iter().flatten().min()
-    }
-}
-
-impl Host {
-    /// Does what is due about the limits of a session.
-    pub(super) fn patience_due(&mut self, slot: usize) {
-        let now = self.now;
-        let Some(session) = self.sessions.get(slot) else { return };
-        let (bytes_at, timeout_at) = (session.bytes_at(), session.timeout_at);
-        let Some(patience) = &session.patience else { return };
-        match patience.due(now, bytes_at, timeout_at) {
-            Due::Nothing => {}
-            Due::Look => {
-                let forest = self.forest_of_turn();
-                let live = self.look_in(slot, &forest).live;
-                if let Some(patience) = self.patience_of(slot) {
-                    patience.saw(now, seen(&live));
-                }
-            }
-            Due::Warn(limit, ends_at) => {
-                let heard = self.control.is_some();
-                if let Some(patience) = self.patience_of(slot) {
-                    patience.warned(limit, bytes_at, ends_at);
-                    patience.unsaid = (!heard).then_some((limit, ends_at));
-                }
-                if heard {
-                    self.say_expiring(slot, limit, ends_at);
-                }
-            }
-            Due::End => self.end_session(slot, EndedBy::Idle, None),
-        }
-    }
-
-    /// Holds its idleness off, or lets it begin anew.
-    pub(super) fn hold_idleness(&mut self, slot: usize, waits: bool) {
-        let now = self.now;
-        if let Some(patience) = self.patience_of(slot) {
-            patience.wait(now, waits);
-        }
-    }
-
-    fn patience_of(&mut self, slot: usize) -> Option<&mut Patience> {
-        self.sessions.get_mut(slot)?.patience.as_deref_mut()
-    }
-
-    fn say_expiring(&mut self, slot: usize, limit: SessionLimit, ends_at: u64) {
-        let Some(session) = self.sessions.get(slot).map(|session| session.id) else { return };
-        let left = TimestampMs::try_from(ends_at.saturating_sub(self.now)).unwrap_or(TimestampMs::MAX);
-        let at_ms = self.now_unix.saturating_add(left);
-        self.say_to_control(&FromHost::Expiring { session, limit, at_ms });
-    }
-
-    /// Tells a new node what no node was there for, as far as it is still true.
-    pub(super) fn say_unsaid_warnings(&mut self) {
-        let mut found = Vec::new();
-        for (slot, session) in self.sessions.iter().filter(|(_, session)| session.lives()) {
-            let Some(patience) = &session.patience else { continue };
-            let Some((limit, ends_at)) = patience.unsaid else { continue };
-            let idle_at = patience.idle_at(session.bytes_at());
-            let holds = match limit {
-                SessionLimit::Lifetime => true,
-                SessionLimit::Idle => patience.warned_idle.map(|(of, _)| of) == idle_at,
-            };
-            found.push((slot, limit, ends_at, holds));
-        }
-        for (slot, limit, ends_at, holds) in found {
-            if let Some(patience) = self.patience_of(slot) {
-                patience.unsaid = None;
-            }
-            if holds {
-                self.say_expiring(slot, limit, ends_at);
-            }
-        }
-    }
-}
-
-fn seen(live: &[Process]) -> Seen {
+pub(super) fn seen(live: &[Process]) -> Seen {
     Seen { cpu: live.iter().map(|process| process.cpu).sum(), processes: live.len() }
 }
 

@@ -2,7 +2,7 @@
 
 use rustix::termios::tcgetpgrp;
 
-use super::server::Host;
+use super::state::Host;
 use crate::evidence::{Drained, Moment, Scene};
 use crate::os::{self, Terminal};
 use crate::protocol::FromHost;
@@ -14,7 +14,7 @@ const DRAINS_MAX: usize = 4;
 impl Host {
     /// Answers with the evidence of this moment.
     pub(super) fn probe(&mut self, at: usize, slot: usize) {
-        let live = self.processes_of(slot);
+        let live = self.processes.of_session(slot, &mut self.sessions, self.supervise.node, self.now);
         let Some(session) = self.sessions.get_mut(slot) else { return };
         let mut impatience = std::mem::take(&mut session.impatience);
         let Some(session) = self.sessions.get(slot) else { return };
@@ -23,17 +23,17 @@ impl Host {
         let group = group.map(|group| group.as_raw_nonzero().get().unsigned_abs());
         let modes = master.and_then(os::modes);
         let is_anothers = |terminal: Terminal| {
-            self.sessions.iter().any(|(other, one)| {
-                other != slot && one.lives() && one.terminal.is_some_and(|own| own.is(terminal))
-            })
+            self.sessions
+                .living()
+                .any(|(other, one)| other != slot && one.terminal.is_some_and(|own| own.is(terminal)))
         };
         let scene =
             Scene { terminal: session.terminal, group, modes, live: &live, is_anothers: &is_anothers };
-        let mut found = scene.look(&self.processes);
+        let mut found = scene.look(&self.processes.system);
         if found.suggests_strangers() {
             let quiet_ms = self.now.saturating_sub(session.last_output);
             let at = Moment { now: self.now, output_bytes: session.log.total(), quiet_ms };
-            self.strangers.look(&self.processes, &scene, &mut impatience, at, &mut found);
+            self.strangers.look(&self.processes.system, &scene, &mut impatience, at, &mut found);
         }
         // Only now: what they wrote before they began to wait is part of the evidence.
         for _ in 0..DRAINS_MAX {
@@ -48,8 +48,8 @@ impl Host {
             output_bytes: session.log.total(),
             quiet_ms: self.now.saturating_sub(session.last_output),
         };
-        let evidence = found.evidence(modes, &live, drained, &self.processes);
+        let evidence = found.evidence(modes, &live, drained, &self.processes.system);
         let (session, input_bytes) = (session.id, Some(session.inputs.came));
-        self.say(at, &FromHost::Probed { session, evidence, input_bytes });
+        self.peers.say(at, &FromHost::Probed { session, evidence, input_bytes });
     }
 }

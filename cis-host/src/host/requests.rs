@@ -1,16 +1,16 @@
 //! What peers ask for.
 
 use rustix::io::Errno;
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Signal, kill_process_group};
 use rustix::termios::tcgetpgrp;
 
 use super::environment::Base;
-use super::server::Host;
-use super::session::{Deadline, EndedBy};
-use super::typing::{Judged, Named};
+use super::inputs::{Judged, Named};
+use super::session::{EndedBy, Session};
+use super::state::Host;
 use crate::frames::Frame;
 use crate::os;
-use crate::protocol::{AtDeadline, FromHost, Role, ToHost, VERSION, frame};
+use crate::protocol::{FromHost, Role, ToHost, VERSION, frame};
 use crate::quick;
 use cis_core::ids::SessionId;
 
@@ -18,11 +18,11 @@ impl Host {
     /// Deals with the whole frames that came from a peer, as long as there is room for replies. True
     /// where one was dealt with.
     pub(super) fn take_frames(&mut self, at: usize) -> bool {
-        let Some(connection) = self.connections.get_mut(at) else { return false };
+        let Some(connection) = self.peers.get_mut(at) else { return false };
         let mut decoder = std::mem::take(&mut connection.decoder);
         let mut any = false;
         let refused = loop {
-            let open = self.connections.get(at).is_some_and(|peer| peer.has_room() && !peer.closing);
+            let open = self.peers.get(at).is_some_and(|peer| peer.has_room() && !peer.closing);
             if !open {
                 break None;
             }
@@ -43,7 +43,7 @@ impl Host {
                 break Some(detail);
             }
         };
-        if let Some(connection) = self.connections.get_mut(at) {
+        if let Some(connection) = self.peers.get_mut(at) {
             connection.decoder = decoder;
         }
         if let Some(detail) = refused {
@@ -54,14 +54,14 @@ impl Host {
 
     /// Says why and closes.
     fn refuse(&mut self, at: usize, detail: String) {
-        self.say(at, &FromHost::Refused { detail });
-        if let Some(connection) = self.connections.get_mut(at) {
+        self.peers.say(at, &FromHost::Refused { detail });
+        if let Some(connection) = self.peers.get_mut(at) {
             connection.closing = true;
         }
     }
 
     fn input_frame(&mut self, at: usize, session: SessionId, data: &[u8]) -> Result<(), String> {
-        let Some(connection) = self.connections.get_mut(at).filter(|peer| peer.role.is_some()) else {
+        let Some(connection) = self.peers.get_mut(at).filter(|peer| peer.role.is_some()) else {
             return Err("input came before a hello".to_owned());
         };
         let named = connection.named_input.take_if(|(of, _)| *of == session);
@@ -70,7 +70,7 @@ impl Host {
     }
 
     fn request(&mut self, at: usize, message: ToHost) -> Result<(), String> {
-        let Some(connection) = self.connections.get_mut(at) else { return Ok(()) };
+        let Some(connection) = self.peers.get_mut(at) else { return Ok(()) };
         match (connection.role, &message) {
             (None, ToHost::Hello { version, role }) => {
                 self.hello(at, *version, *role);
@@ -93,9 +93,9 @@ impl Host {
             }
             ToHost::Env { name, vars } => {
                 let base = Base::new(vars).map_err(|why| format!("the environment `{name}`: {why}"))?;
-                self.bases.insert(name, base);
+                self.launcher.bases.insert(name, base);
             }
-            ToHost::DropEnv { name } => drop(self.bases.remove(&name)),
+            ToHost::DropEnv { name } => drop(self.launcher.bases.remove(&name)),
             ToHost::Start(start) => self.start(at, *start),
             ToHost::Withdraw { session } => drop(self.withdraw(session)),
             ToHost::Supervise { restart, receives_environment } => {
@@ -115,7 +115,7 @@ impl Host {
             }
             ToHost::Kill { session, .. } if self.withdraw(session) => {}
             ToHost::Kill { session, grace_ms } => {
-                self.on_session(at, session, |host, slot| host.kill_asked(slot, grace_ms));
+                self.on_session(at, session, |host, slot| host.end_session(slot, EndedBy::Kill, grace_ms));
             }
             ToHost::Freeze { session } => self.on_session(at, session, Self::freeze),
             ToHost::Thaw { session } => self.on_session(at, session, Self::thaw),
@@ -126,13 +126,13 @@ impl Host {
             ToHost::Waits { session, waits } => {
                 self.on_session(at, session, |host, slot| host.hold_idleness(slot, waits));
             }
-            ToHost::Watch { session, from } => match self.by_id.get(&session) {
-                Some(slot) => self.watch_session(at, *slot, from),
-                None => self.say(at, &FromHost::NoSuchSession { session }),
+            ToHost::Watch { session, from } => match self.sessions.slot_of(session) {
+                Some(slot) => self.watch_session(at, slot, from),
+                None => self.peers.say(at, &FromHost::NoSuchSession { session }),
             },
             ToHost::Unwatch { session } => {
-                if let Some(slot) = self.by_id.get(&session) {
-                    self.unwatch_session(*slot, at);
+                if let Some(slot) = self.sessions.slot_of(session) {
+                    self.unwatch_session(slot, at);
                 }
             }
             ToHost::Hello { .. } => {}
@@ -141,45 +141,39 @@ impl Host {
     }
 
     fn hello(&mut self, at: usize, version: u32, role: Role) {
-        let Some(connection) = self.connections.get_mut(at) else { return };
+        let Some(connection) = self.peers.get_mut(at) else { return };
         connection.role = Some(role);
         connection.closing = version != VERSION;
         let mut sessions = Vec::new();
         if role == Role::Control && version == VERSION {
-            if let Some(old) = self.control.replace(at) {
+            if let Some(old) = self.peers.control.replace(at) {
                 // Not `close`: the node is not lost, it is another one.
                 self.drop_connection(old);
             }
-            self.leave_lines_to_node();
+            // What waits is not among the sessions that this node is told, so it must not begin behind its back: the node has
+            // it granted anew, or not.
+            drop(self.queues.clear());
             self.supervise.connected(self.now);
-            let open = self.sessions.iter().filter(|(_, session)| !session.acknowledged);
+            let open = self.sessions.iter().filter(|(_, session)| !session.is_acknowledged());
             sessions = open.map(|(_, session)| session.known()).collect();
-            sessions.extend(self.left.values().map(|note| note.known.clone()));
+            sessions.extend(self.notes.all_left().cloned());
         }
-        let (instance, pid) = (self.instance, self.own_pid);
-        self.say(at, &FromHost::Welcome { version: VERSION, instance, pid, sessions });
-        if self.control == Some(at) {
+        let (instance, pid) = (self.instance, self.processes.own_pid);
+        self.peers.say(at, &FromHost::Welcome { version: VERSION, instance, pid, sessions });
+        if self.peers.control == Some(at) {
             self.say_unsaid_warnings();
         }
     }
 
     /// Does it to a session that lives; says so where it does not.
     fn on_session(&mut self, at: usize, session: SessionId, act: impl FnOnce(&mut Self, usize)) {
-        let lives = |slot: &usize| self.sessions.get(*slot).is_some_and(super::session::Session::lives);
-        match self.by_id.get(&session).copied().filter(lives) {
+        let lives = |slot: &usize| self.sessions.get(*slot).is_some_and(Session::lives);
+        match self.sessions.slot_of(session).filter(lives) {
             Some(slot) => {
                 act(self, slot);
                 self.wish(slot);
             }
-            None => self.say(at, &FromHost::NoSuchSession { session }),
-        }
-    }
-
-    fn set_deadline(&mut self, slot: usize, after_ms: Option<u64>, action: AtDeadline) {
-        let now = self.now;
-        if let Some(session) = self.sessions.get_mut(slot) {
-            let at = |after: u64| Deadline { at_ms: now.saturating_add(after), action };
-            session.deadline = after_ms.map(at);
+            None => self.peers.say(at, &FromHost::NoSuchSession { session }),
         }
     }
 
@@ -189,31 +183,21 @@ impl Host {
         let Some(signal) = Signal::from_named_raw(signal) else { return };
         let foreground = session.descriptors.terminal().and_then(|master| tcgetpgrp(master).ok());
         // While the leader is not waited for, no other group can have its number.
-        let own = || session.leader_end.is_none().then(|| Pid::from_raw(session.pid.cast_signed())).flatten();
-        if let Some(group) = foreground.or_else(own)
+        let own = session.leader();
+        if let Some(group) = foreground.or(own)
             && let Err(Errno::SRCH) = kill_process_group(group, signal)
-            && let Some(own) = own()
+            && let Some(own) = own
         {
             let _ = kill_process_group(own, signal);
         }
     }
 
     fn acknowledge(&mut self, id: SessionId) {
-        self.left.remove(&id);
-        let Some(slot) = self.by_id.get(&id).copied() else { return };
-        if let Some(session) = self.sessions.get_mut(slot).filter(|session| !session.lives()) {
-            session.acknowledged = true;
-            self.forget_if_done(slot);
-        }
-    }
-
-    /// Forgets a session whose exit is recorded and whose output nobody waits for.
-    pub(super) fn forget_if_done(&mut self, slot: usize) {
-        let Some(session) = self.sessions.get(slot) else { return };
-        if session.acknowledged && session.watchers.is_empty() {
-            let id = session.id;
-            self.sessions.remove(slot);
-            self.by_id.remove(&id);
+        self.notes.acknowledge(id);
+        let Some(slot) = self.sessions.slot_of(id) else { return };
+        if let Some(session) = self.sessions.get_mut(slot) {
+            session.life.acknowledge();
+            self.sessions.forget_if_done(slot);
         }
     }
 
@@ -221,9 +205,8 @@ impl Host {
     pub(super) fn shut_down(&mut self) {
         self.shutting_down = true;
         self.supervise.set(None, false);
-        self.empty_lines();
-        let living: Vec<usize> =
-            self.sessions.iter().filter(|(_, session)| session.lives()).map(|(slot, _)| slot).collect();
+        self.empty_queues();
+        let living: Vec<usize> = self.sessions.living().map(|(slot, _)| slot).collect();
         for slot in living {
             self.end_session(slot, EndedBy::Shutdown, None);
             self.wish(slot);

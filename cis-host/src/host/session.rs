@@ -1,6 +1,9 @@
-//! One session: what the host keeps of it. No behaviour beyond its own fields.
+//! One session: what the host keeps of it, and the states of its life. Each transition is one method; none has effects beyond
+//! the fields.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::process::Pid;
 
 use super::inputs::Inputs;
 use super::kill::Kill;
@@ -83,6 +86,56 @@ pub(super) enum EndedBy {
     Shutdown,
 }
 
+/// That the host told a leader to end, for the first time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Stop {
+    by: EndedBy,
+    at_ms: TimestampMs,
+    /// A peer asked for it, first or later.
+    kill_asked: bool,
+}
+
+/// How a leader ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct LeaderEnd {
+    status: ExitStatus,
+    at_ms: TimestampMs,
+    /// None: it ended by itself.
+    stop: Option<Stop>,
+    /// All output that the leader wrote was read.
+    output_read: bool,
+    /// The end is noted in the exit file.
+    noted: bool,
+}
+
+/// What is being done to all processes of a session.
+#[derive(Debug)]
+pub(super) enum TreeAction {
+    None,
+    /// They are being stopped; the next look for what is not stopped yet.
+    Freeze {
+        next: u64,
+    },
+    End(Kill),
+}
+
+/// How far the life of a session is.
+#[derive(Debug)]
+pub(super) enum Life {
+    /// Its first process, the leader, was not waited for yet.
+    Running { tree: TreeAction, stop: Option<Stop> },
+    /// Its leader ended; processes that it left behind may live.
+    Leaderless { tree: TreeAction, end: LeaderEnd },
+    /// No process is left; output may be.
+    Draining { end: LeaderEnd },
+    /// All output is read.
+    Over {
+        exit: Exit,
+        /// Somebody has recorded the exit; the session stays only for those who still read its output.
+        acknowledged: bool,
+    },
+}
+
 /// A deadline beside the timeout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Deadline {
@@ -95,8 +148,8 @@ pub(super) struct Deadline {
 pub(super) struct Session {
     pub(super) id: SessionId,
     pub(super) label: Box<str>,
-    /// The line that it counts in.
-    pub(super) line: Option<RunId>,
+    /// The run in whose queue it counts.
+    pub(super) queue: Option<RunId>,
     /// Its start was told.
     pub(super) told: bool,
     /// What its processes cannot take off; none where the system leaves no room for it.
@@ -124,42 +177,159 @@ pub(super) struct Session {
     /// Limits that it is warned of, and its idleness; none: it has no such limit.
     pub(super) patience: Option<Box<Patience>>,
     pub(super) deadline: Option<Deadline>,
-    /// Of its leader, once that was waited for.
-    pub(super) leader_end: Option<(ExitStatus, TimestampMs)>,
-    pub(super) kill: Option<Kill>,
-    /// The whole tree is being kept stopped; the next look for what is not stopped yet.
-    pub(super) freeze_next: Option<u64>,
+    pub(super) life: Life,
     /// Processes that were once seen to be of this session.
     pub(super) seen: Vec<ProcessKey>,
-    /// Nothing of its tree is left; what it wrote may still be read.
-    pub(super) tree_gone: bool,
-    /// All output of its leader was read.
-    pub(super) dry: bool,
-    /// Why the host first told its leader to end, and when; none: the host did not, or the leader had already ended.
-    pub(super) ended_by: Option<(EndedBy, TimestampMs)>,
-    /// A peer asked for its end while its leader lived.
-    pub(super) kill_asked: bool,
-    /// The end of its leader is noted in the exit file.
-    pub(super) noted: bool,
     /// Space that is reserved in the exit file.
     pub(super) promise: Promise,
-    /// Set once its whole tree is gone.
-    pub(super) exit: Option<Exit>,
-    /// The exit is recorded by somebody; the session stays only for those who still read its output.
-    pub(super) acknowledged: bool,
     /// Connections that watch it.
     pub(super) watchers: Vec<usize>,
 }
 
-impl Session {
+impl Life {
+    pub(super) fn begin() -> Self {
+        Self::Running { tree: TreeAction::None, stop: None }
+    }
+
+    /// The host tells the leader to end for this reason. The first reason counts, and none after the leader ended.
+    pub(super) fn stop(&mut self, by: EndedBy, at_ms: TimestampMs) {
+        if let Self::Running { stop, .. } = self {
+            let stop = stop.get_or_insert(Stop { by, at_ms, kill_asked: false });
+            stop.kill_asked |= by == EndedBy::Kill;
+        }
+    }
+
+    /// The leader was waited for.
+    pub(super) fn leader_ended(&mut self, status: ExitStatus, at_ms: TimestampMs) {
+        if let Self::Running { tree, stop } = self {
+            let end = LeaderEnd { status, at_ms, stop: *stop, output_read: false, noted: false };
+            *self = Self::Leaderless { tree: std::mem::replace(tree, TreeAction::None), end };
+        }
+    }
+
+    /// All that the leader wrote was read.
+    pub(super) fn output_was_read(&mut self) {
+        if let Self::Leaderless { end, .. } | Self::Draining { end } = self {
+            end.output_read = true;
+        }
+    }
+
+    /// Nothing is left of the tree.
+    pub(super) fn tree_ended(&mut self) {
+        if let Self::Leaderless { end, .. } = self {
+            *self = Self::Draining { end: *end };
+        }
+    }
+
+    /// All output is read.
+    fn finish(&mut self, exit: &Exit) {
+        if matches!(self, Self::Draining { .. }) {
+            *self = Self::Over { exit: exit.clone(), acknowledged: false };
+        }
+    }
+
+    /// The exit is recorded.
+    pub(super) fn acknowledge(&mut self) {
+        if let Self::Over { acknowledged, .. } = self {
+            *acknowledged = true;
+        }
+    }
+
+    /// Begins to end the tree, or to end it sooner. Returns false if no tree is left.
+    pub(super) fn end_tree(&mut self, now: u64, grace_ms: u64) -> bool {
+        let Some(tree) = self.tree_mut() else { return false };
+        match tree {
+            TreeAction::End(kill) => kill.hurry(now, grace_ms),
+            tree => *tree = TreeAction::End(Kill::begin(now, grace_ms)),
+        }
+        true
+    }
+
+    /// Some of the tree is to be stopped at this time, or all of it is stopped or goes on. A tree that is being ended
+    /// must be able to end.
+    pub(super) fn freeze(&mut self, next: Option<u64>) {
+        if let Some(tree) = self.tree_mut().filter(|tree| !matches!(tree, TreeAction::End(_))) {
+            *tree = next.map_or(TreeAction::None, |next| TreeAction::Freeze { next });
+        }
+    }
+
+    /// Whether the end is to be noted now: once when the leader ended, and once more when all output is read.
+    pub(super) fn take_note_due(&mut self) -> bool {
+        match self {
+            Self::Running { .. } => false,
+            Self::Leaderless { end, .. } | Self::Draining { end } => !std::mem::replace(&mut end.noted, true),
+            Self::Over { .. } => true,
+        }
+    }
+
+    fn tree(&self) -> Option<&TreeAction> {
+        match self {
+            Self::Running { tree, .. } | Self::Leaderless { tree, .. } => Some(tree),
+            Self::Draining { .. } | Self::Over { .. } => None,
+        }
+    }
+
+    fn tree_mut(&mut self) -> Option<&mut TreeAction> {
+        match self {
+            Self::Running { tree, .. } | Self::Leaderless { tree, .. } => Some(tree),
+            Self::Draining { .. } | Self::Over { .. } => None,
+        }
+    }
+
+    /// That its tree is being ended.
+    pub(super) fn kill(&self) -> Option<&Kill> {
+        if let Some(TreeAction::End(kill)) = self.tree() { Some(kill) } else { None }
+    }
+
+    pub(super) fn kill_mut(&mut self) -> Option<&mut Kill> {
+        if let Some(TreeAction::End(kill)) = self.tree_mut() { Some(kill) } else { None }
+    }
+
+    /// When a tree that is being stopped is looked at again.
+    pub(super) fn freeze_next(&self) -> Option<u64> {
+        if let Some(TreeAction::Freeze { next }) = self.tree() { Some(*next) } else { None }
+    }
+
+    pub(super) fn leader_lives(&self) -> bool {
+        matches!(self, Self::Running { .. })
+    }
+
     /// It has, or may have, processes.
+    pub(super) fn has_tree(&self) -> bool {
+        self.tree().is_some()
+    }
+
+    fn is_output_read(&self) -> bool {
+        match self {
+            Self::Running { .. } => false,
+            Self::Leaderless { end, .. } | Self::Draining { end } => end.output_read,
+            Self::Over { .. } => true,
+        }
+    }
+}
+
+impl Session {
+    /// Its exit is not known yet.
     pub(super) fn lives(&self) -> bool {
-        self.exit.is_none()
+        !matches!(self.life, Life::Over { .. })
+    }
+
+    pub(super) fn exit(&self) -> Option<&Exit> {
+        if let Life::Over { exit, .. } = &self.life { Some(exit) } else { None }
+    }
+
+    pub(super) fn is_acknowledged(&self) -> bool {
+        matches!(self.life, Life::Over { acknowledged: true, .. })
     }
 
     /// It is not at its end in this turn: its leader lives, or what it left behind is being ended.
     pub(super) fn stays_open(&self) -> bool {
-        self.leader_end.is_none() || self.kill.is_some()
+        self.life.leader_lives() || self.life.kill().is_some()
+    }
+
+    /// Its leader is there, as a process or as one to be waited for: its pid is no other's.
+    pub(super) fn leader(&self) -> Option<Pid> {
+        if self.life.leader_lives() { Pid::from_raw(self.pid.cast_signed()) } else { None }
     }
 
     /// Returns the message that reports the start of this session.
@@ -175,24 +345,29 @@ impl Session {
             pid: self.pid,
             started_ms: self.started_ms,
             born_ms: Some(self.born_ms),
-            exit: self.exit.clone(),
+            exit: self.exit().cloned(),
         }
     }
 
     /// How the session ended, as far as that is known when its leader has ended.
     pub(super) fn ending(&self) -> Option<Exit> {
-        let (status, ended_ms) = self.leader_end?;
-        let by = self.ended_by.map(|(why, _)| why);
-        let is_limit = |why: &EndedBy| matches!(why, EndedBy::Timeout | EndedBy::Idle);
-        let shut_down = by == Some(EndedBy::Shutdown) && !self.kill_asked;
+        let end = match &self.life {
+            Life::Running { .. } => return None,
+            Life::Leaderless { end, .. } | Life::Draining { end } => end,
+            Life::Over { exit, .. } => return Some(exit.clone()),
+        };
+        let by = end.stop.map(|stop| stop.by);
+        let is_limit = |stop: &Stop| matches!(stop.by, EndedBy::Timeout | EndedBy::Idle);
+        let kill_asked = end.stop.is_some_and(|stop| stop.kill_asked);
+        let shut_down = by == Some(EndedBy::Shutdown) && !kill_asked;
         Some(Exit {
-            status,
+            status: end.status,
             started_ms: self.started_ms,
-            ended_ms,
+            ended_ms: end.at_ms,
             timed_out: by == Some(EndedBy::Timeout),
             idle: by == Some(EndedBy::Idle),
-            limit_ms: self.ended_by.filter(|(why, _)| is_limit(why)).map(|(_, at_ms)| at_ms),
-            killed: self.kill_asked || shut_down,
+            limit_ms: end.stop.filter(is_limit).map(|stop| stop.at_ms),
+            killed: kill_asked || shut_down,
             shut_down,
             output_bytes: self.log.total(),
             cut_bytes: self.log.cut(),
@@ -200,25 +375,148 @@ impl Session {
         })
     }
 
+    /// Its tree is gone and its output read. Returns its exit, and the descriptors that were open.
+    pub(super) fn finish(&mut self) -> Option<(Exit, Descriptors)> {
+        if !matches!(self.life, Life::Draining { .. }) {
+            return None;
+        }
+        self.log.finish();
+        let exit = self.ending()?;
+        self.life.finish(&exit);
+        self.inputs.discard();
+        self.seen = Vec::new();
+        Some((exit, std::mem::replace(&mut self.descriptors, Descriptors::Closed)))
+    }
+
+    /// All output that its leader wrote was read.
+    pub(super) fn is_output_read(&self) -> bool {
+        self.life.is_output_read()
+    }
+
     /// The note of its end. `None`: its leader lives, or ended because the host shuts down, which loses the
     /// session.
     pub(super) fn note(&self) -> Option<Note> {
-        let exit = self.exit.clone().or_else(|| self.ending()).filter(|exit| !exit.shut_down)?;
+        let exit = self.ending().filter(|exit| !exit.shut_down)?;
         let known = Known { exit: Some(exit), ..self.known() };
-        Some(Note { known, log: self.log.path().to_owned(), unread: !self.dry })
+        Some(Note { known, log: self.log.path().to_owned(), unread: !self.is_output_read() })
+    }
+
+    /// The last byte in either direction.
+    pub(super) fn bytes_at(&self) -> u64 {
+        self.last_output.max(self.last_input)
     }
 
     /// When it wants to be looked at.
     pub(super) fn next_wake(&self) -> Option<u64> {
-        if !self.lives() || self.tree_gone {
+        if !self.life.has_tree() {
             return None;
         }
-        let kill = self.kill.as_ref().map(|kill| kill.next);
         // A session that is being ended needs no second reason.
-        let (timeout, deadline, patience) = match kill {
-            Some(_) => (None, None, None),
-            None => (self.timeout_at, self.deadline.map(|deadline| deadline.at_ms), self.patience_wake()),
-        };
-        [kill, timeout, deadline, patience, self.freeze_next].into_iter().flatten().min()
+        if let Some(kill) = self.life.kill() {
+            return Some(kill.next);
+        }
+        let patience = self.patience.as_ref();
+        let patience = patience.and_then(|patience| patience.wake(self.bytes_at(), self.timeout_at));
+        let deadline = self.deadline.map(|deadline| deadline.at_ms);
+        [self.timeout_at, deadline, patience, self.life.freeze_next()].into_iter().flatten().min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STATUS: ExitStatus = ExitStatus::Code(0);
+
+    fn stopped(life: &Life) -> Option<Stop> {
+        match life {
+            Life::Running { stop, .. } => *stop,
+            Life::Leaderless { end, .. } | Life::Draining { end } => end.stop,
+            Life::Over { .. } => None,
+        }
+    }
+
+    fn exit() -> Exit {
+        Exit {
+            status: STATUS,
+            started_ms: 1,
+            ended_ms: 2,
+            timed_out: false,
+            idle: false,
+            limit_ms: None,
+            killed: false,
+            shut_down: false,
+            output_bytes: 0,
+            cut_bytes: 0,
+            lost_output: None,
+        }
+    }
+
+    #[test]
+    fn a_life_passes_through_its_states_in_order_and_skips_none() {
+        let mut life = Life::begin();
+        life.tree_ended();
+        life.finish(&exit());
+        life.acknowledge();
+        assert!(life.leader_lives(), "nothing of this can happen while the leader lives");
+        life.leader_ended(STATUS, 5);
+        life.finish(&exit());
+        assert!(matches!(life, Life::Leaderless { .. }), "its tree must end first");
+        life.leader_ended(ExitStatus::Code(1), 6);
+        life.tree_ended();
+        assert!(matches!(life, Life::Draining { end } if end.status == STATUS && end.at_ms == 5));
+        assert!(!life.end_tree(7, 0) && life.kill().is_none(), "no tree is left");
+        life.acknowledge();
+        life.finish(&exit());
+        assert!(
+            matches!(life, Life::Over { acknowledged: false, .. }),
+            "an exit is recorded once it is known"
+        );
+        life.acknowledge();
+        assert!(matches!(life, Life::Over { acknowledged: true, .. }));
+    }
+
+    #[test]
+    fn the_first_reason_counts_and_none_after_the_leader_ended() {
+        let mut life = Life::begin();
+        life.stop(EndedBy::Timeout, 3);
+        life.stop(EndedBy::Kill, 4);
+        let first = Stop { by: EndedBy::Timeout, at_ms: 3, kill_asked: true };
+        assert_eq!(stopped(&life), Some(first));
+        life.leader_ended(STATUS, 5);
+        assert_eq!(stopped(&life), Some(first));
+        let mut itself = Life::begin();
+        itself.leader_ended(STATUS, 5);
+        itself.stop(EndedBy::Kill, 6);
+        assert_eq!(stopped(&itself), None);
+    }
+
+    #[test]
+    fn a_tree_that_is_being_ended_is_not_frozen_and_goes_on_ending_without_its_leader() {
+        let mut life = Life::begin();
+        life.freeze(Some(10));
+        assert_eq!(life.freeze_next(), Some(10));
+        assert!(life.end_tree(20, 100));
+        assert_eq!(life.freeze_next(), None);
+        life.freeze(Some(30));
+        assert_eq!((life.freeze_next(), life.kill().is_some()), (None, true));
+        life.leader_ended(STATUS, 40);
+        assert!(life.kill().is_some() && life.has_tree());
+        life.tree_ended();
+        assert!(life.kill().is_none() && !life.has_tree());
+    }
+
+    #[test]
+    fn an_end_is_noted_once_before_its_output_is_read_and_once_after() {
+        let mut life = Life::begin();
+        assert!(!life.take_note_due());
+        life.leader_ended(STATUS, 5);
+        assert!(life.take_note_due() && !life.take_note_due());
+        assert!(!life.is_output_read());
+        life.output_was_read();
+        life.tree_ended();
+        assert!(!life.take_note_due() && life.is_output_read());
+        life.finish(&exit());
+        assert!(life.take_note_due());
     }
 }

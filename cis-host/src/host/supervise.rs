@@ -1,12 +1,4 @@
-//! The node is started again when it goes away without a word.
-
-use std::ffi::{CStr, CString, OsString};
-use std::os::fd::AsFd;
-use std::os::unix::ffi::OsStrExt;
-
-use super::server::Host;
-use super::timers::Wake;
-use crate::os::{self, Spawn, Streams};
+//! When the node is started again that went away without a word.
 
 /// Between two attempts, ms: from, doubling, to.
 const PAUSE_MS: (u64, u64) = (1000, 60_000);
@@ -18,7 +10,7 @@ const STABLE_MS: u64 = 10_000;
 pub(super) struct Supervise {
     argv: Option<Vec<String>>,
     /// Whether the node receives its environment from its standard input.
-    receives: bool,
+    pub(super) receives: bool,
     /// The node that the host started, until it ends.
     pub(super) node: Option<u32>,
     attempts: u32,
@@ -57,7 +49,7 @@ impl Supervise {
     }
 
     /// The node is not there any more: when to start the next.
-    fn lost(&mut self, now: u64) -> Option<u64> {
+    pub(super) fn lost(&mut self, now: u64) -> Option<u64> {
         if self.connected_at.take().is_some_and(|since| now >= since + STABLE_MS) {
             self.attempts = 0;
         }
@@ -66,61 +58,19 @@ impl Supervise {
         self.next
     }
 
+    /// Returns the command of the node where it is time to start it, and when that is to be tried again. One that was
+    /// started and has not connected yet is left alone as long as it lives.
+    pub(super) fn take_due(&mut self, now: u64) -> Option<(Vec<String>, u64)> {
+        self.next.filter(|at_ms| *at_ms <= now && self.node.is_none())?;
+        let argv = self.argv.clone()?;
+        self.attempts += 1;
+        let next = now + self.pause();
+        self.next = Some(next);
+        Some((argv, next))
+    }
+
     fn pause(&self) -> u64 {
         PAUSE_MS.0.saturating_mul(1 << self.attempts.min(16)).min(PAUSE_MS.1)
-    }
-}
-
-impl Host {
-    /// The control connection was closed.
-    pub(super) fn control_lost(&mut self) {
-        if let Some(at_ms) = self.supervise.lost(self.now) {
-            self.timers.wish(at_ms, Wake::Host);
-        }
-    }
-
-    /// Starts the node where it is time. One that was started and has not connected yet is left alone
-    /// as long as it lives.
-    pub(super) fn restart_node_if_due(&mut self) {
-        let due = self.supervise.next.is_some_and(|at_ms| at_ms <= self.now);
-        if !due || self.control.is_some() || self.supervise.node.is_some() {
-            return;
-        }
-        let Some(argv) = self.supervise.argv.clone() else { return };
-        self.supervise.attempts += 1;
-        let next = self.now + self.supervise.pause();
-        self.supervise.next = Some(next);
-        self.timers.wish(next, Wake::Host);
-        self.supervise.node = self.spawn_node(&argv);
-    }
-
-    fn spawn_node(&mut self, argv: &[String]) -> Option<u32> {
-        let mut stdin = None;
-        let environment: Vec<CString> = if self.supervise.receives {
-            stdin = Some(os::hand_over(std::env::vars_os()).ok()?);
-            vec![os::HANDED_OVER.to_owned()]
-        } else {
-            let entry = |name: OsString, value: OsString| [name.as_bytes(), b"=", value.as_bytes()].concat();
-            std::env::vars_os().filter_map(|(name, value)| CString::new(entry(name, value)).ok()).collect()
-        };
-        let environment: Vec<&CStr> = environment.iter().map(CString::as_c_str).collect();
-        let path = std::env::var("PATH").unwrap_or_default();
-        let program = self.programs.find(&argv[0], &path, "/", self.now).ok()?;
-        let arguments: Vec<CString> = argv.iter().filter_map(|one| CString::new(one.as_str()).ok()).collect();
-        let null = os::null_device().ok()?;
-        let spawned = self.spawner.spawn(&Spawn {
-            program: &program,
-            arguments: &arguments,
-            environment: &environment,
-            directory: None,
-            streams: Streams::Files {
-                stdin: stdin.as_ref().map(AsFd::as_fd),
-                stdout: null.as_fd(),
-                stderr: rustix::stdio::stderr(),
-            },
-            limits: self.limits,
-        });
-        spawned.ok()
     }
 }
 
@@ -143,5 +93,22 @@ mod tests {
         assert_eq!(supervise.lost(100 + STABLE_MS - 1), Some(100 + STABLE_MS - 1 + 60_000));
         supervise.connected(0);
         assert_eq!(supervise.lost(STABLE_MS), Some(STABLE_MS + 1000));
+    }
+
+    #[test]
+    fn a_node_is_started_when_it_is_due_and_not_beside_one_that_lives() {
+        let mut supervise = Supervise::default();
+        supervise.set(Some(vec!["node".to_owned()]), false);
+        assert_eq!(supervise.take_due(u64::MAX / 2), None, "none was lost");
+        supervise.lost(0);
+        assert_eq!(supervise.take_due(999), None);
+        assert_eq!(supervise.take_due(1000), Some((vec!["node".to_owned()], 3000)));
+        supervise.node = Some(7);
+        assert_eq!(supervise.take_due(3000), None, "it lives and may still connect");
+        assert!(!supervise.ended(8) && supervise.ended(7));
+        assert!(supervise.take_due(3000).is_some());
+        supervise.set(None, false);
+        assert!(!supervise.wants_node());
+        assert_eq!(supervise.take_due(u64::MAX / 2), None, "it stopped on purpose");
     }
 }

@@ -4,8 +4,6 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use super::session::Session;
-use super::slab::Slab;
 use rustix::time::{
     Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime,
 };
@@ -46,18 +44,19 @@ impl Timers {
         self.wishes.push(Reverse((at_ms, who)));
     }
 
-    /// Drops wishes of sessions that ended, once they are the most.
-    pub(super) fn compact(&mut self, sessions: &Slab<Session>) {
+    /// Drops wishes of sessions that ended, once they are the most of at least `FEW`. `wakes` gives those of the sessions that
+    /// are there.
+    pub(super) fn compact<I: Iterator<Item = (u64, usize)>>(
+        &mut self,
+        sessions: usize,
+        wakes: impl FnOnce() -> I,
+    ) {
         const FEW: usize = 1024;
-        if self.wishes.len() < FEW || self.wishes.len() < 4 * sessions.len() {
+        if self.wishes.len() < FEW || self.wishes.len() < 4 * sessions {
             return;
         }
         self.wishes.retain(|Reverse((_, who))| *who == Wake::Host);
-        for (slot, session) in sessions.iter() {
-            if let Some(at_ms) = session.next_wake() {
-                self.wish(at_ms, Wake::Session(slot));
-            }
-        }
+        self.wishes.extend(wakes().map(|(at_ms, slot)| Reverse((at_ms, Wake::Session(slot)))));
     }
 
     /// Takes one that is due.
@@ -112,5 +111,20 @@ mod tests {
         assert_eq!(timers.due(25), Some(Wake::Session(2)));
         assert_eq!(timers.due(25), None);
         assert_eq!(timers.due(30), Some(Wake::Host));
+    }
+
+    #[test]
+    fn wishes_of_sessions_that_ended_are_dropped_once_they_are_the_most() {
+        let mut timers = Timers::new().unwrap();
+        timers.wish(5, Wake::Host);
+        (0..1022).for_each(|slot| timers.wish(9, Wake::Session(slot)));
+        timers.compact(1, || [(7, 3)].into_iter());
+        assert_eq!(timers.wishes.len(), 1023, "they are few");
+        timers.wish(9, Wake::Session(3));
+        timers.compact(1024, || [(7, 3)].into_iter());
+        assert_eq!(timers.wishes.len(), 1024, "most of them may be true");
+        timers.compact(1, || [(7, 3)].into_iter());
+        let due: Vec<Wake> = std::iter::from_fn(|| timers.due(10)).collect();
+        assert_eq!(due, [Wake::Host, Wake::Session(3)]);
     }
 }

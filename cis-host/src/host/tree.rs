@@ -3,7 +3,7 @@
 //!
 //! An orphan is known by the session id it kept, by an earlier look, by the stamp that it cannot take
 //! off, by the label in its environment. One that has none of them went to some length (it changed its
-//! own limits, too): a stray. It costs no session its grace, and ends with the one that most probably
+//! own limits, too): an unmarked orphan. It costs no session its grace, and ends with the one that most probably
 //! made it, the youngest that is older.
 //!
 //! Owns the decision, over a list of processes. Sends nothing, reads nothing but through
@@ -33,8 +33,8 @@ pub(super) struct Claim<'a> {
 pub(super) struct Tree {
     /// Those that live: numbers in the list.
     pub(super) live: Vec<usize>,
-    /// Strays that most probably come from it, with their descendants: numbers in the list.
-    pub(super) strays: Vec<usize>,
+    /// Unmarked orphans that most probably come from it, with their descendants: numbers in the list.
+    pub(super) unmarked: Vec<usize>,
 }
 
 /// All processes at one moment, and the sessions they belong to.
@@ -92,7 +92,7 @@ pub(super) fn forest(
             None => continue,
         };
         if let Some(tree) = trees.get_mut(&slot) {
-            let found = if known { &mut tree.live } else { &mut tree.strays };
+            let found = if known { &mut tree.live } else { &mut tree.unmarked };
             add_living(&all, &children, at, found);
         }
     }
@@ -207,7 +207,7 @@ mod tests {
         pids
     }
 
-    /// Pids of the live ones and of the strays of a session.
+    /// Pids of the live ones and of the unmarked orphans of a session.
     fn grown(
         all: &[Process],
         node: Option<u32>,
@@ -217,7 +217,7 @@ mod tests {
     ) -> (Vec<u32>, Vec<u32>) {
         let forest = forest(all.to_vec(), HOST, node, claims, marks);
         let tree = forest.tree(of).unwrap();
-        (sorted(all, tree.live.clone()), sorted(all, tree.strays.clone()))
+        (sorted(all, tree.live.clone()), sorted(all, tree.unmarked.clone()))
     }
 
     fn pids(all: &[Process], claims: &[Claim<'_>], of: usize, labels: &[(u32, &str)]) -> Vec<u32> {
@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stray_is_of_the_youngest_session_that_is_older_and_not_among_its_live_ones() {
+    fn an_unmarked_orphan_is_of_the_youngest_session_that_is_older_and_not_among_its_live_ones() {
         let all = [
             process(110, HOST, 110),
             process(115, HOST, 115),

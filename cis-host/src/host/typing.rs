@@ -1,35 +1,33 @@
 //! Input on its way into a session.
 
-use rustix::event::epoll::{self, EventFlags};
+use rustix::event::epoll::EventFlags;
 use rustix::io::Errno;
 
-use super::server::Host;
+use super::inputs::Named;
+use super::poll::Source;
 use super::session::Descriptors;
-use super::source::Source;
+use super::state::Host;
 use crate::protocol::FromHost;
-use cis_core::ids::{InputId, SessionId};
-
-/// An input that is typed once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Named {
-    pub(super) input: InputId,
-    /// It is typed only while there is no more than this.
-    pub(super) only_at: Option<Judged>,
-}
-
-/// What an answer was judged by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Judged {
-    pub(super) output_bytes: u64,
-    /// None: whoever typed does not matter.
-    pub(super) input_bytes: Option<u64>,
-}
+use cis_core::ids::SessionId;
 
 impl Host {
+    /// epoll tells of a session's output, or of room for input.
+    pub(super) fn output_ready(&mut self, slot: usize, flags: EventFlags) {
+        if flags.intersects(EventFlags::IN | EventFlags::HUP | EventFlags::ERR) {
+            self.drain_once(slot);
+            if self.sessions.get(slot).is_some_and(|session| !session.life.leader_lives()) {
+                self.sessions.ended.push(slot);
+            }
+        }
+        if flags.contains(EventFlags::OUT) {
+            self.write_input(slot);
+        }
+    }
+
     /// Bytes that a peer wants typed. With an id that was taken before, nothing is typed.
     pub(super) fn take_input(&mut self, at: usize, id: SessionId, named: Option<Named>, data: &[u8]) {
         let input = named.map(|named| named.input);
-        let slot = self.by_id.get(&id).copied();
+        let slot = self.sessions.slot_of(id);
         let came = slot.and_then(|slot| self.count_input(slot, data));
         if let Some((slot, judged)) = slot.zip(named.and_then(|named| named.only_at)) {
             // What it wrote until now counts, also what nobody has read yet.
@@ -41,33 +39,33 @@ impl Host {
                 let input_bytes = came.filter(|came| judged.input_bytes.is_some_and(|known| known != *came));
                 if output_bytes != judged.output_bytes || input_bytes.is_some() {
                     let moved = FromHost::InputMoved { session: id, input, output_bytes, input_bytes };
-                    return self.say(at, &moved);
+                    return self.peers.say(at, &moved);
                 }
             }
         }
         let Some((slot, session)) = slot.and_then(|slot| Some((slot, self.sessions.get_mut(slot)?))) else {
-            return self.say(at, &FromHost::NoSuchSession { session: id });
+            return self.peers.say(at, &FromHost::NoSuchSession { session: id });
         };
         if let Some(input) = input
             && let Some(output_bytes) = session.inputs.taken_at(input)
         {
-            return self.say(at, &FromHost::Written { session: id, input, output_bytes });
+            return self.peers.say(at, &FromHost::Written { session: id, input, output_bytes });
         }
         if session.descriptors.input().is_none() || session.inputs.close {
-            return self.say(at, &FromHost::NoSuchSession { session: id });
+            return self.peers.say(at, &FromHost::NoSuchSession { session: id });
         }
         // What is typed only now must not wait behind what nobody reads: it would be typed at another time.
         let waits = named.is_some_and(|named| named.only_at.is_some()) && session.inputs.waiting() > 0;
         if waits || !session.inputs.has_room(data.len()) {
             let waiting_bytes = session.inputs.waiting() as u64;
-            return self.say(at, &FromHost::InputRefused { session: id, input, waiting_bytes });
+            return self.peers.say(at, &FromHost::InputRefused { session: id, input, waiting_bytes });
         }
         session.last_input = self.now;
         session.inputs.push(data);
         if let Some(input) = input {
             let output_bytes = session.log.total();
             session.inputs.remember(input, output_bytes);
-            self.say(at, &FromHost::Written { session: id, input, output_bytes });
+            self.peers.say(at, &FromHost::Written { session: id, input, output_bytes });
         }
         self.write_input(slot);
     }
@@ -114,14 +112,14 @@ impl Host {
             Descriptors::Pty(_) if changed => self.poll_output(slot),
             Descriptors::Pipes { stdin, .. } if gone || session.inputs.close && !waits => {
                 if let Some(stdin) = stdin.take() {
-                    self.poll_no_more(stdin);
+                    self.poll.remove(stdin);
                 }
             }
             Descriptors::Pipes { stdin: Some(stdin), .. } if changed && waits => {
-                let _ = epoll::add(&self.poll, &*stdin, Source::Input(slot).data(), EventFlags::OUT);
+                let _ = self.poll.add(&*stdin, Source::Input(slot), EventFlags::OUT);
             }
             Descriptors::Pipes { stdin: Some(stdin), .. } if changed => {
-                let _ = epoll::delete(&self.poll, &*stdin);
+                self.poll.remove(&*stdin);
             }
             _ => {}
         }

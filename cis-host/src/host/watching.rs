@@ -1,32 +1,20 @@
 //! Output on its way to those who watch: straight from the drained bytes where they keep up, from the
 //! log where they do not.
 
-use super::server::Host;
+use super::connection::Watch;
+use super::state::Host;
 use crate::log::{Chunk, LogReader};
 use crate::protocol::FromHost;
-use cis_core::ids::SessionId;
 
 /// So much is read from logs for one connection in one turn, bytes.
 const REPLAY_PER_TURN: u64 = 4 << 20;
 /// And of one session at a time, bytes.
 const REPLAY_PIECE: usize = 16 << 10;
 
-/// What a connection wants of a session.
-#[derive(Debug)]
-pub(super) struct Watch {
-    pub(super) slot: usize,
-    pub(super) session: SessionId,
-    /// The next byte it gets.
-    cursor: u64,
-    /// Open while it is behind.
-    reader: Option<LogReader>,
-}
-
 impl Host {
     /// Begins to stream, from this offset on.
     pub(super) fn watch_session(&mut self, at: usize, slot: usize, from: u64) {
-        let (Some(connection), Some(session)) = (self.connections.get_mut(at), self.sessions.get_mut(slot))
-        else {
+        let (Some(connection), Some(session)) = (self.peers.get_mut(at), self.sessions.get_mut(slot)) else {
             return;
         };
         connection.watches.retain(|watch| watch.slot != slot);
@@ -34,17 +22,17 @@ impl Host {
         if !session.watchers.contains(&at) {
             session.watchers.push(at);
         }
-        self.list(at);
+        self.peers.list(at);
     }
 
     /// A connection does not watch this session any more; who was the last lets go of one that is over.
     pub(super) fn unwatch_session(&mut self, slot: usize, at: usize) {
-        if let Some(connection) = self.connections.get_mut(at) {
+        if let Some(connection) = self.peers.get_mut(at) {
             connection.watches.retain(|watch| watch.slot != slot);
         }
         if let Some(session) = self.sessions.get_mut(slot) {
             session.watchers.retain(|watcher| *watcher != at);
-            self.forget_if_done(slot);
+            self.sessions.forget_if_done(slot);
         }
     }
 
@@ -54,13 +42,13 @@ impl Host {
         let id = session.id;
         let watchers = std::mem::take(&mut session.watchers);
         for at in &watchers {
-            let Some(connection) = self.connections.get_mut(*at) else { continue };
+            let Some(connection) = self.peers.get_mut(*at) else { continue };
             let has_room = connection.has_room_for_output();
             let watch = connection.watches.iter_mut().find(|watch| watch.slot == slot);
             let Some(watch) = watch.filter(|watch| has_room && watch.cursor == offset) else { continue };
             watch.cursor += bytes.len() as u64;
             connection.say_output(id, offset, bytes);
-            self.list(*at);
+            self.peers.list(*at);
         }
         if let Some(session) = self.sessions.get_mut(slot) {
             session.watchers = watchers;
@@ -73,7 +61,7 @@ impl Host {
         let mut budget = REPLAY_PER_TURN;
         let mut idle = 0;
         loop {
-            let Some(connection) = self.connections.get_mut(at) else { return false };
+            let Some(connection) = self.peers.get_mut(at) else { return false };
             let count = connection.watches.len();
             if idle >= count {
                 return false;
@@ -95,13 +83,13 @@ impl Host {
 
     /// The next piece of one watch: how many bytes it was long, none where there is nothing.
     fn pump_one(&mut self, at: usize, index: usize) -> Option<u64> {
-        let connection = self.connections.get_mut(at)?;
+        let connection = self.peers.get_mut(at)?;
         let watch = connection.watches.get_mut(index)?;
         let session = self.sessions.get(watch.slot)?;
         let total = session.log.total();
         if watch.cursor >= total {
             watch.reader = None;
-            let exit = session.exit.clone()?;
+            let exit = session.exit().cloned()?;
             let (slot, id) = (watch.slot, watch.session);
             connection.say(&FromHost::Exited { session: id, exit });
             self.unwatch_session(slot, at);
@@ -126,6 +114,15 @@ impl Host {
                 connection.say(&FromHost::Gap { session: id, from, to });
                 Some(0)
             }
+        }
+    }
+
+    /// Hangs up.
+    pub(super) fn drop_connection(&mut self, at: usize) {
+        let Some(connection) = self.peers.remove(at) else { return };
+        self.poll.remove(&connection);
+        for watch in &connection.watches {
+            self.unwatch_session(watch.slot, at);
         }
     }
 }
