@@ -335,3 +335,6 @@ pub fn spawn_host(argv: &[OsString], timeout: Duration) -> Result<Child, HostCli
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

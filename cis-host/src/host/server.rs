@@ -257,3 +257,6 @@ fn take_signals(signals: &mut SignalFd, host: &mut Host) {
 fn linger_ms(host: &Host) -> u64 {
     u64::try_from(host.config.linger.as_millis()).unwrap_or(u64::MAX / 2)
 }
+
+#[cfg(test)]
+mod tests;

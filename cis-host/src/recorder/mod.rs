@@ -185,3 +185,6 @@ impl<W: Write> Recorder<W> {
         Ok(self.out.finish()?)
     }
 }
+
+#[cfg(test)]
+mod tests;
