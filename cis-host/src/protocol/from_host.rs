@@ -85,7 +85,7 @@ pub enum StartFailure {
         /// Of what.
         detail: String,
     },
-    /// It waited in its line, and was taken out of it.
+    /// It waited in its queue, and was taken out of it.
     Withdrawn {},
     /// The program or directory is not there, is not executable, or an argument is too long.
     Program {

@@ -34,13 +34,13 @@ pub enum AtDeadline {
     Freeze,
 }
 
-/// A session's place among those that are not to run all at once.
+/// The queue of a session: those in it do not run all at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Line {
-    /// Whose line: that of a run.
+    /// The run whose queue it is.
     pub of: RunId,
-    /// So many sessions of the line run at once at most; others wait in the host, in the order in which
-    /// they came. The newest start decides for the whole line.
+    /// Number of sessions of the queue that run at once at most; others wait in the host, in the order in which
+    /// they came. The newest start decides for the whole queue.
     pub at_once: u32,
     /// While more than so many wait, an end is told with what is said next.
     pub lazy_above: u32,
@@ -120,7 +120,7 @@ pub enum ToHost {
     },
     /// Start a session.
     Start(Box<Start>),
-    /// Do not start a session that waits in its line. Answered with `StartFailed`; one that has begun
+    /// Do not start a session that waits in its queue. Answered with `StartFailed`; one that has begun
     /// goes on.
     Withdraw {
         /// The session.

@@ -5,7 +5,7 @@ use cis_host::protocol::{FromHost, Line, Role, Start, StartFailure, ToHost};
 
 use crate::support::{Host, Peer, until};
 
-fn line(at_once: u32, lazy_above: u32) -> Option<Line> {
+fn queue(at_once: u32, lazy_above: u32) -> Option<Line> {
     Some(Line { of: RunId::from_parts(1, 1), at_once, lazy_above })
 }
 
@@ -24,11 +24,11 @@ fn failure(control: &mut Peer, session: SessionId) -> StartFailure {
 }
 
 #[test]
-fn never_more_than_the_line_allows_run_at_once_and_all_of_them_do() {
+fn never_more_than_the_queue_allows_run_at_once_and_all_of_them_do() {
     let host = Host::start();
     let mut control = host.control();
-    let starts: Vec<Start> = (0..24).map(|_| Start { line: line(3, 4), ..host.shell(COUNTED) }).collect();
-    // All at once; another line and a session without one are not in their way.
+    let starts: Vec<Start> = (0..24).map(|_| Start { line: queue(3, 4), ..host.shell(COUNTED) }).collect();
+    // All at once; another queue and a session without one are not in their way.
     for start in &starts {
         control.client.send(&ToHost::Start(Box::new(start.clone()))).unwrap();
     }
@@ -50,10 +50,10 @@ fn never_more_than_the_line_allows_run_at_once_and_all_of_them_do() {
 fn they_begin_in_the_order_in_which_they_came_and_each_once() {
     let host = Host::start();
     let mut control = host.control();
-    let gate = Start { line: line(1, 9), ..host.shell("while [ ! -e open ]; do sleep 0.01; done") };
+    let gate = Start { line: queue(1, 9), ..host.shell("while [ ! -e open ]; do sleep 0.01; done") };
     assert!(control.start(&gate) > 0, "one that lives for a moment is told of");
     let rest: Vec<Start> =
-        (0..5).map(|n| Start { line: line(1, 9), ..host.shell(&format!("echo {n} >> order")) }).collect();
+        (0..5).map(|n| Start { line: queue(1, 9), ..host.shell(&format!("echo {n} >> order")) }).collect();
     for start in rest.iter().chain(&rest) {
         ask(&mut control, start);
     }
@@ -68,9 +68,10 @@ fn they_begin_in_the_order_in_which_they_came_and_each_once() {
 fn what_waits_can_be_taken_back_and_what_has_begun_cannot() {
     let host = Host::start();
     let mut control = host.control();
-    let first = Start { line: line(1, 0), ..host.shell("read none < /dev/null; exec sleep 100") };
+    let first = Start { line: queue(1, 0), ..host.shell("read none < /dev/null; exec sleep 100") };
     control.start(&first);
-    let waiting: Vec<Start> = (0..3).map(|_| Start { line: line(1, 0), ..host.shell("touch ran") }).collect();
+    let waiting: Vec<Start> =
+        (0..3).map(|_| Start { line: queue(1, 0), ..host.shell("touch ran") }).collect();
     for start in &waiting {
         ask(&mut control, start);
     }
@@ -90,8 +91,8 @@ fn what_waits_can_be_taken_back_and_what_has_begun_cannot() {
 fn one_that_cannot_be_started_leaves_its_turn_to_the_next() {
     let host = Host::start();
     let mut control = host.control();
-    let missing = Start { line: line(1, 9), ..host.command(&["no-such-program"]) };
-    let next = Start { line: line(1, 9), ..host.shell("exit 7") };
+    let missing = Start { line: queue(1, 9), ..host.command(&["no-such-program"]) };
+    let next = Start { line: queue(1, 9), ..host.shell("exit 7") };
     ask(&mut control, &missing);
     ask(&mut control, &next);
     assert!(matches!(failure(&mut control, missing.session), StartFailure::Program { .. }));
@@ -99,11 +100,11 @@ fn one_that_cannot_be_started_leaves_its_turn_to_the_next() {
 }
 
 #[test]
-fn the_line_goes_on_while_no_node_is_there() {
+fn the_queue_goes_on_while_no_node_is_there() {
     let host = Host::start();
     let mut control = host.control();
     let starts: Vec<Start> =
-        (0..4).map(|_| Start { line: line(1, 9), ..host.shell("sleep 0.05; echo x >> ran") }).collect();
+        (0..4).map(|_| Start { line: queue(1, 9), ..host.shell("sleep 0.05; echo x >> ran") }).collect();
     for start in &starts {
         ask(&mut control, start);
     }
@@ -123,9 +124,9 @@ fn the_line_goes_on_while_no_node_is_there() {
 fn what_waits_when_another_node_comes_begins_only_if_that_one_asks_for_it() {
     let host = Host::start();
     let mut control = host.control();
-    let gate = Start { line: line(1, 9), ..host.shell("while [ ! -e open ]; do sleep 0.01; done") };
+    let gate = Start { line: queue(1, 9), ..host.shell("while [ ! -e open ]; do sleep 0.01; done") };
     control.start(&gate);
-    let waiting = [0, 1].map(|n| Start { line: line(1, 9), ..host.shell(&format!("echo {n} >> ran")) });
+    let waiting = [0, 1].map(|n| Start { line: queue(1, 9), ..host.shell(&format!("echo {n} >> ran")) });
     waiting.iter().for_each(|start| ask(&mut control, start));
     control.start(&host.shell("exit 0"));
     let mut next = host.connect(Role::Control);

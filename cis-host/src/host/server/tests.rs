@@ -617,9 +617,9 @@ fn a_host_that_is_told_to_end_ends_its_sessions_first() {
 #[test]
 fn a_node_that_goes_away_without_a_word_is_started_again_and_one_that_stops_is_not() {
     let mut bench = Bench::new();
-    let restart = vec!["sh".to_owned(), "-c".to_owned(), "touch node".to_owned()];
+    let script = format!("touch {}", bench.folder.path().join("node").display());
+    let restart = ["sh", "-c", &script].map(str::to_owned).to_vec();
     let supervise = |restart| ToHost::Supervise { restart, receives_environment: false };
-    std::env::set_current_dir(bench.folder.path()).unwrap();
     let mut control = bench.control();
     control.say(&supervise(Some(restart)));
     bench.until("it is supervised", |bench| bench.server.host.supervise.wants_node());
