@@ -4,9 +4,10 @@
 //! which the driver sends after the events of the turn are durable. Decides nothing about runs.
 
 mod agents;
-mod apart;
 mod bases;
 mod disk;
+mod life;
+mod off_thread;
 mod pace;
 mod parting;
 mod results;
@@ -25,8 +26,9 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use self::apart::{Apart, Found, Tickets};
 use self::disk::DiskFailure;
+use self::life::Life;
+use self::off_thread::{Found, OffThreadJob, Tickets};
 use self::pace::Pace;
 use self::parting::Parting;
 use self::run_secrets::RunSecrets;
@@ -72,38 +74,21 @@ struct Live {
     tty: bool,
     command: String,
     log: PathBuf,
-    script: Option<PathBuf>,
-    /// The file that its standard input is, where it has one or may have.
-    prompt: Option<PathBuf>,
-    pid: Option<u32>,
-    /// An earlier life of this node started it.
+    /// Files that it was given, or may have been given: they are removed when it is forgotten.
+    given: Vec<PathBuf>,
+    life: Life,
+    /// An earlier life of this node started it, perhaps before its file of outputs was watched for.
     adopted: bool,
-    exposed: bool,
-    /// It may have begun before its file of outputs was watched for.
-    unwatched: bool,
     /// It wrote to `CIS_OUTPUT`, or may have.
     wrote_output: bool,
     /// When its result was handed in: what it left is collected, unless a limit had ended it before.
     handed_in_ms: Option<TimestampMs>,
-    /// A result was given; the acknowledgement is awaited.
-    reported: bool,
-    /// The host was asked to start it.
-    asked: bool,
-    /// It has a file with what it got of those that it needs, or may have.
-    has_context: bool,
     /// What is typed once it waits for input: the prompt of an agent that takes it so.
     typed: Option<String>,
     /// The profile that reads its screen.
     profile: Option<String>,
-    /// What of its work is done apart from the driver.
-    apart: Option<Box<Apart>>,
-}
-
-impl Live {
-    /// As far as is known its session is there, or is about to be.
-    fn has_session(&self) -> bool {
-        !self.reported && !self.apart.as_ref().is_some_and(|apart| apart.has_no_session())
-    }
+    /// What of its work is done off-thread.
+    job: Option<Box<OffThreadJob>>,
 }
 
 /// See the module.
@@ -215,7 +200,7 @@ impl LocalWorker {
 
     /// Returns the live sessions of a run.
     pub(super) fn sessions_of(&self, run: RunId) -> Vec<SessionId> {
-        let of_run = self.live.iter().filter(|(_, live)| live.attempt.run == run && live.has_session());
+        let of_run = self.live.iter().filter(|(_, live)| live.attempt.run == run && live.life.has_session());
         of_run.map(|(session, _)| *session).collect()
     }
 
@@ -240,7 +225,7 @@ impl LocalWorker {
 
     /// Whether it was shown to the rest of the node.
     pub(super) fn is_exposed(&self, session: SessionId) -> bool {
-        self.live.get(&session).is_some_and(|live| live.exposed)
+        self.live.get(&session).is_some_and(|live| live.life.is_exposed())
     }
 
     /// What must not be shown of a session.
@@ -251,7 +236,7 @@ impl LocalWorker {
     /// The session's first process is there.
     pub(super) fn started(&mut self, session: SessionId, pid: u32) {
         if let Some(live) = self.live.get_mut(&session) {
-            live.pid = Some(pid);
+            live.life.started(pid);
             self.young.push_back((self.now_ms + YOUNG_MS, session));
         }
     }
@@ -264,7 +249,7 @@ impl LocalWorker {
 
     fn next_shown(&mut self) -> Option<TimestampMs> {
         while let Some((due, session)) = self.young.front() {
-            if self.live.get(session).is_some_and(|live| !live.exposed && live.has_session()) {
+            if self.live.get(session).is_some_and(|live| !live.life.is_exposed() && live.life.has_session()) {
                 let slow = self.slow.front().map(|(slow, _)| *slow);
                 return Some(slow.map_or(*due, |slow| slow.min(*due)));
             }
@@ -293,9 +278,9 @@ impl LocalWorker {
     pub(super) fn expose(&mut self, session: SessionId) -> bool {
         self.reveal(session);
         let Some(live) = self.live.get_mut(&session) else { return false };
-        let (Some(pid), true) = (live.pid, live.has_session()) else { return live.exposed };
-        if !live.exposed && live.withheld.is_none() {
-            live.exposed = true;
+        let Life::Running { pid, exposed } = live.life else { return live.life.is_exposed() };
+        if !exposed && live.withheld.is_none() {
+            live.life.expose();
             self.said.push(FromWorker::Session {
                 attempt: live.attempt.clone(),
                 fence: live.fence,
@@ -333,14 +318,14 @@ impl Worker for LocalWorker {
                             live.handed_in_ms.get_or_insert_with(now_ms);
                             return self.part(session, grace_ms);
                         }
-                        _ => self.stop_apart(session),
+                        _ => self.stop_job(session),
                     }
                     self.to_host.push(ToHost::Kill { session, grace_ms: Some(grace_ms) });
                 }
             }
             ToWorker::Ack { attempt, fence: _ } => {
                 if let Some(session) = self.by_attempt.get(&attempt).copied() {
-                    if self.live.get(&session).is_some_and(|live| live.asked) {
+                    if self.live.get(&session).is_some_and(|live| live.life.is_known_to_host()) {
                         self.to_host.push(ToHost::AckExit { session });
                     }
                     self.forget(session);

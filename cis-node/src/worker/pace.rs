@@ -4,6 +4,7 @@
 //! Only short sessions are worth it. One that turns out to be long makes the node take back what waits:
 //! it may be given to somebody else, or wait for long, and then it is to be seen where it waits.
 
+use super::life::Life;
 use super::{LocalWorker, YOUNG_MS};
 use cis_core::api::FromWorker;
 use cis_core::ids::{RunId, SessionId};
@@ -52,8 +53,8 @@ impl Pace {
 }
 
 impl LocalWorker {
-    /// A session of the run is about to be asked for: its place in the line at the host.
-    pub(super) fn line(&mut self, of: RunId) -> Line {
+    /// A session of the run is about to be asked for: its place in the queue of the host.
+    pub(super) fn queue(&mut self, of: RunId) -> Line {
         let pace = self.paces.entry(of).or_default();
         // Half of what is ahead is enough time to send more.
         Line { of, at_once: pace.slots, lazy_above: pace.ahead / 2 }
@@ -118,13 +119,12 @@ impl LocalWorker {
         }
         let mut waiting: Vec<SessionId> = Vec::new();
         for (session, live) in &mut self.live {
-            if live.attempt.run != of || live.reported {
+            if live.attempt.run != of {
                 continue;
             }
-            if live.asked && live.pid.is_none() {
-                waiting.push(*session);
-            } else if let Some(apart) = &mut live.apart {
-                apart.withdraw();
+            match &mut live.life {
+                Life::Asked => waiting.push(*session),
+                life => life.withdraw(),
             }
         }
         // The newest first, so that none of them takes the place of one that is taken back.

@@ -45,7 +45,7 @@ impl LocalWorker {
     pub(super) fn go_on_parting(&mut self) {
         let mut partings = std::mem::take(&mut self.partings);
         partings.retain_mut(|parting| {
-            let lives = self.live.get(&parting.session).is_some_and(|live| !live.reported);
+            let lives = self.live.get(&parting.session).is_some_and(|live| !live.life.is_reported());
             if !lives || parting.due > self.now_ms {
                 return lives;
             }

@@ -55,7 +55,7 @@ impl LocalWorker {
     /// It ended. Answers whether it is one of ours: if so it was shown to the hub before or not.
     pub(crate) fn exited(&mut self, session: SessionId, exit: &Exit) -> bool {
         let Some(live) = self.live.get(&session) else { return false };
-        if live.reported || live.keeps_files() {
+        if live.life.is_reported() || live.life.is_keeping() {
             return true;
         }
         let (attempt, fence, handed_in) = (live.attempt.clone(), live.fence, live.handed_in_ms.is_some());
@@ -67,7 +67,7 @@ impl LocalWorker {
         } else if handed_in {
             match self.collect(session, exit) {
                 Ok(outputs) => {
-                    match self.keep_apart(session, exit, outputs) {
+                    match self.keep_files(session, exit, outputs) {
                         Some(outputs) => values = outputs,
                         None => return true,
                     }
@@ -83,7 +83,7 @@ impl LocalWorker {
         } else {
             match self.collect(session, exit) {
                 Ok(outputs) if exit.status.is_success() => {
-                    match self.keep_apart(session, exit, outputs) {
+                    match self.keep_files(session, exit, outputs) {
                         Some(outputs) => values = outputs,
                         None => return true,
                     }
@@ -110,8 +110,8 @@ impl LocalWorker {
         exit: &Exit,
     ) -> Result<BTreeMap<String, OutputRecord>, Trouble> {
         let (live, written) = (&self.live, &mut self.written);
-        let unwatched = live.get(&session).is_none_or(|live| live.unwatched);
-        let look = unwatched || written.may_have(session, |other| live.contains_key(&other));
+        let adopted = live.get(&session).is_none_or(|live| live.adopted);
+        let look = adopted || written.may_have(session, |other| live.contains_key(&other));
         let bytes = if look { read_output(&self.home.output_file(session))? } else { None };
         self.reveal(session);
         let Some(live) = self.live.get_mut(&session) else { return Ok(BTreeMap::new()) };
@@ -191,7 +191,7 @@ impl LocalWorker {
 
     pub(super) fn say(&mut self, attempt: AttemptId, fence: Fence, mut report: Report) {
         if let Some(live) = self.by_attempt.get(&attempt).and_then(|session| self.live.get_mut(session)) {
-            live.reported = true;
+            live.life.report();
             hide(&live.redactor, &mut report.outcome);
         }
         self.said.push(FromWorker::Result { attempt, fence, report: Box::new(report) });
@@ -205,16 +205,8 @@ impl LocalWorker {
         if live.wrote_output {
             remove(&self.home.output_file(session));
         }
-        if let Some(script) = &live.script {
-            remove(script);
-        }
-        if let Some(prompt) = &live.prompt {
-            remove(prompt);
-        }
-        if live.has_context {
-            remove(&context_file(&self.home, session));
-        }
-        self.forget_apart(session, &live);
+        live.given.iter().for_each(|file| remove(file));
+        self.forget_job(session, &live);
     }
 }
 

@@ -7,8 +7,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::agents::Given;
-use super::apart::{Apart, Held};
 use super::disk::Trouble;
+use super::life::{Held, Life};
+use super::off_thread::OffThreadJob;
 use super::results::context_file;
 use super::run_secrets::Hidden;
 use super::{Live, LocalWorker, Variables};
@@ -73,20 +74,14 @@ impl LocalWorker {
             tty: spec.tty,
             command: hidden.all.redact(&command_line(&spec.program)),
             log,
-            script: None,
-            prompt: None,
-            pid: None,
+            given: Vec::new(),
+            life: Life::Granted,
             adopted: false,
-            exposed: false,
-            unwatched: false,
             wrote_output: true,
             handed_in_ms: None,
-            reported: false,
-            asked: false,
-            has_context: false,
             typed: None,
             profile: spec.profile.clone(),
-            apart: Apart::of(spec),
+            job: OffThreadJob::of(spec),
             redactor: hidden.all,
             own_secrets: hidden.own,
             keeps_secrets: !spec.secrets.is_empty() || !spec.sensitive.is_empty(),
@@ -160,7 +155,7 @@ impl LocalWorker {
                 files.insert(path.display().to_string(), text);
                 let argv = vec![shell, path.display().to_string()];
                 if let Some(live) = self.live.get_mut(&session) {
-                    live.script = Some(path);
+                    live.given.push(path);
                 }
                 argv
             }
@@ -174,11 +169,11 @@ impl LocalWorker {
             path
         });
         if let Some(live) = self.live.get_mut(&session) {
-            live.asked = true;
-            live.prompt = stdin.clone();
+            live.life.ask();
+            live.given.extend(stdin.clone());
         }
         let io = if spec.tty { Io::Pty(TermSize::default()) } else { Io::Pipes { stdin: false } };
-        let line = Some(self.line(attempt.run));
+        let line = Some(self.queue(attempt.run));
         self.to_host.push(ToHost::Start(Box::new(Start {
             session,
             label,
@@ -216,7 +211,7 @@ impl LocalWorker {
         let written = context::write_file(&path, context);
         env.insert("CIS_CONTEXT".to_owned(), path.display().to_string());
         let Some(live) = self.live.get_mut(&session) else { return false };
-        live.has_context = true;
+        live.given.push(path.clone());
         let Err(error) = written else { return true };
         let detail = format!("what it gets of its needs cannot be written to {}: {error}", path.display());
         let (attempt, fence) = (attempt.clone(), live.fence);
@@ -250,17 +245,15 @@ impl LocalWorker {
         let (all, own) = (Arc::clone(&self.no_secrets), Arc::clone(&self.no_secrets));
         self.insert(attempt, session, fence, &spec, log, Hidden { all, own });
         self.pace_slots(attempt.run, slots);
-        let script = script_file(&self.home, session);
+        let home = &self.home;
+        let files = vec![script_file(home, session), prompt_file(home, session), context_file(home, session)];
         if let Some(live) = self.live.get_mut(&session) {
-            live.unwatched = true;
             live.adopted = true;
-            live.asked = true;
+            live.life.ask();
             // Which files it was given is not known any more.
-            live.has_context = true;
+            live.given = files;
             // Whether it was typed before, events know.
             live.typed = given.typed;
-            live.script = Some(script);
-            live.prompt = Some(prompt_file(&self.home, session));
             live.command = "(not known: its secrets cannot be read)".to_owned();
             live.withheld = Some((String::new(), Box::new(spec)));
         }

@@ -1,4 +1,4 @@
-//! What of a task's work is done apart from the driver, on threads for files: looking for a cached
+//! What of a task's work is done off the driver's thread, as jobs of a worker thread pool: looking for a cached
 //! result before its session starts, and keeping artifacts and the result after its session ended.
 //!
 //! A node that dies in between does it again: nothing was said yet, and the host remembers the exit.
@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::disk::Trouble;
-use super::{Live, LocalWorker, Variables, YOUNG_MS};
+use super::life::{Held, JobEnd};
+use super::{Live, LocalWorker, YOUNG_MS};
 use crate::artifacts;
 use crate::cache::{self, Cache, Entry, Looked, Search};
 use crate::chores::Undone;
@@ -28,8 +29,8 @@ const USUAL_UMASK: u32 = 0o022;
 /// A file with a key is read no further.
 const KEY_BYTES: u64 = 64;
 
-/// Of a task with artifacts or a cache.
-pub(super) struct Apart {
+/// File work of one attempt that runs off the driver's thread: cache lookup before its session, artifact capture after it.
+pub(super) struct OffThreadJob {
     cwd: PathBuf,
     artifacts: Vec<String>,
     cache: Option<CacheUse>,
@@ -37,28 +38,6 @@ pub(super) struct Apart {
     key: Option<String>,
     umask: u32,
     stop: Stop,
-    /// It was taken back while a cached result is looked for: without one it does not start.
-    withdrawn: bool,
-    phase: Phase,
-}
-
-enum Phase {
-    /// Its session is to come, or lives.
-    Session,
-    /// A cached result is looked for; then it is started, or not.
-    Looking(Box<Held>),
-    /// Its session ended well; its files are being kept.
-    Keeping { exit: Exit, outputs: BTreeMap<String, OutputRecord> },
-}
-
-/// What a start needs.
-pub(super) struct Held {
-    pub(super) spec: TaskSpec,
-    pub(super) secrets: Variables,
-    pub(super) base: Arc<Variables>,
-    pub(super) log: String,
-    /// What its standard input is to hold.
-    pub(super) stdin: Option<String>,
 }
 
 /// What a thread for files has found.
@@ -70,8 +49,8 @@ pub(super) enum Found {
 /// Tickets of work that is under way, by whose it is.
 pub(super) type Tickets = HashMap<u64, SessionId>;
 
-impl Apart {
-    /// None: nothing of the task's work is done apart.
+impl OffThreadJob {
+    /// None: the task has neither artifacts nor a cache.
     pub(super) fn of(spec: &TaskSpec) -> Option<Box<Self>> {
         if spec.artifacts.is_empty() && spec.cache.is_none() {
             return None;
@@ -83,23 +62,11 @@ impl Apart {
             key: None,
             umask: spec.umask.unwrap_or(USUAL_UMASK),
             stop: Stop::default(),
-            withdrawn: false,
-            phase: Phase::Session,
         }))
-    }
-
-    /// Its session is over, or not there yet.
-    pub(super) fn has_no_session(&self) -> bool {
-        !matches!(self.phase, Phase::Session)
-    }
-
-    /// Takes it back, if nothing of it has begun but the search for an earlier result.
-    pub(super) fn withdraw(&mut self) {
-        self.withdrawn |= matches!(self.phase, Phase::Looking(_));
     }
 }
 
-impl Drop for Apart {
+impl Drop for OffThreadJob {
     fn drop(&mut self) {
         // Nobody waits for what is still being done.
         self.stop.set();
@@ -109,24 +76,24 @@ impl Drop for Apart {
 impl LocalWorker {
     /// Looks for a cached result. Answers what the start needs, where there is none to look for.
     pub(super) fn look_up(&mut self, session: SessionId, held: Held) -> Option<Held> {
-        let search = self.live.get(&session).and_then(|live| live.apart.as_ref()).and_then(|apart| {
-            let cache = apart.cache.as_ref()?;
+        let search = self.live.get(&session).and_then(|live| live.job.as_ref()).and_then(|job| {
+            let cache = job.cache.as_ref()?;
             let search = Search {
                 recipe: cache::recipe(&held.spec, cache),
-                cwd: apart.cwd.clone(),
+                cwd: job.cwd.clone(),
                 inputs: cache.inputs.clone(),
                 ttl_ms: cache.ttl_ms,
                 refresh: cache.refresh,
-                umask: apart.umask,
+                umask: job.umask,
                 staging: format!("{STAGING}{session}"),
                 now_ms: self.now_ms,
             };
-            Some((search, apart.stop.clone()))
+            Some((search, job.stop.clone()))
         });
         let Some((search, stop)) = search else { return Some(held) };
         let (cache, blobs) = (Cache::new(&self.home.dir), Arc::clone(&self.blobs));
         let key_file = key_file(&self.home.output_file(session));
-        self.do_apart(session, move || {
+        self.submit(session, move || {
             let looked = cache::look_up(&search, &cache, &blobs, &stop);
             if let Looked::Miss { key: Some(key) } = &looked
                 && let Err(error) = write_key(&key_file, key)
@@ -135,29 +102,31 @@ impl LocalWorker {
             }
             Found::Looked(looked)
         });
-        self.set_phase(session, Phase::Looking(Box::new(held)));
+        if let Some(live) = self.live.get_mut(&session) {
+            live.life.look_up(held);
+        }
         None
     }
 
     /// Its session ended well with these outputs: keeps what else it left. Answers the outputs, where
     /// nothing else is to be kept.
-    pub(super) fn keep_apart(
+    pub(super) fn keep_files(
         &mut self,
         session: SessionId,
         exit: &Exit,
         outputs: BTreeMap<String, OutputRecord>,
     ) -> Option<BTreeMap<String, OutputRecord>> {
         let Some(live) = self.live.get(&session) else { return Some(outputs) };
-        let Some(apart) = &live.apart else { return Some(outputs) };
-        let (cwd, globs, stop) = (apart.cwd.clone(), apart.artifacts.clone(), apart.stop.clone());
+        let Some(job) = &live.job else { return Some(outputs) };
+        let (cwd, globs, stop) = (job.cwd.clone(), job.artifacts.clone(), job.stop.clone());
         let hidden = match &live.withheld {
             Some((why, _)) => Err(why.clone()),
             None => Ok(Arc::clone(&live.redactor)),
         };
         // A cache entry stands for the log, and a result that was handed in is not in the log.
         let whole = live.handed_in_ms.is_none();
-        let entry = apart.cache.as_ref().filter(|_| whole).map(|_| Entry {
-            key: apart.key.clone().unwrap_or_default(),
+        let entry = job.cache.as_ref().filter(|_| whole).map(|_| Entry {
+            key: job.key.clone().unwrap_or_default(),
             from: live.attempt.to_string(),
             made_ms: exit.ended_ms,
             outputs: outputs.clone(),
@@ -165,7 +134,7 @@ impl LocalWorker {
         });
         let (cache, blobs) = (Cache::new(&self.home.dir), Arc::clone(&self.blobs));
         let key_file = key_file(&self.home.output_file(session));
-        self.do_apart(session, move || {
+        self.submit(session, move || {
             let collect = || {
                 let redactor = hidden.map_err(|why| FilesError::Withheld { why })?;
                 let kept = artifacts::collect(&cwd, &globs, &blobs, &stop)?;
@@ -178,21 +147,17 @@ impl LocalWorker {
             }
             Found::Kept(kept)
         });
-        self.set_phase(session, Phase::Keeping { exit: exit.clone(), outputs });
+        if let Some(live) = self.live.get_mut(&session) {
+            live.life.keep(exit.clone(), outputs);
+        }
         self.slow.push_back((self.now_ms + YOUNG_MS, session));
         None
     }
 
-    fn do_apart(&mut self, session: SessionId, work: impl FnOnce() -> Found + Send + 'static) {
+    fn submit(&mut self, session: SessionId, work: impl FnOnce() -> Found + Send + 'static) {
         let ticket = self.chores.submit(work);
         self.tickets.retain(|_, other| *other != session);
         self.tickets.insert(ticket, session);
-    }
-
-    fn set_phase(&mut self, session: SessionId, phase: Phase) {
-        if let Some(apart) = self.live.get_mut(&session).and_then(|live| live.apart.as_mut()) {
-            apart.phase = phase;
-        }
     }
 
     /// Takes what the threads for files have found.
@@ -202,16 +167,20 @@ impl LocalWorker {
             let Some(session) = self.tickets.remove(&ticket) else { continue };
             let Some(live) = self.live.get_mut(&session) else { continue };
             let (attempt, fence) = (live.attempt.clone(), live.fence);
-            let Some(apart) = live.apart.as_mut() else { continue };
-            match (std::mem::replace(&mut apart.phase, Phase::Session), found) {
-                (Phase::Looking(held), Ok(Found::Looked(looked))) => {
+            match (live.life.job_done(), found) {
+                (Some(JobEnd::LookedUp { withdrawn: true, .. }), Ok(Found::Looked(Looked::Miss { .. })))
+                    if !self.is_stopped(session) =>
+                {
+                    self.withdrawn(session);
+                }
+                (Some(JobEnd::LookedUp { held, .. }), Ok(Found::Looked(looked))) => {
                     self.looked(session, attempt, fence, *held, looked);
                 }
-                (Phase::Keeping { exit, outputs }, Ok(Found::Kept(kept))) => {
+                (Some(JobEnd::Kept { exit, outputs }), Ok(Found::Kept(kept))) => {
                     self.kept(attempt, fence, &exit, outputs, kept);
                 }
                 // Nothing of it has begun: it can wait.
-                (Phase::Looking(_), Err(Undone::NoThread)) => {
+                (Some(JobEnd::LookedUp { .. }), Err(Undone::NoThread)) => {
                     self.forget(session);
                     let detail = "no thread can be started to look for its cached result".to_owned();
                     let reason = Refusal::Resources { detail };
@@ -232,8 +201,7 @@ impl LocalWorker {
     }
 
     fn looked(&mut self, session: SessionId, attempt: AttemptId, fence: Fence, held: Held, looked: Looked) {
-        let apart = self.live.get(&session).and_then(|live| live.apart.as_ref());
-        let (stopped, withdrawn) = apart.map_or((false, false), |a| (a.stop.is_set(), a.withdrawn));
+        let stopped = self.is_stopped(session);
         let outcome = match looked {
             Looked::Hit(entry) if !stopped => match self.outputs_of(session, &entry) {
                 Ok(outputs) => {
@@ -243,10 +211,9 @@ impl LocalWorker {
                 }
                 Err(trouble) => trouble.outcome(),
             },
-            Looked::Miss { .. } if withdrawn && !stopped => return self.withdrawn(session),
             Looked::Miss { key } if !stopped => {
-                if let Some(apart) = self.live.get_mut(&session).and_then(|live| live.apart.as_mut()) {
-                    apart.key = key;
+                if let Some(job) = self.live.get_mut(&session).and_then(|live| live.job.as_mut()) {
+                    job.key = key;
                 }
                 return self.start(&attempt, session, held);
             }
@@ -311,17 +278,22 @@ impl LocalWorker {
         self.say(attempt, fence, report);
     }
 
-    /// Ends what is done apart for a session. Its end is said once that has ended.
-    pub(super) fn stop_apart(&mut self, session: SessionId) {
-        if let Some(apart) = self.live.get(&session).and_then(|live| live.apart.as_ref()) {
-            apart.stop.set();
+    /// Ends the off-thread job of a session. The end of the attempt is said once that has ended.
+    pub(super) fn stop_job(&mut self, session: SessionId) {
+        if let Some(job) = self.live.get(&session).and_then(|live| live.job.as_ref()) {
+            job.stop.set();
         }
+    }
+
+    fn is_stopped(&self, session: SessionId) -> bool {
+        let job = self.live.get(&session).and_then(|live| live.job.as_ref());
+        job.is_some_and(|job| job.stop.is_set())
     }
 
     /// When the next keeping of files has taken long enough to be shown.
     pub(super) fn next_slow(&mut self) -> Option<TimestampMs> {
         while let Some((due, session)) = self.slow.front() {
-            if self.live.get(session).is_some_and(Live::keeps_files) {
+            if self.live.get(session).is_some_and(|live| live.life.is_keeping()) {
                 return Some(*due);
             }
             self.slow.pop_front();
@@ -339,24 +311,16 @@ impl LocalWorker {
             let Some(live) = self.live.get(&session) else { continue };
             let (attempt, fence) = (live.attempt.clone(), live.fence);
             let state = SessionState::Exited;
-            self.said.push(FromWorker::Session { attempt, fence, state, pid: live.pid });
+            self.said.push(FromWorker::Session { attempt, fence, state, pid: live.life.pid() });
         }
     }
 
     /// Removes what is only needed while an attempt lives.
-    pub(super) fn forget_apart(&mut self, session: SessionId, live: &Live) {
+    pub(super) fn forget_job(&mut self, session: SessionId, live: &Live) {
         self.tickets.retain(|_, other| *other != session);
-        if live.apart.as_ref().is_some_and(|apart| apart.cache.is_some()) {
+        if live.job.as_ref().is_some_and(|job| job.cache.is_some()) {
             super::results::remove(&key_file(&self.home.output_file(session)));
         }
-    }
-}
-
-impl Live {
-    /// Its session ended, and its files are being kept.
-    pub(super) fn keeps_files(&self) -> bool {
-        let keeping = |apart: &Apart| matches!(apart.phase, Phase::Keeping { .. });
-        !self.reported && self.apart.as_deref().is_some_and(keeping)
     }
 }
 
