@@ -15,7 +15,7 @@ use futures_util::{Stream, StreamExt as _};
 use self::pages::history_page;
 pub(super) use self::pages::page_of;
 use self::shared::check_session;
-use super::commands::{Command, NewSession, RunVerb};
+use super::commands::{AskedOfRun, Command, NewSession, RunVerb};
 use super::explain::explained;
 use super::node::Node;
 use super::principal::This;
@@ -24,7 +24,7 @@ use super::restore::RestoreError;
 use super::streams::{self, Viewer};
 use super::submit::prepare;
 use super::{agents, context, logs, restore};
-use crate::server::{AttachStreams, EventBatch, NodeApi, Peer};
+use crate::server::{AttachPermit, AttachStreams, EventBatch, NodeApi, Peer};
 use cis_core::api::log_pieces::LogPiece;
 use cis_core::api::{
     Attach, CleanReport, CleanStore, CreateRun, CreateSession, Decide, ExplainView, FollowEvents, GroupView,
@@ -36,7 +36,8 @@ use cis_core::dag::Group;
 use cis_core::event::ExecutionMode;
 use cis_core::ids::{RunId, SessionId, TaskId};
 use cis_core::live::History;
-use cis_core::policy::{Principal, authorize_room_change};
+use cis_core::policy::act::{Act, Targeted};
+use cis_core::policy::{self, Permit, Principal, act, authorize_room_change};
 use cis_core::scheduler::Machine;
 use cis_local::now_ms;
 use cis_store::Reader;
@@ -73,29 +74,31 @@ impl NodeApi for Node {
         tokens.find_map(|token| self.keys.session_of(token))
     }
 
-    fn audit_denied(&self, principal: &Principal, action: String, reason: String) {
-        self.driver.tell(Command::Denied { action, detail: reason, actor: principal.actor() });
+    fn admit<A: Act>(&self, principal: &Principal, act: A) -> Answer<Permit<A>> {
+        let action = act.action();
+        policy::admit(principal, act).map_err(|denied| self.denied(principal, action, denied))
     }
 
-    async fn find_run(&self, name: String) -> Answer<RunId> {
-        self.read(move |reader| reader.find_run(&name)).await.map(|run| run.id)
+    async fn admit_to_run<A: Targeted<Target = RunId>>(
+        &self,
+        principal: &Principal,
+        name: String,
+    ) -> Answer<Permit<A>> {
+        self.authorize(principal, A::action_on(None))?;
+        self.admit(principal, A::on(self.find_run(name).await?))
     }
 
-    async fn find_session(&self, name: String, ended: bool) -> Answer<SessionId> {
-        let found = self.read(move |reader| reader.find_session(&name)).await?;
-        if !ended && !found.state.is_live() {
-            let detail = format!("session {} has ended", found.id);
-            return Err(
-                Problem::new(ProblemKind::Conflict, detail).hint("`cis dag logs` shows what it wrote")
-            );
-        }
-        if !ended {
-            self.coordinates(found.run).await?;
-        }
-        Ok(found.id)
+    async fn admit_to_session<A: Targeted<Target = SessionId>>(
+        &self,
+        principal: &Principal,
+        name: String,
+        ended: bool,
+    ) -> Answer<Permit<A>> {
+        self.authorize(principal, A::action_on(name.parse().ok()))?;
+        self.admit(principal, A::on(self.find_session(name, ended).await?))
     }
 
-    async fn node(&self) -> Answer<NodeView> {
+    async fn node(&self, _: Permit<act::SeeNode>) -> Answer<NodeView> {
         let mut status = self.driver.ask(|reply| Command::Status { reply }).await?;
         let host = self.unresponsive_host().await;
         status.warnings.extend(host.map(|host| format!("{}; {}", host.why, host.remedy)));
@@ -136,17 +139,21 @@ impl NodeApi for Node {
         })
     }
 
-    async fn stop(&self, principal: Principal, request: StopNode) -> Answer<()> {
-        let reason = format!("asked by {}", principal.actor().name);
+    async fn stop(&self, permit: Permit<act::StopNode>, request: StopNode) -> Answer<()> {
+        let reason = format!("asked by {}", permit.actor().name);
         let kill_sessions = request.kill_sessions;
         self.driver.ask(|reply| Command::Stop { kill_sessions, reason, reply: Some(reply) }).await
     }
 
-    async fn clean_store(&self, principal: Principal, request: CleanStore) -> Answer<CleanReport> {
-        self.upkeep.clone().clean(request, principal.actor()).await
+    async fn clean_store(&self, permit: Permit<act::CleanStore>, request: CleanStore) -> Answer<CleanReport> {
+        self.upkeep.clone().clean(request, permit.actor()).await
     }
 
-    async fn create_run(&self, principal: Principal, request: CreateRun) -> Answer<Option<RunView>> {
+    async fn create_run(
+        &self,
+        permit: Permit<act::CreateRun>,
+        request: CreateRun,
+    ) -> Answer<Option<RunView>> {
         let (blobs, did) = (Arc::clone(&self.blobs), self.did.clone());
         let (environments, config) = (Arc::clone(&self.environments), Arc::clone(&self.config));
         let named = request.room.clone();
@@ -156,61 +163,41 @@ impl NodeApi for Node {
         let prepared = prepared.await.map_err(|e| internal(&e))??;
         let Some(mut new) = prepared else { return Ok(None) };
         new.facts.room = self.room_of(new.facts.mode, named).await?;
-        new.facts.submitter = principal.submitter();
-        let actor = principal.actor();
-        let run = self.driver.ask(|reply| Command::Create { new: Box::new(new), actor, reply }).await?;
+        new.facts.submitter = permit.principal().submitter();
+        let run = self.driver.ask(|reply| Command::Create { new: Box::new(new), permit, reply }).await?;
         self.run_view(run).await.map(Some)
     }
 
-    async fn list_runs(&self, query: ListRuns) -> Answer<Listing<RunView>> {
+    async fn list_runs(&self, _: Permit<act::See>, query: ListRuns) -> Answer<Listing<RunView>> {
         self.read(move |reader| reader.list_runs(&query)).await
     }
 
-    async fn run(&self, run: RunId) -> Answer<RunDetail> {
-        let mut detail = self.read(move |reader| reader.run_detail(run)).await?;
-        let (readers, blobs) = (self.readers.clone(), Arc::clone(&self.blobs));
-        let names = Arc::clone(&self.agents);
-        let agents = tokio::task::spawn_blocking(move || names.of(&readers, &blobs, run))
-            .await
-            .map_err(|e| internal(&e))?;
-        if !agents.is_empty() {
-            for task in &mut detail.tasks {
-                // An item is made like the task that it is of.
-                let name = task.id.as_str();
-                let of = name.rsplit_once('.').map_or(name, |(of, _)| of);
-                task.agent = agents.get(name).or_else(|| agents.get(of)).cloned();
-            }
-        }
-        for task in &mut detail.tasks {
-            if let Some(approval) = &mut task.approval {
-                let task = task.id.clone();
-                approval.allowed = self.driver.ask(|reply| Command::Allowed { run, task, reply }).await?;
-            }
-        }
-        Ok(detail)
+    async fn run(&self, permit: Permit<act::SeeRun>) -> Answer<RunDetail> {
+        self.run_detail(permit.target()).await
     }
 
-    async fn start_run(&self, principal: Principal, run: RunId) -> Answer<RunView> {
-        self.run_verb(&principal, run, RunVerb::Start, None).await
+    async fn start_run(&self, permit: Permit<act::ControlRun>) -> Answer<RunView> {
+        self.run_verb(AskedOfRun::new(&permit, RunVerb::Start, None)).await
     }
 
-    async fn cancel_run(&self, principal: Principal, run: RunId) -> Answer<RunView> {
-        self.run_verb(&principal, run, RunVerb::Cancel, None).await
+    async fn cancel_run(&self, permit: Permit<act::ControlRun>) -> Answer<RunView> {
+        self.run_verb(AskedOfRun::new(&permit, RunVerb::Cancel, None)).await
     }
 
-    async fn pause_run(&self, principal: Principal, run: RunId) -> Answer<RunView> {
-        self.run_verb(&principal, run, RunVerb::Pause, None).await
+    async fn pause_run(&self, permit: Permit<act::ControlRun>) -> Answer<RunView> {
+        self.run_verb(AskedOfRun::new(&permit, RunVerb::Pause, None)).await
     }
 
-    async fn resume_run(&self, principal: Principal, run: RunId) -> Answer<RunView> {
-        self.run_verb(&principal, run, RunVerb::Resume, None).await
+    async fn resume_run(&self, permit: Permit<act::ControlRun>) -> Answer<RunView> {
+        self.run_verb(AskedOfRun::new(&permit, RunVerb::Resume, None)).await
     }
 
-    async fn retry_run(&self, principal: Principal, run: RunId, request: RetryRun) -> Answer<RunView> {
-        self.run_verb(&principal, run, RunVerb::Retry(request.scope), None).await
+    async fn retry_run(&self, permit: Permit<act::ControlRun>, request: RetryRun) -> Answer<RunView> {
+        self.run_verb(AskedOfRun::new(&permit, RunVerb::Retry(request.scope), None)).await
     }
 
-    async fn set_mode(&self, principal: Principal, run: RunId, request: SetMode) -> Answer<RunView> {
+    async fn set_mode(&self, permit: Permit<act::ControlRun>, request: SetMode) -> Answer<RunView> {
+        let run = permit.target();
         let named = match request.room {
             // Where it has one already, that goes on.
             None if request.mode == ExecutionMode::Hybrid => self.run_view(run).await?.room,
@@ -220,16 +207,21 @@ impl NodeApi for Node {
             // Checked before the account joins a room for this run. The driver checks again when the room is
             // known.
             let held = self.driver.ask(|reply| Command::HeldByRoom { run, reply }).await?;
-            if let Err(denied) = authorize_room_change(&principal, run, held.as_ref()) {
-                self.audit_denied(&principal, format!("move {run} to another room"), denied.reason.clone());
+            if let Err(denied) = authorize_room_change(permit.principal(), run, held.as_ref()) {
+                self.audit_denied(
+                    permit.principal(),
+                    format!("move {run} to another room"),
+                    denied.reason.clone(),
+                );
                 return Err(Problem::new(ProblemKind::Denied, denied.reason));
             }
         }
         let room = self.room_of(request.mode, named).await?;
-        self.run_verb(&principal, run, RunVerb::Mode(request.mode, room), None).await
+        self.run_verb(AskedOfRun::new(&permit, RunVerb::Mode(request.mode, room), None)).await
     }
 
-    async fn why(&self, run: RunId, task: String) -> Answer<WhyView> {
+    async fn why(&self, permit: Permit<act::SeeRun>, task: String) -> Answer<WhyView> {
+        let run = permit.target();
         let id = TaskId::new(&task).map_err(|e| Problem::new(ProblemKind::BadInput, e.to_string()))?;
         let open = {
             let task = id.clone();
@@ -253,7 +245,12 @@ impl NodeApi for Node {
         machine.why(&run, &id, now_ms()).map_err(|e| Problem::new(ProblemKind::NotFound, e.to_string()))
     }
 
-    async fn decide(&self, who: Principal, run: RunId, task: String, request: Decide) -> Answer<RunView> {
+    async fn decide(
+        &self,
+        permit: Permit<act::ControlRun>,
+        task: String,
+        request: Decide,
+    ) -> Answer<RunView> {
         let task = TaskId::new(&task).map_err(|e| Problem::new(ProblemKind::BadInput, e.to_string()))?;
         if request.reason.as_ref().is_some_and(|reason| reason.len() > REASON_BYTES_MAX) {
             let said = format!("the reason is longer than {REASON_BYTES_MAX} bytes");
@@ -261,11 +258,11 @@ impl NodeApi for Node {
                 Problem::new(ProblemKind::BadInput, said).hint("say it shorter, or where it can be read")
             );
         }
-        self.run_verb(&who, run, RunVerb::Decide(task, request), None).await
+        self.run_verb(AskedOfRun::new(&permit, RunVerb::Decide(task, request), None)).await
     }
 
-    async fn times(&self, run: RunId, query: ReadTime) -> Answer<TimeView> {
-        let totals = query.totals;
+    async fn times(&self, permit: Permit<act::SeeRun>, query: ReadTime) -> Answer<TimeView> {
+        let (run, totals) = (permit.target(), query.totals);
         let known = self.driver.ask(|reply| Command::Times { run, totals, reply }).await?;
         match known {
             Some(view) => Ok(view),
@@ -273,7 +270,12 @@ impl NodeApi for Node {
         }
     }
 
-    async fn history(&self, run: RunId, query: ReadHistory) -> Answer<Listing<HistoryEntry>> {
+    async fn history(
+        &self,
+        permit: Permit<act::SeeRun>,
+        query: ReadHistory,
+    ) -> Answer<Listing<HistoryEntry>> {
+        let run = permit.target();
         let task = query.task.as_deref().map(TaskId::new).transpose();
         let task = task.map_err(|e| Problem::new(ProblemKind::BadInput, e.to_string()))?;
         let events = self.read(move |reader| reader.history_events(run)).await?;
@@ -286,7 +288,7 @@ impl NodeApi for Node {
         history_page(entries, &query)
     }
 
-    async fn groups(&self, query: Page) -> Answer<Listing<GroupView>> {
+    async fn groups(&self, _: Permit<act::See>, query: Page) -> Answer<Listing<GroupView>> {
         let items = self.driver.ask(|reply| Command::Groups { reply }).await?;
         // A name may be a group of the node, and of several runs.
         page_of(items, &query, |group| match group.run {
@@ -295,12 +297,17 @@ impl NodeApi for Node {
         })
     }
 
-    async fn set_group(&self, who: Principal, name: String, group: Option<Group>) -> Answer<()> {
-        let actor = who.actor();
-        self.driver.ask(|reply| Command::SetGroup { name, group, actor, reply }).await
+    async fn set_group(
+        &self,
+        permit: Permit<act::ControlGroups>,
+        name: String,
+        group: Option<Group>,
+    ) -> Answer<()> {
+        self.driver.ask(|reply| Command::SetGroup { name, group, permit, reply }).await
     }
 
-    async fn task_context(&self, run: RunId, task: String) -> Answer<TaskContext> {
+    async fn task_context(&self, permit: Permit<act::ReadRun>, task: String) -> Answer<TaskContext> {
+        let run = permit.target();
         let id = TaskId::new(&task).map_err(|e| Problem::new(ProblemKind::BadInput, e.to_string()))?;
         let (readers, blobs, home) = (self.readers.clone(), Arc::clone(&self.blobs), self.home.clone());
         let config = Arc::clone(&self.config);
@@ -317,7 +324,7 @@ impl NodeApi for Node {
         found.await.map_err(|e| internal(&e))?
     }
 
-    async fn list_sessions(&self, query: ListSessions) -> Answer<Listing<SessionView>> {
+    async fn list_sessions(&self, _: Permit<act::See>, query: ListSessions) -> Answer<Listing<SessionView>> {
         let run = match &query.run {
             Some(name) => Some(self.find_run(name.clone()).await?),
             None => None,
@@ -325,11 +332,15 @@ impl NodeApi for Node {
         self.read(move |reader| reader.list_sessions(&query, run)).await
     }
 
-    async fn session(&self, session: SessionId) -> Answer<SessionView> {
-        self.read(move |reader| reader.session(session)).await
+    async fn session(&self, permit: Permit<act::SeeSession>) -> Answer<SessionView> {
+        self.session_view(permit.target()).await
     }
 
-    async fn create_session(&self, principal: Principal, request: CreateSession) -> Answer<SessionView> {
+    async fn create_session(
+        &self,
+        permit: Permit<act::CreateSession>,
+        request: CreateSession,
+    ) -> Answer<SessionView> {
         let (mut request, config) = (request, Arc::clone(&self.config));
         let launched = tokio::task::spawn_blocking(move || {
             let launch = agents::launch(&mut request, &config.settings.agents)?;
@@ -337,20 +348,20 @@ impl NodeApi for Node {
         });
         let (request, launch) = launched.await.map_err(|e| internal(&e))??;
         check_session(&request)?;
-        let (session, actor) = (SessionId(ulid::Ulid::new()), principal.actor());
+        let session = SessionId(ulid::Ulid::new());
         let new = Box::new(NewSession { request, launch });
-        let session = self.driver.ask(|reply| Command::CreateSession { session, new, actor, reply }).await?;
-        self.session(session).await
+        let session = self.driver.ask(|reply| Command::CreateSession { session, new, permit, reply }).await?;
+        self.session_view(session).await
     }
 
     async fn send_input(
         &self,
-        who: Principal,
-        session: SessionId,
+        permit: Permit<act::ControlSession>,
         request: SendInput,
     ) -> Answer<InputReceipt> {
+        let session = permit.target();
         self.expose(session).await?;
-        let view = self.session(session).await?;
+        let view = self.session_view(session).await?;
         // Tasks read from /dev/null then; a session made alone has a pipe.
         if let (Some(task), false) = (&view.task, view.tty) {
             let detail = format!("session {session} of task `{task}` takes no input (tty = false)");
@@ -359,26 +370,27 @@ impl NodeApi for Node {
         let bytes = u32::try_from(request.data.len()).unwrap_or(u32::MAX);
         let input = request.input;
         self.asks_no_password(session, input).await?;
-        let actor = who.actor();
-        self.driver.ask(|reply| Command::Typing { session, input, bytes, actor, reply }).await?;
+        self.driver.ask(|reply| Command::Typing { permit, input, bytes, reply }).await?;
         self.hub.input(session, input, request.data).await.map_err(|e| hub_problem(&e))
     }
 
-    async fn kill_session(&self, who: Principal, session: SessionId, request: KillSession) -> Answer<()> {
-        let (grace_ms, actor) = (request.grace_ms, who.actor());
+    async fn kill_session(&self, permit: Permit<act::ControlSession>, request: KillSession) -> Answer<()> {
         if let Some(host) = self.unresponsive_host().await {
-            let detail = format!("cannot end session {session}: {}", host.why);
+            let detail = format!("cannot end session {}: {}", permit.target(), host.why);
             return Err(Problem::new(ProblemKind::Unavailable, detail).hint(host.remedy));
         }
-        self.driver.ask(|reply| Command::Kill { session, grace_ms, actor, reply }).await
+        let grace_ms = request.grace_ms;
+        self.driver.ask(|reply| Command::Kill { permit, grace_ms, reply }).await
     }
 
-    async fn screen(&self, session: SessionId) -> Answer<String> {
+    async fn screen(&self, permit: Permit<act::ReadSession>) -> Answer<String> {
+        let session = permit.target();
         self.expose(session).await?;
         self.hub.screen_text(session).await.map_err(|e| hub_problem(&e))
     }
 
-    async fn explain(&self, session: SessionId) -> Answer<ExplainView> {
+    async fn explain(&self, permit: Permit<act::ReadSession>) -> Answer<ExplainView> {
+        let session = permit.target();
         self.expose(session).await?;
         let explanation = self.hub.explain(session).await.map_err(|e| hub_problem(&e))?;
         let waiting = self.driver.ask(|reply| Command::Waiting { session, reply }).await?;
@@ -387,9 +399,13 @@ impl NodeApi for Node {
 
     async fn events(
         &self,
-        run: Option<RunId>,
+        _: Permit<act::See>,
         query: FollowEvents,
     ) -> Answer<impl Stream<Item = Arc<EventBatch>> + Send + 'static> {
+        let run = match query.run {
+            Some(name) => Some(self.find_run(name).await?),
+            None => None,
+        };
         let viewer = Viewer::new(Arc::clone(&self.shared), self.driver.clone());
         let live = self.events.subscribe();
         // What is streamed is durable, so a client that resumes is not beyond the newest event.
@@ -405,10 +421,11 @@ impl NodeApi for Node {
 
     async fn log(
         &self,
-        session: SessionId,
+        permit: Permit<act::ReadSession>,
         query: ReadLog,
     ) -> Answer<impl Stream<Item = Bytes> + Send + 'static> {
-        let view = self.session(session).await?;
+        let session = permit.target();
+        let view = self.session_view(session).await?;
         let path = match (view.run, &view.task, view.attempt) {
             (Some(run), Some(task), Some(number)) => self.home.attempt_log(run, task, number),
             _ => self.home.session_log(session),
@@ -438,7 +455,14 @@ impl NodeApi for Node {
         }))
     }
 
-    async fn attach(&self, _who: Principal, session: SessionId, query: Attach) -> Answer<AttachStreams> {
+    async fn attach(&self, permit: AttachPermit, mut query: Attach) -> Answer<AttachStreams> {
+        let session = match permit {
+            AttachPermit::Read(permit) => {
+                query.read_only = true;
+                permit.target()
+            }
+            AttachPermit::Control(permit) => permit.target(),
+        };
         self.expose(session).await?;
         let attached = self.hub.attach(session, query).await.map_err(|e| hub_problem(&e))?;
         let viewer = Viewer::new(Arc::clone(&self.shared), self.driver.clone());

@@ -16,7 +16,7 @@ use cis_core::event::{Actor, EventBody, EventDraft, ExecutionMode, PromptRecord,
 use cis_core::ids::AttemptId;
 use cis_core::ids::{InboxId, InputId, RunId, SessionId, TaskId, TimestampMs};
 use cis_core::people::Allowed;
-use cis_core::policy::Principal;
+use cis_core::policy::{Permit, Principal, act};
 use cis_host::hub::HubError;
 use cis_host::hub::{self, Sighting};
 use cis_store::TaskSeed;
@@ -49,14 +49,45 @@ impl RunVerb {
     }
 }
 
-/// Something that is to be done to a run.
+/// Something that is to be done to a run. Its fields are private: there is none without a permit.
 #[derive(Debug)]
 pub(super) struct AskedOfRun {
-    pub(super) run: RunId,
-    pub(super) verb: RunVerb,
-    /// By which it counts once.
-    pub(super) input: Option<InputId>,
-    pub(super) who: Principal,
+    run: RunId,
+    verb: RunVerb,
+    input: Option<InputId>,
+    who: Principal,
+}
+
+impl AskedOfRun {
+    /// What somebody wants done to the run that the permit is for. With an `input` it counts once, however often it is
+    /// asked.
+    pub(super) fn new(permit: &Permit<act::ControlRun>, verb: RunVerb, input: Option<InputId>) -> Self {
+        Self { run: permit.target(), verb, input, who: permit.principal().clone() }
+    }
+
+    /// A decision that answers an item of the inbox. The driver asks the approval whether this person may decide it.
+    pub(super) fn answer(
+        permit: &Permit<act::Answer>,
+        run: RunId,
+        task: TaskId,
+        decide: Decide,
+        input: InputId,
+    ) -> Self {
+        let verb = RunVerb::Decide(task, decide);
+        Self { run, verb, input: Some(input), who: permit.principal().clone() }
+    }
+
+    pub(super) fn run(&self) -> RunId {
+        self.run
+    }
+
+    pub(super) fn verb(&self) -> &RunVerb {
+        &self.verb
+    }
+
+    pub(super) fn into_parts(self) -> (RunId, RunVerb, Option<InputId>, Principal) {
+        (self.run, self.verb, self.input, self.who)
+    }
 }
 
 /// A run that was read, checked and stored as a blob; only its creation is missing.
@@ -151,7 +182,7 @@ pub(super) enum Command {
     /// Answers with the run: an earlier one, where the same input made one before.
     Create {
         new: Box<NewRun>,
-        actor: Actor,
+        permit: Permit<act::CreateRun>,
         reply: Reply<RunId>,
     },
     Run {
@@ -188,19 +219,18 @@ pub(super) enum Command {
     SetGroup {
         name: String,
         group: Option<Group>,
-        actor: Actor,
+        permit: Permit<act::ControlGroups>,
         reply: Reply<()>,
     },
     CreateSession {
         session: SessionId,
         new: Box<NewSession>,
-        actor: Actor,
+        permit: Permit<act::CreateSession>,
         reply: Reply<SessionId>,
     },
     Kill {
-        session: SessionId,
+        permit: Permit<act::ControlSession>,
         grace_ms: Option<u64>,
-        actor: Actor,
         reply: Reply<()>,
     },
     /// Makes the hub know a session that lives but was too young for that.
@@ -210,10 +240,9 @@ pub(super) enum Command {
     },
     /// An input is about to be typed: record it, once for each id.
     Typing {
-        session: SessionId,
+        permit: Permit<act::ControlSession>,
         input: InputId,
         bytes: u32,
-        actor: Actor,
         reply: Reply<()>,
     },
     /// The monitor saw something.
@@ -227,9 +256,8 @@ pub(super) enum Command {
     },
     /// A session asks people something.
     Ask {
-        session: SessionId,
+        permit: Permit<act::SpeakAs>,
         ask: Box<Ask>,
-        actor: Actor,
         reply: Reply<InboxId>,
     },
     /// Whoever waits for the answer to an ask is still there.
@@ -244,29 +272,26 @@ pub(super) enum Command {
     },
     /// Whoever asked waits no more.
     WithdrawAsk {
-        session: SessionId,
+        permit: Permit<act::SpeakAs>,
         item: InboxId,
-        actor: Actor,
         reply: Reply<()>,
     },
     /// A session tells people something.
     Say {
-        session: SessionId,
+        permit: Permit<act::SpeakAs>,
         say: Box<Say>,
-        actor: Actor,
         reply: Reply<()>,
     },
     /// A session hands in the result of its task.
     HandIn {
-        session: SessionId,
+        permit: Permit<act::SpeakAs>,
         result: HandIn,
-        actor: Actor,
         reply: Reply<()>,
     },
     /// Somebody answers a session.
     Answer {
         given: Box<Given>,
-        actor: Actor,
+        permit: Permit<act::ControlSession>,
         reply: Reply<Taken>,
     },
     /// An answer was not typed.

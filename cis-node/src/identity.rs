@@ -8,6 +8,7 @@ use crate::server::IdentityApi;
 use cis_core::api::{IdentityView, Problem, ProblemKind, RotateIdentity, TrustNode};
 use cis_core::identity::TrustError;
 use cis_core::ids::NodeDid;
+use cis_core::policy::{Permit, act};
 use cis_local::now_ms;
 
 type Outcome<T> = Result<T, Problem>;
@@ -31,11 +32,15 @@ impl Node {
 }
 
 impl IdentityApi for Node {
-    async fn identity(&self) -> Outcome<IdentityView> {
+    async fn identity(&self, _: Permit<act::See>) -> Outcome<IdentityView> {
         Ok(self.identity.view())
     }
 
-    async fn rotate_identity(&self, request: RotateIdentity) -> Outcome<IdentityView> {
+    async fn rotate_identity(
+        &self,
+        _: Permit<act::ControlIdentity>,
+        request: RotateIdentity,
+    ) -> Outcome<IdentityView> {
         self.with_identity(move |identity| {
             identity.rotate(&request.from, now_ms())?;
             tracing::info!(old = %request.from, new = %identity.view().did, "the node has another key");
@@ -44,7 +49,12 @@ impl IdentityApi for Node {
         .await
     }
 
-    async fn trust(&self, did: NodeDid, request: TrustNode) -> Outcome<IdentityView> {
+    async fn trust(
+        &self,
+        _: Permit<act::ControlIdentity>,
+        did: NodeDid,
+        request: TrustNode,
+    ) -> Outcome<IdentityView> {
         self.with_identity(move |identity| {
             let changed = identity.change(|list, own| list.trust(&did, own, request.name, now_ms()))?;
             if changed {
@@ -55,7 +65,7 @@ impl IdentityApi for Node {
         .await
     }
 
-    async fn untrust(&self, did: NodeDid) -> Outcome<IdentityView> {
+    async fn untrust(&self, _: Permit<act::ControlIdentity>, did: NodeDid) -> Outcome<IdentityView> {
         self.with_identity(move |identity| {
             identity.change(|list, _| list.untrust(&did))?;
             tracing::info!(%did, "a node is trusted no more");
@@ -64,7 +74,7 @@ impl IdentityApi for Node {
         .await
     }
 
-    async fn revoke(&self, did: NodeDid) -> Outcome<IdentityView> {
+    async fn revoke(&self, _: Permit<act::ControlIdentity>, did: NodeDid) -> Outcome<IdentityView> {
         self.with_identity(move |identity| {
             let changed = identity.change(|list, own| list.revoke(&did, own, now_ms()))?;
             if changed {

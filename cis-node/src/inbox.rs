@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{Instant, sleep_until};
 
-use super::commands::{Command, Given, RunVerb, Taken, decided};
+use super::commands::{AskedOfRun, Command, Given, Taken, decided};
 use crate::node::Node;
 use crate::problems::internal;
 use crate::server::{InboxApi, NodeApi as _};
@@ -17,9 +17,10 @@ use cis_core::api::{
     Answer, AnswerReceipt, Ask, AskView, Decide, HandIn, InboxItem, ListInbox, Listing, Page, Problem,
     ProblemKind, ReadAsk, Say, ThreadMessage,
 };
-use cis_core::event::{Actor, Event, PromptKind};
+use cis_core::event::{Event, PromptKind};
 use cis_core::ids::{InboxId, InputId, SessionId};
-use cis_core::policy::{Action, Principal, authorize};
+use cis_core::policy::Permit;
+use cis_core::policy::act::{self, Targeted as _};
 use cis_host::hub::HubError;
 use cis_store::InboxFilter;
 
@@ -32,7 +33,7 @@ const RENEW_EVERY: Duration = Duration::from_secs(10);
 type Outcome<T> = Result<T, Problem>;
 
 impl InboxApi for Node {
-    async fn inbox(&self, query: ListInbox) -> Outcome<Listing<InboxItem>> {
+    async fn inbox(&self, _: Permit<act::ReadSessions>, query: ListInbox) -> Outcome<Listing<InboxItem>> {
         let mut filter = InboxFilter::default();
         if let Some(run) = query.run {
             filter.run = Some(self.find_run(run).await?);
@@ -43,27 +44,24 @@ impl InboxApi for Node {
         self.read(move |reader| reader.inbox(filter, query.limit, query.after.as_deref())).await
     }
 
-    async fn item(&self, name: String) -> Outcome<InboxItem> {
-        self.read(move |reader| reader.item(&name)).await.map(|known| known.item).map_err(|problem| {
-            match problem.kind {
-                ProblemKind::NotFound => problem.hint("`cis inbox` lists what waits"),
-                ProblemKind::Ambiguous => problem.hint(
-                    "give more letters; where those are the same, name what waits: `SESSION` or `RUN:TASK`",
-                ),
-                _ => problem,
-            }
-        })
+    async fn item(&self, _: Permit<act::ReadSessions>, name: String) -> Outcome<InboxItem> {
+        self.find_item(name).await
     }
 
-    async fn answer(&self, who: Principal, item: InboxItem, answer: Answer) -> Outcome<AnswerReceipt> {
-        // Answers are authorized only here, over whichever channel they come. Approvals are an exception: `allowed` of the
-        // file takes precedence over rights, so the driver authorizes them.
-        if item.kind != PromptKind::Approval
-            && let Err(denied) = authorize(&who, Action::ControlSession(item.session))
-        {
-            self.audit_denied(&who, format!("answer {}", item.id), denied.reason.clone());
-            return Err(Problem::new(ProblemKind::Denied, denied.reason));
-        }
+    async fn item_to_answer(&self, _: &Permit<act::Answer>, name: String) -> Outcome<InboxItem> {
+        self.find_item(name).await
+    }
+
+    async fn answer(
+        &self,
+        permit: Permit<act::Answer>,
+        item: InboxItem,
+        answer: Answer,
+    ) -> Outcome<AnswerReceipt> {
+        // Without a session it is an approval: `allowed` of its file takes precedence over rights, so the driver decides.
+        let session =
+            item.session.map(|session| self.admit(permit.principal(), act::ControlSession::on(session)));
+        let session = session.transpose()?;
         if let Some(receipt) = self.answered_before(&item, answer.input).await? {
             return Ok(receipt);
         }
@@ -74,35 +72,46 @@ impl InboxApi for Node {
         if answer.hash.as_ref().is_some_and(|hash| changes && *hash != item.hash) {
             return Err(moved(&item, Some(item.clone())));
         }
-        if item.kind == PromptKind::Approval {
-            return self.decide_item(who, item, answer).await;
-        }
+        let Some(session) = session else { return self.decide_item(&permit, item, answer).await };
         let given = Box::new(given::given(&item, &answer)?);
         // In a task of its own: whoever asked may go away in the midst, and what is recorded as answered
         // must be typed, or be recorded as void.
-        let (node, actor) = (self.clone(), who.actor());
-        let given = tokio::spawn(async move { node.give(item, given, actor).await });
+        let node = self.clone();
+        let given = tokio::spawn(async move { node.give(item, given, session).await });
         given.await.unwrap_or_else(|error| Err(internal(&error)))
     }
 
-    async fn thread(&self, item: InboxItem, query: Page) -> Outcome<Listing<ThreadMessage>> {
+    async fn thread(
+        &self,
+        _: Permit<act::ReadSessions>,
+        item: String,
+        query: Page,
+    ) -> Outcome<Listing<ThreadMessage>> {
+        let item = self.find_item(item).await?;
         // An approval is of no session: nothing was said about it.
         let Some(session) = item.session else { return Ok(Listing { items: Vec::new(), next: None }) };
         let thread = item.thread.unwrap_or(item.id);
         self.read(move |reader| reader.thread_page(session, &thread, &query)).await
     }
 
-    async fn ask(&self, who: Principal, session: SessionId, ask: Ask) -> Outcome<AskView> {
+    async fn ask(&self, permit: Permit<act::SpeakAs>, ask: Ask) -> Outcome<AskView> {
+        let session = permit.target();
         given::check_ask(&ask)?;
         if let Some(thread) = ask.thread.clone() {
             self.own_thread(session, thread).await?;
         }
-        let (ask, actor) = (Box::new(ask), who.actor());
-        let item = self.driver.ask(|reply| Command::Ask { session, ask, actor, reply }).await?;
+        let ask = Box::new(ask);
+        let item = self.driver.ask(|reply| Command::Ask { permit, ask, reply }).await?;
         self.read(move |reader| reader.ask(session, &item)).await
     }
 
-    async fn read_ask(&self, session: SessionId, item: InboxId, query: ReadAsk) -> Outcome<AskView> {
+    async fn read_ask(
+        &self,
+        permit: Permit<act::SpeakAs>,
+        item: InboxId,
+        query: ReadAsk,
+    ) -> Outcome<AskView> {
+        let session = permit.target();
         let wait = query.wait_ms.map_or(Duration::ZERO, Duration::from_millis).min(WAIT_MAX);
         let until = Instant::now() + wait;
         // Before the first look, so that no answer falls between the two.
@@ -135,34 +144,46 @@ impl InboxApi for Node {
         }
     }
 
-    async fn withdraw_ask(&self, who: Principal, session: SessionId, item: InboxId) -> Outcome<AskView> {
-        let wanted = item.clone();
+    async fn withdraw_ask(&self, permit: Permit<act::SpeakAs>, item: InboxId) -> Outcome<AskView> {
+        let (session, wanted) = (permit.target(), item.clone());
         let view = self.read(move |reader| reader.ask(session, &wanted)).await?;
         if view.answer.is_some() || view.withdrawn.is_some() {
             return Ok(view);
         }
-        let (actor, wanted) = (who.actor(), item.clone());
-        self.driver.ask(|reply| Command::WithdrawAsk { session, item: wanted, actor, reply }).await?;
+        let wanted = item.clone();
+        self.driver.ask(|reply| Command::WithdrawAsk { permit, item: wanted, reply }).await?;
         self.read(move |reader| reader.ask(session, &item)).await
     }
 
-    async fn say(&self, who: Principal, session: SessionId, say: Say) -> Outcome<()> {
+    async fn say(&self, permit: Permit<act::SpeakAs>, say: Say) -> Outcome<()> {
         given::check_say(&say)?;
         if let Some(thread) = say.thread.clone() {
-            self.own_thread(session, thread).await?;
+            self.own_thread(permit.target(), thread).await?;
         }
-        let (say, actor) = (Box::new(say), who.actor());
-        self.driver.ask(|reply| Command::Say { session, say, actor, reply }).await
+        let say = Box::new(say);
+        self.driver.ask(|reply| Command::Say { permit, say, reply }).await
     }
 
-    async fn hand_in(&self, who: Principal, session: SessionId, result: HandIn) -> Outcome<()> {
+    async fn hand_in(&self, permit: Permit<act::SpeakAs>, result: HandIn) -> Outcome<()> {
         given::check_result(result.text.as_deref())?;
-        let actor = who.actor();
-        self.driver.ask(|reply| Command::HandIn { session, result, actor, reply }).await
+        self.driver.ask(|reply| Command::HandIn { permit, result, reply }).await
     }
 }
 
 impl Node {
+    /// The item that a name means.
+    pub(crate) async fn find_item(&self, name: String) -> Outcome<InboxItem> {
+        self.read(move |reader| reader.item(&name)).await.map(|known| known.item).map_err(|problem| {
+            match problem.kind {
+                ProblemKind::NotFound => problem.hint("`cis inbox` lists what waits"),
+                ProblemKind::Ambiguous => problem.hint(
+                    "give more letters; where those are the same, name what waits: `SESSION` or `RUN:TASK`",
+                ),
+                _ => problem,
+            }
+        })
+    }
+
     /// The receipt of an answer that came before under this id and needs nothing more.
     async fn answered_before(&self, item: &InboxItem, input: InputId) -> Outcome<Option<AnswerReceipt>> {
         let Some(closed) = &item.closed else { return Ok(None) };
@@ -183,9 +204,14 @@ impl Node {
     }
 
     /// Records an answer and types it, or records that it was not typed.
-    async fn give(self, item: InboxItem, given: Box<Given>, actor: Actor) -> Outcome<AnswerReceipt> {
+    async fn give(
+        self,
+        item: InboxItem,
+        given: Box<Given>,
+        permit: Permit<act::ControlSession>,
+    ) -> Outcome<AnswerReceipt> {
         let (bytes, text, input) = (given.answer.bytes.len(), given.text.clone(), given.answer.input);
-        let Taken { by, typed } = self.driver.ask(|reply| Command::Answer { given, actor, reply }).await?;
+        let Taken { by, typed } = self.driver.ask(|reply| Command::Answer { given, permit, reply }).await?;
         let mut receipt = AnswerReceipt::new(item.id.clone(), by, text);
         receipt.bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
         if let Some(typed) = typed {
@@ -198,14 +224,19 @@ impl Node {
     }
 
     /// An answer to an approval is its decision.
-    async fn decide_item(&self, who: Principal, item: InboxItem, answer: Answer) -> Outcome<AnswerReceipt> {
+    async fn decide_item(
+        &self,
+        permit: &Permit<act::Answer>,
+        item: InboxItem,
+        answer: Answer,
+    ) -> Outcome<AnswerReceipt> {
         let option = given::option_of(&item, &answer.with)?;
         let (Some(run), Some(task)) = (item.run, item.task) else {
             return Err(internal(&format!("the approval {} is of no task", item.id)));
         };
-        let (by, approve) = (who.actor().name, option.id == "approve");
-        let verb = RunVerb::Decide(task, Decide { approve, reason: answer.reason });
-        self.run_verb(&who, run, verb, Some(answer.input)).await?;
+        let (by, approve) = (permit.actor().name, option.id == "approve");
+        let decide = Decide { approve, reason: answer.reason };
+        self.run_verb(AskedOfRun::answer(permit, run, task, decide, answer.input)).await?;
         Ok(AnswerReceipt::new(item.id, by, option.label))
     }
 

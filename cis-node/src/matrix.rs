@@ -16,6 +16,7 @@ use cis_core::api::{
     MatrixAccountView, MatrixEncryptionView, MatrixEventView, MatrixProof, MatrixRoomEvents, MatrixRoomView,
     Page, Problem, ProblemKind, ReadMatrixRoom, RecoverReport, RecoverRuns,
 };
+use cis_core::policy::{Permit, act};
 
 type Outcome<T> = Result<T, Problem>;
 
@@ -32,7 +33,11 @@ const INVITES_MAX: usize = 100;
 const TEXT_BYTES_MAX: usize = 1024;
 
 impl MatrixApi for Node {
-    async fn login_matrix(&self, request: LoginMatrix) -> Outcome<MatrixAccountView> {
+    async fn login_matrix(
+        &self,
+        _: Permit<act::ControlMatrix>,
+        request: LoginMatrix,
+    ) -> Outcome<MatrixAccountView> {
         let proof = match request.proof {
             MatrixProof::Password(text) => Proof::Password(Secret::new(text)),
             MatrixProof::Token(text) => Proof::Token(Secret::new(text)),
@@ -50,14 +55,14 @@ impl MatrixApi for Node {
         Ok(self.account_view(&opened).await)
     }
 
-    async fn logout_matrix(&self, request: LogoutMatrix) -> Outcome<()> {
+    async fn logout_matrix(&self, _: Permit<act::ControlMatrix>, request: LogoutMatrix) -> Outcome<()> {
         let _viewer = self.viewer();
         let done = self.matrix.logout(request.forget).await.map_err(|error| account_problem(&error));
         self.rooms.knock();
         done
     }
 
-    async fn matrix_account(&self) -> Outcome<MatrixAccountView> {
+    async fn matrix_account(&self, _: Permit<act::ReadMatrix>) -> Outcome<MatrixAccountView> {
         let _viewer = self.viewer();
         let opened = self.opened().await?;
         let view = self.account_view(&opened).await;
@@ -68,7 +73,11 @@ impl MatrixApi for Node {
         Ok(view)
     }
 
-    async fn matrix_rooms(&self, query: Page) -> Outcome<Listing<MatrixRoomView>> {
+    async fn matrix_rooms(
+        &self,
+        _: Permit<act::ReadMatrix>,
+        query: Page,
+    ) -> Outcome<Listing<MatrixRoomView>> {
         let _viewer = self.viewer();
         let opened = self.opened().await?;
         opened.feed.refresh().await.map_err(|error| matrix_problem(&error))?;
@@ -78,7 +87,82 @@ impl MatrixApi for Node {
         })
     }
 
-    async fn create_matrix_room(&self, request: CreateMatrixRoom) -> Outcome<MatrixRoomView> {
+    async fn create_matrix_room(
+        &self,
+        _: Permit<act::UseMatrix>,
+        request: CreateMatrixRoom,
+    ) -> Outcome<MatrixRoomView> {
+        self.create_room(request).await
+    }
+
+    async fn join_matrix_room(
+        &self,
+        _: Permit<act::UseMatrix>,
+        request: JoinMatrixRoom,
+    ) -> Outcome<MatrixRoomView> {
+        self.join_room(&request.room).await
+    }
+
+    async fn invite_to_matrix_room(
+        &self,
+        _: Permit<act::UseMatrix>,
+        room: String,
+        request: InviteToMatrixRoom,
+    ) -> Outcome<()> {
+        not_too_many(&request.users)?;
+        let _viewer = self.viewer();
+        let opened = self.opened().await?;
+        let room = resolved(&opened, &room).await?;
+        for user in &request.users {
+            opened.client.invite(&room, user).await.map_err(|error| matrix_problem(&error))?;
+        }
+        Ok(())
+    }
+
+    async fn recover_runs(
+        &self,
+        _: Permit<act::RecoverRuns>,
+        room: String,
+        request: RecoverRuns,
+    ) -> Outcome<RecoverReport> {
+        if !Path::new(&request.workdir).is_absolute() {
+            let detail = format!("the directory `{}` is not absolute", request.workdir.escape_debug());
+            return Err(Problem::new(ProblemKind::BadInput, detail));
+        }
+        let _viewer = self.viewer();
+        let opened = self.opened().await?;
+        let room = resolved(&opened, &room).await?;
+        self.runs_out_of(&opened, room, &request.workdir).await
+    }
+
+    async fn audit_room(&self, _: Permit<act::ReadMatrix>, room: String) -> Outcome<AuditReport> {
+        let _viewer = self.viewer();
+        let opened = self.opened().await?;
+        let room = resolved(&opened, &room).await?;
+        self.audit_of(&opened, room).await
+    }
+
+    async fn read_matrix_room(
+        &self,
+        _: Permit<act::ReadMatrix>,
+        room: String,
+        query: ReadMatrixRoom,
+    ) -> Outcome<MatrixRoomEvents> {
+        let _viewer = self.viewer();
+        let opened = self.opened().await?;
+        let room = resolved(&opened, &room).await?;
+        let wait = query.wait_ms.map_or(Duration::ZERO, Duration::from_millis).min(WAIT_MAX);
+        let said = opened
+            .read(&room, query.since.as_deref(), wait)
+            .await
+            .map_err(|error| account_problem(&error))?;
+        let items = said.events.into_iter().map(event_view).collect();
+        Ok(MatrixRoomEvents { room_id: room, items, next: said.next, away: said.away })
+    }
+}
+
+impl Node {
+    pub(super) async fn create_room(&self, request: CreateMatrixRoom) -> Outcome<MatrixRoomView> {
         let texts = [Some(&request.name), request.topic.as_ref()];
         if request.name.trim().is_empty() || texts.iter().flatten().any(|text| text.len() > TEXT_BYTES_MAX) {
             return Err(Problem::new(
@@ -100,8 +184,8 @@ impl MatrixApi for Node {
         opened.client.create_room(wanted).await.map(room_view).map_err(|error| matrix_problem(&error))
     }
 
-    async fn join_matrix_room(&self, request: JoinMatrixRoom) -> Outcome<MatrixRoomView> {
-        let name = room_name(&request.room)?;
+    pub(super) async fn join_room(&self, room: &str) -> Outcome<MatrixRoomView> {
+        let name = room_name(room)?;
         let _viewer = self.viewer();
         let opened = self.opened().await?;
         let joined = opened.client.join(name).await;
@@ -110,50 +194,6 @@ impl MatrixApi for Node {
         joined.map(room_view).map_err(|error| matrix_problem(&error))
     }
 
-    async fn invite_to_matrix_room(&self, room: String, request: InviteToMatrixRoom) -> Outcome<()> {
-        not_too_many(&request.users)?;
-        let _viewer = self.viewer();
-        let opened = self.opened().await?;
-        let room = resolved(&opened, &room).await?;
-        for user in &request.users {
-            opened.client.invite(&room, user).await.map_err(|error| matrix_problem(&error))?;
-        }
-        Ok(())
-    }
-
-    async fn recover_runs(&self, room: String, request: RecoverRuns) -> Outcome<RecoverReport> {
-        if !Path::new(&request.workdir).is_absolute() {
-            let detail = format!("the directory `{}` is not absolute", request.workdir.escape_debug());
-            return Err(Problem::new(ProblemKind::BadInput, detail));
-        }
-        let _viewer = self.viewer();
-        let opened = self.opened().await?;
-        let room = resolved(&opened, &room).await?;
-        self.runs_out_of(&opened, room, &request.workdir).await
-    }
-
-    async fn audit_room(&self, room: String) -> Outcome<AuditReport> {
-        let _viewer = self.viewer();
-        let opened = self.opened().await?;
-        let room = resolved(&opened, &room).await?;
-        self.audit_of(&opened, room).await
-    }
-
-    async fn read_matrix_room(&self, room: String, query: ReadMatrixRoom) -> Outcome<MatrixRoomEvents> {
-        let _viewer = self.viewer();
-        let opened = self.opened().await?;
-        let room = resolved(&opened, &room).await?;
-        let wait = query.wait_ms.map_or(Duration::ZERO, Duration::from_millis).min(WAIT_MAX);
-        let said = opened
-            .read(&room, query.since.as_deref(), wait)
-            .await
-            .map_err(|error| account_problem(&error))?;
-        let items = said.events.into_iter().map(event_view).collect();
-        Ok(MatrixRoomEvents { room_id: room, items, next: said.next, away: said.away })
-    }
-}
-
-impl Node {
     /// A node that somebody waits for does not end by itself.
     pub(super) fn viewer(&self) -> Viewer {
         Viewer::new(Arc::clone(&self.shared), self.driver.clone())

@@ -5,8 +5,7 @@ use std::path::Path;
 use super::own_room::{self, OwnRoom};
 use crate::node::Node;
 use crate::problems::internal;
-use crate::server::MatrixApi as _;
-use cis_core::api::{CreateMatrixRoom, JoinMatrixRoom, Problem, ProblemKind};
+use cis_core::api::{CreateMatrixRoom, Problem, ProblemKind};
 use cis_core::event::ExecutionMode;
 use cis_core::room::names_a_room;
 
@@ -51,8 +50,7 @@ impl Node {
 impl Node {
     /// The id of a room, which the account is in from now on.
     async fn joined_room(&self, name: &str) -> Result<String, Problem> {
-        let request = JoinMatrixRoom { room: name.to_owned() };
-        self.join_matrix_room(request).await.map(|room| room.room_id).map_err(or_local)
+        self.join_room(name).await.map(|room| room.room_id).map_err(or_local)
     }
 
     /// The id of the room that this node made for such runs; it makes it where its account has none.
@@ -74,7 +72,7 @@ impl Node {
             encrypted: wanted.encrypted,
             invite: wanted.invite.clone(),
         };
-        let room = self.create_matrix_room(request).await.map_err(or_local)?.room_id;
+        let room = self.create_room(request).await.map_err(or_local)?.room_id;
         let (own, to) = (OwnRoom { user, room: room.clone() }, path.clone());
         let kept = tokio::task::spawn_blocking(move || own_room::keep(&to, &own)).await;
         kept.map_err(|e| internal(&e))?.map_err(|error| unusable(&path, &error))?;

@@ -14,7 +14,7 @@ use cis_core::event::{Actor, EventBody, Via};
 use cis_core::ids::{TimestampMs, TokenId};
 use cis_core::people::Role;
 use cis_core::policy::token::{KeptToken, TokenError};
-use cis_core::policy::{Principal, Who};
+use cis_core::policy::{Permit, Principal, Who, act};
 use cis_local::now_ms;
 
 type Outcome<T> = Result<T, Problem>;
@@ -55,28 +55,36 @@ impl TokensApi for Node {
         self.shared.tokens.subscribe()
     }
 
-    async fn tokens(&self) -> Outcome<Vec<TokenView>> {
+    async fn tokens(&self, _: Permit<act::ControlTokens>) -> Outcome<Vec<TokenView>> {
         self.tokens.views(now_ms()).map_err(|error| problem(&error))
     }
 
-    async fn create_token(&self, principal: Principal, request: CreateToken) -> Outcome<NewTokenView> {
+    async fn create_token(
+        &self,
+        permit: Permit<act::ControlTokens>,
+        request: CreateToken,
+    ) -> Outcome<NewTokenView> {
         let id = TokenId(ulid::Ulid::new());
         let drafted = self.with_tokens(move |tokens| tokens.draft(&request, id, now_ms())).await;
         let (token, kept) = drafted?;
         // Never a token without its event.
-        self.record_token(&kept, Some(kept.role), principal.actor()).await?;
+        self.record_token(&kept, Some(kept.role), permit.actor()).await?;
         let about = token_view(&kept, kept.created_ms);
         self.with_tokens(move |tokens| tokens.keep(kept)).await?;
         tracing::info!(name = about.name, role = %about.role, "a token was made");
         Ok(NewTokenView { token, about })
     }
 
-    async fn revoke_token(&self, principal: Principal, id_or_name: String) -> Outcome<TokenView> {
+    async fn revoke_token(
+        &self,
+        permit: Permit<act::ControlTokens>,
+        id_or_name: String,
+    ) -> Outcome<TokenView> {
         let kept = self.with_tokens(move |tokens| tokens.revoke(&id_or_name)).await?;
         self.shared.tokens.send_modify(|changes| *changes += 1);
         tracing::info!(name = kept.name, "a token is void");
         // It is void already: that this cannot be recorded keeps nobody from it.
-        if let Err(why) = self.record_token(&kept, None, principal.actor()).await {
+        if let Err(why) = self.record_token(&kept, None, permit.actor()).await {
             tracing::error!(name = kept.name, %why, "that a token was revoked is not recorded");
         }
         Ok(token_view(&kept, kept.created_ms))

@@ -16,6 +16,7 @@ use cis_core::api::{
     Problem, ProblemKind, ReadVerification, RecoverMatrix, SayVerification, VerificationState,
     VerificationView, VerificationWord,
 };
+use cis_core::policy::{Permit, act};
 
 type Outcome<T> = Result<T, Problem>;
 
@@ -29,13 +30,17 @@ const KEPT_MAX: usize = 16;
 const RECOVERY_KEY_BYTES_MAX: usize = 4096;
 
 impl VerificationApi for Node {
-    async fn matrix_standing(&self) -> Outcome<MatrixStandingView> {
+    async fn matrix_standing(&self, _: Permit<act::ReadMatrix>) -> Outcome<MatrixStandingView> {
         let _viewer = self.viewer();
         let opened = self.opened().await?;
         opened.client.standing().await.map(standing_view).map_err(|error| matrix_problem(&error))
     }
 
-    async fn recover_matrix(&self, request: RecoverMatrix) -> Outcome<MatrixStandingView> {
+    async fn recover_matrix(
+        &self,
+        _: Permit<act::ControlMatrix>,
+        request: RecoverMatrix,
+    ) -> Outcome<MatrixStandingView> {
         let key = Secret::new(request.recovery_key);
         if key.reveal().trim().is_empty() || key.reveal().len() > RECOVERY_KEY_BYTES_MAX {
             return Err(Problem::new(ProblemKind::BadInput, "this is no recovery key"));
@@ -48,7 +53,7 @@ impl VerificationApi for Node {
         opened.client.standing().await.map(standing_view).map_err(|error| matrix_problem(&error))
     }
 
-    async fn new_matrix_recovery(&self) -> Outcome<NewRecoveryView> {
+    async fn new_matrix_recovery(&self, _: Permit<act::ControlMatrix>) -> Outcome<NewRecoveryView> {
         let _viewer = self.viewer();
         let opened = self.opened().await?;
         opened.feed.refresh().await.map_err(|error| matrix_problem(&error))?;
@@ -59,7 +64,11 @@ impl VerificationApi for Node {
         Ok(NewRecoveryView { recovery_key: key.reveal().to_owned(), standing: standing_view(after) })
     }
 
-    async fn begin_verification(&self, request: BeginVerification) -> Outcome<VerificationView> {
+    async fn begin_verification(
+        &self,
+        _: Permit<act::ControlMatrix>,
+        request: BeginVerification,
+    ) -> Outcome<VerificationView> {
         let viewer = self.viewer();
         let user = request.user.trim().to_owned();
         self.verifications.check_free(&user)?;
@@ -76,7 +85,12 @@ impl VerificationApi for Node {
         Ok(view(id, user, comparison.look(0, Duration::ZERO).await))
     }
 
-    async fn read_verification(&self, id: String, query: ReadVerification) -> Outcome<VerificationView> {
+    async fn read_verification(
+        &self,
+        _: Permit<act::ControlMatrix>,
+        id: String,
+        query: ReadVerification,
+    ) -> Outcome<VerificationView> {
         let _viewer = self.viewer();
         let kept = self.verifications.find(&id)?;
         let wait = query.wait_ms.map_or(Duration::ZERO, Duration::from_millis).min(WAIT_MAX);
@@ -84,7 +98,12 @@ impl VerificationApi for Node {
         Ok(view(id, kept.user, progress))
     }
 
-    async fn say_verification(&self, id: String, request: SayVerification) -> Outcome<VerificationView> {
+    async fn say_verification(
+        &self,
+        _: Permit<act::ControlMatrix>,
+        id: String,
+        request: SayVerification,
+    ) -> Outcome<VerificationView> {
         let _viewer = self.viewer();
         let kept = self.verifications.find(&id)?;
         let word = match request.say {
@@ -99,7 +118,11 @@ impl VerificationApi for Node {
         Ok(view(id, kept.user, kept.comparison.look(0, Duration::ZERO).await))
     }
 
-    async fn begin_matrix_sso(&self, request: BeginMatrixSso) -> Outcome<MatrixSsoView> {
+    async fn begin_matrix_sso(
+        &self,
+        _: Permit<act::ControlMatrix>,
+        request: BeginMatrixSso,
+    ) -> Outcome<MatrixSsoView> {
         let _viewer = self.viewer();
         let address = Client::sso_address(&request.homeserver, &request.redirect).await;
         Ok(MatrixSsoView { address: address.map_err(|error| matrix_problem(&error))? })

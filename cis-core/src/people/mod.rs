@@ -2,7 +2,7 @@
 //!
 //! Owns roles, whom they are given to (`[matrix.roles]`), who may decide an approval (`approval.allowed`), what
 //! the way of an event through an encrypted room lets it do, and how much one person may ask for. Every
-//! request passes `policy::authorize()` besides, with the rights that a role gives.
+//! request passes `policy::admit()` besides, with the rights that a role gives.
 
 mod carried;
 mod limits;

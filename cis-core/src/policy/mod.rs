@@ -1,8 +1,10 @@
-//! Who may do what: one door, [`authorize`], that every request passes.
+//! Who may do what: one door, [`admit`], that every request passes.
 //!
-//! Owns principals, rights and the decision. Knows nothing of sockets, rooms or processes: whoever
+//! Owns principals, rights, the decision and the permits that prove it. Knows nothing of sockets, rooms or processes: whoever
 //! lets a request in says who it is from.
 
+pub mod act;
+mod permit;
 pub mod redact;
 pub mod token;
 
@@ -13,6 +15,7 @@ use crate::ids::{RunId, SessionId, TaskId, TokenId};
 use crate::matrix::{RoomId, UserId};
 use crate::people::{Allowed, Person, Power};
 
+pub use self::permit::{Permit, admit, admit_decision};
 pub use crate::people::Rights;
 
 /// Who asks.
@@ -252,7 +255,7 @@ pub fn needed(action: Action) -> Option<Rights> {
     })
 }
 
-/// Decides whether `principal` may do `action`.
+/// Decides whether `principal` may do `action`. Whoever does it needs the [`Permit`] of [`admit`].
 ///
 /// # Errors
 /// [`Denied`] with the reason, to be answered and audited.

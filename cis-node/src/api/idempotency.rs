@@ -6,9 +6,11 @@ use super::Answer;
 use crate::commands::Command;
 use crate::driver::idempotency::made;
 use crate::node::Node;
-use crate::server::{Fingerprint, IdempotencyApi, NodeApi as _};
+use crate::server::{Fingerprint, IdempotencyApi};
 use cis_core::api::{Problem, ProblemKind, RunView, SessionView};
 use cis_core::ids::InputId;
+use cis_core::policy::act::Act;
+use cis_core::policy::{Permit, act};
 
 impl Node {
     /// Returns what a request with this key made, if that is a `T`.
@@ -23,23 +25,27 @@ impl IdempotencyApi for Node {
         InputId(ulid::Ulid::from_bytes(self.keys.keyed_digest(key)))
     }
 
-    async fn begin_keyed(&self, key: InputId, request: Fingerprint) -> Answer<bool> {
+    async fn begin_keyed<A: Act>(&self, _: &Permit<A>, key: InputId, request: Fingerprint) -> Answer<bool> {
         // Everybody could guess a short request, such as a typed password, from a hash without a key.
         let digest = hex::encode(self.keys.keyed_digest(&request));
         self.driver.ask(|reply| Command::Begin { input: key, digest, reply }).await
     }
 
-    async fn created_run(&self, key: InputId) -> Answer<Option<RunView>> {
+    async fn created_run(&self, _: &Permit<act::CreateRun>, key: InputId) -> Answer<Option<RunView>> {
         match self.made(key).await? {
             Some(run) => self.run_view(run).await.map(Some),
             None => Ok(None),
         }
     }
 
-    async fn created_session(&self, key: InputId) -> Answer<Option<SessionView>> {
+    async fn created_session(
+        &self,
+        _: &Permit<act::CreateSession>,
+        key: InputId,
+    ) -> Answer<Option<SessionView>> {
         let Some(session) = self.made(key).await? else { return Ok(None) };
         match self.read(move |reader| reader.session_not_started(session)).await? {
-            None => self.session(session).await.map(Some),
+            None => self.session_view(session).await.map(Some),
             // The first request failed too, or its answer never came. Sending it again does not help.
             Some(why) => {
                 Err(Problem::new(ProblemKind::Conflict, format!("session {session} was not started: {why}"))
@@ -48,7 +54,7 @@ impl IdempotencyApi for Node {
         }
     }
 
-    fn end_keyed(&self, key: InputId) {
+    fn end_keyed<A: Act>(&self, _: &Permit<A>, key: InputId) {
         self.driver.leave(Command::End { input: key });
     }
 }

@@ -3,14 +3,14 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::super::commands::{AskedOfRun, Command, RunVerb};
+use super::super::commands::{AskedOfRun, Command};
 use super::super::restore::{self, RestoreError};
 use super::Answer;
 use crate::node::Node;
 use crate::problems::{internal, no_task, run_name, store_problem};
-use cis_core::api::{CreateSession, Problem, ProblemKind, RunView, WhyView};
-use cis_core::ids::{InputId, RunId, SessionId, TaskId};
-use cis_core::policy::Principal;
+use cis_core::api::{CreateSession, Problem, ProblemKind, RunDetail, RunView, SessionView, WhyView};
+use cis_core::ids::{RunId, SessionId, TaskId};
+use cis_core::policy::{self, Action, Denied, Principal};
 use cis_core::scheduler::Run;
 use cis_local::Lock;
 use cis_store::{Reader, StoreError};
@@ -22,6 +22,41 @@ const ARGV_MAX: usize = 10_000;
 const LIMIT_MS_MAX: u64 = 10 * 365 * 24 * 3600 * 1000;
 
 impl Node {
+    /// Decides whether a principal may do this, and records a refusal.
+    pub(super) fn authorize(&self, principal: &Principal, action: Action) -> Answer<()> {
+        policy::authorize(principal, action).map_err(|denied| self.denied(principal, action, denied))
+    }
+
+    /// Records a refusal.
+    pub(super) fn denied(&self, principal: &Principal, action: Action, denied: Denied) -> Problem {
+        self.audit_denied(principal, format!("{action:?}"), denied.reason.clone());
+        Problem::new(ProblemKind::Denied, denied.reason)
+    }
+
+    pub(crate) fn audit_denied(&self, principal: &Principal, action: String, reason: String) {
+        self.driver.tell(Command::Denied { action, detail: reason, actor: principal.actor() });
+    }
+
+    /// The run that a name means.
+    pub(crate) async fn find_run(&self, name: String) -> Answer<RunId> {
+        self.read(move |reader| reader.find_run(&name)).await.map(|run| run.id)
+    }
+
+    /// The session that a name means; ended ones only where their id is given or `ended` is set.
+    pub(crate) async fn find_session(&self, name: String, ended: bool) -> Answer<SessionId> {
+        let found = self.read(move |reader| reader.find_session(&name)).await?;
+        if !ended && !found.state.is_live() {
+            let detail = format!("session {} has ended", found.id);
+            return Err(
+                Problem::new(ProblemKind::Conflict, detail).hint("`cis dag logs` shows what it wrote")
+            );
+        }
+        if !ended {
+            self.coordinates(found.run).await?;
+        }
+        Ok(found.id)
+    }
+
     /// Refuses what only the node can do that coordinates a run, where that is another one.
     pub(crate) async fn coordinates(&self, run: Option<RunId>) -> Answer<()> {
         let Some(run) = run else { return Ok(()) };
@@ -64,17 +99,38 @@ impl Node {
         looked.unwrap_or_default()
     }
 
-    /// With an `input` it counts once, however often it is asked.
-    pub(crate) async fn run_verb(
-        &self,
-        who: &Principal,
-        run: RunId,
-        verb: RunVerb,
-        input: Option<InputId>,
-    ) -> Answer<RunView> {
-        let asked = AskedOfRun { run, verb, input, who: who.clone() };
+    pub(crate) async fn run_verb(&self, asked: AskedOfRun) -> Answer<RunView> {
+        let run = asked.run();
         self.driver.ask(|reply| Command::Run { asked, reply }).await?;
         self.run_view(run).await
+    }
+
+    pub(super) async fn run_detail(&self, run: RunId) -> Answer<RunDetail> {
+        let mut detail = self.read(move |reader| reader.run_detail(run)).await?;
+        let (readers, blobs) = (self.readers.clone(), Arc::clone(&self.blobs));
+        let names = Arc::clone(&self.agents);
+        let agents = tokio::task::spawn_blocking(move || names.of(&readers, &blobs, run))
+            .await
+            .map_err(|e| internal(&e))?;
+        if !agents.is_empty() {
+            for task in &mut detail.tasks {
+                // An item is made like the task that it is of.
+                let name = task.id.as_str();
+                let of = name.rsplit_once('.').map_or(name, |(of, _)| of);
+                task.agent = agents.get(name).or_else(|| agents.get(of)).cloned();
+            }
+        }
+        for task in &mut detail.tasks {
+            if let Some(approval) = &mut task.approval {
+                let task = task.id.clone();
+                approval.allowed = self.driver.ask(|reply| Command::Allowed { run, task, reply }).await?;
+            }
+        }
+        Ok(detail)
+    }
+
+    pub(super) async fn session_view(&self, session: SessionId) -> Answer<SessionView> {
+        self.read(move |reader| reader.session(session)).await
     }
 
     pub(super) async fn run_view(&self, run: RunId) -> Answer<RunView> {

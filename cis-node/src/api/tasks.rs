@@ -12,10 +12,13 @@ use crate::problems::{internal, no_attempt, no_task, run_name, store_problem};
 use crate::server::{NodeApi as _, TasksApi};
 use cis_core::api::{AttemptView, ListTasks, Listing, Page, Problem, ProblemKind, TaskView};
 use cis_core::event::ArtifactRecord;
-use cis_core::ids::{BlobId, NodeDid, RunId, SessionId, TaskId};
+use cis_core::ids::{BlobId, NodeDid, RunId, TaskId};
+use cis_core::policy::Permit;
+use cis_core::policy::act::{self, Targeted as _};
 
 impl TasksApi for Node {
-    async fn dag_text(&self, run: RunId) -> Answer<(BlobId, Vec<u8>)> {
+    async fn dag_text(&self, permit: Permit<act::ReadRun>) -> Answer<(BlobId, Vec<u8>)> {
+        let run = permit.target();
         let blob = self.read(move |reader| reader.run_spec(run)).await?;
         let (blobs, kept) = (std::sync::Arc::clone(&self.blobs), blob.clone());
         let text = tokio::task::spawn_blocking(move || blobs.get(&kept)).await.map_err(|e| internal(&e))?;
@@ -25,8 +28,8 @@ impl TasksApi for Node {
         }
     }
 
-    async fn tasks(&self, run: RunId, query: ListTasks) -> Answer<Listing<TaskView>> {
-        let mut tasks = self.run(run).await?.tasks;
+    async fn tasks(&self, permit: Permit<act::SeeRun>, query: ListTasks) -> Answer<Listing<TaskView>> {
+        let mut tasks = self.run_detail(permit.target()).await?.tasks;
         let after = match &query.after {
             Some(after) => {
                 Some(tasks.iter().position(|task| task.id.as_str() == after).ok_or_else(|| {
@@ -43,35 +46,45 @@ impl TasksApi for Node {
         page_of(tasks, &page, |task| task.id.to_string())
     }
 
-    async fn task(&self, run: RunId, task: String) -> Answer<TaskView> {
-        let id = task_id(&task)?;
-        let detail = self.run(run).await?;
-        let missing = || {
-            let known = detail.tasks.iter().map(|task| task.id.as_str());
-            no_task(&run_name(run, &detail.run.dag), &id, known)
-        };
-        detail.tasks.iter().find(|task| task.id == id).cloned().ok_or_else(missing)
+    async fn task(&self, permit: Permit<act::SeeRun>, task: String) -> Answer<TaskView> {
+        self.find_task(permit.target(), task).await
     }
 
-    async fn attempts(&self, run: RunId, task: String, page: Page) -> Answer<Listing<AttemptView>> {
+    async fn attempts(
+        &self,
+        permit: Permit<act::SeeRun>,
+        task: String,
+        page: Page,
+    ) -> Answer<Listing<AttemptView>> {
+        let run = permit.target();
         let id = task_id(&task)?;
         let wanted = id.clone();
         let attempts = self.read(move |reader| reader.attempts(run, &wanted)).await?;
         if attempts.is_empty() {
             // An error if there is no such task.
-            self.task(run, task).await?;
+            self.find_task(run, task).await?;
         }
         let views = attempts.into_iter().map(view_of).collect();
         page_of(views, &page, |attempt: &AttemptView| attempt.number.to_string())
     }
 
-    async fn artifacts(&self, run: RunId, task: String, page: Page) -> Answer<Listing<ArtifactRecord>> {
-        let left = self.left_by(run, task).await?;
+    async fn artifacts(
+        &self,
+        permit: Permit<act::SeeRun>,
+        task: String,
+        page: Page,
+    ) -> Answer<Listing<ArtifactRecord>> {
+        let left = self.left_by(permit.target(), task).await?;
         page_of(left, &page, |artifact| artifact.path.clone())
     }
 
-    async fn artifact(&self, run: RunId, task: String, name: String) -> Answer<ArtifactRecord> {
-        let left = self.left_by(run, task.clone()).await?;
+    async fn artifact(
+        &self,
+        permit: &Permit<act::ReadArtifacts>,
+        task: String,
+        name: String,
+    ) -> Answer<ArtifactRecord> {
+        let left = self.left_by(permit.target(), task.clone()).await?;
         let by_content = || left.iter().find(|artifact| artifact.blob.0 == name);
         let found = left.iter().find(|artifact| artifact.path == name).or_else(by_content);
         found.cloned().ok_or_else(|| {
@@ -82,6 +95,7 @@ impl TasksApi for Node {
 
     async fn artifact_bytes(
         &self,
+        _: Permit<act::ReadArtifacts>,
         artifact: ArtifactRecord,
         range: Range<u64>,
     ) -> Answer<impl Stream<Item = Bytes> + Send + 'static> {
@@ -94,8 +108,13 @@ impl TasksApi for Node {
         Ok(artifacts::read(file, range))
     }
 
-    async fn task_session(&self, run: RunId, task: String, attempt: Option<u32>) -> Answer<SessionId> {
-        let id = task_id(&task)?;
+    async fn task_session(
+        &self,
+        permit: Permit<act::ReadRun>,
+        task: String,
+        attempt: Option<u32>,
+    ) -> Answer<Permit<act::ReadSession>> {
+        let (run, id) = (permit.target(), task_id(&task)?);
         let wanted = id.clone();
         let attempts = self.read(move |reader| reader.attempts(run, &wanted)).await?;
         let found = match attempt {
@@ -103,19 +122,29 @@ impl TasksApi for Node {
             None => attempts.iter().max_by_key(|tried| tried.number),
         };
         match found {
-            Some(tried) => Ok(tried.session),
-            None => Err(no_attempt(&self.run(run).await?, &id, attempt)),
+            Some(tried) => self.admit(permit.principal(), act::ReadSession::on(tried.session)),
+            None => Err(no_attempt(&self.run_detail(run).await?, &id, attempt)),
         }
     }
 }
 
 impl Node {
+    async fn find_task(&self, run: RunId, task: String) -> Answer<TaskView> {
+        let id = task_id(&task)?;
+        let detail = self.run_detail(run).await?;
+        let missing = || {
+            let known = detail.tasks.iter().map(|task| task.id.as_str());
+            no_task(&run_name(run, &detail.run.dag), &id, known)
+        };
+        detail.tasks.iter().find(|task| task.id == id).cloned().ok_or_else(missing)
+    }
+
     async fn left_by(&self, run: RunId, task: String) -> Answer<Vec<ArtifactRecord>> {
         let id = task_id(&task)?;
         let left = self.read(move |reader| reader.artifacts(run, &id)).await?;
         if left.is_empty() {
             // An error if there is no such task.
-            self.task(run, task).await?;
+            self.find_task(run, task).await?;
         }
         Ok(left)
     }

@@ -1,7 +1,7 @@
 //! Requests while nothing can be made durable.
 
 use super::{Driver, Stopping};
-use crate::commands::{AskedOfRun, Command, RunVerb};
+use crate::commands::{Command, RunVerb};
 use cis_core::api::{Problem, ProblemKind};
 use cis_local::now_ms;
 
@@ -32,7 +32,7 @@ impl Driver {
                 Command::End { input } => self.end_keyed(input),
                 // What fills the disk may be what is ended.
                 Command::Kill { .. } => self.end_unrecorded(command),
-                Command::Run { asked: AskedOfRun { verb: RunVerb::Cancel, .. }, .. } => {
+                Command::Run { ref asked, .. } if matches!(asked.verb(), RunVerb::Cancel) => {
                     self.end_unrecorded(command);
                 }
                 Command::Create { reply, .. } => drop(reply.send(Err(problem()))),

@@ -38,7 +38,7 @@ impl Driver {
 
     pub(super) fn obey(&mut self, command: Command, now: TimestampMs) {
         match command {
-            Command::Create { new, actor, reply } => self.create_run(*new, actor, reply, now),
+            Command::Create { new, permit, reply } => self.create_run(*new, permit.actor(), reply, now),
             Command::Run { asked, reply } => self.run_verb(asked, reply, now),
             Command::Allowed { run, task, reply } => {
                 let _ = reply.send(Ok(self.allowed(run, &task).cloned()));
@@ -56,19 +56,19 @@ impl Driver {
             Command::Groups { reply } => {
                 let _ = reply.send(Ok(self.parts.machine.group_views()));
             }
-            Command::SetGroup { name, group, actor, reply } => {
+            Command::SetGroup { name, group, permit, reply } => {
                 let kind = InputKind::SetGroup { name, group };
-                self.handle_for(Input { kind, actor: Some(actor), cause: None }, reply, now);
+                self.handle_for(Input { kind, actor: Some(permit.actor()), cause: None }, reply, now);
             }
-            Command::CreateSession { session, new, actor, reply } => {
-                self.create_session(session, new, actor, reply);
+            Command::CreateSession { session, new, permit, reply } => {
+                self.create_session(session, new, permit.actor(), reply);
             }
-            Command::Kill { session, grace_ms, actor, reply } => {
-                self.kill(session, grace_ms, actor, reply, now)
+            Command::Kill { permit, grace_ms, reply } => {
+                self.kill(permit.target(), grace_ms, permit.actor(), reply, now)
             }
             Command::Expose { session, reply } => self.expose(session, reply),
-            Command::Typing { session, input, bytes, actor, reply } => {
-                self.typing(session, input, bytes, actor, reply, now);
+            Command::Typing { permit, input, bytes, reply } => {
+                self.typing(permit.target(), input, bytes, permit.actor(), reply, now);
             }
             Command::Seen(sighting) => self.seen(*sighting, now),
             Command::DefaultNotTyped(lost) => self.default_not_typed(*lost, now),
@@ -76,18 +76,22 @@ impl Driver {
                 let waiting = self.attention.get(session).map(Attention::waiting).unwrap_or_default();
                 let _ = reply.send(Ok(waiting));
             }
-            Command::Ask { session, ask, actor, reply } => self.ask(session, *ask, actor, reply, now),
+            Command::Ask { permit, ask, reply } => {
+                self.ask(permit.target(), *ask, permit.actor(), reply, now);
+            }
             Command::StillWaiting { session, item } => self.still_waiting(session, &item, now),
             Command::WaitsNoMore { session, item } => self.waits_no_more(session, &item, now),
-            Command::WithdrawAsk { session, item, actor, reply } => {
-                self.withdraw(session, &item, actor, now);
+            Command::WithdrawAsk { permit, item, reply } => {
+                self.withdraw(permit.target(), &item, permit.actor(), now);
                 self.confirmations.push(confirmation(reply, Ok(())));
             }
-            Command::Say { session, say, actor, reply } => self.say(session, *say, actor, reply, now),
-            Command::HandIn { session, result, actor, reply } => {
-                self.hand_in(session, result, actor, reply, now);
+            Command::Say { permit, say, reply } => {
+                self.say(permit.target(), *say, permit.actor(), reply, now);
             }
-            Command::Answer { given, actor, reply } => self.answer(&given, actor, reply, now),
+            Command::HandIn { permit, result, reply } => {
+                self.hand_in(permit.target(), result, permit.actor(), reply, now);
+            }
+            Command::Answer { given, permit, reply } => self.answer(&given, permit.actor(), reply, now),
             Command::AnswerVoid { session, item, input, detail, reply } => {
                 self.answer_void(session, item, input, detail, now);
                 self.confirmations.push(confirmation(reply, Ok(())));
@@ -165,7 +169,7 @@ impl Driver {
     }
 
     fn run_verb(&mut self, asked: AskedOfRun, reply: Reply<()>, now: TimestampMs) {
-        let AskedOfRun { run, verb, input, who } = asked;
+        let (run, verb, input, who) = asked.into_parts();
         let input = match input.zip(verb.made(run)) {
             Some((input, makes)) => match self.made_by(input) {
                 Ok(None) => Some((input, makes)),

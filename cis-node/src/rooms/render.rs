@@ -7,7 +7,6 @@ use super::tell::what;
 use super::{Rooms, Stop};
 use crate::logs;
 use crate::problems::internal;
-use crate::server::InboxApi as _;
 use cis_core::api::{InboxItem, OutboxEntry, Outgoing, Priority, RunDetail, TaskView};
 use cis_core::event::RunState;
 use cis_core::ids::RunId;
@@ -315,7 +314,7 @@ impl Rooms {
 
     /// An item of the inbox; none: it is not known any more.
     pub(super) async fn item(&self, name: &str) -> Result<Option<InboxItem>, Stop> {
-        match self.node.item(name.to_owned()).await {
+        match self.node.find_item(name.to_owned()).await {
             Ok(item) => Ok(Some(item)),
             Err(problem) if problem.kind == cis_core::api::ProblemKind::NotFound => Ok(None),
             Err(problem) => Err(problem.into()),

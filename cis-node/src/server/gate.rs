@@ -147,7 +147,7 @@ mod tests {
     use cis_core::api::{CreateToken, NewTokenView, TokenView};
     use cis_core::event::Via;
     use cis_core::ids::{TimestampMs, TokenId};
-    use cis_core::policy::{Principal, Rights, Who};
+    use cis_core::policy::{Permit, Principal, Rights, Who, act};
 
     /// A node with tokens only.
     struct Node;
@@ -168,15 +168,19 @@ mod tests {
             tokio::sync::watch::channel(0).1
         }
 
-        async fn tokens(&self) -> Result<Vec<TokenView>, Problem> {
+        async fn tokens(&self, _: Permit<act::ControlTokens>) -> Result<Vec<TokenView>, Problem> {
             Ok(Vec::new())
         }
 
-        async fn create_token(&self, _: Principal, _: CreateToken) -> Result<NewTokenView, Problem> {
+        async fn create_token(
+            &self,
+            _: Permit<act::ControlTokens>,
+            _: CreateToken,
+        ) -> Result<NewTokenView, Problem> {
             Err(Problem::new(ProblemKind::Internal, "not asked"))
         }
 
-        async fn revoke_token(&self, _: Principal, _: String) -> Result<TokenView, Problem> {
+        async fn revoke_token(&self, _: Permit<act::ControlTokens>, _: String) -> Result<TokenView, Problem> {
             Err(Problem::new(ProblemKind::Internal, "not asked"))
         }
     }

@@ -19,7 +19,8 @@ use super::idempotency_api::Fingerprint;
 use super::node_api::NodeApi;
 use cis_core::api::{HasKey, Problem, ProblemKind};
 use cis_core::ids::InputId;
-use cis_core::policy::Principal;
+use cis_core::policy::act::Act;
+use cis_core::policy::{Permit, Principal};
 
 /// Header with the key of a request (draft-ietf-httpapi-idempotency-key-header).
 pub(super) const KEY_HEADER: HeaderName = HeaderName::from_static("idempotency-key");
@@ -108,13 +109,15 @@ impl<T: HasKey> Keyed<T> {
     ///
     /// # Errors
     /// The key was used for another request, or the node refuses this one.
-    pub(super) async fn act<N, R, F>(
+    pub(super) async fn act<N, A, R, F>(
         mut self,
         node: Arc<N>,
-        act: impl FnOnce(Arc<N>, T, bool) -> F + Send + 'static,
+        permit: Permit<A>,
+        act: impl FnOnce(Arc<N>, Permit<A>, T, bool) -> F + Send + 'static,
     ) -> Result<KeyedAnswer<R>, Failure>
     where
         N: NodeApi,
+        A: Act + Clone,
         T: Send + 'static,
         R: Send + 'static,
         F: Future<Output = Result<R, Problem>> + Send,
@@ -124,10 +127,10 @@ impl<T: HasKey> Keyed<T> {
                 *self.request.input_mut() = node.input_of(key);
             }
             let input = *self.request.input_mut();
-            let repeated = node.begin_keyed(input, self.fingerprint).await?;
-            let answer = act(Arc::clone(&node), self.request, repeated).await;
+            let repeated = node.begin_keyed(&permit, input, self.fingerprint).await?;
+            let answer = act(Arc::clone(&node), permit.clone(), self.request, repeated).await;
             // The key of a request that made nothing may be used again.
-            node.end_keyed(input);
+            node.end_keyed(&permit, input);
             Ok(KeyedAnswer { answer: answer?, repeated })
         });
         let failed = |error| Problem::new(ProblemKind::Internal, format!("the request failed: {error}"));

@@ -4,6 +4,8 @@ use std::future::Future;
 
 use cis_core::api::{Problem, RunView, SessionView};
 use cis_core::ids::InputId;
+use cis_core::policy::act::Act;
+use cis_core::policy::{Permit, act};
 
 /// SHA-256 of a request's content: equal fingerprints mean the same request.
 pub type Fingerprint = [u8; 32];
@@ -17,8 +19,9 @@ pub trait IdempotencyApi: Send + Sync + 'static {
     ///
     /// # Errors
     /// The key was used for another request.
-    fn begin_keyed(
+    fn begin_keyed<A: Act>(
         &self,
+        permit: &Permit<A>,
         key: InputId,
         request: Fingerprint,
     ) -> impl Future<Output = Result<bool, Problem>> + Send;
@@ -26,15 +29,20 @@ pub trait IdempotencyApi: Send + Sync + 'static {
     ///
     /// # Errors
     /// The store cannot be read.
-    fn created_run(&self, key: InputId) -> impl Future<Output = Result<Option<RunView>, Problem>> + Send;
+    fn created_run(
+        &self,
+        permit: &Permit<act::CreateRun>,
+        key: InputId,
+    ) -> impl Future<Output = Result<Option<RunView>, Problem>> + Send;
     /// Returns the session that the request with a key made, like [`Self::created_run`].
     ///
     /// # Errors
     /// The store cannot be read.
     fn created_session(
         &self,
+        permit: &Permit<act::CreateSession>,
         key: InputId,
     ) -> impl Future<Output = Result<Option<SessionView>, Problem>> + Send;
     /// Forgets the note if the request made nothing, so that its key can be used again.
-    fn end_keyed(&self, key: InputId);
+    fn end_keyed<A: Act>(&self, permit: &Permit<A>, key: InputId);
 }

@@ -8,11 +8,11 @@ use axum::extract::State;
 use super::body::Body;
 use super::caller::Caller;
 use super::describe::{Operations, operations};
+use super::extract::{Name, Outcome};
 use super::node_api::NodeApi;
-use super::routes::{Name, Outcome, admit};
 use cis_core::api::{IdentityView, RotateIdentity, TrustNode, paths};
 use cis_core::ids::NodeDid;
-use cis_core::policy::Action;
+use cis_core::policy::{Action, act};
 
 pub(super) fn operations<N: NodeApi>() -> Operations<Arc<N>> {
     operations! {
@@ -30,8 +30,8 @@ pub(super) fn operations<N: NodeApi>() -> Operations<Arc<N>> {
 }
 
 async fn identity<N: NodeApi>(State(node): State<Arc<N>>, Caller(who): Caller) -> Outcome<IdentityView> {
-    admit(&node, &who, Action::See)?;
-    Ok(Json(node.identity().await?))
+    let permit = node.admit(&who, act::See)?;
+    Ok(Json(node.identity(permit).await?))
 }
 
 async fn rotate<N: NodeApi>(
@@ -39,8 +39,8 @@ async fn rotate<N: NodeApi>(
     Caller(who): Caller,
     body: Body<RotateIdentity>,
 ) -> Outcome<IdentityView> {
-    admit(&node, &who, Action::ControlIdentity)?;
-    Ok(Json(node.rotate_identity(body.read().await?).await?))
+    let permit = node.admit(&who, act::ControlIdentity)?;
+    Ok(Json(node.rotate_identity(permit, body.read().await?).await?))
 }
 
 async fn trust<N: NodeApi>(
@@ -49,8 +49,8 @@ async fn trust<N: NodeApi>(
     Name(did): Name<String>,
     body: Body<TrustNode>,
 ) -> Outcome<IdentityView> {
-    admit(&node, &who, Action::ControlIdentity)?;
-    Ok(Json(node.trust(NodeDid(did), body.read().await?).await?))
+    let permit = node.admit(&who, act::ControlIdentity)?;
+    Ok(Json(node.trust(permit, NodeDid(did), body.read().await?).await?))
 }
 
 async fn untrust<N: NodeApi>(
@@ -58,8 +58,8 @@ async fn untrust<N: NodeApi>(
     Caller(who): Caller,
     Name(did): Name<String>,
 ) -> Outcome<IdentityView> {
-    admit(&node, &who, Action::ControlIdentity)?;
-    Ok(Json(node.untrust(NodeDid(did)).await?))
+    let permit = node.admit(&who, act::ControlIdentity)?;
+    Ok(Json(node.untrust(permit, NodeDid(did)).await?))
 }
 
 async fn revoke<N: NodeApi>(
@@ -67,6 +67,6 @@ async fn revoke<N: NodeApi>(
     Caller(who): Caller,
     Name(did): Name<String>,
 ) -> Outcome<IdentityView> {
-    admit(&node, &who, Action::ControlIdentity)?;
-    Ok(Json(node.revoke(NodeDid(did)).await?))
+    let permit = node.admit(&who, act::ControlIdentity)?;
+    Ok(Json(node.revoke(permit, NodeDid(did)).await?))
 }

@@ -9,15 +9,15 @@ use super::body::Body;
 use super::caller::Caller;
 use super::describe::{Created, Done, Operations, operations};
 use super::errors::Failure;
+use super::extract::{Args, Name, Outcome};
 use super::idempotency::KeyedAnswer;
 use super::node_api::NodeApi;
-use super::routes::{Args, Name, Outcome, admit, session_for};
 use cis_core::api::{
     Answer, AnswerReceipt, Ask, AskView, HandIn, InboxItem, ListInbox, Listing, Page, ReadAsk, Say,
     ThreadMessage, paths,
 };
-use cis_core::ids::{InboxId, SessionId};
-use cis_core::policy::{Action, Principal, Who};
+use cis_core::ids::InboxId;
+use cis_core::policy::{Action, Permit, Principal, Who, act};
 
 /// By this name a session calls itself: its token tells which it is.
 const SELF: &str = "self";
@@ -54,8 +54,8 @@ async fn inbox<N: NodeApi>(
     query: Args<ListInbox>,
 ) -> Outcome<Listing<InboxItem>> {
     // Items show what screens show.
-    admit(&node, &who, Action::ReadSession(None))?;
-    Ok(Json(node.inbox(query?.0).await?))
+    let permit = node.admit(&who, act::ReadSessions)?;
+    Ok(Json(node.inbox(permit, query?.0).await?))
 }
 
 async fn item<N: NodeApi>(
@@ -63,8 +63,8 @@ async fn item<N: NodeApi>(
     Caller(who): Caller,
     Name(name): Name<String>,
 ) -> Outcome<InboxItem> {
-    admit(&node, &who, Action::ReadSession(None))?;
-    Ok(Json(node.item(name).await?))
+    let permit = node.admit(&who, act::ReadSessions)?;
+    Ok(Json(node.item(permit, name).await?))
 }
 
 async fn thread<N: NodeApi>(
@@ -73,9 +73,8 @@ async fn thread<N: NodeApi>(
     Name(name): Name<String>,
     query: Args<Page>,
 ) -> Outcome<Listing<ThreadMessage>> {
-    admit(&node, &who, Action::ReadSession(None))?;
-    let item = node.item(name).await?;
-    Ok(Json(node.thread(item, query?.0).await?))
+    let permit = node.admit(&who, act::ReadSessions)?;
+    Ok(Json(node.thread(permit, name, query?.0).await?))
 }
 
 async fn answer<N: NodeApi>(
@@ -85,11 +84,11 @@ async fn answer<N: NodeApi>(
     body: Body<Answer>,
 ) -> Result<KeyedAnswer<Json<AnswerReceipt>>, Failure> {
     // Who may answer nobody learns nothing about items.
-    admit(&node, &who, Action::ControlSession(None))?;
-    let item = node.item(name).await?;
+    let permit = node.admit(&who, act::Answer)?;
+    let item = node.item_to_answer(&permit, name).await?;
     let keyed = body.read_keyed(&who).await?;
     Ok(keyed
-        .act(node, move |node, answer, _| async move { node.answer(who, item, answer).await })
+        .act(node, permit, |node, permit, answer, _| async move { node.answer(permit, item, answer).await })
         .await?
         .map(Json))
 }
@@ -100,10 +99,10 @@ async fn ask<N: NodeApi>(
     Name(name): Name<String>,
     body: Body<Ask>,
 ) -> Result<KeyedAnswer<Created<AskView>>, Failure> {
-    let session = speaker(&node, &who, name).await?;
+    let permit = speaker(&node, &who, name).await?;
     let keyed = body.read_keyed(&who).await?;
     Ok(keyed
-        .act(node, move |node, ask, _| async move { node.ask(who, session, ask).await })
+        .act(node, permit, |node, permit, ask, _| async move { node.ask(permit, ask).await })
         .await?
         .map(Created))
 }
@@ -114,8 +113,8 @@ async fn read_ask<N: NodeApi>(
     Name((name, item)): Name<(String, String)>,
     query: Args<ReadAsk>,
 ) -> Outcome<AskView> {
-    let session = speaker(&node, &who, name).await?;
-    Ok(Json(node.read_ask(session, InboxId(item), query?.0).await?))
+    let permit = speaker(&node, &who, name).await?;
+    Ok(Json(node.read_ask(permit, InboxId(item), query?.0).await?))
 }
 
 async fn withdraw_ask<N: NodeApi>(
@@ -123,8 +122,8 @@ async fn withdraw_ask<N: NodeApi>(
     Caller(who): Caller,
     Name((name, item)): Name<(String, String)>,
 ) -> Outcome<AskView> {
-    let session = speaker(&node, &who, name).await?;
-    Ok(Json(node.withdraw_ask(who, session, InboxId(item)).await?))
+    let permit = speaker(&node, &who, name).await?;
+    Ok(Json(node.withdraw_ask(permit, InboxId(item)).await?))
 }
 
 async fn say<N: NodeApi>(
@@ -133,10 +132,10 @@ async fn say<N: NodeApi>(
     Name(name): Name<String>,
     body: Body<Say>,
 ) -> Result<KeyedAnswer<Done>, Failure> {
-    let session = speaker(&node, &who, name).await?;
+    let permit = speaker(&node, &who, name).await?;
     let keyed = body.read_keyed(&who).await?;
     Ok(keyed
-        .act(node, move |node, say, _| async move { node.say(who, session, say).await })
+        .act(node, permit, |node, permit, say, _| async move { node.say(permit, say).await })
         .await?
         .map(|()| Done))
 }
@@ -147,19 +146,23 @@ async fn hand_in<N: NodeApi>(
     Name(name): Name<String>,
     body: Body<HandIn>,
 ) -> Result<KeyedAnswer<Done>, Failure> {
-    let session = speaker(&node, &who, name).await?;
+    let permit = speaker(&node, &who, name).await?;
     let keyed = body.read_keyed(&who).await?;
     Ok(keyed
-        .act(node, move |node, result, _| async move { node.hand_in(who, session, result).await })
+        .act(node, permit, |node, permit, result, _| async move { node.hand_in(permit, result).await })
         .await?
         .map(|()| Done))
 }
 
 /// The session as which `who` may speak.
-async fn speaker<N: NodeApi>(node: &Arc<N>, who: &Principal, name: String) -> Result<SessionId, Failure> {
+async fn speaker<N: NodeApi>(
+    node: &Arc<N>,
+    who: &Principal,
+    name: String,
+) -> Result<Permit<act::SpeakAs>, Failure> {
     let name = match &who.who {
         Who::Session { session, .. } if name == SELF => session.to_string(),
         _ => name,
     };
-    session_for(node, who, name, false, Action::SpeakAs).await
+    Ok(node.admit_to_session(who, name, false).await?)
 }

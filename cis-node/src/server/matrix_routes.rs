@@ -9,14 +9,14 @@ use super::body::Body;
 use super::caller::Caller;
 use super::describe::{Created, Done, Operations, operations};
 use super::errors::Failure;
+use super::extract::{Args, Name, Outcome};
 use super::node_api::NodeApi;
-use super::routes::{Args, Name, Outcome, admit};
 use cis_core::api::{
     AuditReport, CreateMatrixRoom, InviteToMatrixRoom, JoinMatrixRoom, Listing, LoginMatrix, LogoutMatrix,
     MatrixAccountView, MatrixRoomEvents, MatrixRoomView, Page, ReadMatrixRoom, RecoverReport, RecoverRuns,
     paths,
 };
-use cis_core::policy::Action;
+use cis_core::policy::{Action, act};
 
 pub(super) fn operations<N: NodeApi>() -> Operations<Arc<N>> {
     operations! {
@@ -44,8 +44,8 @@ pub(super) fn operations<N: NodeApi>() -> Operations<Arc<N>> {
 }
 
 async fn account<N: NodeApi>(State(node): State<Arc<N>>, Caller(who): Caller) -> Outcome<MatrixAccountView> {
-    admit(&node, &who, Action::ReadMatrix)?;
-    Ok(Json(node.matrix_account().await?))
+    let permit = node.admit(&who, act::ReadMatrix)?;
+    Ok(Json(node.matrix_account(permit).await?))
 }
 
 async fn login<N: NodeApi>(
@@ -53,8 +53,8 @@ async fn login<N: NodeApi>(
     Caller(who): Caller,
     body: Body<LoginMatrix>,
 ) -> Result<Created<MatrixAccountView>, Failure> {
-    admit(&node, &who, Action::ControlMatrix)?;
-    Ok(Created(node.login_matrix(body.read().await?).await?))
+    let permit = node.admit(&who, act::ControlMatrix)?;
+    Ok(Created(node.login_matrix(permit, body.read().await?).await?))
 }
 
 async fn logout<N: NodeApi>(
@@ -62,8 +62,8 @@ async fn logout<N: NodeApi>(
     Caller(who): Caller,
     query: Args<LogoutMatrix>,
 ) -> Result<Done, Failure> {
-    admit(&node, &who, Action::ControlMatrix)?;
-    node.logout_matrix(query?.0).await?;
+    let permit = node.admit(&who, act::ControlMatrix)?;
+    node.logout_matrix(permit, query?.0).await?;
     Ok(Done)
 }
 
@@ -72,8 +72,8 @@ async fn rooms<N: NodeApi>(
     Caller(who): Caller,
     query: Args<Page>,
 ) -> Outcome<Listing<MatrixRoomView>> {
-    admit(&node, &who, Action::ReadMatrix)?;
-    Ok(Json(node.matrix_rooms(query?.0).await?))
+    let permit = node.admit(&who, act::ReadMatrix)?;
+    Ok(Json(node.matrix_rooms(permit, query?.0).await?))
 }
 
 async fn create<N: NodeApi>(
@@ -81,8 +81,8 @@ async fn create<N: NodeApi>(
     Caller(who): Caller,
     body: Body<CreateMatrixRoom>,
 ) -> Result<Created<MatrixRoomView>, Failure> {
-    admit(&node, &who, Action::UseMatrix)?;
-    Ok(Created(node.create_matrix_room(body.read().await?).await?))
+    let permit = node.admit(&who, act::UseMatrix)?;
+    Ok(Created(node.create_matrix_room(permit, body.read().await?).await?))
 }
 
 async fn join<N: NodeApi>(
@@ -90,8 +90,8 @@ async fn join<N: NodeApi>(
     Caller(who): Caller,
     body: Body<JoinMatrixRoom>,
 ) -> Outcome<MatrixRoomView> {
-    admit(&node, &who, Action::UseMatrix)?;
-    Ok(Json(node.join_matrix_room(body.read().await?).await?))
+    let permit = node.admit(&who, act::UseMatrix)?;
+    Ok(Json(node.join_matrix_room(permit, body.read().await?).await?))
 }
 
 async fn invite<N: NodeApi>(
@@ -100,8 +100,8 @@ async fn invite<N: NodeApi>(
     Name(room): Name<String>,
     body: Body<InviteToMatrixRoom>,
 ) -> Result<Done, Failure> {
-    admit(&node, &who, Action::UseMatrix)?;
-    node.invite_to_matrix_room(room, body.read().await?).await?;
+    let permit = node.admit(&who, act::UseMatrix)?;
+    node.invite_to_matrix_room(permit, room, body.read().await?).await?;
     Ok(Done)
 }
 
@@ -111,8 +111,8 @@ async fn recover<N: NodeApi>(
     Name(room): Name<String>,
     body: Body<RecoverRuns>,
 ) -> Outcome<RecoverReport> {
-    admit(&node, &who, Action::RecoverRuns)?;
-    Ok(Json(node.recover_runs(room, body.read().await?).await?))
+    let permit = node.admit(&who, act::RecoverRuns)?;
+    Ok(Json(node.recover_runs(permit, room, body.read().await?).await?))
 }
 
 async fn audit<N: NodeApi>(
@@ -120,8 +120,8 @@ async fn audit<N: NodeApi>(
     Caller(who): Caller,
     Name(room): Name<String>,
 ) -> Outcome<AuditReport> {
-    admit(&node, &who, Action::ReadMatrix)?;
-    Ok(Json(node.audit_room(room).await?))
+    let permit = node.admit(&who, act::ReadMatrix)?;
+    Ok(Json(node.audit_room(permit, room).await?))
 }
 
 async fn events<N: NodeApi>(
@@ -130,6 +130,6 @@ async fn events<N: NodeApi>(
     Name(room): Name<String>,
     query: Args<ReadMatrixRoom>,
 ) -> Outcome<MatrixRoomEvents> {
-    admit(&node, &who, Action::ReadMatrix)?;
-    Ok(Json(node.read_matrix_room(room, query?.0).await?))
+    let permit = node.admit(&who, act::ReadMatrix)?;
+    Ok(Json(node.read_matrix_room(permit, room, query?.0).await?))
 }

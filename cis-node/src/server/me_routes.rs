@@ -7,11 +7,11 @@ use axum::extract::State;
 
 use super::caller::Caller;
 use super::describe::{Operations, operations as table};
+use super::extract::Outcome;
 use super::node_api::NodeApi;
 use super::operations;
-use super::routes::{Outcome, admit};
 use cis_core::api::{CallerRole, CallerView, paths};
-use cis_core::policy::{Action, Principal, Rights, Who, authorize};
+use cis_core::policy::{Action, Principal, Rights, Who, act, authorize};
 
 pub(super) fn operations<N: NodeApi>() -> Operations<Arc<N>> {
     table! {
@@ -21,7 +21,7 @@ pub(super) fn operations<N: NodeApi>() -> Operations<Arc<N>> {
 }
 
 async fn me<N: NodeApi>(State(node): State<Arc<N>>, Caller(who): Caller) -> Outcome<CallerView> {
-    admit(&node, &who, Action::SeeNode)?;
+    node.admit(&who, act::SeeNode)?;
     Ok(Json(view(&who, all::<N>())))
 }
 

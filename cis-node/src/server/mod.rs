@@ -1,6 +1,6 @@
 //! The API: HTTP and WebSocket over the node's Unix socket, and, where that is configured, over TCP with TLS and tokens.
 //!
-//! Owns routes, decoding, and the order authorize → act → answer; over TCP also which connections are accepted. The actions are
+//! Owns routes, decoding, and the order admit → act → answer; over TCP also which connections are accepted. The actions are
 //! behind [`NodeApi`]; this folder knows no store, no session and no scheduler.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "not a pure crate")]
 
@@ -12,6 +12,7 @@ mod descent;
 mod describe;
 mod encoding;
 mod errors;
+mod extract;
 mod gate;
 mod idempotency;
 mod idempotency_api;
@@ -48,7 +49,7 @@ pub use idempotency_api::{Fingerprint, IdempotencyApi};
 pub use identity_api::IdentityApi;
 pub use inbox_api::InboxApi;
 pub use matrix_api::MatrixApi;
-pub use node_api::{AttachFrame, AttachInput, AttachStreams, EventBatch, EventFrame, NodeApi};
+pub use node_api::{AttachFrame, AttachInput, AttachPermit, AttachStreams, EventBatch, EventFrame, NodeApi};
 pub use operations::documents;
 pub use peer::Peer;
 pub use routes::{Bound, serve};

@@ -26,7 +26,8 @@ use cis_core::api::{
 use cis_core::dag::Group;
 use cis_core::event::Event;
 use cis_core::ids::{Offset, RunId, SessionId};
-use cis_core::policy::Principal;
+use cis_core::policy::act::{Act, Targeted};
+use cis_core::policy::{Permit, Principal, act};
 
 /// Events that became durable together, in order. Those who get all of them share one text.
 #[derive(Debug, Default)]
@@ -102,6 +103,14 @@ pub enum AttachInput {
     Control(AttachControl),
 }
 
+/// Proof that a principal may attach to a session.
+pub enum AttachPermit {
+    /// To look only.
+    Read(Permit<act::ReadSession>),
+    /// To type as well.
+    Control(Permit<act::ControlSession>),
+}
+
 /// Both directions of an attach. Dropping them detaches.
 pub struct AttachStreams {
     /// To the viewer; ends when the session does.
@@ -122,136 +131,164 @@ pub trait NodeApi:
     fn principal(&self, peer: Peer, token: Option<&str>) -> Principal;
     /// The session that a peer was started in, according to its environment; none for people, too.
     fn session_of(&self, peer: &Peer) -> Option<SessionId>;
-    /// Records that `principal` was refused.
-    fn audit_denied(&self, principal: &Principal, action: String, reason: String);
 
-    /// The run that a name means.
-    fn find_run(&self, name: String) -> impl Future<Output = Answer<RunId>> + Send;
-    /// The session that a name means; ended ones only where their id is given or `ended` is set.
-    fn find_session(&self, name: String, ended: bool) -> impl Future<Output = Answer<SessionId>> + Send;
+    /// Admits a principal that may do `act`; a refusal is recorded.
+    fn admit<A: Act>(&self, principal: &Principal, act: A) -> Answer<Permit<A>>;
+    /// Resolves a run's name, and admits a principal that may do `A` to it. Who may not do that to any run learns nothing
+    /// about names.
+    fn admit_to_run<A: Targeted<Target = RunId>>(
+        &self,
+        principal: &Principal,
+        name: String,
+    ) -> impl Future<Output = Answer<Permit<A>>> + Send;
+    /// Resolves a session's name, like [`Self::admit_to_run`]: only a full id can turn out to be the principal's own session.
+    /// A session that has ended is found only where `ended` is set.
+    fn admit_to_session<A: Targeted<Target = SessionId>>(
+        &self,
+        principal: &Principal,
+        name: String,
+        ended: bool,
+    ) -> impl Future<Output = Answer<Permit<A>>> + Send;
 
     /// The node itself.
-    fn node(&self) -> impl Future<Output = Answer<NodeView>> + Send;
+    fn node(&self, permit: Permit<act::SeeNode>) -> impl Future<Output = Answer<NodeView>> + Send;
     /// Ends it.
-    fn stop(&self, principal: Principal, request: StopNode) -> impl Future<Output = Answer<()>> + Send;
+    fn stop(
+        &self,
+        permit: Permit<act::StopNode>,
+        request: StopNode,
+    ) -> impl Future<Output = Answer<()>> + Send;
 
     /// Removes what ended runs left.
     fn clean_store(
         &self,
-        principal: Principal,
+        permit: Permit<act::CleanStore>,
         request: CleanStore,
     ) -> impl Future<Output = Answer<CleanReport>> + Send;
 
     /// Makes (or only checks) a run; checking answers none.
     fn create_run(
         &self,
-        principal: Principal,
+        permit: Permit<act::CreateRun>,
         request: CreateRun,
     ) -> impl Future<Output = Answer<Option<RunView>>> + Send;
     /// Lists runs.
-    fn list_runs(&self, query: ListRuns) -> impl Future<Output = Answer<Listing<RunView>>> + Send;
+    fn list_runs(
+        &self,
+        permit: Permit<act::See>,
+        query: ListRuns,
+    ) -> impl Future<Output = Answer<Listing<RunView>>> + Send;
     /// One run.
-    fn run(&self, run: RunId) -> impl Future<Output = Answer<RunDetail>> + Send;
+    fn run(&self, permit: Permit<act::SeeRun>) -> impl Future<Output = Answer<RunDetail>> + Send;
     /// Starts a created run.
-    fn start_run(&self, principal: Principal, run: RunId) -> impl Future<Output = Answer<RunView>> + Send;
+    fn start_run(&self, permit: Permit<act::ControlRun>) -> impl Future<Output = Answer<RunView>> + Send;
     /// Cancels a run.
-    fn cancel_run(&self, principal: Principal, run: RunId) -> impl Future<Output = Answer<RunView>> + Send;
+    fn cancel_run(&self, permit: Permit<act::ControlRun>) -> impl Future<Output = Answer<RunView>> + Send;
     /// Pauses a run.
-    fn pause_run(&self, principal: Principal, run: RunId) -> impl Future<Output = Answer<RunView>> + Send;
+    fn pause_run(&self, permit: Permit<act::ControlRun>) -> impl Future<Output = Answer<RunView>> + Send;
     /// Resumes a run.
-    fn resume_run(&self, principal: Principal, run: RunId) -> impl Future<Output = Answer<RunView>> + Send;
+    fn resume_run(&self, permit: Permit<act::ControlRun>) -> impl Future<Output = Answer<RunView>> + Send;
     /// Runs tasks of an ended run again.
     fn retry_run(
         &self,
-        principal: Principal,
-        run: RunId,
+        permit: Permit<act::ControlRun>,
         request: RetryRun,
     ) -> impl Future<Output = Answer<RunView>> + Send;
     /// Switches how an open run is executed.
     fn set_mode(
         &self,
-        principal: Principal,
-        run: RunId,
+        permit: Permit<act::ControlRun>,
         request: SetMode,
     ) -> impl Future<Output = Answer<RunView>> + Send;
     /// Why a task is where it is.
-    fn why(&self, run: RunId, task: String) -> impl Future<Output = Answer<WhyView>> + Send;
+    fn why(&self, permit: Permit<act::SeeRun>, task: String) -> impl Future<Output = Answer<WhyView>> + Send;
     /// Approves or rejects a task.
     fn decide(
         &self,
-        principal: Principal,
-        run: RunId,
+        permit: Permit<act::ControlRun>,
         task: String,
         request: Decide,
     ) -> impl Future<Output = Answer<RunView>> + Send;
     /// Returns the history of a run, oldest first.
     fn history(
         &self,
-        run: RunId,
+        permit: Permit<act::SeeRun>,
         query: ReadHistory,
     ) -> impl Future<Output = Answer<Listing<HistoryEntry>>> + Send;
 
     /// Where the time of a run went.
-    fn times(&self, run: RunId, query: ReadTime) -> impl Future<Output = Answer<TimeView>> + Send;
+    fn times(
+        &self,
+        permit: Permit<act::SeeRun>,
+        query: ReadTime,
+    ) -> impl Future<Output = Answer<TimeView>> + Send;
     /// Concurrency groups: the node's, and those of open runs.
-    fn groups(&self, query: Page) -> impl Future<Output = Answer<Listing<GroupView>>> + Send;
+    fn groups(
+        &self,
+        permit: Permit<act::See>,
+        query: Page,
+    ) -> impl Future<Output = Answer<Listing<GroupView>>> + Send;
     /// Makes, changes or (none) removes a group of the node.
     fn set_group(
         &self,
-        principal: Principal,
+        permit: Permit<act::ControlGroups>,
         name: String,
         group: Option<Group>,
     ) -> impl Future<Output = Answer<()>> + Send;
     /// What a task would get now of those that it needs, secrets replaced.
-    fn task_context(&self, run: RunId, task: String) -> impl Future<Output = Answer<TaskContext>> + Send;
+    fn task_context(
+        &self,
+        permit: Permit<act::ReadRun>,
+        task: String,
+    ) -> impl Future<Output = Answer<TaskContext>> + Send;
 
     /// Lists sessions.
-    fn list_sessions(&self, query: ListSessions)
-    -> impl Future<Output = Answer<Listing<SessionView>>> + Send;
+    fn list_sessions(
+        &self,
+        permit: Permit<act::See>,
+        query: ListSessions,
+    ) -> impl Future<Output = Answer<Listing<SessionView>>> + Send;
     /// One session.
-    fn session(&self, session: SessionId) -> impl Future<Output = Answer<SessionView>> + Send;
+    fn session(&self, permit: Permit<act::SeeSession>) -> impl Future<Output = Answer<SessionView>> + Send;
     /// Makes a session without a run.
     fn create_session(
         &self,
-        principal: Principal,
+        permit: Permit<act::CreateSession>,
         request: CreateSession,
     ) -> impl Future<Output = Answer<SessionView>> + Send;
     /// Types into a session.
     fn send_input(
         &self,
-        principal: Principal,
-        session: SessionId,
+        permit: Permit<act::ControlSession>,
         request: SendInput,
     ) -> impl Future<Output = Answer<InputReceipt>> + Send;
     /// Ends a session.
     fn kill_session(
         &self,
-        principal: Principal,
-        session: SessionId,
+        permit: Permit<act::ControlSession>,
         request: KillSession,
     ) -> impl Future<Output = Answer<()>> + Send;
     /// Text of its present screen.
-    fn screen(&self, session: SessionId) -> impl Future<Output = Answer<String>> + Send;
+    fn screen(&self, permit: Permit<act::ReadSession>) -> impl Future<Output = Answer<String>> + Send;
     /// Why it is thought to wait for a human, or not.
-    fn explain(&self, session: SessionId) -> impl Future<Output = Answer<ExplainView>> + Send;
+    fn explain(&self, permit: Permit<act::ReadSession>) -> impl Future<Output = Answer<ExplainView>> + Send;
 
     /// Events, past and coming.
     fn events(
         &self,
-        run: Option<RunId>,
+        permit: Permit<act::See>,
         query: FollowEvents,
     ) -> impl Future<Output = Answer<impl Stream<Item = Arc<EventBatch>> + Send + 'static>> + Send;
     /// A session's log, redacted.
     fn log(
         &self,
-        session: SessionId,
+        permit: Permit<act::ReadSession>,
         query: ReadLog,
     ) -> impl Future<Output = Answer<impl Stream<Item = Bytes> + Send + 'static>> + Send;
     /// Both directions of a session's terminal.
     fn attach(
         &self,
-        principal: Principal,
-        session: SessionId,
+        permit: AttachPermit,
         query: Attach,
     ) -> impl Future<Output = Answer<AttachStreams>> + Send;
 }

@@ -1,26 +1,24 @@
-//! Handlers: decode, authorize, act, answer. Which route each has stands in [`super::operations`].
+//! Handlers: decode, admit, act, answer. Which route each has stands in [`super::operations`].
 
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{FromRequestParts, Path, State};
-use axum::http::request::Parts;
+use axum::extract::State;
 use axum::http::{Method, Uri};
 use axum::{Json, Router, middleware};
-use serde::de::DeserializeOwned;
 use tokio::net::UnixListener;
 
 use super::body::Body;
 use super::caller::Caller;
 use super::describe::{Created, CreatedOrChecked, Done};
 use super::errors::Failure;
+use super::extract::{Args, Name, Outcome};
 use super::idempotency::KeyedAnswer;
 use super::new_run::NewRun;
 use super::node_api::NodeApi;
 use super::peer::Peer;
 use super::places::{Connections, Places};
-use super::query::Query;
 use super::{answers, operations, unread};
 use cis_core::api::{
     CleanReport, CleanStore, CreateSession, Decide, ExplainView, GroupView, HistoryEntry, InputReceipt,
@@ -29,8 +27,7 @@ use cis_core::api::{
     TaskContext, TimeView, WhyView,
 };
 use cis_core::dag::Group;
-use cis_core::ids::{RunId, SessionId};
-use cis_core::policy::{Action, Principal, authorize};
+use cis_core::policy::act;
 use cis_local::SocketFile;
 
 /// Interval at which the socket's file is checked. Clients wait longer than this for a missing socket.
@@ -114,63 +111,12 @@ async fn no_such_method(method: Method, uri: Uri) -> Failure {
     Failure::method(&method, uri.path())
 }
 
-/// The names in a path.
-pub(super) struct Name<T>(pub T);
-
-impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Name<T> {
-    type Rejection = Failure;
-
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {
-        let Path(names) = Path::<T>::from_request_parts(parts, state).await?;
-        Ok(Self(names))
-    }
-}
-
-/// Lets `principal` do `action`, or audits that it may not.
-pub(super) fn admit<N: NodeApi>(node: &Arc<N>, principal: &Principal, action: Action) -> Result<(), Failure> {
-    authorize(principal, action).map_err(|denied| {
-        node.audit_denied(principal, format!("{action:?}"), denied.reason.clone());
-        Failure(Problem::new(ProblemKind::Denied, denied.reason))
-    })
-}
-
-/// Resolves a run's name for somebody who may do `action` to runs at all.
-pub(super) async fn run_for<N: NodeApi>(
-    node: &Arc<N>,
-    principal: &Principal,
-    name: String,
-    action: fn(Option<RunId>) -> Action,
-) -> Result<RunId, Failure> {
-    admit(node, principal, action(None))?;
-    Ok(node.find_run(name).await?)
-}
-
-/// Resolves a session's name. Who may not do `action` to any session learns nothing about names:
-/// only a full id can turn out to be the caller's own.
-pub(super) async fn session_for<N: NodeApi>(
-    node: &Arc<N>,
-    principal: &Principal,
-    name: String,
-    ended: bool,
-    action: fn(Option<SessionId>) -> Action,
-) -> Result<SessionId, Failure> {
-    if let Ok(id) = name.parse::<SessionId>() {
-        admit(node, principal, action(Some(id)))?;
-    } else {
-        admit(node, principal, action(None))?;
-    }
-    Ok(node.find_session(name, ended).await?)
-}
-
-pub(super) type Outcome<T> = Result<Json<T>, Failure>;
-pub(super) type Args<T> = Result<Query<T>, Failure>;
-
 pub(super) async fn get_node<N: NodeApi>(
     State(node): State<Arc<N>>,
     Caller(who): Caller,
 ) -> Outcome<NodeView> {
-    admit(&node, &who, Action::SeeNode)?;
-    Ok(Json(node.node().await?))
+    let permit = node.admit(&who, act::SeeNode)?;
+    Ok(Json(node.node(permit).await?))
 }
 
 pub(super) async fn stop_node<N: NodeApi>(
@@ -178,8 +124,8 @@ pub(super) async fn stop_node<N: NodeApi>(
     Caller(who): Caller,
     body: Body<StopNode>,
 ) -> Result<Done, Failure> {
-    admit(&node, &who, Action::StopNode)?;
-    node.stop(who, body.read().await?).await?;
+    let permit = node.admit(&who, act::StopNode)?;
+    node.stop(permit, body.read().await?).await?;
     Ok(Done)
 }
 
@@ -188,8 +134,8 @@ pub(super) async fn clean_store<N: NodeApi>(
     Caller(who): Caller,
     body: Body<CleanStore>,
 ) -> Outcome<CleanReport> {
-    admit(&node, &who, Action::CleanStore)?;
-    Ok(Json(node.clean_store(who, body.read().await?).await?))
+    let permit = node.admit(&who, act::CleanStore)?;
+    Ok(Json(node.clean_store(permit, body.read().await?).await?))
 }
 
 pub(super) async fn list_runs<N: NodeApi>(
@@ -197,8 +143,8 @@ pub(super) async fn list_runs<N: NodeApi>(
     Caller(who): Caller,
     query: Args<ListRuns>,
 ) -> Outcome<Listing<RunView>> {
-    admit(&node, &who, Action::See)?;
-    Ok(Json(node.list_runs(query?.0).await?))
+    let permit = node.admit(&who, act::See)?;
+    Ok(Json(node.list_runs(permit, query?.0).await?))
 }
 
 pub(super) async fn create_run<N: NodeApi>(
@@ -207,13 +153,13 @@ pub(super) async fn create_run<N: NodeApi>(
     query: Args<SubmitRun>,
     body: NewRun,
 ) -> Result<KeyedAnswer<CreatedOrChecked<RunView>>, Failure> {
-    admit(&node, &who, Action::ControlRun(None))?;
+    let permit = node.admit(&who, act::CreateRun)?;
     let keyed = body.read(&who, query?.0).await?;
     // A repeated request is not prepared again: what it needs may have gone.
-    let made = keyed.act(node, |node, run, repeated| async move {
-        match if repeated { node.created_run(run.input).await? } else { None } {
+    let made = keyed.act(node, permit, |node, permit, run, repeated| async move {
+        match if repeated { node.created_run(&permit, run.input).await? } else { None } {
             Some(made) => Ok(Some(made)),
-            None => node.create_run(who, run).await,
+            None => node.create_run(permit, run).await,
         }
     });
     Ok(made.await?.map(CreatedOrChecked))
@@ -224,8 +170,8 @@ pub(super) async fn get_run<N: NodeApi>(
     Caller(who): Caller,
     Name(name): Name<String>,
 ) -> Outcome<RunDetail> {
-    let run = run_for(&node, &who, name, |_| Action::See).await?;
-    Ok(Json(node.run(run).await?))
+    let permit = node.admit_to_run(&who, name).await?;
+    Ok(Json(node.run(permit).await?))
 }
 
 /// A handler that resolves a run and does one thing to it.
@@ -236,8 +182,8 @@ macro_rules! run_verb {
             Caller(who): Caller,
             Name(name): Name<String>,
         ) -> Outcome<RunView> {
-            let run = run_for(&node, &who, name, Action::ControlRun).await?;
-            Ok(Json(node.$name(who, run).await?))
+            let permit = node.admit_to_run(&who, name).await?;
+            Ok(Json(node.$name(permit).await?))
         }
     };
 }
@@ -252,8 +198,8 @@ pub(super) async fn retry_run<N: NodeApi>(
     Name(name): Name<String>,
     body: Body<RetryRun>,
 ) -> Outcome<RunView> {
-    let run = run_for(&node, &who, name, Action::ControlRun).await?;
-    Ok(Json(node.retry_run(who, run, body.read().await?).await?))
+    let permit = node.admit_to_run(&who, name).await?;
+    Ok(Json(node.retry_run(permit, body.read().await?).await?))
 }
 
 pub(super) async fn set_mode<N: NodeApi>(
@@ -262,8 +208,8 @@ pub(super) async fn set_mode<N: NodeApi>(
     Name(name): Name<String>,
     body: Body<SetMode>,
 ) -> Outcome<RunView> {
-    let run = run_for(&node, &who, name, Action::ControlRun).await?;
-    Ok(Json(node.set_mode(who, run, body.read().await?).await?))
+    let permit = node.admit_to_run(&who, name).await?;
+    Ok(Json(node.set_mode(permit, body.read().await?).await?))
 }
 
 pub(super) async fn why<N: NodeApi>(
@@ -271,8 +217,8 @@ pub(super) async fn why<N: NodeApi>(
     Caller(who): Caller,
     Name((run, task)): Name<(String, String)>,
 ) -> Outcome<WhyView> {
-    let run = run_for(&node, &who, run, |_| Action::See).await?;
-    Ok(Json(node.why(run, task).await?))
+    let permit = node.admit_to_run(&who, run).await?;
+    Ok(Json(node.why(permit, task).await?))
 }
 
 pub(super) async fn decide<N: NodeApi>(
@@ -281,8 +227,8 @@ pub(super) async fn decide<N: NodeApi>(
     Name((run, task)): Name<(String, String)>,
     body: Body<Decide>,
 ) -> Outcome<RunView> {
-    let run = run_for(&node, &who, run, Action::ControlRun).await?;
-    Ok(Json(node.decide(who, run, task, body.read().await?).await?))
+    let permit = node.admit_to_run(&who, run).await?;
+    Ok(Json(node.decide(permit, task, body.read().await?).await?))
 }
 
 pub(super) async fn times<N: NodeApi>(
@@ -291,8 +237,8 @@ pub(super) async fn times<N: NodeApi>(
     Name(name): Name<String>,
     query: Args<ReadTime>,
 ) -> Outcome<TimeView> {
-    let run = run_for(&node, &who, name, |_| Action::See).await?;
-    Ok(Json(node.times(run, query?.0).await?))
+    let permit = node.admit_to_run(&who, name).await?;
+    Ok(Json(node.times(permit, query?.0).await?))
 }
 
 pub(super) async fn history<N: NodeApi>(
@@ -301,8 +247,8 @@ pub(super) async fn history<N: NodeApi>(
     Name(name): Name<String>,
     query: Args<ReadHistory>,
 ) -> Outcome<Listing<HistoryEntry>> {
-    let run = run_for(&node, &who, name, |_| Action::See).await?;
-    Ok(Json(node.history(run, query?.0).await?))
+    let permit = node.admit_to_run(&who, name).await?;
+    Ok(Json(node.history(permit, query?.0).await?))
 }
 
 pub(super) async fn groups<N: NodeApi>(
@@ -310,8 +256,8 @@ pub(super) async fn groups<N: NodeApi>(
     Caller(who): Caller,
     query: Args<Page>,
 ) -> Outcome<Listing<GroupView>> {
-    admit(&node, &who, Action::See)?;
-    Ok(Json(node.groups(query?.0).await?))
+    let permit = node.admit(&who, act::See)?;
+    Ok(Json(node.groups(permit, query?.0).await?))
 }
 
 pub(super) async fn put_group<N: NodeApi>(
@@ -320,8 +266,8 @@ pub(super) async fn put_group<N: NodeApi>(
     Name(name): Name<String>,
     body: Body<Group>,
 ) -> Result<Done, Failure> {
-    admit(&node, &who, Action::ControlGroups)?;
-    node.set_group(who, name, Some(body.read().await?)).await?;
+    let permit = node.admit(&who, act::ControlGroups)?;
+    node.set_group(permit, name, Some(body.read().await?)).await?;
     Ok(Done)
 }
 
@@ -330,8 +276,8 @@ pub(super) async fn remove_group<N: NodeApi>(
     Caller(who): Caller,
     Name(name): Name<String>,
 ) -> Result<Done, Failure> {
-    admit(&node, &who, Action::ControlGroups)?;
-    node.set_group(who, name, None).await?;
+    let permit = node.admit(&who, act::ControlGroups)?;
+    node.set_group(permit, name, None).await?;
     Ok(Done)
 }
 
@@ -341,9 +287,8 @@ pub(super) async fn task_context<N: NodeApi>(
     Name((run, task)): Name<(String, String)>,
 ) -> Outcome<TaskContext> {
     // It shows the ends of logs.
-    admit(&node, &who, Action::ReadSession(None))?;
-    let run = node.find_run(run).await?;
-    Ok(Json(node.task_context(run, task).await?))
+    let permit = node.admit_to_run(&who, run).await?;
+    Ok(Json(node.task_context(permit, task).await?))
 }
 
 pub(super) async fn list_sessions<N: NodeApi>(
@@ -351,8 +296,8 @@ pub(super) async fn list_sessions<N: NodeApi>(
     Caller(who): Caller,
     query: Args<ListSessions>,
 ) -> Outcome<Listing<SessionView>> {
-    admit(&node, &who, Action::See)?;
-    Ok(Json(node.list_sessions(query?.0).await?))
+    let permit = node.admit(&who, act::See)?;
+    Ok(Json(node.list_sessions(permit, query?.0).await?))
 }
 
 pub(super) async fn get_session<N: NodeApi>(
@@ -360,8 +305,8 @@ pub(super) async fn get_session<N: NodeApi>(
     Caller(who): Caller,
     Name(name): Name<String>,
 ) -> Outcome<SessionView> {
-    let session = session_for(&node, &who, name, true, Action::SeeSession).await?;
-    Ok(Json(node.session(session).await?))
+    let permit = node.admit_to_session(&who, name, true).await?;
+    Ok(Json(node.session(permit).await?))
 }
 
 pub(super) async fn create_session<N: NodeApi>(
@@ -369,13 +314,13 @@ pub(super) async fn create_session<N: NodeApi>(
     Caller(who): Caller,
     body: Body<CreateSession>,
 ) -> Result<KeyedAnswer<Created<SessionView>>, Failure> {
-    admit(&node, &who, Action::CreateSession)?;
+    let permit = node.admit(&who, act::CreateSession)?;
     let keyed = body.read_large_keyed(&who).await?;
     // As in `create_run`.
-    let made = keyed.act(node, |node, session, repeated| async move {
-        match if repeated { node.created_session(session.input).await? } else { None } {
+    let made = keyed.act(node, permit, |node, permit, session, repeated| async move {
+        match if repeated { node.created_session(&permit, session.input).await? } else { None } {
             Some(made) => Ok(made),
-            None => node.create_session(who, session).await,
+            None => node.create_session(permit, session).await,
         }
     });
     Ok(made.await?.map(Created))
@@ -387,10 +332,10 @@ pub(super) async fn send_input<N: NodeApi>(
     Name(name): Name<String>,
     body: Body<SendInput>,
 ) -> Result<KeyedAnswer<Json<InputReceipt>>, Failure> {
-    let session = session_for(&node, &who, name, false, Action::ControlSession).await?;
+    let permit = node.admit_to_session(&who, name, false).await?;
     let keyed = body.read_large_keyed(&who).await?;
     Ok(keyed
-        .act(node, move |node, input, _| async move { node.send_input(who, session, input).await })
+        .act(node, permit, |node, permit, input, _| async move { node.send_input(permit, input).await })
         .await?
         .map(Json))
 }
@@ -401,8 +346,8 @@ pub(super) async fn kill_session<N: NodeApi>(
     Name(name): Name<String>,
     body: Body<KillSession>,
 ) -> Result<Done, Failure> {
-    let session = session_for(&node, &who, name, false, Action::ControlSession).await?;
-    node.kill_session(who, session, body.read().await?).await?;
+    let permit = node.admit_to_session(&who, name, false).await?;
+    node.kill_session(permit, body.read().await?).await?;
     Ok(Done)
 }
 
@@ -411,8 +356,8 @@ pub(super) async fn screen<N: NodeApi>(
     Caller(who): Caller,
     Name(name): Name<String>,
 ) -> Result<String, Failure> {
-    let session = session_for(&node, &who, name, false, Action::ReadSession).await?;
-    Ok(node.screen(session).await?)
+    let permit = node.admit_to_session(&who, name, false).await?;
+    Ok(node.screen(permit).await?)
 }
 
 pub(super) async fn explain<N: NodeApi>(
@@ -420,6 +365,6 @@ pub(super) async fn explain<N: NodeApi>(
     Caller(who): Caller,
     Name(name): Name<String>,
 ) -> Outcome<ExplainView> {
-    let session = session_for(&node, &who, name, false, Action::ReadSession).await?;
-    Ok(Json(node.explain(session).await?))
+    let permit = node.admit_to_session(&who, name, false).await?;
+    Ok(Json(node.explain(permit).await?))
 }

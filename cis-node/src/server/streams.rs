@@ -16,15 +16,15 @@ use super::caller::Caller;
 use super::describe::{Conditions, EventStream, Log, Terminal};
 use super::encoding::AsItComes;
 use super::errors::Failure;
+use super::extract::{Args, Name};
 use super::gate::WEB_SOCKET_PROTOCOL;
-use super::node_api::{AttachFrame, AttachInput, AttachStreams, EventBatch, NodeApi};
+use super::node_api::{AttachFrame, AttachInput, AttachPermit, AttachStreams, EventBatch, NodeApi};
 use super::range;
-use super::routes::{Args, Name, admit, session_for};
 use cis_core::api::attach_marks::mark_frame;
 use cis_core::api::log_pieces::SESSION_HEADER;
 use cis_core::api::{Attach, BEHIND, FollowEvents, ReadLog};
-use cis_core::ids::{Offset, SessionId};
-use cis_core::policy::Action;
+use cis_core::ids::Offset;
+use cis_core::policy::{Permit, act};
 
 /// A frame of events ends behind the event that makes it so long, bytes.
 const FRAME_BYTES: usize = 256 << 10;
@@ -51,13 +51,9 @@ pub(super) async fn events<N: NodeApi>(
     query: Args<FollowEvents>,
     upgrade: Upgrade,
 ) -> Result<EventStream, Failure> {
-    admit(&node, &who, Action::See)?;
+    let permit = node.admit(&who, act::See)?;
     let (query, upgrade) = (query?.0, upgrade?);
-    let run = match query.run.clone() {
-        Some(name) => Some(node.find_run(name).await?),
-        None => None,
-    };
-    let batches = node.events(run, query).await?;
+    let batches = node.events(permit, query).await?;
     let upgrade = upgrade
         .protocols([WEB_SOCKET_PROTOCOL])
         .max_message_size(NOTHING_BYTES_MAX)
@@ -144,11 +140,10 @@ pub(super) async fn task_log<N: NodeApi>(
     query: Args<ReadLog>,
     Conditions(headers): Conditions,
 ) -> Result<Log, Failure> {
-    admit(&node, &who, Action::ReadSession(None))?;
+    let permit = node.admit_to_run(&who, run).await?;
     let query = query?.0;
-    let run = node.find_run(run).await?;
-    let session = node.task_session(run, task, query.attempt).await?;
-    log(&node, session, query, &headers).await
+    let permit = node.task_session(permit, task, query.attempt).await?;
+    log(&node, permit, query, &headers).await
 }
 
 pub(super) async fn session_log<N: NodeApi>(
@@ -158,25 +153,26 @@ pub(super) async fn session_log<N: NodeApi>(
     query: Args<ReadLog>,
     Conditions(headers): Conditions,
 ) -> Result<Log, Failure> {
-    let session = session_for(&node, &who, name, true, Action::ReadSession).await?;
-    log(&node, session, query?.0, &headers).await
+    let permit = node.admit_to_session(&who, name, true).await?;
+    log(&node, permit, query?.0, &headers).await
 }
 
 /// A log, and of which session it is: a task may have another one by the next request.
 async fn log<N: NodeApi>(
     node: &Arc<N>,
-    session: SessionId,
+    permit: Permit<act::ReadSession>,
     query: ReadLog,
     headers: &HeaderMap,
 ) -> Result<Log, Failure> {
+    let session = permit.target();
     let is_still = !query.follow && !query.marks;
     let kind = match query.plain && !query.marks {
         true => HeaderValue::from_static("text/plain; charset=utf-8"),
         false => HeaderValue::from_static("application/octet-stream"),
     };
     let mut answer = match is_still && headers.contains_key(header::RANGE) {
-        true => part_of_log(node, session, &query, headers).await?,
-        false => byte_stream(node.log(session, query).await?),
+        true => part_of_log(node, permit, &query, headers).await?,
+        false => byte_stream(node.log(permit, query).await?),
     };
     if answer.status().is_success() {
         answer.headers_mut().insert(header::CONTENT_TYPE, kind);
@@ -193,20 +189,20 @@ async fn log<N: NodeApi>(
 /// once to be measured.
 async fn part_of_log<N: NodeApi>(
     node: &Arc<N>,
-    session: SessionId,
+    permit: Permit<act::ReadSession>,
     query: &ReadLog,
     headers: &HeaderMap,
 ) -> Result<Response, Failure> {
-    let mut measured = std::pin::pin!(node.log(session, query.clone()).await?);
+    let mut measured = std::pin::pin!(node.log(permit.clone(), query.clone()).await?);
     let mut size = 0;
     while let Some(piece) = measured.next().await {
         size += piece.len() as u64;
     }
     match range::asked(headers, size, None) {
         Err(refused) => Ok(refused),
-        Ok(None) => Ok(byte_stream(node.log(session, query.clone()).await?)),
+        Ok(None) => Ok(byte_stream(node.log(permit, query.clone()).await?)),
         Ok(Some(wanted)) => {
-            let bytes = Box::pin(node.log(session, query.clone()).await?);
+            let bytes = Box::pin(node.log(permit, query.clone()).await?);
             Ok(range::part(&wanted, size, range::cut(bytes, wanted.clone())))
         }
     }
@@ -226,13 +222,15 @@ pub(super) async fn attach<N: NodeApi>(
 ) -> Result<Terminal, Failure> {
     let query = query?.0;
     let marks = query.marks;
-    let action = if query.read_only { Action::ReadSession } else { Action::ControlSession };
-    let session = session_for(&node, &who, name, false, action).await?;
+    let permit = match query.read_only {
+        true => AttachPermit::Read(node.admit_to_session(&who, name, false).await?),
+        false => AttachPermit::Control(node.admit_to_session(&who, name, false).await?),
+    };
     let upgrade = upgrade?
         .protocols([WEB_SOCKET_PROTOCOL])
         .max_message_size(TYPED_BYTES_MAX)
         .max_frame_size(TYPED_BYTES_MAX);
-    let streams = node.attach(who, session, query).await?;
+    let streams = node.attach(permit, query).await?;
     Ok(Terminal(upgrade.on_upgrade(move |socket| pump(socket, streams, marks))))
 }
 

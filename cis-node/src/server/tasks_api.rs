@@ -8,50 +8,63 @@ use futures_util::Stream;
 
 use cis_core::api::{AttemptView, ListTasks, Listing, Page, Problem, TaskView};
 use cis_core::event::ArtifactRecord;
-use cis_core::ids::{BlobId, RunId, SessionId};
+use cis_core::ids::BlobId;
+use cis_core::policy::{Permit, act};
 
 type Outcome<T> = Result<T, Problem>;
 
 /// The tasks of runs, and their DAG file. Names of tasks and artifacts are as people typed them.
 pub trait TasksApi: Send + Sync + 'static {
     /// The text of a run's DAG file, and its blob.
-    fn dag_text(&self, run: RunId) -> impl Future<Output = Outcome<(BlobId, Vec<u8>)>> + Send;
+    fn dag_text(
+        &self,
+        permit: Permit<act::ReadRun>,
+    ) -> impl Future<Output = Outcome<(BlobId, Vec<u8>)>> + Send;
     /// Tasks of a run, in the order of its file.
-    fn tasks(&self, run: RunId, query: ListTasks) -> impl Future<Output = Outcome<Listing<TaskView>>> + Send;
+    fn tasks(
+        &self,
+        permit: Permit<act::SeeRun>,
+        query: ListTasks,
+    ) -> impl Future<Output = Outcome<Listing<TaskView>>> + Send;
     /// A task of a run.
-    fn task(&self, run: RunId, task: String) -> impl Future<Output = Outcome<TaskView>> + Send;
+    fn task(
+        &self,
+        permit: Permit<act::SeeRun>,
+        task: String,
+    ) -> impl Future<Output = Outcome<TaskView>> + Send;
     /// Its attempts, newest first.
     fn attempts(
         &self,
-        run: RunId,
+        permit: Permit<act::SeeRun>,
         task: String,
         page: Page,
     ) -> impl Future<Output = Outcome<Listing<AttemptView>>> + Send;
     /// Files that its last success left, sorted by path.
     fn artifacts(
         &self,
-        run: RunId,
+        permit: Permit<act::SeeRun>,
         task: String,
         page: Page,
     ) -> impl Future<Output = Outcome<Listing<ArtifactRecord>>> + Send;
     /// One of them, by its path or its blob.
     fn artifact(
         &self,
-        run: RunId,
+        permit: &Permit<act::ReadArtifacts>,
         task: String,
         name: String,
     ) -> impl Future<Output = Outcome<ArtifactRecord>> + Send;
     /// A part of its bytes.
     fn artifact_bytes(
         &self,
+        permit: Permit<act::ReadArtifacts>,
         artifact: ArtifactRecord,
         range: Range<u64>,
     ) -> impl Future<Output = Outcome<impl Stream<Item = Bytes> + Send + 'static>> + Send;
-    /// The session of an attempt of a task.
+    /// The session of an attempt of a task, to be read.
     fn task_session(
         &self,
-        run: RunId,
+        permit: Permit<act::ReadRun>,
         task: String,
         attempt: Option<u32>,
-    ) -> impl Future<Output = Outcome<SessionId>> + Send;
+    ) -> impl Future<Output = Outcome<Permit<act::ReadSession>>> + Send;
 }

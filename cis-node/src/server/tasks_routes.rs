@@ -11,9 +11,10 @@ use super::answers::{ASK_AGAIN, FOR_EVER, is_known, not_modified};
 use super::caller::Caller;
 use super::describe::{Conditions, DagText, Octets, Operations, operations};
 use super::errors::Failure;
+use super::extract::{Args, Name, Outcome};
 use super::node_api::NodeApi;
 use super::range;
-use super::routes::{Args, Name, Outcome, admit, decide, run_for, task_context, why};
+use super::routes::{decide, task_context, why};
 use super::streams::{byte_stream, task_log};
 use cis_core::api::{AttemptView, ListTasks, Listing, Page, TaskView, paths};
 use cis_core::event::ArtifactRecord;
@@ -55,8 +56,8 @@ async fn list<N: NodeApi>(
     Name(run): Name<String>,
     query: Args<ListTasks>,
 ) -> Outcome<Listing<TaskView>> {
-    let run = run_for(&node, &who, run, |_| Action::See).await?;
-    Ok(Json(node.tasks(run, query?.0).await?))
+    let permit = node.admit_to_run(&who, run).await?;
+    Ok(Json(node.tasks(permit, query?.0).await?))
 }
 
 async fn show<N: NodeApi>(
@@ -64,8 +65,8 @@ async fn show<N: NodeApi>(
     Caller(who): Caller,
     Name((run, task)): Name<(String, String)>,
 ) -> Outcome<TaskView> {
-    let run = run_for(&node, &who, run, |_| Action::See).await?;
-    Ok(Json(node.task(run, task).await?))
+    let permit = node.admit_to_run(&who, run).await?;
+    Ok(Json(node.task(permit, task).await?))
 }
 
 async fn attempts<N: NodeApi>(
@@ -74,8 +75,8 @@ async fn attempts<N: NodeApi>(
     Name((run, task)): Name<(String, String)>,
     query: Args<Page>,
 ) -> Outcome<Listing<AttemptView>> {
-    let run = run_for(&node, &who, run, |_| Action::See).await?;
-    Ok(Json(node.attempts(run, task, query?.0).await?))
+    let permit = node.admit_to_run(&who, run).await?;
+    Ok(Json(node.attempts(permit, task, query?.0).await?))
 }
 
 async fn artifacts<N: NodeApi>(
@@ -84,8 +85,8 @@ async fn artifacts<N: NodeApi>(
     Name((run, task)): Name<(String, String)>,
     query: Args<Page>,
 ) -> Outcome<Listing<ArtifactRecord>> {
-    let run = run_for(&node, &who, run, |_| Action::See).await?;
-    Ok(Json(node.artifacts(run, task, query?.0).await?))
+    let permit = node.admit_to_run(&who, run).await?;
+    Ok(Json(node.artifacts(permit, task, query?.0).await?))
 }
 
 async fn artifact<N: NodeApi>(
@@ -94,9 +95,8 @@ async fn artifact<N: NodeApi>(
     Name((run, task, name)): Name<(String, String, String)>,
     Conditions(headers): Conditions,
 ) -> Result<Octets, Failure> {
-    admit(&node, &who, Action::ReadArtifacts)?;
-    let run = node.find_run(run).await?;
-    let record = node.artifact(run, task, name.clone()).await?;
+    let permit = node.admit_to_run(&who, run).await?;
+    let record = node.artifact(&permit, task, name.clone()).await?;
     let by_content = record.blob.to_string() == name;
     let tag = tag_of(&record.blob);
     let kept = if by_content { FOR_EVER } else { ASK_AGAIN };
@@ -108,7 +108,7 @@ async fn artifact<N: NodeApi>(
         Ok(wanted) => wanted,
         Err(refused) => return Ok(Octets(refused)),
     };
-    let bytes = node.artifact_bytes(record, wanted.clone().unwrap_or(0..size)).await?;
+    let bytes = node.artifact_bytes(permit, record, wanted.clone().unwrap_or(0..size)).await?;
     let mut answer = match &wanted {
         Some(wanted) => range::part(wanted, size, bytes),
         None => ([(header::CONTENT_LENGTH, size.to_string())], byte_stream(bytes)).into_response(),
@@ -130,12 +130,10 @@ pub(super) async fn dag_text<N: NodeApi>(
     Name(run): Name<String>,
     Conditions(headers): Conditions,
 ) -> Result<DagText, Failure> {
-    // The scripts of a file may hold anything, as a log may.
-    admit(&node, &who, Action::ReadSession(None))?;
     // A short id, or the id of a DAG, names another run later.
     let kept = if run.parse::<RunId>().is_ok() { FOR_EVER } else { ASK_AGAIN };
-    let run = node.find_run(run).await?;
-    let (blob, text) = node.dag_text(run).await?;
+    let permit = node.admit_to_run(&who, run).await?;
+    let (blob, text) = node.dag_text(permit).await?;
     let tag = tag_of(&blob);
     if let Some(answer) = unchanged(&headers, &tag, &kept) {
         return Ok(DagText(answer));

@@ -6,7 +6,7 @@ use tokio::sync::watch;
 
 use cis_core::api::{CreateToken, NewTokenView, Problem, TokenView};
 use cis_core::ids::{TimestampMs, TokenId};
-use cis_core::policy::Principal;
+use cis_core::policy::{Permit, Principal, act};
 
 type Outcome<T> = Result<T, Problem>;
 
@@ -30,17 +30,20 @@ pub trait TokensApi: Send + Sync + 'static {
     fn token_changes(&self) -> watch::Receiver<u64>;
 
     /// All of them.
-    fn tokens(&self) -> impl Future<Output = Outcome<Vec<TokenView>>> + Send;
+    fn tokens(
+        &self,
+        permit: Permit<act::ControlTokens>,
+    ) -> impl Future<Output = Outcome<Vec<TokenView>>> + Send;
     /// Makes one.
     fn create_token(
         &self,
-        principal: Principal,
+        permit: Permit<act::ControlTokens>,
         request: CreateToken,
     ) -> impl Future<Output = Outcome<NewTokenView>> + Send;
     /// Makes one void, by its id or name.
     fn revoke_token(
         &self,
-        principal: Principal,
+        permit: Permit<act::ControlTokens>,
         id_or_name: String,
     ) -> impl Future<Output = Outcome<TokenView>> + Send;
 }

@@ -9,10 +9,10 @@ use super::body::Body;
 use super::caller::Caller;
 use super::describe::{Created, Operations, operations};
 use super::errors::Failure;
+use super::extract::{Name, Outcome};
 use super::node_api::NodeApi;
-use super::routes::{Name, Outcome, admit};
 use cis_core::api::{CreateToken, Listing, NewTokenView, TokenView, paths};
-use cis_core::policy::Action;
+use cis_core::policy::{Action, act};
 
 pub(super) fn operations<N: NodeApi>() -> Operations<Arc<N>> {
     operations! {
@@ -30,8 +30,8 @@ pub(super) fn operations<N: NodeApi>() -> Operations<Arc<N>> {
 }
 
 async fn list<N: NodeApi>(State(node): State<Arc<N>>, Caller(who): Caller) -> Outcome<Listing<TokenView>> {
-    admit(&node, &who, Action::ControlTokens)?;
-    Ok(Json(Listing { items: node.tokens().await?, next: None }))
+    let permit = node.admit(&who, act::ControlTokens)?;
+    Ok(Json(Listing { items: node.tokens(permit).await?, next: None }))
 }
 
 async fn create<N: NodeApi>(
@@ -39,8 +39,8 @@ async fn create<N: NodeApi>(
     Caller(who): Caller,
     body: Body<CreateToken>,
 ) -> Result<Created<NewTokenView>, Failure> {
-    admit(&node, &who, Action::ControlTokens)?;
-    Ok(Created(node.create_token(who, body.read().await?).await?))
+    let permit = node.admit(&who, act::ControlTokens)?;
+    Ok(Created(node.create_token(permit, body.read().await?).await?))
 }
 
 async fn revoke<N: NodeApi>(
@@ -48,6 +48,6 @@ async fn revoke<N: NodeApi>(
     Caller(who): Caller,
     Name(name): Name<String>,
 ) -> Outcome<TokenView> {
-    admit(&node, &who, Action::ControlTokens)?;
-    Ok(Json(node.revoke_token(who, name).await?))
+    let permit = node.admit(&who, act::ControlTokens)?;
+    Ok(Json(node.revoke_token(permit, name).await?))
 }

@@ -9,13 +9,13 @@ use super::body::Body;
 use super::caller::Caller;
 use super::describe::{Created, Operations, operations};
 use super::errors::Failure;
+use super::extract::{Args, Name, Outcome};
 use super::node_api::NodeApi;
-use super::routes::{Args, Name, Outcome, admit};
 use cis_core::api::{
     BeginMatrixSso, BeginVerification, MatrixSsoView, MatrixStandingView, NewRecoveryView, ReadVerification,
     RecoverMatrix, SayVerification, VerificationView, paths,
 };
-use cis_core::policy::Action;
+use cis_core::policy::{Action, act};
 
 pub(super) fn operations<N: NodeApi>() -> Operations<Arc<N>> {
     operations! {
@@ -40,8 +40,8 @@ async fn standing<N: NodeApi>(
     State(node): State<Arc<N>>,
     Caller(who): Caller,
 ) -> Outcome<MatrixStandingView> {
-    admit(&node, &who, Action::ReadMatrix)?;
-    Ok(Json(node.matrix_standing().await?))
+    let permit = node.admit(&who, act::ReadMatrix)?;
+    Ok(Json(node.matrix_standing(permit).await?))
 }
 
 async fn recover<N: NodeApi>(
@@ -49,16 +49,16 @@ async fn recover<N: NodeApi>(
     Caller(who): Caller,
     body: Body<RecoverMatrix>,
 ) -> Outcome<MatrixStandingView> {
-    admit(&node, &who, Action::ControlMatrix)?;
-    Ok(Json(node.recover_matrix(body.read().await?).await?))
+    let permit = node.admit(&who, act::ControlMatrix)?;
+    Ok(Json(node.recover_matrix(permit, body.read().await?).await?))
 }
 
 async fn new_recovery<N: NodeApi>(
     State(node): State<Arc<N>>,
     Caller(who): Caller,
 ) -> Outcome<NewRecoveryView> {
-    admit(&node, &who, Action::ControlMatrix)?;
-    Ok(Json(node.new_matrix_recovery().await?))
+    let permit = node.admit(&who, act::ControlMatrix)?;
+    Ok(Json(node.new_matrix_recovery(permit).await?))
 }
 
 async fn begin<N: NodeApi>(
@@ -66,8 +66,8 @@ async fn begin<N: NodeApi>(
     Caller(who): Caller,
     body: Body<BeginVerification>,
 ) -> Result<Created<VerificationView>, Failure> {
-    admit(&node, &who, Action::ControlMatrix)?;
-    Ok(Created(node.begin_verification(body.read().await?).await?))
+    let permit = node.admit(&who, act::ControlMatrix)?;
+    Ok(Created(node.begin_verification(permit, body.read().await?).await?))
 }
 
 async fn read<N: NodeApi>(
@@ -76,8 +76,8 @@ async fn read<N: NodeApi>(
     Name(id): Name<String>,
     query: Args<ReadVerification>,
 ) -> Outcome<VerificationView> {
-    admit(&node, &who, Action::ControlMatrix)?;
-    Ok(Json(node.read_verification(id, query?.0).await?))
+    let permit = node.admit(&who, act::ControlMatrix)?;
+    Ok(Json(node.read_verification(permit, id, query?.0).await?))
 }
 
 async fn say<N: NodeApi>(
@@ -86,8 +86,8 @@ async fn say<N: NodeApi>(
     Name(id): Name<String>,
     body: Body<SayVerification>,
 ) -> Outcome<VerificationView> {
-    admit(&node, &who, Action::ControlMatrix)?;
-    Ok(Json(node.say_verification(id, body.read().await?).await?))
+    let permit = node.admit(&who, act::ControlMatrix)?;
+    Ok(Json(node.say_verification(permit, id, body.read().await?).await?))
 }
 
 async fn sso<N: NodeApi>(
@@ -95,6 +95,6 @@ async fn sso<N: NodeApi>(
     Caller(who): Caller,
     body: Body<BeginMatrixSso>,
 ) -> Outcome<MatrixSsoView> {
-    admit(&node, &who, Action::ControlMatrix)?;
-    Ok(Json(node.begin_matrix_sso(body.read().await?).await?))
+    let permit = node.admit(&who, act::ControlMatrix)?;
+    Ok(Json(node.begin_matrix_sso(permit, body.read().await?).await?))
 }

@@ -4,14 +4,15 @@
 use super::files;
 use super::who::Speaker;
 use super::{AUDITS, Listener, Stop};
-use crate::commands::{Command, RunVerb};
+use crate::commands::{AskedOfRun, Command, RunVerb};
 use crate::problems::internal;
 use crate::server::{InboxApi as _, NodeApi as _};
 use cis_core::api::{Answer, CreateRun, InboxItem, Problem, ProblemKind};
 use cis_core::event::{ExecutionMode, PromptKind, RetryScope};
 use cis_core::ids::RunId;
 use cis_core::people::{Act, Allowed, Refusal};
-use cis_core::policy::{Action, authorize};
+use cis_core::policy::act::Targeted as _;
+use cis_core::policy::{Permit, act, admit, admit_decision};
 use cis_core::room::command::{DagName, ParamName, Request, Said, Sign, Target, choose};
 use cis_core::room::message::Message;
 use cis_core::room::reply;
@@ -42,6 +43,24 @@ impl Done {
             Self::Says(message) | Self::Not(message) => Some(message),
             Self::Refused(refusal) => Some(reply::not_done(&refusal)),
         }
+    }
+}
+
+/// Why a command is not done.
+enum NotDone {
+    Refused(Refusal),
+    Stop(Stop),
+}
+
+impl From<Refusal> for NotDone {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<Stop> for NotDone {
+    fn from(stop: Stop) -> Self {
+        Self::Stop(stop)
     }
 }
 
@@ -91,54 +110,78 @@ impl Listener {
                 self.answer(speaker, &Named::By(item), Said::Sign(Sign::No), reason).await
             }
             other => {
-                if let Err(refusal) = self.may(speaker, &other, Act::Words, action_of(&other)) {
+                if let Err(refusal) = self.may(speaker, &other, Act::Words) {
                     return Ok(Done::Refused(refusal));
                 }
-                self.command(speaker, other).await
+                match self.command(speaker, &other).await {
+                    Ok(done) => Ok(done),
+                    Err(NotDone::Refused(refusal)) => Ok(Done::Refused(refusal)),
+                    Err(NotDone::Stop(stop)) => Err(stop),
+                }
             }
         }
     }
 
-    async fn command(&self, speaker: &Speaker, request: Request) -> Result<Done, Stop> {
+    /// Does what somebody asks for whose role allows it.
+    async fn command(&mut self, speaker: &Speaker, request: &Request) -> Result<Done, NotDone> {
         match request {
-            Request::Status => self.status(speaker).await,
-            Request::Runs => {
-                let room = speaker.room.as_str().to_owned();
-                let runs = self.node.read(move |reader| reader.runs_of_room(&room, RUNS_MAX)).await?;
-                Ok(Done::Says(reply::runs(&runs, now_ms())))
+            Request::Status => {
+                let permit = self.admit(speaker, request, act::SeeNode)?;
+                self.status(speaker, permit).await
             }
-            Request::Run { dag, params } => self.start(speaker, &dag, params).await,
-            Request::Logs { task } => self.log(speaker, &task).await,
-            Request::Screen { session } => self.screen(speaker, &session).await,
-            Request::Cancel { run } => self.verb(speaker, &run, RunVerb::Cancel, "is being cancelled").await,
-            Request::Retry { run } => {
-                self.verb(speaker, &run, RunVerb::Retry(RetryScope::Failed), "is tried again").await
+            Request::Runs => {
+                let permit = self.admit(speaker, request, act::See)?;
+                self.list_runs(speaker, &permit).await
+            }
+            Request::Run { dag, params } => {
+                let permit = self.admit(speaker, request, act::CreateRun)?;
+                self.start(speaker, permit, dag, params).await
+            }
+            Request::Logs { task } => {
+                let permit = self.admit(speaker, request, act::ReadSessions)?;
+                self.log(speaker, &permit, task).await
+            }
+            Request::Screen { session: name } => match self.named_session(speaker, name).await? {
+                Ok(session) => {
+                    let permit = self.admit(speaker, request, act::ReadSession::on(session))?;
+                    self.screen(permit, name).await
+                }
+                Err(done) => return Ok(done),
+            },
+            Request::Cancel { run } | Request::Retry { run } => {
+                match self.named_run(speaker, run.as_str()).await? {
+                    Ok(run) => {
+                        let permit = self.admit(speaker, request, act::ControlRun::on(run))?;
+                        self.verb(speaker, permit, request).await
+                    }
+                    Err(done) => return Ok(done),
+                }
             }
             Request::Help | Request::Answer { .. } | Request::Approve { .. } | Request::Reject { .. } => {
-                Ok(Done::Says(reply::help(self.role(speaker))))
+                return Ok(Done::Says(reply::help(self.role(speaker))));
             }
         }
+        .map_err(NotDone::Stop)
     }
 
-    /// Whether they may, by the way on which it came, their role, and the door of every request.
-    fn may(
+    /// Whether they may, by the way on which it came, and their role.
+    fn may(&mut self, speaker: &Speaker, request: &Request, carried: Act) -> Result<(), Refusal> {
+        let settings = &self.node.config.settings.matrix;
+        let may = settings.carriers.check(speaker.carried, carried);
+        let may = may.and_then(|()| request.check(&settings.roles, speaker.person()).map(drop));
+        may.inspect_err(|refusal| self.audit(speaker, request, refusal))
+    }
+
+    /// Admits somebody whose role allows a request.
+    fn admit<A: act::Act>(
         &mut self,
         speaker: &Speaker,
         request: &Request,
-        act: Act,
-        action: Option<Action>,
-    ) -> Result<(), Refusal> {
-        let settings = &self.node.config.settings.matrix;
-        let may = settings.carriers.check(speaker.carried, act).and_then(|()| {
-            request.check(&settings.roles, speaker.person())?;
-            let Some(action) = action else { return Ok(()) };
-            authorize(&self.principal(speaker), action)
-                .map_err(|denied| Refusal::Denied { reason: denied.reason })
-        });
-        if let Err(refusal) = &may {
-            self.audit(speaker, request, refusal);
-        }
-        may
+        act: A,
+    ) -> Result<Permit<A>, Refusal> {
+        let permit = admit(&self.principal(speaker), act);
+        let permit = permit.map_err(|denied| Refusal::Denied { reason: denied.reason });
+        permit.inspect_err(|refusal| self.audit(speaker, request, refusal))
     }
 
     fn audit(&mut self, speaker: &Speaker, request: &Request, refusal: &Refusal) {
@@ -168,21 +211,21 @@ impl Listener {
         if matches!(said, Said::Aside(_)) && with.is_err() {
             return Ok(Done::AsSeen);
         }
-        match self.may_answer(speaker, named, &said, &item).await? {
-            Ok(()) => {}
+        let permit = match self.may_answer(speaker, named, &said, &item).await? {
+            Ok(permit) => permit,
             // Whichever way was tried, one way decides.
             Err(refusal @ (Refusal::ReactionInClear | Refusal::ReplyInClear)) => {
                 return Ok(Done::Not(reply::by_name(&refusal, &item)));
             }
             Err(refusal) => return Ok(Done::Refused(refusal)),
-        }
+        };
         let with = match with {
             Ok(with) => with,
             Err(hint) => return Ok(Done::Not(reply::hint(&hint))),
         };
         let hash = Some(item.hash.clone());
         let answer = Answer { with, reason, hash, again: None, input: speaker.input };
-        match self.node.answer(self.principal(speaker), item, answer).await {
+        match self.node.answer(permit, item, answer).await {
             Ok(_) => Ok(Done::AsSeen),
             Err(problem) => Ok(not(&problem)),
         }
@@ -194,31 +237,34 @@ impl Listener {
         named: &Named,
         said: &Said<'_>,
         item: &InboxItem,
-    ) -> Result<Result<(), Refusal>, Stop> {
+    ) -> Result<Result<Permit<act::Answer>, Refusal>, Stop> {
         let request = request_of(item, said);
-        let act = match (named, said) {
+        let carried = match (named, said) {
             (Named::By(_), _) => Act::Words,
             (Named::Exactly(_), Said::Sign(_)) => Act::reaction_to(item.kind),
             (Named::Exactly(_), _) => Act::reply_to(item.kind),
         };
-        let Some(allowed) = self.allowed(item).await? else {
-            return Ok(self.may(speaker, &request, act, Some(Action::ControlSession(item.session))));
+        let Some((run, allowed)) = self.allowed(item).await? else {
+            let may = self.may(speaker, &request, carried);
+            return Ok(may.and_then(|()| self.admit(speaker, &request, act::Answer)));
         };
-        // The list stands above roles; the node asks it once more where it decides.
-        let carried = self.node.config.settings.matrix.carriers.check(speaker.carried, act);
-        let may = carried.and_then(|()| allowed.check(speaker.person()));
-        if let Err(refusal) = &may {
-            self.audit(speaker, &request, refusal);
-        }
-        Ok(may)
+        // The list takes precedence over roles; the driver asks it once more when it records the decision.
+        let carried = self.node.config.settings.matrix.carriers.check(speaker.carried, carried);
+        let permit = carried.and_then(|()| {
+            allowed.check(speaker.person())?;
+            admit_decision(&self.principal(speaker), run, Some(&allowed))
+                .map_err(|denied| Refusal::Denied { reason: denied.reason })
+        });
+        Ok(permit.inspect_err(|refusal| self.audit(speaker, &request, refusal)))
     }
 
-    /// Who may decide an item, where it is an approval whose file says that.
-    async fn allowed(&self, item: &InboxItem) -> Result<Option<Allowed>, Stop> {
+    /// Who may decide an item, and its run, where it is an approval whose file says that.
+    async fn allowed(&self, item: &InboxItem) -> Result<Option<(RunId, Allowed)>, Stop> {
         match (item.run, &item.task, item.kind) {
             (Some(run), Some(task), PromptKind::Approval) => {
                 let task = task.clone();
-                Ok(self.node.driver.ask(|reply| Command::Allowed { run, task, reply }).await?)
+                let allowed = self.node.driver.ask(|reply| Command::Allowed { run, task, reply }).await?;
+                Ok(allowed.map(|allowed| (run, allowed)))
             }
             _ => Ok(None),
         }
@@ -253,8 +299,14 @@ impl Listener {
         }
     }
 
-    async fn status(&self, speaker: &Speaker) -> Result<Done, Stop> {
-        let mut node = self.node.node().await?;
+    async fn list_runs(&self, speaker: &Speaker, _: &Permit<act::See>) -> Result<Done, Stop> {
+        let room = speaker.room.as_str().to_owned();
+        let runs = self.node.read(move |reader| reader.runs_of_room(&room, RUNS_MAX)).await?;
+        Ok(Done::Says(reply::runs(&runs, now_ms())))
+    }
+
+    async fn status(&self, speaker: &Speaker, permit: Permit<act::SeeNode>) -> Result<Done, Stop> {
+        let mut node = self.node.node(permit).await?;
         // What is wrong with the machine, and where its files are, is its owner's to know.
         node.warnings.clear();
         let room = speaker.room.as_str().to_owned();
@@ -272,13 +324,18 @@ impl Listener {
         })
     }
 
-    async fn verb(&self, speaker: &Speaker, run: &Target, verb: RunVerb, says: &str) -> Result<Done, Stop> {
-        let run = match self.named_run(speaker, run.as_str()).await? {
-            Ok(run) => run,
-            Err(done) => return Ok(done),
+    /// Cancels or retries a run.
+    async fn verb(
+        &self,
+        speaker: &Speaker,
+        permit: Permit<act::ControlRun>,
+        request: &Request,
+    ) -> Result<Done, Stop> {
+        let (verb, says) = match request {
+            Request::Cancel { .. } => (RunVerb::Cancel, "is being cancelled"),
+            _ => (RunVerb::Retry(RetryScope::Failed), "is tried again"),
         };
-        let who = self.principal(speaker);
-        match self.node.run_verb(&who, run, verb, Some(speaker.input)).await {
+        match self.node.run_verb(AskedOfRun::new(&permit, verb, Some(speaker.input))).await {
             Ok(view) => Ok(Done::Says(reply::words(&format!("{} {says}.", view.dag), None))),
             Err(problem) => Ok(not(&problem)),
         }
@@ -288,8 +345,9 @@ impl Listener {
     async fn start(
         &self,
         speaker: &Speaker,
+        permit: Permit<act::CreateRun>,
         name: &DagName,
-        params: Vec<(ParamName, String)>,
+        params: &[(ParamName, String)],
     ) -> Result<Done, Stop> {
         let (node, wanted) = (self.node.clone(), name.clone());
         let found =
@@ -302,7 +360,7 @@ impl Listener {
             text: found.text,
             source: found.path.display().to_string(),
             workdir: found.folder.display().to_string(),
-            params: params.into_iter().map(|(name, value)| (name.as_str().to_owned(), value)).collect(),
+            params: params.iter().map(|(name, value)| (name.as_str().to_owned(), value.clone())).collect(),
             env: None,
             umask: None,
             mode: ExecutionMode::Hybrid,
@@ -313,7 +371,7 @@ impl Listener {
             validate_only: false,
             input: speaker.input,
         };
-        match self.node.create_run(self.principal(speaker), request).await {
+        match self.node.create_run(permit, request).await {
             Ok(_) => Ok(Done::AsSeen),
             // What stands in the file, and where its programs are searched, is not quoted into a room.
             Err(problem) if problem.kind == ProblemKind::BadInput => {
@@ -324,22 +382,6 @@ impl Listener {
                 Ok(Done::Not(reply::words(&says, None)))
             }
             Err(problem) => Ok(not(&problem)),
-        }
-    }
-}
-
-/// The door that a command passes.
-fn action_of(request: &Request) -> Option<Action> {
-    match request {
-        Request::Help => None,
-        Request::Status => Some(Action::SeeNode),
-        Request::Runs => Some(Action::See),
-        Request::Logs { .. } | Request::Screen { .. } => Some(Action::ReadSession(None)),
-        Request::Run { .. } | Request::Cancel { .. } | Request::Retry { .. } => {
-            Some(Action::ControlRun(None))
-        }
-        Request::Answer { .. } | Request::Approve { .. } | Request::Reject { .. } => {
-            Some(Action::ControlSession(None))
         }
     }
 }

@@ -6,6 +6,7 @@ use super::{Listener, Stop};
 use crate::logs;
 use crate::server::NodeApi as _;
 use cis_core::ids::SessionId;
+use cis_core::policy::{Permit, act};
 use cis_core::room::command::Target;
 use cis_core::room::reply;
 use cis_store::{InRoom, NewestTry};
@@ -28,7 +29,12 @@ impl Listener {
         Ok(self.node.read(move |reader| reader.try_in_room(&room, run, &task)).await?)
     }
 
-    pub(super) async fn log(&self, speaker: &Speaker, target: &Target) -> Result<Done, Stop> {
+    pub(super) async fn log(
+        &self,
+        speaker: &Speaker,
+        _: &Permit<act::ReadSessions>,
+        target: &Target,
+    ) -> Result<Done, Stop> {
         let Some(newest) = self.newest_try(speaker, target).await? else {
             return Ok(nothing("task", target.as_str()));
         };
@@ -37,23 +43,32 @@ impl Listener {
         Ok(Done::Says(reply::log(task.as_str(), &tail)))
     }
 
-    pub(super) async fn screen(&self, speaker: &Speaker, target: &Target) -> Result<Done, Stop> {
-        let session = match self.newest_try(speaker, target).await?.and_then(|newest| newest.session) {
-            Some(session) => session,
-            None => {
-                let (room, name) = (speaker.room.as_str().to_owned(), target.as_str().to_owned());
-                let found = self.node.read(move |reader| reader.session_in_room(&room, &name)).await?;
-                match found {
-                    InRoom::One(session) => session,
-                    InRoom::Several(names) => return Ok(several("session", &names)),
-                    InRoom::Nothing => return Ok(nothing("session", target.as_str())),
-                }
-            }
-        };
-        if let Some(ended) = self.ended(session).await? {
+    /// The session of the newest try of a task of this room, or the session of that name.
+    pub(super) async fn named_session(
+        &self,
+        speaker: &Speaker,
+        target: &Target,
+    ) -> Result<Result<SessionId, Done>, Stop> {
+        if let Some(session) = self.newest_try(speaker, target).await?.and_then(|newest| newest.session) {
+            return Ok(Ok(session));
+        }
+        let (room, name) = (speaker.room.as_str().to_owned(), target.as_str().to_owned());
+        Ok(match self.node.read(move |reader| reader.session_in_room(&room, &name)).await? {
+            InRoom::One(session) => Ok(session),
+            InRoom::Several(names) => Err(several("session", &names)),
+            InRoom::Nothing => Err(nothing("session", target.as_str())),
+        })
+    }
+
+    pub(super) async fn screen(
+        &self,
+        permit: Permit<act::ReadSession>,
+        target: &Target,
+    ) -> Result<Done, Stop> {
+        if let Some(ended) = self.ended(permit.target()).await? {
             return Ok(ended);
         }
-        match self.node.screen(session).await {
+        match self.node.screen(permit).await {
             Ok(rows) => Ok(Done::Says(reply::screen(target.as_str(), &rows))),
             Err(problem) => Ok(not(&problem)),
         }

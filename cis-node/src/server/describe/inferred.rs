@@ -18,10 +18,10 @@ use utoipa::{IntoParams, ToSchema};
 use super::super::body::Body;
 use super::super::caller::Caller;
 use super::super::errors::Failure;
+use super::super::extract::Name;
 use super::super::idempotency::{KEY_HEADER, KeyedAnswer};
 use super::super::new_run::{NewRun, TOML};
 use super::super::query::Query;
-use super::super::routes::Name;
 use super::{Content, Good, Shape, Stream};
 use cis_core::api::CreateRun;
 

@@ -12,9 +12,8 @@ use crate::server::caller::Caller;
 use crate::server::errors::Failure;
 use crate::server::node_api::NodeApi;
 use crate::server::operations;
-use crate::server::routes::admit;
 use cis_core::api::paths;
-use cis_core::policy::Action;
+use cis_core::policy::{Action, act};
 
 /// The page loads nothing, and nobody may frame it.
 const PAGE_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
@@ -49,17 +48,17 @@ fn texts<N: NodeApi>() -> &'static Texts {
 const JSON: (HeaderName, &str) = (header::CONTENT_TYPE, "application/json");
 
 async fn openapi<N: NodeApi>(State(node): State<Arc<N>>, Caller(who): Caller) -> Result<Document, Failure> {
-    admit(&node, &who, Action::SeeNode)?;
+    node.admit(&who, act::SeeNode)?;
     Ok(Document(([JSON], texts::<N>().openapi.as_str()).into_response()))
 }
 
 async fn asyncapi<N: NodeApi>(State(node): State<Arc<N>>, Caller(who): Caller) -> Result<Document, Failure> {
-    admit(&node, &who, Action::SeeNode)?;
+    node.admit(&who, act::SeeNode)?;
     Ok(Document(([JSON], texts::<N>().asyncapi.as_str()).into_response()))
 }
 
 async fn page<N: NodeApi>(State(node): State<Arc<N>>, Caller(who): Caller) -> Result<Page, Failure> {
-    admit(&node, &who, Action::SeeNode)?;
+    node.admit(&who, act::SeeNode)?;
     let head = [
         (header::CONTENT_TYPE, "text/html; charset=utf-8"),
         (header::CONTENT_SECURITY_POLICY, PAGE_POLICY),
