@@ -9,7 +9,8 @@ use tokio::sync::oneshot;
 use crate::victims::Victims;
 use cis_core::agent::Launch;
 use cis_core::api::{
-    Ask, CreateSession, Decide, GroupView, HandIn, Problem, ProblemKind, RoomWrite, Say, TimeView, WhyView,
+    Ask, CreateSession, Decide, GroupView, HandIn, InputReceipt, Problem, ProblemKind, RoomWrite, Say,
+    TimeView, WhyView,
 };
 use cis_core::dag::{Dag, Group};
 use cis_core::event::{Actor, EventBody, EventDraft, ExecutionMode, PromptRecord, RetryScope, RunCreated};
@@ -17,8 +18,7 @@ use cis_core::ids::AttemptId;
 use cis_core::ids::{InboxId, InputId, RunId, SessionId, TaskId, TimestampMs};
 use cis_core::people::Allowed;
 use cis_core::policy::{Permit, Principal, act};
-use cis_host::hub::HubError;
-use cis_host::hub::{self, Sighting};
+use cis_host::hub::{HubError, Sighting};
 use cis_store::TaskSeed;
 
 /// Where an answer goes once what it says is durable.
@@ -159,14 +159,6 @@ pub(super) fn decided(run: RunId, task: &TaskId) -> String {
     format!("decided {task} of {run}")
 }
 
-/// An answer that counts.
-#[derive(Debug)]
-pub(super) struct Taken {
-    pub(super) by: String,
-    /// What is to be typed for it.
-    pub(super) typed: Option<hub::Answer>,
-}
-
 /// What a session waits at.
 #[derive(Debug, Default)]
 pub(super) struct Waiting {
@@ -247,8 +239,8 @@ pub(super) enum Command {
     },
     /// The monitor saw something.
     Seen(Box<Sighting>),
-    /// What the file answers by itself was not typed.
-    DefaultNotTyped(Box<NotTyped>),
+    /// An answer was not typed.
+    NotTyped(Box<NotTyped>),
     /// What a session waits at, as people were told, or will be.
     Waiting {
         session: SessionId,
@@ -288,19 +280,11 @@ pub(super) enum Command {
         result: HandIn,
         reply: Reply<()>,
     },
-    /// Somebody answers a session.
+    /// Somebody answers a session. The reply is where the outcome of typing the answer comes; none: nothing is typed.
     Answer {
         given: Box<Given>,
         permit: Permit<act::ControlSession>,
-        reply: Reply<Taken>,
-    },
-    /// An answer was not typed.
-    AnswerVoid {
-        session: SessionId,
-        item: InboxId,
-        input: InputId,
-        detail: String,
-        reply: Reply<()>,
+        reply: Reply<Option<oneshot::Receiver<TypingOutcome>>>,
     },
     Denied {
         action: String,
@@ -427,12 +411,24 @@ fn stopping() -> Problem {
         .hint("try again: a new one starts by itself")
 }
 
-/// A default that was not typed.
+/// What became of typing an answer.
+pub(super) type TypingOutcome = Result<InputReceipt, HubError>;
+
+/// Whose answer is typed.
 #[derive(Debug)]
-pub(crate) struct NotTyped {
-    pub(crate) attempt: AttemptId,
-    pub(crate) session: SessionId,
-    pub(crate) item: InboxId,
-    pub(crate) input: InputId,
-    pub(crate) error: HubError,
+pub(super) enum AnswerSource {
+    /// That of somebody who waits for the outcome.
+    Request(oneshot::Sender<TypingOutcome>),
+    /// The default in the file, for a task of this attempt.
+    Default(AttemptId),
+}
+
+/// An answer that was not typed.
+#[derive(Debug)]
+pub(super) struct NotTyped {
+    pub(super) source: AnswerSource,
+    pub(super) session: SessionId,
+    pub(super) item: InboxId,
+    pub(super) input: InputId,
+    pub(super) error: HubError,
 }

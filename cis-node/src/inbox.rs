@@ -1,5 +1,5 @@
-//! The inbox of a node: what waits is read from the store, answers go through the driver, and what they type
-//! through the hub, into the prompt that they are for or nowhere.
+//! The inbox of a node: what waits is read from the store, answers go through the driver, which types them into the prompt
+//! that they are for or nowhere.
 
 pub(super) mod given;
 
@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{Instant, sleep_until};
 
-use super::commands::{AskedOfRun, Command, Given, Taken, decided};
+use super::commands::{AskedOfRun, Command, decided};
 use crate::node::Node;
 use crate::problems::internal;
 use crate::server::{InboxApi, NodeApi as _};
@@ -74,11 +74,16 @@ impl InboxApi for Node {
         }
         let Some(session) = session else { return self.decide_item(&permit, item, answer).await };
         let given = Box::new(given::given(&item, &answer)?);
-        // In a task of its own: whoever asked may go away in the midst, and what is recorded as answered
-        // must be typed, or be recorded as void.
-        let node = self.clone();
-        let given = tokio::spawn(async move { node.give(item, given, session).await });
-        given.await.unwrap_or_else(|error| Err(internal(&error)))
+        let mut receipt = AnswerReceipt::new(item.id.clone(), permit.actor().name, given.text.clone());
+        receipt.bytes = u32::try_from(given.answer.bytes.len()).unwrap_or(u32::MAX);
+        let typed = self.driver.ask(|reply| Command::Answer { given, permit: session, reply }).await?;
+        if let Some(outcome) = typed {
+            match outcome.await.unwrap_or(Err(HubError::Stopped)) {
+                Ok(written) => receipt.output_offset = Some(written.output_offset),
+                Err(error) => return Err(self.not_typed(item, error).await),
+            }
+        }
+        Ok(receipt)
     }
 
     async fn thread(
@@ -203,26 +208,6 @@ impl Node {
         }))
     }
 
-    /// Records an answer and types it, or records that it was not typed.
-    async fn give(
-        self,
-        item: InboxItem,
-        given: Box<Given>,
-        permit: Permit<act::ControlSession>,
-    ) -> Outcome<AnswerReceipt> {
-        let (bytes, text, input) = (given.answer.bytes.len(), given.text.clone(), given.answer.input);
-        let Taken { by, typed } = self.driver.ask(|reply| Command::Answer { given, permit, reply }).await?;
-        let mut receipt = AnswerReceipt::new(item.id.clone(), by, text);
-        receipt.bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
-        if let Some(typed) = typed {
-            match self.hub.answer(typed).await {
-                Ok(written) => receipt.output_offset = Some(written.output_offset),
-                Err(error) => return Err(self.not_typed(item, input, error).await),
-            }
-        }
-        Ok(receipt)
-    }
-
     /// An answer to an approval is its decision.
     async fn decide_item(
         &self,
@@ -240,8 +225,8 @@ impl Node {
         Ok(AnswerReceipt::new(item.id, by, option.label))
     }
 
-    /// What is said, and recorded, where an answer was not typed.
-    async fn not_typed(&self, item: InboxItem, input: InputId, error: HubError) -> Problem {
+    /// What is said where an answer was not typed.
+    async fn not_typed(&self, item: InboxItem, error: HubError) -> Problem {
         let screen = match &error {
             // It may have been typed: nobody else's answer may be typed as well.
             error if error.may_have_typed() => {
@@ -251,15 +236,8 @@ impl Node {
             HubError::PromptMoved { screen, .. } => Some(screen.clone()),
             _ => None,
         };
-        let Some(session) = item.session else { return internal(&error) };
-        let (id, detail) = (item.id.clone(), error.to_string());
-        let recorded =
-            self.driver.ask(|reply| Command::AnswerVoid { session, item: id, input, detail, reply }).await;
-        if let Err(problem) = recorded {
-            return problem;
-        }
         let Some(screen) = screen else { return Problem::new(ProblemKind::Conflict, error.to_string()) };
-        let filter = InboxFilter { session: Some(session), ..InboxFilter::default() };
+        let filter = InboxFilter { session: item.session, ..InboxFilter::default() };
         let now = self.read(move |reader| reader.open_items(filter)).await.unwrap_or_default();
         let mut next = now
             .into_iter()

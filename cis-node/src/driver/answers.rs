@@ -1,33 +1,91 @@
-//! Answers of people: the first one of an item counts, and is durable before anything is typed for it.
+//! Answers, of people and by default: the first one of an item counts, and is durable before anything is typed for it.
 
 use super::attention::Source;
 use super::inbox::First;
 use super::{Beside, Driver, confirmation};
-use crate::commands::{Given, Reply, Taken};
+use crate::commands::{AnswerSource, Command, Given, NotTyped, Reply, TypingOutcome};
 use cis_core::api::{Problem, ProblemKind};
 use cis_core::event::{Actor, ActorKind, AnswerRecord, EventBody, EventDraft, Via};
 use cis_core::ids::{InboxId, InputId, RunId, SessionId, TaskId, TimestampMs};
 use cis_core::text;
-use cis_host::hub;
+use cis_host::hub::{self, HubError};
+use tokio::sync::oneshot;
+
+/// An answer that is to be typed once the turn is durable.
+pub(super) struct Typing {
+    pub(super) source: AnswerSource,
+    pub(super) item: InboxId,
+    pub(super) typed: hub::Answer,
+}
 
 impl Driver {
-    /// Takes an answer; where something is to be typed for it, the caller does that with what it gets.
-    pub(super) fn answer(&mut self, given: &Given, actor: Actor, reply: Reply<Taken>, now: TimestampMs) {
-        let outcome = self.answer_once(given, actor, now);
+    /// Takes an answer that somebody asks for.
+    pub(super) fn answer(
+        &mut self,
+        given: &Given,
+        actor: Actor,
+        reply: Reply<Option<oneshot::Receiver<TypingOutcome>>>,
+        now: TimestampMs,
+    ) {
+        let outcome = self.answer_once(given, actor, now).map(|typed| {
+            let (source, outcome) = oneshot::channel();
+            let (source, item) = (AnswerSource::Request(source), given.item.clone());
+            self.typings.push(Typing { source, item, typed: typed? });
+            Some(outcome)
+        });
         self.confirmations.push(confirmation(reply, outcome));
     }
 
-    /// The same; what it types is to be typed once this turn is durable.
+    /// Types what is durable.
+    pub(super) fn type_answers(&mut self) {
+        for Typing { source, item, typed } in std::mem::take(&mut self.typings) {
+            let (driver, session, input) = (self.parts.handle.clone(), typed.session, typed.input);
+            self.parts.hub.answer_then(typed, move |outcome| match (outcome, source) {
+                // Whoever asked may be gone.
+                (Ok(receipt), AnswerSource::Request(reply)) => drop(reply.send(Ok(receipt))),
+                (Ok(_), AnswerSource::Default(_)) => {}
+                (Err(error), source) => {
+                    let lost = NotTyped { source, session, item, input, error };
+                    driver.tell(Command::NotTyped(Box::new(lost)));
+                }
+            });
+        }
+    }
+
+    /// Makes an answer void of which nothing was typed: another one may come.
+    pub(super) fn not_typed(&mut self, lost: NotTyped, now: TimestampMs) {
+        let NotTyped { source, session, item, input, error } = lost;
+        let is_void = !error.may_have_typed();
+        if is_void {
+            self.answer_void(session, item.clone(), input, error.to_string(), now);
+        }
+        match source {
+            AnswerSource::Request(reply) if is_void => {
+                self.confirmations.push(Box::new(move |_| drop(reply.send(Err(error)))));
+            }
+            AnswerSource::Request(reply) => drop(reply.send(Err(error))),
+            // Where its prompt is over, there is nothing to answer any more.
+            AnswerSource::Default(attempt)
+                if is_void
+                    && !matches!(error, HubError::PromptMoved { .. } | HubError::NoSuchSession { .. }) =>
+            {
+                self.refuse_default(attempt, item, error.to_string(), now);
+            }
+            AnswerSource::Default(_) => {}
+        }
+    }
+
+    /// Records an answer, once; gives what is to be typed for it.
     pub(super) fn answer_once(
         &mut self,
         given: &Given,
         actor: Actor,
         now: TimestampMs,
-    ) -> Result<Taken, Problem> {
+    ) -> Result<Option<hub::Answer>, Problem> {
         let made = answered(given.session, &given.item);
         match self.made_by(given.answer.input) {
             Ok(None) => self.answer_first(given, actor, now),
-            Ok(Some(known)) if known == made => self.answer_again(given, actor),
+            Ok(Some(known)) if known == made => self.answer_again(given),
             Ok(Some(_)) => Err(super::requests::taken(given.answer.input)),
             Err(problem) => Err(problem),
         }
@@ -35,17 +93,22 @@ impl Driver {
 
     /// The same again: what it types is typed once, by its id; and not at all where it is void by now, or
     /// somebody else answered since.
-    fn answer_again(&self, given: &Given, actor: Actor) -> Result<Taken, Problem> {
+    fn answer_again(&self, given: &Given) -> Result<Option<hub::Answer>, Problem> {
         let typed = self.typing_of(given);
         let first = self.inbox.first(given.session, &given.item);
         if typed.is_some() && first.is_none_or(|first| first.input != given.answer.input) {
             let detail = format!("this answer to {} was not typed, and is void", given.item);
             return Err(Problem::new(ProblemKind::Conflict, detail).hint("look at the item, and answer anew"));
         }
-        Ok(Taken { by: actor.name, typed })
+        Ok(typed)
     }
 
-    fn answer_first(&mut self, given: &Given, actor: Actor, now: TimestampMs) -> Result<Taken, Problem> {
+    fn answer_first(
+        &mut self,
+        given: &Given,
+        actor: Actor,
+        now: TimestampMs,
+    ) -> Result<Option<hub::Answer>, Problem> {
         let session = given.session;
         if let Some(first) = self.inbox.first(session, &given.item) {
             // On purpose, by one who knows of the answer that is there; of several such the first.
@@ -67,7 +130,7 @@ impl Driver {
                 let detail = format!("{} was withdrawn or answered a moment ago", given.item);
                 return Err(Problem::new(ProblemKind::Conflict, detail));
             };
-            self.record(given, run, task, actor.clone(), now);
+            self.record(given, run, task, actor, now);
             self.attention.change(session).asked(ask.ask);
             None
         } else {
@@ -76,11 +139,11 @@ impl Driver {
                 return Err(Problem::new(ProblemKind::Conflict, detail)
                     .hint("`cis inbox` shows what it waits at now"));
             };
-            self.record(given, run, task, actor.clone(), now);
+            self.record(given, run, task, actor, now);
             Some(typed)
         };
         self.made.insert(given.answer.input, answered(session, &given.item));
-        Ok(Taken { by: actor.name, typed })
+        Ok(typed)
     }
 
     fn record(
@@ -138,8 +201,7 @@ impl Driver {
         })
     }
 
-    /// An answer was not typed: its prompt was gone. Another one may come.
-    pub(super) fn answer_void(
+    fn answer_void(
         &mut self,
         session: SessionId,
         item: InboxId,

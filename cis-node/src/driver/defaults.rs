@@ -3,14 +3,14 @@
 use sha2::{Digest as _, Sha256};
 
 use super::Driver;
+use super::answers::Typing;
 use super::attention::Told;
-use crate::commands::{Command, Given, NotTyped};
+use crate::commands::{AnswerSource, Given};
 use crate::inbox::given;
 use cis_core::api::{Answer, AnswerWith, InboxItem};
 use cis_core::event::{Actor, ActorKind, AskType, Meaning, PromptKind, Urgency, Via};
 use cis_core::ids::{AttemptId, InboxId, InputId, SessionId, TimestampMs};
 use cis_core::scheduler::{Input, InputKind};
-use cis_host::hub::HubError;
 
 /// By this name it stands in events.
 const RULE: &str = "on_blocked.default";
@@ -35,35 +35,18 @@ impl Driver {
         };
         let actor = Actor { kind: ActorKind::Policy, name: RULE.to_owned(), via: Via::Internal };
         // Somebody else was first, or it is over: that is no failure of the default.
-        let Ok(taken) = self.answer_once(&made, actor, now) else { return };
-        let Some(typed) = taken.typed else { return };
-        let (hub, driver) = (self.parts.hub.clone(), self.parts.handle.clone());
-        self.confirmations.push(Box::new(move |durable| {
-            if durable.is_ok() {
-                hub.answer_then(typed, move |outcome| {
-                    if let Err(error) = outcome {
-                        let lost = NotTyped { attempt, session, item, input, error };
-                        driver.tell(Command::DefaultNotTyped(Box::new(lost)));
-                    }
-                });
-            }
-        }));
-    }
-
-    /// Nothing of it was typed. Where its prompt is over, there is nothing to answer any more.
-    pub(super) fn default_not_typed(&mut self, lost: NotTyped, now: TimestampMs) {
-        let NotTyped { attempt, session, item, input, error } = lost;
-        // It may have been typed.
-        if error.may_have_typed() {
-            return;
-        }
-        self.answer_void(session, item.clone(), input, error.to_string(), now);
-        if !matches!(error, HubError::PromptMoved { .. } | HubError::NoSuchSession { .. }) {
-            self.refuse_default(attempt, item, error.to_string(), now);
+        if let Ok(Some(typed)) = self.answer_once(&made, actor, now) {
+            self.typings.push(Typing { source: AnswerSource::Default(attempt), item, typed });
         }
     }
 
-    fn refuse_default(&mut self, attempt: AttemptId, item: InboxId, detail: String, now: TimestampMs) {
+    pub(super) fn refuse_default(
+        &mut self,
+        attempt: AttemptId,
+        item: InboxId,
+        detail: String,
+        now: TimestampMs,
+    ) {
         self.handle(Input::internal(InputKind::DefaultRefused { attempt, item, detail }), now);
     }
 }

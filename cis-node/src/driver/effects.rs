@@ -15,6 +15,8 @@ use cis_host::protocol::{StartFailure, ToHost};
 
 impl Driver {
     pub(super) fn perform(&mut self, now: TimestampMs) {
+        // Before what follows adds answers that are not durable yet.
+        self.type_answers();
         for effect in self.parts.machine.drain_effects().collect::<Vec<_>>() {
             match effect {
                 Effect::Grant { attempt, session, fence } => self.grant(attempt, session, fence, now),

@@ -35,6 +35,7 @@ use std::sync::mpsc::Receiver;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::sync::broadcast;
 
+use self::answers::Typing;
 use self::attention::Attentions;
 use self::denials::Denials;
 use self::ends::Ends;
@@ -141,6 +142,8 @@ pub(crate) struct Driver {
     room_writes: Vec<RoomWrite>,
     /// A room follows another run with this turn, or one less.
     followed: bool,
+    /// What is typed once this turn is durable.
+    typings: Vec<Typing>,
     confirmations: Vec<Confirmation>,
     /// Confirmations of cleanings. They fail at once if the turn cannot be written.
     cleanings: Vec<Confirmation>,
@@ -211,6 +214,7 @@ impl Driver {
             drafts: Vec::new(),
             room_writes: Vec::new(),
             followed: false,
+            typings: Vec::new(),
             confirmations: Vec::new(),
             cleanings: Vec::new(),
             made: BTreeMap::new(),
@@ -298,7 +302,11 @@ impl Driver {
             durable.append(&mut self.cleanings);
             self.perform(now);
             durable.into_iter().for_each(|confirm| confirm(Ok(())));
-            if self.parts.worker.said.is_empty() && self.drafts.is_empty() && self.confirmations.is_empty() {
+            let is_done = self.parts.worker.said.is_empty()
+                && self.drafts.is_empty()
+                && self.typings.is_empty()
+                && self.confirmations.is_empty();
+            if is_done {
                 break;
             }
             self.worker_said(now);

@@ -61,16 +61,13 @@ impl Driver {
                 | Command::Record { reply, .. }
                 | Command::Rooms { reply, .. }
                 | Command::RoomReplaced { reply, .. }
-                | Command::Sync { reply }
-                | Command::AnswerVoid { reply, .. } => {
-                    drop(reply.send(Err(problem())));
-                }
+                | Command::Sync { reply } => drop(reply.send(Err(problem()))),
                 Command::Answer { reply, .. } => drop(reply.send(Err(problem()))),
                 Command::StillWaiting { session, item } => self.still_waiting(session, &item, now_ms()),
                 Command::WaitsNoMore { session, item } => self.waits_no_more(session, &item, now_ms()),
                 // Made known when the database can be written again.
                 Command::Seen(sighting) => self.seen(*sighting, now_ms()),
-                Command::DefaultNotTyped(lost) => self.default_not_typed(*lost, now_ms()),
+                Command::NotTyped(lost) => self.not_typed(*lost, now_ms()),
                 // Counted, and told when the database can be written again.
                 Command::Denied { action, actor, .. } => self.denials.withhold(&actor, &action, now_ms()),
             }

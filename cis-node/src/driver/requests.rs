@@ -71,7 +71,7 @@ impl Driver {
                 self.typing(permit.target(), input, bytes, permit.actor(), reply, now);
             }
             Command::Seen(sighting) => self.seen(*sighting, now),
-            Command::DefaultNotTyped(lost) => self.default_not_typed(*lost, now),
+            Command::NotTyped(lost) => self.not_typed(*lost, now),
             Command::Waiting { session, reply } => {
                 let waiting = self.attention.get(session).map(Attention::waiting).unwrap_or_default();
                 let _ = reply.send(Ok(waiting));
@@ -92,10 +92,6 @@ impl Driver {
                 self.hand_in(permit.target(), result, permit.actor(), reply, now);
             }
             Command::Answer { given, permit, reply } => self.answer(&given, permit.actor(), reply, now),
-            Command::AnswerVoid { session, item, input, detail, reply } => {
-                self.answer_void(session, item, input, detail, now);
-                self.confirmations.push(confirmation(reply, Ok(())));
-            }
             Command::Denied { action, detail, actor } => self.deny(action, detail, actor, now),
             Command::Record { body, actor, reply } => {
                 let draft =
