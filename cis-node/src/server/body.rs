@@ -16,7 +16,7 @@ use serde_json::Value;
 use tokio::time::{Instant, timeout};
 use utoipa::ToSchema;
 
-use super::describe::Checker;
+use super::check::Checker;
 use super::errors::Failure;
 use cis_core::api::{Problem, ProblemKind};
 

@@ -6,29 +6,29 @@ use axum::Json;
 use axum::extract::State;
 
 use super::caller::Caller;
-use super::describe::{Operations, operations as table};
+use super::describe::{Operations, operations};
 use super::extract::Outcome;
 use super::node_api::NodeApi;
-use super::operations;
 use cis_core::api::{CallerRole, CallerView, paths};
 use cis_core::policy::{Action, Principal, Rights, Who, act, authorize};
 
-pub(super) fn operations<N: NodeApi>() -> Operations<Arc<N>> {
-    table! {
+/// `all` returns the id and the action of every operation of the whole table.
+pub(super) fn operations<N: NodeApi>(all: fn() -> Vec<(&'static str, Action)>) -> Operations<Arc<N>> {
+    operations! {
         /// Shows who you are to the node, and which operations you may use.
-        get_me: GET paths::ME, Node, Action::SeeNode, [] => me::<N>;
+        get_me: GET paths::ME, Node, Action::SeeNode, [] => move |node: State<Arc<N>>, who: Caller| me(node, who, all);
     }
 }
 
-async fn me<N: NodeApi>(State(node): State<Arc<N>>, Caller(who): Caller) -> Outcome<CallerView> {
-    node.admit(&who, act::SeeNode)?;
-    Ok(Json(view(&who, all::<N>())))
-}
-
-/// Returns the id and the action of every operation. There is one API in a process.
-fn all<N: NodeApi>() -> &'static [(&'static str, Action)] {
+async fn me<N: NodeApi>(
+    State(node): State<Arc<N>>,
+    Caller(who): Caller,
+    all: fn() -> Vec<(&'static str, Action)>,
+) -> Outcome<CallerView> {
+    // There is one API in a process.
     static ALL: OnceLock<Vec<(&'static str, Action)>> = OnceLock::new();
-    ALL.get_or_init(|| operations::operations::<N>().actions())
+    node.admit(&who, act::SeeNode)?;
+    Ok(Json(view(&who, ALL.get_or_init(all))))
 }
 
 fn view(who: &Principal, all: &[(&'static str, Action)]) -> CallerView {

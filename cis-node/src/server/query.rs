@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use utoipa::IntoParams;
 
-use super::describe::Checker;
+use super::check::Checker;
 use super::errors::Failure;
 use cis_core::api::{Problem, ProblemKind};
 use cis_core::dag::diagnose::nearest;

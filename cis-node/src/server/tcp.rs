@@ -31,7 +31,7 @@ use super::node_api::NodeApi;
 use super::places::{Count, Place};
 use super::token_guard::{NewestToken, TokenGuard, token_ended};
 use super::unauthenticated::{Pending, Stage, Unauthenticated};
-use super::{cors, routes, unread};
+use super::{cors, serve, unread};
 use cis_core::api::web::Callers;
 use cis_core::api::{Problem, ProblemKind};
 use cis_core::ids::TokenId;
@@ -88,7 +88,7 @@ pub async fn serve_tcp<N: NodeApi>(endpoint: TcpEndpoint, node: Arc<N>) {
     let shared = Arc::new(Shared {
         tls: TlsAcceptor::from(endpoint.tls),
         callers: endpoint.callers,
-        routes: routes::router(Arc::clone(&node)),
+        routes: serve::router(Arc::clone(&node)),
         node,
         open: Count::default(),
         unauthenticated: Unauthenticated::default(),

@@ -4,8 +4,8 @@ use serde_json::{Map, Value, json};
 use utoipa::{PartialSchema as _, ToSchema as _};
 
 use super::openapi::{name_words, names, words};
-use super::schemas::{Schemas, collect, tidy};
 use super::{Operation, Shape, Stream};
+use crate::server::schemas::{Schemas, collect, tidy};
 use cis_core::api::{AttachControl, AttachNotice, BEHIND};
 use cis_core::event::{Event, EventBody};
 

@@ -5,11 +5,9 @@
 //! handler that takes or answers something else describes itself differently without being touched here.
 
 mod asyncapi;
-mod check;
 mod inferred;
 mod openapi;
 mod page;
-mod schemas;
 mod served;
 
 use std::collections::BTreeSet;
@@ -22,7 +20,6 @@ use utoipa::openapi::RefOr;
 use utoipa::openapi::path::Parameter;
 use utoipa::openapi::schema::Schema;
 
-pub(super) use check::Checker;
 pub(super) use inferred::{
     Conditions, Created, CreatedOrChecked, DagText, Described, Done, EventStream, Log, Octets, Terminal,
 };

@@ -19,10 +19,10 @@ use utoipa::openapi::{
 };
 use utoipa::{PartialSchema as _, ToSchema as _};
 
-use super::schemas::{Schemas, collect, tidy};
 use super::{Content, Good, Operation, Shape, Tag};
 use crate::server::caller::TOKEN_HEADER;
 use crate::server::idempotency::REPLAYED_HEADER;
+use crate::server::schemas::{Schemas, collect, tidy};
 use cis_core::api::log_pieces::SESSION_HEADER;
 use cis_core::api::{PROBLEM_JSON, Problem};
 use cis_core::policy::{Action, Rights, needed};

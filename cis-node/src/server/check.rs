@@ -18,7 +18,7 @@ use super::schemas::{Schemas, collect, tidy};
 
 /// A difference between a value and its schema.
 #[derive(Debug, PartialEq, Eq)]
-pub(in crate::server) struct Mismatch {
+pub(super) struct Mismatch {
     /// `size.cols`, `argv[2]`; empty: the whole value.
     at: String,
     what: String,
@@ -34,7 +34,7 @@ impl fmt::Display for Mismatch {
 }
 
 /// A schema with the schemas that it refers to.
-pub(in crate::server) struct Checker {
+pub(super) struct Checker {
     document: Value,
     /// The patterns in it. Each is compiled when it is first needed.
     patterns: HashMap<String, OnceLock<Option<Regex>>>,
@@ -51,7 +51,7 @@ fn known<T: 'static>(make: impl FnOnce() -> Checker) -> Arc<Checker> {
 
 impl Checker {
     /// Returns the checker of bodies of this type.
-    pub(in crate::server) fn of_body<T: ToSchema + 'static>() -> Arc<Self> {
+    pub(super) fn of_body<T: ToSchema + 'static>() -> Arc<Self> {
         known::<T>(|| {
             let mut found = Vec::new();
             T::schemas(&mut found);
@@ -60,7 +60,7 @@ impl Checker {
     }
 
     /// Returns the checker of queries of this type: objects with a property for each parameter.
-    pub(in crate::server) fn of_query<T: IntoParams + 'static>() -> Arc<Self> {
+    pub(super) fn of_query<T: IntoParams + 'static>() -> Arc<Self> {
         known::<T>(|| {
             let parameters = T::into_params(|| Some(ParameterIn::Query));
             let schema = |of: &Parameter| serde_json::to_value(&of.schema).unwrap_or_default();
@@ -87,13 +87,13 @@ impl Checker {
     }
 
     /// Returns the names and schemas of the properties of the value.
-    pub(in crate::server) fn properties(&self) -> impl Iterator<Item = (&str, &Value)> {
+    pub(super) fn properties(&self) -> impl Iterator<Item = (&str, &Value)> {
         let properties = self.document["root"]["properties"].as_object();
         properties.into_iter().flatten().map(|(name, schema)| (name.as_str(), schema))
     }
 
     /// Checks that the schema allows `value`.
-    pub(in crate::server) fn check(&self, value: &Value) -> Result<(), Mismatch> {
+    pub(super) fn check(&self, value: &Value) -> Result<(), Mismatch> {
         self.fits(&self.document["root"], value, "")
     }
 

@@ -1,0 +1,98 @@
+//! Serving the API at the Unix socket, and the router that every request passes, whichever way it comes.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::http::{Method, Uri};
+use axum::{Router, middleware};
+use tokio::net::UnixListener;
+
+use super::errors::Failure;
+use super::node_api::NodeApi;
+use super::peer::Peer;
+use super::places::{Connections, Places};
+use super::{answers, operations, unread};
+use cis_core::api::{Problem, ProblemKind};
+use cis_local::SocketFile;
+
+/// Interval at which the socket's file is checked. Clients wait longer than this for a missing socket.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+
+/// A listening socket and its file.
+pub type Bound = (UnixListener, SocketFile);
+
+/// Serves the API until `stop` completes; open streams are then cut. If the socket's file is removed, `bind` makes
+/// another one; open connections stay open.
+///
+/// # Errors
+/// A listener failed.
+pub async fn serve<N: NodeApi>(
+    bound: Bound,
+    bind: impl Fn() -> io::Result<Bound>,
+    node: Arc<N>,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> io::Result<()> {
+    let service = router(Arc::clone(&node)).into_make_service_with_connect_info::<Peer>();
+    let open = Connections::default();
+    let (mut listener, mut file) = bound;
+    tokio::pin!(stop);
+    loop {
+        let server = axum::serve(Places::new(listener, Arc::clone(&node), open.clone()), service.clone());
+        (listener, file) = tokio::select! {
+            result = async { server.await } => return result,
+            () = &mut stop => {
+                file.remove();
+                return Ok(());
+            }
+            again = rebind_when_removed(&file, &bind) => again,
+        };
+    }
+}
+
+/// Waits until the socket's file is removed, then binds the socket again.
+async fn rebind_when_removed(file: &SocketFile, bind: impl Fn() -> io::Result<Bound>) -> Bound {
+    let mut told = false;
+    loop {
+        tokio::time::sleep(LOOK_EVERY).await;
+        if file.is_in_place() {
+            continue;
+        }
+        match bind() {
+            Ok(bound) => {
+                let (was, socket) = (file.path().display(), bound.1.path().display());
+                tracing::warn!(%was, %socket, "the socket was removed; this node listens again");
+                return bound;
+            }
+            Err(error) if !told => {
+                told = true;
+                let socket = file.path().display();
+                tracing::error!(%socket, %error, "the socket was removed, and this node cannot listen again yet");
+            }
+            Err(_) => {}
+        }
+    }
+}
+
+/// Every route, whichever way a request comes.
+pub(super) fn router<N: NodeApi>(node: Arc<N>) -> Router {
+    operations::operations::<N>()
+        .into_router()
+        .fallback(no_such_path)
+        .method_not_allowed_fallback(no_such_method)
+        .layer(middleware::from_fn(answers::finish))
+        .layer(middleware::from_fn(unread::read_to_its_end))
+        .with_state(node)
+}
+
+async fn no_such_path(uri: Uri) -> Failure {
+    let detail = format!("the API has no path {}", uri.path());
+    Failure(
+        Problem::new(ProblemKind::NotFound, detail)
+            .hint("is the node of another version than this client? `cis node status` tells"),
+    )
+}
+
+async fn no_such_method(method: Method, uri: Uri) -> Failure {
+    Failure::method(&method, uri.path())
+}
