@@ -1,7 +1,5 @@
 //! The device that the node's Matrix account is, as the API sees it: how it stands, its recovery key, and the comparisons under way.
 
-use std::collections::BTreeMap;
-use std::sync::PoisonError;
 use std::time::Duration;
 
 use cis_matrix::{Client, Secret, Standing, Step};
@@ -10,7 +8,7 @@ use super::matrix::{WAIT_MAX, account_problem, matrix_problem};
 use crate::account::{Progress, Stands, Word};
 use crate::node::Node;
 use crate::server::VerificationApi;
-use crate::verifications::{Kept, Verifications};
+use crate::verifications::Kept;
 use cis_core::api::{
     BeginMatrixSso, BeginVerification, EmojiView, MatrixSsoView, MatrixStandingView, NewRecoveryView,
     Problem, ProblemKind, ReadVerification, RecoverMatrix, SayVerification, VerificationState,
@@ -22,9 +20,6 @@ type Outcome<T> = Result<T, Problem>;
 
 /// The protocol gives a request ten minutes: ours is ended before.
 const PATIENCE_MAX: Duration = Duration::from_secs(540);
-
-/// Comparisons that are remembered. One that has ended goes first.
-const KEPT_MAX: usize = 16;
 
 /// A recovery key has 59 characters, and a passphrase need not be much longer.
 const RECOVERY_KEY_BYTES_MAX: usize = 4096;
@@ -126,53 +121,6 @@ impl VerificationApi for Node {
         let _viewer = self.viewer();
         let address = Client::sso_address(&request.homeserver, &request.redirect).await;
         Ok(MatrixSsoView { address: address.map_err(|error| matrix_problem(&error))? })
-    }
-}
-
-impl Verifications {
-    /// Two with one person at once would void each other.
-    fn check_free(&self, user: &str) -> Outcome<()> {
-        Self::is_free(&self.0.lock().unwrap_or_else(PoisonError::into_inner), user)
-    }
-
-    fn is_free(all: &BTreeMap<String, Kept>, user: &str) -> Outcome<()> {
-        if all.values().any(|kept| kept.user == user && !kept.comparison.has_ended()) {
-            let detail = format!("a comparison with {} is under way already", user.escape_debug());
-            return Err(Problem::new(ProblemKind::Conflict, detail)
-                .hint("go on there; it ends with its --timeout at the latest"));
-        }
-        Ok(())
-    }
-
-    fn keep(&self, kept: Kept) -> Outcome<String> {
-        let mut random = [0; 16];
-        getrandom::fill(&mut random).map_err(|error| {
-            Problem::new(ProblemKind::Unavailable, format!("the system gives no random bytes: {error}"))
-        })?;
-        let id = hex::encode(random);
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        // Whoever began at the same moment may have been faster: dropping this one ends it.
-        Self::is_free(&all, &kept.user)?;
-        if all.len() >= KEPT_MAX {
-            all.retain(|_, kept| !kept.comparison.has_ended());
-        }
-        if all.len() >= KEPT_MAX {
-            let detail = format!("{KEPT_MAX} comparisons are under way: end one of them first");
-            return Err(Problem::new(ProblemKind::Unavailable, detail));
-        }
-        all.insert(id.clone(), kept);
-        Ok(id)
-    }
-
-    fn find(&self, id: &str) -> Outcome<Kept> {
-        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.get(id).cloned().ok_or_else(|| {
-            Problem::new(
-                ProblemKind::NotFound,
-                "this comparison is not known: a node that was restarted forgets them",
-            )
-            .hint("begin again: `cis matrix verify @NAME:SERVER`")
-        })
     }
 }
 
